@@ -1,0 +1,168 @@
+//! What a query gets: a value, decided before a byte of it is written.
+
+use super::{
+    Kind, Peer,
+    query::{Labels, Query},
+};
+use crate::index::{
+    Asked, Found, Items, Listing, Snapshot, ZoneView, find,
+    zones::{Fixed, rtype},
+};
+
+/// Response codes (RFC 1035 section 4.1.1, RFC 6891 section 9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Rcode {
+    NoError = 0,
+    FormErr = 1,
+    ServFail = 2,
+    NxDomain = 3,
+    NotImp = 4,
+    Refused = 5,
+    BadVers = 16,
+}
+
+/// What stands in the answer section.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    /// Nothing.
+    None,
+    /// Fixed records of one type, or of the first type for ANY.
+    Fixed(&'a Fixed, u16),
+    /// The SOA.
+    Soa,
+    /// A listing's A records.
+    Codes(Listing<'a>),
+    /// A listing's TXT records.
+    Texts(Listing<'a>),
+    /// The A record for a client that is refused, where a zone asks for one.
+    RefusedCode([u8; 4]),
+}
+
+/// An answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// The response code.
+    pub rcode: Rcode,
+    /// The zone asked, by number.
+    pub zone: Option<usize>,
+    /// Where its origin starts in the question's name.
+    pub origin_at: usize,
+    /// The answer section.
+    pub body: Body<'a>,
+    /// The TTL of the SOA in the authority section, where there is one: every negative answer (RFC 2308 section 3).
+    pub negative: Option<u32>,
+    /// An extended error (RFC 8914): code and text.
+    pub ede: Option<(u16, &'static str)>,
+}
+
+impl Answer<'_> {
+    /// What the counters call it.
+    pub fn kind(&self) -> Kind {
+        match self.rcode {
+            Rcode::NoError if self.negative.is_some() => Kind::NoData,
+            Rcode::NoError => Kind::Listed,
+            Rcode::NxDomain => Kind::NotListed,
+            Rcode::Refused => Kind::Refused,
+            Rcode::ServFail => Kind::Failed,
+            _ => Kind::Malformed,
+        }
+    }
+
+    /// Whether we speak for the zone: AA.
+    pub fn authoritative(&self) -> bool {
+        self.zone.is_some() && matches!(self.rcode, Rcode::NoError | Rcode::NxDomain)
+    }
+}
+
+/// Room for what an answer has to put together.
+#[derive(Debug, Default)]
+pub struct Scratch<'a> {
+    asked: Option<Asked<'a>>,
+    items: Items,
+}
+
+const fn plain(rcode: Rcode, zone: Option<usize>, ede: Option<(u16, &'static str)>) -> Answer<'static> {
+    Answer { rcode, zone, origin_at: 0, body: Body::None, negative: None, ede }
+}
+
+/// Decides what a query gets.
+pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query, labels: Labels<'a>, peer: Peer, scratch: &'a mut Scratch<'a>) -> Answer<'a> {
+    if query.edns.is_some_and(|e| e.version > 0) {
+        return plain(Rcode::BadVers, None, None);
+    }
+    let name = labels.name;
+    let Some((number, origin_at)) = snapshot.zones.find(name, |at| at == name.len() - 1 || labels.starts.contains(&(at as u8))) else {
+        return plain(Rcode::Refused, None, Some((20, "not a zone of this server")));
+    };
+    let zone = &snapshot.zones.all()[number];
+    if !snapshot.sound {
+        return plain(Rcode::ServFail, Some(number), Some((14, "the store can not be trusted; see the server's log")));
+    }
+    // RFC 5936 section 4.2: AXFR is not defined over UDP. Transfers are not served yet over TCP either.
+    let transfer = matches!(query.qtype, rtype::AXFR | rtype::IXFR);
+    if query.qclass != 1 && query.qclass != 255 || transfer {
+        return plain(Rcode::Refused, Some(number), Some((18, "not served")));
+    }
+    if !zone.allows(peer.addr) {
+        return refused(zone, number, origin_at, query.qtype);
+    }
+    let below = labels.starts.iter().take_while(|s| usize::from(**s) < origin_at).count();
+    scratch.asked = Some(Asked::new(&name[..origin_at], &labels.starts[..below]));
+    let Scratch { asked: Some(asked), items } = scratch else { return plain(Rcode::ServFail, Some(number), None) };
+    let found = find(&snapshot.tables, zone, asked, items);
+    let mut out = Answer { rcode: Rcode::NoError, zone: Some(number), origin_at, body: Body::None, negative: None, ede: None };
+    let [_, negative_ttl, nodata_ttl] = zone.ttls;
+    match (found, query.qtype) {
+        (Found::Missing, _) => (out.rcode, out.negative) = (Rcode::NxDomain, Some(negative_ttl)),
+        (Found::Empty { branch }, _) => out.negative = Some(if branch { nodata_ttl } else { negative_ttl }),
+        (Found::Listed(l), rtype::A | rtype::ANY) => out.body = Body::Codes(l),
+        (Found::Listed(l), rtype::TXT) if has_text(snapshot, zone, &l) => out.body = Body::Texts(l),
+        (Found::Listed(_), _) => out.negative = Some(negative_ttl),
+        (Found::Fixed(_), rtype::SOA) if below == 0 => out.body = Body::Soa,
+        (Found::Fixed(f), qtype) => match f.rrs.iter().find(|r| qtype == rtype::ANY || r.rtype == qtype) {
+            Some(rr) => out.body = Body::Fixed(f, rr.rtype),
+            None => out.negative = Some(negative_ttl),
+        },
+    }
+    out
+}
+
+/// REFUSED with an extended error; or, where the zone asks for it, an A record in 127.255.255.0/24.
+fn refused(zone: &ZoneView, number: usize, origin_at: usize, qtype: u16) -> Answer<'static> {
+    let ede = Some((18, "this client may not query this zone; see its operator's policy"));
+    match zone.spec.query.refused_code {
+        Some(code) if qtype == rtype::A => Answer {
+            rcode: Rcode::NoError,
+            zone: Some(number),
+            origin_at,
+            body: Body::RefusedCode(code.octets()),
+            negative: None,
+            ede,
+        },
+        _ => plain(Rcode::Refused, Some(number), ede),
+    }
+}
+
+/// Whether a listing has any text to show: without one there is no TXT record.
+fn has_text(snapshot: &Snapshot, zone: &ZoneView, listing: &Listing) -> bool {
+    texts(snapshot, zone, listing).next().is_some()
+}
+
+/// The texts of a listing in the order of the zone, each with the item it belongs to; one, or all, as the zone says.
+pub fn texts<'a>(
+    snapshot: &'a Snapshot,
+    zone: &'a ZoneView,
+    listing: &'a Listing,
+) -> impl Iterator<Item = (&'a str, crate::index::values::Item)> {
+    let limit = match zone.spec.txt {
+        crate::model::zone::TxtPolicy::First => 1,
+        crate::model::zone::TxtPolicy::All => usize::MAX,
+    };
+    let listed = zone.publish.iter().filter_map(|p| Some((p, listing.item(p.reason)?)));
+    let texts = listed.take(limit).map(|(p, item)| {
+        let own = item.text != crate::index::values::TextId::NONE;
+        (if own { snapshot.tables.interned.text(item.text) } else { &*p.text }, item)
+    });
+    texts.filter(|(t, _)| !t.is_empty())
+}

@@ -1,0 +1,191 @@
+//! A query, decoded once: header, question, EDNS. Everything behind it works with what it says here.
+
+use super::{PLAIN_SIZE, UDP_SIZE};
+use crate::{dns::Rcode, index::zones::rtype};
+
+/// The longest name in wire form (RFC 1035 section 2.3.4).
+const MAX_NAME: usize = 255;
+/// The most labels a name can have.
+pub const MAX_LABELS: usize = 127;
+/// The most records of a query that are looked at; one with more is malformed.
+const MAX_RECORDS: usize = 16;
+
+/// Why a message is not answered as a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// Not even that: a reply, or too short to have a header.
+    Drop,
+    /// With this rcode and nothing else.
+    Reply(Rcode),
+}
+
+/// EDNS of a query (RFC 6891).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edns {
+    /// The sender's buffer size.
+    pub size: u16,
+    /// The version it speaks.
+    pub version: u8,
+    /// It asks for our name (RFC 5001).
+    pub nsid: bool,
+    /// It speaks of the TCP idle time (RFC 7828).
+    pub keepalive: bool,
+}
+
+/// A query.
+#[derive(Debug, Clone)]
+pub struct Query<'a> {
+    /// The whole message.
+    pub message: &'a [u8],
+    /// Where the question ends.
+    pub question_end: usize,
+    /// The type asked for.
+    pub qtype: u16,
+    /// The class asked for.
+    pub qclass: u16,
+    /// EDNS, if it has any.
+    pub edns: Option<Edns>,
+    /// The name in lower case, wire form, with the root label.
+    name: [u8; MAX_NAME],
+    name_len: usize,
+    /// Where its labels start.
+    starts: [u8; MAX_LABELS],
+    count: usize,
+}
+
+/// A query's name, as the look-up wants it.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels<'a> {
+    /// Lower case, wire form, with the root label.
+    pub name: &'a [u8],
+    /// Where the labels start.
+    pub starts: &'a [u8],
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+impl<'a> Query<'a> {
+    /// Reads a message. One question is asked for (RFC 9619), uncompressed; an OPT record may stand anywhere behind it.
+    pub fn parse(message: &'a [u8]) -> Result<Query<'a>, Malformed> {
+        let header: &[u8; 12] = message.first_chunk().ok_or(Malformed::Drop)?;
+        if header[2] & 0x80 != 0 {
+            return Err(Malformed::Drop); // a reply: answering it could start an endless talk
+        }
+        if header[2] & 0x78 != 0 {
+            return Err(Malformed::Reply(Rcode::NotImp));
+        }
+        let formerr = Malformed::Reply(Rcode::FormErr);
+        if header[4..6] != [0, 1] {
+            return Err(formerr);
+        }
+        let mut q = Query {
+            message,
+            question_end: 0,
+            qtype: 0,
+            qclass: 0,
+            edns: None,
+            name: [0; MAX_NAME],
+            name_len: 0,
+            starts: [0; MAX_LABELS],
+            count: 0,
+        };
+        let at = q.read_name(12).ok_or(formerr)?;
+        q.qtype = u16_at(message, at).ok_or(formerr)?;
+        q.qclass = u16_at(message, at + 2).ok_or(formerr)?;
+        q.question_end = at + 4;
+        if header[6..12] != [0; 6] {
+            q.read_records(header).ok_or(formerr)?;
+        }
+        Ok(q)
+    }
+
+    /// Reads the question's name and tells where it ends.
+    #[inline]
+    fn read_name(&mut self, mut at: usize) -> Option<usize> {
+        loop {
+            let len = usize::from(*self.message.get(at)?);
+            if len == 0 {
+                self.name_len += 1; // the root label; the buffer holds zeros
+                return (self.name_len <= MAX_NAME).then_some(at + 1);
+            }
+            let end = self.name_len + 1 + len;
+            if len > 63 || end >= MAX_NAME || self.count >= MAX_LABELS {
+                return None;
+            }
+            let label = self.message.get(at..at + 1 + len)?;
+            self.starts[self.count] = self.name_len as u8;
+            self.count += 1;
+            let to = &mut self.name[self.name_len..end];
+            to.copy_from_slice(label);
+            to.make_ascii_lowercase();
+            // Length bytes are below 64 and so not letters: lower case leaves them alone.
+            self.name_len = end;
+            at += 1 + len;
+        }
+    }
+
+    /// Goes through what stands behind the question for the OPT record. `None`: malformed.
+    fn read_records(&mut self, header: &[u8; 12]) -> Option<()> {
+        let counts = [u16_at(header, 6)?, u16_at(header, 8)?, u16_at(header, 10)?].map(usize::from);
+        let total: usize = counts.iter().sum();
+        if total > MAX_RECORDS {
+            return None;
+        }
+        let mut at = self.question_end;
+        for i in 0..total {
+            let root = self.message.get(at) == Some(&0);
+            at = skip_name(self.message, at)?;
+            let fixed = self.message.get(at..at + 10)?;
+            let len = usize::from(u16_at(fixed, 8)?);
+            let data = self.message.get(at + 10..at + 10 + len)?;
+            if u16_at(fixed, 0)? == rtype::OPT {
+                // One, at the root, among the additional records (RFC 6891 section 6.1.1).
+                if self.edns.is_some() || !root || i < counts[0] + counts[1] {
+                    return None;
+                }
+                let mut edns = Edns { size: u16_at(fixed, 2)?, version: fixed[5], nsid: false, keepalive: false };
+                read_options(data, &mut edns)?;
+                self.edns = Some(edns);
+            }
+            at += 10 + len;
+        }
+        Some(())
+    }
+
+    /// The name.
+    pub fn labels(&self) -> Labels<'_> {
+        Labels { name: &self.name[..self.name_len], starts: &self.starts[..self.count] }
+    }
+
+    /// How long a reply over UDP may be: the smaller of both sizes, 512 without EDNS.
+    pub fn udp_limit(&self) -> usize {
+        self.edns.map_or(PLAIN_SIZE, |e| usize::from(e.size).clamp(PLAIN_SIZE, UDP_SIZE))
+    }
+}
+
+fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+    for _ in 0..=MAX_LABELS {
+        match *message.get(at)? {
+            0 => return Some(at + 1),
+            n if n & 0xc0 == 0xc0 => return Some(at + 2),
+            n if n < 64 => at += 1 + usize::from(n),
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn read_options(mut data: &[u8], edns: &mut Edns) -> Option<()> {
+    while !data.is_empty() {
+        let (code, len) = (u16_at(data, 0)?, usize::from(u16_at(data, 2)?));
+        data = data.get(4 + len..)?;
+        match code {
+            3 => edns.nsid = true,
+            11 => edns.keepalive = true,
+            _ => {}
+        }
+    }
+    Some(())
+}

@@ -1,0 +1,251 @@
+//! Building the tables: one way for a full build and for a single change.
+
+use std::collections::BTreeSet;
+
+use super::{
+    cover::Pool,
+    ip4::{Block, HostFacts, Ip4},
+    trie::{Labels, Nibbles, Trie, nibbles},
+    values::{FactsId, Interned, Interner, RawFacts, ValueId},
+};
+use crate::model::{Prefix4, Prefix6, Scope, Subject};
+
+/// The tables that answers come from. A copy shares everything.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    /// IPv4.
+    pub ip4: Ip4,
+    /// IPv6.
+    pub ip6: Trie,
+    /// Domains.
+    pub names: Trie,
+    /// Texts, facts and values.
+    pub interned: Interned,
+}
+
+impl Tables {
+    /// How many subjects have facts: IPv4 hosts, IPv4 prefixes (and hosts that carve), IPv6 keys, domains.
+    pub fn counts(&self) -> [usize; 4] {
+        let nets = self.ip4.rows.iter().flatten().map(|r| r.nets.len()).sum();
+        [self.ip4.hosts(), nets, self.ip6.len(), self.names.len()]
+    }
+}
+
+/// After how many changes the writer looks for interned things that nothing names any more.
+const SWEEP_EVERY: usize = 1 << 17;
+
+/// Makes the next tables from changes. There is one, with the writer.
+#[derive(Debug)]
+pub struct Builder {
+    tables: Tables,
+    interner: Interner,
+    changed: usize,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        let mut tables = Tables::default();
+        let interner = Interner::new(&mut tables.interned);
+        Builder { tables, interner, changed: 0 }
+    }
+}
+
+/// Changes gathered for one [`Builder::apply`].
+#[derive(Debug, Default)]
+pub struct Changes {
+    hosts: Vec<(u32, FactsId)>,
+    nets: Vec<(Prefix4, FactsId)>,
+    ip6: Vec<(Prefix6, FactsId)>,
+    names: Vec<(crate::model::Domain, FactsId)>,
+    /// Hosts of this batch that carve, so that a later change in the same batch takes them out again.
+    carved: BTreeSet<Prefix4>,
+}
+
+impl Changes {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.hosts.len() + self.nets.len() + self.ip6.len() + self.names.len()
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Builder {
+    /// The tables as they stand; cheap.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The number of what is said of a subject.
+    pub fn intern(&mut self, raw: &RawFacts) -> FactsId {
+        self.interner.raw(&mut self.tables.interned, raw)
+    }
+
+    /// Adds one subject's new facts to `changes`.
+    pub fn add(&mut self, changes: &mut Changes, subject: &Subject, facts: FactsId) {
+        match subject {
+            Subject::V4(p) if p.is_host() => {
+                let said = self.tables.interned.facts(facts);
+                let own = if said.mask == 0 { FactsId::NONE } else { facts };
+                changes.hosts.push((p.first(), own));
+                if said.carves() {
+                    changes.nets.push((*p, facts));
+                    changes.carved.insert(*p);
+                } else if self.has_net(*p) || changes.carved.contains(p) {
+                    changes.nets.push((*p, FactsId::NONE));
+                }
+            }
+            Subject::V4(p) => changes.nets.push((*p, facts)),
+            Subject::V6(p) => changes.ip6.push((*p, facts)),
+            Subject::Domain(d) => changes.names.push((d.clone(), facts)),
+        }
+    }
+
+    fn has_net(&self, p: Prefix4) -> bool {
+        self.tables.ip4.rows[(p.first() >> 24) as usize].as_ref().is_some_and(|r| r.nets.contains_key(&p))
+    }
+
+    /// Applies changes. Of two of the same subject the later counts.
+    pub fn apply(&mut self, mut changes: Changes) {
+        self.changed += changes.len();
+        let sorted = changes.hosts.is_sorted_by(|a, b| a.0 < b.0);
+        if !sorted {
+            changes.hosts.sort_by_key(|(a, _)| *a);
+            changes.hosts.reverse();
+            changes.hosts.dedup_by_key(|(a, _)| *a);
+            changes.hosts.reverse();
+        }
+        let mut pool = Pool { interned: &mut self.tables.interned, interner: &mut self.interner };
+        self.tables.ip4.apply(&changes.hosts, &changes.nets, &mut pool);
+        for (p, facts) in &changes.ip6 {
+            for key in keys6(*p) {
+                self.tables.ip6.set::<Nibbles>(&key, p.len(), *facts, &mut pool);
+            }
+        }
+        for (d, facts) in &changes.names {
+            self.tables.names.set::<Labels>(&name_key(d.name()), scope_place(d.scope()), *facts, &mut pool);
+        }
+        if self.changed >= SWEEP_EVERY {
+            self.sweep();
+        }
+    }
+
+    /// Frees interned things that nothing names any more, where there are enough of them to be worth a walk.
+    pub fn sweep(&mut self) {
+        let [_, facts, values] = self.tables.interned.counts();
+        self.changed = 0;
+        if facts + values < 1024 {
+            return;
+        }
+        let (mut facts, mut values) = (vec![false; facts], vec![false; values]);
+        let mut fact = |f: FactsId| facts[f.0 as usize] = true;
+        let mut value = |v: ValueId| values[v.0 as usize] = true;
+        for row in self.tables.ip4.rows.iter().flatten() {
+            row.nets.values().for_each(|f| fact(*f));
+            (0..=255).for_each(|b| value(row.cover(b)));
+            value(row.at);
+            for block in row.blocks.iter().flatten() {
+                block.ranges.iter().for_each(|r| value(r.value));
+                match &block.facts {
+                    HostFacts::One(f) => fact(*f),
+                    HostFacts::Few(kinds, _) => kinds.iter().for_each(|f| fact(*f)),
+                    HostFacts::Each(all) => all.iter().for_each(|f| fact(*f)),
+                }
+            }
+        }
+        for trie in [&self.tables.ip6, &self.tables.names] {
+            trie.visit(&mut |_, f| f.iter().for_each(|(_, f)| fact(*f)), &mut value);
+        }
+        self.interner.sweep(&mut self.tables.interned, facts, values);
+    }
+
+    /// Interns what an image holds, in its order; for [`super::image`].
+    pub(super) fn intern_facts(&mut self, exempt: bool, facts: Box<[super::values::Fact]>) -> FactsId {
+        self.interner.facts(&mut self.tables.interned, exempt, facts)
+    }
+
+    /// Interns a text of an image.
+    pub(super) fn intern_text(&mut self, text: &str) -> super::values::TextId {
+        self.interner.text(&mut self.tables.interned, Some(text))
+    }
+
+    /// Puts a block of an image in place.
+    pub(super) fn put_block(&mut self, ab: u16, block: Block) {
+        let mut pool = Pool { interned: &mut self.tables.interned, interner: &mut self.interner };
+        self.tables.ip4.put_block(ab, block, &mut pool);
+    }
+
+    /// Puts the facts of everything but plain hosts in place, from an image.
+    pub(super) fn put_others(&mut self, others: Vec<(Subject, FactsId)>) {
+        let mut changes = Changes::default();
+        for (s, f) in others {
+            match &s {
+                // Its own entry came with the block.
+                Subject::V4(p) => changes.nets.push((*p, f)),
+                _ => self.add(&mut changes, &s, f),
+            }
+        }
+        self.apply(changes);
+    }
+}
+
+/// The keys of an IPv6 prefix: one, or up to eight where its length is no whole number of nibbles.
+fn keys6(p: Prefix6) -> impl Iterator<Item = Vec<u8>> {
+    let depth = usize::from(p.len().div_ceil(4));
+    let keys = 1u128 << (depth * 4 - usize::from(p.len()));
+    (0..keys).map(move |i| {
+        let addr = if depth == 0 { 0 } else { p.first() | i << (128 - depth * 4) };
+        nibbles(addr)[..depth].to_vec()
+    })
+}
+
+/// The key of a domain: its labels from the right, a zero after each.
+pub fn name_key(name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(name.len() + 1);
+    for label in name.rsplit('.') {
+        key.extend(label.as_bytes());
+        key.push(0);
+    }
+    key
+}
+
+fn scope_place(scope: Scope) -> u8 {
+    match scope {
+        Scope::Tree => Labels::TREE,
+        Scope::Below => Labels::BELOW,
+        Scope::Name => Labels::NAME,
+    }
+}
+
+/// Every subject that is no plain IPv4 host, with its facts; for an image.
+pub(super) fn others(tables: &Tables) -> Vec<(Subject, FactsId)> {
+    let mut out: Vec<(Subject, FactsId)> = Vec::new();
+    for row in tables.ip4.rows.iter().flatten() {
+        out.extend(row.nets.iter().map(|(p, f)| (Subject::V4(*p), *f)));
+    }
+    let mut ip6 = |key: &[u8], facts: &[(u8, FactsId)]| {
+        let addr = key.iter().enumerate().fold(0u128, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
+        for (len, f) in facts {
+            // A length between nibbles has several keys; the first one speaks for them.
+            let p = Prefix6::new(addr, *len);
+            if p.first() == addr {
+                out.push((Subject::V6(p), *f));
+            }
+        }
+    };
+    tables.ip6.visit(&mut ip6, &mut |_| ());
+    tables.names.visit(
+        &mut |key, facts| {
+            let text = String::from_utf8_lossy(&key[..key.len().saturating_sub(1)]);
+            let name: Vec<&str> = text.rsplit('\0').collect();
+            for (scope, f) in facts {
+                let scope = [Scope::Tree, Scope::Below, Scope::Name][usize::from(*scope).min(2)];
+                out.push((Subject::Domain(crate::model::Domain::from_canonical(&name.join("."), scope)), *f));
+            }
+        },
+        &mut |_| (),
+    );
+    out
+}

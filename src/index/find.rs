@@ -1,0 +1,320 @@
+//! A name of a zone to what stands there, as RFC 4592 would find it in the zone's rendering.
+
+use super::{
+    build::Tables,
+    space::{Hextets, Items, Mapped, Octets, Space},
+    values::{FactsId, Item, ValueId},
+    zones::{Fixed, ZoneView},
+};
+use crate::model::{Mask, Prefix4, Prefix6, ReasonId, ZoneKind};
+
+/// A name below a zone's origin, decoded once: which address or branch its labels spell from the right.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The labels in wire form, lower case, without a root label.
+    pub labels: &'a [u8],
+    /// How many labels there are.
+    pub count: usize,
+    /// As many octets as the labels spell from the right, at most four.
+    pub octets: [u8; 4],
+    /// How many.
+    pub octets_len: usize,
+    /// As many nibbles as the labels spell from the right.
+    pub nibbles: [u8; 32],
+    /// How many.
+    pub nibbles_len: usize,
+}
+
+impl<'a> Asked<'a> {
+    /// Decodes labels in wire form, lower case; `starts` are the places of their length bytes.
+    #[inline]
+    pub fn new(labels: &'a [u8], starts: &[u8]) -> Asked<'a> {
+        let mut out = Asked { labels, count: starts.len(), octets: [0; 4], octets_len: 0, nibbles: [0; 32], nibbles_len: 0 };
+        for (i, start) in starts.iter().rev().enumerate() {
+            let start = usize::from(*start);
+            let label = &labels[start + 1..start + 1 + usize::from(labels[start])];
+            if i == out.octets_len && i < 4
+                && let Some(o) = octet(label)
+            {
+                out.octets[i] = o;
+                out.octets_len += 1;
+            }
+            if i == out.nibbles_len && i < 32 && let [c] = label
+                && let Some(n) = (*c as char).to_digit(16)
+            {
+                out.nibbles[i] = n as u8;
+                out.nibbles_len += 1;
+            }
+            if i >= out.octets_len.max(out.nibbles_len) {
+                break;
+            }
+        }
+        out
+    }
+
+    /// The last `n` labels.
+    fn suffix(&self, n: usize) -> &'a [u8] {
+        let mut rest = self.labels;
+        for _ in n..self.count {
+            rest = &rest[usize::from(rest[0]) + 1..];
+        }
+        rest
+    }
+}
+
+/// An octet as a label: decimal, without leading zeros.
+fn octet(label: &[u8]) -> Option<u8> {
+    if label.len() > 3 || label.is_empty() || (label[0] == b'0' && label.len() > 1) {
+        return None;
+    }
+    label.iter().try_fold(0u8, |n, b| n.checked_mul(10)?.checked_add((*b as char).to_digit(10)? as u8))
+}
+
+/// The listed subject, as far as the tables know it: what stands for `$`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where<'a> {
+    /// An IPv4 address, or the first of a branch.
+    V4(u32),
+    /// An IPv6 address, or the first of a branch.
+    V6(u128),
+    /// A name's labels in wire form.
+    Name(&'a [u8]),
+}
+
+/// A listing: items of the subject's own, then of what covers it. A reason that both have is said by the first.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing<'a> {
+    /// Its own.
+    pub own: &'a [Item],
+    /// What covers it.
+    pub cover: &'a [Item],
+    /// What it is about.
+    pub at: Where<'a>,
+}
+
+impl Listing<'_> {
+    /// What is said for a reason.
+    #[inline]
+    pub fn item(&self, reason: ReasonId) -> Option<Item> {
+        self.own.iter().chain(self.cover).find(|i| i.reason == reason).copied()
+    }
+
+    /// Writes the subject that is listed by `item`.
+    pub fn write_subject(&self, item: Item, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        match self.at {
+            Where::V4(a) => write!(out, "{}", Prefix4::new(a, item.len)),
+            Where::V6(a) => write!(out, "{}", Prefix6::new(a, item.len)),
+            Where::Name(labels) => {
+                let count = labels_in(labels).count();
+                let mut dot = "";
+                for label in labels_in(labels).skip(count.saturating_sub(usize::from(item.len))) {
+                    write!(out, "{dot}{}", label.escape_ascii())?;
+                    dot = ".";
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The labels of a name in wire form without a root label.
+pub fn labels_in(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (len, rest) = wire.split_first()?;
+        let (label, rest) = rest.split_at_checked(usize::from(*len))?;
+        wire = rest;
+        Some(label)
+    })
+}
+
+/// What stands at a name.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// Records of its own: the apex, a configured record, a test point.
+    Fixed(&'a Fixed),
+    /// It is listed.
+    Listed(Listing<'a>),
+    /// It exists and has no listing. `branch`: other names stand below it.
+    Empty {
+        /// Whether other names stand below it.
+        branch: bool,
+    },
+    /// There is no such name.
+    Missing,
+}
+
+/// Finds what stands at a name. `scratch` holds what has to be put together; nothing is allocated.
+pub fn find<'a>(tables: &'a Tables, zone: &'a ZoneView, asked: &'a Asked, scratch: &'a mut Items) -> Found<'a> {
+    // The quick way, for nearly every query: a whole IPv4 address.
+    let whole4 = asked.count == 4 && asked.octets_len == 4 && zone.spec.kind == ZoneKind::Address;
+    if whole4 && asked.octets[0] != 127 {
+        let addr = u32::from_be_bytes(asked.octets);
+        let (own, cover) = tables.ip4.get(addr);
+        if cover != ValueId::EXEMPT && (own, cover) != (FactsId::NONE, ValueId::EMPTY) {
+            let (own, cover) = (tables.interned.facts(own), tables.interned.value(cover));
+            if (own.mask | cover.mask) & zone.mask != 0 {
+                return Found::Listed(Listing { own: &own.items, cover: &cover.items, at: Where::V4(addr) });
+            }
+        }
+        if asked.nibbles_len < 4 && !zone.may_fix(asked.suffix(1)) {
+            return Found::Missing;
+        }
+    }
+    let fixed = deepest_fixed(zone, asked);
+    if let Some((n, f)) = fixed
+        && n == asked.count
+        && (!f.rrs.is_empty() || n == 0)
+    {
+        return Found::Fixed(f);
+    }
+    let fixed = fixed.map_or(0, |(n, _)| n);
+    match zone.spec.kind {
+        ZoneKind::Address => find_address(tables, zone, asked, fixed, scratch),
+        ZoneKind::Domain => find_name(tables, zone, asked, fixed),
+        ZoneKind::Catalog if fixed == asked.count => Found::Empty { branch: true },
+        ZoneKind::Catalog => Found::Missing,
+    }
+}
+
+/// The longest end of the name that is a fixed name or lies above one.
+fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a Fixed)> {
+    if asked.count > 0 && !zone.may_fix(asked.suffix(1)) {
+        return zone.fixed.get(&[][..]).map(|f| (0, f));
+    }
+    let mut found = None;
+    for n in 0..=asked.count {
+        match zone.fixed.get(asked.suffix(n)) {
+            Some(f) => found = Some((n, f)),
+            None => break,
+        }
+    }
+    found
+}
+
+/// The nibbles above `::ffff:0:0/96`.
+const MAPPED: [u8; 24] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15, 15, 15, 15];
+
+fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: usize, scratch: &'a mut Items) -> Found<'a> {
+    let octets = Octets { ip4: &tables.ip4, interned: &tables.interned };
+    let hextets = Hextets { ip6: &tables.ip6, interned: &tables.interned };
+    let (key4, key6) = (&asked.octets[..asked.octets_len], &asked.nibbles[..asked.nibbles_len]);
+    let mut buf4 = [0u8; 4];
+    buf4[..key4.len()].copy_from_slice(key4);
+    let at4 = Where::V4(u32::from_be_bytes(buf4));
+    let at6 = Where::V6(key6.iter().enumerate().fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)));
+    let mapped = zone.spec.mapped && key6.len() >= 24 && key6[..24] == MAPPED;
+    if asked.count == 4 && key4.len() == 4 {
+        *scratch = octets.value(key4, zone.mask);
+        if !scratch.is_empty() {
+            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at: at4 });
+        }
+    }
+    if mapped {
+        let key = &key6[24..];
+        let at = Where::V4(key.iter().enumerate().fold(0, |a, (i, n)| a | u32::from(*n) << (28 - 4 * i)));
+        return tree(&Mapped(octets), key, asked.count - 24, fixed.saturating_sub(24), zone.mask, at, scratch);
+    }
+    if asked.count == 32 && key6.len() == 32 {
+        *scratch = hextets.value(key6, zone.mask);
+        if !scratch.is_empty() {
+            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at: at6 });
+        }
+    }
+    let (mut deep4, mut deep6) = (0, 0);
+    for n in (1..=key4.len()).rev() {
+        if octets.exists(&key4[..n], zone.mask) {
+            deep4 = n;
+            break;
+        }
+    }
+    for n in (1..=key6.len()).rev() {
+        if hextets.exists(&key6[..n], zone.mask) {
+            deep6 = n;
+            break;
+        }
+    }
+    let deep = deep4.max(deep6).max(fixed);
+    if deep == asked.count {
+        return Found::Empty { branch: true };
+    }
+    if deep == deep4 && deep4 > 0 {
+        *scratch = octets.wildcard(&key4[..deep4], zone.mask);
+        if !scratch.is_empty() {
+            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at: at4 });
+        }
+    }
+    if deep == deep6 && deep6 > 0 {
+        *scratch = hextets.wildcard(&key6[..deep6], zone.mask);
+        if !scratch.is_empty() {
+            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at: at6 });
+        }
+    }
+    Found::Missing
+}
+
+/// The same in one space alone, for names that can only lie in it: `count` labels, of which `key` spells the last ones.
+fn tree<'a, S: Space>(space: &S, key: &[u8], count: usize, fixed: usize, zone: Mask, at: Where<'a>, scratch: &'a mut Items) -> Found<'a> {
+    if count == key.len() && count == S::LEVELS {
+        *scratch = space.value(key, zone);
+        if !scratch.is_empty() {
+            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at });
+        }
+    }
+    let deep = (1..=key.len()).rev().find(|n| space.exists(&key[..*n], zone)).unwrap_or(0);
+    if deep.max(fixed) == count {
+        return Found::Empty { branch: true };
+    }
+    if deep >= fixed && deep > 0 {
+        *scratch = space.wildcard(&key[..deep], zone);
+        if !scratch.is_empty() {
+            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at });
+        }
+    }
+    Found::Missing
+}
+
+fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: usize) -> Found<'a> {
+    // The key: labels from the right, each with a zero after it. A name has at most 255 bytes.
+    let mut key = [0u8; 256];
+    let mut len = 0;
+    let mut starts = [0u8; 128];
+    let mut at = 0;
+    for s in starts.iter_mut().take(asked.count) {
+        *s = at as u8;
+        at += usize::from(asked.labels[at]) + 1;
+    }
+    for s in starts[..asked.count].iter().rev() {
+        let s = usize::from(*s);
+        let label = &asked.labels[s + 1..s + 1 + usize::from(asked.labels[s])];
+        if label.contains(&0) {
+            break; // a zero byte is in no listed name, and would look like the end of a label
+        }
+        key[len..len + label.len()].copy_from_slice(label);
+        len += label.len() + 1;
+    }
+    let key = &key[..len];
+    let (mut depth, mut deep) = (0, (0, super::trie::At::default()));
+    tables.names.walk(key, |n, at| {
+        if n > 0 && key[n - 1] == 0 {
+            depth += 1;
+            if at.touch & zone.mask != 0 {
+                deep = (depth, at);
+            }
+        }
+    });
+    let (deep, at) = deep;
+    if deep.max(fixed) == asked.count {
+        let own = if deep < asked.count { ValueId::EMPTY } else { at.value.own };
+        let own = tables.interned.value(own);
+        if own.mask & zone.mask != 0 {
+            return Found::Listed(Listing { own: &own.items, cover: &[], at: Where::Name(asked.labels) });
+        }
+        let below = tables.interned.value(at.value.below).mask | at.below;
+        return Found::Empty { branch: fixed == asked.count || below & zone.mask != 0 };
+    }
+    let below = tables.interned.value(at.value.below);
+    if deep >= fixed && deep > 0 && below.mask & zone.mask != 0 {
+        return Found::Listed(Listing { own: &below.items, cover: &[], at: Where::Name(asked.labels) });
+    }
+    Found::Missing
+}

@@ -1,0 +1,374 @@
+//! The IPv4 table: 256 × 256 blocks by /16; in a block the listed hosts as sorted 16-bit suffixes or as a bitmap.
+//!
+//! Hosts' own entries stand apart from the covering table. A block's `ranges` are the disjoint runs in which the cover
+//! differs from the /16's; what a host's exception carves out of a wider listing is such a run too. Copies share what did
+//! not change: a one-address commit copies the root, one row of 256 blocks and one block.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::values::{FactsId, Interned, ValueId};
+use crate::model::{Mask, Prefix4};
+
+/// More hosts than this in a block, and a bitmap (8 kB) is smaller than the sorted suffixes.
+const SORTED_MAX: usize = 4096;
+
+/// The listed hosts of a /16.
+#[derive(Debug, Clone)]
+pub enum Hosts {
+    /// Sorted suffixes.
+    Sorted(Box<[u16]>),
+    /// One bit each, and the number of bits before every eighth word.
+    Bits(Box<[u64; 1024]>, Box<[u16; 128]>),
+}
+
+impl Hosts {
+    /// From sorted, distinct suffixes.
+    pub fn new(suffixes: &[u16]) -> Hosts {
+        if suffixes.len() <= SORTED_MAX {
+            return Hosts::Sorted(suffixes.into());
+        }
+        let mut bits = Box::new([0u64; 1024]);
+        for s in suffixes {
+            bits[usize::from(*s) / 64] |= 1 << (s % 64);
+        }
+        let mut ranks = Box::new([0u16; 128]);
+        let mut n = 0u32;
+        for (i, chunk) in bits.chunks(8).enumerate() {
+            // 65,536 bits before a word can not be: the last rank is at most 65,024.
+            ranks[i] = n as u16;
+            n += chunk.iter().map(|w| w.count_ones()).sum::<u32>();
+        }
+        Hosts::Bits(bits, ranks)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Hosts::Sorted(s) => s.len(),
+            Hosts::Bits(b, _) => b.iter().map(|w| w.count_ones() as usize).sum(),
+        }
+    }
+
+    /// The place of a suffix among them.
+    fn find(&self, suffix: u16) -> Option<usize> {
+        match self {
+            Hosts::Sorted(s) => s.binary_search(&suffix).ok(),
+            Hosts::Bits(b, _) if b[usize::from(suffix) / 64] >> (suffix % 64) & 1 == 0 => None,
+            Hosts::Bits(..) => Some(self.rank(suffix)),
+        }
+    }
+
+    /// How many are smaller than a suffix.
+    fn rank(&self, suffix: u16) -> usize {
+        match self {
+            Hosts::Sorted(s) => s.partition_point(|x| *x < suffix),
+            Hosts::Bits(b, ranks) => {
+                let word = usize::from(suffix) / 64;
+                let whole: u32 = b[word / 8 * 8..word].iter().map(|w| w.count_ones()).sum();
+                let part = (b[word] & ((1 << (suffix % 64)) - 1)).count_ones();
+                usize::from(ranks[word / 8]) + (whole + part) as usize
+            }
+        }
+    }
+
+    /// All suffixes in order.
+    pub fn to_vec(&self) -> Vec<u16> {
+        match self {
+            Hosts::Sorted(s) => s.to_vec(),
+            Hosts::Bits(b, _) => {
+                let mut out = Vec::new();
+                for (i, word) in b.iter().enumerate() {
+                    let mut w = *word;
+                    while w != 0 {
+                        out.push((i * 64) as u16 | w.trailing_zeros() as u16);
+                        w &= w - 1;
+                    }
+                }
+                out
+            }
+        }
+    }
+}
+
+/// The facts of a block's hosts, in the order of their suffixes.
+#[derive(Debug, Clone)]
+pub enum HostFacts {
+    /// All the same.
+    One(FactsId),
+    /// At most 256 different ones.
+    Few(Box<[FactsId]>, Box<[u8]>),
+    /// Many.
+    Each(Box<[FactsId]>),
+}
+
+impl HostFacts {
+    /// From one for each host.
+    pub fn new(all: &[FactsId]) -> HostFacts {
+        let mut kinds: Vec<FactsId> = Vec::new();
+        let mut places = Vec::with_capacity(all.len());
+        for f in all {
+            // Neighbours are most often the same.
+            let at = match places.last() {
+                Some(p) if kinds[usize::from(*p)] == *f => *p,
+                _ => match kinds.iter().position(|k| k == f) {
+                    Some(i) => i as u8,
+                    None if kinds.len() < 256 => {
+                        kinds.push(*f);
+                        (kinds.len() - 1) as u8
+                    }
+                    None => return HostFacts::Each(all.into()),
+                },
+            };
+            places.push(at);
+        }
+        match kinds[..] {
+            [] => HostFacts::One(FactsId::NONE),
+            [one] => HostFacts::One(one),
+            _ => HostFacts::Few(kinds.into(), places.into()),
+        }
+    }
+
+    /// The facts of the host at a place.
+    pub fn get(&self, place: usize) -> FactsId {
+        match self {
+            HostFacts::One(f) => *f,
+            HostFacts::Few(kinds, places) => places.get(place).and_then(|p| kinds.get(usize::from(*p))).copied().unwrap_or(FactsId::NONE),
+            HostFacts::Each(all) => all.get(place).copied().unwrap_or(FactsId::NONE),
+        }
+    }
+}
+
+/// A run of addresses of a block in which the cover is not the /16's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// First suffix.
+    pub first: u16,
+    /// Last suffix.
+    pub last: u16,
+    /// What covers it.
+    pub value: ValueId,
+}
+
+/// A /16.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// Listed hosts.
+    pub hosts: Hosts,
+    /// What is said of them.
+    pub facts: HostFacts,
+    /// Runs with another cover than the /16's, sorted and disjoint, neighbours joined where equal.
+    pub ranges: Box<[Range]>,
+}
+
+impl Default for Block {
+    fn default() -> Block {
+        Block { hosts: Hosts::Sorted(Box::new([])), facts: HostFacts::One(FactsId::NONE), ranges: Box::new([]) }
+    }
+}
+
+impl Block {
+    /// The facts of a host.
+    fn own(&self, suffix: u16) -> FactsId {
+        self.hosts.find(suffix).map_or(FactsId::NONE, |i| self.facts.get(i))
+    }
+
+    /// The cover at a suffix; `None` where it is the /16's.
+    fn cover(&self, suffix: u16) -> Option<ValueId> {
+        if self.ranges.is_empty() {
+            return None;
+        }
+        let r = self.ranges.get(self.ranges.partition_point(|r| r.last < suffix))?;
+        (r.first <= suffix).then_some(r.value)
+    }
+
+    /// The runs from `first` to `last`, gaps included and filled with `outer`.
+    fn runs(&self, first: u16, last: u16, outer: ValueId) -> impl Iterator<Item = ValueId> {
+        let from = self.ranges.partition_point(|r| r.last < first);
+        let mut at = u32::from(first);
+        let mut inside = self.ranges[from..].iter().take_while(move |r| r.first <= last).peekable();
+        std::iter::from_fn(move || {
+            if at > u32::from(last) {
+                return None;
+            }
+            match inside.peek() {
+                Some(r) if u32::from(r.first) <= at => {
+                    at = u32::from(r.last) + 1;
+                    inside.next().map(|r| r.value)
+                }
+                Some(r) => {
+                    at = u32::from(r.first);
+                    Some(outer)
+                }
+                None => {
+                    at = u32::from(last) + 1;
+                    Some(outer)
+                }
+            }
+        })
+    }
+
+    /// The reasons of hosts from `first` to `last` that are not exempt.
+    fn host_reasons(&self, first: u16, last: u16, outer: ValueId, interned: &Interned) -> Mask {
+        let exempt = outer == ValueId::EXEMPT || self.ranges.iter().any(|r| r.value == ValueId::EXEMPT);
+        let (from, to) = (self.hosts.rank(first), self.hosts.rank(last) + usize::from(self.hosts.find(last).is_some()));
+        if from == to {
+            return 0;
+        }
+        match &self.facts {
+            HostFacts::One(f) if !exempt => interned.facts(*f).mask,
+            HostFacts::Few(kinds, _) if !exempt && to - from == self.hosts.len() => {
+                kinds.iter().fold(0, |m, f| m | interned.facts(*f).mask)
+            }
+            _ if !exempt => (from..to).fold(0, |m, i| m | interned.facts(self.facts.get(i)).mask),
+            _ => {
+                let suffixes = self.hosts.to_vec();
+                let shown = (from..to).filter(|i| self.cover(suffixes[*i]).unwrap_or(outer) != ValueId::EXEMPT);
+                shown.fold(0, |m, i| m | interned.facts(self.facts.get(i)).mask)
+            }
+        }
+    }
+
+    /// The reasons that are not the same all over `first..=last`, a node of length `len`.
+    pub fn touched(&self, first: u16, last: u16, len: u8, outer: ValueId, interned: &Interned) -> Mask {
+        varied(self.runs(first, last, outer), len, interned) | self.host_reasons(first, last, outer, interned)
+    }
+}
+
+/// The reasons that differ between some values, or are listed by something longer than `len`.
+pub fn varied(values: impl Iterator<Item = ValueId>, len: u8, interned: &Interned) -> Mask {
+    let mut first: Option<ValueId> = None;
+    let mut out = 0;
+    for id in values {
+        match first {
+            None => {
+                first = Some(id);
+                out |= interned.value(id).longer_than(len);
+            }
+            Some(f) if f != id => out |= interned.value(id).longer_than(len) | interned.value(id).differs(interned.value(f)),
+            Some(_) => {}
+        }
+    }
+    out
+}
+
+/// A /8: 256 blocks, and what existence needs to know of each without opening it.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// What /8 prefixes say, and with them everything below that nothing longer speaks of.
+    pub at: ValueId,
+    /// Reasons that vary inside the /8 because of prefixes.
+    pub varied: Mask,
+    /// The same for each /16; `None` where all are `at`.
+    pub covers: Option<Box<[ValueId; 256]>>,
+    /// Reasons that vary inside each /16.
+    pub touched: [Mask; 256],
+    /// The blocks that have hosts or runs.
+    pub blocks: [Option<Arc<Block>>; 256],
+    /// Facts of everything but plain hosts: prefixes, and hosts that carve.
+    pub nets: Arc<BTreeMap<Prefix4, FactsId>>,
+}
+
+impl Default for Row {
+    fn default() -> Row {
+        Row {
+            at: ValueId::EMPTY,
+            varied: 0,
+            covers: None,
+            touched: [0; 256],
+            blocks: [const { None }; 256],
+            nets: Arc::default(),
+        }
+    }
+}
+
+impl Row {
+    /// The cover of a /16.
+    pub fn cover(&self, b: u8) -> ValueId {
+        self.covers.as_ref().map_or(self.at, |c| c[usize::from(b)])
+    }
+}
+
+/// The table: a row for each /8 that has something.
+#[derive(Debug, Clone)]
+pub struct Ip4 {
+    /// By the first octet.
+    pub rows: Arc<[Option<Arc<Row>>; 256]>,
+}
+
+impl Default for Ip4 {
+    fn default() -> Ip4 {
+        Ip4 { rows: Arc::new([const { None }; 256]) }
+    }
+}
+
+impl Ip4 {
+    fn row(&self, addr: u32) -> Option<&Row> {
+        self.rows[(addr >> 24) as usize].as_deref()
+    }
+
+    /// An address: its own facts, and what covers it. [`ValueId::EXEMPT`] outweighs both.
+    #[inline]
+    pub fn get(&self, addr: u32) -> (FactsId, ValueId) {
+        let Some(row) = self.row(addr) else { return (FactsId::NONE, ValueId::EMPTY) };
+        let b = (addr >> 16) as u8;
+        match &row.blocks[usize::from(b)] {
+            None => (FactsId::NONE, row.cover(b)),
+            Some(block) => (block.own(addr as u16), block.cover(addr as u16).unwrap_or_else(|| row.cover(b))),
+        }
+    }
+
+    /// The reasons that are not the same all over a prefix of less than 32 bits: those that make names exist below it.
+    pub fn touched(&self, p: Prefix4, interned: &Interned) -> Mask {
+        if p.len() < 8 {
+            // Nothing is listed that wide, so whatever is there makes names exist.
+            let rows = self.rows[(p.first() >> 24) as usize..=(p.last() >> 24) as usize].iter().flatten();
+            return rows.fold(0, |m, r| m | r.varied | interned.value(r.at).mask | r.touched.iter().fold(0, |m, t| m | t));
+        }
+        let Some(row) = self.row(p.first()) else { return 0 };
+        let b = (p.first() >> 16) as u8;
+        if p.len() == 16 {
+            return row.touched[usize::from(b)];
+        }
+        if p.len() > 16 {
+            let (first, last) = (p.first() as u16, p.last() as u16);
+            return match &row.blocks[usize::from(b)] {
+                None => 0,
+                Some(block) => block.touched(first, last, p.len(), row.cover(b), interned),
+            };
+        }
+        let (from, to) = (usize::from(b), (p.last() >> 16) as usize & 255);
+        let below = row.touched[from..=to].iter().fold(0, |m, t| m | t);
+        if p.len() == 8 {
+            return below | row.varied;
+        }
+        below | varied((from..=to).map(|b| row.cover(b as u8)), p.len(), interned)
+    }
+
+    /// Tells every cover found in a prefix of 8 to 31 bits. Of their parts, those no longer than the prefix are what it
+    /// gives to everything below it that nothing longer speaks of.
+    pub fn cover(&self, p: Prefix4, take: &mut dyn FnMut(ValueId)) {
+        let Some(row) = self.row(p.first()) else { return };
+        let b = (p.first() >> 16) as u8;
+        match p.len() {
+            8 => take(row.at),
+            9..16 => (b..=(p.last() >> 16) as u8).for_each(|b| take(row.cover(b))),
+            16 => take(row.cover(b)),
+            _ => match row.blocks[usize::from(b)].as_deref() {
+                None => take(row.cover(b)),
+                Some(block) => block.runs(p.first() as u16, p.last() as u16, row.cover(b)).for_each(take),
+            },
+        }
+    }
+
+    /// Whether no cover in the block of a prefix of 16 bits or more differs from the /16's.
+    pub fn is_plain(&self, p: Prefix4) -> bool {
+        let block = self.row(p.first()).and_then(|r| r.blocks[usize::from((p.first() >> 16) as u8)].as_deref());
+        block.is_none_or(|b| b.ranges.is_empty())
+    }
+
+    /// The number of hosts with entries of their own.
+    pub fn hosts(&self) -> usize {
+        let rows = self.rows.iter().flatten();
+        rows.flat_map(|r| r.blocks.iter().flatten()).map(|b| b.hosts.len()).sum()
+    }
+}

@@ -1,0 +1,266 @@
+//! Changing the IPv4 table: hosts are merged block by block, covers are compiled anew where a prefix changed.
+
+use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+
+use super::{
+    cover::{Pool, State},
+    ip4::{Block, HostFacts, Hosts, Ip4, Range, Row, varied},
+    values::{FactsId, ValueId},
+};
+use crate::model::Prefix4;
+
+impl Ip4 {
+    /// Sets what is said of some subjects: `hosts` (sorted by address, each once) and `nets` (any order; hosts that carve
+    /// are among them too). [`FactsId::NONE`] forgets.
+    pub(super) fn apply(&mut self, hosts: &[(u32, FactsId)], nets: &[(Prefix4, FactsId)], pool: &mut Pool) {
+        for group in hosts.chunk_by(|a, b| a.0 >> 24 == b.0 >> 24) {
+            let row = self.row_mut((group[0].0 >> 24) as u8);
+            for block in group.chunk_by(|a, b| a.0 >> 16 == b.0 >> 16) {
+                row.merge_hosts(block, pool);
+            }
+        }
+        let mut stale: BTreeSet<(u8, Option<u8>)> = BTreeSet::new();
+        for (p, facts) in nets {
+            let (a, b) = ((p.first() >> 24) as u8, (p.first() >> 16) as u8);
+            let map = Arc::make_mut(&mut self.row_mut(a).nets);
+            if *facts == FactsId::NONE { map.remove(p) } else { map.insert(*p, *facts) };
+            stale.insert((a, (p.len() > 16).then_some(b)));
+        }
+        let whole: Vec<u8> = stale.iter().filter(|(_, b)| b.is_none()).map(|(a, _)| *a).collect();
+        for a in &whole {
+            self.row_mut(*a).compile_all(*a, pool);
+        }
+        let mut blocks = stale.iter().filter_map(|(a, b)| Some((*a, (*b)?))).filter(|(a, _)| !whole.contains(a)).peekable();
+        while let Some((a, b)) = blocks.next() {
+            let row = self.row_mut(a);
+            row.compile_block(a, b, pool);
+            if blocks.peek().is_none_or(|(next, _)| *next != a) {
+                row.summarise(pool);
+            }
+        }
+        let touched = hosts.iter().map(|(h, _)| h >> 24).chain(nets.iter().map(|(p, _)| p.first() >> 24));
+        let mut last = None;
+        for a in touched {
+            if last.replace(a) != Some(a) && self.rows[a as usize].as_ref().is_some_and(|r| r.is_empty()) {
+                Arc::make_mut(&mut self.rows)[a as usize] = None;
+            }
+        }
+    }
+
+    fn row_mut(&mut self, a: u8) -> &mut Row {
+        let slot = &mut Arc::make_mut(&mut self.rows)[usize::from(a)];
+        Arc::make_mut(slot.get_or_insert_default())
+    }
+
+    /// Puts a block that was read from an image in place; covers are compiled later.
+    pub(super) fn put_block(&mut self, ab: u16, block: Block, pool: &mut Pool) {
+        let row = self.row_mut((ab >> 8) as u8);
+        let b = (ab & 255) as u8;
+        row.blocks[usize::from(b)] = Some(Arc::new(block));
+        row.retouch(b, pool);
+    }
+}
+
+impl Row {
+    fn is_empty(&self) -> bool {
+        self.nets.is_empty() && self.at == ValueId::EMPTY && self.covers.is_none() && self.blocks.iter().all(Option::is_none)
+    }
+
+    /// Sets the facts of some hosts of one block.
+    fn merge_hosts(&mut self, changes: &[(u32, FactsId)], pool: &mut Pool) {
+        let b = (changes[0].0 >> 16) as u8;
+        let block = Arc::make_mut(self.blocks[usize::from(b)].get_or_insert_default());
+        match changes {
+            [(addr, facts)] if block.toggle(*addr as u16, *facts) => {}
+            _ => block.merge(changes),
+        }
+        if block.hosts.len() == 0 && block.ranges.is_empty() {
+            self.blocks[usize::from(b)] = None;
+        }
+        self.retouch(b, pool);
+    }
+
+    /// The summary of one block after it changed.
+    fn retouch(&mut self, b: u8, pool: &Pool) {
+        let outer = self.cover(b);
+        let block = self.blocks[usize::from(b)].as_deref();
+        self.touched[usize::from(b)] = block.map_or(0, |block| block.touched(0, u16::MAX, 16, outer, pool.interned));
+    }
+
+    /// What prefixes of at most 16 bits say of a /16.
+    fn state(&self, a: u8, b: u8, pool: &Pool) -> State {
+        let mut state = State::default();
+        for len in 8..=16 {
+            let p = Prefix4::new(u32::from_be_bytes([a, b, 0, 0]), len);
+            if let Some(facts) = self.nets.get(&p) {
+                pool.enter(&mut state, *facts, len);
+            }
+        }
+        state
+    }
+
+    /// Compiles the covers of the whole /8.
+    fn compile_all(&mut self, a: u8, pool: &mut Pool) {
+        for b in 0..=255 {
+            self.compile_block(a, b, pool);
+        }
+        self.summarise(pool);
+    }
+
+    /// Compiles the cover of one /16 and the runs inside it. [`Row::summarise`] comes after the last.
+    fn compile_block(&mut self, a: u8, b: u8, pool: &mut Pool) {
+        let state = self.state(a, b, pool);
+        let (outer, ranges) = self.runs(a, b, &state, pool);
+        let slot = &mut self.blocks[usize::from(b)];
+        if slot.as_ref().is_none_or(|block| *block.ranges != *ranges) {
+            let block = Arc::make_mut(slot.get_or_insert_default());
+            block.ranges = ranges.into();
+            if block.hosts.len() == 0 && block.ranges.is_empty() {
+                *slot = None;
+            }
+        }
+        if outer != self.cover(b) {
+            let at = self.at;
+            self.covers.get_or_insert_with(|| Box::new([at; 256]))[usize::from(b)] = outer;
+        }
+        self.retouch(b, pool);
+    }
+
+    /// The runs of a block that differ from its cover, and that cover: a walk over the nested prefixes in order.
+    fn runs(&self, a: u8, b: u8, state: &State, pool: &mut Pool) -> (ValueId, Vec<Range>) {
+        let mut outer = pool.resolve(state);
+        let base = u32::from_be_bytes([a, b, 0, 0]);
+        let (low, high) = (Bound::Included(Prefix4::new(base, 16)), Bound::Included(Prefix4::host(base | 0xffff)));
+        let mut stack = vec![(Prefix4::new(base, 16), state.clone(), outer)];
+        let mut out: Vec<Range> = Vec::new();
+        let mut at = base;
+        // Adds the run up to `last` to what was found so far.
+        let mut emit = |at: &mut u32, end: u64, value: ValueId| {
+            if end <= u64::from(*at) {
+                return;
+            }
+            let (first, last) = (*at as u16, (end - 1) as u16);
+            match out.last_mut() {
+                Some(r) if r.value == value && u32::from(r.last) + 1 == u32::from(first) => r.last = last,
+                _ => out.push(Range { first, last, value }),
+            }
+            *at = (end - 1) as u32;
+            *at = at.wrapping_add(1);
+        };
+        let end_of = |p: Prefix4| u64::from(p.last()) + 1;
+        let mut full = u64::from(base);
+        for (p, facts) in self.nets.range((low, high)).filter(|(p, _)| p.len() > 16) {
+            while let Some((top, _, value)) = stack.last().filter(|(top, ..)| !top.contains(*p)) {
+                if end_of(*top) > full {
+                    emit(&mut at, end_of(*top), *value);
+                    full = full.max(end_of(*top));
+                }
+                stack.pop();
+            }
+            let Some((_, state, value)) = stack.last() else { break };
+            if u64::from(p.first()) > full {
+                emit(&mut at, u64::from(p.first()), *value);
+                full = u64::from(p.first());
+            }
+            let mut state = state.clone();
+            if p.is_host() {
+                state.enter_holes(pool.interned.facts(*facts));
+            } else {
+                pool.enter(&mut state, *facts, p.len());
+            }
+            let value = pool.resolve(&state);
+            stack.push((*p, state, value));
+        }
+        while let Some((top, _, value)) = stack.pop() {
+            if end_of(top) > full {
+                emit(&mut at, end_of(top), value);
+                full = end_of(top);
+            }
+        }
+        if !out.iter().any(|r| r.value == outer) {
+            // Nothing is left of the /16's own: what all of it shares takes its place.
+            outer = pool.common(out.iter().map(|r| r.value), 16);
+        }
+        out.retain(|r| r.value != outer);
+        (outer, out)
+    }
+
+    /// What holds for the whole /8, after its covers changed.
+    fn summarise(&mut self, pool: &mut Pool) {
+        let covers: Vec<ValueId> = (0..=255).map(|b| self.cover(b)).collect();
+        self.at = pool.common(covers.iter().copied(), 8);
+        self.varied = varied(covers.iter().copied(), 8, pool.interned);
+        let same = covers.iter().all(|c| *c == self.at);
+        self.covers = if same { None } else { covers.try_into().ok().map(Box::new) };
+    }
+}
+
+impl Block {
+    /// The quick way for one host: in or out of a block whose hosts all say the same. False where it does not apply.
+    fn toggle(&mut self, suffix: u16, facts: FactsId) -> bool {
+        let HostFacts::One(one) = self.facts else { return false };
+        match &mut self.hosts {
+            Hosts::Sorted(s) => {
+                if s.len() >= 4096 || (facts != FactsId::NONE && facts != one) {
+                    return false;
+                }
+                let mut v = Vec::with_capacity(s.len() + 1);
+                match (s.binary_search(&suffix), facts) {
+                    (Ok(i), FactsId::NONE) => {
+                        v.extend(&s[..i]);
+                        v.extend(&s[i + 1..]);
+                    }
+                    (Err(i), f) if f != FactsId::NONE => {
+                        v.extend(&s[..i]);
+                        v.push(suffix);
+                        v.extend(&s[i..]);
+                    }
+                    _ => return true,
+                }
+                *s = v.into();
+                true
+            }
+            Hosts::Bits(bits, ranks) => {
+                if facts != one || self.facts.get(0) == FactsId::NONE {
+                    return false;
+                }
+                let word = usize::from(suffix) / 64;
+                let bit = 1u64 << (suffix % 64);
+                if bits[word] & bit == 0 {
+                    bits[word] |= bit;
+                    ranks[word / 8 + 1..].iter_mut().for_each(|r| *r = r.wrapping_add(1));
+                }
+                true
+            }
+        }
+    }
+
+    /// Sets the facts of some hosts, sorted, each once.
+    fn merge(&mut self, changes: &[(u32, FactsId)]) {
+        let old = self.hosts.to_vec();
+        let (mut suffixes, mut facts) = (Vec::with_capacity(old.len() + changes.len()), Vec::with_capacity(old.len() + changes.len()));
+        let mut put = |s: u16, f: FactsId| {
+            if f != FactsId::NONE {
+                suffixes.push(s);
+                facts.push(f);
+            }
+        };
+        let mut i = 0;
+        for (addr, f) in changes {
+            let s = *addr as u16;
+            while i < old.len() && old[i] < s {
+                put(old[i], self.facts.get(i));
+                i += 1;
+            }
+            if i < old.len() && old[i] == s {
+                i += 1;
+            }
+            put(s, *f);
+        }
+        for (j, s) in old.iter().enumerate().skip(i) {
+            put(*s, self.facts.get(j));
+        }
+        self.hosts = Hosts::new(&suffixes);
+        self.facts = HostFacts::new(&facts);
+    }
+}

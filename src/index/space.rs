@@ -1,0 +1,232 @@
+//! How a zone's addresses become owner names, for one family at a time.
+//!
+//! A *node* is a whole number of labels from the top: octets of IPv4, nibbles of IPv6. A node is *open* in a zone if
+//! something below it differs from the rest of it; then it exists, and what is below it is named piece by piece. A node
+//! that is not open is the same all over: it is said by a wildcard at itself or above it. A wildcard stands at an open
+//! node if that has a value and no whole child without one. This is the rendering of a zone; the answers in
+//! [`super::find`] follow the same rules without making it, and mirrors answer from it by RFC 4592.
+
+use super::{
+    ip4::Ip4,
+    trie::{Trie, ValueId2},
+    values::{FactsId, Interned, Item, ValueId},
+};
+use crate::model::{MAX_REASONS, Mask, Prefix4, ReasonId};
+
+/// The items of an answer, at most one for each reason, without an allocation.
+#[derive(Debug, Clone, Copy)]
+pub struct Items {
+    len: usize,
+    items: [Item; MAX_REASONS],
+}
+
+impl Default for Items {
+    fn default() -> Items {
+        let none = Item { reason: ReasonId(0), len: 0, text: super::values::TextId::NONE };
+        Items { len: 0, items: [none; MAX_REASONS] }
+    }
+}
+
+impl Items {
+    /// Adds those of a zone whose reasons are not there yet.
+    pub fn extend(&mut self, from: &[Item], zone: Mask) {
+        for i in from {
+            if zone & i.reason.bit() != 0 && self.len < MAX_REASONS && !self.as_slice().iter().any(|j| j.reason == i.reason) {
+                self.items[self.len] = *i;
+                self.len += 1;
+            }
+        }
+    }
+
+    /// The items.
+    pub fn as_slice(&self) -> &[Item] {
+        &self.items[..self.len]
+    }
+
+    /// Whether there are none: not listed.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether both say the same, in whatever order.
+    pub fn same(&self, other: &Items) -> bool {
+        self.len == other.len && self.as_slice().iter().all(|i| other.as_slice().contains(i))
+    }
+}
+
+/// One family's addresses as a tree of labels. Keys are labels from the top.
+pub trait Space {
+    /// How many children a node has.
+    const ARITY: u16;
+    /// How many labels an address has.
+    const LEVELS: usize;
+    /// The reasons that are not the same all over a node.
+    fn touched(&self, key: &[u8]) -> Mask;
+    /// What a node gives to everything below it that nothing longer speaks of; for a whole address, what it answers.
+    fn value(&self, key: &[u8], zone: Mask) -> Items;
+    /// Whether a wildcard at this node could match a name of the other family.
+    fn ambiguous(key: &[u8]) -> bool;
+    /// True only if no child of an open node is without a value where the node has one.
+    fn plain(&self, key: &[u8]) -> bool;
+
+    /// Whether something below a node differs from the rest, or it has to be spelt out.
+    fn open(&self, key: &[u8], zone: Mask) -> bool {
+        key.is_empty()
+            || (key.len() < Self::LEVELS && (self.touched(key) & zone != 0 || (Self::ambiguous(key) && !self.value(key, zone).is_empty())))
+    }
+
+    /// The value of the wildcard at an open node; empty where there is none.
+    fn wildcard(&self, key: &[u8], zone: Mask) -> Items {
+        if key.is_empty() || key.len() >= Self::LEVELS || Self::ambiguous(key) {
+            return Items::default();
+        }
+        let value = self.value(key, zone);
+        if value.is_empty() || self.plain(key) {
+            return value;
+        }
+        let mut child = [0u8; 33];
+        child[..key.len()].copy_from_slice(key);
+        for i in 0..Self::ARITY {
+            child[key.len()] = i as u8;
+            let c = &child[..=key.len()];
+            if self.value(c, zone).is_empty() && !self.open(c, zone) {
+                return Items::default();
+            }
+        }
+        value
+    }
+
+    /// Whether a name exists: records stand at it or below it.
+    fn exists(&self, key: &[u8], zone: Mask) -> bool {
+        if self.open(key, zone) {
+            return true;
+        }
+        let value = self.value(key, zone);
+        let parent = &key[..key.len() - 1];
+        // Inside a node that is the same all over, only that node's or a higher one's wildcard speaks.
+        !value.is_empty() && self.open(parent, zone) && !self.wildcard(parent, zone).same(&value)
+    }
+}
+
+/// IPv4 by octets.
+pub struct Octets<'a> {
+    /// The table.
+    pub ip4: &'a Ip4,
+    /// Its interned things.
+    pub interned: &'a Interned,
+}
+
+/// The prefix of a key of octets.
+fn prefix4(key: &[u8]) -> Prefix4 {
+    let addr = key.iter().enumerate().fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
+    Prefix4::new(addr, key.len() as u8 * 8)
+}
+
+/// What an address answers in a zone.
+fn host(ip4: &Ip4, interned: &Interned, addr: u32, zone: Mask) -> Items {
+    let (own, cover) = ip4.get(addr);
+    let mut out = Items::default();
+    if cover == ValueId::EXEMPT {
+        return out;
+    }
+    if own != FactsId::NONE {
+        out.extend(&interned.facts(own).items, zone);
+    }
+    out.extend(&interned.value(cover).items, zone);
+    out
+}
+
+fn value4(ip4: &Ip4, interned: &Interned, p: Prefix4, zone: Mask) -> Items {
+    if p.is_host() {
+        return host(ip4, interned, p.first(), zone);
+    }
+    let mut out = Items::default();
+    if p.len() >= 8 {
+        out.extend_cover(ip4, interned, p, zone);
+    }
+    out
+}
+
+impl Items {
+    fn extend_cover(&mut self, ip4: &Ip4, interned: &Interned, p: Prefix4, zone: Mask) {
+        ip4.cover(p, &mut |v| {
+            let value = interned.value(v);
+            if value.mask & zone != 0 {
+                for i in value.items.iter().filter(|i| i.len <= p.len()) {
+                    self.extend(std::slice::from_ref(i), zone);
+                }
+            }
+        });
+    }
+}
+
+impl Space for Octets<'_> {
+    const ARITY: u16 = 256;
+    const LEVELS: usize = 4;
+    fn touched(&self, key: &[u8]) -> Mask {
+        self.ip4.touched(prefix4(key), self.interned)
+    }
+    fn value(&self, key: &[u8], zone: Mask) -> Items {
+        value4(self.ip4, self.interned, prefix4(key), zone)
+    }
+    fn ambiguous(key: &[u8]) -> bool {
+        // A label of one digit is a nibble too: `*.2` would match every IPv6 name that ends in 2.
+        key.iter().all(|o| *o < 10)
+    }
+    fn plain(&self, key: &[u8]) -> bool {
+        key.len() >= 2 && self.ip4.is_plain(prefix4(key))
+    }
+}
+
+/// IPv4 by nibbles, as it stands under `::ffff:0:0/96` in a zone with `mapped = true`.
+pub struct Mapped<'a>(pub Octets<'a>);
+
+fn prefix4_nibbles(key: &[u8]) -> Prefix4 {
+    let addr = key.iter().enumerate().fold(0, |a, (i, n)| a | u32::from(*n) << (28 - 4 * i));
+    Prefix4::new(addr, key.len() as u8 * 4)
+}
+
+impl Space for Mapped<'_> {
+    const ARITY: u16 = 16;
+    const LEVELS: usize = 8;
+    fn touched(&self, key: &[u8]) -> Mask {
+        self.0.ip4.touched(prefix4_nibbles(key), self.0.interned)
+    }
+    fn value(&self, key: &[u8], zone: Mask) -> Items {
+        value4(self.0.ip4, self.0.interned, prefix4_nibbles(key), zone)
+    }
+    fn ambiguous(_: &[u8]) -> bool {
+        false // 24 labels stand above it
+    }
+    fn plain(&self, key: &[u8]) -> bool {
+        key.len() >= 4 && self.0.ip4.is_plain(prefix4_nibbles(key))
+    }
+}
+
+/// IPv6 by nibbles.
+pub struct Hextets<'a> {
+    /// The table.
+    pub ip6: &'a Trie,
+    /// Its interned things.
+    pub interned: &'a Interned,
+}
+
+impl Space for Hextets<'_> {
+    const ARITY: u16 = 16;
+    const LEVELS: usize = 32;
+    fn touched(&self, key: &[u8]) -> Mask {
+        self.ip6.at(key).below
+    }
+    fn value(&self, key: &[u8], zone: Mask) -> Items {
+        let ValueId2 { below, .. } = self.ip6.at(key).value;
+        let mut out = Items::default();
+        out.extend(&self.interned.value(below).items, zone);
+        out
+    }
+    fn ambiguous(key: &[u8]) -> bool {
+        key.len() < 4
+    }
+    fn plain(&self, _: &[u8]) -> bool {
+        false
+    }
+}

@@ -1,0 +1,336 @@
+//! The index against a naive model: random subjects, holes, exemptions, both families and domains.
+
+use std::collections::{BTreeMap, HashMap};
+
+use proptest::prelude::*;
+
+use super::{
+    build::{Builder, Changes},
+    find::{Asked, Found, find},
+    image,
+    render::{Rendered, render},
+    space::Items,
+    values::{RawFact, RawFacts, TextId},
+    zones::{ZoneView, rtype},
+};
+use crate::model::{Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId, Subject, Zone};
+
+/// A zone for tests: publishes the given reasons of r0, r1, r2.
+pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView {
+    let publish: Vec<String> = publish.iter().map(|i| format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2)).collect();
+    let text = format!(
+        "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.orbs.example']\ncontact = 'h@orbs.example'\n{extra}\npublish = [{}]\n",
+        publish.join(",")
+    );
+    let zone: Zone = toml::from_str(&text).unwrap();
+    let mut reasons = Reasons::default();
+    let mut texts = HashMap::new();
+    for i in 0..3 {
+        reasons.add(&format!("r{i}")).unwrap();
+        texts.insert(format!("r{i}"), format!("reason {i}: $"));
+    }
+    ZoneView::new(&zone, &reasons, &texts).unwrap()
+}
+
+type Facts = BTreeMap<Subject, RawFacts>;
+
+fn any_facts() -> impl Strategy<Value = RawFacts> {
+    let fact = (0u8..3, 0u16..2, prop::bool::weighted(0.3), prop::option::weighted(0.2, "t[a-c] \\$"));
+    (prop::bool::weighted(0.07), prop::collection::vec(fact, 0..3)).prop_map(|(exempt, facts)| {
+        let mut out = RawFacts { exempt, facts: vec![] };
+        for (r, s, hole, text) in facts {
+            let f = RawFact { reason: ReasonId(r), source: SourceId(s), hole, text: text.map(Into::into) };
+            if !out.facts.iter().any(|g: &RawFact| (g.reason, g.source) == (f.reason, f.source)) {
+                out.facts.push(f);
+            }
+        }
+        out.facts.sort_by_key(|f| (f.reason, f.source));
+        out
+    })
+}
+
+/// Subjects in a small world, so that they meet: 2.3.x.y, 12.34.x.y, and a few IPv6 and domain neighbourhoods.
+fn any_subject() -> impl Strategy<Value = Subject> {
+    let spot = prop_oneof![Just(0x0203_0000u32), Just(0x0c22_0000), Just(0x0c00_0000)];
+    let low = prop_oneof![0u32..8, 250u32..260, Just(0x0405), Just(0xffff), any::<u32>().prop_map(|x| x & 0xffff)];
+    let spot6 = prop_oneof![Just(0x2a00u128 << 112), Just(0x2a00_1234u128 << 96), Just(0x3020u128 << 112)];
+    let low6 = prop_oneof![0u128..4, any::<u128>().prop_map(|x| x & 3 << 92), any::<u128>().prop_map(|x| x >> 60)];
+    prop_oneof![
+        5 => (spot, low, prop_oneof![Just(32u8), 8u8..=32]).prop_map(|(s, l, n)| Subject::V4(Prefix4::new(s | l, n))),
+        3 => (spot6, low6, prop_oneof![Just(128u8), Just(64), 19u8..=48, 19u8..=128]).prop_map(|(s, l, n)| Subject::V6(Prefix6::new(s | l, n))),
+        3 => ("([abx]\\.){0,3}[abxm][ab]?", 0..3usize)
+            .prop_map(|(n, s)| Subject::Domain(Domain::from_canonical(&n, [Scope::Name, Scope::Below, Scope::Tree][s]))),
+    ]
+}
+
+fn any_world() -> impl Strategy<Value = Vec<(Subject, RawFacts)>> {
+    prop::collection::vec((any_subject(), any_facts()), 0..14)
+}
+
+fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
+    let mut changes = Changes::default();
+    for (s, f) in world {
+        let id = builder.intern(f);
+        builder.add(&mut changes, s, id);
+    }
+    builder.apply(changes);
+}
+
+/// (reason, text, length of the listed subject), sorted: what an address answers by the words of the design.
+fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Option<String>, u8)> {
+    // The widest first; then every deeper fact of the same reason and source takes its place.
+    let mut way: Vec<(u8, &RawFacts)> = facts.iter().filter_map(|(s, f)| Some((covers(s)?, f))).collect();
+    way.sort_by_key(|(n, _)| *n);
+    if way.iter().any(|(_, f)| f.exempt) {
+        return vec![];
+    }
+    let mut parts: BTreeMap<(u8, u16), Option<(u8, Option<String>)>> = BTreeMap::new();
+    for (n, f) in way {
+        for f in &f.facts {
+            let text = f.text.as_ref().map(ToString::to_string);
+            parts.insert((f.reason.0, f.source.0), (!f.hole).then_some((n, text)));
+        }
+    }
+    let mut best: BTreeMap<u8, (u8, Option<String>)> = BTreeMap::new();
+    for ((r, _), part) in parts {
+        if let Some((n, text)) = part
+            && best.get(&r).is_none_or(|(m, t)| n > *m || (n == *m && t.is_none() && text.is_some()))
+        {
+            best.insert(r, (n, text));
+        }
+    }
+    best.into_iter().map(|(r, (n, t))| (r, t, n)).collect()
+}
+
+fn wire(name: &str) -> (Vec<u8>, Vec<u8>) {
+    let (mut out, mut starts) = (vec![], vec![]);
+    for l in name.split('.').filter(|l| !l.is_empty()) {
+        starts.push(out.len() as u8);
+        out.push(l.len() as u8);
+        out.extend(l.as_bytes());
+    }
+    (out, starts)
+}
+
+/// What a name answers, as text: records, or why there are none.
+fn shown(builder: &Builder, zone: &ZoneView, name: &str) -> String {
+    let (labels, starts) = wire(name);
+    let asked = Asked::new(&labels, &starts);
+    let mut scratch = Items::default();
+    match find(builder.tables(), zone, &asked, &mut scratch) {
+        Found::Fixed(f) => records(builder, zone, Rendered::Fixed(f)),
+        Found::Listed(l) => records(builder, zone, Rendered::Listed(l)),
+        Found::Empty { .. } => "nodata".into(),
+        Found::Missing => "nxdomain".into(),
+    }
+}
+
+fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
+    match at {
+        Rendered::Blank => "nodata".into(),
+        Rendered::Fixed(f) => format!("{:?}", f.rrs.iter().filter(|r| [rtype::A, rtype::TXT].contains(&r.rtype)).collect::<Vec<_>>()),
+        Rendered::Listed(l) => {
+            let mut out = String::new();
+            for p in &zone.publish {
+                if let Some(i) = l.item(p.reason) {
+                    let mut subject = String::new();
+                    l.write_subject(i, &mut subject).unwrap();
+                    let text = if i.text == TextId::NONE { &*p.text } else { builder.tables().interned.text(i.text) };
+                    out += &format!("{:?} {text}={subject};", p.code);
+                }
+            }
+            out
+        }
+    }
+}
+
+/// A zone's rendering as a table, and an RFC 4592 look-up in it.
+struct Naive4592(BTreeMap<String, String>, std::collections::HashSet<String>);
+
+impl Naive4592 {
+    fn new(builder: &Builder, zone: &ZoneView) -> Naive4592 {
+        let mut all = BTreeMap::new();
+        render(builder.tables(), zone, &mut |owner, at| {
+            let labels: Vec<_> = super::find::labels_in(owner).map(|l| String::from_utf8_lossy(l).into_owned()).collect();
+            let old = all.insert(labels.join("."), records(builder, zone, at));
+            assert_eq!(old, None, "{} is rendered twice", labels.join("."));
+        });
+        let above = |k: &String| k.match_indices('.').map(|(i, _)| k[i + 1..].to_string()).collect::<Vec<_>>();
+        let exist = all.keys().flat_map(above).chain(all.keys().cloned()).chain([String::new()]).collect();
+        Naive4592(all, exist)
+    }
+    fn exists(&self, name: &str) -> bool {
+        self.1.contains(name)
+    }
+    fn look_up(&self, name: &str) -> String {
+        if let Some(r) = self.0.get(name) {
+            return r.clone();
+        }
+        if self.exists(name) {
+            return "nodata".into();
+        }
+        let mut encloser = name;
+        while let Some((_, rest)) = encloser.split_once('.') {
+            encloser = rest;
+            if self.exists(encloser) {
+                return self.0.get(&format!("*.{encloser}")).cloned().unwrap_or("nxdomain".into());
+            }
+        }
+        "nxdomain".into()
+    }
+}
+
+/// Names worth asking for: every subject's own, its neighbours, the branches above, and some that spell nothing.
+fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
+    let mut out: Vec<String> = ["", "1.0.0.127", "2.0.0.127", "0.0.127", "127", "3.0.0.127", "test", "invalid", "x.test", "*"].map(String::from).into();
+    let v4 = |out: &mut Vec<String>, a: u32| {
+        let [a, b, c, d] = a.to_be_bytes();
+        out.extend([format!("{d}.{c}.{b}.{a}"), format!("{c}.{b}.{a}"), format!("{b}.{a}"), format!("{a}")]);
+        out.extend([format!("x.{c}.{b}.{a}"), format!("x.{d}.{c}.{b}.{a}"), format!("999.{b}.{a}"), format!("a.{a}"), format!("0{d}.{c}.{b}.{a}")]);
+    };
+    let v6 = |out: &mut Vec<String>, a: u128| {
+        let n: Vec<String> = super::trie::nibbles(a).iter().rev().map(|n| format!("{n:x}")).collect();
+        out.extend((0..32).map(|i| n[i..].join(".")));
+        out.extend((0..32).step_by(5).map(|i| format!("xy.{}", n[i..].join("."))));
+    };
+    for (i, s) in facts.keys().enumerate() {
+        let noise = noise[i % noise.len()];
+        match s {
+            Subject::V4(p) => [p.first(), p.last(), p.first() ^ 1, p.last() ^ 256, p.first() ^ (noise & 0xffff)].map(|a| v4(&mut out, a)).into_iter().collect(),
+            Subject::V6(p) => {
+                let noise = u128::from(noise) << (noise % 96);
+                [p.first(), p.last(), p.first() ^ 1, p.last() ^ 1 << 64, p.first() ^ noise].map(|a| v6(&mut out, a)).into_iter().collect()
+            }
+            Subject::Domain(d) => {
+                let n = d.name();
+                out.extend([n.to_string(), format!("q.{n}"), format!("q.r.{n}")]);
+                out.extend(n.match_indices('.').flat_map(|(i, _)| [n[i + 1..].to_string(), format!("zz.{}", &n[i + 1..])]));
+            }
+        }
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    /// Every address answers what the longest match of each source says.
+    #[test]
+    fn addresses_answer_as_the_naive_model(world in any_world(), noise in prop::collection::vec(any::<u32>(), 8)) {
+        let mut builder = Builder::default();
+        apply(&mut builder, &world);
+        let mut facts: Facts = world.into_iter().collect();
+        facts.retain(|_, f| *f != RawFacts::default());
+        let t = builder.tables();
+        let text = |i: TextId| (i != TextId::NONE).then(|| t.interned.text(i).to_string());
+        for (i, s) in facts.keys().enumerate() {
+            match s {
+                Subject::V4(p) => for a in [p.first(), p.last(), p.first() ^ 1, p.first() ^ (noise[i % 8] & 0xffff)] {
+                    let host = Subject::host4(a);
+                    let want = naive(&facts, |s| match s { Subject::V4(p) if s.covers(&host) => Some(p.len()), _ => None });
+                    let (own, cover) = t.ip4.get(a);
+                    let mut got = Items::default();
+                    if cover != super::values::ValueId::EXEMPT {
+                        got.extend(&t.interned.facts(own).items, u64::MAX);
+                        got.extend(&t.interned.value(cover).items, u64::MAX);
+                    }
+                    let mut got: Vec<_> = got.as_slice().iter().map(|i| (i.reason.0, text(i.text), i.len.min(32))).collect();
+                    got.sort();
+                    prop_assert_eq!(got, want, "{}", host);
+                },
+                Subject::V6(p) => for a in [p.first(), p.last(), p.first() ^ 1, p.last() ^ 1 << 70] {
+                    let host = Subject::V6(Prefix6::host(a));
+                    let want = naive(&facts, |s| match s { Subject::V6(p) if s.covers(&host) => Some(p.len()), _ => None });
+                    let v = t.interned.value(t.ip6.deepest(&super::trie::nibbles(a)));
+                    let got: Vec<_> = v.items.iter().map(|i| (i.reason.0, text(i.text), i.len)).collect();
+                    prop_assert_eq!(got, want, "{}", host);
+                },
+                Subject::Domain(_) => {}
+            }
+        }
+    }
+
+    /// Law 8: a name is answered as RFC 4592 answers it in the rendered zone.
+    #[test]
+    fn answers_are_those_of_the_rendering(world in any_world(), noise in prop::collection::vec(any::<u32>(), 8), zone in 0..4usize) {
+        let mut builder = Builder::default();
+        apply(&mut builder, &world);
+        let facts: Facts = world.into_iter().collect();
+        let publish = [&[0, 1, 2][..], &[1], &[2, 0], &[0, 1, 2]][zone];
+        for zone in [test_zone("address", publish, if zone == 3 { "mapped = true" } else { "" }), test_zone("domain", publish, "")] {
+            let naive = Naive4592::new(&builder, &zone);
+            let mut asked = names(&facts, &noise);
+            if zone.spec.mapped {
+                let v4: Vec<u32> = facts.keys().filter_map(|s| match s { Subject::V4(p) => Some(p.first()), _ => None }).collect();
+                for a in v4 {
+                    let n: Vec<String> = super::trie::nibbles(0xffff << 32 | u128::from(a)).iter().rev().map(|n| format!("{n:x}")).collect();
+                    asked.extend((0..32).map(|i| n[i..].join(".")));
+                }
+            }
+            for name in asked {
+                prop_assert_eq!(shown(&builder, &zone, &name), naive.look_up(&name), "{} in {:?}", name, naive.0);
+            }
+        }
+    }
+
+    /// However the same facts were reached, and also from an image, the rendering is the same.
+    #[test]
+    fn changes_in_any_order_render_the_same(before in any_world(), after in any_world(), parts in 1..4usize) {
+        let (mut stepwise, mut at_once) = (Builder::default(), Builder::default());
+        apply(&mut stepwise, &before);
+        let kept = stepwise.tables().clone();
+        let zones = [test_zone("address", &[0, 1, 2], "mapped = true"), test_zone("domain", &[0, 1], "")];
+        let old: Vec<_> = zones.iter().map(|z| Naive4592::new(&stepwise, z).0).collect();
+        let gone: Vec<_> = before.iter().map(|(s, _)| (s.clone(), RawFacts::default())).collect();
+        for part in gone.chunks(parts).chain(after.chunks(parts)) {
+            apply(&mut stepwise, part);
+        }
+        stepwise.sweep();
+        let facts: Facts = after.into_iter().collect();
+        apply(&mut at_once, &facts.into_iter().collect::<Vec<_>>());
+        let from_image = image::read(&image::write(at_once.tables())).unwrap();
+        for (zone, old) in zones.iter().zip(old) {
+            let want = Naive4592::new(&at_once, zone).0;
+            prop_assert_eq!(&Naive4592::new(&stepwise, zone).0, &want);
+            prop_assert_eq!(&Naive4592::new(&from_image, zone).0, &want);
+            // The snapshot that was taken first has not changed.
+            let mut same = BTreeMap::new();
+            render(&kept, zone, &mut |o, _| { same.insert(o.to_vec(), ()); });
+            prop_assert_eq!(same.len(), old.len());
+        }
+        prop_assert_eq!(stepwise.tables().counts(), at_once.tables().counts());
+    }
+
+    #[test]
+    fn a_damaged_image_is_refused_and_never_a_panic(world in any_world(), cut in any::<prop::sample::Index>(), flip in any::<u8>()) {
+        let mut builder = Builder::default();
+        apply(&mut builder, &world);
+        let mut bytes = image::write(builder.tables());
+        let at = cut.index(bytes.len());
+        bytes[at] ^= flip;
+        let _ = image::read(&bytes);
+        let _ = image::read(&bytes[..at]);
+    }
+}
+
+#[test]
+fn no_apex_wildcard_and_no_family_is_taken_for_the_other() {
+    let mut builder = Builder::default();
+    let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
+    let world: Vec<_> = ["2.0.0.0/8", "2620::/19", "1.2.3.4"].map(|s| (s.parse().unwrap(), listed.clone())).into();
+    apply(&mut builder, &world);
+    let zone = test_zone("address", &[0], "");
+    let owners = Naive4592::new(&builder, &zone).0;
+    assert!(!owners.contains_key("*"), "B24: a zone never lists the world");
+    for k in owners.keys().filter_map(|k| k.strip_prefix("*.")) {
+        let labels: Vec<&str> = k.split('.').collect();
+        let nibbles = labels.iter().all(|l| l.len() == 1);
+        assert!(!nibbles || labels.len() >= 4, "X4: *.{k} could match the other family");
+    }
+    assert_eq!(shown(&builder, &zone, "1.0.6.2"), records_of(&builder, &zone, "1.0.6.2"));
+    assert_eq!(shown(&builder, &zone, "2"), "nodata");
+}
+
+fn records_of(builder: &Builder, zone: &ZoneView, name: &str) -> String {
+    Naive4592::new(builder, zone).look_up(name)
+}

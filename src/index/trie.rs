@@ -1,0 +1,380 @@
+//! A trie over bytes whose copies share what did not change: IPv6 by nibbles, domains by their reversed labels.
+//!
+//! A node keeps the facts said at its key and, compiled, what the key and everything below it answers. It also keeps the
+//! reasons that vary below it, so that existence is one look. Edges hold as many bytes as have no branch.
+
+use std::sync::Arc;
+
+use super::{
+    cover::{Pool, State},
+    values::{FactsId, Interned, ValueId},
+};
+use crate::model::Mask;
+
+/// What tells the two kinds of key apart: how a node's facts join what is said above.
+pub trait Kind {
+    /// Enters a node: `below` is the state for everything below it (in: the parent's), the return is the state of the key
+    /// itself where that is another.
+    fn enter(facts: &[(u8, FactsId)], key: &[u8], below: &mut State, pool: &Pool) -> Option<State>;
+    /// How many children make a node full, so that nothing of its own is left; `None` where there is no end of them.
+    const FULL: Option<usize>;
+    /// The length, in the words of an item, of a key.
+    fn len(key: &[u8]) -> u8;
+}
+
+/// A node.
+#[derive(Debug, Clone, Default)]
+pub struct Node {
+    /// The bytes from the parent to here.
+    frag: Box<[u8]>,
+    /// What is said here: (scope or prefix length, facts), sorted.
+    facts: Box<[(u8, FactsId)]>,
+    /// What the key answers.
+    pub value: ValueId2,
+    /// Reasons that vary strictly below.
+    pub below: Mask,
+    /// Reasons by which this node and what is below it differ from what the parent gives.
+    pub touch: Mask,
+    kids: Box<[Arc<Node>]>,
+}
+
+/// What a key answers itself, and what it gives to everything below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueId2 {
+    /// The key itself.
+    pub own: ValueId,
+    /// Everything below that nothing longer speaks of.
+    pub below: ValueId,
+}
+
+impl Default for ValueId2 {
+    fn default() -> ValueId2 {
+        ValueId2 { own: ValueId::EMPTY, below: ValueId::EMPTY }
+    }
+}
+
+/// What is known at a position of a key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct At {
+    /// What it answers and gives.
+    pub value: ValueId2,
+    /// Reasons that vary strictly below.
+    pub below: Mask,
+    /// Reasons by which it or something below differs from what is above: what makes a name exist.
+    pub touch: Mask,
+}
+
+/// The trie.
+#[derive(Debug, Clone, Default)]
+pub struct Trie {
+    root: Arc<Node>,
+    len: usize,
+}
+
+impl Trie {
+    /// How many (key, scope) pairs have facts.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What the deepest node on the way to `key` gives to what is below it.
+    #[inline]
+    pub fn deepest(&self, key: &[u8]) -> ValueId {
+        let (mut node, mut rest) = (&*self.root, key);
+        loop {
+            match node.kid(rest).map(|i| &*node.kids[i]) {
+                Some(kid) if rest.starts_with(&kid.frag) => {
+                    rest = &rest[kid.frag.len()..];
+                    node = kid;
+                }
+                _ => return node.value.below,
+            }
+        }
+    }
+
+    /// What is known at the end of `key`.
+    pub fn at(&self, key: &[u8]) -> At {
+        let mut out = At::default();
+        self.walk(key, |depth, at| {
+            if depth == key.len() {
+                out = at;
+            }
+        });
+        out
+    }
+
+    /// Tells what is known after every byte of `key`, from none to all, in order.
+    pub fn walk(&self, key: &[u8], mut tell: impl FnMut(usize, At)) {
+        let (mut node, mut depth) = (&*self.root, 0);
+        tell(0, node.at());
+        while depth < key.len() {
+            let rest = &key[depth..];
+            let gap = At { value: ValueId2 { own: node.value.below, below: node.value.below }, below: 0, touch: 0 };
+            let Some(kid) = node.kid(rest).map(|i| &*node.kids[i]) else {
+                (depth + 1..=key.len()).for_each(|d| tell(d, gap));
+                return;
+            };
+            let same = kid.frag.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            // On the edge nothing is said yet, but something below is.
+            let edge = At { below: kid.touch, touch: kid.touch, ..gap };
+            (1..same.min(kid.frag.len() - 1) + 1).for_each(|d| tell(depth + d, edge));
+            if same < kid.frag.len() {
+                (same + 1..=rest.len()).for_each(|d| tell(depth + d, gap));
+                return;
+            }
+            depth += same;
+            node = kid;
+            tell(depth, node.at());
+        }
+    }
+
+    /// Sets the facts at a key under a scope; [`FactsId::NONE`] forgets.
+    pub(super) fn set<K: Kind>(&mut self, key: &[u8], scope: u8, facts: FactsId, pool: &mut Pool) {
+        let change = Change { key, scope, facts };
+        let had = self.root.facts_at(key, scope);
+        self.len = self.len + usize::from(facts != FactsId::NONE) - usize::from(had);
+        insert::<K>(&mut self.root, 0, &State::default(), &change, pool);
+    }
+
+    /// Visits every node with facts: key, facts; and all values, for the sweep.
+    pub(super) fn visit(&self, facts: &mut dyn FnMut(&[u8], &[(u8, FactsId)]), values: &mut dyn FnMut(ValueId)) {
+        let mut key = Vec::new();
+        self.root.visit(&mut key, facts, values);
+    }
+
+    /// Visits in order every key and edge that may have something to render: see [`Walk`].
+    pub fn render(&self, mask: Mask, visit: &mut dyn FnMut(&[u8], Seen)) {
+        let mut key = Vec::new();
+        self.root.render(mask, &mut key, visit);
+    }
+}
+
+/// What [`Trie::render`] comes by.
+#[derive(Debug, Clone, Copy)]
+pub enum Seen {
+    /// A node with something to say.
+    Node(At),
+    /// A byte of an edge that leads to one; what lies there is what the node above gives.
+    Edge(ValueId),
+}
+
+impl Node {
+    fn at(&self) -> At {
+        At { value: self.value, below: self.below, touch: self.touch }
+    }
+
+    fn kid(&self, rest: &[u8]) -> Option<usize> {
+        let first = rest.first()?;
+        if self.kids.len() == 1 {
+            return (self.kids[0].frag[0] == *first).then_some(0);
+        }
+        self.kids.binary_search_by_key(first, |k| k.frag[0]).ok()
+    }
+
+    fn facts_at(&self, key: &[u8], scope: u8) -> bool {
+        if key.is_empty() {
+            return self.facts.iter().any(|(s, _)| *s == scope);
+        }
+        let kid = self.kid(key).map(|i| &self.kids[i]);
+        kid.is_some_and(|k| key.strip_prefix(&*k.frag).is_some_and(|rest| k.facts_at(rest, scope)))
+    }
+
+    /// Sets the value from the state, after the children are right; then the summaries, also the children's.
+    fn summarise<K: Kind>(&mut self, key: &[u8], own: ValueId, below: ValueId, pool: &mut Pool) {
+        let full = K::FULL == Some(self.kids.len()) && self.kids.iter().all(|k| k.frag.len() == 1);
+        self.value = if full {
+            let shared = pool.common(self.kids.iter().map(|k| k.value.below), K::len(key));
+            ValueId2 { own: shared, below: shared }
+        } else {
+            ValueId2 { own, below }
+        };
+        let mine = pool.interned.value(self.value.below);
+        self.below = 0;
+        for kid in &mut self.kids {
+            let differs = |v: ValueId| if v == self.value.below { 0 } else { pool.interned.value(v).differs(mine) };
+            let touch = kid.below | differs(kid.value.own) | differs(kid.value.below);
+            if kid.touch != touch {
+                Arc::make_mut(kid).touch = touch;
+            }
+            self.below |= touch;
+        }
+    }
+
+    fn visit(&self, key: &mut Vec<u8>, facts: &mut dyn FnMut(&[u8], &[(u8, FactsId)]), values: &mut dyn FnMut(ValueId)) {
+        let start = key.len();
+        key.extend(&self.frag);
+        values(self.value.own);
+        values(self.value.below);
+        if !self.facts.is_empty() {
+            facts(key, &self.facts);
+        }
+        for kid in &self.kids {
+            kid.visit(key, facts, values);
+        }
+        key.truncate(start);
+    }
+
+    fn render(&self, mask: Mask, key: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8], Seen)) {
+        for kid in self.kids.iter().filter(|k| k.touch & mask != 0) {
+            let start = key.len();
+            for b in &kid.frag[..kid.frag.len() - 1] {
+                key.push(*b);
+                visit(key, Seen::Edge(self.value.below));
+            }
+            key.push(kid.frag[kid.frag.len() - 1]);
+            visit(key, Seen::Node(kid.at()));
+            kid.render(mask, key, visit);
+            key.truncate(start);
+        }
+    }
+}
+
+struct Change<'a> {
+    key: &'a [u8],
+    scope: u8,
+    facts: FactsId,
+}
+
+/// Changes the facts at `change.key` somewhere at or below `node`, which ends at `depth`; `above` is the parent's state.
+fn insert<K: Kind>(node: &mut Arc<Node>, depth: usize, above: &State, change: &Change, pool: &mut Pool) {
+    let key = change.key;
+    let node = Arc::make_mut(node);
+    if depth == key.len() {
+        let mut facts: Vec<_> = node.facts.iter().copied().filter(|(s, _)| *s != change.scope).collect();
+        if change.facts != FactsId::NONE {
+            facts.push((change.scope, change.facts));
+            facts.sort_unstable();
+        }
+        node.facts = facts.into();
+        recompile::<K>(node, &mut key.to_vec(), above, pool);
+        return;
+    }
+    let mut state = above.clone();
+    let own = K::enter(&node.facts, &key[..depth], &mut state, pool);
+    let rest = &key[depth..];
+    match node.kid(rest) {
+        None if change.facts == FactsId::NONE => return,
+        None => {
+            let mut kid = Node { frag: rest.into(), facts: [(change.scope, change.facts)].into(), ..Node::default() };
+            recompile::<K>(&mut kid, &mut key.to_vec(), &state, pool);
+            let at = node.kids.partition_point(|k| k.frag[0] < rest[0]);
+            let mut kids = std::mem::take(&mut node.kids).into_vec();
+            kids.insert(at, Arc::new(kid));
+            node.kids = kids.into();
+        }
+        Some(i) => {
+            let same = node.kids[i].frag.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            if same < node.kids[i].frag.len() {
+                if change.facts == FactsId::NONE {
+                    return;
+                }
+                node.kids[i] = split::<K>(&node.kids[i], same, &key[..depth + same], &state, pool);
+            }
+            insert::<K>(&mut node.kids[i], depth + same, &state, change, pool);
+            tidy(node, i);
+        }
+    }
+    let below = pool.resolve(&state);
+    let own = own.map_or(below, |s| pool.resolve(&s));
+    node.summarise::<K>(&key[..depth], own, below, pool);
+}
+
+/// A new node in the middle of the edge to `kid`.
+fn split<K: Kind>(kid: &Arc<Node>, same: usize, key: &[u8], state: &State, pool: &mut Pool) -> Arc<Node> {
+    let mut lower = (**kid).clone();
+    let frag = std::mem::take(&mut lower.frag);
+    lower.frag = frag[same..].into();
+    let mut upper = Node { frag: frag[..same].into(), kids: [Arc::new(lower)].into(), ..Node::default() };
+    let value = pool.resolve(state);
+    upper.summarise::<K>(key, value, value, pool);
+    Arc::new(upper)
+}
+
+/// Takes out a child that says nothing, or joins it with its only child.
+fn tidy(node: &mut Node, i: usize) {
+    let kid = &node.kids[i];
+    if !kid.facts.is_empty() || kid.kids.len() > 1 {
+        return;
+    }
+    match kid.kids.first() {
+        None => {
+            let mut kids = std::mem::take(&mut node.kids).into_vec();
+            kids.remove(i);
+            node.kids = kids.into();
+        }
+        Some(only) => {
+            let mut joined = (**only).clone();
+            joined.frag = [&*kid.frag, &*only.frag].concat().into();
+            node.kids[i] = Arc::new(joined);
+        }
+    }
+}
+
+/// Computes a node and all below it anew, from the state above it. `key` ends at the node.
+fn recompile<K: Kind>(node: &mut Node, key: &mut Vec<u8>, above: &State, pool: &mut Pool) {
+    let mut state = above.clone();
+    let own = K::enter(&node.facts, key, &mut state, pool);
+    for kid in &mut node.kids {
+        let start = key.len();
+        key.extend(&kid.frag);
+        recompile::<K>(Arc::make_mut(kid), key, &state, pool);
+        key.truncate(start);
+    }
+    let below = pool.resolve(&state);
+    let own = own.map_or(below, |s| pool.resolve(&s));
+    node.summarise::<K>(key, own, below, pool);
+}
+
+/// IPv6 by nibbles, most significant first, one a byte.
+pub struct Nibbles;
+
+impl Kind for Nibbles {
+    const FULL: Option<usize> = Some(16);
+    fn enter(facts: &[(u8, FactsId)], _key: &[u8], below: &mut State, pool: &Pool) -> Option<State> {
+        facts.iter().for_each(|(len, f)| pool.enter(below, *f, *len));
+        None
+    }
+    fn len(key: &[u8]) -> u8 {
+        key.len() as u8 * 4
+    }
+}
+
+/// Domains by reversed labels, a zero after each.
+pub struct Labels;
+
+impl Labels {
+    /// Scopes in a node's facts, in the order in which they are entered.
+    pub const TREE: u8 = 0;
+    /// `*.a.b`.
+    pub const BELOW: u8 = 1;
+    /// `a.b`.
+    pub const NAME: u8 = 2;
+}
+
+impl Kind for Labels {
+    const FULL: Option<usize> = None;
+    fn enter(facts: &[(u8, FactsId)], key: &[u8], below: &mut State, pool: &Pool) -> Option<State> {
+        if facts.is_empty() {
+            return None;
+        }
+        let mut own = below.clone();
+        for (scope, f) in facts {
+            if *scope != Labels::NAME {
+                pool.enter(below, *f, Labels::len(key));
+            }
+            if *scope != Labels::BELOW {
+                pool.enter(&mut own, *f, Labels::len(key));
+            }
+        }
+        Some(own)
+    }
+    fn len(key: &[u8]) -> u8 {
+        key.iter().filter(|b| **b == 0).count() as u8
+    }
+}
+
+/// The nibbles of an address, most significant first.
+pub fn nibbles(addr: u128) -> [u8; 32] {
+    std::array::from_fn(|i| (addr >> (124 - 4 * i)) as u8 & 15)
+}
+

@@ -1,0 +1,303 @@
+//! What the tables hold for a subject, kept once however many subjects share it.
+//!
+//! *Facts* are what the sources say of one subject, as stored. A *Value* is what a whole range answers after the longest
+//! match of each source was taken. Texts, facts and values are interned and named by 32-bit numbers; a sweep frees what
+//! nothing names any more.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use rustc_hash::FxBuildHasher;
+
+use super::pvec::PVec;
+use crate::model::{Mask, ReasonId, SourceId};
+
+/// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
+pub const OWN: u8 = u8::MAX;
+
+/// The number of an interned text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TextId(pub u32);
+impl TextId {
+    /// No text of its own.
+    pub const NONE: TextId = TextId(u32::MAX);
+}
+
+/// The number of interned facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FactsId(pub u32);
+impl FactsId {
+    /// Nothing is said of the subject.
+    pub const NONE: FactsId = FactsId(0);
+}
+
+/// The number of an interned value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub u32);
+impl ValueId {
+    /// Not listed.
+    pub const EMPTY: ValueId = ValueId(0);
+    /// Not listed, and nothing inside is published either.
+    pub const EXEMPT: ValueId = ValueId(1);
+}
+
+/// What one source says of a subject for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fact {
+    /// Why.
+    pub reason: ReasonId,
+    /// Who says so.
+    pub source: SourceId,
+    /// An exception from that source's wider listing.
+    pub hole: bool,
+    /// Its own text.
+    pub text: TextId,
+}
+
+/// One reason of an answer: its text and the length of the prefix (or the labels of the name) that is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Item {
+    /// Why.
+    pub reason: ReasonId,
+    /// The listed subject's length: bits of a prefix, labels of a name, or [`OWN`].
+    pub len: u8,
+    /// Its own text.
+    pub text: TextId,
+}
+
+/// What is said of one subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Never to be published.
+    pub exempt: bool,
+    /// What each source says.
+    pub facts: Box<[Fact]>,
+    /// The reasons that list it.
+    pub mask: Mask,
+    /// One item for each of them, for an IPv4 host's answer.
+    pub items: Box<[Item]>,
+}
+
+impl Facts {
+    fn new(exempt: bool, facts: Box<[Fact]>) -> Facts {
+        let mut items: Vec<Item> = Vec::new();
+        for f in facts.iter().filter(|f| !f.hole) {
+            match items.iter_mut().find(|i| i.reason == f.reason) {
+                // The first source speaks, unless only a later one has a text.
+                Some(i) if i.text == TextId::NONE => i.text = f.text,
+                Some(_) => {}
+                None => items.push(Item { reason: f.reason, len: OWN, text: f.text }),
+            }
+        }
+        let mask = items.iter().fold(0, |m, i| m | i.reason.bit());
+        Facts { exempt, facts, mask, items: items.into() }
+    }
+
+    /// Whether it changes what a wider listing says: then it belongs to the covering table too.
+    pub fn carves(&self) -> bool {
+        self.exempt || self.facts.iter().any(|f| f.hole)
+    }
+}
+
+/// What a range (or a name) answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Value {
+    /// The reasons that list it.
+    pub mask: Mask,
+    /// One item for each, sorted by reason.
+    pub items: Box<[Item]>,
+}
+
+impl Value {
+    /// From items sorted by reason.
+    pub fn new(items: Vec<Item>) -> Value {
+        Value { mask: items.iter().fold(0, |m, i| m | i.reason.bit()), items: items.into() }
+    }
+
+    /// The reasons whose part differs between two values: one has it, or text or length differ.
+    pub fn differs(&self, other: &Value) -> Mask {
+        let lone = self.mask ^ other.mask;
+        let both = self.items.iter().filter(|i| other.mask & i.reason.bit() != 0);
+        both.filter(|i| !other.items.contains(i)).fold(lone, |m, i| m | i.reason.bit())
+    }
+
+    /// The reasons that are listed by something longer than `len`.
+    pub fn longer_than(&self, len: u8) -> Mask {
+        self.items.iter().filter(|i| i.len > len).fold(0, |m, i| m | i.reason.bit())
+    }
+}
+
+/// The interned texts, facts and values of a snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct Interned {
+    texts: PVec<Box<str>>,
+    facts: PVec<Facts>,
+    values: PVec<Value>,
+}
+
+static NO_FACTS: LazyLock<Facts> = LazyLock::new(Facts::default);
+static NO_VALUE: LazyLock<Value> = LazyLock::new(Value::default);
+
+impl Interned {
+    /// A text; empty for [`TextId::NONE`].
+    pub fn text(&self, id: TextId) -> &str {
+        self.texts.get(id.0 as usize).map_or("", |t| t)
+    }
+    /// Facts; nothing for a number never given.
+    pub fn facts(&self, id: FactsId) -> &Facts {
+        self.facts.get(id.0 as usize).unwrap_or_else(|| &NO_FACTS)
+    }
+    /// A value; the empty one for a number never given.
+    pub fn value(&self, id: ValueId) -> &Value {
+        self.values.get(id.0 as usize).unwrap_or_else(|| &NO_VALUE)
+    }
+    /// How many texts, facts and values there are, free places included.
+    pub fn counts(&self) -> [usize; 3] {
+        [self.texts.len(), self.facts.len(), self.values.len()]
+    }
+    /// All texts in order of number.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(|t| &**t)
+    }
+    /// All facts in order of number.
+    pub fn all_facts(&self) -> impl Iterator<Item = &Facts> {
+        self.facts.iter()
+    }
+}
+
+/// A fact whose text is not interned yet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RawFact {
+    /// Why.
+    pub reason: ReasonId,
+    /// Who says so.
+    pub source: SourceId,
+    /// An exception from that source's wider listing.
+    pub hole: bool,
+    /// Its own text.
+    pub text: Option<Box<str>>,
+}
+
+/// What is said of one subject, as the ledger hands it over. Empty: forget the subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct RawFacts {
+    /// Never to be published.
+    pub exempt: bool,
+    /// What each source says, sorted by reason and source.
+    pub facts: Vec<RawFact>,
+}
+
+impl RawFacts {
+    /// What a verdict says now. What is held down counts as a hole, so that it also stays out of a wider listing.
+    pub fn of(v: &crate::model::Verdict) -> RawFacts {
+        let facts = v.entries.iter().map(|e| RawFact {
+            reason: e.reason,
+            source: e.source,
+            hole: e.hole || v.held(e.reason, e.source),
+            text: e.text.clone(),
+        });
+        RawFacts { exempt: v.exempt.is_some(), facts: facts.collect() }
+    }
+}
+
+type Map<K> = HashMap<K, u32, FxBuildHasher>;
+
+/// Gives numbers to texts, facts and values: the writer's side of [`Interned`].
+#[derive(Debug, Default)]
+pub struct Interner {
+    texts: Map<Box<str>>,
+    facts: Map<(bool, Box<[Fact]>)>,
+    values: Map<Box<[Item]>>,
+    free: [Vec<u32>; 3],
+}
+
+fn place<T: Clone>(vec: &mut PVec<T>, free: &mut Vec<u32>, item: T) -> u32 {
+    match free.pop() {
+        Some(i) => {
+            vec.set(i as usize, item);
+            i
+        }
+        None => vec.push(item) as u32,
+    }
+}
+
+impl Interner {
+    /// An interner for an empty table; it gives the fixed numbers their meaning.
+    pub fn new(to: &mut Interned) -> Interner {
+        to.facts.push(Facts::default());
+        to.values.push(Value::default());
+        to.values.push(Value::default());
+        let mut new = Interner::default();
+        new.facts.insert((false, Box::new([])), FactsId::NONE.0);
+        new.values.insert(Box::new([]), ValueId::EMPTY.0);
+        new
+    }
+
+    /// The number of a text.
+    pub fn text(&mut self, to: &mut Interned, text: Option<&str>) -> TextId {
+        let Some(text) = text else { return TextId::NONE };
+        if let Some(i) = self.texts.get(text) {
+            return TextId(*i);
+        }
+        let i = place(&mut to.texts, &mut self.free[0], text.into());
+        self.texts.insert(text.into(), i);
+        TextId(i)
+    }
+
+    /// The number of what is said of a subject.
+    pub fn raw(&mut self, to: &mut Interned, raw: &RawFacts) -> FactsId {
+        let facts = raw.facts.iter();
+        let facts = facts.map(|f| Fact { reason: f.reason, source: f.source, hole: f.hole, text: self.text(to, f.text.as_deref()) }).collect();
+        self.facts(to, raw.exempt, facts)
+    }
+
+    /// The number of facts whose texts have numbers.
+    pub fn facts(&mut self, to: &mut Interned, exempt: bool, facts: Box<[Fact]>) -> FactsId {
+        let key = (exempt, facts);
+        if let Some(i) = self.facts.get(&key) {
+            return FactsId(*i);
+        }
+        let i = place(&mut to.facts, &mut self.free[1], Facts::new(exempt, key.1.clone()));
+        self.facts.insert(key, i);
+        FactsId(i)
+    }
+
+    /// The number of a value.
+    pub fn value(&mut self, to: &mut Interned, value: Value) -> ValueId {
+        if let Some(i) = self.values.get(&value.items) {
+            return ValueId(*i);
+        }
+        let i = place(&mut to.values, &mut self.free[2], value.clone());
+        self.values.insert(value.items, i);
+        ValueId(i)
+    }
+
+    /// Frees every number that is not in use. `facts` and `values` tell what the tables name; texts follow from them.
+    pub fn sweep(&mut self, to: &mut Interned, mut facts: Vec<bool>, mut values: Vec<bool>) {
+        facts.resize(to.facts.len().max(1), false);
+        values.resize(to.values.len().max(2), false);
+        (facts[0], values[0], values[1]) = (true, true, true);
+        let mut texts = vec![false; to.texts.len()];
+        let mut mark = |id: TextId| {
+            if let Some(t) = texts.get_mut(id.0 as usize) {
+                *t = true;
+            }
+        };
+        to.facts.iter().zip(&facts).filter(|(_, used)| **used).for_each(|(f, _)| f.facts.iter().for_each(|f| mark(f.text)));
+        to.values.iter().zip(&values).filter(|(_, used)| **used).for_each(|(v, _)| v.items.iter().for_each(|i| mark(i.text)));
+        let dead = |map: &mut dyn FnMut(u32) -> bool, used: &[bool]| (0..used.len() as u32).filter(|i| !used[*i as usize] && map(*i)).collect();
+        self.texts.retain(|_, i| texts[*i as usize]);
+        self.facts.retain(|_, i| facts[*i as usize]);
+        self.values.retain(|_, i| values[*i as usize]);
+        self.free = [dead(&mut |_| true, &texts), dead(&mut |_| true, &facts), dead(&mut |_| true, &values)];
+        // The memory goes at once; a reader of an older snapshot has its own copy of the leaf.
+        for i in &self.free[0] {
+            to.texts.set(*i as usize, "".into());
+        }
+        for i in &self.free[1] {
+            to.facts.set(*i as usize, Facts::default());
+        }
+        for i in &self.free[2] {
+            to.values.set(*i as usize, Value::default());
+        }
+    }
+}

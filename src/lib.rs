@@ -1,0 +1,4 @@
+//! orbsd
+pub mod model;
+pub mod index;
+pub mod dns;

@@ -1,0 +1,161 @@
+//! Domain: a listed domain name, and which names it speaks for.
+
+use std::{cmp::Ordering, fmt};
+
+/// Which names a listed domain stands for (the notation is that of rbldnsd's `dnset`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// `a.b`: the name alone.
+    Name = 0,
+    /// `*.a.b`: every name below it, not the name.
+    Below = 1,
+    /// `.a.b`: the name and every name below it.
+    Tree = 2,
+}
+
+impl Scope {
+    /// Whether the name itself is meant.
+    pub fn name(self) -> bool {
+        self != Scope::Below
+    }
+    /// Whether the names below it are meant.
+    pub fn below(self) -> bool {
+        self != Scope::Name
+    }
+}
+
+/// A domain in lower-case A-labels without a final dot, and its scope.
+///
+/// Ordered canonically (RFC 4034 section 6.1: by labels from the right), then by scope.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Domain {
+    name: Box<str>,
+    scope: Scope,
+}
+
+/// The longest name that can be asked for: 253 characters in text (RFC 1035 section 2.3.4).
+const MAX_NAME: usize = 253;
+
+impl Domain {
+    /// Reads `a.b`, `*.a.b` or `.a.b`, in A-label or U-label form, any letter case, with or without a final dot.
+    pub fn parse(text: &str) -> Result<Domain, String> {
+        let (scope, rest) = match text.strip_prefix("*.") {
+            Some(rest) => (Scope::Below, rest),
+            None => match text.strip_prefix('.') {
+                Some(rest) => (Scope::Tree, rest),
+                None => (Scope::Name, text),
+            },
+        };
+        Ok(Domain { name: name_to_ascii(rest.strip_suffix('.').unwrap_or(rest))?, scope })
+    }
+
+    /// From a name that is already canonical (lower-case A-labels, no final dot), as read back from the store.
+    pub fn from_canonical(name: &str, scope: Scope) -> Domain {
+        Domain { name: name.into(), scope }
+    }
+
+    /// The name, without the mark of its scope.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which names it stands for.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Whether everything that `other` stands for lies below this one's name or is it.
+    pub fn covers(&self, other: &Domain) -> bool {
+        let same = self.name == other.name;
+        let inside = other.name.len() > self.name.len()
+            && other.name.ends_with(&*self.name)
+            && other.name.as_bytes()[other.name.len() - self.name.len() - 1] == b'.';
+        match self.scope {
+            Scope::Name => same && other.scope == Scope::Name,
+            Scope::Below => inside || (same && other.scope == Scope::Below),
+            Scope::Tree => inside || same,
+        }
+    }
+}
+
+/// A host name as lower-case A-labels; the error says what is wrong with it.
+pub fn name_to_ascii(text: &str) -> Result<Box<str>, String> {
+    let bad = |why: &str| Err(format!("`{text}` is not a domain name: {why}"));
+    // The IDNA tables are only needed beyond ASCII; plain names, also those with `_`, are taken as they are.
+    let name = if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        match idna::domain_to_ascii(text) {
+            Ok(name) => name,
+            Err(_) => return bad("it can not be written in A-labels (IDNA)"),
+        }
+    };
+    if name.is_empty() || name.len() > MAX_NAME {
+        return bad("it has to have 1 to 253 characters");
+    }
+    for label in name.split('.') {
+        if label.is_empty() || label.len() > 63 {
+            return bad("each label has to have 1 to 63 characters");
+        }
+        if let Some(c) = label.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_/".contains(*c)) {
+            return bad(&format!("the character {c:?} does not belong in one"));
+        }
+        // A-labels that do not decode would be stored under a name that no client ever asks for.
+        if label.starts_with("xn--") && idna::domain_to_unicode(label).1.is_err() {
+            return bad("an xn-- label does not decode (IDNA)");
+        }
+    }
+    if name.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'/') {
+        return bad("it has only digits; an IPv4 address has four octets, a prefix is written 192.0.2.0/24");
+    }
+    Ok(name.into())
+}
+
+impl PartialOrd for Domain {
+    fn partial_cmp(&self, other: &Domain) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Domain {
+    fn cmp(&self, other: &Domain) -> Ordering {
+        self.name.rsplit('.').cmp(other.name.rsplit('.')).then(self.scope.cmp(&other.scope))
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = ["", "*.", "."][self.scope as usize];
+        write!(f, "{mark}{}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idna_names_are_stored_as_a_labels() {
+        assert_eq!(Domain::parse("BÜCHER.example.").unwrap().to_string(), "xn--bcher-kva.example");
+        assert_eq!(Domain::parse("*.xn--bcher-kva.example").unwrap().to_string(), "*.xn--bcher-kva.example");
+        assert_eq!(Domain::parse(".A.b").unwrap().scope(), Scope::Tree);
+        for bad in ["", "*.", "a..b", "1.2.3", "a b.c", "xn--99999999.x", &"a".repeat(64)] {
+            assert!(Domain::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn order_is_by_labels_from_the_right() {
+        let mut v: Vec<_> = ["b.example", "a.example", "example", "z.a.example", "*.a.example"].map(|s| Domain::parse(s).unwrap()).into();
+        v.sort();
+        assert_eq!(v.iter().map(ToString::to_string).collect::<Vec<_>>(), ["example", "a.example", "*.a.example", "z.a.example", "b.example"]);
+    }
+
+    #[test]
+    fn covers_follows_the_scope() {
+        let d = |s: &str| Domain::parse(s).unwrap();
+        assert!(d(".a.b").covers(&d("a.b")) && d(".a.b").covers(&d("x.a.b")));
+        assert!(!d("*.a.b").covers(&d("a.b")) && d("*.a.b").covers(&d(".x.a.b")));
+        assert!(!d("a.b").covers(&d("x.a.b")) && !d(".a.b").covers(&d("xa.b")));
+    }
+}

@@ -1,0 +1,24 @@
+//! Words: the values and rules everything else speaks in. No I/O, no clock, no runtime.
+
+pub mod domain;
+pub mod evidence;
+pub mod history;
+pub mod prefix;
+pub mod reason;
+pub mod serial;
+pub mod special;
+pub mod subject;
+pub mod time;
+pub mod verdict;
+pub mod zone;
+
+pub use domain::{Domain, Scope};
+pub use evidence::{Evidence, EvidenceKind};
+pub use history::{Change, Event, What};
+pub use prefix::{Prefix4, Prefix6};
+pub use reason::{MAX_REASONS, Mask, ReasonId, Reasons, SourceId, Sources};
+pub use serial::Serial;
+pub use subject::Subject;
+pub use time::Time;
+pub use verdict::{Entry, Exempt, Hold, Verdict};
+pub use zone::{Zone, ZoneKind};

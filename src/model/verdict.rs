@@ -1,0 +1,124 @@
+//! Verdict: where a subject stands now. A fold over its events.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    history::What,
+    reason::{Mask, ReasonId, SourceId},
+    time::Time,
+};
+
+/// One reason said by one source: a listing, or a hole in that source's wider listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Why.
+    pub reason: ReasonId,
+    /// Who says so.
+    pub source: SourceId,
+    /// Since when it stands.
+    pub since: Time,
+    /// When it ends by itself; `None` for a feed's entries, whose life is their source's.
+    pub until: Option<Time>,
+    /// True: not a listing but an exception from this source's listing of a wider prefix.
+    pub hole: bool,
+    /// Its own text, `$` standing for the listed subject.
+    pub text: Option<Box<str>>,
+}
+
+/// The operator's word that a subject must never be published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exempt {
+    /// Since when.
+    pub since: Time,
+    /// When it ends by itself.
+    pub until: Option<Time>,
+}
+
+/// A removal that was granted and must not come back yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The reason that is held down.
+    pub reason: ReasonId,
+    /// The source whose entry is held down.
+    pub source: SourceId,
+    /// Since when.
+    pub since: Time,
+    /// When it runs out; it also ends when the source's feed has dropped the entry.
+    pub until: Time,
+}
+
+/// Where a subject stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// At most one for each reason and source, sorted by (reason, source).
+    pub entries: Vec<Entry>,
+    /// Whether it must never be published.
+    pub exempt: Option<Exempt>,
+    /// What is held down, sorted by (reason, source).
+    pub holds: Vec<Hold>,
+}
+
+impl Verdict {
+    /// Whether nothing is said of the subject.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.exempt.is_none() && self.holds.is_empty()
+    }
+
+    /// The entry of a reason and source.
+    pub fn entry(&self, reason: ReasonId, source: SourceId) -> Option<&Entry> {
+        self.entries.iter().find(|e| (e.reason, e.source) == (reason, source))
+    }
+
+    /// Whether a reason of a source is held down.
+    pub fn held(&self, reason: ReasonId, source: SourceId) -> bool {
+        self.holds.iter().any(|h| (h.reason, h.source) == (reason, source))
+    }
+
+    /// The entries that list the subject now: no holes, nothing held, and nothing at all where it is exempt.
+    pub fn in_force(&self) -> impl Iterator<Item = &Entry> {
+        let exempt = self.exempt.is_some();
+        self.entries.iter().filter(move |e| !exempt && !e.hole && !self.held(e.reason, e.source))
+    }
+
+    /// The reasons in force.
+    pub fn reasons(&self) -> Mask {
+        self.in_force().fold(0, |m, e| m | e.reason.bit())
+    }
+
+    /// The next moment at which something of it ends by itself.
+    pub fn next_due(&self) -> Option<Time> {
+        let entries = self.entries.iter().filter_map(|e| e.until);
+        let holds = self.holds.iter().map(|h| h.until);
+        entries.chain(holds).chain(self.exempt.as_ref().and_then(|e| e.until)).min()
+    }
+
+    /// Sets the entry of its reason and source.
+    pub fn put(&mut self, entry: Entry) {
+        let place = self.entries.binary_search_by_key(&(entry.reason, entry.source), |e| (e.reason, e.source));
+        match place {
+            Ok(i) => self.entries[i] = entry,
+            Err(i) => self.entries.insert(i, entry),
+        }
+    }
+
+    /// The next verdict: one event folded in. Never fails; an event about nothing changes nothing.
+    pub fn fold(&mut self, at: Time, what: &What) {
+        match what {
+            What::Listed { reason, source, until, hole, text } => {
+                let since = self.entry(*reason, *source).filter(|e| e.hole == *hole).map_or(at, |e| e.since);
+                self.put(Entry { reason: *reason, source: *source, since, until: *until, hole: *hole, text: text.clone() });
+            }
+            What::Delisted { reason, source } | What::Expired { reason, source } | What::Dropped { reason, source } => {
+                self.entries.retain(|e| (e.reason, e.source) != (*reason, *source));
+            }
+            What::Held { reason, source, until } => {
+                self.holds.retain(|h| (h.reason, h.source) != (*reason, *source));
+                self.holds.push(Hold { reason: *reason, source: *source, since: at, until: *until });
+                self.holds.sort_by_key(|h| (h.reason, h.source));
+            }
+            What::HoldEnded { reason, source } => self.holds.retain(|h| (h.reason, h.source) != (*reason, *source)),
+            What::Exempted { until } => self.exempt = Some(Exempt { since: at, until: *until }),
+            What::ExemptEnded => self.exempt = None,
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Zone: a published list, as its file describes it. A view on the index: which reasons, under which codes and texts.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{domain::name_to_ascii, time::Seconds};
+
+/// What a zone's names are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ZoneKind {
+    /// Reversed IPv4 and IPv6 addresses (RFC 5782 sections 2.1 and 2.4).
+    Address,
+    /// Domain names (RFC 5782 section 3).
+    Domain,
+    /// A catalog of our zones (RFC 9432); kept for the transfers.
+    Catalog,
+}
+
+/// One published reason.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Publish {
+    /// The reason's name.
+    pub reason: String,
+    /// The A record that says so, in 127.0.0.0/8.
+    pub code: Ipv4Addr,
+    /// The TXT record where an entry has no text of its own; else the reason's text.
+    pub text: Option<String>,
+}
+
+/// A fixed record of the zone, from a `[[record]]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Record {
+    /// `@` for the origin, or a name relative to it.
+    pub name: String,
+    /// A, AAAA, MX, CAA or TXT.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its data as in a master file.
+    pub data: String,
+    /// Its TTL; the zone's `ttl` where it is not said.
+    pub ttl: Option<Seconds>,
+}
+
+/// Who may query.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueryRules {
+    /// Prefixes of the clients that are answered; others get REFUSED.
+    pub allow: Vec<String>,
+    /// Answer a refused client with this A record instead of REFUSED (127.255.255.x); never by default, since mail
+    /// servers take any A record for a listing.
+    pub refused_code: Option<Ipv4Addr>,
+}
+
+impl Default for QueryRules {
+    fn default() -> QueryRules {
+        QueryRules { allow: vec!["0.0.0.0/0".into(), "::/0".into()], refused_code: None }
+    }
+}
+
+/// A mirror to notify: an address, or a table with a key and our source address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Notify {
+    /// `address:port`.
+    Plain(String),
+    /// With a TSIG key and the address to send from.
+    Full {
+        /// `address:port`.
+        address: String,
+        /// The name of a `[[key]]`.
+        key: Option<String>,
+        /// The address to send from.
+        source: Option<String>,
+    },
+}
+
+/// Who may transfer, and who is told of a new serial. Read and checked now, used by transfers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TransferRules {
+    /// Prefixes, and `key:NAME`.
+    pub allow: Vec<String>,
+    /// Mirrors.
+    pub notify: Vec<Notify>,
+}
+
+/// How many TXT records a listed name has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TxtPolicy {
+    /// One: that of the first published reason.
+    #[default]
+    First,
+    /// One for each reason.
+    All,
+}
+
+/// A zone file, `zones/*.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Zone {
+    /// The zone's name.
+    pub origin: String,
+    /// What its names are made of.
+    pub kind: ZoneKind,
+    /// Its name servers; the first is the SOA's MNAME.
+    pub ns: Vec<String>,
+    /// The mail address of its keeper, `hostmaster@example`.
+    pub contact: String,
+    /// TTL of listings and of the apex.
+    #[serde(default = "five_minutes")]
+    pub ttl: Seconds,
+    /// TTL of NXDOMAIN, and of a listed name without the type asked for.
+    #[serde(default = "one_minute")]
+    pub negative_ttl: Seconds,
+    /// TTL of the answer that a branch exists.
+    #[serde(default = "one_minute")]
+    pub nodata_ttl: Seconds,
+    /// The least serial to hand out.
+    #[serde(default = "one")]
+    pub serial: u32,
+    /// SOA refresh.
+    #[serde(default = "ten_minutes")]
+    pub refresh: Seconds,
+    /// SOA retry.
+    #[serde(default = "five_minutes")]
+    pub retry: Seconds,
+    /// SOA expire.
+    #[serde(default = "one_week")]
+    pub expire: Seconds,
+    /// One TXT or one for each reason.
+    #[serde(default)]
+    pub txt: TxtPolicy,
+    /// Whether IPv4 listings also stand under `::ffff:0:0/96`.
+    #[serde(default)]
+    pub mapped: bool,
+    /// Whether clients read the codes as bit masks.
+    #[serde(default)]
+    pub bitmask: bool,
+    /// What is published, worst first.
+    #[serde(default)]
+    pub publish: Vec<Publish>,
+    /// Fixed records.
+    #[serde(default, rename = "record")]
+    pub records: Vec<Record>,
+    /// Who may query.
+    #[serde(default)]
+    pub query: QueryRules,
+    /// Who may transfer.
+    #[serde(default)]
+    pub transfer: TransferRules,
+}
+
+fn one() -> u32 {
+    1
+}
+fn one_minute() -> Seconds {
+    Seconds(60)
+}
+fn five_minutes() -> Seconds {
+    Seconds(300)
+}
+fn ten_minutes() -> Seconds {
+    Seconds(600)
+}
+fn one_week() -> Seconds {
+    Seconds(7 * 86_400)
+}
+
+/// Something `check` says about a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lint {
+    /// It can not be served like this.
+    Error(String),
+    /// It can, but should be thought over.
+    Warning(String),
+}
+
+impl Zone {
+    /// The least TTL of a reply that says an empty branch exists or a name does not, as SOA MINIMUM: the larger of both.
+    pub fn minimum(&self) -> Seconds {
+        self.negative_ttl.max(self.nodata_ttl)
+    }
+
+    /// What is wrong or doubtful with it. `reasons` are the configured reasons' names.
+    pub fn lint(&self, reasons: &[String]) -> Vec<Lint> {
+        let mut out = Vec::new();
+        let mut error = |text: String| out.push(Lint::Error(text));
+        match name_to_ascii(self.origin.trim_end_matches('.')) {
+            Ok(name) if name.len() > 180 => error(format!("origin `{}` leaves no room for a reversed IPv6 address below it", self.origin)),
+            Ok(_) => {}
+            Err(e) => error(format!("origin: {e}")),
+        }
+        if self.ns.is_empty() {
+            error("ns: a zone has to name at least one name server".into());
+        }
+        for ns in &self.ns {
+            if let Err(e) = name_to_ascii(ns.trim_end_matches('.')) {
+                error(format!("ns: {e}"));
+            }
+        }
+        match self.contact.split_once('@') {
+            Some((user, host)) if !user.is_empty() && user.len() < 64 && name_to_ascii(host).is_ok() => {}
+            _ => error(format!("contact: `{}` is not a mail address such as hostmaster@orbs.example", self.contact)),
+        }
+        for (name, value) in [
+            ("ttl", self.ttl),
+            ("negative_ttl", self.negative_ttl),
+            ("nodata_ttl", self.nodata_ttl),
+            ("refresh", self.refresh),
+            ("retry", self.retry),
+            ("expire", self.expire),
+        ] {
+            if value.0 > i32::MAX as u64 {
+                error(format!("{name}: {value} is longer than a TTL can be (RFC 2181 section 8)"));
+            }
+        }
+        self.lint_codes(reasons, &mut out);
+        self.lint_advice(&mut out);
+        out
+    }
+
+    fn lint_codes(&self, reasons: &[String], out: &mut Vec<Lint>) {
+        for (i, p) in self.publish.iter().enumerate() {
+            let mut error = |text: String| out.push(Lint::Error(format!("publish {}: {text}", i + 1)));
+            if p.code.octets()[0] != 127 {
+                error(format!("code {} lies outside 127.0.0.0/8; clients take that for a broken list (RFC 5782 section 2.3)", p.code));
+            }
+            if p.code == Ipv4Addr::LOCALHOST {
+                error("127.0.0.1 is the test point that is never listed and can not be a code (RFC 5782 section 5)".into());
+            }
+            if !reasons.contains(&p.reason) {
+                error(format!("reason `{}` is not in config.toml; it has: {}", p.reason, reasons.join(", ")));
+            }
+            if self.publish[..i].iter().any(|q| q.reason == p.reason) {
+                error(format!("reason `{}` is published twice", p.reason));
+            }
+            if let Some(q) = self.publish[..i].iter().find(|q| q.code == p.code) {
+                out.push(Lint::Warning(format!(
+                    "reasons `{}` and `{}` share the code {}; clients can not tell them apart",
+                    q.reason, p.reason, p.code
+                )));
+            }
+        }
+        if let Some(code) = self.query.refused_code {
+            if self.bitmask {
+                out.push(Lint::Error(format!("query.refused_code: {code} would match every bit of a bit-mask zone; leave it out")));
+            } else if code.octets()[..3] != [127, 255, 255] {
+                out.push(Lint::Error(format!("query.refused_code: {code} has to lie in 127.255.255.0/24")));
+            } else {
+                out.push(Lint::Warning(format!("query.refused_code: mail servers that do not look at the code take {code} for a listing")));
+            }
+        }
+        if self.bitmask && self.publish.iter().any(|p| p.code.octets()[3].count_ones() != 1) {
+            out.push(Lint::Warning("bitmask: every code should set exactly one bit of the last octet".into()));
+        }
+    }
+
+    fn lint_advice(&self, out: &mut Vec<Lint>) {
+        let mut warn = |text: String| out.push(Lint::Warning(text));
+        if self.origin.trim_end_matches('.').split('.').count() < 3 {
+            warn(format!("origin `{}` is not a sub-domain of yours: the list should have its own name servers (RFC 6471 section 3.1)", self.origin));
+        }
+        if self.ns.len() == 1 {
+            warn("ns: one name server is one too few (RFC 2182)".into());
+        }
+        if self.publish.is_empty() && self.kind != ZoneKind::Catalog {
+            warn("publish is empty: the zone lists nobody".into());
+        }
+        if self.negative_ttl.0 > 3600 {
+            warn(format!("negative_ttl {}: a new listing stays unseen that long", self.negative_ttl));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(edit: impl FnOnce(&mut Zone)) -> Vec<Lint> {
+        let mut z = Zone {
+            origin: "bl.orbs.example".into(),
+            kind: ZoneKind::Address,
+            ns: vec!["ns1.orbs.example".into(), "ns2.orbs.example".into()],
+            contact: "hostmaster@orbs.example".into(),
+            ttl: Seconds(300),
+            negative_ttl: Seconds(60),
+            nodata_ttl: Seconds(60),
+            serial: 1,
+            refresh: Seconds(600),
+            retry: Seconds(300),
+            expire: Seconds(600_000),
+            txt: TxtPolicy::First,
+            mapped: false,
+            bitmask: false,
+            publish: vec![Publish { reason: "relay".into(), code: Ipv4Addr::new(127, 0, 0, 2), text: None }],
+            records: vec![],
+            query: QueryRules::default(),
+            transfer: TransferRules::default(),
+        };
+        edit(&mut z);
+        z.lint(&["relay".into(), "input".into()])
+    }
+
+    fn says(lints: &[Lint], error: bool, part: &str) -> bool {
+        lints.iter().any(|l| match l {
+            Lint::Error(t) => error && t.contains(part),
+            Lint::Warning(t) => !error && t.contains(part),
+        })
+    }
+
+    #[test]
+    fn a_sound_zone_has_no_lints() {
+        assert_eq!(zone(|_| ()), []);
+    }
+
+    #[test]
+    fn a11_a18_b19_b22_codes_and_origin_are_linted() {
+        let publish = |reason: &str, code: [u8; 4]| Publish { reason: reason.into(), code: code.into(), text: None };
+        assert!(says(&zone(|z| z.publish[0].code = [10, 0, 0, 2].into()), true, "127.0.0.0/8"));
+        assert!(says(&zone(|z| z.publish[0].code = Ipv4Addr::LOCALHOST), true, "127.0.0.1"));
+        assert!(says(&zone(|z| z.publish[0].reason = "relai".into()), true, "relai"));
+        assert!(says(&zone(|z| z.publish.push(publish("input", [127, 0, 0, 2]))), false, "share the code"));
+        assert!(says(&zone(|z| z.publish.push(publish("relay", [127, 0, 0, 3]))), true, "twice"));
+        assert!(says(&zone(|z| z.origin = "orbs.example".into()), false, "sub-domain"));
+        assert!(says(&zone(|z| z.origin = "a..b".into()), true, "origin"));
+        assert!(says(&zone(|z| z.contact = "hostmaster".into()), true, "contact"));
+    }
+
+    #[test]
+    fn c1_an_error_code_is_refused_for_bit_masks() {
+        let code = Some(Ipv4Addr::new(127, 255, 255, 254));
+        assert!(says(&zone(|z| (z.bitmask, z.query.refused_code) = (true, code)), true, "bit-mask"));
+        assert!(says(&zone(|z| z.query.refused_code = code), false, "take 127.255.255.254"));
+    }
+}
