@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     cover::{Pool, State},
-    values::{FactsId, Interned, ValueId},
+    values::{FactsId, ValueId},
 };
 use crate::model::Mask;
 

@@ -88,7 +88,7 @@ pub struct ZoneView {
     pub ttls: [u32; 3],
     /// A number that changes with everything that is rendered from configuration.
     pub hash: u64,
-    allow: Vec<(u128, u128)>,
+    allow: Vec<ipnet::IpNet>,
     open: bool,
 }
 
@@ -126,8 +126,7 @@ impl ZoneView {
             spec: zone.clone(),
             name,
         };
-        view.open = view.allow.iter().any(|(a, b)| *a == 0 && *b == u128::MAX)
-            || (view.allow.contains(&allowed("0.0.0.0/0")?) && view.allow.contains(&allowed("::/0")?));
+        view.open = view.allow.contains(&allowed("0.0.0.0/0")?) && view.allow.contains(&allowed("::/0")?);
         view.fix()?;
         Ok(view)
     }
@@ -218,32 +217,16 @@ impl ZoneView {
     /// Whether a client may query.
     #[inline]
     pub fn allows(&self, client: IpAddr) -> bool {
-        if self.open {
-            return true;
-        }
-        let bits = match client {
-            IpAddr::V4(a) => a.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(a) => a.to_bits(),
-        };
-        self.allow.iter().any(|(mask, net)| bits & mask == *net)
+        self.open || self.allow.iter().any(|net| net.contains(&client))
     }
 }
 
-/// A client prefix as (mask, network), IPv4 as mapped addresses.
-fn allowed(text: &str) -> Result<(u128, u128), String> {
-    let net: ipnet::IpNet = match text.parse::<IpAddr>() {
-        Ok(a) => a.into(),
-        Err(_) => text.parse().map_err(|_| format!("query.allow: `{text}` is not a prefix"))?,
-    };
-    if text == "::/0" {
-        // IPv4 clients are asked for apart, although they look like a part of IPv6 here.
-        return Ok((0, 0));
+/// A client prefix, or a single address.
+fn allowed(text: &str) -> Result<ipnet::IpNet, String> {
+    match text.parse::<IpAddr>() {
+        Ok(a) => Ok(a.into()),
+        Err(_) => text.parse::<ipnet::IpNet>().map(|n| n.trunc()).map_err(|_| format!("query.allow: `{text}` is not a prefix")),
     }
-    let (addr, len) = match net.trunc() {
-        ipnet::IpNet::V4(n) => (n.network().to_ipv6_mapped().to_bits(), n.prefix_len() + 96),
-        ipnet::IpNet::V6(n) => (n.network().to_bits(), n.prefix_len()),
-    };
-    Ok((crate::model::Prefix6::mask(len), addr))
 }
 
 /// A zone without what does not show in its records.

@@ -100,6 +100,8 @@ pub struct Change {
     pub evidence: Option<Evidence>,
     /// What is asked for.
     pub ask: Ask,
+    /// The author knows that the subject lies in a special range and means it.
+    pub special: bool,
 }
 
 /// What is asked for.

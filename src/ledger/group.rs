@@ -1,0 +1,212 @@
+//! A piece of work: the subjects that a commit touches, before and after, and the rows that say so.
+
+use std::collections::HashMap;
+
+use super::Refused;
+use crate::{
+    index::RawFacts,
+    model::{Change, Event, Mask, Serial, SourceId, Subject, Time, Verdict, history::{What, decide}},
+    store::{Batch, Store, Vocabulary, schema, stage::Row},
+};
+
+/// See the module.
+pub(super) struct Work {
+    now: Time,
+    /// Each subject's verdict before and after.
+    pub(super) touched: HashMap<Subject, (Verdict, Verdict)>,
+    events: Vec<(Subject, Event, bool)>,
+    /// Due dates that have come.
+    stale: Vec<(Time, Subject)>,
+    feed_rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    vocabulary: Option<Vocabulary>,
+    drop_prefix: Option<Vec<u8>>,
+    /// Reasons that change although no subject says so: of addresses, of domains.
+    pub(super) extra: [Mask; 2],
+    /// See [`schema::Commit::barrier`].
+    pub(super) barrier: bool,
+    /// See [`schema::Commit::bulk`].
+    pub(super) bulk: bool,
+}
+
+impl Work {
+    pub(super) fn new(now: Time) -> Work {
+        Work {
+            now,
+            touched: HashMap::new(),
+            events: Vec::new(),
+            stale: Vec::new(),
+            feed_rows: Vec::new(),
+            vocabulary: None,
+            drop_prefix: None,
+            extra: [0; 2],
+            barrier: false,
+            bulk: false,
+        }
+    }
+
+    fn verdict(&mut self, store: &Store, subject: &Subject) -> Result<&mut (Verdict, Verdict), Refused> {
+        if !self.touched.contains_key(subject) {
+            let v = store.verdict(subject)?;
+            self.touched.insert(subject.clone(), (v.clone(), v));
+        }
+        self.touched.get_mut(subject).ok_or(Refused::Stopped)
+    }
+
+    /// Decides a change on what stands after the changes before it, and folds the events in.
+    pub(super) fn decide(&mut self, store: &Store, change: Change) -> Result<(), Refused> {
+        let vocabulary = store.vocabulary();
+        let now = self.now;
+        let (_, verdict) = self.verdict(store, &change.subject)?;
+        let decided = decide(verdict, &change.ask, now, |s| vocabulary.is_feed(s)).map_err(Refused::Rule)?;
+        for what in &decided {
+            verdict.fold(now, what);
+        }
+        for what in decided {
+            let event = Event { at: now, author: change.author.clone(), what, evidence: change.evidence.clone() };
+            self.events.push((change.subject.clone(), event, false));
+        }
+        Ok(())
+    }
+
+    /// A feed's changed row, rechecked against what stands now: what the feed has dropped is held no longer.
+    pub(super) fn feed_row(&mut self, store: &Store, source: SourceId, generation: u32, author: &str, row: Row) -> Result<(), Refused> {
+        let now = self.now;
+        let mut key = schema::feed_prefix(source, generation);
+        row.subject.write_key(&mut key);
+        let value = (!row.new.is_empty()).then(|| {
+            let mut out = Vec::new();
+            schema::write_feed(&row.new, &mut out);
+            out
+        });
+        self.feed_rows.push((key, value));
+        let mut events = row.events(source);
+        let (_, verdict) = self.verdict(store, &row.subject)?;
+        for reason in row.old.iter().map(|e| e.reason).filter(|r| !row.new.iter().any(|e| e.reason == *r)) {
+            if verdict.held(reason, source) {
+                events.push(What::HoldEnded { reason, source });
+            }
+        }
+        for what in &events {
+            verdict.fold(now, what);
+        }
+        for e in row.new {
+            verdict.put(e.entry(source)); // with its first day
+        }
+        for what in events {
+            let churn = !matches!(what, What::HoldEnded { .. });
+            self.events.push((row.subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, churn));
+        }
+        Ok(())
+    }
+
+    /// Ends the holds on a subject's entries of a source.
+    pub(super) fn release(&mut self, store: &Store, source: SourceId, subject: &Subject, author: &str) -> Result<(), Refused> {
+        let now = self.now;
+        let (_, verdict) = self.verdict(store, subject)?;
+        let held = verdict.holds.iter().filter(|h| h.source == source).map(|h| h.reason);
+        let ended: Vec<_> = held.map(|reason| What::HoldEnded { reason, source }).collect();
+        ended.iter().for_each(|what| verdict.fold(now, what));
+        for what in ended {
+            self.events.push((subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, false));
+        }
+        Ok(())
+    }
+
+    /// The sources' records change with it.
+    pub(super) fn vocabulary(&mut self, v: Vocabulary) {
+        self.vocabulary = Some(v);
+    }
+
+    /// The rows of a replaced generation go.
+    pub(super) fn drop_generation(&mut self, source: SourceId, generation: u32) {
+        self.drop_prefix = Some(schema::feed_prefix(source, generation));
+    }
+
+    /// Takes the due dates that brought these subjects here out, whatever became of them.
+    pub(super) fn clear_due(&mut self, due: Vec<(Time, Subject)>) {
+        self.stale = due;
+    }
+
+    /// The due dates that it sets.
+    pub(super) fn dues(&self) -> impl Iterator<Item = Time> {
+        self.touched.values().filter_map(|(_, after)| after.next_due())
+    }
+
+    /// What the tables have to be told: the subjects whose facts changed, and the facts.
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&Subject, RawFacts)> {
+        let changed = self.touched.iter().map(|(s, (before, after))| (s, RawFacts::of(before), RawFacts::of(after)));
+        changed.filter(|(_, before, after)| before != after).map(|(s, _, after)| (s, after))
+    }
+
+    /// The reasons whose listings change: of addresses, of domains.
+    pub(super) fn masks(&self) -> [Mask; 2] {
+        let mut out = self.extra;
+        for (subject, (before, after)) in &self.touched {
+            let (b, a) = (RawFacts::of(before), RawFacts::of(after));
+            if b == a {
+                continue;
+            }
+            let mask = b.facts.iter().chain(&a.facts).fold(0, |m, f| m | f.reason.bit());
+            // An exemption can take anything out of wider listings.
+            let mask = if b.exempt == a.exempt { mask } else { Mask::MAX };
+            out[usize::from(!subject.is_address())] |= mask;
+        }
+        out
+    }
+
+    /// The rows of its verdicts, events and due dates.
+    pub(super) fn rows(&self, seq: u64, vocabulary: &Vocabulary, batch: &mut Batch) {
+        let vocabulary = self.vocabulary.as_ref().unwrap_or(vocabulary);
+        if let Some(v) = &self.vocabulary {
+            crate::store::vocabulary_rows(v, batch);
+        }
+        self.stale.iter().for_each(|(t, s)| batch.delete(schema::DUE, schema::due_key(*t, s)));
+        for (subject, (before, after)) in &self.touched {
+            let key = subject.key();
+            let own = |v| schema::Own::of(v, |s| vocabulary.is_feed(s)).map(|o| schema::encode(&o));
+            match (own(before), own(after)) {
+                (b, a) if b == a => {}
+                (_, Some(row)) => batch.put(schema::VERDICTS, key, row),
+                (_, None) => batch.delete(schema::VERDICTS, key),
+            }
+            let (was, is) = (before.next_due(), after.next_due());
+            if was != is {
+                was.into_iter().for_each(|t| batch.delete(schema::DUE, schema::due_key(t, subject)));
+                is.into_iter().for_each(|t| batch.put(schema::DUE, schema::due_key(t, subject), vec![]));
+            }
+            let held = |v: &Verdict, s| v.holds.iter().any(|h| h.source == s);
+            for h in before.holds.iter().filter(|h| !held(after, h.source)) {
+                batch.delete(schema::HOLDS, schema::hold_key(h.source, subject));
+            }
+            for h in after.holds.iter().filter(|h| !held(before, h.source)) {
+                batch.put(schema::HOLDS, schema::hold_key(h.source, subject), vec![]);
+            }
+        }
+        for (key, value) in &self.feed_rows {
+            match value {
+                Some(v) => batch.put(schema::FEEDS, key.clone(), v.clone()),
+                None => batch.delete(schema::FEEDS, key.clone()),
+            }
+        }
+        if let Some(prefix) = &self.drop_prefix {
+            batch.delete_range(schema::FEEDS, prefix.clone(), schema::after(prefix));
+        }
+        for (place, (subject, event, churn)) in self.events.iter().enumerate() {
+            let value = schema::event_value(event);
+            match churn {
+                true => batch.put(schema::CHURN, schema::churn_key(event.at, subject, seq, place as u32), value),
+                false => batch.put(schema::EVENTS, schema::event_key(subject, seq, place as u32), value),
+            }
+        }
+    }
+
+    /// Its row in the journal, and the sequence number; tells how many bytes the journal has ever had.
+    pub(super) fn journal(&self, seq: u64, serials: Vec<(String, Serial)>, bytes: u64, batch: &mut Batch) -> u64 {
+        let before = self.touched.iter().map(|(s, (before, _))| (s.key(), before.clone())).collect();
+        let mut row = schema::Commit { at: self.now, bytes: 0, barrier: self.barrier, bulk: self.bulk, before, serials };
+        row.bytes = bytes + schema::encode(&row).len() as u64;
+        batch.put(schema::JOURNAL, seq.to_be_bytes().to_vec(), schema::encode(&row));
+        batch.put(schema::META, b"seq".to_vec(), seq.to_be_bytes().to_vec());
+        row.bytes
+    }
+}

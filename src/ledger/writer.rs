@@ -1,0 +1,387 @@
+//! The writer's loop: takes jobs in order, changes that wait together as one group.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tokio::sync::mpsc;
+
+use super::{GROUP, Health, Job, Receipt, Refused, Reply, Settings, group::Work, now};
+use crate::{
+    index::{Builder, Published, Snapshot, ZoneSet, ZoneView},
+    model::{Change, Serial, SourceId, Subject, Time, history::Ask},
+    store::{Batch, Store, StoreError, Vocabulary, journal::Since, schema, vocabulary_rows},
+};
+
+/// After how many changed subjects a new image is written.
+const IMAGE_EVERY: usize = 100_000;
+/// How many subjects one commit ends at most when they fall due.
+const DUE_GROUP: usize = 4096;
+/// How often the journal is trimmed, in ticks of a second.
+const TRIM_EVERY: u64 = 60;
+
+pub(super) struct Writer {
+    pub(super) store: Arc<Store>,
+    pub(super) builder: Builder,
+    pub(super) published: Arc<Published>,
+    pub(super) health: Arc<Health>,
+    pub(super) settings: Settings,
+    pub(super) zones: Arc<ZoneSet>,
+    pub(super) serials: Vec<Serial>,
+    pub(super) seq: u64,
+    pub(super) journal_bytes: u64,
+    pub(super) next_due: Option<Time>,
+    pub(super) since_image: usize,
+    pub(super) ticks: u64,
+    /// The image that is being written.
+    pub(super) image: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Runs until it is told to stop, or nobody can tell it anything any more.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut waiting = Vec::with_capacity(GROUP);
+        while jobs.blocking_recv_many(&mut waiting, GROUP) > 0 {
+            if let Some(stopped) = self.turn(&mut waiting) {
+                let _ = stopped.send(self.stop());
+                return;
+            }
+        }
+        let _ = self.stop();
+    }
+
+    /// One turn: what waits, in order; changes in a row are one commit.
+    fn turn(&mut self, waiting: &mut Vec<Job>) -> Option<Reply<()>> {
+        let mut group: Vec<(Change, Reply<Receipt>)> = Vec::new();
+        for job in waiting.drain(..) {
+            if let Job::Change(change, reply) = job {
+                group.push((change, reply));
+                continue;
+            }
+            self.changes(std::mem::take(&mut group));
+            match job {
+                Job::Change(..) => {}
+                Job::Tick => self.tick(),
+                Job::Import(ready, reply) => drop(reply.send(self.import(*ready))),
+                Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
+                Job::Source(name, reply) => drop(reply.send(self.source(&name))),
+                Job::Configure(settings, reply) => drop(reply.send(self.configure(*settings))),
+                Job::Stop(reply) => return Some(reply),
+            }
+        }
+        self.changes(group);
+        None
+    }
+
+    /// check → decide → commit → apply → publish → receipt, for a group.
+    fn changes(&mut self, group: Vec<(Change, Reply<Receipt>)>) {
+        if group.is_empty() {
+            return;
+        }
+        let mut work = Work::new(now());
+        let mut accepted = Vec::with_capacity(group.len());
+        for (change, reply) in group {
+            match self.check(change).and_then(|c| work.decide(&self.store, c)) {
+                Ok(()) => accepted.push(reply),
+                Err(e) => drop(reply.send(Err(e))),
+            }
+        }
+        if accepted.is_empty() {
+            return;
+        }
+        let result = self.commit(work);
+        for reply in accepted {
+            let _ = reply.send(result.clone());
+        }
+    }
+
+    /// Refuses what must not be listed, and fills in what was left out.
+    fn check(&self, mut change: Change) -> Result<Change, Refused> {
+        if let Some(why) = self.health.poisoned() {
+            return Err(Refused::Poisoned(why));
+        }
+        if let Ask::List { reason, until, text, .. } = &mut change.ask {
+            use crate::model::special::{Unlistable, unlistable};
+            match unlistable(&change.subject, &self.settings.special) {
+                Some(Unlistable::Special) if change.special => {}
+                Some(why) => return Err(Refused::Unlistable(why)),
+                None => {}
+            }
+            let name = self.store.vocabulary().reasons.name(*reason).to_string();
+            let Some(known) = self.settings.reasons.iter().find(|r| r.name == name) else {
+                return Err(Refused::Settings(format!("the reason `{name}` is not in config.toml")));
+            };
+            if until.is_none() {
+                *until = known.lifetime.map(|l| now().plus(l));
+            }
+            // A text that names its own subject is kept once for all subjects.
+            if let Some(t) = text {
+                *t = t.replace(&change.subject.to_string(), "$").into();
+            }
+        }
+        Ok(change)
+    }
+
+    /// Commits a piece of work and publishes it.
+    pub(super) fn commit(&mut self, work: Work) -> Result<Receipt, Refused> {
+        let seq = self.seq + 1;
+        let (receipt, mut moved) = self.receipt(seq, &work);
+        let changed = work.touched.len();
+        let batch = self.batch(seq, &work, &receipt);
+        if let Err(e) = self.store.commit(batch) {
+            tracing::error!(error = %e, commit = seq, "a commit failed: no writes are taken until the store works again");
+            self.health.set(Some(e.to_string()));
+            return Err(Refused::InDoubt(e.to_string()));
+        }
+        self.seq = seq;
+        self.serials.swap_with_slice(&mut moved);
+        self.next_due = self.next_due.into_iter().chain(work.dues()).min();
+        self.apply(&work);
+        self.publish();
+        self.health.commits.fetch_add(1, Ordering::Relaxed);
+        self.health.changes.fetch_add(changed as u64, Ordering::Relaxed);
+        self.since_image += changed;
+        if self.since_image >= IMAGE_EVERY {
+            self.write_image(false);
+        }
+        Ok(receipt)
+    }
+
+    /// The serials that move with a piece of work, and all serials after it.
+    fn receipt(&self, seq: u64, work: &Work) -> (Receipt, Vec<Serial>) {
+        let masks = work.masks();
+        let mut serials = self.serials.clone();
+        let mut receipt = Receipt { commit: seq, ..Receipt::default() };
+        for (zone, serial) in self.zones.all().iter().zip(&mut serials) {
+            let domain = zone.spec.kind == crate::model::ZoneKind::Domain;
+            if masks[usize::from(domain)] & zone.mask != 0 {
+                *serial = serial.next();
+                receipt.serials.insert(zone.name.to_string(), *serial);
+            }
+        }
+        (receipt, serials)
+    }
+
+    /// The rows of a piece of work.
+    fn batch(&mut self, seq: u64, work: &Work, receipt: &Receipt) -> Batch {
+        let mut batch = Batch::default();
+        let vocabulary = self.store.vocabulary();
+        work.rows(seq, &vocabulary, &mut batch);
+        for (origin, serial) in &receipt.serials {
+            let hash = self.zones.by_name(origin).map_or(0, |i| self.zones.all()[i].hash);
+            put_zone(&mut batch, origin, *serial, hash);
+        }
+        let serials = receipt.serials.iter().map(|(o, s)| (o.clone(), *s)).collect();
+        self.journal_bytes = work.journal(seq, serials, self.journal_bytes, &mut batch);
+        batch
+    }
+
+    /// Brings the tables to where a piece of work left its subjects.
+    fn apply(&mut self, work: &Work) {
+        let mut changes = crate::index::Changes::default();
+        for (subject, facts) in work.facts() {
+            let id = self.builder.intern(&facts);
+            self.builder.add(&mut changes, subject, id);
+        }
+        self.builder.apply(changes);
+    }
+
+    /// Every query from now on sees what the builder has.
+    pub(super) fn publish(&self) {
+        self.published.replace(Snapshot {
+            tables: self.builder.tables().clone(),
+            zones: self.zones.clone(),
+            serials: self.serials.clone().into(),
+            seq: self.seq,
+            sound: true,
+            nsid: self.settings.nsid.as_str().into(),
+        });
+    }
+
+    /// Ends what is due, until nothing is.
+    pub(super) fn expire(&mut self) -> Result<(), StoreError> {
+        let now = now();
+        while self.next_due.is_some_and(|t| t <= now) {
+            let due = self.store.due(now, DUE_GROUP)?;
+            let mut work = Work::new(now);
+            for (_, subject) in &due {
+                let change = Change { subject: subject.clone(), author: "expiry".into(), evidence: None, ask: Ask::Expire, special: false };
+                // Expiry has no rule that could refuse it; what the store says to it comes back below.
+                if let Err(Refused::Poisoned(e)) = work.decide(&self.store, change) {
+                    return Err(StoreError::Io(e));
+                }
+            }
+            work.clear_due(due);
+            if self.commit(work).is_err() {
+                return Ok(());
+            }
+            self.next_due = self.store.next_due()?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        if self.health.poisoned().is_some() {
+            self.recover();
+            return;
+        }
+        let ended = self.expire().and_then(|()| self.expire_sources());
+        if let Err(e) = ended {
+            tracing::error!(error = %e, "what is due could not be ended");
+        }
+        if self.ticks.is_multiple_of(TRIM_EVERY) {
+            match self.store.trim(now()).and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b))) {
+                Ok(()) => {}
+                Err(e) => tracing::warn!(error = %e, "the journal could not be trimmed"),
+            }
+        }
+    }
+
+    /// Opens the store again after an error, and finds out whether the commit in doubt is there.
+    fn recover(&mut self) {
+        let found = self.store.reopen().and_then(|()| self.store.seq());
+        let after = match found {
+            Err(e) => return self.health.set(Some(e.to_string())),
+            Ok(seq) => seq,
+        };
+        if let Err(e) = self.catch_up(after) {
+            return self.health.set(Some(e.to_string()));
+        }
+        self.health.set(None);
+        tracing::info!(commit = self.seq, "the store works again; writes are taken");
+    }
+
+    /// Takes over commits that are in the store and not yet in the tables.
+    fn catch_up(&mut self, last: u64) -> Result<(), StoreError> {
+        if last > self.seq {
+            match self.store.changed_since(self.seq)? {
+                Since::Subjects(subjects) => load(&self.store, &mut self.builder, &subjects)?,
+                Since::Everything => self.builder = super::start::build(&self.store)?,
+            }
+            self.seq = last;
+            for (zone, serial) in self.zones.all().iter().zip(&mut self.serials) {
+                *serial = self.store.zone(&zone.name)?.map_or(*serial, |r| r.serial);
+            }
+            self.publish();
+        }
+        self.journal_bytes = self.store.journal_bytes()?;
+        self.next_due = self.store.next_due()?;
+        Ok(())
+    }
+
+    /// Takes a configuration: zones, reasons, limits. Zones that render differently get a new serial and a barrier.
+    pub(super) fn configure(&mut self, settings: Settings) -> Result<Receipt, Refused> {
+        let mut vocabulary = Vocabulary::clone(&self.store.vocabulary());
+        for r in &settings.reasons {
+            vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
+        }
+        let texts: HashMap<String, String> = settings.reasons.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
+        let views = settings.zones.iter().map(|z| {
+            ZoneView::new(z, &vocabulary.reasons, &texts).map_err(|e| Refused::Settings(format!("zone {}: {e}", z.origin)))
+        });
+        let zones = ZoneSet::new(views.collect::<Result<_, _>>()?).map_err(Refused::Settings)?;
+        let mut work = Work::new(now());
+        let mut serials = Vec::new();
+        let mut receipt = Receipt { commit: self.seq, ..Receipt::default() };
+        let mut batch = Batch::default();
+        for zone in zones.all() {
+            let least = Serial(zone.spec.serial);
+            let old = self.store.zone(&zone.name)?;
+            let serial = match old {
+                Some(r) if r.hash == zone.hash => r.serial.max(least),
+                Some(r) => r.serial.next().max(least),
+                None => least,
+            };
+            serials.push(serial);
+            if old.is_none_or(|r| (r.serial, r.hash) != (serial, zone.hash)) {
+                put_zone(&mut batch, &zone.name, serial, zone.hash);
+                receipt.serials.insert(zone.name.to_string(), serial);
+            }
+        }
+        let words = vocabulary.reasons.0.all() != self.store.vocabulary().reasons.0.all();
+        if words || !receipt.serials.is_empty() {
+            receipt.commit = self.seq + 1;
+            work.barrier = true;
+            vocabulary_rows(&vocabulary, &mut batch);
+            let moved = receipt.serials.iter().map(|(o, s)| (o.clone(), *s)).collect();
+            let bytes = work.journal(receipt.commit, moved, self.journal_bytes, &mut batch);
+            self.store.commit(batch)?;
+            (self.seq, self.journal_bytes) = (receipt.commit, bytes);
+            self.store.set_vocabulary(vocabulary);
+        }
+        (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
+        self.publish();
+        Ok(receipt)
+    }
+
+    /// Gives a name its number.
+    fn source(&mut self, name: &str) -> Result<SourceId, Refused> {
+        let mut v = Vocabulary::clone(&self.store.vocabulary());
+        let id = v.sources.add(name).map_err(Refused::Settings)?;
+        if usize::from(id.0) == v.records.len() {
+            v.records.push(schema::SourceRecord { name: name.into(), ..Default::default() });
+            self.save(v)?;
+        }
+        Ok(id)
+    }
+
+    /// Writes a vocabulary and takes it over.
+    pub(super) fn save(&self, v: Vocabulary) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        vocabulary_rows(&v, &mut batch);
+        self.store.commit(batch)?;
+        self.store.set_vocabulary(v);
+        Ok(())
+    }
+
+    /// Writes an image of what is published, beside the work; `flush` empties the log too.
+    pub(super) fn write_image(&mut self, flush: bool) {
+        if let Some(last) = self.image.take_if(|h| h.is_finished() || flush) {
+            let _ = last.join();
+        }
+        if self.image.is_some() {
+            return;
+        }
+        self.since_image = 0;
+        let (store, tables, seq) = (self.store.clone(), self.builder.tables().clone(), self.seq);
+        self.image = Some(std::thread::spawn(move || {
+            if let Err(e) = store.write_image(&tables, seq) {
+                tracing::warn!(error = %e, "the image could not be written; the next start reads the store instead");
+            }
+            if flush && let Err(e) = store.flush() {
+                tracing::warn!(error = %e, "the log could not be flushed");
+            }
+        }));
+    }
+
+    fn stop(&mut self) -> Result<(), Refused> {
+        if self.health.poisoned().is_none() {
+            self.write_image(true);
+        }
+        if let Some(last) = self.image.take() {
+            let _ = last.join();
+        }
+        self.store.close().map_err(Into::into)
+    }
+}
+
+fn put_zone(batch: &mut Batch, origin: &str, serial: Serial, hash: u64) {
+    batch.put(schema::META, format!("zone/{origin}").into_bytes(), schema::encode(&schema::ZoneRecord { serial, hash }));
+}
+
+/// Sets the facts of some subjects (in order) to what the store says.
+pub(super) fn load(store: &Store, builder: &mut Builder, subjects: &[Subject]) -> Result<(), StoreError> {
+    const CHUNK: usize = 1 << 16;
+    for chunk in subjects.chunks(CHUNK) {
+        let mut changes = crate::index::Changes::default();
+        store.verdicts(chunk, &mut |subject, verdict| {
+            let id = builder.intern(&crate::index::RawFacts::of(&verdict));
+            builder.add(&mut changes, subject, id);
+            Ok(())
+        })?;
+        builder.apply(changes);
+    }
+    Ok(())
+}

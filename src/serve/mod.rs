@@ -1,0 +1,52 @@
+//! The doors for DNS: UDP workers and the TCP front. All of them call [`crate::dns::respond`].
+
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::{
+    dns::{Kind, Outcome},
+    index::Published,
+    metrics::{Metrics, Totals},
+};
+
+pub mod sys;
+pub mod tcp;
+pub mod udp;
+
+/// Settings of the doors: `[dns]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to listen, UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// UDP workers for each address; 0: one per core.
+    pub workers: usize,
+}
+
+/// What every front needs.
+#[derive(Clone)]
+pub struct Shared {
+    /// What answers come from.
+    pub published: Arc<Published>,
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
+    /// Set when it is time to stop.
+    pub stop: Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// Counts one answer.
+#[inline]
+pub fn count(totals: &mut Totals, outcome: &Outcome, bytes_in: usize) {
+    totals.queries += 1;
+    totals.bytes_in += bytes_in as u64;
+    totals.bytes_out += outcome.len as u64;
+    totals.truncated += u64::from(outcome.truncated);
+    let place = match outcome.kind {
+        Kind::Listed => &mut totals.listed,
+        Kind::NotListed => &mut totals.not_listed,
+        Kind::NoData => &mut totals.no_data,
+        Kind::Refused => &mut totals.refused,
+        Kind::Malformed => &mut totals.malformed,
+        Kind::Failed => &mut totals.failed,
+        Kind::Dropped => &mut totals.dropped,
+    };
+    *place += 1;
+}

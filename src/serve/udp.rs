@@ -1,0 +1,278 @@
+//! UDP workers: one thread and one SO_REUSEPORT socket each, `recvmmsg` → [`respond`] → `sendmmsg`.
+//!
+//! A worker shares nothing but the published snapshot, which it loads once for a batch. All `unsafe` code of the data
+//! path is in this file.
+
+use std::{
+    io,
+    mem::{size_of, zeroed},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    os::fd::{AsRawFd, FromRawFd},
+    ptr::{addr_of, addr_of_mut, null_mut},
+    sync::atomic::Ordering,
+};
+
+use libc::{cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
+
+use super::{Shared, count};
+use crate::{
+    dns::{Peer, UDP_SIZE, respond},
+    metrics::{MAX_ZONES, Totals},
+    model::Time,
+};
+
+/// Datagrams of one system call.
+const BATCH: usize = 64;
+/// Room for a query; a longer datagram is cut and answered FORMERR.
+const QUERY: usize = 2048;
+/// Room for the packet information that comes with a datagram: an IPv6 one and its header.
+const CONTROL: usize = 64;
+/// Kernel buffers, in bytes: what arrives while a batch is answered.
+const BUFFER: libc::c_int = 4 << 20;
+/// How long a worker waits for a datagram before it looks whether to stop, in milliseconds.
+const PATIENCE: libc::c_int = 250;
+
+/// Opens a worker's socket.
+pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: plain system calls; the descriptor is owned by the socket at once and so closed on every way out.
+    let socket = unsafe {
+        let fd = libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        UdpSocket::from_raw_fd(fd)
+    };
+    set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    let _ = set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, BUFFER);
+    let _ = set(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, BUFFER);
+    if addr.is_ipv4() {
+        // Replies may be fragmented rather than shrink to what a forged ICMP message says.
+        set(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT)?;
+        if addr.ip().is_unspecified() {
+            set(&socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+        }
+    } else {
+        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT)?;
+        if addr.ip().is_unspecified() {
+            set(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+        }
+    }
+    let (storage, len) = to_storage(addr);
+    // SAFETY: `storage` is a valid address of `len` bytes.
+    if unsafe { libc::bind(socket.as_raw_fd(), addr_of!(storage).cast(), len) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket)
+}
+
+fn set(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the option's value is one int that lives until the call returns.
+    let r = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, addr_of!(value).cast(), size_of::<libc::c_int>() as socklen_t) };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn to_storage(addr: SocketAddr) -> (sockaddr_storage, socklen_t) {
+    // SAFETY: all zeros is a valid value of this plain C structure.
+    let mut storage: sockaddr_storage = unsafe { zeroed() };
+    match addr {
+        SocketAddr::V4(a) => {
+            // SAFETY: the storage is large and aligned enough for every address family, by its definition.
+            let to = unsafe { &mut *addr_of_mut!(storage).cast::<sockaddr_in>() };
+            to.sin_family = libc::AF_INET as libc::sa_family_t;
+            to.sin_port = a.port().to_be();
+            to.sin_addr.s_addr = u32::from_ne_bytes(a.ip().octets());
+            (storage, size_of::<sockaddr_in>() as socklen_t)
+        }
+        SocketAddr::V6(a) => {
+            // SAFETY: as above.
+            let to = unsafe { &mut *addr_of_mut!(storage).cast::<sockaddr_in6>() };
+            to.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            to.sin6_port = a.port().to_be();
+            to.sin6_addr.s6_addr = a.ip().octets();
+            to.sin6_scope_id = a.scope_id();
+            (storage, size_of::<sockaddr_in6>() as socklen_t)
+        }
+    }
+}
+
+/// The client's address; `None` for a family that can not be.
+fn peer_of(from: &sockaddr_storage) -> Option<IpAddr> {
+    match libc::c_int::from(from.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the kernel wrote an address of this family here.
+            let a = unsafe { &*addr_of!(*from).cast::<sockaddr_in>() };
+            Some(Ipv4Addr::from(a.sin_addr.s_addr.to_ne_bytes()).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let a = unsafe { &*addr_of!(*from).cast::<sockaddr_in6>() };
+            Some(Ipv6Addr::from(a.sin6_addr.s6_addr).to_canonical())
+        }
+        _ => None,
+    }
+}
+
+/// Room for control messages, aligned as the kernel wants it.
+#[repr(align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL]);
+
+/// A worker's buffers. The message headers point into the other fields, whose places on the heap never move.
+struct Buffers {
+    queries: Box<[[u8; QUERY]; BATCH]>,
+    answers: Box<[[u8; UDP_SIZE]; BATCH]>,
+    from: Box<[sockaddr_storage; BATCH]>,
+    control: Box<[Control; BATCH]>,
+    vectors: Box<[iovec; 2 * BATCH]>,
+    incoming: Box<[mmsghdr; BATCH]>,
+    outgoing: Box<[mmsghdr; BATCH]>,
+    /// Whether control messages are read and sent back: on wildcard addresses.
+    info: bool,
+}
+
+fn on_heap<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
+    match vec![value; N].into_boxed_slice().try_into() {
+        Ok(array) => array,
+        Err(_) => unreachable!("the vector has N items"),
+    }
+}
+
+impl Buffers {
+    fn new(info: bool) -> Buffers {
+        // SAFETY: all zeros is a valid value of these plain C structures.
+        let (storage, vector, header) = unsafe { (zeroed(), zeroed::<iovec>(), zeroed::<mmsghdr>()) };
+        let mut b = Buffers {
+            queries: on_heap([0; QUERY]),
+            answers: on_heap([0; UDP_SIZE]),
+            from: on_heap(storage),
+            control: on_heap(Control([0; CONTROL])),
+            vectors: on_heap(vector),
+            incoming: on_heap(header),
+            outgoing: on_heap(header),
+            info,
+        };
+        for i in 0..BATCH {
+            b.vectors[i] = iovec { iov_base: b.queries[i].as_mut_ptr().cast(), iov_len: QUERY };
+            let h = &mut b.incoming[i].msg_hdr;
+            h.msg_name = addr_of_mut!(b.from[i]).cast();
+            h.msg_iov = &mut b.vectors[i];
+            h.msg_iovlen = 1;
+            b.rearm(i);
+        }
+        b
+    }
+
+    /// Makes slot `i` ready to receive again: the kernel has shortened its lengths.
+    #[inline]
+    fn rearm(&mut self, i: usize) {
+        let h = &mut self.incoming[i].msg_hdr;
+        h.msg_namelen = size_of::<sockaddr_storage>() as socklen_t;
+        if self.info {
+            h.msg_control = self.control[i].0.as_mut_ptr().cast();
+            h.msg_controllen = CONTROL as _;
+        }
+    }
+
+    /// Readies the answer to slot `i` as message `n` of the batch.
+    #[inline]
+    fn ready(&mut self, n: usize, i: usize, len: usize) {
+        let v = &mut self.vectors[BATCH + n];
+        *v = iovec { iov_base: self.answers[n].as_mut_ptr().cast(), iov_len: len };
+        let from = self.incoming[i].msg_hdr;
+        let h = &mut self.outgoing[n].msg_hdr;
+        h.msg_iov = v;
+        h.msg_iovlen = 1;
+        (h.msg_name, h.msg_namelen) = (from.msg_name, from.msg_namelen);
+        if self.info {
+            (h.msg_control, h.msg_controllen) = (from.msg_control, from.msg_controllen);
+            keep_source(h);
+        }
+    }
+}
+
+/// Leaves the packet information as it came, so that the answer leaves from the address that was asked; but not the
+/// interface, which routing decides.
+fn keep_source(h: &mut libc::msghdr) {
+    // SAFETY: the kernel wrote well-formed control messages of `msg_controllen` bytes, and the macros stay inside them.
+    unsafe {
+        let c: *mut cmsghdr = libc::CMSG_FIRSTHDR(h);
+        if c.is_null() {
+            return;
+        }
+        match ((*c).cmsg_level, (*c).cmsg_type) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                let info = libc::CMSG_DATA(c).cast::<libc::in_pktinfo>();
+                (*info).ipi_ifindex = 0;
+                (*info).ipi_spec_dst = (*info).ipi_addr;
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let info = libc::CMSG_DATA(c).cast::<libc::in6_pktinfo>();
+                let link_local = (*info).ipi6_addr.s6_addr[0] == 0xfe && (*info).ipi6_addr.s6_addr[1] & 0xc0 == 0x80;
+                if !link_local {
+                    (*info).ipi6_ifindex = 0;
+                }
+            }
+            _ => (h.msg_control, h.msg_controllen) = (null_mut(), 0),
+        }
+    }
+}
+
+/// Answers what comes in on a socket until it is time to stop.
+pub fn run(socket: &UdpSocket, shared: &Shared, name: &str) -> io::Result<()> {
+    let counters = shared.metrics.worker(name);
+    let info = socket.local_addr()?.ip().is_unspecified();
+    let mut b = Buffers::new(info);
+    let mut totals = [Totals::default(); MAX_ZONES + 1];
+    let mut used = [false; MAX_ZONES + 1];
+    let fd = socket.as_raw_fd();
+    while !shared.stop.load(Ordering::Relaxed) {
+        // SAFETY: every header points into the buffers of `b`, which live longer than the call.
+        let got = unsafe { libc::recvmmsg(fd, b.incoming.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, null_mut()) };
+        if got <= 0 {
+            wait(fd);
+            continue;
+        }
+        let got = got as usize;
+        let snapshot = shared.published.load();
+        let mut n = 0;
+        for i in 0..got {
+            let len = b.incoming[i].msg_len as usize;
+            let Some(addr) = peer_of(&b.from[i]) else { continue };
+            let outcome = respond(&snapshot, &b.queries[i][..len.min(QUERY)], Peer { addr, stream: false }, Time(0), &mut b.answers[n][..]);
+            let place = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
+            count(&mut totals[place], &outcome, len);
+            used[place] = true;
+            if outcome.len > 0 {
+                b.ready(n, i, outcome.len);
+                n += 1;
+            }
+        }
+        drop(snapshot);
+        send(fd, &mut b.outgoing[..n]);
+        (0..got).for_each(|i| b.rearm(i));
+        for place in (0..=MAX_ZONES).filter(|p| used[*p]) {
+            counters.of(place.checked_sub(1)).add(&totals[place]);
+            totals[place] = Totals::default();
+        }
+        used = [false; MAX_ZONES + 1];
+    }
+    Ok(())
+}
+
+/// Sends a batch. A datagram that can not be sent is left out, as the network would do.
+fn send(fd: libc::c_int, mut messages: &mut [mmsghdr]) {
+    while !messages.is_empty() {
+        // SAFETY: every header points into the worker's buffers, which live longer than the call.
+        let sent = unsafe { libc::sendmmsg(fd, messages.as_mut_ptr(), messages.len() as u32, 0) };
+        let done = usize::try_from(sent).unwrap_or(0).max(1);
+        messages = &mut messages[done..];
+    }
+}
+
+fn wait(fd: libc::c_int) {
+    let mut p = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&mut p, 1, PATIENCE) };
+}

@@ -1,0 +1,53 @@
+//! The image: the compiled tables in a file, with the store's identity and the commit they stand at.
+
+use std::{
+    fs,
+    io::{Read, Write},
+};
+
+use super::Store;
+use crate::index::{Builder, Tables, image};
+
+/// First bytes of the file; the last one is the version.
+const MAGIC: &[u8; 8] = b"ORBSIMG\x01";
+const HEAD: usize = 8 + 16 + 8 + 4;
+
+impl Store {
+    fn image_path(&self) -> std::path::PathBuf {
+        self.path().join("image")
+    }
+
+    /// Writes the tables as they stood at commit `seq`. A reader sees the old image or the new one, whole.
+    pub fn write_image(&self, tables: &Tables, seq: u64) -> std::io::Result<()> {
+        let body = image::write(tables);
+        let tmp = self.path().join("image.new");
+        let mut file = fs::File::create(&tmp)?;
+        file.write_all(MAGIC)?;
+        file.write_all(&self.id())?;
+        file.write_all(&seq.to_le_bytes())?;
+        file.write_all(&crc32fast::hash(&body).to_le_bytes())?;
+        file.write_all(&body)?;
+        file.sync_all()?;
+        fs::rename(tmp, self.image_path())
+    }
+
+    /// Reads the image: the tables and the commit they stand at. An error says why there is none to use; the store
+    /// is scanned then.
+    pub fn read_image(&self) -> Result<(Builder, u64), String> {
+        let mut bytes = Vec::new();
+        let read = fs::File::open(self.image_path()).and_then(|mut f| f.read_to_end(&mut bytes));
+        read.map_err(|e| e.to_string())?;
+        let (head, body) = bytes.split_at_checked(HEAD).ok_or("it is cut short")?;
+        if head[..8] != MAGIC[..] {
+            return Err("it was written by another version".into());
+        }
+        if head[8..24] != self.id() {
+            return Err("it belongs to another store".into());
+        }
+        let seq = u64::from_le_bytes(head[24..32].try_into().map_err(|_| "it is cut short")?);
+        if head[32..] != crc32fast::hash(body).to_le_bytes() {
+            return Err("its checksum does not fit".into());
+        }
+        Ok((image::read(body)?, seq))
+    }
+}

@@ -1,0 +1,86 @@
+//! The journal: commits by number, and how it is kept from growing.
+
+use super::{Batch, Result, Store, damaged, schema};
+use crate::model::{Subject, Time};
+use schema::Commit;
+
+/// What a start has to do after an image: the subjects to look at again, or everything.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Since {
+    /// These subjects changed.
+    Subjects(Vec<Subject>),
+    /// Too much to list, or the journal no longer reaches back that far.
+    Everything,
+}
+
+impl Store {
+    /// A commit by its number.
+    pub fn commit_row(&self, seq: u64) -> Result<Option<Commit>> {
+        let row = self.get(schema::JOURNAL, &seq.to_be_bytes())?;
+        row.map(|r| schema::decode(&r).ok_or_else(|| damaged(&format!("commit {seq}")))).transpose()
+    }
+
+    /// What changed after commit `seq`, up to the last one.
+    pub fn changed_since(&self, seq: u64) -> Result<Since> {
+        let last = self.seq()?;
+        let mut next = seq + 1;
+        let mut out = Vec::new();
+        let mut bulk = false;
+        self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
+            if at != next || at > last {
+                return Ok(false);
+            }
+            next += 1;
+            let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
+            bulk |= commit.bulk;
+            for (key, _) in commit.before {
+                out.push(Subject::from_key(&key).ok_or_else(|| damaged("a journal subject"))?);
+            }
+            Ok(!bulk)
+        })?;
+        if bulk || next != last + 1 || seq > last {
+            return Ok(Since::Everything);
+        }
+        out.sort();
+        out.dedup();
+        Ok(Since::Subjects(out))
+    }
+
+    /// Bytes ever written to the journal: what the next row counts on from.
+    pub fn journal_bytes(&self) -> Result<u64> {
+        let seq = self.seq()?;
+        Ok(self.commit_row(seq)?.map_or(0, |c| c.bytes))
+    }
+
+    /// The rows of old commits and of old feeds' events that may go now, as a batch; `None` where there are none.
+    pub fn trim(&self, now: Time) -> Result<Option<Batch>> {
+        let (age, size) = (self.settings.journal_age.0, self.settings.journal_size);
+        let total = self.journal_bytes()?;
+        let last = self.seq()?;
+        let mut keep_from = None;
+        self.rows(schema::JOURNAL, &[], &mut |k, v| {
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
+            let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
+            let old = commit.at.0 + age < now.0 || total - commit.bytes.min(total) > size;
+            if old && at < last {
+                keep_from = Some(at + 1);
+            }
+            Ok(old && at < last)
+        })?;
+        let oldest = (now.0.saturating_sub(self.settings.churn_age.0) / schema::BUCKET) as u32;
+        let mut first = None;
+        self.rows(schema::CHURN, &[], &mut |k, _| {
+            first = k.first_chunk::<4>().map(|b| u32::from_be_bytes(*b));
+            Ok(false)
+        })?;
+        let mut batch = Batch::default();
+        if let Some(seq) = keep_from {
+            batch.delete_range(schema::JOURNAL, vec![0], seq.to_be_bytes().to_vec());
+        }
+        if first.is_some_and(|f| f < oldest) {
+            batch.delete_range(schema::CHURN, vec![0], oldest.to_be_bytes().to_vec());
+        }
+        Ok((keep_from.is_some() || first.is_some_and(|f| f < oldest)).then_some(batch))
+    }
+}

@@ -1,0 +1,167 @@
+//! Opening a store: options, version, identity.
+
+use std::sync::{Arc, RwLock, atomic::AtomicBool};
+
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Env, Options};
+
+use super::{Batch, Result, Settings, Store, StoreError, Vocabulary, damaged, schema, upgrade};
+use crate::model::{Reasons, SourceId, Sources, reason::Names};
+
+/// The log is cut by a flush when it grows past this many bytes: what a start after a crash has to replay.
+const MAX_LOG: u64 = 16 << 20;
+/// Memory for blocks read from files, in bytes; index and filter blocks are in it too.
+const BLOCK_CACHE: usize = 24 << 20;
+/// Memory for rows that are not in files yet, for each family, in bytes.
+const WRITE_BUFFER: usize = 4 << 20;
+
+pub(super) fn family_options(cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_bloom_filter(10.0, false);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_block_cache(cache);
+    table.set_format_version(5);
+    let mut o = Options::default();
+    o.set_block_based_table_factory(&table);
+    o.set_write_buffer_size(WRITE_BUFFER);
+    o.set_compression_type(DBCompressionType::Lz4);
+    o
+}
+
+fn open_db(settings: &Settings) -> Result<DB> {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE);
+    let mut o = family_options(&cache);
+    o.create_if_missing(true);
+    o.create_missing_column_families(true);
+    o.set_max_total_wal_size(MAX_LOG);
+    // A record that was being written when the power went is dropped, it was never acknowledged; anything else is damage.
+    o.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    o.set_paranoid_checks(true);
+    o.set_max_open_files(256);
+    o.set_keep_log_file_num(2);
+    o.set_max_background_jobs(2);
+    o.set_avoid_unnecessary_blocking_io(true);
+    if let Ok(mut env) = Env::new() {
+        // Answering comes first: flushes and compactions take what is left.
+        env.lower_thread_pool_cpu_priority();
+        env.lower_high_priority_thread_pool_cpu_priority();
+        o.set_env(&env);
+    }
+    let families = schema::FAMILIES.map(|f| ColumnFamilyDescriptor::new(f, family_options(&cache)));
+    DB::open_cf_descriptors(&o, &settings.path, families).map_err(|e| match e.to_string() {
+        text if text.contains("LOCK") || text.contains("lock") => StoreError::Locked(settings.path.clone()),
+        text if text.contains("Column families not opened") => StoreError::Newer(schema::VERSION + 1),
+        _ => e.into(),
+    })
+}
+
+/// 16 bytes that no other store has.
+fn new_id() -> Result<[u8; 16]> {
+    use std::io::Read;
+    let mut id = [0; 16];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut id));
+    read.map(|()| id).map_err(|e| StoreError::Io(format!("/dev/urandom: {e}")))
+}
+
+impl Store {
+    /// Opens a store, and makes it where there is none. An older version is upgraded, a newer one refused.
+    pub fn open(settings: Settings) -> Result<Store> {
+        std::fs::create_dir_all(&settings.path).map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
+        let db = open_db(&settings)?;
+        let mut store = Store {
+            db: RwLock::new(Some(db)),
+            settings,
+            id: [0; 16],
+            vocabulary: RwLock::default(),
+            fail_commits: AtomicBool::new(false),
+        };
+        match store.get(schema::META, b"version")? {
+            None => store.found()?,
+            Some(v) => {
+                let v = v.try_into().map(u32::from_be_bytes).map_err(|_| damaged("the version"))?;
+                upgrade::run(&store, v)?;
+            }
+        }
+        store.id = store.get(schema::META, b"id")?.and_then(|v| v.try_into().ok()).ok_or_else(|| damaged("the store's identity"))?;
+        store.load_vocabulary()?;
+        store.drop_stages()?;
+        Ok(store)
+    }
+
+    /// Writes the first rows of a new store.
+    fn found(&self) -> Result<()> {
+        let mut batch = Batch::default();
+        batch.put(schema::META, b"version".to_vec(), schema::VERSION.to_be_bytes().to_vec());
+        batch.put(schema::META, b"id".to_vec(), new_id()?.to_vec());
+        let mut v = Vocabulary::default();
+        for name in ["operator", "prober", "trap"] {
+            v.sources.add(name).map_err(StoreError::Io)?;
+            v.records.push(schema::SourceRecord { name: name.into(), ..Default::default() });
+        }
+        super::vocabulary_rows(&v, &mut batch);
+        self.commit(batch)
+    }
+
+    fn load_vocabulary(&self) -> Result<()> {
+        let row = |name: &str| self.get(schema::META, name.as_bytes())?.ok_or_else(|| damaged(&format!("the row `{name}`")));
+        let reasons: Vec<String> = schema::decode(&row("reasons")?).ok_or_else(|| damaged("the reasons"))?;
+        let records: Vec<schema::SourceRecord> = schema::decode(&row("sources")?).ok_or_else(|| damaged("the sources"))?;
+        let names = records.iter().map(|r| r.name.clone()).collect();
+        let v = Vocabulary { reasons: Reasons(Names::new(reasons)), sources: Sources(Names::new(names)), records };
+        self.set_vocabulary(v);
+        Ok(())
+    }
+
+    /// Drops what an import staged and nothing made true, and generations that were replaced.
+    fn drop_stages(&self) -> Result<()> {
+        let mut stale = Vec::new();
+        let v = self.vocabulary();
+        let mut from = Vec::new();
+        loop {
+            let mut found = None;
+            self.rows(schema::FEEDS, &from, &mut |k, _| {
+                found = k.first_chunk::<6>().copied();
+                Ok(false)
+            })?;
+            let Some(prefix) = found else { break };
+            let source = SourceId(u16::from_be_bytes([prefix[0], prefix[1]]));
+            let generation = u32::from_be_bytes([prefix[2], prefix[3], prefix[4], prefix[5]]);
+            if v.records.get(usize::from(source.0)).is_none_or(|r| r.generation != generation) {
+                stale.push(prefix);
+            }
+            from = schema::after(&prefix);
+        }
+        for prefix in &stale {
+            self.drop_rows(schema::FEEDS, prefix)?;
+        }
+        let _ = std::fs::remove_dir_all(self.stage_path());
+        Ok(())
+    }
+
+    /// Removes all rows under a prefix: whole files at once, then the rest.
+    pub(super) fn drop_rows(&self, family: &'static str, prefix: &[u8]) -> Result<()> {
+        let to = schema::after(prefix);
+        self.with(|db| Ok(db.delete_file_in_range_cf(&super::cf(db, family)?, prefix, &to)?))?;
+        let mut batch = Batch::default();
+        batch.delete_range(family, prefix.to_vec(), to);
+        self.commit(batch)
+    }
+
+    /// Closes and opens the database again: the way out of an error that RocksDB holds on to.
+    pub fn reopen(&self) -> Result<()> {
+        let mut slot = self.db.write().unwrap_or_else(|e| e.into_inner());
+        *slot = None;
+        *slot = Some(open_db(&self.settings)?);
+        drop(slot);
+        self.load_vocabulary()
+    }
+
+    /// Flushes and closes; nothing can be read after it.
+    pub fn close(&self) -> Result<()> {
+        let flushed = self.flush();
+        *self.db.write().unwrap_or_else(|e| e.into_inner()) = None;
+        flushed
+    }
+}
+
+/// A store in a shared pointer, as everybody holds it.
+pub type Shared = Arc<Store>;

@@ -1,0 +1,276 @@
+//! What lies where on disk: column families, keys, and values that carry a version.
+//!
+//! | family | key | value |
+//! | --- | --- | --- |
+//! | `verdicts` | subject | the entries, holds and exemption that are decided one by one |
+//! | `feeds` | source, generation, subject | a feed's entries; only the generation that the source's record names counts |
+//! | `events` | subject, sequence, place | an event, kept for good |
+//! | `churn` | ten days, subject, sequence, place | an event of a feed, kept for a configured time |
+//! | `due` | time, subject | nothing: when something of the subject next ends by itself |
+//! | `holds` | source, subject | nothing: which of a source's subjects are held down |
+//! | `journal` | sequence | a commit: what it touched, as that stood before |
+//! | `meta` | a name | version, identity, vocabulary, serials |
+//!
+//! Numbers in keys are big-endian, so that they sort.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::model::{Entry, Event, Exempt, Hold, ReasonId, Serial, SourceId, Subject, Time, Verdict};
+
+/// The version of everything below; a store of a newer one is refused.
+pub const VERSION: u32 = 1;
+/// All column families.
+pub const FAMILIES: [&str; 8] = [VERDICTS, FEEDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META];
+/// See the table above.
+pub const VERDICTS: &str = "verdicts";
+/// See the table above.
+pub const FEEDS: &str = "feeds";
+/// See the table above.
+pub const EVENTS: &str = "events";
+/// See the table above.
+pub const CHURN: &str = "churn";
+/// See the table above.
+pub const DUE: &str = "due";
+/// See the table above.
+pub const HOLDS: &str = "holds";
+/// See the table above.
+pub const JOURNAL: &str = "journal";
+/// See the table above.
+pub const META: &str = "meta";
+
+/// The span of one bucket of churn: dropping what is old drops whole buckets.
+pub const BUCKET: u64 = 10 * 86_400;
+
+/// The form of every value below: this byte, then postcard.
+const FORM: u8 = 1;
+
+/// Writes a value with its version.
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    // Postcard into a growing vector has no way to fail for the plain types of this file.
+    postcard::to_extend(value, vec![FORM]).unwrap_or_default()
+}
+
+/// Reads a value back; `None` for what this version can not read.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let (form, rest) = bytes.split_first()?;
+    if *form != FORM {
+        return None;
+    }
+    match postcard::take_from_bytes(rest) {
+        Ok((value, [])) => Some(value),
+        _ => None,
+    }
+}
+
+/// The stored part of a verdict: what is decided subject by subject. Feeds' entries live in their own family.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Own {
+    /// Entries of sources that are no feeds.
+    pub entries: Vec<Entry>,
+    /// The exemption.
+    pub exempt: Option<Exempt>,
+    /// Holds.
+    pub holds: Vec<Hold>,
+}
+
+impl Own {
+    /// The stored part of a verdict, and whether there is any.
+    pub fn of(v: &Verdict, is_feed: impl Fn(SourceId) -> bool) -> Option<Own> {
+        let entries = v.entries.iter().filter(|e| !is_feed(e.source)).cloned().collect();
+        let own = Own { entries, exempt: v.exempt.clone(), holds: v.holds.clone() };
+        (!own.entries.is_empty() || own.exempt.is_some() || !own.holds.is_empty()).then_some(own)
+    }
+}
+
+/// One entry of a feed's row.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FeedEntry {
+    /// Why.
+    pub reason: ReasonId,
+    /// An exception from the feed's wider listing.
+    pub hole: bool,
+    /// Since when the feed has it.
+    pub since: Time,
+    /// Its own text.
+    pub text: Option<Box<str>>,
+}
+
+/// Writes a feed's row: this version's byte, then for each entry reason, flags, since, text.
+pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
+    out.push(FORM);
+    for e in entries {
+        let text = e.text.as_deref().unwrap_or("");
+        out.extend([e.reason.0, u8::from(e.hole) | u8::from(e.text.is_some()) << 1]);
+        out.extend((e.since.0 as u32).to_be_bytes());
+        if e.text.is_some() {
+            out.extend((text.len() as u16).to_be_bytes());
+            out.extend(text.as_bytes());
+        }
+    }
+}
+
+/// Reads a feed's row.
+pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
+    let mut out = Vec::with_capacity(1);
+    let (form, mut rest) = bytes.split_first()?;
+    while let Some((head, tail)) = rest.split_at_checked(6) {
+        let since = Time(u64::from(u32::from_be_bytes(head[2..].try_into().ok()?)));
+        let (hole, has_text) = (head[1] & 1 != 0, head[1] & 2 != 0);
+        rest = tail;
+        let mut text = None;
+        if has_text {
+            let (len, tail) = rest.split_at_checked(2)?;
+            let (bytes, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(len.try_into().ok()?)))?;
+            text = Some(std::str::from_utf8(bytes).ok()?.into());
+            rest = tail;
+        }
+        out.push(FeedEntry { reason: ReasonId(head[0]), hole, since, text });
+    }
+    (*form == FORM && rest.is_empty()).then_some(out)
+}
+
+impl FeedEntry {
+    /// As an entry of a verdict.
+    pub fn entry(self, source: SourceId) -> Entry {
+        Entry { reason: self.reason, source, since: self.since, until: None, hole: self.hole, text: self.text }
+    }
+}
+
+/// What a store knows of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// Its name.
+    pub name: String,
+    /// Whether a feed replaces it as a whole.
+    pub feed: bool,
+    /// The generation of its rows that counts; 0 for none.
+    pub generation: u32,
+    /// The next generation to stage.
+    pub next: u32,
+    /// Generations that were staged and never became true; their events do not count.
+    pub dead: Vec<u32>,
+    /// When it was last imported.
+    pub refreshed: Time,
+    /// When its whole life ends unless it is imported again.
+    pub expires: Option<Time>,
+}
+
+/// A zone's place in the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneRecord {
+    /// The serial that was last handed out.
+    pub serial: Serial,
+    /// The hash of what is rendered from configuration.
+    pub hash: u64,
+}
+
+/// A commit in the journal.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Commit {
+    /// When.
+    pub at: Time,
+    /// Bytes of the journal up to and with this row, since the store was made.
+    pub bytes: u64,
+    /// True: what happened is too much to list (a large import, a configuration): a transfer across it is a full one.
+    pub barrier: bool,
+    /// True: the tables can not be brought past it from the rows; a start behind it scans.
+    pub bulk: bool,
+    /// Subjects' keys, and their verdicts before.
+    pub before: Vec<(Vec<u8>, Verdict)>,
+    /// The serials that moved: origin and serial.
+    pub serials: Vec<(String, Serial)>,
+}
+
+/// `source, generation` in front of a feed's rows.
+pub fn feed_prefix(source: SourceId, generation: u32) -> Vec<u8> {
+    let mut key = Vec::with_capacity(26);
+    key.extend(source.0.to_be_bytes());
+    key.extend(generation.to_be_bytes());
+    key
+}
+
+/// The key of an event.
+pub fn event_key(subject: &Subject, seq: u64, place: u32) -> Vec<u8> {
+    let mut key = subject.key();
+    key.extend(seq.to_be_bytes());
+    key.extend(place.to_be_bytes());
+    key
+}
+
+/// The place of a sequence number in the keys of a large import's events: they are staged before their commit has a
+/// number, and count if their generation became true.
+pub fn staged_seq(source: SourceId, generation: u32) -> u64 {
+    1 << 63 | u64::from(source.0) << 32 | u64::from(generation)
+}
+
+/// How many bytes an event's key has behind the subject.
+pub const EVENT_TAIL: usize = 12;
+
+/// The key of a feed's event.
+pub fn churn_key(at: Time, subject: &Subject, seq: u64, place: u32) -> Vec<u8> {
+    let mut key = ((at.0 / BUCKET) as u32).to_be_bytes().to_vec();
+    key.extend(event_key(subject, seq, place));
+    key
+}
+
+/// The key of a due date.
+pub fn due_key(at: Time, subject: &Subject) -> Vec<u8> {
+    let mut key = at.0.to_be_bytes().to_vec();
+    subject.write_key(&mut key);
+    key
+}
+
+/// The key of a hold.
+pub fn hold_key(source: SourceId, subject: &Subject) -> Vec<u8> {
+    let mut key = source.0.to_be_bytes().to_vec();
+    subject.write_key(&mut key);
+    key
+}
+
+/// The first key behind all that start with `prefix`.
+pub fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut out = prefix.to_vec();
+    while let Some(last) = out.last_mut() {
+        if *last < u8::MAX {
+            *last += 1;
+            return out;
+        }
+        out.pop();
+    }
+    vec![u8::MAX; 32]
+}
+
+/// An event as a stored value.
+pub fn event_value(event: &Event) -> Vec<u8> {
+    encode(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn feed_rows_read_back(entries in prop::collection::vec((0u8..64, any::<bool>(), any::<u32>(), prop::option::of(".{0,20}")), 0..4)) {
+            let entries: Vec<_> = entries
+                .into_iter()
+                .map(|(r, hole, since, text)| FeedEntry { reason: ReasonId(r), hole, since: Time(u64::from(since)), text: text.map(Into::into) })
+                .collect();
+            let mut row = Vec::new();
+            write_feed(&entries, &mut row);
+            prop_assert_eq!(read_feed(&row), Some(entries));
+        }
+
+        #[test]
+        fn any_bytes_are_a_value_or_nothing(bytes: Vec<u8>) {
+            let _ = (read_feed(&bytes), decode::<Own>(&bytes), decode::<Event>(&bytes), decode::<Commit>(&bytes), decode::<SourceRecord>(&bytes));
+        }
+    }
+
+    #[test]
+    fn after_is_behind_every_key_with_the_prefix() {
+        assert_eq!(after(&[1, 2]), [1, 3]);
+        assert_eq!(after(&[1, 255]), [2]);
+    }
+}

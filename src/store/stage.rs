@@ -1,0 +1,382 @@
+//! An import before it is true: its lines sorted, compared with what the source has, and, if the difference is large,
+//! written as a new generation in files that RocksDB takes in whole. Nothing of it is seen until one small batch names it.
+
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter, Read, Write},
+    iter::Peekable,
+    path::PathBuf,
+};
+
+use rocksdb::{IngestExternalFileOptions, SstFileWriter};
+
+use super::{Result, Store, StoreError, cf, feeds::Cursor, schema};
+use crate::model::{Mask, SourceId, Subject, Time, history::{Event, What}};
+use schema::FeedEntry;
+
+/// Lines that are sorted in memory at a time; more are put aside in sorted files.
+const RUN: usize = 1 << 20;
+/// A difference of at most this many subjects is committed row by row, with every before-image in the journal.
+pub const SMALL: usize = 20_000;
+/// How many subjects of each kind a report shows.
+const SAMPLES: usize = 10;
+
+/// How an import treats what the source already has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Afterwards the source has what the file has.
+    Replace,
+    /// What the file has is added.
+    Add,
+    /// What the file has is taken away.
+    Remove,
+}
+
+/// What an import did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Difference {
+    /// Subjects the source did not have.
+    pub added: u64,
+    /// Subjects whose reasons or texts changed.
+    pub changed: u64,
+    /// Subjects the source no longer has.
+    pub removed: u64,
+    /// Subjects that stay as they are.
+    pub same: u64,
+    /// A few of those that were added.
+    pub sample_added: Vec<String>,
+    /// A few of those that were removed.
+    pub sample_removed: Vec<String>,
+}
+
+/// A changed row: what the source said of a subject, and what it says from now on.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The subject.
+    pub subject: Subject,
+    /// Before.
+    pub old: Vec<FeedEntry>,
+    /// After.
+    pub new: Vec<FeedEntry>,
+}
+
+/// A staged import.
+#[derive(Debug)]
+pub struct Staged {
+    /// Whose.
+    pub source: SourceId,
+    /// The generation that it was compared with.
+    pub base: u32,
+    /// What changes.
+    pub difference: Difference,
+    /// The reasons that change: of addresses, of domains.
+    pub masks: [Mask; 2],
+    /// The rows that change, or the new generation in their place.
+    pub rows: Rows,
+}
+
+/// See [`Staged::rows`].
+#[derive(Debug)]
+pub enum Rows {
+    /// Few enough to commit one by one.
+    Small(Vec<Row>),
+    /// A whole generation in files; and the subjects that change, unless everything has to be built anew anyway.
+    Large(u32, Option<Vec<Subject>>),
+}
+
+type Line = (Subject, FeedEntry);
+
+/// Gathers the lines of an import.
+pub struct Stage<'s> {
+    store: &'s Store,
+    source: SourceId,
+    base: u32,
+    mode: Mode,
+    now: Time,
+    lines: Vec<Line>,
+    runs: Vec<PathBuf>,
+    total: usize,
+}
+
+fn io(e: impl std::fmt::Display) -> StoreError {
+    StoreError::Io(format!("staging an import: {e}"))
+}
+
+impl Store {
+    /// Where imports put sorted files aside.
+    pub(super) fn stage_path(&self) -> PathBuf {
+        self.path().join("stage")
+    }
+
+    /// Starts an import for a source.
+    pub fn stage(&self, source: SourceId, mode: Mode, now: Time) -> Stage<'_> {
+        let base = self.vocabulary().records.get(usize::from(source.0)).map_or(0, |r| r.generation);
+        Stage { store: self, source, base, mode, now, lines: Vec::new(), runs: Vec::new(), total: 0 }
+    }
+}
+
+impl Stage<'_> {
+    /// Adds a line.
+    pub fn push(&mut self, subject: Subject, mut entry: FeedEntry) -> Result<()> {
+        entry.since = self.now;
+        self.lines.push((subject, entry));
+        self.total += 1;
+        if self.lines.len() >= RUN { self.spill() } else { Ok(()) }
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.total
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    /// Puts the lines in memory aside, sorted. Lines of the same subject stay in the order of the file.
+    fn spill(&mut self) -> Result<()> {
+        std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
+        let path = self.store.stage_path().join(format!("{}-{}.run", self.source.0, self.runs.len()));
+        self.lines.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut file = BufWriter::new(File::create(&path).map_err(io)?);
+        let mut buf = Vec::new();
+        for (subject, entry) in self.lines.drain(..) {
+            buf.clear();
+            buf.extend([0; 4]);
+            subject.write_key(&mut buf);
+            let key = (buf.len() - 4) as u16;
+            schema::write_feed(std::slice::from_ref(&entry), &mut buf);
+            let row = (buf.len() - 4) as u16 - key;
+            buf[..2].copy_from_slice(&key.to_be_bytes());
+            buf[2..4].copy_from_slice(&row.to_be_bytes());
+            file.write_all(&buf).map_err(io)?;
+        }
+        file.flush().map_err(io)?;
+        self.runs.push(path);
+        Ok(())
+    }
+
+    /// All lines in order, joined by subject.
+    fn groups(&self) -> Result<Groups<'_>> {
+        let mut sources: Vec<Peekable<Box<dyn Iterator<Item = Line> + '_>>> = Vec::new();
+        for run in &self.runs {
+            let mut file = BufReader::with_capacity(1 << 18, File::open(run).map_err(io)?);
+            let lines: Box<dyn Iterator<Item = Line>> = Box::new(std::iter::from_fn(move || read_line(&mut file)));
+            sources.push(lines.peekable());
+        }
+        let rest: Box<dyn Iterator<Item = Line> + '_> = Box::new(self.lines.iter().cloned());
+        sources.push(rest.peekable());
+        Ok(Groups { sources })
+    }
+
+    /// Compares with what the source has. `dry`: only that. Otherwise a large difference is written as a new
+    /// generation, numbered by `generation`.
+    pub fn finish(mut self, dry: bool, generation: impl FnOnce() -> Result<u32>) -> Result<Staged> {
+        self.lines.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut out = Staged { source: self.source, base: self.base, difference: Difference::default(), masks: [0; 2], rows: Rows::Small(vec![]) };
+        let mut small = Vec::new();
+        let mut subjects = Vec::new();
+        let fresh = self.base == 0 && self.total > SMALL && !dry;
+        if !fresh {
+            self.compare(&mut |row| {
+                if out.note(&row) {
+                    if small.len() <= SMALL {
+                        small.push(row.clone());
+                    }
+                    subjects.push(row.subject);
+                }
+                Ok(())
+            })?;
+            if dry || small.len() <= SMALL {
+                out.rows = Rows::Small(small);
+                return Ok(out);
+            }
+        }
+        drop(small);
+        let generation = generation()?;
+        let note = fresh.then_some(&mut out);
+        self.write_generation(generation, note)?;
+        // A quarter of everything or more: building the tables anew from the rows is as quick as changing them.
+        let listed = (!fresh && subjects.len() < self.total / 4).then_some(subjects);
+        out.rows = Rows::Large(generation, listed);
+        Ok(out)
+    }
+
+    /// Visits every subject that the source has or will have, in order.
+    fn compare(&self, f: &mut dyn FnMut(Row) -> Result<()>) -> Result<()> {
+        let groups = &mut self.groups()?;
+        let mut next = groups.next();
+        self.store.with(|db| {
+            let mut old = Cursor::new(db, schema::FEEDS, schema::feed_prefix(self.source, self.base.max(1)), Some(self.source))?;
+            loop {
+                let old_subject = old.key().map(|k| Subject::from_key(k).ok_or_else(|| super::damaged("a feed's key"))).transpose()?;
+                let subject = match (&next, old_subject) {
+                    (None, None) => break,
+                    (Some((n, _)), Some(o)) => o.min(n.clone()),
+                    (Some((n, _)), None) => n.clone(),
+                    (None, Some(o)) => o,
+                };
+                let mut row = Row { old: Vec::new(), new: Vec::new(), subject };
+                if self.base > 0 && old.key() == Some(&row.subject.key()) {
+                    row.old = schema::read_feed(old.value()).ok_or_else(|| super::damaged("a feed's row"))?;
+                    old.next();
+                }
+                let file = match next.take_if(|(n, _)| *n == row.subject) {
+                    Some((_, entries)) => {
+                        next = groups.next();
+                        entries
+                    }
+                    None => Vec::new(),
+                };
+                row.new = self.merge(&row.old, file);
+                f(row)?;
+            }
+            old.check()
+        })
+    }
+
+    /// What the source says of a subject afterwards. What stays keeps its first day.
+    fn merge(&self, old: &[FeedEntry], file: Vec<FeedEntry>) -> Vec<FeedEntry> {
+        let in_file = |e: &FeedEntry| file.iter().any(|f| f.reason == e.reason);
+        let mut new = match self.mode {
+            Mode::Replace => file,
+            Mode::Remove => return old.iter().filter(|e| !in_file(e)).cloned().collect(),
+            Mode::Add => old.iter().filter(|e| !in_file(e)).cloned().chain(file.iter().cloned()).collect(),
+        };
+        for e in &mut new {
+            if let Some(o) = old.iter().find(|o| (o.reason, o.hole) == (e.reason, e.hole)) {
+                e.since = o.since;
+            }
+        }
+        new.sort_by_key(|e| e.reason);
+        new
+    }
+
+    /// Writes the whole of what the source has afterwards, and the events of the difference, and takes both files in.
+    fn write_generation(&self, generation: u32, mut note: Option<&mut Staged>) -> Result<()> {
+        std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
+        let path = |what: &str| self.store.stage_path().join(format!("{}-{generation}.{what}", self.source.0));
+        let cache = rocksdb::Cache::new_lru_cache(1 << 20);
+        let options = super::open::family_options(&cache);
+        let (mut rows, mut events) = (SstFileWriter::create(&options), SstFileWriter::create(&options));
+        rows.open(path("rows"))?;
+        events.open(path("events"))?;
+        let prefix = schema::feed_prefix(self.source, generation);
+        let seq = schema::staged_seq(self.source, generation);
+        let author = self.store.vocabulary().sources.name(self.source).to_string();
+        let (mut key, mut value) = (prefix.clone(), Vec::new());
+        let mut bucket = schema::churn_key(self.now, &Subject::host4(0), 0, 0);
+        bucket.truncate(4);
+        let (mut n, mut m) = (0u64, 0u64);
+        self.compare(&mut |row| {
+            if !row.new.is_empty() {
+                key.truncate(prefix.len());
+                row.subject.write_key(&mut key);
+                value.clear();
+                schema::write_feed(&row.new, &mut value);
+                rows.put(&key, &value)?;
+                n += 1;
+            }
+            if let Some(out) = note.as_deref_mut() {
+                out.note(&row);
+            }
+            for (place, what) in row.events(self.source).into_iter().enumerate() {
+                let event = Event { at: self.now, author: author.clone(), what, evidence: None };
+                let mut key = bucket.clone();
+                key.extend(schema::event_key(&row.subject, seq, place as u32));
+                events.put(key, schema::event_value(&event))?;
+                m += 1;
+            }
+            Ok(())
+        })?;
+        let mut how = IngestExternalFileOptions::default();
+        how.set_move_files(true);
+        for (count, mut file, family, name) in [(n, rows, schema::FEEDS, "rows"), (m, events, schema::CHURN, "events")] {
+            if count > 0 {
+                file.finish()?;
+                self.store.with(|db| Ok(db.ingest_external_file_cf_opts(&cf(db, family)?, &how, vec![path(name)])?))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        for run in &self.runs {
+            let _ = std::fs::remove_file(run);
+        }
+    }
+}
+
+impl Row {
+    /// What happens to the subject.
+    pub fn events(&self, source: SourceId) -> Vec<What> {
+        let gone = self.old.iter().filter(|o| !self.new.iter().any(|e| e.reason == o.reason));
+        let mut out: Vec<What> = gone.map(|o| What::Dropped { reason: o.reason, source }).collect();
+        for e in self.new.iter().filter(|e| !self.old.contains(e)) {
+            out.push(What::Listed { reason: e.reason, source, until: None, hole: e.hole, text: e.text.clone() });
+        }
+        out
+    }
+}
+
+impl Staged {
+    /// Counts a row; false where nothing changes.
+    fn note(&mut self, row: &Row) -> bool {
+        let d = &mut self.difference;
+        if row.old == row.new {
+            d.same += 1;
+            return false;
+        }
+        let (count, sample) = match (row.old.is_empty(), row.new.is_empty()) {
+            (true, _) => (&mut d.added, Some(&mut d.sample_added)),
+            (_, true) => (&mut d.removed, Some(&mut d.sample_removed)),
+            _ => (&mut d.changed, None),
+        };
+        *count += 1;
+        if let Some(s) = sample.filter(|s| s.len() < SAMPLES) {
+            s.push(row.subject.to_string());
+        }
+        let mask = row.old.iter().chain(&row.new).fold(0, |m, e| m | e.reason.bit());
+        self.masks[usize::from(!row.subject.is_address())] |= mask;
+        true
+    }
+}
+
+/// Lines joined by subject: at most one entry for each reason, a hole before a listing, else the first.
+struct Groups<'a> {
+    sources: Vec<Peekable<Box<dyn Iterator<Item = Line> + 'a>>>,
+}
+
+impl Groups<'_> {
+    fn next(&mut self) -> Option<(Subject, Vec<FeedEntry>)> {
+        let subject = match &mut self.sources[..] {
+            [only] => only.peek()?.0.clone(),
+            many => many.iter_mut().filter_map(|s| s.peek().map(|(s, _)| s)).min()?.clone(),
+        };
+        let mut out: Vec<FeedEntry> = Vec::with_capacity(1);
+        for source in &mut self.sources {
+            while let Some((_, e)) = source.next_if(|(s, _)| *s == subject) {
+                match out.iter_mut().find(|o| o.reason == e.reason) {
+                    Some(o) if e.hole && !o.hole => *o = e,
+                    Some(_) => {}
+                    None => out.push(e),
+                }
+            }
+        }
+        out.sort_by_key(|e| e.reason);
+        Some((subject, out))
+    }
+}
+
+fn read_line(file: &mut impl Read) -> Option<Line> {
+    let mut head = [0; 4];
+    file.read_exact(&mut head).ok()?;
+    let [key, row] = [[head[0], head[1]], [head[2], head[3]]].map(|b| usize::from(u16::from_be_bytes(b)));
+    let mut buf = vec![0; key + row];
+    file.read_exact(&mut buf).ok()?;
+    Some((Subject::from_key(&buf[..key])?, schema::read_feed(&buf[key..])?.pop()?))
+}
