@@ -9,3 +9,12 @@ pub mod ledger;
 pub mod metrics;
 #[cfg(feature = "daemon")]
 pub mod serve;
+#[cfg(feature = "daemon")]
+pub mod config;
+#[cfg(feature = "daemon")]
+pub mod web;
+#[cfg(feature = "daemon")]
+pub mod daemon;
+#[cfg(feature = "daemon")]
+pub mod cli;
+pub mod format;

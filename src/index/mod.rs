@@ -10,6 +10,7 @@ pub mod find;
 pub mod image;
 pub mod ip4;
 mod ip4_update;
+pub mod pieces;
 mod pvec;
 pub mod render;
 mod space;

@@ -68,8 +68,13 @@ pub(super) struct Ready {
 pub type Sink<'a> = &'a mut dyn FnMut(Subject, FeedEntry) -> Result<(), String>;
 
 impl Ledger {
-    /// Runs an import: `lines` brings every line to the sink it is given, or ends with an error. Blocks; one at a time for each source.
-    pub fn import(&self, what: &Import, lines: impl FnOnce(Sink) -> Result<(), String>) -> Result<ImportResult, ImportError> {
+    /// Runs an import: `lines` brings every line to the sink it is given, or ends with an error; it may also set what the
+    /// file says of itself. Blocks; one at a time for each source.
+    pub fn import_with(
+        &self,
+        what: &mut Import,
+        lines: impl FnOnce(&mut Import, Sink) -> Result<(), String>,
+    ) -> Result<ImportResult, ImportError> {
         if what.source.0 < 3 {
             return Err(ImportError::NotAFeed(self.store.vocabulary().sources.name(what.source).into()));
         }
@@ -81,10 +86,11 @@ impl Ledger {
         result
     }
 
-    fn import_alone(&self, what: &Import, lines: impl FnOnce(Sink) -> Result<(), String>) -> Result<ImportResult, ImportError> {
+    fn import_alone(&self, what: &mut Import, lines: impl FnOnce(&mut Import, Sink) -> Result<(), String>) -> Result<ImportResult, ImportError> {
         let mut stage = self.store.stage(what.source, what.mode, now());
-        lines(&mut |subject, entry| stage.push(subject, entry).map_err(|e| e.to_string())).map_err(ImportError::Input)?;
-        let generation = || self.call(|r| Job::Generation(what.source, r)).map_err(|e| StoreError::Io(format!("{e:?}")));
+        lines(what, &mut |subject, entry| stage.push(subject, entry).map_err(|e| e.to_string())).map_err(ImportError::Input)?;
+        let source = what.source;
+        let generation = || self.call(|r| Job::Generation(source, r)).map_err(|e| StoreError::Io(format!("{e:?}")));
         let staged = stage.finish(what.dry_run, generation)?;
         let difference = staged.difference.clone();
         if what.dry_run {

@@ -139,6 +139,7 @@ pub struct Ledger {
     /// How it is.
     pub health: Arc<Health>,
     busy: Arc<Mutex<HashSet<SourceId>>>,
+    settings: Arc<Mutex<Arc<Settings>>>,
 }
 
 /// A change on its way; its receipt comes when it is synced and answered.
@@ -178,7 +179,14 @@ impl Ledger {
 
     /// Takes a new configuration. May block.
     pub fn configure(&self, settings: Settings) -> Result<Receipt, Refused> {
-        self.call(|r| Job::Configure(Box::new(settings), r))
+        let receipt = self.call(|r| Job::Configure(Box::new(settings.clone()), r))?;
+        *self.settings.lock().unwrap_or_else(|e| e.into_inner()) = Arc::new(settings);
+        Ok(receipt)
+    }
+
+    /// The configuration that is in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
     /// The number of a source, given now if it has none. May block.

@@ -69,7 +69,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         ticks: 0,
         image: None,
     };
-    writer.configure(settings)?;
+    writer.configure(settings.clone())?;
     writer.expire()?;
     writer.expire_sources()?;
     if writer.since_image > 0 {
@@ -81,5 +81,5 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         writer.run(rx);
     });
     thread.map_err(|e| Refused::Settings(format!("the writer's thread could not be started: {e}")))?;
-    Ok(Ledger { jobs, published, store, health, busy: Arc::new(Mutex::default()) })
+    Ok(Ledger { jobs, published, store, health, busy: Arc::default(), settings: Arc::new(Mutex::new(Arc::new(settings))) })
 }

@@ -101,6 +101,9 @@ pub enum TxtPolicy {
 /// A zone file, `zones/*.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Zone {
+    /// The file's name without its ending: a short name for people. Not a key of the file.
+    #[serde(skip)]
+    pub stem: String,
     /// The zone's name.
     pub origin: String,
     /// What its names are made of.
@@ -281,6 +284,7 @@ mod tests {
 
     fn zone(edit: impl FnOnce(&mut Zone)) -> Vec<Lint> {
         let mut z = Zone {
+            stem: String::new(),
             origin: "bl.orbs.example".into(),
             kind: ZoneKind::Address,
             ns: vec!["ns1.orbs.example".into(), "ns2.orbs.example".into()],

@@ -59,3 +59,11 @@ pub fn give(path: &std::path::Path, user: &str) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Microseconds of the monotonic clock, as systemd counts them.
+pub fn monotonic_micros() -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `t` is a valid place for the result.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
+    t.tv_sec as u64 * 1_000_000 + t.tv_nsec as u64 / 1000
+}

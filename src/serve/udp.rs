@@ -29,8 +29,8 @@ const QUERY: usize = 2048;
 const CONTROL: usize = 64;
 /// Kernel buffers, in bytes: what arrives while a batch is answered.
 const BUFFER: libc::c_int = 4 << 20;
-/// How long a worker waits for a datagram before it looks whether to stop, in milliseconds.
-const PATIENCE: libc::c_int = 250;
+/// How long a worker waits for a datagram before it looks whether to stop.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// Opens a worker's socket.
 pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
@@ -44,6 +44,7 @@ pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
         UdpSocket::from_raw_fd(fd)
     };
     set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
     let _ = set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, BUFFER);
     let _ = set(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, BUFFER);
     if addr.is_ipv4() {
@@ -229,10 +230,9 @@ pub fn run(socket: &UdpSocket, shared: &Shared, name: &str) -> io::Result<()> {
     let fd = socket.as_raw_fd();
     while !shared.stop.load(Ordering::Relaxed) {
         // SAFETY: every header points into the buffers of `b`, which live longer than the call.
-        let got = unsafe { libc::recvmmsg(fd, b.incoming.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, null_mut()) };
+        let got = unsafe { libc::recvmmsg(fd, b.incoming.as_mut_ptr(), BATCH as u32, libc::MSG_WAITFORONE, null_mut()) };
         if got <= 0 {
-            wait(fd);
-            continue;
+            continue; // nothing came in time, or an error of an earlier answer was told: both mean to go on
         }
         let got = got as usize;
         let snapshot = shared.published.load();
@@ -269,10 +269,4 @@ fn send(fd: libc::c_int, mut messages: &mut [mmsghdr]) {
         let done = usize::try_from(sent).unwrap_or(0).max(1);
         messages = &mut messages[done..];
     }
-}
-
-fn wait(fd: libc::c_int) {
-    let mut p = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // SAFETY: one valid pollfd.
-    unsafe { libc::poll(&mut p, 1, PATIENCE) };
 }

@@ -1,6 +1,6 @@
 //! Opening a store: options, version, identity.
 
-use std::sync::{Arc, RwLock, atomic::AtomicBool};
+use std::sync::{RwLock, atomic::AtomicBool};
 
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Env, Options};
 
@@ -162,6 +162,3 @@ impl Store {
         flushed
     }
 }
-
-/// A store in a shared pointer, as everybody holds it.
-pub type Shared = Arc<Store>;

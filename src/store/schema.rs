@@ -89,6 +89,9 @@ pub struct FeedEntry {
     pub reason: ReasonId,
     /// An exception from the feed's wider listing.
     pub hole: bool,
+    /// Only while it is staged: an exception that yields to a listing of the very same subject, and that goes where
+    /// nothing wider is listed.
+    pub weak: bool,
     /// Since when the feed has it.
     pub since: Time,
     /// Its own text.
@@ -100,7 +103,7 @@ pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     out.push(FORM);
     for e in entries {
         let text = e.text.as_deref().unwrap_or("");
-        out.extend([e.reason.0, u8::from(e.hole) | u8::from(e.text.is_some()) << 1]);
+        out.extend([e.reason.0, u8::from(e.hole) | u8::from(e.text.is_some()) << 1 | u8::from(e.weak) << 2]);
         out.extend((e.since.0 as u32).to_be_bytes());
         if e.text.is_some() {
             out.extend((text.len() as u16).to_be_bytes());
@@ -124,7 +127,7 @@ pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
             text = Some(std::str::from_utf8(bytes).ok()?.into());
             rest = tail;
         }
-        out.push(FeedEntry { reason: ReasonId(head[0]), hole, since, text });
+        out.push(FeedEntry { reason: ReasonId(head[0]), hole, weak: head[1] & 4 != 0, since, text });
     }
     (*form == FORM && rest.is_empty()).then_some(out)
 }
@@ -255,7 +258,8 @@ mod tests {
         fn feed_rows_read_back(entries in prop::collection::vec((0u8..64, any::<bool>(), any::<u32>(), prop::option::of(".{0,20}")), 0..4)) {
             let entries: Vec<_> = entries
                 .into_iter()
-                .map(|(r, hole, since, text)| FeedEntry { reason: ReasonId(r), hole, since: Time(u64::from(since)), text: text.map(Into::into) })
+                
+                .map(|(r, hole, since, text)| FeedEntry { reason: ReasonId(r), hole, weak: false, since: Time(u64::from(since)), text: text.map(Into::into) })
                 .collect();
             let mut row = Vec::new();
             write_feed(&entries, &mut row);

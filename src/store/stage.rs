@@ -2,6 +2,7 @@
 //! written as a new generation in files that RocksDB takes in whole. Nothing of it is seen until one small batch names it.
 
 use std::{
+    collections::HashSet,
     fs::File,
     io::{BufReader, BufWriter, Read, Write},
     iter::Peekable,
@@ -11,7 +12,7 @@ use std::{
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 
 use super::{Result, Store, StoreError, cf, feeds::Cursor, schema};
-use crate::model::{Mask, SourceId, Subject, Time, history::{Event, What}};
+use crate::model::{Domain, Mask, Scope, SourceId, Subject, Time, history::{Event, What}, special};
 use schema::FeedEntry;
 
 /// Lines that are sorted in memory at a time; more are put aside in sorted files.
@@ -97,6 +98,9 @@ pub struct Stage<'s> {
     lines: Vec<Line>,
     runs: Vec<PathBuf>,
     total: usize,
+    /// What can cover something else: prefixes and domains with what is below them, where exceptions follow from values.
+    wide: HashSet<Subject>,
+    weak: bool,
 }
 
 fn io(e: impl std::fmt::Display) -> StoreError {
@@ -112,7 +116,7 @@ impl Store {
     /// Starts an import for a source.
     pub fn stage(&self, source: SourceId, mode: Mode, now: Time) -> Stage<'_> {
         let base = self.vocabulary().records.get(usize::from(source.0)).map_or(0, |r| r.generation);
-        Stage { store: self, source, base, mode, now, lines: Vec::new(), runs: Vec::new(), total: 0 }
+        Stage { store: self, source, base, mode, now, lines: Vec::new(), runs: Vec::new(), total: 0, wide: HashSet::new(), weak: false }
     }
 }
 
@@ -120,6 +124,10 @@ impl Stage<'_> {
     /// Adds a line.
     pub fn push(&mut self, subject: Subject, mut entry: FeedEntry) -> Result<()> {
         entry.since = self.now;
+        self.weak |= entry.weak;
+        if self.weak && !entry.hole && covers_others(&subject) {
+            self.wide.insert(subject.clone());
+        }
         self.lines.push((subject, entry));
         self.total += 1;
         if self.lines.len() >= RUN { self.spill() } else { Ok(()) }
@@ -168,7 +176,7 @@ impl Stage<'_> {
         }
         let rest: Box<dyn Iterator<Item = Line> + '_> = Box::new(self.lines.iter().cloned());
         sources.push(rest.peekable());
-        Ok(Groups { sources })
+        Ok(Groups { sources, wide: &self.wide })
     }
 
     /// Compares with what the source has. `dry`: only that. Otherwise a large difference is written as a new
@@ -348,6 +356,7 @@ impl Staged {
 
 /// Lines joined by subject: at most one entry for each reason, a hole before a listing, else the first.
 struct Groups<'a> {
+    wide: &'a HashSet<Subject>,
     sources: Vec<Peekable<Box<dyn Iterator<Item = Line> + 'a>>>,
 }
 
@@ -361,14 +370,47 @@ impl Groups<'_> {
         for source in &mut self.sources {
             while let Some((_, e)) = source.next_if(|(s, _)| *s == subject) {
                 match out.iter_mut().find(|o| o.reason == e.reason) {
-                    Some(o) if e.hole && !o.hole => *o = e,
+                    Some(o) if rank(&e) > rank(o) => *o = e,
                     Some(_) => {}
                     None => out.push(e),
                 }
             }
         }
+        out.retain(|e| !e.weak || covered(&subject, self.wide));
+        out.iter_mut().for_each(|e| e.weak = false);
         out.sort_by_key(|e| e.reason);
         Some((subject, out))
+    }
+}
+
+/// Of entries of the same subject and reason: an exception in the file, then a listing, then an exception that only
+/// follows from another value.
+fn rank(e: &FeedEntry) -> u8 {
+    match (e.hole, e.weak) {
+        (true, false) => 2,
+        (false, _) => 1,
+        (true, true) => 0,
+    }
+}
+
+fn covers_others(subject: &Subject) -> bool {
+    match subject {
+        Subject::V4(p) => !p.is_host(),
+        Subject::V6(p) => !p.is_host(),
+        Subject::Domain(d) => d.scope().below(),
+    }
+}
+
+/// Whether something wider in the same source lists this subject too.
+fn covered(subject: &Subject, wide: &HashSet<Subject>) -> bool {
+    match subject {
+        Subject::V4(p) => (special::WIDEST4..p.len()).any(|l| wide.contains(&Subject::V4(p.widen(l)))),
+        Subject::V6(p) => (special::WIDEST6..p.len()).any(|l| wide.contains(&Subject::V6(p.widen(l)))),
+        Subject::Domain(d) => {
+            let above = d.name().match_indices('.').map(|(i, _)| &d.name()[i + 1..]);
+            let has = |n: &str, s| wide.contains(&Subject::Domain(Domain::from_canonical(n, s)));
+            above.into_iter().any(|n| has(n, Scope::Below) || has(n, Scope::Tree)) || (d.scope() != Scope::Tree && has(d.name(), Scope::Tree))
+        }
     }
 }
 

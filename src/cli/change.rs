@@ -1,0 +1,168 @@
+//! `orbsd list`, `delist`, `exempt`: a stream of changes.
+
+use std::io::{BufRead, IsTerminal};
+
+use clap::Args;
+use hyper::Method;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+
+use super::{
+    Common, Failure,
+    client::{Client, failure, pieces},
+};
+
+/// Subjects of a command: arguments, or lines of standard input.
+#[derive(Debug, Args)]
+struct Subjects {
+    /// Addresses, prefixes or domains; without any, one a line from standard input
+    subjects: Vec<String>,
+    /// Clear host bits in prefixes instead of refusing them
+    #[arg(long)]
+    host_bits: bool,
+    /// What was seen, for the history
+    #[arg(long)]
+    note: Option<String>,
+}
+
+/// `orbsd list`
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    subjects: Subjects,
+    /// Why: a reason of config.toml
+    #[arg(long)]
+    reason: String,
+    /// Who says so
+    #[arg(long)]
+    source: Option<String>,
+    /// When it ends by itself: 30d, or 2026-12-31T00:00:00Z (the reason's lifetime where it is not said)
+    #[arg(long)]
+    until: Option<String>,
+    /// A text of its own, `$` standing for the subject
+    #[arg(long)]
+    text: Option<String>,
+    /// List it although it lies in a special-purpose range
+    #[arg(long)]
+    special: bool,
+}
+
+/// `orbsd delist`
+#[derive(Debug, Args)]
+pub(super) struct Delist {
+    #[command(flatten)]
+    subjects: Subjects,
+    /// Only this reason
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only this source
+    #[arg(long)]
+    source: Option<String>,
+}
+
+/// `orbsd exempt`
+#[derive(Debug, Args)]
+pub(super) struct Exempt {
+    #[command(flatten)]
+    subjects: Subjects,
+    /// When that ends by itself
+    #[arg(long)]
+    until: Option<String>,
+    /// Publish the subjects again
+    #[arg(long)]
+    remove: bool,
+}
+
+pub(super) fn list(common: &Common, c: List) -> Result<(), Failure> {
+    let more = json!({"op": "list", "reason": c.reason, "source": c.source, "until": c.until, "text": c.text, "special": c.special});
+    send(common, c.subjects, more, "listed")
+}
+
+pub(super) fn delist(common: &Common, c: Delist) -> Result<(), Failure> {
+    send(common, c.subjects, json!({"op": "delist", "reason": c.reason, "source": c.source}), "delisted")
+}
+
+pub(super) fn exempt(common: &Common, c: Exempt) -> Result<(), Failure> {
+    let op = if c.remove { "unexempt" } else { "exempt" };
+    send(common, c.subjects, json!({"op": op, "until": c.until}), if c.remove { "no longer exempt" } else { "exempt" })
+}
+
+/// Sends one change for each subject and tells what became of each.
+fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Failure> {
+    let mut client = Client::open(common)?;
+    let (tx, rx) = mpsc::channel(64);
+    let (names, names_rx) = std::sync::mpsc::sync_channel::<String>(8192);
+    let mut fixed: Map<String, Value> = match more {
+        Value::Object(m) => m.into_iter().filter(|(_, v)| !v.is_null()).collect(),
+        _ => Map::new(),
+    };
+    fixed.insert("host_bits".into(), s.host_bits.into());
+    s.note.into_iter().for_each(|n| drop(fixed.insert("note".into(), n.into())));
+    std::thread::spawn(move || {
+        let stdin = std::io::stdin();
+        let lines: Box<dyn Iterator<Item = String>> = if s.subjects.is_empty() {
+            if stdin.is_terminal() {
+                eprintln!("reading subjects from standard input, one a line");
+            }
+            Box::new(stdin.lock().lines().map_while(Result::ok))
+        } else {
+            Box::new(s.subjects.into_iter())
+        };
+        let mut buffer = Vec::new();
+        for line in lines {
+            let word = line.split(['#', ';']).next().unwrap_or("").trim();
+            if word.is_empty() {
+                continue;
+            }
+            let mut order = fixed.clone();
+            order.insert("subject".into(), word.into());
+            buffer.extend(Value::Object(order).to_string().into_bytes());
+            buffer.push(b'\n');
+            if names.send(word.into()).is_err() {
+                return;
+            }
+            if buffer.len() > 32 * 1024 && tx.blocking_send(Ok(std::mem::take(&mut buffer).into())).is_err() {
+                return;
+            }
+        }
+        let _ = tx.blocking_send(Ok(buffer.into()));
+    });
+    let response = client.send(Method::POST, "/v1/bulk", pieces(rx))?;
+    if !response.status().is_success() {
+        return Err(failure(response.status(), &Value::Null));
+    }
+    let mut body = response.into_body();
+    let (mut rest, mut count, mut failed, mut usage) = (Vec::new(), 0u64, 0u64, false);
+    while let Some(piece) = client.piece(&mut body)? {
+        rest.extend(piece);
+        while let Some(n) = rest.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = rest.drain(..=n).collect();
+            let answer: Value = serde_json::from_slice(&line).map_err(|e| Failure::No(e.to_string()))?;
+            let subject = names_rx.recv().unwrap_or_default();
+            count += 1;
+            report(common, &subject, &answer, done);
+            if answer["status"] != 201 {
+                failed += 1;
+                usage |= answer["status"] == 422;
+            }
+        }
+    }
+    match (count, failed) {
+        (0, _) => Err(Failure::Usage("there was no subject".into())),
+        (_, 0) => Ok(()),
+        (n, f) if usage => Err(Failure::Usage(format!("{f} of {n} were not understood or not taken"))),
+        (n, f) => Err(Failure::No(format!("{f} of {n} were refused"))),
+    }
+}
+
+fn report(common: &Common, subject: &str, answer: &Value, done: &str) {
+    if common.json {
+        let mut out = answer.clone();
+        out["subject"] = subject.into();
+        println!("{out}");
+    } else if answer["status"] == 201 {
+        println!("{subject}: {done} (commit {})", answer["commit"]);
+    } else {
+        eprintln!("{subject}: {}", answer["detail"].as_str().unwrap_or("refused"));
+    }
+}

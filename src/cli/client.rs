@@ -1,0 +1,144 @@
+//! The command line's way to the API: the daemon's socket, or, where none runs, the same API on the store for the time of
+//! the command.
+
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Frame, Incoming},
+    client::conn::http1::{SendRequest, handshake},
+};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{
+    net::UnixStream,
+    runtime::Runtime,
+    sync::mpsc,
+};
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+
+use super::{Common, Failure};
+use crate::{config::Config, ledger::Ledger, metrics::Metrics, serve::sys, web};
+
+/// A body of either kind: bytes, or pieces that come with time.
+pub(super) type AnyBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
+
+/// A connection to the API.
+pub(super) struct Client {
+    runtime: Runtime,
+    sender: SendRequest<AnyBody>,
+    /// The ledger of this process, where no daemon runs.
+    own: Option<Ledger>,
+    socket: std::path::PathBuf,
+}
+
+fn text(e: impl std::fmt::Display) -> Failure {
+    Failure::No(e.to_string())
+}
+
+impl Client {
+    /// Connects to the daemon, or opens the store where none runs.
+    pub(super) fn open(common: &Common) -> Result<Client, Failure> {
+        let config = common.load()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let mut own = None;
+        let stream = match runtime.block_on(UnixStream::connect(&config.socket)) {
+            Ok(s) => s,
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(Failure::No(format!("{}: {e}; run it as the daemon's user or a member of its group", config.socket.display())));
+            }
+            Err(_) => {
+                own = Some(open_store(&runtime, &config)?);
+                runtime.block_on(UnixStream::connect(&config.socket))?
+            }
+        };
+        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
+        runtime.spawn(connection);
+        Ok(Client { runtime, sender, own, socket: config.socket })
+    }
+
+    /// Whether a daemon is at the other end.
+    pub(super) fn is_daemon(&self) -> bool {
+        self.own.is_none()
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(super) fn send(&mut self, method: Method, path: &str, body: AnyBody) -> Result<Response<Incoming>, Failure> {
+        let request = Request::builder().method(method).uri(path).header("host", "orbsd").body(body).map_err(text)?;
+        self.runtime.block_on(self.sender.send_request(request)).map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
+    }
+
+    /// The next piece of an answer's body; `None` at its end.
+    pub(super) fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+        match self.runtime.block_on(body.frame()) {
+            None => Ok(None),
+            Some(Ok(f)) => Ok(Some(f.into_data().unwrap_or_default())),
+            Some(Err(e)) => Err(Failure::No(format!("the answer was cut short: {e}"))),
+        }
+    }
+
+    /// Sends a request and reads the whole answer as JSON; a problem becomes a failure.
+    pub(super) fn json(&mut self, method: Method, path: &str, body: AnyBody) -> Result<Value, Failure> {
+        let response = self.send(method, path, body)?;
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut bytes = Vec::new();
+        while let Some(piece) = self.piece(&mut body)? {
+            bytes.extend(piece);
+        }
+        let value: Value = serde_json::from_slice(&bytes).map_err(|e| Failure::No(format!("the answer is no JSON: {e}")))?;
+        if status.is_success() { Ok(value) } else { Err(failure(status, &value)) }
+    }
+}
+
+/// A problem document as a failure: what was ordered wrongly is usage.
+pub(super) fn failure(status: StatusCode, problem: &Value) -> Failure {
+    let detail = problem["detail"].as_str().unwrap_or("the daemon refused without a reason").to_string();
+    if status == StatusCode::UNPROCESSABLE_ENTITY { Failure::Usage(detail) } else { Failure::No(detail) }
+}
+
+/// Opens the store in this process and serves the API on the socket.
+fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
+    use std::os::unix::fs::MetadataExt;
+    if let Ok(meta) = std::fs::metadata(&config.store.path)
+        && meta.uid() != sys::uid()
+    {
+        return Err(Failure::No(format!(
+            "no daemon runs, and the store {} belongs to uid {}: run this as that user, or start the daemon",
+            config.store.path.display(),
+            meta.uid()
+        )));
+    }
+    let ledger = crate::daemon::open_ledger(config).map_err(Failure::No)?;
+    let listener = runtime.block_on(web::bind(&config.socket))?;
+    let reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync> = Arc::new(|| Err("no daemon runs".into()));
+    let app = web::App { ledger: ledger.clone(), metrics: Arc::new(Metrics::default()), reload, started: crate::ledger::now() };
+    runtime.spawn(web::run(listener, app, std::future::pending()));
+    Ok(ledger)
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(ledger) = self.own.take() {
+            let _ = std::fs::remove_file(&self.socket);
+            let _ = ledger.stop();
+        }
+    }
+}
+
+/// A body of bytes.
+pub(super) fn bytes(b: impl Into<Bytes>) -> AnyBody {
+    Full::new(b.into()).map_err(|e| match e {}).boxed()
+}
+
+/// A body whose pieces come through a channel.
+pub(super) fn pieces(rx: mpsc::Receiver<std::io::Result<Bytes>>) -> AnyBody {
+    BodyExt::boxed(StreamBody::new(ReceiverStream::new(rx).map(|b| b.map(Frame::data))))
+}
+
+/// Percent-encodes a part of a path or a query.
+pub(super) fn escape(text: &str) -> String {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    text.bytes().map(|b| if fine(b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
+}

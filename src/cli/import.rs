@@ -1,0 +1,190 @@
+//! `orbsd import`.
+
+use std::{
+    fs::File,
+    io::{IsTerminal, Read},
+    path::PathBuf,
+};
+
+use clap::{Args, ValueEnum};
+use hyper::Method;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{
+    Common, Failure,
+    client::{Client, escape, pieces},
+};
+
+/// Bytes sent at a time.
+const PIECE: usize = 128 * 1024;
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Mode {
+    Replace,
+    Add,
+    Remove,
+}
+
+/// `orbsd import`
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// List files, read one after the other as one list; gzip or not; `-` is standard input
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Whose list it is
+    #[arg(long)]
+    source: String,
+    /// Why its subjects are listed
+    #[arg(long, required_unless_present = "codes", conflicts_with = "codes")]
+    reason: Option<String>,
+    /// Take the reasons from the file's A values, by this zone's codes
+    #[arg(long)]
+    codes: Option<String>,
+    /// rbldnsd, list, csv, json or master; guessed where it is not said
+    #[arg(long, default_value = "")]
+    format: String,
+    /// What becomes of what the source already lists
+    #[arg(long, value_enum, default_value = "replace")]
+    mode: Mode,
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// Take the lines that can be read although others can not
+    #[arg(long)]
+    skip_errors: bool,
+    /// Clear host bits in prefixes instead of refusing them
+    #[arg(long)]
+    host_bits: bool,
+    /// Take special-purpose ranges too
+    #[arg(long)]
+    special: bool,
+    /// The column of the subject, for csv and json
+    #[arg(long)]
+    column: Option<String>,
+    /// The origin of a master file that does not say it
+    #[arg(long)]
+    origin: Option<String>,
+    /// All of it ends when it is not imported again for so long
+    #[arg(long)]
+    max_age: Option<String>,
+}
+
+/// Sends the files as one body.
+pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
+    let mut readers: Vec<Box<dyn Read + Send>> = Vec::new();
+    let mut total = 0;
+    for path in &c.files {
+        if path.as_os_str() == "-" {
+            readers.push(Box::new(std::io::stdin()));
+            continue;
+        }
+        let file = File::open(path).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?;
+        total += file.metadata().map_or(0, |m| m.len());
+        readers.push(Box::new(file));
+    }
+    let mode = match c.mode {
+        Mode::Replace => "replace",
+        Mode::Add => "add",
+        Mode::Remove => "remove",
+    };
+    let mut path = format!("/v1/imports?source={}&format={}&mode={mode}", escape(&c.source), escape(&c.format));
+    let names: Vec<String> = c.files.iter().map(|f| f.display().to_string()).collect();
+    let options = [
+        ("reason", &c.reason),
+        ("codes", &c.codes),
+        ("column", &c.column),
+        ("origin", &c.origin),
+        ("max_age", &c.max_age),
+        ("file", &Some(names.join("+"))),
+    ];
+    for (name, value) in options {
+        value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
+    }
+    for (name, set) in [("dry_run", c.dry_run), ("skip_errors", c.skip_errors), ("host_bits", c.host_bits), ("special", c.special)] {
+        path += &format!("&{name}={set}");
+    }
+    let mut client = Client::open(common)?;
+    let bar = bar(total);
+    let (tx, rx) = mpsc::channel(4);
+    let shown = bar.clone();
+    std::thread::spawn(move || {
+        for mut reader in readers {
+            let mut last = b'\n';
+            loop {
+                let mut piece = vec![0; PIECE];
+                let n = match reader.read(&mut piece) {
+                    Ok(n) => n,
+                    Err(e) => return drop(tx.blocking_send(Err(e))),
+                };
+                if n == 0 {
+                    break;
+                }
+                piece.truncate(n);
+                last = piece[n - 1];
+                shown.inc(n as u64);
+                if tx.blocking_send(Ok(piece.into())).is_err() {
+                    return;
+                }
+            }
+            // A file without an end to its last line must not run into the next one.
+            if last != b'\n' && tx.blocking_send(Ok("\n".into())).is_err() {
+                return;
+            }
+        }
+        shown.set_message("committing");
+    });
+    let result = client.json(Method::POST, &path, pieces(rx));
+    bar.finish_and_clear();
+    let done = result?;
+    if common.json {
+        println!("{done:#}");
+    } else {
+        print(&done, c.dry_run);
+    }
+    Ok(())
+}
+
+/// A progress bar with rate and remaining time, on a terminal.
+pub(super) fn bar(total: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}");
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn print(done: &Value, dry_run: bool) {
+    let (d, r) = (&done["difference"], &done["report"]);
+    let verb = if dry_run { "would be " } else { "" };
+    println!(
+        "{}: {} lines of {}: {} {verb}added, {} {verb}changed, {} {verb}removed, {} as before",
+        done["source"].as_str().unwrap_or(""),
+        r["lines"],
+        done["format"].as_str().unwrap_or(""),
+        d["added"],
+        d["changed"],
+        d["removed"],
+        d["same"]
+    );
+    for (key, what) in [("special", "in special-purpose ranges (--special takes them)"), ("too_wide", "wider than a list may be"), ("errors", "with errors")] {
+        if r[key] != 0 {
+            println!("skipped: {} {what}", r[key]);
+        }
+    }
+    r["problems"].as_array().into_iter().flatten().for_each(|p| {
+        println!("  {}:{}:{}: {}", p["file"].as_str().unwrap_or(""), p["line"], p["column"], p["what"].as_str().unwrap_or(""));
+    });
+    r["warnings"].as_array().into_iter().flatten().for_each(|w| println!("warning: {}", w.as_str().unwrap_or("")));
+    for (key, sign) in [("sample_added", '+'), ("sample_removed", '-')] {
+        if dry_run {
+            d[key].as_array().into_iter().flatten().for_each(|s| println!("  {sign} {}", s.as_str().unwrap_or("")));
+        }
+    }
+    if let Some(c) = done["receipt"]["commit"].as_u64() {
+        let serials: Vec<String> =
+            done["receipt"]["serials"].as_object().into_iter().flatten().map(|(z, s)| format!("{z} serial {s}")).collect();
+        println!("commit {c} {}", serials.join(", "));
+    }
+}

@@ -1,0 +1,72 @@
+//! `orbsd lookup`.
+
+use clap::Args;
+use hyper::Method;
+use serde_json::Value;
+
+use super::{
+    Common, Failure,
+    client::{Client, bytes, escape},
+};
+
+/// `orbsd lookup`
+#[derive(Debug, Args)]
+pub(super) struct Lookup {
+    /// An address, a prefix or a domain
+    subject: String,
+}
+
+/// Exit code 0: listed in some zone; 1: not listed.
+pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
+    let found = Client::open(common)?.json(Method::GET, &format!("/v1/subjects/{}", escape(&c.subject)), bytes(""))?;
+    if common.json {
+        println!("{found:#}");
+    } else {
+        print(&found);
+    }
+    if found["listed"] == true { Ok(()) } else { Err(Failure::No(String::new())) }
+}
+
+fn text(v: &Value) -> &str {
+    v.as_str().unwrap_or("")
+}
+
+fn list(v: &Value) -> impl Iterator<Item = &Value> {
+    v.as_array().into_iter().flatten()
+}
+
+fn print(found: &Value) {
+    let state = if found["listed"] == true { "listed" } else { "not listed" };
+    println!("{}: {state}", text(&found["subject"]));
+    if !found["exempt"].is_null() {
+        println!("  exempt since {}", text(&found["exempt"]["since"]));
+    }
+    for e in list(&found["entries"]) {
+        let kind = match (e["hole"] == true, e["held"] == true) {
+            (true, _) => "excepted by",
+            (_, true) => "held down, though listed by",
+            _ => "listed by",
+        };
+        let until = e["until"].as_str().map_or(String::new(), |u| format!(" until {u}"));
+        println!("  {}: {kind} {} since {}{until}", text(&e["reason"]), text(&e["source"]), text(&e["since"]));
+    }
+    for c in list(&found["covered_by"]) {
+        for e in list(&c["entries"]) {
+            println!("  covered by {}: {} by {} since {}", text(&c["subject"]), text(&e["reason"]), text(&e["source"]), text(&e["since"]));
+        }
+        if c["exempt"] == true {
+            println!("  exempt with {}", text(&c["subject"]));
+        }
+    }
+    for z in list(&found["zones"]) {
+        let a: Vec<&str> = list(&z["a"]).map(text).collect();
+        let shown = if a.is_empty() { "no answer".to_string() } else { a.join(" ") };
+        println!("  {}: {shown}", text(&z["zone"]));
+        list(&z["txt"]).for_each(|t| println!("    \"{}\"", text(t)));
+    }
+    for h in list(&found["history"]) {
+        let about = h["reason"].as_str().map_or(String::new(), |r| format!(" for {r} ({})", text(&h["source"])));
+        let note = h["evidence"]["text"].as_str().map_or(String::new(), |n| format!(": {n}"));
+        println!("  {} {}{about} by {}{note}", text(&h["at"]), text(&h["event"]), text(&h["author"]));
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line: one file for each command, all over the same API as everybody else.
+
+mod change;
+mod check;
+mod client;
+mod export;
+mod import;
+mod lookup;
+mod serve;
+mod status;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Failure {
+    /// Refused, not found or not listed: exit code 1. Empty where the output has said it.
+    No(String),
+    /// Wrong usage or configuration: exit code 2.
+    Usage(String),
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(e: std::io::Error) -> Failure {
+        Failure::No(e.to_string())
+    }
+}
+
+/// An authoritative DNS blocklist server with evidence, history and a way out.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The configuration file
+    #[arg(long, global = true, default_value = "config.toml")]
+    config: PathBuf,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Common {
+    /// Reads the configuration.
+    fn load(&self) -> Result<Config, Failure> {
+        Config::load(&self.config).map_err(|e| Failure::Usage(e.to_string()))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve,
+    /// Read the configuration and all zones, and say what is wrong or doubtful
+    Check,
+    /// Let the running daemon read its configuration again
+    Reload,
+    /// Show how the daemon is: zones, serials, counters
+    Status,
+    /// List subjects
+    List(change::List),
+    /// Take subjects off; a feed's entry is held down
+    Delist(change::Delist),
+    /// Never publish subjects, whatever lists them
+    Exempt(change::Exempt),
+    /// Show where a subject stands, and why
+    Lookup(lookup::Lookup),
+    /// Import list files as one change
+    Import(import::Import),
+    /// Write a zone to a file or to standard output
+    Export(export::Export),
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let Cli { common, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result = match command {
+        Command::Serve => serve::run(&common),
+        Command::Check => check::run(&common),
+        Command::Reload => status::reload(&common),
+        Command::Status => status::run(&common),
+        Command::List(c) => change::list(&common, c),
+        Command::Delist(c) => change::delist(&common, c),
+        Command::Exempt(c) => change::exempt(&common, c),
+        Command::Lookup(c) => lookup::run(&common, &c),
+        Command::Import(c) => import::run(&common, &c),
+        Command::Export(c) => export::run(&common, &c),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::No(why)) => {
+            if !why.is_empty() {
+                eprintln!("orbsd: {why}");
+            }
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(why)) => {
+            eprintln!("orbsd: {why}");
+            ExitCode::from(2)
+        }
+    }
+}

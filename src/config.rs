@@ -1,0 +1,288 @@
+//! The configuration: `config.toml` and one file for each zone, composed into the parts' settings.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    ledger, model::{MAX_REASONS, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
+    serve, store,
+};
+
+/// Everything, as the daemon wants it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[store]`, `[journal]`, `[history]`.
+    pub store: store::Settings,
+    /// Reasons, zones, limits.
+    pub ledger: ledger::Settings,
+    /// `[dns]`.
+    pub serve: serve::Settings,
+    /// `[admin] socket`.
+    pub socket: PathBuf,
+    /// `[process] user`.
+    pub user: String,
+    /// Things to think over.
+    pub warnings: Vec<String>,
+}
+
+/// What is wrong with it: one line for each, with the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<String>);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($key:ident: $ty:ty = $default:expr),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(default)]
+        #[allow(dead_code)] // some keys belong to parts that come later, and are accepted and checked already
+        struct $name { $($key: $ty,)* }
+        impl Default for $name {
+            fn default() -> $name {
+                $name { $($key: $default,)* }
+            }
+        }
+    };
+}
+
+section!(StoreFile { path: PathBuf = "data".into() });
+section!(JournalFile { age: Seconds = Seconds(7 * 86_400), size: String = "1GiB".into() });
+section!(HistoryFile { feeds: Seconds = Seconds(90 * 86_400) });
+section!(RemovalsFile { path: PathBuf = "data/removals.log".into() });
+section!(DnsFile { listen: Vec<SocketAddr> = default_listen(), workers: usize = 0, nsid: String = String::new() });
+section!(TlsFile { listen: Vec<SocketAddr> = vec![], certificate: PathBuf = PathBuf::new(), key: PathBuf = PathBuf::new() });
+section!(AdminFile { listen: String = "127.0.0.1:8053".into(), socket: PathBuf = "data/orbsd.sock".into() });
+section!(WebFile { listen: String = String::new(), base_url: String = "http://127.0.0.1:8054".into() });
+section!(ZonesFile { path: PathBuf = "zones".into() });
+section!(LimitsFile { special: Vec<String> = vec![] });
+section!(ProcessFile { user: String = String::new() });
+section!(ReasonFile { name: String = String::new(), text: String = String::new(), lifetime: Option<Seconds> = None, two_persons: bool = false });
+section!(KeyFile { name: String = String::new(), algorithm: String = "hmac-sha256".into(), file: PathBuf = PathBuf::new() });
+section!(FeedFile {
+    name: String = String::new(),
+    kind: String = "file".into(),
+    path: PathBuf = PathBuf::new(),
+    format: String = String::new(),
+    reason: String = String::new(),
+    codes: String = String::new(),
+    every: Seconds = Seconds(300),
+    max_age: Option<Seconds> = None,
+    server: String = String::new(),
+    zone: String = String::new(),
+    key: String = String::new(),
+});
+section!(
+    /// `config.toml`.
+    File {
+        store: StoreFile = Default::default(),
+        journal: JournalFile = Default::default(),
+        history: HistoryFile = Default::default(),
+        removals: RemovalsFile = Default::default(),
+        dns: DnsFile = Default::default(),
+        tls: TlsFile = Default::default(),
+        admin: AdminFile = Default::default(),
+        web: WebFile = Default::default(),
+        zones: ZonesFile = Default::default(),
+        limits: LimitsFile = Default::default(),
+        process: ProcessFile = Default::default(),
+        reason: Vec<ReasonFile> = vec![],
+        key: Vec<KeyFile> = vec![],
+        feed: Vec<FeedFile> = vec![],
+    }
+);
+
+fn default_listen() -> Vec<SocketAddr> {
+    [([127, 0, 0, 1], 5300).into(), (std::net::Ipv6Addr::LOCALHOST, 5300).into()].into()
+}
+
+/// Bytes as `512MiB`, `1GiB` or a plain number.
+fn bytes(text: &str) -> Result<u64, String> {
+    let t = text.trim();
+    let (number, unit) = match t.find(|c: char| !c.is_ascii_digit()) {
+        Some(i) => t.split_at(i),
+        None => (t, ""),
+    };
+    let shift = match unit.trim() {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(format!("`{text}` is not a size; write it as 512MiB or 1GiB")),
+    };
+    number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).ok_or_else(|| format!("`{text}` is not a size"))
+}
+
+/// Reads a TOML file; every key that is not known is an error with its name.
+fn read<T: DeserializeOwned>(path: &Path, errors: &mut Vec<String>) -> Option<T> {
+    let shown = path.display();
+    let text = match fs::read_to_string(path) {
+        Ok(t) => t,
+        Err(e) => {
+            errors.push(format!("{shown}: {e}"));
+            return None;
+        }
+    };
+    let place = |e: &toml::de::Error| match e.span() {
+        Some(s) => format!("{shown}:{}", text[..s.start.min(text.len())].matches('\n').count() + 1),
+        None => shown.to_string(),
+    };
+    let parsed = toml::Deserializer::parse(&text).and_then(|d| {
+        let mut unknown = Vec::new();
+        let value = serde_ignored::deserialize(d, |key| unknown.push(key.to_string()))?;
+        Ok((value, unknown))
+    });
+    match parsed {
+        Ok((value, unknown)) => {
+            errors.extend(unknown.into_iter().map(|k| format!("{shown}: there is no key `{k}`")));
+            Some(value)
+        }
+        Err(e) => {
+            errors.push(format!("{}: {}", place(&e), e.message()));
+            None
+        }
+    }
+}
+
+impl Config {
+    /// Reads `config.toml` at `path` and the zone files it points to. Relative paths start at its folder.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let mut errors = Vec::new();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let Some(file) = read::<File>(path, &mut errors) else { return Err(ConfigError(errors)) };
+        let mut warnings = Vec::new();
+        let shown = path.display();
+        let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
+        let names: Vec<String> = file.reason.iter().map(|r| r.name.clone()).collect();
+        let mut seen = crate::model::Reasons(Names::default());
+        for name in &names {
+            if seen.get(name).is_some() {
+                wrong(format!("the reason `{name}` is there twice"));
+            }
+            if let Err(e) = seen.add(name) {
+                wrong(format!("reason: {e}"));
+            }
+        }
+        if names.is_empty() {
+            wrong(format!("there is no [[reason]]; a list needs one (and knows at most {MAX_REASONS})"));
+        }
+        let journal_size = bytes(&file.journal.size).unwrap_or_else(|e| {
+            wrong(format!("journal.size: {e}"));
+            0
+        });
+        let mut special = Vec::new();
+        for s in &file.limits.special {
+            match s.parse::<Subject>() {
+                Ok(s) => {
+                    warnings.push(format!("{shown}: limits.special: {s} can be listed although it is a special range"));
+                    special.push(s);
+                }
+                Err(e) => wrong(format!("limits.special: {e}")),
+            }
+        }
+        for f in &file.feed {
+            if !["file", "axfr", "orbsd"].contains(&f.kind.as_str()) {
+                wrong(format!("feed `{}`: the kind `{}` is not file, axfr or orbsd", f.name, f.kind));
+            }
+        }
+        for k in &file.key {
+            if !["hmac-sha256", "hmac-sha384", "hmac-sha512"].contains(&k.algorithm.as_str()) {
+                wrong(format!("key `{}`: the algorithm `{}` is not hmac-sha256, hmac-sha384 or hmac-sha512", k.name, k.algorithm));
+            }
+        }
+        let zones = read_zones(&folder.join(&file.zones.path), &names, &mut errors, &mut warnings);
+        if !errors.is_empty() {
+            return Err(ConfigError(errors));
+        }
+        let reason = |r: ReasonFile| ledger::ReasonSettings { name: r.name, text: r.text, lifetime: r.lifetime };
+        Ok(Config {
+            store: store::Settings {
+                path: folder.join(file.store.path),
+                journal_age: file.journal.age,
+                journal_size,
+                churn_age: file.history.feeds,
+            },
+            ledger: ledger::Settings { reasons: file.reason.into_iter().map(reason).collect(), zones, special, nsid: file.dns.nsid },
+            serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
+            socket: folder.join(file.admin.socket),
+            user: file.process.user,
+            warnings,
+        })
+    }
+}
+
+/// All zone files of a folder, in order of their names.
+fn read_zones(folder: &Path, reasons: &[String], errors: &mut Vec<String>, warnings: &mut Vec<String>) -> Vec<Zone> {
+    let mut files: Vec<PathBuf> = match fs::read_dir(folder) {
+        Ok(dir) => dir.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "toml")).collect(),
+        Err(e) => {
+            errors.push(format!("{}: {e}", folder.display()));
+            return Vec::new();
+        }
+    };
+    files.sort();
+    let mut zones: Vec<Zone> = Vec::new();
+    for path in files {
+        let Some(mut zone) = read::<Zone>(&path, errors) else { continue };
+        for lint in zone.lint(reasons) {
+            match lint {
+                Lint::Error(e) => errors.push(format!("{}: {e}", path.display())),
+                Lint::Warning(w) => warnings.push(format!("{}: {w}", path.display())),
+            }
+        }
+        zone.stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        if zones.iter().any(|z| z.origin.eq_ignore_ascii_case(&zone.origin)) {
+            errors.push(format!("{}: another file has the origin {} too", path.display(), zone.origin));
+        }
+        zones.push(zone);
+    }
+    zones
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(config: &str, zone: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("zones")).unwrap();
+        fs::write(dir.path().join("config.toml"), config).unwrap();
+        fs::write(dir.path().join("zones/bl.toml"), zone).unwrap();
+        Config::load(&dir.path().join("config.toml"))
+    }
+
+    const ZONE: &str = "origin='bl.orbs.example'\nkind='address'\nns=['a.b.example','c.d.example']\ncontact='h@orbs.example'\npublish=[{reason='relay',code='127.0.0.2'}]";
+
+    #[test]
+    fn the_shipped_configuration_is_sound_and_names_every_default() {
+        let config = Config::load(Path::new("config.toml")).unwrap();
+        assert!(!config.ledger.zones.is_empty());
+    }
+
+    #[test]
+    fn every_unknown_key_is_named_with_its_file() {
+        let e = load("[dns]\nlisen = []\n[foo]\nx=1\n[[reason]]\nname='relay'", &format!("{ZONE}\nttll='5m'")).unwrap_err();
+        for part in ["config.toml: there is no key `dns.lisen`", "`foo`", "bl.toml: there is no key `ttll`"] {
+            assert!(e.0.iter().any(|l| l.contains(part)), "{part}: {e}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        let e = load("[[reason]]\nname='relay'\n[journal]\nage = 'soon'", ZONE).unwrap_err();
+        assert!(e.0[0].contains("config.toml:4") && e.0[0].contains("90d"), "{e}");
+        let e = load("[[reason]]\nname='relais'", ZONE).unwrap_err();
+        assert!(e.to_string().contains("relay"), "{e}");
+        let e = load("[[reason]]\nname='relay'\n[journal]\nsize='1 potato'", ZONE).unwrap_err();
+        assert!(e.to_string().contains("1GiB"), "{e}");
+    }
+}

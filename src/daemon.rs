@@ -1,0 +1,194 @@
+//! The daemon: starts in order, waits, stops in reverse.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    config::Config,
+    ledger::{self, Ledger},
+    metrics::Metrics,
+    serve::{self, Shared, sys},
+    store::Store,
+    web,
+};
+
+/// Memory of a UDP worker's stack: its buffers are on the heap.
+const STACK: usize = 512 * 1024;
+
+/// Runs the daemon until SIGTERM or SIGINT. The error is one line for people.
+pub fn run(config_path: &Path, config: Config) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(serve_until_stopped(config_path.to_path_buf(), config))
+}
+
+async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(), String> {
+    for w in &config.warnings {
+        tracing::warn!("{w}");
+    }
+    // Ports below 1024 and the raised buffers need the privileges that are given up next.
+    let (udp, tcp) = bind(&config.serve)?;
+    let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;
+    drop_privileges(&config)?;
+    let started = std::time::Instant::now();
+    let ledger = open_ledger(&config)?;
+    let tables = ledger.published.snapshot();
+    tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
+    let shared = Shared { published: ledger.published.clone(), metrics: Arc::new(Metrics::default()), stop: Arc::new(AtomicBool::new(false)) };
+    let workers = start_udp(udp, &shared)?;
+    let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone()))).collect();
+    let reload = reloader(config_path, ledger.clone());
+    let app = web::App { ledger: ledger.clone(), metrics: shared.metrics.clone(), reload: reload.clone(), started: ledger::now() };
+    let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
+    let web = tokio::spawn(web::run(socket, app, async move { drop(web_stopped.await) }));
+    let ticker = tokio::spawn(tick(ledger.clone()));
+    notify("READY=1");
+    wait(&reload).await?;
+    notify("STOPPING=1");
+    tracing::info!("stopping");
+    shared.stop.store(true, Ordering::Relaxed);
+    listeners.iter().for_each(|l| l.abort());
+    ticker.abort();
+    let _ = stop_web.send(());
+    // Requests that are under way get their receipts; a stream that does not end is cut.
+    let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
+    let stopped = tokio::task::spawn_blocking(move || {
+        workers.into_iter().for_each(|w| drop(w.join()));
+        ledger.stop()
+    });
+    let _ = std::fs::remove_file(&config.socket);
+    match stopped.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(e)) => Err(format!("the store could not be closed: {e:?}")),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// Opens store and ledger.
+pub fn open_ledger(config: &Config) -> Result<Ledger, String> {
+    let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
+    let shown = store.vocabulary();
+    ledger::open(store, config.ledger.clone(), sys::lower_priority).map_err(|e| e.text(&shown))
+}
+
+type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
+
+fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = if settings.workers == 0 { cores } else { settings.workers };
+    let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+    for addr in &settings.listen {
+        // A machine without IPv6 has no ::1; that is no reason to serve nobody.
+        let missing = |e: &std::io::Error| addr.is_ipv6() && e.kind() == std::io::ErrorKind::AddrNotAvailable;
+        for _ in 0..workers {
+            match serve::udp::bind(*addr) {
+                Ok(s) => udp.push(s),
+                Err(e) if missing(&e) => tracing::warn!(%addr, "this machine does not have the address; not listening there"),
+                Err(e) => return Err(format!("dns.listen: {addr}, UDP: {e}")),
+            }
+        }
+        match serve::tcp::bind(*addr) {
+            Ok(l) => tcp.push(l),
+            Err(e) if missing(&e) => {}
+            Err(e) => return Err(format!("dns.listen: {addr}, TCP: {e}")),
+        }
+    }
+    Ok((udp, tcp))
+}
+
+fn drop_privileges(config: &Config) -> Result<(), String> {
+    if !sys::is_root() {
+        return Ok(());
+    }
+    if config.user.is_empty() {
+        tracing::warn!("running as root: name a user in [process] of config.toml");
+        return Ok(());
+    }
+    std::fs::create_dir_all(&config.store.path).map_err(|e| format!("{}: {e}", config.store.path.display()))?;
+    let given = sys::give(&config.store.path, &config.user).and_then(|()| sys::give(&config.socket, &config.user));
+    given.and_then(|()| sys::drop_privileges(&config.user)).map_err(|e| format!("process.user: {e}"))
+}
+
+fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<std::thread::JoinHandle<()>>, String> {
+    let mut out = Vec::new();
+    for (i, socket) in sockets.into_iter().enumerate() {
+        let (shared, name) = (shared.clone(), format!("udp-{i}"));
+        let thread = std::thread::Builder::new().name(name.clone()).stack_size(STACK);
+        let run = move || {
+            if let Err(e) = serve::udp::run(&socket, &shared, &name) {
+                tracing::error!(error = %e, worker = name, "a UDP worker ended");
+            }
+        };
+        out.push(thread.spawn(run).map_err(|e| e.to_string())?);
+    }
+    Ok(out)
+}
+
+type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Reads the configuration again. What listens where, and the store's place, need a restart.
+fn reloader(path: PathBuf, ledger: Ledger) -> Reload {
+    Arc::new(move || {
+        let config = Config::load(&path).map_err(|e| e.to_string())?;
+        config.warnings.iter().for_each(|w| tracing::warn!("{w}"));
+        let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
+        tracing::info!(moved = ?receipt.serials, "configuration read again");
+        Ok(())
+    })
+}
+
+async fn tick(ledger: Ledger) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        ledger.tick().await;
+    }
+}
+
+/// Waits for a signal to stop; SIGHUP reloads.
+async fn wait(reload: &Reload) -> Result<(), String> {
+    let on = |kind| signal(kind).map_err(|e| e.to_string());
+    let (mut term, mut int, mut hup) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = int.recv() => return Ok(()),
+            _ = hup.recv() => {
+                notify("RELOADING=1");
+                let reload = reload.clone();
+                match tokio::task::spawn_blocking(move || reload()).await {
+                    Ok(Err(e)) => tracing::error!("the new configuration is refused, the old one stays:\n{e}"),
+                    Ok(Ok(())) | Err(_) => {}
+                }
+                notify("READY=1");
+            }
+        }
+    }
+}
+
+/// Tells systemd how we are (`sd_notify`), where it wants to know.
+fn notify(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let mut state = state.to_string();
+    if state == "RELOADING=1" {
+        state += &format!("\nMONOTONIC_USEC={}", sys::monotonic_micros());
+    }
+    let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|s| {
+        use std::os::{linux::net::SocketAddrExt, unix::{ffi::OsStrExt, net::SocketAddr}};
+        match path.as_bytes().strip_prefix(b"@") {
+            Some(name) => s.send_to_addr(state.as_bytes(), &SocketAddr::from_abstract_name(name)?),
+            None => s.send_to(state.as_bytes(), &path),
+        }
+    });
+    if let Err(e) = sent {
+        tracing::warn!(error = %e, "systemd could not be told");
+    }
+}

@@ -1,0 +1,132 @@
+//! What a zone lists, cut into pieces that say the same all over: for exports that take prefixes.
+
+use super::{
+    build::Tables,
+    ip4::Block,
+    render::{Rendered, render},
+    space::{Hextets, Items, Octets, Space},
+    zones::ZoneView,
+};
+use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject, ZoneKind};
+
+/// A run of IPv4 addresses in the making.
+struct Run<'a> {
+    open: Option<(u32, u32, Items)>,
+    joined: bool,
+    tell: &'a mut dyn FnMut(Subject, &Items),
+}
+
+impl Run<'_> {
+    /// Adds addresses; whatever they answer is joined where only that they are listed counts.
+    fn add(&mut self, first: u32, last: u32, items: &Items) {
+        if let Some((_, end, old)) = &mut self.open
+            && end.checked_add(1) == Some(first)
+            && !items.is_empty()
+            && (self.joined || old.same(items))
+        {
+            *end = last;
+            return;
+        }
+        self.flush();
+        if !items.is_empty() {
+            self.open = Some((first, last, *items));
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some((first, last, items)) = self.open.take() {
+            Prefix4::cover(first, last).for_each(|p| (self.tell)(Subject::V4(p), &items));
+        }
+    }
+}
+
+/// Tells every listed piece of a zone, in order: disjoint prefixes, or domains. `joined`: the fewest prefixes, whatever
+/// they answer; otherwise each piece answers the same all over. A domain that is excepted comes with no items.
+pub fn pieces(tables: &Tables, zone: &ZoneView, joined: bool, tell: &mut dyn FnMut(Subject, &Items)) {
+    match zone.spec.kind {
+        ZoneKind::Address => {
+            let mut run = Run { open: None, joined, tell };
+            ip4(tables, zone, &mut run);
+            run.flush();
+            let six = Hextets { ip6: &tables.ip6, interned: &tables.interned };
+            let mut open: Option<(u128, u128, Items)> = None;
+            let mut flush = |open: &mut Option<(u128, u128, Items)>| {
+                if let Some((first, last, items)) = open.take() {
+                    Prefix6::cover(first, last).for_each(|p| tell(Subject::V6(p), &items));
+                }
+            };
+            ip6(&six, &mut Vec::new(), zone, &mut |p, items| match &mut open {
+                Some((_, end, old)) if end.checked_add(1) == Some(p.first()) && (joined || old.same(items)) => *end = p.last(),
+                open => {
+                    flush(open);
+                    *open = Some((p.first(), p.last(), *items));
+                }
+            });
+            flush(&mut open);
+        }
+        ZoneKind::Domain => names(tables, zone, tell),
+        ZoneKind::Catalog => {}
+    }
+}
+
+fn ip4(tables: &Tables, zone: &ZoneView, run: &mut Run) {
+    let octets = Octets { ip4: &tables.ip4, interned: &tables.interned };
+    for (a, row) in tables.ip4.rows.iter().enumerate().filter_map(|(a, r)| Some((a as u32, r.as_deref()?))) {
+        for b in 0..=255u8 {
+            let base = a << 24 | u32::from(b) << 16;
+            match row.blocks[usize::from(b)].as_deref() {
+                None => run.add(base, base | 0xffff, &octets.value(&[a as u8, b], zone.mask)),
+                Some(block) => block_runs(&octets, zone, base, block, run),
+            }
+        }
+    }
+}
+
+/// A block: the bounds of its cover's runs and its hosts cut it into stretches that answer the same.
+fn block_runs(octets: &Octets, zone: &ZoneView, base: u32, block: &Block, run: &mut Run) {
+    let hosts = block.hosts.to_vec();
+    let mut cuts: Vec<u32> = vec![0, 0x1_0000];
+    cuts.extend(block.ranges.iter().flat_map(|r| [u32::from(r.first), u32::from(r.last) + 1]));
+    cuts.extend(hosts.iter().flat_map(|h| [u32::from(*h), u32::from(*h) + 1]));
+    cuts.sort_unstable();
+    cuts.dedup();
+    for pair in cuts.windows(2) {
+        let (first, last) = (base | pair[0], base | (pair[1] - 1));
+        run.add(first, last, &octets.value(&first.to_be_bytes(), zone.mask));
+    }
+}
+
+fn ip6(six: &Hextets, key: &mut Vec<u8>, zone: &ZoneView, tell: &mut dyn FnMut(Prefix6, &Items)) {
+    if key.len() < 32 && six.touched(key) & zone.mask != 0 {
+        for n in 0..16 {
+            key.push(n);
+            ip6(six, key, zone, tell);
+            key.pop();
+        }
+        return;
+    }
+    let items = six.value(key, zone.mask);
+    if !items.is_empty() {
+        let addr = key.iter().enumerate().fold(0u128, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
+        tell(Prefix6::new(addr, key.len() as u8 * 4), &items);
+    }
+}
+
+fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)) {
+    render(tables, zone, &mut |owner, at| {
+        let labels: Vec<String> = super::find::labels_in(owner).map(|l| String::from_utf8_lossy(l).into_owned()).collect();
+        let name = labels.join(".");
+        let (scope, name) = name.strip_prefix("*.").map_or((Scope::Name, &*name), |n| (Scope::Below, n));
+        let subject = |scope| Subject::Domain(Domain::from_canonical(name, scope));
+        let mut items = Items::default();
+        match at {
+            Rendered::Fixed(_) => {}
+            Rendered::Listed(l) => {
+                items.extend(l.own, zone.mask);
+                items.extend(l.cover, zone.mask);
+                tell(subject(scope), &items);
+            }
+            Rendered::Blank => tell(subject(Scope::Tree), &items),
+        }
+    });
+}

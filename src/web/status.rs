@@ -1,0 +1,64 @@
+//! How the daemon is.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::{App, error::Problem};
+use crate::ledger::now;
+
+/// `GET /v1/status`: version, store, zones with their counters, sources.
+pub(super) async fn status(State(app): State<App>) -> Json<Value> {
+    let snapshot = app.ledger.published.snapshot();
+    let v = app.ledger.store.vocabulary();
+    let [hosts, nets, ip6, names] = snapshot.tables.counts();
+    let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| {
+        json!({
+            "zone": z.name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
+            "counters": app.metrics.zone(Some(i)),
+        })
+    });
+    let sources = v.records.iter().map(|r| {
+        json!({
+            "source": r.name, "feed": r.feed,
+            "refreshed": r.feed.then(|| r.refreshed.to_string()),
+            "expires": r.expires.map(|t| t.to_string()),
+        })
+    });
+    let workers: Map<String, Value> = app.metrics.by_worker().into_iter().map(|(n, t)| (n, json!(t))).collect();
+    let poisoned = app.ledger.health.poisoned();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "started": app.started.to_string(),
+        "now": now().to_string(),
+        "commit": snapshot.seq,
+        "writes": if poisoned.is_some() { "refused" } else { "taken" },
+        "problem": poisoned,
+        "commits": app.ledger.health.commits.load(Relaxed),
+        "changes": app.ledger.health.changes.load(Relaxed),
+        "listed": {"ipv4_hosts": hosts, "ipv4_prefixes": nets, "ipv6": ip6, "domains": names},
+        "zones": zones.collect::<Vec<_>>(),
+        "sources": sources.collect::<Vec<_>>(),
+        "other": app.metrics.zone(None),
+        "workers": workers,
+    }))
+}
+
+/// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not.
+pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
+    match app.ledger.health.poisoned() {
+        None => (StatusCode::OK, "ready\n".into()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
+}
+
+/// `POST /v1/reload`: reads the configuration again; a broken one is refused and the old one stays.
+pub(super) async fn reload(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    let reload = app.reload.clone();
+    let done = tokio::task::spawn_blocking(move || reload()).await;
+    done.map_err(|e| Problem::invalid(e.to_string()))?.map_err(Problem::invalid)?;
+    let snapshot = app.ledger.published.snapshot();
+    let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| json!({"zone": z.name, "serial": snapshot.serials.get(i)}));
+    Ok(Json(json!({"zones": zones.collect::<Vec<_>>()})))
+}
