@@ -79,7 +79,7 @@ impl Answer<'_> {
 #[derive(Debug, Default)]
 pub struct Scratch<'a> {
     asked: Option<Asked<'a>>,
-    items: Items,
+    items: Option<Items>,
 }
 
 const fn plain(rcode: Rcode, zone: Option<usize>, ede: Option<(u16, &'static str)>) -> Answer<'static> {

@@ -165,6 +165,25 @@ impl<'a> Query<'a> {
     }
 }
 
+/// The IPv4 address that a message's first four labels seem to spell, for [`crate::index::ip4::Ip4::warm`]. A guess:
+/// whatever it says, the answer does not depend on it.
+#[inline]
+pub fn peek(message: &[u8]) -> Option<u32> {
+    let mut at = 12;
+    let mut addr = 0u32;
+    for shift in [0, 8, 16, 24] {
+        let len = usize::from(*message.get(at)?);
+        if len > 3 {
+            return None;
+        }
+        let digits = message.get(at + 1..at + 1 + len)?;
+        let octet = digits.iter().fold(0u32, |n, d| n.wrapping_mul(10).wrapping_add(u32::from(d.wrapping_sub(b'0'))));
+        addr |= (octet & 255) << shift;
+        at += 1 + len;
+    }
+    Some(addr)
+}
+
 fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     for _ in 0..=MAX_LABELS {
         match *message.get(at)? {

@@ -144,7 +144,7 @@ pub enum Found<'a> {
 }
 
 /// Finds what stands at a name. `scratch` holds what has to be put together; nothing is allocated.
-pub fn find<'a>(tables: &'a Tables, zone: &'a ZoneView, asked: &'a Asked, scratch: &'a mut Items) -> Found<'a> {
+pub fn find<'a>(tables: &'a Tables, zone: &'a ZoneView, asked: &'a Asked, scratch: &'a mut Option<Items>) -> Found<'a> {
     // The quick way, for nearly every query: a whole IPv4 address.
     let whole4 = asked.count == 4 && asked.octets_len == 4 && zone.spec.kind == ZoneKind::Address;
     if whole4 && asked.octets[0] != 127 {
@@ -194,7 +194,7 @@ fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a Fi
 /// The nibbles above `::ffff:0:0/96`.
 const MAPPED: [u8; 24] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15, 15, 15, 15];
 
-fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: usize, scratch: &'a mut Items) -> Found<'a> {
+fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: usize, scratch: &'a mut Option<Items>) -> Found<'a> {
     let octets = Octets { ip4: &tables.ip4, interned: &tables.interned };
     let hextets = Hextets { ip6: &tables.ip6, interned: &tables.interned };
     let (key4, key6) = (&asked.octets[..asked.octets_len], &asked.nibbles[..asked.nibbles_len]);
@@ -204,9 +204,9 @@ fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: u
     let at6 = Where::V6(key6.iter().enumerate().fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)));
     let mapped = zone.spec.mapped && key6.len() >= 24 && key6[..24] == MAPPED;
     if asked.count == 4 && key4.len() == 4 {
-        *scratch = octets.value(key4, zone.mask);
-        if !scratch.is_empty() {
-            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at: at4 });
+        let items = octets.value(key4, zone.mask);
+        if !items.is_empty() {
+            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at: at4 });
         }
     }
     if mapped {
@@ -215,9 +215,9 @@ fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: u
         return tree(&Mapped(octets), key, asked.count - 24, fixed.saturating_sub(24), zone.mask, at, scratch);
     }
     if asked.count == 32 && key6.len() == 32 {
-        *scratch = hextets.value(key6, zone.mask);
-        if !scratch.is_empty() {
-            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at: at6 });
+        let items = hextets.value(key6, zone.mask);
+        if !items.is_empty() {
+            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at: at6 });
         }
     }
     let (mut deep4, mut deep6) = (0, 0);
@@ -238,26 +238,26 @@ fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: u
         return Found::Empty { branch: true };
     }
     if deep == deep4 && deep4 > 0 {
-        *scratch = octets.wildcard(&key4[..deep4], zone.mask);
-        if !scratch.is_empty() {
-            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at: at4 });
+        let items = octets.wildcard(&key4[..deep4], zone.mask);
+        if !items.is_empty() {
+            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at: at4 });
         }
     }
     if deep == deep6 && deep6 > 0 {
-        *scratch = hextets.wildcard(&key6[..deep6], zone.mask);
-        if !scratch.is_empty() {
-            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at: at6 });
+        let items = hextets.wildcard(&key6[..deep6], zone.mask);
+        if !items.is_empty() {
+            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at: at6 });
         }
     }
     Found::Missing
 }
 
 /// The same in one space alone, for names that can only lie in it: `count` labels, of which `key` spells the last ones.
-fn tree<'a, S: Space>(space: &S, key: &[u8], count: usize, fixed: usize, zone: Mask, at: Where<'a>, scratch: &'a mut Items) -> Found<'a> {
+fn tree<'a, S: Space>(space: &S, key: &[u8], count: usize, fixed: usize, zone: Mask, at: Where<'a>, scratch: &'a mut Option<Items>) -> Found<'a> {
     if count == key.len() && count == S::LEVELS {
-        *scratch = space.value(key, zone);
-        if !scratch.is_empty() {
-            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at });
+        let items = space.value(key, zone);
+        if !items.is_empty() {
+            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at });
         }
     }
     let deep = (1..=key.len()).rev().find(|n| space.exists(&key[..*n], zone)).unwrap_or(0);
@@ -265,9 +265,9 @@ fn tree<'a, S: Space>(space: &S, key: &[u8], count: usize, fixed: usize, zone: M
         return Found::Empty { branch: true };
     }
     if deep >= fixed && deep > 0 {
-        *scratch = space.wildcard(&key[..deep], zone);
-        if !scratch.is_empty() {
-            return Found::Listed(Listing { own: scratch.as_slice(), cover: &[], at });
+        let items = space.wildcard(&key[..deep], zone);
+        if !items.is_empty() {
+            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at });
         }
     }
     Found::Missing

@@ -116,7 +116,7 @@ fn wire(name: &str) -> (Vec<u8>, Vec<u8>) {
 fn shown(builder: &Builder, zone: &ZoneView, name: &str) -> String {
     let (labels, starts) = wire(name);
     let asked = Asked::new(&labels, &starts);
-    let mut scratch = Items::default();
+    let mut scratch = None;
     match find(builder.tables(), zone, &asked, &mut scratch) {
         Found::Fixed(f) => records(builder, zone, Rendered::Fixed(f)),
         Found::Listed(l) => records(builder, zone, Rendered::Listed(l)),

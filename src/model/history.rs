@@ -28,7 +28,6 @@ pub struct Event {
 
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
     /// A source says a reason (or a hole in it); again for a renewal, which keeps the first `since`.
     Listed {
@@ -106,7 +105,6 @@ pub struct Change {
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Ask {
     /// List it, or renew its listing.
     List {

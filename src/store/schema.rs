@@ -273,6 +273,27 @@ mod tests {
     }
 
     #[test]
+    fn an_event_of_every_kind_reads_back() {
+        use crate::model::history::What;
+        let (reason, source, until) = (ReasonId(3), SourceId(9), Time(7));
+        let all = [
+            What::Listed { reason, source, until: Some(until), hole: true, text: Some("t $".into()) },
+            What::Delisted { reason, source },
+            What::Expired { reason, source },
+            What::Dropped { reason, source },
+            What::Held { reason, source, until },
+            What::HoldEnded { reason, source },
+            What::Exempted { until: None },
+            What::ExemptEnded,
+        ];
+        for what in all {
+            let evidence = Some(crate::model::Evidence::word("seen"));
+            let event = Event { at: Time(1), author: "uid:0".into(), what, evidence };
+            assert_eq!(decode::<Event>(&event_value(&event)), Some(event));
+        }
+    }
+
+    #[test]
     fn after_is_behind_every_key_with_the_prefix() {
         assert_eq!(after(&[1, 2]), [1, 3]);
         assert_eq!(after(&[1, 255]), [2]);

@@ -1,0 +1,47 @@
+# orbsd. `make help` says what there is.
+TARGET ?= $(HOME)/.cache/orbsd/target
+export CARGO_TARGET_DIR := $(TARGET)
+# RocksDB is compiled once for all profiles, where ccache is installed.
+CCACHE := $(shell command -v ccache 2>/dev/null)
+ifneq ($(CCACHE),)
+export CC := ccache cc
+export CXX := ccache c++
+endif
+CARGO ?= cargo
+
+.PHONY: help need run test check bench fuzz drill peers
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
+
+need: ## installs what is missing to build (by apt, saying so)
+	@sh tests/need.sh
+
+run: need ## builds and starts the daemon with this folder's configuration and a small sample list
+	$(CARGO) build --release
+	@sh tests/run.sh $(TARGET)/release/orbsd
+
+check: need ## format, lints, pure layers, house rules: minutes
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) check --lib --no-default-features --locked
+	$(CARGO) test --lib --no-default-features --locked -q
+	$(CARGO) test --test tidy --locked -q
+
+peers: ## fetches the servers that tests and benches run, without installing them
+	@sh tests/peers.sh $(TARGET)/peers
+
+test: check peers ## everything: units, properties, scenarios on every front, faults, real peers
+	ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --locked
+
+bench: need peers ## measures against rbldnsd and an echo in one run; writes benches/RESULTS.md
+	$(CARGO) build --release --bins --examples
+	ORBSD_PEERS=$(TARGET)/peers python3 benches/compare.py $(TARGET)
+
+fuzz: need ## ten million executions of every decoder
+	@sh tests/fuzz/run.sh
+
+drill: need peers ## the long ones: ten million entries, hours of faults
+	$(CARGO) build --release
+	ORBSD_PEERS=$(TARGET)/peers ORBSD_DRILL=1 $(CARGO) test --release --test it --locked -- --ignored --test-threads=1
+

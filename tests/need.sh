@@ -1,0 +1,33 @@
+#!/bin/sh
+# Installs what is missing to build orbsd, by apt, and says so.
+set -eu
+want=""
+command -v cc >/dev/null 2>&1 && command -v c++ >/dev/null 2>&1 || want="$want build-essential"
+ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1 || want="$want libclang-dev"
+command -v ccache >/dev/null 2>&1 || want="$want ccache"
+command -v dig >/dev/null 2>&1 || want="$want bind9-dnsutils"
+command -v column >/dev/null 2>&1 || want="$want bsdextrautils"
+command -v unshare >/dev/null 2>&1 || want="$want util-linux"
+command -v ip >/dev/null 2>&1 || want="$want iproute2"
+if [ -n "$want" ]; then
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "orbsd needs these Debian packages or their like, and there is no apt here:$want" >&2
+        exit 1
+    fi
+    sudo=""
+    if [ "$(id -u)" != 0 ]; then
+        sudo=sudo
+        if ! command -v sudo >/dev/null 2>&1; then
+            echo "orbsd needs these packages; install them as root: apt-get install$want" >&2
+            exit 1
+        fi
+    fi
+    echo "installing what is missing:$want"
+    $sudo apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $want >/dev/null
+fi
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "orbsd needs Rust 1.90 or newer, and there is no cargo here; Debian's is too old, rustup brings one" >&2
+    exit 1
+fi
