@@ -1,0 +1,277 @@
+//! Where tests work: a ledger with its fronts in this process, or the real daemon as a child.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+use hickory_proto::op::Message;
+use orbsd::{
+    config::Config,
+    ledger::{self, Ledger},
+    metrics::Metrics,
+    serve::{self, Shared},
+    store::Store,
+};
+
+pub const CONFIG: &str = r#"
+[dns]
+listen = ["127.0.0.1:PORT"]
+workers = 2
+[[reason]]
+name = "relay"
+text = "Open relay, see https://orbs.example/$"
+lifetime = "90d"
+[[reason]]
+name = "netblock"
+text = "Netblock $"
+[[reason]]
+name = "spam"
+text = "Spam $"
+"#;
+
+pub const ZONE: &str = r#"
+origin = "bl.orbs.example"
+kind = "address"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "relay", code = "127.0.0.2" }, { reason = "netblock", code = "127.0.0.3" }]
+"#;
+
+pub const DOMAINS: &str = r#"
+origin = "dbl.orbs.example"
+kind = "domain"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "spam", code = "127.0.1.2" }]
+"#;
+
+/// A folder with a configuration.
+pub struct Folder {
+    pub dir: tempfile::TempDir,
+    pub port: u16,
+}
+
+impl Folder {
+    pub fn new() -> Folder {
+        Folder::with(CONFIG, &[("bl", ZONE), ("dbl", DOMAINS)])
+    }
+    pub fn with(config: &str, zones: &[(&str, &str)]) -> Folder {
+        let dir = tempfile::tempdir().unwrap();
+        // A port that is free for UDP and TCP alike.
+        let port = loop {
+            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let addr = udp.local_addr().unwrap();
+            if std::net::TcpListener::bind(addr).is_ok() {
+                break addr.port();
+            }
+        };
+        fs::create_dir(dir.path().join("zones")).unwrap();
+        fs::write(dir.path().join("config.toml"), config.replace("PORT", &port.to_string())).unwrap();
+        for (name, text) in zones {
+            fs::write(dir.path().join(format!("zones/{name}.toml")), text).unwrap();
+        }
+        Folder { dir, port }
+    }
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+    pub fn config(&self) -> Config {
+        Config::load(&self.path().join("config.toml")).unwrap()
+    }
+    pub fn addr(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+    pub fn ledger(&self) -> Ledger {
+        let config = self.config();
+        ledger::open(Store::open(config.store.clone()).unwrap(), config.ledger, || ()).map_err(|e| format!("{e:?}")).unwrap()
+    }
+    /// Runs the command line here; the exit code and what it printed.
+    pub fn orbsd(&self, args: &[&str]) -> Output {
+        self.orbsd_with(args, "")
+    }
+    pub fn orbsd_with(&self, args: &[&str], input: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_orbsd"))
+            .args(args)
+            .current_dir(self.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+    /// The same, and it has to succeed; what it printed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let out = self.orbsd(args);
+        assert!(out.status.success(), "{args:?}: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+    pub fn json(&self, args: &[&str]) -> serde_json::Value {
+        let out = self.orbsd(args);
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {}", String::from_utf8_lossy(&out.stderr)))
+    }
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+/// A child that ends with the test, also when it fails.
+pub struct Daemon(pub Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Daemon {
+    /// Starts the daemon and waits for its first answer.
+    pub fn start(folder: &Folder) -> Daemon {
+        let daemon = Daemon::spawn(folder);
+        let until = Instant::now() + Duration::from_secs(20);
+        while udp(folder.addr(), &query("2.0.0.127.bl.orbs.example", 1, true), Duration::from_millis(100)).is_none() {
+            assert!(Instant::now() < until, "the daemon does not answer: {}", folder.log());
+        }
+        daemon
+    }
+    pub fn spawn(folder: &Folder) -> Daemon {
+        let log = fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_orbsd")).arg("serve").current_dir(folder.path()).stderr(log).stdin(Stdio::null()).spawn();
+        Daemon(child.unwrap())
+    }
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+    /// Stops it in order.
+    pub fn stop(mut self) -> std::process::ExitStatus {
+        self.signal("TERM");
+        self.0.wait().unwrap()
+    }
+}
+
+impl Folder {
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path().join("log")).unwrap_or_default()
+    }
+}
+
+pub fn query(name: &str, qtype: u16, edns: bool) -> Vec<u8> {
+    let mut m = vec![0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
+    for l in name.split('.').filter(|l| !l.is_empty()) {
+        m.push(l.len() as u8);
+        m.extend(l.as_bytes());
+    }
+    m.push(0);
+    m.extend(qtype.to_be_bytes());
+    m.extend([0, 1]);
+    if edns {
+        m.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0]);
+    }
+    m
+}
+
+pub fn udp(to: SocketAddr, query: &[u8], patience: Duration) -> Option<Vec<u8>> {
+    let s = UdpSocket::bind(if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).unwrap();
+    s.set_read_timeout(Some(patience)).unwrap();
+    s.connect(to).unwrap();
+    s.send(query).ok()?;
+    let mut buf = vec![0; 4096];
+    let n = s.recv(&mut buf).ok()?;
+    buf.truncate(n);
+    Some(buf)
+}
+
+pub fn tcp(to: SocketAddr, query: &[u8]) -> Option<Vec<u8>> {
+    let mut s = TcpStream::connect(to).ok()?;
+    s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    s.write_all(&[&(query.len() as u16).to_be_bytes()[..], query].concat()).ok()?;
+    read_tcp(&mut s)
+}
+
+pub fn read_tcp(s: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut len = [0; 2];
+    s.read_exact(&mut len).ok()?;
+    let mut out = vec![0; usize::from(u16::from_be_bytes(len))];
+    s.read_exact(&mut out).ok()?;
+    Some(out)
+}
+
+/// An answer in words: rcode, then the records' data; or `no data`, with the SOA's TTL for negative ones.
+pub fn shown(reply: &[u8]) -> String {
+    let m = Message::from_vec(reply).unwrap();
+    let data: Vec<String> = m.answers.iter().map(|r| r.data.to_string()).collect();
+    let rcode = format!("{:?}", m.metadata.response_code).to_uppercase();
+    let rcode = if rcode == "NXDOMAIN" { "NXDOMAIN".to_string() } else { rcode };
+    let soa = m.authorities.first().map_or(String::new(), |r| format!(" soa {}", r.ttl));
+    [rcode, data.join(" ")].join(" ").trim().to_string() + &soa
+}
+
+/// A ledger with UDP and TCP fronts in this process.
+pub struct Lab {
+    pub folder: Folder,
+    pub ledger: Ledger,
+    pub shared: Shared,
+    pub addr: SocketAddr,
+    runtime: Option<tokio::runtime::Runtime>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Lab {
+    pub fn new(folder: Folder) -> Lab {
+        let ledger = folder.ledger();
+        let shared = Shared {
+            published: ledger.published.clone(),
+            metrics: Arc::new(Metrics::default()),
+            stop: Arc::new(AtomicBool::new(false)),
+        };
+        let addr = folder.addr();
+        let threads = (0..2).map(|i| {
+            let socket = serve::udp::bind(addr).unwrap();
+            let shared = shared.clone();
+            std::thread::spawn(move || serve::udp::run(&socket, &shared, &format!("udp-{i}")).unwrap())
+        });
+        let threads = threads.collect();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = {
+            let _in = runtime.enter();
+            serve::tcp::bind(addr).unwrap()
+        };
+        runtime.spawn(serve::tcp::run(listener, shared.clone()));
+        Lab { folder, ledger, shared, addr, runtime: Some(runtime), threads }
+    }
+
+    /// The same question on every front; they have to agree.
+    pub fn ask(&self, name: &str, qtype: u16) -> String {
+        let q = query(name, qtype, true);
+        let mut out = vec![0; orbsd::dns::TCP_SIZE];
+        let peer = orbsd::dns::Peer { addr: [127, 0, 0, 1].into(), stream: false };
+        let snapshot = self.ledger.published.snapshot();
+        let n = orbsd::dns::respond(&snapshot, &q, peer, orbsd::model::Time(0), &mut out).len;
+        let pure = shown(&out[..n]);
+        assert_eq!(shown(&udp(self.addr, &q, Duration::from_secs(5)).unwrap()), pure, "UDP");
+        assert_eq!(shown(&tcp(self.addr, &q).unwrap()), pure, "TCP");
+        pure
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.threads.drain(..).for_each(|t| drop(t.join()));
+        if let Some(r) = self.runtime.take() {
+            r.shutdown_background();
+        }
+        let _ = self.ledger.stop();
+    }
+}
