@@ -9,7 +9,8 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    ledger, model::{MAX_REASONS, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
+    ledger,
+    model::{MAX_REASONS, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
     serve, store,
 };
 

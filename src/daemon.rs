@@ -41,7 +41,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let ledger = open_ledger(&config)?;
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
-    let shared = Shared { published: ledger.published.clone(), metrics: Arc::new(Metrics::default()), stop: Arc::new(AtomicBool::new(false)) };
+    let shared =
+        Shared { published: ledger.published.clone(), metrics: Arc::new(Metrics::default()), stop: Arc::new(AtomicBool::new(false)) };
     let workers = start_udp(udp, &shared)?;
     let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone()))).collect();
     let reload = reloader(config_path, ledger.clone());
@@ -164,9 +165,8 @@ async fn wait(reload: &Reload) -> Result<(), String> {
             _ = hup.recv() => {
                 notify("RELOADING=1");
                 let reload = reload.clone();
-                match tokio::task::spawn_blocking(move || reload()).await {
-                    Ok(Err(e)) => tracing::error!("the new configuration is refused, the old one stays:\n{e}"),
-                    Ok(Ok(())) | Err(_) => {}
+                if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload()).await {
+                    tracing::error!("the new configuration is refused, the old one stays:\n{e}");
                 }
                 notify("READY=1");
             }
@@ -182,7 +182,10 @@ fn notify(state: &str) {
         state += &format!("\nMONOTONIC_USEC={}", sys::monotonic_micros());
     }
     let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|s| {
-        use std::os::{linux::net::SocketAddrExt, unix::{ffi::OsStrExt, net::SocketAddr}};
+        use std::os::{
+            linux::net::SocketAddrExt,
+            unix::{ffi::OsStrExt, net::SocketAddr},
+        };
         match path.as_bytes().strip_prefix(b"@") {
             Some(name) => s.send_to_addr(state.as_bytes(), &SocketAddr::from_abstract_name(name)?),
             None => s.send_to(state.as_bytes(), &path),

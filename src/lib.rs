@@ -1,20 +1,78 @@
-//! orbsd
+//! # orbsd: the map
+//!
+//! An authoritative DNS blocklist server that keeps evidence and history for what it lists. One package, five layers;
+//! imports point up this list only.
+//!
+//! | layer | rooms | rule |
+//! | --- | --- | --- |
+//! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
+//! | 2 protocol | [`index`], [`dns`], [`format`] | bytes in, values out; values in, bytes out; still no I/O |
+//! | 3 memory | [`store`], [`ledger`] | what outlives a request; `store` alone knows RocksDB |
+//! | 4 doors | [`serve`], [`web`] | sockets and timers; doors do not import doors |
+//! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
+//!
+//! Two enforcers: layers 3 to 5 are behind the feature `daemon`, so a pure layer that reaches for them does not compile
+//! without it; and `tests/tidy.rs` reads the sources and holds the import table, lengths, and that every option stands in
+//! `config.toml`.
+//!
+//! ## How a query flows
+//!
+//! `serve::udp` (or `tcp`) → [`dns::respond`] → `dns::query` (parsed once) → [`index::ZoneSet::find`] (zone) →
+//! [`index::Asked`] (labels to octets, nibbles or a name) → [`index::find`] (what stands there) → `dns::answer` (a value)
+//! → `dns::encode` (bytes). Nothing is locked, allocated, logged or read from a clock.
+//!
+//! ## How a change flows
+//!
+//! `web` → [`ledger::Ledger::submit`] → the writer's turn: check → decide ([`model::history::decide`]) → one synced batch
+//! ([`store::Store::commit`]) → apply ([`index::Builder`]) → publish ([`index::Published`]) → receipt. An import is staged
+//! beside that ([`store::stage`]) and made true by one such commit. The command line is a client of the same API, through
+//! the daemon's socket or, where none runs, served for the time of the command on the store itself.
+//!
+//! ## Invariants
+//!
+//! * `model`, `index`, `dns` and `format` never see a socket, a file or the clock.
+//! * Only `ledger` writes the store, and it answers after the change is published.
+//! * A [`index::Snapshot`] never changes after it is published; a reader keeps the one it loaded.
+//! * A failed commit poisons the ledger: no writes, answers go on, and the tail of the store decides what was true.
+//! * A zone's rendering ([`index::render`]) and the answers ([`index::find`]) follow one set of rules (`index::space`);
+//!   a property test holds the one to an RFC 4592 look-up in the other.
+//! * `unsafe` is in `serve::udp` and `serve::sys` alone.
+//!
+//! ## Where this differs from the first design, and why
+//!
+//! * A host's *exception* (a hole, an exemption, what is held down) is a run of length one in the covering table instead of
+//!   a mark on the host: so a prefix can come and go without touching plain hosts, and what varies below a node is computed
+//!   from one function of the address.
+//! * IPv6 and domains share one trie over bytes (nibbles; reversed labels) whose nodes keep the facts and the compiled
+//!   value; a prefix change recompiles its own sub-tree.
+//! * A feed's rows lie apart from verdicts, under source and generation: an import of any size becomes true by naming the
+//!   new generation. Small differences are committed row by row, with before-images in the journal; large ones are a
+//!   barrier there.
+//! * rbldnsd files keep the whole-value meaning of the longest match also when their values become several reasons: an
+//!   entry is then an exception for the reasons it does not have, where something wider in the same source lists them.
+//! * Nothing that overlaps 127.0.0.0/24 and nothing wider than /8 (IPv6 /19) can be listed, whatever is said: test points
+//!   and the rule against apex wildcards need no special case then.
+
+pub mod metrics;
 pub mod model;
-pub mod index;
+
 pub mod dns;
-#[cfg(feature = "daemon")]
-pub mod store;
+pub mod format;
+pub mod index;
+
 #[cfg(feature = "daemon")]
 pub mod ledger;
-pub mod metrics;
+#[cfg(feature = "daemon")]
+pub mod store;
+
 #[cfg(feature = "daemon")]
 pub mod serve;
 #[cfg(feature = "daemon")]
-pub mod config;
-#[cfg(feature = "daemon")]
 pub mod web;
-#[cfg(feature = "daemon")]
-pub mod daemon;
+
 #[cfg(feature = "daemon")]
 pub mod cli;
-pub mod format;
+#[cfg(feature = "daemon")]
+pub mod config;
+#[cfg(feature = "daemon")]
+pub mod daemon;

@@ -11,11 +11,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::{
-    net::UnixStream,
-    runtime::Runtime,
-    sync::mpsc,
-};
+use tokio::{net::UnixStream, runtime::Runtime, sync::mpsc};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use super::{Common, Failure};

@@ -84,27 +84,7 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
         total += file.metadata().map_or(0, |m| m.len());
         readers.push(Box::new(file));
     }
-    let mode = match c.mode {
-        Mode::Replace => "replace",
-        Mode::Add => "add",
-        Mode::Remove => "remove",
-    };
-    let mut path = format!("/v1/imports?source={}&format={}&mode={mode}", escape(&c.source), escape(&c.format));
-    let names: Vec<String> = c.files.iter().map(|f| f.display().to_string()).collect();
-    let options = [
-        ("reason", &c.reason),
-        ("codes", &c.codes),
-        ("column", &c.column),
-        ("origin", &c.origin),
-        ("max_age", &c.max_age),
-        ("file", &Some(names.join("+"))),
-    ];
-    for (name, value) in options {
-        value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
-    }
-    for (name, set) in [("dry_run", c.dry_run), ("skip_errors", c.skip_errors), ("host_bits", c.host_bits), ("special", c.special)] {
-        path += &format!("&{name}={set}");
-    }
+    let path = address(c);
     let mut client = Client::open(common)?;
     let bar = bar(total);
     let (tx, rx) = mpsc::channel(4);
@@ -146,6 +126,32 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The request's path and query.
+fn address(c: &Import) -> String {
+    let mode = match c.mode {
+        Mode::Replace => "replace",
+        Mode::Add => "add",
+        Mode::Remove => "remove",
+    };
+    let mut path = format!("/v1/imports?source={}&format={}&mode={mode}", escape(&c.source), escape(&c.format));
+    let names: Vec<String> = c.files.iter().map(|f| f.display().to_string()).collect();
+    let options = [
+        ("reason", &c.reason),
+        ("codes", &c.codes),
+        ("column", &c.column),
+        ("origin", &c.origin),
+        ("max_age", &c.max_age),
+        ("file", &Some(names.join("+"))),
+    ];
+    for (name, value) in options {
+        value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
+    }
+    for (name, set) in [("dry_run", c.dry_run), ("skip_errors", c.skip_errors), ("host_bits", c.host_bits), ("special", c.special)] {
+        path += &format!("&{name}={set}");
+    }
+    path
+}
+
 /// A progress bar with rate and remaining time, on a terminal.
 pub(super) fn bar(total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
@@ -168,7 +174,11 @@ fn print(done: &Value, dry_run: bool) {
         d["removed"],
         d["same"]
     );
-    for (key, what) in [("special", "in special-purpose ranges (--special takes them)"), ("too_wide", "wider than a list may be"), ("errors", "with errors")] {
+    for (key, what) in [
+        ("special", "in special-purpose ranges (--special takes them)"),
+        ("too_wide", "wider than a list may be"),
+        ("errors", "with errors"),
+    ] {
         if r[key] != 0 {
             println!("skipped: {} {what}", r[key]);
         }

@@ -30,7 +30,10 @@ fn print(s: &Value) {
     let state = if s["running"] == true { format!("running since {}", text(&s["started"])) } else { "not running".into() };
     println!("orbsd {} {state}, commit {}, writes {}", text(&s["version"]), s["commit"], text(&s["writes"]));
     let l = &s["listed"];
-    println!("listed: {} IPv4 addresses, {} IPv4 prefixes, {} IPv6, {} domains", l["ipv4_hosts"], l["ipv4_prefixes"], l["ipv6"], l["domains"]);
+    println!(
+        "listed: {} IPv4 addresses, {} IPv4 prefixes, {} IPv6, {} domains",
+        l["ipv4_hosts"], l["ipv4_prefixes"], l["ipv6"], l["domains"]
+    );
     for z in s["zones"].as_array().into_iter().flatten() {
         let c = &z["counters"];
         println!(

@@ -132,14 +132,9 @@ pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query, labels: Labels<'a>, pee
 fn refused(zone: &ZoneView, number: usize, origin_at: usize, qtype: u16) -> Answer<'static> {
     let ede = Some((18, "this client may not query this zone; see its operator's policy"));
     match zone.spec.query.refused_code {
-        Some(code) if qtype == rtype::A => Answer {
-            rcode: Rcode::NoError,
-            zone: Some(number),
-            origin_at,
-            body: Body::RefusedCode(code.octets()),
-            negative: None,
-            ede,
-        },
+        Some(code) if qtype == rtype::A => {
+            Answer { rcode: Rcode::NoError, zone: Some(number), origin_at, body: Body::RefusedCode(code.octets()), negative: None, ede }
+        }
         _ => plain(Rcode::Refused, Some(number), ede),
     }
 }

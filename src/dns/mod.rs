@@ -2,10 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{
-    index::Snapshot,
-    model::Time,
-};
+use crate::{index::Snapshot, model::Time};
 
 pub mod answer;
 pub mod encode;

@@ -25,7 +25,8 @@ pub(crate) fn snapshot(listed: &[(&str, u8, Option<&str>)]) -> Snapshot {
         b.add(&mut c, &s.parse().unwrap(), id);
         b.apply(c);
     }
-    let record = "[[record]]\nname = '@'\ntype = 'A'\ndata = '198.51.100.80'\n[[record]]\nname = 'www'\ntype = 'AAAA'\ndata = '2001:db8::80'\n";
+    let record =
+        "[[record]]\nname = '@'\ntype = 'A'\ndata = '198.51.100.80'\n[[record]]\nname = 'www'\ntype = 'AAAA'\ndata = '2001:db8::80'\n";
     let zones = vec![zone_with("address", record), zone_with("domain", "")];
     Snapshot {
         tables: b.tables().clone(),
@@ -138,7 +139,9 @@ fn a17_a18_a19_a20_a21_c3_test_points_are_built_in() {
     assert_eq!(shown(&ask(&s, "3.0.0.127.bl.orbs.example", rtype::A)), ["127.0.0.3"]);
     let mapped = |n: u8| format!("{n}.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.bl.orbs.example");
     assert_eq!(shown(&ask(&s, &mapped(2), rtype::A)), ["127.0.0.2", "127.0.0.3"]);
-    for absent in ["1.0.0.127.bl.orbs.example", "4.0.0.127.bl.orbs.example", &mapped(1), "invalid.dbl.orbs.example", "INVALID.dbl.orbs.example"] {
+    for absent in
+        ["1.0.0.127.bl.orbs.example", "4.0.0.127.bl.orbs.example", &mapped(1), "invalid.dbl.orbs.example", "INVALID.dbl.orbs.example"]
+    {
         assert_eq!(ask(&s, absent, rtype::A).metadata.response_code, ResponseCode::NXDomain, "{absent}");
     }
     assert_eq!(shown(&ask(&s, "TEST.dbl.orbs.example", rtype::A)), ["127.0.0.2", "127.0.0.3"]);

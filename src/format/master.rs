@@ -84,11 +84,32 @@ fn finish(input: &mut Input, open: Option<Open>, origin: &str) -> Result<(), Str
         return Ok(()); // the apex, or a host of the list's own such as a name server
     }
     let line = std::mem::replace(&mut input.line, o.line);
+    enclosers(input, name)?;
     match subject(name) {
         Ok(s) => o.codes.iter().try_for_each(|c| input.take(s.clone(), false, Some(*c), o.text.as_deref(), 1))?,
         Err(why) => input.problem(1, &why),
     }
     input.line = line;
+    Ok(())
+}
+
+/// The names above an owner exist, so a wildcard higher up does not speak for what is below them (RFC 4592 section 2.2.1):
+/// they are exceptions, unless they have a wildcard of their own.
+fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
+    let mut above = name.strip_prefix("*.").map_or_else(|| name.split_once('.').map(|(_, rest)| rest), |_| None);
+    if above.is_none() {
+        above = name.strip_prefix("*.").and_then(|n| n.split_once('.')).map(|(_, rest)| rest);
+    }
+    while let Some(n) = above {
+        if input.seen.as_ref().is_some_and(|s| s == n || s.ends_with(&format!(".{n}"))) {
+            break; // the owner before stood below it too
+        }
+        if let Ok(s) = subject(&format!("*.{n}")) {
+            input.take_weak(&s)?;
+        }
+        above = n.split_once('.').map(|(_, rest)| rest);
+    }
+    input.seen = Some(name.strip_prefix("*.").unwrap_or(name).into());
     Ok(())
 }
 

@@ -191,7 +191,10 @@ fn kind_of(name: &str) -> Kind {
 fn guess(body: &str) -> Kind {
     let word = body.split(|c: char| c.is_whitespace()).next().unwrap_or("");
     let key = word.split([':', '#', ';']).next().unwrap_or("");
-    if !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit() || b"./-".contains(&b)) && (key.contains(['.', '/']) || !word.contains(':')) {
+    if !key.is_empty()
+        && key.bytes().all(|b| b.is_ascii_digit() || b"./-".contains(&b))
+        && (key.contains(['.', '/']) || !word.contains(':'))
+    {
         return Kind::Ip4;
     }
     if word.contains(':') && word.bytes().all(|b| b.is_ascii_hexdigit() || b":/.".contains(&b)) {
@@ -241,7 +244,8 @@ fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), String> {
 
 /// One to four octets, from the left, and how many.
 fn octets(text: &str) -> Option<(u32, usize)> {
-    let parts: Vec<u8> = text.split('.').map(|p| p.parse::<u8>().ok().filter(|_| p.bytes().all(|b| b.is_ascii_digit()))).collect::<Option<_>>()?;
+    let parts: Vec<u8> =
+        text.split('.').map(|p| p.parse::<u8>().ok().filter(|_| p.bytes().all(|b| b.is_ascii_digit()))).collect::<Option<_>>()?;
     let addr = parts.iter().take(4).enumerate().fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
     (1..=4).contains(&parts.len()).then_some((addr, parts.len()))
 }

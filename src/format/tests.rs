@@ -3,11 +3,19 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::{ReasonId, subject::HostBits};
 
 fn options(codes: bool) -> Options {
     let one = Reasoning::One(ReasonId(0));
     let two = Reasoning::Codes(vec![([127, 0, 0, 2].into(), ReasonId(0)), ([127, 0, 0, 3].into(), ReasonId(1))]);
-    Options { reasoning: if codes { two } else { one }, host_bits: HostBits::Refuse, special: false, allowed: vec![], column: None, origin: None }
+    Options {
+        reasoning: if codes { two } else { one },
+        host_bits: HostBits::Refuse,
+        special: false,
+        allowed: vec![],
+        column: None,
+        origin: None,
+    }
 }
 
 fn parse_with(format: &str, text: &[u8], options: &Options) -> (Vec<String>, Report, Result<(), String>) {
@@ -30,7 +38,8 @@ fn parse(format: &str, text: &str) -> (Vec<String>, Report) {
 fn rbldnsd_ipv4_keys() {
     let text = "1.2.3.4\n1.2.3\n5.6/16\n8.1.0.0-8.1.0.255\n9.1.0.1-3\n11.16-17\n12.1-12.1\n!1.2.3.9 # gone\n14/8\n";
     let (out, report) = parse("rbldnsd", text);
-    let want = "1.2.3.4 0,1.2.3.0/24 0,5.6.0.0/16 0,8.1.0.0/24 0,9.1.0.1 0,9.1.0.2/31 0,11.16.0.0/15 0,12.1.0.0/16 0,!1.2.3.9 0,14.0.0.0/8 0";
+    let want =
+        "1.2.3.4 0,1.2.3.0/24 0,5.6.0.0/16 0,8.1.0.0/24 0,9.1.0.1 0,9.1.0.2/31 0,11.16.0.0/15 0,12.1.0.0/16 0,!1.2.3.9 0,14.0.0.0/8 0";
     assert_eq!(out.join(","), want);
     assert_eq!((report.errors, report.lines), (0, 9));
     let (out, report) = parse("rbldnsd", "10\n1.2.3.4/24\n1.2.3.300\n1.2.3.4-1.2\n1.2.3.9-2\n");
@@ -69,7 +78,8 @@ fn rbldnsd_codes_become_reasons_and_the_longest_match_is_whole() {
 
 #[test]
 fn rbldnsd_specials_tell_when_a_list_ends() {
-    let (_, report) = parse("rbldnsd", "$SOA 1 a b 0 1 1 1 1\n#$TIMESTAMP 2026:01:02:03:04:05 +1d\n$MAXRANGE4 /16\n1.0.0.0/8\n2.2.0.0/16\n");
+    let (_, report) =
+        parse("rbldnsd", "$SOA 1 a b 0 1 1 1 1\n#$TIMESTAMP 2026:01:02:03:04:05 +1d\n$MAXRANGE4 /16\n1.0.0.0/8\n2.2.0.0/16\n");
     assert_eq!(report.expires, Some("2026-01-03T03:04:05Z".parse().unwrap()));
     assert_eq!((report.taken, report.warnings.len()), (1, 1));
     assert_eq!(parse("rbldnsd", "$TIMESTAMP 20260102 2026-02-01").1.expires, Some("2026-02-01T00:00:00Z".parse().unwrap()));

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     index::{
         Items, Listing, Snapshot, Where, ZoneView,
-        pieces::pieces,
+        pieces::{Cut, pieces},
         render::{Rendered, render},
         zones::{Rr, rtype},
     },
@@ -146,7 +146,8 @@ fn record(text: &mut String, name: &str, r: &Rr) {
 fn list(snapshot: &Snapshot, view: &ZoneView, serial: u32, joined: bool, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "# {} serial {serial}", view.name)?;
     let mut result = Ok(());
-    pieces(&snapshot.tables, view, joined, &mut |subject, items| {
+    let cut = if joined { Cut::Fewest } else { Cut::Subjects };
+    pieces(&snapshot.tables, view, cut, &mut |subject, items| {
         if result.is_ok() && !items.is_empty() {
             result = writeln!(out, "{subject}");
         }
@@ -174,7 +175,7 @@ fn rbldnsd(snapshot: &Snapshot, view: &ZoneView, serial: u32, out: &mut dyn Writ
     writeln!(out, "$NS {} {}\n$TTL {}", s.ttl.0, ns.join(" "), s.ttl.0)?;
     let mut result = Ok(());
     let mut last: Vec<String> = Vec::new();
-    pieces(&snapshot.tables, view, false, &mut |subject, items| {
+    pieces(&snapshot.tables, view, Cut::Values, &mut |subject, items| {
         if result.is_err() {
             return;
         }

@@ -33,13 +33,16 @@ impl<'a> Asked<'a> {
         for (i, start) in starts.iter().rev().enumerate() {
             let start = usize::from(*start);
             let label = &labels[start + 1..start + 1 + usize::from(labels[start])];
-            if i == out.octets_len && i < 4
+            if i == out.octets_len
+                && i < 4
                 && let Some(o) = octet(label)
             {
                 out.octets[i] = o;
                 out.octets_len += 1;
             }
-            if i == out.nibbles_len && i < 32 && let [c] = label
+            if i == out.nibbles_len
+                && i < 32
+                && let [c] = label
                 && let Some(n) = (*c as char).to_digit(16)
             {
                 out.nibbles[i] = n as u8;
@@ -253,7 +256,15 @@ fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: u
 }
 
 /// The same in one space alone, for names that can only lie in it: `count` labels, of which `key` spells the last ones.
-fn tree<'a, S: Space>(space: &S, key: &[u8], count: usize, fixed: usize, zone: Mask, at: Where<'a>, scratch: &'a mut Option<Items>) -> Found<'a> {
+fn tree<'a, S: Space>(
+    space: &S,
+    key: &[u8],
+    count: usize,
+    fixed: usize,
+    zone: Mask,
+    at: Where<'a>,
+    scratch: &'a mut Option<Items>,
+) -> Found<'a> {
     if count == key.len() && count == S::LEVELS {
         let items = space.value(key, zone);
         if !items.is_empty() {

@@ -42,6 +42,7 @@ impl Hosts {
     }
 
     /// How many there are.
+    #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         match self {
             Hosts::Sorted(s) => s.len(),
@@ -270,14 +271,7 @@ pub struct Row {
 
 impl Default for Row {
     fn default() -> Row {
-        Row {
-            at: ValueId::EMPTY,
-            varied: 0,
-            covers: None,
-            touched: [0; 256],
-            blocks: [const { None }; 256],
-            nets: Arc::default(),
-        }
+        Row { at: ValueId::EMPTY, varied: 0, covers: None, touched: [0; 256], blocks: [const { None }; 256], nets: Arc::default() }
     }
 }
 
@@ -325,12 +319,12 @@ impl Ip4 {
         let rows = addrs.iter().filter_map(|a| self.row(*a).map(|r| r.blocks[(*a >> 16) as usize & 255].is_some()));
         std::hint::black_box(rows.fold(false, |x, y| x ^ y));
         let sorted = |a: &u32| match &block(*a)?.hosts {
-            Hosts::Sorted(s) => Some((s, *a as u16)),
+            Hosts::Sorted(s) => Some((&**s, *a as u16)),
             Hosts::Bits(..) => None,
         };
         std::hint::black_box(addrs.iter().filter_map(sorted).fold(0, |x, (s, _)| x ^ s.len()));
         // Hosts are spread evenly enough that an address stands near its share of the list.
-        let near = |(s, a): (&Box<[u16]>, u16)| s.get(s.len() * usize::from(a) >> 16).copied();
+        let near = |(s, a): (&[u16], u16)| s.get((s.len() * usize::from(a)) >> 16).copied();
         std::hint::black_box(addrs.iter().filter_map(sorted).filter_map(near).fold(0, |x, y| x ^ y));
     }
 

@@ -23,7 +23,11 @@ impl Ip4 {
         for (p, facts) in nets {
             let (a, b) = ((p.first() >> 24) as u8, (p.first() >> 16) as u8);
             let map = Arc::make_mut(&mut self.row_mut(a).nets);
-            if *facts == FactsId::NONE { map.remove(p) } else { map.insert(*p, *facts) };
+            if *facts == FactsId::NONE {
+                map.remove(p)
+            } else {
+                map.insert(*p, *facts)
+            };
             stale.insert((a, (p.len() > 16).then_some(b)));
         }
         let whole: Vec<u8> = stale.iter().filter(|(_, b)| b.is_none()).map(|(a, _)| *a).collect();

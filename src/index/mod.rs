@@ -14,11 +14,11 @@ pub mod pieces;
 mod pvec;
 pub mod render;
 mod space;
+#[cfg(test)]
+mod tests;
 pub mod trie;
 pub mod values;
 pub mod zones;
-#[cfg(test)]
-mod tests;
 
 pub use build::{Builder, Changes, Tables};
 pub use find::{Asked, Found, Listing, Where, find};

@@ -5,24 +5,41 @@ use super::{
     ip4::Block,
     render::{Rendered, render},
     space::{Hextets, Items, Octets, Space},
+    values::FactsId,
     zones::ZoneView,
 };
 use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject, ZoneKind};
 
+/// How what is listed is cut into pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Each piece answers the same all over.
+    Values,
+    /// Single addresses that are listed themselves stand alone, except where a prefix lists them too.
+    Subjects,
+    /// The fewest prefixes, whatever they answer.
+    Fewest,
+}
+
 /// A run of IPv4 addresses in the making.
 struct Run<'a> {
     open: Option<(u32, u32, Items)>,
-    joined: bool,
+    cut: Cut,
     tell: &'a mut dyn FnMut(Subject, &Items),
 }
 
 impl Run<'_> {
-    /// Adds addresses; whatever they answer is joined where only that they are listed counts.
-    fn add(&mut self, first: u32, last: u32, items: &Items) {
+    /// Adds addresses. `alone`: a host with nothing that covers it.
+    fn add(&mut self, first: u32, last: u32, items: &Items, alone: bool) {
+        if alone && self.cut == Cut::Subjects {
+            self.flush();
+            self.open = (!items.is_empty()).then_some((first, last, *items));
+            return self.flush();
+        }
         if let Some((_, end, old)) = &mut self.open
             && end.checked_add(1) == Some(first)
             && !items.is_empty()
-            && (self.joined || old.same(items))
+            && (self.cut != Cut::Values || old.same(items))
         {
             *end = last;
             return;
@@ -40,12 +57,12 @@ impl Run<'_> {
     }
 }
 
-/// Tells every listed piece of a zone, in order: disjoint prefixes, or domains. `joined`: the fewest prefixes, whatever
-/// they answer; otherwise each piece answers the same all over. A domain that is excepted comes with no items.
-pub fn pieces(tables: &Tables, zone: &ZoneView, joined: bool, tell: &mut dyn FnMut(Subject, &Items)) {
+/// Tells every listed piece of a zone, in order: disjoint prefixes, or domains. A domain that is excepted comes with no
+/// items.
+pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(Subject, &Items)) {
     match zone.spec.kind {
         ZoneKind::Address => {
-            let mut run = Run { open: None, joined, tell };
+            let mut run = Run { open: None, cut, tell };
             ip4(tables, zone, &mut run);
             run.flush();
             let six = Hextets { ip6: &tables.ip6, interned: &tables.interned };
@@ -56,7 +73,7 @@ pub fn pieces(tables: &Tables, zone: &ZoneView, joined: bool, tell: &mut dyn FnM
                 }
             };
             ip6(&six, &mut Vec::new(), zone, &mut |p, items| match &mut open {
-                Some((_, end, old)) if end.checked_add(1) == Some(p.first()) && (joined || old.same(items)) => *end = p.last(),
+                Some((_, end, old)) if end.checked_add(1) == Some(p.first()) && (cut != Cut::Values || old.same(items)) => *end = p.last(),
                 open => {
                     flush(open);
                     *open = Some((p.first(), p.last(), *items));
@@ -75,7 +92,7 @@ fn ip4(tables: &Tables, zone: &ZoneView, run: &mut Run) {
         for b in 0..=255u8 {
             let base = a << 24 | u32::from(b) << 16;
             match row.blocks[usize::from(b)].as_deref() {
-                None => run.add(base, base | 0xffff, &octets.value(&[a as u8, b], zone.mask)),
+                None => run.add(base, base | 0xffff, &octets.value(&[a as u8, b], zone.mask), false),
                 Some(block) => block_runs(&octets, zone, base, block, run),
             }
         }
@@ -92,7 +109,10 @@ fn block_runs(octets: &Octets, zone: &ZoneView, base: u32, block: &Block, run: &
     cuts.dedup();
     for pair in cuts.windows(2) {
         let (first, last) = (base | pair[0], base | (pair[1] - 1));
-        run.add(first, last, &octets.value(&first.to_be_bytes(), zone.mask));
+        let items = octets.value(&first.to_be_bytes(), zone.mask);
+        let (own, cover) = octets.ip4.get(first);
+        let alone = own != FactsId::NONE && octets.interned.value(cover).mask & zone.mask == 0;
+        run.add(first, last, &items, alone);
     }
 }
 

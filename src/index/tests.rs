@@ -76,6 +76,9 @@ fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
     builder.apply(changes);
 }
 
+/// Length of the listed subject, and its text.
+type Part = (u8, Option<String>);
+
 /// (reason, text, length of the listed subject), sorted: what an address answers by the words of the design.
 fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Option<String>, u8)> {
     // The widest first; then every deeper fact of the same reason and source takes its place.
@@ -84,7 +87,7 @@ fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Opt
     if way.iter().any(|(_, f)| f.exempt) {
         return vec![];
     }
-    let mut parts: BTreeMap<(u8, u16), Option<(u8, Option<String>)>> = BTreeMap::new();
+    let mut parts: BTreeMap<(u8, u16), Option<Part>> = BTreeMap::new();
     for (n, f) in way {
         for f in &f.facts {
             let text = f.text.as_ref().map(ToString::to_string);
@@ -182,11 +185,18 @@ impl Naive4592 {
 
 /// Names worth asking for: every subject's own, its neighbours, the branches above, and some that spell nothing.
 fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
-    let mut out: Vec<String> = ["", "1.0.0.127", "2.0.0.127", "0.0.127", "127", "3.0.0.127", "test", "invalid", "x.test", "*"].map(String::from).into();
+    let mut out: Vec<String> =
+        ["", "1.0.0.127", "2.0.0.127", "0.0.127", "127", "3.0.0.127", "test", "invalid", "x.test", "*"].map(String::from).into();
     let v4 = |out: &mut Vec<String>, a: u32| {
         let [a, b, c, d] = a.to_be_bytes();
         out.extend([format!("{d}.{c}.{b}.{a}"), format!("{c}.{b}.{a}"), format!("{b}.{a}"), format!("{a}")]);
-        out.extend([format!("x.{c}.{b}.{a}"), format!("x.{d}.{c}.{b}.{a}"), format!("999.{b}.{a}"), format!("a.{a}"), format!("0{d}.{c}.{b}.{a}")]);
+        out.extend([
+            format!("x.{c}.{b}.{a}"),
+            format!("x.{d}.{c}.{b}.{a}"),
+            format!("999.{b}.{a}"),
+            format!("a.{a}"),
+            format!("0{d}.{c}.{b}.{a}"),
+        ]);
     };
     let v6 = |out: &mut Vec<String>, a: u128| {
         let n: Vec<String> = super::trie::nibbles(a).iter().rev().map(|n| format!("{n:x}")).collect();
@@ -196,10 +206,12 @@ fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
     for (i, s) in facts.keys().enumerate() {
         let noise = noise[i % noise.len()];
         match s {
-            Subject::V4(p) => [p.first(), p.last(), p.first() ^ 1, p.last() ^ 256, p.first() ^ (noise & 0xffff)].map(|a| v4(&mut out, a)).into_iter().collect(),
+            Subject::V4(p) => {
+                [p.first(), p.last(), p.first() ^ 1, p.last() ^ 256, p.first() ^ (noise & 0xffff)].into_iter().for_each(|a| v4(&mut out, a))
+            }
             Subject::V6(p) => {
                 let noise = u128::from(noise) << (noise % 96);
-                [p.first(), p.last(), p.first() ^ 1, p.last() ^ 1 << 64, p.first() ^ noise].map(|a| v6(&mut out, a)).into_iter().collect()
+                [p.first(), p.last(), p.first() ^ 1, p.last() ^ 1 << 64, p.first() ^ noise].into_iter().for_each(|a| v6(&mut out, a))
             }
             Subject::Domain(d) => {
                 let n = d.name();

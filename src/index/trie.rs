@@ -73,6 +73,7 @@ pub struct Trie {
 
 impl Trie {
     /// How many (key, scope) pairs have facts.
+    #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -137,7 +138,7 @@ impl Trie {
     }
 
     /// Visits every node with facts: key, facts; and all values, for the sweep.
-    pub(super) fn visit(&self, facts: &mut dyn FnMut(&[u8], &[(u8, FactsId)]), values: &mut dyn FnMut(ValueId)) {
+    pub(super) fn visit(&self, facts: FactsFn, values: ValueFn) {
         let mut key = Vec::new();
         self.root.visit(&mut key, facts, values);
     }
@@ -148,6 +149,11 @@ impl Trie {
         self.root.render(mask, &mut key, visit);
     }
 }
+
+/// Sees a key and the facts at it.
+pub(super) type FactsFn<'f> = &'f mut dyn FnMut(&[u8], &[(u8, FactsId)]);
+/// Sees a value in use.
+pub(super) type ValueFn<'f> = &'f mut dyn FnMut(ValueId);
 
 /// What [`Trie::render`] comes by.
 #[derive(Debug, Clone, Copy)]
@@ -200,7 +206,7 @@ impl Node {
         }
     }
 
-    fn visit(&self, key: &mut Vec<u8>, facts: &mut dyn FnMut(&[u8], &[(u8, FactsId)]), values: &mut dyn FnMut(ValueId)) {
+    fn visit(&self, key: &mut Vec<u8>, facts: FactsFn, values: ValueFn) {
         let start = key.len();
         key.extend(&self.frag);
         values(self.value.own);
@@ -377,4 +383,3 @@ impl Kind for Labels {
 pub fn nibbles(addr: u128) -> [u8; 32] {
     std::array::from_fn(|i| (addr >> (124 - 4 * i)) as u8 & 15)
 }
-

@@ -246,7 +246,8 @@ impl Interner {
     /// The number of what is said of a subject.
     pub fn raw(&mut self, to: &mut Interned, raw: &RawFacts) -> FactsId {
         let facts = raw.facts.iter();
-        let facts = facts.map(|f| Fact { reason: f.reason, source: f.source, hole: f.hole, text: self.text(to, f.text.as_deref()) }).collect();
+        let facts =
+            facts.map(|f| Fact { reason: f.reason, source: f.source, hole: f.hole, text: self.text(to, f.text.as_deref()) }).collect();
         self.facts(to, raw.exempt, facts)
     }
 
@@ -284,7 +285,8 @@ impl Interner {
         };
         to.facts.iter().zip(&facts).filter(|(_, used)| **used).for_each(|(f, _)| f.facts.iter().for_each(|f| mark(f.text)));
         to.values.iter().zip(&values).filter(|(_, used)| **used).for_each(|(v, _)| v.items.iter().for_each(|i| mark(i.text)));
-        let dead = |map: &mut dyn FnMut(u32) -> bool, used: &[bool]| (0..used.len() as u32).filter(|i| !used[*i as usize] && map(*i)).collect();
+        let dead =
+            |map: &mut dyn FnMut(u32) -> bool, used: &[bool]| (0..used.len() as u32).filter(|i| !used[*i as usize] && map(*i)).collect();
         self.texts.retain(|_, i| texts[*i as usize]);
         self.facts.retain(|_, i| facts[*i as usize]);
         self.values.retain(|_, i| values[*i as usize]);

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use super::Refused;
 use crate::{
     index::RawFacts,
-    model::{Change, Event, Mask, Serial, SourceId, Subject, Time, Verdict, history::{What, decide}},
+    model::{
+        Change, Event, Mask, Serial, SourceId, Subject, Time, Verdict,
+        history::{What, decide},
+    },
     store::{Batch, Store, Vocabulary, schema, stage::Row},
 };
 
@@ -53,7 +56,7 @@ impl Work {
     }
 
     /// Decides a change on what stands after the changes before it, and folds the events in.
-    pub(super) fn decide(&mut self, store: &Store, change: Change) -> Result<(), Refused> {
+    pub(super) fn decide(&mut self, store: &Store, change: &Change) -> Result<(), Refused> {
         let vocabulary = store.vocabulary();
         let now = self.now;
         let (_, verdict) = self.verdict(store, &change.subject)?;

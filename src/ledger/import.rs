@@ -1,6 +1,11 @@
 //! Imports: staged beside the writer, made true by it in one small commit.
 
-use super::{ImportResult, Job, Ledger, Receipt, Refused, group::Work, now, writer::{Writer, load}};
+use super::{
+    ImportResult, Job, Ledger, Receipt, Refused,
+    group::Work,
+    now,
+    writer::{Writer, load},
+};
 use crate::{
     model::{Mask, SourceId, Subject, Time, time::Seconds},
     store::{
@@ -44,7 +49,9 @@ impl ImportError {
         match self {
             ImportError::Busy => "another import of this source is under way".into(),
             ImportError::NotAFeed(name) => {
-                format!("`{name}` is no feed: list its subjects one by one (`orbsd list` reads them from standard input), or import under another name")
+                format!(
+                    "`{name}` is no feed: list its subjects one by one (`orbsd list` reads them from standard input), or import under another name"
+                )
             }
             ImportError::Refused(r) => r.text(vocabulary),
             ImportError::Input(why) => why.clone(),
@@ -86,7 +93,11 @@ impl Ledger {
         result
     }
 
-    fn import_alone(&self, what: &mut Import, lines: impl FnOnce(&mut Import, Sink) -> Result<(), String>) -> Result<ImportResult, ImportError> {
+    fn import_alone(
+        &self,
+        what: &mut Import,
+        lines: impl FnOnce(&mut Import, Sink) -> Result<(), String>,
+    ) -> Result<ImportResult, ImportError> {
         let mut stage = self.store.stage(what.source, what.mode, now());
         lines(what, &mut |subject, entry| stage.push(subject, entry).map_err(|e| e.to_string())).map_err(ImportError::Input)?;
         let source = what.source;
@@ -127,7 +138,9 @@ impl Writer {
         let source = staged.source;
         let mut v = Vocabulary::clone(&self.store.vocabulary());
         let author = v.sources.name(source).to_string();
-        let Some(record) = v.records.get_mut(usize::from(source.0)) else { return Err(Refused::Settings("there is no such source".into())) };
+        let Some(record) = v.records.get_mut(usize::from(source.0)) else {
+            return Err(Refused::Settings("there is no such source".into()));
+        };
         if record.generation != staged.base {
             return Err(Refused::Settings("the source changed while the import was staged; import it again".into()));
         }
@@ -166,7 +179,7 @@ impl Writer {
         let old = self.store.vocabulary();
         // The commit's own tables see the new generation; on failure nobody does.
         self.store.set_vocabulary(v);
-        let receipt = self.commit_import(work, subjects);
+        let receipt = self.commit_import(&work, subjects);
         if receipt.is_err() {
             self.store.set_vocabulary(Vocabulary::clone(&old));
         } else if bulk {
@@ -176,7 +189,7 @@ impl Writer {
     }
 
     /// Commits, then brings the tables of a large import up to date before they are published.
-    fn commit_import(&mut self, work: Work, subjects: Option<Option<Vec<Subject>>>) -> Result<Receipt, Refused> {
+    fn commit_import(&mut self, work: &Work, subjects: Option<Option<Vec<Subject>>>) -> Result<Receipt, Refused> {
         let receipt = self.commit(work)?;
         let loaded = match subjects {
             None => return Ok(receipt),
@@ -201,13 +214,8 @@ impl Writer {
             tracing::warn!(source = v.records[i].name, "the feed was not imported in time; its listings end");
             let base = v.records[i].generation;
             let Ok(generation) = self.generation(source) else { return Ok(()) };
-            let staged = Staged {
-                source,
-                base,
-                difference: Difference::default(),
-                masks: [Mask::MAX; 2],
-                rows: Rows::Large(generation, None),
-            };
+            let staged =
+                Staged { source, base, difference: Difference::default(), masks: [Mask::MAX; 2], rows: Rows::Large(generation, None) };
             if let Err(e) = self.import(Ready { staged, expires: None }) {
                 tracing::error!(error = ?e, "the feed's listings could not be ended");
             }

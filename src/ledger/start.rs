@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 
-use super::{Health, Ledger, QUEUE, Refused, Settings, writer::{Writer, load}};
+use super::{
+    Health, Ledger, QUEUE, Refused, Settings,
+    writer::{Writer, load},
+};
 use crate::{
     index::{Builder, Changes, Published, RawFacts},
     store::{Store, StoreError, journal::Since},

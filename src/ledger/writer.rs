@@ -82,7 +82,7 @@ impl Writer {
         let mut work = Work::new(now());
         let mut accepted = Vec::with_capacity(group.len());
         for (change, reply) in group {
-            match self.check(change).and_then(|c| work.decide(&self.store, c)) {
+            match self.check(change).and_then(|c| work.decide(&self.store, &c)) {
                 Ok(()) => accepted.push(reply),
                 Err(e) => drop(reply.send(Err(e))),
             }
@@ -90,7 +90,7 @@ impl Writer {
         if accepted.is_empty() {
             return;
         }
-        let result = self.commit(work);
+        let result = self.commit(&work);
         for reply in accepted {
             let _ = reply.send(result.clone());
         }
@@ -124,11 +124,11 @@ impl Writer {
     }
 
     /// Commits a piece of work and publishes it.
-    pub(super) fn commit(&mut self, work: Work) -> Result<Receipt, Refused> {
+    pub(super) fn commit(&mut self, work: &Work) -> Result<Receipt, Refused> {
         let seq = self.seq + 1;
-        let (receipt, mut moved) = self.receipt(seq, &work);
+        let (receipt, mut moved) = self.receipt(seq, work);
         let changed = work.touched.len();
-        let batch = self.batch(seq, &work, &receipt);
+        let batch = self.batch(seq, work, &receipt);
         if let Err(e) = self.store.commit(batch) {
             tracing::error!(error = %e, commit = seq, "a commit failed: no writes are taken until the store works again");
             self.health.set(Some(e.to_string()));
@@ -137,7 +137,7 @@ impl Writer {
         self.seq = seq;
         self.serials.swap_with_slice(&mut moved);
         self.next_due = self.next_due.into_iter().chain(work.dues()).min();
-        self.apply(&work);
+        self.apply(work);
         self.publish();
         self.health.commits.fetch_add(1, Ordering::Relaxed);
         self.health.changes.fetch_add(changed as u64, Ordering::Relaxed);
@@ -208,12 +208,12 @@ impl Writer {
             for (_, subject) in &due {
                 let change = Change { subject: subject.clone(), author: "expiry".into(), evidence: None, ask: Ask::Expire, special: false };
                 // Expiry has no rule that could refuse it; what the store says to it comes back below.
-                if let Err(Refused::Poisoned(e)) = work.decide(&self.store, change) {
+                if let Err(Refused::Poisoned(e)) = work.decide(&self.store, &change) {
                     return Err(StoreError::Io(e));
                 }
             }
             work.clear_due(due);
-            if self.commit(work).is_err() {
+            if self.commit(&work).is_err() {
                 return Ok(());
             }
             self.next_due = self.store.next_due()?;
@@ -278,9 +278,10 @@ impl Writer {
             vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
         }
         let texts: HashMap<String, String> = settings.reasons.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
-        let views = settings.zones.iter().map(|z| {
-            ZoneView::new(z, &vocabulary.reasons, &texts).map_err(|e| Refused::Settings(format!("zone {}: {e}", z.origin)))
-        });
+        let views = settings
+            .zones
+            .iter()
+            .map(|z| ZoneView::new(z, &vocabulary.reasons, &texts).map_err(|e| Refused::Settings(format!("zone {}: {e}", z.origin))));
         let zones = ZoneSet::new(views.collect::<Result<_, _>>()?).map_err(Refused::Settings)?;
         let mut work = Work::new(now());
         let mut serials = Vec::new();

@@ -148,7 +148,10 @@ mod tests {
     fn order_is_by_labels_from_the_right() {
         let mut v: Vec<_> = ["b.example", "a.example", "example", "z.a.example", "*.a.example"].map(|s| Domain::parse(s).unwrap()).into();
         v.sort();
-        assert_eq!(v.iter().map(ToString::to_string).collect::<Vec<_>>(), ["example", "a.example", "*.a.example", "z.a.example", "b.example"]);
+        assert_eq!(
+            v.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["example", "a.example", "*.a.example", "z.a.example", "b.example"]
+        );
     }
 
     #[test]

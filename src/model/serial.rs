@@ -20,7 +20,7 @@ impl Serial {
 
     /// Adds `n`, at most 2³¹ − 1 (RFC 1982 section 3.1); a larger `n` counts as that.
     #[must_use]
-    pub fn add(self, n: u32) -> Serial {
+    pub fn advance(self, n: u32) -> Serial {
         Serial(self.0.wrapping_add(n.min(Self::HALF - 1)))
     }
 
@@ -65,9 +65,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_sum_is_greater(s: u32, n in 1..Serial::HALF) {
-            prop_assert!(Serial(s).add(n) > Serial(s));
-            prop_assert!(Serial(s) < Serial(s).add(n));
-            prop_assert_eq!(Serial(s).max(Serial(s).add(n)), Serial(s).add(n));
+            prop_assert!(Serial(s).advance(n) > Serial(s));
+            prop_assert!(Serial(s) < Serial(s).advance(n));
+            prop_assert_eq!(Serial(s).max(Serial(s).advance(n)), Serial(s).advance(n));
         }
 
         #[test]

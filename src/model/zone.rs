@@ -264,7 +264,10 @@ impl Zone {
     fn lint_advice(&self, out: &mut Vec<Lint>) {
         let mut warn = |text: String| out.push(Lint::Warning(text));
         if self.origin.trim_end_matches('.').split('.').count() < 3 {
-            warn(format!("origin `{}` is not a sub-domain of yours: the list should have its own name servers (RFC 6471 section 3.1)", self.origin));
+            warn(format!(
+                "origin `{}` is not a sub-domain of yours: the list should have its own name servers (RFC 6471 section 3.1)",
+                self.origin
+            ));
         }
         if self.ns.len() == 1 {
             warn("ns: one name server is one too few (RFC 2182)".into());

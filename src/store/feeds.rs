@@ -88,8 +88,7 @@ impl Store {
     pub fn scan(&self, f: &mut dyn FnMut(Subject, Verdict) -> Result<()>) -> Result<()> {
         self.with(|db| {
             let mut cursors = self.cursors(db)?;
-            loop {
-                let Some(key) = cursors.iter().filter_map(Cursor::key).min().map(<[u8]>::to_vec) else { break };
+            while let Some(key) = cursors.iter().filter_map(Cursor::key).min().map(<[u8]>::to_vec) {
                 let subject = Subject::from_key(&key).ok_or_else(|| damaged("a subject's key"))?;
                 let mut verdict = Verdict::default();
                 for c in cursors.iter_mut().filter(|c| c.key() == Some(&key)) {

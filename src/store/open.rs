@@ -67,13 +67,8 @@ impl Store {
     pub fn open(settings: Settings) -> Result<Store> {
         std::fs::create_dir_all(&settings.path).map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
         let db = open_db(&settings)?;
-        let mut store = Store {
-            db: RwLock::new(Some(db)),
-            settings,
-            id: [0; 16],
-            vocabulary: RwLock::default(),
-            fail_commits: AtomicBool::new(false),
-        };
+        let mut store =
+            Store { db: RwLock::new(Some(db)), settings, id: [0; 16], vocabulary: RwLock::default(), fail_commits: AtomicBool::new(false) };
         match store.get(schema::META, b"version")? {
             None => store.found()?,
             Some(v) => {

@@ -258,7 +258,7 @@ mod tests {
         fn feed_rows_read_back(entries in prop::collection::vec((0u8..64, any::<bool>(), any::<u32>(), prop::option::of(".{0,20}")), 0..4)) {
             let entries: Vec<_> = entries
                 .into_iter()
-                
+
                 .map(|(r, hole, since, text)| FeedEntry { reason: ReasonId(r), hole, weak: false, since: Time(u64::from(since)), text: text.map(Into::into) })
                 .collect();
             let mut row = Vec::new();

@@ -12,7 +12,11 @@ use std::{
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 
 use super::{Result, Store, StoreError, cf, feeds::Cursor, schema};
-use crate::model::{Domain, Mask, Scope, SourceId, Subject, Time, history::{Event, What}, special};
+use crate::model::{
+    Domain, Mask, Scope, SourceId, Subject, Time,
+    history::{Event, What},
+    special,
+};
 use schema::FeedEntry;
 
 /// Lines that are sorted in memory at a time; more are put aside in sorted files.
@@ -183,7 +187,8 @@ impl Stage<'_> {
     /// generation, numbered by `generation`.
     pub fn finish(mut self, dry: bool, generation: impl FnOnce() -> Result<u32>) -> Result<Staged> {
         self.lines.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut out = Staged { source: self.source, base: self.base, difference: Difference::default(), masks: [0; 2], rows: Rows::Small(vec![]) };
+        let mut out =
+            Staged { source: self.source, base: self.base, difference: Difference::default(), masks: [0; 2], rows: Rows::Small(vec![]) };
         let mut small = Vec::new();
         let mut subjects = Vec::new();
         let fresh = self.base == 0 && self.total > SMALL && !dry;
@@ -409,7 +414,8 @@ fn covered(subject: &Subject, wide: &HashSet<Subject>) -> bool {
         Subject::Domain(d) => {
             let above = d.name().match_indices('.').map(|(i, _)| &d.name()[i + 1..]);
             let has = |n: &str, s| wide.contains(&Subject::Domain(Domain::from_canonical(n, s)));
-            above.into_iter().any(|n| has(n, Scope::Below) || has(n, Scope::Tree)) || (d.scope() != Scope::Tree && has(d.name(), Scope::Tree))
+            above.into_iter().any(|n| has(n, Scope::Below) || has(n, Scope::Tree))
+                || (d.scope() != Scope::Tree && has(d.name(), Scope::Tree))
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{App, Caller, error::Problem};
 use crate::{
     ledger::{Pending, now},
-    model::{Change, Evidence, SourceId, history::Ask, subject::HostBits, Subject, time::until},
+    model::{Change, Evidence, SourceId, Subject, history::Ask, subject::HostBits, time::until},
 };
 
 /// Changes of a stream that are on their way at the same time.
@@ -61,7 +61,12 @@ fn change(app: &App, ordered: Ordered, author: &str) -> Result<Change, Problem> 
     }
     let ask = match ordered.op.as_deref() {
         None | Some("list") => Ask::List {
-            reason: ordered.reason.as_ref().map(reason).transpose()?.ok_or_else(|| Problem::invalid(format!("reason: say one of {}", known())))?,
+            reason: ordered
+                .reason
+                .as_ref()
+                .map(reason)
+                .transpose()?
+                .ok_or_else(|| Problem::invalid(format!("reason: say one of {}", known())))?,
             source: ordered.source.as_ref().map(source).transpose()?.unwrap_or(SourceId::OPERATOR),
             until,
             text: ordered.text.map(Into::into),

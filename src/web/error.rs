@@ -6,7 +6,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{ledger::Refused, store::{StoreError, Vocabulary}};
+use crate::{
+    ledger::Refused,
+    store::{StoreError, Vocabulary},
+};
 
 /// A problem document.
 #[derive(Debug, Clone, Serialize)]

@@ -114,7 +114,9 @@ fn options(app: &App, asked: &Asked) -> Result<Options, Problem> {
     let reasoning = match (&asked.reason, &asked.codes) {
         (Some(r), None) => {
             let known = v.reasons.0.all().join(", ");
-            Reasoning::One(v.reasons.get(r).ok_or_else(|| Problem::invalid(format!("reason: `{r}` is not in config.toml; there are {known}")))?)
+            Reasoning::One(
+                v.reasons.get(r).ok_or_else(|| Problem::invalid(format!("reason: `{r}` is not in config.toml; there are {known}")))?,
+            )
         }
         (None, Some(zone)) => {
             let found = find_zone(&snapshot, zone)?;

@@ -1,1 +1,113 @@
-//! imports
+//! Imports are transactions: whole or not at all, told with places, the same again through an export.
+
+use std::{collections::BTreeSet, io::Write, time::Duration};
+
+use crate::lab::{Daemon, Folder};
+
+fn report(f: &Folder, args: &[&str]) -> serde_json::Value {
+    f.json(&[&["import", "--json", "--source", "xbl", "--reason", "relay"], args].concat())
+}
+
+fn listed(f: &Folder) -> BTreeSet<String> {
+    f.ok(&["export", "bl", "--format", "list"]).lines().filter(|l| !l.starts_with('#')).map(String::from).collect()
+}
+
+#[test]
+fn modes_dry_run_and_errors() {
+    let f = Folder::new();
+    let _daemon = Daemon::start(&f);
+    f.write("a.txt", "45.1.1.1\n45.1.1.2\n45.2.0.0/16\n10.0.0.1\n");
+    f.write("b.txt", "45.1.1.2\n45.1.1.3\n");
+    f.write("bad.txt", "45.1.1.9\n45.1.1.7/24\nnope_!\n");
+    let d = report(&f, &["--dry-run", "a.txt"]);
+    assert_eq!((&d["difference"]["added"], &d["report"]["special"], &d["receipt"]), (&3.into(), &1.into(), &serde_json::Value::Null));
+    assert!(listed(&f).is_empty());
+    assert_eq!(report(&f, &["a.txt"])["difference"]["added"], 3);
+    assert_eq!(report(&f, &["a.txt"])["difference"]["same"], 3);
+    let d = report(&f, &["b.txt"]);
+    assert_eq!((&d["difference"]["added"], &d["difference"]["removed"], &d["difference"]["same"]), (&1.into(), &2.into(), &1.into()));
+    assert_eq!(listed(&f), ["45.1.1.2", "45.1.1.3"].map(String::from).into());
+    report(&f, &["--mode", "add", "a.txt"]);
+    assert_eq!(listed(&f), ["45.1.1.1", "45.1.1.2", "45.1.1.3", "45.2.0.0/16"].map(String::from).into());
+    report(&f, &["--mode", "remove", "b.txt"]);
+    assert_eq!(listed(&f), ["45.1.1.1", "45.2.0.0/16"].map(String::from).into());
+    // Errors change nothing and are told with their places.
+    let out = f.orbsd(&["import", "--source", "xbl", "--reason", "relay", "bad.txt"]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    for part in ["bad.txt:2:1: `45.1.1.7/24` has host bits set; the prefix is 45.1.1.0/24", "bad.txt:3:1", "nothing was changed"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(listed(&f), ["45.1.1.1", "45.2.0.0/16"].map(String::from).into());
+    report(&f, &["--skip-errors", "--host-bits", "bad.txt"]);
+    assert_eq!(listed(&f), ["45.1.1.0/24"].map(String::from).into());
+    // People's sources are no feeds.
+    assert_eq!(f.orbsd(&["import", "--source", "operator", "--reason", "relay", "a.txt"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_large_import_is_one_commit_and_comes_and_goes_whole() {
+    let f = Folder::new();
+    let daemon = Daemon::start(&f);
+    let all: Vec<u32> = (0..60_000u32).map(|i| 0x2d00_0000 | i.wrapping_mul(2_654_435_761) >> 8).collect();
+    let text = |skip: usize| all.iter().skip(skip).map(|a| format!("{}\n", std::net::Ipv4Addr::from(*a))).collect::<String>();
+    let count = |v: &[u32]| v.iter().collect::<BTreeSet<_>>().len() as u64;
+    f.write("a.txt", &text(0));
+    f.write("b.txt", &text(30_000));
+    let d = report(&f, &["a.txt"]);
+    assert_eq!(d["difference"]["added"].as_u64(), Some(count(&all)));
+    let first = std::net::Ipv4Addr::from(all[0]).to_string();
+    f.ok(&["delist", &first]);
+    assert_eq!(f.json(&["lookup", &first, "--json"])["history"].as_array().unwrap().len(), 2);
+    let hosts = |f: &Folder| f.json(&["status", "--json"])["listed"]["ipv4_hosts"].as_u64().unwrap();
+    assert_eq!(hosts(&f), count(&all) - 1);
+    report(&f, &["b.txt"]);
+    assert_eq!(hosts(&f), count(&all[30_000..]));
+    // Dropped once: the hold is over, and the next import lists it.
+    report(&f, &["a.txt"]);
+    assert_eq!((hosts(&f), &f.json(&["lookup", &first, "--json"])["listed"]), (count(&all), &true.into()));
+    drop(daemon); // kill -9
+    let _daemon = Daemon::start(&f);
+    assert_eq!(hosts(&f), count(&all));
+}
+
+#[test]
+fn a_sender_that_goes_away_changes_nothing() {
+    let f = Folder::new();
+    let _daemon = Daemon::start(&f);
+    f.write("a.txt", "45.1.1.1\n");
+    report(&f, &["a.txt"]);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
+        .args(["import", "--source", "xbl", "--reason", "relay", "-"])
+        .current_dir(f.path())
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all("46.1.1.1\n".repeat(1000).as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    child.wait().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(listed(&f), ["45.1.1.1"].map(String::from).into());
+    report(&f, &["a.txt"]); // and the source is free again
+}
+
+#[test]
+fn exports_read_back_as_the_same_list() {
+    let f = Folder::new();
+    let _daemon = Daemon::start(&f);
+    let list =
+        "45.1.1.1\n45.1.1.2 :3:why $\n46.1.0.0/20 :3:\n!46.1.1.0/25\n2a00:1:2::/48 :2:six\n2a00:1:2:3::4\n!2a00:1:2:4::/64\n47.0.0.0/8\n";
+    f.write("a.rbl", list);
+    f.ok(&["import", "--source", "one", "--codes", "bl", "--format", "rbldnsd", "a.rbl"]);
+    for (format, pieces) in [("master", "master"), ("rbldnsd", "rbldnsd"), ("list", "list"), ("cidr", "list")] {
+        let text = f.ok(&["export", "bl", "--format", format]);
+        let other = Folder::new();
+        other.write("x", &text);
+        let reasons: &[&str] = if pieces == "list" { &["--reason", "relay"] } else { &["--codes", "bl"] };
+        other.ok(&[&["import", "--source", "two", "--format", pieces, "x"][..], reasons].concat());
+        let again = other.ok(&["export", "bl", "--format", "cidr"]);
+        let body = |t: &str| t.lines().filter(|l| !l.starts_with('#')).map(String::from).collect::<Vec<_>>();
+        assert_eq!(body(&again), body(&f.ok(&["export", "bl", "--format", "cidr"])), "{format}");
+    }
+}

@@ -146,7 +146,8 @@ impl Daemon {
     }
     pub fn spawn(folder: &Folder) -> Daemon {
         let log = fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_orbsd")).arg("serve").current_dir(folder.path()).stderr(log).stdin(Stdio::null()).spawn();
+        let child =
+            Command::new(env!("CARGO_BIN_EXE_orbsd")).arg("serve").current_dir(folder.path()).stderr(log).stdin(Stdio::null()).spawn();
         Daemon(child.unwrap())
     }
     pub fn signal(&self, name: &str) {
@@ -219,10 +220,10 @@ pub fn shown(reply: &[u8]) -> String {
 
 /// A ledger with UDP and TCP fronts in this process.
 pub struct Lab {
-    pub folder: Folder,
     pub ledger: Ledger,
     pub shared: Shared,
     pub addr: SocketAddr,
+    _folder: Folder,
     runtime: Option<tokio::runtime::Runtime>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
@@ -230,11 +231,8 @@ pub struct Lab {
 impl Lab {
     pub fn new(folder: Folder) -> Lab {
         let ledger = folder.ledger();
-        let shared = Shared {
-            published: ledger.published.clone(),
-            metrics: Arc::new(Metrics::default()),
-            stop: Arc::new(AtomicBool::new(false)),
-        };
+        let shared =
+            Shared { published: ledger.published.clone(), metrics: Arc::new(Metrics::default()), stop: Arc::new(AtomicBool::new(false)) };
         let addr = folder.addr();
         let threads = (0..2).map(|i| {
             let socket = serve::udp::bind(addr).unwrap();
@@ -248,7 +246,7 @@ impl Lab {
             serve::tcp::bind(addr).unwrap()
         };
         runtime.spawn(serve::tcp::run(listener, shared.clone()));
-        Lab { folder, ledger, shared, addr, runtime: Some(runtime), threads }
+        Lab { _folder: folder, ledger, shared, addr, runtime: Some(runtime), threads }
     }
 
     /// The same question on every front; they have to agree.

@@ -1,8 +1,9 @@
 //! One binary of tests that need more than pure functions: a ledger, sockets, the real daemon, real peers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
 mod bugs;
 mod command;
-mod fronts;
 mod hostile;
 mod imports;
 mod lab;

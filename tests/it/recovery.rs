@@ -1,1 +1,247 @@
-//! recovery
+//! What was acknowledged stays, whatever happens to the process or the disk.
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use orbsd::{
+    ledger::Refused,
+    model::{Change, SourceId, history::Ask},
+    store::{Batch, Store, StoreError, schema},
+};
+
+use crate::lab::{Daemon, Folder, Lab, query, shown, udp};
+
+fn answer(f: &Folder, addr: u32) -> String {
+    let [a, b, c, d] = addr.to_be_bytes();
+    let reply = udp(f.addr(), &query(&format!("{d}.{c}.{b}.{a}.bl.orbs.example"), 1, true), Duration::from_secs(5));
+    shown(&reply.unwrap_or_else(|| {
+        let listening = Command::new("ss").args(["-lunp"]).output().map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
+        panic!("no answer; listening: {listening:?}; the daemon says: {}", f.log())
+    }))
+}
+
+/// Fifty times `kill -9` under a stream of writes: every acknowledged listing is there, and what was in doubt is wholly
+/// there or wholly not.
+#[test]
+fn kill_9_under_a_stream_of_writes() {
+    const ROUNDS: u32 = 50;
+    let f = Folder::new();
+    let mut acked: HashSet<u32> = HashSet::new();
+    let mut seed = 12345u32;
+    for round in 0..ROUNDS {
+        let daemon = Daemon::start(&f);
+        for addr in acked.iter().filter(|a| *a % 7 == round % 7) {
+            assert_eq!(answer(&f, *addr), "NOERROR 127.0.0.2", "acknowledged in an earlier round");
+        }
+        let mut child = Command::new(env!("CARGO_BIN_EXE_orbsd"))
+            .args(["list", "--reason", "relay"])
+            .current_dir(f.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let base = 0x2d00_0000 + round * 0x1_0000;
+        let writer = std::thread::spawn(move || {
+            for i in 0..20_000u32 {
+                if writeln!(stdin, "{}", std::net::Ipv4Addr::from(base + i)).is_err() {
+                    return;
+                }
+            }
+        });
+        seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12345);
+        let wait = Duration::from_millis(u64::from(20 + (seed >> 16) % 150));
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(wait);
+            drop(daemon);
+        });
+        let mut now = Vec::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+            if let Some((addr, _)) = line.split_once(": listed") {
+                now.push(addr.parse::<std::net::Ipv4Addr>().unwrap().to_bits());
+            }
+        }
+        killer.join().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
+        writer.join().unwrap();
+        acked.extend(&now);
+        // The next one after the last acknowledged may be there or not; but store and answers agree.
+        let ledger = f.ledger();
+        let snapshot = ledger.published.snapshot();
+        for addr in &now {
+            assert!(snapshot.tables.ip4.get(*addr).0 != orbsd::index::values::FactsId::NONE, "lost {addr:x}");
+        }
+        let next = now.last().map_or(base, |a| a + 1);
+        for addr in next..next + 20 {
+            let subject = orbsd::model::Subject::host4(addr);
+            let stored = !ledger.store.verdict(&subject).unwrap().is_empty();
+            let history = !ledger.store.history(&subject).unwrap().is_empty();
+            let answered = snapshot.tables.ip4.get(addr).0 != orbsd::index::values::FactsId::NONE;
+            assert!(stored == answered && stored == history, "{subject}: {stored} {answered} {history}");
+        }
+        ledger.stop().unwrap();
+    }
+    assert!(acked.len() > ROUNDS as usize, "the stream was too slow to prove anything: {}", acked.len());
+}
+
+fn list(lab: &Lab, addr: u32) -> Result<orbsd::ledger::Receipt, Refused> {
+    let v = lab.ledger.store.vocabulary();
+    let ask = Ask::List { reason: v.reasons.get("relay").unwrap(), source: SourceId::OPERATOR, until: None, text: None };
+    let change = Change { subject: orbsd::model::Subject::host4(addr), author: "test".into(), evidence: None, ask, special: false };
+    lab.ledger.submit_blocking(change)?.wait()
+}
+
+#[test]
+fn a_failed_commit_poisons_until_the_store_works_again() {
+    let lab = Lab::new(Folder::new());
+    list(&lab, 0x2d01_0101).unwrap();
+    lab.ledger.store.fail_commits.store(true, Ordering::Relaxed);
+    assert!(matches!(list(&lab, 0x2d01_0102), Err(Refused::InDoubt(_))));
+    assert!(matches!(list(&lab, 0x2d01_0103), Err(Refused::Poisoned(_))));
+    assert!(lab.ledger.health.poisoned().is_some());
+    assert_eq!(lab.ask("1.1.1.45.bl.orbs.example", 1), "NOERROR 127.0.0.2", "answers go on");
+    assert_eq!(lab.ask("2.1.1.45.bl.orbs.example", 1), "NXDOMAIN soa 60", "nothing wrong is answered");
+    lab.ledger.store.fail_commits.store(false, Ordering::Relaxed);
+    lab.ledger.tick_blocking();
+    for _ in 0..100 {
+        if lab.ledger.health.poisoned().is_none() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    list(&lab, 0x2d01_0103).unwrap();
+    assert_eq!(lab.ask("3.1.1.45.bl.orbs.example", 1), "NOERROR 127.0.0.2");
+    assert_eq!(lab.ask("2.1.1.45.bl.orbs.example", 1), "NXDOMAIN soa 60", "the commit in doubt was absent");
+}
+
+/// A small disk that fills up: no acknowledgement is a lie, and freeing it is enough. In a mount namespace of its own.
+#[test]
+fn a_full_disk_refuses_writes_and_recovers_without_loss() {
+    let f = Folder::new();
+    let script = r#"
+set -u
+mkdir data && mount -t tmpfs -o size=40m tmpfs data || exit 90
+head -c 4000000 /dev/zero > data/ballast
+$ORBSD serve 2> log & pid=$!
+for i in $(seq 50); do [ -S data/orbsd.sock ] && break; sleep 0.1; done
+$ORBSD list 45.9.9.9 --reason relay > /dev/null || exit 91
+for round in $(seq 20); do
+    i=0
+    while head -c 1000000 /dev/zero >> data/fill 2>/dev/null; do i=$((i+1)); [ $i -gt 60 ] && exit 92; done
+    seq 1 200 | sed "s/^/45.1.$round./" | $ORBSD list --reason relay --note "$(head -c 30000 /dev/zero | tr '\0' x)" >> acked 2>> refused
+    [ -s refused ] && break
+done
+rm data/fill data/ballast
+for i in $(seq 60); do $ORBSD list 45.8.8.8 --reason relay > /dev/null 2>&1 && break; sleep 0.2; done
+$ORBSD lookup 45.8.8.8 > /dev/null || exit 93
+$ORBSD lookup 45.9.9.9 > /dev/null || exit 94
+sed -n 's/: listed.*//p' acked | while read a; do $ORBSD lookup $a > /dev/null || exit 95; done || exit 95
+kill $pid; wait $pid
+$ORBSD lookup 45.9.9.9 > /dev/null || exit 96
+"#;
+    let out = Command::new("unshare")
+        .args(["-rm", "sh", "-c", script])
+        .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
+        .current_dir(f.path())
+        .output()
+        .unwrap();
+    let read = |n: &str| fs::read_to_string(f.path().join(n)).unwrap_or_default();
+    assert!(out.status.success(), "{:?} {} {}\n{}", out.status, String::from_utf8_lossy(&out.stderr), read("refused"), read("log"));
+    assert!(!read("refused").is_empty(), "the disk was never full");
+}
+
+#[test]
+fn a_newer_store_is_refused_and_a_damaged_one_never_served() {
+    let f = Folder::new();
+    let ledger = f.ledger();
+    ledger.stop().unwrap();
+    let store = Store::open(f.config().store).unwrap();
+    let mut batch = Batch::default();
+    batch.put(schema::META, b"version".to_vec(), 99u32.to_be_bytes().to_vec());
+    store.commit(batch).unwrap();
+    store.close().unwrap();
+    assert!(matches!(Store::open(f.config().store), Err(StoreError::Newer(99))));
+    let said = String::from_utf8_lossy(&f.orbsd(&["status"]).stderr).into_owned();
+    assert!(said.contains("newer orbsd"), "{said}");
+
+    let f = Folder::new();
+    let ledger = f.ledger();
+    let lines: String = (0..30_000u32).map(|i| format!("{}\n", std::net::Ipv4Addr::from(0x2d00_0000 + i * 7))).collect();
+    f.write("a.txt", &lines);
+    ledger.stop().unwrap();
+    f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    fs::remove_file(f.path().join("data/image")).unwrap();
+    let largest =
+        fs::read_dir(f.path().join("data")).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "sst"));
+    let mut damaged = 0;
+    for path in largest.filter(|p| fs::metadata(p).unwrap().len() > 100_000) {
+        let mut bytes = fs::read(&path).unwrap();
+        (1000..60_000).step_by(997).for_each(|i| bytes[i] ^= 0x55);
+        fs::write(&path, bytes).unwrap();
+        damaged += 1;
+    }
+    assert!(damaged > 0);
+    let out = f.orbsd(&["serve"]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(2) && said.contains("damaged"), "{said}");
+}
+
+#[test]
+fn restarts_answer_the_same_from_image_journal_and_scan() {
+    let f = Folder::new();
+    f.write("a.rbl", "45.0.0.0/16\n!45.0.3.0/24\n45.0.3.7 :3:own\n2a00:1::/32\n46.1.1.1\n");
+    f.ok(&["import", "--source", "one", "--codes", "bl", "--format", "rbldnsd", "a.rbl"]);
+    f.ok(&["list", "bad.test", "--reason", "spam"]);
+    f.ok(&["exempt", "45.0.9.0/24"]);
+    let export = |f: &Folder| ["bl", "dbl"].map(|z| f.ok(&["export", z]));
+    let want = export(&f);
+    {
+        let _daemon = Daemon::start(&f);
+        f.ok(&["list", "47.1.1.1", "--reason", "netblock"]);
+        f.ok(&["delist", "47.1.1.1"]);
+    } // kill -9: the journal after the image
+    let serials = |t: &[String; 2]| t.clone().map(|z| z.lines().filter(|l| !l.contains("SOA")).collect::<Vec<_>>().join("\n"));
+    assert_eq!(serials(&export(&f)), serials(&want));
+    fs::remove_file(f.path().join("data/image")).unwrap();
+    assert_eq!(serials(&export(&f)), serials(&want), "from the rows");
+    fs::write(f.path().join("data/image"), b"ORBSIMG\x01 this is no image at all, but long enough to look like one").unwrap();
+    assert_eq!(serials(&export(&f)), serials(&want), "a damaged image is not used");
+}
+
+#[test]
+fn what_fell_due_while_stopped_is_ended_before_the_first_answer() {
+    let f = Folder::new();
+    f.ok(&["list", "45.1.1.1", "--reason", "relay", "--until", "1s"]);
+    f.ok(&["list", "45.1.1.2", "--reason", "relay", "--until", "1h"]);
+    std::thread::sleep(Duration::from_millis(2100));
+    let _daemon = Daemon::start(&f);
+    assert_eq!((answer(&f, 0x2d01_0101), answer(&f, 0x2d01_0102)), ("NXDOMAIN soa 60".into(), "NOERROR 127.0.0.2".into()));
+    let found = f.json(&["lookup", "45.1.1.1", "--json"]);
+    assert_eq!(found["history"][1]["event"], "expired");
+}
+
+#[test]
+fn a_feed_that_is_not_refreshed_ends_as_a_whole() {
+    let f = Folder::new();
+    f.write("a.txt", "45.1.1.1\n45.1.1.2\n");
+    f.ok(&["import", "--source", "xbl", "--reason", "relay", "--max-age", "2s", "a.txt"]);
+    let _daemon = Daemon::start(&f);
+    assert_eq!(answer(&f, 0x2d01_0101), "NOERROR 127.0.0.2");
+    for _ in 0..60 {
+        if answer(&f, 0x2d01_0101) != "NOERROR 127.0.0.2" {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!((answer(&f, 0x2d01_0101), answer(&f, 0x2d01_0102)), ("NXDOMAIN soa 60".into(), "NXDOMAIN soa 60".into()));
+    f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    assert_eq!(answer(&f, 0x2d01_0101), "NOERROR 127.0.0.2", "the next import brings it back");
+}

@@ -1,0 +1,227 @@
+//! The way to the writer: jobs and their replies.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, atomic::AtomicU64},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    index::Published,
+    model::{Change, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
+    store::{Store, StoreError, stage::Difference},
+};
+
+/// How many changes wait for the writer at most; who brings more waits.
+pub(super) const QUEUE: usize = 4096;
+/// How many changes one commit takes at most.
+pub(super) const GROUP: usize = 1024;
+
+/// A configured reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReasonSettings {
+    /// Its name.
+    pub name: String,
+    /// Its text, `$` standing for the listed subject.
+    pub text: String,
+    /// How long a single listing lasts where nobody says.
+    pub lifetime: Option<Seconds>,
+}
+
+/// What the ledger takes from the configuration; a reload replaces it as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The reasons.
+    pub reasons: Vec<ReasonSettings>,
+    /// The zones.
+    pub zones: Vec<Zone>,
+    /// Special ranges that may be listed all the same.
+    pub special: Vec<Subject>,
+    /// The name for NSID.
+    pub nsid: String,
+}
+
+/// What a commit did: its number, and the serials that moved.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Receipt {
+    /// The commit's number.
+    pub commit: u64,
+    /// New serials by origin.
+    pub serials: BTreeMap<String, Serial>,
+}
+
+/// Why a change was not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// The rules say no; nothing was written.
+    Rule(Refusal),
+    /// It can not be listed as it stands.
+    Unlistable(Unlistable),
+    /// The configuration does not fit.
+    Settings(String),
+    /// The store failed while it was written: it may be there or not. The ledger finds out before it takes more.
+    InDoubt(String),
+    /// The ledger takes no writes until its store works again.
+    Poisoned(String),
+    /// The ledger has stopped.
+    Stopped,
+}
+
+impl Refused {
+    /// In words for people; `vocabulary` gives the names.
+    pub fn text(&self, vocabulary: &crate::store::Vocabulary) -> String {
+        match self {
+            Refused::Rule(Refusal::NotListed) => "it is not listed there".into(),
+            Refused::Rule(Refusal::FeedOwned(s)) => {
+                format!("the source `{}` is a feed: its listings come from its imports alone", vocabulary.sources.name(*s))
+            }
+            Refused::Rule(Refusal::AlreadyOver(t)) => format!("{t} is over already"),
+            Refused::Unlistable(u) => u.to_string(),
+            Refused::Settings(why) => why.clone(),
+            Refused::InDoubt(why) => format!("in doubt: the store failed while this was written ({why}); look it up before you repeat it"),
+            Refused::Poisoned(why) => format!("no writes are taken until the store works again: {why}"),
+            Refused::Stopped => "the daemon is stopping".into(),
+        }
+    }
+}
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Refused>>;
+
+pub(super) enum Job {
+    Change(Change, Reply<Receipt>),
+    Import(Box<super::import::Ready>, Reply<Receipt>),
+    /// A number for a generation that is about to be staged.
+    Generation(SourceId, Reply<u32>),
+    /// The number of a source's name, given now if it has none.
+    Source(String, Reply<SourceId>),
+    Configure(Box<Settings>, Reply<Receipt>),
+    Tick,
+    Stop(Reply<()>),
+}
+
+/// What the outside may know of the writer.
+#[derive(Debug, Default)]
+pub struct Health {
+    poisoned: Mutex<Option<String>>,
+    /// Commits since the start.
+    pub commits: AtomicU64,
+    /// Changes since the start.
+    pub changes: AtomicU64,
+}
+
+impl Health {
+    /// Why no writes are taken; `None` where all is well.
+    pub fn poisoned(&self) -> Option<String> {
+        self.poisoned.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+    pub(super) fn set(&self, why: Option<String>) {
+        *self.poisoned.lock().unwrap_or_else(|e| e.into_inner()) = why;
+    }
+}
+
+/// The way to the writer. Clones share it.
+#[derive(Clone)]
+pub struct Ledger {
+    pub(super) jobs: mpsc::Sender<Job>,
+    /// What answers come from.
+    pub published: Arc<Published>,
+    /// What can be read.
+    pub store: Arc<Store>,
+    /// How it is.
+    pub health: Arc<Health>,
+    pub(super) busy: Arc<Mutex<HashSet<SourceId>>>,
+    pub(super) settings: Arc<Mutex<Arc<Settings>>>,
+}
+
+/// A change on its way; its receipt comes when it is synced and answered.
+pub struct Pending(oneshot::Receiver<Result<Receipt, Refused>>);
+
+impl Pending {
+    /// Waits for the receipt.
+    pub async fn receipt(self) -> Result<Receipt, Refused> {
+        self.0.await.unwrap_or(Err(Refused::Stopped))
+    }
+    /// Waits for the receipt on a thread that may block.
+    pub fn wait(self) -> Result<Receipt, Refused> {
+        self.0.blocking_recv().unwrap_or(Err(Refused::Stopped))
+    }
+}
+
+impl Ledger {
+    /// Hands a change in; waits only while the queue is full.
+    pub async fn submit(&self, change: Change) -> Result<Pending, Refused> {
+        let (tx, rx) = oneshot::channel();
+        self.jobs.send(Job::Change(change, tx)).await.map_err(|_| Refused::Stopped)?;
+        Ok(Pending(rx))
+    }
+
+    /// The same from a thread that may block.
+    pub fn submit_blocking(&self, change: Change) -> Result<Pending, Refused> {
+        let (tx, rx) = oneshot::channel();
+        self.jobs.blocking_send(Job::Change(change, tx)).map_err(|_| Refused::Stopped)?;
+        Ok(Pending(rx))
+    }
+
+    pub(super) fn call<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Refused> {
+        let (tx, rx) = oneshot::channel();
+        self.jobs.blocking_send(job(tx)).map_err(|_| Refused::Stopped)?;
+        rx.blocking_recv().unwrap_or(Err(Refused::Stopped))
+    }
+
+    /// Takes a new configuration. May block.
+    pub fn configure(&self, settings: Settings) -> Result<Receipt, Refused> {
+        let receipt = self.call(|r| Job::Configure(Box::new(settings.clone()), r))?;
+        *self.settings.lock().unwrap_or_else(|e| e.into_inner()) = Arc::new(settings);
+        Ok(receipt)
+    }
+
+    /// The configuration that is in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// The number of a source, given now if it has none. May block.
+    pub fn source(&self, name: &str) -> Result<SourceId, Refused> {
+        match self.store.vocabulary().sources.get(name) {
+            Some(s) => Ok(s),
+            None => self.call(|r| Job::Source(name.into(), r)),
+        }
+    }
+
+    /// A second has passed: what is due is ended, and a failed store tried again.
+    pub async fn tick(&self) {
+        let _ = self.jobs.send(Job::Tick).await;
+    }
+
+    /// The same from a thread that may block.
+    pub fn tick_blocking(&self) {
+        let _ = self.jobs.blocking_send(Job::Tick);
+    }
+
+    /// Stops the writer: an image is written, the store closed. May block.
+    pub fn stop(&self) -> Result<(), Refused> {
+        self.call(Job::Stop)
+    }
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ImportResult {
+    /// The commit; `None` for a dry run, or where nothing changed.
+    pub receipt: Option<Receipt>,
+    /// What changed.
+    pub difference: Difference,
+}
+
+/// The clock.
+pub fn now() -> Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Time(since.map_or(0, |d| d.as_secs()))
+}
+
+impl From<StoreError> for Refused {
+    fn from(e: StoreError) -> Refused {
+        Refused::Poisoned(e.to_string())
+    }
+}

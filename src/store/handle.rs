@@ -1,0 +1,340 @@
+//! The store's handle: reading for everybody, one synced batch for the ledger.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock},
+};
+
+use rocksdb::{DB, Direction, IteratorMode, WriteBatch, WriteOptions};
+
+use super::schema::{self, Own, SourceRecord, ZoneRecord};
+use crate::model::{Event, Reasons, SourceId, Sources, Subject, Time, Verdict};
+
+/// Settings of the store: `[store]` and `[journal]`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder.
+    pub path: PathBuf,
+    /// How long commits stay in the journal.
+    pub journal_age: crate::model::time::Seconds,
+    /// How large the journal may grow, in bytes.
+    pub journal_size: u64,
+    /// How long a feed's coming and going is remembered.
+    pub churn_age: crate::model::time::Seconds,
+}
+
+/// Why the store can not do what it was asked; named by what the reader can do.
+#[derive(Debug)]
+pub enum StoreError {
+    /// Another process has it open.
+    Locked(PathBuf),
+    /// It was written by a newer version.
+    Newer(u32),
+    /// What it holds can not be read: restore it from a copy.
+    Damaged(String),
+    /// The disk or the file system said no; try again when the cause is gone.
+    Io(String),
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StoreError::Locked(p) => write!(f, "the store {} is open in another process; is an orbsd running on it?", p.display()),
+            StoreError::Newer(v) => write!(
+                f,
+                "the store was written by a newer orbsd (version {v}, this one knows {}); run that one, or restore an older copy",
+                schema::VERSION
+            ),
+            StoreError::Damaged(why) => write!(f, "the store is damaged and is not served: {why}; restore it from a copy"),
+            StoreError::Io(why) => write!(f, "the store can not be read or written: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<rocksdb::Error> for StoreError {
+    fn from(e: rocksdb::Error) -> StoreError {
+        match e.kind() {
+            rocksdb::ErrorKind::Corruption => StoreError::Damaged(e.into_string()),
+            _ => StoreError::Io(e.into_string()),
+        }
+    }
+}
+
+pub(super) type Result<T> = std::result::Result<T, StoreError>;
+
+pub(super) fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(format!("{what} can not be read"))
+}
+
+/// The names this store gave numbers to, and what it knows of its sources.
+#[derive(Debug, Clone, Default)]
+pub struct Vocabulary {
+    /// Reasons.
+    pub reasons: Reasons,
+    /// Sources.
+    pub sources: Sources,
+    /// By source number.
+    pub records: Vec<SourceRecord>,
+}
+
+impl Vocabulary {
+    /// Whether a source is replaced by a feed.
+    pub fn is_feed(&self, source: SourceId) -> bool {
+        self.records.get(usize::from(source.0)).is_some_and(|r| r.feed)
+    }
+    /// Whether an event with this number in its key counts.
+    fn counts(&self, seq: u64, last: u64) -> bool {
+        if seq >> 63 == 0 {
+            return seq <= last;
+        }
+        let generation = seq as u32;
+        let record = self.records.get((seq >> 32) as usize & 0xffff);
+        record.is_some_and(|r| generation <= r.generation && !r.dead.contains(&generation))
+    }
+    /// The feeds that have rows: source and generation.
+    pub fn feeds(&self) -> impl Iterator<Item = (SourceId, u32)> {
+        let all = self.records.iter().enumerate();
+        all.filter(|(_, r)| r.generation > 0).map(|(i, r)| (SourceId(i as u16), r.generation))
+    }
+}
+
+/// An open store. Reading is open to everybody; only the ledger writes.
+pub struct Store {
+    pub(super) db: RwLock<Option<DB>>,
+    pub(super) settings: Settings,
+    pub(super) id: [u8; 16],
+    pub(super) vocabulary: RwLock<Arc<Vocabulary>>,
+    /// Commits fail while it is set: how tests see a disk that says no.
+    pub fail_commits: std::sync::atomic::AtomicBool,
+}
+
+/// What is written together.
+#[derive(Default)]
+pub struct Batch(Vec<Put>, Vec<Cut>);
+
+/// Family, key, and the value; `None` to remove the row.
+type Put = (&'static str, Vec<u8>, Option<Vec<u8>>);
+/// Family, first key, and the key behind the last.
+type Cut = (&'static str, Vec<u8>, Vec<u8>);
+/// Sees a row's key and value; false ends the visit.
+pub(super) type RowFn<'f> = &'f mut dyn FnMut(&[u8], &[u8]) -> Result<bool>;
+
+impl Batch {
+    /// Sets a row.
+    pub fn put(&mut self, family: &'static str, key: Vec<u8>, value: Vec<u8>) {
+        self.0.push((family, key, Some(value)));
+    }
+    /// Removes a row.
+    pub fn delete(&mut self, family: &'static str, key: Vec<u8>) {
+        self.0.push((family, key, None));
+    }
+    /// Removes the rows from `from` up to, but not with, `to`.
+    pub fn delete_range(&mut self, family: &'static str, from: Vec<u8>, to: Vec<u8>) {
+        self.1.push((family, from, to));
+    }
+}
+
+impl Store {
+    /// The names and sources, as they stand.
+    pub fn vocabulary(&self) -> Arc<Vocabulary> {
+        self.vocabulary.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What tells it from every other store.
+    pub fn id(&self) -> [u8; 16] {
+        self.id
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.settings.path
+    }
+
+    /// Runs `f` on the open database.
+    pub(super) fn with<T>(&self, f: impl FnOnce(&DB) -> Result<T>) -> Result<T> {
+        match self.db.read().unwrap_or_else(|e| e.into_inner()).as_ref() {
+            Some(db) => f(db),
+            None => Err(StoreError::Io("it is closed after an error, and opened again when the cause is gone".into())),
+        }
+    }
+
+    pub(super) fn get(&self, family: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.with(|db| Ok(db.get_cf(&cf(db, family)?, key)?))
+    }
+
+    /// Visits the rows of a family from `from` on, until `f` says false.
+    pub(super) fn rows(&self, family: &'static str, from: &[u8], f: RowFn) -> Result<()> {
+        self.with(|db| {
+            for row in db.iterator_cf(&cf(db, family)?, IteratorMode::From(from, Direction::Forward)) {
+                let (key, value) = row?;
+                if !f(&key, &value)? {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The number of the last commit.
+    pub fn seq(&self) -> Result<u64> {
+        match self.get(schema::META, b"seq")? {
+            None => Ok(0),
+            Some(v) => v.try_into().map(u64::from_be_bytes).map_err(|_| damaged("the sequence number")),
+        }
+    }
+
+    /// Where a subject stands, feeds included.
+    pub fn verdict(&self, subject: &Subject) -> Result<Verdict> {
+        let key = subject.key();
+        let mut out = Verdict::default();
+        if let Some(row) = self.get(schema::VERDICTS, &key)? {
+            let own: Own = schema::decode(&row).ok_or_else(|| damaged(&format!("the verdict of {subject}")))?;
+            (out.entries, out.exempt, out.holds) = (own.entries, own.exempt, own.holds);
+        }
+        for (source, generation) in self.vocabulary().feeds() {
+            let mut row_key = schema::feed_prefix(source, generation);
+            row_key.extend(&key);
+            if let Some(row) = self.get(schema::FEEDS, &row_key)? {
+                let entries = schema::read_feed(&row).ok_or_else(|| damaged(&format!("a feed's row of {subject}")))?;
+                entries.into_iter().for_each(|e| out.put(e.entry(source)));
+            }
+        }
+        Ok(out)
+    }
+
+    /// All events of a subject, in order.
+    pub fn history(&self, subject: &Subject) -> Result<Vec<Event>> {
+        let mut out: Vec<(u64, Event)> = Vec::new();
+        let key = subject.key();
+        let mut take = |prefix: &[u8], family| {
+            self.rows(family, prefix, &mut |k, v| {
+                let Some(tail) = k.strip_prefix(prefix).filter(|t| t.len() == schema::EVENT_TAIL) else {
+                    return Ok(k.starts_with(prefix));
+                };
+                let seq = tail.first_chunk().map_or(0, |s| u64::from_be_bytes(*s));
+                out.push((seq, schema::decode(v).ok_or_else(|| damaged(&format!("an event of {subject}")))?));
+                Ok(true)
+            })
+        };
+        take(&key, schema::EVENTS)?;
+        let mut buckets = Vec::new();
+        let mut from = Vec::new();
+        // One look for each bucket that there is.
+        loop {
+            let mut found = None;
+            self.rows(schema::CHURN, &from, &mut |k, _| {
+                found = k.first_chunk::<4>().copied();
+                Ok(false)
+            })?;
+            let Some(bucket) = found else { break };
+            buckets.push(bucket);
+            from = schema::after(&bucket);
+        }
+        for bucket in buckets {
+            take(&[&bucket[..], &key].concat(), schema::CHURN)?;
+        }
+        let seq = self.seq()?;
+        let vocabulary = self.vocabulary();
+        out.retain(|(s, _)| vocabulary.counts(*s, seq));
+        out.sort_by_key(|(_, e)| e.at);
+        Ok(out.into_iter().map(|(_, e)| e).collect())
+    }
+
+    /// The subjects of which something ends by itself at `now` or before, with their due dates, at most `limit`.
+    pub fn due(&self, now: Time, limit: usize) -> Result<Vec<(Time, Subject)>> {
+        let mut out = Vec::new();
+        self.rows(schema::DUE, &[], &mut |k, _| {
+            let (at, key) = k.split_first_chunk().ok_or_else(|| damaged("a due date"))?;
+            let at = Time(u64::from_be_bytes(*at));
+            if at > now || out.len() >= limit {
+                return Ok(false);
+            }
+            out.push((at, Subject::from_key(key).ok_or_else(|| damaged("a due date"))?));
+            Ok(true)
+        })?;
+        Ok(out)
+    }
+
+    /// When the next due date is.
+    pub fn next_due(&self) -> Result<Option<Time>> {
+        let mut out = None;
+        self.rows(schema::DUE, &[], &mut |k, _| {
+            out = k.first_chunk().map(|at| Time(u64::from_be_bytes(*at)));
+            Ok(false)
+        })?;
+        Ok(out)
+    }
+
+    /// The subjects of a source that are held down.
+    pub fn held(&self, source: SourceId) -> Result<Vec<Subject>> {
+        let prefix = source.0.to_be_bytes();
+        let mut out = Vec::new();
+        self.rows(schema::HOLDS, &prefix, &mut |k, _| {
+            let Some(key) = k.strip_prefix(&prefix) else { return Ok(false) };
+            out.push(Subject::from_key(key).ok_or_else(|| damaged("a hold"))?);
+            Ok(true)
+        })?;
+        Ok(out)
+    }
+
+    /// What is known of a zone.
+    pub fn zone(&self, origin: &str) -> Result<Option<ZoneRecord>> {
+        let row = self.get(schema::META, format!("zone/{origin}").as_bytes())?;
+        row.map(|r| schema::decode(&r).ok_or_else(|| damaged(&format!("the record of zone {origin}")))).transpose()
+    }
+
+    /// Writes a batch, synced. After an error nobody knows whether it is there until the tail was read.
+    pub fn commit(&self, batch: Batch) -> Result<()> {
+        if self.fail_commits.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(StoreError::Io("a failure was asked for".into()));
+        }
+        self.with(|db| {
+            let mut out = WriteBatch::default();
+            for (family, from, to) in batch.1 {
+                out.delete_range_cf(&cf(db, family)?, from, to);
+            }
+            for (family, key, value) in batch.0 {
+                match value {
+                    Some(v) => out.put_cf(&cf(db, family)?, key, v),
+                    None => out.delete_cf(&cf(db, family)?, key),
+                }
+            }
+            let mut synced = WriteOptions::default();
+            synced.set_sync(true);
+            Ok(db.write_opt(out, &synced)?)
+        })
+    }
+
+    /// Puts what is only in the log and in memory into files, so that the next start has nothing to replay.
+    pub fn flush(&self) -> Result<()> {
+        self.with(|db| {
+            for family in schema::FAMILIES {
+                db.flush_cf(&cf(db, family)?)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes over a vocabulary after its rows were committed; only the ledger does.
+    pub fn set_vocabulary(&self, v: Vocabulary) {
+        *self.vocabulary.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(v);
+    }
+}
+
+/// The rows of a vocabulary.
+pub fn vocabulary_rows(v: &Vocabulary, batch: &mut Batch) {
+    batch.put(schema::META, b"reasons".to_vec(), schema::encode(&v.reasons.0.all()));
+    batch.put(schema::META, b"sources".to_vec(), schema::encode(&v.records));
+}
+
+/// A column family. It is there: `open` made it.
+pub(super) fn cf<'a>(db: &'a DB, family: &str) -> Result<&'a rocksdb::ColumnFamily> {
+    db.cf_handle(family).ok_or_else(|| StoreError::Damaged(format!("it has no column family `{family}`")))
+}

@@ -1,0 +1,160 @@
+#!/bin/sh
+# A mail host in a network and mount namespace of its own: orbsd, unbound in front of it on 127.0.0.1:53, and real MTAs
+# that ask it. Run by the tests in an empty folder; ORBSD and PEERS say where the programs are. Prints what was seen.
+set -u
+root=$PEERS/root
+export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/usr/lib/postfix:$root/usr/lib/aarch64-linux-gnu
+pids=""
+trap 'kill $pids 2>/dev/null; wait 2>/dev/null' EXIT
+listed=45.51.100.7 clean=45.51.100.8
+
+ip link set lo up
+ip addr add $listed/32 dev lo
+ip addr add $clean/32 dev lo
+mkdir -p etc un zones
+echo 'nameserver 127.0.0.1' > etc/resolv.conf
+printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\npostfix:x:6501:6501::/:/bin/false\nDebian-exim:x:6503:6503::/:/bin/false\n' > etc/passwd
+printf 'root:x:0:\nnogroup:x:65534:\npostfix:x:6501:\npostdrop:x:6502:\nDebian-exim:x:6503:\n' > etc/group
+for f in passwd group; do mount --bind etc/$f /etc/$f; done
+# resolv.conf may be a link to a file that is not there.
+mount --bind etc/resolv.conf "$(readlink -f /etc/resolv.conf)" 2>/dev/null || mount --bind etc /etc
+
+cat > config.toml <<CONF
+[dns]
+listen = ["127.0.0.1:5300"]
+[[reason]]
+name = "relay"
+text = "Open relay, see https://orbs.example/lookup?subject=\$"
+CONF
+cat > zones/bl.toml <<CONF
+origin = "bl.orbs.example"
+kind = "address"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "relay", code = "127.0.0.2" }]
+CONF
+$ORBSD serve 2> orbsd.log & pids="$pids $!"
+i=0; while [ ! -S data/orbsd.sock ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+$ORBSD list $listed 2606:4700:1:2::/64 46.0.0.0/12 --reason relay > /dev/null || echo "FAILED: list"
+
+cat > un/unbound.conf <<CONF
+server:
+    interface: 127.0.0.1
+    port: 53
+    username: ""
+    chroot: ""
+    directory: "$PWD/un"
+    pidfile: ""
+    use-syslog: no
+    logfile: "$PWD/un/log"
+    do-not-query-localhost: no
+    module-config: "iterator"
+    qname-minimisation: yes
+    qname-minimisation-strict: yes
+    harden-below-nxdomain: yes
+    harden-large-queries: yes
+    use-caps-for-id: yes
+    num-threads: 1
+stub-zone:
+    name: "bl.orbs.example"
+    stub-addr: 127.0.0.1@5300
+    stub-prime: no
+remote-control:
+    control-enable: no
+CONF
+"$root/usr/sbin/unbound" -d -c un/unbound.conf & pids="$pids $!"
+ask() { echo "$1 $2: $(dig +time=3 +tries=3 @127.0.0.1 "$1.bl.orbs.example" "$2" | sed -n 's/.*status: \([A-Z]*\),.*/\1/p') $(dig +short +time=3 @127.0.0.1 "$1.bl.orbs.example" "$2" | sort | tr '\n' ' ')"; }
+i=0; while ! dig +short +time=1 +tries=1 @127.0.0.1 2.0.0.127.bl.orbs.example | grep -q 127.0.0.2 && [ $i -lt 30 ]; do sleep 0.2; i=$((i + 1)); done
+ask 7.100.51.45 A
+ask 7.100.51.45 TXT
+ask 8.100.51.45 A
+ask 9.100.51.45 A
+ask 1.2.3.46 A
+ask 1.2.3.47 A
+ask 5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.0.0.0.1.0.0.0.0.0.7.4.6.0.6.2 A
+ask 5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.0.0.0.1.0.0.0.0.0.7.4.6.0.6.2 A
+ask 1.0.0.127 A
+ask 2.0.0.127 A
+
+# One SMTP talk: from an address, to a port; prints the reply to RCPT.
+talk() {
+    perl -MIO::Socket::INET -e '
+        my ($from, $port) = @ARGV;
+        my $s = IO::Socket::INET->new(LocalAddr => $from, PeerAddr => "127.0.0.1", PeerPort => $port, Timeout => 10) or die "connect: $!";
+        my $reply = sub { my $r = ""; while (my $l = <$s>) { $r = $l; last if $l =~ /^\d{3} / } return $r };
+        my $out = $reply->();
+        for my $c ("EHLO client.test", "MAIL FROM:<a\@client.test>", "RCPT TO:<root\@mx.test>") { print $s "$c\r\n"; $out = $reply->(); last if $out =~ /^[45]/ }
+        print $out; print $s "QUIT\r\n";' "$1" "$2" 2>&1 | tr -d '\r' | tail -n 1
+}
+
+mkdir -p pf/conf pf/data pf/queue
+for d in pid private public maildrop incoming active deferred bounce defer corrupt hold flush saved trace; do mkdir -p pf/queue/$d; done
+chown -R 6501:6501 pf/data pf/queue; chown 0:0 pf/queue pf/queue/pid; chown 6501:6502 pf/queue/maildrop pf/queue/public; chmod 730 pf/queue/maildrop; chmod 710 pf/queue/public
+cat > pf/conf/main.cf <<CONF
+compatibility_level = 3.6
+queue_directory = $PWD/pf/queue
+data_directory = $PWD/pf/data
+daemon_directory = $root/usr/lib/postfix/sbin
+command_directory = $root/usr/sbin
+shlib_directory = $root/usr/lib/postfix
+meta_directory = $root/etc/postfix
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = mx.test
+mydestination = mx.test
+mynetworks = 192.0.2.1/32
+inet_interfaces = all
+inet_protocols = ipv4
+alias_maps =
+alias_database =
+local_recipient_maps =
+smtpd_recipient_restrictions = reject_rbl_client bl.orbs.example=127.0.0.[2..11], permit
+postscreen_dnsbl_sites = bl.orbs.example=127.0.0.2*2
+postscreen_dnsbl_threshold = 2
+postscreen_dnsbl_action = enforce
+postscreen_greet_action = ignore
+postscreen_greet_wait = 1s
+postscreen_access_list =
+maillog_file = $PWD/pf/log
+maillog_file_prefixes = $PWD
+import_environment = LD_LIBRARY_PATH MAIL_CONFIG MAIL_LOGTAG TZ
+CONF
+cat > pf/conf/master.cf <<CONF
+127.0.0.1:25 inet n - n - - smtpd
+127.0.0.1:26 inet n - n - 1 postscreen
+smtpd pass - - n - - smtpd
+dnsblog unix - - n - 0 dnsblog
+tlsproxy unix - - n - 0 tlsproxy
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+anvil unix - - n - 1 anvil
+proxymap unix - - n - - proxymap
+postlog unix-dgram n - n - 1 postlogd
+CONF
+MAIL_CONFIG=$PWD/pf/conf "$root/usr/lib/postfix/sbin/master" -c "$PWD/pf/conf" -d 2> pf/err & pids="$pids $!"
+i=0; while ! talk $clean 25 | grep -q '^[2-5]' && [ $i -lt 50 ]; do sleep 0.2; i=$((i + 1)); done
+echo "postfix listed: $(talk $listed 25)"
+echo "postfix clean: $(talk $clean 25)"
+echo "postscreen listed: $(talk $listed 26)"
+echo "postscreen clean: $(talk $clean 26)"
+
+mkdir -p ex/log
+cat > ex/conf <<CONF
+primary_hostname = mx.test
+exim_user = Debian-exim
+exim_group = Debian-exim
+spool_directory = $PWD/ex
+log_file_path = $PWD/ex/log/%slog
+keep_environment = LD_LIBRARY_PATH
+acl_smtp_rcpt = check
+begin acl
+check:
+  deny dnslists = bl.orbs.example=127.0.0.2
+       message = \$dnslist_text
+  accept
+CONF
+chown -R 6503:6503 ex
+exim() { printf 'EHLO client.test\r\nMAIL FROM:<a@client.test>\r\nRCPT TO:<root@mx.test>\r\nQUIT\r\n' | "$root/usr/sbin/exim4" -C "$PWD/ex/conf" -bh "$1" 2> ex/err | tr -d '\r' | grep -E '^(250|550)' | tail -n 1; }
+echo "exim listed: $(exim $listed)"
+echo "exim clean: $(exim $clean)"

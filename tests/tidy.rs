@@ -1,0 +1,197 @@
+//! The house rules: who may import whom, how long things may be, what must not be there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Who may import whom, beside itself. Everything else is refused.
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
+    ("model", &[]),
+    ("metrics", &[]),
+    ("index", &["model"]),
+    ("dns", &["model", "index"]),
+    ("format", &["model", "index", "dns"]),
+    ("store", &["model", "index"]),
+    ("ledger", &["model", "index", "store", "metrics"]),
+    ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
+    ("web", &["model", "index", "dns", "format", "store", "ledger", "metrics"]),
+    ("config", &["model", "store", "ledger", "serve", "web"]),
+    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "config"]),
+    ("cli", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "config", "daemon"]),
+];
+const MAX_FILE: usize = 600;
+const MAX_FUNCTION: usize = 70;
+const MAX_DOOR: usize = 120;
+
+fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        match path.is_dir() {
+            true => sources(&path, out),
+            false if path.extension().is_some_and(|e| e == "rs") => out.push(path),
+            false => {}
+        }
+    }
+}
+
+/// All sources: the room, the path, the text without tests.
+fn all() -> Vec<(String, String, String)> {
+    let mut paths = Vec::new();
+    sources(Path::new("src"), &mut paths);
+    let one = |p: &PathBuf| {
+        let text = fs::read_to_string(p).unwrap();
+        let room = p.components().nth(1).unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_string();
+        let tests = p.file_name().unwrap() == "tests.rs";
+        let own = if tests { "" } else { text.split("\n#[cfg(test)]\n").next().unwrap_or("") };
+        let own =
+            if text.contains("\n#[cfg(test)]\nmod tests;") { text.replace("#[cfg(test)]\nmod tests;\n", "") } else { own.to_string() };
+        (room, p.display().to_string(), own)
+    };
+    paths.iter().map(one).collect()
+}
+
+/// The rooms a text names: `crate::x` and the first words of `use crate::{…}`.
+fn imports(text: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
+    for (i, _) in code.match_indices("crate::") {
+        let rest = &code[i + 7..];
+        if let Some(tree) = rest.strip_prefix('{') {
+            let (mut depth, mut word) = (0, String::new());
+            for c in tree.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => out.push(std::mem::take(&mut word)),
+                    c if depth == 0 => word.push(c),
+                    _ => {}
+                }
+            }
+            out.push(word);
+        } else {
+            out.push(rest.into());
+        }
+    }
+    let name = |w: String| w.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("").to_string();
+    out.into_iter().map(name).filter(|w| w.chars().next().is_some_and(char::is_lowercase)).collect()
+}
+
+#[test]
+fn imports_point_up_the_list_only() {
+    let table: BTreeMap<_, _> = MAY_IMPORT.into();
+    let mut wrong = Vec::new();
+    for (room, path, text) in all().iter().filter(|f| !["lib", "main"].contains(&f.0.as_str())) {
+        let may = table.get(room.as_str()).unwrap_or_else(|| panic!("{path}: the room `{room}` is not in the table"));
+        for name in imports(text).iter().filter(|n| *n != room && !may.contains(&n.as_str())) {
+            wrong.push(format!("{path} imports {name}"));
+        }
+        for (krate, home) in [("rocksdb", "store"), ("axum", "web"), ("clap", "cli"), ("toml::", "config")] {
+            if room != home
+                && text.lines().any(|l| !l.trim_start().starts_with("//") && l.contains(&format!("{krate}::").replace("::::", "::")))
+            {
+                wrong.push(format!("{path} uses {krate}, which belongs to {home}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn files_and_functions_stay_short() {
+    let mut wrong = Vec::new();
+    for (_, path, text) in all() {
+        let lines: Vec<&str> = text.lines().collect();
+        let limit = if path.ends_with("mod.rs") { MAX_DOOR } else { MAX_FILE };
+        if lines.len() > limit {
+            wrong.push(format!("{path}: {} lines, at most {limit}", lines.len()));
+        }
+        for (i, line) in lines.iter().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let words = line.trim_start().trim_start_matches("pub(super) ").trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+            if !words.trim_start_matches("async ").trim_start_matches("const ").starts_with("fn ") {
+                continue;
+            }
+            let end = lines[i..].iter().position(|l| *l == format!("{}}}", " ".repeat(indent))).unwrap_or(0);
+            if end > MAX_FUNCTION {
+                wrong.push(format!("{path}:{}: a function of {end} lines, at most {MAX_FUNCTION}", i + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn nothing_unfinished_and_no_unsafe_outside_its_files() {
+    let mut wrong = Vec::new();
+    for (_, path, text) in all() {
+        for (i, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or("");
+            let at = format!("{path}:{}: {}", i + 1, line.trim());
+            if ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!(", "dbg!("].iter().any(|w| line.contains(w)) {
+                wrong.push(at.clone());
+            }
+            if code.contains("unsafe") && !["src/serve/udp.rs", "src/serve/sys.rs"].contains(&path.as_str()) {
+                wrong.push(at.clone());
+            }
+            if [".unwrap()", ".expect("].iter().any(|w| code.contains(w)) {
+                wrong.push(at);
+            }
+        }
+        let blocks = text.matches("unsafe {").count();
+        let reasons = text.matches("// SAFETY:").count();
+        if blocks > reasons {
+            wrong.push(format!("{path}: {blocks} unsafe blocks, {reasons} reasons"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Every option of the code stands in the sample files, with a word on what it does or a plain default.
+#[test]
+fn every_option_stands_in_the_sample_configuration() {
+    let code = fs::read_to_string("src/config.rs").unwrap();
+    let sample = fs::read_to_string("config.toml").unwrap();
+    let mut missing = Vec::new();
+    for section in code.split("section!(").skip(1) {
+        let body = section.split(");").next().unwrap();
+        for part in body.split([',', '{']).filter(|p| p.contains(": ") && p.contains(" = ")) {
+            let key = part.split(':').next().unwrap().trim();
+            let there = sample.lines().any(|l| {
+                let l = l.trim_start_matches("# ");
+                l.starts_with(&format!("{key} =")) || l.starts_with(&format!("[{key}]")) || l.starts_with(&format!("[[{key}]]"))
+            });
+            if !key.is_empty() && !there {
+                missing.push(key.to_string());
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in config.toml: {missing:?}");
+    let zone = fs::read_to_string("src/model/zone.rs").unwrap();
+    let sample = fs::read_to_string("zones/relays.toml").unwrap();
+    let body = zone.split("pub struct Zone {").nth(1).unwrap().split("\n}").next().unwrap();
+    for line in body.lines().filter_map(|l| l.trim().strip_prefix("pub ")) {
+        let key = line.split(':').next().unwrap();
+        let key = if key == "records" { "[record]" } else { key };
+        assert!(key == "stem" || sample.contains(key), "zones/relays.toml does not show `{key}`");
+    }
+}
+
+#[test]
+fn the_project_speaks_of_itself_alone() {
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    sources(Path::new("tests"), &mut files);
+    files.extend(["README.md", "CHANGELOG.md", "Makefile", "Cargo.toml", "config.toml"].map(PathBuf::from));
+    for path in files.iter().filter(|p| !p.ends_with("tidy.rs")) {
+        let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        for word in ["/work/", "/root/"] {
+            assert!(!text.contains(word), "{} names a path of some machine: {word}", path.display());
+        }
+    }
+}
