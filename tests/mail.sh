@@ -154,7 +154,7 @@ check:
        message = \$dnslist_text
   accept
 CONF
-chown -R 6503:6503 ex
+chown -R 6503:6503 ex; chown 0:0 ex/conf; chmod 644 ex/conf
 exim() { printf 'EHLO client.test\r\nMAIL FROM:<a@client.test>\r\nRCPT TO:<root@mx.test>\r\nQUIT\r\n' | "$root/usr/sbin/exim4" -C "$PWD/ex/conf" -bh "$1" 2> ex/err | tr -d '\r' | grep -E '^(250|550)' | tail -n 1; }
 echo "exim listed: $(exim $listed)"
 echo "exim clean: $(exim $clean)"
