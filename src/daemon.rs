@@ -20,6 +20,8 @@ use crate::{
     web,
 };
 
+/// How often free memory is given back, in seconds.
+const TRIM_EVERY: u64 = 30;
 /// Memory of a UDP worker's stack: its buffers are on the heap.
 const STACK: usize = 512 * 1024;
 
@@ -148,9 +150,12 @@ fn reloader(path: PathBuf, ledger: Ledger) -> Reload {
 async fn tick(ledger: Ledger) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for second in 0u64.. {
         every.tick().await;
         ledger.tick().await;
+        if second % TRIM_EVERY == TRIM_EVERY - 1 {
+            sys::trim_memory();
+        }
     }
 }
 

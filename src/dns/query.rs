@@ -103,27 +103,27 @@ impl<'a> Query<'a> {
 
     /// Reads the question's name and tells where it ends.
     #[inline]
-    fn read_name(&mut self, mut at: usize) -> Option<usize> {
+    fn read_name(&mut self, start: usize) -> Option<usize> {
+        let mut at = start;
         loop {
             let len = usize::from(*self.message.get(at)?);
             if len == 0 {
-                self.name_len += 1; // the root label; the buffer holds zeros
-                return (self.name_len <= MAX_NAME).then_some(at + 1);
+                break;
             }
-            let end = self.name_len + 1 + len;
-            if len > 63 || end >= MAX_NAME || self.count >= MAX_LABELS {
+            // 255 bytes with the root label (RFC 1035 section 2.3.4); a pointer has no place in a question.
+            if len > 63 || at + 1 + len - start >= MAX_NAME || self.count >= MAX_LABELS {
                 return None;
             }
-            let label = self.message.get(at..at + 1 + len)?;
-            self.starts[self.count] = self.name_len as u8;
+            self.starts[self.count] = (at - start) as u8;
             self.count += 1;
-            let to = &mut self.name[self.name_len..end];
-            to.copy_from_slice(label);
-            to.make_ascii_lowercase();
-            // Length bytes are below 64 and so not letters: lower case leaves them alone.
-            self.name_len = end;
             at += 1 + len;
         }
+        self.name_len = at + 1 - start;
+        let to = &mut self.name[..self.name_len];
+        to.copy_from_slice(self.message.get(start..=at)?);
+        // Length bytes are below 64 and so not letters: lower case leaves them alone.
+        to.make_ascii_lowercase();
+        Some(at + 1)
     }
 
     /// Goes through what stands behind the question for the OPT record. `None`: malformed.

@@ -1,0 +1,148 @@
+//! Timing of pure functions: `respond`, building and changing the index, reading lists.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::{hint::black_box, sync::Arc};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use orbsd::{
+    dns::{Peer, respond},
+    format,
+    index::{Builder, Changes, Published, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView},
+    model::{ReasonId, Reasons, Serial, SourceId, Subject, Time, subject::HostBits},
+};
+
+fn listed() -> RawFacts {
+    RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] }
+}
+
+/// Public addresses, the same every time.
+fn addresses(n: usize) -> Vec<u32> {
+    let mut x = 1u64;
+    let mut out: Vec<u32> = std::iter::repeat_with(|| {
+        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (x >> 32) as u32
+    })
+    .filter(|a| (1..224).contains(&(a >> 24)) && ![10, 127, 172, 192].contains(&(a >> 24)))
+    .take(n)
+    .collect();
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+fn build(n: usize) -> Builder {
+    let mut b = Builder::default();
+    let id = b.intern(&listed());
+    let mut c = Changes::default();
+    addresses(n).iter().for_each(|a| b.add(&mut c, &Subject::host4(*a), id));
+    ["2606:4700::/32", "45.0.0.0/12"].iter().for_each(|s| b.add(&mut c, &s.parse().unwrap(), id));
+    b.apply(c);
+    b
+}
+
+fn snapshot(b: &Builder) -> Snapshot {
+    let text = "origin='bl.orbs.example'\nkind='address'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\n\
+                publish=[{reason='relay',code='127.0.0.2',text='Open relay, see https://orbs.example/lookup?subject=$'}]";
+    let mut reasons = Reasons::default();
+    reasons.add("relay").unwrap();
+    let zone = ZoneView::new(&toml::from_str(text).unwrap(), &reasons, &Default::default()).unwrap();
+    Snapshot {
+        tables: b.tables().clone(),
+        zones: Arc::new(ZoneSet::new(vec![zone]).unwrap()),
+        serials: vec![Serial(1)].into(),
+        sound: true,
+        ..Snapshot::default()
+    }
+}
+
+fn query(name: &str, qtype: u8, edns: bool) -> Vec<u8> {
+    let mut m = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
+    for l in format!("{name}.bl.orbs.example").split('.') {
+        m.push(l.len() as u8);
+        m.extend(l.as_bytes());
+    }
+    m.extend([0, 0, qtype, 0, 1]);
+    if edns {
+        m.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0]);
+    }
+    m
+}
+
+fn answering(c: &mut Criterion) {
+    let b = build(1_000_000);
+    let s = snapshot(&b);
+    let [x, y, z, w] = addresses(1_000_000)[500_000].to_be_bytes();
+    let host = format!("{w}.{z}.{y}.{x}");
+    let six = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.7.4.6.0.6.2";
+    let branch = format!("{z}.{y}.{x}");
+    for (name, q) in [
+        ("hit", query(&host, 1, false)),
+        ("hit, EDNS", query(&host, 1, true)),
+        ("hit, TXT", query(&host, 16, true)),
+        ("miss", query("1.2.3.11", 1, true)),
+        ("branch", query(&branch, 1, true)),
+        ("under a prefix", query("1.2.3.45", 1, true)),
+        ("branch under a prefix", query("2.3.45", 1, true)),
+        ("IPv6", query(six, 1, true)),
+        ("test point", query("2.0.0.127", 1, true)),
+    ] {
+        let mut out = [0u8; 1232];
+        let peer = Peer { addr: [127, 0, 0, 1].into(), stream: false };
+        c.bench_function(&format!("respond: {name}"), |b| b.iter(|| respond(&s, black_box(&q), peer, Time(0), &mut out)));
+    }
+}
+
+fn changing(c: &mut Criterion) {
+    c.bench_function("build 1,000,000 addresses", |b| b.iter(|| build(1_000_000)));
+    let mut b = build(10_000_000);
+    let published = Published::new(snapshot(&b));
+    let all = addresses(10_000);
+    let (there, gone) = (b.intern(&listed()), b.intern(&RawFacts::default()));
+    let mut i = 0;
+    c.bench_function("apply and publish one address at 10,000,000", |bench| {
+        bench.iter(|| {
+            i += 1;
+            let mut changes = Changes::default();
+            b.add(&mut changes, &Subject::host4(all[i * 7919 % all.len()] ^ 1), if i % 2 == 0 { there } else { gone });
+            b.apply(changes);
+            let next = Snapshot { tables: b.tables().clone(), ..Snapshot::clone(&published.load()) };
+            published.replace(next);
+        });
+    });
+}
+
+fn reading(c: &mut Criterion) {
+    let options = format::Options {
+        reasoning: format::Reasoning::One(ReasonId(0)),
+        host_bits: HostBits::Refuse,
+        special: false,
+        allowed: vec![],
+        column: None,
+        origin: None,
+    };
+    let addrs: Vec<String> = addresses(100_000).iter().map(|a| std::net::Ipv4Addr::from(*a).to_string()).collect();
+    let reversed = |a: &String| a.split('.').rev().collect::<Vec<_>>().join(".");
+    for (name, text) in [
+        ("list", addrs.join("\n")),
+        ("rbldnsd", format!(":127.0.0.2:Open $\n{}\n", addrs.join("\n"))),
+        ("csv", format!("ip,score\n{}", addrs.iter().map(|a| format!("{a},3\n")).collect::<String>())),
+        ("json", addrs.iter().map(|a| format!("{{\"cidr\":\"{a}\"}}\n")).collect()),
+        ("master", format!("$ORIGIN bl.x.\n{}", addrs.iter().map(|a| format!("{} A 127.0.0.2\n", reversed(a))).collect::<String>())),
+    ] {
+        c.bench_function(&format!("read 100,000 lines: {name}"), |b| {
+            b.iter(|| {
+                let mut n = 0;
+                format::read(name, Box::new(text.as_bytes()), "x", &options, &mut Default::default(), &mut |_| {
+                    n += 1;
+                    Ok(())
+                })
+                .unwrap();
+                n
+            });
+        });
+    }
+}
+
+criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = answering, changing, reading);
+criterion_main!(benches);
