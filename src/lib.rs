@@ -11,7 +11,7 @@
 //! | 4 doors | [`serve`], [`web`] | sockets and timers; doors do not import doors |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
-//! Two enforcers: layers 3 to 5 are behind the feature `daemon`, so a pure layer that reaches for them does not compile
+//! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes) are behind the feature `daemon`, so a pure layer that reaches for them does not compile
 //! without it; and `tests/tidy.rs` reads the sources and holds the import table, lengths, and that every option stands in
 //! `config.toml`.
 //!
@@ -62,7 +62,6 @@ pub mod index;
 
 #[cfg(feature = "daemon")]
 pub mod ledger;
-#[cfg(feature = "daemon")]
 pub mod store;
 
 #[cfg(feature = "daemon")]

@@ -1,0 +1,47 @@
+//! Any datagram is answered within its limit or dropped.
+#![no_main]
+
+use std::sync::{Arc, LazyLock};
+
+use libfuzzer_sys::fuzz_target;
+use orbsd::{
+    dns::{Kind, Peer, TCP_SIZE, UDP_SIZE, respond},
+    index::{Builder, Changes, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView},
+    model::{ReasonId, Reasons, Serial, SourceId, Time},
+};
+
+static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
+    let mut b = Builder::default();
+    for (s, hole) in [("1.2.3.4", false), ("1.2.0.0/20", false), ("1.2.1.0/25", true), ("2606:4700::/32", false), ("*.a.b", false), ("c.a.b", true)] {
+        let id = b.intern(&RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole, text: None }] });
+        let mut c = Changes::default();
+        b.add(&mut c, &s.parse().unwrap(), id);
+        b.apply(c);
+    }
+    let mut reasons = Reasons::default();
+    reasons.add("r").unwrap();
+    let zone = |origin: &str, kind: &str| {
+        let text = format!("origin='{origin}'\nkind='{kind}'\nmapped=true\nns=['n.x']\ncontact='h@x'\npublish=[{{reason='r',code='127.0.0.2',text='t $'}}]");
+        ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &Default::default()).unwrap()
+    };
+    let zones = ZoneSet::new(vec![zone("z.x", "address"), zone("d", "domain")]).unwrap();
+    Snapshot {
+        tables: b.tables().clone(),
+        zones: Arc::new(zones),
+        serials: vec![Serial(1), Serial(1)].into(),
+        sound: true,
+        nsid: "n".into(),
+        ..Snapshot::default()
+    }
+});
+
+fuzz_target!(|data: &[u8]| {
+    let mut out = [0u8; TCP_SIZE];
+    for stream in [false, true] {
+        let peer = Peer { addr: [127, 0, 0, 1].into(), stream };
+        let size = if stream { TCP_SIZE } else { UDP_SIZE };
+        let o = respond(&SNAPSHOT, data, peer, Time(0), &mut out[..size]);
+        assert_eq!(o.len == 0, o.kind == Kind::Dropped);
+        assert!(o.len == 0 || (out[2] & 0x80 != 0 && out[..2] == data[..2]));
+    }
+});
