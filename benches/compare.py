@@ -115,6 +115,7 @@ try:
     subprocess.run(["taskset", "-apc", "0,1", str(ours.pid)], check=True, stdout=subprocess.DEVNULL)
     quiet, busy, done = [], [], threading.Event()
     def writes():
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # the client is no part of what is measured
         s, n = api(d), 0
         body = s.makefile("rb")
         s.sendall(b"POST /v1/bulk HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -152,11 +153,11 @@ try:
     d2, port2 = folder("two", 2)
     os.rename(d + "/data", d2 + "/data")
     two = start([orbsd, "serve"], "0,1", cwd=d2); answers(port2); time.sleep(1)
-    pair = [run(port2, f"{tmp}/q", cpu="0,1", pid=two.pid)["cpu"] for _ in range(rounds)]
+    pair = [run(port2, f"{tmp}/q", cpu="0,1", pid=two.pid, window=1024, sockets=32)["cpu"] for _ in range(rounds)]
     end(two)
     os.rename(d2 + "/data", d + "/data")
     one = start([orbsd, "serve"], "0,1", cwd=d); answers(port); time.sleep(1)
-    single = [run(port, f"{tmp}/q", cpu="0,1", pid=one.pid)["cpu"] for _ in range(rounds)]
+    single = [run(port, f"{tmp}/q", cpu="0,1", pid=one.pid, window=1024, sockets=32)["cpu"] for _ in range(rounds)]
     end(one)
     ratio = m(pair) / m(single)
     row("two workers: CPU per query against one worker", "≤ 1.10 × (aim 1.02)", f"{ratio:.3f} ×", ratio <= 1.10)

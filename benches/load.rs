@@ -1,6 +1,6 @@
 //! A closed loop of UDP queries, and what one answer costs the server.
 //!
-//! `load SERVER:PORT QUERIES --seconds S --window N [--rate R] [--pid PID]`: QUERIES has `name type` lines; all of them are
+//! `load SERVER:PORT QUERIES --seconds S --window N [--sockets N] [--rate R] [--pid PID]`: QUERIES has `name type` lines; all of them are
 //! encoded up front, with EDNS. Prints one JSON object: answers a second, lost, microseconds at the median and the 99th
 //! percentile, and with `--pid` the server's own CPU microseconds (user and system, all threads) for each answer.
 
@@ -15,7 +15,6 @@ use std::{
 };
 
 const BATCH: usize = 64;
-const SOCKETS: usize = 4;
 /// A query that is not answered for so long is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -50,9 +49,10 @@ fn main() {
     let server: SocketAddr = args[0].parse().expect("SERVER:PORT");
     let queries: Vec<Vec<u8>> = fs::read_to_string(&args[1]).expect("QUERIES").lines().map(encode).collect();
     let (seconds, rate) = (option("--seconds").unwrap_or(3.0), option("--rate").unwrap_or(f64::MAX));
-    let window = option("--window").unwrap_or(256.0) as usize / SOCKETS;
+    let sockets = option("--sockets").unwrap_or(4.0) as usize;
+    let window = option("--window").unwrap_or(256.0) as usize / sockets;
     let pid = option("--pid").map(|p| p as u32);
-    let mut lines: Vec<Line> = (0..SOCKETS)
+    let mut lines: Vec<Line> = (0..sockets)
         .map(|_| {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.connect(server).unwrap();

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::{
     config::Config,
@@ -27,7 +30,7 @@ const STACK: usize = 512 * 1024;
 
 /// Runs the daemon until SIGTERM or SIGINT. The error is one line for people.
 pub fn run(config_path: &Path, config: Config) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|e| e.to_string())?;
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|e| e.to_string())?;
     runtime.block_on(serve_until_stopped(config_path.to_path_buf(), config))
 }
 
@@ -50,7 +53,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let reload = reloader(config_path, ledger.clone());
     let app = web::App { ledger: ledger.clone(), metrics: shared.metrics.clone(), reload: reload.clone(), started: ledger::now() };
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
-    let web = tokio::spawn(web::run(socket, app, async move { drop(web_stopped.await) }));
+    // What writes and reports runs after what answers, on threads of its own.
+    let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
+    let back = back.map_err(|e| e.to_string())?;
+    let socket = {
+        let _in = back.enter();
+        socket.into_std().and_then(|s| tokio::net::UnixListener::from_std(s)).map_err(|e| format!("admin.socket: {e}"))?
+    };
+    let web = back.spawn(web::run(socket, app, async move { drop(web_stopped.await) }));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
     wait(&reload).await?;
@@ -67,6 +77,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         ledger.stop()
     });
     let _ = std::fs::remove_file(&config.socket);
+    back.shutdown_background();
     match stopped.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(e)) => Err(format!("the store could not be closed: {e:?}")),
@@ -125,6 +136,7 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
         let (shared, name) = (shared.clone(), format!("udp-{i}"));
         let thread = std::thread::Builder::new().name(name.clone()).stack_size(STACK);
         let run = move || {
+            sys::short_slices();
             if let Err(e) = serve::udp::run(&socket, &shared, &name) {
                 tracing::error!(error = %e, worker = name, "a UDP worker ended");
             }

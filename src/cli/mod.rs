@@ -91,6 +91,9 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
+    if !matches!(command, Command::Serve) {
+        crate::serve::sys::end_on_closed_pipe();
+    }
     let result = match command {
         Command::Serve => serve::run(&common),
         Command::Check => check::run(&common),
@@ -105,15 +108,14 @@ pub fn run() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::No(why)) => {
-            if !why.is_empty() {
-                eprintln!("orbsd: {why}");
-            }
-            ExitCode::from(1)
-        }
-        Err(Failure::Usage(why)) => {
-            eprintln!("orbsd: {why}");
-            ExitCode::from(2)
-        }
+        Err(Failure::No(why)) => told(1, &why),
+        Err(Failure::Usage(why)) => told(2, &why),
     }
+}
+
+fn told(code: u8, why: &str) -> ExitCode {
+    if !why.is_empty() {
+        eprintln!("orbsd: {why}");
+    }
+    ExitCode::from(code)
 }

@@ -1,9 +1,6 @@
 //! What a query gets: a value, decided before a byte of it is written.
 
-use super::{
-    Kind, Peer,
-    query::{Labels, Query},
-};
+use super::{Kind, Peer, query::Query};
 use crate::index::{
     Asked, Found, Items, Listing, Snapshot, ZoneView, find,
     zones::{Fixed, rtype},
@@ -87,7 +84,8 @@ const fn plain(rcode: Rcode, zone: Option<usize>, ede: Option<(u16, &'static str
 }
 
 /// Decides what a query gets.
-pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query, labels: Labels<'a>, peer: Peer, scratch: &'a mut Scratch<'a>) -> Answer<'a> {
+pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query<'a>, peer: Peer, scratch: &'a mut Scratch<'a>) -> Answer<'a> {
+    let labels = query.labels;
     if query.edns.is_some_and(|e| e.version > 0) {
         return plain(Rcode::BadVers, None, None);
     }

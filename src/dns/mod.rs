@@ -11,7 +11,7 @@ pub mod query;
 mod tests;
 
 pub use answer::{Answer, Rcode};
-use query::{Malformed, Query};
+use query::{Malformed, Query, Room};
 
 /// Our EDNS buffer size: what fits every path without fragments (DNS flag day 2020).
 pub const UDP_SIZE: usize = 1232;
@@ -67,7 +67,8 @@ pub enum Kind {
 /// allocation.
 pub fn respond(snapshot: &Snapshot, query: &[u8], peer: Peer, now: Time, out: &mut [u8]) -> Outcome {
     let _ = now; // nothing that is answered today depends on it: what has run out is taken off by an event
-    let mut parsed = match Query::parse(query) {
+    let mut room = Room::default();
+    let mut parsed = match Query::parse(query, &mut room) {
         Ok(q) => q,
         Err(Malformed::Drop) => return Outcome { len: 0, zone: None, kind: Kind::Dropped, truncated: false },
         Err(Malformed::Reply(rcode)) => {
@@ -80,8 +81,7 @@ pub fn respond(snapshot: &Snapshot, query: &[u8], peer: Peer, now: Time, out: &m
         e.keepalive = false; // RFC 7828 section 3.2.1: never over UDP
     }
     let mut scratch = answer::Scratch::default();
-    let labels = parsed.labels();
-    let answer = answer::answer(snapshot, &parsed, labels, peer, &mut scratch);
+    let answer = answer::answer(snapshot, &parsed, peer, &mut scratch);
     let limit = if peer.stream { TCP_SIZE } else { parsed.udp_limit() }.min(out.len());
     let (len, truncated) = encode::encode(snapshot, &parsed, &answer, &mut out[..limit]);
     Outcome { len, zone: answer.zone, kind: answer.kind(), truncated }

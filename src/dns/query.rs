@@ -45,12 +45,21 @@ pub struct Query<'a> {
     pub qclass: u16,
     /// EDNS, if it has any.
     pub edns: Option<Edns>,
-    /// The name in lower case, wire form, with the root label.
+    /// The name asked for.
+    pub labels: Labels<'a>,
+}
+
+/// Room for a name, on the stack of whoever parses.
+#[derive(Debug)]
+pub struct Room {
     name: [u8; MAX_NAME],
-    name_len: usize,
-    /// Where its labels start.
     starts: [u8; MAX_LABELS],
-    count: usize,
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room { name: [0; MAX_NAME], starts: [0; MAX_LABELS] }
+    }
 }
 
 /// A query's name, as the look-up wants it.
@@ -68,7 +77,9 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 
 impl<'a> Query<'a> {
     /// Reads a message. One question is asked for (RFC 9619), uncompressed; an OPT record may stand anywhere behind it.
-    pub fn parse(message: &'a [u8]) -> Result<Query<'a>, Malformed> {
+    /// The name is put into `room` in lower case.
+    #[inline]
+    pub fn parse(message: &'a [u8], room: &'a mut Room) -> Result<Query<'a>, Malformed> {
         let header: &[u8; 12] = message.first_chunk().ok_or(Malformed::Drop)?;
         if header[2] & 0x80 != 0 {
             return Err(Malformed::Drop); // a reply: answering it could start an endless talk
@@ -80,18 +91,8 @@ impl<'a> Query<'a> {
         if header[4..6] != [0, 1] {
             return Err(formerr);
         }
-        let mut q = Query {
-            message,
-            question_end: 0,
-            qtype: 0,
-            qclass: 0,
-            edns: None,
-            name: [0; MAX_NAME],
-            name_len: 0,
-            starts: [0; MAX_LABELS],
-            count: 0,
-        };
-        let at = q.read_name(12).ok_or(formerr)?;
+        let (labels, at) = read_name(message, 12, room).ok_or(formerr)?;
+        let mut q = Query { message, question_end: 0, qtype: 0, qclass: 0, edns: None, labels };
         q.qtype = u16_at(message, at).ok_or(formerr)?;
         q.qclass = u16_at(message, at + 2).ok_or(formerr)?;
         q.question_end = at + 4;
@@ -99,31 +100,6 @@ impl<'a> Query<'a> {
             q.read_records(header).ok_or(formerr)?;
         }
         Ok(q)
-    }
-
-    /// Reads the question's name and tells where it ends.
-    #[inline]
-    fn read_name(&mut self, start: usize) -> Option<usize> {
-        let mut at = start;
-        loop {
-            let len = usize::from(*self.message.get(at)?);
-            if len == 0 {
-                break;
-            }
-            // 255 bytes with the root label (RFC 1035 section 2.3.4); a pointer has no place in a question.
-            if len > 63 || at + 1 + len - start >= MAX_NAME || self.count >= MAX_LABELS {
-                return None;
-            }
-            self.starts[self.count] = (at - start) as u8;
-            self.count += 1;
-            at += 1 + len;
-        }
-        self.name_len = at + 1 - start;
-        let to = &mut self.name[..self.name_len];
-        to.copy_from_slice(self.message.get(start..=at)?);
-        // Length bytes are below 64 and so not letters: lower case leaves them alone.
-        to.make_ascii_lowercase();
-        Some(at + 1)
     }
 
     /// Goes through what stands behind the question for the OPT record. `None`: malformed.
@@ -154,15 +130,34 @@ impl<'a> Query<'a> {
         Some(())
     }
 
-    /// The name.
-    pub fn labels(&self) -> Labels<'_> {
-        Labels { name: &self.name[..self.name_len], starts: &self.starts[..self.count] }
-    }
-
     /// How long a reply over UDP may be: the smaller of both sizes, 512 without EDNS.
     pub fn udp_limit(&self) -> usize {
         self.edns.map_or(PLAIN_SIZE, |e| usize::from(e.size).clamp(PLAIN_SIZE, UDP_SIZE))
     }
+}
+
+/// Reads the question's name and tells where it ends.
+#[inline]
+fn read_name<'a>(message: &[u8], start: usize, room: &'a mut Room) -> Option<(Labels<'a>, usize)> {
+    let (mut at, mut count) = (start, 0);
+    loop {
+        let len = usize::from(*message.get(at)?);
+        if len == 0 {
+            break;
+        }
+        // 255 bytes with the root label (RFC 1035 section 2.3.4); a pointer has no place in a question.
+        if len > 63 || at + 1 + len - start >= MAX_NAME || count >= MAX_LABELS {
+            return None;
+        }
+        room.starts[count] = (at - start) as u8;
+        count += 1;
+        at += 1 + len;
+    }
+    let name = &mut room.name[..at + 1 - start];
+    name.copy_from_slice(message.get(start..=at)?);
+    // Length bytes are below 64 and so not letters: lower case leaves them alone.
+    name.make_ascii_lowercase();
+    Some((Labels { name, starts: &room.starts[..count] }, at + 1))
 }
 
 /// The IPv4 address that a message's first four labels seem to spell, for [`crate::index::ip4::Ip4::warm`]. A guess:

@@ -207,11 +207,13 @@ fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
         let noise = noise[i % noise.len()];
         match s {
             Subject::V4(p) => {
-                [p.first(), p.last(), p.first() ^ 1, p.last() ^ 256, p.first() ^ (noise & 0xffff)].into_iter().for_each(|a| v4(&mut out, a))
+                [p.first(), p.last(), p.first() ^ 1, p.last() ^ 256, p.first() ^ (noise & 0xffff)]
+                    .into_iter()
+                    .for_each(|a| v4(&mut out, a));
             }
             Subject::V6(p) => {
                 let noise = u128::from(noise) << (noise % 96);
-                [p.first(), p.last(), p.first() ^ 1, p.last() ^ 1 << 64, p.first() ^ noise].into_iter().for_each(|a| v6(&mut out, a))
+                [p.first(), p.last(), p.first() ^ 1, p.last() ^ 1 << 64, p.first() ^ noise].into_iter().for_each(|a| v6(&mut out, a));
             }
             Subject::Domain(d) => {
                 let n = d.name();

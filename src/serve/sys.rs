@@ -2,10 +2,42 @@
 
 use std::io;
 
-/// Runs the calling thread after everybody else: nice value 10 of Linux, which counts threads apart.
+/// Runs the calling thread after everybody else: nice value 10, which Linux counts for threads apart, and as a batch
+/// task, which does not interrupt others when it wakes.
 pub fn lower_priority() {
-    // SAFETY: a plain system call on the calling thread. It is a wish; nothing depends on it.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, 10) };
+    // SAFETY: plain system calls on the calling thread. They are wishes; nothing depends on them.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, 10);
+        libc::sched_setscheduler(0, libc::SCHED_BATCH, &libc::sched_param { sched_priority: 0 });
+    }
+}
+
+/// Lets the calling thread run in short slices, so that it gets the processor soon after it wakes (Linux 6.12 and newer;
+/// no privilege is needed, since it gets no larger share).
+pub fn short_slices() {
+    /// `struct sched_attr` of sched_setattr(2), first version.
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+    const SLICE_NANOSECONDS: u64 = 100_000;
+    let size = size_of::<Attributes>() as u32;
+    let a = Attributes { size, policy: 0, flags: 0, nice: 0, priority: 0, runtime: SLICE_NANOSECONDS, deadline: 0, period: 0 };
+    // SAFETY: `a` is a valid structure of the size it says. An older kernel refuses or ignores it.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const a, 0) };
+}
+
+/// Lets a closed pipe end the process quietly, as command-line tools do.
+pub fn end_on_closed_pipe() {
+    // SAFETY: sets a signal back to its default before any other thread runs.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 /// Whether the process runs as root.

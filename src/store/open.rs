@@ -2,7 +2,10 @@
 
 use std::sync::{RwLock, atomic::AtomicBool};
 
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Env, Options};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Env, LruCacheOptions,
+    Options,
+};
 
 use super::{Batch, Result, Settings, Store, StoreError, Vocabulary, damaged, schema, upgrade};
 use crate::model::{Reasons, SourceId, Sources, reason::Names};
@@ -17,6 +20,11 @@ const WRITE_BUFFER: usize = 4 << 20;
 pub(super) fn family_options(cache: &Cache) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_bloom_filter(10.0, false);
+    // A feed of millions has a filter of megabytes: in pieces, so that a look-up reads a page of it and not the whole.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(4096);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_cache_index_and_filter_blocks(true);
     table.set_block_cache(cache);
     table.set_format_version(5);
@@ -28,7 +36,11 @@ pub(super) fn family_options(cache: &Cache) -> Options {
 }
 
 fn open_db(settings: &Settings) -> Result<DB> {
-    let cache = Cache::new_lru_cache(BLOCK_CACHE);
+    // Few shards: each has to hold the largest block with room to spare.
+    let mut lru = LruCacheOptions::default();
+    lru.set_capacity(BLOCK_CACHE);
+    lru.set_num_shard_bits(2);
+    let cache = Cache::new_lru_cache_opts(&lru);
     let mut o = family_options(&cache);
     o.create_if_missing(true);
     o.create_missing_column_families(true);

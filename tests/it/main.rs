@@ -9,4 +9,5 @@ mod imports;
 mod lab;
 mod peers;
 mod recovery;
+mod rfc8906;
 mod scenarios;
