@@ -4,6 +4,7 @@ mod change;
 mod check;
 mod client;
 mod export;
+mod failure;
 mod import;
 mod lookup;
 mod serve;
@@ -14,21 +15,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
-
-/// How a command ended.
-#[derive(Debug)]
-pub enum Failure {
-    /// Refused, not found or not listed: exit code 1. Empty where the output has said it.
-    No(String),
-    /// Wrong usage or configuration: exit code 2.
-    Usage(String),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(e: std::io::Error) -> Failure {
-        Failure::No(e.to_string())
-    }
-}
+pub use failure::Failure;
 
 /// An authoritative DNS blocklist server with evidence, history and a way out.
 #[derive(Debug, Parser)]
@@ -108,14 +95,6 @@ pub fn run() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::No(why)) => told(1, &why),
-        Err(Failure::Usage(why)) => told(2, &why),
+        Err(failure) => failure.tell(),
     }
-}
-
-fn told(code: u8, why: &str) -> ExitCode {
-    if !why.is_empty() {
-        eprintln!("orbsd: {why}");
-    }
-    ExitCode::from(code)
 }

@@ -1,0 +1,32 @@
+//! How a command fails.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Failure {
+    /// Refused, not found or not listed: exit code 1. Empty where the output has said it.
+    No(String),
+    /// Wrong usage or configuration: exit code 2.
+    Usage(String),
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(e: std::io::Error) -> Failure {
+        Failure::No(e.to_string())
+    }
+}
+
+impl Failure {
+    /// Says it on standard error, and gives the exit code.
+    pub(super) fn tell(&self) -> ExitCode {
+        let (code, why) = match self {
+            Failure::No(why) => (1, why),
+            Failure::Usage(why) => (2, why),
+        };
+        if !why.is_empty() {
+            eprintln!("orbsd: {why}");
+        }
+        ExitCode::from(code)
+    }
+}
