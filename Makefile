@@ -9,7 +9,7 @@ export CXX := ccache c++
 endif
 CARGO ?= cargo
 
-.PHONY: help need run test check bench fuzz drill peers
+.PHONY: help need run test check deny bench fuzz drill peers
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
@@ -31,7 +31,10 @@ check: need ## format, lints, pure layers, house rules: minutes
 peers: ## fetches the servers that tests and benches run, without installing them
 	@sh tests/peers.sh $(TARGET)/peers
 
-test: check peers ## everything: units, properties, scenarios on every front, faults, real peers
+deny: ## licences and sources of all dependencies
+	@sh tests/deny.sh $(TARGET)
+
+test: check peers deny ## everything: units, properties, scenarios on every front, faults, real peers
 	ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --locked
 
 bench: need peers ## measures against rbldnsd and an echo in one run; writes benches/RESULTS.md

@@ -10,7 +10,7 @@ use crate::{
     model::{Mask, SourceId, Subject, Time, time::Seconds},
     store::{
         StoreError, Vocabulary,
-        schema::FeedEntry,
+        schema::{FeedEntry, SourceRecord},
         stage::{Difference, Mode, Rows, Staged},
     },
 };
@@ -113,18 +113,24 @@ impl Ledger {
     }
 }
 
+/// A number that no generation of the source has had; those that never became true are dead from now on.
+fn fresh(r: &mut SourceRecord) -> u32 {
+    let n = r.next.max(r.generation) + 1;
+    for dead in r.generation + 1..n {
+        if !r.dead.contains(&dead) {
+            r.dead.push(dead);
+        }
+    }
+    r.next = n;
+    n
+}
+
 impl Writer {
     /// A number for a generation; those before it that never became true are dead from now on.
     pub(super) fn generation(&mut self, source: SourceId) -> Result<u32, Refused> {
         let mut v = Vocabulary::clone(&self.store.vocabulary());
         let Some(r) = v.records.get_mut(usize::from(source.0)) else { return Err(Refused::Settings("there is no such source".into())) };
-        let n = r.next.max(r.generation) + 1;
-        for dead in r.generation + 1..n {
-            if !r.dead.contains(&dead) {
-                r.dead.push(dead);
-            }
-        }
-        r.next = n;
+        let n = fresh(r);
         self.save(v)?;
         Ok(n)
     }
@@ -150,8 +156,8 @@ impl Writer {
         match staged.rows {
             Rows::Small(rows) => {
                 if record.generation == 0 {
-                    record.generation = record.next.max(1);
-                    record.next = record.generation;
+                    // Never one that was staged before: its rows may still be there.
+                    record.generation = fresh(record);
                 }
                 let generation = record.generation;
                 for row in rows {
@@ -197,6 +203,7 @@ impl Writer {
             Some(None) => super::start::build(&self.store).map(|b| self.builder = b),
         };
         if let Err(e) = loaded {
+            self.rebuild = true;
             self.health.set(Some(e.to_string()));
             return Err(Refused::InDoubt(e.to_string()));
         }

@@ -70,6 +70,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         serials: Vec::new(),
         since_image: if imaged { 0 } else { usize::MAX / 2 },
         ticks: 0,
+        rebuild: false,
         image: None,
     };
     writer.configure(settings.clone())?;

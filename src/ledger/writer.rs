@@ -34,6 +34,8 @@ pub(super) struct Writer {
     pub(super) next_due: Option<Time>,
     pub(super) since_image: usize,
     pub(super) ticks: u64,
+    /// The tables are behind the store for another reason than a commit in doubt.
+    pub(super) rebuild: bool,
     /// The image that is being written.
     pub(super) image: Option<std::thread::JoinHandle<()>>,
 }
@@ -138,7 +140,9 @@ impl Writer {
         self.serials.swap_with_slice(&mut moved);
         self.next_due = self.next_due.into_iter().chain(work.dues()).min();
         self.apply(work);
-        self.publish();
+        if !work.bulk {
+            self.publish(); // a large import is published, serial and all, when the tables have it
+        }
         self.health.commits.fetch_add(1, Ordering::Relaxed);
         self.health.changes.fetch_add(changed as u64, Ordering::Relaxed);
         self.since_image += changed;
@@ -255,6 +259,10 @@ impl Writer {
 
     /// Takes over commits that are in the store and not yet in the tables.
     fn catch_up(&mut self, last: u64) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.rebuild) {
+            self.builder = super::start::build(&self.store)?;
+            self.publish();
+        }
         if last > self.seq {
             match self.store.changed_since(self.seq)? {
                 Since::Subjects(subjects) => load(&self.store, &mut self.builder, &subjects)?,

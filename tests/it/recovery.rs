@@ -27,11 +27,49 @@ fn answer(f: &Folder, addr: u32) -> String {
 /// there or wholly not.
 #[test]
 fn kill_9_under_a_stream_of_writes() {
-    const ROUNDS: u32 = 50;
+    kill_rounds(50);
+}
+
+/// The same for as long as `ORBSD_DRILL_MINUTES` says, an hour by default.
+#[test]
+#[ignore = "a drill: `make drill`"]
+fn kill_9_for_hours() {
+    let minutes = std::env::var("ORBSD_DRILL_MINUTES").ok().and_then(|m| m.parse().ok()).unwrap_or(60u64);
+    let until = std::time::Instant::now() + Duration::from_secs(minutes * 60);
+    while std::time::Instant::now() < until {
+        kill_rounds(50);
+    }
+}
+
+/// Ten million addresses: imported, answered, and there again after `kill -9` within a second.
+#[test]
+#[ignore = "a drill: `make drill`"]
+fn ten_million_addresses() {
+    let f = Folder::new();
+    let mut out = std::io::BufWriter::new(fs::File::create(f.path().join("big.txt")).unwrap());
+    // Every 300th address and a bit, all over the public space: 45.0.0.0 and up, 10 million of them.
+    for i in 0..10_000_000u32 {
+        writeln!(out, "{}", std::net::Ipv4Addr::from(0x2d00_0000 + i * 97)).unwrap();
+    }
+    drop(out);
+    let daemon = Daemon::start(&f);
+    f.ok(&["import", "--source", "big", "--reason", "relay", "--special", "big.txt"]);
+    assert_eq!(answer(&f, 0x2d00_0000 + 9_999_999 * 97), "NOERROR 127.0.0.2");
+    assert_eq!(answer(&f, 0x2d00_0001), "NXDOMAIN soa 60");
+    std::thread::sleep(Duration::from_secs(5)); // the image is written beside the work
+    drop(daemon);
+    let begun = std::time::Instant::now();
+    let _daemon = Daemon::start(&f);
+    let took = begun.elapsed();
+    assert_eq!(answer(&f, 0x2d00_0000 + 9_999_999 * 97), "NOERROR 127.0.0.2");
+    eprintln!("ready after {took:?}");
+}
+
+fn kill_rounds(rounds: u32) {
     let f = Folder::new();
     let mut acked: HashSet<u32> = HashSet::new();
     let mut seed = 12345u32;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let daemon = Daemon::start(&f);
         for addr in acked.iter().filter(|a| *a % 7 == round % 7) {
             assert_eq!(answer(&f, *addr), "NOERROR 127.0.0.2", "acknowledged in an earlier round");
@@ -86,7 +124,7 @@ fn kill_9_under_a_stream_of_writes() {
         }
         ledger.stop().unwrap();
     }
-    assert!(acked.len() > ROUNDS as usize, "the stream was too slow to prove anything: {}", acked.len());
+    assert!(acked.len() > rounds as usize, "the stream was too slow to prove anything: {}", acked.len());
 }
 
 fn list(lab: &Lab, addr: u32) -> Result<orbsd::ledger::Receipt, Refused> {

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Licences, bans and sources of all dependencies. Brings cargo-deny where it is missing.
+set -eu
+tools=$1/tools
+export PATH="$tools/bin:$PATH"
+command -v cargo-deny >/dev/null 2>&1 || {
+    echo "installing cargo-deny into $tools"
+    CARGO_TARGET_DIR="$tools/target" cargo install cargo-deny --locked --quiet --root "$tools"
+    rm -rf "$tools/target"
+}
+exec cargo deny --log-level error --all-features --config .deny.toml check licenses bans sources
