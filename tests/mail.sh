@@ -6,7 +6,8 @@ root=$PEERS/root
 export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/usr/lib/postfix:$root/usr/lib/aarch64-linux-gnu
 pids=""
 trap 'kill $pids 2>/dev/null; wait 2>/dev/null' EXIT
-listed=45.51.100.7 clean=45.51.100.8
+# LIST and LISTED try another list, and an address of it.
+listed=${LISTED:-45.51.100.7} clean=45.51.100.8
 
 ip link set lo up
 ip addr add $listed/32 dev lo
@@ -35,7 +36,8 @@ publish = [{ reason = "relay", code = "127.0.0.2" }]
 CONF
 $ORBSD serve 2> orbsd.log & pids="$pids $!"
 i=0; while [ ! -S data/orbsd.sock ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
-$ORBSD list $listed 2606:4700:1:2::/64 46.0.0.0/12 --reason relay > /dev/null || echo "FAILED: list"
+if [ -n "${LIST:-}" ]; then $ORBSD import --source list --reason relay "$LIST"; listed_here=; else listed_here=$listed; fi
+$ORBSD list $listed_here 2606:4700:1:2::/64 46.0.0.0/12 --reason relay > /dev/null || echo "FAILED: list"
 
 cat > un/unbound.conf <<CONF
 server:
