@@ -52,17 +52,18 @@ pub fn uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Becomes another user for good, with that user's groups. The error names what was refused.
-pub fn drop_privileges(user: &str) -> io::Result<()> {
+/// A user's name for the C library, and the numbers of the user and its group.
+fn ids_of(user: &str) -> io::Result<(std::ffi::CString, u32, u32)> {
     let name = std::ffi::CString::new(user).map_err(|_| io::Error::other("the user's name has a zero byte"))?;
     // SAFETY: `getpwnam` returns a pointer to static memory or null; no other thread calls it this early.
-    let (uid, gid) = unsafe {
-        let entry = libc::getpwnam(name.as_ptr());
-        if entry.is_null() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no user `{user}`")));
-        }
-        ((*entry).pw_uid, (*entry).pw_gid)
-    };
+    let ids = unsafe { libc::getpwnam(name.as_ptr()).as_ref().map(|entry| (entry.pw_uid, entry.pw_gid)) };
+    let (uid, gid) = ids.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no user `{user}`")))?;
+    Ok((name, uid, gid))
+}
+
+/// Becomes another user for good, with that user's groups. The error names what was refused.
+pub fn drop_privileges(user: &str) -> io::Result<()> {
+    let (name, uid, gid) = ids_of(user)?;
     // SAFETY: plain system calls, groups first, since they need the privilege that the last one gives up.
     unsafe {
         if libc::initgroups(name.as_ptr(), gid) < 0 || libc::setgid(gid) < 0 || libc::setuid(uid) < 0 {
@@ -74,15 +75,7 @@ pub fn drop_privileges(user: &str) -> io::Result<()> {
 
 /// Gives a folder and what is in it to a user, before privileges are dropped.
 pub fn give(path: &std::path::Path, user: &str) -> io::Result<()> {
-    let name = std::ffi::CString::new(user).map_err(|_| io::Error::other("the user's name has a zero byte"))?;
-    // SAFETY: as above.
-    let (uid, gid) = unsafe {
-        let entry = libc::getpwnam(name.as_ptr());
-        if entry.is_null() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no user `{user}`")));
-        }
-        ((*entry).pw_uid, (*entry).pw_gid)
-    };
+    let (_, uid, gid) = ids_of(user)?;
     std::os::unix::fs::lchown(path, Some(uid), Some(gid))?;
     if path.is_dir() && !path.is_symlink() {
         for entry in std::fs::read_dir(path)? {
