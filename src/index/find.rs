@@ -223,6 +223,9 @@ fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: u
             return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at: at6 });
         }
     }
+    if asked.count == 32 && key6.len() == 32 {
+        return Found::Missing; // a wildcard above it would have listed it
+    }
     let (mut deep4, mut deep6) = (0, 0);
     for n in (1..=key4.len()).rev() {
         if octets.exists(&key4[..n], zone.mask) {

@@ -131,11 +131,7 @@ impl Writer {
         let (receipt, mut moved) = self.receipt(seq, work);
         let changed = work.touched.len();
         let batch = self.batch(seq, work, &receipt);
-        if let Err(e) = self.store.commit(batch) {
-            tracing::error!(error = %e, commit = seq, "a commit failed: no writes are taken until the store works again");
-            self.health.set(Some(e.to_string()));
-            return Err(Refused::InDoubt(e.to_string()));
-        }
+        self.commit_batch(batch)?;
         self.seq = seq;
         self.serials.swap_with_slice(&mut moved);
         self.next_due = self.next_due.into_iter().chain(work.dues()).min();
@@ -316,7 +312,7 @@ impl Writer {
             vocabulary_rows(&vocabulary, &mut batch);
             let moved = receipt.serials.iter().map(|(o, s)| (o.clone(), *s)).collect();
             let bytes = work.journal(receipt.commit, moved, self.journal_bytes, &mut batch);
-            self.store.commit(batch)?;
+            self.commit_batch(batch)?;
             (self.seq, self.journal_bytes) = (receipt.commit, bytes);
             self.store.set_vocabulary(vocabulary);
         }
@@ -337,12 +333,24 @@ impl Writer {
     }
 
     /// Writes a vocabulary and takes it over.
-    pub(super) fn save(&self, v: Vocabulary) -> Result<(), StoreError> {
+    pub(super) fn save(&self, v: Vocabulary) -> Result<(), Refused> {
         let mut batch = Batch::default();
         vocabulary_rows(&v, &mut batch);
-        self.store.commit(batch)?;
+        self.commit_batch(batch)?;
         self.store.set_vocabulary(v);
         Ok(())
+    }
+
+    /// Commits rows. A failure leaves it open whether they are there: no writes are taken until that is found out.
+    fn commit_batch(&self, batch: Batch) -> Result<(), Refused> {
+        if let Some(why) = self.health.poisoned() {
+            return Err(Refused::Poisoned(why));
+        }
+        self.store.commit(batch).map_err(|e| {
+            tracing::error!(error = %e, "a commit failed: no writes are taken until the store works again");
+            self.health.set(Some(e.to_string()));
+            Refused::InDoubt(e.to_string())
+        })
     }
 
     /// Writes an image of what is published, beside the work; `flush` empties the log too.

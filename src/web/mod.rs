@@ -12,13 +12,16 @@ use std::{path::Path, sync::Arc};
 
 use axum::{
     Router,
-    extract::connect_info::Connected,
+    extract::{DefaultBodyLimit, connect_info::Connected},
     routing::{get, post},
     serve::IncomingStream,
 };
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::{ledger::Ledger, metrics::Metrics};
+
+/// The longest body of a single change, in bytes.
+const MAX_CHANGE: usize = 256 * 1024;
 
 /// What a handler may use.
 #[derive(Clone)]
@@ -53,7 +56,7 @@ fn caller(stream: &UnixStream) -> Caller {
 /// Every route.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/v1/listings", post(change::create))
+        .route("/v1/listings", post(change::create).layer(DefaultBodyLimit::max(MAX_CHANGE)))
         .route("/v1/bulk", post(change::bulk))
         .route("/v1/subjects/{subject}", get(lookup::subject))
         .route("/v1/imports", post(import::create))
@@ -61,7 +64,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/status", get(status::status))
         .route("/v1/reload", post(status::reload))
         .route("/health/ready", get(status::ready))
-        .layer(axum::extract::DefaultBodyLimit::disable())
+        .layer(DefaultBodyLimit::disable()) // streams have their own limits, line by line
         .with_state(app)
 }
 
