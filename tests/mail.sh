@@ -3,12 +3,14 @@
 # that ask it. Run by the tests in an empty folder; ORBSD and PEERS say where the programs are. Prints what was seen.
 set -u
 root=$PEERS/root
-export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/usr/lib/postfix:$root/usr/lib/aarch64-linux-gnu
+export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/usr/lib/postfix:$root/usr/lib/rspamd:$root/usr/lib/aarch64-linux-gnu
 pids=""
 trap 'kill $pids 2>/dev/null; wait 2>/dev/null' EXIT
 # LIST and LISTED try another list, and an address of it.
 listed=${LISTED:-45.51.100.7} clean=45.51.100.8
 
+# Servers that give up root have to reach their files here.
+chmod 755 .
 ip link set lo up
 ip addr add $listed/32 dev lo
 ip addr add $clean/32 dev lo
@@ -160,3 +162,67 @@ chown -R 6503:6503 ex; chown 0:0 ex/conf; chmod 644 ex/conf
 exim() { printf 'EHLO client.test\r\nMAIL FROM:<a@client.test>\r\nRCPT TO:<root@mx.test>\r\nQUIT\r\n' | "$root/usr/sbin/exim4" -C "$PWD/ex/conf" -bh "$1" 2> ex/err | tr -d '\r' | grep -E '^(250|550)' | tail -n 1; }
 echo "exim listed: $(exim $listed)"
 echo "exim clean: $(exim $clean)"
+
+# A message that came from an address, as the two filters get it.
+message() {
+    printf 'Received: from client.test (client.test [%s])\r\n\tby mx.test (Postfix) with ESMTP id 4ABC for <root@mx.test>;\r\n\tTue, 24 Nov 2026 10:00:00 +0000 (UTC)\r\nFrom: <a@client.test>\r\nTo: <root@mx.test>\r\nSubject: hello\r\nMessage-ID: <1@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello.\r\n' "$1"
+}
+
+mkdir -p sa/home
+printf 'loadplugin Mail::SpamAssassin::Plugin::Check\nloadplugin Mail::SpamAssassin::Plugin::DNSEval\n' > sa/init.pre
+cat > sa/local.cf <<CONF
+dns_available yes
+dns_server 127.0.0.1
+use_bayes 0
+add_header all Status _YESNO_, score=_SCORE_ tests=_TESTSSCORES_
+clear_internal_networks
+clear_trusted_networks
+header   RCVD_IN_ORBS  eval:check_rbl('orbs-lastexternal', 'bl.orbs.example.', '127.0.0.2')
+describe RCVD_IN_ORBS  Open relay
+tflags   RCVD_IN_ORBS  net
+score    RCVD_IN_ORBS  2.0
+CONF
+assassin() {
+    message "$1" | tr -d '\r' | HOME=$PWD/sa/home \
+        perl -T -I"$root/usr/share/perl5" -I"$(echo "$root"/usr/lib/*/perl5/5.*)" "$root/usr/bin/spamassassin" -t -x -C "$PWD/sa" --siteconfigpath="$PWD/sa" -p /dev/null 2>> sa/err \
+        | sed -n 's/^X-Spam-Status: .* tests=//p'
+}
+echo "spamassassin listed: $(assassin $listed)"
+echo "spamassassin clean: $(assassin $clean)"
+
+mkdir -p rs/local.d rs/override.d rs/db rs/run rs/log
+chown -R 65534:65534 rs
+share=$root/usr/share/rspamd
+cat > rs/rspamd.conf <<CONF
+options {
+    url_tld = "$share/effective_tld_names.dat";
+    dns { nameserver = ["127.0.0.1"]; timeout = 2s; retransmits = 3; }
+    filters = "";
+    local_addrs = ["192.0.2.1/32"];
+    pidfile = "$PWD/rs/run/pid";
+    rundir = "$PWD/rs/run"; dbdir = "$PWD/rs/db"; temp_dir = "$PWD/rs/run";
+    map_watch_interval = 1h;
+}
+logging { type = "file"; filename = "$PWD/rs/log/log"; level = "info"; }
+worker "normal" { bind_socket = "127.0.0.1:11333"; count = 1; }
+modules { path = "$share/plugins/rbl.lua"; }
+actions { reject = 15; add_header = 1; }
+rbl {
+    default_from = true;
+    rbls { orbs { rbl = "bl.orbs.example"; ipv4 = true; ipv6 = true; returncodes { ORBS_RELAY = "127.0.0.2"; } } }
+}
+group "rbl" { symbols { "ORBS_RELAY" { weight = 2.0; description = "Open relay"; } } }
+CONF
+"$root/usr/bin/rspamd" -f -u nobody -g nogroup -i -c "$PWD/rs/rspamd.conf" --var=CONFDIR="$PWD/rs" --var=LOCAL_CONFDIR="$PWD/rs" \
+    --var=SHAREDIR="$share" --var=RULESDIR="$share/rules" --var=LUALIBDIR="$share/lualib" --var=PLUGINSDIR="$share/plugins" \
+    --var=DBDIR="$PWD/rs/db" --var=RUNDIR="$PWD/rs/run" --var=LOGDIR="$PWD/rs/log" 2> rs/err & pids="$pids $!"
+rspamd() {
+    message "$1" | perl -MIO::Socket::INET -e '
+        my $m = join "", <STDIN>;
+        my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => 11333, Timeout => 10) or die "connect: $!";
+        printf $s "POST /checkv2 HTTP/1.0\r\nIP: %s\r\nFrom: a\@client.test\r\nRcpt: root\@mx.test\r\nContent-Length: %d\r\n\r\n%s", $ARGV[0], length $m, $m;
+        my $r = join "", <$s>; print $r =~ /"ORBS_RELAY":\{[^}]*"score":([0-9.]+)/ ? "ORBS_RELAY $1" : $r =~ /"symbols"/ ? "none" : "no answer"' "$1" 2>&1 | tail -n 1
+}
+i=0; while ! rspamd $clean | grep -q none && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done
+echo "rspamd listed: $(rspamd $listed)"
+echo "rspamd clean: $(rspamd $clean)"

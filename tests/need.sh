@@ -3,7 +3,12 @@
 set -eu
 want=""
 command -v cc >/dev/null 2>&1 && command -v c++ >/dev/null 2>&1 || want="$want build-essential"
-ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1 || want="$want libclang-dev"
+# libclang-cpp alone does not do: bindgen loads the C library.
+found=""
+for f in /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* /usr/lib/*/libclang-[0-9]*.so* /usr/lib*/libclang.so*; do
+    [ -e "$f" ] && found=yes
+done
+[ -n "$found" ] || want="$want libclang-dev"
 command -v ccache >/dev/null 2>&1 || want="$want ccache"
 command -v dig >/dev/null 2>&1 || want="$want bind9-dnsutils"
 command -v column >/dev/null 2>&1 || want="$want bsdextrautils"

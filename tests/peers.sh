@@ -3,8 +3,8 @@
 # they conflict with each other, start themselves, and a user's machine is not ours.
 set -eu
 to=$1
-packages="rbldnsd unbound postfix exim4-daemon-light"
-done="$to/.done-2"
+packages="rbldnsd unbound postfix exim4-daemon-light rspamd spamassassin"
+done="$to/.done-3"
 [ -e "$done" ] && exit 0
 mkdir -p "$to/debs"
 cd "$to/debs"
@@ -24,7 +24,7 @@ for p in $all; do
     apt-get download -qq "$p" 2>/dev/null || echo "(no $p)"
 done
 for deb in *.deb; do dpkg -x "$deb" "$to/root"; done
-for p in usr/sbin/rbldnsd usr/sbin/unbound usr/sbin/postfix usr/sbin/exim4; do
+for p in usr/sbin/rbldnsd usr/sbin/unbound usr/sbin/postfix usr/sbin/exim4 usr/bin/rspamd usr/bin/spamassassin; do
     [ -x "$to/root/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
 done
 touch "$done"

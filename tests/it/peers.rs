@@ -19,7 +19,7 @@ fn peers() -> PathBuf {
 
 /// Strict resolvers and real mail servers see what is listed and what is not.
 #[test]
-fn c_unbound_postfix_postscreen_and_exim_reject_the_listed_and_pass_the_clean() {
+fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean() {
     let dir = tempfile::tempdir().unwrap();
     let script = std::env::current_dir().unwrap().join("tests/mail.sh");
     // Postfix needs users beside root: real root has them, anybody else takes a range of subordinate ids.
@@ -38,12 +38,14 @@ fn c_unbound_postfix_postscreen_and_exim_reject_the_listed_and_pass_the_clean() 
     let logs = || {
         let read = |n: &str| fs::read_to_string(dir.path().join(n)).unwrap_or_default();
         format!(
-            "{said}\n{}\n{}\n{}\n{}\n{}",
+            "{said}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
             String::from_utf8_lossy(&out.stderr),
             read("orbsd.log"),
             read("un/log"),
             read("pf/log"),
-            read("ex/err")
+            read("ex/err"),
+            read("sa/err"),
+            read("rs/log/log")
         )
     };
     for want in [
@@ -62,6 +64,10 @@ fn c_unbound_postfix_postscreen_and_exim_reject_the_listed_and_pass_the_clean() 
         "postscreen clean: 250",
         "exim clean: 250",
         "exim listed: 550 Open relay, see https://orbs.example/lookup?subject=45.51.100.7",
+        "spamassassin listed: RCVD_IN_ORBS=2",
+        "spamassassin clean: none",
+        "rspamd listed: ORBS_RELAY 2.0",
+        "rspamd clean: none",
     ] {
         assert!(said.lines().any(|l| l.trim_end().starts_with(want)), "missing: {want}\n{}", logs());
     }
