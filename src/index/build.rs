@@ -150,7 +150,7 @@ impl Builder {
                 block.ranges.iter().for_each(|r| value(r.value));
                 match &block.facts {
                     HostFacts::One(f) => fact(*f),
-                    HostFacts::Few(kinds, _) => kinds.iter().for_each(|f| fact(*f)),
+                    HostFacts::Few(few) => few.0.iter().for_each(|f| fact(*f)),
                     HostFacts::Each(all) => all.iter().for_each(|f| fact(*f)),
                 }
             }

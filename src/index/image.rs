@@ -7,7 +7,7 @@
 use super::{
     build::{Builder, Tables, others},
     ip4::{Block, HostFacts, Hosts},
-    values::{Fact, FactsId, TextId},
+    values::{Fact, FactsId, TextId, ValueId},
 };
 use crate::model::{ReasonId, SourceId, Subject};
 
@@ -107,7 +107,7 @@ pub fn read(bytes: &[u8]) -> Result<Builder, &'static str> {
             1 => HostFacts::One(fact(r.u32()?)?),
             _ => HostFacts::new(&(0..n).map(|_| fact(r.u32()?)).collect::<Result<Vec<FactsId>, _>>()?),
         };
-        builder.put_block(ab, Block { hosts: Hosts::new(&suffixes), facts, ranges: Box::new([]) });
+        builder.put_block(ab, Block { hosts: Hosts::new(&suffixes), facts, ..Block::empty(ValueId::EMPTY) });
     }
     let mut others = Vec::new();
     while !r.0.is_empty() {

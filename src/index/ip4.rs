@@ -91,15 +91,15 @@ impl Hosts {
     }
 }
 
-/// The facts of a block's hosts, in the order of their suffixes.
+/// The facts of a block's hosts, in the order of their suffixes. Thin pointers: see [`Block`].
 #[derive(Debug, Clone)]
 pub enum HostFacts {
     /// All the same.
     One(FactsId),
-    /// At most 256 different ones.
-    Few(Box<[FactsId]>, Box<[u8]>),
+    /// At most 256 different ones, and which of them each host has.
+    Few(Box<(Box<[FactsId]>, Box<[u8]>)>),
     /// Many.
-    Each(Box<[FactsId]>),
+    Each(Box<Box<[FactsId]>>),
 }
 
 impl HostFacts {
@@ -117,7 +117,7 @@ impl HostFacts {
                         kinds.push(*f);
                         (kinds.len() - 1) as u8
                     }
-                    None => return HostFacts::Each(all.into()),
+                    None => return HostFacts::Each(Box::new(all.into())),
                 },
             };
             places.push(at);
@@ -125,7 +125,7 @@ impl HostFacts {
         match kinds[..] {
             [] => HostFacts::One(FactsId::NONE),
             [one] => HostFacts::One(one),
-            _ => HostFacts::Few(kinds.into(), places.into()),
+            _ => HostFacts::Few(Box::new((kinds.into(), places.into()))),
         }
     }
 
@@ -133,7 +133,7 @@ impl HostFacts {
     pub fn get(&self, place: usize) -> FactsId {
         match self {
             HostFacts::One(f) => *f,
-            HostFacts::Few(kinds, places) => places.get(place).and_then(|p| kinds.get(usize::from(*p))).copied().unwrap_or(FactsId::NONE),
+            HostFacts::Few(few) => few.1.get(place).and_then(|p| few.0.get(usize::from(*p))).copied().unwrap_or(FactsId::NONE),
             HostFacts::Each(all) => all.get(place).copied().unwrap_or(FactsId::NONE),
         }
     }
@@ -150,41 +150,50 @@ pub struct Range {
     pub value: ValueId,
 }
 
-/// A /16.
+/// A /16: one cache line with all that most look-ups need of it.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub struct Block {
     /// Listed hosts.
     pub hosts: Hosts,
-    /// What is said of them.
-    pub facts: HostFacts,
     /// Runs with another cover than the /16's, sorted and disjoint, neighbours joined where equal.
     pub ranges: Box<[Range]>,
+    /// What is said of the hosts.
+    pub facts: HostFacts,
+    /// The /16's cover: [`Row::cover`] of it, kept here too.
+    pub outer: ValueId,
 }
 
-impl Default for Block {
-    fn default() -> Block {
-        Block { hosts: Hosts::Sorted(Box::new([])), facts: HostFacts::One(FactsId::NONE), ranges: Box::new([]) }
-    }
-}
+const _: () = assert!(size_of::<Block>() == 64);
 
 impl Block {
+    /// A block without hosts and runs, under a cover.
+    pub fn empty(outer: ValueId) -> Block {
+        Block { hosts: Hosts::Sorted(Box::new([])), facts: HostFacts::One(FactsId::NONE), ranges: Box::new([]), outer }
+    }
+
+    /// Whether it says nothing that its row does not.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.len() == 0 && self.ranges.is_empty()
+    }
+
     /// The facts of a host.
     fn own(&self, suffix: u16) -> FactsId {
         self.hosts.find(suffix).map_or(FactsId::NONE, |i| self.facts.get(i))
     }
 
-    /// The cover at a suffix; `None` where it is the /16's.
-    fn cover(&self, suffix: u16) -> Option<ValueId> {
-        if self.ranges.is_empty() {
-            return None;
-        }
-        let r = self.ranges.get(self.ranges.partition_point(|r| r.last < suffix))?;
-        (r.first <= suffix).then_some(r.value)
+    /// The cover at a suffix.
+    fn cover(&self, suffix: u16) -> ValueId {
+        let run = match &self.ranges[..] {
+            [] => return self.outer,
+            ranges => ranges.get(ranges.partition_point(|r| r.last < suffix)),
+        };
+        run.filter(|r| r.first <= suffix).map_or(self.outer, |r| r.value)
     }
 
-    /// The runs from `first` to `last`, gaps included and filled with `outer`.
-    fn runs(&self, first: u16, last: u16, outer: ValueId) -> impl Iterator<Item = ValueId> {
-        let from = self.ranges.partition_point(|r| r.last < first);
+    /// The runs from `first` to `last`, gaps included and filled with the /16's cover.
+    fn runs(&self, first: u16, last: u16) -> impl Iterator<Item = ValueId> {
+        let (outer, from) = (self.outer, self.ranges.partition_point(|r| r.last < first));
         let mut at = u32::from(first);
         let mut inside = self.ranges[from..].iter().take_while(move |r| r.first <= last).peekable();
         std::iter::from_fn(move || {
@@ -209,29 +218,27 @@ impl Block {
     }
 
     /// The reasons of hosts from `first` to `last` that are not exempt.
-    fn host_reasons(&self, first: u16, last: u16, outer: ValueId, interned: &Interned) -> Mask {
-        let exempt = outer == ValueId::EXEMPT || self.ranges.iter().any(|r| r.value == ValueId::EXEMPT);
+    fn host_reasons(&self, first: u16, last: u16, interned: &Interned) -> Mask {
+        let exempt = self.outer == ValueId::EXEMPT || self.ranges.iter().any(|r| r.value == ValueId::EXEMPT);
         let (from, to) = (self.hosts.rank(first), self.hosts.rank(last) + usize::from(self.hosts.find(last).is_some()));
         if from == to {
             return 0;
         }
         match &self.facts {
             HostFacts::One(f) if !exempt => interned.facts(*f).mask,
-            HostFacts::Few(kinds, _) if !exempt && to - from == self.hosts.len() => {
-                kinds.iter().fold(0, |m, f| m | interned.facts(*f).mask)
-            }
+            HostFacts::Few(few) if !exempt && to - from == self.hosts.len() => few.0.iter().fold(0, |m, f| m | interned.facts(*f).mask),
             _ if !exempt => (from..to).fold(0, |m, i| m | interned.facts(self.facts.get(i)).mask),
             _ => {
                 let suffixes = self.hosts.to_vec();
-                let shown = (from..to).filter(|i| self.cover(suffixes[*i]).unwrap_or(outer) != ValueId::EXEMPT);
+                let shown = (from..to).filter(|i| self.cover(suffixes[*i]) != ValueId::EXEMPT);
                 shown.fold(0, |m, i| m | interned.facts(self.facts.get(i)).mask)
             }
         }
     }
 
     /// The reasons that are not the same all over `first..=last`, a node of length `len`.
-    pub fn touched(&self, first: u16, last: u16, len: u8, outer: ValueId, interned: &Interned) -> Mask {
-        varied(self.runs(first, last, outer), len, interned) | self.host_reasons(first, last, outer, interned)
+    pub fn touched(&self, first: u16, last: u16, len: u8, interned: &Interned) -> Mask {
+        varied(self.runs(first, last), len, interned) | self.host_reasons(first, last, interned)
     }
 }
 
@@ -307,7 +314,7 @@ impl Ip4 {
         let b = (addr >> 16) as u8;
         match &row.blocks[usize::from(b)] {
             None => (FactsId::NONE, row.cover(b)),
-            Some(block) => (block.own(addr as u16), block.cover(addr as u16).unwrap_or_else(|| row.cover(b))),
+            Some(block) => (block.own(addr as u16), block.cover(addr as u16)),
         }
     }
 
@@ -318,14 +325,16 @@ impl Ip4 {
         let block = |a: u32| self.row(a)?.blocks[(a >> 16) as usize & 255].as_deref();
         let rows = addrs.iter().filter_map(|a| self.row(*a).map(|r| r.blocks[(*a >> 16) as usize & 255].is_some()));
         std::hint::black_box(rows.fold(false, |x, y| x ^ y));
-        let sorted = |a: &u32| match &block(*a)?.hosts {
-            Hosts::Sorted(s) => Some((&**s, *a as u16)),
-            Hosts::Bits(..) => None,
+        let blocks = || addrs.iter().filter_map(|a| Some((block(*a)?, *a as u16)));
+        std::hint::black_box(blocks().fold(0, |x, (b, _)| x ^ b.outer.0));
+        // Hosts and runs are spread evenly enough that an address stands near its share of the list.
+        let place = |len: usize, a: u16| (len * usize::from(a)) >> 16;
+        let host = |b: &Block, a| match &b.hosts {
+            Hosts::Sorted(s) => s.get(place(s.len(), a)).copied().unwrap_or(0),
+            Hosts::Bits(bits, _) => bits[usize::from(a) / 64] as u16,
         };
-        std::hint::black_box(addrs.iter().filter_map(sorted).fold(0, |x, (s, _)| x ^ s.len()));
-        // Hosts are spread evenly enough that an address stands near its share of the list.
-        let near = |(s, a): (&[u16], u16)| s.get((s.len() * usize::from(a)) >> 16).copied();
-        std::hint::black_box(addrs.iter().filter_map(sorted).filter_map(near).fold(0, |x, y| x ^ y));
+        let run = |b: &Block, a| b.ranges.get(place(b.ranges.len(), a)).map_or(0, |r| r.last);
+        std::hint::black_box(blocks().fold(0, |x, (b, a)| x ^ host(b, a) ^ run(b, a)));
     }
 
     /// The reasons that are not the same all over a prefix of less than 32 bits: those that make names exist below it.
@@ -344,7 +353,7 @@ impl Ip4 {
             let (first, last) = (p.first() as u16, p.last() as u16);
             return match &row.blocks[usize::from(b)] {
                 None => 0,
-                Some(block) => block.touched(first, last, p.len(), row.cover(b), interned),
+                Some(block) => block.touched(first, last, p.len(), interned),
             };
         }
         let (from, to) = (usize::from(b), (p.last() >> 16) as usize & 255);
@@ -366,7 +375,7 @@ impl Ip4 {
             16 => take(row.cover(b)),
             _ => match row.blocks[usize::from(b)].as_deref() {
                 None => take(row.cover(b)),
-                Some(block) => block.runs(p.first() as u16, p.last() as u16, row.cover(b)).for_each(take),
+                Some(block) => block.runs(p.first() as u16, p.last() as u16).for_each(take),
             },
         }
     }

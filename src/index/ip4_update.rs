@@ -60,7 +60,7 @@ impl Ip4 {
     pub(super) fn put_block(&mut self, ab: u16, block: Block, pool: &mut Pool) {
         let row = self.row_mut((ab >> 8) as u8);
         let b = (ab & 255) as u8;
-        row.blocks[usize::from(b)] = Some(Arc::new(block));
+        row.blocks[usize::from(b)] = Some(Arc::new(Block { outer: row.cover(b), ..block }));
         row.retouch(b, pool);
     }
 }
@@ -73,12 +73,13 @@ impl Row {
     /// Sets the facts of some hosts of one block.
     fn merge_hosts(&mut self, changes: &[(u32, FactsId)], pool: &mut Pool) {
         let b = (changes[0].0 >> 16) as u8;
-        let block = Arc::make_mut(self.blocks[usize::from(b)].get_or_insert_default());
+        let outer = self.cover(b);
+        let block = Arc::make_mut(self.blocks[usize::from(b)].get_or_insert_with(|| Arc::new(Block::empty(outer))));
         match changes {
             [(addr, facts)] if block.toggle(*addr as u16, *facts) => {}
             _ => block.merge(changes),
         }
-        if block.hosts.len() == 0 && block.ranges.is_empty() {
+        if block.is_empty() {
             self.blocks[usize::from(b)] = None;
         }
         self.retouch(b, pool);
@@ -86,9 +87,8 @@ impl Row {
 
     /// The summary of one block after it changed.
     fn retouch(&mut self, b: u8, pool: &Pool) {
-        let outer = self.cover(b);
         let block = self.blocks[usize::from(b)].as_deref();
-        self.touched[usize::from(b)] = block.map_or(0, |block| block.touched(0, u16::MAX, 16, outer, pool.interned));
+        self.touched[usize::from(b)] = block.map_or(0, |block| block.touched(0, u16::MAX, 16, pool.interned));
     }
 
     /// What prefixes of at most 16 bits say of a /16.
@@ -116,10 +116,10 @@ impl Row {
         let state = self.state(a, b, pool);
         let (outer, ranges) = self.runs(a, b, &state, pool);
         let slot = &mut self.blocks[usize::from(b)];
-        if slot.as_ref().is_none_or(|block| *block.ranges != *ranges) {
-            let block = Arc::make_mut(slot.get_or_insert_default());
-            block.ranges = ranges.into();
-            if block.hosts.len() == 0 && block.ranges.is_empty() {
+        if slot.as_ref().is_none_or(|block| *block.ranges != *ranges || block.outer != outer) {
+            let block = Arc::make_mut(slot.get_or_insert_with(|| Arc::new(Block::empty(outer))));
+            (block.ranges, block.outer) = (ranges.into(), outer);
+            if block.is_empty() {
                 *slot = None;
             }
         }
