@@ -11,6 +11,11 @@ const RECORD: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 127, 0, 0, 2]
 fn main() {
     let port: u16 = std::env::args().nth(1).unwrap().parse().unwrap();
     let socket = UdpSocket::bind(("127.0.0.1", port)).unwrap();
+    for option in [libc::SO_RCVBUF, libc::SO_SNDBUF] {
+        let size: libc::c_int = 4 << 20;
+        // SAFETY: the option's value is one int that lives until the call returns.
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const size).cast(), 4) };
+    }
     let mut buffers = vec![[0u8; 1344]; BATCH];
     // SAFETY: all zeros is a valid value of these plain C structures; every pointer below lives as long as the loop.
     let (mut from, mut vectors, mut headers): ([libc::sockaddr_storage; BATCH], [libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =

@@ -1,12 +1,15 @@
 //! A closed loop of UDP queries, and what one answer costs the server.
 //!
-//! `load SERVER:PORT QUERIES --seconds S --window N [--sockets N] [--rate R] [--pid PID]`: QUERIES has `name type` lines; all of them are
-//! encoded up front, with EDNS. Prints one JSON object: answers a second, lost, microseconds at the median and the 99th
-//! percentile, and with `--pid` the server's own CPU microseconds (user and system, all threads) for each answer.
+//! `load SERVER:PORT QUERIES --seconds S --window N [--sockets N] [--rate R] [--pid PID]`: QUERIES has `name type` lines;
+//! all of them are encoded up front, with EDNS. Prints one JSON object: answers a second; lost; how many answers were
+//! listed, NXDOMAIN, anything else; microseconds at the median and the 99th percentile; and with `--pid` the server's own
+//! CPU microseconds (user and system, all threads) for each answer. With `--rate` a query's time counts from when it was
+//! due, whether or not it could be sent then.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
+    collections::HashMap,
     fs,
     mem::zeroed,
     net::{SocketAddr, UdpSocket},
@@ -30,11 +33,19 @@ fn encode(line: &str) -> Vec<u8> {
     m
 }
 
-/// CPU time of a process so far, in microseconds: `schedstat` counts nanoseconds for each thread.
-fn cpu(pid: u32) -> u64 {
+/// CPU time of a process's threads so far, in nanoseconds.
+fn cpu(pid: u32) -> HashMap<String, u64> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the server is gone").flatten();
-    let one = |e: fs::DirEntry| fs::read_to_string(e.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok();
-    tasks.filter_map(one).sum::<u64>() / 1000
+    let one = |e: fs::DirEntry| {
+        let spent = fs::read_to_string(e.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok()?;
+        Some((e.file_name().to_string_lossy().into_owned(), spent))
+    };
+    tasks.filter_map(one).collect()
+}
+
+/// What was spent between two looks, in microseconds. A thread that ended in between took its figure along.
+fn spent(before: &HashMap<String, u64>, after: &HashMap<String, u64>) -> u64 {
+    after.iter().map(|(thread, n)| n - before.get(thread).unwrap_or(&0)).sum::<u64>() / 1000
 }
 
 struct Line {
@@ -61,21 +72,27 @@ fn main() {
         })
         .collect();
     let mut times = vec![0u64; 1 << 20];
-    let (mut next, mut sent, mut got, mut lost) = (0usize, 0u64, 0u64, 0u64);
+    let mut kinds = [0u64; 3];
+    let (mut next, mut lost) = (0usize, 0u64);
     let before = pid.map(cpu);
     let start = Instant::now();
+    let mut swept = start;
     while start.elapsed().as_secs_f64() < seconds {
         for line in &mut lines {
-            let allowed = ((start.elapsed().as_secs_f64() * rate) as u64).saturating_sub(sent).min(BATCH as u64) as usize;
-            sent += send(line, &queries, &mut next, allowed) as u64;
-            got += receive(line, &mut times);
+            let due = (start.elapsed().as_secs_f64() * rate) as usize;
+            let allowed = due.saturating_sub(next).min(BATCH);
+            let when = |n: usize| if rate == f64::MAX { Instant::now() } else { start + Duration::from_secs_f64(n as f64 / rate) };
+            send(line, &queries, &mut next, allowed, when);
+            receive(line, &mut times, &mut kinds);
         }
-        if next % 4096 < BATCH {
+        if swept.elapsed() > PATIENCE / 4 {
+            swept = Instant::now();
             lost += lines.iter_mut().map(sweep).sum::<u64>();
         }
     }
     let elapsed = start.elapsed().as_secs_f64();
-    let spent = pid.map(|p| cpu(p) - before.unwrap_or(0));
+    let got: u64 = kinds.iter().sum();
+    let spent = pid.map(|p| spent(&before.unwrap_or_default(), &cpu(p)));
     let percentile = |p: f64| {
         let mut rest = (got as f64 * p) as u64;
         times.iter().position(|n| {
@@ -86,25 +103,27 @@ fn main() {
     };
     let cpu_per = spent.map_or("null".into(), |s| format!("{:.4}", s as f64 / got.max(1) as f64));
     println!(
-        "{{\"qps\": {:.0}, \"got\": {got}, \"lost\": {lost}, \"p50\": {}, \"p99\": {}, \"cpu\": {cpu_per}}}",
+        "{{\"qps\": {:.0}, \"got\": {got}, \"lost\": {lost}, \"listed\": {}, \"nxdomain\": {}, \"other\": {}, \"p50\": {}, \"p99\": {}, \"cpu\": {cpu_per}}}",
         got as f64 / elapsed,
+        kinds[0],
+        kinds[1],
+        kinds[2],
         percentile(0.5).unwrap_or(0),
         percentile(0.99).unwrap_or(0)
     );
 }
 
-fn send(line: &mut Line, queries: &[Vec<u8>], next: &mut usize, allowed: usize) -> usize {
+fn send(line: &mut Line, queries: &[Vec<u8>], next: &mut usize, allowed: usize, when: impl Fn(usize) -> Instant) {
     let n = allowed.min(line.free.len());
     if n == 0 {
-        return 0;
+        return;
     }
     // SAFETY: all zeros is a valid value of these plain C structures, and every pointer below lives through the call.
     let (mut headers, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) = unsafe { (zeroed(), zeroed()) };
     let mut messages: Vec<Vec<u8>> = Vec::with_capacity(n);
     let ids: Vec<u16> = line.free.drain(line.free.len() - n..).collect();
     for (i, id) in ids.iter().enumerate() {
-        let mut m = queries[*next % queries.len()].clone();
-        *next += 1;
+        let mut m = queries[(*next + i) % queries.len()].clone();
         m[..2].copy_from_slice(&id.to_be_bytes());
         messages.push(m);
         vectors[i] = libc::iovec { iov_base: messages[i].as_mut_ptr().cast(), iov_len: messages[i].len() };
@@ -113,13 +132,12 @@ fn send(line: &mut Line, queries: &[Vec<u8>], next: &mut usize, allowed: usize) 
     }
     // SAFETY: as above.
     let done = unsafe { libc::sendmmsg(line.socket.as_raw_fd(), headers.as_mut_ptr(), n as u32, 0) }.max(0) as usize;
-    let now = Instant::now();
-    ids[..done].iter().for_each(|id| line.sent[usize::from(*id)] = Some(now));
+    ids[..done].iter().enumerate().for_each(|(i, id)| line.sent[usize::from(*id)] = Some(when(*next + i)));
     line.free.extend(&ids[done..]);
-    done
+    *next += done;
 }
 
-fn receive(line: &mut Line, times: &mut [u64]) -> u64 {
+fn receive(line: &mut Line, times: &mut [u64], kinds: &mut [u64; 3]) {
     let mut buffers = [[0u8; 600]; BATCH];
     // SAFETY: as above.
     let (mut headers, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) = unsafe { (zeroed(), zeroed()) };
@@ -132,17 +150,20 @@ fn receive(line: &mut Line, times: &mut [u64]) -> u64 {
     let n =
         unsafe { libc::recvmmsg(line.socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
     let now = Instant::now();
-    let mut got = 0;
     for buffer in &buffers[..n.max(0) as usize] {
         let id = u16::from_be_bytes([buffer[0], buffer[1]]);
         if let Some(at) = line.sent.get_mut(usize::from(id)).and_then(Option::take) {
             line.free.push(id);
             let last = times.len() - 1;
-            times[((now - at).as_micros() as usize).min(last)] += 1;
-            got += 1;
+            times[(now.saturating_duration_since(at).as_micros() as usize).min(last)] += 1;
+            let kind = match (buffer[3] & 15, buffer[7]) {
+                (0, 1..) => 0,
+                (3, 0) => 1,
+                _ => 2,
+            };
+            kinds[kind] += 1;
         }
     }
-    got
 }
 
 /// Gives up on what was not answered.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     cover::Pool,
-    ip4::{Block, HostFacts, Ip4},
+    ip4::{Block, Ip4},
     trie::{Labels, Nibbles, Trie, nibbles},
     values::{FactsId, Interned, Interner, RawFacts, ValueId},
 };
@@ -148,11 +148,7 @@ impl Builder {
             value(row.at);
             for block in row.blocks.iter().flatten() {
                 block.ranges.iter().for_each(|r| value(r.value));
-                match &block.facts {
-                    HostFacts::One(f) => fact(*f),
-                    HostFacts::Few(few) => few.0.iter().for_each(|f| fact(*f)),
-                    HostFacts::Each(all) => all.iter().for_each(|f| fact(*f)),
-                }
+                block.facts.kinds(&mut fact);
             }
         }
         for trie in [&self.tables.ip6, &self.tables.names] {

@@ -10,7 +10,7 @@ use super::values::{FactsId, Interned, ValueId};
 use crate::model::{Mask, Prefix4};
 
 /// More hosts than this in a block, and a bitmap (8 kB) is smaller than the sorted suffixes.
-const SORTED_MAX: usize = 4096;
+pub(super) const SORTED_MAX: usize = 4096;
 
 /// The listed hosts of a /16.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Hosts {
     }
 
     /// The place of a suffix among them.
-    fn find(&self, suffix: u16) -> Option<usize> {
+    pub(super) fn find(&self, suffix: u16) -> Option<usize> {
         match self {
             Hosts::Sorted(s) => s.binary_search(&suffix).ok(),
             Hosts::Bits(b, _) if b[usize::from(suffix) / 64] >> (suffix % 64) & 1 == 0 => None,
@@ -60,7 +60,7 @@ impl Hosts {
     }
 
     /// How many are smaller than a suffix.
-    fn rank(&self, suffix: u16) -> usize {
+    pub(super) fn rank(&self, suffix: u16) -> usize {
         match self {
             Hosts::Sorted(s) => s.partition_point(|x| *x < suffix),
             Hosts::Bits(b, ranks) => {
@@ -91,51 +91,84 @@ impl Hosts {
     }
 }
 
-/// The facts of a block's hosts, in the order of their suffixes. Thin pointers: see [`Block`].
+/// The facts of a block's hosts, in the order of their suffixes, in the smallest of four forms. Thin pointers: see
+/// [`Block`].
 #[derive(Debug, Clone)]
+#[allow(clippy::redundant_allocation)]
 pub enum HostFacts {
     /// All the same.
     One(FactsId),
     /// At most 256 different ones, and which of them each host has.
     Few(Box<(Box<[FactsId]>, Box<[u8]>)>),
-    /// Many.
+    /// Numbers below 65,536.
+    Short(Box<Box<[u16]>>),
+    /// Any.
     Each(Box<Box<[FactsId]>>),
 }
 
 impl HostFacts {
     /// From one for each host.
     pub fn new(all: &[FactsId]) -> HostFacts {
-        let mut kinds: Vec<FactsId> = Vec::new();
-        let mut places = Vec::with_capacity(all.len());
-        for f in all {
-            // Neighbours are most often the same.
-            let at = match places.last() {
-                Some(p) if kinds[usize::from(*p)] == *f => *p,
-                _ => match kinds.iter().position(|k| k == f) {
-                    Some(i) => i as u8,
-                    None if kinds.len() < 256 => {
-                        kinds.push(*f);
-                        (kinds.len() - 1) as u8
-                    }
-                    None => return HostFacts::Each(Box::new(all.into())),
-                },
-            };
-            places.push(at);
+        let (Some(first), Some(most)) = (all.first(), all.iter().map(|f| f.0).max()) else { return HostFacts::One(FactsId::NONE) };
+        if all.iter().all(|f| f == first) {
+            return HostFacts::One(*first);
         }
-        match kinds[..] {
-            [] => HostFacts::One(FactsId::NONE),
-            [one] => HostFacts::One(one),
-            _ => HostFacts::Few(Box::new((kinds.into(), places.into()))),
+        let short = most <= u32::from(u16::MAX);
+        match Few::new(all, if short { all.len() / 4 } else { 256 }) {
+            Some(Few { kinds, places }) => HostFacts::Few(Box::new((kinds.into(), places.into()))),
+            None if short => HostFacts::Short(Box::new(all.iter().map(|f| f.0 as u16).collect())),
+            None => HostFacts::Each(Box::new(all.into())),
         }
     }
 
     /// The facts of the host at a place.
     pub fn get(&self, place: usize) -> FactsId {
+        let known = match self {
+            HostFacts::One(f) => Some(*f),
+            HostFacts::Few(few) => few.1.get(place).and_then(|p| few.0.get(usize::from(*p))).copied(),
+            HostFacts::Short(all) => all.get(place).map(|f| FactsId(u32::from(*f))),
+            HostFacts::Each(all) => all.get(place).copied(),
+        };
+        known.unwrap_or(FactsId::NONE)
+    }
+
+    /// Every one that some host has, some of them more than once.
+    pub fn kinds(&self, tell: &mut dyn FnMut(FactsId)) {
         match self {
-            HostFacts::One(f) => *f,
-            HostFacts::Few(few) => few.1.get(place).and_then(|p| few.0.get(usize::from(*p))).copied().unwrap_or(FactsId::NONE),
-            HostFacts::Each(all) => all.get(place).copied().unwrap_or(FactsId::NONE),
+            HostFacts::One(f) => tell(*f),
+            HostFacts::Few(few) => few.0.iter().for_each(|f| tell(*f)),
+            HostFacts::Short(all) => all.iter().for_each(|f| tell(FactsId(u32::from(*f)))),
+            HostFacts::Each(all) => all.iter().for_each(|f| tell(*f)),
         }
+    }
+}
+
+/// A table of different facts, and a place in it for each host.
+struct Few {
+    kinds: Vec<FactsId>,
+    places: Vec<u8>,
+}
+
+impl Few {
+    /// `None` where there are more than `limit` or 256 different ones: another form is smaller then.
+    fn new(all: &[FactsId], limit: usize) -> Option<Few> {
+        let mut out = Few { kinds: Vec::new(), places: Vec::with_capacity(all.len()) };
+        for f in all {
+            // Neighbours are most often the same.
+            let place = match out.places.last() {
+                Some(p) if out.kinds[usize::from(*p)] == *f => *p,
+                _ => match out.kinds.iter().position(|k| k == f) {
+                    Some(i) => i as u8,
+                    None if out.kinds.len() < limit.min(256) => {
+                        out.kinds.push(*f);
+                        (out.kinds.len() - 1) as u8
+                    }
+                    None => return None,
+                },
+            };
+            out.places.push(place);
+        }
+        Some(out)
     }
 }
 
@@ -224,16 +257,17 @@ impl Block {
         if from == to {
             return 0;
         }
-        match &self.facts {
-            HostFacts::One(f) if !exempt => interned.facts(*f).mask,
-            HostFacts::Few(few) if !exempt && to - from == self.hosts.len() => few.0.iter().fold(0, |m, f| m | interned.facts(*f).mask),
-            _ if !exempt => (from..to).fold(0, |m, i| m | interned.facts(self.facts.get(i)).mask),
-            _ => {
-                let suffixes = self.hosts.to_vec();
-                let shown = (from..to).filter(|i| self.cover(suffixes[*i]) != ValueId::EXEMPT);
-                shown.fold(0, |m, i| m | interned.facts(self.facts.get(i)).mask)
-            }
+        let mut mask = 0;
+        if !exempt && (to - from == self.hosts.len() || matches!(self.facts, HostFacts::One(_))) {
+            self.facts.kinds(&mut |f| mask |= interned.facts(f).mask);
+        } else if !exempt {
+            (from..to).for_each(|i| mask |= interned.facts(self.facts.get(i)).mask);
+        } else {
+            let suffixes = self.hosts.to_vec();
+            let shown = (from..to).filter(|i| self.cover(suffixes[*i]) != ValueId::EXEMPT);
+            shown.for_each(|i| mask |= interned.facts(self.facts.get(i)).mask);
         }
+        mask
     }
 
     /// The reasons that are not the same all over `first..=last`, a node of length `len`.

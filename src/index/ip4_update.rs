@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
 use super::{
     cover::{Pool, State},
-    ip4::{Block, HostFacts, Hosts, Ip4, Range, Row, varied},
+    ip4::{Block, HostFacts, Hosts, Ip4, Range, Row, SORTED_MAX, varied},
     values::{FactsId, ValueId},
 };
 use crate::model::Prefix4;
@@ -76,7 +76,7 @@ impl Row {
         let outer = self.cover(b);
         let block = Arc::make_mut(self.blocks[usize::from(b)].get_or_insert_with(|| Arc::new(Block::empty(outer))));
         match changes {
-            [(addr, facts)] if block.toggle(*addr as u16, *facts) => {}
+            [(addr, facts)] if block.set_one(*addr as u16, *facts) => {}
             _ => block.merge(changes),
         }
         if block.is_empty() {
@@ -200,42 +200,16 @@ impl Row {
 }
 
 impl Block {
-    /// The quick way for one host: in or out of a block whose hosts all say the same. False where it does not apply.
-    fn toggle(&mut self, suffix: u16, facts: FactsId) -> bool {
-        let HostFacts::One(one) = self.facts else { return false };
-        match &mut self.hosts {
-            Hosts::Sorted(s) => {
-                if s.len() >= 4096 || (facts != FactsId::NONE && facts != one) {
-                    return false;
-                }
-                let mut v = Vec::with_capacity(s.len() + 1);
-                match (s.binary_search(&suffix), facts) {
-                    (Ok(i), FactsId::NONE) => {
-                        v.extend(&s[..i]);
-                        v.extend(&s[i + 1..]);
-                    }
-                    (Err(i), f) if f != FactsId::NONE => {
-                        v.extend(&s[..i]);
-                        v.push(suffix);
-                        v.extend(&s[i..]);
-                    }
-                    _ => return true,
-                }
-                *s = v.into();
-                true
-            }
-            Hosts::Bits(bits, ranks) => {
-                if facts != one || self.facts.get(0) == FactsId::NONE {
-                    return false;
-                }
-                let word = usize::from(suffix) / 64;
-                let bit = 1u64 << (suffix % 64);
-                if bits[word] & bit == 0 {
-                    bits[word] |= bit;
-                    ranks[word / 8 + 1..].iter_mut().for_each(|r| *r = r.wrapping_add(1));
-                }
-                true
-            }
+    /// The quick way for one host: its place is made, taken out or overwritten where it is. False where the block has to
+    /// take another form; nothing has changed then.
+    fn set_one(&mut self, suffix: u16, facts: FactsId) -> bool {
+        let there = self.hosts.find(suffix);
+        let place = there.unwrap_or_else(|| self.hosts.rank(suffix));
+        match (there, facts) {
+            (None, FactsId::NONE) => true,
+            (Some(_), FactsId::NONE) => self.hosts.remove(suffix) && self.facts.splice(place, 1, None),
+            (Some(_), f) => self.facts.splice(place, 1, Some(f)),
+            (None, f) => self.hosts.has_room() && self.facts.splice(place, 0, Some(f)) && self.hosts.insert(suffix),
         }
     }
 
@@ -266,5 +240,141 @@ impl Block {
         }
         self.hosts = Hosts::new(&suffixes);
         self.facts = HostFacts::new(&facts);
+    }
+}
+
+impl Hosts {
+    /// Whether one more fits the form.
+    fn has_room(&self) -> bool {
+        match self {
+            Hosts::Sorted(s) => s.len() < SORTED_MAX,
+            Hosts::Bits(..) => true,
+        }
+    }
+
+    /// Adds a suffix that is not there, where there is room.
+    fn insert(&mut self, suffix: u16) -> bool {
+        match self {
+            Hosts::Sorted(s) => {
+                let at = s.partition_point(|x| *x < suffix);
+                *s = [&s[..at], &[suffix], &s[at..]].concat().into();
+            }
+            Hosts::Bits(bits, ranks) => {
+                bits[usize::from(suffix) / 64] |= 1 << (suffix % 64);
+                ranks[usize::from(suffix) / 512 + 1..].iter_mut().for_each(|r| *r = r.wrapping_add(1));
+            }
+        }
+        true
+    }
+
+    /// Takes out a suffix that is there; false where too few are left for the form.
+    fn remove(&mut self, suffix: u16) -> bool {
+        match self {
+            Hosts::Sorted(s) => {
+                let at = s.partition_point(|x| *x < suffix);
+                *s = [&s[..at], &s[at + 1..]].concat().into();
+            }
+            Hosts::Bits(..) if self.len() <= SORTED_MAX + 1 => return false,
+            Hosts::Bits(bits, ranks) => {
+                bits[usize::from(suffix) / 64] &= !(1 << (suffix % 64));
+                ranks[usize::from(suffix) / 512 + 1..].iter_mut().for_each(|r| *r = r.wrapping_sub(1));
+            }
+        }
+        true
+    }
+}
+
+impl HostFacts {
+    /// Puts `new` in the place of `old` (none or one) facts at `place`. False where it does not fit the form.
+    fn splice(&mut self, place: usize, old: usize, new: Option<FactsId>) -> bool {
+        fn put<T: Copy>(all: &[T], place: usize, old: usize, new: Option<T>) -> Box<[T]> {
+            [&all[..place], new.as_slice(), &all[place + old..]].concat().into()
+        }
+        match (self, new) {
+            (HostFacts::One(one), new) => new.is_none_or(|f| f == *one),
+            (HostFacts::Few(few), new) => {
+                let (kinds, places) = &mut **few;
+                let kind = match new.map(|f| kinds.iter().position(|k| *k == f)) {
+                    Some(None) => return false,
+                    Some(Some(k)) => Some(k as u8),
+                    None => None,
+                };
+                let gone = (old > 0).then(|| places[place]);
+                *places = put(places, place, old, kind);
+                // What no host has any more must not be told: names would exist because of it.
+                if let Some(g) = gone.filter(|g| !places.contains(g)) {
+                    let last = (kinds.len() - 1) as u8;
+                    places.iter_mut().filter(|p| **p == last).for_each(|p| *p = g);
+                    let mut left = std::mem::take(kinds).into_vec();
+                    left.swap_remove(usize::from(g));
+                    *kinds = left.into();
+                }
+                true
+            }
+            (HostFacts::Short(_), Some(FactsId(f))) if f > u32::from(u16::MAX) => false,
+            (HostFacts::Short(all), new) => {
+                **all = put(all, place, old, new.map(|f| f.0 as u16));
+                true
+            }
+            (HostFacts::Each(all), new) => {
+                **all = put(all, place, old, new);
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(block: &Block, model: &BTreeMap<u16, FactsId>) -> Result<(), TestCaseError> {
+        prop_assert_eq!(block.hosts.len(), model.len());
+        prop_assert_eq!(block.hosts.to_vec(), model.keys().copied().collect::<Vec<_>>());
+        for (place, (suffix, facts)) in model.iter().enumerate() {
+            prop_assert_eq!((block.hosts.find(*suffix), block.facts.get(place)), (Some(place), *facts));
+        }
+        let mut kinds = BTreeSet::new();
+        block.facts.kinds(&mut |f| {
+            kinds.insert(f);
+        });
+        let wanted: BTreeSet<_> = model.values().copied().collect();
+        prop_assert!(kinds == wanted || model.is_empty());
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        /// A block in every form (sorted and bits; one, few, short and any facts) after changes one by one and many at a
+        /// time says what a map says.
+        #[test]
+        fn a_block_is_a_map(
+            size in prop_oneof![Just(0usize), Just(5), Just(300), 4090usize..4100, Just(30_000)],
+            kinds in prop_oneof![Just(1u32), Just(3), Just(250), Just(3000), Just(90_000)],
+            one_by_one in prop::collection::vec((any::<u16>(), 0u32..4, any::<bool>()), 1..60),
+        ) {
+            let mut block = Block::empty(ValueId::EMPTY);
+            let fact = |i: u32| FactsId(1 + i % kinds);
+            let mut model: BTreeMap<u16, FactsId> = (0..size as u32).map(|i| (i.wrapping_mul(40_503) as u16, fact(i * 7))).collect();
+            let all: Vec<(u32, FactsId)> = model.iter().map(|(s, f)| (u32::from(*s), *f)).collect();
+            if !all.is_empty() {
+                block.merge(&all);
+            }
+            check(&block, &model)?;
+            for (suffix, what, near) in one_by_one {
+                // Half of the time one that is there.
+                let suffix = if near { model.range(suffix..).next().map_or(suffix, |(s, _)| *s) } else { suffix };
+                let facts = if what == 0 { FactsId::NONE } else { fact(u32::from(suffix) * what) };
+                if !block.set_one(suffix, facts) {
+                    block.merge(&[(u32::from(suffix), facts)]);
+                }
+                if what == 0 { model.remove(&suffix) } else { model.insert(suffix, facts) };
+            }
+            check(&block, &model)?;
+        }
     }
 }

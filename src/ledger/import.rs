@@ -1,7 +1,7 @@
 //! Imports: staged beside the writer, made true by it in one small commit.
 
 use super::{
-    ImportResult, Job, Ledger, Receipt, Refused,
+    ImportResult, Job, Ledger, Receipt, Refused, Reply,
     group::Work,
     now,
     writer::{Writer, load},
@@ -135,8 +135,19 @@ impl Writer {
         Ok(n)
     }
 
-    /// Makes a staged import true.
-    pub(super) fn import(&mut self, ready: Ready) -> Result<Receipt, Refused> {
+    /// Makes a staged import true. The receipt of a large one comes when its image is written, beside the work, so that a
+    /// start right after it is as quick as any.
+    pub(super) fn import(&mut self, ready: Ready, reply: Reply<Receipt>) {
+        let bulk = matches!(ready.staged.rows, Rows::Large(..));
+        let result = self.make_true(ready);
+        if bulk && result.is_ok() {
+            self.write_image(true, Some(Box::new(|| drop(reply.send(result)))));
+        } else {
+            let _ = reply.send(result);
+        }
+    }
+
+    fn make_true(&mut self, ready: Ready) -> Result<Receipt, Refused> {
         if let Some(why) = self.health.poisoned() {
             return Err(Refused::Poisoned(why));
         }
@@ -181,15 +192,12 @@ impl Writer {
                 subjects = Some(listed);
             }
         }
-        let bulk = work.bulk;
         let old = self.store.vocabulary();
         // The commit's own tables see the new generation; on failure nobody does.
         self.store.set_vocabulary(v);
         let receipt = self.commit_import(&work, subjects);
         if receipt.is_err() {
             self.store.set_vocabulary(Vocabulary::clone(&old));
-        } else if bulk {
-            self.write_image(true);
         }
         receipt
     }
@@ -223,8 +231,9 @@ impl Writer {
             let Ok(generation) = self.generation(source) else { return Ok(()) };
             let staged =
                 Staged { source, base, difference: Difference::default(), masks: [Mask::MAX; 2], rows: Rows::Large(generation, None) };
-            if let Err(e) = self.import(Ready { staged, expires: None }) {
-                tracing::error!(error = ?e, "the feed's listings could not be ended");
+            match self.make_true(Ready { staged, expires: None }) {
+                Ok(_) => self.write_image(true, None),
+                Err(e) => tracing::error!(error = ?e, "the feed's listings could not be ended"),
             }
         }
         Ok(())

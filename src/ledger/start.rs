@@ -77,7 +77,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
     writer.expire()?;
     writer.expire_sources()?;
     if writer.since_image > 0 {
-        writer.write_image(false);
+        writer.write_image(false, None);
     }
     let (jobs, rx) = mpsc::channel(QUEUE);
     let thread = std::thread::Builder::new().name("ledger".into()).spawn(move || {

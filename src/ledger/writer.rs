@@ -65,7 +65,7 @@ impl Writer {
             match job {
                 Job::Change(..) => {}
                 Job::Tick => self.tick(),
-                Job::Import(ready, reply) => drop(reply.send(self.import(*ready))),
+                Job::Import(ready, reply) => self.import(*ready, reply),
                 Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
                 Job::Source(name, reply) => drop(reply.send(self.source(&name))),
                 Job::Configure(settings, reply) => drop(reply.send(self.configure(*settings))),
@@ -142,8 +142,9 @@ impl Writer {
         self.health.commits.fetch_add(1, Ordering::Relaxed);
         self.health.changes.fetch_add(changed as u64, Ordering::Relaxed);
         self.since_image += changed;
-        if self.since_image >= IMAGE_EVERY {
-            self.write_image(false);
+        // Behind a large import the tables do not have it yet, and an image of them would say that they do.
+        if !work.bulk && self.since_image >= IMAGE_EVERY {
+            self.write_image(false, None);
         }
         Ok(receipt)
     }
@@ -353,8 +354,8 @@ impl Writer {
         })
     }
 
-    /// Writes an image of what is published, beside the work; `flush` empties the log too.
-    pub(super) fn write_image(&mut self, flush: bool) {
+    /// Writes an image of what is published, beside the work; then does `then`. `flush` empties the log too.
+    pub(super) fn write_image(&mut self, flush: bool, then: Option<Box<dyn FnOnce() + Send>>) {
         if let Some(last) = self.image.take_if(|h| h.is_finished() || flush) {
             let _ = last.join();
         }
@@ -367,6 +368,9 @@ impl Writer {
             if let Err(e) = store.write_image(&tables, seq) {
                 tracing::warn!(error = %e, "the image could not be written; the next start reads the store instead");
             }
+            if let Some(then) = then {
+                then();
+            }
             if flush && let Err(e) = store.flush() {
                 tracing::warn!(error = %e, "the log could not be flushed");
             }
@@ -375,7 +379,7 @@ impl Writer {
 
     fn stop(&mut self) -> Result<(), Refused> {
         if self.health.poisoned().is_none() {
-            self.write_image(true);
+            self.write_image(true, None);
         }
         if let Some(last) = self.image.take() {
             let _ = last.join();
