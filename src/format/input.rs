@@ -9,6 +9,7 @@ use crate::model::{
     ReasonId, Subject, Time,
     special::{Unlistable, unlistable},
     subject::HostBits,
+    verdict::{MAX_TEXT, own_text},
 };
 
 /// The longest line that is read; a longer one is an error.
@@ -89,6 +90,8 @@ pub struct Report {
     pub too_wide: u64,
     /// Dropped: test points, which every zone has.
     pub test_points: u64,
+    /// Texts that were cut: a TXT string has at most 255 bytes.
+    pub cut_texts: u64,
     /// Lines with errors.
     pub errors: u64,
     /// The first of them.
@@ -212,7 +215,7 @@ impl<'a> Input<'a> {
                 self.report.test_points += 1;
                 return Ok(());
             }
-            Some(Unlistable::Special) => {
+            Some(Unlistable::Special | Unlistable::HoldsNever) => {
                 self.report.special += 1;
                 return Ok(());
             }
@@ -221,8 +224,12 @@ impl<'a> Input<'a> {
                 return Ok(());
             }
         }
-        // A text that names its own subject is kept once for all subjects.
-        let text = text.filter(|t| !hole && !t.is_empty()).map(|t| t.replace(&subject.to_string(), "$").into());
+        let text = text.filter(|t| !hole && !t.is_empty()).map(|t| {
+            if t.len() > MAX_TEXT {
+                self.report.cut_texts += 1;
+            }
+            own_text(t, &subject).into()
+        });
         self.report.taken += 1;
         match &self.options.reasoning {
             Reasoning::One(reason) => (self.sink)(Entry { subject, reason: *reason, hole, weak: false, text }),

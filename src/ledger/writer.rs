@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{GROUP, Health, Job, Receipt, Refused, Reply, Settings, group::Work, now};
 use crate::{
     index::{Builder, Published, Snapshot, ZoneSet, ZoneView},
-    model::{Change, Serial, SourceId, Subject, Time, history::Ask},
+    model::{Change, Serial, SourceId, Subject, Time, history::Ask, verdict::own_text},
     store::{Batch, Store, StoreError, Vocabulary, journal::Since, schema, vocabulary_rows},
 };
 
@@ -103,8 +103,11 @@ impl Writer {
         if let Some(why) = self.health.poisoned() {
             return Err(Refused::Poisoned(why));
         }
+        use crate::model::special::{Unlistable, unlistable};
+        if matches!(change.ask, Ask::Exempt { .. }) && unlistable(&change.subject, &[]) == Some(Unlistable::TooWide) {
+            return Err(Refused::Unlistable(Unlistable::TooWide)); // nothing that wide is listed
+        }
         if let Ask::List { reason, until, text, .. } = &mut change.ask {
-            use crate::model::special::{Unlistable, unlistable};
             match unlistable(&change.subject, &self.settings.special) {
                 Some(Unlistable::Special) if change.special => {}
                 Some(why) => return Err(Refused::Unlistable(why)),
@@ -117,9 +120,8 @@ impl Writer {
             if until.is_none() {
                 *until = known.lifetime.map(|l| now().plus(l));
             }
-            // A text that names its own subject is kept once for all subjects.
             if let Some(t) = text {
-                *t = t.replace(&change.subject.to_string(), "$").into();
+                *t = own_text(t, &change.subject).into();
             }
         }
         Ok(change)

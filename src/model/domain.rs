@@ -97,7 +97,7 @@ pub fn name_to_ascii(text: &str) -> Result<Box<str>, String> {
         if label.is_empty() || label.len() > 63 {
             return bad("each label has to have 1 to 63 characters");
         }
-        if let Some(c) = label.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_/".contains(*c)) {
+        if let Some(c) = label.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_".contains(*c)) {
             return bad(&format!("the character {c:?} does not belong in one"));
         }
         // A-labels that do not decode would be stored under a name that no client ever asks for.
@@ -105,7 +105,7 @@ pub fn name_to_ascii(text: &str) -> Result<Box<str>, String> {
             return bad("an xn-- label does not decode (IDNA)");
         }
     }
-    if name.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'/') {
+    if name.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return bad("it has only digits; an IPv4 address has four octets, a prefix is written 192.0.2.0/24");
     }
     Ok(name.into())

@@ -25,6 +25,11 @@ macro_rules! prefix {
                 Self { addr: addr & Self::mask(len), len }
             }
 
+            /// A prefix that is known to have no host bits.
+            pub const fn network(addr: $int, len: u8) -> Self {
+                Self { addr, len }
+            }
+
             /// A single address.
             pub fn host(addr: $int) -> Self {
                 Self { addr, len: $bits }

@@ -57,6 +57,8 @@ pub enum Unlistable {
     Never,
     /// It is a test point, which every zone has by itself.
     TestPoint,
+    /// It is a prefix that holds 127.0.0.1 or its IPv6 spelling.
+    HoldsNever,
     /// It touches a special range; `--special` lists it all the same.
     Special,
     /// It is wider than /8 (IPv6 /19).
@@ -67,6 +69,7 @@ impl std::fmt::Display for Unlistable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Unlistable::Never => "127.0.0.1 and `invalid` are never listed (RFC 5782)",
+            Unlistable::HoldsNever => "it holds 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)",
             Unlistable::TestPoint => "it is a test point, which every zone has by itself (RFC 5782)",
             Unlistable::Special => "it lies in a special-purpose range; say --special if you mean it",
             Unlistable::TooWide => "it is wider than /8 (IPv6: /19)",
@@ -81,12 +84,14 @@ pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> 
             _ if p.len() < WIDEST4 => Some(Unlistable::TooWide),
             _ if p.first() == 0x7f00_0001 && p.is_host() => Some(Unlistable::Never),
             _ if p.is_host() && p.first() >> 8 == 0x007f_0000 => Some(Unlistable::TestPoint),
+            _ if TESTS4.contains(*p) || p.contains(TESTS4) => Some(Unlistable::HoldsNever),
             _ if allowed.iter().any(|a| a.covers(subject)) => None,
             _ if special4().any(|s| s.contains(*p) || p.contains(s)) => Some(Unlistable::Special),
             _ => None,
         },
         Subject::V6(p) => match p {
             _ if p.len() < WIDEST6 => Some(Unlistable::TooWide),
+            _ if p.contains(Prefix6::host(0xffff << 32)) => Some(Unlistable::HoldsNever),
             _ if allowed.iter().any(|a| a.covers(subject)) => None,
             _ if special6().any(|s| s.contains(*p) || p.contains(s)) => Some(Unlistable::Special),
             _ => None,
@@ -99,6 +104,9 @@ pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> 
         },
     }
 }
+
+/// Where the IPv4 test points are.
+const TESTS4: Prefix4 = Prefix4::network(0x7f00_0000, 24);
 
 fn special4() -> impl Iterator<Item = Prefix4> {
     SPECIAL4.iter().map(|(a, l)| Prefix4::new(u32::from_be_bytes(*a), *l))
@@ -128,6 +136,10 @@ mod tests {
         for s in ["8.8.8.8", "9.0.0.0/8", "2a00::/19", "2606:4700::1", "a.b", "127.64.3.0/24"] {
             assert_eq!(why(s), None, "{s}");
         }
-        assert_eq!(why("127.0.0.0/8"), Some(Unlistable::Special), "an allowed part does not allow the whole");
+        for s in ["127.0.0.0/8", "127.0.0.0/24", "127.0.0.0/30", "127.0.0.2/31", "::/32", "::8000:0:0/81", "::fffe:0:0/95"] {
+            assert_eq!(why(s), Some(Unlistable::HoldsNever), "{s}");
+        }
+        assert_eq!(why("127.0.0.0/9"), Some(Unlistable::HoldsNever));
+        assert_eq!(why("127.128.0.0/9"), Some(Unlistable::Special), "an allowed part does not allow the whole");
     }
 }

@@ -5,8 +5,40 @@ use serde::{Deserialize, Serialize};
 use super::{
     history::What,
     reason::{Mask, ReasonId, SourceId},
+    subject::Subject,
     time::Time,
 };
+
+/// The longest text of an entry, in bytes: what one TXT string holds (RFC 1035 section 3.3.14).
+pub const MAX_TEXT: usize = 255;
+
+/// A text as it is kept: cut to what can be shown, and where it names its own subject, with `$` for that, so that one
+/// text serves many subjects. A `$` stands for the subject without the mark of a domain's scope, as answers show it.
+pub fn own_text(text: &str, subject: &Subject) -> String {
+    let mut cut = MAX_TEXT.min(text.len());
+    while !text.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let text = &text[..cut];
+    let shown = match subject {
+        Subject::Domain(d) => d.name().to_string(),
+        s => s.to_string(),
+    };
+    // Only as a word of its own: a part of a longer name or number is something else.
+    let part = |c: char| c.is_ascii_alphanumeric() || "-_.:$".contains(c);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(&shown) {
+        let (before, behind) = (&rest[..at], &rest[at + shown.len()..]);
+        // A full stop behind it may end the sentence.
+        let next = behind.strip_prefix('.').unwrap_or(behind);
+        let inside = out.chars().chain(before.chars()).next_back().is_some_and(part) || next.starts_with(part) || behind.starts_with('/');
+        out += before;
+        out += if inside { &shown } else { "$" };
+        rest = behind;
+    }
+    out + rest
+}
 
 /// One reason said by one source: a listing, or a hole in that source's wider listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,5 +152,23 @@ impl Verdict {
             What::Exempted { until } => self.exempt = Some(Exempt { since: at, until: *until }),
             What::ExemptEnded => self.exempt = None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_names_its_own_subject_only_as_a_word() {
+        let own = |t: &str, s: &str| own_text(t, &s.parse().unwrap());
+        assert_eq!(own("see https://x.example/?ip=45.1.1.1", "45.1.1.1"), "see https://x.example/?ip=$");
+        assert_eq!(own("45.1.1.1.", "45.1.1.1"), "$.");
+        assert_eq!(own("45.1.1.12 and 45.1.1.1/24 and 145.1.1.1", "45.1.1.1"), "45.1.1.12 and 45.1.1.1/24 and 145.1.1.1");
+        assert_eq!(own("cost: $45.1.1.1", "45.1.1.1"), "cost: $45.1.1.1");
+        assert_eq!(own("see www.spam.example", ".spam.example"), "see www.spam.example");
+        assert_eq!(own("spam.example is bad", "*.spam.example"), "$ is bad");
+        assert_eq!(own("net 45.1.0.0/16, all", "45.1.0.0/16"), "net $, all");
+        assert_eq!(own(&"ü".repeat(200), "45.1.1.1").len(), 254);
     }
 }
