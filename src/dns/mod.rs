@@ -20,6 +20,9 @@ pub const PLAIN_SIZE: usize = 512;
 /// The longest message over TCP.
 pub const TCP_SIZE: usize = 65_535;
 
+/// The longest name for NSID, in bytes.
+pub const MAX_NSID: usize = 64;
+
 /// Where a query came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {

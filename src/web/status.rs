@@ -30,6 +30,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let poisoned = app.ledger.health.poisoned();
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "running": app.daemon,
         "started": app.started.to_string(),
         "now": now().to_string(),
         "commit": snapshot.seq,
