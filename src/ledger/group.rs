@@ -82,10 +82,14 @@ impl Work {
         store: &Store,
         (source, generation): (SourceId, u32),
         author: &str,
-        row: Row,
+        mut row: Row,
         ended: bool,
     ) -> Result<(), Refused> {
         let now = self.now;
+        // What is new stands since its event, not since it was staged.
+        for e in row.new.iter_mut().filter(|e| !row.old.iter().any(|o| (o.reason, o.hole) == (e.reason, e.hole))) {
+            e.since = now;
+        }
         let mut key = schema::feed_prefix(source, generation);
         row.subject.write_key(&mut key);
         let value = (!row.new.is_empty()).then(|| {

@@ -56,6 +56,9 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
 
 /// `POST /v1/reload`: reads the configuration again; a broken one is refused and the old one stays.
 pub(super) async fn reload(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    if !app.daemon {
+        return Err(Problem::refused("no daemon runs; the next start reads the configuration anyway"));
+    }
     let reload = app.reload.clone();
     let done = tokio::task::spawn_blocking(move || reload()).await;
     done.map_err(|e| Problem::invalid(e.to_string()))?.map_err(Problem::invalid)?;
