@@ -220,16 +220,16 @@ def ten_million():
     """Ten million addresses with a thousand texts of their own, all over the space."""
     d, port = folder("big", 1)
     v = hosts(10_000_000)
-    with open(f"{tmp}/big", "w") as f:
+    with open(f"{tmp}/big.rbl", "w") as f:
         for i in range(0, len(v), 100_000): f.write("".join(f"{ip(a)} :2:text {R.randrange(1000)} of $\n" for a in v[i:i + 100_000]))
     p = start([orbsd, "serve"], "0,1", cwd=d); answers(port); empty = memory(p)
-    took = imported(d, f"{tmp}/big")
+    took = imported(d, f"{tmp}/big.rbl")
     # The image is there when the import is acknowledged: whatever happens next, the next start is a quick one.
     end(p, signal.SIGKILL)
     begun = time.monotonic(); p = start([orbsd, "serve"], "0,1", cwd=d); answers(port, address=v[-1]); first = time.monotonic() - begun
     row(f"import of {len(v):,} addresses with 1,000 texts", "–", f"{took:.1f} s", None)
     row("start to first answer right after that import and kill -9", "≤ 1.0 s (aim 0.2 s)", f"{first:.3f} s", first <= 1.0)
-    imported(d, f"{tmp}/big"); settle(p); time.sleep(32)
+    imported(d, f"{tmp}/big.rbl"); settle(p); time.sleep(32)
     after = memory(p)
     row("whole process after such an import again", "≤ 150 MB (aim 100)", f"{after['VmRSS']:.0f} MB (at its peak {after['VmHWM']:.0f} MB)", after["VmRSS"] <= 150)
     for how, name in ((signal.SIGTERM, "a clean stop"), (signal.SIGKILL, "kill -9 after 20,000 more listings")):

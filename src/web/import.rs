@@ -138,7 +138,9 @@ fn run(app: &App, asked: &Asked, mut body: Pieces) -> Result<Value, Problem> {
     };
     let max_age = asked.max_age.as_ref().map(|a| a.parse::<Seconds>()).transpose().map_err(Problem::invalid)?;
     let mut report = Report::default();
-    let mut what = Import { mode: asked.mode.unwrap_or(Mode::Replace), dry_run: asked.dry_run, max_age, ..Import::replace(source) };
+    // Only values that are several reasons, and names as a master file has them, make exceptions.
+    let exceptions = asked.codes.is_some() || matches!(asked.format.as_str(), "" | "master");
+    let mut what = Import { source, mode: asked.mode.unwrap_or(Mode::Replace), dry_run: asked.dry_run, max_age, expires: None, exceptions };
     let mut format = asked.format.clone();
     let result = app.ledger.import_with(&mut what, |what, sink| {
         while let Some(file) = body.next_file().map_err(|e| e.to_string())? {
