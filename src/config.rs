@@ -13,7 +13,7 @@ use crate::{
     dns::MAX_NSID,
     index::ZoneView,
     ledger,
-    model::{MAX_REASONS, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
+    model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
     serve, store,
 };
 
@@ -189,7 +189,7 @@ impl Config {
         let shown = path.display();
         let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
         let names: Vec<String> = file.reason.iter().map(|r| r.name.clone()).collect();
-        let mut seen = crate::model::Reasons(Names::default());
+        let mut seen = Reasons(Names::default());
         for name in &names {
             if seen.get(name).is_some() {
                 wrong(format!("the reason `{name}` is there twice"));
@@ -206,60 +206,12 @@ impl Config {
             0
         });
         let mut special = Vec::new();
-        for s in &file.limits.special {
-            match s.parse::<Subject>() {
-                Ok(s) => {
-                    warnings.push(format!("{shown}: limits.special: {s} can be listed although it is a special range"));
-                    special.push(s);
-                }
-                Err(e) => wrong(format!("limits.special: {e}")),
-            }
-        }
-        if file.dns.nsid.len() > MAX_NSID {
-            wrong(format!("dns.nsid: at most {MAX_NSID} bytes"));
-        }
-        for (key, listen) in [("admin.listen", &file.admin.listen), ("web.listen", &file.web.listen)] {
-            if !listen.is_empty() && listen.parse::<SocketAddr>().is_err() {
-                wrong(format!("{key}: `{listen}` is not an address with a port, such as 127.0.0.1:8053"));
-            }
-        }
-        for (i, f) in file.feed.iter().enumerate() {
-            if f.name.is_empty() || file.feed[..i].iter().any(|g| g.name == f.name) {
-                wrong(format!("feed `{}`: every feed has a name of its own", f.name));
-            }
-            if !f.reason.is_empty() && !names.contains(&f.reason) {
-                wrong(format!("feed `{}`: the reason `{}` is not here; there are {}", f.name, f.reason, names.join(", ")));
-            }
-            if !["file", "axfr", "orbsd"].contains(&f.kind.as_str()) {
-                wrong(format!("feed `{}`: the kind `{}` is not file, axfr or orbsd", f.name, f.kind));
-            }
-        }
-        for k in &file.key {
-            if k.name.is_empty() {
-                wrong("a [[key]] has no name".into());
-            }
-            if !["hmac-sha256", "hmac-sha384", "hmac-sha512"].contains(&k.algorithm.as_str()) {
-                wrong(format!("key `{}`: the algorithm `{}` is not hmac-sha256, hmac-sha384 or hmac-sha512", k.name, k.algorithm));
-            }
-        }
+        file.check_parts(&names, &mut special, &mut warnings, &shown.to_string(), &mut wrong);
         let zones = read_zones(&folder.join(&file.zones.path), &names, &mut errors, &mut warnings);
         if zones.is_empty() {
             warnings.push(format!("{}: there is no zone file; nothing is answered", folder.join(&file.zones.path).display()));
         }
-        let keys: Vec<&String> = file.key.iter().map(|k| &k.name).collect();
-        let texts: HashMap<String, String> = file.reason.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
-        for zone in &zones {
-            let shown = folder.join(&file.zones.path).join(format!("{}.toml", zone.stem));
-            for key in zone.transfer.keys().filter(|k| !keys.iter().any(|known| *known == k)) {
-                errors.push(format!("{}: transfer: there is no [[key]] `{key}` in config.toml", shown.display()));
-            }
-            // What the daemon would say when it makes the zone ready is said now.
-            if errors.is_empty()
-                && let Err(e) = ZoneView::new(zone, &seen, &texts)
-            {
-                errors.push(format!("{}: {e}", shown.display()));
-            }
-        }
+        check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigError(errors));
         }
@@ -277,6 +229,73 @@ impl Config {
             user: file.process.user,
             warnings,
         })
+    }
+}
+
+impl File {
+    /// What the parts' tables say, checked; the special ranges are read.
+    fn check_parts(
+        &self,
+        names: &[String],
+        special: &mut Vec<Subject>,
+        warnings: &mut Vec<String>,
+        shown: &str,
+        wrong: &mut dyn FnMut(String),
+    ) {
+        for s in &self.limits.special {
+            match s.parse::<Subject>() {
+                Ok(s) => {
+                    warnings.push(format!("{shown}: limits.special: {s} can be listed although it is a special range"));
+                    special.push(s);
+                }
+                Err(e) => wrong(format!("limits.special: {e}")),
+            }
+        }
+        if self.dns.nsid.len() > MAX_NSID {
+            wrong(format!("dns.nsid: at most {MAX_NSID} bytes"));
+        }
+        for (key, listen) in [("admin.listen", &self.admin.listen), ("web.listen", &self.web.listen)] {
+            if !listen.is_empty() && listen.parse::<SocketAddr>().is_err() {
+                wrong(format!("{key}: `{listen}` is not an address with a port, such as 127.0.0.1:8053"));
+            }
+        }
+        for (i, f) in self.feed.iter().enumerate() {
+            if f.name.is_empty() || self.feed[..i].iter().any(|g| g.name == f.name) {
+                wrong(format!("feed `{}`: every feed has a name of its own", f.name));
+            }
+            if !f.reason.is_empty() && !names.contains(&f.reason) {
+                wrong(format!("feed `{}`: the reason `{}` is not here; there are {}", f.name, f.reason, names.join(", ")));
+            }
+            if !["file", "axfr", "orbsd"].contains(&f.kind.as_str()) {
+                wrong(format!("feed `{}`: the kind `{}` is not file, axfr or orbsd", f.name, f.kind));
+            }
+        }
+        for k in &self.key {
+            if k.name.is_empty() {
+                wrong("a [[key]] has no name".into());
+            }
+            if !["hmac-sha256", "hmac-sha384", "hmac-sha512"].contains(&k.algorithm.as_str()) {
+                wrong(format!("key `{}`: the algorithm `{}` is not hmac-sha256, hmac-sha384 or hmac-sha512", k.name, k.algorithm));
+            }
+        }
+    }
+}
+
+/// What takes more than a zone's own file: its keys, and whether the daemon can make it ready.
+fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, errors: &mut Vec<String>) {
+    let keys: Vec<&String> = file.key.iter().map(|k| &k.name).collect();
+    let texts: HashMap<String, String> = file.reason.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
+    for zone in zones {
+        let shown = folder.join(format!("{}.toml", zone.stem));
+        for key in zone.transfer.keys().filter(|k| !keys.iter().any(|known| *known == k)) {
+            errors.push(format!("{}: transfer: there is no [[key]] `{key}` in config.toml", shown.display()));
+        }
+        // What the daemon would say when it makes the zone ready is said now.
+        if errors.is_empty()
+            && let Err(e) = ZoneView::new(zone, seen, &texts)
+        {
+            errors.push(format!("{}: {e}", shown.display()));
+        }
     }
 }
 
@@ -334,7 +353,7 @@ mod tests {
     #[test]
     fn every_unknown_key_is_named_with_its_file() {
         let e = load("[dns]\nlisen = []\n[foo]\nx=1\n[[reason]]\nname='relay'", &format!("{ZONE}\nttll='5m'")).unwrap_err();
-        for part in ["config.toml: there is no key `dns.lisen`", "`foo`", "bl.toml: there is no key `ttll`"] {
+        for part in ["config.toml:2: there is no key `dns.lisen`", "config.toml:3: there is no key `foo`", "bl.toml:6: there is no key `ttll`"] {
             assert!(e.0.iter().any(|l| l.contains(part)), "{part}: {e}");
         }
     }

@@ -103,7 +103,7 @@ fn kill_rounds(rounds: u32) {
             for i in 0..20_000u32 {
                 // Every tenth line is refused: it lies in a special range.
                 let special = if i % 10 == 0 { format!("{}\n", std::net::Ipv4Addr::from(0x0a00_0000 + i)) } else { String::new() };
-                if write!(stdin, "{special}{}\n", std::net::Ipv4Addr::from(base + i)).is_err() {
+                if writeln!(stdin, "{special}{}", std::net::Ipv4Addr::from(base + i)).is_err() {
                     return;
                 }
             }
