@@ -353,7 +353,9 @@ mod tests {
     #[test]
     fn every_unknown_key_is_named_with_its_file() {
         let e = load("[dns]\nlisen = []\n[foo]\nx=1\n[[reason]]\nname='relay'", &format!("{ZONE}\nttll='5m'")).unwrap_err();
-        for part in ["config.toml:2: there is no key `dns.lisen`", "config.toml:3: there is no key `foo`", "bl.toml:6: there is no key `ttll`"] {
+        for part in
+            ["config.toml:2: there is no key `dns.lisen`", "config.toml:3: there is no key `foo`", "bl.toml:6: there is no key `ttll`"]
+        {
             assert!(e.0.iter().any(|l| l.contains(part)), "{part}: {e}");
         }
     }

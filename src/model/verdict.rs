@@ -20,6 +20,9 @@ pub fn own_text(text: &str, subject: &Subject) -> String {
         cut -= 1;
     }
     let text = &text[..cut];
+    if subject.is_address() && !text.bytes().any(|b| b.is_ascii_digit()) {
+        return text.into(); // an address has digits; nearly every line of a list ends here
+    }
     let shown = match subject {
         Subject::Domain(d) => d.name().to_string(),
         s => s.to_string(),

@@ -14,11 +14,7 @@ use std::{
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 
 use super::{Result, Store, StoreError, cf, feeds::Cursor, schema};
-use crate::model::{
-    Domain, Mask, Scope, SourceId, Subject, Time,
-    history::{Event, What},
-    special,
-};
+use crate::model::{Domain, Mask, Scope, SourceId, Subject, Time, history::What, special};
 use schema::FeedEntry;
 
 /// Lines that are sorted in memory at a time; more are put aside in sorted files.
@@ -323,10 +319,13 @@ impl Stage<'_> {
             }
             note(&row);
             for (place, what) in row.events(source).into_iter().enumerate() {
-                let event = Event { at: now, author: author.clone(), what, evidence: None };
-                let mut key = bucket.clone();
-                key.extend(schema::event_key(&row.subject, seq, place as u32));
-                events.put(key, schema::event_value(&event))?;
+                bucket.truncate(4);
+                row.subject.write_key(&mut bucket);
+                bucket.extend(seq.to_be_bytes());
+                bucket.extend((place as u32).to_be_bytes());
+                value.clear();
+                schema::write_event(now, &author, &what, &mut value);
+                events.put(&bucket, &value)?;
                 m += 1;
             }
             Ok(())
