@@ -123,14 +123,15 @@ fn shown(builder: &Builder, zone: &ZoneView, name: &str) -> String {
     match find(builder.tables(), zone, &asked, &mut scratch) {
         Found::Fixed(f) => records(builder, zone, Rendered::Fixed(f)),
         Found::Listed(l) => records(builder, zone, Rendered::Listed(l)),
-        Found::Empty { .. } => "nodata".into(),
+        Found::Blank => records(builder, zone, Rendered::Blank),
+        Found::Empty => "nodata".into(),
         Found::Missing => "nxdomain".into(),
     }
 }
 
 fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
     match at {
-        Rendered::Blank => "nodata".into(),
+        Rendered::Blank => "HINFO".into(),
         Rendered::Fixed(f) => format!("{:?}", f.rrs.iter().filter(|r| [rtype::A, rtype::TXT].contains(&r.rtype)).collect::<Vec<_>>()),
         Rendered::Listed(l) => {
             let mut out = String::new();
@@ -255,7 +256,7 @@ proptest! {
                 Subject::V6(p) => for a in [p.first(), p.last(), p.first() ^ 1, p.last() ^ 1 << 70] {
                     let host = Subject::V6(Prefix6::host(a));
                     let want = naive(&facts, |s| match s { Subject::V6(p) if s.covers(&host) => Some(p.len()), _ => None });
-                    let v = t.interned.value(t.ip6.deepest(&super::trie::nibbles(a)));
+                    let v = t.interned.value(t.ip6.at(&super::trie::nibbles(a)).value.own);
                     let got: Vec<_> = v.items.iter().map(|i| (i.reason.0, text(i.text), i.len)).collect();
                     prop_assert_eq!(got, want, "{}", host);
                 },
