@@ -230,3 +230,53 @@ pub(super) fn record_data(r: &Record) -> Result<(u16, Vec<u8>), String> {
         (kind, _) => return Err(format!("`{kind} {}` is not A, AAAA, MX, CAA or TXT data", r.data)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(kind: &str, data: &str) -> Result<Vec<u8>, String> {
+        record_data(&Record { name: "@".into(), kind: kind.into(), data: data.into(), ttl: None }).map(|(_, d)| d)
+    }
+
+    #[test]
+    fn txt_data_is_read_as_in_a_master_file() {
+        for (text, want) in [
+            ("", &b"\0"[..]),
+            ("\"\"", b"\0"),
+            ("v=spf1 -all", b"\x0bv=spf1 -all"),
+            ("\"a b\"  \"c\"", b"\x03a b\x01c"),
+            (r#""say \"hi\" \\ \065""#, b"\x0csay \"hi\" \\ A"),
+        ] {
+            assert_eq!(data("TXT", text).unwrap(), want, "{text}");
+        }
+        let long = data("TXT", &"x".repeat(300)).unwrap();
+        assert_eq!((long.len(), long[0], long[256]), (302, 255, 45));
+        for bad in ["\"a", "\"a\" b", r#""\999""#, r#""\1""#] {
+            assert!(data("TXT", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn other_data_is_read_whatever_the_blanks_and_letters() {
+        assert_eq!(data("CAA", " 0   issue \t \"ca.example; x=1\" ").unwrap(), b"\0\x05issueca.example; x=1");
+        assert_eq!(data("caa", "128 iodef mailto:a@b.example").unwrap(), b"\x80\x05iodefmailto:a@b.example");
+        assert_eq!(data("MX", "10  BÜCHER.example.").unwrap(), b"\0\x0a\x0dxn--bcher-kva\x07example\0");
+        for (kind, text) in
+            [("CAA", "0 issue"), ("CAA", "256 issue x"), ("CAA", "0 is-sue x"), ("A", "1.2.3"), ("NS", "ns.example"), ("MX", "a b")]
+        {
+            assert!(data(kind, text).is_err(), "{kind} {text}");
+        }
+        let long = Record { name: "@".into(), kind: "A".into(), data: "192.0.2.1".into(), ttl: Some(crate::model::time::Seconds(1 << 31)) };
+        assert!(record_data(&long).unwrap_err().contains("TTL"));
+    }
+
+    #[test]
+    fn the_subject_stands_for_a_dollar_and_what_is_too_long_is_cut() {
+        assert_eq!(&*txt_data("One $ and $$", "x"), b"\x0bOne x and $");
+        assert_eq!(txt_data(&"$ ".repeat(99), &"y".repeat(99)).len(), 256);
+        assert_eq!(&*txt_data("\u{e4}", ""), b"\x02??");
+        assert_eq!(wire_mail("a.b@c.example").unwrap(), b"\x03a.b\x01c\x07example\0");
+        assert!(wire_mail("@c.example").is_err() && wire_mail("nobody").is_err());
+    }
+}

@@ -88,3 +88,71 @@ impl ZoneSet {
         self.zones.iter().position(|z| z.name == name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        index::zones::rtype,
+        model::{Reasons, Zone},
+    };
+
+    fn zone(kind: &str, origin: &str) -> ZoneView {
+        let text =
+            format!("origin = '{origin}'\nkind = '{kind}'\nns = ['ns1.orbs.example', 'ns2.orbs.example']\ncontact = 'h@orbs.example'\n");
+        ZoneView::new(&toml::from_str::<Zone>(&text).unwrap(), &Reasons::default(), &Default::default()).unwrap()
+    }
+
+    #[test]
+    fn a_zone_below_another_is_a_delegation_of_the_nearest() {
+        let set = ZoneSet::new(vec![
+            zone("address", "all.orbs.example"),
+            zone("domain", "names.all.orbs.example"),
+            zone("domain", "x.y.names.all.orbs.example"),
+            zone("address", "small.orbs.example"),
+        ])
+        .unwrap();
+        let ns = |i: usize, place: &[u8]| {
+            let fixed = set.all()[i].fixed.get(place);
+            fixed.map(|f| f.rrs.iter().filter(|r| r.rtype == rtype::NS && r.ttl == 300).count())
+        };
+        assert_eq!(ns(0, b"\x05names"), Some(2));
+        assert_eq!(ns(1, b"\x01x\x01y"), Some(2));
+        assert_eq!(ns(1, b"\x01y"), Some(0), "the name between exists");
+        assert_eq!(ns(0, b"\x01x\x01y\x05names"), None, "the nearest parent alone has it");
+        let alone = zone("address", "all.orbs.example");
+        assert_ne!(alone.hash, set.all()[0].hash, "the parent's serial has to move");
+        assert_eq!(zone("address", "small.orbs.example").hash, set.all()[3].hash);
+        let name = b"\x01a\x05names\x03all\x04orbs\x07example\0";
+        assert_eq!(set.find(name, |_| true), Some((1, 2)));
+        for (parent, child) in [
+            ("address", "7.bl.x.example"),
+            ("address", "x.255.bl.x.example"),
+            ("address", "f.bl.x.example"),
+            ("domain", "test.bl.x.example"),
+        ] {
+            let wrong = ZoneSet::new(vec![zone("domain", child), zone(parent, "bl.x.example")]).unwrap_err();
+            assert!(wrong.contains(child) && wrong.contains("zone bl.x.example"), "{wrong}");
+        }
+        assert!(ZoneSet::new(vec![zone("address", "abl.x.example"), zone("address", "bl.x.example")]).is_ok());
+    }
+
+    #[test]
+    fn a_slot_follows_the_origin() {
+        let set = ZoneSet::new(vec![zone("address", "a.orbs.example"), zone("address", "b.orbs.example")]).unwrap();
+        let slots = |s: &ZoneSet| s.all().iter().map(|z| (z.name.to_string(), z.slot)).collect::<Vec<_>>();
+        let next = set.next(vec![zone("address", "0.orbs.example"), zone("address", "b.orbs.example")]).unwrap();
+        assert_eq!(slots(&next), [("0.orbs.example".into(), 2), ("b.orbs.example".into(), 1)]);
+        let back = next.next(vec![zone("address", "a.orbs.example")]).unwrap();
+        assert_eq!(slots(&back), [("a.orbs.example".into(), 0)]);
+    }
+
+    #[test]
+    fn a_zone_is_found_by_its_name_in_either_form() {
+        let set = ZoneSet::new(vec![zone("address", "b\u{fc}cher.orbs.example")]).unwrap();
+        for name in ["b\u{fc}cher.orbs.example", "B\u{dc}CHER.orbs.example.", "XN--BCHER-KVA.orbs.example"] {
+            assert_eq!(set.by_name(name), Some(0), "{name}");
+        }
+        assert_eq!(set.by_name("..\u{fc}"), None);
+    }
+}

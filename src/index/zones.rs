@@ -261,3 +261,66 @@ fn without_rules(zone: &Zone) -> Zone {
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(kind: &str, tail: &str) -> Result<ZoneView, String> {
+        let text = format!(
+            "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.b\u{fc}cher.example']\ncontact = 'h@b\u{fc}cher.example'\n\
+             publish = [{{reason = 'r', code = '127.0.0.2'}}]\n{tail}"
+        );
+        let mut reasons = Reasons::default();
+        reasons.add("r")?;
+        ZoneView::new(&toml::from_str(&text).map_err(|e| e.to_string())?, &reasons, &HashMap::new())
+    }
+
+    fn record(name: &str) -> String {
+        format!("[[record]]\nname = '{name}'\ntype = 'A'\ndata = '192.0.2.1'\n")
+    }
+
+    #[test]
+    fn rfc5782_a10_fixed_names_never_meet_what_is_listed() {
+        for (kind, name, fits) in [
+            ("address", "www", true),
+            ("address", "x.ns1", true),
+            ("address", "1a", true),
+            ("address", "*", false),
+            ("address", "*.www", false),
+            ("address", "www.*.ns", false),
+            ("address", "7", false),
+            ("address", "www.7", false),
+            ("address", "f", false),
+            ("address", "z", false),
+            ("address", "255", false),
+            ("address", "1000", false),
+            ("domain", "7", true),
+            ("domain", "*.a", false),
+            ("domain", "test", false),
+            ("domain", "www.Test", false),
+            ("domain", "invalid", false),
+            ("domain", "test.www", true),
+        ] {
+            assert_eq!(zone(kind, &record(name)).is_ok(), fits, "{kind} {name}");
+        }
+        let long = vec!["a".repeat(60); 4].join(".");
+        assert!(zone("address", &record(&long)).unwrap_err().contains("255"));
+    }
+
+    #[test]
+    fn one_set_of_records_has_one_ttl() {
+        let two = |a: &str, b: &str| zone("address", &format!("{}{a}{}{b}", record("www"), record("www").replace("2.1", "2.2")));
+        assert!(two("", "ttl = '1h'\n").unwrap_err().contains("one TTL"));
+        assert!(two("ttl = '1h'\n", "ttl = '60m'\n").is_ok());
+        assert!(zone("address", &format!("{}ttl = '{}d'\n", record("www"), 30_000)).unwrap_err().contains("TTL"));
+    }
+
+    #[test]
+    fn names_are_read_in_either_form_and_a_test_point_without_a_text_has_no_txt() {
+        let z = zone("address", "").unwrap();
+        assert_eq!(&*z.soa_names, b"\x03ns1\x0dxn--bcher-kva\x07example\0\x01h\x0dxn--bcher-kva\x07example\0");
+        let types: Vec<u16> = z.fixed[&b"\x012\x010\x010\x03127"[..]].rrs.iter().map(|r| r.rtype).collect();
+        assert_eq!(types, [rtype::A]);
+    }
+}
