@@ -247,8 +247,8 @@ impl Block {
         run.filter(|r| r.first <= suffix).map_or(self.outer, |r| r.value)
     }
 
-    /// The runs from `first` to `last`, gaps included and filled with the /16's cover: where each ends, and its cover.
-    fn runs(&self, first: u16, last: u16) -> impl Iterator<Item = (u16, ValueId)> {
+    /// The runs from `first` to `last`, gaps included and filled with the /16's cover.
+    fn runs(&self, first: u16, last: u16) -> impl Iterator<Item = ValueId> {
         let (outer, from) = (self.outer, self.ranges.partition_point(|r| r.last < first));
         let mut at = u32::from(first);
         let mut inside = self.ranges[from..].iter().take_while(move |r| r.first <= last).peekable();
@@ -259,15 +259,15 @@ impl Block {
             match inside.peek() {
                 Some(r) if u32::from(r.first) <= at => {
                     at = u32::from(r.last) + 1;
-                    inside.next().map(|r| (r.last.min(last), r.value))
+                    inside.next().map(|r| r.value)
                 }
                 Some(r) => {
                     at = u32::from(r.first);
-                    Some((r.first - 1, outer))
+                    Some(outer)
                 }
                 None => {
                     at = u32::from(last) + 1;
-                    Some((last, outer))
+                    Some(outer)
                 }
             }
         })
@@ -304,37 +304,29 @@ impl Block {
         mask
     }
 
-    /// Whether one of the parts of `size` addresses between `first` and `last` has nothing in it that a zone lists: one
-    /// walk over the runs.
+    /// Whether one of the parts of `size` addresses between `first` and `last` has nothing in it that a zone lists. Most
+    /// parts are told by their first run or two, however many there are.
     fn hollow(&self, (first, last): (u16, u16), size: u32, zone: Mask, interned: &Interned) -> bool {
-        let bare = |from: u32, to: u32| {
-            let mut parts = (from.next_multiple_of(size)..to).step_by(size as usize).take_while(|p| p + size <= to);
-            parts.any(|p| self.host_reasons(p as u16, (p + size - 1) as u16, interned) & zone == 0)
-        };
-        // Where the stretch began that no cover lists; and what was found of the last cover but one, since two alternate.
-        let (mut clear, mut at) = (u32::from(first), u32::from(first));
+        // What was found of the last cover and the one before, since two alternate as a rule.
         let mut known = [(ValueId::EMPTY, false), (ValueId::EXEMPT, false)];
-        for (end, cover) in self.runs(first, last) {
+        let mut listed = |cover: ValueId| {
             if known[0].0 != cover {
                 known.swap(0, 1);
             }
             if known[0].0 != cover {
                 known[0] = (cover, interned.value(cover).mask & zone != 0);
             }
-            if known[0].1 {
-                if bare(clear, at) {
-                    return true;
-                }
-                clear = u32::from(end) + 1;
-            }
-            at = u32::from(end) + 1;
-        }
-        bare(clear, at)
+            known[0].1
+        };
+        (u32::from(first)..=u32::from(last)).step_by(size as usize).any(|from| {
+            let (from, to) = (from as u16, (from + size - 1) as u16);
+            !self.runs(from, to).any(&mut listed) && self.host_reasons(from, to, interned) & zone == 0
+        })
     }
 
     /// The reasons that are not the same all over `first..=last`, a node of length `len`.
     pub fn touched(&self, first: u16, last: u16, len: u8, interned: &Interned) -> Mask {
-        varied(self.runs(first, last).map(|(_, v)| v), len, interned) | self.host_reasons(first, last, interned)
+        varied(self.runs(first, last), len, interned) | self.host_reasons(first, last, interned)
     }
 }
 
@@ -494,7 +486,7 @@ impl Ip4 {
             16 => take(row.cover(b)),
             _ => match row.blocks[usize::from(b)].as_deref() {
                 None => take(row.cover(b)),
-                Some(block) => block.runs(p.first() as u16, p.last() as u16).for_each(|(_, v)| take(v)),
+                Some(block) => block.runs(p.first() as u16, p.last() as u16).for_each(take),
             },
         }
     }

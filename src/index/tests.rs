@@ -444,7 +444,7 @@ fn the_writer_frees_what_readers_have_left() {
     assert_eq!(std::sync::Arc::strong_count(&current), 2, "kept while it is read");
 }
 
-/// A4: the wildcard of a /16 with many runs is decided in one walk.
+/// A4: whether a /16 with many runs has a wildcard is decided in few steps.
 #[test]
 fn a_block_of_many_runs_is_answered_quickly() {
     let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
