@@ -117,7 +117,7 @@ impl Hosts {
 /// The facts of a block's hosts, in the order of their suffixes, in the smallest of four forms. Thin pointers: see
 /// [`Block`].
 #[derive(Debug, Clone)]
-#[allow(clippy::redundant_allocation)]
+#[allow(clippy::redundant_allocation, clippy::type_complexity)]
 pub enum HostFacts {
     /// All the same.
     One(FactsId),
