@@ -6,6 +6,9 @@ use crate::{index::Snapshot, model::Time};
 
 pub mod answer;
 pub mod encode;
+#[cfg(test)]
+#[path = "law8/tests.rs"]
+mod law8;
 pub mod query;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,9 @@ pub mod values;
 mod zone_set;
 pub mod zones;
 
+#[cfg(test)]
+pub(crate) use tests::{any_facts, any_world, apply, names};
+
 pub use build::{Builder, Changes, Tables};
 pub use find::{Asked, Found, Listing, Where, find};
 pub use space::Items;

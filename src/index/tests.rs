@@ -32,9 +32,9 @@ pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView 
     ZoneView::new(&zone, &reasons, &texts).unwrap()
 }
 
-type Facts = BTreeMap<Subject, RawFacts>;
+pub(crate) type Facts = BTreeMap<Subject, RawFacts>;
 
-fn any_facts() -> impl Strategy<Value = RawFacts> {
+pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
     let fact = (0u8..3, 0u16..2, prop::bool::weighted(0.3), prop::option::weighted(0.2, "t[a-c] \\$"));
     (prop::bool::weighted(0.07), prop::collection::vec(fact, 0..3)).prop_map(|(exempt, facts)| {
         let mut out = RawFacts { exempt, facts: vec![] };
@@ -63,11 +63,11 @@ fn any_subject() -> impl Strategy<Value = Subject> {
     ]
 }
 
-fn any_world() -> impl Strategy<Value = Vec<(Subject, RawFacts)>> {
+pub(crate) fn any_world() -> impl Strategy<Value = Vec<(Subject, RawFacts)>> {
     prop::collection::vec((any_subject(), any_facts()), 0..14)
 }
 
-fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
+pub(crate) fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
     let mut changes = Changes::default();
     for (s, f) in world {
         let id = builder.intern(f);
@@ -185,7 +185,7 @@ impl Naive4592 {
 }
 
 /// Names worth asking for: every subject's own, its neighbours, the branches above, and some that spell nothing.
-fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
+pub(crate) fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
     let mut out: Vec<String> =
         ["", "1.0.0.127", "2.0.0.127", "0.0.127", "127", "3.0.0.127", "test", "invalid", "x.test", "*"].map(String::from).into();
     let v4 = |out: &mut Vec<String>, a: u32| {
