@@ -73,7 +73,7 @@ impl Hosts {
     }
 
     /// Tells the places and suffixes of those from `first` to `last`, in order.
-    fn each(&self, first: u16, last: u16, mut tell: impl FnMut(usize, u16)) {
+    pub(super) fn each(&self, first: u16, last: u16, mut tell: impl FnMut(usize, u16)) {
         let mut place = self.rank(first);
         match self {
             Hosts::Sorted(s) => s[place..].iter().take_while(|s| **s <= last).enumerate().for_each(|(i, s)| tell(place + i, *s)),

@@ -357,6 +357,13 @@ mod tests {
         for (place, (suffix, facts)) in model.iter().enumerate() {
             prop_assert_eq!((block.hosts.find(*suffix), block.facts.get(place)), (Some(place), *facts));
         }
+        let ends = model.keys().step_by(model.len() / 4 + 1).map(|s| (s.saturating_sub(70), s.saturating_add(70)));
+        for (first, last) in ends.chain([(0, u16::MAX), (63, 64), (1, 1), (u16::MAX, u16::MAX)]) {
+            let (mut got, before) = (Vec::new(), model.range(..first).count());
+            block.hosts.each(first, last, |place, suffix| got.push((place, suffix)));
+            let wanted: Vec<_> = model.range(first..=last).enumerate().map(|(i, (s, _))| (before + i, *s)).collect();
+            prop_assert_eq!(got, wanted);
+        }
         let mut kinds = BTreeSet::new();
         block.facts.kinds(&mut |f| {
             kinds.insert(f);
