@@ -12,7 +12,7 @@ CARGO ?= cargo
 .PHONY: help need run test check deny bench fuzz drill peers
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 need: ## installs what is missing to build (by apt, saying so)
 	@sh tests/need.sh
@@ -38,7 +38,8 @@ test: check peers deny ## everything: units, properties, scenarios on every fron
 	ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --locked
 
 bench: need peers ## measures against rbldnsd and an echo in one run; writes benches/RESULTS.md
-	$(CARGO) build --release --bins --examples
+	$(CARGO) build --release --bins --examples --locked
+	$(CARGO) bench --bench pure --locked -- --noplot
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/compare.py $(TARGET)
 
 fuzz: need ## ten million executions of every decoder

@@ -9,7 +9,7 @@ use orbsd::{
     dns::{Peer, respond},
     format,
     index::{Builder, Changes, Published, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView},
-    model::{ReasonId, Reasons, Serial, SourceId, Subject, Time, subject::HostBits},
+    model::{Prefix4, Prefix6, ReasonId, Reasons, Serial, SourceId, Subject, Time, subject::HostBits},
 };
 
 fn listed() -> RawFacts {
@@ -93,23 +93,44 @@ fn answering(c: &mut Criterion) {
     }
 }
 
-fn changing(c: &mut Criterion) {
-    c.bench_function("build 1,000,000 addresses", |b| b.iter(|| build(1_000_000)));
-    let mut b = build(10_000_000);
-    let published = Published::new(snapshot(&b));
-    let all = addresses(10_000);
-    let (there, gone) = (b.intern(&listed()), b.intern(&RawFacts::default()));
+/// Applies one change after the other and publishes each: a subject comes, and goes with the next one.
+fn one_by_one(c: &mut Criterion, name: &str, b: &mut Builder, facts: &RawFacts, subject: impl Fn(usize) -> Subject) {
+    let published = Published::new(snapshot(b));
     let mut i = 0;
-    c.bench_function("apply and publish one address at 10,000,000", |bench| {
+    c.bench_function(&format!("apply and publish: {name}"), |bench| {
         bench.iter(|| {
-            i += 1;
+            let facts = if i % 2 == 0 { facts.clone() } else { RawFacts::default() };
+            let id = b.intern(&facts);
             let mut changes = Changes::default();
-            b.add(&mut changes, &Subject::host4(all[i * 7919 % all.len()] ^ 1), if i % 2 == 0 { there } else { gone });
+            b.add(&mut changes, &subject(i / 2), id);
             b.apply(changes);
+            i += 1;
             let next = Snapshot { tables: b.tables().clone(), ..Snapshot::clone(&published.load()) };
             published.replace(next);
         });
     });
+}
+
+fn changing(c: &mut Criterion) {
+    c.bench_function("build 1,000,000 addresses", |b| b.iter(|| build(1_000_000)));
+    let mut b = build(10_000_000);
+    let all = addresses(10_000_000);
+    let spread = |i: usize| all[i.wrapping_mul(1_000_003) % all.len()];
+    one_by_one(c, "one address at 10,000,000", &mut b, &listed(), |i| Subject::host4(spread(i) ^ 1));
+    let own = RawFacts { facts: vec![RawFact { text: Some("a text of its own".into()), ..listed().facts[0].clone() }], ..listed() };
+    one_by_one(c, "one address with another text at 10,000,000", &mut b, &own, |i| Subject::host4(spread(i) ^ 1));
+    one_by_one(c, "one /24 at 10,000,000", &mut b, &listed(), |i| Subject::V4(Prefix4::new(spread(i), 24)));
+    one_by_one(c, "one IPv6 /64", &mut b, &listed(), |i| Subject::V6(Prefix6::new(0x2606_4700 << 96 | (i as u128) << 64, 64)));
+    one_by_one(c, "one domain", &mut b, &listed(), |i| format!("name{i}.example").parse().unwrap());
+    // A /16 full of hosts of three kinds: the largest block there can be.
+    let mut dense = Changes::default();
+    let kinds = [listed(), own.clone(), RawFacts { facts: vec![RawFact { text: Some("third".into()), ..own.facts[0].clone() }], ..own }];
+    for i in 0..60_000u32 {
+        let id = b.intern(&kinds[i as usize % 3]);
+        b.add(&mut dense, &Subject::host4(0xdd11_0000 | i), id);
+    }
+    b.apply(dense);
+    one_by_one(c, "one address of a full /16", &mut b, &listed(), |i| Subject::host4(0xdd11_0000 | 60_000 | (i as u32 % 5000)));
 }
 
 fn reading(c: &mut Criterion) {

@@ -1,6 +1,7 @@
 //! The configuration: `config.toml` and one file for each zone, composed into the parts' settings.
 
 use std::{
+    collections::HashMap,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -9,8 +10,10 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
+    dns::MAX_NSID,
+    index::ZoneView,
     ledger,
-    model::{MAX_REASONS, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
+    model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
     serve, store,
 };
 
@@ -144,7 +147,8 @@ fn read<T: DeserializeOwned>(path: &Path, errors: &mut Vec<String>) -> Option<T>
     });
     match parsed {
         Ok((value, unknown)) => {
-            errors.extend(unknown.into_iter().map(|k| format!("{shown}: there is no key `{k}`")));
+            let place = |k: &str| line_of(&text, k.rsplit('.').next().unwrap_or(k));
+            errors.extend(unknown.into_iter().map(|k| format!("{shown}{}: there is no key `{k}`", place(&k))));
             Some(value)
         }
         Err(e) => {
@@ -154,7 +158,28 @@ fn read<T: DeserializeOwned>(path: &Path, errors: &mut Vec<String>) -> Option<T>
     }
 }
 
+/// Where a key of a file is set, for messages: `:LINE`, or nothing.
+fn line_of(text: &str, key: &str) -> String {
+    let sets = |l: &str| l.trim_start().strip_prefix(key).is_some_and(|r| r.trim_start().starts_with(['=', ']']));
+    let head = |l: &str| l.trim().trim_matches(['[', ']']) == key;
+    text.lines().position(|l| sets(l) || head(l)).map_or(String::new(), |i| format!(":{}", i + 1))
+}
+
 impl Config {
+    /// The sections that differ from a running daemon's and are only read at start.
+    pub fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
+        let mut out = Vec::new();
+        let mut section = |name, changed: bool| out.extend(changed.then_some(name));
+        let (a, b) = (&self.store, &running.store);
+        section("[store]", a.path != b.path);
+        section("[journal]", (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size));
+        section("[history]", a.churn_age != b.churn_age);
+        section("[dns] listen or workers", self.serve != running.serve);
+        section("[admin] socket", self.socket != running.socket);
+        section("[process]", self.user != running.user);
+        out
+    }
+
     /// Reads `config.toml` at `path` and the zone files it points to. Relative paths start at its folder.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let mut errors = Vec::new();
@@ -164,7 +189,7 @@ impl Config {
         let shown = path.display();
         let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
         let names: Vec<String> = file.reason.iter().map(|r| r.name.clone()).collect();
-        let mut seen = crate::model::Reasons(Names::default());
+        let mut seen = Reasons(Names::default());
         for name in &names {
             if seen.get(name).is_some() {
                 wrong(format!("the reason `{name}` is there twice"));
@@ -181,26 +206,12 @@ impl Config {
             0
         });
         let mut special = Vec::new();
-        for s in &file.limits.special {
-            match s.parse::<Subject>() {
-                Ok(s) => {
-                    warnings.push(format!("{shown}: limits.special: {s} can be listed although it is a special range"));
-                    special.push(s);
-                }
-                Err(e) => wrong(format!("limits.special: {e}")),
-            }
-        }
-        for f in &file.feed {
-            if !["file", "axfr", "orbsd"].contains(&f.kind.as_str()) {
-                wrong(format!("feed `{}`: the kind `{}` is not file, axfr or orbsd", f.name, f.kind));
-            }
-        }
-        for k in &file.key {
-            if !["hmac-sha256", "hmac-sha384", "hmac-sha512"].contains(&k.algorithm.as_str()) {
-                wrong(format!("key `{}`: the algorithm `{}` is not hmac-sha256, hmac-sha384 or hmac-sha512", k.name, k.algorithm));
-            }
-        }
+        file.check_parts(&names, &mut special, &mut warnings, &shown.to_string(), &mut wrong);
         let zones = read_zones(&folder.join(&file.zones.path), &names, &mut errors, &mut warnings);
+        if zones.is_empty() {
+            warnings.push(format!("{}: there is no zone file; nothing is answered", folder.join(&file.zones.path).display()));
+        }
+        check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigError(errors));
         }
@@ -221,6 +232,73 @@ impl Config {
     }
 }
 
+impl File {
+    /// What the parts' tables say, checked; the special ranges are read.
+    fn check_parts(
+        &self,
+        names: &[String],
+        special: &mut Vec<Subject>,
+        warnings: &mut Vec<String>,
+        shown: &str,
+        wrong: &mut dyn FnMut(String),
+    ) {
+        for s in &self.limits.special {
+            match s.parse::<Subject>() {
+                Ok(s) => {
+                    warnings.push(format!("{shown}: limits.special: {s} can be listed although it is a special range"));
+                    special.push(s);
+                }
+                Err(e) => wrong(format!("limits.special: {e}")),
+            }
+        }
+        if self.dns.nsid.len() > MAX_NSID {
+            wrong(format!("dns.nsid: at most {MAX_NSID} bytes"));
+        }
+        for (key, listen) in [("admin.listen", &self.admin.listen), ("web.listen", &self.web.listen)] {
+            if !listen.is_empty() && listen.parse::<SocketAddr>().is_err() {
+                wrong(format!("{key}: `{listen}` is not an address with a port, such as 127.0.0.1:8053"));
+            }
+        }
+        for (i, f) in self.feed.iter().enumerate() {
+            if f.name.is_empty() || self.feed[..i].iter().any(|g| g.name == f.name) {
+                wrong(format!("feed `{}`: every feed has a name of its own", f.name));
+            }
+            if !f.reason.is_empty() && !names.contains(&f.reason) {
+                wrong(format!("feed `{}`: the reason `{}` is not here; there are {}", f.name, f.reason, names.join(", ")));
+            }
+            if !["file", "axfr", "orbsd"].contains(&f.kind.as_str()) {
+                wrong(format!("feed `{}`: the kind `{}` is not file, axfr or orbsd", f.name, f.kind));
+            }
+        }
+        for k in &self.key {
+            if k.name.is_empty() {
+                wrong("a [[key]] has no name".into());
+            }
+            if !["hmac-sha256", "hmac-sha384", "hmac-sha512"].contains(&k.algorithm.as_str()) {
+                wrong(format!("key `{}`: the algorithm `{}` is not hmac-sha256, hmac-sha384 or hmac-sha512", k.name, k.algorithm));
+            }
+        }
+    }
+}
+
+/// What takes more than a zone's own file: its keys, and whether the daemon can make it ready.
+fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, errors: &mut Vec<String>) {
+    let keys: Vec<&String> = file.key.iter().map(|k| &k.name).collect();
+    let texts: HashMap<String, String> = file.reason.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
+    for zone in zones {
+        let shown = folder.join(format!("{}.toml", zone.stem));
+        for key in zone.transfer.keys().filter(|k| !keys.iter().any(|known| *known == k)) {
+            errors.push(format!("{}: transfer: there is no [[key]] `{key}` in config.toml", shown.display()));
+        }
+        // What the daemon would say when it makes the zone ready is said now.
+        if errors.is_empty()
+            && let Err(e) = ZoneView::new(zone, seen, &texts)
+        {
+            errors.push(format!("{}: {e}", shown.display()));
+        }
+    }
+}
+
 /// All zone files of a folder, in order of their names.
 fn read_zones(folder: &Path, reasons: &[String], errors: &mut Vec<String>, warnings: &mut Vec<String>) -> Vec<Zone> {
     let mut files: Vec<PathBuf> = match fs::read_dir(folder) {
@@ -234,14 +312,17 @@ fn read_zones(folder: &Path, reasons: &[String], errors: &mut Vec<String>, warni
     let mut zones: Vec<Zone> = Vec::new();
     for path in files {
         let Some(mut zone) = read::<Zone>(&path, errors) else { continue };
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let place = |lint: &str| line_of(&text, lint.split([':', ' ', '.']).next().unwrap_or(""));
         for lint in zone.lint(reasons) {
             match lint {
-                Lint::Error(e) => errors.push(format!("{}: {e}", path.display())),
-                Lint::Warning(w) => warnings.push(format!("{}: {w}", path.display())),
+                Lint::Error(e) => errors.push(format!("{}{}: {e}", path.display(), place(&e))),
+                Lint::Warning(w) => warnings.push(format!("{}{}: {w}", path.display(), place(&w))),
             }
         }
         zone.stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        if zones.iter().any(|z| z.origin.eq_ignore_ascii_case(&zone.origin)) {
+        let bare = |o: &str| o.trim_end_matches('.').to_ascii_lowercase();
+        if zones.iter().any(|z| bare(&z.origin) == bare(&zone.origin)) {
             errors.push(format!("{}: another file has the origin {} too", path.display(), zone.origin));
         }
         zones.push(zone);
@@ -272,7 +353,7 @@ mod tests {
     #[test]
     fn every_unknown_key_is_named_with_its_file() {
         let e = load("[dns]\nlisen = []\n[foo]\nx=1\n[[reason]]\nname='relay'", &format!("{ZONE}\nttll='5m'")).unwrap_err();
-        for part in ["config.toml: there is no key `dns.lisen`", "`foo`", "bl.toml: there is no key `ttll`"] {
+        for part in ["config.toml:2: there is no key `dns.lisen`", "config.toml:3: there is no key `foo`", "bl.toml:6: there is no key `ttll`"] {
             assert!(e.0.iter().any(|l| l.contains(part)), "{part}: {e}");
         }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     runtime::Builder,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use crate::{
@@ -38,12 +38,17 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     for w in &config.warnings {
         tracing::warn!("{w}");
     }
+    // From the first moment on: a reload that comes while a large store is read waits for it.
+    let mut signals = Signals::new()?;
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;
     drop_privileges(&config)?;
     let started = std::time::Instant::now();
-    let ledger = open_ledger(&config)?;
+    let ledger = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || open_ledger(&config)).await.map_err(|e| e.to_string())??
+    };
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
     let shared =
@@ -51,8 +56,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let workers = start_udp(udp, &shared)?;
     let places = serve::tcp::Places::default();
     let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
-    let reload = reloader(config_path, ledger.clone());
-    let app = web::App { ledger: ledger.clone(), metrics: shared.metrics.clone(), reload: reload.clone(), started: ledger::now() };
+    let socket_path = config.socket.clone();
+    let reload = reloader(config_path, config, ledger.clone());
+    let app =
+        web::App { ledger: ledger.clone(), metrics: shared.metrics.clone(), reload: reload.clone(), started: ledger::now(), daemon: true };
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -64,20 +71,20 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let web = back.spawn(web::run(socket, app, async move { drop(web_stopped.await) }));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
-    wait(&reload).await?;
+    signals.wait(&reload).await;
     notify("STOPPING=1");
     tracing::info!("stopping");
-    shared.stop.store(true, Ordering::Relaxed);
-    listeners.iter().for_each(|l| l.abort());
     ticker.abort();
     let _ = stop_web.send(());
-    // Requests that are under way get their receipts; a stream that does not end is cut.
+    // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
+    shared.stop.store(true, Ordering::Relaxed);
+    listeners.iter().for_each(|l| l.abort());
     let stopped = tokio::task::spawn_blocking(move || {
         workers.into_iter().for_each(|w| drop(w.join()));
         ledger.stop()
     });
-    let _ = std::fs::remove_file(&config.socket);
+    let _ = std::fs::remove_file(&socket_path);
     back.shutdown_background();
     match stopped.await {
         Ok(Ok(())) => Ok(()),
@@ -149,11 +156,14 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
 
 type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// Reads the configuration again. What listens where, and the store's place, need a restart.
-fn reloader(path: PathBuf, ledger: Ledger) -> Reload {
+/// Reads the configuration again. What listens where, and the store's settings, need a restart, and that is said.
+fn reloader(path: PathBuf, running: Config, ledger: Ledger) -> Reload {
     Arc::new(move || {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
         config.warnings.iter().for_each(|w| tracing::warn!("{w}"));
+        for section in config.needs_restart(&running) {
+            tracing::warn!("{section} has changed and is taken with the next restart");
+        }
         let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(())
@@ -172,21 +182,33 @@ async fn tick(ledger: Ledger) {
     }
 }
 
-/// Waits for a signal to stop; SIGHUP reloads.
-async fn wait(reload: &Reload) -> Result<(), String> {
-    let on = |kind| signal(kind).map_err(|e| e.to_string());
-    let (mut term, mut int, mut hup) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
-    loop {
-        tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = int.recv() => return Ok(()),
-            _ = hup.recv() => {
-                notify("RELOADING=1");
-                let reload = reload.clone();
-                if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload()).await {
-                    tracing::error!("the new configuration is refused, the old one stays:\n{e}");
+/// The signals that mean something to us.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, String> {
+        let on = |kind| signal(kind).map_err(|e| e.to_string());
+        Ok(Signals { term: on(SignalKind::terminate())?, int: on(SignalKind::interrupt())?, hup: on(SignalKind::hangup())? })
+    }
+
+    /// Waits for a signal to stop; SIGHUP reloads.
+    async fn wait(&mut self, reload: &Reload) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.hup.recv() => {
+                    notify("RELOADING=1");
+                    let reload = reload.clone();
+                    if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload()).await {
+                        tracing::error!("the new configuration is refused, the old one stays:\n{e}");
+                    }
+                    notify("READY=1");
                 }
-                notify("READY=1");
             }
         }
     }

@@ -24,9 +24,17 @@
 //! ## How a change flows
 //!
 //! `web` → [`ledger::Ledger::submit`] → the writer's turn: check → decide ([`model::history::decide`]) → one synced batch
-//! ([`store::Store::commit`]) → apply ([`index::Builder`]) → publish ([`index::Published`]) → receipt. An import is staged
-//! beside that ([`store::stage`]) and made true by one such commit. The command line is a client of the same API, through
-//! the daemon's socket or, where none runs, served for the time of the command on the store itself.
+//! ([`store::Store::commit`]) → apply ([`index::Builder`]) → publish ([`index::Published`]) → receipt. The command line is a
+//! client of the same API, through the daemon's socket or, where none runs, served for the time of the command on the store
+//! itself.
+//!
+//! ## How an import flows
+//!
+//! `format` → lines → [`store::stage`] (sorted, compared with what the source has) → *prepared* on the import's own thread:
+//! the before-images of few rows, or, for many, rows ingested under a generation that nobody names yet and a copy of the
+//! tables with them in it → handed to the writer with the number of the commit it was prepared on → the writer looks again
+//! at what changed after that commit, names the generation in one small batch, and puts the tables in place. So others
+//! write and read on while it is made, and nothing of it is seen before it is whole.
 //!
 //! ## Invariants
 //!
@@ -36,6 +44,7 @@
 //! * Names of a zone file never stand where a listing could be looked for; a zone below another one's origin is a
 //!   delegation there.
 //! * A failed commit poisons the ledger: no writes, answers go on, and the tail of the store decides what was true.
+//! * The tables never lack a commit that the sequence number counts: they are whole before a batch makes anything true.
 //! * A zone's rendering ([`index::render`]) and the answers ([`index::find`]) follow one set of rules (`index::space`);
 //!   a property test holds the one to an RFC 4592 look-up in the other.
 //! * `unsafe` is in `serve::udp` and `serve::sys` alone.
@@ -52,6 +61,13 @@
 //!   barrier there.
 //! * rbldnsd files keep the whole-value meaning of the longest match also when their values become several reasons: an
 //!   entry is then an exception for the reasons it does not have, where something wider in the same source lists them.
+//! * A source other than the operator, the prober and the trap is a feed from its first day: single listings under its name
+//!   are refused, so that an import owns all that its source says.
+//! * The end of a feed that was not refreshed is an event for each subject where they are few; where they are many it is
+//!   one entry with the source, from which each subject's history tells it. It drops nothing, so it ends no hold.
+//! * An image ahead of its store (a copy from an older day) makes all serials jump by 2³⁰: mirrors may have seen them.
+//! * A zone that is not served loses its hash in the store, so that it comes back with another serial.
+//! * A large import is acknowledged when its image is on disk, so that a start right after it is as quick as any.
 //! * Nothing that overlaps 127.0.0.0/24 and nothing wider than /8 (IPv6 /19) can be listed, whatever is said: test points
 //!   and the rule against apex wildcards need no special case then.
 

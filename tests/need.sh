@@ -11,7 +11,7 @@ done
 [ -n "$found" ] || want="$want libclang-dev"
 command -v ccache >/dev/null 2>&1 || want="$want ccache"
 command -v dig >/dev/null 2>&1 || want="$want bind9-dnsutils"
-command -v column >/dev/null 2>&1 || want="$want bsdextrautils"
+command -v python3 >/dev/null 2>&1 || want="$want python3"
 command -v unshare >/dev/null 2>&1 || want="$want util-linux"
 command -v ip >/dev/null 2>&1 || want="$want iproute2"
 if [ -n "$want" ]; then
@@ -33,6 +33,6 @@ if [ -n "$want" ]; then
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $want >/dev/null
 fi
 if ! command -v cargo >/dev/null 2>&1; then
-    echo "orbsd needs Rust 1.90 or newer, and there is no cargo here; Debian's is too old, rustup brings one" >&2
+    echo "orbsd needs Rust 1.91 or newer, and there is no cargo here; Debian's is too old, rustup brings one" >&2
     exit 1
 fi

@@ -19,7 +19,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("ledger", &["model", "index", "store", "metrics"]),
     ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
     ("web", &["model", "index", "dns", "format", "store", "ledger", "metrics"]),
-    ("config", &["model", "store", "ledger", "serve", "web"]),
+    ("config", &["model", "index", "dns", "store", "ledger", "serve", "web"]),
     ("daemon", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "config"]),
     ("cli", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "config", "daemon"]),
 ];

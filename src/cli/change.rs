@@ -104,7 +104,8 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
             if stdin.is_terminal() {
                 eprintln!("reading subjects from standard input, one a line");
             }
-            Box::new(stdin.lock().lines().map_while(Result::ok))
+            // What is not UTF-8 is refused by the daemon with its line, like any other word that is no subject.
+            Box::new(stdin.lock().split(b'\n').map_while(Result::ok).map(|l| String::from_utf8_lossy(&l).into_owned()))
         } else {
             Box::new(s.subjects.into_iter())
         };

@@ -19,5 +19,9 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
             println!("{}: sound, {zones} zones", common.config.display());
         }
     }
-    if errors.is_empty() { Ok(()) } else { Err(Failure::Usage(errors.join("\norbsd: "))) }
+    match (errors.is_empty(), common.json) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Failure::Usage(String::new())), // the document has said it
+        (false, false) => Err(Failure::Usage(errors.join("\norbsd: "))),
+    }
 }

@@ -54,14 +54,14 @@ impl Client {
         Ok(Client { runtime, sender, own, socket: config.socket })
     }
 
-    /// Whether a daemon is at the other end.
-    pub(super) fn is_daemon(&self) -> bool {
-        self.own.is_none()
-    }
-
     /// Sends a request and waits for the head of the answer.
     pub(super) fn send(&mut self, method: Method, path: &str, body: AnyBody) -> Result<Response<Incoming>, Failure> {
-        let request = Request::builder().method(method).uri(path).header("host", "orbsd").body(body).map_err(text)?;
+        self.send_as(method, path, "application/octet-stream", body)
+    }
+
+    fn send_as(&mut self, method: Method, path: &str, kind: &str, body: AnyBody) -> Result<Response<Incoming>, Failure> {
+        let request = Request::builder().method(method).uri(path).header("host", "orbsd").header("content-type", kind);
+        let request = request.body(body).map_err(text)?;
         self.runtime.block_on(self.sender.send_request(request)).map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
     }
 
@@ -76,7 +76,12 @@ impl Client {
 
     /// Sends a request and reads the whole answer as JSON; a problem becomes a failure.
     pub(super) fn json(&mut self, method: Method, path: &str, body: AnyBody) -> Result<Value, Failure> {
-        let response = self.send(method, path, body)?;
+        self.json_of(method, path, "application/octet-stream", body)
+    }
+
+    /// The same with a content type.
+    pub(super) fn json_of(&mut self, method: Method, path: &str, kind: &str, body: AnyBody) -> Result<Value, Failure> {
+        let response = self.send_as(method, path, kind, body)?;
         let status = response.status();
         let mut body = response.into_body();
         let mut bytes = Vec::new();
@@ -109,7 +114,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     let ledger = crate::daemon::open_ledger(config).map_err(Failure::No)?;
     let listener = runtime.block_on(web::bind(&config.socket))?;
     let reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync> = Arc::new(|| Err("no daemon runs".into()));
-    let app = web::App { ledger: ledger.clone(), metrics: Arc::new(Metrics::default()), reload, started: crate::ledger::now() };
+    let app =
+        web::App { ledger: ledger.clone(), metrics: Arc::new(Metrics::default()), reload, started: crate::ledger::now(), daemon: false };
     runtime.spawn(web::run(listener, app, std::future::pending()));
     Ok(ledger)
 }

@@ -43,22 +43,34 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
         return Err(failure(status, &serde_json::from_slice(&problem).unwrap_or(Value::Null)));
     }
     let wrong = |p: &PathBuf, e: std::io::Error| Failure::No(format!("{}: {e}", p.display()));
-    let tmp = c.output.as_ref().map(|p| p.with_extension("new"));
-    let mut out: Box<dyn Write> = match &tmp {
-        Some(p) => Box::new(BufWriter::new(File::create(p).map_err(|e| wrong(p, e))?)),
-        None => Box::new(std::io::stdout().lock()),
-    };
-    while let Some(piece) = client.piece(&mut body)? {
-        match out.write_all(&piece) {
-            // Whoever reads us has had enough.
-            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-            result => result?,
+    let bar = super::import::bar(0);
+    let mut copy = |out: &mut dyn Write| -> Result<(), Failure> {
+        while let Some(piece) = client.piece(&mut body)? {
+            bar.inc(piece.len() as u64);
+            match out.write_all(&piece) {
+                // Whoever reads us has had enough.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                result => result?,
+            }
         }
+        Ok(out.flush()?)
+    };
+    let Some(to) = &c.output else { return copy(&mut std::io::stdout().lock()) };
+    // Beside the file, under a name of its own: readers see the old file or the new one, whole.
+    let mut name = to.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.new", std::process::id()));
+    let tmp = to.with_file_name(name);
+    let result = File::create(&tmp).map_err(|e| wrong(&tmp, e)).and_then(|file| {
+        let mut out = BufWriter::new(file);
+        copy(&mut out)?;
+        out.get_ref().sync_all()?;
+        std::fs::rename(&tmp, to).map_err(|e| wrong(to, e))
+    });
+    if result.is_err() {
+        let _ = std::fs::remove_file(&tmp);
     }
-    out.flush()?;
-    drop(out);
-    if let (Some(tmp), Some(to)) = (&tmp, &c.output) {
-        std::fs::rename(tmp, to).map_err(|e| wrong(to, e))?;
+    if common.json && result.is_ok() {
+        println!("{}", serde_json::json!({"zone": c.zone, "format": c.format, "file": to}));
     }
-    Ok(())
+    result
 }

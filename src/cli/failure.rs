@@ -18,12 +18,15 @@ impl From<std::io::Error> for Failure {
 }
 
 impl Failure {
-    /// Says it on standard error, and gives the exit code.
-    pub(super) fn tell(&self) -> ExitCode {
+    /// Says it on standard error, with `json` also as JSON on standard output, and gives the exit code.
+    pub(super) fn tell(&self, json: bool) -> ExitCode {
         let (code, why) = match self {
             Failure::No(why) => (1, why),
             Failure::Usage(why) => (2, why),
         };
+        if json && !why.is_empty() {
+            println!("{}", serde_json::json!({"error": why, "code": code}));
+        }
         if !why.is_empty() {
             eprintln!("orbsd: {why}");
         }

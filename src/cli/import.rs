@@ -30,7 +30,7 @@ enum Mode {
 /// `orbsd import`
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// List files, read one after the other as one list; gzip or not; `-` is standard input
+    /// List files, which together are one list; gzip or not; `-` is standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Whose list it is
@@ -71,27 +71,41 @@ pub(super) struct Import {
     max_age: Option<String>,
 }
 
-/// Sends the files as one body.
+/// What stands between files; 128 random bits, so that no list holds it.
+fn boundary() -> Result<String, Failure> {
+    let mut bits = [0u8; 16];
+    File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bits))?;
+    Ok(bits.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// Sends the files as parts of one body (RFC 7578).
 pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
-    let mut readers: Vec<Box<dyn Read + Send>> = Vec::new();
+    let mut readers: Vec<(String, Box<dyn Read + Send>)> = Vec::new();
     let mut total = 0;
     for path in &c.files {
-        if path.as_os_str() == "-" {
-            readers.push(Box::new(std::io::stdin()));
+        let name = path.display().to_string();
+        if name == "-" {
+            readers.push((name, Box::new(std::io::stdin())));
             continue;
         }
-        let file = File::open(path).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?;
+        let file = File::open(path).map_err(|e| Failure::Usage(format!("{name}: {e}")))?;
         total += file.metadata().map_or(0, |m| m.len());
-        readers.push(Box::new(file));
+        readers.push((name, Box::new(file)));
     }
     let path = address(c);
+    let boundary = boundary()?;
+    let kind = format!("multipart/form-data; boundary={boundary}");
     let mut client = Client::open(common)?;
     let bar = bar(total);
     let (tx, rx) = mpsc::channel(4);
     let shown = bar.clone();
     std::thread::spawn(move || {
-        for mut reader in readers {
-            let mut last = b'\n';
+        for (name, mut reader) in readers {
+            let name = name.replace(['"', '\r', '\n', '\\'], "_");
+            let head = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+            if tx.blocking_send(Ok(head.into())).is_err() {
+                return;
+            }
             loop {
                 let mut piece = vec![0; PIECE];
                 let n = match reader.read(&mut piece) {
@@ -102,20 +116,19 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
                     break;
                 }
                 piece.truncate(n);
-                last = piece[n - 1];
                 shown.inc(n as u64);
                 if tx.blocking_send(Ok(piece.into())).is_err() {
                     return;
                 }
             }
-            // A file without an end to its last line must not run into the next one.
-            if last != b'\n' && tx.blocking_send(Ok("\n".into())).is_err() {
+            if tx.blocking_send(Ok("\r\n".into())).is_err() {
                 return;
             }
         }
+        let _ = tx.blocking_send(Ok(format!("--{boundary}--\r\n").into()));
         shown.set_message("committing");
     });
-    let result = client.json(Method::POST, &path, pieces(rx));
+    let result = client.json_of(Method::POST, &path, &kind, pieces(rx));
     bar.finish_and_clear();
     let done = result?;
     if common.json {
@@ -134,15 +147,7 @@ fn address(c: &Import) -> String {
         Mode::Remove => "remove",
     };
     let mut path = format!("/v1/imports?source={}&format={}&mode={mode}", escape(&c.source), escape(&c.format));
-    let names: Vec<String> = c.files.iter().map(|f| f.display().to_string()).collect();
-    let options = [
-        ("reason", &c.reason),
-        ("codes", &c.codes),
-        ("column", &c.column),
-        ("origin", &c.origin),
-        ("max_age", &c.max_age),
-        ("file", &Some(names.join("+"))),
-    ];
+    let options = [("reason", &c.reason), ("codes", &c.codes), ("column", &c.column), ("origin", &c.origin), ("max_age", &c.max_age)];
     for (name, value) in options {
         value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
     }
@@ -157,7 +162,12 @@ pub(super) fn bar(total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}");
+    let shown = if total > 0 {
+        "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}"
+    } else {
+        "{spinner} {bytes} {bytes_per_sec} {msg}"
+    };
+    let style = ProgressStyle::with_template(shown);
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

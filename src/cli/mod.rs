@@ -81,6 +81,7 @@ pub fn run() -> ExitCode {
     if !matches!(command, Command::Serve) {
         crate::serve::sys::end_on_closed_pipe();
     }
+    let json = common.json;
     let result = match command {
         Command::Serve => serve::run(&common),
         Command::Check => check::run(&common),
@@ -95,6 +96,6 @@ pub fn run() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.tell(json),
     }
 }

@@ -9,5 +9,5 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ORBSD_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     let config = common.load()?;
-    crate::daemon::run(&common.config, config).map_err(Failure::Usage)
+    crate::daemon::run(&common.config, config).map_err(Failure::No)
 }

@@ -11,9 +11,7 @@ use super::{
 /// Shows how the daemon is. Exit code 1 while it takes no writes.
 pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let daemon = client.is_daemon();
-    let mut s = client.json(Method::GET, "/v1/status", bytes(""))?;
-    s["running"] = daemon.into();
+    let s = client.json(Method::GET, "/v1/status", bytes(""))?;
     if common.json {
         println!("{s:#}");
     } else {
@@ -36,32 +34,40 @@ fn print(s: &Value) {
     );
     for z in s["zones"].as_array().into_iter().flatten() {
         let c = &z["counters"];
-        println!(
-            "zone {} serial {}: {} queries, {} listed, {} not listed, {} no data, {} refused, {} truncated",
-            text(&z["zone"]),
-            z["serial"],
-            c["queries"],
-            c["listed"],
-            c["not_listed"],
-            c["no_data"],
-            c["refused"],
-            c["truncated"]
-        );
+        println!("zone {} serial {}: {}", text(&z["zone"]), z["serial"], counters(c));
     }
-    let o = &s["other"];
-    println!("other: {} queries, {} refused, {} malformed, {} dropped", o["queries"], o["refused"], o["malformed"], o["dropped"]);
+    println!("no zone of ours: {}", counters(&s["other"]));
+    for (name, c) in s["workers"].as_object().into_iter().flatten() {
+        println!("worker {name}: {}", counters(c));
+    }
     for f in s["sources"].as_array().into_iter().flatten().filter(|f| f["feed"] == true) {
         let end = f["expires"].as_str().map_or(String::new(), |e| format!(", ends {e} unless refreshed"));
         println!("feed {} refreshed {}{end}", text(&f["source"]), text(&f["refreshed"]));
     }
 }
 
+/// All counters in one line; those that are nought are left out, but for the first.
+fn counters(c: &Value) -> String {
+    const SHOWN: [(&str, &str); 11] = [
+        ("queries", "queries"),
+        ("listed", "listed"),
+        ("not_listed", "not listed"),
+        ("no_data", "no data"),
+        ("refused", "refused"),
+        ("malformed", "malformed"),
+        ("failed", "failed"),
+        ("truncated", "truncated"),
+        ("dropped", "dropped"),
+        ("bytes_in", "bytes in"),
+        ("bytes_out", "bytes out"),
+    ];
+    let shown = SHOWN.iter().enumerate().filter(|(i, (key, _))| *i == 0 || c[key] != 0);
+    shown.map(|(_, (key, name))| format!("{} {name}", c[key])).collect::<Vec<_>>().join(", ")
+}
+
 /// Lets the daemon read its configuration again.
 pub(super) fn reload(common: &Common) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    if !client.is_daemon() {
-        return Err(Failure::No("no daemon runs".into()));
-    }
     let done = client.json(Method::POST, "/v1/reload", bytes(""))?;
     if common.json {
         println!("{done}");

@@ -35,7 +35,7 @@ impl Tables {
 const SWEEP_EVERY: usize = 1 << 17;
 
 /// Makes the next tables from changes. There is one, with the writer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Builder {
     tables: Tables,
     interner: Interner,

@@ -114,6 +114,9 @@ impl Hosts {
     }
 }
 
+/// Different facts, and for each host its place among them.
+pub type Table = (Box<[FactsId]>, Box<[u8]>);
+
 /// The facts of a block's hosts, in the order of their suffixes, in the smallest of four forms. Thin pointers: see
 /// [`Block`].
 #[derive(Debug, Clone)]
@@ -122,7 +125,7 @@ pub enum HostFacts {
     /// All the same.
     One(FactsId),
     /// At most 256 different ones, and which of them each host has.
-    Few(Box<(Box<[FactsId]>, Box<[u8]>)>),
+    Few(Box<Table>),
     /// Numbers below 65,536.
     Short(Box<Box<[u16]>>),
     /// Any.

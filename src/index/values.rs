@@ -202,7 +202,7 @@ impl RawFacts {
 type Map<K> = HashMap<K, u32, FxBuildHasher>;
 
 /// Gives numbers to texts, facts and values: the writer's side of [`Interned`].
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Interner {
     texts: Map<Box<str>>,
     facts: Map<(bool, Box<[Fact]>)>,

@@ -21,7 +21,7 @@ pub(super) struct Work {
     /// Due dates that have come.
     stale: Vec<(Time, Subject)>,
     feed_rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    vocabulary: Option<Vocabulary>,
+    pub(super) vocabulary: Option<Vocabulary>,
     drop_prefix: Option<Vec<u8>>,
     /// Reasons that change although no subject says so: of addresses, of domains.
     pub(super) extra: [Mask; 2],
@@ -57,10 +57,9 @@ impl Work {
 
     /// Decides a change on what stands after the changes before it, and folds the events in.
     pub(super) fn decide(&mut self, store: &Store, change: &Change) -> Result<(), Refused> {
-        let vocabulary = store.vocabulary();
         let now = self.now;
         let (_, verdict) = self.verdict(store, &change.subject)?;
-        let decided = decide(verdict, &change.ask, now, |s| vocabulary.is_feed(s)).map_err(Refused::Rule)?;
+        let decided = decide(verdict, &change.ask, now, SourceId::is_feed).map_err(Refused::Rule)?;
         for what in &decided {
             verdict.fold(now, what);
         }
@@ -71,9 +70,26 @@ impl Work {
         Ok(())
     }
 
-    /// A feed's changed row, rechecked against what stands now: what the feed has dropped is held no longer.
-    pub(super) fn feed_row(&mut self, store: &Store, source: SourceId, generation: u32, author: &str, row: Row) -> Result<(), Refused> {
+    /// Takes over a verdict that was read before and has not changed since.
+    pub(super) fn seed(&mut self, subject: Subject, verdict: Verdict) {
+        self.touched.entry(subject).or_insert_with(|| (verdict.clone(), verdict));
+    }
+
+    /// A feed's changed row, on what stands now. What the feed has dropped is held no longer; but where the feed's whole
+    /// life has `ended`, it has dropped nothing.
+    pub(super) fn feed_row(
+        &mut self,
+        store: &Store,
+        (source, generation): (SourceId, u32),
+        author: &str,
+        mut row: Row,
+        ended: bool,
+    ) -> Result<(), Refused> {
         let now = self.now;
+        // What is new stands since its event, not since it was staged.
+        for e in row.new.iter_mut().filter(|e| !row.old.iter().any(|o| (o.reason, o.hole) == (e.reason, e.hole))) {
+            e.since = now;
+        }
         let mut key = schema::feed_prefix(source, generation);
         row.subject.write_key(&mut key);
         let value = (!row.new.is_empty()).then(|| {
@@ -83,9 +99,12 @@ impl Work {
         });
         self.feed_rows.push((key, value));
         let mut events = row.events(source);
+        if ended {
+            events = row.old.iter().map(|e| What::Expired { reason: e.reason, source }).collect();
+        }
         let (_, verdict) = self.verdict(store, &row.subject)?;
         for reason in row.old.iter().map(|e| e.reason).filter(|r| !row.new.iter().any(|e| e.reason == *r)) {
-            if verdict.held(reason, source) {
+            if !ended && verdict.held(reason, source) {
                 events.push(What::HoldEnded { reason, source });
             }
         }
@@ -102,12 +121,13 @@ impl Work {
         Ok(())
     }
 
-    /// Ends the holds on a subject's entries of a source.
-    pub(super) fn release(&mut self, store: &Store, source: SourceId, subject: &Subject, author: &str) -> Result<(), Refused> {
+    /// Ends the holds on what a source no longer says of a subject, whose verdict is the one to come.
+    pub(super) fn release(&mut self, source: SourceId, subject: &Subject, verdict: Verdict, author: &str) -> Result<(), Refused> {
         let now = self.now;
-        let (_, verdict) = self.verdict(store, subject)?;
-        let held = verdict.holds.iter().filter(|h| h.source == source).map(|h| h.reason);
-        let ended: Vec<_> = held.map(|reason| What::HoldEnded { reason, source }).collect();
+        self.seed(subject.clone(), verdict);
+        let Some((_, verdict)) = self.touched.get_mut(subject) else { return Ok(()) };
+        let gone = verdict.holds.iter().filter(|h| h.source == source && verdict.entry(h.reason, source).is_none()).map(|h| h.reason);
+        let ended: Vec<_> = gone.map(|reason| What::HoldEnded { reason, source }).collect();
         ended.iter().for_each(|what| verdict.fold(now, what));
         for what in ended {
             self.events.push((subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, false));
@@ -158,15 +178,14 @@ impl Work {
     }
 
     /// The rows of its verdicts, events and due dates.
-    pub(super) fn rows(&self, seq: u64, vocabulary: &Vocabulary, batch: &mut Batch) {
-        let vocabulary = self.vocabulary.as_ref().unwrap_or(vocabulary);
+    pub(super) fn rows(&self, seq: u64, batch: &mut Batch) {
         if let Some(v) = &self.vocabulary {
             crate::store::vocabulary_rows(v, batch);
         }
         self.stale.iter().for_each(|(t, s)| batch.delete(schema::DUE, schema::due_key(*t, s)));
         for (subject, (before, after)) in &self.touched {
             let key = subject.key();
-            let own = |v| schema::Own::of(v, |s| vocabulary.is_feed(s)).map(|o| schema::encode(&o));
+            let own = |v| schema::Own::of(v).map(|o| schema::encode(&o));
             match (own(before), own(after)) {
                 (b, a) if b == a => {}
                 (_, Some(row)) => batch.put(schema::VERDICTS, key, row),
@@ -204,7 +223,7 @@ impl Work {
     }
 
     /// Its row in the journal, and the sequence number; tells how many bytes the journal has ever had.
-    pub(super) fn journal(&self, seq: u64, serials: Vec<(String, Serial)>, bytes: u64, batch: &mut Batch) -> u64 {
+    pub(super) fn journal(&self, seq: u64, serials: Vec<(String, Serial, Serial)>, bytes: u64, batch: &mut Batch) -> u64 {
         let before = self.touched.iter().map(|(s, (before, _))| (s.key(), before.clone())).collect();
         let mut row = schema::Commit { at: self.now, bytes: 0, barrier: self.barrier, bulk: self.bulk, before, serials };
         row.bytes = bytes + schema::encode(&row).len() as u64;

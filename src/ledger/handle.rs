@@ -90,7 +90,9 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Refused>>;
 
 pub(super) enum Job {
     Change(Change, Reply<Receipt>),
-    Import(Box<super::import::Ready>, Reply<Receipt>),
+    Import(Box<super::import::Ready>, Reply<super::import::Handed>),
+    /// A copy of the tables' builder, and the commit it stands at.
+    Fork(Reply<(Box<crate::index::Builder>, u64)>),
     /// A number for a generation that is about to be staged.
     Generation(SourceId, Reply<u32>),
     /// The number of a source's name, given now if it has none.

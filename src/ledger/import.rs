@@ -7,13 +7,20 @@ use super::{
     writer::{Writer, load},
 };
 use crate::{
-    model::{Mask, SourceId, Subject, Time, time::Seconds},
+    index::Builder,
+    model::{SourceId, Subject, Time, Verdict, time::Seconds},
     store::{
         StoreError, Vocabulary,
-        schema::{FeedEntry, SourceRecord},
-        stage::{Difference, Mode, Rows, Staged},
+        journal::Since,
+        schema::{FeedEntry, MAX_ENDS, SourceRecord},
+        stage::{Difference, Mode, Row, Rows, SMALL, Staged, Terms},
     },
 };
+
+/// How many imports run at the same time.
+const IMPORTS: usize = 4;
+/// How often an import's tables are prepared again because too much was written meanwhile, before others have to wait.
+const TRIES: usize = 3;
 
 /// What an import is about.
 #[derive(Debug, Clone)]
@@ -28,13 +35,24 @@ pub struct Import {
     pub max_age: Option<Seconds>,
     /// The same as a point in time, from the file itself.
     pub expires: Option<Time>,
+    /// See [`Terms::exceptions`].
+    pub exceptions: bool,
+}
+
+impl Import {
+    /// Makes the source's listings equal to the lines.
+    pub fn replace(source: SourceId) -> Import {
+        Import { source, mode: Mode::Replace, dry_run: false, max_age: None, expires: None, exceptions: true }
+    }
 }
 
 /// Why an import did not happen; nothing has changed then.
 #[derive(Debug)]
 pub enum ImportError {
-    /// Another import of the same source is under way.
+    /// Another import of the same source is under way, or too many of others.
     Busy,
+    /// The list ended before it came.
+    Over(Time),
     /// The source's listings are decided one by one.
     NotAFeed(String),
     /// The ledger or the store said no.
@@ -47,7 +65,8 @@ impl ImportError {
     /// In words for people.
     pub fn text(&self, vocabulary: &Vocabulary) -> String {
         match self {
-            ImportError::Busy => "another import of this source is under way".into(),
+            ImportError::Busy => format!("another import of this source is under way, or {IMPORTS} of others; try again when it is done"),
+            ImportError::Over(t) => format!("the list says that it ended at {t}; nothing was changed"),
             ImportError::NotAFeed(name) => {
                 format!(
                     "`{name}` is no feed: list its subjects one by one (`orbsd list` reads them from standard input), or import under another name"
@@ -68,7 +87,31 @@ impl From<StoreError> for ImportError {
 /// A staged import on its way to the writer.
 pub(super) struct Ready {
     staged: Staged,
+    /// When the source's life ends from now on.
     expires: Option<Time>,
+    /// True where its life has ended, and nobody dropped anything.
+    ended: bool,
+    /// The commit that was the last one when `prepared` was read.
+    base: u64,
+    prepared: Prepared,
+}
+
+/// What was read and built beside the writer; it only has to look again at what changed after `base`.
+enum Prepared {
+    /// The verdicts of the rows' subjects.
+    Verdicts(Vec<(Subject, Verdict)>),
+    /// The tables with the import in them.
+    Tables(Box<Builder>),
+    /// Nothing: the writer builds the tables itself.
+    Nothing,
+}
+
+/// What became of an import that was handed in.
+pub(super) enum Handed {
+    /// It is true.
+    Done(Receipt),
+    /// Too much was written meanwhile: it has to be prepared again.
+    Stale(Box<Ready>),
 }
 
 /// Where an import's lines go.
@@ -82,14 +125,18 @@ impl Ledger {
         what: &mut Import,
         lines: impl FnOnce(&mut Import, Sink) -> Result<(), String>,
     ) -> Result<ImportResult, ImportError> {
-        if what.source.0 < 3 {
+        if !what.source.is_feed() {
             return Err(ImportError::NotAFeed(self.store.vocabulary().sources.name(what.source).into()));
         }
-        if !self.busy.lock().unwrap_or_else(|e| e.into_inner()).insert(what.source) {
-            return Err(ImportError::Busy);
+        let busy = || self.busy.lock().unwrap_or_else(|e| e.into_inner());
+        {
+            let mut busy = busy();
+            if busy.len() >= IMPORTS || !busy.insert(what.source) {
+                return Err(ImportError::Busy);
+            }
         }
         let result = self.import_alone(what, lines);
-        self.busy.lock().unwrap_or_else(|e| e.into_inner()).remove(&what.source);
+        busy().remove(&what.source);
         result
     }
 
@@ -98,18 +145,105 @@ impl Ledger {
         what: &mut Import,
         lines: impl FnOnce(&mut Import, Sink) -> Result<(), String>,
     ) -> Result<ImportResult, ImportError> {
-        let mut stage = self.store.stage(what.source, what.mode, now());
-        lines(what, &mut |subject, entry| stage.push(subject, entry).map_err(|e| e.to_string())).map_err(ImportError::Input)?;
-        let source = what.source;
-        let generation = || self.call(|r| Job::Generation(source, r)).map_err(|e| StoreError::Io(format!("{e:?}")));
-        let staged = stage.finish(what.dry_run, generation)?;
+        let known = self.published.load().tables.counts().iter().sum();
+        let Import { source, mode, exceptions, .. } = *what;
+        let mut stage = self.store.stage(Terms { source, mode, exceptions, now: now(), known });
+        let mut broken = None;
+        let read = lines(what, &mut |subject, entry| {
+            stage.push(subject, entry).map_err(|e| {
+                let text = e.to_string();
+                broken = Some(e);
+                text
+            })
+        });
+        if let Some(e) = broken {
+            return Err(e.into());
+        }
+        read.map_err(ImportError::Input)?;
+        if let Some(t) = what.expires.filter(|t| *t <= now()) {
+            return Err(ImportError::Over(t));
+        }
+        let mut refused = None;
+        let generation = || {
+            self.call(|r| Job::Generation(source, r)).map_err(|e| {
+                let text = e.text(&self.store.vocabulary());
+                refused = Some(e);
+                StoreError::Io(text)
+            })
+        };
+        let staged = stage.finish(what.dry_run, generation);
+        if let Some(e) = refused {
+            return Err(ImportError::Refused(e));
+        }
+        let staged = staged?;
         let difference = staged.difference.clone();
         if what.dry_run {
             return Ok(ImportResult { receipt: None, difference });
         }
-        let expires = what.expires.into_iter().chain(what.max_age.map(|a| now().plus(a))).min();
-        let receipt = self.call(|r| Job::Import(Box::new(Ready { staged, expires }), r)).map_err(ImportError::Refused)?;
-        Ok(ImportResult { receipt: Some(receipt), difference })
+        let mut expires = what.expires.into_iter().chain(what.max_age.map(|a| now().plus(a))).min();
+        if mode != Mode::Replace && expires.is_none() {
+            // A part of the list came or went: that is no word on how long the list lives.
+            expires = self.store.vocabulary().records.get(usize::from(source.0)).and_then(|r| r.expires);
+        }
+        let generation = match &staged.rows {
+            Rows::Large(g, _) => Some(*g),
+            Rows::Small(_) => None,
+        };
+        let ready = Ready { staged, expires, ended: false, base: 0, prepared: Prepared::Nothing };
+        let receipt = self.hand_in(ready);
+        if let (Some(g), Err(ImportError::Refused(Refused::Settings(_) | Refused::Poisoned(_) | Refused::Stopped))) = (generation, &receipt)
+        {
+            // It is certain that it did not become true: its rows go at once, if they can.
+            let _ = self.store.drop_generation(source, g);
+        }
+        Ok(ImportResult { receipt: Some(receipt?), difference })
+    }
+
+    /// Prepares a staged import beside the writer and hands it in, again while too much was written meanwhile.
+    fn hand_in(&self, mut ready: Ready) -> Result<Receipt, ImportError> {
+        for last in (0..TRIES).rev() {
+            self.prepare(&mut ready)?;
+            match self.call(|r| Job::Import(Box::new(ready), r)).map_err(ImportError::Refused)? {
+                Handed::Done(receipt) => return Ok(receipt),
+                Handed::Stale(again) => ready = *again,
+            }
+            if last == 0 {
+                ready.prepared = Prepared::Nothing;
+            }
+        }
+        match self.call(|r| Job::Import(Box::new(ready), r)).map_err(ImportError::Refused)? {
+            Handed::Done(receipt) => Ok(receipt),
+            Handed::Stale(_) => Err(ImportError::Busy),
+        }
+    }
+
+    fn prepare(&self, ready: &mut Ready) -> Result<(), ImportError> {
+        let source = ready.staged.source;
+        match &ready.staged.rows {
+            Rows::Small(rows) => {
+                ready.base = self.store.seq()?;
+                let mut read = Vec::with_capacity(rows.len());
+                self.store.verdicts(&self.store.vocabulary(), rows.iter().map(|r| &r.subject), &mut |s, v| {
+                    read.push((s.clone(), v));
+                    Ok(())
+                })?;
+                ready.prepared = Prepared::Verdicts(read);
+            }
+            Rows::Large(generation, listed) => {
+                let (mut builder, base) = match listed {
+                    Some(_) => self.call(Job::Fork).map_err(ImportError::Refused)?,
+                    None => (Box::default(), self.store.seq()?),
+                };
+                let mut v = Vocabulary::clone(&self.store.vocabulary());
+                v.records[usize::from(source.0)].generation = *generation;
+                match listed {
+                    Some(list) => load(&self.store, &v, &mut builder, list)?,
+                    None => *builder = super::start::build(&self.store, &v)?,
+                }
+                (ready.base, ready.prepared) = (base, Prepared::Tables(builder));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -137,86 +271,111 @@ impl Writer {
 
     /// Makes a staged import true. The receipt of a large one comes when its image is written, beside the work, so that a
     /// start right after it is as quick as any.
-    pub(super) fn import(&mut self, ready: Ready, reply: Reply<Receipt>) {
+    pub(super) fn import(&mut self, ready: Ready, reply: Reply<Handed>) {
         let bulk = matches!(ready.staged.rows, Rows::Large(..));
         let result = self.make_true(ready);
-        if bulk && result.is_ok() {
+        if bulk && matches!(result, Ok(Handed::Done(_))) {
             self.write_image(true, Some(Box::new(|| drop(reply.send(result)))));
         } else {
             let _ = reply.send(result);
         }
     }
 
-    fn make_true(&mut self, ready: Ready) -> Result<Receipt, Refused> {
+    fn make_true(&mut self, mut ready: Ready) -> Result<Handed, Refused> {
         if let Some(why) = self.health.poisoned() {
             return Err(Refused::Poisoned(why));
         }
-        let Ready { staged, expires } = ready;
-        let source = staged.source;
+        let source = ready.staged.source;
         let mut v = Vocabulary::clone(&self.store.vocabulary());
-        let author = v.sources.name(source).to_string();
         let Some(record) = v.records.get_mut(usize::from(source.0)) else {
             return Err(Refused::Settings("there is no such source".into()));
         };
-        if record.generation != staged.base {
+        if record.generation != ready.staged.base {
             return Err(Refused::Settings("the source changed while the import was staged; import it again".into()));
         }
-        (record.feed, record.refreshed, record.expires) = (true, now(), expires);
-        let mut work = Work::new(now());
-        let mut subjects = None;
-        match staged.rows {
-            Rows::Small(rows) => {
-                if record.generation == 0 {
-                    // Never one that was staged before: its rows may still be there.
-                    record.generation = fresh(record);
-                }
-                let generation = record.generation;
-                for row in rows {
-                    work.feed_row(&self.store, source, generation, &author, row)?;
-                }
-                work.vocabulary(v.clone());
-            }
-            Rows::Large(generation, listed) => {
-                let base = std::mem::replace(&mut record.generation, generation);
-                work.extra = staged.masks;
-                (work.barrier, work.bulk) = (true, true);
-                for subject in self.store.held(source)? {
-                    if !self.store.has_feed_row(source, generation, &subject)? {
-                        work.release(&self.store, source, &subject, &author)?;
-                    }
-                }
-                if base > 0 {
-                    work.drop_generation(source, base);
-                }
-                work.vocabulary(v.clone());
-                subjects = Some(listed);
-            }
+        (record.feed, record.expires) = (true, ready.expires);
+        if ready.ended {
+            record.masks = [0; 2];
+        } else {
+            record.refreshed = now();
+            record.masks[0] |= ready.staged.masks[0];
+            record.masks[1] |= ready.staged.masks[1];
         }
+        let changed = self.store.changed_since(ready.base)?;
         let old = self.store.vocabulary();
-        // The commit's own tables see the new generation; on failure nobody does.
-        self.store.set_vocabulary(v);
-        let receipt = self.commit_import(&work, subjects);
+        let (work, tables) = match std::mem::replace(&mut ready.staged.rows, Rows::Small(vec![])) {
+            Rows::Small(rows) => (self.small(&ready, rows, v, &changed)?, None),
+            Rows::Large(generation, listed) => {
+                v.records[usize::from(source.0)].generation = generation;
+                let builder = match (std::mem::replace(&mut ready.prepared, Prepared::Nothing), &changed) {
+                    (Prepared::Tables(mut b), Since::Subjects(subjects)) => {
+                        load(&self.store, &v, &mut b, subjects)?;
+                        *b
+                    }
+                    (Prepared::Tables(_), Since::Everything) => {
+                        ready.staged.rows = Rows::Large(generation, listed);
+                        return Ok(Handed::Stale(Box::new(ready)));
+                    }
+                    _ => super::start::build(&self.store, &v)?,
+                };
+                (self.large(&ready, generation, v)?, Some(builder))
+            }
+        };
+        // From the commit on every look into the store goes by the new generation; on failure nobody's does.
+        if let Some(v) = &work.vocabulary {
+            self.store.set_vocabulary(v.clone());
+        }
+        let receipt = self.commit(&work, tables);
         if receipt.is_err() {
             self.store.set_vocabulary(Vocabulary::clone(&old));
         }
-        receipt
+        receipt.map(Handed::Done)
     }
 
-    /// Commits, then brings the tables of a large import up to date before they are published.
-    fn commit_import(&mut self, work: &Work, subjects: Option<Option<Vec<Subject>>>) -> Result<Receipt, Refused> {
-        let receipt = self.commit(work)?;
-        let loaded = match subjects {
-            None => return Ok(receipt),
-            Some(Some(list)) => load(&self.store, &mut self.builder, &list),
-            Some(None) => super::start::build(&self.store).map(|b| self.builder = b),
-        };
-        if let Err(e) = loaded {
-            self.rebuild = true;
-            self.health.set(Some(e.to_string()));
-            return Err(Refused::InDoubt(e.to_string()));
+    /// Few rows: each with its before-image in the journal.
+    fn small(&self, ready: &Ready, rows: Vec<Row>, mut v: Vocabulary, changed: &Since) -> Result<Work, Refused> {
+        let source = ready.staged.source;
+        let author = v.sources.name(source).to_string();
+        let record = &mut v.records[usize::from(source.0)];
+        if record.generation == 0 {
+            // Never one that was staged before: its rows may still be there.
+            record.generation = fresh(record);
         }
-        self.publish();
-        Ok(receipt)
+        let generation = record.generation;
+        let mut work = Work::new(now());
+        if let (Prepared::Verdicts(read), Since::Subjects(changed)) = (&ready.prepared, changed) {
+            let still = read.iter().filter(|(s, _)| changed.binary_search(s).is_err());
+            still.for_each(|(s, verdict)| work.seed(s.clone(), verdict.clone()));
+        }
+        for row in rows {
+            work.feed_row(&self.store, (source, generation), &author, row, ready.ended)?;
+        }
+        work.vocabulary(v);
+        Ok(work)
+    }
+
+    /// Many: the new generation takes the place of the old one.
+    fn large(&self, ready: &Ready, generation: u32, mut v: Vocabulary) -> Result<Work, Refused> {
+        let source = ready.staged.source;
+        let author = v.sources.name(source).to_string();
+        let mut work = Work::new(now());
+        work.extra = ready.staged.masks;
+        (work.barrier, work.bulk) = (true, true);
+        if ready.ended {
+            let ends = &mut v.records[usize::from(source.0)].ends;
+            ends.push(now());
+            ends.drain(..ends.len().saturating_sub(MAX_ENDS));
+        } else {
+            for subject in self.store.held(source)? {
+                let verdict = self.store.verdict_in(&v, &subject)?;
+                work.release(source, &subject, verdict, &author)?;
+            }
+        }
+        if ready.staged.base > 0 && ready.staged.base != generation {
+            work.drop_generation(source, ready.staged.base);
+        }
+        work.vocabulary(v);
+        Ok(work)
     }
 
     /// Ends the whole life of feeds that were not imported in time: one commit for each.
@@ -225,14 +384,21 @@ impl Writer {
         let over = |t: Option<Time>| t.is_some_and(|t| t <= now());
         let due: Vec<usize> = (0..v.records.len()).filter(|i| over(v.records[*i].expires)).collect();
         for i in due {
-            let source = SourceId(i as u16);
-            tracing::warn!(source = v.records[i].name, "the feed was not imported in time; its listings end");
-            let base = v.records[i].generation;
-            let Ok(generation) = self.generation(source) else { return Ok(()) };
-            let staged =
-                Staged { source, base, difference: Difference::default(), masks: [Mask::MAX; 2], rows: Rows::Large(generation, None) };
-            match self.make_true(Ready { staged, expires: None }) {
-                Ok(_) => self.write_image(true, None),
+            let (source, record) = (SourceId(i as u16), &v.records[i]);
+            tracing::warn!(source = record.name, "the feed was not imported in time; its listings end");
+            let rows = self.store.feed_rows(source, record.generation, SMALL + 1)?;
+            let few = rows.len() <= SMALL;
+            let rows = match few {
+                true => Rows::Small(rows.into_iter().map(|(subject, old)| Row { subject, old, new: vec![] }).collect()),
+                false => match self.generation(source) {
+                    Ok(generation) => Rows::Large(generation, None),
+                    Err(_) => return Ok(()), // poisoned: the next tick tries again
+                },
+            };
+            let staged = Staged { source, base: record.generation, difference: Difference::default(), masks: record.masks, rows };
+            match self.make_true(Ready { staged, expires: None, ended: true, base: self.seq, prepared: Prepared::Nothing }) {
+                Ok(_) if !few => self.write_image(true, None),
+                Ok(_) => {}
                 Err(e) => tracing::error!(error = ?e, "the feed's listings could not be ended"),
             }
         }

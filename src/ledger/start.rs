@@ -1,6 +1,6 @@
 //! Starting: from an image and the journal after it, or from the rows.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicU64};
 
 use tokio::sync::mpsc;
 
@@ -10,17 +10,17 @@ use super::{
 };
 use crate::{
     index::{Builder, Changes, Published, RawFacts},
-    store::{Store, StoreError, journal::Since},
+    store::{Store, StoreError, Vocabulary, journal::Since},
 };
 
 /// How many subjects a scan gathers before it builds.
 const CHUNK: usize = 1 << 18;
 
 /// Builds the tables from the rows.
-pub(super) fn build(store: &Store) -> Result<Builder, StoreError> {
+pub(super) fn build(store: &Store, vocabulary: &Vocabulary) -> Result<Builder, StoreError> {
     let mut builder = Builder::default();
     let mut changes = Changes::default();
-    store.scan(&mut |subject, verdict| {
+    store.scan(vocabulary, &mut |subject, verdict| {
         let id = builder.intern(&RawFacts::of(&verdict));
         builder.add(&mut changes, &subject, id);
         if changes.len() >= CHUNK {
@@ -32,20 +32,21 @@ pub(super) fn build(store: &Store) -> Result<Builder, StoreError> {
     Ok(builder)
 }
 
-/// The tables at the last commit: from the image where it can be used.
-fn tables(store: &Store) -> Result<(Builder, bool), StoreError> {
+/// The tables at the last commit, and the commit of the image they came from; 0 where the rows were read instead.
+fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
+    let v = store.vocabulary();
     let (mut builder, seq) = match store.read_image() {
         Ok(found) => found,
         Err(why) => {
             tracing::info!(why, "no image to start from; reading the store");
-            return Ok((build(store)?, false));
+            return Ok((build(store, &v)?, 0));
         }
     };
     match store.changed_since(seq)? {
-        Since::Everything => Ok((build(store)?, false)),
+        Since::Everything => Ok((build(store, &v)?, if seq > store.seq()? { seq } else { 0 })),
         Since::Subjects(subjects) => {
-            load(store, &mut builder, &subjects)?;
-            Ok((builder, true))
+            load(store, &v, &mut builder, &subjects)?;
+            Ok((builder, seq))
         }
     }
 }
@@ -55,10 +56,17 @@ fn tables(store: &Store) -> Result<(Builder, bool), StoreError> {
 pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + 'static) -> Result<Ledger, Refused> {
     let store = Arc::new(store);
     let (builder, imaged) = tables(&store)?;
+    let seq = store.seq()?;
+    // An image ahead of the store: commits are lost, by a copy from an older day or by a disk that lied. Mirrors may have
+    // seen their serials.
+    let lost = imaged > seq;
+    if lost {
+        tracing::error!(image = imaged, store = seq, "the store is older than its image: commits are lost; all serials jump");
+    }
     let published = Arc::new(Published::default());
     let health = Arc::new(Health::default());
     let mut writer = Writer {
-        seq: store.seq()?,
+        seq,
         journal_bytes: store.journal_bytes()?,
         next_due: store.next_due()?,
         store: store.clone(),
@@ -68,15 +76,16 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         settings: Settings::default(),
         zones: Arc::default(),
         serials: Vec::new(),
-        since_image: if imaged { 0 } else { usize::MAX / 2 },
+        since_image: 0,
+        imaged: Arc::new(AtomicU64::new(if lost { 0 } else { imaged })),
         ticks: 0,
-        rebuild: false,
+        next_image: 0,
         image: None,
     };
-    writer.configure(settings.clone())?;
-    writer.expire()?;
+    writer.take_over(settings.clone(), lost)?;
+    writer.expire(usize::MAX)?;
     writer.expire_sources()?;
-    if writer.since_image > 0 {
+    if imaged == 0 || lost {
         writer.write_image(false, None);
     }
     let (jobs, rx) = mpsc::channel(QUEUE);

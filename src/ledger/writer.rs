@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::sync::mpsc;
@@ -20,6 +23,12 @@ const IMAGE_EVERY: usize = 100_000;
 const DUE_GROUP: usize = 4096;
 /// How often the journal is trimmed, in ticks of a second.
 const TRIM_EVERY: u64 = 60;
+/// How often an image is written however little has changed, in ticks: what is trimmed from the journal has to be in it.
+const IMAGE_TICKS: u64 = 3600;
+/// How many groups of due subjects are ended before others get their turn.
+const DUE_GROUPS: usize = 4;
+/// How far serials jump where commits are lost: half of what RFC 1982 can tell from a step back.
+const LOST: u32 = 1 << 30;
 
 pub(super) struct Writer {
     pub(super) store: Arc<Store>,
@@ -33,9 +42,11 @@ pub(super) struct Writer {
     pub(super) journal_bytes: u64,
     pub(super) next_due: Option<Time>,
     pub(super) since_image: usize,
+    /// The commit that the image on disk stands at; 0 for none.
+    pub(super) imaged: Arc<AtomicU64>,
     pub(super) ticks: u64,
-    /// The tables are behind the store for another reason than a commit in doubt.
-    pub(super) rebuild: bool,
+    /// The tick at which an image is written if anything has changed since the last one.
+    pub(super) next_image: u64,
     /// The image that is being written.
     pub(super) image: Option<std::thread::JoinHandle<()>>,
 }
@@ -66,6 +77,7 @@ impl Writer {
                 Job::Change(..) => {}
                 Job::Tick => self.tick(),
                 Job::Import(ready, reply) => self.import(*ready, reply),
+                Job::Fork(reply) => drop(reply.send(Ok((Box::new(self.builder.clone()), self.seq)))),
                 Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
                 Job::Source(name, reply) => drop(reply.send(self.source(&name))),
                 Job::Configure(settings, reply) => drop(reply.send(self.configure(*settings))),
@@ -82,19 +94,20 @@ impl Writer {
             return;
         }
         let mut work = Work::new(now());
-        let mut accepted = Vec::with_capacity(group.len());
+        let mut decided = Vec::with_capacity(group.len());
         for (change, reply) in group {
-            match self.check(change).and_then(|c| work.decide(&self.store, &c)) {
-                Ok(()) => accepted.push(reply),
-                Err(e) => drop(reply.send(Err(e))),
-            }
+            let result = self.check(change).and_then(|c| work.decide(&self.store, &c));
+            decided.push((reply, result));
         }
-        if accepted.is_empty() {
-            return;
-        }
-        let result = self.commit(&work);
-        for reply in accepted {
-            let _ = reply.send(result.clone());
+        let accepted = decided.iter().any(|(_, r)| r.is_ok());
+        let result = if accepted { self.commit(&work, None) } else { Err(Refused::Stopped) };
+        for (reply, decision) in decided {
+            let _ = reply.send(match (decision, &result) {
+                (Ok(()), r) => r.clone(),
+                // The refusal may rest on a change before it in the group, of which nobody knows now.
+                (Err(Refused::Rule(_)), Err(e)) if accepted => Err(e.clone()),
+                (Err(e), _) => Err(e),
+            });
         }
     }
 
@@ -127,8 +140,9 @@ impl Writer {
         Ok(change)
     }
 
-    /// Commits a piece of work and publishes it.
-    pub(super) fn commit(&mut self, work: &Work) -> Result<Receipt, Refused> {
+    /// Commits a piece of work and publishes it. `tables` are those that a large import has prepared: they take the place of
+    /// the builder's.
+    pub(super) fn commit(&mut self, work: &Work, tables: Option<Builder>) -> Result<Receipt, Refused> {
         let seq = self.seq + 1;
         let (receipt, mut moved) = self.receipt(seq, work);
         let changed = work.touched.len();
@@ -137,15 +151,15 @@ impl Writer {
         self.seq = seq;
         self.serials.swap_with_slice(&mut moved);
         self.next_due = self.next_due.into_iter().chain(work.dues()).min();
-        self.apply(work);
-        if !work.bulk {
-            self.publish(); // a large import is published, serial and all, when the tables have it
+        if let Some(tables) = tables {
+            self.builder = tables;
         }
+        self.apply(work);
+        self.publish();
         self.health.commits.fetch_add(1, Ordering::Relaxed);
         self.health.changes.fetch_add(changed as u64, Ordering::Relaxed);
         self.since_image += changed;
-        // Behind a large import the tables do not have it yet, and an image of them would say that they do.
-        if !work.bulk && self.since_image >= IMAGE_EVERY {
+        if self.since_image >= IMAGE_EVERY {
             self.write_image(false, None);
         }
         Ok(receipt)
@@ -169,13 +183,13 @@ impl Writer {
     /// The rows of a piece of work.
     fn batch(&mut self, seq: u64, work: &Work, receipt: &Receipt) -> Batch {
         let mut batch = Batch::default();
-        let vocabulary = self.store.vocabulary();
-        work.rows(seq, &vocabulary, &mut batch);
+        work.rows(seq, &mut batch);
         for (origin, serial) in &receipt.serials {
             let hash = self.zones.by_name(origin).map_or(0, |i| self.zones.all()[i].hash);
             put_zone(&mut batch, origin, *serial, hash);
         }
-        let serials = receipt.serials.iter().map(|(o, s)| (o.clone(), *s)).collect();
+        let was = |origin: &str| self.zones.by_name(origin).and_then(|i| self.serials.get(i).copied()).unwrap_or_default();
+        let serials = receipt.serials.iter().map(|(o, s)| (o.clone(), was(o), *s)).collect();
         self.journal_bytes = work.journal(seq, serials, self.journal_bytes, &mut batch);
         batch
     }
@@ -192,20 +206,28 @@ impl Writer {
 
     /// Every query from now on sees what the builder has.
     pub(super) fn publish(&self) {
+        self.publish_as(true);
+    }
+
+    /// The same; `sound` is false where the store can not be trusted: every query gets SERVFAIL.
+    fn publish_as(&self, sound: bool) {
         self.published.replace(Snapshot {
             tables: self.builder.tables().clone(),
             zones: self.zones.clone(),
             serials: self.serials.clone().into(),
             seq: self.seq,
-            sound: true,
+            sound,
             nsid: self.settings.nsid.as_str().into(),
         });
     }
 
-    /// Ends what is due, until nothing is.
-    pub(super) fn expire(&mut self) -> Result<(), StoreError> {
+    /// Ends what is due, until nothing is; `groups` at most.
+    pub(super) fn expire(&mut self, groups: usize) -> Result<(), StoreError> {
         let now = now();
-        while self.next_due.is_some_and(|t| t <= now) {
+        for _ in 0..groups {
+            if self.next_due.is_none_or(|t| t > now) {
+                break;
+            }
             let due = self.store.due(now, DUE_GROUP)?;
             let mut work = Work::new(now);
             for (_, subject) in &due {
@@ -216,8 +238,8 @@ impl Writer {
                 }
             }
             work.clear_due(due);
-            if self.commit(&work).is_err() {
-                return Ok(());
+            if let Err(e) = self.commit(&work, None) {
+                return Err(StoreError::Io(format!("{e:?}")));
             }
             self.next_due = self.store.next_due()?;
         }
@@ -230,12 +252,15 @@ impl Writer {
             self.recover();
             return;
         }
-        let ended = self.expire().and_then(|()| self.expire_sources());
+        let ended = self.expire(DUE_GROUPS).and_then(|()| self.expire_sources());
         if let Err(e) = ended {
             tracing::error!(error = %e, "what is due could not be ended");
         }
+        if self.ticks >= self.next_image && self.seq > self.imaged.load(Ordering::Relaxed) {
+            self.write_image(false, None);
+        }
         if self.ticks.is_multiple_of(TRIM_EVERY) {
-            match self.store.trim(now()).and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b))) {
+            match self.store.trim(now(), self.imaged.load(Ordering::Relaxed)).and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b))) {
                 Ok(()) => {}
                 Err(e) => tracing::warn!(error = %e, "the journal could not be trimmed"),
             }
@@ -244,28 +269,29 @@ impl Writer {
 
     /// Opens the store again after an error, and finds out whether the commit in doubt is there.
     fn recover(&mut self) {
-        let found = self.store.reopen().and_then(|()| self.store.seq());
-        let after = match found {
-            Err(e) => return self.health.set(Some(e.to_string())),
-            Ok(seq) => seq,
-        };
-        if let Err(e) = self.catch_up(after) {
+        let found = self.store.reopen().and_then(|()| self.store.seq()).and_then(|seq| self.catch_up(seq));
+        if let Err(e) = found {
+            if matches!(e, StoreError::Damaged(_)) {
+                tracing::error!(error = %e, "every query gets SERVFAIL until the store can be trusted again");
+                self.publish_as(false);
+            }
             return self.health.set(Some(e.to_string()));
         }
         self.health.set(None);
-        tracing::info!(commit = self.seq, "the store works again; writes are taken");
+        // A configuration that was in doubt may be on disk: what is served has to have a serial of its own.
+        match self.take_over(self.settings.clone(), false) {
+            Ok(_) => tracing::info!(commit = self.seq, "the store works again; writes are taken"),
+            Err(e) => self.health.set(Some(e.text(&self.store.vocabulary()))),
+        }
     }
 
     /// Takes over commits that are in the store and not yet in the tables.
     fn catch_up(&mut self, last: u64) -> Result<(), StoreError> {
-        if std::mem::take(&mut self.rebuild) {
-            self.builder = super::start::build(&self.store)?;
-            self.publish();
-        }
         if last > self.seq {
+            let v = self.store.vocabulary();
             match self.store.changed_since(self.seq)? {
-                Since::Subjects(subjects) => load(&self.store, &mut self.builder, &subjects)?,
-                Since::Everything => self.builder = super::start::build(&self.store)?,
+                Since::Subjects(subjects) => load(&self.store, &v, &mut self.builder, &subjects)?,
+                Since::Everything => self.builder = super::start::build(&self.store, &v)?,
             }
             self.seq = last;
             for (zone, serial) in self.zones.all().iter().zip(&mut self.serials) {
@@ -278,8 +304,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes a configuration: zones, reasons, limits. Zones that render differently get a new serial and a barrier.
-    pub(super) fn configure(&mut self, settings: Settings) -> Result<Receipt, Refused> {
+    /// Takes a new configuration; none while it is not known what the store has.
+    fn configure(&mut self, settings: Settings) -> Result<Receipt, Refused> {
+        match self.health.poisoned() {
+            Some(why) => Err(Refused::Poisoned(why)),
+            None => self.take_over(settings, false),
+        }
+    }
+
+    /// Takes a configuration: zones, reasons, limits. Zones that render differently get a new serial and a barrier. Where
+    /// commits are `lost`, all serials jump.
+    pub(super) fn take_over(&mut self, settings: Settings, lost: bool) -> Result<Receipt, Refused> {
         let mut vocabulary = Vocabulary::clone(&self.store.vocabulary());
         for r in &settings.reasons {
             vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
@@ -291,13 +326,14 @@ impl Writer {
             .map(|z| ZoneView::new(z, &vocabulary.reasons, &texts).map_err(|e| Refused::Settings(format!("zone {}: {e}", z.origin))));
         let zones = self.zones.next(views.collect::<Result<_, _>>()?).map_err(Refused::Settings)?;
         let mut work = Work::new(now());
-        let mut serials = Vec::new();
+        let (mut serials, mut moved) = (Vec::new(), Vec::new());
         let mut receipt = Receipt { commit: self.seq, ..Receipt::default() };
         let mut batch = Batch::default();
         for zone in zones.all() {
             let least = Serial(zone.spec.serial);
             let old = self.store.zone(&zone.name)?;
             let serial = match old {
+                Some(r) if lost => r.serial.advance(LOST).max(least),
                 Some(r) if r.hash == zone.hash => r.serial.max(least),
                 Some(r) => r.serial.next().max(least),
                 None => least,
@@ -306,14 +342,22 @@ impl Writer {
             if old.is_none_or(|r| (r.serial, r.hash) != (serial, zone.hash)) {
                 put_zone(&mut batch, &zone.name, serial, zone.hash);
                 receipt.serials.insert(zone.name.to_string(), serial);
+                moved.push((zone.name.to_string(), old.map_or(serial, |r| r.serial), serial));
+            }
+        }
+        // A zone that is not served does not follow the changes: if it comes back, it is another one.
+        let mut gone = false;
+        for (origin, record) in self.store.zones()? {
+            if record.hash != 0 && zones.by_name(&origin).is_none() {
+                put_zone(&mut batch, &origin, record.serial, 0);
+                gone = true;
             }
         }
         let words = vocabulary.reasons.0.all() != self.store.vocabulary().reasons.0.all();
-        if words || !receipt.serials.is_empty() {
+        if words || gone || !receipt.serials.is_empty() {
             receipt.commit = self.seq + 1;
             work.barrier = true;
             vocabulary_rows(&vocabulary, &mut batch);
-            let moved = receipt.serials.iter().map(|(o, s)| (o.clone(), *s)).collect();
             let bytes = work.journal(receipt.commit, moved, self.journal_bytes, &mut batch);
             self.commit_batch(batch)?;
             (self.seq, self.journal_bytes) = (receipt.commit, bytes);
@@ -364,11 +408,12 @@ impl Writer {
         if self.image.is_some() {
             return;
         }
-        self.since_image = 0;
-        let (store, tables, seq) = (self.store.clone(), self.builder.tables().clone(), self.seq);
+        (self.since_image, self.next_image) = (0, self.ticks + IMAGE_TICKS);
+        let (store, tables, seq, imaged) = (self.store.clone(), self.builder.tables().clone(), self.seq, self.imaged.clone());
         self.image = Some(std::thread::spawn(move || {
-            if let Err(e) = store.write_image(&tables, seq) {
-                tracing::warn!(error = %e, "the image could not be written; the next start reads the store instead");
+            match store.write_image(&tables, seq) {
+                Ok(()) => imaged.store(seq, Ordering::Relaxed),
+                Err(e) => tracing::warn!(error = %e, "the image could not be written; the next start may have to read the store instead"),
             }
             if let Some(then) = then {
                 then();
@@ -394,12 +439,12 @@ fn put_zone(batch: &mut Batch, origin: &str, serial: Serial, hash: u64) {
     batch.put(schema::META, format!("zone/{origin}").into_bytes(), schema::encode(&schema::ZoneRecord { serial, hash }));
 }
 
-/// Sets the facts of some subjects (in order) to what the store says.
-pub(super) fn load(store: &Store, builder: &mut Builder, subjects: &[Subject]) -> Result<(), StoreError> {
+/// Sets the facts of some subjects (in order) to what the store says, with the feeds' generations of `vocabulary`.
+pub(super) fn load(store: &Store, vocabulary: &Vocabulary, builder: &mut Builder, subjects: &[Subject]) -> Result<(), StoreError> {
     const CHUNK: usize = 1 << 16;
     for chunk in subjects.chunks(CHUNK) {
         let mut changes = crate::index::Changes::default();
-        store.verdicts(chunk, &mut |subject, verdict| {
+        store.verdicts(vocabulary, chunk, &mut |subject, verdict| {
             let id = builder.intern(&crate::index::RawFacts::of(&verdict));
             builder.add(&mut changes, subject, id);
             Ok(())

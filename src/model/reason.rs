@@ -30,6 +30,13 @@ pub struct SourceId(pub u16);
 impl SourceId {
     /// The operator: number 0 in every store.
     pub const OPERATOR: SourceId = SourceId(0);
+    /// The sources that decide one by one, in order of number. Every other source is a feed, replaced by its imports.
+    pub const DECIDING: [&str; 3] = ["operator", "prober", "trap"];
+
+    /// Whether a feed replaces this source's listings.
+    pub fn is_feed(self) -> bool {
+        usize::from(self.0) >= SourceId::DECIDING.len()
+    }
 }
 
 /// Names by number and numbers by name: the store's memory of a vocabulary.

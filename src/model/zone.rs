@@ -112,6 +112,18 @@ pub struct TransferRules {
     pub notify: Vec<Notify>,
 }
 
+impl TransferRules {
+    /// The names of the keys that it speaks of.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let allowed = self.allow.iter().filter_map(|a| a.strip_prefix("key:"));
+        let notified = self.notify.iter().filter_map(|n| match n {
+            Notify::Full(table) => table.key.as_deref(),
+            Notify::Plain(_) => None,
+        });
+        allowed.chain(notified)
+    }
+}
+
 /// How many TXT records a listed name has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

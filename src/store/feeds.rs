@@ -2,8 +2,9 @@
 
 use rocksdb::{DB, DBRawIterator, ReadOptions};
 
-use super::{Result, Store, cf, damaged, schema};
+use super::{Result, Store, Vocabulary, cf, damaged, schema};
 use crate::model::{SourceId, Subject, Verdict};
+use schema::FeedEntry;
 
 /// A place in one family's rows under a prefix.
 pub(super) struct Cursor<'a> {
@@ -76,18 +77,18 @@ impl<'a> Cursor<'a> {
 }
 
 impl Store {
-    fn cursors<'a>(&self, db: &'a DB) -> Result<Vec<Cursor<'a>>> {
+    fn cursors<'a>(&self, db: &'a DB, vocabulary: &Vocabulary) -> Result<Vec<Cursor<'a>>> {
         let mut out = vec![Cursor::new(db, schema::VERDICTS, vec![], None)?];
-        for (source, generation) in self.vocabulary().feeds() {
+        for (source, generation) in vocabulary.feeds() {
             out.push(Cursor::new(db, schema::FEEDS, schema::feed_prefix(source, generation), Some(source))?);
         }
         Ok(out)
     }
 
-    /// Visits the verdict of every subject that has one, in order.
-    pub fn scan(&self, f: &mut dyn FnMut(Subject, Verdict) -> Result<()>) -> Result<()> {
+    /// Visits the verdict of every subject that has one, in order, with the feeds' generations of `vocabulary`.
+    pub fn scan(&self, vocabulary: &Vocabulary, f: &mut dyn FnMut(Subject, Verdict) -> Result<()>) -> Result<()> {
         self.with(|db| {
-            let mut cursors = self.cursors(db)?;
+            let mut cursors = self.cursors(db, vocabulary)?;
             while let Some(key) = cursors.iter().filter_map(Cursor::key).min().map(<[u8]>::to_vec) {
                 let subject = Subject::from_key(&key).ok_or_else(|| damaged("a subject's key"))?;
                 let mut verdict = Verdict::default();
@@ -105,10 +106,15 @@ impl Store {
         })
     }
 
-    /// Visits the verdicts of some subjects, which are in order.
-    pub fn verdicts(&self, subjects: &[Subject], f: &mut dyn FnMut(&Subject, Verdict) -> Result<()>) -> Result<()> {
+    /// Visits the verdicts of some subjects, which are in order, with the feeds' generations of `vocabulary`.
+    pub fn verdicts<'s>(
+        &self,
+        vocabulary: &Vocabulary,
+        subjects: impl IntoIterator<Item = &'s Subject>,
+        f: &mut dyn FnMut(&Subject, Verdict) -> Result<()>,
+    ) -> Result<()> {
         self.with(|db| {
-            let mut cursors = self.cursors(db)?;
+            let mut cursors = self.cursors(db, vocabulary)?;
             for subject in subjects {
                 let key = subject.key();
                 let mut verdict = Verdict::default();
@@ -126,10 +132,28 @@ impl Store {
 }
 
 impl Store {
-    /// Whether a generation of a source has a row for a subject.
-    pub fn has_feed_row(&self, source: SourceId, generation: u32, subject: &Subject) -> Result<bool> {
+    /// What a generation of a source says of a subject.
+    pub fn feed_row(&self, source: SourceId, generation: u32, subject: &Subject) -> Result<Vec<FeedEntry>> {
         let mut key = schema::feed_prefix(source, generation);
         subject.write_key(&mut key);
-        Ok(self.get(schema::FEEDS, &key)?.is_some())
+        match self.get(schema::FEEDS, &key)? {
+            None => Ok(Vec::new()),
+            Some(row) => schema::read_feed(&row).ok_or_else(|| damaged(&format!("a feed's row of {subject}"))),
+        }
+    }
+
+    /// The rows of a generation of a source, at most `limit`.
+    pub fn feed_rows(&self, source: SourceId, generation: u32, limit: usize) -> Result<Vec<(Subject, Vec<FeedEntry>)>> {
+        let mut out = Vec::new();
+        self.with(|db| {
+            let mut rows = Cursor::new(db, schema::FEEDS, schema::feed_prefix(source, generation), Some(source))?;
+            while let Some(key) = rows.key().filter(|_| out.len() < limit) {
+                let subject = Subject::from_key(key).ok_or_else(|| damaged("a feed's key"))?;
+                out.push((subject, schema::read_feed(rows.value()).ok_or_else(|| damaged("a feed's row"))?));
+                rows.next();
+            }
+            rows.check()
+        })?;
+        Ok(out)
     }
 }

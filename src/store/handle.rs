@@ -8,7 +8,7 @@ use std::{
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch, WriteOptions};
 
 use super::schema::{self, Own, SourceRecord, ZoneRecord};
-use crate::model::{Event, Reasons, SourceId, Sources, Subject, Time, Verdict};
+use crate::model::{Event, Reasons, SourceId, Sources, Subject, Time, Verdict, history::What};
 
 /// Settings of the store: `[store]` and `[journal]`.
 #[derive(Debug, Clone)]
@@ -80,10 +80,6 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Whether a source is replaced by a feed.
-    pub fn is_feed(&self, source: SourceId) -> bool {
-        self.records.get(usize::from(source.0)).is_some_and(|r| r.feed)
-    }
     /// Whether an event with this number in its key counts.
     fn counts(&self, seq: u64, last: u64) -> bool {
         if seq >> 63 == 0 {
@@ -106,8 +102,20 @@ pub struct Store {
     pub(super) settings: Settings,
     pub(super) id: [u8; 16],
     pub(super) vocabulary: RwLock<Arc<Vocabulary>>,
-    /// Commits fail while it is set: how tests see a disk that says no.
-    pub fail_commits: std::sync::atomic::AtomicBool,
+    /// What becomes of commits: how tests see a disk that says no. One of [`Fault`].
+    pub fault: std::sync::atomic::AtomicU8,
+}
+
+/// A failure of commits that tests ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fault {
+    /// None.
+    None = 0,
+    /// Nothing is written, and an error is returned.
+    Before = 1,
+    /// All is written, and an error is returned.
+    After = 2,
 }
 
 /// What is written together.
@@ -192,13 +200,18 @@ impl Store {
 
     /// Where a subject stands, feeds included.
     pub fn verdict(&self, subject: &Subject) -> Result<Verdict> {
+        self.verdict_in(&self.vocabulary(), subject)
+    }
+
+    /// Where a subject would stand if the feeds' generations were those of `vocabulary`.
+    pub fn verdict_in(&self, vocabulary: &Vocabulary, subject: &Subject) -> Result<Verdict> {
         let key = subject.key();
         let mut out = Verdict::default();
         if let Some(row) = self.get(schema::VERDICTS, &key)? {
             let own: Own = schema::decode(&row).ok_or_else(|| damaged(&format!("the verdict of {subject}")))?;
             (out.entries, out.exempt, out.holds) = (own.entries, own.exempt, own.holds);
         }
-        for (source, generation) in self.vocabulary().feeds() {
+        for (source, generation) in vocabulary.feeds() {
             let mut row_key = schema::feed_prefix(source, generation);
             row_key.extend(&key);
             if let Some(row) = self.get(schema::FEEDS, &row_key)? {
@@ -223,7 +236,6 @@ impl Store {
                 Ok(true)
             })
         };
-        take(&key, schema::EVENTS)?;
         let mut buckets = Vec::new();
         let mut from = Vec::new();
         // One look for each bucket that there is.
@@ -237,14 +249,16 @@ impl Store {
             buckets.push(bucket);
             from = schema::after(&bucket);
         }
+        // Of the same second, what a feed said comes before what was decided on it.
         for bucket in buckets {
             take(&[&bucket[..], &key].concat(), schema::CHURN)?;
         }
+        take(&key, schema::EVENTS)?;
         let seq = self.seq()?;
         let vocabulary = self.vocabulary();
         out.retain(|(s, _)| vocabulary.counts(*s, seq));
         out.sort_by_key(|(_, e)| e.at);
-        Ok(out.into_iter().map(|(_, e)| e).collect())
+        Ok(with_ends(out.into_iter().map(|(_, e)| e), &vocabulary))
     }
 
     /// The subjects of which something ends by itself at `now` or before, with their due dates, at most `limit`.
@@ -284,6 +298,19 @@ impl Store {
         Ok(out)
     }
 
+    /// The origins of all zones that were ever served, with what is known of them.
+    pub fn zones(&self) -> Result<Vec<(String, ZoneRecord)>> {
+        let mut out = Vec::new();
+        self.rows(schema::META, b"zone/", &mut |k, v| {
+            let Some(origin) = k.strip_prefix(b"zone/") else { return Ok(false) };
+            let origin = String::from_utf8_lossy(origin).into_owned();
+            let record = schema::decode(v).ok_or_else(|| damaged(&format!("the record of zone {origin}")))?;
+            out.push((origin, record));
+            Ok(true)
+        })?;
+        Ok(out)
+    }
+
     /// What is known of a zone.
     pub fn zone(&self, origin: &str) -> Result<Option<ZoneRecord>> {
         let row = self.get(schema::META, format!("zone/{origin}").as_bytes())?;
@@ -292,8 +319,10 @@ impl Store {
 
     /// Writes a batch, synced. After an error nobody knows whether it is there until the tail was read.
     pub fn commit(&self, batch: Batch) -> Result<()> {
-        if self.fail_commits.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(StoreError::Io("a failure was asked for".into()));
+        let fault = self.fault.load(std::sync::atomic::Ordering::Relaxed);
+        let asked = || StoreError::Io("a failure was asked for".into());
+        if fault == Fault::Before as u8 {
+            return Err(asked());
         }
         self.with(|db| {
             let mut out = WriteBatch::default();
@@ -308,7 +337,8 @@ impl Store {
             }
             let mut synced = WriteOptions::default();
             synced.set_sync(true);
-            Ok(db.write_opt(out, &synced)?)
+            db.write_opt(out, &synced)?;
+            if fault == Fault::After as u8 { Err(asked()) } else { Ok(()) }
         })
     }
 
@@ -326,6 +356,34 @@ impl Store {
     pub fn set_vocabulary(&self, v: Vocabulary) {
         *self.vocabulary.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(v);
     }
+}
+
+/// A subject's events with those that the ends of whole feeds stand for.
+fn with_ends(events: impl Iterator<Item = Event>, vocabulary: &Vocabulary) -> Vec<Event> {
+    let mut ends: Vec<(Time, SourceId)> = Vec::new();
+    for (i, r) in vocabulary.records.iter().enumerate() {
+        ends.extend(r.ends.iter().map(|t| (*t, SourceId(i as u16))));
+    }
+    ends.sort_unstable();
+    let mut ends = ends.into_iter().peekable();
+    let (mut out, mut verdict) = (Vec::new(), Verdict::default());
+    let mut end = |upto: Option<Time>, verdict: &mut Verdict, out: &mut Vec<Event>| {
+        while let Some((at, source)) = ends.next_if(|(t, _)| upto.is_none_or(|u| *t < u)) {
+            let reasons: Vec<_> = verdict.entries.iter().filter(|e| e.source == source).map(|e| e.reason).collect();
+            for reason in reasons {
+                let what = What::Expired { reason, source };
+                verdict.fold(at, &what);
+                out.push(Event { at, author: vocabulary.sources.name(source).into(), what, evidence: None });
+            }
+        }
+    };
+    for e in events {
+        end(Some(e.at), &mut verdict, &mut out);
+        verdict.fold(e.at, &e.what);
+        out.push(e);
+    }
+    end(None, &mut verdict, &mut out);
+    out
 }
 
 /// The rows of a vocabulary.

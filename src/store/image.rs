@@ -9,7 +9,7 @@ use super::Store;
 use crate::index::{Builder, Tables, image};
 
 /// First bytes of the file; the last one is the version.
-const MAGIC: &[u8; 8] = b"ORBSIMG\x01";
+const MAGIC: &[u8; 8] = b"ORBSIMG\x02";
 const HEAD: usize = 8 + 16 + 8 + 4;
 
 impl Store {
@@ -25,7 +25,7 @@ impl Store {
         file.write_all(MAGIC)?;
         file.write_all(&self.id())?;
         file.write_all(&seq.to_le_bytes())?;
-        file.write_all(&crc32fast::hash(&body).to_le_bytes())?;
+        file.write_all(&sum(&self.id(), seq, &body).to_le_bytes())?;
         file.write_all(&body)?;
         file.sync_all()?;
         fs::rename(tmp, self.image_path())
@@ -45,9 +45,18 @@ impl Store {
             return Err("it belongs to another store".into());
         }
         let seq = u64::from_le_bytes(head[24..32].try_into().map_err(|_| "it is cut short")?);
-        if head[32..] != crc32fast::hash(body).to_le_bytes() {
+        if head[32..] != sum(&self.id(), seq, body).to_le_bytes() {
             return Err("its checksum does not fit".into());
         }
         Ok((image::read(body)?, seq))
     }
+}
+
+/// The checksum of an image: of whose it is and where it stands too.
+fn sum(id: &[u8; 16], seq: u64, body: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(id);
+    sum.update(&seq.to_le_bytes());
+    sum.update(body);
+    sum.finalize()
 }

@@ -53,8 +53,9 @@ impl Store {
         Ok(self.commit_row(seq)?.map_or(0, |c| c.bytes))
     }
 
-    /// The rows of old commits and of old feeds' events that may go now, as a batch; `None` where there are none.
-    pub fn trim(&self, now: Time) -> Result<Option<Batch>> {
+    /// The rows of old commits and of old feeds' events that may go now, as a batch; `None` where there are none. Commits
+    /// behind `imaged` stay: a start needs them.
+    pub fn trim(&self, now: Time, imaged: u64) -> Result<Option<Batch>> {
         let (age, size) = (self.settings.journal_age.0, self.settings.journal_size);
         let total = self.journal_bytes()?;
         let last = self.seq()?;
@@ -63,10 +64,11 @@ impl Store {
             let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
             let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
             let old = commit.at.0 + age < now.0 || total - commit.bytes.min(total) > size;
-            if old && at < last {
+            let goes = old && at < last && at <= imaged;
+            if goes {
                 keep_from = Some(at + 1);
             }
-            Ok(old && at < last)
+            Ok(goes)
         })?;
         let oldest = (now.0.saturating_sub(self.settings.churn_age.0) / schema::BUCKET) as u32;
         let mut first = None;

@@ -18,6 +18,6 @@ mod handle;
 mod open;
 
 #[cfg(feature = "daemon")]
-pub use handle::{Batch, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
+pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
 #[cfg(feature = "daemon")]
 use handle::{Result, cf, damaged};

@@ -1,6 +1,6 @@
 //! Opening a store: options, version, identity.
 
-use std::sync::{RwLock, atomic::AtomicBool};
+use std::sync::{RwLock, atomic::AtomicU8};
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Env, LruCacheOptions,
@@ -42,8 +42,9 @@ fn open_db(settings: &Settings) -> Result<DB> {
     lru.set_num_shard_bits(2);
     let cache = Cache::new_lru_cache_opts(&lru);
     let mut o = family_options(&cache);
-    o.create_if_missing(true);
-    o.create_missing_column_families(true);
+    let fresh = is_fresh(&settings.path)?;
+    o.create_if_missing(fresh);
+    o.create_missing_column_families(fresh);
     o.set_max_total_wal_size(MAX_LOG);
     // A record that was being written when the power went is dropped, it was never acknowledged; anything else is damage.
     o.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
@@ -60,10 +61,31 @@ fn open_db(settings: &Settings) -> Result<DB> {
     }
     let families = schema::FAMILIES.map(|f| ColumnFamilyDescriptor::new(f, family_options(&cache)));
     DB::open_cf_descriptors(&o, &settings.path, families).map_err(|e| match e.to_string() {
-        text if text.contains("LOCK") || text.contains("lock") => StoreError::Locked(settings.path.clone()),
+        // What RocksDB says of its lock file; "block", a path or a damaged file must not be taken for it.
+        text if text.contains("While lock file") || text.contains("lock hold by current process") => {
+            StoreError::Locked(settings.path.clone())
+        }
         text if text.contains("Column families not opened") => StoreError::Newer(schema::VERSION + 1),
         _ => e.into(),
     })
+}
+
+/// Whether a folder has no database yet. One that has lost its first file is damaged, and never a new one.
+fn is_fresh(path: &std::path::Path) -> Result<bool> {
+    if path.join("CURRENT").exists() {
+        return Ok(false);
+    }
+    let parts = |name: &str| name.ends_with(".sst") || name.ends_with(".log") || name.starts_with("MANIFEST-");
+    let io = |e: std::io::Error| StoreError::Io(format!("{}: {e}", path.display()));
+    for entry in std::fs::read_dir(path).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let empty = entry.metadata().is_ok_and(|m| m.len() == 0);
+        if parts(&name) && !empty {
+            return Err(StoreError::Damaged(format!("there is {name}, but no file CURRENT")));
+        }
+    }
+    Ok(true)
 }
 
 /// 16 bytes that no other store has.
@@ -79,10 +101,10 @@ impl Store {
     pub fn open(settings: Settings) -> Result<Store> {
         std::fs::create_dir_all(&settings.path).map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
         let db = open_db(&settings)?;
-        let mut store =
-            Store { db: RwLock::new(Some(db)), settings, id: [0; 16], vocabulary: RwLock::default(), fail_commits: AtomicBool::new(false) };
+        let mut store = Store { db: RwLock::new(Some(db)), settings, id: [0; 16], vocabulary: RwLock::default(), fault: AtomicU8::new(0) };
         match store.get(schema::META, b"version")? {
-            None => store.found()?,
+            None if store.is_empty()? => store.found()?,
+            None => return Err(damaged("the version")),
             Some(v) => {
                 let v = v.try_into().map(u32::from_be_bytes).map_err(|_| damaged("the version"))?;
                 upgrade::run(&store, v)?;
@@ -94,13 +116,24 @@ impl Store {
         Ok(store)
     }
 
+    fn is_empty(&self) -> Result<bool> {
+        let mut empty = true;
+        for family in schema::FAMILIES {
+            self.rows(family, &[], &mut |_, _| {
+                empty = false;
+                Ok(false)
+            })?;
+        }
+        Ok(empty)
+    }
+
     /// Writes the first rows of a new store.
     fn found(&self) -> Result<()> {
         let mut batch = Batch::default();
         batch.put(schema::META, b"version".to_vec(), schema::VERSION.to_be_bytes().to_vec());
         batch.put(schema::META, b"id".to_vec(), new_id()?.to_vec());
         let mut v = Vocabulary::default();
-        for name in ["operator", "prober", "trap"] {
+        for name in SourceId::DECIDING {
             v.sources.add(name).map_err(StoreError::Io)?;
             v.records.push(schema::SourceRecord { name: name.into(), ..Default::default() });
         }
@@ -142,6 +175,11 @@ impl Store {
         }
         let _ = std::fs::remove_dir_all(self.stage_path());
         Ok(())
+    }
+
+    /// Removes the rows of a generation that never became true, or is no longer true.
+    pub fn drop_generation(&self, source: SourceId, generation: u32) -> Result<()> {
+        self.drop_rows(schema::FEEDS, &schema::feed_prefix(source, generation))
     }
 
     /// Removes all rows under a prefix: whole files at once, then the rest.

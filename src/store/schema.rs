@@ -15,10 +15,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::model::{Entry, Event, Exempt, Hold, ReasonId, Serial, SourceId, Subject, Time, Verdict};
+use crate::model::{Entry, Event, Exempt, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict};
 
 /// The version of everything below; a store of a newer one is refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// All column families.
 pub const FAMILIES: [&str; 8] = [VERDICTS, FEEDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META];
 /// See the table above.
@@ -74,9 +74,9 @@ pub struct Own {
 }
 
 impl Own {
-    /// The stored part of a verdict, and whether there is any.
-    pub fn of(v: &Verdict, is_feed: impl Fn(SourceId) -> bool) -> Option<Own> {
-        let entries = v.entries.iter().filter(|e| !is_feed(e.source)).cloned().collect();
+    /// The stored part of a verdict, if there is any.
+    pub fn of(v: &Verdict) -> Option<Own> {
+        let entries = v.entries.iter().filter(|e| !e.source.is_feed()).cloned().collect();
         let own = Own { entries, exempt: v.exempt.clone(), holds: v.holds.clone() };
         (!own.entries.is_empty() || own.exempt.is_some() || !own.holds.is_empty()).then_some(own)
     }
@@ -102,7 +102,9 @@ pub struct FeedEntry {
 pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     out.push(FORM);
     for e in entries {
+        // Texts are cut at the door; whatever comes here, a row reads back.
         let text = e.text.as_deref().unwrap_or("");
+        let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
         out.extend([e.reason.0, u8::from(e.hole) | u8::from(e.text.is_some()) << 1 | u8::from(e.weak) << 2]);
         out.extend((e.since.0 as u32).to_be_bytes());
         if e.text.is_some() {
@@ -156,7 +158,14 @@ pub struct SourceRecord {
     pub refreshed: Time,
     /// When its whole life ends unless it is imported again.
     pub expires: Option<Time>,
+    /// The reasons it has listed anything for: of addresses, of domains.
+    pub masks: [Mask; 2],
+    /// When its whole life ended without an event for each subject, since there were too many.
+    pub ends: Vec<Time>,
 }
+
+/// How many ends of a source's life are remembered.
+pub const MAX_ENDS: usize = 32;
 
 /// A zone's place in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,10 +187,10 @@ pub struct Commit {
     pub barrier: bool,
     /// True: the tables can not be brought past it from the rows; a start behind it scans.
     pub bulk: bool,
+    /// The serials that moved: origin, from, to.
+    pub serials: Vec<(String, Serial, Serial)>,
     /// Subjects' keys, and their verdicts before.
     pub before: Vec<(Vec<u8>, Verdict)>,
-    /// The serials that moved: origin and serial.
-    pub serials: Vec<(String, Serial)>,
 }
 
 /// `source, generation` in front of a feed's rows.

@@ -2,11 +2,13 @@
 //! written as a new generation in files that RocksDB takes in whole. Nothing of it is seen until one small batch names it.
 
 use std::{
+    cell::RefCell,
     collections::HashSet,
     fs::File,
-    io::{BufReader, BufWriter, Read, Write},
+    io::{BufRead, BufReader, BufWriter, Write},
     iter::Peekable,
     path::PathBuf,
+    rc::Rc,
 };
 
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
@@ -25,6 +27,21 @@ const RUN: usize = 1 << 20;
 pub const SMALL: usize = 20_000;
 /// How many subjects of each kind a report shows.
 const SAMPLES: usize = 10;
+
+/// What a stage has to know beforehand.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Whose lines come.
+    pub source: SourceId,
+    /// How what is there is treated.
+    pub mode: Mode,
+    /// Exceptions may follow from values or from the order of names, so that prefixes have to be remembered.
+    pub exceptions: bool,
+    /// When.
+    pub now: Time,
+    /// How many subjects the store has: whether it is quicker to build the tables anew than to change them.
+    pub known: usize,
+}
 
 /// How an import treats what the source already has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -95,16 +112,15 @@ type Line = (Subject, FeedEntry);
 /// Gathers the lines of an import.
 pub struct Stage<'s> {
     store: &'s Store,
-    source: SourceId,
+    terms: Terms,
     base: u32,
-    mode: Mode,
-    now: Time,
     lines: Vec<Line>,
     runs: Vec<PathBuf>,
+    /// Files that RocksDB has not taken in.
+    files: Vec<PathBuf>,
     total: usize,
-    /// What can cover something else: prefixes and domains with what is below them, where exceptions follow from values.
+    /// What can cover something else: prefixes and domains with what is below them.
     wide: HashSet<Subject>,
-    weak: bool,
 }
 
 fn io(e: impl std::fmt::Display) -> StoreError {
@@ -118,18 +134,17 @@ impl Store {
     }
 
     /// Starts an import for a source.
-    pub fn stage(&self, source: SourceId, mode: Mode, now: Time) -> Stage<'_> {
-        let base = self.vocabulary().records.get(usize::from(source.0)).map_or(0, |r| r.generation);
-        Stage { store: self, source, base, mode, now, lines: Vec::new(), runs: Vec::new(), total: 0, wide: HashSet::new(), weak: false }
+    pub fn stage(&self, terms: Terms) -> Stage<'_> {
+        let base = self.vocabulary().records.get(usize::from(terms.source.0)).map_or(0, |r| r.generation);
+        Stage { store: self, terms, base, lines: vec![], runs: vec![], files: vec![], total: 0, wide: HashSet::new() }
     }
 }
 
 impl Stage<'_> {
     /// Adds a line.
     pub fn push(&mut self, subject: Subject, mut entry: FeedEntry) -> Result<()> {
-        entry.since = self.now;
-        self.weak |= entry.weak;
-        if self.weak && !entry.hole && covers_others(&subject) {
+        entry.since = self.terms.now;
+        if self.terms.exceptions && !entry.hole && covers_others(&subject) {
             self.wide.insert(subject.clone());
         }
         self.lines.push((subject, entry));
@@ -150,8 +165,9 @@ impl Stage<'_> {
     /// Puts the lines in memory aside, sorted. Lines of the same subject stay in the order of the file.
     fn spill(&mut self) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
-        let path = self.store.stage_path().join(format!("{}-{}.run", self.source.0, self.runs.len()));
+        let path = self.store.stage_path().join(format!("{}-{}.run", self.terms.source.0, self.runs.len()));
         self.lines.sort_by(|a, b| a.0.cmp(&b.0));
+        self.runs.push(path.clone()); // first, so that it goes even if it can not be written whole
         let mut file = BufWriter::new(File::create(&path).map_err(io)?);
         let mut buf = Vec::new();
         for (subject, entry) in self.lines.drain(..) {
@@ -165,55 +181,63 @@ impl Stage<'_> {
             buf[2..4].copy_from_slice(&row.to_be_bytes());
             file.write_all(&buf).map_err(io)?;
         }
-        file.flush().map_err(io)?;
-        self.runs.push(path);
-        Ok(())
+        file.flush().map_err(io)
     }
 
     /// All lines in order, joined by subject.
     fn groups(&self) -> Result<Groups<'_>> {
+        let broken = Rc::new(RefCell::new(None));
         let mut sources: Vec<Peekable<Box<dyn Iterator<Item = Line> + '_>>> = Vec::new();
         for run in &self.runs {
             let mut file = BufReader::with_capacity(1 << 18, File::open(run).map_err(io)?);
-            let lines: Box<dyn Iterator<Item = Line>> = Box::new(std::iter::from_fn(move || read_line(&mut file)));
+            let broken = broken.clone();
+            let lines: Box<dyn Iterator<Item = Line>> = Box::new(std::iter::from_fn(move || match read_line(&mut file) {
+                Ok(line) => line,
+                Err(e) => {
+                    *broken.borrow_mut() = Some(io(e));
+                    None
+                }
+            }));
             sources.push(lines.peekable());
         }
         let rest: Box<dyn Iterator<Item = Line> + '_> = Box::new(self.lines.iter().cloned());
         sources.push(rest.peekable());
-        Ok(Groups { sources, wide: &self.wide })
+        Ok(Groups { sources, wide: &self.wide, broken })
     }
 
     /// Compares with what the source has. `dry`: only that. Otherwise a large difference is written as a new
     /// generation, numbered by `generation`.
     pub fn finish(mut self, dry: bool, generation: impl FnOnce() -> Result<u32>) -> Result<Staged> {
         self.lines.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut out =
-            Staged { source: self.source, base: self.base, difference: Difference::default(), masks: [0; 2], rows: Rows::Small(vec![]) };
-        let mut small = Vec::new();
-        let mut subjects = Vec::new();
+        let mut out = Staged {
+            source: self.terms.source,
+            base: self.base,
+            difference: Difference::default(),
+            masks: [0; 2],
+            rows: Rows::Small(vec![]),
+        };
+        let mut changed = Changed { small: Some(vec![]), subjects: Some(vec![]), limit: (self.terms.known + self.total) / 4 };
         let fresh = self.base == 0 && self.total > SMALL && !dry;
         if !fresh {
             self.compare(&mut |row| {
                 if out.note(&row) {
-                    if small.len() <= SMALL {
-                        small.push(row.clone());
-                    }
-                    subjects.push(row.subject);
+                    changed.add(row, dry);
                 }
                 Ok(())
             })?;
-            if dry || small.len() <= SMALL {
-                out.rows = Rows::Small(small);
+            if dry || changed.small.is_some() {
+                out.rows = Rows::Small(changed.small.unwrap_or_default());
                 return Ok(out);
             }
         }
-        drop(small);
         let generation = generation()?;
-        let note = fresh.then_some(&mut out);
-        self.write_generation(generation, note)?;
-        // A quarter of everything or more: building the tables anew from the rows is as quick as changing them.
-        let listed = (!fresh && subjects.len() < self.total / 4).then_some(subjects);
-        out.rows = Rows::Large(generation, listed);
+        let mut note = |row: &Row| {
+            if fresh && out.note(row) {
+                changed.add(row.clone(), false);
+            }
+        };
+        self.write_generation(generation, &mut note)?;
+        out.rows = Rows::Large(generation, changed.subjects);
         Ok(out)
     }
 
@@ -221,8 +245,10 @@ impl Stage<'_> {
     fn compare(&self, f: &mut dyn FnMut(Row) -> Result<()>) -> Result<()> {
         let groups = &mut self.groups()?;
         let mut next = groups.next();
+        groups.check()?;
         self.store.with(|db| {
-            let mut old = Cursor::new(db, schema::FEEDS, schema::feed_prefix(self.source, self.base.max(1)), Some(self.source))?;
+            let source = self.terms.source;
+            let mut old = Cursor::new(db, schema::FEEDS, schema::feed_prefix(source, self.base.max(1)), Some(source))?;
             loop {
                 let old_subject = old.key().map(|k| Subject::from_key(k).ok_or_else(|| super::damaged("a feed's key"))).transpose()?;
                 let subject = match (&next, old_subject) {
@@ -239,6 +265,7 @@ impl Stage<'_> {
                 let file = match next.take_if(|(n, _)| *n == row.subject) {
                     Some((_, entries)) => {
                         next = groups.next();
+                        groups.check()?;
                         entries
                     }
                     None => Vec::new(),
@@ -253,7 +280,7 @@ impl Stage<'_> {
     /// What the source says of a subject afterwards. What stays keeps its first day.
     fn merge(&self, old: &[FeedEntry], file: Vec<FeedEntry>) -> Vec<FeedEntry> {
         let in_file = |e: &FeedEntry| file.iter().any(|f| f.reason == e.reason);
-        let mut new = match self.mode {
+        let mut new = match self.terms.mode {
             Mode::Replace => file,
             Mode::Remove => return old.iter().filter(|e| !in_file(e)).cloned().collect(),
             Mode::Add => old.iter().filter(|e| !in_file(e)).cloned().chain(file.iter().cloned()).collect(),
@@ -268,19 +295,21 @@ impl Stage<'_> {
     }
 
     /// Writes the whole of what the source has afterwards, and the events of the difference, and takes both files in.
-    fn write_generation(&self, generation: u32, mut note: Option<&mut Staged>) -> Result<()> {
+    fn write_generation(&mut self, generation: u32, note: &mut dyn FnMut(&Row)) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
-        let path = |what: &str| self.store.stage_path().join(format!("{}-{generation}.{what}", self.source.0));
+        let Terms { source, now, .. } = self.terms;
+        let path = |what: &str| self.store.stage_path().join(format!("{}-{generation}.{what}", source.0));
+        self.files = vec![path("rows"), path("events")];
         let cache = rocksdb::Cache::new_lru_cache(1 << 20);
         let options = super::open::family_options(&cache);
         let (mut rows, mut events) = (SstFileWriter::create(&options), SstFileWriter::create(&options));
         rows.open(path("rows"))?;
         events.open(path("events"))?;
-        let prefix = schema::feed_prefix(self.source, generation);
-        let seq = schema::staged_seq(self.source, generation);
-        let author = self.store.vocabulary().sources.name(self.source).to_string();
+        let prefix = schema::feed_prefix(source, generation);
+        let seq = schema::staged_seq(source, generation);
+        let author = self.store.vocabulary().sources.name(source).to_string();
         let (mut key, mut value) = (prefix.clone(), Vec::new());
-        let mut bucket = schema::churn_key(self.now, &Subject::host4(0), 0, 0);
+        let mut bucket = schema::churn_key(now, &Subject::host4(0), 0, 0);
         bucket.truncate(4);
         let (mut n, mut m) = (0u64, 0u64);
         self.compare(&mut |row| {
@@ -292,11 +321,9 @@ impl Stage<'_> {
                 rows.put(&key, &value)?;
                 n += 1;
             }
-            if let Some(out) = note.as_deref_mut() {
-                out.note(&row);
-            }
-            for (place, what) in row.events(self.source).into_iter().enumerate() {
-                let event = Event { at: self.now, author: author.clone(), what, evidence: None };
+            note(&row);
+            for (place, what) in row.events(source).into_iter().enumerate() {
+                let event = Event { at: now, author: author.clone(), what, evidence: None };
                 let mut key = bucket.clone();
                 key.extend(schema::event_key(&row.subject, seq, place as u32));
                 events.put(key, schema::event_value(&event))?;
@@ -318,8 +345,8 @@ impl Stage<'_> {
 
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
-        for run in &self.runs {
-            let _ = std::fs::remove_file(run);
+        for file in self.runs.iter().chain(&self.files) {
+            let _ = std::fs::remove_file(file);
         }
     }
 }
@@ -341,7 +368,7 @@ impl Staged {
     fn note(&mut self, row: &Row) -> bool {
         let d = &mut self.difference;
         if row.old == row.new {
-            d.same += 1;
+            d.same += u64::from(!row.old.is_empty());
             return false;
         }
         let (count, sample) = match (row.old.is_empty(), row.new.is_empty()) {
@@ -359,13 +386,40 @@ impl Staged {
     }
 }
 
+/// The changes of an import, as far as they are wanted: both lists end where they get too long.
+struct Changed {
+    small: Option<Vec<Row>>,
+    subjects: Option<Vec<Subject>>,
+    /// More subjects than this, and building the tables anew from the rows is as quick as changing them.
+    limit: usize,
+}
+
+impl Changed {
+    fn add(&mut self, row: Row, dry: bool) {
+        self.subjects.take_if(|s| dry || s.len() >= self.limit);
+        self.small.take_if(|s| dry || s.len() >= SMALL);
+        if let Some(subjects) = &mut self.subjects {
+            subjects.push(row.subject.clone());
+        }
+        if let Some(small) = &mut self.small {
+            small.push(row);
+        }
+    }
+}
+
 /// Lines joined by subject: at most one entry for each reason, a hole before a listing, else the first.
 struct Groups<'a> {
     wide: &'a HashSet<Subject>,
     sources: Vec<Peekable<Box<dyn Iterator<Item = Line> + 'a>>>,
+    /// A run that could not be read to its end: what follows from it must not be believed.
+    broken: Rc<RefCell<Option<StoreError>>>,
 }
 
 impl Groups<'_> {
+    fn check(&self) -> Result<()> {
+        self.broken.borrow_mut().take().map_or(Ok(()), Err)
+    }
+
     fn next(&mut self) -> Option<(Subject, Vec<FeedEntry>)> {
         let subject = match &mut self.sources[..] {
             [only] => only.peek()?.0.clone(),
@@ -420,11 +474,16 @@ fn covered(subject: &Subject, wide: &HashSet<Subject>) -> bool {
     }
 }
 
-fn read_line(file: &mut impl Read) -> Option<Line> {
+/// The next line of a run; `None` at its end.
+fn read_line(file: &mut impl BufRead) -> std::io::Result<Option<Line>> {
+    if file.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
     let mut head = [0; 4];
-    file.read_exact(&mut head).ok()?;
+    file.read_exact(&mut head)?;
     let [key, row] = [[head[0], head[1]], [head[2], head[3]]].map(|b| usize::from(u16::from_be_bytes(b)));
     let mut buf = vec![0; key + row];
-    file.read_exact(&mut buf).ok()?;
-    Some((Subject::from_key(&buf[..key])?, schema::read_feed(&buf[key..])?.pop()?))
+    file.read_exact(&mut buf)?;
+    let line = Subject::from_key(&buf[..key]).zip(schema::read_feed(&buf[key..]).and_then(|mut row| row.pop()));
+    line.map(Some).ok_or_else(|| std::io::Error::other("a sorted run can not be read back"))
 }

@@ -1,14 +1,53 @@
-//! From every older version on disk to this one.
+//! From every older version on disk to this one. A step for each version; stores of the older ones are kept as test
+//! fixtures.
 
-use super::{Result, Store, StoreError, schema};
+use serde::Deserialize;
+
+use super::{Batch, Result, Store, StoreError, damaged, schema};
+use crate::model::{Mask, Time};
 
 /// Brings a store of version `from` up to date, or says why it can not be used.
-///
-/// There is one version so far. The next one adds its step here and keeps a store of this one as a test fixture.
-pub fn run(_store: &Store, from: u32) -> Result<()> {
+pub fn run(store: &Store, from: u32) -> Result<()> {
     match from {
         schema::VERSION => Ok(()),
+        1 => sources_with_masks(store),
         v if v > schema::VERSION => Err(StoreError::Newer(v)),
         v => Err(StoreError::Damaged(format!("its version {v} was never released"))),
     }
+}
+
+/// A source's record in version 1.
+#[derive(Deserialize)]
+struct Source1 {
+    name: String,
+    feed: bool,
+    generation: u32,
+    next: u32,
+    dead: Vec<u32>,
+    refreshed: Time,
+    expires: Option<Time>,
+}
+
+/// 1 to 2: sources know their reasons and the ends of their lives; commits in the journal know the serials before them.
+/// The journal is not carried over: a transfer across the upgrade is a full one.
+fn sources_with_masks(store: &Store) -> Result<()> {
+    let old = store.get(schema::META, b"sources")?.ok_or_else(|| damaged("the sources"))?;
+    let old: Vec<Source1> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
+    let new = old.into_iter().map(|s| schema::SourceRecord {
+        name: s.name,
+        feed: s.feed,
+        generation: s.generation,
+        next: s.next,
+        dead: s.dead,
+        refreshed: s.refreshed,
+        expires: s.expires,
+        // What it has listed for is not known: its end will move the serials of all zones.
+        masks: if s.generation > 0 { [Mask::MAX; 2] } else { [0; 2] },
+        ends: Vec::new(),
+    });
+    let mut batch = Batch::default();
+    batch.put(schema::META, b"sources".to_vec(), schema::encode(&new.collect::<Vec<_>>()));
+    batch.delete_range(schema::JOURNAL, vec![], vec![u8::MAX; 9]);
+    batch.put(schema::META, b"version".to_vec(), schema::VERSION.to_be_bytes().to_vec());
+    store.commit(batch)
 }

@@ -8,9 +8,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{App, error::Problem};
+use std::net::Ipv4Addr;
+
 use crate::{
-    dns::{Peer, TCP_SIZE, respond},
-    index::{Snapshot, ZoneView, zones::rtype},
+    index::{
+        Asked, Found, Snapshot, ZoneView, find,
+        find::labels_in,
+        zones::{rtype, txt_data},
+    },
     model::{Subject, Time, Verdict, ZoneKind, history::What, subject::HostBits},
     store::Vocabulary,
 };
@@ -114,7 +119,7 @@ fn wider(subject: &Subject) -> Vec<Subject> {
     }
 }
 
-/// Asks a zone as a mail server would, for the subject itself (a prefix: its first address; `*.a.b`: a name below).
+/// What a zone says to whoever may ask it, of the subject itself (a prefix: its first address; `*.a.b`: a name below).
 fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<ZoneAnswer> {
     let name = match (zone.spec.kind, subject) {
         (ZoneKind::Address, Subject::V4(p)) => {
@@ -131,34 +136,41 @@ fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<Zo
         }
         _ => return None,
     };
-    let ask = |qtype: u16| {
-        let mut query = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-        query.extend(crate::index::zones::wire_name(&name).ok()?);
-        query.extend(qtype.to_be_bytes());
-        query.extend([0, 1]);
-        let mut out = vec![0; TCP_SIZE];
-        let peer = Peer { addr: std::net::Ipv6Addr::LOCALHOST.into(), stream: true };
-        let outcome = respond(snapshot, &query, peer, Time(0), &mut out);
-        Some(data(&out[..outcome.len], query.len(), qtype))
-    };
-    Some(ZoneAnswer { zone: zone.name.to_string(), a: ask(rtype::A)?, txt: ask(rtype::TXT)? })
+    let wire = crate::index::zones::wire_name(&name).ok()?;
+    let wire = wire.get(..wire.len() - zone.origin.len())?;
+    let (mut starts, mut at) = (Vec::new(), 0);
+    for label in labels_in(wire) {
+        starts.push(at as u8);
+        at += label.len() + 1;
+    }
+    let asked = Asked::new(wire, &starts);
+    let (mut scratch, mut a, mut txt) = (None, Vec::new(), Vec::new());
+    match find(&snapshot.tables, zone, &asked, &mut scratch) {
+        Found::Listed(l) => {
+            for p in zone.publish.iter().filter(|p| l.item(p.reason).is_some()) {
+                let code = Ipv4Addr::from(p.code).to_string();
+                if !a.contains(&code) {
+                    a.push(code);
+                }
+            }
+            for (template, item) in crate::dns::answer::texts(snapshot, zone, &l) {
+                let mut subject = String::new();
+                let _ = l.write_subject(item, &mut subject);
+                txt.push(string(&txt_data(template, &subject)));
+            }
+        }
+        Found::Fixed(f) => {
+            let of = |rtype: u16| f.rrs.iter().filter(move |r| r.rtype == rtype);
+            a.extend(of(rtype::A).filter_map(|r| Some(Ipv4Addr::from(*r.data.first_chunk::<4>()?).to_string())));
+            txt.extend(of(rtype::TXT).map(|r| string(&r.data)));
+        }
+        _ => {}
+    }
+    Some(ZoneAnswer { zone: zone.name.to_string(), a, txt })
 }
 
-/// The records' data of a reply of ours, whose owners are all pointers.
-fn data(reply: &[u8], question_end: usize, qtype: u16) -> Vec<String> {
-    let mut out = Vec::new();
-    let count = reply.get(6..8).map_or(0, |c| u16::from_be_bytes([c[0], c[1]]));
-    let mut at = question_end;
-    for _ in 0..count {
-        let Some(len) = reply.get(at + 10..at + 12) else { break };
-        let len = usize::from(u16::from_be_bytes([len[0], len[1]]));
-        let Some(data) = reply.get(at + 12..at + 12 + len) else { break };
-        match (qtype, data) {
-            (rtype::A, [a, b, c, d]) => out.push(format!("{a}.{b}.{c}.{d}")),
-            (rtype::TXT, [_, text @ ..]) => out.push(String::from_utf8_lossy(text).into_owned()),
-            _ => {}
-        }
-        at += 12 + len;
-    }
-    out
+/// The first string of TXT data.
+fn string(data: &[u8]) -> String {
+    let text = data.split_first().map_or(&[][..], |(len, rest)| &rest[..usize::from(*len).min(rest.len())]);
+    String::from_utf8_lossy(text).into_owned()
 }

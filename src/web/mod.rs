@@ -34,6 +34,8 @@ pub struct App {
     pub reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// When it started.
     pub started: crate::model::Time,
+    /// Whether this is the daemon, and not a command that has opened the store itself.
+    pub daemon: bool,
 }
 
 /// Who is at the other end of the socket.
@@ -70,8 +72,11 @@ pub fn router(app: App) -> Router {
 
 /// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error.
 pub async fn bind(path: &Path) -> std::io::Result<UnixListener> {
-    if UnixStream::connect(path).await.is_ok() {
-        return Err(std::io::Error::other(format!("{} is in use; is another orbsd running?", path.display())));
+    match UnixStream::connect(path).await.map_err(|e| e.kind()) {
+        Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
+        Ok(_) => return Err(std::io::Error::other(format!("{} is in use; is another orbsd running?", path.display()))),
+        // A full backlog or a file that is not ours to open: somebody may well be there.
+        Err(e) => return Err(std::io::Error::new(e, format!("{}: {e}; is another orbsd running?", path.display()))),
     }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;

@@ -30,6 +30,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let poisoned = app.ledger.health.poisoned();
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "running": app.daemon,
         "started": app.started.to_string(),
         "now": now().to_string(),
         "commit": snapshot.seq,
@@ -55,6 +56,9 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
 
 /// `POST /v1/reload`: reads the configuration again; a broken one is refused and the old one stays.
 pub(super) async fn reload(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    if !app.daemon {
+        return Err(Problem::refused("no daemon runs; the next start reads the configuration anyway"));
+    }
     let reload = app.reload.clone();
     let done = tokio::task::spawn_blocking(move || reload()).await;
     done.map_err(|e| Problem::invalid(e.to_string()))?.map_err(Problem::invalid)?;

@@ -121,14 +121,117 @@ fn a_reload_takes_what_is_sound_and_refuses_what_is_not() {
 #[test]
 fn a_second_daemon_on_the_same_store_is_told_why_not() {
     let f = Folder::new();
-    let _daemon = Daemon::start(&f);
+    let daemon = Daemon::start(&f);
     let other = Folder::new();
     let config = fs::read_to_string(other.path().join("config.toml")).unwrap();
     let store = format!("[store]\npath = {:?}\n", f.path().join("data"));
     other.write("config.toml", &format!("{store}{config}"));
     let out = other.orbsd(&["serve"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(2) && said.contains("open in another process"), "{said}");
-    let out = f.orbsd(&["serve"]);
+    assert!(out.status.code() == Some(1) && said.contains("open in another process"), "{said}");
+    // A command there neither takes the lock away nor changes anything, and works when the daemon is gone.
+    let (n, said) = code(&other, &["list", "45.1.1.1", "--reason", "relay"]);
+    assert!(n == 1 && said.contains("open in another process"), "{said}");
+    assert_eq!(f.orbsd(&["serve"]).status.code(), Some(1), "the address is taken");
+    assert_eq!(code(&f, &["lookup", "45.1.1.1"]).0, 1);
+    drop(daemon);
+    other.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+}
+
+/// A line that is not UTF-8 ended the input without a word.
+#[test]
+fn every_line_of_standard_input_is_taken_or_named() {
+    let f = Folder::new();
+    let _daemon = Daemon::start(&f);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
+        .args(["list", "--reason", "relay"])
+        .current_dir(f.path())
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"45.1.1.1\n\xff\n45.1.1.2\n").unwrap();
+    let out = child.wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(2));
+    assert_eq!((a(&f, "1.1.1.45"), a(&f, "2.1.1.45")), ("NOERROR 127.0.0.2".into(), "NOERROR 127.0.0.2".into()));
+}
+
+/// Stopping: whoever waits for a receipt keeps the answers waiting for nobody.
+#[test]
+fn queries_are_answered_while_requests_end_and_a_reload_drops_none() {
+    let f = Folder::new();
+    let daemon = Daemon::start(&f);
+    f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (asker, addr) = (stop.clone(), f.addr());
+    let asked = std::thread::spawn(move || {
+        let mut n = 0;
+        while !asker.load(std::sync::atomic::Ordering::Relaxed) {
+            let reply = udp(addr, &query("1.1.1.45.bl.orbs.example", 1, true), Duration::from_secs(2));
+            assert!(shown(&reply.expect("an answer")).starts_with("NOERROR 127.0.0."), "query {n}");
+            n += 1;
+        }
+        n
+    });
+    let zone = fs::read_to_string(f.path().join("zones/bl.toml")).unwrap();
+    for i in 0..20 {
+        f.write("zones/bl.toml", &zone.replace("127.0.0.2", &format!("127.0.0.{}", 4 + i)));
+        daemon.signal("HUP");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // An import that does not end holds the stop for seconds; queries go on meanwhile.
+    let mut import = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
+        .args(["import", "--source", "x", "--reason", "relay", "-"])
+        .current_dir(f.path())
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    daemon.signal("TERM");
+    std::thread::sleep(Duration::from_secs(2));
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(asked.join().unwrap() > 200);
+    assert!(daemon.stop().success());
+    let _ = import.kill();
+    let _ = import.wait();
+}
+
+#[test]
+fn a_reload_that_comes_too_early_and_readiness_are_told_right() {
+    let f = Folder::new();
+    let socket = std::os::unix::net::UnixDatagram::bind(f.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
+        .arg("serve")
+        .current_dir(f.path())
+        .env("NOTIFY_SOCKET", f.path().join("notify"))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .map(Daemon)
+        .unwrap();
+    // As soon as it has signals at all.
+    let early = std::time::Instant::now();
+    while early.elapsed() < Duration::from_millis(60) && !f.path().join("data/LOCK").exists() {}
+    if f.path().join("data/LOCK").exists() {
+        child.signal("HUP");
+    }
+    let mut said = String::new();
+    let mut until = |word: &str| {
+        while !said.contains(word) {
+            let mut buf = [0; 200];
+            let n = socket.recv(&mut buf).unwrap();
+            said += std::str::from_utf8(&buf[..n]).unwrap();
+            said.push('\n');
+        }
+        said.clone()
+    };
+    until("READY=1");
+    assert!(child.0.try_wait().unwrap().is_none(), "it runs");
+    child.signal("HUP");
+    assert!(until("RELOADING=1").contains("MONOTONIC_USEC="));
+    child.signal("TERM");
+    until("STOPPING=1");
+    assert!(child.stop().success());
 }

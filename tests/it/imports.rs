@@ -71,6 +71,71 @@ fn a_large_import_is_one_commit_and_comes_and_goes_whole() {
     assert_eq!(hosts(&f), count(&all));
 }
 
+/// The command line put a line end behind every file, also behind gzip's last byte.
+#[test]
+fn gzip_files_and_several_files_are_one_list() {
+    let f = Folder::new();
+    let _daemon = Daemon::start(&f);
+    let gz = |name: &str, text: &str| {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        out.write_all(text.as_bytes()).unwrap();
+        std::fs::write(f.path().join(name), out.finish().unwrap()).unwrap();
+    };
+    gz("a.txt.gz", "45.1.1.1\n45.1.1.2\n");
+    gz("b.txt.gz", "45.1.1.3");
+    f.write("c.txt", "45.1.1.4"); // no end of line
+    f.write("d.txt", "45.1.1.5\n");
+    report(&f, &["a.txt.gz"]);
+    assert_eq!(listed(&f), ["45.1.1.1", "45.1.1.2"].map(String::from).into());
+    report(&f, &["a.txt.gz", "c.txt", "b.txt.gz", "d.txt"]);
+    assert_eq!(listed(&f), ["45.1.1.1", "45.1.1.2", "45.1.1.3", "45.1.1.4", "45.1.1.5"].map(String::from).into());
+    // Errors name the file and its own line; a value that stands in one file does not go on in the next.
+    f.write("e1.txt", "45.1.1.1\n45.1.1.2\n");
+    f.write("e2.txt", "45.1.1.3\nnope_!\n");
+    let out = f.orbsd(&["import", "--source", "xbl", "--reason", "relay", "e1.txt", "e2.txt"]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(2) && said.contains("e2.txt:2:1"), "{said}");
+    f.write("v1.rbl", ":127.0.0.3:blah\n45.2.1.1\n");
+    f.write("v2.rbl", "45.2.1.2\n");
+    f.ok(&["import", "--source", "two", "--codes", "bl", "--format", "rbldnsd", "v1.rbl", "v2.rbl"]);
+    let zones = |s: &str| f.json(&["lookup", s, "--json"])["zones"][0]["a"][0].clone();
+    assert_eq!((zones("45.2.1.1"), zones("45.2.1.2")), ("127.0.0.3".into(), "127.0.0.2".into()));
+}
+
+/// One line of a feed with a text of 90,000 bytes made the whole store unreadable.
+#[test]
+fn a_text_of_any_length_is_cut_and_the_store_stays_readable() {
+    let f = Folder::new();
+    let mut line = b"45.1.1.1 :2:".to_vec();
+    line.extend([0xff; 30_000]);
+    line.push(b'\n');
+    std::fs::write(f.path().join("a.rbl"), line).unwrap();
+    f.ok(&["import", "--source", "xbl", "--reason", "relay", "--format", "rbldnsd", "a.rbl"]);
+    f.ok(&["lookup", "45.1.1.1"]);
+    std::fs::remove_file(f.path().join("data/image")).unwrap();
+    f.ok(&["lookup", "45.1.1.1"]);
+}
+
+#[test]
+fn a_dry_run_leaves_nothing_and_a_part_leaves_the_lists_life() {
+    let f = Folder::new();
+    f.write("a.txt", "45.1.1.1\n45.1.1.2\n");
+    f.write("b.txt", "45.1.1.2\n");
+    report(&f, &["--dry-run", "a.txt"]);
+    let source = |f: &Folder| f.json(&["status", "--json"])["sources"].as_array().unwrap().iter().find(|s| s["source"] == "xbl").cloned();
+    assert_eq!(source(&f), None);
+    report(&f, &["--max-age", "2d", "a.txt"]);
+    let ends = source(&f).unwrap()["expires"].clone();
+    assert!(ends.is_string());
+    report(&f, &["--mode", "remove", "b.txt"]);
+    assert_eq!(source(&f).unwrap()["expires"], ends, "a part that goes is no word on the list's life");
+    report(&f, &["a.txt"]);
+    assert!(source(&f).unwrap()["expires"].is_null());
+    // Single listings are for those who decide one by one.
+    let out = f.orbsd(&["list", "45.1.1.9", "--reason", "relay", "--source", "xbl"]);
+    assert_eq!(out.status.code(), Some(1));
+}
+
 #[test]
 fn a_sender_that_goes_away_changes_nothing() {
     let f = Folder::new();

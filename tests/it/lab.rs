@@ -155,10 +155,19 @@ impl Daemon {
         let sent = Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
-    /// Stops it in order.
+    /// Stops it in order, also where it was told so before.
     pub fn stop(mut self) -> std::process::ExitStatus {
-        self.signal("TERM");
-        self.0.wait().unwrap()
+        if self.0.try_wait().unwrap().is_none() {
+            self.signal("TERM");
+        }
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < until, "it does not stop");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -4,10 +4,12 @@
 
 mod bugs;
 mod command;
+mod faults;
 mod hostile;
 mod imports;
 mod lab;
 mod peers;
 mod recovery;
+mod replay;
 mod rfc8906;
 mod scenarios;

@@ -9,7 +9,7 @@ use orbsd::{
     format,
     ledger::{Import, now},
     model::{Change, Subject, Time, history::Ask, subject::HostBits, time::until},
-    store::{schema::FeedEntry, stage::Mode},
+    store::schema::FeedEntry,
 };
 
 use crate::lab::{Folder, Lab};
@@ -82,7 +82,7 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
                 column: None,
                 origin: None,
             };
-            let mut what = Import { source, mode: Mode::Replace, dry_run: false, max_age: None, expires: None };
+            let mut what = Import::replace(source);
             let result = lab.ledger.import_with(&mut what, |_, sink| {
                 format::read("rbldnsd", Box::new(body.as_bytes()), "body", &options, &mut Default::default(), &mut |e| {
                     sink(e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text })

@@ -1,0 +1,173 @@
+//! Stores that can not be trusted or written, and commits of which nobody knows: never a wrong answer, never a loss.
+
+use std::{fs, process::Command, sync::atomic::Ordering, time::Duration};
+
+use orbsd::{
+    ledger::{Receipt, Refused},
+    model::{Change, SourceId, Subject, history::Ask},
+    store::Fault,
+};
+
+use crate::lab::{Daemon, Folder, Lab, query, shown, udp};
+
+fn list(lab: &Lab, subject: &str) -> Result<Receipt, Refused> {
+    let v = lab.ledger.store.vocabulary();
+    let ask = Ask::List { reason: v.reasons.get("relay").unwrap(), source: SourceId::OPERATOR, until: None, text: None };
+    let change = Change { subject: subject.parse().unwrap(), author: "test".into(), evidence: None, ask, special: false };
+    lab.ledger.submit_blocking(change)?.wait()
+}
+
+fn fault(lab: &Lab, fault: Fault) {
+    lab.ledger.store.fault.store(fault as u8, Ordering::Relaxed);
+}
+
+/// Mends the store and waits until the ledger has found out.
+fn mend(lab: &Lab) {
+    fault(lab, Fault::None);
+    for _ in 0..200 {
+        lab.ledger.tick_blocking();
+        if lab.ledger.health.poisoned().is_none() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("it stays poisoned: {:?}", lab.ledger.health.poisoned());
+}
+
+#[test]
+fn a_commit_in_doubt_that_is_there_is_published_when_it_is_found() {
+    let lab = Lab::new(Folder::new());
+    list(&lab, "45.1.1.1").unwrap();
+    fault(&lab, Fault::After);
+    assert!(matches!(list(&lab, "45.1.1.2"), Err(Refused::InDoubt(_))));
+    assert!(matches!(list(&lab, "45.1.1.3"), Err(Refused::Poisoned(_))));
+    assert_eq!(lab.ask("2.1.1.45.bl.orbs.example", 1), "NXDOMAIN soa 60", "not before it is known");
+    mend(&lab);
+    assert_eq!(lab.ask("2.1.1.45.bl.orbs.example", 1), "NOERROR 127.0.0.2", "it was there");
+    assert_eq!(lab.ask("3.1.1.45.bl.orbs.example", 1), "NXDOMAIN soa 60");
+    list(&lab, "45.1.1.3").unwrap();
+    assert_eq!(lab.ledger.store.history(&Subject::host4(0x2d01_0102)).unwrap().len(), 1);
+}
+
+/// A configuration that was in doubt must not be served later under a serial that something else was served under.
+#[test]
+fn a_reload_in_doubt_gives_every_content_a_serial_of_its_own() {
+    let f = Folder::new();
+    let before = f.config().ledger;
+    let zone = fs::read_to_string(f.path().join("zones/bl.toml")).unwrap();
+    f.write("zones/bl.toml", &zone.replace("127.0.0.2", "127.0.0.9"));
+    let after = f.config().ledger;
+    f.write("zones/bl.toml", &zone);
+    let lab = Lab::new(f);
+    list(&lab, "45.1.1.1").unwrap();
+    let seen = || (lab.ledger.published.snapshot().serials[0], lab.ask("1.1.1.45.bl.orbs.example", 1));
+    let first = seen();
+    fault(&lab, Fault::After);
+    assert!(matches!(lab.ledger.configure(after.clone()), Err(Refused::InDoubt(_))));
+    assert!(matches!(lab.ledger.configure(after.clone()), Err(Refused::Poisoned(_))), "no more while it is not known");
+    assert_eq!(seen(), first, "the old one stays");
+    mend(&lab);
+    let second = seen();
+    assert_eq!(second.1, first.1);
+    assert!(second.0 > first.0);
+    lab.ledger.configure(after).unwrap();
+    let third = seen();
+    assert_eq!(third.1, "NOERROR 127.0.0.9");
+    assert!(third.0 > second.0);
+    lab.ledger.configure(before).unwrap();
+    assert!(seen().0 > third.0);
+}
+
+#[test]
+fn a_read_only_store_is_refused_with_a_word_and_works_when_it_is_writable() {
+    let f = Folder::new();
+    f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    let script = r#"
+set -u
+mount --bind data data && mount -o remount,bind,ro data || exit 90
+$ORBSD serve 2> log; [ $? = 1 ] || exit 91
+$ORBSD list 45.1.1.2 --reason relay > out 2>> log; [ $? = 1 ] || exit 92
+umount data
+"#;
+    let out = Command::new("unshare")
+        .args(["-rm", "sh", "-c", script])
+        .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
+        .current_dir(f.path())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{:?} {} {}", out.status, String::from_utf8_lossy(&out.stderr), f.log());
+    assert!(f.log().to_lowercase().contains("read-only"), "{}", f.log());
+    f.ok(&["lookup", "45.1.1.1"]);
+    assert_eq!(f.orbsd(&["lookup", "45.1.1.2"]).status.code(), Some(1));
+    f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
+}
+
+/// A store without its first file was taken for a new one, and served empty.
+#[test]
+fn a_store_that_lost_its_first_file_is_damaged_and_not_empty() {
+    let f = Folder::new();
+    f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    let current = f.path().join("data/CURRENT");
+    let text = fs::read(&current).unwrap();
+    fs::remove_file(&current).unwrap();
+    for _ in 0..2 {
+        let out = f.orbsd(&["status"]);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(1) && said.contains("damaged"), "{said}");
+    }
+    fs::write(&current, text).unwrap();
+    f.ok(&["lookup", "45.1.1.1"]);
+}
+
+/// A copy from an older day under a newer image: the listings are those of the copy, and the serials can not be mistaken
+/// for those that mirrors have seen.
+#[test]
+fn an_older_copy_of_the_store_makes_the_serials_jump() {
+    let f = Folder::new();
+    f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    let copy = f.path().join("copy");
+    let run = |args: &[&str]| assert!(Command::new(args[0]).args(&args[1..]).current_dir(f.path()).status().unwrap().success());
+    run(&["cp", "-r", "data", "copy"]);
+    f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
+    let serial = |f: &Folder| f.json(&["status", "--json"])["zones"][0]["serial"].as_u64().unwrap();
+    let seen = serial(&f);
+    fs::copy(f.path().join("data/image"), copy.join("image")).unwrap();
+    fs::remove_dir_all(f.path().join("data")).unwrap();
+    run(&["mv", "copy", "data"]);
+    let _daemon = Daemon::start(&f);
+    assert_eq!(f.orbsd(&["lookup", "45.1.1.2"]).status.code(), Some(1));
+    f.ok(&["lookup", "45.1.1.1"]);
+    assert!(serial(&f) >= seen + (1 << 30) - 1, "{} after {seen}", serial(&f));
+}
+
+/// A zone that is away while others change comes back with another serial.
+#[test]
+fn a_zone_that_comes_back_has_a_new_serial() {
+    let f = Folder::new();
+    let zone = fs::read_to_string(f.path().join("zones/bl.toml")).unwrap();
+    f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    let serial = |f: &Folder| f.json(&["status", "--json"])["zones"][0]["serial"].as_u64().unwrap();
+    let seen = serial(&f);
+    fs::remove_file(f.path().join("zones/bl.toml")).unwrap();
+    f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
+    f.write("zones/bl.toml", &zone);
+    assert!(serial(&f) > seen);
+}
+
+/// Stores of every older version are upgraded and say what they said.
+#[test]
+fn stores_of_older_versions_are_upgraded() {
+    let f = Folder::new();
+    let fixture = std::env::current_dir().unwrap().join("tests/fixtures/store-1.tar.gz");
+    assert!(Command::new("tar").arg("xzf").arg(&fixture).current_dir(f.path()).status().unwrap().success());
+    let _daemon = Daemon::start(&f);
+    let a = |name: &str| shown(&udp(f.addr(), &query(&format!("{name}.bl.orbs.example"), 1, true), Duration::from_secs(5)).unwrap());
+    assert_eq!(a("1.1.1.45"), "NOERROR 127.0.0.2");
+    assert_eq!(a("2.1.1.45"), "NXDOMAIN soa 60");
+    assert_eq!((a("1.9.2.45").as_str(), a("1.3.2.45").as_str()), ("NOERROR 127.0.0.3", "NXDOMAIN soa 60"));
+    assert_eq!(a("1.1.1.46"), "NXDOMAIN soa 60", "held down");
+    assert_eq!(f.json(&["lookup", "45.1.1.1", "--json"])["history"][0]["evidence"]["text"], "seen");
+    f.write("a.txt", "45.2.0.0/16\n");
+    let d = f.json(&["import", "--json", "--source", "xbl", "--reason", "netblock", "a.txt"]);
+    assert_eq!((&d["difference"]["removed"], &d["difference"]["same"]), (&2.into(), &1.into()));
+}

@@ -1,0 +1,226 @@
+//! What the store keeps is one story: events, verdicts, journal, image and tables say the same.
+
+use std::{collections::BTreeMap, fs};
+
+use orbsd::{
+    ledger::{Import, Ledger},
+    model::{Change, SourceId, Subject, Verdict, history::Ask},
+    store::schema::FeedEntry,
+};
+
+use crate::lab::Folder;
+
+/// A small generator of numbers, so that a failure can be repeated by its seed.
+struct Dice(u64);
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+const SUBJECTS: [&str; 12] = [
+    "45.1.1.1",
+    "45.1.1.2",
+    "45.1.1.0/24",
+    "45.1.0.0/16",
+    "46.2.3.4",
+    "46.2.0.0/15",
+    "2a00:1::/32",
+    "2a00:1::5",
+    "bad.test",
+    "*.bad.test",
+    ".worse.test",
+    "x.worse.test",
+];
+
+fn import(ledger: &Ledger, dice: &mut Dice, name: &str) {
+    let v = ledger.store.vocabulary();
+    let reasons = ["relay", "netblock", "spam"].map(|r| v.reasons.get(r).unwrap());
+    let mut lines = Vec::new();
+    for s in SUBJECTS {
+        if dice.below(3) == 0 {
+            let text = (dice.below(4) == 0).then(|| "own text of $".into());
+            let reason = reasons[dice.below(3) as usize];
+            lines.push((s.parse().unwrap(), FeedEntry { reason, hole: dice.below(5) == 0, weak: false, since: Default::default(), text }));
+        }
+    }
+    let source = ledger.source(name).unwrap();
+    let done = ledger.import_with(&mut Import::replace(source), |_, sink| lines.into_iter().try_for_each(|(s, e)| sink(s, e)));
+    done.unwrap_or_else(|e| panic!("{e:?}"));
+}
+
+fn change(ledger: &Ledger, dice: &mut Dice) {
+    let v = ledger.store.vocabulary();
+    let reason = v.reasons.get(["relay", "netblock", "spam"][dice.below(3) as usize]).unwrap();
+    let source = SourceId(dice.below(3) as u16);
+    let until = (dice.below(3) == 0).then(|| orbsd::ledger::now().plus(orbsd::model::time::Seconds(1 + dice.below(2))));
+    let ask = match dice.below(8) {
+        0..4 => Ask::List { reason, source, until, text: (dice.below(3) == 0).then(|| "word".into()) },
+        4 => Ask::Delist { reason: None, source: None },
+        5 => Ask::Delist { reason: Some(reason), source: None },
+        6 => Ask::Exempt { until },
+        _ => Ask::Unexempt,
+    };
+    let subject: Subject = SUBJECTS[dice.below(12) as usize].parse().unwrap();
+    let change = Change { subject, author: "dice".into(), evidence: None, ask, special: false };
+    // Refusals are part of it: they leave nothing behind.
+    let _ = ledger.submit_blocking(change).unwrap().wait();
+}
+
+/// Every subject's events folded, against its verdict.
+fn check_fold(ledger: &Ledger, seed: u64) {
+    for s in SUBJECTS {
+        let subject: Subject = s.parse().unwrap();
+        let mut folded = Verdict::default();
+        for e in ledger.store.history(&subject).unwrap() {
+            folded.fold(e.at, &e.what);
+        }
+        let stored = ledger.store.verdict(&subject).unwrap();
+        assert_eq!(folded, stored, "seed {seed}: {s}");
+    }
+}
+
+/// The journal: from the verdicts of now back to those of the beginning, by the before-images.
+fn check_journal(ledger: &Ledger, seed: u64) {
+    let last = ledger.store.seq().unwrap();
+    let mut back: BTreeMap<Vec<u8>, Verdict> = BTreeMap::new();
+    for seq in (1..=last).rev() {
+        let Some(commit) = ledger.store.commit_row(seq).unwrap() else { break };
+        assert!(!commit.bulk, "these are small");
+        for (_, from, to) in &commit.serials {
+            assert!(from <= to, "seed {seed}: {from} {to}");
+        }
+        back.extend(commit.before);
+    }
+    assert!(back.values().all(Verdict::is_empty), "seed {seed}: {back:?}");
+}
+
+#[test]
+fn store_replay_equals_fold() {
+    std::thread::scope(|s| (1..=12u64).for_each(|seed| drop(s.spawn(move || story(seed)))));
+}
+
+fn story(seed: u64) {
+    let f = Folder::new();
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let ledger = f.ledger();
+    for step in 0..60 {
+        match dice.below(10) {
+            0 => import(&ledger, &mut dice, "one"),
+            1 => import(&ledger, &mut dice, "two"),
+            _ => change(&ledger, &mut dice),
+        }
+        if step % 20 == 19 {
+            std::thread::sleep(std::time::Duration::from_millis(1100));
+            ledger.tick_blocking();
+            ledger.tick_blocking();
+        }
+    }
+    // What is due ends now, and not between the looks below.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    ledger.tick_blocking();
+    ledger.tick_blocking();
+    ledger.source("one").unwrap(); // behind the ticks
+    check_fold(&ledger, seed);
+    check_journal(&ledger, seed);
+    ledger.stop().unwrap();
+    drop(ledger);
+    // The tables from the image, and from the rows: the same zones.
+    let export = || ["bl", "dbl"].map(|z| f.ok(&["export", z]).lines().filter(|l| !l.contains("SOA")).collect::<Vec<_>>().join("\n"));
+    let imaged = export();
+    fs::remove_file(f.path().join("data/image")).unwrap();
+    for (a, b) in export().iter().zip(&imaged) {
+        let other = a.lines().zip(b.lines()).find(|(a, b)| a != b);
+        assert!(other.is_none() && a.len() == b.len(), "seed {seed}: {other:?}");
+    }
+}
+
+/// What was staged while somebody else changed the same subjects is rechecked against what stands then.
+#[test]
+fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
+    for large in [false, true] {
+        let f = Folder::new();
+        let ledger = f.ledger();
+        let v = ledger.store.vocabulary();
+        let relay = v.reasons.get("relay").unwrap();
+        let source = ledger.source("xbl").unwrap();
+        let entry = || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: None };
+        let lines = if large { 25_000u32 } else { 10 };
+        let import = |upto: u32, ledger: &Ledger, meanwhile: &dyn Fn()| {
+            let done = ledger.import_with(&mut Import::replace(source), |_, sink| {
+                (0..upto).try_for_each(|i| sink(Subject::host4(0x2d00_0000 + i * 3), entry()))?;
+                meanwhile();
+                Ok(())
+            });
+            done.unwrap_or_else(|e| panic!("{e:?}"))
+        };
+        import(lines, &ledger, &|| ());
+        let ask = |ask: Ask, addr: u32| {
+            let change = Change { subject: Subject::host4(addr), author: "t".into(), evidence: None, ask, special: false };
+            ledger.submit_blocking(change).unwrap().wait().unwrap();
+        };
+        let own = Ask::List { reason: relay, source: SourceId::OPERATOR, until: None, text: Some("own".into()) };
+        // Meanwhile: a removal of a listing that the feed keeps, one of a listing that it drops, and listings of a person.
+        let drops = lines / 2;
+        import(lines - drops, &ledger, &|| {
+            ask(Ask::Delist { reason: None, source: None }, 0x2d00_0000);
+            ask(Ask::Delist { reason: None, source: None }, 0x2d00_0000 + (lines - 1) * 3);
+            ask(own.clone(), 0x2d00_0003);
+            ask(own.clone(), 0x2d00_0000 + (lines - 2) * 3);
+        });
+        let verdict = |i: u32| ledger.store.verdict(&Subject::host4(0x2d00_0000 + i * 3)).unwrap();
+        assert!(verdict(0).held(relay, source) && verdict(0).reasons() == 0, "large {large}: held down, and the feed still has it");
+        assert!(verdict(lines - 1).is_empty(), "large {large}: dropped, so no longer held: {:?}", verdict(lines - 1));
+        assert_eq!((verdict(1).entries.len(), verdict(lines - 2).entries.len()), (2, 1), "large {large}");
+        let snapshot = ledger.published.snapshot();
+        for i in 0..lines {
+            let answered = snapshot.tables.ip4.get(0x2d00_0000 + i * 3).0 != orbsd::index::values::FactsId::NONE;
+            assert_eq!(answered, verdict(i).reasons() != 0, "large {large}: {i}");
+        }
+        ledger.stop().unwrap();
+    }
+}
+
+/// A feed that was not refreshed has dropped nothing: what is held down stays so, few rows or many, and history says it.
+#[test]
+fn the_end_of_a_feed_is_no_word_of_the_feed() {
+    for lines in [10u32, 25_000] {
+        let f = Folder::new();
+        let ledger = f.ledger();
+        let relay = ledger.store.vocabulary().reasons.get("relay").unwrap();
+        let source = ledger.source("xbl").unwrap();
+        let import = |max_age: u64| {
+            let mut what = Import { max_age: Some(orbsd::model::time::Seconds(max_age)), ..Import::replace(source) };
+            let entry = || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: None };
+            let done = ledger.import_with(&mut what, |_, sink| (0..lines).try_for_each(|i| sink(Subject::host4(0x2d00_0000 + i), entry())));
+            done.unwrap_or_else(|e| panic!("{e:?}"));
+        };
+        import(2);
+        let held = Subject::host4(0x2d00_0005);
+        let ask = Ask::Delist { reason: None, source: None };
+        let change = Change { subject: held.clone(), author: "t".into(), evidence: None, ask, special: false };
+        ledger.submit_blocking(change).unwrap().wait().unwrap();
+        let other = Subject::host4(0x2d00_0006);
+        let dbl = |l: &Ledger| l.published.snapshot().serials[1];
+        let before = dbl(&ledger);
+        for _ in 0..100 {
+            if ledger.store.verdict(&other).unwrap().is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            ledger.tick_blocking();
+        }
+        assert!(ledger.store.verdict(&other).unwrap().is_empty(), "{lines}: it has ended");
+        assert_eq!(dbl(&ledger), before, "{lines}: a zone that publishes nothing of it does not move");
+        let mut folded = Verdict::default();
+        ledger.store.history(&other).unwrap().iter().for_each(|e| folded.fold(e.at, &e.what));
+        assert!(folded.is_empty(), "{lines}: history ends with it: {folded:?}");
+        import(3600);
+        assert_eq!(ledger.store.verdict(&held).unwrap().reasons(), 0, "{lines}: still held down");
+        assert_ne!(ledger.store.verdict(&other).unwrap().reasons(), 0, "{lines}: back");
+        ledger.stop().unwrap();
+    }
+}
