@@ -54,7 +54,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let shared =
         Shared { published: ledger.published.clone(), metrics: Arc::new(Metrics::default()), stop: Arc::new(AtomicBool::new(false)) };
     let workers = start_udp(udp, &shared)?;
-    let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone()))).collect();
+    let places = serve::tcp::Places::default();
+    let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
     let socket_path = config.socket.clone();
     let reload = reloader(config_path, config, ledger.clone());
     let app =
@@ -107,7 +108,7 @@ fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for addr in &settings.listen {
         // A machine without IPv6 has no ::1; that is no reason to serve nobody.
-        let missing = |e: &std::io::Error| addr.is_ipv6() && e.kind() == std::io::ErrorKind::AddrNotAvailable;
+        let missing = |e: &std::io::Error| addr.is_ipv6() && sys::is_missing(e);
         for _ in 0..workers {
             match serve::udp::bind(*addr) {
                 Ok(s) => udp.push(s),

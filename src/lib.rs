@@ -40,7 +40,9 @@
 //!
 //! * `model`, `index`, `dns` and `format` never see a socket, a file or the clock.
 //! * Only `ledger` writes the store, and it answers after the change is published.
-//! * A [`index::Snapshot`] never changes after it is published; a reader keeps the one it loaded.
+//! * A [`index::Snapshot`] never changes after it is published; a reader keeps the one it loaded, and the writer frees it.
+//! * Names of a zone file never stand where a listing could be looked for; a zone below another one's origin is a
+//!   delegation there.
 //! * A failed commit poisons the ledger: no writes, answers go on, and the tail of the store decides what was true.
 //! * The tables never lack a commit that the sequence number counts: they are whole before a batch makes anything true.
 //! * A zone's rendering ([`index::render`]) and the answers ([`index::find`]) follow one set of rules (`index::space`);

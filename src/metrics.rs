@@ -57,12 +57,12 @@ pub struct Worker {
     pub name: String,
     /// What belongs to no zone.
     pub other: Counts,
-    /// By zone number.
+    /// By the zones' slots.
     pub zones: Vec<Counts>,
 }
 
 impl Worker {
-    /// The counters of a zone.
+    /// The counters of a zone, by its slot.
     #[inline]
     pub fn of(&self, zone: Option<usize>) -> &Counts {
         match zone {

@@ -30,6 +30,8 @@ pub enum Body<'a> {
     Soa,
     /// A listing's A records.
     Codes(Listing<'a>),
+    /// The HINFO record of an exception below a listed tree.
+    Blank,
     /// A listing's TXT records.
     Texts(Listing<'a>),
     /// The A record for a client that is refused, where a zone asks for one.
@@ -57,6 +59,7 @@ impl Answer<'_> {
     /// What the counters call it.
     pub fn kind(&self) -> Kind {
         match self.rcode {
+            Rcode::NoError if matches!(self.body, Body::RefusedCode(_)) => Kind::Refused,
             Rcode::NoError if self.negative.is_some() => Kind::NoData,
             Rcode::NoError => Kind::Listed,
             Rcode::NxDomain => Kind::NotListed,
@@ -113,7 +116,9 @@ pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query<'a>, peer: Peer, scratch
     let [_, negative_ttl, nodata_ttl] = zone.ttls;
     match (found, query.qtype) {
         (Found::Missing, _) => (out.rcode, out.negative) = (Rcode::NxDomain, Some(negative_ttl)),
-        (Found::Empty { branch }, _) => out.negative = Some(if branch { nodata_ttl } else { negative_ttl }),
+        (Found::Empty, _) => out.negative = Some(nodata_ttl),
+        (Found::Blank, rtype::HINFO | rtype::ANY) => out.body = Body::Blank,
+        (Found::Blank, _) => out.negative = Some(negative_ttl),
         (Found::Listed(l), rtype::A | rtype::ANY) => out.body = Body::Codes(l),
         (Found::Listed(l), rtype::TXT) if has_text(snapshot, zone, &l) => out.body = Body::Texts(l),
         (Found::Listed(_), _) => out.negative = Some(negative_ttl),
@@ -142,7 +147,8 @@ fn has_text(snapshot: &Snapshot, zone: &ZoneView, listing: &Listing) -> bool {
     texts(snapshot, zone, listing).next().is_some()
 }
 
-/// The texts of a listing in the order of the zone, each with the item it belongs to; one, or all, as the zone says.
+/// The texts of a listing in the order of the zone, each with the item it belongs to: of the first reason that has one, or
+/// of all, as the zone says.
 pub fn texts<'a>(
     snapshot: &'a Snapshot,
     zone: &'a ZoneView,
@@ -153,9 +159,9 @@ pub fn texts<'a>(
         crate::model::zone::TxtPolicy::All => usize::MAX,
     };
     let listed = zone.publish.iter().filter_map(|p| Some((p, listing.item(p.reason)?)));
-    let texts = listed.take(limit).map(|(p, item)| {
+    let texts = listed.map(|(p, item)| {
         let own = item.text != crate::index::values::TextId::NONE;
         (if own { snapshot.tables.interned.text(item.text) } else { &*p.text }, item)
     });
-    texts.filter(|(t, _)| !t.is_empty())
+    texts.filter(|(t, _)| !t.is_empty()).take(limit)
 }

@@ -1,12 +1,13 @@
 //! An answer to its bytes. The question is copied as it was asked, so that its letter case comes back.
 
 use super::{
-    Answer, Rcode, UDP_SIZE,
+    Answer, MAX_NSID, Rcode, UDP_SIZE,
     answer::{Body, texts},
     query::Query,
 };
 use crate::index::{
     Snapshot, ZoneView,
+    records::{BLANK_HINFO, Text},
     zones::{Rr, rtype},
 };
 
@@ -41,6 +42,19 @@ impl Out<'_> {
         self.put(&n.to_be_bytes());
     }
 
+    /// Whether one of the records that were written by [`Out::rr`] from `start` on has this data.
+    fn has(&self, start: usize, data: &[u8]) -> bool {
+        let mut at = start;
+        while let Some([.., a, b]) = self.buf[..self.len].get(at..at + 12) {
+            let end = at + 12 + usize::from(u16::from_be_bytes([*a, *b]));
+            if self.buf.get(at + 12..end) == Some(data) {
+                return true;
+            }
+            at = end;
+        }
+        false
+    }
+
     /// Owner (a pointer), type, class IN, TTL and data.
     fn rr(&mut self, owner: u16, rtype: u16, ttl: u32, data: &[u8]) {
         let mut head = [0u8; 12];
@@ -54,20 +68,27 @@ impl Out<'_> {
     }
 }
 
-/// A reply without any section but, where it can be read, the question: for a message that is no query for us.
-pub fn bare(message: &[u8], rcode: Rcode, out: &mut [u8]) -> usize {
-    let (Some(header), Some(to)) = (message.first_chunk::<HEADER>(), out.first_chunk_mut::<HEADER>()) else { return 0 };
-    *to = *header;
-    to[2] = 0x80 | header[2] & 0x79; // the opcode and RD come back (RFC 8906 section 3.1.4)
-    to[3] = rcode as u8;
-    to[4..].fill(0);
-    HEADER
+/// A reply to a message that is no query for us: the question where it could be read (it ends at `question_end`, 0 where
+/// not), and an OPT record where there was one.
+pub fn bare(message: &[u8], rcode: Rcode, question_end: usize, edns: bool, out: &mut [u8]) -> usize {
+    let Some(header) = message.first_chunk::<HEADER>() else { return 0 };
+    let mut o = Out { buf: out, len: 0, full: false };
+    let question = message.get(HEADER..question_end).unwrap_or(&[]);
+    // The opcode and RD come back (RFC 8906 section 3.1.4).
+    o.put(&[header[0], header[1], 0x80 | header[2] & 0x79, rcode as u8]);
+    o.put(&[0, u8::from(!question.is_empty()), 0, 0, 0, 0, 0, u8::from(edns)]);
+    o.put(question);
+    if edns {
+        Options::default().put(&mut o, rcode);
+    }
+    if o.full { 0 } else { o.len }
 }
 
-/// Writes an answer; tells its length and whether it was cut short (TC).
+/// Writes an answer; tells its length (0 where not even the question fits) and whether it was cut short (TC).
 pub fn encode(snapshot: &Snapshot, query: &Query, answer: &Answer, out: &mut [u8]) -> (usize, bool) {
-    let reserved = query.edns.map_or(0, |_| opt_len(snapshot, query, answer));
-    let room = out.len().saturating_sub(reserved);
+    let Some(left) = out.len().checked_sub(query.question_end) else { return (0, false) };
+    let options = Options::fit(snapshot, query, answer, left);
+    let room = out.len() - options.map_or(0, |o| OPT + o.len());
     let mut o = Out { buf: &mut out[..room], len: 0, full: false };
     o.put(&query.message[..query.question_end]);
     let owner = HEADER as u16;
@@ -87,9 +108,9 @@ pub fn encode(snapshot: &Snapshot, query: &Query, answer: &Answer, out: &mut [u8
         (an, ns, len) = (0, 0, query.question_end);
     }
     let mut ar = 0;
-    if query.edns.is_some() {
+    if let Some(options) = options {
         let mut o = Out { buf: out, len, full: false };
-        opt(&mut o, snapshot, query, answer);
+        options.put(&mut o, answer.rcode);
         len = o.len;
         ar = 1;
     }
@@ -120,12 +141,20 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
                 }
             }
         }
+        Body::Blank => {
+            o.rr(owner, rtype::HINFO, ttl, BLANK_HINFO);
+            n = 1;
+        }
         Body::Texts(listing) => {
+            let start = o.len;
             for (template, item) in texts(snapshot, zone, listing) {
-                let mut data = Text { buf: [0; 256], len: 1 };
+                let mut data = Text::default();
                 data.fill(template, |out| listing.write_subject(item, out));
-                o.rr(owner, rtype::TXT, ttl, data.done());
-                n += 1;
+                // Two reasons can say the same; a set has each record once (RFC 2181 section 5).
+                if !o.has(start, data.done()) {
+                    o.rr(owner, rtype::TXT, ttl, data.done());
+                    n += 1;
+                }
             }
         }
         Body::Fixed(fixed, wanted) => {
@@ -144,19 +173,6 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
         }
     }
     n
-}
-
-/// The data of a zone's SOA.
-pub fn soa_data(zone: &ZoneView, serial: u32) -> ([u8; 540], usize) {
-    let mut data = [0u8; 540];
-    let names = zone.soa_names.len();
-    data[..names].copy_from_slice(&zone.soa_names);
-    let spec = &zone.spec;
-    let numbers = [serial, spec.refresh.0 as u32, spec.retry.0 as u32, spec.expire.0 as u32, spec.minimum().0 as u32];
-    for (i, n) in numbers.iter().enumerate() {
-        data[names + 4 * i..names + 4 * i + 4].copy_from_slice(&n.to_be_bytes());
-    }
-    (data, names + 20)
 }
 
 fn soa(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, origin: u16, ttl: u32) {
@@ -185,72 +201,52 @@ fn soa(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, origi
     }
 }
 
-fn opt_len(snapshot: &Snapshot, query: &Query, answer: &Answer) -> usize {
-    let nsid = query.edns.is_some_and(|e| e.nsid) && !snapshot.nsid.is_empty();
-    let nsid = if nsid { 4 + snapshot.nsid.len() } else { 0 };
-    let keepalive = if query.edns.is_some_and(|e| e.keepalive) { 6 } else { 0 };
-    OPT + nsid + keepalive + answer.ede.map_or(0, |(_, text)| 6 + text.len())
+/// What our OPT record says beside its fixed part.
+#[derive(Clone, Copy, Default)]
+struct Options<'a> {
+    nsid: &'a [u8],
+    keepalive: bool,
+    ede: Option<(u16, &'a str)>,
 }
 
-/// Our OPT record: our own size, version 0, no flags (RFC 6891 section 6.1).
-fn opt(o: &mut Out, snapshot: &Snapshot, query: &Query, answer: &Answer) {
-    o.put(&[0, 0, rtype::OPT as u8]);
-    o.u16(UDP_SIZE as u16);
-    o.put(&[(answer.rcode as u16 >> 4) as u8, 0, 0, 0]);
-    o.u16((opt_len(snapshot, query, answer) - OPT) as u16);
-    if query.edns.is_some_and(|e| e.nsid) && !snapshot.nsid.is_empty() {
-        o.u16(3);
-        o.u16(snapshot.nsid.len() as u16);
-        o.put(snapshot.nsid.as_bytes());
+impl<'a> Options<'a> {
+    /// As many as fit in `room` bytes: the NSID goes first, then the extended error's text, then the rest. `None` where not
+    /// even an OPT record without options fits.
+    fn fit(snapshot: &'a Snapshot, query: &Query, answer: &Answer<'a>, room: usize) -> Option<Options<'a>> {
+        let edns = query.edns?;
+        let nsid = snapshot.nsid.as_bytes();
+        let nsid = if edns.nsid { &nsid[..nsid.len().min(MAX_NSID)] } else { &[] };
+        let all = Options { nsid, keepalive: edns.keepalive, ede: answer.ede };
+        let without = Options { nsid: &[], ..all };
+        let bare = Options { ede: all.ede.map(|(code, _)| (code, "")), ..without };
+        [all, without, bare, Options::default()].into_iter().find(|o| OPT + o.len() <= room)
     }
-    if query.edns.is_some_and(|e| e.keepalive) {
-        o.put(&[0, 11, 0, 2]);
-        o.u16(IDLE_DECISECONDS);
-    }
-    if let Some((code, text)) = answer.ede {
-        o.u16(15);
-        o.u16(2 + text.len() as u16);
-        o.u16(code);
-        o.put(text.as_bytes());
-    }
-}
 
-/// TXT data in the making: one string of at most 255 printable bytes.
-struct Text {
-    buf: [u8; 256],
-    len: usize,
-}
+    fn len(&self) -> usize {
+        let nsid = if self.nsid.is_empty() { 0 } else { 4 + self.nsid.len() };
+        nsid + if self.keepalive { 6 } else { 0 } + self.ede.map_or(0, |(_, text)| 6 + text.len())
+    }
 
-impl Text {
-    fn push(&mut self, b: u8) {
-        if self.len < 256 {
-            self.buf[self.len] = if (32..127).contains(&b) { b } else { b'?' };
-            self.len += 1;
+    /// Our OPT record: our own size, version 0, no flags (RFC 6891 section 6.1).
+    fn put(&self, o: &mut Out, rcode: Rcode) {
+        o.put(&[0, 0, rtype::OPT as u8]);
+        o.u16(UDP_SIZE as u16);
+        o.put(&[(rcode as u16 >> 4) as u8, 0, 0, 0]);
+        o.u16(self.len() as u16);
+        if !self.nsid.is_empty() {
+            o.u16(3);
+            o.u16(self.nsid.len() as u16);
+            o.put(self.nsid);
         }
-    }
-
-    /// The template with `$` replaced by the subject, and `$$` by `$`.
-    fn fill(&mut self, template: &str, subject: impl Fn(&mut dyn std::fmt::Write) -> std::fmt::Result) {
-        let mut bytes = template.bytes().peekable();
-        while let Some(b) = bytes.next() {
-            if b == b'$' && bytes.next_if_eq(&b'$').is_none() {
-                // Writing here never fails: what is too long is cut.
-                let _ = subject(self);
-            } else {
-                self.push(b);
-            }
+        if self.keepalive {
+            o.put(&[0, 11, 0, 2]);
+            o.u16(IDLE_DECISECONDS);
         }
-    }
-
-    fn done(&mut self) -> &[u8] {
-        self.buf[0] = (self.len - 1) as u8;
-        &self.buf[..self.len]
-    }
-}
-
-impl std::fmt::Write for Text {
-    fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        s.bytes().for_each(|b| self.push(b));
-        Ok(())
+        if let Some((code, text)) = self.ede {
+            o.u16(15);
+            o.u16(2 + text.len() as u16);
+            o.u16(code);
+            o.put(text.as_bytes());
+        }
     }
 }

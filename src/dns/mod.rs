@@ -6,6 +6,9 @@ use crate::{index::Snapshot, model::Time};
 
 pub mod answer;
 pub mod encode;
+#[cfg(test)]
+#[path = "law8/tests.rs"]
+mod law8;
 pub mod query;
 #[cfg(test)]
 mod tests;
@@ -20,7 +23,7 @@ pub const PLAIN_SIZE: usize = 512;
 /// The longest message over TCP.
 pub const TCP_SIZE: usize = 65_535;
 
-/// The longest name for NSID, in bytes.
+/// The longest name this server gives itself for NSID (RFC 5001); what is longer is cut.
 pub const MAX_NSID: usize = 64;
 
 /// Where a query came from.
@@ -37,7 +40,7 @@ pub struct Peer {
 pub struct Outcome {
     /// The length of the reply in the output; 0 for silence.
     pub len: usize,
-    /// The zone that was asked, by number.
+    /// The zone that was asked, by its slot in the counters ([`crate::index::ZoneView::slot`]).
     pub zone: Option<usize>,
     /// What kind of answer it is.
     pub kind: Kind,
@@ -74,8 +77,8 @@ pub fn respond(snapshot: &Snapshot, query: &[u8], peer: Peer, now: Time, out: &m
     let mut parsed = match Query::parse(query, &mut room) {
         Ok(q) => q,
         Err(Malformed::Drop) => return Outcome { len: 0, zone: None, kind: Kind::Dropped, truncated: false },
-        Err(Malformed::Reply(rcode)) => {
-            let len = encode::bare(query, rcode, out);
+        Err(Malformed::Reply { rcode, question_end, edns }) => {
+            let len = encode::bare(query, rcode, question_end, edns, out);
             let kind = if len == 0 { Kind::Dropped } else { Kind::Malformed };
             return Outcome { len, zone: None, kind, truncated: false };
         }
@@ -87,5 +90,6 @@ pub fn respond(snapshot: &Snapshot, query: &[u8], peer: Peer, now: Time, out: &m
     let answer = answer::answer(snapshot, &parsed, peer, &mut scratch);
     let limit = if peer.stream { TCP_SIZE } else { parsed.udp_limit() }.min(out.len());
     let (len, truncated) = encode::encode(snapshot, &parsed, &answer, &mut out[..limit]);
-    Outcome { len, zone: answer.zone, kind: answer.kind(), truncated }
+    let kind = if len == 0 { Kind::Dropped } else { answer.kind() };
+    Outcome { len, zone: answer.zone.map(|z| snapshot.zones.all()[z].slot), kind, truncated }
 }

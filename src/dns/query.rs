@@ -15,8 +15,15 @@ const MAX_RECORDS: usize = 16;
 pub enum Malformed {
     /// Not even that: a reply, or too short to have a header.
     Drop,
-    /// With this rcode and nothing else.
-    Reply(Rcode),
+    /// With an rcode and no records.
+    Reply {
+        /// Why.
+        rcode: Rcode,
+        /// Where the question ends; 0 where it can not be read.
+        question_end: usize,
+        /// Whether it has an OPT record: the reply has one then (RFC 6891 section 6.1.1).
+        edns: bool,
+    },
 }
 
 /// EDNS of a query (RFC 6891).
@@ -84,20 +91,21 @@ impl<'a> Query<'a> {
         if header[2] & 0x80 != 0 {
             return Err(Malformed::Drop); // a reply: answering it could start an endless talk
         }
-        if header[2] & 0x78 != 0 {
-            return Err(Malformed::Reply(Rcode::NotImp));
-        }
-        let formerr = Malformed::Reply(Rcode::FormErr);
+        let rcode = if header[2] & 0x78 != 0 { Rcode::NotImp } else { Rcode::FormErr };
         if header[4..6] != [0, 1] {
-            return Err(formerr);
+            return Err(Malformed::reply(rcode, header, message, 0));
         }
+        let formerr = Malformed::Reply { rcode, question_end: 0, edns: false };
         let (labels, at) = read_name(message, 12, room).ok_or(formerr)?;
         let mut q = Query { message, question_end: 0, qtype: 0, qclass: 0, edns: None, labels };
         q.qtype = u16_at(message, at).ok_or(formerr)?;
         q.qclass = u16_at(message, at + 2).ok_or(formerr)?;
         q.question_end = at + 4;
-        if header[6..12] != [0; 6] {
-            q.read_records(header).ok_or(formerr)?;
+        if rcode == Rcode::NotImp {
+            return Err(Malformed::reply(rcode, header, message, q.question_end));
+        }
+        if header[6..12] != [0; 6] && q.read_records(header).is_none() {
+            return Err(Malformed::reply(rcode, header, message, q.question_end));
         }
         Ok(q)
     }
@@ -134,6 +142,34 @@ impl<'a> Query<'a> {
     pub fn udp_limit(&self) -> usize {
         self.edns.map_or(PLAIN_SIZE, |e| usize::from(e.size).clamp(PLAIN_SIZE, UDP_SIZE))
     }
+}
+
+impl Malformed {
+    /// A reply without records, with an OPT record where the message has one that can be found.
+    #[cold]
+    fn reply(rcode: Rcode, header: &[u8; 12], message: &[u8], question_end: usize) -> Malformed {
+        let edns = find_opt(header, message).unwrap_or(false);
+        Malformed::Reply { rcode, question_end, edns }
+    }
+}
+
+/// Whether there is an OPT record, whatever else is wrong. `None`: the message can not be read so far.
+fn find_opt(header: &[u8; 12], message: &[u8]) -> Option<bool> {
+    let [questions, records @ ..] = [4, 6, 8, 10].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
+    let mut at = 12;
+    for _ in 0..usize::from(questions).min(MAX_RECORDS) {
+        at = skip_name(message, at)? + 4;
+    }
+    let total: usize = records.iter().map(|n| usize::from(*n)).sum();
+    for _ in 0..total.min(MAX_RECORDS) {
+        let root = message.get(at) == Some(&0);
+        at = skip_name(message, at)?;
+        if root && u16_at(message, at)? == rtype::OPT {
+            return Some(true);
+        }
+        at += 10 + usize::from(u16_at(message, at + 8)?);
+    }
+    Some(false)
 }
 
 /// Reads the question's name and tells where it ends.

@@ -266,6 +266,136 @@ fn a_store_that_can_not_be_trusted_fails_every_query() {
     assert_eq!((m.metadata.response_code, m.answers.len()), (ResponseCode::ServFail, 0));
 }
 
+/// A snapshot of zones from their files, publishing r0 (`r0 says $`) and r1 as in [`snapshot`].
+fn with_zones(listed: &[(&str, u8, Option<&str>)], zones: Vec<crate::index::ZoneView>) -> Snapshot {
+    let mut s = snapshot(listed);
+    s.zones = Arc::new(ZoneSet::new(zones).unwrap());
+    s
+}
+
+#[test]
+fn an_exempt_name_in_a_tree_is_a_node_with_hinfo() {
+    let mut b = Builder::default();
+    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None };
+    for (s, facts) in
+        [(".bad.test", RawFacts { exempt: false, facts: vec![fact] }), (".good.bad.test", RawFacts { exempt: true, facts: vec![] })]
+    {
+        let id = b.intern(&facts);
+        let mut c = Changes::default();
+        b.add(&mut c, &s.parse().unwrap(), id);
+        b.apply(c);
+    }
+    let s = Snapshot { tables: b.tables().clone(), ..snapshot(&[]) };
+    for qtype in [rtype::HINFO, rtype::ANY] {
+        let m = ask(&s, "good.bad.test.dbl.orbs.example", qtype);
+        assert_eq!((shown(&m), m.answers[0].ttl, m.authorities.len()), (vec!["exempt ".into()], 300, 0));
+    }
+    for qtype in [rtype::A, rtype::TXT] {
+        let m = ask(&s, "good.bad.test.dbl.orbs.example", qtype);
+        assert_eq!((m.metadata.response_code, m.answers.len(), soa_ttl(&m)), (ResponseCode::NoError, 0, Some(60)));
+    }
+    let m = ask(&s, "x.bad.test.dbl.orbs.example", rtype::HINFO);
+    assert_eq!((m.metadata.response_code, m.answers.len()), (ResponseCode::NoError, 0));
+}
+
+#[test]
+fn equal_texts_are_one_record_and_the_first_reason_with_a_text_speaks() {
+    let listed = [("198.51.100.7", 0, Some("same $")), ("198.51.100.8", 1, None), ("198.51.100.9", 0, Some(""))];
+    let mut s = with_zones(&listed, vec![zone_with("address", "txt = 'all'")]);
+    let facts = |r, text: &str| RawFact { reason: ReasonId(r), source: SourceId(0), hole: false, text: Some(text.into()) };
+    let mut b = Builder::default();
+    for (a, one, two) in [("198.51.100.7", "same $", "same $"), ("198.51.100.8", "one", "two"), ("198.51.100.9", "", "two")] {
+        let id = b.intern(&RawFacts { exempt: false, facts: vec![facts(0, one), facts(1, two)] });
+        let mut c = Changes::default();
+        b.add(&mut c, &a.parse().unwrap(), id);
+        b.apply(c);
+    }
+    s.tables = b.tables().clone();
+    let txt = |s: &Snapshot, d: u8| shown(&ask(s, &format!("{d}.100.51.198.bl.orbs.example"), rtype::TXT));
+    assert_eq!(txt(&s, 7), ["same 198.51.100.7"]);
+    assert_eq!(txt(&s, 8), ["one", "two"]);
+    s.zones = Arc::new(ZoneSet::new(vec![zone_with("address", "")]).unwrap());
+    assert_eq!((txt(&s, 8), txt(&s, 9)), (vec!["one".to_string()], vec!["two".to_string()]));
+}
+
+#[test]
+fn an_opt_is_in_every_reply_to_an_opt_and_the_question_comes_back() {
+    let s = snapshot(&[]);
+    let name = "bl.orbs.example";
+    let check = |q: &[u8], rcode: u16, question: bool, opt: bool| {
+        let (o, out) = raw(&s, q, false);
+        let m = Message::from_vec(&out).unwrap();
+        assert_eq!((o.kind, u16::from(m.metadata.response_code)), (Kind::Malformed, rcode), "{q:?}");
+        assert_eq!((m.queries.len(), m.edns.is_some()), (usize::from(question), opt), "{q:?}");
+        assert_eq!(m.edns.map_or(1232, |e| e.max_payload()), 1232);
+        assert!(!question || out[12..].starts_with(&query(name, rtype::SOA, false)[12..]));
+        assert!(!m.metadata.authoritative && out[2] & 0x78 == q[2] & 0x78);
+    };
+    let mut notify = query(name, rtype::SOA, true);
+    notify[2] |= 4 << 3;
+    check(&notify, 4, true, true);
+    let mut plain = query(name, rtype::SOA, false);
+    plain[2] |= 4 << 3;
+    check(&plain, 4, true, false);
+    let (mut two, mut cut, mut missing) = (query(name, rtype::SOA, true), query(name, rtype::SOA, true), query(name, rtype::SOA, true));
+    two[11] = 2;
+    two.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0]);
+    check(&two, 1, true, true);
+    let end = cut.len();
+    cut[end - 1] = 9; // more option bytes than there are
+    check(&cut, 1, true, true);
+    missing[11] = 3; // more records than there are
+    check(&missing, 1, true, true);
+    let mut questions = [&[0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1][..], &query(name, 1, false)[12..], &query(name, 1, false)[12..]].concat();
+    questions.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0]);
+    check(&questions, 1, false, true);
+    check(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0], 1, false, true);
+    check(&[0, 1, 0x78, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4, false, false);
+}
+
+#[test]
+fn options_that_do_not_fit_are_left_out() {
+    let mut s = with_zones(&[], vec![zone_with("address", "[query]\nallow = []")]);
+    s.nsid = "n".repeat(300).into();
+    let mut q = query("7.100.51.198.bl.orbs.example", rtype::A, true);
+    let end = q.len();
+    q[end - 1] = 4;
+    q.extend([0, 3, 0, 0]);
+    let has = |out: &[u8], what: &[u8]| out.windows(what.len()).any(|w| w == what);
+    let (nsid, ede, text) = ([0, 3, 0, MAX_NSID as u8], [0, 15, 0], "may not query");
+    let mut parts = std::collections::BTreeSet::new();
+    for room in 0..600 {
+        let mut out = vec![0xee; room];
+        let o = respond(&s, &q, peer(false), Time(0), &mut out);
+        if o.len == 0 {
+            assert!(room < end - 11, "{room}");
+            continue;
+        }
+        let out = &out[..o.len];
+        let m = Message::from_vec(out).unwrap();
+        assert_eq!(m.metadata.response_code, ResponseCode::Refused);
+        assert_eq!(m.edns.is_some(), room >= end, "{room}");
+        parts.insert((has(out, &nsid), has(out, &ede), has(out, text.as_bytes())));
+    }
+    let ways = [(false, false, false), (false, true, false), (false, true, true), (true, true, true)];
+    assert_eq!(parts.into_iter().collect::<Vec<_>>(), ways);
+}
+
+#[test]
+fn counters_follow_the_zone_and_a_refused_code_is_a_refusal() {
+    let code = "[query]\nallow=['10.0.0.0/8']\nrefused_code='127.255.255.254'";
+    let mut s = with_zones(&[], vec![zone_with("address", code), zone_with("domain", "")]);
+    let of = |s: &Snapshot, name: &str| {
+        let o = raw(s, &query(name, rtype::A, true), false).0;
+        (o.zone, o.kind)
+    };
+    assert_eq!(of(&s, "7.100.51.198.bl.orbs.example"), (Some(0), Kind::Refused));
+    assert_eq!(of(&s, "x.dbl.orbs.example"), (Some(1), Kind::NotListed));
+    s.zones = Arc::new(s.zones.next(vec![zone_with("domain", "")]).unwrap());
+    assert_eq!(of(&s, "x.dbl.orbs.example"), (Some(1), Kind::NotListed), "the other zone is gone");
+    assert_eq!(of(&s, "7.100.51.198.bl.orbs.example"), (None, Kind::Refused));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 

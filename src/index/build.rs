@@ -26,7 +26,7 @@ pub struct Tables {
 impl Tables {
     /// How many subjects have facts: IPv4 hosts, IPv4 prefixes (and hosts that carve), IPv6 keys, domains.
     pub fn counts(&self) -> [usize; 4] {
-        let nets = self.ip4.rows.iter().flatten().map(|r| r.nets.len()).sum();
+        let nets = self.ip4.rows.iter().flatten().map(|r| r.nets().count()).sum();
         [self.ip4.hosts(), nets, self.ip6.len(), self.names.len()]
     }
 }
@@ -104,7 +104,7 @@ impl Builder {
     }
 
     fn has_net(&self, p: Prefix4) -> bool {
-        self.tables.ip4.rows[(p.first() >> 24) as usize].as_ref().is_some_and(|r| r.nets.contains_key(&p))
+        self.tables.ip4.rows[(p.first() >> 24) as usize].as_ref().is_some_and(|r| r.has_net(p))
     }
 
     /// Applies changes. Of two of the same subject the later counts.
@@ -143,7 +143,7 @@ impl Builder {
         let mut fact = |f: FactsId| facts[f.0 as usize] = true;
         let mut value = |v: ValueId| values[v.0 as usize] = true;
         for row in self.tables.ip4.rows.iter().flatten() {
-            row.nets.values().for_each(|f| fact(*f));
+            row.nets().for_each(|(_, f)| fact(f));
             (0..=255).for_each(|b| value(row.cover(b)));
             value(row.at);
             for block in row.blocks.iter().flatten() {
@@ -219,7 +219,7 @@ fn scope_place(scope: Scope) -> u8 {
 pub(super) fn others(tables: &Tables) -> Vec<(Subject, FactsId)> {
     let mut out: Vec<(Subject, FactsId)> = Vec::new();
     for row in tables.ip4.rows.iter().flatten() {
-        out.extend(row.nets.iter().map(|(p, f)| (Subject::V4(*p), *f)));
+        out.extend(row.nets().map(|(p, f)| (Subject::V4(p), f)));
     }
     let mut ip6 = |key: &[u8], facts: &[(u8, FactsId)]| {
         let addr = key.iter().enumerate().fold(0u128, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));

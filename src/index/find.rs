@@ -55,6 +55,12 @@ impl<'a> Asked<'a> {
         out
     }
 
+    /// Whether the name lies below the wildcard at its last `n` labels. That is a name as any other, and nothing stands below
+    /// it: no wildcard speaks for what is asked then (RFC 4592 sections 2.1.1 and 4.2).
+    fn below_wildcard(&self, n: usize) -> bool {
+        n + 1 < self.count && self.suffix(n + 1).starts_with(&[1, b'*'])
+    }
+
     /// The last `n` labels.
     fn suffix(&self, n: usize) -> &'a [u8] {
         let mut rest = self.labels;
@@ -137,11 +143,10 @@ pub enum Found<'a> {
     Fixed(&'a Fixed),
     /// It is listed.
     Listed(Listing<'a>),
-    /// It exists and has no listing. `branch`: other names stand below it.
-    Empty {
-        /// Whether other names stand below it.
-        branch: bool,
-    },
+    /// An exception below a listed tree: it has one HINFO record, so that no wildcard speaks for it.
+    Blank,
+    /// It exists because other names stand below it.
+    Empty,
     /// There is no such name.
     Missing,
 }
@@ -174,7 +179,7 @@ pub fn find<'a>(tables: &'a Tables, zone: &'a ZoneView, asked: &'a Asked, scratc
     match zone.spec.kind {
         ZoneKind::Address => find_address(tables, zone, asked, fixed, scratch),
         ZoneKind::Domain => find_name(tables, zone, asked, fixed),
-        ZoneKind::Catalog if fixed == asked.count => Found::Empty { branch: true },
+        ZoneKind::Catalog if fixed == asked.count => Found::Empty,
         ZoneKind::Catalog => Found::Missing,
     }
 }
@@ -215,15 +220,13 @@ fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: u
     if mapped {
         let key = &key6[24..];
         let at = Where::V4(key.iter().enumerate().fold(0, |a, (i, n)| a | u32::from(*n) << (28 - 4 * i)));
-        return tree(&Mapped(octets), key, asked.count - 24, fixed.saturating_sub(24), zone.mask, at, scratch);
+        return mapped_tree(&Mapped(octets), key, asked, fixed, zone.mask, at, scratch);
     }
     if asked.count == 32 && key6.len() == 32 {
         let items = hextets.value(key6, zone.mask);
         if !items.is_empty() {
             return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at: at6 });
         }
-    }
-    if asked.count == 32 && key6.len() == 32 {
         return Found::Missing; // a wildcard above it would have listed it
     }
     let (mut deep4, mut deep6) = (0, 0);
@@ -241,7 +244,11 @@ fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: u
     }
     let deep = deep4.max(deep6).max(fixed);
     if deep == asked.count {
-        return Found::Empty { branch: true };
+        return Found::Empty;
+    }
+    if asked.below_wildcard(deep) {
+        // A fixed name has no such label next to it, and a node without a wildcard speaks for nobody.
+        return Found::Missing;
     }
     if deep == deep4 && deep4 > 0 {
         let items = octets.wildcard(&key4[..deep4], zone.mask);
@@ -258,17 +265,18 @@ fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: u
     Found::Missing
 }
 
-/// The same in one space alone, for names that can only lie in it: `count` labels, of which `key` spells the last ones.
-fn tree<'a, S: Space>(
-    space: &S,
+/// The same under `::ffff:0:0/96`, where IPv4 alone stands: `key` spells the labels below it.
+fn mapped_tree<'a>(
+    space: &Mapped,
     key: &[u8],
-    count: usize,
+    asked: &Asked,
     fixed: usize,
     zone: Mask,
     at: Where<'a>,
     scratch: &'a mut Option<Items>,
 ) -> Found<'a> {
-    if count == key.len() && count == S::LEVELS {
+    let (count, fixed) = (asked.count - MAPPED.len(), fixed.saturating_sub(MAPPED.len()));
+    if count == key.len() && count == Mapped::LEVELS {
         let items = space.value(key, zone);
         if !items.is_empty() {
             return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at });
@@ -276,9 +284,9 @@ fn tree<'a, S: Space>(
     }
     let deep = (1..=key.len()).rev().find(|n| space.exists(&key[..*n], zone)).unwrap_or(0);
     if deep.max(fixed) == count {
-        return Found::Empty { branch: true };
+        return Found::Empty;
     }
-    if deep >= fixed && deep > 0 {
+    if deep >= fixed && deep > 0 && !asked.below_wildcard(MAPPED.len() + deep) {
         let items = space.wildcard(&key[..deep], zone);
         if !items.is_empty() {
             return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at });
@@ -317,17 +325,18 @@ fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: u
         }
     });
     let (deep, at) = deep;
-    if deep.max(fixed) == asked.count {
-        let own = if deep < asked.count { ValueId::EMPTY } else { at.value.own };
-        let own = tables.interned.value(own);
+    let below = tables.interned.value(at.value.below);
+    if deep == asked.count && deep > 0 {
+        let own = tables.interned.value(at.value.own);
         if own.mask & zone.mask != 0 {
             return Found::Listed(Listing { own: &own.items, cover: &[], at: Where::Name(asked.labels) });
         }
-        let below = tables.interned.value(at.value.below).mask | at.below;
-        return Found::Empty { branch: fixed == asked.count || below & zone.mask != 0 };
+        return if (below.mask | at.below) & zone.mask != 0 { Found::Empty } else { Found::Blank };
     }
-    let below = tables.interned.value(at.value.below);
-    if deep >= fixed && deep > 0 && below.mask & zone.mask != 0 {
+    if fixed == asked.count {
+        return Found::Empty;
+    }
+    if deep >= fixed && deep > 0 && below.mask & zone.mask != 0 && !asked.below_wildcard(deep) {
         return Found::Listed(Listing { own: &below.items, cover: &[], at: Where::Name(asked.labels) });
     }
     Found::Missing

@@ -72,6 +72,29 @@ impl Hosts {
         }
     }
 
+    /// Tells the places and suffixes of those from `first` to `last`, in order.
+    pub(super) fn each(&self, first: u16, last: u16, mut tell: impl FnMut(usize, u16)) {
+        let mut place = self.rank(first);
+        match self {
+            Hosts::Sorted(s) => s[place..].iter().take_while(|s| **s <= last).enumerate().for_each(|(i, s)| tell(place + i, *s)),
+            Hosts::Bits(b, _) => {
+                for word in usize::from(first) / 64..=usize::from(last) / 64 {
+                    let start = (word * 64) as u16;
+                    let mut w = b[word] & (u64::MAX << first.saturating_sub(start).min(63));
+                    while w != 0 {
+                        let suffix = start | w.trailing_zeros() as u16;
+                        if suffix > last {
+                            return;
+                        }
+                        tell(place, suffix);
+                        place += 1;
+                        w &= w - 1;
+                    }
+                }
+            }
+        }
+    }
+
     /// All suffixes in order.
     pub fn to_vec(&self) -> Vec<u16> {
         match self {
@@ -97,7 +120,7 @@ pub type Table = (Box<[FactsId]>, Box<[u8]>);
 /// The facts of a block's hosts, in the order of their suffixes, in the smallest of four forms. Thin pointers: see
 /// [`Block`].
 #[derive(Debug, Clone)]
-#[allow(clippy::redundant_allocation)]
+#[allow(clippy::redundant_allocation, clippy::type_complexity)]
 pub enum HostFacts {
     /// All the same.
     One(FactsId),
@@ -255,22 +278,53 @@ impl Block {
 
     /// The reasons of hosts from `first` to `last` that are not exempt.
     fn host_reasons(&self, first: u16, last: u16, interned: &Interned) -> Mask {
-        let exempt = self.outer == ValueId::EXEMPT || self.ranges.iter().any(|r| r.value == ValueId::EXEMPT);
         let (from, to) = (self.hosts.rank(first), self.hosts.rank(last) + usize::from(self.hosts.find(last).is_some()));
         if from == to {
             return 0;
         }
+        let runs = &self.ranges[self.ranges.partition_point(|r| r.last < first)..];
+        let mut runs = &runs[..runs.partition_point(|r| r.first <= last)];
+        let exempt = self.outer == ValueId::EXEMPT || runs.iter().any(|r| r.value == ValueId::EXEMPT);
         let mut mask = 0;
         if !exempt && (to - from == self.hosts.len() || matches!(self.facts, HostFacts::One(_))) {
             self.facts.kinds(&mut |f| mask |= interned.facts(f).mask);
         } else if !exempt {
             (from..to).for_each(|i| mask |= interned.facts(self.facts.get(i)).mask);
         } else {
-            let suffixes = self.hosts.to_vec();
-            let shown = (from..to).filter(|i| self.cover(suffixes[*i]) != ValueId::EXEMPT);
-            shown.for_each(|i| mask |= interned.facts(self.facts.get(i)).mask);
+            // Hosts and runs are both in order: each is passed once.
+            self.hosts.each(first, last, |place, suffix| {
+                while let [r, rest @ ..] = runs
+                    && r.last < suffix
+                {
+                    runs = rest;
+                }
+                let cover = runs.first().filter(|r| r.first <= suffix).map_or(self.outer, |r| r.value);
+                if cover != ValueId::EXEMPT {
+                    mask |= interned.facts(self.facts.get(place)).mask;
+                }
+            });
         }
         mask
+    }
+
+    /// Whether one of the parts of `size` addresses between `first` and `last` has nothing in it that a zone lists. Most
+    /// parts are told by their first run or two, however many there are.
+    fn hollow(&self, (first, last): (u16, u16), size: u32, zone: Mask, interned: &Interned) -> bool {
+        // What was found of the last cover and the one before, since two alternate as a rule.
+        let mut known = [(ValueId::EMPTY, false), (ValueId::EXEMPT, false)];
+        let mut listed = |cover: ValueId| {
+            if known[0].0 != cover {
+                known.swap(0, 1);
+            }
+            if known[0].0 != cover {
+                known[0] = (cover, interned.value(cover).mask & zone != 0);
+            }
+            known[0].1
+        };
+        (u32::from(first)..=u32::from(last)).step_by(size as usize).any(|from| {
+            let (from, to) = (from as u16, (from + size - 1) as u16);
+            !self.runs(from, to).any(&mut listed) && self.host_reasons(from, to, interned) & zone == 0
+        })
     }
 
     /// The reasons that are not the same all over `first..=last`, a node of length `len`.
@@ -309,13 +363,19 @@ pub struct Row {
     pub touched: [Mask; 256],
     /// The blocks that have hosts or runs.
     pub blocks: [Option<Arc<Block>>; 256],
-    /// Facts of everything but plain hosts: prefixes, and hosts that carve.
-    pub nets: Arc<BTreeMap<Prefix4, FactsId>>,
+    /// Facts of prefixes up to /16.
+    pub(super) wide: Arc<Nets>,
+    /// By /16, facts of longer prefixes and of hosts that carve; none where there are none at all.
+    pub(super) narrow: Option<Arc<[Option<Arc<Nets>>; 256]>>,
 }
+
+/// Facts by prefix.
+pub(super) type Nets = BTreeMap<Prefix4, FactsId>;
 
 impl Default for Row {
     fn default() -> Row {
-        Row { at: ValueId::EMPTY, varied: 0, covers: None, touched: [0; 256], blocks: [const { None }; 256], nets: Arc::default() }
+        let blocks = [const { None }; 256];
+        Row { at: ValueId::EMPTY, varied: 0, covers: None, touched: [0; 256], blocks, wide: Arc::default(), narrow: None }
     }
 }
 
@@ -323,6 +383,23 @@ impl Row {
     /// The cover of a /16.
     pub fn cover(&self, b: u8) -> ValueId {
         self.covers.as_ref().map_or(self.at, |c| c[usize::from(b)])
+    }
+
+    /// What is said of prefixes longer than /16, and of hosts that carve, in a /16.
+    pub(super) fn narrow(&self, b: u8) -> Option<&Nets> {
+        self.narrow.as_ref()?[usize::from(b)].as_deref()
+    }
+
+    /// What is said of everything but plain hosts: prefixes up to /16, then the rest.
+    pub fn nets(&self) -> impl Iterator<Item = (Prefix4, FactsId)> {
+        let narrow = self.narrow.iter().flat_map(|all| all.iter()).flatten();
+        self.wide.iter().chain(narrow.flat_map(|nets| nets.iter())).map(|(p, f)| (*p, *f))
+    }
+
+    /// Whether something is said of a prefix, or of a host that carves.
+    pub fn has_net(&self, p: Prefix4) -> bool {
+        let nets = if p.len() > 16 { self.narrow((p.first() >> 16) as u8) } else { Some(&*self.wide) };
+        nets.is_some_and(|n| n.contains_key(&p))
     }
 }
 
@@ -415,6 +492,21 @@ impl Ip4 {
                 Some(block) => block.runs(p.first() as u16, p.last() as u16).for_each(take),
             },
         }
+    }
+
+    /// Whether one of the parts of a prefix of 8 bits or more, each of length `len`, has nothing in it that a zone lists.
+    pub fn hollow(&self, p: Prefix4, len: u8, zone: Mask, interned: &Interned) -> bool {
+        let Some(row) = self.row(p.first()) else { return true };
+        let b = (p.first() >> 16) as u8;
+        if p.len() >= 16 {
+            return match &row.blocks[usize::from(b)] {
+                None => interned.value(row.cover(b)).mask & zone == 0,
+                Some(block) => block.hollow((p.first() as u16, p.last() as u16), 1 << (32 - len), zone, interned),
+            };
+        }
+        let empty = |b: usize| (interned.value(row.cover(b as u8)).mask | row.touched[b]) & zone == 0;
+        let size = 1 << (16 - len);
+        (usize::from(b)..=(p.last() >> 16) as usize & 255).step_by(size).any(|from| (from..from + size).all(empty))
     }
 
     /// Whether no cover in the block of a prefix of 16 bits or more differs from the /16's.

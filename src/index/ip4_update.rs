@@ -1,10 +1,10 @@
 //! Changing the IPv4 table: hosts are merged block by block, covers are compiled anew where a prefix changed.
 
-use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     cover::{Pool, State},
-    ip4::{Block, HostFacts, Hosts, Ip4, Range, Row, SORTED_MAX, varied},
+    ip4::{Block, HostFacts, Hosts, Ip4, Nets, Range, Row, SORTED_MAX, varied},
     values::{FactsId, ValueId},
 };
 use crate::model::Prefix4;
@@ -22,12 +22,7 @@ impl Ip4 {
         let mut stale: BTreeSet<(u8, Option<u8>)> = BTreeSet::new();
         for (p, facts) in nets {
             let (a, b) = ((p.first() >> 24) as u8, (p.first() >> 16) as u8);
-            let map = Arc::make_mut(&mut self.row_mut(a).nets);
-            if *facts == FactsId::NONE {
-                map.remove(p)
-            } else {
-                map.insert(*p, *facts)
-            };
+            self.row_mut(a).set_net(*p, *facts);
             stale.insert((a, (p.len() > 16).then_some(b)));
         }
         let whole: Vec<u8> = stale.iter().filter(|(_, b)| b.is_none()).map(|(a, _)| *a).collect();
@@ -67,7 +62,32 @@ impl Ip4 {
 
 impl Row {
     fn is_empty(&self) -> bool {
-        self.nets.is_empty() && self.at == ValueId::EMPTY && self.covers.is_none() && self.blocks.iter().all(Option::is_none)
+        self.wide.is_empty()
+            && self.narrow.is_none()
+            && self.at == ValueId::EMPTY
+            && self.covers.is_none()
+            && self.blocks.iter().all(Option::is_none)
+    }
+
+    /// Sets what is said of a prefix or of a host that carves; of the narrow ones only the /16's own are copied.
+    fn set_net(&mut self, p: Prefix4, facts: FactsId) {
+        let set = |nets: &mut Nets| match facts {
+            FactsId::NONE => drop(nets.remove(&p)),
+            _ => drop(nets.insert(p, facts)),
+        };
+        if p.len() <= 16 {
+            return set(Arc::make_mut(&mut self.wide));
+        }
+        let all = Arc::make_mut(self.narrow.get_or_insert_with(|| Arc::new([const { None }; 256])));
+        let slot = &mut all[(p.first() >> 16) as usize & 255];
+        let nets = Arc::make_mut(slot.get_or_insert_default());
+        set(nets);
+        if nets.is_empty() {
+            *slot = None;
+            if all.iter().all(Option::is_none) {
+                self.narrow = None;
+            }
+        }
     }
 
     /// Sets the facts of some hosts of one block.
@@ -96,7 +116,7 @@ impl Row {
         let mut state = State::default();
         for len in 8..=16 {
             let p = Prefix4::new(u32::from_be_bytes([a, b, 0, 0]), len);
-            if let Some(facts) = self.nets.get(&p) {
+            if let Some(facts) = self.wide.get(&p) {
                 pool.enter(&mut state, *facts, len);
             }
         }
@@ -134,7 +154,6 @@ impl Row {
     fn runs(&self, a: u8, b: u8, state: &State, pool: &mut Pool) -> (ValueId, Vec<Range>) {
         let mut outer = pool.resolve(state);
         let base = u32::from_be_bytes([a, b, 0, 0]);
-        let (low, high) = (Bound::Included(Prefix4::new(base, 16)), Bound::Included(Prefix4::host(base | 0xffff)));
         let mut stack = vec![(Prefix4::new(base, 16), state.clone(), outer)];
         let mut out: Vec<Range> = Vec::new();
         let mut at = base;
@@ -153,7 +172,7 @@ impl Row {
         };
         let end_of = |p: Prefix4| u64::from(p.last()) + 1;
         let mut full = u64::from(base);
-        for (p, facts) in self.nets.range((low, high)).filter(|(p, _)| p.len() > 16) {
+        for (p, facts) in self.narrow(b).into_iter().flatten() {
             while let Some((top, _, value)) = stack.last().filter(|(top, ..)| !top.contains(*p)) {
                 if end_of(*top) > full {
                     emit(&mut at, end_of(*top), *value);
@@ -337,6 +356,13 @@ mod tests {
         prop_assert_eq!(block.hosts.to_vec(), model.keys().copied().collect::<Vec<_>>());
         for (place, (suffix, facts)) in model.iter().enumerate() {
             prop_assert_eq!((block.hosts.find(*suffix), block.facts.get(place)), (Some(place), *facts));
+        }
+        let ends = model.keys().step_by(model.len() / 4 + 1).map(|s| (s.saturating_sub(70), s.saturating_add(70)));
+        for (first, last) in ends.chain([(0, u16::MAX), (63, 64), (1, 1), (u16::MAX, u16::MAX)]) {
+            let (mut got, before) = (Vec::new(), model.range(..first).count());
+            block.hosts.each(first, last, |place, suffix| got.push((place, suffix)));
+            let wanted: Vec<_> = model.range(first..=last).enumerate().map(|(i, (s, _))| (before + i, *s)).collect();
+            prop_assert_eq!(got, wanted);
         }
         let mut kinds = BTreeSet::new();
         block.facts.kinds(&mut |f| {

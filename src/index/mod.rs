@@ -1,6 +1,6 @@
 //! What answers come from: compiled tables, ready zones, and the pointer that is swapped when they change.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::model::Serial;
 
@@ -12,19 +12,25 @@ pub mod ip4;
 mod ip4_update;
 pub mod pieces;
 mod pvec;
+pub mod records;
 pub mod render;
 mod space;
 #[cfg(test)]
 mod tests;
 pub mod trie;
 pub mod values;
+mod zone_set;
 pub mod zones;
+
+#[cfg(test)]
+pub(crate) use tests::{any_facts, any_world, apply, names};
 
 pub use build::{Builder, Changes, Tables};
 pub use find::{Asked, Found, Listing, Where, find};
 pub use space::Items;
 pub use values::{RawFact, RawFacts};
-pub use zones::{ZoneSet, ZoneView};
+pub use zone_set::ZoneSet;
+pub use zones::ZoneView;
 
 /// Everything an answer is made from, at one moment. Never changes once it is published.
 #[derive(Debug, Clone, Default)]
@@ -44,27 +50,43 @@ pub struct Snapshot {
 }
 
 /// The current snapshot. Readers load it without a lock; the writer replaces it.
+///
+/// Replaced snapshots are kept until no reader has them and freed by the writer: to free a large one takes its time, which
+/// no query should have to spend.
 #[derive(Debug, Default)]
-pub struct Published(arc_swap::ArcSwap<Snapshot>);
+pub struct Published {
+    current: arc_swap::ArcSwap<Snapshot>,
+    /// The writer's alone; readers never touch it. Its length is at most one more than the readers that hold on.
+    old: Mutex<Vec<Arc<Snapshot>>>,
+}
 
 impl Published {
     /// Starts with a snapshot.
     pub fn new(first: Snapshot) -> Published {
-        Published(arc_swap::ArcSwap::from_pointee(first))
+        Published { current: arc_swap::ArcSwap::from_pointee(first), old: Mutex::default() }
     }
 
     /// The current snapshot, for a batch of queries.
     pub fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
-        self.0.load()
+        self.current.load()
     }
 
     /// The current snapshot, to keep.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.current.load_full()
     }
 
     /// Every query from now on is answered from `next`.
     pub fn replace(&self, next: Snapshot) {
-        self.0.store(Arc::new(next));
+        let old = self.current.swap(Arc::new(next));
+        self.old.lock().unwrap_or_else(|e| e.into_inner()).push(old);
+        self.sweep();
+    }
+
+    /// Frees replaced snapshots that nobody reads any more. The writer calls it now and then.
+    pub fn sweep(&self) {
+        // Nobody can get hold of a replaced one anew, so a count of one stays one.
+        let mut old = self.old.lock().unwrap_or_else(|e| e.into_inner());
+        old.retain(|s| Arc::strong_count(s) > 1);
     }
 }

@@ -6,7 +6,7 @@ use super::{
     space::{Hextets, Items, Mapped, Octets, Space},
     trie::Seen,
     values::ValueId,
-    zones::{Fixed, ZoneView},
+    zones::{Fixed, MAX_NAME, ZoneView},
 };
 use crate::model::{Mask, ZoneKind};
 
@@ -111,16 +111,21 @@ fn names(tables: &Tables, zone: &ZoneView, emit: Emit) {
             name.push(l.len() as u8);
             name.extend(*l);
         }
-        if zone.fixed.get(&name[..]).is_some_and(|f| !f.rrs.is_empty()) {
+        // What is longer than a name can be under this origin is asked for by nobody.
+        let room = MAX_NAME.saturating_sub(zone.origin.len());
+        if name.len() > room {
             return;
         }
+        let fixed = zone.fixed.get(&name[..]).is_some_and(|f| !f.rrs.is_empty());
         let listing = |v: ValueId| Listing { own: &tables.interned.value(v).items, cover: &[], at: Where::Name(&name) };
-        if listed(own) {
+        if fixed {
+            // Its own records stand there already; what is below it is listed all the same.
+        } else if listed(own) {
             emit(&name, Rendered::Listed(listing(own)));
         } else if !listed(below) && !branch {
             emit(&name, Rendered::Blank);
         }
-        if listed(below) {
+        if listed(below) && name.len() + 2 <= room {
             emit(&[&[1, b'*'], &name[..]].concat(), Rendered::Listed(listing(below)));
         }
     });

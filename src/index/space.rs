@@ -68,6 +68,8 @@ pub trait Space {
     fn ambiguous(key: &[u8]) -> bool;
     /// True only if no child of an open node is without a value where the node has one.
     fn plain(&self, key: &[u8]) -> bool;
+    /// Whether a child of a node has nothing in it that a zone lists: no value, and nothing below it.
+    fn hollow(&self, key: &[u8], zone: Mask) -> bool;
 
     /// Whether something below a node differs from the rest, or it has to be spelt out.
     fn open(&self, key: &[u8], zone: Mask) -> bool {
@@ -81,19 +83,7 @@ pub trait Space {
             return Items::default();
         }
         let value = self.value(key, zone);
-        if value.is_empty() || self.plain(key) {
-            return value;
-        }
-        let mut child = [0u8; 33];
-        child[..key.len()].copy_from_slice(key);
-        for i in 0..Self::ARITY {
-            child[key.len()] = i as u8;
-            let c = &child[..=key.len()];
-            if self.value(c, zone).is_empty() && !self.open(c, zone) {
-                return Items::default();
-            }
-        }
-        value
+        if value.is_empty() || self.plain(key) || !self.hollow(key, zone) { value } else { Items::default() }
     }
 
     /// Whether a name exists: records stand at it or below it.
@@ -176,6 +166,9 @@ impl Space for Octets<'_> {
     fn plain(&self, key: &[u8]) -> bool {
         key.len() >= 2 && self.ip4.is_plain(prefix4(key))
     }
+    fn hollow(&self, key: &[u8], zone: Mask) -> bool {
+        self.ip4.hollow(prefix4(key), key.len() as u8 * 8 + 8, zone, self.interned)
+    }
 }
 
 /// IPv4 by nibbles, as it stands under `::ffff:0:0/96` in a zone with `mapped = true`.
@@ -200,6 +193,9 @@ impl Space for Mapped<'_> {
     }
     fn plain(&self, key: &[u8]) -> bool {
         key.len() >= 4 && self.0.ip4.is_plain(prefix4_nibbles(key))
+    }
+    fn hollow(&self, key: &[u8], zone: Mask) -> bool {
+        self.0.ip4.hollow(prefix4_nibbles(key), key.len() as u8 * 4 + 4, zone, self.0.interned)
     }
 }
 
@@ -228,5 +224,14 @@ impl Space for Hextets<'_> {
     }
     fn plain(&self, _: &[u8]) -> bool {
         false
+    }
+    fn hollow(&self, key: &[u8], zone: Mask) -> bool {
+        let mut child = [0u8; 32];
+        child[..key.len()].copy_from_slice(key);
+        (0..16).any(|n| {
+            child[key.len()] = n;
+            let at = self.ip6.at(&child[..=key.len()]);
+            (self.interned.value(at.value.below).mask | at.below) & zone == 0
+        })
     }
 }

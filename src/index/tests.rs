@@ -32,9 +32,9 @@ pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView 
     ZoneView::new(&zone, &reasons, &texts).unwrap()
 }
 
-type Facts = BTreeMap<Subject, RawFacts>;
+pub(crate) type Facts = BTreeMap<Subject, RawFacts>;
 
-fn any_facts() -> impl Strategy<Value = RawFacts> {
+pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
     let fact = (0u8..3, 0u16..2, prop::bool::weighted(0.3), prop::option::weighted(0.2, "t[a-c] \\$"));
     (prop::bool::weighted(0.07), prop::collection::vec(fact, 0..3)).prop_map(|(exempt, facts)| {
         let mut out = RawFacts { exempt, facts: vec![] };
@@ -63,11 +63,11 @@ fn any_subject() -> impl Strategy<Value = Subject> {
     ]
 }
 
-fn any_world() -> impl Strategy<Value = Vec<(Subject, RawFacts)>> {
+pub(crate) fn any_world() -> impl Strategy<Value = Vec<(Subject, RawFacts)>> {
     prop::collection::vec((any_subject(), any_facts()), 0..14)
 }
 
-fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
+pub(crate) fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
     let mut changes = Changes::default();
     for (s, f) in world {
         let id = builder.intern(f);
@@ -123,14 +123,15 @@ fn shown(builder: &Builder, zone: &ZoneView, name: &str) -> String {
     match find(builder.tables(), zone, &asked, &mut scratch) {
         Found::Fixed(f) => records(builder, zone, Rendered::Fixed(f)),
         Found::Listed(l) => records(builder, zone, Rendered::Listed(l)),
-        Found::Empty { .. } => "nodata".into(),
+        Found::Blank => records(builder, zone, Rendered::Blank),
+        Found::Empty => "nodata".into(),
         Found::Missing => "nxdomain".into(),
     }
 }
 
 fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
     match at {
-        Rendered::Blank => "nodata".into(),
+        Rendered::Blank => "HINFO".into(),
         Rendered::Fixed(f) => format!("{:?}", f.rrs.iter().filter(|r| [rtype::A, rtype::TXT].contains(&r.rtype)).collect::<Vec<_>>()),
         Rendered::Listed(l) => {
             let mut out = String::new();
@@ -184,7 +185,7 @@ impl Naive4592 {
 }
 
 /// Names worth asking for: every subject's own, its neighbours, the branches above, and some that spell nothing.
-fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
+pub(crate) fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
     let mut out: Vec<String> =
         ["", "1.0.0.127", "2.0.0.127", "0.0.127", "127", "3.0.0.127", "test", "invalid", "x.test", "*"].map(String::from).into();
     let v4 = |out: &mut Vec<String>, a: u32| {
@@ -255,7 +256,7 @@ proptest! {
                 Subject::V6(p) => for a in [p.first(), p.last(), p.first() ^ 1, p.last() ^ 1 << 70] {
                     let host = Subject::V6(Prefix6::host(a));
                     let want = naive(&facts, |s| match s { Subject::V6(p) if s.covers(&host) => Some(p.len()), _ => None });
-                    let v = t.interned.value(t.ip6.deepest(&super::trie::nibbles(a)));
+                    let v = t.interned.value(t.ip6.at(&super::trie::nibbles(a)).value.own);
                     let got: Vec<_> = v.items.iter().map(|i| (i.reason.0, text(i.text), i.len)).collect();
                     prop_assert_eq!(got, want, "{}", host);
                 },
@@ -347,4 +348,118 @@ fn no_apex_wildcard_and_no_family_is_taken_for_the_other() {
 
 fn records_of(builder: &Builder, zone: &ZoneView, name: &str) -> String {
     Naive4592::new(builder, zone).look_up(name)
+}
+
+fn listing(subjects: &[&str]) -> Builder {
+    let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
+    let exempt = RawFacts { exempt: true, facts: vec![] };
+    let mut builder = Builder::default();
+    let one = |s: &&str| match s.strip_prefix('!') {
+        Some(s) => (s.parse().unwrap(), exempt.clone()),
+        None => (s.parse().unwrap(), listed.clone()),
+    };
+    apply(&mut builder, &subjects.iter().map(one).collect::<Vec<_>>());
+    builder
+}
+
+/// RFC 4592 sections 2.1.1 and 4.2: a wildcard is a name as any other, and nothing stands below it.
+#[test]
+fn nothing_stands_below_a_wildcard_itself() {
+    let builder = listing(&["*.bad.test", "203.0.0.0/16", "2a00:1234::/32"]);
+    let six = "4.3.2.1.0.0.a.2";
+    for (kind, parent) in [("domain", "bad.test"), ("address", "0.203"), ("address", six)] {
+        let zone = test_zone(kind, &[0], "");
+        for (name, listed) in [("*", true), ("x", true), ("x.*", false), ("*.*", false), ("*.x", true), ("x.*.y", true)] {
+            let name = format!("{name}.{parent}");
+            let got = shown(&builder, &zone, &name);
+            assert_eq!(got, records_of(&builder, &zone, &name), "{name}");
+            assert_eq!(got != "nxdomain", listed, "{name}: {got}");
+        }
+    }
+    let zone = test_zone("address", &[0], "mapped = true");
+    let mapped = "0.0.b.c.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0";
+    for name in ["*", "x.*", "x"] {
+        let name = format!("{name}.{mapped}");
+        assert_eq!(shown(&builder, &zone, &name), records_of(&builder, &zone, &name), "{name}");
+    }
+}
+
+#[test]
+fn a_fixed_name_hides_no_tree_below_it() {
+    let builder = listing(&[".www.example", "*.mail.example"]);
+    let record = |n: &str| format!("[[record]]\nname = '{n}'\ntype = 'A'\ndata = '192.0.2.1'\n");
+    let zone = test_zone("domain", &[0], "");
+    let text = toml::to_string(&zone.spec).unwrap() + &record("www.example") + &record("x.mail.example");
+    let mut reasons = Reasons::default();
+    (0..3).for_each(|i| drop(reasons.add(&format!("r{i}"))));
+    let zone = ZoneView::new(&toml::from_str(&text.replace("record = []\n", "")).unwrap(), &reasons, &HashMap::new()).unwrap();
+    let all = Naive4592::new(&builder, &zone);
+    assert!(all.0.contains_key("*.www.example") && all.0["www.example"].contains("Rr"), "{:?}", all.0);
+    for name in ["www.example", "a.www.example", "*.www.example", "mail.example", "x.mail.example", "y.mail.example", "z.x.mail.example"] {
+        assert_eq!(shown(&builder, &zone, name), all.look_up(name), "{name}");
+    }
+}
+
+#[test]
+fn what_is_longer_than_a_name_can_be_is_not_rendered() {
+    let long = |n: usize| vec!["a".repeat(49); 5].join(".")[..n].to_string();
+    let names = [long(236), long(238), format!("*.{}", long(237).replacen('a', "b", 1)), format!(".{}", long(235).replacen('a', "c", 1))];
+    let builder = listing(&names.each_ref().map(String::as_str));
+    let zone = test_zone("domain", &[0], "");
+    let origin = zone.origin.len();
+    let mut owners = 0;
+    render(builder.tables(), &zone, &mut |owner, _| {
+        owners += 1;
+        assert!(owner.len() + origin <= 255, "{}", owner.len() + origin);
+    });
+    assert!(owners >= 4, "{owners}");
+    assert_ne!(shown(&builder, &zone, &long(236)), "nxdomain");
+}
+
+#[test]
+fn an_exception_in_a_tree_is_a_name_with_hinfo() {
+    let builder = listing(&[".bad.test", "!.good.bad.test"]);
+    let zone = test_zone("domain", &[0], "");
+    assert_eq!(shown(&builder, &zone, "good.bad.test"), "HINFO");
+    assert_eq!(shown(&builder, &zone, "x.good.bad.test"), "nxdomain");
+}
+
+#[test]
+fn the_writer_frees_what_readers_have_left() {
+    let published = super::Published::default();
+    let reader = published.snapshot();
+    let guard = published.load();
+    let old = std::sync::Arc::downgrade(&reader);
+    published.replace(super::Snapshot { seq: 1, ..Default::default() });
+    drop(guard);
+    drop(reader);
+    assert!(old.upgrade().is_some(), "the last reader does not free it");
+    published.sweep();
+    assert!(old.upgrade().is_none());
+    let current = published.snapshot();
+    published.sweep();
+    assert_eq!(published.load().seq, 1);
+    published.replace(super::Snapshot::default());
+    published.replace(super::Snapshot::default());
+    assert_eq!(std::sync::Arc::strong_count(&current), 2, "kept while it is read");
+}
+
+/// A4: whether a /16 with many runs has a wildcard is decided in few steps.
+#[test]
+fn a_block_of_many_runs_is_answered_quickly() {
+    let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
+    let exempt = RawFacts { exempt: true, facts: vec![] };
+    let holes = (0..5000u32).map(|i| (Subject::V4(Prefix4::new(0x0c22_0000 + i * 13, 31)), exempt.clone()));
+    let hosts = (0..5000u32).map(|i| (Subject::host4(0x0c22_0000 + i * 13 + 1), listed.clone()));
+    let mut builder = Builder::default();
+    let wide = (Subject::V4(Prefix4::new(0x0c22_0000, 16)), listed.clone());
+    apply(&mut builder, &holes.chain(hosts).chain([wide]).collect::<Vec<_>>());
+    let zone = test_zone("address", &[0], "");
+    let begun = std::time::Instant::now();
+    for i in 0..1000 {
+        assert_ne!(shown(&builder, &zone, &format!("x{i}.34.12")), "nxdomain");
+    }
+    let each = begun.elapsed() / 1000;
+    println!("a branch of a /16 with 5,000 runs: {each:?}");
+    assert!(each < std::time::Duration::from_millis(2), "{each:?}");
 }

@@ -78,21 +78,6 @@ impl Trie {
         self.len
     }
 
-    /// What the deepest node on the way to `key` gives to what is below it.
-    #[inline]
-    pub fn deepest(&self, key: &[u8]) -> ValueId {
-        let (mut node, mut rest) = (&*self.root, key);
-        loop {
-            match node.kid(rest).map(|i| &*node.kids[i]) {
-                Some(kid) if rest.starts_with(&kid.frag) => {
-                    rest = &rest[kid.frag.len()..];
-                    node = kid;
-                }
-                _ => return node.value.below,
-            }
-        }
-    }
-
     /// What is known at the end of `key`.
     pub fn at(&self, key: &[u8]) -> At {
         let mut out = At::default();

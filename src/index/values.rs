@@ -285,12 +285,11 @@ impl Interner {
         };
         to.facts.iter().zip(&facts).filter(|(_, used)| **used).for_each(|(f, _)| f.facts.iter().for_each(|f| mark(f.text)));
         to.values.iter().zip(&values).filter(|(_, used)| **used).for_each(|(v, _)| v.items.iter().for_each(|i| mark(i.text)));
-        let dead =
-            |map: &mut dyn FnMut(u32) -> bool, used: &[bool]| (0..used.len() as u32).filter(|i| !used[*i as usize] && map(*i)).collect();
+        let dead = |used: &[bool]| (0..used.len() as u32).filter(|i| !used[*i as usize]).collect();
         self.texts.retain(|_, i| texts[*i as usize]);
         self.facts.retain(|_, i| facts[*i as usize]);
         self.values.retain(|_, i| values[*i as usize]);
-        self.free = [dead(&mut |_| true, &texts), dead(&mut |_| true, &facts), dead(&mut |_| true, &values)];
+        self.free = [dead(&texts), dead(&facts), dead(&values)];
         // The memory goes at once; a reader of an older snapshot has its own copy of the leaf.
         for i in &self.free[0] {
             to.texts.set(*i as usize, "".into());

@@ -7,42 +7,15 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
-use crate::model::{
-    Mask, ReasonId, Reasons, Zone, ZoneKind,
-    domain::name_to_ascii,
-    zone::{Record, TxtPolicy},
+pub use super::records::{MAX_NAME, Rr, Text, rtype, txt_data, wire_name};
+use super::{
+    find::labels_in,
+    records::{compress, record_data, relative, starts_label, wire_mail},
 };
+use crate::model::{Mask, ReasonId, Reasons, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy};
 
 /// Moves when this program renders the same data differently; part of every zone's hash, so that the serial moves too.
-pub const RENDER_VERSION: u32 = 1;
-
-/// Record types this server knows by number.
-pub mod rtype {
-    #![allow(missing_docs)]
-    pub const A: u16 = 1;
-    pub const NS: u16 = 2;
-    pub const SOA: u16 = 6;
-    pub const HINFO: u16 = 13;
-    pub const MX: u16 = 15;
-    pub const TXT: u16 = 16;
-    pub const AAAA: u16 = 28;
-    pub const OPT: u16 = 41;
-    pub const IXFR: u16 = 251;
-    pub const AXFR: u16 = 252;
-    pub const ANY: u16 = 255;
-    pub const CAA: u16 = 257;
-}
-
-/// A fixed record: type, TTL in seconds, and data in wire form without compression.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rr {
-    /// Its type.
-    pub rtype: u16,
-    /// Its TTL.
-    pub ttl: u32,
-    /// Its data.
-    pub data: Box<[u8]>,
-}
+pub const RENDER_VERSION: u32 = 2;
 
 /// The records of a fixed name; none for a name that only has others below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,6 +61,8 @@ pub struct ZoneView {
     pub ttls: [u32; 3],
     /// A number that changes with everything that is rendered from configuration.
     pub hash: u64,
+    /// Where it is counted: stays the same while other zones come and go.
+    pub slot: usize,
     allow: Vec<ipnet::IpNet>,
     open: bool,
 }
@@ -102,11 +77,8 @@ impl ZoneView {
             let text = p.text.as_ref().or_else(|| texts.get(&p.reason)).cloned().unwrap_or_default();
             publish.push(Published { reason, code: p.code.octets(), text: text.into() });
         }
-        let (user, host) = zone.contact.split_once('@').ok_or("contact: not a mail address")?;
         let mut soa_names = wire_name(zone.ns.first().ok_or("ns: none is named")?)?;
-        soa_names.push(user.len() as u8);
-        soa_names.extend(user.as_bytes());
-        soa_names.extend(wire_name(host)?);
+        soa_names.extend(wire_mail(&zone.contact)?);
         let origin = wire_name(&name)?;
         let soa_parts = compress(&soa_names, &origin);
         let hashed = (RENDER_VERSION, &publish.iter().map(|p| (p.reason.0, p.code, &p.text)).collect::<Vec<_>>(), without_rules(zone));
@@ -121,6 +93,7 @@ impl ZoneView {
             soa_names: soa_names.into(),
             ttls: [zone.ttl, zone.negative_ttl, zone.nodata_ttl].map(|s| s.0 as u32),
             hash,
+            slot: 0,
             allow: zone.query.allow.iter().map(|p| allowed(p)).collect::<Result<_, _>>()?,
             open: false,
             spec: zone.clone(),
@@ -133,6 +106,7 @@ impl ZoneView {
 
     /// Fills in the fixed names: the apex, the configured records, the test points.
     fn fix(&mut self) -> Result<(), String> {
+        let wrong = |r: &crate::model::zone::Record, e: &str| format!("record {} {}: {e}", r.name, r.kind);
         self.fixed.entry(Box::new([])).or_default();
         for ns in self.spec.ns.clone() {
             self.add(&[], Rr { rtype: rtype::NS, ttl: self.ttls[0], data: wire_name(&ns)?.into() });
@@ -140,10 +114,13 @@ impl ZoneView {
         for r in self.spec.records.clone() {
             let place = match r.name.as_str() {
                 "@" => Vec::new(),
-                name => relative(name)?,
+                name => relative(name).and_then(|place| self.check_place(&place).map(|()| place)).map_err(|e| wrong(&r, &e))?,
             };
             let ttl = r.ttl.map_or(self.ttls[0], |t| t.0 as u32);
-            let (rtype, data) = record_data(&r).map_err(|e| format!("record {} {}: {e}", r.name, r.kind))?;
+            let (rtype, data) = record_data(&r).map_err(|e| wrong(&r, &e))?;
+            if self.fixed.get(&place[..]).is_some_and(|f| f.rrs.iter().any(|o| o.rtype == rtype && o.ttl != ttl)) {
+                return Err(wrong(&r, "records of one name and type have one TTL (RFC 2181 section 5.2)"));
+            }
             self.add(&place, Rr { rtype, ttl, data: data.into() });
         }
         for (name, codes, subject) in self.test_points() {
@@ -151,13 +128,19 @@ impl ZoneView {
             for code in &codes {
                 self.add(&place, Rr { rtype: rtype::A, ttl: self.ttls[0], data: (*code).into() });
             }
-            let shown = self.publish.iter().filter(|p| codes.contains(&p.code));
+            let shown = self.publish.iter().filter(|p| codes.contains(&p.code) && !p.text.is_empty());
             let limit = if self.spec.txt == TxtPolicy::First { 1 } else { usize::MAX };
             let texts: Vec<Box<[u8]>> = shown.take(limit).map(|p| txt_data(&p.text, &subject)).collect();
             for data in texts {
                 self.add(&place, Rr { rtype: rtype::TXT, ttl: self.ttls[0], data });
             }
         }
+        self.link();
+        Ok(())
+    }
+
+    /// Adds the names above fixed names, and the labels next to the origin; puts records in order.
+    fn link(&mut self) {
         let places: Vec<Box<[u8]>> = self.fixed.keys().cloned().collect();
         for place in places {
             let mut rest = &place[..];
@@ -171,6 +154,46 @@ impl ZoneView {
             }
         }
         self.fixed.values_mut().for_each(|f| f.rrs.sort_by_key(|r| r.rtype));
+    }
+
+    /// Whether a fixed name may stand at a place: never where a listing could be looked for, so that the two never meet.
+    fn check_place(&self, place: &[u8]) -> Result<(), String> {
+        if place.len() + self.origin.len() > MAX_NAME {
+            return Err(format!("the name is longer than {MAX_NAME} bytes under the origin"));
+        }
+        if labels_in(place).any(|l| l == b"*") {
+            return Err("`*` can not be a label of it: what is listed makes the wildcards".into());
+        }
+        match (self.spec.kind, labels_in(place).last()) {
+            (ZoneKind::Address, Some(top)) if top.len() < 2 || top.iter().all(u8::is_ascii_digit) => Err(format!(
+                "the label `{}` next to the origin could be part of an address; take two or more characters, not all digits (RFC 5782 section 2.3)",
+                top.escape_ascii()
+            )),
+            (ZoneKind::Domain, Some(top)) if [&b"test"[..], b"invalid"].contains(&top) => {
+                Err(format!("`{}` is a test point of a domain zone (RFC 5782 section 5)", top.escape_ascii()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether another zone's origin lies below this one's.
+    pub(super) fn holds(&self, child: &ZoneView) -> bool {
+        let at = child.origin.len().saturating_sub(self.origin.len());
+        at > 0 && child.origin[at..] == *self.origin && starts_label(&child.origin, at)
+    }
+
+    /// Leaves the names below a child's origin to it: its name servers stand here as a delegation, so that mirrors know.
+    pub(super) fn delegate(&mut self, child: &ZoneView) -> Result<(), String> {
+        let place = child.origin[..child.origin.len() - self.origin.len()].to_vec();
+        self.check_place(&place).map_err(|e| format!("zone {} below zone {}: {e}", child.name, self.name))?;
+        let mut hashed = [&self.hash.to_le_bytes()[..], &place].concat();
+        for ns in &child.spec.ns {
+            let data = wire_name(ns)?;
+            hashed.extend(&data);
+            self.add(&place, Rr { rtype: rtype::NS, ttl: self.ttls[0], data: data.into() });
+        }
+        self.hash = fnv(&hashed);
+        self.link();
         Ok(())
     }
 
@@ -234,152 +257,70 @@ fn without_rules(zone: &Zone) -> Zone {
     Zone { query: Default::default(), transfer: Default::default(), serial: 0, ..zone.clone() }
 }
 
-/// Splits two names that stand one after the other into what has to be written and what the origin already holds.
-fn compress(names: &[u8], origin: &[u8]) -> Vec<(std::ops::Range<usize>, Option<u16>)> {
-    let mut out = Vec::new();
-    let mut start = 0;
-    while start < names.len() {
-        let mut end = start;
-        while names[end] != 0 {
-            end += usize::from(names[end]) + 1;
-        }
-        let whole = &names[start..=end];
-        // The first label from which the rest ends the origin too; the root alone is not worth a pointer.
-        let mut at = 0;
-        while whole.len() - at > 1 && !(origin.ends_with(&whole[at..]) && starts_label(origin, origin.len() - (whole.len() - at))) {
-            at += usize::from(whole[at]) + 1;
-        }
-        if whole.len() - at > 1 {
-            out.push((start..start + at, Some((origin.len() - (whole.len() - at)) as u16)));
-        } else {
-            out.push((start..end + 1, None));
-        }
-        start = end + 1;
-    }
-    out
-}
-
-/// Whether a label starts at a place of a name.
-fn starts_label(name: &[u8], place: usize) -> bool {
-    let mut at = 0;
-    while at < place {
-        at += usize::from(name[at]) + 1;
-    }
-    at == place
-}
-
 /// FNV-1a, 64 bits: the same on every machine and in every version.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// A name in wire form, lower case, with the root label.
-pub fn wire_name(text: &str) -> Result<Vec<u8>, String> {
-    let mut out = relative(text.trim_end_matches('.'))?;
-    out.push(0);
-    Ok(out)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A name in wire form, lower case, without the root label.
-fn relative(text: &str) -> Result<Vec<u8>, String> {
-    let mut out = Vec::with_capacity(text.len() + 1);
-    for label in text.split('.') {
-        if label.is_empty() || label.len() > 63 || !label.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(format!("`{text}` is not a name"));
-        }
-        out.push(label.len() as u8);
-        out.extend(label.to_ascii_lowercase().as_bytes());
-    }
-    if out.len() > 254 { Err(format!("`{text}` is too long")) } else { Ok(out) }
-}
-
-/// TXT data: one string of at most 255 printable bytes, `$` replaced by the subject and `$$` by `$`.
-pub fn txt_data(template: &str, subject: &str) -> Box<[u8]> {
-    let mut out = vec![0];
-    let mut bytes = template.bytes().peekable();
-    while let Some(b) = bytes.next() {
-        if b == b'$' && bytes.next_if_eq(&b'$').is_none() {
-            out.extend(subject.as_bytes());
-        } else {
-            out.push(if (32..127).contains(&b) { b } else { b'?' });
-        }
-    }
-    out.truncate(256);
-    out[0] = (out.len() - 1) as u8;
-    out.into()
-}
-
-fn record_data(r: &Record) -> Result<(u16, Vec<u8>), String> {
-    let words: Vec<&str> = r.data.split_whitespace().collect();
-    let quoted = |s: &str| s.trim().trim_matches('"').to_string();
-    Ok(match (r.kind.to_ascii_uppercase().as_str(), &words[..]) {
-        ("A", [a]) => (rtype::A, a.parse::<Ipv4Addr>().map_err(|e| e.to_string())?.octets().to_vec()),
-        ("AAAA", [a]) => (rtype::AAAA, a.parse::<Ipv6Addr>().map_err(|e| e.to_string())?.octets().to_vec()),
-        ("MX", [preference, host]) => {
-            let p: u16 = preference.parse().map_err(|_| "the preference is not a number")?;
-            let host = if *host == "." { vec![0] } else { wire_name(host)? };
-            (rtype::MX, [&p.to_be_bytes()[..], &host].concat())
-        }
-        ("CAA", [flags, tag, ..]) => {
-            let f: u8 = flags.parse().map_err(|_| "the flags are not a number")?;
-            let value = quoted(r.data.splitn(3, char::is_whitespace).nth(2).unwrap_or(""));
-            (rtype::CAA, [&[f, tag.len() as u8], tag.as_bytes(), value.as_bytes()].concat())
-        }
-        ("TXT", _) => {
-            let text = quoted(&r.data);
-            let parts = text.as_bytes().chunks(255).flat_map(|c| std::iter::once(c.len() as u8).chain(c.iter().copied()));
-            (rtype::TXT, parts.collect())
-        }
-        (kind, _) => return Err(format!("`{kind} {}` is not A, AAAA, MX, CAA or TXT data", r.data)),
-    })
-}
-
-/// All zones, found by the longest origin that ends a name.
-#[derive(Debug, Clone, Default)]
-pub struct ZoneSet {
-    zones: Vec<ZoneView>,
-    lengths: Vec<usize>,
-    by_origin: FxHashMap<Box<[u8]>, usize>,
-}
-
-impl ZoneSet {
-    /// From ready zones; the error names an origin that two of them have.
-    pub fn new(zones: Vec<ZoneView>) -> Result<ZoneSet, String> {
-        let mut set = ZoneSet { zones, ..ZoneSet::default() };
-        for (i, z) in set.zones.iter().enumerate() {
-            set.lengths.push(z.origin.len());
-            if set.by_origin.insert(z.origin.clone(), i).is_some() {
-                return Err(format!("two zones have the origin {}", z.name));
-            }
-        }
-        set.lengths.sort_unstable_by(|a, b| b.cmp(a));
-        set.lengths.dedup();
-        Ok(set)
+    fn zone(kind: &str, tail: &str) -> Result<ZoneView, String> {
+        let text = format!(
+            "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.b\u{fc}cher.example']\ncontact = 'h@b\u{fc}cher.example'\n\
+             publish = [{{reason = 'r', code = '127.0.0.2'}}]\n{tail}"
+        );
+        let mut reasons = Reasons::default();
+        reasons.add("r")?;
+        ZoneView::new(&toml::from_str(&text).map_err(|e| e.to_string())?, &reasons, &HashMap::new())
     }
 
-    /// All zones; their places are their numbers.
-    pub fn all(&self) -> &[ZoneView] {
-        &self.zones
+    fn record(name: &str) -> String {
+        format!("[[record]]\nname = '{name}'\ntype = 'A'\ndata = '192.0.2.1'\n")
     }
 
-    /// The zone of a name (wire form, lower case, with the root label) and where its origin starts. `starts` tells whether
-    /// a label starts at a place.
-    #[inline]
-    pub fn find(&self, name: &[u8], starts: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
-        for len in &self.lengths {
-            let Some(at) = name.len().checked_sub(*len) else { continue };
-            if starts(at)
-                && let Some(i) = self.by_origin.get(&name[at..])
-            {
-                return Some((*i, at));
-            }
+    #[test]
+    fn rfc5782_a10_fixed_names_never_meet_what_is_listed() {
+        for (kind, name, fits) in [
+            ("address", "www", true),
+            ("address", "x.ns1", true),
+            ("address", "1a", true),
+            ("address", "*", false),
+            ("address", "*.www", false),
+            ("address", "www.*.ns", false),
+            ("address", "7", false),
+            ("address", "www.7", false),
+            ("address", "f", false),
+            ("address", "z", false),
+            ("address", "255", false),
+            ("address", "1000", false),
+            ("domain", "7", true),
+            ("domain", "*.a", false),
+            ("domain", "test", false),
+            ("domain", "www.Test", false),
+            ("domain", "invalid", false),
+            ("domain", "test.www", true),
+        ] {
+            assert_eq!(zone(kind, &record(name)).is_ok(), fits, "{kind} {name}");
         }
-        None
+        let long = vec!["a".repeat(60); 4].join(".");
+        assert!(zone("address", &record(&long)).unwrap_err().contains("255"));
     }
 
-    /// A zone by its origin.
-    pub fn by_name(&self, name: &str) -> Option<usize> {
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        self.zones.iter().position(|z| *z.name == *name)
+    #[test]
+    fn one_set_of_records_has_one_ttl() {
+        let two = |a: &str, b: &str| zone("address", &format!("{}{a}{}{b}", record("www"), record("www").replace("2.1", "2.2")));
+        assert!(two("", "ttl = '1h'\n").unwrap_err().contains("one TTL"));
+        assert!(two("ttl = '1h'\n", "ttl = '60m'\n").is_ok());
+        assert!(zone("address", &format!("{}ttl = '{}d'\n", record("www"), 30_000)).unwrap_err().contains("TTL"));
+    }
+
+    #[test]
+    fn names_are_read_in_either_form_and_a_test_point_without_a_text_has_no_txt() {
+        let z = zone("address", "").unwrap();
+        assert_eq!(&*z.soa_names, b"\x03ns1\x0dxn--bcher-kva\x07example\0\x01h\x0dxn--bcher-kva\x07example\0");
+        let types: Vec<u16> = z.fixed[&b"\x012\x010\x010\x03127"[..]].rrs.iter().map(|r| r.rtype).collect();
+        assert_eq!(types, [rtype::A]);
     }
 }

@@ -324,7 +324,7 @@ impl Writer {
             .zones
             .iter()
             .map(|z| ZoneView::new(z, &vocabulary.reasons, &texts).map_err(|e| Refused::Settings(format!("zone {}: {e}", z.origin))));
-        let zones = ZoneSet::new(views.collect::<Result<_, _>>()?).map_err(Refused::Settings)?;
+        let zones = self.zones.next(views.collect::<Result<_, _>>()?).map_err(Refused::Settings)?;
         let mut work = Work::new(now());
         let (mut serials, mut moved) = (Vec::new(), Vec::new());
         let mut receipt = Receipt { commit: self.seq, ..Receipt::default() };

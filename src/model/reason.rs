@@ -22,11 +22,6 @@ impl ReasonId {
     }
 }
 
-/// The reasons of a set, in order of number.
-pub fn reasons_in(mask: Mask) -> impl Iterator<Item = ReasonId> {
-    (0..MAX_REASONS as u8).map(ReasonId).filter(move |r| mask & r.bit() != 0)
-}
-
 /// A source's number in this store; given once, never reused for another name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]

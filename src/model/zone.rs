@@ -1,6 +1,6 @@
 //! Zone: a published list, as its file describes it. A view on the index: which reasons, under which codes and texts.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,20 +61,45 @@ impl Default for QueryRules {
 }
 
 /// A mirror to notify: an address, or a table with a key and our source address.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Notify {
     /// `address:port`.
     Plain(String),
     /// With a TSIG key and the address to send from.
-    Full {
-        /// `address:port`.
-        address: String,
-        /// The name of a `[[key]]`.
-        key: Option<String>,
-        /// The address to send from.
-        source: Option<String>,
-    },
+    Full(NotifyTable),
+}
+
+/// The table form of a mirror to notify.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotifyTable {
+    /// `address:port`.
+    pub address: String,
+    /// The name of a `[[key]]`.
+    pub key: Option<String>,
+    /// The address to send from.
+    pub source: Option<String>,
+}
+
+/// Either form by what stands there, so that an error names what is wrong in it.
+impl<'de> Deserialize<'de> for Notify {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Notify, D::Error> {
+        struct Either;
+        impl<'de> serde::de::Visitor<'de> for Either {
+            type Value = Notify;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("an address with a port, or a table with `address`, `key` and `source`")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Notify, E> {
+                Ok(Notify::Plain(text.into()))
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Notify, A::Error> {
+                NotifyTable::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Notify::Full)
+            }
+        }
+        from.deserialize_any(Either)
+    }
 }
 
 /// Who may transfer, and who is told of a new serial. Read and checked now, used by transfers.
@@ -92,7 +117,7 @@ impl TransferRules {
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         let allowed = self.allow.iter().filter_map(|a| a.strip_prefix("key:"));
         let notified = self.notify.iter().filter_map(|n| match n {
-            Notify::Full { key, .. } => key.as_deref(),
+            Notify::Full(table) => table.key.as_deref(),
             Notify::Plain(_) => None,
         });
         allowed.chain(notified)
@@ -232,9 +257,35 @@ impl Zone {
                 error(format!("{name}: {value} is longer than a TTL can be (RFC 2181 section 8)"));
             }
         }
+        self.lint_transfer(&mut out);
         self.lint_codes(reasons, &mut out);
         self.lint_advice(&mut out);
         out
+    }
+
+    fn lint_transfer(&self, out: &mut Vec<Lint>) {
+        let mut error = |text: String| out.push(Lint::Error(text));
+        for rule in &self.transfer.allow {
+            let fine = match rule.strip_prefix("key:") {
+                Some(key) => !key.trim().is_empty(),
+                None => rule.parse::<ipnet::IpNet>().is_ok() || rule.parse::<IpAddr>().is_ok(),
+            };
+            if !fine {
+                error(format!("transfer.allow: `{rule}` is neither a prefix such as 192.0.2.0/24 nor `key:NAME`"));
+            }
+        }
+        for mirror in &self.transfer.notify {
+            let (address, source) = match mirror {
+                Notify::Plain(address) => (address, None),
+                Notify::Full(table) => (&table.address, table.source.as_ref()),
+            };
+            if address.parse::<SocketAddr>().is_err() {
+                error(format!("transfer.notify: `{address}` is not an address with a port, such as 192.0.2.53:53 or [2001:db8::53]:53"));
+            }
+            if let Some(source) = source.filter(|s| s.parse::<IpAddr>().is_err()) {
+                error(format!("transfer.notify: source `{source}` is not an address"));
+            }
+        }
     }
 
     fn lint_codes(&self, reasons: &[String], out: &mut Vec<Lint>) {
@@ -243,6 +294,12 @@ impl Zone {
             if p.code.octets()[0] != 127 {
                 error(format!("code {} lies outside 127.0.0.0/8; clients take that for a broken list (RFC 5782 section 2.3)", p.code));
             }
+            if p.code.octets()[..3] == [127, 255, 255] {
+                let text =
+                    format!("publish {}: code {} lies in 127.255.255.0/24, which clients take for an error of the list", i + 1, p.code);
+                out.push(if self.bitmask { Lint::Error(text) } else { Lint::Warning(text) });
+            }
+            let mut error = |text: String| out.push(Lint::Error(format!("publish {}: {text}", i + 1)));
             if p.code == Ipv4Addr::LOCALHOST {
                 error("127.0.0.1 is the test point that is never listed and can not be a code (RFC 5782 section 5)".into());
             }
@@ -346,6 +403,36 @@ mod tests {
         assert!(says(&zone(|z| z.origin = "orbs.example".into()), false, "sub-domain"));
         assert!(says(&zone(|z| z.origin = "a..b".into()), true, "origin"));
         assert!(says(&zone(|z| z.contact = "hostmaster".into()), true, "contact"));
+    }
+
+    #[test]
+    fn an_error_code_as_a_listing_is_doubtful_and_wrong_in_a_bit_mask() {
+        let code = Ipv4Addr::new(127, 255, 255, 2);
+        assert!(says(&zone(|z| z.publish[0].code = code), false, "127.255.255.0/24"));
+        assert!(says(&zone(|z| (z.publish[0].code, z.bitmask) = (code, true)), true, "127.255.255.0/24"));
+    }
+
+    #[test]
+    fn transfer_rules_are_prefixes_keys_and_addresses() {
+        let with = |rules: &str| {
+            let rules: TransferRules = toml::from_str(rules).map_err(|e| e.to_string())?;
+            Ok::<_, String>(zone(|z| z.transfer = rules))
+        };
+        let fine = "allow = ['127.0.0.0/8', '192.0.2.1', '2001:db8::/32', 'key:mirror']\n\
+                    notify = ['192.0.2.53:53', {address = '[2001:db8::1]:53', key = 'mirror', source = '2001:db8::2'}]";
+        assert_eq!(with(fine).unwrap(), []);
+        for (rules, part) in [
+            ("allow = ['mirror']", "neither a prefix"),
+            ("allow = ['key:']", "neither a prefix"),
+            ("allow = ['192.0.2.0/33']", "neither a prefix"),
+            ("notify = ['192.0.2.53']", "with a port"),
+            ("notify = [{address = 'ns1.example:53'}]", "with a port"),
+            ("notify = [{address = '192.0.2.53:53', source = 'eth0'}]", "source"),
+        ] {
+            assert!(says(&with(rules).unwrap(), true, part), "{rules}");
+        }
+        assert!(with("notify = [{address = '192.0.2.53:53', kee = 'mirror'}]").unwrap_err().contains("kee"));
+        assert!(with("notify = [53]").unwrap_err().contains("address"));
     }
 
     #[test]

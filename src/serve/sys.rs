@@ -1,6 +1,35 @@
-//! System calls about the process and its threads. The `unsafe` code that is not about UDP is here.
+//! System calls about the process, its threads and its sockets. The `unsafe` code that is not about UDP is here.
 
-use std::io;
+use std::{io, os::fd::AsRawFd};
+
+/// Sets a socket's option whose value is a number.
+pub fn set_option(socket: &impl AsRawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the option's value is one int that lives until the call returns.
+    let r = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), len) };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether an error of opening a socket says that the machine does not have the address or its family.
+pub fn is_missing(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::AddrNotAvailable || e.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
+/// Raises the limit of open files to what the system allows this process, and tells it: every TCP connection is one.
+pub fn raise_file_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for the result, and valid to read from.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        limit.rlim_cur = limit.rlim_max;
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &limit) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
 
 /// Runs the calling thread after everybody else: nice value 10, which Linux counts for threads apart, and as a batch
 /// task, which does not interrupt others when it wakes.

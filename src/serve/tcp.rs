@@ -1,9 +1,10 @@
 //! The TCP front (RFC 7766): many queries on a connection, answered in order as they come, with a limit on everything.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
@@ -15,7 +16,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{Shared, count};
+use super::{Shared, count, sys::set_option};
 use crate::{
     dns::{Peer, TCP_SIZE, encode::IDLE_DECISECONDS, respond},
     metrics::{Totals, Worker},
@@ -39,28 +40,65 @@ const READ: usize = 8 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Opens a listener.
+/// How long a connection may wait for the next query while few places are free.
+const PRESSED_IDLE: Duration = Duration::from_secs(1);
+/// Few places are free when fewer than one of so many is.
+const PRESSED_PART: usize = 4;
+
+thread_local! {
+    /// Where an answer is made: one for each thread, not one for each connection.
+    static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; TCP_SIZE]);
+}
+
+/// Opens a listener. An IPv6 one is for IPv6 alone, as the UDP sockets are, so that `0.0.0.0` and `[::]` can stand side by
+/// side.
 pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    if addr.is_ipv6() {
+        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+    }
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }
 
+/// The places for connections: one set for all listeners of a server.
+#[derive(Debug, Clone)]
+pub struct Places {
+    room: Arc<Semaphore>,
+    all: usize,
+    clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Default for Places {
+    fn default() -> Places {
+        Places::new(MAX_CONNECTIONS)
+    }
+}
+
+impl Places {
+    fn new(all: usize) -> Places {
+        Places { room: Arc::new(Semaphore::new(all)), all, clients: Arc::default() }
+    }
+
+    /// How long a connection may idle now.
+    fn idle(&self) -> Duration {
+        if self.room.available_permits() < self.all / PRESSED_PART { PRESSED_IDLE } else { IDLE }
+    }
+}
+
 /// Takes connections until the task is dropped.
-pub async fn run(listener: TcpListener, shared: Shared) {
+pub async fn run(listener: TcpListener, shared: Shared, places: Places) {
     let counters = shared.metrics.worker(&format!("tcp-{}", listener.local_addr().map_or(0, |a| a.port())));
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let clients: Clients = Arc::default();
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let Ok(permit) = places.room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
-                let Some(guard) = Guard::new(&clients, from.ip(), permit) else { continue };
+                let Some(guard) = Guard::new(&places, from.ip(), permit) else { continue };
                 let (shared, counters) = (shared.clone(), counters.clone());
                 tokio::spawn(async move {
                     // How a connection ends is the client's business; there is nobody to tell.
-                    let _ = timeout(TOTAL, connection(stream, from, &shared, &counters)).await;
+                    let _ = timeout(TOTAL, connection(stream, from, &shared, &counters, &guard.places)).await;
                     drop(guard);
                 });
             }
@@ -70,30 +108,37 @@ pub async fn run(listener: TcpListener, shared: Shared) {
     }
 }
 
-type Clients = Arc<Mutex<HashMap<IpAddr, usize>>>;
+/// Whose places are counted together: an IPv4 address, or a /64 of IPv6, which is one customer as a rule.
+fn client(addr: IpAddr) -> IpAddr {
+    match addr.to_canonical() {
+        IpAddr::V6(a) => Ipv6Addr::from_bits(a.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
 
 /// A connection's place, given back when it ends.
 struct Guard {
-    clients: Clients,
+    places: Places,
     client: IpAddr,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Guard {
-    fn new(clients: &Clients, client: IpAddr, permit: OwnedSemaphorePermit) -> Option<Guard> {
-        let mut map = clients.lock().unwrap_or_else(|e| e.into_inner());
+    fn new(places: &Places, addr: IpAddr, permit: OwnedSemaphorePermit) -> Option<Guard> {
+        let client = client(addr);
+        let mut map = places.clients.lock().unwrap_or_else(|e| e.into_inner());
         let n = map.entry(client).or_default();
         if *n >= MAX_PER_CLIENT {
             return None;
         }
         *n += 1;
-        Some(Guard { clients: clients.clone(), client, _permit: permit })
+        Some(Guard { places: places.clone(), client, _permit: permit })
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let mut map = self.clients.lock().unwrap_or_else(|e| e.into_inner());
+        let mut map = self.places.clients.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(n) = map.get_mut(&self.client) {
             *n -= 1;
             if *n == 0 {
@@ -103,47 +148,77 @@ impl Drop for Guard {
     }
 }
 
-async fn connection(mut stream: TcpStream, from: SocketAddr, shared: &Shared, counters: &Worker) -> io::Result<()> {
+async fn connection(mut stream: TcpStream, from: SocketAddr, shared: &Shared, counters: &Worker, places: &Places) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let peer = Peer { addr: from.ip().to_canonical(), stream: true };
     let mut input = Vec::with_capacity(READ);
     let mut output = Vec::new();
-    let mut answer = vec![0; TCP_SIZE];
     let mut begun: Option<Instant> = None;
     while !shared.stop.load(Ordering::Relaxed) {
-        let until = begun.map_or_else(|| Instant::now() + IDLE, |b| b + STALL);
-        if timeout_at(until, stream.read_buf(&mut input)).await?? == 0 {
+        let got = match begun {
+            Some(b) => timeout_at(b + STALL, stream.read_buf(&mut input)).await??,
+            None => idle(&mut stream, &mut input, places).await?,
+        };
+        if got == 0 {
             return Ok(());
         }
         let mut rest = &input[..];
         let mut waiting = 0;
-        while let Some((query, tail)) = split(rest)? {
+        // Whoever sends what is no query does not speak DNS; what was answered before is written all the same.
+        let sound = loop {
+            let (query, tail) = match split(rest) {
+                Ok(Some(found)) => found,
+                Ok(None) => break true,
+                Err(_) => break false,
+            };
             rest = tail;
-            let snapshot = shared.published.load();
-            let outcome = respond(&snapshot, query, peer, Time(0), &mut answer);
-            drop(snapshot);
-            let mut totals = Totals::default();
-            count(&mut totals, &outcome, query.len());
-            counters.of(outcome.zone).add(&totals);
-            if outcome.len == 0 {
-                return Ok(()); // no query: whoever sends this does not speak DNS
+            if !answer(query, peer, shared, counters, &mut output) {
+                break false;
             }
-            output.extend((outcome.len as u16).to_be_bytes());
-            output.extend(&answer[..outcome.len]);
             waiting += 1;
             if waiting % PIPELINE == 0 {
                 // A client that does not read gets no further answers: its queries wait in its own buffers.
                 timeout(STALL, stream.write_all(&output)).await??;
                 output.clear();
             }
-        }
+        };
         let used = input.len() - rest.len();
         input.drain(..used);
         begun = if input.is_empty() { None } else { Some(begun.filter(|_| used == 0).unwrap_or_else(Instant::now)) };
         timeout(STALL, stream.write_all(&output)).await??;
         output.clear();
+        if !sound {
+            return Ok(());
+        }
     }
     Ok(())
+}
+
+/// Waits for the next query for as long as a connection may idle, which gets shorter while it waits when places get few.
+async fn idle(stream: &mut TcpStream, input: &mut Vec<u8>, places: &Places) -> io::Result<usize> {
+    let since = Instant::now();
+    loop {
+        match timeout(PRESSED_IDLE, stream.read_buf(input)).await {
+            Ok(got) => return got,
+            Err(_) if since.elapsed() >= places.idle() => return Ok(0),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Answers a query behind what was answered before. False where there is no answer.
+fn answer(query: &[u8], peer: Peer, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> bool {
+    ANSWER.with_borrow_mut(|buffer| {
+        let outcome = respond(&shared.published.load(), query, peer, Time(0), buffer);
+        let mut totals = Totals::default();
+        count(&mut totals, &outcome, query.len());
+        counters.of(outcome.zone).add(&totals);
+        if outcome.len > 0 {
+            output.extend((outcome.len as u16).to_be_bytes());
+            output.extend(&buffer[..outcome.len]);
+        }
+        outcome.len > 0
+    })
 }
 
 /// The first whole message of what was read, and what follows it.
@@ -154,4 +229,114 @@ fn split(bytes: &[u8]) -> io::Result<Option<(&[u8], &[u8])>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a query of this length is none"));
     }
     Ok(rest.split_at_checked(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        index::{Published, Snapshot},
+        metrics::Metrics,
+    };
+
+    fn shared() -> Shared {
+        let snapshot = Snapshot { sound: true, ..Snapshot::default() };
+        Shared { published: Arc::new(Published::new(snapshot)), metrics: Arc::new(Metrics::default()), stop: Arc::default() }
+    }
+
+    /// A framed query that is refused, since there are no zones.
+    fn query(id: u8) -> Vec<u8> {
+        vec![0, 19, 0, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1]
+    }
+
+    async fn reply(s: &mut TcpStream) -> Option<Vec<u8>> {
+        let len = timeout(Duration::from_secs(3), s.read_u16()).await.ok()?.ok()?;
+        let mut out = vec![0; usize::from(len)];
+        s.read_exact(&mut out).await.ok()?;
+        Some(out)
+    }
+
+    #[tokio::test]
+    async fn both_wildcard_addresses_listen_on_one_port() {
+        let four = bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let port = four.local_addr().unwrap().port();
+        match bind(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
+            Ok(six) => assert_eq!(six.local_addr().unwrap().port(), port),
+            Err(e) => assert!(crate::serve::sys::is_missing(&e), "{e}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn all_listeners_share_the_places_of_a_client() {
+        let places = Places::default();
+        let listeners = [bind("127.0.0.1:0".parse().unwrap()).unwrap(), bind("127.0.0.1:0".parse().unwrap()).unwrap()];
+        let addrs = listeners.each_ref().map(|l| l.local_addr().unwrap());
+        for l in listeners {
+            tokio::spawn(run(l, shared(), places.clone()));
+        }
+        let mut open = Vec::new();
+        for i in 0..MAX_PER_CLIENT + 10 {
+            let mut s = TcpStream::connect(addrs[i % 2]).await.unwrap();
+            if s.write_all(&query(1)).await.is_ok() && reply(&mut s).await.is_some() {
+                open.push(s);
+            }
+        }
+        assert_eq!(open.len(), MAX_PER_CLIENT);
+        drop(open);
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if places.clients.lock().unwrap().is_empty() {
+                break;
+            }
+        }
+        assert!(places.clients.lock().unwrap().is_empty(), "places are given back");
+        let of = |a: &str| client(a.parse().unwrap());
+        assert_eq!(of("2a00:1:2:3::1"), of("2a00:1:2:3:ffff::2"));
+        assert_ne!(of("2a00:1:2:3::1"), of("2a00:1:2:4::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[tokio::test]
+    async fn idle_connections_go_early_when_places_are_few() {
+        for (all, held) in [(4, false), (8, true)] {
+            let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let addr = listener.local_addr().unwrap();
+            let task = tokio::spawn(run(listener, shared(), Places::new(all)));
+            let mut all = Vec::new();
+            for _ in 0..3 {
+                let mut s = TcpStream::connect(addr).await.unwrap();
+                s.write_all(&query(1)).await.unwrap();
+                assert!(reply(&mut s).await.is_some());
+                all.push(s);
+            }
+            // The fourth place waits for the next connection: none of four is free, four of eight are.
+            let patience = Duration::from_millis(if held { 1500 } else { 8000 });
+            assert_eq!(timeout(patience, all[0].read_u8()).await.is_err(), held);
+            task.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_written_before_a_bad_message_ends_it() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(run(listener, shared(), Places::default()));
+        for bad in [&[0xff, 0xff, 0][..], &[0, 3, 1, 2, 3], &[0, 12, 0, 1, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
+            let mut s = TcpStream::connect(addr).await.unwrap();
+            s.write_all(&[&query(1)[..], &query(2), bad].concat()).await.unwrap();
+            for id in [1, 2] {
+                let got = reply(&mut s).await.unwrap();
+                assert_eq!((got[1], got[3] & 15), (id, 5));
+            }
+            assert!(matches!(timeout(Duration::from_secs(3), s.read_u8()).await, Ok(Err(_))), "closed");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_raised() {
+        let first = crate::serve::sys::raise_file_limit().unwrap();
+        assert_eq!(crate::serve::sys::raise_file_limit().unwrap(), first);
+        assert!(first > 0);
+    }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use libc::{cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
 
-use super::{Shared, count};
+use super::{Shared, count, sys::set_option as set};
 use crate::{
     dns::{Peer, UDP_SIZE, query::peek, respond},
     metrics::{MAX_ZONES, Totals},
@@ -46,8 +46,10 @@ pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     };
     set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    let _ = set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, BUFFER);
-    let _ = set(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, BUFFER);
+    // With the privilege (CAP_NET_ADMIN) past the system's limit, else up to it.
+    for (force, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
+        let _ = set(&socket, libc::SOL_SOCKET, force, BUFFER).or_else(|_| set(&socket, libc::SOL_SOCKET, plain, BUFFER));
+    }
     if addr.is_ipv4() {
         // Replies may be fragmented rather than shrink to what a forged ICMP message says.
         set(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT)?;
@@ -67,12 +69,6 @@ pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
         return Err(io::Error::last_os_error());
     }
     Ok(socket)
-}
-
-fn set(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    // SAFETY: the option's value is one int that lives until the call returns.
-    let r = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, addr_of!(value).cast(), size_of::<libc::c_int>() as socklen_t) };
-    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn to_storage(addr: SocketAddr) -> (sockaddr_storage, socklen_t) {
@@ -121,24 +117,18 @@ fn peer_of(from: &sockaddr_storage) -> Option<IpAddr> {
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL]);
 
-/// A worker's buffers. The message headers point into the other fields, whose places on the heap never move.
+/// A worker's buffers, one of a kind for each message of a batch. The message headers point into the other fields, which
+/// never grow, so that their places on the heap never move (a `Box` would claim that nobody else points into it).
 struct Buffers {
-    queries: Box<[[u8; QUERY]; BATCH]>,
-    answers: Box<[[u8; UDP_SIZE]; BATCH]>,
-    from: Box<[sockaddr_storage; BATCH]>,
-    control: Box<[Control; BATCH]>,
-    vectors: Box<[iovec; 2 * BATCH]>,
-    incoming: Box<[mmsghdr; BATCH]>,
-    outgoing: Box<[mmsghdr; BATCH]>,
+    queries: Vec<[u8; QUERY]>,
+    answers: Vec<[u8; UDP_SIZE]>,
+    from: Vec<sockaddr_storage>,
+    control: Vec<Control>,
+    vectors: Vec<iovec>,
+    incoming: Vec<mmsghdr>,
+    outgoing: Vec<mmsghdr>,
     /// Whether control messages are read and sent back: on wildcard addresses.
     info: bool,
-}
-
-fn on_heap<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
-    match vec![value; N].into_boxed_slice().try_into() {
-        Ok(array) => array,
-        Err(_) => unreachable!("the vector has N items"),
-    }
 }
 
 impl Buffers {
@@ -146,13 +136,13 @@ impl Buffers {
         // SAFETY: all zeros is a valid value of these plain C structures.
         let (storage, vector, header) = unsafe { (zeroed(), zeroed::<iovec>(), zeroed::<mmsghdr>()) };
         let mut b = Buffers {
-            queries: on_heap([0; QUERY]),
-            answers: on_heap([0; UDP_SIZE]),
-            from: on_heap(storage),
-            control: on_heap(Control([0; CONTROL])),
-            vectors: on_heap(vector),
-            incoming: on_heap(header),
-            outgoing: on_heap(header),
+            queries: vec![[0; QUERY]; BATCH],
+            answers: vec![[0; UDP_SIZE]; BATCH],
+            from: vec![storage; BATCH],
+            control: vec![Control([0; CONTROL]); BATCH],
+            vectors: vec![vector; 2 * BATCH],
+            incoming: vec![header; BATCH],
+            outgoing: vec![header; BATCH],
             info,
         };
         for i in 0..BATCH {
@@ -278,5 +268,49 @@ fn send(fd: libc::c_int, mut messages: &mut [mmsghdr]) {
         let sent = unsafe { libc::sendmmsg(fd, messages.as_mut_ptr(), messages.len() as u32, 0) };
         let done = usize::try_from(sent).unwrap_or(0).max(1);
         messages = &mut messages[done..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::UdpSocket, sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{index::Published, metrics::Metrics};
+
+    /// More than one batch, on a plain and on a wildcard address: every query gets the answer that belongs to it.
+    #[test]
+    fn answers_go_back_to_who_asked() {
+        for addr in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let shared = Shared { published: Arc::new(Published::default()), metrics: Arc::new(Metrics::default()), stop: Arc::default() };
+            let socket = bind(addr.parse().unwrap()).unwrap();
+            let to = SocketAddr::from(([127, 0, 0, 1], socket.local_addr().unwrap().port()));
+            let worker = std::thread::spawn({
+                let shared = shared.clone();
+                move || run(&socket, &shared, "udp-0")
+            });
+            let clients: Vec<_> = (0..4).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+            for (c, client) in clients.iter().enumerate() {
+                client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                for id in 0..40 {
+                    client.send_to(&[c as u8, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1], to).unwrap();
+                }
+            }
+            for (c, client) in clients.iter().enumerate() {
+                let mut ids: Vec<u8> = (0..40)
+                    .map(|_| {
+                        let mut buf = [0; 512];
+                        let (n, from) = client.recv_from(&mut buf).unwrap();
+                        assert_eq!((n, from, buf[0], buf[3] & 15), (19, to, c as u8, 5));
+                        buf[1]
+                    })
+                    .collect();
+                ids.sort_unstable();
+                assert!(ids.into_iter().eq(0..40));
+            }
+            shared.stop.store(true, Ordering::Relaxed);
+            worker.join().unwrap().unwrap();
+            assert_eq!(shared.metrics.zone(None).refused, 160);
+        }
     }
 }

@@ -16,7 +16,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| {
         json!({
             "zone": z.name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
-            "counters": app.metrics.zone(Some(i)),
+            "counters": app.metrics.zone(Some(z.slot)),
         })
     });
     let sources = v.records.iter().map(|r| {

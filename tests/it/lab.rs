@@ -256,7 +256,7 @@ impl Lab {
             let _in = runtime.enter();
             serve::tcp::bind(addr).unwrap()
         };
-        runtime.spawn(serve::tcp::run(listener, shared.clone()));
+        runtime.spawn(serve::tcp::run(listener, shared.clone(), serve::tcp::Places::default()));
         Lab { _folder: folder, ledger, shared, addr, runtime: Some(runtime), threads }
     }
 

@@ -14,7 +14,7 @@ fn dig(lab: &Lab, args: &str) -> String {
 }
 
 /// Each line: dig's options, what the reply has to show, and what it must not.
-const TESTS: [(&str, &[&str], &[&str]); 17] = [
+const TESTS: [(&str, &[&str], &[&str]); 20] = [
     // 8.1: without EDNS
     ("+noedns +noad +norec soa ZONE", &["status: NOERROR", "flags: qr aa;", "SOA\tns1"], &["OPT PSEUDO"]),
     ("+noedns +noad +norec type1000 ZONE", &["status: NOERROR", "flags: qr aa;", "ANSWER: 0"], &["OPT PSEUDO"]),
@@ -22,7 +22,11 @@ const TESTS: [(&str, &[&str], &[&str]); 17] = [
     ("+noedns +ad +norec soa ZONE", &["status: NOERROR", "flags: qr aa;"], &[]),
     ("+noedns +noad +norec +zflag soa ZONE", &["status: NOERROR", "flags: qr aa;"], &["MBZ"]),
     ("+noedns +noad +rec soa ZONE", &["status: NOERROR", "flags: qr aa rd;"], &["flags: qr aa rd ra"]),
-    ("+noedns +noad +norec +opcode=15 +header-only", &["opcode: RESERVED15", "status: NOTIMP", "flags: qr;"], &[]),
+    ("+noedns +noad +norec +opcode=15 +header-only", &["opcode: RESERVED15", "status: NOTIMP", "flags: qr;", "QUERY: 0"], &["OPT PSEUDO"]),
+    ("+noedns +noad +norec +opcode=4 soa ZONE", &["opcode: NOTIFY", "status: NOTIMP", "QUERY: 1"], &["OPT PSEUDO"]),
+    // RFC 6891 section 6.1.1: an OPT in every reply to one.
+    ("+edns=0 +noad +norec +opcode=4 soa ZONE", &["status: NOTIMP", "flags: qr;", "QUERY: 1", "EDNS: version: 0, flags:; udp: 1232"], &[]),
+    ("+edns=0 +noad +norec +opcode=15 +header-only", &["status: NOTIMP", "QUERY: 0", "EDNS: version: 0, flags:; udp: 1232"], &[]),
     ("+noedns +noad +norec +tcp soa ZONE", &["status: NOERROR", "flags: qr aa;"], &[]),
     // 8.2: with EDNS
     ("+edns=0 +noad +norec soa ZONE", &["status: NOERROR", "EDNS: version: 0, flags:; udp: 1232", "SOA\tns1"], &[]),

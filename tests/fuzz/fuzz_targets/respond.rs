@@ -12,8 +12,10 @@ use orbsd::{
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let mut b = Builder::default();
-    for (s, hole) in [("1.2.3.4", false), ("1.2.0.0/20", false), ("1.2.1.0/25", true), ("2606:4700::/32", false), ("*.a.b", false), ("c.a.b", true)] {
-        let id = b.intern(&RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole, text: None }] });
+    let listed = [("1.2.3.4", false), ("1.2.0.0/20", false), ("1.2.1.0/25", true), ("2606:4700::/32", false), ("*.a.b", false), ("c.a.b", true)];
+    for (s, hole) in listed.into_iter().chain([(".d", false), (".e.d", true), ("45.1.0.0/16", false), ("45.1.7.7", true)]) {
+        let exempt = s == ".e.d";
+        let id = b.intern(&RawFacts { exempt, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole, text: None }] });
         let mut c = Changes::default();
         b.add(&mut c, &s.parse().unwrap(), id);
         b.apply(c);
@@ -21,14 +23,14 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let mut reasons = Reasons::default();
     reasons.add("r").unwrap();
     let zone = |origin: &str, kind: &str| {
-        let text = format!("origin='{origin}'\nkind='{kind}'\nmapped=true\nns=['n.x']\ncontact='h@x'\npublish=[{{reason='r',code='127.0.0.2',text='t $'}}]");
+        let text = format!("origin='{origin}'\nkind='{kind}'\nmapped=true\ntxt='all'\nns=['n.x']\ncontact='h@x'\npublish=[{{reason='r',code='127.0.0.2',text='t $'}}]\n[[record]]\nname='www'\ntype='TXT'\ndata='a'");
         ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &Default::default()).unwrap()
     };
-    let zones = ZoneSet::new(vec![zone("z.x", "address"), zone("d", "domain")]).unwrap();
+    let zones = ZoneSet::new(vec![zone("z.x", "address"), zone("d", "domain"), zone("names.z.x", "domain")]).unwrap();
     Snapshot {
         tables: b.tables().clone(),
         zones: Arc::new(zones),
-        serials: vec![Serial(1), Serial(1)].into(),
+        serials: vec![Serial(1); 3].into(),
         sound: true,
         nsid: "n".into(),
         ..Snapshot::default()
@@ -43,5 +45,8 @@ fuzz_target!(|data: &[u8]| {
         let o = respond(&SNAPSHOT, data, peer, Time(0), &mut out[..size]);
         assert_eq!(o.len == 0, o.kind == Kind::Dropped);
         assert!(o.len == 0 || (out[2] & 0x80 != 0 && out[..2] == data[..2]));
+        // In less room the reply is shorter or none, never more than fits.
+        let room = usize::from(data.first().copied().unwrap_or(0)) * 3;
+        assert!(respond(&SNAPSHOT, data, peer, Time(0), &mut out[..room]).len <= room);
     }
 });

@@ -1,0 +1,364 @@
+//! Law 8 through `respond()`: what a client is told is what RFC 4592 finds in the zone's rendering, byte for byte as
+//! another reader sees it; and a domain is listed as the words of the design say.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use hickory_proto::op::{Message, ResponseCode};
+use proptest::prelude::*;
+
+use super::{tests::query, *};
+use crate::{
+    index::{
+        Builder, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView, any_facts, any_world, apply, names,
+        render::{Rendered, render},
+        values::TextId,
+        zones::rtype,
+    },
+    model::{Domain, Prefix4, ReasonId, Reasons, Scope, Serial, SourceId, Subject, ZoneKind},
+};
+
+/// Publish orders: as the codes, one alone, against the codes.
+const ORDERS: [&[usize]; 4] = [&[0, 1, 2], &[1], &[2, 0], &[2, 1, 0]];
+
+/// A zone that publishes some of r0, r1 and r2. r1 has no text, and r0 and r2 have the same.
+fn zone(kind: &str, publish: &[usize], extra: &str, records: &[String]) -> ZoneView {
+    let publish: Vec<String> = publish.iter().map(|i| format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2)).collect();
+    let records: Vec<String> = records
+        .iter()
+        .map(|n| format!("[[record]]\nname = '{n}'\ntype = 'A'\ndata = '192.0.2.80'\n[[record]]\nname = '{n}'\ntype = 'TXT'\ndata = 'own'\nttl = '1h'\n"))
+        .collect();
+    let text = format!(
+        "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.orbs.example']\ncontact = 'h@orbs.example'\nttl = '7m'\nnodata_ttl = '2m'\n\
+         {extra}\npublish = [{}]\n{}",
+        publish.join(","),
+        records.concat()
+    );
+    let mut reasons = Reasons::default();
+    (0..3).for_each(|i| drop(reasons.add(&format!("r{i}"))));
+    let texts = HashMap::from([("r0".to_string(), "see $ or $$".to_string()), ("r2".into(), "see $ or $$".into())]);
+    ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &texts).unwrap()
+}
+
+fn snapshot(builder: &Builder, zone: &ZoneView) -> Snapshot {
+    Snapshot {
+        tables: builder.tables().clone(),
+        zones: Arc::new(ZoneSet::new(vec![zone.clone()]).unwrap()),
+        serials: vec![Serial(7)].into(),
+        sound: true,
+        ..Snapshot::default()
+    }
+}
+
+/// Type, TTL and data of a record, as text.
+type Record = (u16, u32, String);
+
+/// The records of a rendered name, in their order.
+fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> Vec<Record> {
+    let mut out: Vec<Record> = Vec::new();
+    match at {
+        Rendered::Blank => out.push((rtype::HINFO, 420, "exempt ".into())),
+        Rendered::Fixed(f) => out.extend(f.rrs.iter().map(|r| {
+            let data = match (r.rtype, &*r.data) {
+                (rtype::A, [a, b, c, d]) => format!("{a}.{b}.{c}.{d}"),
+                (rtype::TXT, [_, text @ ..]) => String::from_utf8(text.to_vec()).unwrap(),
+                (rtype::NS, _) => "ns1.orbs.example.".into(),
+                other => panic!("{other:?}"),
+            };
+            (r.rtype, r.ttl, data)
+        })),
+        Rendered::Listed(l) => {
+            let mut texts = Vec::new();
+            for p in &zone.publish {
+                let Some(i) = l.item(p.reason) else { continue };
+                let [a, b, c, d] = p.code;
+                out.push((rtype::A, 420, format!("{a}.{b}.{c}.{d}")));
+                let mut subject = String::new();
+                l.write_subject(i, &mut subject).unwrap();
+                let template = if i.text == TextId::NONE { &*p.text } else { builder.tables().interned.text(i.text) };
+                let text = template.replace("$$", "\u{1}").replace('$', &subject).replace('\u{1}', "$");
+                let record = (rtype::TXT, 420, text.chars().take(255).collect());
+                if !template.is_empty() && !texts.contains(&record) {
+                    texts.push(record);
+                }
+            }
+            texts.truncate(if zone.spec.txt == crate::model::zone::TxtPolicy::First { 1 } else { 64 });
+            out.extend(texts);
+        }
+    }
+    out
+}
+
+/// A rendering with a look-up by RFC 4592.
+struct Mirror(BTreeMap<String, Vec<Record>>, BTreeSet<String>);
+
+impl Mirror {
+    fn new(builder: &Builder, zone: &ZoneView) -> Mirror {
+        let mut all = BTreeMap::new();
+        render(builder.tables(), zone, &mut |owner, at| {
+            let labels: Vec<_> = crate::index::find::labels_in(owner).map(|l| String::from_utf8_lossy(l).into_owned()).collect();
+            assert_eq!(all.insert(labels.join("."), records(builder, zone, at)), None, "{} twice", labels.join("."));
+        });
+        let above = |k: &String| k.match_indices('.').map(|(i, _)| k[i + 1..].to_string()).collect::<Vec<_>>();
+        let exist = all.keys().flat_map(above).chain(all.keys().cloned()).chain([String::new()]).collect();
+        Mirror(all, exist)
+    }
+
+    /// The records of a type at a name; `None`: no such name.
+    fn look_up(&self, name: &str, qtype: u16) -> Option<Vec<Record>> {
+        let of = |all: &Vec<Record>| {
+            let first = all.first().map_or(0, |r| r.0);
+            all.iter().filter(|r| r.0 == if qtype == rtype::ANY { first } else { qtype }).cloned().collect()
+        };
+        if let Some(all) = self.0.get(name) {
+            return Some(of(all));
+        }
+        if self.1.contains(name) {
+            return Some(vec![]);
+        }
+        let encloser = name.match_indices('.').map(|(i, _)| &name[i + 1..]).find(|n| self.1.contains(*n)).unwrap_or("");
+        let wildcard = if encloser.is_empty() { "*".into() } else { format!("*.{encloser}") };
+        self.0.get(&wildcard).map(of)
+    }
+}
+
+/// Asks, and has the reply read by the other reader: its counts are those of the header, and it fits.
+pub(super) fn ask(s: &Snapshot, name: &str, qtype: u16, stream: bool) -> Message {
+    let name = if name.is_empty() { "bl.orbs.example".into() } else { format!("{name}.bl.orbs.example") };
+    let mut out = vec![0; TCP_SIZE];
+    let o = respond(s, &query(&name, qtype, true), Peer { addr: [192, 0, 2, 53].into(), stream }, Time(0), &mut out);
+    assert!(stream || o.len <= UDP_SIZE);
+    read(&out[..o.len])
+}
+
+fn read(reply: &[u8]) -> Message {
+    let m = Message::from_vec(reply).unwrap();
+    let count = |i: usize| usize::from(u16::from_be_bytes([reply[i], reply[i + 1]]));
+    let got = [m.queries.len(), m.answers.len(), m.authorities.len(), m.additionals.len() + usize::from(m.edns.is_some())];
+    assert_eq!([4, 6, 8, 10].map(count), got);
+    m
+}
+
+/// What stands under names with `*` in them, in 127.0.0.0/8 and beside fixed names.
+fn more_names(world: &BTreeMap<Subject, RawFacts>, records: &[String]) -> Vec<String> {
+    let mut out: Vec<String> = [
+        "1.64.127",
+        "1.2.64.127",
+        "64.127",
+        "x.64.127",
+        "9.0.0.127",
+        "x.0.0.127",
+        "1.0.127",
+        "*.127",
+        "*.0.0.127",
+        "www",
+        "x.www",
+        "*.www",
+    ]
+    .map(String::from)
+    .into();
+    out.extend(records.iter().flat_map(|r| [r.clone(), format!("q.{r}"), format!("*.{r}"), format!("q.*.{r}")]));
+    for s in world.keys() {
+        let parent = match s {
+            Subject::V4(p) => {
+                let [a, b, c, _] = p.first().to_be_bytes();
+                out.extend([
+                    format!("*.{a}"),
+                    format!("x.*.{a}"),
+                    format!("*.{c}.{b}.{a}"),
+                    format!("7.*.{c}.{b}.{a}"),
+                    format!("7.*.{b}.{a}"),
+                ]);
+                format!("{b}.{a}")
+            }
+            Subject::V6(p) => {
+                let n: Vec<String> = crate::index::trie::nibbles(p.first()).iter().map(|n| format!("{n:x}")).collect();
+                n[..usize::from(p.len()).div_ceil(4).clamp(1, 31)].iter().rev().cloned().collect::<Vec<_>>().join(".")
+            }
+            Subject::Domain(d) => d.name().into(),
+        };
+        out.extend(["*", "x.*", "*.*", "*.x", "x.*.x", "*.x.*"].map(|l| format!("{l}.{parent}")));
+    }
+    out
+}
+
+/// Compares every name asked with the mirror.
+fn compare(builder: &Builder, zone: &ZoneView, asked: &[String]) -> Result<(), TestCaseError> {
+    let (s, mirror) = (snapshot(builder, zone), Mirror::new(builder, zone));
+    for name in asked {
+        let name = name.to_ascii_lowercase();
+        for qtype in [rtype::A, rtype::TXT, rtype::HINFO, rtype::ANY] {
+            if name.is_empty() && qtype == rtype::ANY {
+                continue; // the apex has NS, A and so on in the order of a table, not of a rule
+            }
+            let m = ask(&s, &name, qtype, true);
+            let want = mirror.look_up(&name, qtype);
+            let rcode = if want.is_some() { ResponseCode::NoError } else { ResponseCode::NXDomain };
+            prop_assert_eq!(m.metadata.response_code, rcode, "{} {} in {:?}", name, qtype, mirror.0);
+            let got: Vec<Record> = m.answers.iter().map(|r| (u16::from(r.record_type()), r.ttl, r.data.to_string())).collect();
+            let want = want.unwrap_or_default();
+            prop_assert_eq!(m.authorities.len(), usize::from(want.is_empty()), "{} {}", name, qtype);
+            prop_assert_eq!(got, want, "{} {} in {:?}", name, qtype, mirror.0);
+        }
+    }
+    Ok(())
+}
+
+/// A run of hosts in 12.34.5.0/24 and an extra fact for some of them: blocks where nearly every child is full.
+fn dense(first: u8, last: u8, facts: &RawFacts) -> Vec<(Subject, RawFacts)> {
+    (first..=last).map(|d| (Subject::host4(0x0c22_0500 | u32::from(d)), facts.clone())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn law8_what_a_client_is_told_stands_in_the_rendering(
+        world in any_world(),
+        noise in prop::collection::vec(any::<u32>(), 8),
+        (order, all, mapped) in (0..4usize, any::<bool>(), any::<bool>()),
+        (first, last, many) in (any::<u8>(), any::<u8>(), any_facts()),
+        loop_back in prop::option::of(any_facts()),
+        records in prop::collection::btree_set("([abx]\\.){0,2}[abxm][ab]", 0..3),
+    ) {
+        let mut world = world;
+        world.extend(dense(first, if order == 0 { 255 } else { last }, &many));
+        world.extend(loop_back.map(|f| (Subject::V4(Prefix4::new(0x7f40_0000, 10)), f)));
+        let mut builder = Builder::default();
+        apply(&mut builder, &world);
+        let facts: BTreeMap<_, _> = world.into_iter().collect();
+        let few: BTreeMap<_, _> = facts.iter().filter(|(s, _)| !matches!(s, Subject::V4(p) if p.is_host() && p.first() & 7 != 0)).collect();
+        let few: BTreeMap<Subject, RawFacts> = few.into_iter().map(|(s, f)| (s.clone(), f.clone())).collect();
+        let extra = format!("txt = '{}'\nmapped = {mapped}", if all { "all" } else { "first" });
+        let records: Vec<String> = records.into_iter().collect();
+        let mut asked = names(&few, &noise);
+        asked.extend(more_names(&few, &records));
+        if mapped {
+            for a in few.keys().filter_map(|s| match s { Subject::V4(p) => Some(p.first()), _ => None }) {
+                let n: Vec<String> = crate::index::trie::nibbles(0xffff << 32 | u128::from(a)).iter().rev().map(|n| format!("{n:x}")).collect();
+                asked.extend((0..9).map(|i| n[i..].join(".")));
+                asked.extend((1..9).map(|i| format!("x.*.{}", n[i..].join("."))));
+            }
+        }
+        compare(&builder, &zone("address", ORDERS[order], &extra, &["www".into(), "x.ns1".into()]), &asked)?;
+        asked.retain(|n| !n.ends_with("127") && n.len() < 40);
+        compare(&builder, &zone("domain", ORDERS[order], &extra, &records), &asked)?;
+    }
+
+    /// A domain answers what the longest match of each source says: the name itself, else the nearest tree.
+    #[test]
+    fn domains_answer_as_the_naive_model(world in any_world(), order in 0..4usize) {
+        let world: Vec<_> = world.into_iter().filter(|(s, _)| matches!(s, Subject::Domain(_))).collect();
+        let mut builder = Builder::default();
+        apply(&mut builder, &world);
+        let facts: BTreeMap<_, _> = world.into_iter().collect();
+        let zone = zone("domain", ORDERS[order], "", &[]);
+        let s = snapshot(&builder, &zone);
+        let asked: BTreeSet<String> = names(&facts, &[1]).into_iter().filter(|n| !n.is_empty() && !n.contains('*') && n != "test" && !n.contains("127")).collect();
+        for name in asked {
+            let me = Domain::from_canonical(&name, Scope::Name);
+            // The wide before the narrow; at one name the tree before what is below and the name.
+            let mut way: Vec<_> = facts.iter().filter_map(|(s, f)| match s {
+                Subject::Domain(d) if d.covers(&me) => Some((d.name().split('.').count(), std::cmp::Reverse(d.scope() as u8), f)),
+                _ => None,
+            }).collect();
+            way.sort_by_key(|(labels, scope, _)| (*labels, *scope));
+            let mut said: BTreeMap<(u8, u16), bool> = BTreeMap::new();
+            for f in way.iter().flat_map(|w| &w.2.facts) {
+                said.insert((f.reason.0, f.source.0), !f.hole);
+            }
+            let exempt = way.iter().any(|w| w.2.exempt);
+            let reason = |i: usize| !exempt && said.iter().any(|((r, _), listed)| usize::from(*r) == i && *listed);
+            let want: Vec<String> = ORDERS[order].iter().filter(|i| reason(**i)).map(|i| format!("127.0.0.{}", i + 2)).collect();
+            let m = ask(&s, &name, rtype::A, false);
+            let got: Vec<String> = m.answers.iter().map(|r| r.data.to_string()).collect();
+            prop_assert_eq!(got, want, "{} in {:?}", name, facts);
+        }
+    }
+}
+
+/// A block as a bitmap, with runs and exempt hosts in it, against the rendering.
+#[test]
+fn a_full_block_answers_as_its_rendering() {
+    let listed = |r| RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(r), source: SourceId(0), hole: false, text: None }] };
+    let exempt = RawFacts { exempt: true, facts: vec![] };
+    let hosts =
+        (0..0x1_0000u32).filter(|i| i % 3 == 0 || i >> 8 == 7).map(|i| (Subject::host4(0x0c22_0000 | i), listed((i >> 12) as u8 % 2)));
+    for holes in [vec![], vec!["12.34.7.0/24", "12.34.8.4/30", "12.34.9.9"], vec!["12.34.255.255", "12.34.0.0", "12.34.200.0/21"]] {
+        for wide in [None, Some("12.34.0.0/16"), Some("12.34.128.0/18")] {
+            let mut world: Vec<_> = hosts.clone().collect();
+            world.extend(holes.iter().map(|h| (h.parse().unwrap(), exempt.clone())));
+            world.extend(wide.map(|w| (w.parse().unwrap(), listed(1))));
+            let mut builder = Builder::default();
+            apply(&mut builder, &world);
+            let mut asked: Vec<String> = ["34.12", "x.34.12", "12", "x.12", "*.34.12", "x.*.34.12"].map(String::from).into();
+            for c in (0..=255).step_by(17).chain([7, 8, 9, 200, 207, 208]) {
+                asked.extend([format!("{c}.34.12"), format!("x.{c}.34.12")]);
+                asked.extend([0, 1, 3, 4, 7, 8, 9, 254, 255].map(|d| format!("{d}.{c}.34.12")));
+            }
+            compare(&builder, &zone("address", &[1, 0], "mapped = true", &[]), &asked).unwrap();
+            compare(&builder, &zone("address", &[0], "", &[]), &asked).unwrap();
+        }
+    }
+}
+
+/// RFC 6891 section 6.2.5: what does not fit in the smaller of both sizes is cut, and the OPT record stays.
+#[test]
+fn a_reply_is_cut_at_the_smaller_of_both_sizes() {
+    let publish: Vec<String> = (2..64).map(|i| format!("{{reason='x{i}', code='127.0.0.{i}'}}")).collect();
+    let text = format!(
+        "origin='bl.orbs.example'\nkind='address'\nns=['ns1.orbs.example']\ncontact='h@orbs.example'\npublish=[{}]",
+        publish.join(",")
+    );
+    let mut reasons = Reasons::default();
+    (2..64).for_each(|i| drop(reasons.add(&format!("x{i}"))));
+    let zone = ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &Default::default()).unwrap();
+    assert_eq!(zone.spec.kind, ZoneKind::Address);
+    let s = snapshot(&Builder::default(), &zone);
+    for size in [0u16, 100, 512, 700, 1100, 1232, 4096, 65_535] {
+        let mut q = query("2.0.0.127.bl.orbs.example", rtype::A, true);
+        let at = q.len() - 8;
+        q[at..at + 2].copy_from_slice(&size.to_be_bytes());
+        let mut out = vec![0; TCP_SIZE];
+        let o = respond(&s, &q, Peer { addr: [192, 0, 2, 53].into(), stream: false }, Time(0), &mut out);
+        let m = read(&out[..o.len]);
+        let limit = usize::from(size).clamp(PLAIN_SIZE, UDP_SIZE);
+        assert!(o.len <= limit, "{size}: {}", o.len);
+        let whole = q.len() + 62 * 16 <= limit;
+        assert_eq!((o.truncated, m.metadata.truncation, m.answers.len()), (!whole, !whole, if whole { 62 } else { 0 }), "{size}");
+        assert_eq!(m.edns.map(|e| e.max_payload()), Some(1232), "{size}");
+    }
+}
+
+/// Every kind of reply is read by the other reader.
+#[test]
+fn every_kind_of_reply_is_well_formed() {
+    let mut builder = Builder::default();
+    let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
+    let exempt = RawFacts { exempt: true, facts: vec![] };
+    apply(&mut builder, &[(".a.b".parse().unwrap(), listed), (".c.a.b".parse().unwrap(), exempt)]);
+    for extra in ["", "[query]\nallow = []", "[query]\nallow = []\nrefused_code = '127.255.255.254'"] {
+        let zone = zone("domain", &[0, 1, 2], extra, &[]);
+        let mut s = snapshot(&builder, &zone);
+        s.nsid = "n".into();
+        for name in ["", "a.b", "x.a.b", "c.a.b", "x.c.a.b", "b", "test", "invalid", "x.*.a.b"] {
+            for qtype in [rtype::A, rtype::TXT, rtype::SOA, rtype::NS, rtype::ANY, rtype::HINFO, rtype::AXFR, 65_535] {
+                for stream in [false, true] {
+                    ask(&s, name, qtype, stream);
+                }
+                for (opcode, version, additional) in [(0, 1, 1), (4, 0, 1), (5, 0, 2), (0, 0, 2), (15, 9, 0)] {
+                    let mut q = query(&format!("{name}.bl.orbs.example"), qtype, true);
+                    let version_at = q.len() - 5;
+                    (q[2], q[version_at], q[11]) = (opcode << 3, version, additional);
+                    let mut out = vec![0; UDP_SIZE];
+                    let o = respond(&s, &q, Peer { addr: [192, 0, 2, 53].into(), stream: false }, Time(0), &mut out);
+                    read(&out[..o.len]);
+                }
+            }
+        }
+        s.sound = false;
+        ask(&s, "a.b", rtype::A, false);
+    }
+}

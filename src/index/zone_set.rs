@@ -1,0 +1,158 @@
+//! All zones of a server, found by name.
+
+use rustc_hash::FxHashMap;
+
+use super::zones::ZoneView;
+use crate::model::domain::name_to_ascii;
+
+/// How many zones are told apart by the counters; later ones share the last slot.
+const MAX_SLOTS: usize = 64;
+
+/// All zones, found by the longest origin that ends a name.
+#[derive(Debug, Clone, Default)]
+pub struct ZoneSet {
+    zones: Vec<ZoneView>,
+    lengths: Vec<usize>,
+    by_origin: FxHashMap<Box<[u8]>, usize>,
+    /// The origins seen since the first set, each in its slot.
+    seen: Vec<Box<str>>,
+}
+
+impl ZoneSet {
+    /// From ready zones; the error names an origin that two of them have, or that can not lie below another one's.
+    pub fn new(zones: Vec<ZoneView>) -> Result<ZoneSet, String> {
+        ZoneSet::default().next(zones)
+    }
+
+    /// The zones that come after these: an origin that was there keeps its slot.
+    pub fn next(&self, zones: Vec<ZoneView>) -> Result<ZoneSet, String> {
+        let mut set = ZoneSet { zones, seen: self.seen.clone(), ..ZoneSet::default() };
+        for (i, z) in set.zones.iter_mut().enumerate() {
+            set.lengths.push(z.origin.len());
+            if set.by_origin.insert(z.origin.clone(), i).is_some() {
+                return Err(format!("two zones have the origin {}", z.name));
+            }
+            z.slot = set.seen.iter().position(|s| *s == z.name).unwrap_or(set.seen.len());
+            if z.slot == set.seen.len() {
+                if z.slot < MAX_SLOTS {
+                    set.seen.push(z.name.clone());
+                } else {
+                    z.slot = MAX_SLOTS - 1;
+                }
+            }
+        }
+        set.lengths.sort_unstable_by(|a, b| b.cmp(a));
+        set.lengths.dedup();
+        set.delegate()?;
+        Ok(set)
+    }
+
+    /// Gives each zone that lies below others as a delegation to the nearest of them.
+    fn delegate(&mut self) -> Result<(), String> {
+        let mut children: Vec<usize> = (0..self.zones.len()).collect();
+        children.sort_by(|a, b| self.zones[*a].name.cmp(&self.zones[*b].name));
+        for c in children {
+            let child = self.zones[c].clone();
+            let above = self.zones.iter_mut().filter(|z| z.holds(&child));
+            if let Some(nearest) = above.max_by_key(|z| z.origin.len()) {
+                nearest.delegate(&child)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All zones; their places are their numbers.
+    pub fn all(&self) -> &[ZoneView] {
+        &self.zones
+    }
+
+    /// The zone of a name (wire form, lower case, with the root label) and where its origin starts. `starts` tells whether
+    /// a label starts at a place.
+    #[inline]
+    pub fn find(&self, name: &[u8], starts: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
+        for len in &self.lengths {
+            let Some(at) = name.len().checked_sub(*len) else { continue };
+            if starts(at)
+                && let Some(i) = self.by_origin.get(&name[at..])
+            {
+                return Some((*i, at));
+            }
+        }
+        None
+    }
+
+    /// A zone by its origin, in A-labels or U-labels.
+    pub fn by_name(&self, name: &str) -> Option<usize> {
+        let name = name.trim_end_matches('.');
+        let name = if name.is_ascii() { name.to_ascii_lowercase().into() } else { name_to_ascii(name).ok()? };
+        self.zones.iter().position(|z| z.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        index::zones::rtype,
+        model::{Reasons, Zone},
+    };
+
+    fn zone(kind: &str, origin: &str) -> ZoneView {
+        let text =
+            format!("origin = '{origin}'\nkind = '{kind}'\nns = ['ns1.orbs.example', 'ns2.orbs.example']\ncontact = 'h@orbs.example'\n");
+        ZoneView::new(&toml::from_str::<Zone>(&text).unwrap(), &Reasons::default(), &Default::default()).unwrap()
+    }
+
+    #[test]
+    fn a_zone_below_another_is_a_delegation_of_the_nearest() {
+        let set = ZoneSet::new(vec![
+            zone("address", "all.orbs.example"),
+            zone("domain", "names.all.orbs.example"),
+            zone("domain", "x.y.names.all.orbs.example"),
+            zone("address", "small.orbs.example"),
+        ])
+        .unwrap();
+        let ns = |i: usize, place: &[u8]| {
+            let fixed = set.all()[i].fixed.get(place);
+            fixed.map(|f| f.rrs.iter().filter(|r| r.rtype == rtype::NS && r.ttl == 300).count())
+        };
+        assert_eq!(ns(0, b"\x05names"), Some(2));
+        assert_eq!(ns(1, b"\x01x\x01y"), Some(2));
+        assert_eq!(ns(1, b"\x01y"), Some(0), "the name between exists");
+        assert_eq!(ns(0, b"\x01x\x01y\x05names"), None, "the nearest parent alone has it");
+        let alone = zone("address", "all.orbs.example");
+        assert_ne!(alone.hash, set.all()[0].hash, "the parent's serial has to move");
+        assert_eq!(zone("address", "small.orbs.example").hash, set.all()[3].hash);
+        let name = b"\x01a\x05names\x03all\x04orbs\x07example\0";
+        assert_eq!(set.find(name, |_| true), Some((1, 2)));
+        for (parent, child) in [
+            ("address", "7.bl.x.example"),
+            ("address", "x.255.bl.x.example"),
+            ("address", "f.bl.x.example"),
+            ("domain", "test.bl.x.example"),
+        ] {
+            let wrong = ZoneSet::new(vec![zone("domain", child), zone(parent, "bl.x.example")]).unwrap_err();
+            assert!(wrong.contains(child) && wrong.contains("zone bl.x.example"), "{wrong}");
+        }
+        assert!(ZoneSet::new(vec![zone("address", "abl.x.example"), zone("address", "bl.x.example")]).is_ok());
+    }
+
+    #[test]
+    fn a_slot_follows_the_origin() {
+        let set = ZoneSet::new(vec![zone("address", "a.orbs.example"), zone("address", "b.orbs.example")]).unwrap();
+        let slots = |s: &ZoneSet| s.all().iter().map(|z| (z.name.to_string(), z.slot)).collect::<Vec<_>>();
+        let next = set.next(vec![zone("address", "0.orbs.example"), zone("address", "b.orbs.example")]).unwrap();
+        assert_eq!(slots(&next), [("0.orbs.example".into(), 2), ("b.orbs.example".into(), 1)]);
+        let back = next.next(vec![zone("address", "a.orbs.example")]).unwrap();
+        assert_eq!(slots(&back), [("a.orbs.example".into(), 0)]);
+    }
+
+    #[test]
+    fn a_zone_is_found_by_its_name_in_either_form() {
+        let set = ZoneSet::new(vec![zone("address", "b\u{fc}cher.orbs.example")]).unwrap();
+        for name in ["b\u{fc}cher.orbs.example", "B\u{dc}CHER.orbs.example.", "XN--BCHER-KVA.orbs.example"] {
+            assert_eq!(set.by_name(name), Some(0), "{name}");
+        }
+        assert_eq!(set.by_name("..\u{fc}"), None);
+    }
+}
