@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     dns::MAX_NSID,
-    index::ZoneView,
+    index::{ZoneSet, ZoneView},
     ledger,
     model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
     serve, store,
@@ -285,17 +285,24 @@ impl File {
 fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, errors: &mut Vec<String>) {
     let keys: Vec<&String> = file.key.iter().map(|k| &k.name).collect();
     let texts: HashMap<String, String> = file.reason.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
+    let mut views = Vec::new();
     for zone in zones {
         let shown = folder.join(format!("{}.toml", zone.stem));
         for key in zone.transfer.keys().filter(|k| !keys.iter().any(|known| *known == k)) {
             errors.push(format!("{}: transfer: there is no [[key]] `{key}` in config.toml", shown.display()));
         }
         // What the daemon would say when it makes the zone ready is said now.
-        if errors.is_empty()
-            && let Err(e) = ZoneView::new(zone, seen, &texts)
-        {
-            errors.push(format!("{}: {e}", shown.display()));
+        if errors.is_empty() {
+            match ZoneView::new(zone, seen, &texts) {
+                Ok(view) => views.push(view),
+                Err(e) => errors.push(format!("{}: {e}", shown.display())),
+            }
         }
+    }
+    if errors.is_empty()
+        && let Err(e) = ZoneSet::new(views)
+    {
+        errors.push(format!("{}: {e}", folder.display()));
     }
 }
 

@@ -25,6 +25,8 @@ use crate::{
 
 /// How often free memory is given back, in seconds.
 const TRIM_EVERY: u64 = 30;
+/// Open files that TCP connections and the store take together.
+const MIN_FILES: u64 = 4096;
 /// Memory of a UDP worker's stack: its buffers are on the heap.
 const STACK: usize = 512 * 1024;
 
@@ -40,6 +42,13 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     // From the first moment on: a reload that comes while a large store is read waits for it.
     let mut signals = Signals::new()?;
+    match sys::raise_file_limit() {
+        Ok(n) if n < MIN_FILES => {
+            tracing::warn!(limit = n, "few files can be open at the same time: fewer TCP clients are served (ulimit -n)");
+        }
+        Ok(_) => {}
+        Err(e) => tracing::warn!(error = %e, "the limit of open files can not be read"),
+    }
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;

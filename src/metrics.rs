@@ -85,14 +85,18 @@ impl Metrics {
         worker
     }
 
-    /// Totals by worker.
-    pub fn by_worker(&self) -> Vec<(String, Totals)> {
+    /// Each worker's name, its totals, and its counters by zone slot.
+    pub fn by_worker(&self) -> Vec<(String, Totals, Vec<Totals>)> {
         let all = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        let one = |w: &Arc<Worker>| {
+        let plain = |c: &Counts| {
             let mut t = Totals::default();
-            w.other.add_to(&mut t);
-            w.zones.iter().for_each(|z| z.add_to(&mut t));
-            (w.name.clone(), t)
+            c.add_to(&mut t);
+            t
+        };
+        let one = |w: &Arc<Worker>| {
+            let mut total = plain(&w.other);
+            w.zones.iter().for_each(|z| z.add_to(&mut total));
+            (w.name.clone(), total, w.zones.iter().map(plain).collect())
         };
         all.iter().map(one).collect()
     }

@@ -38,7 +38,7 @@ fn print(s: &Value) {
     }
     println!("no zone of ours: {}", counters(&s["other"]));
     for (name, c) in s["workers"].as_object().into_iter().flatten() {
-        println!("worker {name}: {}", counters(c));
+        println!("worker {name}: {}", counters(&c["total"]));
     }
     for f in s["sources"].as_array().into_iter().flatten().filter(|f| f["feed"] == true) {
         let end = f["expires"].as_str().map_or(String::new(), |e| format!(", ends {e} unless refreshed"));

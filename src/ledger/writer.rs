@@ -248,6 +248,7 @@ impl Writer {
 
     fn tick(&mut self) {
         self.ticks += 1;
+        self.published.sweep();
         if self.health.poisoned().is_some() {
             self.recover();
             return;

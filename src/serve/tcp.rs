@@ -89,7 +89,7 @@ impl Places {
 
 /// Takes connections until the task is dropped.
 pub async fn run(listener: TcpListener, shared: Shared, places: Places) {
-    let counters = shared.metrics.worker(&format!("tcp-{}", listener.local_addr().map_or(0, |a| a.port())));
+    let counters = shared.metrics.worker(&format!("tcp-{}", listener.local_addr().map_or_else(|_| "?".into(), |a| a.to_string())));
     loop {
         let Ok(permit) = places.room.clone().acquire_owned().await else { return };
         match listener.accept().await {

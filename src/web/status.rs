@@ -6,7 +6,10 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{App, error::Problem};
-use crate::ledger::now;
+use crate::{
+    ledger::now,
+    metrics::{MAX_ZONES, Totals},
+};
 
 /// `GET /v1/status`: version, store, zones with their counters, sources.
 pub(super) async fn status(State(app): State<App>) -> Json<Value> {
@@ -26,7 +29,12 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
             "expires": r.expires.map(|t| t.to_string()),
         })
     });
-    let workers: Map<String, Value> = app.metrics.by_worker().into_iter().map(|(n, t)| (n, json!(t))).collect();
+    let by_zone = |counts: &[Totals]| -> Map<String, Value> {
+        let all = snapshot.zones.all().iter();
+        all.filter_map(|z| Some((z.name.to_string(), json!(counts.get(z.slot.min(MAX_ZONES - 1))?)))).collect()
+    };
+    let workers: Map<String, Value> =
+        app.metrics.by_worker().into_iter().map(|(n, total, zones)| (n, json!({"total": total, "zones": by_zone(&zones)}))).collect();
     let poisoned = app.ledger.health.poisoned();
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
