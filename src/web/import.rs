@@ -131,6 +131,7 @@ fn options(app: &App, asked: &Asked) -> Result<Options, Problem> {
         allowed: app.ledger.settings().special.clone(),
         column: asked.column.clone(),
         origin: asked.origin.clone(),
+        ..Options::default()
     })
 }
 
