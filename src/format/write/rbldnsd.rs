@@ -113,9 +113,13 @@ fn value_line(code: [u8; 4], text: &str) -> String {
     format!(":{a}.{b}.{c}.{d}:{text}")
 }
 
-/// A subject as rbldnsd writes it: IPv6 always with a length.
+/// A subject as rbldnsd writes it: IPv6 always with a length, and never with dots.
 fn entry(subject: &Subject) -> String {
     match subject {
+        Subject::V6(p) if p.first() >> 32 == 0xffff => {
+            let low = p.first() as u32;
+            format!("::ffff:{:x}:{:x}/{}", low >> 16, low & 0xffff, p.len())
+        }
         Subject::V6(p) if p.is_host() => format!("{p}/128"),
         s => s.to_string(),
     }
@@ -216,7 +220,7 @@ fn values(snapshot: &Snapshot, view: &ZoneView, subject: &Subject, items: &Items
             (true, _) => Value { line: value_line(p.code, ""), own: false },
             (_, true) => Value { line: value_line(p.code, &escaped(template.into_owned())), own: false },
             // rbldnsd puts the address asked in the place of `$`; we say what is listed, so here that stands itself.
-            _ => Value { line: value_line(p.code, &shown(&data[1..])), own: template.contains('$') },
+            _ => Value { line: value_line(p.code, &shown(&data[1..])), own: listed == piece && template.replace("$$", "").contains('$') },
         };
         if !told {
             texts.push(data);
