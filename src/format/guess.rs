@@ -36,11 +36,12 @@ pub fn guess(head: &[u8]) -> &'static str {
     }
 }
 
-/// `owner [ttl] [class] SOA mname rname …`: the word stands near the start, and data follow.
+/// `owner [ttl] [class] SOA mname rname …`: nothing but a time and a class stands between the owner and the type.
 fn has_soa(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let at = words.iter().take(4).position(|w| *w == "SOA");
-    at.is_some_and(|i| words.len() > i + 2) && !line.starts_with(['$', '!', ':'])
+    let Some(at) = words.iter().take(4).position(|w| *w == "SOA") else { return false };
+    let between = |w: &&str| *w == "IN" || w.starts_with(|c: char| c.is_ascii_digit());
+    words.len() > at + 2 && words.iter().take(at).skip(1).all(between) && !line.starts_with(['$', '!', ':'])
 }
 
 /// One of rbldnsd's own lines, also behind `#`, `;` or `:`, as it allows it.

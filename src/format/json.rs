@@ -54,7 +54,7 @@ fn stream(input: &mut Input, head: String) -> Result<(), String> {
     let column = if head.is_empty() { input.column() } else { 0 };
     let mut rest = input.lend();
     let place = Place { at: Cell::new((began, column)), line: None };
-    let head = if head.is_empty() { head } else { head + "\n" };
+    let head = if head.is_empty() || input.unended { head } else { head + "\n" };
     let mut counted = Counted { inner: io::Cursor::new(head).chain(&mut rest), place: &place };
     let walk = Walk { input: RefCell::new(&mut *input), place: &place, fatal: RefCell::new(None) };
     let result = (&walk).deserialize(&mut serde_json::Deserializer::from_reader(&mut counted));

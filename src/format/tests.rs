@@ -136,6 +136,7 @@ fn formats_are_guessed() {
         ("::1 x\n", "list"),
         ("# no SOA in here\n1.2.3.4\n", "list"),
         ("bl.x. 300 IN SOA ns.x. h.x. 1 2 3 4 5\n", "master"),
+        ("1.1.1.1 :127.0.0.2:see SOA of it\n", "rbldnsd"),
         ("1.1.1.1 # a, b\n", "list"),
         ("1.1.1.1,5\n", "csv"),
         ("\"ip\",\"score\"\n", "csv"),
@@ -488,11 +489,22 @@ fn master_exports_say_what_a_mirror_needs() {
 proptest! {
     /// Whatever a file holds: entries and told problems, never a crash, and every entry can be listed.
     #[test]
-    fn any_bytes_are_read_or_told(format in 0..FORMATS.len(), bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[0-9a-f:./!$#; \n-]{0,120}") {
-        for input in [&bytes[..], text.as_bytes()] {
-            let (_, report, result) = parse_with(FORMATS[format].name, input, &options(FORMATS[format].codes));
+    fn any_bytes_are_read_or_told(
+        format in 0..FORMATS.len(),
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        text in "[0-9a-f:./!$#; \n-]{0,120}",
+        json in "[\\[\\]{}\",: \nip1.-]{0,60}",
+        set in prop::option::of(prop::sample::select(vec!["ip4set", "ip4trie", "ip4tset", "ip6trie", "ip6tset", "dnset", "generic", "combined"])),
+        column in prop::option::of(prop::sample::select(vec!["2", "ip"])),
+    ) {
+        let format = &FORMATS[format];
+        let dataset = set.filter(|_| format.name == "rbldnsd").map(String::from);
+        let options = Options { dataset, column: column.map(String::from), now: crate::model::Time(1), ..options(format.codes) };
+        for input in [&bytes[..], text.as_bytes(), json.as_bytes()] {
+            let (_, report, result) = parse_with(format.name, input, &options);
             prop_assert!(result.is_ok() || result.is_err_and(|e| !e.is_empty()));
             prop_assert!(report.problems.len() <= MAX_PROBLEMS && report.problems.len() as u64 <= report.errors);
+            prop_assert!(report.lines <= 1 + input.iter().filter(|b| **b == b'\n').count() as u64);
         }
     }
 }
