@@ -10,6 +10,9 @@
 //!   into these: 1.2.3.4 under 1.2.3.0/25 answers with both values there, with the host's alone here.
 //! * rbldnsd answers the union of a combined file's data sets, each with a longest match of its own. Here the sets that
 //!   count are one list; a warning says where two have keys of the same family.
+//! * `.a.b` is one entry: where the file has `a.b` or `*.a.b` too, that decides for its names, listing or exception; in
+//!   rbldnsd's `dnset` all of them count, and an exception before the others.
+//! * Of several lines with the same key and the same A value the first says the text; rbldnsd's sets answer with each text.
 //! * `$=` and `$0` to `$9` hold from where they stand; rbldnsd applies them to entries before them too. A warning tells.
 //! * `$` in a text is the listed prefix here, and the address that is asked there.
 //! * In a trie the first of two lines with the same key counts; this is looked after for the first 2²⁰ keys of a data set.
@@ -30,7 +33,7 @@ use self::{
     values::{Template, value_of},
 };
 use super::Input;
-use crate::model::{Domain, Prefix4, Scope, Subject, Time};
+use crate::model::{Prefix4, Subject, Time};
 
 /// How many keys of a trie are remembered, to see which come twice.
 const MAX_SEEN: usize = 1 << 20;
@@ -216,9 +219,10 @@ impl State {
             Kind::Ip6Trie => keys::ip6(key, input.options.host_bits).map(one),
             Kind::Ip6Tset => keys::ip6tset(key, hole).map(one),
             Kind::Combined => Err("entries of a combined file stand behind a $DATASET line".into()),
-            // Here a name of four numbers is a name.
-            Kind::Names if key.parse::<Ipv4Addr>().is_ok() => Ok(one(Subject::Domain(Domain::from_canonical(key, Scope::Name)))),
             Kind::Ip4Set | Kind::Ip4Trie | Kind::Ip4Tset => {
+                if kind != Kind::Ip4Set && key.contains('-') {
+                    return Err(format!("`{key}`: ranges stand in an ip4set only"));
+                }
                 let (first, last) = keys::range4(key, input.options.host_bits)?;
                 let found: Vec<Subject> = match u64::from(last - first) < self.max_range {
                     true => Prefix4::cover(first, last).map(Subject::V4).collect(),
@@ -228,13 +232,12 @@ impl State {
                     input.warn(&format!("`{key}` is larger than $MAXRANGE4 and is skipped"));
                 }
                 match kind {
-                    Kind::Ip4Trie if found.len() > 1 => Err(format!("`{key}`: an ip4trie has prefixes, and this range is none")),
                     Kind::Ip4Tset if hole => Err("an ip4tset has no exclusions".into()),
                     Kind::Ip4Tset if first != last => Err(format!("`{key}`: an ip4tset has single addresses only")),
                     _ => Ok(found),
                 }
             }
-            _ => Domain::parse(key).map(|d| one(Subject::Domain(d))),
+            _ => keys::name(key).map(one),
         }
     }
 

@@ -218,7 +218,7 @@ fn a_file_has_the_type_that_is_said() {
     let (out, report) = typed("ip4tset", ":2:one\n1.2.3.4 :7:own\n:3:two\n1.2.3.5\n!1.2.3.6\n1.2.4.0/24\n");
     assert_eq!((out.join(",").as_str(), report.errors), ("1.2.3.4 0 one,1.2.3.5 0 one", 2));
     assert_eq!(typed("ip4tset", "1.2.3.4\n:3:b\n").1.errors, 1, "the value came too late");
-    assert_eq!(typed("dnset", "4.3.2.45 x\n").0, ["4.3.2.45 0 x"]);
+    assert_eq!(typed("dnset", "4.3.2.45 x\n!.3.2.45\n*.2.45\n").0, ["4.3.2.45 0 x", "!.3.2.45 0", "*.2.45 0"]);
     let mut kind = None;
     let dnset = Options { dataset: Some("dnset".into()), ..options(false) };
     read("rbldnsd", Box::new(&b"4.3.2.45\n"[..]), "f", &dnset, &mut Report::default(), &mut |e| {
@@ -227,7 +227,7 @@ fn a_file_has_the_type_that_is_said() {
     })
     .unwrap();
     assert_eq!(kind, Some(true));
-    let (out, report) = typed("ip4trie", "1.2.3.4 a\n!1.2.3.4\n1.2.3.4 b\n1.2.6.1-3\n");
+    let (out, report) = typed("ip4trie", "1.2.3.4 a\n!1.2.3.4\n1.2.3.4 b\n1.2.6.1-1\n");
     assert_eq!((out.join(",").as_str(), report.warnings.len(), report.errors), ("1.2.3.4 0 a", 2, 1));
     assert_eq!(typed("ip4set", "1.2.3.4 a\n!1.2.3.4\n").0, ["1.2.3.4 0 a", "!1.2.3.4 0"]);
     assert_eq!(typed("ip4set", "$DATASET ip4set @\n1.2.3.4\n").1.errors, 1);

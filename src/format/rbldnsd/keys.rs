@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::Kind;
-use crate::model::{Prefix4, Prefix6, Subject, subject::HostBits};
+use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject, subject::HostBits};
 
 /// What a key is by its form.
 pub(super) fn guess(body: &str) -> Kind {
@@ -111,4 +111,18 @@ pub(super) fn ip6tset(key: &str, hole: bool) -> Result<Subject, String> {
         None if hole => Err(format!("`{key}`: an exclusion in an ip6tset is a single address")),
         None => Err(format!("`{key}`: an entry of an ip6tset is a /64, written as its four groups")),
     }
+}
+
+/// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of numbers is a name here.
+pub(super) fn name(key: &str) -> Result<Subject, String> {
+    let (scope, name) = match (key.strip_prefix("*."), key.strip_prefix('.')) {
+        (Some(name), _) => (Scope::Below, name),
+        (None, Some(name)) => (Scope::Tree, name),
+        (None, None) => (Scope::Name, key),
+    };
+    let number = |l: &str| (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_digit());
+    if name.len() <= 253 && name.split('.').all(number) {
+        return Ok(Subject::Domain(Domain::from_canonical(name, scope)));
+    }
+    Domain::parse(key).map(Subject::Domain)
 }
