@@ -9,7 +9,7 @@ use orbsd::{
     dns::{Peer, respond},
     format,
     index::{Builder, Changes, Published, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView},
-    model::{Prefix4, Prefix6, ReasonId, Reasons, Serial, SourceId, Subject, Time, subject::HostBits},
+    model::{Prefix4, Prefix6, ReasonId, Reasons, Serial, SourceId, Subject, Time},
 };
 
 fn listed() -> RawFacts {
@@ -134,14 +134,7 @@ fn changing(c: &mut Criterion) {
 }
 
 fn reading(c: &mut Criterion) {
-    let options = format::Options {
-        reasoning: format::Reasoning::One(ReasonId(0)),
-        host_bits: HostBits::Refuse,
-        special: false,
-        allowed: vec![],
-        column: None,
-        origin: None,
-    };
+    let options = format::Options { reasoning: format::Reasoning::One(ReasonId(0)), ..Default::default() };
     let addrs: Vec<String> = addresses(100_000).iter().map(|a| std::net::Ipv4Addr::from(*a).to_string()).collect();
     let reversed = |a: &String| a.split('.').rev().collect::<Vec<_>>().join(".");
     for (name, text) in [

@@ -164,7 +164,8 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
             }
         }
         Body::Soa => {
-            soa(o, snapshot, zone, answer, origin, ttl);
+            // Its TTL is that of a mirror's negative answers too (RFC 2308 section 5).
+            soa(o, snapshot, zone, answer, origin, zone.soa_ttl());
             n = 1;
         }
         Body::RefusedCode(code) => {

@@ -1,11 +1,12 @@
-//! Comma-separated values with a header line (RFC 4180, one record a line).
+//! Comma-separated values (RFC 4180, one record a line), with a header line or without.
 
 use super::Input;
 
 /// Column names that mean the subject where none was named.
 const USUAL: [&str; 8] = ["subject", "ip", "address", "cidr", "prefix", "network", "domain", "host"];
 
-/// Reads a table. The subject's column is the one that was named, or the first with a usual name.
+/// Reads a table. The subject's column is the one that was named or numbered, or the first with a usual name; a table
+/// whose first line starts with a subject has no header, and its first column is taken.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut place = None;
     while let Some(line) = input.next()? {
@@ -13,19 +14,16 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             continue;
         }
         let fields = fields(&line);
-        let Some(at) = place else {
-            let names: Vec<String> = fields.iter().map(|(_, f)| f.trim().to_ascii_lowercase()).collect();
-            let wanted = input.options.column.as_ref().map(|c| c.to_ascii_lowercase());
-            let found = match &wanted {
-                Some(w) => names.iter().position(|n| n == w),
-                None => names.iter().position(|n| USUAL.contains(&n.as_str())),
-            };
-            place = found;
-            if place.is_none() {
-                let wanted = wanted.unwrap_or_else(|| USUAL.join(", "));
-                return Err(format!("{}:{}: no column is called {wanted}; the header has {}", input.file, input.line, names.join(", ")));
+        let at = match place {
+            Some(at) => at,
+            None => {
+                let (at, header) = column(input, &fields)?;
+                place = Some(at);
+                if header {
+                    continue;
+                }
+                at
             }
-            continue;
         };
         match fields.get(at) {
             Some((column, word)) => input.take_word(word.trim(), false, None, None, *column)?,
@@ -33,6 +31,27 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The subject's column, from the first line; and whether that line is a header.
+fn column(input: &Input, fields: &[(usize, String)]) -> Result<(usize, bool), String> {
+    let names: Vec<String> = fields.iter().map(|(_, f)| f.trim().to_ascii_lowercase()).collect();
+    // A single word may be a host's name or a column's; only what could be no name of a column is data.
+    let is_data = |at: usize| names.get(at).is_some_and(|n| n.contains(['.', ':']) && super::input::is_subject(n));
+    let wanted = input.options.column.as_ref().map(|c| c.to_ascii_lowercase());
+    let found = match &wanted {
+        Some(w) => match (names.iter().position(|n| n == w), w.parse::<usize>()) {
+            (Some(at), Err(_)) => Some((at, true)),
+            (_, Ok(number)) if number > 0 => Some((number - 1, !is_data(number - 1))),
+            _ => None,
+        },
+        None if is_data(0) => Some((0, false)),
+        None => names.iter().position(|n| USUAL.contains(&n.as_str())).map(|at| (at, true)),
+    };
+    found.ok_or_else(|| {
+        let wanted = wanted.unwrap_or_else(|| USUAL.join(", "));
+        format!("{}:{}: no column is called {wanted}; the header has {}", input.file, input.line, names.join(", "))
+    })
 }
 
 /// The fields of a line with the columns where they start; quotes are taken off, doubled ones become one.

@@ -1,47 +1,20 @@
 //! A list being read: its lines, what they list, and what is told of them.
 
 use std::{
-    io::{self, BufRead, Read},
+    io::{BufRead, Read, empty},
     net::Ipv4Addr,
 };
 
+use super::{Options, Problem, Reasoning, Report, guess::BOM, report::MAX_PROBLEMS, text};
 use crate::model::{
-    ReasonId, Subject, Time,
+    ReasonId, Subject,
     special::{Unlistable, unlistable},
     subject::HostBits,
-    verdict::{MAX_TEXT, own_text},
+    verdict::own_text,
 };
 
 /// The longest line that is read; a longer one is an error.
 const MAX_LINE: usize = 64 * 1024;
-/// How many problems are told; the rest is only counted.
-pub const MAX_PROBLEMS: usize = 20;
-
-/// How a file's values become reasons.
-#[derive(Debug, Clone)]
-pub enum Reasoning {
-    /// Every line has this one.
-    One(ReasonId),
-    /// By the A record's value; the codes of a zone.
-    Codes(Vec<(Ipv4Addr, ReasonId)>),
-}
-
-/// How a list is read.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The reasons.
-    pub reasoning: Reasoning,
-    /// What to do with host bits in a prefix.
-    pub host_bits: HostBits,
-    /// Take special ranges.
-    pub special: bool,
-    /// Special ranges that are taken anyway.
-    pub allowed: Vec<Subject>,
-    /// The column of the subject in a table.
-    pub column: Option<String>,
-    /// The origin of a master file, where it has no `$ORIGIN`.
-    pub origin: Option<String>,
-}
 
 /// A line's entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,50 +31,6 @@ pub struct Entry {
     pub text: Option<Box<str>>,
 }
 
-/// A problem with its place.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Problem {
-    /// The file.
-    pub file: String,
-    /// The line, from 1.
-    pub line: u64,
-    /// The column in bytes, from 1.
-    pub column: usize,
-    /// What was expected.
-    pub what: String,
-}
-
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.what)
-    }
-}
-
-/// What reading files has shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Report {
-    /// Lines read.
-    pub lines: u64,
-    /// Entries taken.
-    pub taken: u64,
-    /// Skipped: in a special range.
-    pub special: u64,
-    /// Skipped: wider than a list may be.
-    pub too_wide: u64,
-    /// Dropped: test points, which every zone has.
-    pub test_points: u64,
-    /// Texts that were cut: a TXT string has at most 255 bytes.
-    pub cut_texts: u64,
-    /// Lines with errors.
-    pub errors: u64,
-    /// The first of them.
-    pub problems: Vec<Problem>,
-    /// Things that were read over.
-    pub warnings: Vec<String>,
-    /// When the file says that it ends.
-    pub expires: Option<Time>,
-}
-
 /// Where entries go. An error ends the reading.
 pub type Sink<'a> = &'a mut dyn FnMut(Entry) -> Result<(), String>;
 
@@ -114,52 +43,58 @@ pub struct Input<'a> {
     sink: Sink<'a>,
     buffer: Vec<u8>,
     pub(super) line: u64,
+    /// Bytes of the line to come that were already read.
+    column: usize,
+    /// The last line had no end.
+    pub(super) unended: bool,
     /// The owner before, in a master file.
     pub(super) seen: Option<String>,
-}
-
-/// Bytes as they are, or unpacked where they start as gzip does.
-pub fn plain<'a>(input: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
-    let mut input = io::BufReader::with_capacity(1 << 17, input);
-    if input.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(io::BufReader::with_capacity(1 << 17, flate2::bufread::MultiGzDecoder::new(input))));
-    }
-    Ok(Box::new(input))
-}
-
-/// Guesses a format from a file's first bytes.
-pub fn guess(head: &[u8]) -> &'static str {
-    let text = String::from_utf8_lossy(head);
-    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
-    let special = |l: &str| {
-        ["$SOA", "$NS", "$TTL ", "$TIMESTAMP", "$DATASET", "$MAXRANGE4", "$="]
-            .iter()
-            .any(|s| l.trim_start_matches(['#', ';', ':']).starts_with(s))
-    };
-    if lines.clone().any(|l| l.starts_with("$ORIGIN") || l.split_whitespace().any(|w| w == "SOA")) {
-        return "master";
-    }
-    if lines.clone().any(|l| special(l) || l.starts_with(':') || l.starts_with('!') || l.contains(":127.0.")) {
-        return "rbldnsd";
-    }
-    let first = lines.find(|l| !l.starts_with(['#', ';'])).unwrap_or("");
-    match first.chars().next() {
-        Some('{' | '[' | '"') if !first.contains("]:") => "json",
-        _ if first.contains(',') => "csv",
-        _ => "list",
-    }
 }
 
 impl<'a> Input<'a> {
     /// Starts to read a file.
     pub(super) fn new(
-        lines: Box<dyn BufRead + 'a>,
+        mut lines: Box<dyn BufRead + 'a>,
         file: &'a str,
         options: &'a Options,
         report: &'a mut Report,
         sink: Sink<'a>,
     ) -> Input<'a> {
-        Input { lines, file, options, report, sink, buffer: Vec::new(), line: 0, seen: None }
+        if lines.fill_buf().is_ok_and(|b| b.starts_with(BOM.as_bytes())) {
+            lines.consume(BOM.len());
+        }
+        Input { lines, file, options, report, sink, buffer: Vec::new(), line: 0, column: 0, unended: false, seen: None }
+    }
+
+    /// The first byte that is no white space, which stays to be read; `None` at the end of the file.
+    pub(super) fn peek(&mut self) -> Result<Option<u8>, String> {
+        loop {
+            let first = self.lines.fill_buf().map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))?.first().copied();
+            match first {
+                Some(b'\n') => {
+                    (self.line, self.column) = (self.line + 1, 0);
+                    self.report.lines += 1;
+                }
+                Some(b' ' | b'\t' | b'\r') => self.column += 1,
+                other => return Ok(other),
+            }
+            self.lines.consume(1);
+        }
+    }
+
+    /// How many bytes of the line to come were already read.
+    pub(super) fn column(&self) -> usize {
+        self.column
+    }
+
+    /// Hands out the rest of the file, for a reader that does not go by lines.
+    pub(super) fn lend(&mut self) -> Box<dyn BufRead + 'a> {
+        std::mem::replace(&mut self.lines, Box::new(empty()))
+    }
+
+    /// Takes back what that reader left; it stands behind `column` of a line.
+    pub(super) fn give_back(&mut self, rest: Box<dyn BufRead + 'a>, column: usize) {
+        (self.lines, self.column) = (rest, column);
     }
 
     /// The next line without its end; `None` at the end of the file.
@@ -173,6 +108,8 @@ impl<'a> Input<'a> {
             }
             self.line += 1;
             self.report.lines += 1;
+            self.column = 0;
+            self.unended = !self.buffer.ends_with(b"\n");
             if n > MAX_LINE {
                 self.problem(1, &format!("the line is longer than {MAX_LINE} bytes"));
                 while !self.buffer.ends_with(b"\n") {
@@ -197,6 +134,11 @@ impl<'a> Input<'a> {
         if self.report.problems.len() < MAX_PROBLEMS {
             self.report.problems.push(Problem { file: self.file.into(), line: self.line, column, what: what.into() });
         }
+    }
+
+    /// Tells something that was read over, or that may surprise, in the current line.
+    pub(super) fn warn(&mut self, what: &str) {
+        self.report.warn(format!("{}:{}: {what}", self.file, self.line));
     }
 
     /// Takes a subject with what the line says of it: its code, or none, and its text.
@@ -225,10 +167,10 @@ impl<'a> Input<'a> {
             }
         }
         let text = text.filter(|t| !hole && !t.is_empty()).map(|t| {
-            if t.len() > MAX_TEXT {
-                self.report.cut_texts += 1;
-            }
-            own_text(t, &subject).into()
+            let whole = text::harmless(t);
+            let kept = text::cut(&whole);
+            self.report.cut_texts += u64::from(kept.len() < whole.len());
+            own_text(kept, &subject).into()
         });
         self.report.taken += 1;
         match &self.options.reasoning {
@@ -282,6 +224,11 @@ impl<'a> Input<'a> {
             }
         }
     }
+}
+
+/// Whether a word can be a subject.
+pub(super) fn is_subject(word: &str) -> bool {
+    subjects(word, HostBits::Clear).is_ok()
 }
 
 /// The subjects of a word: one, or the fewest prefixes of a range `first-last`.

@@ -1,68 +1,82 @@
 //! Master files (RFC 1035 section 5) of block lists: owner names with A and TXT records become subjects again.
+//!
+//! A name that has other records only, or only others below it, lists nothing, but it stops a wildcard above it
+//! (RFC 4592 section 2.2.1), so it is an exception from that.
 
 use std::net::Ipv4Addr;
 
-use super::Input;
+use super::{Input, text::literal};
 use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
 
-/// Reads a master file. A records list; TXT records give the texts; SOA, NS and others are read over.
+/// Reads a master file. A records list; TXT records give the texts; records of other types only make their owner exist.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    let mut origin = input.options.origin.clone().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+    let given = input.options.origin.as_ref().map(|o| o.trim_end_matches('.').to_ascii_lowercase());
+    let mut origin = given.clone().unwrap_or_default();
+    // The zone's own name: as given, that of the SOA, or the first origin.
+    let mut zone = given;
     let mut owner = String::new();
     // The records of one owner stand together: they are taken when the next one comes.
     let mut open: Option<Open> = None;
-    while let Some(mut line) = input.next()? {
-        // Parentheses join lines into one record (RFC 1035 section 5.1).
-        let mut open_lines = 0;
-        while depth(&line) > 0 && open_lines < MAX_JOINED {
-            let Some(more) = input.next()? else { break };
-            line = format!("{} {more}", uncommented(&line));
-            open_lines += 1;
-        }
-        let (words, starts_blank) = split(&line);
-        match words.first().map(String::as_str) {
-            None => continue,
-            Some("$ORIGIN") => {
-                origin = words.get(1).map_or("", |o| o).trim_end_matches('.').to_ascii_lowercase();
-                continue;
+    while let Some((words, starts_blank)) = record(input)? {
+        let Some(first) = words.first() else { continue };
+        if first.text.starts_with('$') && !first.quoted && !starts_blank {
+            if let Some(new) = directive(input, &words, &origin) {
+                zone.get_or_insert_with(|| new.clone());
+                origin = new;
             }
-            Some(w) if w.starts_with('$') => continue,
-            _ => {}
+            continue;
         }
+        let (line, column) = (first.line, first.column);
         let mut rest = &words[..];
         if !starts_blank {
-            owner = absolute(&words[0], &origin);
+            owner = absolute(&words[0].text, &origin);
             rest = &words[1..];
         }
-        while rest.first().is_some_and(|w| w.eq_ignore_ascii_case("IN") || w.starts_with(|c: char| c.is_ascii_digit())) {
+        while rest.first().is_some_and(|w| w.text.eq_ignore_ascii_case("IN") || w.text.starts_with(|c: char| c.is_ascii_digit())) {
             rest = &rest[1..];
         }
         let [kind, data @ ..] = rest else {
-            input.problem(1, "a record has an owner, a type and data");
+            input.problem(column, "a record has an owner, a type and data");
             continue;
         };
-        let kind = kind.to_ascii_uppercase();
+        let kind = kind.text.to_ascii_uppercase();
         if kind == "SOA" {
-            origin.clone_from(&owner);
-        }
-        if kind != "A" && kind != "TXT" {
-            continue;
+            zone = Some(owner.clone());
         }
         if open.as_ref().is_none_or(|o| o.owner != owner) {
-            finish(input, open.take(), &origin)?;
-            open = Some(Open { owner: owner.clone(), line: input.line, ..Open::default() });
+            finish(input, open.take(), zone.as_deref())?;
+            open = Some(Open { owner: owner.clone(), line, column, ..Open::default() });
         }
         let Some(o) = &mut open else { continue };
         match (kind.as_str(), data) {
-            ("A", [a, ..]) => match a.parse::<Ipv4Addr>() {
+            ("A", [a, ..]) => match a.text.parse::<Ipv4Addr>() {
                 Ok(code) => o.codes.push(code),
-                Err(_) => input.problem(1, &format!("`{a}` is not an IPv4 address")),
+                Err(_) => {
+                    input.line = a.line;
+                    input.problem(a.column, &format!("`{}` is not an IPv4 address", a.text));
+                }
             },
-            ("TXT", [text, ..]) => o.text = Some(text.clone()),
-            _ => input.problem(1, "the record has no data"),
+            ("TXT", [_, ..]) => o.texts.push(data.iter().map(|w| w.text.as_str()).collect()),
+            ("A" | "TXT", []) => input.problem(column, "the record has no data"),
+            _ => {}
         }
     }
-    finish(input, open, &origin)
+    finish(input, open, zone.as_deref())
+}
+
+/// A line that starts with `$`: the origin that holds from here on, where it says one. What would make records that we do
+/// not see is an error: a list without them is another list.
+fn directive(input: &mut Input, words: &[Word], origin: &str) -> Option<String> {
+    let name = words[0].text.to_ascii_uppercase();
+    match name.as_str() {
+        "$ORIGIN" => return Some(absolute(words.get(1).map_or("", |o| &o.text), origin)),
+        "$TTL" => {}
+        "$INCLUDE" | "$GENERATE" => {
+            input.problem(words[0].column, &format!("{name} is not followed; give the file with its records written out"));
+        }
+        _ => input.warn(&format!("`{name}` is read over")),
+    }
+    None
 }
 
 /// An owner whose records are being read.
@@ -70,24 +84,39 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 struct Open {
     owner: String,
     codes: Vec<Ipv4Addr>,
-    text: Option<String>,
+    /// Each TXT record's strings, joined.
+    texts: Vec<String>,
     line: u64,
+    column: usize,
 }
 
-fn finish(input: &mut Input, open: Option<Open>, origin: &str) -> Result<(), String> {
+fn finish(input: &mut Input, open: Option<Open>, zone: Option<&str>) -> Result<(), String> {
     let Some(o) = open else { return Ok(()) };
-    let name = match o.owner.strip_suffix(origin) {
-        Some(rest) if origin.is_empty() || rest.is_empty() || rest.ends_with('.') => rest.trim_end_matches('.'),
+    let zone = zone.unwrap_or("");
+    let name = match o.owner.strip_suffix(zone) {
+        Some(rest) if zone.is_empty() || rest.is_empty() || rest.ends_with('.') => rest.trim_end_matches('.'),
         _ => return Ok(()), // outside the zone: glue
     };
-    if name.is_empty() || o.codes.iter().any(|c| c.octets()[0] != 127) {
-        return Ok(()); // the apex, or a host of the list's own such as a name server
+    if name.is_empty() {
+        return Ok(()); // the apex
     }
-    let line = std::mem::replace(&mut input.line, o.line);
     enclosers(input, name)?;
+    let line = std::mem::replace(&mut input.line, o.line);
+    // An address outside 127/8 is that of a host of the list's own, such as a name server.
+    let lists = !o.codes.is_empty() && o.codes.iter().all(|c| c.octets()[0] == 127);
     match subject(name) {
-        Ok(s) => o.codes.iter().try_for_each(|c| input.take(s.clone(), false, Some(*c), o.text.as_deref(), 1))?,
-        Err(why) => input.problem(1, &why),
+        Ok(s) if lists => {
+            // In these files `$` is no more than a dollar.
+            let texts: Vec<String> = o.texts.iter().map(|t| literal(t)).collect();
+            let paired = texts.len() == o.codes.len();
+            for (i, code) in o.codes.iter().enumerate() {
+                let text = texts.get(if paired { i } else { 0 }).map(String::as_str);
+                input.take(s.clone(), false, Some(*code), text, o.column)?;
+            }
+        }
+        Ok(s) => input.take_weak(&s)?,
+        Err(why) if lists => input.problem(o.column, &why),
+        Err(_) => {}
     }
     input.line = line;
     Ok(())
@@ -153,50 +182,64 @@ fn absolute(owner: &str, origin: &str) -> String {
 /// How many lines one record may take.
 const MAX_JOINED: usize = 64;
 
-/// A line up to its comment.
-fn uncommented(line: &str) -> &str {
-    let mut quoted = false;
-    let end = line.find(|c| {
-        quoted ^= c == '"';
-        c == ';' && !quoted
-    });
-    &line[..end.unwrap_or(line.len())]
+/// A word of a record and where it stands.
+struct Word {
+    text: String,
+    line: u64,
+    column: usize,
+    quoted: bool,
 }
 
-/// How many parentheses are open at the end of a line.
-fn depth(line: &str) -> i32 {
-    let mut quoted = false;
-    uncommented(line).chars().fold(0, |n, c| {
-        quoted ^= c == '"';
-        n + match c {
-            '(' if !quoted => 1,
-            ')' if !quoted => -1,
-            _ => 0,
+/// The words of the next record, and whether it starts with a blank. Parentheses join lines (RFC 1035 section 5.1).
+fn record(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, String> {
+    let Some(line) = input.next()? else { return Ok(None) };
+    let (mut words, mut depth) = (Vec::new(), 0);
+    split(&line, input.line, &mut words, &mut depth);
+    for _ in 0..MAX_JOINED {
+        if depth <= 0 {
+            break;
         }
-    })
+        let Some(more) = input.next()? else { break };
+        split(&more, input.line, &mut words, &mut depth);
+    }
+    if depth > 0 {
+        let (line, column) = words.first().map_or((input.line, 1), |w| (w.line, w.column));
+        let now = std::mem::replace(&mut input.line, line);
+        input.problem(column, "a parenthesis is not closed");
+        input.line = now;
+    }
+    Ok(Some((words, line.starts_with(char::is_whitespace))))
 }
 
-/// The words of a line, quoted strings whole, without comments and parentheses; and whether it starts with a blank.
-fn split(line: &str) -> (Vec<String>, bool) {
-    let mut out: Vec<String> = Vec::new();
-    let (mut word, mut quoted, mut had) = (String::new(), false, false);
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
+/// Adds the words of a line: quoted strings whole, escapes decoded, without comments; counts open parentheses.
+fn split(line: &str, number: u64, words: &mut Vec<Word>, depth: &mut i32) {
+    let (mut word, mut quoted): (Option<Word>, bool) = (None, false);
+    let mut chars = line.char_indices();
+    while let Some((i, c)) = chars.next() {
+        let ends = !quoted && (c.is_whitespace() || "();".contains(c));
+        if ends {
+            words.extend(word.take());
+            *depth += i32::from(c == '(') - i32::from(c == ')');
+            if c == ';' {
+                break;
+            }
+            continue;
+        }
+        let w = word.get_or_insert_with(|| Word { text: String::new(), line: number, column: i + 1, quoted: c == '"' });
         match c {
-            '\\' => word.extend(chars.next()),
-            '"' => (quoted, had) = (!quoted, true),
-            ';' if !quoted => break,
-            c if !quoted && (c.is_whitespace() || c == '(' || c == ')') => {
-                if !word.is_empty() || had {
-                    out.push(std::mem::take(&mut word));
-                    had = false;
+            '"' => quoted = !quoted,
+            '\\' => {
+                let code = line.get(i + 1..i + 4).filter(|d| d.bytes().all(|b| b.is_ascii_digit())).and_then(|d| d.parse::<u8>().ok());
+                match code {
+                    Some(byte) => {
+                        chars.nth(2);
+                        w.text.push(if byte < 0x80 { byte as char } else { '?' });
+                    }
+                    None => w.text.extend(chars.next().map(|(_, c)| c)),
                 }
             }
-            c => word.push(c),
+            c => w.text.push(c),
         }
     }
-    if !word.is_empty() || had {
-        out.push(word);
-    }
-    (out, line.starts_with(char::is_whitespace))
+    words.extend(word);
 }

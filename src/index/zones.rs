@@ -237,6 +237,11 @@ impl ZoneView {
         self.tops.iter().any(|t| **t == *top)
     }
 
+    /// The TTL of the SOA at the apex: a mirror answers NXDOMAIN for as long as the smaller of this and MINIMUM.
+    pub fn soa_ttl(&self) -> u32 {
+        self.ttls[0].min(self.ttls[1])
+    }
+
     /// Whether a client may query.
     #[inline]
     pub fn allows(&self, client: IpAddr) -> bool {

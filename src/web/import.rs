@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{App, error::Problem};
 use crate::{
     format::{self, Options, Reasoning, Report},
-    ledger::{Import, ImportError},
+    ledger::{Import, ImportError, now},
     model::{SourceId, Time, subject::HostBits, time::Seconds},
     store::{schema::FeedEntry, stage::Mode},
 };
@@ -48,6 +48,8 @@ pub(super) struct Asked {
     special: bool,
     column: Option<String>,
     origin: Option<String>,
+    dataset: Option<String>,
+    subzone: Option<String>,
     max_age: Option<String>,
     /// What the file is called, for messages.
     #[serde(default)]
@@ -192,6 +194,9 @@ fn options(app: &App, asked: &Asked) -> Result<Options, Problem> {
         allowed: app.ledger.settings().special.clone(),
         column: asked.column.clone(),
         origin: asked.origin.clone(),
+        dataset: asked.dataset.clone(),
+        subzone: asked.subzone.clone(),
+        now: now(),
     })
 }
 

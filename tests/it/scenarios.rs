@@ -74,14 +74,7 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
         "import" => {
             let source = lab.ledger.source(words[1]).map_err(|e| format!("{e:?}"))?;
             let reason = v.reasons.get(words[2]).ok_or("reason")?;
-            let options = format::Options {
-                reasoning: format::Reasoning::One(reason),
-                host_bits: HostBits::Refuse,
-                special: false,
-                allowed: vec![],
-                column: None,
-                origin: None,
-            };
+            let options = format::Options { reasoning: format::Reasoning::One(reason), ..Default::default() };
             let mut what = Import::replace(source);
             let result = lab.ledger.import_with(&mut what, |_, sink| {
                 format::read("rbldnsd", Box::new(body.as_bytes()), "body", &options, &mut Default::default(), &mut |e| {

@@ -1,24 +1,37 @@
-//! Any file in any format: entries and told problems.
+//! Any file in any format, read in any way: entries and told problems.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use orbsd::{format, model::{ReasonId, subject::HostBits}};
+use orbsd::{
+    format,
+    model::{ReasonId, Time, subject::HostBits},
+};
+
+const DATASETS: [&str; 9] = ["ip4set", "ip4trie", "ip4tset", "ip6trie", "ip6tset", "dnset", "generic", "combined", "none such"];
 
 fuzz_target!(|data: &[u8]| {
-    let Some((first, rest)) = data.split_first() else { return };
+    let [first, second, rest @ ..] = data else { return };
     let codes = vec![([127, 0, 0, 2].into(), ReasonId(0)), ([127, 0, 0, 3].into(), ReasonId(1))];
+    let known = &format::FORMATS[usize::from(first & 15) % format::FORMATS.len()];
+    let set = |on: u8, value: &str| (second & on != 0).then(|| value.to_string());
+    let dataset = if known.name == "rbldnsd" { DATASETS.get(usize::from(second & 15)).map(ToString::to_string) } else { None };
     let options = format::Options {
-        reasoning: if first & 64 == 0 { format::Reasoning::One(ReasonId(0)) } else { format::Reasoning::Codes(codes) },
+        reasoning: if first & 64 == 0 || !known.codes { format::Reasoning::One(ReasonId(0)) } else { format::Reasoning::Codes(codes) },
         host_bits: if first & 128 == 0 { HostBits::Refuse } else { HostBits::Clear },
         special: first & 32 != 0,
         allowed: vec![],
-        column: None,
-        origin: None,
+        column: set(16, if first & 16 == 0 { "ip" } else { "2" }),
+        origin: set(32, "bl.x"),
+        subzone: set(64, "a").filter(|_| known.name == "rbldnsd"),
+        now: Time(if second & 128 == 0 { 0 } else { 1_800_000_000 }),
+        dataset,
     };
-    let name = format::FORMATS[usize::from(first & 15) % format::FORMATS.len()].name;
     let _ = format::guess(rest);
-    let _ = format::read(name, Box::new(rest), "f", &options, &mut Default::default(), &mut |e| {
+    let mut report = format::Report::default();
+    let _ = format::read(known.name, Box::new(rest), "f", &options, &mut report, &mut |e| {
         assert_eq!(orbsd::model::Subject::from_key(&e.subject.key()), Some(e.subject));
+        assert!(e.text.is_none_or(|t| t.bytes().all(|b| (0x20..0x7f).contains(&b))), "a text breaks out of its line");
         Ok(())
     });
+    assert!(report.problems.len() <= format::MAX_PROBLEMS && report.warnings.len() <= format::MAX_PROBLEMS);
 });

@@ -1,0 +1,54 @@
+//! How a list is read.
+
+use std::net::Ipv4Addr;
+
+use crate::model::{ReasonId, Subject, Time, subject::HostBits};
+
+/// How a file's values become reasons.
+#[derive(Debug, Clone)]
+pub enum Reasoning {
+    /// Every line has this one.
+    One(ReasonId),
+    /// By the A record's value; the codes of a zone.
+    Codes(Vec<(Ipv4Addr, ReasonId)>),
+}
+
+/// How a list is read.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The reasons.
+    pub reasoning: Reasoning,
+    /// What to do with host bits in a prefix.
+    pub host_bits: HostBits,
+    /// Take special ranges.
+    pub special: bool,
+    /// Special ranges that are taken anyway.
+    pub allowed: Vec<Subject>,
+    /// The column of the subject in a table: its name, or its number from 1.
+    pub column: Option<String>,
+    /// The origin of a master file, where it has no `$ORIGIN`.
+    pub origin: Option<String>,
+    /// The type of an rbldnsd file, as rbldnsd is told it on its command line; without it each key says what it is.
+    pub dataset: Option<String>,
+    /// Which sub-zone's data sets of a combined rbldnsd file are taken; `@`, the zone itself, where it is not said.
+    pub subzone: Option<String>,
+    /// The time of the import, to see that a file has not expired and does not come from the future; 0 for unknown.
+    pub now: Time,
+}
+
+impl Default for Options {
+    /// No codes, so that nothing is listed until somebody says a reason.
+    fn default() -> Options {
+        Options {
+            reasoning: Reasoning::Codes(Vec::new()),
+            host_bits: HostBits::Refuse,
+            special: false,
+            allowed: Vec::new(),
+            column: None,
+            origin: None,
+            dataset: None,
+            subzone: None,
+            now: Time(0),
+        }
+    }
+}

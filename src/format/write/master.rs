@@ -1,0 +1,127 @@
+//! A zone as a master file, from SOA to SOA: what a mirror would get by a transfer.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use crate::{
+    format::text::{label, name, rname},
+    index::{
+        Listing, Snapshot, ZoneView,
+        render::{Rendered, render},
+        zones::{Rr, rtype, txt_data},
+    },
+};
+
+/// The SOA. A mirror takes the lesser of its TTL and MINIMUM for names that do not exist (RFC 2308 section 3), and these
+/// have a TTL of their own here.
+fn soa(view: &ZoneView, serial: u32) -> String {
+    let s = &view.spec;
+    let [ttl, negative, _] = view.ttls;
+    format!(
+        "@ {} IN SOA {}. {}. {serial} {} {} {} {}\n",
+        ttl.min(negative),
+        s.ns.first().map_or(String::new(), |n| name(n)),
+        rname(&s.contact),
+        s.refresh.0,
+        s.retry.0,
+        s.expire.0,
+        s.minimum().0
+    )
+}
+
+pub(super) fn master(snapshot: &Snapshot, view: &ZoneView, serial: u32, out: &mut dyn Write) -> io::Result<()> {
+    let soa = soa(view, serial);
+    write!(out, "$ORIGIN {}.\n$TTL {}\n{soa}", view.name, view.ttls[0])?;
+    let mut result = Ok(());
+    let mut text = String::new();
+    render(&snapshot.tables, view, &mut |owner, at| {
+        if result.is_err() {
+            return;
+        }
+        text.clear();
+        let mut name = String::new();
+        for l in crate::index::find::labels_in(owner) {
+            let _ = write!(name, "{}{}", if name.is_empty() { "" } else { "." }, label(l));
+        }
+        let name = if name.is_empty() { "@".to_string() } else { name };
+        match at {
+            Rendered::Fixed(f) => f.rrs.iter().for_each(|r| record(&mut text, &name, r)),
+            Rendered::Blank => {
+                let _ = writeln!(text, "{name} HINFO \"exempt\" \"\"");
+            }
+            Rendered::Listed(l) => listing(&mut text, &name, snapshot, view, &l),
+        }
+        result = out.write_all(text.as_bytes());
+    });
+    result?;
+    out.write_all(soa.as_bytes())
+}
+
+fn listing(text: &mut String, name: &str, snapshot: &Snapshot, view: &ZoneView, l: &Listing) {
+    let mut given = Vec::new();
+    for p in view.publish.iter().filter(|p| l.item(p.reason).is_some()) {
+        if !given.contains(&p.code) {
+            let [a, b, c, d] = p.code;
+            let _ = writeln!(text, "{name} A {a}.{b}.{c}.{d}");
+            given.push(p.code);
+        }
+    }
+    let mut shown = Vec::new();
+    for (template, item) in crate::dns::answer::texts(snapshot, view, l) {
+        let mut subject = String::new();
+        let _ = l.write_subject(item, &mut subject);
+        let data = txt_data(template, &subject);
+        if !shown.contains(&data) {
+            let _ = writeln!(text, "{name} TXT {}", quoted(&data[1..]));
+            shown.push(data);
+        }
+    }
+}
+
+fn quoted(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for b in bytes {
+        match b {
+            b'"' | b'\\' => out.extend(['\\', *b as char]),
+            32..127 => out.push(*b as char),
+            b => drop(write!(out, "\\{b:03}")),
+        }
+    }
+    out + "\""
+}
+
+fn record(text: &mut String, name: &str, r: &Rr) {
+    let wire = |mut d: &[u8]| {
+        let mut out = String::new();
+        while let Some((len, rest)) = d.split_first().filter(|(len, _)| **len > 0) {
+            let (part, tail) = rest.split_at(usize::from(*len).min(rest.len()));
+            out += &format!("{}.", label(part));
+            d = tail;
+        }
+        if out.is_empty() { ".".into() } else { out }
+    };
+    let (kind, data) = match (r.rtype, &r.data[..]) {
+        (rtype::A, [a, b, c, d]) => ("A", format!("{a}.{b}.{c}.{d}")),
+        (rtype::AAAA, d) => ("AAAA", d.try_into().map(|o: [u8; 16]| std::net::Ipv6Addr::from(o).to_string()).unwrap_or_default()),
+        (rtype::NS, d) => ("NS", wire(d)),
+        (rtype::MX, [a, b, host @ ..]) => ("MX", format!("{} {}", u16::from_be_bytes([*a, *b]), wire(host))),
+        (rtype::CAA, [flags, len, rest @ ..]) => {
+            let (tag, value) = rest.split_at(usize::from(*len).min(rest.len()));
+            ("CAA", format!("{flags} {} {}", label(tag), quoted(value)))
+        }
+        (rtype::TXT, d) => {
+            let mut parts = Vec::new();
+            let mut d = d;
+            while let Some((len, rest)) = d.split_first() {
+                let (part, tail) = rest.split_at(usize::from(*len).min(rest.len()));
+                parts.push(quoted(part));
+                d = tail;
+            }
+            ("TXT", parts.join(" "))
+        }
+        _ => return,
+    };
+    let _ = writeln!(text, "{name} {} {kind} {data}", r.ttl);
+}
