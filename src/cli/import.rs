@@ -60,7 +60,14 @@ pub(super) struct Import {
     /// Take special-purpose ranges too
     #[arg(long)]
     special: bool,
-    /// The column of the subject, for csv and json
+    /// The data set type of an rbldnsd file: ip4set, ip4trie, ip4tset, ip6trie, ip6tset, dnset, generic, combined (told
+    /// line by line where it is not said)
+    #[arg(long)]
+    dataset: Option<String>,
+    /// The sub-zone of a combined rbldnsd file whose data sets are taken (`@`, the zone itself, where it is not said)
+    #[arg(long)]
+    subzone: Option<String>,
+    /// The column of the subject: a name, or a number from 1
     #[arg(long)]
     column: Option<String>,
     /// The origin of a master file that does not say it
@@ -147,7 +154,15 @@ fn address(c: &Import) -> String {
         Mode::Remove => "remove",
     };
     let mut path = format!("/v1/imports?source={}&format={}&mode={mode}", escape(&c.source), escape(&c.format));
-    let options = [("reason", &c.reason), ("codes", &c.codes), ("column", &c.column), ("origin", &c.origin), ("max_age", &c.max_age)];
+    let options = [
+        ("reason", &c.reason),
+        ("codes", &c.codes),
+        ("column", &c.column),
+        ("origin", &c.origin),
+        ("max_age", &c.max_age),
+        ("dataset", &c.dataset),
+        ("subzone", &c.subzone),
+    ];
     for (name, value) in options {
         value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
     }
@@ -187,6 +202,7 @@ fn print(done: &Value, dry_run: bool) {
     for (key, what) in [
         ("special", "in special-purpose ranges (--special takes them)"),
         ("too_wide", "wider than a list may be"),
+        ("other_records", "records of other types"),
         ("errors", "with errors"),
     ] {
         if r[key] != 0 {
@@ -196,7 +212,13 @@ fn print(done: &Value, dry_run: bool) {
     r["problems"].as_array().into_iter().flatten().for_each(|p| {
         println!("  {}:{}:{}: {}", p["file"].as_str().unwrap_or(""), p["line"], p["column"], p["what"].as_str().unwrap_or(""));
     });
+    if r["cut_texts"] != 0 {
+        println!("warning: {} texts are longer than the 255 bytes that an answer can show, and are cut", r["cut_texts"]);
+    }
     r["warnings"].as_array().into_iter().flatten().for_each(|w| println!("warning: {}", w.as_str().unwrap_or("")));
+    if r["more_warnings"] != 0 {
+        println!("and {} more warnings", r["more_warnings"]);
+    }
     for (key, sign) in [("sample_added", '+'), ("sample_removed", '-')] {
         if dry_run {
             d[key].as_array().into_iter().flatten().for_each(|s| println!("  {sign} {}", s.as_str().unwrap_or("")));
