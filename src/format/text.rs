@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::verdict::MAX_TEXT;
+use crate::model::{domain::name_to_ascii, verdict::MAX_TEXT};
 
 /// A text with `?` for every byte that is not printable ASCII, as answers show it. Both doors use it: what is kept can not
 /// break out of its line in an export, and what came in by another way can not either.
@@ -48,8 +48,10 @@ pub(super) fn rname(contact: &str) -> String {
     }
 }
 
-/// A name from a configuration, without its final dot.
+/// A name from a configuration in A-labels, without its final dot.
 pub(super) fn name(text: &str) -> String {
-    let labels: Vec<String> = text.trim_end_matches('.').split('.').map(|l| label(l.as_bytes())).collect();
+    let text = text.trim_end_matches('.');
+    let ascii = if text.is_ascii() { None } else { name_to_ascii(text).ok() };
+    let labels: Vec<String> = ascii.as_deref().unwrap_or(text).split('.').map(|l| label(l.as_bytes())).collect();
     labels.join(".")
 }

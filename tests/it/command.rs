@@ -235,3 +235,26 @@ fn a_reload_that_comes_too_early_and_readiness_are_told_right() {
     until("STOPPING=1");
     assert!(child.stop().success());
 }
+
+/// Started as root it becomes the user that is named, with its store and socket; the test is of use where root runs it.
+#[test]
+fn root_is_given_up_for_the_user_that_is_named() {
+    let me = fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m)).unwrap();
+    let f = Folder::new();
+    let config = fs::read_to_string(f.path().join("config.toml")).unwrap();
+    f.write("config.toml", &format!("{config}\n[process]\nuser = \"nobody\"\n"));
+    fs::set_permissions(f.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let daemon = Daemon::start(&f);
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.0.id())).unwrap();
+    let ids: Vec<&str> = status.lines().find(|l| l.starts_with("Uid:")).unwrap().split_whitespace().skip(1).collect();
+    if me == 0 {
+        assert!(ids.iter().all(|id| *id != "0"), "{ids:?}");
+        let owner = |p: &str| std::os::unix::fs::MetadataExt::uid(&fs::metadata(f.path().join(p)).unwrap()).to_string();
+        assert!(owner("data") == ids[0] && owner("data/orbsd.sock") == ids[0], "{ids:?}");
+    } else {
+        assert!(ids.iter().all(|id| *id == me.to_string()), "who is not root stays who he is: {ids:?}");
+    }
+    f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    assert_eq!(a(&f, "1.1.1.45"), "NOERROR 127.0.0.2");
+    assert!(daemon.stop().success());
+}

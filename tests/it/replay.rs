@@ -224,3 +224,39 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
         ledger.stop().unwrap();
     }
 }
+
+/// What feeds brought and took goes after its time; what people decided stays for good. A start never needs what has gone.
+#[test]
+fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
+    let f = Folder::new();
+    let ledger = f.ledger();
+    let relay = ledger.store.vocabulary().reasons.get("relay").unwrap();
+    let source = ledger.source("xbl").unwrap();
+    let both = Subject::host4(0x2d01_0101);
+    let entry = || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: None };
+    ledger.import_with(&mut Import::replace(source), |_, sink| sink(both.clone(), entry())).unwrap();
+    let ask = Ask::List { reason: relay, source: SourceId::OPERATOR, until: None, text: None };
+    let change = Change { subject: both.clone(), author: "t".into(), evidence: None, ask, special: false };
+    ledger.submit_blocking(change).unwrap().wait().unwrap();
+    let store = ledger.store.clone();
+    assert_eq!(store.history(&both).unwrap().len(), 2);
+    let later = orbsd::ledger::now().plus(orbsd::model::time::Seconds(101 * 86_400));
+    // Nothing that a start would need goes before an image has it.
+    let last = store.seq().unwrap();
+    let kept = |imaged: u64| {
+        if let Some(batch) = store.trim(later, imaged).unwrap() {
+            store.commit(batch).unwrap();
+        }
+        (1..=last).filter(|s| store.commit_row(*s).unwrap().is_some()).count() as u64
+    };
+    assert_eq!(kept(0), last);
+    assert_eq!(store.history(&both).unwrap().len(), 1, "the feed's event has gone");
+    assert_eq!(store.history(&both).unwrap()[0].author, "t");
+    assert_eq!(kept(last), 1, "the last commit stays: numbers go on from it");
+    assert_eq!(store.verdict(&both).unwrap().entries.len(), 2, "what stands, stands");
+    drop(store);
+    ledger.stop().unwrap();
+    let again = f.ledger();
+    assert_eq!(again.store.verdict(&both).unwrap().entries.len(), 2);
+    again.stop().unwrap();
+}
