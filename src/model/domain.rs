@@ -39,6 +39,15 @@ const MAX_NAME: usize = 253;
 impl Domain {
     /// Reads `a.b`, `*.a.b` or `.a.b`, in A-label or U-label form, any letter case, with or without a final dot.
     pub fn parse(text: &str) -> Result<Domain, String> {
+        Domain::read(text, name_to_ascii)
+    }
+
+    /// The same where it is known that a name is meant, also one of numbers alone, such as a line of a list of domains.
+    pub fn parse_any(text: &str) -> Result<Domain, String> {
+        Domain::read(text, any_name_to_ascii)
+    }
+
+    fn read(text: &str, name: fn(&str) -> Result<Box<str>, String>) -> Result<Domain, String> {
         let (scope, rest) = match text.strip_prefix("*.") {
             Some(rest) => (Scope::Below, rest),
             None => match text.strip_prefix('.') {
@@ -46,7 +55,7 @@ impl Domain {
                 None => (Scope::Name, text),
             },
         };
-        Ok(Domain { name: name_to_ascii(rest.strip_suffix('.').unwrap_or(rest))?, scope })
+        Ok(Domain { name: name(rest.strip_suffix('.').unwrap_or(rest))?, scope })
     }
 
     /// From a name that is already canonical (lower-case A-labels, no final dot), as read back from the store.
@@ -78,8 +87,20 @@ impl Domain {
     }
 }
 
-/// A host name as lower-case A-labels; the error says what is wrong with it.
+/// A host name as lower-case A-labels; the error says what is wrong with it. What has only digits is taken for a slip: it
+/// was to be an address.
 pub fn name_to_ascii(text: &str) -> Result<Box<str>, String> {
+    let name = any_name_to_ascii(text)?;
+    if name.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Err(format!(
+            "`{text}` is not a domain name: it has only digits; an IPv4 address has four octets, a prefix is written 192.0.2.0/24"
+        ));
+    }
+    Ok(name)
+}
+
+/// The same where it is known that a name is meant: lists of domains, and what the store has.
+pub fn any_name_to_ascii(text: &str) -> Result<Box<str>, String> {
     let bad = |why: &str| Err(format!("`{text}` is not a domain name: {why}"));
     // The IDNA tables are only needed beyond ASCII; plain names, also those with `_`, are taken as they are.
     let name = if text.is_ascii() {
@@ -104,9 +125,6 @@ pub fn name_to_ascii(text: &str) -> Result<Box<str>, String> {
         if label.starts_with("xn--") && idna::domain_to_unicode(label).1.is_err() {
             return bad("an xn-- label does not decode (IDNA)");
         }
-    }
-    if name.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return bad("it has only digits; an IPv4 address has four octets, a prefix is written 192.0.2.0/24");
     }
     Ok(name.into())
 }

@@ -115,14 +115,5 @@ pub(super) fn ip6tset(key: &str, hole: bool) -> Result<Subject, String> {
 
 /// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of numbers is a name here.
 pub(super) fn name(key: &str) -> Result<Subject, String> {
-    let (scope, name) = match (key.strip_prefix("*."), key.strip_prefix('.')) {
-        (Some(name), _) => (Scope::Below, name),
-        (None, Some(name)) => (Scope::Tree, name),
-        (None, None) => (Scope::Name, key),
-    };
-    let number = |l: &str| (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_digit());
-    if name.len() <= 253 && name.split('.').all(number) {
-        return Ok(Subject::Domain(Domain::from_canonical(name, scope)));
-    }
-    Domain::parse(key).map(Subject::Domain)
+    Domain::parse_any(key).map(Subject::Domain)
 }
