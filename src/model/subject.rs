@@ -166,7 +166,7 @@ impl Subject {
             tag::DOMAIN => {
                 let (&scope, labels) = rest.split_last()?;
                 let scope = *[Scope::Name, Scope::Below, Scope::Tree].get(usize::from(scope).checked_sub(1)?)?;
-                let labels = std::str::from_utf8(labels.strip_suffix(&[0])?).ok()?;
+                let labels = std::str::from_utf8(labels.strip_suffix(&[0])?).ok().filter(|l| !l.contains('.'))?;
                 let name: Vec<&str> = labels.rsplit('\0').collect();
                 let name = name.join(".");
                 let sound = super::domain::any_name_to_ascii(&name).is_ok_and(|n| *n == *name);
@@ -305,6 +305,12 @@ pub(crate) mod tests {
             assert_eq!(Subject::from_key(&s.key()), Some(s));
         }
         assert!("123".parse::<Subject>().is_err(), "on a command line it is a slip");
+    }
+
+    #[test]
+    fn a_key_with_a_dot_in_a_label_is_none() {
+        assert_eq!(Subject::from_key(b"\x04a.b\0\x01"), None);
+        assert_eq!(Subject::from_key(b"\x04b\0a\0\x01"), "a.b".parse().ok());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::Kind;
-use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject, subject::HostBits};
+use crate::model::{Domain, Prefix4, Prefix6, Subject, subject::HostBits};
 
 /// What a key is by its form.
 pub(super) fn guess(body: &str) -> Kind {
