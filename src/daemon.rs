@@ -163,19 +163,17 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
     Ok(out)
 }
 
-type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
-
 /// Reads the configuration again. What listens where, and the store's settings, need a restart, and that is said.
-fn reloader(path: PathBuf, running: Config, ledger: Ledger) -> Reload {
+fn reloader(path: PathBuf, running: Config, ledger: Ledger) -> web::Reload {
     Arc::new(move || {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
-        config.warnings.iter().for_each(|w| tracing::warn!("{w}"));
-        for section in config.needs_restart(&running) {
-            tracing::warn!("{section} has changed and is taken with the next restart");
-        }
+        let mut warnings = config.warnings.clone();
+        let later = config.needs_restart(&running).into_iter();
+        warnings.extend(later.map(|section| format!("{section} has changed and is taken with the next restart")));
+        warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
         tracing::info!(moved = ?receipt.serials, "configuration read again");
-        Ok(())
+        Ok(warnings)
     })
 }
 
@@ -205,7 +203,7 @@ impl Signals {
     }
 
     /// Waits for a signal to stop; SIGHUP reloads.
-    async fn wait(&mut self, reload: &Reload) {
+    async fn wait(&mut self, reload: &web::Reload) {
         loop {
             tokio::select! {
                 _ = self.term.recv() => return,

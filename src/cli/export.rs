@@ -56,6 +56,12 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
         Ok(out.flush()?)
     };
     let Some(to) = &c.output else { return copy(&mut std::io::stdout().lock()) };
+    // Through a link to the file itself; and what is no file (a device, a pipe) is written to, not replaced.
+    let to = &std::fs::canonicalize(to).unwrap_or_else(|_| to.clone());
+    if std::fs::metadata(to).is_ok_and(|m| !m.is_file()) {
+        let mut out = std::fs::OpenOptions::new().write(true).open(to).map_err(|e| wrong(to, e))?;
+        return copy(&mut out);
+    }
     // Beside the file, under a name of its own: readers see the old file or the new one, whole.
     let mut name = to.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.new", std::process::id()));

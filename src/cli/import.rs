@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{IsTerminal, Read},
     path::PathBuf,
+    sync::{Arc, Mutex},
 };
 
 use clap::{Args, ValueEnum};
@@ -51,6 +52,9 @@ pub(super) struct Import {
     /// Only show what would change
     #[arg(long)]
     dry_run: bool,
+    /// The list is meant to be empty: all that the source lists ends
+    #[arg(long)]
+    allow_empty: bool,
     /// Take the lines that can be read although others can not
     #[arg(long)]
     skip_errors: bool,
@@ -96,7 +100,11 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
             continue;
         }
         let file = File::open(path).map_err(|e| Failure::Usage(format!("{name}: {e}")))?;
-        total += file.metadata().map_or(0, |m| m.len());
+        let meta = file.metadata().map_err(|e| Failure::Usage(format!("{name}: {e}")))?;
+        if meta.is_dir() {
+            return Err(Failure::Usage(format!("{name} is a directory; name the files in it")));
+        }
+        total += meta.len();
         readers.push((name, Box::new(file)));
     }
     let path = address(c);
@@ -106,9 +114,11 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
     let bar = bar(total);
     let (tx, rx) = mpsc::channel(4);
     let shown = bar.clone();
+    let unread = Arc::new(Mutex::new(None));
+    let broken = unread.clone();
     std::thread::spawn(move || {
-        for (name, mut reader) in readers {
-            let name = name.replace(['"', '\r', '\n', '\\'], "_");
+        for (path, mut reader) in readers {
+            let name = path.replace(['"', '\r', '\n', '\\'], "_");
             let head = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
             if tx.blocking_send(Ok(head.into())).is_err() {
                 return;
@@ -117,7 +127,10 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
                 let mut piece = vec![0; PIECE];
                 let n = match reader.read(&mut piece) {
                     Ok(n) => n,
-                    Err(e) => return drop(tx.blocking_send(Err(e))),
+                    Err(e) => {
+                        *broken.lock().unwrap_or_else(|e| e.into_inner()) = Some(format!("{path}: {e}; nothing was changed"));
+                        return drop(tx.blocking_send(Err(e)));
+                    }
                 };
                 if n == 0 {
                     break;
@@ -137,6 +150,9 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
     });
     let result = client.json_of(Method::POST, &path, &kind, pieces(rx));
     bar.finish_and_clear();
+    if let Some(why) = unread.lock().unwrap_or_else(|e| e.into_inner()).take() {
+        return Err(Failure::Usage(why));
+    }
     let done = result?;
     if common.json {
         println!("{done:#}");
@@ -166,7 +182,13 @@ fn address(c: &Import) -> String {
     for (name, value) in options {
         value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
     }
-    for (name, set) in [("dry_run", c.dry_run), ("skip_errors", c.skip_errors), ("host_bits", c.host_bits), ("special", c.special)] {
+    for (name, set) in [
+        ("dry_run", c.dry_run),
+        ("skip_errors", c.skip_errors),
+        ("host_bits", c.host_bits),
+        ("special", c.special),
+        ("allow_empty", c.allow_empty),
+    ] {
         path += &format!("&{name}={set}");
     }
     path

@@ -18,6 +18,9 @@ pub(super) struct Lookup {
 
 /// Exit code 0: listed in some zone; 1: not listed.
 pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
+    if c.subject.trim().is_empty() {
+        return Err(Failure::Usage("say an address, a prefix or a domain".into()));
+    }
     let found = Client::open(common)?.json(Method::GET, &format!("/v1/subjects/{}", escape(&c.subject)), bytes(""))?;
     if common.json {
         println!("{found:#}");

@@ -69,6 +69,19 @@ enum Command {
     Export(export::Export),
 }
 
+/// Lets a reader that has had enough (`orbsd … | head`) end the command quietly. The signal for it stays ignored: it would
+/// also end a command whose daemon went away, without a word.
+fn end_on_closed_pipe() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>().map_or("", |s| s);
+        if text.contains("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        usual(info);
+    }));
+}
+
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let Cli { common, command } = match Cli::try_parse() {
@@ -79,7 +92,7 @@ pub fn run() -> ExitCode {
         }
     };
     if !matches!(command, Command::Serve) {
-        crate::serve::sys::end_on_closed_pipe();
+        end_on_closed_pipe();
     }
     let json = common.json;
     let result = match command {

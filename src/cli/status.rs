@@ -72,6 +72,7 @@ pub(super) fn reload(common: &Common) -> Result<(), Failure> {
     if common.json {
         println!("{done}");
     } else {
+        done["warnings"].as_array().into_iter().flatten().for_each(|w| println!("warning: {}", w.as_str().unwrap_or("")));
         for z in done["zones"].as_array().into_iter().flatten() {
             println!("{} serial {}", z["zone"].as_str().unwrap_or(""), z["serial"]);
         }

@@ -118,6 +118,11 @@ fn finish(input: &mut Input, open: Option<Open>, zone: Option<&str>) -> Result<(
         Err(why) if lists => input.problem(o.column, &why),
         Err(_) => {}
     }
+    // The name is there, so a wildcard above it does not speak for what is below it either.
+    let below = if name.starts_with("*.") { None } else { subject(&format!("*.{name}")).ok() };
+    if let Some(s @ (Subject::Domain(_) | Subject::V4(_))) = below {
+        input.take_weak(&s)?;
+    }
     input.line = line;
     Ok(())
 }

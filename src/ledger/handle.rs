@@ -72,7 +72,11 @@ impl Refused {
     /// In words for people; `vocabulary` gives the names.
     pub fn text(&self, vocabulary: &crate::store::Vocabulary) -> String {
         match self {
-            Refused::Rule(Refusal::NotListed) => "it is not listed there".into(),
+            Refused::Rule(Refusal::NotListed) => {
+                "it has no such listing of its own; where a wider one covers it (`orbsd lookup` shows it), delist that or exempt this"
+                    .into()
+            }
+            Refused::Rule(Refusal::NotExempt) => "it is not exempt itself (`orbsd lookup` shows what covers it)".into(),
             Refused::Rule(Refusal::FeedOwned(s)) => {
                 format!("the source `{}` is a feed: its listings come from its imports alone", vocabulary.sources.name(*s))
             }

@@ -140,6 +140,8 @@ pub enum Ask {
 pub enum Refusal {
     /// There is nothing to take off.
     NotListed,
+    /// It is not exempt itself.
+    NotExempt,
     /// The source's listings come from its feed alone.
     FeedOwned(SourceId),
     /// The time it should last to is over already.
@@ -158,7 +160,7 @@ pub fn decide(verdict: &Verdict, ask: &Ask, now: Time, is_feed: impl Fn(SourceId
         }
         Ask::Delist { reason, source } => delist(verdict, *reason, *source, now, is_feed),
         Ask::Exempt { until } => Ok(vec![What::Exempted { until: *until }]),
-        Ask::Unexempt if verdict.exempt.is_none() => Err(Refusal::NotListed),
+        Ask::Unexempt if verdict.exempt.is_none() => Err(Refusal::NotExempt),
         Ask::Unexempt => Ok(vec![What::ExemptEnded]),
         Ask::Expire => Ok(expire(verdict, now)),
     }

@@ -93,6 +93,14 @@ impl serde::Serialize for Seconds {
 
 /// `--until` and its like: a duration from `now`, or an RFC 3339 time.
 pub fn until(s: &str, now: Time) -> Result<Time, String> {
+    let end = any_until(s, now)?;
+    if end > LAST { Err(format!("`{s}` lies behind the year 9999; leave it out for no end")) } else { Ok(end) }
+}
+
+/// The last second that RFC 3339 can write.
+const LAST: Time = Time(253_402_300_799);
+
+fn any_until(s: &str, now: Time) -> Result<Time, String> {
     match (s.parse::<Seconds>(), s.parse::<Time>()) {
         (Ok(d), _) => Ok(now.plus(d)),
         (_, Ok(t)) => Ok(t),

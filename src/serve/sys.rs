@@ -63,12 +63,6 @@ pub fn short_slices() {
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const a, 0) };
 }
 
-/// Lets a closed pipe end the process quietly, as command-line tools do.
-pub fn end_on_closed_pipe() {
-    // SAFETY: sets a signal back to its default before any other thread runs.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-}
-
 /// Whether the process runs as root.
 pub fn is_root() -> bool {
     // SAFETY: a plain system call.

@@ -21,14 +21,21 @@ impl Store {
     pub fn write_image(&self, tables: &Tables, seq: u64) -> std::io::Result<()> {
         let body = image::write(tables);
         let tmp = self.path().join("image.new");
-        let mut file = fs::File::create(&tmp)?;
+        let written = self.write_to(&tmp, seq, &body).and_then(|()| fs::rename(&tmp, self.image_path()));
+        if written.is_err() {
+            let _ = fs::remove_file(&tmp); // most likely the disk is full
+        }
+        written
+    }
+
+    fn write_to(&self, tmp: &std::path::Path, seq: u64, body: &[u8]) -> std::io::Result<()> {
+        let mut file = fs::File::create(tmp)?;
         file.write_all(MAGIC)?;
         file.write_all(&self.id())?;
         file.write_all(&seq.to_le_bytes())?;
-        file.write_all(&sum(&self.id(), seq, &body).to_le_bytes())?;
-        file.write_all(&body)?;
-        file.sync_all()?;
-        fs::rename(tmp, self.image_path())
+        file.write_all(&sum(&self.id(), seq, body).to_le_bytes())?;
+        file.write_all(body)?;
+        file.sync_all()
     }
 
     /// Reads the image: the tables and the commit they stand at. An error says why there is none to use; the store

@@ -198,7 +198,7 @@ impl Stage<'_> {
         }
         let rest: Box<dyn Iterator<Item = Line> + '_> = Box::new(self.lines.iter().cloned());
         sources.push(rest.peekable());
-        Ok(Groups { sources, wide: &self.wide, broken })
+        Ok(Groups { sources, wide: &self.wide, all: self.terms.mode == Mode::Remove, broken })
     }
 
     /// Compares with what the source has. `dry`: only that. Otherwise a large difference is written as a new
@@ -276,9 +276,11 @@ impl Stage<'_> {
     /// What the source says of a subject afterwards. What stays keeps its first day.
     fn merge(&self, old: &[FeedEntry], file: Vec<FeedEntry>) -> Vec<FeedEntry> {
         let in_file = |e: &FeedEntry| file.iter().any(|f| f.reason == e.reason);
+        // Of what is taken away, a listing ends a listing and an exception an exception: nothing gets listed by it.
+        let the_same = |e: &FeedEntry| file.iter().any(|f| (f.reason, f.hole) == (e.reason, e.hole));
         let mut new = match self.terms.mode {
             Mode::Replace => file,
-            Mode::Remove => return old.iter().filter(|e| !in_file(e)).cloned().collect(),
+            Mode::Remove => return old.iter().filter(|e| !the_same(e)).cloned().collect(),
             Mode::Add => old.iter().filter(|e| !in_file(e)).cloned().chain(file.iter().cloned()).collect(),
         };
         for e in &mut new {
@@ -409,6 +411,8 @@ impl Changed {
 /// Lines joined by subject: at most one entry for each reason, a hole before a listing, else the first.
 struct Groups<'a> {
     wide: &'a HashSet<Subject>,
+    /// Exceptions stay although the file itself has nothing wider: they are to be taken away.
+    all: bool,
     sources: Vec<Peekable<Box<dyn Iterator<Item = Line> + 'a>>>,
     /// A run that could not be read to its end: what follows from it must not be believed.
     broken: Rc<RefCell<Option<StoreError>>>,
@@ -434,7 +438,7 @@ impl Groups<'_> {
                 }
             }
         }
-        out.retain(|e| !e.weak || covered(&subject, self.wide));
+        out.retain(|e| !e.weak || self.all || covered(&subject, self.wide));
         out.iter_mut().for_each(|e| e.weak = false);
         out.sort_by_key(|e| e.reason);
         Some((subject, out))

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     ledger::Refused,
+    model::history::Refusal,
     store::{StoreError, Vocabulary},
 };
 
@@ -39,7 +40,7 @@ impl Problem {
     /// The ledger's word.
     pub fn of(refused: &Refused, vocabulary: &Vocabulary) -> Problem {
         let (kind, status) = match refused {
-            Refused::Rule(crate::model::history::Refusal::NotListed) => ("/problems/not-found", 404),
+            Refused::Rule(Refusal::NotListed | Refusal::NotExempt) => ("/problems/not-found", 404),
             Refused::Rule(_) | Refused::Unlistable(_) => ("/problems/refused", 409),
             Refused::Settings(_) => ("/problems/invalid", 422),
             Refused::InDoubt(_) => ("/problems/in-doubt", 500),

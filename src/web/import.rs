@@ -41,6 +41,8 @@ pub(super) struct Asked {
     #[serde(default)]
     dry_run: bool,
     #[serde(default)]
+    allow_empty: bool,
+    #[serde(default)]
     skip_errors: bool,
     #[serde(default)]
     host_bits: bool,
@@ -139,6 +141,9 @@ fn run(app: &App, asked: &Asked, mut body: Pieces) -> Result<Value, Problem> {
         _ => app.ledger.source(&asked.source).map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?,
     };
     let max_age = asked.max_age.as_ref().map(|a| a.parse::<Seconds>()).transpose().map_err(Problem::invalid)?;
+    if max_age == Some(Seconds(0)) {
+        return Err(Problem::invalid("max_age: the list would end at once"));
+    }
     let mut report = Report::default();
     // Only values that are several reasons, and names as a master file has them, make exceptions.
     let exceptions = asked.codes.is_some() || matches!(asked.format.as_str(), "" | "master");
@@ -157,6 +162,10 @@ fn run(app: &App, asked: &Asked, mut body: Pieces) -> Result<Value, Problem> {
             })?;
         }
         what.expires = report.expires;
+        // A download that failed must not take a whole list away.
+        if report.taken == 0 && report.errors == 0 && what.mode == Mode::Replace && !asked.allow_empty {
+            return Err("the list has no entries; nothing was changed (--allow-empty, if all of it is meant to end)".into());
+        }
         if report.errors > 0 && !asked.skip_errors {
             let shown: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
             return Err(format!("{}\n{} lines with errors; nothing was changed", shown.join("\n"), report.errors));

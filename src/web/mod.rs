@@ -23,6 +23,9 @@ use crate::{ledger::Ledger, metrics::Metrics};
 /// The longest body of a single change, in bytes.
 const MAX_CHANGE: usize = 256 * 1024;
 
+/// Reads the configuration again: things to think over, or why it was refused.
+pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
+
 /// What a handler may use.
 #[derive(Clone)]
 pub struct App {
@@ -31,7 +34,7 @@ pub struct App {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Reads the configuration again; the error is told to whoever asked.
-    pub reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    pub reload: Reload,
     /// When it started.
     pub started: crate::model::Time,
     /// Whether this is the daemon, and not a command that has opened the store itself.

@@ -69,8 +69,8 @@ pub(super) async fn reload(State(app): State<App>) -> Result<Json<Value>, Proble
     }
     let reload = app.reload.clone();
     let done = tokio::task::spawn_blocking(move || reload()).await;
-    done.map_err(|e| Problem::invalid(e.to_string()))?.map_err(Problem::invalid)?;
+    let warnings = done.map_err(|e| Problem::invalid(e.to_string()))?.map_err(Problem::invalid)?;
     let snapshot = app.ledger.published.snapshot();
     let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| json!({"zone": z.name, "serial": snapshot.serials.get(i)}));
-    Ok(Json(json!({"zones": zones.collect::<Vec<_>>()})))
+    Ok(Json(json!({"zones": zones.collect::<Vec<_>>(), "warnings": warnings})))
 }
