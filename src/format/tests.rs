@@ -105,7 +105,12 @@ fn csv_json_and_master_files() {
     let zone = "$ORIGIN bl.x.\n@ IN SOA a b (1 ; serial\n 2 3\n 4 5)\n @ NS ns.bl.x.\nns A 8.8.8.8\n2.0.0.127 A 127.0.0.2\n\
                 4.3.2.1 300 IN A 127.0.0.2\n TXT \"why \\\"this\\\"\"\n*.2.1 A 127.0.0.2\nevil.test A 127.0.0.2\n";
     let (mut out, report) = parse("master", zone);
-    assert_eq!(out.iter().filter(|l| l.starts_with('~')).count(), 8, "names above an owner exist: {out:?}");
+    assert_eq!(
+        out.iter().filter(|l| l.starts_with('~')).count(),
+        10,
+        "names above an owner exist, and what is below a name is not its parent's: {out:?}"
+    );
+    assert!(out.contains(&"~*.evil.test 0".into()), "{out:?}");
     out.retain(|l| !l.starts_with('~'));
     assert_eq!(out.join(","), "1.2.3.4 0 why \"this\",1.2.0.0/16 0,evil.test 0", "{report:?}");
 }
