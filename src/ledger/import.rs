@@ -302,7 +302,6 @@ impl Writer {
             record.masks[1] |= ready.staged.masks[1];
         }
         let changed = self.store.changed_since(ready.base)?;
-        let old = self.store.vocabulary();
         let (work, tables) = match std::mem::replace(&mut ready.staged.rows, Rows::Small(vec![])) {
             Rows::Small(rows) => (self.small(&ready, rows, v, &changed)?, None),
             Rows::Large(generation, listed) => {
@@ -321,15 +320,7 @@ impl Writer {
                 (self.large(&ready, generation, v)?, Some(builder))
             }
         };
-        // From the commit on every look into the store goes by the new generation; on failure nobody's does.
-        if let Some(v) = &work.vocabulary {
-            self.store.set_vocabulary(v.clone());
-        }
-        let receipt = self.commit(&work, tables);
-        if receipt.is_err() {
-            self.store.set_vocabulary(Vocabulary::clone(&old));
-        }
-        receipt.map(Handed::Done)
+        self.commit(&work, tables).map(Handed::Done)
     }
 
     /// Few rows: each with its before-image in the journal.

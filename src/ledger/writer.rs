@@ -148,6 +148,10 @@ impl Writer {
         let changed = work.touched.len();
         let batch = self.batch(seq, work, &receipt);
         self.commit_batch(batch)?;
+        // Not before: nobody may read, or prepare an import, by a generation that might not be true.
+        if let Some(v) = &work.vocabulary {
+            self.store.set_vocabulary(v.clone());
+        }
         self.seq = seq;
         self.serials.swap_with_slice(&mut moved);
         self.next_due = self.next_due.into_iter().chain(work.dues()).min();
