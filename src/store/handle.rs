@@ -224,7 +224,7 @@ impl Store {
 
     /// All events of a subject, in order.
     pub fn history(&self, subject: &Subject) -> Result<Vec<Event>> {
-        let mut out: Vec<(u64, Event)> = Vec::new();
+        let mut out: Vec<(u64, u32, Event)> = Vec::new();
         let key = subject.key();
         let mut take = |prefix: &[u8], family| {
             self.rows(family, prefix, &mut |k, v| {
@@ -232,7 +232,8 @@ impl Store {
                     return Ok(k.starts_with(prefix));
                 };
                 let seq = tail.first_chunk().map_or(0, |s| u64::from_be_bytes(*s));
-                out.push((seq, schema::decode(v).ok_or_else(|| damaged(&format!("an event of {subject}")))?));
+                let place = tail.last_chunk().map_or(0, |s| u32::from_be_bytes(*s));
+                out.push((seq, place, schema::decode(v).ok_or_else(|| damaged(&format!("an event of {subject}")))?));
                 Ok(true)
             })
         };
@@ -249,16 +250,14 @@ impl Store {
             buckets.push(bucket);
             from = schema::after(&bucket);
         }
-        // Of the same second, what a feed said comes before what was decided on it.
         for bucket in buckets {
             take(&[&bucket[..], &key].concat(), schema::CHURN)?;
         }
         take(&key, schema::EVENTS)?;
         let seq = self.seq()?;
         let vocabulary = self.vocabulary();
-        out.retain(|(s, _)| vocabulary.counts(*s, seq));
-        out.sort_by_key(|(_, e)| e.at);
-        Ok(with_ends(out.into_iter().map(|(_, e)| e), &vocabulary))
+        out.retain(|(s, ..)| vocabulary.counts(*s, seq));
+        Ok(with_ends(in_order(out).into_iter(), &vocabulary))
     }
 
     /// The subjects of which something ends by itself at `now` or before, with their due dates, at most `limit`.
@@ -358,6 +357,25 @@ impl Store {
     }
 }
 
+/// Events in the order in which they were decided: that of their commits, whatever the clock did meanwhile. What was staged
+/// before its commit had a number stands by its time; of the same second, before what was decided on it.
+fn in_order(mut all: Vec<(u64, u32, Event)>) -> Vec<Event> {
+    all.sort_by_key(|(seq, place, _)| (*seq, *place));
+    let split = all.partition_point(|(seq, ..)| seq >> 63 == 0);
+    let mut staged: Vec<Event> = all.split_off(split).into_iter().map(|(.., e)| e).collect();
+    staged.sort_by_key(|e| e.at);
+    let (mut staged, mut out, mut latest) = (staged.into_iter().peekable(), Vec::new(), Time(0));
+    for (.., e) in all {
+        latest = latest.max(e.at);
+        while let Some(s) = staged.next_if(|s| s.at <= latest) {
+            out.push(s);
+        }
+        out.push(e);
+    }
+    out.extend(staged);
+    out
+}
+
 /// A subject's events with those that the ends of whole feeds stand for.
 fn with_ends(events: impl Iterator<Item = Event>, vocabulary: &Vocabulary) -> Vec<Event> {
     let mut ends: Vec<(Time, SourceId)> = Vec::new();
@@ -395,4 +413,31 @@ pub fn vocabulary_rows(v: &Vocabulary, batch: &mut Batch) {
 /// A column family. It is there: `open` made it.
 pub(super) fn cf<'a>(db: &'a DB, family: &str) -> Result<&'a rocksdb::ColumnFamily> {
     db.cf_handle(family).ok_or_else(|| StoreError::Damaged(format!("it has no column family `{family}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ReasonId;
+
+    /// Events stood in the order of the clock, so that one that stepped back turned a story round.
+    #[test]
+    fn history_follows_the_commits_when_the_clock_steps_back() {
+        let event = |at: u64, what| Event { at: Time(at), author: "t".into(), what, evidence: None };
+        let (reason, source) = (ReasonId(0), SourceId(3));
+        let all = vec![
+            (1u64 << 63 | 7, 0, event(14, What::Dropped { reason, source })),
+            (1 << 63 | 5, 0, event(10, What::HoldEnded { reason, source })),
+            (2, 0, event(7, What::ExemptEnded)),
+            (1, 1, event(10, What::Exempted { until: None })),
+            (1, 0, event(10, What::Delisted { reason, source })),
+        ];
+        let at: Vec<u64> = in_order(all.clone()).iter().map(|e| e.at.0).collect();
+        assert_eq!(at, [10, 10, 10, 7, 14]);
+        let mut verdict = Verdict::default();
+        let ordered = in_order(all);
+        assert_eq!(ordered[0].what, What::HoldEnded { reason, source }, "of the same second, what was staged comes first");
+        ordered.iter().for_each(|e| verdict.fold(e.at, &e.what));
+        assert!(verdict.exempt.is_none());
+    }
 }
