@@ -88,7 +88,7 @@ fn answering(c: &mut Criterion) {
         ("test point", query("2.0.0.127", 1, true)),
     ] {
         let mut out = [0u8; 1232];
-        let peer = Peer { addr: [127, 0, 0, 1].into(), stream: false };
+        let peer = Peer::udp([127, 0, 0, 1].into());
         c.bench_function(&format!("respond: {name}"), |b| b.iter(|| respond(&s, black_box(&q), peer, Time(0), &mut out)));
     }
 }

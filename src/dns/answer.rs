@@ -87,7 +87,7 @@ const fn plain(rcode: Rcode, zone: Option<usize>, ede: Option<(u16, &'static str
 }
 
 /// Decides what a query gets.
-pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query<'a>, peer: Peer, scratch: &'a mut Scratch<'a>) -> Answer<'a> {
+pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query<'a>, peer: Peer<'_>, scratch: &'a mut Scratch<'a>) -> Answer<'a> {
     let labels = query.labels;
     if query.edns.is_some_and(|e| e.version > 0) {
         return plain(Rcode::BadVers, None, None);

@@ -28,11 +28,24 @@ pub const MAX_NSID: usize = 64;
 
 /// Where a query came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
+pub struct Peer<'a> {
     /// The client.
     pub addr: IpAddr,
     /// Over a stream (TCP and its like) and not UDP.
     pub stream: bool,
+    /// The names in the certificate that the client has proved to have; none without one.
+    pub names: &'a [String],
+}
+
+impl Peer<'_> {
+    /// A client that sent a datagram.
+    pub fn udp(addr: IpAddr) -> Peer<'static> {
+        Peer { addr, stream: false, names: &[] }
+    }
+    /// A client on a plain stream.
+    pub fn tcp(addr: IpAddr) -> Peer<'static> {
+        Peer { addr, stream: true, names: &[] }
+    }
 }
 
 /// What became of a query; what the counters count.
@@ -71,7 +84,7 @@ pub enum Kind {
 ///
 /// `out` holds at least [`TCP_SIZE`] bytes for a stream and [`UDP_SIZE`] for UDP. `now` is the clock. No I/O, no lock, no
 /// allocation.
-pub fn respond(snapshot: &Snapshot, query: &[u8], peer: Peer, now: Time, out: &mut [u8]) -> Outcome {
+pub fn respond(snapshot: &Snapshot, query: &[u8], peer: Peer<'_>, now: Time, out: &mut [u8]) -> Outcome {
     let _ = now; // nothing that is answered today depends on it: what has run out is taken off by an event
     let mut room = Room::default();
     let mut parsed = match Query::parse(query, &mut room) {

@@ -11,8 +11,8 @@ use crate::{
     model::{ReasonId, Serial, SourceId},
 };
 
-fn peer(stream: bool) -> Peer {
-    Peer { addr: [192, 0, 2, 53].into(), stream }
+fn peer(stream: bool) -> Peer<'static> {
+    Peer { addr: [192, 0, 2, 53].into(), stream, names: &[] }
 }
 
 /// A snapshot with `bl.orbs.example` (addresses), `dbl.orbs.example` (domains) and what is listed.
@@ -253,7 +253,7 @@ fn c1_a_client_that_may_not_query_is_refused_with_the_reason() {
     let code = "[query]\nallow=['10.0.0.0/8']\nrefused_code='127.255.255.254'";
     s.zones = Arc::new(ZoneSet::new(vec![zone_with("address", code)]).unwrap());
     assert_eq!(shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::A)), ["127.255.255.254"]);
-    let ok = Peer { addr: [10, 1, 1, 1].into(), stream: false };
+    let ok = Peer::udp([10, 1, 1, 1].into());
     let mut out = vec![0; 1232];
     assert_eq!(respond(&s, &query("7.100.51.198.bl.orbs.example", rtype::A, true), ok, Time(0), &mut out).kind, Kind::Listed);
 }

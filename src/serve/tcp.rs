@@ -10,8 +10,8 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpSocket},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
@@ -98,7 +98,10 @@ pub async fn run(listener: TcpListener, shared: Shared, places: Places) {
                 let (shared, counters) = (shared.clone(), counters.clone());
                 tokio::spawn(async move {
                     // How a connection ends is the client's business; there is nobody to tell.
-                    let _ = timeout(TOTAL, connection(stream, from, &shared, &counters, &guard.places)).await;
+                    if stream.set_nodelay(true).is_ok() {
+                        let peer = Peer::tcp(from.ip().to_canonical());
+                        let _ = timeout(TOTAL, connection(stream, peer, &shared, &counters, &guard.places)).await;
+                    }
                     drop(guard);
                 });
             }
@@ -148,9 +151,14 @@ impl Drop for Guard {
     }
 }
 
-async fn connection(mut stream: TcpStream, from: SocketAddr, shared: &Shared, counters: &Worker, places: &Places) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let peer = Peer { addr: from.ip().to_canonical(), stream: true };
+/// Serves one connection until it ends: of TCP, or of what runs over it.
+pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    peer: Peer<'_>,
+    shared: &Shared,
+    counters: &Worker,
+    places: &Places,
+) -> io::Result<()> {
     let mut input = Vec::with_capacity(READ);
     let mut output = Vec::new();
     let mut begun: Option<Instant> = None;
@@ -195,7 +203,7 @@ async fn connection(mut stream: TcpStream, from: SocketAddr, shared: &Shared, co
 }
 
 /// Waits for the next query for as long as a connection may idle, which gets shorter while it waits when places get few.
-async fn idle(stream: &mut TcpStream, input: &mut Vec<u8>, places: &Places) -> io::Result<usize> {
+async fn idle<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>, places: &Places) -> io::Result<usize> {
     let since = Instant::now();
     loop {
         match timeout(PRESSED_IDLE, stream.read_buf(input)).await {
@@ -207,7 +215,7 @@ async fn idle(stream: &mut TcpStream, input: &mut Vec<u8>, places: &Places) -> i
 }
 
 /// Answers a query behind what was answered before. False where there is no answer.
-fn answer(query: &[u8], peer: Peer, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> bool {
+fn answer(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> bool {
     ANSWER.with_borrow_mut(|buffer| {
         let outcome = respond(&shared.published.load(), query, peer, Time(0), buffer);
         let mut totals = Totals::default();
@@ -238,6 +246,7 @@ mod tests {
         index::{Published, Snapshot},
         metrics::Metrics,
     };
+    use tokio::net::TcpStream;
 
     fn shared() -> Shared {
         let snapshot = Snapshot { sound: true, ..Snapshot::default() };

@@ -240,7 +240,7 @@ pub fn run(socket: &UdpSocket, shared: &Shared, name: &str) -> io::Result<()> {
         for i in 0..got {
             let len = b.incoming[i].msg_len as usize;
             let Some(addr) = peer_of(&b.from[i]) else { continue };
-            let outcome = respond(&snapshot, &b.queries[i][..len.min(QUERY)], Peer { addr, stream: false }, Time(0), &mut b.answers[n][..]);
+            let outcome = respond(&snapshot, &b.queries[i][..len.min(QUERY)], Peer::udp(addr), Time(0), &mut b.answers[n][..]);
             let place = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
             count(&mut totals[place], &outcome, len);
             used[place] = true;

@@ -264,7 +264,7 @@ impl Lab {
     pub fn ask(&self, name: &str, qtype: u16) -> String {
         let q = query(name, qtype, true);
         let mut out = vec![0; orbsd::dns::TCP_SIZE];
-        let peer = orbsd::dns::Peer { addr: [127, 0, 0, 1].into(), stream: false };
+        let peer = orbsd::dns::Peer::udp([127, 0, 0, 1].into());
         let snapshot = self.ledger.published.snapshot();
         let n = orbsd::dns::respond(&snapshot, &q, peer, orbsd::model::Time(0), &mut out).len;
         let pure = shown(&out[..n]);

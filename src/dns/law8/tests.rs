@@ -128,7 +128,7 @@ impl Mirror {
 pub(super) fn ask(s: &Snapshot, name: &str, qtype: u16, stream: bool) -> Message {
     let name = if name.is_empty() { "bl.orbs.example".into() } else { format!("{name}.bl.orbs.example") };
     let mut out = vec![0; TCP_SIZE];
-    let o = respond(s, &query(&name, qtype, true), Peer { addr: [192, 0, 2, 53].into(), stream }, Time(0), &mut out);
+    let o = respond(s, &query(&name, qtype, true), Peer { addr: [192, 0, 2, 53].into(), stream, names: &[] }, Time(0), &mut out);
     assert!(stream || o.len <= UDP_SIZE);
     read(&out[..o.len])
 }
@@ -322,7 +322,7 @@ fn a_reply_is_cut_at_the_smaller_of_both_sizes() {
         let at = q.len() - 8;
         q[at..at + 2].copy_from_slice(&size.to_be_bytes());
         let mut out = vec![0; TCP_SIZE];
-        let o = respond(&s, &q, Peer { addr: [192, 0, 2, 53].into(), stream: false }, Time(0), &mut out);
+        let o = respond(&s, &q, Peer::udp([192, 0, 2, 53].into()), Time(0), &mut out);
         let m = read(&out[..o.len]);
         let limit = usize::from(size).clamp(PLAIN_SIZE, UDP_SIZE);
         assert!(o.len <= limit, "{size}: {}", o.len);
@@ -353,7 +353,7 @@ fn every_kind_of_reply_is_well_formed() {
                     let version_at = q.len() - 5;
                     (q[2], q[version_at], q[11]) = (opcode << 3, version, additional);
                     let mut out = vec![0; UDP_SIZE];
-                    let o = respond(&s, &q, Peer { addr: [192, 0, 2, 53].into(), stream: false }, Time(0), &mut out);
+                    let o = respond(&s, &q, Peer::udp([192, 0, 2, 53].into()), Time(0), &mut out);
                     read(&out[..o.len]);
                 }
             }
