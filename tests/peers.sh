@@ -3,8 +3,11 @@
 # they conflict with each other, start themselves, and a user's machine is not ours.
 set -eu
 to=$1
-packages="rbldnsd unbound postfix exim4-daemon-light rspamd spamassassin"
-done="$to/.done-3"
+# Resolvers and mail hosts that ask us; name servers that mirror us; readers of transfers; what loads exported files.
+packages="rbldnsd unbound postfix exim4-daemon-light rspamd spamassassin \
+    nsd knot knot-dnsutils bind9 bind9-utils bind9-libs pdns-server pdns-backend-lmdb \
+    ldnsutils python3-dnspython nftables ipset"
+done="$to/.done-4"
 [ -e "$done" ] && exit 0
 mkdir -p "$to/debs"
 cd "$to/debs"
@@ -24,7 +27,12 @@ for p in $all; do
     apt-get download -qq "$p" 2>/dev/null || echo "(no $p)"
 done
 for deb in *.deb; do dpkg -x "$deb" "$to/root"; done
-for p in usr/sbin/rbldnsd usr/sbin/unbound usr/sbin/postfix usr/sbin/exim4 usr/bin/rspamd usr/bin/spamassassin; do
-    [ -x "$to/root/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
+for p in sbin/rbldnsd sbin/unbound sbin/postfix sbin/exim4 bin/rspamd bin/spamassassin \
+    sbin/nsd sbin/nsd-control sbin/knotd sbin/knotc bin/kdig sbin/named sbin/rndc bin/named-compilezone \
+    sbin/pdns_server bin/pdnsutil bin/pdns_control bin/drill bin/ldns-read-zone sbin/nft sbin/ipset; do
+    [ -x "$to/root/usr/$p" ] || [ -x "$to/root/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
+done
+for p in "$to"/root/usr/lib/*/pdns/liblmdbbackend.so "$to/root/usr/lib/python3/dist-packages/dns/__init__.py"; do
+    [ -e "$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
 done
 touch "$done"
