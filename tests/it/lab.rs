@@ -51,6 +51,17 @@ contact = "hostmaster@orbs.example"
 publish = [{ reason = "spam", code = "127.0.1.2" }]
 "#;
 
+/// A port of this host that is free for UDP and TCP alike.
+pub fn free_port() -> u16 {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addr = udp.local_addr().unwrap();
+        if std::net::TcpListener::bind(addr).is_ok() {
+            return addr.port();
+        }
+    }
+}
+
 /// A folder with a configuration.
 pub struct Folder {
     pub dir: tempfile::TempDir,
@@ -63,14 +74,7 @@ impl Folder {
     }
     pub fn with(config: &str, zones: &[(&str, &str)]) -> Folder {
         let dir = tempfile::tempdir().unwrap();
-        // A port that is free for UDP and TCP alike.
-        let port = loop {
-            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let addr = udp.local_addr().unwrap();
-            if std::net::TcpListener::bind(addr).is_ok() {
-                break addr.port();
-            }
-        };
+        let port = free_port();
         fs::create_dir(dir.path().join("zones")).unwrap();
         fs::write(dir.path().join("config.toml"), config.replace("PORT", &port.to_string())).unwrap();
         for (name, text) in zones {

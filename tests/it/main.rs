@@ -8,6 +8,7 @@ mod faults;
 mod hostile;
 mod imports;
 mod lab;
+mod mirrors;
 mod peers;
 mod recovery;
 mod replay;

@@ -10,7 +10,7 @@ use std::{
 use crate::lab::{Daemon, Folder, query, udp};
 
 /// Where the fetched servers lie.
-fn peers() -> PathBuf {
+pub fn peers() -> PathBuf {
     let at = std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`; run `make test`");
     let path = PathBuf::from(at);
     assert!(path.join("root/usr/sbin/rbldnsd").exists(), "{}: run `make peers`", path.display());
@@ -140,7 +140,7 @@ fn side_by_side() -> (Folder, Daemon, Peer, std::net::SocketAddr) {
     }
     let daemon = Daemon::start(&f);
     let root = peers().join("root");
-    let port = Folder::new().port;
+    let port = crate::lab::free_port();
     let zones: Vec<String> = FILES.iter().map(|(kind, name, _)| format!("{name}.orbs.example:{kind}:{name}")).collect();
     let mut command = Command::new(root.join("usr/sbin/rbldnsd"));
     command.args(["-n", "-b", &format!("127.0.0.1/{port}"), "-w"]).arg(f.path()).args(&zones);

@@ -1,0 +1,212 @@
+//! What is listed in the laboratory: zones of every kind, feeds with holes, and thousands of random changes.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+};
+
+use serde_json::{Value, json};
+
+use super::servers::SECRET;
+use crate::lab::Folder;
+
+/// A small generator, so that a run can be run again.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % n
+    }
+    pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len() as u64) as usize]
+    }
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+    pub fn shuffle<T>(&mut self, of: &mut [T]) {
+        for i in (1..of.len()).rev() {
+            of.swap(i, self.below(i as u64 + 1) as usize);
+        }
+    }
+}
+
+/// The zones of the laboratory: a plain one, one with every text, one with mapped addresses, one of domains.
+pub const ZONES: [&str; 4] = ["bl.orbs.example", "all.orbs.example", "mapped.orbs.example", "dbl.orbs.example"];
+
+const REASONS: [&str; 3] = ["relay", "netblock", "dynamic"];
+
+/// `config.toml`, with the key of the documentation and more at its end.
+pub fn config(more: &str) -> String {
+    format!(
+        "[dns]\nlisten = [\"127.0.0.1:PORT\"]\nworkers = 1\n{more}\n[[key]]\nname = \"mirror\"\nfile = \"keys/mirror\"\n\
+         [[reason]]\nname = \"relay\"\ntext = \"Open relay, see https://orbs.example/$\"\n[[reason]]\nname = \"netblock\"\ntext = \"Netblock $\"\n\
+         [[reason]]\nname = \"dynamic\"\ntext = \"Dynamic\"\n[[reason]]\nname = \"spam\"\ntext = \"Spam $\"\n[[reason]]\nname = \"phish\"\ntext = \"Phish $\"\n"
+    )
+}
+
+/// A zone file that lets this host and the key transfer, and tells these mirrors.
+pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
+    let stem = origin.split('.').next().unwrap();
+    let rest = match stem {
+        "all" => "kind='address'\ntxt='all'\npublish=[{reason='netblock',code='127.0.0.3'},{reason='relay',code='127.0.0.2',text='all: $'},{reason='dynamic',code='127.0.0.4'}]",
+        "mapped" => "kind='address'\nmapped=true\nttl='10m'\npublish=[{reason='relay',code='127.0.0.2'},{reason='dynamic',code='127.0.0.4'}]",
+        "dbl" => "kind='domain'\nttl='7m'\npublish=[{reason='spam',code='127.0.1.2'},{reason='phish',code='127.0.1.4'}]",
+        _ => "kind='address'\npublish=[{reason='relay',code='127.0.0.2'},{reason='netblock',code='127.0.0.3'}]",
+    };
+    let fixed = "[[record]]\nname='@'\ntype='A'\ndata='198.51.100.80'\n[[record]]\nname='@'\ntype='CAA'\ndata='0 issue \"ca.example\"'\n\
+                 [[record]]\nname='www.info'\ntype='AAAA'\ndata='2001:db8::80'\n[[record]]\nname='@'\ntype='MX'\ndata='10 mx.orbs.example.'\n";
+    let notify: Vec<String> = mirrors.iter().map(|m| format!("{{address='{m}',key='mirror'}}")).collect();
+    format!(
+        "origin='{origin}'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\nrefresh='1h'\nretry='1s'\n{rest}\n{fixed}\
+         [transfer]\nallow=['127.0.0.0/8','key:mirror']\nnotify=[{}]\n",
+        notify.join(",")
+    )
+}
+
+/// A folder with zones, the key, and mirrors to tell.
+pub fn folder(more: &str, zones: &[&str], mirrors: &[std::net::SocketAddr]) -> Folder {
+    let texts: Vec<(String, String)> = zones.iter().map(|z| (z.split('.').next().unwrap().to_string(), zone(z, mirrors))).collect();
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (&a[..], &b[..])).collect();
+    let f = Folder::with(&config(more), &texts);
+    std::fs::create_dir(f.path().join("keys")).unwrap();
+    let key = f.write("keys/mirror", &format!("{SECRET}\n"));
+    std::fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    f
+}
+
+/// An IPv4 subject; the regions are small, so that many meet, and one of them is of single digits.
+pub fn v4(r: &mut Random) -> String {
+    let (digits, addr) = match r.below(8) {
+        0..=3 => (false, 45 << 24 | r.below(4) << 16 | r.below(8) << 8 | r.below(256)),
+        4 => (true, 4 << 24 | r.below(3) << 16 | r.below(10) << 8 | r.below(if r.0 & 1 == 0 { 10 } else { 256 })),
+        5 => (false, 91 << 24 | r.below(1 << 24)),
+        _ => (false, 50 << 24 | (60 + r.below(30)) << 16 | r.below(3) << 8 | r.below(256)),
+    };
+    let len = match r.below(100) {
+        0..=54 => 32,
+        55..=79 => 24 + r.below(8),
+        80..=95 if digits => 22 + r.below(10),
+        80..=95 => 16 + r.below(8),
+        _ if digits => 23,
+        _ => 12 + r.below(8),
+    };
+    prefix(std::net::Ipv4Addr::from((addr as u32) >> (32 - len) << (32 - len)).into(), len, 32)
+}
+
+/// An IPv6 subject, of digits alone now and then.
+pub fn v6(r: &mut Random) -> String {
+    let low = r.below(1 << 53) as u128;
+    let addr = match r.below(4) {
+        0 => {
+            let digits = (0..24).fold(0u128, |a, _| a << 4 | u128::from(r.below(10)));
+            0x2600_1234u128 << 96 | digits
+        }
+        1 => 0x2a00_0001u128 << 96 | u128::from(r.below(4)) << 80 | u128::from(r.below(64)) << 64 | u128::from(r.below(16)),
+        2 => 0x2a00_0001u128 << 96 | u128::from(r.below(3)) << 80 | low,
+        _ => 0x2a10u128 << 112 | low << 60,
+    };
+    let len = match r.below(100) {
+        0..=44 => 128,
+        45..=64 => 64,
+        65..=74 => 48,
+        75..=79 => 21 + r.below(12),
+        _ => 33 + r.below(95),
+    };
+    prefix(std::net::Ipv6Addr::from(if len == 128 { addr } else { addr >> (128 - len) << (128 - len) }).into(), len, 128)
+}
+
+fn prefix(addr: std::net::IpAddr, len: u64, whole: u64) -> String {
+    if len == whole { addr.to_string() } else { format!("{addr}/{len}") }
+}
+
+/// A domain, what is below it, or both.
+pub fn domain(r: &mut Random) -> String {
+    let name: Vec<String> = (0..1 + r.below(3)).map(|i| format!("{}{}", ["x", "y", "mail"][i as usize], r.below(4))).collect();
+    let form = ["", "*.", "."][r.below(3) as usize];
+    format!("{form}{}.d{}.test", name.join("."), r.below(150))
+}
+
+pub fn subject(r: &mut Random) -> String {
+    match r.below(10) {
+        0..=4 => v4(r),
+        5..=7 => v6(r),
+        _ => domain(r),
+    }
+}
+
+/// What is listed and exempt now, as far as the tests did it.
+#[derive(Default)]
+pub struct World {
+    pub listed: Vec<String>,
+    pub exempt: Vec<String>,
+}
+
+impl World {
+    /// So many random changes; those of an order that is told.
+    pub fn changes(&mut self, r: &mut Random, count: usize) -> Vec<Value> {
+        (0..count).map(|_| self.change(r)).collect()
+    }
+
+    fn change(&mut self, r: &mut Random) -> Value {
+        let take = |from: &mut Vec<String>, r: &mut Random| from.swap_remove(r.below(from.len() as u64) as usize);
+        match r.below(100) {
+            0..=24 if !self.listed.is_empty() => json!({"op": "delist", "subject": take(&mut self.listed, r)}),
+            25..=30 => {
+                let s = subject(r);
+                self.exempt.push(s.clone());
+                json!({"op": "exempt", "subject": s})
+            }
+            31..=35 if !self.exempt.is_empty() => json!({"op": "unexempt", "subject": take(&mut self.exempt, r)}),
+            _ => {
+                let s = subject(r);
+                self.listed.push(s.clone());
+                let name = s.ends_with(".test");
+                let reason = if name { *r.one(&["spam", "phish"]) } else { *r.one(&REASONS) };
+                let mut order = json!({"op": "list", "subject": s, "reason": reason});
+                if r.chance(10) {
+                    order["text"] = json!(format!("seen {} times at $", r.below(5)));
+                }
+                if r.chance(8) {
+                    order["until"] = json!(format!("{}s", 2 + r.below(4)));
+                }
+                order
+            }
+        }
+    }
+}
+
+/// Sends changes through the daemon's socket; the last is acknowledged when this returns. Gives back what was refused.
+pub fn send(folder: &Path, orders: &[Value]) -> Vec<Value> {
+    let body: String = orders.iter().map(|o| format!("{o}\n")).collect();
+    let mut s = UnixStream::connect(folder.join("data/orbsd.sock")).unwrap();
+    let head = format!("POST /v1/bulk HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut reader = s.try_clone().unwrap();
+    let all = std::thread::spawn(move || {
+        let mut out = String::new();
+        reader.read_to_string(&mut out).unwrap();
+        out
+    });
+    s.write_all(head.as_bytes()).unwrap();
+    s.write_all(body.as_bytes()).unwrap();
+    let reply = all.join().unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    let answers: Vec<Value> = reply.lines().filter(|l| l.starts_with("{\"")).map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(answers.len(), orders.len(), "every change is answered");
+    answers.into_iter().filter(|a| a["status"] != 201).collect()
+}
+
+/// The feeds: listings and holes in them, of both families, and a list of domains.
+pub fn feeds(f: &Folder) {
+    let four = ":127.0.0.3:feed $\n45.0.0.0/14\n!45.1.0.0/17\n45.1.2.0/24\n!45.1.2.64/26\n45.1.2.77\n!45.2.3.4\n91.16.0.0/12\n!91.17.128.0/18\n\
+                91.17.130.0/24 :127.0.0.2:own text\n4.1.0.0/21\n!4.1.3.0/24\n!4.1.4.7\n4.1.3.9\n9.4.0.0/15\n!9.5.16.0/20\n";
+    let six = ":127.0.0.2:six $\n2a00:1::/33\n!2a00:1:2::/47\n2a00:1:2:5::/64\n!2a00:1:2:5:8000::/66\n2a20::/21\n!2a20:10::/30\n2600:1234:5000::/36\n!2600:1234:5678::/48\n";
+    let names = ":127.0.1.2:name $\nbad.test\n*.worse.test\n.both.test\n!ok.both.test\n.deep.ok.both.test :127.0.1.4:deep\nmany.labels.of.one.test\n";
+    for (source, zone, set, text) in [("xbl", "bl", "ip4trie", four), ("six", "all", "ip6trie", six), ("dom", "dbl", "dnset", names)] {
+        f.write(source, text);
+        f.ok(&["import", "--source", source, "--codes", zone, "--format", "rbldnsd", "--dataset", set, source]);
+    }
+}
