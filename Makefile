@@ -9,7 +9,7 @@ export CXX := ccache c++
 endif
 CARGO ?= cargo
 
-.PHONY: help need run test check deny bench fuzz drill peers
+.PHONY: help need run test check deny bench fuzz drill peers mirrors
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -49,3 +49,8 @@ drill: need peers ## the long ones: ten million entries, hours of faults
 	$(CARGO) build --release
 	ORBSD_PEERS=$(TARGET)/peers ORBSD_DRILL=1 $(CARGO) test --release --test it --locked -- --ignored --test-threads=1
 
+# The size of the zone that `make mirrors` shows: make mirrors N=1000000
+N ?= 10000000
+mirrors: need peers ## a zone of N addresses (10000000), NSD and Knot as its mirrors, and how far they lag
+	$(CARGO) build --release --bins --locked
+	ORBSD_PEERS=$(TARGET)/peers python3 tests/demo/mirrors.py $(TARGET) $(N)

@@ -37,7 +37,7 @@ fn same(qtype: u16, ours: &Answer, theirs: &Answer) -> bool {
 pub fn agree(ours: SocketAddr, mirrors: &[Mirror], zone: &str, names: &[String]) {
     let asked = questions(zone, names);
     let (we, they) = std::thread::scope(|s| {
-        let each: Vec<_> = mirrors.iter().map(|m| s.spawn(|| { let b = std::time::Instant::now(); let x = wire::ask_all(m.addr, &asked); eprintln!("{:?} {:?}", m.kind, b.elapsed()); x })).collect();
+        let each: Vec<_> = mirrors.iter().map(|m| s.spawn(|| wire::ask_all(m.addr, &asked))).collect();
         let we = wire::ask_all(ours, &asked).unwrap();
         let they = each.into_iter().map(|t| t.join().unwrap()).zip(mirrors);
         (we, they.map(|(r, m)| r.unwrap_or_else(|e| panic!("{:?}: {e}\n{}", m.kind, m.log()))).collect::<Vec<_>>())

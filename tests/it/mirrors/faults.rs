@@ -1,0 +1,268 @@
+//! What goes wrong between us and a mirror: it is away, the journal is too short, connections break, we die.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use hickory_proto::op::Message;
+use serde_json::{Value, json};
+
+use super::{
+    Laboratory, PATIENCE,
+    proxy::Kind as Passed,
+    servers::Kind,
+    wire::{self, frame, framed, serial, serial_of, transfer_query},
+    worlds::{self, Random, World, send},
+};
+use crate::lab::{Daemon, Folder, query, udp};
+
+const ZONE: &str = "bl.orbs.example";
+/// Those that follow by differences.
+const BOTH: [Kind; 2] = [Kind::Nsd, Kind::Knot];
+
+fn list(addresses: std::ops::Range<u32>) -> Vec<Value> {
+    let host = |i: u32| std::net::Ipv4Addr::from((45 << 24) + i).to_string();
+    addresses.map(|i| json!({"op": "list", "subject": host(i), "reason": "relay"})).collect()
+}
+
+/// A list of so many hosts, imported as a feed.
+fn import(f: &Folder, hosts: u32) {
+    let text: String = (0..hosts).map(|i| format!("{}\n", std::net::Ipv4Addr::from((50 << 24) + i * 3))).collect();
+    f.write("many", &text);
+    f.ok(&["import", "--source", "many", "--reason", "relay", "--format", "list", "many"]);
+}
+
+/// Kinds of the transfers of a mirror that passed since the last look and carried something.
+fn kinds(lab: &Laboratory, mirror: usize) -> Vec<Passed> {
+    lab.mirrors[mirror].wire.passed().iter().filter(|p| p.zone == ZONE && p.bytes > 0).map(|p| p.kind).collect()
+}
+
+#[test]
+fn a_mirror_that_was_away_comes_back_by_differences() {
+    let lab = Laboratory::new("", &[ZONE], &BOTH, |f| drop(send(f.path(), &list(0..3000))));
+    lab.equal(ZONE);
+    (0..2).for_each(|m| drop(kinds(&lab, m)));
+    lab.mirrors.iter().for_each(|m| m.wire.away(true));
+    let (mut r, mut world) = (Random(77), World::default());
+    for some in world.changes(&mut r, 2000).chunks(50) {
+        send(lab.folder.path(), some);
+    }
+    std::thread::sleep(Duration::from_secs(6));
+    let before = serial(lab.mirrors[0].addr, ZONE);
+    assert_ne!(before, serial(lab.folder.addr(), ZONE));
+    lab.mirrors.iter().for_each(|m| m.wire.away(false));
+    send(lab.folder.path(), &list(5000..5001));
+    lab.equal(ZONE);
+    for m in 0..2 {
+        let kinds = kinds(&lab, m);
+        assert!(kinds.contains(&Passed::Ixfr) && !kinds.contains(&Passed::Whole) && !kinds.contains(&Passed::Axfr), "{kinds:?}");
+    }
+}
+
+#[test]
+fn past_the_end_of_the_journal_the_whole_zone_comes() {
+    let lab = Laboratory::new("[journal]\nsize = \"64KiB\"", &[ZONE], &BOTH, |f| drop(send(f.path(), &list(0..500))));
+    lab.equal(ZONE);
+    let old = serial(lab.folder.addr(), ZONE).unwrap();
+    (0..2).for_each(|m| drop(kinds(&lab, m)));
+    lab.mirrors.iter().for_each(|m| m.wire.away(true));
+    // More than the journal may hold; it is cut where commits end, and at a start.
+    for some in list(1000..9000).chunks(400) {
+        send(lab.folder.path(), some);
+    }
+    let Laboratory { folder, mirrors, daemon } = lab;
+    assert!(daemon.stop().success());
+    let lab = Laboratory { daemon: Daemon::start(&folder), folder, mirrors };
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let taken = wire::take(lab.folder.addr(), ZONE, Some(old)).unwrap();
+        if taken.records.get(1).is_some_and(|r| serial_of(r).is_none()) {
+            break;
+        }
+        assert!(Instant::now() < until, "64 KiB of journal hold 8,000 changes");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    lab.mirrors.iter().for_each(|m| m.wire.away(false));
+    send(lab.folder.path(), &list(9000..9001));
+    lab.equal(ZONE);
+    for m in 0..2 {
+        let kinds = kinds(&lab, m);
+        assert!(kinds.contains(&Passed::Whole) || kinds.contains(&Passed::Axfr), "{kinds:?}");
+        assert!(!kinds.contains(&Passed::Ixfr), "{kinds:?}");
+    }
+}
+
+#[test]
+fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
+    let lab = Laboratory::new("", &[ZONE], &BOTH, |f| import(f, 30_000));
+    let first = lab.equal(ZONE);
+    // Differences are cut: the mirrors keep what they had.
+    lab.mirrors.iter().for_each(|m| m.wire.cut_after(40_000));
+    send(lab.folder.path(), &list(0..5000));
+    let cut = |times: u64| {
+        let until = Instant::now() + PATIENCE;
+        while lab.mirrors.iter().any(|m| m.wire.cuts() < times) {
+            assert!(Instant::now() < until, "nothing was cut");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    cut(1);
+    for (i, m) in lab.mirrors.iter().enumerate() {
+        // It may have been quick to ask again; never anything between.
+        let has = lab.copy(i, ZONE);
+        assert!(has == first || serial(m.addr, ZONE) == serial(lab.folder.addr(), ZONE), "{:?} has {} records", m.kind, has.len());
+    }
+    send(lab.folder.path(), &list(5000..5001));
+    let second = lab.equal(ZONE);
+    assert_eq!(second.len(), first.len() + 2 * 5001);
+    // The whole zone is cut: another TTL is another rendering, which no difference leads to.
+    (0..2).for_each(|m| drop(kinds(&lab, m)));
+    lab.mirrors.iter().for_each(|m| m.wire.cut_after(400_000));
+    let told: Vec<_> = lab.mirrors.iter().map(|m| m.addr).collect();
+    lab.folder.write("zones/bl.toml", &format!("ttl='9m'\n{}", worlds::zone(ZONE, &told)));
+    lab.folder.ok(&["reload"]);
+    cut(2);
+    for (i, m) in lab.mirrors.iter().enumerate() {
+        let has = lab.copy(i, ZONE);
+        assert!(has == second || serial(m.addr, ZONE) == serial(lab.folder.addr(), ZONE), "{:?} has {} records", m.kind, has.len());
+    }
+    send(lab.folder.path(), &list(5001..5002));
+    let third = lab.equal(ZONE);
+    assert!(third.iter().filter(|l| l.contains(" 540 A ")).count() > 30_000);
+    (0..2).for_each(|m| assert!(kinds(&lab, m).contains(&Passed::Whole), "{:?}", lab.mirrors[m].kind));
+}
+
+#[test]
+fn we_die_in_the_middle_of_a_transfer() {
+    let mut lab = Laboratory::prepared("", &[ZONE], &BOTH, |f| import(f, 40_000));
+    lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::from_millis(60)));
+    lab.mirrors.iter_mut().for_each(super::Mirror::start);
+    let until = Instant::now() + PATIENCE;
+    while lab.mirrors.iter().any(|m| m.wire.under_way() < 60_000) {
+        assert!(Instant::now() < until, "no transfer");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    lab.daemon.0.kill().unwrap();
+    lab.daemon.0.wait().unwrap();
+    assert!(lab.mirrors.iter().all(|m| serial(m.addr, ZONE).is_none()), "half a zone is none");
+    lab.daemon = Daemon::start(&lab.folder);
+    lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::ZERO));
+    send(lab.folder.path(), &list(0..1));
+    let all = lab.equal(ZONE);
+    assert!(all.len() > 80_000);
+    // And with a zone there already: what it has stays.
+    lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::from_millis(60)));
+    (0..2).for_each(|m| drop(kinds(&lab, m)));
+    send(lab.folder.path(), &list(10..12_000));
+    while lab.mirrors.iter().any(|m| m.wire.under_way() < 40_000) {
+        assert!(Instant::now() < until, "no transfer");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let newest = serial(lab.folder.addr(), ZONE);
+    lab.daemon.0.kill().unwrap();
+    lab.daemon.0.wait().unwrap();
+    (0..2).for_each(|m| assert!(lab.copy(m, ZONE) == all, "the old zone stays"));
+    lab.daemon = Daemon::start(&lab.folder);
+    assert_eq!(serial(lab.folder.addr(), ZONE), newest, "what was acknowledged is there, at its serial");
+    lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::ZERO));
+    send(lab.folder.path(), &list(1..2));
+    lab.equal(ZONE);
+}
+
+#[test]
+fn a_thousand_transfers_at_once_starve_nobody() {
+    let lab = Laboratory::new("", &[ZONE], &[Kind::Knot], |f| import(f, 20_000));
+    let all = lab.equal(ZONE).len() + 1;
+    let to = lab.folder.addr();
+    let mut clients: Vec<TcpStream> = Vec::new();
+    for _ in 0..1000 {
+        let Ok(mut s) = TcpStream::connect(to) else { continue };
+        s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // Whoever is turned away at once may be gone already.
+        let _ = s.write_all(&framed(&transfer_query(ZONE, None)));
+        clients.push(s);
+    }
+    // Most of them do not read; others are answered, and changes are made and followed.
+    let mut slowest = Duration::ZERO;
+    for i in 0..200 {
+        let begun = Instant::now();
+        assert!(udp(to, &query(&format!("2.0.0.127.{ZONE}"), 1, true), Duration::from_secs(2)).is_some(), "query {i}");
+        slowest = slowest.max(begun.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    send(lab.folder.path(), &list(0..10));
+    // Each is served whole, or told no, or cut; the end of a zone is never missing without a sign.
+    let (mut whole, mut refused, mut cut) = (0, 0, 0);
+    for s in &mut clients {
+        let mut records = Vec::new();
+        loop {
+            match frame(s) {
+                Ok(Some(m)) => {
+                    let m = Message::from_vec(&m).unwrap();
+                    if m.answers.is_empty() {
+                        refused += 1;
+                        break;
+                    }
+                    records.extend(m.answers);
+                    if records.len() > 1 && records.last().and_then(serial_of).is_some() {
+                        assert!(records.len() >= all, "{} of {all}", records.len());
+                        whole += 1;
+                        break;
+                    }
+                }
+                Ok(None) | Err(_) => {
+                    cut += 1;
+                    break;
+                }
+            }
+        }
+    }
+    assert!(whole > 0 && whole + refused + cut == clients.len(), "{whole} whole, {refused} refused, {cut} cut");
+    drop(clients);
+    send(lab.folder.path(), &list(10..20));
+    lab.equal(ZONE);
+    let memory = std::fs::read_to_string(format!("/proc/{}/status", lab.daemon.0.id())).unwrap();
+    let peak: u64 = memory.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok()).unwrap();
+    assert!(peak < 600_000, "{peak} kB for a thousand transfers");
+}
+
+#[test]
+fn a_serial_of_the_future_is_answered_with_ours_alone() {
+    let lab = Laboratory::new("", &[ZONE], &BOTH, |f| drop(send(f.path(), &list(0..100))));
+    let now = serial(lab.folder.addr(), ZONE).unwrap();
+    let single = |m: &[u8]| {
+        let m = Message::from_vec(m).unwrap();
+        (m.answers.len(), m.answers.first().and_then(serial_of), m.metadata.truncation)
+    };
+    for ahead in [0, 1, 1000, (1 << 31) - 1] {
+        let q = transfer_query(ZONE, Some(now.wrapping_add(ahead)));
+        let by_udp = udp(lab.folder.addr(), &q, Duration::from_secs(2)).unwrap();
+        assert_eq!(single(&by_udp), (1, Some(now), false), "UDP, {ahead} ahead");
+        let mut s = TcpStream::connect(lab.folder.addr()).unwrap();
+        s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        s.write_all(&framed(&q)).unwrap();
+        assert_eq!(single(&frame(&mut s).unwrap().unwrap()), (1, Some(now), false), "TCP, {ahead} ahead");
+        // And nothing after it.
+        s.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        assert!(!matches!(s.read(&mut [0; 2]), Ok(1..)), "{ahead} ahead");
+    }
+    // Our serial jumps back under a mirror, as with a store from an older day: it keeps what it has and follows again
+    // once we are past it.
+    let Laboratory { folder, mirrors, daemon } = lab;
+    assert!(daemon.stop().success());
+    std::fs::rename(folder.path().join("data"), folder.path().join("lost")).unwrap();
+    let daemon = Daemon::start(&folder);
+    let behind = serial(folder.addr(), ZONE).unwrap();
+    assert!(behind < now, "{behind}, {now}");
+    send(folder.path(), &list(50_000..50_001));
+    std::thread::sleep(Duration::from_secs(1));
+    mirrors.iter().for_each(|m| assert_eq!(serial(m.addr, ZONE), Some(now), "{:?}", m.kind));
+    let told: Vec<_> = mirrors.iter().map(|m| m.addr).collect();
+    folder.write("zones/bl.toml", &format!("serial={}\n{}", now + 1, worlds::zone(ZONE, &told)));
+    folder.ok(&["reload"]);
+    send(folder.path(), &list(50_001..50_002));
+    let lab = Laboratory { folder, mirrors, daemon };
+    assert!(lab.equal(ZONE).len() < 40);
+}
