@@ -65,10 +65,16 @@ pub fn equal(ours: SocketAddr, mirrors: &[Mirror], zone: &str) -> Vec<String> {
         let they = dump(m.addr, zone);
         if we != they {
             let (a, b): (BTreeSet<_>, BTreeSet<_>) = (we.iter().collect(), they.iter().collect());
-            let only = |x: &BTreeSet<&String>, y: &BTreeSet<&String>| {
-                x.difference(y).take(SHOWN).map(|l| format!("  {l}\n")).collect::<String>()
-            };
-            panic!("{zone} at {:?}: {} records, ours {}\nonly ours:\n{}only theirs:\n{}", m.kind, they.len(), we.len(), only(&a, &b), only(&b, &a));
+            let only =
+                |x: &BTreeSet<&String>, y: &BTreeSet<&String>| x.difference(y).take(SHOWN).map(|l| format!("  {l}\n")).collect::<String>();
+            panic!(
+                "{zone} at {:?}: {} records, ours {}\nonly ours:\n{}only theirs:\n{}",
+                m.kind,
+                they.len(),
+                we.len(),
+                only(&a, &b),
+                only(&b, &a)
+            );
         }
     }
     we
@@ -92,7 +98,8 @@ pub fn reversed(a: IpAddr) -> String {
 fn around(subject: &str, r: &mut Random) -> Vec<String> {
     let Ok(net) = subject.parse::<ipnet::IpNet>().or_else(|_| subject.parse::<IpAddr>().map(Into::into)) else {
         let bare = subject.trim_start_matches("*.").trim_start_matches('.');
-        return [bare.into(), format!("w.{bare}"), format!("q.w.{bare}"), format!("q{bare}"), bare.split_once('.').unwrap().1.into()].into();
+        return [bare.into(), format!("w.{bare}"), format!("q.w.{bare}"), format!("q{bare}"), bare.split_once('.').unwrap().1.into()]
+            .into();
     };
     match net {
         ipnet::IpNet::V4(n) => {
@@ -111,7 +118,8 @@ fn around(subject: &str, r: &mut Random) -> Vec<String> {
 /// Names in and around a wildcard or a branch.
 fn below(name: &str, r: &mut Random) -> Vec<String> {
     let labels: Vec<&str> = name.split('.').filter(|l| !l.is_empty()).collect();
-    let digits = |r: &mut Random, n: usize| (0..n).map(|_| r.below(if r.0 & 4 == 0 { 10 } else { 256 }).to_string()).collect::<Vec<_>>().join(".");
+    let digits =
+        |r: &mut Random, n: usize| (0..n).map(|_| r.below(if r.0 & 4 == 0 { 10 } else { 256 }).to_string()).collect::<Vec<_>>().join(".");
     let mut out = vec![format!("zz.{name}"), format!("{}.{name}", r.below(10)), format!("{:x}.{name}", r.below(16)), format!("*.{name}")];
     if labels.len() < 4 {
         out.push(format!("{}.{name}", digits(r, 4 - labels.len())));
@@ -149,7 +157,10 @@ pub fn names(zone: &str, owners: &BTreeSet<String>, subjects: &[String], r: &mut
     let branches: Vec<String> = sure.iter().cloned().collect();
     branches.iter().for_each(|b| more.extend(below(b, r)));
     subjects.iter().for_each(|s| sure.extend(around(s, r)));
-    sure.extend(["", "test", "invalid", "www.info", "info", "*", "foo", "x.test", "TEST", "256.0.0.127", "02.0.0.127", "-1.0.0.127"].map(String::from));
+    sure.extend(
+        ["", "test", "invalid", "www.info", "info", "*", "foo", "x.test", "TEST", "256.0.0.127", "02.0.0.127", "-1.0.0.127"]
+            .map(String::from),
+    );
     sure.extend((0..12).map(|i| format!("{i}.0.0.127")));
     sure.extend([1u128, 2, 3].map(|i| reversed(Ipv6Addr::from(0xffff_7f00_0000 | i).into())));
     more.extend((0..500).map(|_| reversed(Ipv4Addr::from(0xffff_0000 & u32::from(r.below(1 << 31) as u32) | 7).into())));
@@ -159,7 +170,13 @@ pub fn names(zone: &str, owners: &BTreeSet<String>, subjects: &[String], r: &mut
         more.insert(labels.join("."));
         let mapped = 0xffff_0000_0000u128 | u128::from(r.below(1 << 32));
         more.insert(reversed(Ipv6Addr::from(mapped).into()));
-        let s = if zone.starts_with("dbl") { worlds::domain(r) } else if r.chance(50) { worlds::v4(r) } else { worlds::v6(r) };
+        let s = if zone.starts_with("dbl") {
+            worlds::domain(r)
+        } else if r.chance(50) {
+            worlds::v4(r)
+        } else {
+            worlds::v6(r)
+        };
         more.extend(around(&s, r));
     }
     let mut more: Vec<String> = more.difference(&sure).cloned().collect();

@@ -2,6 +2,7 @@
 
 mod agree;
 mod agreement;
+mod catalog;
 mod faults;
 mod proxy;
 mod readers;
@@ -29,6 +30,21 @@ impl Laboratory {
     /// `more` stands in `config.toml`; `fill` lists what is there before the mirrors come.
     fn new(more: &str, zones: &[&str], kinds: &[Kind], fill: impl FnOnce(&Folder)) -> Laboratory {
         let mut lab = Laboratory::prepared(more, zones, kinds, fill);
+        lab.mirrors.iter_mut().for_each(Mirror::start);
+        for zone in zones {
+            lab.in_step(zone);
+        }
+        lab
+    }
+
+    /// Mirrors that know the catalog alone.
+    fn with_catalog(catalog: &str, zones: &[&str], kinds: &[Kind], fill: impl FnOnce(&Folder)) -> Laboratory {
+        let mut lab = Laboratory::prepared("", zones, kinds, fill);
+        let told: Vec<_> = lab.mirrors.iter().map(|m| m.addr).collect();
+        lab.mirrors = Vec::new();
+        lab.folder.write("zones/catalog.toml", &worlds::catalog(catalog, &told));
+        lab.folder.ok(&["reload"]);
+        lab.mirrors = kinds.iter().zip(&told).map(|(k, at)| Mirror::with_catalog(*k, *at, lab.folder.addr())).collect();
         lab.mirrors.iter_mut().for_each(Mirror::start);
         for zone in zones {
             lab.in_step(zone);

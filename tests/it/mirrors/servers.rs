@@ -28,7 +28,7 @@ pub enum Kind {
 
 pub const ALL: [Kind; 4] = [Kind::Nsd, Kind::Knot, Kind::Bind, Kind::Powerdns];
 
-/// A mirror that runs, behind a wire of its own.
+/// A mirror, behind a wire of its own.
 pub struct Mirror {
     pub kind: Kind,
     pub addr: SocketAddr,
@@ -72,87 +72,115 @@ fn for_each(text: &str, zones: &[&str]) -> String {
     format!("{once}{EACH}{}", blocks.join("\n"))
 }
 
+/// What of a file of the documentation is of this machine.
+type Pairs = Vec<(&'static str, String)>;
+
+impl Kind {
+    /// Its configuration, the file of its catalog, and what to put in the place of what.
+    fn files(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Nsd => ("nsd.conf", ""),
+            Kind::Knot => ("knot.conf", "knot-catalog.conf"),
+            Kind::Bind => ("named.conf", "named-catalog.conf"),
+            Kind::Powerdns => ("pdns-zone.sh", "pdns-catalog.sh"),
+        }
+    }
+
+    /// Where we are, in the documentation and here; the same in the parts for zones and for the catalog.
+    fn primary(self, port: u16) -> (&'static str, String) {
+        match self {
+            Kind::Nsd | Kind::Knot => ("192.0.2.1@53", format!("127.0.0.1@{port}")),
+            Kind::Bind => ("192.0.2.1 port 53", format!("127.0.0.1 port {port}")),
+            Kind::Powerdns => ("192.0.2.1:53", format!("127.0.0.1:{port}")),
+        }
+    }
+
+    fn pairs(self, dir: &str, here: u16) -> Pairs {
+        match self {
+            Kind::Nsd => vec![
+                ("192.0.2.53@53", format!("127.0.0.1@{here}")),
+                ("192.0.2.1 ", "127.0.0.1 ".into()),
+                ("username: nsd", "username: \"\"".into()),
+                ("/var/lib/nsd", dir.into()),
+                ("/run/nsd", dir.into()),
+            ],
+            Kind::Knot => vec![
+                ("192.0.2.53@53", format!("127.0.0.1@{here}")),
+                ("address: 192.0.2.1\n", "address: 127.0.0.1\n".into()),
+                ("    user: knot:knot\n", String::new()),
+                ("/var/lib/knot", dir.into()),
+                ("/run/knot", dir.into()),
+                ("udp-workers: 2", "udp-workers: 1".into()),
+                ("tcp-workers: 2", "tcp-workers: 1".into()),
+                ("journal-db-max-size: 4G", "journal-db-max-size: 256M".into()),
+            ],
+            Kind::Bind => vec![
+                ("listen-on port 53 { 192.0.2.53; }", format!("listen-on port {here} {{ 127.0.0.1; }}")),
+                ("/var/cache/bind", dir.into()),
+                ("/run/named", dir.into()),
+            ],
+            Kind::Powerdns => vec![("pdnsutil ", format!("pdnsutil --config-dir={dir} "))],
+        }
+    }
+}
+
+/// The documentation's file.
+fn shown(name: &str) -> String {
+    fs::read_to_string(format!("docs/mirrors/{name}")).unwrap()
+}
+
 impl Mirror {
     /// Prepares a mirror of what is at `ours`; it starts with [`Mirror::start`].
     pub fn new(kind: Kind, ours: SocketAddr, zones: &[&str]) -> Mirror {
-        let port = free_port();
-        let mut mirror = Mirror {
-            kind,
-            addr: ([127, 0, 0, 1], port).into(),
-            wire: Proxy::to(ours),
-            dir: tempfile::tempdir().unwrap(),
-            child: None,
-        };
-        mirror.configure(zones);
+        Mirror::make(kind, ([127, 0, 0, 1], free_port()).into(), ours, |text| for_each(&text, zones))
+    }
+
+    /// Prepares a mirror at an address, which is told of the catalog alone.
+    pub fn with_catalog(kind: Kind, addr: SocketAddr, ours: SocketAddr) -> Mirror {
+        Mirror::make(kind, addr, ours, |text| {
+            let (once, _) = text.split_once(EACH).unwrap();
+            let once = once.trim_end().trim_end_matches(['#', '/']);
+            let catalog = shown(kind.files().1);
+            let Some((options, zone)) = catalog.split_once("// In place of") else { return format!("{once}\n{catalog}") };
+            // BIND's has a part that stands within another.
+            let before = "    zone-statistics none;\n";
+            format!("{}\n// In place of{zone}", filled(once, &[(before, &format!("{before}{options}"))]))
+        })
+    }
+
+    fn make(kind: Kind, addr: SocketAddr, ours: SocketAddr, whole: impl FnOnce(String) -> String) -> Mirror {
+        let mirror = Mirror { kind, addr, wire: Proxy::to(ours), dir: tempfile::tempdir().unwrap(), child: None };
+        let dir = mirror.dir().to_str().unwrap().to_string();
+        let (from, to) = kind.primary(mirror.wire.addr.port());
+        let text = filled(&whole(shown(kind.files().0)), &[(from, &to)]);
+        let pairs = kind.pairs(&dir, addr.port());
+        let text = filled(&text, &pairs.iter().map(|(a, b)| (*a, &b[..])).collect::<Vec<_>>());
+        match kind {
+            Kind::Powerdns => mirror.commands(&text),
+            _ => fs::write(mirror.dir().join(kind.files().0), text).unwrap(),
+        }
         mirror
+    }
+
+    /// PowerDNS keeps its zones in a database: the documentation's commands fill it.
+    fn commands(&self, commands: &str) {
+        let (dir, port) = (self.dir().display(), self.addr.port());
+        let pairs = [
+            ("local-address=192.0.2.53", "local-address=127.0.0.1"),
+            ("local-port=53", &format!("local-port={port}")),
+            ("allow-notify-from=192.0.2.1", "allow-notify-from=127.0.0.1"),
+            ("setuid=pdns\nsetgid=pdns\n", &format!("module-dir={}/pdns\n", libraries().display())),
+            ("/var/lib/powerdns", &dir.to_string()),
+            ("/run/pdns", &dir.to_string()),
+        ];
+        fs::write(self.dir().join("pdns.conf"), filled(&shown("pdns.conf"), &pairs)).unwrap();
+        let path = format!("{}:{}", peers().join("root/usr/bin").display(), std::env::var("PATH").unwrap());
+        let out = Command::new("sh").args(["-ec", commands]).env("PATH", path).env("LD_LIBRARY_PATH", libraries()).output().unwrap();
+        assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     }
 
     pub fn dir(&self) -> &Path {
         self.dir.path()
-    }
-
-    fn configure(&mut self, zones: &[&str]) {
-        let dir = self.dir().to_str().unwrap().to_string();
-        let (here, there) = (self.addr.port(), self.wire.addr.port());
-        let read = |name: &str| fs::read_to_string(format!("docs/mirrors/{name}")).unwrap();
-        let write = |name: &str, text: &str| fs::write(self.dir().join(name), text).unwrap();
-        match self.kind {
-            Kind::Nsd => {
-                let pairs = [
-                    ("192.0.2.53@53", format!("127.0.0.1@{here}")),
-                    ("192.0.2.1@53", format!("127.0.0.1@{there}")),
-                    ("192.0.2.1 ", "127.0.0.1 ".into()),
-                    ("username: nsd", "username: \"\"".into()),
-                    ("/var/lib/nsd", dir.clone()),
-                    ("/run/nsd", dir),
-                ];
-                write("nsd.conf", &for_each(&filled(&read("nsd.conf"), &pairs.each_ref().map(|(a, b)| (*a, &b[..]))), zones));
-            }
-            Kind::Knot => {
-                let pairs = [
-                    ("192.0.2.53@53", format!("127.0.0.1@{here}")),
-                    ("192.0.2.1@53", format!("127.0.0.1@{there}")),
-                    ("address: 192.0.2.1\n", "address: 127.0.0.1\n".into()),
-                    ("    user: knot:knot\n", String::new()),
-                    ("/var/lib/knot", dir.clone()),
-                    ("/run/knot", dir),
-                    ("udp-workers: 2", "udp-workers: 1".into()),
-                    ("tcp-workers: 2", "tcp-workers: 1".into()),
-                    ("journal-db-max-size: 4G", "journal-db-max-size: 256M".into()),
-                ];
-                write("knot.conf", &for_each(&filled(&read("knot.conf"), &pairs.each_ref().map(|(a, b)| (*a, &b[..]))), zones));
-            }
-            Kind::Bind => {
-                let pairs = [
-                    ("listen-on port 53 { 192.0.2.53; }", format!("listen-on port {here} {{ 127.0.0.1; }}")),
-                    ("192.0.2.1 port 53", format!("127.0.0.1 port {there}")),
-                    ("/var/cache/bind", dir.clone()),
-                    ("/run/named", dir),
-                ];
-                write("named.conf", &for_each(&filled(&read("named.conf"), &pairs.each_ref().map(|(a, b)| (*a, &b[..]))), zones));
-            }
-            Kind::Powerdns => {
-                let pairs = [
-                    ("local-address=192.0.2.53", "local-address=127.0.0.1".into()),
-                    ("local-port=53", format!("local-port={here}")),
-                    ("allow-notify-from=192.0.2.1", "allow-notify-from=127.0.0.1".into()),
-                    ("setuid=pdns\nsetgid=pdns\n", format!("module-dir={}/pdns\n", libraries().display())),
-                    ("/var/lib/powerdns", dir.clone()),
-                    ("/run/pdns", dir.clone()),
-                ];
-                write("pdns.conf", &filled(&read("pdns.conf"), &pairs.each_ref().map(|(a, b)| (*a, &b[..]))));
-                let pairs = [("192.0.2.1:53", &format!("127.0.0.1:{there}")[..]), ("pdnsutil ", &format!("pdnsutil --config-dir={dir} "))];
-                let commands = filled(&read("pdns-zone.sh"), &pairs);
-                let path = format!("{}:{}", peers().join("root/usr/bin").display(), std::env::var("PATH").unwrap());
-                let out = Command::new("sh")
-                    .args(["-ec", &for_each(&commands, zones)])
-                    .env("PATH", path)
-                    .env("LD_LIBRARY_PATH", libraries())
-                    .output()
-                    .unwrap();
-                assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-            }
-        }
     }
 
     pub fn start(&mut self) {
@@ -167,7 +195,12 @@ impl Mirror {
             Kind::Nsd => command.args(["-d".into(), "-c".into(), conf("nsd.conf")]),
             Kind::Knot => command.args(["-c".into(), conf("knot.conf")]),
             Kind::Bind => command.args(["-g".into(), "-n".into(), "1".into(), "-c".into(), conf("named.conf")]),
-            Kind::Powerdns => command.arg(format!("--config-dir={}", self.dir().display())).args(["--daemon=no", "--guardian=no", "--receiver-threads=1", "--loglevel=6"]),
+            Kind::Powerdns => command.arg(format!("--config-dir={}", self.dir().display())).args([
+                "--daemon=no",
+                "--guardian=no",
+                "--receiver-threads=1",
+                "--loglevel=6",
+            ]),
         };
         let log = fs::OpenOptions::new().create(true).append(true).open(self.dir().join("log")).unwrap();
         self.child = Some(command.stdout(log.try_clone().unwrap()).stderr(log).current_dir(self.dir()).spawn().unwrap());

@@ -52,8 +52,12 @@ pub fn config(more: &str) -> String {
 pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     let stem = origin.split('.').next().unwrap();
     let rest = match stem {
-        "all" => "kind='address'\ntxt='all'\npublish=[{reason='netblock',code='127.0.0.3'},{reason='relay',code='127.0.0.2',text='all: $'},{reason='dynamic',code='127.0.0.4'}]",
-        "mapped" => "kind='address'\nmapped=true\nttl='10m'\npublish=[{reason='relay',code='127.0.0.2'},{reason='dynamic',code='127.0.0.4'}]",
+        "all" => {
+            "kind='address'\ntxt='all'\npublish=[{reason='netblock',code='127.0.0.3'},{reason='relay',code='127.0.0.2',text='all: $'},{reason='dynamic',code='127.0.0.4'}]"
+        }
+        "mapped" => {
+            "kind='address'\nmapped=true\nttl='10m'\npublish=[{reason='relay',code='127.0.0.2'},{reason='dynamic',code='127.0.0.4'}]"
+        }
         "dbl" => "kind='domain'\nttl='7m'\npublish=[{reason='spam',code='127.0.1.2'},{reason='phish',code='127.0.1.4'}]",
         _ => "kind='address'\npublish=[{reason='relay',code='127.0.0.2'},{reason='netblock',code='127.0.0.3'}]",
     };
@@ -62,6 +66,16 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     let notify: Vec<String> = mirrors.iter().map(|m| format!("{{address='{m}',key='mirror'}}")).collect();
     format!(
         "origin='{origin}'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\nrefresh='1h'\nretry='1s'\n{rest}\n{fixed}\
+         [transfer]\nallow=['127.0.0.0/8','key:mirror']\nnotify=[{}]\n",
+        notify.join(",")
+    )
+}
+
+/// The catalog of all zones.
+pub fn catalog(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
+    let notify: Vec<String> = mirrors.iter().map(|m| format!("'{m}'")).collect();
+    format!(
+        "origin='{origin}'\nkind='catalog'\nns=['invalid.']\ncontact='h@orbs.example'\nrefresh='1h'\nretry='1s'\n\
          [transfer]\nallow=['127.0.0.0/8','key:mirror']\nnotify=[{}]\n",
         notify.join(",")
     )

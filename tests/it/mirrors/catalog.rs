@@ -1,0 +1,40 @@
+//! A catalog of our zones (RFC 9432): mirrors that are told of no zone find them.
+
+use super::{
+    Laboratory, PATIENCE,
+    agree::{agree, names, owners},
+    servers::Kind,
+    wire::serial,
+    worlds::{Random, World, ZONES, send, zone},
+};
+
+const CATALOG: &str = "catalog.orbs.example";
+
+#[test]
+fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
+    let kinds = [Kind::Knot, Kind::Bind, Kind::Powerdns];
+    let mut world = World::default();
+    let lab = Laboratory::with_catalog(CATALOG, &ZONES[..2], &kinds, |f| {
+        send(f.path(), &world.changes(&mut Random(5), 300));
+    });
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    for name in &ZONES[..2] {
+        let we = lab.equal(name);
+        let names = names(name, &owners(name, &we), &world.listed, &mut Random(6), 2000);
+        agree(lab.folder.addr(), &lab.mirrors, name, &names);
+    }
+    // Another zone file is another zone everywhere, and one that is gone is gone.
+    let told: Vec<_> = lab.mirrors.iter().map(|m| m.addr).collect();
+    let domains = ZONES[3];
+    lab.folder.write("zones/dbl.toml", &zone(domains, &told));
+    std::fs::remove_file(lab.folder.path().join("zones/all.toml")).unwrap();
+    lab.folder.ok(&["reload"]);
+    lab.in_step(domains);
+    let until = std::time::Instant::now() + PATIENCE;
+    while let Some(m) = lab.mirrors.iter().find(|m| serial(m.addr, ZONES[1]).is_some()) {
+        assert!(std::time::Instant::now() < until, "{:?} still has {}:\n{}", m.kind, ZONES[1], m.log());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    lab.equal(domains);
+    lab.equal(ZONES[0]);
+}
