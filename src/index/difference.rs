@@ -23,8 +23,9 @@ use crate::{
 pub type Found<'f> = &'f mut dyn FnMut(bool, &[u8], Rendered) -> bool;
 
 /// Tells owners of the old and of the new rendering: all those that differ, and some that do not. An owner that both have
-/// is told for both. `subjects` are all that changed; the zone is the same for both.
-pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, subjects: &[Subject], found: Found) {
+/// is told for both. `subjects` are all that changed; the zone is the same for both. False where
+/// `found` ended it.
+pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, subjects: &[Subject], found: Found) -> bool {
     let mut go = true;
     let mut found = |new, owner: &[u8], at: Rendered| {
         go = go && found(new, owner, at);
@@ -55,6 +56,7 @@ pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, subjects: &[Subje
         ZoneKind::Domain => names([old, new], zone, subjects, &mut found),
         ZoneKind::Catalog => {}
     }
+    go
 }
 
 /// A run of addresses, left-aligned in 128 bits: first and last.

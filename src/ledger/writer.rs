@@ -80,6 +80,7 @@ impl Writer {
                 Job::Fork(reply) => drop(reply.send(Ok((Box::new(self.builder.clone()), self.seq)))),
                 Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
                 Job::Source(name, reply) => drop(reply.send(self.source(&name))),
+                Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
                 Job::Configure(settings, reply) => drop(reply.send(self.configure(*settings))),
                 Job::Stop(reply) => return Some(reply),
             }
