@@ -31,9 +31,7 @@ impl Laboratory {
     fn new(more: &str, zones: &[&str], kinds: &[Kind], fill: impl FnOnce(&Folder)) -> Laboratory {
         let mut lab = Laboratory::prepared(more, zones, kinds, fill);
         lab.mirrors.iter_mut().for_each(Mirror::start);
-        for zone in zones {
-            lab.in_step(zone);
-        }
+        zones.iter().for_each(|z| lab.in_step(z));
         lab
     }
 
@@ -46,9 +44,7 @@ impl Laboratory {
         lab.folder.ok(&["reload"]);
         lab.mirrors = kinds.iter().zip(&told).map(|(k, at)| Mirror::with_catalog(*k, *at, lab.folder.addr())).collect();
         lab.mirrors.iter_mut().for_each(Mirror::start);
-        for zone in zones {
-            lab.in_step(zone);
-        }
+        zones.iter().for_each(|z| lab.in_step(z));
         lab
     }
 
@@ -66,10 +62,8 @@ impl Laboratory {
     }
 
     /// Waits until all mirrors are where we are.
-    fn in_step(&self, zone: &str) -> u32 {
-        let serial = wire::serial(self.folder.addr(), zone).unwrap();
-        self.mirrors.iter().for_each(|m| m.at(zone, serial, PATIENCE));
-        serial
+    fn in_step(&self, zone: &str) {
+        self.mirrors.iter().for_each(|m| m.in_step(zone, self.folder.addr(), PATIENCE));
     }
 
     /// Waits until all mirrors are where we are, and demands that they have what we have; our records.

@@ -225,15 +225,15 @@ impl Mirror {
         log[log.floor_char_boundary(log.len().saturating_sub(6000))..].to_string()
     }
 
-    /// Waits until it has a zone at a serial.
-    pub fn at(&self, zone: &str, serial: u32, patience: Duration) {
+    /// Waits until it has a zone at the serial at which we have it.
+    pub fn in_step(&self, zone: &str, ours: SocketAddr, patience: Duration) {
         let until = Instant::now() + patience;
         loop {
-            let has = wire::serial(self.addr, zone);
-            if has == Some(serial) {
+            let (has, want) = (wire::serial(self.addr, zone), wire::serial(ours, zone));
+            if has == want && want.is_some() {
                 return;
             }
-            assert!(Instant::now() < until, "{:?} has {zone} at {has:?}, not {serial}:\n{}", self.kind, self.log());
+            assert!(Instant::now() < until, "{:?} has {zone} at {has:?}, not {want:?}:\n{}", self.kind, self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
