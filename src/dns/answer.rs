@@ -100,10 +100,13 @@ pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query<'a>, peer: Peer<'_>, scr
     if !snapshot.sound {
         return plain(Rcode::ServFail, Some(number), Some((14, "the store can not be trusted; see the server's log")));
     }
-    // RFC 5936 section 4.2: AXFR is not defined over UDP. Transfers are not served yet over TCP either.
-    let transfer = matches!(query.qtype, rtype::AXFR | rtype::IXFR);
-    if query.qclass != 1 && query.qclass != 255 || transfer {
+    if query.qclass != 1 && query.qclass != 255 {
         return plain(Rcode::Refused, Some(number), Some((18, "not served")));
+    }
+    // RFC 5936 section 4.2: AXFR is not defined over UDP; over HTTPS and QUIC one answer is one message. It is the fronts of
+    // TCP and TLS that can take a transfer before it comes here.
+    if matches!(query.qtype, rtype::AXFR | rtype::IXFR) {
+        return plain(Rcode::Refused, Some(number), Some((21, "no transfers here; they go over TCP or TLS")));
     }
     if !zone.allows(peer.addr) {
         return refused(zone, number, origin_at, query.qtype);
