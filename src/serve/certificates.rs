@@ -216,3 +216,100 @@ fn authorities(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Cl
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).allow_unauthenticated();
     verifier.build().map_err(|e| format!("{}: {e}", path.display()))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+    use super::*;
+
+    pub type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    pub fn authority() -> Authority {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    /// A certificate for these names and its key, as PEM.
+    pub fn issue(by: &Authority, names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
+        (CertificateParams::new(names).unwrap().signed_by(&key, by).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn put(path: &Path, text: &str) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// The three files in a folder: a certificate of `ns.example`, and the authority as that of clients.
+    pub fn files(folder: &Path, by: &Authority) -> Files {
+        let (certificate, key) = issue(by, &["ns.example"]);
+        let files = Files { certificate: folder.join("c.pem"), key: folder.join("k.pem"), clients: Some(folder.join("ca.pem")) };
+        put(&files.certificate, &certificate);
+        put(&files.key, &key);
+        put(&folder.join("ca.pem"), &by.pem());
+        files
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_files_is_said_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = authority();
+        let good = files(dir.path(), &ca);
+        assert!(good.read().is_ok());
+        let at = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            put(&path, text);
+            path
+        };
+        let (other, other_key) = issue(&ca, &["ns.example"]);
+        let open = at("open.pem", &other_key);
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o604)).unwrap();
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let cases: [(Files, &[&str]); 9] = [
+            (Files { certificate: dir.path().join("none"), ..good.clone() }, &["none: ", "[tls] of config.toml"]),
+            (Files { certificate: at("empty.pem", ""), ..good.clone() }, &["empty.pem: there is no certificate"]),
+            (Files { certificate: at("broken.pem", broken), ..good.clone() }, &["broken.pem", "can not be read"]),
+            (Files { certificate: at("long.pem", &"x".repeat(MAX_FILE as usize + 1)), ..good.clone() }, &["long.pem: longer than"]),
+            (Files { certificate: at("other.pem", &other), ..good.clone() }, &["k.pem: this is not the key", "other.pem"]),
+            (Files { key: open, ..good.clone() }, &["open.pem: anybody may use this key", "chmod"]),
+            (Files { key: at("nokey.pem", &other), ..good.clone() }, &["nokey.pem: there is no private key"]),
+            (Files { clients: Some(at("noca.pem", "")), ..good.clone() }, &["noca.pem: there is no certificate"]),
+            (Files { clients: Some(at("badca.pem", broken)), ..good.clone() }, &["badca.pem: certificate 1 can not be read"]),
+        ];
+        for (files, parts) in cases {
+            let said = files.read().err().unwrap_or_default();
+            assert!(parts.iter().all(|p| said.contains(p)), "{parts:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn changed_files_are_taken_and_bad_ones_leave_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = authority();
+        let files = files(dir.path(), &ca);
+        let certificates = Certificates::open(files.clone()).unwrap();
+        let first = certificates.ready();
+        assert_eq!(certificates.reload(&files), Ok(false));
+        assert!(Arc::ptr_eq(&first, &certificates.ready()), "nothing changed");
+        let (certificate, key) = issue(&ca, &["ns.example"]);
+        put(&files.certificate, &certificate);
+        for _ in 0..2 {
+            assert!(certificates.reload(&files).unwrap_err().contains("that was in use stays"));
+        }
+        certificates.check();
+        assert!(Arc::ptr_eq(&first, &certificates.ready()), "the key does not belong to it");
+        assert!(certificates.state.lock().unwrap().said.as_ref().unwrap().contains("not the key"));
+        put(&files.key, &key);
+        certificates.check();
+        assert!(!Arc::ptr_eq(&first, &certificates.ready()), "taken by the check");
+        assert_eq!(certificates.state.lock().unwrap().said, None);
+        assert_eq!(certificates.reload(&Files { clients: None, ..files.clone() }), Ok(true));
+        assert!(certificates.reload(&Files { key: dir.path().join("none"), ..files.clone() }).is_err());
+        assert_eq!(certificates.state.lock().unwrap().files.key, files.key, "what works is looked at");
+    }
+}
