@@ -26,6 +26,8 @@ pub struct Config {
     pub ledger: ledger::Settings,
     /// `[dns]`.
     pub serve: serve::Settings,
+    /// `[tls]`.
+    pub secure: serve::secure::Settings,
     /// `[admin] socket`.
     pub socket: PathBuf,
     /// `[process] user`.
@@ -64,7 +66,15 @@ section!(JournalFile { age: Seconds = Seconds(7 * 86_400), size: String = "1GiB"
 section!(HistoryFile { feeds: Seconds = Seconds(90 * 86_400) });
 section!(RemovalsFile { path: PathBuf = "data/removals.log".into() });
 section!(DnsFile { listen: Vec<SocketAddr> = default_listen(), workers: usize = 0, nsid: String = String::new() });
-section!(TlsFile { listen: Vec<SocketAddr> = vec![], certificate: PathBuf = PathBuf::new(), key: PathBuf = PathBuf::new() });
+section!(TlsFile {
+    listen: Vec<SocketAddr> = vec![],
+    https: Vec<SocketAddr> = vec![],
+    quic: Vec<SocketAddr> = vec![],
+    path: String = "/dns-query".into(),
+    certificate: PathBuf = PathBuf::new(),
+    key: PathBuf = PathBuf::new(),
+    clients: PathBuf = PathBuf::new(),
+});
 section!(AdminFile { listen: String = "127.0.0.1:8053".into(), socket: PathBuf = "data/orbsd.sock".into() });
 section!(WebFile { listen: String = String::new(), base_url: String = "http://127.0.0.1:8054".into() });
 section!(ZonesFile { path: PathBuf = "zones".into() });
@@ -175,6 +185,8 @@ impl Config {
         section("[journal]", (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size));
         section("[history]", a.churn_age != b.churn_age);
         section("[dns] listen or workers", self.serve != running.serve);
+        let (a, b) = (&self.secure, &running.secure);
+        section("[tls] listen, https, quic or path", (&a.listen, &a.https, &a.quic, &a.path) != (&b.listen, &b.https, &b.quic, &b.path));
         section("[admin] socket", self.socket != running.socket);
         section("[process]", self.user != running.user);
         out
@@ -225,10 +237,34 @@ impl Config {
             },
             ledger: ledger::Settings { reasons: file.reason.into_iter().map(reason).collect(), zones, special, nsid: file.dns.nsid },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
+            secure: file.tls.settings(folder),
             socket: folder.join(file.admin.socket),
             user: file.process.user,
             warnings,
         })
+    }
+}
+
+impl TlsFile {
+    /// What can be said without reading the certificate, which only the daemon and `check` have to be able to.
+    fn check(&self, wrong: &mut dyn FnMut(String)) {
+        if self.listen.is_empty() && self.https.is_empty() && self.quic.is_empty() {
+            return;
+        }
+        for (key, path, what) in [("certificate", &self.certificate, "the certificate"), ("key", &self.key, "its private key")] {
+            if path.as_os_str().is_empty() {
+                wrong(format!("tls.{key}: an encrypted front needs it; name the PEM file of {what}"));
+            }
+        }
+        if !self.path.starts_with('/') || self.path.contains(['?', '#', ' ']) {
+            wrong(format!("tls.path: `{}` is not the path of an address, such as /dns-query", self.path));
+        }
+    }
+
+    fn settings(self, folder: &Path) -> serve::secure::Settings {
+        let clients = Some(self.clients).filter(|c| !c.as_os_str().is_empty()).map(|c| folder.join(c));
+        let files = serve::Files { certificate: folder.join(self.certificate), key: folder.join(self.key), clients };
+        serve::secure::Settings { listen: self.listen, https: self.https, quic: self.quic, path: self.path, files }
     }
 }
 
@@ -254,6 +290,7 @@ impl File {
         if self.dns.nsid.len() > MAX_NSID {
             wrong(format!("dns.nsid: at most {MAX_NSID} bytes"));
         }
+        self.tls.check(wrong);
         for (key, listen) in [("admin.listen", &self.admin.listen), ("web.listen", &self.web.listen)] {
             if !listen.is_empty() && listen.parse::<SocketAddr>().is_err() {
                 wrong(format!("{key}: `{listen}` is not an address with a port, such as 127.0.0.1:8053"));
@@ -290,6 +327,10 @@ fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, error
         let shown = folder.join(format!("{}.toml", zone.stem));
         for key in zone.transfer.keys().filter(|k| !keys.iter().any(|known| *known == k)) {
             errors.push(format!("{}: transfer: there is no [[key]] `{key}` in config.toml", shown.display()));
+        }
+        if let Some(name) = zone.transfer.names().next().filter(|_| file.tls.listen.is_empty() || file.tls.clients.as_os_str().is_empty()) {
+            let what = "transfer.allow: no client can show a certificate; set `listen` and `clients` of [tls] in config.toml";
+            errors.push(format!("{}: {what}, or leave `cert:{name}` out", shown.display()));
         }
         // What the daemon would say when it makes the zone ready is said now.
         if errors.is_empty() {

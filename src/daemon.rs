@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     config::Config,
     ledger::{self, Ledger},
-    serve::{self, Shared, sys},
+    serve::{self, Certificates, Shared, sys},
     store::Store,
     web,
 };
@@ -47,8 +47,11 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
+    let encrypted = serve::secure::bind(&config.secure)?;
     let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;
     drop_privileges(&config)?;
+    // As the user that has to read it again when it is renewed.
+    let certificates = config.secure.open()?;
     let started = std::time::Instant::now();
     let ledger = {
         let config = config.clone();
@@ -59,9 +62,12 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let shared = Shared::new(&ledger);
     let workers = start_udp(udp, &shared)?;
     let places = serve::tcp::Places::default();
-    let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
+    let mut listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
+    if let Some(certificates) = &certificates {
+        listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &places));
+    }
     let socket_path = config.socket.clone();
-    let reload = reloader(config_path, config, ledger.clone());
+    let reload = reloader(config_path, config, ledger.clone(), certificates);
     let app =
         web::App { ledger: ledger.clone(), metrics: shared.metrics.clone(), reload: reload.clone(), started: ledger::now(), daemon: true };
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
@@ -159,12 +165,15 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
 }
 
 /// Reads the configuration again. What listens where, and the store's settings, need a restart, and that is said.
-fn reloader(path: PathBuf, running: Config, ledger: Ledger) -> web::Reload {
+fn reloader(path: PathBuf, running: Config, ledger: Ledger, certificates: Option<Arc<Certificates>>) -> web::Reload {
     Arc::new(move || {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
         let mut warnings = config.warnings.clone();
         let later = config.needs_restart(&running).into_iter();
         warnings.extend(later.map(|section| format!("{section} has changed and is taken with the next restart")));
+        // A certificate that can not be used is no reason to refuse the rest.
+        let taken = certificates.as_ref().filter(|_| config.secure.wanted()).map(|c| c.reload(&config.secure.files));
+        warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
         warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
         tracing::info!(moved = ?receipt.serials, "configuration read again");

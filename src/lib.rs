@@ -17,7 +17,7 @@
 //!
 //! ## How a query flows
 //!
-//! `serve::udp` (or `tcp`) → [`dns::respond`] → `dns::query` (parsed once) → [`index::ZoneSet::find`] (zone) →
+//! `serve::udp` (or `tcp`, `tls`, `https`, `quic`) → [`dns::respond`] → `dns::query` (parsed once) → [`index::ZoneSet::find`] (zone) →
 //! [`index::Asked`] (labels to octets, nibbles or a name) → [`index::find`] (what stands there) → `dns::answer` (a value)
 //! → `dns::encode` (bytes). Nothing is locked, allocated, logged or read from a clock.
 //!
@@ -70,6 +70,10 @@
 //! * A large import is acknowledged when its image is on disk, so that a start right after it is as quick as any.
 //! * Nothing that overlaps 127.0.0.0/24 and nothing wider than /8 (IPv6 /19) can be listed, whatever is said: test points
 //!   and the rule against apex wildcards need no special case then.
+//! * DoH and DoQ are hyper and quinn under our own places and limits, and not hickory-server: its version 0.26 knows no GET,
+//!   which RFC 8484 section 4.1 wants of every server, has no limit for each client and leaves no room for one, waits for one
+//!   QUIC handshake before it takes the next, and answers with records. So every front sends the bytes of
+//!   [`dns::respond`] as they are, and what is malformed is answered by the same rules everywhere.
 
 pub mod metrics;
 pub mod model;

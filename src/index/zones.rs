@@ -73,7 +73,6 @@ pub struct ZoneView {
 struct TransferRights {
     nets: Vec<ipnet::IpNet>,
     keys: Vec<String>,
-    names: Vec<String>,
 }
 
 impl TransferRights {
@@ -82,9 +81,7 @@ impl TransferRights {
         for rule in &rules.allow {
             if let Some(key) = rule.strip_prefix("key:") {
                 out.keys.push(key.trim_end_matches('.').to_ascii_lowercase());
-            } else if let Some(name) = rule.strip_prefix("cert:") {
-                out.names.push(name.trim_end_matches('.').to_ascii_lowercase());
-            } else {
+            } else if !rule.starts_with("cert:") {
                 out.nets.push(allowed(rule).map_err(|e| e.replace("query.allow", "transfer.allow"))?);
             }
         }
@@ -280,10 +277,9 @@ impl ZoneView {
     /// name in its certificate.
     pub fn may_transfer(&self, client: IpAddr, key: Option<&str>, names: &[String]) -> bool {
         let rights = &self.transfer;
-        let same = |known: &Vec<String>, name: &str| known.iter().any(|k| k.eq_ignore_ascii_case(name.trim_end_matches('.')));
         rights.nets.iter().any(|net| net.contains(&client))
-            || key.is_some_and(|k| same(&rights.keys, k))
-            || names.iter().any(|n| same(&rights.names, n))
+            || key.is_some_and(|key| rights.keys.iter().any(|k| k.eq_ignore_ascii_case(key.trim_end_matches('.'))))
+            || self.spec.transfer.allows_names(names)
     }
 }
 

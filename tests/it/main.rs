@@ -5,6 +5,7 @@
 mod bugs;
 mod command;
 mod faults;
+mod fronts;
 mod hostile;
 mod imports;
 mod lab;
