@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     config::Config,
+    exports::Exports,
     ledger::{self, Ledger},
     metrics::Metrics,
     serve::{self, Shared, sys},
@@ -66,9 +67,18 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let places = serve::tcp::Places::default();
     let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
     let socket_path = config.socket.clone();
-    let reload = reloader(config_path, config, ledger.clone());
-    let app =
-        web::App { ledger: ledger.clone(), metrics: shared.metrics.clone(), reload: reload.clone(), started: ledger::now(), daemon: true };
+    let exports = Exports::default();
+    exports.set(config.exports.clone());
+    let reload = reloader(config_path, config, ledger.clone(), exports.clone());
+    let shown = exports.clone();
+    let app = web::App {
+        ledger: ledger.clone(),
+        metrics: shared.metrics.clone(),
+        reload: reload.clone(),
+        files: Arc::new(move || shown.shown()),
+        started: ledger::now(),
+        daemon: true,
+    };
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -78,6 +88,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         socket.into_std().and_then(|s| tokio::net::UnixListener::from_std(s)).map_err(|e| format!("admin.socket: {e}"))?
     };
     let web = back.spawn(web::run(socket, app, async move { drop(web_stopped.await) }));
+    let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
     signals.wait(&reload).await;
@@ -87,6 +98,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = stop_web.send(());
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
+    exports.stop();
+    let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
     shared.stop.store(true, Ordering::Relaxed);
     listeners.iter().for_each(|l| l.abort());
     let stopped = tokio::task::spawn_blocking(move || {
@@ -164,7 +177,7 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
 }
 
 /// Reads the configuration again. What listens where, and the store's settings, need a restart, and that is said.
-fn reloader(path: PathBuf, running: Config, ledger: Ledger) -> web::Reload {
+fn reloader(path: PathBuf, running: Config, ledger: Ledger, exports: Exports) -> web::Reload {
     Arc::new(move || {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
         let mut warnings = config.warnings.clone();
@@ -172,6 +185,7 @@ fn reloader(path: PathBuf, running: Config, ledger: Ledger) -> web::Reload {
         warnings.extend(later.map(|section| format!("{section} has changed and is taken with the next restart")));
         warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
+        exports.set(config.exports);
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(warnings)
     })

@@ -36,6 +36,11 @@ fn print(s: &Value) {
         let c = &z["counters"];
         println!("zone {} serial {}: {}", text(&z["zone"]), z["serial"], counters(c));
     }
+    for e in s["exports"].as_array().into_iter().flatten() {
+        let serial = e["serial"].as_u64().map_or("not written yet".to_string(), |n| format!("serial {n}"));
+        let problem = e["problem"].as_str().map_or(String::new(), |p| format!("; NOT current: {p}"));
+        println!("export {} as {} of {}: {serial}{problem}", text(&e["path"]), text(&e["format"]), text(&e["zone"]));
+    }
     println!("no zone of ours: {}", counters(&s["other"]));
     for (name, c) in s["workers"].as_object().into_iter().flatten() {
         println!("worker {name}: {}", counters(&c["total"]));

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
 };
 
+use super::Export;
 use crate::{
     format::text::{label, name, rname},
     index::{
@@ -31,7 +32,8 @@ fn soa(view: &ZoneView, serial: u32) -> String {
     )
 }
 
-pub(super) fn master(snapshot: &Snapshot, view: &ZoneView, serial: u32, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn master(e: &Export, out: &mut dyn Write) -> io::Result<()> {
+    let Export { snapshot, view, serial, .. } = *e;
     let soa = soa(view, serial);
     write!(out, "$ORIGIN {}.\n$TTL {}\n{soa}", view.name, view.ttls[0])?;
     let mut result = Ok(());
@@ -80,7 +82,8 @@ fn listing(text: &mut String, name: &str, snapshot: &Snapshot, view: &ZoneView, 
     }
 }
 
-fn quoted(bytes: &[u8]) -> String {
+/// A string in quotes.
+pub(super) fn quoted(bytes: &[u8]) -> String {
     let mut out = String::from("\"");
     for b in bytes {
         match b {
