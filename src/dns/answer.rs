@@ -3,6 +3,7 @@
 use super::{Kind, Peer, query::Query};
 use crate::index::{
     Asked, Found, Items, Listing, Snapshot, ZoneView, find,
+    render::texts,
     zones::{Fixed, rtype},
 };
 
@@ -144,24 +145,5 @@ fn refused(zone: &ZoneView, number: usize, origin_at: usize, qtype: u16) -> Answ
 
 /// Whether a listing has any text to show: without one there is no TXT record.
 fn has_text(snapshot: &Snapshot, zone: &ZoneView, listing: &Listing) -> bool {
-    texts(snapshot, zone, listing).next().is_some()
-}
-
-/// The texts of a listing in the order of the zone, each with the item it belongs to: of the first reason that has one, or
-/// of all, as the zone says.
-pub fn texts<'a>(
-    snapshot: &'a Snapshot,
-    zone: &'a ZoneView,
-    listing: &'a Listing,
-) -> impl Iterator<Item = (&'a str, crate::index::values::Item)> {
-    let limit = match zone.spec.txt {
-        crate::model::zone::TxtPolicy::First => 1,
-        crate::model::zone::TxtPolicy::All => usize::MAX,
-    };
-    let listed = zone.publish.iter().filter_map(|p| Some((p, listing.item(p.reason)?)));
-    let texts = listed.map(|(p, item)| {
-        let own = item.text != crate::index::values::TextId::NONE;
-        (if own { snapshot.tables.interned.text(item.text) } else { &*p.text }, item)
-    });
-    texts.filter(|(t, _)| !t.is_empty()).take(limit)
+    texts(&snapshot.tables.interned, zone, listing).next().is_some()
 }

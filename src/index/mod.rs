@@ -6,10 +6,12 @@ use crate::model::Serial;
 
 pub mod build;
 mod cover;
+pub mod difference;
 pub mod find;
 pub mod image;
 pub mod ip4;
 mod ip4_update;
+mod parts;
 pub mod pieces;
 mod pvec;
 pub mod records;
