@@ -27,6 +27,8 @@ pub struct Config {
     pub ledger: ledger::Settings,
     /// `[dns]`.
     pub serve: serve::Settings,
+    /// `[zones] path`: the folder of the zone files.
+    pub zones: PathBuf,
     /// `[admin] socket`.
     pub socket: PathBuf,
     /// The `[[export]]` tables.
@@ -238,6 +240,7 @@ impl Config {
             ledger: ledger::Settings { reasons: file.reason.into_iter().map(reason).collect(), zones, special, nsid: file.dns.nsid },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
             exports,
+            zones: folder.join(file.zones.path),
             socket: folder.join(file.admin.socket),
             user: file.process.user,
             warnings,

@@ -70,15 +70,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let exports = Exports::default();
     exports.set(config.exports.clone());
     let reload = reloader(config_path, config, ledger.clone(), exports.clone());
-    let shown = exports.clone();
-    let app = web::App {
-        ledger: ledger.clone(),
-        metrics: shared.metrics.clone(),
-        reload: reload.clone(),
-        files: Arc::new(move || shown.shown()),
-        started: ledger::now(),
-        daemon: true,
-    };
+    let app = app(&ledger, &shared, &reload, exports.clone());
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -112,6 +104,18 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         Ok(Ok(())) => Ok(()),
         Ok(Err(e)) => Err(format!("the store could not be closed: {e:?}")),
         Err(e) => Err(e.to_string()),
+    }
+}
+
+/// What the API's handlers may use.
+fn app(ledger: &Ledger, shared: &Shared, reload: &web::Reload, exports: Exports) -> web::App {
+    web::App {
+        ledger: ledger.clone(),
+        metrics: shared.metrics.clone(),
+        reload: reload.clone(),
+        files: Arc::new(move || exports.shown()),
+        started: ledger::now(),
+        daemon: true,
     }
 }
 

@@ -36,6 +36,16 @@
 //! at what changed after that commit, names the generation in one small batch, and puts the tables in place. So others
 //! write and read on while it is made, and nothing of it is seen before it is whole.
 //!
+//! ## How a zone leaves as a file
+//!
+//! [`format::write::Export`] streams a snapshot's zone; its first line names zone, serial and format. `web` sends it,
+//! [`exports`] keeps files current by that line, and both replace files through [`exports::replace`].
+//!
+//! ## How a zone ends
+//!
+//! [`model::retire`] in its file; the writer's tick takes the configuration over again when its day has come, and
+//! [`index::ZoneView::at`] then publishes no reason: an empty mask, so no rule of its own could list anybody.
+//!
 //! ## Invariants
 //!
 //! * `model`, `index`, `dns` and `format` never see a socket, a file or the clock.

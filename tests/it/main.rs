@@ -4,6 +4,7 @@
 
 mod bugs;
 mod command;
+mod exports;
 mod faults;
 mod hostile;
 mod imports;
@@ -11,5 +12,6 @@ mod lab;
 mod peers;
 mod recovery;
 mod replay;
+mod retire;
 mod rfc8906;
 mod scenarios;
