@@ -160,7 +160,7 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
                 n += 1;
             }
         }
-        Body::Soa => {
+        Body::Soa | Body::Transfer => {
             // Its TTL is that of a mirror's negative answers too (RFC 2308 section 5).
             soa(o, snapshot, zone, answer, origin, zone.soa_ttl());
             n = 1;

@@ -12,6 +12,7 @@ mod law8;
 pub mod query;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 
 pub use answer::{Answer, Rcode};
 use query::{Malformed, Query, Room};
@@ -76,6 +77,9 @@ pub enum Kind {
     Malformed,
     /// SERVFAIL.
     Failed,
+    /// A transfer, which [`transfer`] writes; the reply in the output is the current SOA alone, for a datagram into which
+    /// the transfer does not fit.
+    Transfer,
     /// No reply at all.
     Dropped,
 }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use super::{
     build::{Tables, name_key},
     parts::Parts,
-    render::{Emit, Rendered, below, closed, name, opened},
+    render::{Rendered, below, closed, name, opened},
     space::{Hextets, Items, Mapped, Octets, Space},
     zones::{MAX_NAME, ZoneView},
 };
@@ -23,8 +23,9 @@ use crate::{
 pub type Found<'f> = &'f mut dyn FnMut(bool, &[u8], Rendered) -> bool;
 
 /// Tells owners of the old and of the new rendering: all those that differ, and some that do not. An owner that both have
-/// is told for both. `subjects` are all that changed; the zone is the same for both.
-pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, subjects: &[Subject], found: Found) {
+/// is told for both. `subjects` are all that changed; the zone is the same for both. False where
+/// `found` ended it.
+pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, subjects: &[Subject], found: Found) -> bool {
     let mut go = true;
     let mut found = |new, owner: &[u8], at: Rendered| {
         go = go && found(new, owner, at);
@@ -55,6 +56,7 @@ pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, subjects: &[Subje
         ZoneKind::Domain => names([old, new], zone, subjects, &mut found),
         ZoneKind::Catalog => {}
     }
+    go
 }
 
 /// A run of addresses, left-aligned in 128 bits: first and last.
@@ -95,8 +97,9 @@ impl<S: Space> Walk<'_, '_, S> {
         let [(old_wild, old_parts), (new_wild, new_parts)] = self.sides.map(|s| opened(s, key, self.zone));
         let same = old_wild.same(&new_wild);
         if !same {
-            self.wildcard(0, key, &old_wild);
-            self.wildcard(1, key, &new_wild);
+            for (side, wild) in [&old_wild, &new_wild].into_iter().enumerate().filter(|(_, w)| !w.is_empty()) {
+                self.go = self.go && tell::<S>(&mut self.owner, self.found, side, key, true, wild);
+            }
         }
         let mut parts = old_parts.or(new_parts);
         if same {
@@ -122,29 +125,22 @@ impl<S: Space> Walk<'_, '_, S> {
         }
     }
 
-    fn wildcard(&mut self, side: usize, key: &[u8], items: &Items) {
-        if !items.is_empty() {
-            tell::<S>(&mut self.owner, &mut self.go, self.found, side, key, true, items);
-        }
-    }
-
     /// All that one side has at and below a node.
     fn one(&mut self, side: usize, open: bool, key: &mut Vec<u8>, wildcard: &Items) {
         let s = self.sides[side];
         let Walk { owner, go, found, zone, .. } = self;
-        let mut tell = |key: &[u8], wild: bool, items: &Items| tell::<S>(owner, go, found, side, key, wild, items);
-        match open {
-            true => below(s, key, *zone, &mut tell),
-            false => closed(s, key, *zone, wildcard, &mut tell),
-        }
+        let mut tell = |key: &[u8], wild: bool, items: &Items| tell::<S>(owner, found, side, key, wild, items);
+        *go = *go
+            && match open {
+                true => below(s, key, *zone, &mut tell),
+                false => closed(s, key, *zone, wildcard, &mut tell),
+            };
     }
 }
 
-fn tell<S: Space>(owner: &mut Vec<u8>, go: &mut bool, found: Found, side: usize, key: &[u8], wild: bool, items: &Items) {
-    if *go {
-        S::owner(key, wild, owner);
-        *go = found(side == 1, owner, Rendered::Listed(Listing { own: items.as_slice(), cover: &[], at: S::at(key) }));
-    }
+fn tell<S: Space>(owner: &mut Vec<u8>, found: Found, side: usize, key: &[u8], wild: bool, items: &Items) -> bool {
+    S::owner(key, wild, owner);
+    found(side == 1, owner, Rendered::Listed(Listing { own: items.as_slice(), cover: &[], at: S::at(key) }))
 }
 
 /// How many bits a label stands for.
@@ -203,6 +199,7 @@ fn names(sides: [&Tables; 2], zone: &ZoneView, subjects: &[Subject], found: Foun
                 if k.last() == Some(&0) && !done.contains(k) {
                     keys.push(k.to_vec());
                 }
+                true
             });
             for k in keys {
                 both_names(sides, zone, &k, &mut done, &mut go, found);
@@ -221,8 +218,7 @@ fn both_names(sides: [&Tables; 2], zone: &ZoneView, key: &[u8], done: &mut HashS
     done.insert(key.to_vec());
     for (new, t) in [false, true].into_iter().zip(sides) {
         let at = t.names.at(key);
-        let emit: Emit = &mut |owner, r| *go = *go && found(new, owner, r);
-        name(&t.interned, zone, key, at, emit);
+        *go = *go && name(&t.interned, zone, key, at, &mut |owner, r| found(new, owner, r));
     }
 }
 

@@ -22,49 +22,55 @@ pub enum Rendered<'a> {
     Blank,
 }
 
-/// Called with an owner's labels, relative to the origin, in wire form without a root label.
-pub type Emit<'e> = &'e mut dyn FnMut(&[u8], Rendered);
+/// Called with an owner's labels, relative to the origin, in wire form without a root label; false ends the rendering.
+pub type Emit<'e> = &'e mut dyn FnMut(&[u8], Rendered) -> bool;
 
 /// Renders a zone: the apex first, then fixed names, then what is listed, IPv4 before IPv6. The SOA is not among them.
-pub fn render(tables: &Tables, zone: &ZoneView, emit: Emit) {
+pub fn render(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(&[u8], Rendered)) {
+    render_while(tables, zone, &mut |owner, at| {
+        emit(owner, at);
+        true
+    });
+}
+
+/// The same for as long as `emit` says true.
+pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     let mut fixed: Vec<_> = zone.fixed.iter().filter(|(_, f)| !f.rrs.is_empty()).collect();
     fixed.sort_by(|a, b| a.0.len().cmp(&b.0.len()).then(a.0.cmp(b.0)));
     for (place, f) in fixed {
-        emit(place, Rendered::Fixed(f));
+        if !emit(place, Rendered::Fixed(f)) {
+            return false;
+        }
     }
     match zone.spec.kind {
         ZoneKind::Address => {
             let octets = || Octets { ip4: &tables.ip4, interned: &tables.interned };
-            family(&octets(), zone.mask, emit);
-            if zone.spec.mapped {
-                family(&Mapped(octets()), zone.mask, emit);
-            }
-            family(&Hextets { ip6: &tables.ip6, interned: &tables.interned }, zone.mask, emit);
+            family(&octets(), zone.mask, emit)
+                && (!zone.spec.mapped || family(&Mapped(octets()), zone.mask, emit))
+                && family(&Hextets { ip6: &tables.ip6, interned: &tables.interned }, zone.mask, emit)
         }
         ZoneKind::Domain => tables.names.render(zone.mask, &mut |key, seen| {
-            if key.last() == Some(&0) {
-                let at = match seen {
-                    Seen::Node(at) => at,
-                    Seen::Edge(v) => At { value: ValueId2 { own: v, below: v }, below: zone.mask, touch: zone.mask },
-                };
-                name(&tables.interned, zone, key, at, emit);
-            }
+            let at = match seen {
+                Seen::Node(at) => at,
+                Seen::Edge(v) => At { value: ValueId2 { own: v, below: v }, below: zone.mask, touch: zone.mask },
+            };
+            key.last() != Some(&0) || name(&tables.interned, zone, key, at, emit)
         }),
-        ZoneKind::Catalog => {}
+        ZoneKind::Catalog => true,
     }
 }
 
 /// Renders the addresses of one family.
-fn family<S: Space>(s: &S, zone: Mask, emit: Emit) {
+fn family<S: Space>(s: &S, zone: Mask, emit: Emit) -> bool {
     let mut owner = Vec::with_capacity(MAX_NAME);
     below(s, &mut Vec::with_capacity(S::LEVELS), zone, &mut |key, wild, items| {
         S::owner(key, wild, &mut owner);
-        emit(&owner, Rendered::Listed(Listing { own: items.as_slice(), cover: &[], at: S::at(key) }));
-    });
+        emit(&owner, Rendered::Listed(Listing { own: items.as_slice(), cover: &[], at: S::at(key) }))
+    })
 }
 
-/// Sees a key, whether the owner is the wildcard below it, and the items.
-pub(super) type Tell<'t> = &'t mut dyn FnMut(&[u8], bool, &Items);
+/// Sees a key, whether the owner is the wildcard below it, and the items; false ends it.
+pub(super) type Tell<'t> = &'t mut dyn FnMut(&[u8], bool, &Items) -> bool;
 
 /// What an open node has: the wildcard's value, and the children to look at.
 pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::parts::Parts) {
@@ -76,34 +82,32 @@ pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::
 }
 
 /// Renders what is below an open node.
-pub(super) fn below<S: Space>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) {
+pub(super) fn below<S: Space>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> bool {
     let (wildcard, parts) = opened(s, key, zone);
-    if !wildcard.is_empty() {
-        tell(key, true, &wildcard);
+    if !wildcard.is_empty() && !tell(key, true, &wildcard) {
+        return false;
     }
     for i in parts.iter() {
         key.push(i);
-        if s.open(key, zone) {
-            below(s, key, zone, tell);
-        } else {
-            closed(s, key, zone, &wildcard, tell);
-        }
+        let go = if s.open(key, zone) { below(s, key, zone, tell) } else { closed(s, key, zone, &wildcard, tell) };
         key.pop();
+        if !go {
+            return false;
+        }
     }
+    true
 }
 
 /// Renders a node that is the same all over, under its parent's wildcard.
-pub(super) fn closed<S: Space>(s: &S, key: &[u8], zone: Mask, wildcard: &Items, tell: Tell) {
+pub(super) fn closed<S: Space>(s: &S, key: &[u8], zone: Mask, wildcard: &Items, tell: Tell) -> bool {
     let value = s.value(key, zone);
-    if !value.is_empty() && !value.same(wildcard) {
-        tell(key, key.len() < S::LEVELS, &value);
-    }
+    value.is_empty() || value.same(wildcard) || tell(key, key.len() < S::LEVELS, &value)
 }
 
 /// Renders one name of a domain zone, and the wildcard below it. `key` ends with a label; `at` is what is known there.
-pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emit: Emit) {
+pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emit: Emit) -> bool {
     if at.touch & zone.mask == 0 {
-        return;
+        return true;
     }
     let listed = |v| interned.value(v).mask & zone.mask != 0;
     let ValueId2 { own, below } = at.value;
@@ -116,20 +120,18 @@ pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emi
     // What is longer than a name can be under this origin is asked for by nobody.
     let room = MAX_NAME.saturating_sub(zone.origin.len());
     if name.len() - 2 > room {
-        return;
+        return true;
     }
     let place = &name[2..];
     let listing = |v| Listing { own: &interned.value(v).items, cover: &[], at: Where::Name(place) };
-    if zone.fixed.get(place).is_some_and(|f| !f.rrs.is_empty()) {
-        // Its own records stand there already; what is below it is listed all the same.
+    let go = if zone.fixed.get(place).is_some_and(|f| !f.rrs.is_empty()) {
+        true // its own records stand there already; what is below it is listed all the same
     } else if listed(own) {
-        emit(place, Rendered::Listed(listing(own)));
-    } else if !listed(below) && at.below & zone.mask == 0 {
-        emit(place, Rendered::Blank);
-    }
-    if listed(below) && name.len() <= room {
-        emit(&name, Rendered::Listed(listing(below)));
-    }
+        emit(place, Rendered::Listed(listing(own)))
+    } else {
+        listed(below) || at.below & zone.mask != 0 || emit(place, Rendered::Blank)
+    };
+    go && (!listed(below) || name.len() > room || emit(&name, Rendered::Listed(listing(below))))
 }
 
 /// The texts of a listing in the order of the zone, each with the item it belongs to: of the first reason that has one, or

@@ -132,7 +132,7 @@ impl Trie {
     }
 
     /// Visits in order what is strictly below `key`, as [`Trie::render`] does.
-    pub fn render_below(&self, key: &[u8], mask: Mask, visit: &mut dyn FnMut(&[u8], Seen)) {
+    pub fn render_below(&self, key: &[u8], mask: Mask, visit: Visit) {
         let (mut node, mut depth) = (&*self.root, 0);
         while depth < key.len() {
             let rest = &key[depth..];
@@ -165,10 +165,9 @@ impl Trie {
         self.root.visit(&mut key, facts, values);
     }
 
-    /// Visits in order every key and edge that may have something to render: see [`Walk`].
-    pub fn render(&self, mask: Mask, visit: &mut dyn FnMut(&[u8], Seen)) {
-        let mut key = Vec::new();
-        self.root.render(mask, &mut key, visit);
+    /// Visits in order every key and edge that may have something to render, until `visit` says false.
+    pub fn render(&self, mask: Mask, visit: Visit) -> bool {
+        self.root.render(mask, &mut Vec::new(), visit)
     }
 }
 
@@ -176,6 +175,9 @@ impl Trie {
 pub(super) type FactsFn<'f> = &'f mut dyn FnMut(&[u8], &[(u8, FactsId)]);
 /// Sees a value in use.
 pub(super) type ValueFn<'f> = &'f mut dyn FnMut(ValueId);
+
+/// Sees a key and what is there; false ends the visit.
+pub type Visit<'v> = &'v mut dyn FnMut(&[u8], Seen) -> bool;
 
 /// What [`Trie::render`] comes by.
 #[derive(Debug, Clone, Copy)]
@@ -242,23 +244,23 @@ impl Node {
         key.truncate(start);
     }
 
-    fn render(&self, mask: Mask, key: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8], Seen)) {
-        for kid in self.kids.iter().filter(|k| k.touch & mask != 0) {
-            kid.render_edge(0, mask, self.value.below, key, visit);
-        }
+    fn render(&self, mask: Mask, key: &mut Vec<u8>, visit: Visit) -> bool {
+        let mut kids = self.kids.iter().filter(|k| k.touch & mask != 0);
+        kids.all(|kid| kid.render_edge(0, mask, self.value.below, key, visit))
     }
 
     /// The edge to this node from its byte `from` on, and the node; `above` is what the node above gives.
-    fn render_edge(&self, from: usize, mask: Mask, above: ValueId, key: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8], Seen)) {
+    fn render_edge(&self, from: usize, mask: Mask, above: ValueId, key: &mut Vec<u8>, visit: Visit) -> bool {
         let start = key.len();
+        let mut go = true;
         for b in &self.frag[from..self.frag.len() - 1] {
             key.push(*b);
-            visit(key, Seen::Edge(above));
+            go = go && visit(key, Seen::Edge(above));
         }
         key.push(self.frag[self.frag.len() - 1]);
-        visit(key, Seen::Node(self.at()));
-        self.render(mask, key, visit);
+        go = go && visit(key, Seen::Node(self.at())) && self.render(mask, key, visit);
         key.truncate(start);
+        go
     }
 }
 

@@ -43,6 +43,7 @@ pub fn count(totals: &mut Totals, outcome: &Outcome, bytes_in: usize) {
         Kind::Listed => &mut totals.listed,
         Kind::NotListed => &mut totals.not_listed,
         Kind::NoData => &mut totals.no_data,
+        Kind::Transfer => &mut totals.transfers,
         Kind::Refused => &mut totals.refused,
         Kind::Malformed => &mut totals.malformed,
         Kind::Failed => &mut totals.failed,
