@@ -11,6 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     dns::MAX_NSID,
+    exports, format,
     index::{ZoneSet, ZoneView},
     ledger,
     model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
@@ -28,8 +29,12 @@ pub struct Config {
     pub serve: serve::Settings,
     /// `[tls]`.
     pub secure: serve::secure::Settings,
+    /// `[zones] path`: the folder of the zone files.
+    pub zones: PathBuf,
     /// `[admin] socket`.
     pub socket: PathBuf,
+    /// The `[[export]]` tables.
+    pub exports: Vec<exports::Settings>,
     /// `[process] user`.
     pub user: String,
     /// Things to think over.
@@ -95,6 +100,13 @@ section!(FeedFile {
     zone: String = String::new(),
     key: String = String::new(),
 });
+section!(ExportFile {
+    zone: String = String::new(),
+    format: String = String::new(),
+    action: String = String::new(),
+    path: PathBuf = PathBuf::new(),
+    every: Seconds = Seconds(300),
+});
 section!(
     /// `config.toml`.
     File {
@@ -112,6 +124,7 @@ section!(
         reason: Vec<ReasonFile> = vec![],
         key: Vec<KeyFile> = vec![],
         feed: Vec<FeedFile> = vec![],
+        export: Vec<ExportFile> = vec![],
     }
 );
 
@@ -223,6 +236,7 @@ impl Config {
         if zones.is_empty() {
             warnings.push(format!("{}: there is no zone file; nothing is answered", folder.join(&file.zones.path).display()));
         }
+        let exports = file.exports(&zones, folder, &mut |text| errors.push(format!("{shown}: {text}")));
         check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigError(errors));
@@ -238,6 +252,8 @@ impl Config {
             ledger: ledger::Settings { reasons: file.reason.into_iter().map(reason).collect(), zones, special, nsid: file.dns.nsid },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
             secure: file.tls.settings(folder),
+            exports,
+            zones: folder.join(file.zones.path),
             socket: folder.join(file.admin.socket),
             user: file.process.user,
             warnings,
@@ -315,6 +331,38 @@ impl File {
                 wrong(format!("key `{}`: the algorithm `{}` is not hmac-sha256, hmac-sha384 or hmac-sha512", k.name, k.algorithm));
             }
         }
+    }
+}
+
+impl File {
+    /// The `[[export]]` tables, checked.
+    fn exports(&self, zones: &[Zone], folder: &Path, wrong: &mut dyn FnMut(String)) -> Vec<exports::Settings> {
+        let bare = |o: &str| o.trim_end_matches('.').to_ascii_lowercase();
+        let mut out: Vec<exports::Settings> = Vec::new();
+        for e in &self.export {
+            let about = format!("export {}", e.path.display());
+            let Some(zone) = zones.iter().find(|z| bare(&z.origin) == bare(&e.zone) || z.stem == e.zone) else {
+                let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
+                wrong(format!("{about}: there is no zone `{}`; there are {}", e.zone, known.join(", ")));
+                continue;
+            };
+            if let Err(why) = format::write::check(&e.format, &e.action, zone.kind) {
+                wrong(format!("{about}: {why}"));
+            }
+            let path = folder.join(&e.path);
+            if e.path.file_name().is_none() {
+                wrong(format!("export of {}: path: it has to name a file", e.zone));
+            }
+            if out.iter().any(|o| o.path == path) {
+                wrong(format!("{about}: another [[export]] writes this file too"));
+            }
+            if e.every.0 == 0 {
+                wrong(format!("{about}: every: take 1s or more"));
+            }
+            let (format, action) = (e.format.clone(), e.action.clone());
+            out.push(exports::Settings { zone: bare(&zone.origin), format, action, path, every: e.every });
+        }
+        out
     }
 }
 

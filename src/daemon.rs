@@ -13,6 +13,7 @@ use tokio::{
 
 use crate::{
     config::Config,
+    exports::Exports,
     ledger::{self, Ledger},
     serve::{self, Certificates, Shared, sys},
     store::Store,
@@ -67,9 +68,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &places));
     }
     let socket_path = config.socket.clone();
-    let reload = reloader(config_path, config, ledger.clone(), certificates);
-    let app =
-        web::App { ledger: ledger.clone(), metrics: shared.metrics.clone(), reload: reload.clone(), started: ledger::now(), daemon: true };
+    let exports = Exports::default();
+    exports.set(config.exports.clone());
+    let reload = reloader(config_path, config, ledger.clone(), exports.clone(), certificates);
+    let app = app(&ledger, &shared, &reload, exports.clone());
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -79,6 +81,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         socket.into_std().and_then(|s| tokio::net::UnixListener::from_std(s)).map_err(|e| format!("admin.socket: {e}"))?
     };
     let web = back.spawn(web::run(socket, app, async move { drop(web_stopped.await) }));
+    let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
     signals.wait(&reload).await;
@@ -88,6 +91,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = stop_web.send(());
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
+    exports.stop();
+    let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
     shared.stop.store(true, Ordering::Relaxed);
     listeners.iter().for_each(|l| l.abort());
     let stopped = tokio::task::spawn_blocking(move || {
@@ -100,6 +105,18 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         Ok(Ok(())) => Ok(()),
         Ok(Err(e)) => Err(format!("the store could not be closed: {e:?}")),
         Err(e) => Err(e.to_string()),
+    }
+}
+
+/// What the API's handlers may use.
+fn app(ledger: &Ledger, shared: &Shared, reload: &web::Reload, exports: Exports) -> web::App {
+    web::App {
+        ledger: ledger.clone(),
+        metrics: shared.metrics.clone(),
+        reload: reload.clone(),
+        files: Arc::new(move || exports.shown()),
+        started: ledger::now(),
+        daemon: true,
     }
 }
 
@@ -165,7 +182,7 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
 }
 
 /// Reads the configuration again. What listens where, and the store's settings, need a restart, and that is said.
-fn reloader(path: PathBuf, running: Config, ledger: Ledger, certificates: Option<Arc<Certificates>>) -> web::Reload {
+fn reloader(path: PathBuf, running: Config, ledger: Ledger, exports: Exports, certificates: Option<Arc<Certificates>>) -> web::Reload {
     Arc::new(move || {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
         let mut warnings = config.warnings.clone();
@@ -176,6 +193,7 @@ fn reloader(path: PathBuf, running: Config, ledger: Ledger, certificates: Option
         warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
         warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
+        exports.set(config.exports);
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(warnings)
     })

@@ -8,7 +8,7 @@
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
 //! | 2 protocol | [`index`], [`dns`], [`format`] | bytes in, values out; values in, bytes out; still no I/O |
 //! | 3 memory | [`store`], [`ledger`] | what outlives a request; `store` alone knows RocksDB |
-//! | 4 doors | [`serve`], [`web`] | sockets and timers; doors do not import doors |
+//! | 4 doors | [`serve`], [`web`], [`exports`] | sockets and timers; doors do not import doors |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes) are behind the feature `daemon`, so a pure layer that reaches for them does not compile
@@ -35,6 +35,16 @@
 //! tables with them in it → handed to the writer with the number of the commit it was prepared on → the writer looks again
 //! at what changed after that commit, names the generation in one small batch, and puts the tables in place. So others
 //! write and read on while it is made, and nothing of it is seen before it is whole.
+//!
+//! ## How a zone leaves as a file
+//!
+//! [`format::write::Export`] streams a snapshot's zone; its first line names zone, serial and format. `web` sends it,
+//! [`exports`] keeps files current by that line, and both replace files through [`exports::replace`].
+//!
+//! ## How a zone ends
+//!
+//! [`model::retire`] in its file; the writer's tick takes the configuration over again when its day has come, and
+//! [`index::ZoneView::at`] then publishes no reason: an empty mask, so no rule of its own could list anybody.
 //!
 //! ## Invariants
 //!
@@ -82,6 +92,8 @@ pub mod dns;
 pub mod format;
 pub mod index;
 
+#[cfg(feature = "daemon")]
+pub mod exports;
 #[cfg(feature = "daemon")]
 pub mod ledger;
 pub mod store;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{domain::name_to_ascii, time::Seconds};
+use super::{domain::name_to_ascii, retire::Retire, time::Seconds};
 
 /// What a zone's names are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -202,6 +202,8 @@ pub struct Zone {
     /// Who may transfer.
     #[serde(default)]
     pub transfer: TransferRules,
+    /// When it ends.
+    pub retire: Option<Retire>,
 }
 
 fn one() -> u32 {
@@ -271,6 +273,9 @@ impl Zone {
         self.lint_transfer(&mut out);
         self.lint_codes(reasons, &mut out);
         self.lint_advice(&mut out);
+        if let Some(r) = &self.retire {
+            r.lint(self, &mut out);
+        }
         out
     }
 
@@ -392,6 +397,7 @@ mod tests {
             records: vec![],
             query: QueryRules::default(),
             transfer: TransferRules::default(),
+            retire: None,
         };
         edit(&mut z);
         z.lint(&["relay".into(), "input".into()])

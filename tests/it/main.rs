@@ -4,6 +4,7 @@
 
 mod bugs;
 mod command;
+mod exports;
 mod faults;
 mod fronts;
 mod hostile;
@@ -12,5 +13,6 @@ mod lab;
 mod peers;
 mod recovery;
 mod replay;
+mod retire;
 mod rfc8906;
 mod scenarios;
