@@ -13,8 +13,9 @@ use tokio::{
 
 use crate::{
     config::Config,
+    exports::Exports,
     ledger::{self, Ledger},
-    serve::{self, Shared, sys},
+    serve::{self, Certificates, Shared, sys},
     store::Store,
     web,
 };
@@ -47,8 +48,11 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
+    let encrypted = serve::secure::bind(&config.secure)?;
     let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;
     drop_privileges(&config)?;
+    // As the user that has to read it again when it is renewed.
+    let certificates = config.secure.open()?;
     let started = std::time::Instant::now();
     let ledger = {
         let config = config.clone();
@@ -59,11 +63,15 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let shared = Shared::new(&ledger);
     let workers = start_udp(udp, &shared)?;
     let places = serve::tcp::Places::default();
-    let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
+    let mut listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
+    if let Some(certificates) = &certificates {
+        listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &places));
+    }
     let socket_path = config.socket.clone();
-    let reload = reloader(config_path, config, ledger.clone());
-    let app =
-        web::App { ledger: ledger.clone(), metrics: shared.metrics.clone(), reload: reload.clone(), started: ledger::now(), daemon: true };
+    let exports = Exports::default();
+    exports.set(config.exports.clone());
+    let reload = reloader(config_path, config, ledger.clone(), exports.clone(), certificates);
+    let app = app(&ledger, &shared, &reload, exports.clone());
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -73,6 +81,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         socket.into_std().and_then(|s| tokio::net::UnixListener::from_std(s)).map_err(|e| format!("admin.socket: {e}"))?
     };
     let web = back.spawn(web::run(socket, app, async move { drop(web_stopped.await) }));
+    let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
     signals.wait(&reload).await;
@@ -82,6 +91,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = stop_web.send(());
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
+    exports.stop();
+    let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
     shared.stop.store(true, Ordering::Relaxed);
     listeners.iter().for_each(|l| l.abort());
     let stopped = tokio::task::spawn_blocking(move || {
@@ -94,6 +105,18 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         Ok(Ok(())) => Ok(()),
         Ok(Err(e)) => Err(format!("the store could not be closed: {e:?}")),
         Err(e) => Err(e.to_string()),
+    }
+}
+
+/// What the API's handlers may use.
+fn app(ledger: &Ledger, shared: &Shared, reload: &web::Reload, exports: Exports) -> web::App {
+    web::App {
+        ledger: ledger.clone(),
+        metrics: shared.metrics.clone(),
+        reload: reload.clone(),
+        files: Arc::new(move || exports.shown()),
+        started: ledger::now(),
+        daemon: true,
     }
 }
 
@@ -159,14 +182,18 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
 }
 
 /// Reads the configuration again. What listens where, and the store's settings, need a restart, and that is said.
-fn reloader(path: PathBuf, running: Config, ledger: Ledger) -> web::Reload {
+fn reloader(path: PathBuf, running: Config, ledger: Ledger, exports: Exports, certificates: Option<Arc<Certificates>>) -> web::Reload {
     Arc::new(move || {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
         let mut warnings = config.warnings.clone();
         let later = config.needs_restart(&running).into_iter();
         warnings.extend(later.map(|section| format!("{section} has changed and is taken with the next restart")));
+        // A certificate that can not be used is no reason to refuse the rest.
+        let taken = certificates.as_ref().filter(|_| config.secure.wanted()).map(|c| c.reload(&config.secure.files));
+        warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
         warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
+        exports.set(config.exports);
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(warnings)
     })

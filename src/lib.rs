@@ -8,7 +8,7 @@
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
 //! | 2 protocol | [`index`], [`dns`], [`format`] | bytes in, values out; values in, bytes out; still no I/O |
 //! | 3 memory | [`store`], [`ledger`] | what outlives a request; `store` alone knows RocksDB |
-//! | 4 doors | [`serve`], [`web`] | sockets and timers; doors do not import doors |
+//! | 4 doors | [`serve`], [`web`], [`exports`] | sockets and timers; doors do not import doors |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes) are behind the feature `daemon`, so a pure layer that reaches for them does not compile
@@ -17,7 +17,7 @@
 //!
 //! ## How a query flows
 //!
-//! `serve::udp` (or `tcp`) → [`dns::respond`] → `dns::query` (parsed once) → [`index::ZoneSet::find`] (zone) →
+//! `serve::udp` (or `tcp`, `tls`, `https`, `quic`) → [`dns::respond`] → `dns::query` (parsed once) → [`index::ZoneSet::find`] (zone) →
 //! [`index::Asked`] (labels to octets, nibbles or a name) → [`index::find`] (what stands there) → `dns::answer` (a value)
 //! → `dns::encode` (bytes). Nothing is locked, allocated, logged or read from a clock.
 //!
@@ -35,6 +35,16 @@
 //! tables with them in it → handed to the writer with the number of the commit it was prepared on → the writer looks again
 //! at what changed after that commit, names the generation in one small batch, and puts the tables in place. So others
 //! write and read on while it is made, and nothing of it is seen before it is whole.
+//!
+//! ## How a zone leaves as a file
+//!
+//! [`format::write::Export`] streams a snapshot's zone; its first line names zone, serial and format. `web` sends it,
+//! [`exports`] keeps files current by that line, and both replace files through [`exports::replace`].
+//!
+//! ## How a zone ends
+//!
+//! [`model::retire`] in its file; the writer's tick takes the configuration over again when its day has come, and
+//! [`index::ZoneView::at`] then publishes no reason: an empty mask, so no rule of its own could list anybody.
 //!
 //! ## Invariants
 //!
@@ -70,6 +80,10 @@
 //! * A large import is acknowledged when its image is on disk, so that a start right after it is as quick as any.
 //! * Nothing that overlaps 127.0.0.0/24 and nothing wider than /8 (IPv6 /19) can be listed, whatever is said: test points
 //!   and the rule against apex wildcards need no special case then.
+//! * DoH and DoQ are hyper and quinn under our own places and limits, and not hickory-server: its version 0.26 knows no GET,
+//!   which RFC 8484 section 4.1 wants of every server, has no limit for each client and leaves no room for one, waits for one
+//!   QUIC handshake before it takes the next, and answers with records. So every front sends the bytes of
+//!   [`dns::respond`] as they are, and what is malformed is answered by the same rules everywhere.
 
 pub mod metrics;
 pub mod model;
@@ -78,6 +92,8 @@ pub mod dns;
 pub mod format;
 pub mod index;
 
+#[cfg(feature = "daemon")]
+pub mod exports;
 #[cfg(feature = "daemon")]
 pub mod ledger;
 pub mod store;

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -19,9 +19,10 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("ledger", &["model", "index", "store", "metrics"]),
     ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
     ("web", &["model", "index", "dns", "format", "store", "ledger", "metrics"]),
-    ("config", &["model", "index", "dns", "store", "ledger", "serve", "web"]),
-    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "config"]),
-    ("cli", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "config", "daemon"]),
+    ("exports", &["model", "index", "format"]),
+    ("config", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "exports"]),
+    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "exports", "config"]),
+    ("cli", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "exports", "config", "daemon"]),
 ];
 const MAX_FILE: usize = 600;
 const MAX_FUNCTION: usize = 70;

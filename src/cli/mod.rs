@@ -7,6 +7,7 @@ mod export;
 mod failure;
 mod import;
 mod lookup;
+mod retire;
 mod serve;
 mod status;
 
@@ -67,6 +68,8 @@ enum Command {
     Import(import::Import),
     /// Write a zone to a file or to standard output
     Export(export::Export),
+    /// End a list in order: announce it, then let it list nobody
+    Retire(retire::Retire),
 }
 
 /// Lets a reader that has had enough (`orbsd … | head`) end the command quietly. The signal for it stays ignored: it would
@@ -106,6 +109,7 @@ pub fn run() -> ExitCode {
         Command::Lookup(c) => lookup::run(&common, &c),
         Command::Import(c) => import::run(&common, &c),
         Command::Export(c) => export::run(&common, &c),
+        Command::Retire(c) => retire::run(&common, &c),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

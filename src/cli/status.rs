@@ -35,6 +35,19 @@ fn print(s: &Value) {
     for z in s["zones"].as_array().into_iter().flatten() {
         let c = &z["counters"];
         println!("zone {} serial {}: {}", text(&z["zone"]), z["serial"], counters(c));
+        if let Some(stage) = z["retire"]["stage"].as_str() {
+            let says = match stage {
+                "announced" => format!("lists as ever until {}", text(&z["retire"]["empty"])),
+                "empty" => format!("lists nobody since {}", text(&z["retire"]["empty"])),
+                _ => "lists nobody and is waited for by nobody".to_string(),
+            };
+            println!("  retiring: {says}; its NS records may go from {} on", text(&z["retire"]["delegation"]));
+        }
+    }
+    for e in s["exports"].as_array().into_iter().flatten() {
+        let serial = e["serial"].as_u64().map_or("not written yet".to_string(), |n| format!("serial {n}"));
+        let problem = e["problem"].as_str().map_or(String::new(), |p| format!("; NOT current: {p}"));
+        println!("export {} as {} of {}: {serial}{problem}", text(&e["path"]), text(&e["format"]), text(&e["zone"]));
     }
     println!("no zone of ours: {}", counters(&s["other"]));
     for (name, c) in s["workers"].as_object().into_iter().flatten() {

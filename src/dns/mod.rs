@@ -9,6 +9,7 @@ pub mod encode;
 #[cfg(test)]
 #[path = "law8/tests.rs"]
 mod law8;
+pub mod lifetime;
 pub mod query;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,8 @@ pub struct Peer<'a> {
     pub addr: IpAddr,
     /// Over a stream (TCP and its like) and not UDP.
     pub stream: bool,
+    /// An answer is one message (HTTPS, QUIC): no transfers.
+    pub single: bool,
     /// The names in the certificate that the client has proved to have; none without one.
     pub names: &'a [String],
 }
@@ -41,11 +44,15 @@ pub struct Peer<'a> {
 impl Peer<'_> {
     /// A client that sent a datagram.
     pub fn udp(addr: IpAddr) -> Peer<'static> {
-        Peer { addr, stream: false, names: &[] }
+        Peer { addr, stream: false, single: false, names: &[] }
     }
     /// A client on a plain stream.
     pub fn tcp(addr: IpAddr) -> Peer<'static> {
-        Peer { addr, stream: true, names: &[] }
+        Peer { addr, stream: true, single: false, names: &[] }
+    }
+    /// A client that gets one message, of any length, for each query.
+    pub fn single(addr: IpAddr) -> Peer<'static> {
+        Peer { single: true, ..Peer::tcp(addr) }
     }
 }
 

@@ -44,6 +44,9 @@ pub fn decide(snapshot: &Snapshot, number: usize, query: &Query, below: usize, p
     if !zone.may_transfer(peer.addr, key, peer.names) {
         return Decision::No(Rcode::Refused, 18, "this client may not transfer this zone; see [transfer] of its file");
     }
+    if peer.single {
+        return Decision::No(Rcode::Refused, 21, "no transfers here; they go over TCP or TLS");
+    }
     if query.qtype == rtype::AXFR {
         return match peer.stream {
             true => Decision::Run(None),

@@ -12,7 +12,7 @@ use super::{
     find::labels_in,
     records::{compress, record_data, relative, starts_label, wire_mail},
 };
-use crate::model::{Mask, ReasonId, Reasons, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy};
+use crate::model::{Mask, ReasonId, Reasons, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy};
 
 /// Moves when this program renders the same data differently; part of every zone's hash, so that the serial moves too.
 pub const RENDER_VERSION: u32 = 2;
@@ -73,7 +73,6 @@ pub struct ZoneView {
 struct TransferRights {
     nets: Vec<ipnet::IpNet>,
     keys: Vec<String>,
-    names: Vec<String>,
 }
 
 impl TransferRights {
@@ -82,9 +81,7 @@ impl TransferRights {
         for rule in &rules.allow {
             if let Some(key) = rule.strip_prefix("key:") {
                 out.keys.push(key.trim_end_matches('.').to_ascii_lowercase());
-            } else if let Some(name) = rule.strip_prefix("cert:") {
-                out.names.push(name.trim_end_matches('.').to_ascii_lowercase());
-            } else {
+            } else if !rule.starts_with("cert:") {
                 out.nets.push(allowed(rule).map_err(|e| e.replace("query.allow", "transfer.allow"))?);
             }
         }
@@ -130,6 +127,22 @@ impl ZoneView {
         Ok(view)
     }
 
+    /// The zone as it is at a time: one that is retired lists nobody from a day on. What is published there is shown at the
+    /// test points all the same.
+    #[must_use]
+    pub fn at(mut self, now: Time) -> ZoneView {
+        if self.spec.retire.as_ref().is_some_and(|r| r.is_empty(now)) {
+            self.mask = 0;
+            self.hash = fnv(&[&self.hash.to_le_bytes()[..], b"empty"].concat());
+        }
+        self
+    }
+
+    /// Whether [`ZoneView::at`] would say something else now.
+    pub fn falls_empty(&self, now: Time) -> bool {
+        self.mask != 0 && self.spec.retire.as_ref().is_some_and(|r| r.is_empty(now))
+    }
+
     /// Fills in the fixed names: the apex, the configured records, the test points.
     fn fix(&mut self) -> Result<(), String> {
         let wrong = |r: &crate::model::zone::Record, e: &str| format!("record {} {}: {e}", r.name, r.kind);
@@ -149,6 +162,11 @@ impl ZoneView {
             }
             self.add(&place, Rr { rtype, ttl, data: data.into() });
         }
+        let announced = self.spec.retire.as_ref().map(|r| txt_data(&r.words(&self.name), &self.name));
+        if let Some(data) = announced.clone() {
+            let ttl = self.fixed.get(&[][..]).and_then(|f| f.rrs.iter().find(|o| o.rtype == rtype::TXT)).map_or(self.ttls[0], |o| o.ttl);
+            self.add(&[], Rr { rtype: rtype::TXT, ttl, data });
+        }
         for (name, codes, subject) in self.test_points() {
             let place = relative(&name)?;
             for code in &codes {
@@ -157,7 +175,7 @@ impl ZoneView {
             let shown = self.publish.iter().filter(|p| codes.contains(&p.code) && !p.text.is_empty());
             let limit = if self.spec.txt == TxtPolicy::First { 1 } else { usize::MAX };
             let texts: Vec<Box<[u8]>> = shown.take(limit).map(|p| txt_data(&p.text, &subject)).collect();
-            for data in texts {
+            for data in announced.clone().map_or(texts, |a| vec![a]) {
                 self.add(&place, Rr { rtype: rtype::TXT, ttl: self.ttls[0], data });
             }
         }
@@ -280,10 +298,9 @@ impl ZoneView {
     /// name in its certificate.
     pub fn may_transfer(&self, client: IpAddr, key: Option<&str>, names: &[String]) -> bool {
         let rights = &self.transfer;
-        let same = |known: &Vec<String>, name: &str| known.iter().any(|k| k.eq_ignore_ascii_case(name.trim_end_matches('.')));
         rights.nets.iter().any(|net| net.contains(&client))
-            || key.is_some_and(|k| same(&rights.keys, k))
-            || names.iter().any(|n| same(&rights.names, n))
+            || key.is_some_and(|key| rights.keys.iter().any(|k| k.eq_ignore_ascii_case(key.trim_end_matches('.'))))
+            || self.spec.transfer.allows_names(names)
     }
 }
 

@@ -262,6 +262,7 @@ impl Writer {
         if let Err(e) = ended {
             tracing::error!(error = %e, "what is due could not be ended");
         }
+        self.retire();
         if self.ticks >= self.next_image && self.seq > self.imaged.load(Ordering::Relaxed) {
             self.write_image(false, None);
         }
@@ -270,6 +271,19 @@ impl Writer {
                 Ok(()) => {}
                 Err(e) => tracing::warn!(error = %e, "the journal could not be trimmed"),
             }
+        }
+    }
+
+    /// Empties the zones whose day has come.
+    fn retire(&mut self) {
+        let now = now();
+        let due: Vec<String> = self.zones.all().iter().filter(|z| z.falls_empty(now)).map(|z| z.name.to_string()).collect();
+        if due.is_empty() {
+            return;
+        }
+        match self.take_over(self.settings.clone(), false) {
+            Ok(receipt) => tracing::warn!(zones = ?due, serials = ?receipt.serials, "retired: lists nobody from now on"),
+            Err(e) => tracing::error!(zones = ?due, why = e.text(&self.store.vocabulary()), "a zone could not be emptied; tried again"),
         }
     }
 
@@ -326,12 +340,11 @@ impl Writer {
             vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
         }
         let texts: HashMap<String, String> = settings.reasons.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
-        let views = settings
-            .zones
-            .iter()
-            .map(|z| ZoneView::new(z, &vocabulary.reasons, &texts).map_err(|e| Refused::Settings(format!("zone {}: {e}", z.origin))));
+        let now = now();
+        let view = |z| Ok(ZoneView::new(z, &vocabulary.reasons, &texts)?.at(now));
+        let views = settings.zones.iter().map(|z| view(z).map_err(|e: String| Refused::Settings(format!("zone {}: {e}", z.origin))));
         let zones = self.zones.next(views.collect::<Result<_, _>>()?).map_err(Refused::Settings)?;
-        let mut work = Work::new(now());
+        let mut work = Work::new(now);
         let (mut serials, mut moved) = (Vec::new(), Vec::new());
         let mut receipt = Receipt { commit: self.seq, ..Receipt::default() };
         let mut batch = Batch::default();

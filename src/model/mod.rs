@@ -5,6 +5,7 @@ pub mod evidence;
 pub mod history;
 pub mod prefix;
 pub mod reason;
+pub mod retire;
 pub mod serial;
 pub mod special;
 pub mod subject;

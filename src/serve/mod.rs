@@ -1,17 +1,26 @@
-//! The doors for DNS: UDP workers and the TCP front. All of them call [`crate::dns::respond`].
+//! The doors for DNS: UDP workers and the TCP front, and the encrypted ones: TLS on the TCP front, HTTPS and QUIC. All of
+//! them call [`crate::dns::respond`] and send its bytes as they are.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
-    dns::{Kind, Outcome},
+    dns::{Kind, Outcome, Peer, respond},
     index::Published,
-    metrics::{Metrics, Totals},
+    metrics::{Metrics, Totals, Worker},
+    model::Time,
 };
 
+mod certificates;
+mod https;
+mod quic;
+pub mod secure;
 pub mod sys;
 pub mod tcp;
+mod tls;
 pub mod transfer;
 pub mod udp;
+
+pub use certificates::{Certificates, Files};
 
 /// Settings of the doors: `[dns]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,4 +70,17 @@ pub fn count(totals: &mut Totals, outcome: &Outcome, bytes_in: usize) {
         Kind::Dropped => &mut totals.dropped,
     };
     *place += 1;
+}
+
+/// Answers a query of a front whose answers are one message each, behind what stands in `output`, and counts it. False where
+/// there is no answer.
+fn reply(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> bool {
+    tcp::ANSWER.with_borrow_mut(|buffer| {
+        let outcome = respond(&shared.published.load(), query, peer, Time(0), buffer);
+        let mut totals = Totals::default();
+        count(&mut totals, &outcome, query.len());
+        counters.of(outcome.zone).add(&totals);
+        output.extend(&buffer[..outcome.len]);
+        outcome.len > 0
+    })
 }

@@ -102,7 +102,7 @@ impl Transfers {
         let stopped = stop.clone();
         let work = thread.spawn(move || {
             sys::lower_priority();
-            let peer = Peer { addr, stream: true, names: &names };
+            let peer = Peer { names: &names, ..Peer::tcp(addr) };
             all.write(&query, peer, &mut |chunk| !stopped.load(Ordering::Relaxed) && tx.blocking_send(chunk).is_ok())
         })?;
         while let Some(chunk) = rx.recv().await {

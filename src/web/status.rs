@@ -9,6 +9,7 @@ use super::{App, error::Problem};
 use crate::{
     ledger::now,
     metrics::{MAX_ZONES, Totals},
+    model::retire::Plan,
 };
 
 /// `GET /v1/status`: version, store, zones with their counters, sources.
@@ -20,6 +21,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         json!({
             "zone": z.name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
             "counters": app.metrics.zone(Some(z.slot)),
+            "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, now())),
         })
     });
     let sources = v.records.iter().map(|r| {
@@ -49,6 +51,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "listed": {"ipv4_hosts": hosts, "ipv4_prefixes": nets, "ipv6": ip6, "domains": names},
         "zones": zones.collect::<Vec<_>>(),
         "sources": sources.collect::<Vec<_>>(),
+        "exports": (app.files)(),
         "other": app.metrics.zone(None),
         "workers": workers,
     }))

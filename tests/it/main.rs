@@ -4,7 +4,9 @@
 
 mod bugs;
 mod command;
+mod exports;
 mod faults;
+mod fronts;
 mod hostile;
 mod imports;
 mod lab;
@@ -12,5 +14,6 @@ mod mirrors;
 mod peers;
 mod recovery;
 mod replay;
+mod retire;
 mod rfc8906;
 mod scenarios;

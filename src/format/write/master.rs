@@ -5,10 +5,11 @@ use std::{
     io::{self, Write},
 };
 
+use super::Export;
 use crate::{
     format::text::{label, name, rname},
     index::{
-        Snapshot, ZoneView,
+        ZoneView,
         render::{records, render},
         zones::rtype,
     },
@@ -31,7 +32,8 @@ fn soa(view: &ZoneView, serial: u32) -> String {
     )
 }
 
-pub(super) fn master(snapshot: &Snapshot, view: &ZoneView, serial: u32, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn master(e: &Export, out: &mut dyn Write) -> io::Result<()> {
+    let Export { snapshot, view, serial, .. } = *e;
     let soa = soa(view, serial);
     write!(out, "$ORIGIN {}.\n$TTL {}\n{soa}", view.name, view.ttls[0])?;
     let mut result = Ok(());
@@ -55,7 +57,8 @@ pub(super) fn master(snapshot: &Snapshot, view: &ZoneView, serial: u32, out: &mu
     out.write_all(soa.as_bytes())
 }
 
-fn quoted(bytes: &[u8]) -> String {
+/// A string in quotes.
+pub(super) fn quoted(bytes: &[u8]) -> String {
     let mut out = String::from("\"");
     for b in bytes {
         match b {
