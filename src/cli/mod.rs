@@ -6,6 +6,7 @@ mod client;
 mod export;
 mod failure;
 mod import;
+mod key;
 mod lookup;
 mod serve;
 mod status;
@@ -67,6 +68,7 @@ enum Command {
     Import(import::Import),
     /// Write a zone to a file or to standard output
     Export(export::Export),
+    Key(key::Key),
 }
 
 /// Lets a reader that has had enough (`orbsd … | head`) end the command quietly. The signal for it stays ignored: it would
@@ -106,6 +108,7 @@ pub fn run() -> ExitCode {
         Command::Lookup(c) => lookup::run(&common, &c),
         Command::Import(c) => import::run(&common, &c),
         Command::Export(c) => export::run(&common, &c),
+        Command::Key(c) => key::run(&common, &c),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

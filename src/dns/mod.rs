@@ -12,6 +12,7 @@ mod law8;
 pub mod query;
 #[cfg(test)]
 mod tests;
+pub mod tsig;
 
 pub use answer::{Answer, Rcode};
 use query::{Malformed, Query, Room};

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     index::Published,
-    model::{Change, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
+    model::{Change, Keys, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
     store::{Store, StoreError, stage::Difference},
 };
 
@@ -40,6 +40,8 @@ pub struct Settings {
     pub special: Vec<Subject>,
     /// The name for NSID.
     pub nsid: String,
+    /// The keys for TSIG.
+    pub keys: Arc<Keys>,
 }
 
 /// What a commit did: its number, and the serials that moved.

@@ -222,6 +222,7 @@ impl Writer {
             seq: self.seq,
             sound,
             nsid: self.settings.nsid.as_str().into(),
+            keys: self.settings.keys.clone(),
         });
     }
 

@@ -7,6 +7,7 @@ mod command;
 mod faults;
 mod hostile;
 mod imports;
+mod keys;
 mod lab;
 mod peers;
 mod recovery;
