@@ -182,6 +182,11 @@ impl Config {
         out
     }
 
+    /// Where what is known of the mirrors is kept: beside the store.
+    pub fn mirrors(&self) -> PathBuf {
+        self.store.path.join("mirrors.json")
+    }
+
     /// Reads `config.toml` at `path` and the zone files it points to. Relative paths start at its folder.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let mut errors = Vec::new();

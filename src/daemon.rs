@@ -42,13 +42,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     // From the first moment on: a reload that comes while a large store is read waits for it.
     let mut signals = Signals::new()?;
-    match sys::raise_file_limit() {
-        Ok(n) if n < MIN_FILES => {
-            tracing::warn!(limit = n, "few files can be open at the same time: fewer TCP clients are served (ulimit -n)");
-        }
-        Ok(_) => {}
-        Err(e) => tracing::warn!(error = %e, "the limit of open files can not be read"),
-    }
+    raise_file_limit();
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;
@@ -65,10 +59,18 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let workers = start_udp(udp, &shared)?;
     let places = serve::tcp::Places::default();
     let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
+    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors()));
+    let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let socket_path = config.socket.clone();
     let reload = reloader(config_path, config, ledger.clone());
-    let app =
-        web::App { ledger: ledger.clone(), metrics: shared.metrics.clone(), reload: reload.clone(), started: ledger::now(), daemon: true };
+    let app = web::App {
+        ledger: ledger.clone(),
+        metrics: shared.metrics.clone(),
+        reload: reload.clone(),
+        mirrors: report(&ledger, &mirrors),
+        started: ledger::now(),
+        daemon: true,
+    };
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -87,10 +89,12 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = stop_web.send(());
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
+    notifier.abort();
     shared.stop.store(true, Ordering::Relaxed);
     listeners.iter().for_each(|l| l.abort());
     let stopped = tokio::task::spawn_blocking(move || {
         workers.into_iter().for_each(|w| drop(w.join()));
+        mirrors.save();
         ledger.stop()
     });
     let _ = std::fs::remove_file(&socket_path);
@@ -102,11 +106,27 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
 }
 
+fn raise_file_limit() {
+    match sys::raise_file_limit() {
+        Ok(n) if n < MIN_FILES => {
+            tracing::warn!(limit = n, "few files can be open at the same time: fewer TCP clients are served (ulimit -n)");
+        }
+        Ok(_) => {}
+        Err(e) => tracing::warn!(error = %e, "the limit of open files can not be read"),
+    }
+}
+
 /// Opens store and ledger.
 pub fn open_ledger(config: &Config) -> Result<Ledger, String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let shown = store.vocabulary();
     ledger::open(store, config.ledger.clone(), sys::lower_priority).map_err(|e| e.text(&shown))
+}
+
+/// What is known of the mirrors, against what is published.
+pub fn report(ledger: &Ledger, mirrors: &Arc<serve::Mirrors>) -> web::Report {
+    let (published, mirrors) = (ledger.published.clone(), mirrors.clone());
+    Arc::new(move || mirrors.report(&published.snapshot()))
 }
 
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);

@@ -15,7 +15,13 @@ use tokio::{net::UnixStream, runtime::Runtime, sync::mpsc};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use super::{Common, Failure};
-use crate::{config::Config, ledger::Ledger, metrics::Metrics, serve::sys, web};
+use crate::{
+    config::Config,
+    ledger::Ledger,
+    metrics::Metrics,
+    serve::{Mirrors, sys},
+    web,
+};
 
 /// A body of either kind: bytes, or pieces that come with time.
 pub(super) type AnyBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
@@ -114,8 +120,9 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     let ledger = crate::daemon::open_ledger(config).map_err(Failure::No)?;
     let listener = runtime.block_on(web::bind(&config.socket))?;
     let reload: web::Reload = Arc::new(|| Err("no daemon runs".into()));
-    let app =
-        web::App { ledger: ledger.clone(), metrics: Arc::new(Metrics::default()), reload, started: crate::ledger::now(), daemon: false };
+    let mirrors = crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors())));
+    let metrics = Arc::new(Metrics::default());
+    let app = web::App { ledger: ledger.clone(), metrics, reload, mirrors, started: crate::ledger::now(), daemon: false };
     runtime.spawn(web::run(listener, app, std::future::pending()));
     Ok(ledger)
 }

@@ -54,8 +54,7 @@ enum Command {
     Check,
     /// Let the running daemon read its configuration again
     Reload,
-    /// Show how the daemon is: zones, serials, counters
-    Status,
+    Status(status::Status),
     /// List subjects
     List(change::List),
     /// Take subjects off; a feed's entry is held down
@@ -101,7 +100,7 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::run(&common),
         Command::Check => check::run(&common),
         Command::Reload => status::reload(&common),
-        Command::Status => status::run(&common),
+        Command::Status(c) => status::run(&common, &c),
         Command::List(c) => change::list(&common, c),
         Command::Delist(c) => change::delist(&common, c),
         Command::Exempt(c) => change::exempt(&common, c),

@@ -9,6 +9,7 @@ pub mod encode;
 #[cfg(test)]
 #[path = "law8/tests.rs"]
 mod law8;
+pub mod notify;
 pub mod query;
 #[cfg(test)]
 mod tests;

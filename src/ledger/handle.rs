@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     index::Published,
@@ -138,6 +138,9 @@ pub struct Ledger {
     pub store: Arc<Store>,
     /// How it is.
     pub health: Arc<Health>,
+    /// The number of the last commit, told after it is published and acknowledged; also told, whatever the number, when a
+    /// configuration was taken.
+    pub commits: watch::Receiver<u64>,
     pub(super) busy: Arc<Mutex<HashSet<SourceId>>>,
     pub(super) settings: Arc<Mutex<Arc<Settings>>>,
 }

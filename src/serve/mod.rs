@@ -1,4 +1,4 @@
-//! The doors for DNS: UDP workers and the TCP front. All of them call [`crate::dns::respond`].
+//! The doors for DNS: UDP workers and the TCP front, which all call [`crate::dns::respond`]; and NOTIFY to the mirrors.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -8,9 +8,13 @@ use crate::{
     metrics::{Metrics, Totals},
 };
 
+pub mod mirrors;
+pub mod notify;
 pub mod sys;
 pub mod tcp;
 pub mod udp;
+
+pub use mirrors::Mirrors;
 
 /// Settings of the doors: `[dns]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

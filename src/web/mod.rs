@@ -26,6 +26,9 @@ const MAX_CHANGE: usize = 256 * 1024;
 /// Reads the configuration again: things to think over, or why it was refused.
 pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 
+/// What is known of the mirrors.
+pub type Report = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
 /// What a handler may use.
 #[derive(Clone)]
 pub struct App {
@@ -35,6 +38,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Reads the configuration again; the error is told to whoever asked.
     pub reload: Reload,
+    /// What is known of the mirrors.
+    pub mirrors: Report,
     /// When it started.
     pub started: crate::model::Time,
     /// Whether this is the daemon, and not a command that has opened the store itself.
@@ -67,6 +72,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/imports", post(import::create))
         .route("/v1/zones/{origin}/export", get(export::zone))
         .route("/v1/status", get(status::status))
+        .route("/v1/mirrors", get(status::mirrors))
         .route("/v1/reload", post(status::reload))
         .route("/health/ready", get(status::ready))
         .layer(DefaultBodyLimit::disable()) // streams have their own limits, line by line

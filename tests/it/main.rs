@@ -9,6 +9,7 @@ mod hostile;
 mod imports;
 mod keys;
 mod lab;
+mod notify;
 mod peers;
 mod recovery;
 mod replay;
