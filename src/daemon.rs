@@ -2,10 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -17,7 +14,6 @@ use tokio::{
 use crate::{
     config::Config,
     ledger::{self, Ledger},
-    metrics::Metrics,
     serve::{self, Shared, sys},
     store::Store,
     web,
@@ -54,8 +50,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     };
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
-    let shared =
-        Shared { published: ledger.published.clone(), metrics: Arc::new(Metrics::default()), stop: Arc::new(AtomicBool::new(false)) };
+    let shared = Shared::new(&ledger);
     let workers = start_udp(udp, &shared)?;
     let places = serve::tcp::Places::default();
     let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();

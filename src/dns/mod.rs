@@ -13,6 +13,7 @@ pub mod notify;
 pub mod query;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 pub mod tsig;
 
 pub use answer::{Answer, Rcode};
@@ -78,6 +79,9 @@ pub enum Kind {
     Malformed,
     /// SERVFAIL.
     Failed,
+    /// A transfer, which [`transfer`] writes; the reply in the output is the current SOA alone, for a datagram into which
+    /// the transfer does not fit.
+    Transfer,
     /// No reply at all.
     Dropped,
 }

@@ -215,7 +215,7 @@ pub fn peek(message: &[u8]) -> Option<u32> {
     Some(addr)
 }
 
-fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     for _ in 0..=MAX_LABELS {
         match *message.get(at)? {
             0 => return Some(at + 1),

@@ -65,6 +65,31 @@ pub struct ZoneView {
     pub slot: usize,
     allow: Vec<ipnet::IpNet>,
     open: bool,
+    transfer: TransferRights,
+}
+
+/// Who may transfer a zone: [`crate::model::zone::TransferRules`], ready.
+#[derive(Debug, Clone, Default)]
+struct TransferRights {
+    nets: Vec<ipnet::IpNet>,
+    keys: Vec<String>,
+    names: Vec<String>,
+}
+
+impl TransferRights {
+    fn new(rules: &crate::model::zone::TransferRules) -> Result<TransferRights, String> {
+        let mut out = TransferRights::default();
+        for rule in &rules.allow {
+            if let Some(key) = rule.strip_prefix("key:") {
+                out.keys.push(key.trim_end_matches('.').to_ascii_lowercase());
+            } else if let Some(name) = rule.strip_prefix("cert:") {
+                out.names.push(name.trim_end_matches('.').to_ascii_lowercase());
+            } else {
+                out.nets.push(allowed(rule).map_err(|e| e.replace("query.allow", "transfer.allow"))?);
+            }
+        }
+        Ok(out)
+    }
 }
 
 impl ZoneView {
@@ -96,6 +121,7 @@ impl ZoneView {
             slot: 0,
             allow: zone.query.allow.iter().map(|p| allowed(p)).collect::<Result<_, _>>()?,
             open: false,
+            transfer: TransferRights::new(&zone.transfer)?,
             spec: zone.clone(),
             name,
         };
@@ -246,6 +272,18 @@ impl ZoneView {
     #[inline]
     pub fn allows(&self, client: IpAddr) -> bool {
         self.open || self.allow.iter().any(|net| net.contains(&client))
+    }
+}
+
+impl ZoneView {
+    /// Whether a client may transfer the zone: by its address, the key (without a final dot) that signed the request, or a
+    /// name in its certificate.
+    pub fn may_transfer(&self, client: IpAddr, key: Option<&str>, names: &[String]) -> bool {
+        let rights = &self.transfer;
+        let same = |known: &Vec<String>, name: &str| known.iter().any(|k| k.eq_ignore_ascii_case(name.trim_end_matches('.')));
+        rights.nets.iter().any(|net| net.contains(&client))
+            || key.is_some_and(|k| same(&rights.keys, k))
+            || names.iter().any(|n| same(&rights.names, n))
     }
 }
 

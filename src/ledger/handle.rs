@@ -104,6 +104,8 @@ pub(super) enum Job {
     /// The number of a source's name, given now if it has none.
     Source(String, Reply<SourceId>),
     Configure(Box<Settings>, Reply<Receipt>),
+    /// The tables of the past, and the snapshot of now, for a difference.
+    Past(Box<super::past::Asked>, Reply<Option<super::past::Both>>),
     Tick,
     Stop(Reply<()>),
 }

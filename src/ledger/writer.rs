@@ -82,6 +82,7 @@ impl Writer {
                 Job::Fork(reply) => drop(reply.send(Ok((Box::new(self.builder.clone()), self.seq)))),
                 Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
                 Job::Source(name, reply) => drop(reply.send(self.source(&name))),
+                Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
                 Job::Configure(settings, reply) => {
                     drop(reply.send(self.configure(*settings)));
                     self.told.send_replace(self.seq); // whatever changed: zones and their mirrors may be others

@@ -12,6 +12,7 @@ pub mod mirrors;
 pub mod notify;
 pub mod sys;
 pub mod tcp;
+pub mod transfer;
 pub mod udp;
 
 pub use mirrors::Mirrors;
@@ -32,8 +33,18 @@ pub struct Shared {
     pub published: Arc<Published>,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
+    /// Zones on their way to mirrors; none where there is no ledger behind.
+    pub transfers: Option<Arc<transfer::Transfers>>,
     /// Set when it is time to stop.
     pub stop: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Shared {
+    /// Of the fronts of a ledger.
+    pub fn new(ledger: &crate::ledger::Ledger) -> Shared {
+        let transfers = Some(Arc::new(transfer::Transfers::new(ledger.clone())));
+        Shared { published: ledger.published.clone(), metrics: Arc::default(), transfers, stop: Arc::default() }
+    }
 }
 
 /// Counts one answer.
@@ -47,6 +58,7 @@ pub fn count(totals: &mut Totals, outcome: &Outcome, bytes_in: usize) {
         Kind::Listed => &mut totals.listed,
         Kind::NotListed => &mut totals.not_listed,
         Kind::NoData => &mut totals.no_data,
+        Kind::Transfer => &mut totals.transfers,
         Kind::Refused => &mut totals.refused,
         Kind::Malformed => &mut totals.malformed,
         Kind::Failed => &mut totals.failed,

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{Shared, count, sys::set_option};
 use crate::{
-    dns::{Peer, TCP_SIZE, encode::IDLE_DECISECONDS, respond},
+    dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, respond},
     metrics::{Totals, Worker},
     model::Time,
 };
@@ -100,7 +100,7 @@ pub async fn run(listener: TcpListener, shared: Shared, places: Places) {
                     // How a connection ends is the client's business; there is nobody to tell.
                     if stream.set_nodelay(true).is_ok() {
                         let peer = Peer::tcp(from.ip().to_canonical());
-                        let _ = timeout(TOTAL, connection(stream, peer, &shared, &counters, &guard.places)).await;
+                        let _ = connection(stream, peer, &shared, &counters, &guard.places).await;
                     }
                     drop(guard);
                 });
@@ -162,7 +162,8 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     let mut input = Vec::with_capacity(READ);
     let mut output = Vec::new();
     let mut begun: Option<Instant> = None;
-    while !shared.stop.load(Ordering::Relaxed) {
+    let end = Instant::now() + TOTAL;
+    while !shared.stop.load(Ordering::Relaxed) && Instant::now() < end {
         let got = match begun {
             Some(b) => timeout_at(b + STALL, stream.read_buf(&mut input)).await??,
             None => idle(&mut stream, &mut input, places).await?,
@@ -180,8 +181,14 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
                 Err(_) => break false,
             };
             rest = tail;
-            if !answer(query, peer, shared, counters, &mut output) {
-                break false;
+            match answer(query, peer, shared, counters, &mut output) {
+                Kind::Dropped => break false,
+                Kind::Transfer => {
+                    timeout(STALL, stream.write_all(&output)).await??;
+                    output.clear();
+                    send(query, peer, shared, &mut stream).await?;
+                }
+                _ => {}
             }
             waiting += 1;
             if waiting % PIPELINE == 0 {
@@ -214,18 +221,32 @@ async fn idle<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>, places:
     }
 }
 
-/// Answers a query behind what was answered before. False where there is no answer.
-fn answer(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> bool {
+/// Sends a transfer; what was it is told in the log.
+async fn send<S: AsyncWrite + Unpin>(query: &[u8], peer: Peer<'_>, shared: &Shared, stream: &mut S) -> io::Result<()> {
+    let Some(transfers) = &shared.transfers else { return Err(io::Error::other("transfers are not served here")) };
+    let begun = Instant::now();
+    let sent = transfers.stream(query, peer, &shared.stop, stream).await;
+    match &sent {
+        Ok(s) => {
+            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?begun.elapsed(), "transferred")
+        }
+        Err(e) => tracing::info!(client = %peer.addr, error = %e, took = ?begun.elapsed(), "a transfer was cut off"),
+    }
+    sent.map(drop)
+}
+
+/// Answers a query behind what was answered before, unless it is a transfer.
+fn answer(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> Kind {
     ANSWER.with_borrow_mut(|buffer| {
         let outcome = respond(&shared.published.load(), query, peer, Time(0), buffer);
         let mut totals = Totals::default();
         count(&mut totals, &outcome, query.len());
         counters.of(outcome.zone).add(&totals);
-        if outcome.len > 0 {
+        if outcome.len > 0 && outcome.kind != Kind::Transfer {
             output.extend((outcome.len as u16).to_be_bytes());
             output.extend(&buffer[..outcome.len]);
         }
-        outcome.len > 0
+        outcome.kind
     })
 }
 
@@ -250,7 +271,12 @@ mod tests {
 
     fn shared() -> Shared {
         let snapshot = Snapshot { sound: true, ..Snapshot::default() };
-        Shared { published: Arc::new(Published::new(snapshot)), metrics: Arc::new(Metrics::default()), stop: Arc::default() }
+        Shared {
+            published: Arc::new(Published::new(snapshot)),
+            metrics: Arc::new(Metrics::default()),
+            transfers: None,
+            stop: Arc::default(),
+        }
     }
 
     /// A framed query that is refused, since there are no zones.
