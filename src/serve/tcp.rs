@@ -270,7 +270,7 @@ async fn transfer<S: AsyncWrite + Unpin>(query: &[u8], peer: Peer<'_>, shared: &
     let sent = transfers.stream(query, peer, &shared.stop, stream).await;
     match &sent {
         Ok(s) => {
-            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?begun.elapsed(), "transferred")
+            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?begun.elapsed(), "transferred");
         }
         Err(e) => tracing::info!(client = %peer.addr, error = %e, took = ?begun.elapsed(), "a transfer was cut off"),
     }

@@ -226,7 +226,7 @@ struct Later {
 impl Later {
     fn new(b: &Buffers, i: usize, query: &[u8], soa: &[u8], addr: IpAddr) -> Later {
         let h = &b.incoming[i].msg_hdr;
-        let control_len = if b.info { (h.msg_controllen as usize).min(CONTROL) } else { 0 };
+        let control_len = if b.info { h.msg_controllen.min(CONTROL) } else { 0 };
         Later { query: query.into(), soa: soa.into(), addr, from: b.from[i], from_len: h.msg_namelen, control: b.control[i], control_len }
     }
 
