@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Deserialize, de::DeserializeOwned};
 
+mod keys;
+
 use crate::{
     dns::MAX_NSID,
     exports, format,
@@ -205,6 +207,11 @@ impl Config {
         out
     }
 
+    /// Where what is known of the mirrors is kept: beside the store.
+    pub fn mirrors(&self) -> PathBuf {
+        self.store.path.join("mirrors.json")
+    }
+
     /// Reads `config.toml` at `path` and the zone files it points to. Relative paths start at its folder.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let mut errors = Vec::new();
@@ -232,6 +239,7 @@ impl Config {
         });
         let mut special = Vec::new();
         file.check_parts(&names, &mut special, &mut warnings, &shown.to_string(), &mut wrong);
+        let keys = std::sync::Arc::new(keys::read(&file.key, folder, &shown.to_string(), &mut errors));
         let zones = read_zones(&folder.join(&file.zones.path), &names, &mut errors, &mut warnings);
         if zones.is_empty() {
             warnings.push(format!("{}: there is no zone file; nothing is answered", folder.join(&file.zones.path).display()));
@@ -249,7 +257,7 @@ impl Config {
                 journal_size,
                 churn_age: file.history.feeds,
             },
-            ledger: ledger::Settings { reasons: file.reason.into_iter().map(reason).collect(), zones, special, nsid: file.dns.nsid },
+            ledger: ledger::Settings { reasons: file.reason.into_iter().map(reason).collect(), zones, special, nsid: file.dns.nsid, keys },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
             secure: file.tls.settings(folder),
             exports,
@@ -323,14 +331,6 @@ impl File {
                 wrong(format!("feed `{}`: the kind `{}` is not file, axfr or orbsd", f.name, f.kind));
             }
         }
-        for k in &self.key {
-            if k.name.is_empty() {
-                wrong("a [[key]] has no name".into());
-            }
-            if !["hmac-sha256", "hmac-sha384", "hmac-sha512"].contains(&k.algorithm.as_str()) {
-                wrong(format!("key `{}`: the algorithm `{}` is not hmac-sha256, hmac-sha384 or hmac-sha512", k.name, k.algorithm));
-            }
-        }
     }
 }
 
@@ -368,12 +368,13 @@ impl File {
 
 /// What takes more than a zone's own file: its keys, and whether the daemon can make it ready.
 fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, errors: &mut Vec<String>) {
-    let keys: Vec<&String> = file.key.iter().map(|k| &k.name).collect();
+    let bare = |k: &str| k.trim_end_matches('.').to_ascii_lowercase();
+    let keys: Vec<String> = file.key.iter().map(|k| bare(&k.name)).collect();
     let texts: HashMap<String, String> = file.reason.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
     let mut views = Vec::new();
     for zone in zones {
         let shown = folder.join(format!("{}.toml", zone.stem));
-        for key in zone.transfer.keys().filter(|k| !keys.iter().any(|known| *known == k)) {
+        for key in zone.transfer.keys().filter(|k| !keys.contains(&bare(k))) {
             errors.push(format!("{}: transfer: there is no [[key]] `{key}` in config.toml", shown.display()));
         }
         if let Some(name) = zone.transfer.names().next().filter(|_| file.tls.listen.is_empty() || file.tls.clients.as_os_str().is_empty()) {
@@ -464,5 +465,38 @@ mod tests {
         assert!(e.to_string().contains("relay"), "{e}");
         let e = load("[[reason]]\nname='relay'\n[journal]\nsize='1 potato'", ZONE).unwrap_err();
         assert!(e.to_string().contains("1GiB"), "{e}");
+    }
+    #[test]
+    fn keys_are_read_from_files_that_are_shut() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("zones")).unwrap();
+        fs::write(dir.path().join("zones/bl.toml"), format!("{ZONE}\ntransfer={{allow=['key:Mirror.']}}")).unwrap();
+        let config = "[[reason]]\nname='relay'\n[[key]]\nname='mirror'\nalgorithm='hmac-sha512'\nfile='secret'";
+        let load = |config: &str, file: &str, mode: u32| {
+            fs::write(dir.path().join("config.toml"), config).unwrap();
+            let path = dir.path().join("secret");
+            fs::write(&path, file).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            Config::load(&dir.path().join("config.toml")).map(|c| c.ledger.keys).map_err(|e| e.to_string())
+        };
+        let secret = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n";
+        for mode in [0o600, 0o640, 0o400] {
+            let keys = load(config, secret, mode).unwrap();
+            assert_eq!(keys.get("MIRROR").map(|k| k.secret().len()), Some(32));
+        }
+        for mode in [0o644, 0o660, 0o604, 0o602] {
+            let e = load(config, secret, mode).unwrap_err();
+            assert!(e.contains("secret: its mode is") && e.contains("chmod 600"), "{e}");
+        }
+        assert!(load(config, "\n?\n", 0o600).unwrap_err().contains("secret:2: the secret is not base64"));
+        assert!(load(config, &"x".repeat(5000), 0o600).unwrap_err().contains("longer than 4096"));
+        assert!(load(&config.replace("512", "1"), secret, 0o600).unwrap_err().contains("`hmac-sha1` is not"));
+        assert!(load(&config.replace("'secret'", "'nowhere'"), secret, 0o600).unwrap_err().contains("nowhere: "));
+        assert!(load(&config.replace("file=", "#"), secret, 0o600).unwrap_err().contains("no `file`"));
+        assert!(load(&config.replace("'mirror'", "'mir ror'"), secret, 0o600).unwrap_err().contains("not a key's name"));
+        let twice = format!("{config}\n[[key]]\nname='Mirror.'\nfile='secret'");
+        assert!(load(&twice, secret, 0o600).unwrap_err().contains("`mirror` is there twice"));
+        assert!(load(&config.replace("'mirror'", "'other'"), secret, 0o600).unwrap_err().contains("no [[key]] `Mirror.`"));
     }
 }

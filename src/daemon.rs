@@ -39,13 +39,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     // From the first moment on: a reload that comes while a large store is read waits for it.
     let mut signals = Signals::new()?;
-    match sys::raise_file_limit() {
-        Ok(n) if n < MIN_FILES => {
-            tracing::warn!(limit = n, "few files can be open at the same time: fewer TCP clients are served (ulimit -n)");
-        }
-        Ok(_) => {}
-        Err(e) => tracing::warn!(error = %e, "the limit of open files can not be read"),
-    }
+    raise_file_limit();
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = serve::secure::bind(&config.secure)?;
@@ -60,18 +54,20 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     };
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
-    let shared = Shared::new(&ledger);
+    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors()));
+    let shared = Shared::new(&ledger, Some(mirrors.clone()));
     let workers = start_udp(udp, &shared)?;
     let places = serve::tcp::Places::default();
     let mut listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
     if let Some(certificates) = &certificates {
         listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &places));
     }
+    let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let socket_path = config.socket.clone();
     let exports = Exports::default();
     exports.set(config.exports.clone());
     let reload = reloader(config_path, config, ledger.clone(), exports.clone(), certificates);
-    let app = app(&ledger, &shared, &reload, exports.clone());
+    let app = app(&ledger, &shared, &reload, exports.clone(), &mirrors);
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -91,12 +87,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = stop_web.send(());
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
+    notifier.abort();
     exports.stop();
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
     shared.stop.store(true, Ordering::Relaxed);
     listeners.iter().for_each(|l| l.abort());
     let stopped = tokio::task::spawn_blocking(move || {
         workers.into_iter().for_each(|w| drop(w.join()));
+        mirrors.save();
         ledger.stop()
     });
     let _ = std::fs::remove_file(&socket_path);
@@ -109,14 +107,25 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
 }
 
 /// What the API's handlers may use.
-fn app(ledger: &Ledger, shared: &Shared, reload: &web::Reload, exports: Exports) -> web::App {
+fn app(ledger: &Ledger, shared: &Shared, reload: &web::Reload, exports: Exports, mirrors: &Arc<serve::Mirrors>) -> web::App {
     web::App {
         ledger: ledger.clone(),
         metrics: shared.metrics.clone(),
         reload: reload.clone(),
         files: Arc::new(move || exports.shown()),
+        mirrors: report(ledger, mirrors),
         started: ledger::now(),
         daemon: true,
+    }
+}
+
+fn raise_file_limit() {
+    match sys::raise_file_limit() {
+        Ok(n) if n < MIN_FILES => {
+            tracing::warn!(limit = n, "few files can be open at the same time: fewer TCP clients are served (ulimit -n)");
+        }
+        Ok(_) => {}
+        Err(e) => tracing::warn!(error = %e, "the limit of open files can not be read"),
     }
 }
 
@@ -125,6 +134,12 @@ pub fn open_ledger(config: &Config) -> Result<Ledger, String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let shown = store.vocabulary();
     ledger::open(store, config.ledger.clone(), sys::lower_priority).map_err(|e| e.text(&shown))
+}
+
+/// What is known of the mirrors, against what is published.
+pub fn report(ledger: &Ledger, mirrors: &Arc<serve::Mirrors>) -> web::Report {
+    let (published, mirrors) = (ledger.published.clone(), mirrors.clone());
+    Arc::new(move || mirrors.report(&published.snapshot()))
 }
 
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);

@@ -28,6 +28,9 @@
 //! client of the same API, through the daemon's socket or, where none runs, served for the time of the command on the store
 //! itself.
 //!
+//! The last step is to tell: [`ledger::Ledger::commits`] wakes [`serve::notify`], which sends each mirror a NOTIFY of the
+//! newest serial; [`serve::Mirrors`] knows what each was told, asked for and has.
+//!
 //! ## How an import flows
 //!
 //! `format` → lines → [`store::stage`] (sorted, compared with what the source has) → *prepared* on the import's own thread:

@@ -6,6 +6,7 @@ mod client;
 mod export;
 mod failure;
 mod import;
+mod key;
 mod lookup;
 mod retire;
 mod serve;
@@ -54,8 +55,7 @@ enum Command {
     Check,
     /// Let the running daemon read its configuration again
     Reload,
-    /// Show how the daemon is: zones, serials, counters
-    Status,
+    Status(status::Status),
     /// List subjects
     List(change::List),
     /// Take subjects off; a feed's entry is held down
@@ -70,6 +70,7 @@ enum Command {
     Export(export::Export),
     /// End a list in order: announce it, then let it list nobody
     Retire(retire::Retire),
+    Key(key::Key),
 }
 
 /// Lets a reader that has had enough (`orbsd … | head`) end the command quietly. The signal for it stays ignored: it would
@@ -102,7 +103,7 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::run(&common),
         Command::Check => check::run(&common),
         Command::Reload => status::reload(&common),
-        Command::Status => status::run(&common),
+        Command::Status(c) => status::run(&common, &c),
         Command::List(c) => change::list(&common, c),
         Command::Delist(c) => change::delist(&common, c),
         Command::Exempt(c) => change::exempt(&common, c),
@@ -110,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Import(c) => import::run(&common, &c),
         Command::Export(c) => export::run(&common, &c),
         Command::Retire(c) => retire::run(&common, &c),
+        Command::Key(c) => key::run(&common, &c),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -95,8 +95,14 @@ const fn plain(rcode: Rcode, zone: Option<usize>, ede: Option<(u16, &'static str
     Answer { rcode, zone, origin_at: 0, body: Body::None, negative: None, ede }
 }
 
-/// Decides what a query gets.
-pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query<'a>, peer: Peer<'_>, scratch: &'a mut Scratch<'a>) -> Answer<'a> {
+/// Decides what a query gets. `key` is the TSIG key that signed it.
+pub fn answer<'a>(
+    snapshot: &'a Snapshot,
+    query: &Query<'a>,
+    peer: Peer<'_>,
+    key: Option<&str>,
+    scratch: &'a mut Scratch<'a>,
+) -> Answer<'a> {
     let labels = query.labels;
     if query.edns.is_some_and(|e| e.version > 0) {
         return plain(Rcode::BadVers, None, None);
@@ -111,11 +117,9 @@ pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query<'a>, peer: Peer<'_>, scr
     }
     let below = labels.starts.iter().take_while(|s| usize::from(**s) < origin_at).count();
     if matches!(query.qtype, rtype::AXFR | rtype::IXFR) {
-        let soa = |body| Answer { body, ..plain(Rcode::NoError, Some(number), None) };
-        return match transfer::decide(snapshot, number, query, below, peer, None) {
+        return match transfer::decide(snapshot, number, query, below, peer, key) {
             Decision::No(rcode, code, text) => plain(rcode, Some(number), Some((code, text))),
-            Decision::Current => soa(Body::Soa),
-            Decision::Run(_) => soa(Body::Transfer),
+            Decision::Current | Decision::Run(_) => Answer { body: Body::Transfer, ..plain(Rcode::NoError, Some(number), None) },
         };
     }
     if query.qclass != 1 && query.qclass != 255 {

@@ -35,6 +35,7 @@ pub(crate) fn snapshot(listed: &[(&str, u8, Option<&str>)]) -> Snapshot {
         seq: 1,
         sound: true,
         nsid: "test-1".into(),
+        keys: Default::default(),
     }
 }
 

@@ -69,7 +69,7 @@ pub fn serial(snapshot: &Snapshot, number: usize) -> Serial {
 }
 
 /// The serial of the SOA in the authority section of an IXFR query (RFC 1995 section 3).
-fn client_serial(query: &Query) -> Option<Serial> {
+pub fn client_serial(query: &Query) -> Option<Serial> {
     let (message, mut at) = (query.message, query.question_end);
     let u16_at = |at: usize| Some(u16::from_be_bytes(*message.get(at..)?.first_chunk()?));
     if u16_at(6)? != 0 || u16_at(8)? == 0 {

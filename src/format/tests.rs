@@ -412,7 +412,7 @@ fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
         b.apply(c);
     }
     let zones = Arc::new(ZoneSet::new(vec![view]).unwrap());
-    Snapshot { tables: b.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, nsid: "".into() }
+    Snapshot { tables: b.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() }
 }
 
 fn entries(format: &str, text: &str) -> (Vec<Entry>, Report) {

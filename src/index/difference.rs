@@ -34,7 +34,7 @@ pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, subjects: &[Subje
     match zone.spec.kind {
         ZoneKind::Address => {
             let four = spans(subjects.iter().filter_map(|s| match s {
-                Subject::V4(p) => Some((u128::from(p.first()) << 96, u128::from(p.last()) << 96 | (1 << 96) - 1)),
+                Subject::V4(p) => Some((u128::from(p.first()) << 96, u128::from(p.last()) << 96 | u128::MAX >> 32)),
                 _ => None,
             }));
             let six = spans(subjects.iter().filter_map(|s| match s {

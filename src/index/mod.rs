@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::model::Serial;
+use crate::model::{Keys, Serial};
 
 pub mod build;
 mod cover;
@@ -49,6 +49,8 @@ pub struct Snapshot {
     pub sound: bool,
     /// The name this server gives itself for NSID (RFC 5001); empty for none.
     pub nsid: Arc<str>,
+    /// The keys that requests may be signed with.
+    pub keys: Arc<Keys>,
 }
 
 /// The current snapshot. Readers load it without a lock; the writer replaces it.

@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     index::Published,
-    model::{Change, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
+    model::{Change, Keys, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
     store::{Store, StoreError, stage::Difference},
 };
 
@@ -40,6 +40,8 @@ pub struct Settings {
     pub special: Vec<Subject>,
     /// The name for NSID.
     pub nsid: String,
+    /// The keys for TSIG.
+    pub keys: Arc<Keys>,
 }
 
 /// What a commit did: its number, and the serials that moved.
@@ -138,6 +140,9 @@ pub struct Ledger {
     pub store: Arc<Store>,
     /// How it is.
     pub health: Arc<Health>,
+    /// The number of the last commit, told after it is published and acknowledged; also told, whatever the number, when a
+    /// configuration was taken.
+    pub commits: watch::Receiver<u64>,
     pub(super) busy: Arc<Mutex<HashSet<SourceId>>>,
     pub(super) settings: Arc<Mutex<Arc<Settings>>>,
 }

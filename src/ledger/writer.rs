@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{GROUP, Health, Job, Receipt, Refused, Reply, Settings, group::Work, now};
 use crate::{
@@ -35,6 +35,8 @@ pub(super) struct Writer {
     pub(super) builder: Builder,
     pub(super) published: Arc<Published>,
     pub(super) health: Arc<Health>,
+    /// Tells whoever waits for commits; see [`Ledger::commits`](super::Ledger::commits).
+    pub(super) told: watch::Sender<u64>,
     pub(super) settings: Settings,
     pub(super) zones: Arc<ZoneSet>,
     pub(super) serials: Vec<Serial>,
@@ -81,9 +83,13 @@ impl Writer {
                 Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
                 Job::Source(name, reply) => drop(reply.send(self.source(&name))),
                 Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
-                Job::Configure(settings, reply) => drop(reply.send(self.configure(*settings))),
+                Job::Configure(settings, reply) => {
+                    drop(reply.send(self.configure(*settings)));
+                    self.told.send_replace(self.seq); // whatever changed: zones and their mirrors may be others
+                }
                 Job::Stop(reply) => return Some(reply),
             }
+            self.tell();
         }
         self.changes(group);
         None
@@ -110,6 +116,12 @@ impl Writer {
                 (Err(e), _) => Err(e),
             });
         }
+        self.tell();
+    }
+
+    /// The last step of a commit: whoever waits for one is woken.
+    fn tell(&self) {
+        self.told.send_if_modified(|told| std::mem::replace(told, self.seq) != self.seq);
     }
 
     /// Refuses what must not be listed, and fills in what was left out.
@@ -223,6 +235,7 @@ impl Writer {
             seq: self.seq,
             sound,
             nsid: self.settings.nsid.as_str().into(),
+            keys: self.settings.keys.clone(),
         });
     }
 

@@ -3,6 +3,7 @@
 pub mod domain;
 pub mod evidence;
 pub mod history;
+pub mod key;
 pub mod prefix;
 pub mod reason;
 pub mod retire;
@@ -16,6 +17,7 @@ pub mod zone;
 pub use domain::{Domain, Scope};
 pub use evidence::{Evidence, EvidenceKind};
 pub use history::{Change, Event, What};
+pub use key::{Algorithm, Keys, TsigKey};
 pub use prefix::{Prefix4, Prefix6};
 pub use reason::{MAX_REASONS, Mask, ReasonId, Reasons, SourceId, Sources};
 pub use serial::Serial;

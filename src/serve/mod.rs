@@ -1,17 +1,19 @@
 //! The doors for DNS: UDP workers and the TCP front, and the encrypted ones: TLS on the TCP front, HTTPS and QUIC. All of
-//! them call [`crate::dns::respond`] and send its bytes as they are.
+//! them call [`crate::dns::respond`] and send its bytes as they are. Transfers and NOTIFY to the mirrors are here too.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     dns::{Kind, Outcome, Peer, respond},
     index::Published,
+    ledger::now,
     metrics::{Metrics, Totals, Worker},
-    model::Time,
 };
 
 mod certificates;
 mod https;
+pub mod mirrors;
+pub mod notify;
 mod quic;
 pub mod secure;
 pub mod sys;
@@ -21,6 +23,7 @@ pub mod transfer;
 pub mod udp;
 
 pub use certificates::{Certificates, Files};
+pub use mirrors::Mirrors;
 
 /// Settings of the doors: `[dns]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +48,9 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Of the fronts of a ledger.
-    pub fn new(ledger: &crate::ledger::Ledger) -> Shared {
-        let transfers = Some(Arc::new(transfer::Transfers::new(ledger.clone())));
+    /// Of the fronts of a ledger; what mirrors ask for and get is told to `mirrors`.
+    pub fn new(ledger: &crate::ledger::Ledger, mirrors: Option<Arc<Mirrors>>) -> Shared {
+        let transfers = Some(Arc::new(transfer::Transfers::new(ledger.clone(), mirrors)));
         Shared { published: ledger.published.clone(), metrics: Arc::default(), transfers, stop: Arc::default() }
     }
 }
@@ -76,7 +79,7 @@ pub fn count(totals: &mut Totals, outcome: &Outcome, bytes_in: usize) {
 /// there is no answer.
 fn reply(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> bool {
     tcp::ANSWER.with_borrow_mut(|buffer| {
-        let outcome = respond(&shared.published.load(), query, peer, Time(0), buffer);
+        let outcome = respond(&shared.published.load(), query, peer, now(), buffer);
         let mut totals = Totals::default();
         count(&mut totals, &outcome, query.len());
         counters.of(outcome.zone).add(&totals);

@@ -21,8 +21,8 @@ use tokio::{
 use super::{Shared, count, sys::set_option};
 use crate::{
     dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, respond},
+    ledger::now,
     metrics::{Totals, Worker},
-    model::Time,
 };
 
 /// Connections at the same time.
@@ -270,7 +270,7 @@ async fn transfer<S: AsyncWrite + Unpin>(query: &[u8], peer: Peer<'_>, shared: &
     let sent = transfers.stream(query, peer, &shared.stop, stream).await;
     match &sent {
         Ok(s) => {
-            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?begun.elapsed(), "transferred")
+            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?begun.elapsed(), "transferred");
         }
         Err(e) => tracing::info!(client = %peer.addr, error = %e, took = ?begun.elapsed(), "a transfer was cut off"),
     }
@@ -280,7 +280,7 @@ async fn transfer<S: AsyncWrite + Unpin>(query: &[u8], peer: Peer<'_>, shared: &
 /// Answers a query behind what was answered before, unless it is a transfer.
 fn answer(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> Kind {
     ANSWER.with_borrow_mut(|buffer| {
-        let outcome = respond(&shared.published.load(), query, peer, Time(0), buffer);
+        let outcome = respond(&shared.published.load(), query, peer, now(), buffer);
         let mut totals = Totals::default();
         count(&mut totals, &outcome, query.len());
         counters.of(outcome.zone).add(&totals);

@@ -19,15 +19,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::sys;
+use super::{Mirrors, sys};
 use crate::{
     dns::{
         Peer,
         query::{Query, Room},
         transfer::{self, Decision, Difference, Writer, decide},
+        tsig,
     },
     index::{Snapshot, ZoneView},
-    ledger::Ledger,
+    ledger::{Ledger, now},
     model::Serial,
 };
 
@@ -64,6 +65,8 @@ pub struct Sent {
 /// All that transfers share.
 pub struct Transfers {
     ledger: Ledger,
+    /// Who is told what mirrors ask for and get.
+    mirrors: Option<Arc<Mirrors>>,
     turns: Semaphore,
     kept: Mutex<VecDeque<Kept>>,
 }
@@ -80,8 +83,8 @@ enum Plan {
 
 impl Transfers {
     /// For the zones of a ledger.
-    pub fn new(ledger: Ledger) -> Transfers {
-        Transfers { ledger, turns: Semaphore::new(AT_ONCE), kept: Mutex::default() }
+    pub fn new(ledger: Ledger, mirrors: Option<Arc<Mirrors>>) -> Transfers {
+        Transfers { ledger, mirrors, turns: Semaphore::new(AT_ONCE), kept: Mutex::default() }
     }
 
     /// Answers a request for a transfer that [`crate::dns::respond`] has granted, on a stream. An error ends the connection:
@@ -113,20 +116,23 @@ impl Transfers {
         }
         stream.flush().await?;
         // The channel is closed, so the thread is at its end.
-        match work.join() {
-            Ok(Some(sent)) => Ok(sent),
-            _ => Err(io::Error::other("the transfer was not finished")),
+        let Ok(Some((sent, zone, key))) = work.join() else { return Err(io::Error::other("the transfer was not finished")) };
+        if let Some(mirrors) = self.mirrors.as_ref().filter(|_| sent.records > 1) {
+            mirrors.transferred(&zone, addr, key.as_deref(), sent.from, sent.to, sent.bytes, begun.elapsed());
         }
+        Ok(sent)
     }
 
     /// The whole answer to an IXFR as one datagram of at most `limit` bytes, where it fits. Blocks.
     pub fn datagram(&self, query: &[u8], peer: Peer<'_>, limit: usize) -> Option<Vec<u8>> {
         let mut room = Room::default();
         let parsed = Query::parse(query, &mut room).ok()?;
-        let Plan::Part(snapshot, zone, difference) = self.plan(&parsed, peer)? else { return None };
+        let mut seal = Seal::new(self, &parsed)?;
+        let key = seal.key().map(String::from);
+        let Plan::Part(snapshot, zone, difference) = self.plan(&parsed, peer, key.as_deref())? else { return None };
         let mut out = Vec::new();
         let mut take = |m: &mut Vec<u8>| {
-            let fits = out.is_empty() && m.len() <= limit;
+            let fits = out.is_empty() && seal.put(m) && m.len() <= limit;
             out = std::mem::take(m);
             fits
         };
@@ -135,12 +141,17 @@ impl Transfers {
     }
 
     /// Writes the messages of an answer, framed, in chunks. `None` where `give` said that nobody wants more.
-    fn write(&self, query: &[u8], peer: Peer<'_>, give: &mut dyn FnMut(Vec<u8>) -> bool) -> Option<Sent> {
+    fn write(&self, query: &[u8], peer: Peer<'_>, give: &mut dyn FnMut(Vec<u8>) -> bool) -> Option<(Sent, Box<str>, Option<String>)> {
         let mut room = Room::default();
         let parsed = Query::parse(query, &mut room).ok()?;
-        let plan = self.plan(&parsed, peer)?;
+        let mut seal = Seal::new(self, &parsed)?;
+        let key = seal.key().map(String::from);
+        let plan = self.plan(&parsed, peer, key.as_deref())?;
         let mut chunk = Vec::with_capacity(CHUNK + transfer::FULL * 2);
         let mut take = |m: &mut Vec<u8>| {
+            if !seal.put(m) {
+                return false;
+            }
             // A message has at most 65,535 bytes.
             chunk.extend((m.len() as u16).to_be_bytes());
             chunk.extend(&*m);
@@ -153,14 +164,20 @@ impl Transfers {
             Plan::Current(s, zone) => (transfer::current(s, *zone, &mut writer), None, transfer::serial(s, *zone)),
         };
         let sent = Sent { from, to, records: writer.records, bytes: writer.bytes };
-        (done && (chunk.is_empty() || give(chunk))).then_some(sent)
+        let zone = match &plan {
+            Plan::All(s, zone) | Plan::Part(s, zone, _) | Plan::Current(s, zone) => s.zones.all()[*zone].name.clone(),
+        };
+        (done && (chunk.is_empty() || give(chunk))).then_some((sent, zone, key))
     }
 
     /// What a request gets, from what is published now: it may have changed since the request was granted.
-    fn plan(&self, query: &Query, peer: Peer<'_>) -> Option<Plan> {
+    fn plan(&self, query: &Query, peer: Peer<'_>, key: Option<&str>) -> Option<Plan> {
         let snapshot = self.ledger.published.snapshot();
         let (number, origin_at) = snapshot.zones.find(query.labels.name, |at| query.labels.starts.contains(&(at as u8)))?;
-        let decision = decide(&snapshot, number, query, origin_at, peer, None);
+        let decision = decide(&snapshot, number, query, origin_at, peer, key);
+        if let Some(mirrors) = self.mirrors.as_ref().filter(|_| !matches!(decision, Decision::No(..))) {
+            mirrors.asked(&snapshot.zones.all()[number].name, peer.addr, key, transfer::client_serial(query));
+        }
         match decision {
             Decision::No(..) => None,
             Decision::Current => Some(Plan::Current(snapshot, number)),
@@ -209,5 +226,29 @@ impl Transfers {
         let fits = fits.count();
         all.truncate(fits);
         Some((both.new, number, difference))
+    }
+}
+
+/// The signatures under the messages of an answer, where its query was signed.
+struct Seal(Option<tsig::Session>);
+
+impl Seal {
+    fn new(all: &Transfers, query: &Query) -> Option<Seal> {
+        let keys = all.ledger.published.load().keys.clone();
+        if query.signed { tsig::verify(&keys, query.message, now()).ok().map(Seal) } else { Some(Seal(None)) }
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.0.as_ref().map(tsig::Session::key)
+    }
+
+    /// Signs a message. False where that can not be.
+    fn put(&mut self, message: &mut Vec<u8>) -> bool {
+        let Some(session) = &mut self.0 else { return true };
+        let len = message.len();
+        message.resize(len + session.size(), 0);
+        let signed = session.sign(message, len, now());
+        message.truncate(signed.unwrap_or(len));
+        signed.is_some()
     }
 }

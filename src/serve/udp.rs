@@ -18,7 +18,6 @@ use super::{Shared, count, sys::set_option as set};
 use crate::{
     dns::{Kind, Peer, UDP_SIZE, query::peek, respond},
     metrics::{MAX_ZONES, Totals},
-    model::Time,
 };
 
 /// Datagrams of one system call.
@@ -227,7 +226,7 @@ struct Later {
 impl Later {
     fn new(b: &Buffers, i: usize, query: &[u8], soa: &[u8], addr: IpAddr) -> Later {
         let h = &b.incoming[i].msg_hdr;
-        let control_len = if b.info { (h.msg_controllen as usize).min(CONTROL) } else { 0 };
+        let control_len = if b.info { h.msg_controllen.min(CONTROL) } else { 0 };
         Later { query: query.into(), soa: soa.into(), addr, from: b.from[i], from_len: h.msg_namelen, control: b.control[i], control_len }
     }
 
@@ -279,6 +278,7 @@ fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc
         }
         let got = got as usize;
         let snapshot = shared.published.load();
+        let now = crate::ledger::now();
         let mut addrs = [0; BATCH];
         let mut known = 0;
         for i in 0..got {
@@ -292,7 +292,7 @@ fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc
         for i in 0..got {
             let len = b.incoming[i].msg_len as usize;
             let Some(addr) = peer_of(&b.from[i]) else { continue };
-            let outcome = respond(&snapshot, &b.queries[i][..len.min(QUERY)], Peer::udp(addr), Time(0), &mut b.answers[n][..]);
+            let outcome = respond(&snapshot, &b.queries[i][..len.min(QUERY)], Peer::udp(addr), now, &mut b.answers[n][..]);
             let place = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
             count(&mut totals[place], &outcome, len);
             used[place] = true;

@@ -57,6 +57,11 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     }))
 }
 
+/// `GET /v1/mirrors`: each zone's mirrors: what they were told, asked for and have, and how far behind they are.
+pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
+    Json((app.mirrors)())
+}
+
 /// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not.
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     match app.ledger.health.poisoned() {

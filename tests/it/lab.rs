@@ -247,7 +247,7 @@ pub struct Lab {
 impl Lab {
     pub fn new(folder: Folder) -> Lab {
         let ledger = folder.ledger();
-        let shared = Shared::new(&ledger);
+        let shared = Shared::new(&ledger, None);
         let addr = folder.addr();
         let threads = (0..2).map(|i| {
             let socket = serve::udp::bind(addr).unwrap();

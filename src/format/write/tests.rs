@@ -16,7 +16,7 @@ fn snapshot(kind: &str, world: &[(Subject, RawFacts)]) -> Snapshot {
     let mut builder = Builder::default();
     apply(&mut builder, world);
     let zones = Arc::new(ZoneSet::new(vec![test_zone(kind, &[0, 1], "")]).unwrap());
-    Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, nsid: "".into() }
+    Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() }
 }
 
 /// Subjects that are listed for r0; with `!` before them holes, with a text after them.

@@ -33,6 +33,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         serials: vec![Serial(1); 3].into(),
         sound: true,
         nsid: "n".into(),
+        keys: Default::default(),
         ..Snapshot::default()
     }
 });
