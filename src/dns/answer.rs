@@ -10,6 +10,7 @@ use crate::index::{
     render::texts,
     zones::{Fixed, rtype},
 };
+use crate::model::ZoneKind;
 
 /// Response codes (RFC 1035 section 4.1.1, RFC 6891 section 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,7 +126,12 @@ pub fn answer<'a>(
     if query.qclass != 1 && query.qclass != 255 {
         return plain(Rcode::Refused, Some(number), Some((18, "not served")));
     }
-    if !zone.allows(peer.addr) {
+    // What mirrors serve is no secret of theirs to be asked for by everybody (RFC 9432 section 6).
+    let may = match zone.spec.kind {
+        ZoneKind::Catalog => zone.may_transfer(peer.addr, key, peer.names),
+        _ => zone.allows(peer.addr),
+    };
+    if !may {
         return refused(zone, number, origin_at, query.qtype);
     }
     scratch.asked = Some(Asked::new(&name[..origin_at], &labels.starts[..below]));

@@ -41,7 +41,7 @@ pub struct Writer {
 }
 
 /// The formats that a zone can be written in.
-pub const WRITERS: [Writer; 9] = [
+pub const WRITERS: [Writer; 10] = [
     Writer { name: "master", what: "a master file, from SOA to SOA", comment: ";", addresses: false, write: master::master },
     Writer {
         name: "rbldnsd",
@@ -74,8 +74,21 @@ pub const WRITERS: [Writer; 9] = [
         write: postfix::postfix,
     },
     Writer { name: "nftables", what: "two sets for nft -f, replaced at once", comment: "#", addresses: true, write: nftables::nftables },
+    Writer {
+        name: "nsd",
+        what: "of a catalog: its zones for NSD's include, each with the pattern `orbsd`",
+        comment: "#",
+        addresses: false,
+        write: nsd,
+    },
     Writer { name: "ipset", what: "two sets for ipset restore, swapped in", comment: "#", addresses: true, write: ipset::ipset },
 ];
+
+/// For NSD before 4.9, which knows no catalogs: what to write for each zone stands in its pattern `orbsd`.
+fn nsd(export: &Export, out: &mut dyn Write) -> io::Result<()> {
+    let zones = export.snapshot.zones.all().iter().filter(|z| z.spec.kind != ZoneKind::Catalog);
+    zones.map(|z| writeln!(out, "zone:\n    name: \"{}\"\n    include-pattern: \"orbsd\"", z.name)).collect()
+}
 
 /// The names of all formats, for messages.
 pub fn known() -> String {
@@ -160,6 +173,12 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
     let Some(writer) = WRITERS.iter().find(|w| w.name == format) else {
         return Err(format!("`{format}` is not a format that a zone can be written in; it is one of {}", known()));
     };
+    match (kind == ZoneKind::Catalog, format) {
+        (true, "master" | "nsd") => {}
+        (true, _) => return Err(format!("a catalog is written as master or nsd, not as {format}")),
+        (false, "nsd") => return Err("nsd is for a catalog: it tells NSD what zones there are".into()),
+        (false, _) => {}
+    }
     if writer.addresses && kind != ZoneKind::Address {
         let fit: Vec<&str> = WRITERS.iter().filter(|w| !w.addresses).map(|w| w.name).collect();
         return Err(format!("the format {format} takes addresses, and this zone has names; {} take names", fit.join(", ")));

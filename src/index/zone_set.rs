@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::zones::ZoneView;
-use crate::model::domain::name_to_ascii;
+use crate::model::{ZoneKind, domain::name_to_ascii};
 
 /// How many zones are told apart by the counters; later ones share the last slot.
 const MAX_SLOTS: usize = 64;
@@ -44,6 +44,10 @@ impl ZoneSet {
         set.lengths.sort_unstable_by(|a, b| b.cmp(a));
         set.lengths.dedup();
         set.delegate()?;
+        let members: Vec<Box<str>> = set.zones.iter().filter(|z| z.spec.kind != ZoneKind::Catalog).map(|z| z.name.clone()).collect();
+        for catalog in set.zones.iter_mut().filter(|z| z.spec.kind == ZoneKind::Catalog) {
+            catalog.catalogue(&members)?;
+        }
         Ok(set)
     }
 
@@ -135,6 +139,26 @@ mod tests {
             assert!(wrong.contains(child) && wrong.contains("zone bl.x.example"), "{wrong}");
         }
         assert!(ZoneSet::new(vec![zone("address", "abl.x.example"), zone("address", "bl.x.example")]).is_ok());
+    }
+
+    #[test]
+    fn a_catalog_has_a_member_for_every_other_zone_and_another_hash_for_others() {
+        let catalog = || zone("catalog", "catalog.orbs.example");
+        let one = ZoneSet::new(vec![catalog(), zone("address", "bl.orbs.example")]).unwrap();
+        let two = ZoneSet::new(vec![catalog(), zone("address", "bl.orbs.example"), zone("domain", "dbl.orbs.example")]).unwrap();
+        let members = |set: &ZoneSet| {
+            let fixed = set.all()[0].fixed.iter();
+            let all =
+                fixed.flat_map(|(place, f)| f.rrs.iter().filter(|r| r.rtype == rtype::PTR).map(move |r| (r.data.clone(), place.clone())));
+            all.collect::<std::collections::BTreeMap<_, _>>()
+        };
+        assert_eq!((members(&one).len(), members(&two).len()), (1, 2));
+        let name = &b"\x02bl\x04orbs\x07example\0"[..];
+        assert_eq!(members(&one)[name], members(&two)[name], "a member keeps its label (RFC 9432 section 5.3)");
+        assert!(members(&one)[name].ends_with(b"\x05zones"));
+        let version = &two.all()[0].fixed[&b"\x07version"[..]].rrs;
+        assert_eq!((version.len(), version[0].rtype, &*version[0].data), (1, rtype::TXT, &b"\x012"[..]));
+        assert_ne!(one.all()[0].hash, two.all()[0].hash, "the serial moves with the members");
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::model::{Mask, ReasonId, Reasons, Time, Zone, ZoneKind, domain::name_t
 /// Moves when this program renders the same data differently; part of every zone's hash, so that the serial moves too.
 pub const RENDER_VERSION: u32 = 2;
 
+/// The version of a catalog's schema as TXT data: 2 (RFC 9432 section 4.2.1).
+const CATALOG_VERSION: &[u8] = b"\x012";
+
 /// The records of a fixed name; none for a name that only has others below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fixed {
@@ -235,6 +238,22 @@ impl ZoneView {
             let data = wire_name(ns)?;
             hashed.extend(&data);
             self.add(&place, Rr { rtype: rtype::NS, ttl: self.ttls[0], data: data.into() });
+        }
+        self.hash = fnv(&hashed);
+        self.link();
+        Ok(())
+    }
+
+    /// Fills in a catalog (RFC 9432): its version, and for each member a label of its own, which the member keeps.
+    pub(super) fn catalogue(&mut self, members: &[Box<str>]) -> Result<(), String> {
+        let ttl = self.ttls[0];
+        self.add(&relative("version")?, Rr { rtype: rtype::TXT, ttl, data: CATALOG_VERSION.into() });
+        let mut hashed = self.hash.to_le_bytes().to_vec();
+        for member in members {
+            let data = wire_name(member)?;
+            let place = relative(&format!("{:016x}.zones", fnv(&data)))?;
+            hashed.extend(&data);
+            self.add(&place, Rr { rtype: rtype::PTR, ttl, data: data.into() });
         }
         self.hash = fnv(&hashed);
         self.link();

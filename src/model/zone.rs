@@ -353,21 +353,24 @@ impl Zone {
     }
 
     fn lint_advice(&self, out: &mut Vec<Lint>) {
-        let mut warn = |text: String| out.push(Lint::Warning(text));
         if self.origin.trim_end_matches('.').split('.').count() < 3 {
-            warn(format!(
+            out.push(Lint::Warning(format!(
                 "origin `{}` is not a sub-domain of yours: the list should have its own name servers (RFC 6471 section 3.1)",
                 self.origin
-            ));
+            )));
         }
         if self.ns.len() == 1 {
-            warn("ns: one name server is one too few (RFC 2182)".into());
+            out.push(Lint::Warning("ns: one name server is one too few (RFC 2182)".into()));
+        }
+        if self.kind == ZoneKind::Catalog && !(self.publish.is_empty() && self.records.is_empty()) {
+            out.push(Lint::Error("a catalog names the other zones and nothing else: it has no publish and no [[record]]".into()));
+            return;
         }
         if self.publish.is_empty() && self.kind != ZoneKind::Catalog {
-            warn("publish is empty: the zone lists nobody".into());
+            out.push(Lint::Warning("publish is empty: the zone lists nobody".into()));
         }
         if self.negative_ttl.0 > 3600 {
-            warn(format!("negative_ttl {}: a new listing stays unseen that long", self.negative_ttl));
+            out.push(Lint::Warning(format!("negative_ttl {}: a new listing stays unseen that long", self.negative_ttl)));
         }
     }
 }

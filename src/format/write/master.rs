@@ -85,6 +85,7 @@ fn record(text: &mut String, name: &str, ttl: u32, usual: u32, kind: u16, data: 
         (rtype::A, [a, b, c, d]) => ("A", format!("{a}.{b}.{c}.{d}")),
         (rtype::AAAA, d) => ("AAAA", d.try_into().map(|o: [u8; 16]| std::net::Ipv6Addr::from(o).to_string()).unwrap_or_default()),
         (rtype::NS, d) => ("NS", wire(d)),
+        (rtype::PTR, d) => ("PTR", wire(d)),
         (rtype::MX, [a, b, host @ ..]) => ("MX", format!("{} {}", u16::from_be_bytes([*a, *b]), wire(host))),
         (rtype::CAA, [flags, len, rest @ ..]) => {
             let (tag, value) = rest.split_at(usize::from(*len).min(rest.len()));
