@@ -36,16 +36,18 @@ fn law8_mirrors_answer_as_we_do_and_follow_thousands_of_changes_by_ixfr() {
             agree(ours, &lab.mirrors, zone, &names);
         }
         for m in &lab.mirrors {
-            let passed = m.wire.passed();
-            let count = |k| passed.iter().filter(|p| p.kind == k && p.bytes > 0).count();
+            let passed: Vec<_> = m.wire.passed().into_iter().filter(|p| p.bytes > 0).collect();
+            let count = |k| passed.iter().filter(|p| p.kind == k).count();
             let (axfr, ixfr, whole) = (count(Passed::Axfr), count(Passed::Ixfr), count(Passed::Whole));
-            // PowerDNS is left at AXFR: what it makes of differences is not the zone (docs/mirrors/powerdns.md).
+            let all = ZONES.iter().all(|z| passed.iter().any(|p| p.zone == *z && p.kind == Passed::Ixfr));
+            // PowerDNS is left at AXFR: what it makes of differences is not the zone (docs/mirrors/powerdns.md). A difference
+            // that is larger than the zone comes as the zone; few are.
             let right = match (round, m.kind) {
                 (_, Kind::Powerdns) => ixfr == 0 && axfr >= ZONES.len(),
                 (0, _) => axfr >= ZONES.len(),
-                _ => axfr + whole == 0 && ixfr >= ZONES.len(),
+                _ => axfr == 0 && all && whole * 4 <= ixfr,
             };
-            assert!(right, "{:?}, round {round}: {axfr} AXFR, {ixfr} IXFR, {whole} whole: {passed:?}", m.kind);
+            assert!(right, "{:?}, round {round}: {axfr} AXFR, {ixfr} IXFR, {whole} whole: {passed:?}\n{}", m.kind, m.log());
         }
         let changes = world.changes(&mut r, 2000);
         for some in changes.chunks(REQUEST) {

@@ -28,11 +28,11 @@ fn list(addresses: std::ops::Range<u32>) -> Vec<Value> {
     addresses.map(|i| json!({"op": "list", "subject": host(i), "reason": "relay"})).collect()
 }
 
-/// A list of so many hosts, imported as a feed.
-fn import(f: &Folder, hosts: u32) {
-    let text: String = (0..hosts).map(|i| format!("{}\n", std::net::Ipv4Addr::from((50 << 24) + i * 3))).collect();
-    f.write("many", &text);
-    f.ok(&["import", "--source", "many", "--reason", "relay", "--format", "list", "many"]);
+/// A list of so many hosts, imported as a feed: one serial.
+fn import(f: &Folder, source: &str, hosts: std::ops::Range<u32>) {
+    let text: String = hosts.map(|i| format!("{}\n", std::net::Ipv4Addr::from((50 << 24) + i * 3))).collect();
+    f.write(source, &text);
+    f.ok(&["import", "--source", source, "--reason", "relay", "--format", "list", source]);
 }
 
 /// Kinds of the transfers of a mirror that passed since the last look and carried something.
@@ -94,7 +94,7 @@ fn past_the_end_of_the_journal_the_whole_zone_comes() {
 
 #[test]
 fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
-    let lab = Laboratory::new("", &[ZONE], &BOTH, |f| import(f, 30_000));
+    let lab = Laboratory::new("", &[ZONE], &BOTH, |f| import(f, "many", 0..30_000));
     let first = lab.equal(ZONE);
     // Differences are cut: the mirrors keep what they had.
     lab.mirrors.iter().for_each(|m| m.wire.cut_after(40_000));
@@ -134,7 +134,7 @@ fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
 
 #[test]
 fn we_die_in_the_middle_of_a_transfer() {
-    let mut lab = Laboratory::prepared("", &[ZONE], &BOTH, |f| import(f, 40_000));
+    let mut lab = Laboratory::prepared("", &[ZONE], &BOTH, |f| import(f, "many", 0..40_000));
     lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::from_millis(60)));
     lab.mirrors.iter_mut().for_each(super::Mirror::start);
     let until = Instant::now() + PATIENCE;
@@ -153,7 +153,7 @@ fn we_die_in_the_middle_of_a_transfer() {
     // And with a zone there already: what it has stays.
     lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::from_millis(60)));
     (0..2).for_each(|m| drop(kinds(&lab, m)));
-    send(lab.folder.path(), &list(10..12_000));
+    import(&lab.folder, "more", 50_000..62_000);
     while lab.mirrors.iter().any(|m| m.wire.under_way() < 40_000) {
         assert!(Instant::now() < until, "no transfer");
         std::thread::sleep(Duration::from_millis(2));
@@ -171,7 +171,7 @@ fn we_die_in_the_middle_of_a_transfer() {
 
 #[test]
 fn a_thousand_transfers_at_once_starve_nobody() {
-    let lab = Laboratory::new("", &[ZONE], &[Kind::Knot], |f| import(f, 20_000));
+    let lab = Laboratory::new("", &[ZONE], &[Kind::Knot], |f| import(f, "many", 0..20_000));
     let all = lab.equal(ZONE).len() + 1;
     let to = lab.folder.addr();
     let mut clients: Vec<TcpStream> = Vec::new();

@@ -219,10 +219,12 @@ impl Mirror {
         }
     }
 
+    /// The end of what it said, but for each NOTIFY that it got.
     pub fn log(&self) -> String {
         let log = fs::read(self.dir().join("log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
-        log[log.floor_char_boundary(log.len().saturating_sub(6000))..].to_string()
+        let lines: Vec<&str> = log.lines().filter(|l| !l.contains("notify for")).collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
     /// Waits until it has a zone at the serial at which we have it.
