@@ -48,6 +48,11 @@ pub fn config(more: &str) -> String {
     )
 }
 
+/// Mirrors to tell, as a zone file has them.
+fn told(mirrors: &[std::net::SocketAddr]) -> String {
+    mirrors.iter().map(|m| format!("{{address='{m}',key='mirror'}}")).collect::<Vec<_>>().join(",")
+}
+
 /// A zone file that lets this host and the key transfer, and tells these mirrors.
 pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     let stem = origin.split('.').next().unwrap();
@@ -63,21 +68,19 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     };
     let fixed = "[[record]]\nname='@'\ntype='A'\ndata='198.51.100.80'\n[[record]]\nname='@'\ntype='CAA'\ndata='0 issue \"ca.example\"'\n\
                  [[record]]\nname='www.info'\ntype='AAAA'\ndata='2001:db8::80'\n[[record]]\nname='@'\ntype='MX'\ndata='10 mx.orbs.example.'\n";
-    let notify: Vec<String> = mirrors.iter().map(|m| format!("{{address='{m}',key='mirror'}}")).collect();
     format!(
         "origin='{origin}'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\nrefresh='1h'\nretry='1s'\n{rest}\n{fixed}\
          [transfer]\nallow=['127.0.0.0/8','key:mirror']\nnotify=[{}]\n",
-        notify.join(",")
+        told(mirrors)
     )
 }
 
 /// The catalog of all zones.
 pub fn catalog(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
-    let notify: Vec<String> = mirrors.iter().map(|m| format!("'{m}'")).collect();
     format!(
         "origin='{origin}'\nkind='catalog'\nns=['invalid.']\ncontact='h@orbs.example'\nrefresh='1h'\nretry='1s'\n\
          [transfer]\nallow=['127.0.0.0/8','key:mirror']\nnotify=[{}]\n",
-        notify.join(",")
+        told(mirrors)
     )
 }
 
