@@ -79,9 +79,13 @@ pub mod format;
 pub mod index;
 
 #[cfg(feature = "daemon")]
+pub mod intake;
+#[cfg(feature = "daemon")]
 pub mod ledger;
 pub mod store;
 
+#[cfg(feature = "daemon")]
+pub mod feed;
 #[cfg(feature = "daemon")]
 pub mod serve;
 #[cfg(feature = "daemon")]
