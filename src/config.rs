@@ -9,10 +9,12 @@ use std::{
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-mod keys;
+mod feeds;
+pub mod keys;
 
 use crate::{
     dns::MAX_NSID,
+    feed,
     index::{ZoneSet, ZoneView},
     ledger,
     model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
@@ -28,6 +30,8 @@ pub struct Config {
     pub ledger: ledger::Settings,
     /// `[dns]`.
     pub serve: serve::Settings,
+    /// `[[feed]]`.
+    pub feeds: Vec<feed::Settings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
     /// `[process] user`.
@@ -208,12 +212,14 @@ impl Config {
             0
         });
         let mut special = Vec::new();
-        file.check_parts(&names, &mut special, &mut warnings, &shown.to_string(), &mut wrong);
+        file.check_parts(&mut special, &mut warnings, &shown.to_string(), &mut wrong);
         let keys = std::sync::Arc::new(keys::read(&file.key, folder, &shown.to_string(), &mut errors));
         let zones = read_zones(&folder.join(&file.zones.path), &names, &mut errors, &mut warnings);
         if zones.is_empty() {
             warnings.push(format!("{}: there is no zone file; nothing is answered", folder.join(&file.zones.path).display()));
         }
+        let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
+        let feeds = feeds::read(&file.feed, folder, (&names, &zones, &keys), &mut warnings, &mut wrong);
         check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigError(errors));
@@ -228,6 +234,7 @@ impl Config {
             },
             ledger: ledger::Settings { reasons: file.reason.into_iter().map(reason).collect(), zones, special, nsid: file.dns.nsid, keys },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
+            feeds,
             socket: folder.join(file.admin.socket),
             user: file.process.user,
             warnings,
@@ -237,14 +244,7 @@ impl Config {
 
 impl File {
     /// What the parts' tables say, checked; the special ranges are read.
-    fn check_parts(
-        &self,
-        names: &[String],
-        special: &mut Vec<Subject>,
-        warnings: &mut Vec<String>,
-        shown: &str,
-        wrong: &mut dyn FnMut(String),
-    ) {
+    fn check_parts(&self, special: &mut Vec<Subject>, warnings: &mut Vec<String>, shown: &str, wrong: &mut dyn FnMut(String)) {
         for s in &self.limits.special {
             match s.parse::<Subject>() {
                 Ok(s) => {
@@ -260,17 +260,6 @@ impl File {
         for (key, listen) in [("admin.listen", &self.admin.listen), ("web.listen", &self.web.listen)] {
             if !listen.is_empty() && listen.parse::<SocketAddr>().is_err() {
                 wrong(format!("{key}: `{listen}` is not an address with a port, such as 127.0.0.1:8053"));
-            }
-        }
-        for (i, f) in self.feed.iter().enumerate() {
-            if f.name.is_empty() || self.feed[..i].iter().any(|g| g.name == f.name) {
-                wrong(format!("feed `{}`: every feed has a name of its own", f.name));
-            }
-            if !f.reason.is_empty() && !names.contains(&f.reason) {
-                wrong(format!("feed `{}`: the reason `{}` is not here; there are {}", f.name, f.reason, names.join(", ")));
-            }
-            if !["file", "axfr", "orbsd"].contains(&f.kind.as_str()) {
-                wrong(format!("feed `{}`: the kind `{}` is not file, axfr or orbsd", f.name, f.kind));
             }
         }
     }

@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     config::Config,
+    feed::Feeds,
     ledger::{self, Ledger},
     metrics::Metrics,
     serve::{self, Shared, sys},
@@ -66,9 +67,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let places = serve::tcp::Places::default();
     let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
     let socket_path = config.socket.clone();
-    let reload = reloader(config_path, config, ledger.clone());
-    let app =
-        web::App { ledger: ledger.clone(), metrics: shared.metrics.clone(), reload: reload.clone(), started: ledger::now(), daemon: true };
+    let feeds = start_feeds(&ledger, &config);
+    let reload = reloader(config_path, config, ledger.clone(), feeds.clone());
+    let app = app(&ledger, &shared, &reload, &feeds);
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -84,6 +85,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     notify("STOPPING=1");
     tracing::info!("stopping");
     ticker.abort();
+    feeds.stop();
     let _ = stop_web.send(());
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
@@ -107,6 +109,25 @@ pub fn open_ledger(config: &Config) -> Result<Ledger, String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let shown = store.vocabulary();
     ledger::open(store, config.ledger.clone(), sys::lower_priority).map_err(|e| e.text(&shown))
+}
+
+fn start_feeds(ledger: &Ledger, config: &Config) -> Feeds {
+    let feeds = Feeds::new(ledger.clone());
+    feeds.configure(&config.feeds);
+    feeds
+}
+
+/// What the API may use.
+fn app(ledger: &Ledger, shared: &Shared, reload: &web::Reload, feeds: &Feeds) -> web::App {
+    let feeds = feeds.clone();
+    web::App {
+        ledger: ledger.clone(),
+        metrics: shared.metrics.clone(),
+        reload: reload.clone(),
+        feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
+        started: ledger::now(),
+        daemon: true,
+    }
 }
 
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
@@ -164,7 +185,7 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
 }
 
 /// Reads the configuration again. What listens where, and the store's settings, need a restart, and that is said.
-fn reloader(path: PathBuf, running: Config, ledger: Ledger) -> web::Reload {
+fn reloader(path: PathBuf, running: Config, ledger: Ledger, feeds: Feeds) -> web::Reload {
     Arc::new(move || {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
         let mut warnings = config.warnings.clone();
@@ -172,6 +193,7 @@ fn reloader(path: PathBuf, running: Config, ledger: Ledger) -> web::Reload {
         warnings.extend(later.map(|section| format!("{section} has changed and is taken with the next restart")));
         warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
+        feeds.configure(&config.feeds);
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(warnings)
     })

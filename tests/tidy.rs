@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -17,11 +17,13 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("format", &["model", "index", "dns"]),
     ("store", &["model", "index"]),
     ("ledger", &["model", "index", "store", "metrics"]),
+    ("intake", &["model", "index", "format", "store", "ledger"]),
+    ("feed", &["model", "index", "dns", "format", "store", "ledger", "intake"]),
     ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
-    ("web", &["model", "index", "dns", "format", "store", "ledger", "metrics"]),
-    ("config", &["model", "index", "dns", "store", "ledger", "serve", "web"]),
-    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "config"]),
-    ("cli", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "config", "daemon"]),
+    ("web", &["model", "index", "dns", "format", "store", "ledger", "intake", "metrics"]),
+    ("config", &["model", "index", "dns", "store", "ledger", "intake", "feed", "serve", "web"]),
+    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "config"]),
+    ("cli", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "config", "daemon"]),
 ];
 const MAX_FILE: usize = 600;
 const MAX_FUNCTION: usize = 70;

@@ -114,8 +114,14 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     let ledger = crate::daemon::open_ledger(config).map_err(Failure::No)?;
     let listener = runtime.block_on(web::bind(&config.socket))?;
     let reload: web::Reload = Arc::new(|| Err("no daemon runs".into()));
-    let app =
-        web::App { ledger: ledger.clone(), metrics: Arc::new(Metrics::default()), reload, started: crate::ledger::now(), daemon: false };
+    let app = web::App {
+        ledger: ledger.clone(),
+        metrics: Arc::new(Metrics::default()),
+        reload,
+        feeds: Arc::new(|| Value::Array(vec![])),
+        started: crate::ledger::now(),
+        daemon: false,
+    };
     runtime.spawn(web::run(listener, app, std::future::pending()));
     Ok(ledger)
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -42,7 +42,6 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
         }
         return Err(failure(status, &serde_json::from_slice(&problem).unwrap_or(Value::Null)));
     }
-    let wrong = |p: &PathBuf, e: std::io::Error| Failure::No(format!("{}: {e}", p.display()));
     let bar = super::import::bar(0);
     let mut copy = |out: &mut dyn Write| -> Result<(), Failure> {
         while let Some(piece) = client.piece(&mut body)? {
@@ -56,8 +55,18 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
         Ok(out.flush()?)
     };
     let Some(to) = &c.output else { return copy(&mut std::io::stdout().lock()) };
+    replace(to, &mut copy)?;
+    if common.json {
+        println!("{}", serde_json::json!({"zone": c.zone, "format": c.format, "file": to}));
+    }
+    Ok(())
+}
+
+/// Writes a file by `copy`; one that is there is replaced as a whole when the new one is complete.
+pub(super) fn replace(to: &Path, copy: &mut dyn FnMut(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+    let wrong = |p: &Path, e: std::io::Error| Failure::No(format!("{}: {e}", p.display()));
     // Through a link to the file itself; and what is no file (a device, a pipe) is written to, not replaced.
-    let to = &std::fs::canonicalize(to).unwrap_or_else(|_| to.clone());
+    let to = &std::fs::canonicalize(to).unwrap_or_else(|_| to.to_path_buf());
     if std::fs::metadata(to).is_ok_and(|m| !m.is_file()) {
         let mut out = std::fs::OpenOptions::new().write(true).open(to).map_err(|e| wrong(to, e))?;
         return copy(&mut out);
@@ -74,9 +83,6 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
     });
     if result.is_err() {
         let _ = std::fs::remove_file(&tmp);
-    }
-    if common.json && result.is_ok() {
-        println!("{}", serde_json::json!({"zone": c.zone, "format": c.format, "file": to}));
     }
     result
 }

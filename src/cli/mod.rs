@@ -10,6 +10,7 @@ mod key;
 mod lookup;
 mod serve;
 mod status;
+mod transfer;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -69,6 +70,7 @@ enum Command {
     /// Write a zone to a file or to standard output
     Export(export::Export),
     Key(key::Key),
+    Transfer(transfer::Transfer),
 }
 
 /// Lets a reader that has had enough (`orbsd … | head`) end the command quietly. The signal for it stays ignored: it would
@@ -109,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Import(c) => import::run(&common, &c),
         Command::Export(c) => export::run(&common, &c),
         Command::Key(c) => key::run(&common, &c),
+        Command::Transfer(c) => transfer::run(&common, &c),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

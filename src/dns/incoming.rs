@@ -106,6 +106,8 @@ pub struct Incoming<'z> {
     bytes: u64,
     /// Records with names outside the zone, which are left out (RFC 5936 section 3.5).
     pub outside: u64,
+    /// Hand the records of the apex on too, the first SOA among them.
+    pub apex: bool,
     owner: Name,
     row: Vec<u8>,
     /// Where the label of a name starts.
@@ -123,6 +125,7 @@ impl<'z> Incoming<'z> {
             records: 0,
             bytes: 0,
             outside: 0,
+            apex: false,
             owner: Name::default(),
             row: Vec::with_capacity(512),
             starts: Vec::with_capacity(MAX_LABELS),
@@ -238,7 +241,13 @@ impl<'z> Incoming<'z> {
         let apex = owner.bytes() == self.zone;
         if kind == rtype::SOA && apex {
             let soa = soa(message, at, end).ok_or("the SOA can not be read")?;
-            return self.turn(soa);
+            let first = self.apex && matches!(self.state, State::Start);
+            self.turn(soa)?;
+            return if first {
+                self.hand(message, owner, kind, (at, end), Change { whole: true, gone: false, row: &[] }, sink)
+            } else {
+                Ok(())
+            };
         }
         let (whole, gone) = match self.state {
             State::Start if self.asked == Asked::Soa => return Ok(()), // an alias on the way to nothing of ours
@@ -253,16 +262,29 @@ impl<'z> Incoming<'z> {
             State::Coming(..) => (false, false),
             State::Done(_) => return Err("there are records behind the last SOA".into()),
         };
-        if apex || SIGNING.contains(&kind) {
+        if apex && !self.apex || SIGNING.contains(&kind) {
             return Ok(()); // the zone's own records list nothing
         }
+        self.hand(message, owner, kind, (at, end), Change { whole, gone, row: &[] }, sink)
+    }
+
+    /// Hands a record on, with its row.
+    fn hand(
+        &mut self,
+        message: &[u8],
+        owner: &Name,
+        kind: u16,
+        (at, end): (usize, usize),
+        change: Change,
+        sink: &mut dyn FnMut(Change) -> Result<(), String>,
+    ) -> Result<(), String> {
         if !below(owner, self.zone, &mut self.starts, &mut self.row) {
             self.outside += 1;
             return Ok(());
         }
         self.row.extend(kind.to_be_bytes());
         data(message, kind, (at, end), &mut self.row).ok_or("a record's data can not be read")?;
-        sink(Change { whole, gone, row: &self.row })
+        sink(Change { row: &self.row, ..change })
     }
 
     /// An SOA at the apex: where one part ends and another begins.

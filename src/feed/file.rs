@@ -8,10 +8,19 @@ use std::{
 };
 
 use crate::{
+    format::FORMATS,
     intake::{self, Asked, Done, Failed, Files},
     ledger::{Ledger, now},
     model::{Time, time::Seconds},
 };
+
+/// Whether a format is one that is read; empty for one that is guessed.
+pub fn known(format: &str) -> Result<(), String> {
+    match format.is_empty() || FORMATS.iter().any(|f| f.name == format) {
+        true => Ok(()),
+        false => Err(format!("there is no format `{format}`; it is one of {}", FORMATS.map(|f| f.name).join(", "))),
+    }
+}
 
 /// What tells one content of a file from another: device, inode, size, and when it was changed.
 pub type Mark = (u64, u64, u64, i64, i64);

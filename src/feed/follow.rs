@@ -144,9 +144,9 @@ impl Step<'_> {
         let Taking { copy, changes, .. } = taking;
         let result = match (end, copy, &self.was) {
             (Err(e), ..) => Err(e),
-            (Ok(End::Same(soa)), _, Some(f)) => self.changed(f, Net::new(), Soa { serial: f.serial, ..soa }, How::Same),
+            (Ok(End::Same(soa)), _, Some(f)) => self.changed(f, &Net::new(), Soa { serial: f.serial, ..soa }, How::Same),
             (Ok(End::Same(_)), _, None) => Err(Failed::Answer("the server sends an SOA where a zone was asked for".into())),
-            (Ok(End::Changes(soa)), _, Some(f)) => self.net(f, changes).and_then(|net| self.changed(f, net, soa, How::Changes)),
+            (Ok(End::Changes(soa)), _, Some(f)) => self.net(f, changes).and_then(|net| self.changed(f, &net, soa, How::Changes)),
             (Ok(End::Changes(_)), _, None) => Err(Failed::Answer("the server sends a difference where a zone was asked for".into())),
             (Ok(End::Whole(soa)), copy, _) => {
                 let copy = copy.map_or_else(|| store.write_copy(self.source, number), Ok);
@@ -189,26 +189,27 @@ impl Step<'_> {
     }
 
     /// The copy stays and changes by `net`: only what that touches is looked at, where that can be.
-    fn changed(&self, f: &Followed, net: Net, soa: Soa, how: How) -> Result<Refreshed, Failed> {
+    fn changed(&self, f: &Followed, net: &Net, soa: Soa, how: How) -> Result<Refreshed, Failed> {
         let is = self.followed(soa, f.copy);
         let records = net.iter().map(|(row, there)| (row.clone(), *there)).collect();
         if f.mapping != self.mapping {
-            return self.import(is, records, &net, soa, how);
+            return self.import(is, records, net, soa, how);
         }
         let zone = Zone { name: &self.f.server.zone, mapping: self.f.mapping, options: &self.options };
         let mut report = Report::default();
-        let worked = self.f.ledger.store.read_copy(self.source, f.copy, |[old, new]| {
-            patch(&zone, &net, &mut Copy(old), &mut Merged::new(Copy(new), &net), &mut report)
-        });
+        let worked =
+            self.f.ledger.store.read_copy(self.source, f.copy, |[old, new]| {
+                patch(&zone, net, &mut Copy(old), &mut Merged::new(Copy(new), net), &mut report)
+            });
         match worked.map_err(broken)?.map_err(Failed::Network)? {
-            None => self.import(is, records, &net, soa, how),
+            None => self.import(is, records, net, soa, how),
             Some(Patch { touched, entries }) => {
                 let follow = Follow { was: self.was.clone(), is, records, touched: touched.into_iter().collect() };
                 let mut what = Import { mode: Mode::Patch, ..self.what(follow, soa) };
                 let done = self.f.ledger.import_with(&mut what, |_, sink| {
                     entries.into_iter().map(intake::row).try_for_each(|(subject, row)| sink(subject, row))
                 });
-                self.done(done.map(|d| d.difference), report, soa, how)
+                self.done(done.map(|d| d.difference), &report, soa, how)
             }
         }
     }
@@ -241,7 +242,7 @@ impl Step<'_> {
                 _ => Ok(()),
             }
         });
-        self.done(done.map(|d| d.difference), report, soa, how)
+        self.done(done.map(|d| d.difference), &report, soa, how)
     }
 
     /// The terms of an import: the zone's life is the source's.
@@ -251,7 +252,7 @@ impl Step<'_> {
         Import { max_age: self.f.max_age, expires, follow: Some(follow), ..Import::replace(self.source) }
     }
 
-    fn done(&self, done: Result<Difference, crate::ledger::ImportError>, report: Report, soa: Soa, how: How) -> Result<Refreshed, Failed> {
+    fn done(&self, done: Result<Difference, crate::ledger::ImportError>, report: &Report, soa: Soa, how: How) -> Result<Refreshed, Failed> {
         let difference = done.map_err(|e| Failed::Network(intake::Failed::of(e, self.f.ledger).text(self.f.ledger)))?;
         let note = report.problems.first().map(|p| format!("{} records were left out; the first: {}", report.errors, p.what));
         Ok(Refreshed { soa, how, difference, note })
@@ -299,6 +300,6 @@ impl Rows for Copy<'_> {
         self.0.row()
     }
     fn next(&mut self) -> Result<(), String> {
-        self.0.next().map_err(|e| e.to_string())
+        self.0.step().map_err(|e| e.to_string())
     }
 }

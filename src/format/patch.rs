@@ -128,7 +128,7 @@ pub fn patch(zone: &Zone, net: &Net, old: &mut dyn Rows, new: &mut dyn Rows, rep
     }
     let mut nodes = BTreeSet::new();
     let mut last: &[u8] = &[];
-    for (row, _) in net {
+    for row in net.keys() {
         let (owner, ..) = parts(row).ok_or("a changed row can not be read")?;
         if owner != last {
             touch(zone, owner, old, new, &mut nodes)?;

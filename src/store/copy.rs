@@ -65,7 +65,7 @@ impl CopyReader<'_> {
     }
 
     /// Goes on to the next.
-    pub fn next(&mut self) -> Result<()> {
+    pub fn step(&mut self) -> Result<()> {
         self.0.next();
         self.0.check()
     }

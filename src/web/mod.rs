@@ -26,6 +26,9 @@ const MAX_CHANGE: usize = 256 * 1024;
 /// Reads the configuration again: things to think over, or why it was refused.
 pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 
+/// How the feeds are, as a list of objects.
+pub type FeedStates = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
 /// What a handler may use.
 #[derive(Clone)]
 pub struct App {
@@ -35,6 +38,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Reads the configuration again; the error is told to whoever asked.
     pub reload: Reload,
+    /// How the feeds are.
+    pub feeds: FeedStates,
     /// When it started.
     pub started: crate::model::Time,
     /// Whether this is the daemon, and not a command that has opened the store itself.
