@@ -118,7 +118,7 @@ impl Following<'_> {
                 });
                 let soa = Soa { serial: f.serial, ..soa };
                 let how = if f.mapping == step.mapping { How::Same } else { How::Remade };
-                let mut done = step.changed(&f, Net::new(), soa, how)?;
+                let mut done = step.changed(&f, &Net::new(), soa, how)?;
                 done.note = note.or(done.note);
                 Ok(done)
             }

@@ -5,11 +5,13 @@
 mod bugs;
 mod command;
 mod faults;
+mod follow;
 mod hostile;
 mod imports;
 mod keys;
 mod lab;
 mod peers;
+mod primary;
 mod recovery;
 mod replay;
 mod rfc8906;
