@@ -362,6 +362,31 @@ mod tests {
         assert!(e.to_string().contains("1GiB"), "{e}");
     }
     #[test]
+    fn feeds_are_checked() {
+        let with = |feed: &str| load(&format!("[[reason]]\nname='relay'\n[[feed]]\nname='xbl'\n{feed}"), ZONE);
+        let good = with("kind='axfr'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
+        assert!(matches!(&good.feeds[0].kind, feed::Kind::Zone { server, .. } if server.zone == "z.example"));
+        assert_eq!(with("path='x'\nreason='relay'").unwrap().feeds[0].every, Seconds(300));
+        assert!(with("kind='orbsd'").unwrap().feeds.is_empty());
+        for (feed, part) in [
+            ("reason='relay'", "no `path`"),
+            ("path='x'", "say either `reason`"),
+            ("path='x'\nreason='relay'\ncodes='bl'", "say either `reason`"),
+            ("path='x'\ncodes='nowhere'", "no zone `nowhere`"),
+            ("path='x'\nreason='relay'\nformat='xls'", "no format `xls`"),
+            ("kind='axfr'\nreason='relay'", "no `server`"),
+            ("kind='axfr'\nreason='relay'\nserver='a b'\nzone='z'", "`a b` is no server"),
+            ("kind='axfr'\nreason='relay'\nserver='a'\nzone='z..z'", "zone: `z..z` is not a name"),
+            ("kind='axfr'\nreason='relay'\nserver='a'\nzone='z'\nkey='k'", "no [[key]] `k`"),
+            ("kind='pigeon'\nreason='relay'", "`pigeon` is not file, axfr or orbsd"),
+            ("path='x'\nreason='relay'\n[[feed]]\nname='operator'\npath='x'\nreason='relay'", "is no feed"),
+            ("path='x'\nreason='relay'\n[[feed]]\nname='xbl'\npath='x'\nreason='relay'", "a name of its own"),
+        ] {
+            let e = with(feed).unwrap_err().to_string();
+            assert!(e.contains(part), "{part}: {e}");
+        }
+    }
+    #[test]
     fn keys_are_read_from_files_that_are_shut() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();

@@ -7,8 +7,8 @@
 //! | --- | --- | --- |
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
 //! | 2 protocol | [`index`], [`dns`], [`format`] | bytes in, values out; values in, bytes out; still no I/O |
-//! | 3 memory | [`store`], [`ledger`] | what outlives a request; `store` alone knows RocksDB |
-//! | 4 doors | [`serve`], [`web`] | sockets and timers; doors do not import doors |
+//! | 3 memory | [`store`], [`ledger`], [`intake`] | what outlives a request; `store` alone knows RocksDB |
+//! | 4 doors | [`serve`], [`web`], [`feed`] | sockets and timers; doors do not import doors |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes) are behind the feature `daemon`, so a pure layer that reaches for them does not compile
@@ -36,6 +36,13 @@
 //! at what changed after that commit, names the generation in one small batch, and puts the tables in place. So others
 //! write and read on while it is made, and nothing of it is seen before it is whole.
 //!
+//! ## How a feed flows
+//!
+//! [`feed`] waits → [`feed::wire`] asks → [`dns::incoming`] (messages to rows) → for a whole zone a new copy of its records
+//! ([`store::copy`]), for a difference a net that is held against the copy → [`format::records`] (all rows to a list) or
+//! [`format::patch`] (what a few rows change in it) → an import like any other, in whose commit the serial and the copy stand.
+//! Files take the way of `orbsd import`, by [`intake`].
+//!
 //! ## Invariants
 //!
 //! * `model`, `index`, `dns` and `format` never see a socket, a file or the clock.
@@ -45,6 +52,8 @@
 //!   delegation there.
 //! * A failed commit poisons the ledger: no writes, answers go on, and the tail of the store decides what was true.
 //! * The tables never lack a commit that the sequence number counts: they are whole before a batch makes anything true.
+//! * What a source that follows a zone lists is what reading the copy of that zone's records gives, whichever way it came; a
+//!   property test holds patches to that.
 //! * A zone's rendering ([`index::render`]) and the answers ([`index::find`]) follow one set of rules (`index::space`);
 //!   a property test holds the one to an RFC 4592 look-up in the other.
 //! * `unsafe` is in `serve::udp` and `serve::sys` alone.

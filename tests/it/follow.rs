@@ -205,9 +205,9 @@ fn what_goes_wrong_on_the_way_changes_nothing_or_ends_in_a_whole_zone() {
         let done = refresh(&ledger, &p).unwrap();
         assert_eq!(p.asked(), asked);
         assert_eq!(done.how == Came::Changes, how == How::Well);
-        let serial = u32::from(p.script.lock().unwrap().versions.last().unwrap().0);
+        let serial = p.script.lock().unwrap().versions.last().unwrap().0;
         assert_eq!(done.soa.serial.0, serial);
-        p.step(&[a(&format!("{}.1.1.45", serial), 2)], &[a(&format!("{serial}.2.1.46"), 2)]);
+        p.step(&[a(&format!("{serial}.1.1.45"), 2)], &[a(&format!("{serial}.2.1.46"), 2)]);
     }
     assert_eq!(names(&ledger).iter().filter(|n| n.starts_with("46.")).count(), 4);
     ledger.stop().unwrap();
