@@ -14,7 +14,7 @@ pub mod keys;
 
 use crate::{
     dns::MAX_NSID,
-    feed,
+    exports, feed, format,
     index::{ZoneSet, ZoneView},
     ledger,
     model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
@@ -30,10 +30,16 @@ pub struct Config {
     pub ledger: ledger::Settings,
     /// `[dns]`.
     pub serve: serve::Settings,
+    /// `[tls]`.
+    pub secure: serve::secure::Settings,
+    /// `[zones] path`: the folder of the zone files.
+    pub zones: PathBuf,
     /// `[[feed]]`.
     pub feeds: Vec<feed::Settings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
+    /// The `[[export]]` tables.
+    pub exports: Vec<exports::Settings>,
     /// `[process] user`.
     pub user: String,
     /// Things to think over.
@@ -70,7 +76,15 @@ section!(JournalFile { age: Seconds = Seconds(7 * 86_400), size: String = "1GiB"
 section!(HistoryFile { feeds: Seconds = Seconds(90 * 86_400) });
 section!(RemovalsFile { path: PathBuf = "data/removals.log".into() });
 section!(DnsFile { listen: Vec<SocketAddr> = default_listen(), workers: usize = 0, nsid: String = String::new() });
-section!(TlsFile { listen: Vec<SocketAddr> = vec![], certificate: PathBuf = PathBuf::new(), key: PathBuf = PathBuf::new() });
+section!(TlsFile {
+    listen: Vec<SocketAddr> = vec![],
+    https: Vec<SocketAddr> = vec![],
+    quic: Vec<SocketAddr> = vec![],
+    path: String = "/dns-query".into(),
+    certificate: PathBuf = PathBuf::new(),
+    key: PathBuf = PathBuf::new(),
+    clients: PathBuf = PathBuf::new(),
+});
 section!(AdminFile { listen: String = "127.0.0.1:8053".into(), socket: PathBuf = "data/orbsd.sock".into() });
 section!(WebFile { listen: String = String::new(), base_url: String = "http://127.0.0.1:8054".into() });
 section!(ZonesFile { path: PathBuf = "zones".into() });
@@ -91,6 +105,13 @@ section!(FeedFile {
     zone: String = String::new(),
     key: String = String::new(),
 });
+section!(ExportFile {
+    zone: String = String::new(),
+    format: String = String::new(),
+    action: String = String::new(),
+    path: PathBuf = PathBuf::new(),
+    every: Seconds = Seconds(300),
+});
 section!(
     /// `config.toml`.
     File {
@@ -108,6 +129,7 @@ section!(
         reason: Vec<ReasonFile> = vec![],
         key: Vec<KeyFile> = vec![],
         feed: Vec<FeedFile> = vec![],
+        export: Vec<ExportFile> = vec![],
     }
 );
 
@@ -181,9 +203,16 @@ impl Config {
         section("[journal]", (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size));
         section("[history]", a.churn_age != b.churn_age);
         section("[dns] listen or workers", self.serve != running.serve);
+        let (a, b) = (&self.secure, &running.secure);
+        section("[tls] listen, https, quic or path", (&a.listen, &a.https, &a.quic, &a.path) != (&b.listen, &b.https, &b.quic, &b.path));
         section("[admin] socket", self.socket != running.socket);
         section("[process]", self.user != running.user);
         out
+    }
+
+    /// Where what is known of the mirrors is kept: beside the store.
+    pub fn mirrors(&self) -> PathBuf {
+        self.store.path.join("mirrors.json")
     }
 
     /// Reads `config.toml` at `path` and the zone files it points to. Relative paths start at its folder.
@@ -218,6 +247,7 @@ impl Config {
         if zones.is_empty() {
             warnings.push(format!("{}: there is no zone file; nothing is answered", folder.join(&file.zones.path).display()));
         }
+        let exports = file.exports(&zones, folder, &mut |text| errors.push(format!("{shown}: {text}")));
         let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
         let feeds = feeds::read(&file.feed, folder, (&names, &zones, &keys), &mut warnings, &mut wrong);
         check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
@@ -235,10 +265,36 @@ impl Config {
             ledger: ledger::Settings { reasons: file.reason.into_iter().map(reason).collect(), zones, special, nsid: file.dns.nsid, keys },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
             feeds,
+            secure: file.tls.settings(folder),
+            exports,
+            zones: folder.join(file.zones.path),
             socket: folder.join(file.admin.socket),
             user: file.process.user,
             warnings,
         })
+    }
+}
+
+impl TlsFile {
+    /// What can be said without reading the certificate, which only the daemon and `check` have to be able to.
+    fn check(&self, wrong: &mut dyn FnMut(String)) {
+        if self.listen.is_empty() && self.https.is_empty() && self.quic.is_empty() {
+            return;
+        }
+        for (key, path, what) in [("certificate", &self.certificate, "the certificate"), ("key", &self.key, "its private key")] {
+            if path.as_os_str().is_empty() {
+                wrong(format!("tls.{key}: an encrypted front needs it; name the PEM file of {what}"));
+            }
+        }
+        if !self.path.starts_with('/') || self.path.contains(['?', '#', ' ']) {
+            wrong(format!("tls.path: `{}` is not the path of an address, such as /dns-query", self.path));
+        }
+    }
+
+    fn settings(self, folder: &Path) -> serve::secure::Settings {
+        let clients = Some(self.clients).filter(|c| !c.as_os_str().is_empty()).map(|c| folder.join(c));
+        let files = serve::Files { certificate: folder.join(self.certificate), key: folder.join(self.key), clients };
+        serve::secure::Settings { listen: self.listen, https: self.https, quic: self.quic, path: self.path, files }
     }
 }
 
@@ -257,11 +313,44 @@ impl File {
         if self.dns.nsid.len() > MAX_NSID {
             wrong(format!("dns.nsid: at most {MAX_NSID} bytes"));
         }
+        self.tls.check(wrong);
         for (key, listen) in [("admin.listen", &self.admin.listen), ("web.listen", &self.web.listen)] {
             if !listen.is_empty() && listen.parse::<SocketAddr>().is_err() {
                 wrong(format!("{key}: `{listen}` is not an address with a port, such as 127.0.0.1:8053"));
             }
         }
+    }
+}
+
+impl File {
+    /// The `[[export]]` tables, checked.
+    fn exports(&self, zones: &[Zone], folder: &Path, wrong: &mut dyn FnMut(String)) -> Vec<exports::Settings> {
+        let bare = |o: &str| o.trim_end_matches('.').to_ascii_lowercase();
+        let mut out: Vec<exports::Settings> = Vec::new();
+        for e in &self.export {
+            let about = format!("export {}", e.path.display());
+            let Some(zone) = zones.iter().find(|z| bare(&z.origin) == bare(&e.zone) || z.stem == e.zone) else {
+                let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
+                wrong(format!("{about}: there is no zone `{}`; there are {}", e.zone, known.join(", ")));
+                continue;
+            };
+            if let Err(why) = format::write::check(&e.format, &e.action, zone.kind) {
+                wrong(format!("{about}: {why}"));
+            }
+            let path = folder.join(&e.path);
+            if e.path.file_name().is_none() {
+                wrong(format!("export of {}: path: it has to name a file", e.zone));
+            }
+            if out.iter().any(|o| o.path == path) {
+                wrong(format!("{about}: another [[export]] writes this file too"));
+            }
+            if e.every.0 == 0 {
+                wrong(format!("{about}: every: take 1s or more"));
+            }
+            let (format, action) = (e.format.clone(), e.action.clone());
+            out.push(exports::Settings { zone: bare(&zone.origin), format, action, path, every: e.every });
+        }
+        out
     }
 }
 
@@ -275,6 +364,10 @@ fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, error
         let shown = folder.join(format!("{}.toml", zone.stem));
         for key in zone.transfer.keys().filter(|k| !keys.contains(&bare(k))) {
             errors.push(format!("{}: transfer: there is no [[key]] `{key}` in config.toml", shown.display()));
+        }
+        if let Some(name) = zone.transfer.names().next().filter(|_| file.tls.listen.is_empty() || file.tls.clients.as_os_str().is_empty()) {
+            let what = "transfer.allow: no client can show a certificate; set `listen` and `clients` of [tls] in config.toml";
+            errors.push(format!("{}: {what}, or leave `cert:{name}` out", shown.display()));
         }
         // What the daemon would say when it makes the zone ready is said now.
         if errors.is_empty() {

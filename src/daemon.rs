@@ -2,10 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -16,10 +13,10 @@ use tokio::{
 
 use crate::{
     config::Config,
+    exports::Exports,
     feed::Feeds,
     ledger::{self, Ledger},
-    metrics::Metrics,
-    serve::{self, Shared, sys},
+    serve::{self, Certificates, Shared, sys},
     store::Store,
     web,
 };
@@ -43,17 +40,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     // From the first moment on: a reload that comes while a large store is read waits for it.
     let mut signals = Signals::new()?;
-    match sys::raise_file_limit() {
-        Ok(n) if n < MIN_FILES => {
-            tracing::warn!(limit = n, "few files can be open at the same time: fewer TCP clients are served (ulimit -n)");
-        }
-        Ok(_) => {}
-        Err(e) => tracing::warn!(error = %e, "the limit of open files can not be read"),
-    }
+    raise_file_limit();
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
+    let encrypted = serve::secure::bind(&config.secure)?;
     let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;
     drop_privileges(&config)?;
+    // As the user that has to read it again when it is renewed.
+    let certificates = config.secure.open()?;
     let started = std::time::Instant::now();
     let ledger = {
         let config = config.clone();
@@ -61,15 +55,19 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     };
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
-    let shared =
-        Shared { published: ledger.published.clone(), metrics: Arc::new(Metrics::default()), stop: Arc::new(AtomicBool::new(false)) };
+    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors()));
+    let shared = Shared::new(&ledger, Some(mirrors.clone()));
     let workers = start_udp(udp, &shared)?;
     let places = serve::tcp::Places::default();
-    let listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
+    let mut listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
+    if let Some(certificates) = &certificates {
+        listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &places));
+    }
+    let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let socket_path = config.socket.clone();
-    let feeds = start_feeds(&ledger, &config);
-    let reload = reloader(config_path, config, ledger.clone(), feeds.clone());
-    let app = app(&ledger, &shared, &reload, &feeds);
+    let (exports, feeds) = by_themselves(&ledger, &config);
+    let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone()), certificates);
+    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), &mirrors);
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -79,6 +77,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         socket.into_std().and_then(|s| tokio::net::UnixListener::from_std(s)).map_err(|e| format!("admin.socket: {e}"))?
     };
     let web = back.spawn(web::run(socket, app, async move { drop(web_stopped.await) }));
+    let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
     signals.wait(&reload).await;
@@ -89,18 +88,48 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = stop_web.send(());
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
+    notifier.abort();
+    exports.stop();
+    let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
     shared.stop.store(true, Ordering::Relaxed);
     listeners.iter().for_each(|l| l.abort());
     let stopped = tokio::task::spawn_blocking(move || {
         workers.into_iter().for_each(|w| drop(w.join()));
+        mirrors.save();
         ledger.stop()
     });
     let _ = std::fs::remove_file(&socket_path);
     back.shutdown_background();
-    match stopped.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(e)) => Err(format!("the store could not be closed: {e:?}")),
-        Err(e) => Err(e.to_string()),
+    stopped.await.map_err(|e| e.to_string())?.map_err(|e| format!("the store could not be closed: {e:?}"))
+}
+
+/// What the API's handlers may use.
+fn app(
+    ledger: &Ledger,
+    shared: &Shared,
+    reload: &web::Reload,
+    (exports, feeds): (Exports, Feeds),
+    mirrors: &Arc<serve::Mirrors>,
+) -> web::App {
+    web::App {
+        ledger: ledger.clone(),
+        metrics: shared.metrics.clone(),
+        reload: reload.clone(),
+        feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
+        files: Arc::new(move || exports.shown()),
+        mirrors: report(ledger, mirrors),
+        started: ledger::now(),
+        daemon: true,
+    }
+}
+
+fn raise_file_limit() {
+    match sys::raise_file_limit() {
+        Ok(n) if n < MIN_FILES => {
+            tracing::warn!(limit = n, "few files can be open at the same time: fewer TCP clients are served (ulimit -n)");
+        }
+        Ok(_) => {}
+        Err(e) => tracing::warn!(error = %e, "the limit of open files can not be read"),
     }
 }
 
@@ -111,23 +140,18 @@ pub fn open_ledger(config: &Config) -> Result<Ledger, String> {
     ledger::open(store, config.ledger.clone(), sys::lower_priority).map_err(|e| e.text(&shown))
 }
 
-fn start_feeds(ledger: &Ledger, config: &Config) -> Feeds {
-    let feeds = Feeds::new(ledger.clone());
+/// What goes in and out without being asked: feeds, which run from now on, and scheduled exports.
+fn by_themselves(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
+    let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
+    exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
-    feeds
+    (exports, feeds)
 }
 
-/// What the API may use.
-fn app(ledger: &Ledger, shared: &Shared, reload: &web::Reload, feeds: &Feeds) -> web::App {
-    let feeds = feeds.clone();
-    web::App {
-        ledger: ledger.clone(),
-        metrics: shared.metrics.clone(),
-        reload: reload.clone(),
-        feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
-        started: ledger::now(),
-        daemon: true,
-    }
+/// What is known of the mirrors, against what is published.
+pub fn report(ledger: &Ledger, mirrors: &Arc<serve::Mirrors>) -> web::Report {
+    let (published, mirrors) = (ledger.published.clone(), mirrors.clone());
+    Arc::new(move || mirrors.report(&published.snapshot()))
 }
 
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
@@ -185,15 +209,25 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
 }
 
 /// Reads the configuration again. What listens where, and the store's settings, need a restart, and that is said.
-fn reloader(path: PathBuf, running: Config, ledger: Ledger, feeds: Feeds) -> web::Reload {
+fn reloader(
+    path: PathBuf,
+    running: Config,
+    ledger: Ledger,
+    (exports, feeds): (Exports, Feeds),
+    certificates: Option<Arc<Certificates>>,
+) -> web::Reload {
     Arc::new(move || {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
         let mut warnings = config.warnings.clone();
         let later = config.needs_restart(&running).into_iter();
         warnings.extend(later.map(|section| format!("{section} has changed and is taken with the next restart")));
+        // A certificate that can not be used is no reason to refuse the rest.
+        let taken = certificates.as_ref().filter(|_| config.secure.wanted()).map(|c| c.reload(&config.secure.files));
+        warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
         warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
         feeds.configure(&config.feeds);
+        exports.set(config.exports);
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(warnings)
     })

@@ -8,7 +8,7 @@
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
 //! | 2 protocol | [`index`], [`dns`], [`format`] | bytes in, values out; values in, bytes out; still no I/O |
 //! | 3 memory | [`store`], [`ledger`], [`intake`] | what outlives a request; `store` alone knows RocksDB |
-//! | 4 doors | [`serve`], [`web`], [`feed`] | sockets and timers; doors do not import doors |
+//! | 4 doors | [`serve`], [`web`], [`feed`], [`exports`] | sockets and timers; doors do not import doors |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes) are behind the feature `daemon`, so a pure layer that reaches for them does not compile
@@ -17,7 +17,7 @@
 //!
 //! ## How a query flows
 //!
-//! `serve::udp` (or `tcp`) → [`dns::respond`] → `dns::query` (parsed once) → [`index::ZoneSet::find`] (zone) →
+//! `serve::udp` (or `tcp`, `tls`, `https`, `quic`) → [`dns::respond`] → `dns::query` (parsed once) → [`index::ZoneSet::find`] (zone) →
 //! [`index::Asked`] (labels to octets, nibbles or a name) → [`index::find`] (what stands there) → `dns::answer` (a value)
 //! → `dns::encode` (bytes). Nothing is locked, allocated, logged or read from a clock.
 //!
@@ -27,6 +27,9 @@
 //! ([`store::Store::commit`]) → apply ([`index::Builder`]) → publish ([`index::Published`]) → receipt. The command line is a
 //! client of the same API, through the daemon's socket or, where none runs, served for the time of the command on the store
 //! itself.
+//!
+//! The last step is to tell: [`ledger::Ledger::commits`] wakes [`serve::notify`], which sends each mirror a NOTIFY of the
+//! newest serial; [`serve::Mirrors`] knows what each was told, asked for and has.
 //!
 //! ## How an import flows
 //!
@@ -42,6 +45,16 @@
 //! ([`store::copy`]), for a difference a net that is held against the copy → [`format::records`] (all rows to a list) or
 //! [`format::patch`] (what a few rows change in it) → an import like any other, in whose commit the serial and the copy stand.
 //! Files take the way of `orbsd import`, by [`intake`].
+//!
+//! ## How a zone leaves as a file
+//!
+//! [`format::write::Export`] streams a snapshot's zone; its first line names zone, serial and format. `web` sends it,
+//! [`exports`] keeps files current by that line, and both replace files through [`exports::replace`].
+//!
+//! ## How a zone ends
+//!
+//! [`model::retire`] in its file; the writer's tick takes the configuration over again when its day has come, and
+//! [`index::ZoneView::at`] then publishes no reason: an empty mask, so no rule of its own could list anybody.
 //!
 //! ## Invariants
 //!
@@ -79,6 +92,10 @@
 //! * A large import is acknowledged when its image is on disk, so that a start right after it is as quick as any.
 //! * Nothing that overlaps 127.0.0.0/24 and nothing wider than /8 (IPv6 /19) can be listed, whatever is said: test points
 //!   and the rule against apex wildcards need no special case then.
+//! * DoH and DoQ are hyper and quinn under our own places and limits, and not hickory-server: its version 0.26 knows no GET,
+//!   which RFC 8484 section 4.1 wants of every server, has no limit for each client and leaves no room for one, waits for one
+//!   QUIC handshake before it takes the next, and answers with records. So every front sends the bytes of
+//!   [`dns::respond`] as they are, and what is malformed is answered by the same rules everywhere.
 
 pub mod metrics;
 pub mod model;
@@ -88,6 +105,7 @@ pub mod format;
 pub mod index;
 
 #[cfg(feature = "daemon")]
+pub mod exports;
 pub mod intake;
 #[cfg(feature = "daemon")]
 pub mod ledger;

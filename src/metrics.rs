@@ -41,6 +41,7 @@ counters! {
     listed: "Answers with records.",
     not_listed: "NXDOMAIN.",
     no_data: "The name is there, the type is not.",
+    transfers: "Requests for a transfer that were granted.",
     refused: "REFUSED.",
     malformed: "FORMERR, NOTIMP, BADVERS.",
     failed: "SERVFAIL.",

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -21,9 +21,10 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("feed", &["model", "index", "dns", "format", "store", "ledger", "intake"]),
     ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
     ("web", &["model", "index", "dns", "format", "store", "ledger", "intake", "metrics"]),
-    ("config", &["model", "index", "dns", "store", "ledger", "intake", "feed", "serve", "web"]),
-    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "config"]),
-    ("cli", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "config", "daemon"]),
+    ("exports", &["model", "index", "format"]),
+    ("config", &["model", "index", "dns", "format", "store", "ledger", "intake", "feed", "serve", "web", "exports"]),
+    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "config"]),
+    ("cli", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "config", "daemon"]),
 ];
 const MAX_FILE: usize = 600;
 const MAX_FUNCTION: usize = 70;

@@ -8,7 +8,7 @@ use crate::config::Config;
 /// Reads everything and says what is wrong (exit code 2) or doubtful (exit code 0).
 pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let (errors, warnings, zones) = match Config::load(&common.config) {
-        Ok(c) => (Vec::new(), c.warnings, c.ledger.zones.len()),
+        Ok(c) => (c.secure.open().err().into_iter().collect(), c.warnings, c.ledger.zones.len()),
         Err(e) => (e.0, Vec::new(), 0),
     };
     if common.json {

@@ -15,7 +15,13 @@ use tokio::{net::UnixStream, runtime::Runtime, sync::mpsc};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use super::{Common, Failure};
-use crate::{config::Config, ledger::Ledger, metrics::Metrics, serve::sys, web};
+use crate::{
+    config::Config,
+    ledger::Ledger,
+    metrics::Metrics,
+    serve::{Mirrors, sys},
+    web,
+};
 
 /// A body of either kind: bytes, or pieces that come with time.
 pub(super) type AnyBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
@@ -119,6 +125,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         metrics: Arc::new(Metrics::default()),
         reload,
         feeds: Arc::new(|| Value::Array(vec![])),
+        files: Arc::new(|| Value::Array(Vec::new())),
+        mirrors: crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors()))),
         started: crate::ledger::now(),
         daemon: false,
     };

@@ -1,9 +1,8 @@
 //! `orbsd export`.
 
 use std::{
-    fs::File,
     io::{BufWriter, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use clap::Args;
@@ -14,15 +13,19 @@ use super::{
     Common, Failure,
     client::{Client, bytes, escape, failure},
 };
+use crate::exports::replace;
 
-/// `orbsd export`
+/// Write a zone to a file or to standard output
 #[derive(Debug, Args)]
 pub(super) struct Export {
     /// A zone's file name without its ending, or its origin
     zone: String,
-    /// master, rbldnsd, list or cidr
+    /// master, rbldnsd, list, cidr, jsonl, rpz, postfix, nftables or ipset
     #[arg(long, default_value = "master")]
     format: String,
+    /// rpz: nxdomain, nodata, drop, tcp-only, passthru, an address, or a host's name
+    #[arg(long, default_value = "")]
+    action: String,
     /// Where to write; a file is replaced as a whole when it is complete
     #[arg(long, short)]
     output: Option<PathBuf>,
@@ -31,7 +34,7 @@ pub(super) struct Export {
 /// Streams the export to a file or to standard output.
 pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let path = format!("/v1/zones/{}/export?format={}", escape(&c.zone), escape(&c.format));
+    let path = format!("/v1/zones/{}/export?format={}&action={}", escape(&c.zone), escape(&c.format), escape(&c.action));
     let response = client.send(Method::GET, &path, bytes(""))?;
     let status = response.status();
     let mut body = response.into_body();
@@ -42,6 +45,7 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
         }
         return Err(failure(status, &serde_json::from_slice(&problem).unwrap_or(Value::Null)));
     }
+    let wrong = |p: &PathBuf, e: std::io::Error| Failure::No(format!("{}: {e}", p.display()));
     let bar = super::import::bar(0);
     let mut copy = |out: &mut dyn Write| -> Result<(), Failure> {
         while let Some(piece) = client.piece(&mut body)? {
@@ -55,34 +59,17 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
         Ok(out.flush()?)
     };
     let Some(to) = &c.output else { return copy(&mut std::io::stdout().lock()) };
-    replace(to, &mut copy)?;
-    if common.json {
-        println!("{}", serde_json::json!({"zone": c.zone, "format": c.format, "file": to}));
-    }
-    Ok(())
-}
-
-/// Writes a file by `copy`; one that is there is replaced as a whole when the new one is complete.
-pub(super) fn replace(to: &Path, copy: &mut dyn FnMut(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
-    let wrong = |p: &Path, e: std::io::Error| Failure::No(format!("{}: {e}", p.display()));
-    // Through a link to the file itself; and what is no file (a device, a pipe) is written to, not replaced.
-    let to = &std::fs::canonicalize(to).unwrap_or_else(|_| to.to_path_buf());
+    // What is no file (a device, a pipe) is written to, not replaced.
     if std::fs::metadata(to).is_ok_and(|m| !m.is_file()) {
         let mut out = std::fs::OpenOptions::new().write(true).open(to).map_err(|e| wrong(to, e))?;
         return copy(&mut out);
     }
-    // Beside the file, under a name of its own: readers see the old file or the new one, whole.
-    let mut name = to.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.new", std::process::id()));
-    let tmp = to.with_file_name(name);
-    let result = File::create(&tmp).map_err(|e| wrong(&tmp, e)).and_then(|file| {
+    let result = replace(to, None, |file| {
         let mut out = BufWriter::new(file);
-        copy(&mut out)?;
-        out.get_ref().sync_all()?;
-        std::fs::rename(&tmp, to).map_err(|e| wrong(to, e))
+        copy(&mut out)
     });
-    if result.is_err() {
-        let _ = std::fs::remove_file(&tmp);
+    if common.json && result.is_ok() {
+        println!("{}", serde_json::json!({"zone": c.zone, "format": c.format, "file": to}));
     }
     result
 }

@@ -28,7 +28,7 @@ enum Mode {
     Remove,
 }
 
-/// `orbsd import`
+/// Import list files as one change
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// List files, which together are one list; gzip or not; `-` is standard input

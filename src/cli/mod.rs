@@ -8,6 +8,7 @@ mod failure;
 mod import;
 mod key;
 mod lookup;
+mod retire;
 mod serve;
 mod status;
 mod transfer;
@@ -55,8 +56,7 @@ enum Command {
     Check,
     /// Let the running daemon read its configuration again
     Reload,
-    /// Show how the daemon is: zones, serials, counters
-    Status,
+    Status(status::Status),
     /// List subjects
     List(change::List),
     /// Take subjects off; a feed's entry is held down
@@ -65,10 +65,9 @@ enum Command {
     Exempt(change::Exempt),
     /// Show where a subject stands, and why
     Lookup(lookup::Lookup),
-    /// Import list files as one change
     Import(import::Import),
-    /// Write a zone to a file or to standard output
     Export(export::Export),
+    Retire(retire::Retire),
     Key(key::Key),
     Transfer(transfer::Transfer),
 }
@@ -103,13 +102,14 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::run(&common),
         Command::Check => check::run(&common),
         Command::Reload => status::reload(&common),
-        Command::Status => status::run(&common),
+        Command::Status(c) => status::run(&common, &c),
         Command::List(c) => change::list(&common, c),
         Command::Delist(c) => change::delist(&common, c),
         Command::Exempt(c) => change::exempt(&common, c),
         Command::Lookup(c) => lookup::run(&common, &c),
         Command::Import(c) => import::run(&common, &c),
         Command::Export(c) => export::run(&common, &c),
+        Command::Retire(c) => retire::run(&common, &c),
         Command::Key(c) => key::run(&common, &c),
         Command::Transfer(c) => transfer::run(&common, &c),
     };

@@ -8,9 +8,30 @@ use super::{
     client::{Client, bytes},
 };
 
+/// Show how the daemon is: zones, serials, counters
+#[derive(Debug, clap::Args)]
+pub(super) struct Status {
+    #[command(subcommand)]
+    of: Option<Of>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Of {
+    /// Show each zone's mirrors: what they were told, asked for and have, and how far behind they are
+    Mirrors,
+}
+
 /// Shows how the daemon is. Exit code 1 while it takes no writes.
-pub(super) fn run(common: &Common) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, args: &Status) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
+    if let Some(Of::Mirrors) = args.of {
+        let found = client.json(Method::GET, "/v1/mirrors", bytes(""))?;
+        match common.json {
+            true => println!("{found:#}"),
+            false => print_mirrors(&found),
+        }
+        return Ok(());
+    }
     let s = client.json(Method::GET, "/v1/status", bytes(""))?;
     if common.json {
         println!("{s:#}");
@@ -35,6 +56,19 @@ fn print(s: &Value) {
     for z in s["zones"].as_array().into_iter().flatten() {
         let c = &z["counters"];
         println!("zone {} serial {}: {}", text(&z["zone"]), z["serial"], counters(c));
+        if let Some(stage) = z["retire"]["stage"].as_str() {
+            let says = match stage {
+                "announced" => format!("lists as ever until {}", text(&z["retire"]["empty"])),
+                "empty" => format!("lists nobody since {}", text(&z["retire"]["empty"])),
+                _ => "lists nobody and is waited for by nobody".to_string(),
+            };
+            println!("  retiring: {says}; its NS records may go from {} on", text(&z["retire"]["delegation"]));
+        }
+    }
+    for e in s["exports"].as_array().into_iter().flatten() {
+        let serial = e["serial"].as_u64().map_or("not written yet".to_string(), |n| format!("serial {n}"));
+        let problem = e["problem"].as_str().map_or(String::new(), |p| format!("; NOT current: {p}"));
+        println!("export {} as {} of {}: {serial}{problem}", text(&e["path"]), text(&e["format"]), text(&e["zone"]));
     }
     println!("no zone of ours: {}", counters(&s["other"]));
     for (name, c) in s["workers"].as_object().into_iter().flatten() {
@@ -56,6 +90,44 @@ fn feed(f: &Value) {
     for (key, what) in [("problem", "problem"), ("note", "note")] {
         if !text(key).is_empty() {
             println!("  {what}: {}", text(key));
+        }
+    }
+}
+
+fn print_mirrors(found: &Value) {
+    let mirrors = found["mirrors"].as_array().map_or(&[][..], |m| m);
+    if mirrors.is_empty() {
+        println!("no mirror is configured, and none has asked");
+    }
+    for m in mirrors {
+        let text = |v: &Value| v.as_str().unwrap_or("").to_string();
+        let key = m["key"].as_str().map_or(String::new(), |k| format!(" key {k}"));
+        let other = if m["configured"] == true { "" } else { " (not configured)" };
+        let state = match (&m["behind"], &m["has"]) {
+            (b, _) if b["serials"] == 0 => "in step".to_string(),
+            (b, _) if b.is_object() => format!("{} serials behind for {} s", b["serials"], b["seconds"]),
+            (_, Value::Null) => "has not been seen to have any serial".into(),
+            (_, has) => format!("has serial {has}, which is ahead of ours"),
+        };
+        println!("{} serial {} {}{key}{other}: {state}", text(&m["zone"]), m["serial"], text(&m["address"]));
+        let n = &m["notified"];
+        if n.is_object() {
+            let answer = match (n["rcode"].as_str(), n["problem"].as_str()) {
+                (Some("NOERROR"), _) => format!("acknowledged after {} ms", n["answer_ms"]),
+                (Some(rcode), _) => format!("answered {rcode}"),
+                (None, Some(problem)) => format!("tried {} times: {problem}", n["tries"]),
+                (None, None) => format!("tried {} times, no answer yet", n["tries"]),
+            };
+            println!("  notified of {} at {}: {answer}", n["serial"], text(&n["at"]));
+        }
+        let a = &m["asked"];
+        if a.is_object() {
+            let what = a["serial"].as_u64().map_or("for the SOA".into(), |s| format!("what came after {s}"));
+            println!("  asked {what} at {}", text(&a["at"]));
+        }
+        let t = &m["transfer"];
+        if t.is_object() {
+            println!("  took {} at {}: {}, {} bytes in {} ms", t["to"], text(&t["at"]), text(&t["kind"]), t["bytes"], t["ms"]);
         }
     }
 }

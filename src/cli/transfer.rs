@@ -13,11 +13,11 @@ use indicatif::ProgressBar;
 use super::{
     Common, Failure,
     client::escape,
-    export::replace,
     import::{bar, send, tell},
 };
 use crate::{
     dns::incoming::{Asked, Change},
+    exports::replace,
     feed::wire::{Server, Watch},
     format::records::master_line,
     model::TsigKey,
@@ -123,7 +123,7 @@ fn write(common: &Common, c: &Transfer, to: &Path, mut text: Text) -> Result<(),
     if to == Path::new("-") {
         return copy(&mut io::stdout().lock());
     }
-    replace(to, &mut copy)?;
+    replace(to, None, |file| copy(&mut io::BufWriter::new(file)))?;
     if common.json {
         println!("{}", serde_json::json!({"zone": c.zone, "format": "master", "file": to}));
     }

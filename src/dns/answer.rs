@@ -1,8 +1,13 @@
 //! What a query gets: a value, decided before a byte of it is written.
 
-use super::{Kind, Peer, query::Query};
+use super::{
+    Kind, Peer,
+    query::Query,
+    transfer::{self, Decision},
+};
 use crate::index::{
     Asked, Found, Items, Listing, Snapshot, ZoneView, find,
+    render::texts,
     zones::{Fixed, rtype},
 };
 
@@ -16,6 +21,7 @@ pub enum Rcode {
     NxDomain = 3,
     NotImp = 4,
     Refused = 5,
+    NotAuth = 9,
     BadVers = 16,
 }
 
@@ -28,6 +34,8 @@ pub enum Body<'a> {
     Fixed(&'a Fixed, u16),
     /// The SOA.
     Soa,
+    /// The SOA, where a transfer is to be had.
+    Transfer,
     /// A listing's A records.
     Codes(Listing<'a>),
     /// The HINFO record of an exception below a listed tree.
@@ -60,10 +68,11 @@ impl Answer<'_> {
     pub fn kind(&self) -> Kind {
         match self.rcode {
             Rcode::NoError if matches!(self.body, Body::RefusedCode(_)) => Kind::Refused,
+            Rcode::NoError if matches!(self.body, Body::Transfer) => Kind::Transfer,
             Rcode::NoError if self.negative.is_some() => Kind::NoData,
             Rcode::NoError => Kind::Listed,
             Rcode::NxDomain => Kind::NotListed,
-            Rcode::Refused => Kind::Refused,
+            Rcode::Refused | Rcode::NotAuth => Kind::Refused,
             Rcode::ServFail => Kind::Failed,
             _ => Kind::Malformed,
         }
@@ -86,8 +95,14 @@ const fn plain(rcode: Rcode, zone: Option<usize>, ede: Option<(u16, &'static str
     Answer { rcode, zone, origin_at: 0, body: Body::None, negative: None, ede }
 }
 
-/// Decides what a query gets.
-pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query<'a>, peer: Peer<'_>, scratch: &'a mut Scratch<'a>) -> Answer<'a> {
+/// Decides what a query gets. `key` is the TSIG key that signed it.
+pub fn answer<'a>(
+    snapshot: &'a Snapshot,
+    query: &Query<'a>,
+    peer: Peer<'_>,
+    key: Option<&str>,
+    scratch: &'a mut Scratch<'a>,
+) -> Answer<'a> {
     let labels = query.labels;
     if query.edns.is_some_and(|e| e.version > 0) {
         return plain(Rcode::BadVers, None, None);
@@ -100,15 +115,19 @@ pub fn answer<'a>(snapshot: &'a Snapshot, query: &Query<'a>, peer: Peer<'_>, scr
     if !snapshot.sound {
         return plain(Rcode::ServFail, Some(number), Some((14, "the store can not be trusted; see the server's log")));
     }
-    // RFC 5936 section 4.2: AXFR is not defined over UDP. Transfers are not served yet over TCP either.
-    let transfer = matches!(query.qtype, rtype::AXFR | rtype::IXFR);
-    if query.qclass != 1 && query.qclass != 255 || transfer {
+    let below = labels.starts.iter().take_while(|s| usize::from(**s) < origin_at).count();
+    if matches!(query.qtype, rtype::AXFR | rtype::IXFR) {
+        return match transfer::decide(snapshot, number, query, below, peer, key) {
+            Decision::No(rcode, code, text) => plain(rcode, Some(number), Some((code, text))),
+            Decision::Current | Decision::Run(_) => Answer { body: Body::Transfer, ..plain(Rcode::NoError, Some(number), None) },
+        };
+    }
+    if query.qclass != 1 && query.qclass != 255 {
         return plain(Rcode::Refused, Some(number), Some((18, "not served")));
     }
     if !zone.allows(peer.addr) {
         return refused(zone, number, origin_at, query.qtype);
     }
-    let below = labels.starts.iter().take_while(|s| usize::from(**s) < origin_at).count();
     scratch.asked = Some(Asked::new(&name[..origin_at], &labels.starts[..below]));
     let Scratch { asked: Some(asked), items } = scratch else { return plain(Rcode::ServFail, Some(number), None) };
     let found = find(&snapshot.tables, zone, asked, items);
@@ -144,24 +163,5 @@ fn refused(zone: &ZoneView, number: usize, origin_at: usize, qtype: u16) -> Answ
 
 /// Whether a listing has any text to show: without one there is no TXT record.
 fn has_text(snapshot: &Snapshot, zone: &ZoneView, listing: &Listing) -> bool {
-    texts(snapshot, zone, listing).next().is_some()
-}
-
-/// The texts of a listing in the order of the zone, each with the item it belongs to: of the first reason that has one, or
-/// of all, as the zone says.
-pub fn texts<'a>(
-    snapshot: &'a Snapshot,
-    zone: &'a ZoneView,
-    listing: &'a Listing,
-) -> impl Iterator<Item = (&'a str, crate::index::values::Item)> {
-    let limit = match zone.spec.txt {
-        crate::model::zone::TxtPolicy::First => 1,
-        crate::model::zone::TxtPolicy::All => usize::MAX,
-    };
-    let listed = zone.publish.iter().filter_map(|p| Some((p, listing.item(p.reason)?)));
-    let texts = listed.map(|(p, item)| {
-        let own = item.text != crate::index::values::TextId::NONE;
-        (if own { snapshot.tables.interned.text(item.text) } else { &*p.text }, item)
-    });
-    texts.filter(|(t, _)| !t.is_empty()).take(limit)
+    texts(&snapshot.tables.interned, zone, listing).next().is_some()
 }

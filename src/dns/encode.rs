@@ -1,13 +1,10 @@
 //! An answer to its bytes. The question is copied as it was asked, so that its letter case comes back.
 
-use super::{
-    Answer, MAX_NSID, Rcode, UDP_SIZE,
-    answer::{Body, texts},
-    query::Query,
-};
+use super::{Answer, MAX_NSID, Rcode, UDP_SIZE, answer::Body, query::Query};
 use crate::index::{
     Snapshot, ZoneView,
     records::{BLANK_HINFO, Text},
+    render::texts,
     zones::{Rr, rtype},
 };
 
@@ -147,7 +144,7 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
         }
         Body::Texts(listing) => {
             let start = o.len;
-            for (template, item) in texts(snapshot, zone, listing) {
+            for (template, item) in texts(&snapshot.tables.interned, zone, listing) {
                 let mut data = Text::default();
                 data.fill(template, |out| listing.write_subject(item, out));
                 // Two reasons can say the same; a set has each record once (RFC 2181 section 5).
@@ -163,7 +160,7 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
                 n += 1;
             }
         }
-        Body::Soa => {
+        Body::Soa | Body::Transfer => {
             // Its TTL is that of a mirror's negative answers too (RFC 2308 section 5).
             soa(o, snapshot, zone, answer, origin, zone.soa_ttl());
             n = 1;

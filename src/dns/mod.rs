@@ -10,9 +10,12 @@ pub mod incoming;
 #[cfg(test)]
 #[path = "law8/tests.rs"]
 mod law8;
+pub mod lifetime;
+pub mod notify;
 pub mod query;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 pub mod tsig;
 
 pub use answer::{Answer, Rcode};
@@ -35,6 +38,8 @@ pub struct Peer<'a> {
     pub addr: IpAddr,
     /// Over a stream (TCP and its like) and not UDP.
     pub stream: bool,
+    /// An answer is one message (HTTPS, QUIC): no transfers.
+    pub single: bool,
     /// The names in the certificate that the client has proved to have; none without one.
     pub names: &'a [String],
 }
@@ -42,11 +47,15 @@ pub struct Peer<'a> {
 impl Peer<'_> {
     /// A client that sent a datagram.
     pub fn udp(addr: IpAddr) -> Peer<'static> {
-        Peer { addr, stream: false, names: &[] }
+        Peer { addr, stream: false, single: false, names: &[] }
     }
     /// A client on a plain stream.
     pub fn tcp(addr: IpAddr) -> Peer<'static> {
-        Peer { addr, stream: true, names: &[] }
+        Peer { addr, stream: true, single: false, names: &[] }
+    }
+    /// A client that gets one message, of any length, for each query.
+    pub fn single(addr: IpAddr) -> Peer<'static> {
+        Peer { single: true, ..Peer::tcp(addr) }
     }
 }
 
@@ -78,16 +87,18 @@ pub enum Kind {
     Malformed,
     /// SERVFAIL.
     Failed,
+    /// A transfer, which [`transfer`] writes; the reply in the output is the current SOA alone, for a datagram into which
+    /// the transfer does not fit.
+    Transfer,
     /// No reply at all.
     Dropped,
 }
 
 /// Answers a query: the one way from its first byte to the last of its reply, for every front.
 ///
-/// `out` holds at least [`TCP_SIZE`] bytes for a stream and [`UDP_SIZE`] for UDP. `now` is the clock. No I/O, no lock, no
-/// allocation.
+/// `out` holds at least [`TCP_SIZE`] bytes for a stream and [`UDP_SIZE`] for UDP. `now` is the clock, which signatures are
+/// held to (RFC 8945 section 5.2.3). No I/O, no lock; no allocation but for a signature.
 pub fn respond(snapshot: &Snapshot, query: &[u8], peer: Peer<'_>, now: Time, out: &mut [u8]) -> Outcome {
-    let _ = now; // nothing that is answered today depends on it: what has run out is taken off by an event
     let mut room = Room::default();
     let mut parsed = match Query::parse(query, &mut room) {
         Ok(q) => q,
@@ -98,13 +109,33 @@ pub fn respond(snapshot: &Snapshot, query: &[u8], peer: Peer<'_>, now: Time, out
             return Outcome { len, zone: None, kind, truncated: false };
         }
     };
+    let mut session = None;
+    if parsed.signed {
+        match tsig::verify(&snapshot.keys, query, now) {
+            Ok(s) => session = s,
+            Err(rejected) => return reject(*rejected, &parsed, out),
+        }
+    }
     if let Some(e) = parsed.edns.as_mut().filter(|_| !peer.stream) {
         e.keepalive = false; // RFC 7828 section 3.2.1: never over UDP
     }
     let mut scratch = answer::Scratch::default();
-    let answer = answer::answer(snapshot, &parsed, peer, &mut scratch);
+    let answer = answer::answer(snapshot, &parsed, peer, session.as_ref().map(tsig::Session::key), &mut scratch);
     let limit = if peer.stream { TCP_SIZE } else { parsed.udp_limit() }.min(out.len());
-    let (len, truncated) = encode::encode(snapshot, &parsed, &answer, &mut out[..limit]);
+    let sealed = session.as_ref().map_or(0, tsig::Session::size);
+    let (mut len, truncated) = encode::encode(snapshot, &parsed, &answer, &mut out[..limit.saturating_sub(sealed)]);
+    if let Some(session) = session.as_mut().filter(|_| len > 0) {
+        len = session.sign(&mut out[..limit], len, now).unwrap_or(0);
+    }
     let kind = if len == 0 { Kind::Dropped } else { answer.kind() };
     Outcome { len, zone: answer.zone.map(|z| snapshot.zones.all()[z].slot), kind, truncated }
+}
+
+/// The reply to a request whose signature is not right (RFC 8945 section 5.3.2).
+#[cold]
+fn reject(rejected: tsig::Rejected, query: &Query, out: &mut [u8]) -> Outcome {
+    let (rcode, kind) = if rejected.rcode() == 1 { (Rcode::FormErr, Kind::Malformed) } else { (Rcode::NotAuth, Kind::Refused) };
+    let len = encode::bare(query.message, rcode, query.question_end, query.edns.is_some(), out);
+    let len = rejected.sign(out, len).unwrap_or(len);
+    Outcome { len, zone: None, kind: if len == 0 { Kind::Dropped } else { kind }, truncated: false }
 }

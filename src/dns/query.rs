@@ -52,6 +52,8 @@ pub struct Query<'a> {
     pub qclass: u16,
     /// EDNS, if it has any.
     pub edns: Option<Edns>,
+    /// It has a TSIG record.
+    pub signed: bool,
     /// The name asked for.
     pub labels: Labels<'a>,
 }
@@ -97,7 +99,7 @@ impl<'a> Query<'a> {
         }
         let formerr = Malformed::Reply { rcode, question_end: 0, edns: false };
         let (labels, at) = read_name(message, 12, room).ok_or(formerr)?;
-        let mut q = Query { message, question_end: 0, qtype: 0, qclass: 0, edns: None, labels };
+        let mut q = Query { message, question_end: 0, qtype: 0, qclass: 0, edns: None, signed: false, labels };
         q.qtype = u16_at(message, at).ok_or(formerr)?;
         q.qclass = u16_at(message, at + 2).ok_or(formerr)?;
         q.question_end = at + 4;
@@ -124,6 +126,7 @@ impl<'a> Query<'a> {
             let fixed = self.message.get(at..at + 10)?;
             let len = usize::from(u16_at(fixed, 8)?);
             let data = self.message.get(at + 10..at + 10 + len)?;
+            self.signed |= u16_at(fixed, 0)? == rtype::TSIG;
             if u16_at(fixed, 0)? == rtype::OPT {
                 // One, at the root, among the additional records (RFC 6891 section 6.1.1).
                 if self.edns.is_some() || !root || i < counts[0] + counts[1] {
@@ -215,7 +218,7 @@ pub fn peek(message: &[u8]) -> Option<u32> {
     Some(addr)
 }
 
-fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     for _ in 0..=MAX_LABELS {
         match *message.get(at)? {
             0 => return Some(at + 1),

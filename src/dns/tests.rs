@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn peer(stream: bool) -> Peer<'static> {
-    Peer { addr: [192, 0, 2, 53].into(), stream, names: &[] }
+    Peer { stream, ..Peer::udp([192, 0, 2, 53].into()) }
 }
 
 /// A snapshot with `bl.orbs.example` (addresses), `dbl.orbs.example` (domains) and what is listed.

@@ -428,7 +428,7 @@ fn entries(format: &str, text: &str) -> (Vec<Entry>, Report) {
 
 fn exported(format: &str, snapshot: &Snapshot) -> String {
     let mut out = Vec::new();
-    write::write(format, snapshot, 0, &mut out).unwrap();
+    write::Export::new(format, "", snapshot, 0).unwrap().write(&mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 

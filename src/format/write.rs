@@ -1,46 +1,183 @@
-//! Zones out: as a master file, as rbldnsd data, as lists.
+//! Zones out: as a master file, as rbldnsd data, as lists, and as what firewalls, resolvers and mail servers load.
+//!
+//! Every file starts with a line that names the zone, its serial and the format: whoever has that line knows whether the
+//! file is the current one. What a firewall or a policy takes holds what is listed and nothing else: test points
+//! (RFC 5782 section 5) are names for clients of a list, and 127.0.0.2 must not end up in anybody's packet filter.
 
+mod ipset;
+mod jsonl;
 mod master;
+mod names;
+mod nftables;
+mod postfix;
 mod rbldnsd;
+mod rpz;
+mod said;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 
-use crate::index::{
-    Snapshot, ZoneView,
-    pieces::{Cut, pieces},
+use crate::{
+    index::{
+        Snapshot, ZoneView,
+        pieces::{Cut, pieces},
+    },
+    model::{Prefix4, Prefix6, Subject, ZoneKind},
 };
 
+/// A format that a zone can be written in.
+pub struct Writer {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub what: &'static str,
+    /// What starts a comment; empty where the first line is a value of the format itself.
+    comment: &'static str,
+    /// Whether it is for addresses alone.
+    addresses: bool,
+    /// Writes what comes after the first line.
+    write: fn(&Export, &mut dyn Write) -> io::Result<()>,
+}
+
 /// The formats that a zone can be written in.
-pub const WRITERS: [(&str, &str); 4] = [
-    ("master", "a master file, from SOA to SOA"),
-    ("rbldnsd", "rbldnsd data: a combined file of ip4set and ip6trie, or a dnset"),
-    ("list", "one subject a line"),
-    ("cidr", "the fewest prefixes that cover the same addresses"),
+pub const WRITERS: [Writer; 9] = [
+    Writer { name: "master", what: "a master file, from SOA to SOA", comment: ";", addresses: false, write: master::master },
+    Writer {
+        name: "rbldnsd",
+        what: "rbldnsd data: a combined file of ip4set and ip6trie, or a dnset",
+        comment: "#",
+        addresses: false,
+        write: rbldnsd::rbldnsd,
+    },
+    Writer { name: "list", what: "one subject a line", comment: "#", addresses: false, write: |e, out| list(e, Cut::Subjects, out) },
+    Writer {
+        name: "cidr",
+        what: "the fewest prefixes that cover the same addresses",
+        comment: "#",
+        addresses: false,
+        write: |e, out| list(e, Cut::Fewest, out),
+    },
+    Writer {
+        name: "jsonl",
+        what: "JSON lines: a subject with its reasons, codes and texts",
+        comment: "",
+        addresses: false,
+        write: jsonl::jsonl,
+    },
+    Writer { name: "rpz", what: "a response policy zone for resolvers", comment: ";", addresses: false, write: rpz::rpz },
+    Writer {
+        name: "postfix",
+        what: "a cidr table for Postfix's check_client_access",
+        comment: "#",
+        addresses: true,
+        write: postfix::postfix,
+    },
+    Writer { name: "nftables", what: "two sets for nft -f, replaced at once", comment: "#", addresses: true, write: nftables::nftables },
+    Writer { name: "ipset", what: "two sets for ipset restore, swapped in", comment: "#", addresses: true, write: ipset::ipset },
 ];
 
-/// Writes a zone. The error is the writer's, or names the formats that there are.
-pub fn write(format: &str, snapshot: &Snapshot, zone: usize, out: &mut dyn Write) -> io::Result<()> {
-    let view = &snapshot.zones.all()[zone];
-    let serial = snapshot.serials.get(zone).map_or(view.spec.serial, |s| s.0);
-    match format {
-        "master" => master::master(snapshot, view, serial, out),
-        "rbldnsd" => rbldnsd::rbldnsd(snapshot, view, serial, out),
-        "list" | "cidr" => list(snapshot, view, serial, format == "cidr", out),
-        other => {
-            let known = WRITERS.map(|w| w.0).join(", ");
-            Err(io::Error::new(io::ErrorKind::InvalidInput, format!("a zone can not be written as `{other}`; it is one of {known}")))
+/// The names of all formats, for messages.
+pub fn known() -> String {
+    WRITERS.each_ref().map(|w| w.name).join(", ")
+}
+
+/// A zone on its way out.
+pub struct Export<'a> {
+    snapshot: &'a Snapshot,
+    view: &'a ZoneView,
+    /// The serial that the zone has in the snapshot.
+    pub serial: u32,
+    /// What a policy does (`rpz`); empty for its default.
+    action: &'a str,
+    writer: &'static Writer,
+}
+
+impl<'a> Export<'a> {
+    /// A zone (by its number in the snapshot) in a format. `action` is for `rpz` alone, see `check`.
+    pub fn new(format: &str, action: &'a str, snapshot: &'a Snapshot, zone: usize) -> Result<Export<'a>, String> {
+        let view = &snapshot.zones.all()[zone];
+        let writer = check(format, action, view.spec.kind)?;
+        let serial = snapshot.serials.get(zone).map_or(view.spec.serial, |s| s.0);
+        Ok(Export { snapshot, view, serial, action, writer })
+    }
+
+    /// The first line of the file, without its end. A file that starts with it is this export, whole and current.
+    pub fn first_line(&self) -> String {
+        let (name, format, serial) = (&self.view.name, self.writer.name, self.serial);
+        if self.writer.comment.is_empty() {
+            return jsonl::first_line(self);
+        }
+        let action = if self.action.is_empty() { String::new() } else { format!(" {}", self.action) };
+        format!("{} {name} serial {serial} as {format}{action}", self.writer.comment)
+    }
+
+    /// Writes it, streaming. The error is the writer's.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.first_line())?;
+        (self.writer.write)(self, out)
+    }
+
+    /// Tells the fewest disjoint prefixes that hold exactly what is listed: IPv4, then IPv6.
+    fn prefixes(&self, tell: &mut dyn FnMut(Net) -> io::Result<()>) -> io::Result<()> {
+        self.pieces(Cut::Fewest, &mut |subject, _| match subject {
+            Subject::V4(p) => tell(Net::V4(*p)),
+            Subject::V6(p) => tell(Net::V6(*p)),
+            Subject::Domain(_) => Ok(()),
+        })
+    }
+
+    /// Tells pieces until one fails.
+    fn pieces(&self, cut: Cut, tell: &mut dyn FnMut(&Subject, &crate::index::Items) -> io::Result<()>) -> io::Result<()> {
+        let mut result = Ok(());
+        pieces(&self.snapshot.tables, self.view, cut, &mut |subject, items| {
+            if result.is_ok() {
+                result = tell(&subject, items);
+            }
+        });
+        result
+    }
+}
+
+/// A prefix of either family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Net {
+    V4(Prefix4),
+    V6(Prefix6),
+}
+
+impl std::fmt::Display for Net {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Net::V4(p) => p.fmt(f),
+            Net::V6(p) => p.fmt(f),
         }
     }
 }
 
-fn list(snapshot: &Snapshot, view: &ZoneView, serial: u32, joined: bool, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "# {} serial {serial}", view.name)?;
-    let mut result = Ok(());
-    let cut = if joined { Cut::Fewest } else { Cut::Subjects };
-    pieces(&snapshot.tables, view, cut, &mut |subject, items| {
-        if result.is_ok() && !items.is_empty() {
-            result = writeln!(out, "{subject}");
-        }
-    });
-    result
+/// Whether a zone of a kind can be written in a format, with an action. The error names what can.
+pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writer, String> {
+    let Some(writer) = WRITERS.iter().find(|w| w.name == format) else {
+        return Err(format!("`{format}` is not a format that a zone can be written in; it is one of {}", known()));
+    };
+    if writer.addresses && kind != ZoneKind::Address {
+        let fit: Vec<&str> = WRITERS.iter().filter(|w| !w.addresses).map(|w| w.name).collect();
+        return Err(format!("the format {format} takes addresses, and this zone has names; {} take names", fit.join(", ")));
+    }
+    match (format, action) {
+        ("rpz", action) => rpz::Action::parse(action).map(|_| writer),
+        (_, "") => Ok(writer),
+        _ => Err(format!("the format {format} takes no action; rpz does")),
+    }
+}
+
+fn list(e: &Export, cut: Cut, out: &mut dyn Write) -> io::Result<()> {
+    e.pieces(cut, &mut |subject, items| if items.is_empty() { Ok(()) } else { writeln!(out, "{subject}") })
+}
+
+/// A zone's short name as the name of a set: letters, digits, `_` and `-`, a letter first.
+fn set_name(view: &ZoneView) -> String {
+    let short = if view.spec.stem.is_empty() { &*view.name } else { &view.spec.stem };
+    let name: String = short.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("z{name}") }
 }

@@ -108,8 +108,31 @@ impl Builder {
     }
 
     /// Applies changes. Of two of the same subject the later counts.
-    pub fn apply(&mut self, mut changes: Changes) {
+    pub fn apply(&mut self, changes: Changes) {
         self.changed += changes.len();
+        self.put(changes);
+        if self.changed >= SWEEP_EVERY {
+            self.sweep();
+        }
+    }
+
+    /// The tables as they would be if other things were said of some subjects; its own stay as they are. What is equal has
+    /// the same number in both.
+    pub fn with<'s>(&mut self, facts: impl Iterator<Item = (&'s Subject, RawFacts)>) -> Tables {
+        let kept = self.tables.clone();
+        let mut changes = Changes::default();
+        for (subject, facts) in facts {
+            let id = self.intern(&facts);
+            self.add(&mut changes, subject, id);
+        }
+        self.changed += changes.len();
+        // Not swept: what only the kept tables name would go.
+        self.put(changes);
+        let interned = self.tables.interned.clone();
+        std::mem::replace(&mut self.tables, Tables { interned, ..kept })
+    }
+
+    fn put(&mut self, mut changes: Changes) {
         let sorted = changes.hosts.is_sorted_by(|a, b| a.0 < b.0);
         if !sorted {
             changes.hosts.sort_by_key(|(a, _)| *a);
@@ -126,9 +149,6 @@ impl Builder {
         }
         for (d, facts) in &changes.names {
             self.tables.names.set::<Labels>(&name_key(d.name()), scope_place(d.scope()), *facts, &mut pool);
-        }
-        if self.changed >= SWEEP_EVERY {
-            self.sweep();
         }
     }
 

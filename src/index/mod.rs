@@ -6,10 +6,12 @@ use crate::model::{Keys, Serial};
 
 pub mod build;
 mod cover;
+pub mod difference;
 pub mod find;
 pub mod image;
 pub mod ip4;
 mod ip4_update;
+mod parts;
 pub mod pieces;
 mod pvec;
 pub mod records;
@@ -23,7 +25,7 @@ mod zone_set;
 pub mod zones;
 
 #[cfg(test)]
-pub(crate) use tests::{any_facts, any_world, apply, names};
+pub(crate) use tests::{any_facts, any_world, apply, names, test_zone};
 
 pub use build::{Builder, Changes, Tables};
 pub use find::{Asked, Found, Listing, Where, find};

@@ -3,12 +3,13 @@
 use super::{
     build::Tables,
     find::{Listing, Where},
+    records::BLANK_HINFO,
     space::{Hextets, Items, Mapped, Octets, Space},
-    trie::Seen,
-    values::ValueId,
-    zones::{Fixed, MAX_NAME, ZoneView},
+    trie::{At, Seen, ValueId2},
+    values::{Interned, Item, TextId},
+    zones::{Fixed, MAX_NAME, Text, ZoneView, rtype},
 };
-use crate::model::{Mask, ZoneKind};
+use crate::model::{Mask, ZoneKind, zone::TxtPolicy};
 
 /// What stands at an owner name.
 #[derive(Debug, Clone, Copy)]
@@ -21,112 +22,159 @@ pub enum Rendered<'a> {
     Blank,
 }
 
-/// Called with an owner's labels, relative to the origin, in wire form without a root label.
-pub type Emit<'e> = &'e mut dyn FnMut(&[u8], Rendered);
+/// Called with an owner's labels, relative to the origin, in wire form without a root label; false ends the rendering.
+pub type Emit<'e> = &'e mut dyn FnMut(&[u8], Rendered) -> bool;
 
-/// Renders a zone: the apex first, then fixed names, then what is listed, IPv4 before IPv6.
-pub fn render(tables: &Tables, zone: &ZoneView, emit: Emit) {
+/// Renders a zone: the apex first, then fixed names, then what is listed, IPv4 before IPv6. The SOA is not among them.
+pub fn render(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(&[u8], Rendered)) {
+    render_while(tables, zone, &mut |owner, at| {
+        emit(owner, at);
+        true
+    });
+}
+
+/// The same for as long as `emit` says true.
+pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     let mut fixed: Vec<_> = zone.fixed.iter().filter(|(_, f)| !f.rrs.is_empty()).collect();
     fixed.sort_by(|a, b| a.0.len().cmp(&b.0.len()).then(a.0.cmp(b.0)));
     for (place, f) in fixed {
-        emit(place, Rendered::Fixed(f));
+        if !emit(place, Rendered::Fixed(f)) {
+            return false;
+        }
     }
     match zone.spec.kind {
         ZoneKind::Address => {
             let octets = || Octets { ip4: &tables.ip4, interned: &tables.interned };
-            space(&octets(), &[], zone.mask, &mut |key, wild, items| {
-                let mut addr = [0; 4];
-                addr[..key.len()].copy_from_slice(key);
-                let listing = Listing { own: items.as_slice(), cover: &[], at: Where::V4(u32::from_be_bytes(addr)) };
-                let labels = key.iter().map(ToString::to_string);
-                emit(&owner(labels, wild), Rendered::Listed(listing));
-            });
-            if zone.spec.mapped {
-                space(&Mapped(octets()), &[], zone.mask, &mut |key, wild, items| {
-                    let addr = key.iter().enumerate().fold(0, |a, (i, n)| a | u32::from(*n) << (28 - 4 * i));
-                    let listing = Listing { own: items.as_slice(), cover: &[], at: Where::V4(addr) };
-                    let above = super::trie::nibbles(0xffff << 32);
-                    let labels = above[..24].iter().chain(key).map(|n| format!("{n:x}"));
-                    emit(&owner(labels, wild), Rendered::Listed(listing));
-                });
+            family(&octets(), zone.mask, emit)
+                && (!zone.spec.mapped || family(&Mapped(octets()), zone.mask, emit))
+                && family(&Hextets { ip6: &tables.ip6, interned: &tables.interned }, zone.mask, emit)
+        }
+        ZoneKind::Domain => tables.names.render(zone.mask, &mut |key, seen| {
+            let at = match seen {
+                Seen::Node(at) => at,
+                Seen::Edge(v) => At { value: ValueId2 { own: v, below: v }, below: zone.mask, touch: zone.mask },
+            };
+            key.last() != Some(&0) || name(&tables.interned, zone, key, at, emit)
+        }),
+        ZoneKind::Catalog => true,
+    }
+}
+
+/// Renders the addresses of one family.
+fn family<S: Space>(s: &S, zone: Mask, emit: Emit) -> bool {
+    let mut owner = Vec::with_capacity(MAX_NAME);
+    below(s, &mut Vec::with_capacity(S::LEVELS), zone, &mut |key, wild, items| {
+        S::owner(key, wild, &mut owner);
+        emit(&owner, Rendered::Listed(Listing { own: items.as_slice(), cover: &[], at: S::at(key) }))
+    })
+}
+
+/// Sees a key, whether the owner is the wildcard below it, and the items; false ends it.
+pub(super) type Tell<'t> = &'t mut dyn FnMut(&[u8], bool, &Items) -> bool;
+
+/// What an open node has: the wildcard's value, and the children to look at.
+pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::parts::Parts) {
+    let value = if key.is_empty() { Items::default() } else { s.value(key, zone) };
+    let wildcard = s.wildcard_of(key, zone, || value);
+    // Where the wildcard speaks for them, children that are like the node need no name.
+    let parts = if value.same(&wildcard) { s.parts(key, zone, &value) } else { super::parts::Parts::all(S::ARITY) };
+    (wildcard, parts)
+}
+
+/// Renders what is below an open node.
+pub(super) fn below<S: Space>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> bool {
+    let (wildcard, parts) = opened(s, key, zone);
+    if !wildcard.is_empty() && !tell(key, true, &wildcard) {
+        return false;
+    }
+    for i in parts.iter() {
+        key.push(i);
+        let go = if s.open(key, zone) { below(s, key, zone, tell) } else { closed(s, key, zone, &wildcard, tell) };
+        key.pop();
+        if !go {
+            return false;
+        }
+    }
+    true
+}
+
+/// Renders a node that is the same all over, under its parent's wildcard.
+pub(super) fn closed<S: Space>(s: &S, key: &[u8], zone: Mask, wildcard: &Items, tell: Tell) -> bool {
+    let value = s.value(key, zone);
+    value.is_empty() || value.same(wildcard) || tell(key, key.len() < S::LEVELS, &value)
+}
+
+/// Renders one name of a domain zone, and the wildcard below it. `key` ends with a label; `at` is what is known there.
+pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emit: Emit) -> bool {
+    if at.touch & zone.mask == 0 {
+        return true;
+    }
+    let listed = |v| interned.value(v).mask & zone.mask != 0;
+    let ValueId2 { own, below } = at.value;
+    let mut name = Vec::with_capacity(key.len() + 3);
+    name.extend([1, b'*']);
+    for l in key[..key.len() - 1].rsplit(|b| *b == 0) {
+        name.push(l.len() as u8);
+        name.extend(l);
+    }
+    // What is longer than a name can be under this origin is asked for by nobody.
+    let room = MAX_NAME.saturating_sub(zone.origin.len());
+    if name.len() - 2 > room {
+        return true;
+    }
+    let place = &name[2..];
+    let listing = |v| Listing { own: &interned.value(v).items, cover: &[], at: Where::Name(place) };
+    let go = if zone.fixed.get(place).is_some_and(|f| !f.rrs.is_empty()) {
+        true // its own records stand there already; what is below it is listed all the same
+    } else if listed(own) {
+        emit(place, Rendered::Listed(listing(own)))
+    } else {
+        listed(below) || at.below & zone.mask != 0 || emit(place, Rendered::Blank)
+    };
+    go && (!listed(below) || name.len() > room || emit(&name, Rendered::Listed(listing(below))))
+}
+
+/// The texts of a listing in the order of the zone, each with the item it belongs to: of the first reason that has one, or
+/// of all, as the zone says.
+pub fn texts<'a>(interned: &'a Interned, zone: &'a ZoneView, listing: &'a Listing) -> impl Iterator<Item = (&'a str, Item)> {
+    let limit = match zone.spec.txt {
+        TxtPolicy::First => 1,
+        TxtPolicy::All => usize::MAX,
+    };
+    let listed = zone.publish.iter().filter_map(|p| Some((p, listing.item(p.reason)?)));
+    let texts = listed.map(|(p, item)| (if item.text != TextId::NONE { interned.text(item.text) } else { &*p.text }, item));
+    texts.filter(|(t, _)| !t.is_empty()).take(limit)
+}
+
+/// The records of an owner in the order of an answer: type, TTL in seconds, data in wire form. A set has each record once.
+pub fn records(interned: &Interned, zone: &ZoneView, at: &Rendered, tell: &mut dyn FnMut(u16, u32, &[u8])) {
+    let ttl = zone.ttls[0];
+    match at {
+        Rendered::Fixed(f) => f.rrs.iter().for_each(|r| tell(r.rtype, r.ttl, &r.data)),
+        Rendered::Blank => tell(rtype::HINFO, ttl, BLANK_HINFO),
+        Rendered::Listed(l) => {
+            let mut shown: u64 = 0;
+            for (i, p) in zone.publish.iter().enumerate() {
+                let given = || zone.publish[..i].iter().enumerate().any(|(j, q)| shown >> j & 1 == 1 && q.code == p.code);
+                if l.item(p.reason).is_some() && !given() {
+                    shown |= 1 << i;
+                    tell(rtype::A, ttl, &p.code);
+                }
             }
-            space(&Hextets { ip6: &tables.ip6, interned: &tables.interned }, &[], zone.mask, &mut |key, wild, items| {
-                let addr = key.iter().enumerate().fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
-                let listing = Listing { own: items.as_slice(), cover: &[], at: Where::V6(addr) };
-                emit(&owner(key.iter().map(|n| format!("{n:x}")), wild), Rendered::Listed(listing));
-            });
-        }
-        ZoneKind::Domain => names(tables, zone, emit),
-        ZoneKind::Catalog => {}
-    }
-}
-
-/// An owner in wire form from its labels, the top one first.
-fn owner(labels: impl DoubleEndedIterator<Item = String>, wild: bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(80);
-    if wild {
-        out.extend([1, b'*']);
-    }
-    for l in labels.rev() {
-        out.push(l.len() as u8);
-        out.extend(l.as_bytes());
-    }
-    out
-}
-
-/// Renders what is below an open node. Tells a key, whether the owner is the wildcard below it, and the items.
-fn space<S: Space>(s: &S, key: &[u8], zone: Mask, tell: &mut dyn FnMut(&[u8], bool, &Items)) {
-    let wildcard = s.wildcard(key, zone);
-    if !wildcard.is_empty() {
-        tell(key, true, &wildcard);
-    }
-    let mut child = key.to_vec();
-    child.push(0);
-    for i in 0..S::ARITY {
-        child[key.len()] = i as u8;
-        if s.open(&child, zone) {
-            space(s, &child, zone, tell);
-            continue;
-        }
-        let value = s.value(&child, zone);
-        if !value.is_empty() && !value.same(&wildcard) {
-            tell(&child, child.len() < S::LEVELS, &value);
+            let mut said: Vec<Box<[u8]>> = Vec::new();
+            let many = zone.spec.txt == TxtPolicy::All;
+            for (template, item) in texts(interned, zone, l) {
+                let mut data = Text::default();
+                data.fill(template, |out| l.write_subject(item, out));
+                let data = data.done();
+                if many && said.iter().any(|s| **s == *data) {
+                    continue;
+                }
+                tell(rtype::TXT, ttl, data);
+                if many {
+                    said.push(data.into());
+                }
+            }
         }
     }
-}
-
-fn names(tables: &Tables, zone: &ZoneView, emit: Emit) {
-    let listed = |v: ValueId| tables.interned.value(v).mask & zone.mask != 0;
-    tables.names.render(zone.mask, &mut |key, seen| {
-        if key.last() != Some(&0) {
-            return; // within a label
-        }
-        let (own, below, branch) = match seen {
-            Seen::Node(at) => (at.value.own, at.value.below, at.below & zone.mask != 0),
-            Seen::Edge(v) => (v, v, true),
-        };
-        let labels: Vec<&[u8]> = key[..key.len() - 1].split(|b| *b == 0).collect();
-        let mut name = Vec::with_capacity(key.len() + 3);
-        for l in labels.iter().rev() {
-            name.push(l.len() as u8);
-            name.extend(*l);
-        }
-        // What is longer than a name can be under this origin is asked for by nobody.
-        let room = MAX_NAME.saturating_sub(zone.origin.len());
-        if name.len() > room {
-            return;
-        }
-        let fixed = zone.fixed.get(&name[..]).is_some_and(|f| !f.rrs.is_empty());
-        let listing = |v: ValueId| Listing { own: &tables.interned.value(v).items, cover: &[], at: Where::Name(&name) };
-        if fixed {
-            // Its own records stand there already; what is below it is listed all the same.
-        } else if listed(own) {
-            emit(&name, Rendered::Listed(listing(own)));
-        } else if !listed(below) && !branch {
-            emit(&name, Rendered::Blank);
-        }
-        if listed(below) && name.len() + 2 <= room {
-            emit(&[&[1, b'*'], &name[..]].concat(), Rendered::Listed(listing(below)));
-        }
-    });
 }

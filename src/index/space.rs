@@ -7,7 +7,9 @@
 //! [`super::find`] follow the same rules without making it, and mirrors answer from it by RFC 4592.
 
 use super::{
+    find::Where,
     ip4::Ip4,
+    parts::{Parts, parts4},
     trie::{Trie, ValueId2},
     values::{FactsId, Interned, Item, ValueId},
 };
@@ -70,6 +72,24 @@ pub trait Space {
     fn plain(&self, key: &[u8]) -> bool;
     /// Whether a child of a node has nothing in it that a zone lists: no value, and nothing below it.
     fn hollow(&self, key: &[u8], zone: Mask) -> bool;
+    /// The children of a node that can answer otherwise than `value`, the node's own, or hold something that does.
+    fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts;
+    /// Appends a label in wire form.
+    fn label(label: u8, out: &mut Vec<u8>);
+    /// The labels above all keys, in wire form.
+    const ABOVE: &'static [u8] = &[];
+    /// What a key spells; the first of it where it is a branch.
+    fn at(key: &[u8]) -> Where<'static>;
+
+    /// Puts an owner's labels, relative to the origin, into `out` in wire form without a root label.
+    fn owner(key: &[u8], wild: bool, out: &mut Vec<u8>) {
+        out.clear();
+        if wild {
+            out.extend([1, b'*']);
+        }
+        key.iter().rev().for_each(|l| Self::label(*l, out));
+        out.extend(Self::ABOVE);
+    }
 
     /// Whether something below a node differs from the rest, or it has to be spelt out.
     fn open(&self, key: &[u8], zone: Mask) -> bool {
@@ -79,10 +99,15 @@ pub trait Space {
 
     /// The value of the wildcard at an open node; empty where there is none.
     fn wildcard(&self, key: &[u8], zone: Mask) -> Items {
+        self.wildcard_of(key, zone, || self.value(key, zone))
+    }
+
+    /// The same, where the node's value is to be had.
+    fn wildcard_of(&self, key: &[u8], zone: Mask, value: impl FnOnce() -> Items) -> Items {
         if key.is_empty() || key.len() >= Self::LEVELS || Self::ambiguous(key) {
             return Items::default();
         }
-        let value = self.value(key, zone);
+        let value = value();
         if value.is_empty() || self.plain(key) || !self.hollow(key, zone) { value } else { Items::default() }
     }
 
@@ -169,7 +194,37 @@ impl Space for Octets<'_> {
     fn hollow(&self, key: &[u8], zone: Mask) -> bool {
         self.ip4.hollow(prefix4(key), key.len() as u8 * 8 + 8, zone, self.interned)
     }
+    fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts {
+        parts4(self.ip4, self.interned, prefix4(key), 8, zone, value)
+    }
+    fn label(label: u8, out: &mut Vec<u8>) {
+        let (h, t, u) = (label / 100, label / 10 % 10, label % 10);
+        match (h, t) {
+            (0, 0) => out.extend([1, b'0' + u]),
+            (0, _) => out.extend([2, b'0' + t, b'0' + u]),
+            _ => out.extend([3, b'0' + h, b'0' + t, b'0' + u]),
+        }
+    }
+    fn at(key: &[u8]) -> Where<'static> {
+        Where::V4(prefix4(key).first())
+    }
 }
+
+/// A nibble as a label.
+fn hex(label: u8, out: &mut Vec<u8>) {
+    out.extend([1, b"0123456789abcdef"[usize::from(label & 15)]]);
+}
+
+/// The labels above `::ffff:0:0/96`: twenty times `0`, below them four times `f`.
+const MAPPED_ABOVE: [u8; 48] = {
+    let mut out = [1; 48];
+    let mut i = 0;
+    while i < 24 {
+        out[2 * i + 1] = if i < 4 { b'f' } else { b'0' };
+        i += 1;
+    }
+    out
+};
 
 /// IPv4 by nibbles, as it stands under `::ffff:0:0/96` in a zone with `mapped = true`.
 pub struct Mapped<'a>(pub Octets<'a>);
@@ -196,6 +251,16 @@ impl Space for Mapped<'_> {
     }
     fn hollow(&self, key: &[u8], zone: Mask) -> bool {
         self.0.ip4.hollow(prefix4_nibbles(key), key.len() as u8 * 4 + 4, zone, self.0.interned)
+    }
+    fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts {
+        parts4(self.0.ip4, self.0.interned, prefix4_nibbles(key), 4, zone, value)
+    }
+    fn label(label: u8, out: &mut Vec<u8>) {
+        hex(label, out);
+    }
+    const ABOVE: &'static [u8] = &MAPPED_ABOVE;
+    fn at(key: &[u8]) -> Where<'static> {
+        Where::V4(prefix4_nibbles(key).first())
     }
 }
 
@@ -233,5 +298,15 @@ impl Space for Hextets<'_> {
             let at = self.ip6.at(&child[..=key.len()]);
             (self.interned.value(at.value.below).mask | at.below) & zone == 0
         })
+    }
+    fn parts(&self, key: &[u8], zone: Mask, _: &Items) -> Parts {
+        // Where nothing is said, what is below a node is what the node gives.
+        self.ip6.next(key, zone).into()
+    }
+    fn label(label: u8, out: &mut Vec<u8>) {
+        hex(label, out);
+    }
+    fn at(key: &[u8]) -> Where<'static> {
+        Where::V6(key.iter().enumerate().fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)))
     }
 }

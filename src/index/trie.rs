@@ -114,6 +114,43 @@ impl Trie {
         }
     }
 
+    /// The nibbles that go on from `key` to something that differs from it by one of the reasons in `mask`; one bit each.
+    pub fn next(&self, key: &[u8], mask: Mask) -> u16 {
+        let (mut node, mut rest) = (&*self.root, key);
+        while !rest.is_empty() {
+            let Some(kid) = node.kid(rest).map(|i| &*node.kids[i]) else { return 0 };
+            let same = kid.frag.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            if same == rest.len() && same < kid.frag.len() {
+                return if kid.touch & mask != 0 { 1 << kid.frag[same] } else { 0 };
+            }
+            if same < kid.frag.len() {
+                return 0;
+            }
+            (node, rest) = (kid, &rest[same..]);
+        }
+        node.kids.iter().filter(|k| k.touch & mask != 0).fold(0, |m, k| m | 1 << k.frag[0])
+    }
+
+    /// Visits in order what is strictly below `key`, as [`Trie::render`] does.
+    pub fn render_below(&self, key: &[u8], mask: Mask, visit: Visit) {
+        let (mut node, mut depth) = (&*self.root, 0);
+        while depth < key.len() {
+            let rest = &key[depth..];
+            let Some(kid) = node.kid(rest).map(|i| &*node.kids[i]) else { return };
+            let same = kid.frag.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            if same < kid.frag.len() {
+                if same == rest.len() && kid.touch & mask != 0 {
+                    // In the middle of an edge: what follows on it, then the node.
+                    kid.render_edge(same, mask, node.value.below, &mut key.to_vec(), visit);
+                }
+                return;
+            }
+            depth += same;
+            node = kid;
+        }
+        node.render(mask, &mut key.to_vec(), visit);
+    }
+
     /// Sets the facts at a key under a scope; [`FactsId::NONE`] forgets.
     pub(super) fn set<K: Kind>(&mut self, key: &[u8], scope: u8, facts: FactsId, pool: &mut Pool) {
         let change = Change { key, scope, facts };
@@ -128,10 +165,9 @@ impl Trie {
         self.root.visit(&mut key, facts, values);
     }
 
-    /// Visits in order every key and edge that may have something to render: see [`Walk`].
-    pub fn render(&self, mask: Mask, visit: &mut dyn FnMut(&[u8], Seen)) {
-        let mut key = Vec::new();
-        self.root.render(mask, &mut key, visit);
+    /// Visits in order every key and edge that may have something to render, until `visit` says false.
+    pub fn render(&self, mask: Mask, visit: Visit) -> bool {
+        self.root.render(mask, &mut Vec::new(), visit)
     }
 }
 
@@ -139,6 +175,9 @@ impl Trie {
 pub(super) type FactsFn<'f> = &'f mut dyn FnMut(&[u8], &[(u8, FactsId)]);
 /// Sees a value in use.
 pub(super) type ValueFn<'f> = &'f mut dyn FnMut(ValueId);
+
+/// Sees a key and what is there; false ends the visit.
+pub type Visit<'v> = &'v mut dyn FnMut(&[u8], Seen) -> bool;
 
 /// What [`Trie::render`] comes by.
 #[derive(Debug, Clone, Copy)]
@@ -205,18 +244,23 @@ impl Node {
         key.truncate(start);
     }
 
-    fn render(&self, mask: Mask, key: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8], Seen)) {
-        for kid in self.kids.iter().filter(|k| k.touch & mask != 0) {
-            let start = key.len();
-            for b in &kid.frag[..kid.frag.len() - 1] {
-                key.push(*b);
-                visit(key, Seen::Edge(self.value.below));
-            }
-            key.push(kid.frag[kid.frag.len() - 1]);
-            visit(key, Seen::Node(kid.at()));
-            kid.render(mask, key, visit);
-            key.truncate(start);
+    fn render(&self, mask: Mask, key: &mut Vec<u8>, visit: Visit) -> bool {
+        let mut kids = self.kids.iter().filter(|k| k.touch & mask != 0);
+        kids.all(|kid| kid.render_edge(0, mask, self.value.below, key, visit))
+    }
+
+    /// The edge to this node from its byte `from` on, and the node; `above` is what the node above gives.
+    fn render_edge(&self, from: usize, mask: Mask, above: ValueId, key: &mut Vec<u8>, visit: Visit) -> bool {
+        let start = key.len();
+        let mut go = true;
+        for b in &self.frag[from..self.frag.len() - 1] {
+            key.push(*b);
+            go = go && visit(key, Seen::Edge(above));
         }
+        key.push(self.frag[self.frag.len() - 1]);
+        go = go && visit(key, Seen::Node(self.at())) && self.render(mask, key, visit);
+        key.truncate(start);
+        go
     }
 }
 

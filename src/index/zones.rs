@@ -12,7 +12,7 @@ use super::{
     find::labels_in,
     records::{compress, record_data, relative, starts_label, wire_mail},
 };
-use crate::model::{Mask, ReasonId, Reasons, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy};
+use crate::model::{Mask, ReasonId, Reasons, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy};
 
 /// Moves when this program renders the same data differently; part of every zone's hash, so that the serial moves too.
 pub const RENDER_VERSION: u32 = 2;
@@ -65,6 +65,28 @@ pub struct ZoneView {
     pub slot: usize,
     allow: Vec<ipnet::IpNet>,
     open: bool,
+    transfer: TransferRights,
+}
+
+/// Who may transfer a zone: [`crate::model::zone::TransferRules`], ready.
+#[derive(Debug, Clone, Default)]
+struct TransferRights {
+    nets: Vec<ipnet::IpNet>,
+    keys: Vec<String>,
+}
+
+impl TransferRights {
+    fn new(rules: &crate::model::zone::TransferRules) -> Result<TransferRights, String> {
+        let mut out = TransferRights::default();
+        for rule in &rules.allow {
+            if let Some(key) = rule.strip_prefix("key:") {
+                out.keys.push(key.trim_end_matches('.').to_ascii_lowercase());
+            } else if !rule.starts_with("cert:") {
+                out.nets.push(allowed(rule).map_err(|e| e.replace("query.allow", "transfer.allow"))?);
+            }
+        }
+        Ok(out)
+    }
 }
 
 impl ZoneView {
@@ -96,12 +118,29 @@ impl ZoneView {
             slot: 0,
             allow: zone.query.allow.iter().map(|p| allowed(p)).collect::<Result<_, _>>()?,
             open: false,
+            transfer: TransferRights::new(&zone.transfer)?,
             spec: zone.clone(),
             name,
         };
         view.open = view.allow.contains(&allowed("0.0.0.0/0")?) && view.allow.contains(&allowed("::/0")?);
         view.fix()?;
         Ok(view)
+    }
+
+    /// The zone as it is at a time: one that is retired lists nobody from a day on. What is published there is shown at the
+    /// test points all the same.
+    #[must_use]
+    pub fn at(mut self, now: Time) -> ZoneView {
+        if self.spec.retire.as_ref().is_some_and(|r| r.is_empty(now)) {
+            self.mask = 0;
+            self.hash = fnv(&[&self.hash.to_le_bytes()[..], b"empty"].concat());
+        }
+        self
+    }
+
+    /// Whether [`ZoneView::at`] would say something else now.
+    pub fn falls_empty(&self, now: Time) -> bool {
+        self.mask != 0 && self.spec.retire.as_ref().is_some_and(|r| r.is_empty(now))
     }
 
     /// Fills in the fixed names: the apex, the configured records, the test points.
@@ -123,6 +162,11 @@ impl ZoneView {
             }
             self.add(&place, Rr { rtype, ttl, data: data.into() });
         }
+        let announced = self.spec.retire.as_ref().map(|r| txt_data(&r.words(&self.name), &self.name));
+        if let Some(data) = announced.clone() {
+            let ttl = self.fixed.get(&[][..]).and_then(|f| f.rrs.iter().find(|o| o.rtype == rtype::TXT)).map_or(self.ttls[0], |o| o.ttl);
+            self.add(&[], Rr { rtype: rtype::TXT, ttl, data });
+        }
         for (name, codes, subject) in self.test_points() {
             let place = relative(&name)?;
             for code in &codes {
@@ -131,7 +175,7 @@ impl ZoneView {
             let shown = self.publish.iter().filter(|p| codes.contains(&p.code) && !p.text.is_empty());
             let limit = if self.spec.txt == TxtPolicy::First { 1 } else { usize::MAX };
             let texts: Vec<Box<[u8]>> = shown.take(limit).map(|p| txt_data(&p.text, &subject)).collect();
-            for data in texts {
+            for data in announced.clone().map_or(texts, |a| vec![a]) {
                 self.add(&place, Rr { rtype: rtype::TXT, ttl: self.ttls[0], data });
             }
         }
@@ -246,6 +290,17 @@ impl ZoneView {
     #[inline]
     pub fn allows(&self, client: IpAddr) -> bool {
         self.open || self.allow.iter().any(|net| net.contains(&client))
+    }
+}
+
+impl ZoneView {
+    /// Whether a client may transfer the zone: by its address, the key (without a final dot) that signed the request, or a
+    /// name in its certificate.
+    pub fn may_transfer(&self, client: IpAddr, key: Option<&str>, names: &[String]) -> bool {
+        let rights = &self.transfer;
+        rights.nets.iter().any(|net| net.contains(&client))
+            || key.is_some_and(|key| rights.keys.iter().any(|k| k.eq_ignore_ascii_case(key.trim_end_matches('.'))))
+            || self.spec.transfer.allows_names(names)
     }
 }
 

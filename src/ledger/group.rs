@@ -248,6 +248,9 @@ impl Work {
 
     /// Its row in the journal, and the sequence number; tells how many bytes the journal has ever had.
     pub(super) fn journal(&self, seq: u64, serials: Vec<(String, Serial, Serial)>, bytes: u64, batch: &mut Batch) -> u64 {
+        for (origin, _, to) in &serials {
+            batch.put(schema::META, schema::serial_key(origin, *to), seq.to_be_bytes().to_vec());
+        }
         let before = self.touched.iter().map(|(s, (before, _))| (s.key(), before.clone())).collect();
         let mut row = schema::Commit { at: self.now, bytes: 0, barrier: self.barrier, bulk: self.bulk, before, serials };
         row.bytes = bytes + schema::encode(&row).len() as u64;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     index::Published,
@@ -104,6 +104,8 @@ pub(super) enum Job {
     /// The number of a source's name, given now if it has none.
     Source(String, Reply<SourceId>),
     Configure(Box<Settings>, Reply<Receipt>),
+    /// The tables of the past, and the snapshot of now, for a difference.
+    Past(Box<super::past::Asked>, Reply<Option<super::past::Both>>),
     Tick,
     Stop(Reply<()>),
 }
@@ -138,6 +140,9 @@ pub struct Ledger {
     pub store: Arc<Store>,
     /// How it is.
     pub health: Arc<Health>,
+    /// The number of the last commit, told after it is published and acknowledged; also told, whatever the number, when a
+    /// configuration was taken.
+    pub commits: watch::Receiver<u64>,
     pub(super) busy: Arc<Mutex<HashSet<SourceId>>>,
     pub(super) settings: Arc<Mutex<Arc<Settings>>>,
 }

@@ -3,10 +3,12 @@
 mod group;
 mod handle;
 mod import;
+mod past;
 mod start;
 mod writer;
 
 use handle::{GROUP, Job, QUEUE, Reply};
 pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, Settings, now};
 pub use import::{Follow, Import, ImportError};
+pub use past::Both;
 pub use start::open;

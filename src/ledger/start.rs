@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, atomic::AtomicU64};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{
     Health, Ledger, QUEUE, Refused, Settings,
@@ -65,6 +65,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
     }
     let published = Arc::new(Published::default());
     let health = Arc::new(Health::default());
+    let (told, commits) = watch::channel(seq);
     let mut writer = Writer {
         seq,
         journal_bytes: store.journal_bytes()?,
@@ -73,6 +74,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         builder,
         published: published.clone(),
         health: health.clone(),
+        told,
         settings: Settings::default(),
         zones: Arc::default(),
         serials: Vec::new(),
@@ -94,5 +96,5 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         writer.run(rx);
     });
     thread.map_err(|e| Refused::Settings(format!("the writer's thread could not be started: {e}")))?;
-    Ok(Ledger { jobs, published, store, health, busy: Arc::default(), settings: Arc::new(Mutex::new(Arc::new(settings))) })
+    Ok(Ledger { jobs, published, store, health, commits, busy: Arc::default(), settings: Arc::new(Mutex::new(Arc::new(settings))) })
 }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{GROUP, Health, Job, Receipt, Refused, Reply, Settings, group::Work, now};
 use crate::{
@@ -35,6 +35,8 @@ pub(super) struct Writer {
     pub(super) builder: Builder,
     pub(super) published: Arc<Published>,
     pub(super) health: Arc<Health>,
+    /// Tells whoever waits for commits; see [`Ledger::commits`](super::Ledger::commits).
+    pub(super) told: watch::Sender<u64>,
     pub(super) settings: Settings,
     pub(super) zones: Arc<ZoneSet>,
     pub(super) serials: Vec<Serial>,
@@ -80,9 +82,14 @@ impl Writer {
                 Job::Fork(reply) => drop(reply.send(Ok((Box::new(self.builder.clone()), self.seq)))),
                 Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
                 Job::Source(name, reply) => drop(reply.send(self.source(&name))),
-                Job::Configure(settings, reply) => drop(reply.send(self.configure(*settings))),
+                Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
+                Job::Configure(settings, reply) => {
+                    drop(reply.send(self.configure(*settings)));
+                    self.told.send_replace(self.seq); // whatever changed: zones and their mirrors may be others
+                }
                 Job::Stop(reply) => return Some(reply),
             }
+            self.tell();
         }
         self.changes(group);
         None
@@ -109,6 +116,12 @@ impl Writer {
                 (Err(e), _) => Err(e),
             });
         }
+        self.tell();
+    }
+
+    /// The last step of a commit: whoever waits for one is woken.
+    fn tell(&self) {
+        self.told.send_if_modified(|told| std::mem::replace(told, self.seq) != self.seq);
     }
 
     /// Refuses what must not be listed, and fills in what was left out.
@@ -262,6 +275,7 @@ impl Writer {
         if let Err(e) = ended {
             tracing::error!(error = %e, "what is due could not be ended");
         }
+        self.retire();
         if self.ticks >= self.next_image && self.seq > self.imaged.load(Ordering::Relaxed) {
             self.write_image(false, None);
         }
@@ -270,6 +284,19 @@ impl Writer {
                 Ok(()) => {}
                 Err(e) => tracing::warn!(error = %e, "the journal could not be trimmed"),
             }
+        }
+    }
+
+    /// Empties the zones whose day has come.
+    fn retire(&mut self) {
+        let now = now();
+        let due: Vec<String> = self.zones.all().iter().filter(|z| z.falls_empty(now)).map(|z| z.name.to_string()).collect();
+        if due.is_empty() {
+            return;
+        }
+        match self.take_over(self.settings.clone(), false) {
+            Ok(receipt) => tracing::warn!(zones = ?due, serials = ?receipt.serials, "retired: lists nobody from now on"),
+            Err(e) => tracing::error!(zones = ?due, why = e.text(&self.store.vocabulary()), "a zone could not be emptied; tried again"),
         }
     }
 
@@ -326,12 +353,11 @@ impl Writer {
             vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
         }
         let texts: HashMap<String, String> = settings.reasons.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
-        let views = settings
-            .zones
-            .iter()
-            .map(|z| ZoneView::new(z, &vocabulary.reasons, &texts).map_err(|e| Refused::Settings(format!("zone {}: {e}", z.origin))));
+        let now = now();
+        let view = |z| Ok(ZoneView::new(z, &vocabulary.reasons, &texts)?.at(now));
+        let views = settings.zones.iter().map(|z| view(z).map_err(|e: String| Refused::Settings(format!("zone {}: {e}", z.origin))));
         let zones = self.zones.next(views.collect::<Result<_, _>>()?).map_err(Refused::Settings)?;
-        let mut work = Work::new(now());
+        let mut work = Work::new(now);
         let (mut serials, mut moved) = (Vec::new(), Vec::new());
         let mut receipt = Receipt { commit: self.seq, ..Receipt::default() };
         let mut batch = Batch::default();

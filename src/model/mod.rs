@@ -6,6 +6,7 @@ pub mod history;
 pub mod key;
 pub mod prefix;
 pub mod reason;
+pub mod retire;
 pub mod serial;
 pub mod special;
 pub mod subject;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{domain::name_to_ascii, time::Seconds};
+use super::{domain::name_to_ascii, retire::Retire, time::Seconds};
 
 /// What a zone's names are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for Notify {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TransferRules {
-    /// Prefixes, and `key:NAME`.
+    /// Prefixes, `key:NAME` of a TSIG key, and `cert:NAME` of a client certificate.
     pub allow: Vec<String>,
     /// Mirrors.
     pub notify: Vec<Notify>,
@@ -121,6 +121,17 @@ impl TransferRules {
             Notify::Plain(_) => None,
         });
         allowed.chain(notified)
+    }
+
+    /// The names of the client certificates that it speaks of.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.allow.iter().filter_map(|a| a.strip_prefix("cert:"))
+    }
+
+    /// Whether a client may transfer that has proved these names by a certificate (in small letters, as a connection has
+    /// them). A name stands for itself: one with a wildcard in the certificate is not compared.
+    pub fn allows_names(&self, names: &[String]) -> bool {
+        self.names().any(|rule| names.iter().any(|n| n.eq_ignore_ascii_case(rule.trim_end_matches('.'))))
     }
 }
 
@@ -191,6 +202,8 @@ pub struct Zone {
     /// Who may transfer.
     #[serde(default)]
     pub transfer: TransferRules,
+    /// When it ends.
+    pub retire: Option<Retire>,
 }
 
 fn one() -> u32 {
@@ -260,18 +273,27 @@ impl Zone {
         self.lint_transfer(&mut out);
         self.lint_codes(reasons, &mut out);
         self.lint_advice(&mut out);
+        if let Some(r) = &self.retire {
+            r.lint(self, &mut out);
+        }
         out
     }
 
     fn lint_transfer(&self, out: &mut Vec<Lint>) {
         let mut error = |text: String| out.push(Lint::Error(text));
         for rule in &self.transfer.allow {
+            if let Some(name) = rule.strip_prefix("cert:") {
+                if let Err(e) = name_to_ascii(name.trim_end_matches('.')) {
+                    error(format!("transfer.allow: `{rule}` has to name a host as its certificate does, cert:mirror.example: {e}"));
+                }
+                continue;
+            }
             let fine = match rule.strip_prefix("key:") {
                 Some(key) => !key.trim().is_empty(),
                 None => rule.parse::<ipnet::IpNet>().is_ok() || rule.parse::<IpAddr>().is_ok(),
             };
             if !fine {
-                error(format!("transfer.allow: `{rule}` is neither a prefix such as 192.0.2.0/24 nor `key:NAME`"));
+                error(format!("transfer.allow: `{rule}` is neither a prefix such as 192.0.2.0/24 nor `key:NAME` nor `cert:NAME`"));
             }
         }
         for mirror in &self.transfer.notify {
@@ -375,6 +397,7 @@ mod tests {
             records: vec![],
             query: QueryRules::default(),
             transfer: TransferRules::default(),
+            retire: None,
         };
         edit(&mut z);
         z.lint(&["relay".into(), "input".into()])
@@ -413,17 +436,19 @@ mod tests {
     }
 
     #[test]
-    fn transfer_rules_are_prefixes_keys_and_addresses() {
+    fn transfer_rules_are_prefixes_keys_names_and_addresses() {
         let with = |rules: &str| {
             let rules: TransferRules = toml::from_str(rules).map_err(|e| e.to_string())?;
             Ok::<_, String>(zone(|z| z.transfer = rules))
         };
-        let fine = "allow = ['127.0.0.0/8', '192.0.2.1', '2001:db8::/32', 'key:mirror']\n\
+        let fine = "allow = ['127.0.0.0/8', '192.0.2.1', '2001:db8::/32', 'key:mirror', 'cert:Mirror.example']\n\
                     notify = ['192.0.2.53:53', {address = '[2001:db8::1]:53', key = 'mirror', source = '2001:db8::2'}]";
         assert_eq!(with(fine).unwrap(), []);
         for (rules, part) in [
             ("allow = ['mirror']", "neither a prefix"),
             ("allow = ['key:']", "neither a prefix"),
+            ("allow = ['cert:']", "cert:mirror.example"),
+            ("allow = ['cert:a..b']", "cert:mirror.example"),
             ("allow = ['192.0.2.0/33']", "neither a prefix"),
             ("notify = ['192.0.2.53']", "with a port"),
             ("notify = [{address = 'ns1.example:53'}]", "with a port"),
@@ -433,6 +458,16 @@ mod tests {
         }
         assert!(with("notify = [{address = '192.0.2.53:53', kee = 'mirror'}]").unwrap_err().contains("kee"));
         assert!(with("notify = [53]").unwrap_err().contains("address"));
+    }
+
+    #[test]
+    fn a_certificate_allows_by_each_of_its_names_and_no_other() {
+        let rules: TransferRules = toml::from_str("allow = ['key:b.example', 'cert:Mirror.example.']").unwrap();
+        let allows = |names: &[&str]| rules.allows_names(&names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
+        assert!(allows(&["a.example", "mirror.example"]));
+        for other in [&[][..], &["b.example"], &["x.mirror.example"], &["*.example"], &["mirror.example.org"]] {
+            assert!(!allows(other), "{other:?}");
+        }
     }
 
     #[test]

@@ -1,16 +1,29 @@
-//! The doors for DNS: UDP workers and the TCP front. All of them call [`crate::dns::respond`].
+//! The doors for DNS: UDP workers and the TCP front, and the encrypted ones: TLS on the TCP front, HTTPS and QUIC. All of
+//! them call [`crate::dns::respond`] and send its bytes as they are. Transfers and NOTIFY to the mirrors are here too.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
-    dns::{Kind, Outcome},
+    dns::{Kind, Outcome, Peer, respond},
     index::Published,
-    metrics::{Metrics, Totals},
+    ledger::now,
+    metrics::{Metrics, Totals, Worker},
 };
 
+mod certificates;
+mod https;
+pub mod mirrors;
+pub mod notify;
+mod quic;
+pub mod secure;
 pub mod sys;
 pub mod tcp;
+mod tls;
+pub mod transfer;
 pub mod udp;
+
+pub use certificates::{Certificates, Files};
+pub use mirrors::Mirrors;
 
 /// Settings of the doors: `[dns]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +41,18 @@ pub struct Shared {
     pub published: Arc<Published>,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
+    /// Zones on their way to mirrors; none where there is no ledger behind.
+    pub transfers: Option<Arc<transfer::Transfers>>,
     /// Set when it is time to stop.
     pub stop: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Shared {
+    /// Of the fronts of a ledger; what mirrors ask for and get is told to `mirrors`.
+    pub fn new(ledger: &crate::ledger::Ledger, mirrors: Option<Arc<Mirrors>>) -> Shared {
+        let transfers = Some(Arc::new(transfer::Transfers::new(ledger.clone(), mirrors)));
+        Shared { published: ledger.published.clone(), metrics: Arc::default(), transfers, stop: Arc::default() }
+    }
 }
 
 /// Counts one answer.
@@ -43,10 +66,24 @@ pub fn count(totals: &mut Totals, outcome: &Outcome, bytes_in: usize) {
         Kind::Listed => &mut totals.listed,
         Kind::NotListed => &mut totals.not_listed,
         Kind::NoData => &mut totals.no_data,
+        Kind::Transfer => &mut totals.transfers,
         Kind::Refused => &mut totals.refused,
         Kind::Malformed => &mut totals.malformed,
         Kind::Failed => &mut totals.failed,
         Kind::Dropped => &mut totals.dropped,
     };
     *place += 1;
+}
+
+/// Answers a query of a front whose answers are one message each, behind what stands in `output`, and counts it. False where
+/// there is no answer.
+fn reply(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> bool {
+    tcp::ANSWER.with_borrow_mut(|buffer| {
+        let outcome = respond(&shared.published.load(), query, peer, now(), buffer);
+        let mut totals = Totals::default();
+        count(&mut totals, &outcome, query.len());
+        counters.of(outcome.zone).add(&totals);
+        output.extend(&buffer[..outcome.len]);
+        outcome.len > 0
+    })
 }

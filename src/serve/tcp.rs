@@ -1,8 +1,10 @@
 //! The TCP front (RFC 7766): many queries on a connection, answered in order as they come, with a limit on everything.
+//! What is here also carries the encrypted fronts: their places, their limits, and the talk on one connection.
 
 use std::{
     cell::RefCell,
     collections::HashMap,
+    future::Future,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, atomic::Ordering},
@@ -11,16 +13,16 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpSocket},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{Shared, count, sys::set_option};
 use crate::{
-    dns::{Peer, TCP_SIZE, encode::IDLE_DECISECONDS, respond},
+    dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, respond},
+    ledger::now,
     metrics::{Totals, Worker},
-    model::Time,
 };
 
 /// Connections at the same time.
@@ -30,24 +32,24 @@ const MAX_PER_CLIENT: usize = 64;
 /// How long a connection may wait for the next query.
 const IDLE: Duration = Duration::from_millis(IDLE_DECISECONDS as u64 * 100);
 /// How long a connection may live.
-const TOTAL: Duration = Duration::from_secs(300);
+pub(super) const TOTAL: Duration = Duration::from_secs(300);
 /// How long a client may take to send a query it has begun, or to take what was answered.
-const STALL: Duration = Duration::from_secs(5);
+pub(super) const STALL: Duration = Duration::from_secs(5);
 /// Queries that are answered before what they got is written out.
-const PIPELINE: usize = 64;
+pub(super) const PIPELINE: usize = 64;
 /// Bytes read at a time; a query longer than this is malformed.
-const READ: usize = 8 * 1024;
+pub(super) const READ: usize = 8 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 /// How long a connection may wait for the next query while few places are free.
-const PRESSED_IDLE: Duration = Duration::from_secs(1);
+pub(super) const PRESSED_IDLE: Duration = Duration::from_secs(1);
 /// Few places are free when fewer than one of so many is.
 const PRESSED_PART: usize = 4;
 
 thread_local! {
     /// Where an answer is made: one for each thread, not one for each connection.
-    static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; TCP_SIZE]);
+    pub(super) static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; TCP_SIZE]);
 }
 
 /// Opens a listener. An IPv6 one is for IPv6 alone, as the UDP sockets are, so that `0.0.0.0` and `[::]` can stand side by
@@ -81,29 +83,60 @@ impl Places {
         Places { room: Arc::new(Semaphore::new(all)), all, clients: Arc::default() }
     }
 
+    /// A place for a client, at once; none where it has as many as one may have, or all are taken.
+    pub(super) fn take(&self, addr: IpAddr) -> Option<Guard> {
+        Guard::new(self, addr, self.room.clone().try_acquire_owned().ok()?)
+    }
+
+    /// Whether few places are left, of all or of this client's.
+    pub(super) fn pressed(&self, addr: IpAddr) -> bool {
+        let map = self.clients.lock().unwrap_or_else(|e| e.into_inner());
+        let own = map.get(&client(addr)).copied().unwrap_or(0);
+        own > MAX_PER_CLIENT / PRESSED_PART || self.room.available_permits() < self.all / PRESSED_PART
+    }
+
     /// How long a connection may idle now.
-    fn idle(&self) -> Duration {
+    pub(super) fn idle(&self) -> Duration {
         if self.room.available_permits() < self.all / PRESSED_PART { PRESSED_IDLE } else { IDLE }
     }
 }
 
 /// Takes connections until the task is dropped.
 pub async fn run(listener: TcpListener, shared: Shared, places: Places) {
-    let counters = shared.metrics.worker(&format!("tcp-{}", listener.local_addr().map_or_else(|_| "?".into(), |a| a.to_string())));
+    let counters = shared.metrics.worker(&name("tcp", listener.local_addr()));
+    let serve = move |stream, addr, places| {
+        let (shared, counters) = (shared.clone(), counters.clone());
+        async move {
+            // How a connection ends is the client's business; there is nobody to tell.
+            let _ = connection(stream, Peer::tcp(addr), &shared, &counters, &places).await;
+        }
+    };
+    accept(listener, places, serve).await;
+}
+
+/// The name of a front's counters, such as `tcp-127.0.0.1:53`.
+pub(super) fn name(front: &str, addr: io::Result<SocketAddr>) -> String {
+    format!("{front}-{}", addr.map_or_else(|_| "?".into(), |a| a.to_string()))
+}
+
+/// Takes connections until the task is dropped, each on a place of its client, which is taken before a byte is read.
+pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    places: Places,
+    serve: impl Fn(TcpStream, IpAddr, Places) -> T,
+) {
     loop {
         let Ok(permit) = places.room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
                 let Some(guard) = Guard::new(&places, from.ip(), permit) else { continue };
-                let (shared, counters) = (shared.clone(), counters.clone());
-                tokio::spawn(async move {
-                    // How a connection ends is the client's business; there is nobody to tell.
-                    if stream.set_nodelay(true).is_ok() {
-                        let peer = Peer::tcp(from.ip().to_canonical());
-                        let _ = timeout(TOTAL, connection(stream, peer, &shared, &counters, &guard.places)).await;
-                    }
-                    drop(guard);
-                });
+                if stream.set_nodelay(true).is_ok() {
+                    let work = serve(stream, from.ip().to_canonical(), places.clone());
+                    tokio::spawn(async move {
+                        work.await;
+                        drop(guard);
+                    });
+                }
             }
             // Out of file descriptors, most likely: wait for some to come back.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -120,7 +153,7 @@ fn client(addr: IpAddr) -> IpAddr {
 }
 
 /// A connection's place, given back when it ends.
-struct Guard {
+pub(super) struct Guard {
     places: Places,
     client: IpAddr,
     _permit: OwnedSemaphorePermit,
@@ -162,7 +195,8 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     let mut input = Vec::with_capacity(READ);
     let mut output = Vec::new();
     let mut begun: Option<Instant> = None;
-    while !shared.stop.load(Ordering::Relaxed) {
+    let end = Instant::now() + TOTAL;
+    while !shared.stop.load(Ordering::Relaxed) && Instant::now() < end {
         let got = match begun {
             Some(b) => timeout_at(b + STALL, stream.read_buf(&mut input)).await??,
             None => idle(&mut stream, &mut input, places).await?,
@@ -180,26 +214,41 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
                 Err(_) => break false,
             };
             rest = tail;
-            if !answer(query, peer, shared, counters, &mut output) {
-                break false;
+            match answer(query, peer, shared, counters, &mut output) {
+                Kind::Dropped => break false,
+                Kind::Transfer => {
+                    send(&mut stream, &output).await?;
+                    output.clear();
+                    transfer(query, peer, shared, &mut stream).await?;
+                }
+                _ => {}
             }
             waiting += 1;
             if waiting % PIPELINE == 0 {
                 // A client that does not read gets no further answers: its queries wait in its own buffers.
-                timeout(STALL, stream.write_all(&output)).await??;
+                send(&mut stream, &output).await?;
                 output.clear();
             }
         };
         let used = input.len() - rest.len();
         input.drain(..used);
         begun = if input.is_empty() { None } else { Some(begun.filter(|_| used == 0).unwrap_or_else(Instant::now)) };
-        timeout(STALL, stream.write_all(&output)).await??;
+        send(&mut stream, &output).await?;
         output.clear();
         if !sound {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Writes all of it; a stream that keeps bytes back (TLS) is made to let them go.
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, output: &[u8]) -> io::Result<()> {
+    let write = async {
+        stream.write_all(output).await?;
+        stream.flush().await
+    };
+    timeout(STALL, write).await?
 }
 
 /// Waits for the next query for as long as a connection may idle, which gets shorter while it waits when places get few.
@@ -214,18 +263,32 @@ async fn idle<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>, places:
     }
 }
 
-/// Answers a query behind what was answered before. False where there is no answer.
-fn answer(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> bool {
+/// Sends a transfer; what was it is told in the log.
+async fn transfer<S: AsyncWrite + Unpin>(query: &[u8], peer: Peer<'_>, shared: &Shared, stream: &mut S) -> io::Result<()> {
+    let Some(transfers) = &shared.transfers else { return Err(io::Error::other("transfers are not served here")) };
+    let begun = Instant::now();
+    let sent = transfers.stream(query, peer, &shared.stop, stream).await;
+    match &sent {
+        Ok(s) => {
+            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?begun.elapsed(), "transferred");
+        }
+        Err(e) => tracing::info!(client = %peer.addr, error = %e, took = ?begun.elapsed(), "a transfer was cut off"),
+    }
+    sent.map(drop)
+}
+
+/// Answers a query behind what was answered before, unless it is a transfer.
+fn answer(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> Kind {
     ANSWER.with_borrow_mut(|buffer| {
-        let outcome = respond(&shared.published.load(), query, peer, Time(0), buffer);
+        let outcome = respond(&shared.published.load(), query, peer, now(), buffer);
         let mut totals = Totals::default();
         count(&mut totals, &outcome, query.len());
         counters.of(outcome.zone).add(&totals);
-        if outcome.len > 0 {
+        if outcome.len > 0 && outcome.kind != Kind::Transfer {
             output.extend((outcome.len as u16).to_be_bytes());
             output.extend(&buffer[..outcome.len]);
         }
-        outcome.len > 0
+        outcome.kind
     })
 }
 
@@ -246,11 +309,15 @@ mod tests {
         index::{Published, Snapshot},
         metrics::Metrics,
     };
-    use tokio::net::TcpStream;
 
     fn shared() -> Shared {
         let snapshot = Snapshot { sound: true, ..Snapshot::default() };
-        Shared { published: Arc::new(Published::new(snapshot)), metrics: Arc::new(Metrics::default()), stop: Arc::default() }
+        Shared {
+            published: Arc::new(Published::new(snapshot)),
+            metrics: Arc::new(Metrics::default()),
+            transfers: None,
+            stop: Arc::default(),
+        }
     }
 
     /// A framed query that is refused, since there are no zones.

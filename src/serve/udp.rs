@@ -16,9 +16,8 @@ use libc::{cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage,
 
 use super::{Shared, count, sys::set_option as set};
 use crate::{
-    dns::{Peer, UDP_SIZE, query::peek, respond},
+    dns::{Kind, Peer, UDP_SIZE, query::peek, respond},
     metrics::{MAX_ZONES, Totals},
-    model::Time,
 };
 
 /// Datagrams of one system call.
@@ -30,6 +29,8 @@ const QUERY: usize = 21 * 64;
 const CONTROL: usize = 64;
 /// Kernel buffers, in bytes: what arrives while a batch is answered.
 const BUFFER: libc::c_int = 4 << 20;
+/// Requests for differences that wait; those that find no place get the current SOA.
+const LATER: usize = 64;
 /// How long a worker waits for a datagram before it looks whether to stop.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(250);
 
@@ -211,8 +212,58 @@ fn keep_source(h: &mut libc::msghdr) {
     }
 }
 
+/// A request for a difference, to be answered from the store; until then its reply is the current SOA alone.
+struct Later {
+    query: Vec<u8>,
+    soa: Vec<u8>,
+    addr: IpAddr,
+    from: sockaddr_storage,
+    from_len: socklen_t,
+    control: Control,
+    control_len: usize,
+}
+
+impl Later {
+    fn new(b: &Buffers, i: usize, query: &[u8], soa: &[u8], addr: IpAddr) -> Later {
+        let h = &b.incoming[i].msg_hdr;
+        let control_len = if b.info { h.msg_controllen.min(CONTROL) } else { 0 };
+        Later { query: query.into(), soa: soa.into(), addr, from: b.from[i], from_len: h.msg_namelen, control: b.control[i], control_len }
+    }
+
+    fn answer(mut self, fd: libc::c_int, shared: &Shared) {
+        let mut room = crate::dns::query::Room::default();
+        let limit = crate::dns::query::Query::parse(&self.query, &mut room).map_or(0, |q| q.udp_limit());
+        let whole = shared.transfers.as_ref().and_then(|t| t.datagram(&self.query, Peer::udp(self.addr), limit));
+        let mut reply = whole.unwrap_or_else(|| std::mem::take(&mut self.soa));
+        let mut v = iovec { iov_base: reply.as_mut_ptr().cast(), iov_len: reply.len() };
+        // SAFETY: all zeros is a valid value of this plain C structure.
+        let mut h: libc::msghdr = unsafe { zeroed() };
+        (h.msg_name, h.msg_namelen) = (addr_of_mut!(self.from).cast(), self.from_len);
+        (h.msg_iov, h.msg_iovlen) = (&mut v, 1);
+        if self.control_len > 0 {
+            (h.msg_control, h.msg_controllen) = (self.control.0.as_mut_ptr().cast(), self.control_len as _);
+            keep_source(&mut h);
+        }
+        // SAFETY: the header points to values that live longer than the call.
+        unsafe { libc::sendmsg(fd, &h, 0) };
+    }
+}
+
 /// Answers what comes in on a socket until it is time to stop.
 pub fn run(socket: &UdpSocket, shared: &Shared, name: &str) -> io::Result<()> {
+    let fd = socket.as_raw_fd();
+    std::thread::scope(|s| {
+        // Differences come from the store: nobody who asks for a listing waits for them.
+        let (later, waiting) = std::sync::mpsc::sync_channel::<Later>(LATER);
+        s.spawn(move || {
+            super::sys::lower_priority();
+            waiting.into_iter().for_each(|l| l.answer(fd, shared));
+        });
+        work(socket, shared, name, &later)
+    })
+}
+
+fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc::SyncSender<Later>) -> io::Result<()> {
     let counters = shared.metrics.worker(name);
     let info = socket.local_addr()?.ip().is_unspecified();
     let mut b = Buffers::new(info);
@@ -227,6 +278,7 @@ pub fn run(socket: &UdpSocket, shared: &Shared, name: &str) -> io::Result<()> {
         }
         let got = got as usize;
         let snapshot = shared.published.load();
+        let now = crate::ledger::now();
         let mut addrs = [0; BATCH];
         let mut known = 0;
         for i in 0..got {
@@ -240,10 +292,16 @@ pub fn run(socket: &UdpSocket, shared: &Shared, name: &str) -> io::Result<()> {
         for i in 0..got {
             let len = b.incoming[i].msg_len as usize;
             let Some(addr) = peer_of(&b.from[i]) else { continue };
-            let outcome = respond(&snapshot, &b.queries[i][..len.min(QUERY)], Peer::udp(addr), Time(0), &mut b.answers[n][..]);
+            let outcome = respond(&snapshot, &b.queries[i][..len.min(QUERY)], Peer::udp(addr), now, &mut b.answers[n][..]);
             let place = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
             count(&mut totals[place], &outcome, len);
             used[place] = true;
+            if outcome.kind == Kind::Transfer {
+                let query = &b.queries[i][..len.min(QUERY)];
+                if later.try_send(Later::new(&b, i, query, &b.answers[n][..outcome.len], addr)).is_ok() {
+                    continue;
+                }
+            }
             if outcome.len > 0 {
                 b.ready(n, i, outcome.len);
                 n += 1;
@@ -282,7 +340,12 @@ mod tests {
     #[test]
     fn answers_go_back_to_who_asked() {
         for addr in ["127.0.0.1:0", "0.0.0.0:0"] {
-            let shared = Shared { published: Arc::new(Published::default()), metrics: Arc::new(Metrics::default()), stop: Arc::default() };
+            let shared = Shared {
+                published: Arc::new(Published::default()),
+                metrics: Arc::new(Metrics::default()),
+                transfers: None,
+                stop: Arc::default(),
+            };
             let socket = bind(addr.parse().unwrap()).unwrap();
             let to = SocketAddr::from(([127, 0, 0, 1], socket.local_addr().unwrap().port()));
             let worker = std::thread::spawn({

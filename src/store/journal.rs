@@ -1,7 +1,9 @@
 //! The journal: commits by number, and how it is kept from growing.
 
+use std::collections::HashMap;
+
 use super::{Batch, Result, Store, damaged, schema};
-use crate::model::{Subject, Time};
+use crate::model::{Serial, Subject, Time, Verdict};
 use schema::Commit;
 
 /// What a start has to do after an image: the subjects to look at again, or everything.
@@ -13,7 +15,49 @@ pub enum Since {
     Everything,
 }
 
+/// Subjects that changed, and where they stood before.
+pub type Past = HashMap<Subject, Verdict>;
+
+/// How many rows of the journal go at one time.
+const TRIM_ROWS: usize = 100_000;
+
 impl Store {
+    /// Where the subjects stood, when a zone had serial `from`, that changed up to commit `last`; `None` where the journal
+    /// does not know: it does not reach back so far, no commit gave the zone exactly that serial, there is a barrier for
+    /// the zone on the way, or more than `limit` subjects changed.
+    pub fn past(&self, origin: &str, from: Serial, last: u64, limit: usize) -> Result<Option<Past>> {
+        let Some(row) = self.get(schema::META, &schema::serial_key(origin, from))? else { return Ok(None) };
+        let seq = row.try_into().map(u64::from_be_bytes).map_err(|_| damaged("the number of a serial's commit"))?;
+        let gave = |c: &Commit| c.serials.iter().any(|(o, _, to)| o == origin && *to == from);
+        if !self.commit_row(seq)?.is_some_and(|c| gave(&c)) {
+            return Ok(None);
+        }
+        let mut out = Past::new();
+        let whole = self.before(origin, seq, last, &mut out)?;
+        Ok((whole && out.len() <= limit).then_some(out))
+    }
+
+    /// Adds to `past` the subjects that changed after commit `seq` up to `last`, unless they are in it. False where there
+    /// is a barrier for the zone.
+    pub fn before(&self, origin: &str, seq: u64, last: u64, past: &mut Past) -> Result<bool> {
+        let (mut next, mut barred) = (seq + 1, false);
+        self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
+            if at != next || at > last {
+                return Ok(false);
+            }
+            next += 1;
+            let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
+            barred = commit.barrier && commit.serials.iter().any(|(o, ..)| o == origin);
+            for (key, verdict) in commit.before {
+                let subject = Subject::from_key(&key).ok_or_else(|| damaged("a journal subject"))?;
+                past.entry(subject).or_insert(verdict);
+            }
+            Ok(!barred)
+        })?;
+        Ok(!barred && next > last)
+    }
+
     /// A commit by its number.
     pub fn commit_row(&self, seq: u64) -> Result<Option<Commit>> {
         let row = self.get(schema::JOURNAL, &seq.to_be_bytes())?;
@@ -60,13 +104,17 @@ impl Store {
         let total = self.journal_bytes()?;
         let last = self.seq()?;
         let mut keep_from = None;
+        let mut batch = Batch::default();
+        let mut rows = 0;
         self.rows(schema::JOURNAL, &[], &mut |k, v| {
             let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
             let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
             let old = commit.at.0 + age < now.0 || total - commit.bytes.min(total) > size;
-            let goes = old && at < last && at <= imaged;
+            rows += 1;
+            let goes = old && at < last && at <= imaged && rows <= TRIM_ROWS;
             if goes {
                 keep_from = Some(at + 1);
+                commit.serials.iter().for_each(|(o, _, to)| batch.delete(schema::META, schema::serial_key(o, *to)));
             }
             Ok(goes)
         })?;
@@ -76,7 +124,6 @@ impl Store {
             first = k.first_chunk::<4>().map(|b| u32::from_be_bytes(*b));
             Ok(false)
         })?;
-        let mut batch = Batch::default();
         if let Some(seq) = keep_from {
             batch.delete_range(schema::JOURNAL, vec![0], seq.to_be_bytes().to_vec());
         }

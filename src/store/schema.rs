@@ -221,6 +221,11 @@ pub fn feed_prefix(source: SourceId, generation: u32) -> Vec<u8> {
     key
 }
 
+/// The key in the family of singles of the commit that gave a zone a serial.
+pub fn serial_key(origin: &str, serial: Serial) -> Vec<u8> {
+    [b"serial/", origin.as_bytes(), b"\0", &serial.0.to_be_bytes()].concat()
+}
+
 /// The key of an event.
 pub fn event_key(subject: &Subject, seq: u64, place: u32) -> Vec<u8> {
     let mut key = subject.key();

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{App, error::Problem, import::find_zone};
-use crate::format::write::{self, WRITERS};
+use crate::format::write::{self, Export};
 
 /// Pieces on their way to a reader.
 const WAITING: usize = 8;
@@ -25,22 +25,23 @@ const PIECE: usize = 64 * 1024;
 pub(super) struct Asked {
     #[serde(default)]
     format: String,
+    #[serde(default)]
+    action: String,
 }
 
-/// `GET /v1/zones/{origin}/export?format=`: from one snapshot, whatever is written meanwhile.
+/// `GET /v1/zones/{origin}/export?format=&action=`: from one snapshot, whatever is written meanwhile.
 pub(super) async fn zone(State(app): State<App>, Path(origin): Path<String>, Query(asked): Query<Asked>) -> Result<Response, Problem> {
     let snapshot = app.ledger.published.snapshot();
     let origin = find_zone(&snapshot, &origin)?.name.clone();
     let number = snapshot.zones.by_name(&origin).ok_or_else(|| Problem::not_found("the zone is gone"))?;
     let format = if asked.format.is_empty() { "master".to_string() } else { asked.format };
-    if !WRITERS.iter().any(|(name, _)| *name == format) {
-        let known = WRITERS.map(|w| w.0).join(", ");
-        return Err(Problem::invalid(format!("format: `{format}` is not one of {known}")));
-    }
+    let kind = snapshot.zones.all()[number].spec.kind;
+    write::check(&format, &asked.action, kind).map_err(Problem::invalid)?;
     let (tx, rx) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(PIECE, Sender(tx.clone()));
-        if let Err(e) = write::write(&format, &snapshot, number, &mut out).and_then(|()| out.flush()) {
+        let export = Export::new(&format, &asked.action, &snapshot, number).map_err(io::Error::other);
+        if let Err(e) = export.and_then(|e| e.write(&mut out)).and_then(|()| out.flush()) {
             // Cuts the body short, so that nobody takes it for the whole.
             let _ = tx.blocking_send(Err(e));
         }

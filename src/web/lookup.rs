@@ -153,7 +153,7 @@ fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<Zo
                     a.push(code);
                 }
             }
-            for (template, item) in crate::dns::answer::texts(snapshot, zone, &l) {
+            for (template, item) in crate::index::render::texts(&snapshot.tables.interned, zone, &l) {
                 let mut subject = String::new();
                 let _ = l.write_subject(item, &mut subject);
                 txt.push(string(&txt_data(template, &subject)));

@@ -28,6 +28,10 @@ pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 
 /// How the feeds are, as a list of objects.
 pub type FeedStates = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+/// How the files of scheduled exports are.
+pub type Files = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+/// What is known of the mirrors.
+pub type Report = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
 /// What a handler may use.
 #[derive(Clone)]
@@ -40,6 +44,10 @@ pub struct App {
     pub reload: Reload,
     /// How the feeds are.
     pub feeds: FeedStates,
+    /// How scheduled exports are.
+    pub files: Files,
+    /// What is known of the mirrors.
+    pub mirrors: Report,
     /// When it started.
     pub started: crate::model::Time,
     /// Whether this is the daemon, and not a command that has opened the store itself.
@@ -72,6 +80,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/imports", post(import::create))
         .route("/v1/zones/{origin}/export", get(export::zone))
         .route("/v1/status", get(status::status))
+        .route("/v1/mirrors", get(status::mirrors))
         .route("/v1/reload", post(status::reload))
         .route("/health/ready", get(status::ready))
         .layer(DefaultBodyLimit::disable()) // streams have their own limits, line by line

@@ -9,6 +9,7 @@ use super::{App, error::Problem};
 use crate::{
     ledger::now,
     metrics::{MAX_ZONES, Totals},
+    model::retire::Plan,
 };
 
 /// `GET /v1/status`: version, store, zones with their counters, sources.
@@ -20,6 +21,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         json!({
             "zone": z.name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
             "counters": app.metrics.zone(Some(z.slot)),
+            "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, now())),
         })
     });
     let sources = v.records.iter().map(|r| {
@@ -50,9 +52,15 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "zones": zones.collect::<Vec<_>>(),
         "sources": sources.collect::<Vec<_>>(),
         "feeds": (app.feeds)(),
+        "exports": (app.files)(),
         "other": app.metrics.zone(None),
         "workers": workers,
     }))
+}
+
+/// `GET /v1/mirrors`: each zone's mirrors: what they were told, asked for and have, and how far behind they are.
+pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
+    Json((app.mirrors)())
 }
 
 /// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not.

@@ -6,7 +6,6 @@ use std::{
     net::{SocketAddr, TcpStream, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -14,7 +13,6 @@ use hickory_proto::op::Message;
 use orbsd::{
     config::Config,
     ledger::{self, Ledger},
-    metrics::Metrics,
     serve::{self, Shared},
     store::Store,
 };
@@ -242,8 +240,7 @@ pub struct Lab {
 impl Lab {
     pub fn new(folder: Folder) -> Lab {
         let ledger = folder.ledger();
-        let shared =
-            Shared { published: ledger.published.clone(), metrics: Arc::new(Metrics::default()), stop: Arc::new(AtomicBool::new(false)) };
+        let shared = Shared::new(&ledger, None);
         let addr = folder.addr();
         let threads = (0..2).map(|i| {
             let socket = serve::udp::bind(addr).unwrap();

@@ -4,15 +4,19 @@
 
 mod bugs;
 mod command;
+mod exports;
 mod faults;
 mod follow;
+mod fronts;
 mod hostile;
 mod imports;
 mod keys;
 mod lab;
+mod notify;
 mod peers;
 mod primary;
 mod recovery;
 mod replay;
+mod retire;
 mod rfc8906;
 mod scenarios;

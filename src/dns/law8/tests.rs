@@ -128,7 +128,7 @@ impl Mirror {
 pub(super) fn ask(s: &Snapshot, name: &str, qtype: u16, stream: bool) -> Message {
     let name = if name.is_empty() { "bl.orbs.example".into() } else { format!("{name}.bl.orbs.example") };
     let mut out = vec![0; TCP_SIZE];
-    let o = respond(s, &query(&name, qtype, true), Peer { addr: [192, 0, 2, 53].into(), stream, names: &[] }, Time(0), &mut out);
+    let o = respond(s, &query(&name, qtype, true), Peer { stream, ..Peer::udp([192, 0, 2, 53].into()) }, Time(0), &mut out);
     assert!(stream || o.len <= UDP_SIZE);
     read(&out[..o.len])
 }

@@ -5,12 +5,13 @@ use std::{
     io::{self, Write},
 };
 
+use super::Export;
 use crate::{
     format::text::{label, name, rname},
     index::{
-        Listing, Snapshot, ZoneView,
-        render::{Rendered, render},
-        zones::{Rr, rtype, txt_data},
+        ZoneView,
+        render::{records, render},
+        zones::rtype,
     },
 };
 
@@ -31,7 +32,8 @@ fn soa(view: &ZoneView, serial: u32) -> String {
     )
 }
 
-pub(super) fn master(snapshot: &Snapshot, view: &ZoneView, serial: u32, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn master(e: &Export, out: &mut dyn Write) -> io::Result<()> {
+    let Export { snapshot, view, serial, .. } = *e;
     let soa = soa(view, serial);
     write!(out, "$ORIGIN {}.\n$TTL {}\n{soa}", view.name, view.ttls[0])?;
     let mut result = Ok(());
@@ -46,41 +48,17 @@ pub(super) fn master(snapshot: &Snapshot, view: &ZoneView, serial: u32, out: &mu
             let _ = write!(name, "{}{}", if name.is_empty() { "" } else { "." }, label(l));
         }
         let name = if name.is_empty() { "@".to_string() } else { name };
-        match at {
-            Rendered::Fixed(f) => f.rrs.iter().for_each(|r| record(&mut text, &name, r)),
-            Rendered::Blank => {
-                let _ = writeln!(text, "{name} HINFO \"exempt\" \"\"");
-            }
-            Rendered::Listed(l) => listing(&mut text, &name, snapshot, view, &l),
-        }
+        records(&snapshot.tables.interned, view, &at, &mut |rtype, ttl, data| {
+            record(&mut text, &name, ttl, view.ttls[0], rtype, data);
+        });
         result = out.write_all(text.as_bytes());
     });
     result?;
     out.write_all(soa.as_bytes())
 }
 
-fn listing(text: &mut String, name: &str, snapshot: &Snapshot, view: &ZoneView, l: &Listing) {
-    let mut given = Vec::new();
-    for p in view.publish.iter().filter(|p| l.item(p.reason).is_some()) {
-        if !given.contains(&p.code) {
-            let [a, b, c, d] = p.code;
-            let _ = writeln!(text, "{name} A {a}.{b}.{c}.{d}");
-            given.push(p.code);
-        }
-    }
-    let mut shown = Vec::new();
-    for (template, item) in crate::dns::answer::texts(snapshot, view, l) {
-        let mut subject = String::new();
-        let _ = l.write_subject(item, &mut subject);
-        let data = txt_data(template, &subject);
-        if !shown.contains(&data) {
-            let _ = writeln!(text, "{name} TXT {}", quoted(&data[1..]));
-            shown.push(data);
-        }
-    }
-}
-
-fn quoted(bytes: &[u8]) -> String {
+/// A string in quotes.
+pub(super) fn quoted(bytes: &[u8]) -> String {
     let mut out = String::from("\"");
     for b in bytes {
         match b {
@@ -92,7 +70,8 @@ fn quoted(bytes: &[u8]) -> String {
     out + "\""
 }
 
-fn record(text: &mut String, name: &str, r: &Rr) {
+/// A record's line; the TTL is left out where it is the usual one.
+fn record(text: &mut String, name: &str, ttl: u32, usual: u32, kind: u16, data: &[u8]) {
     let wire = |mut d: &[u8]| {
         let mut out = String::new();
         while let Some((len, rest)) = d.split_first().filter(|(len, _)| **len > 0) {
@@ -102,7 +81,7 @@ fn record(text: &mut String, name: &str, r: &Rr) {
         }
         if out.is_empty() { ".".into() } else { out }
     };
-    let (kind, data) = match (r.rtype, &r.data[..]) {
+    let (kind, data) = match (kind, data) {
         (rtype::A, [a, b, c, d]) => ("A", format!("{a}.{b}.{c}.{d}")),
         (rtype::AAAA, d) => ("AAAA", d.try_into().map(|o: [u8; 16]| std::net::Ipv6Addr::from(o).to_string()).unwrap_or_default()),
         (rtype::NS, d) => ("NS", wire(d)),
@@ -121,7 +100,11 @@ fn record(text: &mut String, name: &str, r: &Rr) {
             }
             ("TXT", parts.join(" "))
         }
+        (rtype::HINFO, _) => ("HINFO", "\"exempt\" \"\"".into()),
         _ => return,
     };
-    let _ = writeln!(text, "{name} {} {kind} {data}", r.ttl);
+    let _ = match ttl == usual {
+        true => writeln!(text, "{name} {kind} {data}"),
+        false => writeln!(text, "{name} {ttl} {kind} {data}"),
+    };
 }

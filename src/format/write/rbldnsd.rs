@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::Export;
 use crate::{
     format::text::{harmless, literal, name, rname},
     index::{
@@ -16,12 +17,13 @@ use crate::{
 
 /// Writes the data. In a trie one key has one value, so what has several stands in several data sets: rbldnsd answers with
 /// what all of them say.
-pub(super) fn rbldnsd(snapshot: &Snapshot, view: &ZoneView, serial: u32, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn rbldnsd(e: &Export, out: &mut dyn Write) -> io::Result<()> {
+    let Export { snapshot, view, serial, .. } = *e;
     let s = &view.spec;
     let ns: Vec<String> = s.ns.iter().map(|n| name(n)).collect();
     let domains = s.kind == ZoneKind::Domain;
     let kind = if domains { "dnset" } else { "combined" };
-    writeln!(out, "# {} serial {serial}: data for rbldnsd {}:{kind}:FILE", view.name, view.name)?;
+    writeln!(out, "# Data for rbldnsd {}:{kind}:FILE", view.name)?;
     writeln!(
         out,
         "$SOA {} {} {} {serial} {} {} {} {}",

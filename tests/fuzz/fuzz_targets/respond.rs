@@ -41,7 +41,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let mut out = [0u8; TCP_SIZE];
     for stream in [false, true] {
-        let peer = Peer { addr: [127, 0, 0, 1].into(), stream, names: &[] };
+        let peer = Peer { stream, ..Peer::udp([127, 0, 0, 1].into()) };
         let size = if stream { TCP_SIZE } else { UDP_SIZE };
         let o = respond(&SNAPSHOT, data, peer, Time(0), &mut out[..size]);
         assert_eq!(o.len == 0, o.kind == Kind::Dropped);

@@ -1,0 +1,59 @@
+//! How long an answer may be kept by whoever does not read DNS: the caches of DoH (RFC 8484 section 5.1).
+
+use crate::index::zones::rtype;
+
+/// The seconds that a reply may be kept: the least TTL of its answers; of a negative one that of its SOA record, which is
+/// ours and never above its MINIMUM. None for a reply without either, and for what can not be read.
+pub fn seconds(reply: &[u8]) -> Option<u32> {
+    let counts: [usize; 3] = [4, 6, 8].map(|at| reply.get(at..at + 2).map_or(0, |n| usize::from(u16::from_be_bytes([n[0], n[1]]))));
+    let mut at = 12;
+    for _ in 0..counts[0] {
+        at = after_name(reply, at)? + 4;
+    }
+    let mut least: Option<u32> = None;
+    for i in 0..counts[1] + counts[2] {
+        let start = after_name(reply, at)?;
+        let head: &[u8; 10] = reply.get(start..)?.first_chunk()?;
+        let [t0, t1, _, _, ttl @ .., l0, l1] = *head;
+        let authority = i >= counts[1];
+        if !authority || least.is_none() && u16::from_be_bytes([t0, t1]) == rtype::SOA {
+            let ttl = u32::from_be_bytes(ttl);
+            least = Some(least.map_or(ttl, |l| l.min(ttl)));
+        }
+        at = start + head.len() + usize::from(u16::from_be_bytes([l0, l1]));
+    }
+    least
+}
+
+/// Where what follows a name begins. A pointer ends it (RFC 1035 section 4.1.4).
+fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *message.get(at)? {
+            0 => return Some(at + 1),
+            n if n >= 0xc0 => return Some(at + 2),
+            n => at += 1 + usize::from(n),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_ttl_of_the_answers_or_that_of_the_soa() {
+        let question = [1, b'x', 0, 0, 1, 0, 1];
+        let rr = |kind: u8, ttl: u8| vec![0xc0, 12, 0, kind, 0, 1, 0, 0, 1, ttl, 0, 3, 9, 9, 9];
+        let reply = |an: &[Vec<u8>], ns: &[Vec<u8>]| {
+            let head = [0, 0, 0x84, 0, 0, 1, 0, an.len() as u8, 0, ns.len() as u8, 0, 0];
+            [&head[..], &question, &an.concat(), &ns.concat()].concat()
+        };
+        assert_eq!(seconds(&reply(&[rr(1, 44), rr(1, 7)], &[rr(6, 1)])), Some(256 + 7));
+        assert_eq!(seconds(&reply(&[], &[rr(2, 1), rr(6, 60)])), Some(256 + 60));
+        assert_eq!(seconds(&reply(&[], &[])), None);
+        let whole = reply(&[rr(1, 44), rr(1, 7)], &[]);
+        for cut in 0..whole.len() {
+            assert!(seconds(&whole[..cut]).is_none_or(|_| cut + 3 >= whole.len()), "{cut}");
+        }
+    }
+}

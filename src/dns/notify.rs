@@ -1,0 +1,106 @@
+//! NOTIFY (RFC 1996), our side: the message that tells a mirror of a new serial, and what its reply says.
+
+use crate::{
+    index::{ZoneView, zones::rtype},
+    model::Serial,
+};
+
+/// The opcode (RFC 1996 section 3.1), as it stands in the header's third byte.
+const OPCODE: u8 = 4 << 3;
+/// The bytes of a header.
+const HEADER: usize = 12;
+
+/// A NOTIFY for a zone that has come to a serial: the SOA asked for, and in the answer section (RFC 1996 section 3.7).
+pub fn request(zone: &ZoneView, serial: Serial, id: u16) -> Vec<u8> {
+    let id = id.to_be_bytes();
+    // QR 0, AA 1; one question, one answer.
+    let mut out = vec![id[0], id[1], OPCODE | 0x04, 0, 0, 1, 0, 1, 0, 0, 0, 0];
+    out.extend(&zone.origin);
+    out.extend([0, rtype::SOA as u8, 0, 1]);
+    out.extend([0xc0, HEADER as u8, 0, rtype::SOA as u8, 0, 1]);
+    out.extend(zone.soa_ttl().to_be_bytes());
+    out.extend((zone.soa_names.len() as u16 + 20).to_be_bytes());
+    out.extend(&zone.soa_names);
+    let spec = &zone.spec;
+    let times = [spec.refresh, spec.retry, spec.expire, spec.minimum()].map(|s| s.0 as u32);
+    for n in [[serial.0].as_slice(), &times].concat() {
+        out.extend(n.to_be_bytes());
+    }
+    out
+}
+
+/// The RCODE of a reply to a request; `None` for what is no reply to it. RFC 1996 section 3.4: the ID, the question and QR
+/// say so.
+pub fn reply(request: &[u8], reply: &[u8]) -> Option<u8> {
+    let (ours, theirs) = (request.first_chunk::<HEADER>()?, reply.first_chunk::<HEADER>()?);
+    let question = question(request)?;
+    let same = ours[..2] == theirs[..2] && theirs[2] & 0xf8 == 0x80 | OPCODE && theirs[4..6] == [0, 1];
+    let asked = reply.get(HEADER..HEADER + question.len())?;
+    (same && asked.eq_ignore_ascii_case(question)).then_some(theirs[3] & 15)
+}
+
+/// The question of a message of ours.
+fn question(message: &[u8]) -> Option<&[u8]> {
+    let mut at = HEADER;
+    while *message.get(at)? != 0 {
+        at += 1 + usize::from(message[at]);
+    }
+    message.get(HEADER..at + 5)
+}
+
+/// An RCODE in words (RFC 1035 section 4.1.1, RFC 2136 section 2.2).
+pub fn rcode_name(rcode: u8) -> &'static str {
+    match rcode {
+        0 => "NOERROR",
+        1 => "FORMERR",
+        2 => "SERVFAIL",
+        3 => "NXDOMAIN",
+        4 => "NOTIMP",
+        5 => "REFUSED",
+        9 => "NOTAUTH",
+        10 => "NOTZONE",
+        _ => "another RCODE",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::tests::snapshot;
+    use hickory_proto::{
+        op::{Message, OpCode},
+        rr::RData,
+    };
+
+    #[test]
+    fn another_implementation_reads_it() {
+        let snapshot = snapshot(&[]);
+        let m = Message::from_vec(&request(&snapshot.zones.all()[0], Serial(77), 0x1234)).unwrap();
+        assert_eq!((m.metadata.id, m.metadata.op_code, m.metadata.authoritative), (0x1234, OpCode::Notify, true));
+        assert_eq!(m.queries[0].name().to_string(), "bl.orbs.example.");
+        let RData::SOA(soa) = &m.answers[0].data else { panic!("{m:?}") };
+        assert_eq!(
+            (soa.serial, soa.mname.to_string(), m.answers[0].name.to_string()),
+            (77, "ns1.orbs.example.".into(), "bl.orbs.example.".into())
+        );
+    }
+
+    #[test]
+    fn a_reply_is_known_by_id_question_and_qr() {
+        let ours = request(&snapshot(&[]).zones.all()[0], Serial(1), 9);
+        let mut good = ours[..ours.len()].to_vec();
+        good.truncate(question(&ours).unwrap().len() + HEADER);
+        (good[2], good[3], good[7]) = (0xa4, 5, 0);
+        assert_eq!(reply(&ours, &good), Some(5));
+        for (at, byte) in [(0, 1), (1, 8), (2, 0x24), (2, 0x84), (5, 0), (13, b'x'), (good.len() - 3, 1)] {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            assert_eq!(reply(&ours, &bad), None, "{at}");
+        }
+        let mut upper = good.clone();
+        upper[13] = upper[13].to_ascii_uppercase();
+        assert_eq!(reply(&ours, &upper), Some(5));
+        assert_eq!(reply(&ours, &good[..11]), None);
+        assert_eq!(reply(&ours, &good[..good.len() - 1]), None);
+    }
+}

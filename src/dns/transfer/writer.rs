@@ -1,0 +1,156 @@
+//! Records into messages: filled, with names compressed against each other.
+
+use crate::index::zones::rtype;
+
+/// A message is handed on when it has this many bytes: everything that a compression pointer can reach (RFC 1035 section
+/// 4.1.4) has been used then.
+pub const FULL: usize = 16 * 1024;
+/// The longest message (RFC 1035 section 4.2.2), less what a signature takes.
+const MAX: usize = 65_535 - 1024;
+/// Where the question's name, the zone's own, stands in every message.
+const ORIGIN: u16 = 12;
+/// The most labels of a name.
+const LABELS: usize = 128;
+
+/// Takes a whole message, without its length in front; it may append a signature. False: nobody wants more.
+pub type Take<'t> = &'t mut dyn FnMut(&mut Vec<u8>) -> bool;
+
+/// Puts records into messages and hands these on.
+pub struct Writer<'t> {
+    /// Header and question, as every message begins.
+    head: Vec<u8>,
+    /// Our OPT record, where the query had one (RFC 6891 section 6.1.1).
+    opt: Option<[u8; 11]>,
+    message: Vec<u8>,
+    count: u16,
+    last: Name,
+    take: Take<'t>,
+    wanted: bool,
+    /// Bytes handed on.
+    pub bytes: u64,
+    /// Records written.
+    pub records: u64,
+    /// Messages handed on.
+    pub messages: u64,
+}
+
+/// The owner that was written last: where its labels start, and where in the message each of them begins.
+struct Name {
+    wire: Vec<u8>,
+    labels: usize,
+    starts: [u8; LABELS],
+    places: [u16; LABELS],
+}
+
+impl<'t> Writer<'t> {
+    /// For the answer to a query, whose question ends at `question_end`; with an OPT record of ours where it had one.
+    pub fn new(query: &[u8], question_end: usize, edns: bool, take: Take<'t>) -> Writer<'t> {
+        let mut head = query[..question_end.min(query.len())].to_vec();
+        // QR and AA; opcode and RD come back. One question, which every message repeats: it holds the origin's name.
+        head[2] = 0x84 | head[2] & 0x79;
+        head[3] = 0;
+        head[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
+        let [hi, lo] = (super::super::UDP_SIZE as u16).to_be_bytes();
+        let opt = edns.then_some([0, 0, rtype::OPT as u8, hi, lo, 0, 0, 0, 0, 0, 0]);
+        let last = Name { wire: Vec::with_capacity(256), labels: 0, starts: [0; LABELS], places: [0; LABELS] };
+        let message = Vec::with_capacity(FULL + 1024);
+        let mut out = Writer { head, opt, message, count: 0, last, take, wanted: true, bytes: 0, records: 0, messages: 0 };
+        out.begin();
+        out
+    }
+
+    /// Whether somebody still takes what is written.
+    pub fn wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// Adds a record. `owner` is relative to the origin, in wire form without a root label; `data` is not compressed.
+    pub fn record(&mut self, owner: &[u8], rtype: u16, ttl: u32, data: &[u8]) {
+        if !self.wanted {
+            return;
+        }
+        if self.message.len() >= FULL || self.message.len() + owner.len() + data.len() + 12 > MAX {
+            self.flush();
+        }
+        let Name { wire, labels, places, .. } = &self.last;
+        let again = *labels > 0 && wire == owner;
+        let known = if again { Some(places[0]) } else { owner.is_empty().then_some(ORIGIN) };
+        match known {
+            Some(place) => self.message.extend((0xc000 | place).to_be_bytes()),
+            None => self.name(owner),
+        }
+        let mut fixed = [0u8; 10];
+        fixed[..2].copy_from_slice(&rtype.to_be_bytes());
+        fixed[3] = 1;
+        fixed[4..8].copy_from_slice(&ttl.to_be_bytes());
+        fixed[8..].copy_from_slice(&(data.len() as u16).to_be_bytes());
+        self.message.extend(fixed);
+        self.message.extend(data);
+        self.count += 1;
+        self.records += 1;
+    }
+
+    /// A name: its labels up to those that it shares with the last one, then a pointer.
+    fn name(&mut self, owner: &[u8]) {
+        let mut starts = [0u8; LABELS];
+        let (mut n, mut at) = (0, 0);
+        while at < owner.len() && n < LABELS {
+            starts[n] = at as u8;
+            n += 1;
+            at += usize::from(owner[at]) + 1;
+        }
+        let last = &mut self.last;
+        let label = |wire: &'_ [u8], start: u8| {
+            let start = usize::from(start);
+            start..start + usize::from(wire[start]) + 1
+        };
+        let mut common = 0;
+        while common < n && common < last.labels {
+            let (a, b) = (label(owner, starts[n - 1 - common]), label(&last.wire, last.starts[last.labels - 1 - common]));
+            if owner[a] != last.wire[b] {
+                break;
+            }
+            common += 1;
+        }
+        let fresh = n - common;
+        let pointer = if common > 0 { last.places[last.labels - common] } else { ORIGIN };
+        last.places.copy_within(last.labels - common..last.labels, fresh);
+        for (i, start) in starts[..fresh].iter().enumerate() {
+            // Below 16 KiB: a message that is longer is handed on before the next name.
+            last.places[i] = (self.message.len() + usize::from(*start)) as u16;
+        }
+        let end = if fresh < n { usize::from(starts[fresh]) } else { owner.len() };
+        self.message.extend(&owner[..end]);
+        self.message.extend((0xc000 | pointer).to_be_bytes());
+        last.wire.clear();
+        last.wire.extend(owner);
+        (last.starts, last.labels) = (starts, n);
+    }
+
+    fn begin(&mut self) {
+        self.message.clear();
+        self.message.extend(&self.head);
+        (self.count, self.last.labels) = (0, 0);
+    }
+
+    fn flush(&mut self) {
+        if self.count == 0 || !self.wanted {
+            return;
+        }
+        self.message[6..8].copy_from_slice(&self.count.to_be_bytes());
+        if let Some(opt) = self.opt {
+            self.message.extend(opt);
+            self.message[10..12].copy_from_slice(&[0, 1]);
+        }
+        self.wanted = (self.take)(&mut self.message);
+        self.bytes += self.message.len() as u64;
+        self.messages += 1;
+        self.begin();
+    }
+
+    /// Hands on what is left. False where somebody had enough before the end.
+    pub fn finish(&mut self) -> bool {
+        self.flush();
+        self.wanted
+    }
+}

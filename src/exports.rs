@@ -1,0 +1,322 @@
+//! Scheduled exports: files of zones that are kept current, for those who fetch files.
+//!
+//! A file says in its first line what it is (zone, serial, format). Now and then that line is held against the one that the
+//! zone would be written with; where they differ, the file is written again, from one snapshot. So it does not matter who
+//! restarted what, or whether somebody took the file away. It is replaced by rename when it is whole and synced: whoever
+//! reads it has the old one or the new one, and on any error the old one stays.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    format::{plain, write::Export},
+    index::{Published, Snapshot},
+    model::time::Seconds,
+};
+
+/// The longest first line that is read of a file.
+const MAX_FIRST_LINE: u64 = 4096;
+/// Bytes that are written together.
+const BUFFER: usize = 256 * 1024;
+/// Mode of an exported file: others fetch it.
+const MODE: u32 = 0o644;
+
+/// One file, from an `[[export]]` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The zone's origin.
+    pub zone: String,
+    /// One of `format::write::WRITERS`.
+    pub format: String,
+    /// What a policy does; empty for its default.
+    pub action: String,
+    /// The file; packed where its name ends in `.gz`.
+    pub path: PathBuf,
+    /// How often it is looked at.
+    pub every: Seconds,
+}
+
+/// A file and how it is.
+#[derive(Debug, Clone)]
+struct One {
+    settings: Settings,
+    due: Instant,
+    /// The serial that it has.
+    serial: Option<u32>,
+    /// Why it could not be written.
+    problem: Option<String>,
+}
+
+/// All scheduled files. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Exports {
+    all: Arc<Mutex<Vec<One>>>,
+    changed: Arc<Notify>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Exports {
+    /// Takes a new set: each file is looked at at once.
+    pub fn set(&self, settings: Vec<Settings>) {
+        let mut all = self.lock();
+        let old = std::mem::take(&mut *all);
+        *all = settings
+            .into_iter()
+            .map(|settings| {
+                let was = old.iter().find(|o| o.settings == settings);
+                One { due: Instant::now(), serial: was.and_then(|o| o.serial), problem: was.and_then(|o| o.problem.clone()), settings }
+            })
+            .collect();
+        drop(all);
+        self.changed.notify_one();
+    }
+
+    /// How each file is, for `orbsd status`.
+    pub fn shown(&self) -> Value {
+        let one = |o: &One| {
+            let s = &o.settings;
+            json!({
+                "zone": s.zone, "format": s.format, "path": s.path, "every": s.every.to_string(),
+                "serial": o.serial, "problem": o.problem,
+            })
+        };
+        self.lock().iter().map(one).collect()
+    }
+
+    /// Lets a file that is being written go; no other is begun.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<One>> {
+        self.all.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Keeps the files current, one after the other, until it is stopped. Files are written on threads that may block.
+    pub async fn run(self, published: Arc<Published>) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let next = self.lock().iter().map(|o| o.due).min();
+            match next {
+                Some(due) if due <= Instant::now() => self.one(&published).await,
+                Some(due) => drop(tokio::time::timeout_at(due, self.changed.notified()).await),
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    /// Looks at the file that is due first.
+    async fn one(&self, published: &Arc<Published>) {
+        let settings = {
+            let mut all = self.lock();
+            let Some(first) = all.iter_mut().min_by_key(|o| o.due) else { return };
+            first.due = Instant::now() + Duration::from_secs(first.settings.every.0.max(1));
+            first.settings.clone()
+        };
+        let (snapshot, stop, asked) = (published.snapshot(), self.stop.clone(), settings.clone());
+        let result = tokio::task::spawn_blocking(move || refresh(&asked, &snapshot, &stop)).await;
+        let result = result.unwrap_or_else(|e| Err(e.to_string()));
+        if self.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(one) = self.lock().iter_mut().find(|o| o.settings == settings) {
+            one.took(result);
+        }
+    }
+}
+
+impl One {
+    /// Notes how it went; the log is told when that changes.
+    fn took(&mut self, result: Result<(u32, bool), String>) {
+        let path = self.settings.path.display();
+        match result {
+            Ok((serial, written)) => {
+                if self.problem.take().is_some() {
+                    tracing::info!(%path, serial, "the export is current again");
+                } else if written {
+                    tracing::debug!(%path, serial, "exported");
+                }
+                self.serial = Some(serial);
+            }
+            Err(why) => {
+                if self.problem.as_ref() != Some(&why) {
+                    tracing::error!(%path, why, "a zone could not be exported; the old file stays");
+                }
+                self.problem = Some(why);
+            }
+        }
+    }
+}
+
+/// Writes a file where it is not current. Tells the serial that it has now, and whether it was written.
+fn refresh(s: &Settings, snapshot: &Snapshot, stop: &AtomicBool) -> Result<(u32, bool), String> {
+    let zone = snapshot.zones.by_name(&s.zone).ok_or_else(|| format!("the zone {} is not served", s.zone))?;
+    if !snapshot.sound {
+        return Err("the store can not be trusted; nothing is written from it".into());
+    }
+    let export = Export::new(&s.format, &s.action, snapshot, zone)?;
+    if first_line(&s.path).is_some_and(|l| l == export.first_line()) {
+        return Ok((export.serial, false));
+    }
+    let wrong = |e: io::Error| e.to_string();
+    if let Some(folder) = s.path.parent() {
+        fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        sweep(&s.path, folder);
+    }
+    let packed = s.path.extension().is_some_and(|e| e == "gz");
+    let written = replace(&s.path, Some(MODE), |out| {
+        let out = Stoppable { out, stop };
+        if packed {
+            let mut gz = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+            export.write(&mut BufWriter::with_capacity(BUFFER, &mut gz))?;
+            return gz.finish().map(|_| ());
+        }
+        let mut out = BufWriter::with_capacity(BUFFER, out);
+        export.write(&mut out)?;
+        out.flush()
+    });
+    written.map(|()| (export.serial, true)).map_err(wrong)
+}
+
+/// The first line of a file, packed or not.
+fn first_line(path: &Path) -> Option<String> {
+    let file = plain(Box::new(File::open(path).ok()?)).ok()?;
+    let mut line = String::new();
+    BufReader::new(file.take(MAX_FIRST_LINE)).read_line(&mut line).ok()?;
+    Some(line.strip_suffix('\n')?.to_string())
+}
+
+/// Ends a write when the daemon stops.
+struct Stoppable<'s, W> {
+    out: W,
+    stop: &'s AtomicBool,
+}
+
+impl<W: Write> Write for Stoppable<'_, W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the daemon is stopping"));
+        }
+        self.out.write(buf)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Replaces a file as a whole: what `fill` writes stands beside it under a name of its own, is synced, and takes the file's
+/// place. On any error the old file stays and nothing is left. A link is followed to the file itself. The error names the
+/// file.
+pub fn replace<E: From<io::Error>>(path: &Path, mode: Option<u32>, fill: impl FnOnce(&mut File) -> Result<(), E>) -> Result<(), E> {
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let wrong = |p: &Path, e: io::Error| E::from(io::Error::new(e.kind(), format!("{}: {e}", p.display())));
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = path.with_file_name(name);
+    let result = File::create(&beside).map_err(|e| wrong(&beside, e)).and_then(|mut file| {
+        fill(&mut file)?;
+        if let Some(mode) = mode {
+            file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|e| wrong(&beside, e))?;
+        }
+        file.sync_all().and_then(|()| fs::rename(&beside, path)).map_err(|e| wrong(path, e))?;
+        // The new name has to be on the disk too.
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| wrong(folder, e))
+    });
+    if result.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    result
+}
+
+/// Takes away what a process that was killed has left beside a file.
+fn sweep(path: &Path, folder: &Path) {
+    let Some(name) = path.file_name().map(|n| format!("{}.", n.to_string_lossy())) else { return };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let left = entry.file_name().to_string_lossy().into_owned();
+        let pid = left.strip_prefix(&name).and_then(|r| r.strip_suffix(".new")).and_then(|p| p.parse::<u32>().ok());
+        if pid.is_some_and(|p| p == std::process::id() || !Path::new("/proc").join(p.to_string()).exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{ZoneSet, ZoneView};
+
+    fn snapshot(serial: u32) -> Snapshot {
+        let zone = "origin='bl.orbs.example'\nkind='address'\nns=['a.b.example']\ncontact='h@orbs.example'\n";
+        let view = ZoneView::new(&::toml::from_str(zone).unwrap(), &Default::default(), &Default::default()).unwrap();
+        let zones = Arc::new(ZoneSet::new(vec![view]).unwrap());
+        Snapshot { zones, serials: vec![crate::model::Serial(serial)].into(), sound: true, ..Snapshot::default() }
+    }
+
+    fn settings(path: PathBuf) -> Settings {
+        Settings { zone: "bl.orbs.example".into(), format: "list".into(), action: String::new(), path, every: Seconds(1) }
+    }
+
+    #[test]
+    fn a_file_is_written_when_its_first_line_is_not_the_zones() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.txt", "deep/er/a.txt.gz"] {
+            let s = settings(dir.path().join(name));
+            let go = AtomicBool::new(false);
+            assert_eq!(refresh(&s, &snapshot(7), &go), Ok((7, true)));
+            assert_eq!(refresh(&s, &snapshot(7), &go), Ok((7, false)), "{name}");
+            assert_eq!(first_line(&s.path).unwrap(), "# bl.orbs.example serial 7 as list");
+            assert_eq!(fs::metadata(&s.path).unwrap().permissions().mode() & 0o777, 0o644);
+            assert_eq!(refresh(&s, &snapshot(8), &go), Ok((8, true)));
+            let other = Settings { format: "cidr".into(), ..s.clone() };
+            assert_eq!(refresh(&other, &snapshot(8), &go), Ok((8, true)), "another format at the same serial");
+            fs::remove_file(&s.path).unwrap();
+            assert_eq!(refresh(&s, &snapshot(8), &go), Ok((8, true)), "somebody took it away");
+            let left = s.path.with_file_name(format!("{}.{}.new", s.path.file_name().unwrap().to_str().unwrap(), u32::MAX));
+            fs::write(&left, "half").unwrap();
+            assert!(refresh(&s, &snapshot(9), &AtomicBool::new(true)).is_err(), "it is stopping");
+            assert_eq!(first_line(&s.path).unwrap(), "# bl.orbs.example serial 8 as list");
+            assert_eq!(fs::read_dir(s.path.parent().unwrap()).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count(), 1);
+            let unsound = Snapshot { sound: false, ..snapshot(9) };
+            assert!(refresh(&s, &unsound, &go).is_err() && refresh(&Settings { zone: "x.y".into(), ..s }, &snapshot(9), &go).is_err());
+        }
+    }
+
+    #[test]
+    fn a_replacement_that_fails_leaves_the_old_file_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("f"), dir.path().join("link"));
+        fs::write(&path, "old").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let half = replace(&link, None, |out| {
+            out.write_all(b"ne")?;
+            Err(io::Error::other("no more"))
+        });
+        assert_eq!(half.unwrap_err().to_string(), "no more");
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), fs::read_dir(dir.path()).unwrap().count()), ("old", 2));
+        replace(&link, Some(0o600), |out| out.write_all(b"new")).unwrap();
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), fs::symlink_metadata(&link).unwrap().is_symlink()), ("new", true));
+        assert!(replace::<io::Error>(&dir.path().join("no/f"), None, |_| Ok(())).unwrap_err().to_string().contains("no/f"));
+    }
+
+    #[test]
+    fn errors_are_told_once_for_each_change() {
+        let mut one = One { settings: settings("x".into()), due: Instant::now(), serial: Some(6), problem: None };
+        one.took(Err("full".into()));
+        assert_eq!((one.serial, one.problem.as_deref()), (Some(6), Some("full")));
+        one.took(Ok((7, true)));
+        assert_eq!((one.serial, one.problem), (Some(7), None));
+    }
+}

@@ -1,0 +1,31 @@
+//! Two sets for `nft -f`: one transaction that makes them where they are missing, empties and fills them, so that a packet
+//! sees the old set or the new one.
+
+use std::io::{self, Write};
+
+use super::{Export, Net, set_name};
+
+/// The table that the sets stand in.
+const TABLE: &str = "inet orbsd";
+
+pub(super) fn nftables(e: &Export, out: &mut dyn Write) -> io::Result<()> {
+    let name = set_name(e.view);
+    writeln!(out, "# In a chain of this table: ip saddr @{name}_v4 drop; ip6 saddr @{name}_v6 drop")?;
+    writeln!(out, "table {TABLE} {{")?;
+    writeln!(out, "\tset {name}_v4 {{ type ipv4_addr; flags interval; }}")?;
+    writeln!(out, "\tset {name}_v6 {{ type ipv6_addr; flags interval; }}")?;
+    writeln!(out, "}}\nflush set {TABLE} {name}_v4\nflush set {TABLE} {name}_v6")?;
+    // One command for each set: nft puts the intervals of a set in order again with every command for it. An empty one is
+    // wrong, so it is opened by its first element.
+    let mut open = "";
+    e.prefixes(&mut |net| {
+        let family = if matches!(net, Net::V4(_)) { "v4" } else { "v6" };
+        if open != family {
+            let end = if open.is_empty() { "" } else { "}\n" };
+            writeln!(out, "{end}add element {TABLE} {name}_{family} {{")?;
+            open = family;
+        }
+        writeln!(out, "{net},")
+    })?;
+    if open.is_empty() { Ok(()) } else { writeln!(out, "}}") }
+}

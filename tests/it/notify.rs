@@ -1,0 +1,345 @@
+//! NOTIFY to mirrors of our own making: that answer at once, late, wrongly, or not at all.
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use orbsd::{
+    dns::tsig::{self, Session},
+    ledger::{Ledger, now},
+    model::{Change, Keys, Serial, history::Ask},
+    serve::{Mirrors, notify},
+};
+use serde_json::Value;
+
+use crate::lab::{CONFIG, Daemon, Folder, ZONE};
+
+/// A mirror: a socket that hears what it is told.
+struct Mirror(UdpSocket);
+
+/// A NOTIFY that came.
+struct Told {
+    bytes: Vec<u8>,
+    from: SocketAddr,
+}
+
+impl Mirror {
+    fn new() -> Mirror {
+        Mirror(UdpSocket::bind("127.0.0.1:0").unwrap())
+    }
+    fn addr(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+    fn next(&self, patience: Duration) -> Option<Told> {
+        let mut buf = [0; 2000];
+        self.0.set_read_timeout(Some(patience)).unwrap();
+        let (n, from) = self.0.recv_from(&mut buf).ok()?;
+        Some(Told { bytes: buf[..n].to_vec(), from })
+    }
+    fn hear(&self) -> Told {
+        self.next(Duration::from_secs(10)).expect("a NOTIFY")
+    }
+    fn answer(&self, told: &Told, rcode: u8) {
+        self.0.send_to(&told.reply(rcode), told.from).unwrap();
+    }
+    /// Answers until it was told of a serial; how often it was told.
+    fn until(&self, serial: u32) -> usize {
+        for n in 1.. {
+            let told = self.hear();
+            self.answer(&told, 0);
+            if told.serial() == serial {
+                return n;
+            }
+        }
+        unreachable!()
+    }
+}
+
+impl Told {
+    fn serial(&self) -> u32 {
+        let m = hickory_proto::op::Message::from_vec(&self.bytes).unwrap();
+        assert_eq!((m.metadata.op_code, m.metadata.authoritative), (hickory_proto::op::OpCode::Notify, true));
+        assert_eq!(m.queries[0].name().to_string(), "bl.orbs.example.");
+        let hickory_proto::rr::RData::SOA(soa) = &m.answers[0].data else { panic!("{m:?}") };
+        soa.serial
+    }
+    /// The header and the question, as a reply.
+    fn reply(&self, rcode: u8) -> Vec<u8> {
+        let mut out = self.bytes[..12 + "bl.orbs.example".len() + 2 + 4].to_vec();
+        (out[2], out[3], out[7], out[11]) = (0xa4, rcode, 0, 0);
+        out
+    }
+}
+
+/// A ledger whose mirrors are told, in this process.
+struct Teller {
+    ledger: Ledger,
+    mirrors: Arc<Mirrors>,
+    runtime: Option<tokio::runtime::Runtime>,
+    folder: Folder,
+}
+
+fn zone(notify: &str) -> String {
+    format!("{ZONE}[transfer]\nnotify = [{notify}]\n")
+}
+
+impl Teller {
+    fn new(notify: &str) -> Teller {
+        Teller::of(Folder::with(CONFIG, &[("bl", &zone(notify))]))
+    }
+    fn of(folder: Folder) -> Teller {
+        let ledger = folder.ledger();
+        let mirrors = Arc::new(Mirrors::open(folder.config().mirrors()));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.spawn(notify::run(ledger.clone(), mirrors.clone()));
+        Teller { ledger, mirrors, runtime: Some(runtime), folder }
+    }
+    fn commit(&self, n: u32) {
+        let reason = self.ledger.store.vocabulary().reasons.get("relay").unwrap();
+        let source = self.ledger.store.vocabulary().sources.get("operator").unwrap();
+        let ask = Ask::List { reason, source, until: None, text: None };
+        let subject = std::net::Ipv4Addr::from(0x2d00_0000 + n).to_string().parse().unwrap();
+        let change = Change { subject, author: "test".into(), evidence: None, ask, special: false };
+        self.ledger.submit_blocking(change).map_err(|e| format!("{e:?}")).unwrap().wait().map_err(|e| format!("{e:?}")).unwrap();
+    }
+    fn serial(&self) -> u32 {
+        self.ledger.published.snapshot().serials[0].0
+    }
+    fn report(&self) -> Value {
+        self.mirrors.report(&self.ledger.published.snapshot())["mirrors"][0].clone()
+    }
+    /// Waits until the report says something.
+    fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let r = self.report();
+            if what(&r) {
+                return r;
+            }
+            assert!(Instant::now() < end, "{r:#}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if let Some(r) = self.runtime.take() {
+            r.shutdown_background();
+        }
+        let _ = self.ledger.stop();
+    }
+}
+
+#[test]
+fn a_commit_is_told_at_once_and_the_lag_is_known() {
+    let m = Mirror::new();
+    let t = Teller::new(&format!("{{ address = '{}', source = '127.0.0.3' }}", m.addr()));
+    let first = m.hear();
+    assert_eq!((first.serial(), first.from.ip().to_string()), (t.serial(), "127.0.0.3".into()), "once at start");
+    m.answer(&first, 0);
+    t.until(|r| r["notified"]["acknowledged"] == true);
+    t.mirrors.transferred("bl.orbs.example", [127, 0, 0, 1].into(), None, None, Serial(t.serial()), 1000, Duration::from_millis(2));
+    assert_eq!(t.report()["behind"]["serials"], 0);
+    // The quickest of a few: a machine can be busy once.
+    let mut quickest = Duration::MAX;
+    for n in 1..=4 {
+        std::thread::sleep(Duration::from_millis(150)); // what follows an answer closely has to wait
+        t.commit(n);
+        let receipt = Instant::now();
+        assert_eq!(m.until(t.serial()), 1);
+        quickest = quickest.min(receipt.elapsed());
+        t.until(|r| r["notified"]["acknowledged"] == true);
+    }
+    assert!(quickest < Duration::from_millis(100), "{quickest:?}");
+    assert_eq!(t.report()["behind"]["serials"], 4);
+    t.commit(9);
+    let told = m.hear();
+    assert_eq!(told.serial(), t.serial());
+    assert_eq!(t.report()["behind"]["serials"], 5);
+    m.answer(&told, 0);
+    let r = t.until(|r| r["notified"]["acknowledged"] == true);
+    assert_eq!((&r["notified"]["serial"], &r["notified"]["tries"], &r["counts"]["answered"]), (&t.serial().into(), &1.into(), &6.into()));
+    t.mirrors.asked("bl.orbs.example", [127, 0, 0, 1].into(), None, Some(Serial(t.serial())));
+    let r = t.report();
+    assert_eq!((&r["has"], &r["behind"]["serials"], &r["asked"]["serial"]), (&t.serial().into(), &0.into(), &t.serial().into()));
+    assert_eq!((&r["transfer"]["kind"], &r["transfer"]["bytes"], &r["configured"]), (&"whole".into(), &1000.into(), &true.into()));
+    assert!(m.next(Duration::from_millis(1300)).is_none(), "who has answered is left alone");
+}
+
+#[test]
+fn a_thousand_commits_are_few_words_and_a_dead_mirror_holds_up_nobody() {
+    let (m, dead) = (Mirror::new(), Mirror::new());
+    let t = Teller::new(&format!("'{}', '{}'", dead.addr(), m.addr()));
+    let start = Instant::now();
+    let told = std::thread::scope(|s| {
+        let last = t.serial() + 1000;
+        let heard = s.spawn(move || m.until(last));
+        (1..=1000).for_each(|n| t.commit(n));
+        assert_eq!(t.serial(), last);
+        heard.join().unwrap()
+    });
+    let most = start.elapsed().as_millis() as usize / 100 + 3;
+    assert!(told <= most, "{told} times in {:?}", start.elapsed());
+    // The dead one has one outstanding at a time, and the newest serial in it.
+    let heard: Vec<u32> = std::iter::from_fn(|| dead.next(Duration::from_millis(1500))).take(30).map(|t| t.serial()).collect();
+    assert!(heard.len() <= start.elapsed().as_secs() as usize + 2, "{heard:?} in {:?}", start.elapsed());
+    assert_eq!(heard.last(), Some(&t.serial()));
+}
+
+#[test]
+fn a_late_answer_counts_and_silence_is_asked_again() {
+    let m = Mirror::new();
+    let t = Teller::new(&format!("'{}'", m.addr()));
+    let told = m.hear();
+    std::thread::sleep(Duration::from_millis(700));
+    m.answer(&told, 0);
+    let r = t.until(|r| r["notified"]["acknowledged"] == true);
+    assert!(r["notified"]["answer_ms"].as_u64().unwrap() >= 700 && r["notified"]["tries"] == 1, "{r}");
+    t.commit(1);
+    let (first, sent) = (m.hear(), Instant::now());
+    let second = m.hear();
+    assert!(sent.elapsed() > Duration::from_millis(900) && sent.elapsed() < Duration::from_secs(5), "{:?}", sent.elapsed());
+    assert_eq!((first.serial(), second.serial()), (t.serial(), t.serial()));
+    let third = m.hear();
+    assert!(sent.elapsed() > Duration::from_millis(2800), "longer each time: {:?}", sent.elapsed());
+    m.answer(&third, 0);
+    assert_eq!(t.until(|r| r["notified"]["acknowledged"] == true)["notified"]["tries"], 3);
+    // Whoever has fetched it is not asked again, whether it has answered or not.
+    t.commit(2);
+    m.hear();
+    t.mirrors.transferred("bl.orbs.example", [127, 0, 0, 1].into(), None, None, Serial(t.serial()), 1, Duration::ZERO);
+    assert!(m.next(Duration::from_millis(1500)).is_none());
+}
+
+#[test]
+fn what_is_no_answer_is_none_and_a_refusal_is_shown() {
+    let m = Mirror::new();
+    let t = Teller::new(&format!("'{}'", m.addr()));
+    let told = m.hear();
+    for (at, byte) in [(0, told.bytes[0] ^ 1), (2, 0x24), (13, b'x'), (5, 0)] {
+        let mut wrong = told.reply(0);
+        wrong[at] = byte;
+        m.0.send_to(&wrong, told.from).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(t.report()["notified"]["acknowledged"], false);
+    m.answer(&told, 9);
+    let r = t.until(|r| r["notified"]["rcode"] == "NOTAUTH");
+    assert_eq!(r["notified"]["acknowledged"], false);
+    assert!(m.next(Duration::from_millis(1500)).is_none(), "not again for this serial");
+    t.commit(1);
+    let told = m.hear();
+    assert_eq!(told.serial(), t.serial(), "but for the next");
+    m.answer(&told, 2);
+    t.until(|r| r["notified"]["rcode"] == "SERVFAIL");
+    assert_eq!(m.hear().serial(), t.serial(), "SERVFAIL is asked again");
+}
+
+/// A folder with a key, and a mirror that has to sign with it.
+fn keyed() -> (Mirror, Folder) {
+    let (m, f) = (Mirror::new(), Folder::new());
+    let made = f.json(&["key", "mirror", "--json"]);
+    let config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
+    f.write("config.toml", &format!("{config}{}", made["lines"]["orbsd_config"].as_str().unwrap()));
+    f.write("zones/bl.toml", &zone(&format!("{{ address = '{}', key = 'mirror' }}", m.addr())));
+    (m, f)
+}
+
+/// A reply to what came, signed as its session says.
+fn signed(told: &Told, session: &mut Session) -> Vec<u8> {
+    let mut reply = told.reply(0);
+    let len = reply.len();
+    reply.resize(600, 0);
+    let end = session.sign(&mut reply, len, now()).unwrap();
+    reply.truncate(end);
+    reply
+}
+
+#[test]
+fn a_notify_is_signed_and_so_is_its_answer() {
+    let (m, f) = keyed();
+    let keys = f.config().ledger.keys;
+    let t = Teller::of(f);
+    let told = m.hear();
+    assert_eq!(told.serial(), t.serial());
+    let session = tsig::verify(&keys, &told.bytes, now()).unwrap().expect("a signed NOTIFY");
+    m.answer(&told, 0);
+    t.until(|r| r["notified"]["problem"].as_str().is_some_and(|p| p.contains("not signed")));
+    let mut forged = signed(&told, &mut session.clone());
+    *forged.last_mut().unwrap() ^= 1;
+    m.0.send_to(&forged, told.from).unwrap();
+    let other = keys.get("mirror").map(|k| orbsd::model::TsigKey::new("mirror", k.algorithm(), &[1; 32]).unwrap()).unwrap();
+    let wrong = tsig::verify(&Keys::new(vec![other]).unwrap(), &told.bytes, now()).unwrap_err();
+    let mut reply = told.reply(wrong.rcode());
+    let len = reply.len();
+    reply.resize(600, 0);
+    let end = wrong.sign(&mut reply, len).unwrap();
+    m.0.send_to(&reply[..end], told.from).unwrap();
+    let r = t.until(|r| r["notified"]["problem"].as_str().is_some_and(|p| p.contains("BADSIG")));
+    assert_eq!((&r["notified"]["rcode"], &r["key"]), (&Value::Null, &"mirror".into()));
+    m.0.send_to(&signed(&told, &mut session.clone()), told.from).unwrap();
+    let r = t.until(|r| r["notified"]["acknowledged"] == true);
+    assert_eq!(r["notified"]["problem"], Value::Null);
+}
+
+#[test]
+fn a_reload_changes_who_is_told() {
+    let (a, b) = (Mirror::new(), Mirror::new());
+    let t = Teller::new(&format!("'{}'", a.addr()));
+    a.answer(&a.hear(), 0);
+    t.folder.write("zones/bl.toml", &zone(&format!("'{}'", b.addr())));
+    t.ledger.configure(t.folder.config().ledger).map_err(|e| format!("{e:?}")).unwrap();
+    let told = b.hear();
+    b.answer(&told, 0);
+    let r = t.until(|r| r["address"] == b.addr().to_string() && r["notified"]["acknowledged"] == true);
+    assert_eq!(r["notified"]["serial"], t.serial());
+    t.commit(1);
+    assert_eq!(b.until(t.serial()), 1);
+    assert!(a.next(Duration::from_millis(300)).is_none());
+}
+
+#[test]
+fn the_state_is_shown_and_survives_a_restart() {
+    let m = Mirror::new();
+    let f = Folder::with(CONFIG, &[("bl", &zone(&format!("'{}'", m.addr())))]);
+    let one = || f.json(&["status", "mirrors", "--json"])["mirrors"][0].clone();
+    let answers = |n: u64| {
+        let end = Instant::now() + Duration::from_secs(10);
+        while one()["counts"]["answered"] != n {
+            assert!(Instant::now() < end, "{:#}", one());
+        }
+    };
+    let daemon = Daemon::start(&f);
+    m.answer(&m.hear(), 0);
+    let sent = Instant::now();
+    f.ok(&["list", "45.51.100.7", "--reason", "relay"]);
+    let told = m.hear();
+    m.answer(&told, 0);
+    assert!(sent.elapsed() < Duration::from_secs(5));
+    answers(2);
+    let shown = one();
+    assert_eq!((&shown["zone"], &shown["address"]), (&"bl.orbs.example".into(), &m.addr().to_string().into()));
+    assert_eq!((&shown["notified"]["serial"], &shown["notified"]["acknowledged"]), (&told.serial().into(), &true.into()));
+    assert_eq!(shown["has"], Value::Null);
+    let human = f.ok(&["status", "mirrors"]);
+    assert!(human.contains("acknowledged after") && human.contains("has not been seen to have any serial"), "{human}");
+    assert_eq!(f.json(&["status", "--json"])["running"], true);
+    assert!(daemon.stop().success());
+    assert_eq!(one(), shown, "also without a daemon");
+    let daemon = Daemon::start(&f);
+    let again = m.hear();
+    assert_eq!(again.serial(), told.serial(), "told once more at start");
+    m.answer(&again, 0);
+    answers(3);
+    assert!(daemon.stop().success());
+    // A damaged file is a warning.
+    f.write("data/mirrors.json", "{");
+    let daemon = Daemon::start(&f);
+    m.answer(&m.hear(), 0);
+    answers(1);
+    assert!(f.log().contains("mirrors.json"), "{}", f.log());
+    assert!(daemon.stop().success());
+}
