@@ -9,11 +9,12 @@ use std::{
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-mod keys;
+mod feeds;
+pub mod keys;
 
 use crate::{
     dns::MAX_NSID,
-    exports, format,
+    exports, feed, format,
     index::{ZoneSet, ZoneView},
     ledger,
     model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
@@ -33,6 +34,8 @@ pub struct Config {
     pub secure: serve::secure::Settings,
     /// `[zones] path`: the folder of the zone files.
     pub zones: PathBuf,
+    /// `[[feed]]`.
+    pub feeds: Vec<feed::Settings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
     /// The `[[export]]` tables.
@@ -238,13 +241,15 @@ impl Config {
             0
         });
         let mut special = Vec::new();
-        file.check_parts(&names, &mut special, &mut warnings, &shown.to_string(), &mut wrong);
+        file.check_parts(&mut special, &mut warnings, &shown.to_string(), &mut wrong);
         let keys = std::sync::Arc::new(keys::read(&file.key, folder, &shown.to_string(), &mut errors));
         let zones = read_zones(&folder.join(&file.zones.path), &names, &mut errors, &mut warnings);
         if zones.is_empty() {
             warnings.push(format!("{}: there is no zone file; nothing is answered", folder.join(&file.zones.path).display()));
         }
         let exports = file.exports(&zones, folder, &mut |text| errors.push(format!("{shown}: {text}")));
+        let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
+        let feeds = feeds::read(&file.feed, folder, (&names, &zones, &keys), &mut warnings, &mut wrong);
         check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigError(errors));
@@ -259,6 +264,7 @@ impl Config {
             },
             ledger: ledger::Settings { reasons: file.reason.into_iter().map(reason).collect(), zones, special, nsid: file.dns.nsid, keys },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
+            feeds,
             secure: file.tls.settings(folder),
             exports,
             zones: folder.join(file.zones.path),
@@ -294,14 +300,7 @@ impl TlsFile {
 
 impl File {
     /// What the parts' tables say, checked; the special ranges are read.
-    fn check_parts(
-        &self,
-        names: &[String],
-        special: &mut Vec<Subject>,
-        warnings: &mut Vec<String>,
-        shown: &str,
-        wrong: &mut dyn FnMut(String),
-    ) {
+    fn check_parts(&self, special: &mut Vec<Subject>, warnings: &mut Vec<String>, shown: &str, wrong: &mut dyn FnMut(String)) {
         for s in &self.limits.special {
             match s.parse::<Subject>() {
                 Ok(s) => {
@@ -318,17 +317,6 @@ impl File {
         for (key, listen) in [("admin.listen", &self.admin.listen), ("web.listen", &self.web.listen)] {
             if !listen.is_empty() && listen.parse::<SocketAddr>().is_err() {
                 wrong(format!("{key}: `{listen}` is not an address with a port, such as 127.0.0.1:8053"));
-            }
-        }
-        for (i, f) in self.feed.iter().enumerate() {
-            if f.name.is_empty() || self.feed[..i].iter().any(|g| g.name == f.name) {
-                wrong(format!("feed `{}`: every feed has a name of its own", f.name));
-            }
-            if !f.reason.is_empty() && !names.contains(&f.reason) {
-                wrong(format!("feed `{}`: the reason `{}` is not here; there are {}", f.name, f.reason, names.join(", ")));
-            }
-            if !["file", "axfr", "orbsd"].contains(&f.kind.as_str()) {
-                wrong(format!("feed `{}`: the kind `{}` is not file, axfr or orbsd", f.name, f.kind));
             }
         }
     }
@@ -465,6 +453,31 @@ mod tests {
         assert!(e.to_string().contains("relay"), "{e}");
         let e = load("[[reason]]\nname='relay'\n[journal]\nsize='1 potato'", ZONE).unwrap_err();
         assert!(e.to_string().contains("1GiB"), "{e}");
+    }
+    #[test]
+    fn feeds_are_checked() {
+        let with = |feed: &str| load(&format!("[[reason]]\nname='relay'\n[[feed]]\nname='xbl'\n{feed}"), ZONE);
+        let good = with("kind='axfr'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
+        assert!(matches!(&good.feeds[0].kind, feed::Kind::Zone { server, .. } if server.zone == "z.example"));
+        assert_eq!(with("path='x'\nreason='relay'").unwrap().feeds[0].every, Seconds(300));
+        assert!(with("kind='orbsd'").unwrap().feeds.is_empty());
+        for (feed, part) in [
+            ("reason='relay'", "no `path`"),
+            ("path='x'", "say either `reason`"),
+            ("path='x'\nreason='relay'\ncodes='bl'", "say either `reason`"),
+            ("path='x'\ncodes='nowhere'", "no zone `nowhere`"),
+            ("path='x'\nreason='relay'\nformat='xls'", "no format `xls`"),
+            ("kind='axfr'\nreason='relay'", "no `server`"),
+            ("kind='axfr'\nreason='relay'\nserver='a b'\nzone='z'", "`a b` is no server"),
+            ("kind='axfr'\nreason='relay'\nserver='a'\nzone='z..z'", "zone: `z..z` is not a name"),
+            ("kind='axfr'\nreason='relay'\nserver='a'\nzone='z'\nkey='k'", "no [[key]] `k`"),
+            ("kind='pigeon'\nreason='relay'", "`pigeon` is not file, axfr or orbsd"),
+            ("path='x'\nreason='relay'\n[[feed]]\nname='operator'\npath='x'\nreason='relay'", "is no feed"),
+            ("path='x'\nreason='relay'\n[[feed]]\nname='xbl'\npath='x'\nreason='relay'", "a name of its own"),
+        ] {
+            let e = with(feed).unwrap_err().to_string();
+            assert!(e.contains(part), "{part}: {e}");
+        }
     }
     #[test]
     fn keys_are_read_from_files_that_are_shut() {

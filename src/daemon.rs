@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     config::Config,
     exports::Exports,
+    feed::Feeds,
     ledger::{self, Ledger},
     serve::{self, Certificates, Shared, sys},
     store::Store,
@@ -64,10 +65,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let socket_path = config.socket.clone();
-    let exports = Exports::default();
-    exports.set(config.exports.clone());
-    let reload = reloader(config_path, config, ledger.clone(), exports.clone(), certificates);
-    let app = app(&ledger, &shared, &reload, exports.clone(), &mirrors);
+    let (exports, feeds) = by_themselves(&ledger, &config);
+    let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone()), certificates);
+    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), &mirrors);
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -84,6 +84,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     notify("STOPPING=1");
     tracing::info!("stopping");
     ticker.abort();
+    feeds.stop();
     let _ = stop_web.send(());
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
@@ -99,19 +100,22 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     });
     let _ = std::fs::remove_file(&socket_path);
     back.shutdown_background();
-    match stopped.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(e)) => Err(format!("the store could not be closed: {e:?}")),
-        Err(e) => Err(e.to_string()),
-    }
+    stopped.await.map_err(|e| e.to_string())?.map_err(|e| format!("the store could not be closed: {e:?}"))
 }
 
 /// What the API's handlers may use.
-fn app(ledger: &Ledger, shared: &Shared, reload: &web::Reload, exports: Exports, mirrors: &Arc<serve::Mirrors>) -> web::App {
+fn app(
+    ledger: &Ledger,
+    shared: &Shared,
+    reload: &web::Reload,
+    (exports, feeds): (Exports, Feeds),
+    mirrors: &Arc<serve::Mirrors>,
+) -> web::App {
     web::App {
         ledger: ledger.clone(),
         metrics: shared.metrics.clone(),
         reload: reload.clone(),
+        feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
         files: Arc::new(move || exports.shown()),
         mirrors: report(ledger, mirrors),
         started: ledger::now(),
@@ -134,6 +138,14 @@ pub fn open_ledger(config: &Config) -> Result<Ledger, String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let shown = store.vocabulary();
     ledger::open(store, config.ledger.clone(), sys::lower_priority).map_err(|e| e.text(&shown))
+}
+
+/// What goes in and out without being asked: feeds, which run from now on, and scheduled exports.
+fn by_themselves(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
+    let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
+    exports.set(config.exports.clone());
+    feeds.configure(&config.feeds);
+    (exports, feeds)
 }
 
 /// What is known of the mirrors, against what is published.
@@ -197,7 +209,13 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
 }
 
 /// Reads the configuration again. What listens where, and the store's settings, need a restart, and that is said.
-fn reloader(path: PathBuf, running: Config, ledger: Ledger, exports: Exports, certificates: Option<Arc<Certificates>>) -> web::Reload {
+fn reloader(
+    path: PathBuf,
+    running: Config,
+    ledger: Ledger,
+    (exports, feeds): (Exports, Feeds),
+    certificates: Option<Arc<Certificates>>,
+) -> web::Reload {
     Arc::new(move || {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
         let mut warnings = config.warnings.clone();
@@ -208,6 +226,7 @@ fn reloader(path: PathBuf, running: Config, ledger: Ledger, exports: Exports, ce
         warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
         warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
+        feeds.configure(&config.feeds);
         exports.set(config.exports);
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(warnings)

@@ -7,8 +7,8 @@
 //! | --- | --- | --- |
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
 //! | 2 protocol | [`index`], [`dns`], [`format`] | bytes in, values out; values in, bytes out; still no I/O |
-//! | 3 memory | [`store`], [`ledger`] | what outlives a request; `store` alone knows RocksDB |
-//! | 4 doors | [`serve`], [`web`], [`exports`] | sockets and timers; doors do not import doors |
+//! | 3 memory | [`store`], [`ledger`], [`intake`] | what outlives a request; `store` alone knows RocksDB |
+//! | 4 doors | [`serve`], [`web`], [`feed`], [`exports`] | sockets and timers; doors do not import doors |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes) are behind the feature `daemon`, so a pure layer that reaches for them does not compile
@@ -39,6 +39,13 @@
 //! at what changed after that commit, names the generation in one small batch, and puts the tables in place. So others
 //! write and read on while it is made, and nothing of it is seen before it is whole.
 //!
+//! ## How a feed flows
+//!
+//! [`feed`] waits → [`feed::wire`] asks → [`dns::incoming`] (messages to rows) → for a whole zone a new copy of its records
+//! ([`store::copy`]), for a difference a net that is held against the copy → [`format::records`] (all rows to a list) or
+//! [`format::patch`] (what a few rows change in it) → an import like any other, in whose commit the serial and the copy stand.
+//! Files take the way of `orbsd import`, by [`intake`].
+//!
 //! ## How a zone leaves as a file
 //!
 //! [`format::write::Export`] streams a snapshot's zone; its first line names zone, serial and format. `web` sends it,
@@ -58,6 +65,8 @@
 //!   delegation there.
 //! * A failed commit poisons the ledger: no writes, answers go on, and the tail of the store decides what was true.
 //! * The tables never lack a commit that the sequence number counts: they are whole before a batch makes anything true.
+//! * What a source that follows a zone lists is what reading the copy of that zone's records gives, whichever way it came; a
+//!   property test holds patches to that.
 //! * A zone's rendering ([`index::render`]) and the answers ([`index::find`]) follow one set of rules (`index::space`);
 //!   a property test holds the one to an RFC 4592 look-up in the other.
 //! * `unsafe` is in `serve::udp` and `serve::sys` alone.
@@ -97,10 +106,13 @@ pub mod index;
 
 #[cfg(feature = "daemon")]
 pub mod exports;
+pub mod intake;
 #[cfg(feature = "daemon")]
 pub mod ledger;
 pub mod store;
 
+#[cfg(feature = "daemon")]
+pub mod feed;
 #[cfg(feature = "daemon")]
 pub mod serve;
 #[cfg(feature = "daemon")]

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -17,12 +17,14 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("format", &["model", "index", "dns"]),
     ("store", &["model", "index"]),
     ("ledger", &["model", "index", "store", "metrics"]),
+    ("intake", &["model", "index", "format", "store", "ledger"]),
+    ("feed", &["model", "index", "dns", "format", "store", "ledger", "intake"]),
     ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
-    ("web", &["model", "index", "dns", "format", "store", "ledger", "metrics"]),
+    ("web", &["model", "index", "dns", "format", "store", "ledger", "intake", "metrics"]),
     ("exports", &["model", "index", "format"]),
-    ("config", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "exports"]),
-    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "exports", "config"]),
-    ("cli", &["model", "index", "dns", "format", "store", "ledger", "serve", "web", "metrics", "exports", "config", "daemon"]),
+    ("config", &["model", "index", "dns", "format", "store", "ledger", "intake", "feed", "serve", "web", "exports"]),
+    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "config"]),
+    ("cli", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "config", "daemon"]),
 ];
 const MAX_FILE: usize = 600;
 const MAX_FUNCTION: usize = 70;

@@ -124,6 +124,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
         reload,
+        feeds: Arc::new(|| Value::Array(vec![])),
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors()))),
         started: crate::ledger::now(),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::exports::replace;
 
-/// `orbsd export`
+/// Write a zone to a file or to standard output
 #[derive(Debug, Args)]
 pub(super) struct Export {
     /// A zone's file name without its ending, or its origin

@@ -28,7 +28,7 @@ enum Mode {
     Remove,
 }
 
-/// `orbsd import`
+/// Import list files as one change
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// List files, which together are one list; gzip or not; `-` is standard input
@@ -89,9 +89,9 @@ fn boundary() -> Result<String, Failure> {
     Ok(bits.iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// Sends the files as parts of one body (RFC 7578).
+/// Imports the files.
 pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
-    let mut readers: Vec<(String, Box<dyn Read + Send>)> = Vec::new();
+    let mut readers: Readers = Vec::new();
     let mut total = 0;
     for path in &c.files {
         let name = path.display().to_string();
@@ -107,11 +107,28 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
         total += meta.len();
         readers.push((name, Box::new(file)));
     }
-    let path = address(c);
+    let done = send(common, &address(c), readers, &bar(total))?;
+    tell(common, &done, c.dry_run);
+    Ok(())
+}
+
+/// Prints what an import did, or would do.
+pub(super) fn tell(common: &Common, done: &Value, dry_run: bool) {
+    if common.json {
+        println!("{done:#}");
+    } else {
+        print(done, dry_run);
+    }
+}
+
+/// What is sent as one list: names, and where the bytes come from.
+pub(super) type Readers = Vec<(String, Box<dyn Read + Send>)>;
+
+/// Sends files as parts of one body (RFC 7578); what the import did.
+pub(super) fn send(common: &Common, path: &str, readers: Readers, bar: &ProgressBar) -> Result<Value, Failure> {
     let boundary = boundary()?;
     let kind = format!("multipart/form-data; boundary={boundary}");
     let mut client = Client::open(common)?;
-    let bar = bar(total);
     let (tx, rx) = mpsc::channel(4);
     let shown = bar.clone();
     let unread = Arc::new(Mutex::new(None));
@@ -148,18 +165,12 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
         let _ = tx.blocking_send(Ok(format!("--{boundary}--\r\n").into()));
         shown.set_message("committing");
     });
-    let result = client.json_of(Method::POST, &path, &kind, pieces(rx));
+    let result = client.json_of(Method::POST, path, &kind, pieces(rx));
     bar.finish_and_clear();
     if let Some(why) = unread.lock().unwrap_or_else(|e| e.into_inner()).take() {
         return Err(Failure::Usage(why));
     }
-    let done = result?;
-    if common.json {
-        println!("{done:#}");
-    } else {
-        print(&done, c.dry_run);
-    }
-    Ok(())
+    result
 }
 
 /// The request's path and query.

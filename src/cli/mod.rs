@@ -11,6 +11,7 @@ mod lookup;
 mod retire;
 mod serve;
 mod status;
+mod transfer;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -64,13 +65,11 @@ enum Command {
     Exempt(change::Exempt),
     /// Show where a subject stands, and why
     Lookup(lookup::Lookup),
-    /// Import list files as one change
     Import(import::Import),
-    /// Write a zone to a file or to standard output
     Export(export::Export),
-    /// End a list in order: announce it, then let it list nobody
     Retire(retire::Retire),
     Key(key::Key),
+    Transfer(transfer::Transfer),
 }
 
 /// Lets a reader that has had enough (`orbsd … | head`) end the command quietly. The signal for it stays ignored: it would
@@ -112,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Export(c) => export::run(&common, &c),
         Command::Retire(c) => retire::run(&common, &c),
         Command::Key(c) => key::run(&common, &c),
+        Command::Transfer(c) => transfer::run(&common, &c),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,7 +31,7 @@ use crate::{
 /// What stands above the table that this command writes.
 const MARK: &str = "# Written by `orbsd retire`; `orbsd retire ZONE --undo` takes it back.";
 
-/// `orbsd retire`
+/// End a list in order: announce it, then let it list nobody
 #[derive(Debug, Args)]
 pub(super) struct Retire {
     /// A zone's file name without its ending, or its origin

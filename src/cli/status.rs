@@ -78,6 +78,20 @@ fn print(s: &Value) {
         let end = f["expires"].as_str().map_or(String::new(), |e| format!(", ends {e} unless refreshed"));
         println!("feed {} refreshed {}{end}", text(&f["source"]), text(&f["refreshed"]));
     }
+    s["feeds"].as_array().into_iter().flatten().for_each(feed);
+}
+
+/// What refreshes a feed, and how that goes.
+fn feed(f: &Value) {
+    let text = |key: &str| f[key].as_str().unwrap_or("");
+    let serial = f["serial"].as_u64().map_or(String::new(), |s| format!(", serial {s}"));
+    let next = if text("next").is_empty() { "being looked at".into() } else { format!("next look {}", text("next")) };
+    println!("feed {} follows {} ({}){serial}, {next}", text("feed"), text("from"), text("kind"));
+    for (key, what) in [("problem", "problem"), ("note", "note")] {
+        if !text(key).is_empty() {
+            println!("  {what}: {}", text(key));
+        }
+    }
 }
 
 fn print_mirrors(found: &Value) {

@@ -48,6 +48,14 @@ fn key(name: &str, algorithm: Algorithm, path: &Path, unset: bool) -> Result<Tsi
     TsigKey::read(name, algorithm, &text).map_err(|(line, e)| format!("{shown}:{line}: {e}"))
 }
 
+/// A key of a file in BIND's form, which says what it is called.
+pub fn of_file(path: &Path) -> Result<TsigKey, String> {
+    let shown = path.display();
+    let text = secret_file(path).map_err(|e| format!("{shown}: {e}"))?;
+    let (name, algorithm) = TsigKey::told(&text).map_err(|e| format!("{shown}: {e}"))?;
+    TsigKey::read(&name, algorithm, &text).map_err(|(line, e)| format!("{shown}:{line}: {e}"))
+}
+
 /// A file that only those may read who have to.
 fn secret_file(path: &Path) -> Result<String, String> {
     let told = |e: io::Error| e.to_string();

@@ -8,6 +8,7 @@ use super::{
 use crate::index::{
     Asked, Found, Items, Listing, Snapshot, ZoneView, find,
     render::texts,
+    rows::ROWS,
     zones::{Fixed, rtype},
 };
 use crate::model::ZoneKind;
@@ -117,10 +118,14 @@ pub fn answer<'a>(
         return plain(Rcode::ServFail, Some(number), Some((14, "the store can not be trusted; see the server's log")));
     }
     let below = labels.starts.iter().take_while(|s| usize::from(**s) < origin_at).count();
-    if matches!(query.qtype, rtype::AXFR | rtype::IXFR) {
-        return match transfer::decide(snapshot, number, query, below, peer, key) {
+    let transfer = matches!(query.qtype, rtype::AXFR | rtype::IXFR);
+    if transfer || query.qtype == rtype::SOA && name[..origin_at] == *ROWS {
+        return match transfer::decide(snapshot, number, query, &name[..origin_at], peer, key) {
             Decision::No(rcode, code, text) => plain(rcode, Some(number), Some((code, text))),
-            Decision::Current | Decision::Run(_) => Answer { body: Body::Transfer, ..plain(Rcode::NoError, Some(number), None) },
+            Decision::Current | Decision::Run(_) => {
+                let body = if transfer { Body::Transfer } else { Body::Soa };
+                Answer { body, origin_at, ..plain(Rcode::NoError, Some(number), None) }
+            }
         };
     }
     if query.qclass != 1 && query.qclass != 255 {

@@ -94,7 +94,7 @@ pub fn encode(snapshot: &Snapshot, query: &Query, answer: &Answer, out: &mut [u8
     if let Some(zone) = answer.zone.map(|z| &snapshot.zones.all()[z]) {
         an = body(&mut o, snapshot, zone, answer, owner, origin);
         if let Some(ttl) = answer.negative {
-            soa(&mut o, snapshot, zone, answer, origin, ttl);
+            soa(&mut o, snapshot, zone, answer, (origin, origin), ttl);
             ns = 1;
         }
     }
@@ -162,7 +162,7 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
         }
         Body::Soa | Body::Transfer => {
             // Its TTL is that of a mirror's negative answers too (RFC 2308 section 5).
-            soa(o, snapshot, zone, answer, origin, zone.soa_ttl());
+            soa(o, snapshot, zone, answer, (owner, origin), zone.soa_ttl());
             n = 1;
         }
         Body::RefusedCode(code) => {
@@ -173,12 +173,13 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
     n
 }
 
-fn soa(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, origin: u16, ttl: u32) {
+/// `owner` and `origin` are places in the question.
+fn soa(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, (owner, origin): (u16, u16), ttl: u32) {
     let serial = answer.zone.and_then(|z| snapshot.serials.get(z)).map_or(zone.spec.serial, |s| s.0);
     let names = &zone.soa_names;
     // The names are long and in nearly every reply: what they share with the origin is a pointer to the question.
     let mut head = [0u8; 12];
-    head[..2].copy_from_slice(&(0xc000 | origin).to_be_bytes());
+    head[..2].copy_from_slice(&(0xc000 | owner).to_be_bytes());
     head[2..6].copy_from_slice(&[0, 6, 0, 1]);
     head[6..10].copy_from_slice(&ttl.to_be_bytes());
     o.put(&head);

@@ -6,6 +6,7 @@ use crate::{index::Snapshot, model::Time};
 
 pub mod answer;
 pub mod encode;
+pub mod incoming;
 #[cfg(test)]
 #[path = "law8/tests.rs"]
 mod law8;

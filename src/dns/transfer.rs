@@ -11,8 +11,10 @@ mod writer;
 use super::{Peer, Rcode, query::Query};
 use crate::{
     index::{
-        Snapshot, ZoneView,
-        render::{records, render_while},
+        Interned, Snapshot, Tables, ZoneView,
+        difference::Face,
+        render::{Emit, Rendered, records, render_while},
+        rows,
         zones::rtype,
     },
     model::Serial,
@@ -32,20 +34,49 @@ pub enum Decision {
     Run(Option<Serial>),
 }
 
-/// Decides about an AXFR or IXFR for a zone of ours. `key` is the TSIG key that signed it.
-pub fn decide(snapshot: &Snapshot, number: usize, query: &Query, below: usize, peer: Peer<'_>, key: Option<&str>) -> Decision {
+/// What a name asks to transfer, if anything: a zone's own name for its records, `_rows` below it for its rows.
+pub fn face(below: &[u8]) -> Option<Face> {
+    match below {
+        [] => Some(Face::Names),
+        rows::ROWS => Some(Face::Rows),
+        _ => None,
+    }
+}
+
+/// Renders one face of a zone, for as long as `emit` says true.
+fn render_face(face: Face, tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
+    match face {
+        Face::Names => render_while(tables, zone, emit),
+        Face::Rows => rows::render_rows(tables, zone, emit),
+    }
+}
+
+/// The records of an owner of one face.
+fn records_of(face: Face, interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered, tell: &mut dyn FnMut(u16, u32, &[u8])) {
+    match face {
+        Face::Names => records(interned, zone, at, tell),
+        Face::Rows => rows::records(interned, zone, owner, at, tell),
+    }
+}
+
+/// Decides about an AXFR or IXFR for a zone of ours, and about the SOA of its rows. `below` are the labels below the zone's
+/// origin in wire form; `key` is the TSIG key that signed it.
+pub fn decide(snapshot: &Snapshot, number: usize, query: &Query, below: &[u8], peer: Peer<'_>, key: Option<&str>) -> Decision {
     let zone = &snapshot.zones.all()[number];
     if query.qclass != 1 {
         return Decision::No(Rcode::Refused, 18, "zones are of class IN");
     }
-    if below > 0 {
+    if face(below).is_none() {
         return Decision::No(Rcode::NotAuth, 20, "a transfer is asked for by the zone's own name");
     }
     if !zone.may_transfer(peer.addr, key, peer.names) {
         return Decision::No(Rcode::Refused, 18, "this client may not transfer this zone; see [transfer] of its file");
     }
-    if peer.single {
+    if peer.single && query.qtype != rtype::SOA {
         return Decision::No(Rcode::Refused, 21, "no transfers here; they go over TCP or TLS");
+    }
+    if query.qtype == rtype::SOA {
+        return Decision::Current;
     }
     if query.qtype == rtype::AXFR {
         return match peer.stream {
@@ -97,12 +128,12 @@ pub fn soa_data(zone: &ZoneView, serial: Serial) -> Vec<u8> {
 }
 
 /// Writes a zone as an AXFR answer: from SOA to SOA. False where the taker had enough before the end.
-pub fn axfr(snapshot: &Snapshot, number: usize, out: &mut Writer) -> bool {
+pub fn axfr(snapshot: &Snapshot, number: usize, face: Face, out: &mut Writer) -> bool {
     let zone = &snapshot.zones.all()[number];
     let soa = soa_data(zone, serial(snapshot, number));
     out.record(&[], rtype::SOA, zone.soa_ttl(), &soa);
-    render_while(&snapshot.tables, zone, &mut |owner, at| {
-        records(&snapshot.tables.interned, zone, &at, &mut |rtype, ttl, data| out.record(owner, rtype, ttl, data));
+    render_face(face, &snapshot.tables, zone, &mut |owner, at| {
+        records_of(face, &snapshot.tables.interned, zone, owner, &at, &mut |rtype, ttl, data| out.record(owner, rtype, ttl, data));
         out.wanted()
     });
     out.record(&[], rtype::SOA, zone.soa_ttl(), &soa);

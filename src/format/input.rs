@@ -49,6 +49,8 @@ pub struct Input<'a> {
     pub(super) unended: bool,
     /// The owner before, in a master file.
     pub(super) seen: Option<String>,
+    /// Whose records are read, where there are no lines to name.
+    pub(super) owner: String,
 }
 
 impl<'a> Input<'a> {
@@ -63,7 +65,19 @@ impl<'a> Input<'a> {
         if lines.fill_buf().is_ok_and(|b| b.starts_with(BOM.as_bytes())) {
             lines.consume(BOM.len());
         }
-        Input { lines, file, options, report, sink, buffer: Vec::new(), line: 0, column: 0, unended: false, seen: None }
+        Input {
+            lines,
+            file,
+            options,
+            report,
+            sink,
+            buffer: Vec::new(),
+            line: 0,
+            column: 0,
+            unended: false,
+            seen: None,
+            owner: String::new(),
+        }
     }
 
     /// The first byte that is no white space, which stays to be read; `None` at the end of the file.
@@ -132,6 +146,7 @@ impl<'a> Input<'a> {
     pub(super) fn problem(&mut self, column: usize, what: &str) {
         self.report.errors += 1;
         if self.report.problems.len() < MAX_PROBLEMS {
+            let what = if self.owner.is_empty() { what } else { &format!("{}: {what}", self.owner) };
             self.report.problems.push(Problem { file: self.file.into(), line: self.line, column, what: what.into() });
         }
     }

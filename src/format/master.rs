@@ -102,49 +102,58 @@ fn finish(input: &mut Input, open: Option<Open>, zone: Option<&str>) -> Result<(
     }
     enclosers(input, name)?;
     let line = std::mem::replace(&mut input.line, o.line);
-    // An address outside 127/8 is that of a host of the list's own, such as a name server.
-    let lists = !o.codes.is_empty() && o.codes.iter().all(|c| c.octets()[0] == 127);
-    match subject(name) {
-        Ok(s) if lists => {
-            // In these files `$` is no more than a dollar.
-            let texts: Vec<String> = o.texts.iter().map(|t| literal(t)).collect();
-            let paired = texts.len() == o.codes.len();
-            for (i, code) in o.codes.iter().enumerate() {
-                let text = texts.get(if paired { i } else { 0 }).map(String::as_str);
-                input.take(s.clone(), false, Some(*code), text, o.column)?;
-            }
-        }
-        Ok(s) => input.take_weak(&s)?,
-        Err(why) if lists => input.problem(o.column, &why),
-        Err(_) => {}
-    }
-    // The name is there, so a wildcard above it does not speak for what is below it either.
-    let below = if name.starts_with("*.") { None } else { subject(&format!("*.{name}")).ok() };
-    if let Some(s @ (Subject::Domain(_) | Subject::V4(_))) = below {
-        input.take_weak(&s)?;
-    }
+    own(input, name, &o.codes, &o.texts, o.column)?;
     input.line = line;
     Ok(())
 }
 
+/// What an owner's own records say: A records list; one without any is an exception.
+pub(super) fn own(input: &mut Input, name: &str, codes: &[Ipv4Addr], texts: &[String], column: usize) -> Result<(), String> {
+    // An address outside 127/8 is that of a host of the list's own, such as a name server.
+    let lists = !codes.is_empty() && codes.iter().all(|c| c.octets()[0] == 127);
+    match subject(name) {
+        Ok(s) if lists => {
+            // In these files `$` is no more than a dollar.
+            let texts: Vec<String> = texts.iter().map(|t| literal(t)).collect();
+            let paired = texts.len() == codes.len();
+            for (i, code) in codes.iter().enumerate() {
+                let text = texts.get(if paired { i } else { 0 }).map(String::as_str);
+                input.take(s.clone(), false, Some(*code), text, column)?;
+            }
+        }
+        Ok(s) => input.take_weak(&s)?,
+        Err(why) if lists => input.problem(column, &why),
+        Err(_) => {}
+    }
+    // The name is there, so a wildcard above it does not speak for what is below it either.
+    let below = if name.starts_with("*.") { None } else { subject(&format!("*.{name}")).ok() };
+    match below {
+        Some(s @ (Subject::Domain(_) | Subject::V4(_))) => input.take_weak(&s),
+        _ => Ok(()),
+    }
+}
+
 /// The names above an owner exist, so a wildcard higher up does not speak for what is below them (RFC 4592 section 2.2.1):
 /// they are exceptions, unless they have a wildcard of their own.
-fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
+pub(super) fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
     let mut above = name.strip_prefix("*.").map_or_else(|| name.split_once('.').map(|(_, rest)| rest), |_| None);
     if above.is_none() {
         above = name.strip_prefix("*.").and_then(|n| n.split_once('.')).map(|(_, rest)| rest);
     }
     while let Some(n) = above {
-        if input.seen.as_ref().is_some_and(|s| s == n || s.ends_with(&format!(".{n}"))) {
+        if input.seen.as_ref().is_some_and(|s| s.strip_suffix(n).is_some_and(|below| below.ends_with('.'))) {
             break; // the owner before stood below it too
         }
-        if let Ok(s) = subject(&format!("*.{n}")) {
-            input.take_weak(&s)?;
-        }
+        encloser(input, n)?;
         above = n.split_once('.').map(|(_, rest)| rest);
     }
     input.seen = Some(name.strip_prefix("*.").unwrap_or(name).into());
     Ok(())
+}
+
+/// A name that exists because something stands below it.
+pub(super) fn encloser(input: &mut Input, name: &str) -> Result<(), String> {
+    subject(&format!("*.{name}")).map_or(Ok(()), |s| input.take_weak(&s))
 }
 
 /// The subject of an owner name relative to its zone: an address, a wildcard, or a domain.

@@ -7,7 +7,9 @@ pub mod json;
 pub mod list;
 pub mod master;
 mod options;
+pub mod patch;
 pub mod rbldnsd;
+pub mod records;
 mod report;
 #[cfg(test)]
 mod tests;

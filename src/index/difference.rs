@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use super::{
     build::{Tables, name_key},
     parts::Parts,
-    render::{Rendered, below, closed, name, opened},
+    render::{Emit, Rendered, below, closed, name, opened},
+    rows::{Bits4, Bits6, name_row},
     space::{Hextets, Items, Mapped, Octets, Space},
     zones::{MAX_NAME, ZoneView},
 };
@@ -18,6 +19,15 @@ use crate::{
     model::{Mask, Scope, Subject, ZoneKind},
 };
 
+/// What a zone is rendered as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Face {
+    /// Owner names, as name servers have them.
+    Names,
+    /// [`super::rows`].
+    Rows,
+}
+
 /// Sees an owner (labels relative to the origin in wire form, without a root label) of the old (false) or the new (true)
 /// rendering; false ends the search.
 pub type Found<'f> = &'f mut dyn FnMut(bool, &[u8], Rendered) -> bool;
@@ -25,7 +35,7 @@ pub type Found<'f> = &'f mut dyn FnMut(bool, &[u8], Rendered) -> bool;
 /// Tells owners of the old and of the new rendering: all those that differ, and some that do not. An owner that both have
 /// is told for both. `subjects` are all that changed; the zone is the same for both. False where
 /// `found` ended it.
-pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, subjects: &[Subject], found: Found) -> bool {
+pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, face: Face, subjects: &[Subject], found: Found) -> bool {
     let mut go = true;
     let mut found = |new, owner: &[u8], at: Rendered| {
         go = go && found(new, owner, at);
@@ -47,13 +57,18 @@ pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, subjects: &[Subje
             fn hextets(t: &Tables) -> Hextets<'_> {
                 Hextets { ip6: &t.ip6, interned: &t.interned }
             }
+            if face == Face::Rows {
+                family([&Bits4(octets(old)), &Bits4(octets(new))], zone.mask, &four, &mut found);
+                family([&Bits6(hextets(old)), &Bits6(hextets(new))], zone.mask, &six, &mut found);
+                return go;
+            }
             family([&octets(old), &octets(new)], zone.mask, &four, &mut found);
             if zone.spec.mapped {
                 family([&Mapped(octets(old)), &Mapped(octets(new))], zone.mask, &four, &mut found);
             }
             family([&hextets(old), &hextets(new)], zone.mask, &six, &mut found);
         }
-        ZoneKind::Domain => names([old, new], zone, subjects, &mut found),
+        ZoneKind::Domain => names([old, new], (zone, face), subjects, &mut found),
         ZoneKind::Catalog => {}
     }
     go
@@ -177,7 +192,7 @@ fn touched<S: Space>(key: &[u8], spans: &[Span]) -> Parts {
 }
 
 /// Domains: every name on the way to a subject, and, where what is below it changed, all that is there.
-fn names(sides: [&Tables; 2], zone: &ZoneView, subjects: &[Subject], found: Found) {
+fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subject], found: Found) {
     let mut go = true;
     let mut done: HashSet<Vec<u8>> = HashSet::new();
     let domains = subjects.iter().filter_map(|s| match s {
@@ -188,7 +203,7 @@ fn names(sides: [&Tables; 2], zone: &ZoneView, subjects: &[Subject], found: Foun
         let key = name_key(d.name());
         let ends = key.iter().enumerate().filter(|(_, b)| **b == 0).map(|(i, _)| i + 1);
         for end in ends {
-            both_names(sides, zone, &key[..end], &mut done, &mut go, found);
+            both_names(sides, (zone, face), &key[..end], &mut done, &mut go, found);
         }
         if d.scope() == Scope::Name {
             continue;
@@ -202,7 +217,7 @@ fn names(sides: [&Tables; 2], zone: &ZoneView, subjects: &[Subject], found: Foun
                 true
             });
             for k in keys {
-                both_names(sides, zone, &k, &mut done, &mut go, found);
+                both_names(sides, (zone, face), &k, &mut done, &mut go, found);
                 if !go {
                     return;
                 }
@@ -211,14 +226,18 @@ fn names(sides: [&Tables; 2], zone: &ZoneView, subjects: &[Subject], found: Foun
     }
 }
 
-fn both_names(sides: [&Tables; 2], zone: &ZoneView, key: &[u8], done: &mut HashSet<Vec<u8>>, go: &mut bool, found: Found) {
+fn both_names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), key: &[u8], done: &mut HashSet<Vec<u8>>, go: &mut bool, found: Found) {
     if done.contains(key) {
         return;
     }
     done.insert(key.to_vec());
     for (new, t) in [false, true].into_iter().zip(sides) {
-        let at = t.names.at(key);
-        *go = *go && name(&t.interned, zone, key, at, &mut |owner, r| found(new, owner, r));
+        let emit: Emit = &mut |owner, r| found(new, owner, r);
+        *go = *go
+            && match face {
+                Face::Names => name(&t.interned, zone, key, t.names.at(key), emit),
+                Face::Rows => name_row(&t.names, &t.interned, zone, key, emit),
+            };
     }
 }
 
@@ -273,7 +292,7 @@ mod tests {
             for zone in [test_zone("address", publish, "mapped = true"), test_zone("domain", publish, "txt = 'all'")] {
                 let (was, is) = (rendered(&old, &zone), rendered(&new, &zone));
                 let mut sides = [Owners::new(), Owners::new()];
-                difference(&old, &new, &zone, &subjects, &mut |side, owner, at| {
+                difference(&old, &new, &zone, Face::Names, &subjects, &mut |side, owner, at| {
                     let t = if side { &new } else { &old };
                     let double = sides[usize::from(side)].insert(owner.to_vec(), shown(t, &zone, &at));
                     assert_eq!(double, None, "{} is told twice", owner.escape_ascii());
@@ -316,7 +335,7 @@ mod tests {
         let begun = std::time::Instant::now();
         for _ in 0..100 {
             told.clear();
-            difference(&old, builder.tables(), &zone, std::slice::from_ref(&subject), &mut |new, owner, _| {
+            difference(&old, builder.tables(), &zone, Face::Names, std::slice::from_ref(&subject), &mut |new, owner, _| {
                 told.push((new, owner.to_vec()));
                 true
             });

@@ -16,6 +16,7 @@ pub mod pieces;
 mod pvec;
 pub mod records;
 pub mod render;
+pub mod rows;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,7 @@ pub(crate) use tests::{any_facts, any_world, apply, names, test_zone};
 pub use build::{Builder, Changes, Tables};
 pub use find::{Asked, Found, Listing, Where, find};
 pub use space::Items;
-pub use values::{RawFact, RawFacts};
+pub use values::{Interned, RawFact, RawFacts};
 pub use zone_set::ZoneSet;
 pub use zones::ZoneView;
 

@@ -21,6 +21,8 @@ pub mod rtype {
     pub const AXFR: u16 = 252;
     pub const ANY: u16 = 255;
     pub const CAA: u16 = 257;
+    /// A row of [`crate::index::rows`]; of the range for private use (RFC 6895 section 3.1).
+    pub const ROW: u16 = 65_399;
 }
 
 /// A fixed record: type, TTL in seconds, and data in wire form without compression.

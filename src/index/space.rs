@@ -151,7 +151,7 @@ fn host(ip4: &Ip4, interned: &Interned, addr: u32, zone: Mask) -> Items {
     out
 }
 
-fn value4(ip4: &Ip4, interned: &Interned, p: Prefix4, zone: Mask) -> Items {
+pub(super) fn value4(ip4: &Ip4, interned: &Interned, p: Prefix4, zone: Mask) -> Items {
     if p.is_host() {
         return host(ip4, interned, p.first(), zone);
     }
@@ -211,7 +211,7 @@ impl Space for Octets<'_> {
 }
 
 /// A nibble as a label.
-fn hex(label: u8, out: &mut Vec<u8>) {
+pub(super) fn hex(label: u8, out: &mut Vec<u8>) {
     out.extend([1, b"0123456789abcdef"[usize::from(label & 15)]]);
 }
 

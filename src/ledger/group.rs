@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Refused;
+use super::{Follow, Refused};
 use crate::{
     index::RawFacts,
     model::{
@@ -22,7 +22,10 @@ pub(super) struct Work {
     stale: Vec<(Time, Subject)>,
     feed_rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(super) vocabulary: Option<Vocabulary>,
-    drop_prefix: Option<Vec<u8>>,
+    /// Rows that go as a whole: their families and prefixes.
+    drops: Vec<(&'static str, Vec<u8>)>,
+    /// Records of followed zones that come and go.
+    records: Vec<(Vec<u8>, bool)>,
     /// Reasons that change although no subject says so: of addresses, of domains.
     pub(super) extra: [Mask; 2],
     /// See [`schema::Commit::barrier`].
@@ -40,7 +43,8 @@ impl Work {
             stale: Vec::new(),
             feed_rows: Vec::new(),
             vocabulary: None,
-            drop_prefix: None,
+            drops: Vec::new(),
+            records: Vec::new(),
             extra: [0; 2],
             barrier: false,
             bulk: false,
@@ -142,7 +146,21 @@ impl Work {
 
     /// The rows of a replaced generation go.
     pub(super) fn drop_generation(&mut self, source: SourceId, generation: u32) {
-        self.drop_prefix = Some(schema::feed_prefix(source, generation));
+        self.drops.push((schema::FEEDS, schema::feed_prefix(source, generation)));
+    }
+
+    /// A source steps to another version of the zone that it follows, or follows none any more: the copy that counted until
+    /// now goes, or changes.
+    pub(super) fn copied(&mut self, source: SourceId, was: Option<u32>, follow: Option<Follow>) {
+        let is = follow.as_ref().map(|f| f.is.copy);
+        if let Some(copy) = was.filter(|c| Some(*c) != is) {
+            self.drops.push((schema::RECORDS, schema::feed_prefix(source, copy)));
+        }
+        for (row, there) in follow.map(|f| f.records).unwrap_or_default() {
+            let mut key = schema::feed_prefix(source, is.unwrap_or_default());
+            key.extend(row);
+            self.records.push((key, there));
+        }
     }
 
     /// Takes the due dates that brought these subjects here out, whatever became of them.
@@ -210,8 +228,14 @@ impl Work {
                 None => batch.delete(schema::FEEDS, key.clone()),
             }
         }
-        if let Some(prefix) = &self.drop_prefix {
-            batch.delete_range(schema::FEEDS, prefix.clone(), schema::after(prefix));
+        for (key, there) in &self.records {
+            match there {
+                true => batch.put(schema::RECORDS, key.clone(), vec![]),
+                false => batch.delete(schema::RECORDS, key.clone()),
+            }
+        }
+        for (family, prefix) in &self.drops {
+            batch.delete_range(family, prefix.clone(), schema::after(prefix));
         }
         for (place, (subject, event, churn)) in self.events.iter().enumerate() {
             let value = schema::event_value(event);

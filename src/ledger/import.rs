@@ -12,7 +12,7 @@ use crate::{
     store::{
         StoreError, Vocabulary,
         journal::Since,
-        schema::{FeedEntry, MAX_ENDS, SourceRecord},
+        schema::{FeedEntry, Followed, MAX_ENDS, SourceRecord},
         stage::{Difference, Mode, Row, Rows, SMALL, Staged, Terms},
     },
 };
@@ -37,12 +37,27 @@ pub struct Import {
     pub expires: Option<Time>,
     /// See [`Terms::exceptions`].
     pub exceptions: bool,
+    /// The zone that it comes from, where it does; any other import ends the source's following.
+    pub follow: Option<Follow>,
+}
+
+/// A step of a source from one version of the zone that it follows to another.
+#[derive(Debug, Clone, Default)]
+pub struct Follow {
+    /// Where it stood when this was worked out; otherwise the import is refused.
+    pub was: Option<Followed>,
+    /// Where it stands afterwards.
+    pub is: Followed,
+    /// The records of the copy that come (true) and go, where the copy stays the same one.
+    pub records: Vec<(Vec<u8>, bool)>,
+    /// The subjects of a [`Mode::Patch`], in order; at most [`SMALL`].
+    pub touched: Vec<Subject>,
 }
 
 impl Import {
     /// Makes the source's listings equal to the lines.
     pub fn replace(source: SourceId) -> Import {
-        Import { source, mode: Mode::Replace, dry_run: false, max_age: None, expires: None, exceptions: true }
+        Import { source, mode: Mode::Replace, dry_run: false, max_age: None, expires: None, exceptions: true, follow: None }
     }
 }
 
@@ -91,6 +106,8 @@ pub(super) struct Ready {
     expires: Option<Time>,
     /// True where its life has ended, and nobody dropped anything.
     ended: bool,
+    /// See [`Import::follow`].
+    follow: Option<Follow>,
     /// The commit that was the last one when `prepared` was read.
     base: u64,
     prepared: Prepared,
@@ -148,6 +165,9 @@ impl Ledger {
         let known = self.published.load().tables.counts().iter().sum();
         let Import { source, mode, exceptions, .. } = *what;
         let mut stage = self.store.stage(Terms { source, mode, exceptions, now: now(), known });
+        if let Some(f) = &mut what.follow {
+            stage.patch(std::mem::take(&mut f.touched));
+        }
         let mut broken = None;
         let read = lines(what, &mut |subject, entry| {
             stage.push(subject, entry).map_err(|e| {
@@ -189,7 +209,7 @@ impl Ledger {
             Rows::Large(g, _) => Some(*g),
             Rows::Small(_) => None,
         };
-        let ready = Ready { staged, expires, ended: false, base: 0, prepared: Prepared::Nothing };
+        let ready = Ready { staged, expires, ended: false, follow: what.follow.take(), base: 0, prepared: Prepared::Nothing };
         let receipt = self.hand_in(ready);
         if let (Some(g), Err(ImportError::Refused(Refused::Settings(_) | Refused::Poisoned(_) | Refused::Stopped))) = (generation, &receipt)
         {
@@ -293,6 +313,10 @@ impl Writer {
         if record.generation != ready.staged.base {
             return Err(Refused::Settings("the source changed while the import was staged; import it again".into()));
         }
+        if ready.follow.as_ref().is_some_and(|f| f.was != record.followed) {
+            return Err(Refused::Settings("the source was imported, or ended, while its zone was read; it is read again".into()));
+        }
+        let was = std::mem::replace(&mut record.followed, ready.follow.as_ref().map(|f| f.is.clone()));
         (record.feed, record.expires) = (true, ready.expires);
         if ready.ended {
             record.masks = [0; 2];
@@ -302,7 +326,7 @@ impl Writer {
             record.masks[1] |= ready.staged.masks[1];
         }
         let changed = self.store.changed_since(ready.base)?;
-        let (work, tables) = match std::mem::replace(&mut ready.staged.rows, Rows::Small(vec![])) {
+        let (mut work, tables) = match std::mem::replace(&mut ready.staged.rows, Rows::Small(vec![])) {
             Rows::Small(rows) => (self.small(&ready, rows, v, &changed)?, None),
             Rows::Large(generation, listed) => {
                 v.records[usize::from(source.0)].generation = generation;
@@ -320,6 +344,7 @@ impl Writer {
                 (self.large(&ready, generation, v)?, Some(builder))
             }
         };
+        work.copied(source, was.map(|f| f.copy), ready.follow.take());
         self.commit(&work, tables).map(Handed::Done)
     }
 
@@ -387,7 +412,7 @@ impl Writer {
                 },
             };
             let staged = Staged { source, base: record.generation, difference: Difference::default(), masks: record.masks, rows };
-            match self.make_true(Ready { staged, expires: None, ended: true, base: self.seq, prepared: Prepared::Nothing }) {
+            match self.make_true(Ready { staged, expires: None, ended: true, follow: None, base: self.seq, prepared: Prepared::Nothing }) {
                 Ok(_) if !few => self.write_image(true, None),
                 Ok(_) => {}
                 Err(e) => tracing::error!(error = ?e, "the feed's listings could not be ended"),

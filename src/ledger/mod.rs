@@ -9,6 +9,6 @@ mod writer;
 
 use handle::{GROUP, Job, QUEUE, Reply};
 pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, Settings, now};
-pub use import::{Import, ImportError};
+pub use import::{Follow, Import, ImportError};
 pub use past::Both;
 pub use start::open;

@@ -84,6 +84,16 @@ impl TsigKey {
         TsigKey::new(name, algorithm, &secret).map_err(|e| (line, e))
     }
 
+    /// The name and the algorithm that a file in BIND's form says, which [`TsigKey::read`] then reads.
+    pub fn told(file: &str) -> Result<(String, Algorithm), String> {
+        let words: Vec<String> = words(file).into_iter().map(|w| w.1).collect();
+        let at = words.iter().position(|w| w.eq_ignore_ascii_case("algorithm"));
+        match (words.first(), words.get(1), at.and_then(|at| words.get(at + 1))) {
+            (Some(key), Some(name), Some(algorithm)) if key.eq_ignore_ascii_case("key") => Ok((name.clone(), algorithm.parse()?)),
+            _ => Err("it is not of the form key \"name\" { algorithm …; secret \"…\"; }; which says its name".into()),
+        }
+    }
+
     /// Lower case, without a final dot.
     pub fn name(&self) -> &str {
         &self.name

@@ -27,7 +27,7 @@ use crate::{
         transfer::{self, Decision, Difference, Writer, decide},
         tsig,
     },
-    index::{Snapshot, ZoneView},
+    index::{Snapshot, ZoneView, difference::Face},
     ledger::{Ledger, now},
     model::Serial,
 };
@@ -72,11 +72,11 @@ pub struct Transfers {
 }
 
 /// A zone's hash, so that a zone of the same name that renders otherwise has differences of its own; and a difference.
-type Kept = (Box<str>, u64, Arc<Difference>);
+type Kept = (Box<str>, u64, Face, Arc<Difference>);
 
 /// What is going to be written.
 enum Plan {
-    All(Arc<Snapshot>, usize),
+    All(Arc<Snapshot>, usize, Face),
     Part(Arc<Snapshot>, usize, Arc<Difference>),
     Current(Arc<Snapshot>, usize),
 }
@@ -159,13 +159,13 @@ impl Transfers {
         };
         let mut writer = Writer::new(query, parsed.question_end, parsed.edns.is_some(), &mut take);
         let (done, from, to) = match &plan {
-            Plan::All(s, zone) => (transfer::axfr(s, *zone, &mut writer), None, transfer::serial(s, *zone)),
+            Plan::All(s, zone, face) => (transfer::axfr(s, *zone, *face, &mut writer), None, transfer::serial(s, *zone)),
             Plan::Part(s, zone, d) => (transfer::ixfr(&s.zones.all()[*zone], d, &mut writer), Some(d.from), d.to),
             Plan::Current(s, zone) => (transfer::current(s, *zone, &mut writer), None, transfer::serial(s, *zone)),
         };
         let sent = Sent { from, to, records: writer.records, bytes: writer.bytes };
         let zone = match &plan {
-            Plan::All(s, zone) | Plan::Part(s, zone, _) | Plan::Current(s, zone) => s.zones.all()[*zone].name.clone(),
+            Plan::All(s, zone, _) | Plan::Part(s, zone, _) | Plan::Current(s, zone) => s.zones.all()[*zone].name.clone(),
         };
         (done && (chunk.is_empty() || give(chunk))).then_some((sent, zone, key))
     }
@@ -174,19 +174,20 @@ impl Transfers {
     fn plan(&self, query: &Query, peer: Peer<'_>, key: Option<&str>) -> Option<Plan> {
         let snapshot = self.ledger.published.snapshot();
         let (number, origin_at) = snapshot.zones.find(query.labels.name, |at| query.labels.starts.contains(&(at as u8)))?;
-        let decision = decide(&snapshot, number, query, origin_at, peer, key);
+        let below = &query.labels.name[..origin_at];
+        let (decision, face) = (decide(&snapshot, number, query, below, peer, key), transfer::face(below)?);
         if let Some(mirrors) = self.mirrors.as_ref().filter(|_| !matches!(decision, Decision::No(..))) {
             mirrors.asked(&snapshot.zones.all()[number].name, peer.addr, key, transfer::client_serial(query));
         }
         match decision {
             Decision::No(..) => None,
             Decision::Current => Some(Plan::Current(snapshot, number)),
-            Decision::Run(None) => Some(Plan::All(snapshot, number)),
+            Decision::Run(None) => Some(Plan::All(snapshot, number, face)),
             Decision::Run(Some(from)) => {
-                let found = self.difference(&snapshot.zones.all()[number], from, &snapshot, number);
+                let found = self.difference((&snapshot.zones.all()[number], face), from, &snapshot, number);
                 Some(match found {
                     Some((snapshot, number, d)) => Plan::Part(snapshot, number, d),
-                    None => Plan::All(snapshot, number),
+                    None => Plan::All(snapshot, number, face),
                 })
             }
         }
@@ -195,14 +196,14 @@ impl Transfers {
     /// What changed in a zone since a serial, up to the snapshot or a later one; `None` where a full transfer is due.
     fn difference(
         &self,
-        zone: &ZoneView,
+        (zone, face): (&ZoneView, Face),
         from: Serial,
         snapshot: &Arc<Snapshot>,
         number: usize,
     ) -> Option<(Arc<Snapshot>, usize, Arc<Difference>)> {
         let kept = || self.kept.lock().unwrap_or_else(|e| e.into_inner());
         let to = transfer::serial(snapshot, number);
-        let same = |(name, hash, d): &&Kept| **name == *zone.name && *hash == zone.hash && (d.from, d.to) == (from, to);
+        let same = |(name, hash, f, d): &&Kept| **name == *zone.name && (*hash, *f) == (zone.hash, face) && (d.from, d.to) == (from, to);
         if let Some((.., d)) = kept().iter().find(same) {
             return Some((snapshot.clone(), number, d.clone()));
         }
@@ -214,10 +215,10 @@ impl Transfers {
             }
         };
         let number = both.new.zones.by_name(&zone.name)?;
-        let difference = Difference::new(&both.old, from, &both.new, number, &both.subjects)?;
+        let difference = Difference::new(&both.old, from, &both.new, number, face, &both.subjects)?;
         let difference = Arc::new(difference);
         let mut all = kept();
-        all.push_front((zone.name.clone(), both.new.zones.all()[number].hash, difference.clone()));
+        all.push_front((zone.name.clone(), both.new.zones.all()[number].hash, face, difference.clone()));
         let mut bytes = 0;
         let fits = all.iter().take(KEPT).take_while(|(.., d)| {
             bytes += d.size();

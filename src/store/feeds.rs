@@ -30,6 +30,11 @@ impl<'a> Cursor<'a> {
         Ok(Cursor { rows, prefix, source })
     }
 
+    /// Goes to the first row at or behind `key`, in whatever direction.
+    pub(super) fn seek(&mut self, key: &[u8]) {
+        self.rows.seek([&self.prefix, key].concat());
+    }
+
     /// The subject's key of the current row.
     pub(super) fn key(&self) -> Option<&[u8]> {
         self.rows.key().map(|k| &k[self.prefix.len()..])

@@ -1,6 +1,8 @@
 //! The store: what outlives a request. The only code that knows RocksDB.
 
 #[cfg(feature = "daemon")]
+pub mod copy;
+#[cfg(feature = "daemon")]
 pub mod feeds;
 #[cfg(feature = "daemon")]
 pub mod image;

@@ -44,7 +44,8 @@ fn open_db(settings: &Settings) -> Result<DB> {
     let mut o = family_options(&cache);
     let fresh = is_fresh(&settings.path)?;
     o.create_if_missing(fresh);
-    o.create_missing_column_families(fresh);
+    // Families that came with a later version: an upgrade fills them.
+    o.create_missing_column_families(true);
     o.set_max_total_wal_size(MAX_LOG);
     // A record that was being written when the power went is dropped, it was never acknowledged; anything else is damage.
     o.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
@@ -151,30 +152,33 @@ impl Store {
         Ok(())
     }
 
-    /// Drops what an import staged and nothing made true, and generations that were replaced.
+    /// Drops what an import staged and nothing made true, and generations and copies that were replaced.
     fn drop_stages(&self) -> Result<()> {
-        let mut stale = Vec::new();
+        self.drop_stale(schema::FEEDS, |r| Some(r.generation))?;
+        self.drop_stale(schema::RECORDS, |r| r.followed.as_ref().map(|f| f.copy))?;
+        let _ = std::fs::remove_dir_all(self.stage_path());
+        Ok(())
+    }
+
+    /// Drops all rows under a source and a number, but those whose number counts.
+    fn drop_stale(&self, family: &'static str, counts: impl Fn(&schema::SourceRecord) -> Option<u32>) -> Result<()> {
         let v = self.vocabulary();
-        let mut from = Vec::new();
+        let (mut from, mut stale) = (Vec::new(), Vec::new());
         loop {
             let mut found = None;
-            self.rows(schema::FEEDS, &from, &mut |k, _| {
+            self.rows(family, &from, &mut |k, _| {
                 found = k.first_chunk::<6>().copied();
                 Ok(false)
             })?;
             let Some(prefix) = found else { break };
-            let source = SourceId(u16::from_be_bytes([prefix[0], prefix[1]]));
-            let generation = u32::from_be_bytes([prefix[2], prefix[3], prefix[4], prefix[5]]);
-            if v.records.get(usize::from(source.0)).is_none_or(|r| r.generation != generation) {
+            let source = usize::from(u16::from_be_bytes([prefix[0], prefix[1]]));
+            let number = u32::from_be_bytes([prefix[2], prefix[3], prefix[4], prefix[5]]);
+            if v.records.get(source).and_then(&counts) != Some(number) {
                 stale.push(prefix);
             }
             from = schema::after(&prefix);
         }
-        for prefix in &stale {
-            self.drop_rows(schema::FEEDS, prefix)?;
-        }
-        let _ = std::fs::remove_dir_all(self.stage_path());
-        Ok(())
+        stale.iter().try_for_each(|prefix| self.drop_rows(family, prefix))
     }
 
     /// Removes the rows of a generation that never became true, or is no longer true.

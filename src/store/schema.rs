@@ -6,6 +6,7 @@
 //! | `feeds` | source, generation, subject | a feed's entries; only the generation that the source's record names counts |
 //! | `events` | subject, sequence, place | an event, kept for good |
 //! | `churn` | ten days, subject, sequence, place | an event of a feed, kept for a configured time |
+//! | `records` | source, copy, a record of a followed zone | nothing; only the copy that the source's record names counts |
 //! | `due` | time, subject | nothing: when something of the subject next ends by itself |
 //! | `holds` | source, subject | nothing: which of a source's subjects are held down |
 //! | `journal` | sequence | a commit: what it touched, as that stood before |
@@ -18,13 +19,15 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::model::{Entry, Event, Exempt, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict, history::What};
 
 /// The version of everything below; a store of a newer one is refused.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// All column families.
-pub const FAMILIES: [&str; 8] = [VERDICTS, FEEDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META];
+pub const FAMILIES: [&str; 9] = [VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META];
 /// See the table above.
 pub const VERDICTS: &str = "verdicts";
 /// See the table above.
 pub const FEEDS: &str = "feeds";
+/// See the table above.
+pub const RECORDS: &str = "records";
 /// See the table above.
 pub const EVENTS: &str = "events";
 /// See the table above.
@@ -162,6 +165,23 @@ pub struct SourceRecord {
     pub masks: [Mask; 2],
     /// When its whole life ended without an event for each subject, since there were too many.
     pub ends: Vec<Time>,
+    /// The zone that its rows were made from, where they were.
+    pub followed: Option<Followed>,
+}
+
+/// A zone that a source follows: which version of it the source's rows say, and where its records are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// The zone's name.
+    pub zone: String,
+    /// Its version.
+    pub serial: Serial,
+    /// What its SOA says, in seconds: refresh, retry, expire.
+    pub timers: [u32; 3],
+    /// Which copy of its records counts.
+    pub copy: u32,
+    /// A hash of how records become rows: with another one the rows are made anew.
+    pub mapping: u64,
 }
 
 /// How many ends of a source's life are remembered.
@@ -193,7 +213,7 @@ pub struct Commit {
     pub before: Vec<(Vec<u8>, Verdict)>,
 }
 
-/// `source, generation` in front of a feed's rows.
+/// `source, generation` in front of a feed's rows, and `source, copy` in front of a followed zone's records.
 pub fn feed_prefix(source: SourceId, generation: u32) -> Vec<u8> {
     let mut key = Vec::with_capacity(26);
     key.extend(source.0.to_be_bytes());

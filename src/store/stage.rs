@@ -49,6 +49,9 @@ pub enum Mode {
     Add,
     /// What the file has is taken away.
     Remove,
+    /// Of some subjects the file has all that there is; the others stay. Only for those who know which they are.
+    #[serde(skip_deserializing)]
+    Patch,
 }
 
 /// What an import did, or would do.
@@ -117,6 +120,8 @@ pub struct Stage<'s> {
     total: usize,
     /// What can cover something else: prefixes and domains with what is below them.
     wide: HashSet<Subject>,
+    /// Of a patch: its subjects, in order.
+    touched: Vec<Subject>,
 }
 
 fn io(e: impl std::fmt::Display) -> StoreError {
@@ -132,7 +137,7 @@ impl Store {
     /// Starts an import for a source.
     pub fn stage(&self, terms: Terms) -> Stage<'_> {
         let base = self.vocabulary().records.get(usize::from(terms.source.0)).map_or(0, |r| r.generation);
-        Stage { store: self, terms, base, lines: vec![], runs: vec![], files: vec![], total: 0, wide: HashSet::new() }
+        Stage { store: self, terms, base, lines: vec![], runs: vec![], files: vec![], total: 0, wide: HashSet::new(), touched: vec![] }
     }
 }
 
@@ -146,6 +151,11 @@ impl Stage<'_> {
         self.lines.push((subject, entry));
         self.total += 1;
         if self.lines.len() >= RUN { self.spill() } else { Ok(()) }
+    }
+
+    /// The subjects that a patch is about, in order: at most [`SMALL`].
+    pub fn patch(&mut self, touched: Vec<Subject>) {
+        self.touched = touched;
     }
 
     /// How many lines there are.
@@ -198,7 +208,7 @@ impl Stage<'_> {
         }
         let rest: Box<dyn Iterator<Item = Line> + '_> = Box::new(self.lines.iter().cloned());
         sources.push(rest.peekable());
-        Ok(Groups { sources, wide: &self.wide, all: self.terms.mode == Mode::Remove, broken })
+        Ok(Groups { sources, wide: &self.wide, all: matches!(self.terms.mode, Mode::Remove | Mode::Patch), broken })
     }
 
     /// Compares with what the source has. `dry`: only that. Otherwise a large difference is written as a new
@@ -213,6 +223,12 @@ impl Stage<'_> {
             rows: Rows::Small(vec![]),
         };
         let mut changed = Changed { small: Some(vec![]), subjects: Some(vec![]), limit: (self.terms.known + self.total) / 4 };
+        if self.terms.mode == Mode::Patch {
+            let mut rows = Vec::new();
+            self.compare_some(&mut |row| rows.extend(Some(row).filter(|r| out.note(r))))?;
+            out.rows = Rows::Small(rows);
+            return Ok(out);
+        }
         let fresh = self.base == 0 && self.total > SMALL && !dry;
         if !fresh {
             self.compare(&mut |row| {
@@ -273,13 +289,38 @@ impl Stage<'_> {
         })
     }
 
+    /// Visits a patch's subjects in order.
+    fn compare_some(&self, f: &mut dyn FnMut(Row)) -> Result<()> {
+        let groups = &mut self.groups()?;
+        let mut next = groups.next();
+        for subject in &self.touched {
+            let old = match self.base {
+                0 => Vec::new(),
+                base => self.store.feed_row(self.terms.source, base, subject)?,
+            };
+            let file = match next.take_if(|(n, _)| n == subject) {
+                Some((_, entries)) => {
+                    next = groups.next();
+                    entries
+                }
+                None => Vec::new(),
+            };
+            f(Row { new: self.merge(&old, file), old, subject: subject.clone() });
+        }
+        groups.check()?;
+        match next {
+            None => Ok(()),
+            Some((s, _)) => Err(StoreError::Io(format!("a patch that does not name {s} has lines for it"))),
+        }
+    }
+
     /// What the source says of a subject afterwards. What stays keeps its first day.
     fn merge(&self, old: &[FeedEntry], file: Vec<FeedEntry>) -> Vec<FeedEntry> {
         let in_file = |e: &FeedEntry| file.iter().any(|f| f.reason == e.reason);
         // Of what is taken away, a listing ends a listing and an exception an exception: nothing gets listed by it.
         let the_same = |e: &FeedEntry| file.iter().any(|f| (f.reason, f.hole) == (e.reason, e.hole));
         let mut new = match self.terms.mode {
-            Mode::Replace => file,
+            Mode::Replace | Mode::Patch => file,
             Mode::Remove => return old.iter().filter(|e| !the_same(e)).cloned().collect(),
             Mode::Add => old.iter().filter(|e| !in_file(e)).cloned().chain(file.iter().cloned()).collect(),
         };
@@ -411,7 +452,7 @@ impl Changed {
 /// Lines joined by subject: at most one entry for each reason, a hole before a listing, else the first.
 struct Groups<'a> {
     wide: &'a HashSet<Subject>,
-    /// Exceptions stay although the file itself has nothing wider: they are to be taken away.
+    /// Exceptions stay although the file itself has nothing wider: they are to be taken away, or of a patch.
     all: bool,
     sources: Vec<Peekable<Box<dyn Iterator<Item = Line> + 'a>>>,
     /// A run that could not be read to its end: what follows from it must not be believed.

@@ -1,7 +1,7 @@
 //! From every older version on disk to this one. A step for each version; stores of the older ones are kept as test
 //! fixtures.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Batch, Result, Store, StoreError, damaged, schema};
 use crate::model::{Mask, Time};
@@ -10,7 +10,8 @@ use crate::model::{Mask, Time};
 pub fn run(store: &Store, from: u32) -> Result<()> {
     match from {
         schema::VERSION => Ok(()),
-        1 => sources_with_masks(store),
+        1 => sources_with_masks(store).and_then(|()| run(store, 2)),
+        2 => sources_that_follow(store),
         v if v > schema::VERSION => Err(StoreError::Newer(v)),
         v => Err(StoreError::Damaged(format!("its version {v} was never released"))),
     }
@@ -28,12 +29,26 @@ struct Source1 {
     expires: Option<Time>,
 }
 
+/// A source's record in version 2.
+#[derive(Serialize, Deserialize)]
+struct Source2 {
+    name: String,
+    feed: bool,
+    generation: u32,
+    next: u32,
+    dead: Vec<u32>,
+    refreshed: Time,
+    expires: Option<Time>,
+    masks: [Mask; 2],
+    ends: Vec<Time>,
+}
+
 /// 1 to 2: sources know their reasons and the ends of their lives; commits in the journal know the serials before them.
 /// The journal is not carried over: a transfer across the upgrade is a full one.
 fn sources_with_masks(store: &Store) -> Result<()> {
     let old = store.get(schema::META, b"sources")?.ok_or_else(|| damaged("the sources"))?;
     let old: Vec<Source1> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
-    let new = old.into_iter().map(|s| schema::SourceRecord {
+    let new = old.into_iter().map(|s| Source2 {
         name: s.name,
         feed: s.feed,
         generation: s.generation,
@@ -48,6 +63,28 @@ fn sources_with_masks(store: &Store) -> Result<()> {
     let mut batch = Batch::default();
     batch.put(schema::META, b"sources".to_vec(), schema::encode(&new.collect::<Vec<_>>()));
     batch.delete_range(schema::JOURNAL, vec![], vec![u8::MAX; 9]);
-    batch.put(schema::META, b"version".to_vec(), schema::VERSION.to_be_bytes().to_vec());
+    batch.put(schema::META, b"version".to_vec(), 2u32.to_be_bytes().to_vec());
+    store.commit(batch)
+}
+
+/// 2 to 3: sources know the zone that they follow. None does yet.
+fn sources_that_follow(store: &Store) -> Result<()> {
+    let old = store.get(schema::META, b"sources")?.ok_or_else(|| damaged("the sources"))?;
+    let old: Vec<Source2> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
+    let new = old.into_iter().map(|s| schema::SourceRecord {
+        name: s.name,
+        feed: s.feed,
+        generation: s.generation,
+        next: s.next,
+        dead: s.dead,
+        refreshed: s.refreshed,
+        expires: s.expires,
+        masks: s.masks,
+        ends: s.ends,
+        followed: None,
+    });
+    let mut batch = Batch::default();
+    batch.put(schema::META, b"sources".to_vec(), schema::encode(&new.collect::<Vec<_>>()));
+    batch.put(schema::META, b"version".to_vec(), 3u32.to_be_bytes().to_vec());
     store.commit(batch)
 }

@@ -15,18 +15,15 @@ use tokio::sync::mpsc;
 
 use super::{App, error::Problem};
 use crate::{
-    format::{self, Options, Reasoning, Report},
-    ledger::{Import, ImportError, now},
-    model::{SourceId, Time, subject::HostBits, time::Seconds},
-    store::{schema::FeedEntry, stage::Mode},
+    intake::{self, Failed},
+    model::time::Seconds,
+    store::stage::Mode,
 };
 
 /// Pieces of a file that wait to be read.
 const WAITING: usize = 16;
 /// How long a sender may pause.
 const STALL: std::time::Duration = std::time::Duration::from_secs(60);
-/// The number that no source has: whose name is only tried out.
-const UNKNOWN: SourceId = SourceId(u16::MAX);
 
 /// The query of an import.
 #[derive(Debug, Deserialize)]
@@ -128,95 +125,38 @@ async fn send_parts(mut parts: Multipart, tx: mpsc::Sender<io::Result<Piece>>) {
 }
 
 fn run(app: &App, asked: &Asked, mut body: Pieces) -> Result<Value, Problem> {
-    let options = options(app, asked)?;
-    let problem = |e: ImportError| match &e {
-        ImportError::Refused(r) => Problem::of(r, &app.ledger.store.vocabulary()),
-        ImportError::Input(_) | ImportError::Over(_) => Problem::invalid(e.text(&app.ledger.store.vocabulary())),
-        _ => Problem::refused(e.text(&app.ledger.store.vocabulary())),
-    };
-    let known = app.ledger.store.vocabulary().sources.get(&asked.source);
-    let source = match known {
-        // A dry run leaves nothing behind, not even a name.
-        None if asked.dry_run => UNKNOWN,
-        _ => app.ledger.source(&asked.source).map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?,
-    };
     let max_age = asked.max_age.as_ref().map(|a| a.parse::<Seconds>()).transpose().map_err(Problem::invalid)?;
-    if max_age == Some(Seconds(0)) {
-        return Err(Problem::invalid("max_age: the list would end at once"));
-    }
-    let mut report = Report::default();
-    // Only values that are several reasons, and names as a master file has them, make exceptions.
-    let exceptions = asked.codes.is_some() || matches!(asked.format.as_str(), "" | "master");
-    let mut what = Import { source, mode: asked.mode.unwrap_or(Mode::Replace), dry_run: asked.dry_run, max_age, expires: None, exceptions };
-    let mut format = asked.format.clone();
-    let result = app.ledger.import_with(&mut what, |what, sink| {
-        while let Some(file) = body.next_file().map_err(|e| e.to_string())? {
-            let mut lines = format::plain(Box::new(&mut body)).map_err(|e| format!("{file}: {e}"))?;
-            let name = match asked.format.as_str() {
-                "" => format::guess(io::BufRead::fill_buf(&mut lines).map_err(|e| format!("{file}: {e}"))?),
-                name => name,
-            };
-            format = name.into();
-            format::read(name, Box::new(lines), &file, &options, &mut report, &mut |e| {
-                sink(e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text })
-            })?;
-        }
-        what.expires = report.expires;
-        // A download that failed must not take a whole list away.
-        if report.taken == 0 && report.errors == 0 && what.mode == Mode::Replace && !asked.allow_empty {
-            return Err("the list has no entries; nothing was changed (--allow-empty, if all of it is meant to end)".into());
-        }
-        if report.errors > 0 && !asked.skip_errors {
-            let shown: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
-            return Err(format!("{}\n{} lines with errors; nothing was changed", shown.join("\n"), report.errors));
-        }
-        Ok(())
-    });
-    let result = result.map_err(problem)?;
-    Ok(json!({
-        "source": asked.source, "format": format, "mode": what.mode, "dry_run": asked.dry_run,
-        "receipt": result.receipt, "difference": result.difference, "report": report,
-    }))
-}
-
-fn options(app: &App, asked: &Asked) -> Result<Options, Problem> {
-    let v = app.ledger.store.vocabulary();
-    let snapshot = app.ledger.published.snapshot();
-    let reasoning = match (&asked.reason, &asked.codes) {
-        (Some(r), None) => {
-            let settings = app.ledger.settings();
-            let known: Vec<&str> = settings.reasons.iter().map(|r| r.name.as_str()).collect();
-            let found = v.reasons.get(r).filter(|_| known.contains(&r.as_str()));
-            let unknown = || Problem::invalid(format!("reason: `{r}` is not in config.toml; there are {}", known.join(", ")));
-            Reasoning::One(found.ok_or_else(unknown)?)
-        }
-        (None, Some(zone)) => {
-            let found = find_zone(&snapshot, zone)?;
-            Reasoning::Codes(found.publish.iter().map(|p| (p.code.into(), p.reason)).collect())
-        }
-        _ => return Err(Problem::invalid("say either a reason for all lines, or a zone whose codes give the reasons")),
-    };
-    Ok(Options {
-        reasoning,
-        host_bits: if asked.host_bits { HostBits::Clear } else { HostBits::Refuse },
+    let list = intake::Asked {
+        source: asked.source.clone(),
+        format: asked.format.clone(),
+        reasons: intake::Reasons { reason: asked.reason.clone(), codes: asked.codes.clone() },
+        mode: asked.mode,
+        dry_run: asked.dry_run,
+        allow_empty: asked.allow_empty,
+        skip_errors: asked.skip_errors,
+        host_bits: asked.host_bits,
         special: asked.special,
-        allowed: app.ledger.settings().special.clone(),
         column: asked.column.clone(),
         origin: asked.origin.clone(),
         dataset: asked.dataset.clone(),
         subzone: asked.subzone.clone(),
-        now: now(),
-    })
+        max_age,
+    };
+    let done = intake::run(&app.ledger, &list, &mut body).map_err(|e| match e {
+        Failed::Refused(r) => Problem::of(&r, &app.ledger.store.vocabulary()),
+        Failed::Invalid(why) => Problem::invalid(why),
+        Failed::NoZone(why) => Problem::not_found(why),
+        Failed::Busy(why) => Problem::refused(why),
+    })?;
+    Ok(json!({
+        "source": asked.source, "format": done.format, "mode": done.mode, "dry_run": asked.dry_run,
+        "receipt": done.result.receipt, "difference": done.result.difference, "report": done.report,
+    }))
 }
 
 /// A zone by its origin or its file's stem.
 pub(super) fn find_zone<'s>(snapshot: &'s crate::index::Snapshot, name: &str) -> Result<&'s crate::index::ZoneView, Problem> {
-    let all = snapshot.zones.all();
-    let by_name = snapshot.zones.by_name(name).map(|i| &all[i]);
-    by_name.or_else(|| all.iter().find(|z| z.spec.stem == name)).ok_or_else(|| {
-        let known: Vec<String> = all.iter().map(|z| z.name.to_string()).collect();
-        Problem::not_found(format!("there is no zone `{name}`; there are {}", known.join(", ")))
-    })
+    intake::find_zone(snapshot, name).map_err(Problem::not_found)
 }
 
 /// Files as they come in: one after the other, each to its end.
@@ -234,8 +174,7 @@ enum Where {
     Ended,
 }
 
-impl Pieces {
-    /// The next file's name; `None` when there is none any more. What was not read of the one before is passed over.
+impl intake::Files for Pieces {
     fn next_file(&mut self) -> io::Result<Option<String>> {
         loop {
             match std::mem::replace(&mut self.state, Where::Between) {
@@ -251,7 +190,9 @@ impl Pieces {
             }
         }
     }
+}
 
+impl Pieces {
     /// Takes the next piece.
     fn advance(&mut self) -> io::Result<()> {
         match self.rx.blocking_recv() {

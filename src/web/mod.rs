@@ -26,6 +26,8 @@ const MAX_CHANGE: usize = 256 * 1024;
 /// Reads the configuration again: things to think over, or why it was refused.
 pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 
+/// How the feeds are, as a list of objects.
+pub type FeedStates = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// How the files of scheduled exports are.
 pub type Files = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// What is known of the mirrors.
@@ -40,6 +42,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Reads the configuration again; the error is told to whoever asked.
     pub reload: Reload,
+    /// How the feeds are.
+    pub feeds: FeedStates,
     /// How scheduled exports are.
     pub files: Files,
     /// What is known of the mirrors.

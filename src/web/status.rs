@@ -51,6 +51,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "listed": {"ipv4_hosts": hosts, "ipv4_prefixes": nets, "ipv6": ip6, "domains": names},
         "zones": zones.collect::<Vec<_>>(),
         "sources": sources.collect::<Vec<_>>(),
+        "feeds": (app.feeds)(),
         "exports": (app.files)(),
         "other": app.metrics.zone(None),
         "workers": workers,

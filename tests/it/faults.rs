@@ -157,8 +157,12 @@ fn a_zone_that_comes_back_has_a_new_serial() {
 /// Stores of every older version are upgraded and say what they said.
 #[test]
 fn stores_of_older_versions_are_upgraded() {
+    ["store-1", "store-2"].iter().for_each(|name| upgraded(name));
+}
+
+fn upgraded(name: &str) {
     let f = Folder::new();
-    let fixture = std::env::current_dir().unwrap().join("tests/fixtures/store-1.tar.gz");
+    let fixture = std::env::current_dir().unwrap().join(format!("tests/fixtures/{name}.tar.gz"));
     assert!(Command::new("tar").arg("xzf").arg(&fixture).current_dir(f.path()).status().unwrap().success());
     let _daemon = Daemon::start(&f);
     let a = |name: &str| shown(&udp(f.addr(), &query(&format!("{name}.bl.orbs.example"), 1, true), Duration::from_secs(5)).unwrap());

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     index::{
-        Snapshot, Tables, ZoneView, difference,
-        render::{Rendered, records, render_while},
+        Snapshot, Tables, ZoneView,
+        difference::{self, Face},
+        render::Rendered,
     },
     model::{Serial, Subject},
 };
@@ -33,15 +34,15 @@ type See<'s> = &'s mut dyn FnMut(&[u8], u16, u32, &[u8]);
 impl Difference {
     /// The difference of a zone between `old` and the snapshot, where `subjects` are all that changed. `None` where it is
     /// too large, or larger than the zone.
-    pub fn new(old: &Tables, from: Serial, snapshot: &Snapshot, number: usize, subjects: &[Subject]) -> Option<Difference> {
+    pub fn new(old: &Tables, from: Serial, snapshot: &Snapshot, number: usize, face: Face, subjects: &[Subject]) -> Option<Difference> {
         let (zone, new) = (&snapshot.zones.all()[number], &snapshot.tables);
         let mut owners: BTreeMap<Box<[u8]>, [Vec<u8>; 2]> = BTreeMap::new();
         let mut room = MAX_DIFFERENCE;
-        let small = difference::difference(old, new, zone, subjects, &mut |side, owner, at| {
+        let small = difference::difference(old, new, zone, face, subjects, &mut |side, owner, at| {
             let sets = owners.entry(owner.into()).or_default();
             let set = &mut sets[usize::from(side)];
             let tables = if side { new } else { old };
-            records(&tables.interned, zone, &at, &mut |rtype, ttl, data| pack(set, owner, rtype, ttl, data));
+            super::records_of(face, &tables.interned, zone, owner, &at, &mut |rtype, ttl, data| pack(set, owner, rtype, ttl, data));
             let used = set.len() + owner.len();
             room = room.saturating_sub(used);
             room > 0
@@ -59,7 +60,7 @@ impl Difference {
                 }
             }
         }
-        larger(new, zone, out.records).then_some(out)
+        larger(new, zone, face, out.records).then_some(out)
     }
 
     /// The records to take out.
@@ -79,12 +80,13 @@ impl Difference {
 }
 
 /// Whether a zone has at least so many records; it is rendered no further than that.
-fn larger(tables: &Tables, zone: &ZoneView, than: usize) -> bool {
+fn larger(tables: &Tables, zone: &ZoneView, face: Face, than: usize) -> bool {
     let mut left = than;
-    !render_while(tables, zone, &mut |_, at: Rendered| {
-        records(&tables.interned, zone, &at, &mut |_, _, _| left = left.saturating_sub(1));
-        left > 0
-    })
+    left == 0
+        || !super::render_face(face, tables, zone, &mut |owner, at: Rendered| {
+            super::records_of(face, &tables.interned, zone, owner, &at, &mut |_, _, _| left = left.saturating_sub(1));
+            left > 0
+        })
 }
 
 fn pack(out: &mut Vec<u8>, owner: &[u8], rtype: u16, ttl: u32, data: &[u8]) {

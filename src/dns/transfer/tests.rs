@@ -48,8 +48,8 @@ fn text(r: &hickory_proto::rr::Record) -> String {
     format!("{} {} {} {}", r.name, r.ttl, r.record_type(), r.data)
 }
 
-fn full(s: &Snapshot) -> Zone {
-    let (records, _) = read(|w| axfr(s, 0, w));
+fn full(s: &Snapshot, face: Face) -> Zone {
+    let (records, _) = read(|w| axfr(s, 0, face, w));
     let (first, last) = (&records[0], &records[records.len() - 1]);
     assert!(first == last && first.record_type() == RecordType::SOA, "from SOA to SOA");
     let inner: Vec<String> = records[1..records.len() - 1].iter().map(text).collect();
@@ -95,22 +95,24 @@ proptest! {
             let b: Vec<_> = gone.chain(b.clone()).collect();
             let (one, two, three) = (at(&a, u32::MAX), at(&b, 0), at(&c, 5));
             let subjects = |worlds: &[&[(Subject, RawFacts)]]| worlds.iter().flat_map(|w| w.iter().map(|(s, _)| s.clone())).collect::<Vec<_>>();
-            let step = |from: &Snapshot, to: &Snapshot, subjects: &[Subject]| {
-                Difference::new(&from.tables, serial(from, 0), to, 0, subjects)
-            };
-            let zones = [full(&one), full(&two), full(&three)];
-            let way = [
-                (step(&one, &two, &subjects(&[&b])), 0, 1),
-                (step(&two, &three, &subjects(&[&c])), 1, 2),
-                (step(&one, &three, &subjects(&[&b, &c])), 0, 2),
-            ];
-            for (difference, from, to) in way {
-                let changed = zones[from].symmetric_difference(&zones[to]).count();
-                match difference {
-                    None => prop_assert!(changed > zones[to].len(), "{changed} of {}", zones[to].len()),
-                    Some(d) => {
-                        prop_assert_eq!(d.records, changed, "condensed");
-                        prop_assert_eq!(&applied(zones[from].clone(), &d, &zone), &zones[to]);
+            for face in [Face::Names, Face::Rows] {
+                let step = |from: &Snapshot, to: &Snapshot, subjects: &[Subject]| {
+                    Difference::new(&from.tables, serial(from, 0), to, 0, face, subjects)
+                };
+                let zones = [full(&one, face), full(&two, face), full(&three, face)];
+                let way = [
+                    (step(&one, &two, &subjects(&[&b])), 0, 1),
+                    (step(&two, &three, &subjects(&[&c])), 1, 2),
+                    (step(&one, &three, &subjects(&[&b, &c])), 0, 2),
+                ];
+                for (difference, from, to) in way {
+                    let changed = zones[from].symmetric_difference(&zones[to]).count();
+                    match difference {
+                        None => prop_assert!(changed > zones[to].len(), "{changed} of {}", zones[to].len()),
+                        Some(d) => {
+                            prop_assert_eq!(d.records, changed, "condensed");
+                            prop_assert_eq!(&applied(zones[from].clone(), &d, &zone), &zones[to]);
+                        }
                     }
                 }
             }
@@ -130,7 +132,7 @@ fn listed(n: u32) -> Builder {
 #[test]
 fn messages_are_filled_and_names_compressed() {
     let s = snapshot(&listed(20_000), test_zone("address", &[0], ""), 3);
-    let (records, messages) = read(|w| axfr(&s, 0, w));
+    let (records, messages) = read(|w| axfr(&s, 0, Face::Names, w));
     assert_eq!(records.len(), 2 + 1 + 20_000 * 2 + 4, "two SOA, NS, hosts, two test points");
     let last = messages.len() - 1;
     assert!(messages[..last].iter().all(|m| m.len() >= FULL && m.len() < FULL + 1024));
@@ -144,7 +146,7 @@ fn messages_are_filled_and_names_compressed() {
         taken < 3
     };
     let mut w = Writer::new(&q, q.len(), false, &mut take);
-    assert!(!axfr(&s, 0, &mut w));
+    assert!(!axfr(&s, 0, Face::Names, &mut w));
     assert!(w.records < 5_000, "{} records were written for nobody", w.records);
     assert_eq!(taken, 3);
 }

@@ -1,0 +1,111 @@
+//! A client that takes a zone transfer as fast as it comes, and tells how long it took: `drain ADDR ZONE [SERIAL]`, an IXFR
+//! where a serial is given. Prints one line of JSON.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Instant,
+};
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let [_, addr, zone, rest @ ..] = &args[..] else { panic!("drain ADDR ZONE [SERIAL]") };
+    let from = rest.first().map(|s| s.parse::<u32>().expect("a serial"));
+    let mut query = vec![0xdb, 0x7f, 0, 0, 0, 1, 0, 0, 0, u8::from(from.is_some()), 0, 0];
+    for label in zone.trim_end_matches('.').split('.') {
+        query.push(label.len() as u8);
+        query.extend(label.as_bytes());
+    }
+    query.extend([0, 0, if from.is_some() { 251 } else { 252 }, 0, 1]);
+    if let Some(serial) = from {
+        query.extend([0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0]);
+        query.extend(serial.to_be_bytes());
+        query.extend([0; 16]);
+    }
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(addr).expect("a server");
+    stream.set_nodelay(true).expect("a socket");
+    stream.write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat()).expect("a server that reads");
+    let mut got = Got::default();
+    let mut buffer = vec![0; 1 << 18];
+    let (mut start, mut end) = (0, 0);
+    while !got.over() {
+        if end - start >= 2 {
+            let len = usize::from(u16::from_be_bytes([buffer[start], buffer[start + 1]]));
+            if end - start >= 2 + len {
+                got.message(&buffer[start + 2..start + 2 + len]);
+                start += 2 + len;
+                continue;
+            }
+        }
+        if buffer.len() - start < 1 << 16 {
+            buffer.copy_within(start..end, 0);
+            (start, end) = (0, end - start);
+        }
+        match stream.read(&mut buffer[end..]) {
+            Ok(n) if n > 0 => end += n,
+            _ => break,
+        }
+    }
+    let ms = begun.elapsed().as_secs_f64() * 1000.0;
+    println!(
+        "{{\"ms\": {ms:.3}, \"records\": {}, \"bytes\": {}, \"messages\": {}, \"whole\": {}}}",
+        got.records,
+        got.bytes,
+        got.messages,
+        got.over()
+    );
+}
+
+#[derive(Default)]
+struct Got {
+    records: u64,
+    bytes: u64,
+    messages: u64,
+    soas: u32,
+    /// The first serial, and how often it was seen.
+    first: Option<u32>,
+    again: u32,
+    second_is_soa: bool,
+    failed: bool,
+}
+
+impl Got {
+    fn message(&mut self, m: &[u8]) {
+        self.messages += 1;
+        self.bytes += m.len() as u64;
+        self.failed |= m[3] & 15 != 0;
+        let mut at = 12;
+        for _ in 0..u16::from_be_bytes([m[4], m[5]]) {
+            at = skip(m, at) + 4;
+        }
+        for _ in 0..u16::from_be_bytes([m[6], m[7]]) {
+            at = skip(m, at);
+            let len = usize::from(u16::from_be_bytes([m[at + 8], m[at + 9]]));
+            self.records += 1;
+            if m[at..at + 2] == [0, 6] {
+                self.soas += 1;
+                let data = skip(m, skip(m, at + 10));
+                let serial = u32::from_be_bytes([m[data], m[data + 1], m[data + 2], m[data + 3]]);
+                self.second_is_soa |= self.records == 2;
+                self.again += u32::from(*self.first.get_or_insert(serial) == serial);
+            }
+            at += 10 + len;
+        }
+    }
+
+    /// A transfer ends with the SOA it began with: the second of an AXFR, the third with that serial of one difference.
+    fn over(&self) -> bool {
+        self.failed || self.again == if self.second_is_soa { 3 } else { 2 }
+    }
+}
+
+fn skip(m: &[u8], mut at: usize) -> usize {
+    loop {
+        match m[at] {
+            0 => return at + 1,
+            n if n >= 0xc0 => return at + 2,
+            n => at += usize::from(n) + 1,
+        }
+    }
+}

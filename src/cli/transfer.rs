@@ -1,0 +1,190 @@
+//! `orbsd transfer`: another server's zone, once.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+};
+
+use clap::Args;
+use indicatif::ProgressBar;
+
+use super::{
+    Common, Failure,
+    client::escape,
+    import::{bar, send, tell},
+};
+use crate::{
+    dns::incoming::{Asked, Change},
+    exports::replace,
+    feed::wire::{Server, Watch},
+    format::records::master_line,
+    model::TsigKey,
+};
+
+/// Text that is handed on at a time, in bytes, and how many such pieces may wait.
+const PIECE: usize = 128 * 1024;
+const WAITING: usize = 8;
+
+/// Fetch another server's zone once, by AXFR, and import it or write it to a file
+#[derive(Debug, Args)]
+pub(super) struct Transfer {
+    /// The zone
+    zone: String,
+    /// Whom to ask: an address or a name, with a port or without
+    #[arg(long)]
+    from: String,
+    /// The TSIG key: a name in config.toml, or a file with a `key` clause
+    #[arg(long)]
+    key: Option<String>,
+    /// Whose list it becomes; the zone's name where it is not said
+    #[arg(long)]
+    source: Option<String>,
+    /// Why its subjects are listed
+    #[arg(long, required_unless_present_any = ["codes", "output"], conflicts_with = "codes")]
+    reason: Option<String>,
+    /// Take the reasons from the zone's A values, by the codes of this zone of ours
+    #[arg(long)]
+    codes: Option<String>,
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// The zone is meant to be empty: all that the source lists ends
+    #[arg(long)]
+    allow_empty: bool,
+    /// Take the records that can be read although others can not
+    #[arg(long)]
+    skip_errors: bool,
+    /// Take special-purpose ranges too
+    #[arg(long)]
+    special: bool,
+    /// All of it ends when it does not come again for so long
+    #[arg(long)]
+    max_age: Option<String>,
+    /// Write the zone as a master file instead; `-` is standard output
+    #[arg(long, short, conflicts_with_all = ["source", "reason", "codes", "dry_run", "max_age"])]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), Failure> {
+    let server = Server::new(&c.from, &c.zone, key(common, c.key.as_deref())?).map_err(Failure::Usage)?;
+    let bar = bar(0);
+    let (tx, rx) = sync_channel(WAITING);
+    let (zone, shown) = (server.zone.clone(), bar.clone());
+    let text = Text { rx, piece: Vec::new(), at: 0, ended: false };
+    let fetch = std::thread::spawn(move || fetch(&server, tx, shown));
+    let result = match &c.output {
+        Some(to) => write(common, c, to, text),
+        None => {
+            // The messages' bytes are what is shown; those of the text that is sent on are not counted once more.
+            let done = send(common, &address(c, &zone), vec![(zone, Box::new(text))], &ProgressBar::hidden());
+            done.map(|done| tell(common, &done, c.dry_run))
+        }
+    };
+    bar.finish_and_clear();
+    match fetch.join() {
+        // Why the text ended is told by who fetched it; how the import took that is no news then.
+        Ok(Err(why)) if result.is_err() => Err(Failure::No(format!("{why}; nothing was changed"))),
+        _ => result,
+    }
+}
+
+/// The key of a name in the configuration, or of a file.
+fn key(common: &Common, name: Option<&str>) -> Result<Option<std::sync::Arc<TsigKey>>, Failure> {
+    let Some(name) = name else { return Ok(None) };
+    if Path::new(name).is_file() {
+        return crate::config::keys::of_file(Path::new(name)).map(|k| Some(k.into())).map_err(Failure::Usage);
+    }
+    let unknown = || Failure::Usage(format!("`{name}` is neither a [[key]] of {} nor a file", common.config.display()));
+    common.load()?.ledger.keys.get(name).cloned().ok_or_else(unknown).map(Some)
+}
+
+/// The import's path and query: the zone comes as a master file.
+fn address(c: &Transfer, zone: &str) -> String {
+    let source = c.source.as_deref().unwrap_or(zone);
+    let mut path = format!("/v1/imports?source={}&format=master&origin={}", escape(source), escape(zone));
+    for (name, value) in [("reason", &c.reason), ("codes", &c.codes), ("max_age", &c.max_age)] {
+        value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
+    }
+    let flags = [("dry_run", c.dry_run), ("allow_empty", c.allow_empty), ("skip_errors", c.skip_errors), ("special", c.special)];
+    for (name, set) in flags {
+        path += &format!("&{name}={set}");
+    }
+    path
+}
+
+/// Writes the zone to a file, which is replaced when it is complete, or to standard output.
+fn write(common: &Common, c: &Transfer, to: &Path, mut text: Text) -> Result<(), Failure> {
+    let mut copy = |out: &mut dyn Write| -> Result<(), Failure> {
+        io::copy(&mut text, out)?;
+        Ok(out.flush()?)
+    };
+    if to == Path::new("-") {
+        return copy(&mut io::stdout().lock());
+    }
+    replace(to, None, |file| copy(&mut io::BufWriter::new(file)))?;
+    if common.json {
+        println!("{}", serde_json::json!({"zone": c.zone, "format": "master", "file": to}));
+    }
+    Ok(())
+}
+
+/// Fetches the zone and hands its text on, in pieces; an empty one is the end.
+fn fetch(server: &Server, tx: SyncSender<Vec<u8>>, bar: ProgressBar) -> Result<(), String> {
+    let mut lines = Lines { tx, text: String::with_capacity(2 * PIECE), bar };
+    let _ = write!(lines.text, "$ORIGIN {}.\n$TTL 3600\n", server.zone);
+    server.transfer(Asked::Axfr, &mut lines).map_err(|e| e.text())?;
+    lines.send()?;
+    lines.send() // nothing is left: the end
+}
+
+/// A zone's records as lines.
+struct Lines {
+    tx: SyncSender<Vec<u8>>,
+    text: String,
+    bar: ProgressBar,
+}
+
+impl Lines {
+    fn send(&mut self) -> Result<(), String> {
+        let piece = std::mem::take(&mut self.text).into_bytes();
+        self.tx.send(piece).map_err(|_| "nobody wants the zone any more".into())
+    }
+}
+
+impl Watch for Lines {
+    fn apex(&self) -> bool {
+        true
+    }
+    fn bytes(&mut self, n: usize) -> Result<(), String> {
+        self.bar.inc(n as u64);
+        Ok(())
+    }
+    fn change(&mut self, change: Change) -> Result<(), String> {
+        master_line(change.row, &mut self.text);
+        if self.text.len() >= PIECE { self.send() } else { Ok(()) }
+    }
+}
+
+/// The text as it comes in. Where it ends before its end, that is an error.
+struct Text {
+    rx: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl Read for Text {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() && !self.ended {
+            let cut = |_| io::Error::new(io::ErrorKind::UnexpectedEof, "the transfer did not come to its end");
+            (self.piece, self.at) = (self.rx.recv().map_err(cut)?, 0);
+            self.ended = self.piece.is_empty();
+        }
+        let n = buf.len().min(self.piece.len() - self.at);
+        buf[..n].copy_from_slice(&self.piece[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}

@@ -1,0 +1,502 @@
+//! A zone on its way in: the replies to AXFR (RFC 5936) and IXFR (RFC 1995), message by message, strictly.
+//!
+//! Records come out as *rows*, the form in which a followed zone is kept: the owner's labels below the zone from the right,
+//! each behind its length, then a zero byte, the type and the data with names written out. In their order a node's own
+//! records come first, then all that is below it; and equal records are equal rows.
+
+use super::{Rcode, query::MAX_LABELS};
+use crate::{index::records::rtype, model::Serial};
+
+/// The most records of one transfer.
+pub const MAX_RECORDS: u64 = 1 << 27;
+/// The most bytes of one transfer, all messages together.
+pub const MAX_BYTES: u64 = 1 << 34;
+/// The longest name in wire form (RFC 1035 section 2.3.4).
+const MAX_NAME: usize = 255;
+/// The DNSSEC types that say nothing of what a list has: RRSIG, NSEC, NSEC3 and NSEC3PARAM.
+const SIGNING: [u16; 4] = [46, 47, 50, 51];
+
+/// A zone's SOA, as far as one who follows needs it (RFC 1035 section 3.3.13); spans in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Soa {
+    /// Which version of the zone it is.
+    pub serial: Serial,
+    /// When to look again.
+    pub refresh: u32,
+    /// When to look again after a failure.
+    pub retry: u32,
+    /// After how long without a look the zone is no longer good.
+    pub expire: u32,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The SOA alone.
+    Soa,
+    /// The whole zone.
+    Axfr,
+    /// What changed after a serial.
+    Ixfr(Serial),
+}
+
+/// A record that is there, or that comes or goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// It belongs to a whole zone; else to what changed.
+    pub whole: bool,
+    /// It goes.
+    pub gone: bool,
+    /// See the module.
+    pub row: &'a [u8],
+}
+
+/// How a reply ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The zone has not changed, or only its SOA was asked for.
+    Same(Soa),
+    /// All records of the zone have come.
+    Whole(Soa),
+    /// All changes have come, from the serial that was said to this one.
+    Changes(Soa),
+}
+
+/// A query for a zone: header, question, and for an IXFR the SOA that we have (RFC 1995 section 3).
+pub fn ask(id: u16, zone: &[u8], asked: Asked) -> Vec<u8> {
+    let (kind, serial) = match asked {
+        Asked::Soa => (rtype::SOA, None),
+        Asked::Axfr => (rtype::AXFR, None),
+        Asked::Ixfr(serial) => (rtype::IXFR, Some(serial)),
+    };
+    let mut out = id.to_be_bytes().to_vec();
+    out.extend([0, 0, 0, 1, 0, 0, 0, u8::from(serial.is_some()), 0, 0]);
+    out.extend(zone);
+    out.extend(kind.to_be_bytes());
+    out.extend([0, 1]);
+    if let Some(serial) = serial {
+        out.extend([0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0]); // both names of its data are the root
+        out.extend(serial.0.to_be_bytes());
+        out.extend([0; 16]);
+    }
+    out
+}
+
+enum State {
+    /// Nothing has come.
+    Start,
+    /// The first SOA has come.
+    First(Soa),
+    /// In a whole zone.
+    Whole(Soa),
+    /// In a difference: what goes, from this serial.
+    Going(Soa, Serial),
+    /// In a difference: what comes, to this serial.
+    Coming(Soa, Serial),
+    Done(End),
+}
+
+/// Reads the messages of one reply in order.
+pub struct Incoming<'z> {
+    zone: &'z [u8],
+    id: u16,
+    asked: Asked,
+    state: State,
+    records: u64,
+    bytes: u64,
+    /// Records with names outside the zone, which are left out (RFC 5936 section 3.5).
+    pub outside: u64,
+    /// Hand the records of the apex on too, the first SOA among them.
+    pub apex: bool,
+    owner: Name,
+    row: Vec<u8>,
+    /// Where the label of a name starts.
+    starts: Vec<u8>,
+}
+
+impl<'z> Incoming<'z> {
+    /// Starts to read the reply to `asked`; `zone` in wire form and lower case.
+    pub fn new(zone: &'z [u8], id: u16, asked: Asked) -> Incoming<'z> {
+        Incoming {
+            zone,
+            id,
+            asked,
+            state: State::Start,
+            records: 0,
+            bytes: 0,
+            outside: 0,
+            apex: false,
+            owner: Name::default(),
+            row: Vec::with_capacity(512),
+            starts: Vec::with_capacity(MAX_LABELS),
+        }
+    }
+
+    /// How the reply ended; `None` while more has to come.
+    pub fn end(&self) -> Option<End> {
+        match &self.state {
+            State::Done(end) => Some(*end),
+            _ => None,
+        }
+    }
+
+    /// The zone's newest SOA, when it has come.
+    pub fn soa(&self) -> Option<Soa> {
+        match &self.state {
+            State::Start => None,
+            State::First(s) | State::Whole(s) | State::Going(s, _) | State::Coming(s, _) => Some(*s),
+            State::Done(End::Same(s) | End::Whole(s) | End::Changes(s)) => Some(*s),
+        }
+    }
+
+    /// Reads a message, and hands its records on. The error says what is wrong with it, in words for people.
+    pub fn message(&mut self, message: &[u8], sink: &mut dyn FnMut(Change) -> Result<(), String>) -> Result<(), String> {
+        let short = || "a message of the reply is cut short".to_string();
+        self.bytes += message.len() as u64;
+        if self.bytes > MAX_BYTES {
+            return Err(format!("the zone has more than {MAX_BYTES} bytes"));
+        }
+        if self.end().is_some() {
+            return Err("there are messages behind the last SOA".into());
+        }
+        let answers = self.header(message)?;
+        let mut at = self.question(message)?;
+        let mut owner = std::mem::take(&mut self.owner);
+        for _ in 0..answers {
+            at = owner.read(message, at).ok_or_else(short)?;
+            let fixed: [u8; 10] = message.get(at..at + 10).and_then(|f| f.try_into().ok()).ok_or_else(short)?;
+            let (kind, class) = (u16::from_be_bytes([fixed[0], fixed[1]]), u16::from_be_bytes([fixed[2], fixed[3]]));
+            let end = at + 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
+            if end > message.len() {
+                return Err(short());
+            }
+            self.records += 1;
+            if self.records > MAX_RECORDS {
+                return Err(format!("the zone has more than {MAX_RECORDS} records"));
+            }
+            if class == 1 {
+                self.record(message, &owner, kind, (at + 10, end), sink)?;
+            }
+            at = end;
+        }
+        self.owner = owner;
+        // Alone in its message it says that nothing has changed, or that the rest comes by another way or later.
+        if let State::First(soa) = self.state {
+            let have = match self.asked {
+                Asked::Soa => Some(soa.serial),
+                Asked::Axfr => None,
+                Asked::Ixfr(have) => Some(have),
+            };
+            if have.is_some_and(|h| h.partial_cmp(&soa.serial) != Some(std::cmp::Ordering::Less)) {
+                self.state = State::Done(End::Same(soa));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the header; how many answers there are.
+    fn header(&self, message: &[u8]) -> Result<u16, String> {
+        let header: &[u8; 12] = message.first_chunk().ok_or("a message of the reply has no header")?;
+        if u16::from_be_bytes([header[0], header[1]]) != self.id || header[2] & 0xf8 != 0x80 {
+            return Err("a message is no reply to what was asked".into());
+        }
+        match header[3] & 15 {
+            0 => {}
+            code => return Err(refusal(code)),
+        }
+        if header[2] & 2 != 0 && self.asked != Asked::Soa {
+            return Err("a message of the transfer says that it is truncated".into());
+        }
+        Ok(u16::from_be_bytes([header[6], header[7]]))
+    }
+
+    /// Looks at the question, which every message but the first may leave out (RFC 5936 section 2.2.1); where it ends.
+    fn question(&mut self, message: &[u8]) -> Result<usize, String> {
+        let count = u16::from_be_bytes([message[4], message[5]]);
+        if count == 0 && !matches!(self.state, State::Start) {
+            return Ok(12);
+        }
+        let wrong = || "a message of the reply has another question than ours".to_string();
+        let at = self.owner.read(message, 12).filter(|_| count == 1).ok_or_else(wrong)?;
+        let kind = match self.asked {
+            Asked::Soa => rtype::SOA,
+            Asked::Axfr => rtype::AXFR,
+            Asked::Ixfr(_) => rtype::IXFR,
+        };
+        let [high, low] = kind.to_be_bytes();
+        if self.owner.bytes() != self.zone || message.get(at..at + 4) != Some(&[high, low, 0, 1]) {
+            return Err(wrong());
+        }
+        Ok(at + 4)
+    }
+
+    fn record(
+        &mut self,
+        message: &[u8],
+        owner: &Name,
+        kind: u16,
+        (at, end): (usize, usize),
+        sink: &mut dyn FnMut(Change) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let apex = owner.bytes() == self.zone;
+        if kind == rtype::SOA && apex {
+            let soa = soa(message, at, end).ok_or("the SOA can not be read")?;
+            let first = self.apex && matches!(self.state, State::Start);
+            self.turn(soa)?;
+            return if first {
+                self.hand(message, owner, kind, (at, end), Change { whole: true, gone: false, row: &[] }, sink)
+            } else {
+                Ok(())
+            };
+        }
+        let (whole, gone) = match self.state {
+            State::Start if self.asked == Asked::Soa => return Ok(()), // an alias on the way to nothing of ours
+            State::Start => return Err("the reply does not start with the SOA of the zone".into()),
+            State::First(_) if self.asked == Asked::Soa => return Ok(()),
+            State::First(soa) => {
+                self.state = State::Whole(soa);
+                (true, false)
+            }
+            State::Whole(_) => (true, false),
+            State::Going(..) => (false, true),
+            State::Coming(..) => (false, false),
+            State::Done(_) => return Err("there are records behind the last SOA".into()),
+        };
+        if apex && !self.apex || SIGNING.contains(&kind) {
+            return Ok(()); // the zone's own records list nothing
+        }
+        self.hand(message, owner, kind, (at, end), Change { whole, gone, row: &[] }, sink)
+    }
+
+    /// Hands a record on, with its row.
+    fn hand(
+        &mut self,
+        message: &[u8],
+        owner: &Name,
+        kind: u16,
+        (at, end): (usize, usize),
+        change: Change,
+        sink: &mut dyn FnMut(Change) -> Result<(), String>,
+    ) -> Result<(), String> {
+        if !below(owner, self.zone, &mut self.starts, &mut self.row) {
+            self.outside += 1;
+            return Ok(());
+        }
+        self.row.extend(kind.to_be_bytes());
+        data(message, kind, (at, end), &mut self.row).ok_or("a record's data can not be read")?;
+        sink(Change { row: &self.row, ..change })
+    }
+
+    /// An SOA at the apex: where one part ends and another begins.
+    fn turn(&mut self, soa: Soa) -> Result<(), String> {
+        let older = |a: Serial, b: Serial| a.partial_cmp(&b) == Some(std::cmp::Ordering::Less);
+        let chain = || "the differences do not join: an SOA has another serial than the one before it led to".to_string();
+        self.state = match (&self.state, self.asked) {
+            (State::Start, _) => State::First(soa),
+            (State::First(first), Asked::Ixfr(have)) if soa.serial == have && older(have, first.serial) => State::Going(*first, soa.serial),
+            (State::First(first) | State::Whole(first), Asked::Axfr | Asked::Ixfr(_)) => match soa.serial == first.serial {
+                true => State::Done(End::Whole(*first)),
+                false => return Err(format!("the zone's last SOA has the serial {}, and its first has {}", soa.serial, first.serial)),
+            },
+            (State::Going(first, from), _) if older(*from, soa.serial) && !older(first.serial, soa.serial) => {
+                State::Coming(*first, soa.serial)
+            }
+            (State::Coming(first, to), _) if soa.serial == *to => match *to == first.serial {
+                true => State::Done(End::Changes(*first)),
+                false => State::Going(*first, *to),
+            },
+            (State::Going(..) | State::Coming(..), _) => return Err(chain()),
+            (State::First(_) | State::Whole(_), Asked::Soa) => return Err("the reply has more than one SOA".into()),
+            (State::Done(_), _) => return Err("there are records behind the last SOA".into()),
+        };
+        Ok(())
+    }
+}
+
+/// An rcode in words, with what to do.
+fn refusal(code: u8) -> String {
+    match code {
+        c if c == Rcode::Refused as u8 => "the server refuses: it has to allow this host to transfer the zone, or wants a TSIG key".into(),
+        c if c == Rcode::ServFail as u8 => "the server fails (SERVFAIL): it may not have loaded the zone".into(),
+        c if c == Rcode::NotImp as u8 => "the server does not know this kind of query (NOTIMP)".into(),
+        c if c == Rcode::FormErr as u8 => "the server could not read the query (FORMERR)".into(),
+        3 => "the server says that there is no such zone (NXDOMAIN)".into(),
+        9 => "the server does not serve this zone, or the key is wrong (NOTAUTH)".into(),
+        c => format!("the server answers with rcode {c}"),
+    }
+}
+
+/// The SOA in a record's data.
+fn soa(message: &[u8], at: usize, end: usize) -> Option<Soa> {
+    let mut name = Name::default();
+    let at = name.read(message, at)?;
+    let at = name.read(message, at)?;
+    let numbers = message.get(at..at + 20).filter(|_| at + 20 == end)?;
+    let number = |i: usize| numbers[4 * i..].first_chunk().map(|n| u32::from_be_bytes(*n));
+    Some(Soa { serial: Serial(number(0)?), refresh: number(1)?, retry: number(2)?, expire: number(3)? })
+}
+
+/// Writes a node into `row`, with the zero byte behind it; false where it is not below the zone.
+fn below(owner: &Name, zone: &[u8], starts: &mut Vec<u8>, row: &mut Vec<u8>) -> bool {
+    let name = owner.bytes();
+    let Some(rest) = name.strip_suffix(zone) else { return false };
+    starts.clear();
+    let mut at = 0;
+    while at < rest.len() {
+        starts.push(at as u8);
+        at += 1 + usize::from(rest[at]);
+    }
+    row.clear();
+    if at != rest.len() {
+        return false; // the zone's bytes begin inside a label
+    }
+    for start in starts.iter().rev().map(|s| usize::from(*s)) {
+        row.extend(&rest[start..=start + usize::from(rest[start])]);
+    }
+    row.push(0);
+    true
+}
+
+/// Where the names stand in the data of types whose names may be compressed (RFC 3597 section 4): bytes before, and names.
+fn names_in(kind: u16) -> (usize, usize) {
+    match kind {
+        2 | 3 | 4 | 5 | 7 | 8 | 9 | 12 | 39 => (0, 1),
+        6 | 14 | 17 => (0, 2),
+        15 | 18 | 21 | 36 => (2, 1),
+        26 => (2, 2),
+        33 => (6, 1),
+        _ => (0, 0),
+    }
+}
+
+/// Appends a record's data with its names written out in lower case.
+fn data(message: &[u8], kind: u16, (at, end): (usize, usize), out: &mut Vec<u8>) -> Option<()> {
+    let (before, names) = names_in(kind);
+    let mut at_name = at + before;
+    out.extend(message.get(at..at_name.min(end)).filter(|_| at_name <= end)?);
+    for _ in 0..names {
+        let mut name = Name::default();
+        at_name = name.read(message, at_name)?;
+        out.extend(name.bytes());
+    }
+    out.extend(message.get(at_name..end)?);
+    Some(())
+}
+
+/// A name in wire form and lower case.
+struct Name {
+    bytes: [u8; MAX_NAME],
+    len: usize,
+}
+
+impl Default for Name {
+    fn default() -> Name {
+        Name { bytes: [0; MAX_NAME], len: 0 }
+    }
+}
+
+impl Name {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Reads a name, compressed or not; where it ends. Pointers only lead back (RFC 1035 section 4.1.4), so it ends.
+    fn read(&mut self, message: &[u8], mut at: usize) -> Option<usize> {
+        let (mut end, mut low) = (None, at);
+        self.len = 0;
+        loop {
+            let len = usize::from(*message.get(at)?);
+            match len {
+                0 => break,
+                1..64 => {
+                    let label = message.get(at..=at + len)?;
+                    self.bytes.get_mut(self.len..self.len + 1 + len).filter(|_| self.len + 1 + len < MAX_NAME)?.copy_from_slice(label);
+                    self.len += 1 + len;
+                    at += 1 + len;
+                }
+                192.. => {
+                    let to = (len & 0x3f) << 8 | usize::from(*message.get(at + 1)?);
+                    end.get_or_insert(at + 2);
+                    if to >= low || to < 12 {
+                        return None;
+                    }
+                    (at, low) = (to, to);
+                }
+                _ => return None,
+            }
+        }
+        self.bytes[self.len] = 0;
+        self.len += 1;
+        // Length bytes are below 64 and so not letters: lower case leaves them alone.
+        self.bytes[..self.len].make_ascii_lowercase();
+        Some(end.unwrap_or(at + 1))
+    }
+}
+
+/// Parts of a row: the node with the zero byte behind it, the type, the data. `None` where it is no row.
+pub fn parts(row: &[u8]) -> Option<(&[u8], u16, &[u8])> {
+    let mut at = 0;
+    while *row.get(at)? != 0 {
+        at += 1 + usize::from(row[at]);
+    }
+    let (node, rest) = row.split_at_checked(at + 1)?;
+    let (kind, data) = rest.split_first_chunk()?;
+    Some((node, u16::from_be_bytes(*kind), data))
+}
+
+/// The node of a relative name: the labels from the right, each behind its length. Empty for the apex.
+pub fn node(name: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len() + 1);
+    for label in name.rsplit('.').filter(|l| !l.is_empty()) {
+        out.push(label.len().min(63) as u8);
+        out.extend(label.as_bytes().iter().take(63).map(u8::to_ascii_lowercase));
+    }
+    out
+}
+
+/// The relative name of a node, the way back. A byte that no list's name has becomes `?`, which no subject has.
+pub fn name(node: &[u8]) -> String {
+    let mut labels = Vec::new();
+    let mut at = 0;
+    while let Some(len) = node.get(at).filter(|l| **l > 0) {
+        let end = (at + 1 + usize::from(*len)).min(node.len());
+        labels.push(&node[at + 1..end]);
+        at = end;
+    }
+    let mut out = String::with_capacity(node.len());
+    for label in labels.iter().rev() {
+        if !out.is_empty() {
+            out.push('.');
+        }
+        out.extend(label.iter().map(|b| if b.is_ascii_graphic() && *b != b'.' { *b as char } else { '?' }));
+    }
+    out
+}
+
+/// A NOTIFY (RFC 1996): the zone it is about, in wire form and lower case, and the serial it tells, if it does. `None`
+/// where the message is none, or not one that can be answered.
+pub fn notified(message: &[u8]) -> Option<(Vec<u8>, Option<Serial>)> {
+    let header: &[u8; 12] = message.first_chunk()?;
+    if header[2] & 0xf8 != 0x20 || header[4..6] != [0, 1] {
+        return None;
+    }
+    let mut zone = Name::default();
+    let at = zone.read(message, 12)?;
+    if message.get(at..at + 4)? != [0, 6, 0, 1] {
+        return None;
+    }
+    let mut serial = None;
+    if u16::from_be_bytes([header[6], header[7]]) > 0 {
+        let mut owner = Name::default();
+        let at = owner.read(message, at + 4)?;
+        let fixed = message.get(at..at + 10)?;
+        let end = at + 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
+        if fixed[..4] == [0, 6, 0, 1] && owner.bytes() == zone.bytes() {
+            serial = soa(message, at + 10, end).map(|s| s.serial);
+        }
+    }
+    Some((zone.bytes().to_vec(), serial))
+}
+
+#[cfg(test)]
+mod tests;

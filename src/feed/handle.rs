@@ -1,0 +1,110 @@
+//! The way to the feeds: configure them, wake them, see how they are.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use super::{Kind, MAX_FEEDS, Settings, State, run};
+use crate::{index::records::wire_name, ledger::Ledger};
+
+/// All feeds that run. Clones share them.
+#[derive(Clone)]
+pub struct Feeds {
+    ledger: Ledger,
+    running: Arc<Mutex<Vec<Arc<Feed>>>>,
+    /// One for each source: a feed that is configured anew waits until the one before has let go of it.
+    gates: Arc<Mutex<HashMap<String, Arc<Mutex<()>>>>>,
+}
+
+/// A feed that runs.
+pub(super) struct Feed {
+    pub(super) settings: Settings,
+    pub(super) stop: AtomicBool,
+    /// Somebody wants it to look now.
+    pub(super) woken: Mutex<bool>,
+    pub(super) bell: Condvar,
+    pub(super) state: Mutex<State>,
+}
+
+pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Feed {
+    fn wake(&self) {
+        *lock(&self.woken) = true;
+        self.bell.notify_all();
+    }
+}
+
+impl Feeds {
+    /// None yet.
+    pub fn new(ledger: Ledger) -> Feeds {
+        Feeds { ledger, running: Arc::default(), gates: Arc::default() }
+    }
+
+    /// Takes a configuration: what has changed starts anew, what stays looks again, since reasons may have changed.
+    pub fn configure(&self, settings: &[Settings]) {
+        let mut running = lock(&self.running);
+        running.retain(|f| {
+            let stays = settings.contains(&f.settings);
+            f.stop.store(!stays, Relaxed);
+            f.wake();
+            stays
+        });
+        for s in settings.iter().take(MAX_FEEDS) {
+            if running.iter().any(|f| f.settings == *s) {
+                continue;
+            }
+            let feed = Arc::new(Feed {
+                settings: s.clone(),
+                stop: AtomicBool::new(false),
+                woken: Mutex::new(false),
+                bell: Condvar::new(),
+                state: Mutex::new(State::of(s)),
+            });
+            let gate = lock(&self.gates).entry(s.name.clone()).or_default().clone();
+            let (started, ledger) = (feed.clone(), self.ledger.clone());
+            let thread = std::thread::Builder::new().name("feed".into()).spawn(move || {
+                let _alone = lock(&gate);
+                run::run(&ledger, &started);
+            });
+            match thread {
+                Ok(_) => running.push(feed),
+                Err(e) => tracing::error!(feed = s.name, error = %e, "the feed's thread could not be started"),
+            }
+        }
+    }
+
+    /// A NOTIFY has come (RFC 1996) for a zone in wire form, from an address, signed with a key or not. True where a feed
+    /// follows that zone and this may speak for its server: the reply is NOERROR then, and the feed looks at once.
+    pub fn notified(&self, zone: &[u8], from: IpAddr, key: Option<&str>) -> bool {
+        let mut any = false;
+        for f in lock(&self.running).iter() {
+            let Kind::Zone { server, .. } = &f.settings.kind else { continue };
+            if !wire_name(&server.zone).is_ok_and(|z| z == zone) {
+                continue;
+            }
+            if server.speaks_with(key) || lock(&f.state).addresses.contains(&from.to_canonical()) {
+                f.wake();
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// How they are.
+    pub fn states(&self) -> Vec<State> {
+        lock(&self.running).iter().map(|f| lock(&f.state).clone()).collect()
+    }
+
+    /// Lets all of them end; does not wait for it.
+    pub fn stop(&self) {
+        self.configure(&[]);
+    }
+}

@@ -1,0 +1,280 @@
+//! Asking a zone's server: its SOA, and its records by AXFR or IXFR.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    dns::{
+        PLAIN_SIZE, UDP_SIZE,
+        incoming::{Asked, Change, End, Incoming, Soa, ask},
+        tsig::Session,
+    },
+    index::records::wire_name,
+    ledger::now,
+    model::TsigKey,
+};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the next bytes of a transfer may take.
+const STALL: Duration = Duration::from_secs(30);
+/// How long one transfer may take, from its first byte to its last.
+const WHOLE: Duration = Duration::from_secs(4 * 3600);
+/// How long an answer over UDP may take, and how often it is asked for.
+const UDP_WAIT: Duration = Duration::from_secs(2);
+const UDP_TRIES: usize = 2;
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 8;
+/// The port of a server that is named without one.
+const PORT: u16 = 53;
+
+/// Whom to ask for a zone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// An address or a name, with a port or without.
+    pub address: String,
+    /// The zone, in text.
+    pub zone: String,
+    /// Signs what is asked (TSIG, RFC 8945); the replies have to be signed with it too.
+    pub key: Option<Arc<TsigKey>>,
+}
+
+/// What the caller of a transfer is told, and may say no to.
+pub trait Watch {
+    /// Whether it wants the zone's own records too.
+    fn apex(&self) -> bool {
+        false
+    }
+    /// Another message has come, with so many bytes. An error ends the transfer.
+    fn bytes(&mut self, n: usize) -> Result<(), String>;
+    /// A record.
+    fn change(&mut self, change: Change) -> Result<(), String>;
+}
+
+/// Why a server could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failed {
+    /// It could not be reached, or the talk broke off: try again later.
+    Network(String),
+    /// It said something that ends this way of asking.
+    Answer(String),
+}
+
+impl Failed {
+    /// In words for people.
+    pub fn text(self) -> String {
+        match self {
+            Failed::Network(why) | Failed::Answer(why) => why,
+        }
+    }
+}
+
+impl Server {
+    /// A server by its address or name, and a zone of it; the error says what is wrong with them.
+    pub fn new(address: &str, zone: &str, key: Option<Arc<TsigKey>>) -> Result<Server, String> {
+        wire_name(zone).map_err(|why| format!("zone: {why}"))?;
+        let host = address.trim();
+        if host.is_empty() || host.contains(char::is_whitespace) {
+            return Err(format!("`{address}` is no server; write 192.0.2.1, [2001:db8::1]:5300 or a name"));
+        }
+        Ok(Server { address: host.into(), zone: zone.trim_end_matches('.').to_ascii_lowercase(), key })
+    }
+
+    /// The addresses of the server; the error says what is wrong with how it is written.
+    pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let text = self.address.trim();
+        let bare = text.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(addr) = bare.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(addr, PORT)]);
+        }
+        let with_port = if text.rsplit_once(':').is_some() { text.to_string() } else { format!("{text}:{PORT}") };
+        let found = with_port.to_socket_addrs().map_err(|e| format!("the server `{text}` has no address: {e}"))?;
+        Ok(found.take(MAX_ADDRESSES).collect())
+    }
+
+    /// Whether what is signed with this key speaks for the server.
+    pub fn speaks_with(&self, key: Option<&str>) -> bool {
+        self.key.as_ref().is_some_and(|k| Some(k.name()) == key)
+    }
+
+    /// The query, signed where there is a key, and the talk that checks its replies.
+    fn query(&self, id: u16, zone: &[u8], asked: Asked) -> Result<(Vec<u8>, Option<Session>), Failed> {
+        let mut query = ask(id, zone, asked);
+        let Some(key) = &self.key else { return Ok((query, None)) };
+        let len = query.len();
+        query.resize(PLAIN_SIZE + len, 0); // more than any key's name and MAC take
+        let signed = Session::request(key.clone(), &mut query, len, now());
+        let (session, len) = signed.ok_or_else(|| Failed::Answer(format!("the key `{}` is too long to sign with", key.name())))?;
+        query.truncate(len);
+        Ok((query, Some(session)))
+    }
+
+    /// The zone's name on the wire.
+    fn wire(&self) -> Result<Vec<u8>, Failed> {
+        wire_name(&self.zone).map_err(Failed::Answer)
+    }
+
+    /// The zone's SOA: over UDP, and where that gives none, over TCP.
+    pub fn soa(&self) -> Result<Soa, Failed> {
+        let zone = self.wire()?;
+        let mut last = None;
+        for addr in self.addresses().map_err(Failed::Network)? {
+            match self.udp(addr, &zone) {
+                Ok(Some(soa)) => return Ok(soa),
+                Ok(None) => {}
+                Err(e @ Failed::Answer(_)) => last = Some(e),
+                Err(e) => last = last.or(Some(e)),
+            }
+            let mut soa = None;
+            match self.talk(addr, &zone, Asked::Soa, &mut Nothing) {
+                Ok(End::Same(s)) => soa = Some(s),
+                Ok(_) => {}
+                Err(e) => last = Some(e),
+            }
+            if let Some(soa) = soa {
+                return Ok(soa);
+            }
+        }
+        Err(last.unwrap_or_else(|| Failed::Network(format!("the server `{}` has no address", self.address))))
+    }
+
+    /// Transfers the zone, or what changed of it, over TCP. Where a record was handed on, no other address is tried.
+    pub fn transfer(&self, asked: Asked, watch: &mut dyn Watch) -> Result<End, Failed> {
+        let zone = self.wire()?;
+        let mut last = Failed::Network(format!("the server `{}` has no address", self.address));
+        for addr in self.addresses().map_err(Failed::Network)? {
+            let mut counted = Counted { watch: &mut *watch, records: 0 };
+            match self.talk(addr, &zone, asked, &mut counted) {
+                Ok(end) => return Ok(end),
+                Err(e) if counted.records > 0 => return Err(e),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// Asks for the SOA over UDP; `None` where TCP has to be asked: cut short, or without the SOA.
+    fn udp(&self, addr: SocketAddr, zone: &[u8]) -> Result<Option<Soa>, Failed> {
+        let network = |e: std::io::Error| Failed::Network(format!("{addr}: {e}"));
+        let socket = UdpSocket::bind(if addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).map_err(network)?;
+        socket.connect(addr).map_err(network)?;
+        let mut buf = [0; UDP_SIZE];
+        for _ in 0..UDP_TRIES {
+            let id = id().map_err(network)?;
+            let (query, session) = self.query(id, zone, Asked::Soa)?;
+            if socket.send(&query).is_err() {
+                continue; // what an earlier packet met; TCP tells it better
+            }
+            let until = Instant::now() + UDP_WAIT;
+            loop {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                socket.set_read_timeout(Some(left)).map_err(network)?;
+                let Ok(n) = socket.recv(&mut buf) else { break };
+                if buf.get(..2) != Some(&id.to_be_bytes()) || n < 12 {
+                    continue; // an answer to somebody else's question
+                }
+                if buf[2] & 2 != 0 {
+                    return Ok(None);
+                }
+                // Anybody can send a datagram: what is not signed as it has to be is not believed.
+                if session.clone().is_some_and(|mut s| s.check(&buf[..n], now()).is_err()) {
+                    return Ok(None);
+                }
+                let mut incoming = Incoming::new(zone, id, Asked::Soa);
+                return match incoming.message(&buf[..n], &mut |_| Ok(())) {
+                    Ok(()) => Ok(incoming.soa()),
+                    Err(why) => Err(Failed::Answer(format!("{addr}: {why}"))),
+                };
+            }
+        }
+        Ok(None)
+    }
+
+    fn talk(&self, addr: SocketAddr, zone: &[u8], asked: Asked, watch: &mut dyn Watch) -> Result<End, Failed> {
+        let network = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+                Failed::Network(format!("{addr} has sent nothing for {} s", STALL.as_secs()))
+            }
+            std::io::ErrorKind::UnexpectedEof => Failed::Network(format!("{addr} closed the connection before the end")),
+            _ => Failed::Network(format!("{addr}: {e}")),
+        };
+        let until = Instant::now() + WHOLE;
+        let mut stream = TcpStream::connect_timeout(&addr, CONNECT)
+            .map_err(|e| Failed::Network(format!("{addr} can not be reached over TCP: {e}; is the server there?")))?;
+        stream.set_read_timeout(Some(STALL)).and_then(|()| stream.set_write_timeout(Some(STALL))).map_err(network)?;
+        let id = id().map_err(network)?;
+        let (query, mut session) = self.query(id, zone, asked)?;
+        stream.write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat()).map_err(network)?;
+        let mut stream = std::io::BufReader::with_capacity(1 << 16, stream);
+        let mut incoming = Incoming::new(zone, id, asked);
+        incoming.apex = watch.apex();
+        let mut message = Vec::new();
+        loop {
+            if Instant::now() > until {
+                return Err(Failed::Network(format!("the transfer took longer than {} s", WHOLE.as_secs())));
+            }
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).map_err(network)?;
+            message.resize(usize::from(u16::from_be_bytes(len)), 0);
+            stream.read_exact(&mut message).map_err(network)?;
+            watch.bytes(message.len() + 2).map_err(Failed::Network)?;
+            if let Some(s) = &mut session {
+                s.check(&message, now()).map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
+            }
+            incoming.message(&message, &mut |c| watch.change(c)).map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
+            match incoming.end() {
+                Some(_) if session.as_ref().is_some_and(|s| !s.whole()) => {
+                    return Err(Failed::Answer(format!("{addr}: the last message of the reply is not signed")));
+                }
+                Some(end) => return Ok(end),
+                None if asked == Asked::Soa => return Err(Failed::Answer(format!("{addr} answers without the SOA of {}", self.zone))),
+                None => {}
+            }
+        }
+    }
+}
+
+/// A number that nobody can guess: who answers has seen the question.
+fn id() -> std::io::Result<u16> {
+    let mut id = [0; 2];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut id)?;
+    Ok(u16::from_be_bytes(id))
+}
+
+/// Nobody wants to know more.
+struct Nothing;
+
+impl Watch for Nothing {
+    fn bytes(&mut self, _: usize) -> Result<(), String> {
+        Ok(())
+    }
+    fn change(&mut self, _: Change) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Counts what is handed on.
+struct Counted<'w> {
+    watch: &'w mut dyn Watch,
+    records: u64,
+}
+
+impl Watch for Counted<'_> {
+    fn apex(&self) -> bool {
+        self.watch.apex()
+    }
+    fn bytes(&mut self, n: usize) -> Result<(), String> {
+        self.watch.bytes(n)
+    }
+    fn change(&mut self, change: Change) -> Result<(), String> {
+        self.records += 1;
+        self.watch.change(change)
+    }
+}

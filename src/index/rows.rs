@@ -1,0 +1,233 @@
+//! A zone as *rows*: what somebody who keeps a list of his own needs of it. A prefix is one row and not its owner names.
+//!
+//! Addresses are cut into the largest prefixes that say the same all over, domains into the names that differ from what is
+//! above them. The owner is the subject: the prefix length, the address's parts from the right, and `4` or `6`; a name
+//! and `d`. The data (type [`rtype::ROW`]) is the version of this form, then what the subject answers; of a name, what
+//! it answers itself and what it gives to everything below it. An answer is a count, and for each reason the code, the length
+//! of the text and the text, in which `$` stands for the subject and `$$` for a dollar.
+
+use super::{
+    build::Tables,
+    find::{Listing, Where},
+    parts::Parts,
+    render::{Emit, Rendered, Tell, below},
+    space::{Hextets, Items, Octets, Space},
+    trie::{At, Trie},
+    values::{Interned, Item, OWN, TextId, ValueId},
+    zones::{Text, ZoneView, rtype},
+};
+use crate::model::{Mask, Prefix4, Prefix6, ZoneKind};
+
+/// The label under a zone's origin where its rows are transferred, in wire form.
+pub const ROWS: &[u8] = b"\x05_rows";
+/// The version of the form of rows.
+pub const FORM: u8 = 1;
+
+/// IPv4 by bits.
+pub struct Bits4<'a>(pub Octets<'a>);
+/// IPv6 by bits.
+pub struct Bits6<'a>(pub Hextets<'a>);
+
+fn prefix4(key: &[u8]) -> Prefix4 {
+    let addr = key.iter().enumerate().fold(0, |a, (i, b)| a | u32::from(*b) << (31 - i));
+    Prefix4::new(addr, key.len() as u8)
+}
+
+fn prefix6(key: &[u8]) -> Prefix6 {
+    let addr = key.iter().enumerate().fold(0, |a, (i, b)| a | u128::from(*b) << (127 - i));
+    Prefix6::new(addr, key.len() as u8)
+}
+
+fn decimal(n: impl Into<u32>, out: &mut Vec<u8>) {
+    let text = n.into().to_string();
+    out.push(text.len() as u8);
+    out.extend(text.as_bytes());
+}
+
+impl Space for Bits4<'_> {
+    const ARITY: u16 = 2;
+    const LEVELS: usize = 32;
+    fn touched(&self, key: &[u8]) -> Mask {
+        self.0.ip4.touched(prefix4(key), self.0.interned)
+    }
+    fn value(&self, key: &[u8], zone: Mask) -> Items {
+        super::space::value4(self.0.ip4, self.0.interned, prefix4(key), zone)
+    }
+    fn ambiguous(_: &[u8]) -> bool {
+        true // rows have no wildcards
+    }
+    fn plain(&self, _: &[u8]) -> bool {
+        false
+    }
+    fn hollow(&self, _: &[u8], _: Mask) -> bool {
+        true
+    }
+    fn open(&self, key: &[u8], zone: Mask) -> bool {
+        key.len() < Self::LEVELS && self.touched(key) & zone != 0
+    }
+    fn parts(&self, _: &[u8], _: Mask, _: &Items) -> Parts {
+        Parts::all(2)
+    }
+    fn label(_: u8, _: &mut Vec<u8>) {}
+    fn at(key: &[u8]) -> Where<'static> {
+        Where::V4(prefix4(key).first())
+    }
+    fn owner(key: &[u8], _: bool, out: &mut Vec<u8>) {
+        out.clear();
+        decimal(key.len() as u32, out);
+        prefix4(key).first().to_be_bytes().iter().rev().for_each(|o| decimal(*o, out));
+        out.extend(b"\x014");
+    }
+}
+
+impl Bits6<'_> {
+    /// The nibbles of which a key's addresses have one at the end of the key, whole nibbles above them.
+    fn nibbles(key: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+        let depth = key.len().div_ceil(4);
+        let free = (depth * 4 - key.len()) as u32;
+        let whole = super::trie::nibbles(prefix6(key).first())[..depth].to_vec();
+        (0..1u8 << free).map(move |i| {
+            let mut out = whole.clone();
+            if let Some(last) = out.last_mut() {
+                *last |= i;
+            }
+            out
+        })
+    }
+}
+
+impl Space for Bits6<'_> {
+    const ARITY: u16 = 2;
+    const LEVELS: usize = 128;
+    fn touched(&self, key: &[u8]) -> Mask {
+        let all: Vec<At> = Bits6::nibbles(key).map(|n| self.0.ip6.at(&n)).collect();
+        let below = all.iter().fold(0, |m, at| m | at.below);
+        below | super::ip4::varied(all.iter().map(|at| at.value.below), key.len() as u8, self.0.interned)
+    }
+    fn value(&self, key: &[u8], zone: Mask) -> Items {
+        let mut out = Items::default();
+        if let Some(n) = Bits6::nibbles(key).next() {
+            out.extend(&self.0.interned.value(self.0.ip6.at(&n).value.below).items, zone);
+        }
+        out
+    }
+    fn ambiguous(_: &[u8]) -> bool {
+        true
+    }
+    fn plain(&self, _: &[u8]) -> bool {
+        false
+    }
+    fn hollow(&self, _: &[u8], _: Mask) -> bool {
+        true
+    }
+    fn open(&self, key: &[u8], zone: Mask) -> bool {
+        key.len() < Self::LEVELS && self.touched(key) & zone != 0
+    }
+    fn parts(&self, _: &[u8], _: Mask, _: &Items) -> Parts {
+        Parts::all(2)
+    }
+    fn label(_: u8, _: &mut Vec<u8>) {}
+    fn at(key: &[u8]) -> Where<'static> {
+        Where::V6(prefix6(key).first())
+    }
+    fn owner(key: &[u8], _: bool, out: &mut Vec<u8>) {
+        out.clear();
+        decimal(key.len() as u32, out);
+        super::trie::nibbles(prefix6(key).first()).iter().rev().for_each(|n| super::space::hex(*n, out));
+        out.extend(b"\x016");
+    }
+}
+
+/// Renders a zone as rows, for as long as `emit` says true.
+pub fn render_rows(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
+    fn family<S: Space>(s: &S, zone: Mask, emit: Emit) -> bool {
+        let mut owner = Vec::with_capacity(80);
+        let tell: Tell = &mut |key, wild, items| {
+            S::owner(key, wild, &mut owner);
+            emit(&owner, Rendered::Listed(Listing { own: items.as_slice(), cover: &[], at: S::at(key) }))
+        };
+        below(s, &mut Vec::with_capacity(S::LEVELS), zone, tell)
+    }
+    match zone.spec.kind {
+        ZoneKind::Address => {
+            family(&Bits4(Octets { ip4: &tables.ip4, interned: &tables.interned }), zone.mask, emit)
+                && family(&Bits6(Hextets { ip6: &tables.ip6, interned: &tables.interned }), zone.mask, emit)
+        }
+        ZoneKind::Domain => tables
+            .names
+            .render(zone.mask, &mut |key, _| key.last() != Some(&0) || name_row(&tables.names, &tables.interned, zone, key, emit)),
+        ZoneKind::Catalog => true,
+    }
+}
+
+/// The row of a name, where it differs from what is above it. `key` ends with a label.
+pub(super) fn name_row(names: &Trie, interned: &Interned, zone: &ZoneView, key: &[u8], emit: Emit) -> bool {
+    let parent = key[..key.len() - 1].iter().rposition(|b| *b == 0).map_or(0, |i| i + 1);
+    let items = |v: ValueId| {
+        let mut out = Items::default();
+        out.extend(&interned.value(v).items, zone.mask);
+        out
+    };
+    let given = items(names.at(&key[..parent]).value.below);
+    let at = names.at(key);
+    let (own, below) = (items(at.value.own), items(at.value.below));
+    if own.same(&given) && below.same(&given) {
+        return true;
+    }
+    let mut owner = Vec::with_capacity(key.len() + 3);
+    for l in key[..key.len() - 1].rsplit(|b| *b == 0) {
+        owner.push(l.len() as u8);
+        owner.extend(l);
+    }
+    let place = owner.clone();
+    owner.extend(b"\x01d");
+    if owner.len() + ROWS.len() + zone.origin.len() > super::zones::MAX_NAME {
+        return true; // nobody can ask for it either
+    }
+    // What it gives to others stands where a listing has its cover.
+    emit(&owner, Rendered::Listed(Listing { own: own.as_slice(), cover: below.as_slice(), at: Where::Name(&place) }))
+}
+
+/// The data of a row.
+pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], listing: &Listing) -> Vec<u8> {
+    let mut out = vec![FORM];
+    answer(interned, zone, owner, listing, listing.own, &mut out);
+    if matches!(listing.at, Where::Name(_)) {
+        answer(interned, zone, owner, listing, listing.cover, &mut out);
+    }
+    out
+}
+
+fn answer(interned: &Interned, zone: &ZoneView, owner: &[u8], listing: &Listing, items: &[Item], out: &mut Vec<u8>) {
+    let place = out.len();
+    out.push(0);
+    let len: u8 = match listing.at {
+        Where::Name(labels) => super::find::labels_in(labels).count() as u8,
+        // The first label of the owner.
+        _ => owner.get(1..=usize::from(owner[0])).unwrap_or(&[]).iter().fold(0u8, |n, d| n.wrapping_mul(10).wrapping_add(d - b'0')),
+    };
+    for p in &zone.publish {
+        let Some(item) = items.iter().find(|i| i.reason == p.reason) else { continue };
+        let template = if item.text == TextId::NONE { &*p.text } else { interned.text(item.text) };
+        let mut text = Text::default();
+        if item.len == OWN || item.len == len {
+            text.fill(&template.replace('$', "$$"), |_| Ok(()));
+        } else {
+            // Something wider is listed: its name is part of the text, and no other dollar stands for a subject.
+            let mut filled = Text::default();
+            filled.fill(template, |out| listing.write_subject(*item, out));
+            let literal = String::from_utf8_lossy(&filled.done()[1..]).replace('$', "$$");
+            text.fill(&literal.replace('$', "$$"), |_| Ok(()));
+        }
+        out.extend(p.code);
+        out.extend(text.done());
+        out[place] += 1;
+    }
+}
+
+/// A record's type and data, for a transfer of rows.
+pub fn records(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered, tell: &mut dyn FnMut(u16, u32, &[u8])) {
+    if let Rendered::Listed(listing) = at {
+        tell(rtype::ROW, zone.ttls[0], &data(interned, zone, owner, listing));
+    }
+}

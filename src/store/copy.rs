@@ -1,0 +1,125 @@
+//! Copies of followed zones: their records in order, so that a difference can be held against them, and lists be made from
+//! them. A new copy is written beside the one that counts; nothing sees it before a commit names it.
+
+use std::path::PathBuf;
+
+use rocksdb::{IngestExternalFileOptions, SstFileWriter};
+
+use super::{Result, Store, StoreError, feeds::Cursor, schema};
+use crate::model::SourceId;
+
+/// Bytes of records that are sorted in memory at a time; then they become a file that RocksDB takes in.
+const RUN: usize = 64 << 20;
+
+/// Writes a copy.
+pub struct CopyWriter<'s> {
+    store: &'s Store,
+    prefix: Vec<u8>,
+    file: PathBuf,
+    keys: Vec<Box<[u8]>>,
+    bytes: usize,
+    records: u64,
+}
+
+impl Store {
+    /// Starts a copy; what lies under its number goes first.
+    pub fn write_copy(&self, source: SourceId, copy: u32) -> Result<CopyWriter<'_>> {
+        let prefix = schema::feed_prefix(source, copy);
+        self.drop_rows(schema::RECORDS, &prefix)?;
+        let file = self.stage_path().join(format!("{}-{copy}.records", source.0));
+        Ok(CopyWriter { store: self, prefix, file, keys: Vec::new(), bytes: 0, records: 0 })
+    }
+
+    /// Removes a copy that never counted.
+    pub fn drop_copy(&self, source: SourceId, copy: u32) -> Result<()> {
+        self.drop_rows(schema::RECORDS, &schema::feed_prefix(source, copy))
+    }
+
+    /// Whether a copy has a record.
+    pub fn has_record(&self, source: SourceId, copy: u32, row: &[u8]) -> Result<bool> {
+        Ok(self.get(schema::RECORDS, &[&schema::feed_prefix(source, copy), row].concat())?.is_some())
+    }
+
+    /// Runs `f` with two readers of a copy's records.
+    pub fn read_copy<T>(&self, source: SourceId, copy: u32, f: impl FnOnce([CopyReader; 2]) -> T) -> Result<T> {
+        self.with(|db| {
+            let reader = || Result::Ok(CopyReader(Cursor::new(db, schema::RECORDS, schema::feed_prefix(source, copy), None)?));
+            Ok(f([reader()?, reader()?]))
+        })
+    }
+}
+
+/// A place in a copy's records.
+pub struct CopyReader<'a>(Cursor<'a>);
+
+impl CopyReader<'_> {
+    /// Goes to the first record at or behind `row`.
+    pub fn seek(&mut self, row: &[u8]) -> Result<()> {
+        self.0.seek(row);
+        self.0.check()
+    }
+
+    /// The record; `None` behind the last.
+    pub fn row(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    /// Goes on to the next.
+    pub fn step(&mut self) -> Result<()> {
+        self.0.next();
+        self.0.check()
+    }
+}
+
+impl CopyWriter<'_> {
+    /// Adds a record; one that is there already is no second one.
+    pub fn push(&mut self, row: &[u8]) -> Result<()> {
+        let key = [&self.prefix, row].concat();
+        self.bytes += key.len();
+        self.records += 1;
+        self.keys.push(key.into());
+        if self.bytes >= RUN { self.spill() } else { Ok(()) }
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> u64 {
+        self.records
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    fn spill(&mut self) -> Result<()> {
+        self.bytes = 0;
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.sort_unstable();
+        keys.dedup();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(self.store.stage_path()).map_err(|e| StoreError::Io(format!("staging a zone: {e}")))?;
+        let cache = rocksdb::Cache::new_lru_cache(1 << 20);
+        let options = super::open::family_options(&cache);
+        let mut file = SstFileWriter::create(&options);
+        file.open(&self.file)?;
+        keys.iter().try_for_each(|k| file.put(k, []))?;
+        file.finish()?;
+        let mut how = IngestExternalFileOptions::default();
+        how.set_move_files(true);
+        self.store.with(|db| Ok(db.ingest_external_file_cf_opts(&super::cf(db, schema::RECORDS)?, &how, vec![&self.file])?))
+    }
+
+    /// Ends it. It is on disk then, but does not count before a commit names it.
+    pub fn finish(mut self) -> Result<u64> {
+        self.spill()?;
+        Ok(self.records)
+    }
+}
+
+impl Drop for CopyWriter<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
