@@ -7,10 +7,10 @@ use std::{
     time::Instant,
 };
 
-fn main() {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let [_, addr, zone, rest @ ..] = &args[..] else { panic!("drain ADDR ZONE [SERIAL]") };
-    let from = rest.first().map(|s| s.parse::<u32>().expect("a serial"));
+    let [_, addr, zone, rest @ ..] = &args[..] else { return Err("drain ADDR ZONE [SERIAL]".into()) };
+    let from = rest.first().map(|s| s.parse::<u32>()).transpose()?;
     let mut query = vec![0xdb, 0x7f, 0, 0, 0, 1, 0, 0, 0, u8::from(from.is_some()), 0, 0];
     for label in zone.trim_end_matches('.').split('.') {
         query.push(label.len() as u8);
@@ -23,9 +23,9 @@ fn main() {
         query.extend([0; 16]);
     }
     let begun = Instant::now();
-    let mut stream = TcpStream::connect(addr).expect("a server");
-    stream.set_nodelay(true).expect("a socket");
-    stream.write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat()).expect("a server that reads");
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_nodelay(true)?;
+    stream.write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat())?;
     let mut got = Got::default();
     let mut buffer = vec![0; 1 << 18];
     let (mut start, mut end) = (0, 0);
@@ -55,6 +55,7 @@ fn main() {
         got.messages,
         got.over()
     );
+    Ok(())
 }
 
 #[derive(Default)]

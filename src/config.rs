@@ -249,7 +249,7 @@ impl Config {
         }
         let exports = file.exports(&zones, folder, &mut |text| errors.push(format!("{shown}: {text}")));
         let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
-        let feeds = feeds::read(&file.feed, folder, (&names, &zones, &keys), &mut warnings, &mut wrong);
+        let feeds = feeds::read(&file.feed, folder, (&names, &zones, &keys), &mut wrong);
         check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigError(errors));

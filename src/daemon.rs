@@ -56,7 +56,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
     let mirrors = Arc::new(serve::Mirrors::open(config.mirrors()));
-    let shared = Shared::new(&ledger, Some(mirrors.clone()));
+    let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
+    let (exports, feeds) = by_themselves(&ledger, &config);
+    let told = feeds.clone();
+    shared.notified = Some(Arc::new(move |zone, from, key| told.notified(zone, from, key)));
     let workers = start_udp(udp, &shared)?;
     let places = serve::tcp::Places::default();
     let mut listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
@@ -65,7 +68,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let socket_path = config.socket.clone();
-    let (exports, feeds) = by_themselves(&ledger, &config);
     let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone()), certificates);
     let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), &mirrors);
     let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();

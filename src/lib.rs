@@ -106,6 +106,7 @@ pub mod index;
 
 #[cfg(feature = "daemon")]
 pub mod exports;
+#[cfg(feature = "daemon")]
 pub mod intake;
 #[cfg(feature = "daemon")]
 pub mod ledger;

@@ -14,7 +14,6 @@ pub(super) fn read(
     tables: &[FeedFile],
     folder: &Path,
     (names, zones, keys): (&[String], &[Zone], &Keys),
-    warnings: &mut Vec<String>,
     wrong: &mut dyn FnMut(String),
 ) -> Vec<Settings> {
     let mut out = Vec::new();
@@ -38,7 +37,7 @@ pub(super) fn read(
         if !f.codes.is_empty() && !zones.iter().any(|z| z.stem == f.codes || bare(&z.origin) == bare(&f.codes)) {
             told(format!("codes: there is no zone `{}`", f.codes));
         }
-        if f.kind != "orbsd" && f.reason.is_empty() == f.codes.is_empty() {
+        if f.reason.is_empty() == f.codes.is_empty() {
             told("say either `reason`, for all that it lists, or `codes`, a zone whose codes give the reasons".into());
         }
         if f.max_age.is_some_and(|a| a.0 == 0) {
@@ -48,11 +47,9 @@ pub(super) fn read(
         let reasons = Reasons { reason: filled(&f.reason), codes: filled(&f.codes) };
         let kind = match f.kind.as_str() {
             "file" => file(f, folder),
-            "axfr" => zone(f, keys),
-            "orbsd" => {
-                warnings.push(format!("feed `{}`: the kind orbsd is not followed by this version; use axfr", f.name));
-                continue;
-            }
+            "axfr" => zone(f, keys, "").map(Kind::zone),
+            // The rows of a zone are transferred under a name of their own.
+            "orbsd" => zone(f, keys, "_rows.").map(Kind::rows),
             other => Err(format!("the kind `{other}` is not file, axfr or orbsd")),
         };
         match kind {
@@ -71,7 +68,7 @@ fn file(f: &FeedFile, folder: &Path) -> Result<Kind, String> {
     Ok(Kind::File { path: folder.join(&f.path), format: f.format.clone() })
 }
 
-fn zone(f: &FeedFile, keys: &Keys) -> Result<Kind, String> {
+fn zone(f: &FeedFile, keys: &Keys, under: &str) -> Result<Server, String> {
     if f.server.is_empty() || f.zone.is_empty() {
         return Err("it has no `server`, whom to ask, or no `zone`".into());
     }
@@ -79,5 +76,5 @@ fn zone(f: &FeedFile, keys: &Keys) -> Result<Kind, String> {
         "" => None,
         name => Some(keys.get(name).cloned().ok_or_else(|| format!("there is no [[key]] `{name}`"))?),
     };
-    Ok(Kind::zone(Server::new(&f.server, &f.zone, key)?))
+    Server::new(&f.server, &format!("{under}{}", f.zone), key)
 }

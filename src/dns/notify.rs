@@ -29,6 +29,19 @@ pub fn request(zone: &ZoneView, serial: Serial, id: u16) -> Vec<u8> {
     out
 }
 
+/// Whether a message says that it is a NOTIFY.
+pub fn is_one(message: &[u8]) -> bool {
+    message.get(2).is_some_and(|flags| flags & 0xf8 == OPCODE)
+}
+
+/// The reply to a NOTIFY that was taken (RFC 1996 section 4.7): its question, AA and no error.
+pub fn taken(message: &[u8]) -> Option<Vec<u8>> {
+    let question = question(message)?;
+    let mut out = vec![message[0], message[1], 0x84 | OPCODE, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    out.extend(question);
+    Some(out)
+}
+
 /// The RCODE of a reply to a request; `None` for what is no reply to it. RFC 1996 section 3.4: the ID, the question and QR
 /// say so.
 pub fn reply(request: &[u8], reply: &[u8]) -> Option<u8> {

@@ -87,7 +87,8 @@ impl Feeds {
         let mut any = false;
         for f in lock(&self.running).iter() {
             let Kind::Zone { server, .. } = &f.settings.kind else { continue };
-            if !wire_name(&server.zone).is_ok_and(|z| z == zone) {
+            let bare = server.zone.strip_prefix("_rows.").unwrap_or(&server.zone);
+            if ![bare, &server.zone].into_iter().any(|z| wire_name(z).is_ok_and(|z| z == zone)) {
                 continue;
             }
             if server.speaks_with(key) || lock(&f.state).addresses.contains(&from.to_canonical()) {

@@ -56,4 +56,8 @@ impl Kind {
     pub fn zone(server: Server) -> Kind {
         Kind::Zone { server, mapping: Mapping::Names }
     }
+    /// Another orbsd's zone, by its rows; the server's zone is the name under which it has them.
+    pub fn rows(server: Server) -> Kind {
+        Kind::Zone { server, mapping: Mapping::Rows }
+    }
 }

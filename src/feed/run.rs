@@ -57,7 +57,10 @@ impl State {
     pub(super) fn of(s: &Settings) -> State {
         let (kind, from) = match &s.kind {
             Kind::File { path, .. } => ("file", path.display().to_string()),
-            Kind::Zone { server, mapping: Mapping::Names } => ("axfr", format!("{} at {}", server.zone, server.address)),
+            Kind::Zone { server, mapping } => {
+                let kind = if *mapping == Mapping::Rows { "orbsd" } else { "axfr" };
+                (kind, format!("{} at {}", server.zone, server.address))
+            }
         };
         State { feed: s.name.clone(), kind, from, ..State::default() }
     }

@@ -49,6 +49,8 @@ pub struct Input<'a> {
     pub(super) unended: bool,
     /// The owner before, in a master file.
     pub(super) seen: Option<String>,
+    /// Each entry stands for itself: no exceptions follow from values.
+    pub(super) alone: bool,
     /// Whose records are read, where there are no lines to name.
     pub(super) owner: String,
 }
@@ -76,6 +78,7 @@ impl<'a> Input<'a> {
             column: 0,
             unended: false,
             seen: None,
+            alone: false,
             owner: String::new(),
         }
     }
@@ -200,7 +203,8 @@ impl<'a> Input<'a> {
                     return Ok(());
                 }
                 // The longest match decides with its whole value: here nothing else is listed.
-                for (_, other) in codes.iter().filter(|c| Some(*c) != listed && listed.is_none_or(|l| l.1 != c.1)) {
+                let others = if self.alone { &[][..] } else { &codes[..] };
+                for (_, other) in others.iter().filter(|c| Some(*c) != listed && listed.is_none_or(|l| l.1 != c.1)) {
                     (self.sink)(Entry { subject: subject.clone(), reason: *other, hole: true, weak: !hole, text: None })?;
                 }
                 match listed {
@@ -220,6 +224,11 @@ impl<'a> Input<'a> {
         reasons
             .into_iter()
             .try_for_each(|reason| (self.sink)(Entry { subject: subject.clone(), reason, hole: true, weak: true, text: None }))
+    }
+
+    /// Hands an entry on as it is.
+    pub(super) fn hand(&mut self, entry: Entry) -> Result<(), String> {
+        (self.sink)(entry)
     }
 
     /// Takes the subject that a word spells: an address, a prefix, a range, a domain.

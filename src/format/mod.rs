@@ -11,6 +11,7 @@ pub mod patch;
 pub mod rbldnsd;
 pub mod records;
 mod report;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod text;

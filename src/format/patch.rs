@@ -121,7 +121,9 @@ pub struct Zone<'a> {
 /// Works the patch of `net` out; `old` and `new` are the rows before and after. `None` where that would take longer than
 /// to read the whole zone.
 pub fn patch(zone: &Zone, net: &Net, old: &mut dyn Rows, new: &mut dyn Rows, report: &mut Report) -> Result<Option<Patch>, String> {
-    let Mapping::Names = zone.mapping;
+    if zone.mapping == Mapping::Rows {
+        return rows(zone, net, new, report);
+    }
     // IPv4 addresses in the spelling of IPv6 share their subjects with other nodes. Only test points are usual there.
     if mapped(old)? || mapped(new)? {
         return Ok(None);
@@ -142,6 +144,33 @@ pub fn patch(zone: &Zone, net: &Net, old: &mut dyn Rows, new: &mut dyn Rows, rep
     let mut lists = HashMap::new();
     for n in &nodes {
         one(zone, n, new, report, &mut lists, &mut out)?;
+    }
+    Ok(Some(out))
+}
+
+/// Rows stand each for itself.
+fn rows(zone: &Zone, net: &Net, new: &mut dyn Rows, report: &mut Report) -> Result<Option<Patch>, String> {
+    let mut out = Patch::default();
+    let mut last: &[u8] = &[];
+    for row in net.keys() {
+        let (owner, ..) = parts(row).ok_or("a changed row can not be read")?;
+        if owner == last {
+            continue;
+        }
+        last = owner;
+        let name = name(owner);
+        out.touched.extend(super::rows::subjects(&name).unwrap_or_default());
+        if out.touched.len() > MAX_NODES {
+            return Ok(None);
+        }
+        let (is, any) = records(new, owner)?;
+        let mut sink = |e: Entry| {
+            out.entries.push(e);
+            Ok(())
+        };
+        if any {
+            super::rows::take(&mut input(zone.name, zone.options, report, &mut sink), &name, &is.row)?;
+        }
     }
     Ok(Some(out))
 }

@@ -14,6 +14,8 @@ use crate::{
 pub enum Mapping {
     /// A DNSBL's: reversed addresses and names, with A and TXT records.
     Names,
+    /// Another orbsd's rows ([`crate::index::rows`]).
+    Rows,
 }
 
 /// What stands between the texts of one owner.
@@ -26,6 +28,8 @@ pub(super) struct Owner {
     pub(super) codes: Vec<Ipv4Addr>,
     /// The text, if there is any.
     pub(super) texts: Vec<String>,
+    /// The row, if it is one.
+    pub(super) row: Vec<u8>,
 }
 
 impl Owner {
@@ -48,6 +52,7 @@ impl Owner {
                     Some(all) => *all += &format!("{BETWEEN}{text}"),
                 }
             }
+            rtype::ROW => data.clone_into(&mut self.row),
             _ => {}
         }
     }
@@ -96,6 +101,7 @@ impl<'a> Records<'a> {
                 master::enclosers(&mut self.input, &name)?;
                 own(&mut self.input, &name, &owner)
             }
+            Mapping::Rows => super::rows::take(&mut self.input, &name, &owner.row),
         }
     }
 }

@@ -86,8 +86,8 @@ pub const WRITERS: [Writer; 10] = [
 
 /// For NSD before 4.9, which knows no catalogs: what to write for each zone stands in its pattern `orbsd`.
 fn nsd(export: &Export, out: &mut dyn Write) -> io::Result<()> {
-    let zones = export.snapshot.zones.all().iter().filter(|z| z.spec.kind != ZoneKind::Catalog);
-    zones.map(|z| writeln!(out, "zone:\n    name: \"{}\"\n    include-pattern: \"orbsd\"", z.name)).collect()
+    let mut zones = export.snapshot.zones.all().iter().filter(|z| z.spec.kind != ZoneKind::Catalog);
+    zones.try_for_each(|z| writeln!(out, "zone:\n    name: \"{}\"\n    include-pattern: \"orbsd\"", z.name))
 }
 
 /// The names of all formats, for messages.

@@ -18,6 +18,8 @@ pub enum Rendered<'a> {
     Fixed(&'a Fixed),
     /// A listing.
     Listed(Listing<'a>),
+    /// A name's row; [`super::rows`] alone has them.
+    Row(super::rows::Name<'a>),
     /// One HINFO record, so that the name exists and a wildcard above it does not speak for it.
     Blank,
 }
@@ -152,6 +154,7 @@ pub fn records(interned: &Interned, zone: &ZoneView, at: &Rendered, tell: &mut d
     match at {
         Rendered::Fixed(f) => f.rrs.iter().for_each(|r| tell(r.rtype, r.ttl, &r.data)),
         Rendered::Blank => tell(rtype::HINFO, ttl, BLANK_HINFO),
+        Rendered::Row(_) => {}
         Rendered::Listed(l) => {
             let mut shown: u64 = 0;
             for (i, p) in zone.publish.iter().enumerate() {

@@ -3,8 +3,9 @@
 //! Addresses are cut into the largest prefixes that say the same all over, domains into the names that differ from what is
 //! above them. The owner is the subject: the prefix length, the address's parts from the right, and `4` or `6`; a name
 //! and `d`. The data (type [`rtype::ROW`]) is the version of this form, then what the subject answers; of a name, what
-//! it answers itself and what it gives to everything below it. An answer is a count, and for each reason the code, the length
-//! of the text and the text, in which `$` stands for the subject and `$$` for a dollar.
+//! it answers itself and what it gives to everything below it. An answer is a count (with 128 added where something that is
+//! said above is not said here), and for each reason the code, the length of the text and the text, in which `$` stands for
+//! the subject and `$$` for a dollar.
 
 use super::{
     build::Tables,
@@ -184,28 +185,49 @@ pub(super) fn name_row(names: &Trie, interned: &Interned, zone: &ZoneView, key: 
     if owner.len() + ROWS.len() + zone.origin.len() > super::zones::MAX_NAME {
         return true; // nobody can ask for it either
     }
-    // What it gives to others stands where a listing has its cover.
-    emit(&owner, Rendered::Listed(Listing { own: own.as_slice(), cover: below.as_slice(), at: Where::Name(&place) }))
+    emit(&owner, Rendered::Row(Name { own: &own, below: &below, given: &given, labels: &place }))
 }
 
-/// The data of a row.
-pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], listing: &Listing) -> Vec<u8> {
+/// What a name answers itself, what it gives to everything below it, and what it was given from above.
+#[derive(Debug, Clone, Copy)]
+pub struct Name<'a> {
+    own: &'a Items,
+    below: &'a Items,
+    given: &'a Items,
+    labels: &'a [u8],
+}
+
+/// Something of what is said above is not said here.
+const EXCEPTION: u8 = 0x80;
+
+/// The data of a row; none where nothing of it is a row's.
+pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered) -> Option<Vec<u8>> {
     let mut out = vec![FORM];
-    answer(interned, zone, owner, listing, listing.own, &mut out);
-    if matches!(listing.at, Where::Name(_)) {
-        answer(interned, zone, owner, listing, listing.cover, &mut out);
+    match at {
+        Rendered::Listed(l) => {
+            // The first label of the owner is the prefix length.
+            let digits = owner.get(1..=usize::from(owner[0])).unwrap_or(&[]);
+            let len = digits.iter().fold(0u8, |n, d| n.wrapping_mul(10).wrapping_add(d - b'0'));
+            answer(interned, zone, l, len, l.own, &mut out);
+        }
+        Rendered::Row(row) => {
+            for items in [row.own, row.below] {
+                let (place, items) = (out.len(), items.as_slice());
+                let listing = Listing { own: items, cover: &[], at: Where::Name(row.labels) };
+                answer(interned, zone, &listing, super::find::labels_in(row.labels).count() as u8, items, &mut out);
+                if row.given.as_slice().iter().any(|g| !items.iter().any(|i| i.reason == g.reason)) {
+                    out[place] |= EXCEPTION;
+                }
+            }
+        }
+        _ => return None,
     }
-    out
+    Some(out)
 }
 
-fn answer(interned: &Interned, zone: &ZoneView, owner: &[u8], listing: &Listing, items: &[Item], out: &mut Vec<u8>) {
+fn answer(interned: &Interned, zone: &ZoneView, listing: &Listing, len: u8, items: &[Item], out: &mut Vec<u8>) {
     let place = out.len();
     out.push(0);
-    let len: u8 = match listing.at {
-        Where::Name(labels) => super::find::labels_in(labels).count() as u8,
-        // The first label of the owner.
-        _ => owner.get(1..=usize::from(owner[0])).unwrap_or(&[]).iter().fold(0u8, |n, d| n.wrapping_mul(10).wrapping_add(d - b'0')),
-    };
     for p in &zone.publish {
         let Some(item) = items.iter().find(|i| i.reason == p.reason) else { continue };
         let template = if item.text == TextId::NONE { &*p.text } else { interned.text(item.text) };
@@ -225,9 +247,31 @@ fn answer(interned: &Interned, zone: &ZoneView, owner: &[u8], listing: &Listing,
     }
 }
 
+/// One answer of a row: whether something said above is not said here, and code and text of each reason.
+pub type Said<'a> = (bool, Vec<([u8; 4], &'a [u8])>);
+
+/// Reads a row's data: one answer of an address, two of a name. `None` for another form, or none.
+pub fn read(data: &[u8]) -> Option<Vec<Said<'_>>> {
+    let (form, mut rest) = data.split_first()?;
+    let mut out = Vec::new();
+    while let Some((count, tail)) = rest.split_first() {
+        rest = tail;
+        let mut all = Vec::new();
+        for _ in 0..count & !EXCEPTION {
+            let (code, tail) = rest.split_first_chunk::<4>()?;
+            let (len, tail) = tail.split_first()?;
+            let (text, tail) = tail.split_at_checked(usize::from(*len))?;
+            all.push((*code, text));
+            rest = tail;
+        }
+        out.push((count & EXCEPTION != 0, all));
+    }
+    (*form == FORM && (1..=2).contains(&out.len())).then_some(out)
+}
+
 /// A record's type and data, for a transfer of rows.
 pub fn records(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered, tell: &mut dyn FnMut(u16, u32, &[u8])) {
-    if let Rendered::Listed(listing) = at {
-        tell(rtype::ROW, zone.ttls[0], &data(interned, zone, owner, listing));
+    if let Some(data) = data(interned, zone, owner, at) {
+        tell(rtype::ROW, zone.ttls[0], &data);
     }
 }

@@ -131,6 +131,7 @@ fn shown(builder: &Builder, zone: &ZoneView, name: &str) -> String {
 
 fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
     match at {
+        Rendered::Row(_) => unreachable!("owner names are rendered"),
         Rendered::Blank => "HINFO".into(),
         Rendered::Fixed(f) => format!("{:?}", f.rrs.iter().filter(|r| [rtype::A, rtype::TXT].contains(&r.rtype)).collect::<Vec<_>>()),
         Rendered::Listed(l) => {

@@ -34,6 +34,9 @@ pub struct Settings {
     pub workers: usize,
 }
 
+/// See [`Shared::notified`].
+pub type Notified = Arc<dyn Fn(&[u8], std::net::IpAddr, Option<&str>) -> bool + Send + Sync>;
+
 /// What every front needs.
 #[derive(Clone)]
 pub struct Shared {
@@ -43,6 +46,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Zones on their way to mirrors; none where there is no ledger behind.
     pub transfers: Option<Arc<transfer::Transfers>>,
+    /// Who is told of a NOTIFY: the zone in wire form, who sent it, and the key that signed it. True where it is followed.
+    pub notified: Option<Notified>,
     /// Set when it is time to stop.
     pub stop: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -51,7 +56,28 @@ impl Shared {
     /// Of the fronts of a ledger; what mirrors ask for and get is told to `mirrors`.
     pub fn new(ledger: &crate::ledger::Ledger, mirrors: Option<Arc<Mirrors>>) -> Shared {
         let transfers = Some(Arc::new(transfer::Transfers::new(ledger.clone(), mirrors)));
-        Shared { published: ledger.published.clone(), metrics: Arc::default(), transfers, stop: Arc::default() }
+        Shared { published: ledger.published.clone(), metrics: Arc::default(), transfers, notified: None, stop: Arc::default() }
+    }
+}
+
+impl Shared {
+    /// The reply to a NOTIFY for a zone that is followed, signed as the request was; none for any other. May take a lock.
+    fn notify(&self, message: &[u8], addr: std::net::IpAddr) -> Option<Vec<u8>> {
+        let notified = self.notified.as_ref()?;
+        let (zone, _) = crate::dns::incoming::notified(message)?;
+        let keys = self.published.load().keys.clone();
+        let mut session = crate::dns::tsig::verify(&keys, message, now()).ok()?;
+        if !notified(&zone, addr, session.as_ref().map(|s| s.key())) {
+            return None;
+        }
+        let mut out = crate::dns::notify::taken(message)?;
+        if let Some(session) = &mut session {
+            let len = out.len();
+            out.resize(len + session.size(), 0);
+            let len = session.sign(&mut out, len, now())?;
+            out.truncate(len);
+        }
+        Some(out)
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{Shared, count, sys::set_option};
 use crate::{
-    dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, respond},
+    dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, notify, respond},
     ledger::now,
     metrics::{Totals, Worker},
 };
@@ -284,9 +284,11 @@ fn answer(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, outp
         let mut totals = Totals::default();
         count(&mut totals, &outcome, query.len());
         counters.of(outcome.zone).add(&totals);
-        if outcome.len > 0 && outcome.kind != Kind::Transfer {
-            output.extend((outcome.len as u16).to_be_bytes());
-            output.extend(&buffer[..outcome.len]);
+        let notified = if notify::is_one(query) { shared.notify(query, peer.addr) } else { None };
+        let reply = notified.as_deref().unwrap_or(&buffer[..outcome.len]);
+        if !reply.is_empty() && outcome.kind != Kind::Transfer {
+            output.extend((reply.len() as u16).to_be_bytes());
+            output.extend(reply);
         }
         outcome.kind
     })
@@ -316,6 +318,7 @@ mod tests {
             published: Arc::new(Published::new(snapshot)),
             metrics: Arc::new(Metrics::default()),
             transfers: None,
+            notified: None,
             stop: Arc::default(),
         }
     }

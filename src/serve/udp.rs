@@ -16,7 +16,7 @@ use libc::{cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage,
 
 use super::{Shared, count, sys::set_option as set};
 use crate::{
-    dns::{Kind, Peer, UDP_SIZE, query::peek, respond},
+    dns::{Kind, Peer, UDP_SIZE, notify, query::peek, respond},
     metrics::{MAX_ZONES, Totals},
 };
 
@@ -212,10 +212,11 @@ fn keep_source(h: &mut libc::msghdr) {
     }
 }
 
-/// A request for a difference, to be answered from the store; until then its reply is the current SOA alone.
+/// A request for a difference, to be answered from the store, or a NOTIFY; and its reply where that is not to be had: the
+/// current SOA alone, or NOTIMP.
 struct Later {
     query: Vec<u8>,
-    soa: Vec<u8>,
+    plain: Vec<u8>,
     addr: IpAddr,
     from: sockaddr_storage,
     from_len: socklen_t,
@@ -224,17 +225,28 @@ struct Later {
 }
 
 impl Later {
-    fn new(b: &Buffers, i: usize, query: &[u8], soa: &[u8], addr: IpAddr) -> Later {
+    fn new(b: &Buffers, i: usize, query: &[u8], plain: &[u8], addr: IpAddr) -> Later {
         let h = &b.incoming[i].msg_hdr;
         let control_len = if b.info { h.msg_controllen.min(CONTROL) } else { 0 };
-        Later { query: query.into(), soa: soa.into(), addr, from: b.from[i], from_len: h.msg_namelen, control: b.control[i], control_len }
+        Later {
+            query: query.into(),
+            plain: plain.into(),
+            addr,
+            from: b.from[i],
+            from_len: h.msg_namelen,
+            control: b.control[i],
+            control_len,
+        }
     }
 
     fn answer(mut self, fd: libc::c_int, shared: &Shared) {
         let mut room = crate::dns::query::Room::default();
         let limit = crate::dns::query::Query::parse(&self.query, &mut room).map_or(0, |q| q.udp_limit());
-        let whole = shared.transfers.as_ref().and_then(|t| t.datagram(&self.query, Peer::udp(self.addr), limit));
-        let mut reply = whole.unwrap_or_else(|| std::mem::take(&mut self.soa));
+        let whole = match notify::is_one(&self.query) {
+            true => shared.notify(&self.query, self.addr),
+            false => shared.transfers.as_ref().and_then(|t| t.datagram(&self.query, Peer::udp(self.addr), limit)),
+        };
+        let mut reply = whole.unwrap_or_else(|| std::mem::take(&mut self.plain));
         let mut v = iovec { iov_base: reply.as_mut_ptr().cast(), iov_len: reply.len() };
         // SAFETY: all zeros is a valid value of this plain C structure.
         let mut h: libc::msghdr = unsafe { zeroed() };
@@ -296,7 +308,7 @@ fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc
             let place = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
             count(&mut totals[place], &outcome, len);
             used[place] = true;
-            if outcome.kind == Kind::Transfer {
+            if outcome.kind == Kind::Transfer || outcome.kind == Kind::Malformed && notify::is_one(&b.queries[i][..len.min(QUERY)]) {
                 let query = &b.queries[i][..len.min(QUERY)];
                 if later.try_send(Later::new(&b, i, query, &b.answers[n][..outcome.len], addr)).is_ok() {
                     continue;
@@ -344,6 +356,7 @@ mod tests {
                 published: Arc::new(Published::default()),
                 metrics: Arc::new(Metrics::default()),
                 transfers: None,
+                notified: None,
                 stop: Arc::default(),
             };
             let socket = bind(addr.parse().unwrap()).unwrap();

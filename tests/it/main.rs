@@ -20,4 +20,5 @@ mod recovery;
 mod replay;
 mod retire;
 mod rfc8906;
+mod rows;
 mod scenarios;

@@ -17,7 +17,7 @@ use crate::{
         values::TextId,
         zones::rtype,
     },
-    model::{Domain, Prefix4, ReasonId, Reasons, Scope, Serial, SourceId, Subject, ZoneKind},
+    model::{Domain, Prefix4, ReasonId, Reasons, Scope, Serial, SourceId, Subject, Time, ZoneKind},
 };
 
 /// Publish orders: as the codes, one alone, against the codes.
@@ -59,6 +59,7 @@ type Record = (u16, u32, String);
 fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> Vec<Record> {
     let mut out: Vec<Record> = Vec::new();
     match at {
+        Rendered::Row(_) => unreachable!("owner names are rendered"),
         Rendered::Blank => out.push((rtype::HINFO, 420, "exempt ".into())),
         Rendered::Fixed(f) => out.extend(f.rrs.iter().map(|r| {
             let data = match (r.rtype, &*r.data) {
