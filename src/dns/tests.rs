@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    index::{Builder, Changes, RawFact, RawFacts, ZoneSet, zones::rtype},
-    model::{ReasonId, Serial, SourceId},
+    index::{Builder, Changes, RawFact, RawFacts, Snapshot, ZoneSet, zones::rtype},
+    model::{ReasonId, Serial, SourceId, Time},
 };
 
 fn peer(stream: bool) -> Peer<'static> {

@@ -163,7 +163,7 @@ pub fn names(zone: &str, owners: &BTreeSet<String>, subjects: &[String], r: &mut
     );
     sure.extend((0..12).map(|i| format!("{i}.0.0.127")));
     sure.extend([1u128, 2, 3].map(|i| reversed(Ipv6Addr::from(0xffff_7f00_0000 | i).into())));
-    more.extend((0..500).map(|_| reversed(Ipv4Addr::from(0xffff_0000 & u32::from(r.below(1 << 31) as u32) | 7).into())));
+    more.extend((0..500).map(|_| reversed(Ipv4Addr::from(0xffff_0000 & (r.below(1 << 31) as u32) | 7).into())));
     while sure.len() + more.len() < want + want / 8 {
         let n = 1 + r.below(8) as usize;
         let labels: Vec<String> = (0..n).map(|_| label(r).to_string()).collect();
