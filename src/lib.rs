@@ -19,7 +19,7 @@
 //!
 //! `serve::udp` (or `tcp`, `tls`, `https`, `quic`) → [`dns::respond`] → `dns::query` (parsed once) → [`index::ZoneSet::find`] (zone) →
 //! [`index::Asked`] (labels to octets, nibbles or a name) → [`index::find`] (what stands there) → `dns::answer` (a value)
-//! → `dns::encode` (bytes). Nothing is locked, allocated, logged or read from a clock.
+//! → `dns::encode` (bytes). Nothing is locked, allocated (but for a signature), logged or read from a clock.
 //!
 //! ## How a change flows
 //!
@@ -30,6 +30,21 @@
 //!
 //! The last step is to tell: [`ledger::Ledger::commits`] wakes [`serve::notify`], which sends each mirror a NOTIFY of the
 //! newest serial; [`serve::Mirrors`] knows what each was told, asked for and has.
+//!
+//! ## How a transfer flows
+//!
+//! A front → [`dns::respond`], which grants it ([`dns::transfer::decide`]: prefix, key or certificate) →
+//! [`serve::transfer::Transfers`] on a thread of its own:
+//! * the whole zone: [`dns::transfer::axfr`] renders the snapshot into messages, a few chunks ahead of the mirror;
+//! * what changed: [`store::Store::past`] reads where the changed subjects stood at the mirror's serial → the writer puts that
+//!   into a copy of its tables ([`ledger::Ledger::past`]), which shares all else → [`mod@index::difference`] looks, only where
+//!   subjects changed, at both renderings → [`dns::transfer::Difference`] keeps the records that differ, for the next mirrors
+//!   too.
+//!
+//! Both exist in two faces: owner names for name servers, and under `_rows.` of the origin *rows* ([`index::rows`]: a prefix
+//! is one record) for an orbsd that follows this one ([`feed`], kind `orbsd`). Rows use the machinery of transfers and not a
+//! way of their own because TSIG, TLS, NOTIFY, IXFR and the check of every difference against what was there before come
+//! with it, any name server can hand them on, and what is kept of them is resumed by serial.
 //!
 //! ## How an import flows
 //!
@@ -69,6 +84,8 @@
 //!   property test holds patches to that.
 //! * A zone's rendering ([`index::render`]) and the answers ([`index::find`]) follow one set of rules (`index::space`);
 //!   a property test holds the one to an RFC 4592 look-up in the other.
+//! * A zone's old rendering with the difference applied is its new one, for any history and both faces; a property test
+//!   holds IXFR to AXFR record for record.
 //! * `unsafe` is in `serve::udp` and `serve::sys` alone.
 //!
 //! ## Where this differs from the first design, and why
@@ -92,6 +109,11 @@
 //! * A large import is acknowledged when its image is on disk, so that a start right after it is as quick as any.
 //! * Nothing that overlaps 127.0.0.0/24 and nothing wider than /8 (IPv6 /19) can be listed, whatever is said: test points
 //!   and the rule against apex wildcards need no special case then.
+//! * The snapshot carries the TSIG keys, so that [`dns::respond`] stays one function of its arguments; only a signed query
+//!   costs an allocation.
+//! * A difference is read from two sets of tables, and not from before-images alone: whether a node needs a name depends on
+//!   its neighbours, and both sides follow the one set of rules then.
+//! * A catalog answers queries only to those who may transfer it (RFC 9432 section 6).
 //! * DoH and DoQ are hyper and quinn under our own places and limits, and not hickory-server: its version 0.26 knows no GET,
 //!   which RFC 8484 section 4.1 wants of every server, has no limit for each client and leaves no room for one, waits for one
 //!   QUIC handshake before it takes the next, and answers with records. So every front sends the bytes of
