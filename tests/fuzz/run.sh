@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 runs=${RUNS:-10000000}
 command -v cargo-fuzz >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 all=$runs
-for t in ${TARGETS:-respond formats subject stored}; do
+for t in ${TARGETS:-respond formats subject stored incoming}; do
     runs=$all
     [ "$t" = formats ] && runs=$((runs * 5)) # five formats share the target
     echo "== $t: $runs executions"
