@@ -1,11 +1,11 @@
 //! A catalog of our zones (RFC 9432): mirrors that are told of no zone find them.
 
 use super::{
-    Laboratory, PATIENCE,
+    Laboratory, Mirror, PATIENCE,
     agree::{agree, names, owners},
     servers::Kind,
     wire::serial,
-    worlds::{Random, World, ZONES, send, zone},
+    worlds::{Random, World, ZONES, catalog, send, zone},
 };
 
 const CATALOG: &str = "catalog.orbs.example";
@@ -37,4 +37,32 @@ fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
     }
     lab.equal(domains);
     lab.equal(ZONES[0]);
+}
+
+#[test]
+fn zones_come_and_go_with_an_include_file_at_nsd() {
+    let mut lab =
+        Laboratory::prepared("", &ZONES[..1], &[Kind::Nsd], |f| drop(send(f.path(), &World::default().changes(&mut Random(5), 300))));
+    let at = lab.mirrors.remove(0).addr;
+    lab.folder.write("zones/catalog.toml", &catalog(CATALOG, &[]));
+    lab.folder.ok(&["reload"]);
+    let file = lab.folder.path().join("nsd.zones");
+    let export = || lab.folder.ok(&["export", "catalog", "--format", "nsd", "--output", file.to_str().unwrap()]);
+    export();
+    let mut mirror = Mirror::with_include(at, lab.folder.addr(), &file);
+    mirror.start();
+    mirror.in_step(ZONES[0], lab.folder.addr(), PATIENCE);
+    lab.folder.write("zones/dbl.toml", &zone(ZONES[3], &[at]));
+    std::fs::remove_file(lab.folder.path().join("zones/bl.toml")).unwrap();
+    lab.folder.ok(&["reload"]);
+    export();
+    mirror.control("reconfig");
+    mirror.in_step(ZONES[3], lab.folder.addr(), PATIENCE);
+    let until = std::time::Instant::now() + PATIENCE;
+    while serial(at, ZONES[0]).is_some() {
+        assert!(std::time::Instant::now() < until, "it still has {}:\n{}", ZONES[0], mirror.log());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    lab.mirrors.push(mirror);
+    lab.equal(ZONES[3]);
 }

@@ -148,6 +148,20 @@ impl Mirror {
         })
     }
 
+    /// NSD before 4.9 knows no catalogs: it includes the file at `zones`.
+    pub fn with_include(addr: SocketAddr, ours: SocketAddr, zones: &Path) -> Mirror {
+        let include = format!("include: \"{}\"\n", zones.display());
+        Mirror::make(Kind::Nsd, addr, ours, |text| {
+            format!("{}\n{include}", text.split_once(EACH).unwrap().0.trim_end().trim_end_matches('#'))
+        })
+    }
+
+    /// `nsd-control`.
+    pub fn control(&self, command: &str) {
+        let out = program("nsd-control").arg("-c").arg(self.dir().join("nsd.conf")).arg(command).output().unwrap();
+        assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    }
+
     fn make(kind: Kind, addr: SocketAddr, ours: SocketAddr, whole: impl FnOnce(String) -> String) -> Mirror {
         let mirror = Mirror { kind, addr, wire: Proxy::to(ours), dir: tempfile::tempdir().unwrap(), child: None };
         let dir = mirror.dir().to_str().unwrap().to_string();
