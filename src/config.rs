@@ -460,7 +460,8 @@ mod tests {
         let good = with("kind='axfr'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
         assert!(matches!(&good.feeds[0].kind, feed::Kind::Zone { server, .. } if server.zone == "z.example"));
         assert_eq!(with("path='x'\nreason='relay'").unwrap().feeds[0].every, Seconds(300));
-        assert!(with("kind='orbsd'").unwrap().feeds.is_empty());
+        let rows = with("kind='orbsd'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
+        assert!(matches!(&rows.feeds[0].kind, feed::Kind::Zone { server, .. } if server.zone == "_rows.z.example"));
         for (feed, part) in [
             ("reason='relay'", "no `path`"),
             ("path='x'", "say either `reason`"),

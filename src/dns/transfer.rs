@@ -66,14 +66,14 @@ pub fn decide(snapshot: &Snapshot, number: usize, query: &Query, below: &[u8], p
     if query.qclass != 1 {
         return Decision::No(Rcode::Refused, 18, "zones are of class IN");
     }
+    if peer.single && query.qtype != rtype::SOA {
+        return Decision::No(Rcode::Refused, 21, "no transfers here; they go over TCP or TLS");
+    }
     if face(below).is_none() {
         return Decision::No(Rcode::NotAuth, 20, "a transfer is asked for by the zone's own name");
     }
     if !zone.may_transfer(peer.addr, key, peer.names) {
         return Decision::No(Rcode::Refused, 18, "this client may not transfer this zone; see [transfer] of its file");
-    }
-    if peer.single && query.qtype != rtype::SOA {
-        return Decision::No(Rcode::Refused, 21, "no transfers here; they go over TCP or TLS");
     }
     if query.qtype == rtype::SOA {
         return Decision::Current;

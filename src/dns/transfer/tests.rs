@@ -129,6 +129,36 @@ fn listed(n: u32) -> Builder {
     builder
 }
 
+/// Names of IPv6 pointed from one to the next, and dnspython gave up on the chain.
+#[test]
+fn no_name_is_read_by_a_long_chain_of_pointers() {
+    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None };
+    let facts = RawFacts { exempt: false, facts: vec![fact] };
+    let mut builder = Builder::default();
+    let six =
+        |i: u128| Subject::V6(crate::model::Prefix6::host(0x2a00 << 112 | i.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 16));
+    let world: Vec<_> = (0..2_000).map(|i| (six(i), facts.clone())).collect();
+    apply(&mut builder, &world);
+    let s = snapshot(&builder, test_zone("address", &[0], ""), 3);
+    let (_, messages) = read(|w| axfr(&s, 0, Face::Names, w));
+    let mut most = 0;
+    for m in &messages {
+        let mut at = 12 + 17 + 4;
+        for _ in 0..u16::from_be_bytes([m[6], m[7]]) {
+            let (mut hops, mut p) = (0, at);
+            while m[p] != 0 {
+                let pointer = m[p] & 0xc0 == 0xc0;
+                hops += u32::from(pointer);
+                p = if pointer { usize::from(u16::from_be_bytes([m[p] & 0x3f, m[p + 1]])) } else { p + 1 + usize::from(m[p]) };
+            }
+            most = most.max(hops);
+            at = crate::dns::query::skip_name(m, at).unwrap();
+            at += 10 + usize::from(u16::from_be_bytes([m[at + 8], m[at + 9]]));
+        }
+    }
+    assert!((2..=4).contains(&most), "{most}");
+}
+
 #[test]
 fn messages_are_filled_and_names_compressed() {
     let s = snapshot(&listed(20_000), test_zone("address", &[0], ""), 3);

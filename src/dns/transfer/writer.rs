@@ -9,6 +9,8 @@ pub const FULL: usize = 16 * 1024;
 const MAX: usize = 65_535 - 1024;
 /// Where the question's name, the zone's own, stands in every message.
 const ORIGIN: u16 = 12;
+/// The most pointers that a name is read by, one after the other: readers give up on longer chains.
+const CHAIN: u8 = 4;
 /// The most labels of a name.
 const LABELS: usize = 128;
 
@@ -40,6 +42,8 @@ struct Name {
     labels: usize,
     starts: [u8; LABELS],
     places: [u16; LABELS],
+    /// How many pointers a reader follows from each of them.
+    chains: [u8; LABELS],
 }
 
 impl<'t> Writer<'t> {
@@ -52,7 +56,7 @@ impl<'t> Writer<'t> {
         head[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
         let [hi, lo] = (super::super::UDP_SIZE as u16).to_be_bytes();
         let opt = edns.then_some([0, 0, rtype::OPT as u8, hi, lo, 0, 0, 0, 0, 0, 0]);
-        let last = Name { wire: Vec::with_capacity(256), labels: 0, starts: [0; LABELS], places: [0; LABELS] };
+        let last = Name { wire: Vec::with_capacity(256), labels: 0, starts: [0; LABELS], places: [0; LABELS], chains: [0; LABELS] };
         let message = Vec::with_capacity(FULL + 1024);
         let mut out = Writer { head, opt, message, count: 0, last, take, wanted: true, bytes: 0, records: 0, messages: 0 };
         out.begin();
@@ -112,7 +116,13 @@ impl<'t> Writer<'t> {
             }
             common += 1;
         }
+        while common > 0 && last.chains[last.labels - common] >= CHAIN - 1 {
+            common -= 1;
+        }
         let fresh = n - common;
+        let chain = if common > 0 { last.chains[last.labels - common] + 1 } else { 1 };
+        last.chains.copy_within(last.labels - common..last.labels, fresh);
+        last.chains[..fresh].fill(chain);
         let pointer = if common > 0 { last.places[last.labels - common] } else { ORIGIN };
         last.places.copy_within(last.labels - common..last.labels, fresh);
         for (i, start) in starts[..fresh].iter().enumerate() {
