@@ -42,7 +42,7 @@ zone:
 ''')
     env = dict(os.environ, LD_LIBRARY_PATH=f"{root}/usr/lib/{platform.machine()}-linux-gnu")
     p = start([f"{root}/usr/sbin/nsd", "-d", "-c", f"{tmp}/nsd/nsd.conf"], "0", env=env)
-    answers(port)
+    answers(port, address=0x7f000002)
     return port, p
 
 def serial(port):

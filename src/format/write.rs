@@ -42,7 +42,7 @@ pub struct Writer {
 
 /// The formats that a zone can be written in.
 pub const WRITERS: [Writer; 10] = [
-    Writer { name: "master", what: "a master file, from SOA to SOA", comment: ";", addresses: false, write: master::master },
+    Writer { name: "master", what: "a master file that name servers load", comment: ";", addresses: false, write: master::master },
     Writer {
         name: "rbldnsd",
         what: "rbldnsd data: a combined file of ip4set and ip6trie, or a dnset",

@@ -1,4 +1,4 @@
-//! A zone as a master file, from SOA to SOA: what a mirror would get by a transfer.
+//! A zone as a master file: what a mirror would get by a transfer, with the one SOA that servers take in a file.
 
 use std::{
     fmt::Write as _,
@@ -53,8 +53,7 @@ pub(super) fn master(e: &Export, out: &mut dyn Write) -> io::Result<()> {
         });
         result = out.write_all(text.as_bytes());
     });
-    result?;
-    out.write_all(soa.as_bytes())
+    result
 }
 
 /// A string in quotes.
