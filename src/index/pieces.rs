@@ -33,7 +33,7 @@ impl Run<'_> {
     fn add(&mut self, first: u32, last: u32, items: &Items, alone: bool) {
         if alone && self.cut == Cut::Subjects {
             self.flush();
-            self.open = (!items.is_empty()).then_some((first, last, *items));
+            self.open = (!items.is_empty()).then_some((first, last, items.clone()));
             return self.flush();
         }
         if let Some((_, end, old)) = &mut self.open
@@ -46,7 +46,7 @@ impl Run<'_> {
         }
         self.flush();
         if !items.is_empty() {
-            self.open = Some((first, last, *items));
+            self.open = Some((first, last, items.clone()));
         }
     }
 
@@ -76,7 +76,7 @@ pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(S
                 Some((_, end, old)) if end.checked_add(1) == Some(p.first()) && (cut != Cut::Values || old.same(items)) => *end = p.last(),
                 open => {
                     flush(open);
-                    *open = Some((p.first(), p.last(), *items));
+                    *open = Some((p.first(), p.last(), items.clone()));
                 }
             });
             flush(&mut open);

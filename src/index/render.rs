@@ -77,7 +77,7 @@ pub(super) type Tell<'t> = &'t mut dyn FnMut(&[u8], bool, &Items) -> bool;
 /// What an open node has: the wildcard's value, and the children to look at.
 pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::parts::Parts) {
     let value = if key.is_empty() { Items::default() } else { s.value(key, zone) };
-    let wildcard = s.wildcard_of(key, zone, || value);
+    let wildcard = s.wildcard_of(key, zone, || value.clone());
     // Where the wildcard speaks for them, children that are like the node need no name.
     let parts = if value.same(&wildcard) { s.parts(key, zone, &value) } else { super::parts::Parts::all(S::ARITY) };
     (wildcard, parts)

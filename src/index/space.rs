@@ -15,34 +15,53 @@ use super::{
 };
 use crate::model::{MAX_REASONS, Mask, Prefix4, ReasonId};
 
-/// The items of an answer, at most one for each reason, without an allocation.
-#[derive(Debug, Clone, Copy)]
+/// How many items have room without an allocation: a subject with more reasons is as rare as a zone with as many codes.
+const INLINE: usize = 6;
+
+/// The items of an answer, at most one for each reason.
+#[derive(Debug, Clone)]
 pub struct Items {
     len: usize,
-    items: [Item; MAX_REASONS],
+    items: [Item; INLINE],
+    /// All of them, where they are more than that.
+    more: Vec<Item>,
 }
 
 impl Default for Items {
     fn default() -> Items {
         let none = Item { reason: ReasonId(0), len: 0, text: super::values::TextId::NONE };
-        Items { len: 0, items: [none; MAX_REASONS] }
+        Items { len: 0, items: [none; INLINE], more: Vec::new() }
     }
 }
 
 impl Items {
     /// Adds those of a zone whose reasons are not there yet.
+    #[inline]
     pub fn extend(&mut self, from: &[Item], zone: Mask) {
         for i in from {
             if zone & i.reason.bit() != 0 && self.len < MAX_REASONS && !self.as_slice().iter().any(|j| j.reason == i.reason) {
-                self.items[self.len] = *i;
-                self.len += 1;
+                self.add(*i);
             }
         }
     }
 
+    #[inline]
+    fn add(&mut self, item: Item) {
+        match self.items.get_mut(self.len) {
+            Some(place) => *place = item,
+            None => {
+                if self.more.is_empty() {
+                    self.more.extend(self.items);
+                }
+                self.more.push(item);
+            }
+        }
+        self.len += 1;
+    }
+
     /// The items.
     pub fn as_slice(&self) -> &[Item] {
-        &self.items[..self.len]
+        self.items.get(..self.len).unwrap_or(&self.more)
     }
 
     /// Whether there are none: not listed.
