@@ -55,7 +55,7 @@ pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, face: Face, subje
                 Octets { ip4: &t.ip4, interned: &t.interned }
             }
             fn hextets(t: &Tables) -> Hextets<'_> {
-                Hextets { ip6: &t.ip6, interned: &t.interned }
+                Hextets::walked(&t.ip6, &t.interned)
             }
             if face == Face::Rows {
                 family([&Bits4(octets(old)), &Bits4(octets(new))], zone.mask, &four, &mut found);

@@ -221,7 +221,7 @@ const MAPPED: [u8; 24] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 
 fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: usize, scratch: &'a mut Option<Items>) -> Found<'a> {
     let octets = Octets { ip4: &tables.ip4, interned: &tables.interned };
-    let hextets = Hextets { ip6: &tables.ip6, interned: &tables.interned };
+    let hextets = Hextets::new(&tables.ip6, &tables.interned);
     let (key4, key6) = (&asked.octets[..asked.octets_len], &asked.nibbles[..asked.nibbles_len]);
     let mut buf4 = [0u8; 4];
     buf4[..key4.len()].copy_from_slice(key4);

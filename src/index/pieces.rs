@@ -65,7 +65,7 @@ pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(S
             let mut run = Run { open: None, cut, tell };
             ip4(tables, zone, &mut run);
             run.flush();
-            let six = Hextets { ip6: &tables.ip6, interned: &tables.interned };
+            let six = Hextets::walked(&tables.ip6, &tables.interned);
             let mut open: Option<(u128, u128, Items)> = None;
             let mut flush = |open: &mut Option<(u128, u128, Items)>| {
                 if let Some((first, last, items)) = open.take() {

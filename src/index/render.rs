@@ -49,7 +49,7 @@ pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
             let octets = || Octets { ip4: &tables.ip4, interned: &tables.interned };
             family(&octets(), zone.mask, emit)
                 && (!zone.spec.mapped || family(&Mapped(octets()), zone.mask, emit))
-                && family(&Hextets { ip6: &tables.ip6, interned: &tables.interned }, zone.mask, emit)
+                && family(&Hextets::walked(&tables.ip6, &tables.interned), zone.mask, emit)
         }
         ZoneKind::Domain => tables.names.render(zone.mask, &mut |key, seen| {
             let at = match seen {

@@ -101,14 +101,14 @@ impl Space for Bits6<'_> {
     const ARITY: u16 = 2;
     const LEVELS: usize = 128;
     fn touched(&self, key: &[u8]) -> Mask {
-        let all: Vec<At> = Bits6::nibbles(key).map(|n| self.0.ip6.at(&n)).collect();
+        let all: Vec<At> = Bits6::nibbles(key).map(|n| self.0.known(&n)).collect();
         let below = all.iter().fold(0, |m, at| m | at.below);
         below | super::ip4::varied(all.iter().map(|at| at.value.below), key.len() as u8, self.0.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
         let mut out = Items::default();
         if let Some(n) = Bits6::nibbles(key).next() {
-            out.extend(&self.0.interned.value(self.0.ip6.at(&n).value.below).items, zone);
+            out.extend(&self.0.interned.value(self.0.known(&n).value.below).items, zone);
         }
         out
     }
@@ -152,7 +152,7 @@ pub fn render_rows(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     match zone.spec.kind {
         ZoneKind::Address => {
             family(&Bits4(Octets { ip4: &tables.ip4, interned: &tables.interned }), zone.mask, emit)
-                && family(&Bits6(Hextets { ip6: &tables.ip6, interned: &tables.interned }), zone.mask, emit)
+                && family(&Bits6(Hextets::walked(&tables.ip6, &tables.interned)), zone.mask, emit)
         }
         ZoneKind::Domain => tables
             .names

@@ -6,11 +6,13 @@
 //! node if that has a value and no whole child without one. This is the rendering of a zone; the answers in
 //! [`super::find`] follow the same rules without making it, and mirrors answer from it by RFC 4592.
 
+use std::cell::RefCell;
+
 use super::{
     find::Where,
     ip4::Ip4,
     parts::{Parts, parts4},
-    trie::{Trie, ValueId2},
+    trie::{At, Finger, Trie, ValueId2},
     values::{FactsId, Interned, Item, ValueId},
 };
 use crate::model::{MAX_REASONS, Mask, Prefix4, ReasonId};
@@ -289,16 +291,36 @@ pub struct Hextets<'a> {
     pub ip6: &'a Trie,
     /// Its interned things.
     pub interned: &'a Interned,
+    /// Where the last look-up ended; none for a query, which makes few and allocates nothing.
+    pub finger: Option<RefCell<Finger<'a>>>,
+}
+
+impl<'a> Hextets<'a> {
+    /// For one look-up or a few.
+    pub fn new(ip6: &'a Trie, interned: &'a Interned) -> Hextets<'a> {
+        Hextets { ip6, interned, finger: None }
+    }
+    /// For a walk through all of it.
+    pub fn walked(ip6: &'a Trie, interned: &'a Interned) -> Hextets<'a> {
+        Hextets { ip6, interned, finger: Some(RefCell::default()) }
+    }
+    /// What is known at the end of a key.
+    pub fn known(&self, key: &[u8]) -> At {
+        match &self.finger {
+            Some(finger) => self.ip6.at_from(key, &mut finger.borrow_mut()),
+            None => self.ip6.at(key),
+        }
+    }
 }
 
 impl Space for Hextets<'_> {
     const ARITY: u16 = 16;
     const LEVELS: usize = 32;
     fn touched(&self, key: &[u8]) -> Mask {
-        self.ip6.at(key).below
+        self.known(key).below
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
-        let ValueId2 { below, .. } = self.ip6.at(key).value;
+        let ValueId2 { below, .. } = self.known(key).value;
         let mut out = Items::default();
         out.extend(&self.interned.value(below).items, zone);
         out
@@ -314,13 +336,17 @@ impl Space for Hextets<'_> {
         child[..key.len()].copy_from_slice(key);
         (0..16).any(|n| {
             child[key.len()] = n;
-            let at = self.ip6.at(&child[..=key.len()]);
+            let at = self.known(&child[..=key.len()]);
             (self.interned.value(at.value.below).mask | at.below) & zone == 0
         })
     }
     fn parts(&self, key: &[u8], zone: Mask, _: &Items) -> Parts {
         // Where nothing is said, what is below a node is what the node gives.
-        self.ip6.next(key, zone).into()
+        match &self.finger {
+            Some(finger) => self.ip6.next(key, zone, &mut finger.borrow_mut()),
+            None => self.ip6.next(key, zone, &mut Finger::default()),
+        }
+        .into()
     }
     fn label(label: u8, out: &mut Vec<u8>) {
         hex(label, out);

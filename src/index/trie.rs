@@ -115,20 +115,43 @@ impl Trie {
     }
 
     /// The nibbles that go on from `key` to something that differs from it by one of the reasons in `mask`; one bit each.
-    pub fn next(&self, key: &[u8], mask: Mask) -> u16 {
-        let (mut node, mut rest) = (&*self.root, key);
-        while !rest.is_empty() {
-            let Some(kid) = node.kid(rest).map(|i| &*node.kids[i]) else { return 0 };
-            let same = kid.frag.iter().zip(rest).take_while(|(a, b)| a == b).count();
-            if same == rest.len() && same < kid.frag.len() {
-                return if kid.touch & mask != 0 { 1 << kid.frag[same] } else { 0 };
-            }
-            if same < kid.frag.len() {
-                return 0;
-            }
-            (node, rest) = (kid, &rest[same..]);
+    pub fn next<'a>(&'a self, key: &[u8], mask: Mask, finger: &mut Finger<'a>) -> u16 {
+        match self.place(key, finger) {
+            Place::Node(node) => node.kids.iter().filter(|k| k.touch & mask != 0).fold(0, |m, k| m | 1 << k.frag[0]),
+            Place::Edge(_, kid, at) if kid.touch & mask != 0 => 1 << kid.frag[at],
+            Place::Edge(..) | Place::Gap(_) => 0,
         }
-        node.kids.iter().filter(|k| k.touch & mask != 0).fold(0, |m, k| m | 1 << k.frag[0])
+    }
+
+    /// What is known at the end of `key`, looked for from where the finger was.
+    pub fn at_from<'a>(&'a self, key: &[u8], finger: &mut Finger<'a>) -> At {
+        let gap = |above: &Node| At { value: ValueId2 { own: above.value.below, below: above.value.below }, below: 0, touch: 0 };
+        match self.place(key, finger) {
+            Place::Node(node) => node.at(),
+            Place::Edge(above, kid, _) => At { below: kid.touch, touch: kid.touch, ..gap(above) },
+            Place::Gap(above) => gap(above),
+        }
+    }
+
+    fn place<'a>(&'a self, key: &[u8], finger: &mut Finger<'a>) -> Place<'a> {
+        let common = finger.key.iter().zip(key).take_while(|(a, b)| a == b).count();
+        while finger.path.last().is_some_and(|(depth, _)| *depth > common) {
+            finger.path.pop();
+        }
+        finger.key.truncate(common);
+        finger.key.extend(&key[common..]);
+        let (mut depth, mut node) = finger.path.last().copied().unwrap_or((0, &*self.root));
+        while depth < key.len() {
+            let rest = &key[depth..];
+            let Some(kid) = node.kid(rest).map(|i| &*node.kids[i]) else { return Place::Gap(node) };
+            let same = kid.frag.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            if same < kid.frag.len() {
+                return if same == rest.len() { Place::Edge(node, kid, same) } else { Place::Gap(node) };
+            }
+            (depth, node) = (depth + same, kid);
+            finger.path.push((depth, node));
+        }
+        Place::Node(node)
     }
 
     /// Visits in order what is strictly below `key`, as [`Trie::render`] does.
@@ -169,6 +192,21 @@ impl Trie {
     pub fn render(&self, mask: Mask, visit: Visit) -> bool {
         self.root.render(mask, &mut Vec::new(), visit)
     }
+}
+
+/// Where a look-up ended, and the way to it: the next one for a key nearby goes on from there.
+#[derive(Debug, Default)]
+pub struct Finger<'a> {
+    key: Vec<u8>,
+    /// The nodes on the way, each with its depth.
+    path: Vec<(usize, &'a Node)>,
+}
+
+/// Where a key ends: at a node, on the edge from one to another, or where nothing is.
+enum Place<'a> {
+    Node(&'a Node),
+    Edge(&'a Node, &'a Node, usize),
+    Gap(&'a Node),
 }
 
 /// Sees a key and the facts at it.
