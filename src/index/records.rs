@@ -123,24 +123,30 @@ impl Default for Text {
 }
 
 impl Text {
-    fn push(&mut self, b: u8) {
-        if let Some(to) = self.buf.get_mut(self.len) {
-            *to = if (32..127).contains(&b) { b } else { b'?' };
-            self.len += 1;
-        }
+    /// Adds bytes; those that are not printable become `?`, what is too long is cut.
+    fn push(&mut self, bytes: &[u8]) {
+        let to = &mut self.buf[self.len..];
+        let n = bytes.len().min(to.len());
+        to[..n].copy_from_slice(&bytes[..n]);
+        to[..n].iter_mut().filter(|b| !(32..127).contains(*b)).for_each(|b| *b = b'?');
+        self.len += n;
     }
 
     /// Adds a template with `$` replaced by the subject, and `$$` by `$`. What is too long is cut.
     pub fn fill(&mut self, template: &str, subject: impl Fn(&mut dyn std::fmt::Write) -> std::fmt::Result) {
-        let mut bytes = template.bytes().peekable();
-        while let Some(b) = bytes.next() {
-            if b == b'$' && bytes.next_if_eq(&b'$').is_none() {
+        let mut rest = template.as_bytes();
+        while let Some(at) = rest.iter().position(|b| *b == b'$') {
+            self.push(&rest[..at]);
+            rest = &rest[at + 1..];
+            if let Some(tail) = rest.strip_prefix(b"$") {
+                self.push(b"$");
+                rest = tail;
+            } else {
                 // Writing here never fails.
                 let _ = subject(self);
-            } else {
-                self.push(b);
             }
         }
+        self.push(rest);
     }
 
     /// The data: the length, then the string.
@@ -152,7 +158,7 @@ impl Text {
 
 impl std::fmt::Write for Text {
     fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        s.bytes().for_each(|b| self.push(b));
+        self.push(s.as_bytes());
         Ok(())
     }
 }
