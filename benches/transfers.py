@@ -89,10 +89,10 @@ def million():
 def ten_million():
     d, port = transferring("big")
     v = hosts(10_000_000)
-    with open(f"{tmp}/big", "w") as f:
+    with open(f"{tmp}/big.txt", "w") as f:
         for i in range(0, len(v), 100_000): f.write("".join(ip(a) + "\n" for a in v[i:i + 100_000]))
     p = start([orbsd, "serve"], "0,1", cwd=d); answers(port)
-    imported(d, f"{tmp}/big", fmt="list"); end(p)
+    imported(d, f"{tmp}/big.txt", fmt="list"); end(p)
     p = start([orbsd, "serve"], "0,1", cwd=d); answers(port, address=v[-1]); settle(p)
     def peak(work):
         """The most memory while something is done, against before."""

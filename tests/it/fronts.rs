@@ -293,6 +293,45 @@ fn every_front_says_what_udp_says() {
     assert!(!s.folder.log().contains("orbs.example:"), "no line for a query: {}", s.folder.log());
 }
 
+/// XoT (RFC 9103): a zone goes over TLS to whoever has the certificate, and to nobody else.
+#[test]
+fn a_zone_is_transferred_over_tls_to_a_client_with_the_certificate() {
+    let s = Secure::new();
+    s.folder.write("zones/bl.toml", &format!("{ZONE}[transfer]\nallow = ['cert:mirror.example']\n"));
+    let _daemon = s.listed();
+    let axfr = query("bl.orbs.example", 252, true);
+    let key = KeyPair::generate().unwrap();
+    let shown = CertificateParams::new(["mirror.example".into()]).unwrap().signed_by(&key, &s.ca).unwrap();
+    let known = |names: bool| {
+        let mut roots = RootCertStore::empty();
+        roots.add(s.ca.der().clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_protocol_versions(&[&TLS13]).unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match names {
+            true => {
+                let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+                builder.with_client_auth_cert(vec![shown.der().clone()], key).unwrap()
+            }
+            false => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec!["dot".into()];
+        Arc::new(config)
+    };
+    s.runtime.block_on(async {
+        for (names, rcode, records) in [(false, ResponseCode::Refused, 0), (true, ResponseCode::NoError, 20)] {
+            let stream = TcpStream::connect(s.dot).await.unwrap();
+            let mut stream = TlsConnector::from(known(names)).connect("ns.orbs.example".try_into().unwrap(), stream).await.unwrap();
+            let m = Message::from_vec(&framed(&mut stream, &axfr).await.unwrap()).unwrap();
+            assert_eq!(m.metadata.response_code, rcode);
+            assert!(m.answers.len() >= records, "{}", m.answers.len());
+            assert!(m.answers.first() == m.answers.last(), "from SOA to SOA");
+            // The connection goes on.
+            let m = Message::from_vec(&framed(&mut stream, &query("7.100.51.45.bl.orbs.example", 1, true)).await.unwrap()).unwrap();
+            assert_eq!(m.answers.len(), 1);
+        }
+    });
+}
+
 #[test]
 fn requests_that_hold_no_query_are_told_so() {
     let s = Secure::new();
