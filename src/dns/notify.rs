@@ -19,13 +19,9 @@ pub fn request(zone: &ZoneView, serial: Serial, id: u16) -> Vec<u8> {
     out.extend([0, rtype::SOA as u8, 0, 1]);
     out.extend([0xc0, HEADER as u8, 0, rtype::SOA as u8, 0, 1]);
     out.extend(zone.soa_ttl().to_be_bytes());
-    out.extend((zone.soa_names.len() as u16 + 20).to_be_bytes());
-    out.extend(&zone.soa_names);
-    let spec = &zone.spec;
-    let times = [spec.refresh, spec.retry, spec.expire, spec.minimum()].map(|s| s.0 as u32);
-    for n in [[serial.0].as_slice(), &times].concat() {
-        out.extend(n.to_be_bytes());
-    }
+    let data = super::transfer::soa_data(zone, serial);
+    out.extend((data.len() as u16).to_be_bytes());
+    out.extend(data);
     out
 }
 

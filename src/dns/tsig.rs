@@ -297,6 +297,15 @@ impl Session {
         Some(end)
     }
 
+    /// Signs a message that can grow, as [`Session::sign`] does. False where that can not be.
+    pub fn seal_message(&mut self, message: &mut Vec<u8>, now: Time) -> bool {
+        let len = message.len();
+        message.resize(len + self.size(), 0);
+        let signed = self.sign(message, len, now);
+        message.truncate(signed.unwrap_or(len));
+        signed.is_some()
+    }
+
     /// Signs a request of `len` bytes: the session that checks its reply, and the new length. `None`: there is no room.
     pub fn request(key: Arc<TsigKey>, message: &mut [u8], len: usize, now: Time) -> Option<(Session, usize)> {
         let id = u16::from_be_bytes([*message.first()?, *message.get(1)?]);

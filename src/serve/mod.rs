@@ -58,9 +58,7 @@ impl Shared {
         let transfers = Some(Arc::new(transfer::Transfers::new(ledger.clone(), mirrors)));
         Shared { published: ledger.published.clone(), metrics: Arc::default(), transfers, notified: None, stop: Arc::default() }
     }
-}
 
-impl Shared {
     /// The reply to a NOTIFY for a zone that is followed, signed as the request was; none for any other. May take a lock.
     fn notify(&self, message: &[u8], addr: std::net::IpAddr) -> Option<Vec<u8>> {
         let notified = self.notified.as_ref()?;
@@ -71,13 +69,7 @@ impl Shared {
             return None;
         }
         let mut out = crate::dns::notify::taken(message)?;
-        if let Some(session) = &mut session {
-            let len = out.len();
-            out.resize(len + session.size(), 0);
-            let len = session.sign(&mut out, len, now())?;
-            out.truncate(len);
-        }
-        Some(out)
+        session.as_mut().is_none_or(|s| s.seal_message(&mut out, now())).then_some(out)
     }
 }
 

@@ -245,11 +245,6 @@ impl Seal {
 
     /// Signs a message. False where that can not be.
     fn put(&mut self, message: &mut Vec<u8>) -> bool {
-        let Some(session) = &mut self.0 else { return true };
-        let len = message.len();
-        message.resize(len + session.size(), 0);
-        let signed = session.sign(message, len, now());
-        message.truncate(signed.unwrap_or(len));
-        signed.is_some()
+        self.0.as_mut().is_none_or(|session| session.seal_message(message, now()))
     }
 }
