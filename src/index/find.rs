@@ -111,8 +111,7 @@ impl Listing<'_> {
     /// Writes the subject that is listed by `item`.
     pub fn write_subject(&self, item: Item, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         match self.at {
-            Where::V4(a) if item.len >= 32 => dotted(a, out),
-            Where::V4(a) => write!(out, "{}", Prefix4::new(a, item.len)),
+            Where::V4(a) => dotted(Prefix4::new(a, item.len.min(32)), out),
             Where::V6(a) => write!(out, "{}", Prefix6::new(a, item.len)),
             Where::Name(labels) => {
                 let count = labels_in(labels).count();
@@ -127,18 +126,21 @@ impl Listing<'_> {
     }
 }
 
-/// Writes an IPv4 address; a transfer does it for each of millions.
-fn dotted(addr: u32, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
-    let (mut text, mut len) = ([0u8; 16], 0);
-    for octet in addr.to_be_bytes() {
-        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+/// Writes an IPv4 address or prefix; a transfer does it for each of millions.
+fn dotted(p: Prefix4, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+    let (mut text, mut len) = ([0u8; 24], 0);
+    let mut number = |n: u8, after: u8| {
+        let digits = [n / 100, n / 10 % 10, n % 10];
         let from = digits.iter().position(|d| *d > 0).unwrap_or(2);
-        for d in &digits[from..] {
-            text[len] = b'0' + d;
+        for d in digits[from..].iter().map(|d| b'0' + d).chain([after]) {
+            text[len] = d;
             len += 1;
         }
-        text[len] = b'.';
-        len += 1;
+    };
+    let octets = p.first().to_be_bytes();
+    octets.into_iter().zip(*b".../").for_each(|(o, after)| number(o, after));
+    if !p.is_host() {
+        number(p.len(), b'/');
     }
     out.write_str(std::str::from_utf8(&text[..len - 1]).unwrap_or_default())
 }

@@ -250,6 +250,11 @@ impl Block {
         run.filter(|r| r.first <= suffix).map_or(self.outer, |r| r.value)
     }
 
+    /// Whether the cover of some address from `first` to `last` is not the /16's.
+    pub(super) fn has_run(&self, first: u16, last: u16) -> bool {
+        self.ranges.get(self.ranges.partition_point(|r| r.last < first)).is_some_and(|r| r.first <= last)
+    }
+
     /// The runs from `first` to `last`, gaps included and filled with the /16's cover.
     fn runs(&self, first: u16, last: u16) -> impl Iterator<Item = ValueId> {
         let (outer, from) = (self.outer, self.ranges.partition_point(|r| r.last < first));

@@ -127,18 +127,18 @@ impl Text {
     fn push(&mut self, bytes: &[u8]) {
         let to = &mut self.buf[self.len..];
         let n = bytes.len().min(to.len());
-        to[..n].copy_from_slice(&bytes[..n]);
-        to[..n].iter_mut().filter(|b| !(32..127).contains(*b)).for_each(|b| *b = b'?');
+        // Without a branch, so that many bytes go at a time.
+        to.iter_mut().zip(bytes).for_each(|(to, b)| *to = if (32..127).contains(b) { *b } else { b'?' });
         self.len += n;
     }
 
     /// Adds a template with `$` replaced by the subject, and `$$` by `$`. What is too long is cut.
     pub fn fill(&mut self, template: &str, subject: impl Fn(&mut dyn std::fmt::Write) -> std::fmt::Result) {
-        let mut rest = template.as_bytes();
-        while let Some(at) = rest.iter().position(|b| *b == b'$') {
-            self.push(&rest[..at]);
-            rest = &rest[at + 1..];
-            if let Some(tail) = rest.strip_prefix(b"$") {
+        let mut rest = template;
+        while let Some((run, tail)) = rest.split_once('$') {
+            self.push(run.as_bytes());
+            rest = tail;
+            if let Some(tail) = rest.strip_prefix('$') {
                 self.push(b"$");
                 rest = tail;
             } else {
@@ -146,7 +146,7 @@ impl Text {
                 let _ = subject(self);
             }
         }
-        self.push(rest);
+        self.push(rest.as_bytes());
     }
 
     /// The data: the length, then the string.

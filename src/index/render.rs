@@ -85,19 +85,21 @@ pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::
 
 /// Renders what is below an open node.
 pub(super) fn below<S: Space>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> bool {
+    let depth = key.len();
+    s.along(key, zone);
     let (wildcard, parts) = opened(s, key, zone);
-    if !wildcard.is_empty() && !tell(key, true, &wildcard) {
-        return false;
-    }
+    let mut go = wildcard.is_empty() || tell(key, true, &wildcard);
     for i in parts.iter() {
         key.push(i);
-        let go = if s.open(key, zone) { below(s, key, zone, tell) } else { closed(s, key, zone, &wildcard, tell) };
+        go = go
+            && s.bare(key, zone, tell).unwrap_or_else(|| match s.open(key, zone) {
+                true => below(s, key, zone, tell),
+                false => closed(s, key, zone, &wildcard, tell),
+            });
         key.pop();
-        if !go {
-            return false;
-        }
     }
-    true
+    key.truncate(depth);
+    go
 }
 
 /// Renders a node that is the same all over, under its parent's wildcard.

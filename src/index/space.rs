@@ -12,6 +12,7 @@ use super::{
     find::Where,
     ip4::Ip4,
     parts::{Parts, parts4},
+    render::Tell,
     trie::{At, Finger, Trie, ValueId2},
     values::{FactsId, Interned, Item, ValueId},
 };
@@ -95,6 +96,13 @@ pub trait Space {
     fn hollow(&self, key: &[u8], zone: Mask) -> bool;
     /// The children of a node that can answer otherwise than `value`, the node's own, or hold something that does.
     fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts;
+    /// Extends the key of an open node by what alone stands below it, as long as nothing else is said there.
+    fn along(&self, _key: &mut Vec<u8>, _zone: Mask) {}
+    /// Renders a node in which hosts stand and which nothing covers, by a short way: most nodes are such ones. `None` where
+    /// there is more to it.
+    fn bare(&self, _key: &mut Vec<u8>, _zone: Mask, _tell: Tell) -> Option<bool> {
+        None
+    }
     /// Appends a label in wire form.
     fn label(label: u8, out: &mut Vec<u8>);
     /// The labels above all keys, in wire form.
@@ -217,6 +225,26 @@ impl Space for Octets<'_> {
     }
     fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts {
         parts4(self.ip4, self.interned, prefix4(key), 8, zone, value)
+    }
+    fn bare(&self, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> Option<bool> {
+        let [a, b, c] = **key else { return None };
+        let block = self.ip4.rows[usize::from(a)].as_deref()?.blocks[usize::from(b)].as_deref()?;
+        let (first, last) = (u16::from_be_bytes([c, 0]), u16::from_be_bytes([c, 255]));
+        if block.outer == ValueId::EXEMPT || self.interned.value(block.outer).mask & zone != 0 || block.has_run(first, last) {
+            return None;
+        }
+        let mut go = true;
+        block.hosts.each(first, last, |place, suffix| {
+            let facts = self.interned.facts(block.facts.get(place));
+            if go && facts.mask & zone != 0 {
+                let mut items = Items::default();
+                items.extend(&facts.items, zone);
+                key.push(suffix as u8);
+                go = tell(key, false, &items);
+                key.pop();
+            }
+        });
+        Some(go)
     }
     fn label(label: u8, out: &mut Vec<u8>) {
         let (h, t, u) = (label / 100, label / 10 % 10, label % 10);
@@ -347,6 +375,14 @@ impl Space for Hextets<'_> {
             None => self.ip6.next(key, zone, &mut Finger::default()),
         }
         .into()
+    }
+    fn along(&self, key: &mut Vec<u8>, zone: Mask) {
+        if let Some(finger) = &self.finger {
+            let (above, edge) = self.ip6.edge_from(key, &mut finger.borrow_mut());
+            if self.interned.value(above).mask & zone == 0 {
+                key.extend(edge);
+            }
+        }
     }
     fn label(label: u8, out: &mut Vec<u8>) {
         hex(label, out);

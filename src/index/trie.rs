@@ -133,6 +133,14 @@ impl Trie {
         }
     }
 
+    /// What follows `key` on an edge, but for the last byte, and what the node above it gives; nothing where it ends at none.
+    pub fn edge_from<'a>(&'a self, key: &[u8], finger: &mut Finger<'a>) -> (ValueId, &'a [u8]) {
+        match self.place(key, finger) {
+            Place::Edge(above, kid, at) => (above.value.below, &kid.frag[at..kid.frag.len() - 1]),
+            Place::Node(node) | Place::Gap(node) => (node.value.below, &[]),
+        }
+    }
+
     fn place<'a>(&'a self, key: &[u8], finger: &mut Finger<'a>) -> Place<'a> {
         let common = finger.key.iter().zip(key).take_while(|(a, b)| a == b).count();
         while finger.path.last().is_some_and(|(depth, _)| *depth > common) {
