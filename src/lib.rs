@@ -113,6 +113,10 @@
 //!   costs an allocation.
 //! * A difference is read from two sets of tables, and not from before-images alone: whether a node needs a name depends on
 //!   its neighbours, and both sides follow the one set of rules then.
+//! * A removal that names no source holds the reason down for every source, until its time is over: a feed that has dropped
+//!   the entry once and brings it back would otherwise undo what was granted. Only a removal of one source's word ends when
+//!   that feed drops the entry. A hold on a subject without an entry keeps it out of what is wider.
+//! * A large import keeps the rows that it replaced until the source's next import, so that it can be undone.
 //! * A catalog answers queries only to those who may transfer it (RFC 9432 section 6).
 //! * DoH and DoQ are hyper and quinn under our own places and limits, and not hickory-server: its version 0.26 knows no GET,
 //!   which RFC 8484 section 4.1 wants of every server, has no limit for each client and leaves no room for one, waits for one

@@ -45,6 +45,9 @@ pub(super) struct List {
     /// List it although it lies in a special-purpose range
     #[arg(long)]
     special: bool,
+    /// List it although a removal was granted and holds it down
+    #[arg(long)]
+    break_hold: bool,
 }
 
 /// `orbsd delist`
@@ -58,6 +61,12 @@ pub(super) struct Delist {
     /// Only this source
     #[arg(long)]
     source: Option<String>,
+    /// How long nobody may list it again (30d where it is not said)
+    #[arg(long)]
+    until: Option<String>,
+    /// It was listed by mistake and may come back at any time
+    #[arg(long, conflicts_with = "until")]
+    no_hold: bool,
 }
 
 /// `orbsd exempt`
@@ -74,12 +83,17 @@ pub(super) struct Exempt {
 }
 
 pub(super) fn list(common: &Common, c: List) -> Result<(), Failure> {
-    let more = json!({"op": "list", "reason": c.reason, "source": c.source, "until": c.until, "text": c.text, "special": c.special});
+    let more = json!({"op": "list", "reason": c.reason, "source": c.source, "until": c.until, "text": c.text, "special": c.special, "break_hold": c.break_hold});
     send(common, c.subjects, more, "listed")
 }
 
 pub(super) fn delist(common: &Common, c: Delist) -> Result<(), Failure> {
-    send(common, c.subjects, json!({"op": "delist", "reason": c.reason, "source": c.source}), "delisted")
+    send(
+        common,
+        c.subjects,
+        json!({"op": "delist", "reason": c.reason, "source": c.source, "until": c.until, "no_hold": c.no_hold}),
+        "delisted",
+    )
 }
 
 pub(super) fn exempt(common: &Common, c: Exempt) -> Result<(), Failure> {

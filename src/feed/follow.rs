@@ -204,8 +204,9 @@ impl Step<'_> {
         match worked.map_err(broken)?.map_err(Failed::Network)? {
             None => self.import(is, records, net, soa, how),
             Some(Patch { touched, entries }) => {
-                let follow = Follow { was: self.was.clone(), is, records, touched: touched.into_iter().collect() };
-                let mut what = Import { mode: Mode::Patch, ..self.what(follow, soa) };
+                let follow = Follow { was: self.was.clone(), is, records };
+                let touched = touched.into_iter().collect();
+                let mut what = Import { mode: Mode::Patch, touched, ..self.what(follow, soa) };
                 let done = self.f.ledger.import_with(&mut what, |_, sink| {
                     entries.into_iter().map(intake::row).try_for_each(|(subject, row)| sink(subject, row))
                 });
@@ -218,7 +219,7 @@ impl Step<'_> {
     fn import(&self, is: Followed, records: Vec<(Vec<u8>, bool)>, net: &Net, soa: Soa, how: How) -> Result<Refreshed, Failed> {
         let store = &self.f.ledger.store;
         let (copy, zone) = (is.copy, is.zone.clone());
-        let mut what = self.what(Follow { was: self.was.clone(), is, records, touched: Vec::new() }, soa);
+        let mut what = self.what(Follow { was: self.was.clone(), is, records }, soa);
         let mut report = Report::default();
         let done = self.f.ledger.import_with(&mut what, |_, sink| {
             let mut entry = |e| {

@@ -24,7 +24,8 @@ impl State {
     /// Goes on into a subject of length `len` of which `facts` are said.
     pub fn enter(&mut self, facts: &Facts, len: u8) {
         self.exempt |= facts.exempt;
-        for f in &facts.facts {
+        self.hold(facts);
+        for f in facts.facts.iter().filter(|f| f.source != SourceId::ALL) {
             let part = Part { reason: f.reason, source: f.source, listed: (!f.hole).then_some(f.text), len };
             match self.parts.iter_mut().find(|p| (p.reason, p.source) == (f.reason, f.source)) {
                 Some(p) => *p = part,
@@ -33,9 +34,17 @@ impl State {
         }
     }
 
+    /// What is held down for every source is a hole in all of them.
+    fn hold(&mut self, facts: &Facts) {
+        for f in facts.facts.iter().filter(|f| f.source == SourceId::ALL) {
+            self.parts.retain(|p| p.reason != f.reason);
+        }
+    }
+
     /// Only the holes and the exemption of a host: its listings are own entries and no cover.
     pub fn enter_holes(&mut self, facts: &Facts) {
         self.exempt |= facts.exempt;
+        self.hold(facts);
         for f in facts.facts.iter().filter(|f| f.hole) {
             self.parts.retain(|p| (p.reason, p.source) != (f.reason, f.source));
         }

@@ -195,7 +195,12 @@ impl RawFacts {
             hole: e.hole || v.held(e.reason, e.source),
             text: e.text.clone(),
         });
-        RawFacts { exempt: v.exempt.is_some(), facts: facts.collect() }
+        // A hold without an entry keeps the subject out of what is wider.
+        let lone = v.holds.iter().filter(|h| v.entry(h.reason, h.source).is_none());
+        let lone = lone.map(|h| RawFact { reason: h.reason, source: h.source, hole: true, text: None });
+        let mut facts: Vec<RawFact> = facts.chain(lone).collect();
+        facts.sort_by_key(|f| (f.reason, f.source));
+        RawFacts { exempt: v.exempt.is_some(), facts }
     }
 }
 

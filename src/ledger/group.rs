@@ -2,15 +2,29 @@
 
 use std::collections::HashMap;
 
-use super::{Follow, Refused};
+use super::{Follow, Receipt, Refused};
 use crate::{
     index::RawFacts,
     model::{
-        Change, Event, Mask, Serial, SourceId, Subject, Time, Verdict,
-        history::{What, decide},
+        Change, Event, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict,
+        history::{Ask, Once, What, decide},
+        subject::covers_others,
     },
     store::{Batch, Store, Vocabulary, schema, stage::Row},
 };
+
+/// Who ends what ends by itself.
+pub(super) const EXPIRY: &str = "expiry";
+/// The longest reason in the audit log, in characters; the whole of it stands in the subject's history.
+const MAX_WHY: usize = 400;
+
+/// What became of a change.
+pub(super) enum Decided {
+    /// It is part of the work.
+    Now,
+    /// The same request was made before.
+    Before(schema::Made),
+}
 
 /// See the module.
 pub(super) struct Work {
@@ -22,6 +36,10 @@ pub(super) struct Work {
     stale: Vec<(Time, Subject)>,
     feed_rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(super) vocabulary: Option<Vocabulary>,
+    /// Lines of the audit log.
+    pub(super) audit: Vec<schema::Audit>,
+    /// Requests that must not be done twice, and their subjects.
+    pub(super) once: Vec<(Once, Subject)>,
     /// Rows that go as a whole: their families and prefixes.
     drops: Vec<(&'static str, Vec<u8>)>,
     /// Records of followed zones that come and go.
@@ -43,6 +61,8 @@ impl Work {
             stale: Vec::new(),
             feed_rows: Vec::new(),
             vocabulary: None,
+            audit: Vec::new(),
+            once: Vec::new(),
             drops: Vec::new(),
             records: Vec::new(),
             extra: [0; 2],
@@ -60,10 +80,28 @@ impl Work {
     }
 
     /// Decides a change on what stands after the changes before it, and folds the events in.
-    pub(super) fn decide(&mut self, store: &Store, change: &Change) -> Result<(), Refused> {
+    pub(super) fn decide(&mut self, store: &Store, change: &Change) -> Result<Decided, Refused> {
         let now = self.now;
+        if let Some(once) = &change.terms.once {
+            match self.made(store, once)? {
+                None => {}
+                Some(made) if made.body != once.body => return Err(Refused::OtherBody),
+                Some(made) if made.commit > 0 => return Ok(Decided::Before(made)),
+                Some(_) => return Ok(Decided::Now),
+            }
+        }
+        let covers = match &change.ask {
+            Ask::Delist { .. } => self.covers(store, &change.subject)?,
+            _ => Vec::new(),
+        };
         let (_, verdict) = self.verdict(store, &change.subject)?;
-        let decided = decide(verdict, &change.ask, now, SourceId::is_feed).map_err(Refused::Rule)?;
+        let revision = |v: &Verdict| schema::revision(v);
+        if let Some(seen) = change.terms.expect
+            && revision(verdict) != seen
+        {
+            return Err(Refused::Changed(revision(verdict)));
+        }
+        let decided = decide(verdict, &change.ask, &covers, change.terms.breaks_hold, now, SourceId::is_feed).map_err(Refused::Rule)?;
         for what in &decided {
             verdict.fold(now, what);
         }
@@ -71,7 +109,99 @@ impl Work {
             let event = Event { at: now, author: change.author.clone(), what, evidence: change.evidence.clone() };
             self.events.push((change.subject.clone(), event, false));
         }
+        self.once.extend(change.terms.once.map(|o| (o, change.subject.clone())));
+        if !matches!(change.ask, Ask::Expire) {
+            self.audit.push(schema::Audit {
+                at: now,
+                who: change.author.clone(),
+                from: change.terms.from.to_string(),
+                what: change.ask.word().into(),
+                about: change.subject.to_string(),
+                why: change.evidence.as_ref().map(|e| e.text.chars().take(MAX_WHY).collect()),
+                ..schema::Audit::default()
+            });
+        }
+        Ok(Decided::Now)
+    }
+
+    /// What became of the same request before; with commit 0 where it is in this group.
+    fn made(&self, store: &Store, once: &Once) -> Result<Option<schema::Made>, Refused> {
+        if let Some((o, _)) = self.once.iter().rev().find(|(o, _)| o.key == once.key) {
+            return Ok(Some(schema::Made { body: o.body, ..schema::Made::default() }));
+        }
+        Ok(store.made(self.now, &once.key)?)
+    }
+
+    /// The reasons and sources by which something wider lists a subject.
+    fn covers(&mut self, store: &Store, subject: &Subject) -> Result<Vec<(ReasonId, SourceId)>, Refused> {
+        let mut out = Vec::new();
+        let mut said: Vec<(ReasonId, SourceId)> = Vec::new();
+        let (_, own) = self.verdict(store, subject)?;
+        said.extend(own.entries.iter().map(|e| (e.reason, e.source)));
+        for wider in subject.wider() {
+            let verdict = match self.touched.get(&wider) {
+                Some((_, v)) => v.clone(),
+                None => store.verdict(&wider)?,
+            };
+            // The nearest word of each source counts.
+            for e in verdict.entries.iter().filter(|e| !said.contains(&(e.reason, e.source))).collect::<Vec<_>>() {
+                said.push((e.reason, e.source));
+                if !e.hole && !verdict.held(e.reason, e.source) && verdict.exempt.is_none() {
+                    out.push((e.reason, e.source));
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Ends what keeps addresses out of a prefix that its source no longer lists.
+    pub(super) fn uncover(&mut self, store: &Store) -> Result<(), Refused> {
+        let wide = self.touched.iter().filter(|(s, _)| covers_others(s));
+        let lost = wide.flat_map(|(s, (before, after))| {
+            let gone = before.entries.iter().filter(|e| !e.hole && after.entry(e.reason, e.source).is_none_or(|a| a.hole));
+            gone.map(|e| (s.clone(), e.source)).collect::<Vec<_>>()
+        });
+        let lost: Vec<(Subject, SourceId)> = lost.collect();
+        let mut sources: Vec<SourceId> = lost.iter().map(|(_, s)| *s).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        for source in sources {
+            for subject in store.held(source)? {
+                if lost.iter().any(|(wide, s)| *s == source && wide.covers(&subject)) {
+                    self.uncovered(store, source, &subject)?;
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// Ends a subject's holds that last with what covers it, where nothing of the source does any more.
+    fn uncovered(&mut self, store: &Store, source: SourceId, subject: &Subject) -> Result<(), Refused> {
+        let (_, verdict) = self.verdict(store, subject)?;
+        let lasting = |h: &&Hold| h.source == source && h.until == Hold::WITH_COVER;
+        let reasons: Vec<ReasonId> = verdict.holds.iter().filter(lasting).map(|h| h.reason).collect();
+        for reason in reasons {
+            let mut covered = false;
+            for wider in subject.wider() {
+                let listed = |v: &Verdict| v.entry(reason, source).is_some_and(|e| !e.hole);
+                covered |= match self.touched.get(&wider) {
+                    Some((_, v)) => listed(v),
+                    None => listed(&store.verdict(&wider)?),
+                };
+            }
+            if !covered {
+                self.end_hold(subject, reason, source, EXPIRY);
+            }
+        }
+        Ok(())
+    }
+
+    fn end_hold(&mut self, subject: &Subject, reason: ReasonId, source: SourceId, author: &str) {
+        let (now, what) = (self.now, What::HoldEnded { reason, source });
+        if let Some((_, verdict)) = self.touched.get_mut(subject) {
+            verdict.fold(now, &what);
+            self.events.push((subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, false));
+        }
     }
 
     /// Takes over a verdict that was read before and has not changed since.
@@ -108,7 +238,8 @@ impl Work {
         }
         let (_, verdict) = self.verdict(store, &row.subject)?;
         for reason in row.old.iter().map(|e| e.reason).filter(|r| !row.new.iter().any(|e| e.reason == *r)) {
-            if !ended && verdict.held(reason, source) {
+            let own = |h: &Hold| (h.reason, h.source) == (reason, source) && h.until != Hold::WITH_COVER;
+            if !ended && verdict.holds.iter().any(own) {
                 events.push(What::HoldEnded { reason, source });
             }
         }
@@ -126,16 +257,25 @@ impl Work {
     }
 
     /// Ends the holds on what a source no longer says of a subject, whose verdict is the one to come.
-    pub(super) fn release(&mut self, source: SourceId, subject: &Subject, verdict: Verdict, author: &str) -> Result<(), Refused> {
-        let now = self.now;
-        self.seed(subject.clone(), verdict);
-        let Some((_, verdict)) = self.touched.get_mut(subject) else { return Ok(()) };
-        let gone = verdict.holds.iter().filter(|h| h.source == source && verdict.entry(h.reason, source).is_none()).map(|h| h.reason);
-        let ended: Vec<_> = gone.map(|reason| What::HoldEnded { reason, source }).collect();
-        ended.iter().for_each(|what| verdict.fold(now, what));
-        for what in ended {
-            self.events.push((subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, false));
+    /// `covered` tells of a reason whether the source will list something wider.
+    pub(super) fn release(
+        &mut self,
+        source: SourceId,
+        subject: &Subject,
+        verdict: Verdict,
+        covered: impl Fn(ReasonId) -> Result<bool, Refused>,
+        author: &str,
+    ) -> Result<(), Refused> {
+        let mut gone = Vec::new();
+        for h in verdict.holds.iter().filter(|h| h.source == source) {
+            let stays = match h.until {
+                Hold::WITH_COVER => covered(h.reason)?,
+                _ => verdict.entry(h.reason, source).is_some(),
+            };
+            gone.extend((!stays).then_some(h.reason));
         }
+        self.seed(subject.clone(), verdict);
+        gone.into_iter().for_each(|reason| self.end_hold(subject, reason, source, author));
         Ok(())
     }
 
@@ -246,12 +386,32 @@ impl Work {
         }
     }
 
+    /// The rows of who asked for it, from line `number` of the audit log on, and of requests that must not be done twice.
+    pub(super) fn asked_rows(&self, number: u64, receipt: &Receipt, batch: &mut Batch) {
+        for (n, line) in (number..).zip(&self.audit) {
+            let line = schema::Audit { commit: line.commit.or((receipt.commit > 0).then_some(receipt.commit)), ..line.clone() };
+            batch.put(schema::AUDIT, n.to_be_bytes().to_vec(), schema::encode(&line));
+        }
+        for (once, subject) in &self.once {
+            let serials = receipt.serials.iter().map(|(o, s)| (o.clone(), *s)).collect();
+            let made =
+                schema::Made { body: once.body, commit: receipt.commit, serials, revision: self.revision(subject).unwrap_or_default() };
+            batch.put(schema::ONCE, schema::once_key(self.now, &once.key), schema::encode(&made));
+        }
+    }
+
+    /// The revision of a subject after it.
+    pub(super) fn revision(&self, subject: &Subject) -> Option<u64> {
+        self.touched.get(subject).map(|(_, after)| schema::revision(after))
+    }
+
     /// Its row in the journal, and the sequence number; tells how many bytes the journal has ever had.
     pub(super) fn journal(&self, seq: u64, serials: Vec<(String, Serial, Serial)>, bytes: u64, batch: &mut Batch) -> u64 {
         for (origin, _, to) in &serials {
             batch.put(schema::META, schema::serial_key(origin, *to), seq.to_be_bytes().to_vec());
         }
-        let before = self.touched.iter().map(|(s, (before, _))| (s.key(), before.clone())).collect();
+        let changed = self.touched.iter().filter(|(_, (before, after))| before != after);
+        let before = changed.map(|(s, (before, _))| (s.key(), before.clone())).collect();
         let mut row = schema::Commit { at: self.now, bytes: 0, barrier: self.barrier, bulk: self.bulk, before, serials };
         row.bytes = bytes + schema::encode(&row).len() as u64;
         batch.put(schema::JOURNAL, seq.to_be_bytes().to_vec(), schema::encode(&row));

@@ -5,12 +5,17 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     index::Published,
-    model::{Change, Keys, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
-    store::{Store, StoreError, stage::Difference},
+    model::{Change, Hold, Keys, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
+    store::{
+        Store, StoreError,
+        schema::{Audit, Made},
+        stage::Difference,
+    },
 };
 
 /// How many changes wait for the writer at most; who brings more waits.
@@ -51,6 +56,28 @@ pub struct Receipt {
     pub commit: u64,
     /// New serials by origin.
     pub serials: BTreeMap<String, Serial>,
+    /// The subject's revision after it, where it was about one.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "hex")]
+    pub revision: Option<u64>,
+}
+
+impl From<Made> for Receipt {
+    fn from(m: Made) -> Receipt {
+        Receipt { commit: m.commit, serials: m.serials.into_iter().collect(), revision: Some(m.revision) }
+    }
+}
+
+/// Revisions as text: sixteen hexadecimal digits.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(r: &Option<u64>, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&format_args!("{:016x}", r.unwrap_or_default()))
+    }
+    pub fn deserialize<'d, D: Deserializer<'d>>(d: D) -> Result<Option<u64>, D::Error> {
+        let text = String::deserialize(d)?;
+        u64::from_str_radix(&text, 16).map(Some).map_err(serde::de::Error::custom)
+    }
 }
 
 /// Why a change was not acknowledged.
@@ -60,6 +87,12 @@ pub enum Refused {
     Rule(Refusal),
     /// It can not be listed as it stands.
     Unlistable(Unlistable),
+    /// The subject is no longer as the author has seen it; its revision now.
+    Changed(u64),
+    /// The same key came with another request before.
+    OtherBody,
+    /// There is nothing of that name.
+    Unknown(String),
     /// The configuration does not fit.
     Settings(String),
     /// The store failed while it was written: it may be there or not. The ledger finds out before it takes more.
@@ -83,8 +116,17 @@ impl Refused {
                 format!("the source `{}` is a feed: its listings come from its imports alone", vocabulary.sources.name(*s))
             }
             Refused::Rule(Refusal::AlreadyOver(t)) => format!("{t} is over already"),
+            Refused::Rule(Refusal::Held(Hold::WITH_COVER)) => {
+                "it was taken out of a wider listing and is held down as long as that stands; an operator can break the hold".into()
+            }
+            Refused::Rule(Refusal::Held(t)) => {
+                format!("a removal was granted, and holds it down until {t}; an operator can break the hold")
+            }
+            Refused::Rule(Refusal::NotHeld) => "nothing of it is held down".into(),
+            Refused::Changed(now) => format!("it has changed since you looked: its revision is {now:016x} now; look again"),
+            Refused::OtherBody => "another request came with the same Idempotency-Key before; take a new key".into(),
             Refused::Unlistable(u) => u.to_string(),
-            Refused::Settings(why) => why.clone(),
+            Refused::Settings(why) | Refused::Unknown(why) => why.clone(),
             Refused::InDoubt(why) => format!("in doubt: the store failed while this was written ({why}); look it up before you repeat it"),
             Refused::Poisoned(why) => format!("no writes are taken until the store works again: {why}"),
             Refused::Stopped => "the daemon is stopping".into(),
@@ -106,6 +148,10 @@ pub(super) enum Job {
     Configure(Box<Settings>, Reply<Receipt>),
     /// The tables of the past, and the snapshot of now, for a difference.
     Past(Box<super::past::Asked>, Reply<Option<super::past::Both>>),
+    /// Many changes as one commit, and their line in the audit log.
+    Many(Box<(Vec<Change>, Audit)>, Reply<Receipt>),
+    /// A person or a token, and the line in the audit log.
+    Keep(Box<(super::Keep, Audit)>, Reply<()>),
     Tick,
     Stop(Reply<()>),
 }
@@ -143,6 +189,7 @@ pub struct Ledger {
     /// The number of the last commit, told after it is published and acknowledged; also told, whatever the number, when a
     /// configuration was taken.
     pub commits: watch::Receiver<u64>,
+    pub(super) book: Arc<ArcSwap<super::Book>>,
     pub(super) busy: Arc<Mutex<HashSet<SourceId>>>,
     pub(super) settings: Arc<Mutex<Arc<Settings>>>,
 }

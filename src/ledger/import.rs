@@ -12,7 +12,7 @@ use crate::{
     store::{
         StoreError, Vocabulary,
         journal::Since,
-        schema::{FeedEntry, Followed, MAX_ENDS, SourceRecord},
+        schema::{Audit, FeedEntry, Followed, Kept, MAX_ENDS, SourceRecord},
         stage::{Difference, Mode, Row, Rows, SMALL, Staged, Terms},
     },
 };
@@ -39,6 +39,10 @@ pub struct Import {
     pub exceptions: bool,
     /// The zone that it comes from, where it does; any other import ends the source's following.
     pub follow: Option<Follow>,
+    /// The subjects of a [`Mode::Patch`], in order; at most [`SMALL`].
+    pub touched: Vec<Subject>,
+    /// Who asks for it, where it is not the source itself: a line for the audit log.
+    pub asked: Option<Audit>,
 }
 
 /// A step of a source from one version of the zone that it follows to another.
@@ -50,14 +54,22 @@ pub struct Follow {
     pub is: Followed,
     /// The records of the copy that come (true) and go, where the copy stays the same one.
     pub records: Vec<(Vec<u8>, bool)>,
-    /// The subjects of a [`Mode::Patch`], in order; at most [`SMALL`].
-    pub touched: Vec<Subject>,
 }
 
 impl Import {
     /// Makes the source's listings equal to the lines.
     pub fn replace(source: SourceId) -> Import {
-        Import { source, mode: Mode::Replace, dry_run: false, max_age: None, expires: None, exceptions: true, follow: None }
+        Import {
+            source,
+            mode: Mode::Replace,
+            dry_run: false,
+            max_age: None,
+            expires: None,
+            exceptions: true,
+            follow: None,
+            touched: Vec::new(),
+            asked: None,
+        }
     }
 }
 
@@ -108,6 +120,8 @@ pub(super) struct Ready {
     ended: bool,
     /// See [`Import::follow`].
     follow: Option<Follow>,
+    /// See [`Import::asked`].
+    asked: Option<Audit>,
     /// The commit that was the last one when `prepared` was read.
     base: u64,
     prepared: Prepared,
@@ -165,9 +179,7 @@ impl Ledger {
         let known = self.published.load().tables.counts().iter().sum();
         let Import { source, mode, exceptions, .. } = *what;
         let mut stage = self.store.stage(Terms { source, mode, exceptions, now: now(), known });
-        if let Some(f) = &mut what.follow {
-            stage.patch(std::mem::take(&mut f.touched));
-        }
+        stage.patch(std::mem::take(&mut what.touched));
         let mut broken = None;
         let read = lines(what, &mut |subject, entry| {
             stage.push(subject, entry).map_err(|e| {
@@ -209,7 +221,15 @@ impl Ledger {
             Rows::Large(g, _) => Some(*g),
             Rows::Small(_) => None,
         };
-        let ready = Ready { staged, expires, ended: false, follow: what.follow.take(), base: 0, prepared: Prepared::Nothing };
+        let ready = Ready {
+            staged,
+            expires,
+            ended: false,
+            follow: what.follow.take(),
+            asked: what.asked.take(),
+            base: 0,
+            prepared: Prepared::Nothing,
+        };
         let receipt = self.hand_in(ready);
         if let (Some(g), Err(ImportError::Refused(Refused::Settings(_) | Refused::Poisoned(_) | Refused::Stopped))) = (generation, &receipt)
         {
@@ -341,10 +361,11 @@ impl Writer {
                     }
                     _ => super::start::build(&self.store, &v)?,
                 };
-                (self.large(&ready, generation, v)?, Some(builder))
+                (self.large(&ready, v)?, Some(builder))
             }
         };
         work.copied(source, was.map(|f| f.copy), ready.follow.take());
+        work.audit.extend(ready.asked.take().map(|a| Audit { detail: ready.staged.difference.words(), ..a }));
         self.commit(&work, tables).map(Handed::Done)
     }
 
@@ -359,6 +380,7 @@ impl Writer {
         }
         let generation = record.generation;
         let mut work = Work::new(now());
+        record.kept.take().into_iter().filter(|k| k.generation > 0).for_each(|k| work.drop_generation(source, k.generation));
         if let (Prepared::Verdicts(read), Since::Subjects(changed)) = (&ready.prepared, changed) {
             let still = read.iter().filter(|(s, _)| changed.binary_search(s).is_err());
             still.for_each(|(s, verdict)| work.seed(s.clone(), verdict.clone()));
@@ -366,12 +388,15 @@ impl Writer {
         for row in rows {
             work.feed_row(&self.store, (source, generation), &author, row, ready.ended)?;
         }
+        if !ready.ended {
+            work.uncover(&self.store)?;
+        }
         work.vocabulary(v);
         Ok(work)
     }
 
     /// Many: the new generation takes the place of the old one.
-    fn large(&self, ready: &Ready, generation: u32, mut v: Vocabulary) -> Result<Work, Refused> {
+    fn large(&self, ready: &Ready, mut v: Vocabulary) -> Result<Work, Refused> {
         let source = ready.staged.source;
         let author = v.sources.name(source).to_string();
         let mut work = Work::new(now());
@@ -384,12 +409,21 @@ impl Writer {
         } else {
             for subject in self.store.held(source)? {
                 let verdict = self.store.verdict_in(&v, &subject)?;
-                work.release(source, &subject, verdict, &author)?;
+                let covered = |reason| {
+                    for wider in subject.wider() {
+                        if self.store.verdict_in(&v, &wider)?.entry(reason, source).is_some_and(|e| !e.hole) {
+                            return Ok(true);
+                        }
+                    }
+                    Ok(false)
+                };
+                work.release(source, &subject, verdict, covered, &author)?;
             }
         }
-        if ready.staged.base > 0 && ready.staged.base != generation {
-            work.drop_generation(source, ready.staged.base);
-        }
+        // The rows that it takes the place of stay until the next import, so that it can be undone.
+        let kept = Kept { commit: self.seq + 1, generation: ready.staged.base };
+        let older = v.records[usize::from(source.0)].kept.replace(kept);
+        older.into_iter().filter(|k| k.generation > 0).for_each(|k| work.drop_generation(source, k.generation));
         work.vocabulary(v);
         Ok(work)
     }
@@ -411,8 +445,23 @@ impl Writer {
                     Err(_) => return Ok(()), // poisoned: the next tick tries again
                 },
             };
-            let staged = Staged { source, base: record.generation, difference: Difference::default(), masks: record.masks, rows };
-            match self.make_true(Ready { staged, expires: None, ended: true, follow: None, base: self.seq, prepared: Prepared::Nothing }) {
+            let staged = Staged {
+                source,
+                base: record.generation,
+                difference: Difference::default(),
+                masks: record.masks,
+                rows,
+                holds: Default::default(),
+            };
+            match self.make_true(Ready {
+                staged,
+                expires: None,
+                ended: true,
+                follow: None,
+                asked: None,
+                base: self.seq,
+                prepared: Prepared::Nothing,
+            }) {
                 Ok(_) if !few => self.write_image(true, None),
                 Ok(_) => {}
                 Err(e) => tracing::error!(error = ?e, "the feed's listings could not be ended"),

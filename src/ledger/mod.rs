@@ -4,11 +4,15 @@ mod group;
 mod handle;
 mod import;
 mod past;
+mod people;
 mod start;
+mod undo;
 mod writer;
 
 use handle::{GROUP, Job, QUEUE, Reply};
 pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, Settings, now};
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;
+pub use people::{Book, Keep};
 pub use start::open;
+pub use undo::{MANY, Undo, Undone};

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, atomic::AtomicU64};
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
 use super::{
@@ -66,8 +67,11 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
     let published = Arc::new(Published::default());
     let health = Arc::new(Health::default());
     let (told, commits) = watch::channel(seq);
+    let book = Arc::new(ArcSwap::from_pointee(super::Book::read(&store)?));
     let mut writer = Writer {
         seq,
+        audited: store.audited()?,
+        book: book.clone(),
         journal_bytes: store.journal_bytes()?,
         next_due: store.next_due()?,
         store: store.clone(),
@@ -96,5 +100,5 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         writer.run(rx);
     });
     thread.map_err(|e| Refused::Settings(format!("the writer's thread could not be started: {e}")))?;
-    Ok(Ledger { jobs, published, store, health, commits, busy: Arc::default(), settings: Arc::new(Mutex::new(Arc::new(settings))) })
+    Ok(Ledger { jobs, published, store, health, commits, book, busy: Arc::default(), settings: Arc::new(Mutex::new(Arc::new(settings))) })
 }

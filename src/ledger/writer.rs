@@ -8,9 +8,14 @@ use std::{
     },
 };
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
-use super::{GROUP, Health, Job, Receipt, Refused, Reply, Settings, group::Work, now};
+use super::{
+    GROUP, Health, Job, Receipt, Refused, Reply, Settings,
+    group::{Decided, EXPIRY, Work},
+    now,
+};
 use crate::{
     index::{Builder, Published, Snapshot, ZoneSet, ZoneView},
     model::{Change, Serial, SourceId, Subject, Time, history::Ask, verdict::own_text},
@@ -33,6 +38,7 @@ const LOST: u32 = 1 << 30;
 pub(super) struct Writer {
     pub(super) store: Arc<Store>,
     pub(super) builder: Builder,
+    pub(super) book: Arc<ArcSwap<super::Book>>,
     pub(super) published: Arc<Published>,
     pub(super) health: Arc<Health>,
     /// Tells whoever waits for commits; see [`Ledger::commits`](super::Ledger::commits).
@@ -42,6 +48,8 @@ pub(super) struct Writer {
     pub(super) serials: Vec<Serial>,
     pub(super) seq: u64,
     pub(super) journal_bytes: u64,
+    /// The number of the last line of the audit log.
+    pub(super) audited: u64,
     pub(super) next_due: Option<Time>,
     pub(super) since_image: usize,
     /// The commit that the image on disk stands at; 0 for none.
@@ -82,6 +90,8 @@ impl Writer {
                 Job::Fork(reply) => drop(reply.send(Ok((Box::new(self.builder.clone()), self.seq)))),
                 Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
                 Job::Source(name, reply) => drop(reply.send(self.source(&name))),
+                Job::Many(all, reply) => drop(reply.send(self.many(all.0, all.1))),
+                Job::Keep(all, reply) => drop(reply.send(self.keep(all.0, &all.1))),
                 Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
                 Job::Configure(settings, reply) => {
                     drop(reply.send(self.configure(*settings)));
@@ -103,14 +113,19 @@ impl Writer {
         let mut work = Work::new(now());
         let mut decided = Vec::with_capacity(group.len());
         for (change, reply) in group {
+            let subject = change.subject.clone();
             let result = self.check(change).and_then(|c| work.decide(&self.store, &c));
-            decided.push((reply, result));
+            decided.push((reply, subject, result));
         }
-        let accepted = decided.iter().any(|(_, r)| r.is_ok());
-        let result = if accepted { self.commit(&work, None) } else { Err(Refused::Stopped) };
-        for (reply, decision) in decided {
+        let accepted = decided.iter().any(|(.., r)| matches!(r, Ok(Decided::Now)));
+        let result = match accepted {
+            true => work.uncover(&self.store).and_then(|()| self.commit(&work, None)),
+            false => Err(Refused::Stopped),
+        };
+        for (reply, subject, decision) in decided {
             let _ = reply.send(match (decision, &result) {
-                (Ok(()), r) => r.clone(),
+                (Ok(Decided::Now), r) => r.clone().map(|r| Receipt { revision: work.revision(&subject), ..r }),
+                (Ok(Decided::Before(made)), _) => Ok(made.into()),
                 // The refusal may rest on a change before it in the group, of which nobody knows now.
                 (Err(Refused::Rule(_)), Err(e)) if accepted => Err(e.clone()),
                 (Err(e), _) => Err(e),
@@ -125,7 +140,7 @@ impl Writer {
     }
 
     /// Refuses what must not be listed, and fills in what was left out.
-    fn check(&self, mut change: Change) -> Result<Change, Refused> {
+    pub(super) fn check(&self, mut change: Change) -> Result<Change, Refused> {
         if let Some(why) = self.health.poisoned() {
             return Err(Refused::Poisoned(why));
         }
@@ -135,7 +150,7 @@ impl Writer {
         }
         if let Ask::List { reason, until, text, .. } = &mut change.ask {
             match unlistable(&change.subject, &self.settings.special) {
-                Some(Unlistable::Special) if change.special => {}
+                Some(Unlistable::Special) if change.terms.special => {}
                 Some(why) => return Err(Refused::Unlistable(why)),
                 None => {}
             }
@@ -161,6 +176,7 @@ impl Writer {
         let changed = work.touched.len();
         let batch = self.batch(seq, work, &receipt);
         self.commit_batch(batch)?;
+        self.audited += work.audit.len() as u64;
         // Not before: nobody may read, or prepare an import, by a generation that might not be true.
         if let Some(v) = &work.vocabulary {
             self.store.set_vocabulary(v.clone());
@@ -201,6 +217,7 @@ impl Writer {
     fn batch(&mut self, seq: u64, work: &Work, receipt: &Receipt) -> Batch {
         let mut batch = Batch::default();
         work.rows(seq, &mut batch);
+        work.asked_rows(self.audited + 1, receipt, &mut batch);
         for (origin, serial) in &receipt.serials {
             let hash = self.zones.by_name(origin).map_or(0, |i| self.zones.all()[i].hash);
             put_zone(&mut batch, origin, *serial, hash);
@@ -249,13 +266,16 @@ impl Writer {
             let due = self.store.due(now, DUE_GROUP)?;
             let mut work = Work::new(now);
             for (_, subject) in &due {
-                let change = Change { subject: subject.clone(), author: "expiry".into(), evidence: None, ask: Ask::Expire, special: false };
+                let change = Change::new(subject.clone(), EXPIRY, Ask::Expire);
                 // Expiry has no rule that could refuse it; what the store says to it comes back below.
                 if let Err(Refused::Poisoned(e)) = work.decide(&self.store, &change) {
                     return Err(StoreError::Io(e));
                 }
             }
             work.clear_due(due);
+            if let Err(e) = work.uncover(&self.store) {
+                return Err(StoreError::Io(format!("{e:?}")));
+            }
             if let Err(e) = self.commit(&work, None) {
                 return Err(StoreError::Io(format!("{e:?}")));
             }
@@ -421,7 +441,7 @@ impl Writer {
     }
 
     /// Commits rows. A failure leaves it open whether they are there: no writes are taken until that is found out.
-    fn commit_batch(&self, batch: Batch) -> Result<(), Refused> {
+    pub(super) fn commit_batch(&self, batch: Batch) -> Result<(), Refused> {
         if let Some(why) = self.health.poisoned() {
             return Err(Refused::Poisoned(why));
         }

@@ -7,7 +7,7 @@ use super::{
     reason::{ReasonId, SourceId},
     subject::Subject,
     time::{Seconds, Time},
-    verdict::Verdict,
+    verdict::{Entry, Exempt, Hold, Verdict},
 };
 
 /// How long a removal holds a feed's entry down where nobody says otherwise.
@@ -99,8 +99,51 @@ pub struct Change {
     pub evidence: Option<Evidence>,
     /// What is asked for.
     pub ask: Ask,
+    /// What else it depends on.
+    pub terms: Terms,
+}
+
+/// What a change depends on beside its subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
     /// The author knows that the subject lies in a special range and means it.
     pub special: bool,
+    /// The author may break a hold, and means it.
+    pub breaks_hold: bool,
+    /// Where the author is: an address, or the socket. For the audit log.
+    pub from: Box<str>,
+    /// The subject's revision that the author has seen; another one refuses the change.
+    pub expect: Option<u64>,
+    /// The change is made once, however often it comes.
+    pub once: Option<Once>,
+}
+
+/// What tells a repeated request from a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Once {
+    /// Who asks, and the key he gave it.
+    pub key: [u8; 16],
+    /// A hash of what he asks for: another one under the same key is refused.
+    pub body: u64,
+}
+
+impl Change {
+    /// What an author asks for of a subject.
+    pub fn new(subject: Subject, author: impl Into<String>, ask: Ask) -> Change {
+        Change { subject, author: author.into(), evidence: None, ask, terms: Terms::default() }
+    }
+}
+
+/// How long what is taken off must not come back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HoldFor {
+    /// [`HOLD`] from now.
+    #[default]
+    Usual,
+    /// Until a time.
+    Until(Time),
+    /// It may come back at once: the listing was a mistake, and no removal was granted.
+    Nothing,
 }
 
 /// What is asked for.
@@ -123,6 +166,27 @@ pub enum Ask {
         reason: Option<ReasonId>,
         /// Only this source.
         source: Option<SourceId>,
+        /// Whether, and how long, it must not come back.
+        hold: HoldFor,
+    },
+    /// Hold a reason down, whether it is listed or not.
+    Hold {
+        /// The reason.
+        reason: ReasonId,
+        /// Until when; [`HOLD`] from now where nobody says.
+        until: Option<Time>,
+    },
+    /// End holds: all of the subject, or only those of a reason.
+    Unhold {
+        /// Only this reason.
+        reason: Option<ReasonId>,
+    },
+    /// Bring what is decided one by one back to where it stood.
+    Restore {
+        /// The entries of the sources that are no feeds.
+        entries: Vec<Entry>,
+        /// The exemption.
+        exempt: Option<Exempt>,
     },
     /// Never publish it.
     Exempt {
@@ -135,6 +199,22 @@ pub enum Ask {
     Expire,
 }
 
+impl Ask {
+    /// What it is, in one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Ask::List { .. } => "list",
+            Ask::Delist { .. } => "delist",
+            Ask::Hold { .. } => "hold",
+            Ask::Unhold { .. } => "unhold",
+            Ask::Restore { .. } => "restore",
+            Ask::Exempt { .. } => "exempt",
+            Ask::Unexempt => "unexempt",
+            Ask::Expire => "expire",
+        }
+    }
+}
+
 /// Why a change was refused; nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -144,21 +224,54 @@ pub enum Refusal {
     NotExempt,
     /// The source's listings come from its feed alone.
     FeedOwned(SourceId),
+    /// The reason is held down, until then.
+    Held(Time),
+    /// Nothing of it is held down.
+    NotHeld,
     /// The time it should last to is over already.
     AlreadyOver(Time),
 }
 
-/// Decides a change: the events that it makes of the verdict, at `now`. `is_feed` tells the sources that a feed replaces.
+/// Decides a change: the events that it makes of the verdict, at `now`. `covers` are the reasons and sources that list the
+/// subject by something wider; `is_feed` tells the sources that a feed replaces.
 ///
 /// A feed's entry is never ended here, only held down, for its feed would bring it back with the next import.
-pub fn decide(verdict: &Verdict, ask: &Ask, now: Time, is_feed: impl Fn(SourceId) -> bool) -> Result<Vec<What>, Refusal> {
+pub fn decide(
+    verdict: &Verdict,
+    ask: &Ask,
+    covers: &[(ReasonId, SourceId)],
+    breaks_hold: bool,
+    now: Time,
+    is_feed: impl Fn(SourceId) -> bool,
+) -> Result<Vec<What>, Refusal> {
     match ask {
         Ask::List { source, .. } if is_feed(*source) => Err(Refusal::FeedOwned(*source)),
-        Ask::List { until: Some(t), .. } | Ask::Exempt { until: Some(t) } if *t <= now => Err(Refusal::AlreadyOver(*t)),
-        Ask::List { reason, source, until, text } => {
-            Ok(vec![What::Listed { reason: *reason, source: *source, until: *until, hole: false, text: text.clone() }])
+        Ask::List { until: Some(t), .. } | Ask::Exempt { until: Some(t) } | Ask::Hold { until: Some(t), .. } if *t <= now => {
+            Err(Refusal::AlreadyOver(*t))
         }
-        Ask::Delist { reason, source } => delist(verdict, *reason, *source, now, is_feed),
+        Ask::Delist { hold: HoldFor::Until(t), .. } if *t <= now => Err(Refusal::AlreadyOver(*t)),
+        Ask::List { reason, source, until, text } => {
+            let mut out = broken(verdict, *reason, *source, breaks_hold)?;
+            out.push(What::Listed { reason: *reason, source: *source, until: *until, hole: false, text: text.clone() });
+            Ok(out)
+        }
+        Ask::Delist { reason, source, hold } => {
+            let until = match hold {
+                HoldFor::Usual => Some(now.plus(HOLD)),
+                HoldFor::Until(t) => Some(*t),
+                HoldFor::Nothing => None,
+            };
+            delist(verdict, (*reason, *source), covers, until, is_feed)
+        }
+        Ask::Hold { reason, until } => {
+            Ok(vec![What::Held { reason: *reason, source: SourceId::ALL, until: until.unwrap_or_else(|| now.plus(HOLD)) }])
+        }
+        Ask::Unhold { reason } => {
+            let ends = verdict.holds.iter().filter(|h| reason.is_none_or(|r| r == h.reason));
+            let ends: Vec<What> = ends.map(|h| What::HoldEnded { reason: h.reason, source: h.source }).collect();
+            if ends.is_empty() { Err(Refusal::NotHeld) } else { Ok(ends) }
+        }
+        Ask::Restore { entries, exempt } => Ok(restore(verdict, entries, exempt.as_ref(), breaks_hold, now, is_feed)),
         Ask::Exempt { until } => Ok(vec![What::Exempted { until: *until }]),
         Ask::Unexempt if verdict.exempt.is_none() => Err(Refusal::NotExempt),
         Ask::Unexempt => Ok(vec![What::ExemptEnded]),
@@ -166,23 +279,98 @@ pub fn decide(verdict: &Verdict, ask: &Ask, now: Time, is_feed: impl Fn(SourceId
     }
 }
 
+/// The ends of the holds that a listing breaks, where it may.
+fn broken(verdict: &Verdict, reason: ReasonId, source: SourceId, may: bool) -> Result<Vec<What>, Refusal> {
+    let holds: Vec<&Hold> = verdict.holds.iter().filter(|h| h.on(reason, source)).collect();
+    match holds.iter().map(|h| h.until).max() {
+        Some(until) if !may => Err(Refusal::Held(until)),
+        _ => Ok(holds.iter().map(|h| What::HoldEnded { reason: h.reason, source: h.source }).collect()),
+    }
+}
+
 fn delist(
     verdict: &Verdict,
-    reason: Option<ReasonId>,
-    source: Option<SourceId>,
-    now: Time,
+    (reason, source): (Option<ReasonId>, Option<SourceId>),
+    covers: &[(ReasonId, SourceId)],
+    until: Option<Time>,
     is_feed: impl Fn(SourceId) -> bool,
 ) -> Result<Vec<What>, Refusal> {
     let meant = |r: ReasonId, s: SourceId| reason.is_none_or(|x| x == r) && source.is_none_or(|x| x == s);
+    let Some(until) = until else { return mistaken(verdict, meant, is_feed) };
     let mut out = Vec::new();
+    // The reasons that were granted as a whole: no source may bring them back.
+    let mut granted: Vec<ReasonId> = Vec::new();
     for e in verdict.entries.iter().filter(|e| !e.hole && meant(e.reason, e.source)) {
         if !is_feed(e.source) {
             out.push(What::Delisted { reason: e.reason, source: e.source });
-        } else if !verdict.held(e.reason, e.source) {
-            out.push(What::Held { reason: e.reason, source: e.source, until: now.plus(HOLD) });
+        } else if verdict.held(e.reason, e.source) {
+            continue;
+        } else if source.is_some() {
+            out.push(What::Held { reason: e.reason, source: e.source, until });
+        }
+        granted.push(e.reason);
+    }
+    for (r, s) in covers.iter().filter(|(r, s)| meant(*r, *s) && !verdict.held(*r, *s)) {
+        out.push(What::Held { reason: *r, source: *s, until: Hold::WITH_COVER });
+        granted.push(*r);
+    }
+    granted.sort_unstable();
+    granted.dedup();
+    if granted.is_empty() {
+        return Err(Refusal::NotListed);
+    }
+    if source.is_none() {
+        out.extend(granted.into_iter().map(|reason| What::Held { reason, source: SourceId::ALL, until }));
+    }
+    Ok(out)
+}
+
+/// Takes off what was listed by mistake, and holds nothing down.
+fn mistaken(
+    verdict: &Verdict,
+    meant: impl Fn(ReasonId, SourceId) -> bool,
+    is_feed: impl Fn(SourceId) -> bool,
+) -> Result<Vec<What>, Refusal> {
+    let listed = || verdict.entries.iter().filter(|e| !e.hole && meant(e.reason, e.source));
+    let own: Vec<What> = listed().filter(|e| !is_feed(e.source)).map(|e| What::Delisted { reason: e.reason, source: e.source }).collect();
+    match listed().next() {
+        _ if !own.is_empty() => Ok(own),
+        Some(e) => Err(Refusal::FeedOwned(e.source)),
+        None => Err(Refusal::NotListed),
+    }
+}
+
+fn restore(
+    verdict: &Verdict,
+    entries: &[Entry],
+    exempt: Option<&Exempt>,
+    breaks_hold: bool,
+    now: Time,
+    is_feed: impl Fn(SourceId) -> bool,
+) -> Vec<What> {
+    let mut out = Vec::new();
+    let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
+    let own = |e: &&Entry| !is_feed(e.source);
+    let like = |a: &Entry, b: &Entry| (a.reason, a.source, a.hole, &a.text, a.until) == (b.reason, b.source, b.hole, &b.text, b.until);
+    for e in verdict.entries.iter().filter(own) {
+        if !entries.iter().any(|o| (o.reason, o.source) == (e.reason, e.source) && !over(o.until)) {
+            out.push(What::Delisted { reason: e.reason, source: e.source });
         }
     }
-    if out.is_empty() { Err(Refusal::NotListed) } else { Ok(out) }
+    for e in entries.iter().filter(own).filter(|e| !over(e.until)) {
+        if verdict.entry(e.reason, e.source).is_some_and(|o| like(o, e)) {
+            continue;
+        }
+        let Ok(ends) = broken(verdict, e.reason, e.source, breaks_hold) else { continue };
+        out.extend(ends);
+        out.push(What::Listed { reason: e.reason, source: e.source, until: e.until, hole: e.hole, text: e.text.clone() });
+    }
+    match (exempt, &verdict.exempt) {
+        (Some(e), is) if !over(e.until) && is.as_ref().map(|i| i.until) != Some(e.until) => out.push(What::Exempted { until: e.until }),
+        (None, Some(_)) => out.push(What::ExemptEnded),
+        _ => {}
+    }
+    out
 }
 
 fn expire(verdict: &Verdict, now: Time) -> Vec<What> {
@@ -220,7 +408,13 @@ mod tests {
                 until: until.map(Time),
                 text: None
             }),
-            (proptest::option::of(r), proptest::option::of(s)).prop_map(|(reason, source)| Ask::Delist { reason, source }),
+            (proptest::option::of(r.clone()), proptest::option::of(s)).prop_map(|(reason, source)| Ask::Delist {
+                reason,
+                source,
+                hold: HoldFor::Usual
+            }),
+            (r, proptest::option::of(1u64..200)).prop_map(|(reason, until)| Ask::Hold { reason, until: until.map(Time) }),
+            Just(Ask::Unhold { reason: None }),
             proptest::option::of(1u64..200).prop_map(|u| Ask::Exempt { until: u.map(Time) }),
             Just(Ask::Unexempt),
             Just(Ask::Expire),
@@ -235,18 +429,18 @@ mod tests {
             let mut events = Vec::new();
             for (i, ask) in asks.iter().enumerate() {
                 let now = Time(i as u64 * 5);
-                for w in decide(&v, &Ask::Expire, now, is_feed).unwrap() {
+                for w in decide(&v, &Ask::Expire, &[], false, now, is_feed).unwrap() {
                     v.fold(now, &w);
                     events.push((now, w));
                 }
-                for w in decide(&v, ask, now, is_feed).unwrap_or_default() {
+                for w in decide(&v, ask, &[], i % 3 == 0, now, is_feed).unwrap_or_default() {
                     v.fold(now, &w);
                     events.push((now, w));
                 }
                 prop_assert!(v.entries.is_sorted_by_key(|e| (e.reason, e.source)));
                 prop_assert!(v.entries.windows(2).all(|w| (w[0].reason, w[0].source) != (w[1].reason, w[1].source)));
                 prop_assert!(v.next_due().is_none_or(|t| t > now));
-                if let Ask::Delist { reason: None, source: None } = ask {
+                if let Ask::Delist { reason: None, source: None, .. } = ask {
                     prop_assert_eq!(v.reasons(), 0);
                 }
             }
@@ -258,21 +452,74 @@ mod tests {
         }
     }
 
+    fn listed(source: SourceId) -> What {
+        What::Listed { reason: ReasonId(0), source, until: None, hole: false, text: None }
+    }
+    fn delisted(source: Option<SourceId>) -> Ask {
+        Ask::Delist { reason: None, source, hold: HoldFor::Usual }
+    }
+
     #[test]
     fn a_feeds_entry_is_held_and_not_ended() {
         let mut v = Verdict::default();
-        let listed = What::Listed { reason: ReasonId(0), source: FEED, until: None, hole: false, text: None };
-        v.fold(Time(1), &listed);
-        let events = decide(&v, &Ask::Delist { reason: None, source: None }, Time(2), is_feed).unwrap();
+        v.fold(Time(1), &listed(FEED));
+        let events = decide(&v, &delisted(Some(FEED)), &[], false, Time(2), is_feed).unwrap();
         assert_eq!(events, [What::Held { reason: ReasonId(0), source: FEED, until: Time(2).plus(HOLD) }]);
         v.fold(Time(2), &events[0]);
         assert_eq!((v.reasons(), v.entries.len()), (0, 1));
         let ask = Ask::List { reason: ReasonId(0), source: FEED, until: None, text: None };
-        assert_eq!(decide(&v, &ask, Time(3), is_feed), Err(Refusal::FeedOwned(FEED)));
-        for w in decide(&v, &Ask::Expire, Time(2).plus(HOLD), is_feed).unwrap() {
+        assert_eq!(decide(&v, &ask, &[], false, Time(3), is_feed), Err(Refusal::FeedOwned(FEED)));
+        for w in decide(&v, &Ask::Expire, &[], false, Time(2).plus(HOLD), is_feed).unwrap() {
             v.fold(Time(9), &w);
         }
         assert_eq!(v.reasons(), 1, "the hold ran out");
+    }
+
+    #[test]
+    fn a_granted_removal_holds_every_source_until_somebody_breaks_it() {
+        let mut v = Verdict::default();
+        [SourceId(0), FEED].iter().for_each(|s| v.fold(Time(1), &listed(*s)));
+        for w in decide(&v, &delisted(None), &[], false, Time(2), is_feed).unwrap() {
+            v.fold(Time(2), &w);
+        }
+        v.fold(Time(3), &listed(SourceId(9)));
+        assert_eq!(v.reasons(), 0, "whoever says it");
+        let ask = Ask::List { reason: ReasonId(0), source: SourceId(0), until: None, text: None };
+        assert_eq!(decide(&v, &ask, &[], false, Time(4), is_feed), Err(Refusal::Held(Time(2).plus(HOLD))));
+        for w in decide(&v, &ask, &[], true, Time(4), is_feed).unwrap() {
+            v.fold(Time(4), &w);
+        }
+        assert_eq!((v.reasons(), v.holds.len()), (1, 0));
+    }
+
+    #[test]
+    fn what_a_wider_listing_covers_is_taken_out_for_as_long_as_that_stands() {
+        let v = Verdict::default();
+        assert_eq!(decide(&v, &delisted(None), &[], false, Time(2), is_feed), Err(Refusal::NotListed));
+        let held = |source, until| What::Held { reason: ReasonId(0), source, until };
+        let events = decide(&v, &delisted(None), &[(ReasonId(0), FEED)], false, Time(2), is_feed).unwrap();
+        assert_eq!(events, [held(FEED, Hold::WITH_COVER), held(SourceId::ALL, Time(2).plus(HOLD))]);
+        let events = decide(&v, &delisted(Some(FEED)), &[(ReasonId(0), FEED), (ReasonId(0), SourceId(0))], false, Time(2), is_feed);
+        assert_eq!(events.unwrap(), [held(FEED, Hold::WITH_COVER)]);
+    }
+
+    #[test]
+    fn what_is_restored_stands_as_it_stood_unless_it_is_held_or_over() {
+        let mut v = Verdict::default();
+        v.fold(Time(1), &What::Listed { reason: ReasonId(1), source: SourceId(0), until: Some(Time(90)), hole: false, text: None });
+        let before = v.clone();
+        for w in decide(&v, &delisted(None), &[], false, Time(2), is_feed).unwrap() {
+            v.fold(Time(2), &w);
+        }
+        v.fold(Time(3), &listed(SourceId(0)));
+        let ask = Ask::Restore { entries: before.entries.clone(), exempt: None };
+        let back = |v: &Verdict, breaks, now| decide(v, &ask, &[], breaks, Time(now), is_feed).unwrap();
+        assert_eq!(back(&v, false, 4), [What::Delisted { reason: ReasonId(0), source: SourceId(0) }], "the removal holds");
+        for w in back(&v, true, 4) {
+            v.fold(Time(4), &w);
+        }
+        assert_eq!((v.reasons(), v.entries[0].until, v.holds.len()), (2, Some(Time(90)), 0));
+        assert_eq!(back(&before, false, 95), [What::Delisted { reason: ReasonId(1), source: SourceId(0) }], "its time is over");
     }
 
     #[test]

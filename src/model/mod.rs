@@ -1,5 +1,6 @@
 //! Words: the values and rules everything else speaks in. No I/O, no clock, no runtime.
 
+pub mod access;
 pub mod domain;
 pub mod evidence;
 pub mod history;
@@ -14,9 +15,10 @@ pub mod time;
 pub mod verdict;
 pub mod zone;
 
+pub use access::{Bounds, Person, Role, Token};
 pub use domain::{Domain, Scope};
 pub use evidence::{Evidence, EvidenceKind};
-pub use history::{Change, Event, What};
+pub use history::{Change, Event, Terms, What};
 pub use key::{Algorithm, Keys, TsigKey};
 pub use prefix::{Prefix4, Prefix6};
 pub use reason::{MAX_REASONS, Mask, ReasonId, Reasons, SourceId, Sources};

@@ -10,7 +10,17 @@ use std::{
 use super::{
     domain::{Domain, Scope},
     prefix::{Prefix4, Prefix6},
+    special,
 };
+
+/// Whether a subject can cover others: it is no single address and no single name.
+pub fn covers_others(subject: &Subject) -> bool {
+    match subject {
+        Subject::V4(p) => !p.is_host(),
+        Subject::V6(p) => !p.is_host(),
+        Subject::Domain(d) => d.scope().below(),
+    }
+}
 
 /// An IPv4 address or prefix, an IPv6 address or prefix, or a domain.
 ///
@@ -107,6 +117,25 @@ impl Subject {
             (Subject::V6(a), Subject::V6(b)) => a.contains(*b),
             (Subject::Domain(a), Subject::Domain(b)) => a.covers(b),
             _ => false,
+        }
+    }
+
+    /// The subjects that could cover this one, the nearest first.
+    pub fn wider(&self) -> Vec<Subject> {
+        match self {
+            Subject::V4(p) => (special::WIDEST4..p.len()).rev().map(|l| Subject::V4(p.widen(l))).collect(),
+            Subject::V6(p) => (special::WIDEST6..p.len()).rev().map(|l| Subject::V6(p.widen(l))).collect(),
+            Subject::Domain(d) => {
+                let above = d.name().match_indices('.').map(|(i, _)| &d.name()[i + 1..]);
+                let mut out: Vec<Subject> = Vec::new();
+                if d.scope() == Scope::Name {
+                    out.push(Subject::Domain(Domain::from_canonical(d.name(), Scope::Tree)));
+                }
+                for name in above {
+                    out.extend([Scope::Below, Scope::Tree].map(|s| Subject::Domain(Domain::from_canonical(name, s))));
+                }
+                out
+            }
         }
     }
 

@@ -74,12 +74,22 @@ pub struct Exempt {
 pub struct Hold {
     /// The reason that is held down.
     pub reason: ReasonId,
-    /// The source whose entry is held down.
+    /// The source that is held down, or [`SourceId::ALL`].
     pub source: SourceId,
     /// Since when.
     pub since: Time,
-    /// When it runs out; it also ends when the source's feed has dropped the entry.
+    /// When it runs out. One of a single source also ends when its feed has dropped the entry.
     pub until: Time,
+}
+
+impl Hold {
+    /// The end of a hold that lasts as long as the source lists something wider: it keeps one address out of a prefix.
+    pub const WITH_COVER: Time = Time(u64::MAX);
+
+    /// Whether it speaks of a reason of a source.
+    pub fn on(&self, reason: ReasonId, source: SourceId) -> bool {
+        self.reason == reason && (self.source == source || self.source == SourceId::ALL)
+    }
 }
 
 /// Where a subject stands.
@@ -106,7 +116,7 @@ impl Verdict {
 
     /// Whether a reason of a source is held down.
     pub fn held(&self, reason: ReasonId, source: SourceId) -> bool {
-        self.holds.iter().any(|h| (h.reason, h.source) == (reason, source))
+        self.holds.iter().any(|h| h.on(reason, source))
     }
 
     /// The entries that list the subject now: no holes, nothing held, and nothing at all where it is exempt.

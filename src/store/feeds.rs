@@ -2,7 +2,7 @@
 
 use rocksdb::{DB, DBRawIterator, ReadOptions};
 
-use super::{Result, Store, Vocabulary, cf, damaged, schema};
+use super::{Result, Store, StoreError, Vocabulary, cf, damaged, schema};
 use crate::model::{SourceId, Subject, Verdict};
 use schema::FeedEntry;
 
@@ -145,6 +145,30 @@ impl Store {
             None => Ok(Vec::new()),
             Some(row) => schema::read_feed(&row).ok_or_else(|| damaged(&format!("a feed's row of {subject}"))),
         }
+    }
+
+    /// Visits the rows of a generation of a source.
+    pub fn feed_scan<E: From<StoreError>>(
+        &self,
+        source: SourceId,
+        generation: u32,
+        f: &mut dyn FnMut(Subject, Vec<FeedEntry>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut broken = None;
+        self.with(|db| {
+            let mut rows = Cursor::new(db, schema::FEEDS, schema::feed_prefix(source, generation), Some(source))?;
+            while let Some(key) = rows.key() {
+                let subject = Subject::from_key(key).ok_or_else(|| damaged("a feed's key"))?;
+                let entries = schema::read_feed(rows.value()).ok_or_else(|| damaged("a feed's row"))?;
+                if let Err(e) = f(subject, entries) {
+                    broken = Some(e);
+                    return Ok(());
+                }
+                rows.next();
+            }
+            rows.check()
+        })?;
+        broken.map_or(Ok(()), Err)
     }
 
     /// The rows of a generation of a source, at most `limit`.

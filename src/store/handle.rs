@@ -1,6 +1,7 @@
 //! The store's handle: reading for everybody, one synced batch for the ledger.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, RwLock},
 };
@@ -8,7 +9,7 @@ use std::{
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch, WriteOptions};
 
 use super::schema::{self, Own, SourceRecord, ZoneRecord};
-use crate::model::{Event, Reasons, SourceId, Sources, Subject, Time, Verdict, history::What};
+use crate::model::{Event, Hold, Reasons, SourceId, Sources, Subject, Time, Verdict, history::What};
 
 /// Settings of the store: `[store]` and `[journal]`.
 #[derive(Debug, Clone)]
@@ -206,11 +207,8 @@ impl Store {
     /// Where a subject would stand if the feeds' generations were those of `vocabulary`.
     pub fn verdict_in(&self, vocabulary: &Vocabulary, subject: &Subject) -> Result<Verdict> {
         let key = subject.key();
-        let mut out = Verdict::default();
-        if let Some(row) = self.get(schema::VERDICTS, &key)? {
-            let own: Own = schema::decode(&row).ok_or_else(|| damaged(&format!("the verdict of {subject}")))?;
-            (out.entries, out.exempt, out.holds) = (own.entries, own.exempt, own.holds);
-        }
+        let own = self.own(subject)?;
+        let mut out = Verdict { entries: own.entries, exempt: own.exempt, holds: own.holds };
         for (source, generation) in vocabulary.feeds() {
             let mut row_key = schema::feed_prefix(source, generation);
             row_key.extend(&key);
@@ -295,6 +293,81 @@ impl Store {
             Ok(true)
         })?;
         Ok(out)
+    }
+
+    /// The subjects of which something of a source is held down, with all their holds.
+    pub fn holds_on(&self, source: SourceId) -> Result<HashMap<Subject, Vec<Hold>>> {
+        let mut out = HashMap::new();
+        for subject in self.held(source)?.into_iter().chain(self.held(SourceId::ALL)?) {
+            let own = self.own(&subject)?;
+            out.insert(subject, own.holds);
+        }
+        Ok(out)
+    }
+
+    /// What is decided one by one of a subject.
+    fn own(&self, subject: &Subject) -> Result<Own> {
+        match self.get(schema::VERDICTS, &subject.key())? {
+            None => Ok(Own::default()),
+            Some(row) => schema::decode(&row).ok_or_else(|| damaged(&format!("the verdict of {subject}"))),
+        }
+    }
+
+    /// What became of a request that must not be done twice, where it came before.
+    pub fn made(&self, now: Time, key: &[u8; 16]) -> Result<Option<schema::Made>> {
+        for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
+            if let Some(row) = self.get(schema::ONCE, &schema::once_key(at, key))? {
+                return Ok(Some(schema::decode(&row).ok_or_else(|| damaged("what became of a request"))?));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is kept of people and tokens: keys and values.
+    pub fn people(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut out = Vec::new();
+        self.rows(schema::PEOPLE, &[], &mut |k, v| {
+            out.push((k.to_vec(), v.to_vec()));
+            Ok(true)
+        })?;
+        Ok(out)
+    }
+
+    /// Visits the audit log from line `from` backwards, until `f` says false.
+    pub fn audit(&self, from: u64, f: &mut dyn FnMut(u64, schema::Audit) -> bool) -> Result<()> {
+        self.with(|db| {
+            let from = from.to_be_bytes();
+            for row in db.iterator_cf(&cf(db, schema::AUDIT)?, IteratorMode::From(&from, Direction::Reverse)) {
+                let (k, v) = row?;
+                let number = k[..].try_into().map(u64::from_be_bytes).map_err(|_| damaged("a line of the audit log"))?;
+                if !f(number, schema::decode(&v).ok_or_else(|| damaged(&format!("line {number} of the audit log")))?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The lines of the audit log for a commit.
+    pub fn audit_of(&self, seq: u64) -> Result<Vec<schema::Audit>> {
+        let mut out = Vec::new();
+        self.audit(u64::MAX, &mut |_, line| {
+            let past = line.commit.is_some_and(|c| c < seq);
+            out.extend(Some(line).filter(|l| l.commit == Some(seq)));
+            !past
+        })?;
+        Ok(out)
+    }
+
+    /// The number of the last line of the audit log; 0 where there is none.
+    pub fn audited(&self) -> Result<u64> {
+        let last = self.with(|db| {
+            let mut rows = db.raw_iterator_cf(&cf(db, schema::AUDIT)?);
+            rows.seek_to_last();
+            rows.status()?;
+            Ok(rows.key().map(<[u8]>::to_vec))
+        })?;
+        last.map_or(Ok(0), |k| k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a line of the audit log")))
     }
 
     /// The origins of all zones that were ever served, with what is known of them.

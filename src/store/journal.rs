@@ -58,6 +58,22 @@ impl Store {
         Ok(!barred && next > last)
     }
 
+    /// Of the subjects that changed after a commit: where each stood before it did, and whether anything changed that is
+    /// too much to list.
+    pub fn first_after(&self, seq: u64) -> Result<(Past, bool)> {
+        let (mut out, mut bulk) = (Past::new(), false);
+        self.rows(schema::JOURNAL, &(seq + 1).to_be_bytes(), &mut |_, v| {
+            let commit: Commit = schema::decode(v).ok_or_else(|| damaged("a commit"))?;
+            bulk |= commit.bulk;
+            for (key, verdict) in commit.before {
+                let subject = Subject::from_key(&key).ok_or_else(|| damaged("a journal subject"))?;
+                out.entry(subject).or_insert(verdict);
+            }
+            Ok(true)
+        })?;
+        Ok((out, bulk))
+    }
+
     /// A commit by its number.
     pub fn commit_row(&self, seq: u64) -> Result<Option<Commit>> {
         let row = self.get(schema::JOURNAL, &seq.to_be_bytes())?;
@@ -124,12 +140,21 @@ impl Store {
             first = k.first_chunk::<4>().map(|b| u32::from_be_bytes(*b));
             Ok(false)
         })?;
+        let today = (now.0 / schema::DAY) as u32;
+        let mut stale = false;
+        self.rows(schema::ONCE, &[], &mut |k, _| {
+            stale = k.first_chunk::<4>().is_some_and(|b| u32::from_be_bytes(*b) + 1 < today);
+            Ok(false)
+        })?;
+        if stale {
+            batch.delete_range(schema::ONCE, vec![], (today - 1).to_be_bytes().to_vec());
+        }
         if let Some(seq) = keep_from {
             batch.delete_range(schema::JOURNAL, vec![0], seq.to_be_bytes().to_vec());
         }
         if first.is_some_and(|f| f < oldest) {
             batch.delete_range(schema::CHURN, vec![0], oldest.to_be_bytes().to_vec());
         }
-        Ok((keep_from.is_some() || first.is_some_and(|f| f < oldest)).then_some(batch))
+        Ok((stale || keep_from.is_some() || first.is_some_and(|f| f < oldest)).then_some(batch))
     }
 }

@@ -154,14 +154,14 @@ impl Store {
 
     /// Drops what an import staged and nothing made true, and generations and copies that were replaced.
     fn drop_stages(&self) -> Result<()> {
-        self.drop_stale(schema::FEEDS, |r| Some(r.generation))?;
-        self.drop_stale(schema::RECORDS, |r| r.followed.as_ref().map(|f| f.copy))?;
+        self.drop_stale(schema::FEEDS, |r, n| r.generation == n || r.kept.is_some_and(|k| k.generation == n))?;
+        self.drop_stale(schema::RECORDS, |r, n| r.followed.as_ref().is_some_and(|f| f.copy == n))?;
         let _ = std::fs::remove_dir_all(self.stage_path());
         Ok(())
     }
 
     /// Drops all rows under a source and a number, but those whose number counts.
-    fn drop_stale(&self, family: &'static str, counts: impl Fn(&schema::SourceRecord) -> Option<u32>) -> Result<()> {
+    fn drop_stale(&self, family: &'static str, counts: impl Fn(&schema::SourceRecord, u32) -> bool) -> Result<()> {
         let v = self.vocabulary();
         let (mut from, mut stale) = (Vec::new(), Vec::new());
         loop {
@@ -173,7 +173,7 @@ impl Store {
             let Some(prefix) = found else { break };
             let source = usize::from(u16::from_be_bytes([prefix[0], prefix[1]]));
             let number = u32::from_be_bytes([prefix[2], prefix[3], prefix[4], prefix[5]]);
-            if v.records.get(source).and_then(&counts) != Some(number) {
+            if !v.records.get(source).is_some_and(|r| counts(r, number)) {
                 stale.push(prefix);
             }
             from = schema::after(&prefix);

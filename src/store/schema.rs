@@ -9,6 +9,9 @@
 //! | `records` | source, copy, a record of a followed zone | nothing; only the copy that the source's record names counts |
 //! | `due` | time, subject | nothing: when something of the subject next ends by itself |
 //! | `holds` | source, subject | nothing: which of a source's subjects are held down |
+//! | `people` | kind, name | people and tokens, and what else is kept by name |
+//! | `audit` | a number | who wrote what, from where and why; kept for good |
+//! | `once` | day, key | the receipt of a request that must not be done twice; kept for a day or two |
 //! | `journal` | sequence | a commit: what it touched, as that stood before |
 //! | `meta` | a name | version, identity, vocabulary, serials |
 //!
@@ -19,9 +22,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::model::{Entry, Event, Exempt, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict, history::What};
 
 /// The version of everything below; a store of a newer one is refused.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// All column families.
-pub const FAMILIES: [&str; 9] = [VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META];
+pub const FAMILIES: [&str; 12] = [VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META, PEOPLE, AUDIT, ONCE];
 /// See the table above.
 pub const VERDICTS: &str = "verdicts";
 /// See the table above.
@@ -40,6 +43,12 @@ pub const HOLDS: &str = "holds";
 pub const JOURNAL: &str = "journal";
 /// See the table above.
 pub const META: &str = "meta";
+/// See the table above.
+pub const PEOPLE: &str = "people";
+/// See the table above.
+pub const AUDIT: &str = "audit";
+/// See the table above.
+pub const ONCE: &str = "once";
 
 /// The span of one bucket of churn: dropping what is old drops whole buckets.
 pub const BUCKET: u64 = 10 * 86_400;
@@ -167,6 +176,17 @@ pub struct SourceRecord {
     pub ends: Vec<Time>,
     /// The zone that its rows were made from, where they were.
     pub followed: Option<Followed>,
+    /// What a large import replaced, so that it can be undone until the next import.
+    pub kept: Option<Kept>,
+}
+
+/// Rows that a large import has replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The commit that did.
+    pub commit: u64,
+    /// The generation of the rows; 0 where there were none.
+    pub generation: u32,
 }
 
 /// A zone that a source follows: which version of it the source's rows say, and where its records are kept.
@@ -211,6 +231,55 @@ pub struct Commit {
     pub serials: Vec<(String, Serial, Serial)>,
     /// Subjects' keys, and their verdicts before.
     pub before: Vec<(Vec<u8>, Verdict)>,
+}
+
+/// A line of the audit log: one write.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// When.
+    pub at: Time,
+    /// Who.
+    pub who: String,
+    /// From where: an address, or the socket.
+    pub from: String,
+    /// What was done, in one word.
+    pub what: String,
+    /// To what: a subject, a name.
+    pub about: String,
+    /// More about it, such as a reason and source, or counts.
+    pub detail: String,
+    /// Why, in the author's words.
+    pub why: Option<String>,
+    /// The commit that it was.
+    pub commit: Option<u64>,
+}
+
+/// What became of a request that must not be done twice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// A hash of what was asked for.
+    pub body: u64,
+    /// The commit that it was.
+    pub commit: u64,
+    /// The serials that moved: origin, serial.
+    pub serials: Vec<(String, Serial)>,
+    /// The subject's revision after it.
+    pub revision: u64,
+}
+
+/// The key of a request that must not be done twice, in the family of those.
+pub fn once_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
+    let day = (at.0 / DAY) as u32;
+    [&day.to_be_bytes()[..], key].concat()
+}
+
+/// The span of one bucket of such requests.
+pub const DAY: u64 = 86_400;
+
+/// What tells a subject's verdict from what it was before and after.
+pub fn revision(v: &Verdict) -> u64 {
+    let digest = ring::digest::digest(&ring::digest::SHA256, &encode(v));
+    digest.as_ref().first_chunk().map_or(0, |b| u64::from_be_bytes(*b))
 }
 
 /// `source, generation` in front of a feed's rows, and `source, copy` in front of a followed zone's records.

@@ -3,7 +3,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::File,
     io::{BufRead, BufReader, BufWriter, Write},
     iter::Peekable,
@@ -14,7 +14,7 @@ use std::{
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 
 use super::{Result, Store, StoreError, cf, feeds::Cursor, schema};
-use crate::model::{Domain, Mask, Scope, SourceId, Subject, Time, history::What, special};
+use crate::model::{Domain, Hold, Mask, Scope, SourceId, Subject, Time, history::What, special};
 use schema::FeedEntry;
 
 /// Lines that are sorted in memory at a time; more are put aside in sorted files.
@@ -65,10 +65,24 @@ pub struct Difference {
     pub removed: u64,
     /// Subjects that stay as they are.
     pub same: u64,
+    /// Subjects that it lists, and that a granted removal holds down.
+    #[serde(default)]
+    pub held: u64,
     /// A few of those that were added.
     pub sample_added: Vec<String>,
     /// A few of those that were removed.
     pub sample_removed: Vec<String>,
+    /// A few of those that are held.
+    #[serde(default)]
+    pub sample_held: Vec<String>,
+}
+
+impl Difference {
+    /// In words: how many of each.
+    pub fn words(&self) -> String {
+        let Difference { added, changed, removed, same, held, .. } = self;
+        format!("{added} added, {changed} changed, {removed} removed, {same} the same, {held} held")
+    }
 }
 
 /// A changed row: what the source said of a subject, and what it says from now on.
@@ -95,6 +109,8 @@ pub struct Staged {
     pub masks: [Mask; 2],
     /// The rows that change, or the new generation in their place.
     pub rows: Rows,
+    /// The subjects of which something of the source is held down.
+    pub holds: HashMap<Subject, Vec<Hold>>,
 }
 
 /// See [`Staged::rows`].
@@ -145,7 +161,7 @@ impl Stage<'_> {
     /// Adds a line.
     pub fn push(&mut self, subject: Subject, mut entry: FeedEntry) -> Result<()> {
         entry.since = self.terms.now;
-        if self.terms.exceptions && !entry.hole && covers_others(&subject) {
+        if self.terms.exceptions && !entry.hole && crate::model::subject::covers_others(&subject) {
             self.wide.insert(subject.clone());
         }
         self.lines.push((subject, entry));
@@ -221,6 +237,7 @@ impl Stage<'_> {
             difference: Difference::default(),
             masks: [0; 2],
             rows: Rows::Small(vec![]),
+            holds: self.store.holds_on(self.terms.source)?,
         };
         let mut changed = Changed { small: Some(vec![]), subjects: Some(vec![]), limit: (self.terms.known + self.total) / 4 };
         if self.terms.mode == Mode::Patch {
@@ -409,6 +426,14 @@ impl Staged {
     /// Counts a row; false where nothing changes.
     fn note(&mut self, row: &Row) -> bool {
         let d = &mut self.difference;
+        if let Some(holds) = self.holds.get(&row.subject)
+            && row.new.iter().any(|e| !e.hole && holds.iter().any(|h| h.on(e.reason, self.source)))
+        {
+            d.held += 1;
+            if d.sample_held.len() < SAMPLES {
+                d.sample_held.push(row.subject.to_string());
+            }
+        }
         if row.old == row.new {
             d.same += u64::from(!row.old.is_empty());
             return false;
@@ -493,14 +518,6 @@ fn rank(e: &FeedEntry) -> u8 {
         (true, false) => 2,
         (false, _) => 1,
         (true, true) => 0,
-    }
-}
-
-fn covers_others(subject: &Subject) -> bool {
-    match subject {
-        Subject::V4(p) => !p.is_host(),
-        Subject::V6(p) => !p.is_host(),
-        Subject::Domain(d) => d.scope().below(),
     }
 }
 

@@ -11,7 +11,8 @@ pub fn run(store: &Store, from: u32) -> Result<()> {
     match from {
         schema::VERSION => Ok(()),
         1 => sources_with_masks(store).and_then(|()| run(store, 2)),
-        2 => sources_that_follow(store),
+        2 => sources_that_follow(store).and_then(|()| run(store, 3)),
+        3 => sources_that_keep(store),
         v if v > schema::VERSION => Err(StoreError::Newer(v)),
         v => Err(StoreError::Damaged(format!("its version {v} was never released"))),
     }
@@ -43,6 +44,21 @@ struct Source2 {
     ends: Vec<Time>,
 }
 
+/// A source's record in version 3.
+#[derive(Serialize, Deserialize)]
+struct Source3 {
+    name: String,
+    feed: bool,
+    generation: u32,
+    next: u32,
+    dead: Vec<u32>,
+    refreshed: Time,
+    expires: Option<Time>,
+    masks: [Mask; 2],
+    ends: Vec<Time>,
+    followed: Option<schema::Followed>,
+}
+
 /// 1 to 2: sources know their reasons and the ends of their lives; commits in the journal know the serials before them.
 /// The journal is not carried over: a transfer across the upgrade is a full one.
 fn sources_with_masks(store: &Store) -> Result<()> {
@@ -71,7 +87,7 @@ fn sources_with_masks(store: &Store) -> Result<()> {
 fn sources_that_follow(store: &Store) -> Result<()> {
     let old = store.get(schema::META, b"sources")?.ok_or_else(|| damaged("the sources"))?;
     let old: Vec<Source2> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
-    let new = old.into_iter().map(|s| schema::SourceRecord {
+    let new = old.into_iter().map(|s| Source3 {
         name: s.name,
         feed: s.feed,
         generation: s.generation,
@@ -86,5 +102,29 @@ fn sources_that_follow(store: &Store) -> Result<()> {
     let mut batch = Batch::default();
     batch.put(schema::META, b"sources".to_vec(), schema::encode(&new.collect::<Vec<_>>()));
     batch.put(schema::META, b"version".to_vec(), 3u32.to_be_bytes().to_vec());
+    store.commit(batch)
+}
+
+/// 3 to 4: sources know the rows that their last import replaced. None does yet; all else that is new has families of its
+/// own.
+fn sources_that_keep(store: &Store) -> Result<()> {
+    let old = store.get(schema::META, b"sources")?.ok_or_else(|| damaged("the sources"))?;
+    let old: Vec<Source3> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
+    let new = old.into_iter().map(|s| schema::SourceRecord {
+        name: s.name,
+        feed: s.feed,
+        generation: s.generation,
+        next: s.next,
+        dead: s.dead,
+        refreshed: s.refreshed,
+        expires: s.expires,
+        masks: s.masks,
+        ends: s.ends,
+        followed: s.followed,
+        kept: None,
+    });
+    let mut batch = Batch::default();
+    batch.put(schema::META, b"sources".to_vec(), schema::encode(&new.collect::<Vec<_>>()));
+    batch.put(schema::META, b"version".to_vec(), 4u32.to_be_bytes().to_vec());
     store.commit(batch)
 }

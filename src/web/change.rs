@@ -16,7 +16,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{App, Caller, error::Problem};
 use crate::{
     ledger::{Pending, now},
-    model::{Change, Evidence, SourceId, Subject, history::Ask, subject::HostBits, time::until},
+    model::{
+        Change, Evidence, SourceId, Subject, Terms,
+        history::{Ask, HoldFor},
+        subject::HostBits,
+        time::until,
+    },
 };
 
 /// Changes of a stream that are on their way at the same time.
@@ -41,6 +46,12 @@ pub struct Ordered {
     special: bool,
     #[serde(default)]
     host_bits: bool,
+    /// Of `delist`: it was a mistake, and may come back.
+    #[serde(default)]
+    no_hold: bool,
+    /// Of `list`: a granted removal is no reason not to.
+    #[serde(default)]
+    break_hold: bool,
 }
 
 /// Makes a change of what was ordered.
@@ -74,12 +85,18 @@ fn change(app: &App, ordered: Ordered, author: &str) -> Result<Change, Problem> 
         Some("delist") => Ask::Delist {
             reason: ordered.reason.as_ref().map(reason).transpose()?,
             source: ordered.source.as_ref().map(source).transpose()?,
+            hold: match (until, ordered.no_hold) {
+                (_, true) => HoldFor::Nothing,
+                (Some(t), _) => HoldFor::Until(t),
+                (None, _) => HoldFor::Usual,
+            },
         },
         Some("exempt") => Ask::Exempt { until },
         Some("unexempt") => Ask::Unexempt,
         Some(op) => return Err(Problem::invalid(format!("op: `{op}` is not list, delist, exempt or unexempt"))),
     };
-    Ok(Change { subject, author: author.into(), evidence: ordered.note.map(Evidence::word), ask, special: ordered.special })
+    let terms = Terms { special: ordered.special, breaks_hold: ordered.break_hold, ..Terms::default() };
+    Ok(Change { subject, author: author.into(), evidence: ordered.note.map(Evidence::word), ask, terms })
 }
 
 /// `POST /v1/listings`: one change; 201 with its receipt, which is true in DNS when it arrives.

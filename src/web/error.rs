@@ -43,6 +43,9 @@ impl Problem {
             Refused::Rule(Refusal::NotListed | Refusal::NotExempt) => ("/problems/not-found", 404),
             Refused::Rule(_) | Refused::Unlistable(_) => ("/problems/refused", 409),
             Refused::Settings(_) => ("/problems/invalid", 422),
+            Refused::Changed(_) => ("/problems/changed", 412),
+            Refused::OtherBody => ("/problems/other-body", 422),
+            Refused::Unknown(_) => ("/problems/not-found", 404),
             Refused::InDoubt(_) => ("/problems/in-doubt", 500),
             Refused::Poisoned(_) | Refused::Stopped => ("/problems/unavailable", 503),
         };

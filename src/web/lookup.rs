@@ -39,7 +39,7 @@ pub(super) async fn subject(State(app): State<App>, Path(text): Path<String>) ->
         let v = store.vocabulary();
         let zones: Vec<ZoneAnswer> = snapshot.zones.all().iter().filter_map(|z| answers(&snapshot, z, &subject)).collect();
         let mut covers = Vec::new();
-        for wider in wider(&subject) {
+        for wider in subject.wider() {
             let found = store.verdict(&wider)?;
             if !found.is_empty() {
                 covers.push(json!({"subject": wider, "entries": entries(&found, &v), "exempt": found.exempt.is_some()}));
@@ -97,26 +97,6 @@ fn event(e: &crate::model::Event, v: &Vocabulary) -> Value {
         out["until"] = t.to_string().into();
     }
     out
-}
-
-/// The subjects that could cover this one, the nearest first.
-fn wider(subject: &Subject) -> Vec<Subject> {
-    use crate::model::{Domain, Scope, special};
-    match subject {
-        Subject::V4(p) => (special::WIDEST4..p.len()).rev().map(|l| Subject::V4(p.widen(l))).collect(),
-        Subject::V6(p) => (special::WIDEST6..p.len()).rev().map(|l| Subject::V6(p.widen(l))).collect(),
-        Subject::Domain(d) => {
-            let above = d.name().match_indices('.').map(|(i, _)| &d.name()[i + 1..]);
-            let mut out: Vec<Subject> = Vec::new();
-            if d.scope() == Scope::Name {
-                out.push(Subject::Domain(Domain::from_canonical(d.name(), Scope::Tree)));
-            }
-            for name in above {
-                out.extend([Scope::Below, Scope::Tree].map(|s| Subject::Domain(Domain::from_canonical(name, s))));
-            }
-            out
-        }
-    }
 }
 
 /// What a zone says to whoever may ask it, of the subject itself (a prefix: its first address; `*.a.b`: a name below).

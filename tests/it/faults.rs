@@ -13,7 +13,7 @@ use crate::lab::{Daemon, Folder, Lab, query, shown, udp};
 fn list(lab: &Lab, subject: &str) -> Result<Receipt, Refused> {
     let v = lab.ledger.store.vocabulary();
     let ask = Ask::List { reason: v.reasons.get("relay").unwrap(), source: SourceId::OPERATOR, until: None, text: None };
-    let change = Change { subject: subject.parse().unwrap(), author: "test".into(), evidence: None, ask, special: false };
+    let change = Change { subject: subject.parse().unwrap(), author: "test".into(), evidence: None, ask, terms: Default::default() };
     lab.ledger.submit_blocking(change)?.wait()
 }
 
@@ -157,7 +157,7 @@ fn a_zone_that_comes_back_has_a_new_serial() {
 /// Stores of every older version are upgraded and say what they said.
 #[test]
 fn stores_of_older_versions_are_upgraded() {
-    ["store-1", "store-2"].iter().for_each(|name| upgraded(name));
+    ["store-1", "store-2", "store-3"].iter().for_each(|name| upgraded(name));
 }
 
 fn upgraded(name: &str) {

@@ -57,7 +57,7 @@ fn a_large_import_is_one_commit_and_comes_and_goes_whole() {
     let d = report(&f, &["a.txt"]);
     assert_eq!(d["difference"]["added"].as_u64(), Some(count(&all)));
     let first = std::net::Ipv4Addr::from(all[0]).to_string();
-    f.ok(&["delist", &first]);
+    f.ok(&["delist", "--source", "xbl", &first]);
     assert_eq!(f.json(&["lookup", &first, "--json"])["history"].as_array().unwrap().len(), 2);
     let hosts = |f: &Folder| f.json(&["status", "--json"])["listed"]["ipv4_hosts"].as_u64().unwrap();
     assert_eq!(hosts(&f), count(&all) - 1);

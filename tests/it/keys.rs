@@ -1,6 +1,10 @@
 //! Keys for TSIG: made by the command line, taken by the configuration.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::PermissionsExt,
+};
 
 use orbsd::{
     dns::tsig::{self, Session},
@@ -92,5 +96,39 @@ fn a_broken_key_file_is_refused_with_its_line_and_the_old_keys_stay() {
     let out = f.orbsd(&["reload"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.code() == Some(2) && said.contains("keys/mirror.example:2: the algorithm is `hmac-sha256` here"), "{said}");
+    assert!(daemon.stop().success());
+}
+
+/// A mirror whose clock is ten minutes off: refused with BADTIME and our time, signed, over the wire; no zone is sent.
+#[test]
+fn a_clock_ten_minutes_off_is_told_the_time() {
+    let f = Folder::new();
+    with_key(&f);
+    let daemon = Daemon::start(&f);
+    let key = f.config().ledger.keys.get("mirror.example").unwrap().clone();
+    let ask = |off: i64| {
+        let mut request = query("bl.orbs.example", 252, false);
+        let len = request.len();
+        request.resize(512, 0);
+        let at = Time((orbsd::ledger::now().0 as i64 + off) as u64);
+        let (_, end) = Session::request(key.clone(), &mut request, len, at).unwrap();
+        let mut stream = std::net::TcpStream::connect(f.addr()).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        stream.write_all(&[&(end as u16).to_be_bytes()[..], &request[..end]].concat()).unwrap();
+        let mut len = [0; 2];
+        stream.read_exact(&mut len).unwrap();
+        let mut reply = vec![0; usize::from(u16::from_be_bytes(len))];
+        stream.read_exact(&mut reply).unwrap();
+        hickory_proto::op::Message::from_vec(&reply).unwrap()
+    };
+    for off in [-600, 600] {
+        let reply = ask(off);
+        assert_eq!((u16::from(reply.response_code), reply.answers.len()), (9, 0), "NOTAUTH: {reply:?}");
+        let shown = format!("{reply:?}");
+        assert!(shown.contains("BadTime"), "{shown}");
+        assert!(shown.contains("hmac") || shown.contains("Hmac"), "{shown}");
+    }
+    let reply = ask(200);
+    assert!(u16::from(reply.response_code) == 0 && reply.answers.len() > 4, "{reply:?}");
     assert!(daemon.stop().success());
 }

@@ -101,7 +101,7 @@ impl Teller {
         let source = self.ledger.store.vocabulary().sources.get("operator").unwrap();
         let ask = Ask::List { reason, source, until: None, text: None };
         let subject = std::net::Ipv4Addr::from(0x2d00_0000 + n).to_string().parse().unwrap();
-        let change = Change { subject, author: "test".into(), evidence: None, ask, special: false };
+        let change = Change { subject, author: "test".into(), evidence: None, ask, terms: Default::default() };
         self.ledger.submit_blocking(change).map_err(|e| format!("{e:?}")).unwrap().wait().map_err(|e| format!("{e:?}")).unwrap();
     }
     fn serial(&self) -> u32 {

@@ -161,7 +161,8 @@ fn kill_rounds(rounds: u32) {
 fn list(lab: &Lab, addr: u32) -> Result<orbsd::ledger::Receipt, Refused> {
     let v = lab.ledger.store.vocabulary();
     let ask = Ask::List { reason: v.reasons.get("relay").unwrap(), source: SourceId::OPERATOR, until: None, text: None };
-    let change = Change { subject: orbsd::model::Subject::host4(addr), author: "test".into(), evidence: None, ask, special: false };
+    let change =
+        Change { subject: orbsd::model::Subject::host4(addr), author: "test".into(), evidence: None, ask, terms: Default::default() };
     lab.ledger.submit_blocking(change)?.wait()
 }
 

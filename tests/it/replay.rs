@@ -59,21 +59,21 @@ fn change(ledger: &Ledger, dice: &mut Dice) {
     let until = (dice.below(3) == 0).then(|| orbsd::ledger::now().plus(orbsd::model::time::Seconds(1 + dice.below(2))));
     let ask = match dice.below(8) {
         0..4 => Ask::List { reason, source, until, text: (dice.below(3) == 0).then(|| "word".into()) },
-        4 => Ask::Delist { reason: None, source: None },
-        5 => Ask::Delist { reason: Some(reason), source: None },
+        4 => Ask::Delist { reason: None, source: None, hold: Default::default() },
+        5 => Ask::Delist { reason: Some(reason), source: None, hold: Default::default() },
         6 => Ask::Exempt { until },
         _ => Ask::Unexempt,
     };
     let subject: Subject = SUBJECTS[dice.below(12) as usize].parse().unwrap();
-    let change = Change { subject, author: "dice".into(), evidence: None, ask, special: false };
+    let change = Change { subject, author: "dice".into(), evidence: None, ask, terms: Default::default() };
     // Refusals are part of it: they leave nothing behind.
     let _ = ledger.submit_blocking(change).unwrap().wait();
 }
 
 /// Waits until all that was handed to the writer before is done.
 fn settle(ledger: &Ledger) {
-    let ask = Ask::Delist { reason: None, source: None };
-    let change = Change { subject: "44.4.4.4".parse().unwrap(), author: "dice".into(), evidence: None, ask, special: false };
+    let ask = Ask::Delist { reason: None, source: None, hold: Default::default() };
+    let change = Change { subject: "44.4.4.4".parse().unwrap(), author: "dice".into(), evidence: None, ask, terms: Default::default() };
     assert!(ledger.submit_blocking(change).unwrap().wait().is_err(), "refused, but in its turn");
 }
 
@@ -166,15 +166,16 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
         };
         import(lines, &ledger, &|| ());
         let ask = |ask: Ask, addr: u32| {
-            let change = Change { subject: Subject::host4(addr), author: "t".into(), evidence: None, ask, special: false };
+            let change = Change { subject: Subject::host4(addr), author: "t".into(), evidence: None, ask, terms: Default::default() };
             ledger.submit_blocking(change).unwrap().wait().unwrap();
         };
         let own = Ask::List { reason: relay, source: SourceId::OPERATOR, until: None, text: Some("own".into()) };
         // Meanwhile: a removal of a listing that the feed keeps, one of a listing that it drops, and listings of a person.
         let drops = lines / 2;
         import(lines - drops, &ledger, &|| {
-            ask(Ask::Delist { reason: None, source: None }, 0x2d00_0000);
-            ask(Ask::Delist { reason: None, source: None }, 0x2d00_0000 + (lines - 1) * 3);
+            let off = Ask::Delist { reason: None, source: Some(source), hold: Default::default() };
+            ask(off.clone(), 0x2d00_0000);
+            ask(off, 0x2d00_0000 + (lines - 1) * 3);
             ask(own.clone(), 0x2d00_0003);
             ask(own.clone(), 0x2d00_0000 + (lines - 2) * 3);
         });
@@ -207,8 +208,8 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
         };
         import(2);
         let held = Subject::host4(0x2d00_0005);
-        let ask = Ask::Delist { reason: None, source: None };
-        let change = Change { subject: held.clone(), author: "t".into(), evidence: None, ask, special: false };
+        let ask = Ask::Delist { reason: None, source: None, hold: Default::default() };
+        let change = Change { subject: held.clone(), author: "t".into(), evidence: None, ask, terms: Default::default() };
         ledger.submit_blocking(change).unwrap().wait().unwrap();
         let other = Subject::host4(0x2d00_0006);
         let dbl = |l: &Ledger| l.published.snapshot().serials[1];
@@ -243,7 +244,7 @@ fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
     let entry = || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: None };
     ledger.import_with(&mut Import::replace(source), |_, sink| sink(both.clone(), entry())).unwrap();
     let ask = Ask::List { reason: relay, source: SourceId::OPERATOR, until: None, text: None };
-    let change = Change { subject: both.clone(), author: "t".into(), evidence: None, ask, special: false };
+    let change = Change { subject: both.clone(), author: "t".into(), evidence: None, ask, terms: Default::default() };
     ledger.submit_blocking(change).unwrap().wait().unwrap();
     let store = ledger.store.clone();
     assert_eq!(store.history(&both).unwrap().len(), 2);

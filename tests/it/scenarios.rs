@@ -89,12 +89,12 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
             until: end,
             text: value("text").map(Into::into),
         },
-        "delist" => Ask::Delist { reason: None, source: value("source").and_then(|s| v.sources.get(&s)) },
+        "delist" => Ask::Delist { reason: None, source: value("source").and_then(|s| v.sources.get(&s)), hold: Default::default() },
         "exempt" => Ask::Exempt { until: end },
         "unexempt" => Ask::Unexempt,
         other => return Err(format!("there is no action `{other}`")),
     };
-    let change = Change { subject: subject(1)?, author: "scenario".into(), evidence: None, ask, special: false };
+    let change = Change { subject: subject(1)?, author: "scenario".into(), evidence: None, ask, terms: Default::default() };
     let receipt = lab.ledger.submit_blocking(change).and_then(|p| p.wait());
     match (receipt, line.contains("!refused")) {
         (Ok(_), false) | (Err(_), true) => Ok(()),

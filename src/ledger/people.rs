@@ -1,0 +1,102 @@
+//! People and tokens: kept in the store, changed by the writer, and read from one shared book.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Job, Ledger, Refused, writer::Writer};
+use crate::{
+    model::{Person, Role, Time, Token},
+    store::{Batch, Store, StoreError, schema},
+};
+
+/// Everybody who may do something, beside those who reach the socket.
+#[derive(Debug, Clone, Default)]
+pub struct Book {
+    /// By name.
+    pub people: BTreeMap<String, Person>,
+    /// By the first part of a token.
+    pub tokens: BTreeMap<String, Token>,
+}
+
+impl Book {
+    /// What a token may do now: its role, and no more than its person's. The error says why it may nothing.
+    pub fn role(&self, token: &Token, now: Time) -> Result<Role, String> {
+        if !token.alive(now) {
+            return Err("this token was revoked, or its time is over".into());
+        }
+        if !token.person {
+            return Ok(token.role);
+        }
+        match self.people.get(&token.owner) {
+            Some(p) if p.disabled.is_none() => Ok(token.role.min(p.role)),
+            _ => Err("the person whose token this is may do nothing any more".into()),
+        }
+    }
+
+    /// How many people can make people: there is to be one left.
+    pub fn owners(&self) -> usize {
+        self.people.values().filter(|p| p.role == Role::Owner && p.disabled.is_none()).count()
+    }
+
+    pub(super) fn read(store: &Store) -> Result<Book, StoreError> {
+        let mut out = Book::default();
+        for (key, value) in store.people()? {
+            let damaged = || StoreError::Damaged(format!("what is kept of {} can not be read", String::from_utf8_lossy(&key)));
+            if key.starts_with(PERSON.as_bytes()) {
+                let p: Person = schema::decode(&value).ok_or_else(damaged)?;
+                out.people.insert(p.name.clone(), p);
+            } else if key.starts_with(TOKEN.as_bytes()) {
+                let t: Token = schema::decode(&value).ok_or_else(damaged)?;
+                out.tokens.insert(t.id.clone(), t);
+            }
+        }
+        Ok(out)
+    }
+}
+
+const PERSON: &str = "person/";
+const TOKEN: &str = "token/";
+
+/// Somebody or something to keep; what had the name before is replaced.
+#[derive(Debug, Clone)]
+pub enum Keep {
+    /// A person.
+    Person(Person),
+    /// A token.
+    Token(Token),
+}
+
+impl Ledger {
+    /// Everybody who may do something.
+    pub fn book(&self) -> Arc<Book> {
+        self.book.load_full()
+    }
+
+    /// Keeps somebody, with a line in the audit log.
+    pub async fn keep(&self, keep: Keep, line: schema::Audit) -> Result<(), Refused> {
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        self.jobs.send(Job::Keep(Box::new((keep, line)), tx)).await.map_err(|_| Refused::Stopped)?;
+        rx.await.unwrap_or(Err(Refused::Stopped))
+    }
+}
+
+impl Writer {
+    pub(super) fn keep(&mut self, keep: Keep, line: &schema::Audit) -> Result<(), Refused> {
+        let mut book = Book::clone(&self.book.load());
+        let mut batch = Batch::default();
+        match keep {
+            Keep::Person(p) => {
+                batch.put(schema::PEOPLE, format!("{PERSON}{}", p.name).into_bytes(), schema::encode(&p));
+                book.people.insert(p.name.clone(), p);
+            }
+            Keep::Token(t) => {
+                batch.put(schema::PEOPLE, format!("{TOKEN}{}", t.id).into_bytes(), schema::encode(&t));
+                book.tokens.insert(t.id.clone(), t);
+            }
+        }
+        batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(line));
+        self.commit_batch(batch)?;
+        self.audited += 1;
+        self.book.store(Arc::new(book));
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! Many changes as one commit, and the way back from a commit.
+
+use std::collections::HashSet;
+
+use super::{
+    Import, ImportError, ImportResult, Job, Ledger, Receipt, Refused,
+    group::{Decided, Work},
+    now,
+    writer::Writer,
+};
+use crate::{
+    model::{Change, SourceId, Subject, Terms, Verdict, history::Ask},
+    store::{
+        StoreError,
+        schema::{Audit, Commit, FeedEntry, revision},
+        stage::{Difference, Mode},
+    },
+};
+
+/// How many subjects one commit of many changes has at most.
+pub const MANY: usize = 50_000;
+
+/// Who wants a commit undone, and how much of it.
+#[derive(Debug, Clone)]
+pub struct Undo {
+    /// The commit.
+    pub seq: u64,
+    /// Who asks.
+    pub author: String,
+    /// Why, in his words.
+    pub why: Option<String>,
+    /// See [`Terms`].
+    pub terms: Terms,
+    /// Only what this one did; a commit can hold the changes of many.
+    pub of: Option<String>,
+    /// Only tell what would be done.
+    pub dry_run: bool,
+}
+
+/// What became of a commit's subjects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// The commit that took it back; `None` where there was nothing to take back, or only told.
+    pub receipt: Option<Receipt>,
+    /// Subjects that stand as they stood before it.
+    pub undone: Vec<Subject>,
+    /// Subjects that have changed since, and were left alone.
+    pub changed_since: Vec<Subject>,
+    /// Of a large import: what changed, row by row.
+    pub rows: Option<Difference>,
+    /// Subjects whose listing did not come back, since a removal was granted.
+    pub held: Vec<Subject>,
+}
+
+/// A subject of a commit: where it stood before it, and whether it still stands as the commit left it.
+struct Touched {
+    subject: Subject,
+    before: Verdict,
+    now: Verdict,
+    same: bool,
+}
+
+impl Ledger {
+    /// Makes many changes one commit, all or none. May block.
+    pub fn submit_many(&self, changes: Vec<Change>, line: Audit) -> Result<Receipt, Refused> {
+        self.call(|r| Job::Many(Box::new((changes, line)), r))
+    }
+
+    /// Takes a commit back as far as its subjects still stand as it left them. May block.
+    pub fn undo(&self, undo: &Undo) -> Result<Undone, Refused> {
+        let Some(commit) = self.store.commit_row(undo.seq)? else {
+            return Err(Refused::Unknown(format!("the journal has no commit {} (any more)", undo.seq)));
+        };
+        if commit.bulk {
+            return self.undo_bulk(undo);
+        }
+        let touched = self.touched(undo, &commit)?;
+        let mut out = Undone::default();
+        let (mut changes, mut feeds): (Vec<Change>, Vec<SourceId>) = (Vec::new(), Vec::new());
+        for t in &touched {
+            if !t.same {
+                out.changed_since.push(t.subject.clone());
+                continue;
+            }
+            let returns = |e: &&crate::model::Entry| !e.source.is_feed() && t.now.entry(e.reason, e.source).is_none();
+            let held = t.before.entries.iter().filter(returns).any(|e| t.now.held(e.reason, e.source));
+            if held && !undo.terms.breaks_hold {
+                out.held.push(t.subject.clone());
+                continue;
+            }
+            let rows = |v: &Verdict| {
+                v.entries.iter().filter(|e| e.source.is_feed()).map(|e| (e.reason, e.source, e.hole, e.text.clone())).collect::<Vec<_>>()
+            };
+            let (was, is) = (rows(&t.before), rows(&t.now));
+            for s in was.iter().chain(&is).filter(|r| !was.contains(r) || !is.contains(r)).map(|r| r.1) {
+                if !feeds.contains(&s) {
+                    feeds.push(s);
+                }
+            }
+            let own = |v: &Verdict| (v.entries.iter().filter(|e| !e.source.is_feed()).cloned().collect::<Vec<_>>(), v.exempt.clone());
+            if own(&t.before) != own(&t.now) {
+                let (entries, exempt) = own(&t.before);
+                let mut change = Change::new(t.subject.clone(), undo.author.clone(), Ask::Restore { entries, exempt });
+                change.evidence = undo.why.clone().map(crate::model::Evidence::word);
+                change.terms = Terms { expect: Some(revision(&t.now)), once: None, ..undo.terms.clone() };
+                changes.push(change);
+            }
+            out.undone.push(t.subject.clone());
+        }
+        if undo.dry_run {
+            return Ok(out);
+        }
+        for source in feeds {
+            out.receipt = self.undo_feed(undo, source, &touched)?.receipt;
+        }
+        if !changes.is_empty() {
+            out.receipt = Some(self.submit_many(changes, undo.line(out.undone.len()))?);
+        }
+        Ok(out)
+    }
+
+    /// The subjects of a commit that are asked about.
+    fn touched(&self, undo: &Undo, commit: &Commit) -> Result<Vec<Touched>, Refused> {
+        let theirs: Option<HashSet<String>> = match &undo.of {
+            None => None,
+            Some(who) => Some(self.store.audit_of(undo.seq)?.into_iter().filter(|l| l.who == *who).map(|l| l.about).collect()),
+        };
+        let (later, bulk) = self.store.first_after(undo.seq)?;
+        let mut out = Vec::new();
+        for (key, before) in &commit.before {
+            let Some(subject) = Subject::from_key(key) else { continue };
+            if theirs.as_ref().is_some_and(|t| !t.contains(&subject.to_string())) {
+                continue;
+            }
+            let now = self.store.verdict(&subject)?;
+            let of_feed = before.entries.iter().chain(&now.entries).any(|e| e.source.is_feed());
+            let same = later.get(&subject).is_none_or(|left| *left == now) && !(bulk && of_feed);
+            out.push(Touched { subject, before: before.clone(), now, same });
+        }
+        out.sort_by(|a, b| a.subject.cmp(&b.subject));
+        Ok(out)
+    }
+
+    /// Brings a feed's rows back, for the subjects that still stand as the commit left them.
+    fn undo_feed(&self, undo: &Undo, source: SourceId, touched: &[Touched]) -> Result<ImportResult, Refused> {
+        let same: Vec<&Touched> = touched.iter().filter(|t| t.same).collect();
+        let subjects = same.iter().map(|t| t.subject.clone()).collect();
+        let mut import = Import { mode: Mode::Patch, touched: subjects, asked: Some(undo.line(same.len())), ..Import::replace(source) };
+        let result = self.import_with(&mut import, |_, sink| {
+            for t in &same {
+                for e in t.before.entries.iter().filter(|e| e.source == source) {
+                    let entry = FeedEntry { reason: e.reason, hole: e.hole, weak: false, since: e.since, text: e.text.clone() };
+                    sink(t.subject.clone(), entry)?;
+                }
+            }
+            Ok(())
+        });
+        self.imported(result)
+    }
+
+    /// Takes a large import back: what it replaced is imported again, while it is kept.
+    fn undo_bulk(&self, undo: &Undo) -> Result<Undone, Refused> {
+        let v = self.store.vocabulary();
+        let kept = v.records.iter().enumerate().find_map(|(i, r)| Some((SourceId(i as u16), r.kept.filter(|k| k.commit == undo.seq)?)));
+        let Some((source, kept)) = kept else {
+            let why = "the rows that it replaced are kept until the source's next import, and that has come";
+            return Err(Refused::Unknown(format!("commit {} can not be undone: {why}", undo.seq)));
+        };
+        let mut import = Import { dry_run: undo.dry_run, asked: Some(undo.line(0)), ..Import::replace(source) };
+        let result = self.import_with(&mut import, |_, sink| match kept.generation {
+            0 => Ok(()),
+            generation => self
+                .store
+                .feed_scan(source, generation, &mut |subject, entries| {
+                    entries.into_iter().try_for_each(|e| sink(subject.clone(), e)).map_err(StoreError::Io)
+                })
+                .map_err(|e| e.to_string()),
+        });
+        let result = self.imported(result)?;
+        Ok(Undone { receipt: result.receipt, rows: Some(result.difference), ..Undone::default() })
+    }
+
+    fn imported(&self, result: Result<ImportResult, ImportError>) -> Result<ImportResult, Refused> {
+        result.map_err(|e| match e {
+            ImportError::Refused(r) => r,
+            e => Refused::Settings(e.text(&self.store.vocabulary())),
+        })
+    }
+}
+
+impl Undo {
+    fn line(&self, subjects: usize) -> Audit {
+        Audit {
+            at: now(),
+            who: self.author.clone(),
+            from: self.terms.from.to_string(),
+            what: "undo".into(),
+            about: format!("commit {}", self.seq),
+            detail: format!("{subjects} subjects"),
+            why: self.why.clone(),
+            commit: None,
+        }
+    }
+}
+
+impl Writer {
+    /// Many changes as one commit: all, or none where one is refused.
+    pub(super) fn many(&mut self, changes: Vec<Change>, line: Audit) -> Result<Receipt, Refused> {
+        let mut work = Work::new(now());
+        for change in changes {
+            match self.check(change).and_then(|c| work.decide(&self.store, &c))? {
+                Decided::Now => {}
+                Decided::Before(made) => return Ok(made.into()),
+            }
+        }
+        work.audit = vec![line];
+        work.uncover(&self.store)?;
+        self.commit(&work, None)
+    }
+}
