@@ -31,7 +31,7 @@ def free():
 def folder(name, workers):
     d, port = f"{tmp}/{name}", free()
     os.makedirs(d + "/zones")
-    open(d + "/config.toml", "w").write(f'[dns]\nlisten = ["127.0.0.1:{port}"]\nworkers = {workers}\n[[reason]]\nname = "relay"\ntext = "{RELAY}"\n')
+    open(d + "/config.toml", "w").write(f'[admin]\nlisten = ""\n[dns]\nlisten = ["127.0.0.1:{port}"]\nworkers = {workers}\n[[reason]]\nname = "relay"\ntext = "{RELAY}"\n')
     open(d + "/zones/bl.toml", "w").write('origin = "bl.example"\nkind = "address"\nns = ["ns1.bl.example"]\ncontact = "hostmaster@bl.example"\npublish = [{ reason = "relay", code = "127.0.0.2" }]\n')
     return d, port
 

@@ -38,6 +38,10 @@ pub struct Config {
     pub feeds: Vec<feed::Settings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
+    /// `[admin] listen`: the API.
+    pub admin: Option<SocketAddr>,
+    /// `[web] listen`: the public look-up.
+    pub web: Option<SocketAddr>,
     /// The `[[export]]` tables.
     pub exports: Vec<exports::Settings>,
     /// `[process] user`.
@@ -205,7 +209,8 @@ impl Config {
         section("[dns] listen or workers", self.serve != running.serve);
         let (a, b) = (&self.secure, &running.secure);
         section("[tls] listen, https, quic or path", (&a.listen, &a.https, &a.quic, &a.path) != (&b.listen, &b.https, &b.quic, &b.path));
-        section("[admin] socket", self.socket != running.socket);
+        section("[admin] socket or listen", (&self.socket, self.admin) != (&running.socket, running.admin));
+        section("[web] listen", self.web != running.web);
         section("[process]", self.user != running.user);
         out
     }
@@ -254,7 +259,8 @@ impl Config {
         if !errors.is_empty() {
             return Err(ConfigError(errors));
         }
-        let reason = |r: ReasonFile| ledger::ReasonSettings { name: r.name, text: r.text, lifetime: r.lifetime };
+        let reason =
+            |r: ReasonFile| ledger::ReasonSettings { name: r.name, text: r.text, lifetime: r.lifetime, two_persons: r.two_persons };
         Ok(Config {
             store: store::Settings {
                 path: folder.join(file.store.path),
@@ -269,6 +275,9 @@ impl Config {
             exports,
             zones: folder.join(file.zones.path),
             socket: folder.join(file.admin.socket),
+            // What is no address was refused above.
+            admin: file.admin.listen.parse().ok(),
+            web: file.web.listen.parse().ok(),
             user: file.process.user,
             warnings,
         })

@@ -45,6 +45,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = serve::secure::bind(&config.secure)?;
     let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;
+    let listen =
+        |key: &str, addr: Option<std::net::SocketAddr>| addr.map(|a| web::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}"))).transpose();
+    let (admin, public) = (listen("admin.listen", config.admin)?, listen("web.listen", config.web)?);
     drop_privileges(&config)?;
     // As the user that has to read it again when it is renewed.
     let certificates = config.secure.open()?;
@@ -69,16 +72,21 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let socket_path = config.socket.clone();
     let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone()), certificates);
-    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), &mirrors);
-    let (stop_web, web_stopped) = tokio::sync::oneshot::channel::<()>();
+    let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
+    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), &mirrors, web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
-    let socket = {
+    let mut web = Vec::new();
+    {
         let _in = back.enter();
-        socket.into_std().and_then(|s| tokio::net::UnixListener::from_std(s)).map_err(|e| format!("admin.socket: {e}"))?
-    };
-    let web = back.spawn(web::run(socket, app, async move { drop(web_stopped.await) }));
+        let socket = socket.into_std().and_then(|s| tokio::net::UnixListener::from_std(s)).map_err(|e| format!("admin.socket: {e}"))?;
+        web.push(back.spawn(web::run_socket(socket, web::router(app.clone()), web_stopped.clone())));
+        for (listener, router) in [(admin, web::router(app.clone())), (public, web::public_router(app))] {
+            let listener = listener.map(tokio::net::TcpListener::from_std).transpose().map_err(|e| e.to_string())?;
+            web.extend(listener.map(|l| back.spawn(web::run_tcp(l, router, web_stopped.clone()))));
+        }
+    }
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
@@ -87,9 +95,12 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     tracing::info!("stopping");
     ticker.abort();
     feeds.stop();
-    let _ = stop_web.send(());
+    let _ = stop_web.send(true);
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
-    let _ = tokio::time::timeout(Duration::from_secs(5), web).await;
+    let patience = tokio::time::Instant::now() + Duration::from_secs(5);
+    for listener in web {
+        let _ = tokio::time::timeout_at(patience, listener).await;
+    }
     notifier.abort();
     exports.stop();
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
@@ -112,6 +123,7 @@ fn app(
     reload: &web::Reload,
     (exports, feeds): (Exports, Feeds),
     mirrors: &Arc<serve::Mirrors>,
+    stop: tokio::sync::watch::Receiver<bool>,
 ) -> web::App {
     web::App {
         ledger: ledger.clone(),
@@ -120,8 +132,11 @@ fn app(
         feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
         files: Arc::new(move || exports.shown()),
         mirrors: report(ledger, mirrors),
+        access: Arc::default(),
+        imports: Arc::default(),
         started: ledger::now(),
         daemon: true,
+        stop,
     }
 }
 

@@ -7,7 +7,10 @@ use crate::{
     index::{Snapshot, ZoneView},
     ledger::{Import, ImportError, ImportResult, Ledger, Refused, now},
     model::{SourceId, Subject, Time, subject::HostBits, time::Seconds},
-    store::{schema::FeedEntry, stage::Mode},
+    store::{
+        schema::{Audit, FeedEntry},
+        stage::Mode,
+    },
 };
 
 /// The number that no source has: whose name is only tried out.
@@ -44,6 +47,8 @@ pub struct Asked {
     pub subzone: Option<String>,
     /// When the source's life ends unless it comes again.
     pub max_age: Option<Seconds>,
+    /// Who asks for it, where it is not the source itself: a line for the audit log.
+    pub asked: Option<Audit>,
 }
 
 /// Where the reasons of a list come from.
@@ -126,6 +131,7 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
         mode: asked.mode.unwrap_or(Mode::Replace),
         dry_run: asked.dry_run,
         max_age: asked.max_age,
+        asked: asked.asked.clone(),
         exceptions,
         ..Import::replace(source)
     };

@@ -23,6 +23,8 @@ for f in passwd group; do mount --bind etc/$f /etc/$f; done
 mount --bind etc/resolv.conf "$(readlink -f /etc/resolv.conf)" 2>/dev/null || mount --bind etc /etc
 
 cat > config.toml <<CONF
+[admin]
+listen = ""
 [dns]
 listen = ["127.0.0.1:5300"]
 [[reason]]

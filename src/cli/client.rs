@@ -33,6 +33,9 @@ pub(super) struct Client {
     /// The ledger of this process, where no daemon runs.
     own: Option<Ledger>,
     socket: std::path::PathBuf,
+    /// What stands in `Host`, and the token, of a server that is reached over the network.
+    host: String,
+    token: Option<String>,
 }
 
 fn text(e: impl std::fmt::Display) -> Failure {
@@ -42,6 +45,9 @@ fn text(e: impl std::fmt::Display) -> Failure {
 impl Client {
     /// Connects to the daemon, or opens the store where none runs.
     pub(super) fn open(common: &Common) -> Result<Client, Failure> {
+        if let (Some(server), Some(token)) = (&common.server, &common.token) {
+            return Client::connect(server, token);
+        }
         let config = common.load()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mut own = None;
@@ -57,7 +63,47 @@ impl Client {
         };
         let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
         runtime.spawn(connection);
-        Ok(Client { runtime, sender, own, socket: config.socket })
+        Ok(Client { runtime, sender, own, socket: config.socket, host: "orbsd".into(), token: None })
+    }
+
+    /// Connects to a daemon over the network.
+    fn connect(server: &str, token: &std::path::Path) -> Result<Client, Failure> {
+        let host = server.strip_prefix("http://").map(|h| h.trim_end_matches('/')).filter(|h| !h.is_empty() && !h.contains('/'));
+        let Some(host) = host else {
+            return Err(Failure::Usage(format!("--server: `{server}` is not http://HOST:PORT (TLS is the proxy's in front of it)")));
+        };
+        let addr =
+            if host.rsplit(':').next().is_some_and(|p| p.parse::<u16>().is_ok()) { host.to_string() } else { format!("{host}:8053") };
+        let named = |e: std::io::Error| Failure::Usage(format!("{}: {e}", token.display()));
+        let secret = std::fs::read_to_string(token).map_err(named)?.trim().to_string();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let stream = runtime.block_on(tokio::net::TcpStream::connect(&addr)).map_err(|e| Failure::No(format!("{addr}: {e}")))?;
+        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
+        runtime.spawn(connection);
+        Ok(Client { runtime, sender, own: None, socket: Default::default(), host: host.into(), token: Some(secret) })
+    }
+
+    /// Whether a daemon answers, and not this process itself.
+    pub(super) fn is_daemon(&self) -> bool {
+        self.own.is_none()
+    }
+
+    /// Asks for a stream of a kind; its body comes piece by piece.
+    pub(super) fn stream(&mut self, path: &str, accept: &str) -> Result<Incoming, Failure> {
+        let request = self.request(Method::GET, path).header("accept", accept).body(bytes("")).map_err(text)?;
+        let response = self.runtime.block_on(self.sender.send_request(request)).map_err(text)?;
+        if !response.status().is_success() {
+            return Err(failure(response.status(), &Value::Null));
+        }
+        Ok(response.into_body())
+    }
+
+    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
+        let request = Request::builder().method(method).uri(path).header("host", &self.host);
+        match &self.token {
+            Some(t) => request.header("authorization", format!("Bearer {t}")),
+            None => request,
+        }
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -66,7 +112,7 @@ impl Client {
     }
 
     fn send_as(&mut self, method: Method, path: &str, kind: &str, body: AnyBody) -> Result<Response<Incoming>, Failure> {
-        let request = Request::builder().method(method).uri(path).header("host", "orbsd").header("content-type", kind);
+        let request = self.request(method, path).header("content-type", kind);
         let request = request.body(body).map_err(text)?;
         self.runtime.block_on(self.sender.send_request(request)).map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
     }
@@ -118,6 +164,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         )));
     }
     let ledger = crate::daemon::open_ledger(config).map_err(Failure::No)?;
+    // Nobody says stop: the command ends, and its runtime with it.
+    let stop = tokio::sync::watch::channel(false).1;
     let listener = runtime.block_on(web::bind(&config.socket))?;
     let reload: web::Reload = Arc::new(|| Err("no daemon runs".into()));
     let app = web::App {
@@ -127,10 +175,13 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         feeds: Arc::new(|| Value::Array(vec![])),
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors()))),
+        access: Arc::default(),
+        imports: Arc::default(),
         started: crate::ledger::now(),
         daemon: false,
+        stop: stop.clone(),
     };
-    runtime.spawn(web::run(listener, app, std::future::pending()));
+    runtime.spawn(web::run_socket(listener, web::router(app), stop));
     Ok(ledger)
 }
 

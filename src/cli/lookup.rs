@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     Common, Failure,
     client::{Client, bytes, escape},
+    text::{list, text},
 };
 
 /// `orbsd lookup`
@@ -30,14 +31,6 @@ pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
     if found["listed"] == true { Ok(()) } else { Err(Failure::No(String::new())) }
 }
 
-fn text(v: &Value) -> &str {
-    v.as_str().unwrap_or("")
-}
-
-fn list(v: &Value) -> impl Iterator<Item = &Value> {
-    v.as_array().into_iter().flatten()
-}
-
 fn print(found: &Value) {
     let state = if found["listed"] == true { "listed" } else { "not listed" };
     println!("{}: {state}", text(&found["subject"]));
@@ -52,6 +45,11 @@ fn print(found: &Value) {
         };
         let until = e["until"].as_str().map_or(String::new(), |u| format!(" until {u}"));
         println!("  {}: {kind} {} since {}{until}", text(&e["reason"]), text(&e["source"]), text(&e["since"]));
+    }
+    for h in list(&found["holds"]) {
+        let source = h["source"].as_str().map_or(String::new(), |s| format!(" by {s}"));
+        let until = h["until"].as_str().map_or(" as long as something wider lists it".into(), |u| format!(" until {u}"));
+        println!("  {}: held down{source} since {}{until}", text(&h["reason"]), text(&h["since"]));
     }
     for c in list(&found["covered_by"]) {
         for e in list(&c["entries"]) {
@@ -68,7 +66,8 @@ fn print(found: &Value) {
         list(&z["txt"]).for_each(|t| println!("    \"{}\"", text(t)));
     }
     for h in list(&found["history"]) {
-        let about = h["reason"].as_str().map_or(String::new(), |r| format!(" for {r} ({})", text(&h["source"])));
+        let about =
+            h["reason"].as_str().map_or(String::new(), |r| format!(" for {r} ({})", h["source"].as_str().unwrap_or("every source")));
         let note = h["evidence"]["text"].as_str().map_or(String::new(), |n| format!(": {n}"));
         println!("  {} {}{about} by {}{note}", text(&h["at"]), text(&h["event"]), text(&h["author"]));
     }

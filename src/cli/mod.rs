@@ -1,5 +1,6 @@
 //! The command line: one file for each command, all over the same API as everybody else.
 
+mod back;
 mod change;
 mod check;
 mod client;
@@ -8,9 +9,11 @@ mod failure;
 mod import;
 mod key;
 mod lookup;
+mod people;
 mod retire;
 mod serve;
 mod status;
+mod text;
 mod transfer;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -39,6 +42,12 @@ pub struct Common {
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
+    /// Talk to this daemon instead of the one of the configuration: http://HOST:PORT
+    #[arg(long, global = true, requires = "token")]
+    server: Option<String>,
+    /// The file with the token for it
+    #[arg(long, global = true, requires = "server")]
+    token: Option<PathBuf>,
 }
 
 impl Common {
@@ -70,6 +79,13 @@ enum Command {
     Retire(retire::Retire),
     Key(key::Key),
     Transfer(transfer::Transfer),
+    Undo(back::Undo),
+    Purge(back::Purge),
+    Holds(back::Holds),
+    Watch(back::Watch),
+    Person(people::Person),
+    Token(people::Token),
+    Audit(people::Audit),
 }
 
 /// Lets a reader that has had enough (`orbsd … | head`) end the command quietly. The signal for it stays ignored: it would
@@ -112,6 +128,13 @@ pub fn run() -> ExitCode {
         Command::Retire(c) => retire::run(&common, &c),
         Command::Key(c) => key::run(&common, &c),
         Command::Transfer(c) => transfer::run(&common, &c),
+        Command::Undo(c) => back::undo(&common, &c),
+        Command::Purge(c) => back::purge(&common, &c),
+        Command::Holds(c) => back::holds(&common, c),
+        Command::Watch(c) => back::watch(&common, &c),
+        Command::Person(c) => people::person(&common, c),
+        Command::Token(c) => people::token(&common, c),
+        Command::Audit(c) => people::audit(&common, &c),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 
 mod ipset;
 mod jsonl;
+pub mod lines;
 mod master;
 mod names;
 mod nftables;

@@ -32,6 +32,8 @@ pub struct ReasonSettings {
     pub text: String,
     /// How long a single listing lasts where nobody says.
     pub lifetime: Option<Seconds>,
+    /// Whether a listing takes a second person.
+    pub two_persons: bool,
 }
 
 /// What the ledger takes from the configuration; a reload replaces it as a whole.
@@ -151,7 +153,7 @@ pub(super) enum Job {
     /// Many changes as one commit, and their line in the audit log.
     Many(Box<(Vec<Change>, Audit)>, Reply<Receipt>),
     /// A person or a token, and the line in the audit log.
-    Keep(Box<(super::Keep, Audit)>, Reply<()>),
+    Keep(Box<(super::Keep, Option<Audit>)>, Reply<()>),
     Tick,
     Stop(Reply<()>),
 }

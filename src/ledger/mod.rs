@@ -13,6 +13,6 @@ use handle::{GROUP, Job, QUEUE, Reply};
 pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, Settings, now};
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;
-pub use people::{Book, Keep};
+pub use people::{Book, Keep, Proposal};
 pub use start::open;
 pub use undo::{MANY, Undo, Undone};

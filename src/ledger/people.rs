@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Job, Ledger, Refused, writer::Writer};
 use crate::{
-    model::{Person, Role, Time, Token},
+    model::{Change, Person, Role, Time, Token},
     store::{Batch, Store, StoreError, schema},
 };
 
@@ -15,6 +17,10 @@ pub struct Book {
     pub people: BTreeMap<String, Person>,
     /// By the first part of a token.
     pub tokens: BTreeMap<String, Token>,
+    /// Listings that wait for a second person, by number.
+    pub proposals: BTreeMap<String, Proposal>,
+    /// When each of them was used last, to the hour.
+    pub used: BTreeMap<String, Time>,
 }
 
 impl Book {
@@ -47,14 +53,36 @@ impl Book {
             } else if key.starts_with(TOKEN.as_bytes()) {
                 let t: Token = schema::decode(&value).ok_or_else(damaged)?;
                 out.tokens.insert(t.id.clone(), t);
+            } else if key.starts_with(PROPOSAL.as_bytes()) {
+                let p: Proposal = schema::decode(&value).ok_or_else(damaged)?;
+                out.proposals.insert(p.id.clone(), p);
+            } else if let Some(id) = key.strip_prefix(USED.as_bytes()) {
+                let at: Time = schema::decode(&value).ok_or_else(damaged)?;
+                out.used.insert(String::from_utf8_lossy(id).into_owned(), at);
             }
         }
         Ok(out)
     }
 }
 
+/// How many listings wait for a second person at most.
+const PROPOSALS: usize = 10_000;
+
+/// A listing that waits for a second person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Its number.
+    pub id: String,
+    /// Since when.
+    pub at: Time,
+    /// What was asked for; its author is not the one who approves.
+    pub change: Change,
+}
+
+const PROPOSAL: &str = "proposal/";
 const PERSON: &str = "person/";
 const TOKEN: &str = "token/";
+const USED: &str = "used/";
 
 /// Somebody or something to keep; what had the name before is replaced.
 #[derive(Debug, Clone)]
@@ -63,6 +91,12 @@ pub enum Keep {
     Person(Person),
     /// A token.
     Token(Token),
+    /// A listing that waits for a second person.
+    Proposal(Proposal),
+    /// One that waits no longer, by number.
+    NoProposal(String),
+    /// The last use of a token.
+    Used(String, Time),
 }
 
 impl Ledger {
@@ -71,8 +105,8 @@ impl Ledger {
         self.book.load_full()
     }
 
-    /// Keeps somebody, with a line in the audit log.
-    pub async fn keep(&self, keep: Keep, line: schema::Audit) -> Result<(), Refused> {
+    /// Keeps somebody, with a line in the audit log where it is a change.
+    pub async fn keep(&self, keep: Keep, line: Option<schema::Audit>) -> Result<(), Refused> {
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.jobs.send(Job::Keep(Box::new((keep, line)), tx)).await.map_err(|_| Refused::Stopped)?;
         rx.await.unwrap_or(Err(Refused::Stopped))
@@ -80,7 +114,7 @@ impl Ledger {
 }
 
 impl Writer {
-    pub(super) fn keep(&mut self, keep: Keep, line: &schema::Audit) -> Result<(), Refused> {
+    pub(super) fn keep(&mut self, keep: Keep, line: Option<&schema::Audit>) -> Result<(), Refused> {
         let mut book = Book::clone(&self.book.load());
         let mut batch = Batch::default();
         match keep {
@@ -92,10 +126,27 @@ impl Writer {
                 batch.put(schema::PEOPLE, format!("{TOKEN}{}", t.id).into_bytes(), schema::encode(&t));
                 book.tokens.insert(t.id.clone(), t);
             }
+            Keep::Proposal(p) => {
+                batch.put(schema::PEOPLE, format!("{PROPOSAL}{}", p.id).into_bytes(), schema::encode(&p));
+                book.proposals.insert(p.id.clone(), p);
+                if book.proposals.len() > PROPOSALS {
+                    return Err(Refused::Settings(format!("{PROPOSALS} proposals wait already; approve them or turn them down")));
+                }
+            }
+            Keep::NoProposal(id) => {
+                batch.delete(schema::PEOPLE, format!("{PROPOSAL}{id}").into_bytes());
+                if book.proposals.remove(&id).is_none() {
+                    return Err(Refused::Unknown(format!("there is no proposal `{id}` (any more)")));
+                }
+            }
+            Keep::Used(id, at) => {
+                batch.put(schema::PEOPLE, format!("{USED}{id}").into_bytes(), schema::encode(&at));
+                book.used.insert(id, at);
+            }
         }
-        batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(line));
+        line.into_iter().for_each(|l| batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(l)));
         self.commit_batch(batch)?;
-        self.audited += 1;
+        self.audited += u64::from(line.is_some());
         self.book.store(Arc::new(book));
         Ok(())
     }

@@ -91,7 +91,7 @@ impl Writer {
                 Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
                 Job::Source(name, reply) => drop(reply.send(self.source(&name))),
                 Job::Many(all, reply) => drop(reply.send(self.many(all.0, all.1))),
-                Job::Keep(all, reply) => drop(reply.send(self.keep(all.0, &all.1))),
+                Job::Keep(all, reply) => drop(reply.send(self.keep(all.0, all.1.as_ref()))),
                 Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
                 Job::Configure(settings, reply) => {
                     drop(reply.send(self.configure(*settings)));

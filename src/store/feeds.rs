@@ -92,9 +92,28 @@ impl Store {
 
     /// Visits the verdict of every subject that has one, in order, with the feeds' generations of `vocabulary`.
     pub fn scan(&self, vocabulary: &Vocabulary, f: &mut dyn FnMut(Subject, Verdict) -> Result<()>) -> Result<()> {
+        self.scan_range(vocabulary, &[], &[u8::MAX; 32], &mut |s, v| f(s, v).map(|()| true)).map(drop)
+    }
+
+    /// Visits, in order, the verdicts of the subjects whose keys are `from` or later and before `to`, until `f` says false.
+    /// Tells whether it came to the end.
+    pub fn scan_range(
+        &self,
+        vocabulary: &Vocabulary,
+        from: &[u8],
+        to: &[u8],
+        f: &mut dyn FnMut(Subject, Verdict) -> Result<bool>,
+    ) -> Result<bool> {
+        let mut whole = true;
         self.with(|db| {
             let mut cursors = self.cursors(db, vocabulary)?;
+            if !from.is_empty() {
+                cursors.iter_mut().for_each(|c| c.seek(from));
+            }
             while let Some(key) = cursors.iter().filter_map(Cursor::key).min().map(<[u8]>::to_vec) {
+                if *key >= *to {
+                    break;
+                }
                 let subject = Subject::from_key(&key).ok_or_else(|| damaged("a subject's key"))?;
                 let mut verdict = Verdict::default();
                 for c in cursors.iter_mut().filter(|c| c.key() == Some(&key)) {
@@ -105,10 +124,31 @@ impl Store {
                         c.next();
                     }
                 }
-                f(subject, verdict)?;
+                if !f(subject, verdict)? {
+                    whole = false;
+                    return Ok(());
+                }
             }
             cursors.iter().try_for_each(Cursor::check)
-        })
+        })?;
+        Ok(whole)
+    }
+
+    /// Visits what is decided one by one of each subject behind `after`, in order, until `f` says false: its entries of
+    /// sources that are no feeds, its exemption and its holds. Tells whether it came to the end.
+    pub fn decided(&self, after: Option<&Subject>, f: &mut dyn FnMut(Subject, Verdict) -> Result<bool>) -> Result<bool> {
+        let mut whole = true;
+        let from = after.map(Subject::key).unwrap_or_default();
+        self.rows(schema::VERDICTS, &from, &mut |key, row| {
+            if after.is_some() && *key == *from {
+                return Ok(true);
+            }
+            let subject = Subject::from_key(key).ok_or_else(|| damaged("a subject's key"))?;
+            let own: schema::Own = schema::decode(row).ok_or_else(|| damaged(&format!("the verdict of {subject}")))?;
+            whole = f(subject, Verdict { entries: own.entries, exempt: own.exempt, holds: own.holds })?;
+            Ok(whole)
+        })?;
+        Ok(whole)
     }
 
     /// Visits the verdicts of some subjects, which are in order, with the feeds' generations of `vocabulary`.

@@ -74,6 +74,14 @@ impl Store {
         Ok((out, bulk))
     }
 
+    /// Visits the commits that the journal has, from `seq` on, until `f` says false.
+    pub fn commits(&self, seq: u64, f: &mut dyn FnMut(u64, Commit) -> Result<bool>) -> Result<()> {
+        self.rows(schema::JOURNAL, &seq.to_be_bytes(), &mut |k, v| {
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
+            f(at, schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?)
+        })
+    }
+
     /// A commit by its number.
     pub fn commit_row(&self, seq: u64) -> Result<Option<Commit>> {
         let row = self.get(schema::JOURNAL, &seq.to_be_bytes())?;

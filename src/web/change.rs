@@ -1,61 +1,124 @@
-//! Changes one by one, and as a stream.
+//! Single changes: list, renew, delist. What a request says becomes a [`Change`] here, for bulk streams too.
 
 use axum::{
-    Json,
-    body::{Body, Bytes},
-    extract::{ConnectInfo, State},
-    http::StatusCode,
+    Extension, Json,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use http_body_util::BodyExt;
-use serde::Deserialize;
-use serde_json::json;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use ring::digest;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Caller, error::Problem};
+use super::{
+    App,
+    access::Caller,
+    error::Problem,
+    input::{Params, Part, json},
+    shapes::{Listing, ReceiptShape, listing, listing_id, listing_of},
+};
 use crate::{
-    ledger::{Pending, now},
+    ledger::{Keep, Pending, Proposal, now},
     model::{
-        Change, Evidence, SourceId, Subject, Terms,
-        history::{Ask, HoldFor},
+        Change, Evidence, Role, SourceId, Subject, Terms,
+        history::{Ask, HoldFor, Once},
         subject::HostBits,
         time::until,
     },
 };
 
-/// Changes of a stream that are on their way at the same time.
-const IN_FLIGHT: usize = 1024;
-/// The longest line of a stream.
-const MAX_LINE: usize = 128 * 1024;
+/// The longest Idempotency-Key, in bytes.
+const MAX_KEY: usize = 255;
 
-/// What a request says. The same shape for one listing and for a line of a stream.
-#[derive(Debug, Deserialize)]
+/// What a request says: a listing, or a line of a stream.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ordered {
-    /// `list` (also where it is left out), `delist`, `exempt`, `unexempt`.
+    /// `list` (also where it is left out), `delist`, `exempt`, `unexempt`, `hold`, `unhold`.
     #[serde(default)]
-    op: Option<String>,
-    subject: String,
-    reason: Option<String>,
-    source: Option<String>,
-    until: Option<String>,
-    text: Option<String>,
-    note: Option<String>,
+    pub op: Option<String>,
+    /// An address, a prefix or a domain.
+    pub subject: String,
+    /// Why; `list` needs it.
+    pub reason: Option<String>,
+    /// Who says so; `operator` where it is left out.
+    pub source: Option<String>,
+    /// A duration (`30d`) or a time (RFC 3339): when it ends by itself.
+    pub until: Option<String>,
+    /// Its own text, `$` standing for the subject.
+    pub text: Option<String>,
+    /// What was seen, for the history.
+    pub note: Option<String>,
+    /// It lies in a special-purpose range, and is meant all the same.
     #[serde(default)]
-    special: bool,
+    pub special: bool,
+    /// Clear host bits in a prefix instead of refusing it.
     #[serde(default)]
-    host_bits: bool,
-    /// Of `delist`: it was a mistake, and may come back.
+    pub host_bits: bool,
+    /// Of `delist`: it was a mistake, and may come back at any time.
     #[serde(default)]
-    no_hold: bool,
-    /// Of `list`: a granted removal is no reason not to.
+    pub no_hold: bool,
+    /// Of `list`: a granted removal is no reason not to. Takes the role operator.
     #[serde(default)]
-    break_hold: bool,
+    pub break_hold: bool,
 }
 
-/// Makes a change of what was ordered.
-fn change(app: &App, ordered: Ordered, author: &str) -> Result<Change, Problem> {
+/// What a request's headers say of a write.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// From `If-Match`.
+    pub expect: Option<u64>,
+    /// From `Idempotency-Key`.
+    pub key: Option<String>,
+}
+
+impl Conditions {
+    /// Reads the headers.
+    pub fn of(headers: &HeaderMap) -> Result<Conditions, Problem> {
+        let text = |name: &str| headers.get(name).map(|v| v.to_str().map(str::trim).unwrap_or("\u{0}"));
+        let expect = match text("if-match") {
+            None | Some("*") => None,
+            Some(r) => {
+                let r = r.trim_matches('"');
+                let read = Some(r).filter(|r| r.len() == 16).and_then(|r| u64::from_str_radix(r, 16).ok());
+                Some(read.ok_or_else(|| Problem::invalid("If-Match takes one revision, as it stands in a listing"))?)
+            }
+        };
+        let fine = |k: &str| (1..=MAX_KEY).contains(&k.len()) && k.bytes().all(|b| (32..127).contains(&b));
+        let key = match text("idempotency-key") {
+            None => None,
+            Some(k) if fine(k) => Some(k.to_string()),
+            Some(_) => return Err(Problem::invalid(format!("Idempotency-Key takes 1 to {MAX_KEY} printable characters"))),
+        };
+        Ok(Conditions { expect, key })
+    }
+
+    /// What a change depends on. `what` tells requests of one key apart, such as lines; `body` is what is asked for.
+    pub fn terms(&self, caller: &Caller, what: &str, body: &[u8]) -> Terms {
+        let short = |parts: &[&[u8]]| {
+            let mut all = digest::Context::new(&digest::SHA256);
+            for p in parts {
+                all.update(&(p.len() as u64).to_be_bytes());
+                all.update(p);
+            }
+            all.finish()
+        };
+        let once = self.key.as_ref().map(|key| {
+            let who = caller.token.as_ref().unwrap_or(&caller.name);
+            let (k, b) = (short(&[who.as_bytes(), key.as_bytes(), what.as_bytes()]), short(&[body]));
+            let of = |d: &digest::Digest, out: &mut [u8]| out.iter_mut().zip(d.as_ref()).for_each(|(o, d)| *o = *d);
+            let (mut key, mut body) = ([0; 16], [0; 8]);
+            of(&k, &mut key);
+            of(&b, &mut body);
+            Once { key, body: u64::from_be_bytes(body) }
+        });
+        Terms { from: caller.from.clone(), expect: self.expect, once, ..Terms::default() }
+    }
+}
+
+/// Makes a change of what was ordered, where the caller may order it.
+pub(super) fn change(app: &App, ordered: &Ordered, caller: &Caller, mut terms: Terms) -> Result<Change, Problem> {
     let bits = if ordered.host_bits { HostBits::Clear } else { HostBits::Refuse };
     let subject = Subject::parse(&ordered.subject, bits).map_err(|e| Problem::invalid(format!("subject: {e}")))?;
     let vocabulary = app.ledger.store.vocabulary();
@@ -66,115 +129,238 @@ fn change(app: &App, ordered: Ordered, author: &str) -> Result<Change, Problem> 
     };
     let source = |name: &String| vocabulary.sources.get(name).ok_or_else(|| Problem::invalid(format!("source: there is no `{name}`")));
     let until = ordered.until.as_ref().map(|u| until(u, now()).map_err(|e| Problem::invalid(format!("until: {e}")))).transpose()?;
-    let long = [&ordered.text, &ordered.note].into_iter().flatten().any(|t| t.len() > Evidence::MAX_TEXT);
-    if long {
-        return Err(Problem::invalid(format!("text, note: at most {} bytes", Evidence::MAX_TEXT)));
+    for (field, text) in [("text", &ordered.text), ("note", &ordered.note)] {
+        if text.as_ref().is_some_and(|t| t.len() > Evidence::MAX_TEXT) {
+            return Err(Problem::invalid(format!("{field}: at most {} bytes", Evidence::MAX_TEXT)));
+        }
     }
-    let ask = match ordered.op.as_deref() {
-        None | Some("list") => Ask::List {
-            reason: ordered
-                .reason
-                .as_ref()
-                .map(reason)
-                .transpose()?
-                .ok_or_else(|| Problem::invalid(format!("reason: say one of {}", known())))?,
-            source: ordered.source.as_ref().map(source).transpose()?.unwrap_or(SourceId::OPERATOR),
+    let some_reason = ordered.reason.as_ref().map(reason).transpose()?;
+    let one_reason = || some_reason.ok_or_else(|| Problem::invalid(format!("reason: say one of {}", known())));
+    let some_source = ordered.source.as_ref().map(source).transpose()?;
+    let op = ordered.op.as_deref().unwrap_or("list");
+    let ask = match op {
+        "list" => Ask::List {
+            reason: one_reason()?,
+            source: some_source.unwrap_or(SourceId::OPERATOR),
             until,
-            text: ordered.text.map(Into::into),
+            text: ordered.text.clone().map(Into::into),
         },
-        Some("delist") => Ask::Delist {
-            reason: ordered.reason.as_ref().map(reason).transpose()?,
-            source: ordered.source.as_ref().map(source).transpose()?,
+        "delist" => Ask::Delist {
+            reason: some_reason,
+            source: some_source,
             hold: match (until, ordered.no_hold) {
                 (_, true) => HoldFor::Nothing,
                 (Some(t), _) => HoldFor::Until(t),
                 (None, _) => HoldFor::Usual,
             },
         },
-        Some("exempt") => Ask::Exempt { until },
-        Some("unexempt") => Ask::Unexempt,
-        Some(op) => return Err(Problem::invalid(format!("op: `{op}` is not list, delist, exempt or unexempt"))),
+        "exempt" => Ask::Exempt { until },
+        "unexempt" => Ask::Unexempt,
+        "hold" => Ask::Hold { reason: one_reason()?, until },
+        "unhold" => Ask::Unhold { reason: some_reason },
+        op => return Err(Problem::invalid(format!("op: `{op}` is not list, delist, exempt, unexempt, hold or unhold"))),
     };
-    let terms = Terms { special: ordered.special, breaks_hold: ordered.break_hold, ..Terms::default() };
-    Ok(Change { subject, author: author.into(), evidence: ordered.note.map(Evidence::word), ask, terms })
-}
-
-/// `POST /v1/listings`: one change; 201 with its receipt, which is true in DNS when it arrives.
-pub(super) async fn create(State(app): State<App>, ConnectInfo(caller): ConnectInfo<Caller>, body: Bytes) -> Result<Response, Problem> {
-    let ordered = serde_json::from_slice(&body).map_err(|e| Problem::invalid(e.to_string()))?;
-    let change = change(&app, ordered, &caller.0)?;
-    let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
-    let receipt = app.ledger.submit(change).await.map_err(problem)?.receipt().await.map_err(problem)?;
-    Ok((StatusCode::CREATED, Json(receipt)).into_response())
-}
-
-/// `POST /v1/bulk`: a change on each line; for each a line `{line, status, commit?, detail?}` in the same order.
-///
-/// What is on its way is limited, so a sender that does not read its answers is not read either.
-pub(super) async fn bulk(State(app): State<App>, ConnectInfo(caller): ConnectInfo<Caller>, body: Body) -> Response {
-    let (waiting, mut answers) = mpsc::channel::<(u64, Result<Pending, Problem>)>(IN_FLIGHT);
-    let (out, lines) = mpsc::channel::<Result<Bytes, std::io::Error>>(16);
-    let reader = app.clone();
-    tokio::spawn(async move { read_lines(reader, caller, body, waiting).await });
-    tokio::spawn(async move {
-        let mut buffer = Vec::new();
-        while let Some((line, pending)) = answers.recv().await {
-            let result = match pending {
-                Err(p) => Err(p),
-                Ok(p) => p.receipt().await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary())),
-            };
-            let value = match result {
-                Ok(r) => json!({"line": line, "status": 201, "commit": r.commit}),
-                Err(p) => json!({"line": line, "status": p.status, "detail": p.detail}),
-            };
-            buffer.extend(value.to_string().into_bytes());
-            buffer.push(b'\n');
-            let full = buffer.len() > 32 * 1024 || answers.is_empty();
-            if full && out.send(Ok(std::mem::take(&mut buffer).into())).await.is_err() {
-                return;
-            }
-        }
-    });
-    Body::from_stream(ReceiverStream::new(lines)).into_response()
-}
-
-async fn read_lines(app: App, caller: Caller, mut body: Body, waiting: mpsc::Sender<(u64, Result<Pending, Problem>)>) {
-    let mut rest: Vec<u8> = Vec::new();
-    let mut line = 0;
-    loop {
-        let frame = body.frame().await;
-        let end = frame.is_none();
-        match frame.map(|f| f.map(|f| f.into_data())) {
-            Some(Ok(Ok(data))) => rest.extend(data),
-            Some(Ok(Err(_))) => continue,
-            Some(Err(_)) => return,
-            None if rest.is_empty() => return,
-            None => rest.push(b'\n'),
-        }
-        let mut used = 0;
-        while let Some(n) = rest[used..].iter().position(|b| *b == b'\n') {
-            let text = &rest[used..used + n];
-            used += n + 1;
-            line += 1;
-            if text.trim_ascii().is_empty() {
-                continue;
-            }
-            let ordered = serde_json::from_slice::<Ordered>(text).map_err(|e| Problem::invalid(e.to_string()));
-            let pending = match ordered.and_then(|o| change(&app, o, &caller.0)) {
-                Ok(c) => app.ledger.submit(c).await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary())),
-                Err(p) => Err(p),
-            };
-            if waiting.send((line, pending)).await.is_err() {
-                return;
-            }
-        }
-        rest.drain(..used);
-        if rest.len() > MAX_LINE {
-            let _ = waiting.send((line + 1, Err(Problem::invalid(format!("a line has at most {MAX_LINE} bytes"))))).await;
-            return;
-        }
-        if end {
-            return;
-        }
+    let least = match op {
+        "exempt" | "unexempt" | "unhold" => Role::Operator,
+        _ if ordered.break_hold || ordered.special => Role::Operator,
+        "list" => Role::Reporter,
+        _ => Role::Editor,
+    };
+    if caller.role < least {
+        return Err(Problem::forbidden(format!("this takes the role {}; yours is {}", least.name(), caller.role.name())));
     }
+    let said = if op == "list" { Some(ordered.source.as_deref().unwrap_or(SourceId::DECIDING[0])) } else { ordered.source.as_deref() };
+    caller.allow(Some(&subject), ordered.reason.as_deref(), said)?;
+    (terms.special, terms.breaks_hold) = (ordered.special, ordered.break_hold);
+    Ok(Change { subject, author: caller.name.clone(), evidence: ordered.note.clone().map(Evidence::word), ask, terms })
+}
+
+/// Where a change went.
+pub(super) enum Placed {
+    /// To the writer.
+    Pending(Pending),
+    /// It waits for a second person, under this number.
+    Proposed(String),
+}
+
+/// Hands a change in, or puts it aside for a second person where it takes one.
+pub(super) async fn place(app: &App, caller: &Caller, change: Change) -> Result<Placed, Problem> {
+    let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
+    let two = match &change.ask {
+        Ask::List { reason, .. } => {
+            let name = app.ledger.store.vocabulary().reasons.name(*reason).to_string();
+            caller.role < Role::Editor || app.ledger.settings().reasons.iter().any(|r| r.name == name && r.two_persons)
+        }
+        _ => false,
+    };
+    if !two {
+        return Ok(Placed::Pending(app.ledger.submit(change).await.map_err(problem)?));
+    }
+    let id = super::secrets::token().map_err(Problem::failed)?.0;
+    let line = caller.line("propose", &change.subject, &id, change.evidence.as_ref().map(|e| e.text.clone()));
+    let proposal = Proposal { id: id.clone(), at: now(), change };
+    app.ledger.keep(Keep::Proposal(proposal), Some(line)).await.map_err(problem)?;
+    Ok(Placed::Proposed(id))
+}
+
+/// A listing that was made, or waits for a second person.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Created {
+    /// The listing's number.
+    pub id: String,
+    #[serde(flatten)]
+    #[schema(nullable)]
+    receipt: Option<ReceiptShape>,
+    /// The number of the proposal, where somebody else has to approve it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposal: Option<String>,
+}
+
+/// Lists a subject, or renews its listing. The receipt is true in DNS when it arrives.
+#[utoipa::path(post, path = "/v1/listings", tag = "listings", request_body = Ordered,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeated request one"), ("If-Match" = Option<String>, Header, description = "The subject's revision as you saw it")),
+    responses((status = 201, body = Created, description = "Listed"), (status = 202, body = Created, description = "Waits for a second person"), Problem))]
+pub(super) async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    request: axum::extract::Request,
+) -> Result<Response, Problem> {
+    let body: Bytes = super::input::bytes(request, &app).await?;
+    let conditions = Conditions::of(&headers)?;
+    let ordered: Ordered = json(&body)?;
+    if ordered.op.as_deref().is_some_and(|op| op != "list") {
+        return Err(Problem::invalid("op: only `list` here; POST /v1/bulk takes the others"));
+    }
+    let change = change(&app, &ordered, &caller, conditions.terms(&caller, "listings", &body))?;
+    let id = match &change.ask {
+        Ask::List { reason, source, .. } => listing_id(&change.subject, *reason, *source),
+        _ => String::new(),
+    };
+    Ok(match place(&app, &caller, change).await? {
+        Placed::Proposed(proposal) => (StatusCode::ACCEPTED, Json(Created { id, receipt: None, proposal: Some(proposal) })).into_response(),
+        Placed::Pending(pending) => {
+            let receipt = pending.receipt().await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+            let place = [(header::LOCATION, format!("/v1/listings/{id}"))];
+            (StatusCode::CREATED, place, Json(Created { id, receipt: Some(receipt.into()), proposal: None })).into_response()
+        }
+    })
+}
+
+/// A listing as its number names it: what it is about, and where that stands.
+fn found(app: &App, id: &str) -> Result<(Subject, crate::model::Verdict, crate::model::Entry), Problem> {
+    let none = || Problem::not_found(format!("there is no listing `{id}` (any more)"));
+    let (subject, reason, source) = listing_of(id).ok_or_else(none)?;
+    let verdict = app.ledger.store.verdict(&subject)?;
+    let entry = verdict.entry(reason, source).cloned().ok_or_else(none)?;
+    Ok((subject, verdict, entry))
+}
+
+/// One listing.
+#[utoipa::path(get, path = "/v1/listings/{id}", tag = "listings", params(("id" = String, Path)), responses((status = 200, body = Listing), Problem))]
+pub(super) async fn get(State(app): State<App>, Part(id): Part) -> Result<Response, Problem> {
+    let work = move || {
+        let (subject, verdict, entry) = found(&app, &id)?;
+        let history = app.ledger.store.history(&subject)?;
+        Ok::<_, Problem>(listing(&app.ledger.store.vocabulary(), &subject, &verdict, &entry, &history))
+    };
+    let out = tokio::task::spawn_blocking(work).await.map_err(Problem::failed)??;
+    Ok(([(header::ETAG, format!("\"{}\"", out.revision))], Json(out)).into_response())
+}
+
+/// What changes about a listing.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Renewal {
+    /// A duration or a time; the reason's lifetime where it is left out.
+    until: Option<String>,
+    /// Its own text.
+    text: Option<String>,
+    /// What was seen.
+    note: Option<String>,
+}
+
+/// Renews a listing: a new end, and a new text where one is given.
+#[utoipa::path(patch, path = "/v1/listings/{id}", tag = "listings", request_body = Renewal,
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, body = ReceiptShape), Problem))]
+pub(super) async fn renew(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Part(id): Part,
+    headers: HeaderMap,
+    request: axum::extract::Request,
+) -> Result<Json<ReceiptShape>, Problem> {
+    let body = super::input::bytes(request, &app).await?;
+    let renewal: Renewal = json(&body)?;
+    let (subject, _, entry) = found(&app, &id)?;
+    let v = app.ledger.store.vocabulary();
+    let ordered = Ordered {
+        subject: subject.to_string(),
+        reason: Some(v.reasons.name(entry.reason).into()),
+        source: Some(v.sources.name(entry.source).into()),
+        until: renewal.until,
+        text: renewal.text.or(entry.text.map(Into::into)),
+        note: renewal.note,
+        ..Ordered::default()
+    };
+    let mut change = change(&app, &ordered, &caller, Conditions::of(&headers)?.terms(&caller, &id, &body))?;
+    change.terms.special = true; // it is listed already
+    done(&app, change).await.map(Json)
+}
+
+/// Hands a change in and waits for its receipt.
+pub(super) async fn done(app: &App, change: Change) -> Result<ReceiptShape, Problem> {
+    let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
+    let pending = app.ledger.submit(change).await.map_err(problem)?;
+    pending.receipt().await.map(Into::into).map_err(problem)
+}
+
+/// How a listing is taken off.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Removal {
+    /// How long no source may list it again: a duration, a time, or `none` where it was a mistake. 30 days where it is left out.
+    hold: Option<String>,
+    /// Only this source's word ends; other sources may go on.
+    only: bool,
+    /// Why, for the history.
+    note: Option<String>,
+}
+
+/// Grants a removal: every source's listing for the reason ends, and a hold keeps it from coming back.
+#[utoipa::path(delete, path = "/v1/listings/{id}", tag = "listings",
+    params(("id" = String, Path), Removal, ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, body = ReceiptShape), Problem))]
+pub(super) async fn remove(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Part(id): Part,
+    Params(removal): Params<Removal>,
+    headers: HeaderMap,
+) -> Result<Json<ReceiptShape>, Problem> {
+    let conditions = Conditions::of(&headers)?;
+    let body = format!("{removal:?}");
+    let terms = conditions.terms(&caller, &id, body.as_bytes());
+    let Some((subject, reason, source)) = listing_of(&id) else { return Err(Problem::not_found(format!("there is no listing `{id}`"))) };
+    // What was done under the same key is told again, also when nothing is left to take off.
+    let again = terms.once.map(|o| app.ledger.store.made(now(), &o.key)).transpose()?.flatten();
+    if again.is_none() {
+        found(&app, &id)?;
+    }
+    let v = app.ledger.store.vocabulary();
+    let no_hold = removal.hold.as_deref() == Some("none");
+    let ordered = Ordered {
+        op: Some("delist".into()),
+        subject: subject.to_string(),
+        reason: Some(v.reasons.name(reason).into()),
+        source: removal.only.then(|| v.sources.name(source).into()),
+        until: removal.hold.filter(|_| !no_hold),
+        note: removal.note,
+        no_hold,
+        ..Ordered::default()
+    };
+    let change = change(&app, &ordered, &caller, terms)?;
+    done(&app, change).await.map(Json)
 }

@@ -1,52 +1,250 @@
-//! Exports: a zone as a file, streamed.
+//! Zones: what there is, and a zone on its way out as a file or a transfer, streamed.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufWriter, Write},
+    sync::Arc,
+};
 
 use axum::{
+    Json,
     body::{Body, Bytes},
-    extract::{Path, Query, State},
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
+use flate2::{Compression, write::GzEncoder};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{App, error::Problem, import::find_zone};
-use crate::format::write::{self, Export};
+use super::{
+    App,
+    error::Problem,
+    import::find_zone,
+    input::{Params, Part},
+    shapes::Page,
+};
+use crate::{
+    dns::transfer::{self, Difference},
+    format::write::{self, Export, lines},
+    index::{Snapshot, ZoneView, difference::Face, zones::rtype},
+    metrics::Totals,
+    model::{Serial, ZoneKind},
+};
 
 /// Pieces on their way to a reader.
 const WAITING: usize = 8;
 /// Bytes of a piece.
 const PIECE: usize = 64 * 1024;
+/// The formats that are transfers, beside those of files.
+const TRANSFERS: [&str; 2] = ["axfr", "dns"];
 
-/// The query of an export.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Asked {
-    #[serde(default)]
-    format: String,
-    #[serde(default)]
-    action: String,
+/// A zone.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ZoneShape {
+    /// Its origin.
+    origin: String,
+    /// Its file's stem, which stands for it too.
+    name: String,
+    /// address, domain or catalog.
+    kind: String,
+    serial: u32,
+    /// The codes by reason, in the order of an answer.
+    publish: Vec<Published>,
+    /// The TTL of what is listed, of what is not, and of empty names, in seconds.
+    ttls: [u32; 3],
+    name_servers: Vec<String>,
+    contact: String,
+    /// What was asked and answered since the start.
+    counters: BTreeMap<String, u64>,
 }
 
-/// `GET /v1/zones/{origin}/export?format=&action=`: from one snapshot, whatever is written meanwhile.
-pub(super) async fn zone(State(app): State<App>, Path(origin): Path<String>, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+/// A reason that a zone publishes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Published {
+    reason: String,
+    code: String,
+    text: String,
+}
+
+fn shape(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneShape {
+    let v = app.ledger.store.vocabulary();
+    let number = snapshot.zones.by_name(&z.name).unwrap_or_default();
+    let publish = z.publish.iter().map(|p| Published {
+        reason: v.reasons.name(p.reason).into(),
+        code: std::net::Ipv4Addr::from(p.code).to_string(),
+        text: p.text.to_string(),
+    });
+    ZoneShape {
+        origin: z.name.to_string(),
+        name: z.spec.stem.clone(),
+        kind: kind(z.spec.kind).into(),
+        serial: transfer::serial(snapshot, number).0,
+        publish: publish.collect(),
+        ttls: z.ttls,
+        name_servers: z.spec.ns.clone(),
+        contact: z.spec.contact.clone(),
+        counters: counters(app.metrics.zone(Some(z.slot))),
+    }
+}
+
+fn kind(kind: ZoneKind) -> &'static str {
+    match kind {
+        ZoneKind::Address => "address",
+        ZoneKind::Domain => "domain",
+        ZoneKind::Catalog => "catalog",
+    }
+}
+
+/// Counters by name.
+pub(super) fn counters(t: Totals) -> BTreeMap<String, u64> {
+    serde_json::to_value(t).ok().and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default()
+}
+
+/// All zones.
+#[utoipa::path(get, path = "/v1/zones", tag = "zones", responses((status = 200, body = Page<ZoneShape>), Problem))]
+pub(super) async fn zones(State(app): State<App>) -> Json<Page<ZoneShape>> {
     let snapshot = app.ledger.published.snapshot();
+    Json(Page::all(snapshot.zones.all().iter().map(|z| shape(&app, &snapshot, z)).collect()))
+}
+
+/// A zone, by its origin or its file's stem.
+#[utoipa::path(get, path = "/v1/zones/{origin}", tag = "zones", params(("origin" = String, Path)), responses((status = 200, body = ZoneShape), Problem))]
+pub(super) async fn one(State(app): State<App>, Part(origin): Part) -> Result<Json<ZoneShape>, Problem> {
+    let snapshot = app.ledger.published.snapshot();
+    let zone = find_zone(&snapshot, &origin)?;
+    Ok(Json(shape(&app, &snapshot, zone)))
+}
+
+/// How a zone is wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// A format of `orbsd export` (`master` where it is left out), `axfr` (master-file lines from SOA to SOA) or `dns` (the
+    /// messages of an AXFR, each behind its length in two bytes).
+    format: String,
+    /// Of `rpz`: what a resolver does.
+    action: String,
+    /// Of `axfr` and `dns`: only what changed after this serial, as an IXFR.
+    since: Option<u32>,
+}
+
+/// What is going to be written.
+enum Plan {
+    File(String, String),
+    Whole(bool),
+    Part(bool, Arc<Difference>),
+}
+
+/// A zone, streamed from one snapshot, whatever is written meanwhile; gzip where the client takes it.
+#[utoipa::path(get, path = "/v1/zones/{origin}/export", tag = "zones",
+    params(("origin" = String, Path), Asked, ("If-None-Match" = Option<String>, Header, description = "The ETag that you have")),
+    responses((status = 200, description = "The zone", body = String, content_type = "text/plain"), (status = 304, description = "You have the current one"), Problem))]
+pub(super) async fn export(
+    State(app): State<App>,
+    Part(origin): Part,
+    Params(asked): Params<Asked>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut snapshot = app.ledger.published.snapshot();
     let origin = find_zone(&snapshot, &origin)?.name.clone();
-    let number = snapshot.zones.by_name(&origin).ok_or_else(|| Problem::not_found("the zone is gone"))?;
+    let gone = || Problem::not_found("the zone is gone");
+    let number = snapshot.zones.by_name(&origin).ok_or_else(gone)?;
     let format = if asked.format.is_empty() { "master".to_string() } else { asked.format };
-    let kind = snapshot.zones.all()[number].spec.kind;
-    write::check(&format, &asked.action, kind).map_err(Problem::invalid)?;
+    let transfer = TRANSFERS.contains(&format.as_str());
+    if !transfer {
+        let known = |e: String| Problem::invalid(format!("format: {e}, axfr, dns"));
+        write::check(&format, &asked.action, snapshot.zones.all()[number].spec.kind).map_err(known)?;
+    }
+    let serial = transfer::serial(&snapshot, number);
+    let gzip = headers.get(header::ACCEPT_ENCODING).and_then(|a| a.to_str().ok()).is_some_and(|a| {
+        a.split(',').any(|e| e.split(';').next().is_some_and(|e| e.trim() == "gzip") && !e.replace(' ', "").ends_with(";q=0"))
+    });
+    let since = asked.since.map_or(String::new(), |s| format!("-since-{s}"));
+    let tag = format!("\"{origin}-{}-{format}{}{since}{}\"", serial.0, asked.action, if gzip { "-gzip" } else { "" });
+    let has = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
+    if has.is_some_and(|h| h.trim() == "*" || h.split(',').any(|t| t.trim().trim_start_matches("W/") == tag)) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    let plan = match asked.since {
+        None if transfer => Plan::Whole(format == "dns"),
+        None => Plan::File(format.clone(), asked.action),
+        Some(_) if !transfer => return Err(Problem::invalid("since: only axfr and dns tell what changed")),
+        Some(from) => {
+            let (ledger, origin) = (app.ledger.clone(), origin.clone());
+            let found = tokio::task::spawn_blocking(move || changed(&ledger, &origin, Serial(from))).await.map_err(Problem::failed)??;
+            snapshot = found.0;
+            Plan::Part(format == "dns", found.1)
+        }
+    };
+    let number = snapshot.zones.by_name(&origin).ok_or_else(gone)?;
     let (tx, rx) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
-        let mut out = BufWriter::with_capacity(PIECE, Sender(tx.clone()));
-        let export = Export::new(&format, &asked.action, &snapshot, number).map_err(io::Error::other);
-        if let Err(e) = export.and_then(|e| e.write(&mut out)).and_then(|()| out.flush()) {
+        let sender = BufWriter::with_capacity(PIECE, Sender(tx.clone()));
+        let written = match gzip {
+            false => run(&plan, &snapshot, number, sender).map(drop),
+            true => run(&plan, &snapshot, number, GzEncoder::new(sender, Compression::fast())).and_then(|z| z.finish()?.flush()),
+        };
+        if let Err(e) = written {
             // Cuts the body short, so that nobody takes it for the whole.
             let _ = tx.blocking_send(Err(e));
         }
     });
-    Ok(Body::from_stream(ReceiverStream::new(rx)).into_response())
+    let kind = match format.as_str() {
+        "dns" => "application/octet-stream",
+        "jsonl" => "application/x-ndjson",
+        _ => "text/plain; charset=utf-8",
+    };
+    let mut out = ([(header::ETAG, tag), (header::CONTENT_TYPE, kind.into())], Body::from_stream(ReceiverStream::new(rx))).into_response();
+    out.headers_mut().insert(header::VARY, header::HeaderValue::from_static("accept-encoding"));
+    if gzip {
+        out.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+    }
+    Ok(out)
+}
+
+/// What changed in a zone after a serial, and the snapshot up to which.
+fn changed(ledger: &crate::ledger::Ledger, origin: &str, from: Serial) -> Result<(Arc<Snapshot>, Arc<Difference>), Problem> {
+    let problem = |e| Problem::of(&e, &ledger.store.vocabulary());
+    let whole =
+        || Problem::refused(format!("since: what changed in {origin} after {} is not known (any more); take the whole zone", from.0));
+    let both = ledger.past(origin, from).map_err(problem)?.ok_or_else(whole)?;
+    let number = both.new.zones.by_name(origin).ok_or_else(whole)?;
+    let difference = Difference::new(&both.old, from, &both.new, number, Face::Names, &both.subjects).ok_or_else(whole)?;
+    Ok((both.new, Arc::new(difference)))
+}
+
+/// Writes what was planned; gives the writer back, flushed.
+fn run<W: Write>(plan: &Plan, snapshot: &Snapshot, number: usize, mut out: W) -> io::Result<W> {
+    let view = &snapshot.zones.all()[number];
+    match plan {
+        Plan::File(format, action) => Export::new(format, action, snapshot, number).map_err(io::Error::other)?.write(&mut out)?,
+        Plan::Whole(false) => lines::axfr(snapshot, number, transfer::serial(snapshot, number), &mut out)?,
+        Plan::Part(false, d) => lines::ixfr(view, d, &mut out)?,
+        Plan::Whole(true) | Plan::Part(true, _) => {
+            let mut query = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            query.extend(&view.origin);
+            query.extend([0, if matches!(plan, Plan::Whole(_)) { rtype::AXFR } else { rtype::IXFR } as u8, 0, 1]);
+            let mut result = Ok(());
+            let mut take = |m: &mut Vec<u8>| {
+                // A message has at most 65,535 bytes.
+                result = out.write_all(&(m.len() as u16).to_be_bytes()).and_then(|()| out.write_all(m));
+                result.is_ok()
+            };
+            let mut writer = transfer::Writer::new(&query, query.len(), false, &mut take);
+            match plan {
+                Plan::Part(_, d) => transfer::ixfr(view, d, &mut writer),
+                _ => transfer::axfr(snapshot, number, Face::Names, &mut writer),
+            };
+            drop(writer);
+            result?;
+        }
+    }
+    out.flush()?;
+    Ok(out)
 }
 
 struct Sender(mpsc::Sender<io::Result<Bytes>>);

@@ -1,21 +1,32 @@
 //! Imports: the body is the file.
 
-use std::io::{self, Read};
+use std::{
+    collections::VecDeque,
+    io::{self, Read},
+    sync::Mutex,
+};
 
 use axum::{
-    Json,
+    Extension, Json,
     body::{Body, Bytes},
-    extract::{FromRequest, Multipart, Query, Request, State},
+    extract::{FromRequest, Multipart, Request, State},
     http::header,
 };
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use utoipa::IntoParams;
 
-use super::{App, error::Problem};
+use super::{
+    App,
+    access::Caller,
+    error::Problem,
+    input::{Params, Part},
+};
 use crate::{
     intake::{self, Failed},
+    ledger::now,
     model::time::Seconds,
     store::stage::Mode,
 };
@@ -26,14 +37,16 @@ const WAITING: usize = 16;
 const STALL: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The query of an import.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     source: String,
     #[serde(default)]
     format: String,
     reason: Option<String>,
     codes: Option<String>,
+    #[param(value_type = Option<String>)]
     mode: Option<Mode>,
     #[serde(default)]
     dry_run: bool,
@@ -57,7 +70,18 @@ pub(super) struct Asked {
 
 /// `POST /v1/imports?source&format&reason|codes&mode&dry_run…`: the body is the file, gzip or not, or several as
 /// `multipart/form-data`. The answer is the same document for a dry run and the real thing.
-pub(super) async fn create(State(app): State<App>, Query(asked): Query<Asked>, request: Request) -> Result<Json<Value>, Problem> {
+#[utoipa::path(post, path = "/v1/imports", tag = "imports", params(Asked), request_body(content = String, content_type = "application/octet-stream"), responses((status = 200, body = Value), Problem))]
+pub(super) async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Params(asked): Params<Asked>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    if !caller.bounds.reasons.is_empty() || !caller.bounds.prefixes.is_empty() {
+        return Err(Problem::forbidden("a token that is bound to reasons or prefixes imports nothing; bind it to the source"));
+    }
+    caller.allow(None, None, Some(&asked.source))?;
+    let id = app.imports.begin(&asked.source);
     let (tx, rx) = mpsc::channel::<io::Result<Piece>>(WAITING);
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|k| k.to_str().ok()).unwrap_or("");
     if kind.starts_with("multipart/form-data") {
@@ -67,8 +91,49 @@ pub(super) async fn create(State(app): State<App>, Query(asked): Query<Asked>, r
         let name = if asked.file.is_empty() { "-".to_string() } else { asked.file.clone() };
         tokio::spawn(send_body(request.into_body(), name, tx));
     }
-    let done = tokio::task::spawn_blocking(move || run(&app, &asked, Pieces { rx, piece: Bytes::new(), state: Where::Between })).await;
-    done.map_err(|e| Problem::invalid(e.to_string()))?.map(Json)
+    let (imports, place) = (app.imports.clone(), id.clone());
+    let work = move || run(&app, &asked, &caller, &place, Pieces { rx, piece: Bytes::new(), state: Where::Between });
+    let done = tokio::task::spawn_blocking(work).await.map_err(Problem::failed).flatten();
+    imports.end(&id, &done);
+    done.map(Json)
+}
+
+/// How many imports are remembered.
+const REMEMBERED: usize = 200;
+
+/// The imports since the start, by number: what each did, or that it is under way.
+#[derive(Debug, Default)]
+pub struct Imports(Mutex<VecDeque<(String, Value)>>);
+
+impl Imports {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(String, Value)>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn begin(&self, source: &str) -> String {
+        let id = super::secrets::random::<8>().map_or(0, u64::from_be_bytes);
+        let id = format!("{id:016x}");
+        let mut all = self.lock();
+        all.push_front((id.clone(), json!({"id": id, "state": "running", "source": source, "since": now().to_string()})));
+        all.truncate(REMEMBERED);
+        id
+    }
+
+    fn end(&self, id: &str, done: &Result<Value, Problem>) {
+        if let Some((_, state)) = self.lock().iter_mut().find(|(i, _)| i == id) {
+            *state = match done {
+                Ok(v) => v.clone(),
+                Err(p) => json!({"id": id, "state": "failed", "source": state["source"], "since": state["since"], "problem": p}),
+            };
+        }
+    }
+}
+
+/// What became of an import of this run of the daemon: the same document as its own answer, or `running`, or `failed`.
+#[utoipa::path(get, path = "/v1/imports/{id}", tag = "imports", params(("id" = String, Path)), responses((status = 200, body = Value), Problem))]
+pub(super) async fn get(State(app): State<App>, Part(id): Part) -> Result<Json<Value>, Problem> {
+    let found = app.imports.lock().iter().find(|(i, _)| *i == id).map(|(_, v)| v.clone());
+    found.map(Json).ok_or_else(|| Problem::not_found(format!("there was no import `{id}` since the start")))
 }
 
 /// A part of what comes in.
@@ -124,8 +189,9 @@ async fn send_parts(mut parts: Multipart, tx: mpsc::Sender<io::Result<Piece>>) {
     }
 }
 
-fn run(app: &App, asked: &Asked, mut body: Pieces) -> Result<Value, Problem> {
-    let max_age = asked.max_age.as_ref().map(|a| a.parse::<Seconds>()).transpose().map_err(Problem::invalid)?;
+fn run(app: &App, asked: &Asked, caller: &Caller, id: &str, mut body: Pieces) -> Result<Value, Problem> {
+    let max_age =
+        asked.max_age.as_ref().map(|a| a.parse::<Seconds>()).transpose().map_err(|e| Problem::invalid(format!("max_age: {e}")))?;
     let list = intake::Asked {
         source: asked.source.clone(),
         format: asked.format.clone(),
@@ -141,6 +207,7 @@ fn run(app: &App, asked: &Asked, mut body: Pieces) -> Result<Value, Problem> {
         dataset: asked.dataset.clone(),
         subzone: asked.subzone.clone(),
         max_age,
+        asked: Some(caller.line("import", &asked.source, "", None)),
     };
     let done = intake::run(&app.ledger, &list, &mut body).map_err(|e| match e {
         Failed::Refused(r) => Problem::of(&r, &app.ledger.store.vocabulary()),
@@ -149,7 +216,7 @@ fn run(app: &App, asked: &Asked, mut body: Pieces) -> Result<Value, Problem> {
         Failed::Busy(why) => Problem::refused(why),
     })?;
     Ok(json!({
-        "source": asked.source, "format": done.format, "mode": done.mode, "dry_run": asked.dry_run,
+        "id": id, "state": "done", "source": asked.source, "format": done.format, "mode": done.mode, "dry_run": asked.dry_run,
         "receipt": done.result.receipt, "difference": done.result.difference, "report": done.report,
     }))
 }

@@ -1,102 +1,253 @@
-//! Where a subject stands, and why.
+//! Look-up: where a subject stands and why; for operators with all its history, for everybody what is public.
+
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::{
-    Json,
-    extract::{Path, State},
+    Extension, Json,
+    extract::{RawQuery, State},
+    http::header,
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
-use super::{App, error::Problem};
-use std::net::Ipv4Addr;
-
+use super::{
+    App,
+    access::Peer,
+    error::Problem,
+    input::Part,
+    shapes::{EventShape, ExemptShape, HoldShape, Listing, event, hex, hold, listing},
+};
 use crate::{
-    index::{
-        Asked, Found, Snapshot, ZoneView, find,
-        find::labels_in,
-        zones::{rtype, txt_data},
-    },
-    model::{Subject, Time, Verdict, ZoneKind, history::What, subject::HostBits},
-    store::Vocabulary,
+    index::{Asked, Found, Snapshot, ZoneView, find, find::labels_in, records::txt_data, zones::rtype},
+    model::{Entry, Subject, Verdict, ZoneKind, subject::HostBits},
+    store::{StoreError, Vocabulary, schema::revision},
 };
 
 /// What a zone answers for the subject.
-#[derive(Debug, Serialize)]
-struct ZoneAnswer {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ZoneAnswer {
     zone: String,
+    /// Its A records; empty: not listed there.
     a: Vec<String>,
+    /// Its TXT records.
     txt: Vec<String>,
 }
 
-/// `GET /v1/subjects/{subject}`: verdict, history, and what each zone answers.
-pub(super) async fn subject(State(app): State<App>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
-    let subject = Subject::parse(&text, HostBits::Refuse).map_err(Problem::invalid)?;
-    let store = app.ledger.store.clone();
-    let snapshot = app.ledger.published.snapshot();
-    let found = tokio::task::spawn_blocking(move || -> Result<Value, Problem> {
-        let verdict = store.verdict(&subject)?;
-        let history = store.history(&subject)?;
-        let v = store.vocabulary();
+/// Something wider that says something of the subject too.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Cover {
+    subject: String,
+    entries: Vec<Listing>,
+    exempt: bool,
+}
+
+/// Where a subject stands, and how it came there.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SubjectShape {
+    subject: String,
+    /// Whether some zone lists it.
+    listed: bool,
+    /// What is said of it, by reason and source.
+    entries: Vec<Listing>,
+    exempt: Option<ExemptShape>,
+    holds: Vec<HoldShape>,
+    covered_by: Vec<Cover>,
+    zones: Vec<ZoneAnswer>,
+    /// All that was decided about it, the oldest first.
+    history: Vec<EventShape>,
+    /// For `If-Match`.
+    revision: String,
+}
+
+/// Verdict, history, and what each zone answers and why.
+#[utoipa::path(get, path = "/v1/subjects/{subject}", tag = "listings", params(("subject" = String, Path, description = "An address, a prefix (its `/` as %2F) or a domain")),
+    responses((status = 200, body = SubjectShape), Problem))]
+pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<Response, Problem> {
+    let subject = Subject::parse(&text, HostBits::Refuse).map_err(|e| Problem::invalid(format!("subject: {e}")))?;
+    let (store, snapshot) = (app.ledger.store.clone(), app.ledger.published.snapshot());
+    let found = tokio::task::spawn_blocking(move || -> Result<SubjectShape, Problem> {
+        let (verdict, history, v) = (store.verdict(&subject)?, store.history(&subject)?, store.vocabulary());
         let zones: Vec<ZoneAnswer> = snapshot.zones.all().iter().filter_map(|z| answers(&snapshot, z, &subject)).collect();
-        let mut covers = Vec::new();
+        let listings = |s: &Subject, verdict: &Verdict, history: &[crate::model::Event]| {
+            verdict.entries.iter().map(|e| listing(&v, s, verdict, e, history)).collect::<Vec<_>>()
+        };
+        let mut covered_by = Vec::new();
         for wider in subject.wider() {
             let found = store.verdict(&wider)?;
             if !found.is_empty() {
-                covers.push(json!({"subject": wider, "entries": entries(&found, &v), "exempt": found.exempt.is_some()}));
+                let entries = listings(&wider, &found, &store.history(&wider)?);
+                covered_by.push(Cover { subject: wider.to_string(), entries, exempt: found.exempt.is_some() });
             }
         }
-        Ok(json!({
-            "subject": subject,
-            "listed": zones.iter().any(|z| !z.a.is_empty()),
-            "entries": entries(&verdict, &v),
-            "exempt": verdict.exempt.as_ref().map(|e| json!({"since": e.since.to_string(), "until": e.until.map(|t| t.to_string())})),
-            "holds": verdict.holds.iter().map(|h| json!({
-                "reason": v.reasons.name(h.reason), "source": v.sources.name(h.source), "since": h.since.to_string(), "until": h.until.to_string(),
-            })).collect::<Vec<_>>(),
-            "covered_by": covers,
-            "zones": zones,
-            "history": history.iter().map(|e| event(e, &v)).collect::<Vec<_>>(),
-        }))
-    });
-    found.await.map_err(|e| Problem::invalid(e.to_string()))?.map(Json)
-}
-
-fn entries(verdict: &Verdict, v: &Vocabulary) -> Vec<Value> {
-    let one = |e: &crate::model::Entry| {
-        json!({
-            "reason": v.reasons.name(e.reason),
-            "source": v.sources.name(e.source),
-            "since": e.since.to_string(),
-            "until": e.until.map(|t: Time| t.to_string()),
-            "text": e.text,
-            "hole": e.hole,
-            "held": verdict.held(e.reason, e.source),
+        let exempt = verdict.exempt.as_ref().map(|e| ExemptShape {
+            subject: subject.to_string(),
+            since: e.since.to_string(),
+            until: e.until.map(|t| t.to_string()),
+            revision: hex(revision(&verdict)),
+        });
+        Ok(SubjectShape {
+            subject: subject.to_string(),
+            listed: zones.iter().any(|z| !z.a.is_empty()),
+            entries: listings(&subject, &verdict, &history),
+            exempt,
+            holds: verdict.holds.iter().map(|h| hold(&v, &subject, h)).collect(),
+            covered_by,
+            zones,
+            history: history.iter().map(|e| event(e, &v)).collect(),
+            revision: hex(revision(&verdict)),
         })
-    };
-    verdict.entries.iter().map(one).collect()
+    });
+    let found = found.await.map_err(Problem::failed)??;
+    Ok(([(header::ETAG, format!("\"{}\"", found.revision))], Json(found)).into_response())
 }
 
-fn event(e: &crate::model::Event, v: &Vocabulary) -> Value {
-    let mut out = json!({"at": e.at.to_string(), "author": e.author, "evidence": e.evidence});
-    let (name, about, until) = match &e.what {
-        What::Listed { reason, source, until, hole, .. } => (if *hole { "excepted" } else { "listed" }, Some((reason, source)), *until),
-        What::Delisted { reason, source } => ("delisted", Some((reason, source)), None),
-        What::Expired { reason, source } => ("expired", Some((reason, source)), None),
-        What::Dropped { reason, source } => ("dropped", Some((reason, source)), None),
-        What::Held { reason, source, until } => ("held", Some((reason, source)), Some(*until)),
-        What::HoldEnded { reason, source } => ("hold_ended", Some((reason, source)), None),
-        What::Exempted { until } => ("exempted", None, *until),
-        What::ExemptEnded => ("exempt_ended", None, None),
-    };
-    out["event"] = name.into();
-    if let Some((reason, source)) = about {
-        out["reason"] = v.reasons.name(*reason).into();
-        out["source"] = v.sources.name(*source).into();
+/// Why a zone lists a subject, for everybody to read.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PublicReason {
+    reason: String,
+    /// What is listed: the subject, or what covers it.
+    listed: String,
+    since: String,
+    /// When it ends by itself, where that is known.
+    until: Option<String>,
+}
+
+/// What a zone says to everybody.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PublicZone {
+    zone: String,
+    /// The codes that mail servers see.
+    codes: Vec<String>,
+    /// The text that they show.
+    texts: Vec<String>,
+    why: Vec<PublicReason>,
+    /// Whom to write to about this list.
+    contact: String,
+}
+
+/// The public answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Public {
+    subject: String,
+    listed: bool,
+    /// The zones that list it.
+    zones: Vec<PublicZone>,
+    /// What its owner can do.
+    what_to_do: String,
+}
+
+/// The subject of a public look-up: `subject=`, `ip=`, or the bare address of the old form.
+fn asked(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem> {
+    let query = query.unwrap_or_default();
+    let decode = |t: &str| percent(&t.replace('+', " "));
+    let of = |name: &str| query.split('&').find_map(|p| p.split_once('=').filter(|(k, _)| *k == name).map(|(_, v)| decode(v)));
+    let text = of("subject").or_else(|| of("ip")).or_else(|| (!query.is_empty() && !query.contains(['=', '&'])).then(|| decode(query)));
+    match (text, peer) {
+        (Some(t), _) => Subject::parse(t.trim(), HostBits::Refuse).map_err(|e| Problem::invalid(format!("subject: {e}"))),
+        (None, Some(Peer::Net(IpAddr::V4(a)))) if query.is_empty() => Ok(Subject::host4(a.to_bits())),
+        _ => Err(Problem::invalid("subject: say an address, a prefix or a domain")),
     }
-    if let Some(t) = until {
-        out["until"] = t.to_string().into();
+}
+
+/// Decodes percent signs; what is no UTF-8 afterwards is no subject either.
+fn percent(text: &str) -> String {
+    let (mut out, mut bytes) = (Vec::new(), text.as_bytes().iter().copied());
+    while let Some(b) = bytes.next() {
+        let rest: Vec<u8> = bytes.clone().take(2).collect();
+        let hex = rest.get(..2).and_then(|h| std::str::from_utf8(h).ok()).filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
+        match (b, hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
+            (b'%', Some(d)) => {
+                out.push(d);
+                bytes.nth(1);
+            }
+            (b, _) => out.push(b),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The public answer: listed or not, where, why, since when, and what to do. `?subject=`, `?ip=`, or the bare address.
+#[utoipa::path(get, path = "/lookup", tag = "public", params(("subject" = Option<String>, Query, description = "An address, a prefix or a domain"), ("ip" = Option<String>, Query, description = "The same")),
+    responses((status = 200, body = Public), Problem))]
+pub(super) async fn public(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Public>, Problem> {
+    let subject = asked(query.as_deref(), peer.as_ref().map(|p| p.0))?;
+    let client = match peer {
+        Some(Extension(Peer::Net(addr))) => addr,
+        _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    let done = tokio::task::spawn_blocking(move || find_public(&app, &subject, client)).await.map_err(Problem::failed)?;
+    Ok(Json(done?))
+}
+
+/// The same under its old name.
+#[utoipa::path(get, path = "/nph-lookup", tag = "public", params(("ip" = Option<String>, Query)), responses((status = 200, body = Public), Problem))]
+pub(super) async fn public_old(app: State<App>, peer: Option<Extension<Peer>>, query: RawQuery) -> Result<Json<Public>, Problem> {
+    public(app, peer, query).await
+}
+
+fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, StoreError> {
+    let (store, snapshot) = (&app.ledger.store, app.ledger.published.snapshot());
+    let v = store.vocabulary();
+    // What is said of it and of all that covers it, read once for all zones, and only where some zone lists it.
+    let mut said: Option<Vec<(Subject, Verdict)>> = None;
+    let mut zones = Vec::new();
+    for z in snapshot.zones.all().iter().filter(|z| z.allows(client)) {
+        let Some(answer) = answers(&snapshot, z, subject).filter(|a| !a.a.is_empty()) else { continue };
+        let said = match &mut said {
+            Some(s) => s,
+            none => {
+                let mut all = Vec::new();
+                for s in std::iter::once(subject.clone()).chain(subject.wider()) {
+                    let verdict = store.verdict(&s)?;
+                    if !verdict.entries.is_empty() {
+                        all.push((s, verdict));
+                    }
+                }
+                none.insert(all)
+            }
+        };
+        zones.push(PublicZone {
+            zone: answer.zone,
+            codes: answer.a,
+            texts: answer.txt,
+            why: why(&v, z, said),
+            contact: z.spec.contact.clone(),
+        });
+    }
+    let what_to_do = match zones.is_empty() {
+        true => "Nothing: it is not listed here.".to_string(),
+        false => "Read the text of each zone and mend what it names. Then write to the contact of the zone and ask for its removal.".into(),
+    };
+    Ok(Public { subject: subject.to_string(), listed: !zones.is_empty(), zones, what_to_do })
+}
+
+/// The reasons of a zone that are in force, each once: the nearest word, the longest standing of several sources.
+fn why(v: &Vocabulary, z: &ZoneView, said: &[(Subject, Verdict)]) -> Vec<PublicReason> {
+    let mut out = Vec::new();
+    for p in &z.publish {
+        let mut of = said.iter().map(|(s, verdict)| {
+            let entries = verdict.in_force().filter(|e| e.reason == p.reason);
+            (s, entries.min_by_key(|e| e.since))
+        });
+        if let Some((s, Some(e))) = of.find(|(_, e)| e.is_some()) {
+            out.push(public_reason(v, s, e));
+        }
     }
     out
+}
+
+fn public_reason(v: &Vocabulary, subject: &Subject, e: &Entry) -> PublicReason {
+    PublicReason {
+        reason: v.reasons.name(e.reason).into(),
+        listed: subject.to_string(),
+        since: e.since.to_string(),
+        until: e.until.map(|t| t.to_string()),
+    }
 }
 
 /// What a zone says to whoever may ask it, of the subject itself (a prefix: its first address; `*.a.b`: a name below).

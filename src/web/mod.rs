@@ -1,22 +1,36 @@
-//! The HTTP API. Today it is reached through the unix socket, whose file permissions decide who may; it is the command
-//! line's door, also when no daemon runs.
+//! The HTTP API: what an operator and his programs do to a list. One router for the socket, which is the command line's
+//! door (also when no daemon runs), and for `[admin] listen`; a small one for `[web] listen`, where only the public answer
+//! is served.
 
+pub mod access;
+mod bulk;
 mod change;
+mod commits;
 mod error;
 mod export;
 mod import;
+mod input;
+mod listen;
+mod listings;
 mod lookup;
+mod people;
+mod proposals;
+mod purge;
+pub mod secrets;
+mod shapes;
 mod status;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, connect_info::Connected},
-    routing::{get, post},
-    serve::IncomingStream,
-};
-use tokio::net::{UnixListener, UnixStream};
+use axum::{Json, Router, extract::DefaultBodyLimit, middleware, routing::get};
+use tokio::sync::watch;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use access::{Access, Peer};
+pub use error::{KINDS, Problem};
+pub use import::Imports;
+pub use listen::{bind, bind_tcp, run_socket, run_tcp};
 
 use crate::{ledger::Ledger, metrics::Metrics};
 
@@ -25,12 +39,7 @@ const MAX_CHANGE: usize = 256 * 1024;
 
 /// Reads the configuration again: things to think over, or why it was refused.
 pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
-
-/// How the feeds are, as a list of objects.
-pub type FeedStates = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
-/// How the files of scheduled exports are.
-pub type Files = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
-/// What is known of the mirrors.
+/// What another part of the daemon tells about itself.
 pub type Report = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
 /// What a handler may use.
@@ -43,70 +52,141 @@ pub struct App {
     /// Reads the configuration again; the error is told to whoever asked.
     pub reload: Reload,
     /// How the feeds are.
-    pub feeds: FeedStates,
-    /// How scheduled exports are.
-    pub files: Files,
+    pub feeds: Report,
+    /// How the files of scheduled exports are.
+    pub files: Report,
     /// What is known of the mirrors.
     pub mirrors: Report,
+    /// What is counted about tokens and addresses.
+    pub access: Arc<Access>,
+    /// The imports since the start.
+    pub imports: Arc<Imports>,
     /// When it started.
     pub started: crate::model::Time,
     /// Whether this is the daemon, and not a command that has opened the store itself.
     pub daemon: bool,
+    /// True when it stops: streams end with a line that says so.
+    pub stop: watch::Receiver<bool>,
 }
 
-/// Who is at the other end of the socket.
-#[derive(Debug, Clone)]
-pub struct Caller(pub String);
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "orbsd", description = "Lists, delists, imports, exports, searches, watches, undoes and audits a DNS blocklist. Writes answer when they are true in DNS."),
+    tags((name = "listings"), (name = "exemptions"), (name = "holds"), (name = "proposals"), (name = "imports"), (name = "zones"), (name = "commits"), (name = "people"), (name = "state"), (name = "public"), (name = "about")),
+    components(schemas(Problem)),
+    modifiers(&Bearer)
+)]
+struct Description;
 
-impl Connected<IncomingStream<'_, UnixListener>> for Caller {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Caller {
-        caller(stream.io())
+/// How a token is sent.
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token of `orbsd token create`")).build();
+        api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+        api.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     }
 }
 
-fn caller(stream: &UnixStream) -> Caller {
-    match stream.peer_cred() {
-        Ok(c) => Caller(format!("uid:{}", c.uid())),
-        Err(_) => Caller("uid:?".into()),
-    }
+/// Every route with its description.
+fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
+    let one = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(listings::search, change::create))
+        .routes(routes!(change::get, change::renew, change::remove))
+        .routes(routes!(lookup::subject))
+        .routes(routes!(listings::exemptions, listings::exempt, listings::unexempt))
+        .routes(routes!(listings::holds, listings::hold_down, listings::unhold))
+        .routes(routes!(proposals::all))
+        .routes(routes!(proposals::approve))
+        .routes(routes!(proposals::refuse))
+        .routes(routes!(purge::purge))
+        .routes(routes!(commits::get))
+        .routes(routes!(commits::undo))
+        .routes(routes!(commits::changes))
+        .routes(routes!(people::people, people::add))
+        .routes(routes!(people::change))
+        .routes(routes!(people::tokens, people::make))
+        .routes(routes!(people::revoke))
+        .routes(routes!(people::audit))
+        .routes(routes!(import::get))
+        .routes(routes!(export::zones))
+        .routes(routes!(export::one))
+        .routes(routes!(export::export))
+        .routes(routes!(status::status))
+        .routes(routes!(status::mirrors))
+        .routes(routes!(status::reasons))
+        .routes(routes!(status::reload))
+        .routes(routes!(status::live))
+        .routes(routes!(status::ready))
+        .routes(routes!(status::metrics))
+        .routes(routes!(lookup::public))
+        .routes(routes!(lookup::public_old))
+        .routes(routes!(error::explain))
+        .layer(DefaultBodyLimit::max(MAX_CHANGE));
+    // Streams have their own limits, piece by piece.
+    let long = OpenApiRouter::new().routes(routes!(bulk::bulk)).routes(routes!(import::create)).layer(DefaultBodyLimit::disable());
+    one.merge(long).split_for_parts()
 }
 
-/// Every route.
+/// The router of the socket and of `[admin] listen`.
 pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/v1/listings", post(change::create).layer(DefaultBodyLimit::max(MAX_CHANGE)))
-        .route("/v1/bulk", post(change::bulk))
-        .route("/v1/subjects/{subject}", get(lookup::subject))
-        .route("/v1/imports", post(import::create))
-        .route("/v1/zones/{origin}/export", get(export::zone))
-        .route("/v1/status", get(status::status))
-        .route("/v1/mirrors", get(status::mirrors))
-        .route("/v1/reload", post(status::reload))
-        .route("/health/ready", get(status::ready))
-        .layer(DefaultBodyLimit::disable()) // streams have their own limits, line by line
+    let (routes, api) = described();
+    let shown = Json(api.clone());
+    routes
+        .route("/openapi.json", get(move || async move { shown }))
+        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/api-docs/openapi.json", api))
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(app.clone(), access::guard))
         .with_state(app)
 }
 
-/// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error.
-pub async fn bind(path: &Path) -> std::io::Result<UnixListener> {
-    match UnixStream::connect(path).await.map_err(|e| e.kind()) {
-        Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
-        Ok(_) => return Err(std::io::Error::other(format!("{} is in use; is another orbsd running?", path.display()))),
-        // A full backlog or a file that is not ours to open: somebody may well be there.
-        Err(e) => return Err(std::io::Error::new(e, format!("{}: {e}; is another orbsd running?", path.display()))),
-    }
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path)?;
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
+/// The router of `[web] listen`: the public answer, and nothing else.
+pub fn public_router(app: App) -> Router {
+    Router::new()
+        .route("/lookup", get(lookup::public))
+        .route("/nph-lookup", get(lookup::public_old))
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(0))
+        .layer(middleware::from_fn_with_state(app.clone(), access::guard))
+        .with_state(app)
 }
 
-/// Serves the socket until `stop` resolves.
-pub async fn run(listener: UnixListener, app: App, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
-    let service = router(app).into_make_service_with_connect_info::<Caller>();
-    axum::serve(listener, service).with_graceful_shutdown(stop).await
+/// Waits until the daemon stops.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|s| *s).await.is_err() {
+        // Nobody will ever say so.
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn nothing(uri: axum::http::Uri) -> Problem {
+    Problem::not_found(format!("nothing is served at {}", uri.path()))
+}
+
+async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
+    Problem::new("wrong-method", format!("{} is not answered by {method}", uri.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The router, its description and the table of who may call what name the same routes.
+    #[test]
+    fn every_route_is_described_and_in_the_table() {
+        let (_, api) = described();
+        let mut described = std::collections::BTreeSet::new();
+        for (path, item) in &api.paths.paths {
+            let all = [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete), ("PUT", &item.put)];
+            described.extend(all.iter().filter(|(_, o)| o.is_some()).map(|(m, _)| (m.to_string(), path.clone())));
+        }
+        let own = |p: &str| p == "/openapi.json" || p.starts_with("/docs");
+        let table: std::collections::BTreeSet<_> =
+            access::ROUTES.iter().filter(|r| !own(r.1)).map(|r| (r.0.to_string(), r.1.to_string())).collect();
+        assert_eq!(described, table);
+    }
 }

@@ -1,11 +1,20 @@
-//! How the daemon is.
+//! How the daemon is: for people, for watchers, and for Prometheus.
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::{Json, extract::State, http::StatusCode};
-use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 
-use super::{App, error::Problem};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::{App, error::Problem, export::counters, shapes::Page};
 use crate::{
     ledger::now,
     metrics::{MAX_ZONES, Totals},
@@ -13,6 +22,7 @@ use crate::{
 };
 
 /// `GET /v1/status`: version, store, zones with their counters, sources.
+#[utoipa::path(get, path = "/v1/status", tag = "state", responses((status = 200, body = Value), Problem))]
 pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let snapshot = app.ledger.published.snapshot();
     let v = app.ledger.store.vocabulary();
@@ -59,11 +69,13 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
 }
 
 /// `GET /v1/mirrors`: each zone's mirrors: what they were told, asked for and have, and how far behind they are.
+#[utoipa::path(get, path = "/v1/mirrors", tag = "state", responses((status = 200, body = Value), Problem))]
 pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
     Json((app.mirrors)())
 }
 
 /// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not.
+#[utoipa::path(get, path = "/health/ready", tag = "state", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = String, content_type = "text/plain")))]
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     match app.ledger.health.poisoned() {
         None => (StatusCode::OK, "ready\n".into()),
@@ -72,14 +84,109 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
 }
 
 /// `POST /v1/reload`: reads the configuration again; a broken one is refused and the old one stays.
+#[utoipa::path(post, path = "/v1/reload", tag = "state", responses((status = 200, body = Value), Problem))]
 pub(super) async fn reload(State(app): State<App>) -> Result<Json<Value>, Problem> {
     if !app.daemon {
         return Err(Problem::refused("no daemon runs; the next start reads the configuration anyway"));
     }
     let reload = app.reload.clone();
     let done = tokio::task::spawn_blocking(move || reload()).await;
-    let warnings = done.map_err(|e| Problem::invalid(e.to_string()))?.map_err(Problem::invalid)?;
+    let warnings = done.map_err(Problem::failed)?.map_err(Problem::invalid)?;
     let snapshot = app.ledger.published.snapshot();
     let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| json!({"zone": z.name, "serial": snapshot.serials.get(i)}));
     Ok(Json(json!({"zones": zones.collect::<Vec<_>>(), "warnings": warnings})))
+}
+
+/// 200 while the process runs.
+#[utoipa::path(get, path = "/health/live", tag = "state", responses((status = 200, body = String, content_type = "text/plain")))]
+pub(super) async fn live() -> &'static str {
+    "alive\n"
+}
+
+/// A configured reason.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReasonShape {
+    name: String,
+    /// `$` stands for the listed subject.
+    text: String,
+    /// How long a single listing lasts, in seconds, where nobody says.
+    lifetime: Option<u64>,
+    /// Whether a listing takes a second person.
+    two_persons: bool,
+}
+
+/// The reasons of config.toml.
+#[utoipa::path(get, path = "/v1/reasons", tag = "state", responses((status = 200, body = Page<ReasonShape>), Problem))]
+pub(super) async fn reasons(State(app): State<App>) -> Json<Page<ReasonShape>> {
+    let one = |r: &crate::ledger::ReasonSettings| ReasonShape {
+        name: r.name.clone(),
+        text: r.text.clone(),
+        lifetime: r.lifetime.map(|l| l.0),
+        two_persons: r.two_persons,
+    };
+    Json(Page::all(app.ledger.settings().reasons.iter().map(one).collect()))
+}
+
+/// A family of samples in the text format of Prometheus.
+fn family(out: &mut String, name: &str, kind: &str, help: &str, samples: impl IntoIterator<Item = (String, f64)>) {
+    let _ = write!(out, "# HELP orbsd_{name} {help}\n# TYPE orbsd_{name} {kind}\n");
+    for (labels, value) in samples {
+        let _ = writeln!(out, "orbsd_{name}{labels} {value}");
+    }
+}
+
+/// A label of a sample: backslash, quote and line end are escaped.
+fn label(name: &str, value: &str) -> String {
+    format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+}
+
+/// Everything that is counted, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "state", responses((status = 200, body = String, content_type = "text/plain"), Problem))]
+pub(super) async fn metrics(State(app): State<App>) -> Response {
+    let snapshot = app.ledger.published.snapshot();
+    let mut out = String::new();
+    let mut by_zone: Vec<(String, std::collections::BTreeMap<String, u64>)> =
+        snapshot.zones.all().iter().map(|z| (z.name.to_string(), counters(app.metrics.zone(Some(z.slot))))).collect();
+    by_zone.push((String::new(), counters(app.metrics.zone(None))));
+    for name in counters(Totals::default()).keys() {
+        let samples = by_zone.iter().map(|(zone, c)| (format!("{{{}}}", label("zone", zone)), c.get(name).copied().unwrap_or(0) as f64));
+        family(&mut out, &format!("dns_{name}_total"), "counter", "DNS messages by zone; without a name, what belongs to none", samples);
+    }
+    let serials = snapshot.zones.all().iter().enumerate();
+    let serials =
+        serials.map(|(i, z)| (format!("{{{}}}", label("zone", &z.name)), snapshot.serials.get(i).map_or(0.0, |s| f64::from(s.0))));
+    family(&mut out, "zone_serial", "gauge", "The serial of a zone", serials);
+    let [hosts, nets, ip6, names] = snapshot.tables.counts();
+    let listed = [("ipv4_hosts", hosts), ("ipv4_prefixes", nets), ("ipv6", ip6), ("domains", names)];
+    let listed = listed.map(|(k, n)| (format!("{{{}}}", label("kind", k)), n as f64));
+    family(&mut out, "listed", "gauge", "Subjects of which something is said", listed);
+    let one = |n: f64| [(String::new(), n)];
+    family(&mut out, "commit", "gauge", "The number of the last commit", one(snapshot.seq as f64));
+    family(&mut out, "commits_total", "counter", "Commits since the start", one(app.ledger.health.commits.load(Relaxed) as f64));
+    family(&mut out, "changes_total", "counter", "Subjects changed since the start", one(app.ledger.health.changes.load(Relaxed) as f64));
+    let well = f64::from(u8::from(app.ledger.health.poisoned().is_none()));
+    family(&mut out, "writes_taken", "gauge", "1 while writes are taken, 0 while the store fails", one(well));
+    family(&mut out, "start_time_seconds", "gauge", "When the daemon started", one(app.started.0 as f64));
+    let v = app.ledger.store.vocabulary();
+    let fed = || v.records.iter().filter(|r| r.feed);
+    let of = |r: &crate::store::schema::SourceRecord| format!("{{{}}}", label("source", &r.name));
+    family(&mut out, "source_refreshed_seconds", "gauge", "When a source was imported last", fed().map(|r| (of(r), r.refreshed.0 as f64)));
+    let ends = fed().filter_map(|r| Some((of(r), r.expires?.0 as f64)));
+    family(&mut out, "source_expires_seconds", "gauge", "When a source's listings end unless it is imported again", ends);
+    lag(&mut out, &(app.mirrors)());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out).into_response()
+}
+
+/// How far mirrors are behind: what is known of each, as the report has it.
+fn lag(out: &mut String, report: &Value) {
+    let mut samples = Vec::new();
+    for m in report["mirrors"].as_array().into_iter().flatten() {
+        let (Some(zone), Some(addr)) = (m["zone"].as_str(), m["address"].as_str()) else { continue };
+        let seconds = m["behind"]["seconds"].as_f64().unwrap_or(0.0);
+        samples.push((
+            format!("{{{},{},{}}}", label("zone", zone), label("mirror", addr), label("key", m["key"].as_str().unwrap_or(""))),
+            seconds,
+        ));
+    }
+    family(out, "mirror_lag_seconds", "gauge", "For how long a mirror has not had the current serial", samples);
 }

@@ -19,6 +19,8 @@ use orbsd::{
 };
 
 pub const CONFIG: &str = r#"
+[admin]
+listen = ""
 [dns]
 listen = ["127.0.0.1:PORT"]
 workers = 2

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use crate::lab::{Daemon, Folder, query, shown, udp};
 
 const CONFIG: &str = r#"
+[admin]
+listen = ""
 [dns]
 listen = ["127.0.0.1:PORT"]
 workers = 1

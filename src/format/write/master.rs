@@ -18,11 +18,15 @@ use crate::{
 /// The SOA. A mirror takes the lesser of its TTL and MINIMUM for names that do not exist (RFC 2308 section 3), and these
 /// have a TTL of their own here.
 fn soa(view: &ZoneView, serial: u32) -> String {
-    let s = &view.spec;
     let [ttl, negative, _] = view.ttls;
+    format!("@ {} IN SOA {}\n", ttl.min(negative), soa_data(view, serial))
+}
+
+/// What a SOA says.
+pub(super) fn soa_data(view: &ZoneView, serial: u32) -> String {
+    let s = &view.spec;
     format!(
-        "@ {} IN SOA {}. {}. {serial} {} {} {} {}\n",
-        ttl.min(negative),
+        "{}. {}. {serial} {} {} {} {}",
         s.ns.first().map_or(String::new(), |n| name(n)),
         rname(&s.contact),
         s.refresh.0,
@@ -70,7 +74,7 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
 }
 
 /// A record's line; the TTL is left out where it is the usual one.
-fn record(text: &mut String, name: &str, ttl: u32, usual: u32, kind: u16, data: &[u8]) {
+pub(super) fn record(text: &mut String, name: &str, ttl: u32, usual: u32, kind: u16, data: &[u8]) {
     let wire = |mut d: &[u8]| {
         let mut out = String::new();
         while let Some((len, rest)) = d.split_first().filter(|(len, _)| **len > 0) {

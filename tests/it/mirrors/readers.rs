@@ -149,8 +149,7 @@ fn clean(mut order: serde_json::Value) -> serde_json::Value {
 /// eaten: the handle in `<>` and the last braces).
 #[test]
 fn the_pipelines_of_the_year_2000_read_our_transfer() {
-    let config =
-        "[dns]\nlisten = [\"127.0.0.1:PORT\"]\n[[reason]]\nname = \"relay\"\ntext = \"see <https://orbs.example/cgi-bin/nph-lookup?$>\"\n";
+    let config = "[admin]\nlisten = \"\"\n[dns]\nlisten = [\"127.0.0.1:PORT\"]\n[[reason]]\nname = \"relay\"\ntext = \"see <https://orbs.example/cgi-bin/nph-lookup?$>\"\n";
     let zone = "origin='bl.orbs.example'\nkind='address'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\n\
                 publish=[{reason='relay',code='127.0.0.2'}]\n[transfer]\nallow=['127.0.0.0/8']\n";
     let f = Folder::with(config, &[("bl", zone)]);

@@ -42,7 +42,7 @@ const REASONS: [&str; 3] = ["relay", "netblock", "dynamic"];
 /// `config.toml`, with the key of the documentation and more at its end.
 pub fn config(more: &str) -> String {
     format!(
-        "[dns]\nlisten = [\"127.0.0.1:PORT\"]\nworkers = 1\n{more}\n[[key]]\nname = \"mirror\"\nfile = \"keys/mirror\"\n\
+        "[admin]\nlisten = \"\"\n[dns]\nlisten = [\"127.0.0.1:PORT\"]\nworkers = 1\n{more}\n[[key]]\nname = \"mirror\"\nfile = \"keys/mirror\"\n\
          [[reason]]\nname = \"relay\"\ntext = \"Open relay, see https://orbs.example/$\"\n[[reason]]\nname = \"netblock\"\ntext = \"Netblock $\"\n\
          [[reason]]\nname = \"dynamic\"\ntext = \"Dynamic\"\n[[reason]]\nname = \"spam\"\ntext = \"Spam $\"\n[[reason]]\nname = \"phish\"\ntext = \"Phish $\"\n"
     )

@@ -1,0 +1,309 @@
+//! Who calls, and whether he may: one table, and one guard before every handler.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderValue, header::AUTHORIZATION},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{App, error::Problem, secrets};
+use crate::{
+    ledger::{Keep, now},
+    model::{Bounds, Role, Subject, Time, Token},
+    store::schema::Audit,
+};
+
+/// How a route is served beside who may call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Done within [`PATIENCE`].
+    Quick,
+    /// Lasts as long as its body or its answer does; it has limits of its own.
+    Long,
+}
+use Work::{Long, Quick};
+
+/// A method, a path, the least role that may call it (none: everybody), and how it is served.
+pub type Route = (&'static str, &'static str, Option<Role>, Work);
+
+/// Who may call what. What is not in it is called by nobody.
+pub const ROUTES: [Route; 46] = [
+    ("GET", "/lookup", None, Quick),
+    ("GET", "/nph-lookup", None, Quick),
+    ("GET", "/health/live", None, Quick),
+    ("GET", "/health/ready", None, Quick),
+    ("GET", "/problems/{name}", None, Quick),
+    ("GET", "/openapi.json", None, Quick),
+    ("GET", "/metrics", Some(Role::Reader), Quick),
+    ("GET", "/v1/listings", Some(Role::Reader), Quick),
+    ("GET", "/v1/listings/{id}", Some(Role::Reader), Quick),
+    ("GET", "/v1/subjects/{subject}", Some(Role::Reader), Quick),
+    ("GET", "/v1/exemptions", Some(Role::Reader), Quick),
+    ("GET", "/v1/holds", Some(Role::Reader), Quick),
+    ("GET", "/v1/imports/{id}", Some(Role::Reader), Quick),
+    ("GET", "/v1/zones", Some(Role::Reader), Quick),
+    ("GET", "/v1/zones/{origin}", Some(Role::Reader), Quick),
+    ("GET", "/v1/zones/{origin}/export", Some(Role::Reader), Long),
+    ("GET", "/v1/commits/{seq}", Some(Role::Reader), Quick),
+    ("GET", "/v1/changes", Some(Role::Reader), Long),
+    ("GET", "/v1/mirrors", Some(Role::Reader), Quick),
+    ("GET", "/v1/reasons", Some(Role::Reader), Quick),
+    ("GET", "/v1/status", Some(Role::Reader), Quick),
+    ("GET", "/v1/proposals", Some(Role::Reader), Quick),
+    ("POST", "/v1/listings", Some(Role::Reporter), Quick),
+    ("PATCH", "/v1/listings/{id}", Some(Role::Editor), Quick),
+    ("DELETE", "/v1/listings/{id}", Some(Role::Editor), Quick),
+    ("POST", "/v1/proposals/{id}/approve", Some(Role::Editor), Quick),
+    ("DELETE", "/v1/proposals/{id}", Some(Role::Editor), Quick),
+    ("POST", "/v1/bulk", Some(Role::Editor), Long),
+    ("POST", "/v1/holds", Some(Role::Editor), Quick),
+    ("DELETE", "/v1/holds", Some(Role::Operator), Quick),
+    ("POST", "/v1/exemptions", Some(Role::Operator), Quick),
+    ("DELETE", "/v1/exemptions", Some(Role::Operator), Quick),
+    ("POST", "/v1/imports", Some(Role::Operator), Long),
+    ("POST", "/v1/purges", Some(Role::Operator), Long),
+    ("POST", "/v1/commits/{seq}/undo", Some(Role::Operator), Long),
+    ("POST", "/v1/reload", Some(Role::Operator), Quick),
+    ("GET", "/v1/audit", Some(Role::Operator), Long),
+    ("GET", "/v1/people", Some(Role::Operator), Quick),
+    ("POST", "/v1/people", Some(Role::Owner), Quick),
+    ("PATCH", "/v1/people/{name}", Some(Role::Owner), Quick),
+    ("GET", "/v1/tokens", Some(Role::Operator), Quick),
+    ("POST", "/v1/tokens", Some(Role::Owner), Quick),
+    ("DELETE", "/v1/tokens/{id}", Some(Role::Owner), Quick),
+    ("GET", "/docs", None, Quick),
+    ("GET", "/docs/", None, Quick),
+    ("GET", "/docs/{*rest}", None, Quick),
+];
+
+/// How long a quick handler may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Requests with a wrong token that an address may make in a minute.
+const FAILURES: u32 = 20;
+/// Addresses whose failures are counted; past it the count begins anew.
+const ADDRESSES: usize = 10_000;
+/// How often the last use of a token is written down, in seconds.
+const USE_EVERY: u64 = 3600;
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Somebody who may open the socket's file, by uid.
+    Socket(u32),
+    /// Whoever has this address.
+    Net(IpAddr),
+}
+
+/// Who calls, and what he may.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The author of what he does: a person, a program, or `uid:N`.
+    pub name: String,
+    /// What he may do.
+    pub role: Role,
+    /// What his writes are bound to.
+    pub bounds: Bounds,
+    /// Where he calls from.
+    pub from: Box<str>,
+    /// The token's number; none at the socket.
+    pub token: Option<String>,
+}
+
+impl Caller {
+    /// Refuses a write outside of what the caller is bound to.
+    pub fn allow(&self, subject: Option<&Subject>, reason: Option<&str>, source: Option<&str>) -> Result<(), Problem> {
+        self.bounds.allow(subject, reason, source).map_err(Problem::forbidden)
+    }
+
+    /// A line for the audit log.
+    #[allow(clippy::needless_pass_by_value)] // what is shown is most often made for it
+    pub fn line(&self, what: &str, about: impl ToString, detail: impl ToString, why: Option<String>) -> Audit {
+        let (about, detail) = (about.to_string(), detail.to_string());
+        Audit { at: now(), who: self.name.clone(), from: self.from.to_string(), what: what.into(), about, detail, why, commit: None }
+    }
+}
+
+/// What is counted about tokens and addresses.
+#[derive(Debug, Default)]
+pub struct Access {
+    uses: Mutex<HashMap<String, Use>>,
+    failures: Mutex<HashMap<IpAddr, (u64, u32)>>,
+}
+
+/// A token's last use, and the requests of its minute.
+#[derive(Debug, Clone, Copy, Default)]
+struct Use {
+    at: Time,
+    minute: u64,
+    count: u32,
+    written: Time,
+}
+
+/// Whose failures an address shares: of IPv6 the /64.
+fn neighbours(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V6(a) if a.to_ipv4_mapped().is_none() => IpAddr::V6((u128::from(a) >> 64 << 64).into()),
+        a => a.to_canonical(),
+    }
+}
+
+impl Access {
+    /// When a token was used last since the start.
+    pub fn last(&self, token: &str) -> Option<Time> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner).get(token).map(|u| u.at)
+    }
+
+    fn failed(&self, peer: Peer, at: Time, one: u32) -> bool {
+        let Peer::Net(addr) = peer else { return false };
+        let mut all = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= ADDRESSES {
+            all.clear();
+        }
+        let minute = at.0 / 60;
+        let entry = all.entry(neighbours(addr)).or_default();
+        *entry = if entry.0 == minute { (minute, entry.1.saturating_add(one)) } else { (minute, one) };
+        entry.1 > FAILURES
+    }
+
+    /// Counts a request; whether the token may make it, and whether its use should be written down.
+    fn used(&self, token: &Token, at: Time) -> (bool, bool) {
+        let mut all = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let u = all.entry(token.id.clone()).or_default();
+        let minute = at.0 / 60;
+        u.count = if u.minute == minute { u.count.saturating_add(1) } else { 1 };
+        (u.at, u.minute) = (at, minute);
+        let write = at.0 >= u.written.0 + USE_EVERY;
+        if write {
+            u.written = at;
+        }
+        (token.per_minute.is_none_or(|n| u.count <= n), write)
+    }
+}
+
+/// Finds out who calls.
+fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem> {
+    let from = match peer {
+        Peer::Socket(uid) => {
+            let name = format!("uid:{uid}");
+            return Ok(Caller { name, role: Role::Owner, bounds: Bounds::default(), from: "socket".into(), token: None });
+        }
+        Peer::Net(addr) => addr.to_canonical().to_string(),
+    };
+    let at = now();
+    if app.access.failed(peer, at, 0) {
+        return Err(Problem::new("too-many", "too many wrong tokens came from your address; wait a minute"));
+    }
+    let wrong = |why: &str| {
+        app.access.failed(peer, at, 1);
+        tracing::warn!(from, why, "a request with a token that is none");
+        Problem::new("unauthorized", why)
+    };
+    let Some(header) = request.headers().get(AUTHORIZATION) else {
+        return Err(Problem::new("unauthorized", "this takes a token; send `Authorization: Bearer orbsd_…`"));
+    };
+    let shown = header.to_str().ok().and_then(|h| h.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let Some((id, secret)) = shown.and_then(|(_, token)| secrets::parts(token)) else {
+        return Err(wrong("the Authorization header holds no token of ours"));
+    };
+    let book = app.ledger.book();
+    // One word for a number that is not there and a secret that is wrong.
+    let token = book.tokens.get(id).filter(|t| secrets::is(t, secret)).ok_or_else(|| wrong("there is no such token"))?;
+    let role = book.role(token, at).map_err(|why| wrong(&why))?;
+    let (may, write) = app.access.used(token, at);
+    if write {
+        let (ledger, id) = (app.ledger.clone(), token.id.clone());
+        tokio::spawn(async move { drop(ledger.keep(Keep::Used(id, at), None).await) });
+    }
+    if !may {
+        return Err(Problem::new("too-many", format!("this token may make {} requests a minute", token.per_minute.unwrap_or_default())));
+    }
+    Ok(Caller { name: token.owner.clone(), role, bounds: token.bounds.clone(), from: from.into(), token: Some(token.id.clone()) })
+}
+
+/// The guard: a number for the request, who calls, whether he may, and an end to what takes too long.
+pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let number = secrets::random::<8>().map(u64::from_be_bytes).unwrap_or_default();
+    let number = format!("{number:016x}");
+    let (method, path) = (request.method().clone(), request.uri().path().to_string());
+    let peer = request.extensions().get::<Peer>().copied();
+    let begun = std::time::Instant::now();
+    let mut response = admitted(&app, peer, &mut request, next).await.unwrap_or_else(IntoResponse::into_response);
+    if let Ok(value) = HeaderValue::from_str(&number) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    let status = response.status().as_u16();
+    tracing::debug!(request = number, %method, path, status, took = ?begun.elapsed(), "request");
+    response
+}
+
+async fn admitted(app: &App, peer: Option<Peer>, request: &mut Request, next: Next) -> Result<Response, Problem> {
+    let method = match request.method().as_str() {
+        "HEAD" => "GET",
+        m => m,
+    };
+    let matched = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_string());
+    let work = match &matched {
+        // Nothing is there: the router says so.
+        None => Quick,
+        Some(path) => {
+            let route = ROUTES.iter().find(|(m, p, ..)| *m == method && p == path);
+            match route {
+                Some((.., None, work)) => *work,
+                Some((.., Some(least), work)) => {
+                    let peer = peer.ok_or_else(|| Problem::new("unauthorized", "nobody knows where you are"))?;
+                    let caller = identify(app, peer, request)?;
+                    if caller.role < *least {
+                        let (least, has) = (least.name(), caller.role.name());
+                        return Err(Problem::forbidden(format!("this takes the role {least}; yours is {has}")));
+                    }
+                    request.extensions_mut().insert(caller);
+                    *work
+                }
+                // The path is there, the method is not.
+                None => Quick,
+            }
+        }
+    };
+    let run = next.run(std::mem::take(request));
+    match work {
+        Long => Ok(run.await),
+        Quick => match tokio::time::timeout(PATIENCE, run).await {
+            Ok(response) => Ok(response),
+            Err(_) => Err(Problem::new("too-slow", "it was not done in time")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_by_neighbourhood_and_minute() {
+        let access = Access::default();
+        let net = |t: &str| Peer::Net(t.parse().unwrap());
+        let fail = |t: &str, at: u64| (0..FAILURES).for_each(|_| _ = access.failed(net(t), Time(at), 1));
+        fail("2001:db8::1", 60);
+        assert!(!access.failed(net("2001:db8::2"), Time(61), 0));
+        assert!(access.failed(net("2001:db8::3"), Time(62), 1), "the same /64");
+        assert!(!access.failed(net("2001:db8:0:1::"), Time(62), 0));
+        assert!(!access.failed(net("2001:db8::3"), Time(120), 0), "the next minute");
+        fail("192.0.2.1", 0);
+        assert!(access.failed(net("::ffff:192.0.2.1"), Time(1), 1));
+        assert!(!access.failed(Peer::Socket(0), Time(1), 1));
+    }
+
+    #[test]
+    fn a_route_stands_once_in_the_table() {
+        let all: std::collections::BTreeSet<_> = ROUTES.iter().map(|r| (r.0, r.1)).collect();
+        assert_eq!(all.len(), ROUTES.len());
+    }
+}

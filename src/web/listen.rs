@@ -1,0 +1,159 @@
+//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP; places and patience are
+//! ours.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::access::Peer;
+
+/// Connections at the same time; further ones wait.
+const PLACES: usize = 1024;
+/// Connections of one address at the same time; further ones are closed.
+const EACH: usize = 64;
+/// How long the head of a request may take, and how long a connection may idle between two.
+const HEAD: Duration = Duration::from_secs(20);
+/// The longest head of a request.
+const MAX_HEAD: usize = 64 * 1024;
+/// How long to wait after the system had no connection to give.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error.
+pub async fn bind(path: &Path) -> std::io::Result<UnixListener> {
+    match UnixStream::connect(path).await.map_err(|e| e.kind()) {
+        Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
+        Ok(_) => return Err(std::io::Error::other(format!("{} is in use; is another orbsd running?", path.display()))),
+        // A full backlog or a file that is not ours to open: somebody may well be there.
+        Err(e) => return Err(std::io::Error::new(e, format!("{}: {e}; is another orbsd running?", path.display()))),
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path)?;
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Opens an address.
+pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// How many connections each address has.
+type Each = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// A connection's place among those of its address.
+struct Place(Each, IpAddr);
+
+impl Place {
+    fn take(each: &Each, addr: IpAddr) -> Option<Place> {
+        let mut all = each.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = all.entry(addr).or_default();
+        (*n < EACH).then(|| {
+            *n += 1;
+            Place(each.clone(), addr)
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n) = all.get_mut(&self.1) {
+            *n -= 1;
+            if *n == 0 {
+                all.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// Serves the socket until `stop` says true; requests that are under way are finished.
+pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch::Receiver<bool>) {
+    let (places, tasks) = (Arc::new(Semaphore::new(PLACES)), TaskTracker::new());
+    while let Some(permit) = permit(&places, &mut stop).await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = super::stopped(&mut stop) => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(BREATH).await;
+            continue;
+        };
+        // Who can not be told is nobody in particular: root would be a lie.
+        let uid = stream.peer_cred().map_or(u32::MAX, |c| c.uid());
+        tasks.spawn(connection(stream, Peer::Socket(uid), router.clone(), stop.clone(), (permit, None)));
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Serves an address until `stop` says true.
+pub async fn run_tcp(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+    let (places, each, tasks) = (Arc::new(Semaphore::new(PLACES)), Each::default(), TaskTracker::new());
+    while let Some(permit) = permit(&places, &mut stop).await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = super::stopped(&mut stop) => break,
+        };
+        let Ok((stream, addr)) = accepted else {
+            tokio::time::sleep(BREATH).await;
+            continue;
+        };
+        let Some(place) = Place::take(&each, addr.ip()) else { continue };
+        let _ = stream.set_nodelay(true);
+        tasks.spawn(connection(stream, Peer::Net(addr.ip()), router.clone(), stop.clone(), (permit, Some(place))));
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn permit(places: &Arc<Semaphore>, stop: &mut watch::Receiver<bool>) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        permit = places.clone().acquire_owned() => permit.ok(),
+        () = super::stopped(stop) => None,
+    }
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: Peer,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+    _place: (OwnedSemaphorePermit, Option<Place>),
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        router.clone().oneshot(request)
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD).half_close(true);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = super::stopped(&mut stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}

@@ -1,0 +1,166 @@
+//! Purges: many listings taken off at once, by what they have in common; first looked at, then done.
+
+use axum::{Extension, Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    App,
+    access::Caller,
+    change::Conditions,
+    error::Problem,
+    input::{Body, Params},
+    listings::Wanted,
+    shapes::ReceiptShape,
+};
+use crate::{
+    ledger::{Import, MANY},
+    model::{
+        Change, Evidence, ReasonId, SourceId, Subject,
+        history::{Ask, HoldFor},
+    },
+    store::{StoreError, schema::FeedEntry, stage::Mode},
+};
+
+/// Subjects that a preview shows.
+const SAMPLES: usize = 20;
+
+/// What is to go. At least one has to be said.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Purge {
+    /// Only by this source; of a feed it goes until the feed's next import.
+    source: Option<String>,
+    /// Only for this reason.
+    reason: Option<String>,
+    /// Only what this author listed last.
+    author: Option<String>,
+    /// Only what this prefix covers.
+    prefix: Option<String>,
+    /// Only this domain and what is below it.
+    domain: Option<String>,
+    /// Only what stands since this time (RFC 3339) or later.
+    from: Option<String>,
+    /// Only what stands since this time or earlier.
+    to: Option<String>,
+    /// Hold the reasons down, as a granted removal does (30 days).
+    hold: bool,
+    /// Why, for the history.
+    note: Option<String>,
+}
+
+/// Whether it is only looked at.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct How {
+    /// Only tell what would go.
+    dry_run: bool,
+}
+
+/// What went, or would go.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Purged {
+    /// Listings.
+    count: usize,
+    /// Some of their subjects.
+    sample: Vec<String>,
+    /// What was done, commit by commit; at most 50,000 subjects in each, so that all of it can be undone.
+    commits: Vec<ReceiptShape>,
+}
+
+/// Takes off all listings that have something in common.
+#[utoipa::path(post, path = "/v1/purges", tag = "listings", params(How), request_body = Purge, responses((status = 200, body = Purged), Problem))]
+pub(super) async fn purge(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Params(how): Params<How>,
+    Body(asked): Body<Purge>,
+) -> Result<Json<Purged>, Problem> {
+    if asked.source.is_none()
+        && asked.reason.is_none()
+        && asked.author.is_none()
+        && asked.prefix.is_none()
+        && asked.domain.is_none()
+        && asked.from.is_none()
+        && asked.to.is_none()
+    {
+        return Err(Problem::invalid("say what is to go: source, reason, author, prefix, domain, from or to"));
+    }
+    let v = app.ledger.store.vocabulary();
+    let words = (
+        (asked.prefix.as_ref(), asked.domain.as_ref()),
+        (asked.reason.as_ref(), asked.source.as_ref()),
+        (asked.from.as_ref(), asked.to.as_ref()),
+    );
+    let wanted = Wanted { author: asked.author.clone(), ..Wanted::read(&v, words.0, words.1, words.2)? };
+    caller.allow(wanted.within.as_ref(), asked.reason.as_deref(), asked.source.as_deref())?;
+    let work = move || run(&app, &caller, &asked, &wanted, how.dry_run);
+    tokio::task::spawn_blocking(work).await.map_err(Problem::failed)?.map(Json)
+}
+
+/// The listings that are meant: subject, reason, source.
+fn meant(app: &App, wanted: &Wanted) -> Result<Vec<(Subject, ReasonId, SourceId)>, StoreError> {
+    let (store, v) = (&app.ledger.store, app.ledger.store.vocabulary());
+    let mut out = Vec::new();
+    for (from, to) in wanted.ranges() {
+        store.scan_range(&v, &from, &to, &mut |subject, verdict| {
+            for e in verdict.entries.iter().filter(|e| !e.hole && wanted.fits(&subject, e)) {
+                if !wanted.asks_history() || wanted.fits_history(e, &store.history(&subject)?) {
+                    out.push((subject.clone(), e.reason, e.source));
+                }
+            }
+            Ok(true)
+        })?;
+    }
+    Ok(out)
+}
+
+fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool) -> Result<Purged, Problem> {
+    let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
+    let all = meant(app, wanted)?;
+    let sample = all.iter().take(SAMPLES).map(|(s, ..)| s.to_string()).collect();
+    let mut out = Purged { count: all.len(), sample, commits: Vec::new() };
+    if dry_run || all.is_empty() {
+        return Ok(out);
+    }
+    let line = |detail: String| caller.line("purge", asked.source.as_deref().unwrap_or("listings"), detail, asked.note.clone());
+    let mut changes = Vec::new();
+    for (subject, reason, source) in all.iter().filter(|(.., s)| asked.hold || !s.is_feed()) {
+        let hold = if asked.hold { HoldFor::Usual } else { HoldFor::Nothing };
+        // With a hold it is the reason that is granted, whoever says it: once for each.
+        let ask = Ask::Delist { reason: Some(*reason), source: (!asked.hold).then_some(*source), hold };
+        if changes.last().is_some_and(|c: &Change| c.subject == *subject && c.ask == ask) {
+            continue;
+        }
+        let mut change = Change::new(subject.clone(), caller.name.clone(), ask);
+        change.evidence = asked.note.clone().map(Evidence::word);
+        change.terms = Conditions::default().terms(caller, "purge", &[]);
+        changes.push(change);
+    }
+    for part in changes.chunks(MANY) {
+        let receipt = app.ledger.submit_many(part.to_vec(), line(format!("{} subjects", part.len()))).map_err(problem)?;
+        out.commits.push(receipt.into());
+    }
+    if !asked.hold {
+        let mut feeds: Vec<SourceId> = all.iter().map(|(.., s)| *s).filter(|s| s.is_feed()).collect();
+        feeds.sort_unstable();
+        feeds.dedup();
+        for source in feeds {
+            let mut import = Import { mode: Mode::Remove, asked: Some(line(String::new())), ..Import::replace(source) };
+            let rows = all.iter().filter(|(.., s)| *s == source);
+            let result = app.ledger.import_with(&mut import, |_, sink| {
+                for (subject, reason, _) in rows {
+                    sink(
+                        subject.clone(),
+                        FeedEntry { reason: *reason, hole: false, weak: false, since: crate::ledger::now(), text: None },
+                    )?;
+                }
+                Ok(())
+            });
+            let result = result.map_err(|e| Problem::refused(e.text(&app.ledger.store.vocabulary())))?;
+            out.commits.extend(result.receipt.map(Into::into));
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,162 @@
+//! The way back: undo and purge, and what they leave alone.
+
+use serde_json::{Value, json};
+
+use super::Api;
+
+fn undo(api: &Api, commit: &Value, more: &Value) -> Value {
+    api.post(&format!("/v1/commits/{commit}/undo"), &more.to_string()).ok()
+}
+
+#[test]
+fn undo_takes_back_what_still_stands() {
+    let api = Api::new();
+    let lines: String = (1..=4).map(|i| format!("{{\"subject\":\"45.1.1.{i}\",\"reason\":\"relay\"}}\n")).collect();
+    api.post("/v1/bulk", &lines);
+    // However the stream was grouped: one purge, one commit.
+    let purged = api.post("/v1/purges", "{\"prefix\":\"45.1.1.0/24\"}").ok();
+    assert_eq!((&purged["count"], purged["commits"].as_array().unwrap().len()), (&json!(4), 1));
+    assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
+    let commit = &purged["commits"][0]["commit"];
+    api.list("45.1.1.3", "netblock");
+    let told = undo(&api, commit, &json!({"dry_run": true}));
+    assert_eq!((told["undone"].as_array().unwrap().len(), &told["receipt"]), (3, &Value::Null));
+    let done = undo(&api, commit, &json!({"note": "wrong net"}));
+    assert_eq!(done["changed_since"], json!(["45.1.1.3"]));
+    assert_eq!(["1.1.1.45", "3.1.1.45", "4.1.1.45"].map(|n| api.dns(n)), ["NOERROR 127.0.0.2", "NOERROR 127.0.0.3", "NOERROR 127.0.0.2"]);
+    // The way back is a commit itself, with a way back.
+    let again = undo(&api, &done["receipt"]["commit"], &json!({}));
+    assert_eq!(again["undone"].as_array().unwrap().len(), 3);
+    assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
+    // They stand again as the purge left them, so that can be taken back again.
+    assert_eq!(undo(&api, commit, &json!({}))["undone"].as_array().unwrap().len(), 3);
+    assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
+    assert_eq!(api.post("/v1/commits/99999/undo", "{}").problem(), "not-found");
+    assert_eq!(api.get("/v1/audit?what=undo").ok()["items"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn undo_respects_what_was_granted() {
+    let api = Api::new();
+    let (id, _) = api.list("45.1.1.1", "relay");
+    let gone = api.call(&api.owner, "DELETE", &format!("/v1/listings/{id}"), &[], "").ok();
+    let done = undo(&api, &gone["commit"], &json!({}));
+    assert_eq!((&done["held"], &done["undone"]), (&json!(["45.1.1.1"]), &json!([])));
+    assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
+    let done = undo(&api, &gone["commit"], &json!({"break_hold": true}));
+    assert_eq!(done["undone"], json!(["45.1.1.1"]));
+    assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
+}
+
+#[test]
+fn undo_of_one_author_leaves_the_others() {
+    let api = Api::new();
+    let (anna, bert) = (api.token("anna", "editor", &[]), api.token("bert", "editor", &[]));
+    // Whether they share a commit or not, each is undone alone.
+    let list = |token: &str, net: u8| {
+        let lines: String = (0..50).map(|i| format!("{{\"subject\":\"45.{net}.1.{i}\",\"reason\":\"relay\"}}\n")).collect();
+        api.call(token, "POST", "/v1/bulk", &[], &lines).text()
+    };
+    let commits: std::collections::BTreeSet<u64> = std::thread::scope(|s| {
+        let all = [(&anna, 1), (&bert, 2)].map(|(t, n)| s.spawn(move || list(t, n)));
+        let lines: Vec<String> = all.into_iter().map(|h| h.join().unwrap()).collect();
+        lines.iter().flat_map(|l| l.lines()).map(|l| serde_json::from_str::<Value>(l).unwrap()["commit"].as_u64().unwrap()).collect()
+    });
+    for c in commits {
+        undo(&api, &json!(c), &json!({"author": "anna"}));
+    }
+    for i in [0, 49] {
+        assert_eq!([format!("{i}.1.1.45"), format!("{i}.1.2.45")].map(|n| api.dns(&n)), ["NXDOMAIN soa 60", "NOERROR 127.0.0.2"]);
+    }
+}
+
+fn import(api: &Api, name: &str, lines: std::ops::Range<u32>, more: &[&str]) -> Value {
+    let text: String = lines.map(|i| format!("45.{}.{}.{}\n", i >> 16, i >> 8 & 255, i & 255)).collect();
+    api.f.write(name, &text);
+    api.f.json(&[&["import", "--source", "xbl", "--reason", "relay", "--json", name][..], more].concat())
+}
+
+/// A small import and a large one, the first of a source and a later one.
+#[test]
+fn undo_brings_a_feed_back_to_what_it_said() {
+    for lines in [500u32, 30_000] {
+        let api = Api::new();
+        let told = import(&api, "a.txt", 0..lines, &["--dry-run"]);
+        assert_eq!((&told["difference"]["added"], &told["receipt"]), (&json!(lines), &Value::Null));
+        let first = import(&api, "a.txt", 0..lines, &[]);
+        assert_eq!(told["difference"], first["difference"]);
+        let second = import(&api, "b.txt", lines / 2..lines * 2, &[]);
+        assert_eq!(["0.0.0.45", "255.1.0.45"].map(|n| api.dns(n)).map(|a| a.starts_with("NXDOMAIN")), [true, lines != 500]);
+        let exported = |api: &Api| api.get("/v1/zones/bl/export?format=list").text().lines().skip(1).map(String::from).collect::<Vec<_>>();
+        undo(&api, &second["receipt"]["commit"], &json!({}));
+        let back = exported(&api);
+        assert_eq!((back.len(), back[0].as_str()), (lines as usize, "45.0.0.0"), "{lines}");
+        if lines > 20_000 {
+            // Of a large import the rows are kept until the next one.
+            assert_eq!(api.post(&format!("/v1/commits/{}/undo", first["receipt"]["commit"]), "{}").problem(), "not-found");
+        } else {
+            undo(&api, &first["receipt"]["commit"], &json!({}));
+            assert!(exported(&api).is_empty());
+        }
+    }
+}
+
+#[test]
+fn undo_of_a_first_large_import_leaves_nothing() {
+    let mut api = Api::new();
+    let first = import(&api, "a.txt", 0..30_000, &[]);
+    drop(api.daemon.take()); // kill -9: what is kept for it is on disk
+    api.start();
+    let done = undo(&api, &first["receipt"]["commit"], &json!({"dry_run": true}));
+    assert_eq!(done["difference"]["removed"], 30_000);
+    undo(&api, &first["receipt"]["commit"], &json!({}));
+    assert_eq!(api.dns("1.1.0.45"), "NXDOMAIN soa 60");
+    assert_eq!(api.get("/v1/status").ok()["listed"]["ipv4_hosts"], 0);
+}
+
+#[test]
+fn a_purge_is_looked_at_before_it_is_done() {
+    let api = Api::new();
+    let anna = api.token("anna", "editor", &[]);
+    for i in 1..=3 {
+        api.call(&anna, "POST", "/v1/listings", &[], &json!({"subject": format!("45.1.1.{i}"), "reason": "relay"}).to_string()).ok();
+        api.list(&format!("45.1.2.{i}"), "netblock");
+    }
+    import(&api, "a.txt", 0..300, &[]);
+    let purge = |what: &Value, dry: bool| api.post(&format!("/v1/purges?dry_run={dry}"), &what.to_string());
+    assert_eq!(purge(&json!({}), false).problem(), "invalid");
+    assert_eq!(purge(&json!({"author": "anna"}), true).ok()["count"], 3);
+    assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
+    assert_eq!(purge(&json!({"author": "anna"}), false).ok()["count"], 3);
+    assert_eq!(["1.1.1.45", "1.2.1.45"].map(|n| api.dns(n)), ["NXDOMAIN soa 60", "NOERROR 127.0.0.3"]);
+    // Of a feed: gone until its next import; with a hold also then.
+    assert_eq!(purge(&json!({"source": "xbl", "prefix": "45.0.0.0/25"}), false).ok()["count"], 128);
+    assert_eq!(api.dns("5.0.0.45"), "NXDOMAIN soa 60");
+    assert_eq!(purge(&json!({"source": "xbl", "prefix": "45.0.0.200/32", "hold": true}), false).ok()["count"], 1);
+    import(&api, "a.txt", 0..300, &[]);
+    assert_eq!(["5.0.0.45", "200.0.0.45"].map(|n| api.dns(n)), ["NOERROR 127.0.0.2", "NXDOMAIN soa 60"]);
+    let out = api.f.ok(&["purge", "--reason", "netblock", "--dry-run"]);
+    assert!(out.starts_with("3 listings would go"), "{out}");
+}
+
+#[test]
+fn the_command_line_does_the_same() {
+    let api = Api::new();
+    let file = api.f.write("token", &api.owner);
+    let server = format!("http://{}", api.addr);
+    let remote = |args: &[&str]| api.f.orbsd(&[args, &["--server", &server, "--token", file.to_str().unwrap()]].concat());
+    let listed = remote(&["list", "45.1.1.1", "--reason", "relay", "--json"]);
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let commit = serde_json::from_slice::<Value>(&listed.stdout).unwrap()["commit"].to_string();
+    assert_eq!(remote(&["lookup", "45.1.1.1"]).status.code(), Some(0));
+    assert!(remote(&["undo", &commit]).status.success());
+    assert_eq!(remote(&["lookup", "45.1.1.1"]).status.code(), Some(1));
+    assert!(remote(&["holds", "add", "45.1.1.1", "--reason", "relay"]).status.success());
+    assert!(String::from_utf8_lossy(&remote(&["holds"]).stdout).contains("45.1.1.1: relay whoever says it"));
+    assert_eq!(remote(&["list", "45.1.1.1", "--reason", "relay"]).status.code(), Some(1));
+    assert!(remote(&["list", "45.1.1.1", "--reason", "relay", "--break-hold"]).status.success());
+    assert!(String::from_utf8_lossy(&remote(&["audit", "--what", "undo"]).stdout).contains("commit "));
+    api.f.write("token", "orbsd_a_b");
+    let refused = remote(&["status"]);
+    assert!(refused.status.code() == Some(1) && String::from_utf8_lossy(&refused.stderr).contains("no such token"), "{refused:?}");
+}
