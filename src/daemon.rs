@@ -45,8 +45,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = serve::secure::bind(&config.secure)?;
     let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;
-    let listen =
-        |key: &str, addr: Option<std::net::SocketAddr>| addr.map(|a| web::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}"))).transpose();
     let (admin, public) = (listen("admin.listen", config.admin)?, listen("web.listen", config.web)?);
     drop_privileges(&config)?;
     // As the user that has to read it again when it is renewed.
@@ -77,16 +75,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
-    let mut web = Vec::new();
-    {
-        let _in = back.enter();
-        let socket = socket.into_std().and_then(|s| tokio::net::UnixListener::from_std(s)).map_err(|e| format!("admin.socket: {e}"))?;
-        web.push(back.spawn(web::run_socket(socket, web::router(app.clone()), web_stopped.clone())));
-        for (listener, router) in [(admin, web::router(app.clone())), (public, web::public_router(app))] {
-            let listener = listener.map(tokio::net::TcpListener::from_std).transpose().map_err(|e| e.to_string())?;
-            web.extend(listener.map(|l| back.spawn(web::run_tcp(l, router, web_stopped.clone()))));
-        }
-    }
+    let web = start_web(&back, (socket, admin, public), app, &web_stopped)?;
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
@@ -97,10 +86,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     feeds.stop();
     let _ = stop_web.send(true);
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
-    let patience = tokio::time::Instant::now() + Duration::from_secs(5);
-    for listener in web {
-        let _ = tokio::time::timeout_at(patience, listener).await;
-    }
+    let _ = tokio::time::timeout(Duration::from_secs(5), all(web)).await;
     notifier.abort();
     exports.stop();
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
@@ -114,6 +100,35 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = std::fs::remove_file(&socket_path);
     back.shutdown_background();
     stopped.await.map_err(|e| e.to_string())?.map_err(|e| format!("the store could not be closed: {e:?}"))
+}
+
+/// Opens an address of the API, where one is configured.
+fn listen(key: &str, addr: Option<std::net::SocketAddr>) -> Result<Option<std::net::TcpListener>, String> {
+    addr.map(|a| web::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}"))).transpose()
+}
+
+/// Serves the socket, and the addresses of the API and of the public look-up where there are some.
+fn start_web(
+    back: &tokio::runtime::Runtime,
+    (socket, admin, public): (tokio::net::UnixListener, Option<std::net::TcpListener>, Option<std::net::TcpListener>),
+    app: web::App,
+    stop: &tokio::sync::watch::Receiver<bool>,
+) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
+    let _in = back.enter();
+    let socket = socket.into_std().and_then(tokio::net::UnixListener::from_std).map_err(|e| format!("admin.socket: {e}"))?;
+    let mut out = vec![back.spawn(web::run_socket(socket, web::router(app.clone()), stop.clone()))];
+    for (listener, router) in [(admin, web::router(app.clone())), (public, web::public_router(app))] {
+        let listener = listener.map(tokio::net::TcpListener::from_std).transpose().map_err(|e| e.to_string())?;
+        out.extend(listener.map(|l| back.spawn(web::run_tcp(l, router, stop.clone()))));
+    }
+    Ok(out)
+}
+
+/// Waits for all of some tasks.
+async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
+    for task in tasks {
+        let _ = task.await;
+    }
 }
 
 /// What the API's handlers may use.

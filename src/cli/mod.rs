@@ -1,9 +1,11 @@
 //! The command line: one file for each command, all over the same API as everybody else.
 
 mod back;
+mod backup;
 mod change;
 mod check;
 mod client;
+mod command;
 mod export;
 mod failure;
 mod import;
@@ -18,9 +20,10 @@ mod transfer;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser};
 
 use crate::config::Config;
+use command::Command;
 pub use failure::Failure;
 
 /// An authoritative DNS blocklist server with evidence, history and a way out.
@@ -57,37 +60,6 @@ impl Common {
     }
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the daemon
-    Serve,
-    /// Read the configuration and all zones, and say what is wrong or doubtful
-    Check,
-    /// Let the running daemon read its configuration again
-    Reload,
-    Status(status::Status),
-    /// List subjects
-    List(change::List),
-    /// Take subjects off; a feed's entry is held down
-    Delist(change::Delist),
-    /// Never publish subjects, whatever lists them
-    Exempt(change::Exempt),
-    /// Show where a subject stands, and why
-    Lookup(lookup::Lookup),
-    Import(import::Import),
-    Export(export::Export),
-    Retire(retire::Retire),
-    Key(key::Key),
-    Transfer(transfer::Transfer),
-    Undo(back::Undo),
-    Purge(back::Purge),
-    Holds(back::Holds),
-    Watch(back::Watch),
-    Person(people::Person),
-    Token(people::Token),
-    Audit(people::Audit),
-}
-
 /// Lets a reader that has had enough (`orbsd … | head`) end the command quietly. The signal for it stays ignored: it would
 /// also end a command whose daemon went away, without a word.
 fn end_on_closed_pipe() {
@@ -114,28 +86,7 @@ pub fn run() -> ExitCode {
         end_on_closed_pipe();
     }
     let json = common.json;
-    let result = match command {
-        Command::Serve => serve::run(&common),
-        Command::Check => check::run(&common),
-        Command::Reload => status::reload(&common),
-        Command::Status(c) => status::run(&common, &c),
-        Command::List(c) => change::list(&common, c),
-        Command::Delist(c) => change::delist(&common, c),
-        Command::Exempt(c) => change::exempt(&common, c),
-        Command::Lookup(c) => lookup::run(&common, &c),
-        Command::Import(c) => import::run(&common, &c),
-        Command::Export(c) => export::run(&common, &c),
-        Command::Retire(c) => retire::run(&common, &c),
-        Command::Key(c) => key::run(&common, &c),
-        Command::Transfer(c) => transfer::run(&common, &c),
-        Command::Undo(c) => back::undo(&common, &c),
-        Command::Purge(c) => back::purge(&common, &c),
-        Command::Holds(c) => back::holds(&common, c),
-        Command::Watch(c) => back::watch(&common, &c),
-        Command::Person(c) => people::person(&common, c),
-        Command::Token(c) => people::token(&common, c),
-        Command::Audit(c) => people::audit(&common, &c),
-    };
+    let result = command.run(&common);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(json),

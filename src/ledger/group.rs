@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Follow, Receipt, Refused};
+use super::{Follow, Receipt, Refused, removals::Removal};
 use crate::{
     index::RawFacts,
     model::{
@@ -194,6 +194,19 @@ impl Work {
             }
         }
         Ok(())
+    }
+
+    /// Folds in an event about a subject.
+    pub(super) fn folded(&mut self, store: &Store, subject: &Subject, author: &str, what: What, at: Time) -> Result<(), Refused> {
+        let (_, verdict) = self.verdict(store, subject)?;
+        verdict.fold(at, &what);
+        self.events.push((subject.clone(), Event { at, author: author.into(), what, evidence: None }, false));
+        Ok(())
+    }
+
+    /// What the log of removals has to know of it.
+    pub(super) fn removals(&self, v: &Vocabulary) -> Vec<Removal> {
+        self.events.iter().filter(|(.., churn)| !churn).filter_map(|(s, e, _)| Removal::of(s, e, v)).collect()
     }
 
     fn end_hold(&mut self, subject: &Subject, reason: ReasonId, source: SourceId, author: &str) {

@@ -49,6 +49,8 @@ pub struct Settings {
     pub nsid: String,
     /// The keys for TSIG.
     pub keys: Arc<Keys>,
+    /// Where the log of removals lies; none: none is kept.
+    pub removals: Option<std::path::PathBuf>,
 }
 
 /// What a commit did: its number, and the serials that moved.

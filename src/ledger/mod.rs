@@ -5,6 +5,8 @@ mod handle;
 mod import;
 mod past;
 mod people;
+pub mod removals;
+mod restore;
 mod start;
 mod undo;
 mod writer;
@@ -14,5 +16,6 @@ pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt,
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;
 pub use people::{Book, Keep, Proposal};
+pub use restore::{Replayed, restore};
 pub use start::open;
 pub use undo::{MANY, Undo, Undone};

@@ -95,6 +95,8 @@ pub enum Keep {
     Proposal(Proposal),
     /// One that waits no longer, by number.
     NoProposal(String),
+    /// Nothing but the line.
+    Nothing,
     /// The last use of a token.
     Used(String, Time),
 }
@@ -110,6 +112,13 @@ impl Ledger {
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.jobs.send(Job::Keep(Box::new((keep, line)), tx)).await.map_err(|_| Refused::Stopped)?;
         rx.await.unwrap_or(Err(Refused::Stopped))
+    }
+}
+
+impl Ledger {
+    /// Writes a line in the audit log for what is no change of the store itself.
+    pub async fn note(&self, line: schema::Audit) -> Result<(), Refused> {
+        self.keep(Keep::Nothing, Some(line)).await
     }
 }
 
@@ -139,6 +148,7 @@ impl Writer {
                     return Err(Refused::Unknown(format!("there is no proposal `{id}` (any more)")));
                 }
             }
+            Keep::Nothing => {}
             Keep::Used(id, at) => {
                 batch.put(schema::PEOPLE, format!("{USED}{id}").into_bytes(), schema::encode(&at));
                 book.used.insert(id, at);

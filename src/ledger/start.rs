@@ -70,6 +70,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
     let book = Arc::new(ArcSwap::from_pointee(super::Book::read(&store)?));
     let mut writer = Writer {
         seq,
+        removals: None,
         audited: store.audited()?,
         book: book.clone(),
         journal_bytes: store.journal_bytes()?,

@@ -1,7 +1,7 @@
 //! The writer's loop: takes jobs in order, changes that wait together as one group.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +15,7 @@ use super::{
     GROUP, Health, Job, Receipt, Refused, Reply, Settings,
     group::{Decided, EXPIRY, Work},
     now,
+    removals::Removals,
 };
 use crate::{
     index::{Builder, Published, Snapshot, ZoneSet, ZoneView},
@@ -48,6 +49,8 @@ pub(super) struct Writer {
     pub(super) serials: Vec<Serial>,
     pub(super) seq: u64,
     pub(super) journal_bytes: u64,
+    /// The log of removals.
+    pub(super) removals: Option<Removals>,
     /// The number of the last line of the audit log.
     pub(super) audited: u64,
     pub(super) next_due: Option<Time>,
@@ -174,7 +177,8 @@ impl Writer {
         let seq = self.seq + 1;
         let (receipt, mut moved) = self.receipt(seq, work);
         let changed = work.touched.len();
-        let batch = self.batch(seq, work, &receipt);
+        let mut batch = self.batch(seq, work, &receipt);
+        self.log_removals(work, &receipt.serials, &mut batch)?;
         self.commit_batch(batch)?;
         self.audited += work.audit.len() as u64;
         // Not before: nobody may read, or prepare an import, by a generation that might not be true.
@@ -196,6 +200,17 @@ impl Writer {
             self.write_image(false, None);
         }
         Ok(receipt)
+    }
+
+    /// Writes down, before it is true, what a store that is restored one day has to know.
+    fn log_removals(&mut self, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Result<(), Refused> {
+        let Some(log) = &mut self.removals else { return Ok(()) };
+        let known = log.n;
+        log.write(now(), work.removals(&self.store.vocabulary()), serials).map_err(Refused::Poisoned)?;
+        if log.n > known {
+            batch.put(schema::META, b"removals".to_vec(), log.n.to_be_bytes().to_vec());
+        }
+        Ok(())
     }
 
     /// The serials that move with a piece of work, and all serials after it.
@@ -369,6 +384,11 @@ impl Writer {
     /// commits are `lost`, all serials jump.
     pub(super) fn take_over(&mut self, settings: Settings, lost: bool) -> Result<Receipt, Refused> {
         let mut vocabulary = Vocabulary::clone(&self.store.vocabulary());
+        self.removals = match (self.removals.take(), &settings.removals) {
+            (Some(log), Some(path)) if log.path() == path => Some(log),
+            (_, Some(path)) => Some(Removals::open(path, self.store.removals()?).map_err(Refused::Settings)?),
+            (_, None) => None,
+        };
         for r in &settings.reasons {
             vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
         }
@@ -411,6 +431,7 @@ impl Writer {
             work.barrier = true;
             vocabulary_rows(&vocabulary, &mut batch);
             let bytes = work.journal(receipt.commit, moved, self.journal_bytes, &mut batch);
+            self.log_removals(&work, &receipt.serials, &mut batch)?;
             self.commit_batch(batch)?;
             (self.seq, self.journal_bytes) = (receipt.commit, bytes);
             self.store.set_vocabulary(vocabulary);

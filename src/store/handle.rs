@@ -370,6 +370,14 @@ impl Store {
         last.map_or(Ok(0), |k| k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a line of the audit log")))
     }
 
+    /// The number of the last line of the log of removals that this store knows; 0 for none.
+    pub fn removals(&self) -> Result<u64> {
+        match self.get(schema::META, b"removals")? {
+            None => Ok(0),
+            Some(v) => v.try_into().map(u64::from_be_bytes).map_err(|_| damaged("the number of the log of removals")),
+        }
+    }
+
     /// The origins of all zones that were ever served, with what is known of them.
     pub fn zones(&self) -> Result<Vec<(String, ZoneRecord)>> {
         let mut out = Vec::new();

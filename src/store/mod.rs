@@ -1,6 +1,8 @@
 //! The store: what outlives a request. The only code that knows RocksDB.
 
 #[cfg(feature = "daemon")]
+pub mod backup;
+#[cfg(feature = "daemon")]
 pub mod copy;
 #[cfg(feature = "daemon")]
 pub mod feeds;
@@ -19,6 +21,8 @@ mod handle;
 #[cfg(feature = "daemon")]
 mod open;
 
+#[cfg(feature = "daemon")]
+pub use backup::restore;
 #[cfg(feature = "daemon")]
 pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
 #[cfg(feature = "daemon")]

@@ -3,6 +3,7 @@
 mod access;
 mod back;
 mod lists;
+mod restore;
 mod streams;
 
 use std::{

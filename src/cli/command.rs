@@ -1,0 +1,69 @@
+//! Every command there is.
+
+use clap::Subcommand;
+
+use super::{Common, Failure, back, backup, change, check, export, import, key, lookup, people, retire, serve, status, transfer};
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon
+    Serve,
+    /// Read the configuration and all zones, and say what is wrong or doubtful
+    Check,
+    /// Let the running daemon read its configuration again
+    Reload,
+    Status(status::Status),
+    /// List subjects
+    List(change::List),
+    /// Take subjects off; a feed's entry is held down
+    Delist(change::Delist),
+    /// Never publish subjects, whatever lists them
+    Exempt(change::Exempt),
+    /// Show where a subject stands, and why
+    Lookup(lookup::Lookup),
+    Import(import::Import),
+    Export(export::Export),
+    Retire(retire::Retire),
+    Key(key::Key),
+    Transfer(transfer::Transfer),
+    Undo(back::Undo),
+    Purge(back::Purge),
+    Holds(back::Holds),
+    Watch(back::Watch),
+    Person(people::Person),
+    Token(people::Token),
+    Audit(people::Audit),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
+}
+
+impl Command {
+    /// Does it.
+    pub(super) fn run(self, common: &Common) -> Result<(), Failure> {
+        match self {
+            Command::Serve => serve::run(common),
+            Command::Check => check::run(common),
+            Command::Reload => status::reload(common),
+            Command::Status(c) => status::run(common, &c),
+            Command::List(c) => change::list(common, c),
+            Command::Delist(c) => change::delist(common, c),
+            Command::Exempt(c) => change::exempt(common, c),
+            Command::Lookup(c) => lookup::run(common, &c),
+            Command::Import(c) => import::run(common, &c),
+            Command::Export(c) => export::run(common, &c),
+            Command::Retire(c) => retire::run(common, &c),
+            Command::Key(c) => key::run(common, &c),
+            Command::Transfer(c) => transfer::run(common, &c),
+            Command::Undo(c) => back::undo(common, &c),
+            Command::Purge(c) => back::purge(common, &c),
+            Command::Holds(c) => back::holds(common, c),
+            Command::Watch(c) => back::watch(common, &c),
+            Command::Person(c) => people::person(common, c),
+            Command::Token(c) => people::token(common, c),
+            Command::Audit(c) => people::audit(common, &c),
+            Command::Backup(c) => backup::backup(common, &c),
+            Command::Restore(c) => backup::restore(common, &c),
+        }
+    }
+}

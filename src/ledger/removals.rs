@@ -1,0 +1,216 @@
+//! The log of removals: a file of its own, meant for another disk, so that a store that is restored from an older copy does
+//! not list again what was taken off since.
+//!
+//! Each line is JSON with a number. A commit that takes off, holds down or exempts writes its line, synced, before the batch
+//! that makes it true, and the batch names the line's number: a restored store knows which lines it has not seen. Lines also
+//! carry, a good deal ahead, the serials that may have been handed out.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{Event, Serial, SourceId, Subject, Time, history::What},
+    store::Vocabulary,
+};
+
+/// How far ahead serials are written down, so that not every commit has to.
+const AHEAD: u32 = 4096;
+
+/// A line of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Its number, from 1.
+    pub n: u64,
+    /// When it was written (RFC 3339).
+    pub at: String,
+    /// What was decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Removal>,
+    /// Serials that no zone has passed, by origin.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub serials: BTreeMap<String, u32>,
+}
+
+/// A decision that a restored store has to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// The subject.
+    pub subject: Subject,
+    /// What was decided.
+    pub what: Decision,
+    /// The reason, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The source; none where it is every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// When it ends by itself, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// Who decided.
+    pub author: String,
+}
+
+/// The kinds of decision that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Taken off.
+    Delisted,
+    /// Held down.
+    Held,
+    /// No longer held down.
+    HoldEnded,
+    /// Never to be published.
+    Exempted,
+    /// That is over.
+    ExemptEnded,
+}
+
+impl Removal {
+    /// What has to be logged of an event, if anything.
+    pub fn of(subject: &Subject, e: &Event, v: &Vocabulary) -> Option<Removal> {
+        let (what, about, until) = match &e.what {
+            What::Delisted { reason, source } => (Decision::Delisted, Some((reason, source)), None),
+            What::Held { reason, source, until } => (Decision::Held, Some((reason, source)), Some(*until)),
+            What::HoldEnded { reason, source } => (Decision::HoldEnded, Some((reason, source)), None),
+            What::Exempted { until } => (Decision::Exempted, None, *until),
+            What::ExemptEnded => (Decision::ExemptEnded, None, None),
+            What::Listed { .. } | What::Expired { .. } | What::Dropped { .. } => return None,
+        };
+        let reason = about.map(|(r, _)| v.reasons.name(*r).to_string());
+        let source = about.filter(|(_, s)| **s != SourceId::ALL).map(|(_, s)| v.sources.name(*s).to_string());
+        Some(Removal { subject: subject.clone(), what, reason, source, until, author: e.author.clone() })
+    }
+
+    /// The event again, in a store's words; none where the store does not know the names.
+    pub fn what(&self, v: &Vocabulary) -> Option<What> {
+        let reason = || self.reason.as_ref().and_then(|r| v.reasons.get(r));
+        let source = || self.source.as_ref().map_or(Some(SourceId::ALL), |s| v.sources.get(s));
+        Some(match self.what {
+            Decision::Delisted => What::Delisted { reason: reason()?, source: source()? },
+            Decision::Held => What::Held { reason: reason()?, source: source()?, until: self.until? },
+            Decision::HoldEnded => What::HoldEnded { reason: reason()?, source: source()? },
+            Decision::Exempted => What::Exempted { until: self.until },
+            Decision::ExemptEnded => What::ExemptEnded,
+        })
+    }
+}
+
+/// An open log.
+#[derive(Debug)]
+pub(super) struct Removals {
+    path: PathBuf,
+    file: File,
+    /// The number of the last line.
+    pub(super) n: u64,
+    /// The bytes of whole lines: what a failed write left behind them goes before the next one.
+    len: u64,
+    ahead: BTreeMap<String, u32>,
+}
+
+/// Reads a log. A last line that was being written when the power went is left out; any other that can not be read is an
+/// error with its place.
+pub fn read(path: &Path) -> Result<Vec<Line>, String> {
+    let shown = path.display();
+    let file = File::open(path).map_err(|e| format!("{shown}: {e}"))?;
+    let (mut out, mut bad): (Vec<Line>, Option<String>) = (Vec::new(), None);
+    for (i, line) in BufReader::new(file).split(b'\n').enumerate() {
+        let line = line.map_err(|e| format!("{shown}: {e}"))?;
+        if let Some(why) = bad {
+            return Err(why);
+        }
+        match serde_json::from_slice::<Line>(&line) {
+            Ok(l) => out.push(l),
+            Err(e) => bad = Some(format!("{shown}:{}: {e}; this is no log of removals, or it is damaged", i + 1)),
+        }
+    }
+    Ok(out)
+}
+
+impl Removals {
+    /// Opens a log, and makes it where there is none. `known` is the last line that the store knows.
+    pub(super) fn open(path: &Path, known: u64) -> Result<Removals, String> {
+        let named = |e: std::io::Error| format!("removals.path: {}: {e}", path.display());
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(named)?;
+        }
+        if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
+            return Err(format!("removals.path: {} is no plain file", path.display()));
+        }
+        let lines = if path.exists() { read(path)? } else { Vec::new() };
+        let mut ahead = BTreeMap::new();
+        lines.iter().for_each(|l| ahead.extend(l.serials.clone()));
+        let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(named)?;
+        // A cut last line ends here, so that the next one is whole.
+        let bytes = std::fs::read(path).map_err(named)?;
+        let len = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i as u64 + 1);
+        file.set_len(len).and_then(|()| file.flush()).map_err(named)?;
+        let n = lines.last().map_or(0, |l| l.n).max(known);
+        Ok(Removals { path: path.to_path_buf(), file, n, len, ahead })
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what a commit decides, and the serials that it moves beyond those that were written down; synced. Nothing is
+    /// written where there is nothing to say.
+    pub(super) fn write(&mut self, at: Time, events: Vec<Removal>, serials: &BTreeMap<String, Serial>) -> Result<(), String> {
+        let past = |(o, s): &(&String, &Serial)| self.ahead.get(*o).is_none_or(|a| Serial(*a) < **s);
+        let serials: BTreeMap<String, u32> = serials.iter().filter(past).map(|(o, s)| (o.clone(), s.0.wrapping_add(AHEAD))).collect();
+        if events.is_empty() && serials.is_empty() {
+            return Ok(());
+        }
+        let line = Line { n: self.n + 1, at: at.to_string(), events, serials: serials.clone() };
+        let mut bytes = serde_json::to_vec(&line).map_err(|e| e.to_string())?;
+        bytes.push(b'\n');
+        let written = self.file.set_len(self.len).and_then(|()| self.file.write_all(&bytes)).and_then(|()| self.file.sync_data());
+        written.map_err(|e| format!("the log of removals {} can not be written: {e}", self.path.display()))?;
+        (self.n, self.len) = (line.n, self.len + bytes.len() as u64);
+        self.ahead.extend(serials);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn removal(subject: &str) -> Removal {
+        let subject = subject.parse().unwrap();
+        Removal { subject, what: Decision::Held, reason: Some("relay".into()), source: None, until: Some(Time(9)), author: "a".into() }
+    }
+
+    #[test]
+    fn lines_read_back_and_a_cut_one_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk/removals.log");
+        let mut log = Removals::open(&path, 0).unwrap();
+        let serials = |n: u32| BTreeMap::from([("bl.example".to_string(), Serial(n))]);
+        log.write(Time(1), vec![removal("45.1.1.1")], &serials(5)).unwrap();
+        log.write(Time(2), vec![], &serials(6)).unwrap();
+        log.write(Time(3), vec![], &serials(5 + AHEAD + 1)).unwrap();
+        let lines = read(&path).unwrap();
+        assert_eq!(
+            lines.iter().map(|l| (l.n, l.events.len(), l.serials.get("bl.example").copied())).collect::<Vec<_>>(),
+            [(1, 1, Some(5 + AHEAD)), (2, 0, Some(5 + 2 * AHEAD + 1))]
+        );
+        let mut cut = std::fs::read(&path).unwrap();
+        cut.extend(b"{\"n\":3,\"at\":");
+        std::fs::write(&path, &cut).unwrap();
+        assert_eq!(read(&path).unwrap().len(), 2);
+        let mut log = Removals::open(&path, 7).unwrap();
+        log.write(Time(4), vec![removal("45.1.1.2")], &BTreeMap::new()).unwrap();
+        assert_eq!(read(&path).unwrap().last().unwrap().n, 8, "never a number that the store has seen");
+        std::fs::write(&path, "nonsense\n{}\n").unwrap();
+        assert!(read(&path).unwrap_err().contains("removals.log:1: "));
+    }
+}

@@ -1,0 +1,127 @@
+//! Every route on one screen, with its description.
+
+use axum::{Json, Router, extract::DefaultBodyLimit, middleware, routing::get};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    App, Problem, access, backup, bulk, change, commits, error, export, import, listings, lookup, people, proposals, purge, status,
+};
+
+/// The longest body of a single change, in bytes.
+const MAX_CHANGE: usize = 256 * 1024;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "orbsd", description = "Lists, delists, imports, exports, searches, watches, undoes and audits a DNS blocklist. Writes answer when they are true in DNS."),
+    tags((name = "listings"), (name = "exemptions"), (name = "holds"), (name = "proposals"), (name = "imports"), (name = "zones"), (name = "commits"), (name = "people"), (name = "state"), (name = "public"), (name = "about")),
+    components(schemas(Problem)),
+    modifiers(&Bearer)
+)]
+struct Description;
+
+/// How a token is sent.
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token of `orbsd token create`")).build();
+        api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+        api.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    }
+}
+
+/// Every route with its description.
+fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
+    let one = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(listings::search, change::create))
+        .routes(routes!(change::get, change::renew, change::remove))
+        .routes(routes!(lookup::subject))
+        .routes(routes!(listings::exemptions, listings::exempt, listings::unexempt))
+        .routes(routes!(listings::holds, listings::hold_down, listings::unhold))
+        .routes(routes!(proposals::all))
+        .routes(routes!(proposals::approve))
+        .routes(routes!(proposals::refuse))
+        .routes(routes!(purge::purge))
+        .routes(routes!(commits::get))
+        .routes(routes!(commits::undo))
+        .routes(routes!(commits::changes))
+        .routes(routes!(people::people, people::add))
+        .routes(routes!(people::change))
+        .routes(routes!(people::tokens, people::make))
+        .routes(routes!(people::revoke))
+        .routes(routes!(people::audit))
+        .routes(routes!(import::get))
+        .routes(routes!(export::zones))
+        .routes(routes!(export::one))
+        .routes(routes!(export::export))
+        .routes(routes!(status::status))
+        .routes(routes!(status::mirrors))
+        .routes(routes!(status::reasons))
+        .routes(routes!(status::reload))
+        .routes(routes!(backup::create))
+        .routes(routes!(status::live))
+        .routes(routes!(status::ready))
+        .routes(routes!(status::metrics))
+        .routes(routes!(lookup::public))
+        .routes(routes!(lookup::public_old))
+        .routes(routes!(error::explain))
+        .layer(DefaultBodyLimit::max(MAX_CHANGE));
+    // Streams have their own limits, piece by piece.
+    let long = OpenApiRouter::new().routes(routes!(bulk::bulk)).routes(routes!(import::create)).layer(DefaultBodyLimit::disable());
+    one.merge(long).split_for_parts()
+}
+
+/// The router of the socket and of `[admin] listen`.
+pub fn router(app: App) -> Router {
+    let (routes, api) = described();
+    let shown = Json(api.clone());
+    routes
+        .route("/openapi.json", get(move || async move { shown }))
+        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/api-docs/openapi.json", api))
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(app.clone(), access::guard))
+        .with_state(app)
+}
+
+/// The router of `[web] listen`: the public answer, and nothing else.
+pub fn public_router(app: App) -> Router {
+    Router::new()
+        .route("/lookup", get(lookup::public))
+        .route("/nph-lookup", get(lookup::public_old))
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(0))
+        .layer(middleware::from_fn_with_state(app.clone(), access::guard))
+        .with_state(app)
+}
+
+async fn nothing(uri: axum::http::Uri) -> Problem {
+    Problem::not_found(format!("nothing is served at {}", uri.path()))
+}
+
+async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
+    Problem::new("wrong-method", format!("{} is not answered by {method}", uri.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The router, its description and the table of who may call what name the same routes.
+    #[test]
+    fn every_route_is_described_and_in_the_table() {
+        let (_, api) = described();
+        let mut described = std::collections::BTreeSet::new();
+        for (path, item) in &api.paths.paths {
+            let all = [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete), ("PUT", &item.put)];
+            described.extend(all.iter().filter(|(_, o)| o.is_some()).map(|(m, _)| (m.to_string(), path.clone())));
+        }
+        let own = |p: &str| p == "/openapi.json" || p.starts_with("/docs");
+        let table: std::collections::BTreeSet<_> =
+            access::ROUTES.iter().filter(|r| !own(r.1)).map(|r| (r.0.to_string(), r.1.to_string())).collect();
+        assert_eq!(described, table);
+    }
+}

@@ -1,0 +1,131 @@
+//! Backups and the way back: who was taken off after the copy was made stays off.
+
+use std::{fs, process::Command};
+
+use serde_json::json;
+
+use super::Api;
+use crate::lab::Folder;
+
+fn run(f: &Folder, args: &[&str]) {
+    assert!(Command::new(args[0]).args(&args[1..]).current_dir(f.path()).status().unwrap().success(), "{args:?}");
+}
+
+/// The drill: back up, delist, lose the disk, restore: the host stays off; import its feed again: it stays off.
+#[test]
+fn a_restored_store_keeps_who_was_taken_off_since() {
+    let config = crate::lab::CONFIG.replace("[admin]", "[removals]\npath = \"disk2/removals.log\"\n[admin]");
+    let mut api = Api::with(&config);
+    api.list("45.1.1.1", "relay");
+    api.list("45.1.1.2", "relay");
+    api.f.write("a.txt", "46.1.1.1\n46.1.1.2\n47.0.0.0/16\n");
+    let import = |api: &Api| api.f.json(&["import", "--source", "xbl", "--reason", "relay", "--json", "a.txt"]);
+    import(&api);
+    let said = api.f.ok(&["backup", "copy"]);
+    assert!(said.contains("read back"), "{said}");
+    let again = api.f.orbsd(&["backup", "copy"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("is not empty"));
+    assert_eq!(api.post("/v1/backups", "{\"path\":\"/tmp/x\"}").problem(), "forbidden");
+    for taken in ["45.1.1.1", "46.1.1.1", "47.0.9.9"] {
+        api.f.ok(&["delist", taken]);
+    }
+    api.f.ok(&["exempt", "46.1.1.2"]);
+    api.list("45.1.1.3", "relay"); // lost with the disk
+    let serial = |api: &Api| api.get("/v1/zones/bl").ok()["serial"].as_u64().unwrap();
+    let seen = serial(&api);
+    let names = ["1.1.1.45", "2.1.1.45", "3.1.1.45", "1.1.1.46", "2.1.1.46", "9.9.0.47", "8.9.0.47"];
+    let listed = |api: &Api| names.map(|n| api.dns(n) == "NOERROR 127.0.0.2");
+    assert_eq!(listed(&api), [false, true, true, false, false, false, true]);
+    let refused = api.f.orbsd(&["restore", "copy", "--removals", "disk2/removals.log"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("move it away first"), "{refused:?}");
+    drop(api.daemon.take()); // kill -9, and the disk is gone
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    let refused = api.f.orbsd(&["restore", "copy"]);
+    assert!(refused.status.code() == Some(2) && String::from_utf8_lossy(&refused.stderr).contains("--without-removals"));
+    let said = api.f.json(&["restore", "copy", "--removals", "disk2/removals.log", "--json"]);
+    assert_eq!(said["lines"], 4, "{said}");
+    api.start();
+    assert_eq!(listed(&api), [false, true, false, false, false, false, true]);
+    assert!(serial(&api) > seen && serial(&api) < seen + 100_000, "{} after {seen}", serial(&api));
+    import(&api);
+    assert_eq!(listed(&api), [false, true, false, false, false, false, true]);
+    let history = api.get("/v1/subjects/46.1.1.1").ok();
+    assert_eq!(history["holds"][0]["source"], json!(null), "{history}");
+    // A second copy knows what the first did not: nothing of the log is replayed twice.
+    api.f.ok(&["list", "45.1.1.1", "--reason", "relay", "--break-hold"]);
+    api.f.ok(&["backup", "copy2"]);
+    drop(api.daemon.take());
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    api.f.ok(&["restore", "copy2", "--removals", "disk2/removals.log"]);
+    api.start();
+    assert_eq!(listed(&api), [true, true, false, false, false, false, true]);
+}
+
+#[test]
+fn without_the_log_serials_jump_beyond_any_mirrors() {
+    let mut api = Api::new();
+    api.list("45.1.1.1", "relay");
+    api.f.ok(&["backup", "copy"]);
+    api.f.ok(&["delist", "45.1.1.1"]);
+    let serial = |api: &Api| api.get("/v1/zones/bl").ok()["serial"].as_u64().unwrap();
+    let seen = serial(&api);
+    drop(api.daemon.take());
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    api.f.ok(&["restore", "copy", "--without-removals"]);
+    api.start();
+    assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
+    assert!(serial(&api) >= seen + (1 << 30) - 2, "{} after {seen}", serial(&api));
+}
+
+#[test]
+fn a_copy_that_was_damaged_is_not_restored() {
+    let f = Folder::new();
+    f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    f.ok(&["backup", "copy"]); // also where no daemon runs
+    run(&f, &["mv", "data", "old"]);
+    let sst = fs::read_dir(f.path().join("copy/store"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.path())
+        .find(|p| p.extension().is_some_and(|e| e == "sst"))
+        .unwrap();
+    let mut bytes = fs::read(&sst).unwrap();
+    let middle = bytes.len() / 3;
+    bytes[..middle].iter_mut().for_each(|b| *b ^= 0x55);
+    fs::remove_file(&sst).unwrap(); // it may be a link to the store's own
+    fs::write(&sst, bytes).unwrap();
+    let refused = f.orbsd(&["restore", "copy", "--without-removals"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
+}
+
+/// What can not be logged is not done, and is told so; what needs no log goes on.
+#[test]
+fn a_removal_that_can_not_be_logged_is_refused_and_nothing_is_lost() {
+    let config = crate::lab::CONFIG.replace("[admin]", "[removals]\npath = \"disk2/removals.log\"\n[admin]");
+    let f = Folder::with(&config, &[("bl", crate::lab::ZONE), ("dbl", crate::lab::DOMAINS)]);
+    let script = r#"
+set -u
+trap 'kill $pid 2> /dev/null' EXIT
+mkdir disk2 && mount -t tmpfs -o size=64k tmpfs disk2 || exit 90
+$ORBSD serve 2> log & pid=$!
+for i in $(seq 50); do [ -S data/orbsd.sock ] && break; sleep 0.1; done
+$ORBSD list 45.1.1.1 45.1.1.2 --reason relay > /dev/null || exit 91
+head -c 1000000 /dev/zero > disk2/fill 2> /dev/null
+seq 1 250 | sed 's/^/46.1.1./' | $ORBSD list --reason relay > /dev/null || exit 92
+seq 1 250 | sed 's/^/46.1.1./' | $ORBSD delist > done 2> refused
+grep -q 'log of removals' refused || exit 93
+$ORBSD lookup 46.1.1.250 > /dev/null || exit 94
+rm disk2/fill
+$ORBSD delist 45.1.1.1 > /dev/null || exit 95
+grep -q '45.1.1.1' disk2/removals.log || exit 96
+kill $pid; wait $pid
+rm -f disk2/removals.log; mkdir disk2/removals.log
+$ORBSD list 45.1.1.9 --reason relay 2>&1 | grep -q 'is no plain file' || exit 97
+"#;
+    let status = Command::new("unshare")
+        .args(["-rm", "--pid", "--fork", "--kill-child", "sh", "-c", script])
+        .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
+        .current_dir(f.path())
+        .status();
+    assert_eq!(status.unwrap().code(), Some(0), "{}", f.log());
+}
