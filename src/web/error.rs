@@ -158,7 +158,7 @@ impl Problem {
 }
 
 /// `GET /problems/{name}`: what a kind of problem means.
-#[utoipa::path(get, path = "/problems/{name}", tag = "about", params(("name" = String, Path, description = "The last part of a problem's type")),
+#[utoipa::path(get, path = "/problems/{name}", security(()), tag = "about", params(("name" = String, Path, description = "The last part of a problem's type")),
     responses((status = 200, description = "What it means", body = String, content_type = "text/plain"), (status = 404, description = "There is no such kind", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn explain(Path(name): Path<String>) -> Result<String, Problem> {
     let (name, status, title, what) =

@@ -62,7 +62,12 @@ pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
 
 /// Bytes as JSON of a known shape. What is no JSON at all is another problem than what does not fit.
 pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
+    let bytes = match bytes.trim_ascii() {
+        [] => b"{}",
+        [b'{', ..] => bytes,
+        // A list would be read as the values of a shape's fields in their order.
+        _ => return Err(Problem::new("unreadable", "the body is no JSON object")),
+    };
     serde_json::from_slice(bytes).map_err(|e| match e.classify() {
         serde_json::error::Category::Data => Problem::invalid(e.to_string()),
         _ => Problem::new("unreadable", format!("the body is no JSON: {e}")),

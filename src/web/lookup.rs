@@ -168,7 +168,7 @@ fn percent(text: &str) -> String {
 }
 
 /// The public answer: listed or not, where, why, since when, and what to do. `?subject=`, `?ip=`, or the bare address.
-#[utoipa::path(get, path = "/lookup", tag = "public", params(("subject" = Option<String>, Query, description = "An address, a prefix or a domain"), ("ip" = Option<String>, Query, description = "The same")),
+#[utoipa::path(get, path = "/lookup", security(()), tag = "public", params(("subject" = Option<String>, Query, description = "An address, a prefix or a domain"), ("ip" = Option<String>, Query, description = "The same")),
     responses((status = 200, body = Public), Problem))]
 pub(super) async fn public(
     State(app): State<App>,
@@ -185,7 +185,7 @@ pub(super) async fn public(
 }
 
 /// The same under its old name.
-#[utoipa::path(get, path = "/nph-lookup", tag = "public", params(("ip" = Option<String>, Query)), responses((status = 200, body = Public), Problem))]
+#[utoipa::path(get, path = "/nph-lookup", security(()), tag = "public", params(("ip" = Option<String>, Query)), responses((status = 200, body = Public), Problem))]
 pub(super) async fn public_old(app: State<App>, peer: Option<Extension<Peer>>, query: RawQuery) -> Result<Json<Public>, Problem> {
     public(app, peer, query).await
 }

@@ -350,8 +350,7 @@ pub(super) struct Search {
     /// Only up to this time.
     to: Option<String>,
     /// Only before this number: the `next` of the page before.
-    #[param(minimum = 1)]
-    after: Option<u64>,
+    after: Option<String>,
     /// At most so many (1 to 1000).
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
@@ -380,10 +379,12 @@ pub(super) async fn audit(State(app): State<App>, headers: HeaderMap, Params(sea
         t.as_ref().map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose()
     };
     let (from, to) = (time("from", &search.from)?, time("to", &search.to)?);
+    let after = search.after.as_ref().map(|n| n.parse::<u64>()).transpose();
+    let after = after.map_err(|_| Problem::invalid("after: take the `next` of the page before"))?;
     let store = app.ledger.store.clone();
     let work = move || {
         let (mut out, mut next, mut looked) = (Vec::new(), None, 0);
-        store.audit(search.after.map_or(u64::MAX, |n| n.saturating_sub(1)), &mut |number, l| {
+        store.audit(after.map_or(u64::MAX, |n| n.saturating_sub(1)), &mut |number, l| {
             if out.len() >= limit || looked >= LOOKED_AT {
                 next = Some(number + 1);
                 return false;

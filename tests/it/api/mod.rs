@@ -4,6 +4,7 @@ mod access;
 mod back;
 mod lists;
 mod restore;
+mod schema;
 mod streams;
 
 use std::{

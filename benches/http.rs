@@ -1,0 +1,222 @@
+//! Load on the HTTP API: `http ADDR TOKEN list CONNECTIONS COUNT`, `… lookup CONNECTIONS RATE SECONDS`, `… bulk LINES`, or
+//! `… get PATH`. Prints one line of JSON. Latencies are in milliseconds.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+type Any = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> Result<(), Any> {
+    let args: Vec<String> = std::env::args().collect();
+    let words: Vec<&str> = args[1..].iter().map(String::as_str).collect();
+    match words[..] {
+        [addr, token, "list", connections, count] => list(addr, token, connections.parse()?, count.parse()?),
+        [addr, token, "lookup", connections, rate, seconds] => lookup(addr, token, connections.parse()?, rate.parse()?, seconds.parse()?),
+        [addr, token, "bulk", lines] => bulk(addr, token, lines.parse()?),
+        [addr, token, "get", path] => get(addr, token, path),
+        _ => Err("http ADDR TOKEN list|lookup|bulk|get …".into()),
+    }
+}
+
+fn address(i: u32) -> String {
+    // Spread over 45.0.0.0/8, which the lists of the other measurements leave out.
+    let a = 0x2d00_0000 | i.wrapping_mul(2_654_435_761) >> 8;
+    std::net::Ipv4Addr::from(a).to_string()
+}
+
+/// One connection, kept alive.
+struct Client {
+    stream: BufReader<TcpStream>,
+    head: String,
+}
+
+impl Client {
+    fn new(addr: &str, token: &str) -> Result<Client, Any> {
+        let stream = TcpStream::connect(addr)?;
+        stream.set_nodelay(true)?;
+        let auth = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
+        Ok(Client { stream: BufReader::with_capacity(1 << 18, stream), head: format!("host: {addr}\r\n{auth}") })
+    }
+
+    fn send(&mut self, method: &str, path: &str, body: &str) -> Result<(), Any> {
+        let request = format!("{method} {path} HTTP/1.1\r\n{}content-length: {}\r\n\r\n{body}", self.head, body.len());
+        Ok(self.stream.get_mut().write_all(request.as_bytes())?)
+    }
+
+    /// The status, the length of the body where it is told, and whether it comes in chunks.
+    fn answer(&mut self) -> Result<(u16, Option<usize>, bool), Any> {
+        let (mut status, mut len, mut chunked) = (0, None, false);
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err("the server went away".into());
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if line.is_empty() {
+                return Ok((status, len, chunked));
+            }
+            if let Some(rest) = line.strip_prefix("http/1.1 ") {
+                status = rest[..3].parse()?;
+            } else if let Some(n) = line.strip_prefix("content-length: ") {
+                len = Some(n.parse()?);
+            }
+            chunked |= line == "transfer-encoding: chunked";
+        }
+    }
+
+    fn call(&mut self, method: &str, path: &str, body: &str) -> Result<(u16, Vec<u8>), Any> {
+        self.send(method, path, body)?;
+        let (status, len, _) = self.answer()?;
+        let mut out = vec![0; len.unwrap_or(0)];
+        self.stream.read_exact(&mut out)?;
+        Ok((status, out))
+    }
+
+    /// The next chunk of a body; empty at its end.
+    fn chunk(&mut self) -> Result<Vec<u8>, Any> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let mut out = vec![0; usize::from_str_radix(line.trim(), 16)? + 2];
+        self.stream.read_exact(&mut out)?;
+        out.truncate(out.len() - 2);
+        Ok(out)
+    }
+}
+
+fn told(mut latencies: Vec<f64>, took: Duration, wrong: usize) {
+    latencies.sort_by(f64::total_cmp);
+    let at = |p: f64| latencies.get((latencies.len() as f64 * p) as usize).or(latencies.last()).copied().unwrap_or(0.0);
+    println!(
+        "{{\"count\": {}, \"seconds\": {:.3}, \"median\": {:.3}, \"p99\": {:.3}, \"wrong\": {wrong}}}",
+        latencies.len(),
+        took.as_secs_f64(),
+        at(0.5),
+        at(0.99)
+    );
+}
+
+/// Runs `work` on some connections at the same time; all latencies, and how many answers were wrong.
+fn crowd(n: u32, work: impl Fn(u32) -> Result<(Vec<f64>, usize), Any> + Sync) -> Result<(), Any> {
+    let begun = Instant::now();
+    let all: Result<Vec<_>, Any> = std::thread::scope(|s| {
+        let threads: Vec<_> = (0..n)
+            .map(|i| {
+                s.spawn({
+                    let work = &work;
+                    move || work(i)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| t.join().map_err(|_| "a thread died")?).collect()
+    });
+    let (mut latencies, mut wrong) = (Vec::new(), 0);
+    for (l, w) in all? {
+        latencies.extend(l);
+        wrong += w;
+    }
+    told(latencies, begun.elapsed(), wrong);
+    Ok(())
+}
+
+fn list(addr: &str, token: &str, connections: u32, count: u32) -> Result<(), Any> {
+    let next = AtomicU32::new(std::process::id() << 10);
+    let end = next.load(Ordering::Relaxed).wrapping_add(count);
+    crowd(connections, |_| {
+        let (mut client, mut out, mut wrong) = (Client::new(addr, token)?, Vec::new(), 0);
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if end.wrapping_sub(i) as i32 <= 0 {
+                return Ok((out, wrong));
+            }
+            let body = format!("{{\"subject\":\"{}\",\"reason\":\"relay\"}}", address(i));
+            let at = Instant::now();
+            let (status, _) = client.call("POST", "/v1/listings", &body)?;
+            out.push(at.elapsed().as_secs_f64() * 1000.0);
+            wrong += usize::from(status != 201);
+        }
+    })
+}
+
+fn lookup(addr: &str, token: &str, connections: u32, rate: f64, seconds: f64) -> Result<(), Any> {
+    let each = rate / f64::from(connections);
+    let begun = Instant::now();
+    crowd(connections, |c| {
+        let (mut client, mut out, mut wrong) = (Client::new(addr, token)?, Vec::new(), 0);
+        for k in 0.. {
+            let due = (f64::from(k) + f64::from(c) / f64::from(connections)) / each;
+            if due > seconds {
+                return Ok((out, wrong));
+            }
+            let due = begun + Duration::from_secs_f64(due);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let path = format!(
+                "/lookup?subject={}",
+                std::net::Ipv4Addr::from(0x0100_0000 + (c * 7919 + k).wrapping_mul(2_654_435_761) % 0xde00_0000)
+            );
+            let (status, body) = client.call("GET", &path, "")?;
+            // From when it was due: a server that falls behind is not spared.
+            out.push(due.elapsed().as_secs_f64() * 1000.0);
+            wrong += usize::from(status != 200 || !body.starts_with(b"{\"subject\""));
+        }
+        Ok((out, wrong))
+    })
+}
+
+fn bulk(addr: &str, token: &str, lines: u32) -> Result<(), Any> {
+    let mut client = Client::new(addr, token)?;
+    let mut writer = client.stream.get_ref().try_clone()?;
+    let head = format!("POST /v1/bulk HTTP/1.1\r\n{}transfer-encoding: chunked\r\n\r\n", client.head);
+    let from = std::process::id() << 10;
+    let begun = Instant::now();
+    let sender = std::thread::spawn(move || -> Result<(), std::io::Error> {
+        writer.write_all(head.as_bytes())?;
+        for part in (0..lines).collect::<Vec<_>>().chunks(1000) {
+            let text: String =
+                part.iter().map(|i| format!("{{\"subject\":\"{}\",\"reason\":\"relay\"}}\n", address(from.wrapping_add(*i)))).collect();
+            writer.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes())?;
+        }
+        writer.write_all(b"0\r\n\r\n")
+    });
+    client.answer()?;
+    let (mut good, mut all) = (0usize, 0usize);
+    let mut rest = Vec::new();
+    loop {
+        let chunk = client.chunk()?;
+        if chunk.is_empty() {
+            break;
+        }
+        rest.extend(chunk);
+        let end = rest.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        for line in rest[..end].split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            all += 1;
+            good += usize::from(line.windows(12).any(|w| w == b"\"status\":201"));
+        }
+        rest.drain(..end);
+    }
+    let took = begun.elapsed();
+    sender.join().map_err(|_| "the sender died")??;
+    println!("{{\"count\": {all}, \"seconds\": {:.3}, \"wrong\": {}}}", took.as_secs_f64(), all - good);
+    Ok(())
+}
+
+fn get(addr: &str, token: &str, path: &str) -> Result<(), Any> {
+    let mut client = Client::new(addr, token)?;
+    let begun = Instant::now();
+    client.send("GET", path, "")?;
+    let (status, ..) = client.answer()?;
+    let (mut lines, mut bytes) = (0, 0);
+    loop {
+        let chunk = client.chunk()?;
+        if chunk.is_empty() {
+            break;
+        }
+        lines += chunk.iter().filter(|b| **b == b'\n').count();
+        bytes += chunk.len();
+    }
+    println!("{{\"status\": {status}, \"lines\": {lines}, \"bytes\": {bytes}, \"seconds\": {:.3}}}", begun.elapsed().as_secs_f64());
+    Ok(())
+}
