@@ -14,7 +14,7 @@ pub mod keys;
 
 use crate::{
     dns::MAX_NSID,
-    exports, feed, format,
+    exports, feed, format, hooks,
     index::{ZoneSet, ZoneView},
     ledger,
     model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
@@ -40,6 +40,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
+    /// `[outgoing]`.
+    pub outgoing: hooks::Settings,
     /// `[web] listen`: the public look-up.
     pub web: Option<SocketAddr>,
     /// The `[[export]]` tables.
@@ -93,6 +95,7 @@ section!(AdminFile { listen: String = "127.0.0.1:8053".into(), socket: PathBuf =
 section!(WebFile { listen: String = String::new(), base_url: String = "http://127.0.0.1:8054".into() });
 section!(ZonesFile { path: PathBuf = "zones".into() });
 section!(LimitsFile { special: Vec<String> = vec![] });
+section!(OutgoingFile { allow: Vec<String> = vec![] });
 section!(ProcessFile { user: String = String::new() });
 section!(ReasonFile { name: String = String::new(), text: String = String::new(), lifetime: Option<Seconds> = None, two_persons: bool = false });
 section!(KeyFile { name: String = String::new(), algorithm: String = "hmac-sha256".into(), file: PathBuf = PathBuf::new() });
@@ -129,6 +132,7 @@ section!(
         web: WebFile = Default::default(),
         zones: ZonesFile = Default::default(),
         limits: LimitsFile = Default::default(),
+        outgoing: OutgoingFile = Default::default(),
         process: ProcessFile = Default::default(),
         reason: Vec<ReasonFile> = vec![],
         key: Vec<KeyFile> = vec![],
@@ -210,6 +214,7 @@ impl Config {
         let (a, b) = (&self.secure, &running.secure);
         section("[tls] listen, https, quic or path", (&a.listen, &a.https, &a.quic, &a.path) != (&b.listen, &b.https, &b.quic, &b.path));
         section("[admin] socket or listen", (&self.socket, self.admin) != (&running.socket, running.admin));
+        section("[outgoing]", self.outgoing != running.outgoing);
         section("[web] listen", self.web != running.web);
         section("[process]", self.user != running.user);
         out
@@ -285,6 +290,7 @@ impl Config {
             // What is no address was refused above.
             admin: file.admin.listen.parse().ok(),
             web: file.web.listen.parse().ok(),
+            outgoing: hooks::Settings { allow: file.outgoing.allow.iter().filter_map(|a| a.parse().ok()).collect() },
             user: file.process.user,
             warnings,
         })
@@ -324,6 +330,12 @@ impl File {
                     special.push(s);
                 }
                 Err(e) => wrong(format!("limits.special: {e}")),
+            }
+        }
+        for a in &self.outgoing.allow {
+            match a.parse::<Subject>() {
+                Ok(a) => warnings.push(format!("{shown}: outgoing.allow: webhooks may connect to {a} although it is a special range")),
+                Err(e) => wrong(format!("outgoing.allow: {e}")),
             }
         }
         if self.dns.nsid.len() > MAX_NSID {

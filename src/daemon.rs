@@ -68,14 +68,15 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &places));
     }
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
-    let socket_path = config.socket.clone();
+    let (socket_path, outgoing) = (config.socket.clone(), config.outgoing.clone());
     let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone()), certificates);
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), &mirrors, web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
-    let web = start_web(&back, (socket, admin, public), app, &web_stopped)?;
+    let mut web = start_web(&back, (socket, admin, public), app, &web_stopped)?;
+    web.push(back.spawn(crate::hooks::run(ledger.clone(), outgoing, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
@@ -147,6 +148,7 @@ fn app(
         feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
         files: Arc::new(move || exports.shown()),
         mirrors: report(ledger, mirrors),
+        check_url: Arc::new(|url| crate::hooks::target(url).map(drop)),
         access: Arc::default(),
         imports: Arc::default(),
         started: ledger::now(),

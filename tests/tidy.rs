@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -22,9 +22,13 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
     ("web", &["model", "index", "dns", "format", "store", "ledger", "intake", "metrics"]),
     ("exports", &["model", "index", "format"]),
-    ("config", &["model", "index", "dns", "format", "store", "ledger", "intake", "feed", "serve", "web", "exports"]),
-    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "config"]),
-    ("cli", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "config", "daemon"]),
+    ("hooks", &["model", "ledger"]),
+    ("config", &["model", "index", "dns", "format", "store", "ledger", "intake", "feed", "serve", "web", "exports", "hooks"]),
+    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "config"]),
+    (
+        "cli",
+        &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "config", "daemon"],
+    ),
 ];
 const MAX_FILE: usize = 600;
 const MAX_FUNCTION: usize = 70;

@@ -154,6 +154,8 @@ pub(super) enum Job {
     Past(Box<super::past::Asked>, Reply<Option<super::past::Both>>),
     /// Many changes as one commit, and their line in the audit log.
     Many(Box<(Vec<Change>, Audit)>, Reply<Receipt>),
+    /// What came of sending a message: the webhook, the message's commit.
+    Tried(Box<(String, u64, super::outbox::Tried)>, Reply<()>),
     /// A person or a token, and the line in the audit log.
     Keep(Box<(super::Keep, Option<Audit>)>, Reply<()>),
     Tick,

@@ -3,6 +3,7 @@
 mod group;
 mod handle;
 mod import;
+pub mod outbox;
 mod past;
 mod people;
 pub mod removals;

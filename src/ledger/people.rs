@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, Ledger, Refused, writer::Writer};
+use super::{Job, Ledger, Refused, outbox::Webhook, writer::Writer};
 use crate::{
     model::{Change, Person, Role, Time, Token},
     store::{Batch, Store, StoreError, schema},
@@ -17,6 +17,8 @@ pub struct Book {
     pub people: BTreeMap<String, Person>,
     /// By the first part of a token.
     pub tokens: BTreeMap<String, Token>,
+    /// Who is told what happens, by number.
+    pub webhooks: BTreeMap<String, Webhook>,
     /// Listings that wait for a second person, by number.
     pub proposals: BTreeMap<String, Proposal>,
     /// When each of them was used last, to the hour.
@@ -53,6 +55,9 @@ impl Book {
             } else if key.starts_with(TOKEN.as_bytes()) {
                 let t: Token = schema::decode(&value).ok_or_else(damaged)?;
                 out.tokens.insert(t.id.clone(), t);
+            } else if key.starts_with(WEBHOOK.as_bytes()) {
+                let h: Webhook = schema::decode(&value).ok_or_else(damaged)?;
+                out.webhooks.insert(h.id.clone(), h);
             } else if key.starts_with(PROPOSAL.as_bytes()) {
                 let p: Proposal = schema::decode(&value).ok_or_else(damaged)?;
                 out.proposals.insert(p.id.clone(), p);
@@ -79,6 +84,7 @@ pub struct Proposal {
     pub change: Change,
 }
 
+const WEBHOOK: &str = "webhook/";
 const PROPOSAL: &str = "proposal/";
 const PERSON: &str = "person/";
 const TOKEN: &str = "token/";
@@ -95,6 +101,10 @@ pub enum Keep {
     Proposal(Proposal),
     /// One that waits no longer, by number.
     NoProposal(String),
+    /// A webhook.
+    Webhook(Webhook),
+    /// A webhook that is no more, with all that waits for it.
+    NoWebhook(String),
     /// Nothing but the line.
     Nothing,
     /// The last use of a token.
@@ -147,6 +157,17 @@ impl Writer {
                 if book.proposals.remove(&id).is_none() {
                     return Err(Refused::Unknown(format!("there is no proposal `{id}` (any more)")));
                 }
+            }
+            Keep::Webhook(h) => {
+                batch.put(schema::PEOPLE, format!("{WEBHOOK}{}", h.id).into_bytes(), schema::encode(&h));
+                book.webhooks.insert(h.id.clone(), h);
+            }
+            Keep::NoWebhook(id) => {
+                batch.delete(schema::PEOPLE, format!("{WEBHOOK}{id}").into_bytes());
+                let prefix = [id.as_bytes(), &[0]].concat();
+                batch.delete_range(schema::OUTBOX, prefix.clone(), schema::after(&prefix));
+                book.webhooks.remove(&id);
+                self.queues.remove(&id);
             }
             Keep::Nothing => {}
             Keep::Used(id, at) => {

@@ -70,6 +70,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
     let book = Arc::new(ArcSwap::from_pointee(super::Book::read(&store)?));
     let mut writer = Writer {
         seq,
+        queues: Default::default(),
         removals: None,
         audited: store.audited()?,
         book: book.clone(),
@@ -89,6 +90,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         next_image: 0,
         image: None,
     };
+    writer.count_queues()?;
     writer.take_over(settings.clone(), lost)?;
     writer.expire(usize::MAX)?;
     writer.expire_sources()?;

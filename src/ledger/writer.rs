@@ -49,6 +49,8 @@ pub(super) struct Writer {
     pub(super) serials: Vec<Serial>,
     pub(super) seq: u64,
     pub(super) journal_bytes: u64,
+    /// What waits for each webhook.
+    pub(super) queues: super::outbox::Queues,
     /// The log of removals.
     pub(super) removals: Option<Removals>,
     /// The number of the last line of the audit log.
@@ -93,6 +95,10 @@ impl Writer {
                 Job::Fork(reply) => drop(reply.send(Ok((Box::new(self.builder.clone()), self.seq)))),
                 Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
                 Job::Source(name, reply) => drop(reply.send(self.source(&name))),
+                Job::Tried(all, reply) => {
+                    let (webhook, commit, tried) = *all;
+                    drop(reply.send(self.tried(&webhook, commit, tried)));
+                }
                 Job::Many(all, reply) => drop(reply.send(self.many(all.0, all.1))),
                 Job::Keep(all, reply) => drop(reply.send(self.keep(all.0, all.1.as_ref()))),
                 Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
@@ -179,6 +185,7 @@ impl Writer {
         let changed = work.touched.len();
         let mut batch = self.batch(seq, work, &receipt);
         self.log_removals(work, &receipt.serials, &mut batch)?;
+        self.announce(seq, work, &receipt.serials, &mut batch);
         self.commit_batch(batch)?;
         self.audited += work.audit.len() as u64;
         // Not before: nobody may read, or prepare an import, by a generation that might not be true.

@@ -63,7 +63,8 @@ impl From<rocksdb::Error> for StoreError {
     }
 }
 
-pub(super) type Result<T> = std::result::Result<T, StoreError>;
+/// What reading and writing give.
+pub type Result<T> = std::result::Result<T, StoreError>;
 
 pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Damaged(format!("{what} can not be read"))
@@ -128,7 +129,7 @@ type Put = (&'static str, Vec<u8>, Option<Vec<u8>>);
 /// Family, first key, and the key behind the last.
 type Cut = (&'static str, Vec<u8>, Vec<u8>);
 /// Sees a row's key and value; false ends the visit.
-pub(super) type RowFn<'f> = &'f mut dyn FnMut(&[u8], &[u8]) -> Result<bool>;
+pub type RowFn<'f> = &'f mut dyn FnMut(&[u8], &[u8]) -> Result<bool>;
 
 impl Batch {
     /// Sets a row.
@@ -368,6 +369,16 @@ impl Store {
             Ok(rows.key().map(<[u8]>::to_vec))
         })?;
         last.map_or(Ok(0), |k| k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a line of the audit log")))
+    }
+
+    /// Visits the messages of the outbox from `from` on, in order, until `f` says false.
+    pub fn outbox(&self, from: &[u8], f: RowFn) -> Result<()> {
+        self.rows(schema::OUTBOX, from, f)
+    }
+
+    /// A message of the outbox.
+    pub fn outbox_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.get(schema::OUTBOX, key)
     }
 
     /// The number of the last line of the log of removals that this store knows; 0 for none.

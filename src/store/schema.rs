@@ -11,6 +11,7 @@
 //! | `holds` | source, subject | nothing: which of a source's subjects are held down |
 //! | `people` | kind, name | people and tokens, and what else is kept by name |
 //! | `audit` | a number | who wrote what, from where and why; kept for good |
+//! | `outbox` | webhook, commit | a message on its way |
 //! | `once` | day, key | the receipt of a request that must not be done twice; kept for a day or two |
 //! | `journal` | sequence | a commit: what it touched, as that stood before |
 //! | `meta` | a name | version, identity, vocabulary, serials |
@@ -24,7 +25,7 @@ use crate::model::{Entry, Event, Exempt, Hold, Mask, ReasonId, Serial, SourceId,
 /// The version of everything below; a store of a newer one is refused.
 pub const VERSION: u32 = 4;
 /// All column families.
-pub const FAMILIES: [&str; 12] = [VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META, PEOPLE, AUDIT, ONCE];
+pub const FAMILIES: [&str; 13] = [VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META, PEOPLE, AUDIT, ONCE, OUTBOX];
 /// See the table above.
 pub const VERDICTS: &str = "verdicts";
 /// See the table above.
@@ -49,6 +50,8 @@ pub const PEOPLE: &str = "people";
 pub const AUDIT: &str = "audit";
 /// See the table above.
 pub const ONCE: &str = "once";
+/// See the table above.
+pub const OUTBOX: &str = "outbox";
 
 /// The span of one bucket of churn: dropping what is old drops whole buckets.
 pub const BUCKET: u64 = 10 * 86_400;

@@ -35,7 +35,7 @@ use Work::{Long, Quick};
 pub type Route = (&'static str, &'static str, Option<Role>, Work);
 
 /// Who may call what. What is not in it is called by nobody.
-pub const ROUTES: [Route; 47] = [
+pub const ROUTES: [Route; 53] = [
     ("GET", "/lookup", None, Quick),
     ("GET", "/nph-lookup", None, Quick),
     ("GET", "/health/live", None, Quick),
@@ -74,6 +74,12 @@ pub const ROUTES: [Route; 47] = [
     ("POST", "/v1/reload", Some(Role::Operator), Quick),
     ("POST", "/v1/backups", Some(Role::Owner), Long),
     ("GET", "/v1/audit", Some(Role::Operator), Long),
+    ("GET", "/v1/webhooks", Some(Role::Operator), Quick),
+    ("GET", "/v1/webhooks/{id}/messages", Some(Role::Operator), Quick),
+    ("POST", "/v1/webhooks", Some(Role::Operator), Quick),
+    ("PATCH", "/v1/webhooks/{id}", Some(Role::Operator), Quick),
+    ("DELETE", "/v1/webhooks/{id}", Some(Role::Operator), Quick),
+    ("POST", "/v1/webhooks/{id}/retry", Some(Role::Operator), Quick),
     ("GET", "/v1/people", Some(Role::Operator), Quick),
     ("POST", "/v1/people", Some(Role::Owner), Quick),
     ("PATCH", "/v1/people/{name}", Some(Role::Owner), Quick),

@@ -21,6 +21,7 @@ mod routes;
 pub mod secrets;
 mod shapes;
 mod status;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -38,6 +39,9 @@ use crate::{ledger::Ledger, metrics::Metrics};
 pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 /// What another part of the daemon tells about itself.
 pub type Report = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
+/// Whether a text is what it should be; the error says why not.
+pub type Check = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// What a handler may use.
 #[derive(Clone)]
@@ -58,6 +62,8 @@ pub struct App {
     pub access: Arc<Access>,
     /// The imports since the start.
     pub imports: Arc<Imports>,
+    /// Whether a webhook's address can be one.
+    pub check_url: Check,
     /// When it started.
     pub started: crate::model::Time,
     /// Whether this is the daemon, and not a command that has opened the store itself.

@@ -6,6 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App, Problem, access, backup, bulk, change, commits, error, export, import, listings, lookup, people, proposals, purge, status,
+    webhooks,
 };
 
 /// The longest body of a single change, in bytes.
@@ -14,7 +15,7 @@ const MAX_CHANGE: usize = 256 * 1024;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "orbsd", description = "Lists, delists, imports, exports, searches, watches, undoes and audits a DNS blocklist. Writes answer when they are true in DNS."),
-    tags((name = "listings"), (name = "exemptions"), (name = "holds"), (name = "proposals"), (name = "imports"), (name = "zones"), (name = "commits"), (name = "people"), (name = "state"), (name = "public"), (name = "about")),
+    tags((name = "listings"), (name = "exemptions"), (name = "holds"), (name = "proposals"), (name = "imports"), (name = "zones"), (name = "commits"), (name = "people"), (name = "webhooks"), (name = "state"), (name = "public"), (name = "about")),
     components(schemas(Problem)),
     modifiers(&Bearer)
 )]
@@ -61,6 +62,10 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(status::reasons))
         .routes(routes!(status::reload))
         .routes(routes!(backup::create))
+        .routes(routes!(webhooks::all, webhooks::make))
+        .routes(routes!(webhooks::change, webhooks::remove))
+        .routes(routes!(webhooks::waiting))
+        .routes(routes!(webhooks::retry))
         .routes(routes!(status::live))
         .routes(routes!(status::ready))
         .routes(routes!(status::metrics))

@@ -28,7 +28,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], String> {
 }
 
 /// Bytes as lower-case base32: safe to read out, to type and to put in a header.
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod back;
+mod hooks;
 mod lists;
 mod restore;
 mod schema;

@@ -1,0 +1,164 @@
+//! The outbox: what has to be sent out, kept in the same batch as what it tells of, until it was taken or given up.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Job, Ledger, Refused, group::Work, now, writer::Writer};
+use crate::{
+    model::{Subject, Time, time::Seconds},
+    store::{Batch, Store, StoreError, schema},
+};
+
+/// Messages that wait for one webhook at most; while there are more, commits are left out, and the next message says so.
+const WAITING: u64 = 10_000;
+/// Subjects that a message names at most.
+const NAMED: usize = 1000;
+/// After so many tries a message is a dead letter.
+const TRIES: u32 = 16;
+/// The longest time between two tries.
+const PATIENCE: u64 = 3600;
+
+/// Somebody who is told what happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// Its number.
+    pub id: String,
+    /// Where messages go.
+    pub url: String,
+    /// What messages are signed with; both sides need it.
+    pub secret: Vec<u8>,
+    /// Since when.
+    pub since: Time,
+    /// Who made it.
+    pub by: String,
+    /// Since when nothing is sent.
+    pub paused: Option<Time>,
+}
+
+/// A message on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The commit that it tells of: its number for its webhook.
+    pub commit: u64,
+    /// What is sent.
+    pub body: String,
+    /// Since when it waits.
+    pub since: Time,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it is tried next.
+    pub next: Time,
+    /// What came of the last try.
+    pub problem: Option<String>,
+    /// It was given up; somebody may have it tried again.
+    pub dead: bool,
+}
+
+/// What came of a try.
+#[derive(Debug, Clone)]
+pub enum Tried {
+    /// It was taken.
+    Taken,
+    /// It was not.
+    Failed(String),
+    /// A dead letter is tried again.
+    Again,
+}
+
+fn key(webhook: &str, commit: u64) -> Vec<u8> {
+    [webhook.as_bytes(), &[0], &commit.to_be_bytes()].concat()
+}
+
+/// The messages of a webhook, in order, at most `limit`.
+pub fn messages(store: &Store, webhook: &str, limit: usize) -> Result<Vec<Message>, StoreError> {
+    let prefix = [webhook.as_bytes(), &[0]].concat();
+    let damaged = || StoreError::Damaged("a message of the outbox can not be read".into());
+    let mut out = Vec::new();
+    store.outbox(&prefix, &mut |key, value| {
+        if !key.starts_with(&prefix) || out.len() >= limit {
+            return Ok(false);
+        }
+        out.push(schema::decode(value).ok_or_else(damaged)?);
+        Ok(true)
+    })?;
+    Ok(out)
+}
+
+/// What waits for each webhook, and whether something was left out.
+pub(super) type Queues = HashMap<String, (u64, bool)>;
+
+impl Ledger {
+    /// Tells what came of sending a message.
+    pub async fn tried(&self, webhook: &str, commit: u64, tried: Tried) -> Result<(), Refused> {
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        self.jobs.send(Job::Tried(Box::new((webhook.into(), commit, tried)), tx)).await.map_err(|_| Refused::Stopped)?;
+        rx.await.unwrap_or(Err(Refused::Stopped))
+    }
+}
+
+impl Writer {
+    /// Adds the messages about a commit to its batch.
+    pub(super) fn announce(
+        &mut self,
+        seq: u64,
+        work: &Work,
+        serials: &std::collections::BTreeMap<String, crate::model::Serial>,
+        batch: &mut Batch,
+    ) {
+        let book = self.book.load_full();
+        for hook in book.webhooks.values().filter(|h| h.paused.is_none()) {
+            let (waiting, gap) = self.queues.entry(hook.id.clone()).or_default();
+            if *waiting >= WAITING {
+                *gap = true;
+                continue;
+            }
+            let mut subjects: Vec<&Subject> = work.touched.iter().filter(|(_, (a, b))| a != b).map(|(s, _)| s).collect();
+            subjects.sort();
+            let named: Vec<&&Subject> = subjects.iter().take(NAMED).collect();
+            let body = serde_json::json!({
+                "event": "commit", "commit": seq, "at": now().to_string(), "serials": serials, "subjects": named,
+                "count": subjects.len(), "bulk": work.bulk, "gap": *gap,
+            });
+            let message =
+                Message { commit: seq, body: body.to_string(), since: now(), tries: 0, next: Time(0), problem: None, dead: false };
+            batch.put(schema::OUTBOX, key(&hook.id, seq), schema::encode(&message));
+            (*waiting, *gap) = (*waiting + 1, false);
+        }
+    }
+
+    pub(super) fn tried(&mut self, webhook: &str, commit: u64, tried: Tried) -> Result<(), Refused> {
+        let key = key(webhook, commit);
+        let Some(row) = self.store.outbox_row(&key)? else { return Err(Refused::Unknown("there is no such message (any more)".into())) };
+        let mut batch = Batch::default();
+        match (schema::decode::<Message>(&row), tried) {
+            (None, _) | (_, Tried::Taken) => {
+                batch.delete(schema::OUTBOX, key);
+                let waiting = self.queues.entry(webhook.into()).or_default();
+                waiting.0 = waiting.0.saturating_sub(1);
+            }
+            (Some(mut m), Tried::Failed(why)) => {
+                m.tries += 1;
+                m.next = now().plus(Seconds((1 << m.tries.min(20)).min(PATIENCE)));
+                m.problem = Some(why);
+                m.dead = m.tries >= TRIES;
+                batch.put(schema::OUTBOX, key, schema::encode(&m));
+            }
+            (Some(m), Tried::Again) => {
+                batch.put(schema::OUTBOX, key, schema::encode(&Message { tries: 0, next: Time(0), dead: false, ..m }));
+            }
+        }
+        self.commit_batch(batch)
+    }
+
+    /// How many messages wait for each webhook.
+    pub(super) fn count_queues(&mut self) -> Result<(), StoreError> {
+        self.queues.clear();
+        let queues = &mut self.queues;
+        self.store.outbox(&[], &mut |key, _| {
+            let hook = key.split(|b| *b == 0).next().unwrap_or_default();
+            queues.entry(String::from_utf8_lossy(hook).into_owned()).or_default().0 += 1;
+            Ok(true)
+        })
+    }
+}

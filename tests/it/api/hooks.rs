@@ -1,0 +1,170 @@
+//! Webhooks, to a sink that takes, fails, hangs, and comes back.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::Api;
+
+const TAKES: u8 = 0;
+const FAILS: u8 = 1;
+const HANGS: u8 = 2;
+const REDIRECTS: u8 = 3;
+
+/// A receiver of messages.
+struct Sink {
+    addr: SocketAddr,
+    how: Arc<AtomicU8>,
+    /// Heads and bodies, as they came.
+    got: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Sink {
+    fn new() -> Sink {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sink = Sink { addr: listener.local_addr().unwrap(), how: Arc::default(), got: Arc::default() };
+        let (how, got) = (sink.how.clone(), sink.got.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (how, got) = (how.clone(), got.clone());
+                std::thread::spawn(move || {
+                    let mut stream = BufReader::new(stream);
+                    let (mut head, mut len) = (String::new(), 0);
+                    loop {
+                        let mut line = String::new();
+                        if stream.read_line(&mut line).unwrap_or(0) < 3 {
+                            break;
+                        }
+                        if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+                            len = n.trim().parse().unwrap();
+                        }
+                        head += &line;
+                    }
+                    let mut body = vec![0; len];
+                    stream.read_exact(&mut body).unwrap();
+                    let answer = match how.load(Ordering::Relaxed) {
+                        TAKES => "204 No Content\r\n",
+                        FAILS => "500 No\r\ncontent-length: 0\r\n",
+                        REDIRECTS => "302 There\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n",
+                        _ => return std::thread::sleep(Duration::from_secs(60)),
+                    };
+                    if how.load(Ordering::Relaxed) == TAKES {
+                        got.lock().unwrap().push((head, String::from_utf8(body).unwrap()));
+                    }
+                    let _ = stream.get_mut().write_all(format!("HTTP/1.1 {answer}\r\n").as_bytes());
+                });
+            }
+        });
+        sink
+    }
+    /// Waits until `n` messages came; they are in order.
+    fn wait(&self, n: usize) -> Vec<(String, Value)> {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let got = self.got.lock().unwrap().clone();
+            if got.len() >= n {
+                return got.into_iter().map(|(h, b)| (h, serde_json::from_str(&b).unwrap())).collect();
+            }
+            assert!(Instant::now() < until, "{} of {n} came", got.len());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn allowed() -> String {
+    format!("[outgoing]\nallow = [\"127.0.0.1\"]\n{}", crate::lab::CONFIG)
+}
+
+fn hook(api: &Api, url: &str) -> (String, String) {
+    let made = api.post("/v1/webhooks", &json!({"url": url}).to_string()).ok();
+    (made["id"].as_str().unwrap().into(), made["secret"].as_str().unwrap().into())
+}
+
+#[test]
+fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
+    let mut api = Api::with(&allowed());
+    let sink = Sink::new();
+    let (id, secret) = hook(&api, &format!("http://{}/orbsd?a=b", sink.addr));
+    assert!(!api.get("/v1/webhooks").text().contains(&secret));
+    api.list("45.1.1.1", "relay");
+    let (head, body) = sink.wait(1).remove(0);
+    assert!(head.starts_with("POST /orbsd?a=b HTTP/1.1\r\n"), "{head}");
+    assert_eq!((&body["event"], &body["subjects"], &body["count"]), (&json!("commit"), &json!(["45.1.1.1"]), &json!(1)));
+    // The signature is what the page says it is.
+    let of = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)).unwrap().trim().to_string();
+    let signature = of("orbsd-signature: ");
+    let (t, v1) = signature.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    let raw = sink.got.lock().unwrap()[0].1.clone();
+    let tag: Vec<u8> = (0..v1.len()).step_by(2).map(|i| u8::from_str_radix(&v1[i..i + 2], 16).unwrap()).collect();
+    ring::hmac::verify(&key, format!("{t}.{raw}").as_bytes(), &tag).unwrap();
+    assert_eq!(of("orbsd-delivery: "), format!("{id}-{}", body["commit"]));
+    // It fails, hangs and redirects: nothing is lost, also over kill -9.
+    for (how, subject) in [(FAILS, "45.1.1.2"), (HANGS, "45.1.1.3"), (REDIRECTS, "45.1.1.4")] {
+        sink.how.store(how, Ordering::Relaxed);
+        api.list(subject, "relay");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let waiting = api.get(&format!("/v1/webhooks/{id}/messages")).ok();
+    assert_eq!(waiting["items"].as_array().unwrap().len(), 3);
+    assert!(waiting["items"][0]["problem"].as_str().unwrap().contains("500"), "{waiting}");
+    drop(api.daemon.take());
+    api.start();
+    sink.how.store(TAKES, Ordering::Relaxed);
+    api.post(&format!("/v1/webhooks/{id}/retry"), "").ok();
+    let all = sink.wait(4);
+    let subjects: Vec<&str> = all.iter().map(|(_, b)| b["subjects"][0].as_str().unwrap()).collect();
+    assert_eq!(subjects, ["45.1.1.1", "45.1.1.2", "45.1.1.3", "45.1.1.4"]);
+    let until = Instant::now() + Duration::from_secs(5);
+    while !api.get(&format!("/v1/webhooks/{id}/messages")).ok()["items"].as_array().unwrap().is_empty() {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Paused, nothing is gathered.
+    api.call(&api.owner, "PATCH", &format!("/v1/webhooks/{id}"), &[], "{\"paused\":true}").ok();
+    api.list("45.1.1.5", "relay");
+    assert!(api.get(&format!("/v1/webhooks/{id}/messages")).ok()["items"].as_array().unwrap().is_empty());
+    api.call(&api.owner, "DELETE", &format!("/v1/webhooks/{id}"), &[], "").ok();
+    assert!(api.get("/v1/webhooks").ok()["items"].as_array().unwrap().is_empty());
+}
+
+/// What points at this machine, or at a network behind it, is not connected to.
+#[test]
+fn a_webhook_can_not_reach_what_is_behind_us() {
+    let api = Api::new();
+    let sink = Sink::new();
+    let urls = [
+        format!("http://{}/", sink.addr),
+        format!("http://localhost:{}/", sink.addr.port()),
+        format!("http://[::ffff:127.0.0.1]:{}/", sink.addr.port()),
+        format!("http://{}/v1/status", api.addr),
+        "http://169.254.169.254/latest/meta-data".to_string(),
+        format!("http://0.0.0.0:{}/", sink.addr.port()),
+    ];
+    let hooks: Vec<String> = urls.iter().map(|u| hook(&api, u).0).collect();
+    for bad in ["ftp://x.example/", "http://a:b@x.example/", "x", ""] {
+        assert_eq!(api.post("/v1/webhooks", &json!({"url": bad}).to_string()).problem(), "invalid", "{bad}");
+    }
+    api.list("45.1.1.1", "relay");
+    for (url, id) in urls.iter().zip(hooks) {
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let waiting = api.get(&format!("/v1/webhooks/{id}/messages")).ok();
+            if let Some(problem) = waiting["items"][0]["problem"].as_str() {
+                assert!(problem.contains("special range"), "{url}: {problem}");
+                break;
+            }
+            assert!(Instant::now() < until, "{url}: {waiting}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    assert!(sink.got.lock().unwrap().is_empty());
+}
