@@ -44,6 +44,10 @@ pub struct Config {
     pub outgoing: hooks::Settings,
     /// `[web] listen`: the public look-up.
     pub web: Option<SocketAddr>,
+    /// `tls` and `trust` of `[admin]` and of `[web]`.
+    pub doors: [(bool, Vec<Subject>); 2],
+    /// `[log] format`: JSON instead of text.
+    pub json_log: bool,
     /// The `[[export]]` tables.
     pub exports: Vec<exports::Settings>,
     /// `[process] user`.
@@ -91,8 +95,19 @@ section!(TlsFile {
     key: PathBuf = PathBuf::new(),
     clients: PathBuf = PathBuf::new(),
 });
-section!(AdminFile { listen: String = "127.0.0.1:8053".into(), socket: PathBuf = "data/orbsd.sock".into() });
-section!(WebFile { listen: String = String::new(), base_url: String = "http://127.0.0.1:8054".into() });
+section!(AdminFile {
+    listen: String = "127.0.0.1:8053".into(),
+    socket: PathBuf = "data/orbsd.sock".into(),
+    tls: bool = false,
+    trust: Vec<String> = vec![],
+});
+section!(LogFile { format: String = "text".into() });
+section!(WebFile {
+    listen: String = String::new(),
+    base_url: String = "http://127.0.0.1:8054".into(),
+    tls: bool = false,
+    trust: Vec<String> = vec![],
+});
 section!(ZonesFile { path: PathBuf = "zones".into() });
 section!(LimitsFile { special: Vec<String> = vec![] });
 section!(OutgoingFile { allow: Vec<String> = vec![] });
@@ -130,6 +145,7 @@ section!(
         tls: TlsFile = Default::default(),
         admin: AdminFile = Default::default(),
         web: WebFile = Default::default(),
+        log: LogFile = Default::default(),
         zones: ZonesFile = Default::default(),
         limits: LimitsFile = Default::default(),
         outgoing: OutgoingFile = Default::default(),
@@ -216,6 +232,8 @@ impl Config {
         section("[admin] socket or listen", (&self.socket, self.admin) != (&running.socket, running.admin));
         section("[outgoing]", self.outgoing != running.outgoing);
         section("[web] listen", self.web != running.web);
+        section("[admin] or [web] tls or trust", self.doors != running.doors);
+        section("[log]", self.json_log != running.json_log);
         section("[process]", self.user != running.user);
         out
     }
@@ -283,13 +301,16 @@ impl Config {
             },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
             feeds,
-            secure: file.tls.settings(folder),
+            secure: file.tls.settings(folder, file.admin.tls || file.web.tls),
             exports,
             zones: folder.join(file.zones.path),
             socket: folder.join(file.admin.socket),
             // What is no address was refused above.
             admin: file.admin.listen.parse().ok(),
             web: file.web.listen.parse().ok(),
+            doors: [(file.admin.tls, file.admin.trust), (file.web.tls, file.web.trust)]
+                .map(|(tls, trust)| (tls, trust.iter().filter_map(|t| t.parse().ok()).collect())),
+            json_log: file.log.format == "json",
             outgoing: hooks::Settings { allow: file.outgoing.allow.iter().filter_map(|a| a.parse().ok()).collect() },
             user: file.process.user,
             warnings,
@@ -299,8 +320,8 @@ impl Config {
 
 impl TlsFile {
     /// What can be said without reading the certificate, which only the daemon and `check` have to be able to.
-    fn check(&self, wrong: &mut dyn FnMut(String)) {
-        if self.listen.is_empty() && self.https.is_empty() && self.quic.is_empty() {
+    fn check(&self, web: bool, wrong: &mut dyn FnMut(String)) {
+        if !web && self.listen.is_empty() && self.https.is_empty() && self.quic.is_empty() {
             return;
         }
         for (key, path, what) in [("certificate", &self.certificate, "the certificate"), ("key", &self.key, "its private key")] {
@@ -313,10 +334,10 @@ impl TlsFile {
         }
     }
 
-    fn settings(self, folder: &Path) -> serve::secure::Settings {
+    fn settings(self, folder: &Path, web: bool) -> serve::secure::Settings {
         let clients = Some(self.clients).filter(|c| !c.as_os_str().is_empty()).map(|c| folder.join(c));
         let files = serve::Files { certificate: folder.join(self.certificate), key: folder.join(self.key), clients };
-        serve::secure::Settings { listen: self.listen, https: self.https, quic: self.quic, path: self.path, files }
+        serve::secure::Settings { listen: self.listen, https: self.https, quic: self.quic, path: self.path, web, files }
     }
 }
 
@@ -341,7 +362,13 @@ impl File {
         if self.dns.nsid.len() > MAX_NSID {
             wrong(format!("dns.nsid: at most {MAX_NSID} bytes"));
         }
-        self.tls.check(wrong);
+        self.tls.check(self.admin.tls || self.web.tls, wrong);
+        for (key, trust) in [("admin.trust", &self.admin.trust), ("web.trust", &self.web.trust)] {
+            trust.iter().filter_map(|t| t.parse::<Subject>().err()).for_each(|e| wrong(format!("{key}: {e}")));
+        }
+        if !["text", "json"].contains(&self.log.format.as_str()) {
+            wrong(format!("log.format: `{}` is not text or json", self.log.format));
+        }
         for (key, listen) in [("admin.listen", &self.admin.listen), ("web.listen", &self.web.listen)] {
             if !listen.is_empty() && listen.parse::<SocketAddr>().is_err() {
                 wrong(format!("{key}: `{listen}` is not an address with a port, such as 127.0.0.1:8053"));

@@ -69,13 +69,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let (socket_path, outgoing) = (config.socket.clone(), config.outgoing.clone());
+    let doors = doors(&config, certificates.as_ref());
     let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone()), certificates);
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), &mirrors, web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
-    let mut web = start_web(&back, (socket, admin, public), app, &web_stopped)?;
+    let mut web = start_web(&back, (socket, admin, public), app, &doors, &web_stopped)?;
     web.push(back.spawn(crate::hooks::run(ledger.clone(), outgoing, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
@@ -113,16 +114,26 @@ fn start_web(
     back: &tokio::runtime::Runtime,
     (socket, admin, public): (tokio::net::UnixListener, Option<std::net::TcpListener>, Option<std::net::TcpListener>),
     app: web::App,
+    doors: &[web::Door; 2],
     stop: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
     let _in = back.enter();
     let socket = socket.into_std().and_then(tokio::net::UnixListener::from_std).map_err(|e| format!("admin.socket: {e}"))?;
     let mut out = vec![back.spawn(web::run_socket(socket, web::router(app.clone()), stop.clone()))];
-    for (listener, router) in [(admin, web::router(app.clone())), (public, web::public_router(app))] {
+    let both = [(admin, web::router(app.clone())), (public, web::public_router(app))];
+    for ((listener, router), door) in both.into_iter().zip(doors) {
         let listener = listener.map(tokio::net::TcpListener::from_std).transpose().map_err(|e| e.to_string())?;
-        out.extend(listener.map(|l| back.spawn(web::run_tcp(l, router, stop.clone()))));
+        out.extend(listener.map(|l| back.spawn(web::run_tcp(l, router, door.clone(), stop.clone()))));
     }
     Ok(out)
+}
+
+/// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next connection.
+fn doors(config: &Config, certificates: Option<&Arc<Certificates>>) -> [web::Door; 2] {
+    config.doors.clone().map(|(tls, trust)| {
+        let tls = certificates.cloned().filter(|_| tls).map(|c| Arc::new(move || c.ready().web.clone()) as web::Tls);
+        web::Door { tls, trust }
+    })
 }
 
 /// Waits for all of some tasks.

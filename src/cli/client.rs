@@ -12,6 +12,13 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::UnixStream, runtime::Runtime, sync::mpsc};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        pki_types::{CertificateDer, ServerName, pem::PemObject},
+    },
+};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use super::{Common, Failure};
@@ -46,7 +53,7 @@ impl Client {
     /// Connects to the daemon, or opens the store where none runs.
     pub(super) fn open(common: &Common) -> Result<Client, Failure> {
         if let (Some(server), Some(token)) = (&common.server, &common.token) {
-            return Client::connect(server, token);
+            return Client::connect(server, token, common.ca.as_deref());
         }
         let config = common.load()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -67,19 +74,49 @@ impl Client {
     }
 
     /// Connects to a daemon over the network.
-    fn connect(server: &str, token: &std::path::Path) -> Result<Client, Failure> {
-        let host = server.strip_prefix("http://").map(|h| h.trim_end_matches('/')).filter(|h| !h.is_empty() && !h.contains('/'));
-        let Some(host) = host else {
-            return Err(Failure::Usage(format!("--server: `{server}` is not http://HOST:PORT (TLS is the proxy's in front of it)")));
+    fn connect(server: &str, token: &std::path::Path, ca: Option<&std::path::Path>) -> Result<Client, Failure> {
+        let (tls, host) = match (server.strip_prefix("https://"), server.strip_prefix("http://")) {
+            (Some(h), _) => (true, h),
+            (_, Some(h)) => (false, h),
+            _ => (false, ""),
         };
-        let addr =
-            if host.rsplit(':').next().is_some_and(|p| p.parse::<u16>().is_ok()) { host.to_string() } else { format!("{host}:8053") };
-        let named = |e: std::io::Error| Failure::Usage(format!("{}: {e}", token.display()));
-        let secret = std::fs::read_to_string(token).map_err(named)?.trim().to_string();
+        let host = host.trim_end_matches('/');
+        if host.is_empty() || host.contains('/') {
+            return Err(Failure::Usage(format!("--server: `{server}` is not https://HOST:PORT")));
+        }
+        let port = host.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok());
+        let addr = if port { host.to_string() } else { format!("{host}:8053") };
+        let named = |path: &std::path::Path, e: &dyn std::fmt::Display| Failure::Usage(format!("{}: {e}", path.display()));
+        let secret = std::fs::read_to_string(token).map_err(|e| named(token, &e))?.trim().to_string();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let stream = runtime.block_on(tokio::net::TcpStream::connect(&addr)).map_err(|e| Failure::No(format!("{addr}: {e}")))?;
-        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
-        runtime.spawn(connection);
+        let sender = match tls {
+            false => {
+                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
+                runtime.spawn(connection);
+                sender
+            }
+            true => {
+                let mut roots = RootCertStore::empty();
+                match ca {
+                    None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+                    Some(path) => {
+                        let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+                        for cert in read.map_err(|e| named(path, &e))? {
+                            roots.add(cert).map_err(|e| named(path, &e))?;
+                        }
+                    }
+                }
+                let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+                let name = addr.rsplit_once(':').map_or(host, |(h, _)| h).trim_matches(['[', ']']).to_string();
+                let name = ServerName::try_from(name).map_err(text)?;
+                let secured = runtime.block_on(TlsConnector::from(Arc::new(config)).connect(name, stream));
+                let secured = secured.map_err(|e| Failure::No(format!("{addr}: TLS: {e}")))?;
+                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(secured))).map_err(text)?;
+                runtime.spawn(connection);
+                sender
+            }
+        };
         Ok(Client { runtime, sender, own: None, socket: Default::default(), host: host.into(), token: Some(secret) })
     }
 

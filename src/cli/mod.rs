@@ -45,12 +45,15 @@ pub struct Common {
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
-    /// Talk to this daemon instead of the one of the configuration: http://HOST:PORT
+    /// Talk to this daemon instead of the one of the configuration: https://HOST:PORT, or http:// on a network of yours
     #[arg(long, global = true, requires = "token")]
     server: Option<String>,
     /// The file with the token for it
     #[arg(long, global = true, requires = "server")]
     token: Option<PathBuf>,
+    /// The PEM file of the authority that vouches for it, where this machine does not know it
+    #[arg(long, global = true, requires = "server")]
+    ca: Option<PathBuf>,
 }
 
 impl Common {

@@ -32,8 +32,8 @@ pub const CHECK_EVERY: Duration = Duration::from_secs(10);
 const MAX_FILE: u64 = 1 << 20;
 
 /// The protocol names that the fronts agree on with their clients (ALPN): DoT and XoT (RFC 7858, RFC 9103 section 7.1), DoH
-/// over HTTP/2 (RFC 8484 section 5.2), DoQ (RFC 9250 section 4.1).
-const ALPN: [&[u8]; 3] = [b"dot", b"h2", b"doq"];
+/// over HTTP/2 (RFC 8484 section 5.2), DoQ (RFC 9250 section 4.1), and the HTTP API.
+const ALPN: [&[u8]; 4] = [b"dot", b"h2", b"doq", b"http/1.1"];
 
 /// Where the files are: PEM, as every tool writes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct Ready {
     pub(super) tls: Arc<ServerConfig>,
     /// DoH.
     pub(super) https: Arc<ServerConfig>,
+    /// The HTTP API and the public look-up.
+    pub web: Arc<ServerConfig>,
     /// DoQ.
     pub(super) quic: Arc<QuicServerConfig>,
 }
@@ -83,7 +85,7 @@ impl Certificates {
     }
 
     /// What is in use.
-    pub(super) fn ready(&self) -> Arc<Ready> {
+    pub fn ready(&self) -> Arc<Ready> {
         self.ready.load_full()
     }
 
@@ -152,7 +154,7 @@ impl Files {
         })?;
         let clients = self.clients.as_deref().map(|path| authorities(path, &provider)).transpose()?;
         let pair = Arc::new(SingleCertAndKey::from(pair));
-        let [tls, https, quic] = ALPN.map(|alpn| {
+        let [tls, https, quic, web] = ALPN.map(|alpn| {
             let builder =
                 ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13]).map_err(|e| e.to_string())?;
             let asks = clients.clone().filter(|_| alpn == ALPN[0]);
@@ -165,7 +167,7 @@ impl Files {
             Ok::<_, String>(Arc::new(config))
         });
         let quic = QuicServerConfig::try_from(quic?).map_err(|e| format!("QUIC: {e}"))?;
-        Ok(Ready { tls: tls?, https: https?, quic: Arc::new(quic) })
+        Ok(Ready { tls: tls?, https: https?, quic: Arc::new(quic), web: web? })
     }
 
     /// How the files stand; what is not there is all zeros.

@@ -17,6 +17,8 @@ pub struct Settings {
     pub quic: Vec<SocketAddr>,
     /// The path of DoH's address.
     pub path: String,
+    /// Whether the HTTP API or the public look-up is encrypted too.
+    pub web: bool,
     /// The certificate, its key, and who vouches for clients.
     pub files: Files,
 }
@@ -24,7 +26,7 @@ pub struct Settings {
 impl Settings {
     /// Whether anything is encrypted.
     pub fn wanted(&self) -> bool {
-        !(self.listen.is_empty() && self.https.is_empty() && self.quic.is_empty())
+        self.web || !(self.listen.is_empty() && self.https.is_empty() && self.quic.is_empty())
     }
 
     /// Reads the certificate and all that belongs to it, where it is wanted.

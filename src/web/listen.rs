@@ -14,13 +14,15 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::access::Peer;
+use super::{access::Peer, proxy};
+use crate::model::Subject;
 
 /// Connections at the same time; further ones wait.
 const PLACES: usize = 1024;
@@ -32,6 +34,28 @@ const HEAD: Duration = Duration::from_secs(20);
 const MAX_HEAD: usize = 64 * 1024;
 /// How long to wait after the system had no connection to give.
 const BREATH: Duration = Duration::from_millis(50);
+
+/// How an address is served.
+#[derive(Clone, Default)]
+pub struct Door {
+    /// What TLS is spoken with, as it stands now; none: it is not.
+    pub tls: Option<Tls>,
+    /// Proxies whose word on who is behind them counts.
+    pub trust: Vec<Subject>,
+}
+
+/// Gives the certificate that is in use.
+pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
+impl Door {
+    fn trusts(&self, addr: IpAddr) -> bool {
+        let subject = match addr.to_canonical() {
+            IpAddr::V4(a) => Subject::host4(a.to_bits()),
+            IpAddr::V6(a) => Subject::V6(crate::model::Prefix6::host(a.to_bits())),
+        };
+        self.trust.iter().any(|t| t.covers(&subject))
+    }
+}
 
 /// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error.
 pub async fn bind(path: &Path) -> std::io::Result<UnixListener> {
@@ -101,7 +125,7 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
         };
         // Who can not be told is nobody in particular: root would be a lie.
         let uid = stream.peer_cred().map_or(u32::MAX, |c| c.uid());
-        tasks.spawn(connection(stream, Peer::Socket(uid), router.clone(), stop.clone(), (permit, None)));
+        tasks.spawn(connection(stream, Caller::Itself(Peer::Socket(uid)), router.clone(), stop.clone(), (permit, None)));
     }
     drop(listener);
     tasks.close();
@@ -109,7 +133,7 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
 }
 
 /// Serves an address until `stop` says true.
-pub async fn run_tcp(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop: watch::Receiver<bool>) {
     let (places, each, tasks) = (Arc::new(Semaphore::new(PLACES)), Each::default(), TaskTracker::new());
     while let Some(permit) = permit(&places, &mut stop).await {
         let accepted = tokio::select! {
@@ -120,9 +144,14 @@ pub async fn run_tcp(listener: TcpListener, router: Router, mut stop: watch::Rec
             tokio::time::sleep(BREATH).await;
             continue;
         };
-        let Some(place) = Place::take(&each, addr.ip()) else { continue };
+        // A proxy brings the connections of many.
+        let trusted = door.trusts(addr.ip());
+        let place = Place::take(&each, addr.ip());
+        if place.is_none() && !trusted {
+            continue;
+        }
         let _ = stream.set_nodelay(true);
-        tasks.spawn(connection(stream, Peer::Net(addr.ip()), router.clone(), stop.clone(), (permit, Some(place))));
+        tasks.spawn(knock(stream, addr.ip(), trusted, door.tls.clone(), router.clone(), stop.clone(), (permit, place)));
     }
     drop(listener);
     tasks.close();
@@ -136,15 +165,54 @@ async fn permit(places: &Arc<Semaphore>, stop: &mut watch::Receiver<bool>) -> Op
     }
 }
 
+/// What comes before HTTP: who is behind a proxy, and TLS.
+async fn knock(
+    mut stream: TcpStream,
+    addr: IpAddr,
+    trusted: bool,
+    tls: Option<Tls>,
+    router: Router,
+    stop: watch::Receiver<bool>,
+    place: (OwnedSemaphorePermit, Option<Place>),
+) {
+    let mut peer = addr;
+    if trusted {
+        match tokio::time::timeout(HEAD, proxy::header(&mut stream)).await {
+            Ok(Ok(behind)) => peer = behind.unwrap_or(addr),
+            _ => return,
+        }
+    }
+    let caller = if trusted { Caller::Behind(peer) } else { Caller::Itself(Peer::Net(peer)) };
+    match tls {
+        None => connection(stream, caller, router, stop, place).await,
+        Some(tls) => {
+            if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, TlsAcceptor::from(tls()).accept(stream)).await {
+                connection(stream, caller, router, stop, place).await;
+            }
+        }
+    }
+}
+
+/// Who is at the other end of a connection, and whether a request may name somebody else.
+#[derive(Clone, Copy)]
+enum Caller {
+    Itself(Peer),
+    Behind(IpAddr),
+}
+
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
-    peer: Peer,
+    caller: Caller,
     router: Router,
     mut stop: watch::Receiver<bool>,
     _place: (OwnedSemaphorePermit, Option<Place>),
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
+        let peer = match caller {
+            Caller::Itself(peer) => peer,
+            Caller::Behind(addr) => Peer::Net(proxy::forwarded(request.headers()).unwrap_or(addr)),
+        };
         request.extensions_mut().insert(peer);
         router.clone().oneshot(request)
     });

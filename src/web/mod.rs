@@ -16,6 +16,7 @@ mod listings;
 mod lookup;
 mod people;
 mod proposals;
+mod proxy;
 mod purge;
 mod routes;
 pub mod secrets;
@@ -30,7 +31,7 @@ use tokio::sync::watch;
 pub use access::{Access, Peer};
 pub use error::{KINDS, Problem};
 pub use import::Imports;
-pub use listen::{bind, bind_tcp, run_socket, run_tcp};
+pub use listen::{Door, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use routes::{public_router, router};
 
 use crate::{ledger::Ledger, metrics::Metrics};

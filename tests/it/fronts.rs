@@ -530,3 +530,49 @@ fn stalled_and_greedy_clients_are_cut_and_others_served() {
         }
     });
 }
+
+/// The API over TLS with the certificate of the other fronts, from the command line and through a proxy that says who is
+/// behind it.
+#[test]
+fn the_api_is_served_over_tls_and_behind_a_proxy() {
+    use std::io::{Read, Write};
+    let s = Secure::new();
+    let (admin, web) = (crate::lab::free_port(), crate::lab::free_port());
+    let config = fs::read_to_string(s.folder.path().join("config.toml")).unwrap();
+    let doors = format!("[admin]\nlisten = '127.0.0.1:{admin}'\ntls = true\n[web]\nlisten = '127.0.0.1:{web}'\ntrust = ['127.0.0.1']");
+    s.folder.write("config.toml", &config.replace("[admin]\nlisten = \"\"", &doors));
+    let daemon = Daemon::start(&s.folder);
+    let token = s.folder.ok(&["token", "create", "--for", "anna", "--role", "editor"]);
+    s.folder.write("token", &token);
+    let server = format!("https://127.0.0.1:{admin}");
+    let remote = |more: &[&str]| s.folder.orbsd(&[more, &["--server", &server, "--token", "token"]].concat());
+    let refused = remote(&["list", "45.1.1.1", "--reason", "relay"]);
+    assert!(refused.status.code() == Some(1) && String::from_utf8_lossy(&refused.stderr).contains("TLS"), "{refused:?}");
+    let done = remote(&["list", "45.1.1.1", "--reason", "relay", "--ca", "ca.pem"]);
+    assert!(done.status.success(), "{done:?}");
+    // A new certificate is taken without a restart.
+    s.renew();
+    s.folder.ok(&["reload"]);
+    assert!(remote(&["lookup", "45.1.1.1", "--ca", "ca.pem"]).status.success());
+    // Plain HTTP is not spoken there.
+    let plain = |port: u16, bytes: &[u8]| {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut out = Vec::new();
+        let _ = stream.read_to_end(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    assert!(!plain(admin, b"GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").contains("200 OK"));
+    // Without an address in the query the one who asks is looked up: so the answer tells whom we took him for.
+    let ask = |before: &[u8], more: &str| {
+        let request = format!("GET /lookup HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n");
+        plain(web, &[before, request.as_bytes()].concat())
+    };
+    let proxied = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[45, 1, 1, 1, 127, 0, 0, 1, 0, 80, 0, 81]].concat();
+    assert!(ask(&proxied, "").contains("\"subject\":\"45.1.1.1\",\"listed\":true"), "{}", ask(&proxied, ""));
+    assert!(ask(b"", "forwarded: for=1.2.3.4, for=45.1.1.1\r\n").contains("\"subject\":\"45.1.1.1\""));
+    assert!(ask(b"", "").contains("\"subject\":\"127.0.0.1\""));
+    assert!(ask(&proxied[..14], "").is_empty() || !ask(&proxied[..14], "").contains("200 OK"), "a header that is none");
+    assert!(daemon.stop().success());
+}
