@@ -16,7 +16,7 @@ use crate::{
     dns::MAX_NSID,
     exports, feed, format, hooks,
     index::{ZoneSet, ZoneView},
-    ledger,
+    ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
     serve, store,
 };
@@ -42,6 +42,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// `[outgoing]`.
     pub outgoing: hooks::Settings,
+    /// `[mail]`.
+    pub mail: mail::Settings,
     /// `[web] listen`: the public look-up.
     pub web: Option<SocketAddr>,
     /// `tls` and `trust` of `[admin]` and of `[web]`.
@@ -110,7 +112,8 @@ section!(WebFile {
 });
 section!(ZonesFile { path: PathBuf = "zones".into() });
 section!(LimitsFile { special: Vec<String> = vec![] });
-section!(OutgoingFile { allow: Vec<String> = vec![] });
+section!(OutgoingFile { allow: Vec<String> = vec![], resolvers: Vec<SocketAddr> = vec![] });
+section!(MailFile { smarthost: String = String::new(), from: String = String::new(), tls: bool = true });
 section!(ProcessFile { user: String = String::new() });
 section!(ReasonFile { name: String = String::new(), text: String = String::new(), lifetime: Option<Seconds> = None, two_persons: bool = false });
 section!(KeyFile { name: String = String::new(), algorithm: String = "hmac-sha256".into(), file: PathBuf = PathBuf::new() });
@@ -149,6 +152,7 @@ section!(
         zones: ZonesFile = Default::default(),
         limits: LimitsFile = Default::default(),
         outgoing: OutgoingFile = Default::default(),
+        mail: MailFile = Default::default(),
         process: ProcessFile = Default::default(),
         reason: Vec<ReasonFile> = vec![],
         key: Vec<KeyFile> = vec![],
@@ -230,7 +234,7 @@ impl Config {
         let (a, b) = (&self.secure, &running.secure);
         section("[tls] listen, https, quic or path", (&a.listen, &a.https, &a.quic, &a.path) != (&b.listen, &b.https, &b.quic, &b.path));
         section("[admin] socket or listen", (&self.socket, self.admin) != (&running.socket, running.admin));
-        section("[outgoing]", self.outgoing != running.outgoing);
+        section("[outgoing] or [mail]", (&self.outgoing, &self.mail) != (&running.outgoing, &running.mail));
         section("[web] listen", self.web != running.web);
         section("[admin] or [web] tls or trust", self.doors != running.doors);
         section("[log]", self.json_log != running.json_log);
@@ -251,19 +255,7 @@ impl Config {
         let mut warnings = Vec::new();
         let shown = path.display();
         let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
-        let names: Vec<String> = file.reason.iter().map(|r| r.name.clone()).collect();
-        let mut seen = Reasons(Names::default());
-        for name in &names {
-            if seen.get(name).is_some() {
-                wrong(format!("the reason `{name}` is there twice"));
-            }
-            if let Err(e) = seen.add(name) {
-                wrong(format!("reason: {e}"));
-            }
-        }
-        if names.is_empty() {
-            wrong(format!("there is no [[reason]]; a list needs one (and knows at most {MAX_REASONS})"));
-        }
+        let (names, seen) = reasons(&file.reason, &mut wrong);
         let journal_size = bytes(&file.journal.size).unwrap_or_else(|e| {
             wrong(format!("journal.size: {e}"));
             0
@@ -311,11 +303,33 @@ impl Config {
             doors: [(file.admin.tls, file.admin.trust), (file.web.tls, file.web.trust)]
                 .map(|(tls, trust)| (tls, trust.iter().filter_map(|t| t.parse().ok()).collect())),
             json_log: file.log.format == "json",
-            outgoing: hooks::Settings { allow: file.outgoing.allow.iter().filter_map(|a| a.parse().ok()).collect() },
+            outgoing: hooks::Settings {
+                allow: file.outgoing.allow.iter().filter_map(|a| a.parse().ok()).collect(),
+                resolvers: file.outgoing.resolvers,
+            },
+            mail: mail::Settings { smarthost: file.mail.smarthost, from: file.mail.from, tls: file.mail.tls },
             user: file.process.user,
             warnings,
         })
     }
+}
+
+/// The names of the reasons, checked.
+fn reasons(file: &[ReasonFile], wrong: &mut dyn FnMut(String)) -> (Vec<String>, Reasons) {
+    let names: Vec<String> = file.iter().map(|r| r.name.clone()).collect();
+    let mut seen = Reasons(Names::default());
+    for name in &names {
+        if seen.get(name).is_some() {
+            wrong(format!("the reason `{name}` is there twice"));
+        }
+        if let Err(e) = seen.add(name) {
+            wrong(format!("reason: {e}"));
+        }
+    }
+    if names.is_empty() {
+        wrong(format!("there is no [[reason]]; a list needs one (and knows at most {MAX_REASONS})"));
+    }
+    (names, seen)
 }
 
 impl TlsFile {
@@ -352,6 +366,11 @@ impl File {
                 }
                 Err(e) => wrong(format!("limits.special: {e}")),
             }
+        }
+        if !self.mail.smarthost.is_empty()
+            && let Err(e) = mail::check(&self.mail.from)
+        {
+            wrong(format!("mail.from: {e}; it is the sender of what goes to the smart host"));
         }
         for a in &self.outgoing.allow {
             match a.parse::<Subject>() {

@@ -16,6 +16,8 @@ use crate::{
     exports::Exports,
     feed::Feeds,
     ledger::{self, Ledger},
+    mail::Mail,
+    resolve::Names,
     serve::{self, Certificates, Shared, sys},
     store::Store,
     web,
@@ -68,7 +70,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &places));
     }
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
-    let (socket_path, outgoing) = (config.socket.clone(), config.outgoing.clone());
+    let (socket_path, ways) = (config.socket.clone(), ways(&config)?);
     let doors = doors(&config, certificates.as_ref());
     let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone()), certificates);
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
@@ -77,7 +79,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
     let mut web = start_web(&back, (socket, admin, public), app, &doors, &web_stopped)?;
-    web.push(back.spawn(crate::hooks::run(ledger.clone(), outgoing, web_stopped)));
+    web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
@@ -128,6 +130,42 @@ fn start_web(
     Ok(out)
 }
 
+/// The ways out that webhooks take.
+fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
+    let names = Arc::new(Names::new(&config.outgoing.resolvers).map_err(|e| format!("outgoing.resolvers: {e}")));
+    let mail = Arc::new(Mail::new(&config.mail)?);
+    Ok(crate::hooks::Ways {
+        allow: config.outgoing.allow.clone(),
+        // A machine without /etc/resolv.conf may still send to addresses.
+        names: Arc::new(move |host| {
+            let names = names.clone();
+            Box::pin(async move {
+                match &*names {
+                    Ok(names) => names.addresses(&host).await,
+                    Err(e) => Err(e.clone()),
+                }
+            })
+        }),
+        mail: Arc::new(move |to, subject, text| {
+            let mail = mail.clone();
+            Box::pin(async move {
+                match &*mail {
+                    Some(mail) => mail.send(&to, &subject, text).await,
+                    None => Err("no smart host is configured; set [mail] smarthost".into()),
+                }
+            })
+        }),
+    })
+}
+
+/// Whether a webhook's address can be one: HTTP, or mail.
+pub fn check_url(url: &str) -> Result<(), String> {
+    match url.strip_prefix(crate::hooks::MAILTO) {
+        Some(to) => crate::mail::check(to),
+        None => crate::hooks::target(url).map(drop),
+    }
+}
+
 /// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next connection.
 fn doors(config: &Config, certificates: Option<&Arc<Certificates>>) -> [web::Door; 2] {
     config.doors.clone().map(|(tls, trust)| {
@@ -159,7 +197,7 @@ fn app(
         feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
         files: Arc::new(move || exports.shown()),
         mirrors: report(ledger, mirrors),
-        check_url: Arc::new(|url| crate::hooks::target(url).map(drop)),
+        check_url: Arc::new(check_url),
         access: Arc::default(),
         imports: Arc::default(),
         started: ledger::now(),

@@ -5,7 +5,9 @@
 //! are limited.
 
 use std::{
+    future::Future,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -42,22 +44,41 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Messages of a webhook that are read at a time.
 const READ: usize = 64;
 
+/// What an address of mail begins with.
+pub const MAILTO: &str = "mailto:";
+
 /// Settings: `[outgoing]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Special ranges that may be connected to all the same.
     pub allow: Vec<Subject>,
+    /// Who is asked for names; none: whom this machine asks.
+    pub resolvers: Vec<SocketAddr>,
+}
+
+/// What comes of something that takes a while.
+pub type Soon<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
+
+/// The ways that other doors open.
+#[derive(Clone)]
+pub struct Ways {
+    /// Special ranges that may be connected to all the same.
+    pub allow: Vec<Subject>,
+    /// Looks a name up.
+    pub names: Arc<dyn Fn(String) -> Soon<Vec<IpAddr>> + Send + Sync>,
+    /// Sends mail: to whom, about what, the text.
+    pub mail: Arc<dyn Fn(String, String, String) -> Soon<()> + Send + Sync>,
 }
 
 /// Sends what waits until `stop` says true: all webhooks side by side, each in order.
-pub async fn run(ledger: Ledger, settings: Settings, mut stop: watch::Receiver<bool>) {
-    let (settings, mut commits) = (Arc::new(settings), ledger.commits.clone());
+pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
+    let (ways, mut commits) = (Arc::new(ways), ledger.commits.clone());
     let mut busy: Vec<(String, tokio::task::JoinHandle<()>)> = Vec::new();
     loop {
         busy.retain(|(_, task)| !task.is_finished());
         for hook in ledger.book().webhooks.values().filter(|h| h.paused.is_none()) {
             if !busy.iter().any(|(id, _)| *id == hook.id) {
-                let task = tokio::spawn(send_all(ledger.clone(), hook.clone(), settings.clone()));
+                let task = tokio::spawn(send_all(ledger.clone(), hook.clone(), ways.clone()));
                 busy.push((hook.id.clone(), task));
             }
         }
@@ -71,7 +92,7 @@ pub async fn run(ledger: Ledger, settings: Settings, mut stop: watch::Receiver<b
 }
 
 /// Sends what is due for a webhook, until something fails or nothing is left.
-async fn send_all(ledger: Ledger, hook: Webhook, settings: Arc<Settings>) {
+async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
     loop {
         let (store, id) = (ledger.store.clone(), hook.id.clone());
         let Ok(Ok(waiting)) = tokio::task::spawn_blocking(move || messages(&store, &id, READ)).await else { return };
@@ -80,7 +101,7 @@ async fn send_all(ledger: Ledger, hook: Webhook, settings: Arc<Settings>) {
         if message.next > now() {
             return;
         }
-        let sent = match timeout(PATIENCE, send(&hook, &message, &settings)).await {
+        let sent = match timeout(PATIENCE, send(&hook, &message, &ways)).await {
             Ok(sent) => sent,
             Err(_) => Err(format!("it was not taken within {} s", PATIENCE.as_secs())),
         };
@@ -128,18 +149,23 @@ fn checked(addr: IpAddr, allow: &[Subject]) -> Result<(), String> {
     }
 }
 
-async fn send(hook: &Webhook, message: &Message, settings: &Settings) -> Result<(), String> {
+async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), String> {
+    if let Some(to) = hook.url.strip_prefix(MAILTO) {
+        let subject = format!("orbsd: commit {}", message.commit);
+        return (ways.mail)(to.into(), subject, message.body.clone() + "\n").await;
+    }
     let (tls, host, port, path) = target(&hook.url)?;
-    let addrs: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-        Ok(a) => vec![(a, port).into()],
-        Err(_) => tokio::net::lookup_host((host.as_str(), port)).await.map_err(|e| format!("{host}: {e}"))?.collect(),
+    let found = match host.parse::<IpAddr>() {
+        Ok(a) => vec![a],
+        Err(_) => (ways.names)(host.clone()).await?,
     };
+    let addrs: Vec<SocketAddr> = found.into_iter().map(|a| (a, port).into()).collect();
     let addr = addrs.first().copied().ok_or_else(|| format!("{host} has no address"))?;
     // All of them: a name that has one of ours among others is up to no good.
-    addrs.iter().try_for_each(|a| checked(a.ip(), &settings.allow))?;
+    addrs.iter().try_for_each(|a| checked(a.ip(), &ways.allow))?;
     let stream = TcpStream::connect(addr).await.map_err(|e| format!("{addr}: {e}"))?;
     let same = stream.local_addr().is_ok_and(|l| l.ip() == addr.ip());
-    if same && !settings.allow.iter().any(|a| covers(a, addr.ip())) {
+    if same && !ways.allow.iter().any(|a| covers(a, addr.ip())) {
         return Err(format!("{addr} is this machine; name it in `allow` of [outgoing] if that is meant"));
     }
     let at = now().0;

@@ -8,7 +8,7 @@
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
 //! | 2 protocol | [`index`], [`dns`], [`format`] | bytes in, values out; values in, bytes out; still no I/O |
 //! | 3 memory | [`store`], [`ledger`], [`intake`] | what outlives a request; `store` alone knows RocksDB |
-//! | 4 doors | [`serve`], [`web`], [`feed`], [`exports`], [`hooks`] | sockets and timers; doors do not import doors |
+//! | 4 doors | [`serve`], [`web`], [`feed`], [`exports`], [`hooks`], [`mail`], [`resolve`] | sockets and timers; doors do not import doors |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes) are behind the feature `daemon`, so a pure layer that reaches for them does not compile
@@ -142,6 +142,10 @@ pub mod store;
 pub mod feed;
 #[cfg(feature = "daemon")]
 pub mod hooks;
+#[cfg(feature = "daemon")]
+pub mod mail;
+#[cfg(feature = "daemon")]
+pub mod resolve;
 #[cfg(feature = "daemon")]
 pub mod serve;
 #[cfg(feature = "daemon")]

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -23,11 +23,25 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("web", &["model", "index", "dns", "format", "store", "ledger", "intake", "metrics"]),
     ("exports", &["model", "index", "format"]),
     ("hooks", &["model", "ledger"]),
-    ("config", &["model", "index", "dns", "format", "store", "ledger", "intake", "feed", "serve", "web", "exports", "hooks"]),
-    ("daemon", &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "config"]),
+    ("mail", &[]),
+    ("resolve", &[]),
+    (
+        "config",
+        &["model", "index", "dns", "format", "store", "ledger", "intake", "feed", "serve", "web", "exports", "hooks", "mail", "resolve"],
+    ),
+    (
+        "daemon",
+        &[
+            "model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "mail", "resolve",
+            "config",
+        ],
+    ),
     (
         "cli",
-        &["model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "config", "daemon"],
+        &[
+            "model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "mail", "resolve",
+            "config", "daemon",
+        ],
     ),
 ];
 const MAX_FILE: usize = 600;

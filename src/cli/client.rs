@@ -212,7 +212,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         feeds: Arc::new(|| Value::Array(vec![])),
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors()))),
-        check_url: Arc::new(|url| crate::hooks::target(url).map(drop)),
+        check_url: Arc::new(crate::daemon::check_url),
         access: Arc::default(),
         imports: Arc::default(),
         started: crate::ledger::now(),

@@ -37,7 +37,7 @@ pub struct WebhookShape {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewWebhook {
-    /// Where messages go: http:// or https://.
+    /// Where messages go: http://, https://, or mailto: by the configured smart host.
     url: String,
 }
 

@@ -168,3 +168,94 @@ fn a_webhook_can_not_reach_what_is_behind_us() {
     }
     assert!(sink.got.lock().unwrap().is_empty());
 }
+
+/// Names are asked of the configured servers; one that leads back to us is not followed.
+#[test]
+fn a_name_is_looked_up_by_the_configured_servers_and_its_address_checked() {
+    for (allow, sent) in [("", false), ("\"127.0.0.0/8\"", true)] {
+        let port = crate::lab::free_port();
+        let config = crate::lab::CONFIG.replace("127.0.0.1:PORT", &format!("127.0.0.1:PORT\", \"127.0.0.1:{port}"));
+        let config = format!("[outgoing]\nallow = [{allow}]\nresolvers = [\"127.0.0.1:{port}\"]\n{config}");
+        let api = Api::with(&config);
+        // We are the server that knows the name.
+        let zone = std::fs::read_to_string(api.f.path().join("zones/bl.toml")).unwrap();
+        api.f.write("zones/bl.toml", &format!("{zone}\n[[record]]\nname = \"hooks\"\ntype = \"A\"\ndata = \"127.0.0.1\"\n"));
+        api.f.ok(&["reload"]);
+        let sink = Sink::new();
+        let (id, _) = hook(&api, &format!("http://hooks.bl.orbs.example:{}/", sink.addr.port()));
+        api.list("45.1.1.1", "relay");
+        if sent {
+            assert_eq!(sink.wait(1)[0].1["count"], 1);
+            continue;
+        }
+        let until = Instant::now() + Duration::from_secs(15);
+        loop {
+            let waiting = api.get(&format!("/v1/webhooks/{id}/messages")).ok();
+            match waiting["items"][0]["problem"].as_str() {
+                Some(p) => break assert!(p.contains("127.0.0.1 is in a special range"), "{p}"),
+                None => assert!(Instant::now() < until, "{waiting}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(sink.got.lock().unwrap().is_empty());
+    }
+}
+
+/// A `mailto:` webhook goes by the smart host; a smart host that says no has it tried again.
+#[test]
+fn a_commit_is_told_by_mail_through_the_smart_host() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let smarthost = listener.local_addr().unwrap();
+    let (got, refuse) = (Arc::new(Mutex::new(Vec::<String>::new())), Arc::new(AtomicU8::new(1)));
+    let (mails, refuses) = (got.clone(), refuse.clone());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = BufReader::new(stream);
+            let say = |s: &mut BufReader<std::net::TcpStream>, t: &str| s.get_mut().write_all(format!("{t}\r\n").as_bytes()).unwrap();
+            say(&mut stream, "220 smart.example");
+            let (mut mail, mut data) = (String::new(), false);
+            let mut line = String::new();
+            while stream.read_line(&mut line).unwrap_or(0) > 0 {
+                let word = line.split_whitespace().next().unwrap_or("").to_ascii_uppercase();
+                mail += &line;
+                match (data, word.as_str()) {
+                    (true, ".") => {
+                        data = false;
+                        mails.lock().unwrap().push(std::mem::take(&mut mail));
+                        say(&mut stream, "250 taken");
+                    }
+                    (true, _) => {}
+                    (_, "RCPT") if refuses.swap(0, Ordering::Relaxed) == 1 => say(&mut stream, "450 later"),
+                    (_, "DATA") => {
+                        data = true;
+                        say(&mut stream, "354 go on");
+                    }
+                    (_, "QUIT") => say(&mut stream, "221 bye"),
+                    _ => say(&mut stream, "250 fine"),
+                }
+                line.clear();
+            }
+        }
+    });
+    let mail = format!("[mail]\nsmarthost = \"{smarthost}\"\nfrom = \"orbsd@orbs.example\"\ntls = false\n");
+    let api = Api::with(&format!("{mail}{}", crate::lab::CONFIG));
+    assert_eq!(api.post("/v1/webhooks", "{\"url\":\"mailto:nobody\"}").problem(), "invalid");
+    let (id, _) = hook(&api, "mailto:ops@orbs.example");
+    api.list("45.1.1.1", "relay");
+    let until = Instant::now() + Duration::from_secs(20);
+    while got.lock().unwrap().is_empty() {
+        assert!(Instant::now() < until, "{}", api.get(&format!("/v1/webhooks/{id}/messages")).text());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mail = got.lock().unwrap()[0].clone();
+    for part in [
+        "MAIL FROM:<orbsd@orbs.example>",
+        "RCPT TO:<ops@orbs.example>",
+        "Subject: orbsd: commit",
+        "Auto-Submitted: auto-generated",
+        "45.1.1.1",
+    ] {
+        assert!(mail.contains(part), "{part}: {mail}");
+    }
+    assert_eq!(refuse.load(Ordering::Relaxed), 0, "the first try was refused");
+}

@@ -1,0 +1,40 @@
+//! Names of other machines, by the servers of `[outgoing] resolvers`, or those of this machine.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hickory_resolver::{
+    TokioResolver,
+    config::{NameServerConfig, ResolverConfig},
+    net::runtime::TokioRuntimeProvider,
+};
+
+/// Looks names up.
+pub struct Names(TokioResolver);
+
+impl Names {
+    /// By some servers; with none, as `/etc/resolv.conf` says.
+    pub fn new(servers: &[SocketAddr]) -> Result<Names, String> {
+        let builder = match servers {
+            [] => TokioResolver::builder(TokioRuntimeProvider::default()).map_err(|e| format!("/etc/resolv.conf: {e}"))?,
+            servers => {
+                let one = |s: &SocketAddr| {
+                    let mut out = NameServerConfig::udp_and_tcp(s.ip());
+                    out.connections.iter_mut().for_each(|c| c.port = s.port());
+                    out
+                };
+                let config = ResolverConfig::from_parts(None, Vec::new(), servers.iter().map(one).collect());
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            }
+        };
+        builder.build().map(Names).map_err(|e| e.to_string())
+    }
+
+    /// The addresses of a name; of an address, itself. The error is one line.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        if let Ok(addr) = host.parse() {
+            return Ok(vec![addr]);
+        }
+        let found = self.0.lookup_ip(host).await.map_err(|e| format!("{host}: {e}"))?;
+        Ok(found.iter().collect())
+    }
+}
