@@ -7,16 +7,17 @@ to=$1
 packages="rbldnsd unbound postfix exim4-daemon-light rspamd spamassassin \
     nsd knot knot-dnsutils bind9 bind9-utils bind9-libs pdns-server pdns-backend-lmdb \
     ldnsutils python3-dnspython nftables ipset"
-# The client that tries out the description of the API.
-if [ ! -x "$to/venv/bin/schemathesis" ]; then
+# The client that tries out the description of the API, and the reader of metrics.
+if [ ! -e "$to/venv/.done-1" ]; then
     mkdir -p "$to"
-    echo "fetching for tests, into $to/venv: schemathesis"
+    echo "fetching for tests, into $to/venv: schemathesis, prometheus-client"
     python3 -c 'import ensurepip' 2>/dev/null || {
         if [ "$(id -u)" = 0 ]; then apt-get install -y -qq python3-venv; else sudo apt-get install -y -qq python3-venv; fi
     }
     rm -rf "$to/venv"
     python3 -m venv "$to/venv"
-    "$to/venv/bin/pip" -q --disable-pip-version-check install schemathesis==4.32.5
+    "$to/venv/bin/pip" -q --disable-pip-version-check install schemathesis==4.32.5 prometheus-client==0.22.1
+    touch "$to/venv/.done-1"
 fi
 done="$to/.done-4"
 [ -e "$done" ] && exit 0

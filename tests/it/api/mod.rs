@@ -2,6 +2,7 @@
 
 mod access;
 mod back;
+mod faults;
 mod hooks;
 mod lists;
 mod restore;
