@@ -21,12 +21,22 @@
 //! [`index::Asked`] (labels to octets, nibbles or a name) → [`index::find`] (what stands there) → `dns::answer` (a value)
 //! → `dns::encode` (bytes). Nothing is locked, allocated (but for a signature), logged or read from a clock.
 //!
+//! ## How a request flows
+//!
+//! `web::listen` (places, a proxy's word, TLS) → [`web::access`] (a number, who calls, whether he may: one table) → a handler
+//! of `web::routes` → [`ledger`] or [`store`] → a typed shape, or a problem document (`web::error`). People, tokens, proposals and
+//! webhooks are a [`ledger::Book`] that the writer changes and everybody reads.
+//!
 //! ## How a change flows
 //!
 //! `web` → [`ledger::Ledger::submit`] → the writer's turn: check → decide ([`model::history::decide`]) → one synced batch
 //! ([`store::Store::commit`]) → apply ([`index::Builder`]) → publish ([`index::Published`]) → receipt. The command line is a
 //! client of the same API, through the daemon's socket or, where none runs, served for the time of the command on the store
 //! itself.
+//!
+//! In the same batch go the line of the audit log, the receipt of a request that must not be done twice, and the messages of
+//! the outbox ([`ledger::outbox`] → [`hooks`], which sends by HTTP or through [`mail`]). Before it, what was taken off goes to the
+//! log of removals ([`ledger::removals`]), which a restored store is brought up to.
 //!
 //! The last step is to tell: [`ledger::Ledger::commits`] wakes [`serve::notify`], which sends each mirror a NOTIFY of the
 //! newest serial; [`serve::Mirrors`] knows what each was told, asked for and has.

@@ -7,7 +7,7 @@ use super::{
     removals::{Line, Removal},
 };
 use crate::{
-    model::{Serial, Subject, Time},
+    model::{Serial, Time},
     store::{Batch, Store, Vocabulary, schema, vocabulary_rows},
 };
 
@@ -34,11 +34,12 @@ pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refuse
     let mut out = Replayed::default();
     let new: Vec<&Line> = lines.unwrap_or_default().iter().filter(|l| l.n > known).collect();
     out.lines = new.len();
-    let events: Vec<&Removal> = new.iter().flat_map(|l| &l.events).collect();
+    let events: Vec<(Time, &Removal)> =
+        new.iter().flat_map(|l| l.events.iter().map(|e| (l.at.parse().unwrap_or_else(|_| now()), e))).collect();
     out.decisions = events.len();
     // The vocabulary of the copy may be older than what was decided.
     let mut v = Vocabulary::clone(&store.vocabulary());
-    for e in &events {
+    for (_, e) in &events {
         e.reason.iter().try_for_each(|r| v.reasons.add(r).map(drop)).map_err(Refused::Settings)?;
         if let Some(name) = &e.source {
             let id = v.sources.add(name).map_err(Refused::Settings)?;
@@ -53,9 +54,10 @@ pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refuse
     store.set_vocabulary(v.clone());
     for part in events.chunks(GROUP) {
         let mut work = Work::new(now());
-        for e in part {
+        for (at, e) in part {
+            // What ended meanwhile by its own time is ended by the next start.
             if let Some(what) = e.what(&v) {
-                work.replay(store, &e.subject, &e.author, what)?;
+                work.folded(store, &e.subject, &e.author, what, *at)?;
             }
         }
         let seq = store.seq()? + 1;
@@ -81,12 +83,4 @@ pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refuse
     batch.put(schema::META, b"removals".to_vec(), last.to_be_bytes().to_vec());
     store.commit(batch)?;
     Ok(out)
-}
-
-impl Work {
-    /// Folds in what was decided before.
-    fn replay(&mut self, store: &Store, subject: &Subject, author: &str, what: crate::model::What) -> Result<(), Refused> {
-        // What ended meanwhile by its own time is ended by the next start.
-        self.folded(store, subject, author, what, Time(now().0))
-    }
 }
