@@ -80,7 +80,8 @@ impl Work {
     }
 
     /// Decides a change on what stands after the changes before it, and folds the events in.
-    pub(super) fn decide(&mut self, store: &Store, change: &Change) -> Result<Decided, Refused> {
+    /// `covered` tells whether something wider may list a subject.
+    pub(super) fn decide(&mut self, store: &Store, change: &Change, covered: impl Fn(&Subject) -> bool) -> Result<Decided, Refused> {
         let now = self.now;
         if let Some(once) = &change.terms.once {
             match self.made(store, once)? {
@@ -91,7 +92,9 @@ impl Work {
             }
         }
         let covers = match &change.ask {
-            Ask::Delist { .. } => self.covers(store, &change.subject)?,
+            Ask::Delist { .. } if covered(&change.subject) || self.touched.keys().any(covers_others) => {
+                self.covers(store, &change.subject)?
+            }
             _ => Vec::new(),
         };
         let (_, verdict) = self.verdict(store, &change.subject)?;
@@ -137,7 +140,7 @@ impl Work {
         let mut out = Vec::new();
         let mut said: Vec<(ReasonId, SourceId)> = Vec::new();
         let (_, own) = self.verdict(store, subject)?;
-        said.extend(own.entries.iter().map(|e| (e.reason, e.source)));
+        said.extend(own.entries.iter().filter(|e| e.hole).map(|e| (e.reason, e.source)));
         for wider in subject.wider() {
             let verdict = match self.touched.get(&wider) {
                 Some((_, v)) => v.clone(),
@@ -189,7 +192,12 @@ impl Work {
                     None => listed(&store.verdict(&wider)?),
                 };
             }
-            if !covered {
+            let own = self.touched.get(subject).is_some_and(|(_, v)| v.entry(reason, source).is_some_and(|e| !e.hole));
+            if !covered && own {
+                // The source lists the address itself too: that stays down as any removal does.
+                let what = What::Held { reason, source, until: self.now.plus(crate::model::history::HOLD) };
+                self.folded(store, subject, EXPIRY, what, self.now)?;
+            } else if !covered {
                 self.end_hold(subject, reason, source, EXPIRY);
             }
         }
@@ -249,12 +257,14 @@ impl Work {
         if ended {
             events = row.old.iter().map(|e| What::Expired { reason: e.reason, source }).collect();
         }
+        let mut lasting = false;
         let (_, verdict) = self.verdict(store, &row.subject)?;
         for reason in row.old.iter().map(|e| e.reason).filter(|r| !row.new.iter().any(|e| e.reason == *r)) {
             let own = |h: &Hold| (h.reason, h.source) == (reason, source) && h.until != Hold::WITH_COVER;
             if !ended && verdict.holds.iter().any(own) {
                 events.push(What::HoldEnded { reason, source });
             }
+            lasting |= verdict.holds.iter().any(|h| (h.reason, h.source, h.until) == (reason, source, Hold::WITH_COVER));
         }
         for what in &events {
             verdict.fold(now, what);
@@ -265,6 +275,9 @@ impl Work {
         for what in events {
             let churn = !matches!(what, What::HoldEnded { .. });
             self.events.push((row.subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, churn));
+        }
+        if lasting && !ended {
+            self.uncovered(store, source, &row.subject)?;
         }
         Ok(())
     }

@@ -140,6 +140,7 @@ impl Refused {
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refused>>;
 
+#[allow(clippy::large_enum_variant)] // changes are what nearly all jobs are; a box for each would cost more
 pub(super) enum Job {
     Change(Change, Reply<Receipt>),
     Import(Box<super::import::Ready>, Reply<super::import::Handed>),

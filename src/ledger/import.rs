@@ -122,6 +122,8 @@ pub(super) struct Ready {
     follow: Option<Follow>,
     /// See [`Import::asked`].
     asked: Option<Audit>,
+    /// When the source's life would have ended without it.
+    was_expires: Option<Time>,
     /// The commit that was the last one when `prepared` was read.
     base: u64,
     prepared: Prepared,
@@ -227,6 +229,7 @@ impl Ledger {
             ended: false,
             follow: what.follow.take(),
             asked: what.asked.take(),
+            was_expires: None,
             base: 0,
             prepared: Prepared::Nothing,
         };
@@ -337,6 +340,7 @@ impl Writer {
             return Err(Refused::Settings("the source was imported, or ended, while its zone was read; it is read again".into()));
         }
         let was = std::mem::replace(&mut record.followed, ready.follow.as_ref().map(|f| f.is.clone()));
+        ready.was_expires = record.expires;
         (record.feed, record.expires) = (true, ready.expires);
         if ready.ended {
             record.masks = [0; 2];
@@ -421,7 +425,7 @@ impl Writer {
             }
         }
         // The rows that it takes the place of stay until the next import, so that it can be undone.
-        let kept = Kept { commit: self.seq + 1, generation: ready.staged.base };
+        let kept = Kept { commit: self.seq + 1, generation: ready.staged.base, expires: ready.was_expires };
         let older = v.records[usize::from(source.0)].kept.replace(kept);
         older.into_iter().filter(|k| k.generation > 0).for_each(|k| work.drop_generation(source, k.generation));
         work.vocabulary(v);
@@ -459,6 +463,7 @@ impl Writer {
                 ended: true,
                 follow: None,
                 asked: None,
+                was_expires: None,
                 base: self.seq,
                 prepared: Prepared::Nothing,
             }) {

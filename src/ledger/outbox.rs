@@ -1,12 +1,12 @@
 //! The outbox: what has to be sent out, kept in the same batch as what it tells of, until it was taken or given up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Ledger, Refused, group::Work, now, writer::Writer};
 use crate::{
-    model::{Subject, Time, time::Seconds},
+    model::{Serial, Subject, Time, time::Seconds},
     store::{Batch, Store, StoreError, schema},
 };
 
@@ -98,19 +98,14 @@ impl Ledger {
 }
 
 impl Writer {
-    /// Adds the messages about a commit to its batch.
-    pub(super) fn announce(
-        &mut self,
-        seq: u64,
-        work: &Work,
-        serials: &std::collections::BTreeMap<String, crate::model::Serial>,
-        batch: &mut Batch,
-    ) {
+    /// Adds the messages about a commit to its batch; the webhooks that get one, and those whose queue is full.
+    pub(super) fn announce(&self, seq: u64, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Vec<(String, bool)> {
         let book = self.book.load_full();
+        let mut out = Vec::new();
         for hook in book.webhooks.values().filter(|h| h.paused.is_none()) {
-            let (waiting, gap) = self.queues.entry(hook.id.clone()).or_default();
-            if *waiting >= WAITING {
-                *gap = true;
+            let (waiting, gap) = self.queues.get(&hook.id).copied().unwrap_or_default();
+            out.push((hook.id.clone(), waiting < WAITING));
+            if waiting >= WAITING {
                 continue;
             }
             let mut subjects: Vec<&Subject> = work.touched.iter().filter(|(_, (a, b))| a != b).map(|(s, _)| s).collect();
@@ -118,24 +113,31 @@ impl Writer {
             let named: Vec<&&Subject> = subjects.iter().take(NAMED).collect();
             let body = serde_json::json!({
                 "event": "commit", "commit": seq, "at": now().to_string(), "serials": serials, "subjects": named,
-                "count": subjects.len(), "bulk": work.bulk, "gap": *gap,
+                "count": subjects.len(), "bulk": work.bulk, "gap": gap,
             });
             let message =
                 Message { commit: seq, body: body.to_string(), since: now(), tries: 0, next: Time(0), problem: None, dead: false };
             batch.put(schema::OUTBOX, key(&hook.id, seq), schema::encode(&message));
-            (*waiting, *gap) = (*waiting + 1, false);
+        }
+        out
+    }
+
+    /// Counts them, after the batch is true.
+    pub(super) fn announced(&mut self, told: Vec<(String, bool)>) {
+        for (hook, taken) in told {
+            let (waiting, gap) = self.queues.entry(hook).or_default();
+            (*waiting, *gap) = (*waiting + u64::from(taken), !taken);
         }
     }
 
     pub(super) fn tried(&mut self, webhook: &str, commit: u64, tried: Tried) -> Result<(), Refused> {
         let key = key(webhook, commit);
         let Some(row) = self.store.outbox_row(&key)? else { return Err(Refused::Unknown("there is no such message (any more)".into())) };
-        let mut batch = Batch::default();
+        let (mut batch, mut gone) = (Batch::default(), false);
         match (schema::decode::<Message>(&row), tried) {
             (None, _) | (_, Tried::Taken) => {
                 batch.delete(schema::OUTBOX, key);
-                let waiting = self.queues.entry(webhook.into()).or_default();
-                waiting.0 = waiting.0.saturating_sub(1);
+                gone = true;
             }
             (Some(mut m), Tried::Failed(why)) => {
                 m.tries += 1;
@@ -148,17 +150,26 @@ impl Writer {
                 batch.put(schema::OUTBOX, key, schema::encode(&Message { tries: 0, next: Time(0), dead: false, ..m }));
             }
         }
-        self.commit_batch(batch)
+        self.commit_batch(batch)?;
+        if let Some((waiting, _)) = self.queues.get_mut(webhook).filter(|_| gone) {
+            *waiting = waiting.saturating_sub(1);
+        }
+        Ok(())
     }
 
     /// How many messages wait for each webhook.
     pub(super) fn count_queues(&mut self) -> Result<(), StoreError> {
-        self.queues.clear();
-        let queues = &mut self.queues;
+        let mut queues = Queues::new();
         self.store.outbox(&[], &mut |key, _| {
             let hook = key.split(|b| *b == 0).next().unwrap_or_default();
             queues.entry(String::from_utf8_lossy(hook).into_owned()).or_default().0 += 1;
             Ok(true)
-        })
+        })?;
+        for (hook, (waiting, gap)) in &mut queues {
+            // A full queue has left something out, as far as anybody knows.
+            *gap = *waiting >= WAITING || self.queues.get(hook).is_some_and(|q| q.1);
+        }
+        self.queues = queues;
+        Ok(())
     }
 }

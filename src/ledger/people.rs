@@ -139,7 +139,11 @@ impl Writer {
         match keep {
             Keep::Person(p) => {
                 batch.put(schema::PEOPLE, format!("{PERSON}{}", p.name).into_bytes(), schema::encode(&p));
+                let owners = book.owners();
                 book.people.insert(p.name.clone(), p);
+                if owners > 0 && book.owners() == 0 {
+                    return Err(Refused::Settings("this is the last owner; make another one first".into()));
+                }
             }
             Keep::Token(t) => {
                 batch.put(schema::PEOPLE, format!("{TOKEN}{}", t.id).into_bytes(), schema::encode(&t));
@@ -167,7 +171,6 @@ impl Writer {
                 let prefix = [id.as_bytes(), &[0]].concat();
                 batch.delete_range(schema::OUTBOX, prefix.clone(), schema::after(&prefix));
                 book.webhooks.remove(&id);
-                self.queues.remove(&id);
             }
             Keep::Nothing => {}
             Keep::Used(id, at) => {
@@ -178,6 +181,7 @@ impl Writer {
         line.into_iter().for_each(|l| batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(l)));
         self.commit_batch(batch)?;
         self.audited += u64::from(line.is_some());
+        self.queues.retain(|id, _| book.webhooks.contains_key(id));
         self.book.store(Arc::new(book));
         Ok(())
     }

@@ -76,6 +76,11 @@ pub enum Decision {
 impl Removal {
     /// What has to be logged of an event, if anything.
     pub fn of(subject: &Subject, e: &Event, v: &Vocabulary) -> Option<Removal> {
+        // What a feed or the time ends, it ends again in the restored store, when that stands where it stood.
+        let by_itself = e.author == super::group::EXPIRY || v.sources.get(&e.author).is_some_and(SourceId::is_feed);
+        if by_itself && matches!(e.what, What::HoldEnded { .. } | What::ExemptEnded) {
+            return None;
+        }
         let (what, about, until) = match &e.what {
             What::Delisted { reason, source } => (Decision::Delisted, Some((reason, source)), None),
             What::Held { reason, source, until } => (Decision::Held, Some((reason, source)), Some(*until)),

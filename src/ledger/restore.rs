@@ -1,5 +1,7 @@
 //! A store that was restored from a copy is brought to what was decided since.
 
+use std::collections::BTreeMap;
+
 use super::{
     Refused,
     group::Work,
@@ -31,6 +33,9 @@ pub struct Replayed {
 /// of the log, or without one a long way ahead. Transfers across it are full ones.
 pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refused> {
     let known = store.removals()?;
+    if let Some(lines) = lines {
+        follows(lines, known)?;
+    }
     let mut out = Replayed::default();
     let new: Vec<&Line> = lines.unwrap_or_default().iter().filter(|l| l.n > known).collect();
     out.lines = new.len();
@@ -67,11 +72,18 @@ pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refuse
         store.commit(batch)?;
     }
     let mut batch = Batch::default();
-    for (origin, record) in store.zones()? {
-        let logged = lines.unwrap_or_default().iter().filter_map(|l| l.serials.get(&origin)).next_back();
-        let serial = match logged {
-            Some(n) => record.serial.max(Serial(*n)),
-            None => record.serial.advance(LOST),
+    let mut logged: BTreeMap<&String, Serial> = BTreeMap::new();
+    for l in lines.unwrap_or_default() {
+        logged.extend(l.serials.iter().map(|(o, n)| (o, Serial(*n))));
+    }
+    let mut zones: BTreeMap<String, Option<Serial>> = store.zones()?.into_iter().map(|(o, r)| (o, Some(r.serial))).collect();
+    // Those that came after the copy too: mirrors have seen their serials.
+    logged.keys().for_each(|o| _ = zones.entry((*o).clone()).or_default());
+    for (origin, had) in zones {
+        let serial = match (logged.get(&origin), had) {
+            (Some(n), had) => had.map_or(*n, |h| h.max(*n)),
+            (None, Some(had)) => had.advance(LOST),
+            (None, None) => continue,
         };
         out.serials.push((origin.clone(), serial));
         // Another hash: the next start gives out the serial behind it, and sets a barrier.
@@ -83,4 +95,35 @@ pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refuse
     batch.put(schema::META, b"removals".to_vec(), last.to_be_bytes().to_vec());
     store.commit(batch)?;
     Ok(out)
+}
+
+/// Refuses a log that does not go on from what the store knows: decisions would be missing.
+fn follows(lines: &[Line], known: u64) -> Result<(), Refused> {
+    let no = |why: String| Err(Refused::Settings(format!("{why}; is it the log of this store, and the whole of it?")));
+    if let Some(gap) = lines.windows(2).find(|w| w[1].n != w[0].n + 1) {
+        return no(format!("the log of removals has a gap behind line {}", gap[0].n));
+    }
+    match (lines.first(), lines.last()) {
+        (Some(first), _) if first.n > known + 1 => {
+            no(format!("the log of removals begins with line {}, and the copy knows up to {known}", first.n))
+        }
+        (_, last) if last.map_or(0, |l| l.n) < known => no(format!("the log of removals ends before line {known}, which the copy knows")),
+        _ => Ok(()),
+    }
+}
+
+/// Brings a store to what its log says, where it lacks lines: it was copied back by hand, a restore was cut, or a decision was
+/// written down and the power went before it was true. Serials go on behind those of the log then.
+pub(super) fn catch_up(store: &Store, path: &std::path::Path) -> Result<(), Refused> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let lines = super::removals::read(path).map_err(Refused::Settings)?;
+    let known = store.removals()?;
+    if lines.last().is_none_or(|l| l.n <= known) {
+        return Ok(());
+    }
+    let done = restore(store, Some(&lines))?;
+    tracing::warn!(lines = done.lines, decisions = done.decisions, "the store lacked decisions of the log of removals; they were replayed");
+    Ok(())
 }

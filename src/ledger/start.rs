@@ -55,6 +55,9 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
 /// Opens the ledger on a store: what fell due while it was stopped is ended before the first answer. `on_start` runs on
 /// the writer's thread first, to lower its priority where that is wanted.
 pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + 'static) -> Result<Ledger, Refused> {
+    if let Some(path) = &settings.removals {
+        super::restore::catch_up(&store, path)?;
+    }
     let store = Arc::new(store);
     let (builder, imaged) = tables(&store)?;
     let seq = store.seq()?;

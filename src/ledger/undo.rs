@@ -9,7 +9,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    model::{Change, SourceId, Subject, Terms, Verdict, history::Ask},
+    model::{Change, SourceId, Subject, Terms, Verdict, history::Ask, time::Seconds},
     store::{
         StoreError,
         schema::{Audit, Commit, FeedEntry, revision},
@@ -72,7 +72,7 @@ impl Ledger {
             return Err(Refused::Unknown(format!("the journal has no commit {} (any more)", undo.seq)));
         };
         if commit.bulk {
-            return self.undo_bulk(undo);
+            return self.undo_bulk(undo, &commit);
         }
         let touched = self.touched(undo, &commit)?;
         let mut out = Undone::default();
@@ -82,9 +82,9 @@ impl Ledger {
                 out.changed_since.push(t.subject.clone());
                 continue;
             }
-            let returns = |e: &&crate::model::Entry| !e.source.is_feed() && t.now.entry(e.reason, e.source).is_none();
-            let held = t.before.entries.iter().filter(returns).any(|e| t.now.held(e.reason, e.source));
-            if held && !undo.terms.breaks_hold {
+            // A removal that was granted since, or by the commit itself, stands unless it may be broken.
+            let granted = t.now.holds.iter().any(|h| !t.before.holds.iter().any(|o| (o.reason, o.source) == (h.reason, h.source)));
+            if granted && !undo.terms.breaks_hold {
                 out.held.push(t.subject.clone());
                 continue;
             }
@@ -97,24 +97,20 @@ impl Ledger {
                     feeds.push(s);
                 }
             }
-            let own = |v: &Verdict| (v.entries.iter().filter(|e| !e.source.is_feed()).cloned().collect::<Vec<_>>(), v.exempt.clone());
-            if own(&t.before) != own(&t.now) {
-                let (entries, exempt) = own(&t.before);
-                let mut change = Change::new(t.subject.clone(), undo.author.clone(), Ask::Restore { entries, exempt });
-                change.evidence = undo.why.clone().map(crate::model::Evidence::word);
-                change.terms = Terms { expect: Some(revision(&t.now)), once: None, ..undo.terms.clone() };
-                changes.push(change);
-            }
+            changes.extend(undo.own(&t.subject, &t.now, &t.before, &t.before));
             out.undone.push(t.subject.clone());
         }
         if undo.dry_run {
             return Ok(out);
         }
-        for source in feeds {
-            out.receipt = self.undo_feed(undo, source, &touched)?.receipt;
-        }
+        // Holds come back before what they hold down does.
         if !changes.is_empty() {
             out.receipt = Some(self.submit_many(changes, undo.line(out.undone.len()))?);
+        }
+        let undone: HashSet<&Subject> = out.undone.iter().collect();
+        let same: Vec<&Touched> = touched.iter().filter(|t| undone.contains(&t.subject)).collect();
+        for source in feeds {
+            out.receipt = self.undo_feed(undo, source, &same)?.receipt;
         }
         Ok(out)
     }
@@ -125,6 +121,11 @@ impl Ledger {
             None => None,
             Some(who) => Some(self.store.audit_of(undo.seq)?.into_iter().filter(|l| l.who == *who).map(|l| l.about).collect()),
         };
+        // What somebody else did to the same subject in it is not his to take back.
+        let others: HashSet<String> = match &undo.of {
+            None => HashSet::new(),
+            Some(who) => self.store.audit_of(undo.seq)?.into_iter().filter(|l| l.who != *who).map(|l| l.about).collect(),
+        };
         let (later, bulk) = self.store.first_after(undo.seq)?;
         let mut out = Vec::new();
         for (key, before) in &commit.before {
@@ -134,7 +135,7 @@ impl Ledger {
             }
             let now = self.store.verdict(&subject)?;
             let of_feed = before.entries.iter().chain(&now.entries).any(|e| e.source.is_feed());
-            let same = later.get(&subject).is_none_or(|left| *left == now) && !(bulk && of_feed);
+            let same = later.get(&subject).is_none_or(|left| *left == now) && !(bulk && of_feed) && !others.contains(&subject.to_string());
             out.push(Touched { subject, before: before.clone(), now, same });
         }
         out.sort_by(|a, b| a.subject.cmp(&b.subject));
@@ -142,12 +143,11 @@ impl Ledger {
     }
 
     /// Brings a feed's rows back, for the subjects that still stand as the commit left them.
-    fn undo_feed(&self, undo: &Undo, source: SourceId, touched: &[Touched]) -> Result<ImportResult, Refused> {
-        let same: Vec<&Touched> = touched.iter().filter(|t| t.same).collect();
+    fn undo_feed(&self, undo: &Undo, source: SourceId, same: &[&Touched]) -> Result<ImportResult, Refused> {
         let subjects = same.iter().map(|t| t.subject.clone()).collect();
         let mut import = Import { mode: Mode::Patch, touched: subjects, asked: Some(undo.line(same.len())), ..Import::replace(source) };
         let result = self.import_with(&mut import, |_, sink| {
-            for t in &same {
+            for t in same {
                 for e in t.before.entries.iter().filter(|e| e.source == source) {
                     let entry = FeedEntry { reason: e.reason, hole: e.hole, weak: false, since: e.since, text: e.text.clone() };
                     sink(t.subject.clone(), entry)?;
@@ -159,22 +159,38 @@ impl Ledger {
     }
 
     /// Takes a large import back: what it replaced is imported again, while it is kept.
-    fn undo_bulk(&self, undo: &Undo) -> Result<Undone, Refused> {
+    fn undo_bulk(&self, undo: &Undo, commit: &Commit) -> Result<Undone, Refused> {
         let v = self.store.vocabulary();
         let kept = v.records.iter().enumerate().find_map(|(i, r)| Some((SourceId(i as u16), r.kept.filter(|k| k.commit == undo.seq)?)));
         let Some((source, kept)) = kept else {
             let why = "the rows that it replaced are kept until the source's next import, and that has come";
             return Err(Refused::Unknown(format!("commit {} can not be undone: {why}", undo.seq)));
         };
-        let mut import = Import { dry_run: undo.dry_run, asked: Some(undo.line(0)), ..Import::replace(source) };
-        let result = self.import_with(&mut import, |_, sink| match kept.generation {
-            0 => Ok(()),
-            generation => self
-                .store
-                .feed_scan(source, generation, &mut |subject, entries| {
-                    entries.into_iter().try_for_each(|e| sink(subject.clone(), e)).map_err(StoreError::Io)
-                })
-                .map_err(|e| e.to_string()),
+        // Holds that it ended come back before what they held down does.
+        let mut changes = Vec::new();
+        for t in self.touched(undo, commit)? {
+            let missing = t.before.holds.iter().filter(|h| h.source == source && !t.now.held(h.reason, source)).cloned();
+            let target = Verdict { holds: t.now.holds.iter().cloned().chain(missing).collect(), ..t.now.clone() };
+            changes.extend(undo.own(&t.subject, &t.now, &t.now, &target));
+        }
+        if !undo.dry_run && !changes.is_empty() {
+            self.submit_many(changes, undo.line(0))?;
+        }
+        // A life that was over comes back for a moment, and ends with the next tick.
+        let expires = kept.expires.map(|t| t.max(now().plus(Seconds(2))));
+        let mut import = Import { dry_run: undo.dry_run, asked: Some(undo.line(0)), expires, ..Import::replace(source) };
+        let result = self.import_with(&mut import, |_, sink| {
+            let still = self.store.vocabulary().records.get(usize::from(source.0)).and_then(|r| r.kept) == Some(kept);
+            match kept.generation {
+                _ if !still => Err("the source was imported meanwhile".into()),
+                0 => Ok(()),
+                generation => {
+                    let each = &mut |subject: Subject, entries: Vec<FeedEntry>| {
+                        entries.into_iter().try_for_each(|e| sink(subject.clone(), e)).map_err(StoreError::Io)
+                    };
+                    self.store.feed_scan(source, generation, each).map_err(|e| e.to_string())
+                }
+            }
         });
         let result = self.imported(result)?;
         Ok(Undone { receipt: result.receipt, rows: Some(result.difference), ..Undone::default() })
@@ -189,6 +205,21 @@ impl Ledger {
 }
 
 impl Undo {
+    /// The change that brings what is decided one by one of a subject from `now` to where `own` (entries and exemption) and
+    /// `holds` stood; none where it stands there.
+    fn own(&self, subject: &Subject, now: &Verdict, own: &Verdict, holds: &Verdict) -> Option<Change> {
+        let decided = |v: &Verdict| (v.entries.iter().filter(|e| !e.source.is_feed()).cloned().collect::<Vec<_>>(), v.exempt.clone());
+        if decided(now) == decided(own) && now.holds == holds.holds {
+            return None;
+        }
+        let (entries, exempt) = decided(own);
+        let ask = Ask::Restore { entries, exempt, holds: holds.holds.clone() };
+        let mut change = Change::new(subject.clone(), self.author.clone(), ask);
+        change.evidence = self.why.clone().map(crate::model::Evidence::word);
+        change.terms = Terms { expect: Some(revision(now)), once: None, ..self.terms.clone() };
+        Some(change)
+    }
+
     fn line(&self, subjects: usize) -> Audit {
         Audit {
             at: now(),
@@ -208,7 +239,7 @@ impl Writer {
     pub(super) fn many(&mut self, changes: Vec<Change>, line: Audit) -> Result<Receipt, Refused> {
         let mut work = Work::new(now());
         for change in changes {
-            match self.check(change).and_then(|c| work.decide(&self.store, &c))? {
+            match self.check(change).and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)))? {
                 Decided::Now => {}
                 Decided::Before(made) => return Ok(made.into()),
             }

@@ -123,7 +123,7 @@ impl Writer {
         let mut decided = Vec::with_capacity(group.len());
         for (change, reply) in group {
             let subject = change.subject.clone();
-            let result = self.check(change).and_then(|c| work.decide(&self.store, &c));
+            let result = self.check(change).and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)));
             decided.push((reply, subject, result));
         }
         let accepted = decided.iter().any(|(.., r)| matches!(r, Ok(Decided::Now)));
@@ -146,6 +146,14 @@ impl Writer {
     /// The last step of a commit: whoever waits for one is woken.
     fn tell(&self) {
         self.told.send_if_modified(|told| std::mem::replace(told, self.seq) != self.seq);
+    }
+
+    /// Whether something wider may list a subject: told by the tables where they are quick to tell.
+    pub(super) fn covered(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::V4(p) if p.is_host() => self.builder.tables().ip4.get(p.first()).1 != crate::index::values::ValueId::EMPTY,
+            _ => true,
+        }
     }
 
     /// Refuses what must not be listed, and fills in what was left out.
@@ -185,9 +193,10 @@ impl Writer {
         let changed = work.touched.len();
         let mut batch = self.batch(seq, work, &receipt);
         self.log_removals(work, &receipt.serials, &mut batch)?;
-        self.announce(seq, work, &receipt.serials, &mut batch);
+        let told = self.announce(seq, work, &receipt.serials, &mut batch);
         self.commit_batch(batch)?;
         self.audited += work.audit.len() as u64;
+        self.announced(told);
         // Not before: nobody may read, or prepare an import, by a generation that might not be true.
         if let Some(v) = &work.vocabulary {
             self.store.set_vocabulary(v.clone());
@@ -290,7 +299,7 @@ impl Writer {
             for (_, subject) in &due {
                 let change = Change::new(subject.clone(), EXPIRY, Ask::Expire);
                 // Expiry has no rule that could refuse it; what the store says to it comes back below.
-                if let Err(Refused::Poisoned(e)) = work.decide(&self.store, &change) {
+                if let Err(Refused::Poisoned(e)) = work.decide(&self.store, &change, |_| false) {
                     return Err(StoreError::Io(e));
                 }
             }
@@ -376,6 +385,10 @@ impl Writer {
         }
         self.journal_bytes = self.store.journal_bytes()?;
         self.next_due = self.store.next_due()?;
+        // What was in doubt may be there too.
+        self.audited = self.store.audited()?;
+        self.book.store(Arc::new(super::Book::read(&self.store)?));
+        self.count_queues()?;
         Ok(())
     }
 
@@ -391,10 +404,12 @@ impl Writer {
     /// commits are `lost`, all serials jump.
     pub(super) fn take_over(&mut self, settings: Settings, lost: bool) -> Result<Receipt, Refused> {
         let mut vocabulary = Vocabulary::clone(&self.store.vocabulary());
-        self.removals = match (self.removals.take(), &settings.removals) {
-            (Some(log), Some(path)) if log.path() == path => Some(log),
-            (_, Some(path)) => Some(Removals::open(path, self.store.removals()?).map_err(Refused::Settings)?),
-            (_, None) => None,
+        // Another log counts only when all the rest is taken: until then the old one does.
+        let other = match (&self.removals, &settings.removals) {
+            (Some(log), Some(path)) if log.path() == path => None,
+            (_, Some(path)) => Some(Some(Removals::open(path, self.store.removals()?).map_err(Refused::Settings)?)),
+            (None, None) => None,
+            (Some(_), None) => Some(None),
         };
         for r in &settings.reasons {
             vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
@@ -438,10 +453,15 @@ impl Writer {
             work.barrier = true;
             vocabulary_rows(&vocabulary, &mut batch);
             let bytes = work.journal(receipt.commit, moved, self.journal_bytes, &mut batch);
-            self.log_removals(&work, &receipt.serials, &mut batch)?;
+            if self.removals.is_some() {
+                self.log_removals(&work, &receipt.serials, &mut batch)?;
+            }
             self.commit_batch(batch)?;
             (self.seq, self.journal_bytes) = (receipt.commit, bytes);
             self.store.set_vocabulary(vocabulary);
+        }
+        if let Some(other) = other {
+            self.removals = other;
         }
         (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
         self.publish();

@@ -187,6 +187,8 @@ pub enum Ask {
         entries: Vec<Entry>,
         /// The exemption.
         exempt: Option<Exempt>,
+        /// The holds; those that came since stay unless they may be broken.
+        holds: Vec<Hold>,
     },
     /// Never publish it.
     Exempt {
@@ -271,7 +273,7 @@ pub fn decide(
             let ends: Vec<What> = ends.map(|h| What::HoldEnded { reason: h.reason, source: h.source }).collect();
             if ends.is_empty() { Err(Refusal::NotHeld) } else { Ok(ends) }
         }
-        Ask::Restore { entries, exempt } => Ok(restore(verdict, entries, exempt.as_ref(), breaks_hold, now, is_feed)),
+        Ask::Restore { entries, exempt, holds } => Ok(restore(verdict, (entries, exempt.as_ref(), holds), breaks_hold, now, is_feed)),
         Ask::Exempt { until } => Ok(vec![What::Exempted { until: *until }]),
         Ask::Unexempt if verdict.exempt.is_none() => Err(Refusal::NotExempt),
         Ask::Unexempt => Ok(vec![What::ExemptEnded]),
@@ -320,7 +322,9 @@ fn delist(
         return Err(Refusal::NotListed);
     }
     if source.is_none() {
-        out.extend(granted.into_iter().map(|reason| What::Held { reason, source: SourceId::ALL, until }));
+        // One that lasts longer stays.
+        let held = |r: &ReasonId| verdict.holds.iter().any(|h| (h.reason, h.source) == (*r, SourceId::ALL) && h.until >= until);
+        out.extend(granted.into_iter().filter(|r| !held(r)).map(|reason| What::Held { reason, source: SourceId::ALL, until }));
     }
     Ok(out)
 }
@@ -342,13 +346,15 @@ fn mistaken(
 
 fn restore(
     verdict: &Verdict,
-    entries: &[Entry],
-    exempt: Option<&Exempt>,
+    (entries, exempt, holds): (&[Entry], Option<&Exempt>, &[Hold]),
     breaks_hold: bool,
     now: Time,
     is_feed: impl Fn(SourceId) -> bool,
 ) -> Vec<What> {
     let mut out = Vec::new();
+    for h in verdict.holds.iter().filter(|h| breaks_hold && !holds.iter().any(|o| (o.reason, o.source) == (h.reason, h.source))) {
+        out.push(What::HoldEnded { reason: h.reason, source: h.source });
+    }
     let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
     let own = |e: &&Entry| !is_feed(e.source);
     let like = |a: &Entry, b: &Entry| (a.reason, a.source, a.hole, &a.text, a.until) == (b.reason, b.source, b.hole, &b.text, b.until);
@@ -361,12 +367,16 @@ fn restore(
         if verdict.entry(e.reason, e.source).is_some_and(|o| like(o, e)) {
             continue;
         }
-        let Ok(ends) = broken(verdict, e.reason, e.source, breaks_hold) else { continue };
-        out.extend(ends);
+        if verdict.held(e.reason, e.source) && !breaks_hold {
+            continue;
+        }
         out.push(What::Listed { reason: e.reason, source: e.source, until: e.until, hole: e.hole, text: e.text.clone() });
     }
-    match (exempt, &verdict.exempt) {
-        (Some(e), is) if !over(e.until) && is.as_ref().map(|i| i.until) != Some(e.until) => out.push(What::Exempted { until: e.until }),
+    for h in holds.iter().filter(|h| h.until > now && !verdict.holds.contains(h)) {
+        out.push(What::Held { reason: h.reason, source: h.source, until: h.until });
+    }
+    match (exempt.filter(|e| !over(e.until)), &verdict.exempt) {
+        (Some(e), is) if is.as_ref().map(|i| i.until) != Some(e.until) => out.push(What::Exempted { until: e.until }),
         (None, Some(_)) => out.push(What::ExemptEnded),
         _ => {}
     }
@@ -512,7 +522,7 @@ mod tests {
             v.fold(Time(2), &w);
         }
         v.fold(Time(3), &listed(SourceId(0)));
-        let ask = Ask::Restore { entries: before.entries.clone(), exempt: None };
+        let ask = Ask::Restore { entries: before.entries.clone(), exempt: None, holds: vec![] };
         let back = |v: &Verdict, breaks, now| decide(v, &ask, &[], breaks, Time(now), is_feed).unwrap();
         assert_eq!(back(&v, false, 4), [What::Delisted { reason: ReasonId(0), source: SourceId(0) }], "the removal holds");
         for w in back(&v, true, 4) {

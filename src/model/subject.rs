@@ -128,7 +128,7 @@ impl Subject {
             Subject::Domain(d) => {
                 let above = d.name().match_indices('.').map(|(i, _)| &d.name()[i + 1..]);
                 let mut out: Vec<Subject> = Vec::new();
-                if d.scope() == Scope::Name {
+                if d.scope() != Scope::Tree {
                     out.push(Subject::Domain(Domain::from_canonical(d.name(), Scope::Tree)));
                 }
                 for name in above {

@@ -79,6 +79,7 @@ impl Store {
         let text = serde_json::to_string_pretty(&found).unwrap_or_default();
         let description = to.join(DESCRIPTION);
         std::fs::write(&description, text + "\n").map_err(io(&description))?;
+        std::fs::File::open(&description).and_then(|f| f.sync_all()).map_err(io(&description))?;
         std::fs::File::open(to).and_then(|f| f.sync_all()).map_err(io(to))?;
         Ok(found)
     }
@@ -106,6 +107,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<Backup> {
         std::fs::copy(&a, &b).map_err(io(&a))?;
         std::fs::File::open(&b).and_then(|f| f.sync_all()).map_err(io(&b))?;
     }
+    std::fs::File::open(to).and_then(|f| f.sync_all()).map_err(io(to))?;
     // An image, if one lies there, is of another store.
     let _ = std::fs::remove_file(to.join("image"));
     let found = read(to, said.at.clone())?;

@@ -190,6 +190,8 @@ pub struct Kept {
     pub commit: u64,
     /// The generation of the rows; 0 where there were none.
     pub generation: u32,
+    /// When the source's life would have ended.
+    pub expires: Option<Time>,
 }
 
 /// A zone that a source follows: which version of it the source's rows say, and where its records are kept.

@@ -196,7 +196,11 @@ pub(super) async fn place(app: &App, caller: &Caller, change: Change) -> Result<
     if !two {
         return Ok(Placed::Pending(app.ledger.submit(change).await.map_err(problem)?));
     }
-    let id = super::secrets::token().map_err(Problem::failed)?.0;
+    // A repeated request is the same proposal.
+    let id = match &change.terms.once {
+        Some(once) => super::secrets::text(&once.key),
+        None => super::secrets::token().map_err(Problem::failed)?.0,
+    };
     let line = caller.line("propose", &change.subject, &id, change.evidence.as_ref().map(|e| e.text.clone()));
     let proposal = Proposal { id: id.clone(), at: now(), change };
     app.ledger.keep(Keep::Proposal(proposal), Some(line)).await.map_err(problem)?;

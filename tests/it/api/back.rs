@@ -160,3 +160,48 @@ fn the_command_line_does_the_same() {
     let refused = remote(&["status"]);
     assert!(refused.status.code() == Some(1) && String::from_utf8_lossy(&refused.stderr).contains("no such token"), "{refused:?}");
 }
+
+/// An undone import brought back what had been taken out of its source since, and an undone hold was called undone.
+#[test]
+fn undo_brings_holds_back_before_what_they_hold_down() {
+    for lines in [300u32, 30_000] {
+        let api = Api::new();
+        import(&api, "a.txt", 0..lines, &[]);
+        api.f.ok(&["delist", "45.0.0.7", "--source", "xbl"]);
+        assert_eq!(api.dns("7.0.0.45"), "NXDOMAIN soa 60");
+        // The feed drops it, which ends the hold; and that import was a mistake.
+        let broken = import(&api, "b.txt", lines - 5..lines, &[]);
+        assert!(api.get("/v1/holds").ok()["items"].as_array().unwrap().is_empty());
+        undo(&api, &broken["receipt"]["commit"], &json!({}));
+        assert_eq!(["6.0.0.45", "7.0.0.45"].map(|n| api.dns(n)), ["NOERROR 127.0.0.2", "NXDOMAIN soa 60"], "{lines}");
+    }
+    let api = Api::new();
+    let held = api.post("/v1/holds", "{\"subject\":\"45.1.1.1\",\"reason\":\"relay\"}").ok();
+    assert_eq!(undo(&api, &held["commit"], &json!({}))["held"], json!(["45.1.1.1"]));
+    let broken = api.call(&api.owner, "DELETE", "/v1/holds?subject=45.1.1.1", &[], "").ok();
+    undo(&api, &broken["commit"], &json!({}));
+    assert_eq!(api.get("/v1/holds").ok()["items"][0]["subject"], "45.1.1.1", "a broken hold comes back");
+    undo(&api, &held["commit"], &json!({"break_hold": true}));
+    assert!(api.get("/v1/holds").ok()["items"].as_array().unwrap().is_empty());
+}
+
+/// A host that was listed itself and by a wider listing of the same source stayed listed by that.
+#[test]
+fn a_removal_counts_for_the_wider_listing_of_the_same_source_too() {
+    let api = Api::new();
+    api.f.ok(&["list", "45.1.1.0/24", "45.1.1.1", "--reason", "relay"]);
+    api.f.ok(&["delist", "45.1.1.1", "--source", "operator"]);
+    assert_eq!(["1.1.1.45", "2.1.1.45"].map(|n| api.dns(n)), ["NXDOMAIN soa 60", "NOERROR 127.0.0.2"]);
+    // A feed that lists both, and drops the host alone.
+    api.f.write("a.txt", "46.1.1.0/24\n46.1.1.1\n");
+    api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    api.f.ok(&["delist", "46.1.1.1", "--source", "xbl"]);
+    api.f.write("a.txt", "46.1.1.0/24\n");
+    api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    assert_eq!(["1.1.1.46", "2.1.1.46"].map(|n| api.dns(n)), ["NXDOMAIN soa 60", "NOERROR 127.0.0.2"]);
+    api.f.write("a.txt", "47.1.1.1\n");
+    api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    let holds = api.get("/v1/holds").ok();
+    let subjects: Vec<&str> = holds["items"].as_array().unwrap().iter().map(|h| h["subject"].as_str().unwrap()).collect();
+    assert_eq!(subjects, ["45.1.1.1"], "that of the feed ended with its prefix: {holds}");
+}

@@ -129,3 +129,58 @@ $ORBSD list 45.1.1.9 --reason relay 2>&1 | grep -q 'is no plain file' || exit 97
         .status();
     assert_eq!(status.unwrap().code(), Some(0), "{}", f.log());
 }
+
+/// A reload that was refused left the daemon without its log of removals.
+#[test]
+fn a_refused_reload_keeps_the_log_of_removals() {
+    let api = Api::new();
+    api.list("45.1.1.1", "relay");
+    let config = fs::read_to_string(api.f.path().join("config.toml")).unwrap();
+    fs::create_dir(api.f.path().join("folder")).unwrap();
+    api.f.write("config.toml", &format!("[removals]\npath = \"folder\"\n{config}"));
+    assert_ne!(api.f.orbsd(&["reload"]).status.code(), Some(0));
+    api.f.write("config.toml", &config);
+    api.f.ok(&["delist", "45.1.1.1"]);
+    assert!(fs::read_to_string(api.f.path().join("data/removals.log")).unwrap().contains("delisted"));
+}
+
+/// A store that was copied back by hand learns from its log at the next start; a zone that came after the copy goes on
+/// behind its last serial; what only a feed ended is not replayed.
+#[test]
+fn a_store_that_lacks_its_log_catches_up_at_its_start() {
+    let config = crate::lab::CONFIG.replace("[admin]", "[removals]\npath = \"disk2/removals.log\"\n[admin]");
+    let mut api = Api::with(&config);
+    api.list("45.1.1.1", "relay");
+    api.f.write("a.txt", "46.1.1.1\n46.1.1.2\n");
+    let import = |api: &Api| api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    import(&api);
+    assert!(api.daemon.take().unwrap().stop().success());
+    run(&api.f, &["cp", "-r", "data", "copy"]);
+    let zone = fs::read_to_string(api.f.path().join("zones/bl.toml")).unwrap();
+    api.f.write("zones/new.toml", &zone.replace("bl.orbs.example", "new.orbs.example"));
+    api.start();
+    for i in 0..5 {
+        api.list(&format!("44.1.1.{i}"), "relay");
+    }
+    api.f.ok(&["delist", "45.1.1.1"]);
+    api.f.ok(&["delist", "46.1.1.1", "--source", "xbl"]);
+    api.f.write("a.txt", "46.1.1.2\n");
+    import(&api); // drops it, which ends the hold
+    let seen = api.get("/v1/zones/new").ok()["serial"].as_u64().unwrap();
+    drop(api.daemon.take());
+    run(&api.f, &["rm", "-r", "data"]);
+    run(&api.f, &["mv", "copy", "data"]);
+    api.start();
+    assert_eq!(["1.1.1.45", "1.1.1.46", "2.1.1.46"].map(|n| api.dns(n)), ["NXDOMAIN soa 60", "NXDOMAIN soa 60", "NOERROR 127.0.0.2"]);
+    let now = api.get("/v1/zones/new").ok()["serial"].as_u64().unwrap();
+    assert!(now > seen, "{now} after {seen}");
+    // Another store's log is told apart.
+    assert!(api.daemon.take().unwrap().stop().success());
+    let log = fs::read_to_string(api.f.path().join("disk2/removals.log")).unwrap();
+    let cut: String = log.lines().enumerate().filter(|(i, _)| *i != 1).map(|(_, l)| format!("{l}\n")).collect();
+    api.f.ok(&["backup", "b"]);
+    api.f.write("cut.log", &cut);
+    run(&api.f, &["mv", "data", "gone"]);
+    let refused = api.f.orbsd(&["restore", "b", "--removals", "cut.log"]);
+    assert!(refused.status.code() == Some(1) && String::from_utf8_lossy(&refused.stderr).contains("gap"), "{refused:?}");
+}
