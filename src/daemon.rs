@@ -199,6 +199,7 @@ fn app(
         mirrors: report(ledger, mirrors),
         check_url: Arc::new(check_url),
         access: Arc::default(),
+        exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
         imports: Arc::default(),
         started: ledger::now(),
         daemon: true,

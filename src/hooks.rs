@@ -130,6 +130,10 @@ pub fn target(url: &str) -> Result<(bool, String, u16, String), String> {
     if authority.as_str().contains('@') {
         return Err("an address with a password in it is not taken; messages are signed".into());
     }
+    let after = authority.as_str().rsplit(']').next().unwrap_or_default();
+    if after.contains(':') && authority.port_u16().is_none() {
+        return Err(format!("`{url}` names no port that can be one"));
+    }
     let host = authority.host().trim_matches(['[', ']']).to_string();
     let path = uri.path_and_query().map_or("/".to_string(), ToString::to_string);
     Ok((tls, host, authority.port_u16().unwrap_or(if tls { 443 } else { 80 }), path))

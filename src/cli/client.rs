@@ -214,6 +214,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         mirrors: crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors()))),
         check_url: Arc::new(crate::daemon::check_url),
         access: Arc::default(),
+        exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
         imports: Arc::default(),
         started: crate::ledger::now(),
         daemon: false,

@@ -93,8 +93,8 @@ const USED: &str = "used/";
 /// Somebody or something to keep; what had the name before is replaced.
 #[derive(Debug, Clone)]
 pub enum Keep {
-    /// A person.
-    Person(Person),
+    /// A person, where it still is as it was (none: is not there yet).
+    Person(Option<Box<Person>>, Person),
     /// A token.
     Token(Token),
     /// A listing that waits for a second person.
@@ -137,7 +137,10 @@ impl Writer {
         let mut book = Book::clone(&self.book.load());
         let mut batch = Batch::default();
         match keep {
-            Keep::Person(p) => {
+            Keep::Person(was, p) => {
+                if book.people.get(&p.name) != was.as_deref() {
+                    return Err(Refused::Settings(format!("`{}` was changed meanwhile; look again", p.name)));
+                }
                 batch.put(schema::PEOPLE, format!("{PERSON}{}", p.name).into_bytes(), schema::encode(&p));
                 let owners = book.owners();
                 book.people.insert(p.name.clone(), p);

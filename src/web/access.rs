@@ -91,6 +91,31 @@ pub const ROUTES: [Route; 53] = [
     ("GET", "/docs/{*rest}", None, Quick),
 ];
 
+/// Writes that look at a token's bounds themselves; one that is bound may make no others.
+const BOUNDED: [&str; 8] =
+    ["/v1/listings", "/v1/listings/{id}", "/v1/bulk", "/v1/holds", "/v1/exemptions", "/v1/imports", "/v1/purges", "/v1/proposals/{id}"];
+/// Writes that take an `Idempotency-Key`, and whether an `If-Match` too.
+const CONDITIONAL: [(&str, bool); 5] =
+    [("/v1/listings", true), ("/v1/listings/{id}", true), ("/v1/holds", true), ("/v1/exemptions", true), ("/v1/bulk", false)];
+
+/// Refuses a write that asks for what its route does not do, so that nobody relies on it, and one of a bound token that its
+/// route does not hold to the bounds.
+fn fits(method: &str, path: &str, request: &Request, caller: &Caller) -> Result<(), Problem> {
+    if method == "GET" {
+        return Ok(());
+    }
+    if !caller.bounds.is_empty() && !BOUNDED.contains(&path) && path != "/v1/proposals/{id}/approve" {
+        return Err(Problem::forbidden("a token that is bound to reasons, sources or prefixes may not do this"));
+    }
+    let known = CONDITIONAL.iter().find(|(p, _)| *p == path);
+    for (header, taken) in [("idempotency-key", known.is_some()), ("if-match", known.is_some_and(|k| k.1))] {
+        if !taken && request.headers().contains_key(header) {
+            return Err(Problem::invalid(format!("{header} is not taken here; leave it out")));
+        }
+    }
+    Ok(())
+}
+
 /// How long a quick handler may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Requests with a wrong token that an address may make in a minute.
@@ -155,7 +180,7 @@ struct Use {
 }
 
 /// Whose failures an address shares: of IPv6 the /64.
-fn neighbours(addr: IpAddr) -> IpAddr {
+pub(super) fn neighbours(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V6(a) if a.to_ipv4_mapped().is_none() => IpAddr::V6((u128::from(a) >> 64 << 64).into()),
         a => a.to_canonical(),
@@ -271,6 +296,7 @@ async fn admitted(app: &App, peer: Option<Peer>, request: &mut Request, next: Ne
                         let (least, has) = (least.name(), caller.role.name());
                         return Err(Problem::forbidden(format!("this takes the role {least}; yours is {has}")));
                     }
+                    fits(method, path, request, &caller)?;
                     request.extensions_mut().insert(caller);
                     *work
                 }

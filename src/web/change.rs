@@ -170,7 +170,13 @@ pub(super) fn change(app: &App, ordered: &Ordered, caller: &Caller, mut terms: T
         return Err(Problem::forbidden(format!("this takes the role {}; yours is {}", least.name(), caller.role.name())));
     }
     let said = if op == "list" { Some(ordered.source.as_deref().unwrap_or(SourceId::DECIDING[0])) } else { ordered.source.as_deref() };
-    caller.allow(Some(&subject), ordered.reason.as_deref(), said)?;
+    // What an order does not take binds nothing: an exemption is for every reason, a hold for every source.
+    let (of, said) = match op {
+        "exempt" | "unexempt" => (None, None),
+        "hold" | "unhold" => (ordered.reason.as_deref(), None),
+        _ => (ordered.reason.as_deref(), said),
+    };
+    caller.allow(Some(&subject), of, said)?;
     (terms.special, terms.breaks_hold) = (ordered.special, ordered.break_hold);
     Ok(Change { subject, author: caller.name.clone(), evidence: ordered.note.clone().map(Evidence::word), ask, terms })
 }
@@ -287,16 +293,24 @@ pub struct Renewal {
 /// Renews a listing: a new end, and a new text where one is given.
 #[utoipa::path(patch, path = "/v1/listings/{id}", tag = "listings", request_body = Renewal,
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-    responses((status = 200, body = ReceiptShape), Problem))]
+    responses((status = 200, body = ReceiptShape), (status = 202, body = Created, description = "Waits for a second person"), Problem))]
 pub(super) async fn renew(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Part(id): Part,
     headers: HeaderMap,
     request: axum::extract::Request,
-) -> Result<Json<ReceiptShape>, Problem> {
+) -> Result<Response, Problem> {
     let body = super::input::bytes(request, &app).await?;
     let renewal: Renewal = json(&body)?;
+    let terms = Conditions::of(&headers)?.terms(&caller, &id, &body);
+    // What was done under the same key is told again, also when the listing is gone.
+    if let Some(made) = terms.once.map(|o| Ok::<_, Problem>((o, app.ledger.store.made(now(), &o.key)?))).transpose()?
+        && let (once, Some(made)) = made
+        && once.body == made.body
+    {
+        return Ok(Json(ReceiptShape::from(crate::ledger::Receipt::from(made))).into_response());
+    }
     let (subject, _, entry) = found(&app, &id)?;
     let v = app.ledger.store.vocabulary();
     let ordered = Ordered {
@@ -308,9 +322,17 @@ pub(super) async fn renew(
         note: renewal.note,
         ..Ordered::default()
     };
-    let mut change = change(&app, &ordered, &caller, Conditions::of(&headers)?.terms(&caller, &id, &body))?;
+    let mut change = change(&app, &ordered, &caller, terms)?;
     change.terms.special = true; // it is listed already
-    done(&app, change).await.map(Json)
+    match place(&app, &caller, change).await? {
+        Placed::Proposed(proposal) => {
+            Ok((StatusCode::ACCEPTED, Json(Created { id, receipt: None, proposal: Some(proposal) })).into_response())
+        }
+        Placed::Pending(pending) => {
+            let receipt = pending.receipt().await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+            Ok(Json(ReceiptShape::from(receipt)).into_response())
+        }
+    }
 }
 
 /// Hands a change in and waits for its receipt.

@@ -156,6 +156,7 @@ pub(super) async fn undo(
     if asked.break_hold && caller.role < Role::Operator {
         return Err(Problem::forbidden("breaking a hold takes the role operator"));
     }
+    super::input::note(asked.note.as_ref())?;
     let mut terms = Conditions { key: None, ..Conditions::of(&headers)? }.terms(&caller, "undo", &[]);
     terms.breaks_hold = asked.break_hold;
     let undo = Undo { seq: number(&seq)?, author: caller.name.clone(), why: asked.note, terms, of: asked.author, dry_run: asked.dry_run };
@@ -197,14 +198,15 @@ pub struct Changes {
 fn read(app: &App, since: u64, most: usize) -> Result<Changes, StoreError> {
     let last = app.ledger.published.snapshot().seq;
     let mut commits = Vec::new();
-    app.ledger.store.commits(since + 1, &mut |seq, c| {
+    app.ledger.store.commits(since.saturating_add(1), &mut |seq, c| {
         if seq > last || commits.len() >= most {
             return Ok(false);
         }
         commits.push(shape(seq, &c));
         Ok(true)
     })?;
-    let gap = since < last && commits.first().is_none_or(|c| c.commit != since + 1);
+    // A number that was never given is one of another store, or of what was lost.
+    let gap = since > last || since < last && commits.first().is_none_or(|c| c.commit != since + 1);
     Ok(Changes { commits, last, gap })
 }
 

@@ -94,7 +94,8 @@ impl Problem {
     }
     /// A worker of this process failed.
     pub fn failed(e: impl std::fmt::Display) -> Problem {
-        Problem::new("unavailable", e.to_string())
+        tracing::error!(error = %e, "a request failed");
+        Problem::new("unavailable", "the daemon could not do it; its log says why")
     }
     /// The ledger's word.
     pub fn of(refused: &Refused, vocabulary: &Vocabulary) -> Problem {
@@ -114,7 +115,7 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(e: StoreError) -> Problem {
-        Problem::failed(e)
+        Problem::new("unavailable", e.to_string())
     }
 }
 

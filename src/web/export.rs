@@ -181,8 +181,12 @@ pub(super) async fn export(
         }
     };
     let number = snapshot.zones.by_name(&origin).ok_or_else(gone)?;
+    // Each has a thread as long as it lasts.
+    let turn = app.exports.clone().try_acquire_owned();
+    let turn = turn.map_err(|_| Problem::new("too-many", "too many exports are under way; try again when some are done"))?;
     let (tx, rx) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let sender = BufWriter::with_capacity(PIECE, Sender(tx.clone()));
         let written = match gzip {
             false => run(&plan, &snapshot, number, sender).map(drop),

@@ -81,3 +81,14 @@ pub fn limit(asked: Option<usize>) -> Result<usize, Problem> {
         n => Err(Problem::invalid(format!("limit: {n} is not between 1 and {MOST}"))),
     }
 }
+
+/// The longest note of a request that is about many subjects: each of them keeps it.
+const MAX_NOTE: usize = 2048;
+
+/// Refuses a note that is too long for many subjects.
+pub fn note(note: Option<&String>) -> Result<(), Problem> {
+    match note {
+        Some(n) if n.len() > MAX_NOTE => Err(Problem::invalid(format!("note: at most {MAX_NOTE} bytes; each subject keeps it"))),
+        _ => Ok(()),
+    }
+}

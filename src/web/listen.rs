@@ -17,21 +17,27 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::{access::Peer, proxy};
+use super::{
+    access::{Peer, neighbours},
+    proxy,
+};
 use crate::model::Subject;
 
 /// Connections at the same time; further ones wait.
 const PLACES: usize = 1024;
-/// Connections of one address at the same time; further ones are closed.
-const EACH: usize = 64;
+/// Connections of one address (IPv6: of a /64) at the same time; further ones are closed.
+const EACH: usize = 32;
 /// How long the head of a request may take, and how long a connection may idle between two.
 const HEAD: Duration = Duration::from_secs(20);
 /// The longest head of a request.
 const MAX_HEAD: usize = 64 * 1024;
+/// How long a client may take nothing of an answer.
+const STALL: Duration = Duration::from_secs(15);
 /// How long to wait after the system had no connection to give.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -146,7 +152,7 @@ pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop
         };
         // A proxy brings the connections of many.
         let trusted = door.trusts(addr.ip());
-        let place = Place::take(&each, addr.ip());
+        let place = Place::take(&each, neighbours(addr.ip()));
         if place.is_none() && !trusted {
             continue;
         }
@@ -218,7 +224,9 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD).half_close(true);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALL));
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
     tokio::select! {
         _ = connection.as_mut() => return,
         () = super::stopped(&mut stop) => connection.as_mut().graceful_shutdown(),

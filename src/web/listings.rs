@@ -74,7 +74,10 @@ impl Wanted {
         let within = match within {
             (Some(p), None) => {
                 let s = Subject::parse(p, HostBits::Refuse).map_err(|e| Problem::invalid(format!("prefix: {e}")))?;
-                Some(s).filter(|s| s.is_address() || s.to_string().contains('.'))
+                if !s.is_address() {
+                    return Err(Problem::invalid(format!("prefix: `{p}` is no address or prefix; say `domain` for a name")));
+                }
+                Some(s)
             }
             (None, Some(d)) => {
                 let d = Domain::parse(d.trim_start_matches("*.").trim_start_matches('.'))

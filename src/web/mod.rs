@@ -36,6 +36,9 @@ pub use routes::{public_router, router};
 
 use crate::{ledger::Ledger, metrics::Metrics};
 
+/// How many exports are under way at the same time.
+pub const EXPORTS: usize = 16;
+
 /// Reads the configuration again: things to think over, or why it was refused.
 pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 /// What another part of the daemon tells about itself.
@@ -61,6 +64,8 @@ pub struct App {
     pub mirrors: Report,
     /// What is counted about tokens and addresses.
     pub access: Arc<Access>,
+    /// Turns of exports, of which each has a thread.
+    pub exports: Arc<tokio::sync::Semaphore>,
     /// The imports since the start.
     pub imports: Arc<Imports>,
     /// Whether a webhook's address can be one.

@@ -136,7 +136,7 @@ pub(super) async fn add(
         disabled: None,
     };
     let line = caller.line("person.add", &person.name, role.name(), None);
-    keep(&app, Keep::Person(person.clone()), line).await?;
+    keep(&app, Keep::Person(None, person.clone()), line).await?;
     Ok((StatusCode::CREATED, Json(shown(&person, Some((fresh, given))))))
 }
 
@@ -180,7 +180,7 @@ pub(super) async fn change(
         return Err(Problem::invalid("say what changes: role, disabled, reset or password"));
     }
     let line = caller.line("person.change", &name, what.join(", "), None);
-    keep(&app, Keep::Person(person.clone()), line).await?;
+    keep(&app, Keep::Person(Some(Box::new(old.clone())), person.clone()), line).await?;
     Ok(Json(shown(&person, new)))
 }
 

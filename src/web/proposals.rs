@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ledger::{Keep, Proposal},
-    model::history::Ask,
+    model::{Evidence, history::Ask},
 };
 
 /// A listing that waits for a second person.
@@ -76,10 +76,19 @@ pub(super) async fn approve(
     let known = shape(&app, &proposal);
     caller.allow(Some(&proposal.change.subject), Some(&known.reason), Some(&known.source))?;
     let mut change = proposal.change.clone();
-    change.author = format!("{}, approved by {}", change.author, caller.name);
+    let note = change.evidence.as_ref().map_or(String::new(), |e| format!("{} ", e.text));
+    change.evidence = Some(Evidence::word(format!("{note}(approved by {})", caller.name)));
     (change.terms.expect, change.terms.once, change.terms.from) = (None, None, caller.from.clone());
-    let receipt = done(&app, change).await?;
+    // Taken away first: nobody turns down what is listed meanwhile, and nobody approves it twice.
     forget(&app, &caller, "approve", &proposal).await?;
+    let receipt = match done(&app, change).await {
+        Ok(receipt) => receipt,
+        Err(e) => {
+            let line = caller.line("propose", &proposal.change.subject, &proposal.id, Some("the approval failed".into()));
+            let _ = app.ledger.keep(Keep::Proposal(proposal), Some(line)).await;
+            return Err(e);
+        }
+    };
     Ok(Json(receipt))
 }
 
@@ -91,6 +100,8 @@ pub(super) async fn refuse(
     Part(id): Part,
 ) -> Result<Json<ProposalShape>, Problem> {
     let proposal = one(&app, &id)?;
+    let known = shape(&app, &proposal);
+    caller.allow(Some(&proposal.change.subject), Some(&known.reason), Some(&known.source))?;
     forget(&app, &caller, "turn down", &proposal).await?;
     Ok(Json(shape(&app, &proposal)))
 }

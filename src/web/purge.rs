@@ -87,6 +87,7 @@ pub(super) async fn purge(
     {
         return Err(Problem::invalid("say what is to go: source, reason, author, prefix, domain, from or to"));
     }
+    super::input::note(asked.note.as_ref())?;
     let v = app.ledger.store.vocabulary();
     let words = (
         (asked.prefix.as_ref(), asked.domain.as_ref()),
@@ -125,21 +126,24 @@ fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool
         return Ok(out);
     }
     let line = |detail: String| caller.line("purge", asked.source.as_deref().unwrap_or("listings"), detail, asked.note.clone());
-    let mut changes = Vec::new();
+    let mut asks: Vec<(&Subject, Ask)> = Vec::new();
     for (subject, reason, source) in all.iter().filter(|(.., s)| asked.hold || !s.is_feed()) {
         let hold = if asked.hold { HoldFor::Usual } else { HoldFor::Nothing };
         // With a hold it is the reason that is granted, whoever says it: once for each.
         let ask = Ask::Delist { reason: Some(*reason), source: (!asked.hold).then_some(*source), hold };
-        if changes.last().is_some_and(|c: &Change| c.subject == *subject && c.ask == ask) {
-            continue;
+        if asks.last().is_none_or(|(s, a)| (*s, a) != (subject, &ask)) {
+            asks.push((subject, ask));
         }
-        let mut change = Change::new(subject.clone(), caller.name.clone(), ask);
-        change.evidence = asked.note.clone().map(Evidence::word);
-        change.terms = Conditions::default().terms(caller, "purge", &[]);
-        changes.push(change);
     }
-    for part in changes.chunks(MANY) {
-        let receipt = app.ledger.submit_many(part.to_vec(), line(format!("{} subjects", part.len()))).map_err(problem)?;
+    for part in asks.chunks(MANY) {
+        let change = |(subject, ask): &(&Subject, Ask)| {
+            let mut change = Change::new((*subject).clone(), caller.name.clone(), ask.clone());
+            change.evidence = asked.note.clone().map(Evidence::word);
+            change.terms = Conditions::default().terms(caller, "purge", &[]);
+            change
+        };
+        let receipt =
+            app.ledger.submit_many(part.iter().map(change).collect(), line(format!("{} subjects", part.len()))).map_err(problem)?;
         out.commits.push(receipt.into());
     }
     if !asked.hold {

@@ -104,7 +104,7 @@ pub fn public_router(app: App) -> Router {
 }
 
 async fn nothing(uri: axum::http::Uri) -> Problem {
-    Problem::not_found(format!("nothing is served at {}", uri.path()))
+    Problem::not_found(format!("nothing is served at {}", uri.path().chars().take(100).collect::<String>()))
 }
 
 async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {

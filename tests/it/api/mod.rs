@@ -4,6 +4,7 @@ mod access;
 mod back;
 mod faults;
 mod hooks;
+mod hostile;
 mod lists;
 mod restore;
 mod schema;
