@@ -35,15 +35,20 @@ pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView 
 pub(crate) type Facts = BTreeMap<Subject, RawFacts>;
 
 pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
-    let fact = (0u8..3, 0u16..2, prop::bool::weighted(0.3), prop::option::weighted(0.2, "t[a-c] \\$"));
+    // The third source stands for a hold on every one.
+    let fact = (0u8..3, prop_oneof![8 => 0u16..2, 1 => Just(2)], prop::bool::weighted(0.3), prop::option::weighted(0.2, "t[a-c] \\$"));
     (prop::bool::weighted(0.07), prop::collection::vec(fact, 0..3)).prop_map(|(exempt, facts)| {
         let mut out = RawFacts { exempt, facts: vec![] };
         for (r, s, hole, text) in facts {
-            let f = RawFact { reason: ReasonId(r), source: SourceId(s), hole, text: text.map(Into::into) };
+            let (source, hole) = if s == 2 { (SourceId::ALL, true) } else { (SourceId(s), hole) };
+            let f = RawFact { reason: ReasonId(r), source, hole, text: text.map(Into::into) };
             if !out.facts.iter().any(|g: &RawFact| (g.reason, g.source) == (f.reason, f.source)) {
                 out.facts.push(f);
             }
         }
+        // What is held down for every source is held down for each of them.
+        let held: Vec<ReasonId> = out.facts.iter().filter(|f| f.source == SourceId::ALL).map(|f| f.reason).collect();
+        out.facts.iter_mut().filter(|f| held.contains(&f.reason)).for_each(|f| f.hole = true);
         out.facts.sort_by_key(|f| (f.reason, f.source));
         out
     })
@@ -90,6 +95,10 @@ fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Opt
     let mut parts: BTreeMap<(u8, u16), Option<Part>> = BTreeMap::new();
     for (n, f) in way {
         for f in &f.facts {
+            if f.source == SourceId::ALL {
+                parts.iter_mut().filter(|((r, _), _)| *r == f.reason.0).for_each(|(_, p)| *p = None);
+                continue;
+            }
             let text = f.text.as_ref().map(ToString::to_string);
             parts.insert((f.reason.0, f.source.0), (!f.hole).then_some((n, text)));
         }

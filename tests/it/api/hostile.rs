@@ -160,3 +160,68 @@ fn clients_that_do_not_read_are_cut_and_others_are_served() {
     assert!(cut >= 20, "{cut} of 28 were cut");
     assert_eq!(api.get("/v1/zones/bl/export").status, 200);
 }
+
+/// A body that does not come ends its request, and a stream whose next line does not come too.
+#[test]
+fn slow_bodies_are_not_waited_for() {
+    let api = Api::new();
+    let send = |path: &str, body: &str| {
+        let mut s = TcpStream::connect(api.addr).unwrap();
+        s.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 1000\r\n\r\n{body}", api.owner);
+        s.write_all(head.as_bytes()).unwrap();
+        s
+    };
+    let mut single = send("/v1/listings", "{\"subject\":");
+    let mut stream = send("/v1/bulk", "{\"subject\":\"45.1.1.1\",\"reason\":\"relay\"}\n{\"subj");
+    let begun = Instant::now();
+    let mut said = vec![0; 4096];
+    let n = single.read(&mut said).unwrap();
+    let said = String::from_utf8_lossy(&said[..n]).into_owned();
+    assert!(said.starts_with("HTTP/1.1 408") && begun.elapsed() < Duration::from_secs(45), "{said}");
+    let mut lines = String::new();
+    while !lines.contains("too-slow") {
+        let mut some = vec![0; 4096];
+        let n = stream.read(&mut some).unwrap();
+        assert!(n > 0, "{lines}");
+        lines += &String::from_utf8_lossy(&some[..n]);
+    }
+    assert!(lines.contains("\"line\":1,\"status\":201") && begun.elapsed() < Duration::from_secs(80), "{lines}");
+    assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2", "the line that was whole counts");
+}
+
+/// Two thousand connections of many addresses that say nothing: they are dropped after a while, and the socket is never
+/// concerned.
+#[test]
+fn thousands_of_silent_connections_pass() {
+    let api = Api::new();
+    let addr: std::net::SocketAddr = api.addr;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let held = runtime.block_on(async {
+        let mut held = Vec::new();
+        for i in 0..2000u32 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind((std::net::Ipv4Addr::from(0x7f00_0100 + i / 25), 0).into()).unwrap();
+            if let Ok(Ok(s)) = tokio::time::timeout(Duration::from_millis(200), socket.connect(addr)).await {
+                held.push(s);
+            }
+        }
+        held
+    });
+    assert!(held.len() > 1000, "{}", held.len());
+    api.f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    // Each is given up when its request has not come; then others have their places.
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let mut s = TcpStream::connect(addr).unwrap();
+        s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let _ = s.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let mut said = String::new();
+        let _ = s.read_to_string(&mut said);
+        if said.starts_with("HTTP/1.1 200") {
+            break;
+        }
+        assert!(Instant::now() < until, "nobody is served");
+    }
+    drop(held);
+}
