@@ -31,7 +31,7 @@ use crate::model::Subject;
 /// Connections at the same time; further ones wait.
 const PLACES: usize = 1024;
 /// Connections of one address (IPv6: of a /64) at the same time; further ones are closed.
-const EACH: usize = 32;
+const EACH: usize = 64;
 /// How long the head of a request may take, and how long a connection may idle between two.
 const HEAD: Duration = Duration::from_secs(20);
 /// The longest head of a request.
