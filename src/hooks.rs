@@ -32,7 +32,7 @@ use crate::{
         Ledger, now,
         outbox::{Message, Tried, Webhook, messages},
     },
-    model::{Prefix4, Prefix6, Subject, special},
+    model::{Subject, special},
 };
 
 /// How long one message may take, from the look-up of the name to the answer.
@@ -141,10 +141,7 @@ pub fn target(url: &str) -> Result<(bool, String, u16, String), String> {
 
 /// Whether an address may be connected to.
 fn checked(addr: IpAddr, allow: &[Subject]) -> Result<(), String> {
-    let subject = match addr.to_canonical() {
-        IpAddr::V4(a) => Subject::V4(Prefix4::host(a.to_bits())),
-        IpAddr::V6(a) => Subject::V6(Prefix6::host(a.to_bits())),
-    };
+    let subject = Subject::host(addr);
     match special::unlistable(&subject, allow) {
         None => Ok(()),
         // Loopback can never be listed, but it can be allowed here.
@@ -169,7 +166,7 @@ async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), Stri
     addrs.iter().try_for_each(|a| checked(a.ip(), &ways.allow))?;
     let stream = TcpStream::connect(addr).await.map_err(|e| format!("{addr}: {e}"))?;
     let same = stream.local_addr().is_ok_and(|l| l.ip() == addr.ip());
-    if same && !ways.allow.iter().any(|a| covers(a, addr.ip())) {
+    if same && !ways.allow.iter().any(|a| a.covers(&Subject::host(addr.ip()))) {
         return Err(format!("{addr} is this machine; name it in `allow` of [outgoing] if that is meant"));
     }
     let at = now().0;
@@ -194,13 +191,6 @@ async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), Stri
     let name = ServerName::try_from(host).map_err(|e| e.to_string())?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| format!("TLS: {e}"))?;
     exchange(stream, request).await
-}
-
-fn covers(allow: &Subject, addr: IpAddr) -> bool {
-    allow.covers(&match addr.to_canonical() {
-        IpAddr::V4(a) => Subject::host4(a.to_bits()),
-        IpAddr::V6(a) => Subject::V6(Prefix6::host(a.to_bits())),
-    })
 }
 
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, request: Request<Full<Bytes>>) -> Result<(), String> {

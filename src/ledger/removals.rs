@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -21,6 +21,8 @@ use crate::{
 
 /// How far ahead serials are written down, so that not every commit has to.
 const AHEAD: u32 = 4096;
+/// Bytes of a log's end that a start reads first; more where its last line is longer.
+const TAIL: u64 = 64 * 1024;
 
 /// A line of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +141,33 @@ pub fn read(path: &Path) -> Result<Vec<Line>, String> {
     Ok(out)
 }
 
+/// The last whole lines of a log, at least one where there is one, and the bytes up to their end: all that a start needs,
+/// however long the log is.
+pub(super) fn tail(path: &Path) -> Result<(Vec<Line>, u64), String> {
+    let shown = path.display();
+    let named = |e: std::io::Error| format!("{shown}: {e}");
+    let mut file = File::open(path).map_err(named)?;
+    let size = file.metadata().map_err(named)?.len();
+    let mut window = TAIL;
+    loop {
+        let from = size.saturating_sub(window);
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from)).and_then(|_| file.read_to_end(&mut bytes)).map_err(named)?;
+        // The first line of the window may have begun before it.
+        let start = if from == 0 { Some(0) } else { bytes.iter().position(|b| *b == b'\n').map(|i| i + 1) };
+        let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        match start.filter(|s| *s < end || from == 0) {
+            None => window *= 8,
+            Some(start) => {
+                let lines = bytes[start.min(end)..end].split(|b| *b == b'\n').filter(|l| !l.is_empty());
+                let lines: Result<Vec<Line>, _> = lines.map(serde_json::from_slice).collect();
+                let lines = lines.map_err(|e| format!("{shown}: {e}; this is no log of removals, or its end is damaged"))?;
+                return Ok((lines, from + end as u64));
+            }
+        }
+    }
+}
+
 impl Removals {
     /// Opens a log, and makes it where there is none. `known` is the last line that the store knows.
     pub(super) fn open(path: &Path, known: u64) -> Result<Removals, String> {
@@ -149,13 +178,12 @@ impl Removals {
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
             return Err(format!("removals.path: {} is no plain file", path.display()));
         }
-        let lines = if path.exists() { read(path)? } else { Vec::new() };
+        let (lines, len) = if path.exists() { tail(path)? } else { (Vec::new(), 0) };
+        // A serial that stands further up is written down again with the next commit.
         let mut ahead = BTreeMap::new();
         lines.iter().for_each(|l| ahead.extend(l.serials.clone()));
         let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(named)?;
         // A cut last line ends here, so that the next one is whole.
-        let bytes = std::fs::read(path).map_err(named)?;
-        let len = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i as u64 + 1);
         file.set_len(len).and_then(|()| file.flush()).map_err(named)?;
         let n = lines.last().map_or(0, |l| l.n).max(known);
         Ok(Removals { path: path.to_path_buf(), file, n, len, ahead })
@@ -215,6 +243,14 @@ mod tests {
         let mut log = Removals::open(&path, 7).unwrap();
         log.write(Time(4), vec![removal("45.1.1.2")], &BTreeMap::new()).unwrap();
         assert_eq!(read(&path).unwrap().last().unwrap().n, 8, "never a number that the store has seen");
+        // A line that is longer than what is read of the end first, and nothing whole behind it.
+        let many = (0..2000).map(|i| removal(&format!("45.2.{}.{}", i >> 8, i & 255))).collect();
+        log.write(Time(5), many, &BTreeMap::new()).unwrap();
+        let whole = std::fs::metadata(&path).unwrap().len();
+        assert!(whole > 2 * TAIL);
+        let (lines, len) = tail(&path).unwrap();
+        assert_eq!((lines.last().map(|l| (l.n, l.events.len())), len), (Some((9, 2000)), whole));
+        assert_eq!(Removals::open(&path, 0).unwrap().n, 9);
         std::fs::write(&path, "nonsense\n{}\n").unwrap();
         assert!(read(&path).unwrap_err().contains("removals.log:1: "));
     }

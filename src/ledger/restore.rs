@@ -118,11 +118,13 @@ pub(super) fn catch_up(store: &Store, path: &std::path::Path) -> Result<(), Refu
     if !path.is_file() {
         return Ok(());
     }
-    let lines = super::removals::read(path).map_err(Refused::Settings)?;
+    // The end tells whether there is anything to do; all of it is read only then.
+    let (end, _) = super::removals::tail(path).map_err(Refused::Settings)?;
     let known = store.removals()?;
-    if lines.last().is_none_or(|l| l.n <= known) {
+    if end.last().is_none_or(|l| l.n <= known) {
         return Ok(());
     }
+    let lines = super::removals::read(path).map_err(Refused::Settings)?;
     let done = restore(store, Some(&lines))?;
     tracing::warn!(lines = done.lines, decisions = done.decisions, "the store lacked decisions of the log of removals; they were replayed");
     Ok(())

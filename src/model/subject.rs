@@ -110,6 +110,14 @@ impl Subject {
         }
     }
 
+    /// A single address; one in IPv4-mapped spelling is the IPv4 one.
+    pub fn host(addr: IpAddr) -> Subject {
+        match addr.to_canonical() {
+            IpAddr::V4(a) => Subject::host4(a.to_bits()),
+            IpAddr::V6(a) => Subject::V6(Prefix6::host(a.to_bits())),
+        }
+    }
+
     /// Whether everything `other` speaks of lies in this one.
     pub fn covers(&self, other: &Subject) -> bool {
         match (self, other) {

@@ -55,10 +55,7 @@ pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
 impl Door {
     fn trusts(&self, addr: IpAddr) -> bool {
-        let subject = match addr.to_canonical() {
-            IpAddr::V4(a) => Subject::host4(a.to_bits()),
-            IpAddr::V6(a) => Subject::V6(crate::model::Prefix6::host(a.to_bits())),
-        };
+        let subject = Subject::host(addr);
         self.trust.iter().any(|t| t.covers(&subject))
     }
 }
