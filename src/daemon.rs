@@ -200,7 +200,6 @@ fn app(
         check_url: Arc::new(check_url),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
-        imports: Arc::default(),
         started: ledger::now(),
         daemon: true,
         stop,

@@ -215,7 +215,6 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         check_url: Arc::new(crate::daemon::check_url),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
-        imports: Arc::default(),
         started: crate::ledger::now(),
         daemon: false,
         stop: stop.clone(),

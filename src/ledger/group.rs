@@ -418,10 +418,11 @@ impl Work {
             let line = schema::Audit { commit: line.commit.or((receipt.commit > 0).then_some(receipt.commit)), ..line.clone() };
             batch.put(schema::AUDIT, n.to_be_bytes().to_vec(), schema::encode(&line));
         }
-        for (once, subject) in &self.once {
+        let whole = self.audit.iter().filter_map(|line| Some((line.once?, 0)));
+        let single = self.once.iter().map(|(once, subject)| (*once, self.revision(subject).unwrap_or_default()));
+        for (once, revision) in single.chain(whole) {
             let serials = receipt.serials.iter().map(|(o, s)| (o.clone(), *s)).collect();
-            let made =
-                schema::Made { body: once.body, commit: receipt.commit, serials, revision: self.revision(subject).unwrap_or_default() };
+            let made = schema::Made { body: once.body, commit: receipt.commit, serials, revision };
             batch.put(schema::ONCE, schema::once_key(self.now, &once.key), schema::encode(&made));
         }
     }

@@ -95,6 +95,8 @@ pub enum Refused {
     Changed(u64),
     /// The same key came with another request before.
     OtherBody,
+    /// The same request was done before, or is being done.
+    Again,
     /// There is nothing of that name.
     Unknown(String),
     /// The configuration does not fit.
@@ -129,6 +131,7 @@ impl Refused {
             Refused::Rule(Refusal::NotHeld) => "nothing of it is held down".into(),
             Refused::Changed(now) => format!("it has changed since you looked: its revision is {now:016x} now; look again"),
             Refused::OtherBody => "another request came with the same Idempotency-Key before; take a new key".into(),
+            Refused::Again => "a request with this Idempotency-Key was just done; send it again to see what it was told".into(),
             Refused::Unlistable(u) => u.to_string(),
             Refused::Settings(why) | Refused::Unknown(why) => why.clone(),
             Refused::InDoubt(why) => format!("in doubt: the store failed while this was written ({why}); look it up before you repeat it"),

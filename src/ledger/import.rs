@@ -369,6 +369,7 @@ impl Writer {
             }
         };
         work.copied(source, was.map(|f| f.copy), ready.follow.take());
+        ready.asked.as_ref().map_or(Ok(()), |line| self.first(line))?;
         work.audit.extend(ready.asked.take().map(|a| Audit { detail: ready.staged.difference.words(), ..a }));
         self.commit(&work, tables).map(Handed::Done)
     }

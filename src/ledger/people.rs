@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, Ledger, Refused, outbox::Webhook, writer::Writer};
+use super::{Job, Ledger, Refused, now, outbox::Webhook, writer::Writer};
 use crate::{
-    model::{Change, Person, Role, Time, Token},
+    model::{Change, Person, Role, Time, Token, history::Once},
     store::{Batch, Store, StoreError, schema},
 };
 
@@ -23,6 +23,8 @@ pub struct Book {
     pub proposals: BTreeMap<String, Proposal>,
     /// When each of them was used last, to the hour.
     pub used: BTreeMap<String, Time>,
+    /// The last imports by number: when each began, and what is told of it, in JSON.
+    pub imports: BTreeMap<String, (Time, Arc<str>)>,
 }
 
 impl Book {
@@ -64,6 +66,9 @@ impl Book {
             } else if let Some(id) = key.strip_prefix(USED.as_bytes()) {
                 let at: Time = schema::decode(&value).ok_or_else(damaged)?;
                 out.used.insert(String::from_utf8_lossy(id).into_owned(), at);
+            } else if let Some(id) = key.strip_prefix(IMPORT.as_bytes()) {
+                let import: (Time, String) = schema::decode(&value).ok_or_else(damaged)?;
+                out.imports.insert(String::from_utf8_lossy(id).into_owned(), (import.0, import.1.into()));
             }
         }
         Ok(out)
@@ -89,6 +94,9 @@ const PROPOSAL: &str = "proposal/";
 const PERSON: &str = "person/";
 const TOKEN: &str = "token/";
 const USED: &str = "used/";
+const IMPORT: &str = "import/";
+/// How many imports are remembered.
+const IMPORTS: usize = 200;
 
 /// Somebody or something to keep; what had the name before is replaced.
 #[derive(Debug, Clone)]
@@ -109,6 +117,10 @@ pub enum Keep {
     Nothing,
     /// The last use of a token.
     Used(String, Time),
+    /// An import: its number, when it began, and what is told of it.
+    Import(String, Time, Arc<str>),
+    /// The answer to a request that must not be done twice: its status and body.
+    Answer(Once, u16, String),
 }
 
 impl Ledger {
@@ -134,6 +146,7 @@ impl Ledger {
 
 impl Writer {
     pub(super) fn keep(&mut self, keep: Keep, line: Option<&schema::Audit>) -> Result<(), Refused> {
+        line.map_or(Ok(()), |l| self.first(l))?;
         let mut book = Book::clone(&self.book.load());
         let mut batch = Batch::default();
         match keep {
@@ -180,6 +193,22 @@ impl Writer {
                 batch.put(schema::PEOPLE, format!("{USED}{id}").into_bytes(), schema::encode(&at));
                 book.used.insert(id, at);
             }
+            Keep::Import(id, at, told) => {
+                batch.put(schema::PEOPLE, format!("{IMPORT}{id}").into_bytes(), schema::encode(&(at, &*told)));
+                book.imports.insert(id, (at, told));
+                let oldest = book.imports.iter().min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
+                if let Some(oldest) = oldest.filter(|_| book.imports.len() > IMPORTS) {
+                    batch.delete(schema::PEOPLE, format!("{IMPORT}{oldest}").into_bytes());
+                    book.imports.remove(&oldest);
+                }
+            }
+            Keep::Answer(once, status, body) => {
+                batch.put(schema::ONCE, schema::answer_key(now(), &once.key), schema::encode(&(once.body, status, body)));
+            }
+        }
+        if let Some(once) = line.and_then(|l| l.once) {
+            let made = schema::Made { body: once.body, ..schema::Made::default() };
+            batch.put(schema::ONCE, schema::once_key(now(), &once.key), schema::encode(&made));
         }
         line.into_iter().for_each(|l| batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(l)));
         self.commit_batch(batch)?;

@@ -105,12 +105,17 @@ impl Ledger {
         }
         // Holds come back before what they hold down does.
         if !changes.is_empty() {
-            out.receipt = Some(self.submit_many(changes, undo.line(out.undone.len()))?);
+            let mut line = undo.line(out.undone.len());
+            line.once = line.once.filter(|_| feeds.is_empty());
+            out.receipt = Some(self.submit_many(changes, line)?);
         }
         let undone: HashSet<&Subject> = out.undone.iter().collect();
         let same: Vec<&Touched> = touched.iter().filter(|t| undone.contains(&t.subject)).collect();
-        for source in feeds {
-            out.receipt = self.undo_feed(undo, source, &same)?.receipt;
+        let last = feeds.len();
+        for (n, source) in (1..).zip(feeds) {
+            let mut line = undo.line(same.len());
+            line.once = line.once.filter(|_| n == last);
+            out.receipt = self.undo_feed(line, source, &same)?.receipt;
         }
         Ok(out)
     }
@@ -143,9 +148,9 @@ impl Ledger {
     }
 
     /// Brings a feed's rows back, for the subjects that still stand as the commit left them.
-    fn undo_feed(&self, undo: &Undo, source: SourceId, same: &[&Touched]) -> Result<ImportResult, Refused> {
+    fn undo_feed(&self, line: Audit, source: SourceId, same: &[&Touched]) -> Result<ImportResult, Refused> {
         let subjects = same.iter().map(|t| t.subject.clone()).collect();
-        let mut import = Import { mode: Mode::Patch, touched: subjects, asked: Some(undo.line(same.len())), ..Import::replace(source) };
+        let mut import = Import { mode: Mode::Patch, touched: subjects, asked: Some(line), ..Import::replace(source) };
         let result = self.import_with(&mut import, |_, sink| {
             for t in same {
                 for e in t.before.entries.iter().filter(|e| e.source == source) {
@@ -174,7 +179,7 @@ impl Ledger {
             changes.extend(undo.own(&t.subject, &t.now, &t.now, &target));
         }
         if !undo.dry_run && !changes.is_empty() {
-            self.submit_many(changes, undo.line(0))?;
+            self.submit_many(changes, Audit { once: None, ..undo.line(0) })?;
         }
         // A life that was over comes back for a moment, and ends with the next tick.
         let expires = kept.expires.map(|t| t.max(now().plus(Seconds(2))));
@@ -230,13 +235,23 @@ impl Undo {
             detail: format!("{subjects} subjects"),
             why: self.why.clone(),
             commit: None,
+            once: self.terms.once,
         }
     }
 }
 
 impl Writer {
+    /// Refuses what came with the same key before.
+    pub(super) fn first(&self, line: &Audit) -> Result<(), Refused> {
+        match &line.once {
+            Some(once) if self.store.made(now(), &once.key)?.is_some() => Err(Refused::Again),
+            _ => Ok(()),
+        }
+    }
+
     /// Many changes as one commit: all, or none where one is refused.
     pub(super) fn many(&mut self, changes: Vec<Change>, line: Audit) -> Result<Receipt, Refused> {
+        self.first(&line)?;
         let mut work = Work::new(now());
         for change in changes {
             match self.check(change).and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)))? {

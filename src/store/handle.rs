@@ -324,6 +324,17 @@ impl Store {
         Ok(None)
     }
 
+    /// The answer to a request that must not be done twice, where it came before and the answer is kept: a hash of what was
+    /// asked for, the status, and the body.
+    pub fn answer(&self, now: Time, key: &[u8; 16]) -> Result<Option<(u64, u16, String)>> {
+        for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
+            if let Some(row) = self.get(schema::ONCE, &schema::answer_key(at, key))? {
+                return Ok(Some(schema::decode(&row).ok_or_else(|| damaged("the answer to a request"))?));
+            }
+        }
+        Ok(None)
+    }
+
     /// What is kept of people and tokens: keys and values.
     pub fn people(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut out = Vec::new();

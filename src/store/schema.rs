@@ -257,6 +257,9 @@ pub struct Audit {
     pub why: Option<String>,
     /// The commit that it was.
     pub commit: Option<u64>,
+    /// The request that must not be done twice, of which this is the line; it has a row of its own.
+    #[serde(skip)]
+    pub once: Option<crate::model::history::Once>,
 }
 
 /// What became of a request that must not be done twice.
@@ -276,6 +279,11 @@ pub struct Made {
 pub fn once_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
     let day = (at.0 / DAY) as u32;
     [&day.to_be_bytes()[..], key].concat()
+}
+
+/// The key of the answer that such a request got.
+pub fn answer_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
+    [&once_key(at, key)[..], &[1]].concat()
 }
 
 /// The span of one bucket of such requests.

@@ -14,10 +14,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{App, error::Problem, secrets};
+use super::{App, error::Problem, once, secrets};
 use crate::{
     ledger::{Keep, now},
-    model::{Bounds, Role, Subject, Time, Token},
+    model::{Bounds, Role, Subject, Time, Token, history::Once},
     store::schema::Audit,
 };
 
@@ -94,7 +94,8 @@ pub const ROUTES: [Route; 53] = [
 /// Writes that look at a token's bounds themselves; one that is bound may make no others.
 const BOUNDED: [&str; 8] =
     ["/v1/listings", "/v1/listings/{id}", "/v1/bulk", "/v1/holds", "/v1/exemptions", "/v1/imports", "/v1/purges", "/v1/proposals/{id}"];
-/// Writes that take an `Idempotency-Key`, and whether an `If-Match` too.
+/// Writes of subjects, which take an `Idempotency-Key` change by change, and whether an `If-Match` too. The others that take
+/// one are in [`once`].
 const CONDITIONAL: [(&str, bool); 5] =
     [("/v1/listings", true), ("/v1/listings/{id}", true), ("/v1/holds", true), ("/v1/exemptions", true), ("/v1/bulk", false)];
 
@@ -108,7 +109,8 @@ fn fits(method: &str, path: &str, request: &Request, caller: &Caller) -> Result<
         return Err(Problem::forbidden("a token that is bound to reasons, sources or prefixes may not do this"));
     }
     let known = CONDITIONAL.iter().find(|(p, _)| *p == path);
-    for (header, taken) in [("idempotency-key", known.is_some()), ("if-match", known.is_some_and(|k| k.1))] {
+    let keyed = known.is_some() || once::kept(method, path).is_some();
+    for (header, taken) in [("idempotency-key", keyed), ("if-match", known.is_some_and(|k| k.1))] {
         if !taken && request.headers().contains_key(header) {
             return Err(Problem::invalid(format!("{header} is not taken here; leave it out")));
         }
@@ -117,7 +119,7 @@ fn fits(method: &str, path: &str, request: &Request, caller: &Caller) -> Result<
 }
 
 /// How long a quick handler may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Requests with a wrong token that an address may make in a minute.
 const FAILURES: u32 = 20;
 /// Addresses whose failures are counted; past it the count begins anew.
@@ -147,6 +149,8 @@ pub struct Caller {
     pub from: Box<str>,
     /// The token's number; none at the socket.
     pub token: Option<String>,
+    /// From `Idempotency-Key`, where the whole request is one that must not be done twice.
+    pub once: Option<Once>,
 }
 
 impl Caller {
@@ -159,7 +163,17 @@ impl Caller {
     #[allow(clippy::needless_pass_by_value)] // what is shown is most often made for it
     pub fn line(&self, what: &str, about: impl ToString, detail: impl ToString, why: Option<String>) -> Audit {
         let (about, detail) = (about.to_string(), detail.to_string());
-        Audit { at: now(), who: self.name.clone(), from: self.from.to_string(), what: what.into(), about, detail, why, commit: None }
+        Audit {
+            at: now(),
+            who: self.name.clone(),
+            from: self.from.to_string(),
+            what: what.into(),
+            about,
+            detail,
+            why,
+            commit: None,
+            once: self.once,
+        }
     }
 }
 
@@ -225,7 +239,7 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
     let from = match peer {
         Peer::Socket(uid) => {
             let name = format!("uid:{uid}");
-            return Ok(Caller { name, role: Role::Owner, bounds: Bounds::default(), from: "socket".into(), token: None });
+            return Ok(Caller { name, role: Role::Owner, bounds: Bounds::default(), from: "socket".into(), token: None, once: None });
         }
         Peer::Net(addr) => addr.to_canonical().to_string(),
     };
@@ -257,7 +271,14 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
     if !may {
         return Err(Problem::new("too-many", format!("this token may make {} requests a minute", token.per_minute.unwrap_or_default())));
     }
-    Ok(Caller { name: token.owner.clone(), role, bounds: token.bounds.clone(), from: from.into(), token: Some(token.id.clone()) })
+    Ok(Caller {
+        name: token.owner.clone(),
+        role,
+        bounds: token.bounds.clone(),
+        from: from.into(),
+        token: Some(token.id.clone()),
+        once: None,
+    })
 }
 
 /// The guard: a number for the request, who calls, whether he may, and an end to what takes too long.
@@ -277,10 +298,8 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
 }
 
 async fn admitted(app: &App, peer: Option<Peer>, request: &mut Request, next: Next) -> Result<Response, Problem> {
-    let method = match request.method().as_str() {
-        "HEAD" => "GET",
-        m => m,
-    };
+    let method = request.method().clone();
+    let method = if method == "HEAD" { "GET" } else { method.as_str() };
     let matched = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_string());
     let work = match &matched {
         // Nothing is there: the router says so.
@@ -297,15 +316,18 @@ async fn admitted(app: &App, peer: Option<Peer>, request: &mut Request, next: Ne
                         return Err(Problem::forbidden(format!("this takes the role {least}; yours is {has}")));
                     }
                     fits(method, path, request, &caller)?;
-                    request.extensions_mut().insert(caller);
-                    *work
+                    return once::run(app, method, path, caller, std::mem::take(request), |request| served(*work, next.run(request))).await;
                 }
                 // The path is there, the method is not.
                 None => Quick,
             }
         }
     };
-    let run = next.run(std::mem::take(request));
+    served(work, next.run(std::mem::take(request))).await
+}
+
+/// Waits for an answer, as long as its work may take.
+async fn served(work: Work, run: impl Future<Output = Response>) -> Result<Response, Problem> {
     match work {
         Long => Ok(run.await),
         Quick => match tokio::time::timeout(PATIENCE, run).await {

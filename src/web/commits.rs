@@ -19,14 +19,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     App,
     access::Caller,
-    change::Conditions,
     error::Problem,
     input::{Body, Params, Part, limit},
     shapes::ReceiptShape,
 };
 use crate::{
     ledger::Undo,
-    model::{Role, Subject},
+    model::{Role, Subject, Terms},
     store::{StoreError, schema::Commit, stage::Difference},
 };
 
@@ -145,7 +144,6 @@ pub(super) async fn undo(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Part(seq): Part,
-    headers: HeaderMap,
     Body(asked): Body<Undoing>,
 ) -> Result<Json<UndoneShape>, Problem> {
     if !caller.bounds.is_empty() {
@@ -157,8 +155,7 @@ pub(super) async fn undo(
         return Err(Problem::forbidden("breaking a hold takes the role operator"));
     }
     super::input::note(asked.note.as_ref())?;
-    let mut terms = Conditions { key: None, ..Conditions::of(&headers)? }.terms(&caller, "undo", &[]);
-    terms.breaks_hold = asked.break_hold;
+    let terms = Terms { from: caller.from.clone(), once: caller.once, breaks_hold: asked.break_hold, ..Terms::default() };
     let undo = Undo { seq: number(&seq)?, author: caller.name.clone(), why: asked.note, terms, of: asked.author, dry_run: asked.dry_run };
     let ledger = app.ledger.clone();
     let done = tokio::task::spawn_blocking(move || ledger.undo(&undo)).await.map_err(Problem::failed)?;

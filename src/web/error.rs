@@ -22,7 +22,7 @@ use crate::{
 pub type Kind = (&'static str, u16, &'static str, &'static str);
 
 /// Every kind of problem there is.
-pub const KINDS: [Kind; 15] = [
+pub const KINDS: [Kind; 16] = [
     ("invalid", 422, "The request makes no sense", "`errors` names each field, what was wrong with it and what is accepted."),
     ("unreadable", 400, "The request can not be read", "Its body is cut short, is no JSON, or is no text; `detail` says where."),
     ("unauthorized", 401, "Who are you?", "Send a token: `Authorization: Bearer orbsd_…`. `orbsd token create` makes one."),
@@ -34,6 +34,12 @@ pub const KINDS: [Kind; 15] = [
     ("changed", 412, "It has changed since you looked", "Read it again, and send its new revision in `If-Match`."),
     ("too-large", 413, "The body is too long", "`detail` names the limit."),
     ("other-body", 422, "The key was used for something else", "Another request came with the same `Idempotency-Key`; take a new key."),
+    (
+        "done-before",
+        409,
+        "It was done before",
+        "A request with the same `Idempotency-Key` was done, and its answer is not kept. Look at what there is.",
+    ),
     ("too-many", 429, "Too many requests", "Wait as long as `Retry-After` says."),
     ("in-doubt", 500, "Nobody knows whether it was done", "The store failed while it was written. Look before you repeat it."),
     ("unavailable", 503, "Not now", "The store fails, or the daemon stops. Try again later; nothing was written."),
@@ -106,6 +112,7 @@ impl Problem {
             Refused::Settings(_) => "invalid",
             Refused::Changed(_) => "changed",
             Refused::OtherBody => "other-body",
+            Refused::Again => "done-before",
             Refused::InDoubt(_) => "in-doubt",
             Refused::Poisoned(_) | Refused::Stopped => "unavailable",
         };

@@ -1,10 +1,6 @@
 //! Imports: the body is the file.
 
-use std::{
-    collections::VecDeque,
-    io::{self, Read},
-    sync::Mutex,
-};
+use std::io::{self, Read};
 
 use axum::{
     Extension, Json,
@@ -13,6 +9,7 @@ use axum::{
     http::header,
 };
 use http_body_util::BodyExt;
+use ring::digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -26,8 +23,8 @@ use super::{
 };
 use crate::{
     intake::{self, Failed},
-    ledger::now,
-    model::time::Seconds,
+    ledger::{Keep, Refused, now},
+    model::{Time, history::Once, time::Seconds},
     store::stage::Mode,
 };
 
@@ -81,7 +78,6 @@ pub(super) async fn create(
         return Err(Problem::forbidden("a token that is bound to reasons or prefixes imports nothing; bind it to the source"));
     }
     caller.allow(None, None, Some(&asked.source))?;
-    let id = app.imports.begin(&asked.source);
     let (tx, rx) = mpsc::channel::<io::Result<Piece>>(WAITING);
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|k| k.to_str().ok()).unwrap_or("");
     if kind.starts_with("multipart/form-data") {
@@ -91,49 +87,59 @@ pub(super) async fn create(
         let name = if asked.file.is_empty() { "-".to_string() } else { asked.file.clone() };
         tokio::spawn(send_body(request.into_body(), name, tx));
     }
-    let (imports, place) = (app.imports.clone(), id.clone());
-    let work = move || run(&app, &asked, &caller, &place, Pieces { rx, piece: Bytes::new(), state: Where::Between });
-    let done = tokio::task::spawn_blocking(work).await.map_err(Problem::failed).flatten();
-    imports.end(&id, &done);
+    let mut pieces = Pieces { rx, piece: Bytes::new(), state: Where::Between, read: digest::Context::new(&digest::SHA256) };
+    if let Some(once) = caller.once
+        && let Some(before) = before(&app, once)?
+    {
+        let read = tokio::task::spawn_blocking(move || pieces.rest()).await.map_err(Problem::failed)?;
+        let read = read.map_err(|e| Problem::new("unreadable", e.to_string()))?;
+        return if before["sha256"] == read {
+            Ok(Json(before))
+        } else {
+            Err(Problem::of(&Refused::OtherBody, &app.ledger.store.vocabulary()))
+        };
+    }
+    let id = super::secrets::text(&super::secrets::random::<8>().map_err(Problem::failed)?);
+    let since = now();
+    let head = json!({"id": id, "state": "running", "source": asked.source, "since": since.to_string()});
+    told(&app, &id, since, &head).await;
+    let (of, place) = (app.clone(), id.clone());
+    let done = tokio::task::spawn_blocking(move || run(&of, &asked, &caller, &place, pieces)).await.map_err(Problem::failed).flatten();
+    let end = match &done {
+        Ok(v) => v.clone(),
+        Err(p) => json!({"id": id, "state": "failed", "source": head["source"], "since": head["since"], "problem": p}),
+    };
+    told(&app, &id, since, &end).await;
     done.map(Json)
 }
 
-/// How many imports are remembered.
-const REMEMBERED: usize = 200;
-
-/// The imports since the start, by number: what each did, or that it is under way.
-#[derive(Debug, Default)]
-pub struct Imports(Mutex<VecDeque<(String, Value)>>);
-
-impl Imports {
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(String, Value)>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn begin(&self, source: &str) -> String {
-        let id = super::secrets::random::<8>().map_or(0, u64::from_be_bytes);
-        let id = format!("{id:016x}");
-        let mut all = self.lock();
-        all.push_front((id.clone(), json!({"id": id, "state": "running", "source": source, "since": now().to_string()})));
-        all.truncate(REMEMBERED);
-        id
-    }
-
-    fn end(&self, id: &str, done: &Result<Value, Problem>) {
-        if let Some((_, state)) = self.lock().iter_mut().find(|(i, _)| i == id) {
-            *state = match done {
-                Ok(v) => v.clone(),
-                Err(p) => json!({"id": id, "state": "failed", "source": state["source"], "since": state["since"], "problem": p}),
-            };
-        }
+/// What an import under the same key was told before.
+fn before(app: &App, once: Once) -> Result<Option<Value>, Problem> {
+    match app.ledger.store.answer(now(), &once.key)? {
+        Some((body, _, text)) if body == once.body => Ok(Some(serde_json::from_str(&text).map_err(Problem::failed)?)),
+        // It was done or was another one, and nothing more is known.
+        _ => super::once::before(app, once).map(|_| None),
     }
 }
 
-/// What became of an import of this run of the daemon: the same document as its own answer, or `running`, or `failed`.
+/// Where an import stands, for who asks for it by its number; also when the daemon was stopped meanwhile.
+async fn told(app: &App, id: &str, since: Time, told: &Value) {
+    if let Err(e) = app.ledger.keep(Keep::Import(id.into(), since, told.to_string().into()), None).await {
+        tracing::warn!(error = ?e, id, "what became of an import could not be written down");
+    }
+}
+
+/// What became of an import: the same document as its own answer, or `running`, or `failed`; `cut` where the daemon ended
+/// before it did. The last 200 are remembered.
 #[utoipa::path(get, path = "/v1/imports/{id}", tag = "imports", params(("id" = String, Path)), responses((status = 200, body = Value), Problem))]
 pub(super) async fn get(State(app): State<App>, Part(id): Part) -> Result<Json<Value>, Problem> {
-    let found = app.imports.lock().iter().find(|(i, _)| *i == id).map(|(_, v)| v.clone());
-    found.map(Json).ok_or_else(|| Problem::not_found(format!("there was no import `{id}` since the start")))
+    let book = app.ledger.book();
+    let (since, text) = book.imports.get(&id).ok_or_else(|| Problem::not_found(format!("no import `{id}` is remembered")))?;
+    let mut told: Value = serde_json::from_str(text).map_err(Problem::failed)?;
+    if told["state"] == "running" && *since < app.started {
+        told["state"] = "cut".into();
+    }
+    Ok(Json(told))
 }
 
 /// A part of what comes in.
@@ -216,7 +222,7 @@ fn run(app: &App, asked: &Asked, caller: &Caller, id: &str, mut body: Pieces) ->
         Failed::Busy(why) => Problem::refused(why),
     })?;
     Ok(json!({
-        "id": id, "state": "done", "source": asked.source, "format": done.format, "mode": done.mode, "dry_run": asked.dry_run,
+        "id": id, "state": "done", "sha256": body.sum(), "source": asked.source, "format": done.format, "mode": done.mode, "dry_run": asked.dry_run,
         "receipt": done.result.receipt, "difference": done.result.difference, "report": done.report,
     }))
 }
@@ -231,6 +237,8 @@ struct Pieces {
     rx: mpsc::Receiver<io::Result<Piece>>,
     piece: Bytes,
     state: Where,
+    /// The hash of all that was read.
+    read: digest::Context,
 }
 
 enum Where {
@@ -260,13 +268,29 @@ impl intake::Files for Pieces {
 }
 
 impl Pieces {
+    /// The SHA-256 of the files as far as they were read, in hex.
+    fn sum(&self) -> String {
+        self.read.clone().finish().as_ref().iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// Reads what is left and throws it away; tells the sum of it all.
+    fn rest(&mut self) -> io::Result<String> {
+        while !matches!(self.state, Where::Ended) {
+            self.advance()?;
+        }
+        Ok(self.sum())
+    }
+
     /// Takes the next piece.
     fn advance(&mut self) -> io::Result<()> {
         match self.rx.blocking_recv() {
             None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the sender went away")),
             Some(piece) => match piece? {
                 Piece::File(name) => self.state = Where::At(name),
-                Piece::Data(data) => self.piece = data,
+                Piece::Data(data) => {
+                    self.read.update(&data);
+                    self.piece = data;
+                }
                 Piece::End => self.state = Where::Ended,
             },
         }

@@ -14,6 +14,7 @@ mod input;
 mod listen;
 mod listings;
 mod lookup;
+mod once;
 mod people;
 mod proposals;
 mod proxy;
@@ -30,7 +31,6 @@ use tokio::sync::watch;
 
 pub use access::{Access, Peer};
 pub use error::{KINDS, Problem};
-pub use import::Imports;
 pub use listen::{Door, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use routes::{public_router, router};
 
@@ -66,8 +66,6 @@ pub struct App {
     pub access: Arc<Access>,
     /// Turns of exports, of which each has a thread.
     pub exports: Arc<tokio::sync::Semaphore>,
-    /// The imports since the start.
-    pub imports: Arc<Imports>,
     /// Whether a webhook's address can be one.
     pub check_url: Check,
     /// When it started.

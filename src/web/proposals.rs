@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     ledger::{Keep, Proposal},
-    model::{Evidence, history::Ask},
+    model::{
+        Evidence,
+        history::{Ask, Once},
+    },
 };
 
 /// A listing that waits for a second person.
@@ -56,8 +59,9 @@ fn one(app: &App, id: &str) -> Result<Proposal, Problem> {
     app.ledger.book().proposals.get(id).cloned().ok_or_else(|| Problem::not_found(format!("there is no proposal `{id}` (any more)")))
 }
 
-async fn forget(app: &App, caller: &Caller, what: &str, p: &Proposal) -> Result<(), Problem> {
-    let line = caller.line(what, &p.change.subject, &p.id, None);
+async fn forget(app: &App, caller: &Caller, what: &str, p: &Proposal, once: Option<Once>) -> Result<(), Problem> {
+    let mut line = caller.line(what, &p.change.subject, &p.id, None);
+    line.once = once;
     let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
     app.ledger.keep(Keep::NoProposal(p.id.clone()), Some(line)).await.map_err(problem)
 }
@@ -78,13 +82,14 @@ pub(super) async fn approve(
     let mut change = proposal.change.clone();
     let note = change.evidence.as_ref().map_or(String::new(), |e| format!("{} ", e.text));
     change.evidence = Some(Evidence::word(format!("{note}(approved by {})", caller.name)));
-    (change.terms.expect, change.terms.once, change.terms.from) = (None, None, caller.from.clone());
+    (change.terms.expect, change.terms.once, change.terms.from) = (None, caller.once, caller.from.clone());
     // Taken away first: nobody turns down what is listed meanwhile, and nobody approves it twice.
-    forget(&app, &caller, "approve", &proposal).await?;
+    forget(&app, &caller, "approve", &proposal, None).await?;
     let receipt = match done(&app, change).await {
         Ok(receipt) => receipt,
         Err(e) => {
-            let line = caller.line("propose", &proposal.change.subject, &proposal.id, Some("the approval failed".into()));
+            let mut line = caller.line("propose", &proposal.change.subject, &proposal.id, Some("the approval failed".into()));
+            line.once = None;
             let _ = app.ledger.keep(Keep::Proposal(proposal), Some(line)).await;
             return Err(e);
         }
@@ -102,6 +107,6 @@ pub(super) async fn refuse(
     let proposal = one(&app, &id)?;
     let known = shape(&app, &proposal);
     caller.allow(Some(&proposal.change.subject), Some(&known.reason), Some(&known.source))?;
-    forget(&app, &caller, "turn down", &proposal).await?;
+    forget(&app, &caller, "turn down", &proposal, caller.once).await?;
     Ok(Json(shape(&app, &proposal)))
 }

@@ -19,7 +19,11 @@ use crate::{
         Change, Evidence, ReasonId, SourceId, Subject,
         history::{Ask, HoldFor},
     },
-    store::{StoreError, schema::FeedEntry, stage::Mode},
+    store::{
+        StoreError,
+        schema::{Audit, FeedEntry},
+        stage::Mode,
+    },
 };
 
 /// Subjects that a preview shows.
@@ -125,7 +129,11 @@ fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool
     if dry_run || all.is_empty() {
         return Ok(out);
     }
-    let line = |detail: String| caller.line("purge", asked.source.as_deref().unwrap_or("listings"), detail, asked.note.clone());
+    // The last of its commits is the one that says that it was done: what is cut before goes on when it is asked for again.
+    let line = |detail: String, last: bool| {
+        let line = caller.line("purge", asked.source.as_deref().unwrap_or("listings"), detail, asked.note.clone());
+        Audit { once: line.once.filter(|_| last), ..line }
+    };
     let mut asks: Vec<(&Subject, Ask)> = Vec::new();
     for (subject, reason, source) in all.iter().filter(|(.., s)| asked.hold || !s.is_feed()) {
         let hold = if asked.hold { HoldFor::Usual } else { HoldFor::Nothing };
@@ -135,36 +143,35 @@ fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool
             asks.push((subject, ask));
         }
     }
-    for part in asks.chunks(MANY) {
+    let mut feeds: Vec<SourceId> = match asked.hold {
+        true => Vec::new(),
+        false => all.iter().map(|(.., s)| *s).filter(|s| s.is_feed()).collect(),
+    };
+    feeds.sort_unstable();
+    feeds.dedup();
+    let parts = asks.len().div_ceil(MANY);
+    for (n, part) in (1..).zip(asks.chunks(MANY)) {
         let change = |(subject, ask): &(&Subject, Ask)| {
             let mut change = Change::new((*subject).clone(), caller.name.clone(), ask.clone());
             change.evidence = asked.note.clone().map(Evidence::word);
             change.terms = Conditions::default().terms(caller, "purge", &[]);
             change
         };
-        let receipt =
-            app.ledger.submit_many(part.iter().map(change).collect(), line(format!("{} subjects", part.len()))).map_err(problem)?;
-        out.commits.push(receipt.into());
+        let line = line(format!("{} subjects", part.len()), n == parts && feeds.is_empty());
+        out.commits.push(app.ledger.submit_many(part.iter().map(change).collect(), line).map_err(problem)?.into());
     }
-    if !asked.hold {
-        let mut feeds: Vec<SourceId> = all.iter().map(|(.., s)| *s).filter(|s| s.is_feed()).collect();
-        feeds.sort_unstable();
-        feeds.dedup();
-        for source in feeds {
-            let mut import = Import { mode: Mode::Remove, asked: Some(line(String::new())), ..Import::replace(source) };
-            let rows = all.iter().filter(|(.., s)| *s == source);
-            let result = app.ledger.import_with(&mut import, |_, sink| {
-                for (subject, reason, _) in rows {
-                    sink(
-                        subject.clone(),
-                        FeedEntry { reason: *reason, hole: false, weak: false, since: crate::ledger::now(), text: None },
-                    )?;
-                }
-                Ok(())
-            });
-            let result = result.map_err(|e| Problem::refused(e.text(&app.ledger.store.vocabulary())))?;
-            out.commits.extend(result.receipt.map(Into::into));
-        }
+    for (n, source) in (1..).zip(&feeds) {
+        let line = line(String::new(), n == feeds.len());
+        let mut import = Import { mode: Mode::Remove, asked: Some(line), ..Import::replace(*source) };
+        let rows = all.iter().filter(|(.., s)| s == source);
+        let result = app.ledger.import_with(&mut import, |_, sink| {
+            for (subject, reason, _) in rows {
+                sink(subject.clone(), FeedEntry { reason: *reason, hole: false, weak: false, since: crate::ledger::now(), text: None })?;
+            }
+            Ok(())
+        });
+        let result = result.map_err(|e| Problem::refused(e.text(&app.ledger.store.vocabulary())))?;
+        out.commits.extend(result.receipt.map(Into::into));
     }
     Ok(out)
 }

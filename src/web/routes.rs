@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, Problem, access, backup, bulk, change, commits, error, export, import, listings, lookup, people, proposals, purge, status,
+    App, Problem, access, backup, bulk, change, commits, error, export, import, listings, lookup, once, people, proposals, purge, status,
     webhooks,
 };
 
@@ -75,7 +75,9 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .layer(DefaultBodyLimit::max(MAX_CHANGE));
     // Streams have their own limits, piece by piece.
     let long = OpenApiRouter::new().routes(routes!(bulk::bulk)).routes(routes!(import::create)).layer(DefaultBodyLimit::disable());
-    one.merge(long).split_for_parts()
+    let (routes, mut api) = one.merge(long).split_for_parts();
+    once::describe(&mut api);
+    (routes, api)
 }
 
 /// The router of the socket and of `[admin] listen`.

@@ -113,9 +113,9 @@ fn a_person_is_changed_by_one_at_a_time() {
 fn what_a_route_does_not_take_is_refused() {
     let api = Api::new();
     let with = |path: &str, header: (&str, &str), body: &str| api.call(&api.owner, "POST", path, &[header], body);
-    assert_eq!(with("/v1/purges", ("idempotency-key", "k"), "{\"reason\":\"relay\"}").problem(), "invalid");
+    assert_eq!(with("/v1/purges", ("if-match", "\"0000000000000000\""), "{\"reason\":\"relay\"}").problem(), "invalid");
+    assert_eq!(with("/v1/reload", ("idempotency-key", "k"), "").problem(), "invalid");
     assert_eq!(with("/v1/bulk", ("if-match", "\"0000000000000000\""), "{}").problem(), "invalid");
-    assert_eq!(with("/v1/tokens", ("idempotency-key", "k"), "{\"for\":\"a\",\"role\":\"reader\"}").problem(), "invalid");
     let long = json!({"reason": "relay", "note": "x".repeat(3000)}).to_string();
     assert_eq!(api.post("/v1/purges", &long).problem(), "invalid");
     assert_eq!(api.get("/v1/changes?since=99999").ok()["gap"], true);

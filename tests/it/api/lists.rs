@@ -67,6 +67,46 @@ fn a_request_under_a_key_is_made_once() {
     assert_eq!(remove().ok()["commit"], gone["commit"]);
 }
 
+/// A whole request under a key: what it did and what it was told are both still there after a kill.
+#[test]
+fn purges_undo_imports_people_and_tokens_are_done_once_too() {
+    let mut api = Api::new();
+    let send = |api: &Api, method: &str, path: &str, body: &str| api.call(&api.owner, method, path, &[("idempotency-key", "k")], body);
+    let import = "/v1/imports?source=xbl&reason=relay&format=list";
+    let first = send(&api, "POST", import, "45.1.1.1\n45.1.1.2\n").ok();
+    assert_eq!((&first["state"], first["difference"]["added"].as_u64()), (&json!("done"), Some(2)));
+    let purge = "{\"source\":\"xbl\",\"hold\":false}";
+    let gone = send(&api, "POST", "/v1/purges", purge).ok();
+    assert_eq!(gone["count"], 2);
+    let undo = format!("/v1/commits/{}/undo", gone["commits"][0]["commit"]);
+    let back = send(&api, "POST", &undo, "{}").ok();
+    assert_eq!(back["undone"].as_array().unwrap().len(), 2);
+    let token = send(&api, "POST", "/v1/tokens", "{\"for\":\"p\",\"role\":\"reader\"}").ok();
+    let person = send(&api, "POST", "/v1/people", "{\"name\":\"anna\",\"role\":\"editor\"}").ok();
+    assert!(token["token"].is_string() && person["name"] == "anna");
+    drop(api.daemon.take()); // kill -9
+    api.start();
+    assert_eq!(send(&api, "POST", import, "45.1.1.1\n45.1.1.2\n").ok(), first, "told again");
+    assert_eq!(send(&api, "POST", import, "45.1.1.1\n45.1.1.3\n").problem(), "other-body");
+    assert_eq!(send(&api, "POST", "/v1/purges", purge).ok(), gone, "and what came back since is still there:");
+    assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
+    assert_eq!(send(&api, "POST", "/v1/purges", "{\"source\":\"xbl\"}").problem(), "other-body");
+    assert_eq!(send(&api, "POST", &undo, "{}").ok(), back);
+    // What shows a secret is shown once, and done once.
+    for (path, body) in [("/v1/tokens", "{\"for\":\"p\",\"role\":\"reader\"}"), ("/v1/people", "{\"name\":\"anna\",\"role\":\"editor\"}")] {
+        let again = send(&api, "POST", path, body);
+        assert_eq!((again.status, again.problem().as_str()), (409, "done-before"));
+    }
+    let revoke = format!("/v1/tokens/{}", token["id"].as_str().unwrap());
+    let revoked = send(&api, "DELETE", &revoke, "").ok();
+    assert_eq!(send(&api, "DELETE", &revoke, "").ok(), revoked);
+    let tokens = api.get("/v1/tokens").ok()["items"].as_array().unwrap().iter().filter(|t| t["owner"] == "p").count();
+    assert_eq!(tokens, 1);
+    // The import is still known by its number.
+    let known = api.get(&format!("/v1/imports/{}", first["id"].as_str().unwrap())).ok();
+    assert_eq!(known, first);
+}
+
 #[test]
 fn a_search_finds_what_it_names_page_by_page() {
     let api = Api::new();
