@@ -42,6 +42,17 @@ impl Book {
         }
     }
 
+    /// Keeps what is told of an import, and forgets the oldest where they are too many.
+    fn remember(&mut self, id: String, at: Time, told: Arc<str>, batch: &mut Batch) {
+        batch.put(schema::PEOPLE, format!("{IMPORT}{id}").into_bytes(), schema::encode(&(at, &*told)));
+        self.imports.insert(id, (at, told));
+        let oldest = self.imports.iter().min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
+        if let Some(oldest) = oldest.filter(|_| self.imports.len() > IMPORTS) {
+            batch.delete(schema::PEOPLE, format!("{IMPORT}{oldest}").into_bytes());
+            self.imports.remove(&oldest);
+        }
+    }
+
     /// How many people can make people: there is to be one left.
     pub fn owners(&self) -> usize {
         self.people.values().filter(|p| p.role == Role::Owner && p.disabled.is_none()).count()
@@ -193,15 +204,7 @@ impl Writer {
                 batch.put(schema::PEOPLE, format!("{USED}{id}").into_bytes(), schema::encode(&at));
                 book.used.insert(id, at);
             }
-            Keep::Import(id, at, told) => {
-                batch.put(schema::PEOPLE, format!("{IMPORT}{id}").into_bytes(), schema::encode(&(at, &*told)));
-                book.imports.insert(id, (at, told));
-                let oldest = book.imports.iter().min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
-                if let Some(oldest) = oldest.filter(|_| book.imports.len() > IMPORTS) {
-                    batch.delete(schema::PEOPLE, format!("{IMPORT}{oldest}").into_bytes());
-                    book.imports.remove(&oldest);
-                }
-            }
+            Keep::Import(id, at, told) => book.remember(id, at, told, &mut batch),
             Keep::Answer(once, status, body) => {
                 batch.put(schema::ONCE, schema::answer_key(now(), &once.key), schema::encode(&(once.body, status, body)));
             }
