@@ -139,6 +139,7 @@ pub mod model;
 pub mod dns;
 pub mod format;
 pub mod index;
+pub mod smtp;
 
 #[cfg(feature = "daemon")]
 pub mod exports;

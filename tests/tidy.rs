@@ -9,12 +9,13 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
     ("dns", &["model", "index"]),
     ("format", &["model", "index", "dns"]),
+    ("smtp", &["model"]),
     ("store", &["model", "index"]),
     ("ledger", &["model", "index", "store", "metrics"]),
     ("intake", &["model", "index", "format", "store", "ledger"]),

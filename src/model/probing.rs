@@ -1,0 +1,378 @@
+//! Relay testing: what a host did when it was asked, and the rules that follow from it. Who is tested when stands in
+//! [`super::retest`].
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Time, time::Seconds};
+
+/// How long a token counts, from the moment it was made.
+pub const TOKEN_LIFE: Seconds = Seconds(14 * 86_400);
+/// How often a test that was put off (4xx) is tried again with the same token.
+pub const TRIES: u8 = 3;
+
+/// The step of a talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The connection and its greeting.
+    Connect,
+    /// EHLO, HELO, STARTTLS.
+    Hello,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// The message and the dot behind it.
+    Body,
+}
+
+impl Stage {
+    /// As people know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Connect => "connection",
+            Stage::Hello => "EHLO",
+            Stage::Mail => "MAIL",
+            Stage::Rcpt => "RCPT",
+            Stage::Data => "DATA",
+            Stage::Body => "message",
+        }
+    }
+}
+
+/// What became of one test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum Outcome {
+    /// The message came out of a host: the input relays.
+    Delivered {
+        /// Who handed it to the collector.
+        output: IpAddr,
+        /// When.
+        at: Time,
+    },
+    /// It, or word of it, came back to the sender.
+    Bounced {
+        /// When.
+        at: Time,
+    },
+    /// It was taken. That proves nothing.
+    Accepted {
+        /// What the server said.
+        text: String,
+    },
+    /// It was refused for good (5xx).
+    Refused {
+        /// Where.
+        stage: Stage,
+        /// The reply's code.
+        code: u16,
+        /// What the server said.
+        text: String,
+    },
+    /// It was refused for now (4xx).
+    Later {
+        /// Where.
+        stage: Stage,
+        /// The reply's code.
+        code: u16,
+        /// What the server said.
+        text: String,
+    },
+    /// Nothing can be said.
+    Inconclusive {
+        /// Why.
+        why: String,
+    },
+    /// It was not run.
+    Skipped {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Outcome {
+    /// In one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Delivered { .. } => "delivered",
+            Outcome::Bounced { .. } => "bounced",
+            Outcome::Accepted { .. } => "accepted",
+            Outcome::Refused { .. } => "refused",
+            Outcome::Later { .. } => "later",
+            Outcome::Inconclusive { .. } => "inconclusive",
+            Outcome::Skipped { .. } => "skipped",
+        }
+    }
+
+    /// Whether what came to the collector takes its place: proof stays, a delivery beats a bounce.
+    pub fn gives_way_to(&self, other: &Outcome) -> bool {
+        match (self, other) {
+            (Outcome::Delivered { .. }, _) => false,
+            (Outcome::Bounced { .. }, Outcome::Bounced { .. }) => false,
+            _ => true,
+        }
+    }
+}
+
+/// One message of a test, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// The test's name.
+    pub test: String,
+    /// Its kind of hole.
+    pub class: String,
+    /// The token's number in the store, in hexadecimal; empty where none was made.
+    pub token: String,
+    /// What was sent behind `MAIL FROM:` and, for the probe, `RCPT TO:`.
+    pub envelope: (String, String),
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What all tests of a job say of their host. Only the first lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Judgement {
+    /// A message came out.
+    Open,
+    /// Something was taken, and nothing came out (yet).
+    Accepted,
+    /// Every test was refused for good, and not all before a recipient was named.
+    Closed,
+    /// We were refused before a recipient was named, in every test: that says nothing about relaying.
+    Blocked,
+    /// Some tests have no outcome.
+    Inconclusive,
+    /// No test could be run.
+    Untestable,
+}
+
+/// Judges a job's outcomes.
+pub fn judge<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Judgement {
+    let all: Vec<&Outcome> = outcomes.into_iter().filter(|o| !matches!(o, Outcome::Skipped { .. })).collect();
+    let any = |f: fn(&Outcome) -> bool| all.iter().any(|o| f(o));
+    if all.is_empty() {
+        return Judgement::Untestable;
+    }
+    if any(|o| matches!(o, Outcome::Delivered { .. })) {
+        return Judgement::Open;
+    }
+    if any(|o| matches!(o, Outcome::Accepted { .. } | Outcome::Bounced { .. })) {
+        return Judgement::Accepted;
+    }
+    let early = |o: &Outcome| match o {
+        Outcome::Refused { stage, .. } | Outcome::Later { stage, .. } => *stage <= Stage::Mail,
+        _ => false,
+    };
+    if all.iter().all(|o| early(o)) {
+        return Judgement::Blocked;
+    }
+    match all.iter().all(|o| matches!(o, Outcome::Refused { .. })) {
+        true => Judgement::Closed,
+        false => Judgement::Inconclusive,
+    }
+}
+
+/// What a token was made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issued {
+    /// The host that is given the message.
+    pub target: IpAddr,
+    /// The test's name.
+    pub test: String,
+    /// The job.
+    pub job: u64,
+    /// When it was made.
+    pub at: Time,
+    /// Who sends it: none for our own tester, else the reporter.
+    pub tester: Option<String>,
+    /// Whether that reporter's word lists.
+    pub trusted: bool,
+    /// The test has local recipients beside the probe's: a message that a user forwarded proves nothing.
+    pub strict: bool,
+    /// Asked for by the host's owner: it proves nothing against outputs.
+    pub owner: bool,
+    /// Whom it came from already.
+    pub outputs: Vec<IpAddr>,
+}
+
+/// What a delivery says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// The host itself delivers.
+    Relay,
+    /// The host takes it, another one delivers.
+    Input,
+    /// A tester whose word does not list says so.
+    Unconfirmed,
+}
+
+/// Why a message that reached the collector lists nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoProof {
+    /// Its token is too old.
+    Late,
+    /// It was made before the host was released: the host is tested again.
+    BeforeRelease,
+    /// This (input, output) is known already.
+    Again,
+    /// It came back to its sender.
+    Back,
+    /// A user of the host may have passed it on.
+    Forwarded,
+    /// It comes from ourselves.
+    Ours,
+}
+
+/// What is seen of a message at the collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who handed it in.
+    pub output: IpAddr,
+    /// When.
+    pub at: Time,
+    /// It came to the probe's own address.
+    pub direct: bool,
+    /// It came back.
+    pub back: bool,
+}
+
+/// Decides what an arrival proves. `released` is when the host was taken off last.
+pub fn proves(issued: &Issued, arrival: &Arrival, released: Option<Time>, ours: &[IpAddr]) -> Result<Finding, NoProof> {
+    if arrival.at > issued.at.plus(TOKEN_LIFE) {
+        return Err(NoProof::Late);
+    }
+    if arrival.back {
+        return Err(NoProof::Back);
+    }
+    if issued.strict && !arrival.direct {
+        return Err(NoProof::Forwarded);
+    }
+    if ours.contains(&arrival.output) && issued.target != arrival.output {
+        return Err(NoProof::Ours);
+    }
+    if issued.outputs.contains(&arrival.output) {
+        return Err(NoProof::Again);
+    }
+    if released.is_some_and(|r| issued.at <= r) {
+        return Err(NoProof::BeforeRelease);
+    }
+    Ok(match (issued.tester.is_some() && !issued.trusted, arrival.output == issued.target) {
+        (true, _) => Finding::Unconfirmed,
+        (false, true) => Finding::Relay,
+        (false, false) => Finding::Input,
+    })
+}
+
+/// The net whose hosts share a budget, and in which two inputs count as one: /24, of IPv6 /48.
+pub fn net(addr: IpAddr) -> IpAddr {
+    match addr.to_canonical() {
+        IpAddr::V4(a) => IpAddr::V4((u32::from(a) & 0xffff_ff00).into()),
+        IpAddr::V6(a) => IpAddr::V6((u128::from(a) >> 80 << 80).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refused(stage: Stage) -> Outcome {
+        Outcome::Refused { stage, code: 550, text: String::new() }
+    }
+    fn accepted() -> Outcome {
+        Outcome::Accepted { text: String::new() }
+    }
+
+    #[test]
+    fn the_three_way_rule_and_its_neighbours() {
+        let later = Outcome::Later { stage: Stage::Rcpt, code: 450, text: String::new() };
+        let cut = Outcome::Inconclusive { why: String::new() };
+        let skipped = Outcome::Skipped { why: String::new() };
+        let delivered = Outcome::Delivered { output: "192.0.2.1".parse().unwrap(), at: Time(1) };
+        assert_eq!(judge(&[refused(Stage::Rcpt), delivered, cut.clone()]), Judgement::Open);
+        assert_eq!(judge(&[refused(Stage::Rcpt), accepted(), cut.clone()]), Judgement::Accepted);
+        assert_eq!(judge(&[refused(Stage::Mail), Outcome::Bounced { at: Time(1) }]), Judgement::Accepted);
+        assert_eq!(judge(&[refused(Stage::Rcpt), refused(Stage::Mail), skipped.clone()]), Judgement::Closed);
+        assert_eq!(judge(&[refused(Stage::Connect), refused(Stage::Mail)]), Judgement::Blocked);
+        assert_eq!(
+            judge(&[refused(Stage::Rcpt), later.clone()]),
+            Judgement::Inconclusive,
+            "a 530 or a 4xx on one does not clear the others"
+        );
+        assert_eq!(judge(&[refused(Stage::Rcpt), cut]), Judgement::Inconclusive);
+        assert_eq!(judge(&[later]), Judgement::Inconclusive);
+        assert_eq!(judge(&[skipped]), Judgement::Untestable);
+        assert_eq!(judge(&[]), Judgement::Untestable);
+    }
+
+    fn issued() -> Issued {
+        let target = "192.0.2.1".parse().unwrap();
+        Issued {
+            target,
+            test: "plain".into(),
+            job: 1,
+            at: Time(1000),
+            tester: None,
+            trusted: false,
+            strict: false,
+            owner: false,
+            outputs: vec![],
+        }
+    }
+
+    #[test]
+    fn what_an_arrival_proves() {
+        let (own, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.9".parse().unwrap());
+        let at = |output| Arrival { output, at: Time(2000), direct: true, back: false };
+        let say = |i: &Issued, a: &Arrival, released| proves(i, a, released, &["198.51.100.1".parse().unwrap()]);
+        assert_eq!(say(&issued(), &at(own), None), Ok(Finding::Relay));
+        assert_eq!(say(&issued(), &at(other), None), Ok(Finding::Input));
+        let foreign = Issued { tester: Some("anna".into()), ..issued() };
+        assert_eq!(say(&foreign, &at(own), None), Ok(Finding::Unconfirmed));
+        assert_eq!(say(&Issued { trusted: true, ..foreign }, &at(own), None), Ok(Finding::Relay));
+        assert_eq!(say(&issued(), &Arrival { back: true, ..at(own) }, None), Err(NoProof::Back));
+        assert_eq!(say(&issued(), &Arrival { at: Time(1001).plus(TOKEN_LIFE), ..at(own) }, None), Err(NoProof::Late));
+        assert_eq!(say(&issued(), &at(own), Some(Time(1000))), Err(NoProof::BeforeRelease));
+        assert_eq!(say(&issued(), &at(own), Some(Time(999))), Ok(Finding::Relay));
+        assert_eq!(say(&Issued { outputs: vec![own], ..issued() }, &at(own), None), Err(NoProof::Again));
+        assert_eq!(say(&Issued { outputs: vec![own], ..issued() }, &at(other), None), Ok(Finding::Input));
+        assert_eq!(say(&issued(), &at("198.51.100.1".parse().unwrap()), None), Err(NoProof::Ours));
+        let strict = Issued { strict: true, ..issued() };
+        assert_eq!(say(&strict, &Arrival { direct: false, ..at(own) }, None), Err(NoProof::Forwarded));
+    }
+
+    proptest! {
+        /// Without a delivery no outcomes are a judgement that lists; with one, nothing talks it away.
+        #[test]
+        fn only_a_delivery_is_open(kinds in proptest::collection::vec((0u8..6, 0u8..6), 0..12), delivered: bool) {
+            let stages = [Stage::Connect, Stage::Hello, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Body];
+            let mut all: Vec<Outcome> = kinds.iter().map(|(k, s)| {
+                let (stage, text) = (stages[usize::from(*s)], String::new());
+                match k {
+                    0 => Outcome::Bounced { at: Time(1) },
+                    1 => Outcome::Accepted { text },
+                    2 => Outcome::Refused { stage, code: 550, text },
+                    3 => Outcome::Later { stage, code: 450, text },
+                    4 => Outcome::Inconclusive { why: text },
+                    _ => Outcome::Skipped { why: text },
+                }
+            }).collect();
+            if delivered {
+                all.push(Outcome::Delivered { output: "192.0.2.1".parse().unwrap(), at: Time(1) });
+            }
+            prop_assert_eq!(judge(&all) == Judgement::Open, delivered);
+            let ran = all.iter().filter(|o| !matches!(o, Outcome::Skipped { .. })).count();
+            if judge(&all) == Judgement::Closed {
+                let closed = ran > 0 && all.iter().all(|o| matches!(o, Outcome::Refused { .. } | Outcome::Skipped { .. }));
+                prop_assert!(closed);
+            }
+        }
+    }
+}

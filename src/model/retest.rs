@@ -1,0 +1,400 @@
+//! Who is tested when: budgets, the pace of claims, waiting periods. Values and arithmetic; the clock comes from outside.
+
+use std::{collections::VecDeque, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Time,
+    probing::{Judgement, Tried, net},
+    time::Seconds,
+};
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 86_400;
+
+/// Evidence that is older leads to no test (safety rule S2).
+pub const EVIDENCE_LIFE: Seconds = Seconds(14 * DAY);
+/// No host is tested more often than this, but for a claim.
+pub const BETWEEN: Seconds = Seconds(DAY);
+/// The same evidence leads to no second test before this (safety rule S5).
+pub const SAME_EVIDENCE: Seconds = Seconds(30 * DAY);
+/// Where something was accepted and nothing came: how long until the host is released.
+pub const WAITING: Seconds = Seconds(5 * DAY);
+/// A claim that nobody could test by then is granted.
+pub const UNTESTED: Seconds = Seconds(2 * DAY);
+/// The last jobs of a reporter that his reputation rests on.
+pub const REPUTATION: usize = 50;
+/// A reporter's first jobs, which a person decides.
+pub const FIRST: usize = 5;
+/// A reporter below this has a person decide.
+pub const TRUST: f64 = 0.1;
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Until somebody decides or switches something on.
+    Held,
+    /// Until a time.
+    Deferred,
+    /// As soon as there is a turn.
+    Queued,
+    /// Now.
+    Running,
+    /// It has ended.
+    Done,
+}
+
+/// Why a host is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// Somebody brought evidence.
+    Nomination,
+    /// Its owner asked, and has proved that he is.
+    Owner,
+    /// Somebody says that it is closed.
+    Claim {
+        /// He has proved that he speaks for it.
+        proved: bool,
+    },
+    /// A message came that was sent before the host was released.
+    Review,
+}
+
+/// What led to a test (safety rule S2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grounds {
+    /// `message`, `log`, `owner`, `claim` or `review`.
+    pub kind: String,
+    /// The message's id, the line, the words.
+    pub text: String,
+    /// When it was seen.
+    pub at: Time,
+}
+
+/// A test of one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its number.
+    pub id: u64,
+    /// The host.
+    pub target: IpAddr,
+    /// Instead of 25.
+    pub port: Option<u16>,
+    /// Why.
+    pub cause: Cause,
+    /// Who asked.
+    pub by: String,
+    /// What led to it.
+    pub grounds: Grounds,
+    /// When it was asked for.
+    pub at: Time,
+    /// Where it stands.
+    pub state: State,
+    /// For whom or what it waits, in words.
+    pub waiting_for: Option<String>,
+    /// Not before this.
+    pub not_before: Time,
+    /// A person has agreed: reputation holds it no more.
+    pub agreed: bool,
+    /// Sent by the reporter himself, with our tokens.
+    pub remote: bool,
+    /// Only these tests; all where it is empty.
+    pub only: Vec<String>,
+    /// How often it was run.
+    pub tries: u8,
+    /// When it began last.
+    pub begun: Option<Time>,
+    /// When it ended.
+    pub ended: Option<Time>,
+    /// What each message came to.
+    pub results: Vec<Tried>,
+}
+
+impl Job {
+    /// What its results say.
+    pub fn judgement(&self) -> Judgement {
+        super::probing::judge(self.results.iter().map(|r| &r.outcome))
+    }
+    /// Whether it still waits or runs.
+    pub fn open(&self) -> bool {
+        self.state != State::Done
+    }
+}
+
+/// A claim that a host is closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// When it was made.
+    pub at: Time,
+    /// By whom.
+    pub by: String,
+    /// He has proved that he speaks for the host.
+    pub proved: bool,
+    /// Its test.
+    pub job: u64,
+    /// Something was accepted and nothing has come: released then, if nothing comes.
+    pub release: Option<Time>,
+}
+
+/// What is known of a host beside its listings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Host {
+    /// When a test began last.
+    pub tested: Option<Time>,
+    /// When evidence last led to a test, and a hash of it.
+    pub grounds: Option<(Time, u64)>,
+    /// Claims that failed since the listing, unproved and proved, and when the last of each did.
+    pub failed: [(u32, Option<Time>); 2],
+    /// The claim that is being looked at.
+    pub claim: Option<Claim>,
+    /// When an unproved claim last led to a test.
+    pub unproved: Option<Time>,
+    /// When it was taken off last.
+    pub released: Option<Time>,
+    /// Who delivered for it.
+    pub outputs: Vec<IpAddr>,
+}
+
+/// How long after the last failed claim of its kind the next one is tested: at once, then 1, 4, 16, 64, 64 … hours.
+pub fn claim_pause(failed: u32) -> Seconds {
+    match failed {
+        0 => Seconds(0),
+        n => Seconds(HOUR * 4u64.pow((n - 1).min(3))),
+    }
+}
+
+impl Host {
+    /// When a claim made `now` is tested. An unproved one leads to at most one test a day, whatever became of it.
+    pub fn claim_time(&self, proved: bool, now: Time) -> Time {
+        let (failed, last) = self.failed[usize::from(proved)];
+        let paced = last.map_or(now, |t| t.plus(claim_pause(failed)));
+        let daily = self.unproved.filter(|_| !proved).map_or(now, |t| t.plus(BETWEEN));
+        now.max(paced).max(daily)
+    }
+
+    /// When evidence that came `now` leads to a test.
+    pub fn nomination_time(&self, hash: u64, now: Time) -> Time {
+        let rested = self.tested.map_or(now, |t| t.plus(BETWEEN));
+        let same = self.grounds.filter(|g| g.1 == hash).map_or(now, |g| g.0.plus(SAME_EVIDENCE));
+        now.max(rested).max(same)
+    }
+}
+
+/// Tests that began in a net lately.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Budget {
+    /// Of nominations: host and time.
+    pub tests: Vec<(IpAddr, Time)>,
+    /// Of claims.
+    pub claims: Vec<(IpAddr, Time)>,
+}
+
+impl Budget {
+    /// When a host of the net may be tested, with at most `most` others in a day.
+    pub fn time(&self, target: IpAddr, claim: bool, most: usize, now: Time) -> Time {
+        let all = if claim { &self.claims } else { &self.tests };
+        let mut recent: Vec<Time> = all.iter().filter(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now).map(|(_, t)| *t).collect();
+        recent.sort_unstable();
+        match recent.len() < most {
+            true => now,
+            false => recent[recent.len() - most].plus(Seconds(DAY)),
+        }
+    }
+
+    /// Counts a test, and forgets those of the days before.
+    pub fn count(&mut self, target: IpAddr, claim: bool, now: Time) {
+        let all = if claim { &mut self.claims } else { &mut self.tests };
+        all.retain(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now);
+        all.push((target, now));
+    }
+}
+
+/// What is known of a reporter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reporter {
+    /// His last jobs, oldest first, and whether the host relayed.
+    pub recent: VecDeque<(u64, bool)>,
+    /// The day that is counted, and his nominations in it.
+    pub day: (u64, u32),
+}
+
+impl Reporter {
+    /// How often he is right: (right + 1) / (tested + 2) over the last fifty.
+    pub fn reputation(&self) -> f64 {
+        let right = self.recent.iter().filter(|(_, r)| *r).count();
+        (right as f64 + 1.0) / (self.recent.len() as f64 + 2.0)
+    }
+
+    /// Whether a person decides about what he brings.
+    pub fn is_watched(&self) -> bool {
+        self.recent.len() < FIRST || self.reputation() < TRUST
+    }
+
+    /// Notes a job that has ended, or that it was right after all.
+    pub fn note(&mut self, job: u64, right: bool) {
+        match self.recent.iter_mut().find(|(j, _)| *j == job) {
+            Some((_, r)) => *r |= right,
+            None => self.recent.push_back((job, right)),
+        }
+        while self.recent.len() > REPUTATION {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Counts a nomination; false where the day's quota is used up.
+    pub fn count(&mut self, quota: u32, now: Time) -> bool {
+        let day = now.0 / DAY;
+        if self.day.0 != day {
+            self.day = (day, 0);
+        }
+        if self.day.1 >= quota {
+            return false;
+        }
+        self.day.1 += 1;
+        true
+    }
+}
+
+/// An input that a host delivered for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fed {
+    /// The host that took the message.
+    pub input: IpAddr,
+    /// Who had it tested.
+    pub by: String,
+    /// It was the input's owner: it proves nothing here.
+    pub owner: bool,
+    /// When it was seen.
+    pub at: Time,
+}
+
+/// A host that delivers for inputs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Output {
+    /// Whom for; only those that are still open.
+    pub inputs: Vec<Fed>,
+    /// It is listed.
+    pub listed: bool,
+}
+
+impl Output {
+    /// Takes note of an input.
+    pub fn add(&mut self, fed: Fed) {
+        if !self.inputs.iter().any(|f| (f.input, &f.by, f.owner) == (fed.input, &fed.by, fed.owner)) {
+            self.inputs.push(fed);
+        }
+    }
+
+    /// When there were two inputs in different nets, nominated by two, none of them by its owner: since then the notice
+    /// period runs.
+    pub fn proved(&self) -> Option<Time> {
+        let strangers: Vec<&Fed> = self.inputs.iter().filter(|f| !f.owner).collect();
+        let pair = |a: &Fed, b: &Fed| net(a.input) != net(b.input) && a.by != b.by;
+        let pairs = strangers.iter().enumerate().flat_map(|(i, a)| strangers[i + 1..].iter().map(move |b| (a, b)));
+        pairs.filter(|(a, b)| pair(a, b)).map(|(a, b)| a.at.max(b.at)).min()
+    }
+}
+
+/// When the collector or the clock could not be trusted (safety rule S18): begin, and end where it is over.
+pub type Outage = (Time, Option<Time>);
+
+/// How much of a span lay in outages; the waiting period stands still there.
+pub fn lost(outages: &[Outage], from: Time, to: Time) -> Seconds {
+    let one = |(a, b): &Outage| b.unwrap_or(to).0.min(to.0).saturating_sub(a.0.max(from.0));
+    Seconds(outages.iter().map(one).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ip(t: &str) -> IpAddr {
+        t.parse().unwrap()
+    }
+
+    /// S5.
+    #[test]
+    fn claims_are_tested_at_once_then_after_1_4_16_64_64_hours() {
+        let hours: Vec<u64> = (0..7).map(|n| claim_pause(n).0 / HOUR).collect();
+        assert_eq!(hours, [0, 1, 4, 16, 64, 64, 64]);
+        let now = Time(1_000_000);
+        let mut h = Host { failed: [(3, Some(now)), (0, None)], ..Host::default() };
+        assert_eq!(h.claim_time(true, now), now, "an unproved claim never delays a proved one");
+        assert_eq!(h.claim_time(false, now), now.plus(Seconds(16 * HOUR)));
+        h.unproved = Some(now);
+        assert_eq!(h.claim_time(false, now), now.plus(BETWEEN), "one test a day");
+        h.failed[1] = (2, Some(now));
+        assert_eq!(h.claim_time(true, now), now.plus(Seconds(4 * HOUR)));
+    }
+
+    #[test]
+    fn nothing_is_tested_twice_a_day_or_for_old_news() {
+        let now = Time(10_000_000);
+        let h = Host { tested: Some(now), grounds: Some((now, 7)), ..Host::default() };
+        assert_eq!(h.nomination_time(8, now), now.plus(BETWEEN));
+        assert_eq!(h.nomination_time(7, now), now.plus(SAME_EVIDENCE));
+        assert_eq!(Host::default().nomination_time(7, now), now);
+    }
+
+    /// S3.
+    #[test]
+    fn a_net_has_three_hosts_tested_a_day_and_claims_apart() {
+        let mut b = Budget::default();
+        for i in 1..=3 {
+            let a = ip(&format!("192.0.2.{i}"));
+            assert_eq!(b.time(a, false, 3, Time(i)), Time(i));
+            b.count(a, false, Time(i));
+        }
+        assert_eq!(b.time(ip("192.0.2.4"), false, 3, Time(10)), Time(1 + DAY));
+        assert_eq!(b.time(ip("192.0.2.3"), false, 3, Time(10)), Time(10), "one of the three");
+        assert_eq!(b.time(ip("192.0.2.4"), true, 3, Time(10)), Time(10));
+        assert_eq!(b.time(ip("192.0.2.4"), false, 3, Time(DAY + 2)), Time(DAY + 2));
+    }
+
+    #[test]
+    fn reputation_and_quota() {
+        let mut r = Reporter::default();
+        assert!(r.is_watched());
+        for i in 0..5 {
+            r.note(i, i == 0);
+        }
+        assert!(!r.is_watched() && (r.reputation() - 2.0 / 7.0).abs() < 1e-9);
+        (5..60).for_each(|i| r.note(i, false));
+        assert_eq!(r.recent.len(), REPUTATION);
+        assert!(r.is_watched(), "{}", r.reputation());
+        r.note(59, true);
+        assert!(r.recent.back() == Some(&(59, true)));
+        assert!(r.count(2, Time(0)) && r.count(2, Time(1)) && !r.count(2, Time(2)) && r.count(2, Time(DAY)));
+    }
+
+    #[test]
+    fn an_output_takes_two_inputs_of_two_nets_and_two_nominators() {
+        let fed = |i: &str, by: &str, owner, at| Fed { input: ip(i), by: by.into(), owner, at: Time(at) };
+        let proved = |all: &[Fed]| Output { inputs: all.to_vec(), listed: false }.proved();
+        assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1)]), None);
+        assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("192.0.2.9", "b", false, 2)]), None, "one net");
+        assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("198.51.100.1", "a", false, 2)]), None, "one nominator");
+        assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("198.51.100.1", "b", true, 2)]), None, "its owner");
+        assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("198.51.100.1", "b", false, 2)]), Some(Time(2)));
+        assert_eq!(proved(&[fed("2001:db8::1", "a", false, 3), fed("2001:db8:0:1::", "b", false, 2)]), None, "one /48");
+    }
+
+    proptest! {
+        /// S18: time that was lost is never more than the span, and adds up.
+        #[test]
+        fn lost_time_adds_up(spans in proptest::collection::vec((1u64..50, 1u64..50), 0..6), from in 0u64..100, len in 0u64..300) {
+            let mut at = 0;
+            let outages: Vec<Outage> = spans.iter().map(|(gap, long)| { at += gap; let a = at; at += long; (Time(a), Some(Time(at))) }).collect();
+            let naive = (from..from + len).filter(|t| outages.iter().any(|(a, b)| a.0 <= *t && *t < b.unwrap().0)).count() as u64;
+            prop_assert_eq!(lost(&outages, Time(from), Time(from + len)).0, naive);
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! One relay test as a talk: replies in, commands out. The tester's socket runs it; so do its tests, without one.
+//!
+//! Nothing here sends two commands at a time, guesses a password, asks for a user (VRFY, EXPN), or a line of more than
+//! [`super::message::MAX_COMMAND`] bytes (safety rule S8). Acceptance is no verdict: it is an outcome that waits for the
+//! collector.
+
+use super::{Envelope, catalogue::Port, message::MAX_COMMAND, reply::Reply};
+use crate::model::probing::{Outcome, Stage};
+
+/// What is known of a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The server's greeting, once it came.
+    pub greeting: Option<String>,
+    /// The greeting line of ours that it took.
+    pub hello: Option<String>,
+    /// It offers STARTTLS.
+    pub starttls: bool,
+    /// It offers SMTPUTF8.
+    pub utf8: bool,
+    /// It is under TLS.
+    pub tls: bool,
+    /// It takes no more.
+    pub over: bool,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Send a command and read its reply.
+    Send(Vec<u8>),
+    /// Read a reply: the greeting.
+    Read,
+    /// Begin TLS, then go on with [`Talk::secured`].
+    StartTls,
+    /// The test is over; the connection can be used again unless [`Link::over`].
+    Done(Outcome),
+}
+
+/// What a greeting says about what must not be sent there (safety rule S7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Everything.
+    Open,
+    /// No literal and no loopback name as a sender or in the greeting: it would loop (CVE-2000-1203).
+    NoLiterals,
+    /// Nothing at all: it bombs itself.
+    Shut,
+}
+
+/// Reads a greeting for the products that tests have harmed.
+pub fn gate(greeting: &str) -> Gate {
+    let text = greeting.to_ascii_lowercase();
+    if text.contains("cc:mail") {
+        return Gate::Shut;
+    }
+    let domino = text.split_once("lotus domino release ").map(|(_, v)| v.trim_start());
+    let version = |v: &str| -> Vec<u32> {
+        let digits: String = v.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        digits.split('.').filter_map(|n| n.parse().ok()).collect()
+    };
+    match domino.map(version) {
+        Some(v) if v < vec![5, 0, 9] => Gate::NoLiterals,
+        _ if text.contains("lotus smtp mta") => Gate::NoLiterals,
+        _ => Gate::Open,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Greeting,
+    Hello,
+    OldHello,
+    StartTls,
+    Mail,
+    Rcpt(usize),
+    Data,
+    Body,
+    Reset,
+}
+
+/// A test under way.
+#[derive(Debug)]
+pub struct Talk<'a> {
+    envelope: &'a Envelope,
+    message: &'a [u8],
+    link: &'a mut Link,
+    state: State,
+    outcome: Option<Outcome>,
+}
+
+impl<'a> Talk<'a> {
+    /// Begins a test on a connection, new or used before; tells what to do first.
+    pub fn new(envelope: &'a Envelope, message: &'a [u8], link: &'a mut Link) -> (Talk<'a>, Next) {
+        let mut talk = Talk { envelope, message, link, state: State::Greeting, outcome: None };
+        let next = match talk.link.greeting {
+            None => Next::Read,
+            Some(_) => talk.greeted(),
+        };
+        (talk, next)
+    }
+
+    /// The step that a reply was awaited in.
+    pub fn stage(&self) -> Stage {
+        match self.state {
+            State::Greeting => Stage::Connect,
+            State::Hello | State::OldHello | State::StartTls => Stage::Hello,
+            State::Mail => Stage::Mail,
+            State::Rcpt(_) => Stage::Rcpt,
+            State::Data => Stage::Data,
+            State::Body | State::Reset => Stage::Body,
+        }
+    }
+
+    /// What was known when the connection broke or a deadline passed: a test whose outcome had come keeps it.
+    pub fn broken(self, why: &str) -> Outcome {
+        self.link.over = true;
+        let stage = self.stage();
+        self.outcome.unwrap_or_else(|| Outcome::Inconclusive { why: format!("{why} ({})", stage.name()) })
+    }
+
+    /// TLS is there.
+    pub fn secured(&mut self) -> Next {
+        (self.link.tls, self.link.hello) = (true, None);
+        self.greeted()
+    }
+
+    fn command(line: &str) -> Next {
+        Next::Send([line.as_bytes(), b"\r\n"].concat())
+    }
+
+    fn greeted(&mut self) -> Next {
+        let e = self.envelope;
+        let loopback = |t: &str| t.contains("@[") || t.contains("localhost");
+        match gate(self.link.greeting.as_deref().unwrap_or("")) {
+            Gate::Shut => return self.skip("the greeting names a product that tests have harmed"),
+            Gate::NoLiterals if loopback(&e.from) || e.hello.as_deref().is_some_and(|h| h.contains('[') || h.contains("localhost")) => {
+                return self.skip("the greeting names a product that loops on such a sender");
+            }
+            _ => {}
+        }
+        match &e.hello {
+            Some(hello) if self.link.hello.is_none() => {
+                self.state = State::Hello;
+                Talk::command(hello)
+            }
+            _ => self.mail(),
+        }
+    }
+
+    fn skip(&mut self, why: &str) -> Next {
+        Next::Done(Outcome::Skipped { why: why.into() })
+    }
+
+    fn mail(&mut self) -> Next {
+        let e = self.envelope;
+        if e.utf8 && !self.link.utf8 {
+            return self.skip("the server does not offer SMTPUTF8");
+        }
+        let line = format!("MAIL FROM:{}", e.from);
+        if e.to.iter().map(|t| t.len() + 10).chain([line.len() + 2]).any(|n| n > MAX_COMMAND) {
+            return self.skip("a line would be longer than 512 bytes");
+        }
+        self.state = State::Mail;
+        Talk::command(&line)
+    }
+
+    fn rcpt(&mut self, n: usize) -> Next {
+        match self.envelope.to.get(n) {
+            Some(to) => {
+                self.state = State::Rcpt(n);
+                Talk::command(&format!("RCPT TO:{to}"))
+            }
+            None => {
+                self.state = State::Data;
+                Talk::command("DATA")
+            }
+        }
+    }
+
+    /// Ends the test; the server forgets it (RSET), so that the next one begins anew.
+    fn end(&mut self, outcome: Outcome) -> Next {
+        self.outcome = Some(outcome);
+        self.state = State::Reset;
+        Talk::command("RSET")
+    }
+
+    fn refused(&mut self, reply: &Reply) -> Next {
+        let (stage, code, text) = (self.stage(), reply.code, reply.lines.join(" ").chars().take(200).collect());
+        let outcome = match reply.later() {
+            true => Outcome::Later { stage, code, text },
+            false => Outcome::Refused { stage, code, text },
+        };
+        if code == 421 || stage == Stage::Connect {
+            self.link.over = true;
+            return Next::Done(outcome);
+        }
+        self.end(outcome)
+    }
+
+    /// Takes a reply; tells what to do next.
+    pub fn reply(&mut self, reply: &Reply) -> Next {
+        match self.state {
+            State::Greeting if reply.done() => {
+                self.link.greeting = Some(reply.lines.join(" "));
+                self.greeted()
+            }
+            State::Hello | State::OldHello if reply.done() => {
+                self.link.hello.clone_from(&self.envelope.hello);
+                (self.link.starttls, self.link.utf8) = (reply.offers("STARTTLS"), reply.offers("SMTPUTF8"));
+                if self.envelope.port == Port::Submission && self.link.starttls && !self.link.tls {
+                    self.state = State::StartTls;
+                    return Talk::command("STARTTLS");
+                }
+                self.mail()
+            }
+            // A server from before EHLO.
+            State::Hello if reply.code / 100 == 5 && self.envelope.hello.as_deref().is_some_and(|h| h.starts_with("EHLO ")) => {
+                self.state = State::OldHello;
+                let name = self.envelope.hello.as_deref().unwrap_or("").trim_start_matches("EHLO ").to_string();
+                Talk::command(&format!("HELO {name}"))
+            }
+            State::StartTls if reply.done() => Next::StartTls,
+            State::StartTls => self.mail(),
+            State::Mail if reply.done() => self.rcpt(0),
+            State::Rcpt(n) if reply.done() => self.rcpt(n + 1),
+            State::Data if reply.more() => {
+                self.state = State::Body;
+                Next::Send([self.message, b".\r\n"].concat())
+            }
+            State::Body if reply.done() => {
+                let text = reply.lines.join(" ").chars().take(200).collect();
+                self.end(Outcome::Accepted { text })
+            }
+            State::Reset => {
+                self.link.over |= !reply.done();
+                Next::Done(self.outcome.take().unwrap_or(Outcome::Inconclusive { why: "no outcome".into() }))
+            }
+            _ => self.refused(reply),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::{Catalogue, tests::names};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn reply(text: &str) -> Reply {
+        let (mut r, bytes) = (super::super::reply::Reader::default(), format!("{}\r\n", text.replace('\n', "\r\n")));
+        r.take(bytes.as_bytes()).1.unwrap().unwrap()
+    }
+
+    /// Runs a test against fixed replies; the commands that were sent, and the outcome.
+    fn run(test: &str, replies: &[&str]) -> (Vec<String>, Outcome, Link) {
+        let made = names().envelopes(Catalogue::standard().get(test).unwrap(), 0, false, || ("tok".into(), "ret".into())).unwrap();
+        let (mut link, mut sent) = (Link::default(), Vec::new());
+        let (mut talk, mut next) = Talk::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
+        let mut replies = replies.iter();
+        let outcome = loop {
+            match next {
+                Next::Done(o) => break o,
+                Next::StartTls => {
+                    sent.push("(TLS)".into());
+                    next = talk.secured();
+                    continue;
+                }
+                Next::Send(bytes) => sent.push(String::from_utf8(bytes).unwrap().trim_end().to_string()),
+                Next::Read => {}
+            }
+            match replies.next() {
+                Some(r) => next = talk.reply(&reply(r)),
+                None => break talk.broken("cut"),
+            }
+        };
+        (sent, outcome, link)
+    }
+
+    #[test]
+    fn the_whole_way_and_acceptance_is_no_verdict() {
+        let (sent, outcome, link) =
+            run("plain", &["220 x ESMTP", "250-x\n250 SIZE", "250 ok", "250 ok", "354 go", "250 queued as 1", "250 reset"]);
+        assert_eq!(sent[..4], ["EHLO tester.example", "MAIL FROM:<ret@probe.example>", "RCPT TO:<tok@probe.example>", "DATA"]);
+        assert_eq!((sent[4].as_str(), sent[5].as_str()), ("Subject: x\r\n\r\nx\r\n.", "RSET"));
+        assert_eq!((outcome, link.over), (Outcome::Accepted { text: "queued as 1".into() }, false));
+    }
+
+    #[test]
+    fn a_refusal_says_where_and_the_session_goes_on() {
+        let at = |replies: &[&str]| {
+            let (sent, outcome, link) = run("plain", replies);
+            match outcome {
+                Outcome::Refused { stage, code, .. } | Outcome::Later { stage, code, .. } => {
+                    (stage, code, sent.last().cloned().unwrap_or_default(), link.over)
+                }
+                o => panic!("{o:?}"),
+            }
+        };
+        assert_eq!(at(&["554 no"]), (Stage::Connect, 554, String::new(), true));
+        assert_eq!(at(&["220 x", "550 no", "550 no", "250 r"]), (Stage::Hello, 550, "RSET".into(), false));
+        assert_eq!(at(&["220 x", "250 x", "450 later", "250 r"]), (Stage::Mail, 450, "RSET".into(), false));
+        assert_eq!(at(&["220 x", "250 x", "250 x", "550 no relay", "250 r"]), (Stage::Rcpt, 550, "RSET".into(), false));
+        assert_eq!(at(&["220 x", "250 x", "250 x", "250 x", "503 no", "250 r"]), (Stage::Data, 503, "RSET".into(), false));
+        assert_eq!(at(&["220 x", "250 x", "250 x", "250 x", "354 x", "550 spam", "500 r"]), (Stage::Body, 550, "RSET".into(), true));
+        assert_eq!(at(&["220 x", "250 x", "250 x", "421 bye"]), (Stage::Rcpt, 421, "RCPT TO:<tok@probe.example>".into(), true));
+    }
+
+    /// A tool went on counting after the peer had cut the connection, and said that all was well.
+    #[test]
+    fn a_cut_is_inconclusive_unless_the_outcome_had_come() {
+        assert!(matches!(run("plain", &["220 x", "250 x", "250 x"]).1, Outcome::Inconclusive { why } if why == "cut (RCPT)"));
+        assert!(matches!(run("plain", &["220 x", "250 x", "250 x", "250 x", "354 x", "250 queued"]).1, Outcome::Accepted { .. }));
+        assert!(matches!(run("plain", &["220 x", "250 x", "250 x", "550 no"]).1, Outcome::Refused { .. }));
+    }
+
+    #[test]
+    fn old_servers_submission_and_several_recipients() {
+        let (sent, ..) = run("plain", &["220 x", "502 what?", "250 x", "550 no", "250 r"]);
+        assert_eq!(sent[..2], ["EHLO tester.example", "HELO tester.example"]);
+        let (sent, ..) = run("submission-no-auth", &["220 x", "250-x\n250 STARTTLS", "220 go", "250 x", "530 log in", "250 r"]);
+        assert_eq!(sent[..4], ["EHLO tester.example", "STARTTLS", "(TLS)", "EHLO tester.example"]);
+        let (sent, outcome, _) = run("local-then-foreign", &["220 x", "250 x", "250 x", "250 x", "550 no", "250 r"]);
+        assert_eq!(sent[2..], ["RCPT TO:<postmaster@relay.example>", "RCPT TO:<tok@probe.example>", "RSET"]);
+        assert!(matches!(outcome, Outcome::Refused { stage: Stage::Rcpt, .. }), "nothing is sent unless both are accepted");
+        assert!(matches!(run("utf8-local-part", &["220 x", "250 x"]).1, Outcome::Skipped { .. }));
+        assert_eq!(run("no-helo", &["220 x", "503 greet", "250 r"]).0[0], "MAIL FROM:<ret@probe.example>");
+    }
+
+    #[test]
+    fn the_danger_gate_reads_the_greeting() {
+        assert_eq!(gate("x ESMTP Service (Lotus Domino Release 5.0.8) ready"), Gate::NoLiterals);
+        assert_eq!(gate("x ESMTP Service (Lotus Domino Release 5.0.9a) ready"), Gate::Open);
+        assert_eq!(gate("x ESMTP Service (Lotus Domino Release 6.5) ready"), Gate::Open);
+        assert_eq!(gate("Lotus SMTP MTA Service Ready"), Gate::NoLiterals);
+        assert_eq!(gate("cc:Mail Link to SMTP"), Gate::Shut);
+        assert_eq!(gate("mx ESMTP Postfix"), Gate::Open);
+        let (sent, outcome, _) = run("relay-literal-sender", &["220 x (Lotus Domino Release 5.0.8)"]);
+        assert!(sent.is_empty() && matches!(outcome, Outcome::Skipped { .. }));
+        assert!(run("plain", &["220 cc:Mail"]).0.is_empty());
+    }
+
+    proptest! {
+        /// Whatever a server answers: a talk ends, sends one line at a time, and nothing that S8 forbids.
+        #[test]
+        fn no_server_makes_it_do_harm(test in 0usize..56, codes in proptest::collection::vec((200u16..600, any::<bool>()), 0..30)) {
+            let all = Catalogue::standard();
+            let t = &all.0[test];
+            let made = names().envelopes(t, test, false, || ("t".repeat(27), "b".repeat(27))).unwrap();
+            let message = super::super::message::probe(&names(), &made[0].1, "tok", &Default::default(), "", crate::model::Time(0));
+            let mut link = Link::default();
+            let (mut talk, mut next) = Talk::new(&made[0].1, &message, &mut link);
+            let mut steps = 0;
+            for (code, tls) in codes {
+                steps += 1;
+                prop_assert!(steps < 30);
+                match &next {
+                    Next::Done(_) => break,
+                    Next::StartTls => { next = talk.secured(); continue; }
+                    Next::Send(bytes) if bytes.ends_with(b"\r\n.\r\n") => prop_assert!(bytes.len() < super::super::message::MAX_PROBE),
+                    Next::Send(bytes) => {
+                        prop_assert!(bytes.len() <= MAX_COMMAND && bytes.ends_with(b"\r\n"));
+                        prop_assert_eq!(bytes.iter().filter(|b| **b == b'\n').count(), 1, "one command at a time");
+                        let text = String::from_utf8_lossy(bytes).to_ascii_uppercase();
+                        prop_assert!(!["AUTH", "VRFY", "EXPN", "HELP", "TURN"].iter().any(|c| text.starts_with(c)), "{}", text);
+                    }
+                    Next::Read => {}
+                }
+                let lines = if tls { vec!["x".into(), "STARTTLS".into(), "SMTPUTF8".into()] } else { vec!["x".into()] };
+                next = talk.reply(&Reply { code, lines });
+            }
+        }
+    }
+}
