@@ -9,9 +9,6 @@ use std::{
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-mod feeds;
-pub mod keys;
-
 use crate::{
     dns::MAX_NSID,
     exports, feed, format, hooks,
@@ -52,6 +49,8 @@ pub struct Config {
     pub json_log: bool,
     /// The `[[export]]` tables.
     pub exports: Vec<exports::Settings>,
+    /// `[probe]` and `[collect]`.
+    pub probe: probe::Settings,
     /// `[process] user`.
     pub user: String,
     /// Things to think over.
@@ -74,7 +73,7 @@ macro_rules! section {
         #[derive(Debug, Clone, Deserialize)]
         #[serde(default)]
         #[allow(dead_code)] // some keys belong to parts that come later, and are accepted and checked already
-        struct $name { $($key: $ty,)* }
+        pub(in crate::config) struct $name { $(pub(in crate::config) $key: $ty,)* }
         impl Default for $name {
             fn default() -> $name {
                 $name { $($key: $default,)* }
@@ -82,6 +81,10 @@ macro_rules! section {
         }
     };
 }
+
+mod feeds;
+pub mod keys;
+pub mod probe;
 
 section!(StoreFile { path: PathBuf = "data".into() });
 section!(JournalFile { age: Seconds = Seconds(7 * 86_400), size: String = "1GiB".into() });
@@ -153,6 +156,8 @@ section!(
         limits: LimitsFile = Default::default(),
         outgoing: OutgoingFile = Default::default(),
         mail: MailFile = Default::default(),
+        probe: probe::ProbeFile = Default::default(),
+        collect: probe::CollectFile = Default::default(),
         process: ProcessFile = Default::default(),
         reason: Vec<ReasonFile> = vec![],
         key: Vec<KeyFile> = vec![],
@@ -237,6 +242,8 @@ impl Config {
         section("[outgoing] or [mail]", (&self.outgoing, &self.mail) != (&running.outgoing, &running.mail));
         section("[web] listen", self.web != running.web);
         section("[admin] or [web] tls or trust", self.doors != running.doors);
+        let probe = |c: &Config| (c.probe.schedule.clone(), c.probe.listen.clone(), c.probe.receiver.clone(), c.probe.key.clone());
+        section("[collect], or hello, domain, key or the pace of [probe],", probe(self) != probe(running));
         section("[log]", self.json_log != running.json_log);
         section("[process]", self.user != running.user);
         out
@@ -269,6 +276,7 @@ impl Config {
         }
         let exports = file.exports(&zones, folder, &mut |text| errors.push(format!("{shown}: {text}")));
         let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
+        let probe = probe::read((&file.probe, &file.collect), folder, (&names, &special), &mut warnings, &mut wrong);
         let feeds = feeds::read(&file.feed, folder, (&names, &zones, &keys), &mut wrong);
         check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
         if !errors.is_empty() {
@@ -293,7 +301,7 @@ impl Config {
             },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
             feeds,
-            secure: file.tls.settings(folder, file.admin.tls || file.web.tls),
+            secure: file.tls.settings(folder, file.admin.tls || file.web.tls || file.collect.tls),
             exports,
             zones: folder.join(file.zones.path),
             socket: folder.join(file.admin.socket),
@@ -308,6 +316,7 @@ impl Config {
                 resolvers: file.outgoing.resolvers,
             },
             mail: mail::Settings { smarthost: file.mail.smarthost, from: file.mail.from, tls: file.mail.tls },
+            probe,
             user: file.process.user,
             warnings,
         })
@@ -381,7 +390,7 @@ impl File {
         if self.dns.nsid.len() > MAX_NSID {
             wrong(format!("dns.nsid: at most {MAX_NSID} bytes"));
         }
-        self.tls.check(self.admin.tls || self.web.tls, wrong);
+        self.tls.check(self.admin.tls || self.web.tls || self.collect.tls, wrong);
         for (key, trust) in [("admin.trust", &self.admin.trust), ("web.trust", &self.web.trust)] {
             trust.iter().filter_map(|t| t.parse::<Subject>().err()).for_each(|e| wrong(format!("{key}: {e}")));
         }

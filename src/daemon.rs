@@ -15,13 +15,15 @@ use crate::{
     config::Config,
     exports::Exports,
     feed::Feeds,
-    ledger::{self, Ledger},
+    ledger::{self, Ledger, desk::Desk},
     mail::Mail,
     resolve::Names,
     serve::{self, Certificates, Shared, sys},
     store::Store,
     web,
 };
+
+pub mod collector;
 
 /// How often free memory is given back, in seconds.
 const TRIM_EVERY: u64 = 30;
@@ -47,6 +49,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = serve::secure::bind(&config.secure)?;
     let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;
+    let collectors = collector::bind(&config.probe.listen)?;
     let (admin, public) = (listen("admin.listen", config.admin)?, listen("web.listen", config.web)?);
     drop_privileges(&config)?;
     // As the user that has to read it again when it is renewed.
@@ -72,14 +75,16 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let (socket_path, ways) = (config.socket.clone(), ways(&config)?);
     let doors = doors(&config, certificates.as_ref());
-    let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone()), certificates);
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
-    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), &mirrors, web_stopped.clone());
+    let tests = collector::Tests::new(&config, &ledger, certificates.as_ref())?;
+    let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
+    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), (&mirrors, &tests), web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
     let mut web = start_web(&back, (socket, admin, public), app, &doors, &web_stopped)?;
-    web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
+    web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped.clone())));
+    let tester = tests.start(&back, collectors, &web_stopped)?;
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
@@ -91,6 +96,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = stop_web.send(true);
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), all(web)).await;
+    tester.into_iter().for_each(|t| t.abort());
     notifier.abort();
     exports.stop();
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
@@ -187,7 +193,7 @@ fn app(
     shared: &Shared,
     reload: &web::Reload,
     (exports, feeds): (Exports, Feeds),
-    mirrors: &Arc<serve::Mirrors>,
+    (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
     stop: tokio::sync::watch::Receiver<bool>,
 ) -> web::App {
     web::App {
@@ -198,6 +204,8 @@ fn app(
         files: Arc::new(move || exports.shown()),
         mirrors: report(ledger, mirrors),
         check_url: Arc::new(check_url),
+        desk: tests.desk.clone(),
+        known: tests.known.clone(),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
         started: ledger::now(),
@@ -296,7 +304,7 @@ fn reloader(
     path: PathBuf,
     running: Config,
     ledger: Ledger,
-    (exports, feeds): (Exports, Feeds),
+    (exports, feeds, desk): (Exports, Feeds, Desk),
     certificates: Option<Arc<Certificates>>,
 ) -> web::Reload {
     Arc::new(move || {
@@ -311,6 +319,9 @@ fn reloader(
         let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
         feeds.configure(&config.feeds);
         exports.set(config.exports);
+        // Tokens that are on their way stay good.
+        let tokens = desk.settings().tokens.clone();
+        desk.configure(ledger::desk::Settings { tokens, ..config.probe.desk });
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(warnings)
     })

@@ -150,13 +150,19 @@ pub mod ledger;
 pub mod store;
 
 #[cfg(feature = "daemon")]
+pub mod collect;
+#[cfg(feature = "daemon")]
 pub mod feed;
 #[cfg(feature = "daemon")]
 pub mod hooks;
 #[cfg(feature = "daemon")]
 pub mod mail;
 #[cfg(feature = "daemon")]
+pub mod probe;
+#[cfg(feature = "daemon")]
 pub mod resolve;
+#[cfg(feature = "daemon")]
+pub mod schedule;
 #[cfg(feature = "daemon")]
 pub mod serve;
 #[cfg(feature = "daemon")]

@@ -6,7 +6,11 @@ use hickory_resolver::{
     TokioResolver,
     config::{NameServerConfig, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
+    proto::rr::RData,
 };
+
+/// The names that are taken of one answer.
+const MAX_NAMES: usize = 8;
 
 /// Looks names up.
 pub struct Names(TokioResolver);
@@ -27,6 +31,21 @@ impl Names {
             }
         };
         builder.build().map(Names).map_err(|e| e.to_string())
+    }
+
+    /// The names that an address says it has (PTR); nobody has checked them. None where there are none, or nobody answers.
+    pub async fn pointers(&self, addr: IpAddr) -> Vec<String> {
+        let Ok(found) = self.0.reverse_lookup(addr).await else { return Vec::new() };
+        let name = |r: &RData| if let RData::PTR(p) = r { Some(p.0.to_utf8().trim_end_matches('.').to_ascii_lowercase()) } else { None };
+        found.answers().iter().filter_map(|r| name(&r.data)).take(MAX_NAMES).collect()
+    }
+
+    /// The hosts that take a domain's mail (MX). None where there are none, or nobody answers.
+    pub async fn exchanges(&self, domain: &str) -> Vec<String> {
+        let Ok(found) = self.0.mx_lookup(domain).await else { return Vec::new() };
+        let name =
+            |r: &RData| if let RData::MX(m) = r { Some(m.exchange.to_utf8().trim_end_matches('.').to_ascii_lowercase()) } else { None };
+        found.answers().iter().filter_map(|r| name(&r.data)).take(MAX_NAMES).collect()
     }
 
     /// The addresses of a name; of an address, itself. The error is one line.

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -17,31 +17,38 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("format", &["model", "index", "dns"]),
     ("smtp", &["model"]),
     ("store", &["model", "index"]),
-    ("ledger", &["model", "index", "store", "metrics"]),
+    ("ledger", &["model", "index", "smtp", "store", "metrics"]),
     ("intake", &["model", "index", "format", "store", "ledger"]),
     ("feed", &["model", "index", "dns", "format", "store", "ledger", "intake"]),
     ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
-    ("web", &["model", "index", "dns", "format", "store", "ledger", "intake", "metrics"]),
+    ("probe", &["model", "smtp", "ledger"]),
+    ("collect", &["model", "smtp", "ledger"]),
+    // The one door that opens another.
+    ("schedule", &["model", "smtp", "ledger", "probe"]),
+    ("web", &["model", "index", "dns", "format", "smtp", "store", "ledger", "intake", "metrics"]),
     ("exports", &["model", "index", "format"]),
     ("hooks", &["model", "ledger"]),
     ("mail", &[]),
     ("resolve", &[]),
     (
         "config",
-        &["model", "index", "dns", "format", "store", "ledger", "intake", "feed", "serve", "web", "exports", "hooks", "mail", "resolve"],
+        &[
+            "model", "index", "dns", "format", "smtp", "store", "ledger", "intake", "feed", "serve", "web", "exports", "hooks", "mail",
+            "resolve", "probe", "schedule",
+        ],
     ),
     (
         "daemon",
         &[
-            "model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "mail", "resolve",
-            "config",
+            "model", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "mail",
+            "resolve", "probe", "collect", "schedule", "config",
         ],
     ),
     (
         "cli",
         &[
-            "model", "index", "dns", "format", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "mail", "resolve",
-            "config", "daemon",
+            "model", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "mail",
+            "resolve", "probe", "collect", "schedule", "config", "daemon",
         ],
     ),
 ];

@@ -25,6 +25,7 @@ use super::{Common, Failure};
 use crate::{
     config::Config,
     ledger::Ledger,
+    ledger::desk::Desk,
     metrics::Metrics,
     serve::{Mirrors, sys},
     web,
@@ -154,6 +155,18 @@ impl Client {
         self.runtime.block_on(self.sender.send_request(request)).map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
     }
 
+    /// Sends a request and reads the answer as text.
+    pub(super) fn text(&mut self, method: Method, path: &str) -> Result<String, Failure> {
+        let response = self.send(method, path, bytes(""))?;
+        let status = response.status();
+        let (mut body, mut all) = (response.into_body(), Vec::new());
+        while let Some(piece) = self.piece(&mut body)? {
+            all.extend(piece);
+        }
+        let text = String::from_utf8_lossy(&all).into_owned();
+        if status.is_success() { Ok(text) } else { Err(failure(status, &serde_json::from_str(&text).unwrap_or_default())) }
+    }
+
     /// The next piece of an answer's body; `None` at its end.
     pub(super) fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
         match self.runtime.block_on(body.frame()) {
@@ -205,6 +218,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     let stop = tokio::sync::watch::channel(false).1;
     let listener = runtime.block_on(web::bind(&config.socket))?;
     let reload: web::Reload = Arc::new(|| Err("no daemon runs".into()));
+    // Nothing is tested by a command, and no token is made or read.
+    let desk = Desk::new(ledger.clone(), crate::ledger::desk::Settings { enabled: false, ..config.probe.desk.clone() });
     let app = web::App {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
@@ -213,6 +228,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors()))),
         check_url: Arc::new(crate::daemon::check_url),
+        known: crate::daemon::collector::known(desk.clone(), None, None),
+        desk,
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
         started: crate::ledger::now(),

@@ -2,7 +2,9 @@
 
 use clap::Subcommand;
 
-use super::{Common, Failure, back, backup, change, check, export, import, key, lookup, people, retire, serve, status, transfer};
+use super::{
+    Common, Failure, back, backup, change, check, export, import, key, lookup, people, probe, relay, retire, serve, status, transfer,
+};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -36,6 +38,13 @@ pub(super) enum Command {
     Audit(people::Audit),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Nominate(relay::Nominate),
+    Jobs(relay::Jobs),
+    Tests(relay::Tests),
+    Claim(relay::Claim),
+    Optout(relay::Optout),
+    Evidence(relay::Evidence),
+    Probe(probe::Probe),
 }
 
 impl Command {
@@ -64,6 +73,13 @@ impl Command {
             Command::Audit(c) => people::audit(common, &c),
             Command::Backup(c) => backup::backup(common, &c),
             Command::Restore(c) => backup::restore(common, &c),
+            Command::Nominate(c) => relay::nominate(common, &c),
+            Command::Jobs(c) => relay::jobs(common, &c),
+            Command::Tests(c) => relay::tests(common, &c),
+            Command::Claim(c) => relay::claim(common, &c),
+            Command::Optout(c) => relay::optout(common, c),
+            Command::Evidence(c) => relay::evidence(common, &c),
+            Command::Probe(c) => probe::run(common, &c),
         }
     }
 }

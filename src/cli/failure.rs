@@ -9,6 +9,8 @@ pub enum Failure {
     No(String),
     /// Wrong usage or configuration: exit code 2.
     Usage(String),
+    /// An exit code of its own; empty where the output has said it.
+    Code(u8, String),
 }
 
 impl From<std::io::Error> for Failure {
@@ -23,6 +25,7 @@ impl Failure {
         let (code, why) = match self {
             Failure::No(why) => (1, why),
             Failure::Usage(why) => (2, why),
+            Failure::Code(code, why) => (*code, why),
         };
         if json && !why.is_empty() {
             println!("{}", serde_json::json!({"error": why, "code": code}));

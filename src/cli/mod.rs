@@ -12,6 +12,8 @@ mod import;
 mod key;
 mod lookup;
 mod people;
+mod probe;
+mod relay;
 mod retire;
 mod serve;
 mod status;

@@ -7,7 +7,7 @@ use crate::{
     index::RawFacts,
     model::{
         Change, Event, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict,
-        history::{Ask, Once, What, decide},
+        history::{Ask, Once, What, decide, proven},
         subject::covers_others,
     },
     store::{Batch, Store, Vocabulary, schema, stage::Row},
@@ -40,6 +40,8 @@ pub(super) struct Work {
     pub(super) audit: Vec<schema::Audit>,
     /// Requests that must not be done twice, and their subjects.
     pub(super) once: Vec<(Once, Subject)>,
+    /// Rows of relay tests that go with it; `None` for one that goes away.
+    pub(super) probes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Rows that go as a whole: their families and prefixes.
     drops: Vec<(&'static str, Vec<u8>)>,
     /// Records of followed zones that come and go.
@@ -63,6 +65,7 @@ impl Work {
             vocabulary: None,
             audit: Vec::new(),
             once: Vec::new(),
+            probes: Vec::new(),
             drops: Vec::new(),
             records: Vec::new(),
             extra: [0; 2],
@@ -91,6 +94,7 @@ impl Work {
                 Some(_) => return Ok(Decided::Now),
             }
         }
+        proven(&change.ask, change.evidence.as_ref()).map_err(Refused::Rule)?;
         let covers = match &change.ask {
             Ask::Delist { .. } if covered(&change.subject) || self.touched.keys().any(covers_others) => {
                 self.covers(store, &change.subject)?
@@ -400,6 +404,7 @@ impl Work {
                 false => batch.delete(schema::RECORDS, key.clone()),
             }
         }
+        super::desk::put(&self.probes, batch);
         for (family, prefix) in &self.drops {
             batch.delete_range(family, prefix.clone(), schema::after(prefix));
         }

@@ -128,6 +128,9 @@ impl Refused {
             Refused::Rule(Refusal::Held(t)) => {
                 format!("a removal was granted, and holds it down until {t}; an operator can break the hold")
             }
+            Refused::Rule(Refusal::NoDelivery) => {
+                "the source `prober` lists what a relay test has proved by delivery, and nothing else; take another source".into()
+            }
             Refused::Rule(Refusal::NotHeld) => "nothing of it is held down".into(),
             Refused::Changed(now) => format!("it has changed since you looked: its revision is {now:016x} now; look again"),
             Refused::OtherBody => "another request came with the same Idempotency-Key before; take a new key".into(),
@@ -158,6 +161,8 @@ pub(super) enum Job {
     Past(Box<super::past::Asked>, Reply<Option<super::past::Both>>),
     /// Many changes as one commit, and their line in the audit log.
     Many(Box<(Vec<Change>, Audit)>, Reply<Receipt>),
+    /// Rows of relay tests, with the changes and the line that belong to them.
+    Record(Box<super::desk::Entry>, Reply<Option<Receipt>>),
     /// What came of sending a message: the webhook, the message's commit.
     Tried(Box<(String, u64, super::outbox::Tried)>, Reply<()>),
     /// A person or a token, and the line in the audit log.

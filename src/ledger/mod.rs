@@ -1,5 +1,6 @@
 //! The ledger: the one writer, and the one order of commit: check, decide, commit, apply, publish, receipt.
 
+pub mod desk;
 mod group;
 mod handle;
 mod import;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    evidence::Evidence,
+    evidence::{Evidence, EvidenceKind},
     reason::{ReasonId, SourceId},
     subject::Subject,
     time::{Seconds, Time},
@@ -232,6 +232,16 @@ pub enum Refusal {
     NotHeld,
     /// The time it should last to is over already.
     AlreadyOver(Time),
+    /// The tester's source lists on a delivery alone.
+    NoDelivery,
+}
+
+/// For the source `prober` only a delivery lists: a test message that came out of the host.
+pub fn proven(ask: &Ask, evidence: Option<&Evidence>) -> Result<(), Refusal> {
+    match ask {
+        Ask::List { source: SourceId::PROBER, .. } if evidence.is_none_or(|e| e.kind != EvidenceKind::Delivery) => Err(Refusal::NoDelivery),
+        _ => Ok(()),
+    }
 }
 
 /// Decides a change: the events that it makes of the verdict, at `now`. `covers` are the reasons and sources that list the

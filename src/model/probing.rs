@@ -111,11 +111,9 @@ impl Outcome {
 
     /// Whether what came to the collector takes its place: proof stays, a delivery beats a bounce.
     pub fn gives_way_to(&self, other: &Outcome) -> bool {
-        match (self, other) {
-            (Outcome::Delivered { .. }, _) => false,
-            (Outcome::Bounced { .. }, Outcome::Bounced { .. }) => false,
-            _ => true,
-        }
+        let proof = matches!(self, Outcome::Delivered { .. });
+        let back = matches!((self, other), (Outcome::Bounced { .. }, o) if !matches!(o, Outcome::Delivered { .. }));
+        !proof && !back
     }
 }
 

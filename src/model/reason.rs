@@ -30,6 +30,8 @@ pub struct SourceId(pub u16);
 impl SourceId {
     /// The operator: number 0 in every store.
     pub const OPERATOR: SourceId = SourceId(0);
+    /// What relay tests have proved.
+    pub const PROBER: SourceId = SourceId(1);
     /// Every source there is or will be: what a hold on a whole reason names.
     pub const ALL: SourceId = SourceId(u16::MAX);
     /// The sources that decide one by one, in order of number. Every other source is a feed, replaced by its imports.

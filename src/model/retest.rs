@@ -135,6 +135,8 @@ pub struct Claim {
     pub proved: bool,
     /// Its test.
     pub job: u64,
+    /// When the pace of claims lets it be tested.
+    pub due: Time,
     /// Something was accepted and nothing has come: released then, if nothing comes.
     pub release: Option<Time>,
 }

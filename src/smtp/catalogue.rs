@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// What is shipped.
 const STANDARD: &str = include_str!("catalogue.toml");
 
+/// The most messages of all tests together.
+pub const MAX_MESSAGES: usize = 250;
+
 /// What part of a message's way a test is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -129,6 +132,10 @@ impl Catalogue {
     /// With an operator's own tests; each name stands once, and every test passes the linter.
     pub fn with(mut self, more: Catalogue) -> Result<Catalogue, String> {
         self.0.extend(more.0);
+        let messages: usize = self.0.iter().map(|t| t.to.len()).sum();
+        if messages > MAX_MESSAGES {
+            return Err(format!("the tests are {messages} messages; at most {MAX_MESSAGES} are sent to a host"));
+        }
         for (i, t) in self.0.iter().enumerate() {
             super::lint::check(t).map_err(|e| format!("test `{}`: {e}", t.name))?;
             if self.0[..i].iter().any(|o| o.name == t.name) {
@@ -177,7 +184,7 @@ pub struct Names {
 }
 
 /// One message of a test, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// The test.
     pub test: String,

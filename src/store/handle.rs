@@ -335,6 +335,17 @@ impl Store {
         Ok(None)
     }
 
+    /// A row of relay tests.
+    pub fn probe(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.get(schema::PROBES, key)
+    }
+
+    /// The rows of relay tests whose keys begin with something, from `from` on, until `f` says false.
+    pub fn probes(&self, prefix: &[u8], from: &[u8], f: RowFn) -> Result<()> {
+        let from = if from < prefix { prefix } else { from };
+        self.rows(schema::PROBES, from, &mut |k, v| if k.starts_with(prefix) { f(k, v) } else { Ok(false) })
+    }
+
     /// What is kept of people and tokens: keys and values.
     pub fn people(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut out = Vec::new();

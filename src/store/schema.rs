@@ -12,6 +12,7 @@
 //! | `people` | kind, name | people and tokens, and what else is kept by name |
 //! | `audit` | a number | who wrote what, from where and why; kept for good |
 //! | `outbox` | webhook, commit | a message on its way |
+//! | `probes` | letter, host or number | relay tests: jobs, hosts, tokens, proofs, in JSON (`ledger::desk`) |
 //! | `once` | day, key | the receipt of a request that must not be done twice; kept for a day or two |
 //! | `journal` | sequence | a commit: what it touched, as that stood before |
 //! | `meta` | a name | version, identity, vocabulary, serials |
@@ -23,9 +24,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::model::{Entry, Event, Exempt, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict, history::What};
 
 /// The version of everything below; a store of a newer one is refused.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// All column families.
-pub const FAMILIES: [&str; 13] = [VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META, PEOPLE, AUDIT, ONCE, OUTBOX];
+pub const FAMILIES: [&str; 14] = [VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META, PEOPLE, AUDIT, ONCE, OUTBOX, PROBES];
 /// See the table above.
 pub const VERDICTS: &str = "verdicts";
 /// See the table above.
@@ -52,6 +53,8 @@ pub const AUDIT: &str = "audit";
 pub const ONCE: &str = "once";
 /// See the table above.
 pub const OUTBOX: &str = "outbox";
+/// See the table above.
+pub const PROBES: &str = "probes";
 
 /// The span of one bucket of churn: dropping what is old drops whole buckets.
 pub const BUCKET: u64 = 10 * 86_400;

@@ -35,11 +35,14 @@ use Work::{Long, Quick};
 pub type Route = (&'static str, &'static str, Option<Role>, Work);
 
 /// Who may call what. What is not in it is called by nobody.
-pub const ROUTES: [Route; 53] = [
+pub const ROUTES: [Route; 70] = [
     ("GET", "/lookup", None, Quick),
     ("GET", "/nph-lookup", None, Quick),
     ("GET", "/health/live", None, Quick),
     ("GET", "/health/ready", None, Quick),
+    ("POST", "/claims", None, Quick),
+    ("GET", "/evidence/{id}", None, Quick),
+    ("GET", "/v1/tests", None, Quick),
     ("GET", "/problems/{name}", None, Quick),
     ("GET", "/openapi.json", None, Quick),
     ("GET", "/metrics", Some(Role::Reader), Quick),
@@ -58,6 +61,20 @@ pub const ROUTES: [Route; 53] = [
     ("GET", "/v1/reasons", Some(Role::Reader), Quick),
     ("GET", "/v1/status", Some(Role::Reader), Quick),
     ("GET", "/v1/proposals", Some(Role::Reader), Quick),
+    ("GET", "/v1/jobs", Some(Role::Reader), Quick),
+    ("GET", "/v1/jobs/{id}", Some(Role::Reader), Quick),
+    ("GET", "/v1/optouts", Some(Role::Reader), Quick),
+    ("GET", "/v1/evidence", Some(Role::Reader), Quick),
+    ("POST", "/v1/nominations", Some(Role::Reporter), Quick),
+    ("POST", "/v1/claims", Some(Role::Reporter), Quick),
+    ("POST", "/v1/probes", Some(Role::Reporter), Quick),
+    ("POST", "/v1/jobs/{id}/results", Some(Role::Reporter), Quick),
+    ("POST", "/v1/jobs/{id}/approve", Some(Role::Editor), Quick),
+    ("DELETE", "/v1/jobs/{id}", Some(Role::Editor), Quick),
+    ("POST", "/v1/optouts", Some(Role::Editor), Quick),
+    ("DELETE", "/v1/optouts", Some(Role::Editor), Quick),
+    ("GET", "/v1/jobs/{id}/transcript", Some(Role::Operator), Quick),
+    ("POST", "/v1/reviews", Some(Role::Operator), Quick),
     ("POST", "/v1/listings", Some(Role::Reporter), Quick),
     ("PATCH", "/v1/listings/{id}", Some(Role::Editor), Quick),
     ("DELETE", "/v1/listings/{id}", Some(Role::Editor), Quick),
@@ -92,8 +109,20 @@ pub const ROUTES: [Route; 53] = [
 ];
 
 /// Writes that look at a token's bounds themselves; one that is bound may make no others.
-const BOUNDED: [&str; 8] =
-    ["/v1/listings", "/v1/listings/{id}", "/v1/bulk", "/v1/holds", "/v1/exemptions", "/v1/imports", "/v1/purges", "/v1/proposals/{id}"];
+const BOUNDED: [&str; 12] = [
+    "/v1/nominations",
+    "/v1/claims",
+    "/v1/probes",
+    "/v1/optouts",
+    "/v1/listings",
+    "/v1/listings/{id}",
+    "/v1/bulk",
+    "/v1/holds",
+    "/v1/exemptions",
+    "/v1/imports",
+    "/v1/purges",
+    "/v1/proposals/{id}",
+];
 /// Writes of subjects, which take an `Idempotency-Key` change by change, and whether an `If-Match` too. The others that take
 /// one are in [`once`].
 const CONDITIONAL: [(&str, bool); 5] =
@@ -182,6 +211,7 @@ impl Caller {
 pub struct Access {
     uses: Mutex<HashMap<String, Use>>,
     failures: Mutex<HashMap<IpAddr, (u64, u32)>>,
+    paces: Mutex<HashMap<IpAddr, (u64, u32)>>,
 }
 
 /// A token's last use, and the requests of its minute.
@@ -217,6 +247,18 @@ impl Access {
         let entry = all.entry(neighbours(addr)).or_default();
         *entry = if entry.0 == minute { (minute, entry.1.saturating_add(one)) } else { (minute, one) };
         entry.1 > FAILURES
+    }
+
+    /// Counts something that an address does; whether it may, so often a minute.
+    pub(super) fn paced(&self, addr: IpAddr, most: u32, at: Time) -> bool {
+        let mut all = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= ADDRESSES {
+            all.clear();
+        }
+        let minute = at.0 / 60;
+        let entry = all.entry(neighbours(addr)).or_default();
+        *entry = if entry.0 == minute { (minute, entry.1.saturating_add(1)) } else { (minute, 1) };
+        entry.1 <= most
     }
 
     /// Counts a request; whether the token may make it, and whether its use should be written down.

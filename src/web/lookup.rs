@@ -133,6 +133,9 @@ pub struct Public {
     listed: bool,
     /// The zones that list it.
     zones: Vec<PublicZone>,
+    /// What relay tests have proved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tested: Option<super::claims::Tested>,
     /// What its owner can do.
     what_to_do: String,
 }
@@ -219,11 +222,24 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, S
             contact: z.spec.contact.clone(),
         });
     }
+    let tested = single(subject).and_then(|a| super::claims::tested(&app.desk, a)).filter(|_| !zones.is_empty());
     let what_to_do = match zones.is_empty() {
         true => "Nothing: it is not listed here.".to_string(),
+        false if tested.as_ref().is_some_and(|t| t.inputs.is_empty()) => {
+            "Close the server to strangers, restart it, and file it closed (POST /claims): it is tested again and released.".into()
+        }
         false => "Read the text of each zone and mend what it names. Then write to the contact of the zone and ask for its removal.".into(),
     };
-    Ok(Public { subject: subject.to_string(), listed: !zones.is_empty(), zones, what_to_do })
+    Ok(Public { subject: subject.to_string(), listed: !zones.is_empty(), zones, tested, what_to_do })
+}
+
+/// The host that a subject is.
+fn single(subject: &Subject) -> Option<IpAddr> {
+    match subject {
+        Subject::V4(p) if p.len() == 32 => Some(IpAddr::V4(p.first().into())),
+        Subject::V6(p) if p.len() == 128 => Some(IpAddr::V6(p.first().into())),
+        _ => None,
+    }
 }
 
 /// The reasons of a zone that are in force, each once: the nearest word, the longest standing of several sources.

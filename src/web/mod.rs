@@ -6,11 +6,13 @@ pub mod access;
 mod backup;
 mod bulk;
 mod change;
+mod claims;
 mod commits;
 mod error;
 mod export;
 mod import;
 mod input;
+mod jobs;
 mod listen;
 mod listings;
 mod lookup;
@@ -68,6 +70,10 @@ pub struct App {
     pub exports: Arc<tokio::sync::Semaphore>,
     /// Whether a webhook's address can be one.
     pub check_url: Check,
+    /// Relay tests.
+    pub desk: crate::ledger::desk::Desk,
+    /// Finds out what is known of a host's names.
+    pub known: crate::ledger::desk::Known,
     /// When it started.
     pub started: crate::model::Time,
     /// Whether this is the daemon, and not a command that has opened the store itself.

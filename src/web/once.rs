@@ -33,12 +33,21 @@ pub(super) enum Kept {
 use Kept::{Answer, File, Secret};
 
 /// The writes that take a key as a whole.
-pub(super) const KEYED: [(&str, &str, Kept); 13] = [
+pub(super) const KEYED: [(&str, &str, Kept); 22] = [
     ("POST", "/v1/purges", Answer),
     ("POST", "/v1/commits/{seq}/undo", Answer),
     ("POST", "/v1/imports", File),
     ("POST", "/v1/proposals/{id}/approve", Answer),
     ("DELETE", "/v1/proposals/{id}", Answer),
+    ("POST", "/v1/nominations", Answer),
+    ("POST", "/v1/claims", Answer),
+    ("POST", "/v1/optouts", Answer),
+    ("DELETE", "/v1/optouts", Answer),
+    ("POST", "/v1/jobs/{id}/approve", Answer),
+    ("DELETE", "/v1/jobs/{id}", Answer),
+    ("POST", "/v1/jobs/{id}/results", Answer),
+    ("POST", "/v1/reviews", Answer),
+    ("POST", "/v1/probes", Secret),
     ("POST", "/v1/webhooks", Secret),
     ("PATCH", "/v1/webhooks/{id}", Answer),
     ("DELETE", "/v1/webhooks/{id}", Answer),

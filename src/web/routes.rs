@@ -1,21 +1,29 @@
 //! Every route on one screen, with its description.
 
-use axum::{Json, Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, Problem, access, backup, bulk, change, commits, error, export, import, listings, lookup, once, people, proposals, purge, status,
-    webhooks,
+    App, Problem, access, backup, bulk, change, claims, commits, error, export, import, jobs, listings, lookup, once, people, proposals,
+    purge, status, webhooks,
 };
 
 /// The longest body of a single change, in bytes.
 const MAX_CHANGE: usize = 256 * 1024;
 
+/// The longest body of a claim, in bytes.
+const MAX_CLAIM: usize = 1024;
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "orbsd", description = "Lists, delists, imports, exports, searches, watches, undoes and audits a DNS blocklist. Writes answer when they are true in DNS."),
-    tags((name = "listings"), (name = "exemptions"), (name = "holds"), (name = "proposals"), (name = "imports"), (name = "zones"), (name = "commits"), (name = "people"), (name = "webhooks"), (name = "state"), (name = "public"), (name = "about")),
+    tags((name = "listings"), (name = "exemptions"), (name = "holds"), (name = "proposals"), (name = "imports"), (name = "zones"), (name = "commits"), (name = "tests"), (name = "people"), (name = "webhooks"), (name = "state"), (name = "public"), (name = "about")),
     components(schemas(Problem)),
     modifiers(&Bearer)
 )]
@@ -66,6 +74,20 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(webhooks::change, webhooks::remove))
         .routes(routes!(webhooks::waiting))
         .routes(routes!(webhooks::retry))
+        .routes(routes!(jobs::nominate))
+        .routes(routes!(jobs::jobs))
+        .routes(routes!(jobs::job, jobs::refuse))
+        .routes(routes!(jobs::approve))
+        .routes(routes!(jobs::transcript))
+        .routes(routes!(jobs::results))
+        .routes(routes!(jobs::probes))
+        .routes(routes!(jobs::tests))
+        .routes(routes!(claims::claim))
+        .routes(routes!(claims::claim_public))
+        .routes(routes!(claims::review))
+        .routes(routes!(claims::opt_outs, claims::opt_out, claims::opt_in))
+        .routes(routes!(claims::evidence))
+        .routes(routes!(claims::proof))
         .routes(routes!(status::live))
         .routes(routes!(status::ready))
         .routes(routes!(status::metrics))
@@ -98,9 +120,11 @@ pub fn public_router(app: App) -> Router {
     Router::new()
         .route("/lookup", get(lookup::public))
         .route("/nph-lookup", get(lookup::public_old))
+        .route("/claims", post(claims::claim_public))
+        .route("/evidence/{id}", get(claims::proof))
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(0))
+        .layer(DefaultBodyLimit::max(MAX_CLAIM))
         .layer(middleware::from_fn_with_state(app.clone(), access::guard))
         .with_state(app)
 }

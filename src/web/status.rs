@@ -63,6 +63,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "sources": sources.collect::<Vec<_>>(),
         "feeds": (app.feeds)(),
         "exports": (app.files)(),
+        "tester": {"enabled": app.desk.settings().enabled, "wrong": app.desk.wrong()},
         "other": app.metrics.zone(None),
         "workers": workers,
     }))

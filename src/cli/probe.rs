@@ -1,0 +1,336 @@
+//! `orbsd probe`: tests a host of one's own from here, and lists nobody; or, with `--server`, sends that server's messages.
+
+use std::{
+    io::{IsTerminal, Write},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use clap::Args;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::{
+    Common, Failure,
+    client::{Client, bytes},
+    text::text,
+};
+use crate::{
+    collect::{self, Collector},
+    config::{Config, probe as settings},
+    ledger::desk::{Ran, Ready},
+    model::{
+        Subject, Time,
+        probing::{Judgement, Outcome, judge},
+        special,
+        time::Seconds,
+    },
+    probe,
+    smtp::{
+        Catalogue, Envelope, Names, Tokens, Way,
+        catalogue::Port,
+        message::{self, Operator, Seen, recorded},
+        session::Receiver,
+        token::Id,
+    },
+    web::secrets,
+};
+
+/// Test a host of your own from here; nobody is listed. Exit codes: 0 refused, 2 delivered, 3 accepted and not delivered,
+/// 4 inconclusive, 64 wrong usage
+#[derive(Debug, Args)]
+pub(super) struct Probe {
+    /// One IP address
+    target: String,
+    /// Only this test; again for more. `orbsd tests` shows them
+    #[arg(long = "test")]
+    tests: Vec<String>,
+    /// One message with this behind `MAIL FROM:`, as it stands; {u}, {s}, {d}, {R}, {L}, {I} are filled in
+    #[arg(long, requires = "rcpt_to")]
+    mail_from: Option<String>,
+    /// The same behind `RCPT TO:`
+    #[arg(long)]
+    rcpt_to: Option<String>,
+    /// Instead of 25
+    #[arg(long)]
+    port: Option<u16>,
+    /// How long to wait for what comes through
+    #[arg(long, default_value = "60s")]
+    wait: Seconds,
+    /// Take what comes through here, ADDR:PORT; the host has to reach it as its mail exchange for the probe domain
+    #[arg(long)]
+    collect: Option<SocketAddr>,
+    /// The probe domain; that of the configuration where it is left out
+    #[arg(long)]
+    domain: Option<String>,
+    /// The relay's name, where DNS does not tell it
+    #[arg(long)]
+    relay: Option<String>,
+    /// A domain that it hosts, where DNS does not tell it
+    #[arg(long)]
+    hosted: Option<String>,
+    /// The pause between two messages
+    #[arg(long, default_value = "1s")]
+    pause: Seconds,
+    /// What was seen, for --server
+    #[arg(long, default_value = "a test from the reporter's own machine")]
+    evidence: String,
+}
+
+/// Wrong usage has a code of its own here (sysexits).
+const USAGE: u8 = 64;
+
+fn usage(text: impl Into<String>) -> Failure {
+    Failure::Code(USAGE, text.into())
+}
+
+pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
+    let target: IpAddr = c.target.trim_matches(['[', ']']).parse().map_err(|_| usage(format!("`{}` is no IP address", c.target)))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if common.server.is_some() {
+        return for_server(common, c, target, &runtime);
+    }
+    let config = common.load().ok();
+    let own = special::unlistable(&Subject::host(target), &[]).is_some();
+    if !own && !config.as_ref().is_some_and(|c| c.probe.desk.public) {
+        return Err(usage(
+            "that address is on the Internet: test your own hosts, and set allow_public, hello, contact and about of [probe] first",
+        ));
+    }
+    let here = Here::new(c, config.as_ref(), target)?;
+    let messages = here.messages(c)?;
+    let came: Arc<Mutex<Vec<(Seen, IpAddr)>>> = Arc::default();
+    runtime.block_on(here.collect(c, &came))?;
+    let listens = c.collect.is_some();
+    let (mut ran, _) = runtime.block_on(probe::run(target, c.port, &messages, &here.how, &mut told(common.json)));
+    let ids: Vec<Id> = here.ids.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0);
+    let accepted = |ran: &[Ran]| ran.iter().any(|r| matches!(r.outcome, Outcome::Accepted { .. }));
+    while listens && accepted(&ran) && std::time::Instant::now() < until {
+        arrived(&came, &ids, &mut ran);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    arrived(&came, &ids, &mut ran);
+    let judgement = judge(ran.iter().map(|r| &r.outcome));
+    shown(common, target, &messages, &ran, judgement);
+    match judgement {
+        Judgement::Closed => Ok(()),
+        Judgement::Open => Err(Failure::Code(2, String::new())),
+        Judgement::Accepted => Err(Failure::Code(3, String::new())),
+        Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable => Err(Failure::Code(4, String::new())),
+    }
+}
+
+/// What came goes into the results.
+fn arrived(came: &Mutex<Vec<(Seen, IpAddr)>>, ids: &[Id], ran: &mut [Ran]) {
+    let at = crate::ledger::now();
+    for (seen, output) in came.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let (id, outcome) = match seen {
+            Seen::Probe(id) => (id, Outcome::Delivered { output: *output, at }),
+            Seen::Back(id) => (id, Outcome::Bounced { at }),
+        };
+        let place = ids.iter().position(|i| i == id);
+        if let Some(r) = ran.iter_mut().find(|r| Some(r.place) == place).filter(|r| r.outcome.gives_way_to(&outcome)) {
+            r.outcome = outcome;
+        }
+    }
+}
+
+/// Prints what is said, in colour on a terminal.
+fn told(json: bool) -> impl FnMut(char, &str) + Send {
+    let colour = std::io::stdout().is_terminal();
+    move |who, line| {
+        if json {
+            return;
+        }
+        let code = match who {
+            'C' => "36",
+            'S' if line.starts_with('2') || line.starts_with('3') => "32",
+            'S' => "31",
+            _ => "2",
+        };
+        let mut out = std::io::stdout().lock();
+        let _ = match colour {
+            true => writeln!(out, "\x1b[{code}m{who} {line}\x1b[0m"),
+            false => writeln!(out, "{who} {line}"),
+        };
+    }
+}
+
+fn shown(common: &Common, target: IpAddr, messages: &[Ready], ran: &[Ran], judgement: Judgement) {
+    let results = messages.iter().zip(ran).map(
+        |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.word(), "detail": r.outcome}),
+    );
+    let all: Vec<Value> = results.collect();
+    let says = serde_json::to_value(judgement).unwrap_or_default();
+    if common.json {
+        println!("{:#}", json!({"target": target, "says": says, "results": all}));
+        return;
+    }
+    println!();
+    all.iter().for_each(|r| println!("{:<28} {}", text(&r["test"]), text(&r["outcome"])));
+    let words = match judgement {
+        Judgement::Closed => "every test was refused",
+        Judgement::Open => "it relays: a message came through",
+        Judgement::Accepted => "something was accepted; nothing came (yet), which proves nothing",
+        Judgement::Blocked => "we were refused before a recipient was named, which says nothing about relaying",
+        Judgement::Inconclusive => "some tests have no outcome",
+        Judgement::Untestable => "no test could be run",
+    };
+    println!("\n{target}: {words}");
+}
+
+/// Tests from this machine.
+struct Here {
+    names: Names,
+    tokens: Tokens,
+    who: Operator,
+    how: probe::Settings,
+    catalogue: Arc<Catalogue>,
+    ids: Mutex<Vec<Id>>,
+}
+
+impl Here {
+    fn new(c: &Probe, config: Option<&Config>, target: IpAddr) -> Result<Here, Failure> {
+        let desk = config.map(|c| &c.probe.desk);
+        let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
+        let domain = c.domain.clone().or_else(|| desk.and_then(|d| filled(&d.domain)));
+        let domain = domain.ok_or_else(|| usage("no probe domain: say --domain, or set [probe] domain in config.toml"))?;
+        let secret = secrets::random::<32>().map_err(Failure::No)?;
+        let mut how = config.map_or_else(default_ways, |c| c.probe.schedule.probe.clone());
+        (how.pause, how.spread) = (Duration::from_secs(c.pause.0), Duration::ZERO);
+        let names = Names {
+            target,
+            relay: c.relay.clone(),
+            hosted: c.hosted.clone(),
+            user: None,
+            domain: domain.clone(),
+            foreign: desk.and_then(|d| d.foreign.clone()),
+            collector: c.collect.map(|a| a.ip()).filter(|a| a.is_ipv4() == target.is_ipv4()),
+            hello: desk.map_or_else(|| domain.clone(), |d| d.hello.clone()),
+        };
+        Ok(Here {
+            names,
+            tokens: Tokens::new(&secret),
+            who: desk.map(|d| d.operator.clone()).unwrap_or_default(),
+            how,
+            catalogue: desk.map_or_else(|| Arc::new(Catalogue::standard()), |d| d.catalogue.clone()),
+            ids: Mutex::default(),
+        })
+    }
+
+    /// A number, and the two addresses that it makes.
+    fn fresh(&self) -> (String, String) {
+        let id = secrets::random::<8>().unwrap_or_default();
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        (self.tokens.text(Way::Probe, &id), self.tokens.text(Way::Return, &id))
+    }
+
+    fn messages(&self, c: &Probe) -> Result<Vec<Ready>, Failure> {
+        let mut out: Vec<Ready> = Vec::new();
+        let mut add = |test: &str, token: &str, envelope: Envelope| {
+            let at: Time = crate::ledger::now();
+            let message = message::probe(&self.names, &envelope, token, &self.who, "orbsd probe", at);
+            let place = self.ids.lock().unwrap_or_else(PoisonError::into_inner).len() - 1;
+            out.push(Ready { place, test: test.into(), envelope, message });
+        };
+        if let Some(to) = &c.rcpt_to {
+            let (u, s) = self.fresh();
+            let fill = |form: &str| self.names.fill(form, &u, &s).map_err(|e| usage(format!("`{form}`: {e}")));
+            let from = fill(c.mail_from.as_deref().unwrap_or("<{s}@{d}>"))?;
+            let to = fill(to)?;
+            if to.chars().chain(from.chars()).any(char::is_control) {
+                return Err(usage("an envelope has no control characters"));
+            }
+            let hello = Some(format!("EHLO {}", self.names.hello));
+            add("(raw)", &u, Envelope { test: "(raw)".into(), hello, from, to: vec![to], probe: 0, utf8: false, port: Port::Smtp });
+            return Ok(out);
+        }
+        if let Some(name) = c.tests.iter().find(|n| self.catalogue.get(n).is_none()) {
+            return Err(usage(format!("there is no test `{name}`; `orbsd tests` shows all")));
+        }
+        for (turn, test) in self.catalogue.chosen(self.names.target, &[], &c.tests, true).into_iter().enumerate() {
+            // One message at a time, so that numbers and places agree.
+            for form in &test.to {
+                let one = crate::smtp::Test { to: vec![form.clone()], ..test.clone() };
+                let before = self.ids.lock().unwrap_or_else(PoisonError::into_inner).len();
+                match self.names.envelopes(&one, turn, false, || self.fresh()) {
+                    Ok(made) => made.into_iter().for_each(|(u, e)| add(&test.name, &u, e)),
+                    Err(why) => {
+                        self.ids.lock().unwrap_or_else(PoisonError::into_inner).truncate(before);
+                        if !c.tests.is_empty() {
+                            return Err(usage(format!("{}: {why}; --relay and --hosted name them", test.name)));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Takes what comes through, where that was asked for.
+    async fn collect(&self, c: &Probe, came: &Arc<Mutex<Vec<(Seen, IpAddr)>>>) -> Result<(), Failure> {
+        let Some(addr) = c.collect else { return Ok(()) };
+        let listener = tokio::net::TcpListener::bind(addr).await.map_err(|e| usage(format!("--collect: {addr}: {e}")))?;
+        let (tokens, came) = (self.tokens.clone(), came.clone());
+        let domain = self.names.domain.clone();
+        let receiver = Receiver { hello: domain.clone(), domain, addresses: vec![addr.ip()], tls: false };
+        let collector = Collector {
+            receiver: Arc::new(receiver),
+            tls: None,
+            judge: Arc::new(move |incoming, from| match message::seen(&tokens, &incoming.to, &incoming.data) {
+                None => collect::STRANGER.into(),
+                Some(seen) => {
+                    came.lock().unwrap_or_else(PoisonError::into_inner).push((seen, from));
+                    recorded("here", from)
+                }
+            }),
+            places: Arc::new(tokio::sync::Semaphore::new(collect::SESSIONS)),
+            each: Arc::default(),
+            crowds: Vec::new(),
+        };
+        tokio::spawn(collect::run(listener, collector));
+        Ok(())
+    }
+}
+
+fn default_ways() -> probe::Settings {
+    let step = Duration::from_secs(60);
+    probe::Settings { ports: settings::PORTS, pause: Duration::ZERO, spread: Duration::ZERO, step, source: Vec::new() }
+}
+
+/// Sends the messages of a server, and tells it what was said.
+fn for_server(common: &Common, c: &Probe, target: IpAddr, runtime: &tokio::runtime::Runtime) -> Result<(), Failure> {
+    if c.rcpt_to.is_some() || c.collect.is_some() {
+        return Err(usage("--server has its own messages and its own collector; leave --rcpt-to and --collect out"));
+    }
+    let asked = json!({"target": target, "evidence": c.evidence, "kind": "log", "port": c.port, "tests": c.tests});
+    let made = Client::open(common)?.json(Method::POST, "/v1/probes", bytes(asked.to_string()))?;
+    let messages: Vec<Ready> = serde_json::from_value(made["messages"].clone()).map_err(|e| Failure::No(e.to_string()))?;
+    let mut how = default_ways();
+    how.pause = Duration::from_secs(c.pause.0);
+    let (ran, transcript) = runtime.block_on(probe::run(target, c.port, &messages, &how, &mut told(common.json)));
+    // A server may have ended the connection meanwhile.
+    let told = json!({"results": ran, "transcript": transcript});
+    Client::open(common)?.json(Method::POST, &format!("/v1/jobs/{}/results", made["job"]), bytes(told.to_string()))?;
+    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0);
+    loop {
+        let job = Client::open(common)?.json(Method::GET, &format!("/v1/jobs/{}", made["job"]), bytes(""))?;
+        let says = text(&job["says"]).to_string();
+        if says == "open" || says == "closed" || std::time::Instant::now() >= until {
+            if common.json {
+                println!("{job:#}");
+            } else {
+                super::relay::job(&job);
+            }
+            return match says.as_str() {
+                "closed" => Ok(()),
+                "open" => Err(Failure::Code(2, String::new())),
+                "accepted" => Err(Failure::Code(3, String::new())),
+                _ => Err(Failure::Code(4, String::new())),
+            };
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}

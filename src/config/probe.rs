@@ -1,0 +1,198 @@
+//! `[probe]` and `[collect]`: relay tests.
+
+use std::{
+    fs, io,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::{
+    ledger::desk,
+    model::{Subject, time::Seconds},
+    probe, schedule,
+    smtp::{Catalogue, Tokens, message::Operator, session::Receiver},
+};
+
+/// SMTP, submission, submission under TLS.
+pub const PORTS: [u16; 3] = [25, 587, 465];
+
+section!(ProbeFile {
+    enabled: bool = false,
+    allow_public: bool = false,
+    domain: String = String::new(),
+    foreign: String = String::new(),
+    hello: String = String::new(),
+    contact: String = String::new(),
+    about: String = String::new(),
+    key: PathBuf = "keys/probe".into(),
+    tests: PathBuf = PathBuf::new(),
+    choose: Vec<String> = vec![],
+    trusted: Vec<String> = vec![],
+    quota: u32 = 50,
+    per_net: usize = 3,
+    notice: Seconds = Seconds(7 * 86_400),
+    concurrency: usize = 8,
+    pause: Seconds = Seconds(5),
+    spread: Seconds = Seconds(600),
+    step: Seconds = Seconds(60),
+    settle: Seconds = Seconds(60),
+    ports: [u16; 3] = PORTS,
+    source: Vec<IpAddr> = vec![],
+});
+section!(CollectFile { listen: Vec<SocketAddr> = vec![], addresses: Vec<IpAddr> = vec![], tls: bool = false });
+
+/// The most hosts that are tested at the same time.
+const MAX_CONCURRENCY: usize = 4096;
+/// Bytes of the secret that signs tokens.
+const SECRET: usize = 32;
+
+/// How relay tests are made.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// For the desk; its tokens are made by [`tokens`], when the daemon starts.
+    pub desk: desk::Settings,
+    /// For the tester.
+    pub schedule: schedule::Settings,
+    /// Where the collector listens.
+    pub listen: Vec<SocketAddr>,
+    /// What it takes.
+    pub receiver: Receiver,
+    /// The file of the secret.
+    pub key: PathBuf,
+}
+
+/// What has to be said before hosts on the Internet are tested: who tests.
+fn identity(p: &ProbeFile, wrong: &mut dyn FnMut(String)) {
+    let named = |host: &str| host.contains('.') && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    if !named(&p.hello) {
+        wrong(format!("probe.hello: `{}` is no host's name; the tested look it up", p.hello));
+    }
+    if !p.contact.split_once('@').is_some_and(|(u, d)| !u.is_empty() && d.contains('.')) {
+        wrong(format!("probe.contact: `{}` is no address that the tested can write to", p.contact));
+    }
+    if !p.about.starts_with("https://") && !p.about.starts_with("http://") {
+        wrong(format!("probe.about: `{}` is no page that says who tests and why, and how to ask for no tests", p.about));
+    }
+}
+
+/// Reads the two sections; `wrong` is told what can not be used.
+pub(super) fn read(
+    (p, c): (&ProbeFile, &CollectFile),
+    folder: &Path,
+    (names, special): (&[String], &[Subject]),
+    warnings: &mut Vec<String>,
+    wrong: &mut dyn FnMut(String),
+) -> Settings {
+    let domain = p.domain.trim_end_matches('.').to_ascii_lowercase();
+    if p.enabled && domain.is_empty() {
+        wrong("probe.domain: tests need a domain whose mail the collector takes".into());
+    }
+    if !domain.is_empty() {
+        if !domain.contains('.') || domain.len() > 100 || !domain.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
+            wrong(format!("probe.domain: `{domain}` is no domain with a dot, of at most 100 bytes"));
+        }
+        for name in desk::REASONS.iter().chain([&desk::NOTEST]).filter(|r| !names.iter().any(|n| n == *r)) {
+            wrong(format!("probe: there is no [[reason]] `{name}`, which relay tests list under"));
+        }
+    }
+    if p.enabled && c.listen.is_empty() {
+        wrong("collect.listen: tests need a collector; without it nothing can be proved".into());
+    }
+    if p.allow_public {
+        identity(p, wrong);
+        if p.per_net > 20 {
+            wrong("probe.per_net: more than 20 hosts of a net in a day is a sweep".into());
+        }
+        if p.enabled {
+            warnings.push("probe: hosts on the Internet are tested: read \"Testing relays\" in the README first".into());
+        }
+    }
+    if p.concurrency == 0 || p.concurrency > MAX_CONCURRENCY {
+        wrong(format!("probe.concurrency: take 1 to {MAX_CONCURRENCY}"));
+    }
+    if p.step.0 == 0 {
+        wrong("probe.step: take 1s or more".into());
+    }
+    let catalogue = catalogue(&p.tests, folder).unwrap_or_else(|e| {
+        wrong(format!("probe.tests: {e}"));
+        Catalogue::standard()
+    });
+    p.choose.iter().filter(|n| catalogue.get(n).is_none()).for_each(|n| wrong(format!("probe.choose: there is no test `{n}`")));
+    let filled = |t: &str| Some(t.trim_end_matches('.').to_ascii_lowercase()).filter(|t| !t.is_empty());
+    let hello = filled(&p.hello).unwrap_or_else(|| if domain.is_empty() { "localhost.invalid".into() } else { domain.clone() });
+    let listening = c.listen.iter().map(|a| a.ip()).filter(|a| !a.is_unspecified());
+    let addresses: Vec<IpAddr> = c.addresses.iter().copied().chain(listening).collect();
+    let ours = addresses.iter().chain(&p.source).copied().collect();
+    let step = |s: Seconds| Duration::from_secs(s.0);
+    Settings {
+        desk: desk::Settings {
+            enabled: p.enabled,
+            public: p.allow_public,
+            domain: domain.clone(),
+            foreign: filled(&p.foreign),
+            hello: hello.clone(),
+            operator: Operator { contact: p.contact.clone(), about: p.about.clone() },
+            addresses: ours,
+            special: special.to_vec(),
+            per_net: p.per_net,
+            quota: p.quota,
+            trusted: p.trusted.clone(),
+            chosen: p.choose.clone(),
+            notice: p.notice,
+            catalogue: Arc::new(catalogue),
+            tokens: Tokens::new(&[]),
+        },
+        schedule: schedule::Settings {
+            concurrency: p.concurrency,
+            settle: step(p.settle),
+            probe: probe::Settings {
+                ports: p.ports,
+                pause: step(p.pause),
+                spread: step(p.spread),
+                step: step(p.step),
+                source: p.source.clone(),
+            },
+        },
+        listen: c.listen.clone(),
+        receiver: Receiver { hello, domain, addresses, tls: c.tls },
+        key: folder.join(&p.key),
+    }
+}
+
+/// The shipped tests with those of a file.
+fn catalogue(path: &Path, folder: &Path) -> Result<Catalogue, String> {
+    let none = path.as_os_str().is_empty();
+    let more = match none {
+        true => Catalogue(Vec::new()),
+        false => {
+            let path = folder.join(path);
+            let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            Catalogue::read(&text).map_err(|e| format!("{}: {e}", path.display()))?
+        }
+    };
+    Catalogue::standard().with(more)
+}
+
+/// The tokens of a secret, which is made where there is none yet. The error names the file.
+pub fn tokens(path: &Path) -> Result<Tokens, String> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let said = |e: io::Error| format!("probe.key: {}: {e}", path.display());
+    match fs::read(path) {
+        Ok(secret) if secret.len() >= SECRET => Ok(Tokens::new(&secret)),
+        Ok(_) => Err(format!("probe.key: {} has less than {SECRET} bytes; remove it, and a new one is made", path.display())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let secret = crate::web::secrets::random::<SECRET>()?;
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(said)?;
+            }
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(said)?;
+            file.write_all(&secret).and_then(|()| file.sync_all()).map_err(said)?;
+            Ok(Tokens::new(&secret))
+        }
+        Err(e) => Err(said(e)),
+    }
+}

@@ -1,0 +1,219 @@
+//! The desk of relay tests: who is tested, what came of it, who is listed for it, and who is let go. Its rules are
+//! [`crate::model::probing`] and [`crate::model::retest`]; what it decides goes to the writer as rows and changes of one
+//! batch, so that no listing stands without its proof. One decision at a time: each reads what the one before has written.
+
+mod arrive;
+mod claim;
+mod jobs;
+mod rows;
+mod run;
+#[cfg(test)]
+mod tests;
+mod tick;
+
+use std::{
+    net::IpAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+pub use arrive::{Arrived, Proof};
+pub use claim::Claimed;
+pub use jobs::{Nomination, OptOut};
+pub(super) use rows::{Entry, put};
+use rows::{Sheet, key};
+pub use run::{Ran, Ready};
+
+use super::{Ledger, Refused};
+use crate::{
+    model::{Subject, Time, history::Once, retest::Outage, special, time::Seconds},
+    smtp::{Catalogue, Tokens, message::Operator},
+};
+
+/// The reasons that the tester's findings are listed under.
+pub const REASONS: [&str; 4] = ["relay", "input", "unconfirmed", "output"];
+/// The reason of those who asked not to be tested.
+pub const NOTEST: &str = "notest";
+/// The most jobs that wait or run.
+pub const MAX_OPEN: usize = 10_000;
+
+/// How tests are made.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether our own tester runs.
+    pub enabled: bool,
+    /// Whether it goes to addresses that are not special: the operator has said who he is.
+    pub public: bool,
+    /// The domain whose mail the collector takes; empty: there is none.
+    pub domain: String,
+    /// A second domain of ours, for senders.
+    pub foreign: Option<String>,
+    /// Our name in the greeting.
+    pub hello: String,
+    /// Who tests.
+    pub operator: Operator,
+    /// Addresses of the collector and of the tester.
+    pub addresses: Vec<IpAddr>,
+    /// Special ranges that may be tested all the same.
+    pub special: Vec<Subject>,
+    /// Hosts of a net (/24, /48) that are tested in a day; for claims as many again.
+    pub per_net: usize,
+    /// Nominations of one reporter in a day.
+    pub quota: u32,
+    /// Reporters whose own tests list like ours.
+    pub trusted: Vec<String>,
+    /// Tests that are only run where they are named.
+    pub chosen: Vec<String>,
+    /// How long the owner of an output has before it is listed.
+    pub notice: Seconds,
+    /// All tests.
+    pub catalogue: Arc<Catalogue>,
+    /// Makes and reads tokens.
+    pub tokens: Tokens,
+}
+
+/// Finds out what is known of a host's names.
+pub type Known = Arc<dyn Fn(IpAddr) -> Pin<Box<dyn Future<Output = crate::smtp::Names> + Send>> + Send + Sync>;
+
+/// Why the desk says no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denied {
+    /// It makes no sense; says which field and why.
+    Invalid(String),
+    /// A quota is used up.
+    TooMany(String),
+    /// A rule says no.
+    No(String),
+    /// There is nothing of that name.
+    Unknown(String),
+    /// The ledger says no.
+    Ledger(Refused),
+}
+
+impl From<Refused> for Denied {
+    fn from(e: Refused) -> Denied {
+        Denied::Ledger(e)
+    }
+}
+impl From<crate::store::StoreError> for Denied {
+    fn from(e: crate::store::StoreError) -> Denied {
+        Denied::Ledger(e.into())
+    }
+}
+
+/// Who asks, for the audit log.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// His name.
+    pub name: String,
+    /// Where he is.
+    pub from: String,
+    /// His request is not done twice.
+    pub once: Option<Once>,
+}
+
+/// The desk. Clones share it.
+#[derive(Clone)]
+pub struct Desk {
+    ledger: Ledger,
+    settings: Arc<arc_swap::ArcSwap<Settings>>,
+    /// Held through each decision.
+    turn: Arc<Mutex<Health>>,
+}
+
+/// What the doors have said about themselves.
+#[derive(Debug, Default)]
+struct Health {
+    /// What is wrong, by door.
+    wrong: Vec<(&'static str, String)>,
+}
+
+impl Desk {
+    /// A desk on a ledger.
+    pub fn new(ledger: Ledger, settings: Settings) -> Desk {
+        Desk { ledger, settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)), turn: Arc::default() }
+    }
+
+    /// Takes a new configuration.
+    pub fn configure(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// How tests are made now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Health> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A door says how it is: `None` for well. While one is not, nothing is tested or listed, and waiting periods stand still.
+    pub fn well(&self, door: &'static str, wrong: Option<String>, now: Time) -> Result<(), Denied> {
+        let mut health = self.turn();
+        let before = health.wrong.is_empty();
+        health.wrong.retain(|(d, _)| *d != door);
+        health.wrong.extend(wrong.map(|w| (door, w)));
+        let after = health.wrong.is_empty();
+        if before == after {
+            return Ok(());
+        }
+        let mut sheet = self.sheet(now);
+        let mut all: Vec<Outage> = sheet.get(key::OUTAGES)?.unwrap_or_default();
+        // A begin without an end is one that a stop has cut.
+        all.iter_mut().filter(|o| o.1.is_none()).for_each(|o| o.1 = Some(now));
+        if !after {
+            all.push((now, None));
+        }
+        all.drain(..all.len().saturating_sub(100));
+        sheet.put(key::OUTAGES, &all);
+        self.write(sheet, None).map(drop)
+    }
+
+    /// What is wrong with collector or clock.
+    pub fn wrong(&self) -> Option<String> {
+        let all: Vec<String> = self.turn().wrong.iter().map(|(door, why)| format!("{door}: {why}")).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Why the ledger takes no writes.
+    pub fn ledger_wrong(&self) -> Option<String> {
+        self.ledger.health.poisoned()
+    }
+
+    fn sheet(&self, now: Time) -> Sheet<'_> {
+        Sheet::new(&self.ledger, now)
+    }
+
+    /// Hands what was decided to the writer and waits until it is true.
+    fn write(&self, sheet: Sheet<'_>, line: Option<crate::store::schema::Audit>) -> Result<Option<super::Receipt>, Denied> {
+        let entry = sheet.entry(line);
+        if entry.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.ledger.call(|r| super::Job::Record(Box::new(entry), r))?)
+    }
+}
+
+impl Settings {
+    /// Why a host can not be tested by us now.
+    pub fn ready(&self, target: IpAddr) -> Result<(), String> {
+        let subject = Subject::host(target);
+        let is_special = |allowed: &[Subject]| special::unlistable(&subject, allowed).is_some();
+        if is_special(&self.special) {
+            return Err("the address is in a special range; [limits] special names those that may be tested".into());
+        }
+        if !self.enabled {
+            return Err("the tester is off; [probe] enabled switches it on".into());
+        }
+        if self.domain.is_empty() {
+            return Err("there is no collector; set [probe] domain".into());
+        }
+        if !self.public && !is_special(&[]) {
+            return Err(
+                "hosts on the Internet are tested when [probe] allow_public is set, and hello, contact and about say who tests".into()
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,303 @@
+//! A message reaches the collector: what it proves, and who is listed for it.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Denied, Desk, REASONS, Settings, Sheet, claim,
+    jobs::{new_job, open_job, opted_out, place, save},
+    key,
+    rows::read,
+    run::hex,
+};
+use crate::{
+    ledger::Refused,
+    model::{
+        SourceId, Subject, Time, What,
+        history::Ask,
+        probing::{Arrival, Finding, Issued, NoProof, Outcome, proves},
+        retest::{Cause, Fed, Grounds, Host, Job, Output, Reporter, State},
+    },
+    smtp::{
+        Way,
+        message::{self, Seen},
+        session::Incoming,
+        token::Id,
+    },
+};
+
+/// The most of a message that is kept, in bytes.
+const MAX_KEPT: usize = 16 * 1024;
+/// The most (input, output) pairs of one token.
+const MAX_OUTPUTS: usize = 20;
+
+/// A message that came, with what is known of its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Its number.
+    pub id: u64,
+    /// The host that was given it.
+    pub input: IpAddr,
+    /// Who handed it to the collector.
+    pub output: IpAddr,
+    /// The test.
+    pub test: String,
+    /// The job.
+    pub job: u64,
+    /// The token's number.
+    pub token: String,
+    /// When it was sent.
+    pub issued: Time,
+    /// When it came.
+    pub at: Time,
+    /// The greeting, sender and recipients at the collector.
+    pub hello: String,
+    /// The sender at the collector.
+    pub from: String,
+    /// The recipients at the collector.
+    pub to: Vec<String>,
+    /// The message; empty where it is no longer kept.
+    pub message: String,
+    /// What followed: a reason that was listed, or why none was.
+    pub outcome: String,
+}
+
+/// What the collector says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrived {
+    /// It is kept, under this number.
+    Recorded(u64),
+    /// It has no token of ours.
+    Stranger,
+}
+
+impl Desk {
+    /// Takes a message that was handed to the collector by `output`. When this returns, what follows from it is true. Nobody
+    /// is listed for a message without a token of ours, with one that came before the last release, or twice for the same way.
+    pub fn arrived(&self, incoming: &Incoming, output: IpAddr, now: Time) -> Result<Arrived, Denied> {
+        let settings = self.settings();
+        let health = self.turn();
+        if !health.wrong.is_empty() {
+            return Err(Denied::No("the collector can not judge now; try again later".into()));
+        }
+        let Some(seen) = message::seen(&settings.tokens, &incoming.to, &incoming.data) else { return Ok(Arrived::Stranger) };
+        let (Seen::Probe(id) | Seen::Back(id)) = seen;
+        let mut sheet = self.sheet(now);
+        let Some(mut issued) = sheet.get::<Issued>(&key::token(&id))? else { return Ok(Arrived::Stranger) };
+        let direct = incoming.to.iter().any(|t| settings.tokens.find(t.as_bytes()).contains(&(Way::Probe, id)));
+        let arrival = Arrival { output, at: now, direct, back: matches!(seen, Seen::Back(_)) };
+        let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
+        let released = host.released.max(self.removed(&sheet, issued.target)?);
+        let mut found = proves(&issued, &arrival, released, &settings.addresses).map_err(said);
+        if found.is_ok() && opted_out(&sheet, issued.target)?.is_some() {
+            found = Err("its owner asked not to be tested");
+        }
+        let number = sheet.number()?;
+        result(&mut sheet, &issued, &id, &arrival)?;
+        let outcome = match found {
+            Ok(finding) => {
+                let reason = self.list(&mut sheet, &issued, (finding, output), number)?;
+                if issued.outputs.len() < MAX_OUTPUTS {
+                    issued.outputs.push(output);
+                    sheet.put(key::token(&id), &issued);
+                }
+                claim::failed(&mut sheet, &issued)?;
+                reason.to_string()
+            }
+            Err(why) => {
+                if why == said(NoProof::BeforeRelease) {
+                    review(&mut sheet, &settings, &issued)?;
+                }
+                why.to_string()
+            }
+        };
+        let proof = proof(number, &issued, &id, incoming, &arrival, outcome);
+        sheet.put(key::number(b'P', number), &proof);
+        sheet.put(key::both(b'I', issued.target, number), &());
+        sheet.put(key::both(b'Y', output, number), &());
+        match self.write_or_keep(sheet, number, &proof) {
+            Ok(()) => Ok(Arrived::Recorded(number)),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Writes what was decided; where a rule of the list says no, the proof is kept and says so.
+    fn write_or_keep(&self, sheet: Sheet<'_>, number: u64, proof: &Proof) -> Result<(), Denied> {
+        let now = sheet.now;
+        match self.write(sheet, None) {
+            Ok(_) => Ok(()),
+            Err(Denied::Ledger(e @ (Refused::Rule(_) | Refused::Unlistable(_) | Refused::Settings(_)))) => {
+                let mut kept = self.sheet(now);
+                let outcome = format!("not listed: {}", e.text(&self.ledger.store.vocabulary()));
+                kept.put(key::NUMBER, &number);
+                kept.put(key::number(b'P', number), &Proof { outcome, ..proof.clone() });
+                kept.put(key::both(b'I', proof.input, number), &());
+                kept.put(key::both(b'Y', proof.output, number), &());
+                self.write(kept, None).map(drop)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// When a person last took a host off, or held it down.
+    fn removed(&self, sheet: &Sheet<'_>, target: IpAddr) -> Result<Option<Time>, Denied> {
+        let verdict = sheet.verdict(&Subject::host(target))?;
+        if verdict.holds.is_empty() {
+            return Ok(None);
+        }
+        let history = self.ledger.store.history(&Subject::host(target))?;
+        Ok(history.iter().filter(|e| matches!(e.what, What::Held { .. } | What::Delisted { .. })).map(|e| e.at).max())
+    }
+
+    /// Lists the host that was tested, and takes note of who delivered for it.
+    fn list(
+        &self,
+        sheet: &mut Sheet<'_>,
+        issued: &Issued,
+        (finding, output): (Finding, IpAddr),
+        proof: u64,
+    ) -> Result<&'static str, Denied> {
+        let name = match finding {
+            Finding::Relay => REASONS[0],
+            Finding::Input => REASONS[1],
+            Finding::Unconfirmed => REASONS[2],
+        };
+        let subject = Subject::host(issued.target);
+        let before = sheet.verdict(&subject)?;
+        let place = key::host(b'H', issued.target);
+        let mut host: Host = sheet.get(&place)?.unwrap_or_default();
+        if !before.entries.iter().any(|e| e.source == SourceId::PROBER) {
+            // A new listing: claims against the last one count no more.
+            host.failed = Default::default();
+        }
+        if finding == Finding::Input {
+            let fed = Fed { input: issued.target, by: self.nominator(sheet, issued)?, owner: issued.owner, at: sheet.now };
+            let key = key::host(b'X', output);
+            let mut row: Output = sheet.get(&key)?.unwrap_or_default();
+            row.add(fed);
+            sheet.put(key, &row);
+            if !host.outputs.contains(&output) {
+                host.outputs.push(output);
+            }
+        }
+        sheet.put(place, &host);
+        let reason = self.reason(name)?;
+        let ask = Ask::List { reason, source: SourceId::PROBER, until: None, text: None };
+        let text = format!("relay test `{}`: given to [{}], came from [{output}]; proof {proof}", issued.test, issued.target);
+        sheet.change(subject, issued.tester.as_deref().unwrap_or("tester"), ask, text, true);
+        Ok(name)
+    }
+
+    pub(super) fn reason(&self, name: &str) -> Result<crate::model::ReasonId, Denied> {
+        let found = self.ledger.store.vocabulary().reasons.get(name);
+        found.ok_or_else(|| Denied::Ledger(Refused::Settings(format!("the reason `{name}` is not in config.toml"))))
+    }
+
+    fn nominator(&self, sheet: &Sheet<'_>, issued: &Issued) -> Result<String, Denied> {
+        let job: Option<Job> = sheet.get(&key::number(b'J', issued.job))?;
+        Ok(job.map_or(String::new(), |j| j.by))
+    }
+
+    /// The messages that came through a host (`input`) or from it, the newest first.
+    pub fn proofs(&self, addr: IpAddr, input: bool, most: usize) -> Result<Vec<Proof>, Denied> {
+        let sheet = self.sheet(Time(0));
+        let keys = sheet.keys(&key::host(if input { b'I' } else { b'Y' }, addr), usize::MAX)?;
+        let mut out = Vec::new();
+        for k in keys.iter().rev().take(most) {
+            out.extend(sheet.get::<Proof>(&key::number(b'P', key::tail(k)))?);
+        }
+        Ok(out)
+    }
+
+    /// One of them.
+    pub fn proof(&self, id: u64) -> Result<Proof, Denied> {
+        self.sheet(Time(0)).get(&key::number(b'P', id))?.ok_or_else(|| Denied::Unknown(format!("there is no proof {id} (any more)")))
+    }
+
+    /// For whom a host delivers.
+    pub fn output(&self, addr: IpAddr) -> Result<Output, Denied> {
+        Ok(self.sheet(Time(0)).get(&key::host(b'X', addr))?.unwrap_or_default())
+    }
+
+    /// What is known of a host.
+    pub fn host(&self, addr: IpAddr) -> Result<Host, Denied> {
+        Ok(self.sheet(Time(0)).get(&key::host(b'H', addr))?.unwrap_or_default())
+    }
+
+    /// Each host that delivers for others.
+    pub(super) fn outputs(&self) -> Result<Vec<(IpAddr, Output)>, Denied> {
+        let mut out = Vec::new();
+        self.ledger.store.probes(b"X", b"X", &mut |k, v| {
+            if let Some(addr) = key::addr(k) {
+                out.push((addr, read(k, v)?));
+            }
+            Ok(true)
+        })?;
+        Ok(out)
+    }
+}
+
+/// Why there is no listing, for people.
+fn said(why: NoProof) -> &'static str {
+    match why {
+        NoProof::Late => "too late: the token was older than 14 days",
+        NoProof::BeforeRelease => "sent before the host was released: it is tested again",
+        NoProof::Again => "known already",
+        NoProof::Back => "bounced: it came back to the sender",
+        NoProof::Forwarded => "a user of the host may have passed it on",
+        NoProof::Ours => "it came from ourselves",
+    }
+}
+
+/// Writes an arrival into its job's results.
+fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival) -> Result<(), Denied> {
+    let Some(mut job) = sheet.get::<Job>(&key::number(b'J', issued.job))? else { return Ok(()) };
+    let outcome = match arrival.back {
+        true => Outcome::Bounced { at: arrival.at },
+        false => Outcome::Delivered { output: arrival.output, at: arrival.at },
+    };
+    let token = hex(id);
+    if let Some(r) = job.results.iter_mut().find(|r| r.token == token).filter(|r| r.outcome.gives_way_to(&outcome)) {
+        r.outcome = outcome.clone();
+        save(sheet, &job);
+    }
+    if job.cause == Cause::Nomination && job.state == State::Done && matches!(outcome, Outcome::Delivered { .. }) {
+        let name = key::reporter(&job.by);
+        let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
+        reporter.note(job.id, true);
+        sheet.put(name, &reporter);
+    }
+    Ok(())
+}
+
+/// The host is tested again, for a message from before its release.
+fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result<(), Denied> {
+    if open_job(sheet, issued.target)?.is_some() || opted_out(sheet, issued.target)?.is_some() {
+        return Ok(());
+    }
+    let grounds =
+        Grounds { kind: "review".into(), text: format!("a message of test `{}` came after the release", issued.test), at: sheet.now };
+    let mut job = new_job(sheet, issued.target, Cause::Review, "tester", grounds)?;
+    place(sheet, settings, &mut job)?;
+    save(sheet, &job);
+    Ok(())
+}
+
+fn proof(number: u64, issued: &Issued, id: &Id, incoming: &Incoming, arrival: &Arrival, outcome: String) -> Proof {
+    Proof {
+        id: number,
+        input: issued.target,
+        output: arrival.output,
+        test: issued.test.clone(),
+        job: issued.job,
+        token: hex(id),
+        issued: issued.at,
+        at: arrival.at,
+        hello: incoming.hello.clone(),
+        from: incoming.from.clone(),
+        to: incoming.to.clone(),
+        message: String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_KEPT)]).into_owned(),
+        outcome,
+    }
+}

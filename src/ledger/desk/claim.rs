@@ -1,0 +1,157 @@
+//! "File your server closed": claims, and the release that follows.
+
+use std::net::IpAddr;
+
+use super::{
+    Asker, Denied, Desk, REASONS, Settings, Sheet,
+    jobs::{end, line, new_job, open_job, opted_out, place, save},
+    key,
+};
+use crate::{
+    ledger::Receipt,
+    model::{
+        SourceId, Subject, Time,
+        history::{Ask, HoldFor},
+        probing::{Issued, Judgement},
+        retest::{Cause, Claim, Grounds, Host, Job, Output, State, WAITING},
+    },
+};
+
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its test.
+    pub job: Job,
+    /// When the host is released if nothing comes until then.
+    pub release: Option<Time>,
+}
+
+impl Desk {
+    /// Takes a claim that a host is closed. The first is tested at once; each one that failed makes the next of its kind wait.
+    pub fn claim(&self, who: &Asker, target: IpAddr, proved: bool, now: Time) -> Result<Claimed, Denied> {
+        let settings = self.settings();
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        let verdict = sheet.verdict(&Subject::host(target))?;
+        let listed: Vec<&str> = REASONS.into_iter().filter(|r| is_listed(self, &verdict, r)).collect();
+        if listed.is_empty() {
+            return Err(Denied::Unknown(format!("{target} is not listed for a relay test; other listings end in other ways")));
+        }
+        if listed == [REASONS[3]] {
+            let row: Output = sheet.get(&key::host(b'X', target))?.unwrap_or_default();
+            let inputs: Vec<String> = row.inputs.iter().map(|f| f.input.to_string()).collect();
+            return Err(Denied::No(format!(
+                "{target} is listed for delivering what open hosts took: {}. It is released when they are closed, or by an operator",
+                inputs.join(", ")
+            )));
+        }
+        let slot = key::host(b'H', target);
+        let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
+        if let Some(claim) = &host.claim {
+            let job: Option<Job> = sheet.get(&key::number(b'J', claim.job))?;
+            if let Some(job) = job.filter(|_| claim.proved || !proved) {
+                return Ok(Claimed { job, release: claim.release });
+            }
+        }
+        // A proved claim takes the place of an unproved one, and of whatever waits.
+        if let Some(mut old) = open_job(&sheet, target)?.filter(|j| j.state != State::Running) {
+            end(&mut old, "a claim took its place", now);
+            save(&mut sheet, &old);
+        }
+        let grounds = Grounds { kind: "claim".into(), text: format!("{} says that it is closed", who.name), at: now };
+        let mut job = new_job(&mut sheet, target, Cause::Claim { proved }, &who.name, grounds)?;
+        job.not_before = host.claim_time(proved, now);
+        match opted_out(&sheet, target)? {
+            // Never tested: what nobody tests within two days is granted.
+            Some(_) => (job.state, job.waiting_for) = (State::Held, Some("its owner asked not to be tested".into())),
+            None => place(&sheet, &settings, &mut job)?,
+        }
+        save(&mut sheet, &job);
+        host.claim = Some(Claim { at: now, by: who.name.clone(), proved, job: job.id, due: host.claim_time(proved, now), release: None });
+        sheet.put(slot, &host);
+        sheet.put(key::host(b'C', target), &());
+        let how = if proved { "proved" } else { "not proved" };
+        self.write(sheet, Some(line(who, "claim", &target, format!("job {}, {how}", job.id), None, now)))?;
+        Ok(Claimed { job, release: None })
+    }
+
+    /// A claim's test has ended.
+    pub(super) fn claim_tested(&self, sheet: &mut Sheet<'_>, _settings: &Settings, job: &Job) -> Result<(), Denied> {
+        let slot = key::host(b'H', job.target);
+        let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
+        // One whose message came has failed already.
+        let Some(claim) = host.claim.as_mut().filter(|c| c.job == job.id) else { return Ok(()) };
+        match job.judgement() {
+            Judgement::Closed => return self.release(sheet, job.target, "every test was refused", false),
+            Judgement::Accepted => claim.release = Some(sheet.now.plus(WAITING)),
+            Judgement::Open | Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable => {
+                let kind = usize::from(claim.proved);
+                host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
+                host.claim = None;
+                sheet.drop_row(key::host(b'C', job.target));
+            }
+        }
+        sheet.put(slot, &host);
+        Ok(())
+    }
+
+    /// Takes a host off for good: what was sent before this lists it no more.
+    pub(super) fn release(&self, sheet: &mut Sheet<'_>, target: IpAddr, why: &str, on_request: bool) -> Result<(), Denied> {
+        let slot = key::host(b'H', target);
+        let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
+        let by = host.claim.as_ref().map_or_else(|| "tester".to_string(), |c| c.by.clone());
+        let verdict = sheet.verdict(&Subject::host(target))?;
+        let text = if on_request { format!("on-request: {why}") } else { why.to_string() };
+        for name in &REASONS[..3] {
+            if is_listed(self, &verdict, name) {
+                let ask = Ask::Delist { reason: Some(self.reason(name)?), source: None, hold: HoldFor::Usual };
+                sheet.change(Subject::host(target), &by, ask, text.clone(), false);
+            }
+        }
+        for output in std::mem::take(&mut host.outputs) {
+            let key = key::host(b'X', output);
+            let mut row: Output = sheet.get(&key)?.unwrap_or_default();
+            row.inputs.retain(|f| f.input != target);
+            sheet.put(key, &row);
+        }
+        (host.released, host.claim, host.failed) = (Some(sheet.now), None, Default::default());
+        sheet.put(slot, &host);
+        sheet.drop_row(key::host(b'C', target));
+        Ok(())
+    }
+
+    /// An operator releases a host after he has looked.
+    pub fn review(&self, who: &Asker, target: IpAddr, why: &str, now: Time) -> Result<Option<Receipt>, Denied> {
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        let verdict = sheet.verdict(&Subject::host(target))?;
+        if !REASONS.iter().any(|r| is_listed(self, &verdict, r)) {
+            return Err(Denied::Unknown(format!("{target} is not listed for a relay test")));
+        }
+        self.release(&mut sheet, target, why, false)?;
+        if is_listed(self, &verdict, REASONS[3]) {
+            let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: Some(SourceId::PROBER), hold: HoldFor::Nothing };
+            sheet.change(Subject::host(target), &who.name, ask, why.into(), false);
+            sheet.drop_row(key::host(b'X', target));
+        }
+        self.write(sheet, Some(line(who, "review", &target, "released".into(), Some(why.into()), now)))
+    }
+}
+
+/// Whether the tester's findings list a host for a reason.
+pub(super) fn is_listed(desk: &Desk, verdict: &crate::model::Verdict, reason: &str) -> bool {
+    let reason = desk.ledger.store.vocabulary().reasons.get(reason);
+    reason.is_some_and(|r| verdict.entry(r, SourceId::PROBER).is_some_and(|e| !e.hole) && !verdict.held(r, SourceId::PROBER))
+}
+
+/// A message came that was sent after the claim: it was wrong.
+pub(super) fn failed(sheet: &mut Sheet<'_>, issued: &Issued) -> Result<(), Denied> {
+    let slot = key::host(b'H', issued.target);
+    let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
+    let Some(claim) = host.claim.take_if(|c| issued.at >= c.at) else { return Ok(()) };
+    let kind = usize::from(claim.proved);
+    host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
+    sheet.put(slot, &host);
+    sheet.drop_row(key::host(b'C', issued.target));
+    Ok(())
+}

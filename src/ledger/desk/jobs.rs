@@ -1,0 +1,322 @@
+//! Jobs come in, wait, and are looked at; opt-outs.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Asker, Denied, Desk, MAX_OPEN, NOTEST, Settings, Sheet, key, rows::read};
+use crate::{
+    ledger::now as clock,
+    model::{
+        Change, Evidence, SourceId, Subject, Time,
+        history::{Ask, HoldFor},
+        retest::{self, Budget, Cause, Grounds, Host, Job, Reporter, State},
+        time::Seconds,
+    },
+    store::{StoreError, schema::Audit},
+};
+
+/// What is asked to be tested, and why.
+#[derive(Debug, Clone)]
+pub struct Nomination {
+    /// One host.
+    pub target: IpAddr,
+    /// Instead of 25.
+    pub port: Option<u16>,
+    /// What was seen.
+    pub grounds: Grounds,
+    /// He decides for himself: an editor or more.
+    pub decides: bool,
+    /// He has proved that the host is his.
+    pub owner: bool,
+    /// He sends the tests himself.
+    pub remote: bool,
+    /// Only these tests.
+    pub only: Vec<String>,
+}
+
+/// Somebody asked not to be tested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptOut {
+    /// What is not to be tested.
+    pub subject: String,
+    /// Since when.
+    pub at: Time,
+    /// Who wrote it down.
+    pub by: String,
+    /// How control was proved.
+    pub proof: String,
+}
+
+/// A hash of what was seen, to know it again.
+pub(super) fn hash(g: &Grounds) -> u64 {
+    let mut h = rustc_hash::FxHasher::default();
+    std::hash::Hash::hash(&(&g.kind, &g.text), &mut h);
+    std::hash::Hasher::finish(&h)
+}
+
+/// How far in the future a time may lie, for clocks that differ.
+const SKEW: Seconds = Seconds(300);
+
+pub(super) fn line(who: &Asker, what: &str, about: &dyn ToString, detail: String, why: Option<String>, now: Time) -> Audit {
+    Audit {
+        at: now,
+        who: who.name.clone(),
+        from: who.from.clone(),
+        what: what.into(),
+        about: about.to_string(),
+        detail,
+        why,
+        once: who.once,
+        ..Audit::default()
+    }
+}
+
+impl Desk {
+    /// Takes a nomination: the job that it became, or that there was already.
+    pub fn nominate(&self, who: &Asker, n: Nomination, now: Time) -> Result<Job, Denied> {
+        let settings = self.settings();
+        let _turn = self.turn();
+        if n.grounds.text.trim().is_empty() {
+            return Err(Denied::Invalid(
+                "evidence: a message's id, a line of a log, or the owner's request is what leads to a test".into(),
+            ));
+        }
+        if n.grounds.at.plus(retest::EVIDENCE_LIFE) < now {
+            return Err(Denied::Invalid("at: evidence older than 14 days leads to no test".into()));
+        }
+        if n.grounds.at > now.plus(SKEW) {
+            return Err(Denied::Invalid("at: that has not happened yet".into()));
+        }
+        if let Some(name) = n.only.iter().find(|o| settings.catalogue.get(o).is_none()) {
+            return Err(Denied::Invalid(format!("tests: there is no test `{name}`; /v1/tests shows all")));
+        }
+        let mut sheet = self.sheet(now);
+        if let Some(out) = opted_out(&sheet, n.target)? {
+            return Err(Denied::No(format!("{out} asked not to be tested")));
+        }
+        if let Some(job) = open_job(&sheet, n.target)?.filter(|j| j.remote == n.remote) {
+            return Ok(job);
+        }
+        if !n.decides && !n.owner {
+            let name = key::reporter(&who.name);
+            let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
+            if !reporter.count(settings.quota, now) {
+                return Err(Denied::TooMany(format!("{} nominations a day are taken from one reporter", settings.quota)));
+            }
+            sheet.put(name, &reporter);
+        }
+        if sheet.keys(b"Q", MAX_OPEN)?.len() >= MAX_OPEN {
+            return Err(Denied::TooMany(format!("{MAX_OPEN} jobs wait already")));
+        }
+        let cause = if n.owner { Cause::Owner } else { Cause::Nomination };
+        let mut job = new_job(&mut sheet, n.target, cause, &who.name, n.grounds)?;
+        (job.port, job.agreed, job.remote, job.only) = (n.port, n.decides || n.owner, n.remote, n.only);
+        place(&sheet, &settings, &mut job)?;
+        save(&mut sheet, &job);
+        let line = line(who, "nominate", &job.target, format!("job {}", job.id), Some(job.grounds.text.chars().take(500).collect()), now);
+        self.write(sheet, Some(line))?;
+        Ok(job)
+    }
+
+    /// A person decides about a held job: it is run, or ends here.
+    pub fn decide(&self, who: &Asker, id: u64, run: bool, now: Time) -> Result<Job, Denied> {
+        let settings = self.settings();
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        let mut job = self.need(&sheet, id)?;
+        if !matches!(job.state, State::Held | State::Deferred | State::Queued) {
+            return Err(Denied::No("it runs already, or has ended".into()));
+        }
+        if run {
+            job.agreed = true;
+            place(&sheet, &settings, &mut job)?;
+        } else {
+            end(&mut job, "turned down", now);
+        }
+        save(&mut sheet, &job);
+        self.write(sheet, Some(line(who, if run { "job.approve" } else { "job.refuse" }, &job.target, format!("job {id}"), None, now)))?;
+        Ok(job)
+    }
+
+    fn need(&self, sheet: &Sheet<'_>, id: u64) -> Result<Job, Denied> {
+        sheet.get(&key::number(b'J', id))?.ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))
+    }
+
+    /// A job.
+    pub fn job(&self, id: u64) -> Result<Job, Denied> {
+        self.need(&self.sheet(clock()), id)
+    }
+
+    /// The newest jobs first, from before `before` on.
+    pub fn jobs(&self, before: Option<u64>, open: bool, most: usize) -> Result<Vec<Job>, Denied> {
+        let sheet = self.sheet(clock());
+        let keys = sheet.keys(if open { b"Q" } else { b"J" }, usize::MAX)?;
+        let numbers = keys.iter().rev().map(|k| key::tail(k)).filter(|n| before.is_none_or(|b| *n < b)).take(most);
+        numbers.map(|n| self.need(&sheet, n)).collect()
+    }
+
+    /// A job's transcript.
+    pub fn transcript(&self, id: u64) -> Result<String, Denied> {
+        Ok(self.sheet(clock()).get(&key::number(b'S', id))?.unwrap_or_default())
+    }
+
+    /// Takes an opt-out: what it covers is not tested from now on, and jobs that wait end.
+    pub fn opt_out(&self, who: &Asker, subject: &Subject, proof: &str, now: Time) -> Result<OptOut, Denied> {
+        if !subject.is_address() {
+            return Err(Denied::Invalid("subject: an address or a prefix is what can be tested".into()));
+        }
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        let out = OptOut { subject: subject.to_string(), at: now, by: who.name.clone(), proof: proof.chars().take(500).collect() };
+        sheet.put(key::opt_out(subject), &out);
+        for k in sheet.keys(b"Q", usize::MAX)? {
+            let mut job = self.need(&sheet, key::tail(&k))?;
+            if subject.covers(&Subject::host(job.target)) || *subject == Subject::host(job.target) {
+                end(&mut job, "its owner asked not to be tested", now);
+                save(&mut sheet, &job);
+            }
+        }
+        if let Some(reason) = self.ledger.store.vocabulary().reasons.get(NOTEST) {
+            let ask = Ask::List { reason, source: SourceId::OPERATOR, until: None, text: None };
+            let mut change = Change::new(subject.clone(), who.name.clone(), ask);
+            (change.evidence, change.terms.from, change.terms.breaks_hold) =
+                (Some(Evidence::word(out.proof.clone())), who.from.clone().into(), true);
+            sheet.changes.push(change);
+        }
+        self.write(sheet, Some(line(who, "optout", subject, String::new(), Some(out.proof.clone()), now)))?;
+        Ok(out)
+    }
+
+    /// Takes an opt-out back.
+    pub fn opt_in(&self, who: &Asker, subject: &Subject, now: Time) -> Result<(), Denied> {
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        if sheet.get::<OptOut>(&key::opt_out(subject))?.is_none() {
+            return Err(Denied::Unknown(format!("{subject} did not opt out itself")));
+        }
+        sheet.drop_row(key::opt_out(subject));
+        let listed = self.ledger.store.vocabulary().reasons.get(NOTEST);
+        if let Some(reason) = listed.filter(|r| sheet.verdict(subject).is_ok_and(|v| v.entry(*r, SourceId::OPERATOR).is_some())) {
+            let ask = Ask::Delist { reason: Some(reason), source: Some(SourceId::OPERATOR), hold: HoldFor::Nothing };
+            sheet.change(subject.clone(), &who.name, ask, "opted in".into(), false);
+        }
+        self.write(sheet, Some(line(who, "optin", subject, String::new(), None, now)))?;
+        Ok(())
+    }
+
+    /// All opt-outs.
+    pub fn opt_outs(&self) -> Result<Vec<OptOut>, Denied> {
+        let mut out = Vec::new();
+        self.ledger.store.probes(b"O", b"O", &mut |k, v| {
+            out.push(read(k, v)?);
+            Ok(true)
+        })?;
+        Ok(out)
+    }
+}
+
+/// The opt-out that covers a host.
+pub(super) fn opted_out(sheet: &Sheet<'_>, target: IpAddr) -> Result<Option<String>, StoreError> {
+    let host = Subject::host(target);
+    for subject in std::iter::once(host.clone()).chain(host.wider()) {
+        if sheet.get::<OptOut>(&key::opt_out(&subject))?.is_some() {
+            return Ok(Some(subject.to_string()));
+        }
+    }
+    Ok(None)
+}
+
+/// The job of a host that is open.
+pub(super) fn open_job(sheet: &Sheet<'_>, target: IpAddr) -> Result<Option<Job>, StoreError> {
+    for k in sheet.keys(&key::host(b'L', target), usize::MAX)?.iter().rev() {
+        if let Some(job) = sheet.get::<Job>(&key::number(b'J', key::tail(k)))?.filter(Job::open) {
+            return Ok(Some(job));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn new_job(sheet: &mut Sheet<'_>, target: IpAddr, cause: Cause, by: &str, grounds: Grounds) -> Result<Job, StoreError> {
+    let id = sheet.number()?;
+    sheet.put(key::both(b'L', target, id), &());
+    Ok(Job {
+        id,
+        target,
+        port: None,
+        cause,
+        by: by.into(),
+        grounds,
+        at: sheet.now,
+        state: State::Queued,
+        waiting_for: None,
+        not_before: sheet.now,
+        agreed: true,
+        remote: false,
+        only: Vec::new(),
+        tries: 0,
+        begun: None,
+        ended: None,
+        results: Vec::new(),
+    })
+}
+
+pub(super) fn end(job: &mut Job, why: &str, now: Time) {
+    (job.state, job.waiting_for, job.ended) = (State::Done, Some(why.into()), Some(now));
+}
+
+/// Writes a job, and whether it is open.
+pub(super) fn save(sheet: &mut Sheet<'_>, job: &Job) {
+    sheet.put(key::number(b'J', job.id), job);
+    match job.open() {
+        true => sheet.put(key::number(b'Q', job.id), &()),
+        false => sheet.drop_row(key::number(b'Q', job.id)),
+    }
+}
+
+/// Says where a job that does not run stands: whether it may, and when.
+pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Result<(), StoreError> {
+    let now = sheet.now;
+    let mut held = |why: String| (job.state, job.waiting_for) = (State::Held, Some(why));
+    let ready = match job.remote {
+        false => settings.ready(job.target),
+        true if settings.domain.is_empty() => Err("there is no collector; set [probe] domain".to_string()),
+        true => Ok(()),
+    };
+    if let Err(why) = ready {
+        held(why);
+        return Ok(());
+    }
+    if !job.agreed {
+        let reporter: Reporter = sheet.get(&key::reporter(&job.by))?.unwrap_or_default();
+        if reporter.is_watched() {
+            held(format!(
+                "a person: {} has brought {} hosts and was right about {:.0} %",
+                job.by,
+                reporter.recent.len(),
+                100.0 * reporter.reputation()
+            ));
+            return Ok(());
+        }
+    }
+    // What is run again has its time already.
+    let (mut at, mut why) = (job.not_before.max(now), "the pause between tries");
+    if job.tries == 0 {
+        let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
+        let budget: Budget = sheet.get(&key::host(b'N', crate::model::probing::net(job.target)))?.unwrap_or_default();
+        let claim = matches!(job.cause, Cause::Claim { .. });
+        let own = match job.cause {
+            Cause::Claim { .. } => job.not_before.max(now),
+            Cause::Nomination => host.nomination_time(hash(&job.grounds), now),
+            Cause::Owner | Cause::Review => host.tested.map_or(now, |t| t.plus(retest::BETWEEN)).max(now),
+        };
+        let net = budget.time(job.target, claim, settings.per_net, now);
+        (at, why) =
+            if net > own { (net, "its net: a few hosts of one are tested in a day") } else { (own, "the pause since its last test") };
+    }
+    (job.not_before, job.state, job.waiting_for) = match at > now {
+        true => (at, State::Deferred, Some(format!("{why}, until {at}"))),
+        false => (at, State::Queued, None),
+    };
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! What the desk keeps: rows of JSON under a letter and a host or number. JSON, because these rows are few, long-lived, and
+//! get new fields.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `J` job | the job |
+//! | `Q` job | nothing: it is open |
+//! | `L` host, job | nothing: a job of the host |
+//! | `S` job | its transcript |
+//! | `H` host | what is known of it |
+//! | `C` host | nothing: a claim is looked at |
+//! | `N` net | its budget |
+//! | `O` subject | an opt-out |
+//! | `R` name | a reporter |
+//! | `T` token | what it was made for |
+//! | `X` host | for whom it delivers |
+//! | `P` proof | a message that came |
+//! | `I` host, proof | nothing: it was the input |
+//! | `Y` host, proof | nothing: it was the output |
+//! | `n` | the last number of a job or proof; `o` the outages |
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::super::{Ledger, Receipt, Refused, group::Work, now, writer::Writer};
+use crate::{
+    model::{Change, Evidence, EvidenceKind, Subject, Terms, Time, Verdict, history::Ask},
+    store::{Batch, Store, StoreError, schema},
+};
+
+/// Keys of rows.
+pub(super) mod key {
+    use super::{IpAddr, Subject};
+
+    pub const OUTAGES: &[u8] = b"o";
+    pub const NUMBER: &[u8] = b"n";
+
+    pub fn host(letter: u8, addr: IpAddr) -> Vec<u8> {
+        let bytes = match addr {
+            IpAddr::V4(a) => a.to_ipv6_mapped().octets(),
+            IpAddr::V6(a) => a.octets(),
+        };
+        [&[letter][..], &bytes].concat()
+    }
+    pub fn number(letter: u8, n: u64) -> Vec<u8> {
+        [&[letter][..], &n.to_be_bytes()].concat()
+    }
+    pub fn both(letter: u8, addr: IpAddr, n: u64) -> Vec<u8> {
+        [host(letter, addr), n.to_be_bytes().to_vec()].concat()
+    }
+    pub fn token(id: &[u8; 8]) -> Vec<u8> {
+        [b"T", &id[..]].concat()
+    }
+    pub fn reporter(name: &str) -> Vec<u8> {
+        [b"R", name.as_bytes()].concat()
+    }
+    pub fn opt_out(subject: &Subject) -> Vec<u8> {
+        [&b"O"[..], &subject.key()].concat()
+    }
+    /// The number at the end of a key.
+    pub fn tail(key: &[u8]) -> u64 {
+        key.last_chunk().map_or(0, |b| u64::from_be_bytes(*b))
+    }
+    /// The host behind the letter of a key.
+    pub fn addr(key: &[u8]) -> Option<IpAddr> {
+        let bytes: [u8; 16] = key.get(1..17)?.try_into().ok()?;
+        Some(IpAddr::from(bytes).to_canonical())
+    }
+}
+
+/// Rows, changes and a line, for one batch.
+#[derive(Debug, Default)]
+pub struct Entry {
+    rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    changes: Vec<Change>,
+    line: Option<schema::Audit>,
+}
+
+impl Entry {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.changes.is_empty() && self.line.is_none()
+    }
+}
+
+/// What is being decided: reads see what was put before.
+pub(super) struct Sheet<'a> {
+    store: &'a Store,
+    /// The moment.
+    pub now: Time,
+    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What the listings are to become.
+    pub changes: Vec<Change>,
+}
+
+impl<'a> Sheet<'a> {
+    pub fn new(ledger: &'a Ledger, now: Time) -> Sheet<'a> {
+        Sheet { store: &ledger.store, now, rows: BTreeMap::new(), changes: Vec::new() }
+    }
+
+    pub fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        let row = match self.rows.get(key) {
+            Some(put) => put.clone(),
+            None => self.store.probe(key)?,
+        };
+        row.map(|r| read(key, &r)).transpose()
+    }
+
+    pub fn put<T: Serialize>(&mut self, key: impl Into<Vec<u8>>, value: &T) {
+        // Plain data has a form in JSON.
+        let row = serde_json::to_vec(value).unwrap_or_default();
+        self.rows.insert(key.into(), Some(row));
+    }
+
+    pub fn drop_row(&mut self, key: impl Into<Vec<u8>>) {
+        self.rows.insert(key.into(), None);
+    }
+
+    /// The stored rows under a prefix, with what was put since; at most `most`.
+    pub fn keys(&self, prefix: &[u8], most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut out = std::collections::BTreeSet::new();
+        self.store.probes(prefix, prefix, &mut |k, _| {
+            out.insert(k.to_vec());
+            Ok(out.len() < most)
+        })?;
+        for (k, v) in self.rows.range(prefix.to_vec()..).take_while(|(k, _)| k.starts_with(prefix)) {
+            match v {
+                Some(_) => out.insert(k.clone()),
+                None => out.remove(k),
+            };
+        }
+        Ok(out.into_iter().collect())
+    }
+
+    /// The next number of a job or a proof.
+    pub fn number(&mut self) -> Result<u64, StoreError> {
+        let n = self.get::<u64>(key::NUMBER)?.unwrap_or(0) + 1;
+        self.put(key::NUMBER, &n);
+        Ok(n)
+    }
+
+    pub fn verdict(&self, subject: &Subject) -> Result<Verdict, StoreError> {
+        self.store.verdict(subject)
+    }
+
+    /// A change of a listing, on a proof.
+    pub fn change(&mut self, subject: Subject, author: &str, ask: Ask, proof: String, breaks_hold: bool) {
+        let kind = if matches!(ask, Ask::List { .. }) { EvidenceKind::Delivery } else { EvidenceKind::Probe };
+        let terms = Terms { from: "tester".into(), breaks_hold, ..Terms::default() };
+        self.changes.push(Change { subject, author: author.into(), evidence: Some(Evidence { kind, text: proof }), ask, terms });
+    }
+
+    pub fn entry(self, line: Option<schema::Audit>) -> Entry {
+        Entry { rows: self.rows.into_iter().collect(), changes: self.changes, line }
+    }
+}
+
+pub(super) fn read<T: DeserializeOwned>(key: &[u8], row: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(row)
+        .map_err(|e| StoreError::Damaged(format!("a row of relay tests ({}): {e}", String::from_utf8_lossy(&key[..1]))))
+}
+
+/// Puts rows into a batch.
+pub fn put(rows: &[(Vec<u8>, Option<Vec<u8>>)], batch: &mut Batch) {
+    for (key, value) in rows {
+        match value {
+            Some(v) => batch.put(schema::PROBES, key.clone(), v.clone()),
+            None => batch.delete(schema::PROBES, key.clone()),
+        }
+    }
+}
+
+impl Writer {
+    /// Rows with the changes that belong to them, all or none; the receipt where something was listed or taken off.
+    pub(in super::super) fn record(&mut self, entry: Entry) -> Result<Option<Receipt>, Refused> {
+        entry.line.as_ref().map_or(Ok(()), |l| self.first(l))?;
+        if entry.changes.is_empty() {
+            let mut batch = Batch::default();
+            put(&entry.rows, &mut batch);
+            if let Some(once) = entry.line.as_ref().and_then(|l| l.once) {
+                let made = schema::Made { body: once.body, ..schema::Made::default() };
+                batch.put(schema::ONCE, schema::once_key(now(), &once.key), schema::encode(&made));
+            }
+            entry.line.iter().for_each(|l| batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(l)));
+            self.commit_batch(batch)?;
+            self.audited += u64::from(entry.line.is_some());
+            return Ok(None);
+        }
+        let mut work = Work::new(now());
+        for change in entry.changes {
+            let change = self.check(change)?;
+            work.decide(&self.store, &change, |s| self.covered(s))?;
+        }
+        work.audit.extend(entry.line);
+        work.probes = entry.rows;
+        work.uncover(&self.store)?;
+        self.commit(&work, None).map(Some)
+    }
+}

@@ -1,0 +1,353 @@
+//! A job is run: its messages are made, sent by a door, and what came of them is written down.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Denied, Desk, Settings, Sheet,
+    jobs::{end, hash, place, save},
+    key,
+};
+use crate::{
+    model::{
+        Time,
+        probing::{self, Issued, Judgement, Outcome, Tried, net},
+        retest::{Budget, Cause, Host, Job, Reporter, State},
+        time::Seconds,
+    },
+    smtp::{
+        Envelope, Names, Test, Way,
+        catalogue::{Group, Run},
+        message,
+        token::Id,
+    },
+};
+
+/// The longest transcript of a job that is kept, in bytes.
+const MAX_TRANSCRIPT: usize = 256 * 1024;
+/// How long a test that was put off waits before it is tried again.
+const PAUSES: [Seconds; 3] = [Seconds(300), Seconds(900), Seconds(3600)];
+/// What a result says while its message was not sent.
+const UNSENT: &str = "not sent yet";
+/// What a form is called that is sent again from our own domain.
+pub(super) const PLAIN: &str = "+plain-sender";
+
+/// A message that is ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Its place among the job's results.
+    pub place: usize,
+    /// The test.
+    pub test: String,
+    /// What is sent.
+    pub envelope: Envelope,
+    /// The message, with CRLF.
+    pub message: Vec<u8>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// Its place among the job's results.
+    pub place: usize,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+impl Desk {
+    /// Jobs that may run now, the oldest first; at most `most`. Those that waited for a time or a switch are looked at again.
+    pub fn due(&self, most: usize, now: Time) -> Result<Vec<Job>, Denied> {
+        let settings = self.settings();
+        let health = self.turn();
+        if !health.wrong.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sheet = self.sheet(now);
+        let mut out: Vec<Job> = Vec::new();
+        for k in sheet.keys(b"Q", usize::MAX)? {
+            let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
+            let waits = match job.state {
+                State::Held | State::Queued => true,
+                State::Deferred => job.not_before <= now,
+                State::Running | State::Done => false,
+            };
+            if !waits {
+                continue;
+            }
+            let before = job.clone();
+            place(&sheet, &settings, &mut job)?;
+            if job != before {
+                save(&mut sheet, &job);
+            }
+            if job.state == State::Queued && !job.remote && out.len() < most {
+                out.push(job);
+            }
+        }
+        self.write(sheet, None)?;
+        Ok(out)
+    }
+
+    /// Begins a job: its messages, with their tokens. `names` are what is known of the host; `id` makes numbers of tokens.
+    pub fn begin(&self, id: u64, names: &Names, fresh: &mut dyn FnMut() -> Id, now: Time) -> Result<(Job, Vec<Ready>), Denied> {
+        let settings = self.settings();
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        let mut job: Job = sheet.get(&key::number(b'J', id))?.ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))?;
+        if job.state == State::Deferred && job.not_before <= now {
+            place(&sheet, &settings, &mut job)?;
+        }
+        if job.state != State::Queued {
+            return Err(Denied::No(format!(
+                "job {id} does not wait for a turn: {}",
+                job.waiting_for.as_deref().unwrap_or("it runs or has ended")
+            )));
+        }
+        let first = job.tries == 0;
+        if first {
+            count(&mut sheet, &job)?;
+            job.results = Vec::new();
+        }
+        let out = messages(&mut sheet, &settings, &mut job, names, fresh);
+        (job.state, job.begun, job.waiting_for) = (State::Running, Some(now), None);
+        job.tries += 1;
+        save(&mut sheet, &job);
+        self.write(sheet, None)?;
+        Ok((job, out))
+    }
+
+    /// Writes down what became of a job's messages. What was put off is tried again later; else the job ends.
+    pub fn finish(&self, id: u64, ran: Vec<Ran>, transcript: &str, now: Time) -> Result<Job, Denied> {
+        let settings = self.settings();
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        let mut job: Job = sheet.get(&key::number(b'J', id))?.ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))?;
+        if job.state != State::Running {
+            return Err(Denied::No(format!("job {id} does not run")));
+        }
+        for r in ran {
+            if let Some(t) = job.results.get_mut(r.place).filter(|t| t.outcome.gives_way_to(&r.outcome)) {
+                t.outcome = r.outcome;
+            }
+        }
+        append(&mut sheet, id, transcript)?;
+        let put_off = job.results.iter().any(|r| matches!(r.outcome, Outcome::Later { .. }));
+        if job.remote {
+            // The reporter's own words are no outcome of ours: only what arrives counts.
+            end(&mut job, "sent by the reporter", now);
+            job.waiting_for = None;
+        } else if put_off && job.tries < probing::TRIES {
+            let pause = PAUSES[usize::from(job.tries.saturating_sub(1)).min(PAUSES.len() - 1)];
+            (job.state, job.not_before) = (State::Deferred, now.plus(pause));
+            job.waiting_for = Some(format!("some tests were put off; tried again at {}", job.not_before));
+        } else if again_plain(&settings, &mut job) {
+            (job.state, job.not_before) = (State::Deferred, now.plus(Seconds(1)));
+            job.waiting_for = Some("the forms that came through are sent once more, from our own domain".into());
+        } else {
+            job.results.iter_mut().filter(|r| matches!(r.outcome, Outcome::Later { .. })).for_each(|r| {
+                r.outcome = Outcome::Inconclusive { why: format!("put off {} times", probing::TRIES) };
+            });
+            (job.state, job.ended, job.waiting_for) = (State::Done, Some(now), None);
+            self.ended(&mut sheet, &settings, &job)?;
+        }
+        save(&mut sheet, &job);
+        self.write(sheet, None)?;
+        Ok(job)
+    }
+
+    /// What follows from a job that has ended.
+    fn ended(&self, sheet: &mut Sheet<'_>, settings: &Settings, job: &Job) -> Result<(), Denied> {
+        if job.cause == Cause::Nomination {
+            let name = key::reporter(&job.by);
+            let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
+            reporter.note(job.id, job.judgement() == Judgement::Open);
+            sheet.put(name, &reporter);
+        }
+        if matches!(job.cause, Cause::Claim { .. }) {
+            self.claim_tested(sheet, settings, job)?;
+        }
+        Ok(())
+    }
+
+    /// Jobs that ran when the daemon was stopped wait for another turn.
+    pub fn resume(&self, now: Time) -> Result<(), Denied> {
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        for k in sheet.keys(b"Q", usize::MAX)? {
+            let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
+            if job.state == State::Running && !job.remote {
+                job.results.iter_mut().filter(|r| matches!(&r.outcome, Outcome::Inconclusive { why } if why == UNSENT)).for_each(|r| {
+                    let (stage, text) = (probing::Stage::Connect, "the daemon was stopped".to_string());
+                    r.outcome = Outcome::Later { stage, code: 421, text };
+                });
+                (job.state, job.not_before) = (State::Deferred, now.plus(PAUSES[0]));
+                job.waiting_for = Some("the daemon was stopped while it ran".into());
+                save(&mut sheet, &job);
+            }
+        }
+        self.write(sheet, None).map(drop)
+    }
+}
+
+/// Counts a test that begins, for the host and its net.
+fn count(sheet: &mut Sheet<'_>, job: &Job) -> Result<(), Denied> {
+    let now = sheet.now;
+    let (place, budget) = (key::host(b'H', job.target), key::host(b'N', net(job.target)));
+    let mut host: Host = sheet.get(&place)?.unwrap_or_default();
+    let claim = matches!(job.cause, Cause::Claim { .. });
+    host.tested = Some(now);
+    if job.cause == Cause::Nomination {
+        host.grounds = Some((now, hash(&job.grounds)));
+    }
+    if job.cause == (Cause::Claim { proved: false }) {
+        host.unproved = Some(now);
+    }
+    let mut all: Budget = sheet.get(&budget)?.unwrap_or_default();
+    all.count(job.target, claim, now);
+    sheet.put(place, &host);
+    sheet.put(budget, &all);
+    Ok(())
+}
+
+/// The messages of a job's turn: all of them at first, later those that were put off or are new.
+fn messages(sheet: &mut Sheet<'_>, settings: &Settings, job: &mut Job, names: &Names, fresh: &mut dyn FnMut() -> Id) -> Vec<Ready> {
+    let mut out = Vec::new();
+    if job.results.is_empty() {
+        let own = settings.special.iter().any(|s| s.covers(&crate::model::Subject::host(job.target)));
+        let tests: Vec<Test> = settings.catalogue.chosen(job.target, &settings.chosen, &job.only, own).into_iter().cloned().collect();
+        for (turn, test) in tests.iter().enumerate() {
+            make(sheet, settings, job, (names, test, turn, false), fresh, &mut out);
+        }
+        return out;
+    }
+    // Forms that came through, from our own domain.
+    let plain: Vec<String> =
+        job.results.iter().filter(|r| is_unsent(r)).filter_map(|r| r.test.strip_suffix(PLAIN).map(String::from)).collect();
+    job.results.retain(|r| !(is_unsent(r) && r.test.ends_with(PLAIN)));
+    for name in plain {
+        if let Some(test) = settings.catalogue.get(&name) {
+            make(sheet, settings, job, (names, test, 0, true), fresh, &mut out);
+        }
+    }
+    // What was put off goes with the same token.
+    let mut turn = 0;
+    let mut seen: Vec<&str> = Vec::new();
+    for (place, r) in job.results.iter().enumerate() {
+        if seen.last() != Some(&r.test.as_str()) {
+            turn += usize::from(!seen.is_empty());
+            seen.push(&r.test);
+        }
+        if !matches!(r.outcome, Outcome::Later { .. }) {
+            continue;
+        }
+        let (name, is_plain) = r.test.strip_suffix(PLAIN).map_or((r.test.as_str(), false), |n| (n, true));
+        let (Some(test), Some(id)) = (settings.catalogue.get(name), token_id(&r.token)) else { continue };
+        let tokens = (settings.tokens.text(Way::Probe, &id), settings.tokens.text(Way::Return, &id));
+        let forms = names.envelopes(test, turn, is_plain, || tokens.clone()).unwrap_or_default();
+        let form = forms.into_iter().find(|(_, e)| e.to.get(e.probe) == Some(&r.envelope.1));
+        if let Some((token, mut envelope)) = form {
+            envelope.from.clone_from(&r.envelope.0);
+            let message = message::probe(names, &envelope, &token, &settings.operator, &said(job), sheet.now);
+            out.push(Ready { place, test: r.test.clone(), envelope, message });
+        }
+    }
+    out
+}
+
+fn is_unsent(r: &Tried) -> bool {
+    matches!(&r.outcome, Outcome::Inconclusive { why } if why == UNSENT)
+}
+
+fn said(job: &Job) -> String {
+    format!("job {} ({})", job.id, job.grounds.kind)
+}
+
+/// Makes the messages of one test, and the rows of their tokens.
+fn make(
+    sheet: &mut Sheet<'_>,
+    settings: &Settings,
+    job: &mut Job,
+    (names, test, turn, plain): (&Names, &Test, usize, bool),
+    fresh: &mut dyn FnMut() -> Id,
+    out: &mut Vec<Ready>,
+) {
+    let mut ids = Vec::new();
+    let name = if plain { format!("{}{PLAIN}", test.name) } else { test.name.clone() };
+    let mut tokens = || {
+        let id = fresh();
+        ids.push(id);
+        (settings.tokens.text(Way::Probe, &id), settings.tokens.text(Way::Return, &id))
+    };
+    let made = match names.envelopes(test, turn, plain, &mut tokens) {
+        Ok(made) => made,
+        Err(why) => {
+            let outcome = Outcome::Skipped { why: why.into() };
+            job.results.push(Tried { test: name, class: test.class.clone(), token: String::new(), envelope: Default::default(), outcome });
+            return;
+        }
+    };
+    for ((token, envelope), id) in made.into_iter().zip(ids) {
+        let issued = Issued {
+            target: job.target,
+            test: name.clone(),
+            job: job.id,
+            at: sheet.now,
+            tester: job.remote.then(|| job.by.clone()),
+            trusted: settings.trusted.contains(&job.by),
+            strict: test.run == Run::OptIn,
+            owner: job.cause == Cause::Owner,
+            outputs: Vec::new(),
+        };
+        sheet.put(key::token(&id), &issued);
+        let message = message::probe(names, &envelope, &token, &settings.operator, &said(job), sheet.now);
+        job.results.push(Tried {
+            test: name.clone(),
+            class: test.class.clone(),
+            token: hex(&id),
+            envelope: (envelope.from.clone(), envelope.to[envelope.probe].clone()),
+            outcome: Outcome::Inconclusive { why: UNSENT.into() },
+        });
+        out.push(Ready { place: job.results.len() - 1, test: name.clone(), envelope, message });
+    }
+}
+
+/// Adds forms that came through with a sender of the host's own, to be sent once more from our domain; whether there are any.
+fn again_plain(settings: &Settings, job: &mut Job) -> bool {
+    let is_new = |job: &Job, name: &str| !job.results.iter().any(|r| r.test == name);
+    let came: Vec<(String, String)> = job
+        .results
+        .iter()
+        .filter(|r| matches!(r.outcome, Outcome::Delivered { .. }))
+        .filter(|r| settings.catalogue.get(&r.test).is_some_and(|t| t.group == Group::Recipient && t.from.is_none()))
+        .map(|r| (format!("{}{PLAIN}", r.test), r.class.clone()))
+        .filter(|(name, _)| is_new(job, name))
+        .collect();
+    let any = !came.is_empty();
+    for (test, class) in came {
+        if is_new(job, &test) {
+            let outcome = Outcome::Inconclusive { why: UNSENT.into() };
+            job.results.push(Tried { test, class, token: String::new(), envelope: Default::default(), outcome });
+        }
+    }
+    any
+}
+
+fn append(sheet: &mut Sheet<'_>, id: u64, transcript: &str) -> Result<(), Denied> {
+    if transcript.is_empty() {
+        return Ok(());
+    }
+    let place = key::number(b'S', id);
+    let mut all: String = sheet.get(&place)?.unwrap_or_default();
+    let room = MAX_TRANSCRIPT.saturating_sub(all.len());
+    let cut = transcript.char_indices().map(|(i, c)| i + c.len_utf8()).take_while(|i| *i <= room).last().unwrap_or(0);
+    all.push_str(&transcript[..cut]);
+    sheet.put(place, &all);
+    Ok(())
+}
+
+/// A token's number as text.
+pub(super) fn hex(id: &Id) -> String {
+    id.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+pub(super) fn token_id(text: &str) -> Option<Id> {
+    u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16).map(u64::to_be_bytes)
+}

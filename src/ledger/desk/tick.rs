@@ -1,0 +1,149 @@
+//! What time does: waiting periods end, claims that nobody tested are granted, outputs are listed after their notice, and
+//! what is old is forgotten.
+
+use std::net::IpAddr;
+
+use super::{Denied, Desk, Proof, REASONS, Settings, Sheet, claim::is_listed, jobs::end, jobs::save, key};
+use crate::model::{
+    SourceId, Subject, Time,
+    history::{Ask, HoldFor},
+    probing::{Issued, TOKEN_LIFE},
+    retest::{Host, Job, Outage, Output, State, UNTESTED, lost},
+    time::Seconds,
+};
+
+/// How long evidence is kept after a listing has ended (safety rule S12).
+const KEPT: Seconds = Seconds(90 * 86_400);
+/// How long jobs are remembered.
+const JOBS: Seconds = Seconds(365 * 86_400);
+/// The most rows that one round of forgetting looks at.
+const ROUND: usize = 10_000;
+
+impl Desk {
+    /// Does what is due. Each host is a batch of its own: one that is refused holds nobody else up.
+    pub fn tick(&self, now: Time) -> Result<(), Denied> {
+        let settings = self.settings();
+        for k in self.sheet(now).keys(b"C", usize::MAX)? {
+            if let Some(target) = key::addr(&k) {
+                self.claim_due(target, now)?;
+            }
+        }
+        for (addr, _) in self.outputs()? {
+            self.output_due(&settings, addr, now)?;
+        }
+        Ok(())
+    }
+
+    fn claim_due(&self, target: IpAddr, now: Time) -> Result<(), Denied> {
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        let host: Host = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
+        let Some(claim) = &host.claim else {
+            sheet.drop_row(key::host(b'C', target));
+            return self.write(sheet, None).map(drop);
+        };
+        let verdict = sheet.verdict(&Subject::host(target))?;
+        if !REASONS[..3].iter().any(|r| is_listed(self, &verdict, r)) {
+            // It ended in another way.
+            return self.forget_claim(sheet, target, host);
+        }
+        if let Some(release) = claim.release {
+            // The waiting period stands still while nothing could have come.
+            let began = Time(release.0.saturating_sub(crate::model::retest::WAITING.0));
+            let outages: Vec<Outage> = sheet.get(key::OUTAGES)?.unwrap_or_default();
+            if now < release.plus(lost(&outages, began, now)) {
+                return Ok(());
+            }
+            self.release(&mut sheet, target, "something was accepted, and nothing was delivered in five days", false)?;
+            return self.write(sheet, None).map(drop);
+        }
+        let job: Option<Job> = sheet.get(&key::number(b'J', claim.job))?;
+        let begun = job.as_ref().is_some_and(|j| j.begun.is_some());
+        if now < claim.due.plus(UNTESTED) || begun {
+            return Ok(());
+        }
+        if let Some(mut job) = job.filter(|j| j.open() && j.state != State::Running) {
+            end(&mut job, "granted on request: it was not tested within two days", now);
+            save(&mut sheet, &job);
+        }
+        self.release(&mut sheet, target, "it was not tested within two days", true)?;
+        self.write(sheet, None).map(drop)
+    }
+
+    fn forget_claim(&self, mut sheet: Sheet<'_>, target: IpAddr, host: Host) -> Result<(), Denied> {
+        sheet.put(key::host(b'H', target), &Host { claim: None, ..host });
+        sheet.drop_row(key::host(b'C', target));
+        self.write(sheet, None).map(drop)
+    }
+
+    /// Inputs that are closed feed nobody; an output is listed after its notice, and goes with its last input.
+    fn output_due(&self, settings: &Settings, addr: IpAddr, now: Time) -> Result<(), Denied> {
+        let health = self.turn();
+        let mut sheet = self.sheet(now);
+        let slot = key::host(b'X', addr);
+        let Some(before) = sheet.get::<Output>(&slot)? else { return Ok(()) };
+        let mut row = before.clone();
+        let mut open = Vec::new();
+        for f in row.inputs.drain(..) {
+            if is_listed(self, &sheet.verdict(&Subject::host(f.input))?, REASONS[1]) {
+                open.push(f);
+            }
+        }
+        row.inputs = open;
+        let verdict = sheet.verdict(&Subject::host(addr))?;
+        let listed = is_listed(self, &verdict, REASONS[3]);
+        let ripe = row.proved().is_some_and(|t| t.plus(settings.notice) <= now) && health.wrong.is_empty();
+        if listed && row.inputs.is_empty() {
+            let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: Some(SourceId::PROBER), hold: HoldFor::Nothing };
+            sheet.change(Subject::host(addr), "tester", ask, "all hosts that it delivered for are closed".into(), false);
+            row.listed = false;
+        } else if ripe && !row.listed && !verdict.held(self.reason(REASONS[3])?, SourceId::PROBER) {
+            let inputs: Vec<String> = row.inputs.iter().map(|f| format!("[{}]", f.input)).collect();
+            let ask = Ask::List { reason: self.reason(REASONS[3])?, source: SourceId::PROBER, until: None, text: None };
+            sheet.change(Subject::host(addr), "tester", ask, format!("delivers what open hosts take: {}", inputs.join(", ")), false);
+            row.listed = true;
+        }
+        match row.inputs.is_empty() {
+            true => sheet.drop_row(slot),
+            false if row != before => sheet.put(slot, &row),
+            false if sheet.changes.is_empty() => return Ok(()),
+            false => {}
+        }
+        self.write(sheet, None).map(drop)
+    }
+
+    /// Forgets what is old: tokens, jobs with their transcripts, and evidence of listings that ended 90 days ago.
+    pub fn forget(&self, now: Time) -> Result<(), Denied> {
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        for k in sheet.keys(b"T", ROUND)? {
+            if sheet.get::<Issued>(&k)?.is_some_and(|i| i.at.plus(TOKEN_LIFE).plus(Seconds(86_400)) < now) {
+                sheet.drop_row(k);
+            }
+        }
+        for k in sheet.keys(b"P", ROUND)? {
+            let Some(proof) = sheet.get::<Proof>(&k)? else { continue };
+            let listed = |a: IpAddr| sheet.verdict(&Subject::host(a)).map(|v| v.entries.iter().any(|e| e.source == SourceId::PROBER));
+            let gone = proof.at.plus(KEPT) < now && !listed(proof.input)? && !listed(proof.output)?;
+            if gone && self.ended_before(&sheet, proof.input, Time(now.0.saturating_sub(KEPT.0)))? {
+                sheet.drop_row(key::both(b'I', proof.input, proof.id));
+                sheet.drop_row(key::both(b'Y', proof.output, proof.id));
+                sheet.drop_row(key::number(b'S', proof.job));
+                sheet.drop_row(k);
+            }
+        }
+        for k in sheet.keys(b"J", ROUND)? {
+            let Some(job) = sheet.get::<Job>(&k)?.filter(|j| j.ended.is_some_and(|t| t.plus(JOBS) < now)) else { continue };
+            sheet.drop_row(key::both(b'L', job.target, job.id));
+            sheet.drop_row(key::number(b'S', job.id));
+            sheet.drop_row(k);
+        }
+        self.write(sheet, None).map(drop)
+    }
+
+    /// Whether a host's last listing ended before a time.
+    fn ended_before(&self, _sheet: &Sheet<'_>, target: IpAddr, time: Time) -> Result<bool, Denied> {
+        let history = self.ledger.store.history(&Subject::host(target))?;
+        Ok(history.iter().map(|e| e.at).max().is_none_or(|t| t < time))
+    }
+}

@@ -1,0 +1,170 @@
+//! The tester's clock: starts jobs when there is a turn, has what is due done, and watches that time goes as it should.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    time::sleep,
+};
+
+use crate::{
+    ledger::{
+        desk::{Denied, Desk, Known},
+        now,
+    },
+    model::{Time, retest::Job},
+    probe,
+    smtp::{catalogue::MAX_MESSAGES, token::Id},
+};
+
+/// How often jobs are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often what is due is done, in looks.
+const DUE_EVERY: u64 = 5;
+/// How often what is old is forgotten, in looks.
+const FORGET_EVERY: u64 = 3600;
+/// A clock that is off by more between two looks has jumped.
+const JUMP: Duration = Duration::from_secs(60);
+/// How long a clock has to go steadily after a jump.
+const STEADY: Duration = Duration::from_secs(600);
+/// Jobs that are started at one look.
+const STARTS: usize = 256;
+
+/// Settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Hosts that are tested at the same time.
+    pub concurrency: usize,
+    /// How long after the last message to wait for what comes, before a job is judged.
+    pub settle: Duration,
+    /// How a host is talked to.
+    pub probe: probe::Settings,
+}
+
+/// Makes numbers of tokens that nobody can guess.
+pub type Fresh = Arc<dyn Fn() -> Result<Id, String> + Send + Sync>;
+
+/// Runs until it is told to stop. A test that is under way then is run again after the next start.
+pub async fn run(desk: Desk, settings: Settings, known: Known, fresh: Fresh, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(settings.concurrency));
+    let resumed = blocking(&desk, |d| d.resume(now())).await;
+    complain("jobs that a stop had cut", resumed);
+    let mut clock = Clock::new(now(), Instant::now());
+    for look in 0u64.. {
+        let wrong = clock.look(now(), Instant::now());
+        let told = blocking(&desk, move |d| d.well("clock", wrong, now())).await;
+        complain("the state of the clock", told);
+        if look % DUE_EVERY == 0 {
+            complain("what is due", blocking(&desk, |d| d.tick(now())).await);
+        }
+        if look % FORGET_EVERY == FORGET_EVERY - 1 {
+            complain("what is old", blocking(&desk, |d| d.forget(now())).await);
+        }
+        let free = places.available_permits().min(STARTS);
+        match blocking(&desk, move |d| d.due(free, now())).await {
+            Ok(jobs) => {
+                for job in jobs {
+                    let Ok(place) = places.clone().try_acquire_owned() else { break };
+                    let (desk, settings, known, fresh) = (desk.clone(), settings.clone(), known.clone(), fresh.clone());
+                    if let Err(e) = begin(&desk, &settings, &job, known, fresh, place).await {
+                        tracing::warn!(job = job.id, target = %job.target, error = ?e, "a test could not begin");
+                    }
+                }
+            }
+            e => complain("jobs", e.map(drop)),
+        }
+        tokio::select! {
+            () = sleep(LOOK) => {}
+            _ = stop.wait_for(|s| *s) => return,
+        }
+    }
+}
+
+/// Begins a job, and leaves it to a task.
+async fn begin(
+    desk: &Desk,
+    settings: &Settings,
+    job: &Job,
+    known: Known,
+    fresh: Fresh,
+    place: tokio::sync::OwnedSemaphorePermit,
+) -> Result<(), Denied> {
+    let id = job.id;
+    let names = known(job.target).await;
+    // Forms that came through are sent once more: twice as many at most.
+    let mut ids = (0..2 * MAX_MESSAGES).map(|_| fresh()).collect::<Result<Vec<Id>, _>>().map_err(Denied::No)?;
+    let (job, messages) = blocking(desk, move |d| d.begin(id, &names, &mut || ids.pop().unwrap_or_default(), now())).await?;
+    tracing::info!(job = id, target = %job.target, messages = messages.len(), "a relay test begins");
+    let (desk, settings) = (desk.clone(), settings.clone());
+    tokio::spawn(async move {
+        let _place = place;
+        let (ran, script) = probe::run(job.target, job.port, &messages, &settings.probe, &mut |_, _| {}).await;
+        sleep(settings.settle).await;
+        match blocking(&desk, move |d| d.finish(id, ran, &script, now())).await {
+            Ok(job) => tracing::info!(job = id, target = %job.target, state = ?job.state, said = ?job.judgement(), "a relay test has run"),
+            e => complain("the results of a test", e.map(drop)),
+        }
+    });
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(desk: &Desk, f: impl FnOnce(&Desk) -> Result<T, Denied> + Send + 'static) -> Result<T, Denied> {
+    let desk = desk.clone();
+    tokio::task::spawn_blocking(move || f(&desk)).await.unwrap_or_else(|e| Err(Denied::No(e.to_string())))
+}
+
+fn complain(what: &str, result: Result<(), Denied>) {
+    if let Err(e) = result {
+        tracing::warn!(error = ?e, "the desk of relay tests could not do its work: {what}");
+    }
+}
+
+/// Holds the clock of the day against one that only goes forward.
+#[derive(Debug)]
+struct Clock {
+    day: Time,
+    steady: Instant,
+    jumped: Option<(Instant, i64)>,
+}
+
+impl Clock {
+    fn new(day: Time, steady: Instant) -> Clock {
+        Clock { day, steady, jumped: None }
+    }
+
+    /// What is wrong with it, if anything.
+    fn look(&mut self, day: Time, steady: Instant) -> Option<String> {
+        let went = day.0 as i64 - self.day.0 as i64;
+        let should = (steady - self.steady).as_secs() as i64;
+        let off = went - should;
+        (self.day, self.steady) = (day, steady);
+        if off.unsigned_abs() > JUMP.as_secs() {
+            tracing::warn!(seconds = off, "the clock has jumped: no tests and no listings until it goes steadily");
+            self.jumped = Some((steady, off));
+        }
+        self.jumped.take_if(|(at, _)| steady - *at >= STEADY);
+        self.jumped.map(|(_, off)| format!("it jumped by {off} s; it has to go steadily for ten minutes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S18.
+    #[test]
+    fn a_clock_that_jumps_is_not_trusted_for_ten_minutes() {
+        let begun = Instant::now();
+        let at = |s: u64| begun + Duration::from_secs(s);
+        let mut c = Clock::new(Time(1000), at(0));
+        assert_eq!(c.look(Time(1001), at(1)), None);
+        assert_eq!(c.look(Time(1050), at(2)), None, "within a minute");
+        assert!(c.look(Time(90_000), at(3)).is_some());
+        assert!(c.look(Time(90_500), at(503)).is_some());
+        assert_eq!(c.look(Time(90_601), at(604)), None);
+        assert!(c.look(Time(80_000), at(605)).is_some(), "backwards too");
+    }
+}

@@ -1,0 +1,374 @@
+//! The way out of a relay test's listing, and what proves it: claims, opt-outs, evidence.
+
+use std::net::IpAddr;
+
+use axum::{Extension, Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    App,
+    access::{Caller, Peer},
+    error::Problem,
+    input::{Body, Params, Part},
+    jobs::{JobShape, ask, asker, host, number},
+    shapes::{Page, ReceiptShape},
+};
+use crate::{
+    ledger::{
+        desk::{Asker, Desk, OptOut, Proof},
+        now,
+    },
+    model::{Role, Subject, subject::HostBits},
+    smtp::message::redact,
+};
+
+/// Claims that an address may make in a minute.
+const CLAIMS: u32 = 10;
+/// Proofs that are shown of a host.
+const SHOWN: usize = 100;
+
+/// A claim.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimOrder {
+    /// The address that is closed.
+    pub target: String,
+    /// An editor says that the claimant speaks for it.
+    #[serde(default)]
+    pub proved: bool,
+}
+
+/// What became of a claim.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClaimShape {
+    /// Its test.
+    job: JobShape,
+    /// Whether it was proved that the claimant speaks for the host.
+    proved: bool,
+    /// Something was accepted: released then, if nothing comes.
+    release: Option<String>,
+    /// In words.
+    what_happens: String,
+}
+
+async fn claimed(app: &App, who: Asker, target: IpAddr, proved: bool) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
+    let done = ask(app, move |desk| desk.claim(&who, target, proved, now())).await?;
+    let what_happens = match (&done.release, done.job.state) {
+        (Some(t), _) => format!("Its server accepted test messages. If none is delivered, it is released at {t}."),
+        (None, crate::model::retest::State::Deferred) => {
+            format!("It is tested at {}, and released when every test is refused.", done.job.not_before)
+        }
+        (None, crate::model::retest::State::Held) => {
+            "It can not be tested now. If that stays so for two days, it is released on request.".into()
+        }
+        (None, _) => "It is tested now, and released when every test is refused.".into(),
+    };
+    let release = done.release.map(|t| t.to_string());
+    Ok((StatusCode::ACCEPTED, Json(ClaimShape { job: JobShape::from(&done.job), proved, release, what_happens })))
+}
+
+/// "File your server closed": the host is tested again, and released when it is.
+#[utoipa::path(post, path = "/v1/claims", tag = "tests", request_body = ClaimOrder, responses((status = 202, body = ClaimShape), Problem))]
+pub(super) async fn claim(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(asked): Body<ClaimOrder>,
+) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
+    let target = host("target", &asked.target)?;
+    caller.allow(Some(&Subject::host(target)), None, None)?;
+    if asked.proved && caller.role < Role::Editor {
+        return Err(Problem::forbidden("proved: that takes the role editor"));
+    }
+    let own = caller.from.parse::<IpAddr>().is_ok_and(|a| a == target);
+    claimed(&app, asker(&caller), target, asked.proved || own).await
+}
+
+/// The same for everybody: proved where it comes from the address itself.
+#[utoipa::path(post, path = "/claims", security(()), tag = "public", request_body = ClaimOrder, responses((status = 202, body = ClaimShape), Problem))]
+pub(super) async fn claim_public(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    Body(asked): Body<ClaimOrder>,
+) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
+    let target = host("target", &asked.target)?;
+    if asked.proved {
+        return Err(Problem::invalid("proved: nobody can say that here; claim it from the address itself"));
+    }
+    let (from, own) = match peer {
+        Some(Extension(Peer::Net(a))) if !app.access.paced(a, CLAIMS, now()) => {
+            return Err(Problem::new("too-many", format!("{CLAIMS} claims a minute are taken from one address")));
+        }
+        Some(Extension(Peer::Net(a))) => (a.to_canonical().to_string(), a.to_canonical() == target),
+        _ => ("socket".into(), false),
+    };
+    claimed(&app, Asker { name: "claimant".into(), from, once: None }, target, own).await
+}
+
+/// A release after a person has looked.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewOrder {
+    /// The address.
+    pub target: String,
+    /// Why.
+    pub note: String,
+}
+
+/// What a review did.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReviewShape {
+    receipt: Option<ReceiptShape>,
+}
+
+/// Releases a host that relay tests have listed, an output too, without a test.
+#[utoipa::path(post, path = "/v1/reviews", tag = "tests", request_body = ReviewOrder, responses((status = 200, body = ReviewShape), Problem))]
+pub(super) async fn review(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(asked): Body<ReviewOrder>,
+) -> Result<Json<ReviewShape>, Problem> {
+    let target = host("target", &asked.target)?;
+    if asked.note.trim().is_empty() {
+        return Err(Problem::invalid("note: say why"));
+    }
+    super::input::note(Some(&asked.note))?;
+    let receipt = ask(&app, move |desk| desk.review(&asker(&caller), target, &asked.note, now())).await?;
+    Ok(Json(ReviewShape { receipt: receipt.map(Into::into) }))
+}
+
+/// Somebody who asked not to be tested.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OptOutShape {
+    subject: String,
+    since: String,
+    by: String,
+    /// How control was proved.
+    proof: String,
+}
+
+impl From<OptOut> for OptOutShape {
+    fn from(o: OptOut) -> OptOutShape {
+        OptOutShape { subject: o.subject, since: o.at.to_string(), by: o.by, proof: o.proof }
+    }
+}
+
+/// An opt-out.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OptOutOrder {
+    /// An address or a prefix.
+    pub subject: String,
+    /// How control of it was proved.
+    pub proof: String,
+}
+
+fn subject(text: &str) -> Result<Subject, Problem> {
+    Subject::parse(text, HostBits::Refuse).map_err(|e| Problem::invalid(format!("subject: {e}")))
+}
+
+/// All opt-outs.
+#[utoipa::path(get, path = "/v1/optouts", tag = "tests", responses((status = 200, body = Page<OptOutShape>), Problem))]
+pub(super) async fn opt_outs(State(app): State<App>) -> Result<Json<Page<OptOutShape>>, Problem> {
+    let all = ask(&app, Desk::opt_outs).await?;
+    Ok(Json(Page::all(all.into_iter().map(Into::into).collect())))
+}
+
+/// Tests nobody in a subject from now on; what waits ends, and what was proved stays until it ends.
+#[utoipa::path(post, path = "/v1/optouts", tag = "tests", request_body = OptOutOrder, responses((status = 201, body = OptOutShape), Problem))]
+pub(super) async fn opt_out(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(asked): Body<OptOutOrder>,
+) -> Result<(StatusCode, Json<OptOutShape>), Problem> {
+    let subject = subject(&asked.subject)?;
+    caller.allow(Some(&subject), Some(crate::ledger::desk::NOTEST), None)?;
+    if asked.proof.trim().is_empty() {
+        return Err(Problem::invalid("proof: say how control of it was proved"));
+    }
+    let done = ask(&app, move |desk| desk.opt_out(&asker(&caller), &subject, &asked.proof, now())).await?;
+    Ok((StatusCode::CREATED, Json(done.into())))
+}
+
+/// Which opt-out.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WhichSubject {
+    /// As it opted out.
+    subject: String,
+}
+
+/// What an opt-out's end was about.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OptInShape {
+    subject: String,
+}
+
+/// Ends an opt-out.
+#[utoipa::path(delete, path = "/v1/optouts", tag = "tests", params(WhichSubject), responses((status = 200, body = OptInShape), Problem))]
+pub(super) async fn opt_in(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Params(which): Params<WhichSubject>,
+) -> Result<Json<OptInShape>, Problem> {
+    let subject = subject(&which.subject)?;
+    caller.allow(Some(&subject), Some(crate::ledger::desk::NOTEST), None)?;
+    let shown = subject.to_string();
+    ask(&app, move |desk| desk.opt_in(&asker(&caller), &subject, now())).await?;
+    Ok(Json(OptInShape { subject: shown }))
+}
+
+/// A message that came through: what everybody may see of it, and more for its owner and for operators.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProofShape {
+    id: u64,
+    test: String,
+    /// The host that was given the message.
+    input: String,
+    /// The host that delivered it.
+    output: String,
+    sent: String,
+    came: String,
+    /// The reason that it was listed for, or why it was not.
+    outcome: String,
+    /// For the owner and operators: the envelope at the collector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    envelope: Option<String>,
+    /// For the owner and operators: the message; other people's addresses are hashed for the owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// For the owner and operators: what was said when it was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transcript: Option<String>,
+}
+
+/// Who looks at evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Eye {
+    Public,
+    Owner,
+    Operator,
+}
+
+fn shown(desk: &Desk, p: Proof, eye: Eye) -> ProofShape {
+    let settings = desk.settings();
+    let own = [settings.domain.as_str()];
+    let view = |text: String| match eye {
+        Eye::Public => None,
+        Eye::Owner => Some(redact(&text, &own, p.token.as_bytes())),
+        Eye::Operator => Some(text),
+    };
+    let transcript = match eye {
+        Eye::Public => String::new(),
+        // Only what was said about this test: others are not part of this proof.
+        _ => section(&desk.transcript(p.job).unwrap_or_default(), &p.test),
+    };
+    ProofShape {
+        id: p.id,
+        envelope: view(format!("EHLO {} MAIL FROM:<{}> RCPT TO:<{}>", p.hello, p.from, p.to.join(">, <"))),
+        message: view(p.message.clone()),
+        transcript: view(transcript),
+        test: p.test,
+        input: p.input.to_string(),
+        output: p.output.to_string(),
+        sent: p.issued.to_string(),
+        came: p.at.to_string(),
+        outcome: p.outcome,
+    }
+}
+
+/// The part of a transcript that is about one test.
+fn section(all: &str, test: &str) -> String {
+    let begin = format!("- test {test}: MAIL");
+    let other = |l: &str| l.contains(" - test ") && l.contains(": MAIL FROM:") && !l.contains(&begin);
+    let (mut out, mut inside) = (String::new(), false);
+    for line in all.lines() {
+        inside = if line.contains(&begin) { true } else { inside && !other(line) };
+        if inside {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// Of whom.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OfWhom {
+    /// An address.
+    target: String,
+}
+
+/// The messages that came through a host or from it, the newest first, with all that is known of them.
+#[utoipa::path(get, path = "/v1/evidence", tag = "tests", params(OfWhom), responses((status = 200, body = Page<ProofShape>), Problem))]
+pub(super) async fn evidence(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Params(of): Params<OfWhom>,
+) -> Result<Json<Page<ProofShape>>, Problem> {
+    let target = host("target", &of.target)?;
+    let eye = if caller.role >= Role::Operator { Eye::Operator } else { Eye::Public };
+    let all = ask(&app, move |desk| Ok(of_host(desk, target, SHOWN)?.into_iter().map(|p| shown(desk, p, eye)).collect())).await?;
+    Ok(Json(Page::all(all)))
+}
+
+/// What came through a host and from it.
+pub(super) fn of_host(desk: &Desk, target: IpAddr, most: usize) -> Result<Vec<Proof>, crate::ledger::desk::Denied> {
+    let mut all = desk.proofs(target, true, most)?;
+    all.extend(desk.proofs(target, false, most)?.into_iter().filter(|p| p.input != target));
+    all.sort_by_key(|p| std::cmp::Reverse(p.id));
+    all.truncate(most);
+    Ok(all)
+}
+
+/// One message that came through. Who asks from the address of its input or its output sees the message and what was said,
+/// others' addresses hashed.
+#[utoipa::path(get, path = "/evidence/{id}", security(()), tag = "public", params(("id" = u64, Path)), responses((status = 200, body = ProofShape), Problem))]
+pub(super) async fn proof(State(app): State<App>, peer: Option<Extension<Peer>>, Part(id): Part) -> Result<Json<ProofShape>, Problem> {
+    let id = number(&id, "proof")?;
+    let from = match peer {
+        Some(Extension(Peer::Net(a))) => Some(a.to_canonical()),
+        _ => None,
+    };
+    let found = ask(&app, move |desk| {
+        let proof = desk.proof(id)?;
+        let eye = if from.is_some_and(|a| a == proof.input || a == proof.output) { Eye::Owner } else { Eye::Public };
+        Ok(shown(desk, proof, eye))
+    });
+    Ok(Json(found.await?))
+}
+
+/// What everybody is told of a host's tests.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Tested {
+    /// The proofs: `/evidence/ID` has more.
+    pub proofs: Vec<PublicProof>,
+    /// The hosts that it delivers for; only where it is listed for that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<String>,
+}
+
+/// A message that came through, for everybody.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PublicProof {
+    id: u64,
+    test: String,
+    input: String,
+    output: String,
+    came: String,
+}
+
+/// The tests that a public look-up tells of.
+pub(super) fn tested(desk: &Desk, target: IpAddr) -> Option<Tested> {
+    let proofs = of_host(desk, target, 20).ok()?;
+    let one =
+        |p: Proof| PublicProof { id: p.id, test: p.test, input: p.input.to_string(), output: p.output.to_string(), came: p.at.to_string() };
+    let listed = crate::ledger::desk::REASONS;
+    let of = proofs.into_iter().filter(|p| listed.contains(&p.outcome.as_str())).map(one).collect::<Vec<_>>();
+    let output = desk.output(target).ok()?;
+    let inputs = output.inputs.iter().filter(|_| output.listed).map(|f| f.input.to_string()).collect::<Vec<_>>();
+    (!of.is_empty() || !inputs.is_empty()).then_some(Tested { proofs: of, inputs })
+}

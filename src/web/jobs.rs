@@ -1,0 +1,374 @@
+//! Relay tests: what is nominated, where its job stands, and what came of it.
+
+use std::net::IpAddr;
+
+use axum::{Extension, Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    App,
+    access::Caller,
+    error::Problem,
+    input::{Body, Params, Part, limit},
+    shapes::Page,
+};
+use crate::{
+    ledger::{
+        desk::{Asker, Denied, Nomination, Ran, Ready},
+        now,
+    },
+    model::{
+        Role, Subject, Time,
+        probing::Tried,
+        retest::{Grounds, Job},
+    },
+    smtp::catalogue::{MAX_MESSAGES, Test},
+    store::Vocabulary,
+};
+
+impl Problem {
+    /// The desk's word.
+    pub fn denied(e: Denied, vocabulary: &Vocabulary) -> Problem {
+        match e {
+            Denied::Invalid(why) => Problem::invalid(why),
+            Denied::TooMany(why) => Problem::new("too-many", why),
+            Denied::No(why) => Problem::refused(why),
+            Denied::Unknown(why) => Problem::not_found(why),
+            Denied::Ledger(e) => Problem::of(&e, vocabulary),
+        }
+    }
+}
+
+/// Runs something of the desk's, which waits for the writer.
+pub(super) async fn ask<T: Send + 'static>(
+    app: &App,
+    f: impl FnOnce(&crate::ledger::desk::Desk) -> Result<T, Denied> + Send + 'static,
+) -> Result<T, Problem> {
+    let desk = app.desk.clone();
+    let done = tokio::task::spawn_blocking(move || f(&desk)).await.map_err(Problem::failed)?;
+    done.map_err(|e| Problem::denied(e, &app.ledger.store.vocabulary()))
+}
+
+pub(super) fn asker(caller: &Caller) -> Asker {
+    Asker { name: caller.name.clone(), from: caller.from.to_string(), once: caller.once }
+}
+
+/// One host, and nothing wider.
+pub(super) fn host(field: &str, text: &str) -> Result<IpAddr, Problem> {
+    let addr: Result<IpAddr, _> = text.trim().trim_matches(['[', ']']).parse();
+    match addr {
+        Ok(a) => Ok(a.to_canonical()),
+        Err(_) if text.contains('/') => Err(Problem::invalid(format!("{field}: single addresses are tested, and no networks"))),
+        Err(_) => Err(Problem::invalid(format!("{field}: `{text}` is no IP address"))),
+    }
+}
+
+pub(super) fn number(text: &str, what: &str) -> Result<u64, Problem> {
+    text.parse().map_err(|_| Problem::not_found(format!("there is no {what} `{text}`")))
+}
+
+/// What is brought to be tested.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nominated {
+    /// One IP address.
+    pub target: String,
+    /// What was seen: a message's id, a line of a log, the owner's words.
+    pub evidence: String,
+    /// `message`, `log` or `owner`.
+    pub kind: String,
+    /// When it was seen (RFC 3339), at most 14 days ago; now where it is left out.
+    pub at: Option<String>,
+    /// Instead of port 25.
+    pub port: Option<u16>,
+    /// Only these tests, by name.
+    #[serde(default)]
+    pub tests: Vec<String>,
+}
+
+impl Nominated {
+    fn read(self, caller: &Caller, remote: bool) -> Result<Nomination, Problem> {
+        let target = host("target", &self.target)?;
+        caller.allow(Some(&Subject::host(target)), None, None)?;
+        if !["message", "log", "owner"].contains(&self.kind.as_str()) {
+            return Err(Problem::invalid(format!("kind: `{}` is not message, log or owner", self.kind)));
+        }
+        if self.evidence.len() > 4096 {
+            return Err(Problem::invalid("evidence: at most 4096 bytes"));
+        }
+        let decides = caller.role >= Role::Editor;
+        let owner = self.kind == "owner";
+        if owner && !decides {
+            return Err(Problem::forbidden("that somebody has proved to be the owner is the word of an editor"));
+        }
+        if self.port == Some(0) || self.port.is_some_and(|p| p != 25) && !decides {
+            return Err(Problem::forbidden("port: another port than 25 takes the role editor"));
+        }
+        let at = self.at.map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("at: {e}")))).transpose()?.unwrap_or_else(now);
+        let grounds = Grounds { kind: self.kind, text: self.evidence, at };
+        Ok(Nomination { target, port: self.port, grounds, decides, owner, remote, only: self.tests })
+    }
+}
+
+/// What came of a message of a test.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResultShape {
+    /// The test's name.
+    test: String,
+    /// The kind of hole.
+    class: String,
+    /// delivered, bounced, accepted, refused, later, inconclusive or skipped.
+    outcome: String,
+    /// What was sent behind `MAIL FROM:`.
+    from: String,
+    /// What was sent behind `RCPT TO:`.
+    to: String,
+    /// The outcome in full.
+    detail: serde_json::Value,
+}
+
+/// A test of a host.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobShape {
+    id: u64,
+    target: String,
+    /// nomination, owner, claim or review.
+    cause: String,
+    by: String,
+    at: String,
+    /// held, deferred, queued, running or done.
+    state: String,
+    /// For whom or what it waits.
+    waiting_for: Option<String>,
+    not_before: String,
+    begun: Option<String>,
+    ended: Option<String>,
+    /// open, accepted, closed, blocked, inconclusive or untestable; where it has ended.
+    says: Option<String>,
+    results: Vec<ResultShape>,
+}
+
+fn word(v: &impl Serialize) -> String {
+    match serde_json::to_value(v) {
+        Ok(serde_json::Value::String(s)) => s,
+        Ok(serde_json::Value::Object(o)) => o.keys().next().cloned().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+impl From<&Tried> for ResultShape {
+    fn from(t: &Tried) -> ResultShape {
+        let mut detail = serde_json::to_value(&t.outcome).unwrap_or_default();
+        if let Some(at) = detail["at"].as_u64() {
+            detail["at"] = Time(at).to_string().into();
+        }
+        let (from, to) = t.envelope.clone();
+        ResultShape { test: t.test.clone(), class: t.class.clone(), outcome: t.outcome.word().into(), from, to, detail }
+    }
+}
+
+impl From<&Job> for JobShape {
+    fn from(j: &Job) -> JobShape {
+        let time = |t: Option<Time>| t.map(|t| t.to_string());
+        JobShape {
+            id: j.id,
+            target: j.target.to_string(),
+            cause: word(&j.cause),
+            by: j.by.clone(),
+            at: j.at.to_string(),
+            state: word(&j.state),
+            waiting_for: j.waiting_for.clone(),
+            not_before: j.not_before.to_string(),
+            begun: time(j.begun),
+            ended: time(j.ended),
+            says: (!j.open()).then(|| word(&j.judgement())),
+            results: j.results.iter().map(ResultShape::from).collect(),
+        }
+    }
+}
+
+/// Brings a host to be tested. The answer is its job, or the one that there was.
+#[utoipa::path(post, path = "/v1/nominations", tag = "tests", request_body = Nominated, responses((status = 202, body = JobShape), Problem))]
+pub(super) async fn nominate(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(asked): Body<Nominated>,
+) -> Result<(StatusCode, Json<JobShape>), Problem> {
+    let nomination = asked.read(&caller, false)?;
+    let job = ask(&app, move |desk| desk.nominate(&asker(&caller), nomination, now())).await?;
+    Ok((StatusCode::ACCEPTED, Json(JobShape::from(&job))))
+}
+
+/// Which jobs.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Only those that wait or run.
+    open: bool,
+    /// The `next` of the page before.
+    after: Option<String>,
+    /// At most so many (1 to 1000; 100 where it is left out).
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// The jobs, the newest first.
+#[utoipa::path(get, path = "/v1/jobs", tag = "tests", params(Which), responses((status = 200, body = Page<JobShape>), Problem))]
+pub(super) async fn jobs(State(app): State<App>, Params(which): Params<Which>) -> Result<Json<Page<JobShape>>, Problem> {
+    let most = limit(which.limit)?;
+    let before = which.after.as_ref().map(|a| a.parse().map_err(|_| Problem::invalid("after: take the `next` of a page"))).transpose()?;
+    let found = ask(&app, move |desk| desk.jobs(before, which.open, most)).await?;
+    let next = found.last().filter(|_| found.len() == most).map(|j| j.id.to_string());
+    Ok(Json(Page { items: found.iter().map(JobShape::from).collect(), next }))
+}
+
+/// One job.
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "tests", params(("id" = u64, Path)), responses((status = 200, body = JobShape), Problem))]
+pub(super) async fn job(State(app): State<App>, Part(id): Part) -> Result<Json<JobShape>, Problem> {
+    let id = number(&id, "job")?;
+    Ok(Json(JobShape::from(&ask(&app, move |desk| desk.job(id)).await?)))
+}
+
+/// A job's transcript: all that was said, with who said it and how long it took.
+#[utoipa::path(get, path = "/v1/jobs/{id}/transcript", tag = "tests", params(("id" = u64, Path)), responses((status = 200, body = String, content_type = "text/plain"), Problem))]
+pub(super) async fn transcript(State(app): State<App>, Part(id): Part) -> Result<String, Problem> {
+    let id = number(&id, "job")?;
+    ask(&app, move |desk| desk.job(id).and_then(|_| desk.transcript(id))).await
+}
+
+/// Lets a job that waits for a person run.
+#[utoipa::path(post, path = "/v1/jobs/{id}/approve", tag = "tests", params(("id" = u64, Path)), responses((status = 200, body = JobShape), Problem))]
+pub(super) async fn approve(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Part(id): Part,
+) -> Result<Json<JobShape>, Problem> {
+    let id = number(&id, "job")?;
+    Ok(Json(JobShape::from(&ask(&app, move |desk| desk.decide(&asker(&caller), id, true, now())).await?)))
+}
+
+/// Ends a job that waits.
+#[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "tests", params(("id" = u64, Path)), responses((status = 200, body = JobShape), Problem))]
+pub(super) async fn refuse(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Part(id): Part,
+) -> Result<Json<JobShape>, Problem> {
+    let id = number(&id, "job")?;
+    Ok(Json(JobShape::from(&ask(&app, move |desk| desk.decide(&asker(&caller), id, false, now())).await?)))
+}
+
+/// A relay test, as it stands in the catalogue.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TestShape {
+    id: String,
+    name: String,
+    /// sender, recipient, session, port or ipv6.
+    group: String,
+    /// The kind of hole that it finds.
+    class: String,
+    /// The year since which it is known.
+    since: u16,
+    /// Whether spammers have used it.
+    seen_in_abuse: bool,
+    /// live, opt-in, lab or danger.
+    run: String,
+    /// Whether this server runs it.
+    chosen: bool,
+    what: String,
+    /// What follows `MAIL FROM:`, with names in braces.
+    from: Option<String>,
+    /// What follows `RCPT TO:`; several are a message each.
+    to: Vec<String>,
+}
+
+fn test(t: &Test, chosen: &[String]) -> TestShape {
+    TestShape {
+        id: t.id.clone(),
+        name: t.name.clone(),
+        group: word(&t.group),
+        class: t.class.clone(),
+        since: t.since,
+        seen_in_abuse: t.seen,
+        run: word(&t.run),
+        chosen: t.run == crate::smtp::catalogue::Run::Live || chosen.contains(&t.name),
+        what: t.what.clone(),
+        from: t.from.clone(),
+        to: t.to.clone(),
+    }
+}
+
+/// Every relay test, from the table that the tester runs.
+#[utoipa::path(get, path = "/v1/tests", security(()), tag = "tests", responses((status = 200, body = Page<TestShape>), Problem))]
+pub(super) async fn tests(State(app): State<App>) -> Json<Page<TestShape>> {
+    let settings = app.desk.settings();
+    Json(Page::all(settings.catalogue.0.iter().map(|t| test(t, &settings.chosen)).collect()))
+}
+
+/// Messages for a reporter to send himself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProbesShape {
+    /// The job.
+    job: u64,
+    /// What is to be sent: place, test, envelope and message.
+    #[schema(value_type = Vec<Object>)]
+    messages: Vec<Ready>,
+}
+
+/// Asks for test messages with tokens of ours, which the caller sends from where he is. What comes through is listed as
+/// `unconfirmed`, unless `[probe] trusted` names him.
+#[utoipa::path(post, path = "/v1/probes", tag = "tests", request_body = Nominated, responses((status = 201, body = ProbesShape), Problem))]
+pub(super) async fn probes(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(asked): Body<Nominated>,
+) -> Result<(StatusCode, Json<ProbesShape>), Problem> {
+    let nomination = asked.read(&caller, true)?;
+    let names = (app.known)(nomination.target).await;
+    let mut ids = Vec::new();
+    for _ in 0..2 * MAX_MESSAGES {
+        ids.push(super::secrets::random::<8>().map_err(Problem::failed)?);
+    }
+    let (job, messages) = ask(&app, move |desk| {
+        let job = desk.nominate(&asker(&caller), nomination, now())?;
+        desk.begin(job.id, &names, &mut || ids.pop().unwrap_or_default(), now())
+    })
+    .await?;
+    Ok((StatusCode::CREATED, Json(ProbesShape { job: job.id, messages })))
+}
+
+/// What a reporter saw when he sent messages of ours.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// What became of each message, as the server said.
+    #[schema(value_type = Vec<Object>)]
+    #[serde(default)]
+    pub results: Vec<Ran>,
+    /// All that was said.
+    #[serde(default)]
+    pub transcript: String,
+}
+
+/// Ends a job that its reporter has sent himself. His word lists nobody: only what arrives counts.
+#[utoipa::path(post, path = "/v1/jobs/{id}/results", tag = "tests", params(("id" = u64, Path)), request_body = Told, responses((status = 200, body = JobShape), Problem))]
+pub(super) async fn results(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Part(id): Part,
+    Body(told): Body<Told>,
+) -> Result<Json<JobShape>, Problem> {
+    let id = number(&id, "job")?;
+    let job = ask(&app, move |desk| desk.job(id)).await?;
+    if job.by != caller.name || !job.remote {
+        return Err(Problem::forbidden("these results are for whoever was given the messages"));
+    }
+    // Nobody but the collector says that something was delivered or came back.
+    let own =
+        |r: &Ran| !matches!(r.outcome, crate::model::probing::Outcome::Delivered { .. } | crate::model::probing::Outcome::Bounced { .. });
+    let results = told.results.into_iter().filter(own).collect();
+    let job = ask(&app, move |desk| desk.finish(id, results, &told.transcript, now())).await?;
+    Ok(Json(JobShape::from(&job)))
+}
