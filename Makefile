@@ -9,7 +9,7 @@ export CXX := ccache c++
 endif
 CARGO ?= cargo
 
-.PHONY: help need run test check deny bench fuzz drill peers mirrors
+.PHONY: help need run test check deny bench fuzz drill peers mirrors lab
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,10 @@ fuzz: need ## ten million executions of every decoder
 drill: need peers ## the long ones: ten million entries, hours of faults
 	$(CARGO) build --release
 	ORBSD_PEERS=$(TARGET)/peers ORBSD_DRILL=1 $(CARGO) test --release --test it --locked -- --ignored --test-threads=1
+
+lab: need peers ## a closed network of mail servers, a collector and a mirror: relay tests from nomination to release
+	$(CARGO) build --release --bins --locked
+	@python3 tests/demo/lab.py $(TARGET)/release/orbsd $(TARGET)/peers
 
 # The size of the zone that `make mirrors` shows: make mirrors N=1000000
 N ?= 10000000

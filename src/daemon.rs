@@ -73,8 +73,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &places));
     }
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
-    let (socket_path, ways) = (config.socket.clone(), ways(&config)?);
-    let doors = doors(&config, certificates.as_ref());
+    let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref()));
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let tests = collector::Tests::new(&config, &ledger, certificates.as_ref())?;
     let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
@@ -83,8 +82,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
     let mut web = start_web(&back, (socket, admin, public), app, &doors, &web_stopped)?;
-    web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped.clone())));
     let tester = tests.start(&back, collectors, &web_stopped)?;
+    web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
     notify("READY=1");
@@ -96,8 +95,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = stop_web.send(true);
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), all(web)).await;
-    tester.into_iter().for_each(|t| t.abort());
-    notifier.abort();
+    tester.iter().chain([&notifier]).for_each(|t| t.abort());
     exports.stop();
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
     shared.stop.store(true, Ordering::Relaxed);

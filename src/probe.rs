@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// Outcomes of one kind in a row, before a name was ever given, after which a port is left alone.
+/// Closed doors, or silences, in a row, after which a port is left alone.
 const GIVE_UP: usize = 3;
 /// The longest transcript, in bytes; what comes after it is not written down.
 const MAX_TRANSCRIPT: usize = 256 * 1024;
@@ -90,12 +90,13 @@ pub async fn run(target: IpAddr, port: Option<u16>, messages: &[Ready], settings
 fn is_shut(o: &Outcome) -> bool {
     match o {
         Outcome::Refused { stage, .. } | Outcome::Later { stage, .. } => *stage == Stage::Connect,
-        Outcome::Inconclusive { why } => why.starts_with(NO_CONNECTION),
+        Outcome::Inconclusive { why } => why.starts_with(NO_CONNECTION) || why.starts_with(SILENCE),
         _ => false,
     }
 }
 
 const NO_CONNECTION: &str = "no connection";
+const SILENCE: &str = "no reply came in time";
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -125,7 +126,13 @@ impl Run<'_> {
     async fn message(&mut self, m: &Ready) -> Outcome {
         self.note('-', &format!("test {}: MAIL FROM:{} RCPT TO:{}", m.test, m.envelope.from, m.envelope.to[m.envelope.probe]));
         let mut outcome = self.once(m).await;
-        if matches!(&outcome, Outcome::Inconclusive { why } if !why.starts_with(NO_CONNECTION)) {
+        let cut = match &outcome {
+            Outcome::Inconclusive { why } => !why.starts_with(NO_CONNECTION),
+            // It closes after so many errors, whatever this one was.
+            Outcome::Later { stage, code: 421, .. } => *stage > Stage::Connect,
+            _ => false,
+        };
+        if cut {
             self.note('-', "once more, in a new session");
             outcome = self.once(m).await;
         }
@@ -142,7 +149,11 @@ impl Run<'_> {
                 Err(e) => {
                     let why = format!("{NO_CONNECTION}: {e}");
                     self.note('-', &why);
-                    return Outcome::Inconclusive { why };
+                    // Most hosts have no submission port, and need none.
+                    return match m.envelope.port {
+                        Port::Smtp => Outcome::Inconclusive { why },
+                        Port::Submission | Port::Submissions => Outcome::Skipped { why },
+                    };
                 }
             }
         }
@@ -196,7 +207,7 @@ impl Run<'_> {
                     next = talk.reply(&reply);
                 }
                 Ok(Err(e)) => return talk.broken(&e),
-                Err(_) => return talk.broken("no reply came in time"),
+                Err(_) => return talk.broken(SILENCE),
             }
         }
     }

@@ -93,7 +93,7 @@ async fn begin(
     place: tokio::sync::OwnedSemaphorePermit,
 ) -> Result<(), Denied> {
     let id = job.id;
-    let names = known(job.target).await;
+    let names = known(job.target, job.names.clone()).await;
     // Forms that came through are sent once more: twice as many at most.
     let mut ids = (0..2 * MAX_MESSAGES).map(|_| fresh()).collect::<Result<Vec<Id>, _>>().map_err(Denied::No)?;
     let (job, messages) = blocking(desk, move |d| d.begin(id, &names, &mut || ids.pop().unwrap_or_default(), now())).await?;

@@ -3,10 +3,11 @@
 # they conflict with each other, start themselves, and a user's machine is not ours.
 set -eu
 to=$1
-# Resolvers and mail hosts that ask us; name servers that mirror us; readers of transfers; what loads exported files.
+# Resolvers and mail hosts that ask us and are tested by us; name servers that mirror us; readers of transfers; what loads
+# exported files; a clock that can be set.
 packages="rbldnsd unbound postfix exim4-daemon-light rspamd spamassassin \
     nsd knot knot-dnsutils bind9 bind9-utils bind9-libs pdns-server pdns-backend-lmdb \
-    ldnsutils python3-dnspython nftables ipset"
+    ldnsutils python3-dnspython nftables ipset postgrey libfaketime"
 # The client that tries out the description of the API, and the reader of metrics.
 if [ ! -e "$to/venv/.done-1" ]; then
     mkdir -p "$to"
@@ -19,7 +20,7 @@ if [ ! -e "$to/venv/.done-1" ]; then
     "$to/venv/bin/pip" -q --disable-pip-version-check install schemathesis==4.32.5 prometheus-client==0.22.1
     touch "$to/venv/.done-1"
 fi
-done="$to/.done-4"
+done="$to/.done-5"
 [ -e "$done" ] && exit 0
 mkdir -p "$to/debs"
 cd "$to/debs"
@@ -41,10 +42,11 @@ done
 for deb in *.deb; do dpkg -x "$deb" "$to/root"; done
 for p in sbin/rbldnsd sbin/unbound sbin/postfix sbin/exim4 bin/rspamd bin/spamassassin \
     sbin/nsd sbin/nsd-control sbin/knotd sbin/knotc bin/kdig sbin/named sbin/rndc bin/named-compilezone \
-    sbin/pdns_server bin/pdnsutil bin/pdns_control bin/drill bin/ldns-read-zone sbin/nft sbin/ipset; do
+    sbin/pdns_server bin/pdnsutil bin/pdns_control bin/drill bin/ldns-read-zone sbin/nft sbin/ipset sbin/postgrey; do
     [ -x "$to/root/usr/$p" ] || [ -x "$to/root/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
 done
-for p in "$to"/root/usr/lib/*/pdns/liblmdbbackend.so "$to/root/usr/lib/python3/dist-packages/dns/__init__.py"; do
+for p in "$to"/root/usr/lib/*/pdns/liblmdbbackend.so "$to/root/usr/lib/python3/dist-packages/dns/__init__.py" \
+    "$to"/root/usr/lib/*/faketime/libfaketime.so.1; do
     [ -e "$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
 done
 touch "$done"

@@ -27,6 +27,9 @@ pub(super) struct Nominate {
     /// Instead of 25
     #[arg(long)]
     port: Option<u16>,
+    /// A name that the host may have, such as that of its greeting; again for more. Only one that points at it is used
+    #[arg(long = "name")]
+    names: Vec<String>,
     /// Only this test; again for more
     #[arg(long = "test")]
     tests: Vec<String>,
@@ -52,7 +55,8 @@ pub(super) fn job(j: &Value) {
 }
 
 pub(super) fn nominate(common: &Common, c: &Nominate) -> Result<(), Failure> {
-    let asked = json!({"target": c.target, "evidence": c.evidence, "kind": c.kind, "at": c.at, "port": c.port, "tests": c.tests});
+    let asked =
+        json!({"target": c.target, "evidence": c.evidence, "kind": c.kind, "at": c.at, "port": c.port, "names": c.names, "tests": c.tests});
     let done = Client::open(common)?.json(Method::POST, "/v1/nominations", bytes(asked.to_string()))?;
     show(common, &done, job);
     Ok(())

@@ -40,6 +40,7 @@ section!(ProbeFile {
     spread: Seconds = Seconds(600),
     step: Seconds = Seconds(60),
     settle: Seconds = Seconds(60),
+    retry: [Seconds; 2] = [Seconds(300), Seconds(1800)],
     ports: [u16; 3] = PORTS,
     source: Vec<IpAddr> = vec![],
 });
@@ -88,6 +89,56 @@ pub(super) fn read(
     wrong: &mut dyn FnMut(String),
 ) -> Settings {
     let domain = p.domain.trim_end_matches('.').to_ascii_lowercase();
+    check(p, c, &domain, names, warnings, wrong);
+    let catalogue = catalogue(&p.tests, folder).unwrap_or_else(|e| {
+        wrong(format!("probe.tests: {e}"));
+        Catalogue::standard()
+    });
+    p.choose.iter().filter(|n| catalogue.get(n).is_none()).for_each(|n| wrong(format!("probe.choose: there is no test `{n}`")));
+    let filled = |t: &str| Some(t.trim_end_matches('.').to_ascii_lowercase()).filter(|t| !t.is_empty());
+    let hello = filled(&p.hello).unwrap_or_else(|| if domain.is_empty() { "localhost.invalid".into() } else { domain.clone() });
+    let listening = c.listen.iter().map(|a| a.ip()).filter(|a| !a.is_unspecified());
+    let addresses: Vec<IpAddr> = c.addresses.iter().copied().chain(listening).collect();
+    let ours = addresses.iter().chain(&p.source).copied().collect();
+    let step = |s: Seconds| Duration::from_secs(s.0);
+    Settings {
+        desk: desk::Settings {
+            enabled: p.enabled,
+            public: p.allow_public,
+            domain: domain.clone(),
+            foreign: filled(&p.foreign),
+            hello: hello.clone(),
+            operator: Operator { contact: p.contact.clone(), about: p.about.clone() },
+            addresses: ours,
+            special: special.to_vec(),
+            per_net: p.per_net,
+            quota: p.quota,
+            trusted: p.trusted.clone(),
+            chosen: p.choose.clone(),
+            notice: p.notice,
+            retry: p.retry,
+            catalogue: Arc::new(catalogue),
+            tokens: Tokens::new(&[]),
+        },
+        schedule: schedule::Settings {
+            concurrency: p.concurrency,
+            settle: step(p.settle),
+            probe: probe::Settings {
+                ports: p.ports,
+                pause: step(p.pause),
+                spread: step(p.spread),
+                step: step(p.step),
+                source: p.source.clone(),
+            },
+        },
+        listen: c.listen.clone(),
+        receiver: Receiver { hello, domain, addresses, tls: c.tls },
+        key: folder.join(&p.key),
+    }
+}
+
+/// Says what can not be used, and what is to be thought over.
+fn check(p: &ProbeFile, c: &CollectFile, domain: &str, names: &[String], warnings: &mut Vec<String>, wrong: &mut dyn FnMut(String)) {
     if p.enabled && domain.is_empty() {
         wrong("probe.domain: tests need a domain whose mail the collector takes".into());
     }
@@ -116,50 +167,6 @@ pub(super) fn read(
     }
     if p.step.0 == 0 {
         wrong("probe.step: take 1s or more".into());
-    }
-    let catalogue = catalogue(&p.tests, folder).unwrap_or_else(|e| {
-        wrong(format!("probe.tests: {e}"));
-        Catalogue::standard()
-    });
-    p.choose.iter().filter(|n| catalogue.get(n).is_none()).for_each(|n| wrong(format!("probe.choose: there is no test `{n}`")));
-    let filled = |t: &str| Some(t.trim_end_matches('.').to_ascii_lowercase()).filter(|t| !t.is_empty());
-    let hello = filled(&p.hello).unwrap_or_else(|| if domain.is_empty() { "localhost.invalid".into() } else { domain.clone() });
-    let listening = c.listen.iter().map(|a| a.ip()).filter(|a| !a.is_unspecified());
-    let addresses: Vec<IpAddr> = c.addresses.iter().copied().chain(listening).collect();
-    let ours = addresses.iter().chain(&p.source).copied().collect();
-    let step = |s: Seconds| Duration::from_secs(s.0);
-    Settings {
-        desk: desk::Settings {
-            enabled: p.enabled,
-            public: p.allow_public,
-            domain: domain.clone(),
-            foreign: filled(&p.foreign),
-            hello: hello.clone(),
-            operator: Operator { contact: p.contact.clone(), about: p.about.clone() },
-            addresses: ours,
-            special: special.to_vec(),
-            per_net: p.per_net,
-            quota: p.quota,
-            trusted: p.trusted.clone(),
-            chosen: p.choose.clone(),
-            notice: p.notice,
-            catalogue: Arc::new(catalogue),
-            tokens: Tokens::new(&[]),
-        },
-        schedule: schedule::Settings {
-            concurrency: p.concurrency,
-            settle: step(p.settle),
-            probe: probe::Settings {
-                ports: p.ports,
-                pause: step(p.pause),
-                spread: step(p.spread),
-                step: step(p.step),
-                source: p.source.clone(),
-            },
-        },
-        listen: c.listen.clone(),
-        receiver: Receiver { hello, domain, addresses, tls: c.tls },
-        key: folder.join(&p.key),
     }
 }
 

@@ -87,7 +87,7 @@ impl Tests {
 /// Finds a host's names: only those whose address, or whose MX, points at it.
 pub fn known(desk: Desk, names: Option<resolve::Names>, collector: Option<IpAddr>) -> Known {
     let names = Arc::new(names);
-    Arc::new(move |target| {
+    Arc::new(move |target, said| {
         let (names, settings) = (names.clone(), desk.settings());
         Box::pin(async move {
             let mut out = Names {
@@ -101,17 +101,17 @@ pub fn known(desk: Desk, names: Option<resolve::Names>, collector: Option<IpAddr
                 hello: settings.hello.clone(),
             };
             let Some(names) = &*names else { return out };
-            for name in names.pointers(target).await.into_iter().filter(|n| plain(n)) {
-                if !names.addresses(&name).await.is_ok_and(|a| a.contains(&target)) {
-                    continue;
-                }
+            let said = said.into_iter().map(|n| n.trim_end_matches('.').to_ascii_lowercase());
+            for name in names.pointers(target).await.into_iter().chain(said).filter(|n| plain(n)) {
                 let parent = name.split_once('.').map(|(_, p)| p.to_string()).filter(|p| p.contains('.'));
                 for domain in std::iter::once(name.clone()).chain(parent) {
                     if out.hosted.is_none() && takes_mail(names, &domain, target).await {
                         out.hosted = Some(domain);
                     }
                 }
-                out.relay.get_or_insert(name);
+                if out.relay.is_none() && names.addresses(&name).await.is_ok_and(|a| a.contains(&target)) {
+                    out.relay = Some(name);
+                }
             }
             out
         })

@@ -66,14 +66,16 @@ pub struct Settings {
     pub chosen: Vec<String>,
     /// How long the owner of an output has before it is listed.
     pub notice: Seconds,
+    /// How long what was put off waits, after the first and after the second time.
+    pub retry: [Seconds; 2],
     /// All tests.
     pub catalogue: Arc<Catalogue>,
     /// Makes and reads tokens.
     pub tokens: Tokens,
 }
 
-/// Finds out what is known of a host's names.
-pub type Known = Arc<dyn Fn(IpAddr) -> Pin<Box<dyn Future<Output = crate::smtp::Names> + Send>> + Send + Sync>;
+/// Finds out what a host is called; the names are those that it may have.
+pub type Known = Arc<dyn Fn(IpAddr, Vec<String>) -> Pin<Box<dyn Future<Output = crate::smtp::Names> + Send>> + Send + Sync>;
 
 /// Why the desk says no.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -101,6 +101,9 @@ pub struct Job {
     pub agreed: bool,
     /// Sent by the reporter himself, with our tokens.
     pub remote: bool,
+    /// Names that the host may have, from the evidence; only those that point at it are used.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// Only these tests; all where it is empty.
     pub only: Vec<String>,
     /// How often it was run.
@@ -159,6 +162,8 @@ pub struct Host {
     pub released: Option<Time>,
     /// Who delivered for it.
     pub outputs: Vec<IpAddr>,
+    /// Names that it had when it was tested: the next test looks whether they are still its own.
+    pub names: Vec<String>,
 }
 
 /// How long after the last failed claim of its kind the next one is tested: at once, then 1, 4, 16, 64, 64 … hours.

@@ -82,6 +82,9 @@ pub struct Nominated {
     pub at: Option<String>,
     /// Instead of port 25.
     pub port: Option<u16>,
+    /// Names that the host may have, from the evidence, such as that of its greeting; only those that point at it are used.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// Only these tests, by name.
     #[serde(default)]
     pub tests: Vec<String>,
@@ -97,6 +100,9 @@ impl Nominated {
         if self.evidence.len() > 4096 {
             return Err(Problem::invalid("evidence: at most 4096 bytes"));
         }
+        if self.names.len() > 5 || self.names.iter().any(|n| n.len() > 100) {
+            return Err(Problem::invalid("names: at most five, of at most 100 bytes each"));
+        }
         let decides = caller.role >= Role::Editor;
         let owner = self.kind == "owner";
         if owner && !decides {
@@ -107,7 +113,7 @@ impl Nominated {
         }
         let at = self.at.map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("at: {e}")))).transpose()?.unwrap_or_else(now);
         let grounds = Grounds { kind: self.kind, text: self.evidence, at };
-        Ok(Nomination { target, port: self.port, grounds, decides, owner, remote, only: self.tests })
+        Ok(Nomination { target, port: self.port, grounds, decides, owner, remote, names: self.names, only: self.tests })
     }
 }
 
@@ -326,7 +332,7 @@ pub(super) async fn probes(
     Body(asked): Body<Nominated>,
 ) -> Result<(StatusCode, Json<ProbesShape>), Problem> {
     let nomination = asked.read(&caller, true)?;
-    let names = (app.known)(nomination.target).await;
+    let names = (app.known)(nomination.target, nomination.names.clone()).await;
     let mut ids = Vec::new();
     for _ in 0..2 * MAX_MESSAGES {
         ids.push(super::secrets::random::<8>().map_err(Problem::failed)?);

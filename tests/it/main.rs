@@ -18,6 +18,7 @@ mod notify;
 mod peers;
 mod primary;
 mod recovery;
+mod relay;
 mod replay;
 mod retire;
 mod rfc8906;

@@ -268,7 +268,12 @@ proptest! {
             way.sort_by_key(|(labels, scope, _)| (*labels, *scope));
             let mut said: BTreeMap<(u8, u16), bool> = BTreeMap::new();
             for f in way.iter().flat_map(|w| &w.2.facts) {
-                said.insert((f.reason.0, f.source.0), !f.hole);
+                if f.source == SourceId::ALL {
+                    // A removal that was granted: whoever says it.
+                    said.iter_mut().filter(|((r, _), _)| *r == f.reason.0).for_each(|(_, listed)| *listed = false);
+                } else {
+                    said.insert((f.reason.0, f.source.0), !f.hole);
+                }
             }
             let exempt = way.iter().any(|w| w.2.exempt);
             let reason = |i: usize| !exempt && said.iter().any(|((r, _), listed)| usize::from(*r) == i && *listed);

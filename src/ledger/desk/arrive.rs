@@ -279,6 +279,8 @@ fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result
     let grounds =
         Grounds { kind: "review".into(), text: format!("a message of test `{}` came after the release", issued.test), at: sheet.now };
     let mut job = new_job(sheet, issued.target, Cause::Review, "tester", grounds)?;
+    let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
+    job.names = host.names;
     place(sheet, settings, &mut job)?;
     save(sheet, &job);
     Ok(())

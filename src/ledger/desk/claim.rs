@@ -6,13 +6,14 @@ use super::{
     Asker, Denied, Desk, REASONS, Settings, Sheet,
     jobs::{end, line, new_job, open_job, opted_out, place, save},
     key,
+    run::PLAIN,
 };
 use crate::{
     ledger::Receipt,
     model::{
         SourceId, Subject, Time,
         history::{Ask, HoldFor},
-        probing::{Issued, Judgement},
+        probing::{Issued, Judgement, Outcome},
         retest::{Cause, Claim, Grounds, Host, Job, Output, State, WAITING},
     },
 };
@@ -60,7 +61,7 @@ impl Desk {
         }
         let grounds = Grounds { kind: "claim".into(), text: format!("{} says that it is closed", who.name), at: now };
         let mut job = new_job(&mut sheet, target, Cause::Claim { proved }, &who.name, grounds)?;
-        job.not_before = host.claim_time(proved, now);
+        (job.not_before, job.names) = (host.claim_time(proved, now), host.names.clone());
         match opted_out(&sheet, target)? {
             // Never tested: what nobody tests within two days is granted.
             Some(_) => (job.state, job.waiting_for) = (State::Held, Some("its owner asked not to be tested".into())),
@@ -82,8 +83,11 @@ impl Desk {
         // One whose message came has failed already.
         let Some(claim) = host.claim.as_mut().filter(|c| c.job == job.id) else { return Ok(()) };
         match job.judgement() {
-            Judgement::Closed => return self.release(sheet, job.target, "every test was refused", false),
-            Judgement::Accepted => claim.release = Some(sheet.now.plus(WAITING)),
+            Judgement::Closed if self.tried_what_proved(job, host.released)? => {
+                return self.release(sheet, job.target, "every test was refused", false);
+            }
+            // A test that once came through could not be made again: the waiting period tells.
+            Judgement::Closed | Judgement::Accepted => claim.release = Some(sheet.now.plus(WAITING)),
             Judgement::Open | Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable => {
                 let kind = usize::from(claim.proved);
                 host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
@@ -93,6 +97,17 @@ impl Desk {
         }
         sheet.put(slot, &host);
         Ok(())
+    }
+
+    /// Whether every test that has proved the host open since its last release was made again: whoever takes a name away takes
+    /// the tests with it that use the name.
+    fn tried_what_proved(&self, job: &Job, released: Option<Time>) -> Result<bool, Denied> {
+        let plain = |t: &str| t.strip_suffix(PLAIN).unwrap_or(t).to_string();
+        let tried = |test: &str| job.results.iter().any(|r| r.test == test && !matches!(r.outcome, Outcome::Skipped { .. }));
+        let proofs = self.proofs(job.target, true, usize::MAX)?;
+        let listing = proofs.iter().filter(|p| REASONS.contains(&p.outcome.as_str()) && released.is_none_or(|r| p.issued > r));
+        // Jobs of only a few tests are answered by the same few, and by more.
+        Ok(listing.map(|p| plain(&p.test)).all(|test| tried(&test)))
     }
 
     /// Takes a host off for good: what was sent before this lists it no more.

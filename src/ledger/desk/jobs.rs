@@ -31,6 +31,8 @@ pub struct Nomination {
     pub owner: bool,
     /// He sends the tests himself.
     pub remote: bool,
+    /// Names that the host may have, from the evidence.
+    pub names: Vec<String>,
     /// Only these tests.
     pub only: Vec<String>,
 }
@@ -111,7 +113,8 @@ impl Desk {
         }
         let cause = if n.owner { Cause::Owner } else { Cause::Nomination };
         let mut job = new_job(&mut sheet, n.target, cause, &who.name, n.grounds)?;
-        (job.port, job.agreed, job.remote, job.only) = (n.port, n.decides || n.owner, n.remote, n.only);
+        (job.port, job.agreed, job.remote) = (n.port, n.decides || n.owner, n.remote);
+        (job.names, job.only) = (n.names, n.only);
         place(&sheet, &settings, &mut job)?;
         save(&mut sheet, &job);
         let line = line(who, "nominate", &job.target, format!("job {}", job.id), Some(job.grounds.text.chars().take(500).collect()), now);
@@ -253,6 +256,7 @@ pub(super) fn new_job(sheet: &mut Sheet<'_>, target: IpAddr, cause: Cause, by: &
         not_before: sheet.now,
         agreed: true,
         remote: false,
+        names: Vec::new(),
         only: Vec::new(),
         tries: 0,
         begun: None,
@@ -301,7 +305,7 @@ pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Re
     }
     // What is run again has its time already.
     let (mut at, mut why) = (job.not_before.max(now), "the pause between tries");
-    if job.tries == 0 {
+    if job.begun.is_none() {
         let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
         let budget: Budget = sheet.get(&key::host(b'N', crate::model::probing::net(job.target)))?.unwrap_or_default();
         let claim = matches!(job.cause, Cause::Claim { .. });

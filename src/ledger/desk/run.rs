@@ -24,8 +24,6 @@ use crate::{
 
 /// The longest transcript of a job that is kept, in bytes.
 const MAX_TRANSCRIPT: usize = 256 * 1024;
-/// How long a test that was put off waits before it is tried again.
-const PAUSES: [Seconds; 3] = [Seconds(300), Seconds(900), Seconds(3600)];
 /// What a result says while its message was not sent.
 const UNSENT: &str = "not sent yet";
 /// What a form is called that is sent again from our own domain.
@@ -101,9 +99,9 @@ impl Desk {
                 job.waiting_for.as_deref().unwrap_or("it runs or has ended")
             )));
         }
-        let first = job.tries == 0;
+        let first = job.begun.is_none();
         if first {
-            count(&mut sheet, &job)?;
+            count(&mut sheet, &job, names)?;
             job.results = Vec::new();
         }
         let out = messages(&mut sheet, &settings, &mut job, names, fresh);
@@ -135,11 +133,11 @@ impl Desk {
             end(&mut job, "sent by the reporter", now);
             job.waiting_for = None;
         } else if put_off && job.tries < probing::TRIES {
-            let pause = PAUSES[usize::from(job.tries.saturating_sub(1)).min(PAUSES.len() - 1)];
+            let pause = settings.retry[usize::from(job.tries.saturating_sub(1)).min(settings.retry.len() - 1)];
             (job.state, job.not_before) = (State::Deferred, now.plus(pause));
             job.waiting_for = Some(format!("some tests were put off; tried again at {}", job.not_before));
         } else if again_plain(&settings, &mut job) {
-            (job.state, job.not_before) = (State::Deferred, now.plus(Seconds(1)));
+            (job.state, job.not_before, job.tries) = (State::Deferred, now.plus(Seconds(1)), 0);
             job.waiting_for = Some("the forms that came through are sent once more, from our own domain".into());
         } else {
             job.results.iter_mut().filter(|r| matches!(r.outcome, Outcome::Later { .. })).for_each(|r| {
@@ -169,6 +167,7 @@ impl Desk {
 
     /// Jobs that ran when the daemon was stopped wait for another turn.
     pub fn resume(&self, now: Time) -> Result<(), Denied> {
+        let settings = self.settings();
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
         for k in sheet.keys(b"Q", usize::MAX)? {
@@ -178,7 +177,7 @@ impl Desk {
                     let (stage, text) = (probing::Stage::Connect, "the daemon was stopped".to_string());
                     r.outcome = Outcome::Later { stage, code: 421, text };
                 });
-                (job.state, job.not_before) = (State::Deferred, now.plus(PAUSES[0]));
+                (job.state, job.not_before) = (State::Deferred, now.plus(settings.retry[0]));
                 job.waiting_for = Some("the daemon was stopped while it ran".into());
                 save(&mut sheet, &job);
             }
@@ -187,13 +186,21 @@ impl Desk {
     }
 }
 
+/// The names that are remembered of a host.
+const MAX_NAMES: usize = 5;
+
 /// Counts a test that begins, for the host and its net.
-fn count(sheet: &mut Sheet<'_>, job: &Job) -> Result<(), Denied> {
+fn count(sheet: &mut Sheet<'_>, job: &Job, names: &Names) -> Result<(), Denied> {
     let now = sheet.now;
     let (place, budget) = (key::host(b'H', job.target), key::host(b'N', net(job.target)));
     let mut host: Host = sheet.get(&place)?.unwrap_or_default();
     let claim = matches!(job.cause, Cause::Claim { .. });
     host.tested = Some(now);
+    for name in names.relay.iter().chain(&names.hosted) {
+        if !host.names.contains(name) && host.names.len() < MAX_NAMES {
+            host.names.push(name.clone());
+        }
+    }
     if job.cause == Cause::Nomination {
         host.grounds = Some((now, hash(&job.grounds)));
     }

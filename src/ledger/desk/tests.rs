@@ -1,1 +1,610 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    ledger::{self, ReasonSettings, now},
+    model::{
+        SourceId,
+        probing::{Judgement, Outcome, Stage},
+        retest::{BETWEEN, Cause, Grounds, Job, State, UNTESTED, WAITING},
+    },
+    smtp::{Names, session::Incoming},
+    store::Store,
+};
+
+/// A desk with everything around it, and a clock that the test moves.
+pub struct Bench {
+    pub desk: Desk,
+    pub now: Time,
+    n: u64,
+    _dir: tempfile::TempDir,
+}
+
+pub fn ip(t: &str) -> IpAddr {
+    t.parse().unwrap()
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = crate::store::Settings {
+            path: dir.path().join("data"),
+            journal_age: Seconds(86_400),
+            journal_size: 1 << 30,
+            churn_age: Seconds(86_400),
+        };
+        let reasons = REASONS.iter().chain([&NOTEST]).map(|name| ReasonSettings {
+            name: (*name).into(),
+            text: "x".into(),
+            lifetime: Some(Seconds(90 * 86_400)),
+            two_persons: false,
+        });
+        let special: Vec<Subject> = vec!["127.64.0.0/10".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        let own = ledger::Settings {
+            reasons: reasons.collect(),
+            zones: Vec::new(),
+            special: special.clone(),
+            nsid: String::new(),
+            keys: Default::default(),
+            removals: None,
+        };
+        let ledger = ledger::open(Store::open(settings).unwrap(), own, || ()).unwrap();
+        let settings = super::Settings {
+            enabled: true,
+            public: false,
+            domain: "probe.example".into(),
+            foreign: Some("other.example".into()),
+            hello: "tester.example".into(),
+            operator: Operator::default(),
+            addresses: vec![ip("127.127.0.1")],
+            special,
+            per_net: 3,
+            quota: 50,
+            trusted: vec!["trusty".into()],
+            chosen: Vec::new(),
+            notice: Seconds(7 * 86_400),
+            retry: [Seconds(300), Seconds(900)],
+            catalogue: Arc::new(Catalogue::standard()),
+            tokens: Tokens::new(b"secret"),
+        };
+        Bench { desk: Desk::new(ledger, settings), now: now(), n: 0, _dir: dir }
+    }
+
+    fn nomination(&self, target: &str, kind: &str) -> Nomination {
+        let grounds = Grounds { kind: kind.into(), text: format!("seen {}", self.now.0), at: self.now };
+        Nomination {
+            target: ip(target),
+            port: None,
+            grounds,
+            decides: true,
+            owner: kind == "owner",
+            remote: false,
+            names: Vec::new(),
+            only: vec!["plain".into()],
+        }
+    }
+
+    pub fn nominate(&self, target: &str, by: &str) -> Job {
+        self.desk.nominate(&who(by), self.nomination(target, "log"), self.now).unwrap()
+    }
+
+    pub fn begin(&mut self, job: &Job) -> Result<(Job, Vec<Ready>), Denied> {
+        let n = &mut self.n;
+        let mut fresh = || {
+            *n += 1;
+            n.to_be_bytes()
+        };
+        self.desk.begin(job.id, &Bench::names_of(&self.desk, job.target), &mut fresh, self.now)
+    }
+
+    fn names_of(desk: &Desk, target: IpAddr) -> Names {
+        let s = desk.settings();
+        Names {
+            target,
+            relay: Some("relay.example".into()),
+            hosted: None,
+            user: None,
+            domain: s.domain.clone(),
+            foreign: s.foreign.clone(),
+            collector: Some(ip("127.127.0.1")),
+            hello: s.hello.clone(),
+        }
+    }
+
+    /// Runs a job with one outcome for all its messages.
+    pub fn run(&mut self, job: &Job, outcome: &Outcome) -> (Job, Vec<Ready>) {
+        let (job, ready) = self.begin(job).unwrap();
+        let ran = ready.iter().map(|r| Ran { place: r.place, outcome: outcome.clone() }).collect();
+        (self.desk.finish(job.id, ran, "C EHLO\n", self.now).unwrap(), ready)
+    }
+
+    /// The same message comes out of a host.
+    pub fn deliver(&self, ready: &Ready, output: &str) -> Arrived {
+        let to = ready.envelope.to[ready.envelope.probe].trim_matches(['<', '>']).to_string();
+        self.arrive(&to, &ready.message, output)
+    }
+
+    pub fn arrive(&self, to: &str, message: &[u8], output: &str) -> Arrived {
+        let incoming = Incoming { hello: "x".into(), from: String::new(), to: vec![to.into()], data: message.to_vec() };
+        self.desk.arrived(&incoming, ip(output), self.now).unwrap()
+    }
+
+    pub fn later(&mut self, seconds: u64) {
+        self.now = self.now.plus(Seconds(seconds));
+    }
+
+    pub fn listed(&self, target: &str) -> Vec<&'static str> {
+        let verdict = self.desk.ledger.store.verdict(&Subject::host(ip(target))).unwrap();
+        REASONS.into_iter().filter(|r| claim::is_listed(&self.desk, &verdict, r)).collect()
+    }
+}
+
+pub fn who(name: &str) -> Asker {
+    Asker { name: name.into(), from: "test".into(), once: None }
+}
+fn refused() -> Outcome {
+    Outcome::Refused { stage: Stage::Rcpt, code: 550, text: "no".into() }
+}
+fn accepted() -> Outcome {
+    Outcome::Accepted { text: "queued".into() }
+}
+
+#[test]
+fn acceptance_lists_nobody_and_delivery_does() {
+    let mut b = Bench::new();
+    let job = b.nominate("127.64.0.1", "anna");
+    let (job, ready) = b.run(&job, &accepted());
+    assert_eq!((job.state, job.judgement(), b.listed("127.64.0.1").len()), (State::Done, Judgement::Accepted, 0));
+    assert_eq!(b.deliver(&ready[0], "127.64.0.1"), Arrived::Recorded(2));
+    assert_eq!(b.listed("127.64.0.1"), ["relay"]);
+    assert_eq!(b.desk.job(job.id).unwrap().judgement(), Judgement::Open);
+    let proof = &b.desk.proofs(ip("127.64.0.1"), true, 10).unwrap()[0];
+    assert_eq!((proof.outcome.as_str(), proof.test.as_str()), ("relay", "plain"));
+    let history = b.desk.ledger.store.history(&Subject::host(ip("127.64.0.1"))).unwrap();
+    assert!(history[0].evidence.as_ref().unwrap().text.contains("proof 2"), "{history:?}");
+}
+
+/// S1, S2, S3: off until somebody says who he is; evidence; single hosts and few of a net.
+#[test]
+fn what_may_not_be_tested_is_held_refused_or_put_off() {
+    let b = Bench::new();
+    let say = |n: Nomination| b.desk.nominate(&who("anna"), n, b.now);
+    let public = say(b.nomination("8.8.8.8", "log")).unwrap();
+    assert_eq!((public.state, public.waiting_for.unwrap().contains("allow_public")), (State::Held, true));
+    let special = say(b.nomination("198.51.100.1", "log")).unwrap();
+    assert_eq!((special.state, special.waiting_for.unwrap().contains("special")), (State::Held, true));
+    let mut old = b.nomination("127.64.0.1", "log");
+    old.grounds.at = Time(b.now.0 - 15 * 86_400);
+    assert!(matches!(say(old), Err(Denied::Invalid(e)) if e.contains("14 days")));
+    let mut none = b.nomination("127.64.0.1", "log");
+    none.grounds.text = " ".into();
+    assert!(matches!(say(none), Err(Denied::Invalid(e)) if e.starts_with("evidence")));
+    let mut future = b.nomination("127.64.0.1", "log");
+    future.grounds.at = b.now.plus(Seconds(9999));
+    assert!(matches!(say(future), Err(Denied::Invalid(_))));
+    let mut b = b;
+    for i in 1..=3 {
+        let job = b.nominate(&format!("127.64.0.{i}"), "anna");
+        assert_eq!(job.state, State::Queued);
+        b.run(&job, &refused());
+    }
+    let fourth = b.nominate("127.64.0.4", "anna");
+    assert_eq!((fourth.state, fourth.not_before), (State::Deferred, b.now.plus(Seconds(86_400))));
+    assert_eq!(b.nominate("127.64.1.4", "anna").state, State::Queued, "another net");
+    assert_eq!(b.nominate("127.64.0.4", "bert").id, fourth.id, "one job for a host at a time");
+    b.later(86_401);
+    let due: Vec<u64> = b.desk.due(9, b.now).unwrap().iter().map(|j| j.id).collect();
+    assert!(due.contains(&fourth.id));
+}
+
+#[test]
+fn a_reporter_is_watched_until_he_was_right_and_has_a_quota() {
+    let mut b = Bench::new();
+    let bring = |b: &Bench, t: &str| b.desk.nominate(&who("rep"), Nomination { decides: false, ..b.nomination(t, "log") }, b.now);
+    for i in 0..5 {
+        let job = bring(&b, &format!("127.64.{i}.1")).unwrap();
+        assert_eq!((job.state, job.waiting_for.as_ref().unwrap().contains("a person")), (State::Held, true), "{i}");
+        let job = b.desk.decide(&who("anna"), job.id, true, b.now).unwrap();
+        let (_, ready) = b.run(&job, &accepted());
+        if i == 0 {
+            b.deliver(&ready[0], "127.64.0.1");
+        }
+    }
+    assert_eq!(bring(&b, "127.64.7.1").unwrap().state, State::Queued, "two in seven");
+    for i in 0..60u32 {
+        match bring(&b, &format!("127.65.{i}.1")) {
+            Err(Denied::TooMany(why)) => {
+                assert!(why.contains("50") && i == 44, "{why} {i}");
+                return;
+            }
+            other => drop(other.unwrap()),
+        }
+    }
+    panic!("no quota");
+}
+
+/// S5 and the three-way rule.
+#[test]
+fn claims_are_paced_and_end_as_the_test_says() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    assert!(matches!(b.desk.claim(&who("owner"), ip("127.64.0.9"), true, b.now), Err(Denied::Unknown(_))));
+    let mut pauses = Vec::new();
+    for _ in 0..5 {
+        let claimed = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        pauses.push((claimed.job.not_before.0 - b.now.0) / 3600);
+        assert_eq!(b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap().job.id, claimed.job.id, "the same claim");
+        b.now = claimed.job.not_before;
+        b.desk.due(9, b.now).unwrap();
+        let (_, ready) = b.run(&claimed.job, &accepted());
+        assert!(b.desk.host(ip(host)).unwrap().claim.unwrap().release.is_some());
+        b.deliver(&ready[0], host);
+        assert_eq!(b.desk.host(ip(host)).unwrap().claim, None, "it has failed");
+    }
+    assert_eq!(pauses, [0, 1, 4, 16, 64]);
+    // An unproved claim of somebody else has a pace of its own, and never delays a proved one.
+    let before = b.desk.host(ip(host)).unwrap().claim_time(true, b.now);
+    let theirs = b.desk.claim(&who("claimant"), ip(host), false, b.now).unwrap();
+    assert_eq!(theirs.job.not_before, b.now);
+    let (_, ready) = b.run(&theirs.job, &accepted());
+    b.deliver(&ready[0], host);
+    assert_eq!(b.desk.host(ip(host)).unwrap().claim_time(true, b.now), before);
+    assert_eq!(b.desk.claim(&who("claimant"), ip(host), false, b.now).unwrap().job.not_before, b.now.plus(BETWEEN), "one a day");
+    // Closed: released at once, for every reason and source, and held down.
+    let last = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.now = last.job.not_before.max(b.now);
+    b.desk.due(9, b.now).unwrap();
+    b.run(&last.job, &refused());
+    assert!(b.listed(host).is_empty());
+    // A message from before the release lists nobody, and has it tested again.
+    assert!(matches!(b.deliver(&ready[0], "127.64.9.9"), Arrived::Recorded(_)));
+    assert!(b.listed(host).is_empty());
+    let review = b.desk.jobs(None, true, 9).unwrap();
+    assert_eq!((review.len(), review[0].cause), (1, Cause::Review));
+    // Newer evidence does, also against the hold.
+    b.now = review[0].not_before;
+    b.desk.due(9, b.now).unwrap();
+    let (_, ready) = b.run(&review[0], &accepted());
+    b.deliver(&ready[0], host);
+    assert_eq!(b.listed(host), ["relay"]);
+}
+
+/// Its owner took the relay's name away, and with it the tests that use the name: all others were refused.
+#[test]
+fn a_test_that_can_not_be_made_again_is_no_refusal() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job =
+        b.desk.nominate(&who("anna"), Nomination { only: vec!["percent-at-name".into()], ..b.nomination(host, "log") }, b.now).unwrap();
+    let (job, ready) = b.begin(&job).unwrap();
+    b.deliver(&ready[0], host);
+    b.desk.finish(job.id, vec![], "", b.now).unwrap();
+    assert_eq!((b.listed(host), b.desk.host(ip(host)).unwrap().names), (vec!["relay"], vec!["relay.example".to_string()]));
+    b.later(60);
+    for (nameless, released) in [(true, false), (false, true)] {
+        let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        assert_eq!(claim.job.names, ["relay.example"], "the next test looks whether it is still its own");
+        let mut names = Bench::names_of(&b.desk, ip(host));
+        if nameless {
+            names.relay = None;
+        }
+        let mut n = 1_000_000 + u64::from(released) * 1000;
+        let mut fresh = || {
+            n += 1;
+            n.to_be_bytes()
+        };
+        let (job, ready) = b.desk.begin(claim.job.id, &names, &mut fresh, b.now).unwrap();
+        let ran = ready.iter().map(|r| Ran { place: r.place, outcome: refused() }).collect();
+        let job = b.desk.finish(job.id, ran, "", b.now).unwrap();
+        assert_eq!((job.judgement(), b.listed(host).is_empty()), (Judgement::Closed, released));
+        if nameless {
+            let waits = b.desk.host(ip(host)).unwrap().claim.unwrap().release.unwrap();
+            assert_eq!(waits, b.now.plus(WAITING));
+            // It comes through again meanwhile: the claim has failed.
+            let again = ready.iter().find(|r| r.test == "plain").unwrap().clone();
+            b.deliver(&again, host);
+            b.later(3601);
+            b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+            let job = b.desk.jobs(None, true, 1).unwrap().remove(0);
+            b.desk.decide(&who("anna"), job.id, false, b.now).unwrap();
+            b.desk.review(&who("anna"), ip(host), "for the test", b.now).unwrap();
+            let job = b
+                .desk
+                .nominate(&who("anna"), Nomination { only: vec!["percent-at-name".into()], ..b.nomination(host, "owner") }, b.now)
+                .unwrap();
+            b.now = job.not_before;
+            b.desk.due(9, b.now).unwrap();
+            let (job, ready) = b.begin(&job).unwrap();
+            b.deliver(&ready[0], host);
+            b.desk.finish(job.id, vec![], "", b.now).unwrap();
+            b.later(60);
+        }
+    }
+}
+
+#[test]
+fn what_was_accepted_and_never_came_is_released_after_five_days_and_outages_stand_still() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.run(&claim.job, &accepted());
+    b.later(86_400);
+    b.desk.well("collector", Some("down".into()), b.now).unwrap();
+    assert!(b.desk.due(9, b.now).unwrap().is_empty(), "no tests");
+    let incoming = Incoming { hello: String::new(), from: String::new(), to: vec!["x@probe.example".into()], data: vec![] };
+    assert!(matches!(b.desk.arrived(&incoming, ip(host), b.now), Err(Denied::No(_))), "no listing");
+    b.later(2 * 86_400);
+    b.desk.well("collector", None, b.now).unwrap();
+    b.now = b.now.plus(WAITING);
+    b.later(0);
+    let until = Time(b.now.0 - 86_400 - 1);
+    b.desk.tick(until).unwrap();
+    assert_eq!(b.listed(host), ["relay"], "two days were lost");
+    b.desk.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
+}
+
+#[test]
+fn a_claim_that_nobody_tests_is_granted_after_two_days() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    let off = super::Settings { enabled: false, ..(*b.desk.settings()).clone() };
+    b.desk.configure(off);
+    b.later(10);
+    let claim = b.desk.claim(&who("owner"), ip(host), false, b.now).unwrap();
+    assert_eq!(claim.job.state, State::Held);
+    b.later(UNTESTED.0 - 1);
+    b.desk.tick(b.now).unwrap();
+    assert_eq!(b.listed(host), ["relay"]);
+    b.later(1);
+    b.desk.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
+    let history = b.desk.ledger.store.history(&Subject::host(ip(host))).unwrap();
+    assert!(history.iter().any(|e| e.evidence.as_ref().is_some_and(|e| e.text.starts_with("on-request"))));
+    assert_eq!(b.desk.job(claim.job.id).unwrap().state, State::Done);
+}
+
+/// S6.
+#[test]
+fn an_opt_out_drains_what_waits_and_keeps_what_was_proved() {
+    let mut b = Bench::new();
+    let job = b.nominate("127.64.0.1", "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], "127.64.0.1");
+    let waiting = b.nominate("127.64.0.2", "anna");
+    let (running, messages) = {
+        let j = b.nominate("127.64.0.3", "anna");
+        b.begin(&j).unwrap()
+    };
+    let net: Subject = "127.64.0.0/24".parse().unwrap();
+    b.desk.opt_out(&who("anna"), &net, "PTR", b.now).unwrap();
+    for id in [waiting.id, running.id] {
+        let job = b.desk.job(id).unwrap();
+        assert_eq!((job.state, job.waiting_for.unwrap().contains("asked")), (State::Done, true));
+    }
+    b.deliver(&messages[0], "127.64.0.3");
+    assert!(b.listed("127.64.0.3").is_empty());
+    assert_eq!(b.listed("127.64.0.1"), ["relay"], "it stays until it ends");
+    assert!(matches!(b.desk.nominate(&who("anna"), b.nomination("127.64.0.9", "log"), b.now), Err(Denied::No(_))));
+    let v = b.desk.ledger.store.verdict(&net).unwrap();
+    assert_eq!(v.entries[0].source, SourceId::OPERATOR);
+    b.desk.opt_in(&who("anna"), &net, b.now).unwrap();
+    assert!(b.desk.ledger.store.verdict(&net).unwrap().entries.is_empty() && b.desk.opt_outs().unwrap().is_empty());
+    b.nominate("127.64.0.9", "anna");
+}
+
+#[test]
+fn an_output_is_listed_after_two_inputs_of_strangers_and_the_notice_and_goes_with_them() {
+    let mut b = Bench::new();
+    let out = "127.70.0.1";
+    let mut jobs = HashMap::new();
+    for (host, by) in [("127.64.0.1", "anna"), ("127.65.0.1", "bert")] {
+        let job = b.nominate(host, by);
+        let (job, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], out);
+        assert_eq!(b.listed(host), ["input"]);
+        jobs.insert(host, job);
+    }
+    b.desk.tick(b.now).unwrap();
+    assert!(b.listed(out).is_empty());
+    b.later(7 * 86_400);
+    b.desk.tick(b.now).unwrap();
+    assert_eq!(b.listed(out), ["output"]);
+    assert!(matches!(b.desk.claim(&who("x"), ip(out), true, b.now), Err(Denied::No(why)) if why.contains("127.64.0.1")));
+    for (host, left) in [("127.64.0.1", 1), ("127.65.0.1", 0)] {
+        let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        b.run(&claim.job, &refused());
+        b.desk.tick(b.now).unwrap();
+        assert_eq!(b.listed(out).len(), left, "it goes with its last input");
+    }
+    // One whose inputs were tested for their owners is never listed.
+    for host in ["127.66.0.1", "127.67.0.1"] {
+        let job = b.desk.nominate(&who(host), b.nomination(host, "owner"), b.now).unwrap();
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], "127.71.0.1");
+    }
+    b.later(30 * 86_400);
+    b.desk.tick(b.now).unwrap();
+    assert!(b.listed("127.71.0.1").is_empty());
+}
+
+/// S17.
+#[test]
+fn wrong_reused_late_and_foreign_tokens_list_nobody() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    let other = Tokens::new(b"other").text(crate::smtp::Way::Probe, &[9; 8]);
+    assert_eq!(b.arrive(&format!("{other}@probe.example"), b"", host), Arrived::Stranger);
+    let unknown = b.desk.settings().tokens.text(crate::smtp::Way::Probe, &[9; 8]);
+    assert_eq!(b.arrive(&format!("{unknown}@probe.example"), b"", host), Arrived::Stranger, "signed by us, and never issued");
+    let back = ready[0].envelope.from.trim_matches(['<', '>']).to_string();
+    b.arrive(&back, &ready[0].message, host);
+    assert_eq!(b.arrive("postmaster@probe.example", &ready[0].message, host), Arrived::Stranger);
+    assert!(b.listed(host).is_empty());
+    assert_eq!(b.desk.job(job.id).unwrap().results[0].outcome.word(), "bounced");
+    b.later(14 * 86_400 + 1);
+    b.deliver(&ready[0], host);
+    assert!(b.listed(host).is_empty());
+    assert_eq!(b.desk.proofs(ip(host), true, 9).unwrap()[0].outcome, "too late: the token was older than 14 days");
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    let commits = b.desk.ledger.store.seq().unwrap();
+    b.deliver(&ready[0], host);
+    assert_eq!(b.desk.ledger.store.seq().unwrap(), commits, "twice is once");
+}
+
+#[test]
+fn a_reporters_own_test_is_unconfirmed_unless_he_is_trusted() {
+    let mut b = Bench::new();
+    for (by, host, reason) in [("rep", "127.64.0.1", "unconfirmed"), ("trusty", "127.65.0.1", "relay")] {
+        let job = b.desk.nominate(&who(by), Nomination { remote: true, ..b.nomination(host, "log") }, b.now).unwrap();
+        assert!(b.desk.due(9, b.now).unwrap().is_empty(), "our tester leaves it alone");
+        let (job, ready) = b.begin(&job).unwrap();
+        b.deliver(&ready[0], host);
+        assert_eq!(b.listed(host), [reason]);
+        let job = b.desk.finish(job.id, vec![], "", b.now).unwrap();
+        assert_eq!((job.state, job.judgement()), (State::Done, Judgement::Open));
+    }
+}
+
+#[test]
+fn what_is_put_off_is_tried_again_with_the_same_token_three_times() {
+    let mut b = Bench::new();
+    let job = b.nominate("127.64.0.1", "anna");
+    let later = Outcome::Later { stage: Stage::Rcpt, code: 450, text: "greylisted".into() };
+    let (mut job, first) = b.run(&job, &later);
+    let mut pauses = Vec::new();
+    for _ in 0..2 {
+        pauses.push(job.not_before.0 - b.now.0);
+        b.now = job.not_before;
+        assert_eq!(b.desk.due(9, b.now).unwrap().len(), 1);
+        let (next, again) = b.run(&job, &later);
+        assert_eq!((again.len(), &again[0].envelope), (1, &first[0].envelope), "the same token");
+        job = next;
+    }
+    assert_eq!(pauses, [300, 900]);
+    assert_eq!((job.state, job.judgement()), (State::Done, Judgement::Inconclusive));
+    assert!(matches!(&job.results[0].outcome, Outcome::Inconclusive { why } if why.contains('3')));
+}
+
+/// A form that came through with a sender of the host's own is sent once more from our domain.
+#[test]
+fn a_recipients_form_is_told_from_its_sender() {
+    let mut b = Bench::new();
+    let job = b
+        .desk
+        .nominate(&who("anna"), Nomination { only: vec!["percent-at-name".into()], ..b.nomination("127.64.0.1", "log") }, b.now)
+        .unwrap();
+    let (job, ready) = b.begin(&job).unwrap();
+    b.deliver(&ready[0], "127.64.0.1");
+    let job = b.desk.finish(job.id, vec![Ran { place: 0, outcome: accepted() }], "", b.now).unwrap();
+    assert_eq!(job.state, State::Deferred);
+    b.later(2);
+    assert_eq!(b.desk.due(9, b.now).unwrap().len(), 1);
+    let (job, again) = b.run(&job, &refused());
+    assert_eq!((again.len(), again[0].test.as_str(), job.state), (1, "percent-at-name+plain-sender", State::Done));
+    assert!(again[0].envelope.from.ends_with("@probe.example>"));
+    assert_eq!(job.judgement(), Judgement::Open, "what was proved stays");
+}
+
+#[test]
+fn a_stop_in_the_middle_runs_the_rest_later_and_old_rows_are_forgotten() {
+    let mut b = Bench::new();
+    let job = b.nominate("127.64.0.1", "anna");
+    let (job, first) = b.begin(&job).unwrap();
+    b.desk.resume(b.now).unwrap();
+    let waiting = b.desk.job(job.id).unwrap();
+    assert_eq!(waiting.state, State::Deferred);
+    b.now = waiting.not_before;
+    b.desk.due(9, b.now).unwrap();
+    let (job, again) = b.run(&waiting, &accepted());
+    assert_eq!((again[0].envelope.clone(), job.state), (first[0].envelope.clone(), State::Done));
+    b.later(400 * 86_400);
+    b.desk.forget(b.now).unwrap();
+    assert!(matches!(b.desk.job(job.id), Err(Denied::Unknown(_))));
+    let mut rows = 0;
+    b.desk
+        .ledger
+        .store
+        .probes(b"T", b"T", &mut |_, _| {
+            rows += 1;
+            Ok(true)
+        })
+        .unwrap();
+    assert_eq!(rows, 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    /// Whatever happens in whatever order: nobody is listed without a message that was sent to him after his last release, came
+    /// within its time, and was none that came back.
+    #[test]
+    fn no_sequence_lists_without_a_valid_delivery(steps in proptest::collection::vec((0u8..10, 0usize..4, 0usize..6, any::<u32>()), 1..60)) {
+        let mut b = Bench::new();
+        let hosts = ["127.64.0.1", "127.65.0.1", "127.66.0.1", "127.67.0.1"];
+        let mut sent: Vec<(usize, Time, Ready)> = Vec::new();
+        let mut proved: Vec<(usize, Time)> = Vec::new();
+        let mut fed: HashMap<usize, usize> = HashMap::new();
+        for (op, host, other, n) in steps {
+            let target = hosts[host];
+            match op {
+                0 | 1 => drop(b.desk.nominate(&who(["anna", "bert"][other % 2]), b.nomination(target, if other == 5 { "owner" } else { "log" }), b.now)),
+                2 | 3 => {
+                    let due = b.desk.due(9, b.now).unwrap();
+                    if let Some(job) = due.get(other % due.len().max(1)) {
+                        let outcome = [accepted(), refused(), Outcome::Inconclusive { why: "x".into() }, Outcome::Later { stage: Stage::Rcpt, code: 450, text: String::new() }][n as usize % 4].clone();
+                        let i = hosts.iter().position(|h| ip(h) == job.target).unwrap();
+                        let (_, ready) = b.run(job, &outcome);
+                        sent.extend(ready.into_iter().map(|r| (i, b.now, r)));
+                    }
+                }
+                4 | 5 if !sent.is_empty() => {
+                    let (i, at, ready) = &sent[n as usize % sent.len()];
+                    let output = if other < 3 { hosts[*i] } else { hosts[(*i + 1) % 4] };
+                    b.deliver(ready, output);
+                    if b.now <= at.plus(crate::model::probing::TOKEN_LIFE) {
+                        proved.push((*i, *at));
+                        if other >= 3 {
+                            *fed.entry((*i + 1) % 4).or_default() += 1;
+                        }
+                    }
+                }
+                6 if !sent.is_empty() => {
+                    // It comes back, or somebody makes one up.
+                    let (_, _, ready) = &sent[n as usize % sent.len()];
+                    let back = ready.envelope.from.trim_matches(['<', '>']).to_string();
+                    b.arrive(&back, &ready.message, target);
+                    b.arrive(&format!("t{}@probe.example", "a".repeat(26)), b"", target);
+                }
+                7 => drop(b.desk.claim(&who("owner"), ip(target), other % 2 == 0, b.now)),
+                8 => b.later(u64::from(n) % (4 * 86_400)),
+                _ => b.desk.tick(b.now).unwrap(),
+            }
+            for (i, h) in hosts.iter().enumerate() {
+                let released = b.desk.host(ip(h)).unwrap().released;
+                let valid = proved.iter().any(|(p, at)| *p == i && released.is_none_or(|r| *at > r));
+                for reason in b.listed(h) {
+                    let right = if reason == "output" { fed.get(&i).is_some_and(|n| *n >= 2) } else { valid };
+                    prop_assert!(right, "{h} is listed as {reason}");
+                }
+            }
+        }
+    }
+}

@@ -54,7 +54,7 @@ impl Desk {
             if now < release.plus(lost(&outages, began, now)) {
                 return Ok(());
             }
-            self.release(&mut sheet, target, "something was accepted, and nothing was delivered in five days", false)?;
+            self.release(&mut sheet, target, "not every test was refused, and nothing was delivered in five days", false)?;
             return self.write(sheet, None).map(drop);
         }
         let job: Option<Job> = sheet.get(&key::number(b'J', claim.job))?;

@@ -66,9 +66,11 @@ impl Api {
         Api::with(CONFIG)
     }
     pub fn with(config: &str) -> Api {
+        Api::with_zones(config, &[("bl", ZONE), ("dbl", DOMAINS)])
+    }
+    pub fn with_zones(config: &str, zones: &[(&str, &str)]) -> Api {
         let port = free_port();
-        let f =
-            Folder::with(&config.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\"")), &[("bl", ZONE), ("dbl", DOMAINS)]);
+        let f = Folder::with(&config.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\"")), zones);
         let daemon = Daemon::start(&f);
         let mut api = Api { f, daemon: Some(daemon), addr: ([127, 0, 0, 1], port).into(), owner: String::new() };
         api.owner = api.token("root", "owner", &[]);

@@ -1,0 +1,488 @@
+#!/usr/bin/env python3
+"""The laboratory: a closed network in which relay tests are tried on real mail servers.
+
+lab.py ORBSD PEERS [facts]: the program, and the folder of the fetched peers (make peers). It moves into network and mount
+namespaces of its own, where the hosts 10.64.N.1 are addresses of the loopback interface and nothing leads outside. Where
+namespaces are not allowed it stays on loopback, with small servers of its own at 127.64.N.1 in place of Postfix and Exim.
+Shown are the answers of orbsd and of its mirror, an NSD, at each step. With `facts` it prints JSON for the tests instead.
+"""
+import glob, json, os, platform, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+
+orbsd, peers = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+facts_only = "facts" in sys.argv[3:]
+root = f"{peers}/root"
+lib = f"{root}/usr/lib/{platform.machine()}-linux-gnu"
+
+if os.environ.get("LAB_INSIDE") is None:
+    ways = ["-mn"] if os.getuid() == 0 else ["-rmn", "--map-auto"]
+    allowed = subprocess.run(["unshare", *ways, "true"], stderr=subprocess.DEVNULL).returncode == 0
+    env = dict(os.environ, LAB_INSIDE="namespace" if allowed else "loopback")
+    args = [sys.executable, os.path.abspath(__file__), orbsd, peers, *sys.argv[3:]]
+    done = subprocess.run((["unshare", *ways] if allowed else []) + args, env=env)
+    sys.exit(done.returncode)
+
+closed_net = os.environ["LAB_INSIDE"] == "namespace"
+tmp = tempfile.mkdtemp(prefix="orbsd-lab-")
+os.chmod(tmp, 0o755)
+children, facts = [], {}
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+NET = "10.64" if closed_net else "127.64"
+COLLECTOR = f"{NET}.0.1"
+DOMAIN = "probe.lab.example"
+
+
+def say(text=""):
+    if not facts_only: print(text, flush=True)
+
+
+def free():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0)); return s.getsockname()[1]
+
+
+PORT = 25 if closed_net else free()
+COLLECT = 25 if closed_net else free()
+NAMES = 53 if closed_net else free()
+DNS, MIRROR = (5300, 5301) if closed_net else (free(), free())
+
+
+def env(**more):
+    return dict(os.environ, **{"LD_LIBRARY_PATH": ":".join([lib, f"{root}/usr/lib/postfix"]), **more})
+
+
+def start(name, args, cwd=None, **more):
+    log = open(f"{tmp}/{name}.log", "a")
+    p = subprocess.Popen(args, cwd=cwd or tmp, env=env(**more) if args[0] != orbsd else dict(os.environ, **more), stdout=log, stderr=log)
+    children.append(p)
+    return p
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(f"{tmp}/{path}"), exist_ok=True)
+    open(f"{tmp}/{path}", "w").write(text)
+
+
+def until(what, f, seconds=30):
+    end = time.time() + seconds
+    while time.time() < end:
+        try:
+            r = f()
+            if r: return r
+        except (OSError, ValueError): pass
+        time.sleep(0.1)
+    logs = "".join(f"--- {n}\n{open(n, errors='replace').read()[-3000:]}" for n in glob.glob(f"{tmp}/*.log") + glob.glob(f"{tmp}/*/log"))
+    raise SystemExit(f"{what}: not within {seconds} s\n{logs}")
+
+
+def listens(addr, port):
+    with socket.create_connection((addr, port), 1) as s: return s.recv(1) == b"2"
+
+
+# ── The network ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+HOSTS = {}  # name: N of NET.N.1
+
+
+def address(name): return f"{NET}.{HOSTS[name]}.1"
+
+
+def network():
+    if not closed_net: return
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    for n in range(0, 40): subprocess.run(["ip", "addr", "add", f"{NET}.{n}.1/32", "dev", "lo"], check=True)
+    write("etc/resolv.conf", "nameserver 127.0.0.1\n")
+    users = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\npostfix:x:6501:6501::/:/bin/false\nDebian-exim:x:6503:6503::/:/bin/false\n"
+    write("etc/passwd", users)
+    write("etc/group", "root:x:0:\nnogroup:x:65534:\npostfix:x:6501:\npostdrop:x:6502:\nDebian-exim:x:6503:\n")
+    for f in ("passwd", "group"): subprocess.run(["mount", "--bind", f"{tmp}/etc/{f}", f"/etc/{f}"], check=True)
+    target = os.path.realpath("/etc/resolv.conf")
+    if subprocess.run(["mount", "--bind", f"{tmp}/etc/resolv.conf", target], stderr=subprocess.DEVNULL).returncode:
+        subprocess.run(["mount", "--bind", f"{tmp}/etc", "/etc"], check=True)
+
+
+def nsd(name, port, zones):
+    """A name server with zones: (origin, text of the file) or (origin, (primary's port, key))."""
+    os.makedirs(f"{tmp}/{name}", exist_ok=True)
+    text = f'server:\n  ip-address: 127.0.0.1@{port}\n  username: ""\n  zonesdir: "{tmp}/{name}"\n  database: ""\n  pidfile: ""\n  xfrdfile: "{tmp}/{name}/xfrd"\n  zonelistfile: "{tmp}/{name}/list"\n  xfrdir: "{tmp}/{name}"\n  rrl-ratelimit: 0\n  xfrd-reload-timeout: 0\nremote-control:\n  control-enable: no\n'
+    for origin, what in zones:
+        file = origin.replace("/", "_")
+        text += f'zone:\n  name: "{origin}"\n  zonefile: "{file}"\n'
+        if isinstance(what, str): write(f"{name}/{file}", what)
+        else: text += f"  request-xfr: 127.0.0.1@{what} NOKEY\n  allow-notify: 127.0.0.1 NOKEY\n"
+    write(f"{name}/conf", text)
+    start(name, [f"{root}/usr/sbin/nsd", "-d", "-c", f"{tmp}/{name}/conf"])
+
+
+def names():
+    soa = "@ 60 SOA ns.lab.example. hostmaster.lab.example. 1 60 60 60 60\n@ NS ns.lab.example.\n"
+    lab = soa + f"ns A 127.0.0.1\nprobe MX 10 collector\ncollector A {COLLECTOR}\n" + "".join(f"{n} A {address(n)}\n{n} MX 10 {n}\n" for n in HOSTS)
+    reverse = soa + f"1.0 PTR collector.lab.example.\n" + "".join(f"1.{i} PTR {n}.lab.example.\n" for n, i in HOSTS.items())
+    a, b = NET.split(".")
+    nsd("names", NAMES, [("lab.example", lab), (f"{b}.{a}.in-addr.arpa", reverse), ("example", soa + "lab NS ns.lab.example.\nns.lab A 127.0.0.1\n")])
+
+
+# ── Mail servers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+def postfix(name, more, n, policy=""):
+    HOSTS[name] = n
+    def begin():
+        d = f"{tmp}/{name}"
+        for q in "pid private public maildrop incoming active deferred bounce defer corrupt hold flush saved trace".split(): os.makedirs(f"{d}/queue/{q}", exist_ok=True)
+        os.makedirs(f"{d}/data", exist_ok=True); os.makedirs(f"{d}/conf", exist_ok=True)
+        for path, dirs, _ in os.walk(f"{d}/queue"):
+            os.chown(path, 6501, 6501)
+        os.chown(f"{d}/data", 6501, 6501); os.chown(f"{d}/queue", 0, 0); os.chown(f"{d}/queue/pid", 0, 0)
+        for q, mode in (("maildrop", 0o730), ("public", 0o710)): os.chown(f"{d}/queue/{q}", 6501, 6502); os.chmod(f"{d}/queue/{q}", mode)
+        write(f"{name}/conf/main.cf", f"""compatibility_level = 3.6
+queue_directory = {d}/queue
+data_directory = {d}/data
+daemon_directory = {root}/usr/lib/postfix/sbin
+command_directory = {root}/usr/sbin
+shlib_directory = {root}/usr/lib/postfix
+meta_directory = {root}/etc/postfix
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = {name}.lab.example
+mydestination = {name}.lab.example
+inet_interfaces = {address(name)}
+smtp_bind_address = {address(name)}
+inet_protocols = ipv4
+alias_maps =
+alias_database =
+local_recipient_maps = inline:{{postmaster=x}}
+local_transport = discard
+mynetworks = 192.0.2.1/32
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+smtpd_client_connection_rate_limit = 0
+smtpd_error_sleep_time = 0
+smtpd_soft_error_limit = 1000
+smtpd_hard_error_limit = 1000
+smtp_host_lookup = dns
+maillog_file = {d}/log
+maillog_file_prefixes = {tmp}
+import_environment = LD_LIBRARY_PATH MAIL_CONFIG MAIL_LOGTAG TZ
+{more}
+""")
+        write(f"{name}/conf/master.cf", """smtp inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+anvil unix - - n - 1 anvil
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+retry unix - - n - - error
+error unix - - n - - error
+discard unix - - n - - discard
+local unix - n n - - discard
+postlog unix-dgram n - n - 1 postlogd
+""")
+        start(name, [f"{root}/usr/lib/postfix/sbin/master", "-c", f"{d}/conf", "-d"], MAIL_CONFIG=f"{d}/conf")
+    return begin
+
+
+def close_postfix(name):
+    """Its owner closes it, and restarts it."""
+    conf = f"{tmp}/{name}/conf/main.cf"
+    text = re.sub(r"(?m)^(mynetworks|relay_domains|smtpd_relay_restrictions|relayhost) = .*$", "", open(conf).read())
+    open(conf, "w").write(text + "mynetworks = 192.0.2.1/32\nsmtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\nrelay_domains =\n")
+    pid = int(open(f"{tmp}/{name}/queue/pid/master.pid").read())
+    os.kill(pid, signal.SIGHUP)
+    until(f"{name} to be closed", lambda: rcpt(name) == 5)
+
+
+def rcpt(name):
+    """The first digit of what a host says to a stranger's recipient."""
+    with socket.create_connection((address(name), PORT), 5) as s:
+        f = s.makefile("rwb")
+        for l in ("", "EHLO x", "MAIL FROM:<>", f"RCPT TO:<nobody@{DOMAIN}>"):
+            if l: f.write(l.encode() + b"\r\n"); f.flush()
+            while (r := f.readline())[3:4] == b"-": pass
+        return int(r[:1])
+
+
+def own_exim():
+    """Exim runs itself again as its own user, who can not read everybody's folders: it gets a copy, with its libraries."""
+    if not os.path.exists(f"{tmp}/exim/exim4"):
+        os.makedirs(f"{tmp}/exim")
+        shutil.copy(f"{root}/usr/sbin/exim4", f"{tmp}/exim/exim4")
+        for l in subprocess.run(["ldd", f"{tmp}/exim/exim4"], env=env(), capture_output=True, text=True).stdout.splitlines():
+            m = re.search(r"=> (\S+)", l)
+            if m and m[1].startswith(root): shutil.copy(m[1], f"{tmp}/exim/")
+        # It changes its user on the way, and then hears no LD_LIBRARY_PATH.
+        conf = glob.glob("/etc/ld.so.conf.d/*.conf")
+        write("exim/ld.conf", f"{tmp}/exim\n" + "".join(f"include {c}\n" for c in conf))
+        subprocess.run(["/sbin/ldconfig", "-X", "-f", f"{tmp}/exim/ld.conf", "-C", f"{tmp}/exim/ld.cache"], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(["mount", "--bind", f"{tmp}/exim/ld.cache", "/etc/ld.so.cache"], check=True)
+    return f"{tmp}/exim"
+
+
+def exim(name, acl, n, more=""):
+    HOSTS[name] = n
+    def begin():
+        d = f"{tmp}/{name}"
+        os.makedirs(f"{d}/log", exist_ok=True)
+        write(f"{name}/conf", f"""primary_hostname = {name}.lab.example
+exim_path = {own_exim()}/exim4
+exim_user = Debian-exim
+exim_group = Debian-exim
+spool_directory = {d}
+log_file_path = {d}/log/%slog
+pid_file_path = {d}/pid
+keep_environment = LD_LIBRARY_PATH
+local_interfaces = {address(name)}
+daemon_smtp_ports = 25
+acl_smtp_rcpt = check
+smtp_accept_max_per_host = 100
+domainlist own = {name}.lab.example
+{more}
+begin acl
+check:
+{acl}
+begin routers
+percent:
+  driver = redirect
+  domains = +own
+  local_parts = ^.*%.*\\$
+  data = ${{sg{{$local_part}}{{%}}{{@}}}}
+own:
+  driver = redirect
+  domains = +own
+  data = :blackhole:
+out:
+  driver = dnslookup
+  domains = ! +own
+  transport = smtp
+begin transports
+smtp:
+  driver = smtp
+  interface = {address(name)}
+  hosts_try_fastopen =
+begin retry
+* * F,1h,1m
+""")
+        for path, dirs, _ in os.walk(d): os.chown(path, 6503, 6503)
+        os.chown(f"{d}/conf", 0, 0); os.chmod(f"{d}/conf", 0o644)
+        start(name, [f"{tmp}/exim/exim4", "-C", f"{d}/conf", "-bdf", "-q1m"])
+    return begin
+
+
+def small(name, n, opened=True, via=None):
+    """A server of a few lines, for where there are no namespaces."""
+    HOSTS[name] = n
+    state = {"open": opened}
+    def talk(c):
+        f = c.makefile("rwb")
+        def out(t): f.write(t.encode() + b"\r\n"); f.flush()
+        out(f"220 {name}.lab.example ESMTP"); to = []
+        for line in f:
+            verb = line.strip().upper()
+            if verb.startswith(b"RCPT"):
+                a = line.strip()[8:].strip(b" <>").decode(errors="replace")
+                ok = state["open"] and a.endswith("@" + DOMAIN) and not a.startswith(("@", '"'))
+                if ok: to.append(a)
+                out("250 ok" if ok else "550 relaying denied")
+            elif verb.startswith(b"DATA") and to:
+                out("354 go"); data = b""
+                for l in f:
+                    if l == b".\r\n": break
+                    data += l
+                out("250 queued")
+                for a in to: threading.Thread(target=hand, args=(a, data)).start()
+                to = []
+            elif verb.startswith(b"QUIT"): out("221 bye"); break
+            else: out("250 ok"); to = [] if verb.startswith(b"RSET") else to
+        c.close()
+    def hand(a, data):
+        with socket.create_connection((COLLECTOR, COLLECT), 10, (via or address(name), 0)) as s:
+            f = s.makefile("rwb"); f.readline()
+            for l in (f"EHLO {name}", "MAIL FROM:<>", f"RCPT TO:<{a}>", "DATA"):
+                f.write(l.encode() + b"\r\n"); f.flush()
+                while f.readline()[3:4] == b"-": pass
+            f.write(data + b".\r\n"); f.flush(); f.readline()
+    def begin():
+        s = socket.create_server((address(name), PORT))
+        def loop():
+            while True: threading.Thread(target=talk, args=(s.accept()[0],), daemon=True).start()
+        threading.Thread(target=loop, daemon=True).start()
+    begin.state = state
+    return begin
+
+
+# ── orbsd ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def list_server():
+    reasons = "".join(f'[[reason]]\nname = "{r}"\ntext = "{t} $"\nlifetime = "90d"\n' for r, t in [("relay", "Open relay"), ("input", "Open relay input"), ("output", "Delivers for open relays"), ("unconfirmed", "Unconfirmed"), ("notest", "Not tested")])
+    write("config.toml", f"""[admin]
+listen = ""
+[dns]
+listen = ["127.0.0.1:{DNS}"]
+[limits]
+special = ["{NET}.0.0/10"]
+[outgoing]
+resolvers = ["127.0.0.1:{NAMES}"]
+[collect]
+listen = ["{COLLECTOR}:{COLLECT}"]
+[probe]
+enabled = true
+domain = "{DOMAIN}"
+hello = "collector.lab.example"
+contact = "relaytest@lab.example"
+about = "https://lab.example/tests"
+pause = "0s"
+spread = "0s"
+step = "20s"
+settle = "{5 if closed_net else 1}s"
+retry = ["2s", "2s"]
+per_net = 100
+ports = [{PORT}, 1, 1]
+{reasons}""")
+    write("zones/relays.toml", f"""origin = "relays.lab.example"
+kind = "address"
+ns = ["ns1.lab.example", "ns2.lab.example"]
+contact = "hostmaster@lab.example"
+refresh = "1m"
+publish = [{{ reason = "relay", code = "127.0.0.2" }}, {{ reason = "input", code = "127.0.0.3" }}, {{ reason = "output", code = "127.0.0.4" }}]
+[transfer]
+allow = ["127.0.0.0/8"]
+notify = ["127.0.0.1:{MIRROR}"]
+""")
+    start("orbsd", [orbsd, "serve"])
+    until("orbsd", lambda: ask("2.0.0.127", DNS))
+
+
+def run(*args, ok=True):
+    p = subprocess.run([orbsd, "--json", *args], cwd=tmp, capture_output=True, text=True)
+    if ok and p.returncode not in (0, 1): raise SystemExit(f"orbsd {args}: {p.stdout}{p.stderr}")
+    return json.loads(p.stdout)
+
+
+def ask(name, port):
+    q = b"\x12\x34\x01\x00\x00\x01" + bytes(6) + b"".join(bytes([len(l)]) + l.encode() for l in f"{name}.relays.lab.example".split(".")) + b"\x00\x00\x01\x00\x01"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(1); s.sendto(q, ("127.0.0.1", port))
+        try: r = s.recv(512)
+        except OSError: return None
+    rcode, n = r[3] & 15, int.from_bytes(r[6:8], "big")
+    return {0: "", 3: "NXDOMAIN"}.get(rcode, f"rcode {rcode}") + " ".join(sorted(socket.inet_ntoa(r[m.end():m.end() + 4]) for m in re.finditer(rb"\xc0.\x00\x01\x00\x01.{4}\x00\x04", r, re.S))) if n or rcode else "no data"
+
+
+def answers(name):
+    a = ".".join(reversed(address(name).split(".")))
+    here = ask(a, DNS)
+    end = time.time() + 15
+    while (there := ask(a, MIRROR)) != here and time.time() < end: time.sleep(0.05)
+    say(f"      DNS: {address(name)} is {here}; the mirror says {there}")
+    return here, there
+
+
+def nominated(name):
+    return run("nominate", address(name), "--evidence", f"a line of a log about {name}", "--name", f"{name}.lab.example")["id"]
+
+
+def tested(name):
+    return finished(nominated(name))
+
+
+def finished(id):
+    job = until(f"job {id}", lambda: (j := run("jobs", str(id)))["state"] == "done" and j, 240)
+    out = {}
+    for r in job["results"]:
+        order = ["skipped", "refused", "inconclusive", "later", "accepted", "bounced", "delivered"]
+        if order.index(r["outcome"]) > order.index(out.get(r["test"], "skipped")): out[r["test"]] = r["outcome"]
+        out.setdefault(r["test"], r["outcome"])
+    return job, out
+
+
+def tell(job, outcomes):
+    n = {o: sum(1 for x in outcomes.values() if x == o) for o in sorted(set(outcomes.values()))}
+    say(f"      {job['says']}: " + ", ".join(f"{v} {k}" for k, v in n.items()))
+    through = [t for t, o in outcomes.items() if o == "delivered"]
+    if through: say(f"      came through: {', '.join(through[:6])}{' …' if len(through) > 6 else ''}")
+
+
+# ── The story ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def main():
+    if closed_net:
+        begin = [
+            postfix("pf-closed", "", 1),
+            postfix("pf-open", "mynetworks = 0.0.0.0/0", 2),
+            postfix("pf-input", "mynetworks = 0.0.0.0/0\nrelayhost = [%s.4.1]" % NET, 3),
+            postfix("pf-output", f"mynetworks = {NET}.3.1/32", 4),
+        ]
+        if facts_only:
+            ours = "  accept domains = +own\n    local_parts = postmaster\n  deny message = no"
+            grey = postfix("pf-grey", "smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:10023", 7)
+            begin += [
+                postfix("pf-domain", f"relay_domains = {DOMAIN}", 5),
+                postfix("pf-sender", "smtpd_relay_restrictions = check_sender_access inline:{pf-sender.lab.example=permit}, reject_unauth_destination", 6),
+                grey,
+                exim("ex-closed", ours, 11),
+                exim("ex-open", "  accept", 12),
+                exim("ex-percent", "  accept domains = +own\n    local_parts = ^.*%.*\\$\n" + ours, 13),
+                exim("ex-sender", "  accept sender_domains = +own\n" + ours, 14),
+            ]
+    else:
+        begin = [small("pf-closed", 1, opened=False), small("pf-open", 2), small("pf-input", 3, via=f"{NET}.4.1"), small("pf-output", 4, opened=False)]
+    network()
+    names()
+    for b in begin: b()
+    if closed_net and facts_only:
+        perl = ":".join([f"{root}/usr/share/perl5", *glob.glob(f"{lib}/perl5/5.*"), *glob.glob(f"{lib}/perl-base")])
+        os.makedirs(f"{tmp}/postgrey", exist_ok=True)
+        start("postgrey", ["perl", "-T", f"-I{root}/usr/share/perl5", *[f"-I{p}" for p in glob.glob(f"{lib}/perl5/5.*")], f"{root}/usr/sbin/postgrey", "--inet=127.0.0.1:10023", "--delay=1", "--user=root", "--group=root", f"--dbdir={tmp}/postgrey", "--whitelist-clients=/dev/null", "--whitelist-recipients=/dev/null", "--greylist-text=later"], PERL5LIB=perl)
+    wanted = sys.argv[4:]
+    for n in HOSTS: until(n, lambda: listens(address(n), PORT))
+    list_server()
+    nsd("mirror", MIRROR, [("relays.lab.example", DNS)])
+    until("the mirror", lambda: ask("2.0.0.127", MIRROR) not in (None, "rcode 2"))
+
+    say(f"\nThe laboratory: {'namespaces of its own' if closed_net else 'loopback (namespaces are not allowed here)'}")
+    for n in HOSTS: say(f"  {address(n):<12} {n}")
+    say(f"  {COLLECTOR:<12} the collector, MX of {DOMAIN}\n")
+
+    say("1  Nobody is listed.")
+    facts["before"] = answers("pf-open")
+    say("\n2  Somebody brings a line of his log about pf-open: it is tested, and the messages come through.")
+    job, out = tested("pf-open"); tell(job, out); facts["pf-open"] = out
+    facts["listed"] = answers("pf-open")
+    proof = run("evidence", address("pf-open"))["items"][0]
+    say(f"      proof {proof['id']}: given to [{proof['input']}] at {proof['sent']}, came from [{proof['output']}] at {proof['came']}")
+    say("\n3  The same for pf-closed: every test is refused, and nobody is listed.")
+    job, out = tested("pf-closed"); tell(job, out); facts["pf-closed"] = out; facts["closed says"] = job["says"]
+    facts["closed"] = answers("pf-closed")
+    say("\n4  pf-input hands what it takes to a smart host, pf-output: the input is listed, the output is not (yet).")
+    job, out = tested("pf-input"); tell(job, out)
+    facts["input"], facts["output"] = answers("pf-input"), answers("pf-output")
+    say("\n5  The owner of pf-open claims that it is closed. It is not: the claim fails, and the next one waits an hour.")
+    claim = run("claim", address("pf-open"), "--proved")
+    job, out = finished(claim["job"]["id"]); tell(job, out)
+    again = run("claim", address("pf-open"), "--proved")
+    say(f"      {again['what_happens']}")
+    facts["early"] = [job["says"], again["job"]["state"], answers("pf-open")]
+    say("\n6  The owner of pf-input closes it, restarts it, and claims: every test is refused, and it is released.")
+    if closed_net: close_postfix("pf-input")
+    else: begin[2].state["open"] = False
+    claim = run("claim", address("pf-input"), "--proved")
+    job, out = finished(claim["job"]["id"]); tell(job, out)
+    facts["released"] = [job["says"], answers("pf-input")]
+    if facts_only and closed_net:
+        rest = wanted or [n for n in HOSTS if n not in ("pf-open", "pf-closed", "pf-input", "pf-output")]
+        jobs = {n: nominated(n) for n in rest}
+        for n, id in jobs.items():
+            job, out = finished(id)
+            facts[n] = out; facts[f"{n} says"] = job["says"]; facts[f"{n} dns"] = answers(n)
+    if facts_only: print(json.dumps(facts))
+    else: say(f"\nThat was the loop: nomination, test, proof, DNS, claim, release. Nothing left this machine.\n")
+
+
+try:
+    main()
+finally:
+    for p in reversed(children):
+        p.terminate()
+    for p in children:
+        try: p.wait(5)
+        except subprocess.TimeoutExpired: p.kill()
+    if os.environ.get("LAB_KEEP"): print("kept:", tmp, file=sys.stderr)
+    else: shutil.rmtree(tmp, ignore_errors=True)

@@ -1,0 +1,248 @@
+//! The matrix: each kind of server against each test, and every cell is what its kind says.
+
+use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    Field,
+    mta::{Fate, Habits},
+    v4,
+};
+
+/// A kind of server: its name, its habits, and what DNS says of it afterwards.
+type Kind = (&'static str, Habits, &'static str);
+
+fn kinds() -> Vec<Kind> {
+    let closed = Habits::default;
+    let open = || Habits { open: true, ..Habits::default() };
+    vec![
+        ("closed", closed(), ""),
+        ("wide-open", open(), "127.0.0.2"),
+        ("percent-only", Habits { percent: true, ..closed() }, "127.0.0.2"),
+        ("quoted-only", Habits { quoted: true, ..closed() }, "127.0.0.2"),
+        ("bang-only", Habits { bang: true, ..closed() }, "127.0.0.2"),
+        ("route-only", Habits { route: true, ..closed() }, "127.0.0.2"),
+        ("forged-local-sender", Habits { own_sender: true, ..closed() }, "127.0.0.2"),
+        ("unqualified-sender", Habits { bare_sender: true, ..closed() }, "127.0.0.2"),
+        ("first-recipient-local", Habits { after_local: true, ..closed() }, "127.0.0.2"),
+        ("bare-recipient", Habits { bare_recipient: true, ..closed() }, "127.0.0.2"),
+        ("encapsulated", Habits { encapsulated: true, ..closed() }, "127.0.0.2"),
+        ("accept-then-drop", Habits { fate: Fate::Drop, ..open() }, ""),
+        ("accept-then-bounce", Habits { fate: Fate::Bounce, ..open() }, ""),
+        ("greylisting", Habits { greylist: true, ..closed() }, ""),
+        ("greylisting-open", Habits { greylist: true, ..open() }, "127.0.0.2"),
+        ("cuts-after-errors", Habits { cut_after: Some(3), ..closed() }, ""),
+        ("tarpit", Habits { silent: true, ..closed() }, ""),
+        ("multi-stage", Habits { via: Some(v4(200, 1)), ..open() }, "127.0.0.3"),
+        ("no-host-name", Habits { greeting: Some("220 ESMTP"), ..closed() }, ""),
+        ("530-on-everything", Habits { always: Some("530 log in first"), ..closed() }, ""),
+        ("shut-door", Habits { greeting: Some("554 go away"), ..closed() }, ""),
+        ("loops-back-to-sender", Habits { fate: Fate::BackToSender, ..open() }, ""),
+        ("delivers-twice", Habits { fate: Fate::Twice, ..open() }, "127.0.0.2"),
+        ("delivers-late", Habits { fate: Fate::Hold, ..open() }, ""),
+        ("strips-headers", Habits { strips: true, ..open() }, "127.0.0.2"),
+        ("upper-case-local-part", Habits { lowers: true, ..open() }, "127.0.0.2"),
+        ("local-bang", Habits { local_bang: true, ..closed() }, ""),
+        ("dangerous-product", Habits { greeting: Some("220 x ESMTP Service (Lotus Domino Release 5.0.8) ready"), ..closed() }, ""),
+        ("self-bombing-product", Habits { greeting: Some("220 cc:Mail Link to SMTP ready"), ..open() }, ""),
+    ]
+}
+
+/// The outcome that a kind of server gives to a test, from what the kind is: never from the server's own code.
+fn expected(kind: &str, test: &str) -> &'static str {
+    let never = ["known-local-user-sender", "submission-no-auth", "submissions-no-auth"];
+    // What a server offers is known where it lets us in.
+    let offers = test == "utf8-local-part" && !["tarpit", "530-on-everything", "shut-door"].contains(&kind);
+    if never.contains(&test) || offers || kind == "self-bombing-product" {
+        return "skipped";
+    }
+    let plain = [
+        "plain",
+        "same-address",
+        "unresolvable-sender",
+        "foreign-sender",
+        "unqualified-sender",
+        "null-sender",
+        "relay-name-sender",
+        "relay-literal-sender",
+        "relay-ip-sender-unbracketed",
+        "hosted-domain-sender",
+        "relay-postmaster-sender",
+        "bare-recipient",
+        "bare-sender",
+        "sender-parameter-noise",
+        "source-routed-sender",
+        "collector-literal",
+        "case-and-dot",
+        "space-before-bracket",
+        "helo-relay-name",
+        "helo-target-literal",
+        "no-helo",
+        "local-then-foreign",
+        "foreign-then-local",
+        "route-name",
+        "route-literal",
+        "route-two-hops",
+    ];
+    // What is sent once more from our own domain, because its form came through.
+    let (test, again) = test.strip_suffix("+plain-sender").map_or((test, false), |t| (t, true));
+    let own =
+        ["relay-name-sender", "relay-literal-sender", "relay-ip-sender-unbracketed", "hosted-domain-sender", "relay-postmaster-sender"];
+    // With a sender of the relay's own, in turns its name and its literal.
+    let recipient_plain = ["collector-literal", "case-and-dot", "space-before-bracket", "route-name", "route-literal", "route-two-hops"];
+    let through = |yes: bool| if yes { "delivered" } else { "refused" };
+    let taken = |yes: bool| if yes { "accepted" } else { "refused" };
+    match kind {
+        "wide-open" | "delivers-twice" | "strips-headers" | "upper-case-local-part" | "multi-stage" | "greylisting-open" => {
+            through(plain.contains(&test))
+        }
+        "accept-then-drop" | "delivers-late" => taken(plain.contains(&test)),
+        // A null sender hears of nothing, and a sender of the relay's own is no way back to us.
+        "accept-then-bounce" | "loops-back-to-sender" => match test {
+            "null-sender" | "unqualified-sender" | "unresolvable-sender" | "foreign-sender" => "accepted",
+            // The sender is the probe's recipient, and gets it.
+            "same-address" if kind == "loops-back-to-sender" => "delivered",
+            _ if own.contains(&test) || recipient_plain.contains(&test) => "accepted",
+            _ if plain.contains(&test) => "bounced",
+            _ => "refused",
+        },
+        "percent-only" => through(
+            ["percent-at-name", "percent-at-literal", "percent-at-hosted", "percent-bare", "percent-empty-host", "mixed-operators"]
+                .contains(&test),
+        ),
+        "quoted-only" => through(["quoted-address", "quoted-percent", "quoted-at-name", "quoted-at-literal"].contains(&test)),
+        "bang-only" => through(["bang-bare", "bang-at-name", "bang-at-literal", "bang-chain", "mixed-operators"].contains(&test)),
+        "route-only" => through(["route-name", "route-literal", "route-two-hops", "colon-forms"].contains(&test)),
+        "encapsulated" => through(test == "encapsulated-smtp"),
+        "forged-local-sender" => through(own.contains(&test) || recipient_plain.contains(&test) && !again),
+        "unqualified-sender" => through(test == "unqualified-sender"),
+        "first-recipient-local" => through(test == "local-then-foreign"),
+        "bare-recipient" => through(test == "bare-recipient"),
+        "tarpit" => "inconclusive",
+        "local-bang" => taken(["bang-bare", "bang-at-name", "bang-at-literal", "bang-chain", "mixed-operators"].contains(&test)),
+        "dangerous-product" => "refused or skipped",
+        _ => "refused",
+    }
+}
+
+/// The outcomes of a test's messages as one cell: the strongest.
+fn cells(job: &Value) -> BTreeMap<String, String> {
+    let order = ["skipped", "refused", "inconclusive", "later", "accepted", "bounced", "delivered"];
+    let mut out: BTreeMap<String, String> = BTreeMap::new();
+    for r in job["results"].as_array().unwrap() {
+        let (test, outcome) = (r["test"].as_str().unwrap().to_string(), r["outcome"].as_str().unwrap().to_string());
+        let rank = |o: &str| order.iter().position(|x| *x == o).unwrap();
+        let cell = out.entry(test).or_insert_with(|| outcome.clone());
+        if rank(&outcome) > rank(cell) {
+            *cell = outcome;
+        }
+    }
+    out
+}
+
+#[test]
+fn every_cell_of_the_matrix_is_what_its_kind_says() {
+    let f = Field::new("choose = [\"local-then-foreign\", \"foreign-then-local\"]\n");
+    let all: Vec<(Kind, IpAddr, _)> = kinds()
+        .into_iter()
+        .zip(1u8..)
+        .map(|(k, n)| {
+            let addr = v4(n, 1);
+            let mta = f.mta(addr, k.0, k.1.clone());
+            (k, addr, mta)
+        })
+        .collect();
+    // Closed on IPv4, and open on IPv6: each address has its own verdict.
+    let six: IpAddr = std::net::Ipv6Addr::LOCALHOST.into();
+    f.mta(v4(100, 1), "dual4", Habits::default());
+    f.mta(six, "dual6", Habits { open: true, ..Habits::default() });
+    let jobs: Vec<u64> = all.iter().map(|(_, a, _)| f.nominate(*a, &json!({}))).collect();
+    let dual = [f.nominate(v4(100, 1), &json!({})), f.nominate(six, &json!({}))];
+    let mut wrong = String::new();
+    let mut table = String::new();
+    for ((kind, addr, mta), id) in all.iter().zip(&jobs) {
+        let job = f.done(*id);
+        let cells = cells(&job);
+        let _ = writeln!(table, "{:<24} {}", kind.0, job["says"]);
+        for (test, is) in &cells {
+            let should = expected(kind.0, test);
+            let _ = writeln!(table, "    {test:<40} {is}");
+            if !should.split(" or ").any(|s| s == is) {
+                let _ = writeln!(wrong, "{} × {test}: {is}, not {should}", kind.0);
+            }
+        }
+        let dns = f.dns(*addr);
+        let says = if kind.2.is_empty() { "NXDOMAIN soa 60".to_string() } else { format!("NOERROR {}", kind.2) };
+        if kind.0 == "loops-back-to-sender" {
+            // The sender of one test is the probe's recipient: what came there came to us, through it.
+            assert_eq!(dns, "NOERROR 127.0.0.2");
+        } else if dns != says {
+            let _ = writeln!(wrong, "{}: DNS says {dns}, not {says}", kind.0);
+        }
+        // One at a time, and one that it closes meanwhile; a tarpit holds on to what is gone.
+        let most = mta.most.load(std::sync::atomic::Ordering::SeqCst);
+        if most > 2 && kind.0 != "tarpit" {
+            let _ = writeln!(wrong, "{}: {most} sessions at a time", kind.0);
+        }
+    }
+    println!("{table}");
+    let _ = std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/relay-matrix.txt"), &table);
+    assert!(wrong.is_empty(), "{wrong}\n{table}");
+    let [four, six_job] = dual.map(|id| f.done(id));
+    assert_eq!((&four["says"], &six_job["says"]), (&json!("closed"), &json!("open")));
+    assert_eq!((f.dns(v4(100, 1)).as_str(), f.dns(six).as_str()), ("NXDOMAIN soa 60", "NOERROR 127.0.0.2"));
+    assert_eq!(cells(&six_job)["ipv6"], "delivered");
+    says_of_hosts(&f, &all, &jobs);
+}
+
+/// What the jobs say as a whole, and what comes late.
+fn says_of_hosts(f: &Field, all: &[(Kind, IpAddr, std::sync::Arc<super::mta::Mta>)], jobs: &[u64]) {
+    let by: BTreeMap<&str, (usize, Value)> = all.iter().enumerate().map(|(i, (k, ..))| (k.0, (i, f.job(jobs[i])))).collect();
+    for (kind, says) in [
+        ("closed", "closed"),
+        ("accept-then-drop", "accepted"),
+        ("accept-then-bounce", "accepted"),
+        ("greylisting", "closed"),
+        ("greylisting-open", "open"),
+        ("cuts-after-errors", "closed"),
+        ("tarpit", "inconclusive"),
+        ("530-on-everything", "blocked"),
+        ("shut-door", "blocked"),
+        ("no-host-name", "closed"),
+        ("local-bang", "accepted"),
+        ("self-bombing-product", "untestable"),
+        ("delivers-late", "accepted"),
+        ("multi-stage", "open"),
+    ] {
+        assert_eq!(by[kind].1["says"], says, "{kind}");
+    }
+    // Blocked is not listed, and nobody takes the greeting's second word for a name.
+    for kind in ["no-host-name", "530-on-everything"] {
+        let said = all[by[kind].0].2.said.lock().unwrap().join("\n");
+        assert!(!said.contains("@ESMTP") && !said.contains("AUTH") && !said.contains("VRFY"), "{said}");
+    }
+    // Who delivers for an input is not listed at once.
+    assert_eq!(f.dns(v4(200, 1)), "NXDOMAIN soa 60");
+    // What comes late lists then.
+    let (i, _) = by["delivers-late"];
+    assert!(all[i].2.release() > 0);
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while f.dns(all[i].1) != "NOERROR 127.0.0.2" {
+        assert!(std::time::Instant::now() < until, "{}", f.dns(all[i].1));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(f.job(jobs[i])["says"], "open");
+    // The public answer names the proof, and nothing private.
+    let public = f.api.get(&format!("/lookup?ip={}", all[i].1)).ok();
+    let proof = &public["tested"]["proofs"][0];
+    assert_eq!((&proof["input"], &proof["output"]), (&json!(all[i].1), &json!(all[i].1)));
+    let shown = f.api.get(&format!("/evidence/{}", proof["id"])).ok();
+    assert!(shown["message"].is_null() && shown["transcript"].is_null(), "{shown}");
+    let full = f.api.get(&format!("/v1/evidence?target={}", all[i].1)).ok();
+    let first = &full["items"][0];
+    assert!(
+        first["message"].as_str().unwrap().contains("X-Envelope-Recipient") && first["transcript"].as_str().unwrap().contains("C RCPT TO:"),
+        "{first:#}"
+    );
+}

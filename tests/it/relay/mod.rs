@@ -1,0 +1,110 @@
+//! Relay tests against mail servers with known habits, on addresses of this machine.
+
+mod matrix;
+pub mod mta;
+mod names;
+mod real;
+mod rules;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    api::Api,
+    lab::{CONFIG, free_port},
+};
+use mta::{Habits, Mta};
+use names::Names;
+
+/// What relay tests list, in one zone.
+pub const ZONE: &str = r#"
+origin = "bl.orbs.example"
+kind = "address"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+negative_ttl = "1m"
+publish = [
+  { reason = "relay", code = "127.0.0.2" }, { reason = "input", code = "127.0.0.3" }, { reason = "output", code = "127.0.0.4" },
+  { reason = "unconfirmed", code = "127.0.0.8" }, { reason = "notest", code = "127.0.0.13" },
+]
+"#;
+
+/// A daemon whose tester is on, for the laboratory's addresses, with its names.
+pub struct Field {
+    pub api: Api,
+    pub names: Names,
+    pub collector: SocketAddr,
+    pub port: u16,
+}
+
+pub fn v4(net: u8, host: u8) -> IpAddr {
+    [127, 64, net, host].into()
+}
+
+impl Field {
+    pub fn new(probe: &str) -> Field {
+        let (port, dns) = (free_port(), free_port());
+        let collector: SocketAddr = ([127, 127, 0, 1], free_port()).into();
+        let reasons: String =
+            ["input", "output", "unconfirmed", "notest"].map(|n| format!("[[reason]]\nname = \"{n}\"\ntext = \"{n} $\"\n")).concat();
+        let config = format!(
+            "{CONFIG}{reasons}[limits]\nspecial = [\"127.64.0.0/10\", \"::1\"]\n[outgoing]\nresolvers = [\"127.0.0.1:{dns}\"]\n\
+             [collect]\nlisten = [\"{collector}\", \"[::1]:{}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\nforeign = \"other.example\"\n\
+             hello = \"tester.example\"\npause = \"0s\"\nspread = \"0s\"\nstep = \"2s\"\nsettle = \"1s\"\nretry = [\"1s\", \"1s\"]\n\
+             concurrency = 64\nports = [{port}, 1, 1]\n{probe}",
+            collector.port()
+        );
+        let names = Names::start(([127, 0, 0, 1], dns).into());
+        let api = Api::with_zones(&config, &[("bl", ZONE)]);
+        Field { api, names, collector, port }
+    }
+
+    pub fn mta(&self, addr: IpAddr, name: &str, habits: Habits) -> Arc<Mta> {
+        let name = format!("{name}.lab.example");
+        self.names.add(addr, &name);
+        let six = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), self.collector.port());
+        Mta::start(addr, self.port, &name, habits, if addr.is_ipv4() { self.collector } else { six })
+    }
+
+    pub fn nominate(&self, target: IpAddr, more: &Value) -> u64 {
+        let mut body = json!({"target": target, "evidence": "a line of a log", "kind": "log", "names": self.names.of(target)});
+        more.as_object().into_iter().flatten().for_each(|(k, v)| body[k] = v.clone());
+        self.api.post("/v1/nominations", &body.to_string()).ok()["id"].as_u64().unwrap()
+    }
+
+    pub fn job(&self, id: u64) -> Value {
+        self.api.get(&format!("/v1/jobs/{id}")).ok()
+    }
+
+    /// Waits until a job has ended.
+    pub fn done(&self, id: u64) -> Value {
+        let until = Instant::now() + Duration::from_secs(90);
+        loop {
+            let job = self.job(id);
+            if job["state"] == "done" {
+                return job;
+            }
+            assert!(Instant::now() < until, "{job:#}\n{}", self.api.f.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What DNS says of a host.
+    pub fn dns(&self, addr: IpAddr) -> String {
+        match addr {
+            IpAddr::V4(a) => {
+                let [a, b, c, d] = a.octets();
+                self.api.dns(&format!("{d}.{c}.{b}.{a}"))
+            }
+            IpAddr::V6(a) => {
+                let name: Vec<String> = a.octets().iter().rev().map(|b| format!("{:x}.{:x}", b & 15, b >> 4)).collect();
+                self.api.dns(&name.join("."))
+            }
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Mail servers with one habit each. What they take for somebody else they hand to the collector, from their own address.
+
+use std::{
+    collections::HashSet,
+    io::{BufRead, BufReader, Write},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// What becomes of a message that was taken for somebody else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Fate {
+    #[default]
+    Deliver,
+    Twice,
+    Drop,
+    /// A report goes to the sender.
+    Bounce,
+    /// The message itself goes to the sender.
+    BackToSender,
+    /// Until somebody says `release`.
+    Hold,
+}
+
+/// How a server behaves.
+#[derive(Debug, Clone, Default)]
+pub struct Habits {
+    pub greeting: Option<&'static str>,
+    /// Everybody to everybody.
+    pub open: bool,
+    pub percent: bool,
+    pub quoted: bool,
+    pub bang: bool,
+    pub route: bool,
+    pub encapsulated: bool,
+    /// Whoever says that he is one of us.
+    pub own_sender: bool,
+    /// A sender without a domain is one of us.
+    pub bare_sender: bool,
+    /// After one local recipient.
+    pub after_local: bool,
+    /// A recipient without brackets is looked at by nobody.
+    pub bare_recipient: bool,
+    /// `!` is part of a local user's name.
+    pub local_bang: bool,
+    pub fate: Fate,
+    pub greylist: bool,
+    /// Closes after so many errors.
+    pub cut_after: Option<usize>,
+    /// Says nothing to RCPT any more.
+    pub silent: bool,
+    /// Says this to everything.
+    pub always: Option<&'static str>,
+    /// Hands on from this address.
+    pub via: Option<IpAddr>,
+    /// Takes header fields off that begin with `X-`.
+    pub strips: bool,
+    /// Writes local parts in small letters; upper case first, so that it is seen.
+    pub lowers: bool,
+}
+
+/// A message on its way out.
+#[derive(Debug, Clone)]
+struct Letter {
+    from: String,
+    to: String,
+    data: Vec<u8>,
+}
+
+pub struct Mta {
+    pub addr: IpAddr,
+    pub name: String,
+    habits: Habits,
+    collector: SocketAddr,
+    held: Mutex<Vec<Letter>>,
+    closed: std::sync::atomic::AtomicBool,
+    seen: Mutex<HashSet<String>>,
+    /// Sessions at the same time, now and at most; messages that came.
+    pub sessions: AtomicUsize,
+    pub most: AtomicUsize,
+    pub messages: AtomicUsize,
+    /// What clients have said.
+    pub said: Mutex<Vec<String>>,
+}
+
+/// What a recipient is to a server.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Foreign(String),
+    /// By a hole.
+    Through(String),
+    Local,
+    Nobody,
+}
+
+impl Mta {
+    pub fn start(addr: IpAddr, port: u16, name: &str, habits: Habits, collector: SocketAddr) -> Arc<Mta> {
+        let listener = TcpListener::bind((addr, port)).unwrap_or_else(|e| panic!("{addr}:{port}: {e}"));
+        let mta = Arc::new(Mta {
+            addr,
+            name: name.into(),
+            habits,
+            collector,
+            held: Mutex::default(),
+            closed: Default::default(),
+            seen: Mutex::default(),
+            sessions: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            messages: AtomicUsize::new(0),
+            said: Mutex::default(),
+        });
+        let own = mta.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let own = own.clone();
+                std::thread::spawn(move || {
+                    let n = own.sessions.fetch_add(1, Ordering::SeqCst) + 1;
+                    own.most.fetch_max(n, Ordering::SeqCst);
+                    let _ = own.session(stream);
+                    own.sessions.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        mta
+    }
+
+    fn own(&self, domain: &str) -> bool {
+        let literal = match self.addr {
+            IpAddr::V4(a) => format!("[{a}]"),
+            IpAddr::V6(a) => format!("[IPv6:{a}]"),
+        };
+        domain.is_empty() || domain.eq_ignore_ascii_case(&self.name) || domain == literal || domain == self.addr.to_string()
+    }
+
+    fn session(&self, stream: TcpStream) -> std::io::Result<()> {
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let mut out = stream.try_clone()?;
+        let mut lines = BufReader::new(stream);
+        let mut say = |text: &str| out.write_all(format!("{text}\r\n").as_bytes());
+        say(self.habits.greeting.map_or_else(|| format!("220 {} ESMTP", self.name), String::from).as_str())?;
+        let (mut from, mut to, mut local, mut errors) = (None::<String>, Vec::new(), false, 0);
+        loop {
+            let mut raw = Vec::new();
+            if lines.read_until(b'\n', &mut raw)? == 0 {
+                return Ok(());
+            }
+            let line = String::from_utf8_lossy(&raw).trim_end().to_string();
+            self.said.lock().unwrap().push(line.clone());
+            let upper = line.to_ascii_uppercase();
+            if let Some(always) = self.habits.always.filter(|_| !upper.starts_with("QUIT")) {
+                say(always)?;
+                continue;
+            }
+            let reply: String = match upper.split(' ').next().unwrap_or("") {
+                "EHLO" => format!("250-{}\r\n250 8BITMIME", self.name),
+                "HELO" => format!("250 {}", self.name),
+                "RSET" => {
+                    (from, local) = (None, false);
+                    to.clear();
+                    "250 ok".into()
+                }
+                "QUIT" => {
+                    say("221 bye")?;
+                    return Ok(());
+                }
+                _ if upper.starts_with("MAIL FROM:") => {
+                    from = Some(line[10..].trim().to_string());
+                    "250 ok".into()
+                }
+                _ if upper.starts_with("RCPT TO:") => {
+                    if self.habits.silent {
+                        std::thread::sleep(Duration::from_secs(60));
+                    }
+                    self.recipient(from.as_deref().unwrap_or(""), &line[8..], &mut to, &mut local)
+                }
+                "DATA" if to.is_empty() && !local => "503 no recipients".into(),
+                "DATA" => {
+                    say("354 go on")?;
+                    let mut data = Vec::new();
+                    loop {
+                        let mut l = Vec::new();
+                        if lines.read_until(b'\n', &mut l)? == 0 {
+                            return Ok(());
+                        }
+                        if l == b".\r\n" {
+                            break;
+                        }
+                        data.extend(l);
+                    }
+                    self.messages.fetch_add(1, Ordering::SeqCst);
+                    for t in to.drain(..) {
+                        self.took(Letter { from: self.sender(from.as_deref().unwrap_or("")), to: t, data: data.clone() });
+                    }
+                    (from, local) = (None, false);
+                    "250 queued".into()
+                }
+                _ => "500 what?".into(),
+            };
+            say(&reply)?;
+            errors += usize::from(reply.starts_with('5'));
+            if self.habits.cut_after.is_some_and(|n| errors >= n) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn sender(&self, raw: &str) -> String {
+        let inner = raw.split(' ').next().unwrap_or("").trim_matches(['<', '>']);
+        let inner = inner.rsplit_once(':').filter(|_| inner.starts_with('@')).map_or(inner, |(_, r)| r);
+        if inner.is_empty() || inner.contains('@') { inner.to_string() } else { format!("{inner}@{}", self.name) }
+    }
+
+    fn recipient(&self, from: &str, raw: &str, to: &mut Vec<String>, local: &mut bool) -> String {
+        let h = &self.habits;
+        if h.greylist && self.seen.lock().unwrap().insert(format!("{from}{raw}")) {
+            return "450 greylisted".into();
+        }
+        let bare = !raw.trim().starts_with('<');
+        let inner = raw.trim().trim_start_matches('<').trim_end_matches('>');
+        let sender = from.split(' ').next().unwrap_or("").trim_matches(['<', '>']);
+        let ours = match sender.rsplit_once('@') {
+            Some((_, d)) => h.own_sender && self.own(d),
+            None => h.bare_sender && !sender.is_empty(),
+        };
+        let trusted = h.open && !self.closed.load(Ordering::SeqCst) || ours || h.after_local && *local || h.bare_recipient && bare;
+        match self.read(inner, 8) {
+            Found::Foreign(a) if trusted => {
+                to.push(a);
+                "250 ok".into()
+            }
+            Found::Foreign(_) => "550 relaying denied".into(),
+            Found::Through(a) => {
+                to.push(a);
+                "250 ok".into()
+            }
+            Found::Local => {
+                *local = true;
+                "250 ok".into()
+            }
+            Found::Nobody => "550 no such user".into(),
+        }
+    }
+
+    /// What a server with these habits makes of an address.
+    fn read(&self, a: &str, depth: u8) -> Found {
+        let h = &self.habits;
+        let through = |a: &str| match depth {
+            0 => Found::Nobody,
+            _ => match self.read(a, depth - 1) {
+                Found::Foreign(a) | Found::Through(a) => Found::Through(a),
+                other => other,
+            },
+        };
+        if let Some(inner) = a.strip_prefix('"').and_then(|r| r.strip_suffix('"')) {
+            return if h.quoted { through(&inner.replace('%', "@")) } else { Found::Nobody };
+        }
+        if let Some(route) = a.strip_prefix('@') {
+            let rest = route.split_once(':').map_or("", |(_, r)| r);
+            return if h.route { through(rest) } else { self.read(rest, depth.saturating_sub(1)) };
+        }
+        let Some((local, domain)) = a.rsplit_once('@') else {
+            return match () {
+                () if a.contains('!') => self.bang(a, &through),
+                () if a.contains('%') && h.percent => through(&at(a)),
+                () if a.contains(':') && h.route => a.split_once(':').map_or(Found::Nobody, |(d, u)| through(&format!("{u}@{d}"))),
+                () if a.eq_ignore_ascii_case("postmaster") => Found::Local,
+                () => Found::Nobody,
+            };
+        };
+        if !self.own(domain) {
+            if domain.contains(['%', '!', ':']) {
+                return Found::Nobody;
+            }
+            if let Some((first, rest)) = local.split_once('!') {
+                return if h.bang && self.own(first) { through(&format!("{rest}@{domain}")) } else { Found::Nobody };
+            }
+            if let Some((first, rest)) = local.split_once(':') {
+                return if h.route && self.own(first) { through(&format!("{rest}@{domain}")) } else { Found::Nobody };
+            }
+            return Found::Foreign(a.into());
+        }
+        match () {
+            () if local.starts_with('"') => {
+                if h.quoted {
+                    through(&local.trim_matches('"').replace('%', "@"))
+                } else {
+                    Found::Nobody
+                }
+            }
+            () if local.contains('@') => Found::Nobody,
+            () if local.contains('%') && h.percent => through(&at(local)),
+            () if local.contains('!') => self.bang(local, &through),
+            () if local.contains(':') && h.route => local.split_once(':').map_or(Found::Nobody, |(d, u)| through(&format!("{u}@{d}"))),
+            () if local.starts_with("IMCEASMTP-") && h.encapsulated => through(&local[10..].replace("+40", "@").replace("+2E", ".")),
+            () if local.eq_ignore_ascii_case("postmaster") => Found::Local,
+            () => Found::Nobody,
+        }
+    }
+
+    fn bang(&self, a: &str, through: &dyn Fn(&str) -> Found) -> Found {
+        match a.split_once('!') {
+            _ if self.habits.local_bang => Found::Local,
+            Some((first, rest)) if self.habits.bang && self.own(first) => through(rest),
+            Some((first, rest)) if self.habits.bang => through(&format!("{}@{first}", rest.split('%').next().unwrap_or(rest))),
+            _ => Found::Nobody,
+        }
+    }
+
+    fn took(&self, letter: Letter) {
+        match self.habits.fate {
+            Fate::Drop => {}
+            Fate::Hold => self.held.lock().unwrap().push(letter),
+            Fate::Deliver => self.deliver(letter),
+            Fate::Twice => {
+                self.deliver(letter.clone());
+                self.deliver(letter);
+            }
+            Fate::BackToSender => self.deliver(Letter { to: letter.from.clone(), from: String::new(), ..letter }),
+            Fate::Bounce => {
+                let head = b"From: MAILER-DAEMON\r\nContent-Type: multipart/report; boundary=x\r\n\r\nIt did not go.\r\n\r\n";
+                let data = [&head[..], &letter.data].concat();
+                self.deliver(Letter { to: letter.from.clone(), from: String::new(), data });
+            }
+        }
+    }
+
+    /// Its owner closes it.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets go of what was held.
+    pub fn release(&self) -> usize {
+        let all = std::mem::take(&mut *self.held.lock().unwrap());
+        let n = all.len();
+        all.into_iter().for_each(|l| self.deliver(l));
+        n
+    }
+
+    fn deliver(&self, mut letter: Letter) {
+        if !letter.to.contains('@') || letter.to.rsplit_once('@').is_some_and(|(_, d)| self.own(d)) {
+            return;
+        }
+        if self.habits.strips {
+            let text = String::from_utf8_lossy(&letter.data).into_owned();
+            letter.data = text
+                .split_inclusive("\r\n")
+                .filter(|l| !l.starts_with("X-Orbs") && !l.starts_with("X-Env") && !l.starts_with("Message-ID"))
+                .collect::<String>()
+                .into_bytes();
+        }
+        if self.habits.lowers {
+            letter.to = letter.to.to_ascii_uppercase().replace("PROBE.EXAMPLE", "probe.example");
+        }
+        let (source, to) = (self.habits.via.unwrap_or(self.addr), self.collector);
+        let name = self.name.clone();
+        let sent = std::thread::spawn(move || hand_over(source, to, &name, &letter)).join();
+        drop(sent);
+    }
+}
+
+fn at(local: &str) -> String {
+    match local.rsplit_once('%') {
+        Some((u, d)) => format!("{u}@{d}"),
+        None => local.into(),
+    }
+}
+
+/// Connects from an address of this machine.
+pub fn connect(source: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stream = runtime.block_on(async {
+        let socket = if to.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(source, 0))?;
+        socket.connect(to).await
+    })?;
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    Ok(stream)
+}
+
+fn hand_over(source: IpAddr, to: SocketAddr, name: &str, letter: &Letter) -> std::io::Result<String> {
+    let stream = connect(source, to)?;
+    let mut out = stream.try_clone()?;
+    let mut lines = BufReader::new(stream);
+    let mut last = String::new();
+    let data = [&b"Received: by "[..], name.as_bytes(), b"\r\n", &letter.data, b".\r\n"].concat();
+    let steps: [Vec<u8>; 6] = [
+        vec![],
+        format!("EHLO {name}\r\n").into_bytes(),
+        format!("MAIL FROM:<{}>\r\n", letter.from).into_bytes(),
+        format!("RCPT TO:<{}>\r\n", letter.to).into_bytes(),
+        b"DATA\r\n".to_vec(),
+        data,
+    ];
+    for step in steps {
+        out.write_all(&step)?;
+        loop {
+            last.clear();
+            if lines.read_line(&mut last)? == 0 {
+                return Ok(last);
+            }
+            if last.as_bytes().get(3) != Some(&b'-') {
+                break;
+            }
+        }
+        if !last.starts_with(['2', '3']) {
+            break;
+        }
+    }
+    let _ = out.write_all(b"QUIT\r\n");
+    Ok(last)
+}

@@ -1,0 +1,71 @@
+//! Real Postfix and Exim, in a closed network of their own.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::peers::peers;
+
+/// What the laboratory has seen.
+fn laboratory() -> Value {
+    let out = Command::new("python3")
+        .args(["tests/demo/lab.py", env!("CARGO_BIN_EXE_orbsd"), peers().to_str().unwrap(), "facts"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    let from = said.find('{').unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&out.stderr)));
+    serde_json::from_str(&said[from..]).unwrap_or_else(|e| panic!("{e}: {said}"))
+}
+
+/// The outcomes of one kind, or fewer of them.
+fn all_of<'a>(v: &'a Value, outcome: &str) -> Vec<&'a str> {
+    v.as_object().unwrap().iter().filter(|(_, o)| *o == outcome).map(|(t, _)| t.as_str()).collect()
+}
+
+#[test]
+fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
+    let f = laboratory();
+    let pair = |v: &Value, is: &str| assert_eq!(*v, serde_json::json!([is, is]), "of us and of the mirror: {f}");
+    pair(&f["before"], "NXDOMAIN");
+    pair(&f["listed"], "127.0.0.2");
+    // Closed ones are closed, in every test, and nobody is listed.
+    for host in ["pf-closed", "ex-closed", "pf-grey"] {
+        assert!(all_of(&f[host], "refused").len() >= 45, "{host}: {f}");
+        for outcome in ["delivered", "accepted", "inconclusive", "bounced"] {
+            assert_eq!(all_of(&f[host], outcome), Vec::<&str>::new(), "{host}");
+        }
+        let says = if host == "pf-closed" { &f["closed says"] } else { &f[format!("{host} says")] };
+        assert_eq!(says, "closed", "{host}");
+    }
+    pair(&f["closed"], "NXDOMAIN");
+    pair(&f["ex-closed dns"], "NXDOMAIN");
+    pair(&f["pf-grey dns"], "NXDOMAIN");
+    // Open ones, each in its way.
+    let has = |host: &str, test: &str, outcome: &str| assert_eq!(f[host][test], outcome, "{host} × {test}");
+    has("pf-open", "plain", "delivered");
+    has("pf-open", "percent-at-name", "delivered");
+    has("pf-domain", "plain", "delivered");
+    for host in ["pf-sender", "ex-sender"] {
+        has(host, "plain", "refused");
+        has(host, "relay-name-sender", "delivered");
+        has(host, "hosted-domain-sender", "delivered");
+        // The form came through because of its sender: from our own domain it does not.
+        has(host, "percent-at-name", "delivered");
+        has(host, "percent-at-name+plain-sender", "refused");
+    }
+    has("ex-open", "plain", "delivered");
+    has("ex-percent", "plain", "refused");
+    has("ex-percent", "percent-at-name", "delivered");
+    has("ex-percent", "percent-at-name+plain-sender", "delivered");
+    for host in ["pf-domain", "pf-sender", "ex-open", "ex-percent", "ex-sender"] {
+        pair(&f[format!("{host} dns")], "127.0.0.2");
+    }
+    // The chain: the input is listed, who delivers for it is not.
+    pair(&f["input"], "127.0.0.3");
+    pair(&f["output"], "NXDOMAIN");
+    // A claim too early fails and waits; a closed host is released, on the mirror too.
+    assert_eq!((&f["early"][0], &f["early"][1]), (&Value::from("open"), &Value::from("deferred")));
+    pair(&f["early"][2], "127.0.0.2");
+    assert_eq!(f["released"][0], "closed");
+    pair(&f["released"][1], "NXDOMAIN");
+}

@@ -1,0 +1,355 @@
+//! The rules on a real daemon: the whole loop, who sees what, pace, bad input, the collector under attack.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::IpAddr,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::{
+    Field,
+    mta::{Habits, connect},
+    v4,
+};
+
+fn open() -> Habits {
+    Habits { open: true, ..Habits::default() }
+}
+
+/// From nomination to release: the loop that this is all about, over the API, with DNS at each step.
+#[test]
+fn the_loop_from_nomination_to_release() {
+    let f = Field::new("");
+    let addr = v4(1, 1);
+    let mta = f.mta(addr, "loop", open());
+    let only = json!({"tests": ["plain"]});
+    assert_eq!(f.dns(addr), "NXDOMAIN soa 60");
+    let job = f.done(f.nominate(addr, &only));
+    assert_eq!((&job["says"], f.dns(addr).as_str()), (&json!("open"), "NOERROR 127.0.0.2"));
+    // Still open: the claim is tested, and fails.
+    let claim = |proved: bool| f.api.post("/v1/claims", &json!({"target": addr, "proved": proved}).to_string());
+    let first = claim(true).ok();
+    assert_eq!(first["what_happens"], "It is tested now, and released when every test is refused.");
+    let tested = f.done(first["job"]["id"].as_u64().unwrap());
+    assert_eq!((&tested["cause"], &tested["says"]), (&json!("claim"), &json!("open")));
+    assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
+    // The next one waits an hour, and says so.
+    let early = claim(true).ok();
+    assert_eq!(early["job"]["state"], "deferred");
+    assert!(early["what_happens"].as_str().unwrap().starts_with("It is tested at "), "{early}");
+    // The public page takes claims too; from elsewhere they are not proved. It is the same claim then.
+    let public = f.api.call("", "POST", "/claims", &[], &json!({"target": addr}).to_string()).ok();
+    assert_eq!((&public["proved"], &public["job"]["id"]), (&json!(false), &early["job"]["id"]));
+    assert_eq!(f.api.call("", "POST", "/claims", &[], &json!({"target": addr, "proved": true}).to_string()).problem(), "invalid");
+    // An operator who has looked lets it go.
+    assert_eq!(f.api.post("/v1/reviews", &json!({"target": addr, "note": " "}).to_string()).problem(), "invalid");
+    f.api.post("/v1/reviews", &json!({"target": addr, "note": "closed, I have seen it"}).to_string()).ok();
+    assert_eq!(f.dns(addr), "NXDOMAIN soa 60");
+    assert_eq!(claim(true).problem(), "not-found");
+    assert!(mta.messages.load(Ordering::SeqCst) >= 2);
+    // Every step has its line.
+    let log = f.api.get("/v1/audit").ok().to_string();
+    for what in ["nominate", "claim", "review"] {
+        assert!(log.contains(&format!("\"what\":\"{what}\"")), "{what}: {log}");
+    }
+}
+
+/// A closed host is released by its claim, at once.
+#[test]
+fn a_host_that_was_closed_is_released_at_once() {
+    let f = Field::new("");
+    let addr = v4(1, 1);
+    let mta = f.mta(addr, "shut", Habits { fate: super::mta::Fate::Hold, ..open() });
+    let job = f.nominate(addr, &json!({"tests": ["plain"]}));
+    f.done(job);
+    assert_eq!(f.dns(addr), "NXDOMAIN soa 60", "accepted is not open");
+    mta.release();
+    assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
+    // Its owner closes it: another server has its address from now on.
+    mta.close();
+    let claim = f.api.post("/v1/claims", &json!({"target": addr, "proved": true}).to_string()).ok();
+    let job = f.done(claim["job"]["id"].as_u64().unwrap());
+    assert_eq!((&job["says"], f.dns(addr).as_str()), (&json!("closed"), "NXDOMAIN soa 60"));
+    let subject = f.api.get(&format!("/v1/subjects/{addr}")).ok();
+    assert_eq!(subject["holds"][0]["reason"], "relay", "no feed brings it back");
+}
+
+/// S1 with the shipped defaults; S2, S3, S6 over the API.
+#[test]
+fn what_may_not_be_tested_is_not() {
+    let f = Field::new("");
+    let nominate = |body: serde_json::Value| f.api.post("/v1/nominations", &body.to_string());
+    let good = json!({"target": "198.51.100.1", "evidence": "x", "kind": "log"});
+    let job = nominate(good.clone()).ok();
+    assert_eq!(job["state"], "held");
+    assert_eq!(nominate(json!({"target": "8.8.8.8", "evidence": "x", "kind": "log"})).ok()["state"], "held");
+    for (bad, why) in [
+        (json!({"target": "198.51.100.0/24", "evidence": "x", "kind": "log"}), "no networks"),
+        (json!({"target": "mail.example", "evidence": "x", "kind": "log"}), "no IP address"),
+        (json!({"target": "198.51.100.2", "evidence": "", "kind": "log"}), "evidence"),
+        (json!({"target": "198.51.100.2", "kind": "log"}), "evidence"),
+        (json!({"target": "198.51.100.2", "evidence": "x", "kind": "rumour"}), "rumour"),
+        (json!({"target": "198.51.100.2", "evidence": "x", "kind": "log", "at": "2020-01-01T00:00:00Z"}), "14 days"),
+        (json!({"target": "198.51.100.2", "evidence": "x", "kind": "log", "tests": ["nope"]}), "nope"),
+    ] {
+        let reply = nominate(bad);
+        assert_eq!((reply.status, reply.text().contains(why)), (422, true), "{why}: {}", reply.text());
+    }
+    // An opt-out ends what waits, is published for information, and is found by what it covers.
+    f.api.post("/v1/optouts", &json!({"subject": "198.51.100.0/24", "proof": "mail from the RIR contact"}).to_string());
+    let reply = f.api.post("/v1/optouts", &json!({"subject": "127.64.9.0/24", "proof": "a word"}).to_string());
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let refused = nominate(json!({"target": "127.64.9.1", "evidence": "x", "kind": "log"}));
+    assert_eq!((refused.status, refused.text().contains("asked not to be tested")), (409, true));
+    assert_eq!(f.dns(v4(9, 1)), "NOERROR 127.0.0.13");
+    f.api.call(&f.api.owner, "DELETE", "/v1/optouts?subject=127.64.9.0/24", &[], "").ok();
+    assert_eq!(f.dns(v4(9, 1)), "NXDOMAIN soa 60");
+    // Reporters: the first ones wait for a person.
+    let rep = f.api.token("rep", "reporter", &[]);
+    let job =
+        f.api.call(&rep, "POST", "/v1/nominations", &[], &json!({"target": v4(8, 1), "evidence": "x", "kind": "message"}).to_string()).ok();
+    assert_eq!((&job["state"], job["waiting_for"].as_str().unwrap().contains("a person")), (&json!("held"), true));
+    let id = job["id"].as_u64().unwrap();
+    assert_eq!(f.api.call(&rep, "POST", &format!("/v1/jobs/{id}/approve"), &[], "").problem(), "forbidden");
+    assert_eq!(f.api.call(&f.api.owner, "DELETE", &format!("/v1/jobs/{id}"), &[], "").ok()["state"], "done");
+    let owner =
+        f.api.call(&rep, "POST", "/v1/nominations", &[], &json!({"target": v4(8, 1), "evidence": "x", "kind": "owner"}).to_string());
+    assert_eq!(owner.problem(), "forbidden");
+}
+
+/// S4: one session, a pause between two messages, the set spread; S8 and S9: one command at a time, and who tests.
+#[test]
+fn a_host_is_tested_slowly_by_somebody_who_says_who_he_is() {
+    let f = Field::new("contact = \"relaytest@orbs.example\"\nabout = \"https://orbs.example/tests\"\n");
+    let addr = v4(1, 1);
+    let mta = f.mta(addr, "paced", open());
+    let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
+    assert!(config.contains("pause = \"0s\""));
+    let mut f = f;
+    f.api.daemon.take().unwrap().stop();
+    f.api.f.write("config.toml", &config.replace("pause = \"0s\"", "pause = \"1s\"").replace("spread = \"0s\"", "spread = \"8s\""));
+    f.api.start();
+    let begun = Instant::now();
+    f.done(f.nominate(addr, &json!({"tests": ["plain", "null-sender", "percent-at-literal", "quoted-address"]})));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(6), "three pauses of two seconds: {took:?}");
+    assert_eq!((mta.most.load(Ordering::SeqCst), mta.messages.load(Ordering::SeqCst)), (1, 2));
+    let said = mta.said.lock().unwrap().join("\n");
+    assert!(!said.contains("AUTH") && !said.contains("VRFY") && !said.contains("EXPN") && said.contains("EHLO tester.example"), "{said}");
+    let evidence = f.api.get(&format!("/v1/evidence?target={addr}")).ok();
+    let message = evidence["items"][0]["message"].as_str().unwrap();
+    for part in
+        ["relaytest@orbs.example", "https://orbs.example/tests", "Auto-Submitted: auto-generated", "job 1 (log)", "X-Envelope-Sender:"]
+    {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+/// `orbsd probe` against hosts of one's own: the exit codes, and nobody is listed.
+#[test]
+fn the_command_tests_from_here_and_lists_nobody() {
+    let f = Field::new("");
+    let (port, collector) = (f.port.to_string(), format!("127.127.0.2:{}", crate::lab::free_port()));
+    let at: std::net::SocketAddr = collector.parse().unwrap();
+    let start = |n: u8, habits: Habits| {
+        let addr = v4(n, 1);
+        super::Mta::start(addr, f.port, &format!("h{n}.lab.example"), habits, at);
+        addr.to_string()
+    };
+    let (shut, open_, drop_, closed_door) = (
+        start(1, Habits::default()),
+        start(2, open()),
+        start(3, Habits { fate: super::mta::Fate::Drop, ..open() }),
+        start(4, Habits { greeting: Some("554 no"), ..Habits::default() }),
+    );
+    let run = |target: &str, more: &[&str]| {
+        let base = ["probe", target, "--port", &port, "--pause", "0s", "--collect", &collector, "--wait", "1s"];
+        let out = f.api.f.orbsd(&[&base[..], more].concat());
+        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
+    };
+    let plain = ["--test", "plain", "--test", "percent-at-literal"];
+    let (code, text) = run(&shut, &plain);
+    assert_eq!((code, text.contains("every test was refused") && text.contains("C RCPT TO:<t")), (Some(0), true), "{text}");
+    let (code, text) = run(&open_, &plain);
+    assert_eq!((code, text.contains("it relays")), (Some(2), true), "{text}");
+    assert_eq!(run(&drop_, &plain).0, Some(3));
+    assert_eq!(run(&closed_door, &plain).0, Some(4));
+    assert_eq!(run(&open_, &["--mail-from", "<>", "--rcpt-to", "<{u}@{d}>"]).0, Some(2));
+    assert_eq!(run(&shut, &["--test", "nope"]).0, Some(64));
+    assert_eq!(run("8.8.8.8", &plain).0, Some(64), "not against the Internet");
+    assert_eq!(run("nowhere", &plain).0, Some(64));
+    assert_eq!(run(&shut, &["--rcpt-to", "<{x}>"]).0, Some(64));
+    assert_eq!(f.dns(v4(2, 1)), "NXDOMAIN soa 60");
+    // The whole set in one go, and as JSON.
+    let out = f.api.f.orbsd(&[
+        "--json",
+        "probe",
+        &shut,
+        "--port",
+        &port,
+        "--pause",
+        "0s",
+        "--relay",
+        "h1.lab.example",
+        "--hosted",
+        "lab.example",
+    ]);
+    let all: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert!(all["results"].as_array().unwrap().len() > 40 && all["says"] == "closed", "{all:#}");
+}
+
+/// DSBL's way: the reporter sends, the server's collector sees. His word is unconfirmed unless he is trusted.
+#[test]
+fn a_reporter_tests_from_his_own_machine() {
+    let f = Field::new("trusted = [\"trusty\"]\n");
+    let port = f.port.to_string();
+    for (n, who, code) in [(1, "rep", "127.0.0.8"), (2, "trusty", "127.0.0.2")] {
+        let addr = v4(n, 1);
+        f.mta(addr, &format!("r{n}"), open());
+        let token = f.api.f.write(&format!("{who}.token"), &f.api.token(who, "editor", &[]));
+        let server = format!("http://{}", f.api.addr);
+        let target = addr.to_string();
+        let out = f.api.f.orbsd(&[
+            "--server",
+            &server,
+            "--token",
+            token.to_str().unwrap(),
+            "probe",
+            &target,
+            "--port",
+            &port,
+            "--pause",
+            "0s",
+            "--test",
+            "plain",
+            "--wait",
+            "5s",
+        ]);
+        assert_eq!(out.status.code(), Some(2), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert_eq!(f.dns(addr), format!("NOERROR {code}"));
+    }
+    // Nobody else's results are taken, and none that say what only the collector can.
+    let other = f.api.token("other", "editor", &[]);
+    let made = f.api.call(
+        &other,
+        "POST",
+        "/v1/probes",
+        &[],
+        &json!({"target": v4(3, 1), "evidence": "x", "kind": "log", "tests": ["plain"]}).to_string(),
+    );
+    let made = made.ok();
+    let path = format!("/v1/jobs/{}/results", made["job"]);
+    let lie = json!({"results": [{"place": 0, "outcome": {"outcome": "delivered", "output": v4(3, 1), "at": 1}}]}).to_string();
+    assert_eq!(f.api.post(&path, &lie).problem(), "forbidden");
+    let job = f.api.call(&other, "POST", &path, &[], &lie).ok();
+    assert_eq!((&job["says"], f.dns(v4(3, 1)).as_str()), (&json!("inconclusive"), "NXDOMAIN soa 60"));
+}
+
+fn talk(f: &Field, source: IpAddr, steps: &[&str]) -> Vec<String> {
+    let stream = connect(source, f.collector).unwrap();
+    let mut out = stream.try_clone().unwrap();
+    let mut lines = BufReader::new(stream);
+    let mut replies = Vec::new();
+    for step in std::iter::once(&"").chain(steps) {
+        if out.write_all(step.as_bytes()).is_err() {
+            break;
+        }
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if lines.read_line(&mut line).unwrap_or(0) == 0 || line.as_bytes().get(3) != Some(&b'-') {
+                break;
+            }
+        }
+        replies.push(line.trim_end().to_string());
+    }
+    replies
+}
+
+/// The collector takes test messages and nothing else, sends nothing, and is no relay itself.
+#[test]
+fn the_collector_is_no_relay_and_takes_no_other_mail() {
+    let f = Field::new("");
+    let from = v4(50, 1);
+    let say = |steps: &[&str]| talk(&f, from, steps);
+    let r = say(&[
+        "EHLO x\r\n",
+        "MAIL FROM:<>\r\n",
+        "RCPT TO:<a@elsewhere.example>\r\n",
+        "RCPT TO:<a@PROBE.EXAMPLE.>\r\n",
+        "RCPT TO:<a@[127.127.0.1]>\r\n",
+        "DATA\r\n",
+        "Subject: buy\r\n\r\nx\r\n.\r\n",
+    ]);
+    let codes: Vec<&str> = r.iter().map(|l| &l[..3]).collect();
+    assert_eq!(codes, ["220", "250", "250", "550", "250", "250", "354", "550"], "{r:?}");
+    assert!(r[7].contains("no test message of ours"));
+    // X03, in one piece, as an attacker sends it.
+    let r = say(&[
+        "EHLO x\r\n",
+        "MAIL FROM:<>\r\n",
+        "RCPT TO:<a@probe.example>\r\n",
+        "DATA\r\n",
+        "Subject: x\r\n\r\nx\n.\r\nMAIL FROM:<a@b>\r\nRCPT TO:<a@probe.example>\r\nDATA\r\nx\r\n.\r\n",
+    ]);
+    assert!(r[5].starts_with("550 5.6.0") && r.len() == 6, "{r:?}");
+    // Slow ones and silent ones hold nobody up.
+    let held: Vec<_> = (0..300).map(|i| connect(v4(60 + (i / 100) as u8, 1), f.collector).unwrap()).collect();
+    let begun = Instant::now();
+    assert_eq!(&say(&["NOOP\r\n"])[1][..3], "250");
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    drop(held);
+    // orbsd's own tests against it: a closed host.
+    let port = f.collector.port().to_string();
+    let out = f.api.f.orbsd(&[
+        "probe",
+        "127.127.0.1",
+        "--port",
+        &port,
+        "--pause",
+        "0s",
+        "--domain",
+        "other-probe.example",
+        "--relay",
+        "collector.example",
+        "--hosted",
+        "collector.example",
+        "--wait",
+        "0s",
+    ]);
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stdout));
+}
+
+/// What is kept of a proof is shown to those whom it concerns.
+#[test]
+fn evidence_is_kept_apart_by_who_may_see_it() {
+    let f = Field::new("");
+    let addr = v4(1, 1);
+    f.mta(addr, "seen", open());
+    f.done(f.nominate(addr, &json!({"tests": ["relay-name-sender"], "evidence": "user@victim.example got it"})));
+    let public = f.api.call("", "GET", &format!("/lookup?ip={addr}"), &[], "").ok();
+    let id = public["tested"]["proofs"][0]["id"].clone();
+    let shown = f.api.call("", "GET", &format!("/evidence/{id}"), &[], "");
+    for private in ["victim.example", "relay test <", "EHLO", "transcript"] {
+        assert!(!shown.text().contains(private), "{private}: {}", shown.text());
+    }
+    // Its owner asks from the address itself.
+    let own = {
+        let stream = connect(addr, f.api.addr).unwrap();
+        let mut out = stream.try_clone().unwrap();
+        write!(out, "GET /evidence/{id} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut all = String::new();
+        std::io::Read::read_to_string(&mut BufReader::new(stream), &mut all).unwrap();
+        all
+    };
+    assert!(own.contains("X-Envelope-Recipient") && own.contains("C RCPT TO:"), "{own}");
+    assert!(!own.contains("anna@"), "{own}");
+    let all = f.api.get(&format!("/v1/evidence?target={addr}")).ok();
+    assert!(all["items"][0]["message"].as_str().unwrap().contains("Received: by seen.lab.example"));
+    let reader = f.api.token("r", "reader", &[]);
+    let less = f.api.call(&reader, "GET", &format!("/v1/evidence?target={addr}"), &[], "").ok();
+    assert!(less["items"][0]["message"].is_null());
+}
