@@ -6,9 +6,9 @@
 //! | layer | rooms | rule |
 //! | --- | --- | --- |
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
-//! | 2 protocol | [`index`], [`dns`], [`format`] | bytes in, values out; values in, bytes out; still no I/O |
+//! | 2 protocol | [`index`], [`dns`], [`format`], [`smtp`] | bytes in, values out; values in, bytes out; still no I/O |
 //! | 3 memory | [`store`], [`ledger`], [`intake`] | what outlives a request; `store` alone knows RocksDB |
-//! | 4 doors | [`serve`], [`web`], [`feed`], [`exports`], [`hooks`], [`mail`], [`resolve`] | sockets and timers; doors do not import doors |
+//! | 4 doors | [`serve`], [`web`], [`feed`], [`exports`], [`hooks`], [`mail`], [`resolve`], [`probe`], [`collect`], [`schedule`] | sockets and timers; doors do not import doors, but `schedule` opens `probe` |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes) are behind the feature `daemon`, so a pure layer that reaches for them does not compile
@@ -71,6 +71,14 @@
 //! [`format::patch`] (what a few rows change in it) → an import like any other, in whose commit the serial and the copy stand.
 //! Files take the way of `orbsd import`, by [`intake`].
 //!
+//! ## How a relay test flows
+//!
+//! `web` → [`ledger::desk::Desk::nominate`] (a job: held, deferred or queued) → [`schedule`] has a turn → `Desk::begin` (messages of
+//! [`smtp::catalogue`] with tokens of [`smtp::token`], their rows kept) → [`probe`] sends them ([`smtp::relay_test`]) →
+//! `Desk::finish` (outcomes; acceptance is no verdict). What comes through: [`collect`] ([`smtp::session`]) → `Desk::arrived` →
+//! [`model::probing::proves`] → one batch: the proof, the job's outcome, and the listing, which [`model::history::proven`] lets the
+//! source `prober` make on a delivery alone. `Desk::claim` and `Desk::tick` lead out again, by [`model::retest`].
+//!
 //! ## How a zone leaves as a file
 //!
 //! [`format::write::Export`] streams a snapshot's zone; its first line names zone, serial and format. `web` sends it,
@@ -96,6 +104,8 @@
 //!   a property test holds the one to an RFC 4592 look-up in the other.
 //! * A zone's old rendering with the difference applied is its new one, for any history and both faces; a property test
 //!   holds IXFR to AXFR record for record.
+//! * No sequence of events lists a host for the source `prober` without a message that was sent to it after its last release
+//!   and delivered; a property test tries.
 //! * `unsafe` is in `serve::udp` and `serve::sys` alone.
 //!
 //! ## Where this differs from the first design, and why
@@ -127,6 +137,12 @@
 //!   the entry once and brings it back would otherwise undo what was granted. Only a removal of one source's word ends when
 //!   that feed drops the entry. A hold on a subject without an entry keeps it out of what is wider.
 //! * A large import keeps the rows that it replaced until the source's next import, so that it can be undone.
+//! * What is kept of relay tests is JSON under one family (`ledger::desk`), and is decided on one at a time in front of the
+//!   writer: the rows are few, long-lived and get new fields, and a decision reads several hosts' rows.
+//! * Names for a test's forms come from DNS and from the evidence (`names` of a nomination), each only where it points at the
+//!   target: a resolver may know better what an address is called (127/8), and an owner may take his PTR away. A claim whose
+//!   test lacks what once came through waits like one where something was accepted.
+//! * `output` is listed once, after the notice; the sample zones `outputs` and `delayed-outputs` are two codes for it.
 //! * A catalog answers queries only to those who may transfer it (RFC 9432 section 6).
 //! * DoH and DoQ are hyper and quinn under our own places and limits, and not hickory-server: its version 0.26 knows no GET,
 //!   which RFC 8484 section 4.1 wants of every server, has no limit for each client and leaves no room for one, waits for one

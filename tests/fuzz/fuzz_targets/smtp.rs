@@ -1,0 +1,105 @@
+//! What comes over SMTP from anybody: replies of a host that is tested, sessions at the collector, tokens, messages, and an
+//! operator's catalogue. Nothing panics, nothing grows without end, and no message or token is taken that is none.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use orbsd::{
+    model::probing::Outcome,
+    smtp::{
+        Catalogue, Names, Tokens,
+        message::{parse, redact, seen},
+        relay_test::{Link, Next, Talk},
+        reply::Reader,
+        session::{Act, MAX_MESSAGE, Receiver, Session},
+    },
+};
+
+fn names() -> Names {
+    Names {
+        target: [192, 0, 2, 1].into(),
+        relay: Some("relay.example".into()),
+        hosted: Some("relay.example".into()),
+        user: None,
+        domain: "probe.example".into(),
+        foreign: None,
+        collector: None,
+        hello: "tester.example".into(),
+    }
+}
+
+/// A host that answers a test with these bytes.
+fn host(data: &[u8]) {
+    let catalogue = Catalogue::standard();
+    let Some((first, mut rest)) = data.split_first() else { return };
+    let test = &catalogue.0[usize::from(*first) % catalogue.0.len()];
+    let Ok(made) = names().envelopes(test, 0, false, || ("t".repeat(27), "b".repeat(27))) else { return };
+    let (mut link, mut reader) = (Link::default(), Reader::default());
+    let (mut talk, mut next) = Talk::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
+    let mut steps = 0;
+    loop {
+        match &next {
+            Next::Done(o) => {
+                assert!(!matches!(o, Outcome::Delivered { .. } | Outcome::Bounced { .. }), "a host's word proves nothing");
+                return;
+            }
+            Next::StartTls => {
+                next = talk.secured();
+                continue;
+            }
+            Next::Send(bytes) => assert!(bytes.len() <= 2048 && bytes.ends_with(b"\r\n")),
+            Next::Read => {}
+        }
+        let (n, reply) = reader.take(rest);
+        rest = &rest[n..];
+        let Ok(Some(reply)) = reply else { return };
+        next = talk.reply(&reply);
+        steps += 1;
+        assert!(steps < 40, "a talk ends");
+    }
+}
+
+/// A client that says this to the collector.
+fn client(data: &[u8]) {
+    let receiver = Receiver { hello: "c".into(), domain: "probe.example".into(), addresses: vec![], tls: true };
+    let tokens = Tokens::new(b"secret");
+    let mut session = Session::new(&receiver);
+    let cut = usize::from(data.first().copied().unwrap_or(1)).max(1);
+    for piece in data.chunks(cut) {
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let (n, act) = session.take(rest);
+            assert!(n > 0 && n <= rest.len());
+            rest = &rest[n..];
+            match act {
+                Act::Message(m) => {
+                    assert!(m.data.len() <= MAX_MESSAGE && !m.data.contains(&0));
+                    assert_eq!(seen(&tokens, &m.to, &m.data), None, "nobody guesses a token");
+                    session.judged();
+                }
+                Act::Tls(_) => session.secured(),
+                Act::Close(_) => return,
+                Act::More | Act::Reply(_) => {}
+            }
+        }
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((kind, data)) = data.split_first() else { return };
+    match kind % 4 {
+        0 => host(data),
+        1 => client(data),
+        2 => {
+            let parsed = parse(data);
+            let _ = (parsed.hops(), parsed.is_report());
+            let _ = redact(&String::from_utf8_lossy(data), &["probe.example"], b"salt");
+            assert_eq!(Tokens::new(b"secret").find(data), []);
+        }
+        _ => {
+            let Ok(text) = std::str::from_utf8(data) else { return };
+            if let Ok(more) = Catalogue::read(text) {
+                let _ = Catalogue(Vec::new()).with(more);
+            }
+        }
+    }
+});
