@@ -37,12 +37,13 @@ deny: ## licences and sources of all dependencies
 test: check peers deny ## everything: units, properties, scenarios on every front, faults, real peers
 	ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --locked
 
-bench: need peers ## measures against rbldnsd, an echo and NSD in one run; writes benches/RESULTS.md, TRANSFERS.md and API.md
+bench: need peers ## measures against rbldnsd, an echo and NSD in one run; writes benches/RESULTS.md, TRANSFERS.md, API.md, RELAY.md
 	$(CARGO) build --release --bins --examples --locked
 	$(CARGO) bench --bench pure --locked -- --noplot
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/compare.py $(TARGET)
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/transfers.py $(TARGET)
 	python3 benches/api.py $(TARGET)
+	python3 benches/relay.py $(TARGET)
 
 fuzz: need ## ten million executions of every decoder
 	@sh tests/fuzz/run.sh
