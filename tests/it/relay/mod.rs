@@ -1,5 +1,6 @@
 //! Relay tests against mail servers with known habits, on addresses of this machine.
 
+mod day;
 mod matrix;
 pub mod mta;
 mod names;

@@ -1,0 +1,146 @@
+//! A day in the life, and the weeks after it, with a clock that the test moves: a real daemon, its listings, and its mirror.
+
+use std::{
+    net::IpAddr,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    Field,
+    mta::{Fate, Habits},
+    v4,
+};
+use crate::{lab::Daemon, peers::peers};
+
+/// The daemon again, under a clock of the test's.
+fn with_clock(f: &mut Field) -> Clock {
+    f.api.daemon.take().unwrap().stop();
+    let file = f.api.f.path().join("clock");
+    let clock = Clock { file, ahead: 0 };
+    clock.set();
+    let lib = std::fs::read_dir(peers().join("root/usr/lib")).unwrap().flatten().map(|e| e.path().join("faketime/libfaketimeMT.so.1"));
+    let lib = lib.into_iter().find(|p| p.exists()).expect("libfaketime was not fetched");
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(f.api.f.path().join("log")).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_orbsd"))
+        .arg("serve")
+        .current_dir(f.api.f.path())
+        .env("LD_PRELOAD", lib)
+        .env("FAKETIME_TIMESTAMP_FILE", &clock.file)
+        .env("FAKETIME_NO_CACHE", "1")
+        .stderr(log)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    f.api.daemon = Some(Daemon(child));
+    let until = Instant::now() + Duration::from_secs(30);
+    while std::net::TcpStream::connect(f.api.addr).is_err() {
+        assert!(Instant::now() < until, "{}", f.api.f.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    clock
+}
+
+struct Clock {
+    file: std::path::PathBuf,
+    ahead: u64,
+}
+
+impl Clock {
+    fn set(&self) {
+        std::fs::write(&self.file, format!("+{}\n", self.ahead)).unwrap();
+    }
+    fn forward(&mut self, seconds: u64) {
+        self.ahead += seconds;
+        self.set();
+    }
+}
+
+const HOUR: u64 = 3600;
+
+fn wait(f: &Field, what: &str, mut done: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < until, "{what}\n{}", f.api.f.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_day_in_the_life_from_nomination_to_release_and_after() {
+    let mut f = Field::new("");
+    let mut clock = with_clock(&mut f);
+    let addr: IpAddr = v4(1, 1);
+    let mta = f.mta(addr, "day", Habits { open: true, ..Habits::default() });
+    let only = json!({"tests": ["plain"]});
+    let listed = |f: &Field| f.dns(addr) == "NOERROR 127.0.0.2";
+    let claim = |f: &Field| -> Value { f.api.post("/v1/claims", &json!({"target": addr, "proved": true}).to_string()).ok() };
+    // Nominated, tested, delivered, listed.
+    let job = f.done(f.nominate(addr, &only));
+    assert_eq!((&job["says"], listed(&f)), (&json!("open"), true));
+    // The same news leads to no second test; other news not before the next day.
+    let again = f.job(f.nominate(addr, &only));
+    assert_eq!(again["state"], "deferred");
+    f.api.call(&f.api.owner, "DELETE", &format!("/v1/jobs/{}", again["id"]), &[], "").ok();
+    // Claimed too early: tested at once, and still open. The next claim waits an hour, the one after it four.
+    for (hours, text) in [(0, "tested now"), (1, "tested at"), (4, "tested at")] {
+        let c = claim(&f);
+        assert!(c["what_happens"].as_str().unwrap().contains(text), "{hours}: {c}");
+        let id = c["job"]["id"].as_u64().unwrap();
+        if hours > 0 {
+            clock.forward(hours * HOUR - 60);
+            std::thread::sleep(Duration::from_millis(1500));
+            assert_eq!(f.job(id)["state"], "deferred", "not before its time");
+            clock.forward(61);
+        }
+        assert_eq!(f.done(id)["says"], "open");
+        assert!(listed(&f));
+    }
+    // Its owner closes it, and claims: sixteen hours later it is tested, refuses, and is released at once.
+    mta.close();
+    let id = claim(&f)["job"]["id"].as_u64().unwrap();
+    clock.forward(16 * HOUR + 1);
+    assert_eq!(f.done(id)["says"], "closed");
+    wait(&f, "released", || !listed(&f));
+    // No feed brings it back while the removal holds; when that is over, one does.
+    f.api.f.write("feed.txt", &format!("{addr}\n"));
+    f.api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "--special", "feed.txt"]);
+    assert!(!listed(&f));
+    clock.forward(31 * 24 * HOUR);
+    wait(&f, "the hold has ended", || listed(&f));
+}
+
+#[test]
+fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
+    let mut f = Field::new("");
+    let mut clock = with_clock(&mut f);
+    let (one, two) = (v4(1, 1), v4(2, 1));
+    f.mta(one, "ends", Habits { open: true, ..Habits::default() });
+    let held = f.mta(two, "held", Habits { open: true, fate: Fate::Hold, ..Habits::default() });
+    for addr in [one, two] {
+        f.done(f.nominate(addr, &json!({"tests": ["plain"]})));
+    }
+    // It comes ten days later, and counts.
+    clock.forward(10 * 24 * HOUR);
+    assert!(held.release() > 0);
+    wait(&f, "what comes late lists", || f.dns(two) == "NOERROR 127.0.0.2");
+    // A claim: accepted again, and nothing comes. Released after five days, not before.
+    let c = f.api.post("/v1/claims", &json!({"target": two, "proved": true}).to_string()).ok();
+    let job = f.done(c["job"]["id"].as_u64().unwrap());
+    assert_eq!(job["says"], "accepted");
+    clock.forward(5 * 24 * HOUR - 600);
+    std::thread::sleep(Duration::from_secs(7));
+    assert_eq!(f.dns(two), "NOERROR 127.0.0.2");
+    clock.forward(700);
+    wait(&f, "five days", || f.dns(two) == "NXDOMAIN soa 60");
+    // What comes after the release, sent before it, lists nobody.
+    held.release();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(f.dns(two), "NXDOMAIN soa 60");
+    // The other one ends by itself, 90 days after it was proved.
+    assert_eq!(f.dns(one), "NOERROR 127.0.0.2");
+    clock.forward(75 * 24 * HOUR);
+    wait(&f, "90 days", || f.dns(one) == "NXDOMAIN soa 60");
+}
