@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Denied, Desk, Settings, Sheet,
-    jobs::{end, hash, place, save},
+    Asker, Denied, Desk, Settings, Sheet,
+    jobs::{end, hash, line, place, save},
     key,
 };
 use crate::{
@@ -147,7 +147,13 @@ impl Desk {
             self.ended(&mut sheet, &settings, &job)?;
         }
         save(&mut sheet, &job);
-        self.write(sheet, None)?;
+        let line = (job.state == State::Done).then(|| {
+            let who = Asker { name: "tester".into(), from: job.by.clone(), once: None };
+            let said = serde_json::to_value(job.judgement()).ok();
+            let detail = format!("job {id}: {}", said.as_ref().and_then(|v| v.as_str()).unwrap_or(""));
+            line(&who, "test", &job.target, detail, None, now)
+        });
+        self.write(sheet, line)?;
         Ok(job)
     }
 

@@ -551,6 +551,27 @@ fn a_stop_in_the_middle_runs_the_rest_later_and_old_rows_are_forgotten() {
     assert_eq!(rows, 0);
 }
 
+/// S12: evidence is kept while its host is listed, and 90 days after.
+#[test]
+fn evidence_outlives_its_listing_by_ninety_days() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (job, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    let proofs = |b: &Bench| b.desk.proofs(ip(host), true, 9).unwrap().len();
+    b.later(200 * 86_400);
+    b.desk.forget(b.now).unwrap();
+    assert_eq!((proofs(&b), b.desk.transcript(job.id).unwrap().is_empty()), (1, false), "it is still listed");
+    b.desk.review(&who("anna"), ip(host), "closed", b.now).unwrap();
+    // The release stands in the history at the time of the ledger's own clock, which is now.
+    let released = now();
+    b.desk.forget(released.plus(Seconds(89 * 86_400))).unwrap();
+    assert_eq!(proofs(&b), 1);
+    b.desk.forget(released.plus(Seconds(91 * 86_400))).unwrap();
+    assert_eq!((proofs(&b), b.desk.transcript(job.id).unwrap().is_empty()), (0, true));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
     /// Whatever happens in whatever order: nobody is listed without a message that was sent to him after his last release, came

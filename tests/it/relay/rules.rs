@@ -323,6 +323,47 @@ fn the_collector_is_no_relay_and_takes_no_other_mail() {
     assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stdout));
 }
 
+/// STARTTLS on both sides: our tester at a submission port, which is our collector's.
+#[test]
+fn tester_and_collector_speak_tls_with_each_other() {
+    let key = rcgen::generate_simple_self_signed(vec!["collector.example".to_string()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in [("cert.pem", key.cert.pem()), ("key.pem", key.signing_key.serialize_pem())] {
+        use std::os::unix::fs::PermissionsExt;
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let at = dir.path().display();
+    let f = Field::new(&format!("[tls]\ncertificate = \"{at}/cert.pem\"\nkey = \"{at}/key.pem\"\n"));
+    let mut f = f;
+    f.api.daemon.take().unwrap().stop();
+    let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
+    let config = config
+        .replace("[collect]\n", "[collect]\ntls = true\n")
+        .replace(&format!("ports = [{}, 1, 1]", f.port), &format!("ports = [{}, {}, 1]", f.port, f.collector.port()));
+    f.api.f.write("config.toml", &config);
+    f.api.start();
+    let out = f.api.f.orbsd(&[
+        "probe",
+        "127.127.0.1",
+        "--domain",
+        "other.example",
+        "--pause",
+        "0s",
+        "--wait",
+        "0s",
+        "--test",
+        "submission-no-auth",
+    ]);
+    let text = String::from_utf8_lossy(&out.stdout);
+    for line in ["C STARTTLS", "- TLS", "RCPT TO:<t", "S 550 5.7.1", "every test was refused"] {
+        assert!(text.contains(line), "{line}: {text}{}", String::from_utf8_lossy(&out.stderr));
+    }
+    assert_eq!(out.status.code(), Some(0));
+    assert_eq!(text.matches("C EHLO").count(), 2, "once before TLS, and again behind it: {text}");
+}
+
 /// What is kept of a proof is shown to those whom it concerns.
 #[test]
 fn evidence_is_kept_apart_by_who_may_see_it() {
