@@ -84,6 +84,11 @@ impl Drop for Place {
 impl Collector {
     fn place(&self, addr: IpAddr) -> Option<Place> {
         let most = if self.crowds.iter().any(|c| c.covers(&Subject::host(addr))) { usize::MAX } else { EACH };
+        // Of IPv6 a /64 is one client.
+        let addr = match addr {
+            IpAddr::V6(a) => IpAddr::V6((u128::from(a) >> 64 << 64).into()),
+            a => a,
+        };
         let mut all = self.each.lock().unwrap_or_else(PoisonError::into_inner);
         let n = all.entry(addr).or_default();
         if *n >= most {
@@ -206,7 +211,7 @@ pub async fn watch(addresses: Vec<SocketAddr>, desk: Desk) {
             wrong = Some(why);
         }
         let told = desk.clone();
-        let said = tokio::task::spawn_blocking(move || told.well("collector", wrong, now())).await;
+        let said = tokio::task::spawn_blocking(move || told.well("collector", wrong.map(|w| (w, now())), now())).await;
         if let Ok(Err(e)) = said {
             tracing::warn!(error = ?e, "the state of the collector could not be written down");
         }

@@ -318,8 +318,8 @@ fn reloader(
         feeds.configure(&config.feeds);
         exports.set(config.exports);
         // Tokens that are on their way stay good.
-        let tokens = desk.settings().tokens.clone();
-        desk.configure(ledger::desk::Settings { tokens, ..config.probe.desk });
+        let now = desk.settings();
+        desk.configure(now.reloaded(config.probe.desk));
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(warnings)
     })

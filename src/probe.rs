@@ -36,8 +36,10 @@ use crate::{
 
 /// Closed doors, or silences, in a row, after which a port is left alone.
 const GIVE_UP: usize = 3;
+/// How much longer than its spread a whole test may take.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// The longest transcript, in bytes; what comes after it is not written down.
-const MAX_TRANSCRIPT: usize = 256 * 1024;
+const MAX_TRANSCRIPT: usize = 128 * 1024;
 /// Bytes read at a time.
 const READ: usize = 4096;
 
@@ -59,8 +61,19 @@ pub struct Settings {
 /// What is told while it runs: who says it (`S`, `C` or `-`), and the line.
 pub type Told<'a> = &'a mut (dyn FnMut(char, &str) + Send);
 
+/// Whether to go on, asked before each message.
+pub type Go<'a> = &'a mut (dyn FnMut() -> bool + Send);
+
 /// Runs messages against a host: what became of each, and the transcript. `port` takes the place of 25.
-pub async fn run(target: IpAddr, port: Option<u16>, messages: &[Ready], settings: &Settings, told: Told<'_>) -> (Vec<Ran>, String) {
+pub async fn run(
+    target: IpAddr,
+    port: Option<u16>,
+    messages: &[Ready],
+    settings: &Settings,
+    told: Told<'_>,
+    go: Go<'_>,
+) -> (Vec<Ran>, String) {
+    let until = Instant::now() + settings.spread + LONGEST;
     let spread = settings.spread / u32::try_from(messages.len().max(1)).unwrap_or(1);
     let pause = settings.pause.max(spread);
     let mut run = Run { target, port, settings, connection: None, script: String::new(), told, last: None };
@@ -70,7 +83,11 @@ pub async fn run(target: IpAddr, port: Option<u16>, messages: &[Ready], settings
         let port = m.envelope.port;
         // A port that refuses everybody at its door is not knocked at fifty times.
         let lately: Vec<&Outcome> = before.iter().rev().filter(|(p, _)| *p == port).take(GIVE_UP).map(|(_, o)| o).collect();
+        if !go() {
+            break;
+        }
         let outcome = match &lately[..] {
+            _ if Instant::now() > until => Outcome::Inconclusive { why: "the whole test took too long".into() },
             [last, ..] if lately.len() == GIVE_UP && lately.iter().all(|o| is_shut(o)) => (*last).clone(),
             _ => {
                 if n > 0 {
@@ -134,6 +151,7 @@ impl Run<'_> {
         };
         if cut {
             self.note('-', "once more, in a new session");
+            sleep(self.settings.pause).await;
             outcome = self.once(m).await;
         }
         self.note('-', &format!("test {}: {}", m.test, outcome.word()));

@@ -1,13 +1,14 @@
 //! The tester's clock: starts jobs when there is a turn, has what is due done, and watches that time goes as it should.
 
 use std::{
-    sync::Arc,
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio::{
     sync::{Semaphore, watch},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -15,9 +16,12 @@ use crate::{
         desk::{Denied, Desk, Known},
         now,
     },
-    model::{Time, retest::Job},
+    model::{
+        Time,
+        retest::{Job, State},
+    },
     probe,
-    smtp::{catalogue::MAX_MESSAGES, token::Id},
+    smtp::{Names, catalogue::MAX_MESSAGES, token::Id},
 };
 
 /// How often jobs are looked for.
@@ -30,6 +34,8 @@ const FORGET_EVERY: u64 = 3600;
 const JUMP: Duration = Duration::from_secs(60);
 /// How long a clock has to go steadily after a jump.
 const STEADY: Duration = Duration::from_secs(600);
+/// How long the names of a host may take to be found.
+const NAMES: Duration = Duration::from_secs(30);
 /// Jobs that are started at one look.
 const STARTS: usize = 256;
 
@@ -53,6 +59,7 @@ pub async fn run(desk: Desk, settings: Settings, known: Known, fresh: Fresh, mut
     let resumed = blocking(&desk, |d| d.resume(now())).await;
     complain("jobs that a stop had cut", resumed);
     let mut clock = Clock::new(now(), Instant::now());
+    let starting: Starting = Arc::default();
     for look in 0u64.. {
         let wrong = clock.look(now(), Instant::now());
         let told = blocking(&desk, move |d| d.well("clock", wrong, now())).await;
@@ -68,10 +75,14 @@ pub async fn run(desk: Desk, settings: Settings, known: Known, fresh: Fresh, mut
             Ok(jobs) => {
                 for job in jobs {
                     let Ok(place) = places.clone().try_acquire_owned() else { break };
+                    let Some(turn) = Turn::take(&starting, job.id) else { continue };
                     let (desk, settings, known, fresh) = (desk.clone(), settings.clone(), known.clone(), fresh.clone());
-                    if let Err(e) = begin(&desk, &settings, &job, known, fresh, place).await {
-                        tracing::warn!(job = job.id, target = %job.target, error = ?e, "a test could not begin");
-                    }
+                    tokio::spawn(async move {
+                        let _held = (place, turn);
+                        if let Err(e) = test(&desk, &settings, &job, known, fresh).await {
+                            tracing::warn!(job = job.id, target = %job.target, error = ?e, "a relay test did not begin, or its results were lost");
+                        }
+                    });
                 }
             }
             e => complain("jobs", e.map(drop)),
@@ -83,32 +94,63 @@ pub async fn run(desk: Desk, settings: Settings, known: Known, fresh: Fresh, mut
     }
 }
 
-/// Begins a job, and leaves it to a task.
-async fn begin(
-    desk: &Desk,
-    settings: &Settings,
-    job: &Job,
-    known: Known,
-    fresh: Fresh,
-    place: tokio::sync::OwnedSemaphorePermit,
-) -> Result<(), Denied> {
+/// Jobs that a task has in hand.
+type Starting = Arc<Mutex<HashSet<u64>>>;
+
+struct Turn(Starting, u64);
+
+impl Turn {
+    fn take(all: &Starting, id: u64) -> Option<Turn> {
+        all.lock().unwrap_or_else(PoisonError::into_inner).insert(id).then(|| Turn(all.clone(), id))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+/// Runs a job from its names to its results.
+async fn test(desk: &Desk, settings: &Settings, job: &Job, known: Known, fresh: Fresh) -> Result<(), Denied> {
     let id = job.id;
-    let names = known(job.target, job.names.clone()).await;
+    // A name server that does not answer holds up its own host alone.
+    let names = timeout(NAMES, known(job.target, job.names.clone())).await;
+    let names = match names {
+        Ok(names) => names,
+        Err(_) => known_nothing(desk, job),
+    };
     // Forms that came through are sent once more: twice as many at most.
     let mut ids = (0..2 * MAX_MESSAGES).map(|_| fresh()).collect::<Result<Vec<Id>, _>>().map_err(Denied::No)?;
     let (job, messages) = blocking(desk, move |d| d.begin(id, &names, &mut || ids.pop().unwrap_or_default(), now())).await?;
     tracing::info!(job = id, target = %job.target, messages = messages.len(), "a relay test begins");
-    let (desk, settings) = (desk.clone(), settings.clone());
-    tokio::spawn(async move {
-        let _place = place;
-        let (ran, script) = probe::run(job.target, job.port, &messages, &settings.probe, &mut |_, _| {}).await;
-        sleep(settings.settle).await;
-        match blocking(&desk, move |d| d.finish(id, ran, &script, now())).await {
-            Ok(job) => tracing::info!(job = id, target = %job.target, state = ?job.state, said = ?job.judgement(), "a relay test has run"),
-            e => complain("the results of a test", e.map(drop)),
+    let asked = desk.clone();
+    // Whoever opts out meanwhile hears no more of it.
+    let mut go = move || asked.job(id).is_ok_and(|j| j.state == State::Running);
+    let (ran, script) = probe::run(job.target, job.port, &messages, &settings.probe, &mut |_, _| {}, &mut go).await;
+    sleep(settings.settle).await;
+    for pause in [1, 10, 60, 600, 3600] {
+        let (ran, script) = (ran.clone(), script.clone());
+        match blocking(desk, move |d| d.finish(id, ran, &script, now())).await {
+            Ok(job) => {
+                tracing::info!(job = id, target = %job.target, state = ?job.state, said = ?job.judgement(), "a relay test has run");
+                return Ok(());
+            }
+            // The store may work again.
+            Err(Denied::Ledger(e)) => tracing::warn!(job = id, error = ?e, "the results of a test could not be written down yet"),
+            Err(e) => return Err(e),
         }
-    });
-    Ok(())
+        sleep(Duration::from_secs(pause)).await;
+    }
+    Err(Denied::No("the results could not be written down".into()))
+}
+
+/// What is known of a host without asking anybody.
+fn known_nothing(desk: &Desk, job: &Job) -> Names {
+    let s = desk.settings();
+    let collector = s.addresses.first().copied().filter(|c| c.is_ipv4() == job.target.is_ipv4());
+    let (domain, foreign, hello) = (s.domain.clone(), s.foreign.clone(), s.hello.clone());
+    Names { target: job.target, relay: None, hosted: None, user: None, domain, foreign, collector, hello }
 }
 
 async fn blocking<T: Send + 'static>(desk: &Desk, f: impl FnOnce(&Desk) -> Result<T, Denied> + Send + 'static) -> Result<T, Denied> {
@@ -127,7 +169,7 @@ fn complain(what: &str, result: Result<(), Denied>) {
 struct Clock {
     day: Time,
     steady: Instant,
-    jumped: Option<(Instant, i64)>,
+    jumped: Option<(Instant, i64, Time)>,
 }
 
 impl Clock {
@@ -135,18 +177,19 @@ impl Clock {
         Clock { day, steady, jumped: None }
     }
 
-    /// What is wrong with it, if anything.
-    fn look(&mut self, day: Time, steady: Instant) -> Option<String> {
+    /// What is wrong with it, if anything, and since when.
+    fn look(&mut self, day: Time, steady: Instant) -> Option<(String, Time)> {
         let went = day.0 as i64 - self.day.0 as i64;
         let should = (steady - self.steady).as_secs() as i64;
         let off = went - should;
+        let before = self.day;
         (self.day, self.steady) = (day, steady);
         if off.unsigned_abs() > JUMP.as_secs() {
             tracing::warn!(seconds = off, "the clock has jumped: no tests and no listings until it goes steadily");
-            self.jumped = Some((steady, off));
+            self.jumped = Some((steady, off, before));
         }
-        self.jumped.take_if(|(at, _)| steady - *at >= STEADY);
-        self.jumped.map(|(_, off)| format!("it jumped by {off} s; it has to go steadily for ten minutes"))
+        self.jumped.take_if(|(at, ..)| steady - *at >= STEADY);
+        self.jumped.map(|(_, off, before)| (format!("it jumped by {off} s; it has to go steadily for ten minutes"), before))
     }
 }
 

@@ -84,7 +84,9 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+            // 2 says "delivered" there.
+            let usage = if std::env::args().any(|a| a == "probe") { probe::USAGE } else { 2 };
+            return ExitCode::from(if e.use_stderr() { usage } else { 0 });
         }
     };
     if !matches!(command, Command::Serve) {

@@ -79,7 +79,9 @@ pub(super) struct Probe {
 }
 
 /// Wrong usage has a code of its own here (sysexits).
-const USAGE: u8 = 64;
+pub(super) const USAGE: u8 = 64;
+/// How long to wait at most, in seconds.
+const LONGEST_WAIT: u64 = 30 * 86_400;
 
 fn usage(text: impl Into<String>) -> Failure {
     Failure::Code(USAGE, text.into())
@@ -103,16 +105,17 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     let came: Arc<Mutex<Vec<(Seen, IpAddr)>>> = Arc::default();
     runtime.block_on(here.collect(c, &came))?;
     let listens = c.collect.is_some();
-    let (mut ran, _) = runtime.block_on(probe::run(target, c.port, &messages, &here.how, &mut told(common.json)));
+    let (mut ran, _) = runtime.block_on(probe::run(target, c.port, &messages, &here.how, &mut told(common.json), &mut || true));
     let ids: Vec<Id> = here.ids.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0);
+    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
     let accepted = |ran: &[Ran]| ran.iter().any(|r| matches!(r.outcome, Outcome::Accepted { .. }));
     while listens && accepted(&ran) && std::time::Instant::now() < until {
         arrived(&came, &ids, &mut ran);
         std::thread::sleep(Duration::from_millis(100));
     }
     arrived(&came, &ids, &mut ran);
-    let judgement = judge(ran.iter().map(|r| &r.outcome));
+    let class = |name: &str| here.catalogue.get(name).map_or("", |t| t.class.as_str());
+    let judgement = judge(messages.iter().zip(&ran).map(|(m, r)| (class(&m.test), &r.outcome)));
     shown(common, target, &messages, &ran, judgement);
     match judgement {
         Judgement::Closed => Ok(()),
@@ -199,7 +202,7 @@ impl Here {
         let domain = domain.ok_or_else(|| usage("no probe domain: say --domain, or set [probe] domain in config.toml"))?;
         let secret = secrets::random::<32>().map_err(Failure::No)?;
         let mut how = config.map_or_else(default_ways, |c| c.probe.schedule.probe.clone());
-        (how.pause, how.spread) = (Duration::from_secs(c.pause.0), Duration::ZERO);
+        (how.pause, how.spread) = (Duration::from_secs(c.pause.0.min(LONGEST_WAIT)), Duration::ZERO);
         let names = Names {
             target,
             relay: c.relay.clone(),
@@ -309,12 +312,12 @@ fn for_server(common: &Common, c: &Probe, target: IpAddr, runtime: &tokio::runti
     let made = Client::open(common)?.json(Method::POST, "/v1/probes", bytes(asked.to_string()))?;
     let messages: Vec<Ready> = serde_json::from_value(made["messages"].clone()).map_err(|e| Failure::No(e.to_string()))?;
     let mut how = default_ways();
-    how.pause = Duration::from_secs(c.pause.0);
-    let (ran, transcript) = runtime.block_on(probe::run(target, c.port, &messages, &how, &mut told(common.json)));
+    how.pause = Duration::from_secs(c.pause.0.min(LONGEST_WAIT));
+    let (ran, transcript) = runtime.block_on(probe::run(target, c.port, &messages, &how, &mut told(common.json), &mut || true));
     // A server may have ended the connection meanwhile.
     let told = json!({"results": ran, "transcript": transcript});
     Client::open(common)?.json(Method::POST, &format!("/v1/jobs/{}/results", made["job"]), bytes(told.to_string()))?;
-    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0);
+    let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
     loop {
         let job = Client::open(common)?.json(Method::GET, &format!("/v1/jobs/{}", made["job"]), bytes(""))?;
         let says = text(&job["says"]).to_string();

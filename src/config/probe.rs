@@ -75,6 +75,10 @@ fn identity(p: &ProbeFile, wrong: &mut dyn FnMut(String)) {
     if !p.contact.split_once('@').is_some_and(|(u, d)| !u.is_empty() && d.contains('.')) {
         wrong(format!("probe.contact: `{}` is no address that the tested can write to", p.contact));
     }
+    let bare = |d: &str| d.trim_end_matches('.').to_ascii_lowercase();
+    if p.contact.split_once('@').is_some_and(|(_, d)| bare(d) == bare(&p.domain)) {
+        wrong("probe.contact: it lies in the probe domain, whose mail no person reads".into());
+    }
     if !p.about.starts_with("https://") && !p.about.starts_with("http://") {
         wrong(format!("probe.about: `{}` is no page that says who tests and why, and how to ask for no tests", p.about));
     }
@@ -150,6 +154,19 @@ fn check(p: &ProbeFile, c: &CollectFile, domain: &str, names: &[String], warning
             wrong(format!("probe: there is no [[reason]] `{name}`, which relay tests list under"));
         }
     }
+    let host = |h: &str| {
+        h.len() <= 100
+            && h.split('.').all(|l| !l.is_empty() && !l.starts_with('-') && !l.ends_with('-'))
+            && h.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+    };
+    for (key, name) in [("hello", &p.hello), ("foreign", &p.foreign), ("domain", &p.domain)] {
+        if !name.is_empty() && !host(name.trim_end_matches('.')) {
+            wrong(format!("probe.{key}: `{}` is no host's name", name.escape_debug()));
+        }
+    }
+    if p.ports.contains(&0) {
+        wrong("probe.ports: 0 is no port".into());
+    }
     if p.enabled && c.listen.is_empty() {
         wrong("collect.listen: tests need a collector; without it nothing can be proved".into());
     }
@@ -161,6 +178,9 @@ fn check(p: &ProbeFile, c: &CollectFile, domain: &str, names: &[String], warning
         if p.enabled {
             warnings.push("probe: hosts on the Internet are tested: read \"Testing relays\" in the README first".into());
         }
+    }
+    if p.per_net == 0 {
+        wrong("probe.per_net: take 1 or more".into());
     }
     if p.concurrency == 0 || p.concurrency > MAX_CONCURRENCY {
         wrong(format!("probe.concurrency: take 1 to {MAX_CONCURRENCY}"));

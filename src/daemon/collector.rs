@@ -109,7 +109,7 @@ pub fn known(desk: Desk, names: Option<resolve::Names>, collector: Option<IpAddr
                         out.hosted = Some(domain);
                     }
                 }
-                if out.relay.is_none() && names.addresses(&name).await.is_ok_and(|a| a.contains(&target)) {
+                if out.relay.is_none() && only(names, &name, target).await {
                     out.relay = Some(name);
                 }
             }
@@ -118,14 +118,22 @@ pub fn known(desk: Desk, names: Option<resolve::Names>, collector: Option<IpAddr
     })
 }
 
-/// Whether a host takes a domain's mail.
+/// Whether a host takes a domain's mail, and nobody else does: a test that it hands on to another exchange would reach that.
 async fn takes_mail(names: &resolve::Names, domain: &str, target: IpAddr) -> bool {
-    for host in names.exchanges(domain).await {
-        if names.addresses(&host).await.is_ok_and(|a| a.contains(&target)) {
-            return true;
+    let hosts = names.exchanges(domain).await;
+    for host in &hosts {
+        if !only(names, host, target).await {
+            return false;
         }
     }
-    false
+    !hosts.is_empty()
+}
+
+/// Whether a name is a host's, and of its family nobody else's.
+async fn only(names: &resolve::Names, name: &str, target: IpAddr) -> bool {
+    let Ok(all) = names.addresses(name).await else { return false };
+    let mut family = all.iter().filter(|a| a.is_ipv4() == target.is_ipv4()).peekable();
+    family.peek().is_some() && family.all(|a| *a == target)
 }
 
 /// A name that can stand in an address: what a stranger wrote into his zone is not taken as it is.

@@ -12,6 +12,7 @@ mod tests;
 mod tick;
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -121,6 +122,8 @@ pub struct Desk {
     settings: Arc<arc_swap::ArcSwap<Settings>>,
     /// Held through each decision.
     turn: Arc<Mutex<Health>>,
+    /// How far the last round of forgetting came, by letter.
+    forgot: Arc<Mutex<HashMap<u8, Vec<u8>>>>,
 }
 
 /// What the doors have said about themselves.
@@ -133,7 +136,7 @@ struct Health {
 impl Desk {
     /// A desk on a ledger.
     pub fn new(ledger: Ledger, settings: Settings) -> Desk {
-        Desk { ledger, settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)), turn: Arc::default() }
+        Desk { ledger, settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)), turn: Arc::default(), forgot: Arc::default() }
     }
 
     /// Takes a new configuration.
@@ -150,26 +153,36 @@ impl Desk {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A door says how it is: `None` for well. While one is not, nothing is tested or listed, and waiting periods stand still.
-    pub fn well(&self, door: &'static str, wrong: Option<String>, now: Time) -> Result<(), Denied> {
+    /// A door says how it is: `None` for well, else what is wrong and since when. While one is not, nothing is tested or listed,
+    /// and waiting periods stand still.
+    pub fn well(&self, door: &'static str, wrong: Option<(String, Time)>, now: Time) -> Result<(), Denied> {
         let mut health = self.turn();
-        let before = health.wrong.is_empty();
-        health.wrong.retain(|(d, _)| *d != door);
-        health.wrong.extend(wrong.map(|w| (door, w)));
-        let after = health.wrong.is_empty();
-        if before == after {
-            return Ok(());
+        let mut next = health.wrong.clone();
+        next.retain(|(d, _)| *d != door);
+        let since = wrong.as_ref().map_or(now, |w| w.1.min(now));
+        next.extend(wrong.map(|w| (door, w.0)));
+        if health.wrong.is_empty() != next.is_empty() {
+            let mut sheet = self.sheet(now);
+            self.outage(&mut sheet, (!next.is_empty()).then_some((since, None)))?;
+            // What could not be written down is not over, or has not begun: the next word tries again.
+            let written = self.write(sheet, None);
+            if next.is_empty() {
+                written?;
+            }
         }
-        let mut sheet = self.sheet(now);
+        health.wrong = next;
+        Ok(())
+    }
+
+    /// Ends the outages that are open, and notes one more.
+    fn outage(&self, sheet: &mut Sheet<'_>, more: Option<Outage>) -> Result<(), Denied> {
+        let now = sheet.now;
         let mut all: Vec<Outage> = sheet.get(key::OUTAGES)?.unwrap_or_default();
-        // A begin without an end is one that a stop has cut.
         all.iter_mut().filter(|o| o.1.is_none()).for_each(|o| o.1 = Some(now));
-        if !after {
-            all.push((now, None));
-        }
+        all.extend(more);
         all.drain(..all.len().saturating_sub(100));
         sheet.put(key::OUTAGES, &all);
-        self.write(sheet, None).map(drop)
+        Ok(())
     }
 
     /// What is wrong with collector or clock.
@@ -198,12 +211,22 @@ impl Desk {
 }
 
 impl Settings {
+    /// Another configuration, as far as it is taken without a restart: the collector keeps its name, and tokens stay good.
+    #[must_use]
+    pub fn reloaded(&self, next: Settings) -> Settings {
+        let (domain, hello, addresses, tokens) = (self.domain.clone(), self.hello.clone(), self.addresses.clone(), self.tokens.clone());
+        Settings { domain, hello, addresses, tokens, ..next }
+    }
+
     /// Why a host can not be tested by us now.
     pub fn ready(&self, target: IpAddr) -> Result<(), String> {
         let subject = Subject::host(target);
         let is_special = |allowed: &[Subject]| special::unlistable(&subject, allowed).is_some();
         if is_special(&self.special) {
             return Err("the address is in a special range; [limits] special names those that may be tested".into());
+        }
+        if self.addresses.contains(&target) {
+            return Err("that is an address of ours".into());
         }
         if !self.enabled {
             return Err("the tester is off; [probe] enabled switches it on".into());

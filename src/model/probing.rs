@@ -151,9 +151,14 @@ pub enum Judgement {
     Untestable,
 }
 
-/// Judges a job's outcomes.
-pub fn judge<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Judgement {
-    let all: Vec<&Outcome> = outcomes.into_iter().filter(|o| !matches!(o, Outcome::Skipped { .. })).collect();
+/// Judges a job's outcomes, each with its class.
+///
+/// A class is closed when one of its tests was refused for good behind the greeting, and none was taken: a 4xx that never ends
+/// on one form says nothing against the others. A refusal at the door or to our greeting says nothing about relaying, but
+/// for the tests of greetings (class `helo`).
+pub fn judge<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a Outcome)>) -> Judgement {
+    let classes: Vec<(&str, &Outcome)> = outcomes.into_iter().filter(|(_, o)| !matches!(o, Outcome::Skipped { .. })).collect();
+    let all: Vec<&Outcome> = classes.iter().map(|(_, o)| *o).collect();
     let any = |f: fn(&Outcome) -> bool| all.iter().any(|o| f(o));
     if all.is_empty() {
         return Judgement::Untestable;
@@ -171,7 +176,11 @@ pub fn judge<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Judgement {
     if all.iter().all(|o| early(o)) {
         return Judgement::Blocked;
     }
-    match all.iter().all(|o| matches!(o, Outcome::Refused { .. })) {
+    let shut = |class: &str| {
+        let least = if class == "helo" { Stage::Hello } else { Stage::Mail };
+        classes.iter().any(|(c, o)| *c == class && matches!(o, Outcome::Refused { stage, .. } if *stage >= least))
+    };
+    match classes.iter().all(|(class, _)| shut(class)) {
         true => Judgement::Closed,
         false => Judgement::Inconclusive,
     }
@@ -192,6 +201,9 @@ pub struct Issued {
     pub tester: Option<String>,
     /// Whether that reporter's word lists.
     pub trusted: bool,
+    /// Its sender is the null sender: else one that has it is a report.
+    #[serde(default)]
+    pub null: bool,
     /// The test has local recipients beside the probe's: a message that a user forwarded proves nothing.
     pub strict: bool,
     /// Asked for by the host's owner: it proves nothing against outputs.
@@ -294,6 +306,18 @@ mod tests {
         let cut = Outcome::Inconclusive { why: String::new() };
         let skipped = Outcome::Skipped { why: String::new() };
         let delivered = Outcome::Delivered { output: "192.0.2.1".parse().unwrap(), at: Time(1) };
+        // Each of a class of its own.
+        fn judge(all: &[Outcome]) -> Judgement {
+            let names: Vec<String> = (0..all.len()).map(|i| i.to_string()).collect();
+            super::judge(names.iter().map(String::as_str).zip(all))
+        }
+        assert_eq!(super::judge([("a", &refused(Stage::Rcpt)), ("a", &later)]), Judgement::Closed, "one 4xx of a class");
+        assert_eq!(
+            super::judge([("a", &refused(Stage::Rcpt)), ("b", &refused(Stage::Connect))]),
+            Judgement::Inconclusive,
+            "the door was shut"
+        );
+        assert_eq!(super::judge([("a", &refused(Stage::Rcpt)), ("helo", &refused(Stage::Hello))]), Judgement::Closed);
         assert_eq!(judge(&[refused(Stage::Rcpt), delivered, cut.clone()]), Judgement::Open);
         assert_eq!(judge(&[refused(Stage::Rcpt), accepted(), cut.clone()]), Judgement::Accepted);
         assert_eq!(judge(&[refused(Stage::Mail), Outcome::Bounced { at: Time(1) }]), Judgement::Accepted);
@@ -319,6 +343,7 @@ mod tests {
             at: Time(1000),
             tester: None,
             trusted: false,
+            null: false,
             strict: false,
             owner: false,
             outputs: vec![],
@@ -365,10 +390,13 @@ mod tests {
             if delivered {
                 all.push(Outcome::Delivered { output: "192.0.2.1".parse().unwrap(), at: Time(1) });
             }
-            prop_assert_eq!(judge(&all) == Judgement::Open, delivered);
+            let classes = ["a", "b", "c"].into_iter().cycle();
+            let judged = judge(classes.zip(&all));
+            prop_assert_eq!(judged == Judgement::Open, delivered);
             let ran = all.iter().filter(|o| !matches!(o, Outcome::Skipped { .. })).count();
-            if judge(&all) == Judgement::Closed {
-                let closed = ran > 0 && all.iter().all(|o| matches!(o, Outcome::Refused { .. } | Outcome::Skipped { .. }));
+            if judged == Judgement::Closed {
+                let taken = all.iter().any(|o| matches!(o, Outcome::Accepted { .. } | Outcome::Bounced { .. }));
+                let closed = ran > 0 && !taken && all.iter().any(|o| matches!(o, Outcome::Refused { stage, .. } if *stage > Stage::Hello));
                 prop_assert!(closed);
             }
         }

@@ -119,7 +119,7 @@ pub struct Job {
 impl Job {
     /// What its results say.
     pub fn judgement(&self) -> Judgement {
-        super::probing::judge(self.results.iter().map(|r| &r.outcome))
+        super::probing::judge(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)))
     }
     /// Whether it still waits or runs.
     pub fn open(&self) -> bool {
@@ -150,8 +150,10 @@ pub struct Claim {
 pub struct Host {
     /// When a test began last.
     pub tested: Option<Time>,
-    /// When evidence last led to a test, and a hash of it.
-    pub grounds: Option<(Time, u64)>,
+    /// When evidence led to a test, and a hash of it; the last few.
+    pub grounds: Vec<(Time, u64)>,
+    /// The port that was tested last, where it was not 25.
+    pub port: Option<u16>,
     /// Claims that failed since the listing, unproved and proved, and when the last of each did.
     pub failed: [(u32, Option<Time>); 2],
     /// The claim that is being looked at.
@@ -186,7 +188,7 @@ impl Host {
     /// When evidence that came `now` leads to a test.
     pub fn nomination_time(&self, hash: u64, now: Time) -> Time {
         let rested = self.tested.map_or(now, |t| t.plus(BETWEEN));
-        let same = self.grounds.filter(|g| g.1 == hash).map_or(now, |g| g.0.plus(SAME_EVIDENCE));
+        let same = self.grounds.iter().find(|g| g.1 == hash).map_or(now, |g| g.0.plus(SAME_EVIDENCE));
         now.max(rested).max(same)
     }
 }
@@ -197,14 +199,43 @@ impl Host {
 pub struct Budget {
     /// Of nominations: host and time.
     pub tests: Vec<(IpAddr, Time)>,
-    /// Of claims.
+    /// Of proved claims.
     pub claims: Vec<(IpAddr, Time)>,
+    /// Of claims that were not proved.
+    pub unproved: Vec<(IpAddr, Time)>,
+}
+
+/// Which budget a test is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purse {
+    /// Nominations, and what follows from them.
+    Tests,
+    /// Proved claims.
+    Claims,
+    /// Claims that were not proved: they delay no others.
+    Unproved,
+}
+
+impl Cause {
+    /// The budget of its tests.
+    pub fn purse(self) -> Purse {
+        match self {
+            Cause::Claim { proved: true } => Purse::Claims,
+            Cause::Claim { proved: false } => Purse::Unproved,
+            Cause::Nomination | Cause::Owner | Cause::Review => Purse::Tests,
+        }
+    }
 }
 
 impl Budget {
     /// When a host of the net may be tested, with at most `most` others in a day.
-    pub fn time(&self, target: IpAddr, claim: bool, most: usize, now: Time) -> Time {
-        let all = if claim { &self.claims } else { &self.tests };
+    pub fn time(&self, target: IpAddr, purse: Purse, most: usize, now: Time) -> Time {
+        let all = match purse {
+            Purse::Tests => &self.tests,
+            Purse::Claims => &self.claims,
+            Purse::Unproved => &self.unproved,
+        };
+        let most = most.max(1);
         let mut recent: Vec<Time> = all.iter().filter(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now).map(|(_, t)| *t).collect();
         recent.sort_unstable();
         match recent.len() < most {
@@ -214,8 +245,12 @@ impl Budget {
     }
 
     /// Counts a test, and forgets those of the days before.
-    pub fn count(&mut self, target: IpAddr, claim: bool, now: Time) {
-        let all = if claim { &mut self.claims } else { &mut self.tests };
+    pub fn count(&mut self, target: IpAddr, purse: Purse, now: Time) {
+        let all = match purse {
+            Purse::Tests => &mut self.tests,
+            Purse::Claims => &mut self.claims,
+            Purse::Unproved => &mut self.unproved,
+        };
         all.retain(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now);
         all.push((target, now));
     }
@@ -345,7 +380,7 @@ mod tests {
     #[test]
     fn nothing_is_tested_twice_a_day_or_for_old_news() {
         let now = Time(10_000_000);
-        let h = Host { tested: Some(now), grounds: Some((now, 7)), ..Host::default() };
+        let h = Host { tested: Some(now), grounds: vec![(now, 7)], ..Host::default() };
         assert_eq!(h.nomination_time(8, now), now.plus(BETWEEN));
         assert_eq!(h.nomination_time(7, now), now.plus(SAME_EVIDENCE));
         assert_eq!(Host::default().nomination_time(7, now), now);
@@ -357,13 +392,13 @@ mod tests {
         let mut b = Budget::default();
         for i in 1..=3 {
             let a = ip(&format!("192.0.2.{i}"));
-            assert_eq!(b.time(a, false, 3, Time(i)), Time(i));
-            b.count(a, false, Time(i));
+            assert_eq!(b.time(a, Purse::Tests, 3, Time(i)), Time(i));
+            b.count(a, Purse::Tests, Time(i));
         }
-        assert_eq!(b.time(ip("192.0.2.4"), false, 3, Time(10)), Time(1 + DAY));
-        assert_eq!(b.time(ip("192.0.2.3"), false, 3, Time(10)), Time(10), "one of the three");
-        assert_eq!(b.time(ip("192.0.2.4"), true, 3, Time(10)), Time(10));
-        assert_eq!(b.time(ip("192.0.2.4"), false, 3, Time(DAY + 2)), Time(DAY + 2));
+        assert_eq!(b.time(ip("192.0.2.4"), Purse::Tests, 3, Time(10)), Time(1 + DAY));
+        assert_eq!(b.time(ip("192.0.2.3"), Purse::Tests, 3, Time(10)), Time(10), "one of the three");
+        assert_eq!(b.time(ip("192.0.2.4"), Purse::Claims, 3, Time(10)), Time(10));
+        assert_eq!(b.time(ip("192.0.2.4"), Purse::Tests, 3, Time(DAY + 2)), Time(DAY + 2));
     }
 
     #[test]

@@ -116,7 +116,10 @@ impl Parsed<'_> {
         let kind = self.field("content-type").unwrap_or("").to_ascii_lowercase();
         let auto = self.field("auto-submitted").unwrap_or("").to_ascii_lowercase();
         let from = self.field("from").unwrap_or("").to_ascii_lowercase();
-        kind.starts_with("multipart/report")
+        // Whoever answers the message has it already.
+        let answer = self.field("in-reply-to").is_some() || self.field("references").is_some();
+        answer
+            || kind.starts_with("multipart/report")
             || kind.starts_with("message/delivery-status")
             || auto.starts_with("auto-replied")
             || from.contains("mailer-daemon")
@@ -166,7 +169,8 @@ pub fn redact(text: &str, own: &[&str], salt: &[u8]) -> String {
     let mut rest = text;
     while let Some(at) = rest.find('@') {
         let (before, after) = (&rest[..at], &rest[at + 1..]);
-        let begin = before.char_indices().rev().take_while(|(_, c)| local(*c)).last().map_or(at, |(i, _)| i);
+        let quoted = before.strip_suffix('"').and_then(|b| b.rfind('"'));
+        let begin = quoted.unwrap_or_else(|| before.char_indices().rev().take_while(|(_, c)| local(*c)).last().map_or(at, |(i, _)| i));
         let domain: &str = &after[..after.find(|c| !name(c)).unwrap_or(after.len())];
         let ours = own.iter().any(|o| o.eq_ignore_ascii_case(domain.trim_end_matches('.')));
         let user = &before[begin..];
@@ -261,7 +265,10 @@ ttoken
         let own = ["probe.example"];
         let text = "Received: from x (anna.b@victim.example) for <tok@probe.example>; \"q q\"@v.example @ <>";
         let out = redact(text, &own, b"salt");
-        assert!(!out.contains("anna.b") && out.contains("@victim.example") && out.contains("<tok@probe.example>"), "{out}");
+        assert!(
+            !out.contains("anna.b") && !out.contains("q q") && out.contains("@victim.example") && out.contains("<tok@probe.example>"),
+            "{out}"
+        );
         assert_eq!(redact(text, &own, b"salt"), out);
         assert_ne!(redact(text, &own, b"other"), out);
     }

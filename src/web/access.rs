@@ -109,11 +109,12 @@ pub const ROUTES: [Route; 70] = [
 ];
 
 /// Writes that look at a token's bounds themselves; one that is bound may make no others.
-const BOUNDED: [&str; 12] = [
+const BOUNDED: [&str; 13] = [
     "/v1/nominations",
     "/v1/claims",
     "/v1/probes",
     "/v1/optouts",
+    "/v1/jobs/{id}/results",
     "/v1/listings",
     "/v1/listings/{id}",
     "/v1/bulk",

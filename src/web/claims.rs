@@ -65,7 +65,7 @@ async fn claimed(app: &App, who: Asker, target: IpAddr, proved: bool) -> Result<
         (None, _) => "It is tested now, and released when every test is refused.".into(),
     };
     let release = done.release.map(|t| t.to_string());
-    Ok((StatusCode::ACCEPTED, Json(ClaimShape { job: JobShape::from(&done.job), proved, release, what_happens })))
+    Ok((StatusCode::ACCEPTED, Json(ClaimShape { job: JobShape::public(&done.job), proved, release, what_happens })))
 }
 
 /// "File your server closed": the host is tested again, and released when it is.
@@ -169,9 +169,13 @@ fn subject(text: &str) -> Result<Subject, Problem> {
 
 /// All opt-outs.
 #[utoipa::path(get, path = "/v1/optouts", tag = "tests", responses((status = 200, body = Page<OptOutShape>), Problem))]
-pub(super) async fn opt_outs(State(app): State<App>) -> Result<Json<Page<OptOutShape>>, Problem> {
+pub(super) async fn opt_outs(State(app): State<App>, Extension(caller): Extension<Caller>) -> Result<Json<Page<OptOutShape>>, Problem> {
     let all = ask(&app, Desk::opt_outs).await?;
-    Ok(Json(Page::all(all.into_iter().map(Into::into).collect())))
+    let seen = |o: OptOut| OptOutShape {
+        proof: if caller.role >= Role::Editor { o.proof.clone() } else { String::new() },
+        ..OptOutShape::from(o.clone())
+    };
+    Ok(Json(Page::all(all.into_iter().map(seen).collect())))
 }
 
 /// Tests nobody in a subject from now on; what waits ends, and what was proved stays until it ends.
@@ -247,6 +251,8 @@ pub struct ProofShape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Eye {
     Public,
+    /// Who delivered it: he has the message, and nothing else of the input's is his.
+    Output,
     Owner,
     Operator,
 }
@@ -256,11 +262,11 @@ fn shown(desk: &Desk, p: Proof, eye: Eye) -> ProofShape {
     let own = [settings.domain.as_str()];
     let view = |text: String| match eye {
         Eye::Public => None,
-        Eye::Owner => Some(redact(&text, &own, p.token.as_bytes())),
+        Eye::Owner | Eye::Output => Some(redact(&text, &own, p.token.as_bytes())),
         Eye::Operator => Some(text),
     };
     let transcript = match eye {
-        Eye::Public => String::new(),
+        Eye::Public | Eye::Output => String::new(),
         // Only what was said about this test: others are not part of this proof.
         _ => section(&desk.transcript(p.job).unwrap_or_default(), &p.test),
     };
@@ -335,7 +341,15 @@ pub(super) async fn proof(State(app): State<App>, peer: Option<Extension<Peer>>,
     };
     let found = ask(&app, move |desk| {
         let proof = desk.proof(id)?;
-        let eye = if from.is_some_and(|a| a == proof.input || a == proof.output) { Eye::Owner } else { Eye::Public };
+        let eye = match from {
+            Some(a) if a == proof.input => Eye::Owner,
+            Some(a) if a == proof.output => Eye::Output,
+            _ => Eye::Public,
+        };
+        // That a host was tested, and did not prove open, is nobody's business.
+        if eye == Eye::Public && !crate::ledger::desk::REASONS.contains(&proof.outcome.as_str()) {
+            return Err(crate::ledger::desk::Denied::Unknown(format!("there is no proof {id} (any more)")));
+        }
         Ok(shown(desk, proof, eye))
     });
     Ok(Json(found.await?))
@@ -363,11 +377,11 @@ pub struct PublicProof {
 
 /// The tests that a public look-up tells of.
 pub(super) fn tested(desk: &Desk, target: IpAddr) -> Option<Tested> {
-    let proofs = of_host(desk, target, 20).ok()?;
+    let proofs = of_host(desk, target, 200).ok()?;
     let one =
         |p: Proof| PublicProof { id: p.id, test: p.test, input: p.input.to_string(), output: p.output.to_string(), came: p.at.to_string() };
     let listed = crate::ledger::desk::REASONS;
-    let of = proofs.into_iter().filter(|p| listed.contains(&p.outcome.as_str())).map(one).collect::<Vec<_>>();
+    let of = proofs.into_iter().filter(|p| listed.contains(&p.outcome.as_str())).take(20).map(one).collect::<Vec<_>>();
     let output = desk.output(target).ok()?;
     let inputs = output.inputs.iter().filter(|_| output.listed).map(|f| f.input.to_string()).collect::<Vec<_>>();
     (!of.is_empty() || !inputs.is_empty()).then_some(Tested { proofs: of, inputs })

@@ -20,7 +20,7 @@ use crate::{
     },
     model::{
         Role, Subject, Time,
-        probing::Tried,
+        probing::{Outcome, Tried},
         retest::{Grounds, Job},
     },
     smtp::catalogue::{MAX_MESSAGES, Test},
@@ -126,11 +126,13 @@ pub struct ResultShape {
     class: String,
     /// delivered, bounced, accepted, refused, later, inconclusive or skipped.
     outcome: String,
-    /// What was sent behind `MAIL FROM:`.
-    from: String,
-    /// What was sent behind `RCPT TO:`.
-    to: String,
-    /// The outcome in full.
+    /// For operators: what was sent behind `MAIL FROM:`. It has a token in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// For operators: what was sent behind `RCPT TO:`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    /// The outcome in full; what the server said for operators alone, since servers repeat what they hear.
     detail: serde_json::Value,
 }
 
@@ -163,19 +165,41 @@ fn word(v: &impl Serialize) -> String {
     }
 }
 
-impl From<&Tried> for ResultShape {
-    fn from(t: &Tried) -> ResultShape {
+impl ResultShape {
+    /// A token is as good as a proof to whoever has it: only operators see one.
+    fn of(t: &Tried, full: bool) -> ResultShape {
         let mut detail = serde_json::to_value(&t.outcome).unwrap_or_default();
         if let Some(at) = detail["at"].as_u64() {
             detail["at"] = Time(at).to_string().into();
         }
+        if let Some(o) = detail.as_object_mut().filter(|_| !full) {
+            o.remove("text");
+        }
         let (from, to) = t.envelope.clone();
-        ResultShape { test: t.test.clone(), class: t.class.clone(), outcome: t.outcome.word().into(), from, to, detail }
+        let seen = |t: String| Some(t).filter(|_| full);
+        ResultShape {
+            test: t.test.clone(),
+            class: t.class.clone(),
+            outcome: t.outcome.word().into(),
+            from: seen(from),
+            to: seen(to),
+            detail,
+        }
     }
 }
 
-impl From<&Job> for JobShape {
-    fn from(j: &Job) -> JobShape {
+impl JobShape {
+    /// A job as somebody may see it.
+    pub(super) fn of(j: &Job, caller: &Caller) -> JobShape {
+        JobShape::seen(j, caller.role >= Role::Operator)
+    }
+
+    /// A job as everybody may see it: where it stands, and nothing of its results.
+    pub(super) fn public(j: &Job) -> JobShape {
+        JobShape { results: Vec::new(), by: String::new(), says: None, ..JobShape::seen(j, false) }
+    }
+
+    fn seen(j: &Job, full: bool) -> JobShape {
         let time = |t: Option<Time>| t.map(|t| t.to_string());
         JobShape {
             id: j.id,
@@ -189,7 +213,7 @@ impl From<&Job> for JobShape {
             begun: time(j.begun),
             ended: time(j.ended),
             says: (!j.open()).then(|| word(&j.judgement())),
-            results: j.results.iter().map(ResultShape::from).collect(),
+            results: j.results.iter().map(|r| ResultShape::of(r, full)).collect(),
         }
     }
 }
@@ -201,9 +225,9 @@ pub(super) async fn nominate(
     Extension(caller): Extension<Caller>,
     Body(asked): Body<Nominated>,
 ) -> Result<(StatusCode, Json<JobShape>), Problem> {
-    let nomination = asked.read(&caller, false)?;
-    let job = ask(&app, move |desk| desk.nominate(&asker(&caller), nomination, now())).await?;
-    Ok((StatusCode::ACCEPTED, Json(JobShape::from(&job))))
+    let (nomination, who) = (asked.read(&caller, false)?, asker(&caller));
+    let job = ask(&app, move |desk| desk.nominate(&who, nomination, now())).await?;
+    Ok((StatusCode::ACCEPTED, Json(JobShape::of(&job, &caller))))
 }
 
 /// Which jobs.
@@ -222,19 +246,23 @@ pub(super) struct Which {
 
 /// The jobs, the newest first.
 #[utoipa::path(get, path = "/v1/jobs", tag = "tests", params(Which), responses((status = 200, body = Page<JobShape>), Problem))]
-pub(super) async fn jobs(State(app): State<App>, Params(which): Params<Which>) -> Result<Json<Page<JobShape>>, Problem> {
+pub(super) async fn jobs(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Params(which): Params<Which>,
+) -> Result<Json<Page<JobShape>>, Problem> {
     let most = limit(which.limit)?;
     let before = which.after.as_ref().map(|a| a.parse().map_err(|_| Problem::invalid("after: take the `next` of a page"))).transpose()?;
     let found = ask(&app, move |desk| desk.jobs(before, which.open, most)).await?;
     let next = found.last().filter(|_| found.len() == most).map(|j| j.id.to_string());
-    Ok(Json(Page { items: found.iter().map(JobShape::from).collect(), next }))
+    Ok(Json(Page { items: found.iter().map(|j| JobShape::of(j, &caller)).collect(), next }))
 }
 
 /// One job.
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "tests", params(("id" = u64, Path)), responses((status = 200, body = JobShape), Problem))]
-pub(super) async fn job(State(app): State<App>, Part(id): Part) -> Result<Json<JobShape>, Problem> {
+pub(super) async fn job(State(app): State<App>, Extension(caller): Extension<Caller>, Part(id): Part) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
-    Ok(Json(JobShape::from(&ask(&app, move |desk| desk.job(id)).await?)))
+    Ok(Json(JobShape::of(&ask(&app, move |desk| desk.job(id)).await?, &caller)))
 }
 
 /// A job's transcript: all that was said, with who said it and how long it took.
@@ -252,7 +280,8 @@ pub(super) async fn approve(
     Part(id): Part,
 ) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
-    Ok(Json(JobShape::from(&ask(&app, move |desk| desk.decide(&asker(&caller), id, true, now())).await?)))
+    let who = asker(&caller);
+    Ok(Json(JobShape::of(&ask(&app, move |desk| desk.decide(&who, id, true, now())).await?, &caller)))
 }
 
 /// Ends a job that waits.
@@ -263,7 +292,8 @@ pub(super) async fn refuse(
     Part(id): Part,
 ) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
-    Ok(Json(JobShape::from(&ask(&app, move |desk| desk.decide(&asker(&caller), id, false, now())).await?)))
+    let who = asker(&caller);
+    Ok(Json(JobShape::of(&ask(&app, move |desk| desk.decide(&who, id, false, now())).await?, &caller)))
 }
 
 /// A relay test, as it stands in the catalogue.
@@ -338,7 +368,8 @@ pub(super) async fn probes(
         ids.push(super::secrets::random::<8>().map_err(Problem::failed)?);
     }
     let (job, messages) = ask(&app, move |desk| {
-        let job = desk.nominate(&asker(&caller), nomination, now())?;
+        // Its key would be spent where the messages are not given yet.
+        let job = desk.nominate(&Asker { once: None, ..asker(&caller) }, nomination, now())?;
         desk.begin(job.id, &names, &mut || ids.pop().unwrap_or_default(), now())
     })
     .await?;
@@ -372,9 +403,16 @@ pub(super) async fn results(
         return Err(Problem::forbidden("these results are for whoever was given the messages"));
     }
     // Nobody but the collector says that something was delivered or came back.
-    let own =
-        |r: &Ran| !matches!(r.outcome, crate::model::probing::Outcome::Delivered { .. } | crate::model::probing::Outcome::Bounced { .. });
-    let results = told.results.into_iter().filter(own).collect();
+    let own = |r: &Ran| !matches!(r.outcome, Outcome::Delivered { .. } | Outcome::Bounced { .. });
+    let cut = |text: &mut String| *text = text.chars().take(200).collect();
+    let mut results: Vec<Ran> = told.results.into_iter().filter(own).collect();
+    for r in &mut results {
+        match &mut r.outcome {
+            Outcome::Refused { text, .. } | Outcome::Later { text, .. } | Outcome::Accepted { text } => cut(text),
+            Outcome::Inconclusive { why } | Outcome::Skipped { why } => cut(why),
+            Outcome::Delivered { .. } | Outcome::Bounced { .. } => {}
+        }
+    }
     let job = ask(&app, move |desk| desk.finish(id, results, &told.transcript, now())).await?;
-    Ok(Json(JobShape::from(&job)))
+    Ok(Json(JobShape::of(&job, &caller)))
 }

@@ -33,7 +33,7 @@ pub(super) enum Kept {
 use Kept::{Answer, File, Secret};
 
 /// The writes that take a key as a whole.
-pub(super) const KEYED: [(&str, &str, Kept); 22] = [
+pub(super) const KEYED: [(&str, &str, Kept); 21] = [
     ("POST", "/v1/purges", Answer),
     ("POST", "/v1/commits/{seq}/undo", Answer),
     ("POST", "/v1/imports", File),
@@ -47,7 +47,6 @@ pub(super) const KEYED: [(&str, &str, Kept); 22] = [
     ("DELETE", "/v1/jobs/{id}", Answer),
     ("POST", "/v1/jobs/{id}/results", Answer),
     ("POST", "/v1/reviews", Answer),
-    ("POST", "/v1/probes", Secret),
     ("POST", "/v1/webhooks", Secret),
     ("PATCH", "/v1/webhooks/{id}", Answer),
     ("DELETE", "/v1/webhooks/{id}", Answer),

@@ -275,9 +275,10 @@ def small(name, n, opened=True, via=None):
     def talk(c):
         f = c.makefile("rwb")
         def out(t): f.write(t.encode() + b"\r\n"); f.flush()
-        out(f"220 {name}.lab.example ESMTP"); to = []
+        out(f"220 {name}.lab.example ESMTP"); to, sender = [], ""
         for line in f:
             verb = line.strip().upper()
+            if verb.startswith(b"MAIL"): sender = line.strip()[10:].split(b" ")[0].strip(b" <>").decode(errors="replace")
             if verb.startswith(b"RCPT"):
                 a = line.strip()[8:].strip(b" <>").decode(errors="replace")
                 ok = state["open"] and a.endswith("@" + DOMAIN) and not a.startswith(("@", '"'))
@@ -289,15 +290,15 @@ def small(name, n, opened=True, via=None):
                     if l == b".\r\n": break
                     data += l
                 out("250 queued")
-                for a in to: threading.Thread(target=hand, args=(a, data)).start()
+                for a in to: threading.Thread(target=hand, args=(sender, a, data)).start()
                 to = []
             elif verb.startswith(b"QUIT"): out("221 bye"); break
             else: out("250 ok"); to = [] if verb.startswith(b"RSET") else to
         c.close()
-    def hand(a, data):
+    def hand(sender, a, data):
         with socket.create_connection((COLLECTOR, COLLECT), 10, (via or address(name), 0)) as s:
             f = s.makefile("rwb"); f.readline()
-            for l in (f"EHLO {name}", "MAIL FROM:<>", f"RCPT TO:<{a}>", "DATA"):
+            for l in (f"EHLO {name}", f"MAIL FROM:<{sender}>", f"RCPT TO:<{a}>", "DATA"):
                 f.write(l.encode() + b"\r\n"); f.flush()
                 while f.readline()[3:4] == b"-": pass
             f.write(data + b".\r\n"); f.flush(); f.readline()

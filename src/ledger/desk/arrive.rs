@@ -14,7 +14,7 @@ use super::{
 use crate::{
     ledger::Refused,
     model::{
-        SourceId, Subject, Time, What,
+        EvidenceKind, SourceId, Subject, Time, What,
         history::Ask,
         probing::{Arrival, Finding, Issued, NoProof, Outcome, proves},
         retest::{Cause, Fed, Grounds, Host, Job, Output, Reporter, State},
@@ -86,10 +86,21 @@ impl Desk {
         let mut sheet = self.sheet(now);
         let Some(mut issued) = sheet.get::<Issued>(&key::token(&id))? else { return Ok(Arrived::Stranger) };
         let direct = incoming.to.iter().any(|t| settings.tokens.find(t.as_bytes()).contains(&(Way::Probe, id)));
-        let arrival = Arrival { output, at: now, direct, back: matches!(seen, Seen::Back(_)) };
+        // A report has the null sender, and no probe but one that began with it.
+        let back = matches!(seen, Seen::Back(_)) || incoming.from.is_empty() && !issued.null;
+        let arrival = Arrival { output, at: now, direct, back };
+        if let Some(known) = self.known(&sheet, &issued, &hex(&id), &arrival)? {
+            return Ok(Arrived::Recorded(known));
+        }
         let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
-        let released = host.released.max(self.removed(&sheet, issued.target)?);
+        let released = host.released.max(self.removed(issued.target)?);
         let mut found = proves(&issued, &arrival, released, &settings.addresses).map_err(said);
+        if issued.outputs.len() >= MAX_OUTPUTS {
+            found = Err("too many hosts have handed in the same message");
+        }
+        if found.is_ok() && refused(&sheet, &issued, &id)? {
+            found = Err("the host refused this very message: it can not have carried it");
+        }
         if found.is_ok() && opted_out(&sheet, issued.target)?.is_some() {
             found = Err("its owner asked not to be tested");
         }
@@ -98,11 +109,12 @@ impl Desk {
         let outcome = match found {
             Ok(finding) => {
                 let reason = self.list(&mut sheet, &issued, (finding, output), number)?;
-                if issued.outputs.len() < MAX_OUTPUTS {
-                    issued.outputs.push(output);
-                    sheet.put(key::token(&id), &issued);
+                issued.outputs.push(output);
+                sheet.put(key::token(&id), &issued);
+                // An untrusted reporter's word fails nobody's claim.
+                if finding != Finding::Unconfirmed {
+                    claim::failed(&mut sheet, &issued)?;
                 }
-                claim::failed(&mut sheet, &issued)?;
                 reason.to_string()
             }
             Err(why) => {
@@ -140,14 +152,32 @@ impl Desk {
         }
     }
 
-    /// When a person last took a host off, or held it down.
-    fn removed(&self, sheet: &Sheet<'_>, target: IpAddr) -> Result<Option<Time>, Denied> {
-        let verdict = sheet.verdict(&Subject::host(target))?;
-        if verdict.holds.is_empty() {
+    /// When a person last took off what tests had listed, or held it down. The desk's own releases are known by the host's row.
+    fn removed(&self, target: IpAddr) -> Result<Option<Time>, Denied> {
+        let history = self.ledger.store.history(&Subject::host(target))?;
+        let v = self.ledger.store.vocabulary();
+        let ours: Vec<_> = REASONS[..3].iter().filter_map(|r| v.reasons.get(r)).collect();
+        let one = |e: &crate::model::Event| match e.what {
+            What::Held { reason, .. } | What::Delisted { reason, .. } => {
+                ours.contains(&reason) && e.evidence.as_ref().is_none_or(|e| e.kind != EvidenceKind::Probe)
+            }
+            _ => false,
+        };
+        Ok(history.iter().filter(|e| one(e)).map(|e| e.at).max())
+    }
+
+    /// The proof of the same message from the same host, which was told before.
+    fn known(&self, sheet: &Sheet<'_>, issued: &Issued, token: &str, arrival: &Arrival) -> Result<Option<u64>, Denied> {
+        if !arrival.back && !issued.outputs.contains(&arrival.output) {
             return Ok(None);
         }
-        let history = self.ledger.store.history(&Subject::host(target))?;
-        Ok(history.iter().filter(|e| matches!(e.what, What::Held { .. } | What::Delisted { .. })).map(|e| e.at).max())
+        for k in sheet.keys(&key::host(b'Y', arrival.output), usize::MAX)?.iter().rev() {
+            let proof = sheet.get::<Proof>(&key::number(b'P', key::tail(k)))?;
+            if let Some(p) = proof.filter(|p| p.token == token && p.outcome.starts_with("bounced") == arrival.back) {
+                return Ok(Some(p.id));
+            }
+        }
+        Ok(None)
     }
 
     /// Lists the host that was tested, and takes note of who delivered for it.
@@ -250,6 +280,14 @@ fn said(why: NoProof) -> &'static str {
     }
 }
 
+/// Whether our own tester was told no to a message.
+fn refused(sheet: &Sheet<'_>, issued: &Issued, id: &Id) -> Result<bool, Denied> {
+    let job = sheet.get::<Job>(&key::number(b'J', issued.job))?.filter(|j| !j.remote);
+    let token = hex(id);
+    let result = job.as_ref().and_then(|j| j.results.iter().find(|r| r.token == token));
+    Ok(result.is_some_and(|r| matches!(r.outcome, Outcome::Refused { .. })))
+}
+
 /// Writes an arrival into its job's results.
 fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival) -> Result<(), Denied> {
     let Some(mut job) = sheet.get::<Job>(&key::number(b'J', issued.job))? else { return Ok(()) };
@@ -258,11 +296,15 @@ fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival) ->
         false => Outcome::Delivered { output: arrival.output, at: arrival.at },
     };
     let token = hex(id);
-    if let Some(r) = job.results.iter_mut().find(|r| r.token == token).filter(|r| r.outcome.gives_way_to(&outcome)) {
+    let remote = job.remote;
+    let refused = |o: &Outcome| !remote && matches!(o, Outcome::Refused { .. });
+    let open = |r: &&mut crate::model::probing::Tried| r.outcome.gives_way_to(&outcome) && !refused(&r.outcome);
+    if let Some(r) = job.results.iter_mut().find(|r| r.token == token).filter(open) {
         r.outcome = outcome.clone();
         save(sheet, &job);
     }
-    if job.cause == Cause::Nomination && job.state == State::Done && matches!(outcome, Outcome::Delivered { .. }) {
+    // Who sends himself may send himself what he likes: it makes nobody's name.
+    if job.cause == Cause::Nomination && !job.remote && job.state == State::Done && matches!(outcome, Outcome::Delivered { .. }) {
         let name = key::reporter(&job.by);
         let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
         reporter.note(job.id, true);
@@ -280,7 +322,7 @@ fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result
         Grounds { kind: "review".into(), text: format!("a message of test `{}` came after the release", issued.test), at: sheet.now };
     let mut job = new_job(sheet, issued.target, Cause::Review, "tester", grounds)?;
     let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
-    job.names = host.names;
+    (job.names, job.port) = (host.names, host.port);
     place(sheet, settings, &mut job)?;
     save(sheet, &job);
     Ok(())

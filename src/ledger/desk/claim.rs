@@ -13,10 +13,13 @@ use crate::{
     model::{
         SourceId, Subject, Time,
         history::{Ask, HoldFor},
-        probing::{Issued, Judgement, Outcome},
+        probing::{Issued, Judgement, Outcome, Stage},
         retest::{Cause, Claim, Grounds, Host, Job, Output, State, WAITING},
     },
 };
+
+/// Claims that wait at the same time, above which only proved ones are taken.
+const MAX_UNPROVED: usize = 1000;
 
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,9 @@ impl Desk {
                 return Ok(Claimed { job, release: claim.release });
             }
         }
+        if !proved && sheet.keys(b"C", MAX_UNPROVED)?.len() >= MAX_UNPROVED {
+            return Err(Denied::TooMany("too many claims wait; claim it from the address itself, or try again later".into()));
+        }
         // A proved claim takes the place of an unproved one, and of whatever waits.
         if let Some(mut old) = open_job(&sheet, target)?.filter(|j| j.state != State::Running) {
             end(&mut old, "a claim took its place", now);
@@ -61,7 +67,7 @@ impl Desk {
         }
         let grounds = Grounds { kind: "claim".into(), text: format!("{} says that it is closed", who.name), at: now };
         let mut job = new_job(&mut sheet, target, Cause::Claim { proved }, &who.name, grounds)?;
-        (job.not_before, job.names) = (host.claim_time(proved, now), host.names.clone());
+        (job.not_before, job.names, job.port) = (host.claim_time(proved, now), host.names.clone(), host.port);
         match opted_out(&sheet, target)? {
             // Never tested: what nobody tests within two days is granted.
             Some(_) => (job.state, job.waiting_for) = (State::Held, Some("its owner asked not to be tested".into())),
@@ -88,6 +94,8 @@ impl Desk {
             }
             // A test that once came through could not be made again: the waiting period tells.
             Judgement::Closed | Judgement::Accepted => claim.release = Some(sheet.now.plus(WAITING)),
+            // Not every test has an outcome, but what had come through was refused.
+            Judgement::Inconclusive if self.tried_what_proved(job, host.released)? => claim.release = Some(sheet.now.plus(WAITING)),
             Judgement::Open | Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable => {
                 let kind = usize::from(claim.proved);
                 host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
@@ -103,7 +111,8 @@ impl Desk {
     /// the tests with it that use the name.
     fn tried_what_proved(&self, job: &Job, released: Option<Time>) -> Result<bool, Denied> {
         let plain = |t: &str| t.strip_suffix(PLAIN).unwrap_or(t).to_string();
-        let tried = |test: &str| job.results.iter().any(|r| r.test == test && !matches!(r.outcome, Outcome::Skipped { .. }));
+        let refused = |o: &Outcome| matches!(o, Outcome::Refused { stage, .. } if *stage >= Stage::Mail);
+        let tried = |test: &str| job.results.iter().any(|r| r.test == test && refused(&r.outcome));
         let proofs = self.proofs(job.target, true, usize::MAX)?;
         let listing = proofs.iter().filter(|p| REASONS.contains(&p.outcome.as_str()) && released.is_none_or(|r| p.issued > r));
         // Jobs of only a few tests are answered by the same few, and by more.
@@ -119,7 +128,9 @@ impl Desk {
         let text = if on_request { format!("on-request: {why}") } else { why.to_string() };
         for name in &REASONS[..3] {
             if is_listed(self, &verdict, name) {
-                let ask = Ask::Delist { reason: Some(self.reason(name)?), source: None, hold: HoldFor::Usual };
+                // What nobody has tested says nothing against the word of others.
+                let source = on_request.then_some(SourceId::PROBER);
+                let ask = Ask::Delist { reason: Some(self.reason(name)?), source, hold: HoldFor::Usual };
                 sheet.change(Subject::host(target), &by, ask, text.clone(), false);
             }
         }
@@ -129,7 +140,9 @@ impl Desk {
             row.inputs.retain(|f| f.input != target);
             sheet.put(key, &row);
         }
-        (host.released, host.claim, host.failed) = (Some(sheet.now), None, Default::default());
+        // What the claim's own test has sent still counts.
+        let since = host.claim.as_ref().map_or(sheet.now, |c| c.at);
+        (host.released, host.claim, host.failed) = (Some(since), None, Default::default());
         sheet.put(slot, &host);
         sheet.drop_row(key::host(b'C', target));
         Ok(())
@@ -157,6 +170,17 @@ impl Desk {
 pub(super) fn is_listed(desk: &Desk, verdict: &crate::model::Verdict, reason: &str) -> bool {
     let reason = desk.ledger.store.vocabulary().reasons.get(reason);
     reason.is_some_and(|r| verdict.entry(r, SourceId::PROBER).is_some_and(|e| !e.hole) && !verdict.held(r, SourceId::PROBER))
+}
+
+/// A claim whose job has ended without a test is none any more.
+pub(super) fn forget(sheet: &mut Sheet<'_>, job: &Job) -> Result<(), Denied> {
+    let slot = key::host(b'H', job.target);
+    let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
+    if host.claim.take_if(|c| c.job == job.id).is_some() {
+        sheet.put(slot, &host);
+        sheet.drop_row(key::host(b'C', job.target));
+    }
+    Ok(())
 }
 
 /// A message came that was sent after the claim: it was wrong.

@@ -50,6 +50,9 @@ pub struct OptOut {
     pub proof: String,
 }
 
+/// Why those who opted out are not tested.
+const ASKED: &str = "its owner asked not to be tested";
+
 /// A hash of what was seen, to know it again.
 pub(super) fn hash(g: &Grounds) -> u64 {
     let mut h = rustc_hash::FxHasher::default();
@@ -98,7 +101,11 @@ impl Desk {
             return Err(Denied::No(format!("{out} asked not to be tested")));
         }
         if let Some(job) = open_job(&sheet, n.target)?.filter(|j| j.remote == n.remote) {
-            return Ok(job);
+            // Tokens are for one reporter alone.
+            return match n.remote && job.by != who.name {
+                true => Err(Denied::No("another reporter tests this host now; try again later".into())),
+                false => Ok(job),
+            };
         }
         if !n.decides && !n.owner {
             let name = key::reporter(&who.name);
@@ -136,6 +143,7 @@ impl Desk {
             place(&sheet, &settings, &mut job)?;
         } else {
             end(&mut job, "turned down", now);
+            super::claim::forget(&mut sheet, &job)?;
         }
         save(&mut sheet, &job);
         self.write(sheet, Some(line(who, if run { "job.approve" } else { "job.refuse" }, &job.target, format!("job {id}"), None, now)))?;
@@ -176,7 +184,13 @@ impl Desk {
         for k in sheet.keys(b"Q", usize::MAX)? {
             let mut job = self.need(&sheet, key::tail(&k))?;
             if subject.covers(&Subject::host(job.target)) || *subject == Subject::host(job.target) {
-                end(&mut job, "its owner asked not to be tested", now);
+                // A claim waits on: what nobody tests is granted.
+                if matches!(job.cause, Cause::Claim { .. }) && job.state != State::Running {
+                    (job.state, job.waiting_for) = (State::Held, Some(ASKED.into()));
+                } else {
+                    end(&mut job, ASKED, now);
+                    super::claim::forget(&mut sheet, &job)?;
+                }
                 save(&mut sheet, &job);
             }
         }
@@ -230,6 +244,16 @@ pub(super) fn opted_out(sheet: &Sheet<'_>, target: IpAddr) -> Result<Option<Stri
     Ok(None)
 }
 
+/// The job of a host that runs.
+pub(super) fn running_job(sheet: &Sheet<'_>, target: IpAddr, but: u64) -> Result<bool, StoreError> {
+    for k in sheet.keys(&key::host(b'L', target), usize::MAX)?.iter().rev().filter(|k| key::tail(k) != but) {
+        if sheet.get::<Job>(&key::number(b'J', key::tail(k)))?.is_some_and(|j| j.state == State::Running && !j.remote) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The job of a host that is open.
 pub(super) fn open_job(sheet: &Sheet<'_>, target: IpAddr) -> Result<Option<Job>, StoreError> {
     for k in sheet.keys(&key::host(b'L', target), usize::MAX)?.iter().rev() {
@@ -281,6 +305,19 @@ pub(super) fn save(sheet: &mut Sheet<'_>, job: &Job) {
 /// Says where a job that does not run stands: whether it may, and when.
 pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Result<(), StoreError> {
     let now = sheet.now;
+    if job.cause == Cause::Nomination && job.begun.is_none() && job.grounds.at.plus(retest::EVIDENCE_LIFE) < now {
+        end(job, "its evidence is older than 14 days", now);
+        return Ok(());
+    }
+    if opted_out(sheet, job.target)?.is_some() {
+        (job.state, job.waiting_for) = (State::Held, Some(ASKED.into()));
+        return Ok(());
+    }
+    if !job.remote && running_job(sheet, job.target, job.id)? {
+        (job.state, job.not_before) = (State::Deferred, now.plus(Seconds(60)));
+        job.waiting_for = Some("another test of the same host".into());
+        return Ok(());
+    }
     let mut held = |why: String| (job.state, job.waiting_for) = (State::Held, Some(why));
     let ready = match job.remote {
         false => settings.ready(job.target),
@@ -294,12 +331,7 @@ pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Re
     if !job.agreed {
         let reporter: Reporter = sheet.get(&key::reporter(&job.by))?.unwrap_or_default();
         if reporter.is_watched() {
-            held(format!(
-                "a person: {} has brought {} hosts and was right about {:.0} %",
-                job.by,
-                reporter.recent.len(),
-                100.0 * reporter.reputation()
-            ));
+            held(format!("a person: too few of what {} has brought were open", job.by));
             return Ok(());
         }
     }
@@ -308,19 +340,18 @@ pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Re
     if job.begun.is_none() {
         let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
         let budget: Budget = sheet.get(&key::host(b'N', crate::model::probing::net(job.target)))?.unwrap_or_default();
-        let claim = matches!(job.cause, Cause::Claim { .. });
         let own = match job.cause {
             Cause::Claim { .. } => job.not_before.max(now),
             Cause::Nomination => host.nomination_time(hash(&job.grounds), now),
             Cause::Owner | Cause::Review => host.tested.map_or(now, |t| t.plus(retest::BETWEEN)).max(now),
         };
-        let net = budget.time(job.target, claim, settings.per_net, now);
+        let net = budget.time(job.target, job.cause.purse(), settings.per_net, now);
         (at, why) =
             if net > own { (net, "its net: a few hosts of one are tested in a day") } else { (own, "the pause since its last test") };
     }
-    (job.not_before, job.state, job.waiting_for) = match at > now {
-        true => (at, State::Deferred, Some(format!("{why}, until {at}"))),
-        false => (at, State::Queued, None),
-    };
+    match at > now {
+        true => (job.not_before, job.state, job.waiting_for) = (at, State::Deferred, Some(format!("{why}, until {at}"))),
+        false => (job.state, job.waiting_for) = (State::Queued, None),
+    }
     Ok(())
 }

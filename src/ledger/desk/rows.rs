@@ -17,7 +17,7 @@
 //! | `P` proof | a message that came |
 //! | `I` host, proof | nothing: it was the input |
 //! | `Y` host, proof | nothing: it was the output |
-//! | `n` | the last number of a job or proof; `o` the outages |
+//! | `n` | the last number of a job or proof; `o` the outages; `a` when the desk was last at work |
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -35,6 +35,8 @@ pub(super) mod key {
 
     pub const OUTAGES: &[u8] = b"o";
     pub const NUMBER: &[u8] = b"n";
+    /// When the desk was last at work.
+    pub const ALIVE: &[u8] = b"a";
 
     pub fn host(letter: u8, addr: IpAddr) -> Vec<u8> {
         let bytes = match addr {
@@ -131,6 +133,18 @@ impl<'a> Sheet<'a> {
             };
         }
         Ok(out.into_iter().collect())
+    }
+
+    /// The stored rows of a letter behind a key; at most `most`.
+    pub fn keys_behind(&self, letter: u8, behind: &[u8], most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let (mut out, prefix) = (Vec::new(), [letter]);
+        self.store.probes(&prefix, behind, &mut |k, _| {
+            if k > behind {
+                out.push(k.to_vec());
+            }
+            Ok(out.len() < most)
+        })?;
+        Ok(out)
     }
 
     /// The next number of a job or a proof.

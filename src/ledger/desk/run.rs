@@ -11,7 +11,7 @@ use crate::{
     model::{
         Time,
         probing::{self, Issued, Judgement, Outcome, Tried, net},
-        retest::{Budget, Cause, Host, Job, Reporter, State},
+        retest::{Budget, Cause, Host, Job, Purse, Reporter, State},
         time::Seconds,
     },
     smtp::{
@@ -63,37 +63,46 @@ impl Desk {
         let mut out: Vec<Job> = Vec::new();
         for k in sheet.keys(b"Q", usize::MAX)? {
             let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
-            let waits = match job.state {
-                State::Held | State::Queued => true,
-                State::Deferred => job.not_before <= now,
-                State::Running | State::Done => false,
-            };
-            if !waits {
-                continue;
-            }
             let before = job.clone();
-            place(&sheet, &settings, &mut job)?;
+            match job.state {
+                State::Held => place(&sheet, &settings, &mut job)?,
+                State::Deferred if job.not_before <= now => place(&sheet, &settings, &mut job)?,
+                State::Queued if !job.remote && settings.ready(job.target).is_err() => place(&sheet, &settings, &mut job)?,
+                State::Running if job.begun.is_some_and(|t| t.plus(LONGEST) < now) => {
+                    cut(&mut job, &settings, "it ran for a day without a result", now);
+                    self.over(&mut sheet, &settings, &job)?;
+                }
+                _ => {}
+            }
             if job != before {
                 save(&mut sheet, &job);
             }
-            if job.state == State::Queued && !job.remote && out.len() < most {
+            if job.state == State::Queued && !job.remote {
                 out.push(job);
             }
         }
         self.write(sheet, None)?;
+        // Whoever has proved that he speaks for a host is not kept waiting by those who have not.
+        out.sort_by_key(|j| (j.cause.purse() != Purse::Claims, j.id));
+        out.truncate(most);
         Ok(out)
     }
 
     /// Begins a job: its messages, with their tokens. `names` are what is known of the host; `id` makes numbers of tokens.
     pub fn begin(&self, id: u64, names: &Names, fresh: &mut dyn FnMut() -> Id, now: Time) -> Result<(Job, Vec<Ready>), Denied> {
         let settings = self.settings();
-        let _turn = self.turn();
+        let health = self.turn();
+        if !health.wrong.is_empty() {
+            return Err(Denied::No("the collector or the clock is not well; try again later".into()));
+        }
         let mut sheet = self.sheet(now);
         let mut job: Job = sheet.get(&key::number(b'J', id))?.ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))?;
-        if job.state == State::Deferred && job.not_before <= now {
+        if job.state == State::Queued || job.state == State::Deferred && job.not_before <= now {
             place(&sheet, &settings, &mut job)?;
         }
         if job.state != State::Queued {
+            save(&mut sheet, &job);
+            self.write(sheet, None)?;
             return Err(Denied::No(format!(
                 "job {id} does not wait for a turn: {}",
                 job.waiting_for.as_deref().unwrap_or("it runs or has ended")
@@ -144,7 +153,7 @@ impl Desk {
                 r.outcome = Outcome::Inconclusive { why: format!("put off {} times", probing::TRIES) };
             });
             (job.state, job.ended, job.waiting_for) = (State::Done, Some(now), None);
-            self.ended(&mut sheet, &settings, &job)?;
+            self.over(&mut sheet, &settings, &job)?;
         }
         save(&mut sheet, &job);
         let line = (job.state == State::Done).then(|| {
@@ -158,7 +167,13 @@ impl Desk {
     }
 
     /// What follows from a job that has ended.
-    fn ended(&self, sheet: &mut Sheet<'_>, settings: &Settings, job: &Job) -> Result<(), Denied> {
+    fn over(&self, sheet: &mut Sheet<'_>, settings: &Settings, job: &Job) -> Result<(), Denied> {
+        if job.open() {
+            return Ok(());
+        }
+        if job.remote {
+            return Ok(());
+        }
         if job.cause == Cause::Nomination {
             let name = key::reporter(&job.by);
             let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
@@ -179,16 +194,42 @@ impl Desk {
         for k in sheet.keys(b"Q", usize::MAX)? {
             let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
             if job.state == State::Running && !job.remote {
-                job.results.iter_mut().filter(|r| matches!(&r.outcome, Outcome::Inconclusive { why } if why == UNSENT)).for_each(|r| {
-                    let (stage, text) = (probing::Stage::Connect, "the daemon was stopped".to_string());
-                    r.outcome = Outcome::Later { stage, code: 421, text };
-                });
-                (job.state, job.not_before) = (State::Deferred, now.plus(settings.retry[0]));
-                job.waiting_for = Some("the daemon was stopped while it ran".into());
+                cut(&mut job, &settings, "the daemon was stopped while it ran", now);
+                self.over(&mut sheet, &settings, &job)?;
                 save(&mut sheet, &job);
             }
         }
+        // Nothing could arrive while nobody was here, and an outage that a stop has cut is over.
+        let alive: Option<Time> = sheet.get(key::ALIVE)?;
+        let away = alive.filter(|t| t.plus(AWAY) < now).map(|t| (t, Some(now)));
+        self.outage(&mut sheet, away)?;
         self.write(sheet, None).map(drop)
+    }
+}
+
+/// A job that runs for longer has lost its tester.
+const LONGEST: Seconds = Seconds(86_400);
+/// Whoever was not at work for longer was away.
+const AWAY: Seconds = Seconds(180);
+/// What led to tests, and is remembered of a host.
+const MAX_GROUNDS: usize = 16;
+
+/// A job that lost its tester: what was not sent is tried again, or given up.
+fn cut(job: &mut Job, settings: &Settings, why: &str, now: Time) {
+    if job.remote {
+        end(job, "its reporter told nothing", now);
+        return;
+    }
+    let again = job.tries < probing::TRIES;
+    for r in job.results.iter_mut().filter(|r| is_unsent(r) || !again && matches!(r.outcome, Outcome::Later { .. })) {
+        let (stage, text) = (probing::Stage::Connect, why.to_string());
+        r.outcome = if again { Outcome::Later { stage, code: 421, text } } else { Outcome::Inconclusive { why: text } };
+    }
+    if again {
+        (job.state, job.not_before) = (State::Deferred, now.plus(settings.retry[0]));
+        job.waiting_for = Some(why.into());
+    } else {
+        end(job, why, now);
     }
 }
 
@@ -200,21 +241,23 @@ fn count(sheet: &mut Sheet<'_>, job: &Job, names: &Names) -> Result<(), Denied> 
     let now = sheet.now;
     let (place, budget) = (key::host(b'H', job.target), key::host(b'N', net(job.target)));
     let mut host: Host = sheet.get(&place)?.unwrap_or_default();
-    let claim = matches!(job.cause, Cause::Claim { .. });
-    host.tested = Some(now);
+    (host.tested, host.port) = (Some(now), job.port);
     for name in names.relay.iter().chain(&names.hosted) {
         if !host.names.contains(name) && host.names.len() < MAX_NAMES {
             host.names.push(name.clone());
         }
     }
     if job.cause == Cause::Nomination {
-        host.grounds = Some((now, hash(&job.grounds)));
+        let hash = hash(&job.grounds);
+        host.grounds.retain(|g| g.1 != hash);
+        host.grounds.push((now, hash));
+        host.grounds.drain(..host.grounds.len().saturating_sub(MAX_GROUNDS));
     }
     if job.cause == (Cause::Claim { proved: false }) {
         host.unproved = Some(now);
     }
     let mut all: Budget = sheet.get(&budget)?.unwrap_or_default();
-    all.count(job.target, claim, now);
+    all.count(job.target, job.cause.purse(), now);
     sheet.put(place, &host);
     sheet.put(budget, &all);
     Ok(())
@@ -306,7 +349,9 @@ fn make(
             tester: job.remote.then(|| job.by.clone()),
             trusted: settings.trusted.contains(&job.by),
             strict: test.run == Run::OptIn,
-            owner: job.cause == Cause::Owner,
+            null: envelope.from.starts_with("<>"),
+            // A claim's or a review's test is no stranger's word against who delivers.
+            owner: job.cause != Cause::Nomination,
             outputs: Vec::new(),
         };
         sheet.put(key::token(&id), &issued);

@@ -3,7 +3,12 @@
 
 use std::net::IpAddr;
 
-use super::{Denied, Desk, Proof, REASONS, Settings, Sheet, claim::is_listed, jobs::end, jobs::save, key};
+use super::{
+    Denied, Desk, Proof, REASONS, Settings, Sheet,
+    claim::is_listed,
+    jobs::{end, opted_out, save},
+    key,
+};
 use crate::model::{
     SourceId, Subject, Time,
     history::{Ask, HoldFor},
@@ -16,6 +21,8 @@ use crate::model::{
 const KEPT: Seconds = Seconds(90 * 86_400);
 /// How long jobs are remembered.
 const JOBS: Seconds = Seconds(365 * 86_400);
+/// How often it is written down that somebody is at work.
+const ALIVE_EVERY: Seconds = Seconds(60);
 /// The most rows that one round of forgetting looks at.
 const ROUND: usize = 10_000;
 
@@ -23,18 +30,31 @@ impl Desk {
     /// Does what is due. Each host is a batch of its own: one that is refused holds nobody else up.
     pub fn tick(&self, now: Time) -> Result<(), Denied> {
         let settings = self.settings();
-        for k in self.sheet(now).keys(b"C", usize::MAX)? {
-            if let Some(target) = key::addr(&k) {
-                self.claim_due(target, now)?;
+        let clock = self.turn().wrong.iter().any(|(door, _)| *door == "clock");
+        let alive: Option<Time> = self.sheet(now).get(key::ALIVE)?;
+        if alive.is_none_or(|t| t.plus(ALIVE_EVERY) <= now || t > now) {
+            let mut sheet = self.sheet(now);
+            sheet.put(key::ALIVE, &now);
+            self.write(sheet, None)?;
+        }
+        let one = |what: &str, addr: IpAddr, done: Result<(), Denied>| {
+            if let Err(e) = done {
+                tracing::warn!(%addr, error = ?e, "what is due could not be done: {what}");
             }
+        };
+        // By a clock that has jumped everything would be over.
+        let claims = if clock { Vec::new() } else { self.sheet(now).keys(b"C", usize::MAX)? };
+        for target in claims.iter().filter_map(|k| key::addr(k)) {
+            one("a claim", target, self.claim_due(target, now));
         }
         for (addr, _) in self.outputs()? {
-            self.output_due(&settings, addr, now)?;
+            one("an output", addr, self.output_due(&settings, addr, now));
         }
         Ok(())
     }
 
     fn claim_due(&self, target: IpAddr, now: Time) -> Result<(), Denied> {
+        let unwell = !self.turn().wrong.is_empty();
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
         let host: Host = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
@@ -58,8 +78,15 @@ impl Desk {
             return self.write(sheet, None).map(drop);
         }
         let job: Option<Job> = sheet.get(&key::number(b'J', claim.job))?;
-        let begun = job.as_ref().is_some_and(|j| j.begun.is_some());
-        if now < claim.due.plus(UNTESTED) || begun {
+        let state = job.as_ref().map_or(State::Done, |j| j.state);
+        if state == State::Done {
+            return self.forget_claim(sheet, target, host);
+        }
+        let from = job.as_ref().and_then(|j| j.begun).unwrap_or(claim.due).max(claim.due);
+        // What only waits for its turn is granted to those who have proved that they speak for the host; a flood of others
+        // would empty the list.
+        let waits = state == State::Held || claim.proved || unwell;
+        if now < from.plus(UNTESTED) || state == State::Running || !waits {
             return Ok(());
         }
         if let Some(mut job) = job.filter(|j| j.open() && j.state != State::Running) {
@@ -97,7 +124,7 @@ impl Desk {
             let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: Some(SourceId::PROBER), hold: HoldFor::Nothing };
             sheet.change(Subject::host(addr), "tester", ask, "all hosts that it delivered for are closed".into(), false);
             row.listed = false;
-        } else if ripe && !row.listed && !verdict.held(self.reason(REASONS[3])?, SourceId::PROBER) {
+        } else if ripe && opted_out(&sheet, addr)?.is_none() && !row.listed && !verdict.held(self.reason(REASONS[3])?, SourceId::PROBER) {
             let inputs: Vec<String> = row.inputs.iter().map(|f| format!("[{}]", f.input)).collect();
             let ask = Ask::List { reason: self.reason(REASONS[3])?, source: SourceId::PROBER, until: None, text: None };
             sheet.change(Subject::host(addr), "tester", ask, format!("delivers what open hosts take: {}", inputs.join(", ")), false);
@@ -116,12 +143,12 @@ impl Desk {
     pub fn forget(&self, now: Time) -> Result<(), Denied> {
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
-        for k in sheet.keys(b"T", ROUND)? {
+        for k in self.round(&sheet, b'T')? {
             if sheet.get::<Issued>(&k)?.is_some_and(|i| i.at.plus(TOKEN_LIFE).plus(Seconds(86_400)) < now) {
                 sheet.drop_row(k);
             }
         }
-        for k in sheet.keys(b"P", ROUND)? {
+        for k in self.round(&sheet, b'P')? {
             let Some(proof) = sheet.get::<Proof>(&k)? else { continue };
             let listed = |a: IpAddr| sheet.verdict(&Subject::host(a)).map(|v| v.entries.iter().any(|e| e.source == SourceId::PROBER));
             let gone = proof.at.plus(KEPT) < now && !listed(proof.input)? && !listed(proof.output)?;
@@ -132,13 +159,22 @@ impl Desk {
                 sheet.drop_row(k);
             }
         }
-        for k in sheet.keys(b"J", ROUND)? {
+        for k in self.round(&sheet, b'J')? {
             let Some(job) = sheet.get::<Job>(&k)?.filter(|j| j.ended.is_some_and(|t| t.plus(JOBS) < now)) else { continue };
             sheet.drop_row(key::both(b'L', job.target, job.id));
             sheet.drop_row(key::number(b'S', job.id));
             sheet.drop_row(k);
         }
         self.write(sheet, None).map(drop)
+    }
+
+    /// The rows of a letter that are looked at now; the next round goes on behind them.
+    fn round(&self, sheet: &Sheet<'_>, letter: u8) -> Result<Vec<Vec<u8>>, Denied> {
+        let mut all = self.forgot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let keys = sheet.keys_behind(letter, all.get(&letter).map_or(&[], Vec::as_slice), ROUND)?;
+        let behind = if keys.len() < ROUND { Vec::new() } else { keys.last().cloned().unwrap_or_default() };
+        all.insert(letter, behind);
+        Ok(keys)
     }
 
     /// Whether a host's last listing ended before a time.

@@ -41,6 +41,8 @@ pub struct Field {
     pub names: Names,
     pub collector: SocketAddr,
     pub port: u16,
+    /// The collector's port on IPv6.
+    six: u16,
 }
 
 pub fn v4(net: u8, host: u8) -> IpAddr {
@@ -49,26 +51,25 @@ pub fn v4(net: u8, host: u8) -> IpAddr {
 
 impl Field {
     pub fn new(probe: &str) -> Field {
-        let (port, dns) = (free_port(), free_port());
+        let (port, dns, six) = (free_port(), free_port(), free_port());
         let collector: SocketAddr = ([127, 127, 0, 1], free_port()).into();
         let reasons: String =
             ["input", "output", "unconfirmed", "notest"].map(|n| format!("[[reason]]\nname = \"{n}\"\ntext = \"{n} $\"\n")).concat();
         let config = format!(
             "{CONFIG}{reasons}[limits]\nspecial = [\"127.64.0.0/10\", \"::1\"]\n[outgoing]\nresolvers = [\"127.0.0.1:{dns}\"]\n\
-             [collect]\nlisten = [\"{collector}\", \"[::1]:{}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\nforeign = \"other.example\"\n\
+             [collect]\nlisten = [\"{collector}\", \"[::]:{six}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\nforeign = \"other.example\"\n\
              hello = \"tester.example\"\npause = \"0s\"\nspread = \"0s\"\nstep = \"2s\"\nsettle = \"1s\"\nretry = [\"1s\", \"1s\"]\n\
-             concurrency = 64\nports = [{port}, 1, 1]\n{probe}",
-            collector.port()
+             concurrency = 64\nports = [{port}, 1, 1]\n{probe}"
         );
         let names = Names::start(([127, 0, 0, 1], dns).into());
         let api = Api::with_zones(&config, &[("bl", ZONE)]);
-        Field { api, names, collector, port }
+        Field { api, names, collector, port, six }
     }
 
     pub fn mta(&self, addr: IpAddr, name: &str, habits: Habits) -> Arc<Mta> {
         let name = format!("{name}.lab.example");
         self.names.add(addr, &name);
-        let six = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), self.collector.port());
+        let six = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), self.six);
         Mta::start(addr, self.port, &name, habits, if addr.is_ipv4() { self.collector } else { six })
     }
 
