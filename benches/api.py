@@ -7,6 +7,11 @@ from common import *
 
 http = f"{target}/release/examples/http"
 
+NOTE = """The row of a stream to *another* orbsd is the control: that stream changes nothing in the list that answers, and costs a query
+as much as one to its own does. What a full stream of listings costs the DNS worker is the machine's shared cache and memory, and
+not the list's change; look-ups hold the limit.
+"""
+
 def api(*words):
     r = subprocess.run([http, *map(str, words)], check=True, capture_output=True, text=True)
     r = json.loads(r.stdout)
@@ -65,21 +70,25 @@ def reads():
         """CPU of the worker that answers, in µs for each query."""
         before = worker(); r = run(port, queries, rate=60_000)
         return (worker() - before) / r["got"]
-    for what, command in [("500 look-ups/s over HTTP", ["", "lookup", "20", "500", str(seconds + 1)]), ("a stream of listings over HTTP", [t, "bulk", "1000000"])]:
+    # The stream also goes to another orbsd: what it costs then is the machine's, and not that of a list that changes.
+    d2, port2, addr2 = serving("other", 1)
+    p2 = start([orbsd, "serve"], "0,1", cwd=d2); answers(port2)
+    t2 = token(d2)
+    for what, must, command in [("500 look-ups/s over HTTP", True, [addr, "", "lookup", "20", "500", str(seconds + 1)]), ("a stream of listings over HTTP", True, [addr, t, "bulk", "1000000"]), ("the same stream to another orbsd", False, [addr2, t2, "bulk", "1000000"])]:
         calm, busy = [], []
         for i in range(rounds):
             def under():
-                load = subprocess.Popen([http, addr, *command], stdout=subprocess.DEVNULL)
+                load = subprocess.Popen([http, *command], stdout=subprocess.DEVNULL)
                 time.sleep(0.3); busy.append(cost()); under.long = load.poll() is None; load.wait()
             for step in ((lambda: calm.append(cost())), under) if i % 2 else (under, (lambda: calm.append(cost()))): step()
         ratios = [b / a for a, b in zip(calm, busy)]
-        row(f"CPU of the DNS worker per query with {what}, against none", "≤ 1.10 × (aim 1.02)", f"{spread(ratios)} × ({m(busy):.2f} µs against {m(calm):.2f} µs){'' if under.long else '; the load ended before the measurement'}", m(ratios) <= 1.10)
-    end(p)
+        row(f"CPU of the DNS worker per query with {what}, against none", "≤ 1.10 × (aim 1.02)" if must else "–", f"{spread(ratios)} × ({m(busy):.2f} µs against {m(calm):.2f} µs){'' if under.long else '; the load ended before the measurement'}", m(ratios) <= 1.10 if must else None)
+    end(p); end(p2)
 
 try:
     writes()
     reads()
-    results("benches/API.md", "The HTTP API")
+    results("benches/API.md", "The HTTP API", NOTE)
 finally:
     for p in children: p.kill()
     shutil.rmtree(tmp, ignore_errors=True)
