@@ -21,7 +21,7 @@ use crate::{
         retest::{Job, State},
     },
     probe,
-    smtp::{Names, catalogue::MAX_MESSAGES, token::Id},
+    smtp::{catalogue::MAX_MESSAGES, token::Id},
 };
 
 /// How often jobs are looked for.
@@ -118,7 +118,7 @@ async fn test(desk: &Desk, settings: &Settings, job: &Job, known: Known, fresh: 
     let names = timeout(NAMES, known(job.target, job.names.clone())).await;
     let names = match names {
         Ok(names) => names,
-        Err(_) => known_nothing(desk, job),
+        Err(_) => desk.settings().names(job.target),
     };
     // Forms that came through are sent once more: twice as many at most.
     let mut ids = (0..2 * MAX_MESSAGES).map(|_| fresh()).collect::<Result<Vec<Id>, _>>().map_err(Denied::No)?;
@@ -143,14 +143,6 @@ async fn test(desk: &Desk, settings: &Settings, job: &Job, known: Known, fresh: 
         sleep(Duration::from_secs(pause)).await;
     }
     Err(Denied::No("the results could not be written down".into()))
-}
-
-/// What is known of a host without asking anybody.
-fn known_nothing(desk: &Desk, job: &Job) -> Names {
-    let s = desk.settings();
-    let collector = s.addresses.first().copied().filter(|c| c.is_ipv4() == job.target.is_ipv4());
-    let (domain, foreign, hello) = (s.domain.clone(), s.foreign.clone(), s.hello.clone());
-    Names { target: job.target, relay: None, hosted: None, user: None, domain, foreign, collector, hello }
 }
 
 async fn blocking<T: Send + 'static>(desk: &Desk, f: impl FnOnce(&Desk) -> Result<T, Denied> + Send + 'static) -> Result<T, Denied> {

@@ -192,16 +192,15 @@ fn check(p: &ProbeFile, c: &CollectFile, domain: &str, names: &[String], warning
 
 /// The shipped tests with those of a file.
 fn catalogue(path: &Path, folder: &Path) -> Result<Catalogue, String> {
-    let none = path.as_os_str().is_empty();
-    let more = match none {
-        true => Catalogue(Vec::new()),
-        false => {
-            let path = folder.join(path);
-            let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            Catalogue::read(&text).map_err(|e| format!("{}: {e}", path.display()))?
-        }
-    };
-    Catalogue::standard().with(more)
+    let standard = Catalogue::standard();
+    if path.as_os_str().is_empty() {
+        // A unit test holds it to the linter; every command comes by here.
+        return Ok(standard);
+    }
+    let path = folder.join(path);
+    let said = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let text = fs::read_to_string(&path).map_err(|e| said(&e))?;
+    standard.with(Catalogue::read(&text).map_err(|e| said(&e))?)
 }
 
 /// The tokens of a secret, which is made where there is none yet. The error names the file.

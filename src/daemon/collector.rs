@@ -59,7 +59,7 @@ impl Tests {
             each: Arc::default(),
             crowds: settings.desk.special.clone(),
         };
-        let known = known(desk.clone(), resolve::Names::new(&config.outgoing.resolvers).ok(), settings.receiver.addresses.first().copied());
+        let known = known(desk.clone(), resolve::Names::new(&config.outgoing.resolvers).ok(), settings.receiver.addresses.clone());
         Ok(Tests { desk, settings, collector, known })
     }
 
@@ -85,21 +85,13 @@ impl Tests {
 }
 
 /// Finds a host's names: only those whose address, or whose MX, points at it.
-pub fn known(desk: Desk, names: Option<resolve::Names>, collector: Option<IpAddr>) -> Known {
+pub fn known(desk: Desk, names: Option<resolve::Names>, collectors: Vec<IpAddr>) -> Known {
     let names = Arc::new(names);
     Arc::new(move |target, said| {
-        let (names, settings) = (names.clone(), desk.settings());
+        let (names, settings, collectors) = (names.clone(), desk.settings(), collectors.clone());
         Box::pin(async move {
-            let mut out = Names {
-                target,
-                relay: None,
-                hosted: None,
-                user: None,
-                domain: settings.domain.clone(),
-                foreign: settings.foreign.clone(),
-                collector: collector.filter(|c| c.is_ipv4() == target.is_ipv4()),
-                hello: settings.hello.clone(),
-            };
+            let collector = collectors.into_iter().find(|c| c.is_ipv4() == target.is_ipv4());
+            let mut out = Names { collector, ..settings.names(target) };
             let Some(names) = &*names else { return out };
             let said = said.into_iter().map(|n| n.trim_end_matches('.').to_ascii_lowercase());
             for name in names.pointers(target).await.into_iter().chain(said).filter(|n| plain(n)) {

@@ -28,7 +28,7 @@ pub use run::{Ran, Ready};
 use super::{Ledger, Refused};
 use crate::{
     model::{Subject, Time, history::Once, retest::Outage, special, time::Seconds},
-    smtp::{Catalogue, Tokens, message::Operator},
+    smtp::{Catalogue, Names, Tokens, message::Operator},
 };
 
 /// The reasons that the tester's findings are listed under.
@@ -76,7 +76,7 @@ pub struct Settings {
 }
 
 /// Finds out what a host is called; the names are those that it may have.
-pub type Known = Arc<dyn Fn(IpAddr, Vec<String>) -> Pin<Box<dyn Future<Output = crate::smtp::Names> + Send>> + Send + Sync>;
+pub type Known = Arc<dyn Fn(IpAddr, Vec<String>) -> Pin<Box<dyn Future<Output = Names> + Send>> + Send + Sync>;
 
 /// Why the desk says no.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +131,10 @@ pub struct Desk {
 struct Health {
     /// What is wrong, by door.
     wrong: Vec<(&'static str, String)>,
+    /// Since when something is.
+    since: Option<Time>,
+    /// Whether that is written down.
+    open: bool,
 }
 
 impl Desk {
@@ -161,16 +165,21 @@ impl Desk {
         next.retain(|(d, _)| *d != door);
         let since = wrong.as_ref().map_or(now, |w| w.1.min(now));
         next.extend(wrong.map(|w| (door, w.0)));
-        if health.wrong.is_empty() != next.is_empty() {
-            let mut sheet = self.sheet(now);
-            self.outage(&mut sheet, (!next.is_empty()).then_some((since, None)))?;
-            // What could not be written down is not over, or has not begun: the next word tries again.
-            let written = self.write(sheet, None);
-            if next.is_empty() {
-                written?;
+        let mut sheet = self.sheet(now);
+        if !next.is_empty() {
+            health.wrong = next;
+            let since = *health.since.get_or_insert(since);
+            if !health.open {
+                // Where it can not be written down, the next word tries again.
+                self.outage(&mut sheet, Some((since, None)))?;
+                self.write(sheet, None)?;
+                health.open = true;
             }
+        } else if let Some(since) = health.since {
+            self.outage(&mut sheet, (!health.open).then_some((since, Some(now))))?;
+            self.write(sheet, None)?;
+            *health = Health::default();
         }
-        health.wrong = next;
         Ok(())
     }
 
@@ -211,6 +220,12 @@ impl Desk {
 }
 
 impl Settings {
+    /// What is known of a host without asking anybody.
+    pub fn names(&self, target: IpAddr) -> Names {
+        let (domain, foreign, hello) = (self.domain.clone(), self.foreign.clone(), self.hello.clone());
+        Names { target, relay: None, hosted: None, user: None, domain, foreign, collector: None, hello }
+    }
+
     /// Another configuration, as far as it is taken without a restart: the collector keeps its name, and tokens stay good.
     #[must_use]
     pub fn reloaded(&self, next: Settings) -> Settings {

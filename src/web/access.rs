@@ -109,7 +109,7 @@ pub const ROUTES: [Route; 70] = [
 ];
 
 /// Writes that look at a token's bounds themselves; one that is bound may make no others.
-const BOUNDED: [&str; 13] = [
+const BOUNDED: [&str; 14] = [
     "/v1/nominations",
     "/v1/claims",
     "/v1/probes",
@@ -123,6 +123,7 @@ const BOUNDED: [&str; 13] = [
     "/v1/imports",
     "/v1/purges",
     "/v1/proposals/{id}",
+    "/v1/proposals/{id}/approve",
 ];
 /// Writes of subjects, which take an `Idempotency-Key` change by change, and whether an `If-Match` too. The others that take
 /// one are in [`once`].
@@ -135,7 +136,7 @@ fn fits(method: &str, path: &str, request: &Request, caller: &Caller) -> Result<
     if method == "GET" {
         return Ok(());
     }
-    if !caller.bounds.is_empty() && !BOUNDED.contains(&path) && path != "/v1/proposals/{id}/approve" {
+    if !caller.bounds.is_empty() && !BOUNDED.contains(&path) {
         return Err(Problem::forbidden("a token that is bound to reasons, sources or prefixes may not do this"));
     }
     let known = CONDITIONAL.iter().find(|(p, _)| *p == path);
@@ -211,8 +212,8 @@ impl Caller {
 #[derive(Debug, Default)]
 pub struct Access {
     uses: Mutex<HashMap<String, Use>>,
-    failures: Mutex<HashMap<IpAddr, (u64, u32)>>,
-    paces: Mutex<HashMap<IpAddr, (u64, u32)>>,
+    failures: Minutes,
+    paces: Minutes,
 }
 
 /// A token's last use, and the requests of its minute.
@@ -232,6 +233,21 @@ pub(super) fn neighbours(addr: IpAddr) -> IpAddr {
     }
 }
 
+/// What neighbours have done in a minute, by address.
+type Minutes = Mutex<HashMap<IpAddr, (u64, u32)>>;
+
+/// Counts `one` more of an address; how many there are in this minute.
+fn in_minute(all: &Minutes, addr: IpAddr, at: Time, one: u32) -> u32 {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if all.len() >= ADDRESSES {
+        all.clear();
+    }
+    let minute = at.0 / 60;
+    let entry = all.entry(neighbours(addr)).or_default();
+    *entry = if entry.0 == minute { (minute, entry.1.saturating_add(one)) } else { (minute, one) };
+    entry.1
+}
+
 impl Access {
     /// When a token was used last since the start.
     pub fn last(&self, token: &str) -> Option<Time> {
@@ -240,26 +256,12 @@ impl Access {
 
     fn failed(&self, peer: Peer, at: Time, one: u32) -> bool {
         let Peer::Net(addr) = peer else { return false };
-        let mut all = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= ADDRESSES {
-            all.clear();
-        }
-        let minute = at.0 / 60;
-        let entry = all.entry(neighbours(addr)).or_default();
-        *entry = if entry.0 == minute { (minute, entry.1.saturating_add(one)) } else { (minute, one) };
-        entry.1 > FAILURES
+        in_minute(&self.failures, addr, at, one) > FAILURES
     }
 
     /// Counts something that an address does; whether it may, so often a minute.
     pub(super) fn paced(&self, addr: IpAddr, most: u32, at: Time) -> bool {
-        let mut all = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= ADDRESSES {
-            all.clear();
-        }
-        let minute = at.0 / 60;
-        let entry = all.entry(neighbours(addr)).or_default();
-        *entry = if entry.0 == minute { (minute, entry.1.saturating_add(1)) } else { (minute, 1) };
-        entry.1 <= most
+        in_minute(&self.paces, addr, at, 1) <= most
     }
 
     /// Counts a request; whether the token may make it, and whether its use should be written down.

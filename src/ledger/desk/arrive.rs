@@ -8,7 +8,6 @@ use super::{
     Denied, Desk, REASONS, Settings, Sheet, claim,
     jobs::{new_job, open_job, opted_out, place, save},
     key,
-    rows::read,
     run::hex,
 };
 use crate::{
@@ -253,18 +252,6 @@ impl Desk {
     /// What is known of a host.
     pub fn host(&self, addr: IpAddr) -> Result<Host, Denied> {
         Ok(self.sheet(Time(0)).get(&key::host(b'H', addr))?.unwrap_or_default())
-    }
-
-    /// Each host that delivers for others.
-    pub(super) fn outputs(&self) -> Result<Vec<(IpAddr, Output)>, Denied> {
-        let mut out = Vec::new();
-        self.ledger.store.probes(b"X", b"X", &mut |k, v| {
-            if let Some(addr) = key::addr(k) {
-                out.push((addr, read(k, v)?));
-            }
-            Ok(true)
-        })?;
-        Ok(out)
     }
 }
 

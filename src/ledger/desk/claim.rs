@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Asker, Denied, Desk, REASONS, Settings, Sheet,
+    Asker, Denied, Desk, REASONS, Sheet,
     jobs::{end, line, new_job, open_job, opted_out, place, save},
     key,
     run::PLAIN,
@@ -83,7 +83,7 @@ impl Desk {
     }
 
     /// A claim's test has ended.
-    pub(super) fn claim_tested(&self, sheet: &mut Sheet<'_>, _settings: &Settings, job: &Job) -> Result<(), Denied> {
+    pub(super) fn claim_tested(&self, sheet: &mut Sheet<'_>, job: &Job) -> Result<(), Denied> {
         let slot = key::host(b'H', job.target);
         let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
         // One whose message came has failed already.

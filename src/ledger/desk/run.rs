@@ -70,7 +70,7 @@ impl Desk {
                 State::Queued if !job.remote && settings.ready(job.target).is_err() => place(&sheet, &settings, &mut job)?,
                 State::Running if job.begun.is_some_and(|t| t.plus(LONGEST) < now) => {
                     cut(&mut job, &settings, "it ran for a day without a result", now);
-                    self.over(&mut sheet, &settings, &job)?;
+                    self.over(&mut sheet, &job)?;
                 }
                 _ => {}
             }
@@ -153,7 +153,7 @@ impl Desk {
                 r.outcome = Outcome::Inconclusive { why: format!("put off {} times", probing::TRIES) };
             });
             (job.state, job.ended, job.waiting_for) = (State::Done, Some(now), None);
-            self.over(&mut sheet, &settings, &job)?;
+            self.over(&mut sheet, &job)?;
         }
         save(&mut sheet, &job);
         let line = (job.state == State::Done).then(|| {
@@ -167,11 +167,8 @@ impl Desk {
     }
 
     /// What follows from a job that has ended.
-    fn over(&self, sheet: &mut Sheet<'_>, settings: &Settings, job: &Job) -> Result<(), Denied> {
-        if job.open() {
-            return Ok(());
-        }
-        if job.remote {
+    fn over(&self, sheet: &mut Sheet<'_>, job: &Job) -> Result<(), Denied> {
+        if job.open() || job.remote {
             return Ok(());
         }
         if job.cause == Cause::Nomination {
@@ -181,7 +178,7 @@ impl Desk {
             sheet.put(name, &reporter);
         }
         if matches!(job.cause, Cause::Claim { .. }) {
-            self.claim_tested(sheet, settings, job)?;
+            self.claim_tested(sheet, job)?;
         }
         Ok(())
     }
@@ -195,7 +192,7 @@ impl Desk {
             let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
             if job.state == State::Running && !job.remote {
                 cut(&mut job, &settings, "the daemon was stopped while it ran", now);
-                self.over(&mut sheet, &settings, &job)?;
+                self.over(&mut sheet, &job)?;
                 save(&mut sheet, &job);
             }
         }
@@ -284,20 +281,12 @@ fn messages(sheet: &mut Sheet<'_>, settings: &Settings, job: &mut Job, names: &N
         }
     }
     // What was put off goes with the same token.
-    let mut turn = 0;
-    let mut seen: Vec<&str> = Vec::new();
-    for (place, r) in job.results.iter().enumerate() {
-        if seen.last() != Some(&r.test.as_str()) {
-            turn += usize::from(!seen.is_empty());
-            seen.push(&r.test);
-        }
-        if !matches!(r.outcome, Outcome::Later { .. }) {
-            continue;
-        }
-        let (name, is_plain) = r.test.strip_suffix(PLAIN).map_or((r.test.as_str(), false), |n| (n, true));
+    for (place, r) in job.results.iter().enumerate().filter(|(_, r)| matches!(r.outcome, Outcome::Later { .. })) {
+        let name = r.test.strip_suffix(PLAIN).unwrap_or(&r.test);
         let (Some(test), Some(id)) = (settings.catalogue.get(name), token_id(&r.token)) else { continue };
         let tokens = (settings.tokens.text(Way::Probe, &id), settings.tokens.text(Way::Return, &id));
-        let forms = names.envelopes(test, turn, is_plain, || tokens.clone()).unwrap_or_default();
+        // The sender is the one that it had.
+        let forms = names.envelopes(test, 0, true, || tokens.clone()).unwrap_or_default();
         let form = forms.into_iter().find(|(_, e)| e.to.get(e.probe) == Some(&r.envelope.1));
         if let Some((token, mut envelope)) = form {
             envelope.from.clone_from(&r.envelope.0);

@@ -47,15 +47,16 @@ impl Desk {
         for target in claims.iter().filter_map(|k| key::addr(k)) {
             one("a claim", target, self.claim_due(target, now));
         }
-        for (addr, _) in self.outputs()? {
+        let outputs = self.sheet(now).keys(b"X", usize::MAX)?;
+        for addr in outputs.iter().filter_map(|k| key::addr(k)) {
             one("an output", addr, self.output_due(&settings, addr, now));
         }
         Ok(())
     }
 
     fn claim_due(&self, target: IpAddr, now: Time) -> Result<(), Denied> {
-        let unwell = !self.turn().wrong.is_empty();
-        let _turn = self.turn();
+        let health = self.turn();
+        let unwell = !health.wrong.is_empty();
         let mut sheet = self.sheet(now);
         let host: Host = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
         let Some(claim) = &host.claim else {
@@ -152,7 +153,7 @@ impl Desk {
             let Some(proof) = sheet.get::<Proof>(&k)? else { continue };
             let listed = |a: IpAddr| sheet.verdict(&Subject::host(a)).map(|v| v.entries.iter().any(|e| e.source == SourceId::PROBER));
             let gone = proof.at.plus(KEPT) < now && !listed(proof.input)? && !listed(proof.output)?;
-            if gone && self.ended_before(&sheet, proof.input, Time(now.0.saturating_sub(KEPT.0)))? {
+            if gone && self.ended_before(proof.input, Time(now.0.saturating_sub(KEPT.0)))? {
                 sheet.drop_row(key::both(b'I', proof.input, proof.id));
                 sheet.drop_row(key::both(b'Y', proof.output, proof.id));
                 sheet.drop_row(key::number(b'S', proof.job));
@@ -178,7 +179,7 @@ impl Desk {
     }
 
     /// Whether a host's last listing ended before a time.
-    fn ended_before(&self, _sheet: &Sheet<'_>, target: IpAddr, time: Time) -> Result<bool, Denied> {
+    fn ended_before(&self, target: IpAddr, time: Time) -> Result<bool, Denied> {
         let history = self.ledger.store.history(&Subject::host(target))?;
         Ok(history.iter().map(|e| e.at).max().is_none_or(|t| t < time))
     }
