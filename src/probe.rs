@@ -37,7 +37,7 @@ use crate::{
 /// Closed doors, or silences, in a row, after which a port is left alone.
 const GIVE_UP: usize = 3;
 /// How much longer than its spread a whole test may take.
-const LONGEST: Duration = Duration::from_secs(3600);
+pub const LONGEST: Duration = Duration::from_secs(3600);
 /// The longest transcript, in bytes; what comes after it is not written down.
 const MAX_TRANSCRIPT: usize = 128 * 1024;
 /// Bytes read at a time.

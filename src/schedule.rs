@@ -70,12 +70,15 @@ pub async fn run(desk: Desk, settings: Settings, known: Known, fresh: Fresh, mut
         if look % FORGET_EVERY == FORGET_EVERY - 1 {
             complain("what is old", blocking(&desk, |d| d.forget(now())).await);
         }
+        // Those that are being started stand in line still.
+        let begun = starting.lock().unwrap_or_else(PoisonError::into_inner).len();
         let free = places.available_permits().min(STARTS);
-        match blocking(&desk, move |d| d.due(free, now())).await {
+        let most = if free == 0 { 0 } else { free + begun };
+        match blocking(&desk, move |d| d.due(most, now())).await {
             Ok(jobs) => {
                 for job in jobs {
-                    let Ok(place) = places.clone().try_acquire_owned() else { break };
                     let Some(turn) = Turn::take(&starting, job.id) else { continue };
+                    let Ok(place) = places.clone().try_acquire_owned() else { break };
                     let (desk, settings, known, fresh) = (desk.clone(), settings.clone(), known.clone(), fresh.clone());
                     tokio::spawn(async move {
                         let _held = (place, turn);

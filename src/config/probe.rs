@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     ledger::desk,
-    model::{Subject, time::Seconds},
+    model::{Subject, networks::Networks, time::Seconds},
     probe, schedule,
     smtp::{Catalogue, Tokens, message::Operator, session::Receiver},
 };
@@ -34,6 +34,8 @@ section!(ProbeFile {
     trusted: Vec<String> = vec![],
     quota: u32 = 50,
     per_net: usize = 3,
+    per_as: usize = 30,
+    routes: PathBuf = PathBuf::new(),
     notice: Seconds = Seconds(7 * 86_400),
     concurrency: usize = 8,
     pause: Seconds = Seconds(5),
@@ -99,6 +101,10 @@ pub(super) fn read(
         Catalogue::standard()
     });
     p.choose.iter().filter(|n| catalogue.get(n).is_none()).for_each(|n| wrong(format!("probe.choose: there is no test `{n}`")));
+    let networks = networks(&p.routes, folder).unwrap_or_else(|e| {
+        wrong(format!("probe.routes: {e}"));
+        Networks::default()
+    });
     let filled = |t: &str| Some(t.trim_end_matches('.').to_ascii_lowercase()).filter(|t| !t.is_empty());
     let hello = filled(&p.hello).unwrap_or_else(|| if domain.is_empty() { "localhost.invalid".into() } else { domain.clone() });
     let listening = c.listen.iter().map(|a| a.ip()).filter(|a| !a.is_unspecified());
@@ -116,6 +122,9 @@ pub(super) fn read(
             addresses: ours,
             special: special.to_vec(),
             per_net: p.per_net,
+            per_network: p.per_as,
+            networks: Arc::new(networks),
+            unproved: unproved(p),
             quota: p.quota,
             trusted: p.trusted.clone(),
             chosen: p.choose.clone(),
@@ -175,12 +184,17 @@ fn check(p: &ProbeFile, c: &CollectFile, domain: &str, names: &[String], warning
         if p.per_net > 20 {
             wrong("probe.per_net: more than 20 hosts of a net in a day is a sweep".into());
         }
+        if p.per_as > 1000 {
+            wrong("probe.per_as: more than 1000 hosts of a network in a day is a sweep".into());
+        }
         if p.enabled {
             warnings.push("probe: hosts on the Internet are tested: read \"Testing relays\" in the README first".into());
         }
     }
-    if p.per_net == 0 {
-        wrong("probe.per_net: take 1 or more".into());
+    for (key, n) in [("per_net", p.per_net), ("per_as", p.per_as)] {
+        if n == 0 {
+            wrong(format!("probe.{key}: take 1 or more"));
+        }
     }
     if p.concurrency == 0 || p.concurrency > MAX_CONCURRENCY {
         wrong(format!("probe.concurrency: take 1 to {MAX_CONCURRENCY}"));
@@ -201,6 +215,23 @@ fn catalogue(path: &Path, folder: &Path) -> Result<Catalogue, String> {
     let said = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let text = fs::read_to_string(&path).map_err(|e| said(&e))?;
     standard.with(Catalogue::read(&text).map_err(|e| said(&e))?)
+}
+
+/// The routing table of a file; none: hosts count by wide prefixes.
+fn networks(path: &Path, folder: &Path) -> Result<Networks, String> {
+    if path.as_os_str().is_empty() {
+        return Ok(Networks::default());
+    }
+    let path = folder.join(path);
+    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Networks::read(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// How many claims without a proof are surely tested in a day: half of all turns are theirs, and a test has an end.
+fn unproved(p: &ProbeFile) -> usize {
+    let longest = p.spread.0 + probe::LONGEST.as_secs() + p.settle.0;
+    let turns = (p.concurrency as u64).div_ceil(2) * 86_400 / longest.max(1);
+    usize::try_from(turns).unwrap_or(usize::MAX).max(1)
 }
 
 /// The tokens of a secret, which is made where there is none yet. The error names the file.

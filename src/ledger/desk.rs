@@ -27,7 +27,7 @@ pub use run::{Ran, Ready};
 
 use super::{Ledger, Refused};
 use crate::{
-    model::{Subject, Time, history::Once, retest::Outage, special, time::Seconds},
+    model::{Subject, Time, history::Once, networks::Networks, retest::Outage, special, time::Seconds},
     smtp::{Catalogue, Names, Tokens, message::Operator},
 };
 
@@ -35,6 +35,8 @@ use crate::{
 pub const REASONS: [&str; 4] = ["relay", "input", "unconfirmed", "output"];
 /// The reason of those who asked not to be tested.
 pub const NOTEST: &str = "notest";
+/// How far ahead a claim that is not proved is given a place in the budget of its net; a day later it would be granted untested.
+const AHEAD: Seconds = Seconds(86_400);
 /// The most jobs that wait or run.
 pub const MAX_OPEN: usize = 10_000;
 
@@ -59,6 +61,12 @@ pub struct Settings {
     pub special: Vec<Subject>,
     /// Hosts of a net (/24, /48) that are tested in a day; for claims as many again.
     pub per_net: usize,
+    /// The same of one network (an AS, or where that is not known a /16 or /32), but for proved claims.
+    pub per_network: usize,
+    /// Which network a host is of.
+    pub networks: Arc<Networks>,
+    /// Claims without a proof that may wait for their test at the same time: as many as are surely tested in a day.
+    pub unproved: usize,
     /// Nominations of one reporter in a day.
     pub quota: u32,
     /// Reporters whose own tests list like ours.
@@ -122,8 +130,8 @@ pub struct Desk {
     settings: Arc<arc_swap::ArcSwap<Settings>>,
     /// Held through each decision.
     turn: Arc<Mutex<Health>>,
-    /// How far the last round of forgetting came, by letter.
-    forgot: Arc<Mutex<HashMap<u8, Vec<u8>>>>,
+    /// How far the last round came of what is looked at in turn, by prefix.
+    rounds: Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>,
 }
 
 /// What the doors have said about themselves.
@@ -140,7 +148,7 @@ struct Health {
 impl Desk {
     /// A desk on a ledger.
     pub fn new(ledger: Ledger, settings: Settings) -> Desk {
-        Desk { ledger, settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)), turn: Arc::default(), forgot: Arc::default() }
+        Desk { ledger, settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)), turn: Arc::default(), rounds: Arc::default() }
     }
 
     /// Takes a new configuration.

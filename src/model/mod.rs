@@ -5,6 +5,7 @@ pub mod domain;
 pub mod evidence;
 pub mod history;
 pub mod key;
+pub mod networks;
 pub mod prefix;
 pub mod probing;
 pub mod reason;

@@ -228,7 +228,8 @@ impl Cause {
 }
 
 impl Budget {
-    /// When a host of the net may be tested, with at most `most` others in a day.
+    /// When a host of the net may be tested, with at most `most` others in a day. A host that has a place already keeps it:
+    /// whoever comes behind it does not push it back.
     pub fn time(&self, target: IpAddr, purse: Purse, most: usize, now: Time) -> Time {
         let all = match purse {
             Purse::Tests => &self.tests,
@@ -236,23 +237,32 @@ impl Budget {
             Purse::Unproved => &self.unproved,
         };
         let most = most.max(1);
-        let mut recent: Vec<Time> = all.iter().filter(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now).map(|(_, t)| *t).collect();
+        let own = all.iter().find(|(a, _)| *a == target).map(|(_, t)| (*t).max(now));
+        let before = |t: Time| own.is_none_or(|o| t <= o);
+        let others = all.iter().filter(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now && before(*t));
+        let mut recent: Vec<Time> = others.map(|(_, t)| *t).collect();
         recent.sort_unstable();
-        match recent.len() < most {
+        let free = match recent.len() < most {
             true => now,
             false => recent[recent.len() - most].plus(Seconds(DAY)),
-        }
+        };
+        free.max(own.unwrap_or(now))
     }
 
-    /// Counts a test, and forgets those of the days before.
-    pub fn count(&mut self, target: IpAddr, purse: Purse, now: Time) {
+    /// Whether all of its tests are of days before.
+    pub fn is_over(&self, now: Time) -> bool {
+        [&self.tests, &self.claims, &self.unproved].into_iter().flatten().all(|(_, t)| t.plus(Seconds(DAY)) <= now)
+    }
+
+    /// Counts a test at a time, which may lie ahead: then it is a place for the host. Forgets those of the days before.
+    pub fn count(&mut self, target: IpAddr, purse: Purse, at: Time, now: Time) {
         let all = match purse {
             Purse::Tests => &mut self.tests,
             Purse::Claims => &mut self.claims,
             Purse::Unproved => &mut self.unproved,
         };
         all.retain(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now);
-        all.push((target, now));
+        all.push((target, at));
     }
 }
 
@@ -287,6 +297,11 @@ impl Reporter {
         while self.recent.len() > REPUTATION {
             self.recent.pop_front();
         }
+    }
+
+    /// When he brought something last, to the day.
+    pub fn last(&self) -> Time {
+        Time(self.day.0 * DAY)
     }
 
     /// Counts a nomination; false where the day's quota is used up.
@@ -393,12 +408,34 @@ mod tests {
         for i in 1..=3 {
             let a = ip(&format!("192.0.2.{i}"));
             assert_eq!(b.time(a, Purse::Tests, 3, Time(i)), Time(i));
-            b.count(a, Purse::Tests, Time(i));
+            b.count(a, Purse::Tests, Time(i), Time(i));
         }
         assert_eq!(b.time(ip("192.0.2.4"), Purse::Tests, 3, Time(10)), Time(1 + DAY));
         assert_eq!(b.time(ip("192.0.2.3"), Purse::Tests, 3, Time(10)), Time(10), "one of the three");
         assert_eq!(b.time(ip("192.0.2.4"), Purse::Claims, 3, Time(10)), Time(10));
         assert_eq!(b.time(ip("192.0.2.4"), Purse::Tests, 3, Time(DAY + 2)), Time(DAY + 2));
+        assert!(!b.is_over(Time(DAY + 2)) && b.is_over(Time(DAY + 3)));
+    }
+
+    /// Who came later pushed those back who waited before him.
+    #[test]
+    fn a_place_in_a_nets_budget_is_kept() {
+        let mut b = Budget::default();
+        let host = |i: u64| ip(&format!("192.0.2.{i}"));
+        let mut times = Vec::new();
+        for i in 1..=5 {
+            let at = b.time(host(i), Purse::Unproved, 2, Time(100));
+            b.count(host(i), Purse::Unproved, at, Time(100));
+            times.push(at.0);
+        }
+        assert_eq!(times, [100, 100, 100 + DAY, 100 + DAY, 100 + 2 * DAY]);
+        for (i, at) in (1..=5).zip(&times) {
+            assert_eq!(b.time(host(i), Purse::Unproved, 2, Time(100)), Time(*at), "{i}");
+        }
+        // One that was tested late takes from those behind it.
+        b.count(host(1), Purse::Unproved, Time(7000), Time(7000));
+        b.count(host(2), Purse::Unproved, Time(7000), Time(7000));
+        assert_eq!(b.time(host(3), Purse::Unproved, 2, Time(100 + DAY)), Time(7000 + DAY));
     }
 
     #[test]

@@ -346,6 +346,19 @@ impl Store {
         self.rows(schema::PROBES, from, &mut |k, v| if k.starts_with(prefix) { f(k, v) } else { Ok(false) })
     }
 
+    /// The rows of relay tests whose keys begin with something, from before `before` backwards, until `f` says false.
+    pub fn probes_back(&self, prefix: &[u8], before: &[u8], f: RowFn) -> Result<()> {
+        self.with(|db| {
+            for row in db.iterator_cf(&cf(db, schema::PROBES)?, IteratorMode::From(before, Direction::Reverse)) {
+                let (key, value) = row?;
+                if &*key < before && !(key.starts_with(prefix) && f(&key, &value)?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// What is kept of people and tokens: keys and values.
     pub fn people(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut out = Vec::new();

@@ -336,6 +336,7 @@ step = "20s"
 settle = "{5 if closed_net else 1}s"
 retry = ["2s", "2s"]
 per_net = 100
+per_as = 100
 ports = [{PORT}, 1, 1]
 {reasons}""")
     write("zones/relays.toml", f"""origin = "relays.lab.example"

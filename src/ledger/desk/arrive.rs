@@ -288,7 +288,7 @@ fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival) ->
     let open = |r: &&mut crate::model::probing::Tried| r.outcome.gives_way_to(&outcome) && !refused(&r.outcome);
     if let Some(r) = job.results.iter_mut().find(|r| r.token == token).filter(open) {
         r.outcome = outcome.clone();
-        save(sheet, &job);
+        save(sheet, &job)?;
     }
     // Who sends himself may send himself what he likes: it makes nobody's name.
     if job.cause == Cause::Nomination && !job.remote && job.state == State::Done && matches!(outcome, Outcome::Delivered { .. }) {
@@ -311,7 +311,7 @@ fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result
     let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
     (job.names, job.port) = (host.names, host.port);
     place(sheet, settings, &mut job)?;
-    save(sheet, &job);
+    save(sheet, &job)?;
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Asker, Denied, Desk, REASONS, Sheet,
-    jobs::{end, line, new_job, open_job, opted_out, place, save},
+    AHEAD, Asker, Denied, Desk, REASONS, Sheet,
+    jobs::{end, line, new_job, open_job, opted_out, place, save, spend},
     key,
     run::PLAIN,
 };
@@ -17,9 +17,6 @@ use crate::{
         retest::{Cause, Claim, Grounds, Host, Job, Output, State, WAITING},
     },
 };
-
-/// Claims that wait at the same time, above which only proved ones are taken.
-const MAX_UNPROVED: usize = 1000;
 
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,13 +54,13 @@ impl Desk {
                 return Ok(Claimed { job, release: claim.release });
             }
         }
-        if !proved && sheet.keys(b"C", MAX_UNPROVED)?.len() >= MAX_UNPROVED {
-            return Err(Denied::TooMany("too many claims wait; claim it from the address itself, or try again later".into()));
+        if !proved && self.unproved(&sheet)? >= settings.unproved {
+            return Err(Denied::TooMany("too many claims wait; claim it from the address itself, or try again tomorrow".into()));
         }
         // A proved claim takes the place of an unproved one, and of whatever waits.
         if let Some(mut old) = open_job(&sheet, target)?.filter(|j| j.state != State::Running) {
             end(&mut old, "a claim took its place", now);
-            save(&mut sheet, &old);
+            save(&mut sheet, &old)?;
         }
         let grounds = Grounds { kind: "claim".into(), text: format!("{} says that it is closed", who.name), at: now };
         let mut job = new_job(&mut sheet, target, Cause::Claim { proved }, &who.name, grounds)?;
@@ -73,13 +70,32 @@ impl Desk {
             Some(_) => (job.state, job.waiting_for) = (State::Held, Some("its owner asked not to be tested".into())),
             None => place(&sheet, &settings, &mut job)?,
         }
-        save(&mut sheet, &job);
-        host.claim = Some(Claim { at: now, by: who.name.clone(), proved, job: job.id, due: host.claim_time(proved, now), release: None });
+        let due = host.claim_time(proved, now);
+        if !proved && matches!(job.state, State::Queued | State::Deferred) {
+            // What nobody tests is granted: a claim is taken only where there is a place for its test.
+            let at = job.not_before.max(now);
+            if at > due.plus(AHEAD) {
+                return Err(Denied::TooMany(format!(
+                    "too many claims of its network wait; claim it from the address itself, or after {}",
+                    Time(at.0.saturating_sub(AHEAD.0))
+                )));
+            }
+            spend(&mut sheet, &settings, &job, at)?;
+        }
+        save(&mut sheet, &job)?;
+        host.claim = Some(Claim { at: now, by: who.name.clone(), proved, job: job.id, due, release: None });
         sheet.put(slot, &host);
-        sheet.put(key::host(b'C', target), &());
+        sheet.put(key::host(b'C', target), &!proved);
         let how = if proved { "proved" } else { "not proved" };
         self.write(sheet, Some(line(who, "claim", &target, format!("job {}, {how}", job.id), None, now)))?;
         Ok(Claimed { job, release: None })
+    }
+
+    /// Claims without a proof that wait for their test.
+    pub(super) fn unproved(&self, sheet: &Sheet<'_>) -> Result<usize, Denied> {
+        let mut n = 0;
+        sheet.each(b"C", &mut |waits: Option<bool>| n += usize::from(waits == Some(true)))?;
+        Ok(n)
     }
 
     /// A claim's test has ended.
@@ -102,6 +118,9 @@ impl Desk {
                 host.claim = None;
                 sheet.drop_row(key::host(b'C', job.target));
             }
+        }
+        if host.claim.is_some() {
+            sheet.put(key::host(b'C', job.target), &false);
         }
         sheet.put(slot, &host);
         Ok(())

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Asker, Denied, Desk, MAX_OPEN, NOTEST, Settings, Sheet, key, rows::read};
+use super::{Asker, Denied, Desk, MAX_OPEN, NOTEST, Settings, Sheet, key, run::LONGEST};
 use crate::{
     ledger::now as clock,
     model::{
         Change, Evidence, SourceId, Subject, Time,
         history::{Ask, HoldFor},
-        retest::{self, Budget, Cause, Grounds, Host, Job, Reporter, State},
+        retest::{self, Budget, Cause, Grounds, Host, Job, Purse, Reporter, State},
         time::Seconds,
     },
     store::{StoreError, schema::Audit},
@@ -123,7 +123,7 @@ impl Desk {
         (job.port, job.agreed, job.remote) = (n.port, n.decides || n.owner, n.remote);
         (job.names, job.only) = (n.names, n.only);
         place(&sheet, &settings, &mut job)?;
-        save(&mut sheet, &job);
+        save(&mut sheet, &job)?;
         let line = line(who, "nominate", &job.target, format!("job {}", job.id), Some(job.grounds.text.chars().take(500).collect()), now);
         self.write(sheet, Some(line))?;
         Ok(job)
@@ -145,7 +145,7 @@ impl Desk {
             end(&mut job, "turned down", now);
             super::claim::forget(&mut sheet, &job)?;
         }
-        save(&mut sheet, &job);
+        save(&mut sheet, &job)?;
         self.write(sheet, Some(line(who, if run { "job.approve" } else { "job.refuse" }, &job.target, format!("job {id}"), None, now)))?;
         Ok(job)
     }
@@ -162,9 +162,8 @@ impl Desk {
     /// The newest jobs first, from before `before` on.
     pub fn jobs(&self, before: Option<u64>, open: bool, most: usize) -> Result<Vec<Job>, Denied> {
         let sheet = self.sheet(clock());
-        let keys = sheet.keys(if open { b"Q" } else { b"J" }, usize::MAX)?;
-        let numbers = keys.iter().rev().map(|k| key::tail(k)).filter(|n| before.is_none_or(|b| *n < b)).take(most);
-        numbers.map(|n| self.need(&sheet, n)).collect()
+        let numbers = sheet.numbers_below(if open { b'Q' } else { b'J' }, before.unwrap_or(u64::MAX), most)?;
+        numbers.into_iter().map(|n| self.need(&sheet, n)).collect()
     }
 
     /// A job's transcript.
@@ -191,7 +190,7 @@ impl Desk {
                     end(&mut job, ASKED, now);
                     super::claim::forget(&mut sheet, &job)?;
                 }
-                save(&mut sheet, &job);
+                save(&mut sheet, &job)?;
             }
         }
         if let Some(reason) = self.ledger.store.vocabulary().reasons.get(NOTEST) {
@@ -225,10 +224,7 @@ impl Desk {
     /// All opt-outs.
     pub fn opt_outs(&self) -> Result<Vec<OptOut>, Denied> {
         let mut out = Vec::new();
-        self.ledger.store.probes(b"O", b"O", &mut |k, v| {
-            out.push(read(k, v)?);
-            Ok(true)
-        })?;
+        self.sheet(clock()).each(b"O", &mut |o: OptOut| out.push(o))?;
         Ok(out)
     }
 }
@@ -293,19 +289,71 @@ pub(super) fn end(job: &mut Job, why: &str, now: Time) {
     (job.state, job.waiting_for, job.ended) = (State::Done, Some(why.into()), Some(now));
 }
 
-/// Writes a job, and whether it is open.
-pub(super) fn save(sheet: &mut Sheet<'_>, job: &Job) {
-    sheet.put(key::number(b'J', job.id), job);
-    match job.open() {
-        true => sheet.put(key::number(b'Q', job.id), &()),
-        false => sheet.drop_row(key::number(b'Q', job.id)),
+/// Where jobs stand in line that wait for nothing but a turn: whoever has proved that he speaks for a host is not kept waiting by
+/// those who have not. These lie before all times.
+pub(super) const LINES: [u64; 3] = [0, 1, 2];
+/// Behind all times: they wait for somebody's word.
+pub(super) const HELD: u64 = 1 << 63;
+
+/// When an open job is looked at next.
+fn look(job: &Job) -> u64 {
+    let line = match job.cause.purse() {
+        Purse::Claims => LINES[0],
+        Purse::Unproved => LINES[1],
+        Purse::Tests => LINES[2],
+    };
+    match job.state {
+        State::Queued if job.remote => job.grounds.at.plus(retest::EVIDENCE_LIFE).0 + 1,
+        State::Queued => line,
+        State::Deferred => job.not_before.0.clamp(LINES[2] + 1, HELD - 1),
+        State::Running => job.begun.unwrap_or(job.at).plus(LONGEST).0 + 1,
+        State::Held | State::Done => HELD,
     }
+}
+
+/// Writes a job, whether it is open, and when it is looked at next.
+pub(super) fn save(sheet: &mut Sheet<'_>, job: &Job) -> Result<(), StoreError> {
+    let slot = key::number(b'J', job.id);
+    if let Some(old) = sheet.get::<Job>(&slot)?.filter(Job::open) {
+        sheet.drop_row(key::when(look(&old), job.id));
+    }
+    sheet.put(slot, job);
+    if job.open() {
+        sheet.put(key::number(b'Q', job.id), &());
+        sheet.put(key::when(look(job), job.id), &());
+    } else {
+        sheet.drop_row(key::number(b'Q', job.id));
+    }
+    Ok(())
+}
+
+/// The budgets that a host's tests count in: its net's, and its network's, with how many hosts of each are tested in a day.
+fn budgets(settings: &Settings, target: IpAddr, purse: Purse) -> Vec<(Vec<u8>, usize, String)> {
+    let net = key::host(b'N', crate::model::probing::net(target));
+    let mut out = vec![(net, settings.per_net, "its net".to_string())];
+    // Who has proved that he speaks for a host asked for it.
+    if purse != Purse::Claims {
+        let network = settings.networks.of(target).to_string();
+        out.push(([b"A", network.as_bytes()].concat(), settings.per_network, network));
+    }
+    out
+}
+
+/// Counts a test of a host at a time, which may lie ahead.
+pub(super) fn spend(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, at: Time) -> Result<(), StoreError> {
+    let purse = job.cause.purse();
+    for (slot, ..) in budgets(settings, job.target, purse) {
+        let mut budget: Budget = sheet.get(&slot)?.unwrap_or_default();
+        budget.count(job.target, purse, at, sheet.now);
+        sheet.put(slot, &budget);
+    }
+    Ok(())
 }
 
 /// Says where a job that does not run stands: whether it may, and when.
 pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Result<(), StoreError> {
     let now = sheet.now;
-    if job.cause == Cause::Nomination && job.begun.is_none() && job.grounds.at.plus(retest::EVIDENCE_LIFE) < now {
+    if matches!(job.cause, Cause::Nomination | Cause::Owner) && job.begun.is_none() && job.grounds.at.plus(retest::EVIDENCE_LIFE) < now {
         end(job, "its evidence is older than 14 days", now);
         return Ok(());
     }
@@ -336,18 +384,22 @@ pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Re
         }
     }
     // What is run again has its time already.
-    let (mut at, mut why) = (job.not_before.max(now), "the pause between tries");
+    let (mut at, mut why) = (job.not_before.max(now), "the pause between tries".to_string());
     if job.begun.is_none() {
         let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
-        let budget: Budget = sheet.get(&key::host(b'N', crate::model::probing::net(job.target)))?.unwrap_or_default();
         let own = match job.cause {
             Cause::Claim { .. } => job.not_before.max(now),
             Cause::Nomination => host.nomination_time(hash(&job.grounds), now),
             Cause::Owner | Cause::Review => host.tested.map_or(now, |t| t.plus(retest::BETWEEN)).max(now),
         };
-        let net = budget.time(job.target, job.cause.purse(), settings.per_net, now);
-        (at, why) =
-            if net > own { (net, "its net: a few hosts of one are tested in a day") } else { (own, "the pause since its last test") };
+        (at, why) = (own, "the pause since its last test".into());
+        for (slot, most, name) in budgets(settings, job.target, job.cause.purse()) {
+            let budget: Budget = sheet.get(&slot)?.unwrap_or_default();
+            let free = budget.time(job.target, job.cause.purse(), most, now);
+            if free > at {
+                (at, why) = (free, format!("{name}: a few hosts of one are tested in a day"));
+            }
+        }
     }
     match at > now {
         true => (job.not_before, job.state, job.waiting_for) = (at, State::Deferred, Some(format!("{why}, until {at}"))),

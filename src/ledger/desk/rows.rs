@@ -5,11 +5,12 @@
 //! | --- | --- |
 //! | `J` job | the job |
 //! | `Q` job | nothing: it is open |
+//! | `W` time, job | nothing: when an open job is looked at next; before all times those that wait for a turn, behind them those that are held |
 //! | `L` host, job | nothing: a job of the host |
 //! | `S` job | its transcript |
 //! | `H` host | what is known of it |
 //! | `C` host | nothing: a claim is looked at |
-//! | `N` net | its budget |
+//! | `N` net | its budget; `A` network, the budget of an AS or a wide net |
 //! | `O` subject | an opt-out |
 //! | `R` name | a reporter |
 //! | `T` token | what it was made for |
@@ -47,6 +48,9 @@ pub(super) mod key {
     }
     pub fn number(letter: u8, n: u64) -> Vec<u8> {
         [&[letter][..], &n.to_be_bytes()].concat()
+    }
+    pub fn when(time: u64, job: u64) -> Vec<u8> {
+        [number(b'W', time), job.to_be_bytes().to_vec()].concat()
     }
     pub fn both(letter: u8, addr: IpAddr, n: u64) -> Vec<u8> {
         [host(letter, addr), n.to_be_bytes().to_vec()].concat()
@@ -135,13 +139,44 @@ impl<'a> Sheet<'a> {
         Ok(out.into_iter().collect())
     }
 
-    /// The stored rows of a letter behind a key; at most `most`.
-    pub fn keys_behind(&self, letter: u8, behind: &[u8], most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        let (mut out, prefix) = (Vec::new(), [letter]);
-        self.store.probes(&prefix, behind, &mut |k, _| {
+    /// Each stored value under a prefix.
+    pub fn each<T: DeserializeOwned>(&self, prefix: &[u8], f: &mut dyn FnMut(T)) -> Result<(), StoreError> {
+        self.store.probes(prefix, prefix, &mut |k, v| {
+            f(read(k, v)?);
+            Ok(true)
+        })
+    }
+
+    /// The stored rows under a prefix behind a key; at most `most`.
+    pub fn keys_behind(&self, prefix: &[u8], behind: &[u8], most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut out = Vec::new();
+        self.store.probes(prefix, behind, &mut |k, _| {
             if k > behind {
                 out.push(k.to_vec());
             }
+            Ok(out.len() < most)
+        })?;
+        Ok(out)
+    }
+
+    /// The stored rows that say when jobs are looked at, from a time to a time; at most `most`.
+    pub fn whens(&self, from: u64, to: u64, most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let (mut out, end) = (Vec::new(), key::when(to, u64::MAX));
+        self.store.probes(b"W", &key::number(b'W', from), &mut |k, _| {
+            let within = k <= &end[..] && out.len() < most;
+            if within {
+                out.push(k.to_vec());
+            }
+            Ok(within)
+        })?;
+        Ok(out)
+    }
+
+    /// The stored numbers of a letter that are lower than one, the highest first; at most `most`.
+    pub fn numbers_below(&self, letter: u8, number: u64, most: usize) -> Result<Vec<u64>, StoreError> {
+        let mut out = Vec::new();
+        self.store.probes_back(&[letter], &key::number(letter, number), &mut |k, _| {
+            out.push(key::tail(k));
             Ok(out.len() < most)
         })?;
         Ok(out)

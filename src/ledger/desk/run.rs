@@ -1,17 +1,19 @@
 //! A job is run: its messages are made, sent by a door, and what came of them is written down.
 
+use std::collections::{HashSet, VecDeque};
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     Asker, Denied, Desk, Settings, Sheet,
-    jobs::{end, hash, line, place, save},
+    jobs::{HELD, LINES, end, hash, line, place, save, spend},
     key,
 };
 use crate::{
     model::{
         Time,
-        probing::{self, Issued, Judgement, Outcome, Tried, net},
-        retest::{Budget, Cause, Host, Job, Purse, Reporter, State},
+        probing::{self, Issued, Judgement, Outcome, Tried},
+        retest::{Cause, Host, Job, Purse, Reporter, State},
         time::Seconds,
     },
     smtp::{
@@ -60,31 +62,54 @@ impl Desk {
             return Ok(Vec::new());
         }
         let mut sheet = self.sheet(now);
-        let mut out: Vec<Job> = Vec::new();
-        for k in sheet.keys(b"Q", usize::MAX)? {
-            let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
+        // What is ripe, and some of those that are held: their turn comes.
+        let ripe = sheet.whens(LINES[2] + 1, now.0, RIPE)?;
+        let held = self.round(&sheet, &key::number(b'W', HELD), SOME)?;
+        for k in ripe.iter().chain(&held) {
+            let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(k)))? else { continue };
             let before = job.clone();
-            match job.state {
-                State::Held => place(&sheet, &settings, &mut job)?,
-                State::Deferred if job.not_before <= now => place(&sheet, &settings, &mut job)?,
-                State::Queued if !job.remote && settings.ready(job.target).is_err() => place(&sheet, &settings, &mut job)?,
-                State::Running if job.begun.is_some_and(|t| t.plus(LONGEST) < now) => {
-                    cut(&mut job, &settings, "it ran for a day without a result", now);
-                    self.over(&mut sheet, &job)?;
-                }
-                _ => {}
+            if job.state == State::Running {
+                cut(&mut job, &settings, "it ran for a day without a result", now);
+                self.over(&mut sheet, &job)?;
+            } else {
+                place(&sheet, &settings, &mut job)?;
             }
             if job != before {
-                save(&mut sheet, &job);
-            }
-            if job.state == State::Queued && !job.remote {
-                out.push(job);
+                save(&mut sheet, &job)?;
             }
         }
+        // Those that are ready now stand in line from here on.
         self.write(sheet, None)?;
-        // Whoever has proved that he speaks for a host is not kept waiting by those who have not.
-        out.sort_by_key(|j| (j.cause.purse() != Purse::Claims, j.id));
-        out.truncate(most);
+        let mut sheet = self.sheet(now);
+        let mut lines: Vec<VecDeque<Job>> = Vec::new();
+        for line in LINES {
+            let mut waiting = VecDeque::new();
+            for k in sheet.whens(line, line, most + SOME)? {
+                let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
+                if settings.ready(job.target).is_err() {
+                    place(&sheet, &settings, &mut job)?;
+                    save(&mut sheet, &job)?;
+                } else if waiting.len() < most {
+                    waiting.push_back(job);
+                }
+            }
+            lines.push(waiting);
+        }
+        self.write(sheet, None)?;
+        // Proved claims first; then those without a proof and all others take turns, so that neither starves the other.
+        let mut out: Vec<Job> = Vec::new();
+        // One place comes free at a time as a rule: whose turn it is changes with the second.
+        let mut turn = if now.0 % 2 == 0 { 1 } else { 2 };
+        while out.len() < most {
+            let next = lines[0].pop_front().or_else(|| lines[turn].pop_front()).or_else(|| lines[3 - turn].pop_front());
+            let Some(job) = next else { break };
+            turn = match job.cause.purse() {
+                Purse::Claims => turn,
+                Purse::Unproved => 2,
+                Purse::Tests => 1,
+            };
+            out.push(job);
+        }
         Ok(out)
     }
 
@@ -101,7 +126,7 @@ impl Desk {
             place(&sheet, &settings, &mut job)?;
         }
         if job.state != State::Queued {
-            save(&mut sheet, &job);
+            save(&mut sheet, &job)?;
             self.write(sheet, None)?;
             return Err(Denied::No(format!(
                 "job {id} does not wait for a turn: {}",
@@ -110,13 +135,13 @@ impl Desk {
         }
         let first = job.begun.is_none();
         if first {
-            count(&mut sheet, &job, names)?;
+            count(&mut sheet, &settings, &job, names)?;
             job.results = Vec::new();
         }
         let out = messages(&mut sheet, &settings, &mut job, names, fresh);
         (job.state, job.begun, job.waiting_for) = (State::Running, Some(now), None);
         job.tries += 1;
-        save(&mut sheet, &job);
+        save(&mut sheet, &job)?;
         self.write(sheet, None)?;
         Ok((job, out))
     }
@@ -155,7 +180,7 @@ impl Desk {
             (job.state, job.ended, job.waiting_for) = (State::Done, Some(now), None);
             self.over(&mut sheet, &job)?;
         }
-        save(&mut sheet, &job);
+        save(&mut sheet, &job)?;
         let line = (job.state == State::Done).then(|| {
             let who = Asker { name: "tester".into(), from: job.by.clone(), once: None };
             let said = serde_json::to_value(job.judgement()).ok();
@@ -188,12 +213,17 @@ impl Desk {
         let settings = self.settings();
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
+        // A store of an earlier version does not say when its jobs are looked at.
+        let known: HashSet<u64> = sheet.keys(b"W", usize::MAX)?.iter().map(|k| key::tail(k)).collect();
         for k in sheet.keys(b"Q", usize::MAX)? {
             let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
-            if job.state == State::Running && !job.remote {
+            let cut_off = job.state == State::Running && !job.remote;
+            if cut_off {
                 cut(&mut job, &settings, "the daemon was stopped while it ran", now);
                 self.over(&mut sheet, &job)?;
-                save(&mut sheet, &job);
+            }
+            if cut_off || !known.contains(&job.id) {
+                save(&mut sheet, &job)?;
             }
         }
         // Nothing could arrive while nobody was here, and an outage that a stop has cut is over.
@@ -205,7 +235,11 @@ impl Desk {
 }
 
 /// A job that runs for longer has lost its tester.
-const LONGEST: Seconds = Seconds(86_400);
+pub(super) const LONGEST: Seconds = Seconds(86_400);
+/// Jobs whose time has come that are looked at in one go.
+const RIPE: usize = 1000;
+/// Jobs that wait for something else that are looked at in one go.
+const SOME: usize = 64;
 /// Whoever was not at work for longer was away.
 const AWAY: Seconds = Seconds(180);
 /// What led to tests, and is remembered of a host.
@@ -234,9 +268,9 @@ fn cut(job: &mut Job, settings: &Settings, why: &str, now: Time) {
 const MAX_NAMES: usize = 5;
 
 /// Counts a test that begins, for the host and its net.
-fn count(sheet: &mut Sheet<'_>, job: &Job, names: &Names) -> Result<(), Denied> {
+fn count(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, names: &Names) -> Result<(), Denied> {
     let now = sheet.now;
-    let (place, budget) = (key::host(b'H', job.target), key::host(b'N', net(job.target)));
+    let place = key::host(b'H', job.target);
     let mut host: Host = sheet.get(&place)?.unwrap_or_default();
     (host.tested, host.port) = (Some(now), job.port);
     for name in names.relay.iter().chain(&names.hosted) {
@@ -253,11 +287,8 @@ fn count(sheet: &mut Sheet<'_>, job: &Job, names: &Names) -> Result<(), Denied> 
     if job.cause == (Cause::Claim { proved: false }) {
         host.unproved = Some(now);
     }
-    let mut all: Budget = sheet.get(&budget)?.unwrap_or_default();
-    all.count(job.target, job.cause.purse(), now);
     sheet.put(place, &host);
-    sheet.put(budget, &all);
-    Ok(())
+    Ok(spend(sheet, settings, job, now)?)
 }
 
 /// The messages of a job's turn: all of them at first, later those that were put off or are new.

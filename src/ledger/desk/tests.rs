@@ -63,6 +63,9 @@ impl Bench {
             addresses: vec![ip("127.127.0.1")],
             special,
             per_net: 3,
+            per_network: 30,
+            networks: Arc::default(),
+            unproved: 100,
             quota: 50,
             trusted: vec!["trusty".into()],
             chosen: Vec::new(),
@@ -661,6 +664,179 @@ fn what_a_review_has_found() {
     b.deliver(&ready[0], "127.80.0.99");
     assert_eq!(b.desk.ledger.store.seq().unwrap(), commits);
     assert!(kept <= 40 && b.desk.proofs(ip("127.69.0.1"), true, 999).unwrap().len() <= kept + 1);
+}
+
+/// S3: hosts of a network, whatever nets they lie in; proved claims are asked for.
+#[test]
+fn a_network_has_few_hosts_tested_in_a_day() {
+    let mut b = Bench::new();
+    let table = Networks::read("127.64.0.0/16 64500\n127.65.0.0/16 64500\n").unwrap();
+    b.desk.configure(super::Settings { per_network: 4, networks: Arc::new(table), ..(*b.desk.settings()).clone() });
+    for i in 0..4 {
+        let job = b.nominate(&format!("127.{}.{i}.1", 64 + i % 2), "anna");
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], &job.target.to_string());
+    }
+    let fifth = b.nominate("127.65.9.1", "anna");
+    assert_eq!((fifth.state, fifth.not_before), (State::Deferred, b.now.plus(Seconds(86_400))));
+    assert!(fifth.waiting_for.unwrap().starts_with("AS64500"));
+    assert_eq!(b.nominate("127.66.0.1", "anna").state, State::Queued, "of another network");
+    assert_eq!(b.desk.claim(&who("owner"), ip("127.64.0.1"), true, b.now).unwrap().job.state, State::Queued);
+}
+
+/// A flood of claims without proof was granted untested, or else kept waiting for ever: now only as many are taken as are tested.
+#[test]
+fn claims_are_taken_as_far_as_they_can_be_tested_in_time() {
+    let mut b = Bench::new();
+    b.desk.configure(super::Settings { per_net: 1000, per_network: 1000, ..(*b.desk.settings()).clone() });
+    let hosts: Vec<String> = (0..14).map(|i| format!("127.64.{}.{i}", i / 12)).collect();
+    for host in &hosts {
+        let job = b.nominate(host, "anna");
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], host);
+    }
+    b.desk.configure(super::Settings { per_net: 3, unproved: 8, ..(*b.desk.settings()).clone() });
+    let claim = |b: &Bench, host: &str| b.desk.claim(&who("claimant"), ip(host), false, b.now);
+    let taken: Vec<bool> = hosts[..12].iter().map(|h| claim(&b, h).is_ok()).collect();
+    assert_eq!(taken.iter().filter(|t| **t).count(), 6, "three today and three tomorrow: {taken:?}");
+    let Err(Denied::TooMany(why)) = claim(&b, &hosts[11]) else { panic!("it was taken") };
+    assert!(why.contains("its network"), "{why}");
+    assert!(claim(&b, &hosts[12]).is_ok() && claim(&b, &hosts[13]).is_ok());
+    let other = b.nominate("127.66.0.1", "anna");
+    let (_, ready) = b.run(&other, &accepted());
+    b.deliver(&ready[0], "127.66.0.1");
+    assert!(matches!(claim(&b, "127.66.0.1"), Err(Denied::TooMany(why)) if why.contains("tomorrow")), "eight wait");
+    assert!(b.desk.claim(&who("owner"), ip("127.66.0.1"), true, b.now).is_ok(), "a proved one is taken");
+    // All that were taken are tested within two days, and none is granted.
+    for _ in 0..49 {
+        while let Some(job) = b.desk.due(1, b.now).unwrap().first() {
+            b.run(job, &accepted());
+        }
+        b.desk.tick(b.now).unwrap();
+        b.later(3600);
+    }
+    assert!(b.desk.jobs(None, true, 99).unwrap().is_empty());
+    assert!(hosts.iter().all(|h| b.listed(h) == ["relay"]));
+    assert_eq!(b.desk.unproved(&b.desk.sheet(b.now)).unwrap(), 0, "those that wait for their release wait for no test");
+    // One that nobody tests is granted, proved or not.
+    b.later(30 * 86_400);
+    b.desk.review(&who("anna"), ip(&hosts[1]), "x", b.now).unwrap();
+    claim(&b, &hosts[13]).unwrap();
+    b.later(2 * UNTESTED.0);
+    b.desk.tick(b.now).unwrap();
+    assert!(b.listed(&hosts[13]).is_empty());
+}
+
+#[test]
+fn claims_and_nominations_take_turns_and_proved_claims_go_first() {
+    let mut b = Bench::new();
+    for i in 0..6 {
+        let host = format!("127.{}.0.1", 64 + i);
+        let job = b.nominate(&host, "anna");
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], &host);
+    }
+    b.later(86_401);
+    for i in 10..20 {
+        b.nominate(&format!("127.{}.0.1", 64 + i), "anna");
+    }
+    for i in 0..6 {
+        b.desk.claim(&who("x"), ip(&format!("127.{}.0.1", 64 + i)), i >= 5, b.now).unwrap();
+    }
+    let kinds = |b: &Bench, most, after| {
+        let all = b.desk.due(most, b.now.plus(Seconds(after))).unwrap();
+        all.iter()
+            .map(|j| match j.cause {
+                Cause::Claim { proved } => {
+                    if proved {
+                        'P'
+                    } else {
+                        'C'
+                    }
+                }
+                _ => 'N',
+            })
+            .collect::<String>()
+    };
+    let at = u64::from(b.now.0 % 2 == 1);
+    assert_eq!(kinds(&b, 8, at), "PCNCNCNC");
+    assert_eq!(kinds(&b, 8, at + 1), "PNCNCNCN");
+    assert_eq!(kinds(&b, 99, at).len(), 16);
+}
+
+/// Looking for work read every open job each second, and a page of jobs read all that there ever were.
+#[test]
+fn work_is_found_without_reading_what_waits() {
+    let mut b = Bench::new();
+    b.desk.configure(super::Settings { per_net: 1, per_network: 100_000, ..(*b.desk.settings()).clone() });
+    let first = b.nominate("127.64.0.1", "anna");
+    b.run(&first, &refused());
+    let mut sheet = b.desk.sheet(b.now);
+    for i in 0..9000u32 {
+        let job = Job { id: 1000 + u64::from(i), target: ip(&format!("127.64.0.{}", 2 + i % 250)), ..first.clone() };
+        let state = if i % 2 == 0 { State::Held } else { State::Deferred };
+        let job = Job { state, not_before: b.now.plus(Seconds(u64::from(i))), agreed: false, by: "new".into(), ..job };
+        super::jobs::save(&mut sheet, &job).unwrap();
+    }
+    b.desk.write(sheet, None).unwrap();
+    let job = b.nominate("127.65.0.1", "anna");
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        let due = b.desk.due(8, b.now).unwrap();
+        assert_eq!(due.iter().map(|j| j.id).collect::<Vec<_>>(), [job.id]);
+    }
+    let each = begun.elapsed() / 20;
+    assert!(each < std::time::Duration::from_millis(100), "{each:?}");
+    let page: Vec<u64> = b.desk.jobs(Some(9000), true, 3).unwrap().iter().map(|j| j.id).collect();
+    assert_eq!(page, [8999, 8998, 8997]);
+    assert_eq!(b.desk.jobs(Some(1001), true, 3).unwrap().iter().map(|j| j.id).collect::<Vec<_>>(), [1000, job.id]);
+    assert_eq!(b.desk.jobs(None, false, 20_000).unwrap().len(), 9002);
+    // Those whose time has come are looked at, a thousand at a time.
+    b.later(9001);
+    b.desk.due(0, b.now).unwrap();
+    let sheet = b.desk.sheet(b.now);
+    assert_eq!(sheet.whens(super::jobs::LINES[2] + 1, b.now.0, 9000).unwrap().len(), 3500);
+}
+
+/// A store of before says of no job when it is looked at.
+#[test]
+fn open_jobs_of_an_earlier_store_are_taken_over() {
+    let mut b = Bench::new();
+    let queued = b.nominate("127.64.0.1", "anna");
+    let job = b.nominate("127.65.0.1", "anna");
+    let (job, _) = b.begin(&job).unwrap();
+    let mut sheet = b.desk.sheet(b.now);
+    for k in sheet.keys(b"W", 99).unwrap() {
+        sheet.drop_row(k);
+    }
+    b.desk.write(sheet, None).unwrap();
+    assert!(b.desk.due(9, b.now).unwrap().is_empty());
+    b.desk.resume(b.now).unwrap();
+    assert_eq!(b.desk.due(9, b.now).unwrap()[0].id, queued.id);
+    b.later(300);
+    assert_eq!(b.desk.due(9, b.now).unwrap().iter().map(|j| j.id).collect::<Vec<_>>(), [queued.id, job.id]);
+}
+
+/// Hosts, nets and reporters were remembered for ever.
+#[test]
+fn who_was_quiet_for_long_is_forgotten() {
+    let mut b = Bench::new();
+    for (host, delivers) in [("127.64.0.1", true), ("127.65.0.1", false)] {
+        let job = b.desk.nominate(&who("rep"), Nomination { decides: false, ..b.nomination(host, "log") }, b.now).unwrap();
+        let job = b.desk.decide(&who("anna"), job.id, true, b.now).unwrap();
+        let (_, ready) = b.run(&job, &accepted());
+        if delivers {
+            b.deliver(&ready[0], host);
+        }
+    }
+    let rows = |b: &Bench, letter: &[u8]| b.desk.sheet(b.now).keys(letter, 99).unwrap().len();
+    assert_eq!([b"H", b"N", b"A", b"R"].map(|l| rows(&b, l)), [2, 2, 2, 1]);
+    b.later(2 * 86_400);
+    b.desk.forget(b.now).unwrap();
+    assert_eq!([b"H", b"N", b"A", b"R"].map(|l| rows(&b, l)), [2, 0, 0, 1]);
+    b.later(402 * 86_400);
+    b.desk.forget(b.now).unwrap();
+    assert_eq!([b"H", b"N", b"A", b"R"].map(|l| rows(&b, l)), [1, 0, 0, 0], "a listed host is known");
 }
 
 proptest! {

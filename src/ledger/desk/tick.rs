@@ -13,7 +13,7 @@ use crate::model::{
     SourceId, Subject, Time,
     history::{Ask, HoldFor},
     probing::{Issued, TOKEN_LIFE},
-    retest::{Host, Job, Outage, Output, State, UNTESTED, lost},
+    retest::{Budget, Host, Job, Outage, Output, Reporter, State, UNTESTED, lost},
     time::Seconds,
 };
 
@@ -23,8 +23,12 @@ const KEPT: Seconds = Seconds(90 * 86_400);
 const JOBS: Seconds = Seconds(365 * 86_400);
 /// How often it is written down that somebody is at work.
 const ALIVE_EVERY: Seconds = Seconds(60);
+/// How long a host is remembered that is listed no more, and a reporter who brings nothing.
+const KNOWN: Seconds = Seconds(400 * 86_400);
 /// The most rows that one round of forgetting looks at.
 const ROUND: usize = 10_000;
+/// Claims, and outputs, that are looked at in one go.
+const SOME: usize = 1000;
 
 impl Desk {
     /// Does what is due. Each host is a batch of its own: one that is refused holds nobody else up.
@@ -43,11 +47,12 @@ impl Desk {
             }
         };
         // By a clock that has jumped everything would be over.
-        let claims = if clock { Vec::new() } else { self.sheet(now).keys(b"C", usize::MAX)? };
+        let sheet = self.sheet(now);
+        let claims = if clock { Vec::new() } else { self.round(&sheet, b"C", SOME)? };
+        let outputs = self.round(&sheet, b"X", SOME)?;
         for target in claims.iter().filter_map(|k| key::addr(k)) {
             one("a claim", target, self.claim_due(target, now));
         }
-        let outputs = self.sheet(now).keys(b"X", usize::MAX)?;
         for addr in outputs.iter().filter_map(|k| key::addr(k)) {
             one("an output", addr, self.output_due(&settings, addr, now));
         }
@@ -55,8 +60,7 @@ impl Desk {
     }
 
     fn claim_due(&self, target: IpAddr, now: Time) -> Result<(), Denied> {
-        let health = self.turn();
-        let unwell = !health.wrong.is_empty();
+        let _turn = self.turn();
         let mut sheet = self.sheet(now);
         let host: Host = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
         let Some(claim) = &host.claim else {
@@ -84,15 +88,12 @@ impl Desk {
             return self.forget_claim(sheet, target, host);
         }
         let from = job.as_ref().and_then(|j| j.begun).unwrap_or(claim.due).max(claim.due);
-        // What only waits for its turn is granted to those who have proved that they speak for the host; a flood of others
-        // would empty the list.
-        let waits = state == State::Held || claim.proved || unwell;
-        if now < from.plus(UNTESTED) || state == State::Running || !waits {
+        if now < from.plus(UNTESTED) || state == State::Running {
             return Ok(());
         }
         if let Some(mut job) = job.filter(|j| j.open() && j.state != State::Running) {
             end(&mut job, "granted on request: it was not tested within two days", now);
-            save(&mut sheet, &job);
+            save(&mut sheet, &job)?;
         }
         self.release(&mut sheet, target, "it was not tested within two days", true)?;
         self.write(sheet, None).map(drop)
@@ -144,12 +145,12 @@ impl Desk {
     pub fn forget(&self, now: Time) -> Result<(), Denied> {
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
-        for k in self.round(&sheet, b'T')? {
+        for k in self.round(&sheet, b"T", ROUND)? {
             if sheet.get::<Issued>(&k)?.is_some_and(|i| i.at.plus(TOKEN_LIFE).plus(Seconds(86_400)) < now) {
                 sheet.drop_row(k);
             }
         }
-        for k in self.round(&sheet, b'P')? {
+        for k in self.round(&sheet, b"P", ROUND)? {
             let Some(proof) = sheet.get::<Proof>(&k)? else { continue };
             let listed = |a: IpAddr| sheet.verdict(&Subject::host(a)).map(|v| v.entries.iter().any(|e| e.source == SourceId::PROBER));
             let gone = proof.at.plus(KEPT) < now && !listed(proof.input)? && !listed(proof.output)?;
@@ -160,21 +161,48 @@ impl Desk {
                 sheet.drop_row(k);
             }
         }
-        for k in self.round(&sheet, b'J')? {
+        for k in self.round(&sheet, b"J", ROUND)? {
             let Some(job) = sheet.get::<Job>(&k)?.filter(|j| j.ended.is_some_and(|t| t.plus(JOBS) < now)) else { continue };
             sheet.drop_row(key::both(b'L', job.target, job.id));
             sheet.drop_row(key::number(b'S', job.id));
             sheet.drop_row(k);
         }
+        self.forget_who(&mut sheet)?;
         self.write(sheet, None).map(drop)
     }
 
-    /// The rows of a letter that are looked at now; the next round goes on behind them.
-    fn round(&self, sheet: &Sheet<'_>, letter: u8) -> Result<Vec<Vec<u8>>, Denied> {
-        let mut all = self.forgot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let keys = sheet.keys_behind(letter, all.get(&letter).map_or(&[], Vec::as_slice), ROUND)?;
-        let behind = if keys.len() < ROUND { Vec::new() } else { keys.last().cloned().unwrap_or_default() };
-        all.insert(letter, behind);
+    /// Forgets hosts, nets and reporters that nothing was heard of for long.
+    fn forget_who(&self, sheet: &mut Sheet<'_>) -> Result<(), Denied> {
+        let now = sheet.now;
+        let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(KNOWN) < now);
+        for k in self.round(sheet, b"H", ROUND)? {
+            let (Some(host), Some(addr)) = (sheet.get::<Host>(&k)?, key::addr(&k)) else { continue };
+            let quiet = host.claim.is_none() && is_old(host.tested) && is_old(host.released) && is_old(host.unproved);
+            if quiet && sheet.verdict(&Subject::host(addr))?.entries.iter().all(|e| e.source != SourceId::PROBER) {
+                sheet.drop_row(k);
+            }
+        }
+        for letter in [b"N", b"A"] {
+            for k in self.round(sheet, letter, ROUND)? {
+                if sheet.get::<Budget>(&k)?.is_some_and(|b| b.is_over(now)) {
+                    sheet.drop_row(k);
+                }
+            }
+        }
+        for k in self.round(sheet, b"R", ROUND)? {
+            if sheet.get::<Reporter>(&k)?.is_some_and(|r| is_old(Some(r.last()))) {
+                sheet.drop_row(k);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows under a prefix that are looked at now; the next round goes on behind them.
+    pub(super) fn round(&self, sheet: &Sheet<'_>, prefix: &[u8], most: usize) -> Result<Vec<Vec<u8>>, Denied> {
+        let mut all = self.rounds.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let keys = sheet.keys_behind(prefix, all.get(prefix).map_or(&[], Vec::as_slice), most)?;
+        let behind = if keys.len() < most { Vec::new() } else { keys.last().cloned().unwrap_or_default() };
+        all.insert(prefix.to_vec(), behind);
         Ok(keys)
     }
 

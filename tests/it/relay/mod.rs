@@ -59,7 +59,7 @@ impl Field {
             "{CONFIG}{reasons}[limits]\nspecial = [\"127.64.0.0/10\", \"::1\"]\n[outgoing]\nresolvers = [\"127.0.0.1:{dns}\"]\n\
              [collect]\nlisten = [\"{collector}\", \"[::]:{six}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\nforeign = \"other.example\"\n\
              hello = \"tester.example\"\npause = \"0s\"\nspread = \"0s\"\nstep = \"2s\"\nsettle = \"1s\"\nretry = [\"1s\", \"1s\"]\n\
-             concurrency = 64\nports = [{port}, 1, 1]\n{probe}"
+             concurrency = 64\nper_as = 1000\nports = [{port}, 1, 1]\n{probe}"
         );
         let names = Names::start(([127, 0, 0, 1], dns).into());
         let api = Api::with_zones(&config, &[("bl", ZONE)]);
