@@ -99,7 +99,7 @@ impl Desk {
         // Proved claims first; then those without a proof and all others take turns, so that neither starves the other.
         let mut out: Vec<Job> = Vec::new();
         // One place comes free at a time as a rule: whose turn it is changes with the second.
-        let mut turn = if now.0 % 2 == 0 { 1 } else { 2 };
+        let mut turn = if now.0.is_multiple_of(2) { 1 } else { 2 };
         while out.len() < most {
             let next = lines[0].pop_front().or_else(|| lines[turn].pop_front()).or_else(|| lines[3 - turn].pop_front());
             let Some(job) = next else { break };
