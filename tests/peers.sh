@@ -3,6 +3,16 @@
 # they conflict with each other, start themselves, and a user's machine is not ours.
 set -eu
 to=$1
+updated() {
+    apt-cache policy rbldnsd 2>/dev/null | grep -q 'Candidate: [0-9]' || {
+        if [ "$(id -u)" = 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
+    }
+}
+# What packages depend on, with themselves.
+needs() {
+    apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$@" \
+        | grep -E '^[a-z0-9]' | sort -u
+}
 # Resolvers and mail hosts that ask us and are tested by us; name servers that mirror us; readers of transfers; what loads
 # exported files; a clock that can be set.
 packages="rbldnsd unbound postfix exim4-daemon-light rspamd spamassassin \
@@ -20,17 +30,30 @@ if [ ! -e "$to/venv/.done-1" ]; then
     "$to/venv/bin/pip" -q --disable-pip-version-check install schemathesis==4.32.5 prometheus-client==0.22.1
     touch "$to/venv/.done-1"
 fi
+# Mail servers that know their paths at build time run in a root of their own, with all that they need.
+if [ ! -e "$to/mtas/.done-1" ]; then
+    mtas="opensmtpd sendmail-bin sendmail-base sendmail-cf m4 dash coreutils sed"
+    echo "fetching for tests, into $to/mtas: $mtas"
+    updated
+    rm -rf "$to/mtas" "$to/mta-debs"
+    mkdir -p "$to/mtas" "$to/mta-debs"
+    ( cd "$to/mta-debs" && apt-get download -qq $mtas $(needs $mtas | grep -E '^(lib|zlib1g|gcc-[0-9]+-base)') 2>/dev/null )
+    for deb in "$to"/mta-debs/*.deb; do dpkg -x "$deb" "$to/mtas"; done
+    [ -e "$to/mtas/bin/sh" ] || ln -s dash "$to/mtas/bin/sh"
+    rm -rf "$to/mta-debs"
+    for p in sbin/smtpd libexec/sendmail/sendmail bin/m4; do
+        [ -x "$to/mtas/usr/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
+    done
+    touch "$to/mtas/.done-1"
+fi
 done="$to/.done-5"
 [ -e "$done" ] && exit 0
 mkdir -p "$to/debs"
 cd "$to/debs"
 echo "fetching for tests, into $to: $packages"
-apt-cache policy rbldnsd 2>/dev/null | grep -q 'Candidate: [0-9]' || {
-    if [ "$(id -u)" = 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
-}
+updated
 # What they depend on and this machine lacks comes along.
-all=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances $packages \
-    | grep -E '^[a-z0-9]' | sort -u)
+all=$(needs $packages)
 for p in $all; do
     case " $packages " in
     *" $p "*) ;;

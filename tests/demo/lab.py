@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """The laboratory: a closed network in which relay tests are tried on real mail servers.
 
-lab.py ORBSD PEERS [facts]: the program, and the folder of the fetched peers (make peers). It moves into network and mount
+lab.py ORBSD PEERS [facts [drill]]: the program, and the folder of the fetched peers (make peers). It moves into network and mount
 namespaces of its own, where the hosts 10.64.N.1 are addresses of the loopback interface and nothing leads outside. Where
 namespaces are not allowed it stays on loopback, with small servers of its own at 127.64.N.1 in place of Postfix and Exim.
-Shown are the answers of orbsd and of its mirror, an NSD, at each step. With `facts` it prints JSON for the tests instead.
+Shown are the answers of orbsd and of its mirror, an NSD, at each step. With `facts` it prints JSON for the tests instead;
+with `drill` OpenSMTPD and sendmail take part too, each in a root of its own.
 """
 import glob, json, os, platform, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
 orbsd, peers = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-facts_only = "facts" in sys.argv[3:]
+facts_only, drill = "facts" in sys.argv[3:], "drill" in sys.argv[3:]
 root = f"{peers}/root"
 lib = f"{root}/usr/lib/{platform.machine()}-linux-gnu"
 
@@ -70,7 +71,7 @@ def until(what, f, seconds=30):
             if r: return r
         except (OSError, ValueError): pass
         time.sleep(0.1)
-    logs = "".join(f"--- {n}\n{open(n, errors='replace').read()[-3000:]}" for n in glob.glob(f"{tmp}/*.log") + glob.glob(f"{tmp}/*/log"))
+    logs = "".join(f"--- {n}\n{open(n, errors='replace').read()[-3000:]}" for n in glob.glob(f"{tmp}/*.log") + glob.glob(f"{tmp}/*/log") if os.path.isfile(n))
     raise SystemExit(f"{what}: not within {seconds} s\n{logs}")
 
 
@@ -268,6 +269,76 @@ begin retry
     return begin
 
 
+def private_root(name):
+    """A root of its own for a server that knows its paths at build time: programs read-only, /etc and /var its own."""
+    own, shared = f"{tmp}/{name}/root", f"{peers}/mtas"
+    for d in ("usr", "etc", "dev", "run", "tmp", "var/empty", "var/lib/opensmtpd/empty", "var/spool", "var/run"): os.makedirs(f"{own}/{d}", exist_ok=True)
+    for d in ("bin", "lib", "lib64", "usr"):
+        os.makedirs(f"{own}/{d}", exist_ok=True)
+        subprocess.run(["mount", "--bind", f"{shared}/{d}", f"{own}/{d}"], check=True)
+    for d in ("null", "urandom", "random"):
+        write(f"{name}/root/dev/{d}", "")
+        subprocess.run(["mount", "--bind", f"/dev/{d}", f"{own}/dev/{d}"], check=True)
+    users = [("root", 0), ("mail", 8), ("nobody", 65534), ("opensmtpd", 6511), ("opensmtpq", 6512), ("smmta", 6513), ("smmsp", 6514)]
+    write(f"{name}/root/etc/passwd", "".join(f"{u}:x:{i}:{i}::/var/empty:/bin/false\n" for u, i in users))
+    write(f"{name}/root/etc/group", "".join(f"{u}:x:{i}:\n" for u, i in users))
+    write(f"{name}/root/etc/resolv.conf", "nameserver 127.0.0.1\n")
+    write(f"{name}/root/etc/hosts", f"127.0.0.1 localhost\n{address(name)} {name}.lab.example\n")
+    write(f"{name}/root/etc/nsswitch.conf", "hosts: files dns\naliases: files\npasswd: files\ngroup: files\n")
+    return own
+
+
+def opensmtpd(name, match, n):
+    """OpenSMTPD; `match` is what it relays beside mail for its own domain."""
+    HOSTS[name] = n
+    def begin():
+        own = private_root(name)
+        os.makedirs(f"{own}/var/spool/smtpd", mode=0o711)
+        write(f"{name}/root/etc/smtpd.conf", f"""listen on {address(name)} hostname {name}.lab.example
+action "here" maildir "/tmp/mail" user nobody
+action "out" relay helo {name}.lab.example src {address(name)}
+match from any for domain "{name}.lab.example" action "here"
+{match}
+""")
+        start(name, ["chroot", own, "/usr/sbin/smtpd", "-d", "-f", "/etc/smtpd.conf"])
+    return begin
+
+
+def sendmail(name, features, n):
+    """sendmail; `features` are lines of its m4 configuration."""
+    HOSTS[name] = n
+    def begin():
+        own = private_root(name)
+        os.makedirs(f"{own}/var/spool/mqueue", mode=0o700)
+        os.makedirs(f"{own}/etc/mail")
+        write(f"{name}/root/etc/mail/sendmail.mc", f"""include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
+OSTYPE(`linux')dnl
+define(`confDOMAIN_NAME', `{name}.lab.example')dnl
+define(`STATUS_FILE', `')dnl
+define(`HELP_FILE', `')dnl
+define(`confPID_FILE', `/run/pid')dnl
+define(`confTO_IDENT', `0s')dnl
+define(`confDONT_PROBE_INTERFACES', `true')dnl
+define(`confQUEUE_LA', `1000')dnl
+define(`confREFUSE_LA', `1000')dnl
+define(`confMAX_DAEMON_CHILDREN', `40')dnl
+define(`LOCAL_MAILER_PATH', `/usr/libexec/sendmail/mail.local')dnl
+FEATURE(`no_default_msa')dnl
+DAEMON_OPTIONS(`Name=MTA, Family=inet, Addr={address(name)}, Port=25')dnl
+CLIENT_OPTIONS(`Family=inet, Addr={address(name)}')dnl
+{features}
+MAILER(`local')dnl
+MAILER(`smtp')dnl
+""")
+        with open(f"{own}/etc/mail/sendmail.cf", "w") as cf:
+            subprocess.run(["chroot", own, "/usr/bin/m4", "-D_CF_DIR_=/usr/share/sendmail/cf/", "/etc/mail/sendmail.mc"], stdout=cf, stderr=open(f"{tmp}/{name}.log", "w"), check=True)
+        # Without a database of aliases it takes every local part, for later.
+        write(f"{name}/root/etc/mail/aliases", "postmaster: /dev/null\n")
+        subprocess.run(["chroot", own, "/usr/libexec/sendmail/sendmail", "-bi", "-C/etc/mail/sendmail.cf"], stdout=subprocess.DEVNULL, check=True)
+        start(name, ["chroot", own, "/usr/libexec/sendmail/sendmail", "-bD", "-q1m", "-C/etc/mail/sendmail.cf"])
+    return begin
+
+
 def small(name, n, opened=True, via=None):
     """A server of a few lines, for where there are no namespaces."""
     HOSTS[name] = n
@@ -328,6 +399,7 @@ listen = ["{COLLECTOR}:{COLLECT}"]
 enabled = true
 domain = "{DOMAIN}"
 hello = "collector.lab.example"
+{f'source = ["{COLLECTOR}"]' if closed_net else ""}
 contact = "relaytest@lab.example"
 about = "https://lab.example/tests"
 pause = "0s"
@@ -424,6 +496,17 @@ def main():
                 exim("ex-percent", "  accept domains = +own\n    local_parts = ^.*%.*\\$\n" + ours, 13),
                 exim("ex-sender", "  accept sender_domains = +own\n" + ours, 14),
             ]
+        if drill:
+            begin += [
+                opensmtpd("os-closed", "", 21),
+                opensmtpd("os-open", 'match from any for any action "out"', 22),
+                opensmtpd("os-sender", 'match from any mail-from "@os-sender.lab.example" for any action "out"', 23),
+                opensmtpd("os-domain", f'match from any for domain "{DOMAIN}" action "out"', 24),
+                sendmail("sm-closed", "", 25),
+                sendmail("sm-open", "FEATURE(`promiscuous_relay')dnl", 26),
+                sendmail("sm-sender", "FEATURE(`relay_local_from')dnl", 27),
+                sendmail("sm-domain", f"RELAY_DOMAIN(`{DOMAIN}')dnl", 29),
+            ]
     else:
         begin = [small("pf-closed", 1, opened=False), small("pf-open", 2), small("pf-input", 3, via=f"{NET}.4.1"), small("pf-output", 4, opened=False)]
     network()
@@ -433,7 +516,6 @@ def main():
         perl = ":".join([f"{root}/usr/share/perl5", *glob.glob(f"{lib}/perl5/5.*"), *glob.glob(f"{lib}/perl-base")])
         os.makedirs(f"{tmp}/postgrey", exist_ok=True)
         start("postgrey", ["perl", "-T", f"-I{root}/usr/share/perl5", *[f"-I{p}" for p in glob.glob(f"{lib}/perl5/5.*")], f"{root}/usr/sbin/postgrey", "--inet=127.0.0.1:10023", "--delay=1", "--user=root", "--group=root", f"--dbdir={tmp}/postgrey", "--whitelist-clients=/dev/null", "--whitelist-recipients=/dev/null", "--greylist-text=later"], PERL5LIB=perl)
-    wanted = sys.argv[4:]
     for n in HOSTS: until(n, lambda: listens(address(n), PORT))
     list_server()
     nsd("mirror", MIRROR, [("relays.lab.example", DNS)])
@@ -469,7 +551,7 @@ def main():
     job, out = finished(claim["job"]["id"]); tell(job, out)
     facts["released"] = [job["says"], answers("pf-input")]
     if facts_only and closed_net:
-        rest = wanted or [n for n in HOSTS if n not in ("pf-open", "pf-closed", "pf-input", "pf-output")]
+        rest = [n for n in HOSTS if n not in ("pf-open", "pf-closed", "pf-input", "pf-output")]
         jobs = {n: nominated(n) for n in rest}
         for n, id in jobs.items():
             job, out = finished(id)
