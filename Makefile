@@ -48,7 +48,7 @@ bench: need peers ## measures against rbldnsd, an echo and NSD in one run; write
 fuzz: need ## ten million executions of every decoder
 	@sh tests/fuzz/run.sh
 
-drill: need peers ## the long ones: ten million entries, hours of faults
+drill: need peers ## the long ones: ten million entries, hours of faults, OpenSMTPD and sendmail
 	$(CARGO) build --release
 	ORBSD_PEERS=$(TARGET)/peers ORBSD_DRILL=1 $(CARGO) test --release --test it --locked -- --ignored --test-threads=1
 

@@ -30,6 +30,10 @@ if [ ! -e "$to/venv/.done-1" ]; then
     "$to/venv/bin/pip" -q --disable-pip-version-check install schemathesis==4.32.5 prometheus-client==0.22.1
     touch "$to/venv/.done-1"
 fi
+# One package, into this folder.
+get() {
+    apt-get download -qq "$1" 2>/dev/null || echo "(no $1)"
+}
 # Mail servers that know their paths at build time run in a root of their own, with all that they need.
 if [ ! -e "$to/mtas/.done-1" ]; then
     mtas="opensmtpd sendmail-bin sendmail-base sendmail-cf m4 dash coreutils sed"
@@ -37,7 +41,7 @@ if [ ! -e "$to/mtas/.done-1" ]; then
     updated
     rm -rf "$to/mtas" "$to/mta-debs"
     mkdir -p "$to/mtas" "$to/mta-debs"
-    ( cd "$to/mta-debs" && apt-get download -qq $mtas $(needs $mtas | grep -E '^(lib|zlib1g|gcc-[0-9]+-base)') 2>/dev/null )
+    ( cd "$to/mta-debs" && for p in $mtas $(needs $mtas | grep -E '^(lib|zlib1g|gcc-[0-9]+-base)'); do get "$p"; done )
     for deb in "$to"/mta-debs/*.deb; do dpkg -x "$deb" "$to/mtas"; done
     [ -e "$to/mtas/bin/sh" ] || ln -s dash "$to/mtas/bin/sh"
     rm -rf "$to/mta-debs"
@@ -60,7 +64,7 @@ for p in $all; do
     *) dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' && continue
        case $p in lib*) ;; *) continue ;; esac ;;
     esac
-    apt-get download -qq "$p" 2>/dev/null || echo "(no $p)"
+    get "$p"
 done
 for deb in *.deb; do dpkg -x "$deb" "$to/root"; done
 for p in sbin/rbldnsd sbin/unbound sbin/postfix sbin/exim4 bin/rspamd bin/spamassassin \

@@ -10,7 +10,7 @@ with `drill` OpenSMTPD and sendmail take part too, each in a root of its own.
 import glob, json, os, platform, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
 orbsd, peers = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-facts_only, drill = "facts" in sys.argv[3:], "drill" in sys.argv[3:]
+facts_only, drill = "facts" in sys.argv[3:], sys.argv[3:] == ["facts", "drill"]
 root = f"{peers}/root"
 lib = f"{root}/usr/lib/{platform.machine()}-linux-gnu"
 
@@ -25,7 +25,7 @@ if os.environ.get("LAB_INSIDE") is None:
 closed_net = os.environ["LAB_INSIDE"] == "namespace"
 tmp = tempfile.mkdtemp(prefix="orbsd-lab-")
 os.chmod(tmp, 0o755)
-children, facts = [], {}
+children, facts, mounted = [], {}, []
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 NET = "10.64" if closed_net else "127.64"
 COLLECTOR = f"{NET}.0.1"
@@ -269,16 +269,23 @@ begin retry
     return begin
 
 
+def shown(what, where):
+    """Shows a file or folder at another place, read-only; taken away again before the temporary folder is emptied."""
+    subprocess.run(["mount", "-o", "bind,ro", what, where], check=True)
+    mounted.append(where)
+
+
 def private_root(name):
     """A root of its own for a server that knows its paths at build time: programs read-only, /etc and /var its own."""
     own, shared = f"{tmp}/{name}/root", f"{peers}/mtas"
-    for d in ("usr", "etc", "dev", "run", "tmp", "var/empty", "var/lib/opensmtpd/empty", "var/spool", "var/run"): os.makedirs(f"{own}/{d}", exist_ok=True)
+    for d in ("etc", "dev", "run", "tmp", "var/empty", "var/lib/opensmtpd/empty", "var/spool", "var/run"): os.makedirs(f"{own}/{d}", exist_ok=True)
     for d in ("bin", "lib", "lib64", "usr"):
-        os.makedirs(f"{own}/{d}", exist_ok=True)
-        subprocess.run(["mount", "--bind", f"{shared}/{d}", f"{own}/{d}"], check=True)
+        if not os.path.isdir(f"{shared}/{d}"): continue  # Not every machine has a lib64.
+        os.makedirs(f"{own}/{d}")
+        shown(f"{shared}/{d}", f"{own}/{d}")
     for d in ("null", "urandom", "random"):
         write(f"{name}/root/dev/{d}", "")
-        subprocess.run(["mount", "--bind", f"/dev/{d}", f"{own}/dev/{d}"], check=True)
+        shown(f"/dev/{d}", f"{own}/dev/{d}")
     users = [("root", 0), ("mail", 8), ("nobody", 65534), ("opensmtpd", 6511), ("opensmtpq", 6512), ("smmta", 6513), ("smmsp", 6514)]
     write(f"{name}/root/etc/passwd", "".join(f"{u}:x:{i}:{i}::/var/empty:/bin/false\n" for u, i in users))
     write(f"{name}/root/etc/group", "".join(f"{u}:x:{i}:\n" for u, i in users))
@@ -384,6 +391,8 @@ def small(name, n, opened=True, via=None):
 
 # ── orbsd ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def list_server():
+    # From an address of another host than the tested one: a mail server trusts its own.
+    source = f'source = ["{COLLECTOR}"]' if closed_net else ""
     reasons = "".join(f'[[reason]]\nname = "{r}"\ntext = "{t} $"\nlifetime = "90d"\n' for r, t in [("relay", "Open relay"), ("input", "Open relay input"), ("output", "Delivers for open relays"), ("unconfirmed", "Unconfirmed"), ("notest", "Not tested")])
     write("config.toml", f"""[admin]
 listen = ""
@@ -399,7 +408,7 @@ listen = ["{COLLECTOR}:{COLLECT}"]
 enabled = true
 domain = "{DOMAIN}"
 hello = "collector.lab.example"
-{f'source = ["{COLLECTOR}"]' if closed_net else ""}
+{source}
 contact = "relaytest@lab.example"
 about = "https://lab.example/tests"
 pause = "0s"
@@ -568,5 +577,6 @@ finally:
     for p in children:
         try: p.wait(5)
         except subprocess.TimeoutExpired: p.kill()
+    for m in reversed(mounted): subprocess.run(["umount", "-l", m])
     if os.environ.get("LAB_KEEP"): print("kept:", tmp, file=sys.stderr)
     else: shutil.rmtree(tmp, ignore_errors=True)
