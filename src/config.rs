@@ -84,6 +84,7 @@ macro_rules! section {
 
 mod feeds;
 pub mod keys;
+mod listen;
 pub mod probe;
 
 section!(StoreFile { path: PathBuf = "data".into() });
@@ -276,7 +277,7 @@ impl Config {
         }
         let exports = file.exports(&zones, folder, &mut |text| errors.push(format!("{shown}: {text}")));
         let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
-        let probe = probe::read((&file.probe, &file.collect), folder, (&names, &special), &mut warnings, &mut wrong);
+        let probe = probe::read((&file.probe, &file.collect), folder, (&names, &special, &zones), &mut warnings, &mut wrong);
         let feeds = feeds::read(&file.feed, folder, (&names, &zones, &keys), &mut wrong);
         check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
         if !errors.is_empty() {
@@ -397,11 +398,7 @@ impl File {
         if !["text", "json"].contains(&self.log.format.as_str()) {
             wrong(format!("log.format: `{}` is not text or json", self.log.format));
         }
-        for (key, listen) in [("admin.listen", &self.admin.listen), ("web.listen", &self.web.listen)] {
-            if !listen.is_empty() && listen.parse::<SocketAddr>().is_err() {
-                wrong(format!("{key}: `{listen}` is not an address with a port, such as 127.0.0.1:8053"));
-            }
-        }
+        listen::check(self, wrong);
     }
 }
 

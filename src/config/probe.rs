@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     ledger::desk,
-    model::{Subject, networks::Networks, time::Seconds},
+    model::{Subject, Zone, networks::Networks, time::Seconds},
     probe, schedule,
     smtp::{Catalogue, Tokens, message::Operator, session::Receiver},
 };
@@ -90,12 +90,14 @@ fn identity(p: &ProbeFile, wrong: &mut dyn FnMut(String)) {
 pub(super) fn read(
     (p, c): (&ProbeFile, &CollectFile),
     folder: &Path,
-    (names, special): (&[String], &[Subject]),
+    (names, special, zones): (&[String], &[Subject], &[Zone]),
     warnings: &mut Vec<String>,
     wrong: &mut dyn FnMut(String),
 ) -> Settings {
     let domain = p.domain.trim_end_matches('.').to_ascii_lowercase();
     check(p, c, &domain, names, warnings, wrong);
+    check_zones(&domain, zones, wrong);
+    check_machine(p, &domain, &folder.join(&p.key), warnings, wrong);
     let catalogue = catalogue(&p.tests, folder).unwrap_or_else(|e| {
         wrong(format!("probe.tests: {e}"));
         Catalogue::standard()
@@ -204,6 +206,44 @@ fn check(p: &ProbeFile, c: &CollectFile, domain: &str, names: &[String], warning
     }
 }
 
+/// A zone of ours that answers for the probe domain has to say where its mail goes.
+fn check_zones(domain: &str, zones: &[Zone], wrong: &mut dyn FnMut(String)) {
+    let bare = |n: &str| n.trim_end_matches('.').to_ascii_lowercase();
+    let within = |z: &Zone| match domain.strip_suffix(&bare(&z.origin)) {
+        Some("") => Some("@".to_string()),
+        rest => rest.and_then(|r| r.strip_suffix('.')).map(String::from),
+    };
+    // Of zones within each other the inner one answers.
+    let inner = zones.iter().filter_map(|z| Some((within(z)?, z))).min_by_key(|(name, _)| name.len());
+    if let Some((name, zone)) = inner
+        && !zone.records.iter().any(|r| r.kind.eq_ignore_ascii_case("MX") && bare(&r.name) == name)
+    {
+        wrong(format!(
+            "probe.domain: the zone {} answers for it, and has no MX there: no message would come. Take a domain outside of it, or \
+             add a [[record]] with the name {name} and the type MX",
+            zone.origin
+        ));
+    }
+}
+
+/// What this machine has to have.
+fn check_machine(p: &ProbeFile, domain: &str, key: &Path, warnings: &mut Vec<String>, wrong: &mut dyn FnMut(String)) {
+    for addr in &p.source {
+        if let Err(e) = UdpSocket::bind((*addr, 0)) {
+            warnings.push(format!("probe.source: {addr} is no address of this machine, so that no test can be made from it: {e}"));
+        }
+    }
+    match fs::metadata(key) {
+        Ok(m) if m.is_dir() && !domain.is_empty() => wrong(format!("probe.key: {} is a folder; name a file", key.display())),
+        Ok(m) if m.len() < SECRET as u64 && !domain.is_empty() => wrong(short(key)),
+        _ => {}
+    }
+}
+
+fn short(key: &Path) -> String {
+    format!("probe.key: {} has less than {SECRET} bytes; remove it, and a new one is made", key.display())
+}
+
 /// The shipped tests with those of a file.
 fn catalogue(path: &Path, folder: &Path) -> Result<Catalogue, String> {
     let standard = Catalogue::standard();
@@ -240,7 +280,7 @@ pub fn tokens(path: &Path) -> Result<Tokens, String> {
     let said = |e: io::Error| format!("probe.key: {}: {e}", path.display());
     match fs::read(path) {
         Ok(secret) if secret.len() >= SECRET => Ok(Tokens::new(&secret)),
-        Ok(_) => Err(format!("probe.key: {} has less than {SECRET} bytes; remove it, and a new one is made", path.display())),
+        Ok(_) => Err(short(path)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let secret = crate::web::secrets::random::<SECRET>()?;
             if let Some(parent) = path.parent() {

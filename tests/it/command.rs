@@ -258,3 +258,46 @@ fn root_is_given_up_for_the_user_that_is_named() {
     assert_eq!(a(&f, "1.1.1.45"), "NOERROR 127.0.0.2");
     assert!(daemon.stop().success());
 }
+
+/// What would only fail when the daemon starts, or when the first test is made, is told by `check`.
+#[test]
+fn check_tells_what_the_listeners_and_the_tester_lack() {
+    let f = Folder::new();
+    f.write(
+        "zones/bl.toml",
+        &format!("{}\n[[record]]\nname = \"mail\"\ntype = \"MX\"\ndata = \"10 mx.orbs.example.\"\n", crate::lab::ZONE),
+    );
+    fs::create_dir(f.path().join("folder")).unwrap();
+    f.write("short", "x");
+    let reasons: String =
+        ["relay", "netblock", "spam", "input", "output", "unconfirmed", "notest"].map(|n| format!("[[reason]]\nname = \"{n}\"\n")).concat();
+    let check = |more: &str| {
+        f.write("config.toml", &format!("{more}\n{reasons}"));
+        let out = f.orbsd(&["check"]);
+        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        (out.status.code().unwrap(), said)
+    };
+    let probe = "[admin]\nlisten = \"\"\n[probe]\ndomain = ";
+    for (config, code, part) in [
+        ("[collect]\nlisten = [\"127.0.0.1:8053\"]".to_string(), 2, "collect.listen: 127.0.0.1:8053 is taken by admin.listen"),
+        ("[web]\nlisten = \"0.0.0.0:5300\"".into(), 2, "web.listen: 0.0.0.0:5300 is taken by dns.listen"),
+        ("[dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\n[collect]\nlisten = [\"0.0.0.0:25\", \"[::]:25\"]".into(), 0, "sound"),
+        ("[collect]\nlisten = [\"[::]:25\", \"[::1]:25\"]".into(), 2, "collect.listen: [::1]:25 is taken by collect.listen"),
+        (
+            "[tls]\nquic = [\"127.0.0.1:5300\"]\ncertificate = \"a\"\nkey = \"b\"".into(),
+            2,
+            "tls.quic: 127.0.0.1:5300 is taken by dns.listen",
+        ),
+        (format!("{probe}\"probe.bl.orbs.example\""), 2, "bl.orbs.example answers for it, and has no MX there"),
+        (format!("{probe}\"bl.orbs.example\""), 2, "add a [[record]] with the name @ and the type MX"),
+        (format!("{probe}\"mail.bl.orbs.example\""), 0, "sound"),
+        (format!("{probe}\"mybl.orbs.example\""), 0, "sound"),
+        (format!("{probe}\"probe.example\"\nkey = \"folder\""), 2, "folder is a folder; name a file"),
+        (format!("{probe}\"probe.example\"\nkey = \"short\""), 2, "short has less than 32 bytes"),
+        (format!("{probe}\"probe.example\"\nsource = [\"192.0.2.7\"]"), 0, "192.0.2.7 is no address of this machine"),
+        (format!("{probe}\"probe.example\"\nsource = [\"127.0.0.9\"]"), 0, "sound"),
+    ] {
+        let (is, said) = check(&config);
+        assert!(is == code && said.contains(part), "{config}: {is} {said}");
+    }
+}
