@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
@@ -22,7 +23,7 @@ use crate::{
         desk::{Arrived, Denied, Desk},
         now,
     },
-    model::Subject,
+    model::{Subject, probing::net},
     smtp::{
         message::recorded,
         session::{Act, Incoming, Receiver, Session},
@@ -30,17 +31,27 @@ use crate::{
 };
 
 /// Sessions at the same time.
-pub const SESSIONS: usize = 8192;
-/// Sessions of one address at the same time.
+const SESSIONS: usize = 8192;
+/// Messages that come in at the same time. Each is read whole before it is judged: this bounds what they hold together.
+const MESSAGES: usize = 1024;
+/// Sessions of one address (IPv6: /64) at the same time.
 const EACH: usize = 50;
+/// Sessions of one net (/24, IPv6 /48) at the same time: few nets do not take all places.
+const EACH_NET: usize = 200;
 /// How long a client may be silent.
 const IDLE: Duration = Duration::from_secs(120);
+/// How long a message may take to come in.
+const MESSAGE: Duration = Duration::from_secs(120);
 /// How long a session may last.
 const TOTAL: Duration = Duration::from_secs(900);
 /// Bytes read at a time.
 const READ: usize = 4096;
 /// How often the collector looks whether it can be reached.
 const LOOK: Duration = Duration::from_secs(30);
+/// How often it looks whether DNS sends the probe domain's mail to it.
+const LOOK_OUTSIDE: Duration = Duration::from_secs(600);
+/// How long nobody may answer that question.
+const UNANSWERED: Duration = Duration::from_secs(3600);
 /// How long it may take to answer itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -49,6 +60,9 @@ pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
 /// Judges a message that a host handed in; what it says is the reply. May block.
 pub type Judge = Arc<dyn Fn(&Incoming, IpAddr) -> String + Send + Sync>;
+
+/// Looks whether DNS sends the probe domain's mail here: what is wrong with it, or an error where nobody answers.
+pub type Outside = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>> + Send + Sync>;
 
 /// What a collector works with.
 #[derive(Clone)]
@@ -61,41 +75,62 @@ pub struct Collector {
     pub judge: Judge,
     /// Places of sessions.
     pub places: Arc<Semaphore>,
-    /// How many each address has.
-    pub each: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    /// Places of messages that come in.
+    pub room: Arc<Semaphore>,
+    /// How many each address and each net has; the bits say which of the two.
+    pub each: Each,
     /// Ranges whose hosts may have more than a few sessions: a laboratory's.
     pub crowds: Vec<Subject>,
 }
 
-struct Place(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr);
+/// Sessions by prefix: its first address and its length.
+pub type Each = Arc<Mutex<HashMap<(IpAddr, u8), usize>>>;
+
+struct Place(Each, [(IpAddr, u8); 2]);
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(n) = all.get_mut(&self.1) {
-            *n -= 1;
-            if *n == 0 {
-                all.remove(&self.1);
+        for prefix in &self.1 {
+            if let Some(n) = all.get_mut(prefix) {
+                *n -= 1;
+                if *n == 0 {
+                    all.remove(prefix);
+                }
             }
         }
     }
 }
 
 impl Collector {
+    /// Without TLS, and without crowds.
+    pub fn new(receiver: Receiver, judge: Judge) -> Collector {
+        Collector {
+            receiver: Arc::new(receiver),
+            tls: None,
+            judge,
+            places: Arc::new(Semaphore::new(SESSIONS)),
+            room: Arc::new(Semaphore::new(MESSAGES)),
+            each: Arc::default(),
+            crowds: Vec::new(),
+        }
+    }
+
     fn place(&self, addr: IpAddr) -> Option<Place> {
-        let most = if self.crowds.iter().any(|c| c.covers(&Subject::host(addr))) { usize::MAX } else { EACH };
+        let crowd = self.crowds.iter().any(|c| c.covers(&Subject::host(addr)));
         // Of IPv6 a /64 is one client.
-        let addr = match addr {
-            IpAddr::V6(a) => IpAddr::V6((u128::from(a) >> 64 << 64).into()),
-            a => a,
+        let (one, bits) = match addr {
+            IpAddr::V6(a) => (IpAddr::V6((u128::from(a) >> 64 << 64).into()), 64),
+            a => (a, 32),
         };
+        let prefixes = [(one, bits), (net(addr), if addr.is_ipv4() { 24 } else { 48 })];
         let mut all = self.each.lock().unwrap_or_else(PoisonError::into_inner);
-        let n = all.entry(addr).or_default();
-        if *n >= most {
+        let full = |(prefix, most): (&(IpAddr, u8), usize)| all.get(prefix).is_some_and(|n| *n >= most);
+        if !crowd && prefixes.iter().zip([EACH, EACH_NET]).any(full) {
             return None;
         }
-        *n += 1;
-        Some(Place(self.each.clone(), addr))
+        prefixes.iter().for_each(|p| *all.entry(*p).or_default() += 1);
+        Some(Place(self.each.clone(), prefixes))
     }
 }
 
@@ -130,8 +165,10 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::
     let mut session = Session::new(&collector.receiver);
     say(&mut stream, &session.greeting()).await?;
     let mut buffer = vec![0; READ];
+    let (mut room, mut until) = (None, Instant::now());
     loop {
-        let n = timeout(IDLE, stream.read(&mut buffer)).await??;
+        let patience = if room.is_some() { IDLE.min(until.saturating_duration_since(Instant::now())) } else { IDLE };
+        let n = timeout(patience, stream.read(&mut buffer)).await??;
         if n == 0 {
             return Ok(());
         }
@@ -141,7 +178,17 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::
             rest = &rest[taken..];
             match act {
                 Act::More => {}
-                Act::Reply(text) => say(&mut stream, &text).await?,
+                Act::Reply(text) => {
+                    drop(room.take());
+                    say(&mut stream, &text).await?;
+                }
+                Act::Data(text) => {
+                    (room, until) = (collector.room.clone().try_acquire_owned().ok(), Instant::now() + MESSAGE);
+                    if room.is_none() {
+                        session.judged();
+                    }
+                    say(&mut stream, if room.is_some() { &text } else { FULL }).await?;
+                }
                 Act::Close(text) => {
                     say(&mut stream, &text).await?;
                     return stream.shutdown().await;
@@ -149,6 +196,7 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::
                 Act::Message(incoming) => {
                     let verdict = judge(incoming, addr, collector).await;
                     session.judged();
+                    drop(room.take());
                     say(&mut stream, &verdict).await?;
                 }
                 Act::Tls(text) => {
@@ -195,17 +243,36 @@ pub fn by_desk(desk: Desk) -> Judge {
     })
 }
 
+/// What is said where too many messages come in.
+const FULL: &str = "452 4.3.1 too many messages come in now; try again later";
+
 /// What is said to a message without a token of ours.
 pub const STRANGER: &str = "550 5.7.1 this is no test message of ours; we take no other mail";
 
-/// Looks, as long as it runs, whether each address of the collector answers, and tells the desk.
-pub async fn watch(addresses: Vec<SocketAddr>, desk: Desk) {
+/// Looks, as long as it runs, whether each address of the collector answers, and whether mail is sent there, and tells the
+/// desk.
+pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semaphore>, desk: Desk) {
+    let (mut elsewhere, mut next, mut answered) = (None, Instant::now(), Instant::now());
     loop {
-        let mut wrong = None;
+        if Instant::now() >= next {
+            match outside().await {
+                Ok(wrong) => (elsewhere, answered) = (wrong, Instant::now()),
+                // Others can not find it either, for long.
+                Err(e) if answered.elapsed() > UNANSWERED => elsewhere = Some(format!("nobody can say where its mail goes: {e}")),
+                // What was known last holds.
+                Err(e) => tracing::warn!(error = %e, "where the mail of the probe domain goes could not be looked up"),
+            }
+            // Whoever mends it does not wait for long.
+            next = Instant::now() + if elsewhere.is_some() { LOOK } else { LOOK_OUTSIDE };
+        }
+        let mut wrong = elsewhere.clone();
         for addr in &addresses {
             if let Err(e) = answers(*addr).await {
                 wrong = Some(format!("{addr} does not answer: {e}"));
             }
+        }
+        if room.available_permits() == 0 {
+            wrong = Some("as many messages come in as it has places for: others are put off".into());
         }
         if let Some(why) = desk.ledger_wrong() {
             wrong = Some(why);
@@ -232,4 +299,73 @@ async fn answers(addr: SocketAddr) -> io::Result<()> {
         if &buffer == b"220" { Ok(()) } else { Err(io::Error::other("it does not greet")) }
     };
     timeout(PATIENCE, greeted).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Talks until a reply begins with something.
+    async fn talk(stream: &mut TcpStream, say: &str, until: &str) {
+        stream.write_all(say.as_bytes()).await.unwrap();
+        let (mut all, mut buffer) = (String::new(), [0; 512]);
+        while !all.lines().any(|l| l.starts_with(until)) {
+            let n = stream.read(&mut buffer).await.unwrap();
+            assert!(n > 0, "{say}: {all}");
+            all += &String::from_utf8_lossy(&buffer[..n]);
+        }
+    }
+
+    /// One /56 of IPv6 took all places, tests stopped, and claims were granted untested.
+    #[test]
+    fn few_nets_do_not_take_all_places() {
+        let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
+        let collector =
+            Collector { crowds: vec!["127.64.0.0/10".parse().unwrap()], ..Collector::new(receiver, Arc::new(|_, _| String::new())) };
+        let taken = |all: &mut dyn Iterator<Item = IpAddr>| all.map_while(|a| collector.place(a)).collect::<Vec<_>>();
+        let v6 = |net: u128, n: u128| IpAddr::V6(((0x2001_0db8_u128 << 96) | (net << 80) | (n << 64) | n).into());
+        let one = taken(&mut std::iter::repeat(v6(7, 3)));
+        assert_eq!(one.len(), EACH, "of a /64");
+        let net = taken(&mut (100..999).map(|n| v6(7, n)));
+        assert_eq!(net.len(), EACH_NET - EACH, "of a /48");
+        assert!(collector.place(v6(8, 1)).is_some(), "others have theirs");
+        let four = taken(&mut (0..999u32).map(|n| IpAddr::V4((0xc633_6400 + n % 200).into())));
+        assert_eq!(four.len(), EACH_NET, "of a /24");
+        drop((one, net, four));
+        assert!(collector.each.lock().unwrap().is_empty(), "they are given back");
+        assert_eq!(taken(&mut (0..999).map(|_| [127, 64, 0, 1].into())).len(), 999, "a laboratory's");
+    }
+
+    #[tokio::test]
+    async fn what_messages_hold_together_has_an_end() {
+        let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
+        let collector = Collector { room: Arc::new(Semaphore::new(1)), ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into())) };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(run(listener, collector));
+        let begin = async || {
+            let mut s = TcpStream::connect(addr).await.unwrap();
+            talk(&mut s, "", "220").await;
+            talk(&mut s, "EHLO x\r\n", "250 8BITMIME").await;
+            talk(&mut s, "MAIL FROM:<>\r\n", "250").await;
+            talk(&mut s, "RCPT TO:<a@probe.example>\r\n", "250").await;
+            s
+        };
+        let (mut first, mut second) = (begin().await, begin().await);
+        talk(&mut first, "DATA\r\n", "354").await;
+        talk(&mut second, "DATA\r\n", "452 4.3.1").await;
+        talk(&mut second, "NOOP\r\n", "250").await;
+        // Whoever is done, has said nothing of use, or is gone gives his place back.
+        talk(&mut first, "x\r\n.\r\n", "250 ok").await;
+        for end in ["x\n.\r\n\r\n.\r\n", ""] {
+            let mut other = begin().await;
+            talk(&mut other, "DATA\r\n", "354").await;
+            if !end.is_empty() {
+                talk(&mut other, end, "550 5.6.0").await;
+            }
+            drop(other);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        talk(&mut begin().await, "DATA\r\n", "354").await;
+    }
 }

@@ -87,7 +87,7 @@ pub async fn run(
             break;
         }
         let outcome = match &lately[..] {
-            _ if Instant::now() > until => Outcome::Inconclusive { why: "the whole test took too long".into() },
+            _ if Instant::now() > until => Outcome::inconclusive("the whole test took too long"),
             [last, ..] if lately.len() == GIVE_UP && lately.iter().all(|o| is_shut(o)) => (*last).clone(),
             _ => {
                 if n > 0 {
@@ -107,7 +107,7 @@ pub async fn run(
 fn is_shut(o: &Outcome) -> bool {
     match o {
         Outcome::Refused { stage, .. } | Outcome::Later { stage, .. } => *stage == Stage::Connect,
-        Outcome::Inconclusive { why } => why.starts_with(NO_CONNECTION) || why.starts_with(SILENCE),
+        Outcome::Inconclusive { why, .. } => why.starts_with(NO_CONNECTION) || why.starts_with(SILENCE),
         _ => false,
     }
 }
@@ -144,7 +144,7 @@ impl Run<'_> {
         self.note('-', &format!("test {}: MAIL FROM:{} RCPT TO:{}", m.test, m.envelope.from, m.envelope.to[m.envelope.probe]));
         let mut outcome = self.once(m).await;
         let cut = match &outcome {
-            Outcome::Inconclusive { why } => !why.starts_with(NO_CONNECTION),
+            Outcome::Inconclusive { why, .. } => !why.starts_with(NO_CONNECTION),
             // It closes after so many errors, whatever this one was.
             Outcome::Later { stage, code: 421, .. } => *stage > Stage::Connect,
             _ => false,
@@ -169,13 +169,13 @@ impl Run<'_> {
                     self.note('-', &why);
                     // Most hosts have no submission port, and need none.
                     return match m.envelope.port {
-                        Port::Smtp => Outcome::Inconclusive { why },
+                        Port::Smtp => Outcome::inconclusive(why),
                         Port::Submission | Port::Submissions => Outcome::Skipped { why },
                     };
                 }
             }
         }
-        let Some(mut c) = self.connection.take() else { return Outcome::Inconclusive { why: NO_CONNECTION.into() } };
+        let Some(mut c) = self.connection.take() else { return Outcome::inconclusive(NO_CONNECTION) };
         let mut link = std::mem::take(&mut c.link);
         let outcome = self.talk(m, &mut link, &mut c).await;
         c.link = link;

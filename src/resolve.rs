@@ -40,12 +40,16 @@ impl Names {
         found.answers().iter().filter_map(|r| name(&r.data)).take(MAX_NAMES).collect()
     }
 
-    /// The hosts that take a domain's mail (MX). None where there are none, or nobody answers.
-    pub async fn exchanges(&self, domain: &str) -> Vec<String> {
-        let Ok(found) = self.0.mx_lookup(domain).await else { return Vec::new() };
+    /// The hosts that take a domain's mail (MX). The error is one line, and says that nobody has answered.
+    pub async fn exchanges(&self, domain: &str) -> Result<Vec<String>, String> {
+        let found = match self.0.mx_lookup(domain).await {
+            Ok(found) => found,
+            Err(e) if e.is_no_records_found() => return Ok(Vec::new()),
+            Err(e) => return Err(format!("{domain}: {e}")),
+        };
         let name =
             |r: &RData| if let RData::MX(m) = r { Some(m.exchange.to_utf8().trim_end_matches('.').to_ascii_lowercase()) } else { None };
-        found.answers().iter().filter_map(|r| name(&r.data)).take(MAX_NAMES).collect()
+        Ok(found.answers().iter().filter_map(|r| name(&r.data)).take(MAX_NAMES).collect())
     }
 
     /// The addresses of a name; of an address, itself. The error is one line.

@@ -128,8 +128,9 @@ async fn test(desk: &Desk, settings: &Settings, job: &Job, known: Known, fresh: 
     let (job, messages) = blocking(desk, move |d| d.begin(id, &names, &mut || ids.pop().unwrap_or_default(), now())).await?;
     tracing::info!(job = id, target = %job.target, messages = messages.len(), "a relay test begins");
     let asked = desk.clone();
-    // Whoever opts out meanwhile hears no more of it.
-    let mut go = move || asked.job(id).is_ok_and(|j| j.state == State::Running);
+    // Whoever opts out meanwhile hears no more of it, and nobody does where the operator has switched it off (S18).
+    let target = job.target;
+    let mut go = move || asked.job(id).is_ok_and(|j| j.state == State::Running) && asked.settings().ready(target).is_ok();
     let (ran, script) = probe::run(job.target, job.port, &messages, &settings.probe, &mut |_, _| {}, &mut go).await;
     sleep(settings.settle).await;
     for pause in [1, 10, 60, 600, 3600] {

@@ -228,7 +228,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors()))),
         check_url: Arc::new(crate::daemon::check_url),
-        known: crate::daemon::collector::known(desk.clone(), None, Vec::new()),
+        known: crate::daemon::collector::known(desk.clone(), None.into(), Vec::new()),
         desk,
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),

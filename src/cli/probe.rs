@@ -70,6 +70,9 @@ pub(super) struct Probe {
     /// A domain that it hosts, where DNS does not tell it
     #[arg(long)]
     hosted: Option<String>,
+    /// A user of it, as user@domain; DNS does not tell
+    #[arg(long)]
+    user: Option<String>,
     /// The pause between two messages
     #[arg(long, default_value = "1s")]
     pause: Seconds,
@@ -174,7 +177,7 @@ fn shown(common: &Common, target: IpAddr, messages: &[Ready], ran: &[Ran], judge
     println!();
     all.iter().for_each(|r| println!("{:<28} {}", text(&r["test"]), text(&r["outcome"])));
     let words = match judgement {
-        Judgement::Closed => "every test was refused",
+        Judgement::Closed => "every kind of test was refused",
         Judgement::Open => "it relays: a message came through",
         Judgement::Accepted => "something was accepted; nothing came (yet), which proves nothing",
         Judgement::Blocked => "we were refused before a recipient was named, which says nothing about relaying",
@@ -207,7 +210,7 @@ impl Here {
             target,
             relay: c.relay.clone(),
             hosted: c.hosted.clone(),
-            user: None,
+            user: c.user.clone(),
             domain: domain.clone(),
             foreign: desk.and_then(|d| d.foreign.clone()),
             collector: c.collect.map(|a| a.ip()).filter(|a| a.is_ipv4() == target.is_ipv4()),
@@ -263,7 +266,7 @@ impl Here {
                     Err(why) => {
                         self.ids.lock().unwrap_or_else(PoisonError::into_inner).truncate(before);
                         if !c.tests.is_empty() {
-                            return Err(usage(format!("{}: {why}; --relay and --hosted name them", test.name)));
+                            return Err(usage(format!("{}: {why}; --relay, --hosted and --user name them", test.name)));
                         }
                     }
                 }
@@ -279,21 +282,14 @@ impl Here {
         let (tokens, came) = (self.tokens.clone(), came.clone());
         let domain = self.names.domain.clone();
         let receiver = Receiver { hello: domain.clone(), domain, addresses: vec![addr.ip()], tls: false };
-        let collector = Collector {
-            receiver: Arc::new(receiver),
-            tls: None,
-            judge: Arc::new(move |incoming, from| match message::seen(&tokens, &incoming.to, &incoming.data) {
-                None => collect::STRANGER.into(),
-                Some(seen) => {
-                    came.lock().unwrap_or_else(PoisonError::into_inner).push((seen, from));
-                    recorded("here", from)
-                }
-            }),
-            places: Arc::new(tokio::sync::Semaphore::new(collect::SESSIONS)),
-            each: Arc::default(),
-            crowds: Vec::new(),
-        };
-        tokio::spawn(collect::run(listener, collector));
+        let judge: collect::Judge = Arc::new(move |incoming, from| match message::seen(&tokens, &incoming.to, &incoming.data) {
+            None => collect::STRANGER.into(),
+            Some(seen) => {
+                came.lock().unwrap_or_else(PoisonError::into_inner).push((seen, from));
+                recorded("here", from)
+            }
+        });
+        tokio::spawn(collect::run(listener, Collector::new(receiver, judge)));
         Ok(())
     }
 }

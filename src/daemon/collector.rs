@@ -1,34 +1,28 @@
 //! Relay tests, put together: the desk, the collector, the tester.
 
 use std::{
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::Arc,
 };
 
-use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
 
 use crate::{
-    collect::{self, Collector},
+    collect::{self, Collector, Outside},
     config::{Config, probe},
     ledger::{
         Ledger,
         desk::{Desk, Known},
     },
     resolve, schedule,
-    serve::Certificates,
+    serve::{Certificates, tcp},
     smtp::Names,
     web::secrets,
 };
 
 /// Opens the collector's addresses.
 pub fn bind(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
-    let one = |a: &SocketAddr| {
-        let socket = if a.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(*a)?;
-        socket.listen(1024)?.into_std()
-    };
-    listen.iter().map(|a| one(a).map_err(|e: std::io::Error| format!("collect.listen: {a}: {e}"))).collect()
+    listen.iter().map(|a| tcp::bind(*a).map_err(|e| format!("collect.listen: {a}: {e}"))).collect()
 }
 
 /// Relay tests, before they start.
@@ -39,6 +33,7 @@ pub struct Tests {
     collector: Collector,
     /// Finds out what is known of a host's names.
     pub known: Known,
+    outside: Outside,
 }
 
 impl Tests {
@@ -51,16 +46,12 @@ impl Tests {
         }
         let desk = Desk::new(ledger.clone(), own);
         let tls = certificates.cloned().filter(|_| settings.receiver.tls).map(|c| Arc::new(move || c.ready().web.clone()) as collect::Tls);
-        let collector = Collector {
-            receiver: Arc::new(settings.receiver.clone()),
-            tls,
-            judge: collect::by_desk(desk.clone()),
-            places: Arc::new(tokio::sync::Semaphore::new(collect::SESSIONS)),
-            each: Arc::default(),
-            crowds: settings.desk.special.clone(),
-        };
-        let known = known(desk.clone(), resolve::Names::new(&config.outgoing.resolvers).ok(), settings.receiver.addresses.clone());
-        Ok(Tests { desk, settings, collector, known })
+        let judge = collect::by_desk(desk.clone());
+        let collector = Collector { tls, crowds: settings.desk.special.clone(), ..Collector::new(settings.receiver.clone(), judge) };
+        let names = Arc::new(resolve::Names::new(&config.outgoing.resolvers).ok());
+        let known = known(desk.clone(), names.clone(), settings.receiver.addresses.clone());
+        let outside = outside(desk.clone(), names, (settings.receiver.addresses.clone(), settings.listen.clone()));
+        Ok(Tests { desk, settings, collector, known, outside })
     }
 
     /// Starts collector and tester.
@@ -70,23 +61,20 @@ impl Tests {
         let mut addresses = Vec::new();
         for l in listeners {
             addresses.extend(l.local_addr());
-            let listener = tokio::net::TcpListener::from_std(l).map_err(|e| e.to_string())?;
-            out.push(back.spawn(collect::run(listener, self.collector.clone())));
+            out.push(back.spawn(collect::run(l, self.collector.clone())));
         }
         if !addresses.is_empty() {
-            out.push(back.spawn(collect::watch(addresses, self.desk.clone())));
+            out.push(back.spawn(collect::watch(addresses, self.outside, self.collector.room.clone(), self.desk.clone())));
         }
-        if !self.settings.desk.domain.is_empty() {
-            let fresh = Arc::new(secrets::random::<8>);
-            out.push(back.spawn(schedule::run(self.desk, self.settings.schedule, self.known, fresh, stop.clone())));
-        }
+        // Without a probe domain nothing is tested, and claims and what is old still have their times.
+        let fresh = Arc::new(secrets::random::<8>);
+        out.push(back.spawn(schedule::run(self.desk, self.settings.schedule, self.known, fresh, stop.clone())));
         Ok(out)
     }
 }
 
 /// Finds a host's names: only those whose address, or whose MX, points at it.
-pub fn known(desk: Desk, names: Option<resolve::Names>, collectors: Vec<IpAddr>) -> Known {
-    let names = Arc::new(names);
+pub fn known(desk: Desk, names: Arc<Option<resolve::Names>>, collectors: Vec<IpAddr>) -> Known {
     Arc::new(move |target, said| {
         let (names, settings, collectors) = (names.clone(), desk.settings(), collectors.clone());
         Box::pin(async move {
@@ -101,7 +89,7 @@ pub fn known(desk: Desk, names: Option<resolve::Names>, collectors: Vec<IpAddr>)
                         out.hosted = Some(domain);
                     }
                 }
-                if out.relay.is_none() && only(names, &name, target).await {
+                if out.relay.is_none() && is_own(names, &name, target).await {
                     out.relay = Some(name);
                 }
             }
@@ -110,15 +98,57 @@ pub fn known(desk: Desk, names: Option<resolve::Names>, collectors: Vec<IpAddr>)
     })
 }
 
+/// Looks where the probe domain's mail goes, while hosts on the Internet are tested: what comes elsewhere proves nothing, and
+/// somebody else gets it (safety rule S10).
+fn outside(desk: Desk, names: Arc<Option<resolve::Names>>, (addresses, listen): (Vec<IpAddr>, Vec<SocketAddr>)) -> Outside {
+    // Who listens everywhere is reached under each address of the machine.
+    let everywhere = move |a: IpAddr| listen.iter().any(|l| l.ip().is_unspecified() && l.is_ipv4() == a.is_ipv4());
+    let ours = Arc::new(move |a: IpAddr| addresses.contains(&a) || everywhere(a) && UdpSocket::bind((a, 0)).is_ok());
+    Arc::new(move || {
+        let (names, settings, ours) = (names.clone(), desk.settings(), ours.clone());
+        Box::pin(async move {
+            match &*names {
+                Some(names) if settings.enabled && settings.public => goes_elsewhere(names, &settings.domain, &*ours).await,
+                _ => Ok(None),
+            }
+        })
+    })
+}
+
+/// What is wrong with a domain's MX: each of its addresses has to be ours. The error is that of a resolver that does not answer.
+async fn goes_elsewhere(
+    names: &resolve::Names,
+    domain: &str,
+    ours: &(dyn Fn(IpAddr) -> bool + Send + Sync),
+) -> Result<Option<String>, String> {
+    let hosts = names.exchanges(domain).await?;
+    if hosts.is_empty() {
+        return Ok(Some(format!("DNS has no MX of {domain}: no message would come")));
+    }
+    for host in &hosts {
+        if let Some(addr) = names.addresses(host).await?.iter().find(|a| !ours(**a)) {
+            let how = "[collect] addresses names those under which the collector is reached";
+            return Ok(Some(format!("mail for {domain} goes to {host}, {addr}, which is no address of the collector; {how}")));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a host takes a domain's mail, and nobody else does: a test that it hands on to another exchange would reach that.
 async fn takes_mail(names: &resolve::Names, domain: &str, target: IpAddr) -> bool {
-    let hosts = names.exchanges(domain).await;
+    let Ok(hosts) = names.exchanges(domain).await else { return false };
     for host in &hosts {
         if !only(names, host, target).await {
             return false;
         }
     }
     !hosts.is_empty()
+}
+
+/// Whether a name is a host's own, and its mail too: another exchange would get what the host hands on.
+async fn is_own(names: &resolve::Names, name: &str, target: IpAddr) -> bool {
+    let Ok(hosts) = names.exchanges(name).await else { return false };
+    only(names, name, target).await && (hosts.is_empty() || takes_mail(names, name, target).await)
 }
 
 /// Whether a name is a host's, and of its family nobody else's.

@@ -33,6 +33,8 @@ use crate::{
 
 /// The reasons that the tester's findings are listed under.
 pub const REASONS: [&str; 4] = ["relay", "input", "unconfirmed", "output"];
+/// How long their listings last where the reason does not say (safety rule S14).
+pub const LIFETIME: Seconds = Seconds(90 * 86_400);
 /// The reason of those who asked not to be tested.
 pub const NOTEST: &str = "notest";
 /// How far ahead a claim that is not proved is given a place in the budget of its net; a day later it would be granted untested.

@@ -87,6 +87,9 @@ pub enum Outcome {
     Inconclusive {
         /// Why.
         why: String,
+        /// It was refused for now (4xx) each time that it was tried, last here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        put_off: Option<Stage>,
     },
     /// It was not run.
     Skipped {
@@ -96,6 +99,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Nothing can be said, and why.
+    pub fn inconclusive(why: impl Into<String>) -> Outcome {
+        Outcome::Inconclusive { why: why.into(), put_off: None }
+    }
+
     /// In one word.
     pub fn word(&self) -> &'static str {
         match self {
@@ -170,7 +178,9 @@ pub fn judge<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a Outcome)>) -> 
         return Judgement::Accepted;
     }
     let early = |o: &Outcome| match o {
-        Outcome::Refused { stage, .. } | Outcome::Later { stage, .. } => *stage <= Stage::Mail,
+        Outcome::Refused { stage, .. } | Outcome::Later { stage, .. } | Outcome::Inconclusive { put_off: Some(stage), .. } => {
+            *stage <= Stage::Mail
+        }
         _ => false,
     };
     if all.iter().all(|o| early(o)) {
@@ -208,8 +218,14 @@ pub struct Issued {
     pub strict: bool,
     /// Asked for by the host's owner: it proves nothing against outputs.
     pub owner: bool,
+    /// Sender and recipient are the same address: a report that calls itself none looks like the message.
+    #[serde(default)]
+    pub same: bool,
     /// Whom it came from already.
     pub outputs: Vec<IpAddr>,
+    /// Each way that it came, and the number of its proof: it is written down once.
+    #[serde(default)]
+    pub seen: Vec<(Arrival, u64)>,
 }
 
 /// What a delivery says.
@@ -238,10 +254,12 @@ pub enum NoProof {
     Forwarded,
     /// It comes from ourselves.
     Ours,
+    /// An untrusted reporter sent it, and another host than the tested one handed it in: he may have done that himself.
+    Elsewhere,
 }
 
 /// What is seen of a message at the collector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
     /// Who handed it in.
     pub output: IpAddr,
@@ -273,11 +291,12 @@ pub fn proves(issued: &Issued, arrival: &Arrival, released: Option<Time>, ours: 
     if released.is_some_and(|r| issued.at <= r) {
         return Err(NoProof::BeforeRelease);
     }
-    Ok(match (issued.tester.is_some() && !issued.trusted, arrival.output == issued.target) {
-        (true, _) => Finding::Unconfirmed,
-        (false, true) => Finding::Relay,
-        (false, false) => Finding::Input,
-    })
+    match (issued.tester.is_some() && !issued.trusted, arrival.output == issued.target) {
+        (true, true) => Ok(Finding::Unconfirmed),
+        (true, false) => Err(NoProof::Elsewhere),
+        (false, true) => Ok(Finding::Relay),
+        (false, false) => Ok(Finding::Input),
+    }
 }
 
 /// The net whose hosts share a budget, and in which two inputs count as one: /24, of IPv6 /48.
@@ -303,7 +322,8 @@ mod tests {
     #[test]
     fn the_three_way_rule_and_its_neighbours() {
         let later = Outcome::Later { stage: Stage::Rcpt, code: 450, text: String::new() };
-        let cut = Outcome::Inconclusive { why: String::new() };
+        let cut = Outcome::inconclusive("");
+        let put_off = |stage| Outcome::Inconclusive { why: String::new(), put_off: Some(stage) };
         let skipped = Outcome::Skipped { why: String::new() };
         let delivered = Outcome::Delivered { output: "192.0.2.1".parse().unwrap(), at: Time(1) };
         // Each of a class of its own.
@@ -330,6 +350,8 @@ mod tests {
         );
         assert_eq!(judge(&[refused(Stage::Rcpt), cut]), Judgement::Inconclusive);
         assert_eq!(judge(&[later]), Judgement::Inconclusive);
+        assert_eq!(judge(&[put_off(Stage::Rcpt), put_off(Stage::Rcpt)]), Judgement::Inconclusive, "a 4xx is no 5xx");
+        assert_eq!(judge(&[put_off(Stage::Mail), refused(Stage::Connect)]), Judgement::Blocked);
         assert_eq!(judge(&[skipped]), Judgement::Untestable);
         assert_eq!(judge(&[]), Judgement::Untestable);
     }
@@ -346,7 +368,9 @@ mod tests {
             null: false,
             strict: false,
             owner: false,
+            same: false,
             outputs: vec![],
+            seen: vec![],
         }
     }
 
@@ -359,6 +383,7 @@ mod tests {
         assert_eq!(say(&issued(), &at(other), None), Ok(Finding::Input));
         let foreign = Issued { tester: Some("anna".into()), ..issued() };
         assert_eq!(say(&foreign, &at(own), None), Ok(Finding::Unconfirmed));
+        assert_eq!(say(&foreign, &at(other), None), Err(NoProof::Elsewhere), "he may have handed it in himself");
         assert_eq!(say(&Issued { trusted: true, ..foreign }, &at(own), None), Ok(Finding::Relay));
         assert_eq!(say(&issued(), &Arrival { back: true, ..at(own) }, None), Err(NoProof::Back));
         assert_eq!(say(&issued(), &Arrival { at: Time(1001).plus(TOKEN_LIFE), ..at(own) }, None), Err(NoProof::Late));
@@ -383,7 +408,7 @@ mod tests {
                     1 => Outcome::Accepted { text },
                     2 => Outcome::Refused { stage, code: 550, text },
                     3 => Outcome::Later { stage, code: 450, text },
-                    4 => Outcome::Inconclusive { why: text },
+                    4 => Outcome::Inconclusive { why: text, put_off: (*s > 2).then_some(stage) },
                     _ => Outcome::Skipped { why: text },
                 }
             }).collect();

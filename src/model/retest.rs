@@ -152,7 +152,7 @@ pub struct Host {
     pub tested: Option<Time>,
     /// When evidence led to a test, and a hash of it; the last few.
     pub grounds: Vec<(Time, u64)>,
-    /// The port that was tested last, where it was not 25.
+    /// The port that was proved open last, where it was not 25.
     pub port: Option<u16>,
     /// Claims that failed since the listing, unproved and proved, and when the last of each did.
     pub failed: [(u32, Option<Time>); 2],

@@ -49,6 +49,7 @@ pub fn check(test: &Test) -> Result<(), String> {
         if !form.contains("{u}") {
             return Err(format!("`{form}` has no {{u}}: nothing would tell whose message came back"));
         }
+        one_address(form)?;
         let places = places(&fill(form)?);
         if let Some(Place::Foreign(host)) = places.iter().find(|p| matches!(p, Place::Foreign(_))) {
             return Err(format!("`{form}` may be sent to {host}, which is neither the collector nor the target"));
@@ -58,6 +59,7 @@ pub fn check(test: &Test) -> Result<(), String> {
         }
     }
     for form in test.first.iter().chain(&test.last) {
+        one_address(form)?;
         if test.run != Run::OptIn {
             return Err("a local recipient beside the probe's gets a copy: run = \"opt-in\"".into());
         }
@@ -71,6 +73,22 @@ pub fn check(test: &Test) -> Result<(), String> {
             places(&fill(address)?).into_iter().find(|p| matches!(p, Place::Foreign(h) if !(loopback || h.ends_with(".probe.lint"))))
         {
             return Err(format!("`{form}` names {host} as the sender, whom a bounce would reach"));
+        }
+    }
+    Ok(())
+}
+
+/// A server that stops at the first bracket, space or comma would read another address than one that goes on to the last.
+fn one_address(form: &str) -> Result<(), String> {
+    let inner = form.trim();
+    let inner = inner.strip_prefix('<').map_or(inner, |i| i.strip_suffix('>').unwrap_or(i));
+    let mut quoted = false;
+    // A route has commas; an encoded word is decoded, and looked at then.
+    let route = inner.starts_with('@');
+    for c in inner.trim().chars() {
+        quoted ^= c == '"';
+        if !quoted && (matches!(c, '<' | '>' | ';' | '(' | ')') || c.is_whitespace() || c == ',' && !route) {
+            return Err(format!("`{form}` is more than one address: `{c}` stands outside of quotes"));
         }
     }
     Ok(())
@@ -200,6 +218,26 @@ mod tests {
 
     fn at(form: &str) -> Vec<Place> {
         places(&fill(form).unwrap()).into_iter().collect()
+    }
+
+    /// A server that stops at the first of two addresses mailed a stranger.
+    #[test]
+    fn a_form_is_one_address() {
+        let test =
+            |to: &str| super::super::Test { to: vec![to.into()], ..super::super::Catalogue::standard().get("plain").unwrap().clone() };
+        for bad in [
+            "<victim@x.example> <{u}@{d}>",
+            "<victim@x.example,{u}@{d}>",
+            "<victim@x.example;{u}@{d}>",
+            "<victim@x.example {u}@{d}>",
+            "<(victim@x.example){u}@{d}>",
+            "<{u}@{d}> <victim@x.example>",
+        ] {
+            assert!(check(&test(bad)).unwrap_err().contains("more than one address"), "{bad}");
+        }
+        for good in ["<{u}@{d}>", "<@{R},@{d}:{u}@{d}>", "{u}@{d}", " <{u}@{d}>"] {
+            assert_eq!(check(&test(good)), Ok(()), "{good}");
+        }
     }
 
     #[test]

@@ -126,6 +126,13 @@ impl Parsed<'_> {
     }
 }
 
+impl Parsed<'_> {
+    /// Whether it has a token in a field of its own: a report has one in what it quotes.
+    pub fn is_itself(&self, tokens: &Tokens) -> bool {
+        ["x-orbs-token", "message-id"].into_iter().filter_map(|n| self.field(n)).any(|text| !tokens.find(text.as_bytes()).is_empty())
+    }
+}
+
 /// What a message that reached the collector shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {

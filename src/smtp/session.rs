@@ -50,6 +50,8 @@ pub enum Act {
     More,
     /// Send this line.
     Reply(String),
+    /// A message begins: send this line, or say that there is no room for it and tell [`Session::judged`].
+    Data(String),
     /// Send this line, then begin TLS and tell [`Session::secured`].
     Tls(String),
     /// Judge this message, send the verdict, and tell [`Session::judged`].
@@ -107,7 +109,7 @@ impl<'a> Session<'a> {
         *self = Session { tls: true, commands: self.commands, errors: self.errors, ..Session::new(self.receiver) };
     }
 
-    /// The message was judged.
+    /// The message was judged, or there is no room for it.
     pub fn judged(&mut self) {
         self.forget();
     }
@@ -201,7 +203,7 @@ impl<'a> Session<'a> {
             "DATA" if self.to.is_empty() => reply("503 5.5.1 RCPT first"),
             "DATA" => {
                 self.state = State::Data;
-                reply("354 end with CRLF.CRLF")
+                Act::Data("354 end with CRLF.CRLF".into())
             }
             "RSET" => {
                 self.forget();
@@ -341,7 +343,7 @@ mod tests {
                 rest = &rest[n..];
                 match act {
                     Act::More => {}
-                    Act::Reply(t) => replies.push(t),
+                    Act::Reply(t) | Act::Data(t) => replies.push(t),
                     Act::Tls(t) => {
                         replies.push(t);
                         s.secured();

@@ -46,7 +46,7 @@ pub struct ClaimShape {
     job: JobShape,
     /// Whether it was proved that the claimant speaks for the host.
     proved: bool,
-    /// Something was accepted: released then, if nothing comes.
+    /// Something was accepted, or put off each time: released then, if nothing comes.
     release: Option<String>,
     /// In words.
     what_happens: String,
@@ -55,7 +55,7 @@ pub struct ClaimShape {
 async fn claimed(app: &App, who: Asker, target: IpAddr, proved: bool) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
     let done = ask(app, move |desk| desk.claim(&who, target, proved, now())).await?;
     let what_happens = match (&done.release, done.job.state) {
-        (Some(t), _) => format!("Its server accepted test messages. If none is delivered, it is released at {t}."),
+        (Some(t), _) => format!("Not every test was refused for good (5xx). If no test message is delivered, it is released at {t}."),
         (None, crate::model::retest::State::Deferred) => {
             format!("It is tested at {}, and released when every test is refused.", done.job.not_before)
         }
@@ -377,11 +377,10 @@ pub struct PublicProof {
 
 /// The tests that a public look-up tells of.
 pub(super) fn tested(desk: &Desk, target: IpAddr) -> Option<Tested> {
-    let proofs = of_host(desk, target, 200).ok()?;
+    let proofs = desk.listing(target, 20).ok()?;
     let one =
         |p: Proof| PublicProof { id: p.id, test: p.test, input: p.input.to_string(), output: p.output.to_string(), came: p.at.to_string() };
-    let listed = crate::ledger::desk::REASONS;
-    let of = proofs.into_iter().filter(|p| listed.contains(&p.outcome.as_str())).take(20).map(one).collect::<Vec<_>>();
+    let of = proofs.into_iter().map(one).collect::<Vec<_>>();
     let output = desk.output(target).ok()?;
     let inputs = output.inputs.iter().filter(|_| output.listed).map(|f| f.input.to_string()).collect::<Vec<_>>();
     (!of.is_empty() || !inputs.is_empty()).then_some(Tested { proofs: of, inputs })

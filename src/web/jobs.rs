@@ -82,10 +82,11 @@ pub struct Nominated {
     pub at: Option<String>,
     /// Instead of port 25.
     pub port: Option<u16>,
-    /// Names that the host may have, from the evidence, such as that of its greeting; only those that point at it are used.
+    /// Names that the host may have, from the evidence, such as that of its greeting; only those that point at it are used. An
+    /// editor's word.
     #[serde(default)]
     pub names: Vec<String>,
-    /// Only these tests, by name.
+    /// Only these tests, by name. An editor's word, but for messages that the reporter sends himself.
     #[serde(default)]
     pub tests: Vec<String>,
 }
@@ -105,6 +106,10 @@ impl Nominated {
         }
         let decides = caller.role >= Role::Editor;
         let owner = self.kind == "owner";
+        // A name of his own at a shared host lets a reporter's own mail look like relaying; a choice of tests hides the others.
+        if !decides && !(self.names.is_empty() && (remote || self.tests.is_empty())) {
+            return Err(Problem::forbidden("names, tests: that takes the role editor"));
+        }
         if owner && !decides {
             return Err(Problem::forbidden("that somebody has proved to be the owner is the word of an editor"));
         }
@@ -318,6 +323,13 @@ pub struct TestShape {
     from: Option<String>,
     /// What follows `RCPT TO:`; several are a message each.
     to: Vec<String>,
+    /// Recipients in front of it and behind it, in the same message.
+    first: Option<String>,
+    last: Option<String>,
+    /// The greeting instead of EHLO and our name; empty for none.
+    helo: Option<String>,
+    /// smtp, submission or submissions.
+    port: String,
 }
 
 fn test(t: &Test, chosen: &[String]) -> TestShape {
@@ -333,6 +345,10 @@ fn test(t: &Test, chosen: &[String]) -> TestShape {
         what: t.what.clone(),
         from: t.from.clone(),
         to: t.to.clone(),
+        first: t.first.clone(),
+        last: t.last.clone(),
+        helo: t.helo.clone(),
+        port: word(&t.port),
     }
 }
 
@@ -409,7 +425,7 @@ pub(super) async fn results(
     for r in &mut results {
         match &mut r.outcome {
             Outcome::Refused { text, .. } | Outcome::Later { text, .. } | Outcome::Accepted { text } => cut(text),
-            Outcome::Inconclusive { why } | Outcome::Skipped { why } => cut(why),
+            Outcome::Inconclusive { why, .. } | Outcome::Skipped { why } => cut(why),
             Outcome::Delivered { .. } | Outcome::Bounced { .. } => {}
         }
     }

@@ -30,6 +30,8 @@ use crate::{
 const MAX_KEPT: usize = 16 * 1024;
 /// The most (input, output) pairs of one token.
 const MAX_OUTPUTS: usize = 20;
+/// The most ways of one token that are written down.
+const MAX_SEEN: usize = 40;
 
 /// A message that came, with what is known of its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,8 +89,10 @@ impl Desk {
         let direct = incoming.to.iter().any(|t| settings.tokens.find(t.as_bytes()).contains(&(Way::Probe, id)));
         // A report has the null sender, and no probe but one that began with it.
         let back = matches!(seen, Seen::Back(_)) || incoming.from.is_empty() && !issued.null;
+        // So does one that went to the address that it came from, and is not the message itself.
+        let back = back || issued.same && !message::parse(&incoming.data).is_itself(&settings.tokens);
         let arrival = Arrival { output, at: now, direct, back };
-        if let Some(known) = self.known(&sheet, &issued, &hex(&id), &arrival)? {
+        if let Some(known) = known(&issued, &arrival) {
             return Ok(Arrived::Recorded(known));
         }
         let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
@@ -104,12 +108,16 @@ impl Desk {
             found = Err("its owner asked not to be tested");
         }
         let number = sheet.number()?;
-        result(&mut sheet, &issued, &id, &arrival)?;
+        result(&mut sheet, &issued, &id, &arrival, found.is_ok())?;
+        issued.seen.push((arrival, number));
         let outcome = match found {
             Ok(finding) => {
                 let reason = self.list(&mut sheet, &issued, (finding, output), number)?;
                 issued.outputs.push(output);
-                sheet.put(key::token(&id), &issued);
+                sheet.put(key::both(b'G', issued.target, number), &());
+                if output != issued.target {
+                    sheet.put(key::both(b'G', output, number), &());
+                }
                 // An untrusted reporter's word fails nobody's claim.
                 if finding != Finding::Unconfirmed {
                     claim::failed(&mut sheet, &issued)?;
@@ -117,24 +125,26 @@ impl Desk {
                 reason.to_string()
             }
             Err(why) => {
-                if why == said(NoProof::BeforeRelease) {
+                // The word of others leads to no test.
+                if why == said(NoProof::BeforeRelease) && (issued.tester.is_none() || issued.trusted) {
                     review(&mut sheet, &settings, &issued)?;
                 }
                 why.to_string()
             }
         };
         let proof = proof(number, &issued, &id, incoming, &arrival, outcome);
+        sheet.put(key::token(&id), &issued);
         sheet.put(key::number(b'P', number), &proof);
         sheet.put(key::both(b'I', issued.target, number), &());
         sheet.put(key::both(b'Y', output, number), &());
-        match self.write_or_keep(sheet, number, &proof) {
+        match self.write_or_keep(sheet, (number, &proof), &id, issued) {
             Ok(()) => Ok(Arrived::Recorded(number)),
             Err(e) => Err(e),
         }
     }
 
     /// Writes what was decided; where a rule of the list says no, the proof is kept and says so.
-    fn write_or_keep(&self, sheet: Sheet<'_>, number: u64, proof: &Proof) -> Result<(), Denied> {
+    fn write_or_keep(&self, sheet: Sheet<'_>, (number, proof): (u64, &Proof), id: &Id, mut issued: Issued) -> Result<(), Denied> {
         let now = sheet.now;
         match self.write(sheet, None) {
             Ok(_) => Ok(()),
@@ -142,6 +152,8 @@ impl Desk {
                 let mut kept = self.sheet(now);
                 let outcome = format!("not listed: {}", e.text(&self.ledger.store.vocabulary()));
                 kept.put(key::NUMBER, &number);
+                issued.outputs.retain(|o| *o != proof.output);
+                kept.put(key::token(id), &issued);
                 kept.put(key::number(b'P', number), &Proof { outcome, ..proof.clone() });
                 kept.put(key::both(b'I', proof.input, number), &());
                 kept.put(key::both(b'Y', proof.output, number), &());
@@ -165,20 +177,6 @@ impl Desk {
         Ok(history.iter().filter(|e| one(e)).map(|e| e.at).max())
     }
 
-    /// The proof of the same message from the same host, which was told before.
-    fn known(&self, sheet: &Sheet<'_>, issued: &Issued, token: &str, arrival: &Arrival) -> Result<Option<u64>, Denied> {
-        if !arrival.back && !issued.outputs.contains(&arrival.output) {
-            return Ok(None);
-        }
-        for k in sheet.keys(&key::host(b'Y', arrival.output), usize::MAX)?.iter().rev() {
-            let proof = sheet.get::<Proof>(&key::number(b'P', key::tail(k)))?;
-            if let Some(p) = proof.filter(|p| p.token == token && p.outcome.starts_with("bounced") == arrival.back) {
-                return Ok(Some(p.id));
-            }
-        }
-        Ok(None)
-    }
-
     /// Lists the host that was tested, and takes note of who delivered for it.
     fn list(
         &self,
@@ -196,12 +194,15 @@ impl Desk {
         let before = sheet.verdict(&subject)?;
         let place = key::host(b'H', issued.target);
         let mut host: Host = sheet.get(&place)?.unwrap_or_default();
+        let job: Option<Job> = sheet.get(&key::number(b'J', issued.job))?;
+        // A claim is tested where it was proved.
+        host.port = job.as_ref().and_then(|j| j.port);
         if !before.entries.iter().any(|e| e.source == SourceId::PROBER) {
             // A new listing: claims against the last one count no more.
             host.failed = Default::default();
         }
         if finding == Finding::Input {
-            let fed = Fed { input: issued.target, by: self.nominator(sheet, issued)?, owner: issued.owner, at: sheet.now };
+            let fed = Fed { input: issued.target, by: job.map_or(String::new(), |j| j.by), owner: issued.owner, at: sheet.now };
             let key = key::host(b'X', output);
             let mut row: Output = sheet.get(&key)?.unwrap_or_default();
             row.add(fed);
@@ -214,7 +215,8 @@ impl Desk {
         let reason = self.reason(name)?;
         let ask = Ask::List { reason, source: SourceId::PROBER, until: None, text: None };
         let text = format!("relay test `{}`: given to [{}], came from [{output}]; proof {proof}", issued.test, issued.target);
-        sheet.change(subject, issued.tester.as_deref().unwrap_or("tester"), ask, text, true);
+        // A hold gives way to what our own tester has proved, and not to the word of others.
+        sheet.change(subject, issued.tester.as_deref().unwrap_or("tester"), ask, text, finding != Finding::Unconfirmed);
         Ok(name)
     }
 
@@ -223,9 +225,21 @@ impl Desk {
         found.ok_or_else(|| Denied::Ledger(Refused::Settings(format!("the reason `{name}` is not in config.toml"))))
     }
 
-    fn nominator(&self, sheet: &Sheet<'_>, issued: &Issued) -> Result<String, Denied> {
-        let job: Option<Job> = sheet.get(&key::number(b'J', issued.job))?;
-        Ok(job.map_or(String::new(), |j| j.by))
+    /// The messages that a host was listed for, as input or output, the newest first.
+    pub fn listing(&self, addr: IpAddr, most: usize) -> Result<Vec<Proof>, Denied> {
+        let sheet = self.sheet(Time(0));
+        let keys = sheet.keys(&key::host(b'G', addr), usize::MAX)?;
+        let mut out = Vec::new();
+        for k in keys.iter().rev().take(most) {
+            out.extend(sheet.get::<Proof>(&key::number(b'P', key::tail(k)))?);
+        }
+        if out.is_empty() {
+            // Those of a store of an earlier version are not marked.
+            let all =
+                self.proofs(addr, true, most)?.into_iter().chain(self.proofs(addr, false, most)?.into_iter().filter(|p| p.input != addr));
+            out = all.filter(|p| REASONS.contains(&p.outcome.as_str())).collect();
+        }
+        Ok(out)
     }
 
     /// The messages that came through a host (`input`) or from it, the newest first.
@@ -255,6 +269,13 @@ impl Desk {
     }
 }
 
+/// The proof of the same message by the same way, which was told before; where there are too many ways, the last.
+fn known(issued: &Issued, arrival: &Arrival) -> Option<u64> {
+    let way = |a: &Arrival| (a.output, a.direct, a.back);
+    let same = issued.seen.iter().find(|(a, _)| way(a) == way(arrival));
+    same.or_else(|| issued.seen.last().filter(|_| issued.seen.len() >= MAX_SEEN)).map(|(_, proof)| *proof)
+}
+
 /// Why there is no listing, for people.
 fn said(why: NoProof) -> &'static str {
     match why {
@@ -264,6 +285,7 @@ fn said(why: NoProof) -> &'static str {
         NoProof::Back => "bounced: it came back to the sender",
         NoProof::Forwarded => "a user of the host may have passed it on",
         NoProof::Ours => "it came from ourselves",
+        NoProof::Elsewhere => "a reporter sent it, and another host than the tested one handed it in",
     }
 }
 
@@ -275,8 +297,8 @@ fn refused(sheet: &Sheet<'_>, issued: &Issued, id: &Id) -> Result<bool, Denied> 
     Ok(result.is_some_and(|r| matches!(r.outcome, Outcome::Refused { .. })))
 }
 
-/// Writes an arrival into its job's results.
-fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival) -> Result<(), Denied> {
+/// Writes an arrival into its job's results; where it `lists`, whoever brought the host was right.
+fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival, lists: bool) -> Result<(), Denied> {
     let Some(mut job) = sheet.get::<Job>(&key::number(b'J', issued.job))? else { return Ok(()) };
     let outcome = match arrival.back {
         true => Outcome::Bounced { at: arrival.at },
@@ -291,7 +313,7 @@ fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival) ->
         save(sheet, &job)?;
     }
     // Who sends himself may send himself what he likes: it makes nobody's name.
-    if job.cause == Cause::Nomination && !job.remote && job.state == State::Done && matches!(outcome, Outcome::Delivered { .. }) {
+    if lists && job.cause == Cause::Nomination && !job.remote && job.state == State::Done {
         let name = key::reporter(&job.by);
         let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
         reporter.note(job.id, true);
@@ -302,7 +324,7 @@ fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival) ->
 
 /// The host is tested again, for a message from before its release.
 fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result<(), Denied> {
-    if open_job(sheet, issued.target)?.is_some() || opted_out(sheet, issued.target)?.is_some() {
+    if open_job(sheet, issued.target, |j| !j.remote)?.is_some() || opted_out(sheet, issued.target)?.is_some() {
         return Ok(());
     }
     let grounds =

@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// Proofs of a listing that are held against a claim's test.
+const MOST_PROOFS: usize = 1000;
+
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
@@ -58,7 +61,7 @@ impl Desk {
             return Err(Denied::TooMany("too many claims wait; claim it from the address itself, or try again tomorrow".into()));
         }
         // A proved claim takes the place of an unproved one, and of whatever waits.
-        if let Some(mut old) = open_job(&sheet, target)?.filter(|j| j.state != State::Running) {
+        if let Some(mut old) = open_job(&sheet, target, |j| j.state != State::Running && !j.remote)? {
             end(&mut old, "a claim took its place", now);
             save(&mut sheet, &old)?;
         }
@@ -105,13 +108,16 @@ impl Desk {
         // One whose message came has failed already.
         let Some(claim) = host.claim.as_mut().filter(|c| c.job == job.id) else { return Ok(()) };
         match job.judgement() {
-            Judgement::Closed if self.tried_what_proved(job, host.released)? => {
+            Judgement::Closed if self.tried_what_proved(job, host.released, refused)? => {
                 return self.release(sheet, job.target, "every test was refused", false);
             }
             // A test that once came through could not be made again: the waiting period tells.
             Judgement::Closed | Judgement::Accepted => claim.release = Some(sheet.now.plus(WAITING)),
-            // Not every test has an outcome, but what had come through was refused.
-            Judgement::Inconclusive if self.tried_what_proved(job, host.released)? => claim.release = Some(sheet.now.plus(WAITING)),
+            // Not every test has an outcome, but what had come through was refused, or put off each time: Postfix as Debian ships
+            // it says 454 to strangers for good.
+            Judgement::Inconclusive if self.tried_what_proved(job, host.released, not_taken)? => {
+                claim.release = Some(sheet.now.plus(WAITING));
+            }
             Judgement::Open | Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable => {
                 let kind = usize::from(claim.proved);
                 host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
@@ -126,14 +132,15 @@ impl Desk {
         Ok(())
     }
 
-    /// Whether every test that has proved the host open since its last release was made again: whoever takes a name away takes
-    /// the tests with it that use the name.
-    fn tried_what_proved(&self, job: &Job, released: Option<Time>) -> Result<bool, Denied> {
+    /// Whether every test that has proved the host open since its last release was made again, and what it came to: whoever
+    /// takes a name away takes the tests with it that use the name.
+    fn tried_what_proved(&self, job: &Job, released: Option<Time>, came_to: fn(&Outcome) -> bool) -> Result<bool, Denied> {
         let plain = |t: &str| t.strip_suffix(PLAIN).unwrap_or(t).to_string();
-        let refused = |o: &Outcome| matches!(o, Outcome::Refused { stage, .. } if *stage >= Stage::Mail);
-        let tried = |test: &str| job.results.iter().any(|r| r.test == test && refused(&r.outcome));
-        let proofs = self.proofs(job.target, true, usize::MAX)?;
-        let listing = proofs.iter().filter(|p| REASONS.contains(&p.outcome.as_str()) && released.is_none_or(|r| p.issued > r));
+        let tried = |test: &str| job.results.iter().any(|r| r.test == test && came_to(&r.outcome));
+        // The word of others names no test that has to be made again.
+        let proofs = self.listing(job.target, MOST_PROOFS)?;
+        let ours = |p: &&crate::ledger::desk::Proof| p.input == job.target && REASONS[..2].contains(&p.outcome.as_str());
+        let listing = proofs.iter().filter(ours).filter(|p| released.is_none_or(|r| p.issued > r));
         // Jobs of only a few tests are answered by the same few, and by more.
         Ok(listing.map(|p| plain(&p.test)).all(|test| tried(&test)))
     }
@@ -177,12 +184,23 @@ impl Desk {
         }
         self.release(&mut sheet, target, why, false)?;
         if is_listed(self, &verdict, REASONS[3]) {
-            let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: Some(SourceId::PROBER), hold: HoldFor::Nothing };
+            // Whoever has looked is not asked again by the next message.
+            let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: None, hold: HoldFor::Usual };
             sheet.change(Subject::host(target), &who.name, ask, why.into(), false);
             sheet.drop_row(key::host(b'X', target));
         }
         self.write(sheet, Some(line(who, "review", &target, "released".into(), Some(why.into()), now)))
     }
+}
+
+/// It was refused for good, behind the greeting.
+fn refused(o: &Outcome) -> bool {
+    matches!(o, Outcome::Refused { stage, .. } if *stage >= Stage::Mail)
+}
+
+/// The same, or refused for now in every try.
+fn not_taken(o: &Outcome) -> bool {
+    refused(o) || matches!(o, Outcome::Inconclusive { put_off: Some(stage), .. } if *stage >= Stage::Mail)
 }
 
 /// Whether the tester's findings list a host for a reason.

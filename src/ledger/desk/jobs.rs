@@ -60,6 +60,10 @@ pub(super) fn hash(g: &Grounds) -> u64 {
     std::hash::Hasher::finish(&h)
 }
 
+/// Names that are taken along for a job.
+const MAX_NAMES: usize = 10;
+/// Hosts of a net whose proved claims are tested in a day.
+const PROVED: usize = 256;
 /// How far in the future a time may lie, for clocks that differ.
 const SKEW: Seconds = Seconds(300);
 
@@ -100,12 +104,12 @@ impl Desk {
         if let Some(out) = opted_out(&sheet, n.target)? {
             return Err(Denied::No(format!("{out} asked not to be tested")));
         }
-        if let Some(job) = open_job(&sheet, n.target)?.filter(|j| j.remote == n.remote) {
+        if let Some(job) = open_job(&sheet, n.target, |j| j.remote == n.remote)? {
             // Tokens are for one reporter alone.
-            return match n.remote && job.by != who.name {
-                true => Err(Denied::No("another reporter tests this host now; try again later".into())),
-                false => Ok(job),
-            };
+            if n.remote && job.by != who.name {
+                return Err(Denied::No("another reporter tests this host now; try again later".into()));
+            }
+            return self.join(sheet, who, &job, n);
         }
         if !n.decides && !n.owner {
             let name = key::reporter(&who.name);
@@ -127,6 +131,32 @@ impl Desk {
         let line = line(who, "nominate", &job.target, format!("job {}", job.id), Some(job.grounds.text.chars().take(500).collect()), now);
         self.write(sheet, Some(line))?;
         Ok(job)
+    }
+
+    /// A nomination of a host whose job still waits: nobody's job keeps the evidence of another out, nor fewer tests more.
+    fn join(&self, mut sheet: Sheet<'_>, who: &Asker, job: &Job, n: Nomination) -> Result<Job, Denied> {
+        let mut joined = job.clone();
+        if !n.remote && job.begun.is_none() && matches!(job.state, State::Held | State::Deferred | State::Queued) {
+            if n.grounds.at > job.grounds.at {
+                joined.grounds = n.grounds;
+            }
+            joined.agreed |= n.decides || n.owner;
+            joined.port = n.port.or(job.port);
+            joined.names.extend(n.names.into_iter().filter(|name| !job.names.contains(name)));
+            joined.names.truncate(MAX_NAMES);
+            match job.only.is_empty() || n.only.is_empty() {
+                true => joined.only.clear(),
+                false => joined.only.extend(n.only.into_iter().filter(|t| !job.only.contains(t))),
+            }
+            place(&sheet, &self.settings(), &mut joined)?;
+        }
+        if joined != *job {
+            save(&mut sheet, &joined)?;
+            let text = joined.grounds.text.chars().take(500).collect();
+            let line = line(who, "nominate", &job.target, format!("job {}, which waited", job.id), Some(text), sheet.now);
+            self.write(sheet, Some(line))?;
+        }
+        Ok(joined)
     }
 
     /// A person decides about a held job: it is run, or ends here.
@@ -250,10 +280,10 @@ pub(super) fn running_job(sheet: &Sheet<'_>, target: IpAddr, but: u64) -> Result
     Ok(false)
 }
 
-/// The job of a host that is open.
-pub(super) fn open_job(sheet: &Sheet<'_>, target: IpAddr) -> Result<Option<Job>, StoreError> {
+/// The job of a host that is open, of those that are meant.
+pub(super) fn open_job(sheet: &Sheet<'_>, target: IpAddr, meant: impl Fn(&Job) -> bool) -> Result<Option<Job>, StoreError> {
     for k in sheet.keys(&key::host(b'L', target), usize::MAX)?.iter().rev() {
-        if let Some(job) = sheet.get::<Job>(&key::number(b'J', key::tail(k)))?.filter(Job::open) {
+        if let Some(job) = sheet.get::<Job>(&key::number(b'J', key::tail(k)))?.filter(|j| j.open() && meant(j)) {
             return Ok(Some(job));
         }
     }
@@ -330,7 +360,9 @@ pub(super) fn save(sheet: &mut Sheet<'_>, job: &Job) -> Result<(), StoreError> {
 /// The budgets that a host's tests count in: its net's, and its network's, with how many hosts of each are tested in a day.
 fn budgets(settings: &Settings, target: IpAddr, purse: Purse) -> Vec<(Vec<u8>, usize, String)> {
     let net = key::host(b'N', crate::model::probing::net(target));
-    let mut out = vec![(net, settings.per_net, "its net".to_string())];
+    // Of proved claims a whole /24's: what is not tested in time is granted, and a crowd is no reason for that.
+    let most = if purse == Purse::Claims { settings.per_net.max(PROVED) } else { settings.per_net };
+    let mut out = vec![(net, most, "its net".to_string())];
     // Who has proved that he speaks for a host asked for it.
     if purse != Purse::Claims {
         let network = settings.networks.of(target).to_string();

@@ -18,6 +18,7 @@
 //! | `P` proof | a message that came |
 //! | `I` host, proof | nothing: it was the input |
 //! | `Y` host, proof | nothing: it was the output |
+//! | `G` host, proof | nothing: it was listed for it, as input or output |
 //! | `n` | the last number of a job or proof; `o` the outages; `a` when the desk was last at work |
 
 use std::{collections::BTreeMap, net::IpAddr};

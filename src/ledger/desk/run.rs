@@ -135,10 +135,13 @@ impl Desk {
         }
         let first = job.begun.is_none();
         if first {
-            count(&mut sheet, &settings, &job, names)?;
             job.results = Vec::new();
         }
         let out = messages(&mut sheet, &settings, &mut job, names, fresh);
+        // What a reporter sends himself, and what sends nothing, delays no test of ours.
+        if first && !job.remote && !out.is_empty() {
+            count(&mut sheet, &settings, &job, names)?;
+        }
         (job.state, job.begun, job.waiting_for) = (State::Running, Some(now), None);
         job.tries += 1;
         save(&mut sheet, &job)?;
@@ -174,9 +177,13 @@ impl Desk {
             (job.state, job.not_before, job.tries) = (State::Deferred, now.plus(Seconds(1)), 0);
             job.waiting_for = Some("the forms that came through are sent once more, from our own domain".into());
         } else {
-            job.results.iter_mut().filter(|r| matches!(r.outcome, Outcome::Later { .. })).for_each(|r| {
-                r.outcome = Outcome::Inconclusive { why: format!("put off {} times", probing::TRIES) };
-            });
+            for r in &mut job.results {
+                if let Outcome::Later { stage, code, .. } = &r.outcome {
+                    // Without its words: servers repeat tokens, and this is shown to readers.
+                    let why = format!("put off {} times, last with {code}", probing::TRIES);
+                    r.outcome = Outcome::Inconclusive { why, put_off: Some(*stage) };
+                }
+            }
             (job.state, job.ended, job.waiting_for) = (State::Done, Some(now), None);
             self.over(&mut sheet, &job)?;
         }
@@ -254,7 +261,7 @@ fn cut(job: &mut Job, settings: &Settings, why: &str, now: Time) {
     let again = job.tries < probing::TRIES;
     for r in job.results.iter_mut().filter(|r| is_unsent(r) || !again && matches!(r.outcome, Outcome::Later { .. })) {
         let (stage, text) = (probing::Stage::Connect, why.to_string());
-        r.outcome = if again { Outcome::Later { stage, code: 421, text } } else { Outcome::Inconclusive { why: text } };
+        r.outcome = if again { Outcome::Later { stage, code: 421, text } } else { Outcome::inconclusive(text) };
     }
     if again {
         (job.state, job.not_before) = (State::Deferred, now.plus(settings.retry[0]));
@@ -272,7 +279,7 @@ fn count(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, names: &Names) -
     let now = sheet.now;
     let place = key::host(b'H', job.target);
     let mut host: Host = sheet.get(&place)?.unwrap_or_default();
-    (host.tested, host.port) = (Some(now), job.port);
+    host.tested = Some(now);
     for name in names.relay.iter().chain(&names.hosted) {
         if !host.names.contains(name) && host.names.len() < MAX_NAMES {
             host.names.push(name.clone());
@@ -329,7 +336,7 @@ fn messages(sheet: &mut Sheet<'_>, settings: &Settings, job: &mut Job, names: &N
 }
 
 fn is_unsent(r: &Tried) -> bool {
-    matches!(&r.outcome, Outcome::Inconclusive { why } if why == UNSENT)
+    matches!(&r.outcome, Outcome::Inconclusive { why, .. } if why == UNSENT)
 }
 
 fn said(job: &Job) -> String {
@@ -372,7 +379,9 @@ fn make(
             null: envelope.from.starts_with("<>"),
             // A claim's or a review's test is no stranger's word against who delivers.
             owner: job.cause != Cause::Nomination,
+            same: envelope.from.contains(&token),
             outputs: Vec::new(),
+            seen: Vec::new(),
         };
         sheet.put(key::token(&id), &issued);
         let message = message::probe(names, &envelope, &token, &settings.operator, &said(job), sheet.now);
@@ -381,7 +390,7 @@ fn make(
             class: test.class.clone(),
             token: hex(&id),
             envelope: (envelope.from.clone(), envelope.to[envelope.probe].clone()),
-            outcome: Outcome::Inconclusive { why: UNSENT.into() },
+            outcome: Outcome::inconclusive(UNSENT),
         });
         out.push(Ready { place: job.results.len() - 1, test: name.clone(), envelope, message });
     }
@@ -401,7 +410,7 @@ fn again_plain(settings: &Settings, job: &mut Job) -> bool {
     let any = !came.is_empty();
     for (test, class) in came {
         if is_new(job, &test) {
-            let outcome = Outcome::Inconclusive { why: UNSENT.into() };
+            let outcome = Outcome::inconclusive(UNSENT);
             job.results.push(Tried { test, class, token: String::new(), envelope: Default::default(), outcome });
         }
     }

@@ -121,6 +121,10 @@ impl Desk {
         row.inputs = open;
         let verdict = sheet.verdict(&Subject::host(addr))?;
         let listed = is_listed(self, &verdict, REASONS[3]);
+        if row.listed && !listed {
+            // It has ended, or somebody has taken it off: only what comes from now on counts.
+            row = Output::default();
+        }
         let ripe = row.proved().is_some_and(|t| t.plus(settings.notice) <= now) && health.wrong.is_empty();
         if listed && row.inputs.is_empty() {
             let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: Some(SourceId::PROBER), hold: HoldFor::Nothing };
@@ -150,19 +154,32 @@ impl Desk {
                 sheet.drop_row(k);
             }
         }
+        let before = Time(now.0.saturating_sub(KEPT.0));
+        let listed = |a: IpAddr| -> Result<bool, Denied> {
+            Ok(self.ledger.store.verdict(&Subject::host(a))?.entries.iter().any(|e| e.source == SourceId::PROBER))
+        };
         for k in self.round(&sheet, b"P", ROUND)? {
             let Some(proof) = sheet.get::<Proof>(&k)? else { continue };
-            let listed = |a: IpAddr| sheet.verdict(&Subject::host(a)).map(|v| v.entries.iter().any(|e| e.source == SourceId::PROBER));
             let gone = proof.at.plus(KEPT) < now && !listed(proof.input)? && !listed(proof.output)?;
-            if gone && self.ended_before(proof.input, Time(now.0.saturating_sub(KEPT.0)))? {
+            if gone && self.ended_before(proof.input, before)? {
                 sheet.drop_row(key::both(b'I', proof.input, proof.id));
                 sheet.drop_row(key::both(b'Y', proof.output, proof.id));
+                sheet.drop_row(key::both(b'G', proof.input, proof.id));
+                sheet.drop_row(key::both(b'G', proof.output, proof.id));
                 sheet.drop_row(key::number(b'S', proof.job));
                 sheet.drop_row(k);
             }
         }
         for k in self.round(&sheet, b"J", ROUND)? {
-            let Some(job) = sheet.get::<Job>(&k)?.filter(|j| j.ended.is_some_and(|t| t.plus(JOBS) < now)) else { continue };
+            let Some(job) = sheet.get::<Job>(&k)?.filter(|j| j.ended.is_some_and(|t| t.plus(KEPT) < now)) else { continue };
+            // What was said goes before the job does; that of a proof goes with the proof.
+            let script = key::number(b'S', job.id);
+            if !listed(job.target)? && !sheet.keys(&script, 1)?.is_empty() && self.ended_before(job.target, before)? {
+                sheet.drop_row(script);
+            }
+            if job.ended.is_none_or(|t| t.plus(JOBS) >= now) {
+                continue;
+            }
             sheet.drop_row(key::both(b'L', job.target, job.id));
             sheet.drop_row(key::number(b'S', job.id));
             sheet.drop_row(k);
