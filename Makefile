@@ -36,6 +36,7 @@ deny: ## licences and sources of all dependencies
 
 test: check peers deny ## everything: units, properties, scenarios on every front, faults, real peers
 	ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --locked
+	@cat $(TARGET)/tmp/relay-matrix.txt
 
 bench: need peers ## measures against rbldnsd, an echo and NSD in one run; writes benches/RESULTS.md, TRANSFERS.md, API.md, RELAY.md
 	$(CARGO) build --release --bins --examples --locked

@@ -78,7 +78,7 @@ fn client(data: &[u8]) {
                 }
                 Act::Tls(_) => session.secured(),
                 Act::Close(_) => return,
-                Act::More | Act::Reply(_) => {}
+                Act::More | Act::Reply(_) | Act::Data(_) => {}
             }
         }
     }

@@ -143,3 +143,25 @@ fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
     clock.forward(75 * 24 * HOUR);
     wait(&f, "90 days", || f.dns(one) == "NXDOMAIN soa 60");
 }
+
+/// S16: whoever is listed gets out, also where the tester and even its domain are gone.
+#[test]
+fn claims_are_granted_where_there_is_no_tester_any_more() {
+    let mut f = Field::new("");
+    let addr = v4(1, 1);
+    f.mta(addr, "left", Habits { open: true, ..Habits::default() });
+    f.done(f.nominate(addr, &json!({"tests": ["plain"]})));
+    // Its reason says nothing about how long: what tests have found ends all the same.
+    let shown = f.api.get(&format!("/v1/listings?prefix={addr}")).ok();
+    assert!(shown["items"][0]["until"].is_string(), "{shown}");
+    let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
+    f.api.f.write("config.toml", &config.replace("enabled = true\ndomain = \"probe.example\"", "enabled = false\ndomain = \"\""));
+    let mut clock = with_clock(&mut f);
+    let c = f.api.post("/v1/claims", &json!({"target": addr, "proved": true}).to_string()).ok();
+    assert_eq!(c["job"]["state"], "held", "{c}");
+    clock.forward(47 * HOUR);
+    std::thread::sleep(Duration::from_secs(7));
+    assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
+    clock.forward(2 * HOUR);
+    wait(&f, "granted on request", || f.dns(addr) == "NXDOMAIN soa 60");
+}

@@ -1,5 +1,6 @@
 //! Relay tests against mail servers with known habits, on addresses of this machine.
 
+mod attacks;
 mod day;
 mod matrix;
 pub mod mta;
@@ -41,6 +42,8 @@ pub struct Field {
     pub names: Names,
     pub collector: SocketAddr,
     pub port: u16,
+    /// The ports of submission, and of submission under TLS.
+    pub submission: [u16; 2],
     /// The collector's port on IPv6.
     six: u16,
 }
@@ -52,6 +55,7 @@ pub fn v4(net: u8, host: u8) -> IpAddr {
 impl Field {
     pub fn new(probe: &str) -> Field {
         let (port, dns, six) = (free_port(), free_port(), free_port());
+        let submission = [free_port(), free_port()];
         let collector: SocketAddr = ([127, 127, 0, 1], free_port()).into();
         let reasons: String =
             ["input", "output", "unconfirmed", "notest"].map(|n| format!("[[reason]]\nname = \"{n}\"\ntext = \"{n} $\"\n")).concat();
@@ -59,18 +63,24 @@ impl Field {
             "{CONFIG}{reasons}[limits]\nspecial = [\"127.64.0.0/10\", \"::1\"]\n[outgoing]\nresolvers = [\"127.0.0.1:{dns}\"]\n\
              [collect]\nlisten = [\"{collector}\", \"[::]:{six}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\nforeign = \"other.example\"\n\
              hello = \"tester.example\"\npause = \"0s\"\nspread = \"0s\"\nstep = \"2s\"\nsettle = \"1s\"\nretry = [\"1s\", \"1s\"]\n\
-             concurrency = 64\nper_as = 1000\nports = [{port}, 1, 1]\n{probe}"
+             concurrency = 64\nper_as = 1000\nports = [{port}, {}, {}]\n{probe}",
+            submission[0], submission[1],
         );
         let names = Names::start(([127, 0, 0, 1], dns).into());
         let api = Api::with_zones(&config, &[("bl", ZONE)]);
-        Field { api, names, collector, port, six }
+        Field { api, names, collector, port, submission, six }
     }
 
     pub fn mta(&self, addr: IpAddr, name: &str, habits: Habits) -> Arc<Mta> {
         let name = format!("{name}.lab.example");
         self.names.add(addr, &name);
         let six = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), self.six);
-        Mta::start(addr, self.port, &name, habits, if addr.is_ipv4() { self.collector } else { six })
+        let submission = habits.submission;
+        let mta = Mta::start(addr, self.port, &name, habits, if addr.is_ipv4() { self.collector } else { six });
+        if submission {
+            mta.submission(self.submission);
+        }
+        mta
     }
 
     pub fn nominate(&self, target: IpAddr, more: &Value) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
@@ -55,6 +55,10 @@ pub struct Habits {
     pub silent: bool,
     /// Says this to everything.
     pub always: Option<&'static str>,
+    /// Offers SMTPUTF8.
+    pub utf8: bool,
+    /// Listens at the submission ports, and carries what comes there without asking who it is.
+    pub submission: bool,
     /// Hands on from this address.
     pub via: Option<IpAddr>,
     /// Takes header fields off that begin with `X-`.
@@ -69,6 +73,35 @@ struct Letter {
     from: String,
     to: String,
     data: Vec<u8>,
+}
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+/// A connection, under TLS or not.
+type Wire = BufReader<Box<dyn Stream>>;
+
+fn say(wire: &mut Wire, text: &str) -> std::io::Result<()> {
+    wire.get_mut().write_all(format!("{text}\r\n").as_bytes())?;
+    wire.get_mut().flush()
+}
+
+/// Begins TLS with a certificate that nobody has signed.
+fn secure(wire: Wire) -> Wire {
+    use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring, pki_types::PrivateKeyDer};
+    let own = rcgen::generate_simple_self_signed(vec!["mta.example".to_string()]).unwrap();
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(ring::default_provider().into()).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
+    BufReader::new(Box::new(StreamOwned::new(ServerConnection::new(config.into()).unwrap(), wire.into_inner())))
+}
+
+/// Where a session comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Smtp,
+    Submission,
+    Submissions,
 }
 
 pub struct Mta {
@@ -113,19 +146,30 @@ impl Mta {
             messages: AtomicUsize::new(0),
             said: Mutex::default(),
         });
-        let own = mta.clone();
+        mta.listen(listener, Door::Smtp);
+        mta
+    }
+
+    /// Listens at the ports of submission too.
+    pub fn submission(self: &Arc<Mta>, ports: [u16; 2]) {
+        for (port, door) in ports.into_iter().zip([Door::Submission, Door::Submissions]) {
+            self.listen(TcpListener::bind((self.addr, port)).unwrap(), door);
+        }
+    }
+
+    fn listen(self: &Arc<Mta>, listener: TcpListener, door: Door) {
+        let own = self.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let own = own.clone();
                 std::thread::spawn(move || {
                     let n = own.sessions.fetch_add(1, Ordering::SeqCst) + 1;
                     own.most.fetch_max(n, Ordering::SeqCst);
-                    let _ = own.session(stream);
+                    let _ = own.session(stream, door);
                     own.sessions.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
-        mta
     }
 
     fn own(&self, domain: &str) -> bool {
@@ -136,27 +180,41 @@ impl Mta {
         domain.is_empty() || domain.eq_ignore_ascii_case(&self.name) || domain == literal || domain == self.addr.to_string()
     }
 
-    fn session(&self, stream: TcpStream) -> std::io::Result<()> {
+    fn session(&self, stream: TcpStream, door: Door) -> std::io::Result<()> {
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        let mut out = stream.try_clone()?;
-        let mut lines = BufReader::new(stream);
-        let mut say = |text: &str| out.write_all(format!("{text}\r\n").as_bytes());
-        say(self.habits.greeting.map_or_else(|| format!("220 {} ESMTP", self.name), String::from).as_str())?;
+        let mut wire: Wire = BufReader::new(Box::new(stream));
+        let mut tls = door == Door::Submissions;
+        if tls {
+            wire = secure(wire);
+        }
+        say(&mut wire, self.habits.greeting.map_or_else(|| format!("220 {} ESMTP", self.name), String::from).as_str())?;
         let (mut from, mut to, mut local, mut errors) = (None::<String>, Vec::new(), false, 0);
         loop {
             let mut raw = Vec::new();
-            if lines.read_until(b'\n', &mut raw)? == 0 {
+            if wire.read_until(b'\n', &mut raw)? == 0 {
                 return Ok(());
             }
             let line = String::from_utf8_lossy(&raw).trim_end().to_string();
             self.said.lock().unwrap().push(line.clone());
             let upper = line.to_ascii_uppercase();
             if let Some(always) = self.habits.always.filter(|_| !upper.starts_with("QUIT")) {
-                say(always)?;
+                say(&mut wire, always)?;
                 continue;
             }
             let reply: String = match upper.split(' ').next().unwrap_or("") {
-                "EHLO" => format!("250-{}\r\n250 8BITMIME", self.name),
+                "EHLO" => {
+                    let utf8 = if self.habits.utf8 { "250-SMTPUTF8\r\n" } else { "" };
+                    let offers = if door == Door::Submission && !tls { "250-STARTTLS\r\n" } else { utf8 };
+                    format!("250-{}\r\n{offers}250 8BITMIME", self.name)
+                }
+                "STARTTLS" if door == Door::Submission && !tls => {
+                    say(&mut wire, "220 go")?;
+                    wire = secure(wire);
+                    tls = true;
+                    continue;
+                }
+                // Who is not under TLS is told no (RFC 8314).
+                "MAIL" if door != Door::Smtp && !tls => "530 STARTTLS first".into(),
                 "HELO" => format!("250 {}", self.name),
                 "RSET" => {
                     (from, local) = (None, false);
@@ -164,7 +222,7 @@ impl Mta {
                     "250 ok".into()
                 }
                 "QUIT" => {
-                    say("221 bye")?;
+                    say(&mut wire, "221 bye")?;
                     return Ok(());
                 }
                 _ if upper.starts_with("MAIL FROM:") => {
@@ -175,15 +233,15 @@ impl Mta {
                     if self.habits.silent {
                         std::thread::sleep(Duration::from_secs(60));
                     }
-                    self.recipient(from.as_deref().unwrap_or(""), &line[8..], &mut to, &mut local)
+                    self.recipient(from.as_deref().unwrap_or(""), &line[8..], &mut to, &mut local, door)
                 }
                 "DATA" if to.is_empty() && !local => "503 no recipients".into(),
                 "DATA" => {
-                    say("354 go on")?;
+                    say(&mut wire, "354 go on")?;
                     let mut data = Vec::new();
                     loop {
                         let mut l = Vec::new();
-                        if lines.read_until(b'\n', &mut l)? == 0 {
+                        if wire.read_until(b'\n', &mut l)? == 0 {
                             return Ok(());
                         }
                         if l == b".\r\n" {
@@ -200,7 +258,7 @@ impl Mta {
                 }
                 _ => "500 what?".into(),
             };
-            say(&reply)?;
+            say(&mut wire, &reply)?;
             errors += usize::from(reply.starts_with('5'));
             if self.habits.cut_after.is_some_and(|n| errors >= n) {
                 return Ok(());
@@ -214,8 +272,9 @@ impl Mta {
         if inner.is_empty() || inner.contains('@') { inner.to_string() } else { format!("{inner}@{}", self.name) }
     }
 
-    fn recipient(&self, from: &str, raw: &str, to: &mut Vec<String>, local: &mut bool) -> String {
+    fn recipient(&self, from: &str, raw: &str, to: &mut Vec<String>, local: &mut bool, door: Door) -> String {
         let h = &self.habits;
+        let submitted = h.submission && door != Door::Smtp;
         if h.greylist && self.seen.lock().unwrap().insert(format!("{from}{raw}")) {
             return "450 greylisted".into();
         }
@@ -226,7 +285,8 @@ impl Mta {
             Some((_, d)) => h.own_sender && self.own(d),
             None => h.bare_sender && !sender.is_empty(),
         };
-        let trusted = h.open && !self.closed.load(Ordering::SeqCst) || ours || h.after_local && *local || h.bare_recipient && bare;
+        let trusted =
+            h.open && !self.closed.load(Ordering::SeqCst) || ours || h.after_local && *local || h.bare_recipient && bare || submitted;
         match self.read(inner, 8) {
             Found::Foreign(a) if trusted => {
                 to.push(a);
@@ -259,7 +319,9 @@ impl Mta {
             return if h.quoted { through(&inner.replace('%', "@")) } else { Found::Nobody };
         }
         if let Some(route) = a.strip_prefix('@') {
-            let rest = route.split_once(':').map_or("", |(_, r)| r);
+            // A literal has colons of its own.
+            let from = route.find(']').filter(|_| route.starts_with('[')).unwrap_or(0);
+            let rest = route[from..].split_once(':').map_or("", |(_, r)| r);
             return if h.route { through(rest) } else { self.read(rest, depth.saturating_sub(1)) };
         }
         let Some((local, domain)) = a.rsplit_once('@') else {

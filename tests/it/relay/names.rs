@@ -38,6 +38,10 @@ impl Names {
         self.0.lock().unwrap().insert(addr, name.into());
     }
 
+    pub fn remove(&self, addr: IpAddr) {
+        self.0.lock().unwrap().remove(&addr);
+    }
+
     /// The name of an address. The resolver knows itself what 127/8 is called, so that a laboratory says it.
     pub fn of(&self, addr: IpAddr) -> Vec<String> {
         self.0.lock().unwrap().get(&addr).cloned().into_iter().collect()

@@ -102,6 +102,13 @@ fn what_may_not_be_tested_is_not() {
     f.api.post("/v1/optouts", &json!({"subject": "198.51.100.0/24", "proof": "mail from the RIR contact"}).to_string());
     let reply = f.api.post("/v1/optouts", &json!({"subject": "127.64.9.0/24", "proof": "a word"}).to_string());
     assert_eq!(reply.status, 201, "{}", reply.text());
+    // What lets a reporter's own mail look like relaying, or hides other tests, is not his to say.
+    let rep = f.api.token("namer", "reporter", &[]);
+    for more in [json!({"names": ["mine.example"]}), json!({"tests": ["bang-bare"]})] {
+        let mut body = json!({"target": v4(8, 9), "evidence": "x", "kind": "log"});
+        more.as_object().unwrap().iter().for_each(|(k, v)| body[k] = v.clone());
+        assert_eq!(f.api.call(&rep, "POST", "/v1/nominations", &[], &body.to_string()).problem(), "forbidden", "{body}");
+    }
     let refused = nominate(json!({"target": "127.64.9.1", "evidence": "x", "kind": "log"}));
     assert_eq!((refused.status, refused.text().contains("asked not to be tested")), (409, true));
     assert_eq!(f.dns(v4(9, 1)), "NOERROR 127.0.0.13");
@@ -118,6 +125,25 @@ fn what_may_not_be_tested_is_not() {
     let owner =
         f.api.call(&rep, "POST", "/v1/nominations", &[], &json!({"target": v4(8, 1), "evidence": "x", "kind": "owner"}).to_string());
     assert_eq!(owner.problem(), "forbidden");
+}
+
+/// S1: as it is shipped, nobody is tested.
+#[test]
+fn the_tester_is_off_until_it_is_switched_on() {
+    let api = crate::api::Api::new();
+    for (target, why) in [
+        ("198.51.100.1", "special range"),
+        ("127.0.0.1", "special range"),
+        ("45.1.1.1", "the tester is off"),
+        ("2a00::1", "the tester is off"),
+    ] {
+        let job = api.post("/v1/nominations", &json!({"target": target, "evidence": "x", "kind": "log"}).to_string()).ok();
+        assert_eq!((&job["state"], job["waiting_for"].as_str().unwrap().contains(why)), (&json!("held"), true), "{job}");
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(api.get("/v1/jobs?open=true").ok()["items"].as_array().unwrap().len(), 4);
+    let status = api.get("/v1/status").ok();
+    assert_eq!(status["tester"], json!({"enabled": false, "wrong": null}));
 }
 
 /// S4: one session, a pause between two messages, the set spread; S8 and S9: one command at a time, and who tests.
@@ -172,7 +198,7 @@ fn the_command_tests_from_here_and_lists_nobody() {
     };
     let plain = ["--test", "plain", "--test", "percent-at-literal"];
     let (code, text) = run(&shut, &plain);
-    assert_eq!((code, text.contains("every test was refused") && text.contains("C RCPT TO:<t")), (Some(0), true), "{text}");
+    assert_eq!((code, text.contains("every kind of test was refused") && text.contains("C RCPT TO:<t")), (Some(0), true), "{text}");
     let (code, text) = run(&open_, &plain);
     assert_eq!((code, text.contains("it relays")), (Some(2), true), "{text}");
     assert_eq!(run(&drop_, &plain).0, Some(3));
@@ -199,6 +225,41 @@ fn the_command_tests_from_here_and_lists_nobody() {
     ]);
     let all: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     assert!(all["results"].as_array().unwrap().len() > 40 && all["says"] == "closed", "{all:#}");
+}
+
+/// S10, S18: where DNS sends the probe domain's mail elsewhere, nothing could come, and somebody else would get it.
+#[test]
+fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
+    let mut f = Field::new("allow_public = true\ncontact = \"relaytest@orbs.example\"\nabout = \"https://orbs.example/tests\"\n");
+    let addr = v4(1, 1);
+    f.mta(addr, "waits", open());
+    let says = |f: &Field, part: &str| {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let wrong = f.api.get("/v1/status").ok()["tester"]["wrong"].clone();
+            match wrong.as_str() {
+                Some(w) if !part.is_empty() && w.contains(part) => return,
+                None if part.is_empty() => return,
+                _ => assert!(Instant::now() < until, "{part}: {wrong}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    says(&f, "DNS has no MX of probe.example");
+    let id = f.nominate(addr, &json!({"tests": ["plain"]}));
+    let again = |f: &mut Field| {
+        f.api.daemon.take().unwrap().stop();
+        f.api.start();
+    };
+    f.names.add(v4(9, 9), "probe.example");
+    again(&mut f);
+    says(&f, "goes to probe.example, 127.64.9.9, which is no address of the collector");
+    assert_eq!((f.job(id)["state"].clone(), f.dns(addr).as_str()), (json!("queued"), "NXDOMAIN soa 60"));
+    f.names.remove(v4(9, 9));
+    f.names.add(f.collector.ip(), "probe.example");
+    again(&mut f);
+    says(&f, "");
+    assert_eq!((f.done(id)["says"].clone(), f.dns(addr).as_str()), (json!("open"), "NOERROR 127.0.0.2"));
 }
 
 /// DSBL's way: the reporter sends, the server's collector sees. His word is unconfirmed unless he is trusted.
@@ -248,7 +309,8 @@ fn a_reporter_tests_from_his_own_machine() {
     assert_eq!((&job["says"], f.dns(v4(3, 1)).as_str()), (&json!("inconclusive"), "NXDOMAIN soa 60"));
 }
 
-fn talk(f: &Field, source: IpAddr, steps: &[&str]) -> Vec<String> {
+/// What the collector says to each step; the first is nothing, for its greeting.
+pub fn talk(f: &Field, source: IpAddr, steps: &[&str]) -> Vec<String> {
     let stream = connect(source, f.collector).unwrap();
     let mut out = stream.try_clone().unwrap();
     let mut lines = BufReader::new(stream);
@@ -341,7 +403,7 @@ fn tester_and_collector_speak_tls_with_each_other() {
     let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
     let config = config
         .replace("[collect]\n", "[collect]\ntls = true\n")
-        .replace(&format!("ports = [{}, 1, 1]", f.port), &format!("ports = [{}, {}, 1]", f.port, f.collector.port()));
+        .replace(&format!("ports = [{}, {}, ", f.port, f.submission[0]), &format!("ports = [{}, {}, ", f.port, f.collector.port()));
     f.api.f.write("config.toml", &config);
     f.api.start();
     let out = f.api.f.orbsd(&[
@@ -357,11 +419,18 @@ fn tester_and_collector_speak_tls_with_each_other() {
         "submission-no-auth",
     ]);
     let text = String::from_utf8_lossy(&out.stdout);
-    for line in ["C STARTTLS", "- TLS", "RCPT TO:<t", "S 550 5.7.1", "every test was refused"] {
+    for line in ["C STARTTLS", "- TLS", "RCPT TO:<t", "S 550 5.7.1", "every kind of test was refused"] {
         assert!(text.contains(line), "{line}: {text}{}", String::from_utf8_lossy(&out.stderr));
     }
     assert_eq!(out.status.code(), Some(0));
     assert_eq!(text.matches("C EHLO").count(), 2, "once before TLS, and again behind it: {text}");
+    // What comes in front of TLS in the same piece is not read behind it (CVE-2011-0411), and garbage is no TLS.
+    let hello = ["220", "250", "554"];
+    let codes = |steps: &[&str]| talk(&f, v4(50, 1), steps).iter().map(|l| l.chars().take(3).collect::<String>()).collect::<Vec<_>>();
+    assert_eq!(codes(&["EHLO x\r\n", "STARTTLS\r\nMAIL FROM:<>\r\n", "RCPT TO:<a@probe.example>\r\n"])[..3], hello);
+    let garbage = codes(&["EHLO x\r\n", "STARTTLS\r\n", "\u{1}\u{2}not TLS at all\r\n\r\n", "MAIL FROM:<>\r\n"]);
+    assert!(garbage[2] == "220" && !garbage[3..].iter().any(|c| c.starts_with(['2', '3', '4', '5'])), "{garbage:?}");
+    assert_eq!(codes(&["NOOP\r\n"]), ["220", "250"]);
 }
 
 /// What is kept of a proof is shown to those whom it concerns.
