@@ -136,7 +136,7 @@ fn start_web(
 
 /// The ways out that webhooks take.
 fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
-    let names = Arc::new(Names::new(&config.outgoing.resolvers).map_err(|e| format!("outgoing.resolvers: {e}")));
+    let names = Arc::new(Names::new(&config.outgoing.resolvers, true).map_err(|e| format!("outgoing.resolvers: {e}")));
     let mail = Arc::new(Mail::new(&config.mail)?);
     Ok(crate::hooks::Ways {
         allow: config.outgoing.allow.clone(),
@@ -145,7 +145,10 @@ fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
             let names = names.clone();
             Box::pin(async move {
                 match &*names {
-                    Ok(names) => names.addresses(&host).await,
+                    Ok(names) => match names.addresses(&host).await {
+                        Ok(none) if none.is_empty() => Err(format!("{host}: DNS knows no address of it")),
+                        found => found,
+                    },
                     Err(e) => Err(e.clone()),
                 }
             })

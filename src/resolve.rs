@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::{
     TokioResolver,
-    config::{NameServerConfig, ResolverConfig},
+    config::{NameServerConfig, ResolveHosts, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
     proto::rr::RData,
 };
@@ -16,9 +16,10 @@ const MAX_NAMES: usize = 8;
 pub struct Names(TokioResolver);
 
 impl Names {
-    /// By some servers; with none, as `/etc/resolv.conf` says.
-    pub fn new(servers: &[SocketAddr]) -> Result<Names, String> {
-        let builder = match servers {
+    /// By some servers; with none, as `/etc/resolv.conf` says. What the world sees is not what `hosts` says: that file is read where
+    /// names of this machine's own surroundings are meant.
+    pub fn new(servers: &[SocketAddr], hosts: bool) -> Result<Names, String> {
+        let mut builder = match servers {
             [] => TokioResolver::builder(TokioRuntimeProvider::default()).map_err(|e| format!("/etc/resolv.conf: {e}"))?,
             servers => {
                 let one = |s: &SocketAddr| {
@@ -30,6 +31,7 @@ impl Names {
                 TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             }
         };
+        builder.options_mut().use_hosts_file = if hosts { ResolveHosts::Always } else { ResolveHosts::Never };
         builder.build().map(Names).map_err(|e| e.to_string())
     }
 
@@ -52,12 +54,15 @@ impl Names {
         Ok(found.answers().iter().filter_map(|r| name(&r.data)).take(MAX_NAMES).collect())
     }
 
-    /// The addresses of a name; of an address, itself. The error is one line.
+    /// The addresses of a name, or none; of an address, itself. The error is one line, and says that nobody has answered.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
         if let Ok(addr) = host.parse() {
             return Ok(vec![addr]);
         }
-        let found = self.0.lookup_ip(host).await.map_err(|e| format!("{host}: {e}"))?;
-        Ok(found.iter().collect())
+        match self.0.lookup_ip(host).await {
+            Ok(found) => Ok(found.iter().collect()),
+            Err(e) if e.is_no_records_found() => Ok(Vec::new()),
+            Err(e) => Err(format!("{host}: {e}")),
+        }
     }
 }

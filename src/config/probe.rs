@@ -178,6 +178,12 @@ fn check(p: &ProbeFile, c: &CollectFile, domain: &str, names: &[String], warning
     if p.ports.contains(&0) {
         wrong("probe.ports: 0 is no port".into());
     }
+    // Each family has listeners of its own, as in [dns].
+    for l in c.listen.iter().filter(|l| l.is_ipv6() && l.ip().is_unspecified()) {
+        if !c.listen.iter().any(|o| o.is_ipv4() && o.port() == l.port()) {
+            warnings.push(format!("collect.listen: {l} takes IPv6 alone; add 0.0.0.0:{}", l.port()));
+        }
+    }
     if p.enabled && c.listen.is_empty() {
         wrong("collect.listen: tests need a collector; without it nothing can be proved".into());
     }
@@ -216,7 +222,7 @@ fn check_zones(domain: &str, zones: &[Zone], wrong: &mut dyn FnMut(String)) {
     // Of zones within each other the inner one answers.
     let inner = zones.iter().filter_map(|z| Some((within(z)?, z))).min_by_key(|(name, _)| name.len());
     if let Some((name, zone)) = inner
-        && !zone.records.iter().any(|r| r.kind.eq_ignore_ascii_case("MX") && bare(&r.name) == name)
+        && !zone.records.iter().any(|r| ["MX", "A", "AAAA"].iter().any(|k| r.kind.eq_ignore_ascii_case(k)) && bare(&r.name) == name)
     {
         wrong(format!(
             "probe.domain: the zone {} answers for it, and has no MX there: no message would come. Take a domain outside of it, or \

@@ -14,11 +14,14 @@ use crate::{
         Ledger,
         desk::{Desk, Known},
     },
+    model::Subject,
     resolve, schedule,
     serve::{Certificates, tcp},
     smtp::Names,
     web::secrets,
 };
+
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)];
 
 /// Opens the collector's addresses.
 pub fn bind(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
@@ -47,8 +50,11 @@ impl Tests {
         let desk = Desk::new(ledger.clone(), own);
         let tls = certificates.cloned().filter(|_| settings.receiver.tls).map(|c| Arc::new(move || c.ready().web.clone()) as collect::Tls);
         let judge = collect::by_desk(desk.clone());
-        let collector = Collector { tls, crowds: settings.desk.special.clone(), ..Collector::new(settings.receiver.clone(), judge) };
-        let names = Arc::new(resolve::Names::new(&config.outgoing.resolvers).ok());
+        // We look at ourselves as well.
+        let own = settings.receiver.addresses.iter().copied().chain(LOOPBACK).map(Subject::host);
+        let crowds = settings.desk.special.iter().cloned().chain(own).collect();
+        let collector = Collector { tls, crowds, ..Collector::new(settings.receiver.clone(), judge) };
+        let names = Arc::new(resolve::Names::new(&config.outgoing.resolvers, false).ok());
         let known = known(desk.clone(), names.clone(), settings.receiver.addresses.clone());
         let outside = outside(desk.clone(), names, (settings.receiver.addresses.clone(), settings.listen.clone()));
         Ok(Tests { desk, settings, collector, known, outside })
@@ -121,17 +127,21 @@ async fn goes_elsewhere(
     domain: &str,
     ours: &(dyn Fn(IpAddr) -> bool + Send + Sync),
 ) -> Result<Option<String>, String> {
-    let hosts = names.exchanges(domain).await?;
+    let mut hosts = names.exchanges(domain).await?;
     if hosts.is_empty() {
-        return Ok(Some(format!("DNS has no MX of {domain}: no message would come")));
+        // Then mail goes to the domain's own addresses (RFC 5321 section 5.1).
+        hosts.push(domain.into());
     }
+    let mut some = false;
     for host in &hosts {
-        if let Some(addr) = names.addresses(host).await?.iter().find(|a| !ours(**a)) {
+        let addresses = names.addresses(host).await?;
+        some |= !addresses.is_empty();
+        if let Some(addr) = addresses.iter().find(|a| !ours(**a)) {
             let how = "[collect] addresses names those under which the collector is reached";
             return Ok(Some(format!("mail for {domain} goes to {host}, {addr}, which is no address of the collector; {how}")));
         }
     }
-    Ok(None)
+    Ok((!some).then(|| format!("DNS has no MX of {domain} with an address: no message would come")))
 }
 
 /// Whether a host takes a domain's mail, and nobody else does: a test that it hands on to another exchange would reach that.

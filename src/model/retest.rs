@@ -121,6 +121,10 @@ impl Job {
     pub fn judgement(&self) -> Judgement {
         super::probing::judge(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)))
     }
+    /// The budget that it counts in.
+    pub fn purse(&self) -> Purse {
+        if self.remote { Purse::Remote } else { self.cause.purse() }
+    }
     /// Whether it still waits or runs.
     pub fn open(&self) -> bool {
         self.state != State::Done
@@ -203,6 +207,8 @@ pub struct Budget {
     pub claims: Vec<(IpAddr, Time)>,
     /// Of claims that were not proved.
     pub unproved: Vec<(IpAddr, Time)>,
+    /// Of those that reporters sent themselves.
+    pub remote: Vec<(IpAddr, Time)>,
 }
 
 /// Which budget a test is of.
@@ -214,6 +220,8 @@ pub enum Purse {
     Claims,
     /// Claims that were not proved: they delay no others.
     Unproved,
+    /// Those that reporters send themselves.
+    Remote,
 }
 
 impl Cause {
@@ -235,6 +243,7 @@ impl Budget {
             Purse::Tests => &self.tests,
             Purse::Claims => &self.claims,
             Purse::Unproved => &self.unproved,
+            Purse::Remote => &self.remote,
         };
         let most = most.max(1);
         let own = all.iter().find(|(a, _)| *a == target).map(|(_, t)| (*t).max(now));
@@ -251,7 +260,7 @@ impl Budget {
 
     /// Whether all of its tests are of days before.
     pub fn is_over(&self, now: Time) -> bool {
-        [&self.tests, &self.claims, &self.unproved].into_iter().flatten().all(|(_, t)| t.plus(Seconds(DAY)) <= now)
+        [&self.tests, &self.claims, &self.unproved, &self.remote].into_iter().flatten().all(|(_, t)| t.plus(Seconds(DAY)) <= now)
     }
 
     /// Counts a test at a time, which may lie ahead: then it is a place for the host. Forgets those of the days before.
@@ -260,6 +269,7 @@ impl Budget {
             Purse::Tests => &mut self.tests,
             Purse::Claims => &mut self.claims,
             Purse::Unproved => &mut self.unproved,
+            Purse::Remote => &mut self.remote,
         };
         all.retain(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now);
         all.push((target, at));

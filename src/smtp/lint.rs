@@ -83,10 +83,11 @@ fn one_address(form: &str) -> Result<(), String> {
     let inner = form.trim();
     let inner = inner.strip_prefix('<').map_or(inner, |i| i.strip_suffix('>').unwrap_or(i));
     let mut quoted = false;
-    // A route has commas; an encoded word is decoded, and looked at then.
-    let route = inner.starts_with('@');
+    // A route has commas, up to its colon.
+    let mut route = inner.starts_with('@');
     for c in inner.trim().chars() {
         quoted ^= c == '"';
+        route &= c != ':';
         if !quoted && (matches!(c, '<' | '>' | ';' | '(' | ')') || c.is_whitespace() || c == ',' && !route) {
             return Err(format!("`{form}` is more than one address: `{c}` stands outside of quotes"));
         }
@@ -232,6 +233,7 @@ mod tests {
             "<victim@x.example {u}@{d}>",
             "<(victim@x.example){u}@{d}>",
             "<{u}@{d}> <victim@x.example>",
+            "<@{R}:victim@x.example,{u}@{d}>",
         ] {
             assert!(check(&test(bad)).unwrap_err().contains("more than one address"), "{bad}");
         }

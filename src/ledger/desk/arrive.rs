@@ -196,7 +196,9 @@ impl Desk {
         let mut host: Host = sheet.get(&place)?.unwrap_or_default();
         let job: Option<Job> = sheet.get(&key::number(b'J', issued.job))?;
         // A claim is tested where it was proved.
-        host.port = job.as_ref().and_then(|j| j.port);
+        if finding != Finding::Unconfirmed {
+            host.port = job.as_ref().and_then(|j| j.port);
+        }
         if !before.entries.iter().any(|e| e.source == SourceId::PROBER) {
             // A new listing: claims against the last one count no more.
             host.failed = Default::default();
@@ -225,19 +227,15 @@ impl Desk {
         found.ok_or_else(|| Denied::Ledger(Refused::Settings(format!("the reason `{name}` is not in config.toml"))))
     }
 
-    /// The messages that a host was listed for, as input or output, the newest first.
-    pub fn listing(&self, addr: IpAddr, most: usize) -> Result<Vec<Proof>, Denied> {
+    /// The messages that a host was listed for, as input or output, of those that are meant; the newest first.
+    pub fn listing(&self, addr: IpAddr, most: usize, meant: impl Fn(&Proof) -> bool) -> Result<Vec<Proof>, Denied> {
         let sheet = self.sheet(Time(0));
-        let keys = sheet.keys(&key::host(b'G', addr), usize::MAX)?;
         let mut out = Vec::new();
-        for k in keys.iter().rev().take(most) {
-            out.extend(sheet.get::<Proof>(&key::number(b'P', key::tail(k)))?);
-        }
-        if out.is_empty() {
-            // Those of a store of an earlier version are not marked.
-            let all =
-                self.proofs(addr, true, most)?.into_iter().chain(self.proofs(addr, false, most)?.into_iter().filter(|p| p.input != addr));
-            out = all.filter(|p| REASONS.contains(&p.outcome.as_str())).collect();
+        for k in sheet.keys(&key::host(b'G', addr), usize::MAX)?.iter().rev() {
+            if out.len() >= most {
+                break;
+            }
+            out.extend(sheet.get::<Proof>(&key::number(b'P', key::tail(k)))?.filter(&meant));
         }
         Ok(out)
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    AHEAD, Asker, Denied, Desk, REASONS, Sheet,
+    AHEAD, Asker, Denied, Desk, Proof, REASONS, Sheet,
     jobs::{end, line, new_job, open_job, opted_out, place, save, spend},
     key,
     run::PLAIN,
@@ -115,7 +115,9 @@ impl Desk {
             Judgement::Closed | Judgement::Accepted => claim.release = Some(sheet.now.plus(WAITING)),
             // Not every test has an outcome, but what had come through was refused, or put off each time: Postfix as Debian ships
             // it says 454 to strangers for good.
-            Judgement::Inconclusive if self.tried_what_proved(job, host.released, not_taken)? => {
+            Judgement::Inconclusive
+                if job.results.iter().any(|r| not_taken(&r.outcome)) && self.tried_what_proved(job, host.released, not_taken)? =>
+            {
                 claim.release = Some(sheet.now.plus(WAITING));
             }
             Judgement::Open | Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable => {
@@ -137,12 +139,21 @@ impl Desk {
     fn tried_what_proved(&self, job: &Job, released: Option<Time>, came_to: fn(&Outcome) -> bool) -> Result<bool, Denied> {
         let plain = |t: &str| t.strip_suffix(PLAIN).unwrap_or(t).to_string();
         let tried = |test: &str| job.results.iter().any(|r| r.test == test && came_to(&r.outcome));
-        // The word of others names no test that has to be made again.
-        let proofs = self.listing(job.target, MOST_PROOFS)?;
-        let ours = |p: &&crate::ledger::desk::Proof| p.input == job.target && REASONS[..2].contains(&p.outcome.as_str());
-        let listing = proofs.iter().filter(ours).filter(|p| released.is_none_or(|r| p.issued > r));
+        let since = |p: &Proof| p.input == job.target && released.is_none_or(|r| p.issued > r);
+        // The word of others names no test that has to be made again where there is one of ours.
+        let mut listing = self.listing(job.target, MOST_PROOFS, |p| since(p) && REASONS[..2].contains(&p.outcome.as_str()))?;
+        if listing.is_empty() {
+            listing = self.listing(job.target, MOST_PROOFS, since)?;
+        }
+        // What came through at one port is not tried at another.
+        for p in &listing {
+            let proved: Option<Job> = self.sheet(Time(0)).get(&key::number(b'J', p.job))?;
+            if proved.is_some_and(|j| j.port != job.port) {
+                return Ok(false);
+            }
+        }
         // Jobs of only a few tests are answered by the same few, and by more.
-        Ok(listing.map(|p| plain(&p.test)).all(|test| tried(&test)))
+        Ok(listing.iter().map(|p| plain(&p.test)).all(|test| tried(&test)))
     }
 
     /// Takes a host off for good: what was sent before this lists it no more.

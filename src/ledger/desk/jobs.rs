@@ -104,20 +104,24 @@ impl Desk {
         if let Some(out) = opted_out(&sheet, n.target)? {
             return Err(Denied::No(format!("{out} asked not to be tested")));
         }
-        if let Some(job) = open_job(&sheet, n.target, |j| j.remote == n.remote)? {
-            // Tokens are for one reporter alone.
-            if n.remote && job.by != who.name {
-                return Err(Denied::No("another reporter tests this host now; try again later".into()));
-            }
-            return self.join(sheet, who, &job, n);
-        }
-        if !n.decides && !n.owner {
+        let mut agrees = n.decides || n.owner;
+        if !agrees {
             let name = key::reporter(&who.name);
             let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
             if !reporter.count(settings.quota, now) {
                 return Err(Denied::TooMany(format!("{} nominations a day are taken from one reporter", settings.quota)));
             }
+            agrees = !reporter.is_watched();
             sheet.put(name, &reporter);
+        }
+        let claim = |j: &Job| !matches!(j.cause, Cause::Nomination | Cause::Owner);
+        if let Some(job) = open_job(&sheet, n.target, |j| j.remote == n.remote && (j.port == n.port || claim(j)))? {
+            if n.remote && job.by != who.name {
+                // Tokens are for one reporter alone.
+                return Err(Denied::No("another reporter tests this host now; try again later".into()));
+            }
+            // A claim's or a review's test is made as it is.
+            return if claim(&job) { Ok(job) } else { self.join(sheet, who, &job, (n, agrees)) };
         }
         if sheet.keys(b"Q", MAX_OPEN)?.len() >= MAX_OPEN {
             return Err(Denied::TooMany(format!("{MAX_OPEN} jobs wait already")));
@@ -133,15 +137,24 @@ impl Desk {
         Ok(job)
     }
 
-    /// A nomination of a host whose job still waits: nobody's job keeps the evidence of another out, nor fewer tests more.
-    fn join(&self, mut sheet: Sheet<'_>, who: &Asker, job: &Job, n: Nomination) -> Result<Job, Denied> {
+    /// A nomination of a host whose job still waits: nobody's job keeps the evidence of another out, nor fewer tests more. `agrees`
+    /// says that no person has to be asked for whoever brings it.
+    fn join(&self, mut sheet: Sheet<'_>, who: &Asker, job: &Job, (n, agrees): (Nomination, bool)) -> Result<Job, Denied> {
         let mut joined = job.clone();
         if !n.remote && job.begun.is_none() && matches!(job.state, State::Held | State::Deferred | State::Queued) {
-            if n.grounds.at > job.grounds.at {
+            let host: Host = sheet.get(&key::host(b'H', n.target))?.unwrap_or_default();
+            // Whichever evidence leads to a test sooner, and of two the newer.
+            let time = |g: &Grounds| (host.nomination_time(hash(g), sheet.now), std::cmp::Reverse(g.at));
+            if time(&n.grounds) < time(&job.grounds) {
                 joined.grounds = n.grounds;
             }
-            joined.agreed |= n.decides || n.owner;
-            joined.port = n.port.or(job.port);
+            if agrees && !job.agreed {
+                (joined.agreed, joined.by) = (true, who.name.clone());
+            }
+            if job.cause == Cause::Owner && !n.owner {
+                // A stranger's word counts against outputs too.
+                (joined.cause, joined.by) = (Cause::Nomination, who.name.clone());
+            }
             joined.names.extend(n.names.into_iter().filter(|name| !job.names.contains(name)));
             joined.names.truncate(MAX_NAMES);
             match job.only.is_empty() || n.only.is_empty() {
@@ -327,10 +340,10 @@ pub(super) const HELD: u64 = 1 << 63;
 
 /// When an open job is looked at next.
 fn look(job: &Job) -> u64 {
-    let line = match job.cause.purse() {
+    let line = match job.purse() {
         Purse::Claims => LINES[0],
         Purse::Unproved => LINES[1],
-        Purse::Tests => LINES[2],
+        Purse::Tests | Purse::Remote => LINES[2],
     };
     match job.state {
         State::Queued if job.remote => job.grounds.at.plus(retest::EVIDENCE_LIFE).0 + 1,
@@ -373,7 +386,7 @@ fn budgets(settings: &Settings, target: IpAddr, purse: Purse) -> Vec<(Vec<u8>, u
 
 /// Counts a test of a host at a time, which may lie ahead.
 pub(super) fn spend(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, at: Time) -> Result<(), StoreError> {
-    let purse = job.cause.purse();
+    let purse = job.purse();
     for (slot, ..) in budgets(settings, job.target, purse) {
         let mut budget: Budget = sheet.get(&slot)?.unwrap_or_default();
         budget.count(job.target, purse, at, sheet.now);
@@ -425,9 +438,9 @@ pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Re
             Cause::Owner | Cause::Review => host.tested.map_or(now, |t| t.plus(retest::BETWEEN)).max(now),
         };
         (at, why) = (own, "the pause since its last test".into());
-        for (slot, most, name) in budgets(settings, job.target, job.cause.purse()) {
+        for (slot, most, name) in budgets(settings, job.target, job.purse()) {
             let budget: Budget = sheet.get(&slot)?.unwrap_or_default();
-            let free = budget.time(job.target, job.cause.purse(), most, now);
+            let free = budget.time(job.target, job.purse(), most, now);
             if free > at {
                 (at, why) = (free, format!("{name}: a few hosts of one are tested in a day"));
             }

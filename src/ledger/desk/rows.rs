@@ -19,7 +19,7 @@
 //! | `I` host, proof | nothing: it was the input |
 //! | `Y` host, proof | nothing: it was the output |
 //! | `G` host, proof | nothing: it was listed for it, as input or output |
-//! | `n` | the last number of a job or proof; `o` the outages; `a` when the desk was last at work |
+//! | `n` | the last number of a job or proof; `o` the outages; `a` when the desk was last at work; `g` that `G` is complete |
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -37,6 +37,8 @@ pub(super) mod key {
 
     pub const OUTAGES: &[u8] = b"o";
     pub const NUMBER: &[u8] = b"n";
+    /// Whether proofs that list have their row `G`.
+    pub const MARKED: &[u8] = b"g";
     /// When the desk was last at work.
     pub const ALIVE: &[u8] = b"a";
 

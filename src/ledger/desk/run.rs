@@ -103,10 +103,10 @@ impl Desk {
         while out.len() < most {
             let next = lines[0].pop_front().or_else(|| lines[turn].pop_front()).or_else(|| lines[3 - turn].pop_front());
             let Some(job) = next else { break };
-            turn = match job.cause.purse() {
+            turn = match job.purse() {
                 Purse::Claims => turn,
                 Purse::Unproved => 2,
-                Purse::Tests => 1,
+                Purse::Tests | Purse::Remote => 1,
             };
             out.push(job);
         }
@@ -139,8 +139,10 @@ impl Desk {
         }
         let out = messages(&mut sheet, &settings, &mut job, names, fresh);
         // What a reporter sends himself, and what sends nothing, delays no test of ours.
-        if first && !job.remote && !out.is_empty() {
-            count(&mut sheet, &settings, &job, names)?;
+        match job.remote {
+            true if first => spend(&mut sheet, &settings, &job, now)?,
+            false if first && !out.is_empty() => count(&mut sheet, &settings, &job, names)?,
+            _ => {}
         }
         (job.state, job.begun, job.waiting_for) = (State::Running, Some(now), None);
         job.tries += 1;
@@ -164,6 +166,14 @@ impl Desk {
             }
         }
         append(&mut sheet, id, transcript)?;
+        if !job.remote && job.results.iter().any(is_unsent) {
+            // It was switched off meanwhile: what was not sent says nothing about the host.
+            cut(&mut job, &settings, "the tester was switched off while it ran", now);
+            self.over(&mut sheet, &job)?;
+            save(&mut sheet, &job)?;
+            self.write(sheet, None)?;
+            return Ok(job);
+        }
         let put_off = job.results.iter().any(|r| matches!(r.outcome, Outcome::Later { .. }));
         if job.remote {
             // The reporter's own words are no outcome of ours: only what arrives counts.
@@ -196,6 +206,20 @@ impl Desk {
         });
         self.write(sheet, line)?;
         Ok(job)
+    }
+
+    /// Proofs of a store of an earlier version do not say which of them list.
+    fn mark(&self, sheet: &mut Sheet<'_>) -> Result<(), Denied> {
+        if sheet.get::<bool>(key::MARKED)?.is_some() {
+            return Ok(());
+        }
+        for k in sheet.keys(b"P", usize::MAX)? {
+            let Some(p) = sheet.get::<super::Proof>(&k)?.filter(|p| super::REASONS.contains(&p.outcome.as_str())) else { continue };
+            sheet.put(key::both(b'G', p.input, p.id), &());
+            sheet.put(key::both(b'G', p.output, p.id), &());
+        }
+        sheet.put(key::MARKED, &true);
+        Ok(())
     }
 
     /// What follows from a job that has ended.
@@ -233,6 +257,7 @@ impl Desk {
                 save(&mut sheet, &job)?;
             }
         }
+        self.mark(&mut sheet)?;
         // Nothing could arrive while nobody was here, and an outage that a stop has cut is over.
         let alive: Option<Time> = sheet.get(key::ALIVE)?;
         let away = alive.filter(|t| t.plus(AWAY) < now).map(|t| (t, Some(now)));

@@ -771,6 +771,15 @@ fn what_a_second_review_has_found() {
     // A message of his from before the release had it tested again, and again.
     b.deliver(&his[0], "127.65.0.77");
     assert!(b.desk.jobs(None, true, 99).unwrap().iter().all(|j| j.cause != Cause::Review));
+    // A host that was listed by his word alone shut its door, and was let go for it.
+    let alone = "127.68.0.1";
+    let (_, his) = own(&mut b, alone);
+    b.deliver(&his[0], alone);
+    assert_eq!(b.listed(alone), ["unconfirmed"]);
+    b.later(60);
+    let claim = b.desk.claim(&who("owner"), ip(alone), true, b.now).unwrap();
+    let (job, _) = b.run(&claim.job, &Outcome::inconclusive("no connection"));
+    assert_eq!((job.judgement(), b.desk.host(ip(alone)).unwrap().claim), (Judgement::Inconclusive, None));
     // What proves nothing was kept as often as it was sent.
     let job = b.nominate("127.66.0.1", "anna");
     let (_, ready) = b.run(&job, &refused());
@@ -807,16 +816,81 @@ fn a_job_that_waits_takes_in_what_others_bring() {
     assert_eq!(held.state, State::Held);
     b.later(60);
     assert_eq!(bring(&b, "rep2", false, &["plain"]).state, State::Held, "two strangers are no person");
+    // Evidence that has led to a test already puts no other off.
+    let newer = b.nomination("127.64.0.1", "log").grounds;
     let joined = bring(&b, "anna", true, &["bang-bare"]);
     assert_eq!((joined.id, joined.state), (held.id, State::Queued));
     assert_eq!(joined.only, ["known-local-user-sender", "plain", "bang-bare"]);
-    assert_eq!(joined.grounds.at, b.now, "the newer evidence");
+    assert_eq!((&joined.grounds, joined.by.as_str()), (&newer, "anna"), "the newer evidence, and whoever it needs no person for");
     assert!(bring(&b, "anna", true, &[]).only.is_empty(), "all of them");
+    // At another port it is another test.
+    let other = Nomination { port: Some(2525), ..b.nomination("127.64.0.1", "log") };
+    assert_ne!(b.desk.nominate(&who("anna"), other, b.now).unwrap().id, joined.id);
     // What sends nothing is no test: the next one is not put off by it.
     let none = Nomination { only: vec!["known-local-user-sender".into()], ..b.nomination("127.65.0.1", "log") };
     let job = b.desk.nominate(&who("anna"), none, b.now).unwrap();
     let (job, _) = b.run(&job, &refused());
     assert_eq!((job.judgement(), b.nominate("127.65.0.1", "anna").state), (Judgement::Untestable, State::Queued));
+}
+
+/// What came through at one port was refused at another: that is no release at once.
+#[test]
+fn a_claim_is_tested_at_the_port_that_was_proved() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.desk.nominate(&who("anna"), Nomination { port: Some(2525), ..b.nomination(host, "log") }, b.now).unwrap();
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    // A later test of the other port, refused, and the word of others change nothing about it.
+    b.later(86_401);
+    let job = b.nominate(host, "anna");
+    b.run(&job, &refused());
+    b.later(1);
+    let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    assert_eq!(claim.job.port, Some(2525));
+    // A nomination does not change a claim's test.
+    assert_eq!(b.nominate(host, "bert").id, claim.job.id);
+    assert_eq!(b.desk.job(claim.job.id).unwrap(), claim.job);
+    b.run(&claim.job, &refused());
+    assert!(b.listed(host).is_empty());
+}
+
+/// Switched off while it ran: what was not sent is no result, and the rest is made when the tester is on again.
+#[test]
+fn a_test_that_was_switched_off_is_no_result() {
+    let mut b = Bench::new();
+    let two = Nomination { only: vec!["plain".into(), "null-sender".into()], ..b.nomination("127.64.0.1", "log") };
+    let job = b.desk.nominate(&who("anna"), two, b.now).unwrap();
+    let (job, ready) = b.begin(&job).unwrap();
+    let settings = (*b.desk.settings()).clone();
+    b.desk.configure(super::Settings { enabled: false, ..settings.clone() });
+    let job = b.desk.finish(job.id, vec![Ran { place: 0, outcome: refused() }], "", b.now).unwrap();
+    assert_eq!(job.state, State::Deferred);
+    b.now = job.not_before;
+    assert!(b.desk.due(9, b.now).unwrap().is_empty());
+    assert_eq!(b.desk.job(job.id).unwrap().state, State::Held);
+    b.desk.configure(settings);
+    assert_eq!(b.desk.due(9, b.now).unwrap().len(), 1);
+    let (job, rest) = b.run(&b.desk.job(job.id).unwrap(), &refused());
+    assert_eq!((rest.len(), &rest[0].envelope, job.state, job.judgement()), (1, &ready[1].envelope, State::Done, Judgement::Closed));
+}
+
+/// Proofs of an earlier version are marked when it starts.
+#[test]
+fn proofs_of_an_earlier_store_still_count() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    let mut sheet = b.desk.sheet(b.now);
+    for k in sheet.keys(b"G", 9).unwrap() {
+        sheet.drop_row(k);
+    }
+    b.desk.write(sheet, None).unwrap();
+    assert!(b.desk.listing(ip(host), 9, |_| true).unwrap().is_empty());
+    b.desk.resume(b.now).unwrap();
+    assert_eq!(b.desk.listing(ip(host), 9, |_| true).unwrap().len(), 1);
 }
 
 /// The owners of a whole net claim: all are tested, and none is granted for want of a turn.
