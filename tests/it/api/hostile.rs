@@ -141,7 +141,8 @@ fn clients_that_do_not_read_are_cut_and_others_are_served() {
     // The look-up goes on, and the sixteenth export is told to wait.
     let begun = Instant::now();
     assert_eq!(api.call("", "GET", "/lookup?subject=45.0.0.1", &[], "").status, 200);
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    // Long before the others are cut, also where the machine has much else to do.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     let mut cut = 0;
     std::thread::sleep(Duration::from_secs(17));
     for mut s in held {

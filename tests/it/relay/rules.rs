@@ -245,7 +245,7 @@ fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
             std::thread::sleep(Duration::from_millis(50));
         }
     };
-    says(&f, "DNS has no MX of probe.example");
+    says(&f, "DNS has no MX of probe.example with an address");
     let id = f.nominate(addr, &json!({"tests": ["plain"]}));
     let again = |f: &mut Field| {
         f.api.daemon.take().unwrap().stop();
@@ -307,6 +307,38 @@ fn a_reporter_tests_from_his_own_machine() {
     assert_eq!(f.api.post(&path, &lie).problem(), "forbidden");
     let job = f.api.call(&other, "POST", &path, &[], &lie).ok();
     assert_eq!((&job["says"], f.dns(v4(3, 1)).as_str()), (&json!("inconclusive"), "NXDOMAIN soa 60"));
+}
+
+/// A reporter whose results could not be told went away with the exit code of a closed host.
+#[test]
+fn results_that_the_server_does_not_hear_are_an_error() {
+    let mut f = Field::new("");
+    let addr = v4(1, 1);
+    let mta = f.mta(addr, "unheard", Habits::default());
+    let token = f.api.f.write("rep.token", &f.api.token("rep", "editor", &[]));
+    let (server, target, port) = (format!("http://{}", f.api.addr), addr.to_string(), f.port.to_string());
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
+        .current_dir(f.api.f.path())
+        .args(["--server", &server, "--token", token.to_str().unwrap(), "probe", &target, "--port", &port, "--wait", "1s"])
+        .args(["--pause", "3s", "--test", "plain", "--test", "null-sender"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while mta.said.lock().unwrap().is_empty() {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    f.api.daemon.take().unwrap().stop();
+    let out = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        out.status.code() == Some(1) && said.contains("Connection refused"),
+        "{:?} {said} {}",
+        out.status,
+        String::from_utf8_lossy(&out.stdout)
+    );
 }
 
 /// What the collector says to each step; the first is nothing, for its greeting.
