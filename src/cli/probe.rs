@@ -37,8 +37,8 @@ use crate::{
     web::secrets,
 };
 
-/// Test a host of your own from here; nobody is listed. Exit codes: 0 refused, 2 delivered, 3 accepted and not delivered,
-/// 4 inconclusive, 64 wrong usage
+/// Test a host of your own from here; nobody is listed. Exit codes: 0 refused, 1 the server was not reached or says no,
+/// 2 delivered, 3 accepted and not delivered, 4 inconclusive, 64 wrong usage
 #[derive(Debug, Args)]
 pub(super) struct Probe {
     /// One IP address
@@ -46,7 +46,7 @@ pub(super) struct Probe {
     /// Only this test; again for more. `orbsd tests` shows them
     #[arg(long = "test")]
     tests: Vec<String>,
-    /// One message with this behind `MAIL FROM:`, as it stands; {u}, {s}, {d}, {R}, {L}, {I} are filled in
+    /// One message with this behind `MAIL FROM:`, as it stands; {u}, {s}, {d}, {R}, {L}, {I} are filled in, and {{ is a brace
     #[arg(long, requires = "rcpt_to")]
     mail_from: Option<String>,
     /// The same behind `RCPT TO:`
@@ -94,7 +94,11 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     let target: IpAddr = c.target.trim_matches(['[', ']']).parse().map_err(|_| usage(format!("`{}` is no IP address", c.target)))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if common.server.is_some() {
-        return for_server(common, c, target, &runtime);
+        // 2 means "delivered" here, and nothing else.
+        return for_server(common, c, target, &runtime).map_err(|e| match e {
+            Failure::Usage(text) => usage(text),
+            e => e,
+        });
     }
     let config = common.load().ok();
     let own = special::unlistable(&Subject::host(target), &[]).is_some();
@@ -256,6 +260,7 @@ impl Here {
         if let Some(name) = c.tests.iter().find(|n| self.catalogue.get(n).is_none()) {
             return Err(usage(format!("there is no test `{name}`; `orbsd tests` shows all")));
         }
+        let mut nameless = 0;
         for (turn, test) in self.catalogue.chosen(self.names.target, &[], &c.tests, true).into_iter().enumerate() {
             // One message at a time, so that numbers and places agree.
             for form in &test.to {
@@ -268,9 +273,13 @@ impl Here {
                         if !c.tests.is_empty() {
                             return Err(usage(format!("{}: {why}; --relay, --hosted and --user name them", test.name)));
                         }
+                        nameless += 1;
                     }
                 }
             }
+        }
+        if nameless > 0 {
+            eprintln!("{nameless} messages are not sent for want of names; --relay, --hosted, --user and --collect tell them");
         }
         Ok(out)
     }

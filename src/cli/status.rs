@@ -70,6 +70,9 @@ fn print(s: &Value) {
         let problem = e["problem"].as_str().map_or(String::new(), |p| format!("; NOT current: {p}"));
         println!("export {} as {} of {}: {serial}{problem}", text(&e["path"]), text(&e["format"]), text(&e["zone"]));
     }
+    if let Some(why) = s["tester"]["wrong"].as_str() {
+        println!("relay tests stand still: {why}");
+    }
     println!("no zone of ours: {}", counters(&s["other"]));
     for (name, c) in s["workers"].as_object().into_iter().flatten() {
         println!("worker {name}: {}", counters(&c["total"]));

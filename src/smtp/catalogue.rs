@@ -213,13 +213,19 @@ pub fn literal(addr: IpAddr) -> String {
 }
 
 impl Names {
-    /// Fills a form; the error says which name is missing.
+    /// Fills a form; `{{` stands for a brace. The error says which name is missing.
     pub fn fill(&self, form: &str, token: &str, back: &str) -> Result<String, &'static str> {
         let mut out = String::with_capacity(form.len() + 64);
         let mut rest = form;
         while let Some((before, after)) = rest.split_once('{') {
-            let Some((key, after)) = after.split_once('}') else { return Err("a brace that is never closed") };
             out.push_str(before);
+            // Two stand for one.
+            if let Some(after) = after.strip_prefix('{') {
+                out.push('{');
+                rest = after;
+                continue;
+            }
+            let Some((key, after)) = after.split_once('}') else { return Err("a brace that is never closed") };
             match key {
                 "u" => out.push_str(token),
                 "s" => out.push_str(back),
@@ -317,6 +323,7 @@ pub(super) mod tests {
             (percent[0].1.from.as_str(), percent[0].1.to[0].as_str()),
             ("<ret@mail.relay.example>", "<tok%probe.example@mail.relay.example>")
         );
+        assert_eq!(names().fill("<a{{b@{d}>", "tok", "ret").as_deref(), Ok("<a{b@probe.example>"));
         let turned = names().envelopes(c.get("percent-at-name").unwrap(), 1, false, || ("tok".into(), "ret".into())).unwrap();
         assert_eq!(turned[0].1.from, "<ret@[192.0.2.1]>");
         let encapsulated = names().envelopes(c.get("encapsulated-smtp").unwrap(), 0, true, || ("tok".into(), "ret".into())).unwrap();
