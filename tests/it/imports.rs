@@ -150,11 +150,15 @@ fn a_sender_that_goes_away_changes_nothing() {
         .unwrap();
     child.stdin.as_mut().unwrap().write_all("46.1.1.1\n".repeat(1000).as_bytes()).unwrap();
     std::thread::sleep(Duration::from_millis(300));
-    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     child.wait().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    // And the source is free again, as soon as the daemon has seen that nobody is there.
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while !f.orbsd(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]).status.success() {
+        assert!(std::time::Instant::now() < until, "{}", f.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
     assert_eq!(listed(&f), ["45.1.1.1"].map(String::from).into());
-    report(&f, &["a.txt"]); // and the source is free again
 }
 
 #[test]
