@@ -9,7 +9,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    model::{Change, SourceId, Subject, Terms, Verdict, history::Ask, time::Seconds},
+    model::{Change, SourceId, Subject, Terms, Time, Verdict, history::Ask, time::Seconds},
     store::{
         StoreError,
         schema::{Audit, Commit, FeedEntry, revision},
@@ -58,6 +58,18 @@ struct Touched {
     before: Verdict,
     now: Verdict,
     same: bool,
+}
+
+/// Whether a subject stands as a commit left it. A feed's rows that were taken off and brought back, and a hold that was broken and
+/// came back, have a later day and are the same: else of two commits only the last could be taken back.
+fn stands(left: &Verdict, now: &Verdict) -> bool {
+    let undated = |v: &Verdict| {
+        let mut v = v.clone();
+        v.entries.iter_mut().filter(|e| e.source.is_feed()).for_each(|e| e.since = Time(0));
+        v.holds.iter_mut().for_each(|h| h.since = Time(0));
+        v
+    };
+    undated(left) == undated(now)
 }
 
 impl Ledger {
@@ -140,7 +152,8 @@ impl Ledger {
             }
             let now = self.store.verdict(&subject)?;
             let of_feed = before.entries.iter().chain(&now.entries).any(|e| e.source.is_feed());
-            let same = later.get(&subject).is_none_or(|left| *left == now) && !(bulk && of_feed) && !others.contains(&subject.to_string());
+            let same =
+                later.get(&subject).is_none_or(|left| stands(left, &now)) && !(bulk && of_feed) && !others.contains(&subject.to_string());
             out.push(Touched { subject, before: before.clone(), now, same });
         }
         out.sort_by(|a, b| a.subject.cmp(&b.subject));
