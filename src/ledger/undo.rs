@@ -1,6 +1,6 @@
 //! Many changes as one commit, and the way back from a commit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     Import, ImportError, ImportResult, Job, Ledger, Receipt, Refused,
@@ -9,7 +9,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    model::{Change, SourceId, Subject, Terms, Time, Verdict, history::Ask, time::Seconds},
+    model::{Change, SourceId, Subject, Terms, Verdict, history::Ask, time::Seconds},
     store::{
         StoreError,
         schema::{Audit, Commit, FeedEntry, revision},
@@ -60,16 +60,33 @@ struct Touched {
     same: bool,
 }
 
-/// Whether a subject stands as a commit left it. A feed's rows that were taken off and brought back, and a hold that was broken and
-/// came back, have a later day and are the same: else of two commits only the last could be taken back.
-fn stands(left: &Verdict, now: &Verdict) -> bool {
-    let undated = |v: &Verdict| {
-        let mut v = v.clone();
-        v.entries.iter_mut().filter(|e| e.source.is_feed()).for_each(|e| e.since = Time(0));
-        v.holds.iter_mut().for_each(|h| h.since = Time(0));
-        v
-    };
-    undated(left) == undated(now)
+/// Which commit each commit that is a way back took back.
+type Backs = HashMap<u64, u64>;
+
+/// Whether of the commits that changed a subject after `seq` every one has been taken back. What comes back has a later day, so
+/// verdicts do not tell: of two commits only the last could be taken back. And a row that somebody listed again since, or a hold
+/// that was granted again, looks alike and is another's word.
+fn all_taken_back(seq: u64, later: &[u64], backs: &Backs) -> bool {
+    let mut standing = HashSet::new();
+    let mut last = None;
+    for &commit in later {
+        let back = backs.get(&commit).copied();
+        // What was decided one by one and what feeds said come back by a commit each.
+        let same = back.is_some() && back == last;
+        last = back;
+        if same {
+            continue;
+        }
+        // To take back a way back is to do again.
+        let mut of = commit;
+        while let Some(was) = backs.get(&of).filter(|was| **was > seq) {
+            of = *was;
+        }
+        if !standing.remove(&of) {
+            standing.insert(of);
+        }
+    }
+    standing.is_empty()
 }
 
 impl Ledger {
@@ -143,7 +160,8 @@ impl Ledger {
             None => HashSet::new(),
             Some(who) => self.store.audit_of(undo.seq)?.into_iter().filter(|l| l.who != *who).map(|l| l.about).collect(),
         };
-        let (later, bulk) = self.store.first_after(undo.seq)?;
+        let (later, bulk) = self.store.later(undo.seq, commit)?;
+        let backs = self.backs(undo.seq)?;
         let mut out = Vec::new();
         for (key, before) in &commit.before {
             let Some(subject) = Subject::from_key(key) else { continue };
@@ -152,12 +170,23 @@ impl Ledger {
             }
             let now = self.store.verdict(&subject)?;
             let of_feed = before.entries.iter().chain(&now.entries).any(|e| e.source.is_feed());
-            let same =
-                later.get(&subject).is_none_or(|left| stands(left, &now)) && !(bulk && of_feed) && !others.contains(&subject.to_string());
+            let stands = later.get(key).is_none_or(|(left, by)| *left == now || all_taken_back(undo.seq, by, &backs));
+            let same = stands && !(bulk && of_feed) && !others.contains(&subject.to_string());
             out.push(Touched { subject, before: before.clone(), now, same });
         }
         out.sort_by(|a, b| a.subject.cmp(&b.subject));
         Ok(out)
+    }
+
+    /// The ways back among the commits after one.
+    fn backs(&self, seq: u64) -> Result<Backs, Refused> {
+        let mut backs = Backs::new();
+        self.store.audit(u64::MAX, &mut |_, line| {
+            let past = line.commit.is_some_and(|c| c <= seq);
+            backs.extend(line.commit.zip(taken_back(&line)));
+            !past
+        })?;
+        Ok(backs)
     }
 
     /// Brings a feed's rows back, for the subjects that still stand as the commit left them.
@@ -222,6 +251,15 @@ impl Ledger {
     }
 }
 
+/// What the audit log calls a way back, and what it is about.
+const UNDO: &str = "undo";
+const ABOUT: &str = "commit ";
+
+/// The commit that a line of the audit log says was taken back.
+fn taken_back(line: &Audit) -> Option<u64> {
+    (line.what == UNDO).then(|| line.about.strip_prefix(ABOUT)?.parse().ok())?
+}
+
 impl Undo {
     /// The change that brings what is decided one by one of a subject from `now` to where `own` (entries and exemption) and
     /// `holds` stood; none where it stands there.
@@ -243,8 +281,8 @@ impl Undo {
             at: now(),
             who: self.author.clone(),
             from: self.terms.from.to_string(),
-            what: "undo".into(),
-            about: format!("commit {}", self.seq),
+            what: UNDO.into(),
+            about: format!("{ABOUT}{}", self.seq),
             detail: format!("{subjects} subjects"),
             why: self.why.clone(),
             commit: None,
@@ -275,5 +313,35 @@ impl Writer {
         work.audit = vec![line];
         work.uncover(&self.store)?;
         self.commit(&work, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A later commit that looked alike was taken for the one before, and its word was taken back with it.
+    #[test]
+    fn commits_count_until_they_are_taken_back() {
+        let backs: Backs = [(12, 11), (13, 12), (14, 11), (20, 10), (21, 20), (31, 30), (32, 30), (33, 10)].into();
+        for (later, all) in [
+            (&[][..], true),
+            (&[11], false),
+            (&[11, 12], true),
+            (&[11, 12, 13], false),
+            (&[11, 12, 13, 14], true),
+            // Taken back itself, and that taken back.
+            (&[20], false),
+            (&[20, 21], true),
+            (&[20, 21, 33], false),
+            // A way back of two commits, and somebody between them.
+            (&[30, 31, 32], true),
+            (&[30, 31, 15, 32], false),
+            (&[15, 30, 31, 32], false),
+            // Before the subject came into it.
+            (&[12], false),
+        ] {
+            assert_eq!(all_taken_back(10, later, &backs), all, "{later:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The journal: commits by number, and how it is kept from growing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Batch, Result, Store, damaged, schema};
 use crate::model::{Serial, Subject, Time, Verdict};
@@ -17,6 +17,9 @@ pub enum Since {
 
 /// Subjects that changed, and where they stood before.
 pub type Past = HashMap<Subject, Verdict>;
+
+/// Where a commit left a subject, and the commits that changed it since.
+pub type Later = (Verdict, Vec<u64>);
 
 /// How many rows of the journal go at one time.
 const TRIM_ROWS: usize = 100_000;
@@ -58,16 +61,15 @@ impl Store {
         Ok(!barred && next > last)
     }
 
-    /// Of the subjects that changed after a commit: where each stood before it did, and whether anything changed that is
-    /// too much to list.
-    pub fn first_after(&self, seq: u64) -> Result<(Past, bool)> {
-        let (mut out, mut bulk) = (Past::new(), false);
-        self.rows(schema::JOURNAL, &(seq + 1).to_be_bytes(), &mut |_, v| {
-            let commit: Commit = schema::decode(v).ok_or_else(|| damaged("a commit"))?;
+    /// Of the subjects of a commit that changed after it: where it left each, and the commits that changed it, in order. And
+    /// whether anything changed that is too much to list.
+    pub fn later(&self, seq: u64, commit: &Commit) -> Result<(HashMap<Vec<u8>, Later>, bool)> {
+        let asked: HashSet<&[u8]> = commit.before.iter().map(|(key, _)| &key[..]).collect();
+        let (mut out, mut bulk) = (HashMap::<Vec<u8>, Later>::new(), false);
+        self.commits(seq + 1, &mut |at, commit| {
             bulk |= commit.bulk;
-            for (key, verdict) in commit.before {
-                let subject = Subject::from_key(&key).ok_or_else(|| damaged("a journal subject"))?;
-                out.entry(subject).or_insert(verdict);
+            for (key, verdict) in commit.before.into_iter().filter(|(key, _)| asked.contains(&key[..])) {
+                out.entry(key).or_insert_with(|| (verdict, Vec::new())).1.push(at);
             }
             Ok(true)
         })?;

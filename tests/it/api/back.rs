@@ -189,6 +189,26 @@ fn undo_brings_holds_back_before_what_they_hold_down() {
     assert!(api.get("/v1/holds").ok()["items"].as_array().unwrap().is_empty());
 }
 
+/// What looked alike and was another's word went with an undo: a hold that was granted again, a row that was imported again.
+#[test]
+fn undo_leaves_what_was_said_again_since() {
+    let api = Api::new();
+    let hold = |note: &str| api.post("/v1/holds", &json!({"subject": "45.1.1.1", "reason": "relay", "note": note}).to_string()).ok();
+    let held = hold("first");
+    let imported = import(&api, "a.txt", 0..300, &[]);
+    api.call(&api.owner, "DELETE", "/v1/holds?subject=45.1.1.1", &[], "").ok();
+    import(&api, "b.txt", 0..1, &[]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    hold("again");
+    import(&api, "a.txt", 0..300, &[]);
+    let said = undo(&api, &held["commit"], &json!({"break_hold": true}));
+    assert_eq!(said["changed_since"], json!(["45.1.1.1"]));
+    assert_eq!(api.get("/v1/holds").ok()["items"][0]["subject"], "45.1.1.1");
+    let said = undo(&api, &imported["receipt"]["commit"], &json!({}));
+    assert_eq!((&said["undone"], said["changed_since"].as_array().unwrap().len()), (&json!(["45.0.0.0"]), 299));
+    assert_eq!(["0.0.0.45", "1.0.0.45"].map(|n| api.dns(n)), ["NXDOMAIN soa 60", "NOERROR 127.0.0.2"]);
+}
+
 /// A host that was listed itself and by a wider listing of the same source stayed listed by that.
 #[test]
 fn a_removal_counts_for_the_wider_listing_of_the_same_source_too() {
