@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -12,6 +13,8 @@ use super::{
 };
 
 const TYPES: [u16; 5] = [A, TXT, CAA, AAAA, ANY];
+/// How long a mirror is asked again for a zone that it cuts off.
+const AGAIN: Duration = Duration::from_secs(10);
 /// Differences that are shown of a comparison that fails.
 const SHOWN: usize = 25;
 
@@ -58,11 +61,23 @@ pub fn dump(at: SocketAddr, zone: &str) -> Vec<String> {
     wire::lines(&wire::take(at, zone, None).unwrap_or_else(|e| panic!("AXFR of {zone} from {at}: {e}")).records)
 }
 
+/// A mirror's zone. NSD starts again at every change and cuts whom its old process has not served yet: that one asks again.
+pub fn mirrored(m: &Mirror, zone: &str) -> Vec<String> {
+    let until = Instant::now() + AGAIN;
+    loop {
+        match wire::take(m.addr, zone, None) {
+            Ok(taken) => return wire::lines(&taken.records),
+            Err(e) => assert!(Instant::now() < until, "AXFR of {zone} from {:?}: {e}\n{}", m.kind, m.log()),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// Every mirror's zone is ours, record for record. Gives back ours.
 pub fn equal(ours: SocketAddr, mirrors: &[Mirror], zone: &str) -> Vec<String> {
     let we = dump(ours, zone);
     for m in mirrors {
-        let they = dump(m.addr, zone);
+        let they = mirrored(m, zone);
         if we != they {
             let (a, b): (BTreeSet<_>, BTreeSet<_>) = (we.iter().collect(), they.iter().collect());
             let only =

@@ -13,7 +13,7 @@ mod worlds;
 use std::time::Duration;
 
 use crate::lab::{Daemon, Folder};
-use agree::{dump, equal};
+use agree::{equal, mirrored};
 use servers::{Kind, Mirror};
 
 /// A daemon with zones, and mirrors that have them.
@@ -74,6 +74,6 @@ impl Laboratory {
 
     /// A zone's records as a mirror has them.
     fn copy(&self, mirror: usize, zone: &str) -> Vec<String> {
-        dump(self.mirrors[mirror].addr, zone)
+        mirrored(&self.mirrors[mirror], zone)
     }
 }
