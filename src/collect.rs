@@ -13,31 +13,37 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::{
     ledger::{
-        desk::{Arrived, Denied, Desk},
+        desk::{Arrived, COLLECTOR, Denied, Desk},
         now,
     },
-    model::{Subject, probing::net},
+    model::Subject,
+    places::{Place, Places},
     smtp::{
         message::recorded,
         session::{Act, Incoming, Receiver, Session},
+        token::Id,
     },
 };
 
 /// Sessions at the same time.
 const SESSIONS: usize = 8192;
-/// Messages that come in at the same time. Each is read whole before it is judged: this bounds what they hold together.
+/// Messages to a token of ours that come in at the same time. Each is read whole before it is judged: this bounds what they hold
+/// together.
 const MESSAGES: usize = 1024;
-/// Sessions of one address (IPv6: /64) at the same time.
-const EACH: usize = 50;
-/// Sessions of one net (/24, IPv6 /48) at the same time: few nets do not take all places.
-const EACH_NET: usize = 200;
+/// The same of those to other addresses of the domain: a host may have changed the address, and the token stands inside. Whoever
+/// fills these places keeps nobody out who has a token.
+const OTHERS: usize = 128;
+/// Messages of one token that come in at the same time: whoever was given some does not take all places with them.
+const SAME: usize = 4;
+/// Sessions of one address (IPv6: a /64), and of one net (/24, IPv6: /48), at the same time.
+const EACH: [usize; 2] = [50, 200];
 /// How long a client may be silent.
 const IDLE: Duration = Duration::from_secs(120);
 /// How long a message may take to come in.
@@ -61,6 +67,9 @@ pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 /// Judges a message that a host handed in; what it says is the reply. May block.
 pub type Judge = Arc<dyn Fn(&Incoming, IpAddr) -> String + Send + Sync>;
 
+/// The number of the token that a recipient has.
+pub type Known = Arc<dyn Fn(&str) -> Option<Id> + Send + Sync>;
+
 /// Looks whether DNS sends the probe domain's mail here: what is wrong with it, or an error where nobody answers.
 pub type Outside = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>> + Send + Sync>;
 
@@ -77,25 +86,32 @@ pub struct Collector {
     pub places: Arc<Semaphore>,
     /// Places of messages that come in.
     pub room: Arc<Semaphore>,
-    /// How many each address and each net has; the bits say which of the two.
-    pub each: Each,
+    /// Places of those that name no token.
+    pub others: Arc<Semaphore>,
+    /// Tells which recipients have a token.
+    pub known: Known,
+    /// How many each address and each net has.
+    pub each: Places,
+    /// How many messages of each token come in.
+    pub named: Tokens,
     /// Ranges whose hosts may have more than a few sessions: a laboratory's.
     pub crowds: Vec<Subject>,
 }
 
-/// Sessions by prefix: its first address and its length.
-pub type Each = Arc<Mutex<HashMap<(IpAddr, u8), usize>>>;
+/// Messages that name a token, by its number.
+pub type Tokens = Arc<Mutex<HashMap<Id, usize>>>;
 
-struct Place(Each, [(IpAddr, u8); 2]);
+/// The room that a message has while it comes in.
+struct Room(#[allow(dead_code)] OwnedSemaphorePermit, Option<(Tokens, Id)>);
 
-impl Drop for Place {
+impl Drop for Room {
     fn drop(&mut self) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for prefix in &self.1 {
-            if let Some(n) = all.get_mut(prefix) {
+        if let Some((all, id)) = &self.1 {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(n) = all.get_mut(id) {
                 *n -= 1;
                 if *n == 0 {
-                    all.remove(prefix);
+                    all.remove(id);
                 }
             }
         }
@@ -103,7 +119,7 @@ impl Drop for Place {
 }
 
 impl Collector {
-    /// Without TLS, and without crowds.
+    /// Without TLS and crowds, and no recipient is known to have a token.
     pub fn new(receiver: Receiver, judge: Judge) -> Collector {
         Collector {
             receiver: Arc::new(receiver),
@@ -111,26 +127,30 @@ impl Collector {
             judge,
             places: Arc::new(Semaphore::new(SESSIONS)),
             room: Arc::new(Semaphore::new(MESSAGES)),
-            each: Arc::default(),
+            others: Arc::new(Semaphore::new(OTHERS)),
+            known: Arc::new(|_| None),
+            each: Places::new(EACH),
+            named: Arc::default(),
             crowds: Vec::new(),
         }
     }
 
     fn place(&self, addr: IpAddr) -> Option<Place> {
-        let crowd = self.crowds.iter().any(|c| c.covers(&Subject::host(addr)));
-        // Of IPv6 a /64 is one client.
-        let (one, bits) = match addr {
-            IpAddr::V6(a) => (IpAddr::V6((u128::from(a) >> 64 << 64).into()), 64),
-            a => (a, 32),
-        };
-        let prefixes = [(one, bits), (net(addr), if addr.is_ipv4() { 24 } else { 48 })];
-        let mut all = self.each.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |(prefix, most): (&(IpAddr, u8), usize)| all.get(prefix).is_some_and(|n| *n >= most);
-        if !crowd && prefixes.iter().zip([EACH, EACH_NET]).any(full) {
-            return None;
+        self.each.take(addr, self.crowds.iter().any(|c| c.covers(&Subject::host(addr))))
+    }
+
+    /// Room for a message; none where too many come in.
+    fn room(&self, to: &[String]) -> Option<Room> {
+        match to.iter().find_map(|to| (self.known)(to)) {
+            None => Some(Room(self.others.clone().try_acquire_owned().ok()?, None)),
+            Some(id) => {
+                let mut all = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+                let n = all.get(&id).copied().unwrap_or(0);
+                let permit = self.room.clone().try_acquire_owned().ok().filter(|_| n < SAME)?;
+                all.insert(id, n + 1);
+                Some(Room(permit, Some((self.named.clone(), id))))
+            }
         }
-        prefixes.iter().for_each(|p| *all.entry(*p).or_default() += 1);
-        Some(Place(self.each.clone(), prefixes))
     }
 }
 
@@ -183,7 +203,7 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::
                     say(&mut stream, &text).await?;
                 }
                 Act::Data(text) => {
-                    (room, until) = (collector.room.clone().try_acquire_owned().ok(), Instant::now() + MESSAGE);
+                    (room, until) = (collector.room(session.recipients()), Instant::now() + MESSAGE);
                     if room.is_none() {
                         session.judged();
                     }
@@ -234,6 +254,10 @@ pub fn by_desk(desk: Desk) -> Judge {
             tracing::info!(%from, proof = id, "a test message came");
             recorded(&id.to_string(), from)
         }
+        Ok(Arrived::Known(id)) => {
+            tracing::debug!(%from, proof = id, "a test message came again");
+            recorded(&id.to_string(), from)
+        }
         Ok(Arrived::Stranger) => STRANGER.into(),
         Err(Denied::No(why)) => format!("451 4.3.0 {why}"),
         Err(e) => {
@@ -252,13 +276,20 @@ pub const STRANGER: &str = "550 5.7.1 this is no test message of ours; we take n
 /// Looks, as long as it runs, whether each address of the collector answers, and whether mail is sent there, and tells the
 /// desk.
 pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semaphore>, desk: Desk) {
-    let (mut elsewhere, mut next, mut answered) = (None, Instant::now(), Instant::now());
+    let (mut elsewhere, mut next, mut answered, mut asked) = (None, Instant::now(), None::<Instant>, false);
     loop {
+        // It counts from a reload on, and was not looked at before.
+        let asks = desk.settings().is_outside();
+        if asks != asked {
+            (asked, answered, next) = (asks, None, Instant::now());
+        }
         if Instant::now() >= next {
             match outside().await {
-                Ok(wrong) => (elsewhere, answered) = (wrong, Instant::now()),
-                // Others can not find it either, for long.
-                Err(e) if answered.elapsed() > UNANSWERED => elsewhere = Some(format!("nobody can say where its mail goes: {e}")),
+                Ok(wrong) => (elsewhere, answered) = (wrong, Some(Instant::now())),
+                // Others can not find it either, for long; or nobody has ever known.
+                Err(e) if answered.is_none_or(|t| t.elapsed() > UNANSWERED) => {
+                    elsewhere = Some(format!("nobody can say where its mail goes: {e}"));
+                }
                 // What was known last holds.
                 Err(e) => tracing::warn!(error = %e, "where the mail of the probe domain goes could not be looked up"),
             }
@@ -278,7 +309,7 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semap
             wrong = Some(why);
         }
         let told = desk.clone();
-        let said = tokio::task::spawn_blocking(move || told.well("collector", wrong.map(|w| (w, now())), now())).await;
+        let said = tokio::task::spawn_blocking(move || told.well(COLLECTOR, wrong.map(|w| (w, now())), now())).await;
         if let Ok(Err(e)) = said {
             tracing::warn!(error = ?e, "the state of the collector could not be written down");
         }
@@ -316,41 +347,24 @@ mod tests {
         }
     }
 
-    /// One /56 of IPv6 took all places, tests stopped, and claims were granted untested.
-    #[test]
-    fn few_nets_do_not_take_all_places() {
-        let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
-        let collector =
-            Collector { crowds: vec!["127.64.0.0/10".parse().unwrap()], ..Collector::new(receiver, Arc::new(|_, _| String::new())) };
-        let taken = |all: &mut dyn Iterator<Item = IpAddr>| all.map_while(|a| collector.place(a)).collect::<Vec<_>>();
-        let v6 = |net: u128, n: u128| IpAddr::V6(((0x2001_0db8_u128 << 96) | (net << 80) | (n << 64) | n).into());
-        let one = taken(&mut std::iter::repeat(v6(7, 3)));
-        assert_eq!(one.len(), EACH, "of a /64");
-        let net = taken(&mut (100..999).map(|n| v6(7, n)));
-        assert_eq!(net.len(), EACH_NET - EACH, "of a /48");
-        assert!(collector.place(v6(8, 1)).is_some(), "others have theirs");
-        let four = taken(&mut (0..999u32).map(|n| IpAddr::V4((0xc633_6400 + n % 200).into())));
-        assert_eq!(four.len(), EACH_NET, "of a /24");
-        drop((one, net, four));
-        assert!(collector.each.lock().unwrap().is_empty(), "they are given back");
-        assert_eq!(taken(&mut (0..999).map(|_| [127, 64, 0, 1].into())).len(), 999, "a laboratory's");
-    }
-
     #[tokio::test]
     async fn what_messages_hold_together_has_an_end() {
         let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
-        let collector = Collector { room: Arc::new(Semaphore::new(1)), ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into())) };
+        let others = Arc::new(Semaphore::new(1));
+        let known: Known = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
+        let collector = Collector { others, known, ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into())) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(run(listener, collector));
-        let begin = async || {
+        let begin_to = async |to: &str| {
             let mut s = TcpStream::connect(addr).await.unwrap();
             talk(&mut s, "", "220").await;
             talk(&mut s, "EHLO x\r\n", "250 8BITMIME").await;
             talk(&mut s, "MAIL FROM:<>\r\n", "250").await;
-            talk(&mut s, "RCPT TO:<a@probe.example>\r\n", "250").await;
+            talk(&mut s, &format!("RCPT TO:<{to}@probe.example>\r\n"), "250").await;
             s
         };
+        let begin = async || begin_to("a").await;
         let (mut first, mut second) = (begin().await, begin().await);
         talk(&mut first, "DATA\r\n", "354").await;
         talk(&mut second, "DATA\r\n", "452 4.3.1").await;
@@ -366,6 +380,17 @@ mod tests {
             drop(other);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        talk(&mut begin().await, "DATA\r\n", "354").await;
+        // Strangers who hold all places keep nobody out who has a token, and one token does not take all of those.
+        let mut stranger = begin().await;
+        talk(&mut stranger, "DATA\r\n", "354").await;
+        let mut named = Vec::new();
+        for n in 0..=SAME {
+            let mut s = begin_to("token").await;
+            talk(&mut s, "DATA\r\n", if n < SAME { "354" } else { "452 4.3.1" }).await;
+            named.push(s);
+        }
+        talk(&mut begin().await, "DATA\r\n", "452 4.3.1").await;
+        talk(&mut named[0], "x\r\n.\r\n", "250 ok").await;
+        talk(&mut named[SAME], "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\nDATA\r\n", "354").await;
     }
 }

@@ -174,6 +174,8 @@ pub mod hooks;
 #[cfg(feature = "daemon")]
 pub mod mail;
 #[cfg(feature = "daemon")]
+pub mod places;
+#[cfg(feature = "daemon")]
 pub mod probe;
 #[cfg(feature = "daemon")]
 pub mod resolve;

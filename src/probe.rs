@@ -38,6 +38,8 @@ use crate::{
 const GIVE_UP: usize = 3;
 /// How much longer than its spread a whole test may take.
 pub const LONGEST: Duration = Duration::from_secs(3600);
+/// A message that takes longer is slow, and after so many of them the rest is left: nobody holds a place of ours for hours.
+const SLOW: (Duration, usize) = (Duration::from_secs(120), 5);
 /// The longest transcript, in bytes; what comes after it is not written down.
 const MAX_TRANSCRIPT: usize = 128 * 1024;
 /// Bytes read at a time.
@@ -74,11 +76,13 @@ pub async fn run(
     go: Go<'_>,
 ) -> (Vec<Ran>, String) {
     let until = Instant::now() + settings.spread + LONGEST;
-    let spread = settings.spread / u32::try_from(messages.len().max(1)).unwrap_or(1);
+    // As many pauses as there are messages, but for one.
+    let spread = settings.spread / u32::try_from(messages.len().saturating_sub(1).max(1)).unwrap_or(1);
     let pause = settings.pause.max(spread);
     let mut run = Run { target, port, settings, connection: None, script: String::new(), told, last: None };
     let mut out: Vec<Ran> = Vec::with_capacity(messages.len());
     let mut before: Vec<(Port, Outcome)> = Vec::new();
+    let mut slow = 0;
     for (n, m) in messages.iter().enumerate() {
         let port = m.envelope.port;
         // A port that refuses everybody at its door is not knocked at fifty times.
@@ -87,13 +91,16 @@ pub async fn run(
             break;
         }
         let outcome = match &lately[..] {
-            _ if Instant::now() > until => Outcome::inconclusive("the whole test took too long"),
+            _ if Instant::now() > until || slow >= SLOW.1 => Outcome::inconclusive("the whole test took too long"),
             [last, ..] if lately.len() == GIVE_UP && lately.iter().all(|o| is_shut(o)) => (*last).clone(),
             _ => {
                 if n > 0 {
                     sleep(pause).await;
                 }
-                run.message(m).await
+                let begun = Instant::now();
+                let outcome = run.message(m).await;
+                slow += usize::from(begun.elapsed() > SLOW.0);
+                outcome
             }
         };
         before.push((port, outcome.clone()));

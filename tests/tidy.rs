@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -22,10 +22,11 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("feed", &["model", "index", "dns", "format", "store", "ledger", "intake"]),
     ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
     ("probe", &["model", "smtp", "ledger"]),
-    ("collect", &["model", "smtp", "ledger"]),
+    ("places", &["model"]),
+    ("collect", &["model", "smtp", "ledger", "places"]),
     // The one door that opens another.
     ("schedule", &["model", "smtp", "ledger", "probe"]),
-    ("web", &["model", "index", "dns", "format", "smtp", "store", "ledger", "intake", "metrics"]),
+    ("web", &["model", "index", "dns", "format", "smtp", "store", "ledger", "intake", "metrics", "places"]),
     ("exports", &["model", "index", "format"]),
     ("hooks", &["model", "ledger"]),
     ("mail", &[]),

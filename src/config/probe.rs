@@ -121,7 +121,11 @@ pub(super) fn read(
             foreign: filled(&p.foreign),
             hello: hello.clone(),
             operator: Operator { contact: p.contact.clone(), about: p.about.clone() },
+            collects: !c.listen.is_empty(),
             addresses: ours,
+            at_home,
+            listen: c.listen.clone(),
+            port: p.ports[0],
             special: special.to_vec(),
             per_net: p.per_net,
             per_network: p.per_as,
@@ -230,6 +234,12 @@ fn check_zones(domain: &str, zones: &[Zone], wrong: &mut dyn FnMut(String)) {
             zone.origin
         ));
     }
+}
+
+/// Whether who listens everywhere on this machine is reached under an address.
+pub fn at_home(listen: &[SocketAddr], addr: IpAddr) -> bool {
+    let everywhere = listen.iter().any(|l| l.ip().is_unspecified() && l.is_ipv4() == addr.is_ipv4());
+    everywhere && UdpSocket::bind((addr, 0)).is_ok()
 }
 
 /// What this machine has to have.

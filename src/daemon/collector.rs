@@ -1,7 +1,7 @@
 //! Relay tests, put together: the desk, the collector, the tester.
 
 use std::{
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
@@ -53,10 +53,12 @@ impl Tests {
         // We look at ourselves as well.
         let own = settings.receiver.addresses.iter().copied().chain(LOOPBACK).map(Subject::host);
         let crowds = settings.desk.special.iter().cloned().chain(own).collect();
-        let collector = Collector { tls, crowds, ..Collector::new(settings.receiver.clone(), judge) };
+        let asked = desk.clone();
+        let token = Arc::new(move |to: &str| asked.settings().tokens.find(to.as_bytes()).first().map(|(_, id)| *id));
+        let collector = Collector { tls, crowds, known: token, ..Collector::new(settings.receiver.clone(), judge) };
         let names = Arc::new(resolve::Names::new(&config.outgoing.resolvers, false).ok());
         let known = known(desk.clone(), names.clone(), settings.receiver.addresses.clone());
-        let outside = outside(desk.clone(), names, (settings.receiver.addresses.clone(), settings.listen.clone()));
+        let outside = outside(desk.clone(), names, settings.receiver.addresses.clone());
         Ok(Tests { desk, settings, collector, known, outside })
     }
 
@@ -70,6 +72,7 @@ impl Tests {
             out.push(back.spawn(collect::run(l, self.collector.clone())));
         }
         if !addresses.is_empty() {
+            self.desk.unseen();
             out.push(back.spawn(collect::watch(addresses, self.outside, self.collector.room.clone(), self.desk.clone())));
         }
         // Without a probe domain nothing is tested, and claims and what is old still have their times.
@@ -104,17 +107,16 @@ pub fn known(desk: Desk, names: Arc<Option<resolve::Names>>, collectors: Vec<IpA
     })
 }
 
-/// Looks where the probe domain's mail goes, while hosts on the Internet are tested: what comes elsewhere proves nothing, and
+/// Looks where the probe domain's mail goes, while hosts on the Internet may be tested, by us or by reporters: what comes elsewhere proves nothing, and
 /// somebody else gets it (safety rule S10).
-fn outside(desk: Desk, names: Arc<Option<resolve::Names>>, (addresses, listen): (Vec<IpAddr>, Vec<SocketAddr>)) -> Outside {
-    // Who listens everywhere is reached under each address of the machine.
-    let everywhere = move |a: IpAddr| listen.iter().any(|l| l.ip().is_unspecified() && l.is_ipv4() == a.is_ipv4());
-    let ours = Arc::new(move |a: IpAddr| addresses.contains(&a) || everywhere(a) && UdpSocket::bind((a, 0)).is_ok());
+fn outside(desk: Desk, names: Arc<Option<resolve::Names>>, addresses: Vec<IpAddr>) -> Outside {
     Arc::new(move || {
-        let (names, settings, ours) = (names.clone(), desk.settings(), ours.clone());
+        let (names, settings, addresses) = (names.clone(), desk.settings(), addresses.clone());
         Box::pin(async move {
+            // Who listens everywhere is reached under each address of the machine. The tester's are no collector's.
+            let ours = |a: IpAddr| addresses.contains(&a) || (settings.at_home)(&settings.listen, a);
             match &*names {
-                Some(names) if settings.enabled && settings.public => goes_elsewhere(names, &settings.domain, &*ours).await,
+                Some(names) if settings.is_outside() => goes_elsewhere(names, &settings.domain, &ours).await,
                 _ => Ok(None),
             }
         })

@@ -13,7 +13,7 @@ mod tick;
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -39,6 +39,8 @@ pub const LIFETIME: Seconds = Seconds(90 * 86_400);
 pub const NOTEST: &str = "notest";
 /// How far ahead a claim that is not proved is given a place in the budget of its net; a day later it would be granted untested.
 const AHEAD: Seconds = Seconds(86_400);
+/// The door that says how the collector is.
+pub const COLLECTOR: &str = "collector";
 /// The most jobs that wait or run.
 pub const MAX_OPEN: usize = 10_000;
 
@@ -57,8 +59,16 @@ pub struct Settings {
     pub hello: String,
     /// Who tests.
     pub operator: Operator,
+    /// A collector listens.
+    pub collects: bool,
     /// Addresses of the collector and of the tester.
     pub addresses: Vec<IpAddr>,
+    /// Tells other addresses at which the collector is reached: it may listen everywhere on this machine.
+    pub at_home: fn(&[SocketAddr], IpAddr) -> bool,
+    /// Where the collector listens.
+    pub listen: Vec<SocketAddr>,
+    /// The port that is SMTP.
+    pub port: u16,
     /// Special ranges that may be tested all the same.
     pub special: Vec<Subject>,
     /// Hosts of a net (/24, /48) that are tested in a day; for claims as many again.
@@ -93,8 +103,8 @@ pub type Known = Arc<dyn Fn(IpAddr, Vec<String>) -> Pin<Box<dyn Future<Output = 
 pub enum Denied {
     /// It makes no sense; says which field and why.
     Invalid(String),
-    /// A quota is used up.
-    TooMany(String),
+    /// A quota is used up; how long to wait.
+    TooMany(String, Seconds),
     /// A rule says no.
     No(String),
     /// There is nothing of that name.
@@ -155,7 +165,19 @@ impl Desk {
 
     /// Takes a new configuration.
     pub fn configure(&self, settings: Settings) {
+        // Nobody has looked yet where the mail goes of a domain that is used on the Internet from now on.
+        if settings.is_outside() && !self.settings().is_outside() {
+            self.unseen();
+        }
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Nobody has looked yet how the collector is: until then nothing is tested. It is no outage.
+    pub fn unseen(&self) {
+        let mut health = self.turn();
+        if !health.wrong.iter().any(|(door, _)| *door == COLLECTOR) {
+            health.wrong.push((COLLECTOR, "nobody has looked yet whether it is well".into()));
+        }
     }
 
     /// How tests are made now.
@@ -189,6 +211,8 @@ impl Desk {
             self.outage(&mut sheet, (!health.open).then_some((since, Some(now))))?;
             self.write(sheet, None)?;
             *health = Health::default();
+        } else {
+            health.wrong = next;
         }
         Ok(())
     }
@@ -236,28 +260,51 @@ impl Settings {
         Names { target, relay: None, hosted: None, user: None, domain, foreign, collector: None, hello }
     }
 
-    /// Another configuration, as far as it is taken without a restart: the collector keeps its name, and tokens stay good.
+    /// Another configuration, as far as it is taken without a restart: the collector keeps its name, and tokens stay good. Who
+    /// changes the name by which the tested know him tests on the Internet after the restart.
     #[must_use]
     pub fn reloaded(&self, next: Settings) -> Settings {
         let (domain, hello, addresses, tokens) = (self.domain.clone(), self.hello.clone(), self.addresses.clone(), self.tokens.clone());
-        Settings { domain, hello, addresses, tokens, ..next }
+        let public = next.public && self.hello == next.hello && self.domain == next.domain;
+        Settings { domain, hello, addresses, tokens, public, collects: self.collects, listen: self.listen.clone(), port: self.port, ..next }
+    }
+
+    /// Whether an address is the collector's or the tester's: what comes from there proves nothing, and it is not tested.
+    pub fn is_ours(&self, addr: IpAddr) -> bool {
+        let lab = self.special.iter().any(|s| s.covers(&Subject::host(addr)));
+        self.addresses.contains(&addr) || !lab && (self.at_home)(&self.listen, addr)
+    }
+
+    /// A port that is asked for in place of the usual one; none where it is that.
+    pub fn other_port(&self, port: Option<u16>) -> Option<u16> {
+        port.filter(|p| *p != self.port)
+    }
+
+    /// Whether it has to be known where the probe domain's mail goes.
+    pub fn is_outside(&self) -> bool {
+        self.public && !self.domain.is_empty()
     }
 
     /// Why a host can not be tested by us now.
     pub fn ready(&self, target: IpAddr) -> Result<(), String> {
+        if !self.enabled {
+            return Err("the tester is off; [probe] enabled switches it on".into());
+        }
+        self.may(target)
+    }
+
+    /// Why a host can not be tested by anybody, us or a reporter who sends our messages.
+    pub fn may(&self, target: IpAddr) -> Result<(), String> {
         let subject = Subject::host(target);
         let is_special = |allowed: &[Subject]| special::unlistable(&subject, allowed).is_some();
         if is_special(&self.special) {
             return Err("the address is in a special range; [limits] special names those that may be tested".into());
         }
-        if self.addresses.contains(&target) {
+        if self.is_ours(target) {
             return Err("that is an address of ours".into());
         }
-        if !self.enabled {
-            return Err("the tester is off; [probe] enabled switches it on".into());
-        }
-        if self.domain.is_empty() {
-            return Err("there is no collector; set [probe] domain".into());
+        if self.domain.is_empty() || !self.collects {
+            return Err("there is no collector; [probe] domain and [collect] listen count from the next start on".into());
         }
         if !self.public && !is_special(&[]) {
             return Err(

@@ -88,6 +88,21 @@ pub enum What {
     ExemptEnded,
 }
 
+impl What {
+    /// The reason that it is about; an exemption is about all.
+    pub fn reason(&self) -> Option<ReasonId> {
+        match self {
+            What::Listed { reason, .. }
+            | What::Delisted { reason, .. }
+            | What::Expired { reason, .. }
+            | What::Dropped { reason, .. }
+            | What::Held { reason, .. }
+            | What::HoldEnded { reason, .. } => Some(*reason),
+            What::Exempted { .. } | What::ExemptEnded => None,
+        }
+    }
+}
+
 /// A change somebody asks for; it names its author, and can be stored, sent and applied again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {

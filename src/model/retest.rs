@@ -108,6 +108,9 @@ pub struct Job {
     pub only: Vec<String>,
     /// How often it was run.
     pub tries: u8,
+    /// How often our own stop cut it off; those are no tries.
+    #[serde(default)]
+    pub cuts: u8,
     /// When it began last.
     pub begun: Option<Time>,
     /// When it ended.
@@ -146,6 +149,22 @@ pub struct Claim {
     pub due: Time,
     /// Something was accepted and nothing has come: released then, if nothing comes.
     pub release: Option<Time>,
+    /// What was sent since then speaks against it; since it was made, where it is left out.
+    #[serde(default)]
+    pub since: Option<Time>,
+}
+
+impl Claim {
+    /// Whether a message that was sent then, and came, says that it is wrong.
+    pub fn is_refuted(&self, sent: Time) -> bool {
+        sent >= self.since.unwrap_or(self.at)
+    }
+
+    /// When it is granted where nobody has tested it. A test that has begun may come to its end, but not for ever.
+    pub fn granted(&self, begun: Option<Time>) -> Time {
+        let usual = self.due.plus(UNTESTED);
+        begun.map_or(usual, |b| b.plus(UNTESTED).clamp(usual, usual.plus(UNTESTED)))
+    }
 }
 
 /// What is known of a host beside its listings.
@@ -156,6 +175,8 @@ pub struct Host {
     pub tested: Option<Time>,
     /// When evidence led to a test, and a hash of it; the last few.
     pub grounds: Vec<(Time, u64)>,
+    /// What reporters had messages for, which they sent themselves, and a hash of it; the last few.
+    pub remote: Vec<(Time, u64)>,
     /// The port that was proved open last, where it was not 25.
     pub port: Option<u16>,
     /// Claims that failed since the listing, unproved and proved, and when the last of each did.
@@ -171,6 +192,9 @@ pub struct Host {
     /// Names that it had when it was tested: the next test looks whether they are still its own.
     pub names: Vec<String>,
 }
+
+/// What led to tests, and is remembered of a host.
+const MAX_GROUNDS: usize = 16;
 
 /// How long after the last failed claim of its kind the next one is tested: at once, then 1, 4, 16, 64, 64 … hours.
 pub fn claim_pause(failed: u32) -> Seconds {
@@ -189,11 +213,22 @@ impl Host {
         now.max(paced).max(daily)
     }
 
-    /// When evidence that came `now` leads to a test.
-    pub fn nomination_time(&self, hash: u64, now: Time) -> Time {
-        let rested = self.tested.map_or(now, |t| t.plus(BETWEEN));
-        let same = self.grounds.iter().find(|g| g.1 == hash).map_or(now, |g| g.0.plus(SAME_EVIDENCE));
+    /// When evidence that came `now` leads to a test. One that a reporter makes himself (`remote`) delays none of ours; and waits
+    /// for ours and for others'.
+    pub fn nomination_time(&self, hash: u64, remote: bool, now: Time) -> Time {
+        let theirs = if remote { &self.remote[..] } else { &[] };
+        let last = self.tested.max(theirs.iter().map(|g| g.0).max());
+        let rested = last.map_or(now, |t| t.plus(BETWEEN));
+        let mut known = self.grounds.iter().chain(theirs).filter(|g| g.1 == hash);
+        let same = known.next_back().map_or(now, |g| g.0.plus(SAME_EVIDENCE));
         now.max(rested).max(same)
+    }
+
+    /// Notes what led to a test, of those that are remembered.
+    pub fn note(all: &mut Vec<(Time, u64)>, hash: u64, now: Time) {
+        all.retain(|g| g.1 != hash);
+        all.push((now, hash));
+        all.drain(..all.len().saturating_sub(MAX_GROUNDS));
     }
 }
 
@@ -314,6 +349,11 @@ impl Reporter {
         Time(self.day.0 * DAY)
     }
 
+    /// How long his quota of this day lasts still.
+    pub fn next_day(&self, now: Time) -> Seconds {
+        Seconds(DAY - now.0 % DAY)
+    }
+
     /// Counts a nomination; false where the day's quota is used up.
     pub fn count(&mut self, quota: u32, now: Time) -> bool {
         let day = now.0 / DAY;
@@ -372,10 +412,16 @@ impl Output {
 /// When the collector or the clock could not be trusted (safety rule S18): begin, and end where it is over.
 pub type Outage = (Time, Option<Time>);
 
-/// How much of a span lay in outages; the waiting period stands still there.
+/// How much of a span lay in outages, which may overlap; the waiting period stands still there.
 pub fn lost(outages: &[Outage], from: Time, to: Time) -> Seconds {
-    let one = |(a, b): &Outage| b.unwrap_or(to).0.min(to.0).saturating_sub(a.0.max(from.0));
-    Seconds(outages.iter().map(one).sum())
+    let mut spans: Vec<(u64, u64)> = outages.iter().map(|(a, b)| (a.0.max(from.0), b.unwrap_or(to).0.min(to.0))).collect();
+    spans.sort_unstable();
+    let (mut sum, mut done) = (0, from.0);
+    for (a, b) in spans {
+        sum += b.saturating_sub(a.max(done));
+        done = done.max(b);
+    }
+    Seconds(sum)
 }
 
 #[cfg(test)]
@@ -406,9 +452,14 @@ mod tests {
     fn nothing_is_tested_twice_a_day_or_for_old_news() {
         let now = Time(10_000_000);
         let h = Host { tested: Some(now), grounds: vec![(now, 7)], ..Host::default() };
-        assert_eq!(h.nomination_time(8, now), now.plus(BETWEEN));
-        assert_eq!(h.nomination_time(7, now), now.plus(SAME_EVIDENCE));
-        assert_eq!(Host::default().nomination_time(7, now), now);
+        assert_eq!(h.nomination_time(8, false, now), now.plus(BETWEEN));
+        assert_eq!(h.nomination_time(7, false, now), now.plus(SAME_EVIDENCE));
+        assert_eq!(Host::default().nomination_time(7, false, now), now);
+        // What reporters send themselves waits for all, and delays nobody else.
+        let theirs = Host { remote: vec![(now, 7)], ..Host::default() };
+        assert_eq!([7, 8].map(|h| theirs.nomination_time(h, false, now)), [now; 2]);
+        assert_eq!([7, 8].map(|h| theirs.nomination_time(h, true, now)), [now.plus(SAME_EVIDENCE), now.plus(BETWEEN)]);
+        assert_eq!(h.nomination_time(8, true, now), now.plus(BETWEEN));
     }
 
     /// S3.
@@ -477,12 +528,12 @@ mod tests {
     }
 
     proptest! {
-        /// S18: time that was lost is never more than the span, and adds up.
+        /// S18: time that was lost is never more than the span, and counts once, also where a stop came into an outage.
         #[test]
-        fn lost_time_adds_up(spans in proptest::collection::vec((1u64..50, 1u64..50), 0..6), from in 0u64..100, len in 0u64..300) {
-            let mut at = 0;
-            let outages: Vec<Outage> = spans.iter().map(|(gap, long)| { at += gap; let a = at; at += long; (Time(a), Some(Time(at))) }).collect();
-            let naive = (from..from + len).filter(|t| outages.iter().any(|(a, b)| a.0 <= *t && *t < b.unwrap().0)).count() as u64;
+        fn lost_time_adds_up(spans in proptest::collection::vec((0u64..200, 0u64..90, any::<bool>()), 0..6), from in 0u64..100, len in 0u64..300) {
+            let to = from + len;
+            let outages: Vec<Outage> = spans.iter().map(|(a, long, open)| (Time(*a), (!open).then_some(Time(a + long)))).collect();
+            let naive = (from..to).filter(|t| outages.iter().any(|(a, b)| a.0 <= *t && *t < b.map_or(to, |b| b.0))).count() as u64;
             prop_assert_eq!(lost(&outages, Time(from), Time(from + len)).0, naive);
         }
     }

@@ -29,9 +29,14 @@ pub struct Operator {
 pub fn probe(names: &Names, envelope: &Envelope, token: &str, who: &Operator, evidence: &str, at: Time) -> Vec<u8> {
     let date = jiff::Timestamp::from_second(at.0 as i64).ok().and_then(|t| DateTimePrinter::new().timestamp_to_string(&t).ok());
     let (target, domain) = (literal(names.target), &names.domain);
-    let cut = |text: &str, most: usize| text.chars().filter(|c| !c.is_control()).take(most).collect::<String>();
-    let (sender, recipient) = (cut(&envelope.from, 200), cut(&envelope.to[envelope.probe], 200));
-    let (contact, about, evidence) = (cut(&who.contact, 120), cut(&who.about, 160), cut(evidence, 80));
+    // In bytes: the longest of everything stays below MAX_PROBE.
+    let cut = |text: &str, most: usize| {
+        let mut out: String = text.chars().filter(|c| !c.is_control()).collect();
+        out.truncate(out.floor_char_boundary(most));
+        out
+    };
+    let (sender, recipient) = (cut(&envelope.from, 150), cut(&envelope.to[envelope.probe], 150));
+    let (contact, about, evidence, test) = (cut(&who.contact, 100), cut(&who.about, 140), cut(evidence, 60), cut(&envelope.test, 60));
     let mut out = String::with_capacity(1500);
     let mut line = |text: std::fmt::Arguments<'_>| {
         let _ = out.write_fmt(text);
@@ -55,7 +60,7 @@ pub fn probe(names: &Names, envelope: &Envelope, token: &str, who: &Operator, ev
     line(format_args!("Who tests, why, and how to ask for no tests: {about}"));
     line(format_args!("Write to: {contact}"));
     line(format_args!("What led to it: {evidence}"));
-    line(format_args!("The test: {}", envelope.test));
+    line(format_args!("The test: {test}"));
     line(format_args!("X-Envelope-Sender: {sender}"));
     line(format_args!("X-Envelope-Recipient: {recipient}"));
     line(format_args!("{token}"));
@@ -205,7 +210,7 @@ pub fn recorded(id: &str, output: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalogue::{Catalogue, tests::names};
+    use super::super::catalogue::{Catalogue, Port, tests::names};
     use super::*;
     use proptest::prelude::*;
 
@@ -249,6 +254,18 @@ ttoken
                 assert!(m.split(|b| *b == b'\n').all(|l| l.len() <= MAX_COMMAND));
             }
         }
+    }
+
+    /// Names and addresses of the longest kind made a message longer than it may be.
+    #[test]
+    fn the_longest_message_is_within_its_bound() {
+        let long = "\u{10348}".repeat(500);
+        let names = Names { target: "fd00:1111:2222:3333:4444:5555:6666:7777".parse().unwrap(), domain: "d".repeat(100), ..names() };
+        let who = Operator { contact: long.clone(), about: long.clone() };
+        let (from, to, test) = (long.clone(), vec![long.clone()], long.clone());
+        let envelope = Envelope { test, hello: None, from, to, probe: 0, utf8: true, port: Port::default() };
+        let m = probe(&names, &envelope, &"t".repeat(27), &who, &long, Time(1_700_000_000));
+        assert!((1500..MAX_PROBE).contains(&m.len()), "{}", m.len());
     }
 
     #[test]

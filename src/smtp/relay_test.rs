@@ -190,9 +190,11 @@ impl<'a> Talk<'a> {
 
     fn refused(&mut self, reply: &Reply) -> Next {
         let (stage, code, text) = (self.stage(), reply.code, reply.lines.join(" ").chars().take(200).collect());
-        let outcome = match reply.later() {
-            true => Outcome::Later { stage, code, text },
-            false => Outcome::Refused { stage, code, text },
+        let outcome = match code / 100 {
+            4 => Outcome::Later { stage, code, text },
+            5 => Outcome::Refused { stage, code, text },
+            // It means nothing at this place; it is no refusal.
+            _ => Outcome::inconclusive(format!("a reply out of place: {code}")),
         };
         if code == 421 || stage == Stage::Connect {
             self.link.over = true;

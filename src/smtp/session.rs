@@ -109,6 +109,11 @@ impl<'a> Session<'a> {
         *self = Session { tls: true, commands: self.commands, errors: self.errors, ..Session::new(self.receiver) };
     }
 
+    /// Whom the message that comes in is for.
+    pub fn recipients(&self) -> &[String] {
+        &self.to
+    }
+
     /// The message was judged, or there is no room for it.
     pub fn judged(&mut self) {
         self.forget();

@@ -290,7 +290,7 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
     };
     let at = now();
     if app.access.failed(peer, at, 0) {
-        return Err(Problem::new("too-many", "too many wrong tokens came from your address; wait a minute"));
+        return Err(Problem::this_minute("too many wrong tokens came from your address; wait a minute", at));
     }
     let wrong = |why: &str| {
         app.access.failed(peer, at, 1);
@@ -314,7 +314,8 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
         tokio::spawn(async move { drop(ledger.keep(Keep::Used(id, at), None).await) });
     }
     if !may {
-        return Err(Problem::new("too-many", format!("this token may make {} requests a minute", token.per_minute.unwrap_or_default())));
+        let most = token.per_minute.unwrap_or_default();
+        return Err(Problem::this_minute(format!("this token may make {most} requests a minute"), at));
     }
     Ok(Caller {
         name: token.owner.clone(),

@@ -97,7 +97,7 @@ pub(super) async fn claim_public(
     }
     let (from, own) = match peer {
         Some(Extension(Peer::Net(a))) if !app.access.paced(a, CLAIMS, now()) => {
-            return Err(Problem::new("too-many", format!("{CLAIMS} claims a minute are taken from one address")));
+            return Err(Problem::this_minute(format!("{CLAIMS} claims a minute are taken from one address"), now()));
         }
         Some(Extension(Peer::Net(a))) => (a.to_canonical().to_string(), a.to_canonical() == target),
         _ => ("socket".into(), false),
@@ -234,6 +234,8 @@ pub struct ProofShape {
     output: String,
     sent: String,
     came: String,
+    /// What the input answered when it was given the message, as codes of SMTP; none where a reporter sent it.
+    codes: Vec<u16>,
     /// The reason that it was listed for, or why it was not.
     outcome: String,
     /// For the owner and operators: the envelope at the collector.
@@ -265,13 +267,13 @@ fn shown(desk: &Desk, p: Proof, eye: Eye) -> ProofShape {
         Eye::Owner | Eye::Output => Some(redact(&text, &own, p.token.as_bytes())),
         Eye::Operator => Some(text),
     };
-    let transcript = match eye {
-        Eye::Public | Eye::Output => String::new(),
-        // Only what was said about this test: others are not part of this proof.
-        _ => section(&desk.transcript(p.job).unwrap_or_default(), &p.test),
-    };
+    // Only what was said about this test: others are not part of this proof.
+    let said = section(&desk.transcript(p.job).unwrap_or_default(), &p.test);
+    let codes = codes(&said);
+    let transcript = if matches!(eye, Eye::Public | Eye::Output) { String::new() } else { said };
     ProofShape {
         id: p.id,
+        codes,
         envelope: view(format!("EHLO {} MAIL FROM:<{}> RCPT TO:<{}>", p.hello, p.from, p.to.join(">, <"))),
         message: view(p.message.clone()),
         transcript: view(transcript),
@@ -297,6 +299,12 @@ fn section(all: &str, test: &str) -> String {
         }
     }
     out
+}
+
+/// The codes of the replies in a transcript.
+fn codes(said: &str) -> Vec<u16> {
+    let reply = |l: &str| l.split_once(" S ").and_then(|(_, text)| text.get(..3)?.parse().ok());
+    said.lines().filter_map(reply).collect()
 }
 
 /// Of whom.
@@ -346,8 +354,8 @@ pub(super) async fn proof(State(app): State<App>, peer: Option<Extension<Peer>>,
             Some(a) if a == proof.output => Eye::Output,
             _ => Eye::Public,
         };
-        // That a host was tested, and did not prove open, is nobody's business.
-        if eye == Eye::Public && !crate::ledger::desk::REASONS.contains(&proof.outcome.as_str()) {
+        // That a host was tested, and did not prove open or does no more, is nobody's business.
+        if eye == Eye::Public && !desk.is_shown(&proof)? {
             return Err(crate::ledger::desk::Denied::Unknown(format!("there is no proof {id} (any more)")));
         }
         Ok(shown(desk, proof, eye))
@@ -377,7 +385,7 @@ pub struct PublicProof {
 
 /// The tests that a public look-up tells of.
 pub(super) fn tested(desk: &Desk, target: IpAddr) -> Option<Tested> {
-    let proofs = desk.listing(target, 20, |_| true).ok()?;
+    let proofs = desk.listing(target, 20, |p| desk.is_shown(p).unwrap_or(false)).ok()?;
     let one =
         |p: Proof| PublicProof { id: p.id, test: p.test, input: p.input.to_string(), output: p.output.to_string(), came: p.at.to_string() };
     let of = proofs.into_iter().map(one).collect::<Vec<_>>();

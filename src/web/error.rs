@@ -2,7 +2,7 @@
 
 use axum::{
     extract::Path,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -14,7 +14,7 @@ use utoipa::{
 
 use crate::{
     ledger::Refused,
-    model::history::Refusal,
+    model::{Time, history::Refusal, time::Seconds},
     store::{StoreError, Vocabulary},
 };
 
@@ -70,13 +70,20 @@ pub struct Problem {
     /// The fields that are to blame.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub errors: Vec<FieldError>,
+    /// Seconds to wait before it is worth trying again, as in `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry_after: Option<u64>,
 }
+
+/// What is told to wait where nothing tells how long it takes.
+const RETRY: Seconds = Seconds(10);
 
 impl Problem {
     /// A problem of a kind of the table.
     pub fn new(name: &str, detail: impl Into<String>) -> Problem {
         let (name, status, title, _) = KINDS.into_iter().find(|k| k.0 == name).unwrap_or(KINDS[0]);
-        Problem { kind: format!("/problems/{name}"), title: title.into(), status, detail: detail.into(), errors: Vec::new() }
+        let retry_after = matches!(status, 429 | 503).then_some(RETRY.0);
+        Problem { kind: format!("/problems/{name}"), title: title.into(), status, detail: detail.into(), errors: Vec::new(), retry_after }
     }
     /// The request makes no sense. A detail `field: …` names the field.
     pub fn invalid(detail: impl Into<String>) -> Problem {
@@ -85,6 +92,14 @@ impl Problem {
             out.errors.push(FieldError { field: field.into(), detail: why.into() });
         }
         out
+    }
+    /// It was asked too often: worth trying again after `wait`.
+    pub fn too_many(detail: impl Into<String>, wait: Seconds) -> Problem {
+        Problem { retry_after: Some(wait.0.max(1)), ..Problem::new("too-many", detail) }
+    }
+    /// It was asked too often in this minute.
+    pub fn this_minute(detail: impl Into<String>, now: Time) -> Problem {
+        Problem::too_many(detail, Seconds(60 - now.0 % 60))
     }
     /// There is nothing of that name.
     pub fn not_found(detail: impl Into<String>) -> Problem {
@@ -132,12 +147,11 @@ impl IntoResponse for Problem {
         let body = serde_json::to_string(&self).unwrap_or_default();
         let mut out = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         let header = match self.status {
-            401 => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"orbsd\"")),
-            429 | 503 => Some((header::RETRY_AFTER, "10")),
-            _ => None,
+            401 => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"orbsd\""))),
+            _ => self.retry_after.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds))),
         };
         if let Some((name, value)) = header {
-            out.headers_mut().insert(name, header::HeaderValue::from_static(value));
+            out.headers_mut().insert(name, value);
         }
         out
     }

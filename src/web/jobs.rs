@@ -32,7 +32,7 @@ impl Problem {
     pub fn denied(e: Denied, vocabulary: &Vocabulary) -> Problem {
         match e {
             Denied::Invalid(why) => Problem::invalid(why),
-            Denied::TooMany(why) => Problem::new("too-many", why),
+            Denied::TooMany(why, wait) => Problem::too_many(why, wait),
             Denied::No(why) => Problem::refused(why),
             Denied::Unknown(why) => Problem::not_found(why),
             Denied::Ledger(e) => Problem::of(&e, vocabulary),

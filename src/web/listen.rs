@@ -2,10 +2,9 @@
 //! ours.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,16 +21,16 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::{
-    access::{Peer, neighbours},
-    proxy,
+use super::{access::Peer, proxy};
+use crate::{
+    model::Subject,
+    places::{Place, Places},
 };
-use crate::model::Subject;
 
 /// Connections at the same time; further ones wait.
 const PLACES: usize = 1024;
-/// Connections of one address (IPv6: of a /64) at the same time; further ones are closed.
-const EACH: usize = 64;
+/// Connections of one address (IPv6: a /64), and of one net (/24, IPv6: /48), at the same time; further ones are closed.
+const EACH: [usize; 2] = [64, 256];
 /// How long the head of a request may take, and how long a connection may idle between two.
 const HEAD: Duration = Duration::from_secs(20);
 /// The longest head of a request.
@@ -85,35 +84,6 @@ pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(listener)
 }
 
-/// How many connections each address has.
-type Each = Arc<Mutex<HashMap<IpAddr, usize>>>;
-
-/// A connection's place among those of its address.
-struct Place(Each, IpAddr);
-
-impl Place {
-    fn take(each: &Each, addr: IpAddr) -> Option<Place> {
-        let mut all = each.lock().unwrap_or_else(PoisonError::into_inner);
-        let n = all.entry(addr).or_default();
-        (*n < EACH).then(|| {
-            *n += 1;
-            Place(each.clone(), addr)
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(n) = all.get_mut(&self.1) {
-            *n -= 1;
-            if *n == 0 {
-                all.remove(&self.1);
-            }
-        }
-    }
-}
-
 /// Serves the socket until `stop` says true; requests that are under way are finished.
 pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch::Receiver<bool>) {
     let (places, tasks) = (Arc::new(Semaphore::new(PLACES)), TaskTracker::new());
@@ -137,7 +107,7 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
 
 /// Serves an address until `stop` says true.
 pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop: watch::Receiver<bool>) {
-    let (places, each, tasks) = (Arc::new(Semaphore::new(PLACES)), Each::default(), TaskTracker::new());
+    let (places, each, tasks) = (Arc::new(Semaphore::new(PLACES)), Places::new(EACH), TaskTracker::new());
     while let Some(permit) = permit(&places, &mut stop).await {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -149,7 +119,7 @@ pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop
         };
         // A proxy brings the connections of many.
         let trusted = door.trusts(addr.ip());
-        let place = Place::take(&each, neighbours(addr.ip()));
+        let place = each.take(addr.ip(), false);
         if place.is_none() && !trusted {
             continue;
         }
@@ -178,14 +148,15 @@ async fn knock(
     stop: watch::Receiver<bool>,
     place: (OwnedSemaphorePermit, Option<Place>),
 ) {
-    let mut peer = addr;
+    let mut caller = Caller::Itself(Peer::Net(addr));
     if trusted {
         match tokio::time::timeout(HEAD, proxy::header(&mut stream)).await {
-            Ok(Ok(behind)) => peer = behind.unwrap_or(addr),
+            // It has said who it is. Such a proxy passes on what the client writes, so that a `Forwarded` is the client's own.
+            Ok(Ok(Some(behind))) => caller = Caller::Itself(Peer::Net(behind)),
+            Ok(Ok(None)) => caller = Caller::Behind(addr),
             _ => return,
         }
     }
-    let caller = if trusted { Caller::Behind(peer) } else { Caller::Itself(Peer::Net(peer)) };
     match tls {
         None => connection(stream, caller, router, stop, place).await,
         Some(tls) => {

@@ -32,6 +32,14 @@ const MAX_KEPT: usize = 16 * 1024;
 const MAX_OUTPUTS: usize = 20;
 /// The most ways of one token that are written down.
 const MAX_SEEN: usize = 40;
+/// Of so many ways of one token the message is kept.
+const MAX_MESSAGES: usize = 3;
+/// The most outputs of one host.
+const MAX_OUTPUTS_OF_HOST: usize = 200;
+/// Proofs of a host that are looked at for those that are meant.
+const MOST_LOOKED: usize = 5000;
+/// The longest address that is kept, in bytes.
+const MAX_ADDRESS: usize = 256;
 
 /// A message that came, with what is known of its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +77,8 @@ pub struct Proof {
 pub enum Arrived {
     /// It is kept, under this number.
     Recorded(u64),
+    /// It came before, by the same way, and is kept under this number.
+    Known(u64),
     /// It has no token of ours.
     Stranger,
 }
@@ -78,14 +88,17 @@ impl Desk {
     /// is listed for a message without a token of ours, with one that came before the last release, or twice for the same way.
     pub fn arrived(&self, incoming: &Incoming, output: IpAddr, now: Time) -> Result<Arrived, Denied> {
         let settings = self.settings();
+        // Read before it is anybody's turn: a message can hold thousands of words that look like a token.
+        let Some(seen) = message::seen(&settings.tokens, &incoming.to, &incoming.data) else { return Ok(Arrived::Stranger) };
         let health = self.turn();
         if !health.wrong.is_empty() {
             return Err(Denied::No("the collector can not judge now; try again later".into()));
         }
-        let Some(seen) = message::seen(&settings.tokens, &incoming.to, &incoming.data) else { return Ok(Arrived::Stranger) };
         let (Seen::Probe(id) | Seen::Back(id)) = seen;
         let mut sheet = self.sheet(now);
         let Some(mut issued) = sheet.get::<Issued>(&key::token(&id))? else { return Ok(Arrived::Stranger) };
+        // Who is trusted no more is not for what he sent before either.
+        issued.trusted &= issued.tester.as_ref().is_some_and(|t| settings.trusted.contains(t));
         let direct = incoming.to.iter().any(|t| settings.tokens.find(t.as_bytes()).contains(&(Way::Probe, id)));
         // A report has the null sender, and no probe but one that began with it.
         let back = matches!(seen, Seen::Back(_)) || incoming.from.is_empty() && !issued.null;
@@ -93,11 +106,11 @@ impl Desk {
         let back = back || issued.same && !message::parse(&incoming.data).is_itself(&settings.tokens);
         let arrival = Arrival { output, at: now, direct, back };
         if let Some(known) = known(&issued, &arrival) {
-            return Ok(Arrived::Recorded(known));
+            return Ok(Arrived::Known(known));
         }
         let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
         let released = host.released.max(self.removed(issued.target)?);
-        let mut found = proves(&issued, &arrival, released, &settings.addresses).map_err(said);
+        let mut found = proves(&issued, &arrival, released, settings.is_ours(output)).map_err(said);
         if issued.outputs.len() >= MAX_OUTPUTS {
             found = Err("too many hosts have handed in the same message");
         }
@@ -195,15 +208,17 @@ impl Desk {
         let place = key::host(b'H', issued.target);
         let mut host: Host = sheet.get(&place)?.unwrap_or_default();
         let job: Option<Job> = sheet.get(&key::number(b'J', issued.job))?;
-        // A claim is tested where it was proved.
-        if finding != Finding::Unconfirmed {
+        let new = !before.entries.iter().any(|e| e.source == SourceId::PROBER);
+        // A claim is tested where it was proved; the word of others does not change that.
+        if finding != Finding::Unconfirmed || new {
             host.port = job.as_ref().and_then(|j| j.port);
         }
-        if !before.entries.iter().any(|e| e.source == SourceId::PROBER) {
+        if new {
             // A new listing: claims against the last one count no more.
             host.failed = Default::default();
         }
-        if finding == Finding::Input {
+        // So many that it makes no difference: a host that has its messages handed in from everywhere fills no store.
+        if finding == Finding::Input && (host.outputs.contains(&output) || host.outputs.len() < MAX_OUTPUTS_OF_HOST) {
             let fed = Fed { input: issued.target, by: job.map_or(String::new(), |j| j.by), owner: issued.owner, at: sheet.now };
             let key = key::host(b'X', output);
             let mut row: Output = sheet.get(&key)?.unwrap_or_default();
@@ -231,22 +246,29 @@ impl Desk {
     pub fn listing(&self, addr: IpAddr, most: usize, meant: impl Fn(&Proof) -> bool) -> Result<Vec<Proof>, Denied> {
         let sheet = self.sheet(Time(0));
         let mut out = Vec::new();
-        for k in sheet.keys(&key::host(b'G', addr), usize::MAX)?.iter().rev() {
+        for number in sheet.last(&key::host(b'G', addr), MOST_LOOKED)? {
             if out.len() >= most {
                 break;
             }
-            out.extend(sheet.get::<Proof>(&key::number(b'P', key::tail(k)))?.filter(&meant));
+            out.extend(sheet.get::<Proof>(&key::number(b'P', number))?.filter(&meant));
         }
         Ok(out)
+    }
+
+    /// Whether everybody may see a proof: while the host that it lists is listed. Of one that was released nobody is told, nor
+    /// of whoever delivered for it.
+    pub fn is_shown(&self, proof: &Proof) -> Result<bool, Denied> {
+        let verdict = self.ledger.store.verdict(&Subject::host(proof.input))?;
+        let proves = REASONS.contains(&proof.outcome.as_str());
+        Ok(proves && REASONS[..3].iter().any(|r| claim::is_listed(self, &verdict, r)))
     }
 
     /// The messages that came through a host (`input`) or from it, the newest first.
     pub fn proofs(&self, addr: IpAddr, input: bool, most: usize) -> Result<Vec<Proof>, Denied> {
         let sheet = self.sheet(Time(0));
-        let keys = sheet.keys(&key::host(if input { b'I' } else { b'Y' }, addr), usize::MAX)?;
         let mut out = Vec::new();
-        for k in keys.iter().rev().take(most) {
-            out.extend(sheet.get::<Proof>(&key::number(b'P', key::tail(k)))?);
+        for number in sheet.last(&key::host(if input { b'I' } else { b'Y' }, addr), most)? {
+            out.extend(sheet.get::<Proof>(&key::number(b'P', number))?);
         }
         Ok(out)
     }
@@ -336,6 +358,13 @@ fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result
 }
 
 fn proof(number: u64, issued: &Issued, id: &Id, incoming: &Incoming, arrival: &Arrival, outcome: String) -> Proof {
+    let short = |text: &str| text[..text.floor_char_boundary(MAX_ADDRESS)].to_string();
+    // What a host sends may be anything: it fills no store, and no terminal.
+    let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\r' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+    let message = match issued.seen.len() <= MAX_MESSAGES {
+        true => String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_KEPT)]).chars().map(plain).collect(),
+        false => String::new(),
+    };
     Proof {
         id: number,
         input: issued.target,
@@ -345,10 +374,10 @@ fn proof(number: u64, issued: &Issued, id: &Id, incoming: &Incoming, arrival: &A
         token: hex(id),
         issued: issued.at,
         at: arrival.at,
-        hello: incoming.hello.clone(),
-        from: incoming.from.clone(),
-        to: incoming.to.clone(),
-        message: String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_KEPT)]).into_owned(),
+        hello: short(&incoming.hello),
+        from: short(&incoming.from),
+        to: incoming.to.iter().map(|t| short(t)).collect(),
+        message,
         outcome,
     }
 }

@@ -13,8 +13,9 @@ use crate::{
     model::{
         SourceId, Subject, Time,
         history::{Ask, HoldFor},
-        probing::{Issued, Judgement, Outcome, Stage},
-        retest::{Cause, Claim, Grounds, Host, Job, Output, State, WAITING},
+        probing::{HELO, Issued, Judgement, Outcome, Stage, Tried},
+        retest::{BETWEEN, Cause, Claim, Grounds, Host, Job, Output, State, WAITING},
+        time::Seconds,
     },
 };
 
@@ -49,6 +50,12 @@ impl Desk {
                 inputs.join(", ")
             )));
         }
+        if let Some(out) = opted_out(&sheet, target)? {
+            // Who lets nobody look can not say that it is closed: else an open host was let out for good that way.
+            return Err(Denied::No(format!(
+                "{out} asked not to be tested: what was proved before stays until it ends. Take the opt-out back, and claim it then"
+            )));
+        }
         let slot = key::host(b'H', target);
         let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
         if let Some(claim) = &host.claim {
@@ -58,40 +65,40 @@ impl Desk {
             }
         }
         if !proved && self.unproved(&sheet)? >= settings.unproved {
-            return Err(Denied::TooMany("too many claims wait; claim it from the address itself, or try again tomorrow".into()));
+            let why = "too many claims wait; claim it from the address itself, or try again tomorrow";
+            return Err(Denied::TooMany(why.into(), BETWEEN));
         }
-        // A proved claim takes the place of an unproved one, and of whatever waits.
-        if let Some(mut old) = open_job(&sheet, target, |j| j.state != State::Running && !j.remote)? {
+        // A proved claim takes the place of an unproved one. What others have brought waits on.
+        let meant = |j: &Job| j.state != State::Running && matches!(j.cause, Cause::Claim { .. });
+        if let Some(mut old) = open_job(&sheet, target, meant)? {
             end(&mut old, "a claim took its place", now);
             save(&mut sheet, &old)?;
         }
         let grounds = Grounds { kind: "claim".into(), text: format!("{} says that it is closed", who.name), at: now };
         let mut job = new_job(&mut sheet, target, Cause::Claim { proved }, &who.name, grounds)?;
         (job.not_before, job.names, job.port) = (host.claim_time(proved, now), host.names.clone(), host.port);
-        match opted_out(&sheet, target)? {
-            // Never tested: what nobody tests within two days is granted.
-            Some(_) => (job.state, job.waiting_for) = (State::Held, Some("its owner asked not to be tested".into())),
-            None => place(&sheet, &settings, &mut job)?,
-        }
+        place(&sheet, &settings, &mut job)?;
         let due = host.claim_time(proved, now);
         if !proved && matches!(job.state, State::Queued | State::Deferred) {
             // What nobody tests is granted: a claim is taken only where there is a place for its test.
             let at = job.not_before.max(now);
             if at > due.plus(AHEAD) {
-                return Err(Denied::TooMany(format!(
-                    "too many claims of its network wait; claim it from the address itself, or after {}",
-                    Time(at.0.saturating_sub(AHEAD.0))
-                )));
+                let again = Time(at.0.saturating_sub(AHEAD.0));
+                let why = format!("too many claims of its network wait; claim it from the address itself, or after {again}");
+                return Err(Denied::TooMany(why, Seconds(again.0.saturating_sub(now.0))));
             }
             spend(&mut sheet, &settings, &job, at)?;
         }
         save(&mut sheet, &job)?;
-        host.claim = Some(Claim { at: now, by: who.name.clone(), proved, job: job.id, due, release: None });
+        // A waiting period that runs already runs on: whoever proves that he speaks for the host is no worse off.
+        let runs = host.claim.as_ref().filter(|c| c.release.is_some());
+        let (release, since) = (runs.and_then(|c| c.release), runs.map(|c| c.since.unwrap_or(c.at)));
+        host.claim = Some(Claim { at: now, by: who.name.clone(), proved, job: job.id, due, release, since });
         sheet.put(slot, &host);
         sheet.put(key::host(b'C', target), &!proved);
         let how = if proved { "proved" } else { "not proved" };
         self.write(sheet, Some(line(who, "claim", &target, format!("job {}, {how}", job.id), None, now)))?;
-        Ok(Claimed { job, release: None })
+        Ok(Claimed { job, release })
     }
 
     /// Claims without a proof that wait for their test.
@@ -109,17 +116,20 @@ impl Desk {
         let Some(claim) = host.claim.as_mut().filter(|c| c.job == job.id) else { return Ok(()) };
         match job.judgement() {
             Judgement::Closed if self.tried_what_proved(job, host.released, refused)? => {
-                return self.release(sheet, job.target, "every test was refused", false);
+                let at = claim.at;
+                return self.release(sheet, job.target, ("every test was refused", false), at);
             }
             // A test that once came through could not be made again: the waiting period tells.
-            Judgement::Closed | Judgement::Accepted => claim.release = Some(sheet.now.plus(WAITING)),
+            Judgement::Closed | Judgement::Accepted => wait(claim, sheet.now),
             // Not every test has an outcome, but what had come through was refused, or put off each time: Postfix as Debian ships
             // it says 454 to strangers for good.
             Judgement::Inconclusive
-                if job.results.iter().any(|r| not_taken(&r.outcome)) && self.tried_what_proved(job, host.released, not_taken)? =>
+                if nothing_taken(job) || job.results.iter().any(not_taken) && self.tried_what_proved(job, host.released, not_taken)? =>
             {
-                claim.release = Some(sheet.now.plus(WAITING));
+                wait(claim, sheet.now);
             }
+            // It says nothing new: what was accepted before, and does not come, counts.
+            Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable if claim.release.is_some() => {}
             Judgement::Open | Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable => {
                 let kind = usize::from(claim.proved);
                 host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
@@ -136,9 +146,13 @@ impl Desk {
 
     /// Whether every test that has proved the host open since its last release was made again, and what it came to: whoever
     /// takes a name away takes the tests with it that use the name.
-    fn tried_what_proved(&self, job: &Job, released: Option<Time>, came_to: fn(&Outcome) -> bool) -> Result<bool, Denied> {
+    fn tried_what_proved(&self, job: &Job, released: Option<Time>, came_to: fn(&Tried) -> bool) -> Result<bool, Denied> {
         let plain = |t: &str| t.strip_suffix(PLAIN).unwrap_or(t).to_string();
-        let tried = |test: &str| job.results.iter().any(|r| r.test == test && came_to(&r.outcome));
+        // Each of its forms.
+        let tried = |test: &str| {
+            let mut forms = job.results.iter().filter(|r| r.test == test).peekable();
+            forms.peek().is_some() && forms.all(came_to)
+        };
         let since = |p: &Proof| p.input == job.target && released.is_none_or(|r| p.issued > r);
         // The word of others names no test that has to be made again where there is one of ours.
         let mut listing = self.listing(job.target, MOST_PROOFS, |p| since(p) && REASONS[..2].contains(&p.outcome.as_str()))?;
@@ -146,9 +160,10 @@ impl Desk {
             listing = self.listing(job.target, MOST_PROOFS, since)?;
         }
         // What came through at one port is not tried at another.
+        let settings = self.settings();
         for p in &listing {
             let proved: Option<Job> = self.sheet(Time(0)).get(&key::number(b'J', p.job))?;
-            if proved.is_some_and(|j| j.port != job.port) {
+            if proved.is_some_and(|j| settings.other_port(j.port) != settings.other_port(job.port)) {
                 return Ok(false);
             }
         }
@@ -156,8 +171,14 @@ impl Desk {
         Ok(listing.iter().map(|p| plain(&p.test)).all(|test| tried(&test)))
     }
 
-    /// Takes a host off for good: what was sent before this lists it no more.
-    pub(super) fn release(&self, sheet: &mut Sheet<'_>, target: IpAddr, why: &str, on_request: bool) -> Result<(), Denied> {
+    /// Takes a host off for good: what was sent before `since` lists it no more. On request: nobody has tested it.
+    pub(super) fn release(
+        &self,
+        sheet: &mut Sheet<'_>,
+        target: IpAddr,
+        (why, on_request): (&str, bool),
+        since: Time,
+    ) -> Result<(), Denied> {
         let slot = key::host(b'H', target);
         let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
         let by = host.claim.as_ref().map_or_else(|| "tester".to_string(), |c| c.by.clone());
@@ -177,8 +198,6 @@ impl Desk {
             row.inputs.retain(|f| f.input != target);
             sheet.put(key, &row);
         }
-        // What the claim's own test has sent still counts.
-        let since = host.claim.as_ref().map_or(sheet.now, |c| c.at);
         (host.released, host.claim, host.failed) = (Some(since), None, Default::default());
         sheet.put(slot, &host);
         sheet.drop_row(key::host(b'C', target));
@@ -193,7 +212,8 @@ impl Desk {
         if !REASONS.iter().any(|r| is_listed(self, &verdict, r)) {
             return Err(Denied::Unknown(format!("{target} is not listed for a relay test")));
         }
-        self.release(&mut sheet, target, why, false)?;
+        // Whoever has looked has looked at what was sent before, too.
+        self.release(&mut sheet, target, (why, false), now)?;
         if is_listed(self, &verdict, REASONS[3]) {
             // Whoever has looked is not asked again by the next message.
             let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: None, hold: HoldFor::Usual };
@@ -204,14 +224,30 @@ impl Desk {
     }
 }
 
+/// The waiting period begins, where none runs.
+fn wait(claim: &mut Claim, now: Time) {
+    claim.release.get_or_insert(now.plus(WAITING));
+}
+
+/// The first stage at which a no is about the test, and not about us.
+fn first(r: &Tried) -> Stage {
+    if r.class == HELO { Stage::Hello } else { Stage::Mail }
+}
+
 /// It was refused for good, behind the greeting.
-fn refused(o: &Outcome) -> bool {
-    matches!(o, Outcome::Refused { stage, .. } if *stage >= Stage::Mail)
+fn refused(r: &Tried) -> bool {
+    matches!(r.outcome, Outcome::Refused { stage, .. } if stage >= first(r))
 }
 
 /// The same, or refused for now in every try.
-fn not_taken(o: &Outcome) -> bool {
-    refused(o) || matches!(o, Outcome::Inconclusive { put_off: Some(stage), .. } if *stage >= Stage::Mail)
+fn not_taken(r: &Tried) -> bool {
+    refused(r) || matches!(r.outcome, Outcome::Inconclusive { put_off: Some(stage), .. } if stage >= first(r))
+}
+
+/// Whatever could be tried was not taken.
+fn nothing_taken(job: &Job) -> bool {
+    let mut tried = job.results.iter().filter(|r| !matches!(r.outcome, Outcome::Skipped { .. })).peekable();
+    tried.peek().is_some() && tried.all(not_taken)
 }
 
 /// Whether the tester's findings list a host for a reason.
@@ -235,7 +271,7 @@ pub(super) fn forget(sheet: &mut Sheet<'_>, job: &Job) -> Result<(), Denied> {
 pub(super) fn failed(sheet: &mut Sheet<'_>, issued: &Issued) -> Result<(), Denied> {
     let slot = key::host(b'H', issued.target);
     let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
-    let Some(claim) = host.claim.take_if(|c| issued.at >= c.at) else { return Ok(()) };
+    let Some(claim) = host.claim.take_if(|c| c.is_refuted(issued.at)) else { return Ok(()) };
     let kind = usize::from(claim.proved);
     host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
     sheet.put(slot, &host);

@@ -64,6 +64,8 @@ pub(super) fn hash(g: &Grounds) -> u64 {
 const MAX_NAMES: usize = 10;
 /// Hosts of a net whose proved claims are tested in a day.
 const PROVED: usize = 256;
+/// When it is worth trying again where too many jobs wait.
+const FULL: Seconds = Seconds(3600);
 /// How far in the future a time may lie, for clocks that differ.
 const SKEW: Seconds = Seconds(300);
 
@@ -85,6 +87,7 @@ impl Desk {
     /// Takes a nomination: the job that it became, or that there was already.
     pub fn nominate(&self, who: &Asker, n: Nomination, now: Time) -> Result<Job, Denied> {
         let settings = self.settings();
+        let n = Nomination { port: settings.other_port(n.port), ..n };
         let _turn = self.turn();
         if n.grounds.text.trim().is_empty() {
             return Err(Denied::Invalid(
@@ -109,13 +112,15 @@ impl Desk {
             let name = key::reporter(&who.name);
             let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
             if !reporter.count(settings.quota, now) {
-                return Err(Denied::TooMany(format!("{} nominations a day are taken from one reporter", settings.quota)));
+                let most = settings.quota;
+                return Err(Denied::TooMany(format!("{most} nominations a day are taken from one reporter"), reporter.next_day(now)));
             }
             agrees = !reporter.is_watched();
             sheet.put(name, &reporter);
         }
         let claim = |j: &Job| !matches!(j.cause, Cause::Nomination | Cause::Owner);
-        if let Some(job) = open_job(&sheet, n.target, |j| j.remote == n.remote && (j.port == n.port || claim(j)))? {
+        // A test of another port is another test.
+        if let Some(job) = open_job(&sheet, n.target, |j| j.remote == n.remote && settings.other_port(j.port) == n.port)? {
             if n.remote && job.by != who.name {
                 // Tokens are for one reporter alone.
                 return Err(Denied::No("another reporter tests this host now; try again later".into()));
@@ -124,7 +129,7 @@ impl Desk {
             return if claim(&job) { Ok(job) } else { self.join(sheet, who, &job, (n, agrees)) };
         }
         if sheet.keys(b"Q", MAX_OPEN)?.len() >= MAX_OPEN {
-            return Err(Denied::TooMany(format!("{MAX_OPEN} jobs wait already")));
+            return Err(Denied::TooMany(format!("{MAX_OPEN} jobs wait already"), FULL));
         }
         let cause = if n.owner { Cause::Owner } else { Cause::Nomination };
         let mut job = new_job(&mut sheet, n.target, cause, &who.name, n.grounds)?;
@@ -144,14 +149,16 @@ impl Desk {
         if !n.remote && job.begun.is_none() && matches!(job.state, State::Held | State::Deferred | State::Queued) {
             let host: Host = sheet.get(&key::host(b'H', n.target))?.unwrap_or_default();
             // Whichever evidence leads to a test sooner, and of two the newer.
-            let time = |g: &Grounds| (host.nomination_time(hash(g), sheet.now), std::cmp::Reverse(g.at));
+            let time = |g: &Grounds| (host.nomination_time(hash(g), false, sheet.now), std::cmp::Reverse(g.at));
             if time(&n.grounds) < time(&job.grounds) {
                 joined.grounds = n.grounds;
             }
-            if agrees && !job.agreed {
+            // It is his who brought it, unless it would wait for a person without the other.
+            let reporter: Reporter = sheet.get(&key::reporter(&job.by))?.unwrap_or_default();
+            if agrees && !job.agreed && reporter.is_watched() {
                 (joined.agreed, joined.by) = (true, who.name.clone());
             }
-            if job.cause == Cause::Owner && !n.owner {
+            if job.cause == Cause::Owner && !n.owner && agrees {
                 // A stranger's word counts against outputs too.
                 (joined.cause, joined.by) = (Cause::Nomination, who.name.clone());
             }
@@ -226,13 +233,8 @@ impl Desk {
         for k in sheet.keys(b"Q", usize::MAX)? {
             let mut job = self.need(&sheet, key::tail(&k))?;
             if subject.covers(&Subject::host(job.target)) || *subject == Subject::host(job.target) {
-                // A claim waits on: what nobody tests is granted.
-                if matches!(job.cause, Cause::Claim { .. }) && job.state != State::Running {
-                    (job.state, job.waiting_for) = (State::Held, Some(ASKED.into()));
-                } else {
-                    end(&mut job, ASKED, now);
-                    super::claim::forget(&mut sheet, &job)?;
-                }
+                end(&mut job, ASKED, now);
+                super::claim::forget(&mut sheet, &job)?;
                 save(&mut sheet, &job)?;
             }
         }
@@ -322,6 +324,7 @@ pub(super) fn new_job(sheet: &mut Sheet<'_>, target: IpAddr, cause: Cause, by: &
         names: Vec::new(),
         only: Vec::new(),
         tries: 0,
+        cuts: 0,
         begun: None,
         ended: None,
         results: Vec::new(),
@@ -412,12 +415,7 @@ pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Re
         return Ok(());
     }
     let mut held = |why: String| (job.state, job.waiting_for) = (State::Held, Some(why));
-    let ready = match job.remote {
-        false => settings.ready(job.target),
-        true if settings.domain.is_empty() => Err("there is no collector; set [probe] domain".to_string()),
-        true => Ok(()),
-    };
-    if let Err(why) = ready {
+    if let Err(why) = if job.remote { settings.may(job.target) } else { settings.ready(job.target) } {
         held(why);
         return Ok(());
     }
@@ -434,7 +432,7 @@ pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Re
         let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
         let own = match job.cause {
             Cause::Claim { .. } => job.not_before.max(now),
-            Cause::Nomination => host.nomination_time(hash(&job.grounds), now),
+            Cause::Nomination => host.nomination_time(hash(&job.grounds), job.remote, now),
             Cause::Owner | Cause::Review => host.tested.map_or(now, |t| t.plus(retest::BETWEEN)).max(now),
         };
         (at, why) = (own, "the pause since its last test".into());

@@ -185,6 +185,16 @@ impl<'a> Sheet<'a> {
         Ok(out)
     }
 
+    /// The stored numbers behind a prefix, the highest first; at most `most`.
+    pub fn last(&self, prefix: &[u8], most: usize) -> Result<Vec<u64>, StoreError> {
+        let mut out = Vec::new();
+        self.store.probes_back(prefix, &[prefix, &[0xff; 9]].concat(), &mut |k, _| {
+            out.push(key::tail(k));
+            Ok(out.len() < most)
+        })?;
+        Ok(out)
+    }
+
     /// The next number of a job or a proof.
     pub fn number(&mut self) -> Result<u64, StoreError> {
         let n = self.get::<u64>(key::NUMBER)?.unwrap_or(0) + 1;

@@ -13,7 +13,7 @@ use crate::{
     model::{
         Time,
         probing::{self, Issued, Judgement, Outcome, Tried},
-        retest::{Cause, Host, Job, Purse, Reporter, State},
+        retest::{Cause, Host, Job, Reporter, State, UNTESTED},
         time::Seconds,
     },
     smtp::{
@@ -70,7 +70,6 @@ impl Desk {
             let before = job.clone();
             if job.state == State::Running {
                 cut(&mut job, &settings, "it ran for a day without a result", now);
-                self.over(&mut sheet, &job)?;
             } else {
                 place(&sheet, &settings, &mut job)?;
             }
@@ -96,19 +95,14 @@ impl Desk {
             lines.push(waiting);
         }
         self.write(sheet, None)?;
-        // Proved claims first; then those without a proof and all others take turns, so that neither starves the other.
+        // Every second turn is a proved claim's; those without a proof and all others share the rest, so that nobody starves another.
         let mut out: Vec<Job> = Vec::new();
         // One place comes free at a time as a rule: whose turn it is changes with the second.
-        let mut turn = if now.0.is_multiple_of(2) { 1 } else { 2 };
-        while out.len() < most {
-            let next = lines[0].pop_front().or_else(|| lines[turn].pop_front()).or_else(|| lines[3 - turn].pop_front());
-            let Some(job) = next else { break };
-            turn = match job.purse() {
-                Purse::Claims => turn,
-                Purse::Unproved => 2,
-                Purse::Tests | Purse::Remote => 1,
-            };
-            out.push(job);
+        for turn in now.0.. {
+            out.extend(TURNS[(turn % 4) as usize].iter().find_map(|line| lines[*line].pop_front()));
+            if out.len() >= most || lines.iter().all(VecDeque::is_empty) {
+                break;
+            }
         }
         Ok(out)
     }
@@ -140,7 +134,13 @@ impl Desk {
         let out = messages(&mut sheet, &settings, &mut job, names, fresh);
         // What a reporter sends himself, and what sends nothing, delays no test of ours.
         match job.remote {
-            true if first => spend(&mut sheet, &settings, &job, now)?,
+            true if first => {
+                let place = key::host(b'H', job.target);
+                let mut host: Host = sheet.get(&place)?.unwrap_or_default();
+                Host::note(&mut host.remote, hash(&job.grounds), now);
+                sheet.put(place, &host);
+                spend(&mut sheet, &settings, &job, now)?;
+            }
             false if first && !out.is_empty() => count(&mut sheet, &settings, &job, names)?,
             _ => {}
         }
@@ -166,16 +166,11 @@ impl Desk {
             }
         }
         append(&mut sheet, id, transcript)?;
+        let put_off = job.results.iter().any(|r| matches!(r.outcome, Outcome::Later { .. }));
         if !job.remote && job.results.iter().any(is_unsent) {
             // It was switched off meanwhile: what was not sent says nothing about the host.
             cut(&mut job, &settings, "the tester was switched off while it ran", now);
-            self.over(&mut sheet, &job)?;
-            save(&mut sheet, &job)?;
-            self.write(sheet, None)?;
-            return Ok(job);
-        }
-        let put_off = job.results.iter().any(|r| matches!(r.outcome, Outcome::Later { .. }));
-        if job.remote {
+        } else if job.remote {
             // The reporter's own words are no outcome of ours: only what arrives counts.
             end(&mut job, "sent by the reporter", now);
             job.waiting_for = None;
@@ -183,19 +178,19 @@ impl Desk {
             let pause = settings.retry[usize::from(job.tries.saturating_sub(1)).min(settings.retry.len() - 1)];
             (job.state, job.not_before) = (State::Deferred, now.plus(pause));
             job.waiting_for = Some(format!("some tests were put off; tried again at {}", job.not_before));
-        } else if again_plain(&settings, &mut job) {
-            (job.state, job.not_before, job.tries) = (State::Deferred, now.plus(Seconds(1)), 0);
-            job.waiting_for = Some("the forms that came through are sent once more, from our own domain".into());
         } else {
-            for r in &mut job.results {
-                if let Outcome::Later { stage, code, .. } = &r.outcome {
-                    // Without its words: servers repeat tokens, and this is shown to readers.
-                    let why = format!("put off {} times, last with {code}", probing::TRIES);
-                    r.outcome = Outcome::Inconclusive { why, put_off: Some(*stage) };
-                }
+            put_off_for_good(&mut job);
+            if again_plain(&settings, &mut job) {
+                (job.state, job.not_before, job.tries) = (State::Deferred, now.plus(Seconds(1)), 0);
+                job.waiting_for = Some("the forms that came through are sent once more, from our own domain".into());
+            } else if matches!(job.cause, Cause::Claim { .. }) && job.judgement() == Judgement::Untestable {
+                // No test could be made of it: it is granted with those that nobody tests.
+                (job.state, job.not_before) = (State::Deferred, now.plus(Seconds(2 * UNTESTED.0)));
+                job.waiting_for = Some("no test can be made of it: the claim is granted two days after it was due".into());
+            } else {
+                (job.state, job.ended, job.waiting_for) = (State::Done, Some(now), None);
+                self.over(&mut sheet, &job)?;
             }
-            (job.state, job.ended, job.waiting_for) = (State::Done, Some(now), None);
-            self.over(&mut sheet, &job)?;
         }
         save(&mut sheet, &job)?;
         let line = (job.state == State::Done).then(|| {
@@ -230,8 +225,11 @@ impl Desk {
         if job.cause == Cause::Nomination {
             let name = key::reporter(&job.by);
             let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
-            reporter.note(job.id, job.judgement() == Judgement::Open);
-            sheet.put(name, &reporter);
+            // What could not be tested says nothing about him.
+            if job.judgement() != Judgement::Untestable {
+                reporter.note(job.id, job.judgement() == Judgement::Open);
+                sheet.put(name, &reporter);
+            }
         }
         if matches!(job.cause, Cause::Claim { .. }) {
             self.claim_tested(sheet, job)?;
@@ -251,7 +249,6 @@ impl Desk {
             let cut_off = job.state == State::Running && !job.remote;
             if cut_off {
                 cut(&mut job, &settings, "the daemon was stopped while it ran", now);
-                self.over(&mut sheet, &job)?;
             }
             if cut_off || !known.contains(&job.id) {
                 save(&mut sheet, &job)?;
@@ -266,6 +263,8 @@ impl Desk {
     }
 }
 
+/// Whose turn it is, of [`LINES`], and who follows where nobody of those waits.
+const TURNS: [[usize; 3]; 4] = [[0, 1, 2], [1, 2, 0], [0, 2, 1], [2, 1, 0]];
 /// A job that runs for longer has lost its tester.
 pub(super) const LONGEST: Seconds = Seconds(86_400);
 /// Jobs whose time has come that are looked at in one go.
@@ -274,25 +273,39 @@ const RIPE: usize = 1000;
 const SOME: usize = 64;
 /// Whoever was not at work for longer was away.
 const AWAY: Seconds = Seconds(180);
-/// What led to tests, and is remembered of a host.
-const MAX_GROUNDS: usize = 16;
+/// How often a job may be cut off until it ends.
+const CUTS: u8 = 20;
 
-/// A job that lost its tester: what was not sent is tried again, or given up.
+/// A job that lost its tester by our doing: that is none of its tries, and says nothing about the host, the owner's claim or the
+/// reporter. What was not sent is sent later; a job that is cut off again and again ends, but for a claim, which is granted in time.
 fn cut(job: &mut Job, settings: &Settings, why: &str, now: Time) {
     if job.remote {
         end(job, "its reporter told nothing", now);
         return;
     }
-    let again = job.tries < probing::TRIES;
+    (job.cuts, job.tries) = (job.cuts.saturating_add(1), job.tries.saturating_sub(1));
+    let again = job.cuts < CUTS || matches!(job.cause, Cause::Claim { .. });
     for r in job.results.iter_mut().filter(|r| is_unsent(r) || !again && matches!(r.outcome, Outcome::Later { .. })) {
         let (stage, text) = (probing::Stage::Connect, why.to_string());
         r.outcome = if again { Outcome::Later { stage, code: 421, text } } else { Outcome::inconclusive(text) };
     }
     if again {
-        (job.state, job.not_before) = (State::Deferred, now.plus(settings.retry[0]));
+        let pause = settings.retry[usize::from(job.cuts > probing::TRIES)];
+        (job.state, job.not_before) = (State::Deferred, now.plus(pause));
         job.waiting_for = Some(why.into());
     } else {
         end(job, why, now);
+    }
+}
+
+/// What was put off in every try is put off for good.
+fn put_off_for_good(job: &mut Job) {
+    for r in &mut job.results {
+        if let Outcome::Later { stage, code, .. } = &r.outcome {
+            // Without its words: servers repeat tokens, and this is shown to readers.
+            let why = format!("put off {} times, last with {code}", probing::TRIES);
+            r.outcome = Outcome::Inconclusive { why, put_off: Some(*stage) };
+        }
     }
 }
 
@@ -311,10 +324,7 @@ fn count(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, names: &Names) -
         }
     }
     if job.cause == Cause::Nomination {
-        let hash = hash(&job.grounds);
-        host.grounds.retain(|g| g.1 != hash);
-        host.grounds.push((now, hash));
-        host.grounds.drain(..host.grounds.len().saturating_sub(MAX_GROUNDS));
+        Host::note(&mut host.grounds, hash(&job.grounds), now);
     }
     if job.cause == (Cause::Claim { proved: false }) {
         host.unproved = Some(now);

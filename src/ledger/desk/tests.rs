@@ -61,6 +61,10 @@ impl Bench {
             foreign: Some("other.example".into()),
             hello: "tester.example".into(),
             operator: Operator::default(),
+            collects: true,
+            at_home: |_, addr| addr == ip("198.51.100.9"),
+            listen: Vec::new(),
+            port: 25,
             addresses: vec![ip("127.127.0.1")],
             special,
             per_net: 3,
@@ -94,6 +98,11 @@ impl Bench {
 
     pub fn nominate(&self, target: &str, by: &str) -> Job {
         self.desk.nominate(&who(by), self.nomination(target, "log"), self.now).unwrap()
+    }
+
+    /// What a reporter brings who does not decide himself.
+    fn bring(&self, by: &str, target: &str) -> Job {
+        self.desk.nominate(&who(by), Nomination { decides: false, only: Vec::new(), ..self.nomination(target, "log") }, self.now).unwrap()
     }
 
     pub fn begin(&mut self, job: &Job) -> Result<(Job, Vec<Ready>), Denied> {
@@ -221,8 +230,9 @@ fn a_reporter_is_watched_until_he_was_right_and_has_a_quota() {
     assert_eq!(bring(&b, "127.64.7.1").unwrap().state, State::Queued, "two in seven");
     for i in 0..60u32 {
         match bring(&b, &format!("127.65.{i}.1")) {
-            Err(Denied::TooMany(why)) => {
+            Err(Denied::TooMany(why, wait)) => {
                 assert!(why.contains("50") && i == 44, "{why} {i}");
+                assert_eq!((b.now.0 + wait.0) % 86_400, 0, "until the next day");
                 return;
             }
             other => drop(other.unwrap()),
@@ -317,11 +327,12 @@ fn a_test_that_can_not_be_made_again_is_no_refusal() {
             assert!(b.desk.host(ip(host)).unwrap().claim.is_some());
             b.later(3601);
             b.desk.review(&who("anna"), ip(host), "for the test", b.now).unwrap();
+            b.later(1);
             let job = b
                 .desk
                 .nominate(&who("anna"), Nomination { only: vec!["percent-at-name".into()], ..b.nomination(host, "owner") }, b.now)
                 .unwrap();
-            b.now = job.not_before;
+            b.now = b.now.max(job.not_before);
             b.desk.due(9, b.now).unwrap();
             let (job, ready) = b.begin(&job).unwrap();
             b.deliver(&ready[0], host);
@@ -375,15 +386,20 @@ fn what_was_accepted_and_never_came_is_released_after_five_days_and_outages_stan
     b.later(86_400);
     b.desk.well("collector", Some(("down".into(), b.now)), b.now).unwrap();
     assert!(b.desk.due(9, b.now).unwrap().is_empty(), "no tests");
-    let incoming = Incoming { hello: String::new(), from: String::new(), to: vec!["x@probe.example".into()], data: vec![] };
-    assert!(matches!(b.desk.arrived(&incoming, ip(host), b.now), Err(Denied::No(_))), "no listing");
+    let to = vec![ready[0].envelope.to[0].trim_matches(['<', '>']).to_string()];
+    let incoming = Incoming { hello: String::new(), from: String::new(), to, data: vec![] };
+    assert!(matches!(b.desk.arrived(&incoming, ip("127.64.0.2"), b.now), Err(Denied::No(_))), "no listing");
+    // It was stopped in the midst of it, and the end of both is the same: what was lost counted twice.
+    b.desk.tick(b.now).unwrap();
     b.later(2 * 86_400);
-    b.desk.well("collector", None, b.now).unwrap();
-    b.now = b.now.plus(WAITING);
-    b.later(0);
-    let until = Time(b.now.0 - 86_400 - 1);
-    b.desk.tick(until).unwrap();
+    let again = Desk::new(b.desk.ledger.clone(), (*b.desk.settings()).clone());
+    again.resume(b.now).unwrap();
+    b.desk = again;
+    let release = b.desk.host(ip(host)).unwrap().claim.unwrap().release.unwrap();
+    b.now = Time(release.plus(Seconds(2 * 86_400)).0 - 1);
+    b.desk.tick(b.now).unwrap();
     assert_eq!(b.listed(host), ["relay"], "two days were lost");
+    b.later(1);
     b.desk.tick(b.now).unwrap();
     assert!(b.listed(host).is_empty());
 }
@@ -671,10 +687,16 @@ fn what_a_review_has_found() {
     let (_, ready) = b.run(&job, &accepted());
     b.deliver(&ready[0], "127.64.0.1");
     b.desk.opt_out(&who("anna"), &"127.64.0.1".parse().unwrap(), "x", b.now).unwrap();
-    let claim = b.desk.claim(&who("owner"), ip("127.64.0.1"), false, b.now).unwrap();
-    b.later(5);
-    assert!(b.desk.due(9, b.now).unwrap().is_empty() && b.begin(&claim.job).is_err());
-    assert_eq!(b.desk.decide(&who("anna"), claim.job.id, true, b.now).unwrap().state, State::Held);
+    let claim = |b: &Bench| b.desk.claim(&who("owner"), ip("127.64.0.1"), true, b.now);
+    // And an open host was let out for good that way: a claim of one that nobody may test was granted after two days.
+    assert!(matches!(claim(&b), Err(Denied::No(why)) if why.contains("127.64.0.1 asked not to be tested")));
+    b.desk.opt_in(&who("anna"), &"127.64.0.1".parse().unwrap(), b.now).unwrap();
+    let (running, _) = b.begin(&claim(&b).unwrap().job).unwrap();
+    b.desk.opt_out(&who("anna"), &"127.64.0.1".parse().unwrap(), "x", b.now).unwrap();
+    assert_eq!((b.desk.job(running.id).unwrap().state, b.desk.host(ip("127.64.0.1")).unwrap().claim), (State::Done, None));
+    b.later(3 * UNTESTED.0);
+    b.desk.tick(b.now).unwrap();
+    assert_eq!(b.listed("127.64.0.1"), ["relay"], "it stays until it ends");
     // A trusted reporter's messages were handed to another one.
     let remote = |b: &Bench, by: &str| b.desk.nominate(&who(by), Nomination { remote: true, ..b.nomination("127.65.0.1", "log") }, b.now);
     remote(&b, "trusty").unwrap();
@@ -848,9 +870,13 @@ fn a_claim_is_tested_at_the_port_that_was_proved() {
     b.later(1);
     let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
     assert_eq!(claim.job.port, Some(2525));
-    // A nomination does not change a claim's test.
-    assert_eq!(b.nominate(host, "bert").id, claim.job.id);
+    // A nomination does not change a claim's test; one of another port is another.
+    let same = Nomination { port: Some(2525), ..b.nomination(host, "log") };
+    assert_eq!(b.desk.nominate(&who("bert"), same, b.now).unwrap().id, claim.job.id);
     assert_eq!(b.desk.job(claim.job.id).unwrap(), claim.job);
+    let other = Nomination { port: Some(25), ..b.nomination(host, "log") };
+    let other = b.desk.nominate(&who("bert"), other, b.now).unwrap();
+    assert_eq!((other.port, other.id == claim.job.id), (None, false), "25 is the usual one");
     b.run(&claim.job, &refused());
     assert!(b.listed(host).is_empty());
 }
@@ -873,6 +899,246 @@ fn a_test_that_was_switched_off_is_no_result() {
     assert_eq!(b.desk.due(9, b.now).unwrap().len(), 1);
     let (job, rest) = b.run(&b.desk.job(job.id).unwrap(), &refused());
     assert_eq!((rest.len(), &rest[0].envelope, job.state, job.judgement()), (1, &ready[1].envelope, State::Done, Judgement::Closed));
+}
+
+/// A job that was switched off in its last try ended without a line in the audit log.
+#[test]
+fn every_test_that_has_ended_is_in_the_audit_log() {
+    let mut b = Bench::new();
+    let mut job = b.nominate("127.64.0.1", "anna");
+    let settings = (*b.desk.settings()).clone();
+    while job.state != State::Done {
+        b.begin(&job).unwrap();
+        b.desk.configure(super::Settings { enabled: false, ..settings.clone() });
+        job = b.desk.finish(job.id, Vec::new(), "", b.now).unwrap();
+        b.desk.configure(settings.clone());
+        b.now = b.now.max(job.not_before);
+    }
+    let mut lines = Vec::new();
+    let each = &mut |_, line: crate::store::schema::Audit| {
+        lines.push(line.what);
+        true
+    };
+    b.desk.ledger.store.audit(u64::MAX, each).unwrap();
+    assert_eq!((job.tries, lines), (crate::model::probing::TRIES, vec!["test".to_string(), "nominate".to_string()]));
+}
+
+/// Three restarts made a closed host that says 454 to everybody inconclusive, and its owner's claim failed by them; a reporter
+/// was wrong by them.
+#[test]
+fn what_we_cut_off_ourselves_is_no_try() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let later = Outcome::Later { stage: Stage::Rcpt, code: 454, text: "4.7.1 Relay access denied".into() };
+    let mut job = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap().job;
+    for cut in 0..9 {
+        b.now = job.not_before.max(b.now);
+        b.desk.due(9, b.now).unwrap();
+        if cut % 2 == 0 {
+            b.begin(&job).unwrap();
+            b.desk.resume(b.now).unwrap();
+            job = b.desk.job(job.id).unwrap();
+            assert_eq!((job.state, job.tries), (State::Deferred, cut / 2));
+        } else if job.state != State::Done {
+            job = b.run(&job, &later).0;
+        }
+        if job.state == State::Done {
+            break;
+        }
+    }
+    let claim = b.desk.host(ip(host)).unwrap().claim.unwrap();
+    assert_eq!((job.tries, job.cuts, claim.release), (3, 3, Some(b.now.plus(WAITING))));
+    // Of others there is an end, which is no word about whoever brought them.
+    let mut job = b.nominate("127.66.0.1", "bert");
+    while job.state != State::Done {
+        b.now = job.not_before.max(b.now);
+        b.desk.due(9, b.now).unwrap();
+        b.begin(&job).unwrap();
+        b.desk.resume(b.now).unwrap();
+        job = b.desk.job(job.id).unwrap();
+    }
+    let known = b.desk.sheet(b.now).get::<crate::model::retest::Reporter>(&super::key::reporter("bert")).unwrap();
+    assert!(job.cuts == 20 && known.is_none_or(|r| r.recent.is_empty()), "{job:?}");
+}
+
+/// Whoever proved that he speaks for the host was worse off: his claim began the waiting period of an unproved one again, and an
+/// inconclusive test ended it.
+#[test]
+fn a_proved_claim_keeps_the_waiting_period_that_runs() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let first = b.desk.claim(&who("x"), ip(host), false, b.now).unwrap();
+    let (_, sent) = b.run(&first.job, &accepted());
+    let release = b.now.plus(WAITING);
+    b.later(4 * 86_400);
+    let own = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    assert_eq!(own.release, Some(release));
+    b.run(&own.job, &Outcome::inconclusive("cut"));
+    b.now = release;
+    // What was sent for the first one, and comes, speaks against both.
+    let mut late = Bench { n: 9000, now: Time(release.0 - 5), desk: b.desk.clone(), _dir: tempfile::tempdir().unwrap() };
+    let claim = b.desk.host(ip(host)).unwrap().claim.unwrap();
+    assert!(claim.is_refuted(first.job.at) && !claim.is_refuted(Time(first.job.at.0 - 1)));
+    b.desk.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
+    late.later(10);
+    late.deliver(&sent[0], host);
+    assert!(late.listed(host).is_empty(), "sent before the latest claim: it is tested again");
+    assert_eq!(late.desk.jobs(None, true, 9).unwrap()[0].cause, Cause::Review);
+}
+
+/// What was in the queue of a host that an operator had looked at listed it again.
+#[test]
+fn what_was_sent_before_a_review_lists_no_more() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let (_, sent) = b.run(&claim.job, &accepted());
+    b.later(86_400);
+    b.desk.review(&who("anna"), ip(host), "looked at it", b.now).unwrap();
+    b.later(86_400);
+    b.deliver(&sent[0], host);
+    assert!(b.listed(host).is_empty());
+    assert_eq!(b.desk.jobs(None, true, 9).unwrap()[0].cause, Cause::Review);
+}
+
+/// A reporter whose word was taken away listed for fourteen days more, with what he had been given before.
+#[test]
+fn whoever_is_trusted_no_more_lists_no_more() {
+    let mut b = Bench::new();
+    let own = Nomination { remote: true, ..b.nomination("127.64.0.1", "log") };
+    let job = b.desk.nominate(&who("trusty"), own, b.now).unwrap();
+    let (_, ready) = b.begin(&job).unwrap();
+    b.desk.configure(super::Settings { trusted: Vec::new(), ..(*b.desk.settings()).clone() });
+    b.deliver(&ready[0], "127.64.0.9");
+    assert!(b.listed("127.64.0.1").is_empty());
+    b.deliver(&ready[0], "127.64.0.1");
+    assert_eq!(b.listed("127.64.0.1"), ["unconfirmed"]);
+}
+
+/// Tests that reporters send themselves were bound by few rules: they went to the Internet before the operator had said who he
+/// is, and one host got as many as there were reporters.
+#[test]
+fn what_reporters_send_keeps_the_rules_too() {
+    let mut b = Bench::new();
+    let own = |b: &Bench, target: &str, text: &str| {
+        let grounds = Grounds { kind: "log".into(), text: text.into(), at: b.now };
+        b.desk.nominate(&who("trusty"), Nomination { remote: true, grounds, ..b.nomination(target, "log") }, b.now).unwrap()
+    };
+    let out = own(&b, "8.8.8.8", "seen");
+    assert!(out.state == State::Held && out.waiting_for.as_ref().is_some_and(|w| w.contains("allow_public")), "{out:?}");
+    let first = own(&b, "127.64.0.1", "seen");
+    assert_eq!(first.state, State::Queued);
+    b.begin(&first).unwrap();
+    b.desk.finish(first.id, Vec::new(), "", b.now).unwrap();
+    b.later(60);
+    let (next, same) = (own(&b, "127.64.0.1", "seen again"), b.nominate("127.64.0.1", "anna"));
+    assert_eq!((next.state, next.not_before), (State::Deferred, first.at.plus(BETWEEN)));
+    assert_eq!(same.state, State::Queued, "it delays none of ours");
+}
+
+/// A collector that nobody had looked at yet was well, and who listens everywhere tested and listed itself.
+#[test]
+fn nothing_is_tested_before_the_collector_was_looked_at_nor_ourselves() {
+    let b = Bench::new();
+    b.desk.unseen();
+    let job = b.nominate("127.64.0.1", "anna");
+    assert!(b.desk.due(9, b.now).unwrap().is_empty() && b.desk.wrong().unwrap().contains("nobody has looked"));
+    b.desk.well(COLLECTOR, None, b.now).unwrap();
+    assert_eq!(b.desk.due(9, b.now).unwrap(), [job]);
+    assert_eq!(b.desk.sheet(b.now).get::<Vec<crate::model::retest::Outage>>(super::key::OUTAGES).unwrap(), None, "no outage");
+    let settings = super::Settings { public: true, ..(*b.desk.settings()).clone() };
+    b.desk.configure(settings.clone());
+    assert!(b.desk.wrong().is_some(), "from now on it counts where its mail goes");
+    assert!(settings.ready(ip("198.51.100.8")).is_err(), "no host of the Internet");
+    assert!(settings.may(ip("8.8.8.8")).is_ok());
+    let home = super::Settings { at_home: |_, addr| addr == ip("8.8.8.8"), ..settings.clone() };
+    assert!(home.may(ip("8.8.8.8")).unwrap_err().contains("ours"));
+    // Another name counts from the next start on, and with it hosts on the Internet.
+    let renamed = |hello: &str| settings.reloaded(super::Settings { hello: hello.into(), ..settings.clone() });
+    assert!(renamed(&settings.hello).may(ip("8.8.8.8")).is_ok() && renamed("other.example").may(ip("8.8.8.8")).is_err());
+    let deaf = super::Settings { collects: false, ..settings.clone() };
+    assert!(deaf.reloaded(settings).ready(ip("127.64.0.1")).unwrap_err().contains("no collector"));
+}
+
+/// A claim of a host of which no test can be made failed each time; the issue is that nobody tests it.
+#[test]
+fn a_claim_that_can_not_be_tested_is_granted_after_two_days() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    let (job, _) = b.run(&claim.job, &Outcome::Skipped { why: "the greeting names a product that tests have harmed".into() });
+    assert_eq!((job.state, job.judgement()), (State::Deferred, Judgement::Untestable));
+    b.later(UNTESTED.0 - 1);
+    b.desk.tick(b.now).unwrap();
+    assert_eq!(b.listed(host), ["relay"]);
+    b.later(2);
+    b.desk.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
+}
+
+/// A closed host that says 454 failed each claim as long as one of the tests that had come through could not be made again.
+#[test]
+fn a_host_that_takes_nothing_is_released_though_a_test_can_not_be_made_again() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let only = |name: &str| Nomination { only: vec![name.into()], ..b.nomination(host, "log") };
+    let job = b.desk.nominate(&who("anna"), only("relay-name-sender"), b.now).unwrap();
+    let (_, ready) = b.begin(&job).unwrap();
+    b.deliver(&ready[0], host);
+    b.desk.finish(job.id, vec![], "", b.now).unwrap();
+    b.later(60);
+    let mut job = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap().job;
+    let names = Names { relay: None, ..Bench::names_of(&b.desk, ip(host)) };
+    let mut n = 1_000_000u64;
+    while job.state != State::Done {
+        b.now = b.now.max(job.not_before);
+        b.desk.due(9, b.now).unwrap();
+        let mut fresh = || {
+            n += 1;
+            n.to_be_bytes()
+        };
+        let (begun, ready) = b.desk.begin(job.id, &names, &mut fresh, b.now).unwrap();
+        let later = Outcome::Later { stage: Stage::Rcpt, code: 454, text: "4.7.1 Relay access denied".into() };
+        let ran = ready.iter().map(|r| Ran { place: r.place, outcome: later.clone() }).collect();
+        job = b.desk.finish(begun.id, ran, "", b.now).unwrap();
+    }
+    assert_eq!(b.desk.host(ip(host)).unwrap().claim.unwrap().release, Some(b.now.plus(WAITING)));
+}
+
+/// Whoever joined what others had brought took their reputation, and an owner's test became a stranger's.
+#[test]
+fn who_brought_a_host_first_keeps_the_word() {
+    let mut b = Bench::new();
+    for i in 0..5 {
+        let job = b.nominate(&format!("127.64.{i}.1"), "known");
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], &format!("127.64.{i}.1"));
+        b.desk.finish(job.id, vec![], "", b.now).ok();
+    }
+    b.later(86_401);
+    let first = b.bring("known", "127.65.0.1");
+    assert_eq!((first.state, first.agreed), (State::Queued, false));
+    assert_eq!(b.bring("other", "127.65.0.1").by, "known");
+    let owner = b.desk.nominate(&who("anna"), b.nomination("127.66.0.1", "owner"), b.now).unwrap();
+    let joined = b.bring("nobody", "127.66.0.1");
+    assert_eq!((joined.id, joined.cause, joined.by.as_str()), (owner.id, Cause::Owner, "anna"));
 }
 
 /// Proofs of an earlier version are marked when it starts.
@@ -994,13 +1260,13 @@ fn claims_are_taken_as_far_as_they_can_be_tested_in_time() {
     let claim = |b: &Bench, host: &str| b.desk.claim(&who("claimant"), ip(host), false, b.now);
     let taken: Vec<bool> = hosts[..12].iter().map(|h| claim(&b, h).is_ok()).collect();
     assert_eq!(taken.iter().filter(|t| **t).count(), 6, "three today and three tomorrow: {taken:?}");
-    let Err(Denied::TooMany(why)) = claim(&b, &hosts[11]) else { panic!("it was taken") };
-    assert!(why.contains("its network"), "{why}");
+    let Err(Denied::TooMany(why, wait)) = claim(&b, &hosts[11]) else { panic!("it was taken") };
+    assert!(why.contains("its network") && why.ends_with(&b.now.plus(wait).to_string()), "{why} {wait:?}");
     assert!(claim(&b, &hosts[12]).is_ok() && claim(&b, &hosts[13]).is_ok());
     let other = b.nominate("127.66.0.1", "anna");
     let (_, ready) = b.run(&other, &accepted());
     b.deliver(&ready[0], "127.66.0.1");
-    assert!(matches!(claim(&b, "127.66.0.1"), Err(Denied::TooMany(why)) if why.contains("tomorrow")), "eight wait");
+    assert!(matches!(claim(&b, "127.66.0.1"), Err(Denied::TooMany(why, _)) if why.contains("tomorrow")), "eight wait");
     assert!(b.desk.claim(&who("owner"), ip("127.66.0.1"), true, b.now).is_ok(), "a proved one is taken");
     // All that were taken are tested within two days, and none is granted.
     for _ in 0..49 {
@@ -1053,9 +1319,9 @@ fn claims_and_nominations_take_turns_and_proved_claims_go_first() {
             })
             .collect::<String>()
     };
-    let at = u64::from(b.now.0 % 2 == 1);
-    assert_eq!(kinds(&b, 8, at), "PCNCNCNC");
-    assert_eq!(kinds(&b, 8, at + 1), "PNCNCNCN");
+    let at = (4 - b.now.0 % 4) % 4;
+    assert_eq!(kinds(&b, 8, at), "PCNNCCNN");
+    assert_eq!([1, 2, 3].map(|n| kinds(&b, 3, at + n)), ["CPN", "PNC", "NPC"]);
     assert_eq!(kinds(&b, 99, at).len(), 16);
 }
 

@@ -13,7 +13,7 @@ use crate::model::{
     SourceId, Subject, Time,
     history::{Ask, HoldFor},
     probing::{Issued, TOKEN_LIFE},
-    retest::{Budget, Host, Job, Outage, Output, Reporter, State, UNTESTED, lost},
+    retest::{Budget, Host, Job, Outage, Output, Reporter, State, lost},
     time::Seconds,
 };
 
@@ -79,7 +79,8 @@ impl Desk {
             if now < release.plus(lost(&outages, began, now)) {
                 return Ok(());
             }
-            self.release(&mut sheet, target, "not every test was refused, and nothing was delivered in five days", false)?;
+            // What the claim's own test has sent still counts.
+            self.release(&mut sheet, target, ("not every test was refused, and nothing was delivered in five days", false), claim.at)?;
             return self.write(sheet, None).map(drop);
         }
         let job: Option<Job> = sheet.get(&key::number(b'J', claim.job))?;
@@ -87,15 +88,15 @@ impl Desk {
         if state == State::Done {
             return self.forget_claim(sheet, target, host);
         }
-        let from = job.as_ref().and_then(|j| j.begun).unwrap_or(claim.due).max(claim.due);
-        if now < from.plus(UNTESTED) || state == State::Running {
+        let at = claim.at;
+        if now < claim.granted(job.as_ref().and_then(|j| j.begun)) || state == State::Running {
             return Ok(());
         }
         if let Some(mut job) = job.filter(|j| j.open() && j.state != State::Running) {
             end(&mut job, "granted on request: it was not tested within two days", now);
             save(&mut sheet, &job)?;
         }
-        self.release(&mut sheet, target, "it was not tested within two days", true)?;
+        self.release(&mut sheet, target, ("it was not tested within two days", true), at)?;
         self.write(sheet, None).map(drop)
     }
 
@@ -161,7 +162,7 @@ impl Desk {
         for k in self.round(&sheet, b"P", ROUND)? {
             let Some(proof) = sheet.get::<Proof>(&k)? else { continue };
             let gone = proof.at.plus(KEPT) < now && !listed(proof.input)? && !listed(proof.output)?;
-            if gone && self.ended_before(proof.input, before)? {
+            if gone && self.ended_before(proof.input, before)? && self.ended_before(proof.output, before)? {
                 sheet.drop_row(key::both(b'I', proof.input, proof.id));
                 sheet.drop_row(key::both(b'Y', proof.output, proof.id));
                 sheet.drop_row(key::both(b'G', proof.input, proof.id));
@@ -223,9 +224,11 @@ impl Desk {
         Ok(keys)
     }
 
-    /// Whether a host's last listing ended before a time.
+    /// Whether a host's last listing by a relay test ended before a time. What feeds say of it keeps no evidence.
     fn ended_before(&self, target: IpAddr, time: Time) -> Result<bool, Denied> {
         let history = self.ledger.store.history(&Subject::host(target))?;
-        Ok(history.iter().map(|e| e.at).max().is_none_or(|t| t < time))
+        let v = self.ledger.store.vocabulary();
+        let ours: Vec<_> = REASONS.iter().filter_map(|r| v.reasons.get(r)).collect();
+        Ok(history.iter().filter(|e| e.what.reason().is_some_and(|r| ours.contains(&r))).map(|e| e.at).max().is_none_or(|t| t < time))
     }
 }

@@ -92,9 +92,14 @@ fn a_token_stays_within_its_bounds_and_its_pace() {
         answers.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["status"].as_u64().unwrap()).collect();
     assert_eq!(status, [201, 403, 403], "{answers}");
     let slow = api.token("slow", "reader", &["--per-minute", "3"]);
-    let all: Vec<u16> = (0..5).map(|_| api.call(&slow, "GET", "/v1/reasons", &[], "").status).collect();
+    let replies: Vec<_> = (0..5).map(|_| api.call(&slow, "GET", "/v1/reasons", &[], "")).collect();
+    let all: Vec<u16> = replies.iter().map(|r| r.status).collect();
     // The minute may have turned in between.
     assert!(all[..3].iter().all(|s| *s == 200) && all.iter().filter(|s| **s == 429).count() >= 1, "{all:?}");
+    // Told to wait until the next minute, not for ten seconds whatever it was.
+    let told = replies.iter().find(|r| r.status == 429).unwrap();
+    let wait: u64 = told.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&wait) && told.json()["retry_after"] == wait, "{}", told.text());
 }
 
 #[test]
