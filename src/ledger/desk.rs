@@ -155,6 +155,22 @@ struct Health {
     since: Option<Time>,
     /// Whether that is written down.
     open: bool,
+    /// Nobody has looked yet how the collector is: until then nothing is tested. It is no outage.
+    unseen: bool,
+}
+
+impl Health {
+    /// Whether tests can be made, and messages judged.
+    fn well(&self) -> bool {
+        !self.unseen && self.wrong.is_empty()
+    }
+
+    /// Why not.
+    fn why(&self) -> Option<String> {
+        let mut all: Vec<String> = self.wrong.iter().map(|(door, why)| format!("{door}: {why}")).collect();
+        all.extend(self.unseen.then(|| format!("{COLLECTOR}: nobody has looked yet whether it is well")));
+        (!all.is_empty()).then(|| all.join("; "))
+    }
 }
 
 impl Desk {
@@ -172,12 +188,9 @@ impl Desk {
         self.settings.store(Arc::new(settings));
     }
 
-    /// Nobody has looked yet how the collector is: until then nothing is tested. It is no outage.
+    /// Nothing is tested until somebody has looked how the collector is.
     pub fn unseen(&self) {
-        let mut health = self.turn();
-        if !health.wrong.iter().any(|(door, _)| *door == COLLECTOR) {
-            health.wrong.push((COLLECTOR, "nobody has looked yet whether it is well".into()));
-        }
+        self.turn().unseen = true;
     }
 
     /// How tests are made now.
@@ -210,10 +223,9 @@ impl Desk {
         } else if let Some(since) = health.since {
             self.outage(&mut sheet, (!health.open).then_some((since, Some(now))))?;
             self.write(sheet, None)?;
-            *health = Health::default();
-        } else {
-            health.wrong = next;
+            *health = Health { unseen: health.unseen, ..Health::default() };
         }
+        health.unseen &= door != COLLECTOR;
         Ok(())
     }
 
@@ -230,8 +242,7 @@ impl Desk {
 
     /// What is wrong with collector or clock.
     pub fn wrong(&self) -> Option<String> {
-        let all: Vec<String> = self.turn().wrong.iter().map(|(door, why)| format!("{door}: {why}")).collect();
-        (!all.is_empty()).then(|| all.join("; "))
+        self.turn().why()
     }
 
     /// Why the ledger takes no writes.
@@ -287,14 +298,15 @@ impl Settings {
 
     /// Why a host can not be tested by us now.
     pub fn ready(&self, target: IpAddr) -> Result<(), String> {
-        if !self.enabled {
-            return Err("the tester is off; [probe] enabled switches it on".into());
-        }
-        self.may(target)
+        self.barred(target, self.enabled)
     }
 
     /// Why a host can not be tested by anybody, us or a reporter who sends our messages.
     pub fn may(&self, target: IpAddr) -> Result<(), String> {
+        self.barred(target, true)
+    }
+
+    fn barred(&self, target: IpAddr, on: bool) -> Result<(), String> {
         let subject = Subject::host(target);
         let is_special = |allowed: &[Subject]| special::unlistable(&subject, allowed).is_some();
         if is_special(&self.special) {
@@ -302,6 +314,9 @@ impl Settings {
         }
         if self.is_ours(target) {
             return Err("that is an address of ours".into());
+        }
+        if !on {
+            return Err("the tester is off; [probe] enabled switches it on".into());
         }
         if self.domain.is_empty() || !self.collects {
             return Err("there is no collector; [probe] domain and [collect] listen count from the next start on".into());

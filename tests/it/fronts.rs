@@ -571,6 +571,8 @@ fn the_api_is_served_over_tls_and_behind_a_proxy() {
     };
     let proxied = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[45, 1, 1, 1, 127, 0, 0, 1, 0, 80, 0, 81]].concat();
     assert!(ask(&proxied, "").contains("\"subject\":\"45.1.1.1\",\"listed\":true"), "{}", ask(&proxied, ""));
+    // Behind such a header a `Forwarded` is what the client himself wrote: he claimed other people's hosts with it.
+    assert!(ask(&proxied, "forwarded: for=45.2.2.2\r\n").contains("\"subject\":\"45.1.1.1\""));
     assert!(ask(b"", "forwarded: for=1.2.3.4, for=45.1.1.1\r\n").contains("\"subject\":\"45.1.1.1\""));
     assert!(ask(b"", "").contains("\"subject\":\"127.0.0.1\""));
     assert!(ask(&proxied[..14], "").is_empty() || !ask(&proxied[..14], "").contains("200 OK"), "a header that is none");

@@ -91,7 +91,7 @@ impl Desk {
         // Read before it is anybody's turn: a message can hold thousands of words that look like a token.
         let Some(seen) = message::seen(&settings.tokens, &incoming.to, &incoming.data) else { return Ok(Arrived::Stranger) };
         let health = self.turn();
-        if !health.wrong.is_empty() {
+        if !health.well() {
             return Err(Denied::No("the collector can not judge now; try again later".into()));
         }
         let (Seen::Probe(id) | Seen::Back(id)) = seen;

@@ -58,7 +58,7 @@ impl Desk {
     pub fn due(&self, most: usize, now: Time) -> Result<Vec<Job>, Denied> {
         let settings = self.settings();
         let health = self.turn();
-        if !health.wrong.is_empty() {
+        if !health.well() {
             return Ok(Vec::new());
         }
         let mut sheet = self.sheet(now);
@@ -111,8 +111,8 @@ impl Desk {
     pub fn begin(&self, id: u64, names: &Names, fresh: &mut dyn FnMut() -> Id, now: Time) -> Result<(Job, Vec<Ready>), Denied> {
         let settings = self.settings();
         let health = self.turn();
-        if !health.wrong.is_empty() {
-            return Err(Denied::No("the collector or the clock is not well; try again later".into()));
+        if let Some(why) = health.why() {
+            return Err(Denied::No(format!("no tests are made now: {why}; try again later")));
         }
         let mut sheet = self.sheet(now);
         let mut job: Job = sheet.get(&key::number(b'J', id))?.ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))?;

@@ -126,7 +126,7 @@ impl Desk {
             // It has ended, or somebody has taken it off: only what comes from now on counts.
             row = Output::default();
         }
-        let ripe = row.proved().is_some_and(|t| t.plus(settings.notice) <= now) && health.wrong.is_empty();
+        let ripe = row.proved().is_some_and(|t| t.plus(settings.notice) <= now) && health.well();
         if listed && row.inputs.is_empty() {
             let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: Some(SourceId::PROBER), hold: HoldFor::Nothing };
             sheet.change(Subject::host(addr), "tester", ask, "all hosts that it delivered for are closed".into(), false);

@@ -68,6 +68,11 @@ impl Field {
         );
         let names = Names::start(([127, 0, 0, 1], dns).into());
         let api = Api::with_zones(&config, &[("bl", ZONE)]);
+        let until = Instant::now() + Duration::from_secs(20);
+        while api.get("/v1/status").ok()["tester"]["wrong"].as_str().is_some_and(|w| w.contains("nobody has looked")) {
+            assert!(Instant::now() < until, "{}", api.f.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Field { api, names, collector, port, submission, six }
     }
 

@@ -288,10 +288,17 @@ fn a_reporter_tests_from_his_own_machine() {
             "plain",
             "--wait",
             "5s",
+            "--evidence",
+            "message 4711",
         ]);
         assert_eq!(out.status.code(), Some(2), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         assert_eq!(f.dns(addr), format!("NOERROR {code}"));
     }
+    // Without evidence nobody is tested.
+    let token = f.api.f.path().join("rep.token");
+    let server = format!("http://{}", f.api.addr);
+    let out = f.api.f.orbsd(&["--server", &server, "--token", token.to_str().unwrap(), "probe", &v4(1, 1).to_string()]);
+    assert_eq!((out.status.code(), String::from_utf8_lossy(&out.stderr).contains("--evidence")), (Some(64), true));
     // Nobody else's results are taken, and none that say what only the collector can.
     let other = f.api.token("other", "editor", &[]);
     let made = f.api.call(
@@ -320,7 +327,7 @@ fn results_that_the_server_does_not_hear_are_an_error() {
     let child = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
         .current_dir(f.api.f.path())
         .args(["--server", &server, "--token", token.to_str().unwrap(), "probe", &target, "--port", &port, "--wait", "1s"])
-        .args(["--pause", "3s", "--test", "plain", "--test", "null-sender"])
+        .args(["--evidence", "message 4711", "--pause", "3s", "--test", "plain", "--test", "null-sender"])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -478,8 +485,10 @@ fn evidence_is_kept_apart_by_who_may_see_it() {
     for private in ["victim.example", "relay test <", "EHLO", "transcript"] {
         assert!(!shown.text().contains(private), "{private}: {}", shown.text());
     }
+    // What the input answered is no secret, and what was said is.
+    assert_eq!(shown.ok()["codes"].as_array().unwrap()[..6], json!([220, 250, 250, 250, 354, 250]).as_array().unwrap()[..]);
     // Its owner asks from the address itself.
-    let own = {
+    let own = |id: &serde_json::Value| {
         let stream = connect(addr, f.api.addr).unwrap();
         let mut out = stream.try_clone().unwrap();
         write!(out, "GET /evidence/{id} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
@@ -487,11 +496,24 @@ fn evidence_is_kept_apart_by_who_may_see_it() {
         std::io::Read::read_to_string(&mut BufReader::new(stream), &mut all).unwrap();
         all
     };
-    assert!(own.contains("X-Envelope-Recipient") && own.contains("C RCPT TO:"), "{own}");
-    assert!(!own.contains("anna@"), "{own}");
+    let said = own(&id);
+    assert!(said.contains("X-Envelope-Recipient") && said.contains("C RCPT TO:"), "{said}");
+    // What a second host hands in names somebody: operators see whom, the owner does not.
+    let to = f.api.get("/v1/jobs/1").ok()["results"][0]["to"].as_str().unwrap().to_string();
+    let data = "Received: from x (anna.b@victim.example)\r\n\r\nx\r\n.\r\n";
+    let steps = ["EHLO x\r\n", "MAIL FROM:<carl@victim.example>\r\n", &format!("RCPT TO:{to}\r\n"), "DATA\r\n", data];
+    assert!(talk(&f, v4(1, 2), &steps).last().unwrap().starts_with("250 2.0.0 recorded"));
+    let second = f.api.get(&format!("/v1/evidence?target={addr}")).ok()["items"][0].clone();
+    assert!(second["message"].as_str().unwrap().contains("anna.b@victim.example"), "{second}");
+    let said = own(&second["id"]);
+    assert!(said.contains("@victim.example") && !said.contains("anna.b") && !said.contains("carl@"), "{said}");
     let all = f.api.get(&format!("/v1/evidence?target={addr}")).ok();
-    assert!(all["items"][0]["message"].as_str().unwrap().contains("Received: by seen.lab.example"));
+    assert!(all["items"][1]["message"].as_str().unwrap().contains("Received: by seen.lab.example"));
     let reader = f.api.token("r", "reader", &[]);
     let less = f.api.call(&reader, "GET", &format!("/v1/evidence?target={addr}"), &[], "").ok();
     assert!(less["items"][0]["message"].is_null());
+    // Of a host that is listed no more nobody is told; its owner is.
+    f.api.post("/v1/reviews", &json!({"target": addr, "note": "looked at it"}).to_string()).ok();
+    assert_eq!(f.api.call("", "GET", &format!("/evidence/{id}"), &[], "").problem(), "not-found");
+    assert!(own(&id).contains("C RCPT TO:"));
 }
