@@ -278,9 +278,9 @@ pub const STRANGER: &str = "550 5.7.1 this is no test message of ours; we take n
 pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semaphore>, desk: Desk) {
     let (mut elsewhere, mut next, mut answered, mut asked) = (None, Instant::now(), None::<Instant>, false);
     loop {
-        // It counts from a reload on, and was not looked at before.
+        // From a reload on it counts, or does not: what was known before does not hold.
         let asks = desk.settings().is_outside();
-        if asks != asked {
+        if asks != asked || desk.is_unseen() {
             (asked, answered, next) = (asks, None, Instant::now());
         }
         if Instant::now() >= next {

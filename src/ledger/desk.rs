@@ -193,6 +193,11 @@ impl Desk {
         self.turn().unseen = true;
     }
 
+    /// Whether somebody still has to look.
+    pub fn is_unseen(&self) -> bool {
+        self.turn().unseen
+    }
+
     /// How tests are made now.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()

@@ -133,10 +133,19 @@ fn expected(kind: &str, test: &str) -> &'static str {
         "dangerous-product" => match test {
             "relay-literal-sender" | "relay-ip-sender-unbracketed" | "localhost-sender" | "helo-local" | "helo-target-literal" => "skipped",
             _ if plain.contains(&test) && !recipient_plain.contains(&test) => "refused",
-            _ => "refused or skipped",
+            _ => BY_SENDER,
         },
         _ => "refused",
     }
+}
+
+/// What is expected follows from the sender whose turn it was.
+const BY_SENDER: &str = "by its sender";
+
+/// Skipped where every message of a test had an address in place of a name for its sender's domain.
+fn by_sender(job: &Value, test: &str) -> &'static str {
+    let mut of = job["results"].as_array().unwrap().iter().filter(|r| r["test"] == test);
+    if of.all(|r| r["from"].as_str().unwrap().contains("@[")) { "skipped" } else { "refused" }
 }
 
 /// The outcomes of a test's messages as one cell: the strongest.
@@ -200,9 +209,12 @@ fn every_cell_of_the_matrix_is_what_its_kind_says() {
         let job = f.done(*id);
         let cells = cells(&job);
         for (test, is) in &cells {
-            let should = expected(kind.0, test);
+            let should = match expected(kind.0, test) {
+                BY_SENDER => by_sender(&job, test),
+                should => should,
+            };
             matrix.entry(test.clone()).or_insert_with(|| vec![String::new(); all.len()])[column].clone_from(is);
-            if !should.split(" or ").any(|s| s == is) {
+            if should != is {
                 let _ = writeln!(wrong, "{} × {test}: {is}, not {should}", kind.0);
             }
         }

@@ -234,7 +234,7 @@ fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
     let addr = v4(1, 1);
     f.mta(addr, "waits", open());
     let says = |f: &Field, part: &str| {
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_secs(60);
         loop {
             let wrong = f.api.get("/v1/status").ok()["tester"]["wrong"].clone();
             match wrong.as_str() {
@@ -255,11 +255,28 @@ fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
     again(&mut f);
     says(&f, "goes to probe.example, 127.64.9.9, which is no address of the collector");
     assert_eq!((f.job(id)["state"].clone(), f.dns(addr).as_str()), (json!("queued"), "NXDOMAIN soa 60"));
+    // Nor does a reporter get messages, which would reach somebody else.
+    let order = json!({"target": v4(2, 1), "evidence": "x", "kind": "log", "tests": ["plain"]}).to_string();
+    let refused = f.api.post("/v1/probes", &order);
+    assert!(refused.status == 409 && refused.text().contains("127.64.9.9"), "{}", refused.text());
     f.names.remove(v4(9, 9));
     f.names.add(f.collector.ip(), "probe.example");
     again(&mut f);
     says(&f, "");
     assert_eq!((f.done(id)["says"].clone(), f.dns(addr).as_str()), (json!("open"), "NOERROR 127.0.0.2"));
+    // Whoever switches it on while it runs is not believed before it was looked at.
+    let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
+    f.api.f.write("config.toml", &config.replace("allow_public = true", "allow_public = false"));
+    f.names.remove(f.collector.ip());
+    f.names.add(v4(9, 9), "probe.example");
+    f.mta(v4(3, 1), "waits too", open());
+    again(&mut f);
+    says(&f, "");
+    f.api.f.write("config.toml", &config);
+    f.api.f.ok(&["reload"]);
+    let id = f.nominate(v4(3, 1), &json!({"tests": ["plain"]}));
+    says(&f, "goes to probe.example, 127.64.9.9");
+    assert_eq!(f.job(id)["state"], "queued");
 }
 
 /// DSBL's way: the reporter sends, the server's collector sees. His word is unconfirmed unless he is trusted.
