@@ -279,6 +279,7 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semap
     let (mut elsewhere, mut next, mut answered, mut asked) = (None, Instant::now(), None::<Instant>, false);
     loop {
         // From a reload on it counts, or does not: what was known before does not hold.
+        let number = desk.look();
         let asks = desk.settings().is_outside();
         if asks != asked || desk.is_unseen() {
             (asked, answered, next) = (asks, None, Instant::now());
@@ -310,8 +311,10 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semap
         }
         let told = desk.clone();
         let said = tokio::task::spawn_blocking(move || told.well(COLLECTOR, wrong.map(|w| (w, now())), now())).await;
-        if let Ok(Err(e)) = said {
-            tracing::warn!(error = ?e, "the state of the collector could not be written down");
+        match said {
+            Ok(Ok(())) => desk.looked(number),
+            Ok(Err(e)) => tracing::warn!(error = ?e, "the state of the collector could not be written down"),
+            Err(_) => {}
         }
         sleep(LOOK).await;
     }

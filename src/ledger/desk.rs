@@ -15,7 +15,10 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 pub use arrive::{Arrived, Proof};
@@ -142,6 +145,7 @@ pub struct Desk {
     settings: Arc<arc_swap::ArcSwap<Settings>>,
     /// Held through each decision.
     turn: Arc<Mutex<Health>>,
+    looks: Arc<Looks>,
     /// How far the last round came of what is looked at in turn, by prefix.
     rounds: Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>,
 }
@@ -155,20 +159,41 @@ struct Health {
     since: Option<Time>,
     /// Whether that is written down.
     open: bool,
-    /// Nobody has looked yet how the collector is: until then nothing is tested. It is no outage.
-    unseen: bool,
 }
 
-impl Health {
-    /// Whether tests can be made, and messages judged.
-    fn well(&self) -> bool {
-        !self.unseen && self.wrong.is_empty()
+/// Looks at the collector: how many were asked for, and which was the last that was done. Until then nothing is tested; it is no
+/// outage.
+#[derive(Debug, Default)]
+struct Looks {
+    asked: AtomicU64,
+    done: AtomicU64,
+}
+
+impl Desk {
+    /// Nothing is tested until somebody has looked how the collector is.
+    pub fn unseen(&self) {
+        self.looks.asked.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Why not.
-    fn why(&self) -> Option<String> {
-        let mut all: Vec<String> = self.wrong.iter().map(|(door, why)| format!("{door}: {why}")).collect();
-        all.extend(self.unseen.then(|| format!("{COLLECTOR}: nobody has looked yet whether it is well")));
+    /// Whether somebody has to look.
+    pub fn is_unseen(&self) -> bool {
+        self.looks.done.load(Ordering::Acquire) < self.looks.asked.load(Ordering::Acquire)
+    }
+
+    /// A look begins: its number.
+    pub fn look(&self) -> u64 {
+        self.looks.asked.load(Ordering::Acquire)
+    }
+
+    /// A look is done, and what it found is told. One that was asked for meanwhile is another.
+    pub fn looked(&self, number: u64) {
+        self.looks.done.fetch_max(number, Ordering::AcqRel);
+    }
+
+    /// Why no tests are made, and no messages judged.
+    fn why(&self, health: &Health) -> Option<String> {
+        let mut all: Vec<String> = health.wrong.iter().map(|(door, why)| format!("{door}: {why}")).collect();
+        all.extend(self.is_unseen().then(|| format!("{COLLECTOR}: nobody has looked yet whether it is well")));
         (!all.is_empty()).then(|| all.join("; "))
     }
 }
@@ -176,26 +201,27 @@ impl Health {
 impl Desk {
     /// A desk on a ledger.
     pub fn new(ledger: Ledger, settings: Settings) -> Desk {
-        Desk { ledger, settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)), turn: Arc::default(), rounds: Arc::default() }
+        Desk {
+            ledger,
+            settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)),
+            turn: Arc::default(),
+            looks: Arc::default(),
+            rounds: Arc::default(),
+        }
     }
 
     /// Takes a new configuration.
     pub fn configure(&self, settings: Settings) {
         // Nobody has looked yet where the mail goes of a domain that is used on the Internet from now on.
-        if settings.is_outside() && !self.settings().is_outside() {
+        let begins = settings.is_outside() && !self.settings().is_outside();
+        if begins {
             self.unseen();
         }
         self.settings.store(Arc::new(settings));
-    }
-
-    /// Nothing is tested until somebody has looked how the collector is.
-    pub fn unseen(&self) {
-        self.turn().unseen = true;
-    }
-
-    /// Whether somebody still has to look.
-    pub fn is_unseen(&self) -> bool {
-        self.turn().unseen
+        if begins {
+            // A look that began in between has seen the old ones.
+            self.unseen();
+        }
     }
 
     /// How tests are made now.
@@ -228,9 +254,8 @@ impl Desk {
         } else if let Some(since) = health.since {
             self.outage(&mut sheet, (!health.open).then_some((since, Some(now))))?;
             self.write(sheet, None)?;
-            *health = Health { unseen: health.unseen, ..Health::default() };
+            *health = Health::default();
         }
-        health.unseen &= door != COLLECTOR;
         Ok(())
     }
 
@@ -247,7 +272,7 @@ impl Desk {
 
     /// What is wrong with collector or clock.
     pub fn wrong(&self) -> Option<String> {
-        self.turn().why()
+        self.why(&self.turn())
     }
 
     /// Why the ledger takes no writes.
@@ -298,7 +323,7 @@ impl Settings {
 
     /// Whether it has to be known where the probe domain's mail goes.
     pub fn is_outside(&self) -> bool {
-        self.public && !self.domain.is_empty()
+        self.public && self.collects && !self.domain.is_empty()
     }
 
     /// Why a host can not be tested by us now.

@@ -89,15 +89,15 @@ pub enum What {
 }
 
 impl What {
-    /// The reason that it is about; an exemption is about all.
-    pub fn reason(&self) -> Option<ReasonId> {
+    /// The reason and the source that it is about; an exemption is about all.
+    pub fn about(&self) -> Option<(ReasonId, SourceId)> {
         match self {
-            What::Listed { reason, .. }
-            | What::Delisted { reason, .. }
-            | What::Expired { reason, .. }
-            | What::Dropped { reason, .. }
-            | What::Held { reason, .. }
-            | What::HoldEnded { reason, .. } => Some(*reason),
+            What::Listed { reason, source, .. }
+            | What::Delisted { reason, source }
+            | What::Expired { reason, source }
+            | What::Dropped { reason, source }
+            | What::Held { reason, source, .. }
+            | What::HoldEnded { reason, source } => Some((*reason, *source)),
             What::Exempted { .. } | What::ExemptEnded => None,
         }
     }

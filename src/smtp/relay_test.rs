@@ -193,8 +193,11 @@ impl<'a> Talk<'a> {
         let outcome = match code / 100 {
             4 => Outcome::Later { stage, code, text },
             5 => Outcome::Refused { stage, code, text },
-            // It means nothing at this place; it is no refusal.
-            _ => Outcome::inconclusive(format!("a reply out of place: {code}")),
+            // It means nothing at this place: it is no refusal, and who knows what it is an answer to.
+            _ => {
+                self.link.over = true;
+                return Next::Done(Outcome::inconclusive(format!("a reply out of place: {code}")));
+            }
         };
         if code == 421 || stage == Stage::Connect {
             self.link.over = true;

@@ -23,10 +23,6 @@ impl Reply {
     pub fn more(&self) -> bool {
         self.code / 100 == 3
     }
-    /// Later, perhaps: 4xx.
-    pub fn later(&self) -> bool {
-        self.code / 100 == 4
-    }
     /// Whether it offers an extension (RFC 5321 section 4.1.1.1), in the answer to EHLO.
     pub fn offers(&self, keyword: &str) -> bool {
         self.lines.iter().skip(1).any(|l| l.split_whitespace().next().is_some_and(|w| w.eq_ignore_ascii_case(keyword)))

@@ -32,12 +32,12 @@ const MAX_KEPT: usize = 16 * 1024;
 const MAX_OUTPUTS: usize = 20;
 /// The most ways of one token that are written down.
 const MAX_SEEN: usize = 40;
-/// Of so many ways of one token the message is kept.
+/// Of so many ways of one token the message is kept, and of the first that lists.
 const MAX_MESSAGES: usize = 3;
 /// The most outputs of one host.
 const MAX_OUTPUTS_OF_HOST: usize = 200;
-/// Proofs of a host that are looked at for those that are meant.
-const MOST_LOOKED: usize = 5000;
+/// For each proof that is asked for, how many of the host's are looked at.
+const LOOKED: usize = 5;
 /// The longest address that is kept, in bytes.
 const MAX_ADDRESS: usize = 256;
 
@@ -91,13 +91,13 @@ impl Desk {
         // Read before it is anybody's turn: a message can hold thousands of words that look like a token.
         let Some(seen) = message::seen(&settings.tokens, &incoming.to, &incoming.data) else { return Ok(Arrived::Stranger) };
         let health = self.turn();
-        if !health.well() {
+        if self.why(&health).is_some() {
             return Err(Denied::No("the collector can not judge now; try again later".into()));
         }
         let (Seen::Probe(id) | Seen::Back(id)) = seen;
         let mut sheet = self.sheet(now);
         let Some(mut issued) = sheet.get::<Issued>(&key::token(&id))? else { return Ok(Arrived::Stranger) };
-        // Who is trusted no more is not for what he sent before either.
+        // Whoever lost our trust has lost it for what he was given before, too.
         issued.trusted &= issued.tester.as_ref().is_some_and(|t| settings.trusted.contains(t));
         let direct = incoming.to.iter().any(|t| settings.tokens.find(t.as_bytes()).contains(&(Way::Probe, id)));
         // A report has the null sender, and no probe but one that began with it.
@@ -246,7 +246,7 @@ impl Desk {
     pub fn listing(&self, addr: IpAddr, most: usize, meant: impl Fn(&Proof) -> bool) -> Result<Vec<Proof>, Denied> {
         let sheet = self.sheet(Time(0));
         let mut out = Vec::new();
-        for number in sheet.last(&key::host(b'G', addr), MOST_LOOKED)? {
+        for number in sheet.last(&key::host(b'G', addr), most.saturating_mul(LOOKED))? {
             if out.len() >= most {
                 break;
             }
@@ -344,13 +344,15 @@ fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival, li
 
 /// The host is tested again, for a message from before its release.
 fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result<(), Denied> {
-    if open_job(sheet, issued.target, |j| !j.remote)?.is_some() || opted_out(sheet, issued.target)?.is_some() {
+    let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
+    // One that waits for a person, or knocks at another door, is none in its place.
+    let same = |j: &Job| !j.remote && j.state != State::Held && settings.other_port(j.port) == settings.other_port(host.port);
+    if open_job(sheet, issued.target, same)?.is_some() || opted_out(sheet, issued.target)?.is_some() {
         return Ok(());
     }
     let grounds =
         Grounds { kind: "review".into(), text: format!("a message of test `{}` came after the release", issued.test), at: sheet.now };
     let mut job = new_job(sheet, issued.target, Cause::Review, "tester", grounds)?;
-    let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
     (job.names, job.port) = (host.names, host.port);
     place(sheet, settings, &mut job)?;
     save(sheet, &job)?;
@@ -361,7 +363,8 @@ fn proof(number: u64, issued: &Issued, id: &Id, incoming: &Incoming, arrival: &A
     let short = |text: &str| text[..text.floor_char_boundary(MAX_ADDRESS)].to_string();
     // What a host sends may be anything: it fills no store, and no terminal.
     let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\r' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
-    let message = match issued.seen.len() <= MAX_MESSAGES {
+    let lists = REASONS.contains(&outcome.as_str()) && issued.outputs.len() <= 1;
+    let message = match lists || issued.seen.len() <= MAX_MESSAGES {
         true => String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_KEPT)]).chars().map(plain).collect(),
         false => String::new(),
     };

@@ -136,6 +136,13 @@ impl Desk {
         (job.port, job.agreed, job.remote) = (n.port, n.decides || n.owner, n.remote);
         (job.names, job.only) = (n.names, n.only);
         place(&sheet, &settings, &mut job)?;
+        if job.remote {
+            // Nobody's job that waits keeps others out: he comes again.
+            settings.may(job.target).map_err(Denied::No)?;
+            if let (State::Deferred, Some(why)) = (job.state, &job.waiting_for) {
+                return Err(Denied::TooMany(why.clone(), Seconds(job.not_before.0.saturating_sub(now.0))));
+            }
+        }
         save(&mut sheet, &job)?;
         let line = line(who, "nominate", &job.target, format!("job {}", job.id), Some(job.grounds.text.chars().take(500).collect()), now);
         self.write(sheet, Some(line))?;
@@ -156,8 +163,9 @@ impl Desk {
             // It is his who brought it, unless it would wait for a person without the other.
             let reporter: Reporter = sheet.get(&key::reporter(&job.by))?.unwrap_or_default();
             if agrees && !job.agreed && reporter.is_watched() {
-                (joined.agreed, joined.by) = (true, who.name.clone());
+                joined.by.clone_from(&who.name);
             }
+            joined.agreed |= agrees;
             if job.cause == Cause::Owner && !n.owner && agrees {
                 // A stranger's word counts against outputs too.
                 (joined.cause, joined.by) = (Cause::Nomination, who.name.clone());

@@ -13,12 +13,12 @@ use crate::{
     model::{
         Time,
         probing::{self, Issued, Judgement, Outcome, Tried},
-        retest::{Cause, Host, Job, Reporter, State, UNTESTED},
+        retest::{Cause, Host, Job, Reporter, State},
         time::Seconds,
     },
     smtp::{
         Envelope, Names, Test, Way,
-        catalogue::{Group, Run},
+        catalogue::{Group, MAX_MESSAGES, Run},
         message,
         token::Id,
     },
@@ -58,7 +58,7 @@ impl Desk {
     pub fn due(&self, most: usize, now: Time) -> Result<Vec<Job>, Denied> {
         let settings = self.settings();
         let health = self.turn();
-        if !health.well() {
+        if self.why(&health).is_some() {
             return Ok(Vec::new());
         }
         let mut sheet = self.sheet(now);
@@ -69,7 +69,7 @@ impl Desk {
             let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(k)))? else { continue };
             let before = job.clone();
             if job.state == State::Running {
-                cut(&mut job, &settings, "it ran for a day without a result", now);
+                self.cut_off(&mut sheet, &mut job, &settings, "it ran for a day without a result")?;
             } else {
                 place(&sheet, &settings, &mut job)?;
             }
@@ -111,7 +111,7 @@ impl Desk {
     pub fn begin(&self, id: u64, names: &Names, fresh: &mut dyn FnMut() -> Id, now: Time) -> Result<(Job, Vec<Ready>), Denied> {
         let settings = self.settings();
         let health = self.turn();
-        if let Some(why) = health.why() {
+        if let Some(why) = self.why(&health) {
             return Err(Denied::No(format!("no tests are made now: {why}; try again later")));
         }
         let mut sheet = self.sheet(now);
@@ -131,7 +131,13 @@ impl Desk {
         if first {
             job.results = Vec::new();
         }
-        let out = messages(&mut sheet, &settings, &mut job, names, fresh);
+        let mut out = messages(&mut sheet, &settings, &mut job, names, fresh);
+        if matches!(job.cause, Cause::Claim { .. }) {
+            // First what has proved it: a host that takes its time is left after a while, and the claim rests on these.
+            let proofs = self.listing(job.target, MAX_MESSAGES, |_| true)?;
+            let proved: HashSet<&str> = proofs.iter().map(|p| p.test.strip_suffix(PLAIN).unwrap_or(&p.test)).collect();
+            out.sort_by_key(|r| !proved.contains(r.test.as_str()));
+        }
         // What a reporter sends himself, and what sends nothing, delays no test of ours.
         match job.remote {
             true if first => {
@@ -160,6 +166,10 @@ impl Desk {
         if job.state != State::Running {
             return Err(Denied::No(format!("job {id} does not run")));
         }
+        // What was to be sent and has no word about it was cut off.
+        let told: HashSet<usize> = ran.iter().map(|r| r.place).collect();
+        let to_send = |r: &Tried| is_unsent(r) || matches!(r.outcome, Outcome::Later { .. });
+        let is_cut = !job.remote && job.results.iter().enumerate().any(|(place, r)| to_send(r) && !told.contains(&place));
         for r in ran {
             if let Some(t) = job.results.get_mut(r.place).filter(|t| t.outcome.gives_way_to(&r.outcome)) {
                 t.outcome = r.outcome;
@@ -167,9 +177,9 @@ impl Desk {
         }
         append(&mut sheet, id, transcript)?;
         let put_off = job.results.iter().any(|r| matches!(r.outcome, Outcome::Later { .. }));
-        if !job.remote && job.results.iter().any(is_unsent) {
+        if is_cut {
             // It was switched off meanwhile: what was not sent says nothing about the host.
-            cut(&mut job, &settings, "the tester was switched off while it ran", now);
+            self.cut_off(&mut sheet, &mut job, &settings, "the tester was switched off while it ran")?;
         } else if job.remote {
             // The reporter's own words are no outcome of ours: only what arrives counts.
             end(&mut job, "sent by the reporter", now);
@@ -183,10 +193,6 @@ impl Desk {
             if again_plain(&settings, &mut job) {
                 (job.state, job.not_before, job.tries) = (State::Deferred, now.plus(Seconds(1)), 0);
                 job.waiting_for = Some("the forms that came through are sent once more, from our own domain".into());
-            } else if matches!(job.cause, Cause::Claim { .. }) && job.judgement() == Judgement::Untestable {
-                // No test could be made of it: it is granted with those that nobody tests.
-                (job.state, job.not_before) = (State::Deferred, now.plus(Seconds(2 * UNTESTED.0)));
-                job.waiting_for = Some("no test can be made of it: the claim is granted two days after it was due".into());
             } else {
                 (job.state, job.ended, job.waiting_for) = (State::Done, Some(now), None);
                 self.over(&mut sheet, &job)?;
@@ -215,6 +221,13 @@ impl Desk {
         }
         sheet.put(key::MARKED, &true);
         Ok(())
+    }
+
+    /// A job lost its tester by our doing. Where it ends by that, what has come counts for whoever brought the host, and what has
+    /// not does not count against him.
+    fn cut_off(&self, sheet: &mut Sheet<'_>, job: &mut Job, settings: &Settings, why: &str) -> Result<(), Denied> {
+        cut(job, settings, why, sheet.now);
+        if job.judgement() == Judgement::Open { self.over(sheet, job) } else { Ok(()) }
     }
 
     /// What follows from a job that has ended.
@@ -248,7 +261,7 @@ impl Desk {
             let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
             let cut_off = job.state == State::Running && !job.remote;
             if cut_off {
-                cut(&mut job, &settings, "the daemon was stopped while it ran", now);
+                self.cut_off(&mut sheet, &mut job, &settings, "the daemon was stopped while it ran")?;
             }
             if cut_off || !known.contains(&job.id) {
                 save(&mut sheet, &job)?;
@@ -354,20 +367,28 @@ fn messages(sheet: &mut Sheet<'_>, settings: &Settings, job: &mut Job, names: &N
         }
     }
     // What was put off goes with the same token.
-    for (place, r) in job.results.iter().enumerate().filter(|(_, r)| matches!(r.outcome, Outcome::Later { .. })) {
-        let name = r.test.strip_suffix(PLAIN).unwrap_or(&r.test);
-        let (Some(test), Some(id)) = (settings.catalogue.get(name), token_id(&r.token)) else { continue };
-        let tokens = (settings.tokens.text(Way::Probe, &id), settings.tokens.text(Way::Return, &id));
-        // The sender is the one that it had.
-        let forms = names.envelopes(test, 0, true, || tokens.clone()).unwrap_or_default();
-        let form = forms.into_iter().find(|(_, e)| e.to.get(e.probe) == Some(&r.envelope.1));
-        if let Some((token, mut envelope)) = form {
-            envelope.from.clone_from(&r.envelope.0);
-            let message = message::probe(names, &envelope, &token, &settings.operator, &said(job), sheet.now);
-            out.push(Ready { place, test: r.test.clone(), envelope, message });
-        }
+    let said = said(job);
+    for (place, r) in job.results.iter_mut().enumerate().filter(|(_, r)| matches!(r.outcome, Outcome::Later { .. })) {
+        let Some((token, envelope)) = again(settings, names, r) else {
+            r.outcome = Outcome::inconclusive("put off, and the names that it takes are no longer the host's");
+            continue;
+        };
+        let message = message::probe(names, &envelope, &token, &settings.operator, &said, sheet.now);
+        out.push(Ready { place, test: r.test.clone(), envelope, message });
     }
     out
+}
+
+/// A message that was put off, as it was.
+fn again(settings: &Settings, names: &Names, r: &Tried) -> Option<(String, Envelope)> {
+    let test = settings.catalogue.get(r.test.strip_suffix(PLAIN).unwrap_or(&r.test))?;
+    let id = token_id(&r.token)?;
+    let tokens = (settings.tokens.text(Way::Probe, &id), settings.tokens.text(Way::Return, &id));
+    let forms = names.envelopes(test, 0, true, || tokens.clone()).ok()?;
+    let (token, mut envelope) = forms.into_iter().find(|(_, e)| e.to.get(e.probe) == Some(&r.envelope.1))?;
+    // The sender is the one that it had.
+    envelope.from.clone_from(&r.envelope.0);
+    Some((token, envelope))
 }
 
 fn is_unsent(r: &Tried) -> bool {

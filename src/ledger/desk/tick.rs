@@ -10,7 +10,7 @@ use super::{
     key,
 };
 use crate::model::{
-    SourceId, Subject, Time,
+    SourceId, Subject, Time, What,
     history::{Ask, HoldFor},
     probing::{Issued, TOKEN_LIFE},
     retest::{Budget, Host, Job, Outage, Output, Reporter, State, lost},
@@ -72,6 +72,10 @@ impl Desk {
             // It ended in another way.
             return self.forget_claim(sheet, target, host);
         }
+        if opted_out(&sheet, target)?.is_some() {
+            // Nothing that comes counts any more, so that nothing would speak against it.
+            return self.forget_claim(sheet, target, host);
+        }
         if let Some(release) = claim.release {
             // The waiting period stands still while nothing could have come.
             let began = Time(release.0.saturating_sub(crate::model::retest::WAITING.0));
@@ -126,7 +130,7 @@ impl Desk {
             // It has ended, or somebody has taken it off: only what comes from now on counts.
             row = Output::default();
         }
-        let ripe = row.proved().is_some_and(|t| t.plus(settings.notice) <= now) && health.well();
+        let ripe = row.proved().is_some_and(|t| t.plus(settings.notice) <= now) && self.why(&health).is_none();
         if listed && row.inputs.is_empty() {
             let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: Some(SourceId::PROBER), hold: HoldFor::Nothing };
             sheet.change(Subject::host(addr), "tester", ask, "all hosts that it delivered for are closed".into(), false);
@@ -195,7 +199,8 @@ impl Desk {
         let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(KNOWN) < now);
         for k in self.round(sheet, b"H", ROUND)? {
             let (Some(host), Some(addr)) = (sheet.get::<Host>(&k)?, key::addr(&k)) else { continue };
-            let quiet = host.claim.is_none() && is_old(host.tested) && is_old(host.released) && is_old(host.unproved);
+            let times = [host.tested, host.released, host.unproved, host.remote.iter().map(|g| g.0).max()];
+            let quiet = host.claim.is_none() && times.into_iter().all(is_old);
             if quiet && sheet.verdict(&Subject::host(addr))?.entries.iter().all(|e| e.source != SourceId::PROBER) {
                 sheet.drop_row(k);
             }
@@ -229,6 +234,9 @@ impl Desk {
         let history = self.ledger.store.history(&Subject::host(target))?;
         let v = self.ledger.store.vocabulary();
         let ours: Vec<_> = REASONS.iter().filter_map(|r| v.reasons.get(r)).collect();
-        Ok(history.iter().filter(|e| e.what.reason().is_some_and(|r| ours.contains(&r))).map(|e| e.at).max().is_none_or(|t| t < time))
+        let is_ours = |what: &What| {
+            what.about().is_some_and(|(reason, source)| ours.contains(&reason) && [SourceId::PROBER, SourceId::ALL].contains(&source))
+        };
+        Ok(history.iter().filter(|e| is_ours(&e.what)).map(|e| e.at).max().is_none_or(|t| t < time))
     }
 }
