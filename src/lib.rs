@@ -142,6 +142,11 @@
 //! * Names for a test's forms come from DNS and from the evidence (`names` of a nomination), each only where it points at the
 //!   target: a resolver may know better what an address is called (127/8), and an owner may take his PTR away. A claim whose
 //!   test lacks what once came through waits like one where something was accepted.
+//! * Three times 4xx to what had come through leads out after the waiting period: a closed Postfix as Debian ships it says
+//!   nothing else. What our own stop cuts off is no try.
+//! * Nobody is let out untested who shuts tests out himself: a host that opted out does not claim, and one whose greeting is left
+//!   alone waits for a person or its listing's end. On request are only claims that we did not test.
+//! * An undo knows by the audit log which commits were taken back: verdicts that look alike can be another's word.
 //! * `output` is listed once, after the notice; the sample zones `outputs` and `delayed-outputs` are two codes for it.
 //! * A catalog answers queries only to those who may transfer it (RFC 9432 section 6).
 //! * DoH and DoQ are hyper and quinn under our own places and limits, and not hickory-server: its version 0.26 knows no GET,
