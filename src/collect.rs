@@ -102,11 +102,14 @@ pub struct Collector {
 pub type Tokens = Arc<Mutex<HashMap<Id, usize>>>;
 
 /// The room that a message has while it comes in.
-struct Room(#[allow(dead_code)] OwnedSemaphorePermit, Option<(Tokens, Id)>);
+struct Room {
+    _permit: OwnedSemaphorePermit,
+    named: Option<(Tokens, Id)>,
+}
 
 impl Drop for Room {
     fn drop(&mut self) {
-        if let Some((all, id)) = &self.1 {
+        if let Some((all, id)) = &self.named {
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(n) = all.get_mut(id) {
                 *n -= 1;
@@ -142,13 +145,13 @@ impl Collector {
     /// Room for a message; none where too many come in.
     fn room(&self, to: &[String]) -> Option<Room> {
         match to.iter().find_map(|to| (self.known)(to)) {
-            None => Some(Room(self.others.clone().try_acquire_owned().ok()?, None)),
+            None => Some(Room { _permit: self.others.clone().try_acquire_owned().ok()?, named: None }),
             Some(id) => {
                 let mut all = self.named.lock().unwrap_or_else(PoisonError::into_inner);
                 let n = all.get(&id).copied().unwrap_or(0);
                 let permit = self.room.clone().try_acquire_owned().ok().filter(|_| n < SAME)?;
                 all.insert(id, n + 1);
-                Some(Room(permit, Some((self.named.clone(), id))))
+                Some(Room { _permit: permit, named: Some((self.named.clone(), id)) })
             }
         }
     }
@@ -316,7 +319,10 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semap
             Ok(Err(e)) => tracing::warn!(error = ?e, "the state of the collector could not be written down"),
             Err(_) => {}
         }
-        sleep(LOOK).await;
+        tokio::select! {
+            () = sleep(LOOK) => {}
+            () = desk.asked() => {}
+        }
     }
 }
 

@@ -83,9 +83,6 @@ pub(super) struct Probe {
 
 /// Wrong usage has a code of its own here (sysexits).
 pub(super) const USAGE: u8 = 64;
-/// The least pause between two messages to a host on the Internet, and how long the whole set takes.
-const PAUSE: Duration = Duration::from_secs(5);
-const SPREAD: Duration = Duration::from_secs(600);
 /// How long to wait at most, in seconds.
 const LONGEST_WAIT: u64 = 30 * 86_400;
 
@@ -326,7 +323,7 @@ fn for_server(common: &Common, c: &Probe, target: IpAddr, runtime: &tokio::runti
     how.pause = Duration::from_secs(c.pause.0.min(LONGEST_WAIT));
     if special::unlistable(&Subject::host(target), &[]).is_none() {
         // Other people's hosts are tested as slowly as the server's own tester does (safety rule S4).
-        (how.pause, how.spread) = (how.pause.max(PAUSE), SPREAD);
+        (how.pause, how.spread) = (how.pause.max(Duration::from_secs(settings::PAUSE.0)), Duration::from_secs(settings::SPREAD.0));
     }
     let (ran, transcript) = runtime.block_on(probe::run(target, c.port, &messages, &how, &mut told(common.json), &mut || true));
     // A server may have ended the connection meanwhile.

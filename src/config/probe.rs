@@ -38,8 +38,8 @@ section!(ProbeFile {
     routes: PathBuf = PathBuf::new(),
     notice: Seconds = Seconds(7 * 86_400),
     concurrency: usize = 8,
-    pause: Seconds = Seconds(5),
-    spread: Seconds = Seconds(600),
+    pause: Seconds = PAUSE,
+    spread: Seconds = SPREAD,
     step: Seconds = Seconds(60),
     settle: Seconds = Seconds(60),
     retry: [Seconds; 2] = [Seconds(300), Seconds(1800)],
@@ -67,6 +67,11 @@ pub struct Settings {
     /// The file of the secret.
     pub key: PathBuf,
 }
+
+/// The least pause between two messages to somebody's host, and how long the whole set takes (safety rule S4).
+pub const PAUSE: Seconds = Seconds(5);
+/// See [`PAUSE`].
+pub const SPREAD: Seconds = Seconds(600);
 
 /// What has to be said before hosts on the Internet are tested: who tests.
 fn identity(p: &ProbeFile, wrong: &mut dyn FnMut(String)) {
@@ -121,7 +126,6 @@ pub(super) fn read(
             foreign: filled(&p.foreign),
             hello: hello.clone(),
             operator: Operator { contact: p.contact.clone(), about: p.about.clone() },
-            collects: !c.listen.is_empty(),
             addresses: ours,
             at_home,
             listen: c.listen.clone(),

@@ -21,6 +21,8 @@ use std::{
     },
 };
 
+use tokio::sync::Notify;
+
 pub use arrive::{Arrived, Proof};
 pub use claim::Claimed;
 pub use jobs::{Nomination, OptOut};
@@ -62,13 +64,11 @@ pub struct Settings {
     pub hello: String,
     /// Who tests.
     pub operator: Operator,
-    /// A collector listens.
-    pub collects: bool,
     /// Addresses of the collector and of the tester.
     pub addresses: Vec<IpAddr>,
     /// Tells other addresses at which the collector is reached: it may listen everywhere on this machine.
     pub at_home: fn(&[SocketAddr], IpAddr) -> bool,
-    /// Where the collector listens.
+    /// Where the collector listens; nowhere: there is none.
     pub listen: Vec<SocketAddr>,
     /// The port that is SMTP.
     pub port: u16,
@@ -167,12 +167,19 @@ struct Health {
 struct Looks {
     asked: AtomicU64,
     done: AtomicU64,
+    wake: Notify,
 }
 
 impl Desk {
     /// Nothing is tested until somebody has looked how the collector is.
     pub fn unseen(&self) {
         self.looks.asked.fetch_add(1, Ordering::AcqRel);
+        self.looks.wake.notify_one();
+    }
+
+    /// Waits until somebody asks for a look.
+    pub async fn asked(&self) {
+        self.looks.wake.notified().await;
     }
 
     /// Whether somebody has to look.
@@ -307,7 +314,7 @@ impl Settings {
     pub fn reloaded(&self, next: Settings) -> Settings {
         let (domain, hello, addresses, tokens) = (self.domain.clone(), self.hello.clone(), self.addresses.clone(), self.tokens.clone());
         let public = next.public && self.hello == next.hello && self.domain == next.domain;
-        Settings { domain, hello, addresses, tokens, public, collects: self.collects, listen: self.listen.clone(), port: self.port, ..next }
+        Settings { domain, hello, addresses, tokens, public, listen: self.listen.clone(), port: self.port, ..next }
     }
 
     /// Whether an address is the collector's or the tester's: what comes from there proves nothing, and it is not tested.
@@ -321,9 +328,14 @@ impl Settings {
         port.filter(|p| *p != self.port)
     }
 
+    /// Whether there is a collector, and a domain whose mail it takes.
+    fn collects(&self) -> bool {
+        !self.domain.is_empty() && !self.listen.is_empty()
+    }
+
     /// Whether it has to be known where the probe domain's mail goes.
     pub fn is_outside(&self) -> bool {
-        self.public && self.collects && !self.domain.is_empty()
+        self.public && self.collects()
     }
 
     /// Why a host can not be tested by us now.
@@ -348,7 +360,7 @@ impl Settings {
         if !on {
             return Err("the tester is off; [probe] enabled switches it on".into());
         }
-        if self.domain.is_empty() || !self.collects {
+        if !self.collects() {
             return Err("there is no collector; [probe] domain and [collect] listen count from the next start on".into());
         }
         if !self.public && !is_special(&[]) {

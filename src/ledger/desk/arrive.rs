@@ -246,7 +246,7 @@ impl Desk {
     pub fn listing(&self, addr: IpAddr, most: usize, meant: impl Fn(&Proof) -> bool) -> Result<Vec<Proof>, Denied> {
         let sheet = self.sheet(Time(0));
         let mut out = Vec::new();
-        for number in sheet.last(&key::host(b'G', addr), most.saturating_mul(LOOKED))? {
+        for number in sheet.numbers_below(&key::host(b'G', addr), u64::MAX, most.saturating_mul(LOOKED))? {
             if out.len() >= most {
                 break;
             }
@@ -267,7 +267,7 @@ impl Desk {
     pub fn proofs(&self, addr: IpAddr, input: bool, most: usize) -> Result<Vec<Proof>, Denied> {
         let sheet = self.sheet(Time(0));
         let mut out = Vec::new();
-        for number in sheet.last(&key::host(if input { b'I' } else { b'Y' }, addr), most)? {
+        for number in sheet.numbers_below(&key::host(if input { b'I' } else { b'Y' }, addr), u64::MAX, most)? {
             out.extend(sheet.get::<Proof>(&key::number(b'P', number))?);
         }
         Ok(out)

@@ -220,7 +220,7 @@ impl Desk {
     /// The newest jobs first, from before `before` on.
     pub fn jobs(&self, before: Option<u64>, open: bool, most: usize) -> Result<Vec<Job>, Denied> {
         let sheet = self.sheet(clock());
-        let numbers = sheet.numbers_below(if open { b'Q' } else { b'J' }, before.unwrap_or(u64::MAX), most)?;
+        let numbers = sheet.numbers_below(if open { b"Q" } else { b"J" }, before.unwrap_or(u64::MAX), most)?;
         numbers.into_iter().map(|n| self.need(&sheet, n)).collect()
     }
 

@@ -175,20 +175,10 @@ impl<'a> Sheet<'a> {
         Ok(out)
     }
 
-    /// The stored numbers of a letter that are lower than one, the highest first; at most `most`.
-    pub fn numbers_below(&self, letter: u8, number: u64, most: usize) -> Result<Vec<u64>, StoreError> {
+    /// The stored numbers behind a prefix that are lower than one, the highest first; at most `most`.
+    pub fn numbers_below(&self, prefix: &[u8], number: u64, most: usize) -> Result<Vec<u64>, StoreError> {
         let mut out = Vec::new();
-        self.store.probes_back(&[letter], &key::number(letter, number), &mut |k, _| {
-            out.push(key::tail(k));
-            Ok(out.len() < most)
-        })?;
-        Ok(out)
-    }
-
-    /// The stored numbers behind a prefix, the highest first; at most `most`.
-    pub fn last(&self, prefix: &[u8], most: usize) -> Result<Vec<u64>, StoreError> {
-        let mut out = Vec::new();
-        self.store.probes_back(prefix, &[prefix, &[0xff; 9]].concat(), &mut |k, _| {
+        self.store.probes_back(prefix, &[prefix, &number.to_be_bytes()].concat(), &mut |k, _| {
             out.push(key::tail(k));
             Ok(out.len() < most)
         })?;

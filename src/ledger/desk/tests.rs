@@ -61,9 +61,8 @@ impl Bench {
             foreign: Some("other.example".into()),
             hello: "tester.example".into(),
             operator: Operator::default(),
-            collects: true,
             at_home: |_, addr| addr == ip("198.51.100.9"),
-            listen: Vec::new(),
+            listen: vec!["127.127.0.1:25".parse().unwrap()],
             port: 25,
             addresses: vec![ip("127.127.0.1")],
             special,
@@ -133,6 +132,14 @@ impl Bench {
         let (job, ready) = self.begin(job).unwrap();
         let ran = ready.iter().map(|r| Ran { place: r.place, outcome: outcome.clone() }).collect();
         (self.desk.finish(job.id, ran, "C EHLO\n", self.now).unwrap(), ready)
+    }
+
+    /// A host is brought, and proves open; the messages that it was sent.
+    fn prove(&mut self, host: &str) -> Vec<Ready> {
+        let job = self.nominate(host, "anna");
+        let (_, ready) = self.run(&job, &accepted());
+        self.deliver(&ready[0], host);
+        ready
     }
 
     /// The same message comes out of a host.
@@ -511,9 +518,7 @@ fn wrong_reused_late_and_foreign_tokens_list_nobody() {
     b.deliver(&ready[0], host);
     assert!(b.listed(host).is_empty());
     assert_eq!(b.desk.proofs(ip(host), true, 9).unwrap()[0].outcome, "too late: the token was older than 14 days");
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
+    let ready = b.prove(host);
     let commits = b.desk.ledger.store.seq().unwrap();
     b.deliver(&ready[0], host);
     assert_eq!(b.desk.ledger.store.seq().unwrap(), commits, "twice is once");
@@ -707,9 +712,7 @@ fn what_a_review_has_found() {
     assert_eq!(began, 3);
     // An untrusted reporter's own message failed an owner's claim.
     let host = "127.67.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
+    b.prove(host);
     b.later(1);
     b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
     b.later(86_400);
@@ -1075,7 +1078,7 @@ fn nothing_is_tested_before_the_collector_was_looked_at_nor_ourselves() {
     // Another name counts from the next start on, and with it hosts on the Internet.
     let renamed = |hello: &str| settings.reloaded(super::Settings { hello: hello.into(), ..settings.clone() });
     assert!(renamed(&settings.hello).may(ip("8.8.8.8")).is_ok() && renamed("other.example").may(ip("8.8.8.8")).is_err());
-    let deaf = super::Settings { collects: false, ..settings.clone() };
+    let deaf = super::Settings { listen: Vec::new(), ..settings.clone() };
     assert!(deaf.reloaded(settings).ready(ip("127.64.0.1")).unwrap_err().contains("no collector"));
 }
 
@@ -1097,14 +1100,10 @@ fn whoever_shuts_tests_out_is_not_let_out_untested() {
     // Nor by an opt-out while the five days of a claim run.
     let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
     b.run(&claim.job, &accepted());
-    b.desk.opt_out(&who("anna"), &ip_subject(host), "x", b.now).unwrap();
+    b.desk.opt_out(&who("anna"), &Subject::host(ip(host)), "x", b.now).unwrap();
     b.later(WAITING.0 + 1);
     b.desk.tick(b.now).unwrap();
     assert_eq!((b.listed(host), b.desk.host(ip(host)).unwrap().claim), (vec!["relay"], None));
-}
-
-fn ip_subject(addr: &str) -> Subject {
-    Subject::host(ip(addr))
 }
 
 /// A closed host that says 454 failed each claim as long as one of the tests that had come through could not be made again.
@@ -1163,9 +1162,7 @@ fn who_brought_a_host_first_keeps_the_word() {
 fn proofs_of_an_earlier_store_still_count() {
     let mut b = Bench::new();
     let host = "127.64.0.1";
-    let job = b.nominate(host, "anna");
-    let (_, ready) = b.run(&job, &accepted());
-    b.deliver(&ready[0], host);
+    b.prove(host);
     let mut sheet = b.desk.sheet(b.now);
     for k in sheet.keys(b"G", 9).unwrap() {
         sheet.drop_row(k);
