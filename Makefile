@@ -1,12 +1,10 @@
 # orbsd. `make help` says what there is.
 TARGET ?= $(HOME)/.cache/orbsd/target
 export CARGO_TARGET_DIR := $(TARGET)
-# RocksDB is compiled once for all profiles, where ccache is installed.
-CCACHE := $(shell command -v ccache 2>/dev/null)
-ifneq ($(CCACHE),)
-export CC := ccache cc
-export CXX := ccache c++
-endif
+# RocksDB is compiled once for all profiles and targets, through ccache. The compilers are looked up when a recipe runs, after
+# `need` has installed ccache: another name for the compiler would compile RocksDB again.
+export CC = $(if $(shell command -v ccache 2>/dev/null),ccache cc,cc)
+export CXX = $(if $(shell command -v ccache 2>/dev/null),ccache c++,c++)
 CARGO ?= cargo
 
 .PHONY: help need run test check deny bench fuzz drill peers mirrors lab
