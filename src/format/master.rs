@@ -197,15 +197,15 @@ fn absolute(owner: &str, origin: &str) -> String {
 const MAX_JOINED: usize = 64;
 
 /// A word of a record and where it stands.
-struct Word {
-    text: String,
-    line: u64,
-    column: usize,
+pub(super) struct Word {
+    pub(super) text: String,
+    pub(super) line: u64,
+    pub(super) column: usize,
     quoted: bool,
 }
 
 /// The words of the next record, and whether it starts with a blank. Parentheses join lines (RFC 1035 section 5.1).
-fn record(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, String> {
+pub(super) fn record(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, String> {
     let Some(line) = input.next()? else { return Ok(None) };
     let (mut words, mut depth) = (Vec::new(), 0);
     split(&line, input.line, &mut words, &mut depth);

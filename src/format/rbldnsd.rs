@@ -32,7 +32,7 @@ use self::{
     stamp::timestamp,
     values::{Template, value_of},
 };
-use super::Input;
+use super::{Input, report::Omission};
 use crate::model::{Prefix4, Subject, Time};
 
 /// How many keys of a trie are remembered, to see which come twice.
@@ -264,8 +264,7 @@ fn generic(input: &mut Input, body: &str, column: usize) -> Result<(), String> {
         return Ok(());
     };
     let mut other = |why: &str| {
-        input.report.other_records += 1;
-        input.warn(&format!("the record {kind} of `{name}` is not taken: {why}"));
+        input.leave_out(Omission::OtherRecord, column, &format!("{kind} record of {name}: {why}"));
         Ok(())
     };
     if !kind.eq_ignore_ascii_case("A") {

@@ -259,7 +259,7 @@ fn literal(word: &str) -> Result<Address, WordError> {
 
 fn six(word: &str) -> Result<Address, WordError> {
     if let Ok(a) = word.parse::<Ipv6Addr>() {
-        return Ok(a.to_ipv4_mapped().map_or(Address::V6(a), Address::V4));
+        return Ok(Address::V6(a));
     }
     if let Some((a, zone)) = word.split_once('%') {
         return Err(error("a zone identifier", format!("`{word}`: `%{zone}` names an interface of one machine; list the address {a}")));
@@ -469,6 +469,10 @@ fn name(word: &str) -> Result<Subject, WordError> {
     if let Some((_, host)) = bare.rsplit_once('@') {
         let hint = subject_kind(host).map_or(String::new(), |kind| format!("; list the {kind} {host}"));
         return Err(error("a mail address", format!("`{word}` is a mail address{hint}")));
+    }
+    // IDNA reads these as dots, and a sentence would become a name.
+    if let Some(stop) = bare.chars().find(|c| matches!(c, '\u{3002}' | '\u{ff0e}' | '\u{ff61}')) {
+        return Err(error("a full stop that is not a dot", format!("`{word}` has the full stop `{stop}`; write a name with dots")));
     }
     let domain = Domain::parse(word).map_err(|why| error("not a name", why))?;
     let ascii = domain.name();

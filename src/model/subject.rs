@@ -111,6 +111,15 @@ impl Subject {
         }
     }
 
+    /// How many addresses it covers: 0 for a name; for all of IPv6 one less than there are, to fit.
+    pub fn addresses(&self) -> u128 {
+        match self {
+            Subject::V4(p) => 1u128 << (Prefix4::BITS - p.len()),
+            Subject::V6(p) => 1u128.checked_shl(u32::from(Prefix6::BITS - p.len())).unwrap_or(u128::MAX),
+            Subject::Domain(_) => 0,
+        }
+    }
+
     /// A single address; one in IPv4-mapped spelling is the IPv4 one.
     pub fn host(addr: IpAddr) -> Subject {
         match addr.to_canonical() {

@@ -88,7 +88,8 @@ fn an_address_form_is_an_address_or_an_error() {
         ("bad.example/x", "list the domain bad.example"),
         ("bad.example/24", "list the domain bad.example"),
         ("bad.example:443", "list the domain bad.example"),
-        ("\u{ff14}\u{ff15}.51.100.7", "digits"),
+        ("\u{ff14}\u{ff15}.51.100.7", "form of an address"),
+        ("45\u{3002}51\u{3002}100\u{3002}7", "full stop"),
         ("a.\u{ff14}\u{ff15}", "digits"),
     ] {
         let e = shown(text).expect_err(text);
