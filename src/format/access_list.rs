@@ -10,7 +10,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         if text.is_empty() || text.starts_with(['!', '#']) {
             continue;
         }
-        let words: Vec<(usize, &str)> = Words::new(&line).collect();
+        // `show access-lists` writes `45.51.104.0, wildcard bits 0.0.3.255`.
+        let words: Vec<(usize, &str)> =
+            Words::new(&line).map(|(at, w)| (at, w.trim_end_matches(','))).filter(|w| !matches!(w.1, "wildcard" | "bits")).collect();
         let lower: Vec<String> = words.iter().map(|w| w.1.to_ascii_lowercase()).collect();
         match found(&lower) {
             Ok(range) => {
@@ -18,6 +20,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                 let what: Vec<&str> = words[range].iter().map(|w| w.1).collect();
                 input.take_word(&what.join(" "), false, None, None, column)?;
             }
+            Err(Omission::OtherLine) => input.other_line(1, text),
             Err(kind) => input.leave_out(kind, 1, text),
         }
     }
@@ -30,7 +33,7 @@ fn found(words: &[String]) -> Result<std::ops::Range<usize>, Omission> {
     let other = Err(Omission::OtherLine);
     match w[..] {
         ["network-object" | "host" | "subnet" | "range", ..] => object(&w),
-        ["ip" | "ipv6", "route", ..] if w.last().is_some_and(|l| l.starts_with("null")) => address(&w, 2),
+        ["ip" | "ipv6", "route", ..] if w.iter().any(|x| x.starts_with("null")) => address(&w, 2),
         ["ip" | "ipv6", "prefix-list", ..] => match w.iter().position(|x| matches!(*x, "deny" | "permit")) {
             Some(at) if w[at] == "deny" => address(&w, at + 1),
             Some(_) => Err(Omission::ExceptionRule),

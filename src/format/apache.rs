@@ -18,7 +18,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                 continue;
             }
             _ => {
-                input.leave_out(Omission::OtherLine, 1, text.trim());
+                input.other_line(1, text.trim());
                 continue;
             }
         };
@@ -36,8 +36,10 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 /// What a host means there: the first octets are a network, and a name is meant with all below it.
 fn meant(what: &str) -> String {
     if word::is_address_form(what) {
-        let octets = what.bytes().all(|b| b.is_ascii_digit() || b == b'.') && what.split('.').filter(|o| !o.is_empty()).count() < 4;
-        return if octets && !what.ends_with('.') { format!("{what}.") } else { what.into() };
+        let octets = what.trim_end_matches('.');
+        let count = octets.split('.').count();
+        let partial = octets.bytes().all(|b| b.is_ascii_digit() || b == b'.') && count < 4;
+        return if partial { format!("{octets}{}/{}", ".0".repeat(4 - count), 8 * count) } else { what.into() };
     }
     format!(".{}", what.trim_start_matches('.'))
 }

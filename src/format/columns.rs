@@ -88,6 +88,11 @@ pub(super) fn join(subject: &str, parts: &[(Column, &str)], chosen: bool) -> Res
     }
 }
 
+/// The error for a table or object in which several columns or keys may be meant.
+pub(super) fn several(what: &str, all: &[String]) -> String {
+    format!("several {what} hold addresses or names: {}; choose the one that is meant with --column; nothing was changed", all.join(", "))
+}
+
 /// Whether a value of another column is an address, or a name below a suffix that exists or is reserved (RFC 2606): such a
 /// column may be the one that is meant.
 pub(super) fn holds_subject(value: &str) -> bool {

@@ -41,14 +41,22 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         };
         records.taken += 1;
         let Some(plan) = plan else {
-            let end = raw.find(['#', ';']).unwrap_or(raw.len());
-            list::entry_line(input, &raw[..end])?;
+            // Without quotes the columns of errors are those of the line.
+            let text = match raw.contains('"') {
+                true => fields.iter().map(|f| f.text.trim()).collect::<Vec<_>>().join(","),
+                false => raw[..raw.find(['#', ';']).unwrap_or(raw.len())].into(),
+            };
+            list::entry_line(input, &text)?;
             continue;
         };
-        if !plan.chosen && looked_at < LOOKED_AT {
-            looked_at = if report_others(input, plan, &fields) { LOOKED_AT } else { looked_at + 1 };
+        if !plan.certain() && looked_at < LOOKED_AT {
+            looked_at += 1;
+            check_others(input, plan, &fields)?;
         }
         take(input, plan, &fields)?;
+    }
+    if let Some(Some(plan)) = plan.filter(|_| records.taken == 0) {
+        input.warn(&format!("the table has a header and nothing else: {}", plan.header.join(", ")));
     }
     Ok(())
 }
@@ -63,10 +71,17 @@ struct Plan {
     chosen: bool,
 }
 
+impl Plan {
+    /// Whether no other column can be meant: the caller chose, or there are the two ends of a range.
+    fn certain(&self) -> bool {
+        self.chosen || self.parts.iter().any(|p| p.1 == Column::Last)
+    }
+}
+
 fn take(input: &mut Input, plan: &Plan, fields: &[Field]) -> Result<(), String> {
     let after = input.line;
     let Some(field) = fields.get(plan.subject) else {
-        input.problem(1, &format!("the line has {} fields, and the subject is field {}", fields.len(), plan.subject + 1));
+        input.problem(1, &format!("the line has {} columns, and the subject is column {}", fields.len(), plan.subject + 1));
         return Ok(());
     };
     input.line = field.line;
@@ -116,14 +131,15 @@ fn make_plan(input: &Input, records: &Records, fields: &[Field]) -> Result<(Opti
         }
         (None, None) if fields.first().is_some_and(|f| super::input::is_subject(f.text.trim())) => Ok((None, false)),
         (None, None) => Err(format!(
-            "{place}: the table has no header, and its first field is not an address or a name; choose the column with --column 1 to {}",
+            "{place}: the table has no header, and its first column, `{}`, is not an address or a name; choose one with --column 1 to {}",
+            fields.first().map_or("", |f| f.text.trim()),
             fields.len()
         )),
     }
 }
 
-/// Tells which other columns hold addresses or names; true where there are any.
-fn report_others(input: &mut Input, plan: &Plan, fields: &[Field]) -> bool {
+/// Refuses a table of which other columns hold addresses or names too.
+fn check_others(input: &Input, plan: &Plan, fields: &[Field]) -> Result<(), String> {
     let known = |at: &usize| *at == plan.subject || plan.parts.iter().any(|p| p.0 == *at);
     let others: Vec<String> = fields
         .iter()
@@ -132,13 +148,11 @@ fn report_others(input: &mut Input, plan: &Plan, fields: &[Field]) -> bool {
         .map(|(at, _)| plan.header.get(at).cloned().unwrap_or_else(|| (at + 1).to_string()))
         .collect();
     if others.is_empty() {
-        return false;
+        return Ok(());
     }
     let read = plan.header.get(plan.subject).cloned().unwrap_or_default();
     let all: Vec<String> = std::iter::once(read).chain(others).collect();
-    let what = format!("several columns hold addresses or names: {}; choose the one that is meant with --column", all.join(", "));
-    input.problem_of("several columns with subjects", 1, &what);
-    true
+    Err(format!("{}:{}: {}", input.file, input.line, columns::several("columns", &all)))
 }
 
 /// Whether a row is a header: words, and nothing that could be an entry, a number or a date.

@@ -48,13 +48,19 @@ pub fn plain<'a>(input: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>>
 }
 
 fn unpack<'a>(packed: impl BufRead + 'a, packing: Packing) -> io::Result<Opened<'a>> {
+    let name = match packing {
+        Packing::Gzip => "gzip",
+        Packing::Bzip2 => "bzip2",
+        Packing::Xz => "xz",
+        Packing::Zstd => "zstd",
+    };
     let unpacked: Box<dyn Read + 'a> = match packing {
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
         Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
         Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, (MAX_DICTIONARY >> 10) as u32)),
         Packing::Zstd => Box::new(Frames { packed, frame: None }),
     };
-    head(Box::new(Limited { inner: unpacked, left: MAX_UNPACKED }))
+    head(Box::new(Limited { inner: unpacked, left: MAX_UNPACKED, name }))
 }
 
 /// The first bytes of an input, as many as are looked at, and the input behind them.
@@ -104,15 +110,18 @@ fn utf16(start: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     }
 }
 
-/// Ends a reader that unpacks to more than a file may have.
+/// Ends a reader that unpacks to more than a file may have, and says of errors how the file is packed.
 struct Limited<R> {
     inner: R,
     left: u64,
+    /// How the file is packed.
+    name: &'static str,
 }
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
+        let name = self.name;
+        let n = self.inner.read(buf).map_err(|e| io::Error::new(e.kind(), format!("the {name} file is damaged or cut off: {e}")))?;
         self.left = self.left.checked_sub(n as u64).ok_or_else(|| {
             io::Error::other(format!("the file unpacks to more than {} GiB; split it, or import what is in it", MAX_UNPACKED >> 30))
         })?;
@@ -167,13 +176,13 @@ impl<R: BufRead> Read for Frames<R> {
 
 fn check_sum(frame: &ruzstd::decoding::FrameDecoder) -> io::Result<()> {
     match (frame.get_checksum_from_data(), frame.get_calculated_checksum()) {
-        (Some(said), Some(is)) if said != is => Err(io::Error::new(io::ErrorKind::InvalidData, "the zstd file is damaged: its checksum differs")),
+        (Some(said), Some(is)) if said != is => Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum differs")),
         _ => Ok(()),
     }
 }
 
 fn broken(e: impl std::fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the zstd file is damaged or cut off: {e}"))
+    io::Error::new(io::ErrorKind::InvalidData, e.to_string())
 }
 
 /// UTF-16 as UTF-8.

@@ -16,7 +16,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             _ => None,
         };
         let Some((names, target)) = names else {
-            input.leave_out(Omission::OtherLine, 1, text);
+            input.other_line(1, text);
             continue;
         };
         if parts.is_some_and(|p| p.0 == "server") && !target.is_empty() {
@@ -26,7 +26,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         for name in names.split('/') {
             let column = line.find(name).map_or(1, |i| i + 1);
             match name.trim_start_matches("*.").trim_start_matches('.') {
-                "" | "#" => input.leave_out(Omission::OtherLine, column, text),
+                "" | "#" => input.problem_of("a line for every name", column, &format!("`{text}` is about every name there is; take it out")),
                 name => input.take_word(&format!(".{name}"), false, None, None, column)?,
             }
         }

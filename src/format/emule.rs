@@ -19,13 +19,17 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         match fields.next().map(str::parse::<u32>) {
             Some(Ok(level)) if level >= ALLOWED => input.leave_out(Omission::ExceptionRule, column, text),
             Some(Ok(_)) | None => {
-                let plain: Vec<String> = range.split('-').map(|a| unpadded(a.trim())).collect();
-                input.take_word(&plain.join("-"), false, None, None, column)?;
+                input.take_word(&unpadded_range(range), false, None, None, column)?;
             }
             Some(Err(_)) => input.problem_of("not an access level", column, &format!("`{text}`: the second field is an access level from 0 to 255")),
         }
     }
     Ok(())
+}
+
+/// A range without the zeros before its octets.
+pub(super) fn unpadded_range(range: &str) -> String {
+    range.split('-').map(|a| unpadded(a.trim())).collect::<Vec<_>>().join("-")
 }
 
 /// An address of four times three digits without the zeros before them; anything else as it is.

@@ -1,6 +1,6 @@
 //! Hosts files: an address, and the names that it is given. The names are listed; the address is where they are sent to.
 
-use super::{Input, report::Omission, word};
+use super::{Input, report::Omission};
 
 /// Reads a hosts file. Names of one label and the machine's own names are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
@@ -17,7 +17,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         for (column, name) in words {
             any = true;
             let bare = name.trim_end_matches('.');
-            if !bare.contains('.') || is_local(bare) || word::is_address_form(bare) {
+            if !bare.contains(['.', ':']) || is_local(bare) || bare.parse::<std::net::IpAddr>().is_ok() {
                 input.leave_out(Omission::LocalName, column, name);
             } else {
                 input.take_word(name, false, None, None, column)?;

@@ -194,6 +194,17 @@ impl<'a> Input<'a> {
         self.report.leave_out(kind, || place(file, line, column, found));
     }
 
+    /// A line of a recognised format that lists nothing: left out, but an address without a rule around it is an error.
+    pub(super) fn other_line(&mut self, column: usize, line: &str) {
+        let word = line.split([' ', '\t', ';', ',']).next().unwrap_or("");
+        if word.split('/').next().is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok()) {
+            let what = format!("`{line}` is not a rule of this format; with --format list one address a line is read");
+            self.problem_of("an address without a rule", column, &what);
+        } else {
+            self.leave_out(Omission::OtherLine, column, line);
+        }
+    }
+
     /// Counts something in the current line that is taken and may surprise.
     pub(super) fn remark(&mut self, kind: Remark, column: usize, found: &str) {
         let (file, line) = (self.file, self.line);

@@ -1,6 +1,6 @@
 //! Routes to nowhere, as `ip route` shows and takes them, and `route add … reject`.
 
-use super::{Input, hosts::Words, report::Omission};
+use super::{Input, hosts::Words};
 
 /// Reads routes: what goes to a blackhole, or is unreachable, prohibited or rejected, is listed. Other routes are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
@@ -21,7 +21,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         };
         match found {
             Some((at, what)) => input.take_word(&what, false, None, None, words[at].0)?,
-            None => input.leave_out(Omission::OtherLine, 1, text.trim()),
+            None => input.other_line(1, text.trim()),
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                 }
             }
             Some(_) if matches!(target, "ACCEPT" | "RETURN") => input.leave_out(Omission::ExceptionRule, 1, text),
-            _ => input.leave_out(Omission::OtherLine, 1, text),
+            _ => input.other_line(1, text),
         }
     }
     Ok(())

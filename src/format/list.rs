@@ -26,6 +26,9 @@ pub(super) fn case_number(comment: &str) -> Option<&str> {
     word.strip_prefix("SBL").filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())).map(|_| word)
 }
 
+/// How much of a line an error shows.
+const MAX_SHOWN: usize = 80;
+
 /// What separates columns.
 const SEPARATORS: [char; 5] = [' ', '\t', ',', '|', '\u{a0}'];
 
@@ -59,7 +62,8 @@ fn columns(input: &mut Input, text: &str, entry: &Entry, start: usize) -> bool {
             break;
         }
         if let Some((class, what)) = column_error(entry, word, number, is_name) {
-            input.problem_of(class, start + at, &what);
+            let shown: String = text.chars().take(MAX_SHOWN).collect();
+            input.problem_of(class, start + at, &format!("`{}`: {what}", shown.trim_end()));
             return false;
         }
         if !(entry.last_column && number == 3) {
@@ -88,6 +92,9 @@ fn column_error(entry: &Entry, word: &str, number: usize, is_name: bool) -> Opti
         return (!fits).then(|| {
             ("columns that disagree", format!("column 3 is `{word}`, and the first two columns are {length}{count} addresses; which is right?"))
         });
+    }
+    if word.strip_prefix('/').is_some_and(is_number) {
+        return Some(("columns that disagree", format!("a prefix and the length `{word}` beside it; which is right?")));
     }
     let address = |w: &str| w.split('/').next().is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok());
     address(word).then(|| {

@@ -111,7 +111,14 @@ fn finish(input: &mut Input, open: Option<Open>, zone: Option<&str>) -> Result<(
 pub(super) fn own(input: &mut Input, name: &str, codes: &[Ipv4Addr], texts: &[String], column: usize) -> Result<(), String> {
     // An address outside 127/8 is that of a host of the list's own, such as a name server.
     let lists = !codes.is_empty() && codes.iter().all(|c| c.octets()[0] == 127);
-    match subject(name) {
+    let checked = subject(name).and_then(|s| match &s {
+        // A zone that is followed publishes what it publishes; a file is a list like others.
+        Subject::Domain(d) if lists && !input.options.followed && !matches!(d.name(), "test" | "invalid") => {
+            super::word::check_name(name, d).map(|()| s).map_err(|e| e.text)
+        }
+        _ => Ok(s),
+    });
+    match checked {
         Ok(s) if lists => {
             // In these files `$` is no more than a dollar.
             let texts: Vec<String> = texts.iter().map(|t| literal(t)).collect();

@@ -93,8 +93,8 @@ pub const FORMATS: [Format; 29] = [
     read_by("nftables", nftables::read, recognise::nftables, "nftables: elements of sets, and rules that drop or reject sources"),
     read_by("ipset", ipset::read, recognise::ipset, "ipset save, restore and list"),
     read_by("iptables", iptables::read, recognise::iptables, "iptables rules that drop or reject sources"),
-    read_by("ip-route", ip_route::read, recognise::ip_route, "routes to a blackhole, unreachable or rejected"),
     read_by("access-list", access_list::read, recognise::access_list, "access lists of Cisco IOS, PIX and ASA"),
+    read_by("ip-route", ip_route::read, recognise::ip_route, "routes to a blackhole, unreachable or rejected"),
     read_by("nginx", nginx::read, recognise::nginx, "`deny` rules of nginx"),
     read_by("apache", apache::read, recognise::apache, "`Deny from` and `Require not` rules of Apache"),
     read_by("dnsmasq", dnsmasq::read, recognise::dnsmasq, "`address=/name/` and `local=/name/` lines of dnsmasq"),
@@ -133,17 +133,24 @@ pub fn guess(head: &[u8]) -> Result<&'static str, String> {
     let head = Head::new(head, &text);
     let found = FORMATS.iter().find(|f| (f.recognise)(&head));
     match found.map(|f| (f.name, &f.reading)) {
-        Some((name, Reading::Refuse(_))) => Err(refusal(name)),
+        Some((name, Reading::Refuse(_))) => Err(refusal(name, &head)),
         Some((name, Reading::Read(_))) => Ok(name),
         None => Ok("list"),
     }
 }
 
+/// How much of a file a refusal shows.
+const MAX_SHOWN: usize = 60;
+
 /// Why a file of a format is refused.
-fn refusal(name: &str) -> String {
+fn refusal(name: &str, head: &Head) -> String {
     let format = FORMATS.iter().find(|f| f.name == name);
     let advice = format.map_or("", |f| if let Reading::Refuse(advice) = f.reading { advice } else { "" });
-    format!("this is {} ({name}); {advice}; nothing was changed", format.map_or("", |f| f.what))
+    let what = recognise::archive_kind(head.bytes).unwrap_or_else(|| format.map_or("", |f| f.what));
+    let printable = |l: &&&str| l.chars().all(|c| !c.is_control() && c != '\u{fffd}');
+    let first: String = head.data.first().filter(printable).map_or(String::new(), |l| l.chars().take(MAX_SHOWN).collect());
+    let shown = if first.is_empty() { String::new() } else { format!(" and starts with `{first}`") };
+    format!("the file is {what} ({name}){shown}; {advice}; nothing was changed")
 }
 
 /// Reads one file in a format; gzip is unpacked on the way. Problems are in the report; the error is one that ends everything.
@@ -157,7 +164,7 @@ pub fn read<'a>(
 ) -> Result<(), String> {
     let known = FORMATS.iter().find(|f| f.name == format);
     let format = known.ok_or_else(|| format!("there is no format `{format}`; it is one of {}", self::known()))?;
-    let Reading::Read(read) = &format.reading else { return Err(format!("{file}: {}", refusal(format.name))) };
+    let Reading::Read(read) = &format.reading else { return Err(format!("`{}` is not read; the formats are {}", format.name, self::known())) };
     if !format.codes && matches!(options.reasoning, Reasoning::Codes(_)) {
         let with: Vec<&str> = FORMATS.iter().filter(|f| f.codes).map(|f| f.name).collect();
         return Err(format!(
@@ -176,8 +183,9 @@ pub fn read<'a>(
     let text = Head::text(&head);
     let head = Head::new(&head, &text);
     let never = FORMATS.iter().take_while(|f| matches!(f.reading, Reading::Refuse(_))).find(|f| (f.recognise)(&head));
-    if let Some(refused) = never.filter(|_| format.name != "json" && format.name != "csv") {
-        return Err(format!("{file}: {}", refusal(refused.name)));
+    // A chosen column may be another one than that of the AS numbers.
+    if let Some(refused) = never.filter(|f| f.name != "asn-list" || options.column.is_none()) {
+        return Err(format!("{file}: {}", refusal(refused.name, &head)));
     }
     read(&mut input)
 }

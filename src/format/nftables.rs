@@ -12,6 +12,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         }
         state.end_of_line(input)?;
     }
+    if state.depth > 0 || state.element.is_some() {
+        return Err(format!("{}:{}: a brace is not closed: the file is cut off; nothing was changed", input.file, input.line));
+    }
     Ok(())
 }
 
@@ -28,6 +31,10 @@ struct State {
     kind: String,
     /// The column of the source in the statement.
     column: usize,
+    /// Inside the braces of a rule's own set of sources.
+    sources: bool,
+    /// How many braces are open.
+    depth: usize,
 }
 
 impl State {
@@ -39,6 +46,7 @@ impl State {
                     self.element = (token == ",").then(|| (Vec::new(), 0, 0));
                     if token == "}" {
                         self.statement.push("}".into());
+                        self.depth = self.depth.saturating_sub(1);
                     }
                 }
                 _ => {
@@ -52,11 +60,19 @@ impl State {
             return Ok(());
         }
         match token {
+            "{" if self.statement.last().is_some_and(|w| w == "saddr" || w == "!=") && self.statement.iter().any(|w| w == "saddr") => {
+                self.sources = true;
+                self.column = column + 1;
+            }
+            "," if self.sources => {}
+            "}" if self.sources => self.sources = false,
             "{" if self.opens_elements() => {
+                self.depth += 1;
                 self.skips = !self.kind.is_empty() && !["ipv4_addr", "ipv6_addr", "ip", "ip6"].iter().any(|k| self.kind.starts_with(k));
                 self.element = Some((Vec::new(), 0, 0));
             }
             "{" => {
+                self.depth += 1;
                 if self.statement.first().is_some_and(|w| matches!(w.as_str(), "set" | "map" | "table" | "chain")) {
                     self.kind.clear();
                 }
@@ -64,7 +80,10 @@ impl State {
                     self.statement.clear();
                 }
             }
-            "}" => self.statement.clear(),
+            "}" => {
+                self.depth = self.depth.saturating_sub(1);
+                self.statement.clear();
+            }
             ";" => self.end_of_line(input)?,
             _ => {
                 if self.statement.last().is_some_and(|w| w == "saddr") {

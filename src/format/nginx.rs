@@ -13,7 +13,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                     input.take_word(what, false, None, None, column + statement.len() - what.len())?;
                 }
                 Some(("allow", _)) => input.leave_out(Omission::ExceptionRule, column, statement),
-                _ => input.leave_out(Omission::OtherLine, column, statement),
+                _ => input.other_line(column, statement),
             }
         }
     }

@@ -57,23 +57,29 @@ fn starts(line: &str, any: &[&str]) -> bool {
 }
 
 /// Files of other programs, by the bytes that they start with.
-const MAGIC: [&[u8]; 12] = [
-    b"PK\x03\x04",
-    b"PK\x05\x06",
-    b"7z\xbc\xaf\x27\x1c",
-    b"Rar!",
-    b"!<arch>",
-    b"%PDF",
-    b"\x7fELF",
-    b"\x1f\x9d",
-    b"\x04\x22\x4d\x18",
-    b"LZIP",
-    b"\x89PNG",
-    b"SQLite format 3",
+const MAGIC: [(&[u8], &str); 12] = [
+    (b"PK\x03\x04", "a zip archive"),
+    (b"PK\x05\x06", "a zip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
+    (b"!<arch>", "an ar archive"),
+    (b"%PDF", "a PDF document"),
+    (b"\x7fELF", "a program"),
+    (b"\x1f\x9d", "a file packed by compress"),
+    (b"\x04\x22\x4d\x18", "a file packed by lz4"),
+    (b"LZIP", "a file packed by lzip"),
+    (b"\x89PNG", "a picture"),
+    (b"SQLite format 3", "an SQLite database"),
 ];
 
+/// What a file of another program is.
+pub(super) fn archive_kind(bytes: &[u8]) -> Option<&'static str> {
+    let tar = || (bytes.get(257..262) == Some(b"ustar")).then_some("a tar archive");
+    MAGIC.iter().find(|m| bytes.starts_with(m.0)).map(|m| m.1).or_else(tar)
+}
+
 pub(super) fn archive(h: &Head) -> bool {
-    MAGIC.iter().any(|m| h.bytes.starts_with(m)) || h.bytes.get(257..262) == Some(b"ustar")
+    archive_kind(h.bytes).is_some()
 }
 
 pub(super) fn binary(h: &Head) -> bool {
@@ -94,7 +100,8 @@ pub(super) fn html(h: &Head) -> bool {
     let first = h.lines.first().copied().unwrap_or("");
     let page = |l: &&str| TAGS.iter().any(|t| starts(l, &[t])) || starts(l, &["</html", "</body"]);
     let container = h.lines.iter().any(|l| starts(l, &CONTAINERS));
-    !container && !first.starts_with("<?xml") && (first.starts_with('<') && !first.starts_with("<!--") || h.lines.iter().any(page))
+    let tags = h.lines.iter().filter(|l| page(l)).count();
+    !container && ((first.starts_with('<') && !first.starts_with("<?xml") && !first.starts_with("<!--")) || tags >= 2)
 }
 
 pub(super) fn xml(h: &Head) -> bool {
@@ -118,7 +125,8 @@ pub(super) fn adblock(h: &Head) -> bool {
     let title = h.lines.first().is_some_and(|l| starts(l, &["[adblock", "[adguard", "[ublock"]) || l.starts_with("! "));
     let rule = |l: &str| l.starts_with("||") || l.starts_with("@@");
     let page = |l: &str| PAGE_RULES.iter().any(|s| l.find(s).is_some_and(|i| i > 0 && !l[..i].ends_with(char::is_whitespace)));
-    title || h.any(rule) || h.any(page)
+    let plain = h.data.iter().filter(|l| super::input::is_subject(l)).count();
+    title || ((h.any(rule) || h.any(page)) && plain * 2 < h.data.len())
 }
 
 /// Where a policy sends a name.
@@ -132,7 +140,7 @@ pub(super) fn rpz(h: &Head) -> bool {
         at.and_then(|i| words.get(i + 1)).is_some_and(|t| POLICY_TARGETS.contains(t))
     };
     let trigger = |l: &str| {
-        let owner = l.split_whitespace().next().unwrap_or("").trim_end_matches('.');
+        let owner = l.split_once(char::is_whitespace).map_or("", |(owner, _)| owner.trim_end_matches('.'));
         ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"].iter().any(|t| owner.ends_with(t))
     };
     ours || h.any(target) || h.any(trigger)
@@ -173,7 +181,7 @@ pub(super) fn access_list(h: &Head) -> bool {
         match w[..] {
             ["access-list" | "network-object" | "subnet", ..] | ["ip" | "ipv6", "access-list" | "prefix-list", ..] => true,
             ["object-group" | "object", "network", ..] => true,
-            ["ip" | "ipv6", "route", target, ..] => target.starts_with(|c: char| c.is_ascii_digit()) && w.last().is_some_and(|l| l.starts_with("null")),
+            ["ip" | "ipv6", "route", target, ..] => target.starts_with(|c: char| c.is_ascii_hexdigit()) && w.iter().any(|x| x.starts_with("null")),
             ["deny" | "permit", "ip" | "tcp" | "udp" | "icmp" | "host" | "any", ..] => true,
             [number, "deny" | "permit", ..] => number.bytes().all(|b| b.is_ascii_digit()),
             _ => false,
@@ -308,7 +316,8 @@ pub(super) fn drop(h: &Head) -> bool {
 }
 
 pub(super) fn dshield(h: &Head) -> bool {
-    h.most(|l| {
+    let header = h.data.first().is_some_and(|l| super::csv::is_header(l).is_some());
+    !header && h.most(|l| {
         let f: Vec<&str> = l.split('\t').collect();
         f.len() >= 3 && f[..2].iter().all(|a| a.trim().parse::<IpAddr>().is_ok()) && f[2].trim().parse::<u32>().is_ok()
     })

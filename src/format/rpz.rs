@@ -1,12 +1,14 @@
 //! Response policy zones (draft-vixie-dnsop-dns-rpz), with an SOA or without: names and addresses that a resolver acts on.
 
-use super::{Input, master, report::Omission, word};
+use super::{Input, master, word};
 
-/// Reads a policy zone: names, and addresses of answers and clients, with any action but `rpz-passthru.`, which is an
-/// exclusion. Triggers about name servers are left out.
+/// Reads a policy zone: names and addresses of answers, clients and name servers, with any action but `rpz-passthru.`, which is an
+/// exclusion.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut origin = input.options.origin.as_ref().map(|o| o.trim_end_matches('.').to_ascii_lowercase()).unwrap_or_default();
     let mut owner = String::new();
+    // Addresses of the zone's own name servers are not triggers.
+    let mut servers: Vec<String> = Vec::new();
     // An owner's records stand together and list it once.
     let mut listed = String::new();
     while let Some((words, starts_blank)) = master::record(input)? {
@@ -35,8 +37,15 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         if kind == "SOA" && origin.is_empty() && owner.ends_with('.') {
             origin = owner.trim_end_matches('.').into();
         }
+        if kind == "NS" {
+            servers.extend(data.first().map(|d| relative(&d.text.to_ascii_lowercase(), &origin)));
+        }
         let relative = relative(&owner, &origin);
-        if relative.is_empty() || matches!(kind.as_str(), "SOA" | "NS" | "TXT") || listed == owner {
+        if data.is_empty() {
+            input.problem_of("a record without data", column, &format!("the record {kind} of `{owner}` has no data"));
+            continue;
+        }
+        if relative.is_empty() || servers.contains(&relative) || matches!(kind.as_str(), "SOA" | "NS" | "TXT") || listed == owner {
             continue;
         }
         listed.clone_from(&owner);
@@ -63,17 +72,14 @@ fn relative(owner: &str, origin: &str) -> String {
 fn take(input: &mut Input, owner: &str, passes: bool, column: usize) -> Result<(), String> {
     let (head, trigger) = owner.rsplit_once('.').unwrap_or(("", owner));
     match trigger {
-        "rpz-ip" | "rpz-client-ip" => match word::policy_address(head) {
+        "rpz-ip" | "rpz-client-ip" | "rpz-nsip" => match word::policy_address(head) {
             Some(subject) => input.take(subject, passes, None, None, column),
             None => {
                 input.problem_of("not the owner of an address trigger", column, &format!("`{owner}` is not a length and an address from its end"));
                 Ok(())
             }
         },
-        "rpz-nsip" | "rpz-nsdname" => {
-            input.leave_out(Omission::OtherRecord, column, owner);
-            Ok(())
-        }
+        "rpz-nsdname" => input.take_word(head, passes, None, None, column),
         _ => input.take_word(owner, passes, None, None, column),
     }
 }

@@ -196,7 +196,7 @@ fn master_texts_are_literal_joined_and_paired_with_codes() {
     let (mut out, _, _) = parse_with("master", zone.as_bytes(), &options(true));
     out.retain(|l| !l.starts_with('~'));
     assert_eq!(out, ["1.2.3.4 1 cost $$5 and more", "1.2.3.4 0 see $", "1.2.3.5 0 one", "1.2.3.5 1 one"]);
-    let (_, report) = parse("master", "$ORIGIN bl.x.\n4.3.2.1 IN A (\n  127.0.0.300 )\nx A 127.0.0.2 (\n");
+    let (_, report) = parse("master", "$ORIGIN bl.x.\n4.3.2.1 IN A (\n  127.0.0.300 )\nx.y A 127.0.0.2 (\n");
     assert_eq!(report.problems.iter().map(|p| (p.line, p.column)).collect::<Vec<_>>(), [(3, 3), (4, 1)]);
     let origins = "@ SOA a b 1 2 3 4 5\n$ORIGIN 2.1.bl.x.\n4.3 A 127.0.0.2\n$ORIGIN 9\n1 A 127.0.0.2\n";
     let (mut out, _, _) = parse_with("master", origins.as_bytes(), &Options { origin: Some("bl.x".into()), ..options(false) });

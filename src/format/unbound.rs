@@ -16,6 +16,10 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         if text.is_empty() {
             continue;
         }
+        if text.matches('"').count() % 2 == 1 {
+            input.problem_of("a quote that is not closed", 1, &format!("`{text}`: a quote is not closed"));
+            continue;
+        }
         let (key, value) = text.split_once(':').map_or((text, ""), |(k, v)| (k.trim(), v.trim()));
         let words: Vec<&str> = value.split(|c: char| c.is_whitespace() || "\"'".contains(c)).filter(|w| !w.is_empty()).collect();
         let name = words.first().copied().unwrap_or("");
@@ -30,7 +34,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                 input.take_word(name, false, None, None, column)?;
             }
             ("server", _) => {}
-            _ => input.leave_out(Omission::OtherLine, column, text),
+            _ => input.other_line(column, text),
         }
     }
     Ok(())

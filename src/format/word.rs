@@ -27,6 +27,13 @@ pub struct WordError {
     pub text: String,
 }
 
+/// A fault whose text tells its class.
+impl From<String> for WordError {
+    fn from(text: String) -> WordError {
+        WordError { class: "", text }
+    }
+}
+
 impl std::fmt::Display for WordError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
@@ -413,6 +420,17 @@ fn wildcard(word: &str) -> Result<Subject, WordError> {
     let rest = rest.strip_suffix('.').unwrap_or(rest);
     let labels: Vec<&str> = rest.split('.').collect();
     let given = word.strip_suffix('.').unwrap_or(word).split('.').count();
+    // `1.` is the number of a line, `4.x` a version and `1*` a slip: only what cannot be anything else is a network.
+    let last = word.rsplit('.').next().unwrap_or("");
+    let whole = match last {
+        "" => matches!(labels.len(), 3 | 4),
+        "*" => labels.len() >= 2,
+        "x" | "X" => given == 4,
+        _ => false,
+    };
+    if !whole {
+        return Err(error("not an address", format!("`{word}` has the form of an address; a network is written 192.0.2.* or 192.0.2.0/24")));
+    }
     let octets: Option<Vec<u8>> = labels.iter().map(|l| l.parse::<u8>().ok().filter(|n| n.to_string() == **l)).collect();
     match octets {
         Some(o) if o.len() <= 4 && given <= 4 => {
@@ -480,6 +498,14 @@ fn name(word: &str) -> Result<Subject, WordError> {
     if is_address_form(ascii) {
         return Err(error("an address in other digits", format!("`{word}` is `{ascii}` in plain digits; write the address so")));
     }
+    check_name(word, &domain)?;
+    Ok(Subject::Domain(domain))
+}
+
+/// Whether a name can be an entry: it is not a reverse name or a trigger of a policy zone, and has two labels or is a
+/// top-level domain; `word` is how it is written, for messages.
+pub(super) fn check_name(word: &str, domain: &Domain) -> Result<(), WordError> {
+    let ascii = domain.name();
     let last = ascii.rsplit('.').next().unwrap_or("");
     if TRIGGERS.contains(&last) || last == "arpa" {
         return Err(reverse_name(word, ascii));
@@ -488,7 +514,7 @@ fn name(word: &str) -> Result<Subject, WordError> {
     if !ascii.contains('.') && !is_top_level(ascii) {
         return Err(one_label(word, ascii));
     }
-    Ok(Subject::Domain(domain))
+    Ok(())
 }
 
 /// What a name of one label is.
@@ -563,13 +589,13 @@ pub fn public_suffix(subject: &Subject, allowed: &[String]) -> Option<PublicSuff
     match psl::Psl::suffix(&psl::List, name.as_bytes()).map(|s| (s.as_bytes().len() == name.len(), s.typ())) {
         Some((true, Some(psl::Type::Icann))) if !is_allowed(name, allowed) => Some(PublicSuffix::Icann),
         Some((true, Some(psl::Type::Private))) if d.scope() != Scope::Name => Some(PublicSuffix::PrivateTree),
-        Some((false, _)) if is_above_suffix(name) && !is_allowed(name, allowed) => Some(PublicSuffix::Icann),
+        Some(_) if is_above_suffix(name) && !is_allowed(name, allowed) => Some(PublicSuffix::Icann),
         _ => None,
     }
 }
 
 fn is_top_level(label: &str) -> bool {
-    psl::Psl::suffix(&psl::List, label.as_bytes()).is_some_and(|s| s.typ() == Some(psl::Type::Icann))
+    psl::Psl::suffix(&psl::List, label.as_bytes()).is_some_and(|s| s.typ() == Some(psl::Type::Icann)) || is_above_suffix(label)
 }
 
 fn is_allowed(name: &str, allowed: &[String]) -> bool {

@@ -69,6 +69,11 @@ impl<'w, 'i> Walk<'w, 'i> {
         E::custom("the import ends")
     }
 
+    /// A value that lists nothing.
+    fn neither<E>(&self, value: impl fmt::Display) -> Result<(), E> {
+        self.problem("", &format!("`{value}`: {NEITHER}"))
+    }
+
     fn problem<E>(&self, class: &str, what: &str) -> Result<(), E> {
         self.at(self.place.of(""), |input, column| input.problem_of(class, column, what));
         Ok(())
@@ -114,24 +119,24 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
         taken.map_err(|why| self.end(why))
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        self.problem("", NEITHER)
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.neither(value)
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        self.problem("", NEITHER)
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.neither(value)
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        self.problem("", NEITHER)
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.neither(value)
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.problem("", NEITHER)
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.neither(value)
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.problem("", NEITHER)
+        self.neither("null")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
@@ -219,7 +224,7 @@ impl Walk<'_, '_> {
         self.seen.any.set(true);
         self.seen.objects.set(self.seen.objects.get() + 1);
         if !chosen && self.seen.looked_at.get() < LOOKED_AT {
-            self.report_others(&object, found);
+            self.check_others(&object, found)?;
         }
         let parts: Vec<(String, columns::Column)> = object
             .others
@@ -265,7 +270,13 @@ impl Walk<'_, '_> {
         let mut keys = Vec::new();
         object.others.iter().for_each(|(k, v)| paths(&mut self.path.borrow().clone(), k, v, &mut keys));
         let shown = if keys.is_empty() { "the object is empty".to_string() } else { format!("its keys are {}", keys.join(", ")) };
-        let what = format!("no key of the object holds the subject; {shown}; choose one with --column");
+        let wanted = self.input.borrow().options.column.clone();
+        let other = object.get(wanted.as_deref().map_or("ip", |w| w.rsplit('.').next().unwrap_or(w)));
+        let what = match (other, wanted) {
+            (Some(value), _) => format!("`{value}` is not a string with an address or name; {shown}"),
+            (None, Some(wanted)) => format!("the object has no string under `{wanted}`; {shown}"),
+            (None, None) => format!("no key of the object holds the subject; {shown}; choose one with --column"),
+        };
         if self.seen.any.get() {
             return self.problem("an object without subject", &what);
         }
@@ -287,20 +298,20 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Reports other keys that hold addresses or names, once in a file.
-    fn report_others(&self, object: &Object, found: &Found) {
+    /// Refuses a file of which other keys hold addresses or names too.
+    fn check_others<E: Error>(&self, object: &Object, found: &Found) -> Result<(), E> {
         let seen = &self.seen.looked_at;
         seen.set(seen.get() + 1);
         let holds = |(k, v): &&(String, Value)| {
             columns::part(&k.to_ascii_lowercase()).is_none() && k != "text" && v.as_str().is_some_and(columns::holds_subject)
         };
-        let others: Vec<&str> = object.others.iter().filter(holds).map(|(k, _)| k.as_str()).collect();
+        let others: Vec<String> = object.others.iter().filter(holds).map(|(k, _)| k.clone()).collect();
         if others.is_empty() {
-            return;
+            return Ok(());
         }
-        seen.set(LOOKED_AT);
-        let what = format!("several keys hold addresses or names: {}, {}; choose the one that is meant with --column", found.key, others.join(", "));
-        self.at(found.at, |input, column| input.problem_of("several columns with subjects", column, &what));
+        let all = [vec![found.key.clone()], others].concat();
+        let file = self.input.borrow().file.to_string();
+        Err(self.end(format!("{file}:{}:{}: {}", found.at.0, found.at.1, columns::several("keys", &all))))
     }
 }
 

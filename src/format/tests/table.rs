@@ -70,7 +70,10 @@ fn outcome(files: &str, options: &str) -> Outcome {
     let refusal = match r.errors {
         _ if out.refusal.is_some() => None,
         n if n > skip.map_or(0, |o| allowance(o, r.taken + n)) => Some(problems()),
-        _ if listed == 0 && !has("allow_empty") => Some(format!("{files}: nothing was taken\n{}", r.notes().join("\n"))),
+        n if listed == 0 && (n > 0 || !has("allow_empty")) => {
+            let what = if shape.exclusions > 0 { "only exclusions were taken" } else { "nothing was taken" };
+            Some(format!("{files}: {what}\n{}\n{}", problems(), [r.notes(), r.warnings.clone()].concat().join("\n")))
+        }
         _ => None,
     };
     out.refusal = out.refusal.or(refusal);
