@@ -26,7 +26,7 @@ mod zone_set;
 pub mod zones;
 
 #[cfg(test)]
-pub(crate) use tests::{any_facts, any_world, apply, names, test_zone};
+pub(crate) use tests::{HASH, any_facts, any_world, apply, names, test_zone};
 
 pub use build::{Builder, Changes, Tables};
 pub use find::{Asked, Found, Listing, Where, find};

@@ -35,6 +35,8 @@ pub struct Domain {
 
 /// The longest name that can be asked for: 253 characters in text (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 253;
+/// The longest label (RFC 1035 section 2.3.4).
+pub const MAX_LABEL: usize = 63;
 
 impl Domain {
     /// Reads `a.b`, `*.a.b` or `.a.b`, in A-label or U-label form, any letter case, with or without a final dot.
@@ -115,7 +117,7 @@ pub fn any_name_to_ascii(text: &str) -> Result<Box<str>, String> {
         return bad("it has to have 1 to 253 characters");
     }
     for label in name.split('.') {
-        if label.is_empty() || label.len() > 63 {
+        if label.is_empty() || label.len() > MAX_LABEL {
             return bad("each label has to have 1 to 63 characters");
         }
         if let Some(c) = label.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_".contains(*c)) {

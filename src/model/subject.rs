@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    digest::Digest,
     domain::{Domain, Scope},
     prefix::{Prefix4, Prefix6},
     special,
@@ -75,6 +76,10 @@ impl Subject {
         let Ok(addr) = addr.parse::<IpAddr>() else {
             if addr.contains(':') {
                 return Err(format!("`{text}` is not an IPv6 address or prefix"));
+            }
+            let label = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+            if Digest::matches_any(label.as_bytes()) {
+                return Domain::parse_any(text).map(Subject::Domain); // it may have digits alone
             }
             return Domain::parse(text).map(Subject::Domain);
         };
@@ -342,6 +347,8 @@ pub(crate) mod tests {
             assert_eq!(Subject::from_key(&s.key()), Some(s));
         }
         assert!("123".parse::<Subject>().is_err(), "on a command line it is a slip");
+        let digits = "12345678901234567890123456789012";
+        assert_eq!(digits.parse::<Subject>().unwrap().to_string(), digits, "no address has as many: it is a digest");
     }
 
     #[test]

@@ -281,6 +281,9 @@ fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<Zo
             let below = if d.scope().name() { "" } else { "any." };
             format!("{below}{}.{}", d.name(), zone.name)
         }
+        (ZoneKind::Hash, Subject::Domain(d)) if zone.spec.digest.is_some_and(|digest| digest.publishes(d)) => {
+            format!("{}.{}", d.name(), zone.name)
+        }
         _ => return None,
     };
     let wire = crate::index::zones::wire_name(&name).ok()?;
