@@ -48,6 +48,9 @@ pub(super) struct List {
     /// List it although a removal was granted and holds it down
     #[arg(long)]
     break_hold: bool,
+    /// List it although no zone publishes such a subject for the reason
+    #[arg(long)]
+    unpublished: bool,
 }
 
 /// `orbsd delist`
@@ -83,7 +86,7 @@ pub(super) struct Exempt {
 }
 
 pub(super) fn list(common: &Common, c: List) -> Result<(), Failure> {
-    let more = json!({"op": "list", "reason": c.reason, "source": c.source, "until": c.until, "text": c.text, "special": c.special, "break_hold": c.break_hold});
+    let more = json!({"op": "list", "reason": c.reason, "source": c.source, "until": c.until, "text": c.text, "special": c.special, "break_hold": c.break_hold, "unpublished": c.unpublished});
     send(common, c.subjects, more, "listed")
 }
 

@@ -6,6 +6,7 @@ use crate::model::{Keys, Serial};
 
 pub mod build;
 mod cover;
+mod families;
 pub mod difference;
 pub mod find;
 pub mod image;
@@ -29,6 +30,7 @@ pub mod zones;
 pub(crate) use tests::{HASH, any_facts, any_world, apply, names, test_zone};
 
 pub use build::{Builder, Changes, Tables};
+pub use families::Families;
 pub use find::{Asked, Found, Listing, Where, find};
 pub use space::Items;
 pub use values::{Interned, RawFact, RawFacts};

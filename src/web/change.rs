@@ -21,7 +21,7 @@ use super::{
 use crate::{
     ledger::{Keep, Pending, Proposal, now},
     model::{
-        Change, Evidence, Role, SourceId, Subject, Terms,
+        Change, Evidence, ReasonId, Role, SourceId, Subject, Terms,
         history::{Ask, HoldFor, Once},
         subject::HostBits,
         time::until,
@@ -62,6 +62,9 @@ pub struct Ordered {
     /// Of `list`: a granted removal is no reason not to. Takes the role operator.
     #[serde(default)]
     pub break_hold: bool,
+    /// Of `list`: list the subject although no zone publishes such a subject for the reason.
+    #[serde(default)]
+    pub unpublished: bool,
 }
 
 /// What a request's headers say of a write.
@@ -177,8 +180,26 @@ pub(super) fn change(app: &App, ordered: &Ordered, caller: &Caller, mut terms: T
         _ => (ordered.reason.as_deref(), said),
     };
     caller.allow(Some(&subject), of, said)?;
+    if let Ask::List { reason, source, .. } = &ask
+        && !ordered.unpublished
+    {
+        check_published(app, &subject, *reason, *source)?;
+    }
     (terms.special, terms.breaks_hold) = (ordered.special, ordered.break_hold);
     Ok(Change { subject, author: caller.name.clone(), evidence: ordered.note.clone().map(Evidence::word), ask, terms })
+}
+
+/// Refuses a listing that no zone would publish, unless it renews one. What a relay test or a trap has found is listed all
+/// the same: their evidence is kept.
+fn check_published(app: &App, subject: &Subject, reason: ReasonId, source: SourceId) -> Result<(), Problem> {
+    if [SourceId::PROBER, SourceId::TRAP].contains(&source) {
+        return Ok(());
+    }
+    let snapshot = app.ledger.published.snapshot();
+    match snapshot.zones.unpublished(subject, reason, &app.ledger.store.vocabulary().reasons) {
+        Some(why) if app.ledger.store.verdict(subject)?.entry(reason, source).is_none() => Err(Problem::invalid(format!("subject: {why}"))),
+        _ => Ok(()),
+    }
 }
 
 /// Where a change went.
