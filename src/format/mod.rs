@@ -15,6 +15,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod word;
 pub mod write;
 
 use std::io::Read;

@@ -107,7 +107,8 @@ impl Subject {
     }
 
     /// `::ffff:a.b.c.d` and the prefixes inside `::ffff:0:0/96` as what they mean in IPv4.
-    fn unmapped(self) -> Subject {
+    #[must_use]
+    pub fn unmapped(self) -> Subject {
         const MAPPED: u128 = 0xffff << 32;
         match self {
             Subject::V6(p) if p.len() >= 96 && p.first() >> 32 == MAPPED >> 32 => Subject::V4(Prefix4::new(p.first() as u32, p.len() - 96)),
