@@ -14,7 +14,12 @@ use crate::{
     exports, feed, format, hooks,
     index::{ZoneSet, ZoneView},
     ledger, mail,
-    model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::{Lint, lint_reasons}},
+    model::{
+        MAX_REASONS, Reasons, Subject, Zone,
+        reason::Names,
+        time::Seconds,
+        zone::{Lint, lint_reasons},
+    },
     serve, store,
 };
 

@@ -186,7 +186,9 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
         return Err(format!("the format {format} takes addresses, and this zone has names; {} take names", fit.join(", ")));
     }
     if kind == ZoneKind::Hash && format == "rpz" {
-        return Err("a hash zone has digests, and a resolver's policy needs names or addresses; write it as master, rbldnsd, list or jsonl".into());
+        return Err(
+            "a hash zone has digests, and a resolver's policy needs names or addresses; write it as master, rbldnsd, list or jsonl".into(),
+        );
     }
     match (format, action) {
         ("rpz", action) => rpz::Action::parse(action).map(|_| writer),

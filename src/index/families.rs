@@ -48,9 +48,13 @@ impl ZoneSet {
         self.families(|z| z.publish.iter().any(|p| p.reason == reason))
     }
 
-    /// What is published for any reason.
-    pub fn published_at_all(&self) -> Families {
-        self.families(|_| true)
+    /// The forms of the digests that are published for a reason, or for any.
+    pub fn digests(&self, reason: Option<ReasonId>) -> Vec<Digest> {
+        let mut out: Vec<Digest> = Vec::new();
+        for z in self.all().iter().filter(|z| reason.is_none_or(|r| z.publish.iter().any(|p| p.reason == r))) {
+            out.extend(z.spec.digest.filter(|d| !out.contains(d)));
+        }
+        out
     }
 
     fn families(&self, of: impl Fn(&super::ZoneView) -> bool) -> Families {
@@ -132,7 +136,10 @@ mod tests {
         assert_eq!(families("r1"), Families { addresses: true, names: true, digest: None });
         assert_eq!(families("r2"), Families { digest: Some(Digest::Md5Hex), ..Families::default() });
         assert!(families("r3").is_empty());
-        assert_eq!(set.published_at_all().to_string(), "addresses and names and md5-hex digests");
+        assert_eq!(families("r1").to_string(), "addresses and names");
+        assert_eq!((families("r2").to_string(), families("r3").to_string()), ("md5-hex digests".into(), "nothing".into()));
+        assert_eq!((set.digests(None), set.digests(reasons.get("r2"))), (vec![Digest::Md5Hex], vec![Digest::Md5Hex]));
+        assert_eq!(set.digests(reasons.get("r0")), []);
     }
 
     #[test]

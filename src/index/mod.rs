@@ -6,8 +6,8 @@ use crate::model::{Keys, Serial};
 
 pub mod build;
 mod cover;
-mod families;
 pub mod difference;
+mod families;
 pub mod find;
 pub mod image;
 pub mod ip4;

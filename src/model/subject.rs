@@ -8,7 +8,6 @@ use std::{
 };
 
 use super::{
-    digest::Digest,
     domain::{Domain, Scope},
     prefix::{Prefix4, Prefix6},
     special,
@@ -76,10 +75,6 @@ impl Subject {
         let Ok(addr) = addr.parse::<IpAddr>() else {
             if addr.contains(':') {
                 return Err(format!("`{text}` is not an IPv6 address or prefix"));
-            }
-            let label = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-            if Digest::matches_any(label.as_bytes()) {
-                return Domain::parse_any(text).map(Subject::Domain); // it may have digits alone
             }
             return Domain::parse(text).map(Subject::Domain);
         };

@@ -373,7 +373,8 @@ impl Zone {
     fn lint_digest(&self, out: &mut Vec<Lint>) {
         match (self.kind, self.digest) {
             (ZoneKind::Hash, None) => out.push(Lint::Error(
-                "digest: a zone of kind \"hash\" needs the form of its names, such as digest = \"sha1-hex\" or digest = \"sha256-base32\"".into(),
+                "digest: a zone of kind \"hash\" needs the form of its names, such as digest = \"sha1-hex\" or digest = \"sha256-base32\""
+                    .into(),
             )),
             (ZoneKind::Hash, Some(_)) if self.mapped => {
                 out.push(Lint::Error("mapped: a zone of kind \"hash\" has no addresses; remove the key".into()));

@@ -316,7 +316,8 @@ fn a_hash_zone_is_exported_as_its_digests_alone() {
         Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() };
     let lines = |format: &str| {
         let text = exported(format, "", &snapshot);
-        let of = |l: &&str| l.contains(one) || l.contains(digits) || l.contains(longer) || l.contains("bad.example") || l.contains("45.1.2.3");
+        let of =
+            |l: &&str| l.contains(one) || l.contains(digits) || l.contains(longer) || l.contains("bad.example") || l.contains("45.1.2.3");
         text.lines().filter(of).map(String::from).collect::<Vec<_>>()
     };
     assert_eq!(lines("list"), [digits, one]);

@@ -35,8 +35,7 @@ impl Random {
 }
 
 /// The zones of the laboratory: a plain one, one with every text, one with mapped addresses, one of domains, one of digests.
-pub const ZONES: [&str; 5] =
-    ["bl.orbs.example", "all.orbs.example", "mapped.orbs.example", "dbl.orbs.example", "ebl.orbs.example"];
+pub const ZONES: [&str; 5] = ["bl.orbs.example", "all.orbs.example", "mapped.orbs.example", "dbl.orbs.example", "ebl.orbs.example"];
 
 const REASONS: [&str; 3] = ["relay", "netblock", "dynamic"];
 
