@@ -16,6 +16,7 @@ mod jobs;
 mod listen;
 mod listings;
 mod lookup;
+mod names;
 mod once;
 mod people;
 mod proposals;
