@@ -26,6 +26,7 @@ mod routes;
 pub mod secrets;
 mod shapes;
 mod status;
+mod subject;
 mod webhooks;
 
 use std::sync::Arc;
