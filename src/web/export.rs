@@ -48,7 +48,7 @@ pub struct ZoneShape {
     origin: String,
     /// Its file's stem, which stands for it too.
     name: String,
-    /// address, domain or catalog.
+    /// address, domain, hash or catalog.
     kind: String,
     serial: u32,
     /// The codes by reason, in the order of an answer.

@@ -153,7 +153,7 @@ pub fn domain(r: &mut Random) -> String {
 pub fn digest(r: &mut Random) -> String {
     let base = if r.chance(10) { 10 } else { 16 };
     let few = r.below(300);
-    (0..40).map(|i| format!("{:x}", (few * (i + 7) * 31 >> (i % 5)) % base)).collect()
+    (0..40).map(|i| format!("{:x}", ((few * (i + 7) * 31) >> (i % 5)) % base)).collect()
 }
 
 /// Whether a subject is of the kind that a zone publishes.
