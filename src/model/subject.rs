@@ -352,6 +352,8 @@ pub(crate) mod tests {
             assert_eq!(Subject::from_key(&s.key()), Some(s));
         }
         assert!("123".parse::<Subject>().is_err(), "on a command line it is a slip");
+        let digits = "12345678901234567890123456789012";
+        assert_eq!(digits.parse::<Subject>().unwrap().to_string(), digits, "no address has as many: it is a digest");
     }
 
     #[test]

@@ -35,7 +35,7 @@ use Work::{Long, Quick};
 pub type Route = (&'static str, &'static str, Option<Role>, Work);
 
 /// Who may call what. What is not in it is called by nobody.
-pub const ROUTES: [Route; 70] = [
+pub const ROUTES: [Route; 71] = [
     ("GET", "/lookup", None, Quick),
     ("GET", "/nph-lookup", None, Quick),
     ("GET", "/health/live", None, Quick),
@@ -60,6 +60,7 @@ pub const ROUTES: [Route; 70] = [
     ("GET", "/v1/mirrors", Some(Role::Reader), Quick),
     ("GET", "/v1/reasons", Some(Role::Reader), Quick),
     ("GET", "/v1/status", Some(Role::Reader), Quick),
+    ("GET", "/v1/names/rejected", Some(Role::Reader), Long),
     ("GET", "/v1/proposals", Some(Role::Reader), Quick),
     ("GET", "/v1/jobs", Some(Role::Reader), Quick),
     ("GET", "/v1/jobs/{id}", Some(Role::Reader), Quick),

@@ -16,6 +16,7 @@ mod jobs;
 mod listen;
 mod listings;
 mod lookup;
+mod names;
 mod once;
 mod people;
 mod proposals;
@@ -25,6 +26,7 @@ mod routes;
 pub mod secrets;
 mod shapes;
 mod status;
+mod subject;
 mod webhooks;
 
 use std::sync::Arc;

@@ -24,3 +24,4 @@ mod retire;
 mod rfc8906;
 mod rows;
 mod scenarios;
+mod subjects;
