@@ -29,6 +29,8 @@ pub struct Entry {
     pub weak: bool,
     /// Its own text, `$` standing for the subject.
     pub text: Option<Box<str>>,
+    /// What the list says about it, for operators; never published.
+    pub note: Option<Box<str>>,
 }
 
 /// Where entries go. An error ends the reading.
@@ -192,7 +194,7 @@ impl<'a> Input<'a> {
         });
         self.report.taken += 1;
         match &self.options.reasoning {
-            Reasoning::One(reason) => (self.sink)(Entry { subject, reason: *reason, hole, weak: false, text }),
+            Reasoning::One(reason) => (self.sink)(Entry { subject, reason: *reason, hole, weak: false, text, note: None }),
             Reasoning::Codes(codes) => {
                 let code = code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2));
                 let listed = codes.iter().find(|(c, _)| *c == code).filter(|_| !hole);
@@ -205,10 +207,10 @@ impl<'a> Input<'a> {
                 // The longest match decides with its whole value: here nothing else is listed.
                 let others = if self.alone { &[][..] } else { &codes[..] };
                 for (_, other) in others.iter().filter(|c| Some(*c) != listed && listed.is_none_or(|l| l.1 != c.1)) {
-                    (self.sink)(Entry { subject: subject.clone(), reason: *other, hole: true, weak: !hole, text: None })?;
+                    (self.sink)(Entry { subject: subject.clone(), reason: *other, hole: true, weak: !hole, text: None, note: None })?;
                 }
                 match listed {
-                    Some((_, reason)) => (self.sink)(Entry { subject, reason: *reason, hole: false, weak: false, text }),
+                    Some((_, reason)) => (self.sink)(Entry { subject, reason: *reason, hole: false, weak: false, text, note: None }),
                     None => Ok(()),
                 }
             }
@@ -223,7 +225,7 @@ impl<'a> Input<'a> {
         };
         reasons
             .into_iter()
-            .try_for_each(|reason| (self.sink)(Entry { subject: subject.clone(), reason, hole: true, weak: true, text: None }))
+            .try_for_each(|reason| (self.sink)(Entry { subject: subject.clone(), reason, hole: true, weak: true, text: None, note: None }))
     }
 
     /// Hands an entry on as it is.

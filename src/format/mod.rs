@@ -23,7 +23,7 @@ pub use guess::{guess, plain};
 use input::Input;
 pub use input::{Entry, Sink};
 pub use options::{Options, Reasoning};
-pub use report::{MAX_PROBLEMS, Problem, Report};
+pub use report::{MAX_PROBLEMS, Problem, Report, Shape};
 
 /// A format of lists.
 pub struct Format {

@@ -24,6 +24,8 @@ pub struct Options {
     pub special: bool,
     /// Special ranges that are taken anyway.
     pub allowed: Vec<Subject>,
+    /// Names at or above a public suffix that are taken all the same.
+    pub allow_suffixes: Vec<String>,
     /// The column of the subject in a table: its name, or its number from 1.
     pub column: Option<String>,
     /// The origin of a master file, where it has no `$ORIGIN`.
@@ -44,6 +46,7 @@ impl Default for Options {
             host_bits: HostBits::Refuse,
             special: false,
             allowed: Vec::new(),
+            allow_suffixes: Vec::new(),
             column: None,
             origin: None,
             dataset: None,

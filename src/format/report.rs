@@ -52,6 +52,26 @@ pub struct Report {
     pub more_warnings: u64,
     /// When the file says that it ends.
     pub expires: Option<Time>,
+    /// What a list consists of, to hold the next list of the same source against it.
+    pub shape: Shape,
+}
+
+/// What one list consisted of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Shape {
+    /// Entries that list IPv4 addresses.
+    pub ipv4: u64,
+    /// Entries that list IPv6 addresses.
+    pub ipv6: u64,
+    /// Entries that list names.
+    pub names: u64,
+    /// Entries that list digests.
+    pub digests: u64,
+    /// Entries that except something from a wider listing (written in the file, not derived).
+    pub exclusions: u64,
+    /// Whether the list ended with a record about itself; readers refuse one whose count disagrees.
+    pub final_record: bool,
 }
 
 impl Report {
