@@ -55,9 +55,18 @@ pub(super) struct Import {
     /// The list is meant to be empty: all that the source lists ends
     #[arg(long)]
     allow_empty: bool,
-    /// Take the lines that can be read although others can not
+    /// Take the list although some lines have errors: at most N lines, or P% of the entries (default: 5 % and at least 3 lines)
+    #[arg(long, value_name = "N|P%", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    skip_errors: Option<String>,
+    /// Take a list that has much less than the last one
     #[arg(long)]
-    skip_errors: bool,
+    allow_shrink: bool,
+    /// Take a list that has much more than the last one
+    #[arg(long)]
+    allow_growth: bool,
+    /// Take names at or above these public suffixes, separated by commas
+    #[arg(long, value_name = "SUFFIXES")]
+    allow_suffix: Option<String>,
     /// Clear host bits in prefixes instead of refusing them
     #[arg(long)]
     host_bits: bool,
@@ -87,6 +96,16 @@ fn boundary() -> Result<String, Failure> {
     let mut bits = [0u8; 16];
     File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bits))?;
     Ok(bits.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// The longest name of a file that is sent, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+/// A file's name as the header of a part holds it: the end of it where it is long.
+fn shown_name(path: &str) -> String {
+    let name = path.replace(['"', '\r', '\n', '\\'], "_");
+    let from = name.ceil_char_boundary(name.len().saturating_sub(MAX_NAME_BYTES));
+    name[from..].into()
 }
 
 /// Imports the files.
@@ -135,7 +154,7 @@ pub(super) fn send(common: &Common, path: &str, readers: Readers, bar: &Progress
     let broken = unread.clone();
     std::thread::spawn(move || {
         for (path, mut reader) in readers {
-            let name = path.replace(['"', '\r', '\n', '\\'], "_");
+            let name = shown_name(&path);
             let head = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
             if tx.blocking_send(Ok(head.into())).is_err() {
                 return;
@@ -189,13 +208,16 @@ fn address(c: &Import) -> String {
         ("max_age", &c.max_age),
         ("dataset", &c.dataset),
         ("subzone", &c.subzone),
+        ("skip_errors", &c.skip_errors),
+        ("allow_suffix", &c.allow_suffix),
     ];
     for (name, value) in options {
         value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
     }
     for (name, set) in [
         ("dry_run", c.dry_run),
-        ("skip_errors", c.skip_errors),
+        ("allow_shrink", c.allow_shrink),
+        ("allow_growth", c.allow_growth),
         ("host_bits", c.host_bits),
         ("special", c.special),
         ("allow_empty", c.allow_empty),

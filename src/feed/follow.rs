@@ -254,7 +254,7 @@ impl Step<'_> {
     }
 
     fn done(&self, done: Result<Difference, crate::ledger::ImportError>, report: &Report, soa: Soa, how: How) -> Result<Refreshed, Failed> {
-        let difference = done.map_err(|e| Failed::Network(intake::Failed::of(e, self.f.ledger).text(self.f.ledger)))?;
+        let difference = done.map_err(|e| Failed::Network(intake::Failed::of(e, self.f.ledger, self.f.name).text(self.f.ledger)))?;
         let note = report.problems.first().map(|p| format!("{} records were left out; the first: {}", report.errors, p.what));
         Ok(Refreshed { soa, how, difference, note })
     }
