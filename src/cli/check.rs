@@ -23,7 +23,7 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     };
     let names = match names {
         Some(Ok(found)) => found,
-        Some(Err(Failure::No(why) | Failure::Usage(why) | Failure::Code(_, why))) => {
+        Some(Err(Failure::No(why) | Failure::Usage(why) | Failure::List(why) | Failure::Code(_, why))) => {
             warnings.push(format!("the daemon did not check the names in its store: {why}"));
             Value::Null
         }

@@ -207,7 +207,11 @@ impl Client {
 /// A problem document as a failure: what was ordered wrongly is usage.
 pub(super) fn failure(status: StatusCode, problem: &Value) -> Failure {
     let detail = problem["detail"].as_str().unwrap_or("the daemon refused without a reason").to_string();
-    if status == StatusCode::UNPROCESSABLE_ENTITY { Failure::Usage(detail) } else { Failure::No(detail) }
+    match status {
+        _ if problem["type"] == "/problems/list-refused" => Failure::List(detail),
+        StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(detail),
+        _ => Failure::No(detail),
+    }
 }
 
 /// Opens the store in this process and serves the API on the socket.
@@ -234,6 +238,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         metrics: Arc::new(Metrics::default()),
         reload,
         feeds: Arc::new(|| Value::Array(vec![])),
+        decide_feed: web::no_feeds(),
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors()))),
         check_url: Arc::new(crate::daemon::check_url),

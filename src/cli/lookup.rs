@@ -51,6 +51,7 @@ fn print(found: &Value) {
         };
         let until = e["until"].as_str().map_or(String::new(), |u| format!(" until {u}"));
         println!("  {}: {kind} {} since {}{until}", text(&e["reason"]), text(&e["source"]), text(&e["since"]));
+        e["note"].as_str().into_iter().for_each(|n| println!("    note: {n}"));
     }
     for h in list(&found["holds"]) {
         let source = h["source"].as_str().map_or(String::new(), |s| format!(" by {s}"));

@@ -3,9 +3,8 @@
 use super::{list, word};
 
 /// Names of columns and keys that hold the subject, the best first.
-pub(super) const SUBJECTS: [&str; 13] = [
-    "subject", "cidr", "ip", "address", "prefix", "network", "domain", "host", "hostname", "ioc_value", "indicator", "start", "first",
-];
+pub(super) const SUBJECTS: [&str; 13] =
+    ["subject", "cidr", "ip", "address", "prefix", "network", "domain", "host", "hostname", "ioc_value", "indicator", "start", "first"];
 
 /// What a column says of the subject beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +52,7 @@ pub(super) fn parts(names: &[impl AsRef<str>], subject: usize) -> Vec<(usize, Co
 ///
 /// Which columns disagree, or what a count could mean.
 pub(super) fn join(subject: &str, parts: &[(Column, &str)], chosen: bool) -> Result<String, String> {
-    let rules = word::Rules { host_bits: crate::model::subject::HostBits::Refuse };
+    let rules = word::Rules::default();
     let mut wholes: Vec<String> = Vec::new();
     let given = || parts.iter().filter(|(_, v)| !v.is_empty());
     for (column, value) in given() {

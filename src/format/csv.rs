@@ -211,7 +211,10 @@ impl Records {
         {
             if said != self.taken {
                 let place = format!("{}:{}", input.file, input.line);
-                return Err(format!("{place}: the last line says that there are {said} entries, and there are {}: the file is not whole", self.taken));
+                return Err(format!(
+                    "{place}: the last line says that there are {said} entries, and there are {}: the file is not whole",
+                    self.taken
+                ));
             }
             input.report.shape.final_record = true;
         }

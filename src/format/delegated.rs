@@ -19,11 +19,19 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             [.., "summary"] => {}
             [_, _, "ipv4", start, count, ..] => match range(start, count) {
                 Some(range) => input.take_word(&range, false, None, None, column)?,
-                None => input.problem_of("not an address and a count", column, &format!("`{start}|{count}` is not an address and a number of addresses from it on")),
+                None => input.problem_of(
+                    "not an address and a count",
+                    column,
+                    &format!("`{start}|{count}` is not an address and a number of addresses from it on"),
+                ),
             },
             [_, _, "ipv6", start, length, ..] => input.take_word(&format!("{start}/{length}"), false, None, None, column)?,
             [_, _, "asn", ..] => input.leave_out(Omission::AsNumber, column, text),
-            _ => input.problem_of("not a record of a delegated file", 1, &format!("`{text}`: a record is written registry|cc|type|start|value|date|status")),
+            _ => input.problem_of(
+                "not a record of a delegated file",
+                1,
+                &format!("`{text}`: a record is written registry|cc|type|start|value|date|status"),
+            ),
         }
     }
     Ok(())

@@ -24,7 +24,11 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             }
         }
         if !any {
-            input.problem_of("an address without a name", column, &format!("`{address}` has no name beside it; this is read as a hosts file"));
+            input.problem_of(
+                "an address without a name",
+                column,
+                &format!("`{address}` has no name beside it; this is read as a hosts file"),
+            );
         }
     }
     Ok(())

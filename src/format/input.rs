@@ -96,7 +96,7 @@ impl<'a> Input<'a> {
 
     /// How words are read in this list.
     pub(super) fn rules(&self) -> Rules {
-        Rules { host_bits: self.options.host_bits }
+        Rules { host_bits: self.options.host_bits, digest: self.options.digest }
     }
 
     /// The first byte that is no white space, which stays to be read; `None` at the end of the file.
@@ -293,6 +293,7 @@ impl<'a> Input<'a> {
             _ if hole => &mut shape.exclusions,
             Subject::V4(_) => &mut shape.ipv4,
             Subject::V6(_) => &mut shape.ipv6,
+            Subject::Domain(d) if self.options.digest.is_some_and(|digest| digest.publishes(d)) => &mut shape.digests,
             Subject::Domain(_) => &mut shape.names,
         };
         *counter += 1;
@@ -331,7 +332,12 @@ impl<'a> Input<'a> {
         column: usize,
     ) -> Result<(), String> {
         match word::first(word, &self.rules()) {
-            Ok(e) if e.used == word.len() && !e.last_column => self.take_entry(e, hole, code, text, column),
+            Ok(e) if e.used == word.len() && !e.last_column => {
+                if e.subjects.len() > 1 {
+                    self.report.range(word, &e.subjects);
+                }
+                self.take_entry(e, hole, code, text, column)
+            }
             Ok(e) => {
                 let more = word[e.used..].trim();
                 let what = format!("`{word}`: an entry is one address, prefix, range or name; what is `{more}` here?");
@@ -369,6 +375,6 @@ fn place(file: &str, line: u64, column: usize, found: &str) -> String {
 
 /// Whether a word can be a subject.
 pub(super) fn is_subject(word: &str) -> bool {
-    let rules = Rules { host_bits: crate::model::subject::HostBits::Clear };
+    let rules = Rules { host_bits: crate::model::subject::HostBits::Clear, digest: None };
     word::first(word, &rules).is_ok_and(|e| e.used == word.len())
 }

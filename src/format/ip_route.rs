@@ -11,7 +11,8 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         }
         let words: Vec<(usize, &str)> = Words::new(text).collect();
         let plain: Vec<&str> = words.iter().map(|w| w.1.trim_start_matches("/sbin/")).collect();
-        let start = plain.iter().position(|w| !matches!(*w, "ip" | "-4" | "-6" | "route" | "add" | "append" | "replace" | "sudo")).unwrap_or(0);
+        let start =
+            plain.iter().position(|w| !matches!(*w, "ip" | "-4" | "-6" | "route" | "add" | "append" | "replace" | "sudo")).unwrap_or(0);
         let found = match &plain[start..] {
             ["blackhole" | "unreachable" | "prohibit", what, ..] if *what != "default" => Some((start + 1, (*what).to_string())),
             ["-host", what, .., "reject"] => Some((start + 1, (*what).to_string())),

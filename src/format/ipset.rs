@@ -24,7 +24,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             ["Members:"] => members = true,
             _ if members && !skips => entry(input, &words, text)?,
             ["create" | "-N", set, kind, ..] if !is_addresses(kind) => drop(others.insert(set.into())),
-            ["del" | "-D", ..] => input.problem_of("a command that takes away", 1, &format!("`{text}` takes an entry away; save the set anew")),
+            ["del" | "-D", ..] => {
+                input.problem_of("a command that takes away", 1, &format!("`{text}` takes an entry away; save the set anew"))
+            }
             ["add" | "-A", set, _, ..] if !others.contains(set) => entry(input, &words[2..], text)?,
             ["create" | "-N" | "flush" | "-F" | "swap" | "-W" | "destroy" | "-X" | "COMMIT" | "rename", ..] => {}
             _ if members || plain[0] == "add" || plain[0] == "-A" => input.leave_out(Omission::OtherLine, 1, text),

@@ -71,7 +71,9 @@ fn stream(input: &mut Input, head: String, seen: &walk::Seen) -> Result<(), Stri
         return Err(match fatal {
             Some(why) => why,
             None if e.is_io() => format!("{}:{line}: {e}", input.file),
-            None if e.is_eof() => format!("{place}: the JSON value that starts in line {began} does not end: the file is cut off; nothing was changed"),
+            None if e.is_eof() => {
+                format!("{place}: the JSON value that starts in line {began} does not end: the file is cut off; nothing was changed")
+            }
             None => format!("{place}: this is not a JSON value: {}; what follows cannot be read, and nothing was changed", bare(e)),
         });
     }

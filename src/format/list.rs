@@ -44,7 +44,12 @@ pub(super) fn entry_line(input: &mut Input, line: &str) -> Result<(), String> {
             input.word_problem(column, &e);
             Ok(())
         }
-        Ok(entry) if columns(input, text, &entry, column) => input.take_entry(entry, false, None, None, column),
+        Ok(entry) if columns(input, text, &entry, column) => {
+            if entry.subjects.len() > 1 {
+                input.report.range(&text[..entry.used], &entry.subjects);
+            }
+            input.take_entry(entry, false, None, None, column)
+        }
         Ok(_) => Ok(()),
     }
 }
@@ -77,7 +82,10 @@ fn columns(input: &mut Input, text: &str, entry: &Entry, start: usize) -> bool {
 /// Why a further column makes a line an error, where it does.
 fn column_error(entry: &Entry, word: &str, number: usize, is_name: bool) -> Option<(&'static str, String)> {
     if is_name && !is_number(word) && !is_date(word) {
-        return Some(("words behind a name", format!("`{word}` stands behind a name; a name is alone on its line, or numbers and dates follow it")));
+        return Some((
+            "words behind a name",
+            format!("`{word}` stands behind a name; a name is alone on its line, or numbers and dates follow it"),
+        ));
     }
     if entry.last_column && number == 3 && is_number(word) {
         let length = match entry.subjects[..] {
@@ -90,7 +98,10 @@ fn column_error(entry: &Entry, word: &str, number: usize, is_name: bool) -> Opti
         let fits = said.is_some() && (said == length || said == Some(count));
         let length = length.map_or(String::new(), |l| format!("/{l}, "));
         return (!fits).then(|| {
-            ("columns that disagree", format!("column 3 is `{word}`, and the first two columns are {length}{count} addresses; which is right?"))
+            (
+                "columns that disagree",
+                format!("column 3 is `{word}`, and the first two columns are {length}{count} addresses; which is right?"),
+            )
         });
     }
     if word.strip_prefix('/').is_some_and(is_number) {
@@ -98,7 +109,10 @@ fn column_error(entry: &Entry, word: &str, number: usize, is_name: bool) -> Opti
     }
     let address = |w: &str| w.split('/').next().is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok());
     address(word).then(|| {
-        ("a further address", format!("column {number} is the address `{word}`; write one entry a line, or choose the column with --column N --format csv"))
+        (
+            "a further address",
+            format!("column {number} is the address `{word}`; write one entry a line, or choose the column with --column N --format csv"),
+        )
     })
 }
 

@@ -111,10 +111,11 @@ fn finish(input: &mut Input, open: Option<Open>, zone: Option<&str>) -> Result<(
 pub(super) fn own(input: &mut Input, name: &str, codes: &[Ipv4Addr], texts: &[String], column: usize) -> Result<(), String> {
     // An address outside 127/8 is that of a host of the list's own, such as a name server.
     let lists = !codes.is_empty() && codes.iter().all(|c| c.octets()[0] == 127);
-    let checked = subject(name).and_then(|s| match &s {
+    let digest = input.options.digest.and_then(|d| d.read(name).ok()).map(Subject::Domain);
+    let checked = digest.map_or_else(|| subject(name), Ok).and_then(|s| match &s {
         // A zone that is followed publishes what it publishes; a file is a list like others.
         Subject::Domain(d) if lists && !input.options.followed && !matches!(d.name(), "test" | "invalid") => {
-            super::word::check_name(name, d).map(|()| s).map_err(|e| e.text)
+            super::word::check_name(name, d, input.options.digest).map(|()| s).map_err(|e| e.text)
         }
         _ => Ok(s),
     });

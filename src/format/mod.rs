@@ -43,7 +43,7 @@ use input::Input;
 pub use input::{Entry, Sink};
 pub use options::{Options, Reasoning};
 use recognise::Head;
-pub use report::{MAX_PROBLEMS, Omission, Problem, Remark, Report, Shape, Tally, UnreadColumn};
+pub use report::{MAX_PROBLEMS, Omission, Problem, Remark, Report, Shape, Tally, Unpublished, UnreadColumn};
 
 /// What is done with a file of a format.
 enum Reading {
@@ -67,7 +67,12 @@ pub struct Format {
     pub what: &'static str,
 }
 
-const fn read_by(name: &'static str, read: fn(&mut Input) -> Result<(), String>, recognise: fn(&Head) -> bool, what: &'static str) -> Format {
+const fn read_by(
+    name: &'static str,
+    read: fn(&mut Input) -> Result<(), String>,
+    recognise: fn(&Head) -> bool,
+    what: &'static str,
+) -> Format {
     Format { name, reading: Reading::Read(read), recognise, codes: false, what }
 }
 
@@ -84,9 +89,19 @@ pub const FORMATS: [Format; 29] = [
     refused("archive", "an archive, or a file of another program", recognise::archive, "unpack it, and import the list that is in it"),
     refused("binary", "not a text file", recognise::binary, "a list is a text; see whether the download is the right file"),
     refused("git-lfs", "a pointer of Git LFS and not the file itself", recognise::git_lfs, "fetch the file with `git lfs pull`"),
-    refused("html", "an HTML page", recognise::html, "the server has sent a page in place of the list; see whether the address has changed"),
+    refused(
+        "html",
+        "an HTML page",
+        recognise::html,
+        "the server has sent a page in place of the list; see whether the address has changed",
+    ),
     refused("xml", "an XML document", recognise::xml, "write the addresses and names into a list, one a line"),
-    refused("asn-list", "a list of AS numbers", recognise::asn_list, "nothing in it can be listed: an entry is an address, a prefix or a name"),
+    refused(
+        "asn-list",
+        "a list of AS numbers",
+        recognise::asn_list,
+        "nothing in it can be listed: an entry is an address, a prefix or a name",
+    ),
     read_by("adblock", adblock::read, recognise::adblock, "browser filter lists: `||name^` is read, other rules are left out"),
     read_by("rpz", rpz::read, recognise::rpz, "response policy zones: names, and addresses of answers and clients"),
     with_codes(read_by("master", master::read, recognise::master, "a zone's master file: owner names with A and TXT records")),
@@ -110,12 +125,27 @@ pub const FORMATS: [Format; 29] = [
         recognise::rbldnsd,
         "rbldnsd data files of every type (ip4set, ip4trie, ip4tset, ip6trie, ip6tset, dnset, generic, combined)",
     )),
-    with_codes(read_by("json", json::read, recognise::json, "JSON lines or arrays: strings, or objects with cidr, ip, prefix, domain or subject; --column names another key")),
+    with_codes(read_by(
+        "json",
+        json::read,
+        recognise::json,
+        "JSON lines or arrays: strings, or objects with cidr, ip, prefix, domain or subject; --column names another key",
+    )),
     read_by("dshield", list::read, recognise::dshield, "DShield blocks: first, last and length in columns"),
     read_by("drop", list::read, recognise::drop, "Spamhaus DROP: prefixes with the number of their case in a comment"),
-    read_by("csv", csv::read, recognise::csv, "tables with commas, semicolons or tabs; --column names the subject's column, or numbers it from 1"),
+    read_by(
+        "csv",
+        csv::read,
+        recognise::csv,
+        "tables with commas, semicolons or tabs; --column names the subject's column, or numbers it from 1",
+    ),
     read_by("list", list::read, |_| true, "one address, prefix, range or name a line, with comments and further columns (IPsum, FireHOL)"),
 ];
+
+/// Whether there is a format of this name that is read.
+pub fn is_read(name: &str) -> bool {
+    FORMATS.iter().any(|f| f.name == name && matches!(f.reading, Reading::Read(_)))
+}
 
 /// The names of the formats that are read, for messages.
 pub fn known() -> String {
@@ -164,7 +194,9 @@ pub fn read<'a>(
 ) -> Result<(), String> {
     let known = FORMATS.iter().find(|f| f.name == format);
     let format = known.ok_or_else(|| format!("there is no format `{format}`; it is one of {}", self::known()))?;
-    let Reading::Read(read) = &format.reading else { return Err(format!("`{}` is not read; the formats are {}", format.name, self::known())) };
+    let Reading::Read(read) = &format.reading else {
+        return Err(format!("`{}` is not read; the formats are {}", format.name, self::known()));
+    };
     if !format.codes && matches!(options.reasoning, Reasoning::Codes(_)) {
         let with: Vec<&str> = FORMATS.iter().filter(|f| f.codes).map(|f| f.name).collect();
         return Err(format!(

@@ -4,7 +4,18 @@ use super::{Input, hosts::Words, report::Omission};
 
 /// Actions of access(5) that a cidr table can start with.
 pub(super) const ACTIONS: [&str; 13] = [
-    "REJECT", "DISCARD", "DEFER", "DEFER_IF_REJECT", "DEFER_IF_PERMIT", "HOLD", "OK", "DUNNO", "PERMIT", "WARN", "FILTER", "REDIRECT",
+    "REJECT",
+    "DISCARD",
+    "DEFER",
+    "DEFER_IF_REJECT",
+    "DEFER_IF_PERMIT",
+    "HOLD",
+    "OK",
+    "DUNNO",
+    "PERMIT",
+    "WARN",
+    "FILTER",
+    "REDIRECT",
     "PREPEND",
 ];
 

@@ -253,7 +253,7 @@ impl State {
                 }
             }
             // Where the type is not known, what looks like an address was to be one.
-            _ => keys::name(key, self.kind == Kind::Any).map(one),
+            _ => keys::name(key, self.kind == Kind::Any, input.options.digest).map(one),
         }
     }
 

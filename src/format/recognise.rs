@@ -29,7 +29,8 @@ impl<'h> Head<'h> {
     pub(super) fn new(bytes: &'h [u8], text: &'h str) -> Head<'h> {
         let whole = bytes.len() < MAX_HEAD;
         let text = if whole { text } else { text.rsplit_once('\n').map_or(text, |(lines, _)| lines) };
-        let lines: Vec<&str> = text.lines().map(|l| l.trim_matches(|c: char| c.is_whitespace() || c == '\u{1a}')).filter(|l| !l.is_empty()).collect();
+        let lines: Vec<&str> =
+            text.lines().map(|l| l.trim_matches(|c: char| c.is_whitespace() || c == '\u{1a}')).filter(|l| !l.is_empty()).collect();
         let comment = |l: &&str| l.starts_with(['#', ';']) && !is_rbldnsd_special(l);
         let data = lines.iter().copied().filter(|l| !comment(l)).take(MAX_LINES).collect();
         Head { bytes, lines, data }
@@ -96,7 +97,8 @@ const CONTAINERS: [&str; 9] =
     ["<require", "<limit", "<files", "<ifmodule", "<ifversion", "<directory", "<location", "<virtualhost", "<ifdefine"];
 
 pub(super) fn html(h: &Head) -> bool {
-    const TAGS: [&str; 12] = ["<!doctype", "<html", "<head", "<body", "<title", "<script", "<center", "<h1", "<p>", "<div", "<table", "<br"];
+    const TAGS: [&str; 12] =
+        ["<!doctype", "<html", "<head", "<body", "<title", "<script", "<center", "<h1", "<p>", "<div", "<table", "<br"];
     let first = h.lines.first().copied().unwrap_or("");
     let page = |l: &&str| TAGS.iter().any(|t| starts(l, &[t])) || starts(l, &["</html", "</body"]);
     let container = h.lines.iter().any(|l| starts(l, &CONTAINERS));
@@ -159,7 +161,9 @@ fn has_soa(line: &str) -> bool {
 }
 
 pub(super) fn iptables(h: &Head) -> bool {
-    h.most(|l| starts(l, &["-A ", "-I ", "iptables ", "ip6tables ", "*filter", "*raw", "*mangle", ":INPUT", ":FORWARD", ":OUTPUT", "COMMIT"]))
+    h.most(|l| {
+        starts(l, &["-A ", "-I ", "iptables ", "ip6tables ", "*filter", "*raw", "*mangle", ":INPUT", ":FORWARD", ":OUTPUT", "COMMIT"])
+    })
 }
 
 pub(super) fn ipset(h: &Head) -> bool {
@@ -181,7 +185,9 @@ pub(super) fn access_list(h: &Head) -> bool {
         match w[..] {
             ["access-list" | "network-object" | "subnet", ..] | ["ip" | "ipv6", "access-list" | "prefix-list", ..] => true,
             ["object-group" | "object", "network", ..] => true,
-            ["ip" | "ipv6", "route", target, ..] => target.starts_with(|c: char| c.is_ascii_hexdigit()) && w.iter().any(|x| x.starts_with("null")),
+            ["ip" | "ipv6", "route", target, ..] => {
+                target.starts_with(|c: char| c.is_ascii_hexdigit()) && w.iter().any(|x| x.starts_with("null"))
+            }
             ["deny" | "permit", "ip" | "tcp" | "udp" | "icmp" | "host" | "any", ..] => true,
             [number, "deny" | "permit", ..] => number.bytes().all(|b| b.is_ascii_digit()),
             _ => false,
@@ -191,7 +197,22 @@ pub(super) fn access_list(h: &Head) -> bool {
 }
 
 pub(super) fn ip_route(h: &Head) -> bool {
-    h.most(|l| starts(l, &["blackhole ", "unreachable ", "prohibit ", "ip route ", "ip -6 route ", "route add ", "default via ", "/sbin/route ", "/sbin/ip "]))
+    h.most(|l| {
+        starts(
+            l,
+            &[
+                "blackhole ",
+                "unreachable ",
+                "prohibit ",
+                "ip route ",
+                "ip -6 route ",
+                "route add ",
+                "default via ",
+                "/sbin/route ",
+                "/sbin/ip ",
+            ],
+        )
+    })
 }
 
 pub(super) fn nginx(h: &Head) -> bool {
@@ -298,7 +319,9 @@ pub(super) fn rbldnsd(h: &Head) -> bool {
 pub(super) fn json(h: &Head) -> bool {
     let Some(first) = h.data.first() else { return false };
     match first.chars().next() {
-        Some('{' | '[') => !first.contains("]:") && !first.starts_with("[::") && !first.split(']').next().is_some_and(|a| a[1..].parse::<IpAddr>().is_ok()),
+        Some('{' | '[') => {
+            !first.contains("]:") && !first.starts_with("[::") && !first.split(']').next().is_some_and(|a| a[1..].parse::<IpAddr>().is_ok())
+        }
         Some('"') => serde_json::from_str::<String>(first.trim_end_matches(',')).is_ok(),
         _ => false,
     }
@@ -317,8 +340,9 @@ pub(super) fn drop(h: &Head) -> bool {
 
 pub(super) fn dshield(h: &Head) -> bool {
     let header = h.data.first().is_some_and(|l| super::csv::is_header(l).is_some());
-    !header && h.most(|l| {
-        let f: Vec<&str> = l.split('\t').collect();
-        f.len() >= 3 && f[..2].iter().all(|a| a.trim().parse::<IpAddr>().is_ok()) && f[2].trim().parse::<u32>().is_ok()
-    })
+    !header
+        && h.most(|l| {
+            let f: Vec<&str> = l.split('\t').collect();
+            f.len() >= 3 && f[..2].iter().all(|a| a.trim().parse::<IpAddr>().is_ok()) && f[2].trim().parse::<u32>().is_ok()
+        })
 }

@@ -8,6 +8,8 @@ use crate::model::Time;
 pub const MAX_PROBLEMS: usize = 20;
 /// How many further lines of one class are named.
 const MAX_LINES: usize = 10;
+/// How many ranges are shown, and how many prefixes of one.
+const MAX_RANGES: usize = 10;
 /// How many columns are described that were not read.
 const MAX_COLUMNS: usize = 8;
 
@@ -180,6 +182,18 @@ pub struct Shape {
     pub final_record: bool,
 }
 
+/// Entries of a list that no zone publishes for their reasons.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Unpublished {
+    /// Addresses and prefixes.
+    pub addresses: u64,
+    /// Names.
+    pub names: u64,
+    /// Digests.
+    pub digests: u64,
+}
+
 /// What reading files has shown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -194,6 +208,8 @@ pub struct Report {
     pub remarks: Vec<Tally<Remark>>,
     /// Columns of plain lists that were not read.
     pub unread_columns: Vec<UnreadColumn>,
+    /// The first ranges as they are written, with the prefixes that they are.
+    pub ranges: Vec<String>,
     /// Errors.
     pub errors: u64,
     /// The first problem of each class.
@@ -206,6 +222,8 @@ pub struct Report {
     pub expires: Option<Time>,
     /// What the list consisted of.
     pub shape: Shape,
+    /// Entries that no zone publishes.
+    pub unpublished: Unpublished,
 }
 
 impl Report {
@@ -248,6 +266,15 @@ impl Report {
         self.left_out.iter().find(|t| t.kind == kind).map_or(0, |t| t.count)
     }
 
+    /// Keeps one of the first ranges as it is written.
+    pub fn range(&mut self, written: &str, prefixes: &[crate::model::Subject]) {
+        if self.ranges.len() < MAX_RANGES {
+            let shown: Vec<String> = prefixes.iter().take(MAX_RANGES).map(ToString::to_string).collect();
+            let more = if prefixes.len() > shown.len() { ", …" } else { "" };
+            self.ranges.push(format!("{written} is {}{more}", shown.join(", ")));
+        }
+    }
+
     /// Notes that a column of a plain list was not read.
     pub fn unread_column(&mut self, column: usize, value: &str) {
         let number = value.parse::<i64>().ok();
@@ -264,7 +291,11 @@ impl Report {
         let left = self.left_out.iter().map(|t| format!("left out: {} {}; the first: {}", t.count, t.kind.describe(), t.first));
         let remarks = self.remarks.iter().map(|t| format!("note: {} {}; the first: {}", t.count, t.kind.describe(), t.first));
         let columns = self.unread_columns.iter().map(|c| format!("note: {c}"));
-        left.chain(remarks).chain(columns).collect()
+        let Unpublished { addresses, names, digests } = self.unpublished;
+        let unpublished = [(addresses, "addresses"), (names, "names"), (digests, "digests")].into_iter().filter(|u| u.0 > 0);
+        let unpublished =
+            unpublished.map(|(n, what)| format!("note: {n} {what} are listed and not published: no zone of the reason has {what}"));
+        left.chain(remarks).chain(columns).chain(unpublished).collect()
     }
 }
 

@@ -75,7 +75,11 @@ fn take(input: &mut Input, owner: &str, passes: bool, column: usize) -> Result<(
         "rpz-ip" | "rpz-client-ip" | "rpz-nsip" => match word::policy_address(head) {
             Some(subject) => input.take(subject, passes, None, None, column),
             None => {
-                input.problem_of("not the owner of an address trigger", column, &format!("`{owner}` is not a length and an address from its end"));
+                input.problem_of(
+                    "not the owner of an address trigger",
+                    column,
+                    &format!("`{owner}` is not a length and an address from its end"),
+                );
                 Ok(())
             }
         },

@@ -487,8 +487,14 @@ fn master_exports_say_what_a_mirror_needs() {
     assert!(data.contains("\n@ 60 IN SOA ns1.orbs.example. host\\.master.orbs.example. 7 "), "{data}");
     assert_eq!(data.matches("TXT \"same\"").count(), 1, "{data}");
     assert_eq!(data.matches("1.1.1.45 A ").count(), 2, "{data}");
-    let bad =
-        Entry { subject: "45.1.1.1".parse().unwrap(), reason: ReasonId(0), hole: false, weak: false, text: Some("a\n9.9.9.9\nb".into()), note: None };
+    let bad = Entry {
+        subject: "45.1.1.1".parse().unwrap(),
+        reason: ReasonId(0),
+        hole: false,
+        weak: false,
+        text: Some("a\n9.9.9.9\nb".into()),
+        note: None,
+    };
     for format in ["master", "rbldnsd"] {
         let data = exported(format, &published("address", "first", std::slice::from_ref(&bad)));
         assert!(!data.lines().any(|l| l.starts_with('9')), "{data}");

@@ -4,8 +4,17 @@ use super::{Input, recognise::is_sinkhole, report::Omission};
 
 /// Types of a local zone that do not answer with what the Internet has.
 const BLOCKING: [&str; 11] = [
-    "deny", "refuse", "static", "redirect", "inform_deny", "inform_redirect", "always_refuse", "always_nxdomain", "always_nodata",
-    "always_null", "always_deny",
+    "deny",
+    "refuse",
+    "static",
+    "redirect",
+    "inform_deny",
+    "inform_redirect",
+    "always_refuse",
+    "always_nxdomain",
+    "always_nodata",
+    "always_null",
+    "always_deny",
 ];
 
 /// Reads a configuration: a zone of a type that blocks lists its name and what is below it; data with an address that leads
@@ -28,7 +37,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             ("local-zone", [name, kind, ..]) if BLOCKING.contains(kind) => {
                 input.take_word(&format!(".{}", name.trim_start_matches('.')), false, None, None, column)?;
             }
-            ("local-zone", [_]) => input.problem_of("a local zone without a type", column, &format!("`{name}`: the type of the local zone is missing")),
+            ("local-zone", [_]) => {
+                input.problem_of("a local zone without a type", column, &format!("`{name}`: the type of the local zone is missing"))
+            }
             ("local-zone", _) => input.leave_out(Omission::ExceptionRule, column, text),
             ("local-data", [name, .., kind, address]) if matches!(*kind, "A" | "AAAA") && is_sinkhole(address) => {
                 input.take_word(name, false, None, None, column)?;

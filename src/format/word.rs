@@ -9,13 +9,15 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject, subject::HostBits};
+use crate::model::{Digest, Domain, Prefix4, Prefix6, Scope, Subject, subject::HostBits};
 
 /// How words are read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules {
     /// What to do with host bits in a prefix.
     pub host_bits: HostBits,
+    /// The form of digests that are entries too, of lists for a hash zone.
+    pub digest: Option<Digest>,
 }
 
 /// Why a word names nothing that can be listed.
@@ -68,7 +70,10 @@ pub fn parse(text: &str, rules: &Rules) -> Result<Vec<Subject>, WordError> {
     let rest = text[entry.used..].trim();
     if entry.last_column || !rest.is_empty() {
         let more = if rest.is_empty() { &*text } else { rest };
-        return Err(error("more than one entry", format!("`{text}`: there is more than one entry here (`{more}`); write a range as FIRST-LAST")));
+        return Err(error(
+            "more than one entry",
+            format!("`{text}`: there is more than one entry here (`{more}`); write a range as FIRST-LAST"),
+        ));
     }
     if let Some(port) = entry.port {
         return Err(error("an address with a port", format!("`{text}`: ports are not listed; leave out `:{port}`")));
@@ -89,6 +94,11 @@ pub fn parse_address(text: &str, rules: &Rules) -> Option<Result<Vec<Subject>, W
 /// As [`parse`].
 pub fn first(text: &str, rules: &Rules) -> Result<Entry, WordError> {
     let word = word_of(text);
+    // A digest may be all digits, so it is looked for before addresses.
+    if let Some(digest) = rules.digest.filter(|_| !word.contains(['.', ':', '/'])) {
+        let domain = digest.read(word).map_err(|why| error("not a digest", why))?;
+        return Ok(Entry { subjects: vec![Subject::Domain(domain)], used: word.len(), port: None, last_column: false });
+    }
     // The plain cases first: most lines of most lists are one of them.
     if let Ok(a) = word.parse::<Ipv4Addr>() {
         return follow(text, word.len(), Address::V4(a), rules);
@@ -176,9 +186,9 @@ fn address(text: &str, word: &str, rules: &Rules) -> Result<Entry, WordError> {
     }
     if let Some((a, port)) = word.rsplit_once(':').filter(|(a, _)| !a.contains(':')) {
         let Ok(addr) = literal(a) else { return Err(not_an_address_with_port(word, a)) };
-        let port = port.parse::<u16>().map_err(|_| {
-            error("a port", format!("`{word}`: `{port}` is not a port; an address is written without one"))
-        })?;
+        let port = port
+            .parse::<u16>()
+            .map_err(|_| error("a port", format!("`{word}`: `{port}` is not a port; an address is written without one")))?;
         return Ok(Entry { port: Some(port), ..whole(vec![host(addr)]) });
     }
     let addr = literal(word)?;
@@ -229,7 +239,11 @@ fn follow(text: &str, used: usize, addr: Address, rules: &Rules) -> Result<Entry
         if looks_like_address(word) {
             return Err(error(
                 "a second column that is almost an address",
-                format!("`{}`: column 2 looks like an address, and is not one: {}", &text[..end], literal(word).map_or_else(|e| e.text, |_| String::new())),
+                format!(
+                    "`{}`: column 2 looks like an address, and is not one: {}",
+                    &text[..end],
+                    literal(word).map_or_else(|e| e.text, |_| String::new())
+                ),
             ));
         }
         return plain();
@@ -276,7 +290,10 @@ fn six(word: &str) -> Result<Address, WordError> {
         let e = octets_error(four);
         return Err(error(e.class, format!("`{word}`: {}", e.text)));
     }
-    Err(error("not an IPv6 address", format!("`{word}` is not an IPv6 address; it has eight groups of up to four hexadecimal digits, or `::`")))
+    Err(error(
+        "not an IPv6 address",
+        format!("`{word}` is not an IPv6 address; it has eight groups of up to four hexadecimal digits, or `::`"),
+    ))
 }
 
 /// What is wrong with the octets of an IPv4 address.
@@ -300,7 +317,10 @@ fn octets_error(word: &str) -> WordError {
         let plain = if plain.is_empty() { "0" } else { plain };
         return error(
             "a leading zero",
-            format!("`{word}`: leading zero in octet {} (`{label}`); some programs read it as octal, so write {plain} if that is meant", i + 1),
+            format!(
+                "`{word}`: leading zero in octet {} (`{label}`); some programs read it as octal, so write {plain} if that is meant",
+                i + 1
+            ),
         );
     }
     if let Some((i, label)) = labels.iter().enumerate().find(|(_, l)| l.parse::<u8>().is_err()) {
@@ -346,7 +366,12 @@ fn prefix(word: &str, addr: Address, len: &str, rules: &Rules) -> Result<Subject
                 }
             },
         },
-        Address::V6(_) => len.parse::<Ipv6Addr>().ok().map(Ipv6Addr::to_bits).filter(|m| m.leading_ones() + m.trailing_zeros() == 128).map(|m| m.leading_ones() as u8),
+        Address::V6(_) => len
+            .parse::<Ipv6Addr>()
+            .ok()
+            .map(Ipv6Addr::to_bits)
+            .filter(|m| m.leading_ones() + m.trailing_zeros() == 128)
+            .map(|m| m.leading_ones() as u8),
         Address::V4(_) => None,
     };
     let Some(length) = length else {
@@ -429,7 +454,10 @@ fn wildcard(word: &str) -> Result<Subject, WordError> {
         _ => false,
     };
     if !whole {
-        return Err(error("not an address", format!("`{word}` has the form of an address; a network is written 192.0.2.* or 192.0.2.0/24")));
+        return Err(error(
+            "not an address",
+            format!("`{word}` has the form of an address; a network is written 192.0.2.* or 192.0.2.0/24"),
+        ));
     }
     let octets: Option<Vec<u8>> = labels.iter().map(|l| l.parse::<u8>().ok().filter(|n| n.to_string() == **l)).collect();
     match octets {
@@ -439,14 +467,19 @@ fn wildcard(word: &str) -> Result<Subject, WordError> {
         }
         Some(_) => Err(error("too few or too many octets", format!("`{word}` has more than four octets"))),
         None if labels.iter().all(|l| !l.is_empty() && l.bytes().all(|b| b.is_ascii_digit())) => Err(octets_error(rest)),
-        None => Err(error("not an address", format!("`{word}` has the form of an address; a network is written 192.0.2.* or 192.0.2.0/24"))),
+        None => {
+            Err(error("not an address", format!("`{word}` has the form of an address; a network is written 192.0.2.* or 192.0.2.0/24")))
+        }
     }
 }
 
 /// A range in one word: `a-b`, or `a.b.c.0-255`.
 fn range_word(word: &str, a: &str, b: &str) -> Result<Vec<Subject>, WordError> {
     if !looks_like_address(a) {
-        return Err(error("not an address or range", format!("`{word}` has the form of an address or range, and is not one; a range is written 192.0.2.1-192.0.2.9")));
+        return Err(error(
+            "not an address or range",
+            format!("`{word}` has the form of an address or range, and is not one; a range is written 192.0.2.1-192.0.2.9"),
+        ));
     }
     let first = literal(a)?;
     if let (Address::V4(low), true) = (first, !b.is_empty() && b.bytes().all(|b| b.is_ascii_digit())) {
@@ -460,7 +493,10 @@ fn range_word(word: &str, a: &str, b: &str) -> Result<Vec<Subject>, WordError> {
         return range(word, first, Address::V4(Ipv4Addr::new(o1, o2, o3, last)));
     }
     if !looks_like_address(b) {
-        return Err(error("not an address or range", format!("`{word}`: `{b}` is not the end of a range; it is an address, or the last octet alone")));
+        return Err(error(
+            "not an address or range",
+            format!("`{word}`: `{b}` is not the end of a range; it is an address, or the last octet alone"),
+        ));
     }
     range(word, first, literal(b)?)
 }
@@ -498,14 +534,17 @@ fn name(word: &str) -> Result<Subject, WordError> {
     if is_address_form(ascii) {
         return Err(error("an address in other digits", format!("`{word}` is `{ascii}` in plain digits; write the address so")));
     }
-    check_name(word, &domain)?;
+    check_name(word, &domain, None)?;
     Ok(Subject::Domain(domain))
 }
 
 /// Whether a name can be an entry: it is not a reverse name or a trigger of a policy zone, and has two labels or is a
 /// top-level domain; `word` is how it is written, for messages.
-pub(super) fn check_name(word: &str, domain: &Domain) -> Result<(), WordError> {
+pub(super) fn check_name(word: &str, domain: &Domain, digest: Option<Digest>) -> Result<(), WordError> {
     let ascii = domain.name();
+    if let Some(digest) = digest.filter(|_| !ascii.contains('.')) {
+        return digest.check(ascii).map_err(|why| error("not a digest", why));
+    }
     let last = ascii.rsplit('.').next().unwrap_or("");
     if TRIGGERS.contains(&last) || last == "arpa" {
         return Err(reverse_name(word, ascii));
@@ -541,7 +580,8 @@ pub(super) fn reverse_subject(ascii: &str) -> Option<Subject> {
         return (octets.len() <= 4).then(|| Subject::V4(Prefix4::new(addr, 8 * octets.len() as u8)));
     }
     if let Some(reversed) = ascii.strip_suffix(".ip6.arpa") {
-        let nibbles: Vec<u8> = reversed.rsplit('.').map(|n| u8::from_str_radix(n, 16).ok().filter(|_| n.len() == 1)).collect::<Option<_>>()?;
+        let nibbles: Vec<u8> =
+            reversed.rsplit('.').map(|n| u8::from_str_radix(n, 16).ok().filter(|_| n.len() == 1)).collect::<Option<_>>()?;
         let addr = nibbles.iter().take(32).enumerate().fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
         return (nibbles.len() <= 32).then(|| Subject::V6(Prefix6::new(addr, 4 * nibbles.len() as u8)).unmapped());
     }

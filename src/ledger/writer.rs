@@ -101,6 +101,7 @@ impl Writer {
                 }
                 Job::Many(all, reply) => drop(reply.send(self.many(all.0, all.1))),
                 Job::Record(entry, reply) => drop(reply.send(self.record(*entry))),
+                Job::FeedEvent(event, reply) => drop(reply.send(self.announce_feed(*event))),
                 Job::Keep(all, reply) => drop(reply.send(self.keep(all.0, all.1.as_ref()))),
                 Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
                 Job::Configure(settings, reply) => {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     index::{Asked, Found, Snapshot, ZoneView, find, find::labels_in, records::txt_data, zones::rtype},
     model::{Entry, Subject, Verdict, ZoneKind, subject::HostBits},
-    store::{StoreError, Vocabulary, schema::revision},
+    store::{Store, StoreError, Vocabulary, schema::revision},
 };
 
 /// What a zone answers for the subject.
@@ -69,14 +69,19 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
     let found = tokio::task::spawn_blocking(move || -> Result<SubjectShape, Problem> {
         let (verdict, history, v) = (store.verdict(&subject)?, store.history(&subject)?, store.vocabulary());
         let zones: Vec<ZoneAnswer> = snapshot.zones.all().iter().filter_map(|z| answers(&snapshot, z, &subject)).collect();
-        let listings = |s: &Subject, verdict: &Verdict, history: &[crate::model::Event]| {
-            verdict.entries.iter().map(|e| listing(&v, s, verdict, e, history)).collect::<Vec<_>>()
+        let listings = |s: &Subject, verdict: &Verdict, history: &[crate::model::Event]| -> Result<Vec<Listing>, StoreError> {
+            let each = verdict.entries.iter();
+            each.map(|e| {
+                let listing = listing(&v, s, verdict, e, history);
+                Ok(Listing { note: list_note(&store, &v, s, e)?.or(listing.note), ..listing })
+            })
+            .collect()
         };
         let mut covered_by = Vec::new();
         for wider in subject.wider() {
             let found = store.verdict(&wider)?;
             if !found.is_empty() {
-                let entries = listings(&wider, &found, &store.history(&wider)?);
+                let entries = listings(&wider, &found, &store.history(&wider)?)?;
                 covered_by.push(Cover { subject: wider.to_string(), entries, exempt: found.exempt.is_some() });
             }
         }
@@ -89,7 +94,7 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
         Ok(SubjectShape {
             subject: subject.to_string(),
             listed: zones.iter().any(|z| !z.a.is_empty()),
-            entries: listings(&subject, &verdict, &history),
+            entries: listings(&subject, &verdict, &history)?,
             exempt,
             holds: verdict.holds.iter().map(|h| hold(&v, &subject, h)).collect(),
             covered_by,
@@ -100,6 +105,16 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
     });
     let found = found.await.map_err(Problem::failed)??;
     Ok(([(header::ETAG, format!("\"{}\"", found.revision))], Json(found)).into_response())
+}
+
+/// What a feed's list says about an entry, for operators.
+fn list_note(store: &Store, v: &Vocabulary, subject: &Subject, e: &Entry) -> Result<Option<String>, StoreError> {
+    let generation = v.records.get(usize::from(e.source.0)).map_or(0, |r| r.generation);
+    if !e.source.is_feed() || generation == 0 {
+        return Ok(None);
+    }
+    let row = store.feed_row(e.source, generation, subject)?;
+    Ok(row.into_iter().find(|f| f.reason == e.reason).and_then(|f| f.note).map(String::from))
 }
 
 /// Why a zone lists a subject, for everybody to read.

@@ -25,7 +25,7 @@ pub(super) fn intake(
     if let Some(digest) = digests.iter().find_map(|d| d.read(text).ok()) {
         return Ok(Subject::Domain(digest));
     }
-    let subject = match (word::parse(text, &Rules { host_bits }), digests.first()) {
+    let subject = match (word::parse(text, &Rules { host_bits, digest: None }), digests.first()) {
         (Ok(subjects), _) => one(text, subjects)?,
         (Err(e), Some(digest)) if !text.contains('.') && !word::is_address_form(text) => {
             let why = digest.check(text).err().unwrap_or(e.text);
@@ -66,7 +66,7 @@ pub(super) fn stored(app: &App, text: &str, host_bits: HostBits) -> Result<Subje
     {
         return Ok(name);
     }
-    match word::parse_address(text, &Rules { host_bits }) {
+    match word::parse_address(text, &Rules { host_bits, digest: None }) {
         Some(Ok(subjects)) => one(text, subjects),
         Some(Err(e)) => Err(Problem::invalid(format!("subject: {e}"))),
         None => read.map_err(|e| Problem::invalid(format!("subject: {e}"))),

@@ -158,7 +158,8 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
             }
             let rank = self.rank(wanted.as_deref(), &key).filter(|r| object.subject.as_ref().is_none_or(|s| *r < s.rank));
             let lower = key.to_ascii_lowercase();
-            let known = matches!(&*lower, "text" | "type" | "records" | "sblid" | "asn" | "reasons" | "format") || columns::part(&lower).is_some();
+            let known =
+                matches!(&*lower, "text" | "type" | "records" | "sblid" | "asn" | "reasons" | "format") || columns::part(&lower).is_some();
             if rank.is_none() && !known && !looks {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -229,7 +230,9 @@ impl Walk<'_, '_> {
         let parts: Vec<(String, columns::Column)> = object
             .others
             .iter()
-            .filter_map(|(k, v)| columns::part(&k.to_ascii_lowercase()).map(|c| (v.as_str().map_or_else(|| v.to_string(), String::from), c)))
+            .filter_map(|(k, v)| {
+                columns::part(&k.to_ascii_lowercase()).map(|c| (v.as_str().map_or_else(|| v.to_string(), String::from), c))
+            })
             .collect();
         let parts: Vec<(columns::Column, &str)> = parts.iter().map(|(v, c)| (*c, v.as_str())).collect();
         let taken = self.at(found.at, |input, column| match columns::join(found.word.trim(), &parts, chosen) {
@@ -265,7 +268,9 @@ impl Walk<'_, '_> {
         let said = ERRORS.iter().find_map(|k| object.get(k).map(|v| v.as_str().map_or_else(|| v.to_string(), String::from)));
         if let Some(said) = said.filter(|_| !self.seen.any.get()) {
             let said: String = said.chars().take(200).collect();
-            return Err(self.end(format!("{file}:{}: this is a JSON error object and not a list: it says `{said}`; nothing was changed", place.0)));
+            return Err(
+                self.end(format!("{file}:{}: this is a JSON error object and not a list: it says `{said}`; nothing was changed", place.0))
+            );
         }
         let mut keys = Vec::new();
         object.others.iter().for_each(|(k, v)| paths(&mut self.path.borrow().clone(), k, v, &mut keys));

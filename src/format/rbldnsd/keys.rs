@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::Kind;
 use crate::format::word::{self, WordError};
-use crate::model::{Domain, Prefix4, Prefix6, Subject, subject::HostBits};
+use crate::model::{Digest, Domain, Prefix4, Prefix6, Subject, subject::HostBits};
 
 /// What a key is by its form.
 pub(super) fn guess(body: &str) -> Kind {
@@ -27,7 +27,10 @@ pub(super) fn guess(body: &str) -> Kind {
 pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), WordError> {
     let bad = |why: &str| Err(WordError::from(format!("`{key}` is not an IPv4 address, prefix or range: {why}")));
     if key.split(['.', '-', '/']).any(|n| n.len() > 1 && n.starts_with('0')) {
-        return Err(WordError { class: "a leading zero", text: format!("`{key}`: leading zero; some programs read such a number as octal") });
+        return Err(WordError {
+            class: "a leading zero",
+            text: format!("`{key}`: leading zero; some programs read such a number as octal"),
+        });
     }
     let (low, high) = match key.split_once('-') {
         Some((a, b)) => (a, Some(b)),
@@ -119,18 +122,22 @@ pub(super) fn ip6tset(key: &str, hole: bool) -> Result<Subject, String> {
 
 /// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of numbers is a name there; where the
 /// type of the data set is `unknown`, it was to be an address.
-pub(super) fn name(key: &str, unknown: bool) -> Result<Subject, WordError> {
+pub(super) fn name(key: &str, unknown: bool, digest: Option<Digest>) -> Result<Subject, WordError> {
     if unknown && word::is_address_form(key) {
         return word::parse(key, &word::Rules::default()).and_then(|_| other_form(key));
     }
     let domain = Domain::parse_any(key).map_err(WordError::from)?;
-    if !matches!(domain.name(), "test" | "invalid") && !domain.name().bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        word::check_name(key, &domain)?;
+    let digits = domain.name().bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if !matches!(domain.name(), "test" | "invalid") && !(digits && digest.is_none()) {
+        word::check_name(key, &domain, digest)?;
     }
     Ok(Subject::Domain(domain))
 }
 
 /// An address in a form that data sets do not have.
 fn other_form(key: &str) -> Result<Subject, WordError> {
-    Err(WordError { class: "not a key of a data set", text: format!("`{key}` is not in a form that data sets have; write an address, a prefix or a range") })
+    Err(WordError {
+        class: "not a key of a data set",
+        text: format!("`{key}` is not in a form that data sets have; write an address, a prefix or a range"),
+    })
 }
