@@ -15,7 +15,12 @@ use crate::{
     index::{ZoneSet, ZoneView},
     intake::ErrorAllowance,
     ledger, mail,
-    model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
+    model::{
+        MAX_REASONS, Reasons, Subject, Zone,
+        reason::Names,
+        time::Seconds,
+        zone::{Lint, lint_reasons},
+    },
     serve, store,
 };
 
@@ -452,6 +457,9 @@ fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, error
     let bare = |k: &str| k.trim_end_matches('.').to_ascii_lowercase();
     let keys: Vec<String> = file.key.iter().map(|k| bare(&k.name)).collect();
     let texts: HashMap<String, String> = file.reason.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
+    for (i, e) in lint_reasons(zones) {
+        errors.push(format!("{}: {e}", folder.join(format!("{}.toml", zones[i].stem)).display()));
+    }
     let mut views = Vec::new();
     for zone in zones {
         let shown = folder.join(format!("{}.toml", zone.stem));
@@ -546,6 +554,29 @@ pub(in crate::config) mod tests {
         assert!(e.to_string().contains("relay"), "{e}");
         let e = load("[[reason]]\nname='relay'\n[journal]\nsize='1 potato'", ZONE).unwrap_err();
         assert!(e.to_string().contains("1GiB"), "{e}");
+    }
+    #[test]
+    fn a_reason_has_digests_of_one_form_and_no_names_beside_them() {
+        let with = |second: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("zones")).unwrap();
+            fs::write(dir.path().join("config.toml"), "[[reason]]\nname='relay'\n[[reason]]\nname='phish'").unwrap();
+            let first = ZONE.replace("kind='address'", "kind='hash'\ndigest='sha1-hex'");
+            fs::write(dir.path().join("zones/a.toml"), first).unwrap();
+            fs::write(dir.path().join("zones/b.toml"), ZONE.replace("bl.orbs", "b.orbs").replace("kind='address'", second)).unwrap();
+            Config::load(&dir.path().join("config.toml")).map_err(|e| e.to_string())
+        };
+        assert!(with("kind='address'").is_ok() && with("kind='hash'\ndigest='sha1-hex'").is_ok());
+        for (second, file, part) in [
+            ("kind='domain'", "a.toml: ", "published by the domain zone b.orbs.example too"),
+            ("kind='hash'\ndigest='md5-hex'", "b.toml: ", "has sha1-hex digests in the zone bl.orbs.example"),
+            ("kind='hash'", "b.toml: ", "needs the form of its names"),
+            ("kind='hash'\ndigest='sha256-hex'", "b.toml:3: ", "use `sha256-base32`"),
+            ("kind='domain'\ndigest='md5-hex'", "b.toml:3: ", "remove the key"),
+        ] {
+            let e = with(second).unwrap_err();
+            assert!(e.contains(part) && e.contains(file), "{second}: {e}");
+        }
     }
     #[test]
     fn keys_are_read_from_files_that_are_shut() {

@@ -10,13 +10,13 @@ use bounds::{Bounds, Counted, Meter, Waiting};
 
 use crate::{
     format::{self, Options, Reasoning, Report},
-    index::{Snapshot, ZoneView},
+    index::{Families, Snapshot, ZoneView},
     ledger::{
         Import, ImportError, ImportResult, Ledger, Refused,
         guard::{Guard, GuardTrip, ListLimits, ListRefusal},
         now,
     },
-    model::{SourceId, Subject, Time, subject::HostBits, time::Seconds},
+    model::{ReasonId, SourceId, Subject, Time, subject::HostBits, time::Seconds},
     store::{
         schema::{Audit, FeedEntry, ListShape},
         stage::Mode,
@@ -49,6 +49,8 @@ pub struct Asked {
     pub host_bits: bool,
     /// Take special ranges.
     pub special: bool,
+    /// Take a list of which no zone publishes anything.
+    pub unpublished: bool,
     /// See [`Options::allow_suffixes`].
     pub allow_suffixes: Vec<String>,
     /// The column of the subject in a table.
@@ -141,12 +143,9 @@ pub trait Files: Read {
 
 /// Whether a format is one that is read; empty for one that is guessed.
 pub fn known_format(format: &str) -> Result<(), String> {
-    match format.is_empty() || format::FORMATS.iter().any(|f| f.name == format) {
+    match format.is_empty() || format::is_read(format) {
         true => Ok(()),
-        false => {
-            let known: Vec<&str> = format::FORMATS.iter().map(|f| f.name).collect();
-            Err(format!("there is no format `{format}`; it is one of {}", known.join(", ")))
-        }
+        false => Err(format!("there is no format `{format}`; it is one of {}", format::known())),
     }
 }
 
@@ -164,6 +163,7 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
         return Err(Failed::Invalid("max_age: the list would end at once".into()));
     }
     let mut report = Report::default();
+    let families = families(ledger, &options);
     // Only values that are several reasons, and names as a master file has them, make exceptions.
     let exceptions = asked.reasons.codes.is_some() || matches!(asked.format.as_str(), "" | "master");
     let mut what = Import {
@@ -184,7 +184,7 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
             let inner = format::plain(Box::new(Waiting { inner: &mut *files, meter: &meter })).map_err(named)?;
             let mut lines = Counted { inner, meter: &meter, ahead: 0 };
             let name = match asked.format.as_str() {
-                "" => format::guess(io::BufRead::fill_buf(&mut lines).map_err(named)?),
+                "" => format::guess(io::BufRead::fill_buf(&mut lines).map_err(named)?).map_err(|why| format!("{file}: {why}"))?,
                 name => name,
             };
             format = name.into();
@@ -198,7 +198,8 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
         what.expires = report.expires;
         let format::Shape { digests, final_record, .. } = report.shape;
         what.shape = ListShape { names: shape.names.saturating_sub(digests), digests, final_record, ..shape };
-        acceptable(asked, what.mode, &report)
+        report.unpublished = unpublished(&families, &what.shape);
+        acceptable(asked, what.mode, &report, &families)
     });
     let result = result.map_err(|e| Failed::of(e, ledger, &asked.source))?;
     Ok(Done { format, mode: what.mode, result, report })
@@ -216,9 +217,35 @@ fn count(shape: &mut ListShape, e: &format::Entry) {
     *n += 1;
 }
 
+/// What the zones of a list's reasons publish.
+fn families(ledger: &Ledger, options: &Options) -> Families {
+    let snapshot = ledger.published.snapshot();
+    let reasons: Vec<ReasonId> = match &options.reasoning {
+        Reasoning::One(reason) => vec![*reason],
+        Reasoning::Codes(codes) => codes.iter().map(|c| c.1).collect(),
+    };
+    reasons.into_iter().map(|r| snapshot.zones.published(r)).fold(Families::default(), |all, one| Families {
+        addresses: all.addresses || one.addresses,
+        names: all.names || one.names,
+        digest: all.digest.or(one.digest),
+    })
+}
+
+/// How much of a list no zone publishes.
+fn unpublished(families: &Families, shape: &ListShape) -> format::Unpublished {
+    let count = |published: bool, n: u64| if published { 0 } else { n };
+    format::Unpublished {
+        addresses: count(families.addresses, shape.ipv4 + shape.ipv6),
+        names: count(families.names, shape.names),
+        digests: count(families.digest.is_some(), shape.digests),
+    }
+}
+
 /// Whether a list that was read to its end may be taken, whatever the source's last one was.
-fn acceptable(asked: &Asked, mode: Mode, report: &Report) -> Result<(), String> {
-    let shown = || report.problems.iter().map(|p| format!("{p}\n")).collect::<String>();
+fn acceptable(asked: &Asked, mode: Mode, report: &Report, families: &Families) -> Result<(), String> {
+    let lines = |all: &[String]| all.iter().map(|l| format!("{l}\n")).collect::<String>();
+    let shown =
+        || report.problems.iter().map(|p| format!("{p}\n")).collect::<String>() + &lines(&report.notes()) + &lines(&report.warnings);
     let allowed = asked.skip_errors.allowed(report.taken + report.errors);
     if report.errors > allowed {
         let more = match asked.skip_errors {
@@ -228,11 +255,23 @@ fn acceptable(asked: &Asked, mode: Mode, report: &Report) -> Result<(), String> 
         return Err(format!("{}{} lines with errors, and {more}; nothing was changed", shown(), report.errors));
     }
     // A download that failed must not take a whole list away.
-    if report.taken == 0 && report.errors > 0 {
+    let listed = report.shape.ipv4 + report.shape.ipv6 + report.shape.names + report.shape.digests;
+    if listed == 0 && (report.errors > 0 || !report.left_out.is_empty()) {
         return Err(format!("{}nothing in the list can be taken; nothing was changed", shown()));
     }
-    if report.taken == 0 && mode == Mode::Replace && !asked.allow_empty {
-        return Err("the list has no entries; nothing was changed (--allow-empty, if all of it is meant to end)".into());
+    if mode == Mode::Replace && listed == 0 && report.shape.exclusions > 0 {
+        return Err(format!("{}the list has only exclusions: they list nothing; nothing was changed", shown()));
+    }
+    if listed == 0 && mode == Mode::Replace && !asked.allow_empty {
+        return Err(format!("{}the list has no entries; nothing was changed (--allow-empty, if all of it is meant to end)", shown()));
+    }
+    let lost = report.unpublished.addresses + report.unpublished.names + report.unpublished.digests;
+    if listed > 0 && lost == listed && mode == Mode::Replace && !asked.unpublished {
+        return Err(format!(
+            "{}nothing in the list would be published: the zones of its reasons publish {families}; nothing was changed \
+             (--unpublished, if a zone is to publish it later)",
+            shown()
+        ));
     }
     Ok(())
 }
@@ -260,8 +299,14 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
         }
         _ => return Err(Failed::Invalid("say either a reason for all lines, or a zone whose codes give the reasons".into())),
     };
+    let digest = match &reasoning {
+        Reasoning::One(reason) => snapshot.zones.digests(Some(*reason)).first().copied(),
+        Reasoning::Codes(_) => asked.reasons.codes.as_ref().and_then(|zone| find_zone(&snapshot, zone).ok()?.spec.digest),
+    };
     Ok(Options {
         reasoning,
+        digest,
+        followed: false,
         host_bits: if asked.host_bits { HostBits::Clear } else { HostBits::Refuse },
         special: asked.special,
         allowed: ledger.settings().special.clone(),

@@ -74,6 +74,15 @@ impl Client {
         Ok(Client { runtime, sender, own, socket: config.socket, host: "orbsd".into(), token: None })
     }
 
+    /// Connects to the socket of a daemon that runs; `None` where none answers, and the store is left alone.
+    pub(super) fn running(config: &Config) -> Option<Client> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().ok()?;
+        let stream = runtime.block_on(UnixStream::connect(&config.socket)).ok()?;
+        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).ok()?;
+        runtime.spawn(connection);
+        Some(Client { runtime, sender, own: None, socket: config.socket.clone(), host: "orbsd".into(), token: None })
+    }
+
     /// Connects to a daemon over the network.
     fn connect(server: &str, token: &std::path::Path, ca: Option<&std::path::Path>) -> Result<Client, Failure> {
         let (tls, host) = match (server.strip_prefix("https://"), server.strip_prefix("http://")) {

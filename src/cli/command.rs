@@ -57,7 +57,7 @@ impl Command {
             Command::Check => check::run(common),
             Command::Reload => status::reload(common),
             Command::Status(c) => status::run(common, &c),
-            Command::List(c) => change::list(common, c),
+            Command::List(c) => change::list_subjects(common, c),
             Command::Delist(c) => change::delist(common, c),
             Command::Exempt(c) => change::exempt(common, c),
             Command::Lookup(c) => lookup::run(common, &c),

@@ -81,7 +81,7 @@ pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(S
             });
             flush(&mut open);
         }
-        ZoneKind::Domain => names(tables, zone, tell),
+        ZoneKind::Domain | ZoneKind::Hash => names(tables, zone, tell),
         ZoneKind::Catalog => {}
     }
 }

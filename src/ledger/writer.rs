@@ -239,8 +239,8 @@ impl Writer {
         let mut serials = self.serials.clone();
         let mut receipt = Receipt { commit: seq, ..Receipt::default() };
         for (zone, serial) in self.zones.all().iter().zip(&mut serials) {
-            let domain = zone.spec.kind == crate::model::ZoneKind::Domain;
-            if masks[usize::from(domain)] & zone.mask != 0 {
+            let names = zone.spec.kind != crate::model::ZoneKind::Address;
+            if masks[usize::from(names)] & zone.mask != 0 {
                 *serial = serial.next();
                 receipt.serials.insert(zone.name.to_string(), *serial);
             }

@@ -70,7 +70,16 @@ pub struct Difference {
     pub removed: u64,
     /// Subjects that stay as they are.
     pub same: u64,
-    /// Subjects that it lists, and that a granted removal holds down.
+    /// Of those that were added, how many are exclusions alone.
+    #[serde(default)]
+    pub excluded_added: u64,
+    /// Of those that were removed, how many were exclusions alone.
+    #[serde(default)]
+    pub excluded_removed: u64,
+    /// Of those that stay, how many are exclusions alone.
+    #[serde(default)]
+    pub excluded_same: u64,
+    /// Subjects that it lists, and that a granted removal keeps unlisted.
     #[serde(default)]
     pub held: u64,
     /// A few of those that were added.
@@ -480,16 +489,24 @@ impl Staged {
         }
         if row.old == row.new {
             d.same += u64::from(!row.old.is_empty());
+            d.excluded_same += u64::from(is_exclusion(&row.old));
             return false;
         }
+        let excluded = is_exclusion(if row.new.is_empty() { &row.old } else { &row.new });
         let (count, sample) = match (row.old.is_empty(), row.new.is_empty()) {
-            (true, _) => (&mut d.added, Some(&mut d.sample_added)),
-            (_, true) => (&mut d.removed, Some(&mut d.sample_removed)),
+            (true, _) => {
+                d.excluded_added += u64::from(excluded);
+                (&mut d.added, Some(&mut d.sample_added))
+            }
+            (_, true) => {
+                d.excluded_removed += u64::from(excluded);
+                (&mut d.removed, Some(&mut d.sample_removed))
+            }
             _ => (&mut d.changed, None),
         };
         *count += 1;
         if let Some(s) = sample.filter(|s| s.len() < SAMPLES) {
-            s.push(row.subject.to_string());
+            s.push(if excluded { format!("!{} (excluded)", row.subject) } else { row.subject.to_string() });
         }
         // A note that changes is not published.
         let published = |e: &FeedEntry, others: &[FeedEntry]| !others.iter().any(|o| o.publishes_as(e));
@@ -498,6 +515,11 @@ impl Staged {
         self.masks[usize::from(!row.subject.is_address())] |= mask;
         true
     }
+}
+
+/// Whether a row only excepts its subject from wider listings.
+fn is_exclusion(row: &[FeedEntry]) -> bool {
+    !row.is_empty() && row.iter().all(|e| e.hole)
 }
 
 /// The changes of an import, as far as they are wanted: both lists end where they get too long.

@@ -35,7 +35,7 @@ use Work::{Long, Quick};
 pub type Route = (&'static str, &'static str, Option<Role>, Work);
 
 /// Who may call what. What is not in it is called by nobody.
-pub const ROUTES: [Route; 75] = [
+pub const ROUTES: [Route; 76] = [
     ("GET", "/lookup", None, Quick),
     ("GET", "/nph-lookup", None, Quick),
     ("GET", "/health/live", None, Quick),
@@ -60,6 +60,7 @@ pub const ROUTES: [Route; 75] = [
     ("GET", "/v1/mirrors", Some(Role::Reader), Quick),
     ("GET", "/v1/reasons", Some(Role::Reader), Quick),
     ("GET", "/v1/status", Some(Role::Reader), Quick),
+    ("GET", "/v1/names/rejected", Some(Role::Reader), Long),
     ("GET", "/v1/feeds", Some(Role::Reader), Quick),
     ("GET", "/v1/feeds/{name}", Some(Role::Reader), Quick),
     ("GET", "/v1/proposals", Some(Role::Reader), Quick),

@@ -52,6 +52,9 @@ pub(super) struct Asked {
     /// Names at or above a public suffix that are taken all the same, separated by commas.
     #[serde(default)]
     allow_suffix: String,
+    /// Take a list of which no zone publishes anything.
+    #[serde(default)]
+    unpublished: bool,
     #[serde(default)]
     host_bits: bool,
     #[serde(default)]
@@ -155,6 +158,7 @@ fn run(app: &App, asked: &Asked, caller: &Caller, id: &str, mut body: Pieces) ->
         skip_errors: asked.skip_errors,
         limits: ListLimits { allow_shrink: asked.allow_shrink, allow_growth: asked.allow_growth, ..ListLimits::default() },
         allow_suffixes: asked.allow_suffix.split(',').filter(|s| !s.is_empty()).map(String::from).collect(),
+        unpublished: asked.unpublished,
         host_bits: asked.host_bits,
         special: asked.special,
         column: asked.column.clone(),

@@ -64,7 +64,7 @@ pub struct SubjectShape {
 #[utoipa::path(get, path = "/v1/subjects/{subject}", tag = "listings", params(("subject" = String, Path, description = "An address, a prefix (its `/` as %2F) or a domain")),
     responses((status = 200, body = SubjectShape), Problem))]
 pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<Response, Problem> {
-    let subject = Subject::parse(&text, HostBits::Refuse).map_err(|e| Problem::invalid(format!("subject: {e}")))?;
+    let subject = super::subject::stored(&app, &text, HostBits::Refuse)?;
     let (store, snapshot) = (app.ledger.store.clone(), app.ledger.published.snapshot());
     let found = tokio::task::spawn_blocking(move || -> Result<SubjectShape, Problem> {
         let (verdict, history, v) = (store.verdict(&subject)?, store.history(&subject)?, store.vocabulary());
@@ -281,6 +281,12 @@ fn public_reason(v: &Vocabulary, subject: &Subject, e: &Entry) -> PublicReason {
     }
 }
 
+/// The zones that list a subject, each with its codes, such as `relays.orbs.example 127.0.0.2`.
+pub(super) fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<String> {
+    let answers = snapshot.zones.all().iter().filter_map(|z| answers(snapshot, z, subject));
+    answers.filter(|a| !a.a.is_empty()).map(|a| format!("{} {}", a.zone, a.a.join(" "))).collect()
+}
+
 /// What a zone says to whoever may ask it, of the subject itself (a prefix: its first address; `*.a.b`: a name below).
 fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<ZoneAnswer> {
     let name = match (zone.spec.kind, subject) {
@@ -295,6 +301,9 @@ fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<Zo
         (ZoneKind::Domain, Subject::Domain(d)) => {
             let below = if d.scope().name() { "" } else { "any." };
             format!("{below}{}.{}", d.name(), zone.name)
+        }
+        (ZoneKind::Hash, Subject::Domain(d)) if zone.spec.digest.is_some_and(|digest| digest.publishes(d)) => {
+            format!("{}.{}", d.name(), zone.name)
         }
         _ => return None,
     };

@@ -17,6 +17,7 @@ mod jobs;
 mod listen;
 mod listings;
 mod lookup;
+mod names;
 mod once;
 mod parts;
 mod people;
@@ -27,6 +28,7 @@ mod routes;
 pub mod secrets;
 mod shapes;
 mod status;
+mod subject;
 mod webhooks;
 
 use std::sync::Arc;

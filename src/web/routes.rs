@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, Problem, access, backup, bulk, change, claims, commits, error, export, feeds, import, jobs, listings, lookup, once, people,
+    App, Problem, access, backup, bulk, change, claims, commits, error, export, feeds, import, jobs, listings, lookup, names, once, people,
     proposals, purge, status, webhooks,
 };
 
@@ -71,6 +71,7 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(export::one))
         .routes(routes!(export::export))
         .routes(routes!(status::status))
+        .routes(routes!(names::rejected))
         .routes(routes!(status::mirrors))
         .routes(routes!(status::reasons))
         .routes(routes!(status::reload))

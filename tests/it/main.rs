@@ -25,3 +25,4 @@ mod retire;
 mod rfc8906;
 mod rows;
 mod scenarios;
+mod subjects;

@@ -12,7 +12,7 @@ use orbsd::{
     store::schema::FeedEntry,
 };
 
-use crate::lab::{Folder, Lab};
+use crate::lab::{CONFIG, DIGESTS, DOMAINS, Folder, Lab, ZONE};
 
 #[test]
 fn every_scenario_holds_on_every_front() {
@@ -25,7 +25,8 @@ fn every_scenario_holds_on_every_front() {
 }
 
 fn run(file: &str, text: &str) {
-    let lab = Lab::new(Folder::new());
+    let config = format!("{CONFIG}[[reason]]\nname = \"drop-box\"\ntext = \"Drop box $\"\n");
+    let lab = Lab::new(Folder::with(&config, &[("bl", ZONE), ("dbl", DOMAINS), ("ebl", DIGESTS)]));
     let mut lines = text.lines().enumerate().peekable();
     while let Some((i, line)) = lines.next() {
         let at = format!("{file}:{}: {line}", i + 1);

@@ -272,6 +272,10 @@ fn what_does_not_fit_is_refused_with_what_does() {
         let why = check(format, "", ZoneKind::Domain).err().unwrap();
         assert!(why.contains("rpz") && why.contains("jsonl") && !why.contains("ipset,"), "{why}");
     }
+    let why = check("rpz", "", ZoneKind::Hash).err().unwrap();
+    assert!(why.contains("a hash zone has digests") && why.contains("rbldnsd"), "{why}");
+    let why = check("nftables", "", ZoneKind::Hash).err().unwrap();
+    assert!(why.contains("jsonl") && !why.contains("rpz"), "{why}");
     assert!(check("pdf", "", ZoneKind::Address).err().unwrap().contains("nftables"));
     assert!(check("list", "drop", ZoneKind::Address).err().unwrap().contains("rpz"));
     for good in ["", "nxdomain", "nodata", "drop", "tcp-only", "passthru", "192.0.2.1", "2001:db8::1", "garden.example.org"] {
@@ -298,4 +302,30 @@ fn names_of_sets_fit() {
     };
     let (a, b) = (long("a-very-long-name-of-a-zone-one"), long("a-very-long-name-of-a-zone-two"));
     assert!(a != b && a.len() == 31 && b.len() == 31, "{a} {b}");
+}
+
+#[test]
+fn a_hash_zone_is_exported_as_its_digests_alone() {
+    let (one, digits) = ("d41d8cd98f00b204e9800998ecf8427e", "12345678901234567890123456789012");
+    let longer = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    let world = world(&format!("{one} {digits}=own_$ {longer} .bad.example x.{one} 45.1.2.3"));
+    let mut builder = Builder::default();
+    apply(&mut builder, &world);
+    let zones = Arc::new(ZoneSet::new(vec![test_zone("hash", &[0, 1], crate::index::HASH)]).unwrap());
+    let snapshot =
+        Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() };
+    let lines = |format: &str| {
+        let text = exported(format, "", &snapshot);
+        let of =
+            |l: &&str| l.contains(one) || l.contains(digits) || l.contains(longer) || l.contains("bad.example") || l.contains("45.1.2.3");
+        text.lines().filter(of).map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(lines("list"), [digits, one]);
+    let master = lines("master");
+    assert_eq!(master.len(), 4, "an A and a TXT record of each: {master:?}");
+    let jsonl = lines("jsonl");
+    assert!(jsonl.len() == 2 && jsonl[0].contains(&format!("own {digits}")), "{jsonl:?}");
+    let rbldnsd = lines("rbldnsd");
+    assert!(rbldnsd.contains(&one.to_string()) && rbldnsd.contains(&digits.to_string()), "{rbldnsd:?}");
+    assert!(exported("rbldnsd", "", &snapshot).contains("dnset"));
 }
