@@ -9,6 +9,7 @@ mod exports;
 mod faults;
 mod follow;
 mod fronts;
+mod guards;
 mod hostile;
 mod imports;
 mod keys;
