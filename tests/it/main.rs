@@ -14,6 +14,7 @@ mod hostile;
 mod imports;
 mod keys;
 mod lab;
+mod lists;
 mod mirrors;
 mod notify;
 mod peers;
