@@ -172,7 +172,7 @@ impl<'a> Export<'a> {
     fn long_exclusions(&self) -> Vec<String> {
         let mut out = Vec::new();
         too_long(&self.snapshot.tables, self.view, &mut |name| {
-            if !name.fits && (!name.own || !name.below) {
+            if name.excluded {
                 out.push(text_of(name.labels));
             }
         });

@@ -145,6 +145,8 @@ pub struct TooLong<'a> {
     pub own: bool,
     /// Whether the names below it are listed.
     pub below: bool,
+    /// Whether the name or what is below it is an exclusion from a listed wildcard above it.
+    pub excluded: bool,
 }
 
 /// Reports the names that a zone of domains lists or excludes and that are too long for its origin.
@@ -160,7 +162,9 @@ pub fn too_long(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(TooLong))
             let listed = |v| tables.interned.value(v).mask & zone.mask != 0;
             let (own, below, fits) = (listed(at.value.own), listed(at.value.below), key.len() <= room);
             if !fits || (below && !own) {
-                tell(TooLong { labels: &owner(key)[2..], fits, own, below });
+                let parent = key[..key.len() - 1].iter().rposition(|b| *b == 0).map_or(&[][..], |i| &key[..=i]);
+                let excluded = !fits && (!own || !below) && listed(tables.names.at(parent).value.below);
+                tell(TooLong { labels: &owner(key)[2..], fits, own, below, excluded });
             }
         }
         true

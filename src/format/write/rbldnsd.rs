@@ -226,7 +226,9 @@ fn values(e: &Export, report: Option<&ReportBuilder>, subject: &Subject, items: 
         let template = if item.text == TextId::NONE { &p.text } else { snapshot.tables.interned.text(item.text) };
         let data = txt_data(template, &listed);
         if let Some(report) = report {
-            report.add_text(TextChange::of(template, || listed.len()), subject);
+            let shown = data.get(1..).unwrap_or(&[]);
+            let trimmed = shown.first() == Some(&b' ') || shown.last() == Some(&b' ');
+            report.add_text(TextChange { trimmed, ..TextChange::of(template, || listed.len()) }, subject);
             if codes.contains(&p.code) {
                 report.add(ExportChangeKind::ReasonsWithOneCode, subject);
             }

@@ -10,6 +10,7 @@ pub const MAX_EXAMPLES: usize = 3;
 /// What an export leaves out or changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub enum ExportChangeKind {
     /// Left out: no client can ask for it in this zone.
     NameTooLong,
@@ -29,6 +30,8 @@ pub enum ExportChangeKind {
     TextReplaced,
     /// Texts cut to the 255 bytes of a TXT string.
     TextCut,
+    /// Texts without the blanks at their start or end, which `rbldnsd` does not keep.
+    TextTrimmed,
     /// Addresses and prefixes that are written as a part of a wider prefix.
     Merged,
     /// Prefixes that are written in parts.
@@ -51,6 +54,7 @@ impl ExportChangeKind {
             ExportChangeKind::ReasonsWithOneCode => "several reasons with the same code: the file does not tell them apart",
             ExportChangeKind::TextReplaced => "text changed: `?` replaces each byte that is not printable ASCII",
             ExportChangeKind::TextCut => "text changed: it is cut to 255 bytes, the length of a TXT string",
+            ExportChangeKind::TextTrimmed => "text changed: the format does not keep blanks at the start or the end",
             ExportChangeKind::Merged => "written as a part of a wider prefix",
             ExportChangeKind::Split => "written in parts, because of what is listed or excluded inside",
         }
@@ -122,6 +126,9 @@ impl ReportBuilder {
         }
         if change.cut {
             self.add(ExportChangeKind::TextCut, &subject);
+        }
+        if change.trimmed {
+            self.add(ExportChangeKind::TextTrimmed, &subject);
         }
     }
 

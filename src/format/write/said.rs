@@ -29,6 +29,8 @@ pub(super) struct TextChange {
     pub replaced: bool,
     /// It is cut.
     pub cut: bool,
+    /// The format does not keep blanks at its start and end.
+    pub trimmed: bool,
 }
 
 impl TextChange {
@@ -41,7 +43,7 @@ impl TextChange {
             let literal = template.matches("$$").count();
             template.len() - literal + (dollars - 2 * literal) * subject() - (dollars - 2 * literal) > MAX_TEXT
         };
-        TextChange { replaced, cut }
+        TextChange { replaced, cut, trimmed: false }
     }
 }
 
