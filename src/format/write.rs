@@ -64,7 +64,13 @@ pub const WRITERS: [Writer; 10] = [
         addresses: false,
         write: rbldnsd::rbldnsd,
     },
-    Writer { name: "list", what: "one subject a line", comment: "#", addresses: false, write: |e, report, out| list::list(e, Cut::Subjects, report, out) },
+    Writer {
+        name: "list",
+        what: "one subject a line",
+        comment: "#",
+        addresses: false,
+        write: |e, report, out| list::list(e, Cut::Subjects, report, out),
+    },
     Writer {
         name: "cidr",
         what: "the fewest prefixes that cover the same addresses",

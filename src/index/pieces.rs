@@ -77,13 +77,7 @@ pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(S
 }
 
 /// The same; also reports each listed prefix that the pieces do not have as it is listed.
-pub fn pieces_reshaped(
-    tables: &Tables,
-    zone: &ZoneView,
-    cut: Cut,
-    reshaped: Option<OnReshaped>,
-    tell: &mut dyn FnMut(Subject, &Items),
-) {
+pub fn pieces_reshaped(tables: &Tables, zone: &ZoneView, cut: Cut, reshaped: Option<OnReshaped>, tell: &mut dyn FnMut(Subject, &Items)) {
     match zone.spec.kind {
         ZoneKind::Address => {
             let mut run = Run { open: None, cut, tell, reshaped: Reshaped::new(Prefix4::BITS, reshaped) };

@@ -23,9 +23,7 @@ pub(super) fn jsonl(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> 
         return names(e, &mut |name, items| line(e, report, &Subject::Domain(name.clone()), items, out));
     }
     let reshaped = ReportBuilder::default();
-    e.pieces(Cut::Values, Some(&reshaped), &mut |piece, items| {
-        parts(piece, items, &mut |part| line(e, report, part, items, out))
-    })?;
+    e.pieces(Cut::Values, Some(&reshaped), &mut |piece, items| parts(piece, items, &mut |part| line(e, report, part, items, out)))?;
     // What was merged in a piece is a line of its own again.
     report.take(&reshaped, ExportChangeKind::Split);
     Ok(())

@@ -48,7 +48,9 @@ impl ExportChangeKind {
                  the policy zone)"
             }
             ExportChangeKind::ReservedName => "left out: in a policy zone, names whose last label starts with `rpz-` are not host names",
-            ExportChangeKind::ExclusionTooLong => "exclusion left out: it is too long for a policy zone, so the wildcard above applies to it",
+            ExportChangeKind::ExclusionTooLong => {
+                "exclusion left out: it is too long for a policy zone, so the wildcard above applies to it"
+            }
             ExportChangeKind::WildcardWithExclusions => "left out: a wildcard with exclusions below it, which the format cannot express",
             ExportChangeKind::FurtherReasons => "several reasons: the format has one text, so only the first reason's is written",
             ExportChangeKind::ReasonsWithOneCode => "several reasons with the same code: the file does not tell them apart",

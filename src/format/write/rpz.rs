@@ -12,7 +12,11 @@ use std::{
 use super::{Export, ExportChangeKind, Net, names::names, report::ReportBuilder, said::text};
 use crate::{
     format::text::{label, name, rname},
-    index::{Items, pieces::Cut, zones::{MAX_NAME, wire_name}},
+    index::{
+        Items,
+        pieces::Cut,
+        zones::{MAX_NAME, wire_name},
+    },
     model::{Domain, Prefix6, Scope, Subject, ZoneKind},
 };
 

@@ -329,7 +329,8 @@ fn hard_world(world: World, noise: &[u32]) -> World {
             Subject::Domain(d) => {
                 let label = "l".repeat(42 + (noise[i % noise.len()] % 20) as usize);
                 let long = noise[i % noise.len()] % 5 == 0;
-                let name = if long { format!("{label}.{label}.{label}.{label}.{}.example", d.name()) } else { format!("{}.example", d.name()) };
+                let name =
+                    if long { format!("{label}.{label}.{label}.{label}.{}.example", d.name()) } else { format!("{}.example", d.name()) };
                 Subject::Domain(Domain::from_canonical(&name, d.scope()))
             }
             address => address,
@@ -539,7 +540,8 @@ fn rbldnsd_data_excludes_a_name_and_what_is_below_it_separately() {
 #[test]
 fn merged_and_split_prefixes_are_counted() {
     let rows = world("45.1.1.1 45.1.1.4/30 2a00::1");
-    let world = world("45.51.100.0/23 45.51.101.0/24 45.51.101.7 45.51.102.0/25 45.51.102.128 46.0.0.0/8 !46.1.0.0/16 2a00:1::/48 2a00:1:0:2::/64");
+    let world =
+        world("45.51.100.0/23 45.51.101.0/24 45.51.101.7 45.51.102.0/25 45.51.102.128 46.0.0.0/8 !46.1.0.0/16 2a00:1::/48 2a00:1:0:2::/64");
     let snapshot = snapshot("address", &world);
     for format in ["cidr", "nftables", "ipset", "rpz"] {
         assert_eq!(
