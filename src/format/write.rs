@@ -5,7 +5,8 @@
 //! (RFC 5782 section 5) are names for clients of a list, and 127.0.0.2 must not end up in anybody's packet filter.
 //!
 //! Not every format can hold all that a zone lists. What an export leaves out or changes is counted by kind in an
-//! [`ExportReport`]; what is left out is never such that the file lists more than the zone, except where the report says so.
+//! [`ExportReport`]. A file never lists more than the zone, except for the exclusions that are too long for a policy zone,
+//! which the report counts.
 
 mod ipset;
 mod jsonl;

@@ -150,7 +150,7 @@ pub struct TooLong<'a> {
 }
 
 /// Reports the names that a zone of domains lists or excludes and that are too long for its origin.
-pub fn too_long(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(TooLong)) {
+pub fn too_long(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(TooLong)) {
     let room = MAX_NAME.saturating_sub(zone.origin.len());
     if zone.spec.kind != ZoneKind::Domain {
         return;
@@ -164,7 +164,7 @@ pub fn too_long(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(TooLong))
             if !fits || (below && !own) {
                 let parent = key[..key.len() - 1].iter().rposition(|b| *b == 0).map_or(&[][..], |i| &key[..=i]);
                 let excluded = !fits && (!own || !below) && listed(tables.names.at(parent).value.below);
-                tell(TooLong { labels: &owner(key)[2..], fits, own, below, excluded });
+                emit(TooLong { labels: &owner(key)[2..], fits, own, below, excluded });
             }
         }
         true

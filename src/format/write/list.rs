@@ -23,7 +23,7 @@ pub(super) fn list(e: &Export, cut: Cut, report: &ReportBuilder, out: &mut dyn W
 struct Lines<'l> {
     report: &'l ReportBuilder,
     out: &'l mut dyn Write,
-    /// Exclusions that are too long to be told among the names.
+    /// Exclusions that are too long for the zone, so that they are not among its names.
     excluded: &'l [String],
     /// The listed wildcards above the current name, and whether something below them is excluded.
     open: Vec<(Domain, bool)>,

@@ -86,7 +86,7 @@ impl fmt::Display for ExportChange {
     }
 }
 
-/// What an export left out or changed. Empty where the file says all that the zone lists.
+/// What an export left out or changed. Empty if the file has all that the zone lists, as it is listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExportReport {
@@ -100,18 +100,18 @@ impl ExportReport {
         self.changes.iter().find(|c| c.kind == kind).map_or(0, |c| c.count)
     }
 
-    /// Whether the file says all that the zone lists, as it is listed.
+    /// Whether the file has all that the zone lists, as it is listed.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 }
 
-/// A report in the making; writers share it.
+/// Collects a report while an export is written.
 #[derive(Debug, Default)]
 pub(super) struct ReportBuilder(RefCell<BTreeMap<ExportChangeKind, (u64, Vec<String>)>>);
 
 impl ReportBuilder {
-    /// Counts a subject; it is only put into words where it is one of the first.
+    /// Counts a subject. It is formatted only if it is one of the first.
     pub(super) fn add(&self, kind: ExportChangeKind, subject: impl fmt::Display) {
         let mut all = self.0.borrow_mut();
         let (count, first) = all.entry(kind).or_default();
@@ -134,7 +134,7 @@ impl ReportBuilder {
         }
     }
 
-    /// Takes over what another report has of a kind.
+    /// Moves the changes of a kind from another report into this one.
     pub(super) fn take(&self, other: &ReportBuilder, kind: ExportChangeKind) {
         if let Some(found) = other.0.borrow_mut().remove(&kind) {
             self.0.borrow_mut().insert(kind, found);

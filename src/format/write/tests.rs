@@ -328,7 +328,7 @@ fn hard_world(world: World, noise: &[u32]) -> World {
         let subject = match subject {
             Subject::Domain(d) => {
                 let label = "l".repeat(42 + (noise[i % noise.len()] % 20) as usize);
-                let long = noise[i % noise.len()] % 5 == 0;
+                let long = noise[i % noise.len()].is_multiple_of(5);
                 let name =
                     if long { format!("{label}.{label}.{label}.{label}.{}.example", d.name()) } else { format!("{}.example", d.name()) };
                 Subject::Domain(Domain::from_canonical(&name, d.scope()))

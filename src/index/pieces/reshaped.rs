@@ -24,7 +24,7 @@ type Prefix = (u128, u8);
 /// the depth to which prefixes nest, not by their number.
 pub(super) struct Reshaped<'a> {
     bits: u8,
-    tell: Option<OnReshaped<'a>>,
+    emit: Option<OnReshaped<'a>>,
     /// The listed prefixes that hold the current address and were already counted.
     open: Vec<Prefix>,
     /// Prefixes whose shape depends on where the run ends.
@@ -34,18 +34,18 @@ pub(super) struct Reshaped<'a> {
 
 impl<'a> Reshaped<'a> {
     /// Starts a family whose addresses have `bits` bits.
-    pub(super) fn new(bits: u8, tell: Option<OnReshaped<'a>>) -> Reshaped<'a> {
-        Reshaped { bits, tell, open: Vec::new(), pending: Vec::new(), run: None }
+    pub(super) fn new(bits: u8, emit: Option<OnReshaped<'a>>) -> Reshaped<'a> {
+        Reshaped { bits, emit, open: Vec::new(), pending: Vec::new(), run: None }
     }
 
     /// Gives the receiver back, for the other family.
     pub(super) fn finish(self) -> Option<OnReshaped<'a>> {
-        self.tell
+        self.emit
     }
 
     /// Adds a stretch of addresses to the current run, or starts one.
     pub(super) fn add(&mut self, first: u128, last: u128, items: &Items) {
-        if self.tell.is_none() {
+        if self.emit.is_none() {
             return;
         }
         let start = self.run.map_or(first, |r| r.0);
@@ -73,7 +73,7 @@ impl<'a> Reshaped<'a> {
 
     /// Ends the current run.
     pub(super) fn end(&mut self) {
-        if self.tell.is_some() {
+        if self.emit.is_some() {
             self.settle(true);
             self.run = None;
         }
@@ -81,17 +81,17 @@ impl<'a> Reshaped<'a> {
 
     /// Reports the pending prefixes whose shape is known: all of them where the run has ended.
     fn settle(&mut self, ended: bool) {
-        let (Some((start, end)), Some(tell)) = (self.run, &mut self.tell) else { return };
+        let (Some((start, end)), Some(emit)) = (self.run, &mut self.emit) else { return };
         let bits = self.bits;
         self.pending.retain(|prefix| {
             let parent = prefix.1.checked_sub(1).map(|len| (prefix.0 & !host_mask(bits, len), len));
             let whole = prefix.0 >= start && last(bits, *prefix) <= end;
             let grows = !ended && parent.is_some_and(|p| p.0 >= start);
             match () {
-                () if parent.is_some_and(|p| p.0 >= start && last(bits, p) <= end) => tell(Shape::Merged, subject(bits, *prefix)),
+                () if parent.is_some_and(|p| p.0 >= start && last(bits, p) <= end) => emit(Shape::Merged, subject(bits, *prefix)),
                 () if grows || (!whole && !ended && prefix.0 >= start) => return true,
                 () if whole => {}
-                () => tell(Shape::Split, subject(bits, *prefix)),
+                () => emit(Shape::Split, subject(bits, *prefix)),
             }
             false
         });
