@@ -5,14 +5,17 @@
 mod api;
 mod bugs;
 mod command;
+mod export_samples;
 mod exports;
 mod faults;
 mod follow;
 mod fronts;
+mod guards;
 mod hostile;
 mod imports;
 mod keys;
 mod lab;
+mod lists;
 mod mirrors;
 mod notify;
 mod peers;
