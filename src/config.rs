@@ -13,8 +13,14 @@ use crate::{
     dns::MAX_NSID,
     exports, feed, format, hooks,
     index::{ZoneSet, ZoneView},
+    intake::ErrorAllowance,
     ledger, mail,
-    model::{MAX_REASONS, Reasons, Subject, Zone, reason::Names, time::Seconds, zone::Lint},
+    model::{
+        MAX_REASONS, Reasons, Subject, Zone,
+        reason::Names,
+        time::Seconds,
+        zone::{Lint, lint_reasons},
+    },
     serve, store,
 };
 
@@ -133,6 +139,18 @@ section!(FeedFile {
     server: String = String::new(),
     zone: String = String::new(),
     key: String = String::new(),
+    column: Option<String> = None,
+    origin: Option<String> = None,
+    dataset: Option<String> = None,
+    subzone: Option<String> = None,
+    host_bits: Option<bool> = None,
+    skip_errors: Option<ErrorAllowance> = None,
+    special: Option<bool> = None,
+    allow_empty: Option<bool> = None,
+    allow_suffixes: Option<Vec<String>> = None,
+    max_shrink: Option<String> = None,
+    max_growth: Option<u64> = None,
+    shrink_wait: Option<Seconds> = None,
 });
 section!(ExportFile {
     zone: String = String::new(),
@@ -439,6 +457,9 @@ fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, error
     let bare = |k: &str| k.trim_end_matches('.').to_ascii_lowercase();
     let keys: Vec<String> = file.key.iter().map(|k| bare(&k.name)).collect();
     let texts: HashMap<String, String> = file.reason.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
+    for (i, e) in lint_reasons(zones) {
+        errors.push(format!("{}: {e}", folder.join(format!("{}.toml", zones[i].stem)).display()));
+    }
     let mut views = Vec::new();
     for zone in zones {
         let shown = folder.join(format!("{}.toml", zone.stem));
@@ -496,10 +517,10 @@ fn read_zones(folder: &Path, reasons: &[String], errors: &mut Vec<String>, warni
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::config) mod tests {
     use super::*;
 
-    fn load(config: &str, zone: &str) -> Result<Config, ConfigError> {
+    pub fn load(config: &str, zone: &str) -> Result<Config, ConfigError> {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("zones")).unwrap();
         fs::write(dir.path().join("config.toml"), config).unwrap();
@@ -507,7 +528,7 @@ mod tests {
         Config::load(&dir.path().join("config.toml"))
     }
 
-    const ZONE: &str = "origin='bl.orbs.example'\nkind='address'\nns=['a.b.example','c.d.example']\ncontact='h@orbs.example'\npublish=[{reason='relay',code='127.0.0.2'}]";
+    pub const ZONE: &str = "origin='bl.orbs.example'\nkind='address'\nns=['a.b.example','c.d.example']\ncontact='h@orbs.example'\npublish=[{reason='relay',code='127.0.0.2'}]";
 
     #[test]
     fn the_shipped_configuration_is_sound_and_names_every_default() {
@@ -535,29 +556,26 @@ mod tests {
         assert!(e.to_string().contains("1GiB"), "{e}");
     }
     #[test]
-    fn feeds_are_checked() {
-        let with = |feed: &str| load(&format!("[[reason]]\nname='relay'\n[[feed]]\nname='xbl'\n{feed}"), ZONE);
-        let good = with("kind='axfr'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
-        assert!(matches!(&good.feeds[0].kind, feed::Kind::Zone { server, .. } if server.zone == "z.example"));
-        assert_eq!(with("path='x'\nreason='relay'").unwrap().feeds[0].every, Seconds(300));
-        let rows = with("kind='orbsd'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
-        assert!(matches!(&rows.feeds[0].kind, feed::Kind::Zone { server, .. } if server.zone == "_rows.z.example"));
-        for (feed, part) in [
-            ("reason='relay'", "no `path`"),
-            ("path='x'", "say either `reason`"),
-            ("path='x'\nreason='relay'\ncodes='bl'", "say either `reason`"),
-            ("path='x'\ncodes='nowhere'", "no zone `nowhere`"),
-            ("path='x'\nreason='relay'\nformat='xls'", "no format `xls`"),
-            ("kind='axfr'\nreason='relay'", "no `server`"),
-            ("kind='axfr'\nreason='relay'\nserver='a b'\nzone='z'", "`a b` is no server"),
-            ("kind='axfr'\nreason='relay'\nserver='a'\nzone='z..z'", "zone: `z..z` is not a name"),
-            ("kind='axfr'\nreason='relay'\nserver='a'\nzone='z'\nkey='k'", "no [[key]] `k`"),
-            ("kind='pigeon'\nreason='relay'", "`pigeon` is not file, axfr or orbsd"),
-            ("path='x'\nreason='relay'\n[[feed]]\nname='operator'\npath='x'\nreason='relay'", "is no feed"),
-            ("path='x'\nreason='relay'\n[[feed]]\nname='xbl'\npath='x'\nreason='relay'", "a name of its own"),
+    fn a_reason_has_digests_of_one_form_and_no_names_beside_them() {
+        let with = |second: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("zones")).unwrap();
+            fs::write(dir.path().join("config.toml"), "[[reason]]\nname='relay'\n[[reason]]\nname='phish'").unwrap();
+            let first = ZONE.replace("kind='address'", "kind='hash'\ndigest='sha1-hex'");
+            fs::write(dir.path().join("zones/a.toml"), first).unwrap();
+            fs::write(dir.path().join("zones/b.toml"), ZONE.replace("bl.orbs", "b.orbs").replace("kind='address'", second)).unwrap();
+            Config::load(&dir.path().join("config.toml")).map_err(|e| e.to_string())
+        };
+        assert!(with("kind='address'").is_ok() && with("kind='hash'\ndigest='sha1-hex'").is_ok());
+        for (second, file, part) in [
+            ("kind='domain'", "a.toml: ", "published by the domain zone b.orbs.example too"),
+            ("kind='hash'\ndigest='md5-hex'", "b.toml: ", "has sha1-hex digests in the zone bl.orbs.example"),
+            ("kind='hash'", "b.toml: ", "needs the form of its names"),
+            ("kind='hash'\ndigest='sha256-hex'", "b.toml:3: ", "use `sha256-base32`"),
+            ("kind='domain'\ndigest='md5-hex'", "b.toml:3: ", "remove the key"),
         ] {
-            let e = with(feed).unwrap_err().to_string();
-            assert!(e.contains(part), "{part}: {e}");
+            let e = with(second).unwrap_err();
+            assert!(e.contains(part) && e.contains(file), "{second}: {e}");
         }
     }
     #[test]

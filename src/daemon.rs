@@ -197,11 +197,13 @@ fn app(
     (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
     stop: tokio::sync::watch::Receiver<bool>,
 ) -> web::App {
+    let deciding = feeds.clone();
     web::App {
         ledger: ledger.clone(),
         metrics: shared.metrics.clone(),
         reload: reload.clone(),
         feeds: Arc::new(move || serde_json::to_value(feeds.states()).unwrap_or_default()),
+        decide_feed: Arc::new(move |name, accept, audit| deciding.decide(name, accept, audit)),
         files: Arc::new(move || exports.shown()),
         mirrors: report(ledger, mirrors),
         check_url: Arc::new(check_url),

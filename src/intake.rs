@@ -1,14 +1,24 @@
 //! Lists on their way into the ledger, whoever brings them: the HTTP API and the feeds read files by this one function.
 
+mod allowance;
+mod bounds;
+
 use std::io::{self, Read};
+
+pub use allowance::ErrorAllowance;
+use bounds::{Bounds, Counted, Meter, Waiting};
 
 use crate::{
     format::{self, Options, Reasoning, Report},
-    index::{Snapshot, ZoneView},
-    ledger::{Import, ImportError, ImportResult, Ledger, Refused, now},
-    model::{SourceId, Subject, Time, subject::HostBits, time::Seconds},
+    index::{Families, Snapshot, ZoneView},
+    ledger::{
+        Import, ImportError, ImportResult, Ledger, Refused,
+        guard::{Guard, GuardTrip, ListLimits, ListRefusal},
+        now,
+    },
+    model::{ReasonId, SourceId, Subject, Time, subject::HostBits, time::Seconds},
     store::{
-        schema::{Audit, FeedEntry},
+        schema::{Audit, FeedEntry, ListShape},
         stage::Mode,
     },
 };
@@ -31,12 +41,18 @@ pub struct Asked {
     pub dry_run: bool,
     /// An empty list is meant to be empty.
     pub allow_empty: bool,
-    /// Take the lines that can be read although others can not.
-    pub skip_errors: bool,
+    /// How many lines with errors the list may have; the others are taken.
+    pub skip_errors: ErrorAllowance,
+    /// How far the list may differ from the last one of its source.
+    pub limits: ListLimits,
     /// Clear host bits.
     pub host_bits: bool,
     /// Take special ranges.
     pub special: bool,
+    /// Take a list of which no zone publishes anything.
+    pub unpublished: bool,
+    /// See [`Options::allow_suffixes`].
+    pub allow_suffixes: Vec<String>,
     /// The column of the subject in a table.
     pub column: Option<String>,
     /// The origin of a master file that does not say it.
@@ -76,23 +92,29 @@ pub struct Done {
 /// Why nothing was changed.
 #[derive(Debug)]
 pub enum Failed {
-    /// What was asked for makes no sense, or the list can not be read.
+    /// What was asked for makes no sense.
     Invalid(String),
-    /// There is no such zone.
-    NoZone(String),
+    /// There is no such zone or feed.
+    NotFound(String),
     /// The ledger said no.
     Refused(Refused),
     /// The import could not be: another one is under way, or the source is no feed.
     Busy(String),
+    /// The list cannot be read, or must not replace the last one whatever is allowed.
+    List(String),
+    /// A guard stopped the list; it may be allowed.
+    Guard(Box<GuardTrip>),
 }
 
 impl Failed {
-    /// An import's error by what the caller can do.
-    pub fn of(e: ImportError, ledger: &Ledger) -> Failed {
+    /// An import's error by what the caller can do; `source` is the source's name.
+    pub fn of(e: ImportError, ledger: &Ledger, source: &str) -> Failed {
         let text = |e: &ImportError| e.text(&ledger.store.vocabulary());
         match e {
             ImportError::Refused(r) => Failed::Refused(r),
-            ImportError::Input(_) | ImportError::Over(_) => Failed::Invalid(text(&e)),
+            ImportError::List(ListRefusal::Guard(trip)) => Failed::Guard(trip),
+            ImportError::List(refusal) => Failed::List(refusal.describe(source)),
+            ImportError::Input(_) | ImportError::Over(_) => Failed::List(text(&e)),
             _ => Failed::Busy(text(&e)),
         }
     }
@@ -100,8 +122,15 @@ impl Failed {
     /// In words for people.
     pub fn text(&self, ledger: &Ledger) -> String {
         match self {
-            Failed::Invalid(why) | Failed::NoZone(why) | Failed::Busy(why) => why.clone(),
+            Failed::Invalid(why) | Failed::NotFound(why) | Failed::Busy(why) | Failed::List(why) => why.clone(),
             Failed::Refused(r) => r.text(&ledger.store.vocabulary()),
+            Failed::Guard(trip) => {
+                let option = match trip.guard {
+                    Guard::Shrink => "--allow-shrink",
+                    Guard::Growth => "--allow-growth",
+                };
+                format!("{}\nIf that is meant, import it with {option}", trip.describe())
+            }
         }
     }
 }
@@ -112,8 +141,17 @@ pub trait Files: Read {
     fn next_file(&mut self) -> io::Result<Option<String>>;
 }
 
+/// Whether a format is one that is read; empty for one that is guessed.
+pub fn known_format(format: &str) -> Result<(), String> {
+    match format.is_empty() || format::is_read(format) {
+        true => Ok(()),
+        false => Err(format!("there is no format `{format}`; it is one of {}", format::known())),
+    }
+}
+
 /// Imports files, which together are one list. Blocks.
 pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done, Failed> {
+    known_format(&asked.format).map_err(Failed::Invalid)?;
     let options = options(ledger, asked)?;
     let known = ledger.store.vocabulary().sources.get(&asked.source);
     let source = match known {
@@ -125,6 +163,7 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
         return Err(Failed::Invalid("max_age: the list would end at once".into()));
     }
     let mut report = Report::default();
+    let families = families(ledger, &options);
     // Only values that are several reasons, and names as a master file has them, make exceptions.
     let exceptions = asked.reasons.codes.is_some() || matches!(asked.format.as_str(), "" | "master");
     let mut what = Import {
@@ -133,40 +172,113 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
         max_age: asked.max_age,
         asked: asked.asked.clone(),
         exceptions,
+        limits: Some(asked.limits),
         ..Import::replace(source)
     };
     let mut format = asked.format.clone();
+    let meter = Meter::new(Bounds::default());
     let result = ledger.import_with(&mut what, |what, sink| {
+        let mut shape = ListShape::default();
         while let Some(file) = files.next_file().map_err(|e| e.to_string())? {
-            let mut lines = format::plain(Box::new(&mut *files)).map_err(|e| format!("{file}: {e}"))?;
+            let named = |e: io::Error| format!("{file}: {e}");
+            let inner = format::plain(Box::new(Waiting { inner: &mut *files, meter: &meter })).map_err(named)?;
+            let mut lines = Counted { inner, meter: &meter, ahead: 0 };
             let name = match asked.format.as_str() {
-                "" => format::guess(io::BufRead::fill_buf(&mut lines).map_err(|e| format!("{file}: {e}"))?),
+                "" => format::guess(io::BufRead::fill_buf(&mut lines).map_err(named)?).map_err(|why| format!("{file}: {why}"))?,
                 name => name,
             };
             format = name.into();
             format::read(name, Box::new(lines), &file, &options, &mut report, &mut |e| {
+                meter.entry();
+                count(&mut shape, &e);
                 let (subject, row) = row(e);
                 sink(subject, row)
             })?;
         }
         what.expires = report.expires;
-        // A download that failed must not take a whole list away.
-        if report.taken == 0 && report.errors == 0 && what.mode == Mode::Replace && !asked.allow_empty {
-            return Err("the list has no entries; nothing was changed (--allow-empty, if all of it is meant to end)".into());
-        }
-        if report.errors > 0 && !asked.skip_errors {
-            let shown: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
-            return Err(format!("{}\n{} lines with errors; nothing was changed", shown.join("\n"), report.errors));
-        }
-        Ok(())
+        let format::Shape { digests, final_record, .. } = report.shape;
+        what.shape = ListShape { names: shape.names.saturating_sub(digests), digests, final_record, ..shape };
+        report.unpublished = unpublished(&families, &what.shape);
+        acceptable(asked, what.mode, &report, &families)
     });
-    let result = result.map_err(|e| Failed::of(e, ledger))?;
+    let result = result.map_err(|e| Failed::of(e, ledger, &asked.source))?;
     Ok(Done { format, mode: what.mode, result, report })
+}
+
+/// Counts an entry; exceptions that only follow from other values do not count.
+fn count(shape: &mut ListShape, e: &format::Entry) {
+    let n = match &e.subject {
+        _ if e.weak => return,
+        _ if e.hole => &mut shape.exclusions,
+        Subject::V4(_) => &mut shape.ipv4,
+        Subject::V6(_) => &mut shape.ipv6,
+        Subject::Domain(_) => &mut shape.names,
+    };
+    *n += 1;
+}
+
+/// What the zones of a list's reasons publish.
+fn families(ledger: &Ledger, options: &Options) -> Families {
+    let snapshot = ledger.published.snapshot();
+    let reasons: Vec<ReasonId> = match &options.reasoning {
+        Reasoning::One(reason) => vec![*reason],
+        Reasoning::Codes(codes) => codes.iter().map(|c| c.1).collect(),
+    };
+    reasons.into_iter().map(|r| snapshot.zones.published(r)).fold(Families::default(), |all, one| Families {
+        addresses: all.addresses || one.addresses,
+        names: all.names || one.names,
+        digest: all.digest.or(one.digest),
+    })
+}
+
+/// How much of a list no zone publishes.
+fn unpublished(families: &Families, shape: &ListShape) -> format::Unpublished {
+    let count = |published: bool, n: u64| if published { 0 } else { n };
+    format::Unpublished {
+        addresses: count(families.addresses, shape.ipv4 + shape.ipv6),
+        names: count(families.names, shape.names),
+        digests: count(families.digest.is_some(), shape.digests),
+    }
+}
+
+/// Whether a list that was read to its end may be taken, whatever the source's last one was.
+fn acceptable(asked: &Asked, mode: Mode, report: &Report, families: &Families) -> Result<(), String> {
+    let lines = |all: &[String]| all.iter().map(|l| format!("{l}\n")).collect::<String>();
+    let shown =
+        || report.problems.iter().map(|p| format!("{p}\n")).collect::<String>() + &lines(&report.notes()) + &lines(&report.warnings);
+    let allowed = asked.skip_errors.allowed(report.taken + report.errors);
+    if report.errors > allowed {
+        let more = match asked.skip_errors {
+            ErrorAllowance::None => "none is allowed (--skip-errors allows some)".to_string(),
+            _ => format!("{allowed} are allowed (--skip-errors=N or --skip-errors=P% allows more)"),
+        };
+        return Err(format!("{}{} lines with errors, and {more}; nothing was changed", shown(), report.errors));
+    }
+    // A download that failed must not take a whole list away.
+    let listed = report.shape.ipv4 + report.shape.ipv6 + report.shape.names + report.shape.digests;
+    if listed == 0 && (report.errors > 0 || !report.left_out.is_empty()) {
+        return Err(format!("{}nothing in the list can be taken; nothing was changed", shown()));
+    }
+    if mode == Mode::Replace && listed == 0 && report.shape.exclusions > 0 {
+        return Err(format!("{}the list has only exclusions: they list nothing; nothing was changed", shown()));
+    }
+    if listed == 0 && mode == Mode::Replace && !asked.allow_empty {
+        return Err(format!("{}the list has no entries; nothing was changed (--allow-empty, if all of it is meant to end)", shown()));
+    }
+    let lost = report.unpublished.addresses + report.unpublished.names + report.unpublished.digests;
+    if listed > 0 && lost == listed && mode == Mode::Replace && !asked.unpublished {
+        return Err(format!(
+            "{}nothing in the list would be published: the zones of its reasons publish {families}; nothing was changed \
+             (--unpublished, if a zone is to publish it later)",
+            shown()
+        ));
+    }
+    Ok(())
 }
 
 /// An entry as a feed's row has it.
 pub fn row(e: format::Entry) -> (Subject, FeedEntry) {
-    (e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text })
+    (e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text, note: e.note })
 }
 
 /// How the list is read.
@@ -182,16 +294,23 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
             Reasoning::One(found.ok_or_else(unknown)?)
         }
         (None, Some(zone)) => {
-            let found = find_zone(&snapshot, zone).map_err(Failed::NoZone)?;
+            let found = find_zone(&snapshot, zone).map_err(Failed::NotFound)?;
             Reasoning::Codes(found.publish.iter().map(|p| (p.code.into(), p.reason)).collect())
         }
         _ => return Err(Failed::Invalid("say either a reason for all lines, or a zone whose codes give the reasons".into())),
     };
+    let digest = match &reasoning {
+        Reasoning::One(reason) => snapshot.zones.digests(Some(*reason)).first().copied(),
+        Reasoning::Codes(_) => asked.reasons.codes.as_ref().and_then(|zone| find_zone(&snapshot, zone).ok()?.spec.digest),
+    };
     Ok(Options {
         reasoning,
+        digest,
+        followed: false,
         host_bits: if asked.host_bits { HostBits::Clear } else { HostBits::Refuse },
         special: asked.special,
         allowed: ledger.settings().special.clone(),
+        allow_suffixes: asked.allow_suffixes.clone(),
         column: asked.column.clone(),
         origin: asked.origin.clone(),
         dataset: asked.dataset.clone(),

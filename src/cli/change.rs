@@ -10,12 +10,14 @@ use tokio::sync::mpsc;
 use super::{
     Common, Failure,
     client::{Client, failure, pieces},
+    text::{list, text},
 };
+use crate::format::word;
 
 /// Subjects of a command: arguments, or lines of standard input.
 #[derive(Debug, Args)]
 struct Subjects {
-    /// Addresses, prefixes or domains; without any, one a line from standard input
+    /// Addresses, prefixes, ranges or domains; without any, one a line from standard input
     subjects: Vec<String>,
     /// Clear host bits in prefixes instead of refusing them
     #[arg(long)]
@@ -48,6 +50,12 @@ pub(super) struct List {
     /// List it although a removal was granted and holds it down
     #[arg(long)]
     break_hold: bool,
+    /// List it although no zone publishes such a subject for the reason
+    #[arg(long)]
+    unpublished: bool,
+    /// Public suffixes that may be listed, such as tk,xyz
+    #[arg(long, value_name = "SUFFIX", value_delimiter = ',')]
+    allow_suffix: Vec<String>,
 }
 
 /// `orbsd delist`
@@ -80,10 +88,16 @@ pub(super) struct Exempt {
     /// Publish the subjects again
     #[arg(long)]
     remove: bool,
+    /// Public suffixes that may be exempted, such as tk,xyz
+    #[arg(long, value_name = "SUFFIX", value_delimiter = ',', conflicts_with = "remove")]
+    allow_suffix: Vec<String>,
 }
 
-pub(super) fn list(common: &Common, c: List) -> Result<(), Failure> {
-    let more = json!({"op": "list", "reason": c.reason, "source": c.source, "until": c.until, "text": c.text, "special": c.special, "break_hold": c.break_hold});
+pub(super) fn list_subjects(common: &Common, c: List) -> Result<(), Failure> {
+    let more = json!({
+        "op": "list", "reason": c.reason, "source": c.source, "until": c.until, "text": c.text, "special": c.special,
+        "break_hold": c.break_hold, "unpublished": c.unpublished, "allow_suffix": c.allow_suffix,
+    });
     send(common, c.subjects, more, "listed")
 }
 
@@ -98,7 +112,16 @@ pub(super) fn delist(common: &Common, c: Delist) -> Result<(), Failure> {
 
 pub(super) fn exempt(common: &Common, c: Exempt) -> Result<(), Failure> {
     let op = if c.remove { "unexempt" } else { "exempt" };
-    send(common, c.subjects, json!({"op": op, "until": c.until}), if c.remove { "no longer exempt" } else { "exempt" })
+    let more = json!({"op": op, "until": c.until, "allow_suffix": c.allow_suffix});
+    send(common, c.subjects, more, if c.remove { "no longer exempt" } else { "exempt" })
+}
+
+/// The subjects of a word: the prefixes of a range that has several, otherwise the word itself, which the daemon reads.
+pub(super) fn prefixes(word: &str) -> Vec<String> {
+    match word::parse_address(word, &word::Rules::default()) {
+        Some(Ok(subjects)) if subjects.len() > 1 => subjects.iter().map(ToString::to_string).collect(),
+        _ => vec![word.into()],
+    }
 }
 
 /// Sends one change for each subject and tells what became of each.
@@ -129,12 +152,14 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
             if word.is_empty() {
                 continue;
             }
-            let mut order = fixed.clone();
-            order.insert("subject".into(), word.into());
-            buffer.extend(Value::Object(order).to_string().into_bytes());
-            buffer.push(b'\n');
-            if names.send(word.into()).is_err() {
-                return;
+            for subject in prefixes(word) {
+                let mut order = fixed.clone();
+                order.insert("subject".into(), subject.clone().into());
+                buffer.extend(Value::Object(order).to_string().into_bytes());
+                buffer.push(b'\n');
+                if names.send(subject).is_err() {
+                    return;
+                }
             }
             if buffer.len() > 32 * 1024 && tx.blocking_send(Ok(std::mem::take(&mut buffer).into())).is_err() {
                 return;
@@ -142,7 +167,7 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
         }
         let _ = tx.blocking_send(Ok(buffer.into()));
     });
-    let response = client.send(Method::POST, "/v1/bulk", pieces(rx))?;
+    let response = client.send(Method::POST, "/v1/bulk?published=true", pieces(rx))?;
     if !response.status().is_success() {
         return Err(failure(response.status(), &Value::Null));
     }
@@ -156,7 +181,7 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
             let subject = names_rx.recv().unwrap_or_default();
             count += 1;
             report(common, &subject, &answer, done);
-            if answer["status"] != 201 {
+            if ![201, 202].iter().any(|s| answer["status"] == *s) {
                 failed += 1;
                 usage |= answer["status"] == 422;
             }
@@ -176,7 +201,15 @@ fn report(common: &Common, subject: &str, answer: &Value, done: &str) {
         out["subject"] = subject.into();
         println!("{out}");
     } else if answer["status"] == 201 {
-        println!("{subject}: {done} (commit {})", answer["commit"]);
+        let zones: Vec<&str> = list(&answer["published"]).map(text).collect();
+        let zones = match answer["published"].is_array() {
+            true if zones.is_empty() => "; not published".to_string(),
+            true => format!("; {}", zones.join(", ")),
+            false => String::new(),
+        };
+        println!("{subject}: {done} (commit {}{zones})", answer["commit"]);
+    } else if answer["status"] == 202 {
+        println!("{subject}: proposed ({}); another person must approve it", text(&answer["proposal"]));
     } else {
         eprintln!("{subject}: {}", answer["detail"].as_str().unwrap_or("refused"));
     }

@@ -74,6 +74,15 @@ impl Client {
         Ok(Client { runtime, sender, own, socket: config.socket, host: "orbsd".into(), token: None })
     }
 
+    /// Connects to the socket of a daemon that runs; `None` where none answers, and the store is left alone.
+    pub(super) fn running(config: &Config) -> Option<Client> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().ok()?;
+        let stream = runtime.block_on(UnixStream::connect(&config.socket)).ok()?;
+        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).ok()?;
+        runtime.spawn(connection);
+        Some(Client { runtime, sender, own: None, socket: config.socket.clone(), host: "orbsd".into(), token: None })
+    }
+
     /// Connects to a daemon over the network.
     fn connect(server: &str, token: &std::path::Path, ca: Option<&std::path::Path>) -> Result<Client, Failure> {
         let (tls, host) = match (server.strip_prefix("https://"), server.strip_prefix("http://")) {
@@ -205,7 +214,11 @@ impl Client {
 /// A problem document as a failure: what was ordered wrongly is usage.
 pub(super) fn failure(status: StatusCode, problem: &Value) -> Failure {
     let detail = problem["detail"].as_str().unwrap_or("the daemon refused without a reason").to_string();
-    if status == StatusCode::UNPROCESSABLE_ENTITY { Failure::Usage(detail) } else { Failure::No(detail) }
+    match status {
+        _ if problem["type"] == "/problems/list-refused" => Failure::List(detail),
+        StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(detail),
+        _ => Failure::No(detail),
+    }
 }
 
 /// Opens the store in this process and serves the API on the socket.
@@ -232,6 +245,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         metrics: Arc::new(Metrics::default()),
         reload,
         feeds: Arc::new(|| Value::Array(vec![])),
+        decide_feed: web::no_feeds(),
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors()))),
         check_url: Arc::new(crate::daemon::check_url),

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, export, import, key, lookup, people, probe, relay, retire, serve, status, transfer,
+    Common, Failure, back, backup, change, check, export, feed, import, key, lookup, people, probe, relay, retire, serve, status, transfer,
 };
 
 /// What to do.
@@ -26,6 +26,8 @@ pub(super) enum Command {
     Lookup(lookup::Lookup),
     Import(import::Import),
     Export(export::Export),
+    Feed(feed::Feed),
+    Source(feed::Source),
     Retire(retire::Retire),
     Key(key::Key),
     Transfer(transfer::Transfer),
@@ -55,12 +57,14 @@ impl Command {
             Command::Check => check::run(common),
             Command::Reload => status::reload(common),
             Command::Status(c) => status::run(common, &c),
-            Command::List(c) => change::list(common, c),
+            Command::List(c) => change::list_subjects(common, c),
             Command::Delist(c) => change::delist(common, c),
             Command::Exempt(c) => change::exempt(common, c),
             Command::Lookup(c) => lookup::run(common, &c),
             Command::Import(c) => import::run(common, &c),
             Command::Export(c) => export::run(common, &c),
+            Command::Feed(c) => feed::feed(common, &c),
+            Command::Source(c) => feed::source(common, &c),
             Command::Retire(c) => retire::run(common, &c),
             Command::Key(c) => key::run(common, &c),
             Command::Transfer(c) => transfer::run(common, &c),

@@ -9,6 +9,8 @@ pub enum Failure {
     No(String),
     /// Wrong usage or configuration: exit code 2.
     Usage(String),
+    /// A list was refused and the last one stays: exit code 3.
+    List(String),
     /// An exit code of its own; empty where the output has said it.
     Code(u8, String),
 }
@@ -25,6 +27,7 @@ impl Failure {
         let (code, why) = match self {
             Failure::No(why) => (1, why),
             Failure::Usage(why) => (2, why),
+            Failure::List(why) => (3, why),
             Failure::Code(code, why) => (*code, why),
         };
         if json && !why.is_empty() {

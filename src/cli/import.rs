@@ -18,6 +18,8 @@ use super::{
     client::{Client, escape, pieces},
 };
 
+use crate::format::Report;
+
 /// Bytes sent at a time.
 const PIECE: usize = 128 * 1024;
 
@@ -31,7 +33,7 @@ enum Mode {
 /// Import list files as one change
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// List files, which together are one list; gzip or not; `-` is standard input
+    /// List files, which together are one list, plain or packed by gzip, bzip2, xz or zstd; `-` is standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Whose list it is
@@ -43,7 +45,7 @@ pub(super) struct Import {
     /// Take the reasons from the file's A values, by this zone's codes
     #[arg(long)]
     codes: Option<String>,
-    /// rbldnsd, list, csv, json or master; guessed where it is not said
+    /// The format, such as rbldnsd, list, csv, json, master, hosts, adblock, rpz, nftables or ipset (default: recognised from the file)
     #[arg(long, default_value = "")]
     format: String,
     /// What becomes of what the source already lists
@@ -55,9 +57,21 @@ pub(super) struct Import {
     /// The list is meant to be empty: all that the source lists ends
     #[arg(long)]
     allow_empty: bool,
-    /// Take the lines that can be read although others can not
+    /// Take the list although some lines have errors: at most N lines, or P% of the entries (default: 5 % and at least 3 lines)
+    #[arg(long, value_name = "N|P%", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    skip_errors: Option<String>,
+    /// Take a list that has much less than the last one
     #[arg(long)]
-    skip_errors: bool,
+    allow_shrink: bool,
+    /// Take a list that has much more than the last one
+    #[arg(long)]
+    allow_growth: bool,
+    /// Take names at or above these public suffixes, separated by commas
+    #[arg(long, value_name = "SUFFIXES")]
+    allow_suffix: Option<String>,
+    /// Take a list of which no zone publishes anything
+    #[arg(long)]
+    unpublished: bool,
     /// Clear host bits in prefixes instead of refusing them
     #[arg(long)]
     host_bits: bool,
@@ -71,7 +85,7 @@ pub(super) struct Import {
     /// The sub-zone of a combined rbldnsd file whose data sets are taken (`@`, the zone itself, where it is not said)
     #[arg(long)]
     subzone: Option<String>,
-    /// The column of the subject: a name, or a number from 1
+    /// The column of the subject: a name, a number from 1, or keys with dots between them (data.ipAddress)
     #[arg(long)]
     column: Option<String>,
     /// The origin of a master file that does not say it
@@ -87,6 +101,16 @@ fn boundary() -> Result<String, Failure> {
     let mut bits = [0u8; 16];
     File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bits))?;
     Ok(bits.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// The longest name of a file that is sent, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+/// A file's name as the header of a part holds it: the end of it where it is long.
+fn shown_name(path: &str) -> String {
+    let name = path.replace(['"', '\r', '\n', '\\'], "_");
+    let from = name.ceil_char_boundary(name.len().saturating_sub(MAX_NAME_BYTES));
+    name[from..].into()
 }
 
 /// Imports the files.
@@ -135,7 +159,7 @@ pub(super) fn send(common: &Common, path: &str, readers: Readers, bar: &Progress
     let broken = unread.clone();
     std::thread::spawn(move || {
         for (path, mut reader) in readers {
-            let name = path.replace(['"', '\r', '\n', '\\'], "_");
+            let name = shown_name(&path);
             let head = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
             if tx.blocking_send(Ok(head.into())).is_err() {
                 return;
@@ -189,13 +213,17 @@ fn address(c: &Import) -> String {
         ("max_age", &c.max_age),
         ("dataset", &c.dataset),
         ("subzone", &c.subzone),
+        ("skip_errors", &c.skip_errors),
+        ("allow_suffix", &c.allow_suffix),
     ];
     for (name, value) in options {
         value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
     }
     for (name, set) in [
         ("dry_run", c.dry_run),
-        ("skip_errors", c.skip_errors),
+        ("allow_shrink", c.allow_shrink),
+        ("allow_growth", c.allow_growth),
+        ("unpublished", c.unpublished),
         ("host_bits", c.host_bits),
         ("special", c.special),
         ("allow_empty", c.allow_empty),
@@ -219,47 +247,52 @@ pub(super) fn bar(total: u64) -> ProgressBar {
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// Prints what reading has shown and what changed, listings and exclusions apart.
 fn print(done: &Value, dry_run: bool) {
-    let (d, r) = (&done["difference"], &done["report"]);
-    let verb = if dry_run { "would be " } else { "" };
+    let d = &done["difference"];
+    let report: Report = serde_json::from_value(done["report"].clone()).unwrap_or_default();
+    println!("{}: {} lines read as {}", text(&done["source"]), report.lines, text(&done["format"]));
+    let verbs = if dry_run { ["to add", "to change", "to remove"] } else { ["added", "changed", "removed"] };
+    let count = |key: &str| d[key].as_u64().unwrap_or(0);
+    let [added, removed, same] = ["added", "removed", "same"].map(|k| (count(k), count(&format!("excluded_{k}"))));
     println!(
-        "{}: {} lines of {}: {} {verb}added, {} {verb}changed, {} {verb}removed, {} as before",
-        done["source"].as_str().unwrap_or(""),
-        r["lines"],
-        done["format"].as_str().unwrap_or(""),
-        d["added"],
-        d["changed"],
-        d["removed"],
-        d["same"]
+        "listings: {} {}, {} {}, {} {}, {} unchanged",
+        added.0 - added.1.min(added.0),
+        verbs[0],
+        count("changed"),
+        verbs[1],
+        removed.0 - removed.1.min(removed.0),
+        verbs[2],
+        same.0 - same.1.min(same.0)
     );
-    for (key, what) in [
-        ("special", "in special-purpose ranges (--special takes them)"),
-        ("too_wide", "wider than a list may be"),
-        ("other_records", "records of other types"),
-        ("errors", "with errors"),
-    ] {
-        if r[key] != 0 {
-            println!("skipped: {} {what}", r[key]);
+    if added.1 + removed.1 + same.1 > 0 {
+        println!("exclusions: {} {}, {} {}, {} unchanged", added.1, verbs[0], removed.1, verbs[2], same.1);
+    }
+    if count("held") > 0 {
+        println!("held: {} stay unlisted, since a removal was granted", count("held"));
+    }
+    if report.errors > 0 {
+        println!("errors: {} lines were not read", report.errors);
+    }
+    report.problems.iter().for_each(|p| println!("  {p}"));
+    report.notes().iter().for_each(|n| println!("{n}"));
+    report.warnings.iter().for_each(|w| println!("warning: {w}"));
+    if report.more_warnings > 0 {
+        println!("and {} more warnings", report.more_warnings);
+    }
+    if dry_run {
+        for (key, sign) in [("sample_added", '+'), ("sample_removed", '-')] {
+            d[key].as_array().into_iter().flatten().for_each(|s| println!("  {sign} {}", text(s)));
         }
-    }
-    r["problems"].as_array().into_iter().flatten().for_each(|p| {
-        println!("  {}:{}:{}: {}", p["file"].as_str().unwrap_or(""), p["line"], p["column"], p["what"].as_str().unwrap_or(""));
-    });
-    if r["cut_texts"] != 0 {
-        println!("warning: {} texts are longer than the 255 bytes that an answer can show, and are cut", r["cut_texts"]);
-    }
-    r["warnings"].as_array().into_iter().flatten().for_each(|w| println!("warning: {}", w.as_str().unwrap_or("")));
-    if r["more_warnings"] != 0 {
-        println!("and {} more warnings", r["more_warnings"]);
-    }
-    for (key, sign) in [("sample_added", '+'), ("sample_removed", '-')] {
-        if dry_run {
-            d[key].as_array().into_iter().flatten().for_each(|s| println!("  {sign} {}", s.as_str().unwrap_or("")));
-        }
+        report.ranges.iter().for_each(|r| println!("  {r}"));
     }
     if let Some(c) = done["receipt"]["commit"].as_u64() {
         let serials: Vec<String> =
             done["receipt"]["serials"].as_object().into_iter().flatten().map(|(z, s)| format!("{z} serial {s}")).collect();
         println!("commit {c} {}", serials.join(", "));
     }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("")
 }

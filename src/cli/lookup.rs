@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     Common, Failure,
+    change::prefixes,
     client::{Client, bytes, escape},
     text::{list, text},
 };
@@ -13,22 +14,27 @@ use super::{
 /// `orbsd lookup`
 #[derive(Debug, Args)]
 pub(super) struct Lookup {
-    /// An address, a prefix or a domain
+    /// An address, a prefix, a range or a domain
     subject: String,
 }
 
-/// Exit code 0: listed in some zone; 1: not listed.
+/// Exit code 0: listed in some zone (of a range: one of its prefixes); 1: not listed.
 pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
     if c.subject.trim().is_empty() {
         return Err(Failure::Usage("say an address, a prefix or a domain".into()));
     }
-    let found = Client::open(common)?.json(Method::GET, &format!("/v1/subjects/{}", escape(&c.subject)), bytes(""))?;
-    if common.json {
-        println!("{found:#}");
-    } else {
-        print(&found);
+    let mut client = Client::open(common)?;
+    let mut listed = false;
+    for subject in prefixes(&c.subject) {
+        let found = client.json(Method::GET, &format!("/v1/subjects/{}", escape(&subject)), bytes(""))?;
+        if common.json {
+            println!("{found:#}");
+        } else {
+            print(&found);
+        }
+        listed |= found["listed"] == true;
     }
-    if found["listed"] == true { Ok(()) } else { Err(Failure::No(String::new())) }
+    if listed { Ok(()) } else { Err(Failure::No(String::new())) }
 }
 
 fn print(found: &Value) {
@@ -45,6 +51,7 @@ fn print(found: &Value) {
         };
         let until = e["until"].as_str().map_or(String::new(), |u| format!(" until {u}"));
         println!("  {}: {kind} {} since {}{until}", text(&e["reason"]), text(&e["source"]), text(&e["since"]));
+        e["note"].as_str().into_iter().for_each(|n| println!("    note: {n}"));
     }
     for h in list(&found["holds"]) {
         let source = h["source"].as_str().map_or(String::new(), |s| format!(" by {s}"));

@@ -8,6 +8,7 @@ mod client;
 mod command;
 mod export;
 mod failure;
+mod feed;
 mod import;
 mod key;
 mod lookup;

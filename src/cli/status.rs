@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     Common, Failure,
     client::{Client, bytes},
+    feed::print_held,
 };
 use crate::format::write::ExportReport;
 
@@ -98,6 +99,7 @@ fn feed(f: &Value) {
             println!("  {what}: {}", text(key));
         }
     }
+    print_held(f);
 }
 
 fn print_mirrors(found: &Value) {

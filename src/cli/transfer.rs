@@ -53,9 +53,15 @@ pub(super) struct Transfer {
     /// The zone is meant to be empty: all that the source lists ends
     #[arg(long)]
     allow_empty: bool,
-    /// Take the records that can be read although others can not
+    /// Take the zone although some records have errors: at most N, or P% of the entries (default: 5 % and at least 3)
+    #[arg(long, value_name = "N|P%", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    skip_errors: Option<String>,
+    /// Take a zone that has much less than the last one
     #[arg(long)]
-    skip_errors: bool,
+    allow_shrink: bool,
+    /// Take a zone that has much more than the last one
+    #[arg(long)]
+    allow_growth: bool,
     /// Take special-purpose ranges too
     #[arg(long)]
     special: bool,
@@ -104,10 +110,16 @@ fn key(common: &Common, name: Option<&str>) -> Result<Option<std::sync::Arc<Tsig
 fn address(c: &Transfer, zone: &str) -> String {
     let source = c.source.as_deref().unwrap_or(zone);
     let mut path = format!("/v1/imports?source={}&format=master&origin={}", escape(source), escape(zone));
-    for (name, value) in [("reason", &c.reason), ("codes", &c.codes), ("max_age", &c.max_age)] {
+    for (name, value) in [("reason", &c.reason), ("codes", &c.codes), ("max_age", &c.max_age), ("skip_errors", &c.skip_errors)] {
         value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
     }
-    let flags = [("dry_run", c.dry_run), ("allow_empty", c.allow_empty), ("skip_errors", c.skip_errors), ("special", c.special)];
+    let flags = [
+        ("dry_run", c.dry_run),
+        ("allow_empty", c.allow_empty),
+        ("allow_shrink", c.allow_shrink),
+        ("allow_growth", c.allow_growth),
+        ("special", c.special),
+    ];
     for (name, set) in flags {
         path += &format!("&{name}={set}");
     }

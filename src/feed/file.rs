@@ -8,25 +8,13 @@ use std::{
 };
 
 use crate::{
-    format::FORMATS,
     intake::{self, Asked, Done, Failed, Files},
-    ledger::{Ledger, now},
+    ledger::{Ledger, held::FileMark, now},
     model::{Time, time::Seconds},
 };
 
-/// Whether a format is one that is read; empty for one that is guessed.
-pub fn known(format: &str) -> Result<(), String> {
-    match format.is_empty() || FORMATS.iter().any(|f| f.name == format) {
-        true => Ok(()),
-        false => Err(format!("there is no format `{format}`; it is one of {}", FORMATS.map(|f| f.name).join(", "))),
-    }
-}
-
-/// What tells one content of a file from another: device, inode, size, and when it was changed.
-pub type Mark = (u64, u64, u64, i64, i64);
-
 /// A file's mark.
-pub fn mark(path: &Path) -> Result<Mark, String> {
+pub fn mark(path: &Path) -> Result<FileMark, String> {
     let meta = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
     if meta.is_dir() {
         return Err(format!("{} is a directory; name a file in it", path.display()));
@@ -34,32 +22,35 @@ pub fn mark(path: &Path) -> Result<Mark, String> {
     Ok(of(&meta))
 }
 
-fn of(m: &Metadata) -> Mark {
+fn of(m: &Metadata) -> FileMark {
     (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec())
 }
 
 /// Imports a file as `orbsd import` does. Its life is counted from when it was written, so that a file that nobody writes
 /// any more ends, whoever starts the daemon again.
-pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: Mark) -> Result<Done, String> {
+pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Result<Done, Failed> {
     let shown = path.display().to_string();
     let written = Time(u64::try_from(seen.3).unwrap_or(0));
     let left = match asked.max_age {
         None => None,
         Some(age) => match written.plus(age).0.saturating_sub(now().0) {
-            0 => return Err(format!("{shown} was written at {written}, longer ago than its max_age; is it still refreshed?")),
+            0 => {
+                let why = format!("{shown} was written at {written}, longer ago than its max_age; is it still refreshed?");
+                return Err(Failed::Invalid(why));
+            }
             left => Some(Seconds(left)),
         },
     };
-    let file = File::open(path).map_err(|e| format!("{shown}: {e}"))?;
+    let file = File::open(path).map_err(|e| Failed::Invalid(format!("{shown}: {e}")))?;
     let mut one = One { name: Some(shown), file, seen };
-    intake::run(ledger, &Asked { max_age: left, ..asked.clone() }, &mut one).map_err(|e: Failed| e.text(ledger))
+    intake::run(ledger, &Asked { max_age: left, ..asked.clone() }, &mut one)
 }
 
 /// The one file.
 struct One {
     name: Option<String>,
     file: File,
-    seen: Mark,
+    seen: FileMark,
 }
 
 impl Files for One {

@@ -97,7 +97,7 @@ impl Following<'_> {
     pub fn refresh(&self) -> Result<Refreshed, Failed> {
         let refused = |e: intake::Failed| Failed::Answer(e.text(self.ledger));
         let asked = intake::Asked { reasons: self.reasons.clone(), ..Default::default() };
-        let options = intake::options(self.ledger, &asked).map_err(refused)?;
+        let options = Options { followed: true, ..intake::options(self.ledger, &asked).map_err(refused)? };
         let source = self.ledger.source(self.name).map_err(|e| refused(intake::Failed::Refused(e)))?;
         let known = self.ledger.store.vocabulary().records.get(usize::from(source.0)).and_then(|r| r.followed.clone());
         let mut hash = FxHasher::default();
@@ -254,7 +254,7 @@ impl Step<'_> {
     }
 
     fn done(&self, done: Result<Difference, crate::ledger::ImportError>, report: &Report, soa: Soa, how: How) -> Result<Refreshed, Failed> {
-        let difference = done.map_err(|e| Failed::Network(intake::Failed::of(e, self.f.ledger).text(self.f.ledger)))?;
+        let difference = done.map_err(|e| Failed::Network(intake::Failed::of(e, self.f.ledger, self.f.name).text(self.f.ledger)))?;
         let note = report.problems.first().map(|p| format!("{} records were left out; the first: {}", report.errors, p.what));
         Ok(Refreshed { soa, how, difference, note })
     }

@@ -9,8 +9,12 @@ use std::{
     },
 };
 
-use super::{Kind, MAX_FEEDS, Settings, State, run};
-use crate::{index::records::wire_name, ledger::Ledger};
+use super::{
+    Kind, MAX_FEEDS, Settings, State,
+    look::{Look, Seen},
+    run,
+};
+use crate::{index::records::wire_name, intake::Failed, ledger::Ledger, store::schema::Audit};
 
 /// All feeds that run. Clones share them.
 #[derive(Clone)]
@@ -29,6 +33,8 @@ pub(super) struct Feed {
     pub(super) woken: Mutex<bool>,
     pub(super) bell: Condvar,
     pub(super) state: Mutex<State>,
+    /// Of a file, what was seen last; who holds it looks or decides.
+    pub(super) seen: Mutex<Seen>,
 }
 
 pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -67,6 +73,7 @@ impl Feeds {
                 woken: Mutex::new(false),
                 bell: Condvar::new(),
                 state: Mutex::new(State::of(s)),
+                seen: Mutex::default(),
             });
             let gate = lock(&self.gates).entry(s.name.clone()).or_default().clone();
             let (started, ledger) = (feed.clone(), self.ledger.clone());
@@ -97,6 +104,24 @@ impl Feeds {
             }
         }
         any
+    }
+
+    /// Accepts or refuses the list of a feed that a guard stopped; the audit record is written with it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Returns why nothing changed: there is no such feed, no list of it is held, or the file has changed since.
+    pub fn decide(&self, name: &str, accept: bool, audit: Audit) -> Result<serde_json::Value, Failed> {
+        let running = lock(&self.running).clone();
+        let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
+            let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            return Err(Failed::NotFound(format!("there is no feed `{name}`; there are: {known}")));
+        };
+        let Some(look) = Look::new(&self.ledger, feed) else {
+            return Err(Failed::Busy(format!("the feed `{name}` follows a zone, whose lists are never held")));
+        };
+        if accept { look.accept(audit) } else { look.refuse(audit) }
     }
 
     /// How they are.

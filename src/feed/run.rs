@@ -9,14 +9,15 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Feed, Kind, Settings, file,
+    Feed, Kind, Settings,
     follow::{Following, How, Refreshed},
+    held::HeldState,
     lock,
+    look::Look,
     wire::Server,
 };
 use crate::{
     format::records::Mapping,
-    intake::Asked,
     ledger::{Ledger, now},
     model::{Serial, Time},
     store::stage::Difference,
@@ -48,6 +49,8 @@ pub struct State {
     pub problem: Option<String>,
     /// Something to look at.
     pub note: Option<String>,
+    /// The list that a guard stopped.
+    pub held: Option<HeldState>,
     /// The server's addresses, which may send a NOTIFY.
     #[serde(skip)]
     pub(super) addresses: Vec<IpAddr>,
@@ -68,40 +71,16 @@ impl State {
 
 /// Looks, waits, and looks again, until it is told to stop.
 pub(super) fn run(ledger: &Ledger, feed: &Feed) {
-    let mut seen = None;
     while !feed.stop.load(Relaxed) {
-        let wait = match &feed.settings.kind {
-            Kind::File { path, format } => {
-                let asked = Asked {
-                    source: feed.settings.name.clone(),
-                    format: format.clone(),
-                    reasons: feed.settings.reasons.clone(),
-                    max_age: feed.settings.max_age,
-                    ..Asked::default()
-                };
-                let looked = look(ledger, path, &asked, &mut seen);
+        let wait = match (&feed.settings.kind, Look::new(ledger, feed)) {
+            (Kind::Zone { server, mapping }, _) => follow(ledger, feed, server, *mapping),
+            (Kind::File { .. }, look) => {
+                let looked = look.map_or(Ok(None), |l| l.run());
                 feed.settle(looked.map(|changed| changed.map(|d| ("whole", d))), None, feed.settings.every.0)
             }
-            Kind::Zone { server, mapping } => follow(ledger, feed, server, *mapping),
         };
         feed.wait(Duration::from_secs(wait.clamp(WAITS.0, WAITS.1)));
     }
-}
-
-/// What a file and the way it is read were when it was last imported.
-type Seen = Option<(file::Mark, String)>;
-
-/// Imports a file if it, or the way it is read, has changed.
-fn look(ledger: &Ledger, path: &std::path::Path, asked: &Asked, seen: &mut Seen) -> Result<Option<Difference>, String> {
-    let mark = file::mark(path)?;
-    let options = crate::intake::options(ledger, asked).map_err(|e| e.text(ledger))?;
-    let is = Some((mark, format!("{:?} {:?}", options.reasoning, options.allowed)));
-    if *seen == is {
-        return Ok(None);
-    }
-    let done = file::import(ledger, path, asked, mark)?;
-    *seen = is;
-    Ok(Some(done.result.difference))
 }
 
 /// Refreshes a zone; how long to wait.
@@ -151,7 +130,9 @@ impl Feed {
                 if note.is_some() && note != state.note {
                     tracing::warn!(feed = name, note, "the feed was refreshed, and there is something to look at");
                 }
-                state.refreshed = state.checked.clone();
+                if state.held.is_none() {
+                    state.refreshed = state.checked.clone();
+                }
                 if let Some((how, d)) = change {
                     state.how = Some(how);
                     state.note = note;

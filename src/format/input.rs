@@ -5,11 +5,15 @@ use std::{
     net::Ipv4Addr,
 };
 
-use super::{Options, Problem, Reasoning, Report, guess::BOM, report::MAX_PROBLEMS, text};
+use super::{
+    Options, Reasoning, Report,
+    report::{Omission, Remark},
+    text,
+    word::{self, PublicSuffix, Rules, WordError},
+};
 use crate::model::{
     ReasonId, Subject,
     special::{Unlistable, unlistable},
-    subject::HostBits,
     verdict::own_text,
 };
 
@@ -29,6 +33,8 @@ pub struct Entry {
     pub weak: bool,
     /// Its own text, `$` standing for the subject.
     pub text: Option<Box<str>>,
+    /// A remark for operators, such as the number of the case at the list's publisher; never published.
+    pub note: Option<Box<str>>,
 }
 
 /// Where entries go. An error ends the reading.
@@ -53,20 +59,19 @@ pub struct Input<'a> {
     pub(super) alone: bool,
     /// Whose records are read, where there are no lines to name.
     pub(super) owner: String,
+    /// The note of the entries that are taken next.
+    pub(super) note: Option<Box<str>>,
 }
 
 impl<'a> Input<'a> {
     /// Starts to read a file.
     pub(super) fn new(
-        mut lines: Box<dyn BufRead + 'a>,
+        lines: Box<dyn BufRead + 'a>,
         file: &'a str,
         options: &'a Options,
         report: &'a mut Report,
         sink: Sink<'a>,
     ) -> Input<'a> {
-        if lines.fill_buf().is_ok_and(|b| b.starts_with(BOM.as_bytes())) {
-            lines.consume(BOM.len());
-        }
         Input {
             lines,
             file,
@@ -80,7 +85,18 @@ impl<'a> Input<'a> {
             seen: None,
             alone: false,
             owner: String::new(),
+            note: None,
         }
+    }
+
+    /// The first bytes of what is left, which stay to be read: at the start of a file its head.
+    pub(super) fn head(&mut self) -> Result<&[u8], String> {
+        self.lines.fill_buf().map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))
+    }
+
+    /// How words are read in this list.
+    pub(super) fn rules(&self) -> Rules {
+        Rules { host_bits: self.options.host_bits, digest: self.options.digest }
     }
 
     /// The first byte that is no white space, which stays to be read; `None` at the end of the file.
@@ -92,7 +108,8 @@ impl<'a> Input<'a> {
                     (self.line, self.column) = (self.line + 1, 0);
                     self.report.lines += 1;
                 }
-                Some(b' ' | b'\t' | b'\r') => self.column += 1,
+                // Byte order marks stand at the start of files that were put together, and ^Z at the end of old ones.
+                Some(b' ' | b'\t' | b'\r' | 0xef | 0xbb | 0xbf | 0x1a) => self.column += 1,
                 other => return Ok(other),
             }
             self.lines.consume(1);
@@ -138,20 +155,60 @@ impl<'a> Input<'a> {
                 }
                 continue;
             }
-            while self.buffer.last().is_some_and(|b| b"\r\n".contains(b)) {
+            while self.buffer.last().is_some_and(|b| b"\r\n\x1a".contains(b)) {
                 self.buffer.pop();
             }
-            return Ok(Some(String::from_utf8_lossy(&self.buffer).into_owned()));
+            if self.buffer.contains(&0) {
+                return Err(format!("{}:{}: there is a NUL byte: the file is not text; nothing was changed", self.file, self.line));
+            }
+            let text = String::from_utf8_lossy(&self.buffer);
+            let clean = word::without_marks(&text);
+            if clean.len() < text.len() {
+                let (file, line) = (self.file, self.line);
+                self.report.remark(Remark::InvisibleCharacter, || format!("{file}:{line}"));
+            }
+            return Ok(Some(clean.into_owned()));
         }
     }
 
-    /// Notes a problem in the current line.
+    /// Notes a problem in the current line; problems whose texts differ only in numbers and in what stands in backticks are
+    /// one class.
     pub(super) fn problem(&mut self, column: usize, what: &str) {
-        self.report.errors += 1;
-        if self.report.problems.len() < MAX_PROBLEMS {
-            let what = if self.owner.is_empty() { what } else { &format!("{}: {what}", self.owner) };
-            self.report.problems.push(Problem { file: self.file.into(), line: self.line, column, what: what.into() });
+        self.problem_of("", column, what);
+    }
+
+    /// Notes that a word in the current line names nothing.
+    pub(super) fn word_problem(&mut self, column: usize, e: &WordError) {
+        self.problem_of(e.class, column, &e.text);
+    }
+
+    /// Notes a problem of a class.
+    pub(super) fn problem_of(&mut self, class: &str, column: usize, what: &str) {
+        let what = if self.owner.is_empty() { what } else { &format!("{}: {what}", self.owner) };
+        self.report.problem(self.file, self.line, column, class, what);
+    }
+
+    /// Counts something in the current line that a rule leaves out.
+    pub(super) fn leave_out(&mut self, kind: Omission, column: usize, found: &str) {
+        let (file, line) = (self.file, self.line);
+        self.report.leave_out(kind, || place(file, line, column, found));
+    }
+
+    /// A line of a recognised format that lists nothing: left out, but an address without a rule around it is an error.
+    pub(super) fn other_line(&mut self, column: usize, line: &str) {
+        let word = line.split([' ', '\t', ';', ',']).next().unwrap_or("");
+        if word.split('/').next().is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok()) {
+            let what = format!("`{line}` is not a rule of this format; with --format list one address a line is read");
+            self.problem_of("an address without a rule", column, &what);
+        } else {
+            self.leave_out(Omission::OtherLine, column, line);
         }
+    }
+
+    /// Counts something in the current line that is taken and may surprise.
+    pub(super) fn remark(&mut self, kind: Remark, column: usize, found: &str) {
+        let (file, line) = (self.file, self.line);
+        self.report.remark(kind, || place(file, line, column, found));
     }
 
     /// Tells something that was read over, or that may surprise, in the current line.
@@ -168,47 +225,45 @@ impl<'a> Input<'a> {
         text: Option<&str>,
         column: usize,
     ) -> Result<(), String> {
-        match unlistable(&subject, &self.options.allowed) {
-            None => {}
-            Some(Unlistable::Special) if self.options.special => {}
-            Some(Unlistable::TestPoint | Unlistable::Never) => {
-                self.report.test_points += 1;
-                return Ok(());
-            }
-            Some(Unlistable::Special | Unlistable::HoldsNever) => {
-                self.report.special += 1;
-                return Ok(());
-            }
-            Some(Unlistable::TooWide) => {
-                self.report.too_wide += 1;
-                return Ok(());
-            }
+        if let Some(kind) = self.omission(&subject, hole) {
+            self.leave_out(kind, column, &subject.to_string());
+            return Ok(());
         }
         let text = text.filter(|t| !hole && !t.is_empty()).map(|t| {
             let whole = text::harmless(t);
             let kept = text::cut(&whole);
-            self.report.cut_texts += u64::from(kept.len() < whole.len());
+            if kept.len() < whole.len() {
+                self.remark(Remark::CutText, column, &subject.to_string());
+            }
+            if *whole != *t {
+                self.remark(Remark::ReplacedText, column, &subject.to_string());
+            }
             own_text(kept, &subject).into()
         });
+        let note = self.note.clone();
         self.report.taken += 1;
         match &self.options.reasoning {
-            Reasoning::One(reason) => (self.sink)(Entry { subject, reason: *reason, hole, weak: false, text }),
+            Reasoning::One(reason) => {
+                self.count(&subject, hole);
+                (self.sink)(Entry { subject, reason: *reason, hole, weak: false, text, note })
+            }
             Reasoning::Codes(codes) => {
                 let code = code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2));
                 let listed = codes.iter().find(|(c, _)| *c == code).filter(|_| !hole);
                 if listed.is_none() && !hole {
                     self.report.taken -= 1;
                     let known: Vec<String> = codes.iter().map(|(c, _)| c.to_string()).collect();
-                    self.problem(column, &format!("{code} is no code of the zone; it has {}", known.join(", ")));
+                    self.problem(column, &format!("`{code}` is not a code of the zone; its codes are {}", known.join(", ")));
                     return Ok(());
                 }
+                self.count(&subject, hole);
                 // The longest match decides with its whole value: here nothing else is listed.
                 let others = if self.alone { &[][..] } else { &codes[..] };
                 for (_, other) in others.iter().filter(|c| Some(*c) != listed && listed.is_none_or(|l| l.1 != c.1)) {
-                    (self.sink)(Entry { subject: subject.clone(), reason: *other, hole: true, weak: !hole, text: None })?;
+                    (self.sink)(Entry { subject: subject.clone(), reason: *other, hole: true, weak: !hole, text: None, note: None })?;
                 }
                 match listed {
-                    Some((_, reason)) => (self.sink)(Entry { subject, reason: *reason, hole: false, weak: false, text }),
+                    Some((_, reason)) => (self.sink)(Entry { subject, reason: *reason, hole: false, weak: false, text, note }),
                     None => Ok(()),
                 }
             }
@@ -223,7 +278,7 @@ impl<'a> Input<'a> {
         };
         reasons
             .into_iter()
-            .try_for_each(|reason| (self.sink)(Entry { subject: subject.clone(), reason, hole: true, weak: true, text: None }))
+            .try_for_each(|reason| (self.sink)(Entry { subject: subject.clone(), reason, hole: true, weak: true, text: None, note: None }))
     }
 
     /// Hands an entry on as it is.
@@ -231,7 +286,43 @@ impl<'a> Input<'a> {
         (self.sink)(entry)
     }
 
-    /// Takes the subject that a word spells: an address, a prefix, a range, a domain.
+    /// Counts what is taken.
+    fn count(&mut self, subject: &Subject, hole: bool) {
+        let shape = &mut self.report.shape;
+        let counter = match subject {
+            _ if hole => &mut shape.exclusions,
+            Subject::V4(_) => &mut shape.ipv4,
+            Subject::V6(_) => &mut shape.ipv6,
+            Subject::Domain(d) if self.options.digest.is_some_and(|digest| digest.publishes(d)) => &mut shape.digests,
+            Subject::Domain(_) => &mut shape.names,
+        };
+        *counter += 1;
+    }
+
+    /// Why a subject is left out by a rule, where it is. Zones that are followed publish what they publish: the public suffix
+    /// list does not hold for them.
+    fn omission(&mut self, subject: &Subject, hole: bool) -> Option<Omission> {
+        match unlistable(subject, &self.options.allowed) {
+            None => {}
+            Some(Unlistable::Special) if self.options.special => {}
+            Some(Unlistable::TestPoint | Unlistable::Never) => return Some(Omission::TestPoint),
+            Some(Unlistable::Special) => return Some(Omission::SpecialRange),
+            Some(Unlistable::HoldsNever) => return Some(Omission::Loopback),
+            Some(Unlistable::TooWide) => return Some(Omission::TooWide),
+        }
+        if hole || self.options.followed {
+            return None;
+        }
+        match word::public_suffix(subject, &self.options.allow_suffixes)? {
+            PublicSuffix::Icann => Some(Omission::PublicSuffix),
+            PublicSuffix::PrivateTree => {
+                self.remark(Remark::PrivateSuffix, 1, &subject.to_string());
+                None
+            }
+        }
+    }
+
+    /// Takes what a text lists that is one entry, such as a field of a table.
     pub(super) fn take_word(
         &mut self,
         word: &str,
@@ -240,38 +331,50 @@ impl<'a> Input<'a> {
         text: Option<&str>,
         column: usize,
     ) -> Result<(), String> {
-        match subjects(word, self.options.host_bits) {
-            Ok(subjects) => subjects.into_iter().try_for_each(|s| self.take(s, hole, code, text, column)),
-            Err(why) => {
-                self.problem(column, &why);
+        match word::first(word, &self.rules()) {
+            Ok(e) if e.used == word.len() && !e.last_column => {
+                if e.subjects.len() > 1 {
+                    self.report.range(word, &e.subjects);
+                }
+                self.take_entry(e, hole, code, text, column)
+            }
+            Ok(e) => {
+                let more = word[e.used..].trim();
+                let what = format!("`{word}`: an entry is one address, prefix, range or name; what is `{more}` here?");
+                self.problem_of("more than one entry", column, &what);
+                Ok(())
+            }
+            Err(e) => {
+                self.word_problem(column, &e);
                 Ok(())
             }
         }
     }
+
+    /// Takes an entry that was read.
+    pub(super) fn take_entry(
+        &mut self,
+        entry: word::Entry,
+        hole: bool,
+        code: Option<Ipv4Addr>,
+        text: Option<&str>,
+        column: usize,
+    ) -> Result<(), String> {
+        if let Some(port) = entry.port {
+            let found = entry.subjects.first().map_or(String::new(), |s| format!("{s}, port {port}"));
+            self.remark(Remark::Port, column, &found);
+        }
+        entry.subjects.into_iter().try_for_each(|s| self.take(s, hole, code, text, column))
+    }
+}
+
+/// Where something was found, and what.
+fn place(file: &str, line: u64, column: usize, found: &str) -> String {
+    format!("{file}:{line}:{column}: {found}")
 }
 
 /// Whether a word can be a subject.
 pub(super) fn is_subject(word: &str) -> bool {
-    subjects(word, HostBits::Clear).is_ok()
-}
-
-/// The subjects of a word: one, or the fewest prefixes of a range `first-last`.
-fn subjects(word: &str, host_bits: HostBits) -> Result<Vec<Subject>, String> {
-    use crate::model::{Prefix4, Prefix6};
-    if let Some((a, b)) = word.split_once('-') {
-        use std::net::Ipv6Addr;
-        if let (Ok(a), Ok(b)) = (a.trim().parse::<Ipv4Addr>(), b.trim().parse::<Ipv4Addr>()) {
-            if a > b {
-                return Err(format!("`{word}`: a range goes from the lower address to the higher"));
-            }
-            return Ok(Prefix4::cover(a.to_bits(), b.to_bits()).map(Subject::V4).collect());
-        }
-        if let (Ok(a), Ok(b)) = (a.trim().parse::<Ipv6Addr>(), b.trim().parse::<Ipv6Addr>()) {
-            if a > b {
-                return Err(format!("`{word}`: a range goes from the lower address to the higher"));
-            }
-            return Ok(Prefix6::cover(a.to_bits(), b.to_bits()).map(Subject::V6).collect());
-        }
-    }
-    Subject::parse(word, host_bits).map(|s| vec![s])
+    let rules = Rules { host_bits: crate::model::subject::HostBits::Clear, digest: None };
+    word::first(word, &rules).is_ok_and(|e| e.used == word.len())
 }

@@ -111,7 +111,15 @@ fn finish(input: &mut Input, open: Option<Open>, zone: Option<&str>) -> Result<(
 pub(super) fn own(input: &mut Input, name: &str, codes: &[Ipv4Addr], texts: &[String], column: usize) -> Result<(), String> {
     // An address outside 127/8 is that of a host of the list's own, such as a name server.
     let lists = !codes.is_empty() && codes.iter().all(|c| c.octets()[0] == 127);
-    match subject(name) {
+    let digest = input.options.digest.and_then(|d| d.read(name).ok()).map(Subject::Domain);
+    let checked = digest.map_or_else(|| subject(name), Ok).and_then(|s| match &s {
+        // A zone that is followed publishes what it publishes; a file is a list like others.
+        Subject::Domain(d) if lists && !input.options.followed && !matches!(d.name(), "test" | "invalid") => {
+            super::word::check_name(name, d, input.options.digest).map(|()| s).map_err(|e| e.text)
+        }
+        _ => Ok(s),
+    });
+    match checked {
         Ok(s) if lists => {
             // In these files `$` is no more than a dollar.
             let texts: Vec<String> = texts.iter().map(|t| literal(t)).collect();
@@ -197,15 +205,15 @@ fn absolute(owner: &str, origin: &str) -> String {
 const MAX_JOINED: usize = 64;
 
 /// A word of a record and where it stands.
-struct Word {
-    text: String,
-    line: u64,
-    column: usize,
+pub(super) struct Word {
+    pub(super) text: String,
+    pub(super) line: u64,
+    pub(super) column: usize,
     quoted: bool,
 }
 
 /// The words of the next record, and whether it starts with a blank. Parentheses join lines (RFC 1035 section 5.1).
-fn record(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, String> {
+pub(super) fn record(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, String> {
     let Some(line) = input.next()? else { return Ok(None) };
     let (mut words, mut depth) = (Vec::new(), 0);
     split(&line, input.line, &mut words, &mut depth);

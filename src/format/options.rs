@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::model::{ReasonId, Subject, Time, subject::HostBits};
+use crate::model::{Digest, ReasonId, Subject, Time, subject::HostBits};
 
 /// How a file's values become reasons.
 #[derive(Debug, Clone)]
@@ -24,6 +24,13 @@ pub struct Options {
     pub special: bool,
     /// Special ranges that are taken anyway.
     pub allowed: Vec<Subject>,
+    /// Public suffixes that may be listed, such as `tk`.
+    pub allow_suffixes: Vec<String>,
+    /// The list is the zone of another server, which publishes what it publishes: only the rules hold that keep test points
+    /// and too wide prefixes out.
+    pub followed: bool,
+    /// The form of the digests that the reasons' zones publish, where they do.
+    pub digest: Option<Digest>,
     /// The column of the subject in a table: its name, or its number from 1.
     pub column: Option<String>,
     /// The origin of a master file, where it has no `$ORIGIN`.
@@ -44,6 +51,9 @@ impl Default for Options {
             host_bits: HostBits::Refuse,
             special: false,
             allowed: Vec::new(),
+            allow_suffixes: Vec::new(),
+            followed: false,
+            digest: None,
             column: None,
             origin: None,
             dataset: None,

@@ -19,6 +19,7 @@
 //! * An `ip6tset` takes its entries as `/64` too, and data sets without any sub-zone count.
 
 mod keys;
+mod parameters;
 mod sets;
 mod stamp;
 mod values;
@@ -28,11 +29,12 @@ use std::net::Ipv4Addr;
 use rustc_hash::FxHashSet;
 
 use self::{
+    parameters::Active,
     sets::{Kind, Sets},
     stamp::timestamp,
     values::{Template, value_of},
 };
-use super::Input;
+use super::{Input, report::Omission, word::WordError};
 use crate::model::{Prefix4, Subject, Time};
 
 /// How many keys of a trie are remembered, to see which come twice.
@@ -184,6 +186,8 @@ impl State {
         let kind = match self.kind {
             Kind::Generic => return generic(input, body, column),
             Kind::Any => keys::guess(body),
+            // The trie of rspamd's rbldnsd holds both families.
+            Kind::Ip4Trie if keys::guess(body) == Kind::Ip6Trie => Kind::Ip6Trie,
             kind => kind,
         };
         let end = match kind {
@@ -193,10 +197,21 @@ impl State {
         let (key, value) = body.split_at(end.unwrap_or(body.len()));
         // A tset has no values of entries, and that of an exclusion says nothing.
         let value = if kind.one_value() || hole { "" } else { value };
+        let (value, active) = match parameters::split(value, input.options.now) {
+            Ok(split) => split,
+            Err(why) => {
+                input.problem(column + key.len(), &why);
+                return Ok(());
+            }
+        };
+        if active == Active::No {
+            input.leave_out(Omission::Inactive, column, key);
+            return Ok(());
+        }
         let (subjects, value) = match (self.subjects(input, kind, key, hole), value_of(value, (self.code, &self.text))) {
             (Ok(s), Ok(v)) => (s, v),
-            (Err(why), _) => {
-                input.problem(column, &why);
+            (Err(e), _) => {
+                input.word_problem(column, &e);
                 return Ok(());
             }
             (_, Err(why)) => {
@@ -213,15 +228,15 @@ impl State {
     }
 
     /// What a key stands for: nothing where it is a larger range than the file allows.
-    fn subjects(&self, input: &mut Input, kind: Kind, key: &str, hole: bool) -> Result<Vec<Subject>, String> {
+    fn subjects(&self, input: &mut Input, kind: Kind, key: &str, hole: bool) -> Result<Vec<Subject>, WordError> {
         let one = |s: Subject| vec![s];
         match kind {
-            Kind::Ip6Trie => keys::ip6(key, input.options.host_bits).map(one),
-            Kind::Ip6Tset => keys::ip6tset(key, hole).map(one),
-            Kind::Combined => Err("entries of a combined file stand behind a $DATASET line".into()),
+            Kind::Ip6Trie => keys::ip6(key, input.options.host_bits).map(one).map_err(WordError::from),
+            Kind::Ip6Tset => keys::ip6tset(key, hole).map(one).map_err(WordError::from),
+            Kind::Combined => Err(WordError::from("entries of a combined file stand behind a $DATASET line".to_string())),
             Kind::Ip4Set | Kind::Ip4Trie | Kind::Ip4Tset => {
                 if kind != Kind::Ip4Set && key.contains('-') {
-                    return Err(format!("`{key}`: ranges stand in an ip4set only"));
+                    return Err(format!("`{key}`: ranges stand in an ip4set only").into());
                 }
                 let (first, last) = keys::range4(key, input.options.host_bits)?;
                 let found: Vec<Subject> = match u64::from(last - first) < self.max_range {
@@ -232,12 +247,13 @@ impl State {
                     input.warn(&format!("`{key}` is larger than $MAXRANGE4 and is skipped"));
                 }
                 match kind {
-                    Kind::Ip4Tset if hole => Err("an ip4tset has no exclusions".into()),
-                    Kind::Ip4Tset if first != last => Err(format!("`{key}`: an ip4tset has single addresses only")),
+                    Kind::Ip4Tset if hole => Err("an ip4tset has no exclusions".to_string().into()),
+                    Kind::Ip4Tset if first != last => Err(format!("`{key}`: an ip4tset has single addresses only").into()),
                     _ => Ok(found),
                 }
             }
-            _ => keys::name(key).map(one),
+            // Where the type is not known, what looks like an address was to be one.
+            _ => keys::name(key, self.kind == Kind::Any, input.options.digest).map(one),
         }
     }
 
@@ -264,8 +280,7 @@ fn generic(input: &mut Input, body: &str, column: usize) -> Result<(), String> {
         return Ok(());
     };
     let mut other = |why: &str| {
-        input.report.other_records += 1;
-        input.warn(&format!("the record {kind} of `{name}` is not taken: {why}"));
+        input.leave_out(Omission::OtherRecord, column, &format!("{kind} record of {name}: {why}"));
         Ok(())
     };
     if !kind.eq_ignore_ascii_case("A") {

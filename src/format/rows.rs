@@ -58,7 +58,7 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
         }
         if exception {
             for reason in others(&input.options.reasoning, &all) {
-                input.hand(Entry { subject: subject.clone(), reason, hole: true, weak: false, text: None })?;
+                input.hand(Entry { subject: subject.clone(), reason, hole: true, weak: false, text: None, note: None })?;
             }
         }
     }

@@ -263,8 +263,14 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
         (false, _) => {}
     }
     if writer.addresses && kind != ZoneKind::Address {
-        let fit: Vec<&str> = WRITERS.iter().filter(|w| !w.addresses).map(|w| w.name).collect();
+        let fits = |w: &&Writer| !w.addresses && w.name != "nsd" && !(kind == ZoneKind::Hash && w.name == "rpz");
+        let fit: Vec<&str> = WRITERS.iter().filter(fits).map(|w| w.name).collect();
         return Err(format!("the format {format} takes addresses, and this zone has names; {} take names", fit.join(", ")));
+    }
+    if kind == ZoneKind::Hash && format == "rpz" {
+        return Err(
+            "a hash zone has digests, and a resolver's policy needs names or addresses; write it as master, rbldnsd, list or jsonl".into(),
+        );
     }
     match (format, action) {
         ("rpz", action) => rpz::Action::parse(action).map(|_| writer),

@@ -8,7 +8,7 @@ use super::{
     trie::{Labels, Nibbles, Trie, nibbles},
     values::{FactsId, Interned, Interner, RawFacts, ValueId},
 };
-use crate::model::{Prefix4, Prefix6, Scope, Subject};
+use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
 
 /// The tables that answers come from. A copy shares everything.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,25 @@ impl Tables {
     pub fn counts(&self) -> [usize; 4] {
         let nets = self.ip4.rows.iter().flatten().map(|r| r.nets().count()).sum();
         [self.ip4.hosts(), nets, self.ip6.len(), self.names.len()]
+    }
+
+    /// Calls `each` for every domain that has facts, in order.
+    pub fn domains(&self, each: &mut dyn FnMut(Domain)) {
+        self.names_with_facts(&mut |domain, _| each(domain));
+    }
+
+    fn names_with_facts(&self, each: &mut dyn FnMut(Domain, FactsId)) {
+        self.names.visit(
+            &mut |key, facts| {
+                let text = String::from_utf8_lossy(&key[..key.len().saturating_sub(1)]);
+                let name: Vec<&str> = text.rsplit('\0').collect();
+                for (scope, f) in facts {
+                    let scope = [Scope::Tree, Scope::Below, Scope::Name][usize::from(*scope).min(2)];
+                    each(Domain::from_canonical(&name.join("."), scope), *f);
+                }
+            },
+            &mut |_| (),
+        );
     }
 }
 
@@ -56,7 +75,7 @@ pub struct Changes {
     hosts: Vec<(u32, FactsId)>,
     nets: Vec<(Prefix4, FactsId)>,
     ip6: Vec<(Prefix6, FactsId)>,
-    names: Vec<(crate::model::Domain, FactsId)>,
+    names: Vec<(Domain, FactsId)>,
     /// Hosts of this batch that carve, so that a later change in the same batch takes them out again.
     carved: BTreeSet<Prefix4>,
 }
@@ -252,16 +271,6 @@ pub(super) fn others(tables: &Tables) -> Vec<(Subject, FactsId)> {
         }
     };
     tables.ip6.visit(&mut ip6, &mut |_| ());
-    tables.names.visit(
-        &mut |key, facts| {
-            let text = String::from_utf8_lossy(&key[..key.len().saturating_sub(1)]);
-            let name: Vec<&str> = text.rsplit('\0').collect();
-            for (scope, f) in facts {
-                let scope = [Scope::Tree, Scope::Below, Scope::Name][usize::from(*scope).min(2)];
-                out.push((Subject::Domain(crate::model::Domain::from_canonical(&name.join("."), scope)), *f));
-            }
-        },
-        &mut |_| (),
-    );
+    tables.names_with_facts(&mut |domain, f| out.push((Subject::Domain(domain), f)));
     out
 }

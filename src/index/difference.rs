@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use super::{
     build::{Tables, name_key},
     parts::Parts,
-    render::{Emit, Rendered, below, closed, name, opened},
-    rows::{Bits4, Bits6, name_row},
+    render::{Emit, Rendered, below, closed, digest, name, opened},
+    rows::{Bits4, Bits6, digest_row, name_row},
     space::{Hextets, Items, Mapped, Octets, Space},
     zones::{MAX_NAME, ZoneView},
 };
@@ -69,6 +69,7 @@ pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, face: Face, subje
             family([&hextets(old), &hextets(new)], zone.mask, &six, &mut found);
         }
         ZoneKind::Domain => names([old, new], (zone, face), subjects, &mut found),
+        ZoneKind::Hash => digests([old, new], (zone, face), subjects, &mut found),
         ZoneKind::Catalog => {}
     }
     go
@@ -226,6 +227,31 @@ fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subje
     }
 }
 
+/// Digests: each that changed, and nothing around it.
+fn digests(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subject], found: Found) {
+    let mut labels: Vec<&str> = subjects
+        .iter()
+        .filter_map(|s| match s {
+            Subject::Domain(d) => Some(d.name()),
+            _ => None,
+        })
+        .collect();
+    labels.sort_unstable();
+    labels.dedup();
+    for label in labels {
+        for (new, t) in [false, true].into_iter().zip(sides) {
+            let emit: Emit = &mut |owner, r| found(new, owner, r);
+            let go = match face {
+                Face::Names => digest(t, zone, label.as_bytes(), emit),
+                Face::Rows => digest_row(t, zone, label.as_bytes(), emit),
+            };
+            if !go {
+                return;
+            }
+        }
+    }
+}
+
 fn both_names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), key: &[u8], done: &mut HashSet<Vec<u8>>, go: &mut bool, found: Found) {
     if done.contains(key) {
         return;
@@ -251,7 +277,7 @@ mod tests {
     use crate::index::{
         Builder, RawFacts,
         render::{records, render},
-        tests::{any_world, apply, test_zone},
+        tests::{HASH, any_world, apply, test_zone},
     };
 
     type Owners = BTreeMap<Vec<u8>, Vec<(u16, u32, Vec<u8>)>>;
@@ -289,7 +315,8 @@ mod tests {
             let new = builder.tables().clone();
             let subjects: Vec<Subject> = changes.iter().map(|(s, _)| s.clone()).collect();
             let publish = [&[0, 1, 2][..], &[1], &[2, 0]][publish];
-            for zone in [test_zone("address", publish, "mapped = true"), test_zone("domain", publish, "txt = 'all'")] {
+            let names = test_zone("domain", publish, "txt = 'all'");
+            for zone in [test_zone("address", publish, "mapped = true"), names, test_zone("hash", publish, HASH)] {
                 let (was, is) = (rendered(&old, &zone), rendered(&new, &zone));
                 let mut sides = [Owners::new(), Owners::new()];
                 difference(&old, &new, &zone, Face::Names, &subjects, &mut |side, owner, at| {

@@ -6,7 +6,7 @@ use super::{
     values::{FactsId, Item, ValueId},
     zones::{Fixed, ZoneView},
 };
-use crate::model::{Mask, Prefix4, Prefix6, ReasonId, ZoneKind};
+use crate::model::{Mask, Prefix4, Prefix6, ReasonId, ZoneKind, domain::MAX_LABEL};
 
 /// A name below a zone's origin, decoded once: which address or branch its labels spell from the right.
 #[derive(Debug, Clone, Copy)]
@@ -198,6 +198,7 @@ pub fn find<'a>(tables: &'a Tables, zone: &'a ZoneView, asked: &'a Asked, scratc
     match zone.spec.kind {
         ZoneKind::Address => find_address(tables, zone, asked, fixed, scratch),
         ZoneKind::Domain => find_name(tables, zone, asked, fixed),
+        ZoneKind::Hash => find_digest(tables, zone, asked, fixed),
         ZoneKind::Catalog if fixed == asked.count => Found::Empty,
         ZoneKind::Catalog => Found::Missing,
     }
@@ -312,6 +313,28 @@ fn mapped_tree<'a>(
         }
     }
     Found::Missing
+}
+
+/// Finds a digest: a name of one label that has the zone's form. Below it there is nothing, and there are no wildcards.
+fn find_digest<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: usize) -> Found<'a> {
+    if let Some((_, label)) = asked.labels.split_first()
+        && asked.count == 1
+        && let Some(v) = digest_value(tables, zone, label)
+    {
+        return Found::Listed(Listing { own: &tables.interned.value(v).items, cover: &[], at: Where::Name(asked.labels) });
+    }
+    if fixed == asked.count { Found::Empty } else { Found::Missing }
+}
+
+/// What a hash zone answers for a label in lower case; `None` where it is not listed or not a digest of the zone's form.
+pub(super) fn digest_value(tables: &Tables, zone: &ZoneView, label: &[u8]) -> Option<ValueId> {
+    if !zone.spec.digest.is_some_and(|d| d.matches(label)) {
+        return None;
+    }
+    let mut key = [0; MAX_LABEL + 1];
+    key.get_mut(..label.len())?.copy_from_slice(label);
+    let own = tables.names.at(&key[..=label.len()]).value.own;
+    (tables.interned.value(own).mask & zone.mask != 0).then_some(own)
 }
 
 fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: usize) -> Found<'a> {

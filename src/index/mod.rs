@@ -7,6 +7,7 @@ use crate::model::{Keys, Serial};
 pub mod build;
 mod cover;
 pub mod difference;
+mod families;
 pub mod find;
 pub mod image;
 pub mod ip4;
@@ -26,9 +27,10 @@ mod zone_set;
 pub mod zones;
 
 #[cfg(test)]
-pub(crate) use tests::{any_facts, any_world, apply, names, test_zone};
+pub(crate) use tests::{HASH, any_facts, any_world, apply, names, test_zone};
 
 pub use build::{Builder, Changes, Tables};
+pub use families::Families;
 pub use find::{Asked, Found, Listing, Where, find};
 pub use space::Items;
 pub use values::{Interned, RawFact, RawFacts};

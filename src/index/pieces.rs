@@ -106,7 +106,7 @@ pub fn pieces_reshaped(tables: &Tables, zone: &ZoneView, cut: Cut, reshaped: Opt
             });
             flush(&mut open, &mut reshaped);
         }
-        ZoneKind::Domain => names(tables, zone, tell),
+        ZoneKind::Domain | ZoneKind::Hash => names(tables, zone, tell),
         ZoneKind::Catalog => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     build::Tables,
-    find::{Listing, Where},
+    find::{Listing, Where, digest_value},
     records::BLANK_HINFO,
     space::{Hextets, Items, Mapped, Octets, Space},
     trie::{At, Seen, ValueId2},
@@ -58,8 +58,22 @@ pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
             };
             key.last() != Some(&0) || name(&tables.interned, zone, key, at, emit)
         }),
+        ZoneKind::Hash => tables.names.render(zone.mask, &mut |key, _| match key {
+            [label @ .., 0] => digest(tables, zone, label, emit),
+            _ => true,
+        }),
         ZoneKind::Catalog => true,
     }
+}
+
+/// Renders one name of a hash zone: a digest, which has nothing below it. `label` may be several labels, which are none.
+pub(super) fn digest(tables: &Tables, zone: &ZoneView, label: &[u8], emit: Emit) -> bool {
+    let Some(v) = digest_value(tables, zone, label) else { return true };
+    let mut place = Vec::with_capacity(label.len() + 1);
+    place.push(label.len() as u8);
+    place.extend(label);
+    let listing = Listing { own: &tables.interned.value(v).items, cover: &[], at: Where::Name(&place) };
+    emit(&place, Rendered::Listed(listing))
 }
 
 /// Renders the addresses of one family.

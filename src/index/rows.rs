@@ -9,7 +9,7 @@
 
 use super::{
     build::Tables,
-    find::{Listing, Where},
+    find::{Listing, Where, digest_value},
     parts::Parts,
     render::{Emit, Rendered, Tell, below},
     space::{Hextets, Items, Octets, Space},
@@ -157,8 +157,26 @@ pub fn render_rows(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
         ZoneKind::Domain => tables
             .names
             .render(zone.mask, &mut |key, _| key.last() != Some(&0) || name_row(&tables.names, &tables.interned, zone, key, emit)),
+        ZoneKind::Hash => tables.names.render(zone.mask, &mut |key, _| match key {
+            [label @ .., 0] => digest_row(tables, zone, label, emit),
+            _ => true,
+        }),
         ZoneKind::Catalog => true,
     }
+}
+
+/// The row of a digest: as that of a name with nothing above and below it.
+pub(super) fn digest_row(tables: &Tables, zone: &ZoneView, label: &[u8], emit: Emit) -> bool {
+    let Some(v) = digest_value(tables, zone, label) else { return true };
+    let (mut own, none) = (Items::default(), Items::default());
+    own.extend(&tables.interned.value(v).items, zone.mask);
+    let mut place = vec![label.len() as u8];
+    place.extend(label);
+    let owner = [&place, &b"\x01d"[..]].concat();
+    if owner.len() + ROWS.len() + zone.origin.len() > super::zones::MAX_NAME {
+        return true; // as for names: it cannot be asked for
+    }
+    emit(&owner, Rendered::Row(Name { own: &own, below: &none, given: &none, labels: &place }))
 }
 
 /// The row of a name, where it differs from what is above it. `key` ends with a label.

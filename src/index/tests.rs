@@ -65,8 +65,23 @@ fn any_subject() -> impl Strategy<Value = Subject> {
         3 => (spot6, low6, prop_oneof![Just(128u8), Just(64), 19u8..=48, 19u8..=128]).prop_map(|(s, l, n)| Subject::V6(Prefix6::new(s | l, n))),
         3 => ("([abx]\\.){0,3}[abxm][ab]?", 0..3usize)
             .prop_map(|(n, s)| Subject::Domain(Domain::from_canonical(&n, [Scope::Name, Scope::Below, Scope::Tree][s]))),
+        1 => (prop_oneof![4 => Just(""), 1 => Just("x.")], prop::sample::select(&DIGESTS[..]), prop_oneof![4 => Just(0), 1 => 0..3usize])
+            .prop_map(|(below, n, s)| {
+                Subject::Domain(Domain::from_canonical(&format!("{below}{n}"), [Scope::Name, Scope::Below, Scope::Tree][s]))
+            }),
     ]
 }
+
+/// Digests for [`HASH`] zones, one of digits alone, and one of another length.
+const DIGESTS: [&str; 4] = [
+    "d41d8cd98f00b204e9800998ecf8427e",
+    "d41d8cd98f00b204e9800998ecf8427f",
+    "12345678901234567890123456789012",
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+];
+
+/// What makes a zone of kind `hash` whole.
+pub(crate) const HASH: &str = "digest = 'md5-hex'";
 
 pub(crate) fn any_world() -> impl Strategy<Value = Vec<(Subject, RawFacts)>> {
     prop::collection::vec((any_subject(), any_facts()), 0..14)
@@ -282,7 +297,8 @@ proptest! {
         apply(&mut builder, &world);
         let facts: Facts = world.into_iter().collect();
         let publish = [&[0, 1, 2][..], &[1], &[2, 0], &[0, 1, 2]][zone];
-        for zone in [test_zone("address", publish, if zone == 3 { "mapped = true" } else { "" }), test_zone("domain", publish, "")] {
+        let addresses = test_zone("address", publish, if zone == 3 { "mapped = true" } else { "" });
+        for zone in [addresses, test_zone("domain", publish, ""), test_zone("hash", publish, HASH)] {
             let naive = Naive4592::new(&builder, &zone);
             let mut asked = names(&facts, &noise);
             if zone.spec.mapped {
@@ -304,7 +320,7 @@ proptest! {
         let (mut stepwise, mut at_once) = (Builder::default(), Builder::default());
         apply(&mut stepwise, &before);
         let kept = stepwise.tables().clone();
-        let zones = [test_zone("address", &[0, 1, 2], "mapped = true"), test_zone("domain", &[0, 1], "")];
+        let zones = [test_zone("address", &[0, 1, 2], "mapped = true"), test_zone("domain", &[0, 1], ""), test_zone("hash", &[0, 1], HASH)];
         let old: Vec<_> = zones.iter().map(|z| Naive4592::new(&stepwise, z).0).collect();
         let gone: Vec<_> = before.iter().map(|(s, _)| (s.clone(), RawFacts::default())).collect();
         for part in gone.chunks(parts).chain(after.chunks(parts)) {
@@ -432,6 +448,37 @@ fn an_exception_in_a_tree_is_a_name_with_hinfo() {
     let zone = test_zone("domain", &[0], "");
     assert_eq!(shown(&builder, &zone, "good.bad.test"), "HINFO");
     assert_eq!(shown(&builder, &zone, "x.good.bad.test"), "nxdomain");
+}
+
+#[test]
+fn a_hash_zone_has_digests_of_its_form_and_nothing_below_them() {
+    let [one, other, digits, longer] = DIGESTS;
+    let (tree, below) = (format!(".{other}"), format!("x.{one}"));
+    let builder = listing(&[one, &tree, digits, longer, &below, "bad.test", &format!("!{digits}")]);
+    let zone = test_zone("hash", &[0], HASH);
+    let owners: Vec<String> = Naive4592::new(&builder, &zone).0.into_keys().collect();
+    assert_eq!(owners, ["", one, other, "test"], "the exempt one, names and other lengths are not there");
+    assert!(shown(&builder, &zone, one).ends_with(&format!("={one};")), "{}", shown(&builder, &zone, one));
+    for name in [digits, longer, &below, &format!("x.{other}"), "bad.test", "invalid", "x.test"] {
+        assert_eq!(shown(&builder, &zone, name), "nxdomain", "{name}");
+    }
+    assert!(shown(&builder, &zone, "test").starts_with("[Rr"));
+}
+
+#[test]
+fn a_fixed_name_of_a_hash_zone_cannot_be_a_digest() {
+    let with = |name: &str| {
+        let record = format!("[[record]]\nname = '{name}'\ntype = 'A'\ndata = '192.0.2.1'\n");
+        let text = toml::to_string(&test_zone("hash", &[0], HASH).spec).unwrap().replace("record = []\n", "") + &record;
+        let mut reasons = Reasons::default();
+        (0..3).for_each(|i| drop(reasons.add(&format!("r{i}"))));
+        ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &HashMap::new()).map(|_| ())
+    };
+    assert_eq!(with("www"), Ok(()));
+    assert_eq!(with(DIGESTS[3]), Ok(()), "another length");
+    for (name, part) in [(DIGESTS[0], "could be a digest"), ("test", "test point of a hash zone"), ("*", "wildcards")] {
+        assert!(with(name).unwrap_err().contains(part), "{name}");
+    }
 }
 
 #[test]

@@ -216,8 +216,11 @@ impl ZoneView {
                 "the label `{}` next to the origin could be part of an address; take two or more characters, not all digits (RFC 5782 section 2.3)",
                 top.escape_ascii()
             )),
-            (ZoneKind::Domain, Some(top)) if [&b"test"[..], b"invalid"].contains(&top) => {
-                Err(format!("`{}` is a test point of a domain zone (RFC 5782 section 5)", top.escape_ascii()))
+            (ZoneKind::Domain | ZoneKind::Hash, Some(top)) if [&b"test"[..], b"invalid"].contains(&top) => {
+                Err(format!("`{}` is a test point of a {} zone (RFC 5782 section 5)", top.escape_ascii(), self.spec.kind.name()))
+            }
+            (ZoneKind::Hash, Some(top)) if self.spec.digest.is_some_and(|d| d.matches(top)) => {
+                Err(format!("the label `{}` next to the origin could be a digest; take another", top.escape_ascii()))
             }
             _ => Ok(()),
         }

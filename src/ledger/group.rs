@@ -48,6 +48,12 @@ pub(super) struct Work {
     records: Vec<(Vec<u8>, bool)>,
     /// Reasons that change although no subject says so: of addresses, of domains.
     pub(super) extra: [Mask; 2],
+    /// What is kept of a source's list for the comparison with the next one.
+    pub(super) accepted: Option<(SourceId, schema::AcceptedList)>,
+    /// An event for webhooks that is told instead of the commit: its name and its fields.
+    pub(super) notice: Option<(&'static str, serde_json::Map<String, serde_json::Value>)>,
+    /// Rows of the family `people` that are set.
+    pub(super) people: Vec<(Vec<u8>, Vec<u8>)>,
     /// See [`schema::Commit::barrier`].
     pub(super) barrier: bool,
     /// See [`schema::Commit::bulk`].
@@ -69,6 +75,9 @@ impl Work {
             drops: Vec::new(),
             records: Vec::new(),
             extra: [0; 2],
+            accepted: None,
+            notice: None,
+            people: Vec::new(),
             barrier: false,
             bulk: false,
         }
@@ -405,6 +414,12 @@ impl Work {
             }
         }
         super::desk::put(&self.probes, batch);
+        for (key, row) in &self.people {
+            batch.put(schema::PEOPLE, key.clone(), row.clone());
+        }
+        if let Some((source, list)) = &self.accepted {
+            batch.put(schema::META, schema::accepted_key(*source), schema::encode(list));
+        }
         for (family, prefix) in &self.drops {
             batch.delete_range(family, prefix.clone(), schema::after(prefix));
         }

@@ -163,6 +163,8 @@ pub(super) enum Job {
     Many(Box<(Vec<Change>, Audit)>, Reply<Receipt>),
     /// Rows of relay tests, with the changes and the line that belong to them.
     Record(Box<super::desk::Entry>, Reply<Option<Receipt>>),
+    /// What webhooks are told about a feed.
+    FeedEvent(Box<super::held::FeedEvent>, Reply<()>),
     /// What came of sending a message: the webhook, the message's commit.
     Tried(Box<(String, u64, super::outbox::Tried)>, Reply<()>),
     /// A person or a token, and the line in the audit log.

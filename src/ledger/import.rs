@@ -3,6 +3,7 @@
 use super::{
     ImportResult, Job, Ledger, Receipt, Refused, Reply,
     group::Work,
+    guard::{self, ListLimits, ListRefusal, NewList, Passed},
     now,
     writer::{Writer, load},
 };
@@ -12,8 +13,8 @@ use crate::{
     store::{
         StoreError, Vocabulary,
         journal::Since,
-        schema::{Audit, FeedEntry, Followed, Kept, MAX_ENDS, SourceRecord},
-        stage::{Difference, Mode, Row, Rows, SMALL, Staged, Terms},
+        schema::{AcceptedList, Audit, FeedEntry, Followed, Kept, ListShape, MAX_ENDS, SourceRecord},
+        stage::{Compared, Difference, Mode, Row, Rows, SMALL, Staged, Terms},
     },
 };
 
@@ -43,6 +44,10 @@ pub struct Import {
     pub touched: Vec<Subject>,
     /// Who asks for it, where it is not the source itself: a line for the audit log.
     pub asked: Option<Audit>,
+    /// How far the list may differ from the source's last one; `None` where any difference is meant.
+    pub limits: Option<ListLimits>,
+    /// What the list consists of, where `limits` are set.
+    pub shape: ListShape,
 }
 
 /// A step of a source from one version of the zone that it follows to another.
@@ -69,6 +74,8 @@ impl Import {
             follow: None,
             touched: Vec::new(),
             asked: None,
+            limits: None,
+            shape: ListShape::default(),
         }
     }
 }
@@ -86,6 +93,8 @@ pub enum ImportError {
     Refused(Refused),
     /// The lines ended with an error; its text was told to whoever reads them.
     Input(String),
+    /// The list must not replace the source's last one.
+    List(ListRefusal),
 }
 
 impl ImportError {
@@ -101,6 +110,7 @@ impl ImportError {
             }
             ImportError::Refused(r) => r.text(vocabulary),
             ImportError::Input(why) => why.clone(),
+            ImportError::List(refusal) => refusal.describe("NAME"),
         }
     }
 }
@@ -124,6 +134,9 @@ pub(super) struct Ready {
     asked: Option<Audit>,
     /// When the source's life would have ended without it.
     was_expires: Option<Time>,
+    /// See [`Import::shape`]; `None` where the list was not compared with the last one.
+    passed: Option<(ListShape, Passed)>,
+    mode: Mode,
     /// The commit that was the last one when `prepared` was read.
     base: u64,
     prepared: Prepared,
@@ -197,6 +210,8 @@ impl Ledger {
         if let Some(t) = what.expires.filter(|t| *t <= now()) {
             return Err(ImportError::Over(t));
         }
+        let compared = stage.compared(what.dry_run)?;
+        let passed = self.compare_with_last(what, &compared)?;
         let mut refused = None;
         let generation = || {
             self.call(|r| Job::Generation(source, r)).map_err(|e| {
@@ -205,7 +220,7 @@ impl Ledger {
                 StoreError::Io(text)
             })
         };
-        let staged = stage.finish(what.dry_run, generation);
+        let staged = stage.finish(compared, generation);
         if let Some(e) = refused {
             return Err(ImportError::Refused(e));
         }
@@ -230,6 +245,8 @@ impl Ledger {
             follow: what.follow.take(),
             asked: what.asked.take(),
             was_expires: None,
+            passed: passed.map(|p| (what.shape, p)),
+            mode,
             base: 0,
             prepared: Prepared::Nothing,
         };
@@ -240,6 +257,19 @@ impl Ledger {
             let _ = self.store.drop_generation(source, g);
         }
         Ok(ImportResult { receipt: Some(receipt?), difference })
+    }
+
+    /// Holds the list against the source's last one, where limits are set.
+    fn compare_with_last(&self, what: &Import, compared: &Compared) -> Result<Option<Passed>, ImportError> {
+        let Some(limits) = &what.limits else { return Ok(None) };
+        let last = self.store.accepted_list(what.source)?;
+        let list = NewList { mode: what.mode, shape: &what.shape, extents: &compared.extents() };
+        guard::check(&list, last.as_ref(), limits, now()).map(Some).map_err(|mut refusal| {
+            if let ListRefusal::Guard(trip) = &mut refusal {
+                trip.difference = compared.difference().clone();
+            }
+            ImportError::List(refusal)
+        })
     }
 
     /// Prepares a staged import beside the writer and hands it in, again while too much was written meanwhile.
@@ -368,10 +398,25 @@ impl Writer {
                 (self.large(&ready, v)?, Some(builder))
             }
         };
+        work.accepted = self.accepted_list(&ready)?.map(|list| (source, list));
         work.copied(source, was.map(|f| f.copy), ready.follow.take());
         ready.asked.as_ref().map_or(Ok(()), |line| self.first(line))?;
         work.audit.extend(ready.asked.take().map(|a| Audit { detail: ready.staged.difference.words(), ..a }));
         self.commit(&work, tables).map(Handed::Done)
+    }
+
+    /// What is kept of the list for the comparison with the next one; `None` where that stays as it is.
+    fn accepted_list(&self, ready: &Ready) -> Result<Option<AcceptedList>, Refused> {
+        let last = self.store.accepted_list(ready.staged.source)?;
+        if let Some((shape, passed)) = &ready.passed {
+            let list = NewList { mode: ready.mode, shape, extents: &ready.staged.extents };
+            return Ok(Some(guard::accepted(&list, last, *passed, now())));
+        }
+        let Some(last) = last else { return Ok(None) };
+        // Entries that ended or were taken off on purpose are not held against the next list; and what an undo brings back
+        // may be of another kind than the list that it undoes.
+        let keeps_shape = ready.ended || ready.follow.is_some() || ready.mode == Mode::Remove;
+        Ok(Some(AcceptedList { shape: if keeps_shape { last.shape } else { ListShape::default() }, peaks: Vec::new() }))
     }
 
     /// Few rows: each with its before-image in the journal.
@@ -454,6 +499,7 @@ impl Writer {
                 source,
                 base: record.generation,
                 difference: Difference::default(),
+                extents: Default::default(),
                 masks: record.masks,
                 rows,
                 holds: Default::default(),
@@ -465,6 +511,8 @@ impl Writer {
                 follow: None,
                 asked: None,
                 was_expires: None,
+                passed: None,
+                mode: Mode::Replace,
                 base: self.seq,
                 prepared: Prepared::Nothing,
             }) {

@@ -2,7 +2,9 @@
 
 pub mod desk;
 mod group;
+pub mod guard;
 mod handle;
+pub mod held;
 mod import;
 pub mod outbox;
 mod past;

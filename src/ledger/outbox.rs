@@ -111,10 +111,14 @@ impl Writer {
             let mut subjects: Vec<&Subject> = work.touched.iter().filter(|(_, (a, b))| a != b).map(|(s, _)| s).collect();
             subjects.sort();
             let named: Vec<&&Subject> = subjects.iter().take(NAMED).collect();
-            let body = serde_json::json!({
+            let mut body = serde_json::json!({
                 "event": "commit", "commit": seq, "at": now().to_string(), "serials": serials, "subjects": named,
                 "count": subjects.len(), "bulk": work.bulk, "gap": gap,
             });
+            if let Some((event, fields)) = &work.notice {
+                body = serde_json::json!({"event": event, "commit": seq, "at": now().to_string(), "gap": gap});
+                fields.iter().for_each(|(key, value)| body[key] = value.clone());
+            }
             let message =
                 Message { commit: seq, body: body.to_string(), since: now(), tries: 0, next: Time(0), problem: None, dead: false };
             batch.put(schema::OUTBOX, key(&hook.id, seq), schema::encode(&message));

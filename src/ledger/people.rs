@@ -4,9 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, Ledger, Refused, now, outbox::Webhook, writer::Writer};
+use super::{
+    Job, Ledger, Refused,
+    held::{HELD, HeldList, read_held},
+    now,
+    outbox::Webhook,
+    writer::Writer,
+};
 use crate::{
-    model::{Change, Person, Role, Time, Token, history::Once},
+    model::{Change, Person, Role, SourceId, Time, Token, history::Once},
     store::{Batch, Store, StoreError, schema},
 };
 
@@ -25,6 +31,8 @@ pub struct Book {
     pub used: BTreeMap<String, Time>,
     /// The last imports by number: when each began, and what is told of it, in JSON.
     pub imports: BTreeMap<String, (Time, Arc<str>)>,
+    /// Lists that a guard stopped, by feed.
+    pub held: BTreeMap<String, HeldList>,
 }
 
 impl Book {
@@ -80,6 +88,9 @@ impl Book {
             } else if let Some(id) = key.strip_prefix(IMPORT.as_bytes()) {
                 let import: (Time, String) = schema::decode(&value).ok_or_else(damaged)?;
                 out.imports.insert(String::from_utf8_lossy(id).into_owned(), (import.0, import.1.into()));
+            } else if key.starts_with(HELD.as_bytes()) {
+                let held = read_held(&value)?;
+                out.held.insert(held.feed.clone(), held);
             }
         }
         Ok(out)
@@ -132,12 +143,23 @@ pub enum Keep {
     Import(String, Time, Arc<str>),
     /// The answer to a request that must not be done twice: its status and body.
     Answer(Once, u16, String),
+    /// A feed's list that a guard stopped.
+    HeldList(Box<HeldList>),
+    /// The list of a feed, by name, is held no longer.
+    NoHeldList(String),
+    /// The shape of a source's last list is forgotten, so that a list of another shape may follow.
+    ShapeReset(SourceId),
 }
 
 impl Ledger {
     /// Everybody who may do something.
     pub fn book(&self) -> Arc<Book> {
         self.book.load_full()
+    }
+
+    /// The same from a thread that may block.
+    pub fn keep_blocking(&self, keep: Keep, line: Option<schema::Audit>) -> Result<(), Refused> {
+        self.call(|r| Job::Keep(Box::new((keep, line)), r))
     }
 
     /// Keeps somebody, with a line in the audit log where it is a change.
@@ -208,6 +230,7 @@ impl Writer {
             Keep::Answer(once, status, body) => {
                 batch.put(schema::ONCE, schema::answer_key(now(), &once.key), schema::encode(&(once.body, status, body)));
             }
+            keep @ (Keep::HeldList(_) | Keep::NoHeldList(_) | Keep::ShapeReset(_)) => self.keep_of_feed(keep, &mut book, &mut batch)?,
         }
         if let Some(once) = line.and_then(|l| l.once) {
             let made = schema::Made { body: once.body, ..schema::Made::default() };

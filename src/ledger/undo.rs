@@ -196,7 +196,7 @@ impl Ledger {
         let result = self.import_with(&mut import, |_, sink| {
             for t in same {
                 for e in t.before.entries.iter().filter(|e| e.source == source) {
-                    let entry = FeedEntry { reason: e.reason, hole: e.hole, weak: false, since: e.since, text: e.text.clone() };
+                    let entry = FeedEntry { reason: e.reason, hole: e.hole, weak: false, since: e.since, text: e.text.clone(), note: None };
                     sink(t.subject.clone(), entry)?;
                 }
             }

@@ -101,6 +101,7 @@ impl Writer {
                 }
                 Job::Many(all, reply) => drop(reply.send(self.many(all.0, all.1))),
                 Job::Record(entry, reply) => drop(reply.send(self.record(*entry))),
+                Job::FeedEvent(event, reply) => drop(reply.send(self.announce_feed(*event))),
                 Job::Keep(all, reply) => drop(reply.send(self.keep(all.0, all.1.as_ref()))),
                 Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
                 Job::Configure(settings, reply) => {
@@ -238,8 +239,8 @@ impl Writer {
         let mut serials = self.serials.clone();
         let mut receipt = Receipt { commit: seq, ..Receipt::default() };
         for (zone, serial) in self.zones.all().iter().zip(&mut serials) {
-            let domain = zone.spec.kind == crate::model::ZoneKind::Domain;
-            if masks[usize::from(domain)] & zone.mask != 0 {
+            let names = zone.spec.kind != crate::model::ZoneKind::Address;
+            if masks[usize::from(names)] & zone.mask != 0 {
                 *serial = serial.next();
                 receipt.serials.insert(zone.name.to_string(), *serial);
             }

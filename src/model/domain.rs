@@ -35,6 +35,10 @@ pub struct Domain {
 
 /// The longest name that can be asked for: 253 characters in text (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 253;
+/// The longest label (RFC 1035 section 2.3.4).
+pub const MAX_LABEL: usize = 63;
+/// The length of the shortest digest of a hash zone: a label of so many digits is a digest, and not a slip in an address.
+const MIN_DIGEST: usize = 26;
 
 impl Domain {
     /// Reads `a.b`, `*.a.b` or `.a.b`, in A-label or U-label form, any letter case, with or without a final dot.
@@ -88,10 +92,11 @@ impl Domain {
 }
 
 /// A host name as lower-case A-labels; the error says what is wrong with it. What has only digits is taken for a slip: it
-/// was to be an address.
+/// was to be an address; a label of a digest's length is not.
 pub fn name_to_ascii(text: &str) -> Result<Box<str>, String> {
     let name = any_name_to_ascii(text)?;
-    if name.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+    let digest = name.len() >= MIN_DIGEST && !name.contains('.');
+    if !digest && name.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return Err(format!(
             "`{text}` is not a domain name: it has only digits; an IPv4 address has four octets, a prefix is written 192.0.2.0/24"
         ));
@@ -115,7 +120,7 @@ pub fn any_name_to_ascii(text: &str) -> Result<Box<str>, String> {
         return bad("it has to have 1 to 253 characters");
     }
     for label in name.split('.') {
-        if label.is_empty() || label.len() > 63 {
+        if label.is_empty() || label.len() > MAX_LABEL {
             return bad("each label has to have 1 to 63 characters");
         }
         if let Some(c) = label.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_".contains(*c)) {

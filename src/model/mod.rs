@@ -1,6 +1,7 @@
 //! Words: the values and rules everything else speaks in. No I/O, no clock, no runtime.
 
 pub mod access;
+pub mod digest;
 pub mod domain;
 pub mod evidence;
 pub mod history;
@@ -19,6 +20,7 @@ pub mod verdict;
 pub mod zone;
 
 pub use access::{Bounds, Person, Role, Token};
+pub use digest::Digest;
 pub use domain::{Domain, Scope};
 pub use evidence::{Evidence, EvidenceKind};
 pub use history::{Change, Event, Terms, What};

@@ -32,6 +32,8 @@ impl SourceId {
     pub const OPERATOR: SourceId = SourceId(0);
     /// What relay tests have proved.
     pub const PROBER: SourceId = SourceId(1);
+    /// What spam traps have received.
+    pub const TRAP: SourceId = SourceId(2);
     /// Every source there is or will be: what a hold on a whole reason names.
     pub const ALL: SourceId = SourceId(u16::MAX);
     /// The sources that decide one by one, in order of number. Every other source is a feed, replaced by its imports.

@@ -102,11 +102,21 @@ impl Subject {
     }
 
     /// `::ffff:a.b.c.d` and the prefixes inside `::ffff:0:0/96` as what they mean in IPv4.
-    fn unmapped(self) -> Subject {
+    #[must_use]
+    pub fn unmapped(self) -> Subject {
         const MAPPED: u128 = 0xffff << 32;
         match self {
             Subject::V6(p) if p.len() >= 96 && p.first() >> 32 == MAPPED >> 32 => Subject::V4(Prefix4::new(p.first() as u32, p.len() - 96)),
             s => s,
+        }
+    }
+
+    /// How many addresses it covers: 0 for a name; for all of IPv6 one less than there are, to fit.
+    pub fn addresses(&self) -> u128 {
+        match self {
+            Subject::V4(p) => 1u128 << (Prefix4::BITS - p.len()),
+            Subject::V6(p) => 1u128.checked_shl(u32::from(Prefix6::BITS - p.len())).unwrap_or(u128::MAX),
+            Subject::Domain(_) => 0,
         }
     }
 
@@ -342,6 +352,8 @@ pub(crate) mod tests {
             assert_eq!(Subject::from_key(&s.key()), Some(s));
         }
         assert!("123".parse::<Subject>().is_err(), "on a command line it is a slip");
+        let digits = "12345678901234567890123456789012";
+        assert_eq!(digits.parse::<Subject>().unwrap().to_string(), digits, "no address has as many: it is a digest");
     }
 
     #[test]

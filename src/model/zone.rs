@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{domain::name_to_ascii, retire::Retire, time::Seconds};
+use super::{digest::Digest, domain::name_to_ascii, retire::Retire, time::Seconds};
 
 /// What a zone's names are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,6 +16,20 @@ pub enum ZoneKind {
     Domain,
     /// A catalog of our zones (RFC 9432); kept for the transfers.
     Catalog,
+    /// Digests, one label each: see [`Digest`].
+    Hash,
+}
+
+impl ZoneKind {
+    /// Its name in a zone file.
+    pub fn name(self) -> &'static str {
+        match self {
+            ZoneKind::Address => "address",
+            ZoneKind::Domain => "domain",
+            ZoneKind::Catalog => "catalog",
+            ZoneKind::Hash => "hash",
+        }
+    }
 }
 
 /// One published reason.
@@ -156,6 +170,9 @@ pub struct Zone {
     pub origin: String,
     /// What its names are made of.
     pub kind: ZoneKind,
+    /// Of a hash zone: the form of its names. Left out where there is none, so that the hash of other zones stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
     /// Its name servers; the first is the SOA's MNAME.
     pub ns: Vec<String>,
     /// The mail address of its keeper, `hostmaster@example`.
@@ -272,6 +289,7 @@ impl Zone {
         }
         self.lint_transfer(&mut out);
         self.lint_codes(reasons, &mut out);
+        self.lint_digest(&mut out);
         self.lint_advice(&mut out);
         if let Some(r) = &self.retire {
             r.lint(self, &mut out);
@@ -352,6 +370,23 @@ impl Zone {
         }
     }
 
+    fn lint_digest(&self, out: &mut Vec<Lint>) {
+        match (self.kind, self.digest) {
+            (ZoneKind::Hash, None) => out.push(Lint::Error(
+                "digest: a zone of kind \"hash\" needs the form of its names, such as digest = \"sha1-hex\" or digest = \"sha256-base32\""
+                    .into(),
+            )),
+            (ZoneKind::Hash, Some(_)) if self.mapped => {
+                out.push(Lint::Error("mapped: a zone of kind \"hash\" has no addresses; remove the key".into()));
+            }
+            (ZoneKind::Hash, _) | (_, None) => {}
+            (kind, Some(_)) => out.push(Lint::Error(format!(
+                "digest: a zone of kind \"{}\" has no digests; remove the key, or set kind = \"hash\"",
+                kind.name()
+            ))),
+        }
+    }
+
     fn lint_advice(&self, out: &mut Vec<Lint>) {
         if self.origin.trim_end_matches('.').split('.').count() < 3 {
             out.push(Lint::Warning(format!(
@@ -375,6 +410,40 @@ impl Zone {
     }
 }
 
+/// What is wrong with the zones of a folder together: a reason whose subjects would mean different things in two of them.
+/// Each error comes with the number of the zone whose file has to change.
+pub fn lint_reasons(zones: &[Zone]) -> Vec<(usize, String)> {
+    let mut out = Vec::new();
+    for (i, zone) in zones.iter().enumerate().filter(|(_, z)| z.kind == ZoneKind::Hash) {
+        for (n, p) in zone.publish.iter().enumerate() {
+            let publishes = |z: &&Zone| z.publish.iter().any(|q| q.reason == p.reason);
+            let name = &p.reason;
+            if let Some(other) = zones.iter().find(|z| z.kind == ZoneKind::Domain && publishes(z)) {
+                out.push((
+                    i,
+                    format!(
+                        "publish {}: reason `{name}` is published by the domain zone {} too, and would mix digests with names; use another reason",
+                        n + 1,
+                        other.origin
+                    ),
+                ));
+            }
+            let other = zones[..i].iter().find(|z| z.kind == ZoneKind::Hash && z.digest != zone.digest && publishes(z));
+            if let Some((other, digest)) = other.and_then(|z| Some((z, z.digest?))) {
+                out.push((
+                    i,
+                    format!(
+                        "publish {}: reason `{name}` has {digest} digests in the zone {}; use one reason for each form of digest",
+                        n + 1,
+                        other.origin
+                    ),
+                ));
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -384,6 +453,7 @@ mod tests {
             stem: String::new(),
             origin: "bl.orbs.example".into(),
             kind: ZoneKind::Address,
+            digest: None,
             ns: vec!["ns1.orbs.example".into(), "ns2.orbs.example".into()],
             contact: "hostmaster@orbs.example".into(),
             ttl: Seconds(300),
@@ -471,6 +541,17 @@ mod tests {
         for other in [&[][..], &["b.example"], &["x.mirror.example"], &["*.example"], &["mirror.example.org"]] {
             assert!(!allows(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_hash_zone_needs_the_form_of_its_names_and_no_other_zone_has_one() {
+        assert!(says(&zone(|z| z.kind = ZoneKind::Hash), true, "digest: a zone of kind \"hash\" needs"));
+        assert_eq!(zone(|z| (z.kind, z.digest) = (ZoneKind::Hash, Some(Digest::Sha1Hex))), []);
+        for kind in [ZoneKind::Address, ZoneKind::Domain] {
+            assert!(says(&zone(|z| (z.kind, z.digest) = (kind, Some(Digest::Sha1Hex))), true, "remove the key"));
+        }
+        let mapped = zone(|z| (z.kind, z.digest, z.mapped) = (ZoneKind::Hash, Some(Digest::Sha1Hex), true));
+        assert!(says(&mapped, true, "mapped"));
     }
 
     #[test]

@@ -406,6 +406,12 @@ impl Store {
         last.map_or(Ok(0), |k| k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a line of the audit log")))
     }
 
+    /// The last list of a source that was accepted; `None` where no list was compared yet.
+    pub fn accepted_list(&self, source: SourceId) -> Result<Option<schema::AcceptedList>> {
+        let row = self.get(schema::META, &schema::accepted_key(source))?;
+        row.map(|r| schema::decode(&r).ok_or_else(|| damaged("the shape of a source's last list"))).transpose()
+    }
+
     /// Visits the messages of the outbox from `from` on, in order, until `f` says false.
     pub fn outbox(&self, from: &[u8], f: RowFn) -> Result<()> {
         self.rows(schema::OUTBOX, from, f)

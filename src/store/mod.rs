@@ -4,6 +4,7 @@
 pub mod backup;
 #[cfg(feature = "daemon")]
 pub mod copy;
+pub mod extent;
 #[cfg(feature = "daemon")]
 pub mod feeds;
 #[cfg(feature = "daemon")]

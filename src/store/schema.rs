@@ -15,16 +15,17 @@
 //! | `probes` | letter, host or number | relay tests: jobs, hosts, tokens, proofs, in JSON (`ledger::desk`) |
 //! | `once` | day, key | the receipt of a request that must not be done twice; kept for a day or two |
 //! | `journal` | sequence | a commit: what it touched, as that stood before |
-//! | `meta` | a name | version, identity, vocabulary, serials |
+//! | `meta` | a name | version, identity, vocabulary, serials, the last accepted list of each source |
 //!
 //! Numbers in keys are big-endian, so that they sort.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::extent::Extent;
 use crate::model::{Entry, Event, Exempt, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict, history::What};
 
 /// The version of everything below; a store of a newer one is refused.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 /// All column families.
 pub const FAMILIES: [&str; 14] = [VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META, PEOPLE, AUDIT, ONCE, OUTBOX, PROBES];
 /// See the table above.
@@ -114,20 +115,45 @@ pub struct FeedEntry {
     pub since: Time,
     /// Its own text.
     pub text: Option<Box<str>>,
+    /// What the list says about the entry, for operators; never published.
+    pub note: Option<Box<str>>,
 }
 
-/// Writes a feed's row: this version's byte, then for each entry reason, flags, since, text.
+impl FeedEntry {
+    /// Whether both say the same to the public: all but the note and the time.
+    pub fn publishes_as(&self, other: &FeedEntry) -> bool {
+        (self.reason, self.hole, &self.text) == (other.reason, other.hole, &other.text)
+    }
+}
+
+/// The flags of an entry in a feed's row.
+const HOLE: u8 = 1;
+const HAS_TEXT: u8 = 1 << 1;
+const WEAK: u8 = 1 << 2;
+const HAS_NOTE: u8 = 1 << 3;
+
+/// The longest note of an entry, in bytes; the rest is cut off.
+pub const MAX_NOTE_BYTES: usize = 255;
+
+/// Writes a feed's row: this version's byte, then for each entry reason, flags, since, text, note.
 pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     out.push(FORM);
     for e in entries {
         // Texts are cut at the door; whatever comes here, a row reads back.
         let text = e.text.as_deref().unwrap_or("");
         let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
-        out.extend([e.reason.0, u8::from(e.hole) | u8::from(e.text.is_some()) << 1 | u8::from(e.weak) << 2]);
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let flags = flag(e.hole, HOLE) | flag(e.text.is_some(), HAS_TEXT) | flag(e.weak, WEAK) | flag(e.note.is_some(), HAS_NOTE);
+        out.extend([e.reason.0, flags]);
         out.extend((e.since.0 as u32).to_be_bytes());
         if e.text.is_some() {
             out.extend((text.len() as u16).to_be_bytes());
             out.extend(text.as_bytes());
+        }
+        if let Some(note) = &e.note {
+            let note = &note[..note.floor_char_boundary(MAX_NOTE_BYTES)];
+            out.push(note.len() as u8);
+            out.extend(note.as_bytes());
         }
     }
 }
@@ -138,16 +164,22 @@ pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
     let (form, mut rest) = bytes.split_first()?;
     while let Some((head, tail)) = rest.split_at_checked(6) {
         let since = Time(u64::from(u32::from_be_bytes(head[2..].try_into().ok()?)));
-        let (hole, has_text) = (head[1] & 1 != 0, head[1] & 2 != 0);
+        let has = |bit: u8| head[1] & bit != 0;
         rest = tail;
-        let mut text = None;
-        if has_text {
+        let (mut text, mut note) = (None, None);
+        if has(HAS_TEXT) {
             let (len, tail) = rest.split_at_checked(2)?;
             let (bytes, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(len.try_into().ok()?)))?;
             text = Some(std::str::from_utf8(bytes).ok()?.into());
             rest = tail;
         }
-        out.push(FeedEntry { reason: ReasonId(head[0]), hole, weak: head[1] & 4 != 0, since, text });
+        if has(HAS_NOTE) {
+            let (len, tail) = rest.split_first()?;
+            let (bytes, tail) = tail.split_at_checked(usize::from(*len))?;
+            note = Some(std::str::from_utf8(bytes).ok()?.into());
+            rest = tail;
+        }
+        out.push(FeedEntry { reason: ReasonId(head[0]), hole: has(HOLE), weak: has(WEAK), since, text, note });
     }
     (*form == FORM && rest.is_empty()).then_some(out)
 }
@@ -210,6 +242,49 @@ pub struct Followed {
     pub copy: u32,
     /// A hash of how records become rows: with another one the rows are made anew.
     pub mapping: u64,
+}
+
+/// What one list consisted of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListShape {
+    /// Entries that list IPv4 addresses.
+    pub ipv4: u64,
+    /// Entries that list IPv6 addresses.
+    pub ipv6: u64,
+    /// Entries that list names.
+    pub names: u64,
+    /// Entries that list digests.
+    pub digests: u64,
+    /// Entries that except something from a wider listing.
+    pub exclusions: u64,
+    /// Whether the list ended with a record about itself.
+    pub final_record: bool,
+}
+
+impl ListShape {
+    /// Entries that list addresses.
+    pub fn addresses(&self) -> u64 {
+        self.ipv4 + self.ipv6
+    }
+
+    /// Entries that list names or digests.
+    pub fn labels(&self) -> u64 {
+        self.names + self.digests
+    }
+}
+
+/// The last list of a source that was accepted: what the next one is compared with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedList {
+    /// What it consisted of.
+    pub shape: ListShape,
+    /// For each hour of the last day with an accepted list: the hour since 1970 and the largest extent in it.
+    pub peaks: Vec<(u64, Extent)>,
+}
+
+/// The key of a source's last accepted list, in the family `meta`.
+pub fn accepted_key(source: SourceId) -> Vec<u8> {
+    [b"accepted/", &source.0.to_be_bytes()[..]].concat()
 }
 
 /// How many ends of a source's life are remembered.
@@ -388,11 +463,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn feed_rows_read_back(entries in prop::collection::vec((0u8..64, any::<bool>(), any::<u32>(), prop::option::of(".{0,20}")), 0..4)) {
+        fn feed_rows_read_back(entries in prop::collection::vec((0u8..64, any::<bool>(), any::<u32>(), prop::option::of(".{0,20}"), prop::option::of(".{0,20}")), 0..4)) {
             let entries: Vec<_> = entries
                 .into_iter()
-
-                .map(|(r, hole, since, text)| FeedEntry { reason: ReasonId(r), hole, weak: false, since: Time(u64::from(since)), text: text.map(Into::into) })
+                .map(|(r, hole, since, text, note)| FeedEntry { reason: ReasonId(r), hole, weak: false, since: Time(u64::from(since)), text: text.map(Into::into), note: note.map(Into::into) })
                 .collect();
             let mut row = Vec::new();
             write_feed(&entries, &mut row);
@@ -427,6 +501,34 @@ mod tests {
             write_event(plain.at, &plain.author, &plain.what, &mut written);
             assert_eq!(written, event_value(&plain));
         }
+    }
+
+    /// Rows of versions before notes have no bit for them.
+    #[test]
+    fn a_row_without_notes_reads_as_before() {
+        let row = [FORM, 3, HAS_TEXT, 0, 0, 0, 9, 0, 1, b't', 4, HOLE, 0, 0, 0, 7];
+        let entry = |reason, hole, since, text: Option<&str>| FeedEntry {
+            reason: ReasonId(reason),
+            hole,
+            weak: false,
+            since: Time(since),
+            text: text.map(Into::into),
+            note: None,
+        };
+        let entries = vec![entry(3, false, 9, Some("t")), entry(4, true, 7, None)];
+        assert_eq!(read_feed(&row), Some(entries.clone()));
+        let mut written = Vec::new();
+        write_feed(&entries, &mut written);
+        assert_eq!(written, row);
+    }
+
+    #[test]
+    fn a_long_note_is_cut_and_the_row_reads_back() {
+        let entry =
+            FeedEntry { reason: ReasonId(1), hole: false, weak: false, since: Time(1), text: None, note: Some("é".repeat(500).into()) };
+        let mut row = Vec::new();
+        write_feed(&[entry], &mut row);
+        assert_eq!(read_feed(&row).unwrap()[0].note.as_ref().map(|n| n.len()), Some(254));
     }
 
     #[test]

@@ -13,7 +13,12 @@ use std::{
 
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 
-use super::{Result, Store, StoreError, cf, feeds::Cursor, schema};
+use super::{
+    Result, Store, StoreError, cf,
+    extent::{ExtentCounter, Extents},
+    feeds::Cursor,
+    schema,
+};
 use crate::model::{Domain, Hold, Mask, Scope, SourceId, Subject, Time, history::What, special};
 use schema::FeedEntry;
 
@@ -65,7 +70,16 @@ pub struct Difference {
     pub removed: u64,
     /// Subjects that stay as they are.
     pub same: u64,
-    /// Subjects that it lists, and that a granted removal holds down.
+    /// Of those that were added, how many are exclusions alone.
+    #[serde(default)]
+    pub excluded_added: u64,
+    /// Of those that were removed, how many were exclusions alone.
+    #[serde(default)]
+    pub excluded_removed: u64,
+    /// Of those that stay, how many are exclusions alone.
+    #[serde(default)]
+    pub excluded_same: u64,
+    /// Subjects that it lists, and that a granted removal keeps unlisted.
     #[serde(default)]
     pub held: u64,
     /// A few of those that were added.
@@ -105,6 +119,8 @@ pub struct Staged {
     pub base: u32,
     /// What changes.
     pub difference: Difference,
+    /// What the source lists before and after; not counted for a patch, which does not see all rows.
+    pub extents: Extents,
     /// The reasons that change: of addresses, of domains.
     pub masks: [Mask; 2],
     /// The rows that change, or the new generation in their place.
@@ -120,6 +136,34 @@ pub enum Rows {
     Small(Vec<Row>),
     /// A whole generation in files; and the subjects that change, unless everything has to be built anew anyway.
     Large(u32, Option<Vec<Subject>>),
+}
+
+/// A stage that was compared with what the source has, and is not written yet.
+pub struct Compared {
+    staged: Staged,
+    counter: ExtentCounter,
+    changed: Changed,
+    /// The source has no rows, and the list is so long that it is compared while it is written.
+    fresh: bool,
+    dry: bool,
+}
+
+impl Compared {
+    /// What would change; nothing where the source has no rows and the list is long.
+    pub fn difference(&self) -> &Difference {
+        &self.staged.difference
+    }
+
+    /// What the source lists before and would list after.
+    pub fn extents(&self) -> Extents {
+        self.counter.extents()
+    }
+
+    /// Counts a row; false where nothing changes.
+    fn note(&mut self, row: &Row) -> bool {
+        self.counter.add(&row.subject, &row.old, &row.new);
+        self.staged.note(row)
+    }
 }
 
 type Line = (Subject, FeedEntry);
@@ -227,47 +271,55 @@ impl Stage<'_> {
         Ok(Groups { sources, wide: &self.wide, all: matches!(self.terms.mode, Mode::Remove | Mode::Patch), broken })
     }
 
-    /// Compares with what the source has. `dry`: only that. Otherwise a large difference is written as a new
-    /// generation, numbered by `generation`.
-    pub fn finish(mut self, dry: bool, generation: impl FnOnce() -> Result<u32>) -> Result<Staged> {
+    /// Compares with what the source has; `dry` keeps no rows.
+    pub fn compared(&mut self, dry: bool) -> Result<Compared> {
         self.lines.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut out = Staged {
+        let staged = Staged {
             source: self.terms.source,
             base: self.base,
             difference: Difference::default(),
+            extents: Extents::default(),
             masks: [0; 2],
             rows: Rows::Small(vec![]),
             holds: self.store.holds_on(self.terms.source)?,
         };
-        let mut changed = Changed { small: Some(vec![]), subjects: Some(vec![]), limit: (self.terms.known + self.total) / 4 };
+        let changed = Changed { small: Some(vec![]), subjects: Some(vec![]), limit: (self.terms.known + self.total) / 4 };
+        let fresh = self.base == 0 && self.total > SMALL && !dry && self.terms.mode != Mode::Patch;
+        let mut out = Compared { staged, counter: ExtentCounter::default(), changed, fresh, dry };
         if self.terms.mode == Mode::Patch {
             let mut rows = Vec::new();
-            self.compare_some(&mut |row| rows.extend(Some(row).filter(|r| out.note(r))))?;
-            out.rows = Rows::Small(rows);
-            return Ok(out);
-        }
-        let fresh = self.base == 0 && self.total > SMALL && !dry;
-        if !fresh {
+            self.compare_some(&mut |row| rows.extend(Some(row).filter(|r| out.staged.note(r))))?;
+            out.changed.small = Some(rows);
+        } else if !fresh {
             self.compare(&mut |row| {
                 if out.note(&row) {
-                    changed.add(row, dry);
+                    out.changed.add(row, dry);
                 }
                 Ok(())
             })?;
-            if dry || changed.small.is_some() {
-                out.rows = Rows::Small(changed.small.unwrap_or_default());
-                return Ok(out);
-            }
+        }
+        Ok(out)
+    }
+
+    /// Makes what was compared ready to be committed. A large difference is written as a new generation, numbered by
+    /// `generation`; a dry run writes nothing.
+    pub fn finish(mut self, mut compared: Compared, generation: impl FnOnce() -> Result<u32>) -> Result<Staged> {
+        let small = compared.changed.small.take_if(|_| !compared.fresh);
+        if compared.dry || small.is_some() {
+            compared.staged.extents = compared.extents();
+            compared.staged.rows = Rows::Small(small.unwrap_or_default());
+            return Ok(compared.staged);
         }
         let generation = generation()?;
         let mut note = |row: &Row| {
-            if fresh && out.note(row) {
-                changed.add(row.clone(), false);
+            if compared.fresh && compared.note(row) {
+                compared.changed.add(row.clone(), false);
             }
         };
         self.write_generation(generation, &mut note)?;
-        out.rows = Rows::Large(generation, changed.subjects);
-        Ok(out)
+        compared.staged.extents = compared.extents();
+        compared.staged.rows = Rows::Large(generation, compared.changed.subjects);
+        Ok(compared.staged)
     }
 
     /// Visits every subject that the source has or will have, in order.
@@ -415,7 +467,8 @@ impl Row {
     pub fn events(&self, source: SourceId) -> Vec<What> {
         let gone = self.old.iter().filter(|o| !self.new.iter().any(|e| e.reason == o.reason));
         let mut out: Vec<What> = gone.map(|o| What::Dropped { reason: o.reason, source }).collect();
-        for e in self.new.iter().filter(|e| !self.old.contains(e)) {
+        let said = |e: &FeedEntry| self.old.iter().any(|o| o.publishes_as(e) && o.since == e.since);
+        for e in self.new.iter().filter(|e| !said(e)) {
             out.push(What::Listed { reason: e.reason, source, until: None, hole: e.hole, text: e.text.clone() });
         }
         out
@@ -436,21 +489,37 @@ impl Staged {
         }
         if row.old == row.new {
             d.same += u64::from(!row.old.is_empty());
+            d.excluded_same += u64::from(is_exclusion(&row.old));
             return false;
         }
+        let excluded = is_exclusion(if row.new.is_empty() { &row.old } else { &row.new });
         let (count, sample) = match (row.old.is_empty(), row.new.is_empty()) {
-            (true, _) => (&mut d.added, Some(&mut d.sample_added)),
-            (_, true) => (&mut d.removed, Some(&mut d.sample_removed)),
+            (true, _) => {
+                d.excluded_added += u64::from(excluded);
+                (&mut d.added, Some(&mut d.sample_added))
+            }
+            (_, true) => {
+                d.excluded_removed += u64::from(excluded);
+                (&mut d.removed, Some(&mut d.sample_removed))
+            }
             _ => (&mut d.changed, None),
         };
         *count += 1;
         if let Some(s) = sample.filter(|s| s.len() < SAMPLES) {
-            s.push(row.subject.to_string());
+            s.push(if excluded { format!("!{} (excluded)", row.subject) } else { row.subject.to_string() });
         }
-        let mask = row.old.iter().chain(&row.new).fold(0, |m, e| m | e.reason.bit());
+        // A note that changes is not published.
+        let published = |e: &FeedEntry, others: &[FeedEntry]| !others.iter().any(|o| o.publishes_as(e));
+        let changes = row.old.iter().filter(|e| published(e, &row.new)).chain(row.new.iter().filter(|e| published(e, &row.old)));
+        let mask = if changes.count() == 0 { 0 } else { row.old.iter().chain(&row.new).fold(0, |m, e| m | e.reason.bit()) };
         self.masks[usize::from(!row.subject.is_address())] |= mask;
         true
     }
+}
+
+/// Whether a row only excepts its subject from wider listings.
+fn is_exclusion(row: &[FeedEntry]) -> bool {
+    !row.is_empty() && row.iter().all(|e| e.hole)
 }
 
 /// The changes of an import, as far as they are wanted: both lists end where they get too long.

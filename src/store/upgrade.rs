@@ -13,7 +13,8 @@ pub fn run(store: &Store, from: u32) -> Result<()> {
         1 => sources_with_masks(store).and_then(|()| run(store, 2)),
         2 => sources_that_follow(store).and_then(|()| run(store, 3)),
         3 => sources_that_keep(store).and_then(|()| run(store, 4)),
-        4 => relay_tests(store),
+        4 => relay_tests(store).and_then(|()| run(store, 5)),
+        5 => notes_of_entries(store),
         v if v > schema::VERSION => Err(StoreError::Newer(v)),
         v => Err(StoreError::Damaged(format!("its version {v} was never released"))),
     }
@@ -134,5 +135,12 @@ fn sources_that_keep(store: &Store) -> Result<()> {
 fn relay_tests(store: &Store) -> Result<()> {
     let mut batch = Batch::default();
     batch.put(schema::META, b"version".to_vec(), 5u32.to_be_bytes().to_vec());
+    store.commit(batch)
+}
+
+/// 5 to 6: rows of feeds may carry notes, and sources the shape of their last list. None does yet.
+fn notes_of_entries(store: &Store) -> Result<()> {
+    let mut batch = Batch::default();
+    batch.put(schema::META, b"version".to_vec(), 6u32.to_be_bytes().to_vec());
     store.commit(batch)
 }

@@ -35,7 +35,7 @@ use Work::{Long, Quick};
 pub type Route = (&'static str, &'static str, Option<Role>, Work);
 
 /// Who may call what. What is not in it is called by nobody.
-pub const ROUTES: [Route; 71] = [
+pub const ROUTES: [Route; 77] = [
     ("GET", "/lookup", None, Quick),
     ("GET", "/nph-lookup", None, Quick),
     ("GET", "/health/live", None, Quick),
@@ -61,6 +61,9 @@ pub const ROUTES: [Route; 71] = [
     ("GET", "/v1/mirrors", Some(Role::Reader), Quick),
     ("GET", "/v1/reasons", Some(Role::Reader), Quick),
     ("GET", "/v1/status", Some(Role::Reader), Quick),
+    ("GET", "/v1/names/rejected", Some(Role::Reader), Long),
+    ("GET", "/v1/feeds", Some(Role::Reader), Quick),
+    ("GET", "/v1/feeds/{name}", Some(Role::Reader), Quick),
     ("GET", "/v1/proposals", Some(Role::Reader), Quick),
     ("GET", "/v1/jobs", Some(Role::Reader), Quick),
     ("GET", "/v1/jobs/{id}", Some(Role::Reader), Quick),
@@ -87,6 +90,9 @@ pub const ROUTES: [Route; 71] = [
     ("POST", "/v1/exemptions", Some(Role::Operator), Quick),
     ("DELETE", "/v1/exemptions", Some(Role::Operator), Quick),
     ("POST", "/v1/imports", Some(Role::Operator), Long),
+    ("POST", "/v1/feeds/{name}/accept", Some(Role::Operator), Long),
+    ("POST", "/v1/feeds/{name}/refuse", Some(Role::Operator), Long),
+    ("POST", "/v1/sources/{name}/reset", Some(Role::Operator), Quick),
     ("POST", "/v1/purges", Some(Role::Operator), Long),
     ("POST", "/v1/commits/{seq}/undo", Some(Role::Operator), Long),
     ("POST", "/v1/reload", Some(Role::Operator), Quick),
@@ -110,7 +116,7 @@ pub const ROUTES: [Route; 71] = [
 ];
 
 /// Writes that look at a token's bounds themselves; one that is bound may make no others.
-const BOUNDED: [&str; 14] = [
+const BOUNDED: [&str; 17] = [
     "/v1/nominations",
     "/v1/claims",
     "/v1/probes",
@@ -122,6 +128,9 @@ const BOUNDED: [&str; 14] = [
     "/v1/holds",
     "/v1/exemptions",
     "/v1/imports",
+    "/v1/feeds/{name}/accept",
+    "/v1/feeds/{name}/refuse",
+    "/v1/sources/{name}/reset",
     "/v1/purges",
     "/v1/proposals/{id}",
     "/v1/proposals/{id}/approve",

@@ -10,18 +10,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
     access::Caller,
     change::{Conditions, Ordered, Placed, change, place},
     error::Problem,
-    input::json,
+    input::{Params, json},
 };
+use crate::model::{Subject, history::Ask};
 
 /// Changes of a stream that are on their way at the same time.
 const IN_FLIGHT: usize = 1024;
@@ -43,6 +44,9 @@ pub struct Answer {
     commit: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     proposal: Option<String>,
+    /// Of a listing, with `?published=true`: the zones that publish the subject now, each with its codes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    published: Option<Vec<String>>,
     /// The problem, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -50,9 +54,22 @@ pub struct Answer {
     problem: Option<Problem>,
 }
 
+/// What a stream of changes is to be answered with.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BulkQuery {
+    /// Name the zones that publish what is listed.
+    published: bool,
+}
+
 impl Answer {
+    fn new(line: u64) -> Answer {
+        Answer { line, status: 0, commit: None, proposal: None, published: None, detail: None, problem: None }
+    }
+
     fn no(line: u64, p: Problem) -> Answer {
-        Answer { line, status: p.status, commit: None, proposal: None, detail: Some(p.detail.clone()), problem: Some(p) }
+        Answer { status: p.status, detail: Some(p.detail.clone()), problem: Some(p), ..Answer::new(line) }
     }
 }
 
@@ -62,27 +79,31 @@ impl Answer {
 /// `Idempotency-Key` a stream that was cut can be sent again from its beginning: lines that were made are answered as
 /// before, and the rest is made.
 #[utoipa::path(post, path = "/v1/bulk", tag = "listings", request_body(content = String, content_type = "application/x-ndjson", description = "A change (as POST /v1/listings takes, with `op`) on each line"),
-    params(("Idempotency-Key" = Option<String>, Header)),
+    params(BulkQuery, ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = Answer, content_type = "application/x-ndjson", description = "A line for each line"), Problem))]
 pub(super) async fn bulk(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Params(query): Params<BulkQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let conditions = Conditions { expect: None, ..Conditions::of(&headers)? };
-    let (waiting, mut answers) = mpsc::channel::<(u64, Result<Placed, Problem>)>(IN_FLIGHT);
+    let (waiting, mut answers) = mpsc::channel::<(u64, Result<Submitted, Problem>)>(IN_FLIGHT);
     let (out, lines) = mpsc::channel::<Result<Bytes, std::io::Error>>(16);
-    let reader = Reader { app: app.clone(), caller, conditions, line: 0 };
+    let reader = Reader { app: app.clone(), caller, conditions, line: 0, published: query.published };
     tokio::spawn(reader.run(body, waiting));
     tokio::spawn(async move {
         let mut buffer = Vec::new();
         while let Some((line, placed)) = answers.recv().await {
             let answer = match placed {
                 Err(p) => Answer::no(line, p),
-                Ok(Placed::Proposed(id)) => Answer { line, status: 202, commit: None, proposal: Some(id), detail: None, problem: None },
-                Ok(Placed::Pending(p)) => match p.receipt().await {
-                    Ok(r) => Answer { line, status: 201, commit: Some(r.commit), proposal: None, detail: None, problem: None },
+                Ok((Placed::Proposed(id), _)) => Answer { status: 202, proposal: Some(id), ..Answer::new(line) },
+                Ok((Placed::Pending(p), listed)) => match p.receipt().await {
+                    Ok(r) => {
+                        let published = listed.map(|s| super::lookup::published(&app.ledger.published.snapshot(), &s));
+                        Answer { status: 201, commit: Some(r.commit), published, ..Answer::new(line) }
+                    }
                     Err(e) => Answer::no(line, Problem::of(&e, &app.ledger.store.vocabulary())),
                 },
             };
@@ -111,9 +132,14 @@ struct Reader {
     caller: Caller,
     conditions: Conditions,
     line: u64,
+    /// Whether the zones that publish a listing are wanted.
+    published: bool,
 }
 
-type Waiting = mpsc::Sender<(u64, Result<Placed, Problem>)>;
+/// A change on its way, and its subject where the zones that publish it are wanted.
+type Submitted = (Placed, Option<Subject>);
+
+type Waiting = mpsc::Sender<(u64, Result<Submitted, Problem>)>;
 
 impl Reader {
     async fn run(mut self, mut body: Body, waiting: Waiting) {
@@ -164,11 +190,12 @@ impl Reader {
         }
     }
 
-    async fn place(&self, text: &[u8]) -> Result<Placed, Problem> {
+    async fn place(&self, text: &[u8]) -> Result<Submitted, Problem> {
         let ordered: Ordered = json(text)?;
         let what = format!("bulk {}", self.line);
         let change = change(&self.app, &ordered, &self.caller, self.conditions.terms(&self.caller, &what, text))?;
-        place(&self.app, &self.caller, change).await
+        let listed = (self.published && matches!(change.ask, Ask::List { .. })).then(|| change.subject.clone());
+        Ok((place(&self.app, &self.caller, change).await?, listed))
     }
 
     /// The last line of a stream that is not read to its end.

@@ -17,11 +17,12 @@ use super::{
     error::Problem,
     input::{Params, Part, json},
     shapes::{Listing, ReceiptShape, listing, listing_id, listing_of},
+    subject,
 };
 use crate::{
     ledger::{Keep, Pending, Proposal, now},
     model::{
-        Change, Evidence, Role, SourceId, Subject, Terms,
+        Change, Evidence, ReasonId, Role, SourceId, Subject, Terms,
         history::{Ask, HoldFor, Once},
         subject::HostBits,
         time::until,
@@ -38,7 +39,7 @@ pub struct Ordered {
     /// `list` (also where it is left out), `delist`, `exempt`, `unexempt`, `hold`, `unhold`.
     #[serde(default)]
     pub op: Option<String>,
-    /// An address, a prefix or a domain.
+    /// An address, a prefix, a domain, or a digest where a hash zone publishes the reason.
     pub subject: String,
     /// Why; `list` needs it.
     pub reason: Option<String>,
@@ -62,6 +63,12 @@ pub struct Ordered {
     /// Of `list`: a granted removal is no reason not to. Takes the role operator.
     #[serde(default)]
     pub break_hold: bool,
+    /// Of `list`: list the subject although no zone publishes such a subject for the reason.
+    #[serde(default)]
+    pub unpublished: bool,
+    /// Of `list` and `exempt`: public suffixes that may be named, such as `tk`.
+    #[serde(default)]
+    pub allow_suffix: Vec<String>,
 }
 
 /// What a request's headers say of a write.
@@ -118,9 +125,28 @@ impl Conditions {
 }
 
 /// Makes a change of what was ordered, where the caller may order it.
-pub(super) fn change(app: &App, ordered: &Ordered, caller: &Caller, mut terms: Terms) -> Result<Change, Problem> {
+pub(super) fn change(app: &App, ordered: &Ordered, caller: &Caller, terms: Terms) -> Result<Change, Problem> {
     let bits = if ordered.host_bits { HostBits::Clear } else { HostBits::Refuse };
-    let subject = Subject::parse(&ordered.subject, bits).map_err(|e| Problem::invalid(format!("subject: {e}")))?;
+    let subject = match ordered.op.as_deref().unwrap_or("list") {
+        op @ ("list" | "exempt") => {
+            let reason = ordered.reason.as_deref().filter(|_| op == "list");
+            let reason = reason.and_then(|r| app.ledger.store.vocabulary().reasons.get(r));
+            let snapshot = app.ledger.published.snapshot();
+            subject::intake(&snapshot.zones, &ordered.subject, bits, reason, &ordered.allow_suffix)?
+        }
+        _ => subject::stored(app, &ordered.subject, bits)?,
+    };
+    let change = change_of(app, subject, ordered, caller, terms)?;
+    if let Ask::List { reason, source, .. } = &change.ask
+        && !ordered.unpublished
+    {
+        check_published(app, &change.subject, *reason, *source)?;
+    }
+    Ok(change)
+}
+
+/// The same for a subject that is known, such as that of a listing that is renewed.
+fn change_of(app: &App, subject: Subject, ordered: &Ordered, caller: &Caller, mut terms: Terms) -> Result<Change, Problem> {
     let vocabulary = app.ledger.store.vocabulary();
     let known = || vocabulary.reasons.0.all().join(", ");
     let reason = |name: &String| {
@@ -179,6 +205,19 @@ pub(super) fn change(app: &App, ordered: &Ordered, caller: &Caller, mut terms: T
     caller.allow(Some(&subject), of, said)?;
     (terms.special, terms.breaks_hold) = (ordered.special, ordered.break_hold);
     Ok(Change { subject, author: caller.name.clone(), evidence: ordered.note.clone().map(Evidence::word), ask, terms })
+}
+
+/// Refuses a listing that no zone would publish, unless it renews one. What a relay test or a trap has found is listed all
+/// the same: their evidence is kept.
+fn check_published(app: &App, subject: &Subject, reason: ReasonId, source: SourceId) -> Result<(), Problem> {
+    if [SourceId::PROBER, SourceId::TRAP].contains(&source) {
+        return Ok(());
+    }
+    let snapshot = app.ledger.published.snapshot();
+    match snapshot.zones.unpublished(subject, reason, &app.ledger.store.vocabulary().reasons) {
+        Some(why) if app.ledger.store.verdict(subject)?.entry(reason, source).is_none() => Err(Problem::invalid(format!("subject: {why}"))),
+        _ => Ok(()),
+    }
 }
 
 /// Where a change went.
@@ -314,7 +353,6 @@ pub(super) async fn renew(
     let (subject, _, entry) = found(&app, &id)?;
     let v = app.ledger.store.vocabulary();
     let ordered = Ordered {
-        subject: subject.to_string(),
         reason: Some(v.reasons.name(entry.reason).into()),
         source: Some(v.sources.name(entry.source).into()),
         until: renewal.until,
@@ -322,7 +360,7 @@ pub(super) async fn renew(
         note: renewal.note,
         ..Ordered::default()
     };
-    let mut change = change(&app, &ordered, &caller, terms)?;
+    let mut change = change_of(&app, subject, &ordered, &caller, terms)?;
     change.terms.special = true; // it is listed already
     match place(&app, &caller, change).await? {
         Placed::Proposed(proposal) => {
@@ -379,7 +417,6 @@ pub(super) async fn remove(
     let no_hold = removal.hold.as_deref() == Some("none");
     let ordered = Ordered {
         op: Some("delist".into()),
-        subject: subject.to_string(),
         reason: Some(v.reasons.name(reason).into()),
         source: removal.only.then(|| v.sources.name(source).into()),
         until: removal.hold.filter(|_| !no_hold),
@@ -387,6 +424,6 @@ pub(super) async fn remove(
         no_hold,
         ..Ordered::default()
     };
-    let change = change(&app, &ordered, &caller, terms)?;
+    let change = change_of(&app, subject, &ordered, &caller, terms)?;
     done(&app, change).await.map(Json)
 }

@@ -133,7 +133,7 @@ pub struct DifferenceShape {
 
 impl From<Difference> for DifferenceShape {
     fn from(d: Difference) -> DifferenceShape {
-        let Difference { added, changed, removed, same, held, sample_added, sample_removed, sample_held } = d;
+        let Difference { added, changed, removed, same, held, sample_added, sample_removed, sample_held, .. } = d;
         DifferenceShape { added, changed, removed, same, held, sample_added, sample_removed, sample_held }
     }
 }

@@ -22,8 +22,14 @@ use crate::{
 pub type Kind = (&'static str, u16, &'static str, &'static str);
 
 /// Every kind of problem there is.
-pub const KINDS: [Kind; 16] = [
+pub const KINDS: [Kind; 17] = [
     ("invalid", 422, "The request makes no sense", "`errors` names each field, what was wrong with it and what is accepted."),
+    (
+        "list-refused",
+        422,
+        "The list was refused",
+        "Nothing was changed. `detail` says what is wrong with the list, and whether an option or `orbsd source reset` accepts it.",
+    ),
     ("unreadable", 400, "The request can not be read", "Its body is cut short, is no JSON, or is no text; `detail` says where."),
     ("unauthorized", 401, "Who are you?", "Send a token: `Authorization: Bearer orbsd_…`. `orbsd token create` makes one."),
     ("forbidden", 403, "You may not do this", "`detail` says which role, reason, source or prefix it takes."),

@@ -33,7 +33,7 @@ use crate::{
     format::write::{self, Export, ExportReport, lines},
     index::{Snapshot, ZoneView, difference::Face, zones::rtype},
     metrics::Totals,
-    model::{Serial, ZoneKind},
+    model::Serial,
 };
 
 /// Pieces on their way to a reader.
@@ -52,7 +52,7 @@ pub struct ZoneShape {
     origin: String,
     /// Its file's stem, which stands for it too.
     name: String,
-    /// address, domain or catalog.
+    /// address, domain, hash or catalog.
     kind: String,
     serial: u32,
     /// The codes by reason, in the order of an answer.
@@ -84,21 +84,13 @@ fn shape(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneShape {
     ZoneShape {
         origin: z.name.to_string(),
         name: z.spec.stem.clone(),
-        kind: kind(z.spec.kind).into(),
+        kind: z.spec.kind.name().into(),
         serial: transfer::serial(snapshot, number).0,
         publish: publish.collect(),
         ttls: z.ttls,
         name_servers: z.spec.ns.clone(),
         contact: z.spec.contact.clone(),
         counters: counters(app.metrics.zone(Some(z.slot))),
-    }
-}
-
-fn kind(kind: ZoneKind) -> &'static str {
-    match kind {
-        ZoneKind::Address => "address",
-        ZoneKind::Domain => "domain",
-        ZoneKind::Catalog => "catalog",
     }
 }
 

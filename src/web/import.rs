@@ -1,18 +1,11 @@
 //! Imports: the body is the file.
 
-use std::io::{self, Read};
-
 use axum::{
     Extension, Json,
-    body::{Body, Bytes},
-    extract::{FromRequest, Multipart, Request, State},
-    http::header,
+    extract::{Request, State},
 };
-use http_body_util::BodyExt;
-use ring::digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
 use super::{
@@ -20,18 +13,14 @@ use super::{
     access::Caller,
     error::Problem,
     input::{Params, Part},
+    parts::{Pieces, receive},
 };
 use crate::{
-    intake::{self, Failed},
-    ledger::{Keep, Refused, now},
+    intake::{self, ErrorAllowance, Failed},
+    ledger::{Keep, Refused, guard::ListLimits, now},
     model::{Time, history::Once, time::Seconds},
     store::stage::Mode,
 };
-
-/// Pieces of a file that wait to be read.
-const WAITING: usize = 16;
-/// How long a sender may pause.
-const STALL: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The query of an import.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -49,8 +38,23 @@ pub(super) struct Asked {
     dry_run: bool,
     #[serde(default)]
     allow_empty: bool,
+    /// How many lines with errors the list may have: `true` (5 % and at least 3 lines), `false`, a number, or a part such as
+    /// `2%`.
+    #[serde(default, deserialize_with = "allowance")]
+    #[param(value_type = Option<String>)]
+    skip_errors: ErrorAllowance,
+    /// Take a list that has much less than the last one.
     #[serde(default)]
-    skip_errors: bool,
+    allow_shrink: bool,
+    /// Take a list that has much more than the last one.
+    #[serde(default)]
+    allow_growth: bool,
+    /// Names at or above a public suffix that are taken all the same, separated by commas.
+    #[serde(default)]
+    allow_suffix: String,
+    /// Take a list of which no zone publishes anything.
+    #[serde(default)]
+    unpublished: bool,
     #[serde(default)]
     host_bits: bool,
     #[serde(default)]
@@ -63,6 +67,13 @@ pub(super) struct Asked {
     /// What the file is called, for messages.
     #[serde(default)]
     file: String,
+}
+
+/// Reads an allowance of errors; an empty one is the default allowance.
+fn allowance<'de, D: serde::Deserializer<'de>>(d: D) -> Result<ErrorAllowance, D::Error> {
+    let text = String::deserialize(d)?;
+    let text = if text.is_empty() { "true" } else { &text };
+    text.parse().map_err(|e| serde::de::Error::custom(format!("skip_errors: {e}")))
 }
 
 /// `POST /v1/imports?source&format&reason|codes&mode&dry_run…`: the body is the file, gzip or not, or several as
@@ -78,16 +89,8 @@ pub(super) async fn create(
         return Err(Problem::forbidden("a token that is bound to reasons or prefixes imports nothing; bind it to the source"));
     }
     caller.allow(None, None, Some(&asked.source))?;
-    let (tx, rx) = mpsc::channel::<io::Result<Piece>>(WAITING);
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|k| k.to_str().ok()).unwrap_or("");
-    if kind.starts_with("multipart/form-data") {
-        let parts = Multipart::from_request(request, &()).await.map_err(|e| Problem::invalid(e.to_string()))?;
-        tokio::spawn(send_parts(parts, tx));
-    } else {
-        let name = if asked.file.is_empty() { "-".to_string() } else { asked.file.clone() };
-        tokio::spawn(send_body(request.into_body(), name, tx));
-    }
-    let mut pieces = Pieces { rx, piece: Bytes::new(), state: Where::Between, read: digest::Context::new(&digest::SHA256) };
+    let name = if asked.file.is_empty() { "-".to_string() } else { asked.file.clone() };
+    let mut pieces = receive(request, name).await?;
     if let Some(once) = caller.once
         && let Some(before) = before(&app, once)?
     {
@@ -142,59 +145,6 @@ pub(super) async fn get(State(app): State<App>, Part(id): Part) -> Result<Json<V
     Ok(Json(told))
 }
 
-/// A part of what comes in.
-enum Piece {
-    /// A file begins.
-    File(String),
-    /// Some of its bytes.
-    Data(Bytes),
-    /// All files are there. A sender that went away before it has cut the last one short.
-    End,
-}
-
-/// Waits for a sender, but not for ever: its source is busy meanwhile.
-async fn patient<T, E: Into<axum::BoxError>>(next: impl Future<Output = Result<T, E>>) -> io::Result<T> {
-    match tokio::time::timeout(STALL, next).await {
-        Ok(Ok(t)) => Ok(t),
-        Ok(Err(e)) => Err(io::Error::other(e)),
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("the sender has sent nothing for {} s", STALL.as_secs()))),
-    }
-}
-
-async fn send_body(mut body: Body, name: String, tx: mpsc::Sender<io::Result<Piece>>) {
-    let mut next = Some(Ok(Piece::File(name)));
-    while let Some(piece) = next {
-        let last = piece.is_err();
-        if tx.send(piece).await.is_err() || last {
-            return;
-        }
-        let frame = patient(async { body.frame().await.transpose() }).await;
-        next = match frame.map(|f| f.map(|f| f.into_data().unwrap_or_default())) {
-            Ok(data) => data.map(|d| Ok(Piece::Data(d))),
-            Err(e) => Some(Err(e)),
-        };
-    }
-    let _ = tx.send(Ok(Piece::End)).await;
-}
-
-async fn send_parts(mut parts: Multipart, tx: mpsc::Sender<io::Result<Piece>>) {
-    let result: io::Result<()> = async {
-        let gone = || io::Error::other("nobody reads any more");
-        while let Some(mut part) = patient(parts.next_field()).await? {
-            let name = part.file_name().unwrap_or("-").to_string();
-            tx.send(Ok(Piece::File(name))).await.map_err(|_| gone())?;
-            while let Some(data) = patient(part.chunk()).await? {
-                tx.send(Ok(Piece::Data(data))).await.map_err(|_| gone())?;
-            }
-        }
-        tx.send(Ok(Piece::End)).await.map_err(|_| gone())
-    }
-    .await;
-    if let Err(e) = result {
-        let _ = tx.send(Err(e)).await;
-    }
-}
-
 fn run(app: &App, asked: &Asked, caller: &Caller, id: &str, mut body: Pieces) -> Result<Value, Problem> {
     let max_age =
         asked.max_age.as_ref().map(|a| a.parse::<Seconds>()).transpose().map_err(|e| Problem::invalid(format!("max_age: {e}")))?;
@@ -206,6 +156,9 @@ fn run(app: &App, asked: &Asked, caller: &Caller, id: &str, mut body: Pieces) ->
         dry_run: asked.dry_run,
         allow_empty: asked.allow_empty,
         skip_errors: asked.skip_errors,
+        limits: ListLimits { allow_shrink: asked.allow_shrink, allow_growth: asked.allow_growth, ..ListLimits::default() },
+        allow_suffixes: asked.allow_suffix.split(',').filter(|s| !s.is_empty()).map(String::from).collect(),
+        unpublished: asked.unpublished,
         host_bits: asked.host_bits,
         special: asked.special,
         column: asked.column.clone(),
@@ -215,96 +168,26 @@ fn run(app: &App, asked: &Asked, caller: &Caller, id: &str, mut body: Pieces) ->
         max_age,
         asked: Some(caller.line("import", &asked.source, "", None)),
     };
-    let done = intake::run(&app.ledger, &list, &mut body).map_err(|e| match e {
-        Failed::Refused(r) => Problem::of(&r, &app.ledger.store.vocabulary()),
-        Failed::Invalid(why) => Problem::invalid(why),
-        Failed::NoZone(why) => Problem::not_found(why),
-        Failed::Busy(why) => Problem::refused(why),
-    })?;
+    let done = intake::run(&app.ledger, &list, &mut body);
+    let done = done.map_err(|e| body.broken().unwrap_or_else(|| problem(&app.ledger, &e)))?;
     Ok(json!({
         "id": id, "state": "done", "sha256": body.sum(), "source": asked.source, "format": done.format, "mode": done.mode, "dry_run": asked.dry_run,
         "receipt": done.result.receipt, "difference": done.result.difference, "report": done.report,
     }))
 }
 
+/// Why an import changed nothing, as a problem document.
+pub(super) fn problem(ledger: &crate::ledger::Ledger, e: &Failed) -> Problem {
+    match e {
+        Failed::Refused(r) => Problem::of(r, &ledger.store.vocabulary()),
+        Failed::Invalid(why) => Problem::invalid(why),
+        Failed::NotFound(why) => Problem::not_found(why),
+        Failed::Busy(why) => Problem::refused(why),
+        Failed::List(_) | Failed::Guard(_) => Problem::new("list-refused", e.text(ledger)),
+    }
+}
+
 /// A zone by its origin or its file's stem.
 pub(super) fn find_zone<'s>(snapshot: &'s crate::index::Snapshot, name: &str) -> Result<&'s crate::index::ZoneView, Problem> {
     intake::find_zone(snapshot, name).map_err(Problem::not_found)
-}
-
-/// Files as they come in: one after the other, each to its end.
-struct Pieces {
-    rx: mpsc::Receiver<io::Result<Piece>>,
-    piece: Bytes,
-    state: Where,
-    /// The hash of all that was read.
-    read: digest::Context,
-}
-
-enum Where {
-    Between,
-    Inside,
-    /// The next file has begun already.
-    At(String),
-    Ended,
-}
-
-impl intake::Files for Pieces {
-    fn next_file(&mut self) -> io::Result<Option<String>> {
-        loop {
-            match std::mem::replace(&mut self.state, Where::Between) {
-                Where::At(name) => {
-                    self.state = Where::Inside;
-                    return Ok(Some(name));
-                }
-                Where::Ended => {
-                    self.state = Where::Ended;
-                    return Ok(None);
-                }
-                Where::Between | Where::Inside => self.advance()?,
-            }
-        }
-    }
-}
-
-impl Pieces {
-    /// The SHA-256 of the files as far as they were read, in hex.
-    fn sum(&self) -> String {
-        self.read.clone().finish().as_ref().iter().map(|b| format!("{b:02x}")).collect()
-    }
-
-    /// Reads what is left and throws it away; tells the sum of it all.
-    fn rest(&mut self) -> io::Result<String> {
-        while !matches!(self.state, Where::Ended) {
-            self.advance()?;
-        }
-        Ok(self.sum())
-    }
-
-    /// Takes the next piece.
-    fn advance(&mut self) -> io::Result<()> {
-        match self.rx.blocking_recv() {
-            None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the sender went away")),
-            Some(piece) => match piece? {
-                Piece::File(name) => self.state = Where::At(name),
-                Piece::Data(data) => {
-                    self.read.update(&data);
-                    self.piece = data;
-                }
-                Piece::End => self.state = Where::Ended,
-            },
-        }
-        Ok(())
-    }
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() && matches!(self.state, Where::Inside) {
-            self.advance()?;
-        }
-        let n = buf.len().min(self.piece.len());
-        buf[..n].copy_from_slice(&self.piece.split_to(n));
-        Ok(n)
-    }
 }

@@ -278,11 +278,14 @@ pub struct Decided {
     until: Option<String>,
     /// Why, for the history.
     note: Option<String>,
+    /// Of an exemption: public suffixes that may be named, such as `tk`.
+    #[serde(default)]
+    allow_suffix: Vec<String>,
 }
 
 async fn decide(app: &App, caller: &Caller, headers: &HeaderMap, op: &str, body: &[u8]) -> Result<Json<ReceiptShape>, Problem> {
-    let d: Decided = json(body)?;
-    let ordered = Ordered { op: Some(op.into()), subject: d.subject, reason: d.reason, until: d.until, note: d.note, ..Ordered::default() };
+    let Decided { subject, reason, until, note, allow_suffix } = json(body)?;
+    let ordered = Ordered { op: Some(op.into()), subject, reason, until, note, allow_suffix, ..Ordered::default() };
     let change = change(app, &ordered, caller, Conditions::of(headers)?.terms(caller, op, body))?;
     done(app, change).await.map(Json)
 }

@@ -22,7 +22,7 @@ use crate::{
     format::write::limits,
     index::{Asked, Found, Snapshot, ZoneView, find, find::labels_in, records::txt_data, zones::rtype},
     model::{Entry, Subject, Verdict, ZoneKind, subject::HostBits},
-    store::{StoreError, Vocabulary, schema::revision},
+    store::{Store, StoreError, Vocabulary, schema::revision},
 };
 
 /// What a zone answers for the subject.
@@ -80,19 +80,24 @@ pub struct SubjectShape {
 #[utoipa::path(get, path = "/v1/subjects/{subject}", tag = "listings", params(("subject" = String, Path, description = "An address, a prefix (its `/` as %2F) or a domain")),
     responses((status = 200, body = SubjectShape), Problem))]
 pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<Response, Problem> {
-    let subject = Subject::parse(&text, HostBits::Refuse).map_err(|e| Problem::invalid(format!("subject: {e}")))?;
+    let subject = super::subject::stored(&app, &text, HostBits::Refuse)?;
     let (store, snapshot) = (app.ledger.store.clone(), app.ledger.published.snapshot());
     let found = tokio::task::spawn_blocking(move || -> Result<SubjectShape, Problem> {
         let (verdict, history, v) = (store.verdict(&subject)?, store.history(&subject)?, store.vocabulary());
         let zones: Vec<ZoneAnswer> = snapshot.zones.all().iter().filter_map(|z| answers(&snapshot, z, &subject)).collect();
-        let listings = |s: &Subject, verdict: &Verdict, history: &[crate::model::Event]| {
-            verdict.entries.iter().map(|e| listing(&v, s, verdict, e, history)).collect::<Vec<_>>()
+        let listings = |s: &Subject, verdict: &Verdict, history: &[crate::model::Event]| -> Result<Vec<Listing>, StoreError> {
+            let each = verdict.entries.iter();
+            each.map(|e| {
+                let listing = listing(&v, s, verdict, e, history);
+                Ok(Listing { note: list_note(&store, &v, s, e)?.or(listing.note), ..listing })
+            })
+            .collect()
         };
         let mut covered_by = Vec::new();
         for wider in subject.wider() {
             let found = store.verdict(&wider)?;
             if !found.is_empty() {
-                let entries = listings(&wider, &found, &store.history(&wider)?);
+                let entries = listings(&wider, &found, &store.history(&wider)?)?;
                 covered_by.push(Cover { subject: wider.to_string(), entries, exempt: found.exempt.is_some() });
             }
         }
@@ -105,7 +110,7 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
         Ok(SubjectShape {
             subject: subject.to_string(),
             listed: zones.iter().any(|z| !z.a.is_empty()),
-            entries: listings(&subject, &verdict, &history),
+            entries: listings(&subject, &verdict, &history)?,
             exempt,
             holds: verdict.holds.iter().map(|h| hold(&v, &subject, h)).collect(),
             covered_by,
@@ -116,6 +121,16 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
     });
     let found = found.await.map_err(Problem::failed)??;
     Ok(([(header::ETAG, format!("\"{}\"", found.revision))], Json(found)).into_response())
+}
+
+/// What a feed's list says about an entry, for operators.
+fn list_note(store: &Store, v: &Vocabulary, subject: &Subject, e: &Entry) -> Result<Option<String>, StoreError> {
+    let generation = v.records.get(usize::from(e.source.0)).map_or(0, |r| r.generation);
+    if !e.source.is_feed() || generation == 0 {
+        return Ok(None);
+    }
+    let row = store.feed_row(e.source, generation, subject)?;
+    Ok(row.into_iter().find(|f| f.reason == e.reason).and_then(|f| f.note).map(String::from))
 }
 
 /// Why a zone lists a subject, for everybody to read.
@@ -301,6 +316,12 @@ fn public_reason(v: &Vocabulary, subject: &Subject, e: &Entry) -> PublicReason {
     }
 }
 
+/// The zones that list a subject, each with its codes, such as `relays.orbs.example 127.0.0.2`.
+pub(super) fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<String> {
+    let answers = snapshot.zones.all().iter().filter_map(|z| answers(snapshot, z, subject));
+    answers.filter(|a| !a.a.is_empty()).map(|a| format!("{} {}", a.zone, a.a.join(" "))).collect()
+}
+
 /// What a zone says to whoever may ask it, of the subject itself (a prefix: its first address; `*.a.b`: a name below).
 fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<ZoneAnswer> {
     let (never_asked, not_exported) = match subject {
@@ -326,6 +347,9 @@ fn records(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<(V
         (ZoneKind::Domain, Subject::Domain(d)) => {
             let below = if d.scope().name() { "" } else { "any." };
             format!("{below}{}.{}", d.name(), zone.name)
+        }
+        (ZoneKind::Hash, Subject::Domain(d)) if zone.spec.digest.is_some_and(|digest| digest.publishes(d)) => {
+            format!("{}.{}", d.name(), zone.name)
         }
         _ => return None,
     };

@@ -10,13 +10,16 @@ mod claims;
 mod commits;
 mod error;
 mod export;
+mod feeds;
 mod import;
 mod input;
 mod jobs;
 mod listen;
 mod listings;
 mod lookup;
+mod names;
 mod once;
+mod parts;
 mod people;
 mod proposals;
 mod proxy;
@@ -25,6 +28,7 @@ mod routes;
 pub mod secrets;
 mod shapes;
 mod status;
+mod subject;
 mod webhooks;
 
 use std::sync::Arc;
@@ -50,6 +54,15 @@ pub type Report = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// Whether a text is what it should be; the error says why not.
 pub type Check = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
+/// Accepts or refuses the held list of a feed; the audit record is written with it.
+pub type DecideFeed =
+    Arc<dyn Fn(&str, bool, crate::store::schema::Audit) -> Result<serde_json::Value, crate::intake::Failed> + Send + Sync>;
+
+/// The answer where no daemon runs.
+pub fn no_feeds() -> DecideFeed {
+    Arc::new(|name, _, _| Err(crate::intake::Failed::Busy(format!("no daemon runs, so no feed `{name}` is read; start it first"))))
+}
+
 /// What a handler may use.
 #[derive(Clone)]
 pub struct App {
@@ -61,6 +74,8 @@ pub struct App {
     pub reload: Reload,
     /// How the feeds are.
     pub feeds: Report,
+    /// Decides about held lists of feeds.
+    pub decide_feed: DecideFeed,
     /// How the files of scheduled exports are.
     pub files: Report,
     /// What is known of the mirrors.

@@ -166,7 +166,10 @@ fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool
         let rows = all.iter().filter(|(.., s)| s == source);
         let result = app.ledger.import_with(&mut import, |_, sink| {
             for (subject, reason, _) in rows {
-                sink(subject.clone(), FeedEntry { reason: *reason, hole: false, weak: false, since: crate::ledger::now(), text: None })?;
+                sink(
+                    subject.clone(),
+                    FeedEntry { reason: *reason, hole: false, weak: false, since: crate::ledger::now(), text: None, note: None },
+                )?;
             }
             Ok(())
         });

@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, Problem, access, backup, bulk, change, claims, commits, error, export, import, jobs, listings, lookup, once, people, proposals,
-    purge, status, webhooks,
+    App, Problem, access, backup, bulk, change, claims, commits, error, export, feeds, import, jobs, listings, lookup, names, once, people,
+    proposals, purge, status, webhooks,
 };
 
 /// The longest body of a single change, in bytes.
@@ -62,11 +62,17 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(people::revoke))
         .routes(routes!(people::audit))
         .routes(routes!(import::get))
+        .routes(routes!(feeds::all))
+        .routes(routes!(feeds::one))
+        .routes(routes!(feeds::accept))
+        .routes(routes!(feeds::refuse))
+        .routes(routes!(feeds::reset))
         .routes(routes!(export::zones))
         .routes(routes!(export::one))
         .routes(routes!(export::export))
         .routes(routes!(export::report))
         .routes(routes!(status::status))
+        .routes(routes!(names::rejected))
         .routes(routes!(status::mirrors))
         .routes(routes!(status::reasons))
         .routes(routes!(status::reload))

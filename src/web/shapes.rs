@@ -83,7 +83,7 @@ pub struct Listing {
     pub held: bool,
     /// Who listed it.
     pub author: Option<String>,
-    /// What the author wrote.
+    /// What the author, or the list of a feed, says about it for operators; never published.
     pub note: Option<String>,
     /// What was seen.
     pub evidence: Vec<EvidenceShape>,

@@ -177,8 +177,27 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     family(&mut out, "source_refreshed_seconds", "gauge", "When a source was imported last", fed().map(|r| (of(r), r.refreshed.0 as f64)));
     let ends = fed().filter_map(|r| Some((of(r), r.expires?.0 as f64)));
     family(&mut out, "source_expires_seconds", "gauge", "When a source's listings end unless it is imported again", ends);
+    feeds(&mut out, &(app.feeds)());
     lag(&mut out, &(app.mirrors)());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out).into_response()
+}
+
+/// Which feeds wait for a decision, and which are not refreshed.
+fn feeds(out: &mut String, feeds: &Value) {
+    let all: Vec<(String, bool, bool)> = feeds
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|f| {
+            let held = f["held"].is_object() && f["held"]["refused"] != true;
+            Some((format!("{{{}}}", label("feed", f["feed"].as_str()?)), held, f["problem"].is_string()))
+        })
+        .collect();
+    let one = |set: bool| f64::from(u8::from(set));
+    let held = all.iter().map(|(labels, held, _)| (labels.clone(), one(*held)));
+    family(out, "feed_held", "gauge", "1 while a feed's list is held until a person decides", held);
+    let failing = all.iter().map(|(labels, _, failing)| (labels.clone(), one(*failing)));
+    family(out, "feed_failing", "gauge", "1 while a feed is not refreshed: its list or its server is refused", failing);
 }
 
 /// How far mirrors are behind: what is known of each, as the report has it.

@@ -34,7 +34,7 @@ fn modes_dry_run_and_errors() {
     // Errors change nothing and are told with their places.
     let out = f.orbsd(&["import", "--source", "xbl", "--reason", "relay", "bad.txt"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(2), "{said}");
+    assert_eq!(out.status.code(), Some(3), "{said}");
     for part in ["bad.txt:2:1: `45.1.1.7/24` has host bits set; the prefix is 45.1.1.0/24", "bad.txt:3:1", "nothing was changed"] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -94,7 +94,7 @@ fn gzip_files_and_several_files_are_one_list() {
     f.write("e2.txt", "45.1.1.3\nnope_!\n");
     let out = f.orbsd(&["import", "--source", "xbl", "--reason", "relay", "e1.txt", "e2.txt"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(2) && said.contains("e2.txt:2:1"), "{said}");
+    assert!(out.status.code() == Some(3) && said.contains("e2.txt:2:1"), "{said}");
     f.write("v1.rbl", ":127.0.0.3:blah\n45.2.1.1\n");
     f.write("v2.rbl", "45.2.1.2\n");
     f.ok(&["import", "--source", "two", "--codes", "bl", "--format", "rbldnsd", "v1.rbl", "v2.rbl"]);

@@ -52,6 +52,15 @@ contact = "hostmaster@orbs.example"
 publish = [{ reason = "spam", code = "127.0.1.2" }]
 "#;
 
+pub const DIGESTS: &str = r#"
+origin = "ebl.orbs.example"
+kind = "hash"
+digest = "sha1-hex"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "drop-box", code = "127.0.1.6" }]
+"#;
+
 /// A port of this host that is free for UDP and TCP alike; below those that the kernel gives to clients, so that none of
 /// them takes it before the server comes, and no two of this process are the same.
 pub fn free_port() -> u16 {

@@ -280,7 +280,7 @@ fn restarts_answer_the_same_from_image_journal_and_scan() {
     let want = export(&f);
     {
         let _daemon = Daemon::start(&f);
-        f.ok(&["list", "47.1.1.1", "48.0.0.0/12", "worse.test", "--reason", "netblock"]);
+        f.ok(&["list", "47.1.1.1", "48.0.0.0/12", "worse.test", "--reason", "netblock", "--unpublished"]);
         f.ok(&["delist", "45.0.3.7"]);
         f.ok(&["exempt", "47.1.1.1", "--until", "1h"]);
     } // kill -9: the journal after the image

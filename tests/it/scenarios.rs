@@ -12,7 +12,7 @@ use orbsd::{
     store::schema::FeedEntry,
 };
 
-use crate::lab::{Folder, Lab};
+use crate::lab::{CONFIG, DIGESTS, DOMAINS, Folder, Lab, ZONE};
 
 #[test]
 fn every_scenario_holds_on_every_front() {
@@ -25,7 +25,8 @@ fn every_scenario_holds_on_every_front() {
 }
 
 fn run(file: &str, text: &str) {
-    let lab = Lab::new(Folder::new());
+    let config = format!("{CONFIG}[[reason]]\nname = \"drop-box\"\ntext = \"Drop box $\"\n");
+    let lab = Lab::new(Folder::with(&config, &[("bl", ZONE), ("dbl", DOMAINS), ("ebl", DIGESTS)]));
     let mut lines = text.lines().enumerate().peekable();
     while let Some((i, line)) = lines.next() {
         let at = format!("{file}:{}: {line}", i + 1);
@@ -78,7 +79,7 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
             let mut what = Import::replace(source);
             let result = lab.ledger.import_with(&mut what, |_, sink| {
                 format::read("rbldnsd", Box::new(body.as_bytes()), "body", &options, &mut Default::default(), &mut |e| {
-                    sink(e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text })
+                    sink(e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text, note: e.note })
                 })
             });
             return result.map(|_| ()).map_err(|e| format!("{e:?}"));

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::{tests::query, *};
 use crate::{
     index::{
-        Builder, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView, any_facts, any_world, apply, names,
+        Builder, HASH, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView, any_facts, any_world, apply, names,
         render::{Rendered, render},
         values::TextId,
         zones::rtype,
@@ -246,6 +246,7 @@ proptest! {
         compare(&builder, &zone("address", ORDERS[order], &extra, &["www".into(), "x.ns1".into()]), &asked)?;
         asked.retain(|n| !n.ends_with("127") && n.len() < 40);
         compare(&builder, &zone("domain", ORDERS[order], &extra, &records), &asked)?;
+        compare(&builder, &zone("hash", ORDERS[order], &extra.replace("true", "false").replacen("txt", &format!("{HASH}\ntxt"), 1), &records), &asked)?;
     }
 
     /// A domain answers what the longest match of each source says: the name itself, else the nearest tree.

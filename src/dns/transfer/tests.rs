@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{super::tests::query, *};
 use crate::{
     dns::{Kind, TCP_SIZE, respond},
-    index::{Builder, RawFact, RawFacts, ZoneSet, any_world, apply, test_zone},
+    index::{Builder, HASH, RawFact, RawFacts, ZoneSet, any_world, apply, test_zone},
     model::{ReasonId, SourceId, Subject, Time},
 };
 
@@ -85,7 +85,9 @@ proptest! {
     #[test]
     fn ixfr_is_axfr_record_for_record(a in any_world(), b in any_world(), c in any_world(), txt in any::<bool>()) {
         let txt = if txt { "txt = 'all'" } else { "" };
-        for zone in [test_zone("address", &[0, 1], txt), test_zone("domain", &[0, 1, 2], txt), test_zone("address", &[2], "mapped = true")] {
+        let hashes = test_zone("hash", &[0, 1, 2], &format!("{HASH}\n{txt}"));
+        let mapped = test_zone("address", &[2], "mapped = true");
+        for zone in [test_zone("address", &[0, 1], txt), test_zone("domain", &[0, 1, 2], txt), mapped, hashes] {
             let mut builder = Builder::default();
             let mut at = |world: &[(Subject, RawFacts)], serial: u32| {
                 apply(&mut builder, world);

@@ -3,7 +3,8 @@
 use std::net::Ipv6Addr;
 
 use super::Kind;
-use crate::model::{Domain, Prefix4, Prefix6, Subject, subject::HostBits};
+use crate::format::word::{self, WordError};
+use crate::model::{Digest, Domain, Prefix4, Prefix6, Subject, subject::HostBits};
 
 /// What a key is by its form.
 pub(super) fn guess(body: &str) -> Kind {
@@ -23,8 +24,14 @@ pub(super) fn guess(body: &str) -> Kind {
 
 /// The addresses of an IPv4 key: `1.2.3.4`, `1.2.3` (a /24), `1.2.3.0/24`, `1.2/16`, `1.2.3.4-1.2.3.9`, `1.2.3.4-9`,
 /// `1.2-5`, `1.2-1.5`.
-pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), String> {
-    let bad = |why: &str| Err(format!("`{key}` is not an IPv4 address, prefix or range: {why}"));
+pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), WordError> {
+    let bad = |why: &str| Err(WordError::from(format!("`{key}` is not an IPv4 address, prefix or range: {why}")));
+    if key.split(['.', '-', '/']).any(|n| n.len() > 1 && n.starts_with('0')) {
+        return Err(WordError {
+            class: "a leading zero",
+            text: format!("`{key}`: leading zero; some programs read such a number as octal"),
+        });
+    }
     let (low, high) = match key.split_once('-') {
         Some((a, b)) => (a, Some(b)),
         None => (key, None),
@@ -40,7 +47,7 @@ pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), Strin
             let Some(len) = len.parse::<u8>().ok().filter(|l| *l <= 32) else { return bad("a length is a number from 0 to 32") };
             let p = Prefix4::new(first, len);
             if p.first() != first && host_bits == HostBits::Refuse {
-                return Err(format!("`{key}` has host bits set; the prefix is {p}"));
+                return Err(WordError { class: "host bits set", text: format!("`{key}` has host bits set; the prefix is {p}") });
             }
             Ok((p.first(), p.last()))
         }
@@ -113,7 +120,24 @@ pub(super) fn ip6tset(key: &str, hole: bool) -> Result<Subject, String> {
     }
 }
 
-/// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of numbers is a name here.
-pub(super) fn name(key: &str) -> Result<Subject, String> {
-    Domain::parse_any(key).map(Subject::Domain)
+/// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of numbers is a name there; where the
+/// type of the data set is `unknown`, it was to be an address.
+pub(super) fn name(key: &str, unknown: bool, digest: Option<Digest>) -> Result<Subject, WordError> {
+    if unknown && word::is_address_form(key) {
+        return word::parse(key, &word::Rules::default()).and_then(|_| other_form(key));
+    }
+    let domain = Domain::parse_any(key).map_err(WordError::from)?;
+    let digits = domain.name().bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if !matches!(domain.name(), "test" | "invalid") && !(digits && digest.is_none()) {
+        word::check_name(key, &domain, digest)?;
+    }
+    Ok(Subject::Domain(domain))
+}
+
+/// An address in a form that data sets do not have.
+fn other_form(key: &str) -> Result<Subject, WordError> {
+    Err(WordError {
+        class: "not a key of a data set",
+        text: format!("`{key}` is not in a form that data sets have; write an address, a prefix or a range"),
+    })
 }

@@ -21,7 +21,7 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
     let Export { view, serial, .. } = *e;
     let s = &view.spec;
     let ns: Vec<String> = s.ns.iter().map(|n| name(n)).collect();
-    let domains = s.kind == ZoneKind::Domain;
+    let domains = s.kind != ZoneKind::Address;
     let kind = if domains { "dnset" } else { "combined" };
     writeln!(out, "# Data for rbldnsd {}:{kind}:FILE", view.name)?;
     writeln!(
@@ -81,7 +81,7 @@ fn test_points(view: &ZoneView) -> Vec<TestPoint> {
     for (place, fixed) in &view.fixed {
         let labels: Vec<String> = labels_in(place).map(|l| String::from_utf8_lossy(l).into_owned()).collect();
         let key = match (view.spec.kind, &labels[..]) {
-            (ZoneKind::Domain, [test]) if test == "test" => test.clone(),
+            (ZoneKind::Domain | ZoneKind::Hash, [test]) if test == "test" => test.clone(),
             (ZoneKind::Address, [d, zero, nil, net]) if [zero, nil, net] == ["0", "0", "127"] => format!("127.0.0.{d}"),
             (ZoneKind::Address, nibbles) if nibbles.len() == 32 => {
                 let digits: String = nibbles.iter().rev().map(String::as_str).collect();

@@ -278,6 +278,10 @@ fn what_does_not_fit_is_refused_with_what_does() {
         let why = check(format, "", ZoneKind::Domain).err().unwrap();
         assert!(why.contains("rpz") && why.contains("jsonl") && !why.contains("ipset,"), "{why}");
     }
+    let why = check("rpz", "", ZoneKind::Hash).err().unwrap();
+    assert!(why.contains("a hash zone has digests") && why.contains("rbldnsd"), "{why}");
+    let why = check("nftables", "", ZoneKind::Hash).err().unwrap();
+    assert!(why.contains("jsonl") && !why.contains("rpz"), "{why}");
     assert!(check("pdf", "", ZoneKind::Address).err().unwrap().contains("nftables"));
     assert!(check("list", "drop", ZoneKind::Address).err().unwrap().contains("rpz"));
     for good in ["", "nxdomain", "nodata", "drop", "tcp-only", "passthru", "192.0.2.1", "2001:db8::1", "garden.example.org"] {
@@ -351,12 +355,16 @@ struct ReadBack {
 }
 
 /// One line for each format that is read back.
-const READ_BACK: [ReadBack; 5] = [
+const READ_BACK: [ReadBack; 9] = [
     ReadBack { format: "master", action: "", read: |text| read_as("master", text, true), reasons: true },
     ReadBack { format: "rbldnsd", action: "", read: |text| read_as("rbldnsd", text, true), reasons: true },
-    ReadBack { format: "jsonl", action: "", read: read_jsonl, reasons: true },
+    ReadBack { format: "jsonl", action: "", read: |text| read_as("json", text, true), reasons: true },
     ReadBack { format: "list", action: "", read: |text| read_as("list", text, false), reasons: false },
     ReadBack { format: "cidr", action: "", read: |text| read_as("list", text, false), reasons: false },
+    ReadBack { format: "rpz", action: "", read: |text| read_as("rpz", text, false), reasons: false },
+    ReadBack { format: "nftables", action: "", read: |text| read_as("nftables", text, false), reasons: false },
+    ReadBack { format: "ipset", action: "", read: |text| read_as("ipset", text, false), reasons: false },
+    ReadBack { format: "postfix", action: "", read: |text| read_as("postfix", text, false), reasons: false },
 ];
 
 /// Reads a file by the reader of a format: with the codes of [`test_zone`], or all for one reason.
@@ -370,22 +378,6 @@ fn read_as(reader: &str, text: &str, codes: bool) -> Vec<Entry> {
         Ok(())
     });
     assert!(done.is_ok() && report.errors == 0, "{reader}: {done:?} {report:?}\n{text}");
-    out
-}
-
-/// Reads JSON lines as their documentation says: the most specific subject decides, and one without reasons is an exclusion.
-fn read_jsonl(text: &str) -> Vec<Entry> {
-    let mut out = Vec::new();
-    for line in text.lines().skip(1) {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        let subject: Subject = line["subject"].as_str().unwrap().parse().unwrap();
-        let given = line["reasons"].as_array().unwrap();
-        for i in 0..3u8 {
-            let found = given.iter().find(|r| r["reason"] == format!("r{i}"));
-            let text = found.and_then(|r| r["text"].as_str()).map(|t| t.replace('$', "$$").into());
-            out.push(Entry { subject: subject.clone(), reason: ReasonId(i), hole: found.is_none(), weak: false, text });
-        }
-    }
     out
 }
 
@@ -624,4 +616,30 @@ fn a_look_up_names_the_formats_that_leave_a_name_out() {
     assert_eq!(formats(&format!("{label}.{label}.{label}.{}.example", "m".repeat(20))), "rpz");
     assert_eq!((formats("a.rpz-ip"), formats("bad.example")), ("rpz".into(), String::new()));
     assert_eq!(limits::never_asked(&view, &Domain::parse("bad.example").unwrap()), None);
+}
+
+#[test]
+fn a_hash_zone_is_exported_as_its_digests_alone() {
+    let (one, digits) = ("d41d8cd98f00b204e9800998ecf8427e", "12345678901234567890123456789012");
+    let longer = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    let world = world(&format!("{one} {digits}=own_$ {longer} .bad.example x.{one} 45.1.2.3"));
+    let mut builder = Builder::default();
+    apply(&mut builder, &world);
+    let zones = Arc::new(ZoneSet::new(vec![test_zone("hash", &[0, 1], crate::index::HASH)]).unwrap());
+    let snapshot =
+        Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() };
+    let lines = |format: &str| {
+        let text = exported(format, "", &snapshot);
+        let of =
+            |l: &&str| l.contains(one) || l.contains(digits) || l.contains(longer) || l.contains("bad.example") || l.contains("45.1.2.3");
+        text.lines().filter(of).map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(lines("list"), [digits, one]);
+    let master = lines("master");
+    assert_eq!(master.len(), 4, "an A and a TXT record of each: {master:?}");
+    let jsonl = lines("jsonl");
+    assert!(jsonl.len() == 2 && jsonl[0].contains(&format!("own {digits}")), "{jsonl:?}");
+    let rbldnsd = lines("rbldnsd");
+    assert!(rbldnsd.contains(&one.to_string()) && rbldnsd.contains(&digits.to_string()), "{rbldnsd:?}");
+    assert!(exported("rbldnsd", "", &snapshot).contains("dnset"));
 }

@@ -20,15 +20,15 @@ const HANGS: u8 = 2;
 const REDIRECTS: u8 = 3;
 
 /// A receiver of messages.
-struct Sink {
-    addr: SocketAddr,
+pub struct Sink {
+    pub addr: SocketAddr,
     how: Arc<AtomicU8>,
     /// Heads and bodies, as they came.
     got: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Sink {
-    fn new() -> Sink {
+    pub fn new() -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let sink = Sink { addr: listener.local_addr().unwrap(), how: Arc::default(), got: Arc::default() };
         let (how, got) = (sink.how.clone(), sink.got.clone());
@@ -66,7 +66,7 @@ impl Sink {
         sink
     }
     /// Waits until `n` messages came; they are in order.
-    fn wait(&self, n: usize) -> Vec<(String, Value)> {
+    pub fn wait(&self, n: usize) -> Vec<(String, Value)> {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             let got = self.got.lock().unwrap().clone();

@@ -3,9 +3,10 @@
 mod access;
 mod back;
 mod faults;
-mod hooks;
+pub mod hooks;
 mod hostile;
 mod lists;
+mod parts;
 mod restore;
 mod schema;
 mod streams;

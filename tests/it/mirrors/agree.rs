@@ -113,8 +113,14 @@ pub fn reversed(a: IpAddr) -> String {
 fn around(subject: &str, r: &mut Random) -> Vec<String> {
     let Ok(net) = subject.parse::<ipnet::IpNet>().or_else(|_| subject.parse::<IpAddr>().map(Into::into)) else {
         let bare = subject.trim_start_matches("*.").trim_start_matches('.');
-        return [bare.into(), format!("w.{bare}"), format!("q.w.{bare}"), format!("q{bare}"), bare.split_once('.').unwrap().1.into()]
-            .into();
+        return [
+            bare.into(),
+            format!("w.{bare}"),
+            format!("q.w.{bare}"),
+            format!("q{bare}"),
+            bare.split_once('.').map_or("", |(_, up)| up).into(),
+        ]
+        .into();
     };
     match net {
         ipnet::IpNet::V4(n) => {
@@ -187,6 +193,8 @@ pub fn names(zone: &str, owners: &BTreeSet<String>, subjects: &[String], r: &mut
         more.insert(reversed(Ipv6Addr::from(mapped).into()));
         let s = if zone.starts_with("dbl") {
             worlds::domain(r)
+        } else if zone.starts_with("ebl") {
+            worlds::digest(r)
         } else if r.chance(50) {
             worlds::v4(r)
         } else {

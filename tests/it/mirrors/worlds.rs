@@ -34,8 +34,8 @@ impl Random {
     }
 }
 
-/// The zones of the laboratory: a plain one, one with every text, one with mapped addresses, one of domains.
-pub const ZONES: [&str; 4] = ["bl.orbs.example", "all.orbs.example", "mapped.orbs.example", "dbl.orbs.example"];
+/// The zones of the laboratory: a plain one, one with every text, one with mapped addresses, one of domains, one of digests.
+pub const ZONES: [&str; 5] = ["bl.orbs.example", "all.orbs.example", "mapped.orbs.example", "dbl.orbs.example", "ebl.orbs.example"];
 
 const REASONS: [&str; 3] = ["relay", "netblock", "dynamic"];
 
@@ -44,7 +44,8 @@ pub fn config(more: &str) -> String {
     format!(
         "[admin]\nlisten = \"\"\n[dns]\nlisten = [\"127.0.0.1:PORT\"]\nworkers = 1\n{more}\n[[key]]\nname = \"mirror\"\nfile = \"keys/mirror\"\n\
          [[reason]]\nname = \"relay\"\ntext = \"Open relay, see https://orbs.example/$\"\n[[reason]]\nname = \"netblock\"\ntext = \"Netblock $\"\n\
-         [[reason]]\nname = \"dynamic\"\ntext = \"Dynamic\"\n[[reason]]\nname = \"spam\"\ntext = \"Spam $\"\n[[reason]]\nname = \"phish\"\ntext = \"Phish $\"\n"
+         [[reason]]\nname = \"dynamic\"\ntext = \"Dynamic\"\n[[reason]]\nname = \"spam\"\ntext = \"Spam $\"\n[[reason]]\nname = \"phish\"\ntext = \"Phish $\"\n\
+         [[reason]]\nname = \"drop-box\"\ntext = \"Drop box $\"\n"
     )
 }
 
@@ -64,6 +65,7 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
             "kind='address'\nmapped=true\nttl='10m'\npublish=[{reason='relay',code='127.0.0.2'},{reason='dynamic',code='127.0.0.4'}]"
         }
         "dbl" => "kind='domain'\nttl='7m'\npublish=[{reason='spam',code='127.0.1.2'},{reason='phish',code='127.0.1.4'}]",
+        "ebl" => "kind='hash'\ndigest='sha1-hex'\npublish=[{reason='drop-box',code='127.0.1.6'}]",
         _ => "kind='address'\npublish=[{reason='relay',code='127.0.0.2'},{reason='netblock',code='127.0.0.3'}]",
     };
     let fixed = "[[record]]\nname='@'\ntype='A'\ndata='198.51.100.80'\n[[record]]\nname='@'\ntype='CAA'\ndata='0 issue \"ca.example\"'\n\
@@ -147,10 +149,28 @@ pub fn domain(r: &mut Random) -> String {
     format!("{form}{}.d{}.test", name.join("."), r.below(150))
 }
 
+/// A digest, of digits alone now and then.
+pub fn digest(r: &mut Random) -> String {
+    let base = if r.chance(10) { 10 } else { 16 };
+    let few = r.below(300);
+    (0..40).map(|i| format!("{:x}", ((few * (i + 7) * 31) >> (i % 5)) % base)).collect()
+}
+
+/// Whether a subject is of the kind that a zone publishes.
+pub fn belongs(zone: &str, subject: &str) -> bool {
+    let family = |s: &str| match s {
+        s if s.ends_with(".test") || s.starts_with("dbl") => 1,
+        s if s.len() == 40 && !s.contains(['.', ':']) || s.starts_with("ebl") => 2,
+        _ => 0,
+    };
+    family(zone) == family(subject)
+}
+
 pub fn subject(r: &mut Random) -> String {
-    match r.below(10) {
+    match r.below(11) {
         0..=4 => v4(r),
         5..=7 => v6(r),
+        8 => digest(r),
         _ => domain(r),
     }
 }
@@ -181,8 +201,11 @@ impl World {
             _ => {
                 let s = subject(r);
                 self.listed.push(s.clone());
-                let name = s.ends_with(".test");
-                let reason = if name { *r.one(&["spam", "phish"]) } else { *r.one(&REASONS) };
+                let reason = match ZONES[3..].iter().find(|z| belongs(z, &s)) {
+                    Some(z) if z.starts_with("dbl") => *r.one(&["spam", "phish"]),
+                    Some(_) => "drop-box",
+                    None => *r.one(&REASONS),
+                };
                 let mut order = json!({"op": "list", "subject": s, "reason": reason});
                 if r.chance(10) {
                     order["text"] = json!(format!("seen {} times at $", r.below(5)));
