@@ -45,7 +45,8 @@ impl std::fmt::Display for Problem {
         if self.count > 1 {
             let lines: Vec<String> = self.lines.iter().map(ToString::to_string).collect();
             let more = if self.count as usize > self.lines.len() + 1 { ", …" } else { "" };
-            write!(f, " ({} more of this kind: lines {}{more})", self.count - 1, lines.join(", "))?;
+            let what = if self.count == 2 { "line" } else { "lines" };
+            write!(f, " ({} more of this kind: {what} {}{more})", self.count - 1, lines.join(", "))?;
         }
         Ok(())
     }
@@ -326,7 +327,7 @@ mod tests {
         assert_eq!(r.errors, 6);
         let shown: Vec<String> = r.problems.iter().map(ToString::to_string).collect();
         assert_eq!(shown[0], "f:2:1: `45.51.100.02`: leading zero (3 more of this kind: lines 3, 4, 6)");
-        assert_eq!(shown[1], "f:7:1: `127.0.0.4` is not a code (1 more of this kind: lines 8)");
+        assert_eq!(shown[1], "f:7:1: `127.0.0.4` is not a code (1 more of this kind: line 8)");
     }
 
     #[test]

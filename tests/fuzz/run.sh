@@ -7,7 +7,7 @@ command -v cargo-fuzz >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 all=$runs
 for t in ${TARGETS:-respond formats subject stored incoming smtp}; do
     runs=$all
-    [ "$t" = formats ] && runs=$((runs * 5)) # five formats share the target
+    [ "$t" = formats ] && runs=$((runs * 5)) # many formats share the target
     [ "$t" = smtp ] && runs=$((runs * 4))    # and four decoders this one
     echo "== $t: $runs executions"
     mkdir -p "corpus/$t"

@@ -15,6 +15,7 @@ mod hostile;
 mod imports;
 mod keys;
 mod lab;
+mod lists;
 mod mirrors;
 mod notify;
 mod peers;
