@@ -310,32 +310,6 @@ fn names_of_sets_fit() {
     assert!(a != b && a.len() == 31 && b.len() == 31, "{a} {b}");
 }
 
-#[test]
-fn a_hash_zone_is_exported_as_its_digests_alone() {
-    let (one, digits) = ("d41d8cd98f00b204e9800998ecf8427e", "12345678901234567890123456789012");
-    let longer = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
-    let world = world(&format!("{one} {digits}=own_$ {longer} .bad.example x.{one} 45.1.2.3"));
-    let mut builder = Builder::default();
-    apply(&mut builder, &world);
-    let zones = Arc::new(ZoneSet::new(vec![test_zone("hash", &[0, 1], crate::index::HASH)]).unwrap());
-    let snapshot =
-        Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() };
-    let lines = |format: &str| {
-        let text = exported(format, "", &snapshot);
-        let of =
-            |l: &&str| l.contains(one) || l.contains(digits) || l.contains(longer) || l.contains("bad.example") || l.contains("45.1.2.3");
-        text.lines().filter(of).map(String::from).collect::<Vec<_>>()
-    };
-    assert_eq!(lines("list"), [digits, one]);
-    let master = lines("master");
-    assert_eq!(master.len(), 4, "an A and a TXT record of each: {master:?}");
-    let jsonl = lines("jsonl");
-    assert!(jsonl.len() == 2 && jsonl[0].contains(&format!("own {digits}")), "{jsonl:?}");
-    let rbldnsd = lines("rbldnsd");
-    assert!(rbldnsd.contains(&one.to_string()) && rbldnsd.contains(&digits.to_string()), "{rbldnsd:?}");
-    assert!(exported("rbldnsd", "", &snapshot).contains("dnset"));
-}
-
 /// Texts that are hard to carry: quotes, semicolons, backslashes, dollars, a comment sign, a tab, other letters, too long.
 const TEXTS: [&str; 8] = [
     "he said \"no\"; see C:\\list\\ and 50% off",
@@ -388,9 +362,9 @@ const READ_BACK: [ReadBack; 9] = [
     ReadBack { format: "list", action: "", read: |text| read_as("list", text, false), reasons: false },
     ReadBack { format: "cidr", action: "", read: |text| read_as("list", text, false), reasons: false },
     ReadBack { format: "rpz", action: "", read: |text| read_as("rpz", text, false), reasons: false },
-    ReadBack { format: "postfix", action: "", read: |text| read_as("postfix", text, false), reasons: false },
     ReadBack { format: "nftables", action: "", read: |text| read_as("nftables", text, false), reasons: false },
     ReadBack { format: "ipset", action: "", read: |text| read_as("ipset", text, false), reasons: false },
+    ReadBack { format: "postfix", action: "", read: |text| read_as("postfix", text, false), reasons: false },
 ];
 
 /// Reads a file by the reader of a format: with the codes of [`test_zone`], or all for one reason.
@@ -642,4 +616,30 @@ fn a_look_up_names_the_formats_that_leave_a_name_out() {
     assert_eq!(formats(&format!("{label}.{label}.{label}.{}.example", "m".repeat(20))), "rpz");
     assert_eq!((formats("a.rpz-ip"), formats("bad.example")), ("rpz".into(), String::new()));
     assert_eq!(limits::never_asked(&view, &Domain::parse("bad.example").unwrap()), None);
+}
+
+#[test]
+fn a_hash_zone_is_exported_as_its_digests_alone() {
+    let (one, digits) = ("d41d8cd98f00b204e9800998ecf8427e", "12345678901234567890123456789012");
+    let longer = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    let world = world(&format!("{one} {digits}=own_$ {longer} .bad.example x.{one} 45.1.2.3"));
+    let mut builder = Builder::default();
+    apply(&mut builder, &world);
+    let zones = Arc::new(ZoneSet::new(vec![test_zone("hash", &[0, 1], crate::index::HASH)]).unwrap());
+    let snapshot =
+        Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() };
+    let lines = |format: &str| {
+        let text = exported(format, "", &snapshot);
+        let of =
+            |l: &&str| l.contains(one) || l.contains(digits) || l.contains(longer) || l.contains("bad.example") || l.contains("45.1.2.3");
+        text.lines().filter(of).map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(lines("list"), [digits, one]);
+    let master = lines("master");
+    assert_eq!(master.len(), 4, "an A and a TXT record of each: {master:?}");
+    let jsonl = lines("jsonl");
+    assert!(jsonl.len() == 2 && jsonl[0].contains(&format!("own {digits}")), "{jsonl:?}");
+    let rbldnsd = lines("rbldnsd");
+    assert!(rbldnsd.contains(&one.to_string()) && rbldnsd.contains(&digits.to_string()), "{rbldnsd:?}");
+    assert!(exported("rbldnsd", "", &snapshot).contains("dnset"));
 }
