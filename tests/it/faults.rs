@@ -157,7 +157,7 @@ fn a_zone_that_comes_back_has_a_new_serial() {
 /// Stores of every older version are upgraded and say what they said.
 #[test]
 fn stores_of_older_versions_are_upgraded() {
-    ["store-1", "store-2", "store-3", "store-4"].iter().for_each(|name| upgraded(name));
+    ["store-1", "store-2", "store-3", "store-4", "store-5"].iter().for_each(|name| upgraded(name));
 }
 
 fn upgraded(name: &str) {
