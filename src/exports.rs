@@ -21,7 +21,10 @@ use serde_json::{Value, json};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    format::{plain, write::Export},
+    format::{
+        plain,
+        write::{Export, ExportReport},
+    },
     index::{Published, Snapshot},
     model::time::Seconds,
 };
@@ -57,6 +60,18 @@ struct One {
     serial: Option<u32>,
     /// Why it could not be written.
     problem: Option<String>,
+    /// What the file leaves out or changes; unknown until the daemon has looked at the file.
+    report: Option<ExportReport>,
+}
+
+/// A file after it was looked at.
+#[derive(Debug, PartialEq, Eq)]
+struct Refreshed {
+    serial: u32,
+    /// Whether it was written.
+    written: bool,
+    /// What it leaves out or changes; `None` where that is already known.
+    report: Option<ExportReport>,
 }
 
 /// All scheduled files. Clones share them.
@@ -76,7 +91,13 @@ impl Exports {
             .into_iter()
             .map(|settings| {
                 let was = old.iter().find(|o| o.settings == settings);
-                One { due: Instant::now(), serial: was.and_then(|o| o.serial), problem: was.and_then(|o| o.problem.clone()), settings }
+                One {
+                    due: Instant::now(),
+                    serial: was.and_then(|o| o.serial),
+                    problem: was.and_then(|o| o.problem.clone()),
+                    report: was.and_then(|o| o.report.clone()),
+                    settings,
+                }
             })
             .collect();
         drop(all);
@@ -89,7 +110,7 @@ impl Exports {
             let s = &o.settings;
             json!({
                 "zone": s.zone, "format": s.format, "path": s.path, "every": s.every.to_string(),
-                "serial": o.serial, "problem": o.problem,
+                "serial": o.serial, "problem": o.problem, "changes": o.report,
             })
         };
         self.lock().iter().map(one).collect()
@@ -119,14 +140,14 @@ impl Exports {
 
     /// Looks at the file that is due first.
     async fn one(&self, published: &Arc<Published>) {
-        let settings = {
+        let (settings, reported) = {
             let mut all = self.lock();
             let Some(first) = all.iter_mut().min_by_key(|o| o.due) else { return };
             first.due = Instant::now() + Duration::from_secs(first.settings.every.0.max(1));
-            first.settings.clone()
+            (first.settings.clone(), first.report.is_some())
         };
         let (snapshot, stop, asked) = (published.snapshot(), self.stop.clone(), settings.clone());
-        let result = tokio::task::spawn_blocking(move || refresh(&asked, &snapshot, &stop)).await;
+        let result = tokio::task::spawn_blocking(move || refresh(&asked, &snapshot, reported, &stop)).await;
         let result = result.unwrap_or_else(|e| Err(e.to_string()));
         if self.stop.load(Ordering::Relaxed) {
             return;
@@ -139,10 +160,19 @@ impl Exports {
 
 impl One {
     /// Notes how it went; the log is told when that changes.
-    fn took(&mut self, result: Result<(u32, bool), String>) {
+    fn took(&mut self, result: Result<Refreshed, String>) {
         let path = self.settings.path.display();
         match result {
-            Ok((serial, written)) => {
+            Ok(Refreshed { serial, written, report }) => {
+                if let Some(report) = report.filter(|r| self.report.as_ref() != Some(r)) {
+                    for change in &report.changes {
+                        tracing::warn!(%path, serial, kind = ?change.kind, count = change.count, "export differs from the zone: {change}");
+                    }
+                    if report.is_empty() && self.report.as_ref().is_some_and(|r| !r.is_empty()) {
+                        tracing::info!(%path, serial, "export has all that the zone lists again");
+                    }
+                    self.report = Some(report);
+                }
                 if self.problem.take().is_some() {
                     tracing::info!(%path, serial, "the export is current again");
                 } else if written {
@@ -160,17 +190,20 @@ impl One {
     }
 }
 
-/// Writes a file where it is not current. Tells the serial that it has now, and whether it was written.
-fn refresh(s: &Settings, snapshot: &Snapshot, stop: &AtomicBool) -> Result<(u32, bool), String> {
+/// Writes a file where it is not current. Where it is current, but it is not known (`reported`) what it leaves out, that is
+/// counted without writing.
+fn refresh(s: &Settings, snapshot: &Snapshot, reported: bool, stop: &AtomicBool) -> Result<Refreshed, String> {
     let zone = snapshot.zones.by_name(&s.zone).ok_or_else(|| format!("the zone {} is not served", s.zone))?;
     if !snapshot.sound {
         return Err("the store can not be trusted; nothing is written from it".into());
     }
     let export = Export::new(&s.format, &s.action, snapshot, zone)?;
     if first_line(&s.path).is_some_and(|l| l == export.first_line()) {
-        return Ok((export.serial, false));
+        let report = (!reported).then(|| export.report());
+        return Ok(Refreshed { serial: export.serial, written: false, report });
     }
     let wrong = |e: io::Error| e.to_string();
+    let mut report = ExportReport::default();
     if let Some(folder) = s.path.parent() {
         fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         sweep(&s.path, folder);
@@ -180,14 +213,14 @@ fn refresh(s: &Settings, snapshot: &Snapshot, stop: &AtomicBool) -> Result<(u32,
         let out = Stoppable { out, stop };
         if packed {
             let mut gz = flate2::write::GzEncoder::new(out, flate2::Compression::default());
-            export.write(&mut BufWriter::with_capacity(BUFFER, &mut gz))?;
+            report = export.write(&mut BufWriter::with_capacity(BUFFER, &mut gz))?;
             return gz.finish().map(|_| ());
         }
         let mut out = BufWriter::with_capacity(BUFFER, out);
-        export.write(&mut out)?;
+        report = export.write(&mut out)?;
         out.flush()
     });
-    written.map(|()| (export.serial, true)).map_err(wrong)
+    written.map(|()| Refreshed { serial: export.serial, written: true, report: Some(report) }).map_err(wrong)
 }
 
 /// The first line of a file, packed or not.
@@ -269,6 +302,11 @@ mod tests {
         Settings { zone: "bl.orbs.example".into(), format: "list".into(), action: String::new(), path, every: Seconds(1) }
     }
 
+    /// The serial that a file has, and whether it was written.
+    fn refresh(s: &Settings, snapshot: &Snapshot, stop: &AtomicBool) -> Result<(u32, bool), String> {
+        super::refresh(s, snapshot, true, stop).map(|r| (r.serial, r.written))
+    }
+
     #[test]
     fn a_file_is_written_when_its_first_line_is_not_the_zones() {
         let dir = tempfile::tempdir().unwrap();
@@ -313,10 +351,20 @@ mod tests {
 
     #[test]
     fn errors_are_told_once_for_each_change() {
-        let mut one = One { settings: settings("x".into()), due: Instant::now(), serial: Some(6), problem: None };
+        let mut one = One { settings: settings("x".into()), due: Instant::now(), serial: Some(6), problem: None, report: None };
         one.took(Err("full".into()));
         assert_eq!((one.serial, one.problem.as_deref()), (Some(6), Some("full")));
-        one.took(Ok((7, true)));
-        assert_eq!((one.serial, one.problem), (Some(7), None));
+        one.took(Ok(Refreshed { serial: 7, written: true, report: Some(ExportReport::default()) }));
+        assert_eq!((one.serial, one.problem.as_deref()), (Some(7), None));
+        one.took(Ok(Refreshed { serial: 7, written: false, report: None }));
+        assert_eq!(one.report, Some(ExportReport::default()), "what is known stays known");
+    }
+
+    #[test]
+    fn a_current_file_gets_its_report_once_after_a_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let (s, go) = (settings(dir.path().join("a.txt")), AtomicBool::new(false));
+        let known = |reported: bool| super::refresh(&s, &snapshot(7), reported, &go).unwrap();
+        assert_eq!((known(false).written, known(false).report.is_some(), known(true).report), (true, true, None));
     }
 }

@@ -86,8 +86,9 @@
 //!
 //! ## How a zone leaves as a file
 //!
-//! [`format::write::Export`] streams a snapshot's zone; its first line names zone, serial and format. `web` sends it,
-//! [`exports`] keeps files current by that line, and both replace files through [`exports::replace`].
+//! [`format::write::Export`] streams a snapshot's zone; its first line names zone, serial and format. It returns a
+//! [`format::write::ExportReport`]: what the file leaves out or changes. `web` sends both, [`exports`] keeps files current by
+//! the first line, and both replace files through [`exports::replace`].
 //!
 //! ## How a zone ends
 //!

@@ -17,7 +17,7 @@ needs() {
 # exported files; a clock that can be set.
 packages="rbldnsd unbound postfix exim4-daemon-light rspamd spamassassin \
     nsd knot knot-dnsutils bind9 bind9-utils bind9-libs pdns-server pdns-backend-lmdb \
-    ldnsutils python3-dnspython nftables ipset postgrey libfaketime"
+    pdns-recursor ldnsutils python3-dnspython nftables ipset postgrey libfaketime"
 # The client that tries out the description of the API, and the reader of metrics.
 if [ ! -e "$to/venv/.done-1" ]; then
     mkdir -p "$to"
@@ -50,7 +50,7 @@ if [ ! -e "$to/mtas/.done-1" ]; then
     done
     touch "$to/mtas/.done-1"
 fi
-done="$to/.done-5"
+done="$to/.done-6"
 [ -e "$done" ] && exit 0
 mkdir -p "$to/debs"
 cd "$to/debs"
@@ -69,7 +69,7 @@ done
 for deb in *.deb; do dpkg -x "$deb" "$to/root"; done
 for p in sbin/rbldnsd sbin/unbound sbin/postfix sbin/exim4 bin/rspamd bin/spamassassin \
     sbin/nsd sbin/nsd-control sbin/knotd sbin/knotc bin/kdig sbin/named sbin/rndc bin/named-compilezone \
-    sbin/pdns_server bin/pdnsutil bin/pdns_control bin/drill bin/ldns-read-zone sbin/nft sbin/ipset sbin/postgrey; do
+    sbin/pdns_server sbin/pdns_recursor bin/pdnsutil bin/pdns_control bin/drill bin/ldns-read-zone sbin/nft sbin/ipset sbin/postgrey; do
     [ -x "$to/root/usr/$p" ] || [ -x "$to/root/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
 done
 for p in "$to"/root/usr/lib/*/pdns/liblmdbbackend.so "$to/root/usr/lib/python3/dist-packages/dns/__init__.py" \

@@ -76,7 +76,7 @@ fn all() -> Vec<(String, String, String)> {
     let one = |p: &PathBuf| {
         let text = fs::read_to_string(p).unwrap();
         let room = p.components().nth(1).unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_string();
-        let tests = p.file_name().unwrap() == "tests.rs";
+        let tests = p.file_name().unwrap() == "tests.rs" || p.components().any(|c| c.as_os_str() == "tests");
         let own = if tests { "" } else { text.split("\n#[cfg(test)]\n").next().unwrap_or("") };
         let own =
             if text.contains("\n#[cfg(test)]\nmod tests;") { text.replace("#[cfg(test)]\nmod tests;\n", "") } else { own.to_string() };

@@ -164,6 +164,12 @@ impl Client {
         self.runtime.block_on(self.sender.send_request(request)).map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
     }
 
+    /// Sends a request without a body whose answer may end with trailers.
+    pub(super) fn send_for_trailers(&mut self, method: Method, path: &str) -> Result<Response<Incoming>, Failure> {
+        let request = self.request(method, path).header("te", "trailers").body(bytes("")).map_err(text)?;
+        self.runtime.block_on(self.sender.send_request(request)).map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
+    }
+
     /// Sends a request and reads the answer as text.
     pub(super) fn text(&mut self, method: Method, path: &str) -> Result<String, Failure> {
         let response = self.send(method, path, bytes(""))?;
@@ -178,11 +184,12 @@ impl Client {
 
     /// The next piece of an answer's body; `None` at its end.
     pub(super) fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
-        match self.runtime.block_on(body.frame()) {
-            None => Ok(None),
-            Some(Ok(f)) => Ok(Some(f.into_data().unwrap_or_default())),
-            Some(Err(e)) => Err(Failure::No(format!("the answer was cut short: {e}"))),
-        }
+        Ok(self.frame(body)?.map(|f| f.into_data().unwrap_or_default()))
+    }
+
+    /// The next frame of an answer's body, data or trailers; `None` at its end.
+    pub(super) fn frame(&self, body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Failure> {
+        self.runtime.block_on(body.frame()).transpose().map_err(|e| Failure::No(format!("the answer was cut short: {e}")))
     }
 
     /// Sends a request and reads the whole answer as JSON; a problem becomes a failure.

@@ -6,14 +6,14 @@ use std::{
 };
 
 use clap::Args;
-use hyper::Method;
+use hyper::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::{
     Common, Failure,
-    client::{Client, bytes, escape, failure},
+    client::{Client, escape, failure},
 };
-use crate::exports::replace;
+use crate::{exports::replace, format::write::ExportReport, web::REPORT_TRAILER};
 
 /// Write a zone to a file or to standard output
 #[derive(Debug, Args)]
@@ -31,11 +31,11 @@ pub(super) struct Export {
     output: Option<PathBuf>,
 }
 
-/// Streams the export to a file or to standard output.
+/// Streams the export to a file or to standard output. What it leaves out or changes is printed on standard error.
 pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     let path = format!("/v1/zones/{}/export?format={}&action={}", escape(&c.zone), escape(&c.format), escape(&c.action));
-    let response = client.send(Method::GET, &path, bytes(""))?;
+    let response = client.send_for_trailers(Method::GET, &path)?;
     let status = response.status();
     let mut body = response.into_body();
     if !status.is_success() {
@@ -47,29 +47,52 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
     }
     let wrong = |p: &PathBuf, e: std::io::Error| Failure::No(format!("{}: {e}", p.display()));
     let bar = super::import::bar(0);
-    let mut copy = |out: &mut dyn Write| -> Result<(), Failure> {
-        while let Some(piece) = client.piece(&mut body)? {
+    let mut copy = |out: &mut dyn Write| -> Result<ExportReport, Failure> {
+        let mut report = ExportReport::default();
+        while let Some(frame) = client.frame(&mut body)? {
+            let piece = match frame.into_data() {
+                Ok(piece) => piece,
+                Err(trailers) => {
+                    report = trailers.trailers_ref().map(reported).unwrap_or_default();
+                    continue;
+                }
+            };
             bar.inc(piece.len() as u64);
             match out.write_all(&piece) {
-                // Whoever reads us has had enough.
-                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                // The reader of our output has closed it.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(report),
                 result => result?,
             }
         }
-        Ok(out.flush()?)
+        out.flush()?;
+        Ok(report)
     };
-    let Some(to) = &c.output else { return copy(&mut std::io::stdout().lock()) };
-    // What is no file (a device, a pipe) is written to, not replaced.
-    if std::fs::metadata(to).is_ok_and(|m| !m.is_file()) {
-        let mut out = std::fs::OpenOptions::new().write(true).open(to).map_err(|e| wrong(to, e))?;
-        return copy(&mut out);
+    let report = match &c.output {
+        None => copy(&mut std::io::stdout().lock())?,
+        // What is not a file (a device, a pipe) is written to, not replaced.
+        Some(to) if std::fs::metadata(to).is_ok_and(|m| !m.is_file()) => {
+            copy(&mut std::fs::OpenOptions::new().write(true).open(to).map_err(|e| wrong(to, e))?)?
+        }
+        Some(to) => {
+            let mut report = ExportReport::default();
+            replace(to, None, |file| {
+                report = copy(&mut BufWriter::new(file))?;
+                Ok::<(), Failure>(())
+            })?;
+            if common.json {
+                println!("{}", serde_json::json!({"zone": c.zone, "format": c.format, "file": to, "changes": report}));
+            }
+            report
+        }
+    };
+    for change in &report.changes {
+        eprintln!("{} as {}: {change}", c.zone, c.format);
     }
-    let result = replace(to, None, |file| {
-        let mut out = BufWriter::new(file);
-        copy(&mut out)
-    });
-    if common.json && result.is_ok() {
-        println!("{}", serde_json::json!({"zone": c.zone, "format": c.format, "file": to}));
-    }
-    result
+    Ok(())
+}
+
+/// The report in the trailers of an export; empty where the daemon sends none.
+fn reported(trailers: &HeaderMap) -> ExportReport {
+    let text = trailers.get(REPORT_TRAILER).and_then(|v| v.to_str().ok());
+    text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default()
 }

@@ -68,9 +68,18 @@ fn print(found: &Value) {
     }
     for z in list(&found["zones"]) {
         let a: Vec<&str> = list(&z["a"]).map(text).collect();
-        let shown = if a.is_empty() { "no answer".to_string() } else { a.join(" ") };
+        let shown = match z["never_asked"].as_str() {
+            Some(why) => why.to_string(),
+            None if a.is_empty() => "no answer".to_string(),
+            None => a.join(" "),
+        };
         println!("  {}: {shown}", text(&z["zone"]));
         list(&z["txt"]).for_each(|t| println!("    \"{}\"", text(t)));
+        let formats: Vec<&str> = list(&z["not_exported"]).map(|l| text(&l["format"])).collect();
+        if let Some(first) = list(&z["not_exported"]).next() {
+            let why = if z["never_asked"].is_null() { format!(": {}", text(&first["why"])) } else { String::new() };
+            println!("    left out of exports as {}{why}", formats.join(", "));
+        }
     }
     for h in list(&found["history"]) {
         let about =

@@ -8,6 +8,7 @@ use super::{
     client::{Client, bytes},
     feed::print_held,
 };
+use crate::format::write::ExportReport;
 
 /// Show how the daemon is: zones, serials, counters
 #[derive(Debug, clap::Args)]
@@ -70,6 +71,8 @@ fn print(s: &Value) {
         let serial = e["serial"].as_u64().map_or("not written yet".to_string(), |n| format!("serial {n}"));
         let problem = e["problem"].as_str().map_or(String::new(), |p| format!("; NOT current: {p}"));
         println!("export {} as {} of {}: {serial}{problem}", text(&e["path"]), text(&e["format"]), text(&e["zone"]));
+        let report = serde_json::from_value::<ExportReport>(e["changes"].clone()).unwrap_or_default();
+        report.changes.iter().for_each(|change| println!("  {change}"));
     }
     if let Some(why) = s["tester"]["wrong"].as_str() {
         println!("relay tests stand still: {why}");

@@ -1,6 +1,7 @@
 //! Feeds: sources that are refreshed by themselves, each on a thread of its own that waits, looks and imports.
 
 pub mod file;
+mod file_list;
 pub mod follow;
 mod handle;
 pub mod held;
@@ -10,12 +11,8 @@ pub mod wire;
 
 use std::path::PathBuf;
 
-use crate::{
-    format::records::Mapping,
-    intake::{ErrorAllowance, Reasons},
-    ledger::guard::ListLimits,
-    model::time::Seconds,
-};
+use crate::{format::records::Mapping, intake::Reasons, model::time::Seconds};
+pub use file_list::FileList;
 pub use handle::Feeds;
 use handle::{Feed, lock};
 pub use run::State;
@@ -58,51 +55,6 @@ pub enum Kind {
         /// How its records become entries. Another way to write rows into a zone is another variant there.
         mapping: Mapping,
     },
-}
-
-/// How the list of a file is read, and how far it may differ from the last one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FileList {
-    /// The column of the subject in a table.
-    pub column: Option<String>,
-    /// The origin of a master file that does not name it.
-    pub origin: Option<String>,
-    /// The type of an rbldnsd file.
-    pub dataset: Option<String>,
-    /// The sub-zone of a combined rbldnsd file.
-    pub subzone: Option<String>,
-    /// Clear host bits.
-    pub host_bits: bool,
-    /// How many lines with errors it may have.
-    pub skip_errors: ErrorAllowance,
-    /// Take special ranges.
-    pub special: bool,
-    /// A well-formed empty list is a list like any other.
-    pub allow_empty: bool,
-    /// Names at or above a public suffix that are taken all the same.
-    pub allow_suffixes: Vec<String>,
-    /// How far it may differ from the last one.
-    pub limits: ListLimits,
-    /// How long a held list waits before it is accepted without a person.
-    pub shrink_wait: Seconds,
-}
-
-impl Default for FileList {
-    fn default() -> FileList {
-        FileList {
-            column: None,
-            origin: None,
-            dataset: None,
-            subzone: None,
-            host_bits: false,
-            skip_errors: ErrorAllowance::None,
-            special: false,
-            allow_empty: false,
-            allow_suffixes: Vec::new(),
-            limits: ListLimits::default(),
-            shrink_wait: Seconds(24 * 3600),
-        }
-    }
 }
 
 impl Kind {

@@ -27,7 +27,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             let column = line.find(name).map_or(1, |i| i + 1);
             match name.trim_start_matches("*.").trim_start_matches('.') {
                 "" | "#" => {
-                    input.problem_of("a line for every name", column, &format!("`{text}` is about every name there is; take it out"))
+                    input.problem_of("a line for every name", column, &format!("`{text}` is about every name there is; take it out"));
                 }
                 name => input.take_word(&format!(".{name}"), false, None, None, column)?,
             }

@@ -22,7 +22,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                 input.take_word(&unpadded_range(range), false, None, None, column)?;
             }
             Some(Err(_)) => {
-                input.problem_of("not an access level", column, &format!("`{text}`: the second field is an access level from 0 to 255"))
+                input.problem_of("not an access level", column, &format!("`{text}`: the second field is an access level from 0 to 255"));
             }
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             _ if members && !skips => entry(input, &words, text)?,
             ["create" | "-N", set, kind, ..] if !is_addresses(kind) => drop(others.insert(set.into())),
             ["del" | "-D", ..] => {
-                input.problem_of("a command that takes away", 1, &format!("`{text}` takes an entry away; save the set anew"))
+                input.problem_of("a command that takes away", 1, &format!("`{text}` takes an entry away; save the set anew"));
             }
             ["add" | "-A", set, _, ..] if !others.contains(set) => entry(input, &words[2..], text)?,
             ["create" | "-N" | "flush" | "-F" | "swap" | "-W" | "destroy" | "-X" | "COMMIT" | "rename", ..] => {}

@@ -109,8 +109,14 @@ impl State {
         let accepted = words.iter().any(|w| w == "accept");
         let now = std::mem::replace(&mut input.line, line);
         let result = match (self.skips || joined || first.starts_with('$'), accepted) {
-            (true, _) => Ok(input.leave_out(Omission::OtherLine, column, first)),
-            (_, true) => Ok(input.leave_out(Omission::ExceptionRule, column, first)),
+            (true, _) => {
+                input.leave_out(Omission::OtherLine, column, first);
+                Ok(())
+            }
+            (_, true) => {
+                input.leave_out(Omission::ExceptionRule, column, first);
+                Ok(())
+            }
             _ => {
                 // A range may have blanks around its dash.
                 let range = words.get(1).is_some_and(|w| w == "-");

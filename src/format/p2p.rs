@@ -11,7 +11,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         }
         match line.rsplit_once(':') {
             Some((name, range)) if range.contains('-') => {
-                input.take_word(&super::emule::unpadded_range(range), false, None, None, name.len() + 2)?
+                input.take_word(&super::emule::unpadded_range(range), false, None, None, name.len() + 2)?;
             }
             _ => input.problem_of("not a line of a PeerGuardian list", 1, &format!("`{}`: a line is written NAME:FIRST-LAST", line.trim())),
         }

@@ -320,7 +320,7 @@ pub(super) fn json(h: &Head) -> bool {
     let Some(first) = h.data.first() else { return false };
     match first.chars().next() {
         Some('{' | '[') => {
-            !first.contains("]:") && !first.starts_with("[::") && !first.split(']').next().is_some_and(|a| a[1..].parse::<IpAddr>().is_ok())
+            !first.contains("]:") && !first.starts_with("[::") && first.split(']').next().is_none_or(|a| a[1..].parse::<IpAddr>().is_err())
         }
         Some('"') => serde_json::from_str::<String>(first.trim_end_matches(',')).is_ok(),
         _ => false,

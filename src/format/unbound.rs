@@ -38,7 +38,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                 input.take_word(&format!(".{}", name.trim_start_matches('.')), false, None, None, column)?;
             }
             ("local-zone", [_]) => {
-                input.problem_of("a local zone without a type", column, &format!("`{name}`: the type of the local zone is missing"))
+                input.problem_of("a local zone without a type", column, &format!("`{name}`: the type of the local zone is missing"));
             }
             ("local-zone", _) => input.leave_out(Omission::ExceptionRule, column, text),
             ("local-data", [name, .., kind, address]) if matches!(*kind, "A" | "AAAA") && is_sinkhole(address) => {

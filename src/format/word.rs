@@ -9,7 +9,15 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use crate::model::{Digest, Domain, Prefix4, Prefix6, Scope, Subject, subject::HostBits};
+use crate::model::{Digest, Domain, Prefix4, Prefix6, Subject, subject::HostBits};
+
+mod reverse;
+mod suffix;
+
+pub(super) use reverse::policy_address;
+use reverse::{TRIGGERS, reverse_name};
+use suffix::is_top_level;
+pub use suffix::{PublicSuffix, public_suffix};
 
 /// How words are read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -514,9 +522,6 @@ fn range(word: &str, first: Address, last: Address) -> Result<Vec<Subject>, Word
     }
 }
 
-/// Owners of a response policy zone that are not names.
-const TRIGGERS: [&str; 4] = ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"];
-
 /// A name of two or more labels, or a top-level domain.
 fn name(word: &str) -> Result<Subject, WordError> {
     let bare = word.strip_prefix("*.").or_else(|| word.strip_prefix('.')).unwrap_or(word);
@@ -562,90 +567,6 @@ fn one_label(word: &str, ascii: &str) -> WordError {
         return error("an AS number", format!("`{word}` is an AS number; only addresses, prefixes and names can be listed"));
     }
     error("a single label", format!("`{word}` has one label; a name has two or more, such as bad.example"))
-}
-
-/// A name below `in-addr.arpa` or a trigger of a response policy zone, with the address that is meant.
-fn reverse_name(word: &str, ascii: &str) -> WordError {
-    let meant = reverse_subject(ascii).map_or_else(|| "list the address or prefix that is meant".to_string(), |s| format!("list {s}"));
-    let what = if ascii.ends_with("arpa") { "the reverse name of an address" } else { "a trigger of a response policy zone" };
-    error("a reverse name", format!("`{word}` is {what}; {meant}"))
-}
-
-/// The subject that a name below `in-addr.arpa` or `ip6.arpa`, or an `rpz-ip` owner, stands for.
-pub(super) fn reverse_subject(ascii: &str) -> Option<Subject> {
-    if let Some(reversed) = ascii.strip_suffix(".in-addr.arpa") {
-        let reversed = reversed.strip_prefix("*.").unwrap_or(reversed);
-        let octets: Vec<u8> = reversed.rsplit('.').map(|o| o.parse().ok()).collect::<Option<_>>()?;
-        let addr = octets.iter().take(4).enumerate().fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
-        return (octets.len() <= 4).then(|| Subject::V4(Prefix4::new(addr, 8 * octets.len() as u8)));
-    }
-    if let Some(reversed) = ascii.strip_suffix(".ip6.arpa") {
-        let nibbles: Vec<u8> =
-            reversed.rsplit('.').map(|n| u8::from_str_radix(n, 16).ok().filter(|_| n.len() == 1)).collect::<Option<_>>()?;
-        let addr = nibbles.iter().take(32).enumerate().fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
-        return (nibbles.len() <= 32).then(|| Subject::V6(Prefix6::new(addr, 4 * nibbles.len() as u8)).unmapped());
-    }
-    let (owner, kind) = ascii.rsplit_once('.')?;
-    TRIGGERS[..3].contains(&kind).then(|| policy_address(owner)).flatten()
-}
-
-/// The prefix of a trigger's owner without its type: `32.7.2.0.192` or `48.zz.db8.2001` (draft-vixie-dnsop-dns-rpz,
-/// section 4.1.1): the length, then the address from its end; `zz` is the run of zeros.
-pub(super) fn policy_address(owner: &str) -> Option<Subject> {
-    let mut labels = owner.split('.');
-    let len: u8 = labels.next()?.parse().ok()?;
-    let mut parts: Vec<&str> = labels.collect();
-    parts.reverse();
-    let octets: Option<Vec<u8>> = parts.iter().map(|p| p.parse().ok()).collect();
-    if let (4, Some(o)) = (parts.len(), octets)
-        && len <= 32
-    {
-        let addr = o.iter().fold(0u32, |a, o| a << 8 | u32::from(*o));
-        let p = Prefix4::new(addr, len);
-        return (p.first() == addr).then_some(Subject::V4(p));
-    }
-    let text = match parts.iter().position(|p| *p == "zz") {
-        Some(at) => format!("{}::{}", parts[..at].join(":"), parts[at + 1..].join(":")),
-        None => parts.join(":"),
-    };
-    let addr = text.parse::<Ipv6Addr>().ok()?.to_bits();
-    let p = Prefix6::new(addr, len.min(128));
-    (len <= 128 && p.first() == addr).then(|| Subject::V6(p).unmapped())
-}
-
-/// A suffix under which names are registered, by the ICANN section of the public suffix list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PublicSuffix {
-    /// The name is such a suffix, or stands above one: it is not a name of one owner.
-    Icann,
-    /// The name is a suffix of the list's private section, such as `github.io`, and what is below it is listed too.
-    PrivateTree,
-}
-
-/// Whether a subject is a public suffix. `allowed` are suffixes that may be listed all the same.
-pub fn public_suffix(subject: &Subject, allowed: &[String]) -> Option<PublicSuffix> {
-    let Subject::Domain(d) = subject else { return None };
-    let name = d.name();
-    match psl::Psl::suffix(&psl::List, name.as_bytes()).map(|s| (s.as_bytes().len() == name.len(), s.typ())) {
-        Some((true, Some(psl::Type::Icann))) if !is_allowed(name, allowed) => Some(PublicSuffix::Icann),
-        Some((true, Some(psl::Type::Private))) if d.scope() != Scope::Name => Some(PublicSuffix::PrivateTree),
-        Some(_) if is_above_suffix(name) && !is_allowed(name, allowed) => Some(PublicSuffix::Icann),
-        _ => None,
-    }
-}
-
-fn is_top_level(label: &str) -> bool {
-    psl::Psl::suffix(&psl::List, label.as_bytes()).is_some_and(|s| s.typ() == Some(psl::Type::Icann)) || is_above_suffix(label)
-}
-
-fn is_allowed(name: &str, allowed: &[String]) -> bool {
-    allowed.iter().any(|a| a.trim_start_matches("*.").trim_matches('.').eq_ignore_ascii_case(name))
-}
-
-/// Whether every name right below this one is a suffix: a wildcard rule of the list, such as `*.kawasaki.jp`.
-fn is_above_suffix(name: &str) -> bool {
-    let below = format!("a.{name}");
-    psl::Psl::suffix(&psl::List, below.as_bytes()).is_some_and(|s| s.typ() == Some(psl::Type::Icann) && s.as_bytes().len() == below.len())
 }
 
 #[cfg(test)]

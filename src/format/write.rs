@@ -3,15 +3,22 @@
 //! Every file starts with a line that names the zone, its serial and the format: whoever has that line knows whether the
 //! file is the current one. What a firewall or a policy takes holds what is listed and nothing else: test points
 //! (RFC 5782 section 5) are names for clients of a list, and 127.0.0.2 must not end up in anybody's packet filter.
+//!
+//! Not every format can hold all that a zone lists. What an export leaves out or changes is counted by kind in an
+//! [`ExportReport`]. A file never lists more than the zone, except for the exclusions that are too long for a policy zone,
+//! which the report counts.
 
 mod ipset;
 mod jsonl;
+pub mod limits;
 pub mod lines;
+mod list;
 mod master;
 mod names;
 mod nftables;
 mod postfix;
 mod rbldnsd;
+mod report;
 mod rpz;
 mod said;
 #[cfg(test)]
@@ -19,13 +26,20 @@ mod tests;
 
 use std::io::{self, Write};
 
+pub use report::{ExportChange, ExportChangeKind, ExportReport, MAX_EXAMPLES};
+
 use crate::{
     index::{
-        Snapshot, ZoneView,
-        pieces::{Cut, pieces},
+        Listing, Snapshot, ZoneView,
+        find::labels_in,
+        pieces::{Cut, OnReshaped, Shape, pieces_reshaped},
+        render::too_long,
+        values::Item,
+        zones::Published,
     },
-    model::{Prefix4, Prefix6, Subject, ZoneKind},
+    model::{Domain, Prefix4, Prefix6, Scope, Subject, ZoneKind},
 };
+use report::ReportBuilder;
 
 /// A format that a zone can be written in.
 pub struct Writer {
@@ -38,7 +52,7 @@ pub struct Writer {
     /// Whether it is for addresses alone.
     addresses: bool,
     /// Writes what comes after the first line.
-    write: fn(&Export, &mut dyn Write) -> io::Result<()>,
+    write: fn(&Export, &ReportBuilder, &mut dyn Write) -> io::Result<()>,
 }
 
 /// The formats that a zone can be written in.
@@ -51,13 +65,19 @@ pub const WRITERS: [Writer; 10] = [
         addresses: false,
         write: rbldnsd::rbldnsd,
     },
-    Writer { name: "list", what: "one subject a line", comment: "#", addresses: false, write: |e, out| list(e, Cut::Subjects, out) },
+    Writer {
+        name: "list",
+        what: "one subject a line",
+        comment: "#",
+        addresses: false,
+        write: |e, report, out| list::list(e, Cut::Subjects, report, out),
+    },
     Writer {
         name: "cidr",
         what: "the fewest prefixes that cover the same addresses",
         comment: "#",
         addresses: false,
-        write: |e, out| list(e, Cut::Fewest, out),
+        write: |e, report, out| list::list(e, Cut::Fewest, report, out),
     },
     Writer {
         name: "jsonl",
@@ -86,7 +106,7 @@ pub const WRITERS: [Writer; 10] = [
 ];
 
 /// For NSD before 4.9, which knows no catalogs: what to write for each zone stands in its pattern `orbsd`.
-fn nsd(export: &Export, out: &mut dyn Write) -> io::Result<()> {
+fn nsd(export: &Export, _: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let mut zones = export.snapshot.zones.all().iter().filter(|z| z.spec.kind != ZoneKind::Catalog);
     zones.try_for_each(|z| writeln!(out, "zone:\n    name: \"{}\"\n    include-pattern: \"orbsd\"", z.name))
 }
@@ -126,31 +146,93 @@ impl<'a> Export<'a> {
         format!("{} {name} serial {serial} as {format}{action}", self.writer.comment)
     }
 
-    /// Writes it, streaming. The error is the writer's.
-    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes it, streaming, and returns what the file leaves out or changes. The error is the writer's.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<ExportReport> {
+        let report = ReportBuilder::default();
         writeln!(out, "{}", self.first_line())?;
-        (self.writer.write)(self, out)
+        self.long_names(&report);
+        (self.writer.write)(self, &report, out)?;
+        Ok(report.finish())
+    }
+
+    /// The report alone, without a file.
+    pub fn report(&self) -> ExportReport {
+        // A sink takes everything.
+        self.write(&mut io::sink()).unwrap_or_default()
+    }
+
+    /// Counts the names that no client can ask for; no format has them.
+    fn long_names(&self, report: &ReportBuilder) {
+        too_long(&self.snapshot.tables, self.view, &mut |name| {
+            let scope = match (name.own && !name.fits, name.below) {
+                (true, true) => Scope::Tree,
+                (true, false) => Scope::Name,
+                (false, true) => Scope::Below,
+                (false, false) => return,
+            };
+            report.add(ExportChangeKind::NameTooLong, Domain::from_canonical(&text_of(name.labels), scope));
+        });
+    }
+
+    /// The names that are excluded from a wildcard above them and that are too long for the zone, so that the rendering does
+    /// not have them. They are few, or none.
+    fn long_exclusions(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        too_long(&self.snapshot.tables, self.view, &mut |name| {
+            if name.excluded {
+                out.push(text_of(name.labels));
+            }
+        });
+        out
+    }
+
+    /// An item of a listing whose code another of its reasons has too.
+    fn one_code(&self, listing: &Listing) -> Option<Item> {
+        let publish = &self.view.publish;
+        let shared = |(i, p): (usize, &Published)| publish[..i].iter().any(|q| q.code == p.code && listing.item(q.reason).is_some());
+        publish.iter().enumerate().find_map(|(i, p)| listing.item(p.reason).filter(|_| shared((i, p))))
     }
 
     /// Tells the fewest disjoint prefixes that hold exactly what is listed: IPv4, then IPv6.
-    fn prefixes(&self, tell: &mut dyn FnMut(Net) -> io::Result<()>) -> io::Result<()> {
-        self.pieces(Cut::Fewest, &mut |subject, _| match subject {
+    fn prefixes(&self, report: &ReportBuilder, tell: &mut dyn FnMut(Net) -> io::Result<()>) -> io::Result<()> {
+        self.pieces(Cut::Fewest, Some(report), &mut |subject, _| match subject {
             Subject::V4(p) => tell(Net::V4(*p)),
             Subject::V6(p) => tell(Net::V6(*p)),
             Subject::Domain(_) => Ok(()),
         })
     }
 
-    /// Tells pieces until one fails.
-    fn pieces(&self, cut: Cut, tell: &mut dyn FnMut(&Subject, &crate::index::Items) -> io::Result<()>) -> io::Result<()> {
+    /// Tells pieces until one fails. Listed prefixes that are not written as they are listed are counted in the report.
+    fn pieces(
+        &self,
+        cut: Cut,
+        report: Option<&ReportBuilder>,
+        tell: &mut dyn FnMut(&Subject, &crate::index::Items) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut result = Ok(());
-        pieces(&self.snapshot.tables, self.view, cut, &mut |subject, items| {
+        let mut reshaped = |shape: Shape, subject: Subject| {
+            let kind = match shape {
+                Shape::Merged => ExportChangeKind::Merged,
+                Shape::Split => ExportChangeKind::Split,
+            };
+            if let Some(report) = report {
+                report.add(kind, subject);
+            }
+        };
+        let reshaped: Option<OnReshaped> = if report.is_some() { Some(&mut reshaped) } else { None };
+        pieces_reshaped(&self.snapshot.tables, self.view, cut, reshaped, &mut |subject, items| {
             if result.is_ok() {
                 result = tell(&subject, items);
             }
         });
         result
     }
+}
+
+/// Labels in wire form as text. The labels of listed names are letters, digits, `-` and `_`.
+fn text_of(labels: &[u8]) -> String {
+    let labels: Vec<&str> = labels_in(labels).map(|l| std::str::from_utf8(l).unwrap_or("?")).collect();
+    labels.join(".")
 }
 
 /// A prefix of either family.
@@ -195,10 +277,6 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
         (_, "") => Ok(writer),
         _ => Err(format!("the format {format} takes no action; rpz does")),
     }
-}
-
-fn list(e: &Export, cut: Cut, out: &mut dyn Write) -> io::Result<()> {
-    e.pieces(cut, &mut |subject, items| if items.is_empty() { Ok(()) } else { writeln!(out, "{subject}") })
 }
 
 /// A zone's short name as the name of a set: letters, digits, `_` and `-`, a letter first.

@@ -30,9 +30,14 @@ impl Tables {
         [self.ip4.hosts(), nets, self.ip6.len(), self.names.len()]
     }
 
-    /// Calls `each` for every domain that has facts, in order.
+    /// Calls `each` for every domain that is listed or exempt itself, in order; held and excepted ones are left out.
     pub fn domains(&self, each: &mut dyn FnMut(Domain)) {
-        self.names_with_facts(&mut |domain, _| each(domain));
+        self.names_with_facts(&mut |domain, facts| {
+            let facts = self.interned.facts(facts);
+            if facts.mask != 0 || facts.exempt {
+                each(domain);
+            }
+        });
     }
 
     fn names_with_facts(&self, each: &mut dyn FnMut(Domain, FactsId)) {

@@ -1,5 +1,10 @@
 //! What a zone lists, cut into pieces that say the same all over: for exports that take prefixes.
 
+mod reshaped;
+
+use reshaped::Reshaped;
+pub use reshaped::{OnReshaped, Shape};
+
 use super::{
     build::Tables,
     ip4::Block,
@@ -22,18 +27,19 @@ pub enum Cut {
 }
 
 /// A run of IPv4 addresses in the making.
-struct Run<'a> {
+struct Run<'a, 'r> {
     open: Option<(u32, u32, Items)>,
     cut: Cut,
     tell: &'a mut dyn FnMut(Subject, &Items),
+    reshaped: Reshaped<'r>,
 }
 
-impl Run<'_> {
+impl Run<'_, '_> {
     /// Adds addresses. `alone`: a host with nothing that covers it.
     fn add(&mut self, first: u32, last: u32, items: &Items, alone: bool) {
         if alone && self.cut == Cut::Subjects {
             self.flush();
-            self.open = (!items.is_empty()).then_some((first, last, items.clone()));
+            self.start(first, last, items);
             return self.flush();
         }
         if let Some((_, end, old)) = &mut self.open
@@ -42,17 +48,24 @@ impl Run<'_> {
             && (self.cut != Cut::Values || old.same(items))
         {
             *end = last;
+            self.reshaped.add(first.into(), last.into(), items);
             return;
         }
         self.flush();
+        self.start(first, last, items);
+    }
+
+    fn start(&mut self, first: u32, last: u32, items: &Items) {
         if !items.is_empty() {
             self.open = Some((first, last, items.clone()));
+            self.reshaped.add(first.into(), last.into(), items);
         }
     }
 
     fn flush(&mut self) {
         if let Some((first, last, items)) = self.open.take() {
             Prefix4::cover(first, last).for_each(|p| (self.tell)(Subject::V4(p), &items));
+            self.reshaped.end();
         }
     }
 }
@@ -60,26 +73,38 @@ impl Run<'_> {
 /// Tells every listed piece of a zone, in order: disjoint prefixes, or domains. A domain that is excepted comes with no
 /// items.
 pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(Subject, &Items)) {
+    pieces_reshaped(tables, zone, cut, None, tell);
+}
+
+/// The same; also reports each listed prefix that the pieces do not have as it is listed.
+pub fn pieces_reshaped(tables: &Tables, zone: &ZoneView, cut: Cut, reshaped: Option<OnReshaped>, tell: &mut dyn FnMut(Subject, &Items)) {
     match zone.spec.kind {
         ZoneKind::Address => {
-            let mut run = Run { open: None, cut, tell };
+            let mut run = Run { open: None, cut, tell, reshaped: Reshaped::new(Prefix4::BITS, reshaped) };
             ip4(tables, zone, &mut run);
             run.flush();
+            let mut reshaped = Reshaped::new(Prefix6::BITS, run.reshaped.finish());
             let six = Hextets::walked(&tables.ip6, &tables.interned);
             let mut open: Option<(u128, u128, Items)> = None;
-            let mut flush = |open: &mut Option<(u128, u128, Items)>| {
+            let mut flush = |open: &mut Option<(u128, u128, Items)>, reshaped: &mut Reshaped| {
                 if let Some((first, last, items)) = open.take() {
                     Prefix6::cover(first, last).for_each(|p| tell(Subject::V6(p), &items));
+                    reshaped.end();
                 }
             };
-            ip6(&six, &mut Vec::new(), zone, &mut |p, items| match &mut open {
-                Some((_, end, old)) if end.checked_add(1) == Some(p.first()) && (cut != Cut::Values || old.same(items)) => *end = p.last(),
-                open => {
-                    flush(open);
-                    *open = Some((p.first(), p.last(), items.clone()));
+            ip6(&six, &mut Vec::new(), zone, &mut |p, items| {
+                match &mut open {
+                    Some((_, end, old)) if end.checked_add(1) == Some(p.first()) && (cut != Cut::Values || old.same(items)) => {
+                        *end = p.last();
+                    }
+                    open => {
+                        flush(open, &mut reshaped);
+                        *open = Some((p.first(), p.last(), items.clone()));
+                    }
                 }
+                reshaped.add(p.first(), p.last(), items);
             });
-            flush(&mut open);
+            flush(&mut open, &mut reshaped);
         }
         ZoneKind::Domain | ZoneKind::Hash => names(tables, zone, tell),
         ZoneKind::Catalog => {}

@@ -129,12 +129,7 @@ pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emi
     }
     let listed = |v| interned.value(v).mask & zone.mask != 0;
     let ValueId2 { own, below } = at.value;
-    let mut name = Vec::with_capacity(key.len() + 3);
-    name.extend([1, b'*']);
-    for l in key[..key.len() - 1].rsplit(|b| *b == 0) {
-        name.push(l.len() as u8);
-        name.extend(l);
-    }
+    let name = owner(key);
     // What is longer than a name can be under this origin is asked for by nobody.
     let room = MAX_NAME.saturating_sub(zone.origin.len());
     if name.len() - 2 > room {
@@ -150,6 +145,55 @@ pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emi
         listed(below) || at.below & zone.mask != 0 || emit(place, Rendered::Blank)
     };
     go && (!listed(below) || name.len() > room || emit(&name, Rendered::Listed(listing(below))))
+}
+
+/// A name of a zone of domains that no client can ask for, because name and origin together are longer than a name can be
+/// (RFC 1035 section 2.3.4). The zone's rendering does not have it.
+#[derive(Debug, Clone, Copy)]
+pub struct TooLong<'a> {
+    /// Its labels in wire form, relative to the origin, without a root label.
+    pub labels: &'a [u8],
+    /// Whether the name itself can be asked for: then only the names below it are too long.
+    pub fits: bool,
+    /// Whether the name is listed.
+    pub own: bool,
+    /// Whether the names below it are listed.
+    pub below: bool,
+    /// Whether the name or what is below it is an exclusion from a listed wildcard above it.
+    pub excluded: bool,
+}
+
+/// Reports the names that a zone of domains lists or excludes and that are too long for its origin.
+pub fn too_long(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(TooLong)) {
+    let room = MAX_NAME.saturating_sub(zone.origin.len());
+    if zone.spec.kind != ZoneKind::Domain {
+        return;
+    }
+    tables.names.render(zone.mask, &mut |key, seen| {
+        let Seen::Node(at) = seen else { return true };
+        // The key has as many bytes as the labels in wire form.
+        if key.len() + 2 > room && key.last() == Some(&0) && at.touch & zone.mask != 0 {
+            let listed = |v| tables.interned.value(v).mask & zone.mask != 0;
+            let (own, below, fits) = (listed(at.value.own), listed(at.value.below), key.len() <= room);
+            if !fits || (below && !own) {
+                let parent = key[..key.len() - 1].iter().rposition(|b| *b == 0).map_or(&[][..], |i| &key[..=i]);
+                let excluded = !fits && (!own || !below) && listed(tables.names.at(parent).value.below);
+                emit(TooLong { labels: &owner(key)[2..], fits, own, below, excluded });
+            }
+        }
+        true
+    });
+}
+
+/// The labels of a key of the names, in wire form, after a label `*`.
+fn owner(key: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(key.len() + 3);
+    name.extend([1, b'*']);
+    for l in key[..key.len() - 1].rsplit(|b| *b == 0) {
+        name.push(l.len() as u8);
+        name.extend(l);
+    }
+    name
 }
 
 /// The texts of a listing in the order of the zone, each with the item it belongs to: of the first reason that has one, or

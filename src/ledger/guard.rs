@@ -215,14 +215,13 @@ fn shrinks(extents: &Extents, last: Option<&AcceptedList>, max_shrink: u8, now: 
     let peaks = last.map_or(&[][..], |l| &l.peaks);
     let peak = peaks.iter().filter(|(h, _)| h + DAY_HOURS > hour).fold(before, |all, (_, e)| all.max(*e));
     let day_shrink = MAX_DAY_SHRINK.max(max_shrink);
-    // The count, and how many entries of that kind go.
-    let counts: [(&str, fn(&Extent) -> u64, u64); 3] = [
-        ("entries", |e| e.entries, extents.gone()),
-        ("covered IPv4 addresses", |e| e.ipv4, extents.gone4),
-        ("covered IPv6 networks", |e| e.ipv6, extents.gone6),
+    // The counts before, after and at the peak, and how many entries of that kind go.
+    let counts = [
+        ("entries", [&before, &after, &peak].map(|e| e.entries), extents.gone()),
+        ("covered IPv4 addresses", [&before, &after, &peak].map(|e| e.ipv4), extents.gone4),
+        ("covered IPv6 networks", [&before, &after, &peak].map(|e| e.ipv6), extents.gone6),
     ];
-    for (what, count, gone) in counts {
-        let (was, is, most) = (count(&before), count(&after), count(&peak));
+    for (what, [was, is, most], gone) in counts {
         if gone > MAX_FREE_LOSS && falls_by_more(was, is, max_shrink) {
             return Some(format!("the {what} fall by more than {max_shrink} %, from {was} to {is}"));
         }

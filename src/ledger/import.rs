@@ -229,11 +229,7 @@ impl Ledger {
         if what.dry_run {
             return Ok(ImportResult { receipt: None, difference });
         }
-        let mut expires = what.expires.into_iter().chain(what.max_age.map(|a| now().plus(a))).min();
-        if mode != Mode::Replace && expires.is_none() {
-            // A part of the list came or went: that is no word on how long the list lives.
-            expires = self.store.vocabulary().records.get(usize::from(source.0)).and_then(|r| r.expires);
-        }
+        let expires = self.expires(what);
         let generation = match &staged.rows {
             Rows::Large(g, _) => Some(*g),
             Rows::Small(_) => None,
@@ -259,7 +255,15 @@ impl Ledger {
         Ok(ImportResult { receipt: Some(receipt?), difference })
     }
 
-    /// Holds the list against the source's last one, where limits are set.
+    /// When the source's life ends after an import, unless it is imported again.
+    fn expires(&self, what: &Import) -> Option<Time> {
+        let said = what.expires.into_iter().chain(what.max_age.map(|a| now().plus(a))).min();
+        // Where a part of the list comes or goes, the life of the whole stays as it is.
+        let stays = || self.store.vocabulary().records.get(usize::from(what.source.0)).and_then(|r| r.expires);
+        said.or_else(|| if what.mode == Mode::Replace { None } else { stays() })
+    }
+
+    /// Compares the list with the source's last one, if limits are set.
     fn compare_with_last(&self, what: &Import, compared: &Compared) -> Result<Option<Passed>, ImportError> {
         let Some(limits) = &what.limits else { return Ok(None) };
         let last = self.store.accepted_list(what.source)?;

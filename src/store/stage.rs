@@ -22,6 +22,10 @@ use super::{
 use crate::model::{Domain, Hold, Mask, Scope, SourceId, Subject, Time, history::What, special};
 use schema::FeedEntry;
 
+mod difference;
+
+pub use difference::Difference;
+
 /// Lines that are sorted in memory at a time; more are put aside in sorted files.
 const RUN: usize = 1 << 20;
 /// A difference of at most this many subjects is committed row by row, with every before-image in the journal.
@@ -57,46 +61,6 @@ pub enum Mode {
     /// Of some subjects the file has all that there is; the others stay. Only for those who know which they are.
     #[serde(skip_deserializing)]
     Patch,
-}
-
-/// What an import did, or would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Difference {
-    /// Subjects the source did not have.
-    pub added: u64,
-    /// Subjects whose reasons or texts changed.
-    pub changed: u64,
-    /// Subjects the source no longer has.
-    pub removed: u64,
-    /// Subjects that stay as they are.
-    pub same: u64,
-    /// Of those that were added, how many are exclusions alone.
-    #[serde(default)]
-    pub excluded_added: u64,
-    /// Of those that were removed, how many were exclusions alone.
-    #[serde(default)]
-    pub excluded_removed: u64,
-    /// Of those that stay, how many are exclusions alone.
-    #[serde(default)]
-    pub excluded_same: u64,
-    /// Subjects that it lists, and that a granted removal keeps unlisted.
-    #[serde(default)]
-    pub held: u64,
-    /// A few of those that were added.
-    pub sample_added: Vec<String>,
-    /// A few of those that were removed.
-    pub sample_removed: Vec<String>,
-    /// A few of those that are held.
-    #[serde(default)]
-    pub sample_held: Vec<String>,
-}
-
-impl Difference {
-    /// In words: how many of each.
-    pub fn words(&self) -> String {
-        let Difference { added, changed, removed, same, held, .. } = self;
-        format!("{added} added, {changed} changed, {removed} removed, {same} the same, {held} held")
-    }
 }
 
 /// A changed row: what the source said of a subject, and what it says from now on.

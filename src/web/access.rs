@@ -35,7 +35,7 @@ use Work::{Long, Quick};
 pub type Route = (&'static str, &'static str, Option<Role>, Work);
 
 /// Who may call what. What is not in it is called by nobody.
-pub const ROUTES: [Route; 76] = [
+pub const ROUTES: [Route; 77] = [
     ("GET", "/lookup", None, Quick),
     ("GET", "/nph-lookup", None, Quick),
     ("GET", "/health/live", None, Quick),
@@ -55,6 +55,7 @@ pub const ROUTES: [Route; 76] = [
     ("GET", "/v1/zones", Some(Role::Reader), Quick),
     ("GET", "/v1/zones/{origin}", Some(Role::Reader), Quick),
     ("GET", "/v1/zones/{origin}/export", Some(Role::Reader), Long),
+    ("GET", "/v1/zones/{origin}/export/report", Some(Role::Reader), Long),
     ("GET", "/v1/commits/{seq}", Some(Role::Reader), Quick),
     ("GET", "/v1/changes", Some(Role::Reader), Long),
     ("GET", "/v1/mirrors", Some(Role::Reader), Quick),

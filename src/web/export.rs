@@ -10,10 +10,12 @@ use axum::{
     Json,
     body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use flate2::{Compression, write::GzEncoder};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,7 +30,7 @@ use super::{
 };
 use crate::{
     dns::transfer::{self, Difference},
-    format::write::{self, Export, lines},
+    format::write::{self, Export, ExportReport, lines},
     index::{Snapshot, ZoneView, difference::Face, zones::rtype},
     metrics::Totals,
     model::Serial,
@@ -38,6 +40,8 @@ use crate::{
 const WAITING: usize = 8;
 /// Bytes of a piece.
 const PIECE: usize = 64 * 1024;
+/// The trailer field in which an export ends with its report, as JSON.
+pub const REPORT_TRAILER: &str = "export-report";
 /// The formats that are transfers, beside those of files.
 const TRANSFERS: [&str; 2] = ["axfr", "dns"];
 
@@ -131,7 +135,8 @@ enum Plan {
     Part(bool, Arc<Difference>),
 }
 
-/// A zone, streamed from one snapshot, whatever is written meanwhile; gzip where the client takes it.
+/// A zone, streamed from one snapshot, whatever is written meanwhile; gzip where the client takes it. A file ends with the
+/// trailer `Export-Report`, for a client that sends `TE: trailers`: what the file leaves out or changes, as JSON.
 #[utoipa::path(get, path = "/v1/zones/{origin}/export", tag = "zones",
     params(("origin" = String, Path), Asked, ("If-None-Match" = Option<String>, Header, description = "The ETag that you have")),
     responses((status = 200, description = "The zone", body = String, content_type = "text/plain"), (status = 304, description = "You have the current one"), Problem))]
@@ -174,32 +179,119 @@ pub(super) async fn export(
     };
     let number = snapshot.zones.by_name(&origin).ok_or_else(gone)?;
     // Each has a thread as long as it lasts.
-    let turn = app.exports.clone().try_acquire_owned();
-    let turn = turn.map_err(|_| Problem::new("too-many", "too many exports are under way; try again when some are done"))?;
+    let permit = app.exports.clone().try_acquire_owned().map_err(|_| too_many())?;
     let (tx, rx) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        let sender = BufWriter::with_capacity(PIECE, Sender(tx.clone()));
-        let written = match gzip {
-            false => run(&plan, &snapshot, number, sender).map(drop),
-            true => run(&plan, &snapshot, number, GzEncoder::new(sender, Compression::fast())).and_then(|z| z.finish()?.flush()),
-        };
-        if let Err(e) = written {
-            // Cuts the body short, so that nobody takes it for the whole.
-            let _ = tx.blocking_send(Err(e));
-        }
+        let _permit = permit;
+        stream(&plan, &snapshot, number, gzip, &tx);
     });
     let kind = match format.as_str() {
         "dns" => "application/octet-stream",
         "jsonl" => "application/x-ndjson",
         _ => "text/plain; charset=utf-8",
     };
-    let mut out = ([(header::ETAG, tag), (header::CONTENT_TYPE, kind.into())], Body::from_stream(ReceiverStream::new(rx))).into_response();
-    out.headers_mut().insert(header::VARY, header::HeaderValue::from_static("accept-encoding"));
+    let body = Body::new(StreamBody::new(ReceiverStream::new(rx)));
+    let mut out = ([(header::ETAG, tag), (header::CONTENT_TYPE, kind.into())], body).into_response();
+    out.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     if gzip {
-        out.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+        out.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if !transfer {
+        out.headers_mut().insert(header::TRAILER, HeaderValue::from_static(REPORT_TRAILER));
     }
     Ok(out)
+}
+
+fn too_many() -> Problem {
+    Problem::new("too-many", "too many exports are under way; try again when some are done")
+}
+
+/// Writes what was planned into a body, which ends with the report as a trailer (RFC 9110 section 6.5).
+fn stream(plan: &Plan, snapshot: &Snapshot, number: usize, gzip: bool, tx: &mpsc::Sender<io::Result<Frame<Bytes>>>) {
+    let sender = BufWriter::with_capacity(PIECE, Sender(tx.clone()));
+    let written = match gzip {
+        false => run(plan, snapshot, number, sender).map(|(_, report)| report),
+        true => run(plan, snapshot, number, GzEncoder::new(sender, Compression::fast()))
+            .and_then(|(z, report)| z.finish()?.flush().map(|()| report)),
+    };
+    let last = match written {
+        Ok(report) => {
+            let value = serde_json::to_string(&report).ok().and_then(|r| HeaderValue::try_from(r).ok());
+            let Some(value) = value.filter(|_| matches!(plan, Plan::File(..))) else { return };
+            let mut trailers = HeaderMap::new();
+            trailers.insert(REPORT_TRAILER, value);
+            Ok(Frame::trailers(trailers))
+        }
+        // Cuts the body short, so that no client takes it for the whole.
+        Err(e) => Err(e),
+    };
+    // A client that went away does not get it.
+    let _ = tx.blocking_send(last);
+}
+
+/// The parameters of an export's report.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReportQuery {
+    /// A format of `orbsd export`; `master` where it is left out.
+    format: String,
+    /// Of `rpz`: what a resolver does.
+    action: String,
+}
+
+/// What an export leaves out or changes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExportReportResponse {
+    /// The zone's origin.
+    zone: String,
+    /// The serial of the zone that the report is about.
+    serial: u32,
+    /// The format of the export.
+    format: String,
+    /// The changes by kind; empty where the export has all that the zone lists, as it is listed.
+    changes: Vec<ExportChangeResponse>,
+}
+
+/// One kind of change in an export.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExportChangeResponse {
+    /// The kind, such as `name-too-long`.
+    kind: write::ExportChangeKind,
+    /// What happened to the subjects, as a sentence.
+    description: String,
+    /// How many subjects it concerns.
+    count: u64,
+    /// The first subjects, at most three.
+    first: Vec<String>,
+}
+
+/// Reports what an export of the zone leaves out or changes. The export itself ends with the same report, as JSON in the
+/// trailer `Export-Report`, for clients that send `TE: trailers`.
+#[utoipa::path(get, path = "/v1/zones/{origin}/export/report", tag = "zones", params(("origin" = String, Path), ReportQuery),
+    responses((status = 200, body = ExportReportResponse), Problem))]
+pub(super) async fn report(
+    State(app): State<App>,
+    Part(origin): Part,
+    Params(query): Params<ReportQuery>,
+) -> Result<Json<ExportReportResponse>, Problem> {
+    let snapshot = app.ledger.published.snapshot();
+    let zone = find_zone(&snapshot, &origin)?.name.clone();
+    let number = snapshot.zones.by_name(&zone).ok_or_else(|| Problem::not_found("the zone is gone"))?;
+    let format = if query.format.is_empty() { "master".to_string() } else { query.format };
+    let permit = app.exports.clone().try_acquire_owned().map_err(|_| too_many())?;
+    let found = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let export = Export::new(&format, &query.action, &snapshot, number).map_err(|e| Problem::invalid(format!("format: {e}")))?;
+        let changes = export.report().changes.into_iter().map(|c| ExportChangeResponse {
+            kind: c.kind,
+            description: c.kind.description().into(),
+            count: c.count,
+            first: c.first,
+        });
+        Ok(Json(ExportReportResponse { serial: export.serial, changes: changes.collect(), zone: zone.to_string(), format }))
+    });
+    found.await.map_err(Problem::failed)?
 }
 
 /// What changed in a zone after a serial, and the snapshot up to which.
@@ -213,11 +305,14 @@ fn changed(ledger: &crate::ledger::Ledger, origin: &str, from: Serial) -> Result
     Ok((both.new, Arc::new(difference)))
 }
 
-/// Writes what was planned; gives the writer back, flushed.
-fn run<W: Write>(plan: &Plan, snapshot: &Snapshot, number: usize, mut out: W) -> io::Result<W> {
+/// Writes what was planned; gives the writer back, flushed, and the report, which only a file has.
+fn run<W: Write>(plan: &Plan, snapshot: &Snapshot, number: usize, mut out: W) -> io::Result<(W, ExportReport)> {
     let view = &snapshot.zones.all()[number];
+    let mut report = ExportReport::default();
     match plan {
-        Plan::File(format, action) => Export::new(format, action, snapshot, number).map_err(io::Error::other)?.write(&mut out)?,
+        Plan::File(format, action) => {
+            report = Export::new(format, action, snapshot, number).map_err(io::Error::other)?.write(&mut out)?;
+        }
         Plan::Whole(false) => lines::axfr(snapshot, number, transfer::serial(snapshot, number), &mut out)?,
         Plan::Part(false, d) => lines::ixfr(view, d, &mut out)?,
         Plan::Whole(true) | Plan::Part(true, _) => {
@@ -240,14 +335,14 @@ fn run<W: Write>(plan: &Plan, snapshot: &Snapshot, number: usize, mut out: W) ->
         }
     }
     out.flush()?;
-    Ok(out)
+    Ok((out, report))
 }
 
-struct Sender(mpsc::Sender<io::Result<Bytes>>);
+struct Sender(mpsc::Sender<io::Result<Frame<Bytes>>>);
 
 impl Write for Sender {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(buf)));
+        let sent = self.0.blocking_send(Ok(Frame::data(Bytes::copy_from_slice(buf))));
         sent.map(|()| buf.len()).map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away"))
     }
     fn flush(&mut self) -> io::Result<()> {

@@ -19,6 +19,7 @@ use super::{
     shapes::{EventShape, ExemptShape, HoldShape, Listing, event, hex, hold, listing},
 };
 use crate::{
+    format::write::limits,
     index::{Asked, Found, Snapshot, ZoneView, find, find::labels_in, records::txt_data, zones::rtype},
     model::{Entry, Subject, Verdict, ZoneKind, subject::HostBits},
     store::{Store, StoreError, Vocabulary, schema::revision},
@@ -32,6 +33,21 @@ pub struct ZoneAnswer {
     a: Vec<String>,
     /// Its TXT records.
     txt: Vec<String>,
+    /// Why no client can ask this zone for the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    never_asked: Option<String>,
+    /// The export formats that leave the name out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_exported: Vec<NotExported>,
+}
+
+/// An export format that leaves a name out.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NotExported {
+    /// The format of `orbsd export`.
+    format: String,
+    /// Why a file of this format does not have the name.
+    why: String,
 }
 
 /// Something wider that says something of the subject too.
@@ -141,6 +157,15 @@ pub struct PublicZone {
     contact: String,
 }
 
+/// A zone that cannot be asked for a name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NeverAsked {
+    /// The zone's origin.
+    zone: String,
+    /// Why no client can ask it for the name.
+    why: String,
+}
+
 /// The public answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Public {
@@ -148,6 +173,9 @@ pub struct Public {
     listed: bool,
     /// The zones that list it.
     zones: Vec<PublicZone>,
+    /// The zones that cannot be asked for the name, because name and zone together are too long.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    never_asked: Vec<NeverAsked>,
     /// What relay tests have proved.
     #[serde(skip_serializing_if = "Option::is_none")]
     tested: Option<super::claims::Tested>,
@@ -213,9 +241,16 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, S
     let v = store.vocabulary();
     // What is said of it and of all that covers it, read once for all zones, and only where some zone lists it.
     let mut said: Option<Vec<(Subject, Verdict)>> = None;
-    let mut zones = Vec::new();
+    let (mut zones, mut never_asked) = (Vec::new(), Vec::new());
     for z in snapshot.zones.all().iter().filter(|z| z.allows(client)) {
-        let Some(answer) = answers(&snapshot, z, subject).filter(|a| !a.a.is_empty()) else { continue };
+        let Some(answer) = answers(&snapshot, z, subject) else { continue };
+        if let Some(why) = answer.never_asked {
+            never_asked.push(NeverAsked { zone: answer.zone, why });
+            continue;
+        }
+        if answer.a.is_empty() {
+            continue;
+        }
         let said = match &mut said {
             Some(s) => s,
             none => {
@@ -245,7 +280,7 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, S
         }
         false => "Read the text of each zone and mend what it names. Then write to the contact of the zone and ask for its removal.".into(),
     };
-    Ok(Public { subject: subject.to_string(), listed: !zones.is_empty(), zones, tested, what_to_do })
+    Ok(Public { subject: subject.to_string(), listed: !zones.is_empty(), zones, never_asked, tested, what_to_do })
 }
 
 /// The host that a subject is.
@@ -289,6 +324,17 @@ pub(super) fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<String> {
 
 /// What a zone says to whoever may ask it, of the subject itself (a prefix: its first address; `*.a.b`: a name below).
 fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<ZoneAnswer> {
+    let (never_asked, not_exported) = match subject {
+        Subject::Domain(d) => (limits::never_asked(zone, d), limits::left_out(zone, d)),
+        _ => (None, Vec::new()),
+    };
+    let not_exported = not_exported.into_iter().map(|l| NotExported { format: l.format.into(), why: l.why }).collect();
+    let (a, txt) = if never_asked.is_some() { Default::default() } else { records(snapshot, zone, subject)? };
+    Some(ZoneAnswer { zone: zone.name.to_string(), a, txt, never_asked, not_exported })
+}
+
+/// The A and TXT records of a subject in a zone; `None` where the zone is not about such subjects.
+fn records(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<(Vec<String>, Vec<String>)> {
     let name = match (zone.spec.kind, subject) {
         (ZoneKind::Address, Subject::V4(p)) => {
             let [a, b, c, d] = p.first().to_be_bytes();
@@ -337,7 +383,7 @@ fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<Zo
         }
         _ => {}
     }
-    Some(ZoneAnswer { zone: zone.name.to_string(), a, txt })
+    Some((a, txt))
 }
 
 /// The first string of TXT data.

@@ -37,6 +37,7 @@ use tokio::sync::watch;
 
 pub use access::{Access, Peer};
 pub use error::{KINDS, Problem};
+pub use export::REPORT_TRAILER;
 pub use listen::{Door, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use routes::{public_router, router};
 

@@ -36,7 +36,7 @@ pub struct RejectedNames {
     classes: Vec<NameClass>,
 }
 
-/// Names that are listed, excepted, held or exempt and that the intake rule would not accept today.
+/// Names that are listed or exempt and that the intake rule would not accept today.
 #[utoipa::path(get, path = "/v1/names/rejected", tag = "state", responses((status = 200, body = RejectedNames), Problem))]
 pub(super) async fn rejected(State(app): State<App>) -> Result<Json<RejectedNames>, Problem> {
     let snapshot = app.ledger.published.snapshot();
@@ -94,7 +94,7 @@ mod tests {
         let found = find(&Snapshot { tables: builder.tables().clone(), zones, ..Snapshot::default() });
         assert_eq!(found.checked, 9);
         let count = |class: &str| found.classes.iter().find(|c| c.class == class).map_or((0, vec![]), |c| (c.count, c.first.clone()));
-        assert_eq!(count("a single label"), (2, vec!["too".into(), "forbidden".into()]));
+        assert_eq!(count("a single label"), (2, vec!["forbidden".into(), "too".into()]));
         assert_eq!(count("a reverse name").0, 2);
         assert_eq!(count("a public suffix"), (1, vec!["co.uk".into()]));
         assert_eq!(found.classes.iter().map(|c| c.count).sum::<u64>(), 7, "{:?}", found.classes);

@@ -70,6 +70,7 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(export::zones))
         .routes(routes!(export::one))
         .routes(routes!(export::export))
+        .routes(routes!(export::report))
         .routes(routes!(status::status))
         .routes(routes!(names::rejected))
         .routes(routes!(status::mirrors))

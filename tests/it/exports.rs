@@ -158,7 +158,7 @@ fn a_full_disk_keeps_the_old_file() {
 }
 
 /// A fetched program; `None` only where the peers were fetched before it was one of them.
-fn tool(path: &str) -> Option<Command> {
+pub fn tool(path: &str) -> Option<Command> {
     let peers = PathBuf::from(std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`; run `make test`"));
     let root = peers.join("root");
     let found = ["", "usr/"].map(|p| root.join(format!("{p}{path}"))).into_iter().find(|p| p.exists());
@@ -173,7 +173,7 @@ fn tool(path: &str) -> Option<Command> {
     Some(command)
 }
 
-fn said(out: &Output) -> String {
+pub fn said(out: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
 }
 
@@ -192,7 +192,7 @@ fn listed() -> (Folder, [&'static str; 6], [&'static str; 6]) {
 }
 
 /// Runs a script in a network of its own, with `$TOOL`.
-fn in_network(tool: &Command, script: &str, f: &Folder) -> Output {
+pub fn in_network(tool: &Command, script: &str, f: &Folder) -> Output {
     let root = fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).unwrap();
     let mut command = Command::new("unshare");
     command.args([if root { "-n" } else { "-rn" }, "sh", "-euc", script]).env("TOOL", tool.get_program()).current_dir(f.path());

@@ -5,6 +5,7 @@
 mod api;
 mod bugs;
 mod command;
+mod export_samples;
 mod exports;
 mod faults;
 mod follow;

@@ -52,7 +52,8 @@ fn a_digest_is_listed_found_exported_imported_and_delisted() {
     assert_eq!(a(&f, &format!("{DIGEST}.dbl")), "NXDOMAIN soa 60");
     for digest in [DIGEST, DIGITS] {
         let found = f.json(&["lookup", digest, "--json"]);
-        assert_eq!((&found["zones"][0]["zone"], &found["zones"].as_array().unwrap().len()), (&json!("ebl.orbs.example"), &1), "{found:#}");
+        let zones: Vec<_> = found["zones"].as_array().unwrap().iter().filter(|z| z["a"] != json!([])).collect();
+        assert_eq!((zones.len(), &zones[0]["zone"]), (1, &json!("ebl.orbs.example")), "{found:#}");
     }
     refused(&f, &["list", &DIGEST[1..], "--reason", "drop-box"], &["40 hexadecimal digits", "it has 39"]);
     refused(&f, &["list", &DIGEST.replace('d', "g"), "--reason", "drop-box"], &["sha1-hex", "'g'"]);

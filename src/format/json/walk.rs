@@ -172,7 +172,7 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
                 object.others.push((key, value));
             }
         }
-        self.object(object, wanted.is_some())
+        self.object(&object, wanted.is_some())
     }
 }
 
@@ -211,12 +211,12 @@ impl Walk<'_, '_> {
     }
 
     /// Takes what an object lists.
-    fn object<E: Error>(&self, object: Object, chosen: bool) -> Result<(), E> {
+    fn object<E: Error>(&self, object: &Object, chosen: bool) -> Result<(), E> {
         if object.led_on {
             return Ok(());
         }
         let is_address = |f: &&Found| !matches!(&*f.key.to_ascii_lowercase(), "domain" | "host" | "hostname");
-        let Some(found) = &object.subject else { return self.without_subject(&object) };
+        let Some(found) = &object.subject else { return self.without_subject(object) };
         if object.get("asn").is_some() && !chosen && object.subject.as_ref().filter(is_address).is_none() {
             self.at(found.at, |input, column| input.leave_out(Omission::AsNumber, column, &found.word));
             self.seen.objects.set(self.seen.objects.get() + 1);
@@ -225,7 +225,7 @@ impl Walk<'_, '_> {
         self.seen.any.set(true);
         self.seen.objects.set(self.seen.objects.get() + 1);
         if !chosen && self.seen.looked_at.get() < LOOKED_AT {
-            self.check_others(&object, found)?;
+            self.check_others(object, found)?;
         }
         let parts: Vec<(String, columns::Column)> = object
             .others
@@ -238,7 +238,7 @@ impl Walk<'_, '_> {
         let taken = self.at(found.at, |input, column| match columns::join(found.word.trim(), &parts, chosen) {
             Ok(word) => {
                 input.note = object.text("sblid").map(Into::into);
-                let taken = take(input, &word, &object, column);
+                let taken = take(input, &word, object, column);
                 input.note = None;
                 taken
             }

@@ -128,7 +128,8 @@ pub(super) fn name(key: &str, unknown: bool, digest: Option<Digest>) -> Result<S
     }
     let domain = Domain::parse_any(key).map_err(WordError::from)?;
     let digits = domain.name().bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    if !matches!(domain.name(), "test" | "invalid") && !(digits && digest.is_none()) {
+    let is_free = matches!(domain.name(), "test" | "invalid") || (digits && digest.is_none());
+    if !is_free {
         word::check_name(key, &domain, digest)?;
     }
     Ok(Subject::Domain(domain))

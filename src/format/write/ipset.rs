@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::{Export, Net, set_name};
+use super::{Export, Net, report::ReportBuilder, set_name};
 
 /// The longest name of a set, in bytes (IPSET_MAXNAMELEN without its end).
 const MAX_NAME: usize = 31;
@@ -13,7 +13,7 @@ const SUFFIX: usize = "_v4_new".len();
 /// counts as another one.
 const MAX_ELEMENTS: u32 = 1 << 30;
 
-pub(super) fn ipset(e: &Export, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn ipset(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let name = short(set_name(e.view));
     let head = |out: &mut dyn Write, family: &str, kind: &str| {
         for set in [format!("{name}_{family}"), format!("{name}_{family}_new")] {
@@ -24,7 +24,7 @@ pub(super) fn ipset(e: &Export, out: &mut dyn Write) -> io::Result<()> {
     let swap = |out: &mut dyn Write, family: &str| writeln!(out, "swap {name}_{family}_new {name}_{family}\ndestroy {name}_{family}_new");
     let mut six = false;
     head(out, "v4", "inet")?;
-    e.prefixes(&mut |net| {
+    e.prefixes(report, &mut |net| {
         if matches!(net, Net::V6(_)) && !six {
             six = true;
             swap(out, "v4")?;

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::{Export, names::names, said::said};
+use super::{Export, ExportChangeKind, names::names, report::ReportBuilder, said::said};
 use crate::{
     index::{Items, pieces::Cut},
     model::{Prefix4, Prefix6, Subject, ZoneKind},
@@ -18,15 +18,22 @@ pub(super) fn first_line(e: &Export) -> String {
     json!({"zone": e.view.name, "serial": e.serial, "format": "jsonl", "kind": e.view.spec.kind}).to_string()
 }
 
-pub(super) fn jsonl(e: &Export, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn jsonl(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     if e.view.spec.kind != ZoneKind::Address {
-        return names(e, &mut |name, items| line(e, &Subject::Domain(name.clone()), items, out));
+        return names(e, &mut |name, items| line(e, report, &Subject::Domain(name.clone()), items, out));
     }
-    e.pieces(Cut::Values, &mut |piece, items| parts(piece, items, &mut |part| line(e, part, items, out)))
+    let reshaped = ReportBuilder::default();
+    e.pieces(Cut::Values, Some(&reshaped), &mut |piece, items| parts(piece, items, &mut |part| line(e, report, part, items, out)))?;
+    // What was merged in a piece is a line of its own again.
+    report.take(&reshaped, ExportChangeKind::Split);
+    Ok(())
 }
 
-fn line(e: &Export, subject: &Subject, items: &Items, out: &mut dyn Write) -> io::Result<()> {
-    let reason = |s: super::said::Said| json!({"reason": s.reason, "code": std::net::Ipv4Addr::from(s.code).to_string(), "text": s.text});
+fn line(e: &Export, report: &ReportBuilder, subject: &Subject, items: &Items, out: &mut dyn Write) -> io::Result<()> {
+    let reason = |s: super::said::Said| {
+        report.add_text(s.change, subject);
+        json!({"reason": s.reason, "code": std::net::Ipv4Addr::from(s.code).to_string(), "text": s.text})
+    };
     let reasons: Vec<Value> = said(e, subject, items).into_iter().map(reason).collect();
     writeln!(out, "{}", json!({"subject": subject.to_string(), "reasons": reasons}))
 }

@@ -5,12 +5,12 @@ use std::{
     io::{self, Write},
 };
 
-use super::Export;
+use super::{Export, ExportChangeKind, report::ReportBuilder, said::TextChange};
 use crate::{
     format::text::{label, name, rname},
     index::{
-        ZoneView,
-        render::{records, render},
+        Listing, ZoneView,
+        render::{Rendered, records, render, texts},
         zones::rtype,
     },
 };
@@ -36,7 +36,7 @@ pub(super) fn soa_data(view: &ZoneView, serial: u32) -> String {
     )
 }
 
-pub(super) fn master(e: &Export, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn master(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let Export { snapshot, view, serial, .. } = *e;
     let soa = soa(view, serial);
     write!(out, "$ORIGIN {}.\n$TTL {}\n{soa}", view.name, view.ttls[0])?;
@@ -55,9 +55,31 @@ pub(super) fn master(e: &Export, out: &mut dyn Write) -> io::Result<()> {
         records(&snapshot.tables.interned, view, &at, &mut |rtype, ttl, data| {
             record(&mut text, &name, ttl, view.ttls[0], rtype, data);
         });
+        if let Rendered::Listed(listing) = at {
+            changes(e, report, &listing);
+        }
         result = out.write_all(text.as_bytes());
     });
     result
+}
+
+/// Counts what the records of a listing do not say as it is listed.
+fn changes(e: &Export, report: &ReportBuilder, listing: &Listing) {
+    let subject = |item| {
+        let mut out = String::new();
+        // Writing into a string never fails.
+        let _ = listing.write_subject(item, &mut out);
+        out
+    };
+    for (template, item) in texts(&e.snapshot.tables.interned, e.view, listing) {
+        let change = TextChange::of(template, || subject(item).len());
+        if change != TextChange::default() {
+            report.add_text(change, subject(item));
+        }
+    }
+    if let Some(item) = e.one_code(listing) {
+        report.add(ExportChangeKind::ReasonsWithOneCode, subject(item));
+    }
 }
 
 /// A string in quotes.

@@ -3,12 +3,12 @@
 
 use std::io::{self, Write};
 
-use super::{Export, Net, set_name};
+use super::{Export, Net, report::ReportBuilder, set_name};
 
 /// The table that the sets stand in.
 const TABLE: &str = "inet orbsd";
 
-pub(super) fn nftables(e: &Export, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn nftables(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let name = set_name(e.view);
     writeln!(out, "# In a chain of this table: ip saddr @{name}_v4 drop; ip6 saddr @{name}_v6 drop")?;
     writeln!(out, "table {TABLE} {{")?;
@@ -18,7 +18,7 @@ pub(super) fn nftables(e: &Export, out: &mut dyn Write) -> io::Result<()> {
     // One command for each set: nft puts the intervals of a set in order again with every command for it. An empty one is
     // wrong, so it is opened by its first element.
     let mut open = "";
-    e.prefixes(&mut |net| {
+    e.prefixes(report, &mut |net| {
         let family = if matches!(net, Net::V4(_)) { "v4" } else { "v6" };
         if open != family {
             let end = if open.is_empty() { "" } else { "}\n" };

@@ -6,9 +6,9 @@
 
 use std::io::{self, Write};
 
-use super::{Export, said::text};
+use super::{Export, report::ReportBuilder, said::text};
 use crate::index::pieces::Cut;
 
-pub(super) fn postfix(e: &Export, out: &mut dyn Write) -> io::Result<()> {
-    e.pieces(Cut::Values, &mut |piece, items| writeln!(out, "{piece} REJECT {}", text(e, piece, items)))
+pub(super) fn postfix(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
+    e.pieces(Cut::Values, Some(report), &mut |piece, items| writeln!(out, "{piece} REJECT {}", text(e, report, piece, items)))
 }

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::Export;
+use super::{Export, ExportChangeKind, names::names, report::ReportBuilder, said::TextChange};
 use crate::{
     format::text::{harmless, literal, name, rname},
     index::{
-        Items, Listing, Snapshot, Where, ZoneView,
+        Items, Listing, Where, ZoneView,
         find::labels_in,
-        pieces::{Cut, pieces},
+        pieces::Cut,
         values::TextId,
         zones::{rtype, txt_data},
     },
@@ -17,8 +17,8 @@ use crate::{
 
 /// Writes the data. In a trie one key has one value, so what has several stands in several data sets: rbldnsd answers with
 /// what all of them say.
-pub(super) fn rbldnsd(e: &Export, out: &mut dyn Write) -> io::Result<()> {
-    let Export { snapshot, view, serial, .. } = *e;
+pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
+    let Export { view, serial, .. } = *e;
     let s = &view.spec;
     let ns: Vec<String> = s.ns.iter().map(|n| name(n)).collect();
     let domains = s.kind != ZoneKind::Address;
@@ -36,11 +36,11 @@ pub(super) fn rbldnsd(e: &Export, out: &mut dyn Write) -> io::Result<()> {
         s.minimum().0
     )?;
     writeln!(out, "$NS {} {}\n$TTL {}", s.ttl.0, ns.join(" "), s.ttl.0)?;
-    let mut w = Writer { out, snapshot, view, last: String::new() };
+    let mut w = Writer { out, e, report, last: String::new() };
     let tests = test_points(view);
     if domains {
         w.tests(&tests, false, None)?;
-        return w.pieces(|_| true, None).map(|_| ());
+        return w.names();
     }
     w.section("ip4set")?;
     w.tests(&tests, false, None)?;
@@ -129,8 +129,8 @@ fn entry(subject: &Subject) -> String {
 
 struct Writer<'w> {
     out: &'w mut dyn Write,
-    snapshot: &'w Snapshot,
-    view: &'w ZoneView,
+    e: &'w Export<'w>,
+    report: &'w ReportBuilder,
     /// The default line that stands.
     last: String,
 }
@@ -138,7 +138,7 @@ struct Writer<'w> {
 impl Writer<'_> {
     fn section(&mut self, kind: &str) -> io::Result<()> {
         self.last.clear();
-        writeln!(self.out, "$DATASET {kind} @\n$TTL {}", self.view.spec.ttl.0)
+        writeln!(self.out, "$DATASET {kind} @\n$TTL {}", self.e.view.spec.ttl.0)
     }
 
     fn tests(&mut self, tests: &[TestPoint], six: bool, place: Option<usize>) -> io::Result<()> {
@@ -150,21 +150,33 @@ impl Writer<'_> {
 
     /// Writes the pieces of a family: all their values, or the one at a place. Tells how many values a piece had at most.
     fn pieces(&mut self, family: impl Fn(&Subject) -> bool, place: Option<usize>) -> io::Result<usize> {
-        let (mut result, mut most) = (Ok(()), 0);
-        let (snapshot, view) = (self.snapshot, self.view);
-        pieces(&snapshot.tables, view, Cut::Values, &mut |subject, items| {
-            if result.is_err() || !family(&subject) {
-                return;
+        let mut most = 0;
+        // Both families are walked each time; the first walk counts.
+        let report = place.is_none().then_some(self.report);
+        let e = self.e;
+        e.pieces(Cut::Values, report, &mut |subject, items| {
+            if !family(subject) {
+                return Ok(());
             }
-            if items.is_empty() {
-                result = writeln!(self.out, "!{subject}");
-                return;
-            }
-            let values = values(snapshot, view, &subject, items);
+            let counted = place.is_none_or(|p| p == 0).then_some(self.report);
+            let values = values(e, counted, subject, items);
             most = most.max(values.len());
-            result = self.entry(&entry(&subject), &values, place);
-        });
-        result.map(|()| most)
+            self.entry(&entry(subject), &values, place)
+        })?;
+        Ok(most)
+    }
+
+    /// Writes names, with each name that a listed wildcard above it does not speak for.
+    fn names(&mut self) -> io::Result<()> {
+        let e = self.e;
+        names(e, &mut |domain, items| {
+            if items.is_empty() {
+                return writeln!(self.out, "!{domain}");
+            }
+            let subject = Subject::Domain(domain.clone());
+            let values = values(e, Some(self.report), &subject, items);
+            self.entry(&entry(&subject), &values, None)
+        })
     }
 
     /// Writes an entry. Where it has one value, that stands in a default line for the entries below it.
@@ -187,7 +199,8 @@ impl Writer<'_> {
 }
 
 /// The values of a piece: one for each code, with its text; no text twice.
-fn values(snapshot: &Snapshot, view: &ZoneView, subject: &Subject, items: &Items) -> Vec<Value> {
+fn values(e: &Export, report: Option<&ReportBuilder>, subject: &Subject, items: &Items) -> Vec<Value> {
+    let (snapshot, view) = (e.snapshot, e.view);
     let mut wire = Vec::new();
     let (at, alone) = match subject {
         Subject::V4(p) => (Where::V4(p.first()), p.is_host()),
@@ -212,6 +225,14 @@ fn values(snapshot: &Snapshot, view: &ZoneView, subject: &Subject, items: &Items
         let _ = l.write_subject(item, &mut listed);
         let template = if item.text == TextId::NONE { &p.text } else { snapshot.tables.interned.text(item.text) };
         let data = txt_data(template, &listed);
+        if let Some(report) = report {
+            let shown = data.get(1..).unwrap_or(&[]);
+            let trimmed = shown.first() == Some(&b' ') || shown.last() == Some(&b' ');
+            report.add_text(TextChange { trimmed, ..TextChange::of(template, || listed.len()) }, subject);
+            if codes.contains(&p.code) {
+                report.add(ExportChangeKind::ReasonsWithOneCode, subject);
+            }
+        }
         let told = data.len() < 2 || texts.contains(&data) || (view.spec.txt == TxtPolicy::First && !codes.is_empty());
         if told && codes.contains(&p.code) {
             continue;

@@ -9,16 +9,20 @@ use std::{
     io::{self, Write},
 };
 
-use super::{
-    Export, Net,
-    names::names,
-    said::{said, text},
-};
+use super::{Export, ExportChangeKind, Net, names::names, report::ReportBuilder, said::text};
 use crate::{
     format::text::{label, name, rname},
-    index::{Items, pieces::Cut, zones::wire_name},
-    model::{Prefix6, Scope, Subject, ZoneKind},
+    index::{
+        Items,
+        pieces::Cut,
+        zones::{MAX_NAME, wire_name},
+    },
+    model::{Domain, Prefix6, Scope, Subject, ZoneKind},
 };
+
+/// Bytes of an owner name that are kept for the resolver's name of the policy zone, its root label included: the file is
+/// loaded under a name that is not known here.
+pub(super) const POLICY_ZONE_RESERVE: usize = 60;
 
 /// What a resolver does (section 3 of the draft).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,7 +68,7 @@ impl Action {
     }
 }
 
-pub(super) fn rpz(e: &Export, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn rpz(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let s = &e.view.spec;
     let action = Action::parse(e.action).map_err(io::Error::other)?;
     let ns: Vec<String> = s.ns.iter().map(|n| format!("{}.", name(n))).collect();
@@ -74,32 +78,52 @@ pub(super) fn rpz(e: &Export, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "@ SOA {first} {}. {} {times}", rname(&s.contact), e.serial)?;
     ns.iter().try_for_each(|n| writeln!(out, "@ NS {n}"))?;
     match s.kind {
-        ZoneKind::Address if action.tells() => e.pieces(Cut::Values, &mut |piece, items| match piece {
-            Subject::V4(p) => action.write(&client(Net::V4(*p)), &text(e, piece, items), out),
-            Subject::V6(p) => action.write(&client(Net::V6(*p)), &text(e, piece, items), out),
+        ZoneKind::Address if action.tells() => e.pieces(Cut::Values, Some(report), &mut |piece, items| match piece {
+            Subject::V4(p) => action.write(&client(Net::V4(*p)), &text(e, report, piece, items), out),
+            Subject::V6(p) => action.write(&client(Net::V6(*p)), &text(e, report, piece, items), out),
             Subject::Domain(_) => Ok(()),
         }),
-        ZoneKind::Address => e.prefixes(&mut |net| action.write(&client(net), "", out)),
-        _ => domains(e, &action, out),
+        ZoneKind::Address => e.prefixes(report, &mut |net| action.write(&client(net), "", out)),
+        _ => domains(e, &action, report, out),
     }
 }
 
-fn domains(e: &Export, action: &Action, out: &mut dyn Write) -> io::Result<()> {
+/// Whether resolvers read something else than a host name at a name: an address, or a name server.
+pub(super) fn reserved(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|top| top.starts_with("rpz-"))
+}
+
+/// The bytes of a trigger's owner name in a message, relative to the policy zone.
+pub(super) fn owner_bytes(domain: &Domain) -> usize {
+    domain.name().len() + 1 + if domain.scope() == Scope::Below { 2 } else { 0 }
+}
+
+fn domains(e: &Export, action: &Action, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let exception = Action::Cname("rpz-passthru.".into());
+    for name in e.long_exclusions() {
+        report.add(ExportChangeKind::ExclusionTooLong, name);
+    }
     names(e, &mut |domain, items: &Items| {
-        // Under these labels a resolver reads addresses and name servers: nobody's name, and nothing that a list may set.
-        if domain.name().rsplit('.').next().is_some_and(|top| top.starts_with("rpz-")) {
+        let excluded = items.is_empty();
+        if reserved(domain.name()) || owner_bytes(domain) + POLICY_ZONE_RESERVE > MAX_NAME {
+            let kind = match (excluded, reserved(domain.name())) {
+                (true, _) => ExportChangeKind::ExclusionTooLong,
+                (false, true) => ExportChangeKind::ReservedName,
+                (false, false) => ExportChangeKind::NameTooLongForPolicyZone,
+            };
+            if !excluded || !reserved(domain.name()) {
+                report.add(kind, domain);
+            }
             return Ok(());
         }
         let mut owner = String::from(if domain.scope() == Scope::Below { "*." } else { "" });
         for (i, l) in domain.name().split('.').enumerate() {
             let _ = write!(owner, "{}{}", if i > 0 { "." } else { "" }, label(l.as_bytes()));
         }
-        let subject = Subject::Domain(domain.clone());
-        match said(e, &subject, items).iter().find(|s| !s.text.is_empty()) {
-            _ if items.is_empty() => exception.write(&owner, "", out),
-            Some(s) => action.write(&owner, &s.text, out),
-            None => action.write(&owner, &format!("listed in {}", e.view.name), out),
+        match (excluded, action.tells()) {
+            (true, _) => exception.write(&owner, "", out),
+            (false, true) => action.write(&owner, &text(e, report, &Subject::Domain(domain.clone()), items), out),
+            (false, false) => action.write(&owner, "", out),
         }
     })
 }

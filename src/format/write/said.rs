@@ -1,9 +1,13 @@
 //! What is said of a piece: its reasons as a zone publishes them.
 
-use super::Export;
+use super::{Export, ExportChangeKind, report::ReportBuilder};
 use crate::{
-    index::{Items, Listing, Where, values::TextId, zones::txt_data},
-    model::Subject,
+    index::{
+        Items, Listing, Where,
+        values::TextId,
+        zones::{MAX_NAME, txt_data},
+    },
+    model::{Subject, verdict::MAX_TEXT},
 };
 
 /// One published reason of a piece.
@@ -14,6 +18,33 @@ pub(super) struct Said<'a> {
     pub code: [u8; 4],
     /// The text, printable, `$` filled in; empty for none.
     pub text: String,
+    /// How the text differs from what was written for the entry.
+    pub change: TextChange,
+}
+
+/// How a text in a file differs from the text of the entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct TextChange {
+    /// `?` replaces bytes that are not printable.
+    pub replaced: bool,
+    /// It is cut.
+    pub cut: bool,
+    /// The format does not keep blanks at its start and end.
+    pub trimmed: bool,
+}
+
+impl TextChange {
+    /// Of a text with `$` for a subject whose text has `subject` bytes.
+    pub(super) fn of(template: &str, subject: impl FnOnce() -> usize) -> TextChange {
+        let replaced = template.bytes().any(|b| !(32..127).contains(&b));
+        // Nothing that is put in is longer than a name.
+        let dollars = template.bytes().filter(|b| *b == b'$').count();
+        let cut = template.len() + dollars * MAX_NAME > MAX_TEXT && {
+            let literal = template.matches("$$").count();
+            template.len() - literal + (dollars - 2 * literal) * subject() - (dollars - 2 * literal) > MAX_TEXT
+        };
+        TextChange { replaced, cut, trimmed: false }
+    }
 }
 
 /// What is said of a piece, in the order of the answer. `$` is what is listed, as in an answer; or the piece, where several
@@ -44,15 +75,20 @@ pub(super) fn said<'e>(e: &Export<'e>, piece: &Subject, items: &Items) -> Vec<Sa
         }
         let data = txt_data(template, &listed);
         let text = String::from_utf8_lossy(data.get(1..).unwrap_or(&[])).into_owned();
-        Some(Said { reason: &spec.reason, code: p.code, text })
+        Some(Said { reason: &spec.reason, code: p.code, text, change: TextChange::of(template, || listed.len()) })
     };
     published.filter_map(one).collect()
 }
 
-/// The text that a mail server shows for a piece: the first that is not empty.
-pub(super) fn text(e: &Export, piece: &Subject, items: &Items) -> String {
-    let first = said(e, piece, items).into_iter().map(|s| s.text).find(|t| !t.is_empty());
-    first.unwrap_or_else(|| format!("listed in {}", e.view.name))
+/// The text that a client is shown for a piece where a format has one: the first that is not empty.
+pub(super) fn text(e: &Export, report: &ReportBuilder, piece: &Subject, items: &Items) -> String {
+    let mut texts = said(e, piece, items).into_iter().filter(|t| !t.text.is_empty());
+    let Some(first) = texts.next() else { return format!("listed in {}", e.view.name) };
+    report.add_text(first.change, piece);
+    if texts.any(|t| t.text != first.text) {
+        report.add(ExportChangeKind::FurtherReasons, piece);
+    }
+    first.text
 }
 
 /// Whether a piece is one address.

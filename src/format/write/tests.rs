@@ -6,7 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    index::{Asked, Builder, Found, RawFact, RawFacts, Snapshot, ZoneSet, any_world, apply, find, names, test_zone},
+    format::{Entry, Options, Reasoning, Report, read},
+    index::{
+        Asked, Builder, Found, RawFact, RawFacts, Snapshot, ZoneSet, any_world, apply, find, names,
+        render::{Rendered, records},
+        test_zone,
+        zones::rtype,
+    },
     model::{Prefix4, Prefix6, ReasonId, Serial, SourceId, Subject},
 };
 
@@ -302,6 +308,314 @@ fn names_of_sets_fit() {
     };
     let (a, b) = (long("a-very-long-name-of-a-zone-one"), long("a-very-long-name-of-a-zone-two"));
     assert!(a != b && a.len() == 31 && b.len() == 31, "{a} {b}");
+}
+
+/// Texts that are hard to carry: quotes, semicolons, backslashes, dollars, a comment sign, a tab, other letters, too long.
+const TEXTS: [&str; 8] = [
+    "he said \"no\"; see C:\\list\\ and 50% off",
+    "ends with a backslash \\",
+    "two \"strings\" \"side by side\" (and a bracket",
+    "price $$5; # not a comment here",
+    "caf\u{e9}) and a tab\there",
+    "$ is listed",
+    "=frame $$1 of $",
+    "LONG the end of a long one $$",
+];
+
+/// A text of [`TEXTS`], in place of each text of a world; names are put below `example`, and some are made very long.
+fn hard_world(world: World, noise: &[u32]) -> World {
+    let mut rows: BTreeMap<Subject, RawFacts> = BTreeMap::new();
+    for (i, (subject, mut facts)) in world.into_iter().enumerate() {
+        for (j, fact) in facts.facts.iter_mut().enumerate().filter(|(_, f)| f.text.is_some()) {
+            fact.text = Some(TEXTS[(i + j) % TEXTS.len()].replace("LONG", &"x".repeat(250)).into());
+        }
+        let subject = match subject {
+            Subject::Domain(d) => {
+                let label = "l".repeat(42 + (noise[i % noise.len()] % 20) as usize);
+                let long = noise[i % noise.len()].is_multiple_of(5);
+                let name =
+                    if long { format!("{label}.{label}.{label}.{label}.{}.example", d.name()) } else { format!("{}.example", d.name()) };
+                Subject::Domain(Domain::from_canonical(&name, d.scope()))
+            }
+            address => address,
+        };
+        rows.insert(subject, facts);
+    }
+    rows.into_iter().collect()
+}
+
+/// How a file of a format is read back.
+struct ReadBack {
+    format: &'static str,
+    action: &'static str,
+    /// Reads the file.
+    read: fn(&str) -> Vec<Entry>,
+    /// Whether the file says the reasons and the texts.
+    reasons: bool,
+}
+
+/// One line for each format that is read back.
+const READ_BACK: [ReadBack; 9] = [
+    ReadBack { format: "master", action: "", read: |text| read_as("master", text, true), reasons: true },
+    ReadBack { format: "rbldnsd", action: "", read: |text| read_as("rbldnsd", text, true), reasons: true },
+    ReadBack { format: "jsonl", action: "", read: |text| read_as("json", text, true), reasons: true },
+    ReadBack { format: "list", action: "", read: |text| read_as("list", text, false), reasons: false },
+    ReadBack { format: "cidr", action: "", read: |text| read_as("list", text, false), reasons: false },
+    ReadBack { format: "rpz", action: "", read: |text| read_as("rpz", text, false), reasons: false },
+    ReadBack { format: "nftables", action: "", read: |text| read_as("nftables", text, false), reasons: false },
+    ReadBack { format: "ipset", action: "", read: |text| read_as("ipset", text, false), reasons: false },
+    ReadBack { format: "postfix", action: "", read: |text| read_as("postfix", text, false), reasons: false },
+];
+
+/// Reads a file by the reader of a format: with the codes of [`test_zone`], or all for one reason.
+fn read_as(reader: &str, text: &str, codes: bool) -> Vec<Entry> {
+    let code = |i: u8| (std::net::Ipv4Addr::new(127, 0, 0, i + 2), ReasonId(i));
+    let reasoning = if codes { Reasoning::Codes((0..3).map(code).collect()) } else { Reasoning::One(ReasonId(0)) };
+    let options = Options { reasoning, origin: Some("bl.orbs.example".into()), ..Options::default() };
+    let (mut out, mut report) = (Vec::new(), Report::default());
+    let done = read(reader, Box::new(text.as_bytes()), "f", &options, &mut report, &mut |e| {
+        out.push(e);
+        Ok(())
+    });
+    assert!(done.is_ok() && report.errors == 0, "{reader}: {done:?} {report:?}\n{text}");
+    out
+}
+
+/// A snapshot of what was read, as one source.
+fn read_again(kind: &str, extra: &str, entries: &[Entry]) -> Snapshot {
+    let mut rows: BTreeMap<Subject, BTreeMap<ReasonId, &Entry>> = BTreeMap::new();
+    let rank = |e: &Entry| (e.hole && !e.weak, !e.hole);
+    for e in entries {
+        let row = rows.entry(e.subject.clone()).or_default().entry(e.reason).or_insert(e);
+        if rank(e) > rank(row) {
+            *row = e;
+        }
+    }
+    let fact = |e: &Entry| RawFact { reason: e.reason, source: SourceId(0), hole: e.hole, text: e.text.clone() };
+    let world: World =
+        rows.into_iter().map(|(s, row)| (s, RawFacts { exempt: false, facts: row.into_values().map(fact).collect() })).collect();
+    snapshot_of(kind, extra, &world)
+}
+
+fn snapshot_of(kind: &str, extra: &str, world: &[(Subject, RawFacts)]) -> Snapshot {
+    let mut builder = Builder::default();
+    apply(&mut builder, world);
+    let zones = Arc::new(ZoneSet::new(vec![test_zone(kind, &[0, 1, 2], extra)]).unwrap());
+    Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() }
+}
+
+/// The A and TXT records of a name below the zone; `None` where it is not listed.
+fn answer(snapshot: &Snapshot, name: &str) -> Option<(Vec<Vec<u8>>, Vec<String>)> {
+    let (mut wire, mut starts, mut scratch) = (Vec::new(), Vec::new(), None);
+    for l in name.split('.') {
+        starts.push(wire.len() as u8);
+        wire.push(l.len() as u8);
+        wire.extend(l.as_bytes());
+    }
+    let view = &snapshot.zones.all()[0];
+    let asked = Asked::new(&wire, &starts);
+    let Found::Listed(l) = find(&snapshot.tables, view, &asked, &mut scratch) else { return None };
+    let (mut a, mut txt) = (Vec::new(), Vec::new());
+    records(&snapshot.tables.interned, view, &Rendered::Listed(l), &mut |kind, _, data| match kind {
+        rtype::A => a.push(data.to_vec()),
+        // The rbldnsd format keeps no blanks at the ends.
+        _ => txt.push(String::from_utf8_lossy(&data[1..]).trim().to_string()),
+    });
+    Some((a, txt))
+}
+
+/// Names that are asked of both: whole addresses in and around the listed prefixes, or names in and around the listed ones.
+fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
+    let facts = world.iter().cloned().collect();
+    let whole = |n: &String| {
+        let labels: Vec<&str> = n.split('.').collect();
+        let v4 = labels.len() == 4 && labels.iter().all(|l| l.parse::<u8>().is_ok_and(|o| o.to_string() == *l));
+        v4 || (labels.len() == 32 && labels.iter().all(|l| l.len() == 1 && u8::from_str_radix(l, 16).is_ok()))
+    };
+    let mut out = names(&facts, noise);
+    match kind {
+        "address" => out.retain(|n| whole(n) && !n.ends_with(".127")),
+        // What is fixed in the zone, and what can not be asked for in it, is not listed.
+        _ => out.retain(|n| n.ends_with(".example") && n.len() + ".bl.orbs.example".len() <= 253),
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+
+    /// Every export, read back, publishes the same addresses and names, less what its report says was left out. What carries
+    /// reasons gives the same answers.
+    #[test]
+    fn exports_read_back_publish_the_same(
+        world in any_world(), noise in prop::collection::vec(any::<u32>(), 4), domains in any::<bool>(), mapped in any::<bool>(),
+    ) {
+        let kind = if domains { "domain" } else { "address" };
+        let extra = if mapped && !domains { "mapped = true" } else { "" };
+        let world = hard_world(world, &noise);
+        let snapshot = snapshot_of(kind, extra, &world);
+        for back in READ_BACK.iter().filter(|b| check(b.format, b.action, snapshot.zones.all()[0].spec.kind).is_ok()) {
+            let mut text = Vec::new();
+            let report = Export::new(back.format, back.action, &snapshot, 0).unwrap().write(&mut text).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            let again = read_again(kind, extra, &(back.read)(&text));
+            let whole = !report.changes.iter().any(|c| c.kind.leaves_out() && c.kind != ExportChangeKind::NameTooLong);
+            for name in asked_of_both(kind, &world, &noise) {
+                let (was, is) = (answer(&snapshot, &name), answer(&again, &name));
+                prop_assert!(was.is_some() || is.is_none(), "{} lists more than the zone: {}\n{}", back.format, name, text);
+                prop_assert!(!whole || was.is_some() == is.is_some(), "{} lost {}\n{:?}\n{}", back.format, name, report, text);
+                if back.reasons {
+                    prop_assert_eq!(was, is, "{} {}\n{}", back.format, name, text);
+                }
+            }
+        }
+    }
+}
+
+/// What an export of a domain zone with these subjects reports, as lines.
+fn reported(format: &str, action: &str, snapshot: &Snapshot) -> Vec<String> {
+    let report = Export::new(format, action, snapshot, 0).unwrap().report();
+    report.changes.iter().map(|c| format!("{:?} {} {}", c.kind, c.count, c.first.join(" "))).collect()
+}
+
+#[test]
+fn names_too_long_for_the_zone_are_left_out_of_every_format_and_counted() {
+    let long = format!("{0}.{0}.{0}.{0}.bad.example", "l".repeat(56));
+    let snapshot = snapshot("domain", &world(&format!("{long} .{long}x *.{long}y short.bad.example")));
+    for format in ["master", "rbldnsd", "list", "cidr", "jsonl", "rpz"] {
+        let text = exported(format, "", &snapshot);
+        assert!(text.contains("short.bad.example") && !text.contains("llll"), "{format}: {text}");
+        assert_eq!(reported(format, "", &snapshot), [format!("NameTooLong 3 {long} .{long}x *.{long}y")], "{format}");
+    }
+}
+
+#[test]
+fn names_that_a_policy_zone_cannot_have_are_left_out_and_counted() {
+    let label = "l".repeat(46);
+    let (long, excluded) = (format!("{label}.{label}.{label}.{label}.bad.example"), format!("{label}.{label}.{label}.{label}.w.example"));
+    let text = format!("{long} short.bad.example 32.1.100.51.45.rpz-client-ip .w.example !.{excluded}");
+    let snapshot = snapshot("domain", &world(&text));
+    assert_eq!(
+        reported("rpz", "", &snapshot),
+        [
+            format!("NameTooLongForPolicyZone 1 {long}"),
+            "ReservedName 1 32.1.100.51.45.rpz-client-ip".to_string(),
+            format!("ExclusionTooLong 2 {excluded} *.{excluded}"),
+        ]
+    );
+    let rpz = exported("rpz", "", &snapshot);
+    assert!(rpz.contains("\nshort.bad.example CNAME .\n"), "{rpz}");
+    assert!(![&long[..], &excluded, "rpz-client"].iter().any(|left_out| rpz.contains(left_out)), "{rpz}");
+    assert_eq!(reported("master", "", &snapshot), Vec::<String>::new());
+}
+
+#[test]
+fn a_list_leaves_out_a_wildcard_that_has_exclusions() {
+    let snapshot = snapshot("domain", &world("*.a.bx !.ok.a.bx x.y.ok.a.bx .whole.bx plain.bx"));
+    for format in ["list", "cidr"] {
+        let text = exported(format, "", &snapshot);
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert!(["x.y.ok.a.bx", "whole.bx", "*.whole.bx", "plain.bx"].iter().all(|l| lines.contains(l)), "{text}");
+        assert!(!text.contains("\n*.a.bx\n") && !text.contains("ok.a.bx\n*.ok"), "{text}");
+        assert_eq!(reported(format, "", &snapshot), ["WildcardWithExclusions 1 *.a.bx"]);
+    }
+}
+
+#[test]
+fn rbldnsd_data_excludes_a_name_and_what_is_below_it_separately() {
+    let snapshot = snapshot("domain", &world("*.a.bx !one.a.bx two.a.bx !*.two.a.bx"));
+    let text = exported("rbldnsd", "", &snapshot);
+    let has = |line: &str| text.lines().any(|l| l == line);
+    assert!(has("!one.a.bx") && has("*.one.a.bx") && has("two.a.bx") && has("!*.two.a.bx"), "{text}");
+}
+
+#[test]
+fn merged_and_split_prefixes_are_counted() {
+    let rows = world("45.1.1.1 45.1.1.4/30 2a00::1");
+    let world =
+        world("45.51.100.0/23 45.51.101.0/24 45.51.101.7 45.51.102.0/25 45.51.102.128 46.0.0.0/8 !46.1.0.0/16 2a00:1::/48 2a00:1:0:2::/64");
+    let snapshot = snapshot("address", &world);
+    for format in ["cidr", "nftables", "ipset", "rpz"] {
+        assert_eq!(
+            reported(format, "", &snapshot),
+            ["Merged 3 45.51.101.7 45.51.101.0/24 2a00:1:0:2::/64", "Split 1 46.0.0.0/8"],
+            "{format}\n{}",
+            exported(format, "", &snapshot)
+        );
+    }
+    // Where texts differ, each part is a line of its own.
+    assert_eq!(reported("postfix", "", &snapshot)[0].split(' ').take(2).collect::<Vec<_>>(), ["Split", "4"]);
+    let plain = snapshot_of("address", "", &rows);
+    assert!(FORMATS.iter().all(|f| reported(f, "", &plain).is_empty()));
+}
+
+#[test]
+fn texts_that_are_changed_are_counted() {
+    let mut rows = world("45.1.1.1 45.1.1.3 45.1.1.5");
+    let texts = ["caf\u{e9} and\ta tab".to_string(), "x".repeat(250) + " is $", "plain $$ and \"$\"".into()];
+    for ((_, facts), text) in rows.iter_mut().zip(texts) {
+        facts.facts[0].text = Some(text.into());
+    }
+    let snapshot = snapshot("address", &rows);
+    for (format, action) in [("master", ""), ("rbldnsd", ""), ("jsonl", ""), ("postfix", ""), ("rpz", "192.0.2.1")] {
+        assert_eq!(reported(format, action, &snapshot), ["TextReplaced 1 45.1.1.1", "TextCut 1 45.1.1.3"], "{format}");
+    }
+    assert!(reported("list", "", &snapshot).is_empty(), "it has no texts");
+}
+
+#[test]
+fn reasons_that_a_format_cannot_carry_are_counted() {
+    let mut rows = world("45.1.1.1 45.1.1.3");
+    let second = RawFact { reason: ReasonId(1), ..rows[0].1.facts[0].clone() };
+    rows[0].1.facts.push(second);
+    let snapshot = snapshot("address", &rows);
+    for (format, action) in [("postfix", ""), ("rpz", "192.0.2.1")] {
+        assert_eq!(reported(format, action, &snapshot), ["FurtherReasons 1 45.1.1.1"], "{format}");
+    }
+    let mut view = test_zone("address", &[0, 1], "");
+    view.publish[1].code = view.publish[0].code;
+    let joined = Snapshot { zones: Arc::new(ZoneSet::new(vec![view]).unwrap()), ..snapshot };
+    for format in ["master", "rbldnsd"] {
+        assert_eq!(reported(format, "", &joined), ["ReasonsWithOneCode 1 45.1.1.1"], "{format}");
+    }
+}
+
+#[test]
+fn small_and_odd_zones_are_written_in_every_format() {
+    let many: String = (0..1000).map(|i| format!(" 46.1.{}.{}=text_{i}_of_$", i / 250, i % 250)).collect();
+    for (text, want) in [("", 0), ("45.1.1.1", 1), ("::ffff:45.51.102.1", 1), (&many[..], 1000)] {
+        let world = if text.is_empty() { World::new() } else { world(text.trim()) };
+        let snapshot = snapshot("address", &world);
+        for back in &READ_BACK {
+            let entries = (back.read)(&exported(back.format, "", &snapshot));
+            let again = read_again("address", "", &entries);
+            let listed = world.iter().filter(|(s, _)| lists(&again, s)).count();
+            assert_eq!((listed, lists(&again, &"45.1.1.2".parse().unwrap())), (want, false), "{}", back.format);
+        }
+        for format in FORMATS {
+            assert_eq!(held(format, &exported(format, "", &snapshot)).is_empty(), want == 0, "{format}");
+        }
+    }
+}
+
+#[test]
+fn a_look_up_names_the_formats_that_leave_a_name_out() {
+    let view = test_zone("domain", &[0], "");
+    let formats = |name: &str| {
+        let found = limits::left_out(&view, &Domain::parse(name).unwrap());
+        found.iter().map(|l| l.format).collect::<Vec<_>>().join(" ")
+    };
+    let label = "l".repeat(56);
+    let long = format!("{label}.{label}.{label}.{label}.bad.example");
+    let why = limits::never_asked(&view, &Domain::parse(&long).unwrap());
+    assert_eq!(why.as_deref(), Some("never asked: name and zone together have 255 characters, at most 253"));
+    assert_eq!(formats(&long), "master rbldnsd list cidr jsonl rpz");
+    let below = format!("*.{}.bad.example", &long[..long.len() - "bad.example".len() - 3]);
+    let why = limits::never_asked(&view, &Domain::parse(&below).unwrap()).unwrap();
+    assert!(why.contains("a name below it and the zone together have at least 25"), "{why}");
+    assert_eq!(formats(&format!("{label}.{label}.{label}.{}.example", "m".repeat(20))), "rpz");
+    assert_eq!((formats("a.rpz-ip"), formats("bad.example")), ("rpz".into(), String::new()));
+    assert_eq!(limits::never_asked(&view, &Domain::parse("bad.example").unwrap()), None);
 }
 
 #[test]
