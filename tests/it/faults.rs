@@ -149,7 +149,7 @@ fn a_zone_that_comes_back_has_a_new_serial() {
     let serial = |f: &Folder| f.json(&["status", "--json"])["zones"][0]["serial"].as_u64().unwrap();
     let seen = serial(&f);
     fs::remove_file(f.path().join("zones/bl.toml")).unwrap();
-    f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
+    f.ok(&["list", "45.1.1.2", "--reason", "relay", "--unpublished"]);
     f.write("zones/bl.toml", &zone);
     assert!(serial(&f) > seen);
 }
