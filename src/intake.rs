@@ -176,10 +176,12 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
         ..Import::replace(source)
     };
     let mut format = asked.format.clone();
+    let mut names = FileNames::default();
     let meter = Meter::new(Bounds::default());
     let result = ledger.import_with(&mut what, |what, sink| {
         let mut shape = ListShape::default();
         while let Some(file) = files.next_file().map_err(|e| e.to_string())? {
+            names.add(&file);
             let named = |e: io::Error| format!("{file}: {e}");
             let inner = format::plain(Box::new(Waiting { inner: &mut *files, meter: &meter })).map_err(named)?;
             let mut lines = Counted { inner, meter: &meter, ahead: 0 };
@@ -199,9 +201,9 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
         let format::Shape { digests, final_record, .. } = report.shape;
         what.shape = ListShape { names: shape.names.saturating_sub(digests), digests, final_record, ..shape };
         report.unpublished = unpublished(&families, &what.shape);
-        acceptable(asked, what.mode, &report, &families)
+        acceptable(asked, what.mode, &report, &families).map_err(|why| format!("{}{names}: {why}", findings(&report)))
     });
-    let result = result.map_err(|e| Failed::of(e, ledger, &asked.source))?;
+    let result = result.map_err(|e| names.before(Failed::of(e, ledger, &asked.source)))?;
     Ok(Done { format, mode: what.mode, result, report })
 }
 
@@ -241,36 +243,73 @@ fn unpublished(families: &Families, shape: &ListShape) -> format::Unpublished {
     }
 }
 
-/// Whether a list that was read to its end may be taken, whatever the source's last one was.
+/// The names of the files of a list, for messages.
+#[derive(Default)]
+struct FileNames {
+    first: String,
+    more: usize,
+}
+
+impl FileNames {
+    fn add(&mut self, file: &str) {
+        match self.first.is_empty() {
+            true => self.first = file.into(),
+            false => self.more += 1,
+        }
+    }
+
+    /// An error about the whole list with the names before it; others name their file already.
+    fn before(&self, e: Failed) -> Failed {
+        match e {
+            Failed::List(why) if !why.contains(&self.first) => Failed::List(format!("{self}: {why}")),
+            Failed::Guard(trip) => Failed::Guard(Box::new(GuardTrip { reason: format!("{self}: {}", trip.reason), ..*trip })),
+            e => e,
+        }
+    }
+}
+
+impl std::fmt::Display for FileNames {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.more {
+            0 => f.write_str(&self.first),
+            1 => write!(f, "{} and 1 more file", self.first),
+            n => write!(f, "{} and {n} more files", self.first),
+        }
+    }
+}
+
+/// What reading has found, a line each.
+fn findings(report: &Report) -> String {
+    let problems = report.problems.iter().map(ToString::to_string);
+    problems.chain(report.notes()).chain(report.warnings.iter().cloned()).map(|l| l + "\n").collect()
+}
+
+/// Whether a list that was read to its end may be taken, whatever the source's last one was; else what is wrong with it.
 fn acceptable(asked: &Asked, mode: Mode, report: &Report, families: &Families) -> Result<(), String> {
-    let lines = |all: &[String]| all.iter().map(|l| format!("{l}\n")).collect::<String>();
-    let shown =
-        || report.problems.iter().map(|p| format!("{p}\n")).collect::<String>() + &lines(&report.notes()) + &lines(&report.warnings);
     let allowed = asked.skip_errors.allowed(report.taken + report.errors);
     if report.errors > allowed {
         let more = match asked.skip_errors {
             ErrorAllowance::None => "none is allowed (--skip-errors allows some)".to_string(),
             _ => format!("{allowed} are allowed (--skip-errors=N or --skip-errors=P% allows more)"),
         };
-        return Err(format!("{}{} lines with errors, and {more}; nothing was changed", shown(), report.errors));
+        return Err(format!("{} lines with errors, and {more}; nothing was changed", report.errors));
     }
     // A download that failed must not take a whole list away.
     let listed = report.shape.ipv4 + report.shape.ipv6 + report.shape.names + report.shape.digests;
     if listed == 0 && (report.errors > 0 || !report.left_out.is_empty()) {
-        return Err(format!("{}nothing in the list can be taken; nothing was changed", shown()));
+        return Err("nothing in the list can be taken; nothing was changed".into());
     }
     if mode == Mode::Replace && listed == 0 && report.shape.exclusions > 0 {
-        return Err(format!("{}the list has only exclusions: they list nothing; nothing was changed", shown()));
+        return Err("the list has only exclusions: they list nothing; nothing was changed".into());
     }
     if listed == 0 && mode == Mode::Replace && !asked.allow_empty {
-        return Err(format!("{}the list has no entries; nothing was changed (--allow-empty, if all of it is meant to end)", shown()));
+        return Err("the list has no entries; nothing was changed (--allow-empty, if all of it is meant to end)".into());
     }
     let lost = report.unpublished.addresses + report.unpublished.names + report.unpublished.digests;
     if listed > 0 && lost == listed && mode == Mode::Replace && !asked.unpublished {
         return Err(format!(
-            "{}nothing in the list would be published: the zones of its reasons publish {families}; nothing was changed \
-             (--unpublished, if a zone is to publish it later)",
-            shown()
+            "nothing in the list would be published: the zones of its reasons publish {families}; nothing was changed \
+             (--unpublished, if a zone is to publish it later)"
         ));
     }
     Ok(())

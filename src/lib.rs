@@ -64,6 +64,11 @@
 //! at what changed after that commit, names the generation in one small batch, and puts the tables in place. So others
 //! write and read on while it is made, and nothing of it is seen before it is whole.
 //!
+//! Between the comparison and the writing, [`ledger::guard`] decides whether the list may replace the last one: it compares the
+//! extents that the stage has counted ([`store::extent`]) and the shape of the list with those of the last accepted list, which
+//! the store keeps for each source. An import that is refused there ends with exit code 3; a feed's list is held
+//! (`feed::look`, `feed::held`, [`ledger::held`]) until a person decides or the feed has brought such lists for long enough.
+//!
 //! ## How a feed flows
 //!
 //! [`feed`] waits → [`feed::wire`] asks → [`dns::incoming`] (messages to rows) → for a whole zone a new copy of its records

@@ -134,7 +134,7 @@ impl ListRefusal {
             ListRefusal::AddressesToNames => format!("the list holds names only, and the last one held addresses only; {reset}"),
             ListRefusal::NamesToAddresses => format!("the list holds addresses only, and the last one held names only; {reset}"),
             ListRefusal::FinalRecordMissing => {
-                format!("the list does not end with a record about itself as the last one did, so it may be cut off; {reset}")
+                format!("the list does not end with a final record about itself as the last one did, so it may be cut off; {reset}")
             }
             ListRefusal::Guard(trip) => trip.describe(),
         }

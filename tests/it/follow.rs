@@ -220,7 +220,7 @@ fn codes_that_change_make_the_list_anew_from_what_is_there() {
     let p = Primary::new([a("1.1.1.45", 2), a("2.1.1.45", 9)]);
     let ledger = f.ledger();
     let done = refresh(&ledger, &p).unwrap();
-    assert!(done.note.unwrap().contains("2.1.1.45: 127.0.0.9 is no code of the zone"), "told, and the rest is taken");
+    assert!(done.note.unwrap().contains("2.1.1.45: `127.0.0.9` is not a code of the zone"), "told, and the rest is taken");
     assert_eq!(names(&ledger), set(&["45.1.1.1"]));
     p.asked();
     ledger.stop().unwrap();

@@ -52,7 +52,12 @@ fn a_list_that_shrinks_too_far_is_refused_with_exit_code_3() {
     for options in [&[][..], &["--skip-errors"], &["--dry-run"]] {
         let (code, said) = import(&f, &[options, &["few.txt"]].concat());
         assert_eq!(code, 3, "{said}");
-        for part in ["from 100 to 40", "60 would go, such as 45.51.0.40", "nothing was changed", "--allow-shrink"] {
+        for part in [
+            "few.txt: the entries fall by more than 50 %, from 100 to 40",
+            "60 would go, such as 45.51.0.40",
+            "nothing was changed",
+            "--allow-shrink",
+        ] {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert_eq!(entries(&f), 100);
@@ -66,8 +71,10 @@ fn a_list_that_shrinks_too_far_is_refused_with_exit_code_3() {
     // Within the limit, or few entries.
     f.write("half.txt", &hosts(0, 20));
     assert_eq!(import(&f, &["half.txt"]).0, 0);
-    f.write("one.txt", &hosts(0, 1));
-    assert_eq!(import(&f, &["one.txt"]).0, 0);
+    f.write("fewer.txt", &hosts(0, 7));
+    assert_eq!(import(&f, &["fewer.txt"]).0, 3, "80 % within a day");
+    f.write("few.txt", &hosts(0, 9));
+    assert_eq!(import(&f, &["few.txt"]).0, 0);
 }
 
 /// Each step is allowed, and together they are too much.
@@ -158,9 +165,59 @@ fn a_list_that_only_excludes_replaces_nothing() {
     assert_eq!(import(&f, &["--format", "rbldnsd", "a.rbl"]).0, 0);
     for options in [&[][..], &["--skip-errors", "--allow-empty", "--allow-shrink"]] {
         let (code, said) = import(&f, &[options, &["--format", "rbldnsd", "b.rbl"]].concat());
-        assert!(code == 3 && said.contains("only excludes"), "{code} {said}");
+        assert!(code == 3 && said.contains("only exclusions"), "{code} {said}");
     }
     assert!(listed(&f, "45.51.0.6"));
+}
+
+/// A list with a record about itself at its end, which is cut off, or which disagrees with it.
+#[test]
+fn a_list_that_lost_its_final_record_is_refused() {
+    let f = Folder::new();
+    let _daemon = Daemon::start(&f);
+    let entry = |i: u32| format!("{{\"cidr\":\"45.5{i}.0.0/24\",\"sblid\":\"SBL90000{i}\",\"rir\":\"arin\"}}\n");
+    let last = "{\"type\":\"metadata\",\"timestamp\":1790000000,\"size\":246,\"records\":4}\n";
+    let all: String = (0..4).map(entry).collect();
+    f.write("whole.json", &(all.clone() + last));
+    f.write("cut.json", &all);
+    f.write("short.json", &(entry(0) + &entry(1) + last));
+    // A source without such a list takes one that has no record.
+    assert_eq!(import(&f, &["cut.json"]).0, 0);
+    assert_eq!(import(&f, &["whole.json"]).0, 0);
+    for options in [&[][..], &["--skip-errors=100%", "--allow-shrink"]] {
+        let (code, said) = import(&f, &[options, &["cut.json"]].concat());
+        assert!(code == 3 && said.contains("`orbsd source reset xbl`") && said.contains("cut off"), "{code} {said}");
+        let (code, said) = import(&f, &[options, &["short.json"]].concat());
+        assert!(code == 3 && said.contains("short.json"), "{code} {said}");
+        assert_eq!(entries(&f), 4);
+    }
+    f.ok(&["source", "reset", "xbl"]);
+    assert_eq!(import(&f, &["cut.json"]).0, 0);
+    let found = f.json(&["lookup", "45.51.0.0/24", "--json"]);
+    assert_eq!(found["entries"][0]["note"], "SBL900001", "{found}");
+}
+
+/// What servers send in place of a list.
+#[test]
+fn a_message_of_a_server_replaces_no_list() {
+    let api = feed("skip_errors = \"100%\"");
+    for (text, part) in [
+        ("Too many requests. Come again later\n", "xbl.txt"),
+        ("Forbidden\nYou may not read this list from here.\n", "xbl.txt"),
+        ("<!doctype html>\n<html lang=\"en\">\n<body><p>The list has moved to 45.51.100.9</p></body>\n</html>\n", "HTML"),
+        ("", "no entries"),
+    ] {
+        replace(&api.f, text);
+        until(text, &api.f, || state(&api.f)["problem"].as_str().is_some_and(|p| p.contains(part)));
+        assert_eq!(entries(&api.f), 100);
+        for options in [&[][..], &["--skip-errors=100%", "--allow-shrink"]] {
+            let (code, said) = import(&api.f, &[options, &["xbl.txt"]].concat());
+            assert_eq!(code, 3, "{text}: {said}");
+        }
+        assert_eq!(entries(&api.f), 100);
+        replace(&api.f, &hosts(0, 100));
+        until("the good list", &api.f, || state(&api.f)["problem"].is_null());
+    }
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn undo_brings_holds_back_before_what_they_hold_down() {
         api.f.ok(&["delist", "45.0.0.7", "--source", "xbl"]);
         assert_eq!(api.dns("7.0.0.45"), "NXDOMAIN soa 60");
         // The feed drops it, which ends the hold; and that import was a mistake.
-        let broken = import(&api, "b.txt", lines - 5..lines, &[]);
+        let broken = import(&api, "b.txt", lines - 5..lines, &["--allow-shrink"]);
         assert!(api.get("/v1/holds").ok()["items"].as_array().unwrap().is_empty());
         undo(&api, &broken["receipt"]["commit"], &json!({}));
         assert_eq!(["6.0.0.45", "7.0.0.45"].map(|n| api.dns(n)), ["NOERROR 127.0.0.2", "NXDOMAIN soa 60"], "{lines}");
@@ -197,7 +197,7 @@ fn undo_leaves_what_was_said_again_since() {
     let held = hold("first");
     let imported = import(&api, "a.txt", 0..300, &[]);
     api.call(&api.owner, "DELETE", "/v1/holds?subject=45.1.1.1", &[], "").ok();
-    import(&api, "b.txt", 0..1, &[]);
+    import(&api, "b.txt", 0..1, &["--allow-shrink"]);
     std::thread::sleep(std::time::Duration::from_millis(1100));
     hold("again");
     import(&api, "a.txt", 0..300, &[]);

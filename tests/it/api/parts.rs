@@ -26,7 +26,7 @@ fn send(api: &Api, first: &str, block: &[u8], blocks: usize, last: &str) -> (usi
         s.write_all(&framed).is_ok()
     };
     let mut sent = 0;
-    let mut open = chunk(first.as_bytes());
+    let mut open = first.is_empty() || chunk(first.as_bytes());
     for _ in 0..blocks {
         open = open && chunk(block);
         sent += if open { block.len() } else { 0 };
