@@ -151,7 +151,7 @@ fn a_full_disk_keeps_the_old_file() {
     assert_eq!(fs::read_dir(&seen).unwrap().count(), 1, "nothing is left of what did not fit");
     assert_eq!(f.log().matches("could not be exported").count(), 1, "{}", f.log());
     f.write("many", "46.1.1.1\n");
-    f.ok(&["import", "--source", "x", "--reason", "relay", "many"]);
+    f.ok(&["import", "--source", "x", "--reason", "relay", "--allow-shrink", "many"]);
     until("room again", || list().contains("46.1.1.1"));
     until("no problem", || f.json(&["status", "--json"])["exports"][0]["problem"].is_null());
     assert!(daemon.stop().success());
