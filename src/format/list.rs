@@ -40,7 +40,12 @@ pub(super) fn entry_line(input: &mut Input, line: &str) -> Result<(), String> {
     }
     let column = line.len() - text.len() + 1;
     match word::first(text, &input.rules()) {
-        Err(e) => {
+        Err(mut e) => {
+            // A sentence is told best by the whole of it.
+            if text.trim_end().contains(char::is_whitespace) {
+                let shown: String = text.trim_end().chars().take(MAX_SHOWN).collect();
+                e.text = format!("{} (the line is `{shown}`)", e.text);
+            }
             input.word_problem(column, &e);
             Ok(())
         }
