@@ -4,6 +4,9 @@ use std::collections::HashSet;
 
 use super::{Input, hosts::Words, report::Omission};
 
+/// How many sets of other types are remembered.
+const MAX_SETS: usize = 100_000;
+
 /// Reads sets of addresses and networks: their entries are listed, those with `nomatch` are exclusions. Sets of other types,
 /// such as those with ports, are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
@@ -23,6 +26,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             ["Type:", kind] => skips = !is_addresses(kind),
             ["Members:"] => members = true,
             _ if members && !skips => entry(input, &words, text)?,
+            ["create" | "-N", _, kind, ..] if !is_addresses(kind) && others.len() >= MAX_SETS => {
+                return Err(format!("{}:{}: there are more than {MAX_SETS} sets of other types", input.file, input.line));
+            }
             ["create" | "-N", set, kind, ..] if !is_addresses(kind) => drop(others.insert(set.into())),
             ["del" | "-D", ..] => {
                 input.problem_of("a command that takes away", 1, &format!("`{text}` takes an entry away; save the set anew"));

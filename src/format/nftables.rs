@@ -18,6 +18,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     Ok(())
 }
 
+/// The longest statement or element, in words: a rule with a set of sources of its own is the longest.
+const MAX_WORDS: usize = 100_000;
+
 /// Where the reader stands.
 #[derive(Default)]
 struct State {
@@ -52,7 +55,7 @@ impl State {
                 _ => {
                     if words.is_empty() {
                         self.element = Some((vec![token.into()], input.line, column));
-                    } else {
+                    } else if words.len() < MAX_WORDS {
                         words.push(token.into());
                     }
                 }
@@ -88,6 +91,12 @@ impl State {
             _ => {
                 if self.statement.last().is_some_and(|w| w == "saddr") {
                     self.column = column;
+                }
+                if self.statement.len() >= MAX_WORDS {
+                    return Err(format!(
+                        "{}:{}: a statement has more than {MAX_WORDS} words: this is not a ruleset",
+                        input.file, input.line
+                    ));
                 }
                 self.statement.push(token.into());
             }

@@ -2,6 +2,9 @@
 
 use super::{Input, master, word};
 
+/// How many name servers of the zone are remembered.
+const MAX_SERVERS: usize = 64;
+
 /// Reads a policy zone: names and addresses of answers, clients and name servers, with any action but `rpz-passthru.`, which is an
 /// exclusion.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
@@ -37,7 +40,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         if kind == "SOA" && origin.is_empty() && owner.ends_with('.') {
             origin = owner.trim_end_matches('.').into();
         }
-        if kind == "NS" {
+        if kind == "NS" && servers.len() < MAX_SERVERS {
             servers.extend(data.first().map(|d| relative(&d.text.to_ascii_lowercase(), &origin)));
         }
         let relative = relative(&owner, &origin);
