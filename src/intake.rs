@@ -179,7 +179,6 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
     let mut names = FileNames::default();
     let meter = Meter::new(Bounds::default());
     let result = ledger.import_with(&mut what, |what, sink| {
-        let mut shape = ListShape::default();
         while let Some(file) = files.next_file().map_err(|e| e.to_string())? {
             names.add(&file);
             let named = |e: io::Error| format!("{file}: {e}");
@@ -192,31 +191,18 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
             format = name.into();
             format::read(name, Box::new(lines), &file, &options, &mut report, &mut |e| {
                 meter.entry();
-                count(&mut shape, &e);
                 let (subject, row) = row(e);
                 sink(subject, row)
             })?;
         }
         what.expires = report.expires;
-        let format::Shape { digests, final_record, .. } = report.shape;
-        what.shape = ListShape { names: shape.names.saturating_sub(digests), digests, final_record, ..shape };
+        let format::Shape { ipv4, ipv6, names: named, digests, exclusions, final_record } = report.shape;
+        what.shape = ListShape { ipv4, ipv6, names: named, digests, exclusions, final_record };
         report.unpublished = unpublished(&families, &what.shape);
         acceptable(asked, what.mode, &report, &families).map_err(|why| format!("{}{names}: {why}", findings(&report)))
     });
     let result = result.map_err(|e| names.before(Failed::of(e, ledger, &asked.source)))?;
     Ok(Done { format, mode: what.mode, result, report })
-}
-
-/// Counts an entry; exceptions that only follow from other values do not count.
-fn count(shape: &mut ListShape, e: &format::Entry) {
-    let n = match &e.subject {
-        _ if e.weak => return,
-        _ if e.hole => &mut shape.exclusions,
-        Subject::V4(_) => &mut shape.ipv4,
-        Subject::V6(_) => &mut shape.ipv6,
-        Subject::Domain(_) => &mut shape.names,
-    };
-    *n += 1;
 }
 
 /// What the zones of a list's reasons publish.
@@ -296,7 +282,7 @@ fn acceptable(asked: &Asked, mode: Mode, report: &Report, families: &Families) -
     }
     // A download that failed must not take a whole list away.
     let listed = report.shape.ipv4 + report.shape.ipv6 + report.shape.names + report.shape.digests;
-    if listed == 0 && (report.errors > 0 || !report.left_out.is_empty()) {
+    if listed == 0 && (report.errors > 0 || (!report.left_out.is_empty() && !asked.allow_empty)) {
         return Err("nothing in the list can be taken; nothing was changed".into());
     }
     if mode == Mode::Replace && listed == 0 && report.shape.exclusions > 0 {

@@ -58,7 +58,8 @@
 //!
 //! ## How an import flows
 //!
-//! `format` → lines → [`store::stage`] (sorted, compared with what the source has) → *prepared* on the import's own thread:
+//! [`format::plain`] (unpacked, UTF-8) → [`format::guess`] (the format, or a refusal by name) → a reader in `format`, with
+//! [`format::word`] for what an entry names → entries and a [`format::Report`] → [`store::stage`] (sorted, compared with what the source has) → *prepared* on the import's own thread:
 //! the before-images of few rows, or, for many, rows ingested under a generation that nobody names yet and a copy of the
 //! tables with them in it → handed to the writer with the number of the commit it was prepared on → the writer looks again
 //! at what changed after that commit, names the generation in one small batch, and puts the tables in place. So others

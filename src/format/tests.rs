@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod prose;
 mod table;
 use std::{collections::BTreeMap, sync::Arc};
 
