@@ -139,22 +139,31 @@ pub const MAX_NOTE_BYTES: usize = 255;
 pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     out.push(FORM);
     for e in entries {
-        // Texts are cut at the door; whatever comes here, a row reads back.
-        let text = e.text.as_deref().unwrap_or("");
+        write_entry((e.reason, e.hole, e.weak, e.since), e.text.as_deref(), e.note.as_deref(), out);
+    }
+}
+
+/// Writes the row of one entry.
+pub(super) fn write_single(head: (ReasonId, bool, bool, Time), text: Option<&str>, note: Option<&str>, out: &mut Vec<u8>) {
+    out.push(FORM);
+    write_entry(head, text, note, out);
+}
+
+fn write_entry((reason, hole, weak, since): (ReasonId, bool, bool, Time), text: Option<&str>, note: Option<&str>, out: &mut Vec<u8>) {
+    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    let flags = flag(hole, HOLE) | flag(text.is_some(), HAS_TEXT) | flag(weak, WEAK) | flag(note.is_some(), HAS_NOTE);
+    out.extend([reason.0, flags]);
+    out.extend((since.0 as u32).to_be_bytes());
+    if let Some(text) = text {
+        // Readers cut texts; a longer one is cut here, so that the row reads back.
         let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
-        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        let flags = flag(e.hole, HOLE) | flag(e.text.is_some(), HAS_TEXT) | flag(e.weak, WEAK) | flag(e.note.is_some(), HAS_NOTE);
-        out.extend([e.reason.0, flags]);
-        out.extend((e.since.0 as u32).to_be_bytes());
-        if e.text.is_some() {
-            out.extend((text.len() as u16).to_be_bytes());
-            out.extend(text.as_bytes());
-        }
-        if let Some(note) = &e.note {
-            let note = &note[..note.floor_char_boundary(MAX_NOTE_BYTES)];
-            out.push(note.len() as u8);
-            out.extend(note.as_bytes());
-        }
+        out.extend((text.len() as u16).to_be_bytes());
+        out.extend(text.as_bytes());
+    }
+    if let Some(note) = note {
+        let note = &note[..note.floor_char_boundary(MAX_NOTE_BYTES)];
+        out.push(note.len() as u8);
+        out.extend(note.as_bytes());
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
     fs::File,
-    io::{BufRead, BufReader, BufWriter, Write},
+    io::{BufReader, BufWriter, Write},
     iter::Peekable,
     path::PathBuf,
     rc::Rc,
@@ -23,8 +23,10 @@ use crate::model::{Domain, Hold, Mask, Scope, SourceId, Subject, Time, history::
 use schema::FeedEntry;
 
 mod difference;
+mod line;
 
 pub use difference::Difference;
+use line::{Line, read_line};
 
 /// Lines that are sorted in memory at a time; more are put aside in sorted files.
 const RUN: usize = 1 << 20;
@@ -130,7 +132,8 @@ impl Compared {
     }
 }
 
-type Line = (Subject, FeedEntry);
+/// Lines in order, from memory or from a run.
+type Lines<'a> = Peekable<Box<dyn Iterator<Item = (Subject, FeedEntry)> + 'a>>;
 
 /// Gathers the lines of an import.
 pub struct Stage<'s> {
@@ -167,12 +170,11 @@ impl Store {
 
 impl Stage<'_> {
     /// Adds a line.
-    pub fn push(&mut self, subject: Subject, mut entry: FeedEntry) -> Result<()> {
-        entry.since = self.terms.now;
+    pub fn push(&mut self, subject: Subject, entry: FeedEntry) -> Result<()> {
         if self.terms.exceptions && !entry.hole && crate::model::subject::covers_others(&subject) {
             self.wide.insert(subject.clone());
         }
-        self.lines.push((subject, entry));
+        self.lines.push(Line::new(subject, entry));
         self.total += 1;
         if self.lines.len() >= RUN { self.spill() } else { Ok(()) }
     }
@@ -196,19 +198,12 @@ impl Stage<'_> {
     fn spill(&mut self) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
         let path = self.store.stage_path().join(format!("{}-{}.run", self.terms.source.0, self.runs.len()));
-        self.lines.sort_by(|a, b| a.0.cmp(&b.0));
+        self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
         self.runs.push(path.clone()); // first, so that it goes even if it can not be written whole
         let mut file = BufWriter::new(File::create(&path).map_err(io)?);
         let mut buf = Vec::new();
-        for (subject, entry) in self.lines.drain(..) {
-            buf.clear();
-            buf.extend([0; 4]);
-            subject.write_key(&mut buf);
-            let key = (buf.len() - 4) as u16;
-            schema::write_feed(std::slice::from_ref(&entry), &mut buf);
-            let row = (buf.len() - 4) as u16 - key;
-            buf[..2].copy_from_slice(&key.to_be_bytes());
-            buf[2..4].copy_from_slice(&row.to_be_bytes());
+        for line in self.lines.drain(..) {
+            line.write(self.terms.now, &mut buf);
             file.write_all(&buf).map_err(io)?;
         }
         file.flush().map_err(io)
@@ -217,11 +212,11 @@ impl Stage<'_> {
     /// All lines in order, joined by subject.
     fn groups(&self) -> Result<Groups<'_>> {
         let broken = Rc::new(RefCell::new(None));
-        let mut sources: Vec<Peekable<Box<dyn Iterator<Item = Line> + '_>>> = Vec::new();
+        let mut sources: Vec<Lines> = Vec::new();
         for run in &self.runs {
             let mut file = BufReader::with_capacity(1 << 18, File::open(run).map_err(io)?);
             let broken = broken.clone();
-            let lines: Box<dyn Iterator<Item = Line>> = Box::new(std::iter::from_fn(move || match read_line(&mut file) {
+            let lines: Box<dyn Iterator<Item = (Subject, FeedEntry)>> = Box::new(std::iter::from_fn(move || match read_line(&mut file) {
                 Ok(line) => line,
                 Err(e) => {
                     *broken.borrow_mut() = Some(io(e));
@@ -230,14 +225,15 @@ impl Stage<'_> {
             }));
             sources.push(lines.peekable());
         }
-        let rest: Box<dyn Iterator<Item = Line> + '_> = Box::new(self.lines.iter().cloned());
+        let rest = self.lines.iter().map(|l| (l.subject.clone(), l.entry(self.terms.now)));
+        let rest: Box<dyn Iterator<Item = (Subject, FeedEntry)>> = Box::new(rest);
         sources.push(rest.peekable());
         Ok(Groups { sources, wide: &self.wide, all: matches!(self.terms.mode, Mode::Remove | Mode::Patch), broken })
     }
 
     /// Compares with what the source has; `dry` keeps no rows.
     pub fn compared(&mut self, dry: bool) -> Result<Compared> {
-        self.lines.sort_by(|a, b| a.0.cmp(&b.0));
+        self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
         let staged = Staged {
             source: self.terms.source,
             base: self.base,
@@ -512,7 +508,7 @@ struct Groups<'a> {
     wide: &'a HashSet<Subject>,
     /// Exceptions stay although the file itself has nothing wider: they are to be taken away, or of a patch.
     all: bool,
-    sources: Vec<Peekable<Box<dyn Iterator<Item = Line> + 'a>>>,
+    sources: Vec<Lines<'a>>,
     /// A run that could not be read to its end: what follows from it must not be believed.
     broken: Rc<RefCell<Option<StoreError>>>,
 }
@@ -566,18 +562,4 @@ fn covered(subject: &Subject, wide: &HashSet<Subject>) -> bool {
                 || (d.scope() != Scope::Tree && has(d.name(), Scope::Tree))
         }
     }
-}
-
-/// The next line of a run; `None` at its end.
-fn read_line(file: &mut impl BufRead) -> std::io::Result<Option<Line>> {
-    if file.fill_buf()?.is_empty() {
-        return Ok(None);
-    }
-    let mut head = [0; 4];
-    file.read_exact(&mut head)?;
-    let [key, row] = [[head[0], head[1]], [head[2], head[3]]].map(|b| usize::from(u16::from_be_bytes(b)));
-    let mut buf = vec![0; key + row];
-    file.read_exact(&mut buf)?;
-    let line = Subject::from_key(&buf[..key]).zip(schema::read_feed(&buf[key..]).and_then(|mut row| row.pop()));
-    line.map(Some).ok_or_else(|| std::io::Error::other("a sorted run can not be read back"))
 }

@@ -1,0 +1,121 @@
+//! A line of an import as it waits to be sorted: in as few bytes as can be, since a million of them are in memory.
+
+use std::io::BufRead;
+
+use super::super::schema::{self, FeedEntry};
+use crate::model::{ReasonId, Subject, Time};
+
+/// A line without its time, which is that of the import.
+pub(super) struct Line {
+    pub(super) subject: Subject,
+    /// The text, and the note after it.
+    words: Box<str>,
+    /// How many bytes of them are the text.
+    text_bytes: u16,
+    reason: ReasonId,
+    flags: u8,
+}
+
+const HOLE: u8 = 1;
+const WEAK: u8 = 1 << 1;
+const HAS_TEXT: u8 = 1 << 2;
+const HAS_NOTE: u8 = 1 << 3;
+
+impl Line {
+    pub(super) fn new(subject: Subject, entry: FeedEntry) -> Line {
+        let FeedEntry { reason, hole, weak, text, note, .. } = entry;
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let flags = flag(hole, HOLE) | flag(weak, WEAK) | flag(text.is_some(), HAS_TEXT) | flag(note.is_some(), HAS_NOTE);
+        let text = text.unwrap_or_default();
+        // Readers cut texts far below this.
+        let text = if text.len() > usize::from(u16::MAX) { text[..text.floor_char_boundary(usize::from(u16::MAX))].into() } else { text };
+        let text_bytes = text.len() as u16;
+        let words = match note {
+            None => text,
+            Some(note) => [&*text, &*note].concat().into(),
+        };
+        Line { subject, words, text_bytes, reason, flags }
+    }
+
+    fn has(&self, bit: u8) -> bool {
+        self.flags & bit != 0
+    }
+
+    fn text(&self) -> Option<&str> {
+        self.has(HAS_TEXT).then(|| &self.words[..usize::from(self.text_bytes)])
+    }
+
+    fn note(&self) -> Option<&str> {
+        self.has(HAS_NOTE).then(|| &self.words[usize::from(self.text_bytes)..])
+    }
+
+    /// The entry of the line in an import of this time.
+    pub(super) fn entry(&self, since: Time) -> FeedEntry {
+        let (text, note) = (self.text().map(Into::into), self.note().map(Into::into));
+        FeedEntry { reason: self.reason, hole: self.has(HOLE), weak: self.has(WEAK), since, text, note }
+    }
+
+    /// Writes the line as a run has it: the lengths of the key and of the row in two bytes each, the key, and the row.
+    pub(super) fn write(&self, since: Time, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend([0; 4]);
+        self.subject.write_key(out);
+        let key = (out.len() - 4) as u16;
+        schema::write_single((self.reason, self.has(HOLE), self.has(WEAK), since), self.text(), self.note(), out);
+        let row = (out.len() - 4) as u16 - key;
+        out[..2].copy_from_slice(&key.to_be_bytes());
+        out[2..4].copy_from_slice(&row.to_be_bytes());
+    }
+}
+
+/// The next line of a run; `None` at its end.
+pub(super) fn read_line(file: &mut impl BufRead) -> std::io::Result<Option<(Subject, FeedEntry)>> {
+    if file.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    let mut head = [0; 4];
+    file.read_exact(&mut head)?;
+    let [key, row] = [[head[0], head[1]], [head[2], head[3]]].map(|b| usize::from(u16::from_be_bytes(b)));
+    let mut buf = vec![0; key + row];
+    file.read_exact(&mut buf)?;
+    let line = Subject::from_key(&buf[..key]).zip(schema::read_feed(&buf[key..]).and_then(|mut row| row.pop()));
+    line.map(Some).ok_or_else(|| std::io::Error::other("a sorted run can not be read back"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_run_reads_back() {
+        let since = Time(1_800_000_000);
+        let mut run = Vec::new();
+        let entry = |text: Option<&str>, note: Option<&str>| FeedEntry {
+            reason: ReasonId(3),
+            hole: false,
+            weak: true,
+            since,
+            text: text.map(Into::into),
+            note: note.map(Into::into),
+        };
+        let lines = [
+            ("45.1.1.1", entry(None, None)),
+            ("2001:db8::/32", entry(Some("see $"), None)),
+            ("*.bad.example", entry(None, Some("SBL1"))),
+            ("bad.example", entry(Some("a"), Some("b"))),
+        ];
+        for (subject, entry) in &lines {
+            let line = Line::new(subject.parse().unwrap(), entry.clone());
+            assert_eq!(line.entry(since), *entry);
+            let mut buf = Vec::new();
+            line.write(since, &mut buf);
+            run.extend(buf);
+        }
+        let mut file = &run[..];
+        for (subject, entry) in lines {
+            assert_eq!(read_line(&mut file).unwrap(), Some((subject.parse().unwrap(), entry)));
+        }
+        assert_eq!(read_line(&mut file).unwrap(), None);
+        assert!(size_of::<Line>() <= 80, "{} bytes a line", size_of::<Line>());
+    }
+}
