@@ -144,6 +144,7 @@ pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
 }
 
 /// Writes the row of one entry.
+#[cfg(feature = "daemon")]
 pub(super) fn write_single(head: (ReasonId, bool, bool, Time), text: Option<&str>, note: Option<&str>, out: &mut Vec<u8>) {
     out.push(FORM);
     write_entry(head, text, note, out);
