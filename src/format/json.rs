@@ -2,7 +2,7 @@
 //! one as they come, so it may be of any size.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     io::{self, Read},
 };
 
@@ -11,8 +11,10 @@ use serde::de::DeserializeSeed;
 use super::Input;
 
 mod limited;
+mod place;
 mod walk;
 
+use place::{Counted, Place};
 use walk::Walk;
 
 /// Reads JSON values. A line that is one is read by itself, so that an error costs that line only; what starts an array, or
@@ -88,43 +90,3 @@ fn bare(e: &serde_json::Error) -> String {
     let text = e.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_string()
 }
-
-/// Where the reader stands: line and column of the last byte read; or, where only one line is read, that and what of it was
-/// taken before.
-struct Place<'l> {
-    at: Cell<(u64, usize)>,
-    line: Option<&'l str>,
-}
-
-impl Place<'_> {
-    /// Line and column of a word that was just read.
-    fn of(&self, word: &str) -> (u64, usize) {
-        let (line, column) = self.at.get();
-        let start = match self.line {
-            Some(text) => column + text.find(word).map_or(1, |i| i + 1),
-            None => column.saturating_sub(word.len()).max(1),
-        };
-        (line, start)
-    }
-}
-
-/// Counts lines and columns.
-struct Counted<'p, R> {
-    inner: R,
-    place: &'p Place<'p>,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        let (mut line, mut column) = self.place.at.get();
-        for b in &buf[..n] {
-            (line, column) = if *b == b'\n' { (line + 1, 0) } else { (line, column + 1) };
-        }
-        self.place.at.set((line, column));
-        Ok(n)
-    }
-}
-
-/// What an input is borrowed as while a value is walked through.
-type Shared<'w, 'i> = RefCell<&'w mut Input<'i>>;

@@ -11,9 +11,12 @@ use std::{
 
 use crate::model::{Digest, Domain, Prefix4, Prefix6, Subject, subject::HostBits};
 
+mod error;
 mod reverse;
 mod suffix;
 
+pub use error::WordError;
+use error::error;
 pub(super) use reverse::policy_address;
 use reverse::{TRIGGERS, reverse_name};
 use suffix::is_top_level;
@@ -26,28 +29,6 @@ pub struct Rules {
     pub host_bits: HostBits,
     /// The form of digests that are entries too, of lists for a hash zone.
     pub digest: Option<Digest>,
-}
-
-/// Why a word names nothing that can be listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WordError {
-    /// What is wrong, the same for all words of one class: reports group errors by it.
-    pub class: &'static str,
-    /// The word, what is wrong with it, and what to write instead.
-    pub text: String,
-}
-
-/// A fault whose text tells its class.
-impl From<String> for WordError {
-    fn from(text: String) -> WordError {
-        WordError { class: "", text }
-    }
-}
-
-impl std::fmt::Display for WordError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
 }
 
 /// One entry at the start of a text.
@@ -149,10 +130,6 @@ pub fn is_address_form(word: &str) -> bool {
 
 /// Dashes that stand between the ends of a range.
 const DASHES: [char; 8] = ['-', '\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2015}', '\u{2212}'];
-
-fn error(class: &'static str, text: String) -> WordError {
-    WordError { class, text }
-}
 
 /// The word at the start of a text.
 fn word_of(text: &str) -> &str {

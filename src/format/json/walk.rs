@@ -9,7 +9,10 @@ use std::{
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::{Place, Shared, limited::Limited};
+use super::{
+    limited::Limited,
+    place::{Place, Shared},
+};
 use crate::format::{Input, Omission, Reasoning, columns};
 
 /// How many objects are looked at for further keys with addresses or names.

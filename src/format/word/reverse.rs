@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::{WordError, error};
+use super::error::{WordError, error};
 use crate::model::{Prefix4, Prefix6, Subject};
 
 /// Owners of a response policy zone that are not names.
