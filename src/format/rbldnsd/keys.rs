@@ -26,7 +26,7 @@ pub(super) fn guess(body: &str) -> Kind {
 /// `1.2-5`, `1.2-1.5`.
 pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), WordError> {
     let bad = |why: &str| Err(WordError::from(format!("`{key}` is not an IPv4 address, prefix or range: {why}")));
-    if key.split(['.', '-', '/']).any(|n| n.len() > 1 && n.starts_with('0')) {
+    if has_leading_zero(key.as_bytes()) {
         return Err(WordError {
             class: "a leading zero",
             text: format!("`{key}`: leading zero; some programs read such a number as octal"),
@@ -65,6 +65,12 @@ pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), WordE
             if last < first { bad("a range goes from the lower address to the higher") } else { Ok((first, last)) }
         }
     }
+}
+
+/// Whether a number of a key starts with a zero that other digits follow.
+fn has_leading_zero(key: &[u8]) -> bool {
+    let digit = |at: usize| key.get(at).is_some_and(u8::is_ascii_digit);
+    (0..key.len()).any(|i| key[i] == b'0' && digit(i + 1) && (i == 0 || !digit(i - 1)))
 }
 
 /// One to four octets, from the left, and how many.

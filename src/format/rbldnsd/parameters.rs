@@ -21,6 +21,9 @@ const KEYS: [&str; 3] = ["ts", "delay", "key"];
 ///
 /// Names a parameter that cannot be read: an entry whose parameters are not understood is not published.
 pub(super) fn split(value: &str, now: Time) -> Result<(&str, Active), String> {
+    if !value.contains('@') {
+        return Ok((value, Active::Yes));
+    }
     let at = value.char_indices().find(|(i, c)| *c == '@' && value[..*i].chars().next_back().is_none_or(char::is_whitespace));
     let Some((at, _)) = at else { return Ok((value, Active::Yes)) };
     let pairs: Vec<(&str, &str)> =
