@@ -28,7 +28,9 @@ impl Template {
             (None, Some(frame)) => (frame.as_str(), own),
             (None, None) => (own, own),
         };
-        if !frame.contains('$') {
+        // Nearly all texts have no word to put in: a `$` alone and `$$` stay as they are.
+        let puts_in = |(at, _): (usize, &str)| frame.as_bytes().get(at + 1).is_some_and(|b| b.is_ascii_digit() || *b == b'=');
+        if !frame.match_indices('$').any(puts_in) {
             return frame.to_string();
         }
         let mut out = String::with_capacity(frame.len() + own.len());
