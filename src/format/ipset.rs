@@ -21,6 +21,10 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         }
         let words: Vec<(usize, &str)> = Words::new(&line).filter(|w| !matches!(w.1, "ipset" | "sudo" | "-exist" | "-!")).collect();
         let plain: Vec<&str> = words.iter().map(|w| w.1).collect();
+        if plain.is_empty() {
+            input.other_line(1, text);
+            continue;
+        }
         match plain[..] {
             ["Name:", ..] => members = false,
             ["Type:", kind] => skips = !is_addresses(kind),
