@@ -1,8 +1,8 @@
 //! What one entry of a list names. This is the intake rule for imports, feeds, single listings and exemptions; look-up,
 //! delisting, holds and exports do not use it, so that a store with older names still finds and removes them.
 //!
-//! A word that has the form of an address is an address or an error, never a name: a slip in an address must not become a
-//! domain that nobody asks for. The forms and their reasons are in `docs/design.md`, "What a word in a list is".
+//! A word that has the form of an address is an address or an error, never a name: a mistyped address must not become a
+//! domain name that is never asked for. The forms and their reasons are in `docs/design.md`, "What a word in a list is".
 
 use std::{
     borrow::Cow,

@@ -69,7 +69,7 @@ impl Digest {
     ///
     /// # Errors
     ///
-    /// Names the forms that exist; for one that does not fit into a label, says so and names the one to use.
+    /// Names the forms that exist; for one that does not fit into a label, gives its length and names the one to use.
     pub fn parse(name: &str) -> Result<Digest, String> {
         if let Some((form, ..)) = FORMS.iter().find(|f| f.1 == name) {
             return Ok(*form);

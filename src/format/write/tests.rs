@@ -435,7 +435,7 @@ fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
     let mut out = names(&facts, noise);
     match kind {
         "address" => out.retain(|n| whole(n) && !n.ends_with(".127")),
-        // What is fixed in the zone, and what can not be asked for in it, is not listed.
+        // Static records of the zone, and names too long to be asked for in it, are not listings.
         _ => out.retain(|n| n.ends_with(".example") && n.len() + ".bl.orbs.example".len() <= 253),
     }
     out

@@ -79,7 +79,7 @@ pub(super) fn read_line(file: &mut impl BufRead) -> std::io::Result<Option<(Subj
     let mut buf = vec![0; key + row];
     file.read_exact(&mut buf)?;
     let line = Subject::from_key(&buf[..key]).zip(schema::read_feed(&buf[key..]).and_then(|mut row| row.pop()));
-    line.map(Some).ok_or_else(|| std::io::Error::other("a sorted run can not be read back"))
+    line.map(Some).ok_or_else(|| std::io::Error::other("a sorted run cannot be read back"))
 }
 
 #[cfg(test)]
