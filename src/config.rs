@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
+    clock::TrustAtStart,
     dns::MAX_NSID,
     exports, feed, format, hooks,
     index::{ZoneSet, ZoneView},
@@ -29,6 +30,8 @@ use crate::{
 pub struct Config {
     /// `[store]`, `[journal]`, `[history]`.
     pub store: store::Settings,
+    /// `[clock] trust_at_start`.
+    pub trust_at_start: TrustAtStart,
     /// Reasons, zones, limits.
     pub ledger: ledger::Settings,
     /// `[dns]`.
@@ -94,6 +97,7 @@ mod listen;
 pub mod probe;
 
 section!(StoreFile { path: PathBuf = "data".into() });
+section!(ClockFile { trust_at_start: TrustAtStart = TrustAtStart::Plausible });
 section!(JournalFile { age: Seconds = Seconds(7 * 86_400), size: String = "1GiB".into() });
 section!(HistoryFile { feeds: Seconds = Seconds(90 * 86_400) });
 section!(RemovalsFile { path: PathBuf = "data/removals.log".into() });
@@ -163,6 +167,7 @@ section!(
     /// `config.toml`.
     File {
         store: StoreFile = Default::default(),
+        clock: ClockFile = Default::default(),
         journal: JournalFile = Default::default(),
         history: HistoryFile = Default::default(),
         removals: RemovalsFile = Default::default(),
@@ -252,6 +257,7 @@ impl Config {
         let mut section = |name, changed: bool| out.extend(changed.then_some(name));
         let (a, b) = (&self.store, &running.store);
         section("[store]", a.path != b.path);
+        section("[clock]", self.trust_at_start != running.trust_at_start);
         section("[journal]", (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size));
         section("[history]", a.churn_age != b.churn_age);
         section("[dns] listen or workers", self.serve != running.serve);
@@ -271,6 +277,11 @@ impl Config {
     /// Where what is known of the mirrors is kept: beside the store.
     pub fn mirrors(&self) -> PathBuf {
         self.store.path.join("mirrors.json")
+    }
+
+    /// Where the record of the clock is kept: beside the store.
+    pub fn clock(&self) -> PathBuf {
+        self.store.path.join("clock")
     }
 
     /// Reads `config.toml` at `path` and the zone files it points to. Relative paths start at its folder.
@@ -310,6 +321,7 @@ impl Config {
                 journal_size,
                 churn_age: file.history.feeds,
             },
+            trust_at_start: file.clock.trust_at_start,
             ledger: ledger::Settings {
                 reasons: file.reason.into_iter().map(reason).collect(),
                 zones,

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::{Clock, SystemTimeSource},
     config::Config,
     exports::Exports,
     feed::Feeds,
@@ -61,7 +62,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     };
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
-    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors()));
+    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), ledger.clock.clone()));
     let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
     let (exports, feeds) = by_themselves(&ledger, &config);
     let told = feeds.clone();
@@ -86,11 +87,13 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
+    let clock = tokio::spawn(watch_clock(ledger.clock.clone()));
     notify("READY=1");
     signals.wait(&reload).await;
     notify("STOPPING=1");
     tracing::info!("stopping");
     ticker.abort();
+    clock.abort();
     feeds.stop();
     let _ = stop_web.send(true);
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
@@ -211,7 +214,7 @@ fn app(
         known: tests.known.clone(),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
-        started: ledger::now(),
+        started: ledger.now(),
         daemon: true,
         stop,
     }
@@ -227,11 +230,16 @@ fn raise_file_limit() {
     }
 }
 
+/// Trusted time on this machine. Nothing is written by it before its first tick.
+pub fn clock(config: &Config) -> Clock {
+    Clock::start(SystemTimeSource { synchronised: sys::is_clock_synchronised }, Some(config.clock()), config.trust_at_start)
+}
+
 /// Opens store and ledger.
 pub fn open_ledger(config: &Config) -> Result<Ledger, String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let shown = store.vocabulary();
-    ledger::open(store, config.ledger.clone(), sys::lower_priority).map_err(|e| e.text(&shown))
+    ledger::open(store, config.ledger.clone(), clock(config), sys::lower_priority).map_err(|e| e.text(&shown))
 }
 
 /// What goes in and out without being asked: feeds, which run from now on, and scheduled exports.
@@ -339,6 +347,17 @@ async fn tick(ledger: Ledger) {
         if second % TRIM_EVERY == TRIM_EVERY - 1 {
             sys::trim_memory();
         }
+    }
+}
+
+/// Checks the clock each second. Apart from the ledger: writing the record may wait for the disk.
+async fn watch_clock(clock: Clock) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let clock = clock.clone();
+        let _ = tokio::task::spawn_blocking(move || clock.tick()).await;
     }
 }
 

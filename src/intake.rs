@@ -14,7 +14,6 @@ use crate::{
     ledger::{
         Import, ImportError, ImportResult, Ledger, Refused,
         guard::{Guard, GuardTrip, ListLimits, ListRefusal},
-        now,
     },
     model::{ReasonId, SourceId, Subject, Time, subject::HostBits, time::Seconds},
     store::{
@@ -340,7 +339,7 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
         origin: asked.origin.clone(),
         dataset: asked.dataset.clone(),
         subzone: asked.subzone.clone(),
-        now: now(),
+        now: ledger.now(),
     })
 }
 

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, export, feed, import, key, lookup, people, probe, relay, retire, serve, status, transfer,
+    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people, probe, relay, retire, serve, status, transfer,
 };
 
 /// What to do.
@@ -38,6 +38,7 @@ pub(super) enum Command {
     Person(people::Person),
     Token(people::Token),
     Audit(people::Audit),
+    Clock(clock::Clock),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Nominate(relay::Nominate),
@@ -75,6 +76,7 @@ impl Command {
             Command::Person(c) => people::person(common, c),
             Command::Token(c) => people::token(common, c),
             Command::Audit(c) => people::audit(common, &c),
+            Command::Clock(c) => clock::run(common, &c),
             Command::Backup(c) => backup::backup(common, &c),
             Command::Restore(c) => backup::restore(common, &c),
             Command::Nominate(c) => relay::nominate(common, &c),

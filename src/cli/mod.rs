@@ -5,6 +5,7 @@ mod backup;
 mod change;
 mod check;
 mod client;
+mod clock;
 mod command;
 mod export;
 mod failure;

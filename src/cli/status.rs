@@ -50,6 +50,9 @@ fn print(s: &Value) {
     let text = |v: &Value| v.as_str().unwrap_or("").to_string();
     let state = if s["running"] == true { format!("running since {}", text(&s["started"])) } else { "not running".into() };
     println!("orbsd {} {state}, commit {}, writes {}", text(&s["version"]), s["commit"], text(&s["writes"]));
+    if let Some(why) = s["clock"]["problem"].as_str() {
+        println!("{why}");
+    }
     let l = &s["listed"];
     println!(
         "listed: {} IPv4 addresses, {} IPv4 prefixes, {} IPv6, {} domains",

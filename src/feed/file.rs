@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     intake::{self, Asked, Done, Failed, Files},
-    ledger::{Ledger, held::FileMark, now},
+    ledger::{Ledger, held::FileMark},
     model::{Time, time::Seconds},
 };
 
@@ -30,10 +30,11 @@ fn of(m: &Metadata) -> FileMark {
 /// any more ends, whoever starts the daemon again.
 pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Result<Done, Failed> {
     let shown = path.display().to_string();
-    let written = Time(u64::try_from(seen.3).unwrap_or(0));
+    // Its time is of a wall clock, which may have been ahead when it was written.
+    let written = Time(u64::try_from(seen.3).unwrap_or(0)).min(ledger.now());
     let left = match asked.max_age {
         None => None,
-        Some(age) => match written.plus(age).0.saturating_sub(now().0) {
+        Some(age) => match written.plus(age).0.saturating_sub(ledger.now().0) {
             0 => {
                 let why = format!("{shown} was written at {written}, longer ago than its max_age; is it still refreshed?");
                 return Err(Failed::Invalid(why));

@@ -21,7 +21,7 @@ use crate::{
         records::{Mapping, Records},
     },
     intake,
-    ledger::{Follow, Import, Ledger, now},
+    ledger::{Follow, Import, Ledger},
     model::{Serial, SourceId, time::Seconds},
     store::{
         StoreError,
@@ -249,7 +249,7 @@ impl Step<'_> {
     /// The terms of an import: the zone's life is the source's.
     fn what(&self, follow: Follow, soa: Soa) -> Import {
         let life = u64::from(soa.expire).max(u64::from(soa.refresh) + u64::from(soa.retry));
-        let expires = Some(now().plus(Seconds(life.max(1))));
+        let expires = Some(self.f.ledger.now().plus(Seconds(life.max(1))));
         Import { max_age: self.f.max_age, expires, follow: Some(follow), ..Import::replace(self.source) }
     }
 

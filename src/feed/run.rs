@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     format::records::Mapping,
-    ledger::{Ledger, now},
+    ledger::Ledger,
     model::{Serial, Time},
     store::stage::Difference,
 };
@@ -76,7 +76,7 @@ pub(super) fn run(ledger: &Ledger, feed: &Feed) {
             (Kind::Zone { server, mapping }, _) => follow(ledger, feed, server, *mapping),
             (Kind::File { .. }, look) => {
                 let looked = look.map_or(Ok(None), |l| l.run());
-                feed.settle(looked.map(|changed| changed.map(|d| ("whole", d))), None, feed.settings.every.0)
+                feed.settle(ledger.now(), looked.map(|changed| changed.map(|d| ("whole", d))), None, feed.settings.every.0)
             }
         };
         feed.wait(Duration::from_secs(wait.clamp(WAITS.0, WAITS.1)));
@@ -104,17 +104,16 @@ fn follow(ledger: &Ledger, feed: &Feed, server: &Server, mapping: Mapping) -> u6
                 How::Whole => Some("whole"),
                 How::Remade => Some("remade"),
             };
-            feed.settle(Ok(change.map(|c| (c, difference))), note, u64::from(soa.refresh))
+            feed.settle(ledger.now(), Ok(change.map(|c| (c, difference))), note, u64::from(soa.refresh))
         }
-        Err(e) => feed.settle(Err(e.text()), None, retry),
+        Err(e) => feed.settle(ledger.now(), Err(e.text()), None, retry),
     }
 }
 
 impl Feed {
     /// Notes how a look went, and tells it where that is news; gives the time to wait back.
-    fn settle(&self, looked: Result<Option<(&'static str, Difference)>, String>, note: Option<String>, wait: u64) -> u64 {
+    fn settle(&self, at: Time, looked: Result<Option<(&'static str, Difference)>, String>, note: Option<String>, wait: u64) -> u64 {
         let mut state = lock(&self.state);
-        let at = now();
         let wait = wait.clamp(WAITS.0, WAITS.1);
         state.checked = Some(at.to_string());
         state.next = Some(Time(at.0 + wait).to_string());

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    clock::Clock,
     index::Published,
     model::{Change, Hold, Keys, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
     store::{
@@ -203,6 +204,8 @@ pub struct Ledger {
     pub store: Arc<Store>,
     /// How it is.
     pub health: Arc<Health>,
+    /// Trusted time.
+    pub clock: Clock,
     /// The number of the last commit, told after it is published and acknowledged; also told, whatever the number, when a
     /// configuration was taken.
     pub commits: watch::Receiver<u64>,
@@ -253,6 +256,11 @@ impl Ledger {
         Ok(receipt)
     }
 
+    /// Trusted time.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
     /// The configuration that is in force.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.lock().unwrap_or_else(|e| e.into_inner()).clone()
@@ -289,12 +297,6 @@ pub struct ImportResult {
     pub receipt: Option<Receipt>,
     /// What changed.
     pub difference: Difference,
-}
-
-/// The clock.
-pub fn now() -> Time {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Time(since.map_or(0, |d| d.as_secs()))
 }
 
 impl From<StoreError> for Refused {

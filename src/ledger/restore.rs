@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::{
     Refused,
     group::Work,
-    now,
     removals::{Line, Removal},
 };
 use crate::{
@@ -31,7 +30,7 @@ pub struct Replayed {
 
 /// Replays a log of removals into a restored store, and lets its zones go on behind every serial that was handed out: those
 /// of the log, or without one a long way ahead. Transfers across it are full ones.
-pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refused> {
+pub fn restore(store: &Store, lines: Option<&[Line]>, now: Time) -> Result<Replayed, Refused> {
     let known = store.removals()?;
     if let Some(lines) = lines {
         follows(lines, known)?;
@@ -40,7 +39,7 @@ pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refuse
     let new: Vec<&Line> = lines.unwrap_or_default().iter().filter(|l| l.n > known).collect();
     out.lines = new.len();
     let events: Vec<(Time, &Removal)> =
-        new.iter().flat_map(|l| l.events.iter().map(|e| (l.at.parse().unwrap_or_else(|_| now()), e))).collect();
+        new.iter().flat_map(|l| l.events.iter().map(|e| (l.at.parse().unwrap_or(now), e))).collect();
     out.decisions = events.len();
     // The vocabulary of the copy may be older than what was decided.
     let mut v = Vocabulary::clone(&store.vocabulary());
@@ -58,7 +57,7 @@ pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refuse
     store.commit(batch)?;
     store.set_vocabulary(v.clone());
     for part in events.chunks(GROUP) {
-        let mut work = Work::new(now());
+        let mut work = Work::new(now);
         for (at, e) in part {
             // What ended meanwhile by its own time is ended by the next start.
             if let Some(what) = e.what(&v) {
@@ -114,7 +113,7 @@ fn follows(lines: &[Line], known: u64) -> Result<(), Refused> {
 
 /// Brings a store to what its log says, where it lacks lines: it was copied back by hand, a restore was cut, or a decision was
 /// written down and the power went before it was true. Serials go on behind those of the log then.
-pub(super) fn catch_up(store: &Store, path: &std::path::Path) -> Result<(), Refused> {
+pub(super) fn catch_up(store: &Store, path: &std::path::Path, now: Time) -> Result<(), Refused> {
     if !path.is_file() {
         return Ok(());
     }
@@ -125,7 +124,7 @@ pub(super) fn catch_up(store: &Store, path: &std::path::Path) -> Result<(), Refu
         return Ok(());
     }
     let lines = super::removals::read(path).map_err(Refused::Settings)?;
-    let done = restore(store, Some(&lines))?;
+    let done = restore(store, Some(&lines), now)?;
     tracing::warn!(lines = done.lines, decisions = done.decisions, "the store lacked decisions of the log of removals; they were replayed");
     Ok(())
 }

@@ -408,12 +408,15 @@ fn restore(
     out
 }
 
+/// The ends of the listings of a subject whose time is over at `now`.
+pub fn ended_listings(verdict: &Verdict, now: Time) -> Vec<What> {
+    let over = |e: &&Entry| e.until.is_some_and(|t| t <= now);
+    verdict.entries.iter().filter(over).map(|e| What::Expired { reason: e.reason, source: e.source }).collect()
+}
+
 fn expire(verdict: &Verdict, now: Time) -> Vec<What> {
-    let mut out = Vec::new();
+    let mut out = ended_listings(verdict, now);
     let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
-    for e in verdict.entries.iter().filter(|e| over(e.until)) {
-        out.push(What::Expired { reason: e.reason, source: e.source });
-    }
     for h in verdict.holds.iter().filter(|h| h.until <= now) {
         out.push(What::HoldEnded { reason: h.reason, source: h.source });
     }

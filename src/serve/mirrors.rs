@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    clock::Clock,
     dns::notify::rcode_name,
     index::Snapshot,
-    ledger::now,
     model::{Serial, Time},
 };
 
@@ -137,17 +137,18 @@ struct Saved {
 #[derive(Debug)]
 pub struct Mirrors {
     path: PathBuf,
+    clock: Clock,
     inner: Mutex<Inner>,
 }
 
 impl Mirrors {
     /// With what the file at `path` says; a damaged one is warned of, and nothing is known then.
-    pub fn open(path: PathBuf) -> Mirrors {
+    pub fn open(path: PathBuf, clock: Clock) -> Mirrors {
         let rows = read(&path).unwrap_or_else(|e| {
             tracing::warn!("{}: {e}; what was known of the mirrors is lost", path.display());
             BTreeMap::new()
         });
-        Mirrors { path, inner: Mutex::new(Inner { rows, ..Inner::default() }) }
+        Mirrors { path, clock, inner: Mutex::new(Inner { rows, ..Inner::default() }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -169,14 +170,14 @@ impl Mirrors {
 
     /// A zone has come to a serial.
     pub(super) fn published(&self, zone: &str, serial: Serial) {
-        self.lock().published(zone, serial, now());
+        self.lock().published(zone, serial, self.clock.now());
     }
 
     /// A mirror is being told of a serial.
     pub(super) fn sent(&self, zone: &str, addr: SocketAddr, serial: Serial) {
         self.lock().configured(zone, addr, |row| {
             let again = row.notified.as_ref().filter(|n| n.serial == serial && n.rcode.is_none()).map_or(0, |n| n.tries);
-            row.notified = Some(Notified { serial, at: now(), tries: again + 1, rcode: None, answer_ms: None, problem: None });
+            row.notified = Some(Notified { serial, at: self.clock.now(), tries: again + 1, rcode: None, answer_ms: None, problem: None });
             row.counts.notified += 1;
         });
     }
@@ -207,7 +208,7 @@ impl Mirrors {
 
     /// A mirror has asked for a zone's SOA, or for what changed since the serial that it has.
     pub fn asked(&self, zone: &str, addr: IpAddr, key: Option<&str>, serial: Option<Serial>) {
-        self.lock().known(zone, addr, key, now(), |row, at| {
+        self.lock().known(zone, addr, key, self.clock.now(), |row, at| {
             row.asked = Some(Asked { serial, at });
             if serial.is_some() && row.has != serial {
                 (row.has, row.lacks_since) = (serial, None);
@@ -218,7 +219,7 @@ impl Mirrors {
     /// A mirror has been given a zone up to a serial: the whole of it, or what changed since `from`.
     #[allow(clippy::too_many_arguments)] // they are one record, and this is its only use
     pub fn transferred(&self, zone: &str, addr: IpAddr, key: Option<&str>, from: Option<Serial>, to: Serial, bytes: u64, took: Duration) {
-        self.lock().known(zone, addr, key, now(), |row, at| {
+        self.lock().known(zone, addr, key, self.clock.now(), |row, at| {
             row.transfer = Some(Transferred { from, to, at, bytes, took_ms: took.as_millis() as u64 });
             (row.has, row.lacks_since) = (Some(to), None);
             row.counts.transfers += 1;
@@ -228,7 +229,7 @@ impl Mirrors {
 
     /// All that is known, for people and programs; the zones' serials are those of the snapshot.
     pub fn report(&self, snapshot: &Snapshot) -> Value {
-        let (inner, at) = (self.lock(), now());
+        let (inner, at) = (self.lock(), self.clock.now());
         let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
         let serials: HashMap<&str, Serial> = zones.map(|(z, s)| (&*z.name, *s)).collect();
         let mirrors = inner.rows.iter().filter_map(|((zone, who), row)| {

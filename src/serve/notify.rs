@@ -21,13 +21,14 @@ use tokio::{
 
 use super::mirrors::Mirrors;
 use crate::{
+    clock::wall,
     dns::{
         UDP_SIZE,
         notify::{reply, request},
         tsig::Session,
     },
     index::{Snapshot, ZoneSet, ZoneView},
-    ledger::{Ledger, now},
+    ledger::Ledger,
     model::{Keys, Serial, TsigKey, zone::Notify},
 };
 
@@ -274,7 +275,7 @@ async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io:
     SystemRandom::new().fill(&mut message[..2]).map_err(|_| io::Error::other("the system has no random numbers to give"))?;
     let mut session = None;
     if let Some(key) = &want.key {
-        let signed = Session::request(key.clone(), &mut message, len, now());
+        let signed = Session::request(key.clone(), &mut message, len, wall());
         let (s, end) = signed.ok_or_else(|| io::Error::other("the NOTIFY has no room for its signature"))?;
         (session, len) = (Some(s), end);
     }
@@ -294,7 +295,7 @@ async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io:
         match &session {
             None => return Ok(rcode),
             // Each answer is checked on its own: a forged one must not spoil the next.
-            Some(s) => match s.clone().check(got, now()) {
+            Some(s) => match s.clone().check(got, wall()) {
                 Ok(_) => return Ok(rcode),
                 Err(wrong) => failed(&wrong.to_string()),
             },

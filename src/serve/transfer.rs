@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{Mirrors, sys};
 use crate::{
+    clock::wall,
     dns::{
         Peer,
         query::{Query, Room},
@@ -28,7 +29,7 @@ use crate::{
         tsig,
     },
     index::{Snapshot, ZoneView, difference::Face},
-    ledger::{Ledger, now},
+    ledger::Ledger,
     model::Serial,
 };
 
@@ -236,7 +237,7 @@ struct Seal(Option<tsig::Session>);
 impl Seal {
     fn new(all: &Transfers, query: &Query) -> Option<Seal> {
         let keys = all.ledger.published.load().keys.clone();
-        if query.signed { tsig::verify(&keys, query.message, now()).ok().map(Seal) } else { Some(Seal(None)) }
+        if query.signed { tsig::verify(&keys, query.message, wall()).ok().map(Seal) } else { Some(Seal(None)) }
     }
 
     fn key(&self) -> Option<&str> {
@@ -245,6 +246,6 @@ impl Seal {
 
     /// Signs a message. False where that can not be.
     fn put(&mut self, message: &mut Vec<u8>) -> bool {
-        self.0.as_mut().is_none_or(|session| session.seal_message(message, now()))
+        self.0.as_mut().is_none_or(|session| session.seal_message(message, wall()))
     }
 }

@@ -7,6 +7,7 @@ mod backup;
 mod bulk;
 mod change;
 mod claims;
+mod clock;
 mod commits;
 mod error;
 mod export;

@@ -16,7 +16,7 @@ use super::{
     error::Problem,
 };
 use crate::{
-    ledger::{Keep, now},
+    ledger::{Keep},
     model::history::Once,
 };
 
@@ -113,8 +113,8 @@ fn with(mut request: Request, caller: Caller) -> Request {
 
 /// What a request under the same key was told before; a problem where it was another one, or the answer is not kept.
 pub(super) fn before(app: &App, once: Once) -> Result<Option<Response>, Problem> {
-    let made = app.ledger.store.made(now(), &once.key)?;
-    let answer = app.ledger.store.answer(now(), &once.key)?;
+    let made = app.ledger.store.made(app.ledger.now(), &once.key)?;
+    let answer = app.ledger.store.answer(app.ledger.now(), &once.key)?;
     let asked = answer.as_ref().map(|a| a.0).or(made.as_ref().map(|m| m.body));
     if asked.is_some_and(|body| body != once.body) {
         return Err(Problem::new("other-body", "another request came with the same Idempotency-Key before; take a new key"));

@@ -168,7 +168,7 @@ fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool
             for (subject, reason, _) in rows {
                 sink(
                     subject.clone(),
-                    FeedEntry { reason: *reason, hole: false, weak: false, since: crate::ledger::now(), text: None, note: None },
+                    FeedEntry { reason: *reason, hole: false, weak: false, since: app.ledger.now(), text: None, note: None },
                 )?;
             }
             Ok(())

@@ -14,9 +14,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{App, error::Problem, export::counters, shapes::Page};
+use super::{App, clock, error::Problem, export::counters, shapes::Page};
 use crate::{
-    ledger::now,
     metrics::{MAX_ZONES, Totals},
     model::retire::Plan,
 };
@@ -31,7 +30,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         json!({
             "zone": z.name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
             "counters": app.metrics.zone(Some(z.slot)),
-            "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, now())),
+            "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, app.ledger.now())),
         })
     });
     let sources = v.records.iter().map(|r| {
@@ -55,7 +54,8 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "running": app.daemon,
         "started": app.started.to_string(),
-        "now": now().to_string(),
+        "now": app.ledger.now().to_string(),
+        "clock": clock::shown(&app.ledger.clock.report()),
         "commit": snapshot.seq,
         "writes": if poisoned.is_some() { "refused" } else { "taken" },
         "problem": poisoned,
@@ -78,11 +78,15 @@ pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
     Json((app.mirrors)())
 }
 
-/// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not.
+/// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not. A body that begins with
+/// `degraded` names what is wrong although all is served.
 #[utoipa::path(get, path = "/health/ready", security(()), tag = "state", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = String, content_type = "text/plain")))]
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     match app.ledger.health.poisoned() {
-        None => (StatusCode::OK, "ready\n".into()),
+        None => match app.ledger.clock.report().problem() {
+            None => (StatusCode::OK, "ready\n".into()),
+            Some(why) => (StatusCode::OK, format!("degraded: {why}\n")),
+        },
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
@@ -132,7 +136,7 @@ pub(super) async fn reasons(State(app): State<App>) -> Json<Page<ReasonShape>> {
 }
 
 /// A family of samples in the text format of Prometheus.
-fn family(out: &mut String, name: &str, kind: &str, help: &str, samples: impl IntoIterator<Item = (String, f64)>) {
+pub(super) fn family(out: &mut String, name: &str, kind: &str, help: &str, samples: impl IntoIterator<Item = (String, f64)>) {
     let _ = write!(out, "# HELP orbsd_{name} {help}\n# TYPE orbsd_{name} {kind}\n");
     for (labels, value) in samples {
         let _ = writeln!(out, "orbsd_{name}{labels} {value}");
@@ -171,6 +175,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     let well = f64::from(u8::from(app.ledger.health.poisoned().is_none()));
     family(&mut out, "writes_taken", "gauge", "1 while writes are taken, 0 while the store fails", one(well));
     family(&mut out, "start_time_seconds", "gauge", "When the daemon started", one(app.started.0 as f64));
+    clock::metrics(&mut out, &app.ledger.clock.report());
     let v = app.ledger.store.vocabulary();
     let fed = || v.records.iter().filter(|r| r.feed);
     let of = |r: &crate::store::schema::SourceRecord| format!("{{{}}}", label("source", &r.name));

@@ -4,6 +4,7 @@
 
 mod api;
 mod bugs;
+mod clock;
 mod command;
 mod export_samples;
 mod exports;

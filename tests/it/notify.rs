@@ -8,7 +8,7 @@ use std::{
 
 use orbsd::{
     dns::tsig::{self, Session},
-    ledger::{Ledger, now},
+    ledger::Ledger,
     model::{Change, Keys, Serial, history::Ask},
     serve::{Mirrors, notify},
 };
@@ -91,7 +91,7 @@ impl Teller {
     }
     fn of(folder: Folder) -> Teller {
         let ledger = folder.ledger();
-        let mirrors = Arc::new(Mirrors::open(folder.config().mirrors()));
+        let mirrors = Arc::new(Mirrors::open(folder.config().mirrors(), crate::lab::clock()));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.spawn(notify::run(ledger.clone(), mirrors.clone()));
         Teller { ledger, mirrors, runtime: Some(runtime), folder }
@@ -253,7 +253,7 @@ fn signed(told: &Told, session: &mut Session) -> Vec<u8> {
     let mut reply = told.reply(0);
     let len = reply.len();
     reply.resize(600, 0);
-    let end = session.sign(&mut reply, len, now()).unwrap();
+    let end = session.sign(&mut reply, len, orbsd::clock::wall()).unwrap();
     reply.truncate(end);
     reply
 }
@@ -265,14 +265,14 @@ fn a_notify_is_signed_and_so_is_its_answer() {
     let t = Teller::of(f);
     let told = m.hear();
     assert_eq!(told.serial(), t.serial());
-    let session = tsig::verify(&keys, &told.bytes, now()).unwrap().expect("a signed NOTIFY");
+    let session = tsig::verify(&keys, &told.bytes, orbsd::clock::wall()).unwrap().expect("a signed NOTIFY");
     m.answer(&told, 0);
     t.until(|r| r["notified"]["problem"].as_str().is_some_and(|p| p.contains("not signed")));
     let mut forged = signed(&told, &mut session.clone());
     *forged.last_mut().unwrap() ^= 1;
     m.0.send_to(&forged, told.from).unwrap();
     let other = keys.get("mirror").map(|k| orbsd::model::TsigKey::new("mirror", k.algorithm(), &[1; 32]).unwrap()).unwrap();
-    let wrong = tsig::verify(&Keys::new(vec![other]).unwrap(), &told.bytes, now()).unwrap_err();
+    let wrong = tsig::verify(&Keys::new(vec![other]).unwrap(), &told.bytes, orbsd::clock::wall()).unwrap_err();
     let mut reply = told.reply(wrong.rcode());
     let len = reply.len();
     reply.resize(600, 0);

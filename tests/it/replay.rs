@@ -59,7 +59,7 @@ fn change(ledger: &Ledger, dice: &mut Dice) {
     let v = ledger.store.vocabulary();
     let reason = v.reasons.get(["relay", "netblock", "spam"][dice.below(3) as usize]).unwrap();
     let source = SourceId(dice.below(3) as u16);
-    let until = (dice.below(3) == 0).then(|| orbsd::ledger::now().plus(orbsd::model::time::Seconds(1 + dice.below(2))));
+    let until = (dice.below(3) == 0).then(|| orbsd::clock::wall().plus(orbsd::model::time::Seconds(1 + dice.below(2))));
     let ask = match dice.below(8) {
         0..4 => Ask::List { reason, source, until, text: (dice.below(3) == 0).then(|| "word".into()) },
         4 => Ask::Delist { reason: None, source: None, hold: Default::default() },
@@ -251,7 +251,7 @@ fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
     ledger.submit_blocking(change).unwrap().wait().unwrap();
     let store = ledger.store.clone();
     assert_eq!(store.history(&both).unwrap().len(), 2);
-    let later = orbsd::ledger::now().plus(orbsd::model::time::Seconds(101 * 86_400));
+    let later = orbsd::clock::wall().plus(orbsd::model::time::Seconds(101 * 86_400));
     // Nothing that a start would need goes before an image has it.
     let last = store.seq().unwrap();
     let kept = |imaged: u64| {

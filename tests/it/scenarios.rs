@@ -7,7 +7,8 @@ use std::{fs, time::Duration};
 
 use orbsd::{
     format,
-    ledger::{Import, now},
+    clock::wall,
+    ledger::Import,
     model::{Change, Subject, Time, history::Ask, subject::HostBits, time::until},
     store::schema::FeedEntry,
 };
@@ -62,7 +63,7 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
     let v = lab.ledger.store.vocabulary();
     let subject = |i: usize| Subject::parse(words[i], HostBits::Refuse);
     let value = |key: &str| words.iter().find_map(|w| w.strip_prefix(key)?.strip_prefix('=')).map(|w| w.replace('_', " "));
-    let end = value("until").map(|u| until(&u, now())).transpose()?;
+    let end = value("until").map(|u| until(&u, wall())).transpose()?;
     let ask = match words[0] {
         "wait" => {
             // The clock ticks as the daemon's does.

@@ -1,8 +1,12 @@
 use super::*;
 
+fn clock() -> Clock {
+    Clock::without_record(crate::clock::SystemTimeSource::default())
+}
+
 fn open() -> (tempfile::TempDir, Mirrors) {
     let dir = tempfile::tempdir().unwrap();
-    let mirrors = Mirrors::open(dir.path().join("mirrors.json"));
+    let mirrors = Mirrors::open(dir.path().join("mirrors.json"), clock());
     (dir, mirrors)
 }
 
@@ -103,7 +107,7 @@ fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
     m.asked("bl", "2001:db8::1".parse().unwrap(), Some("k2"), Some(Serial(4)));
     m.save();
     let path = dir.path().join("mirrors.json");
-    let again = Mirrors::open(path.clone());
+    let again = Mirrors::open(path.clone(), clock());
     assert_eq!(have(&again), [("Configured(192.0.2.1:53)".to_string(), 6), ("Other(2001:db8::1, Some(\"k2\"))".into(), 4)]);
     let inner = again.lock();
     let row = &inner.rows[&("bl".to_string(), Who::Configured(at[0]))];
@@ -118,6 +122,6 @@ fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
     assert!(!path.exists());
     for damaged in ["{", "{\"version\":9,\"mirrors\":[]}", ""] {
         fs::write(&path, damaged).unwrap();
-        assert!(have(&Mirrors::open(path.clone())).is_empty(), "{damaged}");
+        assert!(have(&Mirrors::open(path.clone(), clock())).is_empty(), "{damaged}");
     }
 }

@@ -76,7 +76,7 @@ fn past_the_end_of_the_journal_the_whole_zone_comes() {
     let Laboratory { folder, mirrors, daemon } = lab;
     assert!(daemon.stop().success());
     let store = Store::open(folder.config().store).unwrap();
-    let goes = store.trim(orbsd::ledger::now(), store.seq().unwrap()).unwrap().expect("64 KiB of journal hold 8,000 changes");
+    let goes = store.trim(orbsd::clock::wall(), store.seq().unwrap()).unwrap().expect("64 KiB of journal hold 8,000 changes");
     store.commit(goes).unwrap();
     drop(store);
     let lab = Laboratory { daemon: Daemon::start(&folder), folder, mirrors };
