@@ -263,7 +263,8 @@ impl Clock {
             adoptions: 0,
             adopted_from: None,
         };
-        let clock = Clock(Arc::new(Shared { source: Box::new(source), boot_id, path, inner: Mutex::new(inner), saving: Mutex::new(false) }));
+        let clock =
+            Clock(Arc::new(Shared { source: Box::new(source), boot_id, path, inner: Mutex::new(inner), saving: Mutex::new(false) }));
         if state == ClockState::Unconfirmed {
             clock.warn();
         }

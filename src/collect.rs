@@ -19,9 +19,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::{
-    ledger::{
-        desk::{Arrived, COLLECTOR, Denied, Desk},
-    },
+    ledger::desk::{Arrived, COLLECTOR, Denied, Desk},
     model::Subject,
     places::{Place, Places},
     smtp::{

@@ -86,14 +86,12 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tester = tests.start(&back, collectors, &web_stopped)?;
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
-    let ticker = tokio::spawn(tick(ledger.clone()));
-    let clock = tokio::spawn(watch_clock(ledger.clock.clone()));
+    let tickers = [tokio::spawn(tick(ledger.clone())), tokio::spawn(watch_clock(ledger.clock.clone()))];
     notify("READY=1");
     signals.wait(&reload).await;
     notify("STOPPING=1");
     tracing::info!("stopping");
-    ticker.abort();
-    clock.abort();
+    tickers.iter().for_each(|t| t.abort());
     feeds.stop();
     let _ = stop_web.send(true);
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.

@@ -160,9 +160,7 @@ fn clock_problem(clock: &ClockReport, adoptions: &mut u64) -> Option<(String, Ti
     let adopted = std::mem::replace(adoptions, clock.adoptions) != clock.adoptions;
     match clock.problem() {
         Some(why) => Some((why, clock.since.unwrap_or(clock.trusted))),
-        None if adopted => {
-            Some(("the wall clock was adopted as trusted time".into(), clock.adopted_from.unwrap_or(clock.trusted)))
-        }
+        None if adopted => Some(("the wall clock was adopted as trusted time".into(), clock.adopted_from.unwrap_or(clock.trusted))),
         None => None,
     }
 }

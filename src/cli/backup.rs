@@ -61,7 +61,8 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     let no = |e: store::StoreError| Failure::No(e.to_string());
     let found = store::restore(&c.folder, &config.store.path).map_err(no)?;
     let store = Store::open(config.store.clone()).map_err(no)?;
-    let done = ledger::restore(&store, lines.as_deref(), crate::daemon::clock(&config).now()).map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
+    let done = ledger::restore(&store, lines.as_deref(), crate::daemon::clock(&config).now())
+        .map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
     store.close().map_err(no)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> = done.serials.iter().map(|(o, s)| (o, s.0)).collect();

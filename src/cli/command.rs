@@ -3,7 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people, probe, relay, retire, serve, status, transfer,
+    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people, probe, relay, retire, serve, status,
+    transfer,
 };
 
 /// What to do.

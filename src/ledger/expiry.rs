@@ -15,8 +15,8 @@ use crate::{
     store::StoreError,
 };
 
-/// How many subjects one commit ends at most.
-const DUE_BATCH: usize = 4096;
+/// How many subjects one commit ends at most; few in unit tests, so that what is due takes several.
+const DUE_BATCH: usize = if cfg!(test) { 4 } else { 4096 };
 
 fn failed(e: Refused) -> StoreError {
     match e {

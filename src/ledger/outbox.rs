@@ -119,8 +119,15 @@ impl Writer {
                 body = serde_json::json!({"event": event, "commit": seq, "at": self.clock.now().to_string(), "gap": gap});
                 fields.iter().for_each(|(key, value)| body[key] = value.clone());
             }
-            let message =
-                Message { commit: seq, body: body.to_string(), since: self.clock.now(), tries: 0, next: Time(0), problem: None, dead: false };
+            let message = Message {
+                commit: seq,
+                body: body.to_string(),
+                since: self.clock.now(),
+                tries: 0,
+                next: Time(0),
+                problem: None,
+                dead: false,
+            };
             batch.put(schema::OUTBOX, key(&hook.id, seq), schema::encode(&message));
         }
         out

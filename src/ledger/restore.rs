@@ -38,8 +38,7 @@ pub fn restore(store: &Store, lines: Option<&[Line]>, now: Time) -> Result<Repla
     let mut out = Replayed::default();
     let new: Vec<&Line> = lines.unwrap_or_default().iter().filter(|l| l.n > known).collect();
     out.lines = new.len();
-    let events: Vec<(Time, &Removal)> =
-        new.iter().flat_map(|l| l.events.iter().map(|e| (l.at.parse().unwrap_or(now), e))).collect();
+    let events: Vec<(Time, &Removal)> = new.iter().flat_map(|l| l.events.iter().map(|e| (l.at.parse().unwrap_or(now), e))).collect();
     out.decisions = events.len();
     // The vocabulary of the copy may be older than what was decided.
     let mut v = Vocabulary::clone(&store.vocabulary());

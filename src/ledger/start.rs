@@ -109,5 +109,15 @@ pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnc
         writer.run(rx);
     });
     thread.map_err(|e| Refused::Settings(format!("the writer's thread could not be started: {e}")))?;
-    Ok(Ledger { jobs, published, store, health, clock, commits, book, busy: Arc::default(), settings: Arc::new(Mutex::new(Arc::new(settings))) })
+    Ok(Ledger {
+        jobs,
+        published,
+        store,
+        health,
+        clock,
+        commits,
+        book,
+        busy: Arc::default(),
+        settings: Arc::new(Mutex::new(Arc::new(settings))),
+    })
 }

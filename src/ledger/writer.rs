@@ -308,7 +308,11 @@ impl Writer {
             self.write_image(false, None);
         }
         if self.ticks.is_multiple_of(TRIM_EVERY) {
-            match self.store.trim(self.clock.now(), self.imaged.load(Ordering::Relaxed)).and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b))) {
+            match self
+                .store
+                .trim(self.clock.now(), self.imaged.load(Ordering::Relaxed))
+                .and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b)))
+            {
                 Ok(()) => {}
                 Err(e) => tracing::warn!(error = %e, "the journal could not be trimmed"),
             }

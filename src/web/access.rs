@@ -299,7 +299,15 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
     let from = match peer {
         Peer::Socket(uid) => {
             let name = format!("uid:{uid}");
-            return Ok(Caller { name, role: Role::Owner, bounds: Bounds::default(), from: "socket".into(), token: None, once: None, clock });
+            return Ok(Caller {
+                name,
+                role: Role::Owner,
+                bounds: Bounds::default(),
+                from: "socket".into(),
+                token: None,
+                once: None,
+                clock,
+            });
         }
         Peer::Net(addr) => addr.to_canonical().to_string(),
     };

@@ -154,7 +154,8 @@ fn change_of(app: &App, subject: Subject, ordered: &Ordered, caller: &Caller, mu
         found.ok_or_else(|| Problem::invalid(format!("reason: `{name}` is not in config.toml; there are {}", known())))
     };
     let source = |name: &String| vocabulary.sources.get(name).ok_or_else(|| Problem::invalid(format!("source: there is no `{name}`")));
-    let until = ordered.until.as_ref().map(|u| until(u, app.ledger.now()).map_err(|e| Problem::invalid(format!("until: {e}")))).transpose()?;
+    let until =
+        ordered.until.as_ref().map(|u| until(u, app.ledger.now()).map_err(|e| Problem::invalid(format!("until: {e}")))).transpose()?;
     for (field, text) in [("text", &ordered.text), ("note", &ordered.note)] {
         if text.as_ref().is_some_and(|t| t.len() > Evidence::MAX_TEXT) {
             return Err(Problem::invalid(format!("{field}: at most {} bytes", Evidence::MAX_TEXT)));

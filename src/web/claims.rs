@@ -15,9 +15,7 @@ use super::{
     shapes::{Page, ReceiptShape},
 };
 use crate::{
-    ledger::{
-        desk::{Asker, Desk, OptOut, Proof},
-    },
+    ledger::desk::{Asker, Desk, OptOut, Proof},
     model::{Role, Subject, subject::HostBits},
     smtp::message::redact,
 };

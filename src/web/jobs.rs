@@ -14,9 +14,7 @@ use super::{
     shapes::Page,
 };
 use crate::{
-    ledger::{
-        desk::{Asker, Denied, Nomination, Ran, Ready},
-    },
+    ledger::desk::{Asker, Denied, Nomination, Ran, Ready},
     model::{
         Role, Subject, Time,
         probing::{Outcome, Tried},
@@ -115,7 +113,11 @@ impl Nominated {
         if self.port == Some(0) || self.port.is_some_and(|p| p != 25) && !decides {
             return Err(Problem::forbidden("port: another port than 25 takes the role editor"));
         }
-        let at = self.at.map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("at: {e}")))).transpose()?.unwrap_or_else(|| caller.clock.now());
+        let at = self
+            .at
+            .map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("at: {e}"))))
+            .transpose()?
+            .unwrap_or_else(|| caller.clock.now());
         let grounds = Grounds { kind: self.kind, text: self.evidence, at };
         Ok(Nomination { target, port: self.port, grounds, decides, owner, remote, names: self.names, only: self.tests })
     }

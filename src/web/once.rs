@@ -15,10 +15,7 @@ use super::{
     change::Conditions,
     error::Problem,
 };
-use crate::{
-    ledger::{Keep},
-    model::history::Once,
-};
+use crate::{ledger::Keep, model::history::Once};
 
 /// What is kept of a request that must not be done twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

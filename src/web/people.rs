@@ -19,7 +19,7 @@ use super::{
     shapes::Page,
 };
 use crate::{
-    ledger::{Keep},
+    ledger::Keep,
     model::{Bounds, Person, Role, Subject, Time, Token, access::check_name, time::until},
 };
 
@@ -294,7 +294,8 @@ pub(super) async fn make(
             if p.disabled.is_some() { " and is disabled" } else { "" }
         )));
     }
-    let expires = new.expires.as_ref().map(|e| until(e, app.ledger.now()).map_err(|e| Problem::invalid(format!("expires: {e}")))).transpose()?;
+    let expires =
+        new.expires.as_ref().map(|e| until(e, app.ledger.now()).map_err(|e| Problem::invalid(format!("expires: {e}")))).transpose()?;
     if expires.is_some_and(|t| t <= app.ledger.now()) {
         return Err(Problem::invalid("expires: that time is over already"));
     }

@@ -109,7 +109,8 @@ pub(super) async fn make(
     }
     let (id, _, _) = secrets::token().map_err(Problem::failed)?;
     let secret = secrets::text(&secrets::random::<32>().map_err(Problem::failed)?);
-    let hook = Webhook { id, url: new.url, secret: secret.clone().into_bytes(), since: app.ledger.now(), by: caller.name.clone(), paused: None };
+    let hook =
+        Webhook { id, url: new.url, secret: secret.clone().into_bytes(), since: app.ledger.now(), by: caller.name.clone(), paused: None };
     keep(&app, Keep::Webhook(hook.clone()), caller.line("webhook.add", &hook.id, &hook.url, None)).await?;
     Ok((StatusCode::CREATED, Json(ShownWebhook { about: shape(&hook), secret })))
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use orbsd::{dns::tsig, index::records::wire_name,  model::Keys};
+use orbsd::{dns::tsig, index::records::wire_name, model::Keys};
 
 /// A record: the owner below the zone, its type, its data.
 pub type Record = (String, u16, Vec<u8>);

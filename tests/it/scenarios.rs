@@ -6,8 +6,8 @@
 use std::{fs, time::Duration};
 
 use orbsd::{
-    format,
     clock::wall,
+    format,
     ledger::Import,
     model::{Change, Subject, Time, history::Ask, subject::HostBits, time::until},
     store::schema::FeedEntry,

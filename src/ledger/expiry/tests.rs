@@ -43,12 +43,8 @@ impl Bench {
     /// Starts the ledger, as the daemon does.
     fn start(&mut self) {
         let path = self.dir.path().join("data");
-        let store = crate::store::Settings {
-            path: path.clone(),
-            journal_age: Seconds(DAY),
-            journal_size: 1 << 30,
-            churn_age: Seconds(DAY),
-        };
+        let store =
+            crate::store::Settings { path: path.clone(), journal_age: Seconds(DAY), journal_size: 1 << 30, churn_age: Seconds(DAY) };
         let zone: Zone = toml::from_str(ZONE).unwrap();
         let relay = ReasonSettings { name: "relay".into(), text: "x".into(), lifetime: Some(Seconds(90 * DAY)), two_persons: false };
         let settings = ledger::Settings { reasons: vec![relay], zones: vec![zone], ..ledger::Settings::default() };
@@ -98,7 +94,7 @@ impl Bench {
         }
         query.extend([0, 0, 1, 0, 1]);
         let mut out = vec![0; 4096];
-        let from = "192.0.2.1:53".parse().unwrap();
+        let from = "192.0.2.1".parse().unwrap();
         let done = respond(&self.ledger().published.snapshot(), &query, Peer::udp(from), self.ledger().now(), &mut out);
         done.kind == crate::dns::Kind::Listed
     }
@@ -225,7 +221,7 @@ fn commits_seen(ledger: &Ledger, during: impl FnOnce()) -> BTreeSet<u64> {
 fn listings_and_sources_end_before_exemptions_whatever_their_due_times_and_are_published_as_one() {
     let b = Bench::new();
     // More than one commit takes, and the exemptions are due first.
-    let n = DUE_BATCH + 500;
+    let n = 100 * DUE_BATCH;
     let host = |i: usize| format!("45.{}.{}.7", 60 + i / 200, i % 200);
     let all: Vec<Change> = (0..n)
         .map(|i| {
@@ -286,7 +282,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
     /// Hosts are listed, by themselves and by what is wider, for as long as their exemptions last or longer, and each is
     /// looked up after each step, whatever the wall clock did.
     #[test]
