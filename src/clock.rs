@@ -114,7 +114,9 @@ impl ClockReport {
     pub fn problem(&self) -> Option<String> {
         let (size, side) = (self.offset_seconds.unsigned_abs(), if self.offset_seconds < 0 { "behind" } else { "ahead of" });
         let sides = format!("the wall clock says {}, {size} s {side} trusted time {}", self.wall, self.trusted);
-        let way = "it is adopted after 10 steady minutes with the kernel synchronised (NTP), or by `orbsd clock accept`";
+        let near = self.state == ClockState::Differs && self.offset_seconds.abs() * SECOND <= MAX_NEAR;
+        let near = if near { ", after 60 steady minutes" } else { "" };
+        let way = format!("it is adopted after 10 steady minutes with the kernel synchronised (NTP){near}, or by `orbsd clock accept`");
         match self.state {
             ClockState::Agrees => None,
             ClockState::Differs => Some(format!("clock differs: {sides}; {way}")),
