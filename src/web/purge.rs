@@ -43,9 +43,9 @@ pub struct Purge {
     prefix: Option<String>,
     /// Only this domain and what is below it.
     domain: Option<String>,
-    /// Only what stands since this time (RFC 3339) or later.
+    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before now (7d).
     from: Option<String>,
-    /// Only what stands since this time or earlier.
+    /// Only what is listed since this time or earlier.
     to: Option<String>,
     /// Hold the reasons down, as a granted removal does (30 days).
     hold: bool,
@@ -98,7 +98,7 @@ pub(super) async fn purge(
         (asked.reason.as_ref(), asked.source.as_ref()),
         (asked.from.as_ref(), asked.to.as_ref()),
     );
-    let wanted = Wanted { author: asked.author.clone(), ..Wanted::read(&v, words.0, words.1, words.2)? };
+    let wanted = Wanted { author: asked.author.clone(), ..Wanted::read(&v, app.ledger.now(), words.0, words.1, words.2)? };
     caller.allow(wanted.within.as_ref(), asked.reason.as_deref(), asked.source.as_deref())?;
     let work = move || run(&app, &caller, &asked, &wanted, how.dry_run);
     tokio::task::spawn_blocking(work).await.map_err(Problem::failed)?.map(Json)
