@@ -92,6 +92,7 @@ mod feeds;
 pub mod keys;
 mod listen;
 pub mod probe;
+mod rings;
 
 section!(StoreFile { path: PathBuf = "data".into() });
 section!(JournalFile { age: Seconds = Seconds(7 * 86_400), size: String = "1GiB".into() });
@@ -139,6 +140,7 @@ section!(FeedFile {
     server: String = String::new(),
     zone: String = String::new(),
     key: String = String::new(),
+    transit: Option<bool> = None,
     column: Option<String> = None,
     origin: Option<String> = None,
     dataset: Option<String> = None,
@@ -297,6 +299,7 @@ impl Config {
         let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
         let probe = probe::read((&file.probe, &file.collect), folder, (&names, &special, &zones), &mut warnings, &mut wrong);
         let feeds = feeds::read(&file.feed, folder, (&names, &zones, &keys), &mut wrong);
+        warnings.extend(rings::find(&feeds, &zones, &file.dns.listen).into_iter().map(|w| format!("{shown}: {w}")));
         check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigError(errors));

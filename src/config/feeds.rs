@@ -5,6 +5,7 @@ use std::path::Path;
 use super::FeedFile;
 use crate::{
     feed::{FileList, Kind, MAX_FEEDS, Settings, wire::Server},
+    format::records::Mapping,
     intake::Reasons,
     ledger::guard::ListLimits,
     model::{Domain, Keys, SourceId, Sources, Zone},
@@ -48,11 +49,18 @@ pub(super) fn read(
         let reasons = Reasons { reason: filled(&f.reason), codes: filled(&f.codes) };
         let kind = match f.kind.as_str() {
             "file" => file(f, folder),
-            "axfr" => no_list_keys(f).and_then(|()| zone(f, keys, "").map(Kind::zone)),
+            "axfr" => no_list_keys(f).and_then(|()| zone(f, keys, "")).map(|server| Kind::Zone {
+                server,
+                mapping: Mapping::Names,
+                transit: f.transit.unwrap_or(false),
+            }),
             // The rows of a zone are transferred under a name of their own.
             "orbsd" => no_list_keys(f).and_then(|()| zone(f, keys, "_rows.").map(Kind::rows)),
             other => Err(format!("the kind `{other}` is not file, axfr or orbsd")),
         };
+        if f.transit.is_some() && f.kind != "axfr" {
+            told(format!("transit: it belongs to the kind axfr; the kind {} needs none, so leave it out", f.kind));
+        }
         match kind {
             Ok(kind) => out.push(Settings { name: f.name.clone(), kind, reasons, every: f.every, max_age: f.max_age }),
             Err(why) => told(why),
