@@ -16,31 +16,24 @@ use crate::{
 /// A rule of `transfer.allow` at least this long names a server, and not everybody.
 const NARROW: u8 = 24;
 
-/// A warning for each feed that may be part of a ring. `listen` are this server's own addresses for DNS.
-pub(super) fn find(feeds: &[Settings], zones: &[Zone], listen: &[SocketAddr]) -> Vec<String> {
-    let mut out = Vec::new();
-    for f in feeds {
-        let Kind::Zone { server, mapping, transit } = &f.kind else { continue };
-        // A name is not looked up here: a check does not depend on the network.
-        let Some(address) = server.literal() else { continue };
-        let about = format!("feed `{}`", f.name);
-        if listen.iter().any(|l| is_same_listener(*l, address)) {
-            out.push(format!("{about}: the server {address} is this server itself; its own entries would come back to it"));
-            continue;
-        }
-        if *mapping != Mapping::Names {
-            continue;
-        }
-        let published = |z: &&Zone| z.publish.iter().any(|p| f.reasons.reason.as_ref().is_none_or(|r| *r == p.reason));
-        if let Some(zone) = zones.iter().filter(published).find(|z| is_peer(z, address.ip())) {
-            let further = if *transit { "; transit = true sends them on as well" } else { "" };
-            out.push(format!(
-                "{about}: the server {address} may transfer the zone {} from here, and a zone transfer does not say where an entry comes from: entries that have ended could go round between both servers for ever{further}. Follow it by kind = \"orbsd\", or stop the transfer in one direction",
-                zone.origin
-            ));
-        }
+/// What is wrong where a feed may be part of a ring. `listen` are this server's own addresses for DNS.
+pub(super) fn find(feed: &Settings, zones: &[Zone], listen: &[SocketAddr]) -> Option<String> {
+    let Kind::Zone { server, mapping, transit } = &feed.kind else { return None };
+    // A name is not looked up here: a check does not depend on the network.
+    let address = server.literal()?;
+    if listen.iter().any(|l| is_same_listener(*l, address)) {
+        return Some(format!("{address} is this server itself; its own entries would come back to it"));
     }
-    out
+    if *mapping != Mapping::Names {
+        return None;
+    }
+    let published = |z: &&Zone| z.publish.iter().any(|p| feed.reasons.reason.as_ref().is_none_or(|r| *r == p.reason));
+    let zone = zones.iter().filter(published).find(|z| is_peer(z, address.ip()))?;
+    let further = if *transit { "; transit = true sends them on as well" } else { "" };
+    Some(format!(
+        "{address} may transfer the zone {} from here, and a zone transfer does not say where an entry comes from: entries that have ended could go round between both servers for ever{further}. Follow it by kind = \"orbsd\", or stop the transfer in one direction",
+        zone.origin
+    ))
 }
 
 /// Whether an address is that of one of our listeners.
