@@ -196,7 +196,7 @@ fn server_that_follows_itself_is_refused_and_warned_of() {
     let all = servers(2);
     follow(&all[0], "mirror", "orbsd", &all[0]);
     let warning = all[0].ok(&["check"]);
-    assert!(warning.contains("feed `mirror`") && warning.contains("is this server itself"), "{warning}");
+    assert!(warning.contains("feed \"mirror\"") && warning.contains("is this server itself"), "{warning}");
     let _daemon = Daemon::start(&all[0]);
     let end = Instant::now() + Duration::from_secs(10);
     loop {
@@ -216,7 +216,7 @@ fn entries_of_a_zone_transfer_are_sent_on_only_in_transit() {
     follow(&all[1], "plain", "axfr", &all[0]);
     follow(&all[2], "rows", "orbsd", &all[1]);
     let warning = all[1].ok(&["check"]);
-    assert!(warning.contains("feed `plain`") && warning.contains("round between both servers"), "{warning}");
+    assert!(warning.contains("feed \"plain\"") && warning.contains("round between both servers"), "{warning}");
     let _daemons: Vec<Daemon> = all.iter().map(Daemon::start).collect();
     all[0].ok(&["list", "45.1.2.3", "--reason", "relay"]);
     all[1].ok(&["list", "45.1.2.4", "--reason", "relay"]);

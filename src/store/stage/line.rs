@@ -12,8 +12,8 @@ pub(super) struct Line {
     words: Box<str>,
     /// How many bytes of them are the text.
     text_bytes: u16,
-    /// How the entry came here; nothing of an allocation where nothing but this server's own lists is read.
-    path: FeedPath,
+    /// How the entry came here; `None` for [`FeedPath::Own`], which most lines are.
+    path: Option<Box<FeedPath>>,
     reason: ReasonId,
     flags: u8,
 }
@@ -37,6 +37,7 @@ impl Line {
             None => text,
             Some(note) => [&*text, &*note].concat().into(),
         };
+        let path = (path != FeedPath::Own).then(|| Box::new(path));
         Line { subject, words, text_bytes, path, reason, flags }
     }
 
@@ -48,6 +49,10 @@ impl Line {
         self.has(HAS_TEXT).then(|| &self.words[..usize::from(self.text_bytes)])
     }
 
+    fn path(&self) -> &FeedPath {
+        self.path.as_deref().unwrap_or(&FeedPath::Own)
+    }
+
     fn note(&self) -> Option<&str> {
         self.has(HAS_NOTE).then(|| &self.words[usize::from(self.text_bytes)..])
     }
@@ -55,7 +60,7 @@ impl Line {
     /// The entry of the line in an import of this time.
     pub(super) fn entry(&self, since: Time) -> FeedEntry {
         let (text, note) = (self.text().map(Into::into), self.note().map(Into::into));
-        let text = EntryText { text, path: self.path.clone() };
+        let text = EntryText { text, path: self.path().clone() };
         FeedEntry { reason: self.reason, hole: self.has(HOLE), weak: self.has(WEAK), since, text, note }
     }
 
@@ -65,7 +70,7 @@ impl Line {
         out.extend([0; 4]);
         self.subject.write_key(out);
         let key = (out.len() - 4) as u16;
-        schema::write_single((self.reason, self.has(HOLE), self.has(WEAK), since), self.text(), &self.path, self.note(), out);
+        schema::write_single((self.reason, self.has(HOLE), self.has(WEAK), since), self.text(), self.path(), self.note(), out);
         let row = (out.len() - 4) as u16 - key;
         out[..2].copy_from_slice(&key.to_be_bytes());
         out[2..4].copy_from_slice(&row.to_be_bytes());
