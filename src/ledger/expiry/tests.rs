@@ -11,7 +11,7 @@ use crate::{
     clock::{Clock, ClockState, TrustAtStart, tests::ManualTime},
     dns::{Peer, respond},
     ledger::{self, Import, Ledger, ReasonSettings},
-    model::{ReasonId, Subject, Zone, time::Seconds},
+    model::{EntryText, ReasonId, Subject, Zone, time::Seconds},
     store::{Store, schema::FeedEntry},
 };
 
@@ -237,7 +237,7 @@ fn listings_and_sources_end_before_exemptions_whatever_their_due_times_and_are_p
     let source = b.ledger().source("xbl").unwrap();
     let expires = Some(b.ledger().now().plus(Seconds(40 * DAY)));
     let mut import = Import { expires, ..Import::replace(source) };
-    let entry = FeedEntry { reason: RELAY, hole: false, weak: false, since: b.ledger().now(), text: None, note: None };
+    let entry = FeedEntry { reason: RELAY, hole: false, weak: false, since: b.ledger().now(), text: EntryText::default(), note: None };
     let wide: Subject = "45.61.0.0/16".parse().unwrap();
     b.ledger().import_with(&mut import, |_, sink| sink(wide, entry)).unwrap();
     assert!(b.listed("45.60.0.1") && b.listed("45.61.0.1") && !b.listed(&host(0)) && !b.listed(&host(300)));
