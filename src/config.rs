@@ -12,7 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     dns::MAX_NSID,
     exports, feed, format, hooks,
-    index::{ZoneSet, ZoneView},
+    index::{MissingAddress, ZoneSet, ZoneView},
     intake::ErrorAllowance,
     ledger, mail,
     model::{
@@ -268,9 +268,12 @@ impl Config {
         out
     }
 
-    /// Where what is known of the mirrors is kept: beside the store.
-    pub fn mirrors(&self) -> PathBuf {
-        self.store.path.join("mirrors.json")
+    /// Where what is known of the mirrors may be kept: beside the store's folder, so that it stays when that is moved away
+    /// for a restore; or in it, where nothing can be written beside it.
+    pub fn mirrors(&self) -> Vec<PathBuf> {
+        let store = &self.store.path;
+        let beside = store.file_name().map(|name| store.with_file_name([name, ".mirrors.json".as_ref()].join("".as_ref())));
+        beside.into_iter().chain([store.join("mirrors.json")]).collect()
     }
 
     /// Reads `config.toml` at `path` and the zone files it points to. Relative paths start at its folder.
@@ -297,7 +300,7 @@ impl Config {
         let mut wrong = |text: String| errors.push(format!("{shown}: {text}"));
         let probe = probe::read((&file.probe, &file.collect), folder, (&names, &special, &zones), &mut warnings, &mut wrong);
         let feeds = feeds::read(&file.feed, folder, (&names, &zones, &keys), &mut wrong);
-        check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors);
+        check_zones(&file, &zones, &folder.join(&file.zones.path), &seen, &mut errors, &mut warnings);
         if !errors.is_empty() {
             return Err(ConfigError(errors));
         }
@@ -317,6 +320,7 @@ impl Config {
                 nsid: file.dns.nsid,
                 keys,
                 removals: Some(folder.join(file.removals.path)),
+                mirrors: ledger::SeenSerials::default(),
             },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
             feeds,
@@ -453,7 +457,14 @@ impl File {
 }
 
 /// What takes more than a zone's own file: its keys, and whether the daemon can make it ready.
-fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, errors: &mut Vec<String>) {
+fn check_zones(
+    file: &File,
+    zones: &[Zone],
+    folder: &Path,
+    seen: &Reasons,
+    errors: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) {
     let bare = |k: &str| k.trim_end_matches('.').to_ascii_lowercase();
     let keys: Vec<String> = file.key.iter().map(|k| bare(&k.name)).collect();
     let texts: HashMap<String, String> = file.reason.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
@@ -478,11 +489,26 @@ fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, error
             }
         }
     }
-    if errors.is_empty()
-        && let Err(e) = ZoneSet::new(views)
-    {
-        errors.push(format!("{}: {e}", folder.display()));
+    if errors.is_empty() {
+        match ZoneSet::new(views) {
+            Ok(set) => warnings.extend(missing_addresses(&set, folder)),
+            Err(e) => errors.push(format!("{}: {e}", folder.display())),
+        }
     }
+}
+
+/// A warning for each name server inside a zone of ours that has no address.
+fn missing_addresses(set: &ZoneSet, folder: &Path) -> Vec<String> {
+    let one = |m: MissingAddress| {
+        let zone = &set.all()[m.zone];
+        let file = folder.join(format!("{}.toml", zone.spec.stem));
+        let next = match m.problem {
+            Some(why) => format!("take another name for it: {why}"),
+            None => format!("add a [[record]] with name = \"{}\", type = \"A\" (or \"AAAA\") and its address as data", m.record),
+        };
+        format!("{}: the name server {} lies inside the zone {} and has no address; {next}", file.display(), m.name, zone.name)
+    };
+    set.missing_addresses().into_iter().map(one).collect()
 }
 
 /// All zone files of a folder, in order of their names.

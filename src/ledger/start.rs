@@ -56,7 +56,7 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
 /// the writer's thread first, to lower its priority where that is wanted.
 pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + 'static) -> Result<Ledger, Refused> {
     if let Some(path) = &settings.removals {
-        super::restore::catch_up(&store, path)?;
+        super::restore::catch_up(&store, path, &settings.mirrors)?;
     }
     let store = Arc::new(store);
     let (builder, imaged) = tables(&store)?;
@@ -84,7 +84,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         published: published.clone(),
         health: health.clone(),
         told,
-        settings: Settings::default(),
+        settings: Settings { mirrors: settings.mirrors.clone(), ..Settings::default() },
         zones: Arc::default(),
         serials: Vec::new(),
         since_image: 0,

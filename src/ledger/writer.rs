@@ -33,8 +33,6 @@ const TRIM_EVERY: u64 = 60;
 const IMAGE_TICKS: u64 = 3600;
 /// How many groups of due subjects are ended before others get their turn.
 const DUE_GROUPS: usize = 4;
-/// How far serials jump where commits are lost: half of what RFC 1982 can tell from a step back.
-const LOST: u32 = 1 << 30;
 
 pub(super) struct Writer {
     pub(super) store: Arc<Store>,
@@ -108,6 +106,7 @@ impl Writer {
                     drop(reply.send(self.configure(*settings)));
                     self.told.send_replace(self.seq); // whatever changed: zones and their mirrors may be others
                 }
+                Job::Serial(request, reply) => drop(reply.send(self.set_serial(&request))),
                 Job::Stop(reply) => return Some(reply),
             }
             self.tell();
@@ -223,7 +222,7 @@ impl Writer {
     }
 
     /// Writes down, before it is true, what a store that is restored one day has to know.
-    fn log_removals(&mut self, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Result<(), Refused> {
+    pub(super) fn log_removals(&mut self, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Result<(), Refused> {
         let Some(log) = &mut self.removals else { return Ok(()) };
         let known = log.n;
         log.write(now(), work.removals(&self.store.vocabulary()), serials).map_err(Refused::Poisoned)?;
@@ -428,14 +427,8 @@ impl Writer {
         let mut receipt = Receipt { commit: self.seq, ..Receipt::default() };
         let mut batch = Batch::default();
         for zone in zones.all() {
-            let least = Serial(zone.spec.serial);
             let old = self.store.zone(&zone.name)?;
-            let serial = match old {
-                Some(r) if lost => r.serial.advance(LOST).max(least),
-                Some(r) if r.hash == zone.hash => r.serial.max(least),
-                Some(r) => r.serial.next().max(least),
-                None => least,
-            };
+            let serial = self.zone_serial(zone, old, lost);
             serials.push(serial);
             if old.is_none_or(|r| (r.serial, r.hash) != (serial, zone.hash)) {
                 put_zone(&mut batch, &zone.name, serial, zone.hash);
@@ -451,6 +444,7 @@ impl Writer {
                 gone = true;
             }
         }
+        self.warn_of_serials(zones.all(), &serials);
         let words = vocabulary.reasons.0.all() != self.store.vocabulary().reasons.0.all();
         if words || gone || !receipt.serials.is_empty() {
             receipt.commit = self.seq + 1;
@@ -539,7 +533,7 @@ impl Writer {
     }
 }
 
-fn put_zone(batch: &mut Batch, origin: &str, serial: Serial, hash: u64) {
+pub(super) fn put_zone(batch: &mut Batch, origin: &str, serial: Serial, hash: u64) {
     batch.put(schema::META, format!("zone/{origin}").into_bytes(), schema::encode(&schema::ZoneRecord { serial, hash }));
 }
 
