@@ -457,14 +457,7 @@ impl File {
 }
 
 /// What takes more than a zone's own file: its keys, and whether the daemon can make it ready.
-fn check_zones(
-    file: &File,
-    zones: &[Zone],
-    folder: &Path,
-    seen: &Reasons,
-    errors: &mut Vec<String>,
-    warnings: &mut Vec<String>,
-) {
+fn check_zones(file: &File, zones: &[Zone], folder: &Path, seen: &Reasons, errors: &mut Vec<String>, warnings: &mut Vec<String>) {
     let bare = |k: &str| k.trim_end_matches('.').to_ascii_lowercase();
     let keys: Vec<String> = file.key.iter().map(|k| bare(&k.name)).collect();
     let texts: HashMap<String, String> = file.reason.iter().map(|r| (r.name.clone(), r.text.clone())).collect();

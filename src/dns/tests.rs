@@ -463,11 +463,10 @@ fn ns_answers_carry_the_addresses_of_name_servers_in_the_zone() {
     let (aa, tc, [answer, authority, additional]) = sections(&s, "BL.orbs.example", rtype::NS, udp);
     assert_eq!((aa, tc, answer.len(), authority.len()), (true, false, 3, 0));
     let owner = |r: &str| r.to_lowercase();
-    assert_eq!(additional.iter().map(|r| owner(r)).collect::<Vec<_>>(), [
-        "ns1.bl.orbs.example. a 192.0.2.1",
-        "ns1.bl.orbs.example. aaaa 2001:db8::1",
-        "bl.orbs.example. a 192.0.2.9"
-    ]);
+    assert_eq!(
+        additional.iter().map(|r| owner(r)).collect::<Vec<_>>(),
+        ["ns1.bl.orbs.example. a 192.0.2.1", "ns1.bl.orbs.example. aaaa 2001:db8::1", "bl.orbs.example. a 192.0.2.9"]
+    );
     assert_eq!(sections(&s, "bl.orbs.example", rtype::SOA, udp).2[2], Vec::<String>::new());
     assert_eq!(sections(&s, "ns1.bl.orbs.example", rtype::A, udp).2[0], ["ns1.bl.orbs.example. A 192.0.2.1"]);
 }

@@ -132,7 +132,9 @@ impl ZoneSet {
             if zone.name_server(&name).is_some_and(|(_, fixed)| fixed.rrs.iter().any(is_address)) {
                 continue;
             }
-            let text = |labels: &[u8]| labels_in(labels).filter(|l| !l.is_empty()).map(|l| l.escape_ascii().to_string()).collect::<Vec<_>>().join(".");
+            let text = |labels: &[u8]| {
+                labels_in(labels).filter(|l| !l.is_empty()).map(|l| l.escape_ascii().to_string()).collect::<Vec<_>>().join(".")
+            };
             let place = zone.relative_to_origin(&name).unwrap_or_default();
             let record = if place.is_empty() { "@".into() } else { text(place) };
             let problem = if place.is_empty() { None } else { zone.check_place(place).err() };

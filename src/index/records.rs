@@ -274,9 +274,15 @@ mod tests {
         assert_eq!(data("CAA", " 0   issue \t \"ca.example; x=1\" ").unwrap(), b"\0\x05issueca.example; x=1");
         assert_eq!(data("caa", "128 iodef mailto:a@b.example").unwrap(), b"\x80\x05iodefmailto:a@b.example");
         assert_eq!(data("MX", "10  BÜCHER.example.").unwrap(), b"\0\x0a\x0dxn--bcher-kva\x07example\0");
-        for (kind, text) in
-            [("CAA", "0 issue"), ("CAA", "256 issue x"), ("CAA", "0 is-sue x"), ("A", "1.2.3"), ("NS", "ns..example"), ("SRV", "1"), ("MX", "a b")]
-        {
+        for (kind, text) in [
+            ("CAA", "0 issue"),
+            ("CAA", "256 issue x"),
+            ("CAA", "0 is-sue x"),
+            ("A", "1.2.3"),
+            ("NS", "ns..example"),
+            ("SRV", "1"),
+            ("MX", "a b"),
+        ] {
             assert!(data(kind, text).is_err(), "{kind} {text}");
         }
         let long = Record { name: "@".into(), kind: "A".into(), data: "192.0.2.1".into(), ttl: Some(crate::model::time::Seconds(1 << 31)) };

@@ -202,13 +202,14 @@ mod tests {
         let found = jump(&[Serial(5)], Jump::To(Serial(6)), &seen);
         assert_eq!((found.newer, found.not_newer_for), (true, vec![1, 2, 3]));
         assert!(!jump(&[Serial(6)], Jump::To(Serial(6)), &[]).newer);
-        let text = left_behind("bl.example", Serial(6), &[SeenMirror {
-            address: "192.0.2.1:53".into(),
-            key: Some("k".into()),
-            serial: Serial(7),
-            seen: Time(0),
-        }]);
-        for part in ["192.0.2.1:53 (key k) has 7", "force_transfer bl", "zone-retransfer bl", "rndc retransfer bl", "pdns_control retrieve bl"] {
+        let text = left_behind(
+            "bl.example",
+            Serial(6),
+            &[SeenMirror { address: "192.0.2.1:53".into(), key: Some("k".into()), serial: Serial(7), seen: Time(0) }],
+        );
+        for part in
+            ["192.0.2.1:53 (key k) has 7", "force_transfer bl", "zone-retransfer bl", "rndc retransfer bl", "pdns_control retrieve bl"]
+        {
             assert!(text.contains(part), "{text}");
         }
     }
@@ -221,7 +222,10 @@ mod tests {
         Follow(usize),
         Backup,
         /// The store is put back to the last copy; whether the log says what was handed out.
-        Restore { seconds: u32, logged: bool },
+        Restore {
+            seconds: u32,
+            logged: bool,
+        },
         /// Commits are lost, and the image says so.
         Lost,
         /// The zone was away, and comes back.

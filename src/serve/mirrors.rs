@@ -214,7 +214,12 @@ impl Mirrors {
     /// The mirrors of a zone that were seen in the last 30 days, with the serials that they have for certain.
     fn seen(&self, zone: &str, at: Time) -> Vec<SeenMirror> {
         let inner = self.lock();
-        inner.rows.iter().filter(|((z, _), row)| z == zone && !row.unproved).filter_map(|(place, row)| seen_mirror(place, row, at)).collect()
+        inner
+            .rows
+            .iter()
+            .filter(|((z, _), row)| z == zone && !row.unproved)
+            .filter_map(|(place, row)| seen_mirror(place, row, at))
+            .collect()
     }
 
     /// The mirrors for which a serial was not newer, and which have not taken a whole zone since.
@@ -458,9 +463,7 @@ impl Inner {
     fn behind(&self, zone: &str, row: &Row, current: Serial, at: Time) -> Option<(u32, u64)> {
         let has = row.has?;
         match has.partial_cmp(&current)? {
-            Ordering::Less => {
-                Some((current.0.wrapping_sub(has.0), self.lacks_since(zone, row).map_or(0, |t| at.0.saturating_sub(t.0))))
-            }
+            Ordering::Less => Some((current.0.wrapping_sub(has.0), self.lacks_since(zone, row).map_or(0, |t| at.0.saturating_sub(t.0)))),
             Ordering::Equal => Some((0, 0)),
             Ordering::Greater => None,
         }

@@ -49,6 +49,7 @@ const MAX_TRIES: u32 = 10;
 /// How often an unreachable mirror, or one that refuses, is told while it is behind.
 const SLOW: Duration = Duration::from_secs(15 * 60);
 /// When a mirror that has acknowledged a serial, and has not asked for it, is told again: how long after the NOTIFY before.
+/// The first of them goes to every mirror.
 const REMINDERS: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(30)];
 /// How often the log names mirrors that need a forced transfer, in seconds, where nothing changes.
 const NAMED_EVERY: Duration = Duration::from_secs(3600);
@@ -268,9 +269,11 @@ async fn keep_told(target: Target, mut wanted: watch::Receiver<Wanted>, mirrors:
                 Some(at) => sleep_until(at).await,
                 None => std::future::pending().await,
             }
-            // A mirror that has this serial needs no NOTIFY, nor does one that has acknowledged it and asks.
+            // A mirror that was given this serial needs no NOTIFY, nor does one that has acknowledged it and asks. But for one
+            // reminder: NSD drops transfers that come while it puts others in place, and waits for minutes then.
             let has = mirrors.has(mirror).is_some_and(|has| has >= want.serial);
-            if has || acknowledged && mirrors.times_asked(mirror) != asked {
+            let follows = has || acknowledged && mirrors.times_asked(mirror) != asked;
+            if follows && !(acknowledged && reminders == 1) {
                 std::future::pending::<()>().await;
             }
         };

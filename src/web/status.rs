@@ -205,8 +205,7 @@ fn lag(out: &mut String, report: &Value) {
     let (mut lags, mut forced) = (Vec::new(), Vec::new());
     for m in report["mirrors"].as_array().into_iter().flatten() {
         let (Some(zone), Some(addr)) = (m["zone"].as_str(), m["address"].as_str()) else { continue };
-        let labels =
-            format!("{{{},{},{}}}", label("zone", zone), label("mirror", addr), label("key", m["key"].as_str().unwrap_or("")));
+        let labels = format!("{{{},{},{}}}", label("zone", zone), label("mirror", addr), label("key", m["key"].as_str().unwrap_or("")));
         lags.push((labels.clone(), m["behind"]["seconds"].as_f64().unwrap_or(0.0)));
         forced.push((labels, f64::from(u8::from(m["needs_transfer"].is_object()))));
     }

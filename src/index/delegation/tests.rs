@@ -30,10 +30,8 @@ fn a_name_server_inside_a_zone_without_an_address_is_named() {
     let odd = vec![zone("address", "bl.x.example", "7.bl.x.example", "").unwrap()];
     assert_eq!(missing(odd), [(0, "7.bl.x.example".into(), "7".into(), true)], "no record can have that name");
     // It lies in another zone of ours, whose file lacks it.
-    let other = vec![
-        zone("address", "a.x.example", "ns1.b.x.example", "").unwrap(),
-        zone("address", "b.x.example", "ns1.x.example", "").unwrap(),
-    ];
+    let other =
+        vec![zone("address", "a.x.example", "ns1.b.x.example", "").unwrap(), zone("address", "b.x.example", "ns1.x.example", "").unwrap()];
     assert_eq!(missing(other), [(1, "ns1.b.x.example".into(), "ns1".into(), false)]);
 }
 

@@ -120,10 +120,7 @@ impl Kind {
                 ("listen-on port 53 { 192.0.2.53; }", format!("listen-on port {here} {{ 127.0.0.1; }}")),
                 ("/var/cache/bind", dir.into()),
                 ("/run/named", dir.into()),
-                (
-                    "controls { };",
-                    format!("controls {{ inet 127.0.0.1 port {control} allow {{ 127.0.0.1; }} keys {{ \"mirror\"; }}; }};"),
-                ),
+                ("controls { };", format!("controls {{ inet 127.0.0.1 port {control} allow {{ 127.0.0.1; }} keys {{ \"mirror\"; }}; }};")),
             ],
             Kind::Powerdns => vec![("pdnsutil ", format!("pdnsutil --config-dir={dir} "))],
         }
