@@ -38,8 +38,8 @@ impl SeenSerials {
         self.0.as_ref().map_or(Vec::new(), |seen| seen(zone))
     }
 
-    /// The serial that a jump comes to, and the mirrors for which it is not newer. The serial itself is newer than all of
-    /// `own`, or else it is refused.
+    /// The serial that a jump comes to, and the mirrors for which it is not newer. `own` are serials that the zone itself is
+    /// known to have had.
     pub(super) fn jump(&self, zone: &str, own: &[Serial], how: Jump) -> (Serial, Vec<SeenMirror>) {
         let seen = self.of(zone);
         let serials: Vec<Serial> = seen.iter().map(|m| m.serial).collect();

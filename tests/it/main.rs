@@ -30,3 +30,4 @@ mod rows;
 mod scenarios;
 mod serials;
 mod subjects;
+mod unit;
