@@ -101,9 +101,12 @@ impl Config {
         out
     }
 
-    /// Where what is known of the mirrors is kept: beside the store.
-    pub fn mirrors(&self) -> PathBuf {
-        self.store.path.join("mirrors.json")
+    /// Where what is known of the mirrors may be kept: beside the store's folder, so that it stays when that is moved away
+    /// for a restore; or in it, where nothing can be written beside it.
+    pub fn mirrors(&self) -> Vec<PathBuf> {
+        let store = &self.store.path;
+        let beside = store.file_name().map(|name| store.with_file_name([name, ".mirrors.json".as_ref()].join("".as_ref())));
+        beside.into_iter().chain([store.join("mirrors.json")]).collect()
     }
 
     /// Where the record of the clock is kept: beside the store.
@@ -155,6 +158,7 @@ impl Config {
                 nsid: file.dns.nsid.clone(),
                 keys,
                 removals: Some(removals),
+                mirrors: ledger::SeenSerials::default(),
             },
             serve: serve::Settings { listen: file.dns.listen.clone(), workers: file.dns.workers },
             feeds,

@@ -56,13 +56,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     // As the user that has to read it again when it is renewed.
     let certificates = config.secure.open()?;
     let started = std::time::Instant::now();
+    let clock = clock(&config);
+    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), clock.clone()));
     let ledger = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || open_ledger(&config)).await.map_err(|e| e.to_string())??
+        let (config, mirrors) = (config.clone(), mirrors.clone());
+        tokio::task::spawn_blocking(move || open_ledger(&config, clock, &mirrors)).await.map_err(|e| e.to_string())??
     };
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
-    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), ledger.clock.clone()));
     let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
     let (exports, feeds) = by_themselves(&ledger, &config);
     let told = feeds.clone();
@@ -234,10 +235,11 @@ pub fn clock(config: &Config) -> Clock {
 }
 
 /// Opens store and ledger.
-pub fn open_ledger(config: &Config) -> Result<Ledger, String> {
+pub fn open_ledger(config: &Config, clock: Clock, mirrors: &Arc<serve::Mirrors>) -> Result<Ledger, String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let shown = store.vocabulary();
-    ledger::open(store, config.ledger.clone(), clock(config), sys::lower_priority).map_err(|e| e.text(&shown))
+    let settings = ledger::Settings { mirrors: mirrors.seen_serials(), ..config.ledger.clone() };
+    ledger::open(store, settings, clock, sys::lower_priority).map_err(|e| e.text(&shown))
 }
 
 /// What goes in and out without being asked: feeds, which run from now on, and scheduled exports.

@@ -137,7 +137,8 @@
 //!   are refused, so that an import owns all that its source says.
 //! * The end of a feed that was not refreshed is an event for each subject where they are few; where they are many it is
 //!   one entry with the source, from which each subject's history tells it. It drops nothing, so it ends no hold.
-//! * An image ahead of its store (a copy from an older day) makes all serials jump by 2³⁰: mirrors may have seen them.
+//! * An image ahead of its store (a copy from an older day) makes all serials jump: mirrors may have seen them. Every jump is
+//!   decided by [`model::serial::jump`].
 //! * A zone that is not served loses its hash in the store, so that it comes back with another serial.
 //! * A large import is acknowledged when its image is on disk, so that a start right after it is as quick as any.
 //! * Nothing that overlaps 127.0.0.0/24 and nothing wider than /8 (IPv6 /19) can be listed, whatever is said: test points

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{
     Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people, probe, relay, retire, serve, status,
-    transfer,
+    transfer, zone,
 };
 
 /// What to do.
@@ -30,6 +30,7 @@ pub(super) enum Command {
     Feed(feed::Feed),
     Source(feed::Source),
     Retire(retire::Retire),
+    Zone(zone::Zone),
     Key(key::Key),
     Transfer(transfer::Transfer),
     Undo(back::Undo),
@@ -68,6 +69,7 @@ impl Command {
             Command::Feed(c) => feed::feed(common, &c),
             Command::Source(c) => feed::source(common, &c),
             Command::Retire(c) => retire::run(common, &c),
+            Command::Zone(c) => zone::run(common, &c),
             Command::Key(c) => key::run(common, &c),
             Command::Transfer(c) => transfer::run(common, &c),
             Command::Undo(c) => back::undo(common, &c),

@@ -21,6 +21,7 @@ mod serve;
 mod status;
 mod text;
 mod transfer;
+mod zone;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -7,6 +7,7 @@ use super::{
     Common, Failure,
     client::{Client, bytes},
     feed::{print_held, print_looped},
+    zone::print_commands,
 };
 use crate::format::write::ExportReport;
 
@@ -122,6 +123,10 @@ fn print_mirrors(found: &Value) {
             (_, has) => format!("has serial {has}, which is ahead of ours"),
         };
         println!("{} serial {} {}{key}{other}: {state}", text(&m["zone"]), m["serial"], text(&m["address"]));
+        if m["needs_transfer"].is_object() {
+            println!("  ours was not newer for it, so it keeps its old zone: force a transfer there");
+            print_commands(&m["needs_transfer"]);
+        }
         let n = &m["notified"];
         if n.is_object() {
             let answer = match (n["rcode"].as_str(), n["problem"].as_str()) {

@@ -56,6 +56,8 @@ pub struct ZoneView {
     pub fixed: FxHashMap<Box<[u8]>, Fixed>,
     /// The labels next to the origin under which fixed names stand.
     tops: Vec<Box<[u8]>>,
+    /// The names that NS records of the zone file delegate.
+    pub(super) cuts: Vec<Box<[u8]>>,
     /// MNAME and RNAME in wire form.
     pub soa_names: Box<[u8]>,
     /// The same in pieces: bytes as they stand, then a place in the origin where the rest is found (RFC 1035 section 4.1.4).
@@ -117,6 +119,7 @@ impl ZoneView {
             publish,
             fixed: FxHashMap::default(),
             tops: Vec::new(),
+            cuts: Vec::new(),
             soa_names: soa_names.into(),
             ttls: [zone.ttl, zone.negative_ttl, zone.nodata_ttl].map(|s| s.0 as u32),
             hash,
@@ -171,11 +174,15 @@ impl ZoneView {
             };
             let ttl = r.ttl.map_or(self.ttls[0], |t| t.0 as u32);
             let (rtype, data) = record_data(&r).map_err(|e| wrong(&r, &e))?;
+            if rtype == rtype::NS {
+                self.check_cut(&place).map_err(|e| wrong(&r, &e))?;
+            }
             if self.fixed.get(&place[..]).is_some_and(|f| f.rrs.iter().any(|o| o.rtype == rtype && o.ttl != ttl)) {
                 return Err(wrong(&r, "records of one name and type have one TTL (RFC 2181 section 5.2)"));
             }
             self.add(&place, Rr { rtype, ttl, data: data.into() });
         }
+        self.check_below_cuts()?;
         let announced = self.spec.retire.as_ref().map(|r| txt_data(&r.words(&self.name), &self.name));
         if let Some(data) = announced.clone() {
             let ttl = self.fixed.get(&[][..]).and_then(|f| f.rrs.iter().find(|o| o.rtype == rtype::TXT)).map_or(self.ttls[0], |o| o.ttl);
@@ -215,7 +222,7 @@ impl ZoneView {
     }
 
     /// Whether a fixed name may stand at a place: never where a listing could be looked for, so that the two never meet.
-    fn check_place(&self, place: &[u8]) -> Result<(), String> {
+    pub(super) fn check_place(&self, place: &[u8]) -> Result<(), String> {
         if place.len() + self.origin.len() > MAX_NAME {
             return Err(format!("the name is longer than {MAX_NAME} bytes under the origin"));
         }
@@ -256,6 +263,19 @@ impl ZoneView {
         self.hash = fnv(&hashed);
         self.link();
         Ok(())
+    }
+
+    /// Adds the addresses of a name server that lies below, in another zone.
+    pub(super) fn add_addresses(&mut self, place: &[u8], addresses: Vec<Rr>) {
+        let mut hashed = [&self.hash.to_le_bytes()[..], place].concat();
+        for rr in addresses {
+            hashed.extend(&rr.data);
+            // One RRset has one TTL (RFC 2181 section 5.2).
+            let there = self.fixed.get(place).and_then(|f| f.rrs.iter().find(|o| o.rtype == rr.rtype)).map(|o| o.ttl);
+            self.add(place, Rr { ttl: there.unwrap_or(rr.ttl), ..rr });
+        }
+        self.hash = fnv(&hashed);
+        self.link();
     }
 
     /// Fills in a catalog (RFC 9432): its version, and for each member a label of its own, which the member keeps.

@@ -12,6 +12,7 @@ mod past;
 mod people;
 pub mod removals;
 mod restore;
+mod serials;
 mod start;
 mod undo;
 mod writer;
@@ -21,6 +22,7 @@ pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt,
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;
 pub use people::{Book, Keep, Proposal};
-pub use restore::{Replayed, restore};
+pub use restore::{Replayed, RestoreSerials, restore};
+pub use serials::{SeenSerials, SerialChange, SerialRequest};
 pub use start::open;
 pub use undo::{MANY, Undo, Undone};

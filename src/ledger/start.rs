@@ -57,7 +57,7 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
 /// the writer's thread first, to lower its priority where that is wanted.
 pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnce() + Send + 'static) -> Result<Ledger, Refused> {
     if let Some(path) = &settings.removals {
-        super::restore::catch_up(&store, path, clock.now())?;
+        super::restore::catch_up(&store, path, &settings.mirrors, clock.now())?;
     }
     let store = Arc::new(store);
     let (builder, imaged) = tables(&store)?;
@@ -87,7 +87,7 @@ pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnc
         published: published.clone(),
         health: health.clone(),
         told,
-        settings: Settings::default(),
+        settings: Settings { mirrors: settings.mirrors.clone(), ..Settings::default() },
         zones: Arc::default(),
         serials: Vec::new(),
         since_image: 0,

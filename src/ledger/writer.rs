@@ -29,8 +29,6 @@ const IMAGE_EVERY: usize = 100_000;
 const TRIM_EVERY: u64 = 60;
 /// How often an image is written however little has changed, in ticks: what is trimmed from the journal has to be in it.
 const IMAGE_TICKS: u64 = 3600;
-/// How far serials jump where commits are lost: half of what RFC 1982 can tell from a step back.
-const LOST: u32 = 1 << 30;
 
 pub(super) struct Writer {
     pub(super) store: Arc<Store>,
@@ -108,6 +106,7 @@ impl Writer {
                     drop(reply.send(self.configure(*settings)));
                     self.told.send_replace(self.seq); // whatever changed: zones and their mirrors may be others
                 }
+                Job::Serial(request, reply) => drop(reply.send(self.set_serial(&request))),
                 Job::Stop(reply) => return Some(reply),
             }
             self.tell();
@@ -225,7 +224,7 @@ impl Writer {
     }
 
     /// Writes down, before it is true, what a store that is restored one day has to know.
-    fn log_removals(&mut self, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Result<(), Refused> {
+    pub(super) fn log_removals(&mut self, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Result<(), Refused> {
         let Some(log) = &mut self.removals else { return Ok(()) };
         let known = log.n;
         log.write(self.clock.now(), work.removals(&self.store.vocabulary()), serials).map_err(Refused::Poisoned)?;
@@ -406,14 +405,8 @@ impl Writer {
         let mut receipt = Receipt { commit: self.seq, ..Receipt::default() };
         let mut batch = Batch::default();
         for zone in zones.all() {
-            let least = Serial(zone.spec.serial);
             let old = self.store.zone(&zone.name)?;
-            let serial = match old {
-                Some(r) if lost => r.serial.advance(LOST).max(least),
-                Some(r) if r.hash == zone.hash => r.serial.max(least),
-                Some(r) => r.serial.next().max(least),
-                None => least,
-            };
+            let serial = self.zone_serial(zone, old, lost);
             serials.push(serial);
             if old.is_none_or(|r| (r.serial, r.hash) != (serial, zone.hash)) {
                 put_zone(&mut batch, &zone.name, serial, zone.hash);
@@ -429,6 +422,7 @@ impl Writer {
                 gone = true;
             }
         }
+        self.warn_of_serials(zones.all(), &serials);
         let words = vocabulary.reasons.0.all() != self.store.vocabulary().reasons.0.all();
         if words || gone || !receipt.serials.is_empty() {
             receipt.commit = self.seq + 1;
@@ -518,7 +512,7 @@ impl Writer {
     }
 }
 
-fn put_zone(batch: &mut Batch, origin: &str, serial: Serial, hash: u64) {
+pub(super) fn put_zone(batch: &mut Batch, origin: &str, serial: Serial, hash: u64) {
     batch.put(schema::META, format!("zone/{origin}").into_bytes(), schema::encode(&schema::ZoneRecord { serial, hash }));
 }
 

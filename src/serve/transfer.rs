@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Mirrors, sys};
+use super::{Mirrors, mirrors::TransferRequest, sys};
 use crate::{
     clock::wall,
     dns::{
@@ -177,11 +177,20 @@ impl Transfers {
         let (number, origin_at) = snapshot.zones.find(query.labels.name, |at| query.labels.starts.contains(&(at as u8)))?;
         let below = &query.labels.name[..origin_at];
         let (decision, face) = (decide(&snapshot, number, query, below, peer, key), transfer::face(below)?);
-        if let Some(mirrors) = self.mirrors.as_ref().filter(|_| !matches!(decision, Decision::No(..))) {
-            mirrors.asked(&snapshot.zones.all()[number].name, peer.addr, key, transfer::client_serial(query));
-        }
+        let whole = self.mirrors.as_ref().filter(|_| !matches!(decision, Decision::No(..))).is_some_and(|mirrors| {
+            mirrors.asked(&TransferRequest {
+                zone: &snapshot.zones.all()[number].name,
+                addr: peer.addr,
+                key,
+                serial: transfer::client_serial(query),
+                proved: peer.stream || key.is_some(),
+                current: transfer::serial(&snapshot, number),
+            })
+        });
         match decision {
             Decision::No(..) => None,
+            // Its copy is another one than ours was at that serial.
+            Decision::Run(Some(_)) if whole => Some(Plan::All(snapshot, number, face)),
             Decision::Current => Some(Plan::Current(snapshot, number)),
             Decision::Run(None) => Some(Plan::All(snapshot, number, face)),
             Decision::Run(Some(from)) => {

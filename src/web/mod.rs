@@ -31,6 +31,7 @@ mod shapes;
 mod status;
 mod subject;
 mod webhooks;
+mod zone_serial;
 
 use std::sync::Arc;
 

@@ -30,13 +30,14 @@ pub(super) enum Kept {
 use Kept::{Answer, File, Secret};
 
 /// The writes that take a key as a whole.
-pub(super) const KEYED: [(&str, &str, Kept); 24] = [
+pub(super) const KEYED: [(&str, &str, Kept); 25] = [
     ("POST", "/v1/purges", Answer),
     ("POST", "/v1/commits/{seq}/undo", Answer),
     ("POST", "/v1/imports", File),
     ("POST", "/v1/feeds/{name}/accept", Answer),
     ("POST", "/v1/feeds/{name}/refuse", Answer),
     ("POST", "/v1/sources/{name}/reset", Answer),
+    ("POST", "/v1/zones/{origin}/serial", Answer),
     ("POST", "/v1/proposals/{id}/approve", Answer),
     ("DELETE", "/v1/proposals/{id}", Answer),
     ("POST", "/v1/nominations", Answer),

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App, Problem, access, backup, bulk, change, claims, clock, commits, error, export, feeds, import, jobs, listings, lookup, names, once,
-    people, proposals, purge, status, webhooks,
+    people, proposals, purge, status, webhooks, zone_serial,
 };
 
 /// The longest body of a single change, in bytes.
@@ -69,6 +69,7 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(feeds::reset))
         .routes(routes!(export::zones))
         .routes(routes!(export::one))
+        .routes(routes!(zone_serial::set_serial))
         .routes(routes!(export::export))
         .routes(routes!(export::report))
         .routes(routes!(status::status))

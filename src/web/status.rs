@@ -214,16 +214,15 @@ fn feeds(out: &mut String, feeds: &Value) {
     family(out, "feed_failing", "gauge", "1 while a feed is not refreshed: its list or its server is refused", failing);
 }
 
-/// How far mirrors are behind: what is known of each, as the report has it.
+/// How far mirrors are behind, and which need a forced transfer: what is known of each, as the report has it.
 fn lag(out: &mut String, report: &Value) {
-    let mut samples = Vec::new();
+    let (mut lags, mut forced) = (Vec::new(), Vec::new());
     for m in report["mirrors"].as_array().into_iter().flatten() {
         let (Some(zone), Some(addr)) = (m["zone"].as_str(), m["address"].as_str()) else { continue };
-        let seconds = m["behind"]["seconds"].as_f64().unwrap_or(0.0);
-        samples.push((
-            format!("{{{},{},{}}}", label("zone", zone), label("mirror", addr), label("key", m["key"].as_str().unwrap_or(""))),
-            seconds,
-        ));
+        let labels = format!("{{{},{},{}}}", label("zone", zone), label("mirror", addr), label("key", m["key"].as_str().unwrap_or("")));
+        lags.push((labels.clone(), m["behind"]["seconds"].as_f64().unwrap_or(0.0)));
+        forced.push((labels, f64::from(u8::from(m["needs_transfer"].is_object()))));
     }
-    family(out, "mirror_lag_seconds", "gauge", "For how long a mirror has not had the current serial", samples);
+    family(out, "mirror_lag_seconds", "gauge", "For how long a mirror has not had the current serial", lags);
+    family(out, "mirror_needs_transfer", "gauge", "1 while a mirror keeps its old zone because our serial was not newer for it", forced);
 }

@@ -53,6 +53,7 @@ impl Bench {
             nsid: String::new(),
             keys: Default::default(),
             removals: None,
+            ..ledger::Settings::default()
         };
         let ledger = ledger::open(Store::open(settings).unwrap(), own, Clock::without_record(SystemTimeSource::default()), || ()).unwrap();
         let settings = super::Settings {
