@@ -44,8 +44,47 @@ section!(ProbeFile {
     settle: Seconds = Seconds(60),
     retry: [Seconds; 2] = [Seconds(300), Seconds(1800)],
     ports: [u16; 3] = PORTS,
-    source: Vec<IpAddr> = vec![],
+    source: Vec<SourceFile> = vec![],
 });
+/// An address to test from: alone, or with a name of its own in the greeting.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum SourceFile {
+    /// Its name is `hello`.
+    Address(IpAddr),
+    /// It has a name of its own.
+    Named(NamedSource),
+}
+
+/// See [`SourceFile`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamedSource {
+    address: IpAddr,
+    ehlo_name: String,
+}
+
+impl SourceFile {
+    fn address(&self) -> IpAddr {
+        match self {
+            SourceFile::Address(address) | SourceFile::Named(NamedSource { address, .. }) => *address,
+        }
+    }
+    fn ehlo_name(&self) -> Option<String> {
+        match self {
+            SourceFile::Address(_) => None,
+            SourceFile::Named(n) => Some(n.ehlo_name.trim_end_matches('.').to_ascii_lowercase()),
+        }
+    }
+}
+
+/// A random number below another.
+fn random_below(most: u64) -> u64 {
+    let random = crate::web::secrets::random::<8>().map(u64::from_be_bytes);
+    // Without random numbers it is the latest: nothing is gained by making them fail.
+    random.map_or(most.saturating_sub(1), |n| n % most.max(1))
+}
+
 section!(CollectFile { listen: Vec<SocketAddr> = vec![], addresses: Vec<IpAddr> = vec![], tls: bool = false });
 
 /// The most hosts that are tested at the same time.
@@ -116,7 +155,7 @@ pub(super) fn read(
     let hello = filled(&p.hello).unwrap_or_else(|| if domain.is_empty() { "localhost.invalid".into() } else { domain.clone() });
     let listening = c.listen.iter().map(|a| a.ip()).filter(|a| !a.is_unspecified());
     let addresses: Vec<IpAddr> = c.addresses.iter().copied().chain(listening).collect();
-    let ours = addresses.iter().chain(&p.source).copied().collect();
+    let ours = addresses.iter().copied().chain(p.source.iter().map(SourceFile::address)).collect();
     let step = |s: Seconds| Duration::from_secs(s.0);
     Settings {
         desk: desk::Settings {
@@ -142,6 +181,8 @@ pub(super) fn read(
             retry: p.retry,
             catalogue: Arc::new(catalogue),
             tokens: Tokens::new(&[]),
+            sources: p.source.iter().map(|s| desk::TesterSource { address: s.address(), ehlo_name: s.ehlo_name() }).collect(),
+            random: random_below,
         },
         schedule: schedule::Settings {
             concurrency: p.concurrency,
@@ -151,7 +192,7 @@ pub(super) fn read(
                 pause: step(p.pause),
                 spread: step(p.spread),
                 step: step(p.step),
-                source: p.source.clone(),
+                source: p.source.iter().map(SourceFile::address).collect(),
             },
         },
         listen: c.listen.clone(),
@@ -181,6 +222,14 @@ fn check(p: &ProbeFile, c: &CollectFile, domain: &str, names: &[String], warning
     for (key, name) in [("hello", &p.hello), ("foreign", &p.foreign), ("domain", &p.domain)] {
         if !name.is_empty() && !host(name.trim_end_matches('.')) {
             wrong(format!("probe.{key}: `{}` is no host's name", name.escape_debug()));
+        }
+    }
+    for s in &p.source {
+        if let Some(name) = s.ehlo_name().filter(|n| !host(n)) {
+            wrong(format!("probe.source: `{}` is not a host name", name.escape_debug()));
+        }
+        if p.source.iter().filter(|o| o.address() == s.address()).count() > 1 {
+            wrong(format!("probe.source: {} is there twice", s.address()));
         }
     }
     if p.ports.contains(&0) {
@@ -257,8 +306,8 @@ fn leaves_from(addr: IpAddr) -> io::Result<IpAddr> {
 
 /// What this machine has to have.
 fn check_machine(p: &ProbeFile, domain: &str, key: &Path, warnings: &mut Vec<String>, wrong: &mut dyn FnMut(String)) {
-    for addr in &p.source {
-        if let Err(e) = UdpSocket::bind((*addr, 0)) {
+    for addr in p.source.iter().map(SourceFile::address) {
+        if let Err(e) = UdpSocket::bind((addr, 0)) {
             warnings.push(format!("probe.source: {addr} is no address of this machine, so that no test can be made from it: {e}"));
         }
     }

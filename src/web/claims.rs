@@ -251,7 +251,7 @@ pub struct ProofShape {
 
 /// Who looks at evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Eye {
+enum Audience {
     Public,
     /// Who delivered it: he has the message, and nothing else of the input's is his.
     Output,
@@ -259,20 +259,20 @@ enum Eye {
     Operator,
 }
 
-fn shown(desk: &Desk, p: Proof, eye: Eye) -> ProofShape {
+fn shown(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
     let settings = desk.settings();
     let own = [settings.domain.as_str()];
-    let view = |text: String| match eye {
-        Eye::Public => None,
-        Eye::Owner | Eye::Output => Some(redact(&text, &own, p.token.as_bytes())),
-        Eye::Operator => Some(text),
+    let view = |text: String| match audience {
+        Audience::Public => None,
+        Audience::Owner | Audience::Output => Some(redact(&text, &own, p.token.as_bytes())),
+        Audience::Operator => Some(text),
     };
     // Only what was said about this test: others are not part of this proof.
     let said = section(&desk.transcript(p.job).unwrap_or_default(), &p.test);
     // What a reporter says of it is his word, and no answer that we had.
     let own = desk.job(p.job).is_ok_and(|j| !j.remote);
     let codes = if own { codes(&said) } else { Vec::new() };
-    let transcript = if matches!(eye, Eye::Public | Eye::Output) { String::new() } else { said };
+    let transcript = if matches!(audience, Audience::Public | Audience::Output) { String::new() } else { said };
     ProofShape {
         id: p.id,
         codes,
@@ -326,8 +326,8 @@ pub(super) async fn evidence(
     Params(of): Params<OfWhom>,
 ) -> Result<Json<Page<ProofShape>>, Problem> {
     let target = host("target", &of.target)?;
-    let eye = if caller.role >= Role::Operator { Eye::Operator } else { Eye::Public };
-    let all = ask(&app, move |desk| Ok(of_host(desk, target, SHOWN)?.into_iter().map(|p| shown(desk, p, eye)).collect())).await?;
+    let audience = if caller.role >= Role::Operator { Audience::Operator } else { Audience::Public };
+    let all = ask(&app, move |desk| Ok(of_host(desk, target, SHOWN)?.into_iter().map(|p| shown(desk, p, audience)).collect())).await?;
     Ok(Json(Page::all(all)))
 }
 
@@ -351,16 +351,16 @@ pub(super) async fn proof(State(app): State<App>, peer: Option<Extension<Peer>>,
     };
     let found = ask(&app, move |desk| {
         let proof = desk.proof(id)?;
-        let eye = match from {
-            Some(a) if a == proof.input => Eye::Owner,
-            Some(a) if a == proof.output => Eye::Output,
-            _ => Eye::Public,
+        let audience = match from {
+            Some(a) if a == proof.input => Audience::Owner,
+            Some(a) if a == proof.output => Audience::Output,
+            _ => Audience::Public,
         };
         // That a host was tested, and did not prove open or does no more, is nobody's business.
-        if eye == Eye::Public && !desk.is_shown(&proof)? {
+        if audience == Audience::Public && !desk.is_shown(&proof)? {
             return Err(crate::ledger::desk::Denied::Unknown(format!("there is no proof {id} (any more)")));
         }
-        Ok(shown(desk, proof, eye))
+        Ok(shown(desk, proof, audience))
     });
     Ok(Json(found.await?))
 }
