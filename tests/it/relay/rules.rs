@@ -492,7 +492,7 @@ fn tester_and_collector_speak_tls_with_each_other() {
 /// What is kept of a proof is shown to those whom it concerns.
 #[test]
 fn evidence_is_kept_apart_by_who_may_see_it() {
-    let f = Field::new("");
+    let f = Field::new("contact = \"relaytest@orbs.example\"\n");
     let addr = v4(1, 1);
     f.mta(addr, "seen", open());
     f.done(f.nominate(addr, &json!({"tests": ["relay-name-sender"], "evidence": "user@victim.example got it"})));
@@ -515,6 +515,7 @@ fn evidence_is_kept_apart_by_who_may_see_it() {
     };
     let said = own(&id);
     assert!(said.contains("X-Envelope-Recipient") && said.contains("C RCPT TO:"), "{said}");
+    assert!(said.contains("From: relay test <relaytest@orbs.example>") && said.contains("Write to: relaytest@orbs.example"), "{said}");
     // What a second host hands in names somebody: operators see whom, the owner does not.
     let to = f.api.get("/v1/jobs/1").ok()["results"][0]["to"].as_str().unwrap().to_string();
     let data = "Received: from x (anna.b@victim.example)\r\n\r\nx\r\n.\r\n";
