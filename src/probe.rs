@@ -62,6 +62,8 @@ pub struct Settings {
     pub step: Duration,
     /// The addresses that connections come from: of those of the target's family the first.
     pub source: Vec<IpAddr>,
+    /// How much longer than its spread a whole test may take.
+    pub limit: Duration,
 }
 
 impl Settings {
@@ -118,15 +120,8 @@ pub type Go<'a> = &'a mut (dyn FnMut() -> bool + Send);
 
 /// Runs messages against a host. `port` takes the place of 25. Messages with a control share a session, which has a control before
 /// its first message and after its last one.
-pub async fn run(
-    target: IpAddr,
-    port: Option<u16>,
-    messages: &[Ready],
-    settings: &Settings,
-    told: Told<'_>,
-    go: Go<'_>,
-) -> RunReport {
-    let until = Instant::now() + settings.spread + LONGEST;
+pub async fn run(target: IpAddr, port: Option<u16>, messages: &[Ready], settings: &Settings, told: Told<'_>, go: Go<'_>) -> RunReport {
+    let until = Instant::now() + settings.spread + settings.limit;
     // As many pauses as there are messages, but for one.
     let spread = settings.spread / u32::try_from(messages.len().saturating_sub(1).max(1)).unwrap_or(1);
     let pause = settings.pause.max(spread);

@@ -135,14 +135,15 @@ async fn test(desk: &Desk, settings: &Settings, job: &Job, known: Known, fresh: 
     // A claim's first groups may suffice for a release.
     let split = messages.iter().position(|m| m.phase == Phase::Rest).filter(|_| job.is_claim()).unwrap_or(0);
     let (first, rest) = messages.split_at(split);
-    let mut report = RunReport::default();
+    let (mut report, begun) = (RunReport::default(), Instant::now());
     if !first.is_empty() {
         report = probe::run(job.target, job.port, first, &how.share(first.len(), messages.len()), &mut |_, _| {}, &mut go).await;
         let (ran, controls) = (report.ran.clone(), report.controls.clone());
         complain("a release", blocking(desk, move |d| d.progress(id, ran, controls, now())).await);
         sleep(how.pause).await;
     }
-    report.append(probe::run(job.target, job.port, rest, &how.share(rest.len(), messages.len()), &mut |_, _| {}, &mut go).await);
+    let remaining = probe::Settings { limit: how.limit.saturating_sub(begun.elapsed()), ..how.share(rest.len(), messages.len()) };
+    report.append(probe::run(job.target, job.port, rest, &remaining, &mut |_, _| {}, &mut go).await);
     sleep(settings.settle).await;
     for pause in [1, 10, 60, 600, 3600] {
         let RunReport { ran, controls, transcript } = report.clone();

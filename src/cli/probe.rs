@@ -19,6 +19,7 @@ use super::{
 use crate::{
     collect::{self, Collector},
     config::{Config, probe as settings},
+    daemon::collector::find_names,
     ledger::desk::{Phase, Ran, Ready},
     model::{
         Subject, Time,
@@ -26,7 +27,7 @@ use crate::{
         special,
         time::Seconds,
     },
-    probe,
+    probe, resolve,
     smtp::{
         Catalogue, Envelope, Names, Tokens, Way,
         catalogue::Port,
@@ -83,6 +84,8 @@ pub(super) struct Probe {
 
 /// Wrong usage has a code of its own here (sysexits).
 pub(super) const USAGE: u8 = 64;
+/// How long DNS may take to tell the names of a host.
+const FIND_NAMES: Duration = Duration::from_secs(10);
 /// How long to wait at most, in seconds.
 const LONGEST_WAIT: u64 = 30 * 86_400;
 
@@ -107,7 +110,8 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
             "that address is on the Internet: test your own hosts, and set allow_public, hello, contact and about of [probe] first",
         ));
     }
-    let here = Here::new(c, config.as_ref(), target)?;
+    let mut here = Here::new(c, config.as_ref(), target)?;
+    runtime.block_on(here.find_names(config.as_ref()));
     let messages = here.messages(c)?;
     let came: Arc<Mutex<Vec<(Seen, IpAddr)>>> = Arc::default();
     runtime.block_on(here.collect(c, &came))?;
@@ -230,6 +234,17 @@ impl Here {
         })
     }
 
+    /// Asks DNS for the names of the host that were not given.
+    async fn find_names(&mut self, config: Option<&Config>) {
+        let resolvers = config.map_or(&[][..], |c| &c.outgoing.resolvers);
+        let Ok(resolver) = resolve::Names::new(resolvers, false) else { return };
+        let said: Vec<String> = self.names.relay.iter().chain(&self.names.hosted).cloned().collect();
+        if self.names.relay.is_none() || self.names.hosted.is_none() {
+            // A name server that does not answer costs the tests that need a name.
+            let _ = tokio::time::timeout(FIND_NAMES, find_names(&resolver, said, &mut self.names)).await;
+        }
+    }
+
     /// A number, and the two addresses that it makes.
     fn fresh(&self) -> (String, String) {
         let id = secrets::random::<8>().unwrap_or_default();
@@ -279,7 +294,9 @@ impl Here {
             }
         }
         if nameless > 0 {
-            eprintln!("{nameless} messages are not sent for want of names; --relay, --hosted, --user and --collect tell them");
+            eprintln!(
+                "skipping {nameless} messages that need names which DNS does not tell; supply them with --relay, --hosted, --user and --collect"
+            );
         }
         Ok(out)
     }
@@ -305,7 +322,14 @@ impl Here {
 
 fn default_ways() -> probe::Settings {
     let step = Duration::from_secs(60);
-    probe::Settings { ports: settings::PORTS, pause: Duration::ZERO, spread: Duration::ZERO, step, source: Vec::new() }
+    probe::Settings {
+        ports: settings::PORTS,
+        pause: Duration::ZERO,
+        spread: Duration::ZERO,
+        step,
+        source: Vec::new(),
+        limit: probe::LONGEST,
+    }
 }
 
 /// Sends the messages of a server, and tells it what was said.

@@ -139,7 +139,12 @@ pub(super) fn claim(common: &Common, c: &Claim) -> Result<(), Failure> {
     show(common, &done, |d| {
         println!("{}", text(&d["what_happens"]));
         for b in d["blocked"].as_array().into_iter().flatten() {
-            println!("blocked at {} ({}), tested from {}:", text(&b["at"]), text(&b["row"]), b["source"].as_str().unwrap_or("this machine"));
+            println!(
+                "blocked at {} ({}), tested from {}:",
+                text(&b["at"]),
+                text(&b["row"]),
+                b["source"].as_str().unwrap_or("this machine")
+            );
             for r in b["replies"].as_array().into_iter().flatten() {
                 println!("  {:<44} {}", text(&r["sent"]), text(&r["answered"]));
             }

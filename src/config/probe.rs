@@ -193,6 +193,7 @@ pub(super) fn read(
                 spread: step(p.spread),
                 step: step(p.step),
                 source: p.source.iter().map(SourceFile::address).collect(),
+                limit: probe::LONGEST,
             },
         },
         listen: c.listen.clone(),

@@ -240,11 +240,9 @@ impl Row {
             },
             Row::LoginRequired if proved => ClaimOutcome::Waiting,
             Row::Accepted | Row::DeferredControlAccepted | Row::IncompleteControlAccepted => ClaimOutcome::Waiting,
-            Row::RefusedControlSame
-            | Row::DeferredControlFailed
-            | Row::LoginRequired
-            | Row::ShutOut
-            | Row::IncompleteControlFailed => ClaimOutcome::Blocked,
+            Row::RefusedControlSame | Row::DeferredControlFailed | Row::LoginRequired | Row::ShutOut | Row::IncompleteControlFailed => {
+                ClaimOutcome::Blocked
+            }
         }
     }
 
@@ -424,9 +422,9 @@ pub fn names_blocklist(text: &str) -> bool {
     let lower = text.to_lowercase();
     let is_inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     BLOCKLIST_WORDS.iter().any(|word| {
-        lower.match_indices(word).any(|(at, _)| {
-            !is_inside(lower[..at].chars().next_back()) && !is_inside(lower[at + word.len()..].chars().next())
-        })
+        lower
+            .match_indices(word)
+            .any(|(at, _)| !is_inside(lower[..at].chars().next_back()) && !is_inside(lower[at + word.len()..].chars().next()))
     })
 }
 

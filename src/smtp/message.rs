@@ -301,7 +301,8 @@ ttoken
         assert_eq!(redact(text, &own, &[], b"salt"), out);
         assert_ne!(redact(text, &own, &[], b"other"), out);
         // Our own contact is there to be written to; a stranger at the same domain is not.
-        let contact = "From: relay test <relaytest@orbs.example>, Write to: RelayTest@orbs.example. anna@orbs.example xrelaytest@orbs.example";
+        let contact =
+            "From: relay test <relaytest@orbs.example>, Write to: RelayTest@orbs.example. anna@orbs.example xrelaytest@orbs.example";
         let out = redact(contact, &own, &["relaytest@orbs.example"], b"salt");
         assert!(out.starts_with("From: relay test <relaytest@orbs.example>, Write to: RelayTest@orbs.example. "), "{out}");
         assert!(!out.contains("anna") && !out.contains("xrelaytest"), "{out}");

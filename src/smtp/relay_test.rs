@@ -386,7 +386,8 @@ mod tests {
 
     /// Runs a control against fixed replies: the commands that were sent, what the recipients were answered, and the link.
     fn run_control(replies: &[&str]) -> (Vec<String>, Vec<u16>, Outcome, Link) {
-        let (_, plain) = names().envelopes(Catalogue::standard().get("plain").unwrap(), 0, false, || ("t".into(), "b".into())).unwrap().remove(0);
+        let (_, plain) =
+            names().envelopes(Catalogue::standard().get("plain").unwrap(), 0, false, || ("t".into(), "b".into())).unwrap().remove(0);
         let envelope = Envelope { to: super::super::control::recipients(&names()), ..plain };
         let (mut link, mut sent) = (Link::default(), Vec::new());
         let (mut talk, mut next) = Talk::control(&envelope, &mut link);

@@ -372,7 +372,8 @@ pub(super) async fn evidence(
 ) -> Result<Json<Page<ProofShape>>, Problem> {
     let target = host("target", &of.target)?;
     let audience = if caller.role >= Role::Operator { Audience::Operator } else { Audience::Public };
-    let all = ask(&app, move |desk| Ok(of_host(desk, target, SHOWN)?.into_iter().map(|p| redacted_for(desk, p, audience)).collect())).await?;
+    let all =
+        ask(&app, move |desk| Ok(of_host(desk, target, SHOWN)?.into_iter().map(|p| redacted_for(desk, p, audience)).collect())).await?;
     Ok(Json(Page::all(all)))
 }
 

@@ -16,7 +16,7 @@ use crate::{
         EvidenceKind, SourceId, Subject, Time, What,
         history::Ask,
         probing::{Arrival, Finding, Issued, NoProof, Outcome, proves},
-        retest::{Trigger, RelayPath, EvidenceSummary, Host, Job, Output, Reporter, State},
+        retest::{EvidenceSummary, Host, Job, Output, RelayPath, Reporter, State, Trigger},
     },
     smtp::{
         Way,
@@ -346,12 +346,17 @@ fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival, li
 fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result<(), Denied> {
     let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
     // One that waits for a person, or knocks at another door, is none in its place.
-    let same = |j: &Job| !j.remote && j.state != State::Held && j.cause != Trigger::Recheck && settings.other_port(j.port) == settings.other_port(host.port);
+    let same = |j: &Job| {
+        !j.remote && j.state != State::Held && j.cause != Trigger::Recheck && settings.other_port(j.port) == settings.other_port(host.port)
+    };
     if open_job(sheet, issued.target, same)?.is_some() || opted_out(sheet, issued.target)?.is_some() {
         return Ok(());
     }
-    let grounds =
-        EvidenceSummary { kind: "review".into(), text: format!("a message of test `{}` came after the release", issued.test), at: sheet.now };
+    let grounds = EvidenceSummary {
+        kind: "review".into(),
+        text: format!("a message of test `{}` came after the release", issued.test),
+        at: sheet.now,
+    };
     let mut job = new_job(sheet, issued.target, Trigger::Review, "tester", grounds)?;
     (job.names, job.port) = (host.names, host.port);
     place(sheet, settings, &mut job)?;

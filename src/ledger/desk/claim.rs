@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     AHEAD, Asker, Denied, Desk, Proof, REASONS, Settings, Sheet,
-    jobs::{end, line, new_job, open_job, opted_out, place, save, charge},
+    jobs::{charge, end, line, new_job, open_job, opted_out, place, save},
     key,
     run::PLAIN,
 };
@@ -114,13 +114,16 @@ impl Desk {
     /// A claim's test has ended: the table of [`control::Row`] says what follows.
     pub(super) fn claim_tested(&self, sheet: &mut Sheet<'_>, job: &mut Job) -> Result<(), Denied> {
         let settings = self.settings();
-        let came = self.came_through(sheet, job.target, job.port)?.unwrap_or_default();
-        let row = control::row(&job.results, &came, &job.controls);
-        job.row = Some(row);
         let slot = key::host(b'H', job.target);
         let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
-        // One whose message came has failed already.
-        let Some(claim) = host.claim.as_mut().filter(|c| c.is_tested_by(job.id)) else { return Ok(()) };
+        let came = self.came_through(sheet, job.target, job.port)?.unwrap_or_default();
+        let row = control::row(&job.results, &came, &job.controls);
+        // One whose message came has failed already; and one that was released early is over.
+        let Some(claim) = host.claim.as_mut().filter(|c| c.is_tested_by(job.id)) else {
+            job.row = job.row.or(Some(row).filter(|r| *r == Row::Delivered));
+            return Ok(());
+        };
+        job.row = Some(row);
         let is_second = claim.second_job == Some(job.id);
         let second = match settings.second_source(job.target, job.source_used()) {
             _ if is_second && row.confirms_refusal() => SecondSource::Agrees,
@@ -192,13 +195,7 @@ impl Desk {
     }
 
     /// Has a second source address send the forms that had come through, while the waiting period runs.
-    fn ask_second_source(
-        &self,
-        sheet: &mut Sheet<'_>,
-        settings: &Settings,
-        job: &Job,
-        came: &CameThrough,
-    ) -> Result<Option<u64>, Denied> {
+    fn ask_second_source(&self, sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, came: &CameThrough) -> Result<Option<u64>, Denied> {
         let source = settings.second_source(job.target, job.source_used());
         let text = format!("what job {} has seen, from a second address", job.id);
         let grounds = EvidenceSummary { kind: "claim".into(), text, at: sheet.now };

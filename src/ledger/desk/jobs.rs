@@ -10,7 +10,7 @@ use crate::{
     model::{
         Change, Evidence, SourceId, Subject, Time,
         history::{Ask, HoldFor},
-        retest::{self, Budget, Trigger, EvidenceSummary, Host, Job, BudgetKind, Reporter, State},
+        retest::{self, Budget, BudgetKind, EvidenceSummary, Host, Job, Reporter, State, Trigger},
         time::Seconds,
     },
     store::{StoreError, schema::Audit},
@@ -314,7 +314,13 @@ pub(super) fn open_job(sheet: &Sheet<'_>, target: IpAddr, meant: impl Fn(&Job) -
     Ok(None)
 }
 
-pub(super) fn new_job(sheet: &mut Sheet<'_>, target: IpAddr, cause: Trigger, by: &str, grounds: EvidenceSummary) -> Result<Job, StoreError> {
+pub(super) fn new_job(
+    sheet: &mut Sheet<'_>,
+    target: IpAddr,
+    cause: Trigger,
+    by: &str,
+    grounds: EvidenceSummary,
+) -> Result<Job, StoreError> {
     let id = sheet.number()?;
     sheet.put(key::both(b'L', target, id), &());
     Ok(Job {
@@ -414,7 +420,8 @@ pub(super) fn charge(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, at: 
 /// Says where a job that does not run stands: whether it may, and when.
 pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Result<(), StoreError> {
     let now = sheet.now;
-    if matches!(job.cause, Trigger::Nomination | Trigger::Owner) && job.begun.is_none() && job.grounds.at.plus(retest::EVIDENCE_LIFE) < now {
+    if matches!(job.cause, Trigger::Nomination | Trigger::Owner) && job.begun.is_none() && job.grounds.at.plus(retest::EVIDENCE_LIFE) < now
+    {
         end(job, "its evidence is older than 14 days", now);
         return Ok(());
     }

@@ -81,8 +81,9 @@ fn assign_phases(job: &Job, came: Option<&CameThrough>, messages: &mut [Ready]) 
 
 /// Groups messages that can share a session, which have one sender, greeting and port, at most [`MAX_FORMS_PER_SESSION`] in each.
 fn into_sessions(settings: &Settings, job: &mut Job, (names, now): (&Names, Time), messages: Vec<Ready>) -> Vec<Ready> {
-    type Key = (Port, Option<String>, String);
-    let mut groups: Vec<(Key, Vec<(Ready, Option<String>)>)> = Vec::new();
+    /// Port, greeting and sender; the messages of a group, with the token in their sender.
+    type Group = ((Port, Option<String>, String), Vec<(Ready, Option<String>)>);
+    let mut groups: Vec<Group> = Vec::new();
     for m in messages {
         // The sender without its token; one that was sent before keeps the sender that it had.
         let new = job.results.get(m.place).filter(|r| !matches!(r.outcome, Outcome::TempFail { .. }));

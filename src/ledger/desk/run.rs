@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Asker, Denied, Desk, Settings, Sheet,
-    jobs::{HELD, LINES, end, hash, line, place, save, charge},
+    jobs::{HELD, LINES, charge, end, hash, line, place, save},
     key,
     plan::{self, Phase},
 };
@@ -14,8 +14,8 @@ use crate::{
     model::{
         Time,
         control::{self, ControlSession},
-        probing::{self, Issued, Assessment, Outcome, Tried},
-        retest::{Trigger, Host, Job, Reporter, State},
+        probing::{self, Assessment, Issued, Outcome, Tried},
+        retest::{Host, Job, Reporter, State, Trigger},
         time::Seconds,
     },
     smtp::{

@@ -14,7 +14,7 @@ use crate::{
         control::{ControlCheck, ControlSession, RecipientReply},
         history::{Ask, HoldFor},
         probing::{Assessment, Outcome, Stage},
-        retest::{BETWEEN, Trigger, EvidenceSummary, Job, State, UNTESTED, WAITING},
+        retest::{BETWEEN, EvidenceSummary, Job, State, Trigger, UNTESTED, WAITING},
     },
     smtp::{Names, session::Incoming},
     store::Store,

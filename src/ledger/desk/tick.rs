@@ -84,7 +84,12 @@ impl Desk {
                 return Ok(());
             }
             // What the claim's own test has sent still counts.
-            self.release(&mut sheet, target, ("not every test was refused, and nothing was delivered in five days", false), before(claim.at))?;
+            self.release(
+                &mut sheet,
+                target,
+                ("not every test was refused, and nothing was delivered in five days", false),
+                before(claim.at),
+            )?;
             return self.write(sheet, None).map(drop);
         }
         let job: Option<Job> = sheet.get(&key::number(b'J', claim.job))?;

@@ -125,7 +125,8 @@ fn a_refusal_is_the_same_whatever_addresses_and_numbers_it_repeats() {
     let form = Comparable::new(550, "5.7.1 <tabcdef@probe.example>: Relay denied for [192.0.2.7] (id 4711-a)", "<tabcdef@probe.example>");
     let control = Comparable::new(550, "5.7.1 <postmaster>: relay  denied for [192.0.2.7] (id 4712-b)", "<postmaster>");
     assert_eq!(form, control);
-    for other in ["5.1.1 <postmaster>: relay denied for [192.0.2.7] (id 1234)", "5.7.1 <postmaster>: no", "<postmaster>: relay denied for x"]
+    for other in
+        ["5.1.1 <postmaster>: relay denied for [192.0.2.7] (id 1234)", "5.7.1 <postmaster>: no", "<postmaster>: relay denied for x"]
     {
         assert_ne!(form, Comparable::new(550, other, "<postmaster>"), "{other}");
     }

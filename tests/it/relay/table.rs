@@ -63,7 +63,12 @@ fn every_row_of_the_table_has_a_server() {
         ("refused-control-differs", "plain", Some(differs), "waits"),
         ("refused-control-differs", "plain", Some(Change { postmaster: Some("450 4.2.0 later"), ..Change::default() }), "waits"),
         ("refused-control-same", "plain", Some(same.clone()), "blocked"),
-        ("refused-control-same", "plain", Some(Change { foreign: Some("550 5.7.1 <{}>: see our blocklist"), ..Change::default() }), "blocked"),
+        (
+            "refused-control-same",
+            "plain",
+            Some(Change { foreign: Some("550 5.7.1 <{}>: see our blocklist"), ..Change::default() }),
+            "blocked",
+        ),
         ("deferred-control-accepted", "plain", Some(later.clone()), "waits"),
         ("deferred-control-failed", "plain", Some(Change { postmaster: later.foreign, ..later }), "blocked"),
         ("login-required", "plain", Some(Change { mail: Some("530 5.7.0 log in"), auth: true, ..Change::default() }), "waits"),
@@ -104,11 +109,7 @@ fn every_row_of_the_table_has_a_server() {
 /// An open relay that answered 550 to our tester alone was released at once.
 #[test]
 fn who_refuses_the_tester_alone_is_found_out_by_another_address() {
-    let sources = format!(
-        "[\"{}\", {{ address = \"{}\", ehlo_name = \"second.example\" }}]",
-        IpAddr::from(FIRST),
-        IpAddr::from(SECOND)
-    );
+    let sources = format!("[\"{}\", {{ address = \"{}\", ehlo_name = \"second.example\" }}]", IpAddr::from(FIRST), IpAddr::from(SECOND));
     let f = field(&sources);
     let (addr, mta) = proved(&f, 1, "plain");
     let alone = Change { only: Some(FIRST.into()), foreign: Some(DENIED), postmaster: Some(DENIED), ..Change::default() };
@@ -119,7 +120,10 @@ fn who_refuses_the_tester_alone_is_found_out_by_another_address() {
     // At once again, from the other address, which it does not know.
     let again = claim(&f, addr, true);
     let shown = again["blocked"][0].to_string();
-    assert!(shown.contains("127.65.1.1") && shown.contains("control: RCPT TO:<postmaster>") && shown.contains("relaying denied"), "{again:#}");
+    assert!(
+        shown.contains("127.65.1.1") && shown.contains("control: RCPT TO:<postmaster>") && shown.contains("relaying denied"),
+        "{again:#}"
+    );
     let second = f.done(again["job"]["id"].as_u64().unwrap());
     assert_eq!((&second["says"], &second["source"]), (&json!("open"), &json!(IpAddr::from(SECOND))), "{second:#}");
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
@@ -154,20 +158,4 @@ fn who_refuses_the_tester_alone_is_found_out_by_another_address() {
     let jobs = f.api.get("/v1/jobs").ok();
     let recheck = jobs["items"].as_array().unwrap().iter().find(|j| j["cause"] == "recheck").unwrap_or_else(|| panic!("{jobs:#}"));
     assert_eq!((&recheck["target"], &recheck["state"]), (&json!(closed), &json!("deferred")));
-}
-
-/// A reporter's own tester makes the controls too, and the server keeps what they came to.
-#[test]
-fn a_remote_tester_carries_the_control() {
-    let f = field("[]");
-    let (addr, mta) = proved(&f, 1, "plain");
-    mta.change(Change::default());
-    let token = f.api.f.write("rep.token", &f.api.token("rep", "editor", &[]));
-    let (server, target, port) = (format!("http://{}", f.api.addr), addr.to_string(), f.port.to_string());
-    let args = ["--json", "--server", &server, "--token", token.to_str().unwrap(), "probe", &target, "--port", &port];
-    let more = ["--wait", "0s", "--pause", "0s", "--test", "plain", "--evidence", "message 4711"];
-    let out = f.api.f.orbsd(&[&args[..], &more[..]].concat());
-    let job: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
-    assert_eq!((&job["controls"][0]["before"], &job["controls"][0]["after"]), (&json!([250]), &json!([250])), "{job:#}");
-    assert_eq!(mta.said.lock().unwrap().iter().filter(|l| *l == "RCPT TO:<postmaster>").count(), 2);
 }
