@@ -502,3 +502,22 @@ impl ServerCertVerifier for Anybody {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S4, and its amendment.
+    #[test]
+    fn an_owners_test_pauses_two_seconds_and_has_no_minimum_duration() {
+        let source: Vec<IpAddr> = vec!["192.0.2.1".parse().unwrap(), "198.51.100.1".parse().unwrap()];
+        let (pause, spread, step) = (Duration::from_secs(5), Duration::from_secs(600), Duration::from_secs(60));
+        let usual = Settings { ports: [25, 587, 465], pause, spread, step, source: source.clone(), limit: LONGEST };
+        let own = usual.for_job(true, Some(source[1]));
+        assert_eq!((own.pause, own.spread, own.source), (Duration::from_secs(2), Duration::ZERO, vec![source[1]]));
+        assert_eq!(usual.for_job(false, None), usual, "others are tested as slowly as ever");
+        let hasty = Settings { pause: Duration::ZERO, ..usual.clone() };
+        assert_eq!(hasty.for_job(true, None).pause, Duration::ZERO, "the operator's own hosts");
+        assert_eq!(usual.share(20, 80).spread + usual.share(60, 80).spread, spread, "two parts take as long as the whole");
+    }
+}

@@ -107,7 +107,8 @@ pub struct Settings {
     pub key: PathBuf,
 }
 
-/// The least pause between two messages to somebody's host, and how long the whole set takes (safety rule S4).
+/// The least pause between two messages to somebody's host, and how long the whole set takes (safety rule S4). A test that the host's
+/// owner asked for has a shorter pause and no minimum duration ([`probe::OWNER_PAUSE`]).
 pub const PAUSE: Seconds = Seconds(5);
 /// See [`PAUSE`].
 pub const SPREAD: Seconds = Seconds(600);

@@ -22,7 +22,7 @@ use crate::{
         Role, Subject, Time,
         control::{ControlCheck, ControlSession},
         probing::{Outcome, Tried},
-        retest::{EvidenceSummary, Job},
+        retest::{EvidenceSummary, Job, Trigger},
     },
     smtp::catalogue::{MAX_MESSAGES, Test},
     store::Vocabulary,
@@ -241,7 +241,15 @@ impl JobShape {
 
     /// A job as everybody may see it: where it stands, and nothing of its results.
     pub(super) fn public(j: &Job) -> JobShape {
-        JobShape { results: Vec::new(), controls: Vec::new(), by: String::new(), says: None, row: None, ..JobShape::seen(j, false) }
+        JobShape {
+            results: Vec::new(),
+            controls: Vec::new(),
+            by: String::new(),
+            says: None,
+            row: None,
+            source: None,
+            ..JobShape::seen(j, false)
+        }
     }
 
     fn seen(j: &Job, full: bool) -> JobShape {
@@ -254,7 +262,8 @@ impl JobShape {
             at: j.at.to_string(),
             state: word(&j.state),
             waiting_for: j.waiting_for.clone(),
-            not_before: j.not_before.to_string(),
+            // When a released host is tested once more is nobody's to know.
+            not_before: if full || j.cause != Trigger::Recheck { j.not_before } else { j.at }.to_string(),
             begun: time(j.begun),
             ended: time(j.ended),
             says: (!j.open()).then(|| word(&j.assessment())),

@@ -337,7 +337,9 @@ impl SourceReplies {
                 _ => None,
             }
         });
-        let replies = control.chain(forms).take(MAX_REPLIES).collect();
+        // What a server says may be anything: it reaches terminals.
+        let printable = |text: String| text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+        let replies = control.chain(forms).map(|(sent, answered)| (sent, printable(answered))).take(MAX_REPLIES).collect();
         SourceReplies { source: job.source_used(), at: job.ended, row: job.row, replies }
     }
 }
