@@ -28,3 +28,4 @@ mod rfc8906;
 mod rows;
 mod scenarios;
 mod subjects;
+mod unit;
