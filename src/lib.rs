@@ -81,7 +81,7 @@
 //!
 //! `web` → [`ledger::desk::Desk::nominate`] (a job: held, deferred or queued) → [`schedule`] has a turn → `Desk::begin` (messages of
 //! [`smtp::catalogue`] with tokens of [`smtp::token`], their rows kept) → [`probe`] sends them ([`smtp::relay_test`]) →
-//! `Desk::finish` (outcomes; acceptance is no verdict). What comes through: [`collect`] ([`smtp::session`]) → `Desk::arrived` →
+//! `Desk::finish` (outcomes; acceptance is no verdict; for a claim [`model::control::row`]). What comes through: [`collect`] ([`smtp::session`]) → `Desk::arrived` →
 //! [`model::probing::proves`] → one batch: the proof, the job's outcome, and the listing, which [`model::history::proven`] lets the
 //! source `prober` make on a delivery alone. `Desk::claim` and `Desk::tick` lead out again, by [`model::retest`].
 //!
@@ -117,6 +117,7 @@
 //!   a property test holds the one to an RFC 4592 look-up in the other.
 //! * A zone's old rendering with the difference applied is its new one, for any history and both faces; a property test
 //!   holds IXFR to AXFR record for record.
+//! * No replies of a host that refuses the tester alone release it; a property test tries all steps, codes and texts.
 //! * No sequence of events lists a host for the source `prober` without a message that was sent to it after its last release
 //!   and delivered; a property test tries.
 //! * `unsafe` is in `serve::udp` and `serve::sys` alone.
@@ -154,12 +155,12 @@
 //! * What is kept of relay tests is JSON under one family (`ledger::desk`), and is decided on one at a time in front of the
 //!   writer: the rows are few, long-lived and get new fields, and a decision reads several hosts' rows.
 //! * Names for a test's forms come from DNS and from the evidence (`names` of a nomination), each only where it points at the
-//!   target: a resolver may know better what an address is called (127/8), and an owner may take his PTR away. A claim whose
-//!   test lacks what once came through waits like one where something was accepted.
-//! * Three times 4xx to what had come through leads out after the waiting period: a closed Postfix as Debian ships it says
-//!   nothing else. What our own stop cuts off is no try.
-//! * Nobody is let out untested who shuts tests out himself: a host that opted out does not claim, and one whose greeting is left
-//!   alone waits for a person or its listing's end. On request are only claims that we did not test.
+//!   target: a resolver may know better what an address is called (127/8), and an owner may take his PTR away.
+//! * What a claim's test leads to is one table of rows ([`model::control`]): a refusal counts only against a control, for which
+//!   the host's own postmaster is named and no message sent. A host that refuses the tester alone is *blocked*: listed until its
+//!   own end, and tested again from another address. What our own stop cuts off is no try.
+//! * A host that opted out does not claim: who lets nobody look cannot say that it is closed. On request are only claims that we
+//!   did not test.
 //! * An undo knows by the audit log which commits were taken back: verdicts that look alike can be another's word.
 //! * `output` is listed once, after the notice; the sample zones `outputs` and `delayed-outputs` are two codes for it.
 //! * A catalog answers queries only to those who may transfer it (RFC 9432 section 6).

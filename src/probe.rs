@@ -26,8 +26,12 @@ use tokio_rustls::{
 
 use crate::{
     ledger::desk::{Ran, Ready},
-    model::probing::{Outcome, Stage},
+    model::{
+        control::{ControlCheck, ControlSession},
+        probing::{Outcome, Stage},
+    },
     smtp::{
+        Envelope,
         catalogue::Port,
         relay_test::{Link, Next, Talk},
         reply::{Reader, Reply},
@@ -56,8 +60,56 @@ pub struct Settings {
     pub spread: Duration,
     /// How long to wait for a connection, and for each reply.
     pub step: Duration,
-    /// The addresses that connections come from.
+    /// The addresses that connections come from: of those of the target's family the first.
     pub source: Vec<IpAddr>,
+    /// How much longer than its spread a whole test may take.
+    pub limit: Duration,
+}
+
+impl Settings {
+    /// The settings of a test that its owner asked for (safety rule S4): a short pause, and no minimum duration. It comes from
+    /// one address, where that is said.
+    #[must_use]
+    pub fn for_job(&self, by_owner: bool, source: Option<IpAddr>) -> Settings {
+        let mut out = self.clone();
+        if by_owner {
+            (out.pause, out.spread) = (out.pause.min(OWNER_PAUSE), Duration::ZERO);
+        }
+        if let Some(source) = source {
+            out.source = vec![source];
+        }
+        out
+    }
+
+    /// The settings of a part of a test's messages: as large a part of its duration.
+    #[must_use]
+    pub fn share(&self, part: usize, all: usize) -> Settings {
+        let of = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Settings { spread: self.spread * of(part) / of(all).max(1), ..self.clone() }
+    }
+}
+
+/// The pause between two messages of a test that the host's owner asked for.
+pub const OWNER_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a run of messages came to.
+#[derive(Debug, Clone, Default)]
+pub struct RunReport {
+    /// What became of each message.
+    pub ran: Vec<Ran>,
+    /// The sessions that carried controls.
+    pub controls: Vec<ControlSession>,
+    /// All that was said.
+    pub transcript: String,
+}
+
+impl RunReport {
+    /// Adds what a later run came to.
+    pub fn append(&mut self, next: RunReport) {
+        self.ran.extend(next.ran);
+        self.controls.extend(next.controls);
+        self.transcript.push_str(&next.transcript);
+    }
 }
 
 /// What is told while it runs: who says it (`S`, `C` or `-`), and the line.
@@ -66,20 +118,14 @@ pub type Told<'a> = &'a mut (dyn FnMut(char, &str) + Send);
 /// Whether to go on, asked before each message.
 pub type Go<'a> = &'a mut (dyn FnMut() -> bool + Send);
 
-/// Runs messages against a host: what became of each, and the transcript. `port` takes the place of 25.
-pub async fn run(
-    target: IpAddr,
-    port: Option<u16>,
-    messages: &[Ready],
-    settings: &Settings,
-    told: Told<'_>,
-    go: Go<'_>,
-) -> (Vec<Ran>, String) {
-    let until = Instant::now() + settings.spread + LONGEST;
+/// Runs messages against a host. `port` takes the place of 25. Messages with a control share a session, which has a control before
+/// its first message and after its last one.
+pub async fn run(target: IpAddr, port: Option<u16>, messages: &[Ready], settings: &Settings, told: Told<'_>, go: Go<'_>) -> RunReport {
+    let until = Instant::now() + settings.spread + settings.limit;
     // As many pauses as there are messages, but for one.
     let spread = settings.spread / u32::try_from(messages.len().saturating_sub(1).max(1)).unwrap_or(1);
     let pause = settings.pause.max(spread);
-    let mut run = Run { target, port, settings, connection: None, script: String::new(), told, last: None };
+    let mut run = Run { target, port, settings, connection: None, script: String::new(), told, last: None, controls: Vec::new() };
     let mut out: Vec<Ran> = Vec::with_capacity(messages.len());
     let mut before: Vec<(Port, Outcome)> = Vec::new();
     let mut slow = 0;
@@ -88,8 +134,10 @@ pub async fn run(
         // A port that refuses everybody at its door is not knocked at fifty times.
         let lately: Vec<&Outcome> = before.iter().rev().filter(|(p, _)| *p == port).take(GIVE_UP).map(|(_, o)| o).collect();
         if !go() {
+            run.close().await;
             break;
         }
+        run.leave(m.control.as_ref().map(|c| c.session)).await;
         let outcome = match &lately[..] {
             _ if Instant::now() > until || slow >= SLOW.1 => Outcome::inconclusive("the whole test took too long"),
             [last, ..] if lately.len() == GIVE_UP && lately.iter().all(|o| is_shut(o)) => (*last).clone(),
@@ -106,14 +154,20 @@ pub async fn run(
         before.push((port, outcome.clone()));
         out.push(Ran { place: m.place, outcome });
     }
+    run.leave(None).await;
     run.close().await;
-    (out, run.script)
+    RunReport { ran: out, controls: run.controls, transcript: run.script }
+}
+
+/// The line of a transcript that begins a test.
+fn header(test: &str, envelope: &Envelope) -> String {
+    format!("test {test}: MAIL FROM:{} RCPT TO:{}", envelope.from, envelope.to.get(envelope.probe).map_or("", String::as_str))
 }
 
 /// Whether an outcome says that nobody is let in.
 fn is_shut(o: &Outcome) -> bool {
     match o {
-        Outcome::Refused { stage, .. } | Outcome::Later { stage, .. } => *stage == Stage::Connect,
+        Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. } => *stage == Stage::Connect,
         Outcome::Inconclusive { why, .. } => why.starts_with(NO_CONNECTION) || why.starts_with(SILENCE),
         _ => false,
     }
@@ -133,6 +187,10 @@ struct Connection {
     link: Link,
     port: Port,
     hello: Option<String>,
+    /// The address of ours that it comes from.
+    source: Option<IpAddr>,
+    /// The session with controls that it carries, and the envelope of that session's control.
+    control: Option<(u32, Envelope)>,
 }
 
 struct Run<'a> {
@@ -143,17 +201,21 @@ struct Run<'a> {
     script: String,
     told: Told<'a>,
     last: Option<Instant>,
+    controls: Vec<ControlSession>,
 }
+
+/// The name of a control in a transcript.
+const CONTROL: &str = "(control)";
 
 impl Run<'_> {
     /// One message. A session that was cut gets one more; then nothing can be said.
     async fn message(&mut self, m: &Ready) -> Outcome {
-        self.note('-', &format!("test {}: MAIL FROM:{} RCPT TO:{}", m.test, m.envelope.from, m.envelope.to[m.envelope.probe]));
+        self.note('-', &header(&m.test, &m.envelope));
         let mut outcome = self.once(m).await;
         let cut = match &outcome {
             Outcome::Inconclusive { why, .. } => !why.starts_with(NO_CONNECTION),
             // It closes after so many errors, whatever this one was.
-            Outcome::Later { stage, code: 421, .. } => *stage > Stage::Connect,
+            Outcome::TempFail { stage, code: 421, .. } => *stage > Stage::Connect,
             _ => false,
         };
         if cut {
@@ -166,7 +228,10 @@ impl Run<'_> {
     }
 
     async fn once(&mut self, m: &Ready) -> Outcome {
-        let fits = |c: &Connection| c.port == m.envelope.port && c.hello == m.envelope.hello && !c.link.over;
+        let session = m.control.as_ref().map(|c| c.session);
+        let fits = |c: &Connection| {
+            c.port == m.envelope.port && c.hello == m.envelope.hello && !c.link.over && c.control.as_ref().map(|c| c.0) == session
+        };
         if !self.connection.as_ref().is_some_and(fits) {
             self.close().await;
             match self.connect(m).await {
@@ -181,19 +246,91 @@ impl Run<'_> {
                     };
                 }
             }
+            if let Some(outcome) = self.begin_session(m).await {
+                return outcome;
+            }
         }
         let Some(mut c) = self.connection.take() else { return Outcome::inconclusive(NO_CONNECTION) };
         let mut link = std::mem::take(&mut c.link);
-        let outcome = self.talk(m, &mut link, &mut c).await;
+        let (mut talk, next) = Talk::new(&m.envelope, &m.message, &mut link);
+        let outcome = self.talk(&mut talk, next, &mut c).await;
         c.link = link;
+        if let Some(session) = self.controls.last_mut().filter(|_| c.control.is_some()) {
+            session.auth |= c.link.auth;
+            if !session.places.contains(&m.place) {
+                session.places.push(m.place);
+            }
+        }
         if !c.link.over {
             self.connection = Some(c);
         }
         outcome
     }
 
-    async fn talk(&mut self, m: &Ready, link: &mut Link, c: &mut Connection) -> Outcome {
-        let (mut talk, mut next) = Talk::new(&m.envelope, &m.message, link);
+    /// Makes the first control of a session, where the message has one. Returns the message's outcome where the server ended the
+    /// session at the control: the message would have come to the same, as far as the sender.
+    async fn begin_session(&mut self, m: &Ready) -> Option<Outcome> {
+        let plan = m.control.as_ref()?;
+        let (greeting, to) = (m.envelope.hello.clone().unwrap_or_default(), plan.recipients.clone());
+        let c = self.connection.as_mut()?;
+        c.control = Some((plan.session, Envelope { test: CONTROL.into(), to, probe: 0, ..m.envelope.clone() }));
+        self.controls.push(ControlSession { source: c.source, greeting, ..ControlSession::default() });
+        let (check, outcome) = self.control().await?;
+        let session = self.controls.last_mut()?;
+        session.before = check;
+        if self.connection.is_some() {
+            self.note('-', &header(&m.test, &m.envelope));
+            return None;
+        }
+        session.places.push(m.place);
+        Some(match outcome {
+            Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. } if stage > Stage::Mail => {
+                Outcome::inconclusive("the session was cut at its control")
+            }
+            Outcome::Accepted { .. } => Outcome::inconclusive("the session was cut at its control"),
+            outcome => outcome,
+        })
+    }
+
+    /// Makes the last control of the session that the connection carries, unless what comes next is of that session.
+    async fn leave(&mut self, next: Option<u32>) {
+        let Some(own) = self.connection.as_ref().and_then(|c| c.control.as_ref()).map(|c| c.0) else { return };
+        if next == Some(own) {
+            return;
+        }
+        if let Some((check, _)) = self.control().await
+            && let Some(session) = self.controls.last_mut()
+        {
+            session.after = check;
+        }
+        self.close().await;
+    }
+
+    /// A control on the connection; the connection is gone afterwards where the server ended it.
+    async fn control(&mut self) -> Option<(ControlCheck, Outcome)> {
+        let mut c = self.connection.take()?;
+        let (_, envelope) = c.control.clone()?;
+        self.note('-', &header(CONTROL, &envelope));
+        let mut link = std::mem::take(&mut c.link);
+        let (mut talk, next) = Talk::control(&envelope, &mut link);
+        let outcome = self.talk(&mut talk, next, &mut c).await;
+        let replies = talk.recipient_replies().to_vec();
+        let failure = match &outcome {
+            Outcome::Accepted { .. } => None,
+            Outcome::Refused { stage, code, text } | Outcome::TempFail { stage, code, text } => {
+                Some(format!("{code} {text} ({})", stage.name()))
+            }
+            Outcome::Inconclusive { why, .. } | Outcome::Skipped { why } => Some(why.clone()),
+            Outcome::Delivered { .. } | Outcome::Bounced { .. } => None,
+        };
+        c.link = link;
+        if !c.link.over {
+            self.connection = Some(c);
+        }
+        Some((ControlCheck { replies, failure }, outcome))
+    }
+
+    async fn talk(&mut self, talk: &mut Talk<'_>, mut next: Next, c: &mut Connection) -> Outcome {
         loop {
             match next {
                 Next::Done(outcome) => return outcome,
@@ -250,6 +387,7 @@ impl Run<'_> {
         let stream =
             timeout(self.settings.step, connecting).await.map_err(|_| "it took too long".to_string())?.map_err(|e| e.to_string())?;
         let _ = stream.set_nodelay(true);
+        let source = stream.local_addr().ok().map(|a| a.ip().to_canonical());
         let mut link = Link::default();
         let stream: Box<dyn Stream> = match m.envelope.port {
             Port::Submissions => {
@@ -260,7 +398,7 @@ impl Run<'_> {
             _ => Box::new(stream),
         };
         let (reader, waiting, hello) = (Reader::default(), Vec::new(), m.envelope.hello.clone());
-        Ok(Connection { stream, reader, waiting, link, port: m.envelope.port, hello })
+        Ok(Connection { stream, reader, waiting, link, port: m.envelope.port, hello, source, control: None })
     }
 
     /// Says goodbye, and does not wait for long.
@@ -362,5 +500,24 @@ impl ServerCertVerifier for Anybody {
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S4, and its amendment.
+    #[test]
+    fn an_owners_test_pauses_two_seconds_and_has_no_minimum_duration() {
+        let source: Vec<IpAddr> = vec!["192.0.2.1".parse().unwrap(), "198.51.100.1".parse().unwrap()];
+        let (pause, spread, step) = (Duration::from_secs(5), Duration::from_secs(600), Duration::from_secs(60));
+        let usual = Settings { ports: [25, 587, 465], pause, spread, step, source: source.clone(), limit: LONGEST };
+        let own = usual.for_job(true, Some(source[1]));
+        assert_eq!((own.pause, own.spread, own.source), (Duration::from_secs(2), Duration::ZERO, vec![source[1]]));
+        assert_eq!(usual.for_job(false, None), usual, "others are tested as slowly as ever");
+        let hasty = Settings { pause: Duration::ZERO, ..usual.clone() };
+        assert_eq!(hasty.for_job(true, None).pause, Duration::ZERO, "the operator's own hosts");
+        assert_eq!(usual.share(20, 80).spread + usual.share(60, 80).spread, spread, "two parts take as long as the whole");
     }
 }

@@ -19,14 +19,15 @@ use super::{
 use crate::{
     collect::{self, Collector},
     config::{Config, probe as settings},
-    ledger::desk::{Ran, Ready},
+    daemon::collector::find_names,
+    ledger::desk::{Phase, Ran, Ready},
     model::{
         Subject, Time,
-        probing::{Judgement, Outcome, judge},
+        probing::{Assessment, Outcome, assess},
         special,
         time::Seconds,
     },
-    probe,
+    probe, resolve,
     smtp::{
         Catalogue, Envelope, Names, Tokens, Way,
         catalogue::Port,
@@ -83,6 +84,8 @@ pub(super) struct Probe {
 
 /// Wrong usage has a code of its own here (sysexits).
 pub(super) const USAGE: u8 = 64;
+/// How long DNS may take to tell the names of a host.
+const FIND_NAMES: Duration = Duration::from_secs(10);
 /// How long to wait at most, in seconds.
 const LONGEST_WAIT: u64 = 30 * 86_400;
 
@@ -107,12 +110,13 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
             "that address is on the Internet: test your own hosts, and set allow_public, hello, contact and about of [probe] first",
         ));
     }
-    let here = Here::new(c, config.as_ref(), target)?;
+    let mut here = Here::new(c, config.as_ref(), target)?;
+    runtime.block_on(here.find_names(config.as_ref()));
     let messages = here.messages(c)?;
     let came: Arc<Mutex<Vec<(Seen, IpAddr)>>> = Arc::default();
     runtime.block_on(here.collect(c, &came))?;
     let listens = c.collect.is_some();
-    let (mut ran, _) = runtime.block_on(probe::run(target, c.port, &messages, &here.how, &mut told(common.json), &mut || true));
+    let mut ran = runtime.block_on(probe::run(target, c.port, &messages, &here.how, &mut told(common.json), &mut || true)).ran;
     let ids: Vec<Id> = here.ids.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
     let accepted = |ran: &[Ran]| ran.iter().any(|r| matches!(r.outcome, Outcome::Accepted { .. }));
@@ -122,13 +126,13 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     }
     arrived(&came, &ids, &mut ran);
     let class = |name: &str| here.catalogue.get(name).map_or("", |t| t.class.as_str());
-    let judgement = judge(messages.iter().zip(&ran).map(|(m, r)| (class(&m.test), &r.outcome)));
-    shown(common, target, &messages, &ran, judgement);
-    match judgement {
-        Judgement::Closed => Ok(()),
-        Judgement::Open => Err(Failure::Code(2, String::new())),
-        Judgement::Accepted => Err(Failure::Code(3, String::new())),
-        Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable => Err(Failure::Code(4, String::new())),
+    let assessment = assess(messages.iter().zip(&ran).map(|(m, r)| (class(&m.test), &r.outcome)));
+    shown(common, target, &messages, &ran, assessment);
+    match assessment {
+        Assessment::Closed => Ok(()),
+        Assessment::Open => Err(Failure::Code(2, String::new())),
+        Assessment::Accepted => Err(Failure::Code(3, String::new())),
+        Assessment::Blocked | Assessment::Inconclusive | Assessment::Untestable => Err(Failure::Code(4, String::new())),
     }
 }
 
@@ -141,7 +145,7 @@ fn arrived(came: &Mutex<Vec<(Seen, IpAddr)>>, ids: &[Id], ran: &mut [Ran]) {
             Seen::Back(id) => (id, Outcome::Bounced { at }),
         };
         let place = ids.iter().position(|i| i == id);
-        if let Some(r) = ran.iter_mut().find(|r| Some(r.place) == place).filter(|r| r.outcome.gives_way_to(&outcome)) {
+        if let Some(r) = ran.iter_mut().find(|r| Some(r.place) == place).filter(|r| r.outcome.superseded_by(&outcome)) {
             r.outcome = outcome;
         }
     }
@@ -168,25 +172,25 @@ fn told(json: bool) -> impl FnMut(char, &str) + Send {
     }
 }
 
-fn shown(common: &Common, target: IpAddr, messages: &[Ready], ran: &[Ran], judgement: Judgement) {
+fn shown(common: &Common, target: IpAddr, messages: &[Ready], ran: &[Ran], assessment: Assessment) {
     let results = messages.iter().zip(ran).map(
         |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.word(), "detail": r.outcome}),
     );
     let all: Vec<Value> = results.collect();
-    let says = serde_json::to_value(judgement).unwrap_or_default();
+    let says = serde_json::to_value(assessment).unwrap_or_default();
     if common.json {
         println!("{:#}", json!({"target": target, "says": says, "results": all}));
         return;
     }
     println!();
     all.iter().for_each(|r| println!("{:<28} {}", text(&r["test"]), text(&r["outcome"])));
-    let words = match judgement {
-        Judgement::Closed => "every kind of test was refused",
-        Judgement::Open => "it relays: a message came through",
-        Judgement::Accepted => "something was accepted; nothing came (yet), which proves nothing",
-        Judgement::Blocked => "we were refused before a recipient was named, which says nothing about relaying",
-        Judgement::Inconclusive => "some tests have no outcome",
-        Judgement::Untestable => "no test could be run",
+    let words = match assessment {
+        Assessment::Closed => "every kind of test was refused",
+        Assessment::Open => "it relays: a message came through",
+        Assessment::Accepted => "something was accepted; nothing came (yet), which proves nothing",
+        Assessment::Blocked => "we were refused before a recipient was named, which says nothing about relaying",
+        Assessment::Inconclusive => "some tests have no outcome",
+        Assessment::Untestable => "no test could be run",
     };
     println!("\n{target}: {words}");
 }
@@ -230,6 +234,17 @@ impl Here {
         })
     }
 
+    /// Asks DNS for the names of the host that were not given.
+    async fn find_names(&mut self, config: Option<&Config>) {
+        let resolvers = config.map_or(&[][..], |c| &c.outgoing.resolvers);
+        let Ok(resolver) = resolve::Names::new(resolvers, false) else { return };
+        let said: Vec<String> = self.names.relay.iter().chain(&self.names.hosted).cloned().collect();
+        if self.names.relay.is_none() || self.names.hosted.is_none() {
+            // A name server that does not answer costs the tests that need a name.
+            let _ = tokio::time::timeout(FIND_NAMES, find_names(&resolver, said, &mut self.names)).await;
+        }
+    }
+
     /// A number, and the two addresses that it makes.
     fn fresh(&self) -> (String, String) {
         let id = secrets::random::<8>().unwrap_or_default();
@@ -243,7 +258,7 @@ impl Here {
             let at: Time = crate::clock::wall();
             let message = message::probe(&self.names, &envelope, token, &self.who, "orbsd probe", at);
             let place = self.ids.lock().unwrap_or_else(PoisonError::into_inner).len() - 1;
-            out.push(Ready { place, test: test.into(), envelope, message });
+            out.push(Ready { place, test: test.into(), envelope, message, control: None, phase: Phase::Rest });
         };
         if let Some(to) = &c.rcpt_to {
             let (u, s) = self.fresh();
@@ -279,7 +294,9 @@ impl Here {
             }
         }
         if nameless > 0 {
-            eprintln!("{nameless} messages are not sent for want of names; --relay, --hosted, --user and --collect tell them");
+            eprintln!(
+                "skipping {nameless} messages that need names which DNS does not tell; supply them with --relay, --hosted, --user and --collect"
+            );
         }
         Ok(out)
     }
@@ -305,7 +322,14 @@ impl Here {
 
 fn default_ways() -> probe::Settings {
     let step = Duration::from_secs(60);
-    probe::Settings { ports: settings::PORTS, pause: Duration::ZERO, spread: Duration::ZERO, step, source: Vec::new() }
+    probe::Settings {
+        ports: settings::PORTS,
+        pause: Duration::ZERO,
+        spread: Duration::ZERO,
+        step,
+        source: Vec::new(),
+        limit: probe::LONGEST,
+    }
 }
 
 /// Sends the messages of a server, and tells it what was said.
@@ -325,9 +349,9 @@ fn for_server(common: &Common, c: &Probe, target: IpAddr, runtime: &tokio::runti
         // Other people's hosts are tested as slowly as the server's own tester does (safety rule S4).
         (how.pause, how.spread) = (how.pause.max(Duration::from_secs(settings::PAUSE.0)), Duration::from_secs(settings::SPREAD.0));
     }
-    let (ran, transcript) = runtime.block_on(probe::run(target, c.port, &messages, &how, &mut told(common.json), &mut || true));
+    let report = runtime.block_on(probe::run(target, c.port, &messages, &how, &mut told(common.json), &mut || true));
     // A server may have ended the connection meanwhile.
-    let told = json!({"results": ran, "transcript": transcript});
+    let told = json!({"results": report.ran, "controls": report.controls, "transcript": report.transcript});
     Client::open(common)?.json(Method::POST, &format!("/v1/jobs/{}/results", made["job"]), bytes(told.to_string()))?;
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
     loop {

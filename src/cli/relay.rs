@@ -44,7 +44,8 @@ pub(super) fn job(j: &Value) {
     let waiting = j["waiting_for"].as_str().map_or(String::new(), |w| format!(": {w}"));
     println!("job {} {} {}{waiting}", j["id"], text(&j["target"]), text(&j["state"]));
     if let Some(says) = j["says"].as_str() {
-        println!("  {says}");
+        let row = j["row"].as_str().map_or_else(String::new, |r| format!(" ({r})"));
+        println!("  {says}{row}");
     }
     for r in list(&j["results"]) {
         let d = &r["detail"];
@@ -137,6 +138,17 @@ pub(super) fn claim(common: &Common, c: &Claim) -> Result<(), Failure> {
     let done = Client::open(common)?.json(Method::POST, "/v1/claims", bytes(asked.to_string()))?;
     show(common, &done, |d| {
         println!("{}", text(&d["what_happens"]));
+        for b in d["blocked"].as_array().into_iter().flatten() {
+            println!(
+                "blocked at {} ({}), tested from {}:",
+                text(&b["at"]),
+                text(&b["row"]),
+                b["source"].as_str().unwrap_or("this machine")
+            );
+            for r in b["replies"].as_array().into_iter().flatten() {
+                println!("  {:<44} {}", text(&r["sent"]), text(&r["answered"]));
+            }
+        }
         job(&d["job"]);
     });
     Ok(())

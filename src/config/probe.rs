@@ -1,11 +1,16 @@
 //! `[probe]` and `[collect]`: relay tests.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
+};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Unexpected, Visitor},
 };
 
 use super::{
@@ -22,6 +27,47 @@ use crate::{
 
 /// SMTP, submission, submission under TLS.
 pub const PORTS: [u16; 3] = [25, 587, 465];
+
+/// An address to test from, as it is written: alone, or in a table with a greeting name of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SourceEntry {
+    address: IpAddr,
+    ehlo_name: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for SourceEntry {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<SourceEntry, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Named {
+            address: IpAddr,
+            ehlo_name: String,
+        }
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = SourceEntry;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, such as \"192.0.2.1\", or { address = \"192.0.2.1\", ehlo_name = \"test.example\" }")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SourceEntry, E> {
+                let address = text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
+                Ok(SourceEntry { address, ehlo_name: None })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SourceEntry, A::Error> {
+                let named = Named::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(SourceEntry { address: named.address, ehlo_name: Some(named.ehlo_name.trim_end_matches('.').to_ascii_lowercase()) })
+            }
+        }
+        from.deserialize_any(Form)
+    }
+}
+
+/// A random number below another.
+fn random_below(most: u64) -> u64 {
+    let random = crate::web::secrets::random::<8>().map(u64::from_be_bytes);
+    // Without random numbers it is the latest: nothing is gained by making them fail.
+    random.map_or(most.saturating_sub(1), |n| n % most.max(1))
+}
 
 /// The most hosts that are tested at the same time.
 const MAX_CONCURRENCY: usize = 4096;
@@ -43,7 +89,8 @@ pub struct Settings {
     pub key: PathBuf,
 }
 
-/// The least pause between two messages to somebody's host, and how long the whole set takes (safety rule S4).
+/// The least pause between two messages to somebody's host, and how long the whole set takes (safety rule S4). A test that the host's
+/// owner asked for has a shorter pause and no minimum duration ([`probe::OWNER_PAUSE`]).
 pub const PAUSE: Seconds = Seconds(5);
 /// See [`PAUSE`].
 pub const SPREAD: Seconds = Seconds(600);
@@ -94,7 +141,7 @@ pub(super) fn read(
     let hello = filled(&p.hello).unwrap_or_else(|| if domain.is_empty() { "localhost.invalid".into() } else { domain.clone() });
     let listening = c.listen.iter().map(|a| a.ip()).filter(|a| !a.is_unspecified());
     let addresses: Vec<IpAddr> = c.addresses.iter().copied().chain(listening).collect();
-    let ours = addresses.iter().chain(&p.source).copied().collect();
+    let ours = addresses.iter().copied().chain(p.source.iter().map(|s| s.address)).collect();
     let step = |s: Seconds| Duration::from_secs(s.0);
     Settings {
         desk: desk::Settings {
@@ -120,6 +167,8 @@ pub(super) fn read(
             retry: p.retry,
             catalogue: Arc::new(catalogue),
             tokens: Tokens::new(&[]),
+            sources: p.source.iter().map(|s| desk::TesterSource { address: s.address, ehlo_name: s.ehlo_name.clone() }).collect(),
+            random: random_below,
         },
         schedule: schedule::Settings {
             concurrency: p.concurrency,
@@ -129,7 +178,8 @@ pub(super) fn read(
                 pause: step(p.pause),
                 spread: step(p.spread),
                 step: step(p.step),
-                source: p.source.clone(),
+                source: p.source.iter().map(|s| s.address).collect(),
+                limit: probe::LONGEST,
             },
         },
         listen: c.listen.clone(),
@@ -159,6 +209,16 @@ fn check(p: &Table<ProbeTable>, c: &Table<CollectTable>, (domain, reasons): (&st
     for (key, name) in [("hello", &p.hello), ("foreign", &p.foreign), ("domain", &p.domain)] {
         if !name.is_empty() && !host(name.trim_end_matches('.')) {
             report.error(&p.place, key, format_args!("`{}` is no host's name", name.escape_debug()));
+        }
+    }
+    for s in &p.source {
+        if let Some(name) = s.ehlo_name.as_ref().filter(|n| !host(n)) {
+            report.error(&p.place, "source", format_args!("`{}` is not a host name", name.escape_debug()));
+        }
+    }
+    for (i, s) in p.source.iter().enumerate() {
+        if p.source[..i].iter().any(|o| o.address == s.address) {
+            report.error(&p.place, "source", format_args!("{} is there twice", s.address));
         }
     }
     if p.ports.contains(&0) {
@@ -237,8 +297,8 @@ fn leaves_from(addr: IpAddr) -> io::Result<IpAddr> {
 
 /// What this machine has to have.
 fn check_machine(p: &Table<ProbeTable>, domain: &str, key: &Path, report: &mut Report) {
-    for addr in &p.source {
-        if let Err(e) = UdpSocket::bind((*addr, 0)) {
+    for addr in p.source.iter().map(|s| s.address) {
+        if let Err(e) = UdpSocket::bind((addr, 0)) {
             let text = format_args!("{addr} is no address of this machine, so that no test can be made from it: {e}");
             report.warning(&p.place, "source", text);
         }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     document::{Document, Report, Table},
-    probe::{PAUSE, PORTS, SPREAD},
+    probe::{PAUSE, PORTS, SPREAD, SourceEntry},
 };
 use crate::{clock::TrustAtStart, intake::ErrorAllowance, model::time::Seconds};
 
@@ -288,7 +288,7 @@ pub(super) struct ProbeTable {
     pub(super) settle: Seconds,
     pub(super) retry: [Seconds; 2],
     pub(super) ports: [u16; 3],
-    pub(super) source: Vec<IpAddr>,
+    pub(super) source: Vec<SourceEntry>,
 }
 
 impl Default for ProbeTable {

@@ -90,21 +90,27 @@ pub fn known(desk: Desk, names: Arc<Option<resolve::Names>>, collectors: Vec<IpA
             let collector = collectors.into_iter().find(|c| c.is_ipv4() == target.is_ipv4());
             let mut out = Names { collector, ..settings.names(target) };
             let Some(names) = &*names else { return out };
-            let said = said.into_iter().map(|n| n.trim_end_matches('.').to_ascii_lowercase());
-            for name in names.pointers(target).await.into_iter().chain(said).filter(|n| plain(n)) {
-                let parent = name.split_once('.').map(|(_, p)| p.to_string()).filter(|p| p.contains('.'));
-                for domain in std::iter::once(name.clone()).chain(parent) {
-                    if out.hosted.is_none() && takes_mail(names, &domain, target).await {
-                        out.hosted = Some(domain);
-                    }
-                }
-                if out.relay.is_none() && is_own(names, &name, target).await {
-                    out.relay = Some(name);
-                }
-            }
+            find_names(names, said, &mut out).await;
             out
         })
     })
+}
+
+/// Fills the names of a host that are missing, from its reverse DNS and from what was said of it.
+pub async fn find_names(names: &resolve::Names, said: Vec<String>, out: &mut Names) {
+    let target = out.target;
+    let said = said.into_iter().map(|n| n.trim_end_matches('.').to_ascii_lowercase());
+    for name in names.pointers(target).await.into_iter().chain(said).filter(|n| plain(n)) {
+        let parent = name.split_once('.').map(|(_, p)| p.to_string()).filter(|p| p.contains('.'));
+        for domain in std::iter::once(name.clone()).chain(parent) {
+            if out.hosted.is_none() && takes_mail(names, &domain, target).await {
+                out.hosted = Some(domain);
+            }
+        }
+        if out.relay.is_none() && is_own(names, &name, target).await {
+            out.relay = Some(name);
+        }
+    }
 }
 
 /// Looks where the probe domain's mail goes, while hosts on the Internet may be tested, by us or by reporters: what comes elsewhere proves nothing, and

@@ -5,6 +5,7 @@
 mod arrive;
 mod claim;
 mod jobs;
+mod plan;
 mod rows;
 mod run;
 #[cfg(test)]
@@ -24,8 +25,9 @@ use std::{
 use tokio::sync::Notify;
 
 pub use arrive::{Arrived, Proof};
-pub use claim::Claimed;
+pub use claim::{Claimed, SourceReplies};
 pub use jobs::{Nomination, OptOut};
+pub use plan::Phase;
 pub(super) use rows::{Entry, put};
 use rows::{Sheet, key};
 pub use run::{Ran, Ready};
@@ -33,7 +35,7 @@ pub use run::{Ran, Ready};
 use super::{Ledger, Refused};
 use crate::{
     clock::ClockReport,
-    model::{Subject, Time, history::Once, networks::Networks, retest::Outage, special, time::Seconds},
+    model::{Subject, Time, history::Once, networks::Networks, probing, retest::Outage, special, time::Seconds},
     smtp::{Catalogue, Names, Tokens, message::Operator},
 };
 
@@ -97,6 +99,19 @@ pub struct Settings {
     pub catalogue: Arc<Catalogue>,
     /// Makes and reads tokens.
     pub tokens: Tokens,
+    /// The addresses that tests come from; none: the system chooses.
+    pub sources: Vec<TesterSource>,
+    /// A random number below another: when a released host is tested once more is nobody's to know.
+    pub random: fn(u64) -> u64,
+}
+
+/// An address that tests come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TesterSource {
+    /// The address.
+    pub address: IpAddr,
+    /// Its name in the greeting, where it has one of its own.
+    pub ehlo_name: Option<String>,
 }
 
 /// Finds out what a host is called; the names are those that it may have.
@@ -325,13 +340,35 @@ impl Settings {
     pub fn reloaded(&self, next: Settings) -> Settings {
         let (domain, hello, addresses, tokens) = (self.domain.clone(), self.hello.clone(), self.addresses.clone(), self.tokens.clone());
         let public = next.public && self.hello == next.hello && self.domain == next.domain;
-        Settings { domain, hello, addresses, tokens, public, listen: self.listen.clone(), port: self.port, ..next }
+        let (listen, sources) = (self.listen.clone(), self.sources.clone());
+        Settings { domain, hello, addresses, tokens, public, listen, port: self.port, sources, ..next }
     }
 
     /// Whether an address is the collector's or the tester's: what comes from there proves nothing, and it is not tested.
     pub fn is_ours(&self, addr: IpAddr) -> bool {
         let lab = self.special.iter().any(|s| s.covers(&Subject::host(addr)));
         self.addresses.contains(&addr) || !lab && (self.at_home)(&self.listen, addr)
+    }
+
+    /// The addresses that can test a host, in order.
+    pub fn sources(&self, target: IpAddr) -> Vec<IpAddr> {
+        self.sources.iter().map(|s| s.address).filter(|a| a.is_ipv4() == target.is_ipv4()).collect()
+    }
+
+    /// Our name in the greeting, from an address of ours; from the first where none is said.
+    pub fn hello_from(&self, target: IpAddr, source: Option<IpAddr>) -> String {
+        let source = source.or_else(|| self.sources(target).first().copied());
+        let own = self.sources.iter().find(|s| Some(s.address) == source).and_then(|s| s.ehlo_name.clone());
+        own.unwrap_or_else(|| self.hello.clone())
+    }
+
+    /// An address of ours that a host can not know for the same tester as another: in another net (/24, IPv6 /48), with another name
+    /// in the greeting.
+    pub fn second_source(&self, target: IpAddr, first: Option<IpAddr>) -> Option<IpAddr> {
+        let all = self.sources(target);
+        let first = first.or_else(|| all.first().copied())?;
+        let name = |a| self.hello_from(target, Some(a));
+        all.into_iter().find(|a| probing::net(*a) != probing::net(first) && name(*a) != name(first))
     }
 
     /// A port that is asked for in place of the usual one; none where it is that.

@@ -1,6 +1,7 @@
 //! Words: the values and rules everything else speaks in. No I/O, no clock, no runtime.
 
 pub mod access;
+pub mod control;
 pub mod digest;
 pub mod domain;
 pub mod entry_text;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Time, time::Seconds};
+use super::{Time, control, time::Seconds};
 
 /// The class of tests that are about the greeting.
 pub const HELO: &str = "helo";
@@ -77,7 +77,8 @@ pub enum Outcome {
         text: String,
     },
     /// It was refused for now (4xx).
-    Later {
+    #[serde(rename = "later")]
+    TempFail {
         /// Where.
         stage: Stage,
         /// The reply's code.
@@ -90,8 +91,11 @@ pub enum Outcome {
         /// Why.
         why: String,
         /// It was refused for now (4xx) each time that it was tried, last here.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        put_off: Option<Stage>,
+        #[serde(rename = "put_off", default, skip_serializing_if = "Option::is_none")]
+        deferred_at: Option<Stage>,
+        /// The text of such a refusal spoke of a blocklist.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        blocklist: bool,
     },
     /// It was not run.
     Skipped {
@@ -103,7 +107,7 @@ pub enum Outcome {
 impl Outcome {
     /// Nothing can be said, and why.
     pub fn inconclusive(why: impl Into<String>) -> Outcome {
-        Outcome::Inconclusive { why: why.into(), put_off: None }
+        Outcome::Inconclusive { why: why.into(), deferred_at: None, blocklist: false }
     }
 
     /// In one word.
@@ -113,14 +117,40 @@ impl Outcome {
             Outcome::Bounced { .. } => "bounced",
             Outcome::Accepted { .. } => "accepted",
             Outcome::Refused { .. } => "refused",
-            Outcome::Later { .. } => "later",
+            Outcome::TempFail { .. } => "later",
             Outcome::Inconclusive { .. } => "inconclusive",
             Outcome::Skipped { .. } => "skipped",
         }
     }
 
+    /// The step at which the message was refused, for good (5xx) or in each try (4xx).
+    pub fn refused_at(&self) -> Option<Stage> {
+        match self {
+            Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. } => Some(*stage),
+            Outcome::Inconclusive { deferred_at, .. } => *deferred_at,
+            _ => None,
+        }
+    }
+
+    /// Whether the reply asks for a login (RFC 4954 section 6): 530, or the enhanced code 5.7.0 or 5.7.1.
+    pub fn requires_login(&self) -> bool {
+        match self {
+            Outcome::Refused { code, text, .. } => *code == 530 || matches!(control::enhanced(text), Some("5.7.0" | "5.7.1")),
+            _ => false,
+        }
+    }
+
+    /// Whether the reply that refused it speaks of a blocklist: of the tester, and not of the message.
+    pub fn names_blocklist(&self) -> bool {
+        match self {
+            Outcome::Refused { text, .. } | Outcome::TempFail { text, .. } => control::names_blocklist(text),
+            Outcome::Inconclusive { blocklist, .. } => *blocklist,
+            _ => false,
+        }
+    }
+
     /// Whether what came to the collector takes its place: proof stays, a delivery beats a bounce.
-    pub fn gives_way_to(&self, other: &Outcome) -> bool {
+    pub fn superseded_by(&self, other: &Outcome) -> bool {
         let proof = matches!(self, Outcome::Delivered { .. });
         let back = matches!((self, other), (Outcome::Bounced { .. }, o) if !matches!(o, Outcome::Delivered { .. }));
         !proof && !back
@@ -146,7 +176,7 @@ pub struct Tried {
 /// What all tests of a job say of their host. Only the first lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Judgement {
+pub enum Assessment {
     /// A message came out.
     Open,
     /// Something was taken, and nothing came out (yet).
@@ -166,35 +196,35 @@ pub enum Judgement {
 /// A class is closed when one of its tests was refused for good behind the greeting, and none was taken: a 4xx that never ends
 /// on one form says nothing against the others. A refusal at the door or to our greeting says nothing about relaying, but
 /// for the tests of greetings (class `helo`).
-pub fn judge<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a Outcome)>) -> Judgement {
+pub fn assess<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a Outcome)>) -> Assessment {
     let classes: Vec<(&str, &Outcome)> = outcomes.into_iter().filter(|(_, o)| !matches!(o, Outcome::Skipped { .. })).collect();
     let all: Vec<&Outcome> = classes.iter().map(|(_, o)| *o).collect();
     let any = |f: fn(&Outcome) -> bool| all.iter().any(|o| f(o));
     if all.is_empty() {
-        return Judgement::Untestable;
+        return Assessment::Untestable;
     }
     if any(|o| matches!(o, Outcome::Delivered { .. })) {
-        return Judgement::Open;
+        return Assessment::Open;
     }
     if any(|o| matches!(o, Outcome::Accepted { .. } | Outcome::Bounced { .. })) {
-        return Judgement::Accepted;
+        return Assessment::Accepted;
     }
     let early = |o: &Outcome| match o {
-        Outcome::Refused { stage, .. } | Outcome::Later { stage, .. } | Outcome::Inconclusive { put_off: Some(stage), .. } => {
+        Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. } | Outcome::Inconclusive { deferred_at: Some(stage), .. } => {
             *stage <= Stage::Mail
         }
         _ => false,
     };
     if all.iter().all(|o| early(o)) {
-        return Judgement::Blocked;
+        return Assessment::Blocked;
     }
     let shut = |class: &str| {
         let least = if class == HELO { Stage::Hello } else { Stage::Mail };
         classes.iter().any(|(c, o)| *c == class && matches!(o, Outcome::Refused { stage, .. } if *stage >= least))
     };
     match classes.iter().all(|(class, _)| shut(class)) {
-        true => Judgement::Closed,
-        false => Judgement::Inconclusive,
+        true => Assessment::Closed,
+        false => Assessment::Inconclusive,
     }
 }
 
@@ -324,39 +354,39 @@ mod tests {
 
     #[test]
     fn the_three_way_rule_and_its_neighbours() {
-        let later = Outcome::Later { stage: Stage::Rcpt, code: 450, text: String::new() };
+        let later = Outcome::TempFail { stage: Stage::Rcpt, code: 450, text: String::new() };
         let cut = Outcome::inconclusive("");
-        let put_off = |stage| Outcome::Inconclusive { why: String::new(), put_off: Some(stage) };
+        let put_off = |stage| Outcome::Inconclusive { why: String::new(), deferred_at: Some(stage), blocklist: false };
         let skipped = Outcome::Skipped { why: String::new() };
         let delivered = Outcome::Delivered { output: "192.0.2.1".parse().unwrap(), at: Time(1) };
         // Each of a class of its own.
-        fn judge(all: &[Outcome]) -> Judgement {
+        fn assess(all: &[Outcome]) -> Assessment {
             let names: Vec<String> = (0..all.len()).map(|i| i.to_string()).collect();
-            super::judge(names.iter().map(String::as_str).zip(all))
+            super::assess(names.iter().map(String::as_str).zip(all))
         }
-        assert_eq!(super::judge([("a", &refused(Stage::Rcpt)), ("a", &later)]), Judgement::Closed, "one 4xx of a class");
+        assert_eq!(super::assess([("a", &refused(Stage::Rcpt)), ("a", &later)]), Assessment::Closed, "one 4xx of a class");
         assert_eq!(
-            super::judge([("a", &refused(Stage::Rcpt)), ("b", &refused(Stage::Connect))]),
-            Judgement::Inconclusive,
+            super::assess([("a", &refused(Stage::Rcpt)), ("b", &refused(Stage::Connect))]),
+            Assessment::Inconclusive,
             "the door was shut"
         );
-        assert_eq!(super::judge([("a", &refused(Stage::Rcpt)), ("helo", &refused(Stage::Hello))]), Judgement::Closed);
-        assert_eq!(judge(&[refused(Stage::Rcpt), delivered, cut.clone()]), Judgement::Open);
-        assert_eq!(judge(&[refused(Stage::Rcpt), accepted(), cut.clone()]), Judgement::Accepted);
-        assert_eq!(judge(&[refused(Stage::Mail), Outcome::Bounced { at: Time(1) }]), Judgement::Accepted);
-        assert_eq!(judge(&[refused(Stage::Rcpt), refused(Stage::Mail), skipped.clone()]), Judgement::Closed);
-        assert_eq!(judge(&[refused(Stage::Connect), refused(Stage::Mail)]), Judgement::Blocked);
+        assert_eq!(super::assess([("a", &refused(Stage::Rcpt)), ("helo", &refused(Stage::Hello))]), Assessment::Closed);
+        assert_eq!(assess(&[refused(Stage::Rcpt), delivered, cut.clone()]), Assessment::Open);
+        assert_eq!(assess(&[refused(Stage::Rcpt), accepted(), cut.clone()]), Assessment::Accepted);
+        assert_eq!(assess(&[refused(Stage::Mail), Outcome::Bounced { at: Time(1) }]), Assessment::Accepted);
+        assert_eq!(assess(&[refused(Stage::Rcpt), refused(Stage::Mail), skipped.clone()]), Assessment::Closed);
+        assert_eq!(assess(&[refused(Stage::Connect), refused(Stage::Mail)]), Assessment::Blocked);
         assert_eq!(
-            judge(&[refused(Stage::Rcpt), later.clone()]),
-            Judgement::Inconclusive,
+            assess(&[refused(Stage::Rcpt), later.clone()]),
+            Assessment::Inconclusive,
             "a 530 or a 4xx on one does not clear the others"
         );
-        assert_eq!(judge(&[refused(Stage::Rcpt), cut]), Judgement::Inconclusive);
-        assert_eq!(judge(&[later]), Judgement::Inconclusive);
-        assert_eq!(judge(&[put_off(Stage::Rcpt), put_off(Stage::Rcpt)]), Judgement::Inconclusive, "a 4xx is no 5xx");
-        assert_eq!(judge(&[put_off(Stage::Mail), refused(Stage::Connect)]), Judgement::Blocked);
-        assert_eq!(judge(&[skipped]), Judgement::Untestable);
-        assert_eq!(judge(&[]), Judgement::Untestable);
+        assert_eq!(assess(&[refused(Stage::Rcpt), cut]), Assessment::Inconclusive);
+        assert_eq!(assess(&[later]), Assessment::Inconclusive);
+        assert_eq!(assess(&[put_off(Stage::Rcpt), put_off(Stage::Rcpt)]), Assessment::Inconclusive, "a 4xx is no 5xx");
+        assert_eq!(assess(&[put_off(Stage::Mail), refused(Stage::Connect)]), Assessment::Blocked);
+        assert_eq!(assess(&[skipped]), Assessment::Untestable);
+        assert_eq!(assess(&[]), Assessment::Untestable);
     }
 
     fn issued() -> Issued {
@@ -400,7 +430,7 @@ mod tests {
     }
 
     proptest! {
-        /// Without a delivery no outcomes are a judgement that lists; with one, nothing talks it away.
+        /// Without a delivery no outcomes are a assessment that lists; with one, nothing talks it away.
         #[test]
         fn only_a_delivery_is_open(kinds in proptest::collection::vec((0u8..6, 0u8..6), 0..12), delivered: bool) {
             let stages = [Stage::Connect, Stage::Hello, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Body];
@@ -410,8 +440,8 @@ mod tests {
                     0 => Outcome::Bounced { at: Time(1) },
                     1 => Outcome::Accepted { text },
                     2 => Outcome::Refused { stage, code: 550, text },
-                    3 => Outcome::Later { stage, code: 450, text },
-                    4 => Outcome::Inconclusive { why: text, put_off: (*s > 2).then_some(stage) },
+                    3 => Outcome::TempFail { stage, code: 450, text },
+                    4 => Outcome::Inconclusive { why: text, deferred_at: (*s > 2).then_some(stage), blocklist: false },
                     _ => Outcome::Skipped { why: text },
                 }
             }).collect();
@@ -419,10 +449,10 @@ mod tests {
                 all.push(Outcome::Delivered { output: "192.0.2.1".parse().unwrap(), at: Time(1) });
             }
             let classes = ["a", "b", "c"].into_iter().cycle();
-            let judged = judge(classes.zip(&all));
-            prop_assert_eq!(judged == Judgement::Open, delivered);
+            let judged = assess(classes.zip(&all));
+            prop_assert_eq!(judged == Assessment::Open, delivered);
             let ran = all.iter().filter(|o| !matches!(o, Outcome::Skipped { .. })).count();
-            if judged == Judgement::Closed {
+            if judged == Assessment::Closed {
                 let taken = all.iter().any(|o| matches!(o, Outcome::Accepted { .. } | Outcome::Bounced { .. }));
                 let closed = ran > 0 && !taken && all.iter().any(|o| matches!(o, Outcome::Refused { stage, .. } if *stage > Stage::Hello));
                 prop_assert!(closed);

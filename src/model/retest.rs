@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Time,
-    probing::{Judgement, Tried, net},
+    control::{ControlSession, Row},
+    probing::{Assessment, Tried, net},
     time::Seconds,
 };
 
@@ -49,7 +50,7 @@ pub enum State {
 /// Why a host is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Cause {
+pub enum Trigger {
     /// Somebody brought evidence.
     Nomination,
     /// Its owner asked, and has proved that he is.
@@ -61,12 +62,14 @@ pub enum Cause {
     },
     /// A message came that was sent before the host was released.
     Review,
+    /// A released host gets the same forms once more.
+    Recheck,
 }
 
 /// What led to a test (safety rule S2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grounds {
-    /// `message`, `log`, `owner`, `claim` or `review`.
+pub struct EvidenceSummary {
+    /// `message`, `log`, `owner`, `claim`, `review` or `recheck`.
     pub kind: String,
     /// The message's id, the line, the words.
     pub text: String,
@@ -84,11 +87,11 @@ pub struct Job {
     /// Instead of 25.
     pub port: Option<u16>,
     /// Why.
-    pub cause: Cause,
+    pub cause: Trigger,
     /// Who asked.
     pub by: String,
     /// What led to it.
-    pub grounds: Grounds,
+    pub grounds: EvidenceSummary,
     /// When it was asked for.
     pub at: Time,
     /// Where it stands.
@@ -98,7 +101,8 @@ pub struct Job {
     /// Not before this.
     pub not_before: Time,
     /// A person has agreed: reputation holds it no more.
-    pub agreed: bool,
+    #[serde(rename = "agreed")]
+    pub approved: bool,
     /// Sent by the reporter himself, with our tokens.
     pub remote: bool,
     /// Names that the host may have, from the evidence; only those that point at it are used.
@@ -109,24 +113,57 @@ pub struct Job {
     /// How often it was run.
     pub tries: u8,
     /// How often our own stop cut it off; those are no tries.
-    #[serde(default)]
-    pub cuts: u8,
+    #[serde(rename = "cuts", default)]
+    pub interruptions: u8,
     /// When it began last.
     pub begun: Option<Time>,
     /// When it ended.
     pub ended: Option<Time>,
     /// What each message came to.
     pub results: Vec<Tried>,
+    /// The address of ours that tests; the first of the family where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// It asks from a second source address what the claim's own test has seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub second: bool,
+    /// The sessions that carried forms which had come through, with their controls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<ControlSession>,
+    /// The row of the table that a claim's test came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<Row>,
 }
 
 impl Job {
     /// What its results say.
-    pub fn judgement(&self) -> Judgement {
-        super::probing::judge(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)))
+    pub fn assessment(&self) -> Assessment {
+        super::probing::assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)))
     }
+    /// Whether a claim led to it.
+    pub fn is_claim(&self) -> bool {
+        matches!(self.cause, Trigger::Claim { .. })
+    }
+
+    /// The address of ours that it was made from, as far as that is known.
+    pub fn source_used(&self) -> Option<IpAddr> {
+        self.controls.iter().rev().find_map(|s| s.source).or(self.source)
+    }
+
+    /// Takes what a tester reports of its sessions. A message that was sent again belongs to its last session.
+    pub fn add_controls(&mut self, sessions: Vec<ControlSession>) {
+        for new in sessions {
+            for old in &mut self.controls {
+                old.places.retain(|p| !new.places.contains(p));
+            }
+            self.controls.push(new);
+        }
+        self.controls.retain(|s| !s.places.is_empty());
+    }
+
     /// The budget that it counts in.
-    pub fn purse(&self) -> Purse {
-        if self.remote { Purse::Remote } else { self.cause.purse() }
+    pub fn budget_kind(&self) -> BudgetKind {
+        if self.remote { BudgetKind::Remote } else { self.cause.budget_kind() }
     }
     /// Whether it still waits or runs.
     pub fn open(&self) -> bool {
@@ -152,9 +189,17 @@ pub struct Claim {
     /// What was sent since then speaks against it; since it was made, where it is left out.
     #[serde(default)]
     pub since: Option<Time>,
+    /// The job that asks a second source address, while the waiting period runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_job: Option<u64>,
 }
 
 impl Claim {
+    /// Whether a job is its test, or asks a second source address for it.
+    pub fn is_tested_by(&self, job: u64) -> bool {
+        self.job == job || self.second_job == Some(job)
+    }
+
     /// Whether a message that was sent then, and came, says that it is wrong.
     pub fn is_refuted(&self, sent: Time) -> bool {
         sent >= self.since.unwrap_or(self.at)
@@ -191,6 +236,63 @@ pub struct Host {
     pub outputs: Vec<IpAddr>,
     /// Names that it had when it was tested: the next test looks whether they are still its own.
     pub names: Vec<String>,
+    /// Claims of this listing that were blocked, unproved and proved.
+    pub blocked: [BlockedClaims; 2],
+}
+
+/// Claims of a listing whose tests were blocked: the host refused the tester, which says nothing about relaying.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BlockedClaims {
+    /// How many there were.
+    pub count: u32,
+    /// When the last one was.
+    pub last: Option<Time>,
+    /// The addresses of ours that were blocked, the last one last.
+    pub sources: Vec<IpAddr>,
+    /// The jobs of the last ones.
+    pub jobs: Vec<u64>,
+}
+
+/// The most jobs that are remembered of blocked claims.
+const MAX_BLOCKED_JOBS: usize = 8;
+
+/// How long after a blocked claim the next one is tested from the same address, for the first [`QUICK_BLOCKED`] ones of a listing.
+pub const BLOCKED_PAUSE: Seconds = Seconds(15 * 60);
+/// See [`BLOCKED_PAUSE`]; later ones wait as after failed claims.
+pub const QUICK_BLOCKED: u32 = 3;
+/// Within this time after a release the forms that had come through are sent once more.
+pub const RECHECK_WITHIN: Seconds = Seconds(72 * HOUR);
+
+impl BlockedClaims {
+    /// Notes a claim that was blocked.
+    pub fn note(&mut self, job: u64, source: Option<IpAddr>, now: Time) {
+        (self.count, self.last) = (self.count.saturating_add(1), Some(now));
+        self.jobs.push(job);
+        self.jobs.drain(..self.jobs.len().saturating_sub(MAX_BLOCKED_JOBS));
+        if let Some(source) = source {
+            self.sources.retain(|s| *s != source);
+            self.sources.push(source);
+        }
+    }
+
+    /// The address of ours that tests the next claim, of those that can: one that was not blocked yet, else the one that was blocked
+    /// longest ago.
+    pub fn next_source(&self, all: &[IpAddr]) -> Option<IpAddr> {
+        let blocked = |s: &IpAddr| self.sources.iter().position(|b| b == s);
+        all.iter().copied().min_by_key(|s| blocked(s).map_or(0, |at| at + 1))
+    }
+
+    /// When the next claim may be tested: at once from an address that was not blocked yet.
+    pub fn next_time(&self, all: &[IpAddr], now: Time) -> Time {
+        let is_new = |s: IpAddr| !self.sources.contains(&s);
+        match self.last {
+            Some(_) if self.next_source(all).is_some_and(is_new) => now,
+            Some(last) if self.count <= QUICK_BLOCKED => now.max(last.plus(BLOCKED_PAUSE)),
+            Some(last) => now.max(last.plus(claim_pause(self.count - QUICK_BLOCKED))),
+            None => now,
+        }
+    }
 }
 
 /// What led to tests, and is remembered of a host.
@@ -205,12 +307,13 @@ pub fn claim_pause(failed: u32) -> Seconds {
 }
 
 impl Host {
-    /// When a claim made `now` is tested. An unproved one leads to at most one test a day, whatever became of it.
-    pub fn claim_time(&self, proved: bool, now: Time) -> Time {
+    /// When a claim made `now` is tested, by one of our addresses. An unproved one leads to at most one test a day, whatever became
+    /// of it.
+    pub fn claim_time(&self, proved: bool, sources: &[IpAddr], now: Time) -> Time {
         let (failed, last) = self.failed[usize::from(proved)];
         let paced = last.map_or(now, |t| t.plus(claim_pause(failed)));
         let daily = self.unproved.filter(|_| !proved).map_or(now, |t| t.plus(BETWEEN));
-        now.max(paced).max(daily)
+        now.max(paced).max(daily).max(self.blocked[usize::from(proved)].next_time(sources, now))
     }
 
     /// When evidence that came `now` leads to a test. One that a reporter makes himself (`remote`) delays none of ours; and waits
@@ -248,7 +351,7 @@ pub struct Budget {
 
 /// Which budget a test is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purse {
+pub enum BudgetKind {
     /// Nominations, and what follows from them.
     Tests,
     /// Proved claims.
@@ -259,13 +362,19 @@ pub enum Purse {
     Remote,
 }
 
-impl Cause {
+impl Trigger {
+    /// Whether the host's owner asked for the test: it is made at once and quickly.
+    pub fn is_by_owner(self) -> bool {
+        matches!(self, Trigger::Owner | Trigger::Claim { proved: true })
+    }
+
     /// The budget of its tests.
-    pub fn purse(self) -> Purse {
+    pub fn budget_kind(self) -> BudgetKind {
         match self {
-            Cause::Claim { proved: true } => Purse::Claims,
-            Cause::Claim { proved: false } => Purse::Unproved,
-            Cause::Nomination | Cause::Owner | Cause::Review => Purse::Tests,
+            // It belongs to a claim, and comes at its own time.
+            Trigger::Claim { proved: true } | Trigger::Recheck => BudgetKind::Claims,
+            Trigger::Claim { proved: false } => BudgetKind::Unproved,
+            Trigger::Nomination | Trigger::Owner | Trigger::Review => BudgetKind::Tests,
         }
     }
 }
@@ -273,12 +382,12 @@ impl Cause {
 impl Budget {
     /// When a host of the net may be tested, with at most `most` others in a day. A host that has a place already keeps it:
     /// whoever comes behind it does not push it back.
-    pub fn time(&self, target: IpAddr, purse: Purse, most: usize, now: Time) -> Time {
-        let all = match purse {
-            Purse::Tests => &self.tests,
-            Purse::Claims => &self.claims,
-            Purse::Unproved => &self.unproved,
-            Purse::Remote => &self.remote,
+    pub fn time(&self, target: IpAddr, kind: BudgetKind, most: usize, now: Time) -> Time {
+        let all = match kind {
+            BudgetKind::Tests => &self.tests,
+            BudgetKind::Claims => &self.claims,
+            BudgetKind::Unproved => &self.unproved,
+            BudgetKind::Remote => &self.remote,
         };
         let most = most.max(1);
         let own = all.iter().find(|(a, _)| *a == target).map(|(_, t)| (*t).max(now));
@@ -299,12 +408,12 @@ impl Budget {
     }
 
     /// Counts a test at a time, which may lie ahead: then it is a place for the host. Forgets those of the days before.
-    pub fn count(&mut self, target: IpAddr, purse: Purse, at: Time, now: Time) {
-        let all = match purse {
-            Purse::Tests => &mut self.tests,
-            Purse::Claims => &mut self.claims,
-            Purse::Unproved => &mut self.unproved,
-            Purse::Remote => &mut self.remote,
+    pub fn count(&mut self, target: IpAddr, kind: BudgetKind, at: Time, now: Time) {
+        let all = match kind {
+            BudgetKind::Tests => &mut self.tests,
+            BudgetKind::Claims => &mut self.claims,
+            BudgetKind::Unproved => &mut self.unproved,
+            BudgetKind::Remote => &mut self.remote,
         };
         all.retain(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now);
         all.push((target, at));
@@ -370,7 +479,7 @@ impl Reporter {
 
 /// An input that a host delivered for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fed {
+pub struct RelayPath {
     /// The host that took the message.
     pub input: IpAddr,
     /// Who had it tested.
@@ -386,14 +495,14 @@ pub struct Fed {
 #[serde(default)]
 pub struct Output {
     /// Whom for; only those that are still open.
-    pub inputs: Vec<Fed>,
+    pub inputs: Vec<RelayPath>,
     /// It is listed.
     pub listed: bool,
 }
 
 impl Output {
     /// Takes note of an input.
-    pub fn add(&mut self, fed: Fed) {
+    pub fn add(&mut self, fed: RelayPath) {
         if !self.inputs.iter().any(|f| (f.input, &f.by, f.owner) == (fed.input, &fed.by, fed.owner)) {
             self.inputs.push(fed);
         }
@@ -402,8 +511,8 @@ impl Output {
     /// When there were two inputs in different nets, nominated by two, none of them by its owner: since then the notice
     /// period runs.
     pub fn proved(&self) -> Option<Time> {
-        let strangers: Vec<&Fed> = self.inputs.iter().filter(|f| !f.owner).collect();
-        let pair = |a: &Fed, b: &Fed| net(a.input) != net(b.input) && a.by != b.by;
+        let strangers: Vec<&RelayPath> = self.inputs.iter().filter(|f| !f.owner).collect();
+        let pair = |a: &RelayPath, b: &RelayPath| net(a.input) != net(b.input) && a.by != b.by;
         let pairs = strangers.iter().enumerate().flat_map(|(i, a)| strangers[i + 1..].iter().map(move |b| (a, b)));
         pairs.filter(|(a, b)| pair(a, b)).map(|(a, b)| a.at.max(b.at)).min()
     }
@@ -440,12 +549,12 @@ mod tests {
         assert_eq!(hours, [0, 1, 4, 16, 64, 64, 64]);
         let now = Time(1_000_000);
         let mut h = Host { failed: [(3, Some(now)), (0, None)], ..Host::default() };
-        assert_eq!(h.claim_time(true, now), now, "an unproved claim never delays a proved one");
-        assert_eq!(h.claim_time(false, now), now.plus(Seconds(16 * HOUR)));
+        assert_eq!(h.claim_time(true, &[], now), now, "an unproved claim never delays a proved one");
+        assert_eq!(h.claim_time(false, &[], now), now.plus(Seconds(16 * HOUR)));
         h.unproved = Some(now);
-        assert_eq!(h.claim_time(false, now), now.plus(BETWEEN), "one test a day");
+        assert_eq!(h.claim_time(false, &[], now), now.plus(BETWEEN), "one test a day");
         h.failed[1] = (2, Some(now));
-        assert_eq!(h.claim_time(true, now), now.plus(Seconds(4 * HOUR)));
+        assert_eq!(h.claim_time(true, &[], now), now.plus(Seconds(4 * HOUR)));
     }
 
     #[test]
@@ -468,13 +577,13 @@ mod tests {
         let mut b = Budget::default();
         for i in 1..=3 {
             let a = ip(&format!("192.0.2.{i}"));
-            assert_eq!(b.time(a, Purse::Tests, 3, Time(i)), Time(i));
-            b.count(a, Purse::Tests, Time(i), Time(i));
+            assert_eq!(b.time(a, BudgetKind::Tests, 3, Time(i)), Time(i));
+            b.count(a, BudgetKind::Tests, Time(i), Time(i));
         }
-        assert_eq!(b.time(ip("192.0.2.4"), Purse::Tests, 3, Time(10)), Time(1 + DAY));
-        assert_eq!(b.time(ip("192.0.2.3"), Purse::Tests, 3, Time(10)), Time(10), "one of the three");
-        assert_eq!(b.time(ip("192.0.2.4"), Purse::Claims, 3, Time(10)), Time(10));
-        assert_eq!(b.time(ip("192.0.2.4"), Purse::Tests, 3, Time(DAY + 2)), Time(DAY + 2));
+        assert_eq!(b.time(ip("192.0.2.4"), BudgetKind::Tests, 3, Time(10)), Time(1 + DAY));
+        assert_eq!(b.time(ip("192.0.2.3"), BudgetKind::Tests, 3, Time(10)), Time(10), "one of the three");
+        assert_eq!(b.time(ip("192.0.2.4"), BudgetKind::Claims, 3, Time(10)), Time(10));
+        assert_eq!(b.time(ip("192.0.2.4"), BudgetKind::Tests, 3, Time(DAY + 2)), Time(DAY + 2));
         assert!(!b.is_over(Time(DAY + 2)) && b.is_over(Time(DAY + 3)));
     }
 
@@ -485,18 +594,18 @@ mod tests {
         let host = |i: u64| ip(&format!("192.0.2.{i}"));
         let mut times = Vec::new();
         for i in 1..=5 {
-            let at = b.time(host(i), Purse::Unproved, 2, Time(100));
-            b.count(host(i), Purse::Unproved, at, Time(100));
+            let at = b.time(host(i), BudgetKind::Unproved, 2, Time(100));
+            b.count(host(i), BudgetKind::Unproved, at, Time(100));
             times.push(at.0);
         }
         assert_eq!(times, [100, 100, 100 + DAY, 100 + DAY, 100 + 2 * DAY]);
         for (i, at) in (1..=5).zip(&times) {
-            assert_eq!(b.time(host(i), Purse::Unproved, 2, Time(100)), Time(*at), "{i}");
+            assert_eq!(b.time(host(i), BudgetKind::Unproved, 2, Time(100)), Time(*at), "{i}");
         }
         // One that was tested late takes from those behind it.
-        b.count(host(1), Purse::Unproved, Time(7000), Time(7000));
-        b.count(host(2), Purse::Unproved, Time(7000), Time(7000));
-        assert_eq!(b.time(host(3), Purse::Unproved, 2, Time(100 + DAY)), Time(7000 + DAY));
+        b.count(host(1), BudgetKind::Unproved, Time(7000), Time(7000));
+        b.count(host(2), BudgetKind::Unproved, Time(7000), Time(7000));
+        assert_eq!(b.time(host(3), BudgetKind::Unproved, 2, Time(100 + DAY)), Time(7000 + DAY));
     }
 
     #[test]
@@ -517,8 +626,8 @@ mod tests {
 
     #[test]
     fn an_output_takes_two_inputs_of_two_nets_and_two_nominators() {
-        let fed = |i: &str, by: &str, owner, at| Fed { input: ip(i), by: by.into(), owner, at: Time(at) };
-        let proved = |all: &[Fed]| Output { inputs: all.to_vec(), listed: false }.proved();
+        let fed = |i: &str, by: &str, owner, at| RelayPath { input: ip(i), by: by.into(), owner, at: Time(at) };
+        let proved = |all: &[RelayPath]| Output { inputs: all.to_vec(), listed: false }.proved();
         assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1)]), None);
         assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("192.0.2.9", "b", false, 2)]), None, "one net");
         assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("198.51.100.1", "a", false, 2)]), None, "one nominator");

@@ -1,5 +1,7 @@
 //! The linter of the catalogue: wherever a server's way of reading a recipient may send it, that is the collector, the server
 //! itself, or nowhere (safety rules S7 and S10). The reader here takes every meaning that a mailer ever gave to a form.
+//!
+//! One exception: a control names the server's own postmaster ([`check_control`]), and sends no message.
 
 use std::collections::BTreeSet;
 
@@ -76,6 +78,19 @@ pub fn check(test: &Test) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Checks a recipient of a control: the server's postmaster, at no domain or at one of the server's own. The error says what is wrong.
+pub fn check_control(form: &str) -> Result<(), String> {
+    let local = form.strip_prefix('<').and_then(|f| f.strip_suffix('>')).map(|f| f.split('@').next().unwrap_or(f));
+    if local != Some("postmaster") {
+        return Err(format!("`{form}` is not the postmaster, whom alone a control names"));
+    }
+    one_address(form)?;
+    match places(&fill(form)?).into_iter().find(|p| *p != Place::Target) {
+        Some(_) => Err(format!("`{form}` is not the target's own")),
+        None => Ok(()),
+    }
 }
 
 /// A server that stops at the first bracket, space or comma would read another address than one that goes on to the last.

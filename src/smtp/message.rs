@@ -153,7 +153,9 @@ pub fn seen(tokens: &Tokens, recipients: &[String], message: &[u8]) -> Option<Se
     let parsed = parse(message);
     let by_address: Vec<(Way, Id)> = recipients.iter().flat_map(|r| tokens.find(r.as_bytes())).collect();
     if let Some((_, id)) = by_address.iter().find(|(w, _)| *w == Way::Return) {
-        return Some(Seen::Back(*id));
+        // Messages of one session share a sender: what is quoted tells them apart.
+        let quoted = parsed.fields.iter().map(|(_, v)| v.as_bytes()).chain([parsed.body]).flat_map(|text| tokens.find(text));
+        return Some(Seen::Back(quoted.into_iter().find(|(w, _)| *w == Way::Probe).map_or(*id, |(_, id)| id)));
     }
     if let Some((_, id)) = by_address.first() {
         return Some(if parsed.is_report() { Seen::Back(*id) } else { Seen::Probe(*id) });
@@ -173,8 +175,8 @@ pub fn is_role(recipient: &str) -> bool {
 }
 
 /// A text in which the local parts of other people's addresses are a short hash (safety rule S12). Addresses in `own` domains
-/// stay as they are.
-pub fn redact(text: &str, own: &[&str], salt: &[u8]) -> String {
+/// stay as they are, and so do the addresses in `keep`.
+pub fn redact(text: &str, own: &[&str], keep: &[&str], salt: &[u8]) -> String {
     let local = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
     let name = |c: char| c.is_ascii_alphanumeric() || "-.[]:".contains(c);
     let mut out = String::with_capacity(text.len());
@@ -186,7 +188,10 @@ pub fn redact(text: &str, own: &[&str], salt: &[u8]) -> String {
         let domain: &str = &after[..after.find(|c| !name(c)).unwrap_or(after.len())];
         let ours = own.iter().any(|o| o.eq_ignore_ascii_case(domain.trim_end_matches('.')));
         let user = &before[begin..];
-        if user.is_empty() || domain.is_empty() || ours {
+        let kept = keep.iter().any(|k| {
+            k.rsplit_once('@').is_some_and(|(u, d)| u.eq_ignore_ascii_case(user) && d.eq_ignore_ascii_case(domain.trim_end_matches('.')))
+        });
+        if user.is_empty() || domain.is_empty() || ours || kept {
             out.push_str(before);
         } else {
             let mut all = digest::Context::new(&digest::SHA256);
@@ -288,13 +293,30 @@ ttoken
     fn other_peoples_local_parts_are_hashed() {
         let own = ["probe.example"];
         let text = "Received: from x (anna.b@victim.example) for <tok@probe.example>; \"q q\"@v.example @ <>";
-        let out = redact(text, &own, b"salt");
+        let out = redact(text, &own, &[], b"salt");
         assert!(
             !out.contains("anna.b") && !out.contains("q q") && out.contains("@victim.example") && out.contains("<tok@probe.example>"),
             "{out}"
         );
-        assert_eq!(redact(text, &own, b"salt"), out);
-        assert_ne!(redact(text, &own, b"other"), out);
+        assert_eq!(redact(text, &own, &[], b"salt"), out);
+        assert_ne!(redact(text, &own, &[], b"other"), out);
+        // Our own contact is there to be written to; a stranger at the same domain is not.
+        let contact =
+            "From: relay test <relaytest@orbs.example>, Write to: RelayTest@orbs.example. anna@orbs.example xrelaytest@orbs.example";
+        let out = redact(contact, &own, &["relaytest@orbs.example"], b"salt");
+        assert!(out.starts_with("From: relay test <relaytest@orbs.example>, Write to: RelayTest@orbs.example. "), "{out}");
+        assert!(!out.contains("anna") && !out.contains("xrelaytest"), "{out}");
+    }
+
+    /// The forms of a session share one sender.
+    #[test]
+    fn a_bounce_is_told_by_the_message_that_it_quotes() {
+        let tokens = Tokens::new(b"s");
+        let (first, second) = ([1; 8], [2; 8]);
+        let to = vec![format!("<{}@d>", tokens.text(Way::Return, &first))];
+        let report = format!("From: MAILER-DAEMON\r\n\r\nIt did not go.\r\nX-Orbs-Token: {}\r\n", tokens.text(Way::Probe, &second));
+        assert_eq!(seen(&tokens, &to, report.as_bytes()), Some(Seen::Back(second)));
+        assert_eq!(seen(&tokens, &to, b"From: x\r\n\r\nno"), Some(Seen::Back(first)));
     }
 
     proptest! {
@@ -304,7 +326,7 @@ ttoken
             prop_assert!(parsed.body.len() <= bytes.len());
             prop_assert_eq!(seen(&Tokens::new(b"s"), &["<x@d>".into()], &bytes), None);
             let text = String::from_utf8_lossy(&bytes);
-            let once = redact(&text, &[], b"s");
+            let once = redact(&text, &[], &[], b"s");
             prop_assert_eq!(once.matches('@').count(), text.matches('@').count());
         }
     }

@@ -2,6 +2,7 @@
 //! answers. Bytes in, values out.
 
 pub mod catalogue;
+pub mod control;
 pub mod lint;
 pub mod message;
 pub mod relay_test;

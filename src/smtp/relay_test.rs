@@ -1,11 +1,15 @@
 //! One relay test as a talk: replies in, commands out. The tester's socket runs it; so do its tests, without one.
 //!
 //! Nothing here sends two commands at a time, guesses a password, asks for a user (VRFY, EXPN), or a line of more than
-//! [`super::message::MAX_COMMAND`] bytes (safety rule S8). Acceptance is no verdict: it is an outcome that waits for the
+//! [`super::message::MAX_COMMAND`] bytes (safety rule S8). The one exception is a control ([`super::control`]): it names the
+//! server's postmaster by RCPT, and then sends RSET, never DATA. Acceptance is no verdict: it is an outcome that waits for the
 //! collector.
 
 use super::{Envelope, catalogue::Port, message::MAX_COMMAND, reply::Reply};
-use crate::model::probing::{Outcome, Stage};
+use crate::model::{
+    control::RecipientReply,
+    probing::{Outcome, Stage},
+};
 
 /// What is known of a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub struct Link {
     pub starttls: bool,
     /// It offers SMTPUTF8.
     pub utf8: bool,
+    /// It offers AUTH.
+    pub auth: bool,
     /// It is under TLS.
     pub tls: bool,
     /// It takes no more.
@@ -87,17 +93,35 @@ pub struct Talk<'a> {
     link: &'a mut Link,
     state: State,
     outcome: Option<Outcome>,
+    /// The replies to the recipients of a control; none where this is a test.
+    control: Option<Vec<RecipientReply>>,
 }
+
+/// The longest text of a reply that is kept, in characters.
+const MAX_TEXT: usize = 200;
 
 impl<'a> Talk<'a> {
     /// Begins a test on a connection, new or used before; tells what to do first.
     pub fn new(envelope: &'a Envelope, message: &'a [u8], link: &'a mut Link) -> (Talk<'a>, Next) {
-        let mut talk = Talk { envelope, message, link, state: State::Greeting, outcome: None };
+        Talk::begin(Talk { envelope, message, link, state: State::Greeting, outcome: None, control: None })
+    }
+
+    /// Begins a control on a connection: greeting, sender and recipients of the envelope, then RSET.
+    pub fn control(envelope: &'a Envelope, link: &'a mut Link) -> (Talk<'a>, Next) {
+        Talk::begin(Talk { envelope, message: &[], link, state: State::Greeting, outcome: None, control: Some(Vec::new()) })
+    }
+
+    fn begin(mut talk: Talk<'a>) -> (Talk<'a>, Next) {
         let next = match talk.link.greeting {
             None => Next::Read,
             Some(_) => talk.greeted(),
         };
         (talk, next)
+    }
+
+    /// What the recipients of a control were answered.
+    pub fn recipient_replies(&self) -> &[RecipientReply] {
+        self.control.as_deref().unwrap_or_default()
     }
 
     /// The step that a reply was awaited in.
@@ -113,10 +137,10 @@ impl<'a> Talk<'a> {
     }
 
     /// What was known when the connection broke or a deadline passed: a test whose outcome had come keeps it.
-    pub fn broken(self, why: &str) -> Outcome {
+    pub fn broken(&mut self, why: &str) -> Outcome {
         self.link.over = true;
         let stage = self.stage();
-        self.outcome.unwrap_or_else(|| Outcome::inconclusive(format!("{why} ({})", stage.name())))
+        self.outcome.take().unwrap_or_else(|| Outcome::inconclusive(format!("{why} ({})", stage.name())))
     }
 
     /// TLS is there.
@@ -174,10 +198,23 @@ impl<'a> Talk<'a> {
                 self.state = State::Rcpt(n);
                 Talk::command(&format!("RCPT TO:{to}"))
             }
+            // A control ends here: it never sends a message.
+            None if self.control.is_some() => self.end(Outcome::Accepted { text: String::new() }),
             None => {
                 self.state = State::Data;
                 Talk::command("DATA")
             }
+        }
+    }
+
+    /// Notes what a recipient of a control was answered.
+    fn named(&mut self, n: usize, reply: &Reply) -> Next {
+        let recipient = self.envelope.to.get(n).cloned().unwrap_or_default();
+        let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
+        self.control.get_or_insert_default().push(RecipientReply { recipient, code: reply.code, text });
+        match reply.code == 421 || !matches!(reply.code / 100, 2 | 4 | 5) {
+            true => self.refused(reply),
+            false => self.rcpt(n + 1),
         }
     }
 
@@ -189,9 +226,9 @@ impl<'a> Talk<'a> {
     }
 
     fn refused(&mut self, reply: &Reply) -> Next {
-        let (stage, code, text) = (self.stage(), reply.code, reply.lines.join(" ").chars().take(200).collect());
+        let (stage, code, text) = (self.stage(), reply.code, reply.lines.join(" ").chars().take(MAX_TEXT).collect());
         let outcome = match code / 100 {
-            4 => Outcome::Later { stage, code, text },
+            4 => Outcome::TempFail { stage, code, text },
             5 => Outcome::Refused { stage, code, text },
             // It means nothing at this place: it is no refusal, and who knows what it is an answer to.
             _ => {
@@ -216,6 +253,7 @@ impl<'a> Talk<'a> {
             State::Hello | State::OldHello if reply.done() => {
                 self.link.hello.clone_from(&self.envelope.hello);
                 (self.link.starttls, self.link.utf8) = (reply.offers("STARTTLS"), reply.offers("SMTPUTF8"));
+                self.link.auth |= reply.offers("AUTH");
                 if self.envelope.port == Port::Submission && self.link.starttls && !self.link.tls {
                     self.state = State::StartTls;
                     return Talk::command("STARTTLS");
@@ -231,13 +269,14 @@ impl<'a> Talk<'a> {
             State::StartTls if reply.done() => Next::StartTls,
             State::StartTls => self.mail(),
             State::Mail if reply.done() => self.rcpt(0),
+            State::Rcpt(n) if self.control.is_some() => self.named(n, reply),
             State::Rcpt(n) if reply.done() => self.rcpt(n + 1),
             State::Data if reply.more() => {
                 self.state = State::Body;
                 Next::Send([self.message, b".\r\n"].concat())
             }
             State::Body if reply.done() => {
-                let text = reply.lines.join(" ").chars().take(200).collect();
+                let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
                 self.end(Outcome::Accepted { text })
             }
             State::Reset => {
@@ -309,7 +348,7 @@ mod tests {
         let at = |replies: &[&str]| {
             let (sent, outcome, link) = run("plain", replies);
             match outcome {
-                Outcome::Refused { stage, code, .. } | Outcome::Later { stage, code, .. } => {
+                Outcome::Refused { stage, code, .. } | Outcome::TempFail { stage, code, .. } => {
                     (stage, code, sent.last().cloned().unwrap_or_default(), link.over)
                 }
                 o => panic!("{o:?}"),
@@ -345,6 +384,43 @@ mod tests {
         assert_eq!(run("no-helo", &["220 x", "503 greet", "250 r"]).0[0], "MAIL FROM:<ret@probe.example>");
     }
 
+    /// Runs a control against fixed replies: the commands that were sent, what the recipients were answered, and the link.
+    fn run_control(replies: &[&str]) -> (Vec<String>, Vec<u16>, Outcome, Link) {
+        let (_, plain) =
+            names().envelopes(Catalogue::standard().get("plain").unwrap(), 0, false, || ("t".into(), "b".into())).unwrap().remove(0);
+        let envelope = Envelope { to: super::super::control::recipients(&names()), ..plain };
+        let (mut link, mut sent) = (Link::default(), Vec::new());
+        let (mut talk, mut next) = Talk::control(&envelope, &mut link);
+        let mut replies = replies.iter();
+        let outcome = loop {
+            match next {
+                Next::Done(o) => break o,
+                Next::Send(bytes) => sent.push(String::from_utf8(bytes).unwrap().trim_end().to_string()),
+                Next::StartTls | Next::Read => {}
+            }
+            match replies.next() {
+                Some(r) => next = talk.reply(&reply(r)),
+                None => break talk.broken("cut"),
+            }
+        };
+        let codes = talk.recipient_replies().iter().map(|r| r.code).collect();
+        (sent, codes, outcome, link)
+    }
+
+    #[test]
+    fn a_control_names_its_recipients_and_sends_no_message() {
+        let (sent, codes, _, link) = run_control(&["220 x", "250-x\n250 AUTH PLAIN", "250 ok", "550 no", "250 ok", "250 reset"]);
+        assert_eq!(sent[1..], ["MAIL FROM:<b@probe.example>", "RCPT TO:<postmaster>", "RCPT TO:<postmaster@relay.example>", "RSET"]);
+        assert_eq!((codes, link.over, link.auth), (vec![550, 250], false, true));
+        let (sent, codes, outcome, link) = run_control(&["220 x", "250 x", "250 ok", "421 bye"]);
+        assert_eq!((codes, link.over, sent.last().unwrap().as_str()), (vec![421], true, "RCPT TO:<postmaster>"));
+        assert!(matches!(outcome, Outcome::TempFail { code: 421, .. }));
+        let (_, codes, outcome, _) = run_control(&["220 x", "250 x", "550 go away", "250 reset"]);
+        assert!(codes.is_empty() && matches!(outcome, Outcome::Refused { stage: Stage::Mail, .. }), "never reached");
+        let (_, codes, outcome, _) = run_control(&["220 x", "250 x", "250 ok"]);
+        assert!(codes.is_empty() && matches!(outcome, Outcome::Inconclusive { .. }));
+    }
+
     #[test]
     fn the_danger_gate_reads_the_greeting() {
         assert_eq!(gate("x ESMTP Service (Lotus Domino Release 5.0.8) ready"), Gate::NoLiterals);
@@ -359,6 +435,17 @@ mod tests {
     }
 
     proptest! {
+        /// S8, S10: whatever a server answers, a control names nobody but postmaster, and sends no message.
+        #[test]
+        fn no_server_gets_a_message_from_a_control(codes in proptest::collection::vec(200u16..600, 0..20)) {
+            let replies: Vec<String> = codes.iter().map(|c| format!("{c} x")).collect();
+            let (sent, ..) = run_control(&replies.iter().map(String::as_str).collect::<Vec<_>>());
+            for line in sent {
+                let known = ["EHLO tester.example", "HELO tester.example", "MAIL FROM:<b@probe.example>", "RSET"].contains(&line.as_str());
+                prop_assert!(known || line.starts_with("RCPT TO:<postmaster"), "{}", line);
+            }
+        }
+
         /// Whatever a server answers: a talk ends, sends one line at a time, and nothing that S8 forbids.
         #[test]
         fn no_server_makes_it_do_harm(test in 0usize..56, codes in proptest::collection::vec((200u16..600, any::<bool>()), 0..30)) {

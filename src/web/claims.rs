@@ -15,7 +15,7 @@ use super::{
     shapes::{Page, ReceiptShape},
 };
 use crate::{
-    ledger::desk::{Asker, Desk, OptOut, Proof},
+    ledger::desk::{Asker, Desk, OptOut, Proof, SourceReplies},
     model::{Role, Subject, subject::HostBits},
     smtp::message::redact,
 };
@@ -47,22 +47,66 @@ pub struct ClaimShape {
     release: Option<String>,
     /// In words.
     what_happens: String,
+    /// The claims of this listing whose tests were blocked; shown where this claim is proved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blocked: Vec<BlockedShape>,
 }
 
+/// What one of our addresses was answered when the host refused the tester and not the messages.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BlockedShape {
+    /// The address of ours.
+    source: Option<String>,
+    /// When the test ended.
+    at: Option<String>,
+    /// The row of the table in docs/relay.md that the test came to.
+    row: Option<String>,
+    /// What was sent, and what was answered.
+    replies: Vec<BlockedReply>,
+}
+
+/// A command of the tester and its reply.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BlockedReply {
+    /// The test and its step, or the control's recipient.
+    sent: String,
+    /// The code and the text of the reply, or why there was none.
+    answered: String,
+}
+
+/// The blocked claims of a host, for its owner.
+fn blocked(desk: &Desk, target: IpAddr) -> Result<Vec<BlockedShape>, crate::ledger::desk::Denied> {
+    let reply = |(sent, answered)| BlockedReply { sent, answered };
+    let one = |s: SourceReplies| BlockedShape {
+        source: s.source.map(|a| a.to_string()),
+        at: s.at.map(|t| t.to_string()),
+        row: s.row.map(|r| r.name().into()),
+        replies: s.replies.into_iter().map(reply).collect(),
+    };
+    Ok(desk.blocked(target)?.into_iter().map(one).collect())
+}
+
+/// What a claimant has to know of the control.
+const REFUSES: &str = " Its own postmaster has to be accepted: a host that refuses the tester alone stays listed.";
+
 async fn claimed(app: &App, who: Asker, target: IpAddr, proved: bool) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
-    let done = ask(app, move |desk| desk.claim(&who, target, proved, desk.now())).await?;
+    let (done, blocked) = ask(app, move |desk| {
+        let done = desk.claim(&who, target, proved, desk.now())?;
+        Ok((done, if proved { blocked(desk, target)? } else { Vec::new() }))
+    })
+    .await?;
     let what_happens = match (&done.release, done.job.state) {
         (Some(t), _) => format!("Not every test was refused for good (5xx). If no test message is delivered, it is released at {t}."),
         (None, crate::model::retest::State::Deferred) => {
-            format!("It is tested at {}, and released when every test is refused.", done.job.not_before)
+            format!("It is tested at {}, and released when every test is refused.{REFUSES}", done.job.not_before)
         }
         (None, crate::model::retest::State::Held) => {
             "It can not be tested now. If that stays so for two days, it is released on request.".into()
         }
-        (None, _) => "It is tested now, and released when every test is refused.".into(),
+        (None, _) => format!("It is tested now, and released when every test is refused.{REFUSES}"),
     };
     let release = done.release.map(|t| t.to_string());
-    Ok((StatusCode::ACCEPTED, Json(ClaimShape { job: JobShape::public(&done.job), proved, release, what_happens })))
+    Ok((StatusCode::ACCEPTED, Json(ClaimShape { job: JobShape::public(&done.job), proved, release, what_happens, blocked })))
 }
 
 /// "File your server closed": the host is tested again, and released when it is.
@@ -248,7 +292,7 @@ pub struct ProofShape {
 
 /// Who looks at evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Eye {
+enum Audience {
     Public,
     /// Who delivered it: he has the message, and nothing else of the input's is his.
     Output,
@@ -256,20 +300,21 @@ enum Eye {
     Operator,
 }
 
-fn shown(desk: &Desk, p: Proof, eye: Eye) -> ProofShape {
+fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
     let settings = desk.settings();
-    let own = [settings.domain.as_str()];
-    let view = |text: String| match eye {
-        Eye::Public => None,
-        Eye::Owner | Eye::Output => Some(redact(&text, &own, p.token.as_bytes())),
-        Eye::Operator => Some(text),
+    // Our own addresses stay readable: the contact is there to be written to.
+    let (own, contact) = ([settings.domain.as_str()], [settings.operator.contact.as_str()]);
+    let view = |text: String| match audience {
+        Audience::Public => None,
+        Audience::Owner | Audience::Output => Some(redact(&text, &own, &contact, p.token.as_bytes())),
+        Audience::Operator => Some(text),
     };
     // Only what was said about this test: others are not part of this proof.
     let said = section(&desk.transcript(p.job).unwrap_or_default(), &p.test);
     // What a reporter says of it is his word, and no answer that we had.
     let own = desk.job(p.job).is_ok_and(|j| !j.remote);
     let codes = if own { codes(&said) } else { Vec::new() };
-    let transcript = if matches!(eye, Eye::Public | Eye::Output) { String::new() } else { said };
+    let transcript = if matches!(audience, Audience::Public | Audience::Output) { String::new() } else { said };
     ProofShape {
         id: p.id,
         codes,
@@ -323,8 +368,9 @@ pub(super) async fn evidence(
     Params(of): Params<OfWhom>,
 ) -> Result<Json<Page<ProofShape>>, Problem> {
     let target = host("target", &of.target)?;
-    let eye = if caller.role >= Role::Operator { Eye::Operator } else { Eye::Public };
-    let all = ask(&app, move |desk| Ok(of_host(desk, target, SHOWN)?.into_iter().map(|p| shown(desk, p, eye)).collect())).await?;
+    let audience = if caller.role >= Role::Operator { Audience::Operator } else { Audience::Public };
+    let all =
+        ask(&app, move |desk| Ok(of_host(desk, target, SHOWN)?.into_iter().map(|p| redacted_for(desk, p, audience)).collect())).await?;
     Ok(Json(Page::all(all)))
 }
 
@@ -348,16 +394,16 @@ pub(super) async fn proof(State(app): State<App>, peer: Option<Extension<Peer>>,
     };
     let found = ask(&app, move |desk| {
         let proof = desk.proof(id)?;
-        let eye = match from {
-            Some(a) if a == proof.input => Eye::Owner,
-            Some(a) if a == proof.output => Eye::Output,
-            _ => Eye::Public,
+        let audience = match from {
+            Some(a) if a == proof.input => Audience::Owner,
+            Some(a) if a == proof.output => Audience::Output,
+            _ => Audience::Public,
         };
         // That a host was tested, and did not prove open or does no more, is nobody's business.
-        if eye == Eye::Public && !desk.is_shown(&proof)? {
+        if audience == Audience::Public && !desk.is_shown(&proof)? {
             return Err(crate::ledger::desk::Denied::Unknown(format!("there is no proof {id} (any more)")));
         }
-        Ok(shown(desk, proof, eye))
+        Ok(redacted_for(desk, proof, audience))
     });
     Ok(Json(found.await?))
 }
@@ -367,6 +413,9 @@ pub(super) async fn proof(State(app): State<App>, peer: Option<Extension<Peer>>,
 pub struct Tested {
     /// The proofs: `/evidence/ID` has more.
     pub proofs: Vec<PublicProof>,
+    /// For the address itself: the claims of this listing whose tests were blocked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<BlockedShape>,
     /// The hosts that it delivers for; only where it is listed for that.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
@@ -382,13 +431,14 @@ pub struct PublicProof {
     came: String,
 }
 
-/// The tests that a public look-up tells of.
-pub(super) fn tested(desk: &Desk, target: IpAddr) -> Option<Tested> {
+/// The tests that a public look-up shows to a client.
+pub(super) fn tested(desk: &Desk, target: IpAddr, client: IpAddr) -> Option<Tested> {
     let proofs = desk.listing(target, 20, |p| desk.is_shown(p).unwrap_or(false)).ok()?;
     let one =
         |p: Proof| PublicProof { id: p.id, test: p.test, input: p.input.to_string(), output: p.output.to_string(), came: p.at.to_string() };
     let of = proofs.into_iter().map(one).collect::<Vec<_>>();
     let output = desk.output(target).ok()?;
     let inputs = output.inputs.iter().filter(|_| output.listed).map(|f| f.input.to_string()).collect::<Vec<_>>();
-    (!of.is_empty() || !inputs.is_empty()).then_some(Tested { proofs: of, inputs })
+    let blocked = if client.to_canonical() == target { blocked(desk, target).ok()? } else { Vec::new() };
+    (!of.is_empty() || !inputs.is_empty()).then_some(Tested { proofs: of, blocked, inputs })
 }

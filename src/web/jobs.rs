@@ -17,8 +17,9 @@ use crate::{
     ledger::desk::{Asker, Denied, Nomination, Ran, Ready},
     model::{
         Role, Subject, Time,
+        control::{ControlCheck, ControlSession},
         probing::{Outcome, Tried},
-        retest::{Grounds, Job},
+        retest::{EvidenceSummary, Job, Trigger},
     },
     smtp::catalogue::{MAX_MESSAGES, Test},
     store::Vocabulary,
@@ -118,7 +119,7 @@ impl Nominated {
             .map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("at: {e}"))))
             .transpose()?
             .unwrap_or_else(|| caller.clock.now());
-        let grounds = Grounds { kind: self.kind, text: self.evidence, at };
+        let grounds = EvidenceSummary { kind: self.kind, text: self.evidence, at };
         Ok(Nomination { target, port: self.port, grounds, decides, owner, remote, names: self.names, only: self.tests })
     }
 }
@@ -147,7 +148,7 @@ pub struct ResultShape {
 pub struct JobShape {
     id: u64,
     target: String,
-    /// nomination, owner, claim or review.
+    /// nomination, owner, claim, review or recheck.
     cause: String,
     by: String,
     at: String,
@@ -160,7 +161,46 @@ pub struct JobShape {
     ended: Option<String>,
     /// open, accepted, closed, blocked, inconclusive or untestable; where it has ended.
     says: Option<String>,
+    /// The row of the table in docs/relay.md that a claim's test came to.
+    row: Option<String>,
+    /// The address of ours that tests, where it was chosen for this test.
+    source: Option<String>,
     results: Vec<ResultShape>,
+    /// The sessions that carried controls.
+    controls: Vec<ControlShape>,
+}
+
+/// A session of a test that asked for the server's postmaster before its first message and after its last one.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ControlShape {
+    /// The address of ours.
+    source: Option<String>,
+    /// Whether the server offered a login.
+    offers_auth: bool,
+    /// The codes of the replies to the postmaster before the first message; none where it was not reached.
+    before: Vec<u16>,
+    /// The same after the last message.
+    after: Vec<u16>,
+    /// For operators: what the server said to them, and why one was not reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    texts: Vec<String>,
+}
+
+impl ControlShape {
+    fn of(s: &ControlSession, full: bool) -> ControlShape {
+        let codes = |c: &ControlCheck| c.replies.iter().map(|r| r.code).collect();
+        let texts = [&s.before, &s.after].into_iter().filter(|_| full).flat_map(|c| {
+            let replies = c.replies.iter().map(|r| format!("RCPT TO:{}: {} {}", r.recipient, r.code, r.text));
+            replies.chain(c.failure.clone())
+        });
+        ControlShape {
+            source: s.source.map(|a| a.to_string()),
+            offers_auth: s.auth,
+            before: codes(&s.before),
+            after: codes(&s.after),
+            texts: texts.collect(),
+        }
+    }
 }
 
 fn word(v: &impl Serialize) -> String {
@@ -202,7 +242,15 @@ impl JobShape {
 
     /// A job as everybody may see it: where it stands, and nothing of its results.
     pub(super) fn public(j: &Job) -> JobShape {
-        JobShape { results: Vec::new(), by: String::new(), says: None, ..JobShape::seen(j, false) }
+        JobShape {
+            results: Vec::new(),
+            controls: Vec::new(),
+            by: String::new(),
+            says: None,
+            row: None,
+            source: None,
+            ..JobShape::seen(j, false)
+        }
     }
 
     fn seen(j: &Job, full: bool) -> JobShape {
@@ -215,10 +263,14 @@ impl JobShape {
             at: j.at.to_string(),
             state: word(&j.state),
             waiting_for: j.waiting_for.clone(),
-            not_before: j.not_before.to_string(),
+            // When a released host is tested once more is nobody's to know.
+            not_before: if full || j.cause != Trigger::Recheck { j.not_before } else { j.at }.to_string(),
             begun: time(j.begun),
             ended: time(j.ended),
-            says: (!j.open()).then(|| word(&j.judgement())),
+            says: (!j.open()).then(|| word(&j.assessment())),
+            row: j.row.map(|r| r.name().into()),
+            source: j.source.map(|a| a.to_string()),
+            controls: j.controls.iter().map(|s| ControlShape::of(s, full)).collect(),
             results: j.results.iter().map(|r| ResultShape::of(r, full)).collect(),
         }
     }
@@ -401,6 +453,10 @@ pub struct Told {
     #[schema(value_type = Vec<Object>)]
     #[serde(default)]
     pub results: Vec<Ran>,
+    /// The sessions that carried controls, as the server answered them.
+    #[schema(value_type = Vec<Object>)]
+    #[serde(default)]
+    pub controls: Vec<ControlSession>,
     /// All that was said.
     #[serde(default)]
     pub transcript: String,
@@ -425,11 +481,16 @@ pub(super) async fn results(
     let mut results: Vec<Ran> = told.results.into_iter().filter(own).collect();
     for r in &mut results {
         match &mut r.outcome {
-            Outcome::Refused { text, .. } | Outcome::Later { text, .. } | Outcome::Accepted { text } => cut(text),
+            Outcome::Refused { text, .. } | Outcome::TempFail { text, .. } | Outcome::Accepted { text } => cut(text),
             Outcome::Inconclusive { why, .. } | Outcome::Skipped { why } => cut(why),
             Outcome::Delivered { .. } | Outcome::Bounced { .. } => {}
         }
     }
-    let job = ask(&app, move |desk| desk.finish(id, results, &told.transcript, desk.now())).await?;
+    let mut controls = told.controls;
+    if controls.len() > MAX_MESSAGES {
+        return Err(Problem::invalid(format!("controls: at most {MAX_MESSAGES}")));
+    }
+    controls.iter_mut().for_each(ControlSession::shorten);
+    let job = ask(&app, move |desk| desk.finish(id, results, controls, &told.transcript, desk.now())).await?;
     Ok(Json(JobShape::of(&job, &caller)))
 }

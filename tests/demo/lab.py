@@ -30,6 +30,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 NET = "10.64" if closed_net else "127.64"
 COLLECTOR = f"{NET}.0.1"
 DOMAIN = "probe.lab.example"
+SECOND_DOMAIN = "second.lab.example"
 
 
 def say(text=""):
@@ -115,7 +116,7 @@ def nsd(name, port, zones):
 
 def names():
     soa = "@ 60 SOA ns.lab.example. hostmaster.lab.example. 1 60 60 60 60\n@ NS ns.lab.example.\n"
-    lab = soa + f"ns A 127.0.0.1\nprobe MX 10 collector\ncollector A {COLLECTOR}\n" + "".join(f"{n} A {address(n)}\n{n} MX 10 {n}\n" for n in HOSTS)
+    lab = soa + f"ns A 127.0.0.1\nprobe MX 10 collector\nsecond MX 10 collector\ncollector A {COLLECTOR}\n" + "".join(f"{n} A {address(n)}\n{n} MX 10 {n}\n" for n in HOSTS)
     reverse = soa + f"1.0 PTR collector.lab.example.\n" + "".join(f"1.{i} PTR {n}.lab.example.\n" for n, i in HOSTS.items())
     a, b = NET.split(".")
     # The root, so that what there is not is said not to be: a mail server puts off what DNS does not answer.
@@ -361,8 +362,9 @@ def small(name, n, opened=True, via=None):
             if verb.startswith(b"MAIL"): sender = line.strip()[10:].split(b" ")[0].strip(b" <>").decode(errors="replace")
             if verb.startswith(b"RCPT"):
                 a = line.strip()[8:].strip(b" <>").decode(errors="replace")
-                ok = state["open"] and a.endswith("@" + DOMAIN) and not a.startswith(("@", '"'))
-                if ok: to.append(a)
+                own = a.lower() in ("postmaster", f"postmaster@{name}.lab.example")
+                ok = own or state["open"] and a.endswith("@" + DOMAIN) and not a.startswith(("@", '"'))
+                if ok and not own: to.append(a)
                 out("250 ok" if ok else "550 relaying denied")
             elif verb.startswith(b"DATA") and to:
                 out("354 go"); data = b""
@@ -409,6 +411,7 @@ listen = ["{COLLECTOR}:{COLLECT}"]
 [probe]
 enabled = true
 domain = "{DOMAIN}"
+foreign = "{SECOND_DOMAIN}"
 hello = "collector.lab.example"
 {source}
 contact = "relaytest@lab.example"
@@ -560,12 +563,12 @@ def main():
     again = run("claim", address("pf-open"), "--proved")
     say(f"      {again['what_happens']}")
     facts["early"] = [job["says"], again["job"]["state"], answers("pf-open")]
-    say("\n6  The owner of pf-input closes it, restarts it, and claims: every test is refused, and it is released.")
+    say("\n6  The owner of pf-input closes it, restarts it, and claims: every test is refused, its postmaster is not, and it is released.")
     if closed_net: close_postfix("pf-input")
     else: begin[2].state["open"] = False
     claim = run("claim", address("pf-input"), "--proved")
     job, out = finished(claim["job"]["id"]); tell(job, out)
-    facts["released"] = [job["says"], answers("pf-input")]
+    facts["released"] = [job["says"], answers("pf-input"), job["row"]]
     if facts_only and closed_net:
         rest = [n for n in HOSTS if n not in ("pf-open", "pf-closed", "pf-input", "pf-output")]
         jobs = {n: nominated(n) for n in rest}
@@ -576,7 +579,7 @@ def main():
         close_postfix("pf-domain", "defer_unauth_destination")
         job, out = finished(run("claim", address("pf-domain"), "--proved")["job"]["id"])
         again = run("claim", address("pf-domain"), "--proved")
-        facts["put off"] = [job["says"], out["plain"], again["release"], again["what_happens"]]
+        facts["put off"] = [job["says"], out["plain"], again["release"], again["what_happens"], job["row"]]
     if facts_only: print(json.dumps(facts))
     else: say(f"\nThat was the loop: nomination, test, proof, DNS, claim, release. Nothing left this machine.\n")
 

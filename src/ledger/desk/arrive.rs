@@ -16,7 +16,7 @@ use crate::{
         EvidenceKind, SourceId, Subject, Time, What,
         history::Ask,
         probing::{Arrival, Finding, Issued, NoProof, Outcome, proves},
-        retest::{Cause, Fed, Grounds, Host, Job, Output, Reporter, State},
+        retest::{EvidenceSummary, Host, Job, Output, RelayPath, Reporter, State, Trigger},
     },
     smtp::{
         Way,
@@ -215,11 +215,11 @@ impl Desk {
         }
         if new {
             // A new listing: claims against the last one count no more.
-            host.failed = Default::default();
+            (host.failed, host.blocked) = Default::default();
         }
         // So many that it makes no difference: a host that has its messages handed in from everywhere fills no store.
         if finding == Finding::Input && (host.outputs.contains(&output) || host.outputs.len() < MAX_OUTPUTS_OF_HOST) {
-            let fed = Fed { input: issued.target, by: job.map_or(String::new(), |j| j.by), owner: issued.owner, at: sheet.now };
+            let fed = RelayPath { input: issued.target, by: job.map_or(String::new(), |j| j.by), owner: issued.owner, at: sheet.now };
             let key = key::host(b'X', output);
             let mut row: Output = sheet.get(&key)?.unwrap_or_default();
             row.add(fed);
@@ -327,13 +327,13 @@ fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival, li
     let token = hex(id);
     let remote = job.remote;
     let refused = |o: &Outcome| !remote && matches!(o, Outcome::Refused { .. });
-    let open = |r: &&mut crate::model::probing::Tried| r.outcome.gives_way_to(&outcome) && !refused(&r.outcome);
+    let open = |r: &&mut crate::model::probing::Tried| r.outcome.superseded_by(&outcome) && !refused(&r.outcome);
     if let Some(r) = job.results.iter_mut().find(|r| r.token == token).filter(open) {
         r.outcome = outcome.clone();
         save(sheet, &job)?;
     }
     // Who sends himself may send himself what he likes: it makes nobody's name.
-    if lists && job.cause == Cause::Nomination && !job.remote && job.state == State::Done {
+    if lists && job.cause == Trigger::Nomination && !job.remote && job.state == State::Done {
         let name = key::reporter(&job.by);
         let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
         reporter.note(job.id, true);
@@ -346,13 +346,18 @@ fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival, li
 fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result<(), Denied> {
     let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
     // One that waits for a person, or knocks at another door, is none in its place.
-    let same = |j: &Job| !j.remote && j.state != State::Held && settings.other_port(j.port) == settings.other_port(host.port);
+    let same = |j: &Job| {
+        !j.remote && j.state != State::Held && j.cause != Trigger::Recheck && settings.other_port(j.port) == settings.other_port(host.port)
+    };
     if open_job(sheet, issued.target, same)?.is_some() || opted_out(sheet, issued.target)?.is_some() {
         return Ok(());
     }
-    let grounds =
-        Grounds { kind: "review".into(), text: format!("a message of test `{}` came after the release", issued.test), at: sheet.now };
-    let mut job = new_job(sheet, issued.target, Cause::Review, "tester", grounds)?;
+    let grounds = EvidenceSummary {
+        kind: "review".into(),
+        text: format!("a message of test `{}` came after the release", issued.test),
+        at: sheet.now,
+    };
+    let mut job = new_job(sheet, issued.target, Trigger::Review, "tester", grounds)?;
     (job.names, job.port) = (host.names, host.port);
     place(sheet, settings, &mut job)?;
     save(sheet, &job)?;

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    AHEAD, Asker, Denied, Desk, Proof, REASONS, Sheet,
-    jobs::{end, line, new_job, open_job, opted_out, place, save, spend},
+    AHEAD, Asker, Denied, Desk, Proof, REASONS, Settings, Sheet,
+    jobs::{charge, end, line, new_job, open_job, opted_out, place, save},
     key,
     run::PLAIN,
 };
@@ -12,9 +12,10 @@ use crate::{
     ledger::Receipt,
     model::{
         SourceId, Subject, Time,
+        control::{self, CameThrough, ClaimOutcome, RecipientReply, Row, SecondSource},
         history::{Ask, HoldFor},
-        probing::{HELO, Issued, Judgement, Outcome, Stage, Tried},
-        retest::{BETWEEN, Cause, Claim, Grounds, Host, Job, Output, State, WAITING},
+        probing::{Issued, Outcome, Stage},
+        retest::{BETWEEN, Claim, EvidenceSummary, Host, Job, Output, RECHECK_WITHIN, State, Trigger, WAITING},
         time::Seconds,
     },
 };
@@ -69,16 +70,18 @@ impl Desk {
             return Err(Denied::TooMany(why.into(), BETWEEN));
         }
         // A proved claim takes the place of an unproved one. What others have brought waits on.
-        let meant = |j: &Job| j.state != State::Running && matches!(j.cause, Cause::Claim { .. });
+        let meant = |j: &Job| j.state != State::Running && matches!(j.cause, Trigger::Claim { .. });
         if let Some(mut old) = open_job(&sheet, target, meant)? {
             end(&mut old, "a claim took its place", now);
             save(&mut sheet, &old)?;
         }
-        let grounds = Grounds { kind: "claim".into(), text: format!("{} says that it is closed", who.name), at: now };
-        let mut job = new_job(&mut sheet, target, Cause::Claim { proved }, &who.name, grounds)?;
-        (job.not_before, job.names, job.port) = (host.claim_time(proved, now), host.names.clone(), host.port);
+        let grounds = EvidenceSummary { kind: "claim".into(), text: format!("{} says that it is closed", who.name), at: now };
+        let mut job = new_job(&mut sheet, target, Trigger::Claim { proved }, &who.name, grounds)?;
+        let sources = settings.sources(target);
+        let due = host.claim_time(proved, &sources, now);
+        (job.not_before, job.names, job.port) = (due, host.names.clone(), host.port);
+        job.source = host.blocked[usize::from(proved)].next_source(&sources);
         place(&sheet, &settings, &mut job)?;
-        let due = host.claim_time(proved, now);
         if !proved && matches!(job.state, State::Queued | State::Deferred) {
             // What nobody tests is granted: a claim is taken only where there is a place for its test.
             let at = job.not_before.max(now);
@@ -87,13 +90,13 @@ impl Desk {
                 let why = format!("too many claims of its network wait; claim it from the address itself, or after {again}");
                 return Err(Denied::TooMany(why, Seconds(again.0.saturating_sub(now.0))));
             }
-            spend(&mut sheet, &settings, &job, at)?;
+            charge(&mut sheet, &settings, &job, at)?;
         }
         save(&mut sheet, &job)?;
         // A waiting period that runs already runs on: whoever proves that he speaks for the host is no worse off.
         let runs = host.claim.as_ref().filter(|c| c.release.is_some());
         let (release, since) = (runs.and_then(|c| c.release), runs.map(|c| c.since.unwrap_or(c.at)));
-        host.claim = Some(Claim { at: now, by: who.name.clone(), proved, job: job.id, due, release, since });
+        host.claim = Some(Claim { at: now, by: who.name.clone(), proved, job: job.id, due, release, since, second_job: None });
         sheet.put(slot, &host);
         sheet.put(key::host(b'C', target), &!proved);
         let how = if proved { "proved" } else { "not proved" };
@@ -108,30 +111,41 @@ impl Desk {
         Ok(n)
     }
 
-    /// A claim's test has ended.
-    pub(super) fn claim_tested(&self, sheet: &mut Sheet<'_>, job: &Job) -> Result<(), Denied> {
+    /// A claim's test has ended: the table of [`control::Row`] says what follows.
+    pub(super) fn claim_tested(&self, sheet: &mut Sheet<'_>, job: &mut Job) -> Result<(), Denied> {
+        let settings = self.settings();
         let slot = key::host(b'H', job.target);
         let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
-        // One whose message came has failed already.
-        let Some(claim) = host.claim.as_mut().filter(|c| c.job == job.id) else { return Ok(()) };
-        match job.judgement() {
-            Judgement::Closed if self.tried_what_proved(job, host.released, refused)? => {
-                let at = claim.at;
-                return self.release(sheet, job.target, ("every test was refused", false), at);
-            }
-            // A test that once came through could not be made again: the waiting period tells.
-            Judgement::Closed | Judgement::Accepted => wait(claim, sheet.now),
-            // Not every test has an outcome, but what had come through was refused, or put off each time: Postfix as Debian ships
-            // it says 454 to strangers for good.
-            Judgement::Inconclusive
-                if nothing_taken(job) || job.results.iter().any(not_taken) && self.tried_what_proved(job, host.released, not_taken)? =>
-            {
+        let came = self.came_through(sheet, job.target, job.port)?.unwrap_or_default();
+        let row = control::row(&job.results, &came, &job.controls);
+        // One whose message came has failed already; and one that was released early is over.
+        let Some(claim) = host.claim.as_mut().filter(|c| c.is_tested_by(job.id)) else {
+            job.row = job.row.or(Some(row).filter(|r| *r == Row::Delivered));
+            return Ok(());
+        };
+        job.row = Some(row);
+        let is_second = claim.second_job == Some(job.id);
+        let second = match settings.second_source(job.target, job.source_used()) {
+            _ if is_second && row.confirms_refusal() => SecondSource::Agrees,
+            Some(_) if !is_second => SecondSource::Available,
+            _ => SecondSource::Unavailable,
+        };
+        let kind = usize::from(claim.proved);
+        match row.outcome(claim.proved, second) {
+            ClaimOutcome::Released => return self.release_tested(sheet, job, &came),
+            ClaimOutcome::WaitingForSecondSource => {
                 wait(claim, sheet.now);
+                claim.second_job = self.ask_second_source(sheet, &settings, job, &came)?;
             }
+            ClaimOutcome::Waiting => wait(claim, sheet.now),
             // It says nothing new: what was accepted before, and does not come, counts.
-            Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable if claim.release.is_some() => {}
-            Judgement::Open | Judgement::Blocked | Judgement::Inconclusive | Judgement::Untestable => {
-                let kind = usize::from(claim.proved);
+            ClaimOutcome::Blocked if claim.release.is_some() => {}
+            ClaimOutcome::Blocked => {
+                host.blocked[kind].note(job.id, job.source_used(), sheet.now);
+                host.claim = None;
+                sheet.drop_row(key::host(b'C', job.target));
+            }
+            ClaimOutcome::Failed => {
                 host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
                 host.claim = None;
                 sheet.drop_row(key::host(b'C', job.target));
@@ -144,31 +158,88 @@ impl Desk {
         Ok(())
     }
 
-    /// Whether every test that has proved the host open since its last release was made again, and what it came to: whoever
-    /// takes a name away takes the tests with it that use the name.
-    fn tried_what_proved(&self, job: &Job, released: Option<Time>, came_to: fn(&Tried) -> bool) -> Result<bool, Denied> {
-        let plain = |t: &str| t.strip_suffix(PLAIN).unwrap_or(t).to_string();
-        // Each of its forms.
-        let tried = |test: &str| {
-            let mut forms = job.results.iter().filter(|r| r.test == test).peekable();
-            forms.peek().is_some() && forms.all(came_to)
-        };
-        let since = |p: &Proof| p.input == job.target && released.is_none_or(|r| p.issued > r);
-        // The word of others names no test that has to be made again where there is one of ours.
-        let mut listing = self.listing(job.target, MOST_PROOFS, |p| since(p) && REASONS[..2].contains(&p.outcome.as_str()))?;
-        if listing.is_empty() {
-            listing = self.listing(job.target, MOST_PROOFS, since)?;
+    /// The first groups of a claim's messages have been sent: where they suffice for a release, the host is released now. The rest
+    /// runs on, and lists the host again by a delivery alone.
+    pub(super) fn release_early(&self, sheet: &mut Sheet<'_>, job: &mut Job) -> Result<(), Denied> {
+        let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
+        let Some(claim) = host.claim.as_ref().filter(|c| c.job == job.id) else { return Ok(()) };
+        let came = self.came_through(sheet, job.target, job.port)?.unwrap_or_default();
+        let row = control::row(&job.results, &came, &job.controls);
+        if row.outcome(claim.proved, SecondSource::Unavailable) != ClaimOutcome::Released {
+            return Ok(());
+        }
+        job.row = Some(row);
+        self.release_tested(sheet, job, &came)
+    }
+
+    /// Releases a host whose test says that it is closed. What that test has sent still counts; and the same forms are sent once more
+    /// at a time that nobody can know, from another address of ours where there is one.
+    fn release_tested(&self, sheet: &mut Sheet<'_>, job: &Job, came: &CameThrough) -> Result<(), Denied> {
+        let settings = self.settings();
+        let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
+        let claimed = host.claim.as_ref().map_or(job.at, |c| c.at);
+        self.release(sheet, job.target, ("every test was refused", false), before(claimed))?;
+        let text = format!("released after job {}", job.id);
+        let grounds = EvidenceSummary { kind: "recheck".into(), text, at: sheet.now };
+        let mut recheck = new_job(sheet, job.target, Trigger::Recheck, "tester", grounds)?;
+        (recheck.names, recheck.port, recheck.only) = (host.names, job.port, came.tests.iter().cloned().collect());
+        let used = job.source_used();
+        let sources = settings.sources(job.target);
+        recheck.source = sources.iter().copied().find(|s| Some(*s) != used).or(used).filter(|s| sources.contains(s));
+        let at = sheet.now.plus(Seconds(1 + (settings.random)(RECHECK_WITHIN.0)));
+        (recheck.state, recheck.not_before) = (State::Deferred, at);
+        // When it comes is nobody's to know.
+        recheck.waiting_for = Some("a random time within 72 hours after the release".into());
+        save(sheet, &recheck)?;
+        Ok(())
+    }
+
+    /// Has a second source address send the forms that had come through, while the waiting period runs.
+    fn ask_second_source(&self, sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, came: &CameThrough) -> Result<Option<u64>, Denied> {
+        let source = settings.second_source(job.target, job.source_used());
+        let text = format!("what job {} has seen, from a second address", job.id);
+        let grounds = EvidenceSummary { kind: "claim".into(), text, at: sheet.now };
+        let mut second = new_job(sheet, job.target, job.cause, &job.by, grounds)?;
+        (second.names, second.port, second.only) = (job.names.clone(), job.port, came.tests.iter().cloned().collect());
+        (second.source, second.second) = (source, true);
+        place(sheet, settings, &mut second)?;
+        save(sheet, &second)?;
+        Ok(Some(second.id))
+    }
+
+    /// The forms that have proved a host open since its last release: whoever takes a name away takes the tests with it that use the
+    /// name. None where there is no proof. `port` is where they are tried now.
+    pub(super) fn came_through(&self, sheet: &Sheet<'_>, target: IpAddr, port: Option<u16>) -> Result<Option<CameThrough>, Denied> {
+        let settings = self.settings();
+        let host: Host = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
+        let since = |p: &Proof| p.input == target && host.released.is_none_or(|r| p.issued > r);
+        let ours = self.listing(target, MOST_PROOFS, |p| since(p) && REASONS[..2].contains(&p.outcome.as_str()))?;
+        if ours.is_empty() {
+            // The word of others names no form: all of them count.
+            let is_any = !self.listing(target, 1, since)?.is_empty();
+            return Ok(is_any.then(CameThrough::default));
         }
         // What came through at one port is not tried at another.
-        let settings = self.settings();
-        for p in &listing {
-            let proved: Option<Job> = self.sheet(Time(0)).get(&key::number(b'J', p.job))?;
-            if proved.is_some_and(|j| settings.other_port(j.port) != settings.other_port(job.port)) {
-                return Ok(false);
-            }
+        let mut other_port = false;
+        for p in &ours {
+            let proved: Option<Job> = sheet.get(&key::number(b'J', p.job))?;
+            other_port |= proved.is_some_and(|j| settings.other_port(j.port) != settings.other_port(port));
         }
-        // Jobs of only a few tests are answered by the same few, and by more.
-        Ok(listing.iter().map(|p| plain(&p.test)).all(|test| tried(&test)))
+        let tests = ours.iter().map(|p| p.test.strip_suffix(PLAIN).unwrap_or(&p.test).to_string()).collect();
+        Ok(Some(CameThrough { tests, other_port }))
+    }
+
+    /// What our addresses were answered in the blocked claims of a host, the last one first.
+    pub fn blocked(&self, target: IpAddr) -> Result<Vec<SourceReplies>, Denied> {
+        let sheet = self.sheet(Time(0));
+        let host: Host = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
+        let mut jobs: Vec<u64> = host.blocked.iter().flat_map(|b| b.jobs.iter().copied()).collect();
+        jobs.sort_unstable_by_key(|n| std::cmp::Reverse(*n));
+        let mut out = Vec::new();
+        for id in jobs {
+            out.extend(sheet.get::<Job>(&key::number(b'J', id))?.as_ref().map(SourceReplies::of));
+        }
+        Ok(out)
     }
 
     /// Takes a host off for good: what was sent before `since` lists it no more. On request: nobody has tested it.
@@ -198,7 +269,8 @@ impl Desk {
             row.inputs.retain(|f| f.input != target);
             sheet.put(key, &row);
         }
-        (host.released, host.claim, host.failed) = (Some(since), None, Default::default());
+        (host.released, host.claim) = (Some(since), None);
+        (host.failed, host.blocked) = Default::default();
         sheet.put(slot, &host);
         sheet.drop_row(key::host(b'C', target));
         Ok(())
@@ -229,25 +301,47 @@ fn wait(claim: &mut Claim, now: Time) {
     claim.release.get_or_insert(now.plus(WAITING));
 }
 
-/// The first stage at which a no is about the test, and not about us.
-fn first(r: &Tried) -> Stage {
-    if r.class == HELO { Stage::Hello } else { Stage::Mail }
+/// The moment before a claim: what was sent with the claim or after it still lists the host after its release.
+pub(super) fn before(claimed: Time) -> Time {
+    Time(claimed.0.saturating_sub(1))
 }
 
-/// It was refused for good, behind the greeting.
-fn refused(r: &Tried) -> bool {
-    matches!(r.outcome, Outcome::Refused { stage, .. } if stage >= first(r))
+/// What an address of ours was answered when it tested a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceReplies {
+    /// The address; none where the system chose it and no connection was made.
+    pub source: Option<IpAddr>,
+    /// When the test ended.
+    pub at: Option<Time>,
+    /// The row of the table that the test came to.
+    pub row: Option<Row>,
+    /// What was sent, and what was answered.
+    pub replies: Vec<(String, String)>,
 }
 
-/// The same, or refused for now in every try.
-fn not_taken(r: &Tried) -> bool {
-    refused(r) || matches!(r.outcome, Outcome::Inconclusive { put_off: Some(stage), .. } if stage >= first(r))
-}
+/// The most replies of one test that are shown.
+const MAX_REPLIES: usize = 40;
 
-/// Whatever could be tried was not taken.
-fn nothing_taken(job: &Job) -> bool {
-    let mut tried = job.results.iter().filter(|r| !matches!(r.outcome, Outcome::Skipped { .. })).peekable();
-    tried.peek().is_some() && tried.all(not_taken)
+impl SourceReplies {
+    fn of(job: &Job) -> SourceReplies {
+        let controls = job.controls.iter().flat_map(|s| [&s.before, &s.after]);
+        let replied = |r: &RecipientReply| (format!("control: RCPT TO:{}", r.recipient), format!("{} {}", r.code, r.text));
+        let control = controls.flat_map(|c| c.replies.iter().map(replied).chain(c.failure.iter().map(|f| ("control".into(), f.clone()))));
+        let forms = job.results.iter().filter_map(|r| {
+            let sent = |stage: Option<Stage>| format!("test {}{}", r.test, stage.map_or_else(String::new, |s| format!(": {}", s.name())));
+            match &r.outcome {
+                Outcome::Refused { stage, code, text } | Outcome::TempFail { stage, code, text } => {
+                    Some((sent(Some(*stage)), format!("{code} {text}")))
+                }
+                Outcome::Inconclusive { why, deferred_at, .. } => Some((sent(*deferred_at), why.clone())),
+                _ => None,
+            }
+        });
+        // What a server says may be anything: it reaches terminals.
+        let printable = |text: String| text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+        let replies = control.chain(forms).map(|(sent, answered)| (sent, printable(answered))).take(MAX_REPLIES).collect();
+        SourceReplies { source: job.source_used(), at: job.ended, row: job.row, replies }
+    }
 }
 
 /// Whether the tester's findings list a host for a reason.

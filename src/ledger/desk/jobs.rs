@@ -9,7 +9,7 @@ use crate::{
     model::{
         Change, Evidence, SourceId, Subject, Time,
         history::{Ask, HoldFor},
-        retest::{self, Budget, Cause, Grounds, Host, Job, Purse, Reporter, State},
+        retest::{self, Budget, BudgetKind, EvidenceSummary, Host, Job, Reporter, State, Trigger},
         time::Seconds,
     },
     store::{StoreError, schema::Audit},
@@ -23,7 +23,7 @@ pub struct Nomination {
     /// Instead of 25.
     pub port: Option<u16>,
     /// What was seen.
-    pub grounds: Grounds,
+    pub grounds: EvidenceSummary,
     /// He decides for himself: an editor or more.
     pub decides: bool,
     /// He has proved that the host is his.
@@ -53,7 +53,7 @@ pub struct OptOut {
 const ASKED: &str = "its owner asked not to be tested";
 
 /// A hash of what was seen, to know it again.
-pub(super) fn hash(g: &Grounds) -> u64 {
+pub(super) fn hash(g: &EvidenceSummary) -> u64 {
     let mut h = rustc_hash::FxHasher::default();
     std::hash::Hash::hash(&(&g.kind, &g.text), &mut h);
     std::hash::Hasher::finish(&h)
@@ -117,9 +117,10 @@ impl Desk {
             agrees = !reporter.is_watched();
             sheet.put(name, &reporter);
         }
-        let claim = |j: &Job| !matches!(j.cause, Cause::Nomination | Cause::Owner);
-        // A test of another port is another test.
-        if let Some(job) = open_job(&sheet, n.target, |j| j.remote == n.remote && settings.other_port(j.port) == n.port)? {
+        let claim = |j: &Job| !matches!(j.cause, Trigger::Nomination | Trigger::Owner);
+        // A test of another port is another test; and a recheck is made of a few forms alone.
+        let same = |j: &Job| j.remote == n.remote && j.cause != Trigger::Recheck && settings.other_port(j.port) == n.port;
+        if let Some(job) = open_job(&sheet, n.target, same)? {
             if n.remote && job.by != who.name {
                 // Tokens are for one reporter alone.
                 return Err(Denied::No("another reporter tests this host now; try again later".into()));
@@ -130,9 +131,9 @@ impl Desk {
         if sheet.keys(b"Q", MAX_OPEN)?.len() >= MAX_OPEN {
             return Err(Denied::TooMany(format!("{MAX_OPEN} jobs wait already"), FULL));
         }
-        let cause = if n.owner { Cause::Owner } else { Cause::Nomination };
+        let cause = if n.owner { Trigger::Owner } else { Trigger::Nomination };
         let mut job = new_job(&mut sheet, n.target, cause, &who.name, n.grounds)?;
-        (job.port, job.agreed, job.remote) = (n.port, n.decides || n.owner, n.remote);
+        (job.port, job.approved, job.remote) = (n.port, n.decides || n.owner, n.remote);
         (job.names, job.only) = (n.names, n.only);
         place(&sheet, &settings, &mut job)?;
         if job.remote {
@@ -155,19 +156,19 @@ impl Desk {
         if !n.remote && job.begun.is_none() && matches!(job.state, State::Held | State::Deferred | State::Queued) {
             let host: Host = sheet.get(&key::host(b'H', n.target))?.unwrap_or_default();
             // Whichever evidence leads to a test sooner, and of two the newer.
-            let time = |g: &Grounds| (host.nomination_time(hash(g), false, sheet.now), std::cmp::Reverse(g.at));
+            let time = |g: &EvidenceSummary| (host.nomination_time(hash(g), false, sheet.now), std::cmp::Reverse(g.at));
             if time(&n.grounds) < time(&job.grounds) {
                 joined.grounds = n.grounds;
             }
             // It is his who brought it, unless it would wait for a person without the other.
             let reporter: Reporter = sheet.get(&key::reporter(&job.by))?.unwrap_or_default();
-            if agrees && !job.agreed && reporter.is_watched() {
+            if agrees && !job.approved && reporter.is_watched() {
                 joined.by.clone_from(&who.name);
             }
-            joined.agreed |= agrees;
-            if job.cause == Cause::Owner && !n.owner && agrees {
+            joined.approved |= agrees;
+            if job.cause == Trigger::Owner && !n.owner && agrees {
                 // A stranger's word counts against outputs too.
-                (joined.cause, joined.by) = (Cause::Nomination, who.name.clone());
+                (joined.cause, joined.by) = (Trigger::Nomination, who.name.clone());
             }
             joined.names.extend(n.names.into_iter().filter(|name| !job.names.contains(name)));
             joined.names.truncate(MAX_NAMES);
@@ -196,7 +197,7 @@ impl Desk {
             return Err(Denied::No("it runs already, or has ended".into()));
         }
         if run {
-            job.agreed = true;
+            job.approved = true;
             place(&sheet, &settings, &mut job)?;
         } else {
             end(&mut job, "turned down", now);
@@ -312,7 +313,13 @@ pub(super) fn open_job(sheet: &Sheet<'_>, target: IpAddr, meant: impl Fn(&Job) -
     Ok(None)
 }
 
-pub(super) fn new_job(sheet: &mut Sheet<'_>, target: IpAddr, cause: Cause, by: &str, grounds: Grounds) -> Result<Job, StoreError> {
+pub(super) fn new_job(
+    sheet: &mut Sheet<'_>,
+    target: IpAddr,
+    cause: Trigger,
+    by: &str,
+    grounds: EvidenceSummary,
+) -> Result<Job, StoreError> {
     let id = sheet.number()?;
     sheet.put(key::both(b'L', target, id), &());
     Ok(Job {
@@ -326,15 +333,19 @@ pub(super) fn new_job(sheet: &mut Sheet<'_>, target: IpAddr, cause: Cause, by: &
         state: State::Queued,
         waiting_for: None,
         not_before: sheet.now,
-        agreed: true,
+        approved: true,
         remote: false,
         names: Vec::new(),
         only: Vec::new(),
         tries: 0,
-        cuts: 0,
+        interruptions: 0,
         begun: None,
         ended: None,
         results: Vec::new(),
+        source: None,
+        second: false,
+        controls: Vec::new(),
+        row: None,
     })
 }
 
@@ -350,10 +361,10 @@ pub(super) const HELD: u64 = 1 << 63;
 
 /// When an open job is looked at next.
 fn look(job: &Job) -> u64 {
-    let line = match job.purse() {
-        Purse::Claims => LINES[0],
-        Purse::Unproved => LINES[1],
-        Purse::Tests | Purse::Remote => LINES[2],
+    let line = match job.budget_kind() {
+        BudgetKind::Claims => LINES[0],
+        BudgetKind::Unproved => LINES[1],
+        BudgetKind::Tests | BudgetKind::Remote => LINES[2],
     };
     match job.state {
         State::Queued if job.remote => job.grounds.at.plus(retest::EVIDENCE_LIFE).0 + 1,
@@ -381,13 +392,13 @@ pub(super) fn save(sheet: &mut Sheet<'_>, job: &Job) -> Result<(), StoreError> {
 }
 
 /// The budgets that a host's tests count in: its net's, and its network's, with how many hosts of each are tested in a day.
-fn budgets(settings: &Settings, target: IpAddr, purse: Purse) -> Vec<(Vec<u8>, usize, String)> {
+fn budgets(settings: &Settings, target: IpAddr, kind: BudgetKind) -> Vec<(Vec<u8>, usize, String)> {
     let net = key::host(b'N', crate::model::probing::net(target));
     // Of proved claims a whole /24's: what is not tested in time is granted, and a crowd is no reason for that.
-    let most = if purse == Purse::Claims { settings.per_net.max(PROVED) } else { settings.per_net };
+    let most = if kind == BudgetKind::Claims { settings.per_net.max(PROVED) } else { settings.per_net };
     let mut out = vec![(net, most, "its net".to_string())];
     // Who has proved that he speaks for a host asked for it.
-    if purse != Purse::Claims {
+    if kind != BudgetKind::Claims {
         let network = settings.networks.of(target).to_string();
         out.push(([b"A", network.as_bytes()].concat(), settings.per_network, network));
     }
@@ -395,11 +406,11 @@ fn budgets(settings: &Settings, target: IpAddr, purse: Purse) -> Vec<(Vec<u8>, u
 }
 
 /// Counts a test of a host at a time, which may lie ahead.
-pub(super) fn spend(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, at: Time) -> Result<(), StoreError> {
-    let purse = job.purse();
-    for (slot, ..) in budgets(settings, job.target, purse) {
+pub(super) fn charge(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, at: Time) -> Result<(), StoreError> {
+    let kind = job.budget_kind();
+    for (slot, ..) in budgets(settings, job.target, kind) {
         let mut budget: Budget = sheet.get(&slot)?.unwrap_or_default();
-        budget.count(job.target, purse, at, sheet.now);
+        budget.count(job.target, kind, at, sheet.now);
         sheet.put(slot, &budget);
     }
     Ok(())
@@ -408,7 +419,8 @@ pub(super) fn spend(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, at: T
 /// Says where a job that does not run stands: whether it may, and when.
 pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Result<(), StoreError> {
     let now = sheet.now;
-    if matches!(job.cause, Cause::Nomination | Cause::Owner) && job.begun.is_none() && job.grounds.at.plus(retest::EVIDENCE_LIFE) < now {
+    if matches!(job.cause, Trigger::Nomination | Trigger::Owner) && job.begun.is_none() && job.grounds.at.plus(retest::EVIDENCE_LIFE) < now
+    {
         end(job, "its evidence is older than 14 days", now);
         return Ok(());
     }
@@ -426,7 +438,7 @@ pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Re
         held(why);
         return Ok(());
     }
-    if !job.agreed {
+    if !job.approved {
         let reporter: Reporter = sheet.get(&key::reporter(&job.by))?.unwrap_or_default();
         if reporter.is_watched() {
             held(format!("a person: too few of what {} has brought were open", job.by));
@@ -438,14 +450,14 @@ pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Re
     if job.begun.is_none() {
         let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
         let own = match job.cause {
-            Cause::Claim { .. } => job.not_before.max(now),
-            Cause::Nomination => host.nomination_time(hash(&job.grounds), job.remote, now),
-            Cause::Owner | Cause::Review => host.tested.map_or(now, |t| t.plus(retest::BETWEEN)).max(now),
+            Trigger::Claim { .. } | Trigger::Recheck => job.not_before.max(now),
+            Trigger::Nomination => host.nomination_time(hash(&job.grounds), job.remote, now),
+            Trigger::Owner | Trigger::Review => host.tested.map_or(now, |t| t.plus(retest::BETWEEN)).max(now),
         };
         (at, why) = (own, "the pause since its last test".into());
-        for (slot, most, name) in budgets(settings, job.target, job.purse()) {
+        for (slot, most, name) in budgets(settings, job.target, job.budget_kind()) {
             let budget: Budget = sheet.get(&slot)?.unwrap_or_default();
-            let free = budget.time(job.target, job.purse(), most, now);
+            let free = budget.time(job.target, job.budget_kind(), most, now);
             if free > at {
                 (at, why) = (free, format!("{name}: a few hosts of one are tested in a day"));
             }

@@ -6,19 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Asker, Denied, Desk, Settings, Sheet,
-    jobs::{HELD, LINES, end, hash, line, place, save, spend},
+    jobs::{HELD, LINES, charge, end, hash, line, place, save},
     key,
+    plan::{self, Phase},
 };
 use crate::{
     model::{
         Time,
-        probing::{self, Issued, Judgement, Outcome, Tried},
-        retest::{Cause, Host, Job, Reporter, State},
+        control::{self, ControlSession},
+        probing::{self, Assessment, Issued, Outcome, Tried},
+        retest::{Host, Job, Reporter, State, Trigger},
         time::Seconds,
     },
     smtp::{
         Envelope, Names, Test, Way,
-        catalogue::{Group, MAX_MESSAGES, Run},
+        catalogue::{Group, Run},
+        control::ControlPlan,
         message,
         token::Id,
     },
@@ -42,6 +45,12 @@ pub struct Ready {
     pub envelope: Envelope,
     /// The message, with CRLF.
     pub message: Vec<u8>,
+    /// The session that it shares, and the control of that session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<ControlPlan>,
+    /// Its group, by which the tester of a claim reports early.
+    #[serde(default)]
+    pub phase: Phase,
 }
 
 /// What became of a message.
@@ -131,13 +140,14 @@ impl Desk {
         if first {
             job.results = Vec::new();
         }
-        let mut out = messages(&mut sheet, &settings, &mut job, names, fresh);
-        if matches!(job.cause, Cause::Claim { .. }) {
-            // First what has proved it: a host that takes its time is left after a while, and the claim rests on these.
-            let proofs = self.listing(job.target, MAX_MESSAGES, |_| true)?;
-            let proved: HashSet<&str> = proofs.iter().map(|p| p.test.strip_suffix(PLAIN).unwrap_or(&p.test)).collect();
-            out.sort_by_key(|r| !proved.contains(r.test.as_str()));
-        }
+        job.source = job.source.filter(|s| settings.sources(job.target).contains(s));
+        let hello = settings.hello_from(job.target, job.source);
+        let names = &Names { hello, ..names.clone() };
+        let out = messages(&mut sheet, &settings, &mut job, names, fresh);
+        // First what has proved it: a host that takes its time is left after a while, and a claim rests on these.
+        let came = self.came_through(&sheet, job.target, job.port)?;
+        let came = if job.is_claim() { Some(came.unwrap_or_default()) } else { came };
+        let out = plan::arrange(&settings, &mut job, (names, came.as_ref(), now), out);
         // What a reporter sends himself, and what sends nothing, delays no test of ours.
         match job.remote {
             true if first => {
@@ -145,7 +155,7 @@ impl Desk {
                 let mut host: Host = sheet.get(&place)?.unwrap_or_default();
                 Host::note(&mut host.remote, hash(&job.grounds), now);
                 sheet.put(place, &host);
-                spend(&mut sheet, &settings, &job, now)?;
+                charge(&mut sheet, &settings, &job, now)?;
             }
             false if first && !out.is_empty() => count(&mut sheet, &settings, &job, names)?,
             _ => {}
@@ -157,8 +167,21 @@ impl Desk {
         Ok((job, out))
     }
 
+    /// Takes what the first groups of a claim's messages came to; the host is released now where that suffices.
+    pub fn progress(&self, id: u64, ran: Vec<Ran>, controls: Vec<ControlSession>, now: Time) -> Result<(), Denied> {
+        let _turn = self.turn();
+        let mut sheet = self.sheet(now);
+        let Some(mut job) = sheet.get::<Job>(&key::number(b'J', id))?.filter(|j| j.state == State::Running) else { return Ok(()) };
+        note_results(&mut job, ran);
+        job.add_controls(controls);
+        save(&mut sheet, &job)?;
+        self.release_early(&mut sheet, &mut job)?;
+        save(&mut sheet, &job)?;
+        self.write(sheet, None).map(drop)
+    }
+
     /// Writes down what became of a job's messages. What was put off is tried again later; else the job ends.
-    pub fn finish(&self, id: u64, ran: Vec<Ran>, transcript: &str, now: Time) -> Result<Job, Denied> {
+    pub fn finish(&self, id: u64, ran: Vec<Ran>, controls: Vec<ControlSession>, transcript: &str, now: Time) -> Result<Job, Denied> {
         let settings = self.settings();
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
@@ -168,15 +191,12 @@ impl Desk {
         }
         // What was to be sent and has no word about it was cut off.
         let told: HashSet<usize> = ran.iter().map(|r| r.place).collect();
-        let to_send = |r: &Tried| is_unsent(r) || matches!(r.outcome, Outcome::Later { .. });
+        let to_send = |r: &Tried| is_unsent(r) || matches!(r.outcome, Outcome::TempFail { .. });
         let is_cut = !job.remote && job.results.iter().enumerate().any(|(place, r)| to_send(r) && !told.contains(&place));
-        for r in ran {
-            if let Some(t) = job.results.get_mut(r.place).filter(|t| t.outcome.gives_way_to(&r.outcome)) {
-                t.outcome = r.outcome;
-            }
-        }
+        note_results(&mut job, ran);
+        job.add_controls(controls);
         append(&mut sheet, id, transcript)?;
-        let put_off = job.results.iter().any(|r| matches!(r.outcome, Outcome::Later { .. }));
+        let put_off = job.results.iter().any(|r| matches!(r.outcome, Outcome::TempFail { .. }));
         if is_cut {
             // It was switched off meanwhile: what was not sent says nothing about the host.
             self.cut_off(&mut sheet, &mut job, &settings, "the tester was switched off while it ran")?;
@@ -195,14 +215,16 @@ impl Desk {
                 job.waiting_for = Some("the forms that came through are sent once more, from our own domain".into());
             } else {
                 (job.state, job.ended, job.waiting_for) = (State::Done, Some(now), None);
-                self.over(&mut sheet, &job)?;
+                save(&mut sheet, &job)?;
+                self.over(&mut sheet, &mut job)?;
             }
         }
         save(&mut sheet, &job)?;
         let line = (job.state == State::Done).then(|| {
             let who = Asker { name: "tester".into(), from: job.by.clone(), once: None };
-            let said = serde_json::to_value(job.judgement()).ok();
-            let detail = format!("job {id}: {}", said.as_ref().and_then(|v| v.as_str()).unwrap_or(""));
+            let said = serde_json::to_value(job.assessment()).ok();
+            let row = job.row.map_or_else(String::new, |r| format!(" ({})", r.name()));
+            let detail = format!("job {id}: {}{row}", said.as_ref().and_then(|v| v.as_str()).unwrap_or(""));
             line(&who, "test", &job.target, detail, None, now)
         });
         self.write(sheet, line)?;
@@ -227,24 +249,24 @@ impl Desk {
     /// not does not count against him.
     fn cut_off(&self, sheet: &mut Sheet<'_>, job: &mut Job, settings: &Settings, why: &str) -> Result<(), Denied> {
         cut(job, settings, why, sheet.now);
-        if job.judgement() == Judgement::Open { self.over(sheet, job) } else { Ok(()) }
+        if job.assessment() == Assessment::Open { self.over(sheet, job) } else { Ok(()) }
     }
 
     /// What follows from a job that has ended.
-    fn over(&self, sheet: &mut Sheet<'_>, job: &Job) -> Result<(), Denied> {
+    fn over(&self, sheet: &mut Sheet<'_>, job: &mut Job) -> Result<(), Denied> {
         if job.open() || job.remote {
             return Ok(());
         }
-        if job.cause == Cause::Nomination {
+        if job.cause == Trigger::Nomination {
             let name = key::reporter(&job.by);
             let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
             // What could not be tested says nothing about him.
-            if job.judgement() != Judgement::Untestable {
-                reporter.note(job.id, job.judgement() == Judgement::Open);
+            if job.assessment() != Assessment::Untestable {
+                reporter.note(job.id, job.assessment() == Assessment::Open);
                 sheet.put(name, &reporter);
             }
         }
-        if matches!(job.cause, Cause::Claim { .. }) {
+        if job.is_claim() {
             self.claim_tested(sheet, job)?;
         }
         Ok(())
@@ -296,14 +318,14 @@ fn cut(job: &mut Job, settings: &Settings, why: &str, now: Time) {
         end(job, "its reporter told nothing", now);
         return;
     }
-    (job.cuts, job.tries) = (job.cuts.saturating_add(1), job.tries.saturating_sub(1));
-    let again = job.cuts < CUTS || matches!(job.cause, Cause::Claim { .. });
-    for r in job.results.iter_mut().filter(|r| is_unsent(r) || !again && matches!(r.outcome, Outcome::Later { .. })) {
+    (job.interruptions, job.tries) = (job.interruptions.saturating_add(1), job.tries.saturating_sub(1));
+    let again = job.interruptions < CUTS || matches!(job.cause, Trigger::Claim { .. });
+    for r in job.results.iter_mut().filter(|r| is_unsent(r) || !again && matches!(r.outcome, Outcome::TempFail { .. })) {
         let (stage, text) = (probing::Stage::Connect, why.to_string());
-        r.outcome = if again { Outcome::Later { stage, code: 421, text } } else { Outcome::inconclusive(text) };
+        r.outcome = if again { Outcome::TempFail { stage, code: 421, text } } else { Outcome::inconclusive(text) };
     }
     if again {
-        let pause = settings.retry[usize::from(job.cuts > probing::TRIES)];
+        let pause = settings.retry[usize::from(job.interruptions > probing::TRIES)];
         (job.state, job.not_before) = (State::Deferred, now.plus(pause));
         job.waiting_for = Some(why.into());
     } else {
@@ -314,10 +336,11 @@ fn cut(job: &mut Job, settings: &Settings, why: &str, now: Time) {
 /// What was put off in every try is put off for good.
 fn put_off_for_good(job: &mut Job) {
     for r in &mut job.results {
-        if let Outcome::Later { stage, code, .. } = &r.outcome {
+        if let Outcome::TempFail { stage, code, text } = &r.outcome {
             // Without its words: servers repeat tokens, and this is shown to readers.
             let why = format!("put off {} times, last with {code}", probing::TRIES);
-            r.outcome = Outcome::Inconclusive { why, put_off: Some(*stage) };
+            let blocklist = control::names_blocklist(text);
+            r.outcome = Outcome::Inconclusive { why, deferred_at: Some(*stage), blocklist };
         }
     }
 }
@@ -336,14 +359,14 @@ fn count(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, names: &Names) -
             host.names.push(name.clone());
         }
     }
-    if job.cause == Cause::Nomination {
+    if job.cause == Trigger::Nomination {
         Host::note(&mut host.grounds, hash(&job.grounds), now);
     }
-    if job.cause == (Cause::Claim { proved: false }) {
+    if job.cause == (Trigger::Claim { proved: false }) {
         host.unproved = Some(now);
     }
     sheet.put(place, &host);
-    Ok(spend(sheet, settings, job, now)?)
+    Ok(charge(sheet, settings, job, now)?)
 }
 
 /// The messages of a job's turn: all of them at first, later those that were put off or are new.
@@ -368,13 +391,13 @@ fn messages(sheet: &mut Sheet<'_>, settings: &Settings, job: &mut Job, names: &N
     }
     // What was put off goes with the same token.
     let said = said(job);
-    for (place, r) in job.results.iter_mut().enumerate().filter(|(_, r)| matches!(r.outcome, Outcome::Later { .. })) {
+    for (place, r) in job.results.iter_mut().enumerate().filter(|(_, r)| matches!(r.outcome, Outcome::TempFail { .. })) {
         let Some((token, envelope)) = again(settings, names, r) else {
             r.outcome = Outcome::inconclusive("put off, and the names that it takes are no longer the host's");
             continue;
         };
         let message = message::probe(names, &envelope, &token, &settings.operator, &said, sheet.now);
-        out.push(Ready { place, test: r.test.clone(), envelope, message });
+        out.push(Ready { place, test: r.test.clone(), envelope, message, control: None, phase: Phase::Rest });
     }
     out
 }
@@ -391,11 +414,20 @@ fn again(settings: &Settings, names: &Names, r: &Tried) -> Option<(String, Envel
     Some((token, envelope))
 }
 
+/// Writes what messages came to into a job's results.
+fn note_results(job: &mut Job, ran: Vec<Ran>) {
+    for r in ran {
+        if let Some(t) = job.results.get_mut(r.place).filter(|t| t.outcome.superseded_by(&r.outcome)) {
+            t.outcome = r.outcome;
+        }
+    }
+}
+
 fn is_unsent(r: &Tried) -> bool {
     matches!(&r.outcome, Outcome::Inconclusive { why, .. } if why == UNSENT)
 }
 
-fn said(job: &Job) -> String {
+pub(super) fn said(job: &Job) -> String {
     format!("job {} ({})", job.id, job.grounds.kind)
 }
 
@@ -434,7 +466,7 @@ fn make(
             strict: test.run == Run::OptIn,
             null: envelope.from.starts_with("<>"),
             // A claim's or a review's test is no stranger's word against who delivers.
-            owner: job.cause != Cause::Nomination,
+            owner: job.cause != Trigger::Nomination,
             same: envelope.from.contains(&token),
             outputs: Vec::new(),
             seen: Vec::new(),
@@ -448,7 +480,8 @@ fn make(
             envelope: (envelope.from.clone(), envelope.to[envelope.probe].clone()),
             outcome: Outcome::inconclusive(UNSENT),
         });
-        out.push(Ready { place: job.results.len() - 1, test: name.clone(), envelope, message });
+        let place = job.results.len() - 1;
+        out.push(Ready { place, test: name.clone(), envelope, message, control: None, phase: Phase::Rest });
     }
 }
 

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod control;
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -10,9 +12,10 @@ use crate::{
     ledger::{self, ReasonSettings},
     model::{
         SourceId,
+        control::{ControlCheck, ControlSession, RecipientReply},
         history::{Ask, HoldFor},
-        probing::{Judgement, Outcome, Stage},
-        retest::{BETWEEN, Cause, Grounds, Job, State, UNTESTED, WAITING},
+        probing::{Assessment, Outcome, Stage},
+        retest::{BETWEEN, EvidenceSummary, Job, State, Trigger, UNTESTED, WAITING},
     },
     smtp::{Names, session::Incoming},
     store::Store,
@@ -79,12 +82,14 @@ impl Bench {
             retry: [Seconds(300), Seconds(900)],
             catalogue: Arc::new(Catalogue::standard()),
             tokens: Tokens::new(b"secret"),
+            sources: Vec::new(),
+            random: |most| most / 2,
         };
         Bench { desk: Desk::new(ledger, settings), now: wall(), n: 0, _dir: dir }
     }
 
     fn nomination(&self, target: &str, kind: &str) -> Nomination {
-        let grounds = Grounds { kind: kind.into(), text: format!("seen {}", self.now.0), at: self.now };
+        let grounds = EvidenceSummary { kind: kind.into(), text: format!("seen {}", self.now.0), at: self.now };
         Nomination {
             target: ip(target),
             port: None,
@@ -133,7 +138,9 @@ impl Bench {
     pub fn run(&mut self, job: &Job, outcome: &Outcome) -> (Job, Vec<Ready>) {
         let (job, ready) = self.begin(job).unwrap();
         let ran = ready.iter().map(|r| Ran { place: r.place, outcome: outcome.clone() }).collect();
-        (self.desk.finish(job.id, ran, "C EHLO\n", self.now).unwrap(), ready)
+        // What is left alone by its greeting is not asked for its postmaster either.
+        let check = if matches!(outcome, Outcome::Skipped { .. }) { ControlCheck::default() } else { accepted_control() };
+        (self.desk.finish(job.id, ran, controls(&ready, &check), "C EHLO\n", self.now).unwrap(), ready)
     }
 
     /// A host is brought, and proves open; the messages that it was sent.
@@ -171,6 +178,27 @@ pub fn who(name: &str) -> Asker {
 fn refused() -> Outcome {
     Outcome::Refused { stage: Stage::Rcpt, code: 550, text: "no".into() }
 }
+/// A control whose postmaster was accepted.
+pub fn accepted_control() -> ControlCheck {
+    control_reply(250, "ok")
+}
+pub fn control_reply(code: u16, text: &str) -> ControlCheck {
+    ControlCheck { replies: vec![RecipientReply { recipient: "<postmaster>".into(), code, text: text.into() }], failure: None }
+}
+/// The sessions of messages, with the same control before and after.
+pub fn controls(ready: &[Ready], check: &ControlCheck) -> Vec<ControlSession> {
+    let mut out: Vec<(u32, ControlSession)> = Vec::new();
+    for r in ready {
+        let Some(plan) = &r.control else { continue };
+        if out.last().is_none_or(|(n, _)| *n != plan.session) {
+            let greeting = r.envelope.hello.clone().unwrap_or_default();
+            let session = ControlSession { greeting, before: check.clone(), after: check.clone(), ..ControlSession::default() };
+            out.push((plan.session, session));
+        }
+        out.last_mut().unwrap().1.places.push(r.place);
+    }
+    out.into_iter().map(|(_, s)| s).collect()
+}
 fn accepted() -> Outcome {
     Outcome::Accepted { text: "queued".into() }
 }
@@ -180,10 +208,10 @@ fn acceptance_lists_nobody_and_delivery_does() {
     let mut b = Bench::new();
     let job = b.nominate("127.64.0.1", "anna");
     let (job, ready) = b.run(&job, &accepted());
-    assert_eq!((job.state, job.judgement(), b.listed("127.64.0.1").len()), (State::Done, Judgement::Accepted, 0));
+    assert_eq!((job.state, job.assessment(), b.listed("127.64.0.1").len()), (State::Done, Assessment::Accepted, 0));
     assert_eq!(b.deliver(&ready[0], "127.64.0.1"), Arrived::Recorded(2));
     assert_eq!(b.listed("127.64.0.1"), ["relay"]);
-    assert_eq!(b.desk.job(job.id).unwrap().judgement(), Judgement::Open);
+    assert_eq!(b.desk.job(job.id).unwrap().assessment(), Assessment::Open);
     let proof = &b.desk.proofs(ip("127.64.0.1"), true, 10).unwrap()[0];
     assert_eq!((proof.outcome.as_str(), proof.test.as_str()), ("relay", "plain"));
     let history = b.desk.ledger.store.history(&Subject::host(ip("127.64.0.1"))).unwrap();
@@ -273,24 +301,27 @@ fn claims_are_paced_and_end_as_the_test_says() {
     }
     assert_eq!(pauses, [0, 1, 4, 16, 64]);
     // An unproved claim of somebody else has a pace of its own, and never delays a proved one.
-    let before = b.desk.host(ip(host)).unwrap().claim_time(true, b.now);
+    let before = b.desk.host(ip(host)).unwrap().claim_time(true, &[], b.now);
     let theirs = b.desk.claim(&who("claimant"), ip(host), false, b.now).unwrap();
     assert_eq!(theirs.job.not_before, b.now);
     let (_, ready) = b.run(&theirs.job, &accepted());
     b.deliver(&ready[0], host);
-    assert_eq!(b.desk.host(ip(host)).unwrap().claim_time(true, b.now), before);
+    assert_eq!(b.desk.host(ip(host)).unwrap().claim_time(true, &[], b.now), before);
     assert_eq!(b.desk.claim(&who("claimant"), ip(host), false, b.now).unwrap().job.not_before, b.now.plus(BETWEEN), "one a day");
     // Closed: released at once, for every reason and source, and held down.
+    b.later(1);
     let last = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
     b.now = last.job.not_before.max(b.now);
     b.desk.due(9, b.now).unwrap();
-    b.run(&last.job, &refused());
-    assert!(b.listed(host).is_empty());
+    let (last, _) = b.run(&last.job, &refused());
+    assert!(b.listed(host).is_empty(), "{:?} {:?}", last.row, last.controls);
     // A message from before the release lists nobody, and has it tested again.
     assert!(matches!(b.deliver(&ready[0], "127.64.9.9"), Arrived::Recorded(_)));
     assert!(b.listed(host).is_empty());
-    let review = b.desk.jobs(None, true, 9).unwrap();
-    assert_eq!((review.len(), review[0].cause), (1, Cause::Review));
+    // (The recheck of the release waits, too.)
+    let mut review = b.desk.jobs(None, true, 9).unwrap();
+    review.retain(|j| j.cause != Trigger::Recheck);
+    assert_eq!((review.len(), review[0].cause), (1, Trigger::Review));
     // Newer evidence does, also against the hold.
     b.now = review[0].not_before;
     b.desk.due(9, b.now).unwrap();
@@ -308,7 +339,7 @@ fn a_test_that_can_not_be_made_again_is_no_refusal() {
         b.desk.nominate(&who("anna"), Nomination { only: vec!["percent-at-name".into()], ..b.nomination(host, "log") }, b.now).unwrap();
     let (job, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], host);
-    b.desk.finish(job.id, vec![], "", b.now).unwrap();
+    b.desk.finish(job.id, vec![], vec![], "", b.now).unwrap();
     assert_eq!((b.listed(host), b.desk.host(ip(host)).unwrap().names), (vec!["relay"], vec!["relay.example".to_string()]));
     b.later(60);
     for (nameless, released) in [(true, false), (false, true)] {
@@ -325,8 +356,8 @@ fn a_test_that_can_not_be_made_again_is_no_refusal() {
         };
         let (job, ready) = b.desk.begin(claim.job.id, &names, &mut fresh, b.now).unwrap();
         let ran = ready.iter().map(|r| Ran { place: r.place, outcome: refused() }).collect();
-        let job = b.desk.finish(job.id, ran, "", b.now).unwrap();
-        assert_eq!((job.judgement(), b.listed(host).is_empty()), (Judgement::Closed, released));
+        let job = b.desk.finish(job.id, ran, controls(&ready, &accepted_control()), "", b.now).unwrap();
+        assert_eq!((job.assessment(), b.listed(host).is_empty()), (Assessment::Closed, released));
         if nameless {
             let waits = b.desk.host(ip(host)).unwrap().claim.unwrap().release.unwrap();
             assert_eq!(waits, b.now.plus(WAITING));
@@ -345,7 +376,7 @@ fn a_test_that_can_not_be_made_again_is_no_refusal() {
             b.desk.due(9, b.now).unwrap();
             let (job, ready) = b.begin(&job).unwrap();
             b.deliver(&ready[0], host);
-            b.desk.finish(job.id, vec![], "", b.now).unwrap();
+            b.desk.finish(job.id, vec![], vec![], "", b.now).unwrap();
             b.later(60);
         }
     }
@@ -360,7 +391,7 @@ fn a_host_that_puts_strangers_off_for_good_is_released_after_the_waiting_period(
     let (_, ready) = b.run(&job, &accepted());
     b.deliver(&ready[0], host);
     b.later(10);
-    let later = |stage| Outcome::Later { stage, code: 454, text: "4.7.1 Relay access denied".into() };
+    let later = |stage| Outcome::TempFail { stage, code: 454, text: "4.7.1 Relay access denied".into() };
     let claimed = |b: &mut Bench, outcome: &Outcome| {
         let mut job = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap().job;
         while job.state != State::Done {
@@ -368,12 +399,12 @@ fn a_host_that_puts_strangers_off_for_good_is_released_after_the_waiting_period(
             assert_eq!(b.desk.due(9, b.now).unwrap().len(), 1);
             job = b.run(&job, outcome).0;
         }
-        (job.judgement(), b.desk.host(ip(host)).unwrap().claim)
+        (job.assessment(), b.desk.host(ip(host)).unwrap().claim)
     };
     // To be put off before a recipient is named says nothing about relaying.
-    assert_eq!(claimed(&mut b, &later(Stage::Hello)), (Judgement::Blocked, None));
+    assert_eq!(claimed(&mut b, &later(Stage::Hello)), (Assessment::Blocked, None));
     let (says, claim) = claimed(&mut b, &later(Stage::Rcpt));
-    assert_eq!((says, claim.unwrap().release), (Judgement::Inconclusive, Some(b.now.plus(WAITING))));
+    assert_eq!((says, claim.unwrap().release), (Assessment::Inconclusive, Some(b.now.plus(WAITING))));
     b.now = Time(b.now.plus(WAITING).0 - 1);
     b.desk.tick(b.now).unwrap();
     assert_eq!(b.listed(host), ["relay"]);
@@ -535,8 +566,8 @@ fn a_reporters_own_test_is_unconfirmed_unless_he_is_trusted() {
         let (job, ready) = b.begin(&job).unwrap();
         b.deliver(&ready[0], host);
         assert_eq!(b.listed(host), [reason]);
-        let job = b.desk.finish(job.id, vec![], "", b.now).unwrap();
-        assert_eq!((job.state, job.judgement()), (State::Done, Judgement::Open));
+        let job = b.desk.finish(job.id, vec![], vec![], "", b.now).unwrap();
+        assert_eq!((job.state, job.assessment()), (State::Done, Assessment::Open));
     }
 }
 
@@ -544,7 +575,7 @@ fn a_reporters_own_test_is_unconfirmed_unless_he_is_trusted() {
 fn what_is_put_off_is_tried_again_with_the_same_token_three_times() {
     let mut b = Bench::new();
     let job = b.nominate("127.64.0.1", "anna");
-    let later = Outcome::Later { stage: Stage::Rcpt, code: 450, text: "greylisted".into() };
+    let later = Outcome::TempFail { stage: Stage::Rcpt, code: 450, text: "greylisted".into() };
     let (mut job, first) = b.run(&job, &later);
     let mut pauses = Vec::new();
     for _ in 0..2 {
@@ -556,9 +587,9 @@ fn what_is_put_off_is_tried_again_with_the_same_token_three_times() {
         job = next;
     }
     assert_eq!(pauses, [300, 900]);
-    assert_eq!((job.state, job.judgement()), (State::Done, Judgement::Inconclusive));
+    assert_eq!((job.state, job.assessment()), (State::Done, Assessment::Inconclusive));
     assert!(
-        matches!(&job.results[0].outcome, Outcome::Inconclusive { why, put_off: Some(Stage::Rcpt) } if why == "put off 3 times, last with 450")
+        matches!(&job.results[0].outcome, Outcome::Inconclusive { why, deferred_at: Some(Stage::Rcpt), .. } if why == "put off 3 times, last with 450")
     );
 }
 
@@ -572,14 +603,14 @@ fn a_recipients_form_is_told_from_its_sender() {
         .unwrap();
     let (job, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], "127.64.0.1");
-    let job = b.desk.finish(job.id, vec![Ran { place: 0, outcome: accepted() }], "", b.now).unwrap();
+    let job = b.desk.finish(job.id, vec![Ran { place: 0, outcome: accepted() }], vec![], "", b.now).unwrap();
     assert_eq!(job.state, State::Deferred);
     b.later(2);
     assert_eq!(b.desk.due(9, b.now).unwrap().len(), 1);
     let (job, again) = b.run(&job, &refused());
     assert_eq!((again.len(), again[0].test.as_str(), job.state), (1, "percent-at-name+plain-sender", State::Done));
     assert!(again[0].envelope.from.ends_with("@probe.example>"));
-    assert_eq!(job.judgement(), Judgement::Open, "what was proved stays");
+    assert_eq!(job.assessment(), Assessment::Open, "what was proved stays");
 }
 
 #[test]
@@ -763,7 +794,7 @@ fn what_a_second_review_has_found() {
         let n = Nomination { remote: true, ..b.nomination(host, "log") };
         let job = b.desk.nominate(&who("mallory"), n, b.now).unwrap();
         let (job, ready) = b.begin(&job).unwrap();
-        (b.desk.finish(job.id, vec![], "", b.now).unwrap(), ready)
+        (b.desk.finish(job.id, vec![], vec![], "", b.now).unwrap(), ready)
     };
     let (job, ready) = own(&mut b, "127.64.0.1");
     b.deliver(&ready[0], "127.99.0.1");
@@ -785,7 +816,7 @@ fn what_a_second_review_has_found() {
     let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
     let (_, ready) = b.begin(&claim.job).unwrap();
     let ran = ready.iter().map(|r| Ran { place: r.place, outcome: refused() }).collect();
-    b.desk.finish(claim.job.id, ran, "", b.now).unwrap();
+    b.desk.finish(claim.job.id, ran, controls(&ready, &accepted_control()), "", b.now).unwrap();
     assert!(b.listed(host).is_empty());
     b.later(86_400);
     let n = Nomination { remote: true, ..b.nomination(host, "log") };
@@ -795,7 +826,7 @@ fn what_a_second_review_has_found() {
     assert!(b.listed(host).is_empty(), "the hold stands");
     // A message of his from before the release had it tested again, and again.
     b.deliver(&his[0], "127.65.0.77");
-    assert!(b.desk.jobs(None, true, 99).unwrap().iter().all(|j| j.cause != Cause::Review));
+    assert!(b.desk.jobs(None, true, 99).unwrap().iter().all(|j| j.cause != Trigger::Review));
     // A host that was listed by his word alone shut its door, and was let go for it.
     let alone = "127.68.0.1";
     let (_, his) = own(&mut b, alone);
@@ -804,7 +835,7 @@ fn what_a_second_review_has_found() {
     b.later(60);
     let claim = b.desk.claim(&who("owner"), ip(alone), true, b.now).unwrap();
     let (job, _) = b.run(&claim.job, &Outcome::inconclusive("no connection"));
-    assert_eq!((job.judgement(), b.desk.host(ip(alone)).unwrap().claim), (Judgement::Inconclusive, None));
+    assert_eq!((job.assessment(), b.desk.host(ip(alone)).unwrap().claim), (Assessment::Inconclusive, None));
     // What proves nothing was kept as often as it was sent.
     let job = b.nominate("127.66.0.1", "anna");
     let (_, ready) = b.run(&job, &refused());
@@ -855,7 +886,7 @@ fn a_job_that_waits_takes_in_what_others_bring() {
     let none = Nomination { only: vec!["known-local-user-sender".into()], ..b.nomination("127.65.0.1", "log") };
     let job = b.desk.nominate(&who("anna"), none, b.now).unwrap();
     let (job, _) = b.run(&job, &refused());
-    assert_eq!((job.judgement(), b.nominate("127.65.0.1", "anna").state), (Judgement::Untestable, State::Queued));
+    assert_eq!((job.assessment(), b.nominate("127.65.0.1", "anna").state), (Assessment::Untestable, State::Queued));
 }
 
 /// What came through at one port was refused at another: that is no release at once.
@@ -893,7 +924,7 @@ fn a_test_that_was_switched_off_is_no_result() {
     let (job, ready) = b.begin(&job).unwrap();
     let settings = (*b.desk.settings()).clone();
     b.desk.configure(super::Settings { enabled: false, ..settings.clone() });
-    let job = b.desk.finish(job.id, vec![Ran { place: 0, outcome: refused() }], "", b.now).unwrap();
+    let job = b.desk.finish(job.id, vec![Ran { place: 0, outcome: refused() }], vec![], "", b.now).unwrap();
     assert_eq!(job.state, State::Deferred);
     b.now = job.not_before;
     assert!(b.desk.due(9, b.now).unwrap().is_empty());
@@ -901,7 +932,7 @@ fn a_test_that_was_switched_off_is_no_result() {
     b.desk.configure(settings);
     assert_eq!(b.desk.due(9, b.now).unwrap().len(), 1);
     let (job, rest) = b.run(&b.desk.job(job.id).unwrap(), &refused());
-    assert_eq!((rest.len(), &rest[0].envelope, job.state, job.judgement()), (1, &ready[1].envelope, State::Done, Judgement::Closed));
+    assert_eq!((rest.len(), &rest[0].envelope, job.state, job.assessment()), (1, &ready[1].envelope, State::Done, Assessment::Closed));
 }
 
 /// A job that was switched off ended without a line in the audit log; and of several switch-offs only the first was no try.
@@ -913,7 +944,7 @@ fn a_test_that_is_switched_off_again_and_again_ends_and_is_in_the_audit_log() {
     while job.state != State::Done {
         b.begin(&job).unwrap();
         b.desk.configure(super::Settings { enabled: false, ..settings.clone() });
-        job = b.desk.finish(job.id, Vec::new(), "", b.now).unwrap();
+        job = b.desk.finish(job.id, Vec::new(), vec![], "", b.now).unwrap();
         b.desk.configure(settings.clone());
         b.now = b.now.max(job.not_before);
     }
@@ -923,7 +954,7 @@ fn a_test_that_is_switched_off_again_and_again_ends_and_is_in_the_audit_log() {
         true
     };
     b.desk.ledger.store.audit(u64::MAX, each).unwrap();
-    assert_eq!((job.tries, job.cuts, lines), (0, 20, vec!["test".to_string(), "nominate".to_string()]));
+    assert_eq!((job.tries, job.interruptions, lines), (0, 20, vec!["test".to_string(), "nominate".to_string()]));
 }
 
 /// Three restarts made a closed host that says 454 to everybody inconclusive, and its owner's claim failed by them; a reporter
@@ -936,7 +967,7 @@ fn what_we_cut_off_ourselves_is_no_try() {
     let (_, ready) = b.run(&job, &accepted());
     b.deliver(&ready[0], host);
     b.later(10);
-    let later = Outcome::Later { stage: Stage::Rcpt, code: 454, text: "4.7.1 Relay access denied".into() };
+    let later = Outcome::TempFail { stage: Stage::Rcpt, code: 454, text: "4.7.1 Relay access denied".into() };
     let mut job = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap().job;
     for cut in 0..9 {
         b.now = job.not_before.max(b.now);
@@ -954,7 +985,7 @@ fn what_we_cut_off_ourselves_is_no_try() {
         }
     }
     let claim = b.desk.host(ip(host)).unwrap().claim.unwrap();
-    assert_eq!((job.tries, job.cuts, claim.release), (3, 3, Some(b.now.plus(WAITING))));
+    assert_eq!((job.tries, job.interruptions, claim.release), (3, 3, Some(b.now.plus(WAITING))));
     // Of others there is an end, which is no word about whoever brought them.
     let mut job = b.nominate("127.66.0.1", "bert");
     while job.state != State::Done {
@@ -965,7 +996,7 @@ fn what_we_cut_off_ourselves_is_no_try() {
         job = b.desk.job(job.id).unwrap();
     }
     let known = b.desk.sheet(b.now).get::<crate::model::retest::Reporter>(&super::key::reporter("bert")).unwrap();
-    assert!(job.cuts == 20 && known.is_none_or(|r| r.recent.is_empty()), "{job:?}");
+    assert!(job.interruptions == 20 && known.is_none_or(|r| r.recent.is_empty()), "{job:?}");
 }
 
 /// Whoever proved that he speaks for the host was worse off: his claim began the waiting period of an unproved one again, and an
@@ -995,7 +1026,7 @@ fn a_proved_claim_keeps_the_waiting_period_that_runs() {
     late.later(10);
     late.deliver(&sent[0], host);
     assert!(late.listed(host).is_empty(), "sent before the latest claim: it is tested again");
-    assert_eq!(late.desk.jobs(None, true, 9).unwrap()[0].cause, Cause::Review);
+    assert_eq!(late.desk.jobs(None, true, 9).unwrap()[0].cause, Trigger::Review);
 }
 
 /// What was in the queue of a host that an operator had looked at listed it again.
@@ -1014,7 +1045,7 @@ fn what_was_sent_before_a_review_lists_no_more() {
     b.later(86_400);
     b.deliver(&sent[0], host);
     assert!(b.listed(host).is_empty());
-    assert_eq!(b.desk.jobs(None, true, 9).unwrap()[0].cause, Cause::Review);
+    assert_eq!(b.desk.jobs(None, true, 9).unwrap()[0].cause, Trigger::Review);
 }
 
 /// A reporter whose word was taken away listed for fourteen days more, with what he had been given before.
@@ -1037,14 +1068,14 @@ fn whoever_is_trusted_no_more_lists_no_more() {
 fn what_reporters_send_keeps_the_rules_too() {
     let mut b = Bench::new();
     let own = |b: &Bench, target: &str, text: &str| {
-        let grounds = Grounds { kind: "log".into(), text: text.into(), at: b.now };
+        let grounds = EvidenceSummary { kind: "log".into(), text: text.into(), at: b.now };
         b.desk.nominate(&who("trusty"), Nomination { remote: true, grounds, ..b.nomination(target, "log") }, b.now)
     };
     assert!(matches!(own(&b, "8.8.8.8", "seen"), Err(Denied::No(why)) if why.contains("allow_public")));
     let first = own(&b, "127.64.0.1", "seen").unwrap();
     assert_eq!(first.state, State::Queued);
     b.begin(&first).unwrap();
-    b.desk.finish(first.id, Vec::new(), "", b.now).unwrap();
+    b.desk.finish(first.id, Vec::new(), vec![], "", b.now).unwrap();
     b.later(60);
     b.desk.forget(b.now).unwrap();
     // Told to come again, and nothing of his waits that would keep others out.
@@ -1095,7 +1126,7 @@ fn whoever_shuts_tests_out_is_not_let_out_untested() {
     b.later(10);
     let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
     let (job, _) = b.run(&claim.job, &Outcome::Skipped { why: "the greeting names a product that tests have harmed".into() });
-    assert_eq!((job.state, job.judgement()), (State::Done, Judgement::Untestable));
+    assert_eq!((job.state, job.assessment()), (State::Done, Assessment::Untestable));
     b.later(3 * UNTESTED.0);
     b.desk.tick(b.now).unwrap();
     assert_eq!(b.listed(host), ["relay"], "until it ends, or a person has looked");
@@ -1117,7 +1148,7 @@ fn a_host_that_takes_nothing_is_released_though_a_test_can_not_be_made_again() {
     let job = b.desk.nominate(&who("anna"), only("relay-name-sender"), b.now).unwrap();
     let (_, ready) = b.begin(&job).unwrap();
     b.deliver(&ready[0], host);
-    b.desk.finish(job.id, vec![], "", b.now).unwrap();
+    b.desk.finish(job.id, vec![], vec![], "", b.now).unwrap();
     b.later(60);
     let mut job = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap().job;
     let names = Names { relay: None, ..Bench::names_of(&b.desk, ip(host)) };
@@ -1130,9 +1161,9 @@ fn a_host_that_takes_nothing_is_released_though_a_test_can_not_be_made_again() {
             n.to_be_bytes()
         };
         let (begun, ready) = b.desk.begin(job.id, &names, &mut fresh, b.now).unwrap();
-        let later = Outcome::Later { stage: Stage::Rcpt, code: 454, text: "4.7.1 Relay access denied".into() };
+        let later = Outcome::TempFail { stage: Stage::Rcpt, code: 454, text: "4.7.1 Relay access denied".into() };
         let ran = ready.iter().map(|r| Ran { place: r.place, outcome: later.clone() }).collect();
-        job = b.desk.finish(begun.id, ran, "", b.now).unwrap();
+        job = b.desk.finish(begun.id, ran, controls(&ready, &accepted_control()), "", b.now).unwrap();
     }
     assert_eq!(b.desk.host(ip(host)).unwrap().claim.unwrap().release, Some(b.now.plus(WAITING)));
 }
@@ -1145,18 +1176,18 @@ fn who_brought_a_host_first_keeps_the_word() {
         let job = b.nominate(&format!("127.64.{i}.1"), "known");
         let (_, ready) = b.run(&job, &accepted());
         b.deliver(&ready[0], &format!("127.64.{i}.1"));
-        b.desk.finish(job.id, vec![], "", b.now).ok();
+        b.desk.finish(job.id, vec![], vec![], "", b.now).ok();
     }
     b.later(86_401);
     let first = b.bring("known", "127.65.0.1");
-    assert_eq!((first.state, first.agreed), (State::Queued, false));
+    assert_eq!((first.state, first.approved), (State::Queued, false));
     let other = b.bring("other", "127.65.0.1");
-    assert_eq!((other.by.as_str(), other.agreed), ("known", false));
+    assert_eq!((other.by.as_str(), other.approved), ("known", false));
     let editor = b.nominate("127.65.0.1", "anna");
-    assert_eq!((editor.id, editor.by.as_str(), editor.agreed), (first.id, "known", true));
+    assert_eq!((editor.id, editor.by.as_str(), editor.approved), (first.id, "known", true));
     let owner = b.desk.nominate(&who("anna"), b.nomination("127.66.0.1", "owner"), b.now).unwrap();
     let joined = b.bring("nobody", "127.66.0.1");
-    assert_eq!((joined.id, joined.cause, joined.by.as_str()), (owner.id, Cause::Owner, "anna"));
+    assert_eq!((joined.id, joined.cause, joined.by.as_str()), (owner.id, Trigger::Owner, "anna"));
 }
 
 /// Proofs of an earlier version are marked when it starts.
@@ -1324,7 +1355,7 @@ fn claims_and_nominations_take_turns_and_proved_claims_go_first() {
         let all = b.desk.due(most, b.now.plus(Seconds(after))).unwrap();
         all.iter()
             .map(|j| match j.cause {
-                Cause::Claim { proved } => {
+                Trigger::Claim { proved } => {
                     if proved {
                         'P'
                     } else {
@@ -1352,7 +1383,7 @@ fn work_is_found_without_reading_what_waits() {
     for i in 0..9000u32 {
         let job = Job { id: 1000 + u64::from(i), target: ip(&format!("127.64.0.{}", 2 + i % 250)), ..first.clone() };
         let state = if i % 2 == 0 { State::Held } else { State::Deferred };
-        let job = Job { state, not_before: b.now.plus(Seconds(u64::from(i))), agreed: false, by: "new".into(), ..job };
+        let job = Job { state, not_before: b.now.plus(Seconds(u64::from(i))), approved: false, by: "new".into(), ..job };
         super::jobs::save(&mut sheet, &job).unwrap();
     }
     b.desk.write(sheet, None).unwrap();
@@ -1434,11 +1465,11 @@ proptest! {
                 2 | 3 => {
                     let due = b.desk.due(9, b.now).unwrap();
                     if let Some(job) = due.get(other % due.len().max(1)) {
-                        let outcome = [accepted(), refused(), Outcome::inconclusive("x"), Outcome::Later { stage: Stage::Rcpt, code: 450, text: String::new() }][n as usize % 4].clone();
+                        let outcome = [accepted(), refused(), Outcome::inconclusive("x"), Outcome::TempFail { stage: Stage::Rcpt, code: 450, text: String::new() }][n as usize % 4].clone();
                         let i = hosts.iter().position(|h| ip(h) == job.target).unwrap();
                         let Ok((job, ready)) = b.begin(job) else { continue };
                         let ran = ready.iter().map(|r| Ran { place: r.place, outcome: outcome.clone() }).collect();
-                        b.desk.finish(job.id, ran, "", b.now).unwrap();
+                        b.desk.finish(job.id, ran, controls(&ready, &accepted_control()), "", b.now).unwrap();
                         // What was refused proves nothing, whoever brings it.
                         let open = !matches!(outcome, Outcome::Refused { .. });
                         sent.extend(ready.into_iter().map(|r| (i, b.now, r, open)));

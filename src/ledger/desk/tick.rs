@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{
     Denied, Desk, Proof, REASONS, Settings, Sheet,
-    claim::is_listed,
+    claim::{before, is_listed},
     jobs::{end, opted_out, save},
     key,
 };
@@ -84,7 +84,12 @@ impl Desk {
                 return Ok(());
             }
             // What the claim's own test has sent still counts.
-            self.release(&mut sheet, target, ("not every test was refused, and nothing was delivered in five days", false), claim.at)?;
+            self.release(
+                &mut sheet,
+                target,
+                ("not every test was refused, and nothing was delivered in five days", false),
+                before(claim.at),
+            )?;
             return self.write(sheet, None).map(drop);
         }
         let job: Option<Job> = sheet.get(&key::number(b'J', claim.job))?;

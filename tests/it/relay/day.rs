@@ -167,3 +167,24 @@ fn claims_are_granted_where_there_is_no_tester_any_more() {
     clock.forward(2 * HOUR);
     wait(&f, "granted on request", || f.dns(addr) == "NXDOMAIN soa 60");
 }
+
+/// A reporter's own tester makes the controls too, and the server keeps what they came to.
+#[test]
+fn a_remote_tester_carries_the_control() {
+    let mut f = Field::new("");
+    let mut clock = with_clock(&mut f);
+    let addr: IpAddr = v4(1, 1);
+    let mta = f.mta(addr, "remote", Habits { open: true, ..Habits::default() });
+    f.done(f.nominate(addr, &json!({"tests": ["plain"]})));
+    assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
+    mta.close();
+    clock.forward(25 * HOUR);
+    let token = f.api.f.write("rep.token", &f.api.token("rep", "editor", &[]));
+    let (server, target, port) = (format!("http://{}", f.api.addr), addr.to_string(), f.port.to_string());
+    let args = ["--json", "--server", &server, "--token", token.to_str().unwrap(), "probe", &target, "--port", &port];
+    let more = ["--wait", "0s", "--pause", "0s", "--test", "plain", "--evidence", "message 4711"];
+    let out = f.api.f.orbsd(&[&args[..], &more[..]].concat());
+    let job: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
+    assert_eq!((&job["controls"][0]["before"], &job["controls"][0]["after"]), (&json!([250]), &json!([250])), "{job:#}");
+    assert_eq!(mta.said.lock().unwrap().iter().filter(|l| *l == "RCPT TO:<postmaster>").count(), 2);
+}

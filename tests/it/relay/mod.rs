@@ -7,6 +7,7 @@ pub mod mta;
 mod names;
 mod real;
 mod rules;
+mod table;
 
 use std::{
     net::{IpAddr, SocketAddr},

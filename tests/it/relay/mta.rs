@@ -67,6 +67,22 @@ pub struct Habits {
     pub lowers: bool,
 }
 
+/// What a server answers once its owner has changed it; what is left out is answered as by a closed server.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// Only to this client; others are answered as before.
+    pub only: Option<IpAddr>,
+    pub greeting: Option<&'static str>,
+    pub mail: Option<&'static str>,
+    /// To every recipient that is not its own.
+    pub foreign: Option<&'static str>,
+    pub postmaster: Option<&'static str>,
+    /// Offers AUTH.
+    pub auth: bool,
+    /// Accepts everything, and drops it.
+    pub drops: bool,
+}
+
 /// A message on its way out.
 #[derive(Debug, Clone)]
 struct Letter {
@@ -111,6 +127,7 @@ pub struct Mta {
     collector: SocketAddr,
     held: Mutex<Vec<Letter>>,
     closed: std::sync::atomic::AtomicBool,
+    change: Mutex<Option<Change>>,
     seen: Mutex<HashSet<String>>,
     /// Sessions at the same time, now and at most; messages that came.
     pub sessions: AtomicUsize,
@@ -140,6 +157,7 @@ impl Mta {
             collector,
             held: Mutex::default(),
             closed: Default::default(),
+            change: Mutex::default(),
             seen: Mutex::default(),
             sessions: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
@@ -182,12 +200,15 @@ impl Mta {
 
     fn session(&self, stream: TcpStream, door: Door) -> std::io::Result<()> {
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let client = stream.peer_addr()?.ip();
+        let change = self.change.lock().unwrap().clone().filter(|c| c.only.is_none_or(|a| a == client));
         let mut wire: Wire = BufReader::new(Box::new(stream));
         let mut tls = door == Door::Submissions;
         if tls {
             wire = secure(wire);
         }
-        say(&mut wire, self.habits.greeting.map_or_else(|| format!("220 {} ESMTP", self.name), String::from).as_str())?;
+        let greeting = change.as_ref().and_then(|c| c.greeting).or(self.habits.greeting);
+        say(&mut wire, greeting.map_or_else(|| format!("220 {} ESMTP", self.name), String::from).as_str())?;
         let (mut from, mut to, mut local, mut errors) = (None::<String>, Vec::new(), false, 0);
         loop {
             let mut raw = Vec::new();
@@ -201,7 +222,20 @@ impl Mta {
                 say(&mut wire, always)?;
                 continue;
             }
+            let changed = change.as_ref().and_then(|c| self.changed(c, &upper));
             let reply: String = match upper.split(' ').next().unwrap_or("") {
+                _ if changed.is_some() => changed.unwrap_or_default(),
+                "DATA" if change.as_ref().is_some_and(|c| c.drops) => {
+                    say(&mut wire, "354 go on")?;
+                    let mut l = Vec::new();
+                    while l != b".\r\n" {
+                        l.clear();
+                        if wire.read_until(b'\n', &mut l)? == 0 {
+                            return Ok(());
+                        }
+                    }
+                    "250 dropped".into()
+                }
                 "EHLO" => {
                     let utf8 = if self.habits.utf8 { "250-SMTPUTF8\r\n" } else { "" };
                     let offers = if door == Door::Submission && !tls { "250-STARTTLS\r\n" } else { utf8 };
@@ -264,6 +298,25 @@ impl Mta {
                 return Ok(());
             }
         }
+    }
+
+    /// What a changed server answers to a line, where that is not what a server with its habits would.
+    fn changed(&self, c: &Change, line: &str) -> Option<String> {
+        if let Some(raw) = line.strip_prefix("RCPT TO:") {
+            let own = raw.trim().trim_matches(['<', '>']).to_ascii_lowercase();
+            let is_postmaster = own == "postmaster" || own == format!("postmaster@{}", self.name);
+            let other = c.foreign.unwrap_or(if c.drops { "250 ok" } else { "550 5.7.1 relaying denied" });
+            return Some(if is_postmaster { c.postmaster.unwrap_or("250 ok") } else { other }.replace("{}", &own));
+        }
+        if line.starts_with("MAIL FROM:") {
+            return c.mail.map(String::from);
+        }
+        (c.auth && line.starts_with("EHLO")).then(|| format!("250-{}\r\n250 AUTH PLAIN", self.name))
+    }
+
+    /// Its owner changes it.
+    pub fn change(&self, change: Change) {
+        *self.change.lock().unwrap() = Some(change);
     }
 
     fn sender(&self, raw: &str) -> String {

@@ -70,7 +70,7 @@ impl Names {
                 _ => None,
             };
             if let Some(data) = data {
-                out.add_answer(Record::from_rdata(q.name().clone(), 60, data));
+                out.add_answer(Record::from_rdata(q.name().clone(), 0, data));
             }
         }
         let known = all.values().any(|h| *h == asked);
