@@ -1,7 +1,7 @@
 //! The configuration: `config.toml` and one file for each zone, composed into the parts' settings.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -41,6 +41,8 @@ pub struct Config {
     pub feeds: Vec<feed::Settings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
+    /// `[admin] socket_group`: whose members may read through the socket; empty: the group of the daemon.
+    pub socket_group: String,
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
     /// `[outgoing]`.
@@ -89,9 +91,13 @@ macro_rules! section {
 }
 
 mod feeds;
+mod files;
 pub mod keys;
 mod listen;
+mod people;
 pub mod probe;
+
+pub use files::socket;
 
 section!(StoreFile { path: PathBuf = "data".into() });
 section!(JournalFile { age: Seconds = Seconds(7 * 86_400), size: String = "1GiB".into() });
@@ -109,7 +115,9 @@ section!(TlsFile {
 });
 section!(AdminFile {
     listen: String = "127.0.0.1:8053".into(),
-    socket: PathBuf = "data/orbsd.sock".into(),
+    socket: PathBuf = "run/orbsd.sock".into(),
+    socket_group: String = String::new(),
+    uids: BTreeMap<String, String> = BTreeMap::new(),
     tls: bool = false,
     trust: Vec<String> = vec![],
 });
@@ -121,7 +129,7 @@ section!(WebFile {
     trust: Vec<String> = vec![],
 });
 section!(ZonesFile { path: PathBuf = "zones".into() });
-section!(LimitsFile { special: Vec<String> = vec![] });
+section!(LimitsFile { special: Vec<String> = vec![], waiting_proposals: u32 = 500, daily_proposals: u32 = 1000 });
 section!(OutgoingFile { allow: Vec<String> = vec![], resolvers: Vec<SocketAddr> = vec![] });
 section!(MailFile { smarthost: String = String::new(), from: String = String::new(), tls: bool = true });
 section!(ProcessFile { user: String = String::new() });
@@ -257,7 +265,8 @@ impl Config {
         section("[dns] listen or workers", self.serve != running.serve);
         let (a, b) = (&self.secure, &running.secure);
         section("[tls] listen, https, quic or path", (&a.listen, &a.https, &a.quic, &a.path) != (&b.listen, &b.https, &b.quic, &b.path));
-        section("[admin] socket or listen", (&self.socket, self.admin) != (&running.socket, running.admin));
+        let admin = |c: &Config| (c.socket.clone(), c.socket_group.clone(), c.admin);
+        section("[admin] socket, socket_group or listen", admin(self) != admin(running));
         section("[outgoing] or [mail]", (&self.outgoing, &self.mail) != (&running.outgoing, &running.mail));
         section("[web] listen", self.web != running.web);
         section("[admin] or [web] tls or trust", self.doors != running.doors);
@@ -317,6 +326,8 @@ impl Config {
                 nsid: file.dns.nsid,
                 keys,
                 removals: Some(folder.join(file.removals.path)),
+                proposals: ledger::ProposalLimits { waiting: file.limits.waiting_proposals, daily: file.limits.daily_proposals },
+                socket_users: file.admin.uids.iter().filter_map(|(uid, name)| Some((uid.parse().ok()?, name.clone()))).collect(),
             },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
             feeds,
@@ -324,6 +335,7 @@ impl Config {
             exports,
             zones: folder.join(file.zones.path),
             socket: folder.join(file.admin.socket),
+            socket_group: file.admin.socket_group,
             // What is no address was refused above.
             admin: file.admin.listen.parse().ok(),
             web: file.web.listen.parse().ok(),
@@ -406,6 +418,7 @@ impl File {
                 Err(e) => wrong(format!("outgoing.allow: {e}")),
             }
         }
+        people::check(self, wrong);
         if self.dns.nsid.len() > MAX_NSID {
             wrong(format!("dns.nsid: at most {MAX_NSID} bytes"));
         }

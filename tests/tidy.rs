@@ -184,6 +184,27 @@ fn nothing_unfinished_and_no_unsafe_outside_its_files() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Whatever the command line prints goes through `cli/output.rs`, which escapes it. There `println!` and `eprintln!` are macros
+/// of that module, for one line each: a line break in a format would be escaped too, and so would those of pretty JSON.
+#[test]
+fn the_command_line_prints_through_its_output_module_alone() {
+    let mut wrong = Vec::new();
+    for (_, path, text) in all().iter().filter(|f| f.0 == "cli" && f.1 != "src/cli/output.rs") {
+        for (i, line) in text.lines().enumerate() {
+            let code = line.trim_start().split("// ").next().unwrap_or("");
+            let print = code.contains("println!(");
+            let other = ["print!(", "eprint!(", "std::println", "std::eprintln"]
+                .iter()
+                .any(|p| code.match_indices(p).any(|(n, _)| !code[..n].ends_with(|c: char| c.is_alphanumeric() || c == '_')));
+            let stream = ["stdout()", "stderr()"].iter().any(|s| code.contains(s)) && !code.contains("is_terminal()");
+            if other || stream || print && (code.contains("\\n") || code.contains(":#}")) {
+                wrong.push(format!("{path}:{}: {}", i + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "print by println!, output::json or output::block: {wrong:#?}");
+}
+
 /// Every option of the code stands in the sample files, with a word on what it does or a plain default.
 #[test]
 fn every_option_stands_in_the_sample_configuration() {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{
     Common, Failure,
     client::{Client, bytes},
+    output,
 };
 use crate::{
     ledger::{self, removals},
@@ -26,7 +27,7 @@ pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), Failure> {
     let path = std::path::absolute(&c.folder)?;
     let made = Client::open(common)?.json(Method::POST, "/v1/backups", bytes(json!({"path": path}).to_string()))?;
     match common.json {
-        true => println!("{made:#}"),
+        true => output::json(&made),
         false => println!("{}: commit {}, {} rows, read back", path.display(), made["commit"], made["rows"]),
     }
     Ok(())
@@ -65,7 +66,7 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     store.close().map_err(no)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> = done.serials.iter().map(|(o, s)| (o, s.0)).collect();
-        println!("{:#}", json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "serials": serials}));
+        output::json(&json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "serials": serials}));
         return Ok(());
     }
     println!("restored to commit {}; {} decisions since then were replayed", found.commit, done.decisions);

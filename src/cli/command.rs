@@ -3,7 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, export, feed, import, key, lookup, people, probe, relay, retire, serve, status, transfer,
+    Common, Failure, back, backup, change, check, export, feed, import, key, lookup, people, probe, proposal, relay, retire, serve, status,
+    transfer, webhook,
 };
 
 /// What to do.
@@ -38,6 +39,8 @@ pub(super) enum Command {
     Person(people::Person),
     Token(people::Token),
     Audit(people::Audit),
+    Proposal(proposal::Proposal),
+    Webhook(webhook::Webhook),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Nominate(relay::Nominate),
@@ -75,6 +78,8 @@ impl Command {
             Command::Person(c) => people::person(common, c),
             Command::Token(c) => people::token(common, c),
             Command::Audit(c) => people::audit(common, &c),
+            Command::Proposal(c) => proposal::run(common, &c),
+            Command::Webhook(c) => webhook::run(common, &c),
             Command::Backup(c) => backup::backup(common, &c),
             Command::Restore(c) => backup::restore(common, &c),
             Command::Nominate(c) => relay::nominate(common, &c),

@@ -1,5 +1,8 @@
 //! The command line: one file for each command, all over the same API as everybody else.
 
+#[macro_use]
+mod output;
+
 mod back;
 mod backup;
 mod change;
@@ -14,14 +17,21 @@ mod key;
 mod lookup;
 mod people;
 mod probe;
+mod proposal;
 mod relay;
 mod retire;
 mod serve;
 mod status;
 mod text;
 mod transfer;
+mod webhook;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::OnceLock,
+};
 
 use clap::{Args, Parser};
 
@@ -45,6 +55,9 @@ pub struct Common {
     /// The configuration file
     #[arg(long, global = true, default_value = "config.toml")]
     config: PathBuf,
+    /// The socket of the daemon, instead of `[admin] socket` of the configuration
+    #[arg(long, global = true, conflicts_with = "server")]
+    socket: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -60,27 +73,39 @@ pub struct Common {
 }
 
 impl Common {
+    /// The daemon's socket. Of the configuration only its place is read: keys and zones may be unreadable to whoever asks.
+    fn socket(&self) -> Result<PathBuf, Failure> {
+        match &self.socket {
+            Some(socket) => Ok(socket.clone()),
+            None => crate::config::socket(&self.config).map_err(Failure::Usage),
+        }
+    }
+
     /// Reads the configuration.
     fn load(&self) -> Result<Config, Failure> {
         Config::load(&self.config).map_err(|e| Failure::Usage(e.to_string()))
     }
 }
 
-/// Lets a reader that has had enough (`orbsd … | head`) end the command quietly. The signal for it stays ignored: it would
-/// also end a command whose daemon went away, without a word.
-fn end_on_closed_pipe() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let text = info.payload().downcast_ref::<String>().map_or("", |s| s);
-        if text.contains("failed printing to stdout") && text.contains("Broken pipe") {
-            std::process::exit(0);
-        }
-        usual(info);
-    }));
+/// What the user's umask takes from the modes of new files.
+static USER_UMASK: OnceLock<u32> = OnceLock::new();
+
+/// Makes every file and directory that any command creates one of its owner alone. What is meant for others gets its mode
+/// by name.
+fn restrict_new_files() {
+    let usual = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let _ = USER_UMASK.set(usual.bits());
+}
+
+/// The mode of a file that the user has a command write: that of the file that is there, or what the user's umask leaves.
+fn user_file_mode(path: &Path) -> u32 {
+    let there = std::fs::metadata(path).map(|m| m.permissions().mode() & 0o777);
+    there.unwrap_or(0o666 & !USER_UMASK.get().copied().unwrap_or(0o077))
 }
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
+    restrict_new_files();
     let Cli { common, command } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -90,9 +115,6 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { usage } else { 0 });
         }
     };
-    if !matches!(command, Command::Serve) {
-        end_on_closed_pipe();
-    }
     let json = common.json;
     let result = command.run(&common);
     match result {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Common, Failure,
     client::{Client, bytes, escape},
+    output,
     text::{list, text},
 };
 
@@ -91,7 +92,7 @@ pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
         PersonCommand::List => {
             let all = client.json(Method::GET, "/v1/people", bytes(""))?;
             if common.json {
-                println!("{all:#}");
+                output::json(&all);
                 return Ok(());
             }
             for p in list(&all["items"]) {
@@ -102,13 +103,14 @@ pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
         }
     };
     if common.json {
-        println!("{shown:#}");
+        output::json(&shown);
         return Ok(());
     }
     let off = if shown["disabled"].is_null() { "" } else { " (disabled)" };
     println!("{}: {}{off}", text(&shown["name"]), text(&shown["role"]));
     if let Some(uri) = shown["totp_uri"].as_str() {
-        println!("\nShown once; keep it safe.");
+        println!();
+        println!("Displayed once; keep it safe. It is for the web console, which this version does not have: the API takes tokens.");
         println!("  password:      {}", shown["password"].as_str().unwrap_or("as you chose it"));
         println!("  authenticator: {uri}");
         println!("  recovery codes, each good for one login without the authenticator:");
@@ -125,23 +127,26 @@ pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
             let asked = json!({"for": owner, "role": role, "expires": expires, "bounds": bounds, "per_minute": per_minute});
             let made = client.json(Method::POST, "/v1/tokens", bytes(asked.to_string()))?;
             if common.json {
-                println!("{made:#}");
+                output::json(&made);
             } else {
                 println!("{}", text(&made["token"]));
+                if made["person"] == false {
+                    eprintln!("{} is not a user (`orbsd person list` shows them): this is the token of a program.", text(&made["owner"]));
+                }
                 eprintln!("Shown once. Put it into a file that nobody else may read, and use it with `--token FILE`.");
             }
         }
         TokenCommand::Revoke { id } => {
             let gone = client.json(Method::DELETE, &format!("/v1/tokens/{}", escape(&id)), bytes(""))?;
             match common.json {
-                true => println!("{gone:#}"),
+                true => output::json(&gone),
                 false => println!("{id} of {}: revoked", text(&gone["owner"])),
             }
         }
         TokenCommand::List => {
             let all = client.json(Method::GET, "/v1/tokens", bytes(""))?;
             if common.json {
-                println!("{all:#}");
+                output::json(&all);
                 return Ok(());
             }
             for t in list(&all["items"]) {

@@ -33,7 +33,7 @@ pub(super) enum Kept {
 use Kept::{Answer, File, Secret};
 
 /// The writes that take a key as a whole.
-pub(super) const KEYED: [(&str, &str, Kept); 24] = [
+pub(super) const KEYED: [(&str, &str, Kept); 25] = [
     ("POST", "/v1/purges", Answer),
     ("POST", "/v1/commits/{seq}/undo", Answer),
     ("POST", "/v1/imports", File),
@@ -42,6 +42,7 @@ pub(super) const KEYED: [(&str, &str, Kept); 24] = [
     ("POST", "/v1/sources/{name}/reset", Answer),
     ("POST", "/v1/proposals/{id}/approve", Answer),
     ("DELETE", "/v1/proposals/{id}", Answer),
+    ("DELETE", "/v1/proposals", Answer),
     ("POST", "/v1/nominations", Answer),
     ("POST", "/v1/claims", Answer),
     ("POST", "/v1/optouts", Answer),
