@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{AdminFile, Config};
+use super::Config;
 use crate::store::private::readable_by_others;
 
 /// The socket that a configuration file names; nothing else in it has to be sound or readable.
@@ -20,9 +20,24 @@ pub fn socket(path: &Path) -> Result<PathBuf, String> {
         _ => format!("{shown}: {e}"),
     })?;
     let file: toml::Table = text.parse().map_err(|e: toml::de::Error| format!("{shown}: {}", e.message()))?;
-    let named = file.get("admin").and_then(|a| a.get("socket")).and_then(toml::Value::as_str);
-    let socket = named.map_or_else(|| AdminFile::default().socket, PathBuf::from);
-    Ok(path.parent().unwrap_or(Path::new("")).join(socket))
+    let path_of = |table: &str, key: &str| file.get(table)?.get(key)?.as_str().map(PathBuf::from);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let store = folder.join(path_of("store", "path").unwrap_or_else(|| DEFAULT_STORE.into()));
+    Ok(socket_path(path_of("admin", "socket").as_deref(), folder, &store))
+}
+
+/// `[store] path` where it is not set.
+pub(super) const DEFAULT_STORE: &str = "data";
+
+/// Where the socket is: as configured, or in a directory of its own in the folder of the configuration, which members of a
+/// group may enter. A store that was put elsewhere may be the only place where the daemon may write: then the socket is in it,
+/// and nobody but root and the daemon's user reaches it.
+pub(super) fn socket_path(configured: Option<&Path>, folder: &Path, store: &Path) -> PathBuf {
+    match configured {
+        Some(path) => folder.join(path),
+        None if store == folder.join(DEFAULT_STORE) => folder.join("run/orbsd.sock"),
+        None => store.join("orbsd.sock"),
+    }
 }
 
 impl Config {

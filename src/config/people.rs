@@ -1,29 +1,40 @@
 //! Names in the configuration that are also names of people: `[admin] uids`, and feeds beside the built-in authors.
 
-use super::File;
+use std::collections::BTreeMap;
+
+use super::{document::Report, tables::File};
 use crate::model::{
     SourceId,
     access::{check_name, is_built_in},
 };
 
-/// Reports users of this machine that cannot be users here, and feeds with the name of a built-in author.
-pub(super) fn check(file: &File, wrong: &mut dyn FnMut(String)) {
+/// The users of this machine who are users of orbsd, by uid.
+pub(super) fn socket_users(file: &File) -> BTreeMap<u32, String> {
+    file.admin.uids.iter().filter_map(|(uid, name)| Some((uid.parse().ok()?, name.clone()))).collect()
+}
+
+/// Reports users of this machine that cannot be users of orbsd, feeds with the name of a built-in author, and limits that let
+/// nobody propose anything.
+pub(super) fn check(file: &File, report: &mut Report) {
+    let place = &file.admin.place;
     for (uid, name) in &file.admin.uids {
         match uid.parse::<u32>() {
-            Err(_) => wrong(format!("admin.uids: `{uid}` is not a user id; write it as 1000 = \"anna\"")),
-            Ok(0) => wrong("admin.uids: uid 0 is root, who is an owner already; remove the entry".into()),
+            Err(_) => report.error(place, "uids", format_args!("`{uid}` is not a user id; write 1000 = \"anna\", for example")),
+            Ok(0) => report.error(place, "uids", "uid 0 is root, who is an owner already; remove the entry"),
             Ok(_) => {}
         }
         if let Err(e) = check_name(name) {
-            wrong(format!("admin.uids: {uid}: {e}"));
+            report.error(place, "uids", format_args!("{uid}: {e}"));
         } else if is_built_in(name) {
-            wrong(format!("admin.uids: {uid}: `{name}` is the name of a built-in author; name a user"));
+            report.error(place, "uids", format_args!("{uid}: `{name}` is the name of a built-in author; name a user"));
         }
     }
-    if file.limits.waiting_proposals == 0 || file.limits.daily_proposals == 0 {
-        wrong("limits: waiting_proposals and daily_proposals: take 1 or more".into());
+    for (key, limit) in [("waiting_proposals", file.limits.waiting_proposals), ("daily_proposals", file.limits.daily_proposals)] {
+        if limit == 0 {
+            report.error(&file.limits.place, key, "nobody could propose anything; take 1 or more");
+        }
     }
     for feed in file.feed.iter().filter(|f| is_built_in(&f.name) && !SourceId::DECIDING.contains(&f.name.as_str())) {
-        wrong(format!("feed `{}`: that is the name of a built-in author; choose another name", feed.name));
+        report.error(&feed.place, "name", format_args!("`{}` is the name of a built-in author; choose another name", feed.name));
     }
 }

@@ -30,3 +30,4 @@ mod rows;
 mod scenarios;
 mod subjects;
 mod terminal;
+mod unit;
