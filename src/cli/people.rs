@@ -11,7 +11,7 @@ use super::{
     text::{list, text},
 };
 
-/// People who may log in
+/// Manage users
 #[derive(Debug, Args)]
 pub(super) struct Person {
     #[command(subcommand)]
@@ -20,26 +20,26 @@ pub(super) struct Person {
 
 #[derive(Debug, Subcommand)]
 enum PersonCommand {
-    /// Make a person; the password, the authenticator's address and the recovery codes are shown once
+    /// Add a user; the password, the authenticator's address and the recovery codes are displayed once
     Add {
         name: String,
         /// reader, reporter, editor, operator or owner
         #[arg(long)]
         role: String,
     },
-    /// Give a person a new password, authenticator secret and recovery codes
+    /// Reset a user's password, authenticator secret and recovery codes
     Reset { name: String },
-    /// Change a person's role
+    /// Change a user's role
     Role { name: String, role: String },
-    /// Let a person, and all their tokens, do nothing any more
+    /// Disable a user and all of their tokens
     Disable { name: String },
-    /// Let a disabled person in again
+    /// Enable a disabled user
     Enable { name: String },
-    /// Show everybody
+    /// Show all users
     List,
 }
 
-/// Tokens for the API, for people and programs
+/// Manage API tokens of users and programs
 #[derive(Debug, Args)]
 pub(super) struct Token {
     #[command(subcommand)]
@@ -48,9 +48,9 @@ pub(super) struct Token {
 
 #[derive(Debug, Subcommand)]
 enum TokenCommand {
-    /// Make a token; it is shown once
+    /// Create a token; it is displayed once
     Create {
-        /// A person's name, or a program's
+        /// The name of a user or of a program
         #[arg(long = "for")]
         owner: String,
         /// reader, reporter, editor, operator or owner
@@ -72,7 +72,7 @@ enum TokenCommand {
         #[arg(long)]
         per_minute: Option<u32>,
     },
-    /// Let a token do nothing any more
+    /// Revoke a token
     Revoke { id: String },
     /// Show all tokens, without their secrets
     List,
@@ -159,7 +159,7 @@ pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Who wrote what, from where and why; the newest first
+/// Show who wrote what, from where and why, the newest first
 #[derive(Debug, Args)]
 pub(super) struct Audit {
     /// Only by this author

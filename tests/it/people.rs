@@ -209,6 +209,26 @@ fn two_persons_are_two_users() {
 }
 
 #[test]
+fn root_and_the_daemons_user_are_one_person() {
+    if !is_root() {
+        return;
+    }
+    let config = CONFIG.replace("name = \"netblock\"", "name = \"netblock\"\ntwo_persons = true") + "\n[process]\nuser = \"nobody\"\n";
+    let f = Folder::with(&config, &[("bl", crate::lab::ZONE)]);
+    fs::set_permissions(f.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let _daemon = Daemon::start(&f);
+    let run = fs::metadata(f.path().join("run")).unwrap();
+    let nobody = Some((run.uid(), run.gid()));
+    assert!(run.uid() > 0 && run.mode() & 0o777 == 0o750, "{run:?}");
+    f.ok(&["list", "45.1.1.1", "--reason", "netblock"]);
+    let id = f.json(&["proposal", "list", "--json"])["items"][0]["id"].as_str().unwrap().to_string();
+    let (code, text) = orbsd(&f, &["proposal", "approve", &id], nobody);
+    assert!(code == 1 && text.contains("both act for uid:0"), "{code} {text}");
+    // The daemon's user is an owner, too.
+    assert_eq!(orbsd(&f, &["person", "add", "anna", "--role", "editor"], nobody).0, 0);
+}
+
+#[test]
 fn names_of_users_programs_and_sources_do_not_collide() {
     let api = Api::new();
     api.f.write("list.txt", "45.1.1.1\n");
