@@ -10,7 +10,7 @@ use crate::model::{
 
 /// The users of this machine who are users of orbsd, by uid.
 pub(super) fn socket_users(file: &File) -> BTreeMap<u32, String> {
-    file.admin.uids.iter().filter_map(|(uid, name)| Some((uid.parse().ok()?, name.clone()))).collect()
+    file.admin.uids.iter().map(|(uid, name)| (uid.0, name.clone())).collect()
 }
 
 /// Reports users of this machine that cannot be users of orbsd, feeds with the name of a built-in author, and limits that let
@@ -18,10 +18,9 @@ pub(super) fn socket_users(file: &File) -> BTreeMap<u32, String> {
 pub(super) fn check(file: &File, report: &mut Report) {
     let place = &file.admin.place;
     for (uid, name) in &file.admin.uids {
-        match uid.parse::<u32>() {
-            Err(_) => report.error(place, "uids", format_args!("`{uid}` is not a user id; write 1000 = \"anna\", for example")),
-            Ok(0) => report.error(place, "uids", "uid 0 is root, who is an owner already; remove the entry"),
-            Ok(_) => {}
+        let uid = uid.0;
+        if uid == 0 {
+            report.error(place, "uids", "uid 0 is root, who is an owner already; remove the entry");
         }
         if let Err(e) = check_name(name) {
             report.error(place, "uids", format_args!("{uid}: {e}"));

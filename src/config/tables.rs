@@ -168,7 +168,7 @@ pub(super) struct AdminTable {
     /// Unset: see `files::socket_path`.
     pub(super) socket: Option<PathBuf>,
     pub(super) socket_group: String,
-    pub(super) uids: BTreeMap<String, String>,
+    pub(super) uids: BTreeMap<Uid, String>,
     pub(super) tls: bool,
     pub(super) trust: Vec<String>,
 }
@@ -183,6 +183,19 @@ impl Default for AdminTable {
             tls: false,
             trust: Vec::new(),
         }
+    }
+}
+
+/// A key of `[admin] uids`: the number of a user of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Uid(pub(super) u32);
+
+impl<'d> Deserialize<'d> for Uid {
+    fn deserialize<D: serde::Deserializer<'d>>(d: D) -> Result<Uid, D::Error> {
+        use serde::de::{Error, Unexpected};
+        let text = String::deserialize(d)?;
+        let form = "a table of user ids and names, such as { 1000 = \"anna\" }";
+        text.parse().map(Uid).map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &form))
     }
 }
 
