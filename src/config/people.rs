@@ -37,3 +37,28 @@ pub(super) fn check(file: &File, report: &mut Report) {
         report.error(&feed.place, "name", format_args!("`{}` is the name of a built-in author; choose another name", feed.name));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::{ZONE, load};
+
+    #[test]
+    fn users_of_the_machine_and_feeds_have_names_of_their_own() {
+        let reason = "[[reason]]\nname='relay'\n";
+        let config = load(&format!("[admin]\nuids = {{ 1000 = 'anna' }}\n{reason}"), ZONE).unwrap();
+        assert_eq!(config.ledger.socket_users.get(&1000).map(String::as_str), Some("anna"));
+        assert_eq!((config.ledger.proposals.waiting, config.ledger.proposals.daily), (500, 1000));
+        for (text, part) in [
+            ("[admin]\nuids = { x = 'anna' }", "is not a table of user ids and names"),
+            ("[admin]\nuids = { 0 = 'anna' }", "uid 0 is root"),
+            ("[admin]\nuids = { 1000 = 'a b' }", "1000: `a b` is no name"),
+            ("[admin]\nuids = { 1000 = 'tester' }", "name of a built-in author"),
+            ("[limits]\nwaiting_proposals = 0", "take 1 or more"),
+            ("[[feed]]\nname = 'Expiry'\npath = 'x'\nreason = 'relay'", "Expiry"),
+            ("[[feed]]\nname = 'tester'\npath = 'x'\nreason = 'relay'", "built-in author"),
+        ] {
+            let e = load(&format!("{text}\n{reason}"), ZONE).unwrap_err();
+            assert!(e.to_string().contains(part), "{text}: {e}");
+        }
+    }
+}
