@@ -76,7 +76,7 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
         }
         Some(to) => {
             let mut report = ExportReport::default();
-            replace(to, super::user_file_mode(to), |file| {
+            replace(to, super::umask::user_file_mode(to), |file| {
                 report = copy(&mut BufWriter::new(file))?;
                 Ok::<(), Failure>(())
             })?;

@@ -136,7 +136,7 @@ fn write(common: &Common, c: &Transfer, to: &Path, mut text: Text) -> Result<(),
     if to == Path::new("-") {
         return copy(&mut output::content());
     }
-    replace(to, super::user_file_mode(to), |file| copy(&mut io::BufWriter::new(file)))?;
+    replace(to, super::umask::user_file_mode(to), |file| copy(&mut io::BufWriter::new(file)))?;
     if common.json {
         println!("{}", serde_json::json!({"zone": c.zone, "format": "master", "file": to}));
     }

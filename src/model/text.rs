@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Whether a character can change more of a terminal or of a line than its own place: control characters, line breaks,
 /// bidirectional controls (UAX #9), and characters that are not seen.
-pub fn is_unsafe(c: char) -> bool {
+pub fn needs_escape(c: char) -> bool {
     c.is_control() || is_line_break(c) || is_bidi_control(c) || is_invisible(c)
 }
 
@@ -23,7 +23,7 @@ fn is_invisible(c: char) -> bool {
 
 /// Replaces each unsafe character by the escape that JSON has for it, so that the text is one line, and JSON stays JSON.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
+    if !text.contains(needs_escape) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
@@ -32,7 +32,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if is_unsafe(c) => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+            c if needs_escape(c) => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
             c => out.push(c),
         }
     }
@@ -53,7 +53,7 @@ pub fn check_line(text: &str) -> Result<(), String> {
 
 /// Replaces every unsafe character by U+FFFD: for text that is kept as it came from a network, such as an envelope.
 pub fn cleaned(text: &str) -> String {
-    text.chars().map(|c| if is_unsafe(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars().map(|c| if needs_escape(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -87,9 +87,9 @@ mod tests {
         #[test]
         fn escaped_text_is_one_line_without_controls(text in any::<String>()) {
             let out = escape(&text);
-            prop_assert!(!out.contains(is_unsafe));
+            prop_assert!(!out.contains(needs_escape));
             prop_assert_eq!(out.lines().count(), usize::from(!out.is_empty()));
-            prop_assert!(!cleaned(&text).contains(is_unsafe));
+            prop_assert!(!cleaned(&text).contains(needs_escape));
         }
 
         #[test]

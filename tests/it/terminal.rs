@@ -179,7 +179,7 @@ fn run(f: &Folder, args: &[&str], port: u16, json: bool) -> (String, String) {
 
 fn check(args: &[&str], printed: &str) {
     for line in printed.split('\n') {
-        assert!(!line.contains(orbsd::model::text::is_unsafe), "{args:?} prints {line:?}");
+        assert!(!line.contains(orbsd::model::text::needs_escape), "{args:?} prints {line:?}");
         assert!(!line.starts_with("FORGED"), "{args:?} lets a text begin a line: {line}");
     }
 }
