@@ -54,11 +54,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     drop_privileges(&config)?;
     // As the user that has to read it again when it is renewed.
     let certificates = config.secure.open()?;
-    let started = std::time::Instant::now();
-    let ledger = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || open_ledger(&config)).await.map_err(|e| e.to_string())??
-    };
+    let (started, opened) = (std::time::Instant::now(), config.clone());
+    let ledger = tokio::task::spawn_blocking(move || open_ledger(&opened)).await.map_err(|e| e.to_string())??;
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
     let mirrors = Arc::new(serve::Mirrors::open(config.mirrors()));
@@ -77,11 +74,11 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let tests = collector::Tests::new(&config, &ledger, certificates.as_ref())?;
     let reload = reloader(config_path.clone(), config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
-    let app =
-        app(&ledger, &shared, (&reload, &checker(config_path)), (exports.clone(), feeds.clone()), (&mirrors, &tests), web_stopped.clone());
+    let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
+    let app = app(&ledger, &shared, (&reload, &check), both, (&mirrors, &tests), web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
-    let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
-    let back = back.map_err(|e| e.to_string())?;
+    let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority);
+    let back = back.build().map_err(|e| e.to_string())?;
     let mut web = start_web(&back, (socket, admin, public), app, &doors, &web_stopped)?;
     let tester = tests.start(&back, collectors, &web_stopped)?;
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
