@@ -77,8 +77,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
     let app = app(&ledger, &shared, (&reload, &check), both, (&mirrors, &tests), web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
-    let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority);
-    let back = back.build().map_err(|e| e.to_string())?;
+    let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
+    let back = back.map_err(|e| e.to_string())?;
     let mut web = start_web(&back, (socket, admin, public), app, &doors, &web_stopped)?;
     let tester = tests.start(&back, collectors, &web_stopped)?;
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
