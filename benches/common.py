@@ -84,7 +84,7 @@ def row(what, must, figure, held):
 
 class Api:
     def __init__(self, d):
-        self.s = socket.socket(socket.AF_UNIX); self.s.connect(d + "/data/orbsd.sock")
+        self.s = socket.socket(socket.AF_UNIX); self.s.connect(d + "/run/orbsd.sock")
     def post(self, path, body):
         self.s.sendall(b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (path.encode(), len(body), body))
         got = b""

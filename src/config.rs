@@ -34,6 +34,8 @@ pub struct Config {
     pub feeds: Vec<feed::Settings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
+    /// `[admin] socket_group`: whose members may read through the socket; empty: the group of the daemon.
+    pub socket_group: String,
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
     /// `[outgoing]`.
@@ -70,12 +72,16 @@ mod accepted;
 mod document;
 mod exports;
 mod feeds;
+mod files;
 pub mod keys;
 mod listen;
+mod people;
 pub mod probe;
 mod rings;
 mod tables;
 mod zones;
+
+pub use files::socket;
 
 impl Config {
     /// The sections that differ from a running daemon's and are only read at start.
@@ -90,7 +96,8 @@ impl Config {
         section("[dns] listen or workers", self.serve != running.serve);
         let (a, b) = (&self.secure, &running.secure);
         section("[tls] listen, https, quic or path", (&a.listen, &a.https, &a.quic, &a.path) != (&b.listen, &b.https, &b.quic, &b.path));
-        section("[admin] socket or listen", (&self.socket, self.admin) != (&running.socket, running.admin));
+        let admin = |c: &Config| (c.socket.clone(), c.socket_group.clone(), c.admin);
+        section("[admin] socket, socket_group or listen", admin(self) != admin(running));
         section("[outgoing] or [mail]", (&self.outgoing, &self.mail) != (&running.outgoing, &running.mail));
         section("[web] listen", self.web != running.web);
         section("[admin] or [web] tls or trust", self.doors != running.doors);
@@ -159,13 +166,16 @@ impl Config {
                 keys,
                 removals: Some(removals),
                 mirrors: ledger::SeenSerials::default(),
+                proposals: ledger::ProposalLimits { waiting: file.limits.waiting_proposals, daily: file.limits.daily_proposals },
+                socket_users: people::socket_users(&file),
             },
             serve: serve::Settings { listen: file.dns.listen.clone(), workers: file.dns.workers },
             feeds,
             secure: file.tls.settings(folder, file.admin.tls || file.web.tls || file.collect.tls),
             exports,
             zones: zones_folder,
-            socket: beside(file.admin.socket.as_deref(), folder, &store, ("orbsd.sock", "")),
+            socket: files::socket_path(file.admin.socket.as_deref(), folder, &store),
+            socket_group: file.admin.socket_group.clone(),
             // What is no address was refused above.
             admin: file.admin.listen.parse().ok(),
             web: file.web.listen.parse().ok(),
@@ -298,6 +308,7 @@ impl File {
                 Err(e) => report.error(&self.outgoing.place, "allow", e),
             }
         }
+        people::check(self, report);
         if self.dns.nsid.len() > MAX_NSID {
             report.error(&self.dns.place, "nsid", format_args!("it has {} bytes; at most {MAX_NSID} are sent", self.dns.nsid.len()));
         }

@@ -49,7 +49,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = serve::secure::bind(&config.secure)?;
-    let socket = web::bind(&config.socket).await.map_err(|e| format!("admin.socket: {e}"))?;
+    let socket = web::bind(&config.socket, socket_owner(&config)?).await.map_err(|e| format!("admin.socket: {e}"))?;
     let collectors = collector::bind(&config.probe.listen)?;
     let (admin, public) = (listen("admin.listen", config.admin)?, listen("web.listen", config.web)?);
     drop_privileges(&config)?;
@@ -78,8 +78,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref()));
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let tests = collector::Tests::new(&config, &ledger, certificates.as_ref())?;
-    let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
-    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), (&mirrors, &tests), web_stopped.clone());
+    let reload = reloader(config_path.clone(), config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
+    let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
+    let app = app(&ledger, &shared, (&reload, &check), both, (&mirrors, &tests), web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
@@ -194,7 +195,7 @@ async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
 fn app(
     ledger: &Ledger,
     shared: &Shared,
-    reload: &web::Reload,
+    (reload, check): (&web::Reload, &web::Report),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
     stop: tokio::sync::watch::Receiver<bool>,
@@ -213,6 +214,8 @@ fn app(
         known: tests.known.clone(),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
+        check_configuration: check.clone(),
+        uid: sys::uid(),
         started: ledger.now(),
         daemon: true,
         stop,
@@ -281,6 +284,35 @@ fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
     Ok((udp, tcp))
 }
 
+/// Whom the socket belongs to: the user that the daemon becomes, and the group of `[admin] socket_group`.
+pub fn socket_owner(config: &Config) -> Result<web::SocketOwner, String> {
+    use nix::unistd::{Group, User};
+    let mut owner = web::SocketOwner::default();
+    if sys::is_root() && !config.user.is_empty() {
+        let user = User::from_name(&config.user).map_err(|e| format!("process.user: {e}"))?;
+        let user = user.ok_or_else(|| format!("process.user: there is no user `{}`", config.user))?;
+        owner = web::SocketOwner { user: Some(user.uid.as_raw()), group: Some(user.gid.as_raw()) };
+    }
+    if !config.socket_group.is_empty() {
+        let group = Group::from_name(&config.socket_group).map_err(|e| format!("admin.socket_group: {e}"))?;
+        let group = group.ok_or_else(|| format!("admin.socket_group: there is no group `{}` on this machine", config.socket_group))?;
+        owner.group = Some(group.gid.as_raw());
+    }
+    Ok(owner)
+}
+
+/// Checks a configuration for whoever asks through the socket: what is wrong with it, what is doubtful, and how many zones
+/// there are.
+fn checker(path: PathBuf) -> web::Report {
+    Arc::new(move || match Config::load(&path) {
+        Ok(c) => {
+            let (errors, warnings) = (Vec::from_iter(c.secure.open().err()), [c.readable_files(), c.warnings].concat());
+            serde_json::json!({"errors": errors, "warnings": warnings, "zones": c.ledger.zones.len()})
+        }
+        Err(e) => serde_json::json!({"errors": e.0, "warnings": [], "zones": 0}),
+    })
+}
+
 fn drop_privileges(config: &Config) -> Result<(), String> {
     if !sys::is_root() {
         return Ok(());
@@ -289,8 +321,8 @@ fn drop_privileges(config: &Config) -> Result<(), String> {
         tracing::warn!("running as root: name a user in [process] of config.toml");
         return Ok(());
     }
-    std::fs::create_dir_all(&config.store.path).map_err(|e| format!("{}: {e}", config.store.path.display()))?;
-    let given = sys::give(&config.store.path, &config.user).and_then(|()| sys::give(&config.socket, &config.user));
+    crate::store::private::create_dir(&config.store.path).map_err(|e| format!("{}: {e}", config.store.path.display()))?;
+    let given = sys::give(&config.store.path, &config.user);
     given.and_then(|()| sys::drop_privileges(&config.user)).map_err(|e| format!("process.user: {e}"))
 }
 

@@ -8,7 +8,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -33,8 +33,11 @@ use crate::{
 const MAX_FIRST_LINE: u64 = 4096;
 /// Bytes that are written together.
 const BUFFER: usize = 256 * 1024;
-/// Mode of an exported file: others fetch it.
+/// Mode of an exported file, and of a directory that is made for one: others fetch it.
 const MODE: u32 = 0o644;
+const FOLDER_MODE: u32 = 0o755;
+/// Links of a path that are followed at most.
+const MAX_LINKS: usize = 40;
 
 /// One file, from an `[[export]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,11 +208,11 @@ fn refresh(s: &Settings, snapshot: &Snapshot, reported: bool, stop: &AtomicBool)
     let wrong = |e: io::Error| e.to_string();
     let mut report = ExportReport::default();
     if let Some(folder) = s.path.parent() {
-        fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        create_public_dirs(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         sweep(&s.path, folder);
     }
     let packed = s.path.extension().is_some_and(|e| e == "gz");
-    let written = replace(&s.path, Some(MODE), |out| {
+    let written = replace(&s.path, MODE, |out| {
         let out = Stoppable { out, stop };
         if packed {
             let mut gz = flate2::write::GzEncoder::new(out, flate2::Compression::default());
@@ -225,6 +228,8 @@ fn refresh(s: &Settings, snapshot: &Snapshot, reported: bool, stop: &AtomicBool)
 
 /// The first line of a file, packed or not.
 fn first_line(path: &Path) -> Option<String> {
+    // A pipe in its place would be waited for.
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let file = plain(Box::new(File::open(path).ok()?)).ok()?;
     let mut line = String::new();
     BufReader::new(file.take(MAX_FIRST_LINE)).read_line(&mut line).ok()?;
@@ -249,20 +254,18 @@ impl<W: Write> Write for Stoppable<'_, W> {
     }
 }
 
-/// Replaces a file as a whole: what `fill` writes stands beside it under a name of its own, is synced, and takes the file's
-/// place. On any error the old file stays and nothing is left. A link is followed to the file itself. The error names the
-/// file.
-pub fn replace<E: From<io::Error>>(path: &Path, mode: Option<u32>, fill: impl FnOnce(&mut File) -> Result<(), E>) -> Result<(), E> {
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+/// Replaces a file as a whole: what `fill` writes stands beside it under a name of its own, is synced, gets its mode, and takes
+/// the file's place. On any error the old file stays and nothing is left. A link is followed only where root or this process's
+/// own user has made it: others could otherwise have any file of ours replaced. The error names the file.
+pub fn replace<E: From<io::Error>>(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> Result<(), E>) -> Result<(), E> {
     let wrong = |p: &Path, e: io::Error| E::from(io::Error::new(e.kind(), format!("{}: {e}", p.display())));
+    let path = &follow(path, nix::unistd::geteuid().as_raw()).map_err(|e| wrong(path, e))?;
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.new", std::process::id()));
     let beside = path.with_file_name(name);
-    let result = File::create(&beside).map_err(|e| wrong(&beside, e)).and_then(|mut file| {
+    let result = create(&beside).map_err(|e| wrong(&beside, e)).and_then(|mut file| {
         fill(&mut file)?;
-        if let Some(mode) = mode {
-            file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|e| wrong(&beside, e))?;
-        }
+        file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|e| wrong(&beside, e))?;
         file.sync_all().and_then(|()| fs::rename(&beside, path)).map_err(|e| wrong(path, e))?;
         // The new name has to be on the disk too.
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -272,6 +275,58 @@ pub fn replace<E: From<io::Error>>(path: &Path, mode: Option<u32>, fill: impl Fn
         let _ = fs::remove_file(&beside);
     }
     result
+}
+
+/// A new file, in place of what has its name; never what a link of that name leads to.
+fn create(path: &Path) -> io::Result<File> {
+    let new = || fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match new() {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(path).and_then(|()| new()),
+        made => made,
+    }
+}
+
+/// Where a path leads, by links of root and of the user `own` alone; the file need not be there.
+fn follow(path: &Path, own: u32) -> io::Result<PathBuf> {
+    let (mut out, mut links) = (PathBuf::new(), 0);
+    let mut rest: Vec<PathBuf> = parts(path);
+    while let Some(part) = rest.pop() {
+        let next = out.join(&part);
+        let link = fs::symlink_metadata(&next).ok().filter(fs::Metadata::is_symlink);
+        let Some(link) = link else {
+            out = next;
+            continue;
+        };
+        if link.uid() != 0 && link.uid() != own {
+            let why = format!("{} is a link that another user (uid {}) has made; it is not followed", next.display(), link.uid());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(io::Error::other("too many links"));
+        }
+        let target = fs::read_link(&next)?;
+        if target.is_absolute() {
+            out = PathBuf::new();
+        }
+        rest.extend(parts(&target));
+    }
+    Ok(out)
+}
+
+/// The components of a path, the last first.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    path.components().rev().map(|c| PathBuf::from(c.as_os_str())).collect()
+}
+
+/// Creates the missing directories of a path so that others can fetch what is in them.
+fn create_public_dirs(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        fs::create_dir(folder)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(FOLDER_MODE))?;
+    }
+    Ok(())
 }
 
 /// Takes away what a process that was killed has left beside a file.
@@ -338,15 +393,59 @@ mod tests {
         let (path, link) = (dir.path().join("f"), dir.path().join("link"));
         fs::write(&path, "old").unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        let half = replace(&link, None, |out| {
+        let half = replace(&link, 0o644, |out| {
             out.write_all(b"ne")?;
             Err(io::Error::other("no more"))
         });
         assert_eq!(half.unwrap_err().to_string(), "no more");
         assert_eq!((fs::read_to_string(&path).unwrap().as_str(), fs::read_dir(dir.path()).unwrap().count()), ("old", 2));
-        replace(&link, Some(0o600), |out| out.write_all(b"new")).unwrap();
+        replace(&link, 0o600, |out| out.write_all(b"new")).unwrap();
         assert_eq!((fs::read_to_string(&path).unwrap().as_str(), fs::symlink_metadata(&link).unwrap().is_symlink()), ("new", true));
-        assert!(replace::<io::Error>(&dir.path().join("no/f"), None, |_| Ok(())).unwrap_err().to_string().contains("no/f"));
+        assert!(replace::<io::Error>(&dir.path().join("no/f"), 0o644, |_| Ok(())).unwrap_err().to_string().contains("no/f"));
+    }
+
+    #[test]
+    fn a_link_of_another_user_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (victim, real) = (dir.path().join("victim"), dir.path().join("real"));
+        fs::write(&victim, "secret").unwrap();
+        fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::create_dir(&real).unwrap();
+        let (link, folder) = (dir.path().join("link"), dir.path().join("folder"));
+        std::os::unix::fs::symlink("victim", &link).unwrap();
+        std::os::unix::fs::symlink(&real, &folder).unwrap();
+        let own = nix::unistd::geteuid().as_raw();
+        assert_eq!(follow(&link, own).unwrap(), victim);
+        assert_eq!(follow(&folder.join("../real/new"), own).unwrap(), real.join("../real/new"));
+        // A loop ends.
+        std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+        assert!(follow(&dir.path().join("loop"), own).is_err());
+        if own == 0 {
+            for l in [&link, &folder] {
+                std::os::unix::fs::lchown(l, Some(65534), None).unwrap();
+            }
+            for path in [link.clone(), folder.join("new")] {
+                let e = replace::<io::Error>(&path, 0o644, |out| out.write_all(b"zone")).unwrap_err().to_string();
+                assert!(e.contains("another user (uid 65534)"), "{e}");
+            }
+            assert_eq!(fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(fs::read_dir(&real).unwrap().count(), 0);
+        } else {
+            // Whoever is not the owner of the links.
+            assert!(follow(&link, own + 1).is_err() && follow(&folder.join("new"), own + 1).is_err());
+        }
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "secret");
+    }
+
+    #[test]
+    fn the_file_beside_is_never_what_a_link_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("f"), dir.path().join("victim"));
+        fs::write(&victim, "secret").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join(format!("f.{}.new", std::process::id()))).unwrap();
+        replace::<io::Error>(&path, 0o640, |out| out.write_all(b"zone")).unwrap();
+        assert_eq!((fs::read_to_string(&victim).unwrap(), fs::read_to_string(&path).unwrap()), ("secret".into(), "zone".into()));
+        assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     }
 
     #[test]

@@ -39,7 +39,7 @@ contact = "hostmaster@orbs.example"
 publish = [{ reason = "relay", code = "127.0.0.2" }]
 CONF
 $ORBSD serve 2> orbsd.log & pids="$pids $!"
-i=0; while [ ! -S data/orbsd.sock ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+i=0; while [ ! -S run/orbsd.sock ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
 if [ -n "${LIST:-}" ]; then $ORBSD import --source list --reason relay "$LIST"; listed_here=; else listed_here=$listed; fi
 $ORBSD list $listed_here 2606:4700:1:2::/64 46.0.0.0/12 --reason relay > /dev/null || echo "FAILED: list"
 

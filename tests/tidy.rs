@@ -237,6 +237,29 @@ fn only_the_clock_reads_the_wall_clock() {
     assert!(wrong.is_empty(), "take trusted time from the clock that the ledger has: {wrong:#?}");
 }
 
+/// Whatever the command line prints goes through `cli/output.rs`, which escapes it. There `println!` and `eprintln!` are macros
+/// of that module, for one line each: a line break in a format would be escaped too, and so would those of pretty JSON.
+#[test]
+fn the_command_line_prints_through_its_output_module_alone() {
+    let mut wrong = Vec::new();
+    for (_, path, text) in all().iter().filter(|f| f.0 == "cli" && f.1 != "src/cli/output.rs") {
+        for (i, line) in text.lines().enumerate() {
+            let code = line.trim_start().split("// ").next().unwrap_or("");
+            let print = code.contains("println!(");
+            let other = ["print!(", "eprint!(", "std::println", "std::eprintln"]
+                .iter()
+                .any(|p| code.match_indices(p).any(|(n, _)| !code[..n].ends_with(|c: char| c.is_alphanumeric() || c == '_')));
+            let stream = ["stdout()", "stderr()"].iter().any(|s| code.contains(s))
+                && !code.contains("is_terminal()")
+                && !code.contains("use_stderr()");
+            if other || stream || print && (code.contains("\\n") || code.contains(":#}")) {
+                wrong.push(format!("{path}:{}: {}", i + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "print by println!, output::json or output::block: {wrong:#?}");
+}
+
 #[test]
 fn the_project_speaks_of_itself_alone() {
     let mut files = Vec::new();

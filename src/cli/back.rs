@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{
     Common, Failure,
     client::{Client, bytes, escape},
-    text::{list, text},
+    output,
+    text::{list, plain_line, text},
 };
 
 /// Take a commit back, as far as its subjects still stand as it left them
@@ -25,7 +26,7 @@ pub(super) struct Undo {
     #[arg(long)]
     break_hold: bool,
     /// Why, for the history
-    #[arg(long)]
+    #[arg(long, value_parser = plain_line)]
     note: Option<String>,
 }
 
@@ -33,7 +34,7 @@ pub(super) fn undo(common: &Common, c: &Undo) -> Result<(), Failure> {
     let asked = json!({"author": c.author, "dry_run": c.dry_run, "break_hold": c.break_hold, "note": c.note});
     let done = Client::open(common)?.json(Method::POST, &format!("/v1/commits/{}/undo", c.commit), bytes(asked.to_string()))?;
     if common.json {
-        println!("{done:#}");
+        output::json(&done);
         return Ok(());
     }
     for (key, what) in
@@ -84,7 +85,7 @@ pub(super) struct Purge {
     #[arg(long)]
     dry_run: bool,
     /// Why, for the history
-    #[arg(long)]
+    #[arg(long, value_parser = plain_line)]
     note: Option<String>,
 }
 
@@ -95,7 +96,7 @@ pub(super) fn purge(common: &Common, c: &Purge) -> Result<(), Failure> {
     });
     let done = Client::open(common)?.json(Method::POST, &format!("/v1/purges?dry_run={}", c.dry_run), bytes(asked.to_string()))?;
     if common.json {
-        println!("{done:#}");
+        output::json(&done);
         return Ok(());
     }
     println!("{} listings {}", done["count"], if c.dry_run { "would go" } else { "are gone" });
@@ -124,7 +125,7 @@ enum HoldsCommand {
         #[arg(long)]
         until: Option<String>,
         /// Why, for the history
-        #[arg(long)]
+        #[arg(long, value_parser = plain_line)]
         note: Option<String>,
     },
     /// Break the holds of a subject, or only for one reason
@@ -133,7 +134,7 @@ enum HoldsCommand {
         #[arg(long)]
         reason: Option<String>,
         /// Why, for the history
-        #[arg(long)]
+        #[arg(long, value_parser = plain_line)]
         note: Option<String>,
     },
 }
@@ -171,7 +172,7 @@ pub(super) fn holds(common: &Common, c: Holds) -> Result<(), Failure> {
         }
     };
     match common.json {
-        true => println!("{done:#}"),
+        true => output::json(&done),
         false => println!("commit {}", done["commit"]),
     }
     Ok(())

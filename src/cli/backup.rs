@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{
     Common, Failure,
     client::{Client, bytes},
+    output,
 };
 use crate::{
     clock::Clock,
@@ -33,7 +34,7 @@ pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), Failure> {
     let path = std::path::absolute(&c.folder)?;
     let made = Client::open(common)?.json(Method::POST, "/v1/backups", bytes(json!({"path": path}).to_string()))?;
     match common.json {
-        true => println!("{made:#}"),
+        true => output::json(&made),
         false => println!("{}: commit {}, {} rows, read back", path.display(), made["commit"], made["rows"]),
     }
     Ok(())
@@ -85,9 +86,8 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     if common.json {
         let serials: std::collections::BTreeMap<_, _> = done.serials.iter().map(|(o, s)| (o, s.0)).collect();
         let left: Vec<_> = done.left_behind.iter().map(left_behind_json).collect();
-        println!(
-            "{:#}",
-            json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "serials": serials, "left_behind": left})
+        output::json(
+            &json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "serials": serials, "left_behind": left}),
         );
         return Ok(());
     }

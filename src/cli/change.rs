@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{
     Common, Failure,
     client::{Client, failure, pieces},
-    text::{list, text},
+    text::{list, plain_line, text},
 };
 use crate::format::word;
 
@@ -23,7 +23,7 @@ struct Subjects {
     #[arg(long)]
     host_bits: bool,
     /// What was seen, for the history
-    #[arg(long)]
+    #[arg(long, value_parser = plain_line)]
     note: Option<String>,
 }
 
@@ -38,11 +38,12 @@ pub(super) struct List {
     /// Who says so
     #[arg(long)]
     source: Option<String>,
-    /// When it ends by itself: 30d, or 2026-12-31T00:00:00Z (the reason's lifetime where it is not said)
+    /// Set when the listing ends: 30d, 2026-12-31T00:00:00Z, or never (default: a listing that is there keeps its end, a new one
+    /// gets its reason's lifetime)
     #[arg(long)]
     until: Option<String>,
     /// A text of its own, `$` standing for the subject
-    #[arg(long)]
+    #[arg(long, value_parser = plain_line)]
     text: Option<String>,
     /// List it although it lies in a special-purpose range
     #[arg(long)]
@@ -72,7 +73,7 @@ pub(super) struct Delist {
     /// How long nobody may list it again (30d where it is not said)
     #[arg(long)]
     until: Option<String>,
-    /// It was listed by mistake and may come back at any time
+    /// Delist what was listed by mistake: any source may list it again at any time. Prints who still lists it
     #[arg(long, conflicts_with = "until")]
     no_hold: bool,
 }
@@ -207,10 +208,30 @@ fn report(common: &Common, subject: &str, answer: &Value, done: &str) {
             true => format!("; {}", zones.join(", ")),
             false => String::new(),
         };
-        println!("{subject}: {done} (commit {}{zones})", answer["commit"]);
+        let end = renewal(&answer["renewed"]);
+        let done = if end.is_empty() { done } else { "renewed" };
+        println!("{subject}: {done} (commit {}{zones}){end}", answer["commit"]);
+        if answer["still_listed_by"].is_array() {
+            let others: Vec<&str> = list(&answer["still_listed_by"]).map(text).collect();
+            let others = if others.is_empty() { "nobody".into() } else { others.join(", ") };
+            println!("  still listed by: {others}");
+        }
     } else if answer["status"] == 202 {
-        println!("{subject}: proposed ({}); another person must approve it", text(&answer["proposal"]));
+        let id = text(&answer["proposal"]);
+        println!("{subject}: proposed ({id}), not listed yet; another person approves it: orbsd proposal approve {id}");
     } else {
         eprintln!("{subject}: {}", answer["detail"].as_str().unwrap_or("refused"));
+    }
+}
+
+/// When a listing ends that was there already, and when it would have ended; nothing for a new one.
+fn renewal(renewed: &Value) -> String {
+    if !renewed.is_object() {
+        return String::new();
+    }
+    let end = |key: &str| renewed[key].as_str().unwrap_or("never").to_string();
+    match (end("was"), end("until")) {
+        (was, until) if was == until => format!("; ends {until}, as before"),
+        (was, until) => format!("; ends {until} (was {was})"),
     }
 }

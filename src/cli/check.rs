@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Common, Failure,
-    client::{Client, bytes},
+    client::{Client, bytes, escape},
     text::{list, text},
 };
 use crate::config::Config;
@@ -16,10 +16,16 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let (errors, mut warnings, zones, names) = match Config::load(&common.config) {
         Ok(c) => {
             let errors: Vec<String> = c.secure.open().err().into_iter().collect();
-            let names = Client::running(&c).map(|mut client| client.json(Method::GET, "/v1/names/rejected", bytes("")));
-            (errors, c.warnings, c.ledger.zones.len(), names)
+            let feeds: Vec<String> = c.feeds.iter().map(|f| escape(&f.name)).collect();
+            let path = format!("/v1/names/rejected?feeds={}", feeds.join(","));
+            let names = Client::running(&c.socket).map(|mut client| client.json(Method::GET, &path, bytes("")));
+            let readable = c.readable_files();
+            (errors, [c.warnings, readable].concat(), c.ledger.zones.len() as u64, names)
         }
-        Err(e) => (e.0, Vec::new(), 0, None),
+        Err(e) => match e.0.iter().any(|line| line.contains(UNREADABLE)).then(|| checked_by_daemon(common)).flatten() {
+            Some(found) => found,
+            None => (e.0, Vec::new(), 0, None),
+        },
     };
     let names = match names {
         Some(Ok(found)) => found,
@@ -30,19 +36,32 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
         None => Value::Null,
     };
     warnings.extend(list(&names["classes"]).map(rejected));
+    warnings.extend(list(&names["collisions"]).map(|c| format!("{}; rename one of them", text(c))));
     if common.json {
         println!("{}", json!({"errors": errors, "warnings": warnings, "zones": zones, "names": names}));
     } else {
         warnings.iter().for_each(|w| println!("warning: {w}"));
+        errors.iter().for_each(|e| eprintln!("orbsd: {e}"));
         if errors.is_empty() {
             println!("{}: sound, {zones} zones", common.config.display());
         }
     }
-    match (errors.is_empty(), common.json) {
-        (true, _) => Ok(()),
-        (false, true) => Err(Failure::Usage(String::new())), // the document has said it
-        (false, false) => Err(Failure::Usage(errors.join("\norbsd: "))),
-    }
+    // The errors are printed above.
+    if errors.is_empty() { Ok(()) } else { Err(Failure::Usage(String::new())) }
+}
+
+/// How the system says that a file may not be read.
+const UNREADABLE: &str = "Permission denied";
+
+/// What the daemon finds in its configuration, where this user cannot read all of it: errors, warnings, how many zones there
+/// are, and the names in the store that would not be accepted today. `None` where no daemon answers.
+fn checked_by_daemon(common: &Common) -> Option<(Vec<String>, Vec<String>, u64, Option<Result<Value, Failure>>)> {
+    let mut client = Client::running(&common.socket().ok()?)?;
+    let found = client.json(Method::GET, "/v1/configuration/check", bytes("")).ok()?;
+    let lines = |key: &str| list(&found[key]).map(|l| text(l).to_string()).collect::<Vec<_>>();
+    let note = "this user cannot read the whole configuration, so the daemon has checked its own".to_string();
+    let names = client.json(Method::GET, "/v1/names/rejected", bytes(""));
+    Some((lines("errors"), [vec![note], lines("warnings")].concat(), found["zones"].as_u64().unwrap_or(0), Some(names)))
 }
 
 /// A warning about names of one class.

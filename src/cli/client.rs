@@ -56,31 +56,31 @@ impl Client {
         if let (Some(server), Some(token)) = (&common.server, &common.token) {
             return Client::connect(server, token, common.ca.as_deref());
         }
-        let config = common.load()?;
+        let socket = common.socket()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mut own = None;
-        let stream = match runtime.block_on(UnixStream::connect(&config.socket)) {
+        let stream = match runtime.block_on(UnixStream::connect(&socket)) {
             Ok(s) => s,
-            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-                return Err(Failure::No(format!("{}: {e}; run it as the daemon's user or a member of its group", config.socket.display())));
-            }
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return Err(Failure::No(no_access(&socket))),
+            // A socket that was named is a daemon's; the store is that of the configuration.
+            Err(e) if common.socket.is_some() => return Err(Failure::No(format!("{}: {e}; is the daemon running?", socket.display()))),
             Err(_) => {
-                own = Some(open_store(&runtime, &config)?);
-                runtime.block_on(UnixStream::connect(&config.socket))?
+                own = Some(open_store(&runtime, &common.load()?)?);
+                runtime.block_on(UnixStream::connect(&socket))?
             }
         };
         let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
         runtime.spawn(connection);
-        Ok(Client { runtime, sender, own, socket: config.socket, host: "orbsd".into(), token: None })
+        Ok(Client { runtime, sender, own, socket, host: "orbsd".into(), token: None })
     }
 
     /// Connects to the socket of a daemon that runs; `None` where none answers, and the store is left alone.
-    pub(super) fn running(config: &Config) -> Option<Client> {
+    pub(super) fn running(socket: &std::path::Path) -> Option<Client> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().ok()?;
-        let stream = runtime.block_on(UnixStream::connect(&config.socket)).ok()?;
+        let stream = runtime.block_on(UnixStream::connect(socket)).ok()?;
         let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).ok()?;
         runtime.spawn(connection);
-        Some(Client { runtime, sender, own: None, socket: config.socket.clone(), host: "orbsd".into(), token: None })
+        Some(Client { runtime, sender, own: None, socket: socket.to_path_buf(), host: "orbsd".into(), token: None })
     }
 
     /// Connects to a daemon over the network.
@@ -211,6 +211,15 @@ impl Client {
     }
 }
 
+/// Why a socket cannot be opened, and who may.
+fn no_access(socket: &std::path::Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let folder = socket.parent().and_then(|f| std::fs::metadata(f).ok());
+    let group = folder.and_then(|f| nix::unistd::Group::from_gid(f.gid().into()).ok().flatten());
+    let group = group.map_or("the daemon's group".to_string(), |g| format!("the group {}", g.name));
+    format!("no access to {}: join {group}, or run this as root or as the daemon's user", socket.display())
+}
+
 /// A problem document as a failure: what was ordered wrongly is usage.
 pub(super) fn failure(status: StatusCode, problem: &Value) -> Failure {
     let detail = problem["detail"].as_str().unwrap_or("the daemon refused without a reason").to_string();
@@ -238,7 +247,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     let ledger = crate::daemon::open_ledger(config, clock, &mirrors).map_err(Failure::No)?;
     // Nobody says stop: the command ends, and its runtime with it.
     let stop = tokio::sync::watch::channel(false).1;
-    let listener = runtime.block_on(web::bind(&config.socket))?;
+    let owner = crate::daemon::socket_owner(config).map_err(Failure::No)?;
+    let listener = runtime.block_on(web::bind(&config.socket, owner))?;
     let reload: web::Reload = Arc::new(|| Err("no daemon runs".into()));
     // Nothing is tested by a command, and no token is made or read.
     let desk = Desk::new(ledger.clone(), crate::ledger::desk::Settings { enabled: false, ..config.probe.desk.clone() });
@@ -255,6 +265,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         desk,
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
+        check_configuration: Arc::new(|| Value::Null),
+        uid: sys::uid(),
         started: ledger.now(),
         daemon: false,
         stop: stop.clone(),

@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people, probe, relay, retire, serve, status,
-    transfer, zone,
+    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people, probe, proposal, relay, retire, serve,
+    status, transfer, webhook, zone,
 };
 
 /// What to do.
@@ -41,6 +41,8 @@ pub(super) enum Command {
     Token(people::Token),
     Audit(people::Audit),
     Clock(clock::Clock),
+    Proposal(proposal::Proposal),
+    Webhook(webhook::Webhook),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Nominate(relay::Nominate),
@@ -80,6 +82,8 @@ impl Command {
             Command::Token(c) => people::token(common, c),
             Command::Audit(c) => people::audit(common, &c),
             Command::Clock(c) => clock::run(common, &c),
+            Command::Proposal(c) => proposal::run(common, &c),
+            Command::Webhook(c) => webhook::run(common, &c),
             Command::Backup(c) => backup::backup(common, &c),
             Command::Restore(c) => backup::restore(common, &c),
             Command::Nominate(c) => relay::nominate(common, &c),

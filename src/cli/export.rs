@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     Common, Failure,
     client::{Client, escape, failure},
+    output,
 };
 use crate::{exports::replace, format::write::ExportReport, web::REPORT_TRAILER};
 
@@ -68,14 +69,14 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
         Ok(report)
     };
     let report = match &c.output {
-        None => copy(&mut std::io::stdout().lock())?,
+        None => copy(&mut output::content())?,
         // What is not a file (a device, a pipe) is written to, not replaced.
         Some(to) if std::fs::metadata(to).is_ok_and(|m| !m.is_file()) => {
             copy(&mut std::fs::OpenOptions::new().write(true).open(to).map_err(|e| wrong(to, e))?)?
         }
         Some(to) => {
             let mut report = ExportReport::default();
-            replace(to, None, |file| {
+            replace(to, super::umask::user_file_mode(to), |file| {
                 report = copy(&mut BufWriter::new(file))?;
                 Ok::<(), Failure>(())
             })?;

@@ -33,8 +33,12 @@ impl Failure {
         if json && !why.is_empty() {
             println!("{}", serde_json::json!({"error": why, "code": code}));
         }
-        if !why.is_empty() {
-            eprintln!("orbsd: {why}");
+        for (i, line) in why.lines().enumerate() {
+            // Only the first line has the name: no text in an error can begin a message of its own.
+            match i {
+                0 => eprintln!("orbsd: {line}"),
+                _ => eprintln!("  {line}"),
+            }
         }
         ExitCode::from(code)
     }

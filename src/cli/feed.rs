@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     Common, Failure,
     client::{Client, bytes, escape},
+    output,
     text::{list, text},
 };
 
@@ -49,14 +50,14 @@ pub(super) fn feed(common: &Common, c: &Feed) -> Result<(), Failure> {
         FeedCommand::List => {
             let all = client.json(Method::GET, "/v1/feeds", bytes(""))?;
             match common.json {
-                true => println!("{all:#}"),
+                true => output::json(&all),
                 false => list(&all["items"]).for_each(print_line),
             }
         }
         FeedCommand::Show { name } => {
             let found = call(Method::GET, name, "")?;
             match common.json {
-                true => println!("{found:#}"),
+                true => output::json(&found),
                 false => print(&found),
             }
         }
@@ -64,7 +65,7 @@ pub(super) fn feed(common: &Common, c: &Feed) -> Result<(), Failure> {
             let done = call(Method::POST, name, "/accept")?;
             let d = &done["difference"];
             match common.json {
-                true => println!("{done:#}"),
+                true => output::json(&done),
                 false => println!(
                     "{name}: held list accepted, {} added, {} changed, {} removed, {} as before; commit {}",
                     d["added"], d["changed"], d["removed"], d["same"], done["receipt"]["commit"]
@@ -74,7 +75,7 @@ pub(super) fn feed(common: &Common, c: &Feed) -> Result<(), Failure> {
         FeedCommand::Refuse { name } => {
             let done = call(Method::POST, name, "/refuse")?;
             match common.json {
-                true => println!("{done:#}"),
+                true => output::json(&done),
                 false => println!("{name}: held list refused; the old list stays until the file changes"),
             }
         }
@@ -156,7 +157,7 @@ pub(super) fn source(common: &Common, c: &Source) -> Result<(), Failure> {
     let SourceCommand::Reset { name } = &c.command;
     let done = Client::open(common)?.json(Method::POST, &format!("/v1/sources/{}/reset", escape(name)), bytes(""))?;
     match common.json {
-        true => println!("{done:#}"),
+        true => output::json(&done),
         false => println!("{name}: the shape of the last list is forgotten; its entries stay"),
     }
     Ok(())

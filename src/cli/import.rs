@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     Common, Failure,
     client::{Client, escape, pieces},
+    output,
 };
 
 use crate::format::Report;
@@ -139,7 +140,7 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
 /// Prints what an import did, or would do.
 pub(super) fn tell(common: &Common, done: &Value, dry_run: bool) {
     if common.json {
-        println!("{done:#}");
+        output::json(&done);
     } else {
         print(done, dry_run);
     }

@@ -1,10 +1,10 @@
 //! `orbsd key`: makes a TSIG key and prints the lines that use it.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::Write,
     net::{IpAddr, SocketAddr},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -12,10 +12,11 @@ use data_encoding::BASE64;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
-use super::{Common, Failure};
+use super::{Common, Failure, output};
 use crate::{
     model::{Algorithm, TsigKey, key::key_name},
     serve::sys,
+    store::private,
 };
 
 /// The server's address in the printed lines where neither the command nor the configuration says one.
@@ -56,10 +57,12 @@ pub(super) fn run(common: &Common, args: &Key) -> Result<(), Failure> {
     SystemRandom::new().fill(&mut secret).map_err(|_| Failure::No("the system has no random numbers to give".into()))?;
     let key = TsigKey::new(&name, algorithm, &secret).map_err(Failure::Usage)?;
     let clause = bind_clause(&key);
+    let new_folder = path.parent().filter(|f| !f.as_os_str().is_empty() && !f.exists()).map(Path::to_path_buf);
     write(&path, &clause)?;
     if let Some(c) = config.as_ref().filter(|c| sys::is_root() && !c.user.is_empty()) {
         // The daemon reads it again on a reload, when it is root no longer.
-        sys::give(&path, &c.user).map_err(|e| Failure::No(format!("{}: {e}", path.display())))?;
+        let given = new_folder.unwrap_or_else(|| path.clone());
+        sys::give(&given, &c.user).map_err(|e| Failure::No(format!("{}: {e}", given.display())))?;
     }
     let zone = config.and_then(|c| c.ledger.zones.first().map(|z| z.origin.clone())).unwrap_or_else(|| EXAMPLE_ZONE.into());
     let lines = [
@@ -72,10 +75,14 @@ pub(super) fn run(common: &Common, args: &Key) -> Result<(), Failure> {
     ];
     if common.json {
         let lines: serde_json::Map<_, _> = lines.into_iter().map(|(_, id, text)| (id.into(), text.into())).collect();
-        println!("{:#}", json!({"name": key.name(), "algorithm": algorithm.name(), "file": path, "lines": lines}));
+        output::json(&json!({"name": key.name(), "algorithm": algorithm.name(), "file": path, "lines": lines}));
     } else {
         println!("The secret is in {}. Whoever has it is taken for this mirror.", path.display());
-        lines.iter().for_each(|(title, _, text)| println!("\n# {title}\n{}", text.trim_end()));
+        for (title, _, text) in &lines {
+            println!();
+            println!("# {title}");
+            output::block("", text.trim_end());
+        }
     }
     Ok(())
 }
@@ -89,8 +96,8 @@ fn server(text: &str) -> Result<SocketAddr, Failure> {
 /// A new file for its owner alone, in a folder for its owner alone where there was none.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let told = |e: std::io::Error| Failure::No(format!("{}: {e}", path.display()));
-    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty() && !f.exists()) {
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(folder).map_err(told)?;
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        private::create_dir(folder).map_err(told)?;
     }
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_err(|e| match e.kind() {

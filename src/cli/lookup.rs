@@ -8,6 +8,7 @@ use super::{
     Common, Failure,
     change::prefixes,
     client::{Client, bytes, escape},
+    output,
     text::{list, text},
 };
 
@@ -28,7 +29,7 @@ pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
     for subject in prefixes(&c.subject) {
         let found = client.json(Method::GET, &format!("/v1/subjects/{}", escape(&subject)), bytes(""))?;
         if common.json {
-            println!("{found:#}");
+            output::json(&found);
         } else {
             print(&found);
         }

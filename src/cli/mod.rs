@@ -1,5 +1,8 @@
 //! The command line: one file for each command, all over the same API as everybody else.
 
+#[macro_use]
+mod output;
+
 mod back;
 mod backup;
 mod change;
@@ -15,12 +18,15 @@ mod key;
 mod lookup;
 mod people;
 mod probe;
+mod proposal;
 mod relay;
 mod retire;
 mod serve;
 mod status;
 mod text;
 mod transfer;
+mod umask;
+mod webhook;
 mod zone;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -47,6 +53,9 @@ pub struct Common {
     /// The configuration file
     #[arg(long, global = true, default_value = "config.toml")]
     config: PathBuf,
+    /// The socket of the daemon, instead of `[admin] socket` of the configuration
+    #[arg(long, global = true, conflicts_with = "server")]
+    socket: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -62,27 +71,23 @@ pub struct Common {
 }
 
 impl Common {
+    /// The daemon's socket. Of the configuration only its place is read: keys and zones may be unreadable to whoever asks.
+    fn socket(&self) -> Result<PathBuf, Failure> {
+        match &self.socket {
+            Some(socket) => Ok(socket.clone()),
+            None => crate::config::socket(&self.config).map_err(Failure::Usage),
+        }
+    }
+
     /// Reads the configuration.
     fn load(&self) -> Result<Config, Failure> {
         Config::load(&self.config).map_err(|e| Failure::Usage(e.to_string()))
     }
 }
 
-/// Lets a reader that has had enough (`orbsd … | head`) end the command quietly. The signal for it stays ignored: it would
-/// also end a command whose daemon went away, without a word.
-fn end_on_closed_pipe() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let text = info.payload().downcast_ref::<String>().map_or("", |s| s);
-        if text.contains("failed printing to stdout") && text.contains("Broken pipe") {
-            std::process::exit(0);
-        }
-        usual(info);
-    }));
-}
-
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
+    umask::restrict_new_files();
     let Cli { common, command } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -92,9 +97,6 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { usage } else { 0 });
         }
     };
-    if !matches!(command, Command::Serve) {
-        end_on_closed_pipe();
-    }
     let json = common.json;
     let result = command.run(&common);
     match result {

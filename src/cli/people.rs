@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::{
     Common, Failure,
     client::{Client, bytes, escape},
+    output,
     text::{list, text},
 };
 
-/// People who may log in
+/// Manage users
 #[derive(Debug, Args)]
 pub(super) struct Person {
     #[command(subcommand)]
@@ -19,26 +20,26 @@ pub(super) struct Person {
 
 #[derive(Debug, Subcommand)]
 enum PersonCommand {
-    /// Make a person; the password, the authenticator's address and the recovery codes are shown once
+    /// Add a user; the password, the authenticator's address and the recovery codes are displayed once
     Add {
         name: String,
         /// reader, reporter, editor, operator or owner
         #[arg(long)]
         role: String,
     },
-    /// Give a person a new password, authenticator secret and recovery codes
+    /// Reset a user's password, authenticator secret and recovery codes
     Reset { name: String },
-    /// Change a person's role
+    /// Change a user's role
     Role { name: String, role: String },
-    /// Let a person, and all their tokens, do nothing any more
+    /// Disable a user and all of their tokens
     Disable { name: String },
-    /// Let a disabled person in again
+    /// Enable a disabled user
     Enable { name: String },
-    /// Show everybody
+    /// Show all users
     List,
 }
 
-/// Tokens for the API, for people and programs
+/// Manage API tokens of users and programs
 #[derive(Debug, Args)]
 pub(super) struct Token {
     #[command(subcommand)]
@@ -47,9 +48,9 @@ pub(super) struct Token {
 
 #[derive(Debug, Subcommand)]
 enum TokenCommand {
-    /// Make a token; it is shown once
+    /// Create a token; it is displayed once
     Create {
-        /// A person's name, or a program's
+        /// The name of a user or of a program
         #[arg(long = "for")]
         owner: String,
         /// reader, reporter, editor, operator or owner
@@ -71,7 +72,7 @@ enum TokenCommand {
         #[arg(long)]
         per_minute: Option<u32>,
     },
-    /// Let a token do nothing any more
+    /// Revoke a token
     Revoke { id: String },
     /// Show all tokens, without their secrets
     List,
@@ -91,7 +92,7 @@ pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
         PersonCommand::List => {
             let all = client.json(Method::GET, "/v1/people", bytes(""))?;
             if common.json {
-                println!("{all:#}");
+                output::json(&all);
                 return Ok(());
             }
             for p in list(&all["items"]) {
@@ -102,13 +103,14 @@ pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
         }
     };
     if common.json {
-        println!("{shown:#}");
+        output::json(&shown);
         return Ok(());
     }
     let off = if shown["disabled"].is_null() { "" } else { " (disabled)" };
     println!("{}: {}{off}", text(&shown["name"]), text(&shown["role"]));
     if let Some(uri) = shown["totp_uri"].as_str() {
-        println!("\nShown once; keep it safe.");
+        println!();
+        println!("Displayed once; keep it safe. It is for the web console, which this version does not have: the API takes tokens.");
         println!("  password:      {}", shown["password"].as_str().unwrap_or("as you chose it"));
         println!("  authenticator: {uri}");
         println!("  recovery codes, each good for one login without the authenticator:");
@@ -125,23 +127,26 @@ pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
             let asked = json!({"for": owner, "role": role, "expires": expires, "bounds": bounds, "per_minute": per_minute});
             let made = client.json(Method::POST, "/v1/tokens", bytes(asked.to_string()))?;
             if common.json {
-                println!("{made:#}");
+                output::json(&made);
             } else {
                 println!("{}", text(&made["token"]));
+                if made["person"] == false {
+                    eprintln!("{} is not a user (`orbsd person list` shows them): this is the token of a program.", text(&made["owner"]));
+                }
                 eprintln!("Shown once. Put it into a file that nobody else may read, and use it with `--token FILE`.");
             }
         }
         TokenCommand::Revoke { id } => {
             let gone = client.json(Method::DELETE, &format!("/v1/tokens/{}", escape(&id)), bytes(""))?;
             match common.json {
-                true => println!("{gone:#}"),
+                true => output::json(&gone),
                 false => println!("{id} of {}: revoked", text(&gone["owner"])),
             }
         }
         TokenCommand::List => {
             let all = client.json(Method::GET, "/v1/tokens", bytes(""))?;
             if common.json {
-                println!("{all:#}");
+                output::json(&all);
                 return Ok(());
             }
             for t in list(&all["items"]) {
@@ -154,7 +159,7 @@ pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Who wrote what, from where and why; the newest first
+/// Show who wrote what, from where and why, the newest first
 #[derive(Debug, Args)]
 pub(super) struct Audit {
     /// Only by this author

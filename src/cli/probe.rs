@@ -1,7 +1,6 @@
 //! `orbsd probe`: tests a host of one's own from here, and lists nobody; or, with `--server`, sends that server's messages.
 
 use std::{
-    io::{IsTerminal, Write},
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -14,7 +13,8 @@ use serde_json::{Value, json};
 use super::{
     Common, Failure,
     client::{Client, bytes},
-    text::text,
+    output,
+    text::{plain_line, text},
 };
 use crate::{
     collect::{self, Collector},
@@ -78,7 +78,7 @@ pub(super) struct Probe {
     #[arg(long, default_value = "1s")]
     pause: Seconds,
     /// What was seen, for --server: a message's id or a line of a log; without it nobody is tested
-    #[arg(long)]
+    #[arg(long, value_parser = plain_line)]
     evidence: Option<String>,
 }
 
@@ -153,7 +153,6 @@ fn arrived(came: &Mutex<Vec<(Seen, IpAddr)>>, ids: &[Id], ran: &mut [Ran]) {
 
 /// Prints what is said, in colour on a terminal.
 fn told(json: bool) -> impl FnMut(char, &str) + Send {
-    let colour = std::io::stdout().is_terminal();
     move |who, line| {
         if json {
             return;
@@ -164,11 +163,7 @@ fn told(json: bool) -> impl FnMut(char, &str) + Send {
             'S' => "31",
             _ => "2",
         };
-        let mut out = std::io::stdout().lock();
-        let _ = match colour {
-            true => writeln!(out, "\x1b[{code}m{who} {line}\x1b[0m"),
-            false => writeln!(out, "{who} {line}"),
-        };
+        output::coloured_line(code, format_args!("{who} {line}"));
     }
 }
 
@@ -179,7 +174,7 @@ fn shown(common: &Common, target: IpAddr, messages: &[Ready], ran: &[Ran], asses
     let all: Vec<Value> = results.collect();
     let says = serde_json::to_value(assessment).unwrap_or_default();
     if common.json {
-        println!("{:#}", json!({"target": target, "says": says, "results": all}));
+        output::json(&json!({"target": target, "says": says, "results": all}));
         return;
     }
     println!();
@@ -192,7 +187,8 @@ fn shown(common: &Common, target: IpAddr, messages: &[Ready], ran: &[Ran], asses
         Assessment::Inconclusive => "some tests have no outcome",
         Assessment::Untestable => "no test could be run",
     };
-    println!("\n{target}: {words}");
+    println!();
+    println!("{target}: {words}");
 }
 
 /// Tests from this machine.
@@ -359,7 +355,7 @@ fn for_server(common: &Common, c: &Probe, target: IpAddr, runtime: &tokio::runti
         let says = text(&job["says"]).to_string();
         if says == "open" || says == "closed" || std::time::Instant::now() >= until {
             if common.json {
-                println!("{job:#}");
+                output::json(&job);
             } else {
                 super::relay::job(&job);
             }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{
     Common, Failure,
     client::{Client, bytes, escape},
-    text::{list, text},
+    output,
+    text::{list, plain_line, text},
 };
 
 /// Bring a host to be tested: single addresses, with evidence not older than 14 days
@@ -16,7 +17,7 @@ pub(super) struct Nominate {
     /// One IP address
     target: String,
     /// What was seen: a message's id, a line of a log, the owner's words
-    #[arg(long)]
+    #[arg(long, value_parser = plain_line)]
     evidence: String,
     /// message, log, or owner where he has proved that the host is his
     #[arg(long, default_value = "log")]
@@ -36,7 +37,7 @@ pub(super) struct Nominate {
 }
 
 fn show(common: &Common, v: &Value, short: impl FnOnce(&Value)) {
-    if common.json { println!("{v:#}") } else { short(v) }
+    if common.json { output::json(&v) } else { short(v) }
 }
 
 /// A job in a few lines.
@@ -96,7 +97,7 @@ pub(super) fn jobs(common: &Common, c: &Jobs) -> Result<(), Failure> {
     };
     if c.transcript {
         let body = client.text(Method::GET, &format!("/v1/jobs/{id}/transcript"))?;
-        print!("{body}");
+        output::block("", &body);
         return Ok(());
     }
     let done = match (c.approve, c.refuse) {
@@ -169,7 +170,7 @@ enum OptoutCommand {
     Add {
         subject: String,
         /// How control of it was proved
-        #[arg(long)]
+        #[arg(long, value_parser = plain_line)]
         proof: String,
     },
     /// End it
@@ -213,9 +214,7 @@ pub(super) fn evidence(common: &Common, c: &Evidence) -> Result<(), Failure> {
                 text(&p["came"]),
                 text(&p["outcome"])
             );
-            for part in ["envelope", "transcript", "message"] {
-                text(&p[part]).lines().for_each(|l| println!("    {l}"));
-            }
+            ["envelope", "transcript", "message"].iter().for_each(|part| output::block("    ", text(&p[*part])));
         }
     });
     Ok(())

@@ -150,7 +150,8 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
         return;
     }
     if !started {
-        println!("{name} is not being retired, and nothing was changed. If it were announced now:\n");
+        println!("{name} is not being retired, and nothing was changed. If it were announced now:");
+        println!();
     }
     let done = |at: Time| if started && now >= at { "done " } else { "     " };
     println!("{}1. {}  announced, for a month or more. TXT at {name} and at its test points says:", done(plan.announced), plan.announced);
@@ -176,9 +177,10 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     println!("            {name}. 2419200 IN NS gone.{name}.");
     println!("            gone.{name}. 2419200 IN A 192.0.2.1");
     println!("        Then take the zone file away. Keep the domain registered for good: who owns it can list the world.");
+    println!();
     match (started, plan.stage) {
-        (false, _) => println!("\nBegin: orbsd retire {} --empty {}", zone.stem, &plan.empty.to_string()[..10]),
-        (_, Stage::Over) => println!("\nAll that is done here is done. Until the NS records go: orbsd retire {} --undo", zone.stem),
-        _ => println!("\nTake it back: orbsd retire {} --undo", zone.stem),
+        (false, _) => println!("Begin: orbsd retire {} --empty {}", zone.stem, &plan.empty.to_string()[..10]),
+        (_, Stage::Over) => println!("All that is done here is done. Until the NS records go: orbsd retire {} --undo", zone.stem),
+        _ => println!("Take it back: orbsd retire {} --undo", zone.stem),
     }
 }

@@ -7,6 +7,7 @@ use super::{
     Common, Failure,
     client::{Client, bytes},
     feed::{print_held, print_looped},
+    output,
     zone::print_commands,
 };
 use crate::format::write::ExportReport;
@@ -30,14 +31,14 @@ pub(super) fn run(common: &Common, args: &Status) -> Result<(), Failure> {
     if let Some(Of::Mirrors) = args.of {
         let found = client.json(Method::GET, "/v1/mirrors", bytes(""))?;
         match common.json {
-            true => println!("{found:#}"),
+            true => output::json(&found),
             false => print_mirrors(&found),
         }
         return Ok(());
     }
     let s = client.json(Method::GET, "/v1/status", bytes(""))?;
     if common.json {
-        println!("{s:#}");
+        output::json(&s);
     } else {
         print(&s);
     }

@@ -14,6 +14,7 @@ use super::{
     Common, Failure,
     client::escape,
     import::{bar, send, tell},
+    output,
 };
 use crate::{
     dns::incoming::{Asked, Change},
@@ -133,9 +134,9 @@ fn write(common: &Common, c: &Transfer, to: &Path, mut text: Text) -> Result<(),
         Ok(out.flush()?)
     };
     if to == Path::new("-") {
-        return copy(&mut io::stdout().lock());
+        return copy(&mut output::content());
     }
-    replace(to, None, |file| copy(&mut io::BufWriter::new(file)))?;
+    replace(to, super::umask::user_file_mode(to), |file| copy(&mut io::BufWriter::new(file)))?;
     if common.json {
         println!("{}", serde_json::json!({"zone": c.zone, "format": "master", "file": to}));
     }

@@ -356,7 +356,7 @@ pub fn tokens(path: &Path) -> Result<Tokens, String> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let secret = crate::web::secrets::random::<SECRET>()?;
             if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(said)?;
+                crate::store::private::create_dir(parent).map_err(said)?;
             }
             let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(said)?;
             file.write_all(&secret).and_then(|()| file.sync_all()).map_err(said)?;

@@ -2,6 +2,7 @@
 //! default; a test compares both.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
 };
@@ -80,7 +81,7 @@ pub(super) struct StoreTable {
 
 impl Default for StoreTable {
     fn default() -> StoreTable {
-        StoreTable { path: "data".into() }
+        StoreTable { path: super::files::DEFAULT_STORE.into() }
     }
 }
 
@@ -173,15 +174,37 @@ impl Default for TlsTable {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AdminTable {
     pub(super) listen: String,
-    /// Unset: beside the store.
+    /// Unset: see `files::socket_path`.
     pub(super) socket: Option<PathBuf>,
+    pub(super) socket_group: String,
+    pub(super) uids: BTreeMap<Uid, String>,
     pub(super) tls: bool,
     pub(super) trust: Vec<String>,
 }
 
 impl Default for AdminTable {
     fn default() -> AdminTable {
-        AdminTable { listen: "127.0.0.1:8053".into(), socket: None, tls: false, trust: Vec::new() }
+        AdminTable {
+            listen: "127.0.0.1:8053".into(),
+            socket: None,
+            socket_group: String::new(),
+            uids: BTreeMap::new(),
+            tls: false,
+            trust: Vec::new(),
+        }
+    }
+}
+
+/// A key of `[admin] uids`: the number of a user of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Uid(pub(super) u32);
+
+impl<'d> Deserialize<'d> for Uid {
+    fn deserialize<D: serde::Deserializer<'d>>(d: D) -> Result<Uid, D::Error> {
+        use serde::de::{Error, Unexpected};
+        let text = String::deserialize(d)?;
+        let form = "a table of user ids and names, such as { 1000 = \"anna\" }";
+        text.parse().map(Uid).map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &form))
     }
 }
 
@@ -231,10 +254,18 @@ impl Default for ZonesTable {
 }
 
 /// `[limits]`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct LimitsTable {
     pub(super) special: Vec<String>,
+    pub(super) waiting_proposals: u32,
+    pub(super) daily_proposals: u32,
+}
+
+impl Default for LimitsTable {
+    fn default() -> LimitsTable {
+        LimitsTable { special: Vec::new(), waiting_proposals: 500, daily_proposals: 1000 }
+    }
 }
 
 /// `[outgoing]`.

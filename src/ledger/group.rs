@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::{Follow, Receipt, Refused, removals::Removal};
+use super::{Follow, Receipt, Refused, Renewal, removals::Removal};
 use crate::{
     index::RawFacts,
     model::{
         Change, Event, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict,
-        history::{Ask, Once, What, decide, ended_listings, proven},
+        history::{Ask, Once, OpenEnd, What, decide, ended_listings, proven},
         subject::covers_others,
     },
     store::{Batch, Store, Vocabulary, schema, stage::Row},
@@ -20,10 +20,33 @@ const MAX_WHY: usize = 400;
 
 /// What became of a change.
 pub(super) enum Decided {
-    /// It is part of the work.
-    Now,
+    /// It is part of the work; where it renews a listing, with the listing's ends.
+    Now(Option<Renewal>),
     /// The same request was made before.
     Before(schema::Made),
+}
+
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Somebody asked for it.
+    Request,
+    /// It follows from a time, or from what a source lists now: it follows again in a restored store.
+    Consequence,
+    /// A row of an imported list came, changed or went.
+    FeedRow,
+}
+
+/// What is asked for, with the end that an open one means, and the ends of the listing where it renews one.
+fn renewed(verdict: &Verdict, change: &Change) -> (Ask, Option<Renewal>) {
+    let mut ask = change.ask.clone();
+    let Ask::List { reason, source, until, .. } = &mut ask else { return (ask, None) };
+    let Some(entry) = verdict.entry(*reason, *source).filter(|e| !e.hole) else { return (ask, None) };
+    if change.terms.open_end == OpenEnd::Keep {
+        *until = entry.until;
+    }
+    let renewal = Renewal { was: entry.until, until: *until };
+    (ask, Some(renewal))
 }
 
 /// See the module.
@@ -31,7 +54,7 @@ pub(super) struct Work {
     now: Time,
     /// Each subject's verdict before and after.
     pub(super) touched: HashMap<Subject, (Verdict, Verdict)>,
-    events: Vec<(Subject, Event, bool)>,
+    events: Vec<(Subject, Event, Origin)>,
     /// Due dates that have come.
     stale: Vec<(Time, Subject)>,
     feed_rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
@@ -100,7 +123,7 @@ impl Work {
                 None => {}
                 Some(made) if made.body != once.body => return Err(Refused::OtherBody),
                 Some(made) if made.commit > 0 => return Ok(Decided::Before(made)),
-                Some(_) => return Ok(Decided::Now),
+                Some(_) => return Ok(Decided::Now(None)),
             }
         }
         proven(&change.ask, change.evidence.as_ref()).map_err(Refused::Rule)?;
@@ -117,13 +140,15 @@ impl Work {
         {
             return Err(Refused::Changed(revision(verdict)));
         }
-        let decided = decide(verdict, &change.ask, &covers, change.terms.breaks_hold, now, SourceId::is_feed).map_err(Refused::Rule)?;
+        let (ask, renewal) = renewed(verdict, change);
+        let decided = decide(verdict, &ask, &covers, change.terms.breaks_hold, now, SourceId::is_feed).map_err(Refused::Rule)?;
         for what in &decided {
             verdict.fold(now, what);
         }
+        let origin = if matches!(change.ask, Ask::Expire) { Origin::Consequence } else { Origin::Request };
         for what in decided {
             let event = Event { at: now, author: change.author.clone(), what, evidence: change.evidence.clone() };
-            self.events.push((change.subject.clone(), event, false));
+            self.events.push((change.subject.clone(), event, origin));
         }
         self.once.extend(change.terms.once.map(|o| (o, change.subject.clone())));
         if !matches!(change.ask, Ask::Expire) {
@@ -137,7 +162,7 @@ impl Work {
                 ..schema::Audit::default()
             });
         }
-        Ok(Decided::Now)
+        Ok(Decided::Now(renewal))
     }
 
     /// What became of the same request before; with commit 0 where it is in this group.
@@ -236,20 +261,21 @@ impl Work {
     pub(super) fn folded(&mut self, store: &Store, subject: &Subject, author: &str, what: What, at: Time) -> Result<(), Refused> {
         let (_, verdict) = self.verdict(store, subject)?;
         verdict.fold(at, &what);
-        self.events.push((subject.clone(), Event { at, author: author.into(), what, evidence: None }, false));
+        self.events.push((subject.clone(), Event { at, author: author.into(), what, evidence: None }, Origin::Consequence));
         Ok(())
     }
 
     /// What the log of removals has to know of it.
     pub(super) fn removals(&self, v: &Vocabulary) -> Vec<Removal> {
-        self.events.iter().filter(|(.., churn)| !churn).filter_map(|(s, e, _)| Removal::of(s, e, v)).collect()
+        let logged = self.events.iter().filter(|(.., origin)| *origin != Origin::FeedRow);
+        logged.filter_map(|(s, e, origin)| Removal::of(s, e, *origin == Origin::Consequence, v)).collect()
     }
 
     fn end_hold(&mut self, subject: &Subject, reason: ReasonId, source: SourceId, author: &str) {
         let (now, what) = (self.now, What::HoldEnded { reason, source });
         if let Some((_, verdict)) = self.touched.get_mut(subject) {
             verdict.fold(now, &what);
-            self.events.push((subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, false));
+            self.events.push((subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, Origin::Consequence));
         }
     }
 
@@ -301,8 +327,8 @@ impl Work {
             verdict.put(e.entry(source)); // with its first day
         }
         for what in events {
-            let churn = !matches!(what, What::HoldEnded { .. });
-            self.events.push((row.subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, churn));
+            let origin = if matches!(what, What::HoldEnded { .. }) { Origin::Consequence } else { Origin::FeedRow };
+            self.events.push((row.subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, origin));
         }
         if lasting && !ended {
             self.uncovered(store, source, &row.subject)?;
@@ -438,9 +464,9 @@ impl Work {
         for (family, prefix) in &self.drops {
             batch.delete_range(family, prefix.clone(), schema::after(prefix));
         }
-        for (place, (subject, event, churn)) in self.events.iter().enumerate() {
+        for (place, (subject, event, origin)) in self.events.iter().enumerate() {
             let value = schema::event_value(event);
-            match churn {
+            match *origin == Origin::FeedRow {
                 true => batch.put(schema::CHURN, schema::churn_key(event.at, subject, seq, place as u32), value),
                 false => batch.put(schema::EVENTS, schema::event_key(subject, seq, place as u32), value),
             }

@@ -54,6 +54,10 @@ pub struct Settings {
     pub removals: Option<std::path::PathBuf>,
     /// What the mirrors were seen to have. It is no part of the configuration: a reload leaves it as it is.
     pub mirrors: super::SeenSerials,
+    /// How many proposals an author may have.
+    pub proposals: super::ProposalLimits,
+    /// The users of this machine who are users here, by uid.
+    pub socket_users: BTreeMap<u32, String>,
 }
 
 /// What a commit did: its number, and the serials that moved.
@@ -66,11 +70,23 @@ pub struct Receipt {
     /// The subject's revision after it, where it was about one.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "hex")]
     pub revision: Option<u64>,
+    /// The ends of the listing, where it renewed one.
+    #[serde(skip)]
+    pub renewal: Option<Renewal>,
+}
+
+/// The ends of a listing that was renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// When it would have ended before; none: never.
+    pub was: Option<Time>,
+    /// When it ends now; none: never.
+    pub until: Option<Time>,
 }
 
 impl From<Made> for Receipt {
     fn from(m: Made) -> Receipt {
-        Receipt { commit: m.commit, serials: m.serials.into_iter().collect(), revision: Some(m.revision) }
+        Receipt { commit: m.commit, serials: m.serials.into_iter().collect(), revision: Some(m.revision), renewal: None }
     }
 }
 
@@ -106,6 +122,13 @@ pub enum Refused {
     Settings(String),
     /// A serial is not newer for a zone, or for mirrors of it.
     Serial(String),
+    /// A limit is reached; with how long to wait where time alone helps.
+    Limit {
+        /// Which limit.
+        why: String,
+        /// Until it may be tried again.
+        wait: Option<Seconds>,
+    },
     /// The store failed while it was written: it may be there or not. The ledger finds out before it takes more.
     InDoubt(String),
     /// The ledger takes no writes until its store works again.
@@ -141,7 +164,7 @@ impl Refused {
             Refused::OtherBody => "another request came with the same Idempotency-Key before; take a new key".into(),
             Refused::Again => "a request with this Idempotency-Key was just done; send it again to see what it was told".into(),
             Refused::Unlistable(u) => u.to_string(),
-            Refused::Settings(why) | Refused::Serial(why) | Refused::Unknown(why) => why.clone(),
+            Refused::Settings(why) | Refused::Serial(why) | Refused::Unknown(why) | Refused::Limit { why, .. } => why.clone(),
             Refused::InDoubt(why) => format!("in doubt: the store failed while this was written ({why}); look it up before you repeat it"),
             Refused::Poisoned(why) => format!("no writes are taken until the store works again: {why}"),
             Refused::Stopped => "the daemon is stopping".into(),

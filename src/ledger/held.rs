@@ -82,7 +82,7 @@ impl Writer {
         let mut rows = Vec::new();
         if let Some(held) = event.held {
             rows.push((held_key(&held.feed), held_row(&held)?));
-            book.held.insert(held.feed.clone(), held);
+            book.held.insert_mut(held.feed.clone(), held);
         }
         if book.webhooks.values().any(|h| h.paused.is_none()) {
             let mut work = Work::new(self.clock.now());
@@ -103,11 +103,11 @@ impl Writer {
         match keep {
             Keep::HeldList(held) => {
                 batch.put(schema::PEOPLE, held_key(&held.feed), held_row(&held)?);
-                book.held.insert(held.feed.clone(), *held);
+                book.held.insert_mut(held.feed.clone(), *held);
             }
             Keep::NoHeldList(feed) => {
                 batch.delete(schema::PEOPLE, held_key(&feed));
-                book.held.remove(&feed);
+                book.held.remove_mut(&feed);
             }
             Keep::ShapeReset(source) => {
                 let last = self.store.accepted_list(source)?.unwrap_or_default();

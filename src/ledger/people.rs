@@ -1,37 +1,40 @@
 //! People and tokens: kept in the store, changed by the writer, and read from one shared book.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 use super::{
-    Job, Ledger, Refused,
+    Job, Ledger, Proposal, Proposals, Refused,
     held::{HELD, HeldList, read_held},
+    names::{NameOwner, check_free},
     outbox::Webhook,
+    proposals::read_row,
     writer::Writer,
 };
 use crate::{
-    model::{Change, Person, Role, SourceId, Time, Token, history::Once},
+    model::{Person, Role, SourceId, Time, Token, history::Once},
     store::{Batch, Store, StoreError, schema},
 };
 
-/// Everybody who may do something, beside those who reach the socket.
+/// A sorted map whose copies share what they have in common.
+pub type Map<V> = rpds::RedBlackTreeMapSync<String, V>;
+
+/// Everybody who may do something, beside those who reach the socket. A change is made in a copy, which shares all else.
 #[derive(Debug, Clone, Default)]
 pub struct Book {
     /// By name.
-    pub people: BTreeMap<String, Person>,
+    pub people: Map<Person>,
     /// By the first part of a token.
-    pub tokens: BTreeMap<String, Token>,
+    pub tokens: Map<Token>,
     /// Who is told what happens, by number.
-    pub webhooks: BTreeMap<String, Webhook>,
-    /// Listings that wait for a second person, by number.
-    pub proposals: BTreeMap<String, Proposal>,
+    pub webhooks: Map<Webhook>,
+    /// Listings that wait for another person.
+    pub proposals: Proposals,
     /// When each of them was used last, to the hour.
-    pub used: BTreeMap<String, Time>,
+    pub used: Map<Time>,
     /// The last imports by number: when each began, and what is told of it, in JSON.
-    pub imports: BTreeMap<String, (Time, Arc<str>)>,
+    pub imports: Map<(Time, Arc<str>)>,
     /// Lists that a guard stopped, by feed.
-    pub held: BTreeMap<String, HeldList>,
+    pub held: Map<HeldList>,
 }
 
 impl Book {
@@ -52,11 +55,11 @@ impl Book {
     /// Keeps what is told of an import, and forgets the oldest where they are too many.
     fn remember(&mut self, id: String, at: Time, told: Arc<str>, batch: &mut Batch) {
         batch.put(schema::PEOPLE, format!("{IMPORT}{id}").into_bytes(), schema::encode(&(at, &*told)));
-        self.imports.insert(id, (at, told));
+        self.imports.insert_mut(id, (at, told));
         let oldest = self.imports.iter().min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
-        if let Some(oldest) = oldest.filter(|_| self.imports.len() > IMPORTS) {
+        if let Some(oldest) = oldest.filter(|_| self.imports.size() > IMPORTS) {
             batch.delete(schema::PEOPLE, format!("{IMPORT}{oldest}").into_bytes());
-            self.imports.remove(&oldest);
+            self.imports.remove_mut(&oldest);
         }
     }
 
@@ -71,43 +74,28 @@ impl Book {
             let damaged = || StoreError::Damaged(format!("what is kept of {} can not be read", String::from_utf8_lossy(&key)));
             if key.starts_with(PERSON.as_bytes()) {
                 let p: Person = schema::decode(&value).ok_or_else(damaged)?;
-                out.people.insert(p.name.clone(), p);
+                out.people.insert_mut(p.name.clone(), p);
             } else if key.starts_with(TOKEN.as_bytes()) {
                 let t: Token = schema::decode(&value).ok_or_else(damaged)?;
-                out.tokens.insert(t.id.clone(), t);
+                out.tokens.insert_mut(t.id.clone(), t);
             } else if key.starts_with(WEBHOOK.as_bytes()) {
                 let h: Webhook = schema::decode(&value).ok_or_else(damaged)?;
-                out.webhooks.insert(h.id.clone(), h);
+                out.webhooks.insert_mut(h.id.clone(), h);
             } else if key.starts_with(PROPOSAL.as_bytes()) {
-                let p: Proposal = schema::decode(&value).ok_or_else(damaged)?;
-                out.proposals.insert(p.id.clone(), p);
+                out.proposals.add(read_row(&value)?, true);
             } else if let Some(id) = key.strip_prefix(USED.as_bytes()) {
                 let at: Time = schema::decode(&value).ok_or_else(damaged)?;
-                out.used.insert(String::from_utf8_lossy(id).into_owned(), at);
+                out.used.insert_mut(String::from_utf8_lossy(id).into_owned(), at);
             } else if let Some(id) = key.strip_prefix(IMPORT.as_bytes()) {
                 let import: (Time, String) = schema::decode(&value).ok_or_else(damaged)?;
-                out.imports.insert(String::from_utf8_lossy(id).into_owned(), (import.0, import.1.into()));
+                out.imports.insert_mut(String::from_utf8_lossy(id).into_owned(), (import.0, import.1.into()));
             } else if key.starts_with(HELD.as_bytes()) {
                 let held = read_held(&value)?;
-                out.held.insert(held.feed.clone(), held);
+                out.held.insert_mut(held.feed.clone(), held);
             }
         }
         Ok(out)
     }
-}
-
-/// How many listings wait for a second person at most.
-const PROPOSALS: usize = 10_000;
-
-/// A listing that waits for a second person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proposal {
-    /// Its number.
-    pub id: String,
-    /// Since when.
-    pub at: Time,
-    /// What was asked for; its author is not the one who approves.
-    pub change: Change,
 }
 
 const WEBHOOK: &str = "webhook/";
@@ -126,10 +114,12 @@ pub enum Keep {
     Person(Option<Box<Person>>, Person),
     /// A token.
     Token(Token),
-    /// A listing that waits for a second person.
+    /// A listing that waits for another person, within the limits of its author.
     Proposal(Proposal),
-    /// One that waits no longer, by number.
-    NoProposal(String),
+    /// A proposal whose approval failed: it waits again.
+    ReturnedProposal(Proposal),
+    /// Proposals that wait no longer, by number; all of them or none.
+    NoProposals(Vec<String>),
     /// A webhook.
     Webhook(Webhook),
     /// A webhook that is no more, with all that waits for it.
@@ -177,6 +167,32 @@ impl Ledger {
 }
 
 impl Writer {
+    /// The part of [`Writer::keep`] that is about proposals.
+    fn keep_of_proposals(&self, keep: Keep, book: &mut Book, batch: &mut Batch) -> Result<(), Refused> {
+        let key = |id: &str| format!("{PROPOSAL}{id}").into_bytes();
+        match keep {
+            Keep::Proposal(p) => {
+                book.proposals.check(&p, self.settings.proposals)?;
+                batch.put(schema::PEOPLE, key(&p.id), schema::encode(&p));
+                book.proposals.add(p, true);
+            }
+            Keep::ReturnedProposal(p) => {
+                batch.put(schema::PEOPLE, key(&p.id), schema::encode(&p));
+                book.proposals.add(p, false);
+            }
+            Keep::NoProposals(ids) => {
+                for id in ids {
+                    batch.delete(schema::PEOPLE, key(&id));
+                    if !book.proposals.remove(&id) {
+                        return Err(Refused::Unknown(format!("there is no proposal `{id}` (any more)")));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     pub(super) fn keep(&mut self, keep: Keep, line: Option<&schema::Audit>) -> Result<(), Refused> {
         line.map_or(Ok(()), |l| self.first(l))?;
         let mut book = Book::clone(&self.book.load());
@@ -186,44 +202,41 @@ impl Writer {
                 if book.people.get(&p.name) != was.as_deref() {
                     return Err(Refused::Settings(format!("`{}` was changed meanwhile; look again", p.name)));
                 }
+                if was.is_none() {
+                    check_free(&p.name, NameOwner::User, &book, &self.store.vocabulary())?;
+                }
                 batch.put(schema::PEOPLE, format!("{PERSON}{}", p.name).into_bytes(), schema::encode(&p));
                 let owners = book.owners();
-                book.people.insert(p.name.clone(), p);
+                book.people.insert_mut(p.name.clone(), p);
                 if owners > 0 && book.owners() == 0 {
                     return Err(Refused::Settings("this is the last owner; make another one first".into()));
                 }
             }
             Keep::Token(t) => {
+                // A token of an earlier store may have such a name, and is still revoked.
+                if !t.person && !book.tokens.contains_key(&t.id) {
+                    check_free(&t.owner, NameOwner::Program, &book, &self.store.vocabulary())?;
+                }
                 batch.put(schema::PEOPLE, format!("{TOKEN}{}", t.id).into_bytes(), schema::encode(&t));
-                book.tokens.insert(t.id.clone(), t);
+                book.tokens.insert_mut(t.id.clone(), t);
             }
-            Keep::Proposal(p) => {
-                batch.put(schema::PEOPLE, format!("{PROPOSAL}{}", p.id).into_bytes(), schema::encode(&p));
-                book.proposals.insert(p.id.clone(), p);
-                if book.proposals.len() > PROPOSALS {
-                    return Err(Refused::Settings(format!("{PROPOSALS} proposals wait already; approve them or turn them down")));
-                }
-            }
-            Keep::NoProposal(id) => {
-                batch.delete(schema::PEOPLE, format!("{PROPOSAL}{id}").into_bytes());
-                if book.proposals.remove(&id).is_none() {
-                    return Err(Refused::Unknown(format!("there is no proposal `{id}` (any more)")));
-                }
+            keep @ (Keep::Proposal(_) | Keep::ReturnedProposal(_) | Keep::NoProposals(_)) => {
+                self.keep_of_proposals(keep, &mut book, &mut batch)?;
             }
             Keep::Webhook(h) => {
                 batch.put(schema::PEOPLE, format!("{WEBHOOK}{}", h.id).into_bytes(), schema::encode(&h));
-                book.webhooks.insert(h.id.clone(), h);
+                book.webhooks.insert_mut(h.id.clone(), h);
             }
             Keep::NoWebhook(id) => {
                 batch.delete(schema::PEOPLE, format!("{WEBHOOK}{id}").into_bytes());
                 let prefix = [id.as_bytes(), &[0]].concat();
                 batch.delete_range(schema::OUTBOX, prefix.clone(), schema::after(&prefix));
-                book.webhooks.remove(&id);
+                book.webhooks.remove_mut(&id);
             }
             Keep::Nothing => {}
             Keep::Used(id, at) => {
                 batch.put(schema::PEOPLE, format!("{USED}{id}").into_bytes(), schema::encode(&at));
-                book.used.insert(id, at);
+                book.used.insert_mut(id, at);
             }
             Keep::Import(id, at, told) => book.remember(id, at, told, &mut batch),
             Keep::Answer(once, status, body) => {

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -76,11 +77,10 @@ pub enum Decision {
 }
 
 impl Removal {
-    /// What has to be logged of an event, if anything.
-    pub fn of(subject: &Subject, e: &Event, v: &Vocabulary) -> Option<Removal> {
-        // What a feed or the time ends, it ends again in the restored store, when that stands where it stood.
-        let by_itself = e.author == super::group::EXPIRY || v.sources.get(&e.author).is_some_and(SourceId::is_feed);
-        if by_itself && matches!(e.what, What::HoldEnded { .. } | What::ExemptEnded) {
+    /// What has to be logged of an event, if anything. The end of a hold or an exemption that is a `consequence` of a time or
+    /// of what a source lists is not: it follows again in the restored store, when that stands where it stood.
+    pub fn of(subject: &Subject, e: &Event, consequence: bool, v: &Vocabulary) -> Option<Removal> {
+        if consequence && matches!(e.what, What::HoldEnded { .. } | What::ExemptEnded) {
             return None;
         }
         let (what, about, until) = match &e.what {
@@ -173,7 +173,7 @@ impl Removals {
     pub(super) fn open(path: &Path, known: u64) -> Result<Removals, String> {
         let named = |e: std::io::Error| format!("removals.path: {}: {e}", path.display());
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(named)?;
+            crate::store::private::create_dir(folder).map_err(named)?;
         }
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
             return Err(format!("removals.path: {} is no plain file", path.display()));
@@ -182,7 +182,8 @@ impl Removals {
         // A serial that stands further up is written down again with the next commit.
         let mut ahead = BTreeMap::new();
         lines.iter().for_each(|l| ahead.extend(l.serials.clone()));
-        let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(named)?;
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(named)?;
+        crate::store::private::restrict_file(path);
         // A cut last line ends here, so that the next one is whole.
         file.set_len(len).and_then(|()| file.flush()).map_err(named)?;
         let n = lines.last().map_or(0, |l| l.n).max(known);

@@ -145,7 +145,7 @@ impl Writer {
         }
         let mut work = Work::new(self.clock.now());
         work.audit.push(request.audit.clone());
-        let receipt = Receipt { commit: self.seq + 1, serials: [(name.to_string(), to)].into(), revision: None };
+        let receipt = Receipt { commit: self.seq + 1, serials: [(name.to_string(), to)].into(), ..Receipt::default() };
         let mut batch = Batch::default();
         put_zone(&mut batch, &name, to, hash);
         work.asked_rows(self.audited + 1, &receipt, &mut batch);

@@ -305,7 +305,7 @@ impl Writer {
         let mut work = Work::new(self.clock.now());
         for change in changes {
             match self.check(change).and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)))? {
-                Decided::Now => {}
+                Decided::Now(_) => {}
                 Decided::Before(made) => return Ok(made.into()),
             }
         }

@@ -19,7 +19,11 @@ use super::{
 use crate::{
     clock::Clock,
     index::{Builder, Published, Snapshot, ZoneSet, ZoneView},
-    model::{Change, Serial, SourceId, Subject, Time, history::Ask, verdict::own_text},
+    model::{
+        Change, Serial, SourceId, Subject, Time,
+        history::{Ask, OpenEnd},
+        verdict::own_text,
+    },
     store::{Batch, Store, StoreError, Vocabulary, journal::Since, schema, vocabulary_rows},
 };
 
@@ -127,14 +131,14 @@ impl Writer {
             let result = self.check(change).and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)));
             decided.push((reply, subject, result));
         }
-        let accepted = decided.iter().any(|(.., r)| matches!(r, Ok(Decided::Now)));
+        let accepted = decided.iter().any(|(.., r)| matches!(r, Ok(Decided::Now(_))));
         let result = match accepted {
             true => work.uncover(&self.store).and_then(|()| self.commit(&work, None)),
             false => Err(Refused::Stopped),
         };
         for (reply, subject, decision) in decided {
             let _ = reply.send(match (decision, &result) {
-                (Ok(Decided::Now), r) => r.clone().map(|r| Receipt { revision: work.revision(&subject), ..r }),
+                (Ok(Decided::Now(renewal)), r) => r.clone().map(|r| Receipt { revision: work.revision(&subject), renewal, ..r }),
                 (Ok(Decided::Before(made)), _) => Ok(made.into()),
                 // The refusal may rest on a change before it in the group, of which nobody knows now.
                 (Err(Refused::Rule(_)), Err(e)) if accepted => Err(e.clone()),
@@ -176,10 +180,13 @@ impl Writer {
             let Some(known) = self.settings.reasons.iter().find(|r| r.name == name) else {
                 return Err(Refused::Settings(format!("the reason `{name}` is not in config.toml")));
             };
-            if until.is_none() {
+            if until.is_some() {
+                change.terms.open_end = OpenEnd::Lifetime; // it is not open
+            } else {
                 // What tests have found always ends (safety rule S14).
                 let tested = *source == SourceId::PROBER && super::desk::REASONS.contains(&name.as_str());
-                *until = known.lifetime.or(tested.then_some(super::desk::LIFETIME)).map(|l| self.clock.now().plus(l));
+                let lifetime = known.lifetime.filter(|_| change.terms.open_end != OpenEnd::Never || tested);
+                *until = lifetime.or(tested.then_some(super::desk::LIFETIME)).map(|l| self.clock.now().plus(l));
             }
             if let Some(t) = text {
                 *t = own_text(t, &change.subject).into();
@@ -449,6 +456,7 @@ impl Writer {
         let mut v = Vocabulary::clone(&self.store.vocabulary());
         let id = v.sources.add(name).map_err(Refused::Settings)?;
         if usize::from(id.0) == v.records.len() {
+            super::names::check_free(name, super::names::NameOwner::Source, &self.book.load(), &self.store.vocabulary())?;
             v.records.push(schema::SourceRecord { name: name.into(), ..Default::default() });
             self.save(v)?;
         }

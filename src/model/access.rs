@@ -138,6 +138,14 @@ impl Token {
     }
 }
 
+/// Names that orbsd itself writes as an author, or decides under as a source; nobody else has one.
+pub const BUILT_IN_AUTHORS: [&str; 7] = ["operator", "prober", "trap", "expiry", "tester", "claimant", "socket"];
+
+/// Whether a name is that of a built-in author, whatever the case of its letters.
+pub fn is_built_in(name: &str) -> bool {
+    BUILT_IN_AUTHORS.iter().any(|b| b.eq_ignore_ascii_case(name))
+}
+
 /// Whether a name can be a person's or a program's: it is shown in logs and history, and stands in paths.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.@".contains(&b);
@@ -148,8 +156,14 @@ pub fn check_name(name: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A person with a name, for tests of others.
+    pub(crate) fn person(name: &str) -> Person {
+        let name = name.to_string();
+        Person { name, role: Role::Editor, password: String::new(), totp: vec![], recovery: vec![], since: Time(0), disabled: None }
+    }
 
     #[test]
     fn bounds_hold_what_they_name_and_all_of_it() {

@@ -132,6 +132,20 @@ pub struct Terms {
     pub expect: Option<u64>,
     /// The change is made once, however often it comes.
     pub once: Option<Once>,
+    /// When a listing ends for which the change names no time.
+    pub open_end: OpenEnd,
+}
+
+/// When a listing ends for which nobody names a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OpenEnd {
+    /// After the lifetime of its reason.
+    #[default]
+    Lifetime,
+    /// When it ended before, where it is listed already; otherwise after the lifetime of its reason.
+    Keep,
+    /// Never.
+    Never,
 }
 
 /// What tells a repeated request from a new one.

@@ -18,6 +18,7 @@ pub mod retire;
 pub mod serial;
 pub mod special;
 pub mod subject;
+pub mod text;
 pub mod time;
 pub mod verdict;
 pub mod zone;

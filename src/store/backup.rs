@@ -5,7 +5,7 @@ use std::path::Path;
 use rocksdb::{DB, IteratorMode, Options, ReadOptions, checkpoint::Checkpoint};
 use serde::{Deserialize, Serialize};
 
-use super::{Result, Store, StoreError, cf, damaged, schema};
+use super::{Result, Store, StoreError, cf, damaged, private::restrict_dir, schema};
 
 /// The folder of the copy's database, beside its description.
 const FOLDER: &str = "store";
@@ -73,12 +73,14 @@ impl Store {
         if !empty(to)? {
             return Err(StoreError::Io(format!("{} is not empty; name a new folder", to.display())));
         }
-        std::fs::create_dir_all(to).map_err(io(to))?;
+        restrict_dir(to).map_err(io(to))?;
         self.with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(to.join(FOLDER))?))?;
+        restrict_dir(&to.join(FOLDER)).map_err(io(to))?;
         let found = read(&to.join(FOLDER), at)?;
         let text = serde_json::to_string_pretty(&found).unwrap_or_default();
         let description = to.join(DESCRIPTION);
         std::fs::write(&description, text + "\n").map_err(io(&description))?;
+        restrict_dir(to).map_err(io(to))?;
         std::fs::File::open(&description).and_then(|f| f.sync_all()).map_err(io(&description))?;
         std::fs::File::open(to).and_then(|f| f.sync_all()).map_err(io(to))?;
         Ok(found)
@@ -97,7 +99,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<Backup> {
     if to.join("CURRENT").exists() {
         return Err(StoreError::Io(format!("there is a store in {}; move it away first", to.display())));
     }
-    std::fs::create_dir_all(to).map_err(io(to))?;
+    restrict_dir(to).map_err(io(to))?;
     let source = from.join(FOLDER);
     let mut names: Vec<_> = std::fs::read_dir(&source).map_err(io(&source))?.flatten().map(|e| e.file_name()).collect();
     // What makes a folder a store comes last.
@@ -107,6 +109,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<Backup> {
         std::fs::copy(&a, &b).map_err(io(&a))?;
         std::fs::File::open(&b).and_then(|f| f.sync_all()).map_err(io(&b))?;
     }
+    restrict_dir(to).map_err(io(to))?;
     std::fs::File::open(to).and_then(|f| f.sync_all()).map_err(io(to))?;
     // An image, if one lies there, is of another store.
     let _ = std::fs::remove_file(to.join("image"));

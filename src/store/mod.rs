@@ -11,6 +11,8 @@ pub mod feeds;
 pub mod image;
 #[cfg(feature = "daemon")]
 pub mod journal;
+#[cfg(feature = "daemon")]
+pub mod private;
 pub mod schema;
 #[cfg(feature = "daemon")]
 pub mod stage;

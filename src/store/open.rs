@@ -100,7 +100,7 @@ fn new_id() -> Result<[u8; 16]> {
 impl Store {
     /// Opens a store, and makes it where there is none. An older version is upgraded, a newer one refused.
     pub fn open(settings: Settings) -> Result<Store> {
-        std::fs::create_dir_all(&settings.path).map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
+        super::private::restrict_dir(&settings.path).map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
         let db = open_db(&settings)?;
         let mut store = Store { db: RwLock::new(Some(db)), settings, id: [0; 16], vocabulary: RwLock::default(), fault: AtomicU8::new(0) };
         match store.get(schema::META, b"version")? {

@@ -36,7 +36,7 @@ use Work::{Long, Quick};
 pub type Route = (&'static str, &'static str, Option<Role>, Work);
 
 /// Who may call what. What is not in it is called by nobody.
-pub const ROUTES: [Route; 79] = [
+pub const ROUTES: [Route; 83] = [
     ("GET", "/lookup", None, Quick),
     ("GET", "/nph-lookup", None, Quick),
     ("GET", "/health/live", None, Quick),
@@ -62,10 +62,12 @@ pub const ROUTES: [Route; 79] = [
     ("GET", "/v1/mirrors", Some(Role::Reader), Quick),
     ("GET", "/v1/reasons", Some(Role::Reader), Quick),
     ("GET", "/v1/status", Some(Role::Reader), Quick),
+    ("GET", "/v1/configuration/check", Some(Role::Reader), Quick),
     ("GET", "/v1/names/rejected", Some(Role::Reader), Long),
     ("GET", "/v1/feeds", Some(Role::Reader), Quick),
     ("GET", "/v1/feeds/{name}", Some(Role::Reader), Quick),
     ("GET", "/v1/proposals", Some(Role::Reader), Quick),
+    ("GET", "/v1/proposals/{id}", Some(Role::Reader), Quick),
     ("GET", "/v1/jobs", Some(Role::Reader), Quick),
     ("GET", "/v1/jobs/{id}", Some(Role::Reader), Quick),
     ("GET", "/v1/optouts", Some(Role::Reader), Quick),
@@ -85,6 +87,7 @@ pub const ROUTES: [Route; 79] = [
     ("DELETE", "/v1/listings/{id}", Some(Role::Editor), Quick),
     ("POST", "/v1/proposals/{id}/approve", Some(Role::Editor), Quick),
     ("DELETE", "/v1/proposals/{id}", Some(Role::Editor), Quick),
+    ("DELETE", "/v1/proposals", Some(Role::Editor), Quick),
     ("POST", "/v1/bulk", Some(Role::Editor), Long),
     ("POST", "/v1/holds", Some(Role::Editor), Quick),
     ("DELETE", "/v1/holds", Some(Role::Operator), Quick),
@@ -102,6 +105,7 @@ pub const ROUTES: [Route; 79] = [
     ("POST", "/v1/clock/accept", Some(Role::Owner), Quick),
     ("GET", "/v1/audit", Some(Role::Operator), Long),
     ("GET", "/v1/webhooks", Some(Role::Operator), Quick),
+    ("GET", "/v1/webhooks/{id}", Some(Role::Operator), Quick),
     ("GET", "/v1/webhooks/{id}/messages", Some(Role::Operator), Quick),
     ("POST", "/v1/webhooks", Some(Role::Operator), Quick),
     ("PATCH", "/v1/webhooks/{id}", Some(Role::Operator), Quick),
@@ -119,7 +123,7 @@ pub const ROUTES: [Route; 79] = [
 ];
 
 /// Writes that look at a token's bounds themselves; one that is bound may make no others.
-const BOUNDED: [&str; 17] = [
+const BOUNDED: [&str; 18] = [
     "/v1/nominations",
     "/v1/claims",
     "/v1/probes",
@@ -135,6 +139,7 @@ const BOUNDED: [&str; 17] = [
     "/v1/feeds/{name}/refuse",
     "/v1/sources/{name}/reset",
     "/v1/purges",
+    "/v1/proposals",
     "/v1/proposals/{id}",
     "/v1/proposals/{id}/approve",
 ];
@@ -174,8 +179,8 @@ const USE_EVERY: u64 = 3600;
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// Somebody who may open the socket's file, by uid.
-    Socket(u32),
+    /// Somebody who may open the socket's file, by uid; none where the system does not tell it.
+    Socket(Option<u32>),
     /// Whoever has this address.
     Net(IpAddr),
 }
@@ -185,6 +190,8 @@ pub enum Peer {
 pub struct Caller {
     /// The author of what he does: a person, a program, or `uid:N`.
     pub name: String,
+    /// The person behind the author: two tokens of one user are one person.
+    pub person: String,
     /// What he may do.
     pub role: Role,
     /// What his writes are bound to.
@@ -298,18 +305,7 @@ impl Access {
 fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem> {
     let clock = app.ledger.clock.clone();
     let from = match peer {
-        Peer::Socket(uid) => {
-            let name = format!("uid:{uid}");
-            return Ok(Caller {
-                name,
-                role: Role::Owner,
-                bounds: Bounds::default(),
-                from: "socket".into(),
-                token: None,
-                once: None,
-                clock,
-            });
-        }
+        Peer::Socket(uid) => return super::identity::at_socket(app, uid),
         Peer::Net(addr) => addr.to_canonical().to_string(),
     };
     let at = app.ledger.now();
@@ -341,8 +337,10 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
         let most = token.per_minute.unwrap_or_default();
         return Err(Problem::this_minute(format!("this token may make {most} requests a minute"), at));
     }
+    let person = if token.person { token.owner.clone() } else { super::identity::person(app, &token.by) };
     Ok(Caller {
         name: token.owner.clone(),
+        person,
         role,
         bounds: token.bounds.clone(),
         from: from.into(),
@@ -424,7 +422,7 @@ mod tests {
         assert!(!access.failed(net("2001:db8::3"), Time(120), 0), "the next minute");
         fail("192.0.2.1", 0);
         assert!(access.failed(net("::ffff:192.0.2.1"), Time(1), 1));
-        assert!(!access.failed(Peer::Socket(0), Time(1), 1));
+        assert!(!access.failed(Peer::Socket(Some(0)), Time(1), 1));
     }
 
     #[test]

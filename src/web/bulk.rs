@@ -21,8 +21,12 @@ use super::{
     change::{Conditions, Ordered, Placed, change, place},
     error::Problem,
     input::{Params, json},
+    shapes::RenewalShape,
 };
-use crate::model::{Subject, history::Ask};
+use crate::model::{
+    Subject,
+    history::{Ask, HoldFor},
+};
 
 /// Changes of a stream that are on their way at the same time.
 const IN_FLIGHT: usize = 1024;
@@ -47,6 +51,12 @@ pub struct Answer {
     /// Of a listing, with `?published=true`: the zones that publish the subject now, each with its codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     published: Option<Vec<String>>,
+    /// Of a listing that was there: when it would have ended, and when it ends now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewed: Option<RenewalShape>,
+    /// Of a `delist` with `no_hold`, with `?published=true`: what still lists the subject, by whom and for which reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    still_listed_by: Option<Vec<String>>,
     /// The problem, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -59,13 +69,23 @@ pub struct Answer {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BulkQuery {
-    /// Name the zones that publish what is listed.
+    /// Name the zones that publish what is listed, and who still lists what is delisted without a hold.
     published: bool,
 }
 
 impl Answer {
     fn new(line: u64) -> Answer {
-        Answer { line, status: 0, commit: None, proposal: None, published: None, detail: None, problem: None }
+        Answer {
+            line,
+            status: 0,
+            commit: None,
+            proposal: None,
+            published: None,
+            renewed: None,
+            still_listed_by: None,
+            detail: None,
+            problem: None,
+        }
     }
 
     fn no(line: u64, p: Problem) -> Answer {
@@ -99,10 +119,18 @@ pub(super) async fn bulk(
             let answer = match placed {
                 Err(p) => Answer::no(line, p),
                 Ok((Placed::Proposed(id), _)) => Answer { status: 202, proposal: Some(id), ..Answer::new(line) },
-                Ok((Placed::Pending(p), listed)) => match p.receipt().await {
+                Ok((Placed::Pending(p), report)) => match p.receipt().await {
                     Ok(r) => {
-                        let published = listed.map(|s| super::lookup::published(&app.ledger.published.snapshot(), &s));
-                        Answer { status: 201, commit: Some(r.commit), published, ..Answer::new(line) }
+                        let mut answer = Answer { status: 201, commit: Some(r.commit), ..Answer::new(line) };
+                        answer.renewed = r.renewal.map(Into::into);
+                        match report {
+                            Some(Report::Published(s)) => {
+                                answer.published = Some(super::lookup::published(&app.ledger.published.snapshot(), &s));
+                            }
+                            Some(Report::StillListed(s)) => answer.still_listed_by = super::lookup::listed_by(&app.ledger.store, &s).ok(),
+                            None => {}
+                        }
+                        answer
                     }
                     Err(e) => Answer::no(line, Problem::of(&e, &app.ledger.store.vocabulary())),
                 },
@@ -136,8 +164,16 @@ struct Reader {
     published: bool,
 }
 
-/// A change on its way, and its subject where the zones that publish it are wanted.
-type Submitted = (Placed, Option<Subject>);
+/// What an answer tells of a subject after its change.
+enum Report {
+    /// The zones that publish it.
+    Published(Subject),
+    /// What still lists it.
+    StillListed(Subject),
+}
+
+/// A change on its way, and what its answer tells of the subject.
+type Submitted = (Placed, Option<Report>);
 
 type Waiting = mpsc::Sender<(u64, Result<Submitted, Problem>)>;
 
@@ -194,8 +230,12 @@ impl Reader {
         let ordered: Ordered = json(text)?;
         let what = format!("bulk {}", self.line);
         let change = change(&self.app, &ordered, &self.caller, self.conditions.terms(&self.caller, &what, text))?;
-        let listed = (self.published && matches!(change.ask, Ask::List { .. })).then(|| change.subject.clone());
-        Ok((place(&self.app, &self.caller, change).await?, listed))
+        let report = match &change.ask {
+            Ask::List { .. } => Some(Report::Published(change.subject.clone())),
+            Ask::Delist { hold: HoldFor::Nothing, .. } => Some(Report::StillListed(change.subject.clone())),
+            _ => None,
+        };
+        Ok((place(&self.app, &self.caller, change).await?, report.filter(|_| self.published)))
     }
 
     /// The last line of a stream that is not read to its end.

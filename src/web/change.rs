@@ -23,12 +23,14 @@ use crate::{
     ledger::{Keep, Pending, Proposal},
     model::{
         Change, Evidence, ReasonId, Role, SourceId, Subject, Terms,
-        history::{Ask, HoldFor, Once},
+        history::{Ask, HoldFor, Once, OpenEnd},
         subject::HostBits,
         time::until,
     },
 };
 
+/// The end of a listing that has none.
+const NEVER: &str = "never";
 /// The longest Idempotency-Key, in bytes.
 const MAX_KEY: usize = 255;
 
@@ -45,7 +47,8 @@ pub struct Ordered {
     pub reason: Option<String>,
     /// Who says so; `operator` where it is left out.
     pub source: Option<String>,
-    /// A duration (`30d`) or a time (RFC 3339): when it ends by itself.
+    /// A duration (`30d`), a time (RFC 3339), or, of `list`, `never`: when it ends by itself. Where it is left out, a listing that
+    /// is there keeps its end, and a new one ends after the reason's lifetime.
     pub until: Option<String>,
     /// Its own text, `$` standing for the subject.
     pub text: Option<String>,
@@ -136,7 +139,10 @@ pub(super) fn change(app: &App, ordered: &Ordered, caller: &Caller, terms: Terms
         }
         _ => subject::stored(app, &ordered.subject, bits)?,
     };
-    let change = change_of(app, subject, ordered, caller, terms)?;
+    let mut change = change_of(app, subject, ordered, caller, terms)?;
+    if change.terms.open_end == OpenEnd::Lifetime {
+        change.terms.open_end = OpenEnd::Keep; // of a listing that is there; a new one gets the lifetime
+    }
     if let Ask::List { reason, source, .. } = &change.ask
         && !ordered.unpublished
     {
@@ -154,12 +160,20 @@ fn change_of(app: &App, subject: Subject, ordered: &Ordered, caller: &Caller, mu
         found.ok_or_else(|| Problem::invalid(format!("reason: `{name}` is not in config.toml; there are {}", known())))
     };
     let source = |name: &String| vocabulary.sources.get(name).ok_or_else(|| Problem::invalid(format!("source: there is no `{name}`")));
-    let until =
-        ordered.until.as_ref().map(|u| until(u, app.ledger.now()).map_err(|e| Problem::invalid(format!("until: {e}")))).transpose()?;
+    if ordered.until.as_deref() == Some(NEVER) && ordered.op.as_deref().unwrap_or("list") == "list" {
+        terms.open_end = OpenEnd::Never;
+    }
+    let until = ordered
+        .until
+        .as_ref()
+        .filter(|_| terms.open_end != OpenEnd::Never)
+        .map(|u| until(u, app.ledger.now()).map_err(|e| Problem::invalid(format!("until: {e}"))))
+        .transpose()?;
     for (field, text) in [("text", &ordered.text), ("note", &ordered.note)] {
         if text.as_ref().is_some_and(|t| t.len() > Evidence::MAX_TEXT) {
             return Err(Problem::invalid(format!("{field}: at most {} bytes", Evidence::MAX_TEXT)));
         }
+        text.as_ref().map_or(Ok(()), |t| super::input::line(field, t))?;
     }
     let some_reason = ordered.reason.as_ref().map(reason).transpose()?;
     let one_reason = || some_reason.ok_or_else(|| Problem::invalid(format!("reason: say one of {}", known())));
@@ -248,7 +262,7 @@ pub(super) async fn place(app: &App, caller: &Caller, change: Change) -> Result<
         None => super::secrets::token().map_err(Problem::failed)?.0,
     };
     let line = caller.line("propose", &change.subject, &id, change.evidence.as_ref().map(|e| e.text.clone()));
-    let proposal = Proposal { id: id.clone(), at: app.ledger.now(), change };
+    let proposal = Proposal { id: id.clone(), at: app.ledger.now(), change, person: caller.person.clone() };
     app.ledger.keep(Keep::Proposal(proposal), Some(line)).await.map_err(problem)?;
     Ok(Placed::Proposed(id))
 }
@@ -322,7 +336,7 @@ pub(super) async fn get(State(app): State<App>, Part(id): Part) -> Result<Respon
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Renewal {
-    /// A duration or a time; the reason's lifetime where it is left out.
+    /// A duration, a time, or `never`; the reason's lifetime where it is left out.
     until: Option<String>,
     /// Its own text.
     text: Option<String>,

@@ -231,6 +231,7 @@ pub(super) async fn opt_out(
     if asked.proof.trim().is_empty() {
         return Err(Problem::invalid("proof: say how control of it was proved"));
     }
+    super::input::line("proof", &asked.proof)?;
     let done = ask(&app, move |desk| desk.opt_out(&asker(&caller), &subject, &asked.proof, desk.now())).await?;
     Ok((StatusCode::CREATED, Json(done.into())))
 }

@@ -131,6 +131,8 @@ impl Problem {
             Refused::Rule(Refusal::Held(_)) => "held",
             Refused::Rule(_) | Refused::Unlistable(_) | Refused::Serial(_) => "refused",
             Refused::Settings(_) => "invalid",
+            Refused::Limit { wait: Some(wait), .. } => return Problem::too_many(refused.text(vocabulary), *wait),
+            Refused::Limit { wait: None, .. } => "refused",
             Refused::Changed(_) => "changed",
             Refused::OtherBody => "other-body",
             Refused::Again => "done-before",

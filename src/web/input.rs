@@ -8,6 +8,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use super::error::Problem;
+use crate::model::text::check_line;
 
 /// The most of anything that one page holds.
 pub const MOST: usize = 1000;
@@ -85,8 +86,14 @@ pub fn limit(asked: Option<usize>) -> Result<usize, Problem> {
 /// The longest note of a request that is about many subjects: each of them keeps it.
 const MAX_NOTE: usize = 2048;
 
-/// Refuses a note that is too long for many subjects.
+/// Refuses text that is not one line of plain text, such as a note or a proof.
+pub fn line(field: &str, text: &str) -> Result<(), Problem> {
+    check_line(text).map_err(|e| Problem::invalid(format!("{field}: {e}")))
+}
+
+/// Refuses a note that is not one line of plain text, or too long for many subjects.
 pub fn note(note: Option<&String>) -> Result<(), Problem> {
+    note.map_or(Ok(()), |n| line("note", n))?;
     match note {
         Some(n) if n.len() > MAX_NOTE => Err(Problem::invalid(format!("note: at most {MAX_NOTE} bytes; each subject keeps it"))),
         _ => Ok(()),

@@ -20,6 +20,7 @@ use crate::{
         control::{ControlCheck, ControlSession},
         probing::{Outcome, Tried},
         retest::{EvidenceSummary, Job, Trigger},
+        text::cleaned,
     },
     smtp::catalogue::{MAX_MESSAGES, Test},
     store::Vocabulary,
@@ -99,6 +100,7 @@ impl Nominated {
         if self.evidence.len() > 4096 {
             return Err(Problem::invalid("evidence: at most 4096 bytes"));
         }
+        super::input::line("evidence", &self.evidence)?;
         if self.names.len() > 5 || self.names.iter().any(|n| n.len() > 100) {
             return Err(Problem::invalid("names: at most five, of at most 100 bytes each"));
         }
@@ -477,7 +479,7 @@ pub(super) async fn results(
     }
     // Nobody but the collector says that something was delivered or came back.
     let own = |r: &Ran| !matches!(r.outcome, Outcome::Delivered { .. } | Outcome::Bounced { .. });
-    let cut = |text: &mut String| *text = text.chars().take(200).collect();
+    let cut = |text: &mut String| *text = cleaned(&text.chars().take(200).collect::<String>());
     let mut results: Vec<Ran> = told.results.into_iter().filter(own).collect();
     for r in &mut results {
         match &mut r.outcome {

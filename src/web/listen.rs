@@ -59,21 +59,36 @@ impl Door {
     }
 }
 
-/// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error.
-pub async fn bind(path: &Path) -> std::io::Result<UnixListener> {
+/// The user and the group that the socket, and a directory that is made for it, belong to; none: those of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SocketOwner {
+    /// The user id.
+    pub user: Option<u32>,
+    /// The group id.
+    pub group: Option<u32>,
+}
+
+/// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error. The socket gets
+/// the mode 0660, and a directory that is made for it 0750; one that is there stays as it is.
+pub async fn bind(path: &Path, owner: SocketOwner) -> std::io::Result<UnixListener> {
+    use std::os::unix::fs::{PermissionsExt, chown};
     match UnixStream::connect(path).await.map_err(|e| e.kind()) {
         Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
         Ok(_) => return Err(std::io::Error::other(format!("{} is in use; is another orbsd running?", path.display()))),
         // A full backlog or a file that is not ours to open: somebody may well be there.
         Err(e) => return Err(std::io::Error::new(e, format!("{}: {e}; is another orbsd running?", path.display()))),
     }
-    if let Some(folder) = path.parent() {
+    let open = |path: &Path, mode: u32| {
+        chown(path, owner.user, owner.group)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+    };
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty() && !f.exists()) {
         std::fs::create_dir_all(folder)?;
+        open(folder, 0o750)?;
     }
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path)?;
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    open(path, 0o660)?;
     Ok(listener)
 }
 
@@ -96,8 +111,7 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
             tokio::time::sleep(BREATH).await;
             continue;
         };
-        // Who can not be told is nobody in particular: root would be a lie.
-        let uid = stream.peer_cred().map_or(u32::MAX, |c| c.uid());
+        let uid = stream.peer_cred().ok().map(|c| c.uid());
         tasks.spawn(connection(stream, Caller::Itself(Peer::Socket(uid)), router.clone(), stop.clone(), (permit, None)));
     }
     drop(listener);

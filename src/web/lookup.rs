@@ -76,6 +76,21 @@ pub struct SubjectShape {
     revision: String,
 }
 
+/// What lists a subject, itself or by something wider, and is not held down: by whom, and for which reason.
+pub(super) fn listed_by(store: &Store, subject: &Subject) -> Result<Vec<String>, StoreError> {
+    let v = store.vocabulary();
+    let mut out = Vec::new();
+    for s in std::iter::once(subject.clone()).chain(subject.wider()) {
+        let verdict = store.verdict(&s)?;
+        for e in verdict.entries.iter().filter(|e| !e.hole && !verdict.held(e.reason, e.source)) {
+            let kind = if e.source.is_feed() { "feed " } else { "" };
+            let place = if s == *subject { String::new() } else { format!(" as part of {s}") };
+            out.push(format!("{kind}{} for {}{place}", v.sources.name(e.source), v.reasons.name(e.reason)));
+        }
+    }
+    Ok(out)
+}
+
 /// Verdict, history, and what each zone answers and why.
 #[utoipa::path(get, path = "/v1/subjects/{subject}", tag = "listings", params(("subject" = String, Path, description = "An address, a prefix (its `/` as %2F) or a domain")),
     responses((status = 200, body = SubjectShape), Problem))]

@@ -12,6 +12,7 @@ mod commits;
 mod error;
 mod export;
 mod feeds;
+mod identity;
 mod import;
 mod input;
 mod jobs;
@@ -40,7 +41,7 @@ use tokio::sync::watch;
 pub use access::{Access, Peer};
 pub use error::{KINDS, Problem};
 pub use export::REPORT_TRAILER;
-pub use listen::{Door, Tls, bind, bind_tcp, run_socket, run_tcp};
+pub use listen::{Door, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use routes::{public_router, router};
 
 use crate::{ledger::Ledger, metrics::Metrics};
@@ -92,6 +93,10 @@ pub struct App {
     pub desk: crate::ledger::desk::Desk,
     /// Finds out what is known of a host's names.
     pub known: crate::ledger::desk::Known,
+    /// Checks the configuration as `orbsd check` does, for whoever cannot read all of it.
+    pub check_configuration: Report,
+    /// The user that this process runs as; whoever connects to the socket as this user is an owner.
+    pub uid: u32,
     /// When it started.
     pub started: crate::model::Time,
     /// Whether this is the daemon, and not a command that has opened the store itself.

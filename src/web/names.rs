@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{App, error::Problem};
+use super::{App, error::Problem, input::Params};
 use crate::{
     format::word::{self, PublicSuffix, Rules},
     index::Snapshot,
+    ledger::names::collisions,
     model::{Domain, Subject},
 };
 
@@ -34,13 +35,27 @@ pub struct RejectedNames {
     checked: u64,
     /// The names that would not be accepted, by what is wrong with them.
     classes: Vec<NameClass>,
+    /// Names that more than one of a user, a program, a source and a built-in author has.
+    collisions: Vec<String>,
+}
+
+/// What else names are compared with.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NamesQuery {
+    /// Feeds of a configuration that the daemon has not read, separated by commas.
+    feeds: String,
 }
 
 /// Names that are listed or exempt and that the intake rule would not accept today.
-#[utoipa::path(get, path = "/v1/names/rejected", tag = "state", responses((status = 200, body = RejectedNames), Problem))]
-pub(super) async fn rejected(State(app): State<App>) -> Result<Json<RejectedNames>, Problem> {
+#[utoipa::path(get, path = "/v1/names/rejected", tag = "state", params(NamesQuery), responses((status = 200, body = RejectedNames), Problem))]
+pub(super) async fn rejected(State(app): State<App>, Params(query): Params<NamesQuery>) -> Result<Json<RejectedNames>, Problem> {
     let snapshot = app.ledger.published.snapshot();
-    tokio::task::spawn_blocking(move || Json(find(&snapshot))).await.map_err(Problem::failed)
+    let feeds: Vec<String> = query.feeds.split(',').filter(|f| !f.is_empty()).map(String::from).collect();
+    let collisions = collisions(&app.ledger.book(), &app.ledger.store.vocabulary(), &feeds);
+    let found = tokio::task::spawn_blocking(move || find(&snapshot)).await.map_err(Problem::failed)?;
+    Ok(Json(RejectedNames { collisions, ..found }))
 }
 
 fn find(snapshot: &Snapshot) -> RejectedNames {
@@ -59,7 +74,7 @@ fn find(snapshot: &Snapshot) -> RejectedNames {
             found.first.push(domain.to_string());
         }
     });
-    RejectedNames { checked, classes: classes.into_values().collect() }
+    RejectedNames { checked, classes: classes.into_values().collect(), collisions: Vec::new() }
 }
 
 /// Why the intake rule does not accept a name; `None` where it does.

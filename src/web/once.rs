@@ -30,7 +30,7 @@ pub(super) enum Kept {
 use Kept::{Answer, File, Secret};
 
 /// The writes that take a key as a whole.
-pub(super) const KEYED: [(&str, &str, Kept); 25] = [
+pub(super) const KEYED: [(&str, &str, Kept); 26] = [
     ("POST", "/v1/purges", Answer),
     ("POST", "/v1/commits/{seq}/undo", Answer),
     ("POST", "/v1/imports", File),
@@ -40,6 +40,7 @@ pub(super) const KEYED: [(&str, &str, Kept); 25] = [
     ("POST", "/v1/zones/{origin}/serial", Answer),
     ("POST", "/v1/proposals/{id}/approve", Answer),
     ("DELETE", "/v1/proposals/{id}", Answer),
+    ("DELETE", "/v1/proposals", Answer),
     ("POST", "/v1/nominations", Answer),
     ("POST", "/v1/claims", Answer),
     ("POST", "/v1/optouts", Answer),

@@ -38,11 +38,35 @@ pub struct ReceiptShape {
     /// The subject's revision after it, for `If-Match`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// The ends of the listing, where it was listed already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewed: Option<RenewalShape>,
+}
+
+/// The ends of a listing that was renewed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RenewalShape {
+    /// When it would have ended before; null: never.
+    pub was: Option<String>,
+    /// When it ends now; null: never.
+    pub until: Option<String>,
+}
+
+impl From<crate::ledger::Renewal> for RenewalShape {
+    fn from(r: crate::ledger::Renewal) -> RenewalShape {
+        let text = |t: Option<Time>| t.map(|t| t.to_string());
+        RenewalShape { was: text(r.was), until: text(r.until) }
+    }
 }
 
 impl From<Receipt> for ReceiptShape {
     fn from(r: Receipt) -> ReceiptShape {
-        ReceiptShape { commit: r.commit, serials: r.serials.into_iter().map(|(o, s)| (o, s.0)).collect(), revision: r.revision.map(hex) }
+        ReceiptShape {
+            commit: r.commit,
+            serials: r.serials.into_iter().map(|(o, s)| (o, s.0)).collect(),
+            revision: r.revision.map(hex),
+            renewed: r.renewal.map(Into::into),
+        }
     }
 }
 

@@ -91,6 +91,13 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     }
 }
 
+/// What is wrong or doubtful in the configuration as it is in its files now, as `orbsd check` reports it.
+#[utoipa::path(get, path = "/v1/configuration/check", tag = "state", responses((status = 200, body = Value, description = "`errors`, `warnings` and the number of `zones`"), Problem))]
+pub(super) async fn check(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    let check = app.check_configuration.clone();
+    tokio::task::spawn_blocking(move || Json(check())).await.map_err(Problem::failed)
+}
+
 /// `POST /v1/reload`: reads the configuration again; a broken one is refused and the old one stays.
 #[utoipa::path(post, path = "/v1/reload", tag = "state", responses((status = 200, body = Value), Problem))]
 pub(super) async fn reload(State(app): State<App>) -> Result<Json<Value>, Problem> {

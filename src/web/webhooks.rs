@@ -82,7 +82,7 @@ fn shape(h: &Webhook) -> WebhookShape {
     }
 }
 
-fn one(app: &App, id: &str) -> Result<Webhook, Problem> {
+fn find(app: &App, id: &str) -> Result<Webhook, Problem> {
     app.ledger.book().webhooks.get(id).cloned().ok_or_else(|| Problem::not_found(format!("there is no webhook `{id}`")))
 }
 
@@ -96,6 +96,12 @@ pub(super) async fn all(State(app): State<App>) -> Json<Page<WebhookShape>> {
     Json(Page::all(app.ledger.book().webhooks.values().map(shape).collect()))
 }
 
+/// One webhook.
+#[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)), responses((status = 200, body = WebhookShape), Problem))]
+pub(super) async fn one(State(app): State<App>, Part(id): Part) -> Result<Json<WebhookShape>, Problem> {
+    find(&app, &id).map(|hook| Json(shape(&hook)))
+}
+
 /// Makes a webhook: each commit is told there, signed, until it is taken. The secret in the answer is shown once.
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = NewWebhook, responses((status = 201, body = ShownWebhook), Problem))]
 pub(super) async fn make(
@@ -104,7 +110,7 @@ pub(super) async fn make(
     Body(new): Body<NewWebhook>,
 ) -> Result<(StatusCode, Json<ShownWebhook>), Problem> {
     (app.check_url)(&new.url).map_err(|e| Problem::invalid(format!("url: {e}")))?;
-    if app.ledger.book().webhooks.len() >= MOST {
+    if app.ledger.book().webhooks.size() >= MOST {
         return Err(Problem::refused(format!("there are {MOST} webhooks already")));
     }
     let (id, _, _) = secrets::token().map_err(Problem::failed)?;
@@ -123,7 +129,7 @@ pub(super) async fn change(
     Part(id): Part,
     Body(asked): Body<WebhookChange>,
 ) -> Result<Json<WebhookShape>, Problem> {
-    let hook = Webhook { paused: asked.paused.then(|| app.ledger.now()), ..one(&app, &id)? };
+    let hook = Webhook { paused: asked.paused.then(|| app.ledger.now()), ..find(&app, &id)? };
     let what = if asked.paused { "webhook.pause" } else { "webhook.resume" };
     keep(&app, Keep::Webhook(hook.clone()), caller.line(what, &id, &hook.url, None)).await?;
     Ok(Json(shape(&hook)))
@@ -136,7 +142,7 @@ pub(super) async fn remove(
     Extension(caller): Extension<Caller>,
     Part(id): Part,
 ) -> Result<Json<WebhookShape>, Problem> {
-    let hook = one(&app, &id)?;
+    let hook = find(&app, &id)?;
     keep(&app, Keep::NoWebhook(id.clone()), caller.line("webhook.remove", &id, &hook.url, None)).await?;
     Ok(Json(shape(&hook)))
 }
@@ -144,7 +150,7 @@ pub(super) async fn remove(
 /// What waits for a webhook, and its dead letters.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/messages", tag = "webhooks", params(("id" = String, Path)), responses((status = 200, body = Page<MessageShape>), Problem))]
 pub(super) async fn waiting(State(app): State<App>, Part(id): Part) -> Result<Json<Page<MessageShape>>, Problem> {
-    one(&app, &id)?;
+    find(&app, &id)?;
     let all = messages(&app.ledger.store, &id, SHOWN)?;
     let one = |m: crate::ledger::outbox::Message| MessageShape {
         commit: m.commit,
@@ -164,7 +170,7 @@ pub(super) async fn retry(
     Extension(caller): Extension<Caller>,
     Part(id): Part,
 ) -> Result<Json<WebhookShape>, Problem> {
-    let hook = one(&app, &id)?;
+    let hook = find(&app, &id)?;
     let all = messages(&app.ledger.store, &id, SHOWN)?;
     for m in all.iter().filter(|m| m.tries > 0) {
         // What was taken meanwhile is there no more.

@@ -99,7 +99,7 @@ def memory(p):
 
 class Api:
     """One connection to the daemon's socket."""
-    def __init__(self): self.s = socket.socket(socket.AF_UNIX); self.s.connect(f"{tmp}/orbsd/data/orbsd.sock")
+    def __init__(self): self.s = socket.socket(socket.AF_UNIX); self.s.connect(f"{tmp}/orbsd/run/orbsd.sock")
     def list(self, address):
         body = json.dumps({"subject": address, "reason": "relay"}).encode()
         self.s.sendall(b"POST /v1/listings HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))

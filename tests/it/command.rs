@@ -252,7 +252,7 @@ fn root_is_given_up_for_the_user_that_is_named() {
     if me == 0 {
         assert!(ids.iter().all(|id| *id != "0"), "{ids:?}");
         let owner = |p: &str| std::os::unix::fs::MetadataExt::uid(&fs::metadata(f.path().join(p)).unwrap()).to_string();
-        assert!(owner("data") == ids[0] && owner("data/orbsd.sock") == ids[0], "{ids:?}");
+        assert!(owner("data") == ids[0] && owner("run/orbsd.sock") == ids[0], "{ids:?}");
     } else {
         assert!(ids.iter().all(|id| *id == me.to_string()), "who is not root stays who he is: {ids:?}");
     }

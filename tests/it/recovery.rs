@@ -199,7 +199,7 @@ trap 'kill $pid 2> /dev/null' EXIT
 mkdir data && mount -t tmpfs -o size=40m tmpfs data || exit 90
 head -c 4000000 /dev/zero > data/ballast
 $ORBSD serve 2> log & pid=$!
-for i in $(seq 50); do [ -S data/orbsd.sock ] && break; sleep 0.1; done
+for i in $(seq 50); do [ -S run/orbsd.sock ] && break; sleep 0.1; done
 $ORBSD list 45.9.9.9 --reason relay > /dev/null || exit 91
 for round in $(seq 20); do
     i=0

@@ -17,6 +17,7 @@ use crate::{
         history::Ask,
         probing::{Arrival, Finding, Issued, NoProof, Outcome, proves},
         retest::{EvidenceSummary, Host, Job, Output, RelayPath, Reporter, State, Trigger},
+        text::{cleaned, needs_escape},
     },
     smtp::{
         Way,
@@ -365,9 +366,9 @@ fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result
 }
 
 fn proof(number: u64, issued: &Issued, id: &Id, incoming: &Incoming, arrival: &Arrival, outcome: String) -> Proof {
-    let short = |text: &str| text[..text.floor_char_boundary(MAX_ADDRESS)].to_string();
+    let short = |text: &str| cleaned(&text[..text.floor_char_boundary(MAX_ADDRESS)]);
     // What a host sends may be anything: it fills no store, and no terminal.
-    let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\r' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+    let plain = |c: char| if needs_escape(c) && !matches!(c, '\n' | '\r' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
     let lists = REASONS.contains(&outcome.as_str()) && issued.outputs.len() <= 1;
     let message = match lists || issued.seen.len() <= MAX_MESSAGES {
         true => String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_KEPT)]).chars().map(plain).collect(),

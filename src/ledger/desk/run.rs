@@ -16,6 +16,7 @@ use crate::{
         control::{self, ControlSession},
         probing::{self, Assessment, Issued, Outcome, Tried},
         retest::{Host, Job, Reporter, State, Trigger},
+        text::cleaned,
         time::Seconds,
     },
     smtp::{
@@ -513,6 +514,8 @@ fn append(sheet: &mut Sheet<'_>, id: u64, transcript: &str) -> Result<(), Denied
     let place = key::number(b'S', id);
     let mut all: String = sheet.get(&place)?.unwrap_or_default();
     let room = MAX_TRANSCRIPT.saturating_sub(all.len());
+    // Its lines are typed, one for each thing said; what a host says in one is no other.
+    let transcript = transcript.lines().map(|l| cleaned(l) + "\n").collect::<String>();
     let cut = transcript.char_indices().map(|(i, c)| i + c.len_utf8()).take_while(|i| *i <= room).last().unwrap_or(0);
     all.push_str(&transcript[..cut]);
     sheet.put(place, &all);

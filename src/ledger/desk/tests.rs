@@ -218,6 +218,27 @@ fn acceptance_lists_nobody_and_delivery_does() {
     assert!(history[0].evidence.as_ref().unwrap().text.contains("proof 2"), "{history:?}");
 }
 
+/// What a host says at the collector reaches terminals and logs one day.
+#[test]
+fn an_envelope_is_kept_without_control_characters() {
+    let mut b = Bench::new();
+    let job = b.nominate("127.64.0.1", "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    let to = ready[0].envelope.to[ready[0].envelope.probe].trim_matches(['<', '>']).to_string();
+    let incoming = Incoming {
+        hello: "x\u{1b}[31m\u{9b}2J".into(),
+        from: "a\u{1b}[2Jb\u{202e}@c".into(),
+        to: vec![to, "y\u{7}\n@z".into()],
+        data: [&ready[0].message[..], b"\r\nx\x1b[2J\xe2\x80\xae"].concat(),
+    };
+    assert_eq!(b.desk.arrived(&incoming, ip("127.64.0.1"), b.now).unwrap(), Arrived::Recorded(2));
+    let proof = b.desk.proof(2).unwrap();
+    for text in [&proof.hello, &proof.from, &proof.to[1]] {
+        assert!(!text.contains(crate::model::text::needs_escape) && text.contains(char::REPLACEMENT_CHARACTER), "{text:?}");
+    }
+    assert!(!proof.message.contains(['\u{1b}', '\u{202e}']) && proof.message.contains("[2J"));
+}
+
 /// S1, S2, S3: off until somebody says who he is; evidence; single hosts and few of a net.
 #[test]
 fn what_may_not_be_tested_is_held_refused_or_put_off() {

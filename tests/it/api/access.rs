@@ -71,8 +71,8 @@ fn a_token_ends_with_its_time_its_person_and_its_revocation() {
     let shown = all["items"].as_array().unwrap();
     assert!(shown.iter().any(|t| !t["last_used"].is_null()) && !all.to_string().contains("hash"), "{all}");
     // The last owner stays one.
-    api.f.ok(&["person", "add", "root", "--role", "owner"]);
-    let refused = api.f.orbsd(&["person", "disable", "root"]);
+    api.f.ok(&["person", "add", "otto", "--role", "owner"]);
+    let refused = api.f.orbsd(&["person", "disable", "otto"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("last owner"));
 }
 
@@ -143,7 +143,7 @@ fn every_write_is_in_the_audit_log() {
 #[test]
 fn a_listing_that_takes_two_persons_waits_for_the_second() {
     let api = Api::with(&CONFIG.replace("name = \"netblock\"", "name = \"netblock\"\ntwo_persons = true"));
-    let (anna, bert) = (api.token("anna", "editor", &[]), api.token("bert", "editor", &[]));
+    let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     let body = json!({"subject": "45.1.0.0/16", "reason": "netblock"}).to_string();
     let made = api.call(&anna, "POST", "/v1/listings", &[], &body);
     assert_eq!(made.status, 202, "{}", made.text());

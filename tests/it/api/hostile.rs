@@ -52,7 +52,7 @@ fn a_bound_token_can_not_get_out_of_its_bounds() {
 #[test]
 fn two_persons_are_two_persons_for_a_renewal_too() {
     let api = Api::with(&CONFIG.replace("name = \"netblock\"", "name = \"netblock\"\ntwo_persons = true"));
-    let (anna, bert) = (api.token("anna", "editor", &[]), api.token("bert", "editor", &[]));
+    let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     let body = json!({"subject": "45.1.0.0/16", "reason": "netblock", "until": "1d", "note": "seen"}).to_string();
     let send = || api.call(&anna, "POST", "/v1/listings", &[("idempotency-key", "k")], &body);
     let made = send().json();
@@ -74,7 +74,7 @@ fn two_persons_are_two_persons_for_a_renewal_too() {
 #[test]
 fn an_approval_and_a_refusal_at_once_agree() {
     let api = Api::with(&CONFIG.replace("name = \"netblock\"", "name = \"netblock\"\ntwo_persons = true"));
-    let (anna, bert) = (api.token("anna", "editor", &[]), api.token("bert", "editor", &[]));
+    let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     for i in 1..=20 {
         let body = json!({"subject": format!("45.{i}.0.0/16"), "reason": "netblock"}).to_string();
         let id = api.call(&anna, "POST", "/v1/listings", &[], &body).json()["proposal"].as_str().unwrap().to_string();

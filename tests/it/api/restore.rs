@@ -109,7 +109,7 @@ set -u
 trap 'kill $pid 2> /dev/null' EXIT
 mkdir disk2 && mount -t tmpfs -o size=64k tmpfs disk2 || exit 90
 $ORBSD serve 2> log & pid=$!
-for i in $(seq 50); do [ -S data/orbsd.sock ] && break; sleep 0.1; done
+for i in $(seq 50); do [ -S run/orbsd.sock ] && break; sleep 0.1; done
 $ORBSD list 45.1.1.1 45.1.1.2 --reason relay > /dev/null || exit 91
 head -c 1000000 /dev/zero > disk2/fill 2> /dev/null
 seq 1 250 | sed 's/^/46.1.1./' | $ORBSD list --reason relay > /dev/null || exit 92

@@ -222,7 +222,7 @@ impl World {
 /// Sends changes through the daemon's socket; the last is acknowledged when this returns. Gives back what was refused.
 pub fn send(folder: &Path, orders: &[Value]) -> Vec<Value> {
     let body: String = orders.iter().map(|o| format!("{o}\n")).collect();
-    let mut s = UnixStream::connect(folder.join("data/orbsd.sock")).unwrap();
+    let mut s = UnixStream::connect(folder.join("run/orbsd.sock")).unwrap();
     let head = format!("POST /v1/bulk HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     let mut reader = s.try_clone().unwrap();
     let all = std::thread::spawn(move || {

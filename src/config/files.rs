@@ -1,0 +1,60 @@
+//! Files of the configuration: where the socket is, and which that hold secrets others can read.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use super::Config;
+use crate::store::private::readable_by_others;
+
+/// The socket that a configuration file names; nothing else in it has to be sound or readable.
+///
+/// # Errors
+///
+/// Says why the file cannot be read, or is no TOML.
+pub fn socket(path: &Path) -> Result<PathBuf, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        ErrorKind::PermissionDenied => format!("{shown}: {e}; name the daemon's socket with --socket"),
+        _ => format!("{shown}: {e}"),
+    })?;
+    let file: toml::Table = text.parse().map_err(|e: toml::de::Error| format!("{shown}: {}", e.message()))?;
+    let path_of = |table: &str, key: &str| file.get(table)?.get(key)?.as_str().map(PathBuf::from);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let store = folder.join(path_of("store", "path").unwrap_or_else(|| DEFAULT_STORE.into()));
+    Ok(socket_path(path_of("admin", "socket").as_deref(), folder, &store))
+}
+
+/// `[store] path` where it is not set.
+pub(super) const DEFAULT_STORE: &str = "data";
+
+/// Where the socket is: as configured, or in a directory of its own in the folder of the configuration, which members of a
+/// group may enter. A store that was put elsewhere may be the only place where the daemon may write: then the socket is in it,
+/// and nobody but root and the daemon's user reaches it.
+pub(super) fn socket_path(configured: Option<&Path>, folder: &Path, store: &Path) -> PathBuf {
+    match configured {
+        Some(path) => folder.join(path),
+        None if store == folder.join(DEFAULT_STORE) => folder.join("run/orbsd.sock"),
+        None => store.join("orbsd.sock"),
+    }
+}
+
+impl Config {
+    /// Warnings of the store, the removal log and keys that other users of this machine can read, and of a socket that they
+    /// cannot reach.
+    pub fn readable_files(&self) -> Vec<String> {
+        let removals = self.ledger.removals.as_deref();
+        let private = [Some(self.store.path.as_path()), removals, Some(self.probe.key.as_path())];
+        let mut out: Vec<String> = private.into_iter().flatten().filter_map(readable_by_others).collect();
+        let folder = self.socket.parent();
+        if !self.socket_group.is_empty() && folder == Some(self.store.path.as_path()) {
+            out.push(format!(
+                "admin.socket: members of `{}` cannot reach {}, since nobody but the daemon's user may enter the store's directory; put the socket into another one",
+                self.socket_group,
+                self.socket.display()
+            ));
+        }
+        out
+    }
+}

@@ -1,0 +1,153 @@
+//! The one name space of users, programs, sources and built-in authors: a name in the history or in the audit log has one
+//! meaning.
+
+use std::collections::BTreeMap;
+
+use super::{Book, Refused};
+use crate::{
+    model::{SourceId, access::is_built_in},
+    store::Vocabulary,
+};
+
+/// What a name belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameOwner {
+    /// orbsd itself writes it as an author, or decides under it as a source.
+    BuiltIn,
+    /// A user.
+    User,
+    /// A program: the owner of a token that is not a user.
+    Program,
+    /// A source whose listings come from imports.
+    Source,
+}
+
+impl NameOwner {
+    fn as_str(self) -> &'static str {
+        match self {
+            NameOwner::BuiltIn => "built-in author",
+            NameOwner::User => "user",
+            NameOwner::Program => "program",
+            NameOwner::Source => "source",
+        }
+    }
+}
+
+/// What has a name already, whatever the case of its letters.
+fn owners_of(name: &str, book: &Book, v: &Vocabulary) -> Vec<NameOwner> {
+    let same = |other: &str| other.eq_ignore_ascii_case(name);
+    let sources = v.sources.0.all().iter().skip(SourceId::DECIDING.len());
+    let all = [
+        (NameOwner::BuiltIn, is_built_in(name)),
+        (NameOwner::User, book.people.keys().any(|n| same(n))),
+        (NameOwner::Program, book.tokens.values().any(|t| !t.person && same(&t.owner))),
+        (NameOwner::Source, sources.into_iter().any(|n| same(n))),
+    ];
+    all.into_iter().filter(|(_, there)| *there).map(|(owner, _)| owner).collect()
+}
+
+/// Refuses a name for a new user, program or source that something else has.
+pub(super) fn check_free(name: &str, owner: NameOwner, book: &Book, v: &Vocabulary) -> Result<(), Refused> {
+    match owners_of(name, book, v).into_iter().find(|o| *o != owner) {
+        None => Ok(()),
+        Some(other) => Err(Refused::Settings(format!(
+            "`{name}` is the name of a {}; users, programs, sources and built-in authors share one name space, so choose another name for the {}",
+            other.as_str(),
+            owner.as_str()
+        ))),
+    }
+}
+
+/// The names that have more than one owner, with those; `feeds` are sources that are about to be.
+pub fn collisions(book: &Book, v: &Vocabulary, feeds: &[String]) -> Vec<String> {
+    let users = book.people.keys().chain(book.tokens.values().filter(|t| !t.person).map(|t| &t.owner));
+    let mut found = BTreeMap::new();
+    for name in users.chain(v.sources.0.all().iter().skip(SourceId::DECIDING.len())).chain(feeds) {
+        let mut owners = owners_of(name, book, v);
+        if feeds.contains(name) && !owners.contains(&NameOwner::Source) {
+            owners.push(NameOwner::Source);
+        }
+        if owners.len() > 1 {
+            found.insert(name.to_ascii_lowercase(), owners);
+        }
+    }
+    let one = |(name, owners): (String, Vec<NameOwner>)| {
+        let owners: Vec<&str> = owners.into_iter().map(NameOwner::as_str).collect();
+        format!("`{name}` is the name of a {}", owners.join(" and of a "))
+    };
+    found.into_iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Bounds, Role, Time, Token, access::BUILT_IN_AUTHORS};
+
+    fn book() -> Book {
+        let mut book = Book::default();
+        let token = |owner: &str, person: bool| Token {
+            id: owner.into(),
+            owner: owner.into(),
+            person,
+            role: Role::Reader,
+            bounds: Bounds::default(),
+            hash: [0; 32],
+            since: Time(0),
+            by: "uid:0".into(),
+            expires: None,
+            per_minute: None,
+            revoked: None,
+        };
+        book.people.insert_mut("anna".into(), crate::model::access::tests::person("anna"));
+        book.tokens.insert_mut("a".into(), token("anna", true));
+        book.tokens.insert_mut("b".into(), token("grafana", false));
+        book
+    }
+
+    fn vocabulary(sources: &[&str]) -> Vocabulary {
+        let mut v = Vocabulary::default();
+        SourceId::DECIDING.iter().chain(sources).for_each(|s| drop(v.sources.add(s)));
+        v
+    }
+
+    #[test]
+    fn a_name_has_one_owner() {
+        use NameOwner::{Program, Source, User};
+        let (book, v) = (book(), vocabulary(&["ipsum"]));
+        for (name, owner, free) in [
+            ("bert", User, true),
+            ("anna", User, true), // the user itself; that there is one already is told elsewhere
+            ("anna", Source, false),
+            ("Anna", Source, false),
+            ("grafana", Program, true),
+            ("grafana", User, false),
+            ("grafana", Source, false),
+            ("ipsum", Source, true),
+            ("ipsum", User, false),
+            ("IPSUM", Program, false),
+        ] {
+            assert_eq!(check_free(name, owner, &book, &v).is_ok(), free, "{name} {owner:?}");
+        }
+        for name in BUILT_IN_AUTHORS {
+            for owner in [User, Program, Source] {
+                assert!(check_free(name, owner, &book, &v).is_err(), "{name} {owner:?}");
+            }
+        }
+        let e = format!("{:?}", check_free("ipsum", User, &book, &v).unwrap_err());
+        assert!(e.contains("`ipsum` is the name of a source") && e.contains("another name for the user"), "{e}");
+    }
+
+    #[test]
+    fn names_that_collide_in_an_earlier_store_are_found() {
+        assert_eq!(collisions(&book(), &vocabulary(&["ipsum"]), &["drop".into()]), Vec::<String>::new());
+        let found = collisions(&book(), &vocabulary(&["anna", "tester"]), &["grafana".into()]);
+        assert_eq!(
+            found,
+            [
+                "`anna` is the name of a user and of a source",
+                "`grafana` is the name of a program and of a source",
+                "`tester` is the name of a built-in author and of a source"
+            ]
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! Text that other people wrote: how it is printed, and which of it is refused.
+
+use std::borrow::Cow;
+
+/// Whether a character can change more of a terminal or of a line than its own place: control characters, line breaks,
+/// bidirectional controls (UAX #9), and characters that are not seen.
+pub fn needs_escape(c: char) -> bool {
+    c.is_control() || is_line_break(c) || is_bidi_control(c) || is_invisible(c)
+}
+
+fn is_line_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Characters without a width that are no part of any script: joiners of scripts are not among them.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Replaces each unsafe character by the escape that JSON has for it, so that the text is one line, and JSON stays JSON.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(needs_escape) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if needs_escape(c) => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Checks that a note, a proof or a piece of evidence is one line of plain text.
+///
+/// # Errors
+///
+/// Names the first control character or line break, and its place.
+pub fn check_line(text: &str) -> Result<(), String> {
+    match text.chars().enumerate().find(|(_, c)| c.is_control() || is_line_break(*c)) {
+        None => Ok(()),
+        Some((i, c)) => Err(format!("character {} is the control character U+{:04X}; remove it", i + 1, u32::from(c))),
+    }
+}
+
+/// Replaces every unsafe character by U+FFFD: for text that is kept as it came from a network, such as an envelope.
+pub fn cleaned(text: &str) -> String {
+    text.chars().map(|c| if needs_escape(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn escapes_are_those_of_json() {
+        assert_eq!(escape("a\nb\r\t\u{1b}[2J\u{9b}\u{202e}\u{2028}\u{e0041}"), r"a\nb\r\t\u001b[2J\u009b\u202e\u2028\udb40\udc41");
+        assert!(matches!(escape("plain \\n ü עברית"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_control_character_in_a_note_is_named_with_its_place() {
+        for (text, part) in [
+            ("ab\u{1b}[2J", "character 3 is the control character U+001B"),
+            ("\n", "character 1"),
+            ("é\t", "character 2"),
+            ("x\u{85}", "U+0085"),
+            ("x\u{2028}", "U+2028"),
+        ] {
+            let e = check_line(text).unwrap_err();
+            assert!(e.contains(part), "{text:?}: {e}");
+        }
+        assert_eq!(check_line("seen relaying, see ticket 7 \u{200e}אב"), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn escaped_text_is_one_line_without_controls(text in any::<String>()) {
+            let out = escape(&text);
+            prop_assert!(!out.contains(needs_escape));
+            prop_assert_eq!(out.lines().count(), usize::from(!out.is_empty()));
+            prop_assert!(!cleaned(&text).contains(needs_escape));
+        }
+
+        #[test]
+        fn escaped_json_is_the_same_json(text in any::<String>()) {
+            let json = serde_json::to_string(&text).unwrap();
+            let read: String = serde_json::from_str(&escape(&json)).unwrap();
+            prop_assert_eq!(read, text);
+        }
+    }
+}
