@@ -5,6 +5,7 @@ use hyper::Method;
 use super::{
     Common, Failure,
     client::{Client, bytes},
+    output,
 };
 
 /// Show trusted time, or accept the wall clock
@@ -31,7 +32,7 @@ pub(super) fn run(common: &Common, args: &Clock) -> Result<(), Failure> {
             let clock = &status["clock"];
             let text = |key: &str| clock[key].as_str().unwrap_or("").to_string();
             match common.json {
-                true => println!("{clock:#}"),
+                true => output::json(clock),
                 false => println!(
                     "trusted time {}, wall clock {} ({:+} s), {} by the kernel",
                     text("trusted"),
@@ -45,7 +46,7 @@ pub(super) fn run(common: &Common, args: &Clock) -> Result<(), Failure> {
         Action::Accept => {
             let done = client.json(Method::POST, "/v1/clock/accept", bytes(""))?;
             match common.json {
-                true => println!("{done:#}"),
+                true => output::json(&done),
                 false => println!(
                     "trusted time is {} now; it was {} ({:+} s)",
                     done["now"].as_str().unwrap_or(""),

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{
     Common, Failure,
     client::{Client, bytes, escape},
+    output,
     text::{list, text},
 };
 
@@ -37,7 +38,7 @@ pub(super) fn run(common: &Common, c: &Zone) -> Result<(), Failure> {
     let body = bytes(json!({"serial": serial, "force": force}).to_string());
     let done = Client::open(common)?.json(Method::POST, &format!("/v1/zones/{}/serial", escape(zone)), body)?;
     if common.json {
-        println!("{done:#}");
+        output::json(&done);
         return Ok(());
     }
     println!("{} serial {} (commit {})", text(&done["zone"]), done["serial"], done["commit"]);

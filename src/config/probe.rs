@@ -142,7 +142,6 @@ pub(super) fn read(
     let listening = c.listen.iter().map(|a| a.ip()).filter(|a| !a.is_unspecified());
     let addresses: Vec<IpAddr> = c.addresses.iter().copied().chain(listening).collect();
     let ours = addresses.iter().copied().chain(p.source.iter().map(|s| s.address)).collect();
-    let step = |s: Seconds| Duration::from_secs(s.0);
     Settings {
         desk: desk::Settings {
             enabled: p.enabled,
@@ -170,21 +169,27 @@ pub(super) fn read(
             sources: p.source.iter().map(|s| desk::TesterSource { address: s.address, ehlo_name: s.ehlo_name.clone() }).collect(),
             random: random_below,
         },
-        schedule: schedule::Settings {
-            concurrency: p.concurrency,
-            settle: step(p.settle),
-            probe: probe::Settings {
-                ports: p.ports,
-                pause: step(p.pause),
-                spread: step(p.spread),
-                step: step(p.step),
-                source: p.source.iter().map(|s| s.address).collect(),
-                limit: probe::LONGEST,
-            },
-        },
+        schedule: schedule(p),
         listen: c.listen.clone(),
         receiver: Receiver { hello, domain, addresses, tls: c.tls },
         key,
+    }
+}
+
+/// How tests are run.
+fn schedule(p: &ProbeTable) -> schedule::Settings {
+    let step = |s: Seconds| Duration::from_secs(s.0);
+    schedule::Settings {
+        concurrency: p.concurrency,
+        settle: step(p.settle),
+        probe: probe::Settings {
+            ports: p.ports,
+            pause: step(p.pause),
+            spread: step(p.spread),
+            step: step(p.step),
+            source: p.source.iter().map(|s| s.address).collect(),
+            limit: probe::LONGEST,
+        },
     }
 }
 
