@@ -96,7 +96,7 @@ pub mod probe;
 section!(StoreFile { path: PathBuf = "data".into() });
 section!(JournalFile { age: Seconds = Seconds(7 * 86_400), size: String = "1GiB".into() });
 section!(HistoryFile { feeds: Seconds = Seconds(90 * 86_400) });
-section!(RemovalsFile { path: PathBuf = "data/removals.log".into() });
+section!(RemovalsFile { path: PathBuf = "data/removals.log".into(), on_loss: ledger::OnLoss = ledger::OnLoss::Stop });
 section!(DnsFile { listen: Vec<SocketAddr> = default_listen(), workers: usize = 0, nsid: String = String::new() });
 section!(TlsFile {
     listen: Vec<SocketAddr> = vec![],
@@ -317,6 +317,7 @@ impl Config {
                 nsid: file.dns.nsid,
                 keys,
                 removals: Some(folder.join(file.removals.path)),
+                on_loss: file.removals.on_loss,
             },
             serve: serve::Settings { listen: file.dns.listen, workers: file.dns.workers },
             feeds,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ledger::{self, removals},
-    store::{self, Store},
+    store::{self, Restoration, Store},
 };
 
 /// Copy the store into a new folder, while it is used, and read the copy back
@@ -46,6 +46,9 @@ pub(super) struct Restore {
     /// There is no log: whoever was taken off since is listed again, and all serials jump beyond any mirror's
     #[arg(long, conflicts_with = "removals")]
     without_removals: bool,
+    /// Replay a log that lacks lines or has damaged ones: whoever was taken off in those is listed again
+    #[arg(long, requires = "removals")]
+    allow_gap: bool,
 }
 
 pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
@@ -57,18 +60,32 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     }
     let config = common.load()?;
     // Read first: nothing is put anywhere for a log that can not be read.
-    let lines = c.removals.as_ref().map(|p| removals::read(p)).transpose().map_err(Failure::No)?;
+    let log = c.removals.as_ref().map(|p| removals::read(p)).transpose().map_err(Failure::No)?;
     let no = |e: store::StoreError| Failure::No(e.to_string());
-    let found = store::restore(&c.folder, &config.store.path).map_err(no)?;
-    let store = Store::open(config.store.clone()).map_err(no)?;
-    let done = ledger::restore(&store, lines.as_deref()).map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
+    // Dropped before its end, it leaves nothing that could start.
+    let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
+    let found = restoration.found.clone();
+    let store = Store::open(store::Settings { path: restoration.path(), ..config.store.clone() }).map_err(no)?;
+    let refused = |e: ledger::Refused| Failure::No(e.text(&store.vocabulary()));
+    let missing = log.as_ref().map(|l| ledger::check_log(&store, l, c.allow_gap)).transpose().map_err(refused)?.unwrap_or_default();
+    let done = ledger::restore(&store, log.as_ref().map(|l| &l.lines[..])).map_err(refused)?;
+    if let Some(place) = &config.ledger.removals {
+        match &c.removals {
+            Some(log) => removals::install(log, place).map_err(Failure::No)?,
+            None => ledger::begin_log(&store, place).map_err(refused)?,
+        }
+    }
     store.close().map_err(no)?;
+    restoration.finish().map_err(no)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> = done.serials.iter().map(|(o, s)| (o, s.0)).collect();
-        println!("{:#}", json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "serials": serials}));
+        println!("{:#}", json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "missing": missing, "serials": serials}));
         return Ok(());
     }
     println!("restored to commit {}; {} decisions since then were replayed", found.commit, done.decisions);
+    if !missing.is_empty() {
+        println!("the log lacks lines {missing:?}: whoever was taken off in them is listed again");
+    }
     done.serials.iter().for_each(|(origin, serial)| println!("  {origin}: goes on behind serial {serial}"));
     Ok(())
 }

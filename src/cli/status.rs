@@ -74,6 +74,11 @@ fn print(s: &Value) {
         let report = serde_json::from_value::<ExportReport>(e["changes"].clone()).unwrap_or_default();
         report.changes.iter().for_each(|change| println!("  {change}"));
     }
+    let gap = &s["removals"]["gap"];
+    if gap.is_object() {
+        let of = text(&gap["why"]);
+        println!("the log of removals began anew at {} without lines {}: {of}; make a backup now", text(&gap["at"]), gap["missing"]);
+    }
     if let Some(why) = s["tester"]["wrong"].as_str() {
         println!("relay tests stand still: {why}");
     }

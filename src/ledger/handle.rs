@@ -8,12 +8,13 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::removal_log::OnLoss;
 use crate::{
     index::Published,
     model::{Change, Hold, Keys, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
     store::{
         Store, StoreError,
-        schema::{Audit, Made},
+        schema::{self, Audit, Made},
         stage::Difference,
     },
 };
@@ -51,6 +52,8 @@ pub struct Settings {
     pub keys: Arc<Keys>,
     /// Where the log of removals lies; none: none is kept.
     pub removals: Option<std::path::PathBuf>,
+    /// What is done when that log is lost or damaged.
+    pub on_loss: OnLoss,
 }
 
 /// What a commit did: its number, and the serials that moved.
@@ -138,7 +141,7 @@ impl Refused {
             Refused::Unlistable(u) => u.to_string(),
             Refused::Settings(why) | Refused::Unknown(why) => why.clone(),
             Refused::InDoubt(why) => format!("in doubt: the store failed while this was written ({why}); look it up before you repeat it"),
-            Refused::Poisoned(why) => format!("no writes are taken until the store works again: {why}"),
+            Refused::Poisoned(why) => format!("no writes are taken: {why}"),
             Refused::Stopped => "the daemon is stopping".into(),
         }
     }
@@ -169,14 +172,28 @@ pub(super) enum Job {
     Tried(Box<(String, u64, super::outbox::Tried)>, Reply<()>),
     /// A person or a token, and the line in the audit log.
     Keep(Box<(super::Keep, Option<Audit>)>, Reply<()>),
+    /// Reads the whole log of removals, and acts on what is wrong with it.
+    VerifyRemovals(Reply<()>),
+    /// A copy of the store was made that knows the log of removals up to this line.
+    BackedUp(u64, Reply<()>),
     Tick,
     Stop(Reply<()>),
+}
+
+/// How the log of removals is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct RemovalsHealth {
+    /// Why nothing can be written to it, so that no writes are taken.
+    pub problem: Option<String>,
+    /// What it lost when it began anew; until a backup knows all that is missing.
+    pub gap: Option<schema::RemovalGap>,
 }
 
 /// What the outside may know of the writer.
 #[derive(Debug, Default)]
 pub struct Health {
     poisoned: Mutex<Option<String>>,
+    removals: Mutex<RemovalsHealth>,
     /// Commits since the start.
     pub commits: AtomicU64,
     /// Changes since the start.
@@ -184,9 +201,20 @@ pub struct Health {
 }
 
 impl Health {
-    /// Why no writes are taken; `None` where all is well.
+    /// Why the store cannot be written; `None` where all is well.
     pub fn poisoned(&self) -> Option<String> {
         self.poisoned.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+    /// Why no changes of listings are taken: the store, or the log of removals. `None` where all is well.
+    pub fn writes_refused(&self) -> Option<String> {
+        self.poisoned().or_else(|| self.removals().problem)
+    }
+    /// How the log of removals is.
+    pub fn removals(&self) -> RemovalsHealth {
+        self.removals.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+    pub(super) fn set_removals(&self, health: RemovalsHealth) {
+        *self.removals.lock().unwrap_or_else(|e| e.into_inner()) = health;
     }
     pub(super) fn set(&self, why: Option<String>) {
         *self.poisoned.lock().unwrap_or_else(|e| e.into_inner()) = why;
@@ -274,6 +302,16 @@ impl Ledger {
     /// The same from a thread that may block.
     pub fn tick_blocking(&self) {
         let _ = self.jobs.blocking_send(Job::Tick);
+    }
+
+    /// Reads the whole log of removals through the writer, which acts on what is wrong with it. May block.
+    pub fn verify_removals(&self) -> Result<(), Refused> {
+        self.call(Job::VerifyRemovals)
+    }
+
+    /// Reports a copy of the store that knows the log of removals up to a line. May block.
+    pub fn backed_up(&self, line: u64) -> Result<(), Refused> {
+        self.call(|r| Job::BackedUp(line, r))
     }
 
     /// Stops the writer: an image is written, the store closed. May block.

@@ -359,7 +359,7 @@ impl Writer {
     }
 
     fn make_true(&mut self, mut ready: Ready) -> Result<Handed, Refused> {
-        if let Some(why) = self.health.poisoned() {
+        if let Some(why) = self.health.writes_refused() {
             return Err(Refused::Poisoned(why));
         }
         let source = ready.staged.source;

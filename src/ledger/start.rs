@@ -56,7 +56,7 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
 /// the writer's thread first, to lower its priority where that is wanted.
 pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + 'static) -> Result<Ledger, Refused> {
     if let Some(path) = &settings.removals {
-        super::restore::catch_up(&store, path)?;
+        super::restore::catch_up(&store, path, settings.on_loss)?;
     }
     let store = Arc::new(store);
     let (builder, imaged) = tables(&store)?;
@@ -69,6 +69,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
     }
     let published = Arc::new(Published::default());
     let health = Arc::new(Health::default());
+    health.set_removals(super::RemovalsHealth { problem: None, gap: store.removals_gap()? });
     let (told, commits) = watch::channel(seq);
     let book = Arc::new(ArcSwap::from_pointee(super::Book::read(&store)?));
     let mut writer = Writer {

@@ -15,7 +15,7 @@ use super::{
     GROUP, Health, Job, Receipt, Refused, Reply, Settings,
     group::{Decided, EXPIRY, Work},
     now,
-    removals::Removals,
+    removal_log::RemovalLog,
 };
 use crate::{
     index::{Builder, Published, Snapshot, ZoneSet, ZoneView},
@@ -31,6 +31,8 @@ const DUE_GROUP: usize = 4096;
 const TRIM_EVERY: u64 = 60;
 /// How often an image is written however little has changed, in ticks: what is trimmed from the journal has to be in it.
 const IMAGE_TICKS: u64 = 3600;
+/// How often the log of removals is looked at, in ticks; it is looked at before each write too.
+const WATCH_EVERY: u64 = 10;
 /// How many groups of due subjects are ended before others get their turn.
 const DUE_GROUPS: usize = 4;
 /// How far serials jump where commits are lost: half of what RFC 1982 can tell from a step back.
@@ -52,7 +54,7 @@ pub(super) struct Writer {
     /// What waits for each webhook.
     pub(super) queues: super::outbox::Queues,
     /// The log of removals.
-    pub(super) removals: Option<Removals>,
+    pub(super) removals: Option<RemovalLog>,
     /// The number of the last line of the audit log.
     pub(super) audited: u64,
     pub(super) next_due: Option<Time>,
@@ -103,6 +105,8 @@ impl Writer {
                 Job::Record(entry, reply) => drop(reply.send(self.record(*entry))),
                 Job::FeedEvent(event, reply) => drop(reply.send(self.announce_feed(*event))),
                 Job::Keep(all, reply) => drop(reply.send(self.keep(all.0, all.1.as_ref()))),
+                Job::VerifyRemovals(reply) => drop(reply.send(self.verify_removals())),
+                Job::BackedUp(line, reply) => drop(reply.send(self.backed_up(line))),
                 Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
                 Job::Configure(settings, reply) => {
                     drop(reply.send(self.configure(*settings)));
@@ -160,7 +164,7 @@ impl Writer {
 
     /// Refuses what must not be listed, and fills in what was left out.
     pub(super) fn check(&self, mut change: Change) -> Result<Change, Refused> {
-        if let Some(why) = self.health.poisoned() {
+        if let Some(why) = self.health.writes_refused() {
             return Err(Refused::Poisoned(why));
         }
         use crate::model::special::{Unlistable, unlistable};
@@ -220,17 +224,6 @@ impl Writer {
             self.write_image(false, None);
         }
         Ok(receipt)
-    }
-
-    /// Writes down, before it is true, what a store that is restored one day has to know.
-    fn log_removals(&mut self, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Result<(), Refused> {
-        let Some(log) = &mut self.removals else { return Ok(()) };
-        let known = log.n;
-        log.write(now(), work.removals(&self.store.vocabulary()), serials).map_err(Refused::Poisoned)?;
-        if log.n > known {
-            batch.put(schema::META, b"removals".to_vec(), log.n.to_be_bytes().to_vec());
-        }
-        Ok(())
     }
 
     /// The serials that move with a piece of work, and all serials after it.
@@ -322,6 +315,9 @@ impl Writer {
     fn tick(&mut self) {
         self.ticks += 1;
         self.published.sweep();
+        if self.ticks.is_multiple_of(WATCH_EVERY) {
+            self.watch_removals(false);
+        }
         if self.health.poisoned().is_some() {
             self.recover();
             return;
@@ -411,7 +407,7 @@ impl Writer {
         // Another log counts only when all the rest is taken: until then the old one does.
         let other = match (&self.removals, &settings.removals) {
             (Some(log), Some(path)) if log.path() == path => None,
-            (_, Some(path)) => Some(Some(Removals::open(path, self.store.removals()?).map_err(Refused::Settings)?)),
+            (_, Some(path)) => Some(Some(self.open_removals(path)?)),
             (None, None) => None,
             (Some(_), None) => Some(None),
         };
@@ -464,11 +460,11 @@ impl Writer {
             (self.seq, self.journal_bytes) = (receipt.commit, bytes);
             self.store.set_vocabulary(vocabulary);
         }
-        if let Some(other) = other {
-            self.removals = other;
-        }
         (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
         self.publish();
+        if let Some(other) = other {
+            self.take_removals(other);
+        }
         Ok(receipt)
     }
 

@@ -430,6 +430,18 @@ impl Store {
         }
     }
 
+    /// The checksum of that line; none where an older version wrote it.
+    pub fn removals_sum(&self) -> Result<Option<u32>> {
+        let row = self.get(schema::META, schema::REMOVALS_SUM)?;
+        row.map(|v| v.try_into().map(u32::from_be_bytes).map_err(|_| damaged("the checksum of the log of removals"))).transpose()
+    }
+
+    /// What the log of removals has lost, until a backup knows it.
+    pub fn removals_gap(&self) -> Result<Option<schema::RemovalGap>> {
+        let row = self.get(schema::META, schema::REMOVALS_GAP)?;
+        row.map(|r| schema::decode(&r).ok_or_else(|| damaged("the gap of the log of removals"))).transpose()
+    }
+
     /// The origins of all zones that were ever served, with what is known of them.
     pub fn zones(&self) -> Result<Vec<(String, ZoneRecord)>> {
         let mut out = Vec::new();

@@ -23,7 +23,7 @@ mod handle;
 mod open;
 
 #[cfg(feature = "daemon")]
-pub use backup::restore;
+pub use backup::{Backup, Restoration};
 #[cfg(feature = "daemon")]
 pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
 #[cfg(feature = "daemon")]

@@ -76,15 +76,11 @@ fn is_fresh(path: &std::path::Path) -> Result<bool> {
     if path.join("CURRENT").exists() {
         return Ok(false);
     }
-    let parts = |name: &str| name.ends_with(".sst") || name.ends_with(".log") || name.starts_with("MANIFEST-");
-    let io = |e: std::io::Error| StoreError::Io(format!("{}: {e}", path.display()));
-    for entry in std::fs::read_dir(path).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let empty = entry.metadata().is_ok_and(|m| m.len() == 0);
-        if parts(&name) && !empty {
-            return Err(StoreError::Damaged(format!("there is {name}, but no file CURRENT")));
-        }
+    if super::backup::is_unfinished(path) {
+        return Err(StoreError::Damaged("a restore was cut before its end; run `orbsd restore` again".into()));
+    }
+    if let Some(name) = super::backup::database_files(path)?.first() {
+        return Err(StoreError::Damaged(format!("there is {name}, but no file CURRENT")));
     }
     Ok(true)
 }

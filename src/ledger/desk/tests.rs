@@ -52,6 +52,7 @@ impl Bench {
             nsid: String::new(),
             keys: Default::default(),
             removals: None,
+            on_loss: Default::default(),
         };
         let ledger = ledger::open(Store::open(settings).unwrap(), own, || ()).unwrap();
         let settings = super::Settings {
