@@ -93,7 +93,7 @@ pub mod keys;
 mod listen;
 pub mod probe;
 
-section!(StoreFile { path: PathBuf = "data".into() });
+section!(StoreFile { path: PathBuf = "data".into(), scrub_every: Seconds = Seconds(86_400), scrub_rate: String = "8MiB".into() });
 section!(JournalFile { age: Seconds = Seconds(7 * 86_400), size: String = "1GiB".into() });
 section!(HistoryFile { feeds: Seconds = Seconds(90 * 86_400) });
 section!(RemovalsFile { path: PathBuf = "data/removals.log".into(), on_loss: ledger::OnLoss = ledger::OnLoss::Stop });
@@ -189,6 +189,9 @@ fn default_listen() -> Vec<SocketAddr> {
     [([127, 0, 0, 1], 5300).into(), (std::net::Ipv6Addr::LOCALHOST, 5300).into()].into()
 }
 
+/// The least rate of a scrub, in bytes a second: a slower one would not end.
+const MIN_SCRUB_RATE: u64 = 64 << 10;
+
 /// Bytes as `512MiB`, `1GiB` or a plain number.
 fn bytes(text: &str) -> Result<u64, String> {
     let t = text.trim();
@@ -251,7 +254,7 @@ impl Config {
         let mut out = Vec::new();
         let mut section = |name, changed: bool| out.extend(changed.then_some(name));
         let (a, b) = (&self.store, &running.store);
-        section("[store]", a.path != b.path);
+        section("[store]", (&a.path, a.scrub_every, a.scrub_rate) != (&b.path, b.scrub_every, b.scrub_rate));
         section("[journal]", (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size));
         section("[history]", a.churn_age != b.churn_age);
         section("[dns] listen or workers", self.serve != running.serve);
@@ -286,6 +289,11 @@ impl Config {
             wrong(format!("journal.size: {e}"));
             0
         });
+        let scrub_rate = bytes(&file.store.scrub_rate).and_then(|n| if n < MIN_SCRUB_RATE { Err("take 64KiB or more".into()) } else { Ok(n) });
+        let scrub_rate = scrub_rate.unwrap_or_else(|e| {
+            wrong(format!("store.scrub_rate: {e}"));
+            MIN_SCRUB_RATE
+        });
         let mut special = Vec::new();
         file.check_parts(&mut special, &mut warnings, &shown.to_string(), &mut wrong);
         let keys = std::sync::Arc::new(keys::read(&file.key, folder, &shown.to_string(), &mut errors));
@@ -309,6 +317,8 @@ impl Config {
                 journal_age: file.journal.age,
                 journal_size,
                 churn_age: file.history.feeds,
+                scrub_every: file.store.scrub_every,
+                scrub_rate,
             },
             ledger: ledger::Settings {
                 reasons: file.reason.into_iter().map(reason).collect(),

@@ -24,6 +24,7 @@ use crate::{
 };
 
 pub mod collector;
+mod scrub;
 
 /// How often free memory is given back, in seconds.
 const TRIM_EVERY: u64 = 30;
@@ -86,6 +87,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let ticker = tokio::spawn(tick(ledger.clone()));
+    scrub::start(&ledger, &shared.stop)?;
     notify("READY=1");
     signals.wait(&reload).await;
     notify("STOPPING=1");

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, export, feed, import, key, lookup, people, probe, relay, retire, serve, status, transfer,
+    Common, Failure, back, backup, change, check, export, feed, import, key, lookup, people, probe, relay, retire, scrub, serve, status, transfer,
 };
 
 /// What to do.
@@ -40,6 +40,7 @@ pub(super) enum Command {
     Audit(people::Audit),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Scrub(scrub::Scrub),
     Nominate(relay::Nominate),
     Jobs(relay::Jobs),
     Tests(relay::Tests),
@@ -77,6 +78,7 @@ impl Command {
             Command::Audit(c) => people::audit(common, &c),
             Command::Backup(c) => backup::backup(common, &c),
             Command::Restore(c) => backup::restore(common, &c),
+            Command::Scrub(c) => scrub::run(common, &c),
             Command::Nominate(c) => relay::nominate(common, &c),
             Command::Jobs(c) => relay::jobs(common, &c),
             Command::Tests(c) => relay::tests(common, &c),

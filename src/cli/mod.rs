@@ -16,6 +16,7 @@ mod people;
 mod probe;
 mod relay;
 mod retire;
+mod scrub;
 mod serve;
 mod status;
 mod text;

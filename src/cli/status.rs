@@ -23,7 +23,7 @@ enum Of {
     Mirrors,
 }
 
-/// Shows how the daemon is. Exit code 1 while it takes no writes.
+/// Shows how the daemon is. Exit code 1 while it takes no writes, or something is damaged.
 pub(super) fn run(common: &Common, args: &Status) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     if let Some(Of::Mirrors) = args.of {
@@ -41,7 +41,8 @@ pub(super) fn run(common: &Common, args: &Status) -> Result<(), Failure> {
         print(&s);
     }
     match s["problem"].as_str() {
-        Some(why) => Err(Failure::No(format!("no writes are taken: {why}"))),
+        Some(why) if s["writes"] == "refused" => Err(Failure::No(format!("no writes are taken: {why}"))),
+        Some(why) => Err(Failure::No(why.into())),
         None => Ok(()),
     }
 }
@@ -79,6 +80,7 @@ fn print(s: &Value) {
         let of = text(&gap["why"]);
         println!("the log of removals began anew at {} without lines {}: {of}; make a backup now", text(&gap["at"]), gap["missing"]);
     }
+    super::scrub::print(&s["integrity"]);
     if let Some(why) = s["tester"]["wrong"].as_str() {
         println!("relay tests stand still: {why}");
     }

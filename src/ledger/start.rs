@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     index::{Builder, Changes, Published, RawFacts},
-    store::{Store, StoreError, Vocabulary, journal::Since},
+    store::{FoundBy, Store, StoreError, Vocabulary, journal::Since},
 };
 
 /// How many subjects a scan gathers before it builds.
@@ -52,6 +52,21 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
     }
 }
 
+/// Reports what the start found out about the end of the store.
+fn report_start(store: &Store, newest: u64, seq: u64) {
+    let cut = store.cut();
+    if newest <= seq {
+        if let Some(why) = cut {
+            tracing::warn!(why, "the last unsynchronised record of the write-ahead log was cut; no acknowledged commit is missing");
+        }
+        return;
+    }
+    let why = cut.map_or("the store is older than what it has acknowledged".into(), |why| format!("the write-ahead log is damaged: {why}"));
+    let what = format!("commits {} to {newest} were acknowledged and are missing: {why}", seq + 1);
+    tracing::error!(what, "commits are lost; all serials jump");
+    store.record_damage(FoundBy::Start, &what);
+}
+
 /// Opens the ledger on a store: what fell due while it was stopped is ended before the first answer. `on_start` runs on
 /// the writer's thread first, to lower its priority where that is wanted.
 pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + 'static) -> Result<Ledger, Refused> {
@@ -63,10 +78,9 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
     let seq = store.seq()?;
     // An image ahead of the store: commits are lost, by a copy from an older day or by a disk that lied. Mirrors may have
     // seen their serials.
-    let lost = imaged > seq;
-    if lost {
-        tracing::error!(image = imaged, store = seq, "the store is older than its image: commits are lost; all serials jump");
-    }
+    let newest = imaged.max(store.acknowledged());
+    let lost = newest > seq;
+    report_start(&store, newest, seq);
     let published = Arc::new(Published::default());
     let health = Arc::new(Health::default());
     health.set_removals(super::RemovalsHealth { problem: None, gap: store.removals_gap()? });

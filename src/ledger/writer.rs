@@ -1,7 +1,7 @@
 //! The writer's loop: takes jobs in order, changes that wait together as one group.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -315,6 +315,9 @@ impl Writer {
     fn tick(&mut self) {
         self.ticks += 1;
         self.published.sweep();
+        for damage in self.store.date_damage(now()) {
+            tracing::error!(found_by = damage.found_by.as_str(), what = damage.what, "the store is damaged; restore it from a backup");
+        }
         if self.ticks.is_multiple_of(WATCH_EVERY) {
             self.watch_removals(false);
         }
@@ -353,7 +356,10 @@ impl Writer {
 
     /// Opens the store again after an error, and finds out whether the commit in doubt is there.
     fn recover(&mut self) {
-        let found = self.store.reopen().and_then(|()| self.store.seq()).and_then(|seq| self.catch_up(seq));
+        let found = self.store.reopen().and_then(|()| self.store.seq()).and_then(|seq| match seq < self.seq {
+            true => Err(StoreError::Damaged(format!("commits {} to {} were acknowledged and are missing", seq + 1, self.seq))),
+            false => self.catch_up(seq),
+        });
         if let Err(e) = found {
             if matches!(e, StoreError::Damaged(_)) {
                 tracing::error!(error = %e, "every query gets SERVFAIL until the store can be trusted again");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rocksdb::{DB, IteratorMode, Options, ReadOptions, checkpoint::Checkpoint};
+use rocksdb::{DB, IteratorMode, Options, checkpoint::Checkpoint};
 use serde::{Deserialize, Serialize};
 
 use super::{Result, Store, StoreError, cf, damaged, schema};
@@ -47,12 +47,8 @@ fn read(path: &Path, at: String) -> Result<Backup> {
     let db = DB::open_cf_for_read_only(&Options::default(), path, schema::FAMILIES, false)?;
     let mut rows = std::collections::BTreeMap::new();
     for family in schema::FAMILIES {
-        let mut how = ReadOptions::default();
-        how.set_verify_checksums(true);
-        how.fill_cache(false);
-        how.set_readahead_size(1 << 20);
         let mut n = 0;
-        for row in db.iterator_cf_opt(&cf(&db, family)?, how, IteratorMode::Start) {
+        for row in db.iterator_cf_opt(&cf(&db, family)?, super::scrub::checked(), IteratorMode::Start) {
             row?;
             n += 1;
         }
@@ -75,7 +71,12 @@ impl Store {
         }
         std::fs::create_dir_all(to).map_err(io(to))?;
         self.with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(to.join(FOLDER))?))?;
-        let found = read(&to.join(FOLDER), at)?;
+        // The copy is made of links to the store's own files, where both are on one disk: what is damaged there is damaged here.
+        let found = read(&to.join(FOLDER), at).inspect_err(|e| {
+            if let StoreError::Damaged(why) = e {
+                self.record_damage(super::FoundBy::Backup, why);
+            }
+        })?;
         let text = serde_json::to_string_pretty(&found).unwrap_or_default();
         let description = to.join(DESCRIPTION);
         std::fs::write(&description, text + "\n").map_err(io(&description))?;
@@ -146,7 +147,9 @@ impl Restoration {
     pub fn finish(mut self) -> Result<()> {
         let path = self.path();
         // What was kept beside another store is not this one's.
-        let _ = std::fs::remove_file(self.to.join("image"));
+        for name in ["image", super::integrity::LAST_COMMIT, super::integrity::REPORT] {
+            let _ = std::fs::remove_file(self.to.join(name));
+        }
         let mut names: Vec<_> = std::fs::read_dir(&path).map_err(io(&path))?.flatten().map(|e| e.file_name()).collect();
         names.sort_by_key(|n| n == CURRENT);
         for name in names {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Batch, Result, Store, damaged, schema};
+use super::{Batch, Result, Store, schema};
 use crate::model::{Serial, Subject, Time, Verdict};
 use schema::Commit;
 
@@ -30,7 +30,7 @@ impl Store {
     /// the zone on the way, or more than `limit` subjects changed.
     pub fn past(&self, origin: &str, from: Serial, last: u64, limit: usize) -> Result<Option<Past>> {
         let Some(row) = self.get(schema::META, &schema::serial_key(origin, from))? else { return Ok(None) };
-        let seq = row.try_into().map(u64::from_be_bytes).map_err(|_| damaged("the number of a serial's commit"))?;
+        let seq = row.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("the number of a serial's commit"))?;
         let gave = |c: &Commit| c.serials.iter().any(|(o, _, to)| o == origin && *to == from);
         if !self.commit_row(seq)?.is_some_and(|c| gave(&c)) {
             return Ok(None);
@@ -45,15 +45,15 @@ impl Store {
     pub fn before(&self, origin: &str, seq: u64, last: u64, past: &mut Past) -> Result<bool> {
         let (mut next, mut barred) = (seq + 1, false);
         self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
             if at != next || at > last {
                 return Ok(false);
             }
             next += 1;
-            let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
+            let commit: Commit = schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
             barred = commit.barrier && commit.serials.iter().any(|(o, ..)| o == origin);
             for (key, verdict) in commit.before {
-                let subject = Subject::from_key(&key).ok_or_else(|| damaged("a journal subject"))?;
+                let subject = Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?;
                 past.entry(subject).or_insert(verdict);
             }
             Ok(!barred)
@@ -79,15 +79,15 @@ impl Store {
     /// Visits the commits that the journal has, from `seq` on, until `f` says false.
     pub fn commits(&self, seq: u64, f: &mut dyn FnMut(u64, Commit) -> Result<bool>) -> Result<()> {
         self.rows(schema::JOURNAL, &seq.to_be_bytes(), &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
-            f(at, schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?)
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
+            f(at, schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?)
         })
     }
 
     /// A commit by its number.
     pub fn commit_row(&self, seq: u64) -> Result<Option<Commit>> {
         let row = self.get(schema::JOURNAL, &seq.to_be_bytes())?;
-        row.map(|r| schema::decode(&r).ok_or_else(|| damaged(&format!("commit {seq}")))).transpose()
+        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged(&format!("commit {seq}")))).transpose()
     }
 
     /// What changed after commit `seq`, up to the last one.
@@ -97,15 +97,15 @@ impl Store {
         let mut out = Vec::new();
         let mut bulk = false;
         self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
             if at != next || at > last {
                 return Ok(false);
             }
             next += 1;
-            let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
+            let commit: Commit = schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
             bulk |= commit.bulk;
             for (key, _) in commit.before {
-                out.push(Subject::from_key(&key).ok_or_else(|| damaged("a journal subject"))?);
+                out.push(Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?);
             }
             Ok(!bulk)
         })?;
@@ -133,8 +133,8 @@ impl Store {
         let mut batch = Batch::default();
         let mut rows = 0;
         self.rows(schema::JOURNAL, &[], &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
-            let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
+            let commit: Commit = schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
             let old = commit.at.0 + age < now.0 || total - commit.bytes.min(total) > size;
             rows += 1;
             let goes = old && at < last && at <= imaged && rows <= TRIM_ROWS;

@@ -10,8 +10,12 @@ pub mod feeds;
 #[cfg(feature = "daemon")]
 pub mod image;
 #[cfg(feature = "daemon")]
+mod integrity;
+#[cfg(feature = "daemon")]
 pub mod journal;
 pub mod schema;
+#[cfg(feature = "daemon")]
+pub mod scrub;
 #[cfg(feature = "daemon")]
 pub mod stage;
 #[cfg(feature = "daemon")]
@@ -21,6 +25,8 @@ pub mod upgrade;
 mod handle;
 #[cfg(feature = "daemon")]
 mod open;
+#[cfg(feature = "daemon")]
+mod removals;
 
 #[cfg(feature = "daemon")]
 pub use backup::{Backup, Restoration};
@@ -28,3 +34,5 @@ pub use backup::{Backup, Restoration};
 pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
 #[cfg(feature = "daemon")]
 use handle::{Result, cf, damaged};
+#[cfg(feature = "daemon")]
+pub use integrity::{Damage, FoundBy, ScrubProgress, ScrubReport};

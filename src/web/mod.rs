@@ -13,6 +13,7 @@ mod export;
 mod feeds;
 mod import;
 mod input;
+mod integrity;
 mod jobs;
 mod listen;
 mod listings;

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, Problem, access, backup, bulk, change, claims, commits, error, export, feeds, import, jobs, listings, lookup, names, once, people,
+    App, Problem, access, backup, bulk, change, claims, commits, error, export, feeds, import, integrity, jobs, listings, lookup, names, once, people,
     proposals, purge, status, webhooks,
 };
 
@@ -77,6 +77,7 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(status::reasons))
         .routes(routes!(status::reload))
         .routes(routes!(backup::create))
+        .routes(routes!(integrity::scrub))
         .routes(routes!(webhooks::all, webhooks::make))
         .routes(routes!(webhooks::change, webhooks::remove))
         .routes(routes!(webhooks::waiting))

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{App, error::Problem, export::counters, shapes::Page};
+use super::{App, error::Problem, export::counters, integrity, shapes::Page};
 use crate::{
     ledger::now,
     metrics::{MAX_ZONES, Totals},
@@ -58,8 +58,9 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "now": now().to_string(),
         "commit": snapshot.seq,
         "writes": if refused.is_some() { "refused" } else { "taken" },
-        "problem": refused,
-        "removals": removals(&app),
+        "problem": refused.or_else(|| integrity::degraded(&app).into_iter().next()),
+        "removals": integrity::removals(&app),
+        "integrity": integrity::report(&app),
         "commits": app.ledger.health.commits.load(Relaxed),
         "changes": app.ledger.health.changes.load(Relaxed),
         "listed": {"ipv4_hosts": hosts, "ipv4_prefixes": nets, "ipv6": ip6, "domains": names},
@@ -73,24 +74,6 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     }))
 }
 
-/// The log of removals: where it is, up to which line the store knows it, and what is wrong with it or missing in it.
-fn removals(app: &App) -> Value {
-    let health = app.ledger.health.removals();
-    let gap = health.gap.map(|g| json!({"line": g.line, "at": g.at.to_string(), "missing": g.missing, "why": g.why}));
-    json!({
-        "path": app.ledger.settings().removals,
-        "line": app.ledger.store.removals().ok(),
-        "problem": health.problem,
-        "gap": gap,
-    })
-}
-
-/// What is wrong although everything is served and writes are taken: one line for each.
-fn degraded(app: &App) -> Vec<String> {
-    let gap = app.ledger.health.removals().gap;
-    gap.map(|g| format!("the log of removals has lost lines ({}); make a backup", g.why)).into_iter().collect()
-}
-
 /// `GET /v1/mirrors`: each zone's mirrors: what they were told, asked for and have, and how far behind they are.
 #[utoipa::path(get, path = "/v1/mirrors", tag = "state", responses((status = 200, body = Value), Problem))]
 pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
@@ -102,7 +85,7 @@ pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
 #[utoipa::path(get, path = "/health/ready", security(()), tag = "state", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = String, content_type = "text/plain")))]
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     match app.ledger.health.writes_refused() {
-        None => (StatusCode::OK, degraded(&app).iter().fold("ready\n".into(), |out, why| format!("{out}degraded: {why}\n"))),
+        None => (StatusCode::OK, integrity::degraded(&app).iter().fold("ready\n".into(), |out, why| format!("{out}degraded: {why}\n"))),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
@@ -190,11 +173,9 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     family(&mut out, "changes_total", "counter", "Subjects changed since the start", one(app.ledger.health.changes.load(Relaxed) as f64));
     let well = f64::from(u8::from(app.ledger.health.writes_refused().is_none()));
     family(&mut out, "writes_taken", "gauge", "1 while writes are taken, 0 while the store or the log of removals fails", one(well));
-    let log = app.ledger.health.removals();
-    let whole = f64::from(u8::from(log.problem.is_none()));
-    family(&mut out, "removals_log_whole", "gauge", "0 while the log of removals is lost or damaged, and nothing is written to it", one(whole));
-    let lost = log.gap.map_or(0, |g| g.missing.iter().map(|(from, to)| to - from + 1).sum::<u64>());
-    family(&mut out, "removals_log_missing_lines", "gauge", "Lines that the log of removals has lost since the last backup", one(lost as f64));
+    for (name, help, value) in integrity::gauges(&app) {
+        family(&mut out, name, "gauge", help, one(value));
+    }
     family(&mut out, "start_time_seconds", "gauge", "When the daemon started", one(app.started.0 as f64));
     let v = app.ledger.store.vocabulary();
     let fed = || v.records.iter().filter(|r| r.feed);
