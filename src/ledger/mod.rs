@@ -25,4 +25,4 @@ pub use people::{Book, Keep, Proposal};
 pub use removal_log::OnLoss;
 pub use restore::{Replayed, begin_log, check_log, restore};
 pub use start::open;
-pub use undo::{MANY, Undo, Undone};
+pub use undo::{ChangedBy, MANY, Undo, Undone};

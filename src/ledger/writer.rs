@@ -83,6 +83,10 @@ impl Writer {
 
     /// One turn: what waits, in order; changes in a row are one commit.
     fn turn(&mut self, waiting: &mut Vec<Job>) -> Option<Reply<()>> {
+        // A log of removals that is back, or that a setting lets begin anew, ends the stop before the next change is refused.
+        if self.health.removals().problem.is_some() {
+            self.watch_removals(false);
+        }
         let mut group: Vec<(Change, Reply<Receipt>)> = Vec::new();
         for job in waiting.drain(..) {
             if let Job::Change(change, reply) = job {
@@ -337,6 +341,9 @@ impl Writer {
             match self.store.trim(now(), self.imaged.load(Ordering::Relaxed)).and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b))) {
                 Ok(()) => {}
                 Err(e) => tracing::warn!(error = %e, "the journal could not be trimmed"),
+            }
+            if let Err(e) = self.drop_kept() {
+                tracing::warn!(error = ?e, "rows that can not come back any more could not be dropped");
             }
         }
     }

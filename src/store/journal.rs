@@ -1,10 +1,10 @@
 //! The journal: commits by number, and how it is kept from growing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Batch, Result, Store, schema};
-use crate::model::{Serial, Subject, Time, Verdict};
-use schema::Commit;
+use crate::model::{Entry, Event, Serial, SourceId, Subject, Time, Verdict};
+use schema::{Commit, FeedNote};
 
 /// What a start has to do after an image: the subjects to look at again, or everything.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +20,9 @@ pub type Past = HashMap<Subject, Verdict>;
 
 /// Where a commit left a subject, and the commits that changed it since.
 pub type Later = (Verdict, Vec<u64>);
+
+/// A large import: its commit, and its source where that is known.
+pub type Bulk = (u64, Option<SourceId>);
 
 /// How many rows of the journal go at one time.
 const TRIM_ROWS: usize = 100_000;
@@ -61,19 +64,80 @@ impl Store {
         Ok(!barred && next > last)
     }
 
-    /// Of the subjects of a commit that changed after it: where it left each, and the commits that changed it, in order. And
-    /// whether anything changed that is too much to list.
-    pub fn later(&self, seq: u64, commit: &Commit) -> Result<(HashMap<Vec<u8>, Later>, bool)> {
+    /// Of the subjects of a commit that changed after it: where it left each, and the commits that changed it, in order. And the
+    /// large imports after it, whose subjects are too many to list, with their sources where they are known.
+    pub fn later(&self, seq: u64, commit: &Commit) -> Result<(HashMap<Vec<u8>, Later>, Vec<Bulk>)> {
         let asked: HashSet<&[u8]> = commit.before.iter().map(|(key, _)| &key[..]).collect();
-        let (mut out, mut bulk) = (HashMap::<Vec<u8>, Later>::new(), false);
+        let (mut out, mut bulks) = (HashMap::<Vec<u8>, Later>::new(), Vec::new());
         self.commits(seq + 1, &mut |at, commit| {
-            bulk |= commit.bulk;
+            bulks.extend(commit.bulk.then_some(at));
             for (key, verdict) in commit.before.into_iter().filter(|(key, _)| asked.contains(&key[..])) {
                 out.entry(key).or_insert_with(|| (verdict, Vec::new())).1.push(at);
             }
             Ok(true)
         })?;
-        Ok((out, bulk))
+        let bulks: Result<_> = bulks.into_iter().map(|at| Ok((at, self.bulk_source(at)?))).collect();
+        Ok((out, bulks?))
+    }
+
+    /// The source of a large import, by its commit; none where an older version made it.
+    pub fn bulk_source(&self, seq: u64) -> Result<Option<SourceId>> {
+        let row = self.get(schema::META, &schema::bulk_key(seq))?;
+        row.map(|v| v.try_into().map(|n| SourceId(u16::from_be_bytes(n))).map_err(|_| self.damaged("the source of a large import")))
+            .transpose()
+    }
+
+    /// The notes of a commit's rows as they stood before it.
+    pub fn notes_before(&self, seq: u64) -> Result<Vec<FeedNote>> {
+        let row = self.get(schema::META, &schema::notes_key(seq))?;
+        row.map_or(Ok(Vec::new()), |r| schema::decode(&r).ok_or_else(|| self.damaged(&format!("the notes of commit {seq}"))))
+    }
+
+    /// What a commit did to a subject, in order.
+    pub fn events_at(&self, seq: u64, at: Time, subject: &Subject) -> Result<Vec<Event>> {
+        let mut out = Vec::new();
+        let whole = [(schema::EVENTS, schema::event_key(subject, seq, 0)), (schema::CHURN, schema::churn_key(at, subject, seq, 0))];
+        for (family, key) in whole {
+            let prefix = &key[..key.len() - 4];
+            self.rows(family, prefix, &mut |k, v| {
+                let Some(place) = k.strip_prefix(prefix).and_then(|tail| tail.try_into().ok()) else { return Ok(false) };
+                let event: Event = schema::decode(v).ok_or_else(|| self.damaged(&format!("an event of {subject}")))?;
+                out.push((u32::from_be_bytes(place), event));
+                Ok(true)
+            })?;
+        }
+        out.sort_by_key(|(place, _)| *place);
+        Ok(out.into_iter().map(|(_, event)| event).collect())
+    }
+
+    /// The subjects of which a source's entries have changed after commit `seq`, and the commits that changed them. Between it and
+    /// now there must be no large import of the source.
+    pub fn rows_changed_since(&self, seq: u64, source: SourceId) -> Result<BTreeMap<Subject, Vec<u64>>> {
+        let of_source = |v: &Verdict| v.entries.iter().filter(|e| e.source == source).cloned().collect::<Vec<_>>();
+        // The last commit that had the subject, the entries before it, and the commits that changed them.
+        let mut all: HashMap<Vec<u8>, (u64, Vec<Entry>, Vec<u64>)> = HashMap::new();
+        self.commits(seq + 1, &mut |at, commit| {
+            for (key, verdict) in commit.before {
+                let now = of_source(&verdict);
+                let (last, entries, changed) = all.entry(key).or_insert_with(|| (at, now.clone(), Vec::new()));
+                if *entries != now {
+                    changed.push(*last);
+                }
+                (*last, *entries) = (at, now);
+            }
+            Ok(true)
+        })?;
+        let mut out = BTreeMap::new();
+        for (key, (last, entries, mut changed)) in all {
+            let subject = Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?;
+            if of_source(&self.verdict(&subject)?) != entries {
+                changed.push(last);
+            }
+            if !changed.is_empty() {
+                out.insert(subject, changed);
+            }
+        }
+        Ok(out)
     }
 
     /// Visits the commits that the journal has, from `seq` on, until `f` says false.
@@ -161,6 +225,8 @@ impl Store {
         }
         if let Some(seq) = keep_from {
             batch.delete_range(schema::JOURNAL, vec![0], seq.to_be_bytes().to_vec());
+            batch.delete_range(schema::META, schema::bulk_key(0), schema::bulk_key(seq));
+            batch.delete_range(schema::META, schema::notes_key(0), schema::notes_key(seq));
         }
         if first.is_some_and(|f| f < oldest) {
             batch.delete_range(schema::CHURN, vec![0], oldest.to_be_bytes().to_vec());
