@@ -209,6 +209,16 @@ fn bytes(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).ok_or_else(|| format!("`{text}` is not a size"))
 }
 
+/// `store.scrub_rate`, checked.
+fn scrub_rate(text: &str, wrong: &mut dyn FnMut(String)) -> u64 {
+    match bytes(text) {
+        Ok(n) if n >= MIN_SCRUB_RATE => return n,
+        Ok(_) => wrong("store.scrub_rate: take 64KiB or more".into()),
+        Err(e) => wrong(format!("store.scrub_rate: {e}")),
+    }
+    MIN_SCRUB_RATE
+}
+
 /// Reads a TOML file; every key that is not known is an error with its name.
 fn read<T: DeserializeOwned>(path: &Path, errors: &mut Vec<String>) -> Option<T> {
     let shown = path.display();
@@ -289,11 +299,7 @@ impl Config {
             wrong(format!("journal.size: {e}"));
             0
         });
-        let scrub_rate = bytes(&file.store.scrub_rate).and_then(|n| if n < MIN_SCRUB_RATE { Err("take 64KiB or more".into()) } else { Ok(n) });
-        let scrub_rate = scrub_rate.unwrap_or_else(|e| {
-            wrong(format!("store.scrub_rate: {e}"));
-            MIN_SCRUB_RATE
-        });
+        let scrub_rate = scrub_rate(&file.store.scrub_rate, &mut wrong);
         let mut special = Vec::new();
         file.check_parts(&mut special, &mut warnings, &shown.to_string(), &mut wrong);
         let keys = std::sync::Arc::new(keys::read(&file.key, folder, &shown.to_string(), &mut errors));
@@ -565,6 +571,10 @@ pub(in crate::config) mod tests {
         assert!(e.to_string().contains("relay"), "{e}");
         let e = load("[[reason]]\nname='relay'\n[journal]\nsize='1 potato'", ZONE).unwrap_err();
         assert!(e.to_string().contains("1GiB"), "{e}");
+        let e = load("[[reason]]\nname='relay'\n[removals]\non_loss='ignore'", ZONE).unwrap_err();
+        assert!(e.0[0].contains("config.toml:4") && e.0[0].contains("`stop` or `restart`"), "{e}");
+        let e = load("[[reason]]\nname='relay'\n[store]\nscrub_rate='1KiB'", ZONE).unwrap_err();
+        assert!(e.to_string().contains("store.scrub_rate: take 64KiB or more"), "{e}");
     }
     #[test]
     fn a_reason_has_digests_of_one_form_and_no_names_beside_them() {

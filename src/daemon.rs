@@ -86,8 +86,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tester = tests.start(&back, collectors, &web_stopped)?;
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
-    let ticker = tokio::spawn(tick(ledger.clone()));
-    scrub::start(&ledger, &shared.stop)?;
+    let ticker = start_upkeep(&ledger, &shared.stop)?;
     notify("READY=1");
     signals.wait(&reload).await;
     notify("STOPPING=1");
@@ -330,6 +329,12 @@ fn reloader(
         tracing::info!(moved = ?receipt.serials, "configuration read again");
         Ok(warnings)
     })
+}
+
+/// Starts what the ledger needs done by time: its tick, which the returned task gives, and scrubs.
+fn start_upkeep(ledger: &Ledger, stop: &Arc<std::sync::atomic::AtomicBool>) -> Result<tokio::task::JoinHandle<()>, String> {
+    scrub::start(ledger, stop)?;
+    Ok(tokio::spawn(tick(ledger.clone())))
 }
 
 async fn tick(ledger: Ledger) {

@@ -79,7 +79,10 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     restoration.finish().map_err(no)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> = done.serials.iter().map(|(o, s)| (o, s.0)).collect();
-        println!("{:#}", json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "missing": missing, "serials": serials}));
+        println!(
+            "{:#}",
+            json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "missing": missing, "serials": serials})
+        );
         return Ok(());
     }
     println!("restored to commit {}; {} decisions since then were replayed", found.commit, done.decisions);

@@ -3,7 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, export, feed, import, key, lookup, people, probe, relay, retire, scrub, serve, status, transfer,
+    Common, Failure, back, backup, change, check, export, feed, import, key, lookup, people, probe, relay, retire, scrub, serve, status,
+    transfer,
 };
 
 /// What to do.

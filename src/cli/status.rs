@@ -41,9 +41,10 @@ pub(super) fn run(common: &Common, args: &Status) -> Result<(), Failure> {
         print(&s);
     }
     match s["problem"].as_str() {
+        None => Ok(()),
+        Some(_) if common.json => Err(Failure::No(String::new())), // the document has said it
         Some(why) if s["writes"] == "refused" => Err(Failure::No(format!("no writes are taken: {why}"))),
         Some(why) => Err(Failure::No(why.into())),
-        None => Ok(()),
     }
 }
 

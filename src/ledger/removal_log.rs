@@ -14,7 +14,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::removals::{Gap, Line, Removal, decode, encode, tail, visit};
+use super::removals::{Gap, Holes, Line, Ranges, Removal, decode, encode, tail, visit};
 use crate::model::{Serial, Time};
 
 /// How far ahead serials are written down, so that not every commit has to.
@@ -64,12 +64,7 @@ struct Stamp {
 
 impl Stamp {
     fn of(m: &fs::Metadata) -> Stamp {
-        Stamp {
-            file: (m.dev(), m.ino()),
-            len: m.len(),
-            modified: (m.mtime(), m.mtime_nsec()),
-            changed: (m.ctime(), m.ctime_nsec()),
-        }
+        Stamp { file: (m.dev(), m.ino()), len: m.len(), modified: (m.mtime(), m.mtime_nsec()), changed: (m.ctime(), m.ctime_nsec()) }
     }
 }
 
@@ -171,7 +166,13 @@ impl RemovalLog {
         }
         let unreadable = |log: &RemovalLog, e: std::io::Error| log.lost(format!("cannot be read: {e}"));
         let mut file = open_file(&self.path, false).map_err(|e| unreadable(self, e))?;
-        let how = if ours { "was changed" } else if self.file.is_some() { "was replaced" } else { "is damaged" };
+        let how = if ours {
+            "was changed"
+        } else if self.file.is_some() {
+            "was replaced"
+        } else {
+            "is damaged"
+        };
         let (lines, len) = tail(&mut file).map_err(|e| unreadable(self, e))?;
         let mut last = (0, None);
         for line in &lines {
@@ -233,23 +234,21 @@ impl RemovalLog {
 
     /// Reads every line.
     fn read_all(&self, file: &File, how: &str) -> Result<(), Loss> {
-        let mut wrong = None;
-        let mut last = None;
+        let (mut wrong, mut holes) = (None, Holes::default());
         let read = from_start(file).and_then(|mut reader| {
             visit(&mut reader, &mut |(place, _), _, line| {
-                let why = match line {
-                    Err(e) => Some(e),
-                    // A gap that is on record is none.
-                    Ok(line) => {
-                        let before = last.replace(line.n);
-                        before.filter(|b| line.gap.is_none() && line.n != b + 1).map(|b| format!("line {} follows line {b}", line.n))
-                    }
-                };
-                wrong = wrong.take().or(why.map(|e| format!("{how}: line {place} of the file: {e}")));
+                match line {
+                    Ok(line) => holes.add(&line),
+                    Err(e) => wrong = wrong.take().or(Some(format!("{how}: line {place} of the file: {e}"))),
+                }
                 Ok(())
             })
         });
         read.map_err(|e| self.lost(format!("cannot be read: {e}")))?;
+        let missing = holes.unrecorded();
+        if wrong.is_none() && !missing.is_empty() {
+            wrong = Some(format!("{how}: {} missing", Ranges(&missing)));
+        }
         wrong.map_or(Ok(()), |why| Err(self.lost(why)))
     }
 
@@ -258,7 +257,13 @@ impl RemovalLog {
     }
 
     fn foreign(&self, what: &str) -> Loss {
-        Loss { why: format!("the log of removals {} {what}; name another file in `path` of [removals], or move this one away", self.path.display()), foreign: true }
+        Loss {
+            why: format!(
+                "the log of removals {} {what}; name another file in `path` of [removals], or move this one away",
+                self.path.display()
+            ),
+            foreign: true,
+        }
     }
 
     /// Writes what a commit decides, and the serials that it moves beyond those that were written down; synced. Nothing is
@@ -344,7 +349,9 @@ fn copy_lines(source: &File, known: &Known, out: &mut impl Write) -> std::io::Re
         Ok(())
     })?;
     if last == 0 && !looks_like_one {
-        return Err(std::io::Error::other("the file there is not a log of removals; move it away, or name another one in `path` of [removals]"));
+        return Err(std::io::Error::other(
+            "the file there is not a log of removals; move it away, or name another one in `path` of [removals]",
+        ));
     }
     missing.extend(gap_after(last, known.n));
     Ok(missing)
@@ -427,7 +434,8 @@ mod tests {
         log.write(Time(1), vec![removal("45.1.1.1")], &serials(5)).unwrap();
         log.write(Time(2), vec![], &serials(6)).unwrap();
         log.write(Time(3), vec![], &serials(5 + SERIALS_AHEAD + 1)).unwrap();
-        let found: Vec<_> = read(&path).unwrap().lines.iter().map(|l| (l.n, l.events.len(), l.serials.get("bl.example").copied())).collect();
+        let found: Vec<_> =
+            read(&path).unwrap().lines.iter().map(|l| (l.n, l.events.len(), l.serials.get("bl.example").copied())).collect();
         assert_eq!(found, [(1, 1, Some(5 + SERIALS_AHEAD)), (2, 0, Some(5 + 2 * SERIALS_AHEAD + 1))]);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, [&whole[..], b"{\"n\":3,\"at\":"].concat()).unwrap();
@@ -472,7 +480,13 @@ mod tests {
         ),
         ("zeroed", |p| fs::write(p, vec![0; fs::metadata(p).unwrap().len() as usize]).unwrap(), "", &[(1, 5)], &[(1, 5)]),
         ("a byte flipped", |p| rewrite(p, |l| l.concat().replace("45.1.1.3", "45.1.1.7")), "checksum", &[(3, 3)], &[(3, 3)]),
-        ("replaced by an older copy", |p| replace(p, fs::read_to_string(p).unwrap().split_inclusive('\n').take(2).collect::<String>().as_bytes()), "ends with line 2", &[], &[(3, 5)]),
+        (
+            "replaced by an older copy",
+            |p| replace(p, fs::read_to_string(p).unwrap().split_inclusive('\n').take(2).collect::<String>().as_bytes()),
+            "ends with line 2",
+            &[],
+            &[(3, 5)],
+        ),
         ("replaced by an empty file", |p| replace(p, b""), "is empty", &[], &[(1, 5)]),
     ];
 

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    RemovalsHealth, Refused, now,
-    removal_log::{Known, OnLoss, RemovalLog},
+    Refused, RemovalsHealth,
     group::Work,
+    now,
+    removal_log::{Known, OnLoss, RemovalLog},
     writer::Writer,
 };
 use crate::{
@@ -14,7 +15,8 @@ use crate::{
 };
 
 /// What a person can do about a lost log.
-const ADVICE: &str = "put the file back, or set `on_loss = \"restart\"` in [removals] and reload: the log begins anew then, and says what it lacks";
+const ADVICE: &str =
+    "put the file back, or set `on_loss = \"restart\"` in [removals] and reload: the log begins anew then, and says what it lacks";
 
 impl Writer {
     /// Opens the log at a path.

@@ -186,7 +186,37 @@ pub struct Contents {
     pub end_damaged: bool,
 }
 
+/// The runs of numbers that are missing between lines, while the lines are read in order.
+#[derive(Debug, Default)]
+pub(super) struct Holes {
+    last: Option<u64>,
+    found: Vec<(u64, u64)>,
+    recorded: Vec<(u64, u64)>,
+}
+
+impl Holes {
+    pub(super) fn add(&mut self, line: &Line) {
+        if let Some(last) = self.last.replace(line.n).filter(|last| line.n != last + 1) {
+            self.found.push((last + 1, line.n.saturating_sub(1).max(last + 1)));
+        }
+        self.recorded.extend(line.gap.iter().flat_map(|gap| &gap.missing));
+    }
+
+    /// Those that no gap on record covers.
+    pub(super) fn unrecorded(self) -> Vec<(u64, u64)> {
+        let covered = |(a, b): &(u64, u64)| self.recorded.iter().any(|(from, to)| from <= a && b <= to);
+        self.found.into_iter().filter(|hole| !covered(hole)).collect()
+    }
+}
+
 impl Contents {
+    /// The runs of missing lines that no gap on record covers.
+    pub(super) fn unrecorded_holes(&self) -> Vec<(u64, u64)> {
+        let mut holes = Holes::default();
+        self.lines.iter().for_each(|l| holes.add(l));
+        holes.unrecorded()
+    }
+
     /// The runs of lines after line `known` that are missing.
     pub fn missing_after(&self, known: u64) -> Vec<(u64, u64)> {
         let mut last = known;
@@ -319,7 +349,7 @@ mod tests {
     fn the_tail_holds_at_least_one_line_however_long_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("removals.log");
-        let events = (0..2000).map(|i| Removal {
+        let events = (0..3000).map(|i| Removal {
             subject: format!("45.2.{}.{}", i >> 8, i & 255).parse().unwrap(),
             what: Decision::Delisted,
             reason: None,
@@ -332,7 +362,7 @@ mod tests {
         assert!(text.len() as u64 > 2 * TAIL);
         std::fs::write(&path, &text).unwrap();
         let (lines, len) = tail(&mut File::open(&path).unwrap()).unwrap();
-        assert_eq!(lines.last().map(|l| l.as_ref().map(|l| (l.n, l.events.len())).unwrap()), Some((9, 2000)));
+        assert_eq!(lines.last().map(|l| l.as_ref().map(|l| (l.n, l.events.len())).unwrap()), Some((9, 3000)));
         assert_eq!(len, text.len() as u64);
     }
 }

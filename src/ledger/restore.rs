@@ -120,7 +120,12 @@ pub fn check_log(store: &Store, log: &Contents, allow_gap: bool) -> Result<Vec<(
     if log.lines.last().map_or(0, |l| l.n) < known {
         return no(format!("the log of removals ends before line {known}, which the store knows; is it the whole of it?"));
     }
-    let missing = log.missing_after(known);
+    // One that is not on record makes the rest doubtful, also where the store knows the lines.
+    let mut missing = log.unrecorded_holes();
+    match missing.is_empty() || allow_gap {
+        true => missing = log.missing_after(known),
+        false => missing.extend(log.missing_after(known).into_iter().filter(|run| !log.unrecorded_holes().contains(run))),
+    }
     if allow_gap || (missing.is_empty() && !log.end_damaged) {
         return Ok(missing);
     }

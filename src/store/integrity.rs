@@ -169,6 +169,12 @@ impl Integrity {
         self.save(&state);
     }
 
+    /// Forgets everything: the store is new, and what is there is of another one.
+    pub(super) fn forget(&self) {
+        *self.state() = State::default();
+        let _ = std::fs::remove_file(self.folder.join(REPORT));
+    }
+
     pub(super) fn want_scrub(&self) {
         self.state().wanted = true;
     }

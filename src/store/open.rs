@@ -149,6 +149,7 @@ impl Store {
 
     /// Writes the first rows of a new store.
     fn found(&self) -> Result<()> {
+        self.integrity.forget();
         let mut batch = Batch::default();
         batch.put(schema::META, b"version".to_vec(), schema::VERSION.to_be_bytes().to_vec());
         batch.put(schema::META, b"id".to_vec(), new_id()?.to_vec());

@@ -76,7 +76,8 @@ impl Store {
         let before = self.integrity.scrub_began(progress);
         let folder = self.path().join(FOLDER);
         let _ = std::fs::remove_dir_all(&folder);
-        let read = self.with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(&folder)?)).and_then(|()| self.scrub_copy(&folder, progress, wait));
+        let read =
+            self.with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(&folder)?)).and_then(|()| self.scrub_copy(&folder, progress, wait));
         let _ = std::fs::remove_dir_all(&folder);
         let report = match read {
             Ok(report) => report.map(|r| ScrubReport { ended: now(), ..r }),
@@ -204,7 +205,6 @@ mod tests {
         assert!(!store.scrub_due(Time(11)) && store.scrub_due(Time(10 + 86_400)));
         let (file, whole, damaged) = table(dir.path());
         fs::write(&file, damaged).unwrap();
-        // A read fills the cache before, and still the disk is looked at.
         assert_eq!(scrub(&store, 20).damaged, 1);
         let found = store.damage();
         assert!(found.len() == 1 && found[0].found_by == FoundBy::Scrub && found[0].what.starts_with("probes: "), "{found:?}");
@@ -281,10 +281,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
         (1..=3).for_each(|n| commit(&store, n, 1));
+        let acknowledged = fs::read(dir.path().join(super::super::integrity::LAST_COMMIT)).unwrap();
+        commit(&store, 4, 1);
         drop(store);
         // The power went while the fourth was written.
+        fs::write(dir.path().join(super::super::integrity::LAST_COMMIT), acknowledged).unwrap();
         let (log, bytes) = (wal(dir.path()), fs::read(wal(dir.path())).unwrap());
-        fs::write(&log, [&bytes[..], &bytes[bytes.len() - 40..bytes.len() - 10]].concat()).unwrap();
+        fs::write(&log, &bytes[..bytes.len() - 30]).unwrap();
         let store = open(dir.path());
         assert!(store.cut().is_some());
         assert_eq!((store.seq().unwrap(), store.acknowledged()), (3, 3));
@@ -296,7 +299,9 @@ mod tests {
     fn a_commit_that_was_acknowledged_and_is_missing_is_known() {
         for (what, damage) in [
             ("the last record cut", &(|b: &[u8]| b[..b.len() - 7].to_vec()) as &dyn Fn(&[u8]) -> Vec<u8>),
-            ("a byte of the last record flipped", &|b| b.iter().enumerate().map(|(i, x)| if i == b.len() - 9 { x ^ 1 } else { *x }).collect()),
+            ("a byte of the last record flipped", &|b| {
+                b.iter().enumerate().map(|(i, x)| if i == b.len() - 9 { x ^ 1 } else { *x }).collect()
+            }),
             ("a byte in the middle flipped", &|b| b.iter().enumerate().map(|(i, x)| if i == b.len() / 2 { x ^ 1 } else { *x }).collect()),
             ("all of it lost", &|_| Vec::new()),
         ] {

@@ -63,7 +63,11 @@ pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, f64)> {
     let lost = log.gap.map_or(0, |g| g.missing.iter().map(|(from, to)| to - from + 1).sum::<u64>());
     let (running, last) = app.ledger.store.scrubs();
     let mut out = vec![
-        ("removals_log_whole", "0 while the log of removals is lost or damaged, and nothing is written to it", f64::from(u8::from(log.problem.is_none()))),
+        (
+            "removals_log_whole",
+            "0 while the log of removals is lost or damaged, and nothing is written to it",
+            f64::from(u8::from(log.problem.is_none())),
+        ),
         ("removals_log_missing_lines", "Lines that the log of removals has lost since the last backup", lost as f64),
         ("store_damage", "Findings of damage in the store that are not mended", app.ledger.store.damage().len() as f64),
         ("scrub_running", "1 while the store is read for damage", f64::from(u8::from(running.is_some()))),
@@ -76,8 +80,8 @@ pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, f64)> {
 }
 
 /// How a scrub is asked for.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewScrub {
     /// Forget that acknowledged commits are missing, after their changes were made again.
     accept_missing_commits: bool,

@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, Problem, access, backup, bulk, change, claims, commits, error, export, feeds, import, integrity, jobs, listings, lookup, names, once, people,
-    proposals, purge, status, webhooks,
+    App, Problem, access, backup, bulk, change, claims, commits, error, export, feeds, import, integrity, jobs, listings, lookup, names,
+    once, people, proposals, purge, status, webhooks,
 };
 
 /// The longest body of a single change, in bytes.
