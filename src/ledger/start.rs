@@ -53,18 +53,27 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
 }
 
 /// Reports what the start found out about the end of the store.
-fn report_start(store: &Store, newest: u64, seq: u64) {
+fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> {
     let cut = store.cut();
-    if newest <= seq {
-        if let Some(why) = cut {
-            tracing::warn!(why, "the last unsynchronised record of the write-ahead log was cut; no acknowledged commit is missing");
+    let why = |cut: Option<String>| match cut {
+        Some(why) => format!("the write-ahead log is damaged: {why}"),
+        None => "the store is older than what it has acknowledged".into(),
+    };
+    let what = match (newest > seq, store.lacks_rows()) {
+        (true, _) => format!("commits {} to {newest} were acknowledged and are missing: {}", seq + 1, why(cut)),
+        (false, true) => {
+            format!("changes after commit {seq} that have no number (people, tokens, the audit log) are missing: {}", why(cut))
         }
-        return;
-    }
-    let why = cut.map_or("the store is older than what it has acknowledged".into(), |why| format!("the write-ahead log is damaged: {why}"));
-    let what = format!("commits {} to {newest} were acknowledged and are missing: {why}", seq + 1);
-    tracing::error!(what, "commits are lost; all serials jump");
+        (false, false) => {
+            if let Some(why) = cut {
+                tracing::warn!(why, "the last unsynchronised record of the write-ahead log was cut; no acknowledged commit is missing");
+            }
+            return Ok(());
+        }
+    };
+    tracing::error!(what, "acknowledged changes are lost");
     store.record_damage(FoundBy::Start, &what);
+    store.start_from_here()
 }
 
 /// Opens the ledger on a store: what fell due while it was stopped is ended before the first answer. `on_start` runs on
@@ -80,7 +89,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
     // seen their serials.
     let newest = imaged.max(store.acknowledged());
     let lost = newest > seq;
-    report_start(&store, newest, seq);
+    report_start(&store, newest, seq)?;
     let published = Arc::new(Published::default());
     let health = Arc::new(Health::default());
     health.set_removals(super::RemovalsHealth { problem: None, gap: store.removals_gap()? });

@@ -112,8 +112,9 @@ pub struct Store {
     pub(super) id: [u8; 16],
     pub(super) vocabulary: RwLock<Arc<Vocabulary>>,
     pub(super) integrity: Integrity,
-    /// The last commit that it had acknowledged before it was opened; 0 where that is not known.
-    pub(super) acknowledged: u64,
+    /// The last commit that it had acknowledged before it was opened, 0 where that is not known; and whether rows that it had
+    /// acknowledged are missing.
+    pub(super) acknowledged: (u64, bool),
     /// Why the end of the write-ahead log was cut when it was opened, where it was.
     pub(super) cut: std::sync::Mutex<Option<String>>,
     /// What becomes of commits: how tests see a disk that says no. One of [`Fault`].
@@ -181,7 +182,12 @@ impl Store {
 
     /// The last commit that was acknowledged before the store was opened; 0 where that is not known.
     pub fn acknowledged(&self) -> u64 {
-        self.acknowledged
+        self.acknowledged.0
+    }
+
+    /// Whether rows that were acknowledged before the store was opened are missing.
+    pub fn lacks_rows(&self) -> bool {
+        self.acknowledged.1
     }
 
     /// Why the end of the write-ahead log was cut when the store was opened; none where it was whole.
@@ -502,7 +508,7 @@ impl Store {
             let mut synced = WriteOptions::default();
             synced.set_sync(true);
             db.write_opt(out, &synced)?;
-            commit.into_iter().for_each(|n| self.integrity.acknowledge(n));
+            self.integrity.acknowledge(commit, db.latest_sequence_number());
             if fault == Fault::After as u8 { Err(asked()) } else { Ok(()) }
         })
     }

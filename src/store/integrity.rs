@@ -14,7 +14,8 @@ use crate::model::{Time, time::Seconds};
 
 /// The file beside the database with the damage and the last scrub, in JSON.
 pub(super) const REPORT: &str = "integrity.json";
-/// The file beside the database with the last acknowledged commit: the store's identity, the number, a checksum.
+/// The file beside the database with the last acknowledged commit: the store's identity, the commit's number, the database's own
+/// number of the last row that was written, a checksum.
 pub(super) const LAST_COMMIT: &str = "last-commit";
 /// How many findings are kept; more are of the same kind.
 const MAX_DAMAGE: usize = 32;
@@ -104,6 +105,17 @@ pub(super) struct Integrity {
     folder: PathBuf,
     state: Mutex<State>,
     last_commit: OnceLock<(File, [u8; 16])>,
+    /// What it holds.
+    acknowledged: Mutex<Acknowledged>,
+}
+
+/// What was acknowledged last. Rows that belong to no numbered commit, such as those of people, have only the second number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    /// The number of the commit.
+    pub(super) commit: u64,
+    /// The database's number of the last row.
+    pub(super) sequence: u64,
 }
 
 impl Integrity {
@@ -113,7 +125,7 @@ impl Integrity {
         let report: Report = read.unwrap_or_default();
         // What was damaged before is looked at again at once.
         let state = State { wanted: !report.damage.is_empty(), report, progress: None };
-        Integrity { folder: folder.to_path_buf(), state: Mutex::new(state), last_commit: OnceLock::new() }
+        Integrity { folder: folder.to_path_buf(), state: Mutex::new(state), last_commit: OnceLock::new(), acknowledged: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -213,36 +225,51 @@ impl Integrity {
         self.save(&state);
     }
 
-    /// The last commit that a store with this identity has acknowledged; 0 where it is not known. From now on
+    /// What a store with this identity has acknowledged last; noughts where it is not known. From now on
     /// [`Integrity::acknowledge`] keeps it.
-    pub(super) fn acknowledged(&self, id: [u8; 16]) -> u64 {
+    pub(super) fn acknowledged(&self, id: [u8; 16]) -> Acknowledged {
         let path = self.folder.join(LAST_COMMIT);
-        let Ok(file) = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path) else { return 0 };
-        let mut bytes = [0; 28];
-        let read = file.read_exact_at(&mut bytes, 0).is_ok() && bytes == record(id, u64_at(&bytes));
+        let Ok(file) = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path) else {
+            return Acknowledged::default();
+        };
+        let mut bytes = [0; RECORD];
+        let number = |bytes: &[u8; RECORD], at: usize| bytes[at..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+        let read = file.read_exact_at(&mut bytes, 0).is_ok();
+        let found = Acknowledged { commit: number(&bytes, 16), sequence: number(&bytes, 24) };
         let _ = self.last_commit.set((file, id));
-        if read { u64_at(&bytes) } else { 0 }
+        if !read || bytes != record(id, found) {
+            return Acknowledged::default();
+        }
+        *self.acknowledged.lock().unwrap_or_else(|e| e.into_inner()) = found;
+        found
     }
 
-    /// Keeps the number of a commit that is on disk. It is not synced: it is of use after damage, not after a power loss, and
-    /// never ahead of the commit.
-    pub(super) fn acknowledge(&self, commit: u64) {
+    /// What was acknowledged and is missing is on record: from now on what is there counts.
+    pub(super) fn start_from(&self, commit: u64, sequence: u64) {
+        *self.acknowledged.lock().unwrap_or_else(|e| e.into_inner()) = Acknowledged::default();
+        self.acknowledge(Some(commit), sequence);
+    }
+
+    /// Keeps the numbers of what is on disk. They are not synced: they are of use after damage, not after a power loss, and never
+    /// ahead of what was written.
+    pub(super) fn acknowledge(&self, commit: Option<u64>, sequence: u64) {
         if let Some((file, id)) = self.last_commit.get() {
-            let _ = file.write_all_at(&record(*id, commit), 0);
+            let mut last = self.acknowledged.lock().unwrap_or_else(|e| e.into_inner());
+            *last = Acknowledged { commit: commit.unwrap_or(last.commit), sequence: last.sequence.max(sequence) };
+            let _ = file.write_all_at(&record(*id, *last), 0);
         }
     }
 }
 
-fn u64_at(bytes: &[u8; 28]) -> u64 {
-    bytes[16..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b))
-}
-
 /// The bytes of the file with the last commit.
-fn record(id: [u8; 16], commit: u64) -> [u8; 28] {
-    let mut out = [0; 28];
+const RECORD: usize = 36;
+
+fn record(id: [u8; 16], last: Acknowledged) -> [u8; RECORD] {
+    let mut out = [0; RECORD];
     out[..16].copy_from_slice(&id);
-    out[16..24].copy_from_slice(&commit.to_le_bytes());
-    let sum = crc32fast::hash(&out[..24]);
-    out[24..].copy_from_slice(&sum.to_le_bytes());
+    out[16..24].copy_from_slice(&last.commit.to_le_bytes());
+    out[24..32].copy_from_slice(&last.sequence.to_le_bytes());
+    let sum = crc32fast::hash(&out[..32]);
+    out[32..].copy_from_slice(&sum.to_le_bytes());
     out
 }

@@ -110,6 +110,7 @@ impl Store {
     pub fn open(settings: Settings) -> Result<Store> {
         std::fs::create_dir_all(&settings.path).map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
         let (db, cut) = open_db(&settings)?;
+        let sequence = db.latest_sequence_number();
         let integrity = Integrity::open(&settings.path);
         let mut store = Store {
             db: RwLock::new(Some(db)),
@@ -117,7 +118,7 @@ impl Store {
             id: [0; 16],
             vocabulary: RwLock::default(),
             integrity,
-            acknowledged: 0,
+            acknowledged: (0, false),
             cut: Mutex::new(cut),
             fault: AtomicU8::new(0),
         };
@@ -130,7 +131,8 @@ impl Store {
             }
         }
         store.id = store.get(schema::META, b"id")?.and_then(|v| v.try_into().ok()).ok_or_else(|| damaged("the store's identity"))?;
-        store.acknowledged = store.integrity.acknowledged(store.id);
+        let last = store.integrity.acknowledged(store.id);
+        store.acknowledged = (last.commit, sequence < last.sequence);
         store.load_vocabulary()?;
         store.drop_stages()?;
         Ok(store)

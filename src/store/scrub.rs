@@ -41,6 +41,16 @@ impl Store {
         self.integrity.record(found_by, what);
     }
 
+    /// What was acknowledged and is missing is on record: from now on what is there counts.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn start_from_here(&self) -> Result<()> {
+        let sequence = self.with(|db| Ok(db.latest_sequence_number()))?;
+        self.integrity.start_from(self.seq()?, sequence);
+        Ok(())
+    }
+
     /// Gives damage that is new its time, and returns it.
     pub fn date_damage(&self, now: Time) -> Vec<Damage> {
         self.integrity.date(now)
@@ -315,6 +325,36 @@ mod tests {
             fs::write(&log, damage(&fs::read(&log).unwrap())).unwrap();
             let store = open(dir.path());
             assert!(store.seq().unwrap() < 9 && store.acknowledged() == 9, "{what}: {}", store.seq().unwrap());
+            assert!(store.lacks_rows(), "{what}");
+            drop(store);
+            let store = open(dir.path());
+            assert!(store.lacks_rows(), "{what}: until it is on record");
+            store.start_from_here().unwrap();
+            drop(store);
+            assert!(!open(dir.path()).lacks_rows(), "{what}: it is known once");
         }
+    }
+
+    /// People, tokens and the audit log are rows without a commit's number.
+    #[test]
+    fn an_acknowledged_row_without_a_commit_that_is_missing_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        commit(&store, 1, 1);
+        let mut batch = Batch::default();
+        batch.put(schema::PEOPLE, b"Panna".to_vec(), b"x".to_vec());
+        store.commit(batch).unwrap();
+        drop(store);
+        let store = open(dir.path());
+        assert!(!store.lacks_rows() && store.cut().is_none());
+        let mut batch = Batch::default();
+        batch.put(schema::PEOPLE, b"Pbert".to_vec(), b"x".to_vec());
+        store.commit(batch).unwrap();
+        drop(store);
+        let log = wal(dir.path());
+        let bytes = fs::read(&log).unwrap();
+        fs::write(&log, &bytes[..bytes.len() - 5]).unwrap();
+        let store = open(dir.path());
+        assert!(store.lacks_rows() && store.acknowledged() == store.seq().unwrap());
     }
 }
