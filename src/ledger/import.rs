@@ -439,7 +439,7 @@ impl Writer {
         match &mut record.kept {
             Some(k) if !ready.ended && matches!(ready.mode, Mode::Replace | Mode::Add) => k.expires = ready.expires,
             kept if ready.ended => {
-                kept.take().into_iter().filter(|k| k.generation > 0).for_each(|k| work.drop_generation(source, k.generation))
+                kept.take().into_iter().filter(|k| k.generation > 0).for_each(|k| work.drop_generation(source, k.generation));
             }
             _ => {}
         }

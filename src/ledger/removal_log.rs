@@ -149,10 +149,10 @@ impl RemovalLog {
             Ok(m) if !m.is_file() => Err(self.foreign("is no plain file")),
             Ok(m) => self.examine(Stamp::of(&m), thorough),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(match &self.file {
-                Some(_) => self.lost("was deleted while it was open".into()),
-                None => self.lost(format!("is missing, and the store knows line {}", self.known.n)),
+                Some(_) => self.lost("was deleted while it was open"),
+                None => self.lost(&format!("is missing, and the store knows line {}", self.known.n)),
             }),
-            Err(e) => Err(self.lost(format!("cannot be looked at: {e}"))),
+            Err(e) => Err(self.lost(&format!("cannot be looked at: {e}"))),
         };
         self.loss = result.as_ref().err().map(|loss| (stamp, loss.clone()));
         result
@@ -162,9 +162,9 @@ impl RemovalLog {
     fn examine(&mut self, stamp: Stamp, thorough: bool) -> Result<(), Loss> {
         let ours = self.file.is_some() && self.stamp.is_some_and(|s| s.file == stamp.file);
         if ours && stamp.len < self.len {
-            return Err(self.lost(format!("was cut to {} of {} bytes", stamp.len, self.len)));
+            return Err(self.lost(&format!("was cut to {} of {} bytes", stamp.len, self.len)));
         }
-        let unreadable = |log: &RemovalLog, e: std::io::Error| log.lost(format!("cannot be read: {e}"));
+        let unreadable = |log: &RemovalLog, e: std::io::Error| log.lost(&format!("cannot be read: {e}"));
         let mut file = open_file(&self.path, false).map_err(|e| unreadable(self, e))?;
         let how = if ours {
             "was changed"
@@ -176,19 +176,19 @@ impl RemovalLog {
         let (lines, len) = tail(&mut file).map_err(|e| unreadable(self, e))?;
         let mut last = (0, None);
         for line in &lines {
-            let line = line.as_ref().map_err(|e| self.lost(format!("{how}: a line near its end cannot be read: {e}")))?;
+            let line = line.as_ref().map_err(|e| self.lost(&format!("{how}: a line near its end cannot be read: {e}")))?;
             if !line.store.is_empty() && line.store != self.known.store {
                 return Err(self.foreign("is the log of another store"));
             }
             if line.n == self.known.n && self.known.sum.is_some_and(|known| known != line.sum) {
-                return Err(self.lost(format!("{how}: its line {} is not the one that was written", line.n)));
+                return Err(self.lost(&format!("{how}: its line {} is not the one that was written", line.n)));
             }
             last = (line.n, Some(line.sum));
         }
         self.first_line(&file, how)?;
         if last.0 < self.known.n {
             let end = if last.0 == 0 { "is empty".into() } else { format!("ends with line {}", last.0) };
-            return Err(self.lost(format!("{end}, and the store knows line {}", self.known.n)));
+            return Err(self.lost(&format!("{end}, and the store knows line {}", self.known.n)));
         }
         if last.0 > self.known.n && self.file.is_some() && !self.dirty {
             return Err(self.foreign("was written to by another program; no two daemons may share a log"));
@@ -202,7 +202,7 @@ impl RemovalLog {
         }
         // A line that was being written when the power went ends here, so that the next one is whole.
         if len < stamp.len {
-            file.set_len(len).map_err(|e| self.lost(format!("cannot be written: {e}")))?;
+            file.set_len(len).map_err(|e| self.lost(&format!("cannot be written: {e}")))?;
             self.stamp = file.metadata().ok().map(|m| Stamp::of(&m));
         }
         // A serial that stands further up is written down again with the next commit.
@@ -224,7 +224,7 @@ impl RemovalLog {
                         Err(self.foreign("is the log of another store"))
                     }
                     Ok(_) => Ok(()),
-                    Err(e) => Err(self.lost(format!("{how}: its first line cannot be read: {e}"))),
+                    Err(e) => Err(self.lost(&format!("{how}: its first line cannot be read: {e}"))),
                 };
                 Err(std::io::ErrorKind::Interrupted.into()) // one is enough
             })
@@ -244,15 +244,15 @@ impl RemovalLog {
                 Ok(())
             })
         });
-        read.map_err(|e| self.lost(format!("cannot be read: {e}")))?;
+        read.map_err(|e| self.lost(&format!("cannot be read: {e}")))?;
         let missing = holes.unrecorded();
         if wrong.is_none() && !missing.is_empty() {
             wrong = Some(format!("{how}: {} missing", Ranges(&missing)));
         }
-        wrong.map_or(Ok(()), |why| Err(self.lost(why)))
+        wrong.map_or(Ok(()), |why| Err(self.lost(&why)))
     }
 
-    fn lost(&self, what: String) -> Loss {
+    fn lost(&self, what: &str) -> Loss {
         Loss { why: format!("the log of removals {} {what}", self.path.display()), foreign: false }
     }
 

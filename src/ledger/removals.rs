@@ -231,12 +231,12 @@ impl Contents {
     }
 }
 
+/// Sees a line of a log: its place, its bytes, and what it says.
+pub(super) type LineFn<'f> = &'f mut dyn FnMut((usize, u64), &[u8], Result<Line, String>) -> std::io::Result<()>;
+
 /// Visits the lines of a log: the place of each in the file (its number from 1, and the bytes up to its end), its bytes, and what
 /// it says. A last line without an end was being written when the power went, and is left out.
-pub(super) fn visit(
-    file: &mut impl BufRead,
-    f: &mut dyn FnMut((usize, u64), &[u8], Result<Line, String>) -> std::io::Result<()>,
-) -> std::io::Result<()> {
+pub(super) fn visit(file: &mut impl BufRead, f: LineFn) -> std::io::Result<()> {
     let (mut bytes, mut end) = (Vec::new(), 0);
     for place in 1.. {
         bytes.clear();

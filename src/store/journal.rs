@@ -21,6 +21,9 @@ pub type Past = HashMap<Subject, Verdict>;
 /// Where a commit left a subject, and the commits that changed it since.
 pub type Later = (Verdict, Vec<u64>);
 
+/// The same by the subjects' keys.
+pub type LaterByKey = HashMap<Vec<u8>, Later>;
+
 /// A large import: its commit, and its source where that is known.
 pub type Bulk = (u64, Option<SourceId>);
 
@@ -66,7 +69,7 @@ impl Store {
 
     /// Of the subjects of a commit that changed after it: where it left each, and the commits that changed it, in order. And the
     /// large imports after it, whose subjects are too many to list, with their sources where they are known.
-    pub fn later(&self, seq: u64, commit: &Commit) -> Result<(HashMap<Vec<u8>, Later>, Vec<Bulk>)> {
+    pub fn later(&self, seq: u64, commit: &Commit) -> Result<(LaterByKey, Vec<Bulk>)> {
         let asked: HashSet<&[u8]> = commit.before.iter().map(|(key, _)| &key[..]).collect();
         let (mut out, mut bulks) = (HashMap::<Vec<u8>, Later>::new(), Vec::new());
         self.commits(seq + 1, &mut |at, commit| {
