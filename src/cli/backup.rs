@@ -1,6 +1,6 @@
 //! `orbsd backup` and `orbsd restore`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use hyper::Method;
@@ -11,7 +11,14 @@ use super::{
     client::{Client, bytes},
 };
 use crate::{
+    clock::Clock,
+    config::Config,
     ledger::{self, removals},
+    model::{
+        Serial, Time,
+        serial::{SeenMirror, forced_transfers, left_behind},
+    },
+    serve::Mirrors,
     store::{self, Restoration, Store},
 };
 
@@ -43,12 +50,19 @@ pub(super) struct Restore {
     /// The log of removals
     #[arg(long)]
     removals: Option<PathBuf>,
-    /// There is no log: whoever was taken off since is listed again, and all serials jump beyond any mirror's
+    /// There is no log: whoever was taken off since is listed again, and serials jump as far as the zones may have come since
     #[arg(long, conflicts_with = "removals")]
     without_removals: bool,
     /// Replay a log that lacks lines or has damaged ones: whoever was taken off in those is listed again
     #[arg(long, requires = "removals")]
     allow_gap: bool,
+    /// Restore although the serials will not be newer for some mirrors, on which a transfer has to be forced then
+    #[arg(long)]
+    force: bool,
+    /// Give the copy an identity of its own: the store that it was copied from goes on elsewhere, and servers that follow
+    /// both, or each other, have to tell them apart
+    #[arg(long)]
+    new_identity: bool,
 }
 
 pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
@@ -65,23 +79,22 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     // Dropped before its end, it leaves nothing that could start.
     let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
     let found = restoration.found.clone();
-    let store = Store::open(store::Settings { path: restoration.path(), ..config.store.clone() }).map_err(no)?;
-    let refused = |e: ledger::Refused| Failure::No(e.text(&store.vocabulary()));
-    let missing = log.as_ref().map(|l| ledger::check_log(&store, l, c.allow_gap)).transpose().map_err(refused)?.unwrap_or_default();
-    let done = ledger::restore(&store, log.as_ref().map(|l| &l.lines[..])).map_err(refused)?;
-    if let Some(place) = &config.ledger.removals {
-        match &c.removals {
-            Some(log) => removals::install(log, place).map_err(Failure::No)?,
-            None => ledger::begin_log(&store, place).map_err(refused)?,
-        }
-    }
+    let mut store = Store::open(store::Settings { path: restoration.path(), ..config.store.clone() }).map_err(no)?;
+    let clock = crate::daemon::clock(&config);
+    let serials = serials(&config, &clock, &found.at, c.force);
+    let (missing, done) = bring_up_to_date(&mut store, c, log.as_ref(), &serials, &config, clock.now())
+        .map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
     store.close().map_err(no)?;
     restoration.finish().map_err(no)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> = done.serials.iter().map(|(o, s)| (o, s.0)).collect();
+        let left: Vec<_> = done.left_behind.iter().map(left_behind_json).collect();
         println!(
             "{:#}",
-            json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "missing": missing, "serials": serials})
+            json!({
+                "commit": found.commit, "lines": done.lines, "decisions": done.decisions, "missing": missing, "serials": serials,
+                "left_behind": left,
+            })
         );
         return Ok(());
     }
@@ -89,6 +102,48 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     if !missing.is_empty() {
         println!("the log lacks lines {missing:?}: whoever was taken off in them is listed again");
     }
-    done.serials.iter().for_each(|(origin, serial)| println!("  {origin}: goes on behind serial {serial}"));
+    done.serials.iter().for_each(|(origin, serial)| println!("  {origin}: goes on after serial {serial}"));
+    for (zone, serial, mirrors) in &done.left_behind {
+        println!("warning: {}", left_behind(zone, *serial, mirrors));
+    }
     Ok(())
+}
+
+/// Replays the log into a copy that is not at its place yet, gives it its serials and, where that is wanted, an identity of its
+/// own, and puts the log where the daemon looks for it. Returns the runs of missing lines too.
+fn bring_up_to_date(
+    store: &mut Store,
+    c: &Restore,
+    log: Option<&removals::Contents>,
+    serials: &ledger::RestoreSerials,
+    config: &Config,
+    now: Time,
+) -> Result<(Vec<(u64, u64)>, ledger::Replayed), ledger::Refused> {
+    let missing = log.map(|l| ledger::check_log(store, l, c.allow_gap)).transpose()?.unwrap_or_default();
+    let done = ledger::restore(store, log.map(|l| &l.lines[..]), serials, now)?;
+    // The log names the old identity, so not before it was replayed.
+    if c.new_identity {
+        store.renew_identity()?;
+    }
+    if let Some(place) = &config.ledger.removals {
+        match (&c.removals, c.new_identity) {
+            (Some(log), false) => removals::install(log, place).map_err(ledger::Refused::Settings)?,
+            (None, false) => ledger::begin_log(store, place, "the store was restored without it", now)?,
+            (_, true) => ledger::begin_log(store, place, "the store was restored with a new identity", now)?,
+        }
+    }
+    Ok((missing, done))
+}
+
+/// What serials are decided by: the copy's age, and what mirrors were seen to have, which is no part of the copy.
+fn serials(config: &Config, clock: &Clock, copied: &str, force: bool) -> ledger::RestoreSerials {
+    let age = copied.parse::<Time>().map_or(u64::MAX, |at| clock.now().0.saturating_sub(at.0));
+    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone())).seen_serials();
+    ledger::RestoreSerials { age, mirrors, force }
+}
+
+/// A zone whose serial is not newer for some mirrors.
+pub(super) fn left_behind_json((zone, serial, mirrors): &(String, Serial, Vec<SeenMirror>)) -> serde_json::Value {
+    let commands: std::collections::BTreeMap<_, _> = forced_transfers(zone).into_iter().collect();
+    json!({"zone": zone, "serial": serial, "mirrors": mirrors, "commands": commands})
 }

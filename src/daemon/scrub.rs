@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    ledger::{self, Ledger, removal_log},
+    ledger::{Ledger, removal_log},
     serve::sys,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn start(ledger: &Ledger, stop: &Arc<AtomicBool>) -> Result<(), Strin
         sys::lower_priority();
         let mut wait = |time: Duration| sleep(time, &stop);
         while wait(POLL_INTERVAL) {
-            if ledger.store.scrub_due(ledger::now()) && !scrub(&ledger, &mut wait) && !wait(RETRY) {
+            if ledger.store.scrub_due(ledger.now()) && !scrub(&ledger, &mut wait) && !wait(RETRY) {
                 return;
             }
         }
@@ -52,7 +52,7 @@ fn scrub(ledger: &Ledger, wait: &mut dyn FnMut(Duration) -> bool) -> bool {
         tracing::debug!(why, "the log of removals is looked at by its writer");
         let _ = ledger.verify_removals();
     }
-    match ledger.store.scrub(&ledger::now, wait) {
+    match ledger.store.scrub(&|| ledger.now(), wait) {
         Ok(Some(report)) => tracing::info!(rows = report.rows, bytes = report.bytes, damaged = report.damaged, "scrub ended"),
         Ok(None) => {}
         Err(e) => {

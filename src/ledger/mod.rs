@@ -1,6 +1,7 @@
 //! The ledger: the one writer, and the one order of commit: check, decide, commit, apply, publish, receipt.
 
 pub mod desk;
+mod expiry;
 mod group;
 pub mod guard;
 mod handle;
@@ -13,16 +14,18 @@ pub mod removal_log;
 mod removal_watch;
 pub mod removals;
 mod restore;
+mod serials;
 mod start;
 mod undo;
 mod writer;
 
 use handle::{GROUP, Job, QUEUE, Reply};
-pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RemovalsHealth, Settings, now};
+pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RemovalsHealth, Settings};
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;
 pub use people::{Book, Keep, Proposal};
 pub use removal_log::OnLoss;
-pub use restore::{Replayed, begin_log, check_log, restore};
+pub use restore::{Replayed, RestoreSerials, begin_log, check_log, restore};
+pub use serials::{SeenSerials, SerialChange, SerialRequest};
 pub use start::open;
 pub use undo::{ChangedBy, MANY, Undo, Undone};

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, path::Path};
 use super::{
     Refused, RemovalsHealth,
     group::Work,
-    now,
     removal_log::{Known, OnLoss, RemovalLog},
     writer::Writer,
 };
@@ -57,7 +56,7 @@ impl Writer {
             return if events.is_empty() { Ok(()) } else { Err(Refused::Poisoned(why)) };
         }
         let known = log.n();
-        log.write(now(), events, serials).map_err(Refused::Poisoned)?;
+        log.write(self.clock.now(), events, serials).map_err(Refused::Poisoned)?;
         if log.n() > known {
             known_line(log, batch);
         }
@@ -98,8 +97,9 @@ impl Writer {
         let Some(log) = &mut self.removals else { return Ok(()) };
         let zones = self.store.zones().map_err(|e| e.to_string())?;
         let serials = zones.into_iter().map(|(origin, record)| (origin, record.serial)).collect();
-        let gap = log.restart(path, now(), why, &serials)?;
-        let kept = schema::RemovalGap { line: log.n(), at: now(), missing: gap.missing.clone(), why: gap.why.clone() };
+        let now = self.clock.now();
+        let gap = log.restart(path, now, why, &serials)?;
+        let kept = schema::RemovalGap { line: log.n(), at: now, missing: gap.missing.clone(), why: gap.why.clone() };
         let mut batch = Batch::default();
         known_line(log, &mut batch);
         let mut health = RemovalsHealth { problem: None, gap: self.health.removals().gap };

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{App, access::Caller, error::Problem, input::Body};
-use crate::ledger::now;
 
 /// Where a copy goes.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -45,7 +44,7 @@ pub(super) async fn create(
     }
     let ledger = app.ledger.clone();
     let copy = move || {
-        let made = ledger.store.backup(&path, now().to_string())?;
+        let made = ledger.store.backup(&path, ledger.now().to_string())?;
         ledger.backed_up(made.removals).map_err(|e| Problem::of(&e, &ledger.store.vocabulary()))?;
         Ok::<_, Problem>(made)
     };

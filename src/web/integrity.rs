@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{App, access::Caller, error::Problem, input::Body};
-use crate::{ledger::now, store::ScrubReport};
+use crate::store::ScrubReport;
 
 /// The damage, the scrubs, and how the store was opened, for `GET /v1/status`.
 pub(super) fn report(app: &App) -> Value {
@@ -104,8 +104,10 @@ pub(super) async fn scrub(
         true => app.ledger.store.want_scrub(),
         // Nobody waits for the disk here.
         false => {
-            let store = app.ledger.store.clone();
-            tokio::task::spawn_blocking(move || store.scrub(&now, &mut |_: Duration| true)).await.map_err(Problem::failed)??;
+            let ledger = app.ledger.clone();
+            tokio::task::spawn_blocking(move || ledger.store.scrub(&|| ledger.now(), &mut |_: Duration| true))
+                .await
+                .map_err(Problem::failed)??;
         }
     }
     Ok((axum::http::StatusCode::ACCEPTED, Json(report(&app))))

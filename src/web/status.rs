@@ -14,9 +14,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{App, error::Problem, export::counters, integrity, shapes::Page};
+use super::{App, clock, error::Problem, export::counters, integrity, shapes::Page};
 use crate::{
-    ledger::now,
     metrics::{MAX_ZONES, Totals},
     model::retire::Plan,
 };
@@ -31,7 +30,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         json!({
             "zone": z.name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
             "counters": app.metrics.zone(Some(z.slot)),
-            "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, now())),
+            "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, app.ledger.now())),
         })
     });
     let sources = v.records.iter().map(|r| {
@@ -55,7 +54,8 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "running": app.daemon,
         "started": app.started.to_string(),
-        "now": now().to_string(),
+        "now": app.ledger.now().to_string(),
+        "clock": clock::shown(&app.ledger.clock.report()),
         "commit": snapshot.seq,
         "writes": if refused.is_some() { "refused" } else { "taken" },
         "problem": refused.or_else(|| integrity::degraded(&app).into_iter().next()),
@@ -80,12 +80,16 @@ pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
     Json((app.mirrors)())
 }
 
-/// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not. What is wrong although writes are
-/// taken follows the first line.
+/// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not. A body that begins with
+/// `degraded` names what is wrong although writes are taken, one line for each.
 #[utoipa::path(get, path = "/health/ready", security(()), tag = "state", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = String, content_type = "text/plain")))]
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     match app.ledger.health.writes_refused() {
-        None => (StatusCode::OK, integrity::degraded(&app).iter().fold("ready\n".into(), |out, why| format!("{out}degraded: {why}\n"))),
+        None => {
+            let wrong = app.ledger.clock.report().problem().into_iter().chain(integrity::degraded(&app));
+            let lines: String = wrong.map(|why| format!("degraded: {why}\n")).collect();
+            (StatusCode::OK, if lines.is_empty() { "ready\n".into() } else { lines })
+        }
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
@@ -135,7 +139,7 @@ pub(super) async fn reasons(State(app): State<App>) -> Json<Page<ReasonShape>> {
 }
 
 /// A family of samples in the text format of Prometheus.
-fn family(out: &mut String, name: &str, kind: &str, help: &str, samples: impl IntoIterator<Item = (String, f64)>) {
+pub(super) fn family(out: &mut String, name: &str, kind: &str, help: &str, samples: impl IntoIterator<Item = (String, f64)>) {
     let _ = write!(out, "# HELP orbsd_{name} {help}\n# TYPE orbsd_{name} {kind}\n");
     for (labels, value) in samples {
         let _ = writeln!(out, "orbsd_{name}{labels} {value}");
@@ -177,6 +181,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         family(&mut out, name, "gauge", help, one(value));
     }
     family(&mut out, "start_time_seconds", "gauge", "When the daemon started", one(app.started.0 as f64));
+    clock::metrics(&mut out, &app.ledger.clock.report());
     let v = app.ledger.store.vocabulary();
     let fed = || v.records.iter().filter(|r| r.feed);
     let of = |r: &crate::store::schema::SourceRecord| format!("{{{}}}", label("source", &r.name));
@@ -203,19 +208,27 @@ fn feeds(out: &mut String, feeds: &Value) {
     let held = all.iter().map(|(labels, held, _)| (labels.clone(), one(*held)));
     family(out, "feed_held", "gauge", "1 while a feed's list is held until a person decides", held);
     let failing = all.iter().map(|(labels, _, failing)| (labels.clone(), one(*failing)));
+    let looped = feeds.as_array().into_iter().flatten().filter(|f| f["kind"] == "orbsd");
+    let looped = looped.filter_map(|f| Some((format!("{{{}}}", label("feed", f["feed"].as_str()?)), f["looped"].as_f64().unwrap_or(0.0))));
+    family(
+        out,
+        "feed_looped_total",
+        "counter",
+        "Items of another server's rows that were left out, since they came through this server",
+        looped,
+    );
     family(out, "feed_failing", "gauge", "1 while a feed is not refreshed: its list or its server is refused", failing);
 }
 
-/// How far mirrors are behind: what is known of each, as the report has it.
+/// How far mirrors are behind, and which need a forced transfer: what is known of each, as the report has it.
 fn lag(out: &mut String, report: &Value) {
-    let mut samples = Vec::new();
+    let (mut lags, mut forced) = (Vec::new(), Vec::new());
     for m in report["mirrors"].as_array().into_iter().flatten() {
         let (Some(zone), Some(addr)) = (m["zone"].as_str(), m["address"].as_str()) else { continue };
-        let seconds = m["behind"]["seconds"].as_f64().unwrap_or(0.0);
-        samples.push((
-            format!("{{{},{},{}}}", label("zone", zone), label("mirror", addr), label("key", m["key"].as_str().unwrap_or(""))),
-            seconds,
-        ));
+        let labels = format!("{{{},{},{}}}", label("zone", zone), label("mirror", addr), label("key", m["key"].as_str().unwrap_or("")));
+        lags.push((labels.clone(), m["behind"]["seconds"].as_f64().unwrap_or(0.0)));
+        forced.push((labels, f64::from(u8::from(m["needs_transfer"].is_object()))));
     }
-    family(out, "mirror_lag_seconds", "gauge", "For how long a mirror has not had the current serial", samples);
+    family(out, "mirror_lag_seconds", "gauge", "For how long a mirror has not had the current serial", lags);
+    family(out, "mirror_needs_transfer", "gauge", "1 while a mirror keeps its old zone because our serial was not newer for it", forced);
 }

@@ -4,12 +4,14 @@
 
 mod api;
 mod bugs;
+mod clock;
 mod command;
 mod export_samples;
 mod exports;
 mod faults;
 mod follow;
 mod fronts;
+mod glue;
 mod guards;
 mod hostile;
 mod imports;
@@ -28,4 +30,6 @@ mod retire;
 mod rfc8906;
 mod rows;
 mod scenarios;
+mod serials;
 mod subjects;
+mod unit;

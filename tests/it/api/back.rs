@@ -308,7 +308,7 @@ fn undo_brings_rows_back_with_their_notes() {
     let (source, reason) = (ledger.source("xbl").unwrap(), ledger.store.vocabulary().reasons.get("relay").unwrap());
     let run = |noted: bool| {
         let done = ledger.import_with(&mut Import::replace(source), |_, sink| {
-            let entry = |note| FeedEntry { reason, hole: false, weak: false, since: Default::default(), text: None, note };
+            let entry = |note| FeedEntry { reason, hole: false, weak: false, since: Default::default(), text: Default::default(), note };
             sink("45.1.1.2".parse().unwrap(), entry(None))?;
             if noted { sink("45.1.1.1".parse().unwrap(), entry(Some("seen by a trap".into()))) } else { Ok(()) }
         });
