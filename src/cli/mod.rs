@@ -15,6 +15,7 @@ mod lookup;
 mod people;
 mod probe;
 mod relay;
+mod rename;
 mod retire;
 mod serve;
 mod status;

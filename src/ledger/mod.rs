@@ -10,6 +10,7 @@ pub mod outbox;
 mod past;
 mod people;
 pub mod removals;
+mod rename;
 mod restore;
 mod start;
 mod undo;
@@ -20,6 +21,7 @@ pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt,
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;
 pub use people::{Book, Keep, Proposal};
+pub use rename::{LeftBehind, NameKind, Rename};
 pub use restore::{Replayed, restore};
 pub use start::open;
 pub use undo::{MANY, Undo, Undone};

@@ -37,6 +37,9 @@ pub struct Line {
     /// Serials that no zone has passed, by origin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub serials: BTreeMap<String, u32>,
+    /// A reason or source that got another name: the lines after it use the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rename: Option<super::Rename>,
 }
 
 /// A decision that a restored store has to know.
@@ -202,13 +205,22 @@ impl Removals {
         if events.is_empty() && serials.is_empty() {
             return Ok(());
         }
-        let line = Line { n: self.n + 1, at: at.to_string(), events, serials: serials.clone() };
-        let mut bytes = serde_json::to_vec(&line).map_err(|e| e.to_string())?;
+        self.append(&Line { n: self.n + 1, at: at.to_string(), events, serials: serials.clone(), rename: None })?;
+        self.ahead.extend(serials);
+        Ok(())
+    }
+
+    /// Writes that a reason or source gets another name; synced.
+    pub(super) fn rename(&mut self, at: Time, rename: &super::Rename) -> Result<(), String> {
+        self.append(&Line { n: self.n + 1, at: at.to_string(), rename: Some(rename.clone()), ..Line::default() })
+    }
+
+    fn append(&mut self, line: &Line) -> Result<(), String> {
+        let mut bytes = serde_json::to_vec(line).map_err(|e| e.to_string())?;
         bytes.push(b'\n');
         let written = self.file.set_len(self.len).and_then(|()| self.file.write_all(&bytes)).and_then(|()| self.file.sync_data());
         written.map_err(|e| format!("the log of removals {} can not be written: {e}", self.path.display()))?;
         (self.n, self.len) = (line.n, self.len + bytes.len() as u64);
-        self.ahead.extend(serials);
         Ok(())
     }
 }

@@ -106,5 +106,15 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         writer.run(rx);
     });
     thread.map_err(|e| Refused::Settings(format!("the writer's thread could not be started: {e}")))?;
-    Ok(Ledger { jobs, published, store, health, commits, book, busy: Arc::default(), settings: Arc::new(Mutex::new(Arc::new(settings))) })
+    Ok(Ledger {
+        jobs,
+        published,
+        store,
+        health,
+        commits,
+        book,
+        busy: Arc::default(),
+        settings: Arc::new(Mutex::new(Arc::new(settings))),
+        left: Arc::default(),
+    })
 }

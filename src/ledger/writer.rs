@@ -108,6 +108,11 @@ impl Writer {
                     drop(reply.send(self.configure(*settings)));
                     self.told.send_replace(self.seq); // whatever changed: zones and their mirrors may be others
                 }
+                Job::Rename(all, reply) => {
+                    let (rename, settings, line) = *all;
+                    drop(reply.send(self.rename(&rename, settings, &line)));
+                    self.told.send_replace(self.seq);
+                }
                 Job::Stop(reply) => return Some(reply),
             }
             self.tell();
@@ -400,7 +405,11 @@ impl Writer {
     fn configure(&mut self, settings: Settings) -> Result<Receipt, Refused> {
         match self.health.poisoned() {
             Some(why) => Err(Refused::Poisoned(why)),
-            None => self.take_over(settings, false),
+            None => {
+                let receipt = self.take_over(settings, false)?;
+                self.note_configured(true)?;
+                Ok(receipt)
+            }
         }
     }
 
@@ -469,6 +478,7 @@ impl Writer {
         }
         (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
         self.publish();
+        self.note_configured(false)?;
         Ok(receipt)
     }
 

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App, Problem, access, backup, bulk, change, claims, commits, error, export, feeds, import, jobs, listings, lookup, names, once, people,
-    proposals, purge, status, webhooks,
+    proposals, purge, rename, status, webhooks,
 };
 
 /// The longest body of a single change, in bytes.
@@ -75,7 +75,10 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(names::rejected))
         .routes(routes!(status::mirrors))
         .routes(routes!(status::reasons))
-        .routes(routes!(status::reload))
+        .routes(routes!(rename::reload))
+        .routes(routes!(rename::unconfigured))
+        .routes(routes!(rename::reason))
+        .routes(routes!(rename::source))
         .routes(routes!(backup::create))
         .routes(routes!(webhooks::all, webhooks::make))
         .routes(routes!(webhooks::change, webhooks::remove))

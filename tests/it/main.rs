@@ -22,6 +22,7 @@ mod peers;
 mod primary;
 mod recovery;
 mod relay;
+mod rename;
 mod replay;
 mod retire;
 mod rfc8906;
