@@ -157,6 +157,7 @@ impl Config {
             ledger: ledger::Settings {
                 reasons: file.reason.iter().map(reason).collect(),
                 zones,
+                feeds: file.feed.iter().map(|f| f.name.clone()).collect(),
                 special,
                 nsid: file.dns.nsid.clone(),
                 keys,

@@ -16,6 +16,7 @@ mod lookup;
 mod people;
 mod probe;
 mod relay;
+mod rename;
 mod retire;
 mod scrub;
 mod serve;

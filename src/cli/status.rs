@@ -73,6 +73,9 @@ fn print(s: &Value) {
             println!("  retiring: {says}; its NS records may go from {} on", text(&z["retire"]["delegation"]));
         }
     }
+    for l in s["left_behind"].as_array().into_iter().flatten() {
+        println!("LEFT BEHIND: {}", text(&l["message"]));
+    }
     for e in s["exports"].as_array().into_iter().flatten() {
         let serial = e["serial"].as_u64().map_or("not written yet".to_string(), |n| format!("serial {n}"));
         let problem = e["problem"].as_str().map_or(String::new(), |p| format!("; NOT current: {p}"));
@@ -176,10 +179,18 @@ fn counters(c: &Value) -> String {
     shown.map(|(_, (key, name))| format!("{} {name}", c[key])).collect::<Vec<_>>().join(", ")
 }
 
+/// Let the running daemon read its configuration again
+#[derive(Debug, clap::Args)]
+pub(super) struct Reload {
+    /// Accept a configuration that no longer has a reason, feed or zone which has listings
+    #[arg(long)]
+    force: bool,
+}
+
 /// Lets the daemon read its configuration again.
-pub(super) fn reload(common: &Common) -> Result<(), Failure> {
+pub(super) fn reload(common: &Common, c: &Reload) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let done = client.json(Method::POST, "/v1/reload", bytes(""))?;
+    let done = client.json(Method::POST, &format!("/v1/reload?force={}", c.force), bytes(""))?;
     if common.json {
         println!("{done}");
     } else {

@@ -45,6 +45,8 @@ pub struct Settings {
     pub reasons: Vec<ReasonSettings>,
     /// The zones.
     pub zones: Vec<Zone>,
+    /// The sources that a `[[feed]]` refreshes.
+    pub feeds: Vec<String>,
     /// Special ranges that may be listed all the same.
     pub special: Vec<Subject>,
     /// The name for NSID.
@@ -167,6 +169,8 @@ pub(super) enum Job {
     Configure(Box<Settings>, Reply<Receipt>),
     /// A serial for a zone.
     Serial(Box<super::SerialRequest>, Reply<super::SerialChange>),
+    /// A reason or source gets another name, with the configuration that has it and the audit record.
+    Rename(Box<(super::Rename, Settings, Audit)>, Reply<Receipt>),
     /// The tables of the past, and the snapshot of now, for a difference.
     Past(Box<super::past::Asked>, Reply<Option<super::past::Both>>),
     /// Many changes as one commit, and their line in the audit log.
@@ -246,6 +250,8 @@ pub struct Ledger {
     pub(super) book: Arc<ArcSwap<super::Book>>,
     pub(super) busy: Arc<Mutex<HashSet<SourceId>>>,
     pub(super) settings: Arc<Mutex<Arc<Settings>>>,
+    /// What the configuration in force has left behind, and when that was found out.
+    pub(super) left: Arc<Mutex<Option<(std::time::Instant, Vec<super::LeftBehind>)>>>,
 }
 
 /// A change on its way; its receipt comes when it is synced and answered.
@@ -287,13 +293,18 @@ impl Ledger {
     pub fn configure(&self, settings: Settings) -> Result<Receipt, Refused> {
         let settings = Settings { mirrors: self.settings().mirrors.clone(), ..settings };
         let receipt = self.call(|r| Job::Configure(Box::new(settings.clone()), r))?;
-        *self.settings.lock().unwrap_or_else(|e| e.into_inner()) = Arc::new(settings);
+        self.set_settings(settings);
         Ok(receipt)
     }
 
     /// Trusted time.
     pub fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    pub(super) fn set_settings(&self, settings: Settings) {
+        *self.settings.lock().unwrap_or_else(|e| e.into_inner()) = Arc::new(settings);
+        *self.left.lock().unwrap_or_else(|e| e.into_inner()) = None;
     }
 
     /// The configuration that is in force.

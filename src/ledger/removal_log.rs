@@ -275,7 +275,16 @@ impl RemovalLog {
             return Ok(());
         }
         let store = if self.known.n == 0 { self.known.store.clone() } else { String::new() };
-        let line = Line { n: self.known.n + 1, at: at.to_string(), events, serials, store, gap: None, sum: 0 };
+        self.append(Line { n: self.known.n + 1, at: at.to_string(), events, serials, store, ..Line::default() })
+    }
+
+    /// Writes that a reason or source gets another name; synced. The log has to be checked before.
+    pub(super) fn rename(&mut self, at: Time, rename: &super::Rename) -> Result<(), String> {
+        let store = if self.known.n == 0 { self.known.store.clone() } else { String::new() };
+        self.append(Line { n: self.known.n + 1, at: at.to_string(), rename: Some(rename.clone()), store, ..Line::default() })
+    }
+
+    fn append(&mut self, line: Line) -> Result<(), String> {
         let (mut bytes, sum) = encode(&line)?;
         bytes.push(b'\n');
         let unwritable = |path: &Path, e: &dyn std::fmt::Display| format!("the log of removals {} can not be written: {e}", path.display());

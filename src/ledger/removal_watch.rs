@@ -63,6 +63,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes down, before it is true, that a reason or source gets another name.
+    pub(super) fn log_rename(&mut self, rename: &super::Rename, batch: &mut Batch) -> Result<(), Refused> {
+        self.watch_removals(false);
+        let Some(log) = &mut self.removals else { return Ok(()) };
+        if let Some(why) = self.health.removals().problem {
+            return Err(Refused::Poisoned(why));
+        }
+        log.rename(self.clock.now(), rename).map_err(Refused::Poisoned)?;
+        known_line(log, batch);
+        Ok(())
+    }
+
     /// Looks whether the log is still the one that was written. Where it is lost, writes stop or it begins anew, by the setting.
     pub(super) fn watch_removals(&mut self, thorough: bool) {
         let before = self.health.removals();

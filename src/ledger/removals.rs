@@ -38,6 +38,9 @@ pub struct Line {
     /// Serials that no zone has passed, by origin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub serials: BTreeMap<String, u32>,
+    /// A reason or source that got another name: the lines after it use the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rename: Option<super::Rename>,
     /// The store that the log belongs to, in hexadecimal digits; in the first line of a log, and where one begins anew.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub store: String,

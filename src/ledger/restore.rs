@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    Refused, SeenSerials,
+    NameKind, Refused, SeenSerials,
     group::Work,
     removal_log::{Known, OnLoss, RemovalLog},
     removals::{Contents, Line, Ranges, Removal},
@@ -86,10 +86,20 @@ pub fn restore(store: &Store, lines: Option<&[Line]>, serials: &RestoreSerials, 
     serials.decide(store, lines, &mut out)?;
     let new: Vec<&Line> = lines.unwrap_or_default().iter().filter(|l| l.n > known).collect();
     out.lines = new.len();
-    let events: Vec<(Time, &Removal)> = new.iter().flat_map(|l| l.events.iter().map(|e| (l.at.parse().unwrap_or(now), e))).collect();
+    let mut events: Vec<(Time, Removal)> = Vec::new();
+    let mut v = Vocabulary::clone(&store.vocabulary());
+    for l in &new {
+        events.extend(l.events.iter().map(|e| (l.at.parse().unwrap_or(now), e.clone())));
+        let Some(rename) = &l.rename else { continue };
+        // A name that the copy does not know yet has no listings in it; decisions before the rename use the old one.
+        let _unknown = rename.apply(&mut v);
+        for (_, e) in &mut events {
+            e.reason.iter_mut().for_each(|n| rename.forward(NameKind::Reason, n));
+            e.source.iter_mut().for_each(|n| rename.forward(NameKind::Source, n));
+        }
+    }
     out.decisions = events.len();
     // The vocabulary of the copy may be older than what was decided.
-    let mut v = Vocabulary::clone(&store.vocabulary());
     for (_, e) in &events {
         e.reason.iter().try_for_each(|r| v.reasons.add(r).map(drop)).map_err(Refused::Settings)?;
         if let Some(name) = &e.source {

@@ -143,5 +143,6 @@ pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnc
         book,
         busy: Arc::default(),
         settings: Arc::new(Mutex::new(Arc::new(settings))),
+        left: Arc::default(),
     })
 }

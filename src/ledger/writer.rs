@@ -115,6 +115,11 @@ impl Writer {
                     self.told.send_replace(self.seq); // whatever changed: zones and their mirrors may be others
                 }
                 Job::Serial(request, reply) => drop(reply.send(self.set_serial(&request))),
+                Job::Rename(all, reply) => {
+                    let (rename, settings, line) = *all;
+                    drop(reply.send(self.rename(&rename, settings, &line)));
+                    self.told.send_replace(self.seq);
+                }
                 Job::Stop(reply) => return Some(reply),
             }
             self.tell();
@@ -385,7 +390,11 @@ impl Writer {
     fn configure(&mut self, settings: Settings) -> Result<Receipt, Refused> {
         match self.health.poisoned() {
             Some(why) => Err(Refused::Poisoned(why)),
-            None => self.take_over(settings, false),
+            None => {
+                let receipt = self.take_over(settings, false)?;
+                self.note_configured(true)?;
+                Ok(receipt)
+            }
         }
     }
 
@@ -450,6 +459,7 @@ impl Writer {
         if let Some(other) = other {
             self.take_removals(other);
         }
+        self.note_configured(false)?;
         Ok(receipt)
     }
 

@@ -3,6 +3,8 @@
 #[cfg(feature = "daemon")]
 pub mod backup;
 #[cfg(feature = "daemon")]
+pub mod configured;
+#[cfg(feature = "daemon")]
 pub mod copy;
 pub mod extent;
 #[cfg(feature = "daemon")]

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App, Problem, access, backup, bulk, change, claims, clock, commits, error, export, feeds, import, integrity, jobs, listings, lookup,
-    names, once, people, proposals, purge, status, webhooks, zone_serial,
+    names, once, people, proposals, purge, rename, status, webhooks, zone_serial,
 };
 
 /// The longest body of a single change, in bytes.
@@ -76,7 +76,10 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(names::rejected))
         .routes(routes!(status::mirrors))
         .routes(routes!(status::reasons))
-        .routes(routes!(status::reload))
+        .routes(routes!(rename::reload))
+        .routes(routes!(rename::unconfigured))
+        .routes(routes!(rename::reason))
+        .routes(routes!(rename::source))
         .routes(routes!(clock::accept))
         .routes(routes!(backup::create))
         .routes(routes!(integrity::scrub))

@@ -50,6 +50,9 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     // It waits for whoever decides something now, who may wait for the disk.
     let desk = app.desk.clone();
     let wrong = tokio::task::spawn_blocking(move || desk.wrong()).await.unwrap_or_else(|e| Some(e.to_string()));
+    let ledger = app.ledger.clone();
+    let left = tokio::task::spawn_blocking(move || ledger.left_behind_now()).await;
+    let left = left.map_err(|e| e.to_string()).and_then(|l| l.map_err(|e| e.text(&v)));
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "running": app.daemon,
@@ -68,6 +71,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "sources": sources.collect::<Vec<_>>(),
         "feeds": (app.feeds)(),
         "exports": (app.files)(),
+        "left_behind": left.map_or_else(|e| json!({"problem": e}), |l| json!(l.iter().map(super::rename::left_behind).collect::<Vec<_>>())),
         "tester": {"enabled": app.desk.settings().enabled, "wrong": wrong},
         "other": app.metrics.zone(None),
         "workers": workers,
@@ -92,20 +96,6 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
         }
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
-}
-
-/// `POST /v1/reload`: reads the configuration again; a broken one is refused and the old one stays.
-#[utoipa::path(post, path = "/v1/reload", tag = "state", responses((status = 200, body = Value), Problem))]
-pub(super) async fn reload(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    if !app.daemon {
-        return Err(Problem::refused("no daemon runs; the next start reads the configuration anyway"));
-    }
-    let reload = app.reload.clone();
-    let done = tokio::task::spawn_blocking(move || reload()).await;
-    let warnings = done.map_err(Problem::failed)?.map_err(Problem::invalid)?;
-    let snapshot = app.ledger.published.snapshot();
-    let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| json!({"zone": z.name, "serial": snapshot.serials.get(i)}));
-    Ok(Json(json!({"zones": zones.collect::<Vec<_>>(), "warnings": warnings})))
 }
 
 /// 200 while the process runs.

@@ -25,6 +25,7 @@ mod primary;
 mod recovery;
 mod relay;
 mod removals;
+mod rename;
 mod replay;
 mod retire;
 mod rfc8906;

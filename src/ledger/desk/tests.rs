@@ -51,6 +51,7 @@ impl Bench {
         let own = ledger::Settings {
             reasons: reasons.collect(),
             zones: Vec::new(),
+            feeds: Vec::new(),
             special: special.clone(),
             nsid: String::new(),
             keys: Default::default(),
