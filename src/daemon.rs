@@ -56,16 +56,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     drop_privileges(&config)?;
     // As the user that has to read it again when it is renewed.
     let certificates = config.secure.open()?;
-    let started = std::time::Instant::now();
-    let clock = clock(&config);
-    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), clock.clone()));
-    let ledger = {
-        let (config, mirrors) = (config.clone(), mirrors.clone());
-        tokio::task::spawn_blocking(move || open_ledger(&config, clock, &mirrors)).await.map_err(|e| e.to_string())??
-    };
-    report_left_behind(&ledger);
-    let tables = ledger.published.snapshot();
-    tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
+    let (ledger, mirrors) = open(&config).await?;
     let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
     let (exports, feeds) = by_themselves(&ledger, &config);
     let told = feeds.clone();
@@ -112,6 +103,21 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = std::fs::remove_file(&socket_path);
     back.shutdown_background();
     stopped.await.map_err(|e| e.to_string())?.map_err(|e| format!("the store could not be closed: {e:?}"))
+}
+
+/// Opens the ledger, with what the mirrors were seen to have, by trusted time.
+async fn open(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> {
+    let started = std::time::Instant::now();
+    let clock = clock(config);
+    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), clock.clone()));
+    let ledger = {
+        let (config, mirrors) = (config.clone(), mirrors.clone());
+        tokio::task::spawn_blocking(move || open_ledger(&config, clock, &mirrors)).await.map_err(|e| e.to_string())??
+    };
+    report_left_behind(&ledger);
+    let tables = ledger.published.snapshot();
+    tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
+    Ok((ledger, mirrors))
 }
 
 /// Opens an address of the API, where one is configured.

@@ -87,6 +87,24 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(webhooks::change, webhooks::remove))
         .routes(routes!(webhooks::waiting))
         .routes(routes!(webhooks::retry))
+        .merge(relay_tests())
+        .routes(routes!(status::live))
+        .routes(routes!(status::ready))
+        .routes(routes!(status::metrics))
+        .routes(routes!(lookup::public))
+        .routes(routes!(lookup::public_old))
+        .routes(routes!(error::explain))
+        .layer(DefaultBodyLimit::max(MAX_CHANGE));
+    // Streams have their own limits, piece by piece.
+    let long = OpenApiRouter::new().routes(routes!(bulk::bulk)).routes(routes!(import::create)).layer(DefaultBodyLimit::disable());
+    let (routes, mut api) = one.merge(long).split_for_parts();
+    once::describe(&mut api);
+    (routes, api)
+}
+
+/// The routes of relay tests.
+fn relay_tests() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(jobs::nominate))
         .routes(routes!(jobs::jobs))
         .routes(routes!(jobs::job, jobs::refuse))
@@ -101,18 +119,6 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(claims::opt_outs, claims::opt_out, claims::opt_in))
         .routes(routes!(claims::evidence))
         .routes(routes!(claims::proof))
-        .routes(routes!(status::live))
-        .routes(routes!(status::ready))
-        .routes(routes!(status::metrics))
-        .routes(routes!(lookup::public))
-        .routes(routes!(lookup::public_old))
-        .routes(routes!(error::explain))
-        .layer(DefaultBodyLimit::max(MAX_CHANGE));
-    // Streams have their own limits, piece by piece.
-    let long = OpenApiRouter::new().routes(routes!(bulk::bulk)).routes(routes!(import::create)).layer(DefaultBodyLimit::disable());
-    let (routes, mut api) = one.merge(long).split_for_parts();
-    once::describe(&mut api);
-    (routes, api)
 }
 
 /// The router of the socket and of `[admin] listen`.
