@@ -15,6 +15,9 @@ use crate::{
 use document::{Document, Place, Report, Table, read_text};
 use tables::{File, LogFormat, ReasonTable, TlsTable};
 
+/// The least rate of a scrub, in bytes a second.
+const MIN_SCRUB_RATE_BYTES: u64 = 64 << 10;
+
 /// Everything, as the daemon wants it.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -89,7 +92,7 @@ impl Config {
         let mut out = Vec::new();
         let mut section = |name, changed: bool| out.extend(changed.then_some(name));
         let (a, b) = (&self.store, &running.store);
-        section("[store]", a.path != b.path);
+        section("[store]", (&a.path, a.scrub_every, a.scrub_rate) != (&b.path, b.scrub_every, b.scrub_rate));
         section("[clock]", self.trust_at_start != running.trust_at_start);
         section("[journal]", (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size));
         section("[history]", a.churn_age != b.churn_age);
@@ -161,10 +164,12 @@ impl Config {
             ledger: ledger::Settings {
                 reasons: file.reason.iter().map(reason).collect(),
                 zones,
+                feeds: file.feed.iter().map(|f| f.name.clone()).collect(),
                 special,
                 nsid: file.dns.nsid.clone(),
                 keys,
                 removals: Some(removals),
+                on_loss: file.removals.on_loss,
                 mirrors: ledger::SeenSerials::default(),
                 proposals: ledger::ProposalLimits { waiting: file.limits.waiting_proposals, daily: file.limits.daily_proposals },
                 socket_users: people::socket_users(&file),
@@ -194,6 +199,8 @@ impl Config {
                 journal_age: file.journal.age,
                 journal_size: file.journal.size.0,
                 churn_age: file.history.feeds,
+                scrub_every: file.store.scrub_every,
+                scrub_rate: file.store.scrub_rate.0,
             },
             trust_at_start: file.clock.trust_at_start,
             warnings: Vec::new(),
@@ -315,6 +322,9 @@ impl File {
         self.tls.check(&self.tls.place, self.admin.tls || self.web.tls || self.collect.tls, report);
         for (place, trust) in [(&self.admin.place, &self.admin.trust), (&self.web.place, &self.web.trust)] {
             trust.iter().filter_map(|t| t.parse::<Subject>().err()).for_each(|e| report.error(place, "trust", e));
+        }
+        if self.store.scrub_rate.0 < MIN_SCRUB_RATE_BYTES {
+            report.error(&self.store.place, "scrub_rate", "a scrub that slow does not end; take 64KiB or more");
         }
         listen::check(self, report);
         special

@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub mod collector;
+mod scrub;
 
 /// How often free memory is given back, in seconds.
 const TRIM_EVERY: u64 = 30;
@@ -80,7 +81,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tester = tests.start(&back, collectors, &web_stopped)?;
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
-    let tickers = [tokio::spawn(tick(ledger.clone())), tokio::spawn(watch_clock(ledger.clock.clone()))];
+    let tickers = start_upkeep(&ledger, &shared.stop)?;
     notify("READY=1");
     signals.wait(&reload).await;
     notify("STOPPING=1");
@@ -111,6 +112,7 @@ async fn open(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> 
     let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), clock.clone()));
     let seen = mirrors.clone();
     let ledger = tokio::task::spawn_blocking(move || open_ledger(&config, clock, &seen)).await.map_err(|e| e.to_string())??;
+    report_left_behind(&ledger);
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
     Ok((ledger, mirrors))
@@ -248,6 +250,15 @@ pub fn open_ledger(config: &Config, clock: Clock, mirrors: &Arc<serve::Mirrors>)
     ledger::open(store, settings, clock, sys::lower_priority).map_err(|e| e.text(&shown))
 }
 
+/// Logs the names that have left the configuration while the daemon was stopped. It serves what is left: other lists must not
+/// go dark for one name, and `status` reports it until somebody decides.
+fn report_left_behind(ledger: &Ledger) {
+    match ledger.left_behind_now() {
+        Ok(left) => left.iter().for_each(|l| tracing::error!("the configuration has lost a name: {l}; `orbsd reload --force` accepts it")),
+        Err(e) => tracing::error!(error = e.text(&ledger.store.vocabulary()), "the store could not be compared with the configuration"),
+    }
+}
+
 /// What goes in and out without being asked: feeds, which run from now on, and scheduled exports.
 fn by_themselves(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
@@ -353,8 +364,20 @@ fn reloader(
     (exports, feeds, desk): (Exports, Feeds, Desk),
     certificates: Option<Arc<Certificates>>,
 ) -> web::Reload {
-    Arc::new(move || {
+    Arc::new(move |request| {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
+        let text = |e: ledger::Refused| e.text(&ledger.store.vocabulary());
+        let mut left_behind = Vec::new();
+        if request.rename.is_none() {
+            left_behind = ledger.left_behind(&config.ledger).map_err(text)?;
+            if request.dry_run {
+                return Ok(web::Reloaded { left_behind, ..web::Reloaded::default() });
+            }
+            if !left_behind.is_empty() && !request.force {
+                let all: Vec<String> = left_behind.iter().map(ToString::to_string).collect();
+                return Err(format!("{}\nnothing was changed; `orbsd reload --force` accepts it", all.join("\n")));
+            }
+        }
         let mut warnings = config.warnings.clone();
         let later = config.needs_restart(&running).into_iter();
         warnings.extend(later.map(|section| format!("{section} has changed and is taken with the next restart")));
@@ -362,15 +385,31 @@ fn reloader(
         let taken = certificates.as_ref().filter(|_| config.secure.wanted()).map(|c| c.reload(&config.secure.files));
         warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
         warnings.iter().for_each(|w| tracing::warn!("{w}"));
-        let receipt = ledger.configure(config.ledger).map_err(|e| e.text(&ledger.store.vocabulary()))?;
+        let receipt = match request.rename {
+            None => ledger.configure(config.ledger).map_err(text)?,
+            Some((rename, line)) => {
+                // The feed of the old name ends first, and that of the new one begins after: neither makes a source of its own.
+                let before = feeds.settings();
+                feeds.configure(&before.iter().filter(|f| f.name != rename.from).cloned().collect::<Vec<_>>());
+                let done = ledger.rename(rename, config.ledger, line).map_err(text);
+                done.inspect_err(|_| feeds.configure(&before))?
+            }
+        };
+        left_behind.extend(ledger.left_behind_now().map_err(text)?.into_iter().filter(|_| !request.force));
         feeds.configure(&config.feeds);
         exports.set(config.exports);
         // Tokens that are on their way stay good.
         let now = desk.settings();
         desk.configure(now.reloaded(config.probe.desk));
         tracing::info!(moved = ?receipt.serials, "configuration read again");
-        Ok(warnings)
+        Ok(web::Reloaded { warnings, left_behind })
     })
+}
+
+/// Starts what is done by time: the ticks of the ledger and of the clock, which the returned tasks give, and scrubs.
+fn start_upkeep(ledger: &Ledger, stop: &Arc<std::sync::atomic::AtomicBool>) -> Result<[tokio::task::JoinHandle<()>; 2], String> {
+    scrub::start(ledger, stop)?;
+    Ok([tokio::spawn(tick(ledger.clone())), tokio::spawn(watch_clock(ledger.clock.clone()))])
 }
 
 async fn tick(ledger: Ledger) {
@@ -418,7 +457,7 @@ impl Signals {
                 _ = self.hup.recv() => {
                     notify("RELOADING=1");
                     let reload = reload.clone();
-                    if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload()).await {
+                    if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload(web::ReloadRequest::default())).await {
                         tracing::error!("the new configuration is refused, the old one stays:\n{e}");
                     }
                     notify("READY=1");

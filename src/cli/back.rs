@@ -11,6 +11,9 @@ use super::{
     text::{list, plain_line, text},
 };
 
+/// How many subjects of each kind a report names.
+const SAMPLES: usize = 10;
+
 /// Take a commit back, as far as its subjects still stand as it left them
 #[derive(Debug, Args)]
 pub(super) struct Undo {
@@ -37,21 +40,51 @@ pub(super) fn undo(common: &Common, c: &Undo) -> Result<(), Failure> {
         output::json(&done);
         return Ok(());
     }
-    for (key, what) in
-        [("undone", "as before"), ("changed_since", "changed since, left alone"), ("held", "held down by a granted removal, left alone")]
-    {
-        list(&done[key]).for_each(|s| println!("{}: {what}", text(s)));
+    let (subjects, rows) = (list(&done["undone"]).count(), &done["difference"]);
+    let would = if c.dry_run { "would be taken back" } else { "taken back" };
+    if rows.is_object() {
+        let n = |k: &str| rows[k].as_u64().unwrap_or(0);
+        println!(
+            "commit {}: {would}: {} rows added, {} changed, {} removed, {} the same",
+            c.commit,
+            n("added"),
+            n("changed"),
+            n("removed"),
+            n("same")
+        );
+        samples("added", &rows["sample_added"], n("added"));
+        samples("removed", &rows["sample_removed"], n("removed"));
+        if n("held") > 0 {
+            println!("{} of them are held down by a granted removal", n("held"));
+        }
+    } else {
+        println!("commit {}: {subjects} subjects {would}", c.commit);
+        samples("subjects", &done["undone"], subjects as u64);
     }
-    if let Some(d) = done["difference"].as_object() {
-        let n = |k: &str| d.get(k).and_then(Value::as_u64).unwrap_or(0);
-        println!("{} added, {} changed, {} removed, {} the same, {} held", n("added"), n("changed"), n("removed"), n("same"), n("held"));
+    for by in list(&done["changed_by"]) {
+        println!("{} changed since by commit {} ({}), left alone", by["count"], by["commit"], text(&by["what"]));
+        samples("changed", &by["sample"], by["count"].as_u64().unwrap_or(0));
+    }
+    let held = list(&done["held"]).count();
+    if held > 0 {
+        println!("{held} held down by a granted removal, left alone; --break-hold lists them again");
+        samples("held", &done["held"], held as u64);
     }
     match done["receipt"]["commit"].as_u64() {
-        Some(n) => println!("commit {n}"),
-        None if c.dry_run => println!("nothing was done"),
-        None => println!("there was nothing to take back"),
+        Some(n) => println!("commit {n}; take it back with: orbsd undo {n}"),
+        None if c.dry_run => println!("dry run: nothing was changed"),
+        None => println!("nothing was taken back"),
     }
     Ok(())
+}
+
+/// The first few subjects of a list, of so many.
+fn samples(what: &str, all: &Value, count: u64) {
+    let first: Vec<&str> = list(all).map(text).take(SAMPLES).collect();
+    if !first.is_empty() {
+        let more = if count > first.len() as u64 { ", …" } else { "" };
+        println!("  {what}: {}{more}", first.join(", "));
+    }
 }
 
 /// Take off all listings that have something in common
@@ -101,7 +134,7 @@ pub(super) fn purge(common: &Common, c: &Purge) -> Result<(), Failure> {
     }
     println!("{} listings {}", done["count"], if c.dry_run { "would go" } else { "are gone" });
     list(&done["sample"]).for_each(|s| println!("  {}", text(s)));
-    list(&done["commits"]).for_each(|r| println!("commit {}", r["commit"]));
+    list(&done["commits"]).for_each(|r| println!("commit {}; take it back with: orbsd undo {}", r["commit"], r["commit"]));
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use crate::{
         serial::{SeenMirror, forced_transfers, left_behind},
     },
     serve::Mirrors,
-    store::{self, Store},
+    store::{self, Restoration, Store},
 };
 
 /// Copy the store into a new folder, while it is used, and read the copy back
@@ -54,6 +54,9 @@ pub(super) struct Restore {
     /// There is no log: whoever was taken off since is listed again, and serials jump as far as the zones may have come since
     #[arg(long, conflicts_with = "removals")]
     without_removals: bool,
+    /// Replay a log that lacks lines or has damaged ones: whoever was taken off in those is listed again
+    #[arg(long, requires = "removals")]
+    allow_gap: bool,
     /// Restore although the serials will not be newer for some mirrors, on which a transfer has to be forced then
     #[arg(long)]
     force: bool,
@@ -72,31 +75,62 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     }
     let config = common.load()?;
     // Read first: nothing is put anywhere for a log that can not be read.
-    let lines = c.removals.as_ref().map(|p| removals::read(p)).transpose().map_err(Failure::No)?;
+    let log = c.removals.as_ref().map(|p| removals::read(p)).transpose().map_err(Failure::No)?;
     let no = |e: store::StoreError| Failure::No(e.to_string());
-    let found = store::restore(&c.folder, &config.store.path).map_err(no)?;
-    let mut store = Store::open(config.store.clone()).map_err(no)?;
-    if c.new_identity {
-        store.renew_identity().map_err(no)?;
-    }
+    // Dropped before its end, it leaves nothing that could start.
+    let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
+    let found = restoration.found.clone();
+    let mut store = Store::open(store::Settings { path: restoration.path(), ..config.store.clone() }).map_err(no)?;
     let clock = crate::daemon::clock(&config);
     let serials = serials(&config, &clock, &found.at, c.force);
-    let done = ledger::restore(&store, lines.as_deref(), &serials, clock.now()).map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
+    let (missing, done) = bring_up_to_date(&mut store, c, log.as_ref(), &serials, &config, clock.now())
+        .map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
     store.close().map_err(no)?;
+    restoration.finish().map_err(no)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> = done.serials.iter().map(|(o, s)| (o, s.0)).collect();
         let left: Vec<_> = done.left_behind.iter().map(left_behind_json).collect();
-        output::json(
-            &json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "serials": serials, "left_behind": left}),
-        );
+        output::json(&json!({
+            "commit": found.commit, "lines": done.lines, "decisions": done.decisions, "missing": missing, "serials": serials,
+            "left_behind": left,
+        }));
         return Ok(());
     }
     println!("restored to commit {}; {} decisions since then were replayed", found.commit, done.decisions);
+    if !missing.is_empty() {
+        println!("the log lacks lines {missing:?}: whoever was taken off in them is listed again");
+    }
     done.serials.iter().for_each(|(origin, serial)| println!("  {origin}: goes on after serial {serial}"));
     for (zone, serial, mirrors) in &done.left_behind {
         println!("warning: {}", left_behind(zone, *serial, mirrors));
     }
     Ok(())
+}
+
+/// Replays the log into a copy that is not at its place yet, gives it its serials and, where that is wanted, an identity of its
+/// own, and puts the log where the daemon looks for it. Returns the runs of missing lines too.
+fn bring_up_to_date(
+    store: &mut Store,
+    c: &Restore,
+    log: Option<&removals::Contents>,
+    serials: &ledger::RestoreSerials,
+    config: &Config,
+    now: Time,
+) -> Result<(Vec<(u64, u64)>, ledger::Replayed), ledger::Refused> {
+    let missing = log.map(|l| ledger::check_log(store, l, c.allow_gap)).transpose()?.unwrap_or_default();
+    let done = ledger::restore(store, log.map(|l| &l.lines[..]), serials, now)?;
+    // The log names the old identity, so not before it was replayed.
+    if c.new_identity {
+        store.renew_identity()?;
+    }
+    if let Some(place) = &config.ledger.removals {
+        match (&c.removals, c.new_identity) {
+            (Some(log), false) => removals::install(log, place).map_err(ledger::Refused::Settings)?,
+            (None, false) => ledger::begin_log(store, place, "the store was restored without it", now)?,
+            (_, true) => ledger::begin_log(store, place, "the store was restored with a new identity", now)?,
+        }
+    }
+    Ok((missing, done))
 }
 
 /// What serials are decided by: the copy's age, and what mirrors were seen to have, which is no part of the copy.

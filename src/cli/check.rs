@@ -10,15 +10,28 @@ use super::{
 };
 use crate::config::Config;
 
+/// Read the configuration and all zones, and report what is wrong or doubtful
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    /// Accept a configuration that no longer has a reason, feed or zone which has listings
+    #[arg(long)]
+    force: bool,
+}
+
 /// Reads everything and says what is wrong (exit code 2) or doubtful (exit code 0). A daemon that runs is asked for names in
 /// its store that would not be accepted today; the store itself is not opened.
-pub(super) fn run(common: &Common) -> Result<(), Failure> {
-    let (errors, mut warnings, zones, names) = match Config::load(&common.config) {
+pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
+    let mut left = Vec::new();
+    let (mut errors, mut warnings, zones, names) = match Config::load(&common.config) {
         Ok(c) => {
             let errors: Vec<String> = c.secure.open().err().into_iter().collect();
             let feeds: Vec<String> = c.feeds.iter().map(|f| escape(&f.name)).collect();
             let path = format!("/v1/names/rejected?feeds={}", feeds.join(","));
-            let names = Client::running(&c.socket).map(|mut client| client.json(Method::GET, &path, bytes("")));
+            let names = Client::running(&c.socket).map(|mut client| {
+                let found = client.json(Method::GET, "/v1/unconfigured", bytes(""))?;
+                left.extend(list(&found["items"]).map(|l| text(&l["message"]).to_string()));
+                client.json(Method::GET, &path, bytes(""))
+            });
             let readable = c.readable_files();
             (errors, [c.warnings, readable].concat(), c.ledger.zones.len() as u64, names)
         }
@@ -30,11 +43,15 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let names = match names {
         Some(Ok(found)) => found,
         Some(Err(Failure::No(why) | Failure::Usage(why) | Failure::List(why) | Failure::Code(_, why))) => {
-            warnings.push(format!("the daemon did not check the names in its store: {why}"));
+            warnings.push(format!("the daemon did not compare the configuration with its store: {why}"));
             Value::Null
         }
         None => Value::Null,
     };
+    match c.force {
+        true => warnings.append(&mut left),
+        false => errors.extend(left.into_iter().map(|l| format!("{l}; `--force` accepts it"))),
+    }
     warnings.extend(list(&names["classes"]).map(rejected));
     warnings.extend(list(&names["collisions"]).map(|c| format!("{}; rename one of them", text(c))));
     if common.json {

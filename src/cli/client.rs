@@ -249,7 +249,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     let stop = tokio::sync::watch::channel(false).1;
     let owner = crate::daemon::socket_owner(config).map_err(Failure::No)?;
     let listener = runtime.block_on(web::bind(&config.socket, owner))?;
-    let reload: web::Reload = Arc::new(|| Err("no daemon runs".into()));
+    let reload = offline_reload(ledger.clone(), config.ledger.clone());
     // Nothing is tested by a command, and no token is made or read.
     let desk = Desk::new(ledger.clone(), crate::ledger::desk::Settings { enabled: false, ..config.probe.desk.clone() });
     let app = web::App {
@@ -273,6 +273,17 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     };
     runtime.spawn(web::run_socket(listener, web::router(app), stop));
     Ok(ledger)
+}
+
+/// What a command may do with the configuration where no daemon runs: the store was opened with the files as they are.
+fn offline_reload(ledger: Ledger, settings: crate::ledger::Settings) -> web::Reload {
+    Arc::new(move |request| {
+        let text = |e: crate::ledger::Refused| e.text(&ledger.store.vocabulary());
+        if let Some((rename, line)) = request.rename {
+            ledger.rename(rename, settings.clone(), line).map_err(text)?;
+        }
+        Ok(web::Reloaded { warnings: Vec::new(), left_behind: ledger.left_behind_now().map_err(text)? })
+    })
 }
 
 impl Drop for Client {

@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people, probe, proposal, relay, retire, serve,
-    status, transfer, webhook, zone,
+    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people, probe, proposal, relay, rename, retire,
+    scrub, serve, status, transfer, webhook, zone,
 };
 
 /// What to do.
@@ -12,10 +12,8 @@ use super::{
 pub(super) enum Command {
     /// Run the daemon
     Serve,
-    /// Read the configuration and all zones, and say what is wrong or doubtful
-    Check,
-    /// Let the running daemon read its configuration again
-    Reload,
+    Check(check::Check),
+    Reload(status::Reload),
     Status(status::Status),
     /// List subjects
     List(change::List),
@@ -29,6 +27,7 @@ pub(super) enum Command {
     Export(export::Export),
     Feed(feed::Feed),
     Source(feed::Source),
+    Reason(rename::Reason),
     Retire(retire::Retire),
     Zone(zone::Zone),
     Key(key::Key),
@@ -45,6 +44,7 @@ pub(super) enum Command {
     Webhook(webhook::Webhook),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Scrub(scrub::Scrub),
     Nominate(relay::Nominate),
     Jobs(relay::Jobs),
     Tests(relay::Tests),
@@ -59,8 +59,8 @@ impl Command {
     pub(super) fn run(self, common: &Common) -> Result<(), Failure> {
         match self {
             Command::Serve => serve::run(common),
-            Command::Check => check::run(common),
-            Command::Reload => status::reload(common),
+            Command::Check(c) => check::run(common, &c),
+            Command::Reload(c) => status::reload(common, &c),
             Command::Status(c) => status::run(common, &c),
             Command::List(c) => change::list_subjects(common, c),
             Command::Delist(c) => change::delist(common, c),
@@ -70,6 +70,7 @@ impl Command {
             Command::Export(c) => export::run(common, &c),
             Command::Feed(c) => feed::feed(common, &c),
             Command::Source(c) => feed::source(common, &c),
+            Command::Reason(c) => rename::reason(common, &c),
             Command::Retire(c) => retire::run(common, &c),
             Command::Zone(c) => zone::run(common, &c),
             Command::Key(c) => key::run(common, &c),
@@ -86,6 +87,7 @@ impl Command {
             Command::Webhook(c) => webhook::run(common, &c),
             Command::Backup(c) => backup::backup(common, &c),
             Command::Restore(c) => backup::restore(common, &c),
+            Command::Scrub(c) => scrub::run(common, &c),
             Command::Nominate(c) => relay::nominate(common, &c),
             Command::Jobs(c) => relay::jobs(common, &c),
             Command::Tests(c) => relay::tests(common, &c),

@@ -150,11 +150,21 @@ enum SourceCommand {
         /// The source's name
         name: String,
     },
+    /// Rename a source with its listings and history; a feed has its new name in config.toml already
+    Rename {
+        /// The old name
+        old: String,
+        /// The new name
+        new: String,
+    },
 }
 
 /// Changes what is known of a source.
 pub(super) fn source(common: &Common, c: &Source) -> Result<(), Failure> {
-    let SourceCommand::Reset { name } = &c.command;
+    let name = match &c.command {
+        SourceCommand::Reset { name } => name,
+        SourceCommand::Rename { old, new } => return super::rename::rename(common, "source", old, new),
+    };
     let done = Client::open(common)?.json(Method::POST, &format!("/v1/sources/{}/reset", escape(name)), bytes(""))?;
     match common.json {
         true => output::json(&done),

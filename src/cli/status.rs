@@ -25,7 +25,7 @@ enum Of {
     Mirrors,
 }
 
-/// Shows how the daemon is. Exit code 1 while it takes no writes.
+/// Shows how the daemon is. Exit code 1 while it takes no writes, or something is damaged.
 pub(super) fn run(common: &Common, args: &Status) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     if let Some(Of::Mirrors) = args.of {
@@ -43,8 +43,10 @@ pub(super) fn run(common: &Common, args: &Status) -> Result<(), Failure> {
         print(&s);
     }
     match s["problem"].as_str() {
-        Some(why) => Err(Failure::No(format!("no writes are taken: {why}"))),
         None => Ok(()),
+        Some(_) if common.json => Err(Failure::No(String::new())), // the document has said it
+        Some(why) if s["writes"] == "refused" => Err(Failure::No(format!("no writes are taken: {why}"))),
+        Some(why) => Err(Failure::No(why.into())),
     }
 }
 
@@ -72,6 +74,9 @@ fn print(s: &Value) {
             println!("  retiring: {says}; its NS records may go from {} on", text(&z["retire"]["delegation"]));
         }
     }
+    for l in s["left_behind"].as_array().into_iter().flatten() {
+        println!("LEFT BEHIND: {}", text(&l["message"]));
+    }
     for e in s["exports"].as_array().into_iter().flatten() {
         let serial = e["serial"].as_u64().map_or("not written yet".to_string(), |n| format!("serial {n}"));
         let problem = e["problem"].as_str().map_or(String::new(), |p| format!("; NOT current: {p}"));
@@ -79,6 +84,12 @@ fn print(s: &Value) {
         let report = serde_json::from_value::<ExportReport>(e["changes"].clone()).unwrap_or_default();
         report.changes.iter().for_each(|change| println!("  {change}"));
     }
+    let gap = &s["removals"]["gap"];
+    if gap.is_object() {
+        let of = text(&gap["why"]);
+        println!("the log of removals began anew at {} without lines {}: {of}; make a backup now", text(&gap["at"]), gap["missing"]);
+    }
+    super::scrub::print(&s["integrity"]);
     if let Some(why) = s["tester"]["wrong"].as_str() {
         println!("relay tests stand still: {why}");
     }
@@ -169,10 +180,18 @@ fn counters(c: &Value) -> String {
     shown.map(|(_, (key, name))| format!("{} {name}", c[key])).collect::<Vec<_>>().join(", ")
 }
 
+/// Let the running daemon read its configuration again
+#[derive(Debug, clap::Args)]
+pub(super) struct Reload {
+    /// Accept a configuration that no longer has a reason, feed or zone which has listings
+    #[arg(long)]
+    force: bool,
+}
+
 /// Lets the daemon read its configuration again.
-pub(super) fn reload(common: &Common) -> Result<(), Failure> {
+pub(super) fn reload(common: &Common, c: &Reload) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let done = client.json(Method::POST, "/v1/reload", bytes(""))?;
+    let done = client.json(Method::POST, &format!("/v1/reload?force={}", c.force), bytes(""))?;
     if common.json {
         println!("{done}");
     } else {

@@ -13,7 +13,7 @@ use super::{
     document::{Document, Report, Table},
     probe::{PAUSE, PORTS, SPREAD, SourceEntry},
 };
-use crate::{clock::TrustAtStart, intake::ErrorAllowance, model::time::Seconds};
+use crate::{clock::TrustAtStart, intake::ErrorAllowance, ledger::OnLoss, model::time::Seconds};
 
 /// `config.toml`.
 pub(super) struct File {
@@ -77,11 +77,13 @@ impl File {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct StoreTable {
     pub(super) path: PathBuf,
+    pub(super) scrub_every: Seconds,
+    pub(super) scrub_rate: Bytes,
 }
 
 impl Default for StoreTable {
     fn default() -> StoreTable {
-        StoreTable { path: super::files::DEFAULT_STORE.into() }
+        StoreTable { path: super::files::DEFAULT_STORE.into(), scrub_every: Seconds(86_400), scrub_rate: Bytes(8 << 20) }
     }
 }
 
@@ -125,6 +127,7 @@ impl Default for HistoryTable {
 pub(super) struct RemovalsTable {
     /// Unset: beside the store.
     pub(super) path: Option<PathBuf>,
+    pub(super) on_loss: OnLoss,
 }
 
 /// `[dns]`.

@@ -243,6 +243,16 @@ fn a_syntax_error_of_a_file_is_reported_alone() {
 }
 
 #[test]
+fn a_slow_scrub_and_an_unknown_on_loss_are_refused() {
+    let e = load("[[reason]]\nname='relay'\n[removals]\non_loss='ignore'\n[store]\nscrub_rate='1KiB'", ZONE).unwrap_err();
+    let parts =
+        ["config.toml:4: removals.on_loss: 'ignore' is not accepted; write \"stop\" or \"restart\"", "config.toml:6: store.scrub_rate: "];
+    for part in parts {
+        assert!(e.0.iter().any(|l| l.starts_with(part)), "{part}: {e}");
+    }
+}
+
+#[test]
 fn files_of_the_daemon_are_beside_the_store_where_nothing_else_is_configured() {
     let config = load("[[reason]]\nname='relay'\n[store]\npath='/var/lib/orbsd'", ZONE).unwrap();
     let store = Path::new("/var/lib/orbsd");

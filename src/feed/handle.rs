@@ -88,6 +88,11 @@ impl Feeds {
         }
     }
 
+    /// The feeds that run.
+    pub fn settings(&self) -> Vec<Settings> {
+        lock(&self.running).iter().map(|f| f.settings.clone()).collect()
+    }
+
     /// A NOTIFY has come (RFC 1996) for a zone in wire form, from an address, signed with a key or not. True where a feed
     /// follows that zone and this may speak for its server: the reply is NOERROR then, and the feed looks at once.
     pub fn notified(&self, zone: &[u8], from: IpAddr, key: Option<&str>) -> bool {

@@ -310,7 +310,7 @@ impl Desk {
 
     /// Why the ledger takes no writes.
     pub fn ledger_wrong(&self) -> Option<String> {
-        self.ledger.health.poisoned()
+        self.ledger.health.writes_refused()
     }
 
     fn sheet(&self, now: Time) -> Sheet<'_> {

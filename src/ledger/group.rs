@@ -79,8 +79,10 @@ pub(super) struct Work {
     pub(super) people: Vec<(Vec<u8>, Vec<u8>)>,
     /// See [`schema::Commit::barrier`].
     pub(super) barrier: bool,
-    /// See [`schema::Commit::bulk`].
-    pub(super) bulk: bool,
+    /// See [`schema::Commit::bulk`]: the source whose rows change.
+    pub(super) bulk: Option<SourceId>,
+    /// The notes of feeds' rows as they stood before.
+    notes: Vec<schema::FeedNote>,
 }
 
 impl Work {
@@ -102,7 +104,8 @@ impl Work {
             notice: None,
             people: Vec::new(),
             barrier: false,
-            bulk: false,
+            bulk: None,
+            notes: Vec::new(),
         }
     }
 
@@ -295,6 +298,11 @@ impl Work {
         ended: bool,
     ) -> Result<(), Refused> {
         let now = self.now;
+        let (subject, old) = (&row.subject, &row.old);
+        self.notes.extend(old.iter().filter_map(|e| {
+            let note = e.note.clone()?;
+            Some(schema::FeedNote { subject: subject.key(), source, reason: e.reason, note })
+        }));
         // What is new stands since its event, not since it was staged.
         for e in row.new.iter_mut().filter(|e| !row.old.iter().any(|o| (o.reason, o.hole) == (e.reason, e.hole))) {
             e.since = now;
@@ -500,9 +508,15 @@ impl Work {
         }
         let changed = self.touched.iter().filter(|(_, (before, after))| before != after);
         let before = changed.map(|(s, (before, _))| (s.key(), before.clone())).collect();
-        let mut row = schema::Commit { at: self.now, bytes: 0, barrier: self.barrier, bulk: self.bulk, before, serials };
+        let mut row = schema::Commit { at: self.now, bytes: 0, barrier: self.barrier, bulk: self.bulk.is_some(), before, serials };
         row.bytes = bytes + schema::encode(&row).len() as u64;
         batch.put(schema::JOURNAL, seq.to_be_bytes().to_vec(), schema::encode(&row));
+        if let Some(source) = self.bulk {
+            batch.put(schema::META, schema::bulk_key(seq), source.0.to_be_bytes().to_vec());
+        }
+        if !self.notes.is_empty() {
+            batch.put(schema::META, schema::notes_key(seq), schema::encode(&self.notes));
+        }
         batch.put(schema::META, b"seq".to_vec(), seq.to_be_bytes().to_vec());
         row.bytes
     }

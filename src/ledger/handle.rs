@@ -8,13 +8,14 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::removal_log::OnLoss;
 use crate::{
     clock::Clock,
     index::Published,
     model::{Change, Hold, Keys, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
     store::{
         Store, StoreError,
-        schema::{Audit, Made},
+        schema::{self, Audit, Made},
         stage::Difference,
     },
 };
@@ -44,6 +45,8 @@ pub struct Settings {
     pub reasons: Vec<ReasonSettings>,
     /// The zones.
     pub zones: Vec<Zone>,
+    /// The sources that a `[[feed]]` refreshes.
+    pub feeds: Vec<String>,
     /// Special ranges that may be listed all the same.
     pub special: Vec<Subject>,
     /// The name for NSID.
@@ -52,6 +55,8 @@ pub struct Settings {
     pub keys: Arc<Keys>,
     /// Where the log of removals lies; none: none is kept.
     pub removals: Option<std::path::PathBuf>,
+    /// What is done when that log is lost or damaged.
+    pub on_loss: OnLoss,
     /// What the mirrors were seen to have. It is no part of the configuration: a reload leaves it as it is.
     pub mirrors: super::SeenSerials,
     /// How many proposals an author may have.
@@ -166,7 +171,7 @@ impl Refused {
             Refused::Unlistable(u) => u.to_string(),
             Refused::Settings(why) | Refused::Serial(why) | Refused::Unknown(why) | Refused::Limit { why, .. } => why.clone(),
             Refused::InDoubt(why) => format!("in doubt: the store failed while this was written ({why}); look it up before you repeat it"),
-            Refused::Poisoned(why) => format!("no writes are taken until the store works again: {why}"),
+            Refused::Poisoned(why) => format!("no writes are taken: {why}"),
             Refused::Stopped => "the daemon is stopping".into(),
         }
     }
@@ -187,6 +192,8 @@ pub(super) enum Job {
     Configure(Box<Settings>, Reply<Receipt>),
     /// A serial for a zone.
     Serial(Box<super::SerialRequest>, Reply<super::SerialChange>),
+    /// A reason or source gets another name, with the configuration that has it and the audit record.
+    Rename(Box<(super::Rename, Settings, Audit)>, Reply<Receipt>),
     /// The tables of the past, and the snapshot of now, for a difference.
     Past(Box<super::past::Asked>, Reply<Option<super::past::Both>>),
     /// Many changes as one commit, and their line in the audit log.
@@ -199,14 +206,28 @@ pub(super) enum Job {
     Tried(Box<(String, u64, super::outbox::Tried)>, Reply<()>),
     /// A person or a token, and the line in the audit log.
     Keep(Box<(super::Keep, Option<Audit>)>, Reply<()>),
+    /// Reads the whole log of removals, and acts on what is wrong with it.
+    VerifyRemovals(Reply<()>),
+    /// A copy of the store was made that knows the log of removals up to this line.
+    BackedUp(u64, Reply<()>),
     Tick,
     Stop(Reply<()>),
+}
+
+/// How the log of removals is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct RemovalsHealth {
+    /// Why nothing can be written to it, so that no writes are taken.
+    pub problem: Option<String>,
+    /// What it lost when it began anew; until a backup knows all that is missing.
+    pub gap: Option<schema::RemovalGap>,
 }
 
 /// What the outside may know of the writer.
 #[derive(Debug, Default)]
 pub struct Health {
     poisoned: Mutex<Option<String>>,
+    removals: Mutex<RemovalsHealth>,
     /// Commits since the start.
     pub commits: AtomicU64,
     /// Changes since the start.
@@ -214,9 +235,20 @@ pub struct Health {
 }
 
 impl Health {
-    /// Why no writes are taken; `None` where all is well.
+    /// Why the store cannot be written; `None` where all is well.
     pub fn poisoned(&self) -> Option<String> {
         self.poisoned.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+    /// Why no changes of listings are taken: the store, or the log of removals. `None` where all is well.
+    pub fn writes_refused(&self) -> Option<String> {
+        self.poisoned().or_else(|| self.removals().problem)
+    }
+    /// How the log of removals is.
+    pub fn removals(&self) -> RemovalsHealth {
+        self.removals.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+    pub(super) fn set_removals(&self, health: RemovalsHealth) {
+        *self.removals.lock().unwrap_or_else(|e| e.into_inner()) = health;
     }
     pub(super) fn set(&self, why: Option<String>) {
         *self.poisoned.lock().unwrap_or_else(|e| e.into_inner()) = why;
@@ -241,6 +273,8 @@ pub struct Ledger {
     pub(super) book: Arc<ArcSwap<super::Book>>,
     pub(super) busy: Arc<Mutex<HashSet<SourceId>>>,
     pub(super) settings: Arc<Mutex<Arc<Settings>>>,
+    /// What the configuration in force has left behind, and when that was found out.
+    pub(super) left: Arc<Mutex<Option<(std::time::Instant, Vec<super::LeftBehind>)>>>,
 }
 
 /// A change on its way; its receipt comes when it is synced and answered.
@@ -282,13 +316,18 @@ impl Ledger {
     pub fn configure(&self, settings: Settings) -> Result<Receipt, Refused> {
         let settings = Settings { mirrors: self.settings().mirrors.clone(), ..settings };
         let receipt = self.call(|r| Job::Configure(Box::new(settings.clone()), r))?;
-        *self.settings.lock().unwrap_or_else(|e| e.into_inner()) = Arc::new(settings);
+        self.set_settings(settings);
         Ok(receipt)
     }
 
     /// Trusted time.
     pub fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    pub(super) fn set_settings(&self, settings: Settings) {
+        *self.settings.lock().unwrap_or_else(|e| e.into_inner()) = Arc::new(settings);
+        *self.left.lock().unwrap_or_else(|e| e.into_inner()) = None;
     }
 
     /// The configuration that is in force.
@@ -312,6 +351,16 @@ impl Ledger {
     /// The same from a thread that may block.
     pub fn tick_blocking(&self) {
         let _ = self.jobs.blocking_send(Job::Tick);
+    }
+
+    /// Reads the whole log of removals through the writer, which acts on what is wrong with it. May block.
+    pub fn verify_removals(&self) -> Result<(), Refused> {
+        self.call(Job::VerifyRemovals)
+    }
+
+    /// Reports a copy of the store that knows the log of removals up to a line. May block.
+    pub fn backed_up(&self, line: u64) -> Result<(), Refused> {
+        self.call(|r| Job::BackedUp(line, r))
     }
 
     /// Stops the writer: an image is written, the store closed. May block.

@@ -49,12 +49,12 @@ pub struct FeedEvent {
     pub held: Option<HeldList>,
 }
 
-fn held_key(feed: &str) -> Vec<u8> {
+pub(super) fn held_key(feed: &str) -> Vec<u8> {
     format!("{HELD}{feed}").into_bytes()
 }
 
 /// A held list as a row: JSON, so that fields can be added.
-fn held_row(held: &HeldList) -> Result<Vec<u8>, Refused> {
+pub(super) fn held_row(held: &HeldList) -> Result<Vec<u8>, Refused> {
     let text = serde_json::to_string(held).map_err(|e| Refused::Settings(format!("the held list cannot be stored: {e}")))?;
     Ok(schema::encode(&text))
 }

@@ -358,7 +358,9 @@ impl Writer {
     }
 
     fn make_true(&mut self, mut ready: Ready) -> Result<Handed, Refused> {
-        if let Some(why) = self.health.poisoned() {
+        // What ends by its own time says nothing in the log of removals, and ends while that is lost.
+        let refused = if ready.ended { self.health.poisoned() } else { self.health.writes_refused() };
+        if let Some(why) = refused {
             return Err(Refused::Poisoned(why));
         }
         let source = ready.staged.source;
@@ -433,7 +435,15 @@ impl Writer {
         }
         let generation = record.generation;
         let mut work = Work::new(self.clock.now());
-        record.kept.take().into_iter().filter(|k| k.generation > 0).for_each(|k| work.drop_generation(source, k.generation));
+        // What a large import has replaced stays: the journal knows which rows have changed since. Only its time follows the
+        // source's, and with the source's life it ends.
+        match &mut record.kept {
+            Some(k) if !ready.ended && matches!(ready.mode, Mode::Replace | Mode::Add) => k.expires = ready.expires,
+            kept if ready.ended => {
+                kept.take().into_iter().filter(|k| k.generation > 0).for_each(|k| work.drop_generation(source, k.generation));
+            }
+            _ => {}
+        }
         if let (Prepared::Verdicts(read), Since::Subjects(changed)) = (&ready.prepared, changed) {
             let still = read.iter().filter(|(s, _)| changed.binary_search(s).is_err());
             still.for_each(|(s, verdict)| work.seed(s.clone(), verdict.clone()));
@@ -454,7 +464,7 @@ impl Writer {
         let author = v.sources.name(source).to_string();
         let mut work = Work::new(self.clock.now());
         work.extra = ready.staged.masks;
-        (work.barrier, work.bulk) = (true, true);
+        (work.barrier, work.bulk) = (true, Some(source));
         if ready.ended {
             let ends = &mut v.records[usize::from(source.0)].ends;
             ends.push(self.clock.now());
@@ -473,12 +483,34 @@ impl Writer {
                 work.release(source, &subject, verdict, covered, &author)?;
             }
         }
-        // The rows that it takes the place of stay until the next import, so that it can be undone.
+        // The rows that it takes the place of stay until the next large import, so that it can be undone.
         let kept = Kept { commit: self.seq + 1, generation: ready.staged.base, expires: ready.was_expires };
         let older = v.records[usize::from(source.0)].kept.replace(kept);
         older.into_iter().filter(|k| k.generation > 0).for_each(|k| work.drop_generation(source, k.generation));
         work.vocabulary(v);
         Ok(work)
+    }
+
+    /// Drops what large imports have replaced, when the journal no longer has them: they can not be undone any more.
+    pub(super) fn drop_kept(&mut self) -> Result<(), Refused> {
+        let mut v = Vocabulary::clone(&self.store.vocabulary());
+        let mut gone = Vec::new();
+        for (i, record) in v.records.iter_mut().enumerate() {
+            if let Some(kept) = record.kept
+                && self.store.commit_row(kept.commit)?.is_none()
+            {
+                record.kept = None;
+                gone.push((SourceId(i as u16), kept.generation));
+            }
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.save(v)?;
+        for (source, generation) in gone.into_iter().filter(|(_, generation)| *generation > 0) {
+            self.store.drop_generation(source, generation)?;
+        }
+        Ok(())
     }
 
     /// Ends the whole life of a feed that was not imported in time.

@@ -52,6 +52,31 @@ impl Book {
         }
     }
 
+    /// Renames a reason or source in the bounds of tokens and in held lists.
+    pub(super) fn rename(&mut self, rename: &super::Rename, batch: &mut Batch) -> Result<(), Refused> {
+        let all: Vec<Token> = self.tokens.values().cloned().collect();
+        for mut token in all {
+            let names = match rename.kind {
+                super::NameKind::Reason => &mut token.bounds.reasons,
+                super::NameKind::Source => &mut token.bounds.sources,
+            };
+            if names.contains(&rename.from) {
+                names.iter_mut().for_each(|n| rename.forward(rename.kind, n));
+                batch.put(schema::PEOPLE, format!("{TOKEN}{}", token.id).into_bytes(), schema::encode(&token));
+                self.tokens.insert_mut(token.id.clone(), token);
+            }
+        }
+        let held = self.held.get(&rename.from).cloned().filter(|_| rename.kind == super::NameKind::Source);
+        if let Some(mut held) = held {
+            batch.delete(schema::PEOPLE, super::held::held_key(&rename.from));
+            self.held.remove_mut(&rename.from);
+            held.feed.clone_from(&rename.to);
+            batch.put(schema::PEOPLE, super::held::held_key(&held.feed), super::held::held_row(&held)?);
+            self.held.insert_mut(held.feed.clone(), held);
+        }
+        Ok(())
+    }
+
     /// Keeps what is told of an import, and forgets the oldest where they are too many.
     fn remember(&mut self, id: String, at: Time, told: Arc<str>, batch: &mut Batch) {
         batch.put(schema::PEOPLE, format!("{IMPORT}{id}").into_bytes(), schema::encode(&(at, &*told)));

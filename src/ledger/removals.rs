@@ -1,29 +1,29 @@
 //! The log of removals: a file of its own, meant for another disk, so that a store that is restored from an older copy does
 //! not list again what was taken off since.
 //!
-//! Each line is JSON with a number. A commit that takes off, holds down or exempts writes its line, synced, before the batch
-//! that makes it true, and the batch names the line's number: a restored store knows which lines it has not seen. Lines also
+//! Each line is JSON with a number and a checksum. A commit that takes off, holds down or exempts writes its line, synced, before
+//! the batch that makes it true, and the batch names the line's number and checksum: a restored store knows which lines it has
+//! not seen, and a running one notices that its log is no longer the one that it wrote ([`super::removal_log`]). Lines also
 //! carry, a good deal ahead, the serials that may have been handed out.
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
-    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    fs::File,
+    io::{BufRead, BufReader, Read, Seek, SeekFrom},
+    path::Path,
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{Event, Serial, SourceId, Subject, Time, history::What},
+    model::{Event, SourceId, Subject, Time, history::What},
     store::Vocabulary,
 };
 
-/// How far ahead serials are written down, so that not every commit has to.
-const AHEAD: u32 = 4096;
 /// Bytes of a log's end that a start reads first; more where its last line is longer.
 const TAIL: u64 = 64 * 1024;
+/// What stands before the checksum of a line, which is eight hexadecimal digits, and after it.
+const SUM: (&[u8], &[u8]) = (b",\"sum\":\"", b"\"}");
 
 /// A line of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,50 @@ pub struct Line {
     /// Serials that no zone has passed, by origin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub serials: BTreeMap<String, u32>,
+    /// A reason or source that got another name: the lines after it use the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rename: Option<super::Rename>,
+    /// The store that the log belongs to, in hexadecimal digits; in the first line of a log, and where one begins anew.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub store: String,
+    /// Set where the log had to begin anew, since it was lost or damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Gap>,
+    /// Its checksum, as it was read.
+    #[serde(skip)]
+    pub sum: u32,
+}
+
+/// Lines that a log has lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The first and last number of each run of missing lines.
+    pub missing: Vec<(u64, u64)>,
+    /// What happened to the log.
+    pub why: String,
+}
+
+impl std::fmt::Display for Gap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.missing[..] {
+            [] => write!(f, "no line is missing ({})", self.why),
+            _ => write!(f, "{} missing ({})", Ranges(&self.missing), self.why),
+        }
+    }
+}
+
+/// Runs of line numbers, for people: `lines 3 to 5 and 9 are`.
+pub(super) struct Ranges<'a>(pub(super) &'a [(u64, u64)]);
+
+impl std::fmt::Display for Ranges<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let one = |(a, b): &(u64, u64)| if a == b { a.to_string() } else { format!("{a} to {b}") };
+        let all: Vec<String> = self.0.iter().map(one).collect();
+        match &self.0 {
+            [(a, b)] if a == b => write!(f, "line {a} is"),
+            _ => write!(f, "lines {} are", all.join(", ")),
+        }
+    }
 }
 
 /// A decision that a restored store has to know.
@@ -110,49 +154,146 @@ impl Removal {
     }
 }
 
-/// An open log.
-#[derive(Debug)]
-pub(super) struct Removals {
-    path: PathBuf,
-    file: File,
-    /// The number of the last line.
-    pub(super) n: u64,
-    /// The bytes of whole lines: what a failed write left behind them goes before the next one.
-    len: u64,
-    ahead: BTreeMap<String, u32>,
+/// A line as it stands in a log, without the end of the line; and its checksum.
+pub(super) fn encode(line: &Line) -> Result<(Vec<u8>, u32), String> {
+    let mut bytes = serde_json::to_vec(line).map_err(|e| e.to_string())?;
+    bytes.pop(); // the brace that closes it
+    let sum = crc32fast::hash(&bytes);
+    bytes.extend([SUM.0, format!("{sum:08x}").as_bytes(), SUM.1].concat());
+    Ok((bytes, sum))
 }
 
-/// Reads a log. A last line that was being written when the power went is left out; any other that can not be read is an
-/// error with its place.
-pub fn read(path: &Path) -> Result<Vec<Line>, String> {
-    let shown = path.display();
-    let file = File::open(path).map_err(|e| format!("{shown}: {e}"))?;
-    let (mut out, mut bad): (Vec<Line>, Option<String>) = (Vec::new(), None);
-    for (i, line) in BufReader::new(file).split(b'\n').enumerate() {
-        let line = line.map_err(|e| format!("{shown}: {e}"))?;
-        if let Some(why) = bad {
-            return Err(why);
-        }
-        match serde_json::from_slice::<Line>(&line) {
-            Ok(l) => out.push(l),
-            Err(e) => bad = Some(format!("{shown}:{}: {e}; this is no log of removals, or it is damaged", i + 1)),
+/// Reads a line of a log. Lines of older versions carry no checksum; theirs is that of all bytes.
+pub(super) fn decode(bytes: &[u8]) -> Result<Line, String> {
+    let tail = SUM.0.len() + 8 + SUM.1.len();
+    let (body, end) = bytes.split_at(bytes.len().saturating_sub(tail));
+    let mut sum = crc32fast::hash(bytes);
+    if let Some(digits) = end.strip_prefix(SUM.0).and_then(|e| e.strip_suffix(SUM.1)) {
+        sum = crc32fast::hash(body);
+        if digits != format!("{sum:08x}").as_bytes() {
+            return Err("its checksum does not fit".into());
         }
     }
-    Ok(out)
+    serde_json::from_slice(bytes).map(|line| Line { sum, ..line }).map_err(|e| e.to_string())
 }
 
-/// The last whole lines of a log, at least one where there is one, and the bytes up to their end: all that a start needs,
-/// however long the log is.
-pub(super) fn tail(path: &Path) -> Result<(Vec<Line>, u64), String> {
+/// What a log holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// The lines that can be read, in order.
+    pub lines: Vec<Line>,
+    /// The places of those that cannot, with the reason.
+    pub damaged: Vec<String>,
+    /// Whether the last one cannot be read: how many are missing is not known then.
+    pub end_damaged: bool,
+}
+
+/// The runs of numbers that are missing between lines, while the lines are read in order.
+#[derive(Debug, Default)]
+pub(super) struct Holes {
+    last: Option<u64>,
+    found: Vec<(u64, u64)>,
+    recorded: Vec<(u64, u64)>,
+}
+
+impl Holes {
+    pub(super) fn add(&mut self, line: &Line) {
+        if let Some(last) = self.last.replace(line.n).filter(|last| line.n != last + 1) {
+            self.found.push((last + 1, line.n.saturating_sub(1).max(last + 1)));
+        }
+        self.recorded.extend(line.gap.iter().flat_map(|gap| &gap.missing));
+    }
+
+    /// Those that no gap on record covers.
+    pub(super) fn unrecorded(self) -> Vec<(u64, u64)> {
+        let covered = |(a, b): &(u64, u64)| self.recorded.iter().any(|(from, to)| from <= a && b <= to);
+        self.found.into_iter().filter(|hole| !covered(hole)).collect()
+    }
+}
+
+impl Contents {
+    /// The runs of missing lines that no gap on record covers.
+    pub(super) fn unrecorded_holes(&self) -> Vec<(u64, u64)> {
+        let mut holes = Holes::default();
+        self.lines.iter().for_each(|l| holes.add(l));
+        holes.unrecorded()
+    }
+
+    /// The runs of lines after line `known` that are missing.
+    pub fn missing_after(&self, known: u64) -> Vec<(u64, u64)> {
+        let mut last = known;
+        let mut out = Vec::new();
+        for line in self.lines.iter().filter(|l| l.n > known) {
+            if line.n > last + 1 {
+                out.push((last + 1, line.n - 1));
+            }
+            last = last.max(line.n);
+        }
+        out
+    }
+}
+
+/// Sees a line of a log: its place, its bytes, and what it says.
+pub(super) type LineFn<'f> = &'f mut dyn FnMut((usize, u64), &[u8], Result<Line, String>) -> std::io::Result<()>;
+
+/// Visits the lines of a log: the place of each in the file (its number from 1, and the bytes up to its end), its bytes, and what
+/// it says. A last line without an end was being written when the power went, and is left out.
+pub(super) fn visit(file: &mut impl BufRead, f: LineFn) -> std::io::Result<()> {
+    let (mut bytes, mut end) = (Vec::new(), 0);
+    for place in 1.. {
+        bytes.clear();
+        end += file.read_until(b'\n', &mut bytes)? as u64;
+        match bytes.split_last() {
+            Some((b'\n', line)) => f((place, end), line, decode(line))?,
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+/// Reads a log.
+///
+/// # Errors
+/// The file cannot be read, or none of its lines is one of a log of removals.
+pub fn read(path: &Path) -> Result<Contents, String> {
     let shown = path.display();
-    let named = |e: std::io::Error| format!("{shown}: {e}");
-    let mut file = File::open(path).map_err(named)?;
-    let size = file.metadata().map_err(named)?.len();
+    let mut out = Contents::default();
+    let file = File::open(path).map_err(|e| format!("{shown}: {e}"))?;
+    let visited = visit(&mut BufReader::new(file), &mut |(place, _), _, line| {
+        out.end_damaged = line.is_err();
+        match line {
+            Ok(line) => out.lines.push(line),
+            Err(e) => out.damaged.push(format!("{shown}:{place}: {e}")),
+        }
+        Ok(())
+    });
+    visited.map_err(|e| format!("{shown}: {e}"))?;
+    match out.damaged.first() {
+        Some(first) if out.lines.is_empty() => Err(format!("{first}; this is not a log of removals")),
+        _ => Ok(out),
+    }
+}
+
+/// Puts a log that was replayed where the daemon looks for it, unless a file is there.
+pub fn install(log: &Path, place: &Path) -> Result<(), String> {
+    let named = |e: std::io::Error| format!("{}: {e}", place.display());
+    if place.exists() {
+        return Ok(());
+    }
+    place.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(named)?;
+    std::fs::copy(log, place).and_then(|_| File::open(place)?.sync_all()).map_err(named)
+}
+
+/// The last whole lines of a log with their checksums, at least one where there is one, and the bytes up to their end: all that
+/// a start needs, however long the log is.
+pub(super) fn tail(file: &mut File) -> std::io::Result<(Vec<Result<Line, String>>, u64)> {
+    let size = file.metadata()?.len();
     let mut window = TAIL;
     loop {
         let from = size.saturating_sub(window);
         let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(from)).and_then(|_| file.read_to_end(&mut bytes)).map_err(named)?;
+        file.seek(SeekFrom::Start(from))?;
+        file.take(window).read_to_end(&mut bytes)?;
         // The first line of the window may have begun before it.
         let start = if from == 0 { Some(0) } else { bytes.iter().position(|b| *b == b'\n').map(|i| i + 1) };
         let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
@@ -160,57 +301,9 @@ pub(super) fn tail(path: &Path) -> Result<(Vec<Line>, u64), String> {
             None => window *= 8,
             Some(start) => {
                 let lines = bytes[start.min(end)..end].split(|b| *b == b'\n').filter(|l| !l.is_empty());
-                let lines: Result<Vec<Line>, _> = lines.map(serde_json::from_slice).collect();
-                let lines = lines.map_err(|e| format!("{shown}: {e}; this is no log of removals, or its end is damaged"))?;
-                return Ok((lines, from + end as u64));
+                return Ok((lines.map(decode).collect(), from + end as u64));
             }
         }
-    }
-}
-
-impl Removals {
-    /// Opens a log, and makes it where there is none. `known` is the last line that the store knows.
-    pub(super) fn open(path: &Path, known: u64) -> Result<Removals, String> {
-        let named = |e: std::io::Error| format!("removals.path: {}: {e}", path.display());
-        if let Some(folder) = path.parent() {
-            crate::store::private::create_dir(folder).map_err(named)?;
-        }
-        if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
-            return Err(format!("removals.path: {} is no plain file", path.display()));
-        }
-        let (lines, len) = if path.exists() { tail(path)? } else { (Vec::new(), 0) };
-        // A serial that stands further up is written down again with the next commit.
-        let mut ahead = BTreeMap::new();
-        lines.iter().for_each(|l| ahead.extend(l.serials.clone()));
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(named)?;
-        crate::store::private::restrict_file(path);
-        // A cut last line ends here, so that the next one is whole.
-        file.set_len(len).and_then(|()| file.flush()).map_err(named)?;
-        let n = lines.last().map_or(0, |l| l.n).max(known);
-        Ok(Removals { path: path.to_path_buf(), file, n, len, ahead })
-    }
-
-    /// Where it lies.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Writes what a commit decides, and the serials that it moves beyond those that were written down; synced. Nothing is
-    /// written where there is nothing to say.
-    pub(super) fn write(&mut self, at: Time, events: Vec<Removal>, serials: &BTreeMap<String, Serial>) -> Result<(), String> {
-        let past = |(o, s): &(&String, &Serial)| self.ahead.get(*o).is_none_or(|a| Serial(*a) < **s);
-        let serials: BTreeMap<String, u32> = serials.iter().filter(past).map(|(o, s)| (o.clone(), s.0.wrapping_add(AHEAD))).collect();
-        if events.is_empty() && serials.is_empty() {
-            return Ok(());
-        }
-        let line = Line { n: self.n + 1, at: at.to_string(), events, serials: serials.clone() };
-        let mut bytes = serde_json::to_vec(&line).map_err(|e| e.to_string())?;
-        bytes.push(b'\n');
-        let written = self.file.set_len(self.len).and_then(|()| self.file.write_all(&bytes)).and_then(|()| self.file.sync_data());
-        written.map_err(|e| format!("the log of removals {} can not be written: {e}", self.path.display()))?;
-        (self.n, self.len) = (line.n, self.len + bytes.len() as u64);
-        self.ahead.extend(serials);
-        Ok(())
     }
 }
 
@@ -218,41 +311,60 @@ impl Removals {
 mod tests {
     use super::*;
 
-    fn removal(subject: &str) -> Removal {
-        let subject = subject.parse().unwrap();
-        Removal { subject, what: Decision::Held, reason: Some("relay".into()), source: None, until: Some(Time(9)), author: "a".into() }
+    /// A flipped digit of an address was still JSON, and another host was taken off by a restore.
+    #[test]
+    fn a_flipped_byte_of_a_line_is_found() {
+        let line = Line { n: 7, at: "2026-01-01T00:00:00Z".into(), store: "ab".into(), ..Line::default() };
+        let (bytes, sum) = encode(&line).unwrap();
+        assert_eq!(decode(&bytes), Ok(Line { sum, ..line.clone() }));
+        let body = bytes.len() - SUM.0.len() - 8 - SUM.1.len();
+        for i in 0..body {
+            let mut bytes = bytes.clone();
+            bytes[i] ^= 1;
+            assert!(decode(&bytes).is_err(), "byte {i}");
+        }
+        // What older versions wrote has no checksum.
+        assert_eq!(decode(b"{\"n\":7,\"at\":\"2026-01-01T00:00:00Z\",\"store\":\"ab\"}").unwrap().store, line.store);
     }
 
     #[test]
-    fn lines_read_back_and_a_cut_one_is_left_out() {
+    fn a_damaged_line_is_named_and_the_others_are_read() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("disk/removals.log");
-        let mut log = Removals::open(&path, 0).unwrap();
-        let serials = |n: u32| BTreeMap::from([("bl.example".to_string(), Serial(n))]);
-        log.write(Time(1), vec![removal("45.1.1.1")], &serials(5)).unwrap();
-        log.write(Time(2), vec![], &serials(6)).unwrap();
-        log.write(Time(3), vec![], &serials(5 + AHEAD + 1)).unwrap();
-        let lines = read(&path).unwrap();
-        assert_eq!(
-            lines.iter().map(|l| (l.n, l.events.len(), l.serials.get("bl.example").copied())).collect::<Vec<_>>(),
-            [(1, 1, Some(5 + AHEAD)), (2, 0, Some(5 + 2 * AHEAD + 1))]
-        );
-        let mut cut = std::fs::read(&path).unwrap();
-        cut.extend(b"{\"n\":3,\"at\":");
-        std::fs::write(&path, &cut).unwrap();
-        assert_eq!(read(&path).unwrap().len(), 2);
-        let mut log = Removals::open(&path, 7).unwrap();
-        log.write(Time(4), vec![removal("45.1.1.2")], &BTreeMap::new()).unwrap();
-        assert_eq!(read(&path).unwrap().last().unwrap().n, 8, "never a number that the store has seen");
-        // A line that is longer than what is read of the end first, and nothing whole behind it.
-        let many = (0..2000).map(|i| removal(&format!("45.2.{}.{}", i >> 8, i & 255))).collect();
-        log.write(Time(5), many, &BTreeMap::new()).unwrap();
-        let whole = std::fs::metadata(&path).unwrap().len();
-        assert!(whole > 2 * TAIL);
-        let (lines, len) = tail(&path).unwrap();
-        assert_eq!((lines.last().map(|l| (l.n, l.events.len())), len), (Some((9, 2000)), whole));
-        assert_eq!(Removals::open(&path, 0).unwrap().n, 9);
+        let path = dir.path().join("removals.log");
+        let mut text = Vec::new();
+        for n in 1..=3 {
+            text.extend(encode(&Line { n, ..Line::default() }).unwrap().0);
+            text.push(b'\n');
+        }
+        text.extend(b"{\"n\":4,\"at\":"); // the power went
+        let second = text.iter().position(|b| *b == b'\n').unwrap() + 6;
+        text[second] ^= 1;
+        std::fs::write(&path, &text).unwrap();
+        let found = read(&path).unwrap();
+        assert_eq!(found.lines.iter().map(|l| l.n).collect::<Vec<_>>(), [1, 3]);
+        assert!(found.damaged.len() == 1 && found.damaged[0].contains("removals.log:2: "), "{found:?}");
         std::fs::write(&path, "nonsense\n{}\n").unwrap();
         assert!(read(&path).unwrap_err().contains("removals.log:1: "));
+    }
+
+    #[test]
+    fn the_tail_holds_at_least_one_line_however_long_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("removals.log");
+        let events = (0..3000).map(|i| Removal {
+            subject: format!("45.2.{}.{}", i >> 8, i & 255).parse().unwrap(),
+            what: Decision::Delisted,
+            reason: None,
+            source: None,
+            until: None,
+            author: "a".into(),
+        });
+        let (mut text, _) = encode(&Line { n: 9, events: events.collect(), ..Line::default() }).unwrap();
+        text.push(b'\n');
+        assert!(text.len() as u64 > 2 * TAIL);
+        std::fs::write(&path, &text).unwrap();
+        let (lines, len) = tail(&mut File::open(&path).unwrap()).unwrap();
+        assert_eq!(lines.last().map(|l| l.as_ref().map(|l| (l.n, l.events.len())).unwrap()), Some((9, 3000)));
+        assert_eq!(len, text.len() as u64);
     }
 }

@@ -1,11 +1,12 @@
 //! A store that was restored from a copy is brought to what was decided since.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    Refused, SeenSerials,
+    NameKind, Refused, SeenSerials,
     group::Work,
-    removals::{Line, Removal},
+    removal_log::{Known, OnLoss, RemovalLog},
+    removals::{Contents, Line, Ranges, Removal},
 };
 use crate::{
     model::{
@@ -15,6 +16,8 @@ use crate::{
     store::{Batch, Store, Vocabulary, schema, vocabulary_rows},
 };
 
+/// How many places of damage and gaps an error names.
+const MAX_REASONS: usize = 5;
 /// How many decisions one batch replays.
 const GROUP: usize = 4096;
 
@@ -79,17 +82,24 @@ impl RestoreSerials {
 /// [`RestoreSerials`]. Transfers across it are full ones.
 pub fn restore(store: &Store, lines: Option<&[Line]>, serials: &RestoreSerials, now: Time) -> Result<Replayed, Refused> {
     let known = store.removals()?;
-    if let Some(lines) = lines {
-        follows(lines, known)?;
-    }
     let mut out = Replayed::default();
     serials.decide(store, lines, &mut out)?;
     let new: Vec<&Line> = lines.unwrap_or_default().iter().filter(|l| l.n > known).collect();
     out.lines = new.len();
-    let events: Vec<(Time, &Removal)> = new.iter().flat_map(|l| l.events.iter().map(|e| (l.at.parse().unwrap_or(now), e))).collect();
+    let mut events: Vec<(Time, Removal)> = Vec::new();
+    let mut v = Vocabulary::clone(&store.vocabulary());
+    for l in &new {
+        events.extend(l.events.iter().map(|e| (l.at.parse().unwrap_or(now), e.clone())));
+        let Some(rename) = &l.rename else { continue };
+        // A name that the copy does not know yet has no listings in it; decisions before the rename use the old one.
+        let _unknown = rename.apply(&mut v);
+        for (_, e) in &mut events {
+            e.reason.iter_mut().for_each(|n| rename.forward(NameKind::Reason, n));
+            e.source.iter_mut().for_each(|n| rename.forward(NameKind::Source, n));
+        }
+    }
     out.decisions = events.len();
     // The vocabulary of the copy may be older than what was decided.
-    let mut v = Vocabulary::clone(&store.vocabulary());
     for (_, e) in &events {
         e.reason.iter().try_for_each(|r| v.reasons.add(r).map(drop)).map_err(Refused::Settings)?;
         if let Some(name) = &e.source {
@@ -124,44 +134,104 @@ pub fn restore(store: &Store, lines: Option<&[Line]>, serials: &RestoreSerials, 
     }
     // Nobody's serial is in the journal any more.
     batch.delete_range(schema::META, b"serial/".to_vec(), schema::after(b"serial/"));
-    let last = lines.and_then(|l| l.last()).map_or(known, |l| l.n.max(known));
-    batch.put(schema::META, b"removals".to_vec(), last.to_be_bytes().to_vec());
+    let last = lines.and_then(|l| l.last()).filter(|l| l.n >= known);
+    batch.put(schema::META, b"removals".to_vec(), last.map_or(known, |l| l.n).to_be_bytes().to_vec());
+    if let Some(last) = last {
+        batch.put(schema::META, schema::REMOVALS_SUM.to_vec(), last.sum.to_be_bytes().to_vec());
+    }
+    // What the log lacked when the copy was made is of no account: the copy knew it.
+    batch.delete(schema::META, schema::REMOVALS_GAP.to_vec());
     store.commit(batch)?;
     Ok(out)
 }
 
-/// Refuses a log that does not go on from what the store knows: decisions would be missing.
-fn follows(lines: &[Line], known: u64) -> Result<(), Refused> {
-    let no = |why: String| Err(Refused::Settings(format!("{why}; is it the log of this store, and the whole of it?")));
-    if let Some(gap) = lines.windows(2).find(|w| w[1].n != w[0].n + 1) {
-        return no(format!("the log of removals has a gap behind line {}", gap[0].n));
+/// Checks that a log is the store's, and goes on from what the store knows.
+///
+/// # Errors
+/// It is another store's, or decisions are missing in it; the text says which, and what they mean. Missing ones are accepted
+/// where `allow_gap` is set, and returned.
+pub fn check_log(store: &Store, log: &Contents, allow_gap: bool) -> Result<Vec<(u64, u64)>, Refused> {
+    let no = |why: String| Err(Refused::Settings(why));
+    let (known, id) = (store.removals()?, hex(&store.id()));
+    if log.lines.iter().any(|l| !l.store.is_empty() && l.store != id) {
+        return no("the log of removals is that of another store; name the one that this store has written".into());
     }
-    match (lines.first(), lines.last()) {
-        (Some(first), _) if first.n > known + 1 => {
-            no(format!("the log of removals begins with line {}, and the copy knows up to {known}", first.n))
-        }
-        (_, last) if last.map_or(0, |l| l.n) < known => no(format!("the log of removals ends before line {known}, which the copy knows")),
-        _ => Ok(()),
+    let sum = store.removals_sum()?;
+    if log.lines.iter().any(|l| l.n == known && sum.is_some_and(|s| s != l.sum)) {
+        return no(format!("the log of removals has another line {known} than the one that this store has written; name its own log"));
     }
+    if log.lines.last().map_or(0, |l| l.n) < known {
+        return no(format!("the log of removals ends before line {known}, which the store knows; is it the whole of it?"));
+    }
+    // One that is not on record makes the rest doubtful, also where the store knows the lines.
+    let mut missing = log.unrecorded_holes();
+    match missing.is_empty() || allow_gap {
+        true => missing = log.missing_after(known),
+        false => missing.extend(log.missing_after(known).into_iter().filter(|run| !log.unrecorded_holes().contains(run))),
+    }
+    if allow_gap || (missing.is_empty() && !log.end_damaged) {
+        return Ok(missing);
+    }
+    let mut why = match &missing[..] {
+        [] => "the end of the log of removals cannot be read".to_string(),
+        missing => format!("the log of removals has a gap: {} missing, and the store knows up to {known}", Ranges(missing)),
+    };
+    let gaps = log.lines.iter().filter_map(|l| l.gap.as_ref().map(|gap| format!("{} {gap}", l.at)));
+    let known: Vec<String> = log.damaged.iter().cloned().chain(gaps).take(MAX_REASONS).collect();
+    if !known.is_empty() {
+        why += &format!(" ({})", known.join("; "));
+    }
+    no(format!(
+        "{why}. Hosts that were taken off there would be listed again. Take another copy of the log or a newer copy of the store;          `orbsd restore --allow-gap` replays what can be read"
+    ))
+}
+
+/// Begins the log at a path, with a record of why, where a restored store goes on without the one that was written before:
+/// otherwise its loss would be noticed at the next start.
+///
+/// # Errors
+/// The file there is the log of another store, or the log cannot be written.
+pub fn begin_log(store: &Store, path: &Path, why: &str, now: Time) -> Result<(), Refused> {
+    let known = Known { n: store.removals()?, sum: store.removals_sum()?, store: hex(&store.id()) };
+    let mut log = RemovalLog::open(path, known).map_err(Refused::Settings)?;
+    if log.check(false).is_ok() {
+        return Ok(()); // the next start replays it
+    }
+    let serials = store.zones()?.into_iter().map(|(origin, record)| (origin, record.serial)).collect();
+    log.restart(path, now, why, &serials).map_err(Refused::Settings)?;
+    let mut batch = Batch::default();
+    super::removal_watch::known_line(&log, &mut batch);
+    Ok(store.commit(batch)?)
+}
+
+fn hex(id: &[u8]) -> String {
+    id.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Brings a store to what its log says, where it lacks lines: it was copied back by hand, a restore was cut, or a decision was
 /// written down and the power went before it was true. Serials go on behind those of the log then.
-pub(super) fn catch_up(store: &Store, path: &std::path::Path, mirrors: &SeenSerials, now: Time) -> Result<(), Refused> {
+pub(super) fn catch_up(store: &Store, path: &Path, on_loss: OnLoss, mirrors: &SeenSerials, now: Time) -> Result<(), Refused> {
     if !path.is_file() {
         return Ok(());
     }
-    // The end tells whether there is anything to do; all of it is read only then.
-    let (end, _) = super::removals::tail(path).map_err(Refused::Settings)?;
+    // The end tells whether there is anything to do; all of it is read only then. What is wrong with the log is reported when
+    // it is opened.
+    let Ok((end, _)) = std::fs::File::open(path).and_then(|mut f| super::removals::tail(&mut f)) else { return Ok(()) };
     let known = store.removals()?;
-    if end.last().is_none_or(|l| l.n <= known) {
+    if end.iter().flatten().last().is_none_or(|l| l.n <= known) {
         return Ok(());
     }
-    let lines = super::removals::read(path).map_err(Refused::Settings)?;
+    let log = super::removals::read(path).map_err(Refused::Settings)?;
+    let missing = check_log(store, &log, on_loss == OnLoss::Restart)?;
     // A start has to come to an end: mirrors that cannot follow are named, and not waited for.
     let serials = RestoreSerials { mirrors: mirrors.clone(), force: true, ..RestoreSerials::default() };
-    let done = restore(store, Some(&lines), &serials, now)?;
+    let done = restore(store, Some(&log.lines), &serials, now)?;
     done.left_behind.iter().for_each(|(zone, serial, left)| tracing::error!("{}", left_behind(zone, *serial, left)));
-    tracing::warn!(lines = done.lines, decisions = done.decisions, "the store lacked decisions of the log of removals; they were replayed");
+    tracing::warn!(
+        lines = done.lines,
+        decisions = done.decisions,
+        ?missing,
+        "the store lacked decisions of the log of removals; they were replayed"
+    );
     Ok(())
 }

@@ -124,7 +124,7 @@ impl Writer {
 
     /// Gives a zone a newer serial, in a commit of its own. Nothing else changes, so a mirror takes an IXFR without records.
     pub(super) fn set_serial(&mut self, request: &SerialRequest) -> Result<SerialChange, Refused> {
-        if let Some(why) = self.health.poisoned() {
+        if let Some(why) = self.health.writes_refused() {
             return Err(Refused::Poisoned(why));
         }
         self.first(&request.audit)?;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     index::{Builder, Changes, Published, RawFacts},
-    store::{Store, StoreError, Vocabulary, journal::Since},
+    store::{FoundBy, Store, StoreError, Vocabulary, journal::Since},
 };
 
 /// How many subjects a scan gathers before it builds.
@@ -53,23 +53,47 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
     }
 }
 
-/// Opens the ledger on a store, by the time of `clock`: what fell due while it was stopped is ended before the first answer. `on_start` runs on
-/// the writer's thread first, to lower its priority where that is wanted.
+/// Reports what the start found out about the end of the store.
+fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> {
+    let cut = store.cut();
+    let why = |cut: Option<String>| match cut {
+        Some(why) => format!("the write-ahead log is damaged: {why}"),
+        None => "the store is older than what it has acknowledged".into(),
+    };
+    let what = match (newest > seq, store.lacks_rows()) {
+        (true, _) => format!("commits {} to {newest} were acknowledged and are missing: {}", seq + 1, why(cut)),
+        (false, true) => {
+            format!("changes after commit {seq} that have no number (people, tokens, the audit log) are missing: {}", why(cut))
+        }
+        (false, false) => {
+            if let Some(why) = cut {
+                tracing::warn!(why, "the last unsynchronised record of the write-ahead log was cut; no acknowledged commit is missing");
+            }
+            return Ok(());
+        }
+    };
+    tracing::error!(what, "acknowledged changes are lost");
+    store.record_damage(FoundBy::Start, &what);
+    store.start_from_here()
+}
+
+/// Opens the ledger on a store, by the time of `clock`: what fell due while it was stopped is ended before the first answer.
+/// `on_start` runs on the writer's thread first, to lower its priority where that is wanted.
 pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnce() + Send + 'static) -> Result<Ledger, Refused> {
     if let Some(path) = &settings.removals {
-        super::restore::catch_up(&store, path, &settings.mirrors, clock.now())?;
+        super::restore::catch_up(&store, path, settings.on_loss, &settings.mirrors, clock.now())?;
     }
     let store = Arc::new(store);
     let (builder, imaged) = tables(&store)?;
     let seq = store.seq()?;
     // An image ahead of the store: commits are lost, by a copy from an older day or by a disk that lied. Mirrors may have
     // seen their serials.
-    let lost = imaged > seq;
-    if lost {
-        tracing::error!(image = imaged, store = seq, "the store is older than its image: commits are lost; all serials jump");
-    }
+    let newest = imaged.max(store.acknowledged());
+    let lost = newest > seq;
+    report_start(&store, newest, seq)?;
     let published = Arc::new(Published::default());
     let health = Arc::new(Health::default());
+    health.set_removals(super::RemovalsHealth { problem: None, gap: store.removals_gap()? });
     let (told, commits) = watch::channel(seq);
     let book = Arc::new(ArcSwap::from_pointee(super::Book::read(&store)?));
     let mut writer = Writer {
@@ -119,5 +143,6 @@ pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnc
         book,
         busy: Arc::default(),
         settings: Arc::new(Mutex::new(Arc::new(settings))),
+        left: Arc::default(),
     })
 }

@@ -1,6 +1,6 @@
 //! Many changes as one commit, and the way back from a commit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     Import, ImportError, ImportResult, Job, Ledger, Receipt, Refused,
@@ -8,7 +8,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    model::{Change, SourceId, Subject, Terms, Verdict, history::Ask, time::Seconds},
+    model::{Change, Entry, SourceId, Subject, Terms, Verdict, history::Ask, time::Seconds},
     store::{
         StoreError,
         schema::{Audit, Commit, FeedEntry, revision},
@@ -49,14 +49,52 @@ pub struct Undone {
     pub rows: Option<Difference>,
     /// Subjects whose listing did not come back, since a removal was granted.
     pub held: Vec<Subject>,
+    /// By which commits the subjects that were left alone have changed.
+    pub changed_by: Vec<ChangedBy>,
 }
 
-/// A subject of a commit: where it stood before it, and whether it still stands as the commit left it.
+/// Subjects that a later commit has changed, or another author in the same commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangedBy {
+    /// The commit.
+    pub commit: u64,
+    /// What it was, for people.
+    pub what: String,
+    /// How many subjects.
+    pub count: usize,
+    /// Some of them.
+    pub sample: Vec<Subject>,
+}
+
+/// How many subjects of each later commit a report names.
+const SAMPLES: usize = 10;
+/// How many later commits a report names.
+const MAX_CHANGED_BY: usize = 20;
+
+/// A subject of a commit: where it stood before it and stands now.
 struct Touched {
     subject: Subject,
     before: Verdict,
     now: Verdict,
-    same: bool,
+    /// The feeds whose entries the commit has changed.
+    feeds: Vec<SourceId>,
+    /// The commit that has changed it since, or the commit itself where another author has changed it there too; none where it
+    /// stands as the commit left it.
+    changed_by: Option<u64>,
+}
+
+/// The entries of a source.
+fn of_source(v: &Verdict, source: SourceId) -> Vec<&Entry> {
+    v.entries.iter().filter(|e| e.source == source).collect()
+}
+
+/// The feeds whose entries differ.
+fn changed_feeds(before: &Verdict, after: &Verdict) -> Vec<SourceId> {
+    let mut out: Vec<SourceId> = before.entries.iter().chain(&after.entries).map(|e| e.source).filter(|s| s.is_feed()).collect();
+    out.sort_unstable();
+    out.dedup();
+    out.retain(|s| of_source(before, *s) != of_source(after, *s));
+    out
 }
 
 /// Which commit each commit that is a way back took back.
@@ -106,7 +144,7 @@ impl Ledger {
         let mut out = Undone::default();
         let (mut changes, mut feeds): (Vec<Change>, Vec<SourceId>) = (Vec::new(), Vec::new());
         for t in &touched {
-            if !t.same {
+            if t.changed_by.is_some() {
                 out.changed_since.push(t.subject.clone());
                 continue;
             }
@@ -116,18 +154,16 @@ impl Ledger {
                 out.held.push(t.subject.clone());
                 continue;
             }
-            let rows = |v: &Verdict| {
-                v.entries.iter().filter(|e| e.source.is_feed()).map(|e| (e.reason, e.source, e.hole, e.text.clone())).collect::<Vec<_>>()
-            };
-            let (was, is) = (rows(&t.before), rows(&t.now));
-            for s in was.iter().chain(&is).filter(|r| !was.contains(r) || !is.contains(r)).map(|r| r.1) {
-                if !feeds.contains(&s) {
-                    feeds.push(s);
+            let rows = |v: &Verdict, s| of_source(v, s).into_iter().map(|e| (e.reason, e.hole, e.text.clone())).collect::<Vec<_>>();
+            for s in t.feeds.iter().filter(|s| rows(&t.before, **s) != rows(&t.now, **s)) {
+                if !feeds.contains(s) {
+                    feeds.push(*s);
                 }
             }
             changes.extend(undo.own(&t.subject, &t.now, &t.before, &t.before));
             out.undone.push(t.subject.clone());
         }
+        out.changed_by = self.changed_by(touched.iter().filter_map(|t| Some((t.changed_by?, &t.subject))), undo.seq)?;
         if undo.dry_run {
             return Ok(out);
         }
@@ -143,7 +179,7 @@ impl Ledger {
         for (n, source) in (1..).zip(feeds) {
             let mut line = undo.line(self.now(), same.len());
             line.once = line.once.filter(|_| n == last);
-            out.receipt = self.undo_feed(line, source, &same)?.receipt;
+            out.receipt = self.undo_feed(line, source, undo.seq, &same)?.receipt;
         }
         Ok(out)
     }
@@ -159,8 +195,13 @@ impl Ledger {
             None => HashSet::new(),
             Some(who) => self.store.audit_of(undo.seq)?.into_iter().filter(|l| l.who != *who).map(|l| l.about).collect(),
         };
-        let (later, bulk) = self.store.later(undo.seq, commit)?;
+        let (later, bulks) = self.store.later(undo.seq, commit)?;
         let backs = self.backs(undo.seq)?;
+        // The last large import that may have changed a source's rows, and was not taken back.
+        let bulk_of = |source: SourceId| {
+            let all: Vec<u64> = bulks.iter().filter(|(_, of)| of.is_none_or(|of| of == source)).map(|(at, _)| *at).collect();
+            all.last().copied().filter(|_| !all_taken_back(undo.seq, &all, &backs))
+        };
         let mut out = Vec::new();
         for (key, before) in &commit.before {
             let Some(subject) = Subject::from_key(key) else { continue };
@@ -168,13 +209,63 @@ impl Ledger {
                 continue;
             }
             let now = self.store.verdict(&subject)?;
-            let of_feed = before.entries.iter().chain(&now.entries).any(|e| e.source.is_feed());
-            let stands = later.get(key).is_none_or(|(left, by)| *left == now || all_taken_back(undo.seq, by, &backs));
-            let same = stands && !(bulk && of_feed) && !others.contains(&subject.to_string());
-            out.push(Touched { subject, before: before.clone(), now, same });
+            let later = later.get(key);
+            let events = self.store.events_at(undo.seq, commit.at, &subject)?;
+            let mut after = before.clone();
+            events.iter().for_each(|e| after.fold(e.at, &e.what));
+            if events.is_empty() {
+                after = later.map_or(&now, |(left, _)| left).clone();
+            }
+            let feeds = changed_feeds(before, &after);
+            // A large import has no before-images: the rows tell whether it changed what the commit has left. Rows of a source
+            // that the commit did not touch are of no account.
+            let by_bulk = feeds.iter().find_map(|s| bulk_of(*s).filter(|_| of_source(&after, *s) != of_source(&now, *s)));
+            let stands = |left: &Verdict| {
+                let counts = |e: &&Entry| !e.source.is_feed() || feeds.contains(&e.source) || bulk_of(e.source).is_none();
+                let of = |v: &Verdict| (v.entries.iter().filter(counts).cloned().collect::<Vec<_>>(), v.exempt.clone(), v.holds.clone());
+                of(left) == of(&now)
+            };
+            let by_later = later.filter(|(left, by)| !stands(left) && !all_taken_back(undo.seq, by, &backs));
+            let by_others = others.contains(&subject.to_string()).then_some(undo.seq);
+            let changed_by = by_later.and_then(|(_, by)| by.last().copied()).or(by_bulk).or(by_others);
+            out.push(Touched { subject, before: before.clone(), now, feeds, changed_by });
         }
         out.sort_by(|a, b| a.subject.cmp(&b.subject));
         Ok(out)
+    }
+
+    /// The commits that have changed subjects, with samples; the newest first.
+    fn changed_by<'s>(&self, all: impl Iterator<Item = (u64, &'s Subject)>, seq: u64) -> Result<Vec<ChangedBy>, Refused> {
+        let mut by: BTreeMap<u64, ChangedBy> = BTreeMap::new();
+        for (commit, subject) in all {
+            let entry = by.entry(commit).or_insert_with(|| ChangedBy { commit, ..ChangedBy::default() });
+            entry.count += 1;
+            if entry.sample.len() < SAMPLES {
+                entry.sample.push(subject.clone());
+            }
+        }
+        let mut out: Vec<ChangedBy> = by.into_values().rev().take(MAX_CHANGED_BY).collect();
+        for entry in &mut out {
+            entry.what = match entry.commit == seq {
+                true => "another author, in the same commit".into(),
+                false => self.what_was(entry.commit, entry.sample.first())?,
+            };
+        }
+        Ok(out)
+    }
+
+    /// What a commit was, for people.
+    fn what_was(&self, commit: u64, subject: Option<&Subject>) -> Result<String, Refused> {
+        let v = self.store.vocabulary();
+        if let Some(line) = self.store.audit_of(commit)?.into_iter().next() {
+            return Ok(format!("{} {} by {}", line.what, line.about, line.who));
+        }
+        if let Some(source) = self.store.bulk_source(commit)? {
+            return Ok(format!("a large import of {}", v.sources.name(source)));
+        }
+        let (Some(subject), Some(row)) = (subject, self.store.commit_row(commit)?) else { return Ok("not known".into()) };
+        let author = self.store.events_at(commit, row.at, subject)?.into_iter().next().map(|e| e.author);
+        Ok(author.map_or("a large import".into(), |author| format!("a change by {author}")))
     }
 
     /// The ways back among the commits after one.
@@ -189,13 +280,17 @@ impl Ledger {
     }
 
     /// Brings a feed's rows back, for the subjects that still stand as the commit left them.
-    fn undo_feed(&self, line: Audit, source: SourceId, same: &[&Touched]) -> Result<ImportResult, Refused> {
+    fn undo_feed(&self, line: Audit, source: SourceId, seq: u64, same: &[&Touched]) -> Result<ImportResult, Refused> {
+        let same: Vec<&&Touched> = same.iter().filter(|t| t.feeds.contains(&source)).collect();
         let subjects = same.iter().map(|t| t.subject.clone()).collect();
+        let notes = self.store.notes_before(seq)?.into_iter().filter(|n| n.source == source);
+        let mut notes: HashMap<_, _> = notes.map(|n| ((n.subject, n.reason), n.note)).collect();
         let mut import = Import { mode: Mode::Patch, touched: subjects, asked: Some(line), ..Import::replace(source) };
         let result = self.import_with(&mut import, |_, sink| {
             for t in same {
                 for e in t.before.entries.iter().filter(|e| e.source == source) {
-                    let entry = FeedEntry { reason: e.reason, hole: e.hole, weak: false, since: e.since, text: e.text.clone(), note: None };
+                    let note = notes.remove(&(t.subject.key(), e.reason));
+                    let entry = FeedEntry { reason: e.reason, hole: e.hole, weak: false, since: e.since, text: e.text.clone(), note };
                     sink(t.subject.clone(), entry)?;
                 }
             }
@@ -208,10 +303,13 @@ impl Ledger {
     fn undo_bulk(&self, undo: &Undo, commit: &Commit) -> Result<Undone, Refused> {
         let v = self.store.vocabulary();
         let kept = v.records.iter().enumerate().find_map(|(i, r)| Some((SourceId(i as u16), r.kept.filter(|k| k.commit == undo.seq)?)));
-        let Some((source, kept)) = kept else {
-            let why = "the rows that it replaced are kept until the source's next import, and that has come";
-            return Err(Refused::Unknown(format!("commit {} can not be undone: {why}", undo.seq)));
-        };
+        let Some((source, kept)) = kept else { return Err(Refused::Unknown(self.why_irreversible(undo.seq)?)) };
+        let generation = v.records.get(usize::from(source.0)).map_or(0, |r| r.generation);
+        // Rows that were changed since stay as they are now.
+        let backs = self.backs(undo.seq)?;
+        let mut changed = self.store.rows_changed_since(undo.seq, source)?;
+        changed.retain(|_, by| !all_taken_back(undo.seq, by, &backs));
+        let changed_by = self.changed_by(changed.iter().filter_map(|(subject, by)| Some((*by.last()?, subject))), undo.seq)?;
         // Holds that it ended come back before what they held down does.
         let mut changes = Vec::new();
         for t in self.touched(undo, commit)? {
@@ -226,20 +324,51 @@ impl Ledger {
         let expires = kept.expires.map(|t| t.max(self.clock.now().plus(Seconds(2))));
         let mut import = Import { dry_run: undo.dry_run, asked: Some(undo.line(self.now(), 0)), expires, ..Import::replace(source) };
         let result = self.import_with(&mut import, |_, sink| {
-            let still = self.store.vocabulary().records.get(usize::from(source.0)).and_then(|r| r.kept) == Some(kept);
-            match kept.generation {
-                _ if !still => Err("the source was imported meanwhile".into()),
-                0 => Ok(()),
-                generation => {
-                    let each = &mut |subject: Subject, entries: Vec<FeedEntry>| {
-                        entries.into_iter().try_for_each(|e| sink(subject.clone(), e)).map_err(StoreError::Io)
-                    };
-                    self.store.feed_scan(source, generation, each).map_err(|e| e.to_string())
-                }
+            let record = self.store.vocabulary().records.get(usize::from(source.0)).cloned().unwrap_or_default();
+            if record.generation != generation || record.kept.map(|k| k.generation) != Some(kept.generation) {
+                return Err("the source was imported meanwhile; try again".into());
             }
+            let mut push = |subject: &Subject, entries: Vec<FeedEntry>| entries.into_iter().try_for_each(|e| sink(subject.clone(), e));
+            for subject in changed.keys() {
+                push(subject, self.store.feed_row(source, generation, subject).map_err(|e| e.to_string())?)?;
+            }
+            if kept.generation == 0 {
+                return Ok(());
+            }
+            let each = &mut |subject: Subject, entries: Vec<FeedEntry>| match changed.contains_key(&subject) {
+                true => Ok(()),
+                false => push(&subject, entries).map_err(StoreError::Io),
+            };
+            self.store.feed_scan(source, kept.generation, each).map_err(|e| e.to_string())
         });
         let result = self.imported(result)?;
-        Ok(Undone { receipt: result.receipt, rows: Some(result.difference), ..Undone::default() })
+        let changed_since = changed.into_keys().collect();
+        Ok(Undone { receipt: result.receipt, rows: Some(result.difference), changed_since, changed_by, ..Undone::default() })
+    }
+
+    /// Why a large import cannot be undone.
+    fn why_irreversible(&self, seq: u64) -> Result<String, Refused> {
+        let no = |why: String| Ok(format!("commit {seq} cannot be undone: {why}"));
+        let Some(source) = self.store.bulk_source(seq)? else {
+            return no("its source and the rows that it replaced are not known (any more)".into());
+        };
+        let name = self.store.vocabulary().sources.name(source).to_string();
+        let mut newer = None;
+        self.store.commits(seq + 1, &mut |at, commit| {
+            if commit.bulk && self.store.bulk_source(at)? == Some(source) {
+                newer = Some(at);
+            }
+            Ok(true)
+        })?;
+        match newer {
+            Some(at) => {
+                let what = self.what_was(at, None)?;
+                no(format!(
+                    "commit {at} has replaced the source `{name}` as a whole since ({what}), and only the rows before the newest such commit are kept; undo that one first"
+                ))
+            }
+            None => no(format!("the life of the source `{name}` has ended since, and the rows before it were dropped")),
+        }
     }
 
     fn imported(&self, result: Result<ImportResult, ImportError>) -> Result<ImportResult, Refused> {

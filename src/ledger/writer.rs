@@ -1,7 +1,7 @@
 //! The writer's loop: takes jobs in order, changes that wait together as one group.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     GROUP, Health, Job, Receipt, Refused, Reply, Settings,
     group::{Decided, Work},
-    removals::Removals,
+    removal_log::RemovalLog,
 };
 use crate::{
     clock::Clock,
@@ -33,6 +33,8 @@ const IMAGE_EVERY: usize = 100_000;
 const TRIM_EVERY: u64 = 60;
 /// How often an image is written however little has changed, in ticks: what is trimmed from the journal has to be in it.
 const IMAGE_TICKS: u64 = 3600;
+/// How often the log of removals is looked at, in ticks; it is looked at before each write too.
+const WATCH_EVERY: u64 = 10;
 
 pub(super) struct Writer {
     pub(super) store: Arc<Store>,
@@ -50,7 +52,7 @@ pub(super) struct Writer {
     /// What waits for each webhook.
     pub(super) queues: super::outbox::Queues,
     /// The log of removals.
-    pub(super) removals: Option<Removals>,
+    pub(super) removals: Option<RemovalLog>,
     /// Trusted time.
     pub(super) clock: Clock,
     /// Whether what is due is being ended: it is published when all of it has ended.
@@ -83,6 +85,10 @@ impl Writer {
 
     /// One turn: what waits, in order; changes in a row are one commit.
     fn turn(&mut self, waiting: &mut Vec<Job>) -> Option<Reply<()>> {
+        // A log of removals that is back, or that a setting lets begin anew, ends the stop before the next change is refused.
+        if self.health.removals().problem.is_some() {
+            self.watch_removals(false);
+        }
         let mut group: Vec<(Change, Reply<Receipt>)> = Vec::new();
         for job in waiting.drain(..) {
             if let Job::Change(change, reply) = job {
@@ -105,12 +111,19 @@ impl Writer {
                 Job::Record(entry, reply) => drop(reply.send(self.record(*entry))),
                 Job::FeedEvent(event, reply) => drop(reply.send(self.announce_feed(*event))),
                 Job::Keep(all, reply) => drop(reply.send(self.keep(all.0, all.1.as_ref()))),
+                Job::VerifyRemovals(reply) => drop(reply.send(self.verify_removals())),
+                Job::BackedUp(line, reply) => drop(reply.send(self.backed_up(line))),
                 Job::Past(asked, reply) => drop(reply.send(self.past(*asked))),
                 Job::Configure(settings, reply) => {
                     drop(reply.send(self.configure(*settings)));
                     self.told.send_replace(self.seq); // whatever changed: zones and their mirrors may be others
                 }
                 Job::Serial(request, reply) => drop(reply.send(self.set_serial(&request))),
+                Job::Rename(all, reply) => {
+                    let (rename, settings, line) = *all;
+                    drop(reply.send(self.rename(&rename, settings, &line)));
+                    self.told.send_replace(self.seq);
+                }
                 Job::Stop(reply) => return Some(reply),
             }
             self.tell();
@@ -163,7 +176,7 @@ impl Writer {
 
     /// Refuses what must not be listed, and fills in what was left out.
     pub(super) fn check(&self, mut change: Change) -> Result<Change, Refused> {
-        if let Some(why) = self.health.poisoned() {
+        if let Some(why) = self.health.writes_refused() {
             return Err(Refused::Poisoned(why));
         }
         use crate::model::special::{Unlistable, unlistable};
@@ -230,17 +243,6 @@ impl Writer {
         Ok(receipt)
     }
 
-    /// Writes down, before it is true, what a store that is restored one day has to know.
-    pub(super) fn log_removals(&mut self, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Result<(), Refused> {
-        let Some(log) = &mut self.removals else { return Ok(()) };
-        let known = log.n;
-        log.write(self.clock.now(), work.removals(&self.store.vocabulary()), serials).map_err(Refused::Poisoned)?;
-        if log.n > known {
-            batch.put(schema::META, b"removals".to_vec(), log.n.to_be_bytes().to_vec());
-        }
-        Ok(())
-    }
-
     /// The serials that move with a piece of work, and all serials after it.
     fn receipt(&self, seq: u64, work: &Work) -> (Receipt, Vec<Serial>) {
         let masks = work.masks();
@@ -302,6 +304,12 @@ impl Writer {
     fn tick(&mut self) {
         self.ticks += 1;
         self.published.sweep();
+        for damage in self.store.date_damage(self.clock.now()) {
+            tracing::error!(found_by = damage.found_by.as_str(), what = damage.what, "the store is damaged; restore it from a backup");
+        }
+        if self.ticks.is_multiple_of(WATCH_EVERY) {
+            self.watch_removals(false);
+        }
         if self.health.poisoned().is_some() {
             self.recover();
             return;
@@ -322,6 +330,9 @@ impl Writer {
                 Ok(()) => {}
                 Err(e) => tracing::warn!(error = %e, "the journal could not be trimmed"),
             }
+            if let Err(e) = self.drop_kept() {
+                tracing::warn!(error = ?e, "rows that can not come back any more could not be dropped");
+            }
         }
     }
 
@@ -340,7 +351,10 @@ impl Writer {
 
     /// Opens the store again after an error, and finds out whether the commit in doubt is there.
     fn recover(&mut self) {
-        let found = self.store.reopen().and_then(|()| self.store.seq()).and_then(|seq| self.catch_up(seq));
+        let found = self.store.reopen().and_then(|()| self.store.seq()).and_then(|seq| match seq < self.seq {
+            true => Err(StoreError::Damaged(format!("commits {} to {} were acknowledged and are missing", seq + 1, self.seq))),
+            false => self.catch_up(seq),
+        });
         if let Err(e) = found {
             if matches!(e, StoreError::Damaged(_)) {
                 tracing::error!(error = %e, "every query gets SERVFAIL until the store can be trusted again");
@@ -383,7 +397,11 @@ impl Writer {
     fn configure(&mut self, settings: Settings) -> Result<Receipt, Refused> {
         match self.health.poisoned() {
             Some(why) => Err(Refused::Poisoned(why)),
-            None => self.take_over(settings, false),
+            None => {
+                let receipt = self.take_over(settings, false)?;
+                self.note_configured(true)?;
+                Ok(receipt)
+            }
         }
     }
 
@@ -394,7 +412,7 @@ impl Writer {
         // Another log counts only when all the rest is taken: until then the old one does.
         let other = match (&self.removals, &settings.removals) {
             (Some(log), Some(path)) if log.path() == path => None,
-            (_, Some(path)) => Some(Some(Removals::open(path, self.store.removals()?).map_err(Refused::Settings)?)),
+            (_, Some(path)) => Some(Some(self.open_removals(path)?)),
             (None, None) => None,
             (Some(_), None) => Some(None),
         };
@@ -443,11 +461,12 @@ impl Writer {
             (self.seq, self.journal_bytes) = (receipt.commit, bytes);
             self.store.set_vocabulary(vocabulary);
         }
-        if let Some(other) = other {
-            self.removals = other;
-        }
         (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
         self.publish();
+        if let Some(other) = other {
+            self.take_removals(other);
+        }
+        self.note_configured(false)?;
         Ok(receipt)
     }
 

@@ -66,6 +66,19 @@ impl Names {
     fn get(&self, name: &str) -> Option<usize> {
         self.numbers.get(name).copied()
     }
+    fn rename(&mut self, from: &str, to: &str, what: &str) -> Result<(), String> {
+        check_name(to, what)?;
+        let i = self.get(from).ok_or_else(|| format!("there is no {what} `{from}`"))?;
+        if let Some(other) = self.get(to) {
+            self.names[other] = from.into();
+            self.numbers.insert(from.into(), other);
+        } else {
+            self.numbers.remove(from);
+        }
+        self.names[i] = to.into();
+        self.numbers.insert(to.into(), i);
+        Ok(())
+    }
     fn add(&mut self, name: &str, limit: usize, what: &str) -> Result<usize, String> {
         if let Some(i) = self.get(name) {
             return Ok(i);
@@ -104,6 +117,14 @@ macro_rules! vocabulary {
             /// The number of a name, given now if it has none; an error where there is no room or the name is bad.
             pub fn add(&mut self, name: &str) -> Result<$id, String> {
                 self.0.add(name, $limit, $what).map(|i| $id(i as $int))
+            }
+            /// Gives a number another name. Where that exists the two change their numbers.
+            ///
+            /// # Errors
+            ///
+            /// There is no such name, or the new one cannot be a name.
+            pub fn rename(&mut self, from: &str, to: &str) -> Result<(), String> {
+                self.0.rename(from, to, $what)
             }
             /// The name of a number; `?` where this store never gave it.
             pub fn name(&self, id: $id) -> &str {

@@ -1,8 +1,8 @@
 //! A copy of a store while it is used, and the way back.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rocksdb::{DB, IteratorMode, Options, ReadOptions, checkpoint::Checkpoint};
+use rocksdb::{DB, IteratorMode, Options, checkpoint::Checkpoint};
 use serde::{Deserialize, Serialize};
 
 use super::{Result, Store, StoreError, cf, damaged, private::restrict_dir, schema};
@@ -47,12 +47,8 @@ fn read(path: &Path, at: String) -> Result<Backup> {
     let db = DB::open_cf_for_read_only(&Options::default(), path, schema::FAMILIES, false)?;
     let mut rows = std::collections::BTreeMap::new();
     for family in schema::FAMILIES {
-        let mut how = ReadOptions::default();
-        how.set_verify_checksums(true);
-        how.fill_cache(false);
-        how.set_readahead_size(1 << 20);
         let mut n = 0;
-        for row in db.iterator_cf_opt(&cf(&db, family)?, how, IteratorMode::Start) {
+        for row in db.iterator_cf_opt(&cf(&db, family)?, super::scrub::checked(), IteratorMode::Start) {
             row?;
             n += 1;
         }
@@ -76,7 +72,12 @@ impl Store {
         restrict_dir(to).map_err(io(to))?;
         self.with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(to.join(FOLDER))?))?;
         restrict_dir(&to.join(FOLDER)).map_err(io(to))?;
-        let found = read(&to.join(FOLDER), at)?;
+        // The copy is made of links to the store's own files, where both are on one disk: what is damaged there is damaged here.
+        let found = read(&to.join(FOLDER), at).inspect_err(|e| {
+            if let StoreError::Damaged(why) = e {
+                self.record_damage(super::FoundBy::Backup, why);
+            }
+        })?;
         let text = serde_json::to_string_pretty(&found).unwrap_or_default();
         let description = to.join(DESCRIPTION);
         std::fs::write(&description, text + "\n").map_err(io(&description))?;
@@ -87,35 +88,134 @@ impl Store {
     }
 }
 
-/// Puts a copy where a store has to lie, where nothing may be yet; checked before and after. The copy itself is not touched.
-pub fn restore(from: &Path, to: &Path) -> Result<Backup> {
-    let description = from.join(DESCRIPTION);
-    let text = std::fs::read(&description).map_err(io(&description))?;
-    let said: Backup = serde_json::from_slice(&text).map_err(|e| StoreError::Damaged(format!("{}: {e}", description.display())))?;
-    if said.version > schema::VERSION {
-        return Err(StoreError::Newer(said.version));
+/// The folder, inside that of the store, where a copy is put and brought up to date before it counts.
+const RESTORING: &str = "restoring";
+/// The file that makes a folder a store: it comes last.
+const CURRENT: &str = "CURRENT";
+
+/// A copy on its way to the place of a store. Nothing of it can be opened there before [`Restoration::finish`]; dropped before,
+/// it leaves nothing.
+#[derive(Debug)]
+pub struct Restoration {
+    to: PathBuf,
+    /// What the copy holds.
+    pub found: Backup,
+    finished: bool,
+}
+
+impl Restoration {
+    /// Copies a backup into a folder of its own, inside the folder where the store has to lie, and checks it before and after.
+    /// What a restore that was cut has left there goes first. The backup itself is not touched.
+    ///
+    /// # Errors
+    /// There is a store, or the copy cannot be read or written.
+    pub fn begin(from: &Path, to: &Path) -> Result<Restoration> {
+        let description = from.join(DESCRIPTION);
+        let text = std::fs::read(&description).map_err(io(&description))?;
+        let said: Backup = serde_json::from_slice(&text).map_err(|e| StoreError::Damaged(format!("{}: {e}", description.display())))?;
+        if said.version > schema::VERSION {
+            return Err(StoreError::Newer(said.version));
+        }
+        // The socket and such may be there already; a database may not.
+        if to.join(CURRENT).exists() {
+            return Err(StoreError::Io(format!("there is a store in {}; move it away first", to.display())));
+        }
+        remove_leftovers(to)?;
+        if let Some(name) = database_files(to)?.first() {
+            return Err(StoreError::Io(format!("there is a part of a store in {}: {name}; move it away first", to.display())));
+        }
+        let out = Restoration { to: to.to_path_buf(), found: said, finished: false };
+        let (source, path) = (from.join(FOLDER), out.path());
+        restrict_dir(to).and_then(|()| restrict_dir(&path)).map_err(io(&path))?;
+        for entry in std::fs::read_dir(&source).map_err(io(&source))? {
+            let name = entry.map_err(io(&source))?.file_name();
+            let (a, b) = (source.join(&name), path.join(&name));
+            std::fs::copy(&a, &b).map_err(io(&a))?;
+            std::fs::File::open(&b).and_then(|f| f.sync_all()).map_err(io(&b))?;
+        }
+        sync_folder(&path)?;
+        if read(&path, out.found.at.clone())? != out.found {
+            return Err(StoreError::Damaged(format!("the copy in {} does not hold what {} says", from.display(), description.display())));
+        }
+        Ok(out)
     }
-    // The socket and such may be there already; a database may not.
-    if to.join("CURRENT").exists() {
-        return Err(StoreError::Io(format!("there is a store in {}; move it away first", to.display())));
+
+    /// Where the copy is, to be brought up to date.
+    pub fn path(&self) -> PathBuf {
+        self.to.join(RESTORING)
     }
-    restrict_dir(to).map_err(io(to))?;
-    let source = from.join(FOLDER);
-    let mut names: Vec<_> = std::fs::read_dir(&source).map_err(io(&source))?.flatten().map(|e| e.file_name()).collect();
-    // What makes a folder a store comes last.
-    names.sort_by_key(|n| n == "CURRENT");
-    for name in names {
-        let (a, b) = (source.join(&name), to.join(&name));
-        std::fs::copy(&a, &b).map_err(io(&a))?;
-        std::fs::File::open(&b).and_then(|f| f.sync_all()).map_err(io(&b))?;
+
+    /// Makes the copy the store. Nothing can be opened before the last step.
+    pub fn finish(mut self) -> Result<()> {
+        let path = self.path();
+        // What was kept beside another store is not this one's.
+        for name in ["image", super::integrity::LAST_COMMIT, super::integrity::REPORT] {
+            let _ = std::fs::remove_file(self.to.join(name));
+        }
+        let mut names: Vec<_> = std::fs::read_dir(&path).map_err(io(&path))?.flatten().map(|e| e.file_name()).collect();
+        names.sort_by_key(|n| n == CURRENT);
+        for name in names {
+            if name == CURRENT {
+                sync_folder(&self.to)?;
+            }
+            let place = self.to.join(&name);
+            std::fs::rename(path.join(&name), &place).map_err(io(&place))?;
+        }
+        sync_folder(&self.to)?;
+        self.finished = true;
+        let _ = std::fs::remove_dir(&path);
+        Ok(())
     }
-    restrict_dir(to).map_err(io(to))?;
-    std::fs::File::open(to).and_then(|f| f.sync_all()).map_err(io(to))?;
-    // An image, if one lies there, is of another store.
-    let _ = std::fs::remove_file(to.join("image"));
-    let found = read(to, said.at.clone())?;
-    if found != said {
-        return Err(StoreError::Damaged(format!("the copy in {} does not hold what {} says", from.display(), description.display())));
+}
+
+impl Drop for Restoration {
+    fn drop(&mut self) {
+        if !self.finished
+            && let Err(e) = remove_leftovers(&self.to)
+        {
+            tracing::warn!(error = %e, "what a failed restore has left could not be removed");
+        }
     }
-    Ok(found)
+}
+
+fn sync_folder(path: &Path) -> Result<()> {
+    std::fs::File::open(path).and_then(|f| f.sync_all()).map_err(io(path))
+}
+
+/// Whether a restore into a folder was cut before its end.
+pub(super) fn is_unfinished(path: &Path) -> bool {
+    path.join(RESTORING).exists()
+}
+
+/// The names of a database's files in a folder.
+pub(super) fn database_files(path: &Path) -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    let entries = match std::fs::read_dir(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(out),
+        found => found.map_err(io(path))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(io(path))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let one = name.ends_with(".sst") || name.ends_with(".log") && name.bytes().all(|b| b.is_ascii_digit() || b".log".contains(&b));
+        // A file without a byte holds nothing.
+        if (one || name.starts_with("MANIFEST-")) && entry.metadata().is_ok_and(|m| m.len() > 0) {
+            out.push(name);
+        }
+    }
+    Ok(out)
+}
+
+/// Removes what a restore that was cut has left: its folder, and files that it has moved to their place already. Without
+/// `CURRENT` they are none of a store's, and before it began there were none.
+fn remove_leftovers(to: &Path) -> Result<()> {
+    if !is_unfinished(to) || to.join(CURRENT).exists() {
+        return Ok(());
+    }
+    for name in database_files(to)? {
+        let path = to.join(name);
+        std::fs::remove_file(&path).map_err(io(&path))?;
+    }
+    let folder = to.join(RESTORING);
+    std::fs::remove_dir_all(&folder).map_err(io(&folder))
 }

@@ -114,7 +114,7 @@ impl Store {
                 if *key >= *to {
                     break;
                 }
-                let subject = Subject::from_key(&key).ok_or_else(|| damaged("a subject's key"))?;
+                let subject = Subject::from_key(&key).ok_or_else(|| self.damaged("a subject's key"))?;
                 let mut verdict = Verdict::default();
                 for c in cursors.iter_mut().filter(|c| c.key() == Some(&key)) {
                     c.join(&mut verdict)?;
@@ -143,8 +143,8 @@ impl Store {
             if after.is_some() && *key == *from {
                 return Ok(true);
             }
-            let subject = Subject::from_key(key).ok_or_else(|| damaged("a subject's key"))?;
-            let own: schema::Own = schema::decode(row).ok_or_else(|| damaged(&format!("the verdict of {subject}")))?;
+            let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a subject's key"))?;
+            let own: schema::Own = schema::decode(row).ok_or_else(|| self.damaged(&format!("the verdict of {subject}")))?;
             whole = f(subject, Verdict { entries: own.entries, exempt: own.exempt, holds: own.holds })?;
             Ok(whole)
         })?;
@@ -183,7 +183,7 @@ impl Store {
         subject.write_key(&mut key);
         match self.get(schema::FEEDS, &key)? {
             None => Ok(Vec::new()),
-            Some(row) => schema::read_feed(&row).ok_or_else(|| damaged(&format!("a feed's row of {subject}"))),
+            Some(row) => schema::read_feed(&row).ok_or_else(|| self.damaged(&format!("a feed's row of {subject}"))),
         }
     }
 
@@ -198,8 +198,8 @@ impl Store {
         self.with(|db| {
             let mut rows = Cursor::new(db, schema::FEEDS, schema::feed_prefix(source, generation), Some(source))?;
             while let Some(key) = rows.key() {
-                let subject = Subject::from_key(key).ok_or_else(|| damaged("a feed's key"))?;
-                let entries = schema::read_feed(rows.value()).ok_or_else(|| damaged("a feed's row"))?;
+                let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a feed's key"))?;
+                let entries = schema::read_feed(rows.value()).ok_or_else(|| self.damaged("a feed's row"))?;
                 if let Err(e) = f(subject, entries) {
                     broken = Some(e);
                     return Ok(());
@@ -217,8 +217,8 @@ impl Store {
         self.with(|db| {
             let mut rows = Cursor::new(db, schema::FEEDS, schema::feed_prefix(source, generation), Some(source))?;
             while let Some(key) = rows.key().filter(|_| out.len() < limit) {
-                let subject = Subject::from_key(key).ok_or_else(|| damaged("a feed's key"))?;
-                out.push((subject, schema::read_feed(rows.value()).ok_or_else(|| damaged("a feed's row"))?));
+                let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a feed's key"))?;
+                out.push((subject, schema::read_feed(rows.value()).ok_or_else(|| self.damaged("a feed's row"))?));
                 rows.next();
             }
             rows.check()

@@ -8,7 +8,10 @@ use std::{
 
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch, WriteOptions};
 
-use super::schema::{self, Own, SourceRecord, ZoneRecord};
+use super::{
+    integrity::{FoundBy, Integrity},
+    schema::{self, Own, SourceRecord, ZoneRecord},
+};
 use crate::model::{Event, Hold, Reasons, SourceId, Sources, StoreId, Subject, Time, Verdict, history::What};
 
 /// Settings of the store: `[store]` and `[journal]`.
@@ -22,6 +25,10 @@ pub struct Settings {
     pub journal_size: u64,
     /// How long a feed's coming and going is remembered.
     pub churn_age: crate::model::time::Seconds,
+    /// How often everything is read for damage; 0 for never.
+    pub scrub_every: crate::model::time::Seconds,
+    /// Bytes of rows a second that this takes at most.
+    pub scrub_rate: u64,
 }
 
 /// Why the store can not do what it was asked; named by what the reader can do.
@@ -46,7 +53,7 @@ impl std::fmt::Display for StoreError {
                 "the store was written by a newer orbsd (version {v}, this one knows {}); run that one, or restore an older copy",
                 schema::VERSION
             ),
-            StoreError::Damaged(why) => write!(f, "the store is damaged and is not served: {why}; restore it from a copy"),
+            StoreError::Damaged(why) => write!(f, "the store is damaged: {why}; restore it from a backup"),
             StoreError::Io(why) => write!(f, "the store can not be read or written: {why}"),
         }
     }
@@ -104,6 +111,12 @@ pub struct Store {
     pub(super) settings: Settings,
     pub(super) id: [u8; 16],
     pub(super) vocabulary: RwLock<Arc<Vocabulary>>,
+    pub(super) integrity: Integrity,
+    /// The last commit that it had acknowledged before it was opened, 0 where that is not known; and whether rows that it had
+    /// acknowledged are missing.
+    pub(super) acknowledged: (u64, bool),
+    /// Why the end of the write-ahead log was cut when it was opened, where it was.
+    pub(super) cut: std::sync::Mutex<Option<String>>,
     /// What becomes of commits: how tests see a disk that says no. One of [`Fault`].
     pub fault: std::sync::atomic::AtomicU8,
 }
@@ -172,12 +185,40 @@ impl Store {
         &self.settings.path
     }
 
-    /// Runs `f` on the open database.
+    /// The last commit that was acknowledged before the store was opened; 0 where that is not known.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.0
+    }
+
+    /// Whether rows that were acknowledged before the store was opened are missing.
+    pub fn lacks_rows(&self) -> bool {
+        self.acknowledged.1
+    }
+
+    /// Why the end of the write-ahead log was cut when the store was opened; none where it was whole.
+    pub fn cut(&self) -> Option<String> {
+        self.cut.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// Runs `f` on the open database. Damage that it finds is remembered.
     pub(super) fn with<T>(&self, f: impl FnOnce(&DB) -> Result<T>) -> Result<T> {
-        match self.db.read().unwrap_or_else(|e| e.into_inner()).as_ref() {
+        let result = match self.db.read().unwrap_or_else(|e| e.into_inner()).as_ref() {
             Some(db) => f(db),
             None => Err(StoreError::Io("it is closed after an error, and opened again when the cause is gone".into())),
+        };
+        if let Err(StoreError::Damaged(why)) = &result {
+            self.integrity.record(FoundBy::Use, why);
         }
+        result
+    }
+
+    /// A row that was read and says nothing: damage, which is remembered.
+    pub(super) fn damaged(&self, what: &str) -> StoreError {
+        let error = damaged(what);
+        if let StoreError::Damaged(why) = &error {
+            self.integrity.record(FoundBy::Use, why);
+        }
+        error
     }
 
     pub(super) fn get(&self, family: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -201,7 +242,7 @@ impl Store {
     pub fn seq(&self) -> Result<u64> {
         match self.get(schema::META, b"seq")? {
             None => Ok(0),
-            Some(v) => v.try_into().map(u64::from_be_bytes).map_err(|_| damaged("the sequence number")),
+            Some(v) => v.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("the sequence number")),
         }
     }
 
@@ -219,7 +260,7 @@ impl Store {
             let mut row_key = schema::feed_prefix(source, generation);
             row_key.extend(&key);
             if let Some(row) = self.get(schema::FEEDS, &row_key)? {
-                let entries = schema::read_feed(&row).ok_or_else(|| damaged(&format!("a feed's row of {subject}")))?;
+                let entries = schema::read_feed(&row).ok_or_else(|| self.damaged(&format!("a feed's row of {subject}")))?;
                 entries.into_iter().for_each(|e| out.put(e.entry(source)));
             }
         }
@@ -237,7 +278,7 @@ impl Store {
                 };
                 let seq = tail.first_chunk().map_or(0, |s| u64::from_be_bytes(*s));
                 let place = tail.last_chunk().map_or(0, |s| u32::from_be_bytes(*s));
-                out.push((seq, place, schema::decode(v).ok_or_else(|| damaged(&format!("an event of {subject}")))?));
+                out.push((seq, place, schema::decode(v).ok_or_else(|| self.damaged(&format!("an event of {subject}")))?));
                 Ok(true)
             })
         };
@@ -271,12 +312,12 @@ impl Store {
         // The first key after one is the same with a zero byte.
         let from = last.map_or(Vec::new(), |(at, subject)| [schema::due_key(*at, subject), vec![0]].concat());
         self.rows(schema::DUE, &from, &mut |k, _| {
-            let (at, key) = k.split_first_chunk().ok_or_else(|| damaged("a due date"))?;
+            let (at, key) = k.split_first_chunk().ok_or_else(|| self.damaged("a due date"))?;
             let at = Time(u64::from_be_bytes(*at));
             if at > now || out.len() >= limit {
                 return Ok(false);
             }
-            out.push((at, Subject::from_key(key).ok_or_else(|| damaged("a due date"))?));
+            out.push((at, Subject::from_key(key).ok_or_else(|| self.damaged("a due date"))?));
             Ok(true)
         })?;
         Ok(out)
@@ -298,7 +339,7 @@ impl Store {
         let mut out = Vec::new();
         self.rows(schema::HOLDS, &prefix, &mut |k, _| {
             let Some(key) = k.strip_prefix(&prefix) else { return Ok(false) };
-            out.push(Subject::from_key(key).ok_or_else(|| damaged("a hold"))?);
+            out.push(Subject::from_key(key).ok_or_else(|| self.damaged("a hold"))?);
             Ok(true)
         })?;
         Ok(out)
@@ -318,7 +359,7 @@ impl Store {
     fn own(&self, subject: &Subject) -> Result<Own> {
         match self.get(schema::VERDICTS, &subject.key())? {
             None => Ok(Own::default()),
-            Some(row) => schema::decode(&row).ok_or_else(|| damaged(&format!("the verdict of {subject}"))),
+            Some(row) => schema::decode(&row).ok_or_else(|| self.damaged(&format!("the verdict of {subject}"))),
         }
     }
 
@@ -326,7 +367,7 @@ impl Store {
     pub fn made(&self, now: Time, key: &[u8; 16]) -> Result<Option<schema::Made>> {
         for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
             if let Some(row) = self.get(schema::ONCE, &schema::once_key(at, key))? {
-                return Ok(Some(schema::decode(&row).ok_or_else(|| damaged("what became of a request"))?));
+                return Ok(Some(schema::decode(&row).ok_or_else(|| self.damaged("what became of a request"))?));
             }
         }
         Ok(None)
@@ -337,7 +378,7 @@ impl Store {
     pub fn answer(&self, now: Time, key: &[u8; 16]) -> Result<Option<(u64, u16, String)>> {
         for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
             if let Some(row) = self.get(schema::ONCE, &schema::answer_key(at, key))? {
-                return Ok(Some(schema::decode(&row).ok_or_else(|| damaged("the answer to a request"))?));
+                return Ok(Some(schema::decode(&row).ok_or_else(|| self.damaged("the answer to a request"))?));
             }
         }
         Ok(None)
@@ -383,8 +424,8 @@ impl Store {
             let from = from.to_be_bytes();
             for row in db.iterator_cf(&cf(db, schema::AUDIT)?, IteratorMode::From(&from, Direction::Reverse)) {
                 let (k, v) = row?;
-                let number = k[..].try_into().map(u64::from_be_bytes).map_err(|_| damaged("a line of the audit log"))?;
-                if !f(number, schema::decode(&v).ok_or_else(|| damaged(&format!("line {number} of the audit log")))?) {
+                let number = k[..].try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a line of the audit log"))?;
+                if !f(number, schema::decode(&v).ok_or_else(|| self.damaged(&format!("line {number} of the audit log")))?) {
                     break;
                 }
             }
@@ -411,13 +452,13 @@ impl Store {
             rows.status()?;
             Ok(rows.key().map(<[u8]>::to_vec))
         })?;
-        last.map_or(Ok(0), |k| k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a line of the audit log")))
+        last.map_or(Ok(0), |k| k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a line of the audit log")))
     }
 
     /// The last list of a source that was accepted; `None` where no list was compared yet.
     pub fn accepted_list(&self, source: SourceId) -> Result<Option<schema::AcceptedList>> {
         let row = self.get(schema::META, &schema::accepted_key(source))?;
-        row.map(|r| schema::decode(&r).ok_or_else(|| damaged("the shape of a source's last list"))).transpose()
+        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged("the shape of a source's last list"))).transpose()
     }
 
     /// Visits the messages of the outbox from `from` on, in order, until `f` says false.
@@ -430,21 +471,13 @@ impl Store {
         self.get(schema::OUTBOX, key)
     }
 
-    /// The number of the last line of the log of removals that this store knows; 0 for none.
-    pub fn removals(&self) -> Result<u64> {
-        match self.get(schema::META, b"removals")? {
-            None => Ok(0),
-            Some(v) => v.try_into().map(u64::from_be_bytes).map_err(|_| damaged("the number of the log of removals")),
-        }
-    }
-
     /// The origins of all zones that were ever served, with what is known of them.
     pub fn zones(&self) -> Result<Vec<(String, ZoneRecord)>> {
         let mut out = Vec::new();
         self.rows(schema::META, b"zone/", &mut |k, v| {
             let Some(origin) = k.strip_prefix(b"zone/") else { return Ok(false) };
             let origin = String::from_utf8_lossy(origin).into_owned();
-            let record = schema::decode(v).ok_or_else(|| damaged(&format!("the record of zone {origin}")))?;
+            let record = schema::decode(v).ok_or_else(|| self.damaged(&format!("the record of zone {origin}")))?;
             out.push((origin, record));
             Ok(true)
         })?;
@@ -454,7 +487,7 @@ impl Store {
     /// What is known of a zone.
     pub fn zone(&self, origin: &str) -> Result<Option<ZoneRecord>> {
         let row = self.get(schema::META, format!("zone/{origin}").as_bytes())?;
-        row.map(|r| schema::decode(&r).ok_or_else(|| damaged(&format!("the record of zone {origin}")))).transpose()
+        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged(&format!("the record of zone {origin}")))).transpose()
     }
 
     /// Writes a batch, synced. After an error nobody knows whether it is there until the tail was read.
@@ -464,6 +497,11 @@ impl Store {
         if fault == Fault::Before as u8 {
             return Err(asked());
         }
+        let number = |(family, key, value): &Put| {
+            let value = value.as_ref().filter(|_| *family == schema::META && key == b"seq")?;
+            value.first_chunk().map(|n| u64::from_be_bytes(*n))
+        };
+        let commit = batch.0.iter().find_map(number);
         self.with(|db| {
             let mut out = WriteBatch::default();
             for (family, from, to) in batch.1 {
@@ -478,6 +516,7 @@ impl Store {
             let mut synced = WriteOptions::default();
             synced.set_sync(true);
             db.write_opt(out, &synced)?;
+            self.integrity.acknowledge(commit, db.latest_sequence_number());
             if fault == Fault::After as u8 { Err(asked()) } else { Ok(()) }
         })
     }

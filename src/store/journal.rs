@@ -1,10 +1,10 @@
 //! The journal: commits by number, and how it is kept from growing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Batch, Result, Store, damaged, schema};
-use crate::model::{Serial, Subject, Time, Verdict};
-use schema::Commit;
+use super::{Batch, Result, Store, schema};
+use crate::model::{Entry, Event, Serial, SourceId, Subject, Time, Verdict};
+use schema::{Commit, FeedNote};
 
 /// What a start has to do after an image: the subjects to look at again, or everything.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +21,12 @@ pub type Past = HashMap<Subject, Verdict>;
 /// Where a commit left a subject, and the commits that changed it since.
 pub type Later = (Verdict, Vec<u64>);
 
+/// The same by the subjects' keys.
+pub type LaterByKey = HashMap<Vec<u8>, Later>;
+
+/// A large import: its commit, and its source where that is known.
+pub type Bulk = (u64, Option<SourceId>);
+
 /// How many rows of the journal go at one time.
 const TRIM_ROWS: usize = 100_000;
 
@@ -30,7 +36,7 @@ impl Store {
     /// the zone on the way, or more than `limit` subjects changed.
     pub fn past(&self, origin: &str, from: Serial, last: u64, limit: usize) -> Result<Option<Past>> {
         let Some(row) = self.get(schema::META, &schema::serial_key(origin, from))? else { return Ok(None) };
-        let seq = row.try_into().map(u64::from_be_bytes).map_err(|_| damaged("the number of a serial's commit"))?;
+        let seq = row.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("the number of a serial's commit"))?;
         let gave = |c: &Commit| c.serials.iter().any(|(o, _, to)| o == origin && *to == from);
         if !self.commit_row(seq)?.is_some_and(|c| gave(&c)) {
             return Ok(None);
@@ -45,15 +51,15 @@ impl Store {
     pub fn before(&self, origin: &str, seq: u64, last: u64, past: &mut Past) -> Result<bool> {
         let (mut next, mut barred) = (seq + 1, false);
         self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
             if at != next || at > last {
                 return Ok(false);
             }
             next += 1;
-            let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
+            let commit: Commit = schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
             barred = commit.barrier && commit.serials.iter().any(|(o, ..)| o == origin);
             for (key, verdict) in commit.before {
-                let subject = Subject::from_key(&key).ok_or_else(|| damaged("a journal subject"))?;
+                let subject = Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?;
                 past.entry(subject).or_insert(verdict);
             }
             Ok(!barred)
@@ -61,33 +67,94 @@ impl Store {
         Ok(!barred && next > last)
     }
 
-    /// Of the subjects of a commit that changed after it: where it left each, and the commits that changed it, in order. And
-    /// whether anything changed that is too much to list.
-    pub fn later(&self, seq: u64, commit: &Commit) -> Result<(HashMap<Vec<u8>, Later>, bool)> {
+    /// Of the subjects of a commit that changed after it: where it left each, and the commits that changed it, in order. And the
+    /// large imports after it, whose subjects are too many to list, with their sources where they are known.
+    pub fn later(&self, seq: u64, commit: &Commit) -> Result<(LaterByKey, Vec<Bulk>)> {
         let asked: HashSet<&[u8]> = commit.before.iter().map(|(key, _)| &key[..]).collect();
-        let (mut out, mut bulk) = (HashMap::<Vec<u8>, Later>::new(), false);
+        let (mut out, mut bulks) = (HashMap::<Vec<u8>, Later>::new(), Vec::new());
         self.commits(seq + 1, &mut |at, commit| {
-            bulk |= commit.bulk;
+            bulks.extend(commit.bulk.then_some(at));
             for (key, verdict) in commit.before.into_iter().filter(|(key, _)| asked.contains(&key[..])) {
                 out.entry(key).or_insert_with(|| (verdict, Vec::new())).1.push(at);
             }
             Ok(true)
         })?;
-        Ok((out, bulk))
+        let bulks: Result<_> = bulks.into_iter().map(|at| Ok((at, self.bulk_source(at)?))).collect();
+        Ok((out, bulks?))
+    }
+
+    /// The source of a large import, by its commit; none where an older version made it.
+    pub fn bulk_source(&self, seq: u64) -> Result<Option<SourceId>> {
+        let row = self.get(schema::META, &schema::bulk_key(seq))?;
+        row.map(|v| v.try_into().map(|n| SourceId(u16::from_be_bytes(n))).map_err(|_| self.damaged("the source of a large import")))
+            .transpose()
+    }
+
+    /// The notes of a commit's rows as they stood before it.
+    pub fn notes_before(&self, seq: u64) -> Result<Vec<FeedNote>> {
+        let row = self.get(schema::META, &schema::notes_key(seq))?;
+        row.map_or(Ok(Vec::new()), |r| schema::decode(&r).ok_or_else(|| self.damaged(&format!("the notes of commit {seq}"))))
+    }
+
+    /// What a commit did to a subject, in order.
+    pub fn events_at(&self, seq: u64, at: Time, subject: &Subject) -> Result<Vec<Event>> {
+        let mut out = Vec::new();
+        let whole = [(schema::EVENTS, schema::event_key(subject, seq, 0)), (schema::CHURN, schema::churn_key(at, subject, seq, 0))];
+        for (family, key) in whole {
+            let prefix = &key[..key.len() - 4];
+            self.rows(family, prefix, &mut |k, v| {
+                let Some(place) = k.strip_prefix(prefix).and_then(|tail| tail.try_into().ok()) else { return Ok(false) };
+                let event: Event = schema::decode(v).ok_or_else(|| self.damaged(&format!("an event of {subject}")))?;
+                out.push((u32::from_be_bytes(place), event));
+                Ok(true)
+            })?;
+        }
+        out.sort_by_key(|(place, _)| *place);
+        Ok(out.into_iter().map(|(_, event)| event).collect())
+    }
+
+    /// The subjects of which a source's entries have changed after commit `seq`, and the commits that changed them. Between it and
+    /// now there must be no large import of the source.
+    pub fn rows_changed_since(&self, seq: u64, source: SourceId) -> Result<BTreeMap<Subject, Vec<u64>>> {
+        let of_source = |v: &Verdict| v.entries.iter().filter(|e| e.source == source).cloned().collect::<Vec<_>>();
+        // The last commit that had the subject, the entries before it, and the commits that changed them.
+        let mut all: HashMap<Vec<u8>, (u64, Vec<Entry>, Vec<u64>)> = HashMap::new();
+        self.commits(seq + 1, &mut |at, commit| {
+            for (key, verdict) in commit.before {
+                let now = of_source(&verdict);
+                let (last, entries, changed) = all.entry(key).or_insert_with(|| (at, now.clone(), Vec::new()));
+                if *entries != now {
+                    changed.push(*last);
+                }
+                (*last, *entries) = (at, now);
+            }
+            Ok(true)
+        })?;
+        let mut out = BTreeMap::new();
+        for (key, (last, entries, mut changed)) in all {
+            let subject = Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?;
+            if of_source(&self.verdict(&subject)?) != entries {
+                changed.push(last);
+            }
+            if !changed.is_empty() {
+                out.insert(subject, changed);
+            }
+        }
+        Ok(out)
     }
 
     /// Visits the commits that the journal has, from `seq` on, until `f` says false.
     pub fn commits(&self, seq: u64, f: &mut dyn FnMut(u64, Commit) -> Result<bool>) -> Result<()> {
         self.rows(schema::JOURNAL, &seq.to_be_bytes(), &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
-            f(at, schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?)
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
+            f(at, schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?)
         })
     }
 
     /// A commit by its number.
     pub fn commit_row(&self, seq: u64) -> Result<Option<Commit>> {
         let row = self.get(schema::JOURNAL, &seq.to_be_bytes())?;
-        row.map(|r| schema::decode(&r).ok_or_else(|| damaged(&format!("commit {seq}")))).transpose()
+        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged(&format!("commit {seq}")))).transpose()
     }
 
     /// What changed after commit `seq`, up to the last one.
@@ -97,15 +164,15 @@ impl Store {
         let mut out = Vec::new();
         let mut bulk = false;
         self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
             if at != next || at > last {
                 return Ok(false);
             }
             next += 1;
-            let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
+            let commit: Commit = schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
             bulk |= commit.bulk;
             for (key, _) in commit.before {
-                out.push(Subject::from_key(&key).ok_or_else(|| damaged("a journal subject"))?);
+                out.push(Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?);
             }
             Ok(!bulk)
         })?;
@@ -133,8 +200,8 @@ impl Store {
         let mut batch = Batch::default();
         let mut rows = 0;
         self.rows(schema::JOURNAL, &[], &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a journal key"))?;
-            let commit: Commit = schema::decode(v).ok_or_else(|| damaged(&format!("commit {at}")))?;
+            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
+            let commit: Commit = schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
             let old = commit.at.0 + age < now.0 || total - commit.bytes.min(total) > size;
             rows += 1;
             let goes = old && at < last && at <= imaged && rows <= TRIM_ROWS;
@@ -161,6 +228,8 @@ impl Store {
         }
         if let Some(seq) = keep_from {
             batch.delete_range(schema::JOURNAL, vec![0], seq.to_be_bytes().to_vec());
+            batch.delete_range(schema::META, schema::bulk_key(0), schema::bulk_key(seq));
+            batch.delete_range(schema::META, schema::notes_key(0), schema::notes_key(seq));
         }
         if first.is_some_and(|f| f < oldest) {
             batch.delete_range(schema::CHURN, vec![0], oldest.to_be_bytes().to_vec());

@@ -3,6 +3,8 @@
 #[cfg(feature = "daemon")]
 pub mod backup;
 #[cfg(feature = "daemon")]
+pub mod configured;
+#[cfg(feature = "daemon")]
 pub mod copy;
 pub mod extent;
 #[cfg(feature = "daemon")]
@@ -10,10 +12,14 @@ pub mod feeds;
 #[cfg(feature = "daemon")]
 pub mod image;
 #[cfg(feature = "daemon")]
+mod integrity;
+#[cfg(feature = "daemon")]
 pub mod journal;
 #[cfg(feature = "daemon")]
 pub mod private;
 pub mod schema;
+#[cfg(feature = "daemon")]
+pub mod scrub;
 #[cfg(feature = "daemon")]
 pub mod stage;
 #[cfg(feature = "daemon")]
@@ -23,10 +29,14 @@ pub mod upgrade;
 mod handle;
 #[cfg(feature = "daemon")]
 mod open;
+#[cfg(feature = "daemon")]
+mod removals;
 
 #[cfg(feature = "daemon")]
-pub use backup::restore;
+pub use backup::{Backup, Restoration};
 #[cfg(feature = "daemon")]
 pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
 #[cfg(feature = "daemon")]
 use handle::{Result, cf, damaged};
+#[cfg(feature = "daemon")]
+pub use integrity::{Damage, FoundBy, ScrubProgress, ScrubReport};

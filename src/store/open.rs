@@ -1,13 +1,13 @@
 //! Opening a store: options, version, identity.
 
-use std::sync::{RwLock, atomic::AtomicU8};
+use std::sync::{Mutex, RwLock, atomic::AtomicU8};
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Env, LruCacheOptions,
     Options,
 };
 
-use super::{Batch, Result, Settings, Store, StoreError, Vocabulary, damaged, schema, upgrade};
+use super::{Batch, Result, Settings, Store, StoreError, Vocabulary, damaged, integrity::Integrity, schema, upgrade};
 use crate::model::{Reasons, SourceId, Sources, reason::Names};
 
 /// The log is cut by a flush when it grows past this many bytes: what a start after a crash has to replay.
@@ -35,7 +35,20 @@ pub(super) fn family_options(cache: &Cache) -> Options {
     o
 }
 
-fn open_db(settings: &Settings) -> Result<DB> {
+/// Opens the database, and tells why the end of its write-ahead log was cut, where it was. First the log has to be whole to its
+/// last byte. If it is not, everything before the first damaged record is taken: after a power loss that is a record that was
+/// being written, and was never acknowledged. Whether an acknowledged one is missing, the ledger finds out.
+fn open_db(settings: &Settings) -> Result<(DB, Option<String>)> {
+    match open_with(settings, DBRecoveryMode::AbsoluteConsistency) {
+        Err(StoreError::Damaged(why)) if settings.path.join("CURRENT").exists() => {
+            // What else is damaged, such as a table, is so in either mode.
+            open_with(settings, DBRecoveryMode::PointInTime).map(|db| (db, Some(why)))
+        }
+        opened => opened.map(|db| (db, None)),
+    }
+}
+
+fn open_with(settings: &Settings, recovery: DBRecoveryMode) -> Result<DB> {
     // Few shards: each has to hold the largest block with room to spare.
     let mut lru = LruCacheOptions::default();
     lru.set_capacity(BLOCK_CACHE);
@@ -47,8 +60,7 @@ fn open_db(settings: &Settings) -> Result<DB> {
     // Families that came with a later version: an upgrade fills them.
     o.create_missing_column_families(true);
     o.set_max_total_wal_size(MAX_LOG);
-    // A record that was being written when the power went is dropped, it was never acknowledged; anything else is damage.
-    o.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    o.set_wal_recovery_mode(recovery);
     o.set_paranoid_checks(true);
     o.set_max_open_files(256);
     o.set_keep_log_file_num(2);
@@ -76,15 +88,11 @@ fn is_fresh(path: &std::path::Path) -> Result<bool> {
     if path.join("CURRENT").exists() {
         return Ok(false);
     }
-    let parts = |name: &str| name.ends_with(".sst") || name.ends_with(".log") || name.starts_with("MANIFEST-");
-    let io = |e: std::io::Error| StoreError::Io(format!("{}: {e}", path.display()));
-    for entry in std::fs::read_dir(path).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let empty = entry.metadata().is_ok_and(|m| m.len() == 0);
-        if parts(&name) && !empty {
-            return Err(StoreError::Damaged(format!("there is {name}, but no file CURRENT")));
-        }
+    if super::backup::is_unfinished(path) {
+        return Err(StoreError::Damaged("a restore was cut before its end; run `orbsd restore` again".into()));
+    }
+    if let Some(name) = super::backup::database_files(path)?.first() {
+        return Err(StoreError::Damaged(format!("there is {name}, but no file CURRENT")));
     }
     Ok(true)
 }
@@ -101,8 +109,19 @@ impl Store {
     /// Opens a store, and makes it where there is none. An older version is upgraded, a newer one refused.
     pub fn open(settings: Settings) -> Result<Store> {
         super::private::restrict_dir(&settings.path).map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
-        let db = open_db(&settings)?;
-        let mut store = Store { db: RwLock::new(Some(db)), settings, id: [0; 16], vocabulary: RwLock::default(), fault: AtomicU8::new(0) };
+        let (db, cut) = open_db(&settings)?;
+        let sequence = db.latest_sequence_number();
+        let integrity = Integrity::open(&settings.path);
+        let mut store = Store {
+            db: RwLock::new(Some(db)),
+            settings,
+            id: [0; 16],
+            vocabulary: RwLock::default(),
+            integrity,
+            acknowledged: (0, false),
+            cut: Mutex::new(cut),
+            fault: AtomicU8::new(0),
+        };
         match store.get(schema::META, b"version")? {
             None if store.is_empty()? => store.found()?,
             None => return Err(damaged("the version")),
@@ -112,6 +131,8 @@ impl Store {
             }
         }
         store.id = store.get(schema::META, b"id")?.and_then(|v| v.try_into().ok()).ok_or_else(|| damaged("the store's identity"))?;
+        let last = store.integrity.acknowledged(store.id);
+        store.acknowledged = (last.commit, sequence < last.sequence);
         store.load_vocabulary()?;
         store.drop_stages()?;
         Ok(store)
@@ -141,6 +162,7 @@ impl Store {
 
     /// Writes the first rows of a new store.
     fn found(&self) -> Result<()> {
+        self.integrity.forget();
         let mut batch = Batch::default();
         batch.put(schema::META, b"version".to_vec(), schema::VERSION.to_be_bytes().to_vec());
         batch.put(schema::META, b"id".to_vec(), new_id()?.to_vec());
@@ -210,8 +232,10 @@ impl Store {
     pub fn reopen(&self) -> Result<()> {
         let mut slot = self.db.write().unwrap_or_else(|e| e.into_inner());
         *slot = None;
-        *slot = Some(open_db(&self.settings)?);
+        let (db, cut) = open_db(&self.settings)?;
+        *slot = Some(db);
         drop(slot);
+        *self.cut.lock().unwrap_or_else(|e| e.into_inner()) = cut;
         self.load_vocabulary()
     }
 

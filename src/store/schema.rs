@@ -318,6 +318,47 @@ pub fn accepted_key(source: SourceId) -> Vec<u8> {
     [b"accepted/", &source.0.to_be_bytes()[..]].concat()
 }
 
+/// The key, in the family `meta`, of the source of a large import, by its commit.
+pub fn bulk_key(seq: u64) -> Vec<u8> {
+    [b"bulk/", &seq.to_be_bytes()[..]].concat()
+}
+
+/// The key, in the family `meta`, of the notes of a commit's rows as they stood before it.
+pub fn notes_key(seq: u64) -> Vec<u8> {
+    [b"notes/", &seq.to_be_bytes()[..]].concat()
+}
+
+/// The note of an entry of a feed, as it stood before a commit: verdicts have none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedNote {
+    /// The subject's key.
+    pub subject: Vec<u8>,
+    /// The entry's source.
+    pub source: SourceId,
+    /// The entry's reason.
+    pub reason: ReasonId,
+    /// The note.
+    pub note: Box<str>,
+}
+
+/// The key, in the family `meta`, of the checksum of the last line of the log of removals that the store knows.
+pub const REMOVALS_SUM: &[u8] = b"removals-sum";
+/// The key, in the family `meta`, of what the log of removals has lost.
+pub const REMOVALS_GAP: &[u8] = b"removals-gap";
+
+/// Lines that the log of removals has lost: a restore of an older copy cannot replay them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovalGap {
+    /// The line with which the log began anew.
+    pub line: u64,
+    /// When it did.
+    pub at: Time,
+    /// The first and last number of each run of missing lines.
+    pub missing: Vec<(u64, u64)>,
+    /// What happened to the log.
+    pub why: String,
+}
+
 /// How many ends of a source's life are remembered.
 pub const MAX_ENDS: usize = 32;
 

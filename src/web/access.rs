@@ -36,7 +36,7 @@ use Work::{Long, Quick};
 pub type Route = (&'static str, &'static str, Option<Role>, Work);
 
 /// Who may call what. What is not in it is called by nobody.
-pub const ROUTES: [Route; 83] = [
+pub const ROUTES: [Route; 87] = [
     ("GET", "/lookup", None, Quick),
     ("GET", "/nph-lookup", None, Quick),
     ("GET", "/health/live", None, Quick),
@@ -99,9 +99,13 @@ pub const ROUTES: [Route; 83] = [
     ("POST", "/v1/sources/{name}/reset", Some(Role::Operator), Quick),
     ("POST", "/v1/purges", Some(Role::Operator), Long),
     ("POST", "/v1/commits/{seq}/undo", Some(Role::Operator), Long),
-    ("POST", "/v1/reload", Some(Role::Operator), Quick),
+    ("POST", "/v1/reload", Some(Role::Operator), Long),
+    ("GET", "/v1/unconfigured", Some(Role::Reader), Long),
+    ("POST", "/v1/reasons/{name}/rename", Some(Role::Operator), Long),
+    ("POST", "/v1/sources/{name}/rename", Some(Role::Operator), Long),
     ("POST", "/v1/zones/{origin}/serial", Some(Role::Operator), Quick),
     ("POST", "/v1/backups", Some(Role::Owner), Long),
+    ("POST", "/v1/scrubs", Some(Role::Owner), Long),
     ("POST", "/v1/clock/accept", Some(Role::Owner), Quick),
     ("GET", "/v1/audit", Some(Role::Operator), Long),
     ("GET", "/v1/webhooks", Some(Role::Operator), Quick),

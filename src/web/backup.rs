@@ -42,8 +42,13 @@ pub(super) async fn create(
     if !path.is_absolute() {
         return Err(Problem::invalid("path: say a whole path, from /"));
     }
-    let (store, at) = (app.ledger.store.clone(), app.ledger.now());
-    let made = tokio::task::spawn_blocking(move || store.backup(&path, at.to_string())).await.map_err(Problem::failed)??;
+    let ledger = app.ledger.clone();
+    let copy = move || {
+        let made = ledger.store.backup(&path, ledger.now().to_string())?;
+        ledger.backed_up(made.removals).map_err(|e| Problem::of(&e, &ledger.store.vocabulary()))?;
+        Ok::<_, Problem>(made)
+    };
+    let made = tokio::task::spawn_blocking(copy).await.map_err(Problem::failed)??;
     let line = caller.line("backup", &asked.path, format!("commit {}", made.commit), None);
     app.ledger.note(line).await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
     let shape = BackupShape { path: asked.path, commit: made.commit, removals: made.removals, rows: made.rows.values().sum(), at: made.at };

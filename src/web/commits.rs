@@ -24,7 +24,7 @@ use super::{
     shapes::ReceiptShape,
 };
 use crate::{
-    ledger::Undo,
+    ledger::{ChangedBy, Undo},
     model::{Role, Subject, Terms},
     store::{StoreError, schema::Commit, stage::Difference},
 };
@@ -102,6 +102,18 @@ pub struct Undoing {
     note: Option<String>,
 }
 
+/// A commit that has changed subjects since.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChangedByShape {
+    commit: u64,
+    /// What it was.
+    what: String,
+    /// How many subjects.
+    count: usize,
+    /// Some of them.
+    sample: Vec<String>,
+}
+
 /// What became of a commit's subjects.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UndoneShape {
@@ -111,6 +123,8 @@ pub struct UndoneShape {
     undone: Vec<String>,
     /// They changed since, and were left alone.
     changed_since: Vec<String>,
+    /// By which commits those have changed; the newest first, at most 20.
+    changed_by: Vec<ChangedByShape>,
     /// A removal was granted: their listing did not come back.
     held: Vec<String>,
     /// Of a large import: what changed.
@@ -161,10 +175,12 @@ pub(super) async fn undo(
     let done = tokio::task::spawn_blocking(move || ledger.undo(&undo)).await.map_err(Problem::failed)?;
     let done = done.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
     let names = |s: Vec<Subject>| s.iter().map(Subject::to_string).collect();
+    let changed = |c: ChangedBy| ChangedByShape { commit: c.commit, what: c.what, count: c.count, sample: names(c.sample) };
     Ok(Json(UndoneShape {
         receipt: done.receipt.map(Into::into),
         undone: names(done.undone),
         changed_since: names(done.changed_since),
+        changed_by: done.changed_by.into_iter().map(changed).collect(),
         held: names(done.held),
         difference: done.rows.map(Into::into),
     }))

@@ -15,6 +15,7 @@ mod feeds;
 mod identity;
 mod import;
 mod input;
+mod integrity;
 mod jobs;
 mod listen;
 mod listings;
@@ -26,6 +27,7 @@ mod people;
 mod proposals;
 mod proxy;
 mod purge;
+mod rename;
 mod routes;
 pub mod secrets;
 mod shapes;
@@ -42,6 +44,7 @@ pub use access::{Access, Peer};
 pub use error::{KINDS, Problem};
 pub use export::REPORT_TRAILER;
 pub use listen::{Door, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
+pub use rename::{Reload, ReloadRequest, Reloaded};
 pub use routes::{public_router, router};
 
 use crate::{ledger::Ledger, metrics::Metrics};
@@ -49,8 +52,6 @@ use crate::{ledger::Ledger, metrics::Metrics};
 /// How many exports are under way at the same time.
 pub const EXPORTS: usize = 16;
 
-/// Reads the configuration again: things to think over, or why it was refused.
-pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 /// What another part of the daemon tells about itself.
 pub type Report = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 

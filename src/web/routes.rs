@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, Problem, access, backup, bulk, change, claims, clock, commits, error, export, feeds, import, jobs, listings, lookup, names, once,
-    people, proposals, purge, status, webhooks, zone_serial,
+    App, Problem, access, backup, bulk, change, claims, clock, commits, error, export, feeds, import, integrity, jobs, listings, lookup,
+    names, once, people, proposals, purge, rename, status, webhooks, zone_serial,
 };
 
 /// The longest body of a single change, in bytes.
@@ -77,13 +77,35 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(status::check))
         .routes(routes!(status::mirrors))
         .routes(routes!(status::reasons))
-        .routes(routes!(status::reload))
+        .routes(routes!(rename::reload))
+        .routes(routes!(rename::unconfigured))
+        .routes(routes!(rename::reason))
+        .routes(routes!(rename::source))
         .routes(routes!(clock::accept))
         .routes(routes!(backup::create))
+        .routes(routes!(integrity::scrub))
         .routes(routes!(webhooks::all, webhooks::make))
         .routes(routes!(webhooks::one, webhooks::change, webhooks::remove))
         .routes(routes!(webhooks::waiting))
         .routes(routes!(webhooks::retry))
+        .merge(relay_tests())
+        .routes(routes!(status::live))
+        .routes(routes!(status::ready))
+        .routes(routes!(status::metrics))
+        .routes(routes!(lookup::public))
+        .routes(routes!(lookup::public_old))
+        .routes(routes!(error::explain))
+        .layer(DefaultBodyLimit::max(MAX_CHANGE));
+    // Streams have their own limits, piece by piece.
+    let long = OpenApiRouter::new().routes(routes!(bulk::bulk)).routes(routes!(import::create)).layer(DefaultBodyLimit::disable());
+    let (routes, mut api) = one.merge(long).split_for_parts();
+    once::describe(&mut api);
+    (routes, api)
+}
+
+/// The routes of relay tests.
+fn relay_tests() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(jobs::nominate))
         .routes(routes!(jobs::jobs))
         .routes(routes!(jobs::job, jobs::refuse))
@@ -98,18 +120,6 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(claims::opt_outs, claims::opt_out, claims::opt_in))
         .routes(routes!(claims::evidence))
         .routes(routes!(claims::proof))
-        .routes(routes!(status::live))
-        .routes(routes!(status::ready))
-        .routes(routes!(status::metrics))
-        .routes(routes!(lookup::public))
-        .routes(routes!(lookup::public_old))
-        .routes(routes!(error::explain))
-        .layer(DefaultBodyLimit::max(MAX_CHANGE));
-    // Streams have their own limits, piece by piece.
-    let long = OpenApiRouter::new().routes(routes!(bulk::bulk)).routes(routes!(import::create)).layer(DefaultBodyLimit::disable());
-    let (routes, mut api) = one.merge(long).split_for_parts();
-    once::describe(&mut api);
-    (routes, api)
 }
 
 /// The router of the socket and of `[admin] listen`.

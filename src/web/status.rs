@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{App, clock, error::Problem, export::counters, shapes::Page};
+use super::{App, clock, error::Problem, export::counters, integrity, shapes::Page};
 use crate::{
     metrics::{MAX_ZONES, Totals},
     model::retire::Plan,
@@ -46,10 +46,13 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     };
     let workers: Map<String, Value> =
         app.metrics.by_worker().into_iter().map(|(n, total, zones)| (n, json!({"total": total, "zones": by_zone(&zones)}))).collect();
-    let poisoned = app.ledger.health.poisoned();
+    let refused = app.ledger.health.writes_refused();
     // It waits for whoever decides something now, who may wait for the disk.
     let desk = app.desk.clone();
     let wrong = tokio::task::spawn_blocking(move || desk.wrong()).await.unwrap_or_else(|e| Some(e.to_string()));
+    let ledger = app.ledger.clone();
+    let left = tokio::task::spawn_blocking(move || ledger.left_behind_now()).await;
+    let left = left.map_err(|e| e.to_string()).and_then(|l| l.map_err(|e| e.text(&v)));
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "running": app.daemon,
@@ -57,8 +60,10 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "now": app.ledger.now().to_string(),
         "clock": clock::shown(&app.ledger.clock.report()),
         "commit": snapshot.seq,
-        "writes": if poisoned.is_some() { "refused" } else { "taken" },
-        "problem": poisoned,
+        "writes": if refused.is_some() { "refused" } else { "taken" },
+        "problem": refused.or_else(|| integrity::degraded(&app).into_iter().next()),
+        "removals": integrity::removals(&app),
+        "integrity": integrity::report(&app),
         "commits": app.ledger.health.commits.load(Relaxed),
         "changes": app.ledger.health.changes.load(Relaxed),
         "listed": {"ipv4_hosts": hosts, "ipv4_prefixes": nets, "ipv6": ip6, "domains": names},
@@ -66,6 +71,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "sources": sources.collect::<Vec<_>>(),
         "feeds": (app.feeds)(),
         "exports": (app.files)(),
+        "left_behind": left.map_or_else(|e| json!({"problem": e}), |l| json!(l.iter().map(super::rename::left_behind).collect::<Vec<_>>())),
         "tester": {"enabled": app.desk.settings().enabled, "wrong": wrong},
         "other": app.metrics.zone(None),
         "workers": workers,
@@ -79,14 +85,15 @@ pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
 }
 
 /// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not. A body that begins with
-/// `degraded` names what is wrong although all is served.
+/// `degraded` names what is wrong although writes are taken, one line for each.
 #[utoipa::path(get, path = "/health/ready", security(()), tag = "state", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = String, content_type = "text/plain")))]
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
-    match app.ledger.health.poisoned() {
-        None => match app.ledger.clock.report().problem() {
-            None => (StatusCode::OK, "ready\n".into()),
-            Some(why) => (StatusCode::OK, format!("degraded: {why}\n")),
-        },
+    match app.ledger.health.writes_refused() {
+        None => {
+            let wrong = app.ledger.clock.report().problem().into_iter().chain(integrity::degraded(&app));
+            let lines: String = wrong.map(|why| format!("degraded: {why}\n")).collect();
+            (StatusCode::OK, if lines.is_empty() { "ready\n".into() } else { lines })
+        }
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
@@ -96,20 +103,6 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
 pub(super) async fn check(State(app): State<App>) -> Result<Json<Value>, Problem> {
     let check = app.check_configuration.clone();
     tokio::task::spawn_blocking(move || Json(check())).await.map_err(Problem::failed)
-}
-
-/// `POST /v1/reload`: reads the configuration again; a broken one is refused and the old one stays.
-#[utoipa::path(post, path = "/v1/reload", tag = "state", responses((status = 200, body = Value), Problem))]
-pub(super) async fn reload(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    if !app.daemon {
-        return Err(Problem::refused("no daemon runs; the next start reads the configuration anyway"));
-    }
-    let reload = app.reload.clone();
-    let done = tokio::task::spawn_blocking(move || reload()).await;
-    let warnings = done.map_err(Problem::failed)?.map_err(Problem::invalid)?;
-    let snapshot = app.ledger.published.snapshot();
-    let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| json!({"zone": z.name, "serial": snapshot.serials.get(i)}));
-    Ok(Json(json!({"zones": zones.collect::<Vec<_>>(), "warnings": warnings})))
 }
 
 /// 200 while the process runs.
@@ -179,8 +172,11 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     family(&mut out, "commit", "gauge", "The number of the last commit", one(snapshot.seq as f64));
     family(&mut out, "commits_total", "counter", "Commits since the start", one(app.ledger.health.commits.load(Relaxed) as f64));
     family(&mut out, "changes_total", "counter", "Subjects changed since the start", one(app.ledger.health.changes.load(Relaxed) as f64));
-    let well = f64::from(u8::from(app.ledger.health.poisoned().is_none()));
-    family(&mut out, "writes_taken", "gauge", "1 while writes are taken, 0 while the store fails", one(well));
+    let well = f64::from(u8::from(app.ledger.health.writes_refused().is_none()));
+    family(&mut out, "writes_taken", "gauge", "1 while writes are taken, 0 while the store or the log of removals fails", one(well));
+    for (name, help, value) in integrity::gauges(&app) {
+        family(&mut out, name, "gauge", help, one(value));
+    }
     family(&mut out, "start_time_seconds", "gauge", "When the daemon started", one(app.started.0 as f64));
     clock::metrics(&mut out, &app.ledger.clock.report());
     let v = app.ledger.store.vocabulary();

@@ -25,6 +25,8 @@ mod people;
 mod primary;
 mod recovery;
 mod relay;
+mod removals;
+mod rename;
 mod replay;
 mod retire;
 mod rfc8906;

@@ -282,6 +282,7 @@ fn a_removal_is_logged_by_its_kind_and_not_by_the_authors_name() {
     }
     let ended: Vec<(String, String)> = orbsd::ledger::removals::read(&f.path().join("data/removals.log"))
         .unwrap()
+        .lines
         .into_iter()
         .flat_map(|l| l.events)
         .filter(|e| e.what == orbsd::ledger::removals::Decision::ExemptEnded)

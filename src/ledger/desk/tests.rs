@@ -41,6 +41,8 @@ impl Bench {
             journal_age: Seconds(86_400),
             journal_size: 1 << 30,
             churn_age: Seconds(86_400),
+            scrub_every: Seconds(0),
+            scrub_rate: 1 << 23,
         };
         let reasons = REASONS.iter().chain([&NOTEST]).map(|name| ReasonSettings {
             name: (*name).into(),
@@ -52,6 +54,7 @@ impl Bench {
         let own = ledger::Settings {
             reasons: reasons.collect(),
             zones: Vec::new(),
+            feeds: Vec::new(),
             special: special.clone(),
             nsid: String::new(),
             keys: Default::default(),

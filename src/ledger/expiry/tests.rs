@@ -43,8 +43,14 @@ impl Bench {
     /// Starts the ledger, as the daemon does.
     fn start(&mut self) {
         let path = self.dir.path().join("data");
-        let store =
-            crate::store::Settings { path: path.clone(), journal_age: Seconds(DAY), journal_size: 1 << 30, churn_age: Seconds(DAY) };
+        let store = crate::store::Settings {
+            path: path.clone(),
+            journal_age: Seconds(DAY),
+            journal_size: 1 << 30,
+            churn_age: Seconds(DAY),
+            scrub_every: Seconds(0),
+            scrub_rate: 1 << 23,
+        };
         let zone: Zone = toml::from_str(ZONE).unwrap();
         let relay = ReasonSettings { name: "relay".into(), text: "x".into(), lifetime: Some(Seconds(90 * DAY)), two_persons: false };
         let settings = ledger::Settings { reasons: vec![relay], zones: vec![zone], ..ledger::Settings::default() };
@@ -182,7 +188,7 @@ fn a_copy_restored_on_another_machine_goes_by_the_clock_there() {
     assert!(made.commit > 0 && !walk(&copy).iter().any(|name| name == "clock"), "the record belongs to the machine");
     b.stop();
     let data = other.path().join("data");
-    crate::store::restore(&copy, &data).unwrap();
+    crate::store::Restoration::begin(&copy, &data).unwrap().finish().unwrap();
     (b.dir, b.time) = (other, ManualTime::at(BEGIN + 100 * DAY as i64));
     b.start();
     assert_eq!(b.ledger().clock.report().state, ClockState::Agrees);

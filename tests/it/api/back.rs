@@ -229,3 +229,96 @@ fn a_removal_counts_for_the_wider_listing_of_the_same_source_too() {
     let subjects: Vec<&str> = holds["items"].as_array().unwrap().iter().map(|h| h["subject"].as_str().unwrap()).collect();
     assert_eq!(subjects, ["45.1.1.1"], "that of the feed ended with its prefix: {holds}");
 }
+
+fn large(api: &Api, source: &str, from: u32, to: u32, more: &[&str]) -> Value {
+    let text: String = (from..to).map(|i| format!("45.{}.{}.{}\n", i >> 16, i >> 8 & 255, i & 255)).collect();
+    api.f.write("large.txt", &text);
+    api.f.json(&[&["import", "--source", source, "--reason", "relay", "--json", "large.txt"][..], more].concat())
+}
+
+/// After any large import of any source each row of an earlier one was called "changed since", though nobody had changed it.
+#[test]
+fn a_later_large_import_of_another_source_leaves_the_way_back() {
+    let api = Api::new();
+    let small = import(&api, "a.txt", 0..300, &[]);
+    api.list("45.0.0.5", "netblock");
+    large(&api, "big", 0, 30_000, &[]);
+    let commit = &small["receipt"]["commit"];
+    let told = undo(&api, commit, &json!({"dry_run": true}));
+    assert_eq!((told["undone"].as_array().unwrap().len(), &told["changed_since"]), (299, &json!(["45.0.0.5"])));
+    let said = api.f.ok(&["undo", &commit.to_string(), "--dry-run"]);
+    assert!(said.starts_with(&format!("commit {commit}: 299 subjects would be taken back\n  subjects: 45.0.0.0, ")), "{said}");
+    assert!(said.contains("1 changed since by commit ") && said.contains("dry run: nothing was changed"), "{said}");
+    assert!(said.lines().count() <= 5, "{said}");
+    undo(&api, commit, &json!({}));
+    let subject = api.get("/v1/subjects/45.0.0.6").ok();
+    let sources: Vec<&str> = subject["entries"].as_array().unwrap().iter().map(|l| l["source"].as_str().unwrap()).collect();
+    assert_eq!(sources, ["big"], "the other source's row stays: {subject}");
+}
+
+/// What a later large import of the same source has changed stays, and the report names that commit.
+#[test]
+fn rows_that_a_later_large_import_has_changed_are_left_alone_with_its_commit() {
+    let api = Api::new();
+    large(&api, "xbl", 0, 60_000, &[]);
+    let dropped = large(&api, "xbl", 10, 60_000, &[]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    // It has five of the ten again, and 24,990 that were never there.
+    let later = large(&api, "xbl", 5, 85_000, &[]);
+    let told = undo(&api, &dropped["receipt"]["commit"], &json!({"dry_run": true}));
+    assert_eq!((told["undone"].as_array().unwrap().len(), told["changed_since"].as_array().unwrap().len()), (5, 5), "{told}");
+    let by = &told["changed_by"][0];
+    assert_eq!((&by["commit"], &by["count"]), (&later["receipt"]["commit"], &json!(5)), "{told}");
+    assert!(by["what"].as_str().unwrap().contains("xbl"), "{told}");
+}
+
+/// A purge of a part ended the way back of a large import, and the message blamed an import that had not come.
+#[test]
+fn a_purge_of_a_part_leaves_the_way_back_of_a_large_import() {
+    let api = Api::new();
+    let first = large(&api, "big", 0, 30_000, &[]);
+    let purged = api.post("/v1/purges", "{\"source\":\"big\",\"prefix\":\"45.0.0.0/24\"}").ok();
+    let purge = &purged["commits"][0]["commit"];
+    let told = undo(&api, &first["receipt"]["commit"], &json!({"dry_run": true}));
+    assert_eq!((&told["difference"]["removed"], told["changed_since"].as_array().unwrap().len()), (&json!(29_744), 256));
+    assert_eq!((&told["changed_by"][0]["commit"], told["changed_by"][0]["what"].as_str().unwrap().starts_with("purge")), (purge, true));
+    undo(&api, purge, &json!({}));
+    let done = undo(&api, &first["receipt"]["commit"], &json!({}));
+    assert_eq!((&done["difference"]["removed"], &done["changed_since"]), (&json!(30_000), &json!([])));
+    // Another large import ends it, and is named.
+    let first = large(&api, "big", 0, 30_000, &[]);
+    let second = large(&api, "big", 20_000, 60_000, &["--allow-shrink"]);
+    let refused = api.post(&format!("/v1/commits/{}/undo", first["receipt"]["commit"]), "{}");
+    assert!(
+        refused.text().contains(&format!("commit {} has replaced the source `big`", second["receipt"]["commit"])),
+        "{}",
+        refused.text()
+    );
+}
+
+#[test]
+fn undo_brings_rows_back_with_their_notes() {
+    use orbsd::{
+        ledger::{Import, Undo},
+        model::Terms,
+        store::schema::FeedEntry,
+    };
+    let f = crate::lab::Folder::new();
+    let ledger = f.ledger();
+    let (source, reason) = (ledger.source("xbl").unwrap(), ledger.store.vocabulary().reasons.get("relay").unwrap());
+    let run = |noted: bool| {
+        let done = ledger.import_with(&mut Import::replace(source), |_, sink| {
+            let entry = |note| FeedEntry { reason, hole: false, weak: false, since: Default::default(), text: Default::default(), note };
+            sink("45.1.1.2".parse().unwrap(), entry(None))?;
+            if noted { sink("45.1.1.1".parse().unwrap(), entry(Some("seen by a trap".into()))) } else { Ok(()) }
+        });
+        done.unwrap().receipt.unwrap().commit
+    };
+    run(true);
+    let seq = run(false);
+    ledger.undo(&Undo { seq, author: "t".into(), why: None, terms: Terms::default(), of: None, dry_run: false }).unwrap();
+    let generation = ledger.store.vocabulary().records[usize::from(source.0)].generation;
+    let row = ledger.store.feed_row(source, generation, &"45.1.1.1".parse().unwrap()).unwrap();
+    assert_eq!(row[0].note.as_deref(), Some("seen by a trap"));
+    ledger.stop().unwrap();
+}

@@ -1,0 +1,65 @@
+//! What the last accepted configuration named: so that a name that is gone from the files is noticed while it has listings.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Batch, Result, Store, damaged, schema};
+use crate::model::ReasonId;
+
+/// The key of the row in the family `meta`.
+const KEY: &[u8] = b"configured";
+
+/// The names that have been in use, by the numbers of the store where they have one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configured {
+    /// The reasons.
+    pub reasons: BTreeSet<ReasonId>,
+    /// The sources that a `[[feed]]` refreshes.
+    pub feeds: BTreeSet<String>,
+    /// The zones by origin.
+    pub zones: BTreeMap<String, ConfiguredZone>,
+}
+
+/// What a zone published.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfiguredZone {
+    /// Whether it has names, not addresses.
+    pub names: bool,
+    /// Its reasons.
+    pub reasons: BTreeSet<ReasonId>,
+}
+
+impl Configured {
+    /// Both together: a name that has left the files stays until a configuration without it is accepted.
+    pub fn merge(&mut self, other: Configured) {
+        self.reasons.extend(other.reasons);
+        self.feeds.extend(other.feeds);
+        for (origin, zone) in other.zones {
+            self.zones
+                .entry(origin)
+                .or_insert_with(|| ConfiguredZone { names: zone.names, ..Default::default() })
+                .reasons
+                .extend(zone.reasons);
+        }
+    }
+
+    /// Writes it with a batch.
+    pub fn row(&self, batch: &mut Batch) {
+        batch.put(schema::META, KEY.to_vec(), schema::encode(self));
+    }
+}
+
+impl Store {
+    /// What the last configuration named; `None` in a store of a version that did not keep it.
+    ///
+    /// # Errors
+    ///
+    /// The row cannot be read.
+    pub fn configured(&self) -> Result<Option<Configured>> {
+        match self.get(schema::META, KEY)? {
+            None => Ok(None),
+            Some(row) => schema::decode(&row).map(Some).ok_or_else(|| damaged("the names of the last configuration")),
+        }
+    }
+}

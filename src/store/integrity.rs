@@ -1,0 +1,275 @@
+//! What is known of the store's integrity: damage that was found, until it is mended; the last scrub; and the last commit that
+//! was acknowledged, so that a start notices that it is missing.
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, OnceLock},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Time, time::Seconds};
+
+/// The file beside the database with the damage and the last scrub, in JSON.
+pub(super) const REPORT: &str = "integrity.json";
+/// The file beside the database with the last acknowledged commit: the store's identity, the commit's number, the database's own
+/// number of the last row that was written, a checksum.
+pub(super) const LAST_COMMIT: &str = "last-commit";
+/// How many findings are kept; more are of the same kind.
+const MAX_DAMAGE: usize = 32;
+
+/// Damage of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// When the writer noticed it; none before that.
+    pub at: Option<Time>,
+    /// How it was found.
+    pub found_by: FoundBy,
+    /// What is damaged, for people.
+    pub what: String,
+}
+
+/// How damage is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoundBy {
+    /// By reading or writing a row.
+    Use,
+    /// By reading a backup back.
+    Backup,
+    /// By a scrub.
+    Scrub,
+    /// By a start: acknowledged commits are missing. No scrub can mend that.
+    Start,
+}
+
+impl FoundBy {
+    /// As a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FoundBy::Use => "use",
+            FoundBy::Backup => "backup",
+            FoundBy::Scrub => "scrub",
+            FoundBy::Start => "start",
+        }
+    }
+}
+
+/// A scrub that came to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubReport {
+    /// When it began.
+    pub started: Time,
+    /// When it ended.
+    pub ended: Time,
+    /// Rows that were read.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Column families with damage.
+    pub damaged: u64,
+}
+
+/// A scrub that is under way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScrubProgress {
+    /// When it began.
+    pub started: Time,
+    /// Column families that were read, of all.
+    pub families: (usize, usize),
+    /// Bytes of rows that were read.
+    pub bytes: u64,
+}
+
+/// What is kept in the file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Report {
+    damage: Vec<Damage>,
+    scrub: Option<ScrubReport>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    report: Report,
+    progress: Option<ScrubProgress>,
+    /// A scrub is wanted now: by a person, or since damage was found.
+    wanted: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Integrity {
+    folder: PathBuf,
+    state: Mutex<State>,
+    last_commit: OnceLock<(File, [u8; 16])>,
+    /// What it holds.
+    acknowledged: Mutex<Acknowledged>,
+}
+
+/// What was acknowledged last. Rows that belong to no numbered commit, such as those of people, have only the second number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    /// The number of the commit.
+    pub(super) commit: u64,
+    /// The database's number of the last row.
+    pub(super) sequence: u64,
+}
+
+impl Integrity {
+    /// Reads what was kept beside a store.
+    pub(super) fn open(folder: &Path) -> Integrity {
+        let read = std::fs::read(folder.join(REPORT)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let report: Report = read.unwrap_or_default();
+        // What was damaged before is looked at again at once.
+        let state = State { wanted: !report.damage.is_empty(), report, progress: None };
+        Integrity { folder: folder.to_path_buf(), state: Mutex::new(state), last_commit: OnceLock::new(), acknowledged: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Keeps the report beside the store. A disk that takes no file is no reason to serve nobody.
+    fn save(&self, state: &State) {
+        let (path, new) = (self.folder.join(REPORT), self.folder.join(format!("{REPORT}.new")));
+        let text = serde_json::to_vec_pretty(&state.report).unwrap_or_default();
+        let written = std::fs::write(&new, text).and_then(|()| File::open(&new)?.sync_all()).and_then(|()| std::fs::rename(&new, &path));
+        if let Err(e) = written {
+            tracing::warn!(error = %e, path = %path.display(), "the report on the store's integrity could not be kept");
+        }
+    }
+
+    /// Remembers damage; the same is remembered once.
+    pub(super) fn record(&self, found_by: FoundBy, what: &str) {
+        let mut state = self.state();
+        if state.report.damage.iter().any(|d| d.what == what) || state.report.damage.len() >= MAX_DAMAGE {
+            return;
+        }
+        state.report.damage.push(Damage { at: None, found_by, what: what.into() });
+        state.wanted |= found_by != FoundBy::Start;
+        self.save(&state);
+    }
+
+    pub(super) fn damage(&self) -> Vec<Damage> {
+        self.state().report.damage.clone()
+    }
+
+    /// Gives damage that is new its time, and returns it.
+    pub(super) fn date(&self, now: Time) -> Vec<Damage> {
+        let mut state = self.state();
+        if state.report.damage.iter().all(|d| d.at.is_some()) {
+            return Vec::new();
+        }
+        let new = state.report.damage.iter_mut().filter(|d| d.at.is_none());
+        let new = new
+            .map(|d| {
+                d.at = Some(now);
+                d.clone()
+            })
+            .collect();
+        self.save(&state);
+        new
+    }
+
+    /// Forgets that commits are missing: a person has seen it.
+    pub(super) fn accept(&self) {
+        let mut state = self.state();
+        state.report.damage.retain(|d| d.found_by != FoundBy::Start);
+        self.save(&state);
+    }
+
+    /// Forgets everything: the store is new, and what is there is of another one.
+    pub(super) fn forget(&self) {
+        *self.state() = State::default();
+        let _ = std::fs::remove_file(self.folder.join(REPORT));
+    }
+
+    pub(super) fn want_scrub(&self) {
+        self.state().wanted = true;
+    }
+
+    pub(super) fn scrub_due(&self, now: Time, every: Seconds) -> bool {
+        let state = self.state();
+        let due = |last: &ScrubReport| last.ended.0.saturating_add(every.0) <= now.0;
+        state.wanted || (every.0 > 0 && state.report.scrub.as_ref().is_none_or(due))
+    }
+
+    pub(super) fn scrubs(&self) -> (Option<ScrubProgress>, Option<ScrubReport>) {
+        let state = self.state();
+        (state.progress, state.report.scrub)
+    }
+
+    /// A scrub begins; returns the damage that it may show to be mended.
+    pub(super) fn scrub_began(&self, progress: ScrubProgress) -> Vec<Damage> {
+        let mut state = self.state();
+        (state.progress, state.wanted) = (Some(progress), false);
+        state.report.damage.iter().filter(|d| d.found_by != FoundBy::Start).cloned().collect()
+    }
+
+    pub(super) fn scrub_goes_on(&self, progress: ScrubProgress) {
+        self.state().progress = Some(progress);
+    }
+
+    /// A scrub ends: with a report where it read everything. Damage from before it is mended where it found none.
+    pub(super) fn scrub_ended(&self, report: Option<ScrubReport>, before: &[Damage]) {
+        let mut state = self.state();
+        state.progress = None;
+        let Some(report) = report else { return };
+        if report.damaged == 0 {
+            state.report.damage.retain(|d| !before.iter().any(|b| b.what == d.what));
+        }
+        state.report.scrub = Some(report);
+        self.save(&state);
+    }
+
+    /// What a store with this identity has acknowledged last; noughts where it is not known. From now on
+    /// [`Integrity::acknowledge`] keeps it.
+    pub(super) fn acknowledged(&self, id: [u8; 16]) -> Acknowledged {
+        let path = self.folder.join(LAST_COMMIT);
+        let Ok(file) = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path) else {
+            return Acknowledged::default();
+        };
+        let mut bytes = [0; RECORD];
+        let number = |bytes: &[u8; RECORD], at: usize| bytes[at..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+        let read = file.read_exact_at(&mut bytes, 0).is_ok();
+        let found = Acknowledged { commit: number(&bytes, 16), sequence: number(&bytes, 24) };
+        let _ = self.last_commit.set((file, id));
+        if !read || bytes != record(id, found) {
+            return Acknowledged::default();
+        }
+        *self.acknowledged.lock().unwrap_or_else(|e| e.into_inner()) = found;
+        found
+    }
+
+    /// What was acknowledged and is missing is on record: from now on what is there counts.
+    pub(super) fn start_from(&self, commit: u64, sequence: u64) {
+        *self.acknowledged.lock().unwrap_or_else(|e| e.into_inner()) = Acknowledged::default();
+        self.acknowledge(Some(commit), sequence);
+    }
+
+    /// Keeps the numbers of what is on disk. They are not synced: they are of use after damage, not after a power loss, and never
+    /// ahead of what was written.
+    pub(super) fn acknowledge(&self, commit: Option<u64>, sequence: u64) {
+        if let Some((file, id)) = self.last_commit.get() {
+            let mut last = self.acknowledged.lock().unwrap_or_else(|e| e.into_inner());
+            *last = Acknowledged { commit: commit.unwrap_or(last.commit), sequence: last.sequence.max(sequence) };
+            let _ = file.write_all_at(&record(*id, *last), 0);
+        }
+    }
+}
+
+/// The bytes of the file with the last commit.
+const RECORD: usize = 36;
+
+fn record(id: [u8; 16], last: Acknowledged) -> [u8; RECORD] {
+    let mut out = [0; RECORD];
+    out[..16].copy_from_slice(&id);
+    out[16..24].copy_from_slice(&last.commit.to_le_bytes());
+    out[24..32].copy_from_slice(&last.sequence.to_le_bytes());
+    let sum = crc32fast::hash(&out[..32]);
+    out[32..].copy_from_slice(&sum.to_le_bytes());
+    out
+}

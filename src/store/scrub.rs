@@ -1,0 +1,360 @@
+//! The scrub: everything that is on disk is read once a day, at a bounded rate, with its checksums.
+//!
+//! It reads a checkpoint, which is made of links to the store's files: blocks that a cache holds are read from disk too, no lock
+//! is held, and the store's own cache stays as it is.
+
+use std::{path::Path, time::Duration};
+
+use rocksdb::{DB, IteratorMode, Options, ReadOptions, checkpoint::Checkpoint};
+
+use super::{
+    Damage, FoundBy, Result, ScrubProgress, ScrubReport, Store, StoreError, cf,
+    schema::{self, FAMILIES},
+};
+use crate::model::Time;
+
+/// The folder of the checkpoint, inside the store's.
+const FOLDER: &str = "scrub";
+/// Bytes of rows that are read before it waits.
+const SLICE: u64 = 256 << 10;
+
+/// Waits for a time; false where the scrub has to end.
+pub type Wait<'a> = &'a mut dyn FnMut(Duration) -> bool;
+
+/// Read options that check every block, and leave the cache alone.
+pub(super) fn checked() -> ReadOptions {
+    let mut o = ReadOptions::default();
+    o.set_verify_checksums(true);
+    o.fill_cache(false);
+    o.set_readahead_size(1 << 20);
+    o
+}
+
+impl Store {
+    /// Damage that was found and is not mended.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.integrity.damage()
+    }
+
+    /// Remembers damage that was found otherwise than by reading.
+    pub fn record_damage(&self, found_by: FoundBy, what: &str) {
+        self.integrity.record(found_by, what);
+    }
+
+    /// What was acknowledged and is missing is on record: from now on what is there counts.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn start_from_here(&self) -> Result<()> {
+        let sequence = self.with(|db| Ok(db.latest_sequence_number()))?;
+        self.integrity.start_from(self.seq()?, sequence);
+        Ok(())
+    }
+
+    /// Gives damage that is new its time, and returns it.
+    pub fn date_damage(&self, now: Time) -> Vec<Damage> {
+        self.integrity.date(now)
+    }
+
+    /// Forgets that commits are missing, after a person has seen it.
+    pub fn accept_missing_commits(&self) {
+        self.integrity.accept();
+    }
+
+    /// The scrub that is under way, and the last one that came to its end.
+    pub fn scrubs(&self) -> (Option<ScrubProgress>, Option<ScrubReport>) {
+        self.integrity.scrubs()
+    }
+
+    /// Lets the next scrub begin at once.
+    pub fn want_scrub(&self) {
+        self.integrity.want_scrub();
+    }
+
+    /// Whether a scrub is due: by time, or since damage was found.
+    pub fn scrub_due(&self, now: Time) -> bool {
+        self.integrity.scrub_due(now, self.settings.scrub_every)
+    }
+
+    /// Reads every row of every family. Damage that was found before is mended where nothing is found now. Returns the report;
+    /// none where `wait` ended it.
+    ///
+    /// # Errors
+    /// It could not be done. Damage is not an error here: it is remembered.
+    pub fn scrub(&self, now: &dyn Fn() -> Time, wait: Wait) -> Result<Option<ScrubReport>> {
+        let progress = ScrubProgress { started: now(), families: (0, FAMILIES.len()), bytes: 0 };
+        let before = self.integrity.scrub_began(progress);
+        let folder = self.path().join(FOLDER);
+        let _ = std::fs::remove_dir_all(&folder);
+        let read =
+            self.with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(&folder)?)).and_then(|()| self.scrub_copy(&folder, progress, wait));
+        let _ = std::fs::remove_dir_all(&folder);
+        let report = match read {
+            Ok(report) => report.map(|r| ScrubReport { ended: now(), ..r }),
+            Err(e) => {
+                self.integrity.scrub_ended(None, &before);
+                return Err(e);
+            }
+        };
+        self.integrity.scrub_ended(report, &before);
+        Ok(report)
+    }
+
+    fn scrub_copy(&self, folder: &Path, mut progress: ScrubProgress, wait: Wait) -> Result<Option<ScrubReport>> {
+        let mut report = ScrubReport { started: progress.started, ..ScrubReport::default() };
+        let damaged = |e: rocksdb::Error, family: &str| match StoreError::from(e) {
+            StoreError::Damaged(why) => {
+                // Files are named as they are in the store.
+                let why = why.replace(&*folder.to_string_lossy(), &self.path().to_string_lossy());
+                self.integrity.record(FoundBy::Scrub, &format!("{family}: {why}"));
+                Ok(())
+            }
+            e => Err(e),
+        };
+        let db = match DB::open_cf_for_read_only(&Options::default(), folder, FAMILIES, false) {
+            Ok(db) => db,
+            Err(e) => {
+                damaged(e, schema::META)?;
+                return Ok(Some(ScrubReport { damaged: 1, ..report }));
+            }
+        };
+        let mut unpaid = 0;
+        for (n, family) in FAMILIES.into_iter().enumerate() {
+            progress.families.0 = n;
+            for row in db.iterator_cf_opt(&cf(&db, family)?, checked(), IteratorMode::Start) {
+                let (key, value) = match row {
+                    Ok(row) => row,
+                    Err(e) => {
+                        damaged(e, family)?;
+                        report.damaged += 1;
+                        break;
+                    }
+                };
+                let bytes = (key.len() + value.len()) as u64;
+                (report.rows, report.bytes, unpaid) = (report.rows + 1, report.bytes + bytes, unpaid + bytes);
+                if unpaid >= SLICE {
+                    progress.bytes = report.bytes;
+                    self.integrity.scrub_goes_on(progress);
+                    let time = Duration::from_secs_f64(unpaid as f64 / self.settings.scrub_rate.max(1) as f64);
+                    unpaid = 0;
+                    if !wait(time) {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        Ok(Some(report))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        model::time::Seconds,
+        store::{Batch, Settings},
+    };
+
+    fn settings(path: &Path) -> Settings {
+        Settings {
+            path: path.to_path_buf(),
+            journal_age: Seconds(86_400),
+            journal_size: 1 << 30,
+            churn_age: Seconds(86_400),
+            scrub_every: Seconds(86_400),
+            scrub_rate: 1 << 20,
+        }
+    }
+
+    fn open(path: &Path) -> Store {
+        Store::open(settings(path)).unwrap()
+    }
+
+    /// Commits a number, with rows.
+    fn commit(store: &Store, seq: u64, rows: u32) {
+        let mut batch = Batch::default();
+        batch.put(schema::META, b"seq".to_vec(), seq.to_be_bytes().to_vec());
+        for i in 0..rows {
+            // What does not compress: the rate is that of rows.
+            let value: Vec<u8> = (0..100u32).map(|k| (i.wrapping_mul(2_654_435_761).rotate_left(k) >> 7) as u8).collect();
+            batch.put(schema::PROBES, [&seq.to_be_bytes()[..], &i.to_be_bytes()].concat(), value);
+        }
+        store.commit(batch).unwrap();
+    }
+
+    fn scrub(store: &Store, at: u64) -> ScrubReport {
+        store.scrub(&|| Time(at), &mut |_| true).unwrap().unwrap()
+    }
+
+    /// The largest table, its bytes, and the same with a block in the middle that is damaged.
+    fn table(path: &Path) -> (std::path::PathBuf, Vec<u8>, Vec<u8>) {
+        let files = fs::read_dir(path).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "sst"));
+        let file = files.max_by_key(|p| fs::metadata(p).unwrap().len()).unwrap();
+        let bytes = fs::read(&file).unwrap();
+        let mut damaged = bytes.clone();
+        let middle = bytes.len() / 2;
+        damaged[middle] ^= 1;
+        (file, bytes, damaged)
+    }
+
+    /// The newest write-ahead log.
+    fn wal(path: &Path) -> std::path::PathBuf {
+        let files = fs::read_dir(path).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "log"));
+        files.max().unwrap()
+    }
+
+    #[test]
+    fn damage_is_remembered_over_a_restart_until_a_scrub_finds_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        commit(&store, 1, 20_000);
+        store.flush().unwrap();
+        assert_eq!((scrub(&store, 10).damaged, store.damage()), (0, vec![]));
+        assert!(!store.scrub_due(Time(11)) && store.scrub_due(Time(10 + 86_400)));
+        let (file, whole, damaged) = table(dir.path());
+        fs::write(&file, damaged).unwrap();
+        assert_eq!(scrub(&store, 20).damaged, 1);
+        let found = store.damage();
+        assert!(found.len() == 1 && found[0].found_by == FoundBy::Scrub && found[0].what.starts_with("probes: "), "{found:?}");
+        assert!(!found[0].what.contains("/scrub/"), "{found:?}");
+        assert_eq!(store.date_damage(Time(21)).len(), 1);
+        assert!(store.date_damage(Time(22)).is_empty());
+        scrub(&store, 25);
+        assert_eq!(store.damage()[0].at, Some(Time(21)), "the same is not found twice");
+        store.close().unwrap();
+        drop(store);
+        let store = open(dir.path());
+        assert_eq!(store.damage().len(), 1);
+        assert!(store.scrub_due(Time(26)), "it is looked at again at once");
+        fs::write(&file, whole).unwrap();
+        scrub(&store, 30);
+        assert!(store.damage().is_empty());
+        store.close().unwrap();
+        drop(store);
+        assert!(open(dir.path()).damage().is_empty());
+    }
+
+    #[test]
+    fn damage_that_a_read_or_a_backup_finds_is_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let store = open(&path);
+        commit(&store, 1, 20_000);
+        store.flush().unwrap();
+        store.close().unwrap();
+        drop(store);
+        let (file, _, damaged) = table(&path);
+        fs::write(&file, damaged).unwrap();
+        let store = open(&path);
+        let mut rows = 0;
+        let read = store.probes(&[], &[], &mut |_, _| {
+            rows += 1;
+            Ok(true)
+        });
+        assert!(matches!(read, Err(StoreError::Damaged(_))) && rows > 0);
+        assert_eq!(store.damage().iter().map(|d| d.found_by).collect::<Vec<_>>(), [FoundBy::Use]);
+        assert!(store.scrub_due(Time(0)), "the scrub looks at the rest");
+        assert!(store.backup(&dir.path().join("copy"), String::new()).is_err());
+        assert!(store.damage().iter().any(|d| d.found_by == FoundBy::Backup));
+        // A row that is whole and says nothing is damage too.
+        let mut batch = Batch::default();
+        batch.put(schema::META, b"removals".to_vec(), vec![1, 2, 3]);
+        store.commit(batch).unwrap();
+        assert!(store.removals().is_err() && store.damage().len() == 3);
+    }
+
+    #[test]
+    fn a_scrub_keeps_to_its_rate_and_ends_when_it_is_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        commit(&store, 1, 30_000);
+        let mut waited = Duration::ZERO;
+        let mut seen = 0;
+        let report = store.scrub(&|| Time(5), &mut |time| {
+            waited += time;
+            seen = store.scrubs().0.unwrap().bytes;
+            true
+        });
+        let report = report.unwrap().unwrap();
+        let wanted = report.bytes as f64 / (1 << 20) as f64;
+        assert!((waited.as_secs_f64() - wanted).abs() < 0.3 && wanted > 3.0, "{waited:?} for {wanted} MiB");
+        assert!(seen > 3 << 20 && store.scrubs() == (None, Some(report)));
+        assert_eq!(store.scrub(&|| Time(6), &mut |_| false).unwrap(), None);
+        assert_eq!(store.scrubs().1, Some(report), "one that was ended counts for nothing");
+        assert!(!dir.path().join(FOLDER).exists());
+    }
+
+    #[test]
+    fn a_cut_record_that_was_not_acknowledged_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        (1..=3).for_each(|n| commit(&store, n, 1));
+        let acknowledged = fs::read(dir.path().join(super::super::integrity::LAST_COMMIT)).unwrap();
+        commit(&store, 4, 1);
+        drop(store);
+        // The power went while the fourth was written.
+        fs::write(dir.path().join(super::super::integrity::LAST_COMMIT), acknowledged).unwrap();
+        let (log, bytes) = (wal(dir.path()), fs::read(wal(dir.path())).unwrap());
+        fs::write(&log, &bytes[..bytes.len() - 30]).unwrap();
+        let store = open(dir.path());
+        assert!(store.cut().is_some());
+        assert_eq!((store.seq().unwrap(), store.acknowledged()), (3, 3));
+        drop(store);
+        assert!(open(dir.path()).cut().is_none());
+    }
+
+    #[test]
+    fn a_commit_that_was_acknowledged_and_is_missing_is_known() {
+        for (what, damage) in [
+            ("the last record cut", &(|b: &[u8]| b[..b.len() - 7].to_vec()) as &dyn Fn(&[u8]) -> Vec<u8>),
+            ("a byte of the last record flipped", &|b| {
+                b.iter().enumerate().map(|(i, x)| if i == b.len() - 9 { x ^ 1 } else { *x }).collect()
+            }),
+            ("a byte in the middle flipped", &|b| b.iter().enumerate().map(|(i, x)| if i == b.len() / 2 { x ^ 1 } else { *x }).collect()),
+            ("all of it lost", &|_| Vec::new()),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = open(dir.path());
+            commit(&store, 1, 1);
+            store.flush().unwrap();
+            (2..=9).for_each(|n| commit(&store, n, 1));
+            drop(store);
+            let log = wal(dir.path());
+            fs::write(&log, damage(&fs::read(&log).unwrap())).unwrap();
+            let store = open(dir.path());
+            assert!(store.seq().unwrap() < 9 && store.acknowledged() == 9, "{what}: {}", store.seq().unwrap());
+            assert!(store.lacks_rows(), "{what}");
+            drop(store);
+            let store = open(dir.path());
+            assert!(store.lacks_rows(), "{what}: until it is on record");
+            store.start_from_here().unwrap();
+            drop(store);
+            assert!(!open(dir.path()).lacks_rows(), "{what}: it is known once");
+        }
+    }
+
+    /// People, tokens and the audit log are rows without a commit's number.
+    #[test]
+    fn an_acknowledged_row_without_a_commit_that_is_missing_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        commit(&store, 1, 1);
+        let mut batch = Batch::default();
+        batch.put(schema::PEOPLE, b"Panna".to_vec(), b"x".to_vec());
+        store.commit(batch).unwrap();
+        drop(store);
+        let store = open(dir.path());
+        assert!(!store.lacks_rows() && store.cut().is_none());
+        let mut batch = Batch::default();
+        batch.put(schema::PEOPLE, b"Pbert".to_vec(), b"x".to_vec());
+        store.commit(batch).unwrap();
+        drop(store);
+        let log = wal(dir.path());
+        let bytes = fs::read(&log).unwrap();
+        fs::write(&log, &bytes[..bytes.len() - 5]).unwrap();
+        let store = open(dir.path());
+        assert!(store.lacks_rows() && store.acknowledged() == store.seq().unwrap());
+    }
+}

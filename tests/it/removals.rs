@@ -1,0 +1,269 @@
+//! The log of removals is watched, a restore that fails leaves nothing, and damage is remembered.
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    api::Api,
+    lab::{CONFIG, Folder},
+};
+
+fn restarting() -> Api {
+    Api::with(&CONFIG.replace("[admin]", "[removals]\non_loss = \"restart\"\n[admin]"))
+}
+
+fn log(api: &Api) -> PathBuf {
+    api.f.path().join("data/removals.log")
+}
+
+fn status(api: &Api) -> Value {
+    api.get("/v1/status").ok()
+}
+
+/// Exit code and standard error.
+fn failed(f: &Folder, args: &[&str]) -> String {
+    let out = f.orbsd(args);
+    assert_eq!(out.status.code(), Some(1), "{args:?}: {}", String::from_utf8_lossy(&out.stdout));
+    String::from_utf8_lossy(&out.stderr).into_owned()
+}
+
+/// Waits until a scrub that was asked for has ended.
+fn scrub(api: &Api) -> Value {
+    let last = |s: &Value| s["integrity"]["scrub"]["last"]["started"].clone();
+    // Times are whole seconds.
+    std::thread::sleep(Duration::from_millis(1100));
+    let before = last(&status(api));
+    api.f.ok(&["scrub"]);
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let s = status(api);
+        if last(&s) != before {
+            return s;
+        }
+        assert!(Instant::now() < until, "{s}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Writes were acknowledged into a deleted file, and status said that all was well.
+#[test]
+fn a_deleted_log_of_removals_stops_writes_until_it_is_back() {
+    let mut api = Api::new();
+    for i in 1..=3 {
+        api.list(&format!("45.1.1.{i}"), "relay");
+    }
+    api.f.ok(&["delist", "45.1.1.1"]);
+    let whole = fs::read(log(&api)).unwrap();
+    fs::remove_file(log(&api)).unwrap();
+    assert!(failed(&api.f, &["delist", "45.1.1.2"]).contains("was deleted while it was open"));
+    assert_eq!(api.dns("2.1.1.45"), "NOERROR 127.0.0.2");
+    assert!(failed(&api.f, &["list", "45.1.1.9", "--reason", "relay"]).contains("no writes are taken"));
+    assert!(failed(&api.f, &["status"]).contains("on_loss"), "it says what to do");
+    assert_eq!(api.get("/health/ready").status, 503);
+    assert!(api.get("/metrics").text().contains("orbsd_removals_log_whole 0\n"));
+    // At a start too.
+    assert!(api.daemon.take().unwrap().stop().success());
+    api.start();
+    assert!(status(&api)["problem"].as_str().unwrap().contains("is missing, and the store knows line"));
+    assert!(failed(&api.f, &["delist", "45.1.1.2"]).contains("is missing"));
+    fs::write(log(&api), whole).unwrap();
+    api.f.ok(&["list", "45.1.1.8", "--reason", "relay"]);
+    api.f.ok(&["delist", "45.1.1.2"]);
+    assert_eq!((&status(&api)["problem"], api.get("/health/ready").status), (&Value::Null, 200));
+    assert!(fs::read_to_string(log(&api)).unwrap().contains("45.1.1.2"));
+}
+
+/// The log went on behind a gap of which nobody knew before the day of the restore.
+#[test]
+fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
+    let mut api = restarting();
+    for i in 1..=4 {
+        api.list(&format!("45.1.1.{i}"), "relay");
+    }
+    api.f.ok(&["backup", "copy"]);
+    let known = status(&api)["removals"]["line"].as_u64().unwrap();
+    // A file that is deleted while it is open loses nothing.
+    fs::remove_file(log(&api)).unwrap();
+    api.f.ok(&["delist", "45.1.1.1"]);
+    assert_eq!(status(&api)["removals"]["gap"], Value::Null);
+    assert!(fs::read_to_string(log(&api)).unwrap().contains("45.1.1.1"));
+    api.f.ok(&["delist", "45.1.1.2"]);
+    assert!(api.daemon.take().unwrap().stop().success());
+    let text = fs::read_to_string(log(&api)).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let lost = lines.iter().position(|l| l.contains("45.1.1.1")).unwrap();
+    fs::write(log(&api), lines[..lost].concat()).unwrap();
+    api.start();
+    let s = status(&api);
+    let missing = s["removals"]["gap"]["missing"].clone();
+    assert_eq!(missing, json!([[known + 2, known + 3]]), "{s}");
+    assert!(s["writes"] == "taken" && s["problem"].as_str().unwrap().contains("make a backup"), "{s}");
+    assert!(api.get("/health/ready").text().starts_with("degraded: "));
+    assert!(api.get("/metrics").text().contains("orbsd_removals_log_missing_lines 2\n"));
+    api.f.ok(&["delist", "45.1.1.3"]);
+    // A copy that was made since knows all that is missing.
+    assert!(fs::read_to_string(api.f.path().join("log")).unwrap().contains("began anew"));
+    api.f.ok(&["backup", "copy2"]);
+    assert_eq!((&status(&api)["removals"]["gap"], &status(&api)["problem"]), (&Value::Null, &Value::Null));
+    drop(api.daemon.take());
+    fs::copy(log(&api), api.f.path().join("saved.log")).unwrap();
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    let said = failed(&api.f, &["restore", "copy", "--removals", "saved.log"]);
+    assert!(said.contains(&format!("lines {} to {} are missing", known + 2, known + 3)) && said.contains("--allow-gap"), "{said}");
+    assert!(!api.f.path().join("data/CURRENT").exists() && !api.f.path().join("data/restoring").exists());
+    let said = api.f.json(&["restore", "copy", "--removals", "saved.log", "--allow-gap", "--json"]);
+    assert_eq!(said["missing"], missing);
+    api.start();
+    assert_eq!(["1.1.1.45", "2.1.1.45", "3.1.1.45"].map(|n| api.dns(n).starts_with("NOERROR")), [true, true, false]);
+    assert_eq!(status(&api)["problem"], Value::Null, "the log was put in its place");
+    api.f.ok(&["delist", "45.1.1.1"]);
+    // The newer copy needs nothing of what is missing.
+    drop(api.daemon.take());
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    api.f.ok(&["restore", "copy2", "--removals", "saved.log"]);
+}
+
+/// The copy without the decisions stood there, and with the log moved away it started.
+#[test]
+fn a_failed_restore_leaves_nothing_that_can_start() {
+    let mut api = Api::new();
+    api.list("45.1.1.1", "relay");
+    api.f.ok(&["backup", "copy"]);
+    api.f.ok(&["delist", "45.1.1.1"]);
+    drop(api.daemon.take());
+    let data = api.f.path().join("data");
+    let whole = fs::read_to_string(log(&api)).unwrap();
+    fs::remove_dir_all(&data).unwrap();
+    // The log of another store, and one with a gap.
+    let other = Folder::new();
+    other.ok(&["list", "45.1.1.1", "--reason", "relay"]);
+    other.ok(&["delist", "45.1.1.1"]);
+    fs::copy(other.path().join("data/removals.log"), api.f.path().join("other.log")).unwrap();
+    let bare = whole.lines().last().unwrap().split(",\"sum\"").next().unwrap().replace("\"n\":2", "\"n\":9");
+    api.f.write("gap.log", &format!("{bare}}}\n"));
+    for file in ["other.log", "gap.log"] {
+        failed(&api.f, &["restore", "copy", "--removals", file]);
+        let left: Vec<_> = fs::read_dir(&data).map(|d| d.flatten().map(|e| e.file_name()).collect()).unwrap_or_default();
+        assert!(left.is_empty(), "{file}: {left:?}");
+    }
+    // One that was killed.
+    fs::create_dir_all(data.join("restoring")).unwrap();
+    fs::write(data.join("restoring/CURRENT"), "x").unwrap();
+    fs::write(data.join("000007.sst"), "half").unwrap();
+    assert!(failed(&api.f, &["serve"]).contains("a restore was cut"));
+    api.f.write("whole.log", &whole);
+    api.f.ok(&["restore", "copy", "--removals", "whole.log"]);
+    assert!(!data.join("000007.sst").exists() && !data.join("restoring").exists());
+    api.start();
+    assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
+}
+
+#[test]
+fn a_restore_without_the_log_begins_another_one() {
+    let mut api = Api::new();
+    api.list("45.1.1.1", "relay");
+    api.f.ok(&["delist", "45.1.1.1"]);
+    api.f.ok(&["backup", "copy"]);
+    drop(api.daemon.take());
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    api.f.ok(&["restore", "copy", "--without-removals"]);
+    api.start();
+    assert_eq!(status(&api)["problem"], Value::Null);
+    api.f.ok(&["exempt", "45.1.1.2"]);
+}
+
+#[test]
+fn a_flipped_byte_in_the_middle_of_the_log_is_found_and_says_what_to_do() {
+    let mut api = Api::new();
+    for i in 1..=4 {
+        api.list(&format!("45.1.1.{i}"), "relay");
+    }
+    api.f.ok(&["backup", "copy"]);
+    for i in 1..=3 {
+        api.f.ok(&["delist", &format!("45.1.1.{i}")]);
+    }
+    let flipped = fs::read_to_string(log(&api)).unwrap().replace("45.1.1.2", "45.1.1.4");
+    // As a disk does it: in place.
+    fs::write(log(&api), &flipped).unwrap();
+    let s = scrub(&api);
+    assert!(s["problem"].as_str().is_some_and(|p| p.contains("its checksum does not fit") && p.contains("on_loss")), "{s}");
+    drop(api.daemon.take());
+    api.f.write("flipped.log", &flipped);
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    let said = failed(&api.f, &["restore", "copy", "--removals", "flipped.log"]);
+    assert!(said.contains("flipped.log:") && said.contains("--allow-gap"), "{said}");
+    api.f.ok(&["restore", "copy", "--removals", "flipped.log", "--allow-gap"]);
+    api.start();
+    let answers = ["1.1.1.45", "2.1.1.45", "3.1.1.45", "4.1.1.45"].map(|n| api.dns(n).starts_with("NOERROR"));
+    assert_eq!(answers, [false, true, false, true], "nobody is taken off for a flipped digit");
+}
+
+/// Damage that a backup found changed neither health nor status.
+#[test]
+fn damage_shows_until_it_is_mended_and_survives_a_restart() {
+    let mut api = Api::new();
+    let lines: String = (0..30_000u32).map(|i| format!("{}\n", std::net::Ipv4Addr::from(0x2d00_0000 + i * 7))).collect();
+    api.f.write("a.txt", &lines);
+    api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    assert!(api.daemon.take().unwrap().stop().success());
+    let tables = fs::read_dir(api.f.path().join("data")).unwrap().map(|e| e.unwrap().path());
+    let table = tables.filter(|p| p.extension().is_some_and(|e| e == "sst")).max_by_key(|p| fs::metadata(p).unwrap().len()).unwrap();
+    let whole = fs::read(&table).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    fs::write(&table, &damaged).unwrap();
+    api.start();
+    assert!(failed(&api.f, &["backup", "copy"]).contains("damaged"));
+    for restarted in [false, true] {
+        if restarted {
+            drop(api.daemon.take());
+            api.start();
+        }
+        let s = status(&api);
+        assert!(s["problem"].as_str().is_some_and(|p| p.contains("damaged")) && s["writes"] == "taken", "{s}");
+        assert!(api.get("/health/ready").text().starts_with("degraded: the store is damaged"));
+        assert!(!api.get("/metrics").text().contains("orbsd_store_damage 0\n"));
+        assert_eq!(api.f.orbsd(&["status"]).status.code(), Some(1));
+        api.dns("0.0.0.45");
+    }
+    fs::write(&table, &whole).unwrap();
+    let s = scrub(&api);
+    assert_eq!((&s["problem"], &s["integrity"]["damage"]), (&Value::Null, &json!([])), "{s}");
+    assert!(api.get("/metrics").text().contains("orbsd_store_damage 0\n"));
+}
+
+/// A flipped or cut last record was dropped without a word, and a listing with it.
+#[test]
+fn an_acknowledged_commit_that_is_missing_at_a_start_is_damage() {
+    // A scrub's checkpoint would flush the log that is cut here.
+    let mut api = Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_every = \"0s\"\n[admin]"));
+    api.list("45.1.1.1", "relay");
+    let s = status(&api);
+    // The use of the token is written down after the answer; the listing has to be the last record.
+    std::thread::sleep(Duration::from_millis(500));
+    api.f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
+    let (commit, serial) = (s["commit"].as_u64().unwrap() + 1, s["zones"][0]["serial"].as_u64().unwrap() + 1);
+    drop(api.daemon.take()); // kill -9
+    let logs = fs::read_dir(api.f.path().join("data")).unwrap().map(|e| e.unwrap().path());
+    let wal = logs.filter(|p| p.file_name().unwrap().to_string_lossy().strip_suffix(".log").is_some_and(|n| n.parse::<u64>().is_ok()));
+    let wal = wal.max().unwrap();
+    let bytes = fs::read(&wal).unwrap();
+    fs::write(&wal, &bytes[..bytes.len() - 5]).unwrap();
+    api.start();
+    assert_eq!([api.dns("1.1.1.45"), api.dns("2.1.1.45")].map(|a| a.starts_with("NOERROR")), [true, false]);
+    let s = status(&api);
+    assert!(s["problem"].as_str().unwrap().contains(&format!("to {commit} were acknowledged and are missing")), "{s}");
+    assert!(s["zones"][0]["serial"].as_u64().unwrap() > serial, "mirrors take it anew");
+    api.list("45.1.1.2", "relay");
+    assert!(scrub(&api)["problem"].is_string(), "a scrub mends nothing of it");
+    api.f.ok(&["scrub", "--accept-missing-commits"]);
+    assert_eq!(status(&api)["problem"], Value::Null);
+    drop(api.daemon.take());
+    api.start();
+    assert_eq!(status(&api)["problem"], Value::Null);
+}
