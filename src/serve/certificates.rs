@@ -31,9 +31,11 @@ pub const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// The largest file that is read: room for some hundred certificates.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The protocol names that the fronts agree on with their clients (ALPN): DoT and XoT (RFC 7858, RFC 9103 section 7.1), DoH
-/// over HTTP/2 (RFC 8484 section 5.2), DoQ (RFC 9250 section 4.1), and the HTTP API.
-const ALPN: [&[u8]; 4] = [b"dot", b"h2", b"doq", b"http/1.1"];
+/// The protocol name of HTTP/2.
+pub(super) const HTTP2: &[u8] = b"h2";
+/// The protocol names that the fronts agree on with their clients (ALPN), the preferred first: DoT and XoT (RFC 7858, RFC 9103
+/// section 7.1), DoH over HTTP/2 (RFC 8484 section 5.2) and HTTP/1, DoQ (RFC 9250 section 4.1), and the HTTP API.
+const ALPN: [&[&[u8]]; 4] = [&[b"dot"], &[HTTP2, b"http/1.1", b"http/1.0"], &[b"doq"], &[b"http/1.1", b"http/1.0"]];
 
 /// Where the files are: PEM, as every tool writes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -163,7 +165,7 @@ impl Files {
                 None => builder.with_no_client_auth(),
             };
             let mut config = builder.with_cert_resolver(pair.clone());
-            config.alpn_protocols = vec![alpn.to_vec()];
+            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
             Ok::<_, String>(Arc::new(config))
         });
         let quic = QuicServerConfig::try_from(quic?).map_err(|e| format!("QUIC: {e}"))?;

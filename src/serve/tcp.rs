@@ -30,7 +30,7 @@ const MAX_CONNECTIONS: usize = 2048;
 /// Connections of one client at the same time.
 const MAX_PER_CLIENT: usize = 64;
 /// How long a connection may wait for the next query.
-const IDLE: Duration = Duration::from_millis(IDLE_DECISECONDS as u64 * 100);
+pub(super) const IDLE: Duration = Duration::from_millis(IDLE_DECISECONDS as u64 * 100);
 /// How long a connection may live.
 pub(super) const TOTAL: Duration = Duration::from_secs(300);
 /// How long a client may take to send a query it has begun, or to take what was answered.

@@ -44,17 +44,17 @@ allow = ["192.0.2.0/24"]
 "#;
 
 /// A folder with a certificate, and where its fronts are.
-struct Secure {
-    folder: Folder,
+pub struct Secure {
+    pub folder: Folder,
     ca: CertifiedIssuer<'static, KeyPair>,
     dot: SocketAddr,
-    doh: SocketAddr,
+    pub doh: SocketAddr,
     doq: SocketAddr,
-    runtime: Runtime,
+    pub runtime: Runtime,
 }
 
 impl Secure {
-    fn new() -> Secure {
+    pub fn new() -> Secure {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
         let listeners = [free(), free()];
         let [dot, doh] = listeners.each_ref().map(|l| l.local_addr().unwrap());
@@ -95,11 +95,11 @@ impl Secure {
         roots.add(self.ca.der().clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_protocol_versions(&[&TLS13]).unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![alpn.into()];
+        config.alpn_protocols = if alpn.is_empty() { Vec::new() } else { vec![alpn.into()] };
         Arc::new(config)
     }
 
-    async fn tls(&self, to: SocketAddr, alpn: &str, from: Ipv4Addr) -> Option<TlsStream<TcpStream>> {
+    pub async fn tls(&self, to: SocketAddr, alpn: &str, from: Ipv4Addr) -> Option<TlsStream<TcpStream>> {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -127,7 +127,7 @@ impl Secure {
         Ok((endpoint, connection))
     }
 
-    fn listed(&self) -> Daemon {
+    pub fn listed(&self) -> Daemon {
         let daemon = Daemon::start(&self.folder);
         let f = &self.folder;
         f.ok(&["list", "45.51.100.7", "45.51.100.9", "2a00:2::5", "--reason", "relay"]);

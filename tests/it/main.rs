@@ -5,6 +5,7 @@
 mod api;
 mod bugs;
 mod command;
+mod doh;
 mod export_samples;
 mod exports;
 mod faults;
