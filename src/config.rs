@@ -21,7 +21,7 @@ use crate::{
         time::Seconds,
         zone::{Lint, lint_reasons},
     },
-    serve, store,
+    serve, store, web,
 };
 
 /// Everything, as the daemon wants it.
@@ -49,8 +49,8 @@ pub struct Config {
     pub mail: mail::Settings,
     /// `[web] listen`: the public look-up.
     pub web: Option<SocketAddr>,
-    /// `tls` and `trust` of `[admin]` and of `[web]`.
-    pub doors: [(bool, Vec<Subject>); 2],
+    /// `tls`, and `trust` with `forwarded`, of `[admin]` and of `[web]`.
+    pub doors: [(bool, web::TrustedProxies); 2],
     /// `[log] format`: JSON instead of text.
     pub json_log: bool,
     /// The `[[export]]` tables.
@@ -112,6 +112,7 @@ section!(AdminFile {
     socket: PathBuf = "data/orbsd.sock".into(),
     tls: bool = false,
     trust: Vec<String> = vec![],
+    forwarded: Option<bool> = None,
 });
 section!(LogFile { format: String = "text".into() });
 section!(WebFile {
@@ -119,6 +120,7 @@ section!(WebFile {
     base_url: String = "http://127.0.0.1:8054".into(),
     tls: bool = false,
     trust: Vec<String> = vec![],
+    forwarded: Option<bool> = None,
 });
 section!(ZonesFile { path: PathBuf = "zones".into() });
 section!(LimitsFile { special: Vec<String> = vec![] });
@@ -260,7 +262,7 @@ impl Config {
         section("[admin] socket or listen", (&self.socket, self.admin) != (&running.socket, running.admin));
         section("[outgoing] or [mail]", (&self.outgoing, &self.mail) != (&running.outgoing, &running.mail));
         section("[web] listen", self.web != running.web);
-        section("[admin] or [web] tls or trust", self.doors != running.doors);
+        section("[admin] or [web] tls, trust or forwarded", self.doors != running.doors);
         let probe = |c: &Config| (c.probe.schedule.clone(), c.probe.listen.clone(), c.probe.receiver.clone(), c.probe.key.clone());
         section("[collect], or hello, domain, key or the pace of [probe],", probe(self) != probe(running));
         section("[log]", self.json_log != running.json_log);
@@ -327,8 +329,10 @@ impl Config {
             // What is no address was refused above.
             admin: file.admin.listen.parse().ok(),
             web: file.web.listen.parse().ok(),
-            doors: [(file.admin.tls, file.admin.trust), (file.web.tls, file.web.trust)]
-                .map(|(tls, trust)| (tls, trust.iter().filter_map(|t| t.parse().ok()).collect())),
+            doors: [
+                (file.admin.tls, listen::trusted(&file.admin.trust, file.admin.forwarded)),
+                (file.web.tls, listen::trusted(&file.web.trust, file.web.forwarded)),
+            ],
             json_log: file.log.format == "json",
             outgoing: hooks::Settings {
                 allow: file.outgoing.allow.iter().filter_map(|a| a.parse().ok()).collect(),
@@ -410,9 +414,6 @@ impl File {
             wrong(format!("dns.nsid: at most {MAX_NSID} bytes"));
         }
         self.tls.check(self.admin.tls || self.web.tls || self.collect.tls, wrong);
-        for (key, trust) in [("admin.trust", &self.admin.trust), ("web.trust", &self.web.trust)] {
-            trust.iter().filter_map(|t| t.parse::<Subject>().err()).for_each(|e| wrong(format!("{key}: {e}")));
-        }
         if !["text", "json"].contains(&self.log.format.as_str()) {
             wrong(format!("log.format: `{}` is not text or json", self.log.format));
         }

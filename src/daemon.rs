@@ -175,9 +175,9 @@ pub fn check_url(url: &str) -> Result<(), String> {
 
 /// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next connection.
 fn doors(config: &Config, certificates: Option<&Arc<Certificates>>) -> [web::Door; 2] {
-    config.doors.clone().map(|(tls, trust)| {
+    config.doors.clone().map(|(tls, proxies)| {
         let tls = certificates.cloned().filter(|_| tls).map(|c| Arc::new(move || c.ready().web.clone()) as web::Tls);
-        web::Door { tls, trust }
+        web::Door { tls, proxies }
     })
 }
 

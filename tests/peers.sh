@@ -57,9 +57,12 @@ if [ ! -e "$to/web/.done-1" ]; then
     updated
     rm -rf "$to/web" "$to/web-debs"
     mkdir -p "$to/web" "$to/web-debs"
-    ( cd "$to/web-debs" && for p in $web $(needs $web | grep -E '^lib'); do get "$p"; done )
+    ( cd "$to/web-debs" && for p in $web $(needs $web | grep -E '^lib' | grep -vE 'perl|-(data|common|dev)$'); do
+        dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || get "$p"
+    done )
     for deb in "$to"/web-debs/*.deb; do dpkg -x "$deb" "$to/web"; done
-    rm -rf "$to/web-debs"
+    # Of Prometheus only its checker is run.
+    rm -rf "$to/web-debs" "$to/web/usr/bin/prometheus"
     for p in sbin/haproxy sbin/nginx bin/promtool; do
         [ -x "$to/web/usr/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
     done

@@ -4,11 +4,11 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, http::HeaderMap, response::IntoResponse};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -21,11 +21,12 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::{access::Peer, proxy};
-use crate::{
-    model::Subject,
-    places::{Place, Places},
+use super::{
+    Problem,
+    access::Peer,
+    proxy::{self, TrustedProxies},
 };
+use crate::places::{Place, Places};
 
 /// Connections at the same time; further ones wait.
 const PLACES: usize = 1024;
@@ -37,6 +38,8 @@ const HEAD: Duration = Duration::from_secs(20);
 const MAX_HEAD: usize = 64 * 1024;
 /// How long a client may take nothing of an answer.
 const STALL: Duration = Duration::from_secs(15);
+/// How often the log has a warning about a listener's proxies.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// How long to wait after the system had no connection to give.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -45,19 +48,12 @@ const BREATH: Duration = Duration::from_millis(50);
 pub struct Door {
     /// What TLS is spoken with, as it stands now; none: it is not.
     pub tls: Option<Tls>,
-    /// Proxies whose word on who is behind them counts.
-    pub trust: Vec<Subject>,
+    /// Proxies that name their clients.
+    pub proxies: TrustedProxies,
 }
 
 /// Gives the certificate that is in use.
 pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
-
-impl Door {
-    fn trusts(&self, addr: IpAddr) -> bool {
-        let subject = Subject::host(addr);
-        self.trust.iter().any(|t| t.covers(&subject))
-    }
-}
 
 /// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error.
 pub async fn bind(path: &Path) -> std::io::Result<UnixListener> {
@@ -108,6 +104,7 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
 /// Serves an address until `stop` says true.
 pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop: watch::Receiver<bool>) {
     let (places, each, tasks) = (Arc::new(Semaphore::new(PLACES)), Places::new(EACH), TaskTracker::new());
+    let warned: Arc<Mutex<Option<Instant>>> = Arc::default();
     while let Some(permit) = permit(&places, &mut stop).await {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -118,13 +115,14 @@ pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop
             continue;
         };
         // A proxy brings the connections of many.
-        let trusted = door.trusts(addr.ip());
+        let trusted = door.proxies.contain(addr.ip());
         let place = each.take(addr.ip(), false);
         if place.is_none() && !trusted {
             continue;
         }
         let _ = stream.set_nodelay(true);
-        tasks.spawn(knock(stream, addr.ip(), trusted, door.tls.clone(), router.clone(), stop.clone(), (permit, place)));
+        let proxy = trusted.then(|| Proxy { forwarded: door.proxies.forwarded, warned: warned.clone() });
+        tasks.spawn(knock(stream, addr.ip(), proxy, door.tls.clone(), router.clone(), stop.clone(), (permit, place)));
     }
     drop(listener);
     tasks.close();
@@ -138,25 +136,46 @@ async fn permit(places: &Arc<Semaphore>, stop: &mut watch::Receiver<bool>) -> Op
     }
 }
 
+/// A connection of a trusted proxy.
+struct Proxy {
+    /// Whether the client is named in each request, and not at the start of the connection.
+    forwarded: bool,
+    /// When the log last had a warning about the listener's proxies.
+    warned: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Proxy {
+    /// Logs why a proxy's connection is closed, at most once a minute: proxies open many.
+    fn warn(&self, addr: IpAddr, error: &std::io::Error) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
+            *warned = Some(Instant::now());
+            tracing::warn!(proxy = %addr, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
+                let the proxy send one, or set `forwarded = true` beside `trust`");
+        }
+    }
+}
+
 /// What comes before HTTP: who is behind a proxy, and TLS.
 async fn knock(
     mut stream: TcpStream,
     addr: IpAddr,
-    trusted: bool,
+    proxy: Option<Proxy>,
     tls: Option<Tls>,
     router: Router,
     stop: watch::Receiver<bool>,
     place: (OwnedSemaphorePermit, Option<Place>),
 ) {
-    let mut caller = Caller::Itself(Peer::Net(addr));
-    if trusted {
-        match tokio::time::timeout(HEAD, proxy::header(&mut stream)).await {
-            // It has said who it is. Such a proxy passes on what the client writes, so that a `Forwarded` is the client's own.
-            Ok(Ok(Some(behind))) => caller = Caller::Itself(Peer::Net(behind)),
-            Ok(Ok(None)) => caller = Caller::Behind(addr),
-            _ => return,
-        }
-    }
+    let caller = match proxy {
+        None => Caller::Itself(Peer::Net(addr)),
+        Some(proxy) if proxy.forwarded => Caller::Behind(addr),
+        // The header is not guessed (section 2 of its specification): a client that connects without one is not known.
+        Some(proxy) => match tokio::time::timeout(HEAD, proxy::read_header(&mut stream)).await {
+            Ok(Ok(client)) => Caller::Itself(Peer::Net(client.unwrap_or(addr))),
+            Ok(Err(e)) => return proxy.warn(addr, &e),
+            Err(_) => return proxy.warn(addr, &std::io::ErrorKind::TimedOut.into()),
+        },
+    };
     match tls {
         None => connection(stream, caller, router, stop, place).await,
         Some(tls) => {
@@ -167,11 +186,26 @@ async fn knock(
     }
 }
 
-/// Who is at the other end of a connection, and whether a request may name somebody else.
+/// Who is at the other end of a connection.
 #[derive(Clone, Copy)]
 enum Caller {
+    /// The one who sends every request of it.
     Itself(Peer),
+    /// A proxy that names the client of each request.
     Behind(IpAddr),
+}
+
+impl Caller {
+    /// Who sends a request.
+    fn of(self, headers: &HeaderMap) -> Result<Peer, Problem> {
+        let addr = match self {
+            Caller::Itself(peer) => return Ok(peer),
+            Caller::Behind(addr) => addr,
+        };
+        let client = proxy::forwarded(headers);
+        let client = client.map_err(|e| Problem::new("unreadable", format!("your proxy has to name you in `Forwarded`: {e}")))?;
+        Ok(Peer::Net(client.unwrap_or(addr)))
+    }
 }
 
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -182,13 +216,15 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     _place: (OwnedSemaphorePermit, Option<Place>),
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        let peer = match caller {
-            Caller::Itself(peer) => peer,
-            Caller::Behind(addr) => Peer::Net(proxy::forwarded(request.headers()).unwrap_or(addr)),
-        };
-        request.extensions_mut().insert(peer);
-        router.clone().oneshot(request)
+        let (peer, router) = (caller.of(request.headers()), router.clone());
+        async move {
+            let mut request = request.map(Body::new);
+            match peer {
+                Ok(peer) => request.extensions_mut().insert(peer),
+                Err(problem) => return Ok(problem.into_response()),
+            };
+            router.oneshot(request).await
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD).half_close(true);

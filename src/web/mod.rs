@@ -41,6 +41,7 @@ pub use access::{Access, Peer};
 pub use error::{KINDS, Problem};
 pub use export::REPORT_TRAILER;
 pub use listen::{Door, Tls, bind, bind_tcp, run_socket, run_tcp};
+pub use proxy::TrustedProxies;
 pub use routes::{public_router, router};
 
 use crate::{ledger::Ledger, metrics::Metrics};

@@ -21,6 +21,8 @@ mod mirrors;
 mod notify;
 mod peers;
 mod primary;
+mod proxies;
+mod recipes;
 mod recovery;
 mod relay;
 mod replay;
