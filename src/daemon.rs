@@ -76,8 +76,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref()));
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let tests = collector::Tests::new(&config, &ledger, certificates.as_ref())?;
+    let surroundings = surroundings(&config, certificates.clone());
     let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
-    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), (&mirrors, &tests), web_stopped.clone());
+    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), (&mirrors, &tests), surroundings, web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
@@ -195,6 +196,7 @@ fn app(
     reload: &web::Reload,
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
+    surroundings: Arc<dyn Fn() -> web::Surroundings + Send + Sync>,
     stop: tokio::sync::watch::Receiver<bool>,
 ) -> web::App {
     let deciding = feeds.clone();
@@ -206,6 +208,7 @@ fn app(
         decide_feed: Arc::new(move |name, accept, audit| deciding.decide(name, accept, audit)),
         files: Arc::new(move || exports.shown()),
         mirrors: report(ledger, mirrors),
+        surroundings,
         check_url: Arc::new(check_url),
         desk: tests.desk.clone(),
         known: tests.known.clone(),
@@ -215,6 +218,29 @@ fn app(
         daemon: true,
         stop,
     }
+}
+
+/// What metrics report of the machine and the files around the store, read when it is asked for.
+fn surroundings(config: &Config, certificates: Option<Arc<Certificates>>) -> Arc<dyn Fn() -> web::Surroundings + Send + Sync> {
+    let store = config.store.path.clone();
+    let removals = config.ledger.removals.clone();
+    Arc::new(move || {
+        let disk = |name, path: &Path| {
+            let found = rustix::fs::statvfs(path).ok()?;
+            let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+            Some(web::Disk { name, free: bytes(found.f_bavail), size: bytes(found.f_blocks) })
+        };
+        // A name without a folder lies in the current one.
+        let folder = |p: &Path| p.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+        let disks = [disk("store", &store), removals.as_deref().and_then(|p| disk("removals", &folder(p)))];
+        let files = std::fs::read_dir(&store).ok();
+        let bytes = files.map(|all| all.flatten().filter_map(|f| f.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len()).sum());
+        web::Surroundings {
+            certificate_end: certificates.as_ref().map(|c| c.ready().not_after),
+            store_bytes: bytes,
+            disks: disks.into_iter().flatten().collect(),
+        }
+    })
 }
 
 fn raise_file_limit() {

@@ -181,12 +181,20 @@ pub struct Health {
     pub commits: AtomicU64,
     /// Changes since the start.
     pub changes: AtomicU64,
+    webhook_backlog: Mutex<std::collections::HashMap<String, u64>>,
 }
 
 impl Health {
     /// Why no writes are taken; `None` where all is well.
     pub fn poisoned(&self) -> Option<String> {
         self.poisoned.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+    /// How many messages wait for each webhook, dead letters too; none for a webhook that is not in it.
+    pub fn webhook_backlog(&self) -> std::collections::HashMap<String, u64> {
+        self.webhook_backlog.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+    pub(super) fn set_webhook_backlog(&self, waiting: impl Iterator<Item = (String, u64)>) {
+        *self.webhook_backlog.lock().unwrap_or_else(|e| e.into_inner()) = waiting.collect();
     }
     pub(super) fn set(&self, why: Option<String>) {
         *self.poisoned.lock().unwrap_or_else(|e| e.into_inner()) = why;

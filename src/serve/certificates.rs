@@ -26,6 +26,8 @@ use tokio_rustls::rustls::{
     version::TLS13,
 };
 
+use crate::model::Time;
+
 /// How often the files are looked at; a new certificate is in use so long after it was written, at most.
 pub const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// The largest file that is read: room for some hundred certificates.
@@ -58,6 +60,8 @@ pub struct Ready {
     pub web: Arc<ServerConfig>,
     /// DoQ.
     pub(super) quic: Arc<QuicServerConfig>,
+    /// When the certificate ends.
+    pub not_after: Time,
 }
 
 /// What tells one state of a file from another: device, inode, size and both times.
@@ -137,6 +141,7 @@ impl Files {
         let provider = Arc::new(ring::default_provider());
         let shown = self.certificate.display();
         let chain = certificates(&self.certificate)?;
+        let not_after = chain.first().and_then(|c| end_of(c)).ok_or_else(|| format!("{shown}: the first certificate can not be read"))?;
         let metadata = fs::metadata(&self.key).map_err(|e| unread(&self.key, &e))?;
         if metadata.mode() & 0o007 != 0 {
             return Err(format!("{}: anybody may use this key; run `chmod o= {0}`", self.key.display()));
@@ -169,7 +174,7 @@ impl Files {
             Ok::<_, String>(Arc::new(config))
         });
         let quic = QuicServerConfig::try_from(quic?).map_err(|e| format!("QUIC: {e}"))?;
-        Ok(Ready { tls: tls?, https: https?, quic: Arc::new(quic), web: web? })
+        Ok(Ready { tls: tls?, https: https?, quic: Arc::new(quic), web: web?, not_after })
     }
 
     /// How the files stand; what is not there is all zeros.
@@ -209,6 +214,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         Ok(all) => Ok(all),
         Err(e) => Err(format!("{}: {e}", path.display())),
     }
+}
+
+/// When a certificate ends (RFC 5280 section 4.1.2.5).
+fn end_of(certificate: &[u8]) -> Option<Time> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    u64::try_from(certificate.validity().not_after.timestamp()).ok().map(Time)
 }
 
 /// Who vouches for clients: asked for a certificate, a client may come without, but not with one that nobody vouches for.

@@ -12,6 +12,7 @@ mod document;
 mod error;
 mod export;
 mod feeds;
+mod gauges;
 mod import;
 mod input;
 mod jobs;
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 pub use access::{Access, Peer};
 pub use error::{KINDS, Problem};
 pub use export::REPORT_TRAILER;
+pub use gauges::{Disk, Surroundings};
 pub use listen::{Door, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use proxy::TrustedProxies;
 pub use routes::{public_router, router};
@@ -83,6 +85,8 @@ pub struct App {
     pub files: Report,
     /// What is known of the mirrors.
     pub mirrors: Report,
+    /// What is known of the machine and the files around the store.
+    pub surroundings: Arc<dyn Fn() -> Surroundings + Send + Sync>,
     /// What is counted about tokens and addresses.
     pub access: Arc<Access>,
     /// Turns of exports, of which each has a thread.

@@ -132,7 +132,7 @@ pub(super) async fn reasons(State(app): State<App>) -> Json<Page<ReasonShape>> {
 }
 
 /// A family of samples in the text format of Prometheus.
-fn family(out: &mut String, name: &str, kind: &str, help: &str, samples: impl IntoIterator<Item = (String, f64)>) {
+pub(super) fn family(out: &mut String, name: &str, kind: &str, help: &str, samples: impl IntoIterator<Item = (String, f64)>) {
     let _ = write!(out, "# HELP orbsd_{name} {help}\n# TYPE orbsd_{name} {kind}\n");
     for (labels, value) in samples {
         let _ = writeln!(out, "orbsd_{name}{labels} {value}");
@@ -140,7 +140,7 @@ fn family(out: &mut String, name: &str, kind: &str, help: &str, samples: impl In
 }
 
 /// A label of a sample: backslash, quote and line end are escaped.
-fn label(name: &str, value: &str) -> String {
+pub(super) fn label(name: &str, value: &str) -> String {
     format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
@@ -179,6 +179,13 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     family(&mut out, "source_expires_seconds", "gauge", "When a source's listings end unless it is imported again", ends);
     feeds(&mut out, &(app.feeds)());
     lag(&mut out, &(app.mirrors)());
+    // These read files and may wait.
+    let more = tokio::task::spawn_blocking(move || {
+        let mut out = String::new();
+        super::gauges::write(&mut out, &app);
+        out
+    });
+    out += &more.await.unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out).into_response()
 }
 

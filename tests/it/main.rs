@@ -17,6 +17,7 @@ mod imports;
 mod keys;
 mod lab;
 mod lists;
+mod metrics;
 mod mirrors;
 mod notify;
 mod peers;
