@@ -75,10 +75,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref()));
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
-    let tests = collector::Tests::new(&config, &ledger, certificates.as_ref())?;
-    let surroundings = surroundings(&config, certificates.clone());
+    let (around, tests) = (surroundings(&config, certificates.clone()), collector::Tests::new(&config, &ledger, certificates.as_ref())?);
     let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
-    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), (&mirrors, &tests), surroundings, web_stopped.clone());
+    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), (&mirrors, &tests), around, web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;

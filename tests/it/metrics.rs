@@ -68,6 +68,27 @@ fn a_certificates_end_is_a_metric() {
 }
 
 #[test]
+fn a_tester_that_can_work_is_a_metric() {
+    let reasons = ["input", "output", "unconfirmed", "notest"].map(|n| format!("[[reason]]\nname = \"{n}\"\n")).concat();
+    let tables = format!(
+        "[limits]\nspecial = [\"127.64.0.0/10\"]\n[collect]\nlisten = [\"127.0.0.1:{}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\n\
+         hello = \"tester.example\"\n",
+        free_port()
+    );
+    let api = Api::with(&format!("{CONFIG}{reasons}{tables}"));
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (metrics, status) = (api.get("/metrics").text(), api.get("/v1/status").ok());
+        assert_eq!(value(&metrics, "orbsd_tester_enabled"), Some(1.0));
+        match value(&metrics, "orbsd_tester_ready") {
+            Some(1.0) => break,
+            _ => assert!(Instant::now() < until, "{status}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn a_webhooks_backlog_is_a_metric() {
     let api = Api::with(&format!("[outgoing]\nallow = [\"127.0.0.1\"]\n{CONFIG}"));
     let sink = Sink::new();
