@@ -109,6 +109,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
     let long = OpenApiRouter::new().routes(routes!(bulk::bulk)).routes(routes!(import::create)).layer(DefaultBodyLimit::disable());
     let (routes, mut api) = one.merge(long).split_for_parts();
     once::describe(&mut api);
+    document::complete(&mut api);
     (routes, api)
 }
 
