@@ -2,62 +2,79 @@
 
 use std::net::SocketAddr;
 
-use super::{File, web};
-use crate::model::Subject;
+use super::{
+    document::{Place, Report},
+    tables::File,
+};
+use crate::{model::Subject, web};
 
-/// Says which addresses can not be read, and which two parts want.
-pub(super) fn check(file: &File, wrong: &mut dyn FnMut(String)) {
-    let mut tcp: Vec<(&str, SocketAddr)> = Vec::new();
-    let mut add = |key, all: &[SocketAddr]| tcp.extend(all.iter().map(|a| (key, *a)));
-    add("dns.listen", &file.dns.listen);
-    add("tls.listen", &file.tls.listen);
-    add("tls.https", &file.tls.https);
-    for (key, text) in [("admin.listen", &file.admin.listen), ("web.listen", &file.web.listen)] {
+/// An address that a key of a table wants.
+struct Wanted<'f> {
+    place: &'f Place,
+    name: &'static str,
+    key: &'static str,
+    addr: SocketAddr,
+}
+
+/// Reports the addresses that cannot be read, and those that two parts want.
+pub(super) fn check(file: &File, report: &mut Report) {
+    let mut tcp: Vec<Wanted<'_>> = Vec::new();
+    let mut add = |place, name, key, all: &[SocketAddr]| tcp.extend(all.iter().map(|addr| Wanted { place, name, key, addr: *addr }));
+    add(&file.dns.place, "dns.listen", "listen", &file.dns.listen);
+    add(&file.tls.place, "tls.listen", "listen", &file.tls.listen);
+    add(&file.tls.place, "tls.https", "https", &file.tls.https);
+    for (place, name, text) in [(&file.admin.place, "admin.listen", &file.admin.listen), (&file.web.place, "web.listen", &file.web.listen)]
+    {
         match text.parse() {
-            Ok(addr) => add(key, &[addr]),
+            Ok(addr) => add(place, name, "listen", &[addr]),
             Err(_) if text.is_empty() => {}
-            Err(_) => wrong(format!("{key}: `{text}` is not an address with a port, such as 127.0.0.1:8053")),
+            Err(_) => report.error(place, "listen", format_args!("`{text}` is not an address with a port, such as 127.0.0.1:8053")),
         }
     }
-    add("collect.listen", &file.collect.listen);
-    doubles(&tcp, wrong);
-    let (admin, web) = (&file.admin, &file.web);
-    check_proxies("admin", &admin.listen, &admin.trust, admin.forwarded, wrong);
-    check_proxies("web", &web.listen, &web.trust, web.forwarded, wrong);
-    // Of UDP a fault of `dns.listen` was told above.
-    let dns = file.dns.listen.iter().map(|a| ("dns.listen", *a));
+    add(&file.collect.place, "collect.listen", "listen", &file.collect.listen);
+    // The default of a key that was rejected is nobody's wish.
+    tcp.retain(|w| !w.place.is_rejected(w.key));
+    for (i, w) in tcp.iter().enumerate() {
+        if let Some(other) = tcp[..i].iter().find(|o| same(o.addr, w.addr)) {
+            report.error(w.place, w.key, format_args!("{} is taken by {}", w.addr, other.name));
+        }
+    }
+    // Of UDP a fault of `dns.listen` was reported above.
     for addr in &file.tls.quic {
-        let other = dns.clone().find(|(_, o)| same(*o, *addr));
-        other.into_iter().for_each(|(key, _)| wrong(format!("tls.quic: {addr} is taken by {key}")));
-    }
-}
-
-fn doubles(all: &[(&str, SocketAddr)], wrong: &mut dyn FnMut(String)) {
-    for (i, (key, addr)) in all.iter().enumerate() {
-        if let Some((other, _)) = all[..i].iter().find(|(_, o)| same(*o, *addr)) {
-            wrong(format!("{key}: {addr} is taken by {other}"));
+        if let Some(other) = tcp.iter().find(|w| w.name == "dns.listen" && same(w.addr, *addr)) {
+            report.error(&file.tls.place, "quic", format_args!("{addr} is taken by {}", other.name));
         }
     }
 }
 
-/// The proxies of a listener; what is not an address was refused by [`check`].
+/// The proxies of a listener; what is not an address is rejected by [`check_proxies`].
 pub(super) fn trusted(trust: &[String], forwarded: Option<bool>) -> web::TrustedProxies {
     web::TrustedProxies { addresses: trust.iter().filter_map(|t| t.parse().ok()).collect(), forwarded: forwarded == Some(true) }
 }
 
 /// Reports proxies that are not addresses, and proxies of which nobody said how they name their clients: before there was
 /// `forwarded`, the `Forwarded` header that a client wrote itself was believed behind most of them.
-fn check_proxies(table: &str, listen: &str, trust: &[String], forwarded: Option<bool>, wrong: &mut dyn FnMut(String)) {
-    trust.iter().filter_map(|t| t.parse::<Subject>().err()).for_each(|e| wrong(format!("{table}.trust: {e}")));
-    if trust.is_empty() || forwarded.is_some() {
-        return;
+pub(super) fn check_proxies(file: &File, report: &mut Report) {
+    let (admin, web) = (&file.admin, &file.web);
+    for (table, place, listen, trust, forwarded) in
+        [("admin", &admin.place, &admin.listen, &admin.trust, admin.forwarded), ("web", &web.place, &web.listen, &web.trust, web.forwarded)]
+    {
+        trust.iter().filter_map(|t| t.parse::<Subject>().err()).for_each(|e| report.error(place, "trust", e));
+        // A value that is not true or false is reported by itself.
+        if trust.is_empty() || forwarded.is_some() || place.is_rejected("forwarded") {
+            continue;
+        }
+        report.error(place, "trust", unnamed_clients(table, if listen.is_empty() { "ADDRESS:PORT" } else { listen }));
     }
-    let to = if listen.is_empty() { "ADDRESS:PORT" } else { listen };
-    wrong(format!(
-        r#"{table}.trust: the proxies of `trust` have to name their clients in a way that a client cannot forge; add one of two lines to [{table}]:
+}
+
+/// What an operator has to add to `trust`, with the lines for the proxy.
+fn unnamed_clients(table: &str, listen: &str) -> String {
+    format!(
+        r#"the proxies of `trust` have to name their clients in a way that a client cannot forge; add one of two lines to [{table}]:
   forwarded = false
       each connection of a proxy starts with a PROXY v2 header, and `Forwarded` is not read.
-      HAProxy, in `backend`:  server orbsd {to} send-proxy-v2
+      HAProxy, in `backend`:  server orbsd {listen} send-proxy-v2
       nginx of Debian 12 cannot send this header: use the other line.
   forwarded = true
       each proxy replaces the `Forwarded` header of every request with its own.
@@ -65,7 +82,7 @@ fn check_proxies(table: &str, listen: &str, trust: &[String], forwarded: Option<
       nginx, in `location`:   proxy_set_header Forwarded $forwarded_for;
       HAProxy, in `backend`:  http-request set-header Forwarded "for=%[src]" unless {{ src -m sub : }}
                               http-request set-header Forwarded "for=\"[%[src]]\"" if {{ src -m sub : }}"#
-    ));
+    )
 }
 
 /// Whether a machine can not give both.
