@@ -19,10 +19,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::{
-    ledger::{
-        desk::{Arrived, COLLECTOR, Denied, Desk},
-        now,
-    },
+    ledger::desk::{Arrived, COLLECTOR, Denied, Desk},
     model::Subject,
     places::{Place, Places},
     smtp::{
@@ -252,7 +249,7 @@ async fn judge(incoming: Incoming, from: IpAddr, collector: &Collector) -> Strin
 
 /// Has a desk judge.
 pub fn by_desk(desk: Desk) -> Judge {
-    Arc::new(move |incoming, from| match desk.arrived(incoming, from, now()) {
+    Arc::new(move |incoming, from| match desk.arrived(incoming, from, desk.now()) {
         Ok(Arrived::Recorded(id)) => {
             tracing::info!(%from, proof = id, "a test message came");
             recorded(&id.to_string(), from)
@@ -313,7 +310,7 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semap
             wrong = Some(why);
         }
         let told = desk.clone();
-        let said = tokio::task::spawn_blocking(move || told.well(COLLECTOR, wrong.map(|w| (w, now())), now())).await;
+        let said = tokio::task::spawn_blocking(move || told.well(COLLECTOR, wrong.map(|w| (w, told.now())), told.now())).await;
         match said {
             Ok(Ok(())) => desk.looked(number),
             Ok(Err(e)) => tracing::warn!(error = ?e, "the state of the collector could not be written down"),

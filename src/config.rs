@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    clock::TrustAtStart,
     dns::MAX_NSID,
     feed, hooks, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::Names},
@@ -19,6 +20,8 @@ use tables::{File, LogFormat, ReasonTable, TlsTable};
 pub struct Config {
     /// `[store]`, `[journal]`, `[history]`.
     pub store: store::Settings,
+    /// `[clock] trust_at_start`.
+    pub trust_at_start: TrustAtStart,
     /// Reasons, zones, limits.
     pub ledger: ledger::Settings,
     /// `[dns]`.
@@ -70,6 +73,7 @@ mod feeds;
 pub mod keys;
 mod listen;
 pub mod probe;
+mod rings;
 mod tables;
 mod zones;
 
@@ -80,6 +84,7 @@ impl Config {
         let mut section = |name, changed: bool| out.extend(changed.then_some(name));
         let (a, b) = (&self.store, &running.store);
         section("[store]", a.path != b.path);
+        section("[clock]", self.trust_at_start != running.trust_at_start);
         section("[journal]", (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size));
         section("[history]", a.churn_age != b.churn_age);
         section("[dns] listen or workers", self.serve != running.serve);
@@ -96,9 +101,17 @@ impl Config {
         out
     }
 
-    /// Where what is known of the mirrors is kept: beside the store.
-    pub fn mirrors(&self) -> PathBuf {
-        self.store.path.join("mirrors.json")
+    /// Where what is known of the mirrors may be kept: beside the store's folder, so that it stays when that is moved away
+    /// for a restore; or in it, where nothing can be written beside it.
+    pub fn mirrors(&self) -> Vec<PathBuf> {
+        let store = &self.store.path;
+        let beside = store.file_name().map(|name| store.with_file_name([name, ".mirrors.json".as_ref()].join("".as_ref())));
+        beside.into_iter().chain([store.join("mirrors.json")]).collect()
+    }
+
+    /// Where the record of the clock is kept: beside the store.
+    pub fn clock(&self) -> PathBuf {
+        self.store.path.join("clock")
     }
 
     /// Reads `config.toml` at `path` and the zone files it points to. Relative paths start at its folder.
@@ -145,6 +158,7 @@ impl Config {
                 nsid: file.dns.nsid.clone(),
                 keys,
                 removals: Some(removals),
+                mirrors: ledger::SeenSerials::default(),
             },
             serve: serve::Settings { listen: file.dns.listen.clone(), workers: file.dns.workers },
             feeds,
@@ -173,6 +187,7 @@ impl Config {
                 journal_size: file.journal.size.0,
                 churn_age: file.history.feeds,
             },
+            trust_at_start: file.clock.trust_at_start,
             warnings: Vec::new(),
         })
     }

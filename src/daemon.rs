@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::{Clock, SystemTimeSource},
     config::Config,
     exports::Exports,
     feed::Feeds,
@@ -55,13 +56,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     // As the user that has to read it again when it is renewed.
     let certificates = config.secure.open()?;
     let started = std::time::Instant::now();
+    let clock = clock(&config);
+    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), clock.clone()));
     let ledger = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || open_ledger(&config)).await.map_err(|e| e.to_string())??
+        let (config, mirrors) = (config.clone(), mirrors.clone());
+        tokio::task::spawn_blocking(move || open_ledger(&config, clock, &mirrors)).await.map_err(|e| e.to_string())??
     };
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
-    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors()));
     let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
     let (exports, feeds) = by_themselves(&ledger, &config);
     let told = feeds.clone();
@@ -85,12 +87,12 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tester = tests.start(&back, collectors, &web_stopped)?;
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
-    let ticker = tokio::spawn(tick(ledger.clone()));
+    let tickers = [tokio::spawn(tick(ledger.clone())), tokio::spawn(watch_clock(ledger.clock.clone()))];
     notify("READY=1");
     signals.wait(&reload).await;
     notify("STOPPING=1");
     tracing::info!("stopping");
-    ticker.abort();
+    tickers.iter().for_each(|t| t.abort());
     feeds.stop();
     let _ = stop_web.send(true);
     // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
@@ -213,7 +215,7 @@ fn app(
         known: tests.known.clone(),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
-        started: ledger::now(),
+        started: ledger.now(),
         daemon: true,
         stop,
     }
@@ -252,11 +254,17 @@ fn raise_file_limit() {
     }
 }
 
+/// Trusted time on this machine. Nothing is written by it before its first tick.
+pub fn clock(config: &Config) -> Clock {
+    Clock::start(SystemTimeSource { synchronised: sys::is_clock_synchronised }, Some(config.clock()), config.trust_at_start)
+}
+
 /// Opens store and ledger.
-pub fn open_ledger(config: &Config) -> Result<Ledger, String> {
+pub fn open_ledger(config: &Config, clock: Clock, mirrors: &Arc<serve::Mirrors>) -> Result<Ledger, String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let shown = store.vocabulary();
-    ledger::open(store, config.ledger.clone(), sys::lower_priority).map_err(|e| e.text(&shown))
+    let settings = ledger::Settings { mirrors: mirrors.seen_serials(), ..config.ledger.clone() };
+    ledger::open(store, settings, clock, sys::lower_priority).map_err(|e| e.text(&shown))
 }
 
 /// What goes in and out without being asked: feeds, which run from now on, and scheduled exports.
@@ -364,6 +372,17 @@ async fn tick(ledger: Ledger) {
         if second % TRIM_EVERY == TRIM_EVERY - 1 {
             sys::trim_memory();
         }
+    }
+}
+
+/// Checks the clock each second. Apart from the ledger: writing the record may wait for the disk.
+async fn watch_clock(clock: Clock) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let clock = clock.clone();
+        let _ = tokio::task::spawn_blocking(move || clock.tick()).await;
     }
 }
 

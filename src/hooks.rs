@@ -28,8 +28,9 @@ use tokio_rustls::{
 };
 
 use crate::{
+    clock::wall,
     ledger::{
-        Ledger, now,
+        Ledger,
         outbox::{Message, Tried, Webhook, messages},
     },
     model::{Subject, special},
@@ -98,7 +99,7 @@ async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
         let Ok(Ok(waiting)) = tokio::task::spawn_blocking(move || messages(&store, &id, READ)).await else { return };
         // In order: one that waits for its next try keeps back those behind it. Dead letters do not.
         let Some(message) = waiting.into_iter().find(|m| !m.dead) else { return };
-        if message.next > now() {
+        if message.next > ledger.now() {
             return;
         }
         let sent = match timeout(PATIENCE, send(&hook, &message, &ways)).await {
@@ -169,7 +170,7 @@ async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), Stri
     if same && !ways.allow.iter().any(|a| a.covers(&Subject::host(addr.ip()))) {
         return Err(format!("{addr} is this machine; name it in `allow` of [outgoing] if that is meant"));
     }
-    let at = now().0;
+    let at = wall().0;
     let key = hmac::Key::new(hmac::HMAC_SHA256, &hook.secret);
     let tag = hmac::sign(&key, format!("{at}.{}", message.body).as_bytes());
     let signature: String = tag.as_ref().iter().map(|b| format!("{b:02x}")).collect();

@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
 //! | 2 protocol | [`index`], [`dns`], [`format`], [`smtp`] | bytes in, values out; values in, bytes out; still no I/O |
-//! | 3 memory | [`store`], [`ledger`], [`intake`] | what outlives a request; `store` alone knows RocksDB |
+//! | 3 memory | [`clock`], [`store`], [`ledger`], [`intake`] | what outlives a request; `store` alone knows RocksDB, `clock` alone the time |
 //! | 4 doors | [`serve`], [`web`], [`feed`], [`exports`], [`hooks`], [`mail`], [`resolve`], [`probe`], [`collect`], [`schedule`] | sockets and timers; doors do not import doors, but `schedule` opens `probe` |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
@@ -91,6 +91,12 @@
 //! [`format::write::ExportReport`]: what the file leaves out or changes. `web` sends both, [`exports`] keeps files current by
 //! the first line, and both replace files through [`exports::replace`].
 //!
+//! ## How time passes
+//!
+//! [`clock::Clock`] gives trusted time ([`ledger::Ledger::now`]); nothing else reads the wall clock, but for the few files that
+//! call [`clock::wall`]. The writer's tick ends what is due by it: listings and sources first, exemptions and holds after them,
+//! published as one (`ledger::expiry`).
+//!
 //! ## How a zone ends
 //!
 //! [`model::retire`] in its file; the writer's tick takes the configuration over again when its day has come, and
@@ -131,7 +137,8 @@
 //!   are refused, so that an import owns all that its source says.
 //! * The end of a feed that was not refreshed is an event for each subject where they are few; where they are many it is
 //!   one entry with the source, from which each subject's history tells it. It drops nothing, so it ends no hold.
-//! * An image ahead of its store (a copy from an older day) makes all serials jump by 2³⁰: mirrors may have seen them.
+//! * An image ahead of its store (a copy from an older day) makes all serials jump: mirrors may have seen them. Every jump is
+//!   decided by [`model::serial::jump`].
 //! * A zone that is not served loses its hash in the store, so that it comes back with another serial.
 //! * A large import is acknowledged when its image is on disk, so that a start right after it is as quick as any.
 //! * Nothing that overlaps 127.0.0.0/24 and nothing wider than /8 (IPv6 /19) can be listed, whatever is said: test points
@@ -169,6 +176,8 @@ pub mod format;
 pub mod index;
 pub mod smtp;
 
+#[cfg(feature = "daemon")]
+pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod exports;
 #[cfg(feature = "daemon")]

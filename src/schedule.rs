@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -12,10 +12,8 @@ use tokio::{
 };
 
 use crate::{
-    ledger::{
-        desk::{Denied, Desk, Known},
-        now,
-    },
+    clock::ClockReport,
+    ledger::desk::{Denied, Desk, Known},
     model::{
         Time,
         retest::{Job, State},
@@ -30,10 +28,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const DUE_EVERY: u64 = 5;
 /// How often what is old is forgotten, in looks.
 const FORGET_EVERY: u64 = 3600;
-/// A clock that is off by more between two looks has jumped.
-const JUMP: Duration = Duration::from_secs(60);
-/// How long a clock has to go steadily after a jump.
-const STEADY: Duration = Duration::from_secs(600);
 /// How long the names of a host may take to be found.
 const NAMES: Duration = Duration::from_secs(30);
 /// Jobs that are started at one look.
@@ -56,25 +50,25 @@ pub type Fresh = Arc<dyn Fn() -> Result<Id, String> + Send + Sync>;
 /// Runs until it is told to stop. A test that is under way then is run again after the next start.
 pub async fn run(desk: Desk, settings: Settings, known: Known, fresh: Fresh, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(settings.concurrency));
-    let resumed = blocking(&desk, |d| d.resume(now())).await;
+    let mut adoptions = desk.clock().adoptions;
+    let resumed = blocking(&desk, |d| d.resume(d.now())).await;
     complain("jobs that a stop had cut", resumed);
-    let mut clock = Clock::new(now(), Instant::now());
     let starting: Starting = Arc::default();
     for look in 0u64.. {
-        let wrong = clock.look(now(), Instant::now());
-        let told = blocking(&desk, move |d| d.well("clock", wrong, now())).await;
+        let wrong = clock_problem(&desk.clock(), &mut adoptions);
+        let told = blocking(&desk, move |d| d.well("clock", wrong, d.now())).await;
         complain("the state of the clock", told);
         if look % DUE_EVERY == 0 {
-            complain("what is due", blocking(&desk, |d| d.tick(now())).await);
+            complain("what is due", blocking(&desk, |d| d.tick(d.now())).await);
         }
         if look % FORGET_EVERY == FORGET_EVERY - 1 {
-            complain("what is old", blocking(&desk, |d| d.forget(now())).await);
+            complain("what is old", blocking(&desk, |d| d.forget(d.now())).await);
         }
         // Those that are being started stand in line still.
         let begun = starting.lock().unwrap_or_else(PoisonError::into_inner).len();
         let free = places.available_permits().min(STARTS);
         let most = if free == 0 { 0 } else { free + begun };
-        match blocking(&desk, move |d| d.due(most, now())).await {
+        match blocking(&desk, move |d| d.due(most, d.now())).await {
             Ok(jobs) => {
                 for job in jobs {
                     let Some(turn) = Turn::take(&starting, job.id) else { continue };
@@ -125,7 +119,7 @@ async fn test(desk: &Desk, settings: &Settings, job: &Job, known: Known, fresh: 
     };
     // Forms that came through are sent once more: twice as many at most.
     let mut ids = (0..2 * MAX_MESSAGES).map(|_| fresh()).collect::<Result<Vec<Id>, _>>().map_err(Denied::No)?;
-    let (job, messages) = blocking(desk, move |d| d.begin(id, &names, &mut || ids.pop().unwrap_or_default(), now())).await?;
+    let (job, messages) = blocking(desk, move |d| d.begin(id, &names, &mut || ids.pop().unwrap_or_default(), d.now())).await?;
     tracing::info!(job = id, target = %job.target, messages = messages.len(), "a relay test begins");
     let asked = desk.clone();
     // Whoever opts out meanwhile hears no more of it, and nobody does where the operator has switched it off (S18).
@@ -135,7 +129,7 @@ async fn test(desk: &Desk, settings: &Settings, job: &Job, known: Known, fresh: 
     sleep(settings.settle).await;
     for pause in [1, 10, 60, 600, 3600] {
         let (ran, script) = (ran.clone(), script.clone());
-        match blocking(desk, move |d| d.finish(id, ran, &script, now())).await {
+        match blocking(desk, move |d| d.finish(id, ran, &script, d.now())).await {
             Ok(job) => {
                 tracing::info!(job = id, target = %job.target, state = ?job.state, said = ?job.judgement(), "a relay test has run");
                 return Ok(());
@@ -160,50 +154,41 @@ fn complain(what: &str, result: Result<(), Denied>) {
     }
 }
 
-/// Holds the clock of the day against one that only goes forward.
-#[derive(Debug)]
-struct Clock {
-    day: Time,
-    steady: Instant,
-    jumped: Option<(Instant, i64, Time)>,
-}
-
-impl Clock {
-    fn new(day: Time, steady: Instant) -> Clock {
-        Clock { day, steady, jumped: None }
-    }
-
-    /// What is wrong with it, if anything, and since when.
-    fn look(&mut self, day: Time, steady: Instant) -> Option<(String, Time)> {
-        let went = day.0 as i64 - self.day.0 as i64;
-        let should = (steady - self.steady).as_secs() as i64;
-        let off = went - should;
-        let before = self.day;
-        (self.day, self.steady) = (day, steady);
-        if off.unsigned_abs() > JUMP.as_secs() {
-            tracing::warn!(seconds = off, "the clock has jumped: no tests and no listings until it goes steadily");
-            self.jumped = Some((steady, off, before));
-        }
-        self.jumped.take_if(|(at, ..)| steady - *at >= STEADY);
-        self.jumped.map(|(_, off, before)| (format!("it jumped by {off} s; it has to go steadily for ten minutes"), before))
+/// Why no tests are made by this clock, and since when. Time that an adoption has skipped is an outage: nothing could have
+/// come in it.
+fn clock_problem(clock: &ClockReport, adoptions: &mut u64) -> Option<(String, Time)> {
+    let adopted = std::mem::replace(adoptions, clock.adoptions) != clock.adoptions;
+    match clock.problem() {
+        Some(why) => Some((why, clock.since.unwrap_or(clock.trusted))),
+        None if adopted => Some(("the wall clock was adopted as trusted time".into(), clock.adopted_from.unwrap_or(clock.trusted))),
+        None => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock, tests::ManualTime};
 
     /// S18.
     #[test]
-    fn a_clock_that_jumps_is_not_trusted_for_ten_minutes() {
-        let begun = Instant::now();
-        let at = |s: u64| begun + Duration::from_secs(s);
-        let mut c = Clock::new(Time(1000), at(0));
-        assert_eq!(c.look(Time(1001), at(1)), None);
-        assert_eq!(c.look(Time(1050), at(2)), None, "within a minute");
-        assert!(c.look(Time(90_000), at(3)).is_some());
-        assert!(c.look(Time(90_500), at(503)).is_some());
-        assert_eq!(c.look(Time(90_601), at(604)), None);
-        assert!(c.look(Time(80_000), at(605)).is_some(), "backwards too");
+    fn no_tests_are_made_while_the_clock_differs_and_skipped_time_is_an_outage() {
+        let time = ManualTime::at(1_000_000);
+        let clock = Clock::without_record(time.clone());
+        let mut adoptions = 0;
+        let mut problem = || {
+            clock.check();
+            clock_problem(&clock.report(), &mut adoptions)
+        };
+        assert_eq!(problem(), None);
+        time.step(60 * 86_400);
+        let (why, since) = problem().unwrap();
+        assert!(why.contains("clock differs") && since == Time(1_000_000), "{why} {since}");
+        time.step(-60 * 86_400);
+        assert_eq!(problem(), None, "it is back");
+        time.step(3600);
+        clock.accept();
+        assert_eq!(problem().map(|p| p.1), Some(Time(1_000_000)), "an hour was skipped");
+        assert_eq!(problem(), None);
     }
 }

@@ -9,47 +9,48 @@ use std::{
 };
 
 /// Who may import whom, beside itself. Everything else is refused.
-const MAY_IMPORT: [(&str, &[&str]); 23] = [
+const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
     ("dns", &["model", "index"]),
     ("format", &["model", "index", "dns"]),
     ("smtp", &["model"]),
+    ("clock", &["model"]),
     ("store", &["model", "index"]),
-    ("ledger", &["model", "index", "smtp", "store", "metrics"]),
+    ("ledger", &["model", "clock", "index", "smtp", "store", "metrics"]),
     ("intake", &["model", "index", "format", "store", "ledger"]),
-    ("feed", &["model", "index", "dns", "format", "store", "ledger", "intake"]),
-    ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
+    ("feed", &["model", "clock", "index", "dns", "format", "store", "ledger", "intake"]),
+    ("serve", &["model", "clock", "index", "dns", "ledger", "store", "metrics"]),
     ("probe", &["model", "smtp", "ledger"]),
     ("places", &["model"]),
     ("collect", &["model", "smtp", "ledger", "places"]),
     // The one door that opens another.
-    ("schedule", &["model", "smtp", "ledger", "probe"]),
-    ("web", &["model", "index", "dns", "format", "smtp", "store", "ledger", "intake", "metrics", "places"]),
+    ("schedule", &["model", "clock", "smtp", "ledger", "probe"]),
+    ("web", &["model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "intake", "metrics", "places"]),
     ("exports", &["model", "index", "format"]),
-    ("hooks", &["model", "ledger"]),
+    ("hooks", &["model", "clock", "ledger"]),
     ("mail", &[]),
     ("resolve", &[]),
     (
         "config",
         &[
-            "model", "index", "dns", "format", "smtp", "store", "ledger", "intake", "feed", "serve", "web", "exports", "hooks", "mail",
-            "resolve", "probe", "schedule",
+            "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "intake", "feed", "serve", "web", "exports", "hooks",
+            "mail", "resolve", "probe", "schedule",
         ],
     ),
     (
         "daemon",
         &[
-            "model", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "mail",
-            "resolve", "probe", "collect", "schedule", "config",
+            "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks",
+            "mail", "resolve", "probe", "collect", "schedule", "config",
         ],
     ),
     (
         "cli",
         &[
-            "model", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "mail",
-            "resolve", "probe", "collect", "schedule", "config", "daemon",
+            "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks",
+            "mail", "resolve", "probe", "collect", "schedule", "config", "daemon",
         ],
     ),
 ];
@@ -182,6 +183,58 @@ fn nothing_unfinished_and_no_unsafe_outside_its_files() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Files that may ask for the wall clock, because another machine compares it with its own: TSIG, signatures of webhooks, the
+/// date of a message that `orbsd probe` sends without a store, and the times of files.
+const WALL: [&str; 9] = [
+    "src/serve/udp.rs",
+    "src/serve/tcp.rs",
+    "src/serve/mod.rs",
+    "src/serve/transfer.rs",
+    "src/serve/notify.rs",
+    "src/feed/wire.rs",
+    "src/feed/file.rs",
+    "src/hooks.rs",
+    "src/cli/probe.rs",
+];
+
+#[test]
+fn only_the_clock_reads_the_wall_clock() {
+    // Whatever tells the time of day, by the names of the standard library, of libc and of the crates that know it.
+    const READERS: [&str; 12] = [
+        "SystemTime",
+        "UNIX_EPOCH",
+        "Timestamp::now",
+        "Zoned::now",
+        "Utc::now",
+        "Local::now",
+        "OffsetDateTime::now",
+        "CLOCK_REALTIME",
+        "gettimeofday",
+        "clock_gettime",
+        ".modified()",
+        "libc::time(",
+    ];
+    let mut wrong = Vec::new();
+    for (room, path, text) in all() {
+        let code = text.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"));
+        for (i, line) in code {
+            let at = format!("{path}:{}: {}", i + 1, line.trim());
+            // Of the monotonic clock, for systemd.
+            let monotonic = path == "src/serve/sys.rs" && line.contains("CLOCK_MONOTONIC");
+            if room != "clock" && !monotonic && READERS.iter().any(|r| line.replace("SystemTimeSource", "").contains(r)) {
+                wrong.push(at.clone());
+            }
+            let wall = ["wall()", "clock::wall", "SystemTimeSource"].iter().any(|w| line.contains(w));
+            // The daemon makes the one clock.
+            let makes = path == "src/daemon.rs" && line.contains("SystemTimeSource") && !line.contains("wall");
+            if room != "clock" && wall && !makes && !WALL.contains(&path.as_str()) {
+                wrong.push(at);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "take trusted time from the clock that the ledger has: {wrong:#?}");
 }
 
 #[test]

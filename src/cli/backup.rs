@@ -1,6 +1,6 @@
 //! `orbsd backup` and `orbsd restore`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use hyper::Method;
@@ -11,7 +11,14 @@ use super::{
     client::{Client, bytes},
 };
 use crate::{
+    clock::Clock,
+    config::Config,
     ledger::{self, removals},
+    model::{
+        Serial, Time,
+        serial::{SeenMirror, forced_transfers, left_behind},
+    },
+    serve::Mirrors,
     store::{self, Store},
 };
 
@@ -43,9 +50,16 @@ pub(super) struct Restore {
     /// The log of removals
     #[arg(long)]
     removals: Option<PathBuf>,
-    /// There is no log: whoever was taken off since is listed again, and all serials jump beyond any mirror's
+    /// There is no log: whoever was taken off since is listed again, and serials jump as far as the zones may have come since
     #[arg(long, conflicts_with = "removals")]
     without_removals: bool,
+    /// Restore although the serials will not be newer for some mirrors, on which a transfer has to be forced then
+    #[arg(long)]
+    force: bool,
+    /// Give the copy an identity of its own: the store that it was copied from goes on elsewhere, and servers that follow
+    /// both, or each other, have to tell them apart
+    #[arg(long)]
+    new_identity: bool,
 }
 
 pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
@@ -60,15 +74,40 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     let lines = c.removals.as_ref().map(|p| removals::read(p)).transpose().map_err(Failure::No)?;
     let no = |e: store::StoreError| Failure::No(e.to_string());
     let found = store::restore(&c.folder, &config.store.path).map_err(no)?;
-    let store = Store::open(config.store.clone()).map_err(no)?;
-    let done = ledger::restore(&store, lines.as_deref()).map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
+    let mut store = Store::open(config.store.clone()).map_err(no)?;
+    if c.new_identity {
+        store.renew_identity().map_err(no)?;
+    }
+    let clock = crate::daemon::clock(&config);
+    let serials = serials(&config, &clock, &found.at, c.force);
+    let done = ledger::restore(&store, lines.as_deref(), &serials, clock.now()).map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
     store.close().map_err(no)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> = done.serials.iter().map(|(o, s)| (o, s.0)).collect();
-        println!("{:#}", json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "serials": serials}));
+        let left: Vec<_> = done.left_behind.iter().map(left_behind_json).collect();
+        println!(
+            "{:#}",
+            json!({"commit": found.commit, "lines": done.lines, "decisions": done.decisions, "serials": serials, "left_behind": left})
+        );
         return Ok(());
     }
     println!("restored to commit {}; {} decisions since then were replayed", found.commit, done.decisions);
-    done.serials.iter().for_each(|(origin, serial)| println!("  {origin}: goes on behind serial {serial}"));
+    done.serials.iter().for_each(|(origin, serial)| println!("  {origin}: goes on after serial {serial}"));
+    for (zone, serial, mirrors) in &done.left_behind {
+        println!("warning: {}", left_behind(zone, *serial, mirrors));
+    }
     Ok(())
+}
+
+/// What serials are decided by: the copy's age, and what mirrors were seen to have, which is no part of the copy.
+fn serials(config: &Config, clock: &Clock, copied: &str, force: bool) -> ledger::RestoreSerials {
+    let age = copied.parse::<Time>().map_or(u64::MAX, |at| clock.now().0.saturating_sub(at.0));
+    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone())).seen_serials();
+    ledger::RestoreSerials { age, mirrors, force }
+}
+
+/// A zone whose serial is not newer for some mirrors.
+pub(super) fn left_behind_json((zone, serial, mirrors): &(String, Serial, Vec<SeenMirror>)) -> serde_json::Value {
+    let commands: std::collections::BTreeMap<_, _> = forced_transfers(zone).into_iter().collect();
+    json!({"zone": zone, "serial": serial, "mirrors": mirrors, "commands": commands})
 }

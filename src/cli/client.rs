@@ -261,7 +261,9 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
             meta.uid()
         )));
     }
-    let ledger = crate::daemon::open_ledger(config).map_err(Failure::No)?;
+    let clock = crate::daemon::clock(config);
+    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
+    let ledger = crate::daemon::open_ledger(config, clock, &mirrors).map_err(Failure::No)?;
     // Nobody says stop: the command ends, and its runtime with it.
     let stop = tokio::sync::watch::channel(false).1;
     let listener = runtime.block_on(web::bind(&config.socket))?;
@@ -275,14 +277,14 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         feeds: Arc::new(|| Value::Array(vec![])),
         decide_feed: web::no_feeds(),
         files: Arc::new(|| Value::Array(Vec::new())),
-        mirrors: crate::daemon::report(&ledger, &Arc::new(Mirrors::open(config.mirrors()))),
+        mirrors: crate::daemon::report(&ledger, &mirrors),
         surroundings: Arc::new(web::Surroundings::default),
         check_url: Arc::new(crate::daemon::check_url),
         known: crate::daemon::collector::known(desk.clone(), None.into(), Vec::new()),
         desk,
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
-        started: crate::ledger::now(),
+        started: ledger.now(),
         daemon: false,
         stop: stop.clone(),
     };

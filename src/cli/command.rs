@@ -3,7 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, export, feed, import, key, lookup, people, probe, relay, retire, serve, status, transfer,
+    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people, probe, relay, retire, serve, status,
+    transfer, zone,
 };
 
 /// What to do.
@@ -29,6 +30,7 @@ pub(super) enum Command {
     Feed(feed::Feed),
     Source(feed::Source),
     Retire(retire::Retire),
+    Zone(zone::Zone),
     Key(key::Key),
     Transfer(transfer::Transfer),
     Undo(back::Undo),
@@ -38,6 +40,7 @@ pub(super) enum Command {
     Person(people::Person),
     Token(people::Token),
     Audit(people::Audit),
+    Clock(clock::Clock),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Nominate(relay::Nominate),
@@ -66,6 +69,7 @@ impl Command {
             Command::Feed(c) => feed::feed(common, &c),
             Command::Source(c) => feed::source(common, &c),
             Command::Retire(c) => retire::run(common, &c),
+            Command::Zone(c) => zone::run(common, &c),
             Command::Key(c) => key::run(common, &c),
             Command::Transfer(c) => transfer::run(common, &c),
             Command::Undo(c) => back::undo(common, &c),
@@ -75,6 +79,7 @@ impl Command {
             Command::Person(c) => people::person(common, c),
             Command::Token(c) => people::token(common, c),
             Command::Audit(c) => people::audit(common, &c),
+            Command::Clock(c) => clock::run(common, &c),
             Command::Backup(c) => backup::backup(common, &c),
             Command::Restore(c) => backup::restore(common, &c),
             Command::Nominate(c) => relay::nominate(common, &c),

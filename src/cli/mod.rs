@@ -5,6 +5,7 @@ mod backup;
 mod change;
 mod check;
 mod client;
+mod clock;
 mod command;
 mod export;
 mod failure;
@@ -20,6 +21,7 @@ mod serve;
 mod status;
 mod text;
 mod transfer;
+mod zone;
 
 use std::{path::PathBuf, process::ExitCode};
 

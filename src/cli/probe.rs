@@ -134,7 +134,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
 
 /// What came goes into the results.
 fn arrived(came: &Mutex<Vec<(Seen, IpAddr)>>, ids: &[Id], ran: &mut [Ran]) {
-    let at = crate::ledger::now();
+    let at = crate::clock::wall();
     for (seen, output) in came.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         let (id, outcome) = match seen {
             Seen::Probe(id) => (id, Outcome::Delivered { output: *output, at }),
@@ -240,7 +240,7 @@ impl Here {
     fn messages(&self, c: &Probe) -> Result<Vec<Ready>, Failure> {
         let mut out: Vec<Ready> = Vec::new();
         let mut add = |test: &str, token: &str, envelope: Envelope| {
-            let at: Time = crate::ledger::now();
+            let at: Time = crate::clock::wall();
             let message = message::probe(&self.names, &envelope, token, &self.who, "orbsd probe", at);
             let place = self.ids.lock().unwrap_or_else(PoisonError::into_inner).len() - 1;
             out.push(Ready { place, test: test.into(), envelope, message });

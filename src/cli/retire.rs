@@ -19,7 +19,6 @@ use super::{
 };
 use crate::{
     config::Config,
-    ledger::now,
     model::{
         Time, Zone,
         domain::name_to_ascii,
@@ -53,16 +52,17 @@ pub(super) struct Retire {
 /// Shows the plan; begins it or takes it back where that is said.
 pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
     let config = common.load()?;
+    let now = crate::daemon::clock(&config).now();
     let zone = find(&config, &c.zone)?;
     let file = config.zones.join(format!("{}.toml", zone.stem));
     match &c.empty {
-        Some(when) => begin(common, c, zone, &file, when)?,
+        Some(when) => begin(common, c, now, (zone, &file), when)?,
         None if c.undo => undo(common, zone, &file)?,
         None => {}
     }
     // What is in the files now, whoever wrote it.
     let config = common.load()?;
-    tell(common, find(&config, &c.zone)?, &file);
+    tell(common, now, find(&config, &c.zone)?, &file);
     Ok(())
 }
 
@@ -76,11 +76,10 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, Failure> {
 }
 
 /// Writes the plan at the end of the zone's file.
-fn begin(common: &Common, c: &Retire, zone: &Zone, file: &Path, when: &str) -> Result<(), Failure> {
+fn begin(common: &Common, c: &Retire, now: Time, (zone, file): (&Zone, &Path), when: &str) -> Result<(), Failure> {
     if zone.retire.is_some() {
         return Err(Failure::No(format!("{}: it is being retired already; --undo takes that back", file.display())));
     }
-    let now = now();
     let empty = until(when, now).map_err(|e| Failure::Usage(format!("--empty: {e}")))?;
     if empty < now.plus(MONTH) && !c.soon {
         return Err(Failure::Usage(format!(
@@ -138,8 +137,7 @@ fn edit(common: &Common, file: &Path, change: impl FnOnce(&str) -> Result<String
 }
 
 /// Tells the plan: what is done, what comes, what people have to do.
-fn tell(common: &Common, zone: &Zone, file: &Path) {
-    let now = now();
+fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let started = zone.retire.is_some();
     let planned = retire::Retire { announced: now, empty: now.plus(MONTH), text: None };
     let retire = zone.retire.as_ref().unwrap_or(&planned);

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::{
     Common, Failure,
     client::{Client, bytes},
-    feed::print_held,
+    feed::{print_held, print_looped},
+    zone::print_commands,
 };
 use crate::format::write::ExportReport;
 
@@ -50,6 +51,9 @@ fn print(s: &Value) {
     let text = |v: &Value| v.as_str().unwrap_or("").to_string();
     let state = if s["running"] == true { format!("running since {}", text(&s["started"])) } else { "not running".into() };
     println!("orbsd {} {state}, commit {}, writes {}", text(&s["version"]), s["commit"], text(&s["writes"]));
+    if let Some(why) = s["clock"]["problem"].as_str() {
+        println!("{why}");
+    }
     let l = &s["listed"];
     println!(
         "listed: {} IPv4 addresses, {} IPv4 prefixes, {} IPv6, {} domains",
@@ -99,6 +103,7 @@ fn feed(f: &Value) {
             println!("  {what}: {}", text(key));
         }
     }
+    print_looped(f);
     print_held(f);
 }
 
@@ -118,6 +123,10 @@ fn print_mirrors(found: &Value) {
             (_, has) => format!("has serial {has}, which is ahead of ours"),
         };
         println!("{} serial {} {}{key}{other}: {state}", text(&m["zone"]), m["serial"], text(&m["address"]));
+        if m["needs_transfer"].is_object() {
+            println!("  ours was not newer for it, so it keeps its old zone: force a transfer there");
+            print_commands(&m["needs_transfer"]);
+        }
         let n = &m["notified"];
         if n.is_object() {
             let answer = match (n["rcode"].as_str(), n["problem"].as_str()) {

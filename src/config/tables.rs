@@ -12,11 +12,12 @@ use super::{
     document::{Document, Report, Table},
     probe::{PAUSE, PORTS, SPREAD},
 };
-use crate::{intake::ErrorAllowance, model::time::Seconds};
+use crate::{clock::TrustAtStart, intake::ErrorAllowance, model::time::Seconds};
 
 /// `config.toml`.
 pub(super) struct File {
     pub(super) store: Table<StoreTable>,
+    pub(super) clock: Table<ClockTable>,
     pub(super) journal: Table<JournalTable>,
     pub(super) history: Table<HistoryTable>,
     pub(super) removals: Table<RemovalsTable>,
@@ -44,6 +45,7 @@ impl File {
         let d = &mut document;
         let file = File {
             store: d.table("store", report),
+            clock: d.table("clock", report),
             journal: d.table("journal", report),
             history: d.table("history", report),
             removals: d.table("removals", report),
@@ -80,6 +82,13 @@ impl Default for StoreTable {
     fn default() -> StoreTable {
         StoreTable { path: "data".into() }
     }
+}
+
+/// `[clock]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ClockTable {
+    pub(super) trust_at_start: TrustAtStart,
 }
 
 /// `[journal]`.
@@ -371,6 +380,7 @@ pub(super) struct FeedTable {
     pub(super) server: String,
     pub(super) zone: String,
     pub(super) key: String,
+    pub(super) transit: Option<bool>,
     pub(super) column: Option<String>,
     pub(super) origin: Option<String>,
     pub(super) dataset: Option<String>,
@@ -399,6 +409,7 @@ impl Default for FeedTable {
             server: String::new(),
             zone: String::new(),
             key: String::new(),
+            transit: None,
             column: None,
             origin: None,
             dataset: None,

@@ -12,7 +12,7 @@ use super::{
     tables::File,
 };
 use crate::{
-    index::{ZoneSet, ZoneView},
+    index::{MissingAddress, ZoneSet, ZoneView},
     model::{
         Zone,
         names::suggest,
@@ -127,11 +127,23 @@ pub(super) fn check(file: &File, zones: &[Table<Zone>], folder: &Path, reasons: 
             Err(e) => explain(zone, &e, |zone| ZoneView::new(zone, &reasons.known, &texts).err(), report),
         }
     }
-    if report.is_valid()
-        && let Err(e) = ZoneSet::new(views)
-    {
-        report.file_error(folder, e);
+    if report.is_valid() {
+        match ZoneSet::new(views) {
+            // All zones are ready, so they have the same numbers here and there.
+            Ok(set) => set.missing_addresses().iter().for_each(|m| warn_of_missing_address(&zones[m.zone], m, report)),
+            Err(e) => report.file_error(folder, e),
+        }
     }
+}
+
+/// Warns of a name server inside a zone that has no address.
+fn warn_of_missing_address(zone: &Table<Zone>, missing: &MissingAddress, report: &mut Report) {
+    let next = match &missing.problem {
+        Some(why) => format!("take another name for it: {why}"),
+        None => format!("add a [[record]] with name = \"{}\", type = \"A\" (or \"AAAA\") and its address as data", missing.record),
+    };
+    let text = format!("the name server {} lies inside the zone {} and has no address; {next}", missing.name, zone.origin);
+    report.warning(&zone.place, "", text);
 }
 
 /// Reports why a zone cannot be served: each fixed record and each rule that is wrong by itself, or else the error as it is.

@@ -44,6 +44,8 @@ pub enum Body<'a> {
     Blank,
     /// A listing's TXT records.
     Texts(Listing<'a>),
+    /// A delegation: its NS records go to the authority section, under the part of the question's name that starts here.
+    Referral(&'a Fixed, usize),
     /// The A record for a client that is refused, where a zone asks for one.
     RefusedCode([u8; 4]),
 }
@@ -71,7 +73,7 @@ impl Answer<'_> {
         match self.rcode {
             Rcode::NoError if matches!(self.body, Body::RefusedCode(_)) => Kind::Refused,
             Rcode::NoError if matches!(self.body, Body::Transfer) => Kind::Transfer,
-            Rcode::NoError if self.negative.is_some() => Kind::NoData,
+            Rcode::NoError if self.negative.is_some() || matches!(self.body, Body::Referral(..)) => Kind::NoData,
             Rcode::NoError => Kind::Listed,
             Rcode::NxDomain => Kind::NotListed,
             Rcode::Refused | Rcode::NotAuth => Kind::Refused,
@@ -80,9 +82,9 @@ impl Answer<'_> {
         }
     }
 
-    /// Whether we speak for the zone: AA.
+    /// Whether we speak for the zone: AA. For what is delegated we do not (RFC 1034 section 4.3.2).
     pub fn authoritative(&self) -> bool {
-        self.zone.is_some() && matches!(self.rcode, Rcode::NoError | Rcode::NxDomain)
+        self.zone.is_some() && !matches!(self.body, Body::Referral(..)) && matches!(self.rcode, Rcode::NoError | Rcode::NxDomain)
     }
 }
 
@@ -138,6 +140,13 @@ pub fn answer<'a>(
     };
     if !may {
         return refused(zone, number, origin_at, query.qtype);
+    }
+    if let Some((at, fixed)) = zone.delegation(&name[..origin_at], &labels.starts[..below]) {
+        // The parent alone knows of DS records, and it has none (RFC 4035 section 3.1.4.1).
+        return match query.qtype == rtype::DS && at == 0 {
+            true => Answer { origin_at, negative: Some(zone.ttls[1]), ..plain(Rcode::NoError, Some(number), None) },
+            false => Answer { origin_at, body: Body::Referral(fixed, at), ..plain(Rcode::NoError, Some(number), None) },
+        };
     }
     scratch.asked = Some(Asked::new(&name[..origin_at], &labels.starts[..below]));
     let Scratch { asked: Some(asked), items } = scratch else { return plain(Rcode::ServFail, Some(number), None) };

@@ -3,9 +3,10 @@
 use super::{Answer, MAX_NSID, Rcode, UDP_SIZE, answer::Body, query::Query};
 use crate::index::{
     Snapshot, ZoneView,
+    delegation::is_address,
     records::{BLANK_HINFO, Text},
     render::texts,
-    zones::{Rr, rtype},
+    zones::{Fixed, Rr, rtype},
 };
 
 /// The length of a header.
@@ -90,26 +91,38 @@ pub fn encode(snapshot: &Snapshot, query: &Query, answer: &Answer, out: &mut [u8
     o.put(&query.message[..query.question_end]);
     let owner = HEADER as u16;
     let origin = owner + answer.origin_at as u16;
-    let (mut an, mut ns) = (0u16, 0u16);
+    let (mut an, mut ns, mut glue) = (0u16, 0u16, 0u16);
     if let Some(zone) = answer.zone.map(|z| &snapshot.zones.all()[z]) {
         an = body(&mut o, snapshot, zone, answer, owner, origin);
         if let Some(ttl) = answer.negative {
             soa(&mut o, snapshot, zone, answer, (origin, origin), ttl);
             ns = 1;
         }
+        match answer.body {
+            Body::Fixed(fixed, rtype::NS) => glue = additional(&mut o, zone, fixed, origin, false),
+            Body::Referral(fixed, at) => {
+                for Rr { rtype, ttl, data } in fixed.rrs.iter().filter(|r| r.rtype == rtype::NS) {
+                    o.rr(owner + at as u16, *rtype, *ttl, data);
+                    ns += 1;
+                }
+                // A resolver that lacks them can not go on: they all fit, or TC says so (RFC 9471 section 3).
+                glue = additional(&mut o, zone, fixed, origin, true);
+            }
+            _ => {}
+        }
     }
     let truncated = o.full;
     let mut len = o.len;
     if truncated {
         // Nothing but the question and TC: a client has to come again over TCP (RFC 2181 section 9).
-        (an, ns, len) = (0, 0, query.question_end);
+        (an, ns, glue, len) = (0, 0, 0, query.question_end);
     }
-    let mut ar = 0;
+    let mut ar = glue;
     if let Some(options) = options {
         let mut o = Out { buf: out, len, full: false };
         options.put(&mut o, answer.rcode);
         len = o.len;
-        ar = 1;
+        ar += 1;
     }
     let flags = 0x80 | query.message[2] & 0x01 | if answer.authoritative() { 0x04 } else { 0 } | if truncated { 0x02 } else { 0 };
     let header = &mut out[2..HEADER];
@@ -127,7 +140,7 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
     let ttl = zone.ttls[0];
     let mut n = 0;
     match &answer.body {
-        Body::None => {}
+        Body::None | Body::Referral(..) => {}
         Body::Codes(listing) => {
             let mut given = [[0u8; 4]; 64];
             for p in &zone.publish {
@@ -168,6 +181,30 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
         Body::RefusedCode(code) => {
             o.rr(owner, rtype::A, zone.ttls[1], code);
             n = 1;
+        }
+    }
+    n
+}
+
+/// The addresses of the name servers that lie in the zone; tells how many records there are. RRsets that do not fit are left
+/// out, or, where they are `required`, make the answer one that is cut short.
+fn additional(o: &mut Out, zone: &ZoneView, fixed: &Fixed, origin: u16, required: bool) -> u16 {
+    let mut n = 0;
+    for server in fixed.rrs.iter().filter(|r| r.rtype == rtype::NS) {
+        let Some((place, addresses)) = zone.name_server(&server.data) else { continue };
+        for kind in [rtype::A, rtype::AAAA] {
+            let (start, mut count) = (o.len, 0);
+            for rr in addresses.rrs.iter().filter(|r| is_address(r) && r.rtype == kind) {
+                // The labels below the origin, then a pointer to it.
+                o.put(place);
+                o.rr(origin, rr.rtype, rr.ttl, &rr.data);
+                count += 1;
+            }
+            if o.full && !required {
+                (o.len, o.full) = (start, false);
+            } else {
+                n += count;
+            }
         }
     }
     n

@@ -15,7 +15,6 @@ use crate::{
         Keep, Ledger,
         guard::ListLimits,
         held::{FeedEvent, FileMark, HeldList},
-        now,
     },
     store::{schema::Audit, stage::Difference},
 };
@@ -60,7 +59,7 @@ impl<'a> Look<'a> {
         let is = Some((mark, self.way()?));
         let last = self.held();
         if *seen == is {
-            let due = last.as_ref().is_some_and(|h| held::is_due(h, self.list.shrink_wait, now()));
+            let due = last.as_ref().is_some_and(|h| held::is_due(h, self.list.shrink_wait, self.ledger.now()));
             return if due { self.accept_by_itself(mark).map(Some) } else { Ok(None) };
         }
         match file::import(self.ledger, self.path, &self.asked(), mark) {
@@ -72,7 +71,7 @@ impl<'a> Look<'a> {
                 Ok(Some(done.result.difference))
             }
             Err(Failed::Guard(trip)) => {
-                let step = held::next(last.as_ref(), &self.feed.settings.name, (mark, *trip), self.list.shrink_wait, now());
+                let step = held::next(last.as_ref(), &self.feed.settings.name, (mark, *trip), self.list.shrink_wait, self.ledger.now());
                 let changed = match step {
                     Step::Accept => self.accept_by_itself(mark).map(Some)?,
                     Step::Hold(held) => self.hold(held).map(|()| None)?,
@@ -170,7 +169,7 @@ impl<'a> Look<'a> {
         let name = &self.feed.settings.name;
         tracing::warn!(feed = name, "held list accepted: the feed has brought lists like it for {}", self.list.shrink_wait);
         let audit = Audit {
-            at: now(),
+            at: self.ledger.now(),
             who: name.clone(),
             from: "feed".into(),
             what: "feed.accept".into(),

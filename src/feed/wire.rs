@@ -8,13 +8,13 @@ use std::{
 };
 
 use crate::{
+    clock::wall,
     dns::{
         PLAIN_SIZE, UDP_SIZE,
         incoming::{Asked, Change, End, Incoming, Soa, ask},
         tsig::Session,
     },
     index::records::wire_name,
-    ledger::now,
     model::TsigKey,
 };
 
@@ -86,14 +86,20 @@ impl Server {
 
     /// The addresses of the server; the error says what is wrong with how it is written.
     pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
-        let text = self.address.trim();
-        let bare = text.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(addr) = bare.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(addr, PORT)]);
+        if let Some(address) = self.literal() {
+            return Ok(vec![address]);
         }
+        let text = self.address.trim();
         let with_port = if text.rsplit_once(':').is_some() { text.to_string() } else { format!("{text}:{PORT}") };
         let found = with_port.to_socket_addrs().map_err(|e| format!("the server `{text}` has no address: {e}"))?;
         Ok(found.take(MAX_ADDRESSES).collect())
+    }
+
+    /// The address, where it is written as one and not as a name.
+    pub fn literal(&self) -> Option<SocketAddr> {
+        let text = self.address.trim();
+        let bare = text.trim_start_matches('[').trim_end_matches(']');
+        bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT)).or_else(|_| text.parse()).ok()
     }
 
     /// Whether what is signed with this key speaks for the server.
@@ -107,7 +113,7 @@ impl Server {
         let Some(key) = &self.key else { return Ok((query, None)) };
         let len = query.len();
         query.resize(PLAIN_SIZE + len, 0); // more than any key's name and MAC take
-        let signed = Session::request(key.clone(), &mut query, len, now());
+        let signed = Session::request(key.clone(), &mut query, len, wall());
         let (session, len) = signed.ok_or_else(|| Failed::Answer(format!("the key `{}` is too long to sign with", key.name())))?;
         query.truncate(len);
         Ok((query, Some(session)))
@@ -184,7 +190,7 @@ impl Server {
                     return Ok(None);
                 }
                 // Anybody can send a datagram: what is not signed as it has to be is not believed.
-                if session.clone().is_some_and(|mut s| s.check(&buf[..n], now()).is_err()) {
+                if session.clone().is_some_and(|mut s| s.check(&buf[..n], wall()).is_err()) {
                     return Ok(None);
                 }
                 let mut incoming = Incoming::new(zone, id, Asked::Soa);
@@ -226,7 +232,7 @@ impl Server {
             stream.read_exact(&mut message).map_err(network)?;
             watch.bytes(message.len() + 2).map_err(Failed::Network)?;
             if let Some(s) = &mut session {
-                s.check(&message, now()).map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
+                s.check(&message, wall()).map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
             }
             incoming.message(&message, &mut |c| watch.change(c)).map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
             match incoming.end() {

@@ -6,6 +6,7 @@ use crate::model::{Keys, Serial};
 
 pub mod build;
 mod cover;
+pub mod delegation;
 pub mod difference;
 mod families;
 pub mod find;
@@ -30,6 +31,7 @@ pub mod zones;
 pub(crate) use tests::{HASH, any_facts, any_world, apply, names, test_zone};
 
 pub use build::{Builder, Changes, Tables};
+pub use delegation::MissingAddress;
 pub use families::Families;
 pub use find::{Asked, Found, Listing, Where, find};
 pub use space::Items;

@@ -20,6 +20,7 @@ pub mod rtype {
     pub const IXFR: u16 = 251;
     pub const AXFR: u16 = 252;
     pub const ANY: u16 = 255;
+    pub const DS: u16 = 43;
     pub const CAA: u16 = 257;
     /// A row of [`crate::index::rows`]; of the range for private use (RFC 6895 section 3.1).
     pub const ROW: u16 = 65_399;
@@ -219,6 +220,7 @@ pub(super) fn record_data(r: &Record) -> Result<(u16, Vec<u8>), String> {
             let host = if *host == "." { vec![0] } else { wire_name(host)? };
             (rtype::MX, [&p.to_be_bytes()[..], &host].concat())
         }
+        ("NS", [host]) => (rtype::NS, wire_name(host)?),
         ("CAA", [flags, tag, _, ..]) => {
             let f: u8 = flags.parse().map_err(|_| "the flags are not a number")?;
             if tag.len() > MAX_TAG || !tag.bytes().all(|b| b.is_ascii_alphanumeric()) {
@@ -237,7 +239,7 @@ pub(super) fn record_data(r: &Record) -> Result<(u16, Vec<u8>), String> {
             }
             (rtype::TXT, data)
         }
-        (kind, _) => return Err(format!("`{kind} {}` is not A, AAAA, MX, CAA or TXT data", r.data)),
+        (kind, _) => return Err(format!("`{kind} {}` is not A, AAAA, NS, MX, CAA or TXT data", r.data)),
     })
 }
 
@@ -272,9 +274,15 @@ mod tests {
         assert_eq!(data("CAA", " 0   issue \t \"ca.example; x=1\" ").unwrap(), b"\0\x05issueca.example; x=1");
         assert_eq!(data("caa", "128 iodef mailto:a@b.example").unwrap(), b"\x80\x05iodefmailto:a@b.example");
         assert_eq!(data("MX", "10  BÜCHER.example.").unwrap(), b"\0\x0a\x0dxn--bcher-kva\x07example\0");
-        for (kind, text) in
-            [("CAA", "0 issue"), ("CAA", "256 issue x"), ("CAA", "0 is-sue x"), ("A", "1.2.3"), ("NS", "ns.example"), ("MX", "a b")]
-        {
+        for (kind, text) in [
+            ("CAA", "0 issue"),
+            ("CAA", "256 issue x"),
+            ("CAA", "0 is-sue x"),
+            ("A", "1.2.3"),
+            ("NS", "ns..example"),
+            ("SRV", "1"),
+            ("MX", "a b"),
+        ] {
             assert!(data(kind, text).is_err(), "{kind} {text}");
         }
         let long = Record { name: "@".into(), kind: "A".into(), data: "192.0.2.1".into(), ttl: Some(crate::model::time::Seconds(1 << 31)) };

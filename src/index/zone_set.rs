@@ -44,6 +44,7 @@ impl ZoneSet {
         set.lengths.sort_unstable_by(|a, b| b.cmp(a));
         set.lengths.dedup();
         set.delegate()?;
+        set.add_glue();
         let members: Vec<Box<str>> = set.zones.iter().filter(|z| z.spec.kind != ZoneKind::Catalog).map(|z| z.name.clone()).collect();
         for catalog in set.zones.iter_mut().filter(|z| z.spec.kind == ZoneKind::Catalog) {
             catalog.catalogue(&members)?;
@@ -63,6 +64,11 @@ impl ZoneSet {
             }
         }
         Ok(())
+    }
+
+    /// A zone that is being made ready.
+    pub(super) fn zone_mut(&mut self, number: usize) -> &mut ZoneView {
+        &mut self.zones[number]
     }
 
     /// All zones; their places are their numbers.

@@ -12,10 +12,10 @@ use super::{
     find::labels_in,
     records::{compress, record_data, relative, starts_label, wire_mail},
 };
-use crate::model::{Mask, ReasonId, Reasons, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy};
+use crate::model::{Mask, ReasonId, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy};
 
 /// Moves when this program renders the same data differently; part of every zone's hash, so that the serial moves too.
-pub const RENDER_VERSION: u32 = 2;
+pub const RENDER_VERSION: u32 = 3;
 
 /// The version of a catalog's schema as TXT data: 2 (RFC 9432 section 4.2.1).
 const CATALOG_VERSION: &[u8] = b"\x012";
@@ -56,6 +56,8 @@ pub struct ZoneView {
     pub fixed: FxHashMap<Box<[u8]>, Fixed>,
     /// The labels next to the origin under which fixed names stand.
     tops: Vec<Box<[u8]>>,
+    /// The names that NS records of the zone file delegate.
+    pub(super) cuts: Vec<Box<[u8]>>,
     /// MNAME and RNAME in wire form.
     pub soa_names: Box<[u8]>,
     /// The same in pieces: bytes as they stand, then a place in the origin where the rest is found (RFC 1035 section 4.1.4).
@@ -64,6 +66,8 @@ pub struct ZoneView {
     pub ttls: [u32; 3],
     /// A number that changes with everything that is rendered from configuration.
     pub hash: u64,
+    /// The store whose rows these are ([`super::rows`]).
+    pub store: StoreId,
     /// Where it is counted: stays the same while other zones come and go.
     pub slot: usize,
     allow: Vec<ipnet::IpNet>,
@@ -115,9 +119,11 @@ impl ZoneView {
             publish,
             fixed: FxHashMap::default(),
             tops: Vec::new(),
+            cuts: Vec::new(),
             soa_names: soa_names.into(),
             ttls: [zone.ttl, zone.negative_ttl, zone.nodata_ttl].map(|s| s.0 as u32),
             hash,
+            store: StoreId::default(),
             slot: 0,
             allow: zone.query.allow.iter().map(|p| allowed(p)).collect::<Result<_, _>>()?,
             open: false,
@@ -128,6 +134,14 @@ impl ZoneView {
         view.open = view.allow.contains(&allowed("0.0.0.0/0")?) && view.allow.contains(&allowed("::/0")?);
         view.fix()?;
         Ok(view)
+    }
+
+    /// The zone of a store. The identity is part of the hash, since every row has it.
+    #[must_use]
+    pub fn of_store(mut self, store: StoreId) -> ZoneView {
+        self.store = store;
+        self.hash = fnv(&[self.hash, store.0].map(u64::to_le_bytes).concat());
+        self
     }
 
     /// The zone as it is at a time: one that is retired lists nobody from a day on. What is published there is shown at the
@@ -160,11 +174,15 @@ impl ZoneView {
             };
             let ttl = r.ttl.map_or(self.ttls[0], |t| t.0 as u32);
             let (rtype, data) = record_data(&r).map_err(|e| wrong(&r, &e))?;
+            if rtype == rtype::NS {
+                self.check_cut(&place).map_err(|e| wrong(&r, &e))?;
+            }
             if self.fixed.get(&place[..]).is_some_and(|f| f.rrs.iter().any(|o| o.rtype == rtype && o.ttl != ttl)) {
                 return Err(wrong(&r, "records of one name and type have one TTL (RFC 2181 section 5.2)"));
             }
             self.add(&place, Rr { rtype, ttl, data: data.into() });
         }
+        self.check_below_cuts()?;
         let announced = self.spec.retire.as_ref().map(|r| txt_data(&r.words(&self.name), &self.name));
         if let Some(data) = announced.clone() {
             let ttl = self.fixed.get(&[][..]).and_then(|f| f.rrs.iter().find(|o| o.rtype == rtype::TXT)).map_or(self.ttls[0], |o| o.ttl);
@@ -204,7 +222,7 @@ impl ZoneView {
     }
 
     /// Whether a fixed name may stand at a place: never where a listing could be looked for, so that the two never meet.
-    fn check_place(&self, place: &[u8]) -> Result<(), String> {
+    pub(super) fn check_place(&self, place: &[u8]) -> Result<(), String> {
         if place.len() + self.origin.len() > MAX_NAME {
             return Err(format!("the name is longer than {MAX_NAME} bytes under the origin"));
         }
@@ -245,6 +263,19 @@ impl ZoneView {
         self.hash = fnv(&hashed);
         self.link();
         Ok(())
+    }
+
+    /// Adds the addresses of a name server that lies below, in another zone.
+    pub(super) fn add_addresses(&mut self, place: &[u8], addresses: Vec<Rr>) {
+        let mut hashed = [&self.hash.to_le_bytes()[..], place].concat();
+        for rr in addresses {
+            hashed.extend(&rr.data);
+            // One RRset has one TTL (RFC 2181 section 5.2).
+            let there = self.fixed.get(place).and_then(|f| f.rrs.iter().find(|o| o.rtype == rr.rtype)).map(|o| o.ttl);
+            self.add(place, Rr { ttl: there.unwrap_or(rr.ttl), ..rr });
+        }
+        self.hash = fnv(&hashed);
+        self.link();
     }
 
     /// Fills in a catalog (RFC 9432): its version, and for each member a label of its own, which the member keeps.

@@ -32,6 +32,7 @@ pub use run::{Ran, Ready};
 
 use super::{Ledger, Refused};
 use crate::{
+    clock::ClockReport,
     model::{Subject, Time, history::Once, networks::Networks, retest::Outage, special, time::Seconds},
     smtp::{Catalogue, Names, Tokens, message::Operator},
 };
@@ -229,6 +230,16 @@ impl Desk {
             // A look that began in between has seen the old ones.
             self.unseen();
         }
+    }
+
+    /// Trusted time.
+    pub fn now(&self) -> Time {
+        self.ledger.now()
+    }
+
+    /// How the clock is.
+    pub fn clock(&self) -> ClockReport {
+        self.ledger.clock.report()
     }
 
     /// How tests are made now.

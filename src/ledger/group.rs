@@ -7,7 +7,7 @@ use crate::{
     index::RawFacts,
     model::{
         Change, Event, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict,
-        history::{Ask, Once, What, decide, proven},
+        history::{Ask, Once, What, decide, ended_listings, proven},
         subject::covers_others,
     },
     store::{Batch, Store, Vocabulary, schema, stage::Row},
@@ -215,6 +215,21 @@ impl Work {
             }
         }
         Ok(())
+    }
+
+    /// Ends the listings of a subject whose time is over, and nothing else of it.
+    pub(super) fn end_listings(&mut self, store: &Store, subject: &Subject) -> Result<(), Refused> {
+        let now = self.now;
+        let (_, verdict) = self.verdict(store, subject)?;
+        for what in ended_listings(verdict, now) {
+            self.folded(store, subject, EXPIRY, what, now)?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing has happened.
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
     }
 
     /// Folds in an event about a subject.

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    clock::Clock,
     index::Published,
     model::{Change, Hold, Keys, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
     store::{
@@ -51,6 +52,8 @@ pub struct Settings {
     pub keys: Arc<Keys>,
     /// Where the log of removals lies; none: none is kept.
     pub removals: Option<std::path::PathBuf>,
+    /// What the mirrors were seen to have. It is no part of the configuration: a reload leaves it as it is.
+    pub mirrors: super::SeenSerials,
 }
 
 /// What a commit did: its number, and the serials that moved.
@@ -101,6 +104,8 @@ pub enum Refused {
     Unknown(String),
     /// The configuration does not fit.
     Settings(String),
+    /// A serial is not newer for a zone, or for mirrors of it.
+    Serial(String),
     /// The store failed while it was written: it may be there or not. The ledger finds out before it takes more.
     InDoubt(String),
     /// The ledger takes no writes until its store works again.
@@ -136,7 +141,7 @@ impl Refused {
             Refused::OtherBody => "another request came with the same Idempotency-Key before; take a new key".into(),
             Refused::Again => "a request with this Idempotency-Key was just done; send it again to see what it was told".into(),
             Refused::Unlistable(u) => u.to_string(),
-            Refused::Settings(why) | Refused::Unknown(why) => why.clone(),
+            Refused::Settings(why) | Refused::Serial(why) | Refused::Unknown(why) => why.clone(),
             Refused::InDoubt(why) => format!("in doubt: the store failed while this was written ({why}); look it up before you repeat it"),
             Refused::Poisoned(why) => format!("no writes are taken until the store works again: {why}"),
             Refused::Stopped => "the daemon is stopping".into(),
@@ -157,6 +162,8 @@ pub(super) enum Job {
     /// The number of a source's name, given now if it has none.
     Source(String, Reply<SourceId>),
     Configure(Box<Settings>, Reply<Receipt>),
+    /// A serial for a zone.
+    Serial(Box<super::SerialRequest>, Reply<super::SerialChange>),
     /// The tables of the past, and the snapshot of now, for a difference.
     Past(Box<super::past::Asked>, Reply<Option<super::past::Both>>),
     /// Many changes as one commit, and their line in the audit log.
@@ -211,6 +218,8 @@ pub struct Ledger {
     pub store: Arc<Store>,
     /// How it is.
     pub health: Arc<Health>,
+    /// Trusted time.
+    pub clock: Clock,
     /// The number of the last commit, told after it is published and acknowledged; also told, whatever the number, when a
     /// configuration was taken.
     pub commits: watch::Receiver<u64>,
@@ -256,9 +265,15 @@ impl Ledger {
 
     /// Takes a new configuration. May block.
     pub fn configure(&self, settings: Settings) -> Result<Receipt, Refused> {
+        let settings = Settings { mirrors: self.settings().mirrors.clone(), ..settings };
         let receipt = self.call(|r| Job::Configure(Box::new(settings.clone()), r))?;
         *self.settings.lock().unwrap_or_else(|e| e.into_inner()) = Arc::new(settings);
         Ok(receipt)
+    }
+
+    /// Trusted time.
+    pub fn now(&self) -> Time {
+        self.clock.now()
     }
 
     /// The configuration that is in force.
@@ -297,12 +312,6 @@ pub struct ImportResult {
     pub receipt: Option<Receipt>,
     /// What changed.
     pub difference: Difference,
-}
-
-/// The clock.
-pub fn now() -> Time {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Time(since.map_or(0, |d| d.as_secs()))
 }
 
 impl From<StoreError> for Refused {

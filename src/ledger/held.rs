@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Book, Job, Keep, Ledger, Refused, group::Work, guard::GuardTrip, now, writer::Writer};
+use super::{Book, Job, Keep, Ledger, Refused, group::Work, guard::GuardTrip, writer::Writer};
 use crate::{
     model::Time,
     store::{
@@ -85,7 +85,7 @@ impl Writer {
             book.held.insert(held.feed.clone(), held);
         }
         if book.webhooks.values().any(|h| h.paused.is_none()) {
-            let mut work = Work::new(now());
+            let mut work = Work::new(self.clock.now());
             work.people = rows;
             work.notice = Some((event.event, event.fields));
             self.commit(&work, None)?;

@@ -4,7 +4,6 @@ use super::{
     ImportResult, Job, Ledger, Receipt, Refused, Reply,
     group::Work,
     guard::{self, ListLimits, ListRefusal, NewList, Passed},
-    now,
     writer::{Writer, load},
 };
 use crate::{
@@ -193,7 +192,7 @@ impl Ledger {
     ) -> Result<ImportResult, ImportError> {
         let known = self.published.load().tables.counts().iter().sum();
         let Import { source, mode, exceptions, .. } = *what;
-        let mut stage = self.store.stage(Terms { source, mode, exceptions, now: now(), known });
+        let mut stage = self.store.stage(Terms { source, mode, exceptions, now: self.clock.now(), known });
         stage.patch(std::mem::take(&mut what.touched));
         let mut broken = None;
         let read = lines(what, &mut |subject, entry| {
@@ -207,7 +206,7 @@ impl Ledger {
             return Err(e.into());
         }
         read.map_err(ImportError::Input)?;
-        if let Some(t) = what.expires.filter(|t| *t <= now()) {
+        if let Some(t) = what.expires.filter(|t| *t <= self.clock.now()) {
             return Err(ImportError::Over(t));
         }
         let compared = stage.compared(what.dry_run)?;
@@ -257,7 +256,7 @@ impl Ledger {
 
     /// When the source's life ends after an import, unless it is imported again.
     fn expires(&self, what: &Import) -> Option<Time> {
-        let said = what.expires.into_iter().chain(what.max_age.map(|a| now().plus(a))).min();
+        let said = what.expires.into_iter().chain(what.max_age.map(|a| self.clock.now().plus(a))).min();
         // Where a part of the list comes or goes, the life of the whole stays as it is.
         let stays = || self.store.vocabulary().records.get(usize::from(what.source.0)).and_then(|r| r.expires);
         said.or_else(|| if what.mode == Mode::Replace { None } else { stays() })
@@ -268,7 +267,7 @@ impl Ledger {
         let Some(limits) = &what.limits else { return Ok(None) };
         let last = self.store.accepted_list(what.source)?;
         let list = NewList { mode: what.mode, shape: &what.shape, extents: &compared.extents() };
-        guard::check(&list, last.as_ref(), limits, now()).map(Some).map_err(|mut refusal| {
+        guard::check(&list, last.as_ref(), limits, self.clock.now()).map(Some).map_err(|mut refusal| {
             if let ListRefusal::Guard(trip) = &mut refusal {
                 trip.difference = compared.difference().clone();
             }
@@ -379,7 +378,7 @@ impl Writer {
         if ready.ended {
             record.masks = [0; 2];
         } else {
-            record.refreshed = now();
+            record.refreshed = self.clock.now();
             record.masks[0] |= ready.staged.masks[0];
             record.masks[1] |= ready.staged.masks[1];
         }
@@ -414,7 +413,7 @@ impl Writer {
         let last = self.store.accepted_list(ready.staged.source)?;
         if let Some((shape, passed)) = &ready.passed {
             let list = NewList { mode: ready.mode, shape, extents: &ready.staged.extents };
-            return Ok(Some(guard::accepted(&list, last, *passed, now())));
+            return Ok(Some(guard::accepted(&list, last, *passed, self.clock.now())));
         }
         let Some(last) = last else { return Ok(None) };
         // Entries that ended or were taken off on purpose are not held against the next list; and what an undo brings back
@@ -433,7 +432,7 @@ impl Writer {
             record.generation = fresh(record);
         }
         let generation = record.generation;
-        let mut work = Work::new(now());
+        let mut work = Work::new(self.clock.now());
         record.kept.take().into_iter().filter(|k| k.generation > 0).for_each(|k| work.drop_generation(source, k.generation));
         if let (Prepared::Verdicts(read), Since::Subjects(changed)) = (&ready.prepared, changed) {
             let still = read.iter().filter(|(s, _)| changed.binary_search(s).is_err());
@@ -453,12 +452,12 @@ impl Writer {
     fn large(&self, ready: &Ready, mut v: Vocabulary) -> Result<Work, Refused> {
         let source = ready.staged.source;
         let author = v.sources.name(source).to_string();
-        let mut work = Work::new(now());
+        let mut work = Work::new(self.clock.now());
         work.extra = ready.staged.masks;
         (work.barrier, work.bulk) = (true, true);
         if ready.ended {
             let ends = &mut v.records[usize::from(source.0)].ends;
-            ends.push(now());
+            ends.push(self.clock.now());
             ends.drain(..ends.len().saturating_sub(MAX_ENDS));
         } else {
             for subject in self.store.held(source)? {
@@ -482,48 +481,40 @@ impl Writer {
         Ok(work)
     }
 
-    /// Ends the whole life of feeds that were not imported in time: one commit for each.
-    pub(super) fn expire_sources(&mut self) -> Result<(), StoreError> {
+    /// Ends the whole life of a feed that was not imported in time.
+    pub(super) fn end_source(&mut self, source: SourceId) -> Result<(), Refused> {
         let v = self.store.vocabulary();
-        let over = |t: Option<Time>| t.is_some_and(|t| t <= now());
-        let due: Vec<usize> = (0..v.records.len()).filter(|i| over(v.records[*i].expires)).collect();
-        for i in due {
-            let (source, record) = (SourceId(i as u16), &v.records[i]);
-            tracing::warn!(source = record.name, "the feed was not imported in time; its listings end");
-            let rows = self.store.feed_rows(source, record.generation, SMALL + 1)?;
-            let few = rows.len() <= SMALL;
-            let rows = match few {
-                true => Rows::Small(rows.into_iter().map(|(subject, old)| Row { subject, old, new: vec![] }).collect()),
-                false => match self.generation(source) {
-                    Ok(generation) => Rows::Large(generation, None),
-                    Err(_) => return Ok(()), // poisoned: the next tick tries again
-                },
-            };
-            let staged = Staged {
-                source,
-                base: record.generation,
-                difference: Difference::default(),
-                extents: Default::default(),
-                masks: record.masks,
-                rows,
-                holds: Default::default(),
-            };
-            match self.make_true(Ready {
-                staged,
-                expires: None,
-                ended: true,
-                follow: None,
-                asked: None,
-                was_expires: None,
-                passed: None,
-                mode: Mode::Replace,
-                base: self.seq,
-                prepared: Prepared::Nothing,
-            }) {
-                Ok(_) if !few => self.write_image(true, None),
-                Ok(_) => {}
-                Err(e) => tracing::error!(error = ?e, "the feed's listings could not be ended"),
-            }
+        let record = &v.records[usize::from(source.0)];
+        tracing::warn!(source = record.name, "the feed was not imported in time; its listings end");
+        let rows = self.store.feed_rows(source, record.generation, SMALL + 1)?;
+        let few = rows.len() <= SMALL;
+        let rows = match few {
+            true => Rows::Small(rows.into_iter().map(|(subject, old)| Row { subject, old, new: vec![] }).collect()),
+            false => Rows::Large(self.generation(source)?, None),
+        };
+        let staged = Staged {
+            source,
+            base: record.generation,
+            difference: Difference::default(),
+            extents: Default::default(),
+            masks: record.masks,
+            rows,
+            holds: Default::default(),
+        };
+        self.make_true(Ready {
+            staged,
+            expires: None,
+            ended: true,
+            follow: None,
+            asked: None,
+            was_expires: None,
+            passed: None,
+            mode: Mode::Replace,
+            base: self.seq,
+            prepared: Prepared::Nothing,
+        })?;
+        if !few {
+            self.write_image(true, None);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, Ledger, Refused, group::Work, now, writer::Writer};
+use super::{Job, Ledger, Refused, group::Work, writer::Writer};
 use crate::{
     model::{Serial, Subject, Time, time::Seconds},
     store::{Batch, Store, StoreError, schema},
@@ -112,15 +112,22 @@ impl Writer {
             subjects.sort();
             let named: Vec<&&Subject> = subjects.iter().take(NAMED).collect();
             let mut body = serde_json::json!({
-                "event": "commit", "commit": seq, "at": now().to_string(), "serials": serials, "subjects": named,
+                "event": "commit", "commit": seq, "at": self.clock.now().to_string(), "serials": serials, "subjects": named,
                 "count": subjects.len(), "bulk": work.bulk, "gap": gap,
             });
             if let Some((event, fields)) = &work.notice {
-                body = serde_json::json!({"event": event, "commit": seq, "at": now().to_string(), "gap": gap});
+                body = serde_json::json!({"event": event, "commit": seq, "at": self.clock.now().to_string(), "gap": gap});
                 fields.iter().for_each(|(key, value)| body[key] = value.clone());
             }
-            let message =
-                Message { commit: seq, body: body.to_string(), since: now(), tries: 0, next: Time(0), problem: None, dead: false };
+            let message = Message {
+                commit: seq,
+                body: body.to_string(),
+                since: self.clock.now(),
+                tries: 0,
+                next: Time(0),
+                problem: None,
+                dead: false,
+            };
             batch.put(schema::OUTBOX, key(&hook.id, seq), schema::encode(&message));
         }
         out
@@ -154,7 +161,7 @@ impl Writer {
             }
             (Some(mut m), Tried::Failed(why)) => {
                 m.tries += 1;
-                m.next = now().plus(Seconds((1 << m.tries.min(20)).min(PATIENCE)));
+                m.next = self.clock.now().plus(Seconds((1 << m.tries.min(20)).min(PATIENCE)));
                 m.problem = Some(why);
                 m.dead = m.tries >= TRIES;
                 batch.put(schema::OUTBOX, key, schema::encode(&m));

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     Job, Ledger, Refused,
     held::{HELD, HeldList, read_held},
-    now,
     outbox::Webhook,
     writer::Writer,
 };
@@ -228,13 +227,13 @@ impl Writer {
             }
             Keep::Import(id, at, told) => book.remember(id, at, told, &mut batch),
             Keep::Answer(once, status, body) => {
-                batch.put(schema::ONCE, schema::answer_key(now(), &once.key), schema::encode(&(once.body, status, body)));
+                batch.put(schema::ONCE, schema::answer_key(self.clock.now(), &once.key), schema::encode(&(once.body, status, body)));
             }
             keep @ (Keep::HeldList(_) | Keep::NoHeldList(_) | Keep::ShapeReset(_)) => self.keep_of_feed(keep, &mut book, &mut batch)?,
         }
         if let Some(once) = line.and_then(|l| l.once) {
             let made = schema::Made { body: once.body, ..schema::Made::default() };
-            batch.put(schema::ONCE, schema::once_key(now(), &once.key), schema::encode(&made));
+            batch.put(schema::ONCE, schema::once_key(self.clock.now(), &once.key), schema::encode(&made));
         }
         line.into_iter().for_each(|l| batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(l)));
         self.commit_batch(batch)?;

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Refused,
+    Refused, SeenSerials,
     group::Work,
-    now,
     removals::{Line, Removal},
 };
 use crate::{
-    model::{Serial, Time},
+    model::{
+        Serial, Time,
+        serial::{Jump, SeenMirror, left_behind, restore_step},
+    },
     store::{Batch, Store, Vocabulary, schema, vocabulary_rows},
 };
 
-/// How far serials jump where it is not known what mirrors have seen: half of what RFC 1982 can tell from a step back.
-const LOST: u32 = 1 << 30;
 /// How many decisions one batch replays.
 const GROUP: usize = 4096;
 
@@ -27,20 +27,66 @@ pub struct Replayed {
     pub decisions: usize,
     /// The serial each zone goes on from.
     pub serials: Vec<(String, Serial)>,
+    /// Mirrors that keep their old zone until a transfer is forced there: zone, its serial, and they.
+    pub left_behind: Vec<(String, Serial, Vec<SeenMirror>)>,
 }
 
-/// Replays a log of removals into a restored store, and lets its zones go on behind every serial that was handed out: those
-/// of the log, or without one a long way ahead. Transfers across it are full ones.
-pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refused> {
+/// What serials of a restored store are decided by, beside the store and the log of removals.
+#[derive(Debug, Clone, Default)]
+pub struct RestoreSerials {
+    /// The age of the copy, in seconds.
+    pub age: u64,
+    /// What mirrors were seen to have.
+    pub mirrors: SeenSerials,
+    /// Whether serials are taken that are not newer for every mirror.
+    pub force: bool,
+}
+
+impl RestoreSerials {
+    /// The serial that each zone of a copy goes on from: after those of the log, or without one as far on as the zone may
+    /// have come since; and after those that mirrors were seen to have.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Serial`] names the mirrors that could not follow, unless it is forced.
+    fn decide(&self, store: &Store, lines: Option<&[Line]>, out: &mut Replayed) -> Result<(), Refused> {
+        let mut logged: BTreeMap<&String, Serial> = BTreeMap::new();
+        for l in lines.unwrap_or_default() {
+            logged.extend(l.serials.iter().map(|(o, n)| (o, Serial(*n))));
+        }
+        let mut zones: BTreeMap<String, Option<Serial>> = store.zones()?.into_iter().map(|(o, r)| (o, Some(r.serial))).collect();
+        // Those that came after the copy too: mirrors have seen their serials.
+        logged.keys().for_each(|o| _ = zones.entry((*o).clone()).or_default());
+        for (origin, had) in zones {
+            let logged = logged.get(&origin).copied();
+            let step = if logged.is_some() { 1 } else { restore_step(self.age) };
+            let own: Vec<Serial> = had.into_iter().chain(logged).collect();
+            let (serial, left) = self.mirrors.jump(&origin, &own, Jump::Past(step));
+            out.serials.push((origin.clone(), serial));
+            if !left.is_empty() {
+                out.left_behind.push((origin, serial, left));
+            }
+        }
+        if !out.left_behind.is_empty() && !self.force {
+            let named: Vec<String> = out.left_behind.iter().map(|(zone, serial, left)| left_behind(zone, *serial, left)).collect();
+            return Err(Refused::Serial(format!("{}; nothing was restored; --force restores all the same", named.join("\n"))));
+        }
+        Ok(())
+    }
+}
+
+/// Replays a log of removals into a restored store, and lets its zones go on after every serial that was handed out: see
+/// [`RestoreSerials`]. Transfers across it are full ones.
+pub fn restore(store: &Store, lines: Option<&[Line]>, serials: &RestoreSerials, now: Time) -> Result<Replayed, Refused> {
     let known = store.removals()?;
     if let Some(lines) = lines {
         follows(lines, known)?;
     }
     let mut out = Replayed::default();
+    serials.decide(store, lines, &mut out)?;
     let new: Vec<&Line> = lines.unwrap_or_default().iter().filter(|l| l.n > known).collect();
     out.lines = new.len();
-    let events: Vec<(Time, &Removal)> =
-        new.iter().flat_map(|l| l.events.iter().map(|e| (l.at.parse().unwrap_or_else(|_| now()), e))).collect();
+    let events: Vec<(Time, &Removal)> = new.iter().flat_map(|l| l.events.iter().map(|e| (l.at.parse().unwrap_or(now), e))).collect();
     out.decisions = events.len();
     // The vocabulary of the copy may be older than what was decided.
     let mut v = Vocabulary::clone(&store.vocabulary());
@@ -58,7 +104,7 @@ pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refuse
     store.commit(batch)?;
     store.set_vocabulary(v.clone());
     for part in events.chunks(GROUP) {
-        let mut work = Work::new(now());
+        let mut work = Work::new(now);
         for (at, e) in part {
             // What ended meanwhile by its own time is ended by the next start.
             if let Some(what) = e.what(&v) {
@@ -72,22 +118,9 @@ pub fn restore(store: &Store, lines: Option<&[Line]>) -> Result<Replayed, Refuse
         store.commit(batch)?;
     }
     let mut batch = Batch::default();
-    let mut logged: BTreeMap<&String, Serial> = BTreeMap::new();
-    for l in lines.unwrap_or_default() {
-        logged.extend(l.serials.iter().map(|(o, n)| (o, Serial(*n))));
-    }
-    let mut zones: BTreeMap<String, Option<Serial>> = store.zones()?.into_iter().map(|(o, r)| (o, Some(r.serial))).collect();
-    // Those that came after the copy too: mirrors have seen their serials.
-    logged.keys().for_each(|o| _ = zones.entry((*o).clone()).or_default());
-    for (origin, had) in zones {
-        let serial = match (logged.get(&origin), had) {
-            (Some(n), had) => had.map_or(*n, |h| h.max(*n)),
-            (None, Some(had)) => had.advance(LOST),
-            (None, None) => continue,
-        };
-        out.serials.push((origin.clone(), serial));
+    for (origin, serial) in &out.serials {
         // Another hash: the next start gives out the serial behind it, and sets a barrier.
-        batch.put(schema::META, format!("zone/{origin}").into_bytes(), schema::encode(&schema::ZoneRecord { serial, hash: 0 }));
+        batch.put(schema::META, format!("zone/{origin}").into_bytes(), schema::encode(&schema::ZoneRecord { serial: *serial, hash: 0 }));
     }
     // Nobody's serial is in the journal any more.
     batch.delete_range(schema::META, b"serial/".to_vec(), schema::after(b"serial/"));
@@ -114,7 +147,7 @@ fn follows(lines: &[Line], known: u64) -> Result<(), Refused> {
 
 /// Brings a store to what its log says, where it lacks lines: it was copied back by hand, a restore was cut, or a decision was
 /// written down and the power went before it was true. Serials go on behind those of the log then.
-pub(super) fn catch_up(store: &Store, path: &std::path::Path) -> Result<(), Refused> {
+pub(super) fn catch_up(store: &Store, path: &std::path::Path, mirrors: &SeenSerials, now: Time) -> Result<(), Refused> {
     if !path.is_file() {
         return Ok(());
     }
@@ -125,7 +158,10 @@ pub(super) fn catch_up(store: &Store, path: &std::path::Path) -> Result<(), Refu
         return Ok(());
     }
     let lines = super::removals::read(path).map_err(Refused::Settings)?;
-    let done = restore(store, Some(&lines))?;
+    // A start has to come to an end: mirrors that cannot follow are named, and not waited for.
+    let serials = RestoreSerials { mirrors: mirrors.clone(), force: true, ..RestoreSerials::default() };
+    let done = restore(store, Some(&lines), &serials, now)?;
+    done.left_behind.iter().for_each(|(zone, serial, left)| tracing::error!("{}", left_behind(zone, *serial, left)));
     tracing::warn!(lines = done.lines, decisions = done.decisions, "the store lacked decisions of the log of removals; they were replayed");
     Ok(())
 }

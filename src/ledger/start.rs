@@ -10,6 +10,7 @@ use super::{
     writer::{Writer, load},
 };
 use crate::{
+    clock::Clock,
     index::{Builder, Changes, Published, RawFacts},
     store::{Store, StoreError, Vocabulary, journal::Since},
 };
@@ -52,11 +53,11 @@ fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
     }
 }
 
-/// Opens the ledger on a store: what fell due while it was stopped is ended before the first answer. `on_start` runs on
+/// Opens the ledger on a store, by the time of `clock`: what fell due while it was stopped is ended before the first answer. `on_start` runs on
 /// the writer's thread first, to lower its priority where that is wanted.
-pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + 'static) -> Result<Ledger, Refused> {
+pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnce() + Send + 'static) -> Result<Ledger, Refused> {
     if let Some(path) = &settings.removals {
-        super::restore::catch_up(&store, path)?;
+        super::restore::catch_up(&store, path, &settings.mirrors, clock.now())?;
     }
     let store = Arc::new(store);
     let (builder, imaged) = tables(&store)?;
@@ -75,6 +76,8 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         seq,
         queues: Default::default(),
         removals: None,
+        clock: clock.clone(),
+        expiring: false,
         audited: store.audited()?,
         book: book.clone(),
         journal_bytes: store.journal_bytes()?,
@@ -84,7 +87,7 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
         published: published.clone(),
         health: health.clone(),
         told,
-        settings: Settings::default(),
+        settings: Settings { mirrors: settings.mirrors.clone(), ..Settings::default() },
         zones: Arc::default(),
         serials: Vec::new(),
         since_image: 0,
@@ -95,16 +98,26 @@ pub fn open(store: Store, settings: Settings, on_start: impl FnOnce() + Send + '
     };
     writer.count_queues()?;
     writer.take_over(settings.clone(), lost)?;
-    writer.expire(usize::MAX)?;
-    writer.expire_sources()?;
+    writer.expire()?;
     if imaged == 0 || lost {
         writer.write_image(false, None);
     }
+    clock.save();
     let (jobs, rx) = mpsc::channel(QUEUE);
     let thread = std::thread::Builder::new().name("ledger".into()).spawn(move || {
         on_start();
         writer.run(rx);
     });
     thread.map_err(|e| Refused::Settings(format!("the writer's thread could not be started: {e}")))?;
-    Ok(Ledger { jobs, published, store, health, commits, book, busy: Arc::default(), settings: Arc::new(Mutex::new(Arc::new(settings))) })
+    Ok(Ledger {
+        jobs,
+        published,
+        store,
+        health,
+        clock,
+        commits,
+        book,
+        busy: Arc::default(),
+        settings: Arc::new(Mutex::new(Arc::new(settings))),
+    })
 }

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use super::{
     Import, ImportError, ImportResult, Job, Ledger, Receipt, Refused,
     group::{Decided, Work},
-    now,
     writer::Writer,
 };
 use crate::{
@@ -134,7 +133,7 @@ impl Ledger {
         }
         // Holds come back before what they hold down does.
         if !changes.is_empty() {
-            let mut line = undo.line(out.undone.len());
+            let mut line = undo.line(self.now(), out.undone.len());
             line.once = line.once.filter(|_| feeds.is_empty());
             out.receipt = Some(self.submit_many(changes, line)?);
         }
@@ -142,7 +141,7 @@ impl Ledger {
         let same: Vec<&Touched> = touched.iter().filter(|t| undone.contains(&t.subject)).collect();
         let last = feeds.len();
         for (n, source) in (1..).zip(feeds) {
-            let mut line = undo.line(same.len());
+            let mut line = undo.line(self.now(), same.len());
             line.once = line.once.filter(|_| n == last);
             out.receipt = self.undo_feed(line, source, &same)?.receipt;
         }
@@ -221,11 +220,11 @@ impl Ledger {
             changes.extend(undo.own(&t.subject, &t.now, &t.now, &target));
         }
         if !undo.dry_run && !changes.is_empty() {
-            self.submit_many(changes, Audit { once: None, ..undo.line(0) })?;
+            self.submit_many(changes, Audit { once: None, ..undo.line(self.now(), 0) })?;
         }
         // A life that was over comes back for a moment, and ends with the next tick.
-        let expires = kept.expires.map(|t| t.max(now().plus(Seconds(2))));
-        let mut import = Import { dry_run: undo.dry_run, asked: Some(undo.line(0)), expires, ..Import::replace(source) };
+        let expires = kept.expires.map(|t| t.max(self.clock.now().plus(Seconds(2))));
+        let mut import = Import { dry_run: undo.dry_run, asked: Some(undo.line(self.now(), 0)), expires, ..Import::replace(source) };
         let result = self.import_with(&mut import, |_, sink| {
             let still = self.store.vocabulary().records.get(usize::from(source.0)).and_then(|r| r.kept) == Some(kept);
             match kept.generation {
@@ -276,9 +275,9 @@ impl Undo {
         Some(change)
     }
 
-    fn line(&self, subjects: usize) -> Audit {
+    fn line(&self, at: crate::model::Time, subjects: usize) -> Audit {
         Audit {
-            at: now(),
+            at,
             who: self.author.clone(),
             from: self.terms.from.to_string(),
             what: UNDO.into(),
@@ -295,7 +294,7 @@ impl Writer {
     /// Refuses what came with the same key before.
     pub(super) fn first(&self, line: &Audit) -> Result<(), Refused> {
         match &line.once {
-            Some(once) if self.store.made(now(), &once.key)?.is_some() => Err(Refused::Again),
+            Some(once) if self.store.made(self.clock.now(), &once.key)?.is_some() => Err(Refused::Again),
             _ => Ok(()),
         }
     }
@@ -303,7 +302,7 @@ impl Writer {
     /// Many changes as one commit: all, or none where one is refused.
     pub(super) fn many(&mut self, changes: Vec<Change>, line: Audit) -> Result<Receipt, Refused> {
         self.first(&line)?;
-        let mut work = Work::new(now());
+        let mut work = Work::new(self.clock.now());
         for change in changes {
             match self.check(change).and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)))? {
                 Decided::Now => {}

@@ -13,11 +13,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     GROUP, Health, Job, Receipt, Refused, Reply, Settings,
-    group::{Decided, EXPIRY, Work},
-    now,
+    group::{Decided, Work},
     removals::Removals,
 };
 use crate::{
+    clock::Clock,
     index::{Builder, Published, Snapshot, ZoneSet, ZoneView},
     model::{Change, Serial, SourceId, Subject, Time, history::Ask, verdict::own_text},
     store::{Batch, Store, StoreError, Vocabulary, journal::Since, schema, vocabulary_rows},
@@ -25,16 +25,10 @@ use crate::{
 
 /// After how many changed subjects a new image is written.
 const IMAGE_EVERY: usize = 100_000;
-/// How many subjects one commit ends at most when they fall due.
-const DUE_GROUP: usize = 4096;
 /// How often the journal is trimmed, in ticks of a second.
 const TRIM_EVERY: u64 = 60;
 /// How often an image is written however little has changed, in ticks: what is trimmed from the journal has to be in it.
 const IMAGE_TICKS: u64 = 3600;
-/// How many groups of due subjects are ended before others get their turn.
-const DUE_GROUPS: usize = 4;
-/// How far serials jump where commits are lost: half of what RFC 1982 can tell from a step back.
-const LOST: u32 = 1 << 30;
 
 pub(super) struct Writer {
     pub(super) store: Arc<Store>,
@@ -53,6 +47,10 @@ pub(super) struct Writer {
     pub(super) queues: super::outbox::Queues,
     /// The log of removals.
     pub(super) removals: Option<Removals>,
+    /// Trusted time.
+    pub(super) clock: Clock,
+    /// Whether what is due is being ended: it is published when all of it has ended.
+    pub(super) expiring: bool,
     /// The number of the last line of the audit log.
     pub(super) audited: u64,
     pub(super) next_due: Option<Time>,
@@ -108,6 +106,7 @@ impl Writer {
                     drop(reply.send(self.configure(*settings)));
                     self.told.send_replace(self.seq); // whatever changed: zones and their mirrors may be others
                 }
+                Job::Serial(request, reply) => drop(reply.send(self.set_serial(&request))),
                 Job::Stop(reply) => return Some(reply),
             }
             self.tell();
@@ -121,7 +120,7 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        let mut work = Work::new(now());
+        let mut work = Work::new(self.clock.now());
         let mut decided = Vec::with_capacity(group.len());
         for (change, reply) in group {
             let subject = change.subject.clone();
@@ -180,7 +179,7 @@ impl Writer {
             if until.is_none() {
                 // What tests have found always ends (safety rule S14).
                 let tested = *source == SourceId::PROBER && super::desk::REASONS.contains(&name.as_str());
-                *until = known.lifetime.or(tested.then_some(super::desk::LIFETIME)).map(|l| now().plus(l));
+                *until = known.lifetime.or(tested.then_some(super::desk::LIFETIME)).map(|l| self.clock.now().plus(l));
             }
             if let Some(t) = text {
                 *t = own_text(t, &change.subject).into();
@@ -212,7 +211,9 @@ impl Writer {
             self.builder = tables;
         }
         self.apply(work);
-        self.publish();
+        if !self.expiring {
+            self.publish();
+        }
         self.health.commits.fetch_add(1, Ordering::Relaxed);
         self.health.changes.fetch_add(changed as u64, Ordering::Relaxed);
         self.since_image += changed;
@@ -223,10 +224,10 @@ impl Writer {
     }
 
     /// Writes down, before it is true, what a store that is restored one day has to know.
-    fn log_removals(&mut self, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Result<(), Refused> {
+    pub(super) fn log_removals(&mut self, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Result<(), Refused> {
         let Some(log) = &mut self.removals else { return Ok(()) };
         let known = log.n;
-        log.write(now(), work.removals(&self.store.vocabulary()), serials).map_err(Refused::Poisoned)?;
+        log.write(self.clock.now(), work.removals(&self.store.vocabulary()), serials).map_err(Refused::Poisoned)?;
         if log.n > known {
             batch.put(schema::META, b"removals".to_vec(), log.n.to_be_bytes().to_vec());
         }
@@ -291,34 +292,6 @@ impl Writer {
         });
     }
 
-    /// Ends what is due, until nothing is; `groups` at most.
-    pub(super) fn expire(&mut self, groups: usize) -> Result<(), StoreError> {
-        let now = now();
-        for _ in 0..groups {
-            if self.next_due.is_none_or(|t| t > now) {
-                break;
-            }
-            let due = self.store.due(now, DUE_GROUP)?;
-            let mut work = Work::new(now);
-            for (_, subject) in &due {
-                let change = Change::new(subject.clone(), EXPIRY, Ask::Expire);
-                // Expiry has no rule that could refuse it; what the store says to it comes back below.
-                if let Err(Refused::Poisoned(e)) = work.decide(&self.store, &change, |_| false) {
-                    return Err(StoreError::Io(e));
-                }
-            }
-            work.clear_due(due);
-            if let Err(e) = work.uncover(&self.store) {
-                return Err(StoreError::Io(format!("{e:?}")));
-            }
-            if let Err(e) = self.commit(&work, None) {
-                return Err(StoreError::Io(format!("{e:?}")));
-            }
-            self.next_due = self.store.next_due()?;
-        }
-        Ok(())
-    }
-
     fn tick(&mut self) {
         self.ticks += 1;
         self.published.sweep();
@@ -326,8 +299,7 @@ impl Writer {
             self.recover();
             return;
         }
-        let ended = self.expire(DUE_GROUPS).and_then(|()| self.expire_sources());
-        if let Err(e) = ended {
+        if let Err(e) = self.expire() {
             tracing::error!(error = %e, "what is due could not be ended");
         }
         self.retire();
@@ -335,7 +307,11 @@ impl Writer {
             self.write_image(false, None);
         }
         if self.ticks.is_multiple_of(TRIM_EVERY) {
-            match self.store.trim(now(), self.imaged.load(Ordering::Relaxed)).and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b))) {
+            match self
+                .store
+                .trim(self.clock.now(), self.imaged.load(Ordering::Relaxed))
+                .and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b)))
+            {
                 Ok(()) => {}
                 Err(e) => tracing::warn!(error = %e, "the journal could not be trimmed"),
             }
@@ -344,7 +320,7 @@ impl Writer {
 
     /// Empties the zones whose day has come.
     fn retire(&mut self) {
-        let now = now();
+        let now = self.clock.now();
         let due: Vec<String> = self.zones.all().iter().filter(|z| z.falls_empty(now)).map(|z| z.name.to_string()).collect();
         if due.is_empty() {
             return;
@@ -419,8 +395,9 @@ impl Writer {
             vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
         }
         let texts: HashMap<String, String> = settings.reasons.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
-        let now = now();
-        let view = |z| Ok(ZoneView::new(z, &vocabulary.reasons, &texts)?.at(now));
+        let now = self.clock.now();
+        let store = self.store.store_id();
+        let view = |z| Ok(ZoneView::new(z, &vocabulary.reasons, &texts)?.of_store(store).at(now));
         let views = settings.zones.iter().map(|z| view(z).map_err(|e: String| Refused::Settings(format!("zone {}: {e}", z.origin))));
         let zones = self.zones.next(views.collect::<Result<_, _>>()?).map_err(Refused::Settings)?;
         let mut work = Work::new(now);
@@ -428,14 +405,8 @@ impl Writer {
         let mut receipt = Receipt { commit: self.seq, ..Receipt::default() };
         let mut batch = Batch::default();
         for zone in zones.all() {
-            let least = Serial(zone.spec.serial);
             let old = self.store.zone(&zone.name)?;
-            let serial = match old {
-                Some(r) if lost => r.serial.advance(LOST).max(least),
-                Some(r) if r.hash == zone.hash => r.serial.max(least),
-                Some(r) => r.serial.next().max(least),
-                None => least,
-            };
+            let serial = self.zone_serial(zone, old, lost);
             serials.push(serial);
             if old.is_none_or(|r| (r.serial, r.hash) != (serial, zone.hash)) {
                 put_zone(&mut batch, &zone.name, serial, zone.hash);
@@ -451,6 +422,7 @@ impl Writer {
                 gone = true;
             }
         }
+        self.warn_of_serials(zones.all(), &serials);
         let words = vocabulary.reasons.0.all() != self.store.vocabulary().reasons.0.all();
         if words || gone || !receipt.serials.is_empty() {
             receipt.commit = self.seq + 1;
@@ -535,11 +507,12 @@ impl Writer {
         if let Some(last) = self.image.take() {
             let _ = last.join();
         }
+        self.clock.save();
         self.store.close().map_err(Into::into)
     }
 }
 
-fn put_zone(batch: &mut Batch, origin: &str, serial: Serial, hash: u64) {
+pub(super) fn put_zone(batch: &mut Batch, origin: &str, serial: Serial, hash: u64) {
     batch.put(schema::META, format!("zone/{origin}").into_bytes(), schema::encode(&schema::ZoneRecord { serial, hash }));
 }
 

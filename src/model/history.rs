@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    entry_text::EntryText,
     evidence::{Evidence, EvidenceKind},
     reason::{ReasonId, SourceId},
     subject::Subject,
@@ -39,8 +40,8 @@ pub enum What {
         until: Option<Time>,
         /// An exception from a wider listing, and not a listing.
         hole: bool,
-        /// Its own text.
-        text: Option<Box<str>>,
+        /// Its own text, and how it came here.
+        text: EntryText,
     },
     /// Somebody took it off.
     Delisted {
@@ -279,7 +280,7 @@ pub fn decide(
         Ask::Delist { hold: HoldFor::Until(t), .. } if *t <= now => Err(Refusal::AlreadyOver(*t)),
         Ask::List { reason, source, until, text } => {
             let mut out = broken(verdict, *reason, *source, breaks_hold)?;
-            out.push(What::Listed { reason: *reason, source: *source, until: *until, hole: false, text: text.clone() });
+            out.push(What::Listed { reason: *reason, source: *source, until: *until, hole: false, text: text.clone().into() });
             Ok(out)
         }
         Ask::Delist { reason, source, hold } => {
@@ -408,12 +409,15 @@ fn restore(
     out
 }
 
+/// The ends of the listings of a subject whose time is over at `now`.
+pub fn ended_listings(verdict: &Verdict, now: Time) -> Vec<What> {
+    let over = |e: &&Entry| e.until.is_some_and(|t| t <= now);
+    verdict.entries.iter().filter(over).map(|e| What::Expired { reason: e.reason, source: e.source }).collect()
+}
+
 fn expire(verdict: &Verdict, now: Time) -> Vec<What> {
-    let mut out = Vec::new();
+    let mut out = ended_listings(verdict, now);
     let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
-    for e in verdict.entries.iter().filter(|e| over(e.until)) {
-        out.push(What::Expired { reason: e.reason, source: e.source });
-    }
     for h in verdict.holds.iter().filter(|h| h.until <= now) {
         out.push(What::HoldEnded { reason: h.reason, source: h.source });
     }
@@ -488,7 +492,7 @@ mod tests {
     }
 
     fn listed(source: SourceId) -> What {
-        What::Listed { reason: ReasonId(0), source, until: None, hole: false, text: None }
+        What::Listed { reason: ReasonId(0), source, until: None, hole: false, text: EntryText::default() }
     }
     fn delisted(source: Option<SourceId>) -> Ask {
         Ask::Delist { reason: None, source, hold: HoldFor::Usual }
@@ -541,7 +545,10 @@ mod tests {
     #[test]
     fn what_is_restored_stands_as_it_stood_unless_it_is_held_or_over() {
         let mut v = Verdict::default();
-        v.fold(Time(1), &What::Listed { reason: ReasonId(1), source: SourceId(0), until: Some(Time(90)), hole: false, text: None });
+        v.fold(
+            Time(1),
+            &What::Listed { reason: ReasonId(1), source: SourceId(0), until: Some(Time(90)), hole: false, text: EntryText::default() },
+        );
         let before = v.clone();
         for w in decide(&v, &delisted(None), &[], false, Time(2), is_feed).unwrap() {
             v.fold(Time(2), &w);
@@ -561,7 +568,16 @@ mod tests {
     fn a_renewal_keeps_its_first_day() {
         let mut v = Verdict::default();
         for (at, until) in [(10, 100), (50, 150)] {
-            v.fold(Time(at), &What::Listed { reason: ReasonId(1), source: SourceId(0), until: Some(Time(until)), hole: false, text: None });
+            v.fold(
+                Time(at),
+                &What::Listed {
+                    reason: ReasonId(1),
+                    source: SourceId(0),
+                    until: Some(Time(until)),
+                    hole: false,
+                    text: EntryText::default(),
+                },
+            );
         }
         assert_eq!((v.entries[0].since, v.entries[0].until), (Time(10), Some(Time(150))));
     }

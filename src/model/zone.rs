@@ -57,7 +57,8 @@ impl Default for Publish {
 pub struct Record {
     /// `@` for the origin, or a name relative to it.
     pub name: String,
-    /// A, AAAA, MX, CAA or TXT.
+    /// A, AAAA, NS, MX, CAA or TXT. NS delegates a name that no listing can have; A and AAAA of a name server inside the zone
+    /// are its glue.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its data as in a master file.
@@ -193,7 +194,7 @@ pub struct Zone {
     pub negative_ttl: Seconds,
     /// TTL of the answer that a branch exists.
     pub nodata_ttl: Seconds,
-    /// The least serial to hand out.
+    /// The serial of its first day; `orbsd zone serial` sets a newer one later.
     pub serial: u32,
     /// SOA refresh.
     pub refresh: Seconds,
@@ -297,6 +298,7 @@ impl Zone {
             }
         }
         self.lint_transfer(&mut out);
+        self.lint_mirrors(&mut out);
         self.lint_codes(reasons, &mut out);
         self.lint_digest(&mut out);
         self.lint_advice(&mut out);
@@ -333,6 +335,30 @@ impl Zone {
             }
             if let Some(source) = source.filter(|s| s.parse::<IpAddr>().is_err()) {
                 error(format!("transfer.notify: source `{source}` is not an address"));
+            }
+        }
+    }
+
+    /// Mirrors that are told apart by nothing: two on one address without keys of their own.
+    fn lint_mirrors(&self, out: &mut Vec<Lint>) {
+        let mirrors: Vec<(Option<SocketAddr>, Option<&str>)> = self
+            .transfer
+            .notify
+            .iter()
+            .map(|n| match n {
+                Notify::Plain(address) => (address.parse().ok(), None),
+                Notify::Full(t) => (t.address.parse().ok(), t.key.as_deref()),
+            })
+            .collect();
+        for (i, (address, key)) in mirrors.iter().enumerate() {
+            let Some(address) = address else { continue };
+            let same = mirrors[..i].iter().filter(|(a, k)| a.is_some_and(|a| a.ip() == address.ip()) && k == key).count();
+            if same == 1 {
+                out.push(Lint::Warning(format!(
+                    "transfer.notify: more than one mirror has the address {}{}; give each a key of its own, or what they have cannot be told apart",
+                    address.ip(),
+                    key.map_or(String::new(), |k| format!(" and the key {k}")),
+                )));
             }
         }
     }

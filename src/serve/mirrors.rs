@@ -1,9 +1,9 @@
-//! What is known of each mirror: what it was told, what it asked for, what it has. Kept in a file beside the store, so that
-//! a restart knows it. Nobody on the way of a query comes here.
+//! What is known of each mirror: what it was told, what it asked for, what it has. Kept in a file beside the store's folder,
+//! so that a restart and a restore know it. Not used on the query path.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap, VecDeque},
-    fs, io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{Mutex, MutexGuard},
@@ -13,27 +13,49 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+mod file;
+
 use crate::{
+    clock::Clock,
     dns::notify::rcode_name,
     index::Snapshot,
-    ledger::now,
-    model::{Serial, Time},
+    ledger::SeenSerials,
+    model::{
+        Serial, Time,
+        serial::{SeenMirror, forced_transfers},
+        time::Seconds,
+    },
 };
 
 /// How many mirrors are kept that ask without being configured; the one that was silent for longest goes first.
 const MAX_OTHERS: usize = 1024;
 /// How many times of publication are kept of a zone; when there are more, every second one goes.
 const MAX_LOG: usize = 4096;
-/// The longest file that is read, in bytes.
-const MAX_FILE: u64 = 4 << 20;
-/// The version of the file's form.
-const VERSION: u32 = 1;
+/// For how long a mirror that does not ask any more counts when a serial jumps.
+const REMEMBERED: Seconds = Seconds(30 * 86_400);
 
-/// Which mirror: one of `transfer.notify` by its address, or one that is only known from what it asks.
+/// Which mirror: one of `transfer.notify` by its address and key, or one that is only known from what it asks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Who {
-    Configured(SocketAddr),
+    Configured(SocketAddr, Option<String>),
     Other(IpAddr, Option<String>),
+}
+
+/// A mirror of `transfer.notify`: two behind one address are told apart by their keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Configured {
+    /// The zone's name.
+    pub(super) zone: String,
+    /// Where it is notified.
+    pub(super) address: SocketAddr,
+    /// The name of the key that it is notified with.
+    pub(super) key: Option<String>,
+}
+
+impl Configured {
+    fn place(&self) -> (String, Who) {
+        (self.zone.clone(), Who::Configured(self.address, self.key.clone()))
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,15 +91,20 @@ struct Counts {
     answered: u64,
     transfers: u64,
     bytes: u64,
+    /// Requests for a transfer.
+    asked: u64,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Row {
-    /// The key it is notified with, where it is configured.
-    key: Option<String>,
     seen: Time,
     has: Option<Serial>,
+    /// Whether `has` is the claim of an unsigned datagram, whose sender may be anybody.
+    unproved: bool,
+    /// The serial of ours that was not newer than what it has: until it has taken a whole zone, its copy is another one,
+    /// whatever its serial says.
+    left_at: Option<Serial>,
     /// Since when it lacks a serial, as far as the times of publication were known when the file was written.
     lacks_since: Option<Time>,
     notified: Option<Notified>,
@@ -90,6 +117,8 @@ struct Row {
 #[derive(Debug, Default)]
 struct Log {
     current: Serial,
+    /// The newest serial that anybody was seen to have from us; a transfer can be ahead of `current` for a moment.
+    newest: Option<Serial>,
     /// The first serial of a second, and the second.
     entries: VecDeque<(Serial, Time)>,
 }
@@ -111,6 +140,13 @@ impl Log {
         }
     }
 
+    /// Notes a serial that we have given out; the newest one.
+    fn note(&mut self, serial: Serial) -> Serial {
+        let newest = self.newest.map_or(serial, |n| n.max(serial));
+        self.newest = Some(newest);
+        newest
+    }
+
     /// When the serial after this one came, as far as that is known.
     fn after(&self, serial: Serial) -> Option<Time> {
         let before_now = |s: Serial| self.current.0.wrapping_sub(s.0);
@@ -127,63 +163,99 @@ struct Inner {
     changed: bool,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    version: u32,
-    mirrors: Vec<(String, Who, Row)>,
+/// What a mirror asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct TransferRequest<'a> {
+    /// The zone's name.
+    pub zone: &'a str,
+    /// Who asks.
+    pub addr: IpAddr,
+    /// The TSIG key that signed the request.
+    pub key: Option<&'a str>,
+    /// The serial that it says it has; `None` for an AXFR.
+    pub serial: Option<Serial>,
+    /// Whether the request is signed or came by a stream, so that nobody else can have sent it.
+    pub proved: bool,
+    /// Our serial.
+    pub current: Serial,
 }
 
 /// All mirrors of all zones.
 #[derive(Debug)]
 pub struct Mirrors {
-    path: PathBuf,
+    /// Where the file may lie: at the first place that can be written to.
+    places: Vec<PathBuf>,
+    clock: Clock,
     inner: Mutex<Inner>,
 }
 
 impl Mirrors {
-    /// With what the file at `path` says; a damaged one is warned of, and nothing is known then.
-    pub fn open(path: PathBuf) -> Mirrors {
-        let rows = read(&path).unwrap_or_else(|e| {
-            tracing::warn!("{}: {e}; what was known of the mirrors is lost", path.display());
-            BTreeMap::new()
-        });
-        Mirrors { path, inner: Mutex::new(Inner { rows, ..Inner::default() }) }
+    /// With what the files at these places say, the newer of two; a damaged one is warned of, and left out.
+    pub fn open(places: Vec<PathBuf>, clock: Clock) -> Mirrors {
+        let mut rows: BTreeMap<(String, Who), Row> = BTreeMap::new();
+        for path in &places {
+            let found = file::read(path).unwrap_or_else(|e| {
+                tracing::warn!("{}: {e}; what was known of the mirrors is lost", path.display());
+                BTreeMap::new()
+            });
+            for (place, row) in found {
+                if rows.get(&place).is_none_or(|r| r.seen < row.seen) {
+                    rows.insert(place, row);
+                }
+            }
+        }
+        Mirrors { places, clock, inner: Mutex::new(Inner { rows, ..Inner::default() }) }
+    }
+
+    /// What the ledger asks before a serial jumps.
+    pub fn seen_serials(self: &std::sync::Arc<Mirrors>) -> SeenSerials {
+        let mirrors = self.clone();
+        SeenSerials(Some(std::sync::Arc::new(move |zone| mirrors.seen(zone, mirrors.clock.now()))))
+    }
+
+    /// The mirrors of a zone that were seen in the last 30 days, with the serials that they have for certain.
+    fn seen(&self, zone: &str, at: Time) -> Vec<SeenMirror> {
+        let inner = self.lock();
+        inner
+            .rows
+            .iter()
+            .filter(|((z, _), row)| z == zone && !row.unproved)
+            .filter_map(|(place, row)| seen_mirror(place, row, at))
+            .collect()
+    }
+
+    /// The mirrors for which a serial was not newer, and which have not taken a whole zone since.
+    pub(super) fn left_behind(&self, zone: &str) -> Vec<SeenMirror> {
+        let (inner, at) = (self.lock(), self.clock.now());
+        inner.rows.iter().filter(|((z, _), r)| z == zone && r.left_at.is_some()).filter_map(|(p, r)| seen_mirror(p, r, at)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Takes the configured mirrors: zone, address, key. What is known of others that were configured is dropped.
-    pub(super) fn configure(&self, all: &[(String, SocketAddr, Option<String>)]) {
-        let mut inner = self.lock();
-        inner.rows.retain(|(zone, who), _| match who {
-            Who::Configured(addr) => all.iter().any(|(z, a, _)| z == zone && a == addr),
-            Who::Other(..) => true,
-        });
-        for (zone, addr, key) in all {
-            inner.rows.entry((zone.clone(), Who::Configured(*addr))).or_default().key = key.clone();
-        }
-        inner.changed = true;
+    /// Takes the configured mirrors. One that is configured no more is known on by what it asked for.
+    pub(super) fn configure(&self, all: &[Configured]) {
+        self.lock().configure(all);
     }
 
     /// A zone has come to a serial.
     pub(super) fn published(&self, zone: &str, serial: Serial) {
-        self.lock().published(zone, serial, now());
+        self.lock().published(zone, serial, self.clock.now());
     }
 
     /// A mirror is being told of a serial.
-    pub(super) fn sent(&self, zone: &str, addr: SocketAddr, serial: Serial) {
-        self.lock().configured(zone, addr, |row| {
-            let again = row.notified.as_ref().filter(|n| n.serial == serial && n.rcode.is_none()).map_or(0, |n| n.tries);
-            row.notified = Some(Notified { serial, at: now(), tries: again + 1, rcode: None, answer_ms: None, problem: None });
+    pub(super) fn sent(&self, mirror: &Configured, serial: Serial) {
+        self.lock().configured(mirror, |row| {
+            let again = row.notified.as_ref().filter(|n| n.serial == serial).map_or(0, |n| n.tries);
+            row.notified = Some(Notified { serial, at: self.clock.now(), tries: again + 1, rcode: None, answer_ms: None, problem: None });
             row.counts.notified += 1;
         });
     }
 
     /// It has answered after a time, with an RCODE.
-    pub(super) fn answered(&self, zone: &str, addr: SocketAddr, rcode: u8, took: Duration) {
-        self.lock().configured(zone, addr, |row| {
+    pub(super) fn answered(&self, mirror: &Configured, rcode: u8, took: Duration) {
+        self.lock().configured(mirror, |row| {
             row.counts.answered += 1;
             if let Some(n) = &mut row.notified {
                 (n.rcode, n.answer_ms, n.problem) = (Some(rcode), Some(took.as_millis() as u64), None);
@@ -192,8 +264,8 @@ impl Mirrors {
     }
 
     /// Something is wrong with telling it.
-    pub(super) fn failed(&self, zone: &str, addr: SocketAddr, problem: &str) {
-        self.lock().configured(zone, addr, |row| {
+    pub(super) fn failed(&self, mirror: &Configured, problem: &str) {
+        self.lock().configured(mirror, |row| {
             if let Some(n) = &mut row.notified {
                 n.problem = Some(problem.into());
             }
@@ -201,26 +273,44 @@ impl Mirrors {
     }
 
     /// The serial that a configured mirror is known to have.
-    pub(super) fn has(&self, zone: &str, addr: SocketAddr) -> Option<Serial> {
-        self.lock().rows.get(&(zone.to_string(), Who::Configured(addr))).and_then(|r| r.has)
+    pub(super) fn has(&self, mirror: &Configured) -> Option<Serial> {
+        self.lock().rows.get(&mirror.place()).and_then(|r| r.has)
     }
 
-    /// A mirror has asked for a zone's SOA, or for what changed since the serial that it has.
-    pub fn asked(&self, zone: &str, addr: IpAddr, key: Option<&str>, serial: Option<Serial>) {
-        self.lock().known(zone, addr, key, now(), |row, at| {
+    /// How often a configured mirror has asked for a transfer.
+    pub(super) fn times_asked(&self, mirror: &Configured) -> u64 {
+        self.lock().rows.get(&mirror.place()).map_or(0, |r| r.counts.asked)
+    }
+
+    /// A mirror has asked for a transfer: of what changed since the serial that it has, or of the whole zone. True where it
+    /// has to take the whole zone, because its copy is not what its serial stands for here.
+    pub fn asked(&self, request: &TransferRequest) -> bool {
+        let TransferRequest { zone, addr, key, serial, proved, current } = *request;
+        let mut inner = self.lock();
+        let newest = inner.logs.entry(zone.into()).or_default().note(current);
+        inner.known(zone, addr, key, self.clock.now(), |row, at| {
             row.asked = Some(Asked { serial, at });
+            row.counts.asked += 1;
             if serial.is_some() && row.has != serial {
-                (row.has, row.lacks_since) = (serial, None);
+                (row.has, row.lacks_since, row.unproved) = (serial, None, !proved);
             }
-        });
+            row.unproved &= !proved;
+            row.mark(newest);
+            row.left_at.is_some()
+        })
     }
 
     /// A mirror has been given a zone up to a serial: the whole of it, or what changed since `from`.
     #[allow(clippy::too_many_arguments)] // they are one record, and this is its only use
     pub fn transferred(&self, zone: &str, addr: IpAddr, key: Option<&str>, from: Option<Serial>, to: Serial, bytes: u64, took: Duration) {
-        self.lock().known(zone, addr, key, now(), |row, at| {
+        let mut inner = self.lock();
+        inner.logs.entry(zone.into()).or_default().note(to);
+        inner.known(zone, addr, key, self.clock.now(), |row, at| {
             row.transfer = Some(Transferred { from, to, at, bytes, took_ms: took.as_millis() as u64 });
-            (row.has, row.lacks_since) = (Some(to), None);
+            (row.has, row.lacks_since, row.unproved) = (Some(to), None, false);
+            if from.is_none() {
+                row.left_at = None;
+            }
             row.counts.transfers += 1;
             row.counts.bytes += bytes;
         });
@@ -228,13 +318,13 @@ impl Mirrors {
 
     /// All that is known, for people and programs; the zones' serials are those of the snapshot.
     pub fn report(&self, snapshot: &Snapshot) -> Value {
-        let (inner, at) = (self.lock(), now());
+        let (inner, at) = (self.lock(), self.clock.now());
         let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
         let serials: HashMap<&str, Serial> = zones.map(|(z, s)| (&*z.name, *s)).collect();
         let mirrors = inner.rows.iter().filter_map(|((zone, who), row)| {
             let current = *serials.get(zone.as_str())?;
             let (address, key) = match who {
-                Who::Configured(addr) => (addr.to_string(), &row.key),
+                Who::Configured(addr, key) => (addr.to_string(), key),
                 Who::Other(addr, key) => (addr.to_string(), key),
             };
             let notified = row.notified.as_ref().map(|n| {
@@ -248,8 +338,11 @@ impl Mirrors {
                 let kind = if t.from.is_some() { "incremental" } else { "whole" };
                 json!({"kind": kind, "from": t.from, "to": t.to, "at": t.at.to_string(), "bytes": t.bytes, "ms": t.took_ms})
             });
+            let left = row.left_at.filter(|_| row.seen.plus(REMEMBERED) >= at);
+            let commands: Option<BTreeMap<_, _>> = left.map(|_| forced_transfers(zone).into_iter().collect());
             Some(json!({
-                "zone": zone, "serial": current, "address": address, "configured": matches!(who, Who::Configured(_)), "key": key,
+                "needs_transfer": commands,
+                "zone": zone, "serial": current, "address": address, "configured": matches!(who, Who::Configured(..)), "key": key,
                 "notified": notified, "asked": asked, "has": row.has, "transfer": transfer, "counts": row.counts,
                 "behind": inner.behind(zone, row, current, at).map(|(serials, seconds)| json!({"serials": serials, "seconds": seconds})),
             }))
@@ -259,28 +352,76 @@ impl Mirrors {
 
     /// Writes the file if there is something new to say.
     pub fn save(&self) {
-        let saved = {
+        let rows = {
             let mut inner = self.lock();
             if !std::mem::take(&mut inner.changed) {
                 return;
             }
             inner.saved()
         };
-        if let Err(e) = write(&self.path, &saved) {
-            tracing::warn!("{}: {e}; what is known of the mirrors is not kept", self.path.display());
+        if let Err(e) = file::write(&self.places, rows) {
+            tracing::warn!("{e}; what is known of the mirrors is not kept");
             self.lock().changed = true;
         }
     }
 }
 
+impl Row {
+    /// Notes that our serial is not newer than what the mirror has for certain.
+    fn mark(&mut self, ours: Serial) {
+        let follows = self.has.is_none_or(|has| matches!(has.partial_cmp(&ours), Some(Ordering::Less | Ordering::Equal)));
+        if !follows && !self.unproved && self.left_at.is_none() {
+            self.left_at = Some(ours);
+        }
+    }
+}
+
+/// What a serial is held against; `None` for a mirror without a serial, or that was not seen for long.
+fn seen_mirror((_, who): &(String, Who), row: &Row, at: Time) -> Option<SeenMirror> {
+    let (address, key) = match who {
+        Who::Configured(address, key) => (address.to_string(), key.clone()),
+        Who::Other(address, key) => (address.to_string(), key.clone()),
+    };
+    let serial = row.has.filter(|_| row.seen.plus(REMEMBERED) >= at)?;
+    Some(SeenMirror { address, key, serial, seen: row.seen })
+}
+
 impl Inner {
     fn published(&mut self, zone: &str, serial: Serial, at: Time) {
-        self.logs.entry(zone.into()).or_default().push(serial, at);
+        let log = self.logs.entry(zone.into()).or_default();
+        log.push(serial, at);
+        let newest = log.note(serial);
+        self.rows.iter_mut().filter(|((z, _), _)| z == zone).for_each(|(_, row)| row.mark(newest));
         self.changed = true;
     }
 
-    fn configured(&mut self, zone: &str, addr: SocketAddr, change: impl FnOnce(&mut Row)) {
-        if let Some(row) = self.rows.get_mut(&(zone.to_string(), Who::Configured(addr))) {
+    fn configure(&mut self, all: &[Configured]) {
+        let places: Vec<(String, Who)> = all.iter().map(Configured::place).collect();
+        let gone = |place: &(String, Who)| matches!(place.1, Who::Configured(..)) && !places.contains(place);
+        let mut old: Vec<_> = self.rows.extract_if(.., |place, _| gone(place)).collect();
+        for place in places {
+            // With another key it is the same mirror.
+            let before = old.iter().position(|((zone, who), _)| match (who, &place.1) {
+                (Who::Configured(a, _), Who::Configured(b, _)) => *zone == place.0 && a == b,
+                _ => false,
+            });
+            let row = if self.rows.contains_key(&place) { None } else { before.map(|i| old.swap_remove(i).1) };
+            self.rows.entry(place).or_insert_with(|| row.unwrap_or_default());
+        }
+        for ((zone, who), row) in old {
+            if let (Who::Configured(address, key), true) = (who, row.has.is_some()) {
+                let place = (zone, Who::Other(address.ip().to_canonical(), key));
+                if self.rows.get(&place).is_none_or(|r| r.seen < row.seen) {
+                    self.make_room();
+                    self.rows.insert(place, row);
+                }
+            }
+        }
+        self.changed = true;
+    }
+
+    fn configured(&mut self, mirror: &Configured, change: impl FnOnce(&mut Row)) {
+        if let Some(row) = self.rows.get_mut(&mirror.place()) {
             change(row);
             self.changed = true;
         }
@@ -288,28 +429,27 @@ impl Inner {
 
     /// The row of whoever asks. A configured mirror is known by its key where no other has it, else by its address where no
     /// other has that; anybody else has a row of its own.
-    fn known(&mut self, zone: &str, addr: IpAddr, key: Option<&str>, at: Time, change: impl FnOnce(&mut Row, Time)) {
+    fn known<T>(&mut self, zone: &str, addr: IpAddr, key: Option<&str>, at: Time, change: impl FnOnce(&mut Row, Time) -> T) -> T {
         let addr = addr.to_canonical();
         let mine = || {
-            let here = self.rows.iter().filter(|((z, _), _)| z == zone);
-            here.filter_map(|((_, who), row)| match who {
-                Who::Configured(a) => Some((*a, a.ip().to_canonical() == addr, row.key.as_deref())),
+            let here = self.rows.keys().filter(|(z, _)| z == zone);
+            here.filter_map(|(_, who)| match who {
+                Who::Configured(a, k) => Some((who, a.ip().to_canonical() == addr, k.as_deref())),
                 Who::Other(..) => None,
             })
         };
         let found = only(mine().filter(|(_, _, k)| key.is_some() && *k == key))
             .or_else(|| only(mine().filter(|(_, here, k)| *here && *k == key)))
             .or_else(|| only(mine().filter(|(_, here, k)| *here && (key.is_none() || k.is_none()))))
-            .map(|(a, ..)| a);
-        let who = found.map_or_else(|| Who::Other(addr, key.map(Into::into)), Who::Configured);
-        let place = (zone.to_string(), who);
+            .map(|(who, ..)| who.clone());
+        let place = (zone.to_string(), found.unwrap_or_else(|| Who::Other(addr, key.map(Into::into))));
         if !self.rows.contains_key(&place) {
             self.make_room();
         }
         let row = self.rows.entry(place).or_default();
         row.seen = at;
-        change(row, at);
         self.changed = true;
+        change(row, at)
     }
 
     fn make_room(&mut self) {
@@ -325,11 +465,9 @@ impl Inner {
     fn behind(&self, zone: &str, row: &Row, current: Serial, at: Time) -> Option<(u32, u64)> {
         let has = row.has?;
         match has.partial_cmp(&current)? {
-            std::cmp::Ordering::Less => {
-                Some((current.0.wrapping_sub(has.0), self.lacks_since(zone, row).map_or(0, |t| at.0.saturating_sub(t.0))))
-            }
-            std::cmp::Ordering::Equal => Some((0, 0)),
-            std::cmp::Ordering::Greater => None,
+            Ordering::Less => Some((current.0.wrapping_sub(has.0), self.lacks_since(zone, row).map_or(0, |t| at.0.saturating_sub(t.0)))),
+            Ordering::Equal => Some((0, 0)),
+            Ordering::Greater => None,
         }
     }
 
@@ -339,42 +477,20 @@ impl Inner {
         known.or(row.lacks_since).or_else(|| log?.entries.front().map(|(_, t)| *t))
     }
 
-    fn saved(&self) -> Saved {
+    fn saved(&self) -> Vec<file::SavedRow> {
         let one = |((zone, who), row): (&(String, Who), &Row)| {
-            let current = self.logs.get(zone).map(|l| l.current);
+            let current = self.logs.get(zone).filter(|l| !l.entries.is_empty()).map(|l| l.current);
             let lacks = row.has.zip(current).is_some_and(|(has, current)| has < current);
             let lacks_since = if lacks || current.is_none() { self.lacks_since(zone, row) } else { None };
             (zone.clone(), who.clone(), Row { lacks_since, ..row.clone() })
         };
-        Saved { version: VERSION, mirrors: self.rows.iter().map(one).collect() }
+        self.rows.iter().map(one).collect()
     }
 }
 
 /// The one of its kind; `None` where there is none, or another.
 fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
     found.next().filter(|_| found.next().is_none())
-}
-
-fn read(path: &std::path::Path) -> Result<BTreeMap<(String, Who), Row>, String> {
-    match fs::metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Ok(m) if m.len() > MAX_FILE => return Err(format!("longer than {MAX_FILE} bytes")),
-        _ => {}
-    }
-    let text = fs::read(path).map_err(|e| e.to_string())?;
-    let saved: Saved = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
-    match saved.version {
-        VERSION => Ok(saved.mirrors.into_iter().map(|(zone, who, row)| ((zone, who), row)).collect()),
-        other => Err(format!("version {other} of its form is not known here")),
-    }
-}
-
-fn write(path: &std::path::Path, saved: &Saved) -> io::Result<()> {
-    let new = path.with_extension("json.new");
-    let mut file = fs::File::create(&new)?;
-    io::Write::write_all(&mut file, &serde_json::to_vec(saved)?)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
+    clock::wall,
     dns::{Kind, Outcome, Peer, respond},
     index::Published,
-    ledger::now,
     metrics::{Metrics, Totals, Worker},
 };
 
@@ -64,12 +64,12 @@ impl Shared {
         let notified = self.notified.as_ref()?;
         let (zone, _) = crate::dns::incoming::notified(message)?;
         let keys = self.published.load().keys.clone();
-        let mut session = crate::dns::tsig::verify(&keys, message, now()).ok()?;
+        let mut session = crate::dns::tsig::verify(&keys, message, wall()).ok()?;
         if !notified(&zone, addr, session.as_ref().map(|s| s.key())) {
             return None;
         }
         let mut out = crate::dns::notify::taken(message)?;
-        session.as_mut().is_none_or(|s| s.seal_message(&mut out, now())).then_some(out)
+        session.as_mut().is_none_or(|s| s.seal_message(&mut out, wall())).then_some(out)
     }
 }
 
@@ -97,7 +97,7 @@ pub fn count(totals: &mut Totals, outcome: &Outcome, bytes_in: usize) {
 /// there is no answer.
 fn reply(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> bool {
     tcp::ANSWER.with_borrow_mut(|buffer| {
-        let outcome = respond(&shared.published.load(), query, peer, now(), buffer);
+        let outcome = respond(&shared.published.load(), query, peer, wall(), buffer);
         let mut totals = Totals::default();
         count(&mut totals, &outcome, query.len());
         counters.of(outcome.zone).add(&totals);

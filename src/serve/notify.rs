@@ -1,4 +1,5 @@
-//! NOTIFY (RFC 1996): tells each configured mirror of a new serial, at once, and again until it has answered.
+//! NOTIFY (RFC 1996): tells each configured mirror of a new serial, at once, and again until it has answered. A mirror that
+//! has answered and does not ask is told a few times more: name servers drop a NOTIFY that comes while they are busy.
 //!
 //! One task for each zone and mirror: it has at most one NOTIFY outstanding, always tells the newest serial, and waits
 //! longer each time nobody answers. The socket of a NOTIFY stays open until the next one, so a late answer counts.
@@ -19,16 +20,21 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
-use super::mirrors::Mirrors;
+use super::mirrors::{Configured, Mirrors};
 use crate::{
+    clock::wall,
     dns::{
         UDP_SIZE,
         notify::{reply, request},
         tsig::Session,
     },
     index::{Snapshot, ZoneSet, ZoneView},
-    ledger::{Ledger, now},
-    model::{Keys, Serial, TsigKey, zone::Notify},
+    ledger::Ledger,
+    model::{
+        Keys, Serial, TsigKey,
+        serial::{SeenMirror, left_behind},
+        zone::Notify,
+    },
 };
 
 /// How many pairs of a zone and a mirror are told at most; each has a task and a socket.
@@ -43,6 +49,11 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 const MAX_TRIES: u32 = 10;
 /// How often an unreachable mirror, or one that refuses, is told while it is behind.
 const SLOW: Duration = Duration::from_secs(15 * 60);
+/// When a mirror that has acknowledged a serial, and has not asked for it, is told again: how long after the NOTIFY before.
+/// The first of them goes to every mirror.
+const REMINDERS: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(30)];
+/// How often the log names mirrors that need a forced transfer, in seconds, where nothing changes.
+const NAMED_EVERY: Duration = Duration::from_secs(3600);
 /// How many datagrams that are no answer are looked at in one try.
 const MAX_STRAY: u32 = 64;
 /// How often what is known of the mirrors is written, where it changed.
@@ -53,8 +64,7 @@ const SERVFAIL: u8 = 2;
 /// A mirror of a zone, as configured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Target {
-    zone: String,
-    address: SocketAddr,
+    mirror: Configured,
     source: Option<IpAddr>,
 }
 
@@ -100,16 +110,43 @@ pub async fn run(ledger: Ledger, mirrors: Arc<Mirrors>) {
     let mut seen = Seen::default();
     let mut save = interval(SAVE_EVERY);
     save.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut named = Named::default();
     loop {
         commits.borrow_and_update();
         seen = look(&ledger.published.snapshot(), &seen, &mirrors, &mut tasks);
         tokio::select! {
             changed = commits.changed() => if changed.is_err() { return },
             _ = save.tick() => {
+                named.log(&ledger.published.snapshot(), &mirrors);
                 let mirrors = mirrors.clone();
                 let _ = tokio::task::spawn_blocking(move || mirrors.save()).await;
             }
         }
+    }
+}
+
+/// Which mirrors the log has named as those that need a forced transfer.
+#[derive(Default)]
+struct Named {
+    last: Vec<(String, Vec<SeenMirror>)>,
+    at: Option<Instant>,
+}
+
+impl Named {
+    fn log(&mut self, snapshot: &Snapshot, mirrors: &Mirrors) {
+        let left = |zone: &ZoneView| (zone.name.to_string(), mirrors.left_behind(&zone.name));
+        let all: Vec<_> = snapshot.zones.all().iter().map(left).filter(|(_, left)| !left.is_empty()).collect();
+        let who = |all: &[(String, Vec<SeenMirror>)]| -> Vec<_> {
+            all.iter().flat_map(|(z, left)| left.iter().map(move |m| (z.clone(), m.address.clone(), m.key.clone()))).collect()
+        };
+        if who(&all) == who(&self.last) && self.at.is_some_and(|at| at.elapsed() < NAMED_EVERY) {
+            return;
+        }
+        for (zone, left) in &all {
+            let serial = snapshot.zones.by_name(zone).and_then(|i| snapshot.serials.get(i)).copied().unwrap_or_default();
+            tracing::error!("{}", left_behind(zone, serial, left));
+        }
+        (self.last, self.at) = (all, Some(Instant::now()));
     }
 }
 
@@ -134,16 +171,17 @@ fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Ta
     for (zone, serial) in snapshot.zones.all().iter().zip(snapshot.serials.iter()) {
         let message: Arc<[u8]> = request(zone, *serial, 0).into();
         for n in &zone.spec.transfer.notify {
-            let Some((target, key)) = target(zone, n) else { continue };
-            if all.iter().any(|(z, a, _): &(String, SocketAddr, Option<String>)| *z == target.zone && *a == target.address) {
+            let Some((mut target, key)) = target(zone, n) else { continue };
+            let tsig = key.as_deref().and_then(|k| snapshot.keys.get(k)).cloned();
+            target.mirror.key = tsig.as_ref().map(|k| k.name().to_string());
+            if all.contains(&target.mirror) {
                 continue; // it is there twice
             }
             if all.len() == MAX_TARGETS {
                 tracing::warn!("transfer.notify: only the first {MAX_TARGETS} mirrors of all zones are notified");
                 break;
             }
-            let tsig = key.as_deref().and_then(|k| snapshot.keys.get(k)).cloned();
-            all.push((target.zone.clone(), target.address, tsig.as_ref().map(|k| k.name().to_string())));
+            all.push(target.mirror.clone());
             wanted.push((target, Wanted { serial: *serial, message: message.clone(), key: tsig }));
         }
     }
@@ -168,7 +206,8 @@ fn target(zone: &ZoneView, n: &Notify) -> Option<(Target, Option<String>)> {
         Notify::Full(t) => (&t.address, t.source.as_ref(), t.key.clone()),
     };
     let source = source.and_then(|s| s.parse().ok());
-    Some((Target { zone: zone.name.to_string(), address: address.parse().ok()?, source }, key))
+    let mirror = Configured { zone: zone.name.to_string(), address: address.parse().ok()?, key: None };
+    Some((Target { mirror, source }, key))
 }
 
 fn update(sender: &watch::Sender<Wanted>, want: Wanted) {
@@ -185,7 +224,7 @@ fn update(sender: &watch::Sender<Wanted>, want: Wanted) {
 fn tell(zone: &ZoneView, serial: Serial, mirrors: &Mirrors, tasks: &HashMap<Target, Task>) {
     mirrors.published(&zone.name, serial);
     let mut message: Option<Arc<[u8]>> = None;
-    for (_, task) in tasks.iter().filter(|(t, _)| t.zone == *zone.name) {
+    for (_, task) in tasks.iter().filter(|(t, _)| t.mirror.zone == *zone.name) {
         let message = message.get_or_insert_with(|| request(zone, serial, 0).into()).clone();
         let key = task.wanted.borrow().key.clone();
         update(&task.wanted, Wanted { serial, message, key });
@@ -194,15 +233,16 @@ fn tell(zone: &ZoneView, serial: Serial, mirrors: &Mirrors, tasks: &HashMap<Targ
 
 /// Tells one mirror of what is wanted, until nobody wants anything any more.
 async fn keep_told(target: Target, mut wanted: watch::Receiver<Wanted>, mirrors: Arc<Mirrors>) {
-    let (mut tries, mut last) = (0, None);
+    let mirror = &target.mirror;
+    let (mut tries, mut reminders, mut last) = (0, 0, None);
     loop {
         let want = wanted.borrow_and_update().clone();
         if last != Some(want.serial) {
-            (tries, last) = (0, Some(want.serial));
+            (tries, reminders, last) = (0, 0, Some(want.serial));
         }
-        let sent = Instant::now();
+        let (sent, asked) = (Instant::now(), mirrors.times_asked(mirror));
         let wait = FIRST_WAIT.saturating_mul(1 << tries.min(16)).min(MAX_WAIT);
-        mirrors.sent(&target.zone, target.address, want.serial);
+        mirrors.sent(mirror, want.serial);
         let answer = tokio::select! {
             answer = attempt(&target, &want, &mirrors) => answer,
             () = sleep(wait) => None,
@@ -210,11 +250,12 @@ async fn keep_told(target: Target, mut wanted: watch::Receiver<Wanted>, mirrors:
             () = newer(&wanted, sent + FIRST_WAIT) => None,
         };
         tries += 1;
+        let acknowledged = answer == Some(0);
         let (next, floor) = match answer {
             Some(rcode) => {
-                mirrors.answered(&target.zone, target.address, rcode, sent.elapsed());
+                mirrors.answered(mirror, rcode, sent.elapsed());
                 let again = match rcode {
-                    0 => None,
+                    0 => REMINDERS.get(reminders).map(|pause| sent + *pause),
                     SERVFAIL if tries < MAX_TRIES => Some(sent + wait),
                     _ => Some(sent + SLOW),
                 };
@@ -223,13 +264,17 @@ async fn keep_told(target: Target, mut wanted: watch::Receiver<Wanted>, mirrors:
             None if tries >= MAX_TRIES => (Some(sent + SLOW), sent + FIRST_WAIT),
             None => (Some(Instant::now()), sent + FIRST_WAIT),
         };
+        reminders += usize::from(acknowledged);
         let patience = async {
             match next {
                 Some(at) => sleep_until(at).await,
                 None => std::future::pending().await,
             }
-            // Whoever has come and fetched it needs no word any more.
-            if mirrors.has(&target.zone, target.address).is_some_and(|has| has >= want.serial) {
+            // A mirror that was given this serial needs no NOTIFY, nor does one that has acknowledged it and asks. But for one
+            // reminder: NSD drops transfers that come while it puts others in place, and waits for minutes then.
+            let has = mirrors.has(mirror).is_some_and(|has| has >= want.serial);
+            let follows = has || acknowledged && mirrors.times_asked(mirror) != asked;
+            if follows && !(acknowledged && reminders == 1) {
                 std::future::pending::<()>().await;
             }
         };
@@ -253,7 +298,7 @@ async fn newer(wanted: &watch::Receiver<Wanted>, floor: Instant) {
 /// Sends one NOTIFY and reads until its answer is there: the RCODE. Ends only then; what is wrong meanwhile is told to
 /// `mirrors`.
 async fn attempt(target: &Target, want: &Wanted, mirrors: &Mirrors) -> Option<u8> {
-    let failed = |why: &str| mirrors.failed(&target.zone, target.address, why);
+    let failed = |why: &str| mirrors.failed(&target.mirror, why);
     match exchange(target, want, &failed).await {
         Ok(rcode) => Some(rcode),
         Err(e) => {
@@ -264,17 +309,17 @@ async fn attempt(target: &Target, want: &Wanted, mirrors: &Mirrors) -> Option<u8
 }
 
 async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io::Result<u8> {
-    let any = if target.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any = if target.mirror.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let source = SocketAddr::new(target.source.unwrap_or(any), 0);
     let socket = UdpSocket::bind(source).await.map_err(|e| io::Error::new(e.kind(), format!("source {}: {e}", source.ip())))?;
-    socket.connect(target.address).await?;
+    socket.connect(target.mirror.address).await?;
     let mut message = vec![0; UDP_SIZE];
     let mut len = want.message.len();
     message[..len].copy_from_slice(&want.message);
     SystemRandom::new().fill(&mut message[..2]).map_err(|_| io::Error::other("the system has no random numbers to give"))?;
     let mut session = None;
     if let Some(key) = &want.key {
-        let signed = Session::request(key.clone(), &mut message, len, now());
+        let signed = Session::request(key.clone(), &mut message, len, wall());
         let (s, end) = signed.ok_or_else(|| io::Error::other("the NOTIFY has no room for its signature"))?;
         (session, len) = (Some(s), end);
     }
@@ -294,7 +339,7 @@ async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io:
         match &session {
             None => return Ok(rcode),
             // Each answer is checked on its own: a forged one must not spoil the next.
-            Some(s) => match s.clone().check(got, now()) {
+            Some(s) => match s.clone().check(got, wall()) {
                 Ok(_) => return Ok(rcode),
                 Err(wrong) => failed(&wrong.to_string()),
             },

@@ -116,6 +116,17 @@ pub fn monotonic_micros() -> u64 {
     t.tv_sec as u64 * 1_000_000 + t.tv_nsec as u64 / 1000
 }
 
+/// Whether the kernel says that the wall clock is synchronised (by NTP, PTP or a host), to less than a second. Needs no
+/// privilege; where the call is filtered the answer is no.
+pub fn is_clock_synchronised() -> bool {
+    const MAX_ERROR_MICROS: libc::c_long = 1_000_000;
+    // SAFETY: `timex` is plain numbers, for which zeros are valid.
+    let mut t: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `t` is a valid place for the result; with no modes set nothing is changed.
+    let state = unsafe { libc::adjtimex(&mut t) };
+    state >= 0 && state != libc::TIME_ERROR && t.status & libc::STA_UNSYNC == 0 && t.maxerror < MAX_ERROR_MICROS
+}
+
 /// Gives memory that is free inside the process back to the system: an import takes more than what is left after it.
 pub fn trim_memory() {
     // SAFETY: a plain call of the C library, safe from any thread. Where the library is not glibc there is nothing to do.

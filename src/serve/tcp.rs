@@ -20,8 +20,8 @@ use tokio::{
 
 use super::{Shared, count, sys::set_option};
 use crate::{
+    clock::wall,
     dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, notify, respond},
-    ledger::now,
     metrics::{Totals, Worker},
 };
 
@@ -280,7 +280,7 @@ async fn transfer<S: AsyncWrite + Unpin>(query: &[u8], peer: Peer<'_>, shared: &
 /// Answers a query behind what was answered before, unless it is a transfer.
 fn answer(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> Kind {
     ANSWER.with_borrow_mut(|buffer| {
-        let outcome = respond(&shared.published.load(), query, peer, now(), buffer);
+        let outcome = respond(&shared.published.load(), query, peer, wall(), buffer);
         let mut totals = Totals::default();
         count(&mut totals, &outcome, query.len());
         counters.of(outcome.zone).add(&totals);

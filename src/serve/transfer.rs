@@ -19,8 +19,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Mirrors, sys};
+use super::{Mirrors, mirrors::TransferRequest, sys};
 use crate::{
+    clock::wall,
     dns::{
         Peer,
         query::{Query, Room},
@@ -28,7 +29,7 @@ use crate::{
         tsig,
     },
     index::{Snapshot, ZoneView, difference::Face},
-    ledger::{Ledger, now},
+    ledger::Ledger,
     model::Serial,
 };
 
@@ -176,11 +177,20 @@ impl Transfers {
         let (number, origin_at) = snapshot.zones.find(query.labels.name, |at| query.labels.starts.contains(&(at as u8)))?;
         let below = &query.labels.name[..origin_at];
         let (decision, face) = (decide(&snapshot, number, query, below, peer, key), transfer::face(below)?);
-        if let Some(mirrors) = self.mirrors.as_ref().filter(|_| !matches!(decision, Decision::No(..))) {
-            mirrors.asked(&snapshot.zones.all()[number].name, peer.addr, key, transfer::client_serial(query));
-        }
+        let whole = self.mirrors.as_ref().filter(|_| !matches!(decision, Decision::No(..))).is_some_and(|mirrors| {
+            mirrors.asked(&TransferRequest {
+                zone: &snapshot.zones.all()[number].name,
+                addr: peer.addr,
+                key,
+                serial: transfer::client_serial(query),
+                proved: peer.stream || key.is_some(),
+                current: transfer::serial(&snapshot, number),
+            })
+        });
         match decision {
             Decision::No(..) => None,
+            // Its copy is another one than ours was at that serial.
+            Decision::Run(Some(_)) if whole => Some(Plan::All(snapshot, number, face)),
             Decision::Current => Some(Plan::Current(snapshot, number)),
             Decision::Run(None) => Some(Plan::All(snapshot, number, face)),
             Decision::Run(Some(from)) => {
@@ -236,7 +246,7 @@ struct Seal(Option<tsig::Session>);
 impl Seal {
     fn new(all: &Transfers, query: &Query) -> Option<Seal> {
         let keys = all.ledger.published.load().keys.clone();
-        if query.signed { tsig::verify(&keys, query.message, now()).ok().map(Seal) } else { Some(Seal(None)) }
+        if query.signed { tsig::verify(&keys, query.message, wall()).ok().map(Seal) } else { Some(Seal(None)) }
     }
 
     fn key(&self) -> Option<&str> {
@@ -245,6 +255,6 @@ impl Seal {
 
     /// Signs a message. False where that can not be.
     fn put(&mut self, message: &mut Vec<u8>) -> bool {
-        self.0.as_mut().is_none_or(|session| session.seal_message(message, now()))
+        self.0.as_mut().is_none_or(|session| session.seal_message(message, wall()))
     }
 }

@@ -290,7 +290,7 @@ fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc
         }
         let got = got as usize;
         let snapshot = shared.published.load();
-        let now = crate::ledger::now();
+        let now = crate::clock::wall();
         let mut addrs = [0; BATCH];
         let mut known = 0;
         for i in 0..got {

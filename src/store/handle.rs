@@ -9,7 +9,7 @@ use std::{
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch, WriteOptions};
 
 use super::schema::{self, Own, SourceRecord, ZoneRecord};
-use crate::model::{Event, Hold, Reasons, SourceId, Sources, Subject, Time, Verdict, history::What};
+use crate::model::{Event, Hold, Reasons, SourceId, Sources, StoreId, Subject, Time, Verdict, history::What};
 
 /// Settings of the store: `[store]` and `[journal]`.
 #[derive(Debug, Clone)]
@@ -162,6 +162,11 @@ impl Store {
         self.id
     }
 
+    /// The identity that rows have: the first half of [`Store::id`].
+    pub fn store_id(&self) -> StoreId {
+        self.id.first_chunk().map_or(StoreId::default(), |half| StoreId(u64::from_be_bytes(*half)))
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.settings.path
@@ -259,10 +264,13 @@ impl Store {
         Ok(with_ends(in_order(out).into_iter(), &vocabulary))
     }
 
-    /// The subjects of which something ends by itself at `now` or before, with their due dates, at most `limit`.
-    pub fn due(&self, now: Time, limit: usize) -> Result<Vec<(Time, Subject)>> {
+    /// The subjects of which something ends by itself at `now` or before, with their due dates, in that order: those after
+    /// `last`, at most `limit`.
+    pub fn due(&self, last: Option<&(Time, Subject)>, now: Time, limit: usize) -> Result<Vec<(Time, Subject)>> {
         let mut out = Vec::new();
-        self.rows(schema::DUE, &[], &mut |k, _| {
+        // The first key after one is the same with a zero byte.
+        let from = last.map_or(Vec::new(), |(at, subject)| [schema::due_key(*at, subject), vec![0]].concat());
+        self.rows(schema::DUE, &from, &mut |k, _| {
             let (at, key) = k.split_first_chunk().ok_or_else(|| damaged("a due date"))?;
             let at = Time(u64::from_be_bytes(*at));
             if at > now || out.len() >= limit {

@@ -16,7 +16,8 @@ use axum::{
 
 use super::{App, error::Problem, once, secrets};
 use crate::{
-    ledger::{Keep, now},
+    clock::Clock,
+    ledger::Keep,
     model::{Bounds, Role, Subject, Time, Token, history::Once},
     store::schema::Audit,
 };
@@ -35,7 +36,7 @@ use Work::{Long, Quick};
 pub type Route = (&'static str, &'static str, Option<Role>, Work);
 
 /// Who may call what. What is not in it is called by nobody.
-pub const ROUTES: [Route; 77] = [
+pub const ROUTES: [Route; 79] = [
     ("GET", "/lookup", None, Quick),
     ("GET", "/nph-lookup", None, Quick),
     ("GET", "/health/live", None, Quick),
@@ -96,7 +97,9 @@ pub const ROUTES: [Route; 77] = [
     ("POST", "/v1/purges", Some(Role::Operator), Long),
     ("POST", "/v1/commits/{seq}/undo", Some(Role::Operator), Long),
     ("POST", "/v1/reload", Some(Role::Operator), Quick),
+    ("POST", "/v1/zones/{origin}/serial", Some(Role::Operator), Quick),
     ("POST", "/v1/backups", Some(Role::Owner), Long),
+    ("POST", "/v1/clock/accept", Some(Role::Owner), Quick),
     ("GET", "/v1/audit", Some(Role::Operator), Long),
     ("GET", "/v1/webhooks", Some(Role::Operator), Quick),
     ("GET", "/v1/webhooks/{id}/messages", Some(Role::Operator), Quick),
@@ -192,6 +195,8 @@ pub struct Caller {
     pub token: Option<String>,
     /// From `Idempotency-Key`, where the whole request is one that must not be done twice.
     pub once: Option<Once>,
+    /// Trusted time.
+    pub clock: Clock,
 }
 
 impl Caller {
@@ -205,7 +210,7 @@ impl Caller {
     pub fn line(&self, what: &str, about: impl ToString, detail: impl ToString, why: Option<String>) -> Audit {
         let (about, detail) = (about.to_string(), detail.to_string());
         Audit {
-            at: now(),
+            at: self.clock.now(),
             who: self.name.clone(),
             from: self.from.to_string(),
             what: what.into(),
@@ -291,14 +296,23 @@ impl Access {
 
 /// Finds out who calls.
 fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem> {
+    let clock = app.ledger.clock.clone();
     let from = match peer {
         Peer::Socket(uid) => {
             let name = format!("uid:{uid}");
-            return Ok(Caller { name, role: Role::Owner, bounds: Bounds::default(), from: "socket".into(), token: None, once: None });
+            return Ok(Caller {
+                name,
+                role: Role::Owner,
+                bounds: Bounds::default(),
+                from: "socket".into(),
+                token: None,
+                once: None,
+                clock,
+            });
         }
         Peer::Net(addr) => addr.to_canonical().to_string(),
     };
-    let at = now();
+    let at = app.ledger.now();
     if app.access.failed(peer, at, 0) {
         return Err(Problem::this_minute("too many wrong tokens came from your address; wait a minute", at));
     }
@@ -334,6 +348,7 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
         from: from.into(),
         token: Some(token.id.clone()),
         once: None,
+        clock,
     })
 }
 

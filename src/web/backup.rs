@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{App, access::Caller, error::Problem, input::Body};
-use crate::ledger::now;
 
 /// Where a copy goes.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -43,8 +42,8 @@ pub(super) async fn create(
     if !path.is_absolute() {
         return Err(Problem::invalid("path: say a whole path, from /"));
     }
-    let store = app.ledger.store.clone();
-    let made = tokio::task::spawn_blocking(move || store.backup(&path, now().to_string())).await.map_err(Problem::failed)??;
+    let (store, at) = (app.ledger.store.clone(), app.ledger.now());
+    let made = tokio::task::spawn_blocking(move || store.backup(&path, at.to_string())).await.map_err(Problem::failed)??;
     let line = caller.line("backup", &asked.path, format!("commit {}", made.commit), None);
     app.ledger.note(line).await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
     let shape = BackupShape { path: asked.path, commit: made.commit, removals: made.removals, rows: made.rows.values().sum(), at: made.at };

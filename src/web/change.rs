@@ -20,7 +20,7 @@ use super::{
     subject,
 };
 use crate::{
-    ledger::{Keep, Pending, Proposal, now},
+    ledger::{Keep, Pending, Proposal},
     model::{
         Change, Evidence, ReasonId, Role, SourceId, Subject, Terms,
         history::{Ask, HoldFor, Once},
@@ -154,7 +154,8 @@ fn change_of(app: &App, subject: Subject, ordered: &Ordered, caller: &Caller, mu
         found.ok_or_else(|| Problem::invalid(format!("reason: `{name}` is not in config.toml; there are {}", known())))
     };
     let source = |name: &String| vocabulary.sources.get(name).ok_or_else(|| Problem::invalid(format!("source: there is no `{name}`")));
-    let until = ordered.until.as_ref().map(|u| until(u, now()).map_err(|e| Problem::invalid(format!("until: {e}")))).transpose()?;
+    let until =
+        ordered.until.as_ref().map(|u| until(u, app.ledger.now()).map_err(|e| Problem::invalid(format!("until: {e}")))).transpose()?;
     for (field, text) in [("text", &ordered.text), ("note", &ordered.note)] {
         if text.as_ref().is_some_and(|t| t.len() > Evidence::MAX_TEXT) {
             return Err(Problem::invalid(format!("{field}: at most {} bytes", Evidence::MAX_TEXT)));
@@ -247,7 +248,7 @@ pub(super) async fn place(app: &App, caller: &Caller, change: Change) -> Result<
         None => super::secrets::token().map_err(Problem::failed)?.0,
     };
     let line = caller.line("propose", &change.subject, &id, change.evidence.as_ref().map(|e| e.text.clone()));
-    let proposal = Proposal { id: id.clone(), at: now(), change };
+    let proposal = Proposal { id: id.clone(), at: app.ledger.now(), change };
     app.ledger.keep(Keep::Proposal(proposal), Some(line)).await.map_err(problem)?;
     Ok(Placed::Proposed(id))
 }
@@ -344,7 +345,7 @@ pub(super) async fn renew(
     let renewal: Renewal = json(&body)?;
     let terms = Conditions::of(&headers)?.terms(&caller, &id, &body);
     // What was done under the same key is told again, also when the listing is gone.
-    if let Some(made) = terms.once.map(|o| Ok::<_, Problem>((o, app.ledger.store.made(now(), &o.key)?))).transpose()?
+    if let Some(made) = terms.once.map(|o| Ok::<_, Problem>((o, app.ledger.store.made(app.ledger.now(), &o.key)?))).transpose()?
         && let (once, Some(made)) = made
         && once.body == made.body
     {
@@ -356,7 +357,7 @@ pub(super) async fn renew(
         reason: Some(v.reasons.name(entry.reason).into()),
         source: Some(v.sources.name(entry.source).into()),
         until: renewal.until,
-        text: renewal.text.or(entry.text.map(Into::into)),
+        text: renewal.text.or(entry.text.text.map(Into::into)),
         note: renewal.note,
         ..Ordered::default()
     };
@@ -409,7 +410,7 @@ pub(super) async fn remove(
     let terms = conditions.terms(&caller, &id, body.as_bytes());
     let Some((subject, reason, source)) = listing_of(&id) else { return Err(Problem::not_found(format!("there is no listing `{id}`"))) };
     // What was done under the same key is told again, also when nothing is left to take off.
-    let again = terms.once.map(|o| app.ledger.store.made(now(), &o.key)).transpose()?.flatten();
+    let again = terms.once.map(|o| app.ledger.store.made(app.ledger.now(), &o.key)).transpose()?.flatten();
     if again.is_none() {
         found(&app, &id)?;
     }

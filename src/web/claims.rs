@@ -15,10 +15,7 @@ use super::{
     shapes::{Page, ReceiptShape},
 };
 use crate::{
-    ledger::{
-        desk::{Asker, Desk, OptOut, Proof},
-        now,
-    },
+    ledger::desk::{Asker, Desk, OptOut, Proof},
     model::{Role, Subject, subject::HostBits},
     smtp::message::redact,
 };
@@ -53,7 +50,7 @@ pub struct ClaimShape {
 }
 
 async fn claimed(app: &App, who: Asker, target: IpAddr, proved: bool) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
-    let done = ask(app, move |desk| desk.claim(&who, target, proved, now())).await?;
+    let done = ask(app, move |desk| desk.claim(&who, target, proved, desk.now())).await?;
     let what_happens = match (&done.release, done.job.state) {
         (Some(t), _) => format!("Not every test was refused for good (5xx). If no test message is delivered, it is released at {t}."),
         (None, crate::model::retest::State::Deferred) => {
@@ -96,8 +93,8 @@ pub(super) async fn claim_public(
         return Err(Problem::invalid("proved: nobody can say that here; claim it from the address itself"));
     }
     let (from, own) = match peer {
-        Some(Extension(Peer::Net(a))) if !app.access.paced(a, CLAIMS, now()) => {
-            return Err(Problem::this_minute(format!("{CLAIMS} claims a minute are taken from one address"), now()));
+        Some(Extension(Peer::Net(a))) if !app.access.paced(a, CLAIMS, app.ledger.now()) => {
+            return Err(Problem::this_minute(format!("{CLAIMS} claims a minute are taken from one address"), app.ledger.now()));
         }
         Some(Extension(Peer::Net(a))) => (a.to_canonical().to_string(), a.to_canonical() == target),
         _ => ("socket".into(), false),
@@ -133,7 +130,7 @@ pub(super) async fn review(
         return Err(Problem::invalid("note: say why"));
     }
     super::input::note(Some(&asked.note))?;
-    let receipt = ask(&app, move |desk| desk.review(&asker(&caller), target, &asked.note, now())).await?;
+    let receipt = ask(&app, move |desk| desk.review(&asker(&caller), target, &asked.note, desk.now())).await?;
     Ok(Json(ReviewShape { receipt: receipt.map(Into::into) }))
 }
 
@@ -190,7 +187,7 @@ pub(super) async fn opt_out(
     if asked.proof.trim().is_empty() {
         return Err(Problem::invalid("proof: say how control of it was proved"));
     }
-    let done = ask(&app, move |desk| desk.opt_out(&asker(&caller), &subject, &asked.proof, now())).await?;
+    let done = ask(&app, move |desk| desk.opt_out(&asker(&caller), &subject, &asked.proof, desk.now())).await?;
     Ok((StatusCode::CREATED, Json(done.into())))
 }
 
@@ -219,7 +216,7 @@ pub(super) async fn opt_in(
     let subject = subject(&which.subject)?;
     caller.allow(Some(&subject), Some(crate::ledger::desk::NOTEST), None)?;
     let shown = subject.to_string();
-    ask(&app, move |desk| desk.opt_in(&asker(&caller), &subject, now())).await?;
+    ask(&app, move |desk| desk.opt_in(&asker(&caller), &subject, desk.now())).await?;
     Ok(Json(OptInShape { subject: shown }))
 }
 

@@ -129,7 +129,7 @@ impl Problem {
         let name = match refused {
             Refused::Rule(Refusal::NotListed | Refusal::NotExempt | Refusal::NotHeld) | Refused::Unknown(_) => "not-found",
             Refused::Rule(Refusal::Held(_)) => "held",
-            Refused::Rule(_) | Refused::Unlistable(_) => "refused",
+            Refused::Rule(_) | Refused::Unlistable(_) | Refused::Serial(_) => "refused",
             Refused::Settings(_) => "invalid",
             Refused::Changed(_) => "changed",
             Refused::OtherBody => "other-body",

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     intake::{self, ErrorAllowance, Failed},
-    ledger::{Keep, Refused, guard::ListLimits, now},
+    ledger::{Keep, Refused, guard::ListLimits},
     model::{Time, history::Once, time::Seconds},
     store::stage::Mode,
 };
@@ -103,7 +103,7 @@ pub(super) async fn create(
         };
     }
     let id = super::secrets::text(&super::secrets::random::<8>().map_err(Problem::failed)?);
-    let since = now();
+    let since = app.ledger.now();
     let head = json!({"id": id, "state": "running", "source": asked.source, "since": since.to_string()});
     told(&app, &id, since, &head).await;
     let (of, place) = (app.clone(), id.clone());
@@ -118,7 +118,7 @@ pub(super) async fn create(
 
 /// What an import under the same key was told before.
 fn before(app: &App, once: Once) -> Result<Option<Value>, Problem> {
-    match app.ledger.store.answer(now(), &once.key)? {
+    match app.ledger.store.answer(app.ledger.now(), &once.key)? {
         Some((body, _, text)) if body == once.body => Ok(Some(serde_json::from_str(&text).map_err(Problem::failed)?)),
         // It was done or was another one, and nothing more is known.
         _ => super::once::before(app, once).map(|_| None),

@@ -14,10 +14,7 @@ use super::{
     shapes::Page,
 };
 use crate::{
-    ledger::{
-        desk::{Asker, Denied, Nomination, Ran, Ready},
-        now,
-    },
+    ledger::desk::{Asker, Denied, Nomination, Ran, Ready},
     model::{
         Role, Subject, Time,
         probing::{Outcome, Tried},
@@ -116,7 +113,11 @@ impl Nominated {
         if self.port == Some(0) || self.port.is_some_and(|p| p != 25) && !decides {
             return Err(Problem::forbidden("port: another port than 25 takes the role editor"));
         }
-        let at = self.at.map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("at: {e}")))).transpose()?.unwrap_or_else(now);
+        let at = self
+            .at
+            .map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("at: {e}"))))
+            .transpose()?
+            .unwrap_or_else(|| caller.clock.now());
         let grounds = Grounds { kind: self.kind, text: self.evidence, at };
         Ok(Nomination { target, port: self.port, grounds, decides, owner, remote, names: self.names, only: self.tests })
     }
@@ -231,7 +232,7 @@ pub(super) async fn nominate(
     Body(asked): Body<Nominated>,
 ) -> Result<(StatusCode, Json<JobShape>), Problem> {
     let (nomination, who) = (asked.read(&caller, false)?, asker(&caller));
-    let job = ask(&app, move |desk| desk.nominate(&who, nomination, now())).await?;
+    let job = ask(&app, move |desk| desk.nominate(&who, nomination, desk.now())).await?;
     Ok((StatusCode::ACCEPTED, Json(JobShape::of(&job, &caller))))
 }
 
@@ -286,7 +287,7 @@ pub(super) async fn approve(
 ) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
     let who = asker(&caller);
-    Ok(Json(JobShape::of(&ask(&app, move |desk| desk.decide(&who, id, true, now())).await?, &caller)))
+    Ok(Json(JobShape::of(&ask(&app, move |desk| desk.decide(&who, id, true, desk.now())).await?, &caller)))
 }
 
 /// Ends a job that waits.
@@ -298,7 +299,7 @@ pub(super) async fn refuse(
 ) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
     let who = asker(&caller);
-    Ok(Json(JobShape::of(&ask(&app, move |desk| desk.decide(&who, id, false, now())).await?, &caller)))
+    Ok(Json(JobShape::of(&ask(&app, move |desk| desk.decide(&who, id, false, desk.now())).await?, &caller)))
 }
 
 /// A relay test, as it stands in the catalogue.
@@ -385,8 +386,8 @@ pub(super) async fn probes(
     }
     let (job, messages) = ask(&app, move |desk| {
         // Its key would be spent where the messages are not given yet.
-        let job = desk.nominate(&Asker { once: None, ..asker(&caller) }, nomination, now())?;
-        desk.begin(job.id, &names, &mut || ids.pop().unwrap_or_default(), now())
+        let job = desk.nominate(&Asker { once: None, ..asker(&caller) }, nomination, desk.now())?;
+        desk.begin(job.id, &names, &mut || ids.pop().unwrap_or_default(), desk.now())
     })
     .await?;
     Ok((StatusCode::CREATED, Json(ProbesShape { job: job.id, messages })))
@@ -429,6 +430,6 @@ pub(super) async fn results(
             Outcome::Delivered { .. } | Outcome::Bounced { .. } => {}
         }
     }
-    let job = ask(&app, move |desk| desk.finish(id, results, &told.transcript, now())).await?;
+    let job = ask(&app, move |desk| desk.finish(id, results, &told.transcript, desk.now())).await?;
     Ok(Json(JobShape::of(&job, &caller)))
 }

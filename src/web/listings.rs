@@ -64,13 +64,13 @@ impl Wanted {
     /// Reads the words of a search.
     pub(super) fn read(
         v: &Vocabulary,
+        now: Time,
         within: (Option<&String>, Option<&String>),
         (reason, source): (Option<&String>, Option<&String>),
         (from, to): (Option<&String>, Option<&String>),
     ) -> Result<Wanted, Problem> {
-        let time = |field: &str, t: Option<&String>| {
-            t.map(|t| since(t, crate::ledger::now()).map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose()
-        };
+        let time =
+            |field: &str, t: Option<&String>| t.map(|t| since(t, now).map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose();
         let within = match within {
             (Some(p), None) => {
                 let s = Subject::parse(p, HostBits::Refuse).map_err(|e| Problem::invalid(format!("prefix: {e}")))?;
@@ -155,7 +155,7 @@ pub(super) async fn search(State(app): State<App>, Params(s): Params<Search>) ->
     let v = app.ledger.store.vocabulary();
     let most = limit(s.limit)?;
     let words = ((s.prefix.as_ref(), s.domain.as_ref()), (s.reason.as_ref(), s.source.as_ref()), (s.from.as_ref(), s.to.as_ref()));
-    let wanted = Wanted { author: s.author, text: s.text, ..Wanted::read(&v, words.0, words.1, words.2)? };
+    let wanted = Wanted { author: s.author, text: s.text, ..Wanted::read(&v, app.ledger.now(), words.0, words.1, words.2)? };
     let after = match &s.after {
         None => None,
         Some(id) => Some(listing_of(id).ok_or_else(|| Problem::invalid("after: take the `next` of the page before"))?),
@@ -377,7 +377,7 @@ mod tests {
     fn a_domains_range_has_what_is_below_it_and_no_neighbour() {
         let v = Vocabulary::default();
         let d = "spam.example".to_string();
-        let wanted = Wanted::read(&v, (None, Some(&d)), (None, None), (None, None)).unwrap();
+        let wanted = Wanted::read(&v, Time(0), (None, Some(&d)), (None, None), (None, None)).unwrap();
         let [(from, to)] = &wanted.ranges()[..] else { panic!() };
         for (s, is) in
             [("spam.example", true), ("*.spam.example", true), ("x.spam.example", true), ("spam2.example", false), ("spa.example", false)]

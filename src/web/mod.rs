@@ -7,6 +7,7 @@ mod backup;
 mod bulk;
 mod change;
 mod claims;
+mod clock;
 mod commits;
 mod document;
 mod error;
@@ -33,6 +34,7 @@ mod shapes;
 mod status;
 mod subject;
 mod webhooks;
+mod zone_serial;
 
 use std::sync::Arc;
 

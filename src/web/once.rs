@@ -15,10 +15,7 @@ use super::{
     change::Conditions,
     error::Problem,
 };
-use crate::{
-    ledger::{Keep, now},
-    model::history::Once,
-};
+use crate::{ledger::Keep, model::history::Once};
 
 /// What is kept of a request that must not be done twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +30,14 @@ pub(super) enum Kept {
 use Kept::{Answer, File, Secret};
 
 /// The writes that take a key as a whole.
-pub(super) const KEYED: [(&str, &str, Kept); 24] = [
+pub(super) const KEYED: [(&str, &str, Kept); 25] = [
     ("POST", "/v1/purges", Answer),
     ("POST", "/v1/commits/{seq}/undo", Answer),
     ("POST", "/v1/imports", File),
     ("POST", "/v1/feeds/{name}/accept", Answer),
     ("POST", "/v1/feeds/{name}/refuse", Answer),
     ("POST", "/v1/sources/{name}/reset", Answer),
+    ("POST", "/v1/zones/{origin}/serial", Answer),
     ("POST", "/v1/proposals/{id}/approve", Answer),
     ("DELETE", "/v1/proposals/{id}", Answer),
     ("POST", "/v1/nominations", Answer),
@@ -113,8 +111,8 @@ fn with(mut request: Request, caller: Caller) -> Request {
 
 /// What a request under the same key was told before; a problem where it was another one, or the answer is not kept.
 pub(super) fn before(app: &App, once: Once) -> Result<Option<Response>, Problem> {
-    let made = app.ledger.store.made(now(), &once.key)?;
-    let answer = app.ledger.store.answer(now(), &once.key)?;
+    let made = app.ledger.store.made(app.ledger.now(), &once.key)?;
+    let answer = app.ledger.store.answer(app.ledger.now(), &once.key)?;
     let asked = answer.as_ref().map(|a| a.0).or(made.as_ref().map(|m| m.body));
     if asked.is_some_and(|body| body != once.body) {
         return Err(Problem::new("other-body", "another request came with the same Idempotency-Key before; take a new key"));

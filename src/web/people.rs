@@ -19,7 +19,7 @@ use super::{
     shapes::Page,
 };
 use crate::{
-    ledger::{Keep, now},
+    ledger::Keep,
     model::{
         Bounds, Person, Role, Subject, Token,
         access::check_name,
@@ -136,7 +136,7 @@ pub(super) async fn add(
         password: fresh.hashed.clone(),
         totp: fresh.totp.clone(),
         recovery: fresh.codes.iter().map(|c| secrets::hash(c.as_bytes())).collect(),
-        since: now(),
+        since: app.ledger.now(),
         disabled: None,
     };
     let line = caller.line("person.add", &person.name, role.name(), None);
@@ -165,7 +165,7 @@ pub(super) async fn change(
         what.push(format!("role {text}"));
     }
     if let Some(off) = asked.disabled {
-        person.disabled = off.then(now);
+        person.disabled = off.then(|| app.ledger.now());
         what.push(if off { "disabled".into() } else { "enabled".to_string() });
     }
     let last = old.role == Role::Owner && old.disabled.is_none() && book.owners() == 1;
@@ -298,8 +298,9 @@ pub(super) async fn make(
             if p.disabled.is_some() { " and is disabled" } else { "" }
         )));
     }
-    let expires = new.expires.as_ref().map(|e| until(e, now()).map_err(|e| Problem::invalid(format!("expires: {e}")))).transpose()?;
-    if expires.is_some_and(|t| t <= now()) {
+    let expires =
+        new.expires.as_ref().map(|e| until(e, app.ledger.now()).map_err(|e| Problem::invalid(format!("expires: {e}")))).transpose()?;
+    if expires.is_some_and(|t| t <= app.ledger.now()) {
         return Err(Problem::invalid("expires: that time is over already"));
     }
     if new.per_minute == Some(0) {
@@ -313,7 +314,7 @@ pub(super) async fn make(
         role,
         bounds: bounds(&app, new.bounds)?,
         hash,
-        since: now(),
+        since: app.ledger.now(),
         by: caller.name.clone(),
         expires,
         per_minute: new.per_minute,
@@ -333,7 +334,7 @@ pub(super) async fn revoke(
 ) -> Result<Json<TokenShape>, Problem> {
     let book = app.ledger.book();
     let Some(old) = book.tokens.get(&id) else { return Err(Problem::not_found(format!("there is no token `{id}`"))) };
-    let token = Token { revoked: old.revoked.or(Some(now())), ..old.clone() };
+    let token = Token { revoked: old.revoked.or(Some(app.ledger.now())), ..old.clone() };
     keep(&app, Keep::Token(token.clone()), caller.line("token.revoke", &id, &token.owner, None)).await?;
     Ok(Json(token_shape(&app, &token)))
 }
@@ -380,7 +381,7 @@ pub(super) async fn audit(State(app): State<App>, headers: HeaderMap, Params(sea
     let lines = headers.get(header::ACCEPT).is_some_and(|a| a.as_bytes() == b"application/x-ndjson");
     let limit = super::input::limit(search.limit)?;
     let time = |field: &str, t: &Option<String>| {
-        t.as_ref().map(|t| since(t, now()).map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose()
+        t.as_ref().map(|t| since(t, app.ledger.now()).map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose()
     };
     let (from, to) = (time("from", &search.from)?, time("to", &search.to)?);
     let after = search.after.as_ref().map(|n| n.parse::<u64>()).transpose();

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     ledger::{Import, MANY},
     model::{
-        Change, Evidence, ReasonId, SourceId, Subject,
+        Change, EntryText, Evidence, ReasonId, SourceId, Subject,
         history::{Ask, HoldFor},
     },
     store::{
@@ -98,7 +98,7 @@ pub(super) async fn purge(
         (asked.reason.as_ref(), asked.source.as_ref()),
         (asked.from.as_ref(), asked.to.as_ref()),
     );
-    let wanted = Wanted { author: asked.author.clone(), ..Wanted::read(&v, words.0, words.1, words.2)? };
+    let wanted = Wanted { author: asked.author.clone(), ..Wanted::read(&v, app.ledger.now(), words.0, words.1, words.2)? };
     caller.allow(wanted.within.as_ref(), asked.reason.as_deref(), asked.source.as_deref())?;
     let work = move || run(&app, &caller, &asked, &wanted, how.dry_run);
     tokio::task::spawn_blocking(work).await.map_err(Problem::failed)?.map(Json)
@@ -168,7 +168,14 @@ fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool
             for (subject, reason, _) in rows {
                 sink(
                     subject.clone(),
-                    FeedEntry { reason: *reason, hole: false, weak: false, since: crate::ledger::now(), text: None, note: None },
+                    FeedEntry {
+                        reason: *reason,
+                        hole: false,
+                        weak: false,
+                        since: app.ledger.now(),
+                        text: EntryText::default(),
+                        note: None,
+                    },
                 )?;
             }
             Ok(())

@@ -13,8 +13,8 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, Problem, access, backup, bulk, change, claims, commits, document, error, export, feeds, import, jobs, listings, lookup, names,
-    once, people, proposals, purge, status, webhooks,
+    App, Problem, access, backup, bulk, change, claims, clock, commits, document, error, export, feeds, import, jobs, listings, lookup,
+    names, once, people, proposals, purge, status, webhooks, zone_serial,
 };
 
 /// The longest body of a single change, in bytes.
@@ -72,6 +72,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(feeds::reset))
         .routes(routes!(export::zones))
         .routes(routes!(export::one))
+        .routes(routes!(zone_serial::set_serial))
         .routes(routes!(export::export))
         .routes(routes!(export::report))
         .routes(routes!(status::status))
@@ -79,6 +80,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(status::mirrors))
         .routes(routes!(status::reasons))
         .routes(routes!(status::reload))
+        .routes(routes!(clock::accept))
         .routes(routes!(backup::create))
         .routes(routes!(webhooks::all, webhooks::make))
         .routes(routes!(webhooks::change, webhooks::remove))

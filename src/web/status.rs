@@ -14,9 +14,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{App, error::Problem, export::counters, shapes::Page};
+use super::{App, clock, error::Problem, export::counters, shapes::Page};
 use crate::{
-    ledger::now,
     metrics::{MAX_ZONES, Totals},
     model::retire::Plan,
 };
@@ -31,7 +30,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         json!({
             "zone": z.name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
             "counters": app.metrics.zone(Some(z.slot)),
-            "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, now())),
+            "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, app.ledger.now())),
         })
     });
     let sources = v.records.iter().map(|r| {
@@ -55,7 +54,8 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "running": app.daemon,
         "started": app.started.to_string(),
-        "now": now().to_string(),
+        "now": app.ledger.now().to_string(),
+        "clock": clock::shown(&app.ledger.clock.report()),
         "commit": snapshot.seq,
         "writes": if poisoned.is_some() { "refused" } else { "taken" },
         "problem": poisoned,
@@ -78,11 +78,15 @@ pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
     Json((app.mirrors)())
 }
 
-/// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not.
+/// `GET /health/ready`: 200 while writes are taken, 503 with the reason while they are not. A body that begins with
+/// `degraded` names what is wrong although all is served.
 #[utoipa::path(get, path = "/health/ready", security(()), tag = "state", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = String, content_type = "text/plain")))]
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     match app.ledger.health.poisoned() {
-        None => (StatusCode::OK, "ready\n".into()),
+        None => match app.ledger.clock.report().problem() {
+            None => (StatusCode::OK, "ready\n".into()),
+            Some(why) => (StatusCode::OK, format!("degraded: {why}\n")),
+        },
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
@@ -171,6 +175,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     let well = f64::from(u8::from(app.ledger.health.poisoned().is_none()));
     family(&mut out, "writes_taken", "gauge", "1 while writes are taken, 0 while the store fails", one(well));
     family(&mut out, "start_time_seconds", "gauge", "When the daemon started", one(app.started.0 as f64));
+    clock::metrics(&mut out, &app.ledger.clock.report());
     let v = app.ledger.store.vocabulary();
     let fed = || v.records.iter().filter(|r| r.feed);
     let of = |r: &crate::store::schema::SourceRecord| format!("{{{}}}", label("source", &r.name));
@@ -204,19 +209,27 @@ fn feeds(out: &mut String, feeds: &Value) {
     let held = all.iter().map(|(labels, held, _)| (labels.clone(), one(*held)));
     family(out, "feed_held", "gauge", "1 while a feed's list is held until a person decides", held);
     let failing = all.iter().map(|(labels, _, failing)| (labels.clone(), one(*failing)));
+    let looped = feeds.as_array().into_iter().flatten().filter(|f| f["kind"] == "orbsd");
+    let looped = looped.filter_map(|f| Some((format!("{{{}}}", label("feed", f["feed"].as_str()?)), f["looped"].as_f64().unwrap_or(0.0))));
+    family(
+        out,
+        "feed_looped_total",
+        "counter",
+        "Items of another server's rows that were left out, since they came through this server",
+        looped,
+    );
     family(out, "feed_failing", "gauge", "1 while a feed is not refreshed: its list or its server is refused", failing);
 }
 
-/// How far mirrors are behind: what is known of each, as the report has it.
+/// How far mirrors are behind, and which need a forced transfer: what is known of each, as the report has it.
 fn lag(out: &mut String, report: &Value) {
-    let mut samples = Vec::new();
+    let (mut lags, mut forced) = (Vec::new(), Vec::new());
     for m in report["mirrors"].as_array().into_iter().flatten() {
         let (Some(zone), Some(addr)) = (m["zone"].as_str(), m["address"].as_str()) else { continue };
-        let seconds = m["behind"]["seconds"].as_f64().unwrap_or(0.0);
-        samples.push((
-            format!("{{{},{},{}}}", label("zone", zone), label("mirror", addr), label("key", m["key"].as_str().unwrap_or(""))),
-            seconds,
-        ));
+        let labels = format!("{{{},{},{}}}", label("zone", zone), label("mirror", addr), label("key", m["key"].as_str().unwrap_or("")));
+        lags.push((labels.clone(), m["behind"]["seconds"].as_f64().unwrap_or(0.0)));
+        forced.push((labels, f64::from(u8::from(m["needs_transfer"].is_object()))));
     }
-    family(out, "mirror_lag_seconds", "gauge", "For how long a mirror has not had the current serial", samples);
+    family(out, "mirror_lag_seconds", "gauge", "For how long a mirror has not had the current serial", lags);
+    family(out, "mirror_needs_transfer", "gauge", "1 while a mirror keeps its old zone because our serial was not newer for it", forced);
 }

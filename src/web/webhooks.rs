@@ -13,7 +13,7 @@ use super::{
     shapes::Page,
 };
 use crate::ledger::{
-    Keep, now,
+    Keep,
     outbox::{Tried, Webhook, messages},
 };
 
@@ -109,7 +109,8 @@ pub(super) async fn make(
     }
     let (id, _, _) = secrets::token().map_err(Problem::failed)?;
     let secret = secrets::text(&secrets::random::<32>().map_err(Problem::failed)?);
-    let hook = Webhook { id, url: new.url, secret: secret.clone().into_bytes(), since: now(), by: caller.name.clone(), paused: None };
+    let hook =
+        Webhook { id, url: new.url, secret: secret.clone().into_bytes(), since: app.ledger.now(), by: caller.name.clone(), paused: None };
     keep(&app, Keep::Webhook(hook.clone()), caller.line("webhook.add", &hook.id, &hook.url, None)).await?;
     Ok((StatusCode::CREATED, Json(ShownWebhook { about: shape(&hook), secret })))
 }
@@ -122,7 +123,7 @@ pub(super) async fn change(
     Part(id): Part,
     Body(asked): Body<WebhookChange>,
 ) -> Result<Json<WebhookShape>, Problem> {
-    let hook = Webhook { paused: asked.paused.then(now), ..one(&app, &id)? };
+    let hook = Webhook { paused: asked.paused.then(|| app.ledger.now()), ..one(&app, &id)? };
     let what = if asked.paused { "webhook.pause" } else { "webhook.resume" };
     keep(&app, Keep::Webhook(hook.clone()), caller.line(what, &id, &hook.url, None)).await?;
     Ok(Json(shape(&hook)))

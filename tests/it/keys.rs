@@ -110,7 +110,7 @@ fn a_clock_ten_minutes_off_is_told_the_time() {
         let mut request = query("bl.orbs.example", 252, false);
         let len = request.len();
         request.resize(512, 0);
-        let at = Time((orbsd::ledger::now().0 as i64 + off) as u64);
+        let at = Time((orbsd::clock::wall().0 as i64 + off) as u64);
         let (_, end) = Session::request(key.clone(), &mut request, len, at).unwrap();
         let mut stream = std::net::TcpStream::connect(f.addr()).unwrap();
         stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();

@@ -12,6 +12,7 @@ use std::{
 
 use hickory_proto::op::Message;
 use orbsd::{
+    clock::{Clock, SystemTimeSource},
     config::Config,
     ledger::{self, Ledger},
     serve::{self, Shared},
@@ -61,6 +62,11 @@ contact = "hostmaster@orbs.example"
 publish = [{ reason = "drop-box", code = "127.0.1.6" }]
 "#;
 
+/// The clock of a ledger in this process: the wall clock, from its start on.
+pub fn clock() -> Clock {
+    Clock::without_record(SystemTimeSource::default())
+}
+
 /// A port of this host that is free for UDP and TCP alike; below those that the kernel gives to clients, so that none of
 /// them takes it before the server comes, and no two of this process are the same.
 pub fn free_port() -> u16 {
@@ -105,7 +111,7 @@ impl Folder {
     }
     pub fn ledger(&self) -> Ledger {
         let config = self.config();
-        ledger::open(Store::open(config.store.clone()).unwrap(), config.ledger, || ()).map_err(|e| format!("{e:?}")).unwrap()
+        ledger::open(Store::open(config.store.clone()).unwrap(), config.ledger, clock(), || ()).map_err(|e| format!("{e:?}")).unwrap()
     }
     /// Runs the command line here; the exit code and what it printed.
     pub fn orbsd(&self, args: &[&str]) -> Output {

@@ -4,6 +4,7 @@
 
 mod api;
 mod bugs;
+mod clock;
 mod command;
 mod doh;
 mod export_samples;
@@ -11,6 +12,7 @@ mod exports;
 mod faults;
 mod follow;
 mod fronts;
+mod glue;
 mod guards;
 mod hostile;
 mod imports;
@@ -31,5 +33,6 @@ mod retire;
 mod rfc8906;
 mod rows;
 mod scenarios;
+mod serials;
 mod subjects;
 mod unit;

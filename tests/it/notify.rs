@@ -8,9 +8,9 @@ use std::{
 
 use orbsd::{
     dns::tsig::{self, Session},
-    ledger::{Ledger, now},
+    ledger::Ledger,
     model::{Change, Keys, Serial, history::Ask},
-    serve::{Mirrors, notify},
+    serve::{Mirrors, mirrors::TransferRequest, notify},
 };
 use serde_json::Value;
 
@@ -91,7 +91,7 @@ impl Teller {
     }
     fn of(folder: Folder) -> Teller {
         let ledger = folder.ledger();
-        let mirrors = Arc::new(Mirrors::open(folder.config().mirrors()));
+        let mirrors = Arc::new(Mirrors::open(folder.config().mirrors(), crate::lab::clock()));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.spawn(notify::run(ledger.clone(), mirrors.clone()));
         Teller { ledger, mirrors, runtime: Some(runtime), folder }
@@ -103,6 +103,17 @@ impl Teller {
         let subject = std::net::Ipv4Addr::from(0x2d00_0000 + n).to_string().parse().unwrap();
         let change = Change { subject, author: "test".into(), evidence: None, ask, terms: Default::default() };
         self.ledger.submit_blocking(change).map_err(|e| format!("{e:?}")).unwrap().wait().map_err(|e| format!("{e:?}")).unwrap();
+    }
+    /// A mirror asks for what came after a serial.
+    fn asks(&self, serial: u32) {
+        self.mirrors.asked(&TransferRequest {
+            zone: "bl.orbs.example",
+            addr: [127, 0, 0, 1].into(),
+            key: None,
+            serial: Some(Serial(serial)),
+            proved: true,
+            current: Serial(self.serial()),
+        });
     }
     fn serial(&self) -> u32 {
         self.ledger.published.snapshot().serials[0].0
@@ -162,11 +173,59 @@ fn a_commit_is_told_at_once_and_the_lag_is_known() {
     m.answer(&told, 0);
     let r = t.until(|r| r["notified"]["acknowledged"] == true);
     assert_eq!((&r["notified"]["serial"], &r["notified"]["tries"], &r["counts"]["answered"]), (&t.serial().into(), &1.into(), &6.into()));
-    t.mirrors.asked("bl.orbs.example", [127, 0, 0, 1].into(), None, Some(Serial(t.serial())));
+    t.asks(t.serial());
     let r = t.report();
     assert_eq!((&r["has"], &r["behind"]["serials"], &r["asked"]["serial"]), (&t.serial().into(), &0.into(), &t.serial().into()));
     assert_eq!((&r["transfer"]["kind"], &r["transfer"]["bytes"], &r["configured"]), (&"whole".into(), &1000.into(), &true.into()));
     assert!(m.next(Duration::from_millis(1300)).is_none(), "who has answered is left alone");
+}
+
+/// Name servers acknowledge a NOTIFY and lose it, or the transfer after it, while they are busy: they are told again after 5,
+/// 15 and 45 seconds; after the first of these only where they do not ask.
+#[test]
+fn a_mirror_that_acknowledged_and_does_not_ask_is_told_again() {
+    let (silent, asks) = (Mirror::new(), Mirror::new());
+    let t = Teller::new(&format!("'{}'", silent.addr()));
+    let other = Teller::new(&format!("'{}'", asks.addr()));
+    let start = Instant::now();
+    silent.answer(&silent.hear(), 0);
+    asks.answer(&asks.hear(), 0);
+    std::thread::sleep(Duration::from_millis(200));
+    other.asks(0);
+    let again = silent.next(Duration::from_secs(7)).expect("a reminder");
+    assert!((4500..7000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert_eq!(again.serial(), t.serial());
+    silent.answer(&again, 0);
+    asks.answer(&asks.next(Duration::from_secs(2)).expect("one reminder"), 0);
+    std::thread::sleep(Duration::from_millis(200));
+    other.asks(0);
+    t.until(|r| r["notified"]["acknowledged"] == true && r["notified"]["tries"] == 2);
+    let third = silent.next(Duration::from_secs(12)).expect("a second reminder");
+    assert!((14_500..17_500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    silent.answer(&third, 0);
+    // Who has it is told no more.
+    t.mirrors.transferred("bl.orbs.example", [127, 0, 0, 1].into(), None, None, Serial(t.serial()), 1, Duration::ZERO);
+    assert!(asks.next(Duration::from_millis(100)).is_none(), "who asks is left alone");
+}
+
+#[test]
+fn two_mirrors_at_one_address_are_notified_each_with_its_key() {
+    let (m, f) = (Mirror::new(), Folder::new());
+    let mut config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
+    for key in ["one", "two"] {
+        config += f.json(&["key", key, "--json"])["lines"]["orbsd_config"].as_str().unwrap();
+    }
+    f.write("config.toml", &config);
+    let both: Vec<String> = ["one", "two"].iter().map(|k| format!("{{ address = '{}', key = '{k}' }}", m.addr())).collect();
+    f.write("zones/bl.toml", &zone(&both.join(", ")));
+    let keys = f.config().ledger.keys;
+    let t = Teller::of(f);
+    let mut signed_by: Vec<String> =
+        (0..2).map(|_| tsig::verify(&keys, &m.hear().bytes, orbsd::clock::wall()).unwrap().unwrap().key().to_string()).collect();
+    signed_by.sort();
+    assert_eq!(signed_by, ["one", "two"]);
+    let report = t.mirrors.report(&t.ledger.published.snapshot());
+    assert_eq!(report["mirrors"].as_array().unwrap().iter().map(|m| &m["key"]).collect::<Vec<_>>(), ["one", "two"]);
 }
 
 #[test]
@@ -253,7 +312,7 @@ fn signed(told: &Told, session: &mut Session) -> Vec<u8> {
     let mut reply = told.reply(0);
     let len = reply.len();
     reply.resize(600, 0);
-    let end = session.sign(&mut reply, len, now()).unwrap();
+    let end = session.sign(&mut reply, len, orbsd::clock::wall()).unwrap();
     reply.truncate(end);
     reply
 }
@@ -265,14 +324,14 @@ fn a_notify_is_signed_and_so_is_its_answer() {
     let t = Teller::of(f);
     let told = m.hear();
     assert_eq!(told.serial(), t.serial());
-    let session = tsig::verify(&keys, &told.bytes, now()).unwrap().expect("a signed NOTIFY");
+    let session = tsig::verify(&keys, &told.bytes, orbsd::clock::wall()).unwrap().expect("a signed NOTIFY");
     m.answer(&told, 0);
     t.until(|r| r["notified"]["problem"].as_str().is_some_and(|p| p.contains("not signed")));
     let mut forged = signed(&told, &mut session.clone());
     *forged.last_mut().unwrap() ^= 1;
     m.0.send_to(&forged, told.from).unwrap();
     let other = keys.get("mirror").map(|k| orbsd::model::TsigKey::new("mirror", k.algorithm(), &[1; 32]).unwrap()).unwrap();
-    let wrong = tsig::verify(&Keys::new(vec![other]).unwrap(), &told.bytes, now()).unwrap_err();
+    let wrong = tsig::verify(&Keys::new(vec![other]).unwrap(), &told.bytes, orbsd::clock::wall()).unwrap_err();
     let mut reply = told.reply(wrong.rcode());
     let len = reply.len();
     reply.resize(600, 0);
@@ -336,7 +395,7 @@ fn the_state_is_shown_and_survives_a_restart() {
     answers(3);
     assert!(daemon.stop().success());
     // A damaged file is a warning.
-    f.write("data/mirrors.json", "{");
+    f.write("data.mirrors.json", "{");
     let daemon = Daemon::start(&f);
     m.answer(&m.hear(), 0);
     answers(1);

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use orbsd::{dns::tsig, index::records::wire_name, ledger::now, model::Keys};
+use orbsd::{dns::tsig, index::records::wire_name, model::Keys};
 
 /// A record: the owner below the zone, its type, its data.
 pub type Record = (String, u16, Vec<u8>);
@@ -209,7 +209,7 @@ fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
         (252, _) => "AXFR".into(),
         (_, from) => format!("IXFR {}", from.unwrap()),
     });
-    let mut session = tsig::verify(&s.keys, query, now()).unwrap_or(None);
+    let mut session = tsig::verify(&s.keys, query, orbsd::clock::wall()).unwrap_or(None);
     if !s.keys.is_empty() && session.is_none() {
         (rcode, records) = (9, vec![]);
     }
@@ -226,7 +226,7 @@ fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
         if let Some(session) = &mut session {
             let len = m.len();
             m.resize(len + session.size(), 0);
-            let len = session.sign(&mut m, len, now()).unwrap();
+            let len = session.sign(&mut m, len, orbsd::clock::wall()).unwrap();
             m.truncate(len);
         }
         out.push(m);

@@ -6,8 +6,9 @@
 use std::{fs, time::Duration};
 
 use orbsd::{
+    clock::wall,
     format,
-    ledger::{Import, now},
+    ledger::Import,
     model::{Change, Subject, Time, history::Ask, subject::HostBits, time::until},
     store::schema::FeedEntry,
 };
@@ -62,7 +63,7 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
     let v = lab.ledger.store.vocabulary();
     let subject = |i: usize| Subject::parse(words[i], HostBits::Refuse);
     let value = |key: &str| words.iter().find_map(|w| w.strip_prefix(key)?.strip_prefix('=')).map(|w| w.replace('_', " "));
-    let end = value("until").map(|u| until(&u, now())).transpose()?;
+    let end = value("until").map(|u| until(&u, wall())).transpose()?;
     let ask = match words[0] {
         "wait" => {
             // The clock ticks as the daemon's does.
@@ -79,7 +80,10 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
             let mut what = Import::replace(source);
             let result = lab.ledger.import_with(&mut what, |_, sink| {
                 format::read("rbldnsd", Box::new(body.as_bytes()), "body", &options, &mut Default::default(), &mut |e| {
-                    sink(e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text, note: e.note })
+                    sink(
+                        e.subject,
+                        FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text.into(), note: e.note },
+                    )
                 })
             });
             return result.map(|_| ()).map_err(|e| format!("{e:?}"));

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Asker, Denied, Desk, MAX_OPEN, NOTEST, Settings, Sheet, key, run::LONGEST};
 use crate::{
-    ledger::now as clock,
     model::{
         Change, Evidence, SourceId, Subject, Time,
         history::{Ask, HoldFor},
@@ -214,19 +213,19 @@ impl Desk {
 
     /// A job.
     pub fn job(&self, id: u64) -> Result<Job, Denied> {
-        self.need(&self.sheet(clock()), id)
+        self.need(&self.sheet(self.now()), id)
     }
 
     /// The newest jobs first, from before `before` on.
     pub fn jobs(&self, before: Option<u64>, open: bool, most: usize) -> Result<Vec<Job>, Denied> {
-        let sheet = self.sheet(clock());
+        let sheet = self.sheet(self.now());
         let numbers = sheet.numbers_below(if open { b"Q" } else { b"J" }, before.unwrap_or(u64::MAX), most)?;
         numbers.into_iter().map(|n| self.need(&sheet, n)).collect()
     }
 
     /// A job's transcript.
     pub fn transcript(&self, id: u64) -> Result<String, Denied> {
-        Ok(self.sheet(clock()).get(&key::number(b'S', id))?.unwrap_or_default())
+        Ok(self.sheet(self.now()).get(&key::number(b'S', id))?.unwrap_or_default())
     }
 
     /// Takes an opt-out: what it covers is not tested from now on, and jobs that wait end.
@@ -277,7 +276,7 @@ impl Desk {
     /// All opt-outs.
     pub fn opt_outs(&self) -> Result<Vec<OptOut>, Denied> {
         let mut out = Vec::new();
-        self.sheet(clock()).each(b"O", &mut |o: OptOut| out.push(o))?;
+        self.sheet(self.now()).each(b"O", &mut |o: OptOut| out.push(o))?;
         Ok(out)
     }
 }

@@ -25,7 +25,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::super::{Ledger, Receipt, Refused, group::Work, now, writer::Writer};
+use super::super::{Ledger, Receipt, Refused, group::Work, writer::Writer};
 use crate::{
     model::{Change, Evidence, EvidenceKind, Subject, Terms, Time, Verdict, history::Ask},
     store::{Batch, Store, StoreError, schema},
@@ -232,14 +232,14 @@ impl Writer {
             put(&entry.rows, &mut batch);
             if let Some(once) = entry.line.as_ref().and_then(|l| l.once) {
                 let made = schema::Made { body: once.body, ..schema::Made::default() };
-                batch.put(schema::ONCE, schema::once_key(now(), &once.key), schema::encode(&made));
+                batch.put(schema::ONCE, schema::once_key(self.clock.now(), &once.key), schema::encode(&made));
             }
             entry.line.iter().for_each(|l| batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(l)));
             self.commit_batch(batch)?;
             self.audited += u64::from(entry.line.is_some());
             return Ok(None);
         }
-        let mut work = Work::new(now());
+        let mut work = Work::new(self.clock.now());
         for change in entry.changes {
             let change = self.check(change)?;
             work.decide(&self.store, &change, |s| self.covered(s))?;

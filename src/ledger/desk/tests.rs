@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    ledger::{self, ReasonSettings, now},
+    clock::{Clock, SystemTimeSource, wall},
+    ledger::{self, ReasonSettings},
     model::{
         SourceId,
         history::{Ask, HoldFor},
@@ -52,8 +53,9 @@ impl Bench {
             nsid: String::new(),
             keys: Default::default(),
             removals: None,
+            ..ledger::Settings::default()
         };
-        let ledger = ledger::open(Store::open(settings).unwrap(), own, || ()).unwrap();
+        let ledger = ledger::open(Store::open(settings).unwrap(), own, Clock::without_record(SystemTimeSource::default()), || ()).unwrap();
         let settings = super::Settings {
             enabled: true,
             public: false,
@@ -78,7 +80,7 @@ impl Bench {
             catalogue: Arc::new(Catalogue::standard()),
             tokens: Tokens::new(b"secret"),
         };
-        Bench { desk: Desk::new(ledger, settings), now: now(), n: 0, _dir: dir }
+        Bench { desk: Desk::new(ledger, settings), now: wall(), n: 0, _dir: dir }
     }
 
     fn nomination(&self, target: &str, kind: &str) -> Nomination {
@@ -648,7 +650,7 @@ fn evidence_outlives_its_listing_by_ninety_days() {
     assert_eq!((proofs(&b), b.desk.transcript(job.id).unwrap().is_empty()), (1, false), "it is still listed");
     b.desk.review(&who("anna"), ip(host), "closed", b.now).unwrap();
     // The release stands in the history at the time of the ledger's own clock, which is now.
-    let released = now();
+    let released = wall();
     b.desk.forget(released.plus(Seconds(89 * 86_400))).unwrap();
     assert_eq!(proofs(&b), 1);
     b.desk.forget(released.plus(Seconds(91 * 86_400))).unwrap();

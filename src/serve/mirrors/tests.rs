@@ -1,16 +1,35 @@
 use super::*;
 
+use std::fs;
+
+fn clock() -> Clock {
+    Clock::without_record(crate::clock::SystemTimeSource::default())
+}
+
+fn now() -> Time {
+    clock().now()
+}
+
 fn open() -> (tempfile::TempDir, Mirrors) {
     let dir = tempfile::tempdir().unwrap();
-    let mirrors = Mirrors::open(dir.path().join("mirrors.json"));
+    let mirrors = Mirrors::open(vec![dir.path().join("mirrors.json")], clock());
     (dir, mirrors)
 }
 
-fn configured(mirrors: &Mirrors) -> [SocketAddr; 3] {
-    let at: [SocketAddr; 3] = ["192.0.2.1:53", "192.0.2.2:53", "192.0.2.2:54"].map(|a| a.parse().unwrap());
-    let keyed = ("bl".to_string(), at[1], Some("k".to_string()));
-    mirrors.configure(&[("bl".into(), at[0], None), keyed, ("bl".into(), at[2], None)]);
-    at
+fn mirror(address: &str, key: Option<&str>) -> Configured {
+    Configured { zone: "bl".into(), address: address.parse().unwrap(), key: key.map(Into::into) }
+}
+
+fn configured(mirrors: &Mirrors) -> [Configured; 3] {
+    let all = [mirror("192.0.2.1:53", None), mirror("192.0.2.2:53", Some("k")), mirror("192.0.2.2:54", None)];
+    mirrors.configure(&all);
+    all
+}
+
+/// A mirror asks for what came after its serial, and the answer is ours.
+fn asks(m: &Mirrors, zone: &str, from: &str, key: Option<&str>, serial: Option<u32>, current: u32) -> bool {
+    let addr = from.parse().unwrap();
+    m.asked(&TransferRequest { zone, addr, key, serial: serial.map(Serial), proved: true, current: Serial(current) })
 }
 
 /// Who has which serial.
@@ -23,25 +42,24 @@ fn have(mirrors: &Mirrors) -> Vec<(String, u32)> {
 fn whoever_asks_is_known_by_key_then_by_address() {
     let (_dir, m) = open();
     configured(&m);
-    let ip = |s: &str| s.parse::<IpAddr>().unwrap();
     for (from, key, serial, who) in [
-        ("192.0.2.1", None, 1, "Configured(192.0.2.1:53)"),
-        ("192.0.2.1", Some("other"), 2, "Configured(192.0.2.1:53)"),
-        ("::ffff:192.0.2.1", None, 3, "Configured(192.0.2.1:53)"),
-        ("192.0.2.2", Some("k"), 4, "Configured(192.0.2.2:53)"),
-        ("198.51.100.1", Some("k"), 5, "Configured(192.0.2.2:53)"),
-        ("192.0.2.2", None, 6, "Configured(192.0.2.2:54)"),
+        ("192.0.2.1", None, 1, "Configured(192.0.2.1:53, None)"),
+        ("192.0.2.1", Some("other"), 2, "Configured(192.0.2.1:53, None)"),
+        ("::ffff:192.0.2.1", None, 3, "Configured(192.0.2.1:53, None)"),
+        ("192.0.2.2", Some("k"), 4, "Configured(192.0.2.2:53, Some(\"k\"))"),
+        ("198.51.100.1", Some("k"), 5, "Configured(192.0.2.2:53, Some(\"k\"))"),
+        ("192.0.2.2", None, 6, "Configured(192.0.2.2:54, None)"),
         ("198.51.100.1", None, 7, "Other(198.51.100.1, None)"),
         ("198.51.100.1", Some("x"), 8, "Other(198.51.100.1, Some(\"x\"))"),
     ] {
-        m.asked("bl", ip(from), key, Some(Serial(serial)));
+        asks(&m, "bl", from, key, Some(serial), 9);
         assert!(have(&m).contains(&(who.to_string(), serial)), "{from} {key:?}: {:?}", have(&m));
     }
-    m.asked("other", ip("192.0.2.1"), None, Some(Serial(9)));
+    asks(&m, "other", "192.0.2.1", None, Some(9), 9);
     assert!(have(&m).contains(&("Other(192.0.2.1, None)".into(), 9)), "another zone");
     // A SOA query says nothing of what they have.
-    m.asked("bl", ip("192.0.2.1"), None, None);
-    assert!(have(&m).contains(&("Configured(192.0.2.1:53)".into(), 3)));
+    asks(&m, "bl", "192.0.2.1", None, None, 9);
+    assert!(have(&m).contains(&("Configured(192.0.2.1:53, None)".into(), 3)));
     m.configure(&[]);
     assert!(have(&m).iter().all(|(who, _)| who.starts_with("Other")));
 }
@@ -95,22 +113,22 @@ fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
     let (dir, m) = open();
     let at = configured(&m);
     m.published("bl", Serial(7));
-    m.sent("bl", at[0], Serial(7));
-    m.answered("bl", at[0], 5, Duration::from_millis(3));
-    m.sent("bl", at[1], Serial(7));
-    m.failed("bl", at[1], "nobody");
-    m.transferred("bl", at[0].ip(), None, Some(Serial(5)), Serial(6), 1234, Duration::from_millis(20));
-    m.asked("bl", "2001:db8::1".parse().unwrap(), Some("k2"), Some(Serial(4)));
+    m.sent(&at[0], Serial(7));
+    m.answered(&at[0], 5, Duration::from_millis(3));
+    m.sent(&at[1], Serial(7));
+    m.failed(&at[1], "nobody");
+    m.transferred("bl", at[0].address.ip(), None, Some(Serial(5)), Serial(6), 1234, Duration::from_millis(20));
+    asks(&m, "bl", "2001:db8::1", Some("k2"), Some(4), 7);
     m.save();
     let path = dir.path().join("mirrors.json");
-    let again = Mirrors::open(path.clone());
-    assert_eq!(have(&again), [("Configured(192.0.2.1:53)".to_string(), 6), ("Other(2001:db8::1, Some(\"k2\"))".into(), 4)]);
+    let again = Mirrors::open(vec![path.clone()], clock());
+    assert_eq!(have(&again), [("Configured(192.0.2.1:53, None)".to_string(), 6), ("Other(2001:db8::1, Some(\"k2\"))".into(), 4)]);
     let inner = again.lock();
-    let row = &inner.rows[&("bl".to_string(), Who::Configured(at[0]))];
+    let row = &inner.rows[&at[0].place()];
     let n = row.notified.as_ref().unwrap();
     assert_eq!((n.serial, n.rcode, n.answer_ms, row.counts.bytes), (Serial(7), Some(5), Some(3), 1234));
     assert!(row.lacks_since.is_some());
-    let other = inner.rows[&("bl".to_string(), Who::Configured(at[1]))].notified.clone().unwrap();
+    let other = inner.rows[&at[1].place()].notified.clone().unwrap();
     assert_eq!((other.problem.as_deref(), other.rcode, other.tries), (Some("nobody"), None, 1));
     // Nothing new: nothing is written.
     fs::remove_file(&path).unwrap();
@@ -118,6 +136,101 @@ fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
     assert!(!path.exists());
     for damaged in ["{", "{\"version\":9,\"mirrors\":[]}", ""] {
         fs::write(&path, damaged).unwrap();
-        assert!(have(&Mirrors::open(path.clone())).is_empty(), "{damaged}");
+        assert!(have(&Mirrors::open(vec![path.clone()], clock())).is_empty(), "{damaged}");
     }
+}
+
+#[test]
+fn two_mirrors_behind_one_address_are_told_apart_by_key() {
+    let (_dir, m) = open();
+    let [a, b] = ["a", "b"].map(|k| mirror("192.0.2.1:53", Some(k)));
+    m.configure(&[a.clone(), b.clone()]);
+    asks(&m, "bl", "192.0.2.1", Some("a"), Some(3), 5);
+    asks(&m, "bl", "192.0.2.1", Some("b"), Some(4), 5);
+    assert_eq!((m.has(&a), m.has(&b)), (Some(Serial(3)), Some(Serial(4))));
+    m.sent(&b, Serial(5));
+    m.answered(&b, 0, Duration::ZERO);
+    let inner = m.lock();
+    assert!(inner.rows[&a.place()].notified.is_none() && inner.rows[&b.place()].notified.is_some());
+    assert_eq!(inner.rows.len(), 2, "nobody stands there as a third one");
+}
+
+#[test]
+fn a_mirror_with_another_key_is_the_same_and_one_that_is_configured_no_more_still_counts() {
+    let (_dir, m) = open();
+    m.configure(&[mirror("192.0.2.1:53", Some("old")), mirror("192.0.2.9:53", None)]);
+    asks(&m, "bl", "192.0.2.1", Some("old"), Some(3), 5);
+    asks(&m, "bl", "192.0.2.9", None, Some(4), 5);
+    m.configure(&[mirror("192.0.2.1:53", Some("new"))]);
+    assert_eq!(have(&m), [("Configured(192.0.2.1:53, Some(\"new\"))".to_string(), 3), ("Other(192.0.2.9, None)".into(), 4)]);
+}
+
+#[test]
+fn mirrors_seen_in_the_last_thirty_days_count_when_a_serial_jumps() {
+    let (_dir, m) = open();
+    configured(&m);
+    asks(&m, "bl", "192.0.2.1", None, Some(3), 5);
+    let (addr, key, serial) = ("192.0.2.2".parse().unwrap(), None, Some(Serial(77)));
+    m.asked(&TransferRequest { zone: "bl", addr, key, serial, proved: false, current: Serial(5) });
+    let seen = |at: Time| m.seen("bl", at).iter().map(|s| (s.address.clone(), s.serial.0)).collect::<Vec<_>>();
+    assert_eq!(seen(now()), [("192.0.2.1:53".to_string(), 3)], "a datagram that anybody can send proves nothing");
+    assert_eq!(seen(now().plus(REMEMBERED)).len(), 1);
+    assert_eq!(seen(now().plus(Seconds(REMEMBERED.0 + 5))), []);
+    asks(&m, "bl", "192.0.2.2", None, Some(77), 5);
+    assert_eq!(seen(now()).len(), 2);
+    assert_eq!(m.seen("other", now()), []);
+}
+
+/// Until it has taken a whole zone, a mirror that was ahead has another zone than ours, also when our serial has passed its own.
+#[test]
+fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
+    let (dir, m) = open();
+    let [a, ..] = configured(&m);
+    m.published("bl", Serial(100));
+    m.transferred("bl", a.address.ip(), None, None, Serial(100), 1, Duration::ZERO);
+    assert!(m.left_behind("bl").is_empty());
+    m.save();
+    // The store is put back: our serials start again below its own.
+    let m = Mirrors::open(vec![dir.path().join("mirrors.json")], clock());
+    m.published("bl", Serial(50));
+    assert_eq!(m.left_behind("bl").iter().map(|l| l.serial.0).collect::<Vec<_>>(), [100]);
+    m.published("bl", Serial(200));
+    assert_eq!(m.left_behind("bl").len(), 1, "its 100 is not our 100");
+    assert!(asks(&m, "bl", "192.0.2.1", None, Some(100), 200), "it needs the whole zone");
+    m.transferred("bl", a.address.ip(), None, Some(Serial(100)), Serial(200), 1, Duration::ZERO);
+    assert_eq!(m.left_behind("bl").len(), 1);
+    m.transferred("bl", a.address.ip(), None, None, Serial(200), 1, Duration::ZERO);
+    assert!(m.left_behind("bl").is_empty() && !asks(&m, "bl", "192.0.2.1", None, Some(200), 200));
+}
+
+#[test]
+fn a_mirror_that_is_quicker_than_the_announcement_is_not_ahead() {
+    let (_dir, m) = open();
+    let [a, ..] = configured(&m);
+    m.published("bl", Serial(1));
+    m.transferred("bl", a.address.ip(), None, Some(Serial(1)), Serial(3), 1, Duration::ZERO);
+    m.published("bl", Serial(2));
+    assert!(!asks(&m, "bl", "192.0.2.1", None, Some(3), 3) && m.left_behind("bl").is_empty());
+}
+
+#[test]
+fn the_file_lies_at_the_first_place_that_takes_it_and_the_first_form_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (beside, inside) = (dir.path().join("data.mirrors.json"), dir.path().join("data/mirrors.json"));
+    fs::create_dir(dir.path().join("data")).unwrap();
+    let old = r#"{"version":1,"mirrors":[["bl",{"Configured":"192.0.2.1:53"},{"key":"k","seen":7,"has":5}],["bl",{"Other":["::1",null]},{"seen":7,"has":4}]]}"#;
+    fs::write(&inside, old).unwrap();
+    let places = vec![beside.clone(), inside.clone()];
+    let have_both = [("Configured(192.0.2.1:53, Some(\"k\"))".to_string(), 5), ("Other(::1, None)".into(), 4)];
+    let m = Mirrors::open(places.clone(), clock());
+    assert_eq!(have(&m), have_both);
+    m.configure(&[mirror("192.0.2.1:53", Some("k"))]);
+    m.save();
+    assert!(beside.exists() && !inside.exists());
+    assert_eq!(have(&Mirrors::open(places, clock())), have_both);
+    let nowhere = dir.path().join("nowhere/data.mirrors.json");
+    let m = Mirrors::open(vec![nowhere.clone(), inside.clone()], clock());
+    m.configure(&[mirror("192.0.2.1:53", Some("k"))]);
+    m.save();
+    assert!(inside.exists() && !nowhere.exists());
 }

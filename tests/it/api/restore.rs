@@ -62,7 +62,7 @@ fn a_restored_store_keeps_who_was_taken_off_since() {
 }
 
 #[test]
-fn without_the_log_serials_jump_beyond_any_mirrors() {
+fn without_the_log_serials_jump_as_far_as_the_zone_may_have_come() {
     let mut api = Api::new();
     api.list("45.1.1.1", "relay");
     api.f.ok(&["backup", "copy"]);
@@ -74,7 +74,8 @@ fn without_the_log_serials_jump_beyond_any_mirrors() {
     api.f.ok(&["restore", "copy", "--without-removals"]);
     api.start();
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
-    assert!(serial(&api) >= seen + (1 << 30) - 2, "{} after {seen}", serial(&api));
+    let jumped = serial(&api) - seen;
+    assert!((1 << 20..=(1 << 20) + 2).contains(&jumped), "{} after {seen}", serial(&api));
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn past_the_end_of_the_journal_the_whole_zone_comes() {
     let Laboratory { folder, mirrors, daemon } = lab;
     assert!(daemon.stop().success());
     let store = Store::open(folder.config().store).unwrap();
-    let goes = store.trim(orbsd::ledger::now(), store.seq().unwrap()).unwrap().expect("64 KiB of journal hold 8,000 changes");
+    let goes = store.trim(orbsd::clock::wall(), store.seq().unwrap()).unwrap().expect("64 KiB of journal hold 8,000 changes");
     store.commit(goes).unwrap();
     drop(store);
     let lab = Laboratory { daemon: Daemon::start(&folder), folder, mirrors };
@@ -246,21 +246,46 @@ fn a_serial_of_the_future_is_answered_with_ours_alone() {
         s.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         assert!(!matches!(s.read(&mut [0; 2]), Ok(1..)), "{ahead} ahead");
     }
-    // Our serial jumps back under a mirror, as with a store from an older day: it keeps what it has and follows again
-    // once we are past it.
+    // Our store is lost with all that is known of the mirrors, and our serial is behind theirs: they keep what they have, are
+    // named, and take the whole zone once we are past them.
     let Laboratory { folder, mirrors, daemon } = lab;
     assert!(daemon.stop().success());
     std::fs::rename(folder.path().join("data"), folder.path().join("lost")).unwrap();
+    std::fs::remove_file(folder.path().join("data.mirrors.json")).unwrap();
     let daemon = Daemon::start(&folder);
     let behind = serial(folder.addr(), ZONE).unwrap();
     assert!(behind < now, "{behind}, {now}");
     send(folder.path(), &list(50_000..50_001));
     std::thread::sleep(Duration::from_secs(1));
     mirrors.iter().for_each(|m| assert_eq!(serial(m.addr, ZONE), Some(now), "{:?}", m.kind));
-    let told: Vec<_> = mirrors.iter().map(|m| m.addr).collect();
-    folder.write("zones/bl.toml", &format!("serial={}\n{}", now + 1, worlds::zone(ZONE, &told)));
-    folder.ok(&["reload"]);
+    folder.ok(&["zone", "serial", ZONE, &(now + 1).to_string()]);
     send(folder.path(), &list(50_001..50_002));
     let lab = Laboratory { folder, mirrors, daemon };
     assert!(lab.equal(ZONE).len() < 40);
+}
+
+/// Every kind of mirror keeps what it has where our serial is not newer, and comes back by the command that we print.
+#[test]
+fn the_commands_that_we_print_force_a_transfer() {
+    let lab = Laboratory::new("", &[ZONE], &super::servers::ALL, |f| drop(send(f.path(), &list(0..50))));
+    lab.equal(ZONE);
+    lab.mirrors.iter().for_each(|m| m.wire.away(true));
+    let had = serial(lab.folder.addr(), ZONE).unwrap();
+    let far = (1u32 << 31) - 1;
+    let first = had.wrapping_add(far);
+    lab.folder.ok(&["zone", "serial", ZONE, &first.to_string()]);
+    let refused = lab.folder.orbsd(&["zone", "serial", ZONE, &first.wrapping_add(far).to_string()]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("nsd-control force_transfer"), "{refused:?}");
+    lab.folder.ok(&["zone", "serial", ZONE, &first.wrapping_add(far).to_string(), "--force"]);
+    lab.mirrors.iter().for_each(|m| m.wire.away(false));
+    send(lab.folder.path(), &list(100..101));
+    std::thread::sleep(Duration::from_secs(2));
+    for m in &lab.mirrors {
+        assert_eq!(serial(m.addr, ZONE), Some(had), "{:?}", m.kind);
+        m.force_transfer(ZONE);
+    }
+    lab.equal(ZONE);
+    // And from here on they follow as ever.
+    send(lab.folder.path(), &list(101..110));
+    lab.equal(ZONE);
 }

@@ -3,11 +3,12 @@
 mod agree;
 mod agreement;
 mod catalog;
+mod churn;
 mod faults;
 mod proxy;
 mod readers;
 mod servers;
-mod wire;
+pub mod wire;
 mod worlds;
 
 use std::time::Duration;

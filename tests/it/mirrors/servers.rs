@@ -33,6 +33,8 @@ pub struct Mirror {
     pub kind: Kind,
     pub addr: SocketAddr,
     pub wire: Proxy,
+    /// The port of BIND's control channel.
+    control: u16,
     dir: tempfile::TempDir,
     child: Option<Child>,
 }
@@ -95,7 +97,7 @@ impl Kind {
         }
     }
 
-    fn pairs(self, dir: &str, here: u16) -> Pairs {
+    fn pairs(self, dir: &str, here: u16, control: u16) -> Pairs {
         match self {
             Kind::Nsd => vec![
                 ("192.0.2.53@53", format!("127.0.0.1@{here}")),
@@ -118,6 +120,7 @@ impl Kind {
                 ("listen-on port 53 { 192.0.2.53; }", format!("listen-on port {here} {{ 127.0.0.1; }}")),
                 ("/var/cache/bind", dir.into()),
                 ("/run/named", dir.into()),
+                ("controls { };", format!("controls {{ inet 127.0.0.1 port {control} allow {{ 127.0.0.1; }} keys {{ \"mirror\"; }}; }};")),
             ],
             Kind::Powerdns => vec![("pdnsutil ", format!("pdnsutil --config-dir={dir} "))],
         }
@@ -162,12 +165,37 @@ impl Mirror {
         assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     }
 
+    /// Lets it take a zone whatever its serial, by the command that we print.
+    pub fn force_transfer(&self, zone: &str) {
+        let software = match self.kind {
+            Kind::Nsd => "NSD",
+            Kind::Knot => "Knot",
+            Kind::Bind => "BIND",
+            Kind::Powerdns => "PowerDNS",
+        };
+        let (_, command) = orbsd::model::serial::forced_transfers(zone).into_iter().find(|c| c.0 == software).unwrap();
+        let mut words = command.split(' ');
+        let mut run = program(words.next().unwrap());
+        match self.kind {
+            Kind::Nsd => run.arg("-c").arg(self.dir().join("nsd.conf")),
+            Kind::Knot => run.arg("-c").arg(self.dir().join("knot.conf")),
+            Kind::Powerdns => run.arg(format!("--config-dir={}", self.dir().display())),
+            Kind::Bind => {
+                let key = self.dir().join("rndc.key");
+                fs::write(&key, format!("key \"mirror\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n")).unwrap();
+                run.args(["-s", "127.0.0.1", "-p", &self.control.to_string(), "-y", "mirror", "-k"]).arg(key)
+            }
+        };
+        let out = run.args(words).output().unwrap();
+        assert!(out.status.success(), "{command}: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    }
+
     fn make(kind: Kind, addr: SocketAddr, ours: SocketAddr, whole: impl FnOnce(String) -> String) -> Mirror {
-        let mirror = Mirror { kind, addr, wire: Proxy::to(ours), dir: tempfile::tempdir().unwrap(), child: None };
+        let mirror = Mirror { kind, addr, wire: Proxy::to(ours), control: free_port(), dir: tempfile::tempdir().unwrap(), child: None };
         let dir = mirror.dir().to_str().unwrap().to_string();
         let (from, to) = kind.primary(mirror.wire.addr.port());
         let text = filled(&whole(shown(kind.files().0)), &[(from, &to)]);
-        let pairs = kind.pairs(&dir, addr.port());
+        let pairs = kind.pairs(&dir, addr.port(), mirror.control);
         let text = filled(&text, &pairs.iter().map(|(a, b)| (*a, &b[..])).collect::<Vec<_>>());
         match kind {
             Kind::Powerdns => mirror.commands(&text),

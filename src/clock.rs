@@ -1,0 +1,402 @@
+//! Trusted time: the time of everything that lists, ends, retires, trims, forgets or expires.
+//!
+//! A wall clock can be wrong for a moment, and what ended by it would have ended for good. So trusted time runs by the time
+//! since the machine started (CLOCK_BOOTTIME, which counts suspend), from an anchor: `anchor.wall + (boottime -
+//! anchor.boottime)`. A wall clock that differs by at most [`MAX_SLEW`] pulls it along slowly. One that differs by more is
+//! adopted when it has proved itself (see [`Clock::check`]) or when an operator accepts it ([`Clock::accept`]).
+//!
+//! Once a minute a [record](record) is written beside the store, so that the next start knows how late it was.
+//!
+//! What other machines compare with their own wall clocks (TSIG, signatures of webhooks, mail) takes [`wall`] instead.
+
+mod record;
+mod system;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Time;
+use record::Record;
+pub use system::{SystemTimeSource, wall};
+
+/// Milliseconds in a second, a minute and an hour.
+const SECOND: i64 = 1000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+/// The largest difference that trusted time is slewed over.
+const MAX_SLEW: i64 = 5 * SECOND;
+/// Trusted time is slewed by one part in so many of the time that passes.
+const SLEW_DIVISOR: i64 = 100;
+/// By how much a wall clock that runs steadily may drift against the time since the machine started.
+const STEADY_DRIFT: i64 = 2 * SECOND;
+/// How much of the time between two checks counts as steady: nobody looked meanwhile.
+const MAX_STEADY_STEP: i64 = MINUTE;
+/// How long a synchronised wall clock has to run steadily before it is adopted.
+const STEADY_SYNCHRONISED: i64 = 10 * MINUTE;
+/// How long a wall clock that is not known to be synchronised has to run steadily.
+const STEADY_NEAR: i64 = 60 * MINUTE;
+/// How far such a clock may be from trusted time: more than any error of a time zone.
+const MAX_NEAR: i64 = 25 * HOUR;
+/// Where the wall clock may stand after a restart of the machine, from the last record on.
+const START_WINDOW: std::ops::RangeInclusive<i64> = -5 * MINUTE..=7 * 24 * HOUR;
+/// How often the record is written.
+const SAVE_EVERY: i64 = MINUTE;
+
+/// The boot id in a record where the machine has none to show: every start counts as one with another boot id.
+const UNKNOWN_BOOT: &str = "unknown";
+
+/// What a clock is made of; tests have their own.
+pub trait TimeSource: Send + Sync {
+    /// Milliseconds since 1970 by the wall clock.
+    fn wall_ms(&self) -> i64;
+    /// Milliseconds since the machine started, suspend included.
+    fn boottime_ms(&self) -> i64;
+    /// The identity of this run of the machine; `None` where it is not known.
+    fn boot_id(&self) -> Option<String>;
+    /// Whether the kernel says that the wall clock is synchronised, to less than a second.
+    fn is_synchronised(&self) -> bool;
+}
+
+/// `[clock] trust_at_start`: which wall clock is taken at the first start after the machine was started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrustAtStart {
+    /// One that the kernel calls synchronised, or that is at most seven days after the last record.
+    #[default]
+    Plausible,
+    /// Any.
+    Always,
+}
+
+/// Whether trusted time and the wall clock agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockState {
+    /// They do.
+    Agrees,
+    /// The wall clock has jumped; trusted time goes on by itself.
+    Differs,
+    /// The wall clock was not plausible at the start; trusted time goes on from the last record.
+    Unconfirmed,
+}
+
+/// What a clock reports about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClockReport {
+    /// Whether it agrees with the wall clock.
+    pub state: ClockState,
+    /// Trusted time.
+    pub trusted: Time,
+    /// What the wall clock says.
+    pub wall: Time,
+    /// By how many seconds the wall clock is ahead of trusted time.
+    pub offset_seconds: i64,
+    /// When the state began, in trusted time; `None` while they agree.
+    pub since: Option<Time>,
+    /// Whether the kernel calls the wall clock synchronised.
+    pub synchronised: bool,
+    /// For how many seconds the wall clock has been seen to run steadily.
+    pub steady_seconds: i64,
+    /// How often a wall clock was adopted since the start.
+    pub adoptions: u64,
+    /// The trusted time before the last adoption.
+    pub adopted_from: Option<Time>,
+}
+
+impl ClockReport {
+    /// What is wrong, in a sentence for people; `None` while the clocks agree.
+    pub fn problem(&self) -> Option<String> {
+        let (size, side) = (self.offset_seconds.unsigned_abs(), if self.offset_seconds < 0 { "behind" } else { "ahead of" });
+        let sides = format!("the wall clock says {}, {size} s {side} trusted time {}", self.wall, self.trusted);
+        let near = self.state == ClockState::Differs && self.offset_seconds.abs() * SECOND <= MAX_NEAR;
+        let near = if near { ", after 60 steady minutes" } else { "" };
+        let way = format!("it is adopted after 10 steady minutes with the kernel synchronised (NTP){near}, or by `orbsd clock accept`");
+        match self.state {
+            ClockState::Agrees => None,
+            ClockState::Differs => Some(format!("clock differs: {sides}; {way}")),
+            ClockState::Unconfirmed => Some(format!("clock unconfirmed: since this start {sides}; {way}")),
+        }
+    }
+}
+
+/// One reading of all sources.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    wall: i64,
+    boottime: i64,
+    synchronised: bool,
+}
+
+/// How steadily the wall clock runs.
+#[derive(Debug, Clone, Copy)]
+struct Steadiness {
+    /// Where it began.
+    began: Reading,
+    /// How much of the time since then was looked at.
+    observed: i64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Trusted time is this plus the time since the machine started.
+    base: i64,
+    /// Trusted time never goes back below this but by an adoption.
+    floor: i64,
+    state: ClockState,
+    since: Option<Time>,
+    steadiness: Steadiness,
+    last: Reading,
+    saved: Option<i64>,
+    adoptions: u64,
+    adopted_from: Option<Time>,
+}
+
+/// What a check has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Began,
+    Ended,
+    Adopted { from: Time, to: Time },
+}
+
+fn time(ms: i64) -> Time {
+    Time(ms.max(0) as u64 / 1000)
+}
+
+impl Inner {
+    fn trusted(&self, boottime: i64) -> i64 {
+        (self.base + boottime).max(self.floor)
+    }
+
+    fn set(&mut self, state: ClockState, boottime: i64) {
+        if self.state != state {
+            self.state = state;
+            self.since = (state != ClockState::Agrees).then(|| time(self.trusted(boottime)));
+        }
+    }
+
+    fn adopt(&mut self, r: Reading) -> Change {
+        let from = time(self.trusted(r.boottime));
+        (self.base, self.floor) = (r.wall - r.boottime, r.wall);
+        self.set(ClockState::Agrees, r.boottime);
+        self.adoptions += 1;
+        self.adopted_from = Some(from);
+        Change::Adopted { from, to: time(r.wall) }
+    }
+
+    /// Takes a reading.
+    fn observe(&mut self, r: Reading) -> Option<Change> {
+        let elapsed = (r.boottime - self.last.boottime).max(0);
+        self.last = r;
+        let drift = (r.wall - self.steadiness.began.wall) - (r.boottime - self.steadiness.began.boottime);
+        if drift.abs() > STEADY_DRIFT {
+            self.steadiness = Steadiness { began: r, observed: 0 };
+        } else {
+            self.steadiness.observed += elapsed.min(MAX_STEADY_STEP);
+        }
+        let offset = r.wall - self.trusted(r.boottime);
+        let proved = r.synchronised && self.steadiness.observed >= STEADY_SYNCHRONISED;
+        let near = offset.abs() <= MAX_NEAR && self.steadiness.observed >= STEADY_NEAR;
+        match self.state {
+            ClockState::Unconfirmed => proved.then(|| self.adopt(r)),
+            before if offset.abs() <= MAX_SLEW => {
+                let most = elapsed / SLEW_DIVISOR;
+                self.floor = self.trusted(r.boottime);
+                self.base += offset.clamp(-most, most);
+                self.set(ClockState::Agrees, r.boottime);
+                (before == ClockState::Differs).then_some(Change::Ended)
+            }
+            ClockState::Differs if proved || near => Some(self.adopt(r)),
+            ClockState::Differs => None,
+            ClockState::Agrees => {
+                self.set(ClockState::Differs, r.boottime);
+                Some(Change::Began)
+            }
+        }
+    }
+}
+
+/// Trusted time. Clones share it.
+#[derive(Clone)]
+pub struct Clock(Arc<Shared>);
+
+struct Shared {
+    source: Box<dyn TimeSource>,
+    boot_id: Option<String>,
+    /// Where the record is kept; nowhere in tests and tools.
+    path: Option<PathBuf>,
+    inner: Mutex<Inner>,
+    /// Held while the record is written; whether that failed the last time.
+    saving: Mutex<bool>,
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Clock").field(&self.report()).finish()
+    }
+}
+
+impl Clock {
+    /// Starts a clock from the record at `path`; without one it takes the wall clock. Nothing is written yet.
+    pub fn start(source: impl TimeSource + 'static, path: Option<PathBuf>, trust: TrustAtStart) -> Clock {
+        let last = path.as_deref().and_then(|p| {
+            record::read(p).unwrap_or_else(|e| {
+                tracing::warn!("{}: {e}; the wall clock is taken as it is", p.display());
+                None
+            })
+        });
+        let boot_id = source.boot_id();
+        let r = read(&source);
+        let (trusted, state) = first(last.as_ref(), r, boot_id.as_deref(), trust);
+        let inner = Inner {
+            base: trusted - r.boottime,
+            floor: trusted,
+            state,
+            since: (state != ClockState::Agrees).then(|| time(trusted)),
+            steadiness: Steadiness { began: r, observed: 0 },
+            last: r,
+            saved: None,
+            adoptions: 0,
+            adopted_from: None,
+        };
+        let clock =
+            Clock(Arc::new(Shared { source: Box::new(source), boot_id, path, inner: Mutex::new(inner), saving: Mutex::new(false) }));
+        if state == ClockState::Unconfirmed {
+            clock.warn();
+        }
+        clock.check();
+        clock
+    }
+
+    /// A clock without a record: it starts with the wall clock.
+    pub fn without_record(source: impl TimeSource + 'static) -> Clock {
+        Clock::start(source, None, TrustAtStart::Always)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn warn(&self) {
+        tracing::warn!("{}", self.report().problem().unwrap_or_default());
+    }
+
+    /// Trusted time.
+    pub fn now(&self) -> Time {
+        let inner = self.lock();
+        time(inner.trusted(self.0.source.boottime_ms()))
+    }
+
+    /// Compares the clocks. A wall clock that differs is adopted when the kernel says that it is synchronised and it has run
+    /// steadily for ten minutes, or when it is within 25 hours of trusted time and has run steadily for an hour; after an
+    /// unconfirmed start only the first counts.
+    pub fn check(&self) {
+        let changed = {
+            let mut inner = self.lock();
+            let r = read(&*self.0.source);
+            inner.observe(r)
+        };
+        match changed {
+            None => {}
+            Some(Change::Began) => self.warn(),
+            Some(Change::Ended) => tracing::info!("the wall clock agrees with trusted time again"),
+            Some(Change::Adopted { from, to }) => self.adopted(from, to),
+        }
+    }
+
+    /// To be called each second: checks, and writes the record where a minute has passed. May block.
+    pub fn tick(&self) {
+        self.check();
+        let due = {
+            let inner = self.lock();
+            inner.saved.is_none_or(|at| inner.last.boottime - at >= SAVE_EVERY)
+        };
+        if due {
+            self.save();
+        }
+    }
+
+    /// Adopts the wall clock as it is: an operator says that it is right. Returns trusted time before and after. May block.
+    pub fn accept(&self) -> (Time, Time) {
+        let (from, to) = {
+            let mut inner = self.lock();
+            let r = read(&*self.0.source);
+            let from = time(inner.trusted(r.boottime));
+            match inner.adopt(r) {
+                Change::Adopted { to, .. } => (from, to),
+                _ => (from, from),
+            }
+        };
+        self.adopted(from, to);
+        (from, to)
+    }
+
+    fn adopted(&self, from: Time, to: Time) {
+        tracing::warn!(%from, %to, "the wall clock is adopted as trusted time");
+        self.save();
+    }
+
+    /// How it is.
+    pub fn report(&self) -> ClockReport {
+        let inner = self.lock();
+        let r = read(&*self.0.source);
+        let trusted = inner.trusted(r.boottime);
+        ClockReport {
+            state: inner.state,
+            trusted: time(trusted),
+            wall: time(r.wall),
+            offset_seconds: (r.wall - trusted) / SECOND,
+            since: inner.since,
+            synchronised: r.synchronised,
+            steady_seconds: inner.steadiness.observed / SECOND,
+            adoptions: inner.adoptions,
+            adopted_from: inner.adopted_from,
+        }
+    }
+
+    /// Writes the record. May block.
+    pub fn save(&self) {
+        let Some(path) = &self.0.path else { return };
+        let boot_id = self.0.boot_id.as_deref().unwrap_or(UNKNOWN_BOOT);
+        let mut failed = self.0.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = {
+            let mut inner = self.lock();
+            let r = read(&*self.0.source);
+            let (trusted, confirmed) = (inner.trusted(r.boottime), inner.state != ClockState::Unconfirmed);
+            inner.saved = Some(r.boottime);
+            Record { boot_id: boot_id.into(), boottime: r.boottime, trusted, wall: r.wall, confirmed }
+        };
+        let written = record::write(path, &record);
+        if let (Err(e), false) = (&written, *failed) {
+            tracing::warn!("{}: {e}; the next start will not know how late it was", path.display());
+        }
+        *failed = written.is_err();
+    }
+}
+
+fn read(source: &dyn TimeSource) -> Reading {
+    Reading { wall: source.wall_ms(), boottime: source.boottime_ms(), synchronised: source.is_synchronised() }
+}
+
+/// Trusted time at a start, and its state.
+fn first(last: Option<&Record>, r: Reading, boot_id: Option<&str>, trust: TrustAtStart) -> (i64, ClockState) {
+    let Some(last) = last else { return (r.wall, ClockState::Agrees) };
+    if Some(last.boot_id.as_str()) == boot_id && last.boottime <= r.boottime {
+        return match (last.confirmed, trust) {
+            (true, _) => (last.trusted + (r.boottime - last.boottime), ClockState::Agrees),
+            (false, TrustAtStart::Always) => (r.wall, ClockState::Agrees),
+            (false, TrustAtStart::Plausible) => (last.trusted + (r.boottime - last.boottime), ClockState::Unconfirmed),
+        };
+    }
+    let plausible = START_WINDOW.contains(&(r.wall - last.trusted));
+    if trust == TrustAtStart::Always || r.synchronised || plausible {
+        return (r.wall, ClockState::Agrees);
+    }
+    (last.trusted, ClockState::Unconfirmed)
+}

@@ -1,0 +1,59 @@
+//! The clocks of this machine.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
+
+use super::TimeSource;
+use crate::model::Time;
+
+/// What Linux says about a run of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+fn wall_ms() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => after.as_millis() as i64,
+        Err(before) => -(before.duration().as_millis() as i64),
+    }
+}
+
+/// What the wall clock says: for what other machines compare with their own (TSIG, signatures of webhooks, mail), and for
+/// nothing that lists or ends.
+pub fn wall() -> Time {
+    super::time(wall_ms())
+}
+
+/// The clocks of this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemTimeSource {
+    /// Asks the kernel whether the wall clock is synchronised.
+    pub synchronised: fn() -> bool,
+}
+
+impl Default for SystemTimeSource {
+    /// One whose wall clock is not known to be synchronised.
+    fn default() -> SystemTimeSource {
+        SystemTimeSource { synchronised: || false }
+    }
+}
+
+impl TimeSource for SystemTimeSource {
+    fn wall_ms(&self) -> i64 {
+        wall_ms()
+    }
+
+    fn boottime_ms(&self) -> i64 {
+        // Every Linux since 2.6.39 has it; CLOCK_MONOTONIC is the same but for suspend.
+        let read = clock_gettime(ClockId::CLOCK_BOOTTIME).or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
+        read.map_or(0, |t| t.tv_sec() * 1000 + t.tv_nsec() / 1_000_000)
+    }
+
+    fn boot_id(&self) -> Option<String> {
+        let id = std::fs::read_to_string(BOOT_ID).ok()?;
+        Some(id.trim().to_string()).filter(|id| !id.is_empty() && !id.contains(char::is_whitespace))
+    }
+
+    fn is_synchronised(&self) -> bool {
+        (self.synchronised)()
+    }
+}

@@ -1,0 +1,326 @@
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    clock::{Clock, ClockState, TrustAtStart, tests::ManualTime},
+    dns::{Peer, respond},
+    ledger::{self, Import, Ledger, ReasonSettings},
+    model::{EntryText, ReasonId, Subject, Zone, time::Seconds},
+    store::{Store, schema::FeedEntry},
+};
+
+const DAY: u64 = 86_400;
+const BEGIN: i64 = 1_800_000_000;
+const ZONE: &str = r#"
+origin = "bl.orbs.example"
+kind = "address"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "relay", code = "127.0.0.2" }]
+"#;
+const RELAY: ReasonId = ReasonId(0);
+
+/// A ledger on a machine whose clocks the test sets.
+struct Bench {
+    time: ManualTime,
+    dir: tempfile::TempDir,
+    ledger: Option<Ledger>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let mut bench = Bench { time: ManualTime::at(BEGIN), dir: tempfile::tempdir().unwrap(), ledger: None };
+        bench.start();
+        bench
+    }
+
+    /// Starts the ledger, as the daemon does.
+    fn start(&mut self) {
+        let path = self.dir.path().join("data");
+        let store =
+            crate::store::Settings { path: path.clone(), journal_age: Seconds(DAY), journal_size: 1 << 30, churn_age: Seconds(DAY) };
+        let zone: Zone = toml::from_str(ZONE).unwrap();
+        let relay = ReasonSettings { name: "relay".into(), text: "x".into(), lifetime: Some(Seconds(90 * DAY)), two_persons: false };
+        let settings = ledger::Settings { reasons: vec![relay], zones: vec![zone], ..ledger::Settings::default() };
+        let clock = Clock::start(self.time.clone(), Some(path.join("clock")), TrustAtStart::Plausible);
+        self.ledger = Some(ledger::open(Store::open(store).unwrap(), settings, clock, || ()).unwrap());
+    }
+
+    fn stop(&mut self) {
+        self.ledger.take().unwrap().stop().unwrap();
+    }
+
+    fn ledger(&self) -> &Ledger {
+        self.ledger.as_ref().unwrap()
+    }
+
+    /// Time passes; the clock is checked and what is due is ended.
+    fn pass(&self, seconds: u64) {
+        self.time.run(&self.ledger().clock, seconds as i64);
+        self.tick();
+    }
+
+    fn tick(&self) {
+        self.ledger().tick_blocking();
+        self.ledger().call(ledger::Job::Fork).unwrap();
+    }
+
+    fn change(&self, subject: &str, ask: Ask) {
+        let change = Change::new(subject.parse().unwrap(), "anna", ask);
+        self.ledger().submit_blocking(change).unwrap().wait().unwrap();
+    }
+
+    fn list(&self, subject: &str, days: u64) {
+        let until = Some(self.ledger().now().plus(Seconds(days * DAY)));
+        self.change(subject, Ask::List { reason: RELAY, source: SourceId::OPERATOR, until, text: None });
+    }
+
+    fn exempt(&self, subject: &str, days: u64) {
+        self.change(subject, Ask::Exempt { until: Some(self.ledger().now().plus(Seconds(days * DAY))) });
+    }
+
+    /// Whether DNS lists an address.
+    fn listed(&self, addr: &str) -> bool {
+        let mut query = vec![0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in addr.rsplit('.').chain(["bl", "orbs", "example"]) {
+            query.push(label.len() as u8);
+            query.extend(label.as_bytes());
+        }
+        query.extend([0, 0, 1, 0, 1]);
+        let mut out = vec![0; 4096];
+        let from = "192.0.2.1".parse().unwrap();
+        let done = respond(&self.ledger().published.snapshot(), &query, Peer::udp(from), self.ledger().now(), &mut out);
+        done.kind == crate::dns::Kind::Listed
+    }
+}
+
+/// What the attack did: A is listed for 90 days, B for 400 and exempt for 20.
+fn attacked() -> Bench {
+    let b = Bench::new();
+    b.list("45.51.1.1", 90);
+    b.list("45.51.1.2", 400);
+    b.exempt("45.51.1.2", 20);
+    assert!(b.listed("45.51.1.1") && !b.listed("45.51.1.2"));
+    b
+}
+
+#[test]
+fn a_wall_clock_that_is_wrong_for_three_seconds_or_a_week_ends_nothing() {
+    for seconds in [3, 7 * DAY] {
+        let b = attacked();
+        b.time.step(60 * DAY as i64);
+        b.pass(seconds);
+        assert_eq!(b.ledger().clock.report().state, ClockState::Differs);
+        assert!(b.listed("45.51.1.1") && !b.listed("45.51.1.2"));
+        b.time.step(-60 * DAY as i64);
+        b.pass(3);
+        assert_eq!(b.ledger().clock.report().state, ClockState::Agrees);
+        assert!(b.listed("45.51.1.1") && !b.listed("45.51.1.2"));
+    }
+}
+
+#[test]
+fn a_start_with_a_wall_clock_400_days_ahead_ends_nothing() {
+    let mut b = attacked();
+    b.stop();
+    b.time.reboot(60, 400 * DAY as i64);
+    b.start();
+    b.pass(DAY);
+    assert_eq!(b.ledger().clock.report().state, ClockState::Unconfirmed);
+    assert!(b.listed("45.51.1.1") && !b.listed("45.51.1.2"));
+}
+
+#[test]
+fn what_is_due_ends_at_its_own_pace_while_the_clock_differs() {
+    let b = attacked();
+    b.time.step(-60 * DAY as i64);
+    b.pass(20 * DAY - 60);
+    assert!(b.listed("45.51.1.1") && !b.listed("45.51.1.2"));
+    b.pass(60);
+    assert!(b.listed("45.51.1.2"), "its exemption has ended by trusted time");
+    b.pass(70 * DAY);
+    assert!(!b.listed("45.51.1.1"));
+}
+
+#[test]
+fn three_days_of_suspend_end_what_is_due_in_them() {
+    let b = Bench::new();
+    b.list("45.51.1.1", 2);
+    b.list("45.51.1.2", 4);
+    b.time.pass(3 * DAY as i64);
+    b.pass(1);
+    assert!(!b.listed("45.51.1.1") && b.listed("45.51.1.2"));
+}
+
+#[test]
+fn a_machine_that_was_off_for_40_days_ends_what_is_due_when_its_clock_is_confirmed() {
+    let mut b = Bench::new();
+    b.list("45.51.1.1", 30);
+    b.list("45.51.1.2", 60);
+    b.stop();
+    b.time.reboot(40 * DAY as i64, 0);
+    b.start();
+    b.pass(3600);
+    assert!(b.listed("45.51.1.1") && b.listed("45.51.1.2"), "without NTP");
+    b.time.set_synchronised(true);
+    b.pass(60);
+    assert!(!b.listed("45.51.1.1") && b.listed("45.51.1.2"), "with it");
+}
+
+#[test]
+fn a_copy_restored_on_another_machine_goes_by_the_clock_there() {
+    let mut b = attacked();
+    b.pass(120);
+    let (copy, other) = (b.dir.path().join("copy"), tempfile::tempdir().unwrap());
+    let made = b.ledger().store.backup(&copy, "now".into()).unwrap();
+    assert!(made.commit > 0 && !walk(&copy).iter().any(|name| name == "clock"), "the record belongs to the machine");
+    b.stop();
+    let data = other.path().join("data");
+    crate::store::restore(&copy, &data).unwrap();
+    (b.dir, b.time) = (other, ManualTime::at(BEGIN + 100 * DAY as i64));
+    b.start();
+    assert_eq!(b.ledger().clock.report().state, ClockState::Agrees);
+    assert!(!b.listed("45.51.1.1") && b.listed("45.51.1.2"), "100 days later by its wall clock");
+    b.pass(120);
+    b.stop();
+    assert!(data.join("clock").exists());
+}
+
+/// All names in a folder.
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().flatten();
+    entries.flat_map(|e| if e.path().is_dir() { walk(&e.path()) } else { vec![e.file_name().to_string_lossy().into_owned()] }).collect()
+}
+
+/// Does something; the commits that queries saw meanwhile.
+fn commits_seen(ledger: &Ledger, during: impl FnOnce()) -> BTreeSet<u64> {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        let watcher = s.spawn(|| {
+            let mut seen = BTreeSet::new();
+            while !done.load(Ordering::Relaxed) {
+                seen.insert(ledger.published.snapshot().seq);
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            seen.insert(ledger.published.snapshot().seq);
+            seen
+        });
+        during();
+        done.store(true, Ordering::Relaxed);
+        watcher.join().unwrap()
+    })
+}
+
+#[test]
+fn listings_and_sources_end_before_exemptions_whatever_their_due_times_and_are_published_as_one() {
+    let b = Bench::new();
+    // More than one commit takes, and the exemptions are due first.
+    let n = 100 * DUE_BATCH;
+    let host = |i: usize| format!("45.{}.{}.7", 60 + i / 200, i % 200);
+    let all: Vec<Change> = (0..n)
+        .map(|i| {
+            let until = Some(b.ledger().now().plus(Seconds(20 * DAY + i as u64)));
+            Change::new(host(i).parse().unwrap(), "anna", Ask::Exempt { until })
+        })
+        .collect();
+    for part in all.chunks(1000) {
+        b.ledger().submit_many(part.to_vec(), crate::store::schema::Audit::default()).unwrap();
+    }
+    // What covers them ends later: a listing, and a whole source.
+    b.list("45.60.0.0/16", 30);
+    let source = b.ledger().source("xbl").unwrap();
+    let expires = Some(b.ledger().now().plus(Seconds(40 * DAY)));
+    let mut import = Import { expires, ..Import::replace(source) };
+    let entry = FeedEntry { reason: RELAY, hole: false, weak: false, since: b.ledger().now(), text: EntryText::default(), note: None };
+    let wide: Subject = "45.61.0.0/16".parse().unwrap();
+    b.ledger().import_with(&mut import, |_, sink| sink(wide, entry)).unwrap();
+    assert!(b.listed("45.60.0.1") && b.listed("45.61.0.1") && !b.listed(&host(0)) && !b.listed(&host(300)));
+    b.time.step(60 * DAY as i64);
+    let before = b.ledger().published.snapshot().seq;
+    b.ledger().clock.accept();
+    let seen = commits_seen(b.ledger(), || b.tick());
+    let after = b.ledger().published.snapshot().seq;
+    assert!(after - before >= 4, "it took {} commits", after - before);
+    assert!(seen.iter().all(|seq| [before, after].contains(seq)), "{seen:?} between {before} and {after}");
+    assert!(!b.listed(&host(0)) && !b.listed(&host(300)) && !b.listed("45.60.0.1") && !b.listed("45.61.0.1"));
+    // In the order of commits, too: a failure between them leaves no exempt host listed.
+    let changed = |seq: u64, subject: &str| {
+        let key = subject.parse::<Subject>().unwrap().key();
+        b.ledger().store.commit_row(seq).unwrap().is_some_and(|c| c.before.iter().any(|(k, _)| *k == key))
+    };
+    let commit_of = |subject: &str| (before + 1..=after).find(|seq| changed(*seq, subject)).unwrap();
+    for (wide, exempt) in [("45.60.0.0/16", 0), ("45.61.0.0/16", 300), ("45.61.0.0/16", n - 1)] {
+        assert!(commit_of(wide) < commit_of(&host(exempt)), "{wide}");
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Pass(u64),
+    Jump(i64),
+    Synchronise(bool),
+    Restart,
+    Reboot(i64, i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let days = -100i64..100;
+    prop_oneof![
+        3 => (1u64..40_000).prop_map(Step::Pass),
+        2 => (1u64..20 * DAY).prop_map(Step::Pass),
+        3 => (days.clone(), -5000i64..5000).prop_map(|(d, s)| Step::Jump(d * DAY as i64 + s)),
+        1 => any::<bool>().prop_map(Step::Synchronise),
+        1 => Just(Step::Restart),
+        1 => (0..40 * DAY as i64, days).prop_map(|(off, d)| Step::Reboot(off, d * DAY as i64)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    /// Hosts are listed, by themselves and by what is wider, for as long as their exemptions last or longer, and each is
+    /// looked up after each step, whatever the wall clock did.
+    #[test]
+    fn no_sequence_of_wall_clocks_publishes_a_host_whose_exemption_lasts(
+        hosts in prop::collection::vec((1u64..80, 1u64..80), 1..8),
+        steps in prop::collection::vec(step(), 1..16),
+    ) {
+        let mut b = Bench::new();
+        let host = |i: usize| format!("45.51.0.{}", i + 1);
+        b.list("45.51.0.0/24", 60);
+        let ends: Vec<Time> = hosts.iter().enumerate().map(|(i, (listed, exempt))| {
+            b.exempt(&host(i), *exempt);
+            b.list(&host(i), *listed);
+            b.ledger().now().plus(Seconds(exempt * DAY))
+        }).collect();
+        let mut latest = b.ledger().now();
+        for step in steps {
+            match step {
+                Step::Pass(seconds) => b.pass(seconds),
+                Step::Jump(seconds) => b.time.step(seconds),
+                Step::Synchronise(is) => b.time.set_synchronised(is),
+                Step::Restart => {
+                    b.stop();
+                    b.time.pass(5);
+                    b.start();
+                }
+                Step::Reboot(off, error) => {
+                    b.stop();
+                    b.time.reboot(off, error);
+                    b.start();
+                }
+            }
+            b.ledger().clock.check();
+            b.tick();
+            latest = latest.max(b.ledger().now());
+            for (i, end) in ends.iter().enumerate() {
+                prop_assert!(latest >= *end || !b.listed(&host(i)), "{} is exempt until {end}, and listed at {latest}", host(i));
+            }
+        }
+    }
+}

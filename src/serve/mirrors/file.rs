@@ -1,0 +1,94 @@
+//! The file of what is known of the mirrors.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::{IpAddr, SocketAddr},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Row, Who};
+
+/// The longest file that is read, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+/// The version of the file's form: in 1 a configured mirror had its key in the row alone.
+const VERSION: u32 = 2;
+
+/// A mirror of a zone.
+pub(super) type SavedRow = (String, Who, Row);
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    version: u32,
+    mirrors: Vec<SavedRow>,
+}
+
+#[derive(Deserialize)]
+struct Saved1 {
+    mirrors: Vec<(String, Who1, Value)>,
+}
+
+#[derive(Deserialize)]
+enum Who1 {
+    Configured(SocketAddr),
+    Other(IpAddr, Option<String>),
+}
+
+/// Reads a file; no rows where there is none.
+pub(super) fn read(path: &Path) -> Result<BTreeMap<(String, Who), Row>, String> {
+    match fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Ok(m) if m.len() > MAX_FILE => return Err(format!("longer than {MAX_FILE} bytes")),
+        _ => {}
+    }
+    let text = fs::read(path).map_err(|e| e.to_string())?;
+    let wrong = |e: serde_json::Error| e.to_string();
+    let value: Value = serde_json::from_slice(&text).map_err(wrong)?;
+    match value["version"].as_u64() {
+        Some(1) => {
+            let saved: Saved1 = serde_json::from_value(value).map_err(wrong)?;
+            let one = |(zone, who, row): (String, Who1, Value)| {
+                let key = row["key"].as_str().map(String::from);
+                let who = match who {
+                    Who1::Configured(address) => Who::Configured(address, key),
+                    Who1::Other(address, key) => Who::Other(address, key),
+                };
+                Ok(((zone, who), serde_json::from_value(row).map_err(wrong)?))
+            };
+            saved.mirrors.into_iter().map(one).collect()
+        }
+        Some(v) if v == u64::from(VERSION) => {
+            let saved: Saved = serde_json::from_value(value).map_err(wrong)?;
+            Ok(saved.mirrors.into_iter().map(|(zone, who, row)| ((zone, who), row)).collect())
+        }
+        other => Err(format!("version {} of its form is not known here", other.map_or("?".into(), |v| v.to_string()))),
+    }
+}
+
+/// Writes the file at the first place that takes it, and removes it from the others.
+pub(super) fn write(places: &[PathBuf], mirrors: Vec<SavedRow>) -> Result<(), String> {
+    let bytes = serde_json::to_vec(&Saved { version: VERSION, mirrors }).map_err(|e| e.to_string())?;
+    let mut problem = String::from("there is no place for the file of the mirrors");
+    for (i, path) in places.iter().enumerate() {
+        match replace(path, &bytes) {
+            Ok(()) => {
+                places[i + 1..].iter().for_each(|other| drop(fs::remove_file(other)));
+                return Ok(());
+            }
+            Err(e) => problem = format!("{}: {e}", path.display()),
+        }
+    }
+    Err(problem)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("json.new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    io::Write::write_all(&mut file, bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
