@@ -2,17 +2,20 @@
 //! said stands in [`crate::smtp::session`].
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout},
 };
@@ -23,8 +26,8 @@ use crate::{
         desk::{Arrived, COLLECTOR, Denied, Desk},
         now,
     },
-    model::Subject,
-    places::{Place, Places},
+    model::Time,
+    net::{Client, ConnectionLimiter, ConnectionPermit},
     smtp::{
         message::recorded,
         session::{Act, Incoming, Receiver, Session},
@@ -32,18 +35,15 @@ use crate::{
     },
 };
 
-/// Sessions at the same time.
-const SESSIONS: usize = 8192;
 /// Messages to a token of ours that come in at the same time. Each is read whole before it is judged: this bounds what they hold
 /// together.
 const MESSAGES: usize = 1024;
 /// The same of those to other addresses of the domain: a host may have changed the address, and the token stands inside. Whoever
 /// fills these places keeps nobody out who has a token.
 const OTHERS: usize = 128;
-/// Messages of one token that come in at the same time: whoever was given some does not take all places with them.
+/// Messages of one token that come in at the same time: whoever was given some does not take all places with them. As many
+/// sessions that have named it are closed after all others.
 const SAME: usize = 4;
-/// Sessions of one address (IPv6: a /64), and of one net (/24, IPv6: /48), at the same time.
-const EACH: [usize; 2] = [50, 200];
 /// How long a client may be silent.
 const IDLE: Duration = Duration::from_secs(120);
 /// How long a message may take to come in.
@@ -58,6 +58,8 @@ const LOOK: Duration = Duration::from_secs(30);
 const LOOK_OUTSIDE: Duration = Duration::from_secs(600);
 /// How long nobody may answer that question.
 const UNANSWERED: Duration = Duration::from_secs(3600);
+/// How long after the last sign of load the collector still counts as under load.
+const LOAD_LASTS: Duration = Duration::from_secs(300);
 /// How long it may take to answer itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -82,77 +84,107 @@ pub struct Collector {
     pub tls: Option<Tls>,
     /// Who judges.
     pub judge: Judge,
-    /// Places of sessions.
-    pub places: Arc<Semaphore>,
+    /// How many sessions there may be.
+    pub limiter: ConnectionLimiter,
     /// Places of messages that come in.
     pub room: Arc<Semaphore>,
     /// Places of those that name no token.
     pub others: Arc<Semaphore>,
     /// Tells which recipients have a token.
     pub known: Known,
-    /// How many each address and each net has.
-    pub each: Places,
     /// How many messages of each token come in.
     pub named: Tokens,
-    /// Ranges whose hosts may have more than a few sessions: a laboratory's.
-    pub crowds: Vec<Subject>,
+    /// How many sessions that have named each token are closed after all others.
+    pub preferred: Tokens,
+    /// Whence the collector looks whether it answers: these sessions have a place of their own.
+    pub health_checks: HealthChecks,
+    /// Whether a message was put off because too many came in, since somebody looked last.
+    pub put_off: Arc<AtomicBool>,
 }
+
+/// The addresses and ports of health checks that are under way.
+pub type HealthChecks = Arc<Mutex<HashSet<SocketAddr>>>;
 
 /// Messages that name a token, by its number.
 pub type Tokens = Arc<Mutex<HashMap<Id, usize>>>;
 
-/// The room that a message has while it comes in.
-struct Room {
-    _permit: OwnedSemaphorePermit,
-    named: Option<(Tokens, Id)>,
+/// One of the few uses of a token at the same time.
+struct TokenUse(Tokens, Id);
+
+impl TokenUse {
+    fn begin(all: &Tokens, id: Id) -> Option<TokenUse> {
+        let mut uses = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = uses.entry(id).or_default();
+        if *n >= SAME {
+            return None;
+        }
+        *n += 1;
+        Some(TokenUse(all.clone(), id))
+    }
 }
 
-impl Drop for Room {
+impl Drop for TokenUse {
     fn drop(&mut self) {
-        if let Some((all, id)) = &self.named {
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(n) = all.get_mut(id) {
-                *n -= 1;
-                if *n == 0 {
-                    all.remove(id);
-                }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n) = all.get_mut(&self.1) {
+            *n -= 1;
+            if *n == 0 {
+                all.remove(&self.1);
             }
         }
     }
 }
 
+/// The room that a message has while it comes in.
+struct Room {
+    _permit: OwnedSemaphorePermit,
+    _named: Option<TokenUse>,
+}
+
 impl Collector {
-    /// Without TLS and crowds, and no recipient is known to have a token.
-    pub fn new(receiver: Receiver, judge: Judge) -> Collector {
+    /// Without TLS, and no recipient is known to have a token.
+    pub fn new(receiver: Receiver, judge: Judge, limiter: ConnectionLimiter) -> Collector {
         Collector {
             receiver: Arc::new(receiver),
             tls: None,
             judge,
-            places: Arc::new(Semaphore::new(SESSIONS)),
+            limiter,
             room: Arc::new(Semaphore::new(MESSAGES)),
             others: Arc::new(Semaphore::new(OTHERS)),
             known: Arc::new(|_| None),
-            each: Places::new(EACH),
             named: Arc::default(),
-            crowds: Vec::new(),
+            preferred: Arc::default(),
+            health_checks: Arc::default(),
+            put_off: Arc::default(),
         }
-    }
-
-    fn place(&self, addr: IpAddr) -> Option<Place> {
-        self.each.take(addr, self.crowds.iter().any(|c| c.covers(&Subject::host(addr))))
     }
 
     /// Room for a message; none where too many come in.
     fn room(&self, to: &[String]) -> Option<Room> {
-        match to.iter().find_map(|to| (self.known)(to)) {
-            None => Some(Room { _permit: self.others.clone().try_acquire_owned().ok()?, named: None }),
-            Some(id) => {
-                let mut all = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-                let n = all.get(&id).copied().unwrap_or(0);
-                let permit = self.room.clone().try_acquire_owned().ok().filter(|_| n < SAME)?;
-                all.insert(id, n + 1);
-                Some(Room { _permit: permit, named: Some((self.named.clone(), id)) })
-            }
+        let Some(id) = to.iter().find_map(|to| (self.known)(to)) else {
+            return Some(Room { _permit: self.others.clone().try_acquire_owned().ok()?, _named: None });
+        };
+        let named = Some(TokenUse::begin(&self.named, id)?);
+        let permit = self.room.clone().try_acquire_owned();
+        if permit.is_err() {
+            self.put_off.store(true, Relaxed);
+        }
+        Some(Room { _permit: permit.ok()?, _named: named })
+    }
+
+    /// Whether sessions were closed or refused for want of places, or messages put off, since `before`; `before` is set to now.
+    fn was_loaded(&self, before: &mut u64) -> bool {
+        let stats = self.limiter.stats();
+        let turned_away = stats.shed + stats.refused;
+        let more = turned_away > std::mem::replace(before, turned_away);
+        self.put_off.swap(false, Relaxed) || more
+    }
+
+    fn client(&self, from: SocketAddr) -> Client {
+        let checks = self.health_checks.lock().unwrap_or_else(PoisonError::into_inner);
+        match checks.iter().any(|c| (c.ip().to_canonical(), c.port()) == (from.ip().to_canonical(), from.port())) {
+            true => Client::HealthCheck,
+            false => Client::Ordinary,
         }
     }
 }
@@ -160,8 +192,7 @@ impl Collector {
 /// Takes connections until the task is dropped.
 pub async fn run(listener: TcpListener, collector: Collector) {
     loop {
-        let Ok(permit) = collector.places.clone().acquire_owned().await else { return };
-        let (stream, addr) = match listener.accept().await {
+        let (stream, from) = match listener.accept().await {
             Ok(c) => c,
             Err(e) => {
                 tracing::warn!(error = %e, "the collector could not take a connection");
@@ -169,12 +200,12 @@ pub async fn run(listener: TcpListener, collector: Collector) {
                 continue;
             }
         };
-        let addr = addr.ip().to_canonical();
-        let Some(place) = collector.place(addr) else { continue };
+        let addr = from.ip().to_canonical();
+        let Some(permit) = collector.limiter.admit_as(addr, collector.client(from)) else { continue };
         let collector = collector.clone();
         tokio::spawn(async move {
-            let _ = timeout(TOTAL, session(stream, addr, &collector)).await;
-            drop((permit, place));
+            let served = async { drop(timeout(TOTAL, session(stream, addr, &collector, &permit)).await) };
+            permit.run(served).await;
         });
     }
 }
@@ -182,13 +213,14 @@ pub async fn run(listener: TcpListener, collector: Collector) {
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::Result<()> {
+async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector, permit: &Arc<ConnectionPermit>) -> io::Result<()> {
     let _ = stream.set_nodelay(true);
     let mut stream: Box<dyn Stream> = Box::new(stream);
     let mut session = Session::new(&collector.receiver);
     say(&mut stream, &session.greeting()).await?;
     let mut buffer = vec![0; READ];
     let (mut room, mut until) = (None, Instant::now());
+    let mut preferred = None;
     loop {
         let patience = if room.is_some() { IDLE.min(until.saturating_duration_since(Instant::now())) } else { IDLE };
         let n = timeout(patience, stream.read(&mut buffer)).await??;
@@ -203,9 +235,14 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::
                 Act::More => {}
                 Act::Reply(text) => {
                     drop(room.take());
+                    if preferred.is_none() {
+                        preferred = prefer(session.recipients(), collector, permit);
+                    }
                     say(&mut stream, &text).await?;
                 }
                 Act::Data(text) => {
+                    // Whoever sends a message has said what he wants; until then he waits with a place that others may need.
+                    drop(permit.begin_answer());
                     (room, until) = (collector.room(session.recipients()), Instant::now() + MESSAGE);
                     if room.is_none() {
                         session.judged();
@@ -217,10 +254,12 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::
                     return stream.shutdown().await;
                 }
                 Act::Message(incoming) => {
+                    let answering = permit.begin_answer();
                     let verdict = judge(incoming, addr, collector).await;
                     session.judged();
                     drop(room.take());
                     say(&mut stream, &verdict).await?;
+                    drop(answering);
                 }
                 Act::Tls(text) => {
                     let Some(tls) = &collector.tls else { return Ok(()) };
@@ -232,6 +271,14 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::
             }
         }
     }
+}
+
+/// A session that has named a valid token is closed after all others.
+fn prefer(recipients: &[String], collector: &Collector, permit: &ConnectionPermit) -> Option<TokenUse> {
+    let id = recipients.last().and_then(|to| (collector.known)(to))?;
+    let token_use = TokenUse::begin(&collector.preferred, id)?;
+    permit.prefer();
+    Some(token_use)
 }
 
 async fn say(stream: &mut Box<dyn Stream>, text: &str) -> io::Result<()> {
@@ -278,8 +325,9 @@ pub const STRANGER: &str = "550 5.7.1 this is no test message of ours; we take n
 
 /// Looks, as long as it runs, whether each address of the collector answers, and whether mail is sent there, and tells the
 /// desk.
-pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semaphore>, desk: Desk) {
+pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, collector: Collector, desk: Desk) {
     let (mut elsewhere, mut next, mut answered, mut asked) = (None, Instant::now(), None::<Instant>, false);
+    let (mut load, mut turned_away) = (Load::default(), 0);
     loop {
         // From a reload on it counts, or does not: what was known before does not hold.
         let number = desk.look();
@@ -302,18 +350,20 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semap
         }
         let mut wrong = elsewhere.clone();
         for addr in &addresses {
-            if let Err(e) = answers(*addr).await {
+            if let Err(e) = answers(*addr, &collector.health_checks).await {
                 wrong = Some(format!("{addr} does not answer: {e}"));
             }
-        }
-        if room.available_permits() == 0 {
-            wrong = Some("as many messages come in as it has places for: others are put off".into());
         }
         if let Some(why) = desk.ledger_wrong() {
             wrong = Some(why);
         }
         let told = desk.clone();
-        let said = tokio::task::spawn_blocking(move || told.well(COLLECTOR, wrong.map(|w| (w, now())), now())).await;
+        let loaded = load.look(collector.was_loaded(&mut turned_away), Instant::now(), now());
+        let said = tokio::task::spawn_blocking(move || {
+            told.loaded(loaded, now())?;
+            told.well(COLLECTOR, wrong.map(|w| (w, now())), now())
+        });
+        let said = said.await;
         match said {
             Ok(Ok(())) => desk.looked(number),
             Ok(Err(e)) => tracing::warn!(error = ?e, "the state of the collector could not be written down"),
@@ -326,13 +376,53 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semap
     }
 }
 
-async fn answers(addr: SocketAddr) -> io::Result<()> {
+/// Whether, and since when, the collector is under load: it closes or refuses sessions for want of places, or puts messages
+/// off. What was sent to it then may not have come.
+#[derive(Debug, Default)]
+struct Load {
+    since: Option<Time>,
+    last_sign: Option<Instant>,
+    last_look: Option<Time>,
+}
+
+impl Load {
+    /// Takes what was seen since the last look; since when it is under load, if it is.
+    fn look(&mut self, is_loaded: bool, instant: Instant, time: Time) -> Option<Time> {
+        if is_loaded {
+            self.last_sign = Some(instant);
+            self.since = self.since.or(self.last_look).or(Some(time));
+        } else if self.last_sign.is_none_or(|l| instant - l >= LOAD_LASTS) {
+            self.since = None;
+        }
+        self.last_look = Some(time);
+        self.since
+    }
+}
+
+/// A health check's address and port, while it is under way.
+struct HealthCheck<'a>(&'a HealthChecks, SocketAddr);
+
+impl Drop for HealthCheck<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+async fn answers(addr: SocketAddr, checks: &HealthChecks) -> io::Result<()> {
     let greeted = async {
         let mut addr = addr;
         if addr.ip().is_unspecified() {
-            addr.set_ip(if addr.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+            addr.set_ip(if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
         }
-        let mut stream = TcpStream::connect(addr).await?;
+        // The port is known before anybody can see the connection, so that nobody else has its place.
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let mut source = addr;
+        source.set_port(0);
+        socket.bind(source)?;
+        let source = socket.local_addr()?;
+        checks.lock().unwrap_or_else(PoisonError::into_inner).insert(source);
+        let _check = HealthCheck(checks, source);
+        let mut stream = socket.connect(addr).await?;
         let mut buffer = [0; 3];
         stream.read_exact(&mut buffer).await?;
         stream.write_all(b"QUIT\r\n").await?;
@@ -361,7 +451,7 @@ mod tests {
         let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
         let others = Arc::new(Semaphore::new(1));
         let known: Known = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
-        let collector = Collector { others, known, ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into())) };
+        let collector = Collector { others, known, ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), ConnectionLimiter::new(64, &crate::net::Shares::default())) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(run(listener, collector));

@@ -21,6 +21,7 @@ use crate::{
         time::Seconds,
         zone::{Lint, lint_reasons},
     },
+    net::Connections,
     serve, store,
 };
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub exports: Vec<exports::Settings>,
     /// `[probe]` and `[collect]`.
     pub probe: probe::Settings,
+    /// `[connections]`.
+    pub connections: Connections,
     /// `[process] user`.
     pub user: String,
     /// Things to think over.
@@ -88,6 +91,7 @@ macro_rules! section {
     };
 }
 
+mod connections;
 mod feeds;
 pub mod keys;
 mod listen;
@@ -177,6 +181,7 @@ section!(
         mail: MailFile = Default::default(),
         probe: probe::ProbeFile = Default::default(),
         collect: probe::CollectFile = Default::default(),
+        connections: connections::ConnectionsFile = Default::default(),
         process: ProcessFile = Default::default(),
         reason: Vec<ReasonFile> = vec![],
         key: Vec<KeyFile> = vec![],
@@ -263,6 +268,7 @@ impl Config {
         section("[admin] or [web] tls or trust", self.doors != running.doors);
         let probe = |c: &Config| (c.probe.schedule.clone(), c.probe.listen.clone(), c.probe.receiver.clone(), c.probe.key.clone());
         section("[collect], or hello, domain, key or the pace of [probe],", probe(self) != probe(running));
+        section("[connections]", self.connections != running.connections);
         section("[log]", self.json_log != running.json_log);
         section("[process]", self.user != running.user);
         out
@@ -309,6 +315,7 @@ impl Config {
                 journal_age: file.journal.age,
                 journal_size,
                 churn_age: file.history.feeds,
+                open_tables: store::MAX_OPEN_TABLES,
             },
             ledger: ledger::Settings {
                 reasons: file.reason.into_iter().map(reason).collect(),
@@ -336,6 +343,7 @@ impl Config {
             },
             mail: mail::Settings { smarthost: file.mail.smarthost, from: file.mail.from, tls: file.mail.tls },
             probe,
+            connections: connections::settings(&file.connections),
             user: file.process.user,
             warnings,
         })
@@ -416,6 +424,7 @@ impl File {
         if !["text", "json"].contains(&self.log.format.as_str()) {
             wrong(format!("log.format: `{}` is not text or json", self.log.format));
         }
+        connections::check(&self.connections, wrong);
         listen::check(self, wrong);
     }
 }

@@ -186,7 +186,7 @@ pub mod hooks;
 #[cfg(feature = "daemon")]
 pub mod mail;
 #[cfg(feature = "daemon")]
-pub mod places;
+pub mod net;
 #[cfg(feature = "daemon")]
 pub mod probe;
 #[cfg(feature = "daemon")]

@@ -20,13 +20,13 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("ledger", &["model", "index", "smtp", "store", "metrics"]),
     ("intake", &["model", "index", "format", "store", "ledger"]),
     ("feed", &["model", "index", "dns", "format", "store", "ledger", "intake"]),
-    ("serve", &["model", "index", "dns", "ledger", "store", "metrics"]),
+    ("net", &["model"]),
+    ("serve", &["model", "index", "dns", "ledger", "store", "metrics", "net"]),
     ("probe", &["model", "smtp", "ledger"]),
-    ("places", &["model"]),
-    ("collect", &["model", "smtp", "ledger", "places"]),
+    ("collect", &["model", "smtp", "ledger", "net"]),
     // The one door that opens another.
     ("schedule", &["model", "smtp", "ledger", "probe"]),
-    ("web", &["model", "index", "dns", "format", "smtp", "store", "ledger", "intake", "metrics", "places"]),
+    ("web", &["model", "index", "dns", "format", "smtp", "store", "ledger", "intake", "metrics", "net"]),
     ("exports", &["model", "index", "format"]),
     ("hooks", &["model", "ledger"]),
     ("mail", &[]),
@@ -35,21 +35,21 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
         "config",
         &[
             "model", "index", "dns", "format", "smtp", "store", "ledger", "intake", "feed", "serve", "web", "exports", "hooks", "mail",
-            "resolve", "probe", "schedule",
+            "resolve", "probe", "schedule", "net",
         ],
     ),
     (
         "daemon",
         &[
             "model", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "mail",
-            "resolve", "probe", "collect", "schedule", "config",
+            "resolve", "probe", "collect", "schedule", "config", "net",
         ],
     ),
     (
         "cli",
         &[
             "model", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks", "mail",
-            "resolve", "probe", "collect", "schedule", "config", "daemon",
+            "resolve", "probe", "collect", "schedule", "config", "daemon", "net",
         ],
     ),
 ];

@@ -27,6 +27,7 @@ use crate::{
     ledger::Ledger,
     ledger::desk::Desk,
     metrics::Metrics,
+    net::ConnectionLimiter,
     serve::{Mirrors, sys},
     web,
 };
@@ -257,7 +258,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         daemon: false,
         stop: stop.clone(),
     };
-    runtime.spawn(web::run_socket(listener, web::router(app), stop));
+    let limiter = ConnectionLimiter::new(config.connections.socket, &config.connections.shares);
+    runtime.spawn(web::run_socket(listener, web::router(app), limiter, stop));
     Ok(ledger)
 }
 

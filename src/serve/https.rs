@@ -1,4 +1,4 @@
-//! The DoH front (RFC 8484): GET and POST over HTTP/2. hyper speaks HTTP; places, limits and answers are ours.
+//! The DoH front (RFC 8484): GET and POST over HTTP/2. hyper speaks HTTP; limits and answers are ours.
 //!
 //! A stream of HTTP carries one message, so there are no transfers here: AXFR and IXFR are refused.
 
@@ -17,7 +17,7 @@ use data_encoding::BASE64URL_NOPAD;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Bytes,
+    body::{Bytes, Incoming},
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
     server::conn::http2,
     service::service_fn,
@@ -34,6 +34,7 @@ use super::{Certificates, Shared, reply, tcp, tls::HANDSHAKE};
 use crate::{
     dns::{Peer, lifetime},
     metrics::Worker,
+    net::{ConnectionLimiter, ConnectionPermit, RequestBody},
 };
 
 /// The media type of a message.
@@ -42,6 +43,8 @@ const MESSAGE: &str = "application/dns-message";
 const MAX_HEADERS: u32 = 16 * 1024;
 /// Bytes of bodies that are on their way to us, of one request and of a connection.
 const WINDOW: u32 = 64 * 1024;
+/// How often a connection is looked at, whether it idles for too long.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
 /// Bytes of an answer that wait until the client takes them.
 const SEND_BUFFER: usize = 128 * 1024;
 
@@ -51,42 +54,47 @@ struct Client {
     shared: Shared,
     counters: Arc<Worker>,
     path: Arc<str>,
+    permit: Arc<ConnectionPermit>,
     /// When the last request came, in milliseconds after the connection.
     last: AtomicU64,
     since: Instant,
 }
 
 /// Takes connections until the task is dropped. `path` is where queries are answered.
-pub async fn run(listener: TcpListener, shared: Shared, places: tcp::Places, certificates: Arc<Certificates>, path: Arc<str>) {
+pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimiter, certificates: Arc<Certificates>, path: Arc<str>) {
     let counters = shared.metrics.worker(&tcp::name("https", listener.local_addr()));
-    let serve = move |stream, addr, places| {
+    let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters, path) = (shared.clone(), counters.clone(), path.clone());
         let config = certificates.ready().https.clone();
         async move {
             let Ok(Ok(stream)) = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await else { return };
-            let client = Client { addr, shared, counters, path, last: AtomicU64::new(0), since: Instant::now() };
-            let _ = timeout(tcp::TOTAL, connection(stream, Arc::new(client), &places)).await;
+            let client = Client { addr, shared, counters, path, permit, last: AtomicU64::new(0), since: Instant::now() };
+            let _ = timeout(tcp::TOTAL, connection(stream, Arc::new(client))).await;
         }
     };
-    tcp::accept(listener, places, serve).await;
+    tcp::accept(listener, limiter, serve).await;
 }
 
 /// Serves one connection until it ends or idles for too long. What its client has not taken by then is lost.
-async fn connection<S: AsyncRead + AsyncWrite + Unpin>(stream: S, client: Arc<Client>, places: &tcp::Places) {
-    let service = service_fn(|request| {
+async fn connection<S: AsyncRead + AsyncWrite + Unpin>(stream: S, client: Arc<Client>) {
+    let service = service_fn(|request: Request<Incoming>| {
         let client = client.clone();
-        async move { Ok::<_, Infallible>(client.answer(request).await) }
+        async move {
+            let request = request.map(|body| RequestBody::new(body, &client.permit));
+            let answering = request.body().answer();
+            Ok::<_, Infallible>(client.answer(request).await.map(answering))
+        }
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_concurrent_streams(tcp::PIPELINE as u32).max_header_list_size(MAX_HEADERS);
     builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(SEND_BUFFER);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     loop {
-        if timeout(tcp::PRESSED_IDLE, connection.as_mut()).await.is_ok() {
+        if timeout(IDLE_CHECK, connection.as_mut()).await.is_ok() {
             return;
         }
         let idle = client.since.elapsed().saturating_sub(Duration::from_millis(client.last.load(Relaxed)));
-        if idle >= places.idle() || client.shared.stop.load(Relaxed) {
+        if idle >= tcp::IDLE || client.shared.stop.load(Relaxed) {
             connection.as_mut().graceful_shutdown();
             let _ = timeout(tcp::STALL, connection).await;
             return;

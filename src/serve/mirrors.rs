@@ -17,7 +17,7 @@ use crate::{
     dns::notify::rcode_name,
     index::Snapshot,
     ledger::now,
-    model::{Serial, Time},
+    model::{Serial, Time, time::Seconds},
 };
 
 /// How many mirrors are kept that ask without being configured; the one that was silent for longest goes first.
@@ -26,6 +26,10 @@ const MAX_OTHERS: usize = 1024;
 const MAX_LOG: usize = 4096;
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
+/// How long a completed transfer reserves places for its address.
+const RESERVED_FOR: Seconds = Seconds(7 * 86_400);
+/// How many addresses with completed transfers are kept; the one whose transfer is oldest goes first.
+const MAX_TRANSFERRED: usize = 1024;
 /// The version of the file's form.
 const VERSION: u32 = 1;
 
@@ -124,6 +128,8 @@ impl Log {
 struct Inner {
     rows: BTreeMap<(String, Who), Row>,
     logs: HashMap<String, Log>,
+    /// When an address completed its last transfer.
+    transferred: BTreeMap<IpAddr, Time>,
     changed: bool,
 }
 
@@ -131,6 +137,8 @@ struct Inner {
 struct Saved {
     version: u32,
     mirrors: Vec<(String, Who, Row)>,
+    #[serde(default)]
+    transferred: BTreeMap<IpAddr, Time>,
 }
 
 /// All mirrors of all zones.
@@ -143,11 +151,11 @@ pub struct Mirrors {
 impl Mirrors {
     /// With what the file at `path` says; a damaged one is warned of, and nothing is known then.
     pub fn open(path: PathBuf) -> Mirrors {
-        let rows = read(&path).unwrap_or_else(|e| {
+        let (rows, transferred) = read(&path).unwrap_or_else(|e| {
             tracing::warn!("{}: {e}; what was known of the mirrors is lost", path.display());
-            BTreeMap::new()
+            Default::default()
         });
-        Mirrors { path, inner: Mutex::new(Inner { rows, ..Inner::default() }) }
+        Mirrors { path, inner: Mutex::new(Inner { rows, transferred, ..Inner::default() }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -203,6 +211,16 @@ impl Mirrors {
     /// The serial that a configured mirror is known to have.
     pub(super) fn has(&self, zone: &str, addr: SocketAddr) -> Option<Serial> {
         self.lock().rows.get(&(zone.to_string(), Who::Configured(addr))).and_then(|r| r.has)
+    }
+
+    /// An address has completed an authorised transfer, or was told that it is up to date.
+    pub(super) fn completed(&self, addr: IpAddr) {
+        self.lock().completed(addr.to_canonical(), now());
+    }
+
+    /// Whether an address completed an authorised transfer in the last days.
+    pub(super) fn has_transferred(&self, addr: IpAddr) -> bool {
+        self.lock().transferred.get(&addr.to_canonical()).is_some_and(|t| t.plus(RESERVED_FOR) > now())
     }
 
     /// A mirror has asked for a zone's SOA, or for what changed since the serial that it has.
@@ -312,6 +330,17 @@ impl Inner {
         self.changed = true;
     }
 
+    fn completed(&mut self, addr: IpAddr, at: Time) {
+        if self.transferred.len() >= MAX_TRANSFERRED
+            && !self.transferred.contains_key(&addr)
+            && let Some(oldest) = self.transferred.iter().min_by_key(|(_, t)| **t).map(|(a, _)| *a)
+        {
+            self.transferred.remove(&oldest);
+        }
+        self.transferred.insert(addr, at);
+        self.changed = true;
+    }
+
     fn make_room(&mut self) {
         let others = self.rows.iter().filter(|((_, who), _)| matches!(who, Who::Other(..)));
         if others.clone().count() >= MAX_OTHERS
@@ -346,7 +375,7 @@ impl Inner {
             let lacks_since = if lacks || current.is_none() { self.lacks_since(zone, row) } else { None };
             (zone.clone(), who.clone(), Row { lacks_since, ..row.clone() })
         };
-        Saved { version: VERSION, mirrors: self.rows.iter().map(one).collect() }
+        Saved { version: VERSION, mirrors: self.rows.iter().map(one).collect(), transferred: self.transferred.clone() }
     }
 }
 
@@ -355,16 +384,19 @@ fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
     found.next().filter(|_| found.next().is_none())
 }
 
-fn read(path: &std::path::Path) -> Result<BTreeMap<(String, Who), Row>, String> {
+/// What the file keeps: the mirrors, and when addresses completed transfers.
+type Kept = (BTreeMap<(String, Who), Row>, BTreeMap<IpAddr, Time>);
+
+fn read(path: &std::path::Path) -> Result<Kept, String> {
     match fs::metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
         Ok(m) if m.len() > MAX_FILE => return Err(format!("longer than {MAX_FILE} bytes")),
         _ => {}
     }
     let text = fs::read(path).map_err(|e| e.to_string())?;
     let saved: Saved = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
     match saved.version {
-        VERSION => Ok(saved.mirrors.into_iter().map(|(zone, who, row)| ((zone, who), row)).collect()),
+        VERSION => Ok((saved.mirrors.into_iter().map(|(zone, who, row)| ((zone, who), row)).collect(), saved.transferred)),
         other => Err(format!("version {other} of its form is not known here")),
     }
 }

@@ -1,7 +1,8 @@
-//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP; places and patience are
+//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP; limits and timeouts are
 //! ours.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -14,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
@@ -24,13 +25,9 @@ use tower::ServiceExt;
 use super::{access::Peer, proxy};
 use crate::{
     model::Subject,
-    places::{Place, Places},
+    net::{Client, ConnectionLimiter, ConnectionPermit, RequestBody},
 };
 
-/// Connections at the same time; further ones wait.
-const PLACES: usize = 1024;
-/// Connections of one address (IPv6: a /64), and of one net (/24, IPv6: /48), at the same time; further ones are closed.
-const EACH: [usize; 2] = [64, 256];
 /// How long the head of a request may take, and how long a connection may idle between two.
 const HEAD: Duration = Duration::from_secs(20);
 /// The longest head of a request.
@@ -41,12 +38,14 @@ const STALL: Duration = Duration::from_secs(15);
 const BREATH: Duration = Duration::from_millis(50);
 
 /// How an address is served.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Door {
     /// What TLS is spoken with, as it stands now; none: it is not.
     pub tls: Option<Tls>,
     /// Proxies whose word on who is behind them counts.
     pub trust: Vec<Subject>,
+    /// How many connections there may be.
+    pub limiter: ConnectionLimiter,
 }
 
 /// Gives the certificate that is in use.
@@ -85,9 +84,9 @@ pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
 }
 
 /// Serves the socket until `stop` says true; requests that are under way are finished.
-pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let (places, tasks) = (Arc::new(Semaphore::new(PLACES)), TaskTracker::new());
-    while let Some(permit) = permit(&places, &mut stop).await {
+pub async fn run_socket(listener: UnixListener, router: Router, limiter: ConnectionLimiter, mut stop: watch::Receiver<bool>) {
+    let tasks = TaskTracker::new();
+    loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -96,9 +95,12 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
             tokio::time::sleep(BREATH).await;
             continue;
         };
+        // All are on this machine: there is no address that they could be counted by.
+        let Some(permit) = limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), Client::Uncounted) else { continue };
         // Who can not be told is nobody in particular: root would be a lie.
         let uid = stream.peer_cred().map_or(u32::MAX, |c| c.uid());
-        tasks.spawn(connection(stream, Caller::Itself(Peer::Socket(uid)), router.clone(), stop.clone(), (permit, None)));
+        let (router, stop) = (router.clone(), stop.clone());
+        tasks.spawn(async move { permit.run(connection(stream, Caller::Itself(Peer::Socket(uid)), router, stop, permit.clone())).await });
     }
     drop(listener);
     tasks.close();
@@ -107,8 +109,8 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
 
 /// Serves an address until `stop` says true.
 pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop: watch::Receiver<bool>) {
-    let (places, each, tasks) = (Arc::new(Semaphore::new(PLACES)), Places::new(EACH), TaskTracker::new());
-    while let Some(permit) = permit(&places, &mut stop).await {
+    let tasks = TaskTracker::new();
+    loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -119,23 +121,15 @@ pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop
         };
         // A proxy brings the connections of many.
         let trusted = door.trusts(addr.ip());
-        let place = each.take(addr.ip(), false);
-        if place.is_none() && !trusted {
-            continue;
-        }
+        let client = if trusted { Client::Uncounted } else { Client::Ordinary };
+        let Some(permit) = door.limiter.admit_as(addr.ip(), client) else { continue };
         let _ = stream.set_nodelay(true);
-        tasks.spawn(knock(stream, addr.ip(), trusted, door.tls.clone(), router.clone(), stop.clone(), (permit, place)));
+        let (tls, router, stop) = (door.tls.clone(), router.clone(), stop.clone());
+        tasks.spawn(async move { permit.run(knock(stream, addr.ip(), trusted, tls, router, stop, permit.clone())).await });
     }
     drop(listener);
     tasks.close();
     tasks.wait().await;
-}
-
-async fn permit(places: &Arc<Semaphore>, stop: &mut watch::Receiver<bool>) -> Option<OwnedSemaphorePermit> {
-    tokio::select! {
-        permit = places.clone().acquire_owned() => permit.ok(),
-        () = super::stopped(stop) => None,
-    }
 }
 
 /// What comes before HTTP: who is behind a proxy, and TLS.
@@ -146,22 +140,22 @@ async fn knock(
     tls: Option<Tls>,
     router: Router,
     stop: watch::Receiver<bool>,
-    place: (OwnedSemaphorePermit, Option<Place>),
+    permit: Arc<ConnectionPermit>,
 ) {
     let mut caller = Caller::Itself(Peer::Net(addr));
     if trusted {
         match tokio::time::timeout(HEAD, proxy::header(&mut stream)).await {
             // It has said who it is. Such a proxy passes on what the client writes, so that a `Forwarded` is the client's own.
-            Ok(Ok(Some(behind))) => caller = Caller::Itself(Peer::Net(behind)),
+            Ok(Ok(Some(behind))) if permit.reassign(behind) => caller = Caller::Itself(Peer::Net(behind)),
             Ok(Ok(None)) => caller = Caller::Behind(addr),
             _ => return,
         }
     }
     match tls {
-        None => connection(stream, caller, router, stop, place).await,
+        None => connection(stream, caller, router, stop, permit).await,
         Some(tls) => {
             if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, TlsAcceptor::from(tls()).accept(stream)).await {
-                connection(stream, caller, router, stop, place).await;
+                connection(stream, caller, router, stop, permit).await;
             }
         }
     }
@@ -179,16 +173,20 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     caller: Caller,
     router: Router,
     mut stop: watch::Receiver<bool>,
-    _place: (OwnedSemaphorePermit, Option<Place>),
+    permit: Arc<ConnectionPermit>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
+        let request = request.map(|body| RequestBody::new(body, &permit));
+        let answering = request.body().answer();
         let mut request = request.map(Body::new);
         let peer = match caller {
             Caller::Itself(peer) => peer,
             Caller::Behind(addr) => Peer::Net(proxy::forwarded(request.headers()).unwrap_or(addr)),
         };
         request.extensions_mut().insert(peer);
-        router.clone().oneshot(request)
+        request.extensions_mut().insert(permit.clone());
+        let answer = router.clone().oneshot(request);
+        async move { Ok::<_, Infallible>(answer.await?.map(answering)) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD).half_close(true);

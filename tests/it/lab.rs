@@ -14,6 +14,7 @@ use hickory_proto::op::Message;
 use orbsd::{
     config::Config,
     ledger::{self, Ledger},
+    net::{ConnectionLimiter, Shares},
     serve::{self, Shared},
     store::Store,
 };
@@ -271,7 +272,8 @@ impl Lab {
             let _in = runtime.enter();
             serve::tcp::bind(addr).unwrap()
         };
-        runtime.spawn(serve::tcp::run(listener, shared.clone(), serve::tcp::Places::default()));
+        let limiter = ConnectionLimiter::with_transfers(2048, 64, &Shares::default(), std::sync::Arc::new(|_| false));
+        runtime.spawn(serve::tcp::run(listener, shared.clone(), limiter));
         Lab { _folder: folder, ledger, shared, addr, runtime: Some(runtime), threads }
     }
 
