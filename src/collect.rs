@@ -161,14 +161,11 @@ impl Collector {
 
     /// Room for a message; none where too many come in.
     fn room(&self, to: &[String]) -> Option<Room> {
-        let Some(id) = to.iter().find_map(|to| (self.known)(to)) else {
-            return Some(Room { _permit: self.others.clone().try_acquire_owned().ok()?, _named: None });
+        let (all, named) = match to.iter().find_map(|to| (self.known)(to)) {
+            None => (&self.others, None),
+            Some(id) => (&self.room, Some(TokenUse::begin(&self.named, id)?)),
         };
-        let named = Some(TokenUse::begin(&self.named, id)?);
-        let permit = self.room.clone().try_acquire_owned();
-        if permit.is_err() {
-            self.put_off.store(true, Relaxed);
-        }
+        let permit = all.clone().try_acquire_owned().inspect_err(|_| self.put_off.store(true, Relaxed));
         Some(Room { _permit: permit.ok()?, _named: named })
     }
 
@@ -192,6 +189,7 @@ impl Collector {
 /// Takes connections until the task is dropped.
 pub async fn run(listener: TcpListener, collector: Collector) {
     loop {
+        collector.limiter.settled().await;
         let (stream, from) = match listener.accept().await {
             Ok(c) => c,
             Err(e) => {
@@ -451,7 +449,11 @@ mod tests {
         let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
         let others = Arc::new(Semaphore::new(1));
         let known: Known = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
-        let collector = Collector { others, known, ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), ConnectionLimiter::new(64, &crate::net::Shares::default())) };
+        let collector = Collector {
+            others,
+            known,
+            ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), ConnectionLimiter::new(8192, &crate::net::Shares::default()))
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(run(listener, collector));
@@ -491,5 +493,72 @@ mod tests {
         talk(&mut begin().await, "DATA\r\n", "452 4.3.1").await;
         talk(&mut named[0], "x\r\n.\r\n", "250 ok").await;
         talk(&mut named[SAME], "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\nDATA\r\n", "354").await;
+    }
+
+    fn collector(limiter: ConnectionLimiter) -> Collector {
+        let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
+        let known: Known = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
+        Collector { known, ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), limiter) }
+    }
+
+    /// Idle sessions of strangers held all places, the health check found none, and the tester stopped.
+    #[tokio::test]
+    async fn under_load_the_health_check_is_answered_and_sessions_with_a_token_go_on() {
+        let shares = crate::net::Shares { address: 1, network: 1, wide_network: 1, reserved: 16 };
+        let collector = collector(ConnectionLimiter::new(16, &shares));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(run(listener, collector.clone()));
+        let from = async |n: u8| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, n, 0, 1], 0).into()).unwrap();
+            socket.connect(addr).await.unwrap()
+        };
+        let mut turned_away = 0;
+        let mut mine = from(9).await;
+        talk(&mut mine, "", "220").await;
+        let name_token = async |s: &mut TcpStream| {
+            talk(s, "EHLO x\r\n", "250 8BITMIME").await;
+            talk(s, "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\n", "250 2.1.5").await;
+        };
+        name_token(&mut mine).await;
+        assert!(!collector.was_loaded(&mut turned_away));
+        let mut strangers = Vec::new();
+        for n in 10..60 {
+            let mut s = from(n).await;
+            talk(&mut s, "", "220").await;
+            strangers.push(s);
+        }
+        assert!(collector.was_loaded(&mut turned_away), "so it counts for claims");
+        for _ in 0..3 {
+            answers(addr, &collector.health_checks).await.unwrap();
+        }
+        talk(&mut mine, "DATA\r\n", "354").await;
+        talk(&mut mine, "x\r\n.\r\n", "250 ok").await;
+        assert!(!collector.was_loaded(&mut turned_away), "the health check is no load");
+        assert!(collector.health_checks.lock().unwrap().is_empty());
+        // One token does not make all sessions such that go last.
+        let mut same = Vec::new();
+        for n in 100..130 {
+            let mut s = from(n).await;
+            talk(&mut s, "", "220").await;
+            name_token(&mut s).await;
+            same.push(s);
+        }
+        assert_eq!(collector.preferred.lock().unwrap().values().copied().collect::<Vec<_>>(), [SAME]);
+    }
+
+    #[test]
+    fn load_lasts_from_the_look_before_its_first_sign_until_five_minutes_after_the_last() {
+        let begun = Instant::now();
+        let at = |s: u64| (begun + Duration::from_secs(s), Time(1000 + s));
+        let mut load = Load::default();
+        let mut look = |loaded, s| load.look(loaded, at(s).0, at(s).1);
+        assert_eq!(look(false, 0), None);
+        assert_eq!(look(true, 30), Some(Time(1000)));
+        assert_eq!(look(false, 60), Some(Time(1000)));
+        assert_eq!(look(true, 90), Some(Time(1000)));
+        assert_eq!(look(false, 389), Some(Time(1000)));
+        assert_eq!(look(false, 390), None);
     }
 }

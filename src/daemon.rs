@@ -17,10 +17,10 @@ use crate::{
     feed::Feeds,
     ledger::{self, Ledger, desk::Desk},
     mail::Mail,
-    resolve::Names,
     net::{ConnectionLimiter, Connections, FileBudget},
+    resolve::Names,
     serve::{self, Certificates, ReservedClients, Shared, sys},
-    store::{self, Store},
+    store::Store,
     web,
 };
 
@@ -45,8 +45,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     // From the first moment on: a reload that comes while a large store is read waits for it.
     let mut signals = Signals::new()?;
-    let budget = divide_files(&config);
-    let config = Config { store: store::Settings { open_tables: budget.store_tables, ..config.store.clone() }, ..config };
+    let (config, connections) = divide_files(config);
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = serve::secure::bind(&config.secure)?;
@@ -65,21 +64,18 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
     let mirrors = Arc::new(serve::Mirrors::open(config.mirrors()));
     let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
-    let limiters = Limiters::new(&budget.connections, ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())));
+    let limiters = Limiters::new(&connections, ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())));
     let (exports, feeds) = by_themselves(&ledger, &config);
     let told = feeds.clone();
     shared.notified = Some(Arc::new(move |zone, from, key| told.notified(zone, from, key)));
     let workers = start_udp(udp, &shared)?;
-    let mut listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), limiters.dns.clone()))).collect();
-    if let Some(certificates) = &certificates {
-        listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &limiters.dns));
-    }
+    let listeners = serve_streams((tcp, encrypted), &config.secure.path, certificates.as_ref(), &shared, &limiters.dns);
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref(), &limiters));
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let tests = collector::Tests::new(&config, &ledger, certificates.as_ref(), limiters.collect.clone())?;
     let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
-    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), (&mirrors, &tests), web_stopped.clone());
+    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), (&mirrors, &tests), limiters.stats(), web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
@@ -110,6 +106,21 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = std::fs::remove_file(&socket_path);
     back.shutdown_background();
     stopped.await.map_err(|e| e.to_string())?.map_err(|e| format!("the store could not be closed: {e:?}"))
+}
+
+/// Serves DNS over streams.
+fn serve_streams(
+    (tcp, encrypted): (Vec<tokio::net::TcpListener>, serve::secure::Sockets),
+    path: &str,
+    certificates: Option<&Arc<Certificates>>,
+    shared: &Shared,
+    limiter: &ConnectionLimiter,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let mut out: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), limiter.clone()))).collect();
+    if let Some(certificates) = certificates {
+        out.extend(encrypted.serve(path, certificates, shared, limiter));
+    }
+    out
 }
 
 /// Opens an address of the API, where one is configured.
@@ -199,6 +210,7 @@ fn app(
     reload: &web::Reload,
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
+    connections: web::ConnectionStats,
     stop: tokio::sync::watch::Receiver<bool>,
 ) -> web::App {
     let deciding = feeds.clone();
@@ -213,6 +225,7 @@ fn app(
         check_url: Arc::new(check_url),
         desk: tests.desk.clone(),
         known: tests.known.clone(),
+        connections,
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
         started: ledger::now(),
@@ -239,8 +252,18 @@ impl Limiters {
     }
 }
 
-/// Raises the limit of open files, and divides them among the store, the listeners and the rest.
-fn divide_files(config: &Config) -> FileBudget {
+impl Limiters {
+    /// Tells what became of the connections of each.
+    fn stats(&self) -> web::ConnectionStats {
+        let all = [("dns", &self.dns), ("admin", &self.admin), ("web", &self.web), ("socket", &self.socket), ("collect", &self.collect)];
+        let all = all.map(|(name, limiter)| (name, limiter.clone()));
+        Arc::new(move || all.iter().map(|(name, limiter)| (*name, limiter.stats())).collect())
+    }
+}
+
+/// Raises the limit of open files, and divides them among the store, the listeners and the rest: the configuration with what
+/// the store gets, and what the listeners get.
+fn divide_files(mut config: Config) -> (Config, Connections) {
     let limit = sys::raise_file_limit().unwrap_or_else(|e| {
         tracing::warn!(error = %e, "the limit of open files can not be read");
         ASSUMED_FILES
@@ -258,7 +281,8 @@ fn divide_files(config: &Config) -> FileBudget {
     if let Some(warning) = &budget.warning {
         tracing::warn!("{warning}");
     }
-    budget
+    config.store.open_tables = budget.store_tables;
+    (config, budget.connections)
 }
 
 /// Opens store and ledger.

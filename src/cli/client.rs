@@ -252,6 +252,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         check_url: Arc::new(crate::daemon::check_url),
         known: crate::daemon::collector::known(desk.clone(), None.into(), Vec::new()),
         desk,
+        connections: Arc::new(Vec::new),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
         started: crate::ledger::now(),

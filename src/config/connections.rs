@@ -36,7 +36,8 @@ section!(ConnectionsFile {
 
 /// Says what can not be used.
 pub(super) fn check(c: &ConnectionsFile, wrong: &mut dyn FnMut(String)) {
-    for (key, n) in [("dns", c.dns), ("transfers", c.transfers), ("admin", c.admin), ("web", c.web), ("socket", c.socket), ("collect", c.collect)]
+    for (key, n) in
+        [("dns", c.dns), ("transfers", c.transfers), ("admin", c.admin), ("web", c.web), ("socket", c.socket), ("collect", c.collect)]
     {
         if !(MIN..=MAX).contains(&n) {
             wrong(format!("connections.{key}: take {MIN} to {MAX}"));
@@ -49,12 +50,7 @@ pub(super) fn check(c: &ConnectionsFile, wrong: &mut dyn FnMut(String)) {
 
 /// The section as the listeners want it.
 pub(super) fn settings(c: &ConnectionsFile) -> Connections {
-    let shares = Shares {
-        address: c.per_address.0,
-        network: c.per_network.0,
-        wide_network: c.per_wide_network.0,
-        reserved: c.reserved.0,
-    };
+    let shares = Shares { address: c.per_address.0, network: c.per_network.0, wide_network: c.per_wide_network.0, reserved: c.reserved.0 };
     Connections { dns: c.dns, transfers: c.transfers, admin: c.admin, web: c.web, socket: c.socket, collect: c.collect, shares }
 }
 

@@ -5,7 +5,10 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel, Ordering::Acquire},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,6 +18,11 @@ use tokio_util::sync::CancellationToken;
 pub mod table;
 
 use table::{Client, ConnectionId, ConnectionTable, Shares, Stats};
+
+/// Connections that were shed and are not closed yet, beyond which no more are accepted: each holds a file descriptor still.
+const MAX_CLOSING: usize = 4;
+/// How long to wait for them at most.
+const CLOSING_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Tells clients for which places are reserved.
 pub type IsReserved = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
@@ -28,6 +36,10 @@ struct Inner {
     started: Instant,
     /// Told when a transfer ends.
     transfer_ended: Notify,
+    /// Connections that were shed and are not closed yet.
+    closing: AtomicUsize,
+    /// Told when one of them is closed.
+    closed: Notify,
     is_reserved: IsReserved,
 }
 
@@ -40,7 +52,15 @@ impl ConnectionLimiter {
     /// For so many connections, and so many transfers besides, some of both for reserved clients.
     pub fn with_transfers(total: usize, transfers: usize, shares: &Shares, is_reserved: IsReserved) -> ConnectionLimiter {
         let table = Mutex::new(ConnectionTable::new(total, transfers, shares));
-        ConnectionLimiter(Arc::new(Inner { table, started: Instant::now(), transfer_ended: Notify::new(), is_reserved }))
+        let (transfer_ended, closed) = (Notify::new(), Notify::new());
+        ConnectionLimiter(Arc::new(Inner {
+            table,
+            started: Instant::now(),
+            transfer_ended,
+            closing: AtomicUsize::new(0),
+            closed,
+            is_reserved,
+        }))
     }
 
     /// A place for a connection from an address. `None` where it is refused and has to be closed.
@@ -51,9 +71,25 @@ impl ConnectionLimiter {
     /// A place for a connection of this kind of client.
     pub fn admit_as(&self, addr: IpAddr, client: Client) -> Option<Arc<ConnectionPermit>> {
         let closed = CancellationToken::new();
-        let (id, shed) = self.table().admit(addr, client, self.now(), closed.clone())?;
-        close(shed);
-        Some(Arc::new(ConnectionPermit { limiter: self.clone(), id, closed }))
+        let mut table = self.table();
+        let (id, shed) = table.admit(addr, client, self.now(), closed.clone())?;
+        self.close(shed);
+        drop(table);
+        Some(Arc::new(ConnectionPermit { limiter: self.clone(), id, closed, is_over: AtomicBool::new(false) }))
+    }
+
+    /// Waits until connections that were shed are closed: a listener accepts the next one after that.
+    pub async fn settled(&self) {
+        let few = async {
+            loop {
+                let closed = self.0.closed.notified();
+                if self.0.closing.load(Acquire) <= MAX_CLOSING {
+                    return;
+                }
+                closed.await;
+            }
+        };
+        let _ = timeout(CLOSING_TIMEOUT, few).await;
     }
 
     /// Whether a client has to show that its address is its own before it gets a place: few are left.
@@ -78,11 +114,13 @@ impl ConnectionLimiter {
     fn now(&self) -> Duration {
         self.0.started.elapsed()
     }
-}
 
-fn close(shed: Option<CancellationToken>) {
-    if let Some(shed) = shed {
-        shed.cancel();
+    /// Tells a connection that it was shed, while the table is locked: so it sees that, whenever it ends.
+    fn close(&self, shed: Option<CancellationToken>) {
+        if let Some(shed) = shed {
+            self.0.closing.fetch_add(1, AcqRel);
+            shed.cancel();
+        }
     }
 }
 
@@ -91,6 +129,8 @@ pub struct ConnectionPermit {
     limiter: ConnectionLimiter,
     id: ConnectionId,
     closed: CancellationToken,
+    /// It was counted as closed after it was shed.
+    is_over: AtomicBool,
 }
 
 impl ConnectionPermit {
@@ -104,6 +144,15 @@ impl ConnectionPermit {
         tokio::select! {
             () = connection => {}
             () = self.shed() => {}
+        }
+        self.over();
+    }
+
+    /// Where the connection was shed, it is closed now.
+    fn over(&self) {
+        if self.closed.is_cancelled() && !self.is_over.swap(true, AcqRel) {
+            self.limiter.0.closing.fetch_sub(1, AcqRel);
+            self.limiter.0.closed.notify_waiters();
         }
     }
 
@@ -124,8 +173,9 @@ impl ConnectionPermit {
 
     /// The connection is that of another client, as its trusted proxy says. False where that client has its share.
     pub fn reassign(&self, addr: IpAddr) -> bool {
-        let (kept, shed) = self.limiter.table().reassign(self.id, addr, self.limiter.now());
-        close(shed);
+        let mut table = self.limiter.table();
+        let (kept, shed) = table.reassign(self.id, addr, self.limiter.now());
+        self.limiter.close(shed);
         kept
     }
 
@@ -146,8 +196,10 @@ impl ConnectionPermit {
 
     /// The transfer is over, and the connection goes on. False where there is no place for it.
     pub fn end_transfer(&self) -> bool {
-        let (kept, shed) = self.limiter.table().end_transfer(self.id, self.limiter.now());
-        close(shed);
+        let mut table = self.limiter.table();
+        let (kept, shed) = table.end_transfer(self.id, self.limiter.now());
+        self.limiter.close(shed);
+        drop(table);
         self.limiter.0.transfer_ended.notify_waiters();
         kept
     }
@@ -156,6 +208,7 @@ impl ConnectionPermit {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.limiter.table().remove(self.id);
+        self.over();
         self.limiter.0.transfer_ended.notify_waiters();
     }
 }
@@ -190,7 +243,10 @@ mod tests {
         let third = limiter.admit(addr(3)).unwrap();
         timeout(Duration::from_secs(1), first.shed()).await.expect("the one without a request");
         assert!(first.begin_answer().is_none());
+        assert_eq!(limiter.0.closing.load(Acquire), 1);
+        first.run(std::future::pending()).await;
         drop(first);
+        assert_eq!(limiter.0.closing.load(Acquire), 0);
         assert_eq!(limiter.stats().open, 2, "a shed connection gives nothing back twice");
         drop(answer);
         assert!(third.begin_answer().is_some());

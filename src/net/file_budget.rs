@@ -57,34 +57,33 @@ impl FileBudget {
         let store_tables = u16::try_from(limit / 5).unwrap_or(MAX_TABLES).clamp(MIN_TABLES, MAX_TABLES);
         let free = limit.saturating_sub(u64::from(store_tables) + STORE_FILES + OTHER_FILES + reserved);
         let [admin, web, collect] = used;
-        let wants = |n: usize, is_used: bool| if is_used { n as u64 } else { 0 };
-        let sum = wants(wanted.dns, true)
-            + wants(wanted.transfers, true)
-            + wants(wanted.socket, true)
-            + wants(wanted.admin, admin)
-            + wants(wanted.web, web)
-            + wants(wanted.collect, collect);
+        let all = [
+            ("dns", wanted.dns, true),
+            ("transfers", wanted.transfers, true),
+            ("admin", wanted.admin, admin),
+            ("web", wanted.web, web),
+            ("socket", wanted.socket, true),
+            ("collect", wanted.collect, collect),
+        ];
+        let total = |of: fn(usize) -> usize| all.iter().filter(|l| l.2).map(|l| of(l.1) as u64).sum::<u64>();
+        let (sum, least) = (total(|n| n), total(|n| n.min(MIN_CONNECTIONS)));
         if sum <= free {
             return FileBudget { store_tables, connections: wanted, warning: None };
         }
-        let mut narrowed = Vec::new();
-        let mut part = |name: &str, n: usize, is_used: bool| {
-            let least = n.min(MIN_CONNECTIONS);
-            let most = usize::try_from(n as u64 * free / sum.max(1)).unwrap_or(n).max(least);
-            if is_used {
-                narrowed.push(format!("{name} {n} to {most}"));
-            }
-            most
-        };
-        let connections = Connections {
-            dns: part("dns", wanted.dns, true),
-            transfers: part("transfers", wanted.transfers, true),
-            admin: part("admin", wanted.admin, admin),
-            web: part("web", wanted.web, web),
-            socket: part("socket", wanted.socket, true),
-            collect: part("collect", wanted.collect, collect),
-            shares: wanted.shares,
-        };
+        // Each has the least, and of what is left a part by what it wants.
+        let (rest, wants) = (free.saturating_sub(least), (sum - least).max(1));
+        let [dns, transfers, admin, web, socket, collect] = all.map(|(_, n, _)| {
+            let min = n.min(MIN_CONNECTIONS);
+            min + usize::try_from((n - min) as u64 * rest / wants).unwrap_or(0)
+        });
+        let connections = Connections { dns, transfers, admin, web, socket, collect, shares: wanted.shares };
+        let most = [dns, transfers, admin, web, socket, collect];
+        let narrowed: Vec<String> = all
+            .iter()
+            .zip(most)
+            .filter(|((_, _, is_used), _)| *is_used)
+            .map(|((name, n, _), most)| format!("{name} {n} to {most}"))
+            .collect();
         let warning = format!(
             "{limit} files can be open at the same time, and {} are needed: [connections] is narrowed: {}; raise the limit \
              (ulimit -n, LimitNOFILE=) or lower [connections]",
@@ -122,8 +121,9 @@ mod tests {
             let c = b.connections;
             let listeners = [(c.dns, true), (c.transfers, true), (c.socket, true), (c.admin, used[0]), (c.web, used[1]), (c.collect, used[2])];
             let given: u64 = listeners.iter().filter(|l| l.1).map(|l| l.0 as u64).sum();
-            let least = 6 * MIN_CONNECTIONS as u64;
-            prop_assert!(given + u64::from(b.store_tables) + STORE_FILES + OTHER_FILES + reserved <= limit + least, "{b:?}");
+            let least = listeners.iter().filter(|l| l.1).count() * MIN_CONNECTIONS;
+            let others = u64::from(b.store_tables) + STORE_FILES + OTHER_FILES + reserved;
+            prop_assert!(given <= limit.saturating_sub(others).max(least as u64), "{b:?}");
             prop_assert!(listeners.iter().all(|l| l.0 >= MIN_CONNECTIONS));
             prop_assert_eq!(b.warning.is_some(), c != wanted);
         }

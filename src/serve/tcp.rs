@@ -84,6 +84,7 @@ pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(TcpStream, IpAddr, Arc<ConnectionPermit>) -> T,
 ) {
     loop {
+        limiter.settled().await;
         match listener.accept().await {
             Ok((stream, from)) => {
                 let Some(permit) = limiter.admit(from.ip()) else { continue };

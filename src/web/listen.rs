@@ -87,6 +87,7 @@ pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
 pub async fn run_socket(listener: UnixListener, router: Router, limiter: ConnectionLimiter, mut stop: watch::Receiver<bool>) {
     let tasks = TaskTracker::new();
     loop {
+        limiter.settled().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -111,6 +112,7 @@ pub async fn run_socket(listener: UnixListener, router: Router, limiter: Connect
 pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop: watch::Receiver<bool>) {
     let tasks = TaskTracker::new();
     loop {
+        door.limiter.settled().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,

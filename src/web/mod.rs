@@ -51,6 +51,9 @@ pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 /// What another part of the daemon tells about itself.
 pub type Report = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
+/// What became of the connections of each listener.
+pub type ConnectionStats = Arc<dyn Fn() -> Vec<(&'static str, crate::net::Stats)> + Send + Sync>;
+
 /// Whether a text is what it should be; the error says why not.
 pub type Check = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
@@ -80,6 +83,8 @@ pub struct App {
     pub files: Report,
     /// What is known of the mirrors.
     pub mirrors: Report,
+    /// What became of the connections of each listener.
+    pub connections: ConnectionStats,
     /// What is counted about tokens and addresses.
     pub access: Arc<Access>,
     /// Turns of exports, of which each has a thread.

@@ -5,6 +5,7 @@
 mod api;
 mod bugs;
 mod command;
+mod connections;
 mod export_samples;
 mod exports;
 mod faults;

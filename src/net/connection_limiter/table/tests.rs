@@ -94,8 +94,10 @@ fn connections_are_shed_in_order_of_their_worth() {
     // From here on each new one closes another; they answer at once, and stay.
     let mut order = Vec::new();
     for n in 0..6 {
-        let before: Vec<_> =
-            [waits, waits_longer, idle_long, idle_short, stalled[0], stalled[1], answers, preferred].into_iter().filter(|c| t.state(*c).is_some()).collect();
+        let before: Vec<_> = [waits, waits_longer, idle_long, idle_short, stalled[0], stalled[1], answers, preferred]
+            .into_iter()
+            .filter(|c| t.state(*c).is_some())
+            .collect();
         let id = open(&mut t, 100 + n, 2600);
         t.begin_answer(id, ms(2600));
         order.extend(before.into_iter().filter(|c| t.state(*c).is_none()));
@@ -146,7 +148,9 @@ fn reserved_clients_find_a_place_whatever_others_hold() {
     mirrors.iter().for_each(|id| t.end_answer(*id, ms(2)));
     assert!(t.admit(v4(192, 0, 200, 1), Client::Reserved, ms(3), ()).is_some());
     let mut one = table();
-    let taken = (0..2000).filter(|_| one.admit(v4(192, 0, 2, 1), Client::Reserved, ms(0), ()).is_some_and(|(id, _)| one.begin_answer(id, ms(0)))).count();
+    let taken = (0..2000)
+        .filter(|_| one.admit(v4(192, 0, 2, 1), Client::Reserved, ms(0), ()).is_some_and(|(id, _)| one.begin_answer(id, ms(0))))
+        .count();
     assert_eq!(taken, 32 + 64, "one of them does not take all reserved places, and its share of the others");
 }
 
@@ -191,6 +195,7 @@ fn the_health_check_has_a_place_and_takes_no_other() {
     t.begin_answer(first, ms(0));
     assert!(t.admit(v4(127, 0, 0, 1), Client::HealthCheck, ms(0), ()).is_some());
     assert_eq!((t.state(first), t.len(Pool::General), t.len(Pool::HealthCheck)), (None, 8, 1));
+    assert_eq!((t.stats().shed, t.stats().refused), (0, 0), "it is no sign of load");
 }
 
 #[test]
