@@ -12,8 +12,8 @@
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes) are behind the feature `daemon`, so a pure layer that reaches for them does not compile
-//! without it; and `tests/tidy.rs` reads the sources and holds the import table, lengths, and that every option stands in
-//! `config.toml`.
+//! without it; and `tests/tidy.rs` reads the sources and holds the import table and lengths. `config`'s own tests hold that every key is in
+//! `config.toml` with its default.
 //!
 //! ## How a query flows
 //!

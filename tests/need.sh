@@ -14,6 +14,8 @@ command -v dig >/dev/null 2>&1 || want="$want bind9-dnsutils"
 command -v python3 >/dev/null 2>&1 || want="$want python3"
 command -v unshare >/dev/null 2>&1 || want="$want util-linux"
 command -v ip >/dev/null 2>&1 || want="$want iproute2"
+# For systemd-analyze, which checks the unit; nothing is started by it.
+command -v systemd-analyze >/dev/null 2>&1 || want="$want systemd"
 if [ -n "$want" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then
         echo "orbsd needs these Debian packages or their like, and there is no apt here:$want" >&2

@@ -184,36 +184,6 @@ fn nothing_unfinished_and_no_unsafe_outside_its_files() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Every option of the code stands in the sample files, with a word on what it does or a plain default.
-#[test]
-fn every_option_stands_in_the_sample_configuration() {
-    let code = fs::read_to_string("src/config.rs").unwrap();
-    let sample = fs::read_to_string("config.toml").unwrap();
-    let mut missing = Vec::new();
-    for section in code.split("section!(").skip(1) {
-        let body = section.split(");").next().unwrap();
-        for part in body.split([',', '{']).filter(|p| p.contains(": ") && p.contains(" = ")) {
-            let key = part.split(':').next().unwrap().trim();
-            let there = sample.lines().any(|l| {
-                let l = l.trim_start_matches("# ");
-                l.starts_with(&format!("{key} =")) || l.starts_with(&format!("[{key}]")) || l.starts_with(&format!("[[{key}]]"))
-            });
-            if !key.is_empty() && !there {
-                missing.push(key.to_string());
-            }
-        }
-    }
-    assert!(missing.is_empty(), "not in config.toml: {missing:?}");
-    let zone = fs::read_to_string("src/model/zone.rs").unwrap();
-    let sample = fs::read_to_string("zones/relays.toml").unwrap();
-    let body = zone.split("pub struct Zone {").nth(1).unwrap().split("\n}").next().unwrap();
-    for line in body.lines().filter_map(|l| l.trim().strip_prefix("pub ")) {
-        let key = line.split(':').next().unwrap();
-        let key = if key == "records" { "[record]" } else { key };
-        assert!(key == "stem" || sample.contains(key), "zones/relays.toml does not show `{key}`");
-    }
-}
-
 #[test]
 fn the_project_speaks_of_itself_alone() {
     let mut files = Vec::new();

@@ -71,10 +71,10 @@ pub(super) struct Purge {
     /// Only this domain and what is below it
     #[arg(long)]
     domain: Option<String>,
-    /// Only what stands since this time (RFC 3339) or later
+    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before now (7d)
     #[arg(long)]
     from: Option<String>,
-    /// Only what stands since this time or earlier
+    /// Only what is listed since this time or earlier
     #[arg(long)]
     to: Option<String>,
     /// Hold the reasons down for 30 days, as a granted removal does

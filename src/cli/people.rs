@@ -166,7 +166,7 @@ pub(super) struct Audit {
     /// Only about this, such as a subject or a name
     #[arg(long)]
     about: Option<String>,
-    /// Only from this time on (RFC 3339)
+    /// Only from this time on: a date, an RFC 3339 time, or a duration before now (7d)
     #[arg(long)]
     from: Option<String>,
     /// Only up to this time

@@ -24,7 +24,7 @@ use crate::{
         Time, Zone,
         domain::name_to_ascii,
         retire::{self, MONTH, Plan, Stage},
-        time::Seconds,
+        time::until,
     },
 };
 
@@ -81,10 +81,7 @@ fn begin(common: &Common, c: &Retire, zone: &Zone, file: &Path, when: &str) -> R
         return Err(Failure::No(format!("{}: it is being retired already; --undo takes that back", file.display())));
     }
     let now = now();
-    let empty = match when.parse::<Seconds>() {
-        Ok(after) => now.plus(after),
-        Err(_) => retire::day(when).map_err(|e| Failure::Usage(format!("--empty: {e}, or a time such as 60d")))?,
-    };
+    let empty = until(when, now).map_err(|e| Failure::Usage(format!("--empty: {e}")))?;
     if empty < now.plus(MONTH) && !c.soon {
         return Err(Failure::Usage(format!(
             "--empty: {empty} is less than {MONTH} away; a list is announced for a month or more (RFC 6471 section 3.4), or say --soon"

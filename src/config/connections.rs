@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Deserializer, de::Error};
 
+use super::{
+    document::{Place, Report},
+    tables::ConnectionsTable,
+};
 use crate::net::{Connections, Shares};
 
 /// The least connections of a listener that make sense.
@@ -21,37 +25,48 @@ impl<'de> Deserialize<'de> for Share {
     }
 }
 
-section!(ConnectionsFile {
-    dns: usize = 2048,
-    transfers: usize = 64,
-    admin: usize = 1024,
-    web: usize = 1024,
-    socket: usize = 256,
-    collect: usize = 8192,
-    per_address: Share = Share(32),
-    per_network: Share = Share(8),
-    per_wide_network: Share = Share(4),
-    reserved: Share = Share(16),
-});
-
-/// Says what can not be used.
-pub(super) fn check(c: &ConnectionsFile, wrong: &mut dyn FnMut(String)) {
-    for (key, n) in
-        [("dns", c.dns), ("transfers", c.transfers), ("admin", c.admin), ("web", c.web), ("socket", c.socket), ("collect", c.collect)]
-    {
-        if !(MIN..=MAX).contains(&n) {
-            wrong(format!("connections.{key}: take {MIN} to {MAX}"));
+impl ConnectionsTable {
+    /// Reports what cannot be used.
+    pub(super) fn check(&self, place: &Place, report: &mut Report) {
+        let totals = [
+            ("dns", self.dns),
+            ("transfers", self.transfers),
+            ("admin", self.admin),
+            ("web", self.web),
+            ("socket", self.socket),
+            ("collect", self.collect),
+        ];
+        for (key, n) in totals.into_iter().filter(|(_, n)| !(MIN..=MAX).contains(n)) {
+            report.error(place, key, format_args!("{n} is not a number from {MIN} to {MAX}"));
+        }
+        for (key, share, (wider, widest)) in [
+            ("per_address", self.per_address, ("per_network", self.per_network)),
+            ("per_network", self.per_network, ("per_wide_network", self.per_wide_network)),
+        ] {
+            if share.0 < widest.0 {
+                report.error(place, key, format_args!("1/{} is more than {wider}, which is 1/{}; take at most that", share.0, widest.0));
+            }
         }
     }
-    if c.per_wide_network.0 > c.per_network.0 || c.per_network.0 > c.per_address.0 {
-        wrong("connections: per_address is at most per_network, and that at most per_wide_network".into());
-    }
-}
 
-/// The section as the listeners want it.
-pub(super) fn settings(c: &ConnectionsFile) -> Connections {
-    let shares = Shares { address: c.per_address.0, network: c.per_network.0, wide_network: c.per_wide_network.0, reserved: c.reserved.0 };
-    Connections { dns: c.dns, transfers: c.transfers, admin: c.admin, web: c.web, socket: c.socket, collect: c.collect, shares }
+    /// The table as the listeners want it.
+    pub(super) fn settings(&self) -> Connections {
+        let shares = Shares {
+            address: self.per_address.0,
+            network: self.per_network.0,
+            wide_network: self.per_wide_network.0,
+            reserved: self.reserved.0,
+        };
+        Connections {
+            dns: self.dns,
+            transfers: self.transfers,
+            admin: self.admin,
+            web: self.web,
+            socket: self.socket,
+            collect: self.collect,
+            shares,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_listeners_and_of_the_shipped_file() {
-        assert_eq!(settings(&ConnectionsFile::default()), Connections::default());
+        assert_eq!(ConnectionsTable::default().settings(), Connections::default());
         let shipped = crate::config::Config::load(std::path::Path::new("config.toml")).unwrap();
         assert_eq!(shipped.connections, Connections::default());
     }
@@ -71,7 +86,7 @@ mod tests {
         let with = |text: &str| load(&format!("[[reason]]\nname='relay'\n[connections]\n{text}"), ZONE).map_err(|e| e.to_string());
         assert_eq!(with("per_address='1/64'\nweb=200").unwrap().connections.shares.address, 64);
         for (text, part) in [
-            ("dns=3", "connections.dns: take 16"),
+            ("dns=3", "connections.dns: 3 is not a number from 16"),
             ("per_address='5%'", "`5%` is not a share"),
             ("reserved='1/0'", "is not a share"),
             ("per_network='1/2'", "per_network"),

@@ -2,108 +2,125 @@
 
 use std::path::Path;
 
-use super::FeedFile;
+use super::{
+    ReasonNames,
+    document::{Report, Table},
+    tables::{FeedKind, FeedTable, File},
+};
 use crate::{
     feed::{FileList, Kind, MAX_FEEDS, Settings, wire::Server},
     intake::Reasons,
     ledger::guard::ListLimits,
-    model::{Domain, Keys, SourceId, Sources, Zone},
+    model::{Domain, Keys, SourceId, Sources, Zone, names::suggest},
 };
 
-/// Reads the feeds; `wrong` is told what can not be used. Paths start at `folder`.
+/// Reads the feeds. Paths start at `folder`.
 pub(super) fn read(
-    tables: &[FeedFile],
+    file: &File,
     folder: &Path,
-    (names, zones, keys): (&[String], &[Zone], &Keys),
-    wrong: &mut dyn FnMut(String),
+    (reasons, zones, keys): (&ReasonNames, &[Zone], &Keys),
+    report: &mut Report,
 ) -> Vec<Settings> {
-    let mut out = Vec::new();
-    if tables.len() > MAX_FEEDS {
-        wrong(format!("there are {} feeds; at most {MAX_FEEDS} are run", tables.len()));
+    let (tables, mut out) = (&file.feed, Vec::new());
+    if let Some(first) = tables.get(MAX_FEEDS) {
+        report.error(&first.place, "", format_args!("there are {} feeds; at most {MAX_FEEDS} are run", tables.len()));
     }
     for (i, f) in tables.iter().enumerate() {
-        let mut told = |why: String| wrong(format!("feed `{}`: {why}", f.name));
-        if f.name.is_empty() || tables[..i].iter().any(|g| g.name == f.name) {
-            told("every feed has a name of its own".into());
-        }
-        if let Err(why) = Sources::default().add(&f.name) {
-            told(why);
-        } else if SourceId::DECIDING.contains(&f.name.as_str()) {
-            told("a source of this name is decided one by one and is no feed".into());
-        }
-        if !f.reason.is_empty() && !names.contains(&f.reason) {
-            told(format!("the reason `{}` is not here; there are {}", f.reason, names.join(", ")));
+        let mut wrong = |key: &str, why: String| report.error(&f.place, key, why);
+        check_name(f, tables[..i].iter().any(|g| g.name == f.name), &mut wrong);
+        if let Some(why) = reasons.unknown(&f.reason).filter(|_| !f.reason.is_empty()) {
+            wrong("reason", why);
         }
         let bare = |o: &str| o.trim_end_matches('.').to_ascii_lowercase();
         if !f.codes.is_empty() && !zones.iter().any(|z| z.stem == f.codes || bare(&z.origin) == bare(&f.codes)) {
-            told(format!("codes: there is no zone `{}`", f.codes));
+            let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
+            wrong("codes", format!("unknown zone `{}`{}", f.codes, suggest(&f.codes, &known)));
         }
-        if f.reason.is_empty() == f.codes.is_empty() {
-            told("say either `reason`, for all that it lists, or `codes`, a zone whose codes give the reasons".into());
+        if f.reason.is_empty() == f.codes.is_empty() && !f.place.is_rejected("codes") {
+            wrong("reason", "say either `reason`, for all that it lists, or `codes`, a zone whose codes give the reasons".into());
         }
         if f.max_age.is_some_and(|a| a.0 == 0) {
-            told("max_age: the list would end at once".into());
+            wrong("max_age", "0s would end the list at once; write 1s or more, or leave it out".into());
         }
         let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
         let reasons = Reasons { reason: filled(&f.reason), codes: filled(&f.codes) };
-        let kind = match f.kind.as_str() {
-            "file" => file(f, folder),
-            "axfr" => no_list_keys(f).and_then(|()| zone(f, keys, "").map(Kind::zone)),
-            // The rows of a zone are transferred under a name of their own.
-            "orbsd" => no_list_keys(f).and_then(|()| zone(f, keys, "_rows.").map(Kind::rows)),
-            other => Err(format!("the kind `{other}` is not file, axfr or orbsd")),
-        };
-        match kind {
-            Ok(kind) => out.push(Settings { name: f.name.clone(), kind, reasons, every: f.every, max_age: f.max_age }),
-            Err(why) => told(why),
+        let known: Vec<&str> = file.key.iter().map(|k| k.name.as_str()).collect();
+        if !f.key.is_empty() && !known.iter().any(|k| bare(k) == bare(&f.key)) {
+            wrong("key", format!("there is no [[key]] `{}`{}", f.key, suggest(&f.key, &known)));
         }
+        let kind = match f.kind {
+            // Of an unknown kind the values can be checked, but not which of them have to be there.
+            _ if f.place.is_rejected("kind") => {
+                list(f, &mut wrong);
+                None
+            }
+            FeedKind::File => list_file(f, folder, &mut wrong),
+            FeedKind::Axfr => zone(f, keys, "", &mut wrong).map(Kind::zone),
+            // The rows of a zone are transferred under a name of their own.
+            FeedKind::Orbsd => zone(f, keys, "_rows.", &mut wrong).map(Kind::rows),
+        };
+        out.extend(kind.map(|kind| Settings { name: f.name.clone(), kind, reasons, every: f.every, max_age: f.max_age }));
     }
     out
 }
 
-fn file(f: &FeedFile, folder: &Path) -> Result<Kind, String> {
-    if f.path.as_os_str().is_empty() {
-        return Err("it has no `path`, the file to read".into());
+fn check_name(f: &Table<FeedTable>, twice: bool, wrong: &mut dyn FnMut(&str, String)) {
+    if !f.place.has("name") {
+        wrong("name", "it is missing; every feed has a name of its own, such as name = \"xbl\"".into());
+    } else if twice {
+        wrong("name", format!("there are two feeds `{}`; every feed has a name of its own", f.name));
+    } else if let Err(why) = Sources::default().add(&f.name) {
+        wrong("name", why);
+    } else if SourceId::DECIDING.contains(&f.name.as_str()) {
+        wrong("name", format!("the source `{}` is decided one by one and is no feed; choose another name", f.name));
     }
-    crate::intake::known_format(&f.format)?;
-    Ok(Kind::File { path: folder.join(&f.path), format: f.format.clone(), list: Box::new(list(f)?) })
+}
+
+fn list_file(f: &FeedTable, folder: &Path, wrong: &mut dyn FnMut(&str, String)) -> Option<Kind> {
+    if f.path.as_os_str().is_empty() {
+        wrong("path", "it is missing: the file to read".into());
+    }
+    if let Err(e) = crate::intake::known_format(&f.format) {
+        wrong("format", e);
+    }
+    Some(Kind::File { path: folder.join(&f.path), format: f.format.clone(), list: Box::new(list(f, wrong)) })
 }
 
 /// How the list of a file is read, and how far it may differ from the last one.
-fn list(f: &FeedFile) -> Result<FileList, String> {
+fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
     let filled = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
     let (column, origin, dataset, subzone) = (filled(&f.column), filled(&f.origin), filled(&f.dataset), filled(&f.subzone));
-    let read_by = |key: &str, set: bool, formats: &[&str]| match set && !f.format.is_empty() && !formats.contains(&f.format.as_str()) {
-        true => Err(format!("{key}: the format `{}` does not take it; it belongs to {}", f.format, formats.join(", "))),
-        false => Ok(()),
-    };
-    read_by("origin", origin.is_some(), &["master"])?;
-    read_by("dataset", dataset.is_some(), &["rbldnsd"])?;
-    read_by("subzone", subzone.is_some(), &["rbldnsd"])?;
+    for (key, set, format) in
+        [("origin", origin.is_some(), "master"), ("dataset", dataset.is_some(), "rbldnsd"), ("subzone", subzone.is_some(), "rbldnsd")]
+    {
+        if set && !f.format.is_empty() && f.format != format {
+            wrong(key, format!("the format `{}` does not take it; it belongs to {format}", f.format));
+        }
+    }
     if column.is_some() && ["rbldnsd", "master"].contains(&f.format.as_str()) {
-        return Err(format!("column: the format `{}` has no columns to choose from; leave it out", f.format));
+        wrong("column", format!("the format `{}` has no columns to choose from; leave it out", f.format));
     }
     let defaults = FileList::default();
-    let max_shrink = match &f.max_shrink {
-        None => defaults.limits.max_shrink,
-        Some(text) => {
-            let percent = text.strip_suffix('%').and_then(|p| p.trim().parse().ok()).filter(|p| (1..=100).contains(p));
-            percent.ok_or_else(|| format!("max_shrink: `{text}` is not a part from \"1%\" to \"100%\" (100%: no limit)"))?
+    let mut max_shrink = defaults.limits.max_shrink;
+    if let Some(text) = &f.max_shrink {
+        match text.strip_suffix('%').and_then(|p| p.trim().parse().ok()).filter(|p| (1..=100).contains(p)) {
+            Some(percent) => max_shrink = percent,
+            None => wrong("max_shrink", format!("`{text}` is not a part from \"1%\" to \"100%\" (100%: no limit)")),
         }
-    };
+    }
     let max_growth = f.max_growth.unwrap_or(defaults.limits.max_growth);
     if max_growth < 2 {
-        return Err(format!("max_growth: {max_growth} is too small; name how many times as many entries may come, 2 or more"));
+        wrong("max_growth", format!("{max_growth} is too small; name how many times as many entries may come, 2 or more"));
     }
     let shrink_wait = f.shrink_wait.unwrap_or(defaults.shrink_wait);
     if shrink_wait.0 == 0 {
-        return Err("shrink_wait: a held list would not wait; take 1s or more, or max_shrink = \"100%\" for no limit".into());
+        wrong("shrink_wait", "a held list would not wait; write 1s or more, or max_shrink = \"100%\" for no limit".into());
     }
     let allow_suffixes = f.allow_suffixes.clone().unwrap_or_default();
-    for suffix in &allow_suffixes {
-        Domain::parse_any(suffix).map_err(|e| format!("allow_suffixes: {e}"))?;
+    for e in allow_suffixes.iter().filter_map(|s| Domain::parse_any(s).err()) {
+        wrong("allow_suffixes", e);
     }
-    Ok(FileList {
+    FileList {
         column,
         origin,
         dataset,
@@ -115,11 +132,11 @@ fn list(f: &FeedFile) -> Result<FileList, String> {
         allow_suffixes,
         limits: ListLimits { max_shrink, max_growth, ..defaults.limits },
         shrink_wait,
-    })
+    }
 }
 
 /// Refuses what belongs to files: a zone is whole by protocol, and its primary decides what is in it.
-fn no_list_keys(f: &FeedFile) -> Result<(), String> {
+fn refuse_list_keys(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) {
     let filled = |text: &Option<String>| text.as_ref().is_some_and(|t| !t.is_empty());
     let set = [
         ("column", filled(&f.column)),
@@ -135,21 +152,25 @@ fn no_list_keys(f: &FeedFile) -> Result<(), String> {
         ("max_growth", f.max_growth.is_some()),
         ("shrink_wait", f.shrink_wait.is_some()),
     ];
-    match set.iter().find(|(_, set)| *set) {
-        Some((key, _)) => Err(format!("{key}: it belongs to the kind file; the kind {} takes a zone as it is, so leave it out", f.kind)),
-        None => Ok(()),
+    for (key, _) in set.iter().filter(|(_, set)| *set) {
+        wrong(key, "it belongs to kind = \"file\"; a zone is taken as it is, so leave it out".into());
     }
 }
 
-fn zone(f: &FeedFile, keys: &Keys, under: &str) -> Result<Server, String> {
-    if f.server.is_empty() || f.zone.is_empty() {
-        return Err("it has no `server`, whom to ask, or no `zone`".into());
+fn zone(f: &FeedTable, keys: &Keys, under: &str, wrong: &mut dyn FnMut(&str, String)) -> Option<Server> {
+    refuse_list_keys(f, wrong);
+    let missing = [("server", &f.server, "the server to ask"), ("zone", &f.zone, "the zone to follow")].map(|(key, value, what)| {
+        if value.is_empty() {
+            wrong(key, format!("it is missing: {what}"));
+        }
+        value.is_empty()
+    });
+    if missing.contains(&true) {
+        return None;
     }
-    let key = match f.key.as_str() {
-        "" => None,
-        name => Some(keys.get(name).cloned().ok_or_else(|| format!("there is no [[key]] `{name}`"))?),
-    };
-    Server::new(&f.server, &format!("{under}{}", f.zone), key)
+    let server = Server::new(&f.server, &format!("{under}{}", f.zone), keys.get(&f.key).cloned());
+    let key = |e: &str| if e.starts_with("zone: ") { "zone" } else { "server" };
+    server.map_err(|e| wrong(key(&e), e.trim_start_matches("zone: ").into())).ok()
 }
 
 #[cfg(test)]
@@ -170,17 +191,17 @@ mod tests {
         let rows = with("kind='orbsd'\nserver='192.0.2.1'\nzone='Z.Example.'\ncodes='bl'").unwrap();
         assert!(matches!(&rows.feeds[0].kind, Kind::Zone { server, .. } if server.zone == "_rows.z.example"));
         for (feed, part) in [
-            ("reason='relay'", "no `path`"),
+            ("reason='relay'", "path: it is missing"),
             ("path='x'", "say either `reason`"),
             ("path='x'\nreason='relay'\ncodes='bl'", "say either `reason`"),
-            ("path='x'\ncodes='nowhere'", "no zone `nowhere`"),
+            ("path='x'\ncodes='nowhere'", "codes: unknown zone `nowhere`; there is bl"),
             ("path='x'\nreason='relay'\nformat='xls'", "no format `xls`"),
-            ("kind='axfr'\nreason='relay'", "no `server`"),
+            ("kind='axfr'\nreason='relay'", "server: it is missing"),
             ("kind='axfr'\nreason='relay'\nserver='a b'\nzone='z'", "`a b` is no server"),
             ("kind='axfr'\nreason='relay'\nserver='a'\nzone='z..z'", "zone: `z..z` is not a name"),
             ("kind='axfr'\nreason='relay'\nserver='a'\nzone='z'\nkey='k'", "no [[key]] `k`"),
-            ("kind='pigeon'\nreason='relay'", "`pigeon` is not file, axfr or orbsd"),
-            ("path='x'\nreason='relay'\n[[feed]]\nname='operator'\npath='x'\nreason='relay'", "is no feed"),
+            ("kind='pigeon'\nreason='relay'", "'pigeon' is not accepted; write \"file\", \"axfr\" or \"orbsd\""),
+            ("path='x'\nreason='relay'\n[[feed]]\nname='operator'\npath='x'\nreason='relay'", "is no feed; choose another name"),
             ("path='x'\nreason='relay'\n[[feed]]\nname='xbl'\npath='x'\nreason='relay'", "a name of its own"),
         ] {
             let e = with(feed).unwrap_err().to_string();
@@ -208,13 +229,13 @@ mod tests {
         assert_eq!(list("skip_errors=12").skip_errors, ErrorAllowance::Lines(12));
         assert_eq!(list("format='rbldnsd'\ndataset='ip4set'\nsubzone='a'").dataset.as_deref(), Some("ip4set"));
         for (feed, part) in [
-            ("path='x'\nmax_shrink='half'", "feed `xbl`: max_shrink: `half`"),
+            ("path='x'\nmax_shrink='half'", "config.toml:7: feed \"xbl\": max_shrink: `half`"),
             ("path='x'\nmax_shrink='0%'", "max_shrink"),
-            ("path='x'\nmax_growth=1", "feed `xbl`: max_growth: 1"),
+            ("path='x'\nmax_growth=1", "feed \"xbl\": max_growth: 1"),
             ("path='x'\nshrink_wait='0s'", "shrink_wait"),
             ("path='x'\nskip_errors='some'", "config.toml:7"),
             ("path='x'\nallow_suffixes=['a b']", "allow_suffixes"),
-            ("path='x'\nformat='list'\norigin='a.example'", "feed `xbl`: origin: the format `list`"),
+            ("path='x'\nformat='list'\norigin='a.example'", "feed \"xbl\": origin: the format `list`"),
             ("path='x'\nformat='csv'\ndataset='ip4set'", "dataset"),
             ("path='x'\nformat='list'\nsubzone='a'", "subzone"),
             ("path='x'\nformat='rbldnsd'\ncolumn='ip'", "column"),
@@ -239,7 +260,7 @@ mod tests {
             ] {
                 let e = with(&format!("kind='{kind}'\nserver='192.0.2.1'\nzone='z.example'\n{key}")).unwrap_err().to_string();
                 let name = key.split('=').next().unwrap();
-                assert!(e.contains(&format!("feed `xbl`: {name}: it belongs to the kind file")), "{e}");
+                assert!(e.contains(&format!("feed \"xbl\": {name}: it belongs to kind = \"file\"")), "{e}");
             }
         }
     }

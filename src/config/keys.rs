@@ -7,45 +7,52 @@ use std::{
     path::Path,
 };
 
+use super::{
+    document::{Report, Table},
+    tables::KeyTable,
+};
 use crate::model::{Algorithm, Keys, TsigKey, key::MAX_KEY_FILE};
 
 /// Permissions that a key file must not give: the group may read it, so that a daemon that gives up root can, and nobody
 /// else anything.
 const TOO_OPEN: u32 = 0o037;
 
-/// Reads the keys; `wrong` is told what can not be used. Paths start at `folder`.
-pub(super) fn read(tables: &[super::KeyFile], folder: &Path, shown: &str, errors: &mut Vec<String>) -> Keys {
-    let mut keys = Vec::new();
+/// Reads the keys. Paths start at `folder`.
+pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Report) -> Keys {
+    let mut keys: Vec<TsigKey> = Vec::new();
     for k in tables {
+        let place = &k.place;
         if k.name.is_empty() {
-            errors.push(format!("{shown}: a [[key]] has no name"));
+            report.error(place, "name", "it is missing; write name = \"mirror\", for example");
             continue;
         }
         let algorithm = match k.algorithm.parse::<Algorithm>() {
             Ok(a) => a,
             Err(e) => {
-                errors.push(format!("{shown}: key `{}`: {e}", k.name));
+                report.error(place, "algorithm", e);
                 continue;
             }
         };
         match key(&k.name, algorithm, &folder.join(&k.file), k.file.as_os_str().is_empty()) {
-            Ok(key) => keys.push(key),
-            Err(e) => errors.push(format!("{shown}: key `{}`: {e}", k.name)),
+            // Two keys of one name: each is tried with those before it.
+            Ok(key) => match Keys::new(keys.iter().cloned().chain([key.clone()]).collect()) {
+                Ok(_) => keys.push(key),
+                Err(e) => report.error(place, "name", e),
+            },
+            Err((field, e)) => report.error(place, field, e),
         }
     }
-    Keys::new(keys).unwrap_or_else(|e| {
-        errors.push(format!("{shown}: {e}"));
-        Keys::default()
-    })
+    Keys::new(keys).unwrap_or_default()
 }
 
-fn key(name: &str, algorithm: Algorithm, path: &Path, unset: bool) -> Result<TsigKey, String> {
+/// One key, or the field that is wrong and why.
+fn key(name: &str, algorithm: Algorithm, path: &Path, unset: bool) -> Result<TsigKey, (&'static str, String)> {
     if unset {
-        return Err("it has no `file` with its secret; `orbsd key` makes one".into());
+        return Err(("file", "it is missing: the file with the secret; `orbsd key` makes one".into()));
     }
     let shown = path.display();
-    let text = secret_file(path).map_err(|e| format!("{shown}: {e}"))?;
-    TsigKey::read(name, algorithm, &text).map_err(|(line, e)| format!("{shown}:{line}: {e}"))
+    let text = secret_file(path).map_err(|e| ("file", format!("{shown}: {e}")))?;
+    TsigKey::read(name, algorithm, &text).map_err(|(line, e)| ("", format!("{shown}:{line}: {e}")))
 }
 
 /// A key of a file in BIND's form, which says what it is called.

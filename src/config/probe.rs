@@ -8,8 +8,11 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
-
+use super::{
+    ReasonNames,
+    document::{Report, Table},
+    tables::{CollectTable, File, ProbeTable},
+};
 use crate::{
     ledger::desk,
     model::{Subject, Zone, networks::Networks, time::Seconds},
@@ -19,34 +22,6 @@ use crate::{
 
 /// SMTP, submission, submission under TLS.
 pub const PORTS: [u16; 3] = [25, 587, 465];
-
-section!(ProbeFile {
-    enabled: bool = false,
-    allow_public: bool = false,
-    domain: String = String::new(),
-    foreign: String = String::new(),
-    hello: String = String::new(),
-    contact: String = String::new(),
-    about: String = String::new(),
-    key: PathBuf = "keys/probe".into(),
-    tests: PathBuf = PathBuf::new(),
-    choose: Vec<String> = vec![],
-    trusted: Vec<String> = vec![],
-    quota: u32 = 50,
-    per_net: usize = 3,
-    per_as: usize = 30,
-    routes: PathBuf = PathBuf::new(),
-    notice: Seconds = Seconds(7 * 86_400),
-    concurrency: usize = 8,
-    pause: Seconds = PAUSE,
-    spread: Seconds = SPREAD,
-    step: Seconds = Seconds(60),
-    settle: Seconds = Seconds(60),
-    retry: [Seconds; 2] = [Seconds(300), Seconds(1800)],
-    ports: [u16; 3] = PORTS,
-    source: Vec<IpAddr> = vec![],
-});
-section!(CollectFile { listen: Vec<SocketAddr> = vec![], addresses: Vec<IpAddr> = vec![], tls: bool = false });
 
 /// The most hosts that are tested at the same time.
 const MAX_CONCURRENCY: usize = 4096;
@@ -74,42 +49,45 @@ pub const PAUSE: Seconds = Seconds(5);
 pub const SPREAD: Seconds = Seconds(600);
 
 /// What has to be said before hosts on the Internet are tested: who tests.
-fn identity(p: &ProbeFile, wrong: &mut dyn FnMut(String)) {
+fn identity(p: &Table<ProbeTable>, report: &mut Report) {
     let named = |host: &str| host.contains('.') && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
     if !named(&p.hello) {
-        wrong(format!("probe.hello: `{}` is no host's name; the tested look it up", p.hello));
+        report.error(&p.place, "hello", format_args!("`{}` is no host's name; the tested look it up", p.hello));
     }
     if !p.contact.split_once('@').is_some_and(|(u, d)| !u.is_empty() && d.contains('.')) {
-        wrong(format!("probe.contact: `{}` is no address that the tested can write to", p.contact));
+        report.error(&p.place, "contact", format_args!("`{}` is no address that the tested can write to", p.contact));
     }
     let bare = |d: &str| d.trim_end_matches('.').to_ascii_lowercase();
     if p.contact.split_once('@').is_some_and(|(_, d)| bare(d) == bare(&p.domain)) {
-        wrong("probe.contact: it lies in the probe domain, whose mail no person reads".into());
+        report.error(&p.place, "contact", "it lies in the probe domain, whose mail no person reads");
     }
     if !p.about.starts_with("https://") && !p.about.starts_with("http://") {
-        wrong(format!("probe.about: `{}` is no page that says who tests and why, and how to ask for no tests", p.about));
+        report.error(&p.place, "about", format_args!("`{}` is no page that says who tests and why, and how to ask for no tests", p.about));
     }
 }
 
-/// Reads the two sections; `wrong` is told what can not be used.
+/// Reads the two tables.
 pub(super) fn read(
-    (p, c): (&ProbeFile, &CollectFile),
-    folder: &Path,
-    (names, special, zones): (&[String], &[Subject], &[Zone]),
-    warnings: &mut Vec<String>,
-    wrong: &mut dyn FnMut(String),
+    file: &File,
+    (folder, store): (&Path, &Path),
+    (reasons, special, zones): (&ReasonNames, &[Subject], &[Zone]),
+    report: &mut Report,
 ) -> Settings {
+    let (p, c) = (&file.probe, &file.collect);
     let domain = p.domain.trim_end_matches('.').to_ascii_lowercase();
-    check(p, c, &domain, names, warnings, wrong);
-    check_zones(&domain, zones, wrong);
-    check_machine(p, &domain, &folder.join(&p.key), warnings, wrong);
+    let key = super::beside(p.key.as_deref(), folder, store, ("probe.key", "keys/probe"));
+    check(p, c, (&domain, reasons), report);
+    check_zones(p, &domain, zones, report);
+    check_machine(p, &domain, &key, report);
     let catalogue = catalogue(&p.tests, folder).unwrap_or_else(|e| {
-        wrong(format!("probe.tests: {e}"));
+        report.error(&p.place, "tests", e);
         Catalogue::standard()
     });
-    p.choose.iter().filter(|n| catalogue.get(n).is_none()).for_each(|n| wrong(format!("probe.choose: there is no test `{n}`")));
+    for name in p.choose.iter().filter(|n| catalogue.get(n).is_none()) {
+        report.error(&p.place, "choose", format_args!("there is no test `{name}`; `orbsd tests` lists them"));
+    }
     let networks = networks(&p.routes, folder).unwrap_or_else(|e| {
-        wrong(format!("probe.routes: {e}"));
+        report.error(&p.place, "routes", e);
         Networks::default()
     });
     let filled = |t: &str| Some(t.trim_end_matches('.').to_ascii_lowercase()).filter(|t| !t.is_empty());
@@ -156,21 +134,21 @@ pub(super) fn read(
         },
         listen: c.listen.clone(),
         receiver: Receiver { hello, domain, addresses, tls: c.tls },
-        key: folder.join(&p.key),
+        key,
     }
 }
 
 /// Says what can not be used, and what is to be thought over.
-fn check(p: &ProbeFile, c: &CollectFile, domain: &str, names: &[String], warnings: &mut Vec<String>, wrong: &mut dyn FnMut(String)) {
+fn check(p: &Table<ProbeTable>, c: &Table<CollectTable>, (domain, reasons): (&str, &ReasonNames), report: &mut Report) {
     if p.enabled && domain.is_empty() {
-        wrong("probe.domain: tests need a domain whose mail the collector takes".into());
+        report.error(&p.place, "domain", "tests need a domain whose mail the collector takes");
     }
     if !domain.is_empty() {
         if !domain.contains('.') || domain.len() > 100 || !domain.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
-            wrong(format!("probe.domain: `{domain}` is no domain with a dot, of at most 100 bytes"));
+            report.error(&p.place, "domain", format_args!("`{domain}` is no domain with a dot, of at most 100 bytes"));
         }
-        for name in desk::REASONS.iter().chain([&desk::NOTEST]).filter(|r| !names.iter().any(|n| n == *r)) {
-            wrong(format!("probe: there is no [[reason]] `{name}`, which relay tests list under"));
+        for name in desk::REASONS.iter().chain([&desk::NOTEST]).filter(|r| reasons.unknown(r).is_some()) {
+            report.error(&p.place, "", format_args!("there is no [[reason]] `{name}`, which relay tests list under"));
         }
     }
     let host = |h: &str| {
@@ -180,63 +158,65 @@ fn check(p: &ProbeFile, c: &CollectFile, domain: &str, names: &[String], warning
     };
     for (key, name) in [("hello", &p.hello), ("foreign", &p.foreign), ("domain", &p.domain)] {
         if !name.is_empty() && !host(name.trim_end_matches('.')) {
-            wrong(format!("probe.{key}: `{}` is no host's name", name.escape_debug()));
+            report.error(&p.place, key, format_args!("`{}` is no host's name", name.escape_debug()));
         }
     }
     if p.ports.contains(&0) {
-        wrong("probe.ports: 0 is no port".into());
+        report.error(&p.place, "ports", "0 is no port");
     }
     // Each family has listeners of its own, as in [dns].
     for l in c.listen.iter().filter(|l| l.is_ipv6() && l.ip().is_unspecified()) {
         if !c.listen.iter().any(|o| o.is_ipv4() && o.port() == l.port()) {
-            warnings.push(format!("collect.listen: {l} takes IPv6 alone; add 0.0.0.0:{}", l.port()));
+            report.warning(&c.place, "listen", format_args!("{l} takes IPv6 alone; add 0.0.0.0:{}", l.port()));
         }
     }
     if p.enabled && c.listen.is_empty() {
-        wrong("collect.listen: tests need a collector; without it nothing can be proved".into());
+        report.error(&c.place, "listen", "tests need a collector; without it nothing can be proved");
     }
     if p.allow_public {
-        identity(p, wrong);
+        identity(p, report);
         if p.per_net > 20 {
-            wrong("probe.per_net: more than 20 hosts of a net in a day is a sweep".into());
+            report.error(&p.place, "per_net", "more than 20 hosts of a net in a day is a sweep");
         }
         if p.per_as > 1000 {
-            wrong("probe.per_as: more than 1000 hosts of a network in a day is a sweep".into());
+            report.error(&p.place, "per_as", "more than 1000 hosts of a network in a day is a sweep");
         }
         if p.enabled {
-            warnings.push("probe: hosts on the Internet are tested: read \"Testing relays\" in the README first".into());
+            report.warning(&p.place, "", "hosts on the Internet are tested: read \"Testing relays\" in the README first");
         }
     }
     for (key, n) in [("per_net", p.per_net), ("per_as", p.per_as)] {
         if n == 0 {
-            wrong(format!("probe.{key}: take 1 or more"));
+            report.error(&p.place, key, "0 tests nobody; write 1 or more");
         }
     }
     if p.concurrency == 0 || p.concurrency > MAX_CONCURRENCY {
-        wrong(format!("probe.concurrency: take 1 to {MAX_CONCURRENCY}"));
+        report.error(&p.place, "concurrency", format_args!("{} is not from 1 to {MAX_CONCURRENCY}", p.concurrency));
     }
     if p.step.0 == 0 {
-        wrong("probe.step: take 1s or more".into());
+        report.error(&p.place, "step", "0s waits for nobody; write 1s or more");
     }
 }
 
 /// A zone of ours that answers for the probe domain has to say where its mail goes.
-fn check_zones(domain: &str, zones: &[Zone], wrong: &mut dyn FnMut(String)) {
+fn check_zones(p: &Table<ProbeTable>, domain: &str, zones: &[Zone], report: &mut Report) {
     let bare = |n: &str| n.trim_end_matches('.').to_ascii_lowercase();
     let within = |z: &Zone| match domain.strip_suffix(&bare(&z.origin)) {
         Some("") => Some("@".to_string()),
         rest => rest.and_then(|r| r.strip_suffix('.')).map(String::from),
     };
     // Of zones within each other the inner one answers.
-    let inner = zones.iter().filter_map(|z| Some((within(z)?, z))).min_by_key(|(name, _)| name.len());
+    let named = zones.iter().filter(|z| !z.origin.is_empty());
+    let inner = named.filter_map(|z| Some((within(z)?, z))).min_by_key(|(name, _)| name.len());
     if let Some((name, zone)) = inner
         && !zone.records.iter().any(|r| ["MX", "A", "AAAA"].iter().any(|k| r.kind.eq_ignore_ascii_case(k)) && bare(&r.name) == name)
     {
-        wrong(format!(
-            "probe.domain: the zone {} answers for it, and has no MX there: no message would come. Take a domain outside of it, or \
-             add a [[record]] with the name {name} and the type MX",
+        let text = format!(
+            "the zone {} answers for it, and has no MX there: no message would come. Take a domain outside of it, or add a \
+             [[record]] with the name {name} and the type MX",
             zone.origin
-        ));
+        );
+        report.error(&p.place, "domain", text);
     }
 }
 
@@ -256,21 +236,24 @@ fn leaves_from(addr: IpAddr) -> io::Result<IpAddr> {
 }
 
 /// What this machine has to have.
-fn check_machine(p: &ProbeFile, domain: &str, key: &Path, warnings: &mut Vec<String>, wrong: &mut dyn FnMut(String)) {
+fn check_machine(p: &Table<ProbeTable>, domain: &str, key: &Path, report: &mut Report) {
     for addr in &p.source {
         if let Err(e) = UdpSocket::bind((*addr, 0)) {
-            warnings.push(format!("probe.source: {addr} is no address of this machine, so that no test can be made from it: {e}"));
+            let text = format_args!("{addr} is no address of this machine, so that no test can be made from it: {e}");
+            report.warning(&p.place, "source", text);
         }
     }
     match fs::metadata(key) {
-        Ok(m) if m.is_dir() && !domain.is_empty() => wrong(format!("probe.key: {} is a folder; name a file", key.display())),
-        Ok(m) if m.len() < SECRET as u64 && !domain.is_empty() => wrong(short(key)),
+        Ok(m) if m.is_dir() && !domain.is_empty() => {
+            report.error(&p.place, "key", format_args!("{} is a folder; name a file", key.display()));
+        }
+        Ok(m) if m.len() < SECRET as u64 && !domain.is_empty() => report.error(&p.place, "key", short(key)),
         _ => {}
     }
 }
 
 fn short(key: &Path) -> String {
-    format!("probe.key: {} has less than {SECRET} bytes; remove it, and a new one is made", key.display())
+    format!("{} has less than {SECRET} bytes; remove it, and a new one is made", key.display())
 }
 
 /// The shipped tests with those of a file.
@@ -297,7 +280,7 @@ fn networks(path: &Path, folder: &Path) -> Result<Networks, String> {
 }
 
 /// How many claims without a proof are surely tested in a day: a fourth of all turns is theirs, and a test has an end.
-fn unproved(p: &ProbeFile) -> usize {
+fn unproved(p: &ProbeTable) -> usize {
     let longest = p.spread.0 + probe::LONGEST.as_secs() + p.settle.0;
     let turns = (p.concurrency as u64).div_ceil(4) * 86_400 / longest.max(1);
     usize::try_from(turns).unwrap_or(usize::MAX).max(1)
@@ -309,7 +292,7 @@ pub fn tokens(path: &Path) -> Result<Tokens, String> {
     let said = |e: io::Error| format!("probe.key: {}: {e}", path.display());
     match fs::read(path) {
         Ok(secret) if secret.len() >= SECRET => Ok(Tokens::new(&secret)),
-        Ok(_) => Err(short(path)),
+        Ok(_) => Err(format!("probe.key: {}", short(path))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let secret = crate::web::secrets::random::<SECRET>()?;
             if let Some(parent) = path.parent() {

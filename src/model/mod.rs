@@ -6,6 +6,7 @@ pub mod domain;
 pub mod evidence;
 pub mod history;
 pub mod key;
+pub mod names;
 pub mod networks;
 pub mod prefix;
 pub mod probing;

@@ -1,6 +1,9 @@
-//! Time: whole seconds since 1970 UTC, and the two ways people write it: a duration or an RFC 3339 time.
+//! Time: whole seconds since 1970 UTC, and the ways people write it: a duration, a date or an RFC 3339 time. Every option,
+//! key and field reads them here.
 
 use std::{fmt, str::FromStr};
+
+use jiff::{SignedDuration, Span, civil::DateTime, fmt::temporal::Pieces};
 
 /// A point in time, in whole seconds since 1970-01-01T00:00:00Z. Nobody here reads a clock; it is handed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
@@ -15,11 +18,24 @@ impl Time {
     }
 }
 
+/// The calendar in UTC, which has no time zone and no daylight saving.
+fn civil(time: Time) -> Option<DateTime> {
+    let seconds = i64::try_from(time.0).ok()?;
+    EPOCH.checked_add(SignedDuration::from_secs(seconds)).ok()
+}
+
+/// The seconds between 1970 and a date and time in UTC.
+fn seconds_since_epoch(at: DateTime) -> i64 {
+    EPOCH.duration_until(at).as_secs()
+}
+
+const EPOCH: DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+
 impl fmt::Display for Time {
     /// RFC 3339 in UTC, or the plain number where the calendar ends.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match i64::try_from(self.0).ok().and_then(|s| jiff::Timestamp::from_second(s).ok()) {
-            Some(t) => t.fmt(f),
+        match civil(*self) {
+            Some(t) => write!(f, "{t}Z"),
             None => self.0.fmt(f),
         }
     }
@@ -27,42 +43,73 @@ impl fmt::Display for Time {
 
 impl FromStr for Time {
     type Err = String;
+    /// A date (its first second in UTC) or an RFC 3339 time.
     fn from_str(s: &str) -> Result<Time, String> {
-        let t: jiff::Timestamp = s.parse().map_err(|_| format!("`{s}` is not a time; write it as 2026-12-31T00:00:00Z"))?;
-        u64::try_from(t.as_second()).map(Time).map_err(|_| format!("`{s}` lies before 1970"))
+        let bad = |why: &str| format!("`{s}` is not a time{why}; write a date (2026-12-31) or an RFC 3339 time (2026-12-31T00:00:00Z)");
+        let pieces = Pieces::parse(s.trim()).map_err(|_| bad(""))?;
+        if pieces.time_zone_annotation().is_some() {
+            return Err(bad(": a time zone in brackets is not read"));
+        }
+        let offset = match (pieces.time(), pieces.to_numeric_offset()) {
+            (Some(_), Some(offset)) => i64::from(offset.seconds()),
+            (None, None) => 0,
+            _ => return Err(bad(": it has no offset, such as Z for UTC or +01:00")),
+        };
+        let at = pieces.date().to_datetime(pieces.time().unwrap_or_default());
+        let seconds = seconds_since_epoch(at) - offset;
+        if seconds > seconds_since_epoch(DateTime::MAX) {
+            return Err(format!("`{s}` is after the year 9999"));
+        }
+        u64::try_from(seconds).map(Time).map_err(|_| format!("`{s}` is before 1970"))
     }
 }
 
-/// A span of time in seconds, written `30s`, `5m`, `12h`, `90d`, `2w`, or joined (`1h30m`).
+/// Reads a [`Time`] that a configuration file holds as text.
+pub fn text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+    struct Text;
+    impl serde::de::Visitor<'_> for Text {
+        type Value = Time;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a date or time in quotes, such as \"2026-12-31\" or \"2026-12-31T00:00:00Z\"")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+    from.deserialize_str(Text)
+}
+
+/// A span of time in seconds, written as `30s`, `5m`, `12h`, `90d`, `2w`, or joined (`1h30m`): jiff's friendly format. A
+/// duration by itself starts at no date, so that a month (`mo`) has 30 days and a year (`y`) 365.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seconds(pub u64);
+
+/// A span of zero or more whole seconds.
+fn span(s: &str) -> Option<Span> {
+    let s = s.trim();
+    // ISO 8601 (`P1D`) stays as it is; `90D` was accepted by earlier versions.
+    let lower = if s.starts_with(['P', 'p']) { s.to_string() } else { s.to_ascii_lowercase() };
+    let span: Span = lower.parse().ok()?;
+    let fraction = (span.get_milliseconds(), span.get_microseconds(), span.get_nanoseconds());
+    (!span.is_negative() && fraction == (0, 0, 0)).then_some(span)
+}
 
 impl FromStr for Seconds {
     type Err = String;
     fn from_str(s: &str) -> Result<Seconds, String> {
-        let bad = || format!("`{s}` is not a duration; write it as 30s, 5m, 12h, 90d or 2w");
-        let (mut total, mut n, mut digits) = (0u64, 0u64, false);
-        for c in s.trim().chars() {
-            if let Some(d) = c.to_digit(10) {
-                n = n.checked_mul(10).and_then(|n| n.checked_add(u64::from(d))).ok_or_else(bad)?;
-                digits = true;
-                continue;
-            }
-            let unit = match c.to_ascii_lowercase() {
-                's' => 1,
-                'm' => 60,
-                'h' => 3600,
-                'd' => 86_400,
-                'w' => 604_800,
-                _ => return Err(bad()),
-            };
-            if !digits {
-                return Err(bad());
-            }
-            total = n.checked_mul(unit).and_then(|n| total.checked_add(n)).ok_or_else(bad)?;
-            (n, digits) = (0, false);
-        }
-        if digits || s.trim().is_empty() { Err(bad()) } else { Ok(Seconds(total)) }
+        let bad = || format!("`{s}` is not a duration; write it as 30s, 5m, 12h, 90d, 2w or 1y");
+        let span = span(s).ok_or_else(bad)?;
+        let parts = [
+            (i64::from(span.get_years()), 365 * 86_400),
+            (i64::from(span.get_months()), 30 * 86_400),
+            (i64::from(span.get_weeks()), 7 * 86_400),
+            (i64::from(span.get_days()), 86_400),
+            (i64::from(span.get_hours()), 3600),
+            (span.get_minutes(), 60),
+            (span.get_seconds(), 1),
+        ];
+        let total = parts.iter().try_fold(0i64, |sum, (n, unit)| sum.checked_add(n.checked_mul(*unit)?));
+        total.and_then(|t| u64::try_from(t).ok()).map(Seconds).ok_or_else(bad)
     }
 }
 
@@ -80,8 +127,17 @@ impl fmt::Display for Seconds {
 
 impl<'de> serde::Deserialize<'de> for Seconds {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Seconds, D::Error> {
-        let s = String::deserialize(d)?;
-        s.parse().map_err(serde::de::Error::custom)
+        struct Text;
+        impl serde::de::Visitor<'_> for Text {
+            type Value = Seconds;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration in quotes, such as \"90d\" or \"5m\"")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Seconds, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        d.deserialize_str(Text)
     }
 }
 
@@ -91,21 +147,45 @@ impl serde::Serialize for Seconds {
     }
 }
 
-/// `--until` and its like: a duration from `now`, or an RFC 3339 time.
+/// An end, such as `--until`: a duration from `now` on by the calendar in UTC (`1y` ends on the same day of the next year), a
+/// date (its first second in UTC), or an RFC 3339 time.
+///
+/// # Errors
+///
+/// A text in none of these forms, or a time before 1970 or after the year 9999.
 pub fn until(s: &str, now: Time) -> Result<Time, String> {
-    let end = any_until(s, now)?;
-    if end > LAST { Err(format!("`{s}` lies behind the year 9999; leave it out for no end")) } else { Ok(end) }
+    match span(s) {
+        Some(span) => {
+            let end = civil(now).and_then(|now| now.checked_add(span).ok());
+            let end = end.ok_or_else(|| format!("`{s}` from now is after the year 9999; leave it out for no end"))?;
+            u64::try_from(seconds_since_epoch(end)).map(Time).map_err(|_| format!("`{s}` is before 1970"))
+        }
+        None => point(s),
+    }
 }
 
-/// The last second that RFC 3339 can write.
-const LAST: Time = Time(253_402_300_799);
-
-fn any_until(s: &str, now: Time) -> Result<Time, String> {
-    match (s.parse::<Seconds>(), s.parse::<Time>()) {
-        (Ok(d), _) => Ok(now.plus(d)),
-        (_, Ok(t)) => Ok(t),
-        _ => Err(format!("`{s}` is neither a duration (90d, 12h) nor a time (2026-12-31T00:00:00Z)")),
+/// A start, such as `--since`: a duration back from `now` by the calendar in UTC, a date, or an RFC 3339 time.
+///
+/// # Errors
+///
+/// As [`until`].
+pub fn since(s: &str, now: Time) -> Result<Time, String> {
+    match span(s) {
+        Some(span) => {
+            let start = civil(now).and_then(|now| now.checked_sub(span).ok());
+            let seconds = start.and_then(|s| u64::try_from(seconds_since_epoch(s)).ok());
+            seconds.map(Time).ok_or_else(|| format!("`{s}` ago is before 1970"))
+        }
+        None => point(s),
     }
+}
+
+/// A time of its own where a duration would do as well.
+fn point(s: &str) -> Result<Time, String> {
+    s.parse().map_err(|e: String| match e.split_once("; write a date") {
+        Some((what, forms)) => format!("{what}; write a duration (90d, 12h, 1y), a date{forms}"),
+        None => e,
+    })
 }
 
 #[cfg(test)]
@@ -114,20 +194,80 @@ mod tests {
 
     #[test]
     fn durations_read_and_print() {
-        for (text, secs, shown) in [("90d", 7_776_000, "90d"), ("5m", 300, "5m"), ("1h30m", 5400, "90m"), ("30s", 30, "30s")] {
-            assert_eq!(text.parse::<Seconds>().unwrap().0, secs);
-            assert_eq!(Seconds(secs).to_string(), shown);
+        for (text, seconds, shown) in [
+            ("90d", 7_776_000, "90d"),
+            ("5m", 300, "5m"),
+            ("1h30m", 5400, "90m"),
+            ("30s", 30, "30s"),
+            ("0s", 0, "0s"),
+            ("90D", 7_776_000, "90d"),
+            ("2w", 1_209_600, "14d"),
+            ("1w2d", 777_600, "9d"),
+            ("1y", 31_536_000, "365d"),
+            ("1mo", 2_592_000, "30d"),
+            ("2 weeks", 1_209_600, "14d"),
+            ("1h 30m", 5400, "90m"),
+            ("P1DT12H", 129_600, "36h"),
+        ] {
+            assert_eq!(text.parse::<Seconds>().unwrap().0, seconds, "{text}");
+            assert_eq!(Seconds(seconds).to_string(), shown);
+            assert_eq!(shown.parse::<Seconds>().unwrap().0, seconds);
         }
-        for bad in ["", "90", "d", "5 m", "1y", "-5m", "99999999999999999999d"] {
-            assert!(bad.parse::<Seconds>().is_err(), "{bad}");
+        for bad in ["", "90", "d", "-5m", "5m ago", "99999999999999999999d", "1.5s", "20ms", "1 potato", "2026-12-31", "5m;", "1d1d"] {
+            let e = bad.parse::<Seconds>().unwrap_err();
+            assert!(e.contains(&format!("`{bad}` is not a duration; write it as 30s, 5m")), "{e}");
         }
     }
 
     #[test]
-    fn until_takes_both_forms() {
-        assert_eq!(until("1d", Time(100)), Ok(Time(86_500)));
-        assert_eq!(until("1970-01-02T00:00:00Z", Time(100)), Ok(Time(86_400)));
-        assert!(until("soon", Time(0)).unwrap_err().contains("soon"));
+    fn every_end_is_a_duration_a_date_or_an_rfc_3339_time() {
+        let now: Time = "2027-11-30T10:00:00Z".parse().unwrap();
+        for (text, end) in [
+            ("1d", "2027-12-01T10:00:00Z"),
+            ("1y", "2028-11-30T10:00:00Z"),
+            ("3mo", "2028-02-29T10:00:00Z"),
+            ("2026-12-31", "2026-12-31T00:00:00Z"),
+            ("2026-12-31T12:00:00Z", "2026-12-31T12:00:00Z"),
+            ("2026-12-31T12:00:00+01:00", "2026-12-31T11:00:00Z"),
+            ("2026-12-31 12:00:00Z", "2026-12-31T12:00:00Z"),
+            ("9999-12-31", "9999-12-31T00:00:00Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            ("9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(until(text, now).map(|t| t.to_string()), Ok(end.into()), "{text}");
+        }
+        for (text, part) in [
+            ("soon", "`soon` is not a time; write a duration (90d, 12h, 1y), a date (2026-12-31) or an RFC 3339 time"),
+            ("", "is not a time"),
+            ("2026-13-01", "is not a time"),
+            ("2026-12-31T12:00:00", "no offset, such as Z"),
+            ("2026-12-31T12:00:00Z[Europe/Berlin]", "time zone in brackets"),
+            ("9999-12-31T23:59:59-01:00", "after the year 9999"),
+            ("10000-01-01T00:00:00Z", "is not a time"),
+            ("9000y", "`9000y` from now is after the year 9999"),
+            ("1969-12-31", "before 1970"),
+            ("-1d", "is not a time"),
+        ] {
+            let e = until(text, now).unwrap_err();
+            assert!(e.contains(part) && !e.contains("neither"), "{text}: {e}");
+        }
+    }
+
+    #[test]
+    fn a_start_counts_durations_back() {
+        let now: Time = "2028-02-29T10:00:00Z".parse().unwrap();
+        for (text, start) in [("1y", "2027-02-28T10:00:00Z"), ("7d", "2028-02-22T10:00:00Z"), ("2028-01-01", "2028-01-01T00:00:00Z")] {
+            assert_eq!(since(text, now).map(|t| t.to_string()), Ok(start.into()), "{text}");
+        }
+        assert!(since("100y", now).unwrap_err().contains("before 1970"));
+        assert!(since("lately", now).unwrap_err().contains("a duration (90d"));
+    }
+
+    #[test]
+    fn times_print_to_the_end_of_the_calendar() {
         assert_eq!(Time(86_400).to_string(), "1970-01-02T00:00:00Z");
+        assert_eq!(Time(253_402_300_799).to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(Time(253_402_300_800).to_string(), "253402300800");
+        assert_eq!(Time(u64::MAX).to_string(), u64::MAX.to_string());
     }
 }

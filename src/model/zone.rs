@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{digest::Digest, domain::name_to_ascii, retire::Retire, time::Seconds};
+use super::{digest::Digest, domain::name_to_ascii, names::suggest, retire::Retire, time::Seconds};
 
 /// What a zone's names are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ZoneKind {
     /// Reversed IPv4 and IPv6 addresses (RFC 5782 sections 2.1 and 2.4).
+    #[default]
     Address,
     /// Domain names (RFC 5782 section 3).
     Domain,
@@ -34,6 +35,7 @@ impl ZoneKind {
 
 /// One published reason.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Publish {
     /// The reason's name.
     pub reason: String,
@@ -43,8 +45,15 @@ pub struct Publish {
     pub text: Option<String>,
 }
 
+impl Default for Publish {
+    fn default() -> Publish {
+        Publish { reason: String::new(), code: Ipv4Addr::UNSPECIFIED, text: None }
+    }
+}
+
 /// A fixed record of the zone, from a `[[record]]` table.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Record {
     /// `@` for the origin, or a name relative to it.
     pub name: String,
@@ -59,7 +68,7 @@ pub struct Record {
 
 /// Who may query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct QueryRules {
     /// Prefixes of the clients that are answered; others get REFUSED.
     pub allow: Vec<String>,
@@ -118,7 +127,7 @@ impl<'de> Deserialize<'de> for Notify {
 
 /// Who may transfer, and who is told of a new serial. Read and checked now, used by transfers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct TransferRules {
     /// Prefixes, `key:NAME` of a TSIG key, and `cert:NAME` of a client certificate.
     pub allow: Vec<String>,
@@ -162,6 +171,7 @@ pub enum TxtPolicy {
 
 /// A zone file, `zones/*.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Zone {
     /// The file's name without its ending: a short name for people. Not a key of the file.
     #[serde(skip)]
@@ -171,72 +181,71 @@ pub struct Zone {
     /// What its names are made of.
     pub kind: ZoneKind,
     /// Of a hash zone: the form of its names. Left out where there is none, so that the hash of other zones stays.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// Its name servers; the first is the SOA's MNAME.
     pub ns: Vec<String>,
     /// The mail address of its keeper, `hostmaster@example`.
     pub contact: String,
     /// TTL of listings and of the apex.
-    #[serde(default = "five_minutes")]
     pub ttl: Seconds,
     /// TTL of NXDOMAIN, and of a listed name without the type asked for.
-    #[serde(default = "one_minute")]
     pub negative_ttl: Seconds,
     /// TTL of the answer that a branch exists.
-    #[serde(default = "one_minute")]
     pub nodata_ttl: Seconds,
     /// The least serial to hand out.
-    #[serde(default = "one")]
     pub serial: u32,
     /// SOA refresh.
-    #[serde(default = "ten_minutes")]
     pub refresh: Seconds,
     /// SOA retry.
-    #[serde(default = "five_minutes")]
     pub retry: Seconds,
     /// SOA expire.
-    #[serde(default = "one_week")]
     pub expire: Seconds,
     /// One TXT or one for each reason.
-    #[serde(default)]
     pub txt: TxtPolicy,
     /// Whether IPv4 listings also stand under `::ffff:0:0/96`.
-    #[serde(default)]
     pub mapped: bool,
     /// Whether clients read the codes as bit masks.
-    #[serde(default)]
     pub bitmask: bool,
     /// What is published, worst first.
-    #[serde(default)]
     pub publish: Vec<Publish>,
     /// Fixed records.
-    #[serde(default, rename = "record")]
+    #[serde(rename = "record")]
     pub records: Vec<Record>,
     /// Who may query.
-    #[serde(default)]
     pub query: QueryRules,
     /// Who may transfer.
-    #[serde(default)]
     pub transfer: TransferRules,
     /// When it ends.
     pub retire: Option<Retire>,
 }
 
-fn one() -> u32 {
-    1
-}
-fn one_minute() -> Seconds {
-    Seconds(60)
-}
-fn five_minutes() -> Seconds {
-    Seconds(300)
-}
-fn ten_minutes() -> Seconds {
-    Seconds(600)
-}
-fn one_week() -> Seconds {
-    Seconds(7 * 86_400)
+impl Default for Zone {
+    fn default() -> Zone {
+        Zone {
+            stem: String::new(),
+            origin: String::new(),
+            kind: ZoneKind::default(),
+            digest: None,
+            ns: Vec::new(),
+            contact: String::new(),
+            ttl: Seconds(300),
+            negative_ttl: Seconds(60),
+            nodata_ttl: Seconds(60),
+            serial: 1,
+            refresh: Seconds(600),
+            retry: Seconds(300),
+            expire: Seconds(7 * 86_400),
+            txt: TxtPolicy::First,
+            mapped: false,
+            bitmask: false,
+            publish: Vec::new(),
+            records: Vec::new(),
+            query: QueryRules::default(),
+            transfer: TransferRules::default(),
+            retire: None,
+        }
+    }
 }
 
 /// Something `check` says about a zone.
@@ -259,7 +268,7 @@ impl Zone {
         let mut out = Vec::new();
         let mut error = |text: String| out.push(Lint::Error(text));
         match name_to_ascii(self.origin.trim_end_matches('.')) {
-            Ok(name) if name.len() > 180 => error(format!("origin `{}` leaves no room for a reversed IPv6 address below it", self.origin)),
+            Ok(name) if name.len() > 180 => error(format!("origin: `{}` leaves no room for a reversed IPv6 address below it", self.origin)),
             Ok(_) => {}
             Err(e) => error(format!("origin: {e}")),
         }
@@ -344,7 +353,7 @@ impl Zone {
                 error("127.0.0.1 is the test point that is never listed and can not be a code (RFC 5782 section 5)".into());
             }
             if !reasons.contains(&p.reason) {
-                error(format!("reason `{}` is not in config.toml; it has: {}", p.reason, reasons.join(", ")));
+                error(format!("reason `{}` is not in config.toml{}", p.reason, suggest(&p.reason, reasons)));
             }
             if self.publish[..i].iter().any(|q| q.reason == p.reason) {
                 error(format!("reason `{}` is published twice", p.reason));
@@ -390,7 +399,7 @@ impl Zone {
     fn lint_advice(&self, out: &mut Vec<Lint>) {
         if self.origin.trim_end_matches('.').split('.').count() < 3 {
             out.push(Lint::Warning(format!(
-                "origin `{}` is not a sub-domain of yours: the list should have its own name servers (RFC 6471 section 3.1)",
+                "origin: `{}` is not a sub-domain of yours: the list should have its own name servers (RFC 6471 section 3.1)",
                 self.origin
             )));
         }
@@ -402,10 +411,10 @@ impl Zone {
             return;
         }
         if self.publish.is_empty() && self.kind != ZoneKind::Catalog {
-            out.push(Lint::Warning("publish is empty: the zone lists nobody".into()));
+            out.push(Lint::Warning("publish: it is empty, so that the zone lists nobody".into()));
         }
         if self.negative_ttl.0 > 3600 {
-            out.push(Lint::Warning(format!("negative_ttl {}: a new listing stays unseen that long", self.negative_ttl)));
+            out.push(Lint::Warning(format!("negative_ttl: {}: a new listing stays unseen that long", self.negative_ttl)));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     shapes::{ExemptShape, HoldShape, Listing, Page, ReceiptShape, hex, hold, listing, listing_id, listing_of},
 };
 use crate::{
-    model::{Domain, Entry, Event, Scope, SourceId, Subject, Time, Verdict, subject::HostBits},
+    model::{Domain, Entry, Event, Scope, SourceId, Subject, Time, Verdict, subject::HostBits, time::since},
     store::{StoreError, Vocabulary, schema::revision},
 };
 
@@ -37,9 +37,9 @@ pub(super) struct Search {
     author: Option<String>,
     /// Only where the text or the note has this in it.
     text: Option<String>,
-    /// Only what stands since this time (RFC 3339) or later.
+    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before now (7d).
     from: Option<String>,
-    /// Only what stands since this time or earlier.
+    /// Only what is listed since this time or earlier.
     to: Option<String>,
     /// The `next` of the page before.
     after: Option<String>,
@@ -69,7 +69,7 @@ impl Wanted {
         (from, to): (Option<&String>, Option<&String>),
     ) -> Result<Wanted, Problem> {
         let time = |field: &str, t: Option<&String>| {
-            t.map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose()
+            t.map(|t| since(t, crate::ledger::now()).map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose()
         };
         let within = match within {
             (Some(p), None) => {

@@ -20,7 +20,11 @@ use super::{
 };
 use crate::{
     ledger::{Keep, now},
-    model::{Bounds, Person, Role, Subject, Time, Token, access::check_name, time::until},
+    model::{
+        Bounds, Person, Role, Subject, Token,
+        access::check_name,
+        time::{since, until},
+    },
 };
 
 /// Lines of the audit log that one request looks at, at most.
@@ -345,7 +349,7 @@ pub(super) struct Search {
     what: Option<String>,
     /// Only about this, such as a subject or a name.
     about: Option<String>,
-    /// Only from this time on (RFC 3339).
+    /// Only from this time on: a date, an RFC 3339 time, or a duration before now (7d).
     from: Option<String>,
     /// Only up to this time.
     to: Option<String>,
@@ -376,7 +380,7 @@ pub(super) async fn audit(State(app): State<App>, headers: HeaderMap, Params(sea
     let lines = headers.get(header::ACCEPT).is_some_and(|a| a.as_bytes() == b"application/x-ndjson");
     let limit = super::input::limit(search.limit)?;
     let time = |field: &str, t: &Option<String>| {
-        t.as_ref().map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose()
+        t.as_ref().map(|t| since(t, now()).map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose()
     };
     let (from, to) = (time("from", &search.from)?, time("to", &search.to)?);
     let after = search.after.as_ref().map(|n| n.parse::<u64>()).transpose();

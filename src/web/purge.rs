@@ -43,9 +43,9 @@ pub struct Purge {
     prefix: Option<String>,
     /// Only this domain and what is below it.
     domain: Option<String>,
-    /// Only what stands since this time (RFC 3339) or later.
+    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before now (7d).
     from: Option<String>,
-    /// Only what stands since this time or earlier.
+    /// Only what is listed since this time or earlier.
     to: Option<String>,
     /// Hold the reasons down, as a granted removal does (30 days).
     hold: bool,

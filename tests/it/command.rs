@@ -61,7 +61,7 @@ fn wrong_usage_and_configuration_are_exit_code_2_with_the_place() {
         (&["list", "45.1.1.1", "--reason", "relai"][..], "relay"),
         (&["list", "45.1.1.1"], "--reason"),
         (&["list", "45.1.1.7/24", "--reason", "relay"], "45.1.1.0/24"),
-        (&["list", "45.1.1.1", "--reason", "relay", "--until", "soon"], "neither a duration"),
+        (&["list", "45.1.1.1", "--reason", "relay", "--until", "soon"], "write a duration (90d, 12h, 1y), a date (2026-12-31)"),
         (&["import", "--source", "x", "--reason", "relay", "nowhere.txt"], "nowhere.txt"),
         (&["export", "bl", "--format", "pdf"], "master"),
         (&["--config", "nowhere.toml", "check"], "nowhere.toml"),
@@ -125,6 +125,8 @@ fn a_second_daemon_on_the_same_store_is_told_why_not() {
     let other = Folder::new();
     let config = fs::read_to_string(other.path().join("config.toml")).unwrap();
     let store = format!("[store]\npath = {:?}\n", f.path().join("data"));
+    // The default socket is beside the store, where the daemon answers.
+    let config = config.replace("[admin]", "[admin]\nsocket = 'other.sock'");
     other.write("config.toml", &format!("{store}{config}"));
     let out = other.orbsd(&["serve"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();

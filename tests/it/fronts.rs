@@ -476,7 +476,7 @@ fn a_front_does_not_start_without_what_it_needs_and_check_says_what() {
     check("k.pem: ");
     let config = fs::read_to_string(s.folder.path().join("config.toml")).unwrap();
     s.folder.write("config.toml", &config.replace("key = 'k.pem'", "path = 'q'"));
-    check("tls.key: an encrypted front needs it");
+    check("tls.key: it is required when any TLS listener is configured");
     check("tls.path: `q`");
     s.folder.write("config.toml", &config.replace("clients = 'ca.pem'", ""));
     s.folder.write("zones/bl.toml", &format!("{ZONE}[transfer]\nallow = ['cert:mirror.example']"));

@@ -29,3 +29,4 @@ mod rfc8906;
 mod rows;
 mod scenarios;
 mod subjects;
+mod unit;

@@ -346,7 +346,7 @@ fn every_kind_of_reply_is_well_formed() {
     let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
     let exempt = RawFacts { exempt: true, facts: vec![] };
     apply(&mut builder, &[(".a.b".parse().unwrap(), listed), (".c.a.b".parse().unwrap(), exempt)]);
-    for extra in ["", "[query]\nallow = []", "[query]\nallow = []\nrefused_code = '127.255.255.254'"] {
+    for extra in ["", "query = { allow = [] }", "query = { allow = [], refused_code = '127.255.255.254' }"] {
         let zone = zone("domain", &[0, 1, 2], extra, &[]);
         let mut s = snapshot(&builder, &zone);
         s.nsid = "n".into();
