@@ -177,7 +177,7 @@ fn transfers_have_places_of_their_own() {
     assert!(t.end_transfer(transfers[0], ms(9)).0);
     assert_eq!(t.state(transfers[0]), Some(ConnectionState::Idle(ms(9))));
     assert_eq!((t.stats().open, t.stats().transfers), (open + 1, 60));
-    assert_eq!(start(&mut t, v4(10, 99, 0, 9), Client::Ordinary).0, true);
+    assert!(start(&mut t, v4(10, 99, 0, 9), Client::Ordinary).0);
     let mut one = table();
     let own = (0..20).filter(|_| start(&mut one, v4(192, 0, 2, 1), Client::Ordinary).0).count();
     assert_eq!(own, 4, "of one address");
