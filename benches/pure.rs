@@ -13,7 +13,7 @@ use orbsd::{
 };
 
 fn listed() -> RawFacts {
-    RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] }
+    RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }] }
 }
 
 /// Public addresses, the same every time.
@@ -117,14 +117,14 @@ fn changing(c: &mut Criterion) {
     let all = addresses(10_000_000);
     let spread = |i: usize| all[i.wrapping_mul(1_000_003) % all.len()];
     one_by_one(c, "one address at 10,000,000", &mut b, &listed(), |i| Subject::host4(spread(i) ^ 1));
-    let own = RawFacts { facts: vec![RawFact { text: Some("a text of its own".into()), ..listed().facts[0].clone() }], ..listed() };
+    let own = RawFacts { facts: vec![RawFact { text: "a text of its own".into(), ..listed().facts[0].clone() }], ..listed() };
     one_by_one(c, "one address with another text at 10,000,000", &mut b, &own, |i| Subject::host4(spread(i) ^ 1));
     one_by_one(c, "one /24 at 10,000,000", &mut b, &listed(), |i| Subject::V4(Prefix4::new(spread(i), 24)));
     one_by_one(c, "one IPv6 /64", &mut b, &listed(), |i| Subject::V6(Prefix6::new(0x2606_4700 << 96 | (i as u128) << 64, 64)));
     one_by_one(c, "one domain", &mut b, &listed(), |i| format!("name{i}.example").parse().unwrap());
     // A /16 full of hosts of three kinds: the largest block there can be.
     let mut dense = Changes::default();
-    let kinds = [listed(), own.clone(), RawFacts { facts: vec![RawFact { text: Some("third".into()), ..own.facts[0].clone() }], ..own }];
+    let kinds = [listed(), own.clone(), RawFacts { facts: vec![RawFact { text: "third".into(), ..own.facts[0].clone() }], ..own }];
     for i in 0..60_000u32 {
         let id = b.intern(&kinds[i as usize % 3]);
         b.add(&mut dense, &Subject::host4(0xdd11_0000 | i), id);

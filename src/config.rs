@@ -74,6 +74,7 @@ mod feeds;
 pub mod keys;
 mod listen;
 pub mod probe;
+mod rings;
 mod tables;
 mod zones;
 

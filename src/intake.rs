@@ -16,7 +16,7 @@ use crate::{
         guard::{Guard, GuardTrip, ListLimits, ListRefusal},
         now,
     },
-    model::{ReasonId, SourceId, Subject, Time, subject::HostBits, time::Seconds},
+    model::{EntryText, ReasonId, SourceId, Subject, Time, subject::HostBits, time::Seconds},
     store::{
         schema::{Audit, FeedEntry, ListShape},
         stage::Mode,
@@ -303,7 +303,8 @@ fn acceptable(asked: &Asked, mode: Mode, report: &Report, families: &Families) -
 
 /// An entry as a feed's row has it.
 pub fn row(e: format::Entry) -> (Subject, FeedEntry) {
-    (e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text, note: e.note })
+    let text = EntryText { text: e.text, path: e.path };
+    (e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text, note: e.note })
 }
 
 /// How the list is read.
@@ -332,6 +333,8 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
         reasoning,
         digest,
         followed: false,
+        untraced: false,
+        store: ledger.store.store_id(),
         host_bits: if asked.host_bits { HostBits::Clear } else { HostBits::Refuse },
         special: asked.special,
         allowed: ledger.settings().special.clone(),

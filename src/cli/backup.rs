@@ -46,6 +46,10 @@ pub(super) struct Restore {
     /// There is no log: whoever was taken off since is listed again, and all serials jump beyond any mirror's
     #[arg(long, conflicts_with = "removals")]
     without_removals: bool,
+    /// Give the copy an identity of its own: the store that it was copied from goes on elsewhere, and servers that follow
+    /// both, or each other, have to tell them apart
+    #[arg(long)]
+    new_identity: bool,
 }
 
 pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
@@ -60,7 +64,10 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     let lines = c.removals.as_ref().map(|p| removals::read(p)).transpose().map_err(Failure::No)?;
     let no = |e: store::StoreError| Failure::No(e.to_string());
     let found = store::restore(&c.folder, &config.store.path).map_err(no)?;
-    let store = Store::open(config.store.clone()).map_err(no)?;
+    let mut store = Store::open(config.store.clone()).map_err(no)?;
+    if c.new_identity {
+        store.renew_identity().map_err(no)?;
+    }
     let done = ledger::restore(&store, lines.as_deref()).map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
     store.close().map_err(no)?;
     if common.json {

@@ -102,7 +102,15 @@ fn print(f: &Value) {
     for (key, what) in [("problem", "problem"), ("note", "note")] {
         f[key].as_str().into_iter().for_each(|t| println!("  {what}: {t}"));
     }
+    print_looped(f);
     print_held(f);
+}
+
+/// How much was left out since it came through this server.
+pub(super) fn print_looped(f: &Value) {
+    if let Some(looped) = f["looped"].as_u64() {
+        println!("  left out, since it came through this server or through too many: {looped} (since the daemon's start)");
+    }
 }
 
 /// What a held list would change, and what can be done.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     Common, Failure,
     client::{Client, bytes},
-    feed::print_held,
+    feed::{print_held, print_looped},
 };
 use crate::format::write::ExportReport;
 
@@ -99,6 +99,7 @@ fn feed(f: &Value) {
             println!("  {what}: {}", text(key));
         }
     }
+    print_looped(f);
     print_held(f);
 }
 

@@ -5,10 +5,12 @@ use std::path::Path;
 use super::{
     ReasonNames,
     document::{Report, Table},
+    rings,
     tables::{FeedKind, FeedTable, File},
 };
 use crate::{
     feed::{FileList, Kind, MAX_FEEDS, Settings, wire::Server},
+    format::records::Mapping,
     intake::Reasons,
     ledger::guard::ListLimits,
     model::{Domain, Keys, SourceId, Sources, Zone, names::suggest},
@@ -48,6 +50,12 @@ pub(super) fn read(
         if !f.key.is_empty() && !known.iter().any(|k| bare(k) == bare(&f.key)) {
             wrong("key", format!("there is no [[key]] `{}`{}", f.key, suggest(&f.key, &known)));
         }
+        if f.transit.is_some() && f.kind != FeedKind::Axfr && !f.place.is_rejected("kind") {
+            wrong(
+                "transit",
+                "it belongs to the kind axfr; rows say where an entry comes from, and a file is this server's own word".into(),
+            );
+        }
         let kind = match f.kind {
             // Of an unknown kind the values can be checked, but not which of them have to be there.
             _ if f.place.is_rejected("kind") => {
@@ -55,11 +63,19 @@ pub(super) fn read(
                 None
             }
             FeedKind::File => list_file(f, folder, &mut wrong),
-            FeedKind::Axfr => zone(f, keys, "", &mut wrong).map(Kind::zone),
+            FeedKind::Axfr => zone(f, keys, "", &mut wrong).map(|server| Kind::Zone {
+                server,
+                mapping: Mapping::Names,
+                transit: f.transit.unwrap_or(false),
+            }),
             // The rows of a zone are transferred under a name of their own.
             FeedKind::Orbsd => zone(f, keys, "_rows.", &mut wrong).map(Kind::rows),
         };
-        out.extend(kind.map(|kind| Settings { name: f.name.clone(), kind, reasons, every: f.every, max_age: f.max_age }));
+        let settings = kind.map(|kind| Settings { name: f.name.clone(), kind, reasons, every: f.every, max_age: f.max_age });
+        if let Some(ring) = settings.as_ref().and_then(|s| rings::find(s, zones, &file.dns.listen)) {
+            report.warning(&f.place, "server", ring);
+        }
+        out.extend(settings);
     }
     out
 }

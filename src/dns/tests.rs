@@ -19,7 +19,7 @@ fn peer(stream: bool) -> Peer<'static> {
 pub(crate) fn snapshot(listed: &[(&str, u8, Option<&str>)]) -> Snapshot {
     let mut b = Builder::default();
     for (s, r, text) in listed {
-        let fact = RawFact { reason: ReasonId(*r), source: SourceId(0), hole: false, text: text.map(Into::into) };
+        let fact = RawFact { reason: ReasonId(*r), source: SourceId(0), hole: false, text: (*text).into() };
         let id = b.intern(&RawFacts { exempt: false, facts: vec![fact] });
         let mut c = Changes::default();
         b.add(&mut c, &s.parse().unwrap(), id);
@@ -277,7 +277,7 @@ fn with_zones(listed: &[(&str, u8, Option<&str>)], zones: Vec<crate::index::Zone
 #[test]
 fn an_exempt_name_in_a_tree_is_a_node_with_hinfo() {
     let mut b = Builder::default();
-    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None };
+    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() };
     for (s, facts) in
         [(".bad.test", RawFacts { exempt: false, facts: vec![fact] }), (".good.bad.test", RawFacts { exempt: true, facts: vec![] })]
     {
@@ -303,7 +303,7 @@ fn an_exempt_name_in_a_tree_is_a_node_with_hinfo() {
 fn equal_texts_are_one_record_and_the_first_reason_with_a_text_speaks() {
     let listed = [("198.51.100.7", 0, Some("same $")), ("198.51.100.8", 1, None), ("198.51.100.9", 0, Some(""))];
     let mut s = with_zones(&listed, vec![zone_with("address", "txt = 'all'")]);
-    let facts = |r, text: &str| RawFact { reason: ReasonId(r), source: SourceId(0), hole: false, text: Some(text.into()) };
+    let facts = |r, text: &str| RawFact { reason: ReasonId(r), source: SourceId(0), hole: false, text: text.into() };
     let mut b = Builder::default();
     for (a, one, two) in [("198.51.100.7", "same $", "same $"), ("198.51.100.8", "one", "two"), ("198.51.100.9", "", "two")] {
         let id = b.intern(&RawFacts { exempt: false, facts: vec![facts(0, one), facts(1, two)] });

@@ -34,7 +34,7 @@ use crate::{
 /// The most records of a difference; where there are more, the whole zone is no more work.
 const MAX_CHANGES: usize = 1 << 20;
 /// The rules by which records become rows. Whoever changes them counts it up, and all followed zones are read again.
-const RULES: u32 = 1;
+const RULES: u32 = 2;
 
 const _: () = assert!(2 * MAX_NODES <= SMALL, "a patch is committed row by row");
 
@@ -48,6 +48,8 @@ pub struct Following<'a> {
     pub server: &'a Server,
     /// How records become entries.
     pub mapping: Mapping,
+    /// Whether what a zone transfer without paths brings is sent on in rows.
+    pub transit: bool,
     /// Why they are listed.
     pub reasons: &'a intake::Reasons,
     /// A bound on the source's life besides the zone's own.
@@ -65,6 +67,8 @@ pub struct Refreshed {
     pub how: How,
     /// What changed in the source.
     pub difference: Difference,
+    /// Items of rows that were left out, since they came through this server or through too many.
+    pub looped: u64,
     /// Something to look at, although all went well.
     pub note: Option<String>,
 }
@@ -97,15 +101,19 @@ impl Following<'_> {
     pub fn refresh(&self) -> Result<Refreshed, Failed> {
         let refused = |e: intake::Failed| Failed::Answer(e.text(self.ledger));
         let asked = intake::Asked { reasons: self.reasons.clone(), ..Default::default() };
-        let options = Options { followed: true, ..intake::options(self.ledger, &asked).map_err(refused)? };
+        let untraced = self.mapping == Mapping::Names && !self.transit;
+        let options = Options { followed: true, untraced, ..intake::options(self.ledger, &asked).map_err(refused)? };
         let source = self.ledger.source(self.name).map_err(|e| refused(intake::Failed::Refused(e)))?;
         let known = self.ledger.store.vocabulary().records.get(usize::from(source.0)).and_then(|r| r.followed.clone());
         let mut hash = FxHasher::default();
-        format!("{RULES} {:?} {:?} {:?}", self.mapping, options.reasoning, options.allowed).hash(&mut hash);
+        let rules = (self.mapping, &options.reasoning, &options.allowed, options.untraced, options.store);
+        format!("{RULES} {rules:?}").hash(&mut hash);
         let step = Step { f: self, source, options, mapping: hash.finish(), was: known };
         let soa = self.server.soa()?;
         match step.was.clone().filter(|f| f.zone == self.server.zone) {
             None => step.whole(Asked::Axfr),
+            // What was kept may be in a form that is not read any more.
+            Some(f) if older(f.serial, soa.serial) && f.mapping != step.mapping => step.whole(Asked::Axfr),
             Some(f) if older(f.serial, soa.serial) => match step.whole(Asked::Ixfr(f.serial)) {
                 // The difference is no good, or there is none to be had: the whole zone may be.
                 Err(Failed::Answer(_)) if !self.stop.load(Relaxed) => step.whole(Asked::Axfr),
@@ -256,7 +264,7 @@ impl Step<'_> {
     fn done(&self, done: Result<Difference, crate::ledger::ImportError>, report: &Report, soa: Soa, how: How) -> Result<Refreshed, Failed> {
         let difference = done.map_err(|e| Failed::Network(intake::Failed::of(e, self.f.ledger, self.f.name).text(self.f.ledger)))?;
         let note = report.problems.first().map(|p| format!("{} records were left out; the first: {}", report.errors, p.what));
-        Ok(Refreshed { soa, how, difference, note })
+        Ok(Refreshed { soa, how, difference, looped: report.looped, note })
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Kind {
         server: Server,
         /// How its records become entries. Another way to write rows into a zone is another variant there.
         mapping: Mapping,
+        /// Whether what a transfer without paths brings is sent on in rows.
+        transit: bool,
     },
 }
 
@@ -64,10 +66,10 @@ impl Kind {
     }
     /// Another server's zone, a DNSBL's.
     pub fn zone(server: Server) -> Kind {
-        Kind::Zone { server, mapping: Mapping::Names }
+        Kind::Zone { server, mapping: Mapping::Names, transit: false }
     }
     /// Another orbsd's zone, by its rows; the server's zone is the name under which it has them.
     pub fn rows(server: Server) -> Kind {
-        Kind::Zone { server, mapping: Mapping::Rows }
+        Kind::Zone { server, mapping: Mapping::Rows, transit: false }
     }
 }

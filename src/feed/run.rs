@@ -47,6 +47,10 @@ pub struct State {
     pub next: Option<String>,
     /// Why the last look failed, and what to do.
     pub problem: Option<String>,
+    /// Items of another server's rows that were left out, since they came through this server or through as many servers
+    /// as an item may; counted each time that they are read, since the daemon's start.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub looped: u64,
     /// Something to look at.
     pub note: Option<String>,
     /// The list that a guard stopped.
@@ -56,11 +60,15 @@ pub struct State {
     pub(super) addresses: Vec<IpAddr>,
 }
 
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 impl State {
     pub(super) fn of(s: &Settings) -> State {
         let (kind, from) = match &s.kind {
             Kind::File { path, .. } => ("file", path.display().to_string()),
-            Kind::Zone { server, mapping } => {
+            Kind::Zone { server, mapping, .. } => {
                 let kind = if *mapping == Mapping::Rows { "orbsd" } else { "axfr" };
                 (kind, format!("{} at {}", server.zone, server.address))
             }
@@ -73,7 +81,7 @@ impl State {
 pub(super) fn run(ledger: &Ledger, feed: &Feed) {
     while !feed.stop.load(Relaxed) {
         let wait = match (&feed.settings.kind, Look::new(ledger, feed)) {
-            (Kind::Zone { server, mapping }, _) => follow(ledger, feed, server, *mapping),
+            (Kind::Zone { server, mapping, transit }, _) => follow(ledger, feed, server, (*mapping, *transit)),
             (Kind::File { .. }, look) => {
                 let looked = look.map_or(Ok(None), |l| l.run());
                 feed.settle(looked.map(|changed| changed.map(|d| ("whole", d))), None, feed.settings.every.0)
@@ -84,12 +92,13 @@ pub(super) fn run(ledger: &Ledger, feed: &Feed) {
 }
 
 /// Refreshes a zone; how long to wait.
-fn follow(ledger: &Ledger, feed: &Feed, server: &Server, mapping: Mapping) -> u64 {
+fn follow(ledger: &Ledger, feed: &Feed, server: &Server, (mapping, transit): (Mapping, bool)) -> u64 {
     let s = &feed.settings;
     if let Ok(addresses) = server.addresses() {
         lock(&feed.state).addresses = addresses.iter().map(|a| a.ip().to_canonical()).collect();
     }
-    let following = Following { ledger, name: &s.name, server, mapping, reasons: &s.reasons, max_age: s.max_age, stop: &feed.stop };
+    let following =
+        Following { ledger, name: &s.name, server, mapping, transit, reasons: &s.reasons, max_age: s.max_age, stop: &feed.stop };
     let result = following.refresh();
     let v = ledger.store.vocabulary();
     let followed = v.sources.get(&s.name).and_then(|id| v.records.get(usize::from(id.0))).and_then(|r| r.followed.as_ref());
@@ -97,7 +106,8 @@ fn follow(ledger: &Ledger, feed: &Feed, server: &Server, mapping: Mapping) -> u6
     // By what the zone itself says, or, before it has said anything, by what is configured.
     let retry = followed.map_or(s.every.0, |f| u64::from(f.timers[1]));
     match result {
-        Ok(Refreshed { soa, how, difference, note }) => {
+        Ok(Refreshed { soa, how, difference, looped, note }) => {
+            lock(&feed.state).looped += looped;
             let change = match how {
                 How::Same => None,
                 How::Changes => Some("changes"),

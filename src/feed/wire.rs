@@ -86,14 +86,20 @@ impl Server {
 
     /// The addresses of the server; the error says what is wrong with how it is written.
     pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
-        let text = self.address.trim();
-        let bare = text.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(addr) = bare.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(addr, PORT)]);
+        if let Some(address) = self.literal() {
+            return Ok(vec![address]);
         }
+        let text = self.address.trim();
         let with_port = if text.rsplit_once(':').is_some() { text.to_string() } else { format!("{text}:{PORT}") };
         let found = with_port.to_socket_addrs().map_err(|e| format!("the server `{text}` has no address: {e}"))?;
         Ok(found.take(MAX_ADDRESSES).collect())
+    }
+
+    /// The address, where it is written as one and not as a name.
+    pub fn literal(&self) -> Option<SocketAddr> {
+        let text = self.address.trim();
+        let bare = text.trim_start_matches('[').trim_end_matches(']');
+        bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT)).or_else(|_| text.parse()).ok()
     }
 
     /// Whether what is signed with this key speaks for the server.

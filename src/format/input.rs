@@ -12,7 +12,7 @@ use super::{
     word::{self, PublicSuffix, Rules, WordError},
 };
 use crate::model::{
-    ReasonId, Subject,
+    FeedPath, ReasonId, Subject,
     special::{Unlistable, unlistable},
     verdict::own_text,
 };
@@ -33,6 +33,8 @@ pub struct Entry {
     pub weak: bool,
     /// Its own text, `$` standing for the subject.
     pub text: Option<Box<str>>,
+    /// How it came here.
+    pub path: FeedPath,
     /// A remark for operators, such as the number of the case at the list's publisher; never published.
     pub note: Option<Box<str>>,
 }
@@ -61,6 +63,8 @@ pub struct Input<'a> {
     pub(super) owner: String,
     /// The note of the entries that are taken next.
     pub(super) note: Option<Box<str>>,
+    /// How the entries that are taken next came here.
+    pub(super) path: FeedPath,
 }
 
 impl<'a> Input<'a> {
@@ -86,6 +90,7 @@ impl<'a> Input<'a> {
             alone: false,
             owner: String::new(),
             note: None,
+            path: if options.untraced { FeedPath::Untraced } else { FeedPath::Own },
         }
     }
 
@@ -240,12 +245,12 @@ impl<'a> Input<'a> {
             }
             own_text(kept, &subject).into()
         });
-        let note = self.note.clone();
+        let (note, path) = (self.note.clone(), self.path.clone());
         self.report.taken += 1;
         match &self.options.reasoning {
             Reasoning::One(reason) => {
                 self.count(&subject, hole);
-                (self.sink)(Entry { subject, reason: *reason, hole, weak: false, text, note })
+                (self.sink)(Entry { subject, reason: *reason, hole, weak: false, text, path, note })
             }
             Reasoning::Codes(codes) => {
                 let code = code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2));
@@ -260,10 +265,18 @@ impl<'a> Input<'a> {
                 // The longest match decides with its whole value: here nothing else is listed.
                 let others = if self.alone { &[][..] } else { &codes[..] };
                 for (_, other) in others.iter().filter(|c| Some(*c) != listed && listed.is_none_or(|l| l.1 != c.1)) {
-                    (self.sink)(Entry { subject: subject.clone(), reason: *other, hole: true, weak: !hole, text: None, note: None })?;
+                    (self.sink)(Entry {
+                        subject: subject.clone(),
+                        reason: *other,
+                        hole: true,
+                        weak: !hole,
+                        text: None,
+                        path: FeedPath::Own,
+                        note: None,
+                    })?;
                 }
                 match listed {
-                    Some((_, reason)) => (self.sink)(Entry { subject, reason: *reason, hole: false, weak: false, text, note }),
+                    Some((_, reason)) => (self.sink)(Entry { subject, reason: *reason, hole: false, weak: false, text, path, note }),
                     None => Ok(()),
                 }
             }
@@ -276,9 +289,9 @@ impl<'a> Input<'a> {
             Reasoning::One(r) => vec![*r],
             Reasoning::Codes(codes) => codes.iter().map(|c| c.1).collect(),
         };
-        reasons
-            .into_iter()
-            .try_for_each(|reason| (self.sink)(Entry { subject: subject.clone(), reason, hole: true, weak: true, text: None, note: None }))
+        reasons.into_iter().try_for_each(|reason| {
+            (self.sink)(Entry { subject: subject.clone(), reason, hole: true, weak: true, text: None, path: FeedPath::Own, note: None })
+        })
     }
 
     /// Hands an entry on as it is.

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::model::{Digest, ReasonId, Subject, Time, subject::HostBits};
+use crate::model::{Digest, ReasonId, StoreId, Subject, Time, subject::HostBits};
 
 /// How a file's values become reasons.
 #[derive(Debug, Clone)]
@@ -29,6 +29,10 @@ pub struct Options {
     /// The list is the zone of another server, which publishes what it publishes: only the rules hold that keep test points
     /// and too wide prefixes out.
     pub followed: bool,
+    /// Whether the list is a zone transfer that is not sent on in rows, since nobody can tell where its entries come from.
+    pub untraced: bool,
+    /// This store: what came through it is left out of another server's rows.
+    pub store: StoreId,
     /// The form of the digests that the reasons' zones publish, where they do.
     pub digest: Option<Digest>,
     /// The column of the subject in a table: its name, or its number from 1.
@@ -53,6 +57,8 @@ impl Default for Options {
             allowed: Vec::new(),
             allow_suffixes: Vec::new(),
             followed: false,
+            untraced: false,
+            store: StoreId::default(),
             digest: None,
             column: None,
             origin: None,

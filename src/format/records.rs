@@ -65,12 +65,14 @@ pub struct Records<'a> {
     /// The node, with its zero byte, whose rows are being read.
     node: Vec<u8>,
     owner: Owner,
+    /// The row with the identity of the rows' server was read.
+    identified: bool,
 }
 
 impl<'a> Records<'a> {
     /// Starts to read; `zone` is what messages name.
     pub fn new(mapping: Mapping, zone: &'a str, options: &'a Options, report: &'a mut Report, sink: Sink<'a>) -> Records<'a> {
-        Records { input: input(zone, options, report, sink), mapping, node: Vec::new(), owner: Owner::default() }
+        Records { input: input(zone, options, report, sink), mapping, node: Vec::new(), owner: Owner::default(), identified: false }
     }
 
     /// Takes the next row.
@@ -87,7 +89,11 @@ impl<'a> Records<'a> {
 
     /// Takes what is left.
     pub fn finish(mut self) -> Result<(), String> {
-        self.owned()
+        self.owned()?;
+        match self.mapping {
+            Mapping::Rows if !self.identified => super::rows::check_identity(self.input.options.store, &[]),
+            _ => Ok(()),
+        }
     }
 
     fn owned(&mut self) -> Result<(), String> {
@@ -100,6 +106,10 @@ impl<'a> Records<'a> {
             Mapping::Names => {
                 master::enclosers(&mut self.input, &name)?;
                 own(&mut self.input, &name, &owner)
+            }
+            Mapping::Rows if name == super::rows::IDENTITY => {
+                self.identified = true;
+                super::rows::check_identity(self.input.options.store, &owner.row)
             }
             Mapping::Rows => super::rows::take(&mut self.input, &name, &owner.row),
         }

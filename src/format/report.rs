@@ -203,6 +203,8 @@ pub struct Report {
     pub lines: u64,
     /// Entries taken.
     pub taken: u64,
+    /// Items of another server's rows that came through this server, or through too many.
+    pub looped: u64,
     /// What rules left out.
     pub left_out: Vec<Tally<Omission>>,
     /// What was taken and may surprise.

@@ -2,9 +2,31 @@
 
 use super::{Entry, Input, Reasoning};
 use crate::{
-    index::rows::read,
-    model::{Domain, Prefix4, Prefix6, ReasonId, Scope, Subject},
+    index::rows::{Listed, read, read_identity},
+    model::{Domain, FeedPath, MAX_HOPS, Prefix4, Prefix6, ReasonId, Scope, StoreId, Subject},
 };
+
+/// The owner of the row with the server's identity ([`crate::index::rows::IDENTITY`]), in text.
+pub(super) const IDENTITY: &str = "_id";
+
+/// Checks the identity of the server whose rows are read: `data` is the row at [`IDENTITY`], empty where there is none.
+///
+/// # Errors
+/// The rows have no identity, or ours: the list must not be accepted then.
+pub(super) fn check_identity(own: StoreId, data: &[u8]) -> Result<(), String> {
+    match read_identity(data) {
+        None => Err("the server sends rows of a form that this version does not read; bring both servers to the same version".into()),
+        Some(id) if id == own => Err(format!(
+            "the server has the identity of this server's own store, {id}: the feed follows this very server, or a copy of its store; remove the feed, or give the copy an identity of its own by `orbsd restore --new-identity`"
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether a follower leaves an item out: it has come through the follower itself, or through as many servers as may be.
+fn is_looped(own: StoreId, path: &[StoreId]) -> bool {
+    path.contains(&own) || path.len() >= MAX_HOPS
+}
 
 /// What a row's owner is about, relative to where the rows are: a prefix; or a name, and all below it.
 pub(super) fn subjects(owner: &str) -> Result<Vec<Subject>, String> {
@@ -51,14 +73,28 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
         return Ok(());
     };
     for (subject, (exception, all)) in subjects.into_iter().zip(said) {
-        for (code, text) in &all {
+        for Listed { code, path, text } in &all {
+            if is_looped(input.options.store, path) {
+                input.report.looped += 1;
+                continue;
+            }
+            input.path = FeedPath::via(path.clone());
             let text = String::from_utf8_lossy(text);
             let own = Some(&*text).filter(|t| !t.is_empty());
             input.take(subject.clone(), false, Some((*code).into()), own, 0)?;
         }
+        input.path = FeedPath::Own;
         if exception {
             for reason in others(&input.options.reasoning, &all) {
-                input.hand(Entry { subject: subject.clone(), reason, hole: true, weak: false, text: None, note: None })?;
+                input.hand(Entry {
+                    subject: subject.clone(),
+                    reason,
+                    hole: true,
+                    weak: false,
+                    text: None,
+                    path: FeedPath::Own,
+                    note: None,
+                })?;
             }
         }
     }
@@ -66,7 +102,7 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
 }
 
 /// The reasons of the list that are not among those said.
-fn others(reasoning: &Reasoning, said: &[([u8; 4], &[u8])]) -> Vec<ReasonId> {
+fn others(reasoning: &Reasoning, said: &[Listed]) -> Vec<ReasonId> {
     match reasoning {
         Reasoning::One(r) => {
             if said.is_empty() {
@@ -76,7 +112,7 @@ fn others(reasoning: &Reasoning, said: &[([u8; 4], &[u8])]) -> Vec<ReasonId> {
             }
         }
         Reasoning::Codes(codes) => {
-            let given: Vec<ReasonId> = codes.iter().filter(|(c, _)| said.iter().any(|(s, _)| s[..] == c.octets())).map(|c| c.1).collect();
+            let given: Vec<ReasonId> = codes.iter().filter(|(c, _)| said.iter().any(|s| s.code == c.octets())).map(|c| c.1).collect();
             let mut out: Vec<ReasonId> = codes.iter().map(|c| c.1).filter(|r| !given.contains(r)).collect();
             out.sort_unstable();
             out.dedup();

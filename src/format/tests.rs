@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod prose;
+mod rings;
 mod table;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -410,7 +411,7 @@ fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
     }
     let mut b = Builder::default();
     for (subject, row) in rows {
-        let fact = |e: &Entry| RawFact { reason: e.reason, source: SourceId(0), hole: e.hole, text: e.text.as_deref().map(Into::into) };
+        let fact = |e: &Entry| RawFact { reason: e.reason, source: SourceId(0), hole: e.hole, text: e.text.as_deref().into() };
         let id = b.intern(&RawFacts { exempt: false, facts: row.into_values().map(fact).collect() });
         let mut c = Changes::default();
         b.add(&mut c, &subject, id);
@@ -494,6 +495,7 @@ fn master_exports_say_what_a_mirror_needs() {
         hole: false,
         weak: false,
         text: Some("a\n9.9.9.9\nb".into()),
+        path: Default::default(),
         note: None,
     };
     for format in ["master", "rbldnsd"] {

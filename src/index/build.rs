@@ -8,7 +8,7 @@ use super::{
     trie::{Labels, Nibbles, Trie, nibbles},
     values::{FactsId, Interned, Interner, RawFacts, ValueId},
 };
-use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
+use crate::model::{Domain, EntryText, Prefix4, Prefix6, Scope, Subject};
 
 /// The tables that answers come from. A copy shares everything.
 #[derive(Debug, Clone, Default)]
@@ -207,8 +207,8 @@ impl Builder {
     }
 
     /// Interns a text of an image.
-    pub(super) fn intern_text(&mut self, text: &str) -> super::values::TextId {
-        self.interner.text(&mut self.tables.interned, Some(text))
+    pub(super) fn intern_text(&mut self, text: &EntryText) -> super::values::TextId {
+        self.interner.text(&mut self.tables.interned, text)
     }
 
     /// Puts a block of an image in place.

@@ -1,5 +1,7 @@
 //! The longest match of each source, joined: what a point answers, given the facts of all that covers it.
 
+use std::cmp::Reverse;
+
 use super::values::{Facts, FactsId, Interned, Interner, Item, TextId, Value, ValueId};
 use crate::model::{ReasonId, SourceId};
 
@@ -56,23 +58,40 @@ impl State {
         if self.exempt {
             return ValueId::EXEMPT;
         }
-        let mut items: Vec<(Item, SourceId)> = Vec::new();
+        let mut items: Vec<Candidate> = Vec::new();
         for p in &self.parts {
             let Some(text) = p.listed else { continue };
-            let new = (Item { reason: p.reason, len: p.len, text }, p.source);
-            let rank = |(i, s): &(Item, SourceId)| (i.len, i.text != TextId::NONE, std::cmp::Reverse(*s));
-            match items.iter_mut().find(|(i, _)| i.reason == p.reason) {
-                Some(old) if rank(&new) > rank(old) => *old = new,
-                Some(_) => {}
+            let new = (Item::new(p.reason, p.len, text, (interned.path(text).hops(), p.source)), p.source, p.source);
+            match items.iter_mut().find(|(i, ..)| i.reason == p.reason) {
+                Some(old) => *old = joined(interned, *old, new),
                 None => items.push(new),
             }
         }
         if items.is_empty() {
             return ValueId::EMPTY;
         }
-        items.sort_by_key(|(i, _)| i.reason);
-        interner.value(interned, Value::new(items.into_iter().map(|(i, _)| i).collect()))
+        items.sort_by_key(|(i, ..)| i.reason);
+        interner.value(interned, Value::new(items.into_iter().map(|(i, ..)| i).collect()))
     }
+}
+
+/// One reason's item, the source that answers show, and the source of the own word that rows send.
+type Candidate = (Item, SourceId, SourceId);
+
+/// Joins what two sources list for one reason.
+fn joined(interned: &Interned, a: Candidate, b: Candidate) -> Candidate {
+    let has_text = |id: TextId| interned.own_text(id).is_some();
+    let shown = |(i, s, _): &Candidate| (i.len, has_text(i.text), Reverse(*s));
+    let own_word = |(i, _, s): &Candidate| (i.row_len, has_text(i.row), Reverse(*s));
+    let (show, other) = if shown(&b) > shown(&a) { (b, a) } else { (a, b) };
+    let item = match (a.0.hops, b.0.hops) {
+        (0, 0) => {
+            let send = if own_word(&b) > own_word(&a) { b } else { a };
+            return (Item { row_len: send.0.row_len, row: send.0.row, ..show.0 }, show.1, send.2);
+        }
+        _ => show.0.with_shortest_path(&other.0),
+    };
+    (item, show.1, if item.row == show.0.row { show.2 } else { other.2 })
 }
 
 /// The writer's tables of interned things, handed down together.

@@ -348,7 +348,7 @@ mod tests {
                 reason: crate::model::ReasonId(0),
                 source: crate::model::SourceId(0),
                 hole: false,
-                text: None,
+                text: Default::default(),
             }],
         };
         let world: Vec<_> = (0..100_000u32).map(|i| (Subject::host4(0x2d00_0000 + i * 37), listed.clone())).collect();

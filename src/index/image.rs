@@ -9,7 +9,7 @@ use super::{
     ip4::{Block, HostFacts, Hosts},
     values::{Fact, FactsId, TextId, ValueId},
 };
-use crate::model::{ReasonId, SourceId, Subject};
+use crate::model::{EntryText, FeedPath, ReasonId, SourceId, StoreId, Subject};
 
 /// Writes the tables.
 pub fn write(tables: &Tables) -> Vec<u8> {
@@ -18,8 +18,7 @@ pub fn write(tables: &Tables) -> Vec<u8> {
     let [texts, facts, _] = interned.counts();
     put32(&mut out, texts as u32);
     for t in interned.texts() {
-        put32(&mut out, t.len() as u32);
-        out.extend(t.as_bytes());
+        write_text(&mut out, t);
     }
     put32(&mut out, facts as u32);
     for f in interned.all_facts() {
@@ -48,6 +47,27 @@ pub fn write(tables: &Tables) -> Vec<u8> {
     out
 }
 
+/// A text: the hops of its path, the stores of it, a byte that says whether there is a text, its length and the text.
+fn write_text(out: &mut Vec<u8>, t: &EntryText) {
+    out.push(t.path.hops());
+    t.path.stores().iter().for_each(|s| out.extend(s.0.to_le_bytes()));
+    out.push(u8::from(t.is_some()));
+    let text = t.as_deref().unwrap_or_default();
+    put32(out, text.len() as u32);
+    out.extend(text.as_bytes());
+}
+
+fn read_text(r: &mut Reader) -> Result<EntryText, &'static str> {
+    let path = match r.u8()? {
+        FeedPath::UNTRACED_HOPS => FeedPath::Untraced,
+        hops => FeedPath::via((0..hops).map(|_| r.array().map(|b| StoreId(u64::from_le_bytes(b)))).collect::<Result<_, _>>()?),
+    };
+    let there = r.u8()? != 0;
+    let len = r.u32()? as usize;
+    let text = std::str::from_utf8(r.take(len)?).map_err(|_| "a text is not UTF-8")?;
+    Ok(EntryText { text: there.then(|| text.into()), path })
+}
+
 fn write_block(out: &mut Vec<u8>, block: &Block) {
     let suffixes = block.hosts.to_vec();
     put32(out, suffixes.len() as u32);
@@ -72,13 +92,7 @@ fn put32(out: &mut Vec<u8>, n: u32) {
 pub fn read(bytes: &[u8]) -> Result<Builder, &'static str> {
     let mut r = Reader(bytes);
     let mut builder = Builder::default();
-    let texts: Vec<TextId> = (0..r.u32()?)
-        .map(|_| {
-            let len = r.u32()? as usize;
-            let text = std::str::from_utf8(r.take(len)?).map_err(|_| "a text is not UTF-8")?;
-            Ok(builder.intern_text(text))
-        })
-        .collect::<Result<_, &str>>()?;
+    let texts: Vec<TextId> = (0..r.u32()?).map(|_| Ok(builder.intern_text(&read_text(&mut r)?))).collect::<Result<_, &str>>()?;
     let text = |id: u32| match id {
         u32::MAX => Ok(TextId::NONE),
         id => texts.get(id as usize).copied().ok_or("a fact names a text that is not there"),

@@ -165,7 +165,7 @@ fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)
         let subject = |scope| Subject::Domain(Domain::from_canonical(name, scope));
         let mut items = Items::default();
         match at {
-            Rendered::Fixed(_) | Rendered::Row(_) => {}
+            Rendered::Fixed(_) | Rendered::Row(_) | Rendered::Identity(_) => {}
             Rendered::Listed(l) => {
                 items.extend(l.own, zone.mask);
                 items.extend(l.cover, zone.mask);

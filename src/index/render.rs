@@ -6,10 +6,10 @@ use super::{
     records::BLANK_HINFO,
     space::{Hextets, Items, Mapped, Octets, Space},
     trie::{At, Seen, ValueId2},
-    values::{Interned, Item, TextId},
+    values::{Interned, Item},
     zones::{Fixed, MAX_NAME, Text, ZoneView, rtype},
 };
-use crate::model::{Mask, ZoneKind, zone::TxtPolicy};
+use crate::model::{Mask, StoreId, ZoneKind, zone::TxtPolicy};
 
 /// What stands at an owner name.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,8 @@ pub enum Rendered<'a> {
     Listed(Listing<'a>),
     /// A name's row; [`super::rows`] alone has them.
     Row(super::rows::Name<'a>),
+    /// The store that sends rows; [`super::rows`] alone has it.
+    Identity(StoreId),
     /// One HINFO record, so that the name exists and a wildcard above it does not speak for it.
     Blank,
 }
@@ -204,7 +206,7 @@ pub fn texts<'a>(interned: &'a Interned, zone: &'a ZoneView, listing: &'a Listin
         TxtPolicy::All => usize::MAX,
     };
     let listed = zone.publish.iter().filter_map(|p| Some((p, listing.item(p.reason)?)));
-    let texts = listed.map(|(p, item)| (if item.text != TextId::NONE { interned.text(item.text) } else { &*p.text }, item));
+    let texts = listed.map(|(p, item)| (interned.own_text(item.text).unwrap_or(&p.text), item));
     texts.filter(|(t, _)| !t.is_empty()).take(limit)
 }
 
@@ -214,7 +216,7 @@ pub fn records(interned: &Interned, zone: &ZoneView, at: &Rendered, tell: &mut d
     match at {
         Rendered::Fixed(f) => f.rrs.iter().for_each(|r| tell(r.rtype, r.ttl, &r.data)),
         Rendered::Blank => tell(rtype::HINFO, ttl, BLANK_HINFO),
-        Rendered::Row(_) => {}
+        Rendered::Row(_) | Rendered::Identity(_) => {}
         Rendered::Listed(l) => {
             let mut shown: u64 = 0;
             for (i, p) in zone.publish.iter().enumerate() {

@@ -4,8 +4,14 @@
 //! above them. The owner is the subject: the prefix length, the address's parts from the right, and `4` or `6`; a name
 //! and `d`. The data (type [`rtype::ROW`]) is the version of this form, then what the subject answers; of a name, what
 //! it answers itself and what it gives to everything below it. An answer is a count (with 128 added where something that is
-//! said above is not said here), and for each reason the code, the length of the text and the text, in which `$` stands for
-//! the subject and `$$` for a dollar.
+//! said above is not said here), and for each reason the code, the path, the length of the text and the text, in which `$`
+//! stands for the subject and `$$` for a dollar.
+//!
+//! The *path* keeps what servers that follow each other have listed long ago from coming back for ever. It names the stores
+//! that the listing came through, this one first and the one that lists it by its own word last: their number in one byte,
+//! then eight bytes each. Of several listings the one with the shortest path is sent. A follower leaves out what came
+//! through itself and what came through [`MAX_HOPS`] stores. One row at [`IDENTITY`] has the form and this store's identity
+//! alone.
 
 use super::{
     build::Tables,
@@ -14,15 +20,17 @@ use super::{
     render::{Emit, Rendered, Tell, below},
     space::{Hextets, Items, Octets, Space},
     trie::{At, Trie},
-    values::{Interned, Item, OWN, TextId, ValueId},
+    values::{Interned, Item, OWN, ValueId},
     zones::{Text, ZoneView, rtype},
 };
-use crate::model::{Mask, Prefix4, Prefix6, ZoneKind};
+use crate::model::{MAX_HOPS, Mask, Prefix4, Prefix6, StoreId, ZoneKind};
 
 /// The label under a zone's origin where its rows are transferred, in wire form.
 pub const ROWS: &[u8] = b"\x05_rows";
+/// The owner of the row that has the sender's identity, in wire form. No subject's row has this name.
+pub const IDENTITY: &[u8] = b"\x03_id";
 /// The version of the form of rows.
-pub const FORM: u8 = 1;
+pub const FORM: u8 = 2;
 
 /// IPv4 by bits.
 pub struct Bits4<'a>(pub Octets<'a>);
@@ -141,6 +149,10 @@ impl Space for Bits6<'_> {
 
 /// Renders a zone as rows, for as long as `emit` says true.
 pub fn render_rows(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
+    emit(IDENTITY, Rendered::Identity(zone.store)) && render_subjects(tables, zone, emit)
+}
+
+fn render_subjects(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     fn family<S: Space>(s: &S, zone: Mask, emit: Emit) -> bool {
         let mut owner = Vec::with_capacity(80);
         let tell: Tell = &mut |key, wild, items| {
@@ -222,6 +234,7 @@ const EXCEPTION: u8 = 0x80;
 pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered) -> Option<Vec<u8>> {
     let mut out = vec![FORM];
     match at {
+        Rendered::Identity(store) => out.extend(store.0.to_be_bytes()),
         Rendered::Listed(l) => {
             // The first label of the owner is the prefix length.
             let digits = owner.get(1..=usize::from(owner[0])).unwrap_or(&[]);
@@ -233,22 +246,25 @@ pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered) -
                 let (place, items) = (out.len(), items.as_slice());
                 let listing = Listing { own: items, cover: &[], at: Where::Name(row.labels) };
                 answer(interned, zone, &listing, super::find::labels_in(row.labels).count() as u8, items, &mut out);
-                if row.given.as_slice().iter().any(|g| !items.iter().any(|i| i.reason == g.reason)) {
+                let excepted = |g: &Item| is_sent(g) && !items.iter().any(|i| is_sent(i) && i.reason == g.reason);
+                if row.given.as_slice().iter().any(excepted) {
                     out[place] |= EXCEPTION;
                 }
             }
         }
         _ => return None,
     }
-    Some(out)
+    // A row without a word has only what may not be sent.
+    out[1..].iter().any(|b| *b != 0).then_some(out)
 }
 
 fn answer(interned: &Interned, zone: &ZoneView, listing: &Listing, len: u8, items: &[Item], out: &mut Vec<u8>) {
     let place = out.len();
     out.push(0);
     for p in &zone.publish {
-        let Some(item) = items.iter().find(|i| i.reason == p.reason) else { continue };
-        let template = if item.text == TextId::NONE { &*p.text } else { interned.text(item.text) };
+        let Some(item) = items.iter().find(|i| i.reason == p.reason && is_sent(i)) else { continue };
+        let item = &Item { len: item.row_len, text: item.row, ..*item };
+        let template = interned.own_text(item.text).unwrap_or(&p.text);
         let mut text = Text::default();
         if item.len == OWN || item.len == len {
             text.fill(&template.replace('$', "$$"), |_| Ok(()));
@@ -260,13 +276,38 @@ fn answer(interned: &Interned, zone: &ZoneView, listing: &Listing, len: u8, item
             text.fill(&literal.replace('$', "$$"), |_| Ok(()));
         }
         out.extend(p.code);
+        let path = interned.path(item.row).stores();
+        out.push(path.len() as u8 + 1);
+        [zone.store].iter().chain(path).for_each(|s| out.extend(s.0.to_be_bytes()));
         out.extend(text.done());
         out[place] += 1;
     }
 }
 
-/// One answer of a row: whether something said above is not said here, and code and text of each reason.
-pub type Said<'a> = (bool, Vec<([u8; 4], &'a [u8])>);
+/// Whether rows have an item: its path is known, and has room for one store more.
+fn is_sent(item: &Item) -> bool {
+    usize::from(item.hops) < MAX_HOPS
+}
+
+/// One reason of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<'a> {
+    /// The code that the zone answers.
+    pub code: [u8; 4],
+    /// The stores that it came through, the sender first.
+    pub path: Vec<StoreId>,
+    /// The text.
+    pub text: &'a [u8],
+}
+
+/// One answer of a row: whether something said above is not said here, and each reason.
+pub type Said<'a> = (bool, Vec<Listed<'a>>);
+
+/// Reads the row at [`IDENTITY`]: the identity of the store that sends the rows. `None` for another form, or none.
+pub fn read_identity(data: &[u8]) -> Option<StoreId> {
+    let (form, id) = data.split_first()?;
+    (*form == FORM).then(|| id.try_into().map(|id| StoreId(u64::from_be_bytes(id))).ok())?
+}
 
 /// Reads a row's data: one answer of an address, two of a name. `None` for another form, or none.
 pub fn read(data: &[u8]) -> Option<Vec<Said<'_>>> {
@@ -277,9 +318,12 @@ pub fn read(data: &[u8]) -> Option<Vec<Said<'_>>> {
         let mut all = Vec::new();
         for _ in 0..count & !EXCEPTION {
             let (code, tail) = rest.split_first_chunk::<4>()?;
+            let (hops, tail) = tail.split_first()?;
+            let (stores, tail) = tail.split_at_checked(usize::from(*hops) * 8)?;
             let (len, tail) = tail.split_first()?;
             let (text, tail) = tail.split_at_checked(usize::from(*len))?;
-            all.push((*code, text));
+            let path = stores.as_chunks::<8>().0.iter().map(|id| StoreId(u64::from_be_bytes(*id))).collect();
+            all.push(Listed { code: *code, path, text });
             rest = tail;
         }
         out.push((count & EXCEPTION != 0, all));

@@ -16,7 +16,7 @@ use super::{
     trie::{At, Finger, Trie, ValueId2},
     values::{FactsId, Interned, Item, ValueId},
 };
-use crate::model::{MAX_REASONS, Mask, Prefix4, ReasonId};
+use crate::model::{MAX_REASONS, Mask, Prefix4, ReasonId, SourceId};
 
 /// How many items have room without an allocation: a subject with more reasons is as rare as a zone with as many codes.
 const INLINE: usize = 6;
@@ -32,20 +32,29 @@ pub struct Items {
 
 impl Default for Items {
     fn default() -> Items {
-        let none = Item { reason: ReasonId(0), len: 0, text: super::values::TextId::NONE };
+        let none = Item::new(ReasonId(0), 0, super::values::TextId::NONE, (0, SourceId(0)));
         Items { len: 0, items: [none; INLINE], more: Vec::new() }
     }
 }
 
 impl Items {
-    /// Adds those of a zone whose reasons are not there yet.
+    /// Adds those of a zone whose reasons are not there yet; of the others, what rows send where that has a shorter path.
     #[inline]
     pub fn extend(&mut self, from: &[Item], zone: Mask) {
         for i in from {
-            if zone & i.reason.bit() != 0 && self.len < MAX_REASONS && !self.as_slice().iter().any(|j| j.reason == i.reason) {
+            if zone & i.reason.bit() == 0 {
+                continue;
+            }
+            if let Some(there) = self.as_mut_slice().iter_mut().find(|j| j.reason == i.reason) {
+                *there = there.with_shortest_path(i);
+            } else if self.len < MAX_REASONS {
                 self.add(*i);
             }
         }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Item] {
+        if self.len > INLINE { &mut self.more } else { &mut self.items[..self.len] }
     }
 
     #[inline]
@@ -70,6 +79,13 @@ impl Items {
     /// Whether there are none: not listed.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// What answers show, without what rows send: so that a zone's owner names do not depend on paths.
+    #[must_use]
+    pub fn shown(mut self) -> Items {
+        self.as_mut_slice().iter_mut().for_each(|i| *i = Item::new(i.reason, i.len, i.text, (0, SourceId(0))));
+        self
     }
 
     /// Whether both say the same, in whatever order.
@@ -211,7 +227,7 @@ impl Space for Octets<'_> {
         self.ip4.touched(prefix4(key), self.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
-        value4(self.ip4, self.interned, prefix4(key), zone)
+        value4(self.ip4, self.interned, prefix4(key), zone).shown()
     }
     fn ambiguous(key: &[u8]) -> bool {
         // A label of one digit is a nibble too: `*.2` would match every IPv6 name that ends in 2.
@@ -290,7 +306,7 @@ impl Space for Mapped<'_> {
         self.0.ip4.touched(prefix4_nibbles(key), self.0.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
-        value4(self.0.ip4, self.0.interned, prefix4_nibbles(key), zone)
+        value4(self.0.ip4, self.0.interned, prefix4_nibbles(key), zone).shown()
     }
     fn ambiguous(_: &[u8]) -> bool {
         false // 24 labels stand above it
@@ -351,7 +367,7 @@ impl Space for Hextets<'_> {
         let ValueId2 { below, .. } = self.known(key).value;
         let mut out = Items::default();
         out.extend(&self.interned.value(below).items, zone);
-        out
+        out.shown()
     }
     fn ambiguous(key: &[u8]) -> bool {
         key.len() < 4

@@ -41,7 +41,7 @@ pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
         let mut out = RawFacts { exempt, facts: vec![] };
         for (r, s, hole, text) in facts {
             let (source, hole) = if s == 2 { (SourceId::ALL, true) } else { (SourceId(s), hole) };
-            let f = RawFact { reason: ReasonId(r), source, hole, text: text.map(Into::into) };
+            let f = RawFact { reason: ReasonId(r), source, hole, text: text.as_deref().into() };
             if !out.facts.iter().any(|g: &RawFact| (g.reason, g.source) == (f.reason, f.source)) {
                 out.facts.push(f);
             }
@@ -155,7 +155,7 @@ fn shown(builder: &Builder, zone: &ZoneView, name: &str) -> String {
 
 fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
     match at {
-        Rendered::Row(_) => unreachable!("owner names are rendered"),
+        Rendered::Row(_) | Rendered::Identity(_) => unreachable!("owner names are rendered"),
         Rendered::Blank => "HINFO".into(),
         Rendered::Fixed(f) => format!("{:?}", f.rrs.iter().filter(|r| [rtype::A, rtype::TXT].contains(&r.rtype)).collect::<Vec<_>>()),
         Rendered::Listed(l) => {
@@ -164,7 +164,7 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
                 if let Some(i) = l.item(p.reason) {
                     let mut subject = String::new();
                     l.write_subject(i, &mut subject).unwrap();
-                    let text = if i.text == TextId::NONE { &*p.text } else { builder.tables().interned.text(i.text) };
+                    let text = builder.tables().interned.own_text(i.text).unwrap_or(&p.text);
                     out += &format!("{:?} {text}={subject};", p.code);
                 }
             }
@@ -262,7 +262,7 @@ proptest! {
         let mut facts: Facts = world.into_iter().collect();
         facts.retain(|_, f| *f != RawFacts::default());
         let t = builder.tables();
-        let text = |i: TextId| (i != TextId::NONE).then(|| t.interned.text(i).to_string());
+        let text = |i: TextId| t.interned.own_text(i).map(ToString::to_string);
         for (i, s) in facts.keys().enumerate() {
             match s {
                 Subject::V4(p) => for a in [p.first(), p.last(), p.first() ^ 1, p.first() ^ (noise[i % 8] & 0xffff)] {
@@ -357,7 +357,10 @@ proptest! {
 #[test]
 fn no_apex_wildcard_and_no_family_is_taken_for_the_other() {
     let mut builder = Builder::default();
-    let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
+    let listed = RawFacts {
+        exempt: false,
+        facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }],
+    };
     let world: Vec<_> = ["2.0.0.0/8", "2620::/19", "1.2.3.4"].map(|s| (s.parse().unwrap(), listed.clone())).into();
     apply(&mut builder, &world);
     let zone = test_zone("address", &[0], "");
@@ -377,7 +380,10 @@ fn records_of(builder: &Builder, zone: &ZoneView, name: &str) -> String {
 }
 
 fn listing(subjects: &[&str]) -> Builder {
-    let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
+    let listed = RawFacts {
+        exempt: false,
+        facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }],
+    };
     let exempt = RawFacts { exempt: true, facts: vec![] };
     let mut builder = Builder::default();
     let one = |s: &&str| match s.strip_prefix('!') {
@@ -504,7 +510,10 @@ fn the_writer_frees_what_readers_have_left() {
 /// A4: whether a /16 with many runs has a wildcard is decided in few steps.
 #[test]
 fn a_block_of_many_runs_is_answered_quickly() {
-    let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
+    let listed = RawFacts {
+        exempt: false,
+        facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }],
+    };
     let exempt = RawFacts { exempt: true, facts: vec![] };
     let holes = (0..5000u32).map(|i| (Subject::V4(Prefix4::new(0x0c22_0000 + i * 13, 31)), exempt.clone()));
     let hosts = (0..5000u32).map(|i| (Subject::host4(0x0c22_0000 + i * 13 + 1), listed.clone()));

@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use rustc_hash::FxBuildHasher;
 
 use super::pvec::PVec;
-use crate::model::{Mask, ReasonId, SourceId};
+use crate::model::{EntryText, FeedPath, Mask, ReasonId, SourceId};
 
 /// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
 pub const OWN: u8 = u8::MAX;
@@ -49,19 +49,48 @@ pub struct Fact {
     pub source: SourceId,
     /// An exception from that source's wider listing.
     pub hole: bool,
-    /// Its own text.
+    /// Its own text, and how it came here.
     pub text: TextId,
 }
 
 /// One reason of an answer: its text and the length of the prefix (or the labels of the name) that is listed.
+///
+/// Answers show the most specific listing. Rows ([`super::rows`]) send the listing with the shortest path, of several the
+/// one of the first source, with its own length and text. If anything that another server's rows can change decided
+/// between paths, such as the length, servers that follow each other could change their minds for ever; and if text and
+/// path were of different listings, a text could outlive its listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Item {
     /// Why.
     pub reason: ReasonId,
     /// The listed subject's length: bits of a prefix, labels of a name, or [`OWN`].
     pub len: u8,
+    /// The length of the listing with the shortest path.
+    pub row_len: u8,
+    /// The hops of that path ([`crate::model::FeedPath::hops`]).
+    pub hops: u8,
+    /// Which of several sources with paths as short; 0 without a path.
+    pub row_source: SourceId,
     /// Its own text.
     pub text: TextId,
+    /// The text and the path of the listing with the shortest path.
+    pub row: TextId,
+}
+
+impl Item {
+    /// A listing of its own: the same for answers and rows.
+    pub fn new(reason: ReasonId, len: u8, text: TextId, (hops, source): (u8, SourceId)) -> Item {
+        let row_source = if hops == 0 { SourceId(0) } else { source };
+        Item { reason, len, row_len: len, hops, row_source, text, row: text }
+    }
+
+    /// Sends the listing of `other` in rows, where its path is shorter.
+    pub fn with_shortest_path(self, other: &Item) -> Item {
+        if (self.hops, self.row_source) <= (other.hops, other.row_source) {
+            return self;
+        }
+        Item { row_len: other.row_len, hops: other.hops, row_source: other.row_source, row: other.row, ..self }
+    }
 }
 
 /// What is said of one subject.
@@ -78,14 +107,22 @@ pub struct Facts {
 }
 
 impl Facts {
-    fn new(exempt: bool, facts: Box<[Fact]>) -> Facts {
+    fn new(exempt: bool, facts: Box<[Fact]>, interned: &Interned) -> Facts {
         let mut items: Vec<Item> = Vec::new();
         for f in facts.iter().filter(|f| !f.hole) {
+            let own = Item::new(f.reason, OWN, f.text, (interned.hops(f.text), f.source));
             match items.iter_mut().find(|i| i.reason == f.reason) {
-                // The first source speaks, unless only a later one has a text.
-                Some(i) if i.text == TextId::NONE => i.text = f.text,
-                Some(_) => {}
-                None => items.push(Item { reason: f.reason, len: OWN, text: f.text }),
+                Some(i) => {
+                    *i = i.with_shortest_path(&own);
+                    // The first source speaks, unless only a later one has a text.
+                    if interned.own_text(i.text).is_none() {
+                        i.text = f.text;
+                    }
+                    if (i.hops, own.hops) == (0, 0) && interned.own_text(i.row).is_none() {
+                        i.row = f.text;
+                    }
+                }
+                None => items.push(own),
             }
         }
         let mask = items.iter().fold(0, |m, i| m | i.reason.bit());
@@ -129,7 +166,7 @@ impl Value {
 /// The interned texts, facts and values of a snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Interned {
-    texts: PVec<Box<str>>,
+    texts: PVec<EntryText>,
     facts: PVec<Facts>,
     values: PVec<Value>,
 }
@@ -138,9 +175,16 @@ static NO_FACTS: LazyLock<Facts> = LazyLock::new(Facts::default);
 static NO_VALUE: LazyLock<Value> = LazyLock::new(Value::default);
 
 impl Interned {
-    /// A text; empty for [`TextId::NONE`].
-    pub fn text(&self, id: TextId) -> &str {
-        self.texts.get(id.0 as usize).map_or("", |t| t)
+    /// The text of an entry; `None` where it has none of its own.
+    pub fn own_text(&self, id: TextId) -> Option<&str> {
+        self.texts.get(id.0 as usize).and_then(|t| t.as_deref())
+    }
+    /// How an entry came here; [`FeedPath::Own`] for [`TextId::NONE`].
+    pub fn path(&self, id: TextId) -> &FeedPath {
+        self.texts.get(id.0 as usize).map_or(&FeedPath::Own, |t| &t.path)
+    }
+    fn hops(&self, id: TextId) -> u8 {
+        self.path(id).hops()
     }
     /// Facts; nothing for a number never given.
     pub fn facts(&self, id: FactsId) -> &Facts {
@@ -155,8 +199,8 @@ impl Interned {
         [self.texts.len(), self.facts.len(), self.values.len()]
     }
     /// All texts in order of number.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.texts.iter().map(|t| &**t)
+    pub fn texts(&self) -> impl Iterator<Item = &EntryText> {
+        self.texts.iter()
     }
     /// All facts in order of number.
     pub fn all_facts(&self) -> impl Iterator<Item = &Facts> {
@@ -173,8 +217,8 @@ pub struct RawFact {
     pub source: SourceId,
     /// An exception from that source's wider listing.
     pub hole: bool,
-    /// Its own text.
-    pub text: Option<Box<str>>,
+    /// Its own text, and how it came here.
+    pub text: EntryText,
 }
 
 /// What is said of one subject, as the ledger hands it over. Empty: forget the subject.
@@ -197,7 +241,7 @@ impl RawFacts {
         });
         // A hold without an entry keeps the subject out of what is wider.
         let lone = v.holds.iter().filter(|h| v.entry(h.reason, h.source).is_none());
-        let lone = lone.map(|h| RawFact { reason: h.reason, source: h.source, hole: true, text: None });
+        let lone = lone.map(|h| RawFact { reason: h.reason, source: h.source, hole: true, text: EntryText::default() });
         let mut facts: Vec<RawFact> = facts.chain(lone).collect();
         facts.sort_by_key(|f| (f.reason, f.source));
         RawFacts { exempt: v.exempt.is_some(), facts }
@@ -209,7 +253,7 @@ type Map<K> = HashMap<K, u32, FxBuildHasher>;
 /// Gives numbers to texts, facts and values: the writer's side of [`Interned`].
 #[derive(Debug, Default, Clone)]
 pub struct Interner {
-    texts: Map<Box<str>>,
+    texts: Map<EntryText>,
     facts: Map<(bool, Box<[Fact]>)>,
     values: Map<Box<[Item]>>,
     free: [Vec<u32>; 3],
@@ -238,21 +282,22 @@ impl Interner {
     }
 
     /// The number of a text.
-    pub fn text(&mut self, to: &mut Interned, text: Option<&str>) -> TextId {
-        let Some(text) = text else { return TextId::NONE };
+    pub fn text(&mut self, to: &mut Interned, text: &EntryText) -> TextId {
+        if *text == EntryText::default() {
+            return TextId::NONE;
+        }
         if let Some(i) = self.texts.get(text) {
             return TextId(*i);
         }
-        let i = place(&mut to.texts, &mut self.free[0], text.into());
-        self.texts.insert(text.into(), i);
+        let i = place(&mut to.texts, &mut self.free[0], text.clone());
+        self.texts.insert(text.clone(), i);
         TextId(i)
     }
 
     /// The number of what is said of a subject.
     pub fn raw(&mut self, to: &mut Interned, raw: &RawFacts) -> FactsId {
         let facts = raw.facts.iter();
-        let facts =
-            facts.map(|f| Fact { reason: f.reason, source: f.source, hole: f.hole, text: self.text(to, f.text.as_deref()) }).collect();
+        let facts = facts.map(|f| Fact { reason: f.reason, source: f.source, hole: f.hole, text: self.text(to, &f.text) }).collect();
         self.facts(to, raw.exempt, facts)
     }
 
@@ -262,7 +307,8 @@ impl Interner {
         if let Some(i) = self.facts.get(&key) {
             return FactsId(*i);
         }
-        let i = place(&mut to.facts, &mut self.free[1], Facts::new(exempt, key.1.clone()));
+        let facts = Facts::new(exempt, key.1.clone(), to);
+        let i = place(&mut to.facts, &mut self.free[1], facts);
         self.facts.insert(key, i);
         FactsId(i)
     }
@@ -289,7 +335,12 @@ impl Interner {
             }
         };
         to.facts.iter().zip(&facts).filter(|(_, used)| **used).for_each(|(f, _)| f.facts.iter().for_each(|f| mark(f.text)));
-        to.values.iter().zip(&values).filter(|(_, used)| **used).for_each(|(v, _)| v.items.iter().for_each(|i| mark(i.text)));
+        to.values.iter().zip(&values).filter(|(_, used)| **used).for_each(|(v, _)| {
+            v.items.iter().for_each(|i| {
+                mark(i.text);
+                mark(i.row);
+            });
+        });
         let dead = |used: &[bool]| (0..used.len() as u32).filter(|i| !used[*i as usize]).collect();
         self.texts.retain(|_, i| texts[*i as usize]);
         self.facts.retain(|_, i| facts[*i as usize]);
@@ -297,7 +348,7 @@ impl Interner {
         self.free = [dead(&texts), dead(&facts), dead(&values)];
         // The memory goes at once; a reader of an older snapshot has its own copy of the leaf.
         for i in &self.free[0] {
-            to.texts.set(*i as usize, "".into());
+            to.texts.set(*i as usize, EntryText::default());
         }
         for i in &self.free[1] {
             to.facts.set(*i as usize, Facts::default());

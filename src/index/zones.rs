@@ -12,10 +12,10 @@ use super::{
     find::labels_in,
     records::{compress, record_data, relative, starts_label, wire_mail},
 };
-use crate::model::{Mask, ReasonId, Reasons, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy};
+use crate::model::{Mask, ReasonId, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy};
 
 /// Moves when this program renders the same data differently; part of every zone's hash, so that the serial moves too.
-pub const RENDER_VERSION: u32 = 2;
+pub const RENDER_VERSION: u32 = 3;
 
 /// The version of a catalog's schema as TXT data: 2 (RFC 9432 section 4.2.1).
 const CATALOG_VERSION: &[u8] = b"\x012";
@@ -64,6 +64,8 @@ pub struct ZoneView {
     pub ttls: [u32; 3],
     /// A number that changes with everything that is rendered from configuration.
     pub hash: u64,
+    /// The store whose rows these are ([`super::rows`]).
+    pub store: StoreId,
     /// Where it is counted: stays the same while other zones come and go.
     pub slot: usize,
     allow: Vec<ipnet::IpNet>,
@@ -118,6 +120,7 @@ impl ZoneView {
             soa_names: soa_names.into(),
             ttls: [zone.ttl, zone.negative_ttl, zone.nodata_ttl].map(|s| s.0 as u32),
             hash,
+            store: StoreId::default(),
             slot: 0,
             allow: zone.query.allow.iter().map(|p| allowed(p)).collect::<Result<_, _>>()?,
             open: false,
@@ -128,6 +131,14 @@ impl ZoneView {
         view.open = view.allow.contains(&allowed("0.0.0.0/0")?) && view.allow.contains(&allowed("::/0")?);
         view.fix()?;
         Ok(view)
+    }
+
+    /// The zone of a store. The identity is part of the hash, since every row has it.
+    #[must_use]
+    pub fn of_store(mut self, store: StoreId) -> ZoneView {
+        self.store = store;
+        self.hash = fnv(&[self.hash, store.0].map(u64::to_le_bytes).concat());
+        self
     }
 
     /// The zone as it is at a time: one that is retired lists nobody from a day on. What is published there is shown at the

@@ -420,7 +420,8 @@ impl Writer {
         }
         let texts: HashMap<String, String> = settings.reasons.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
         let now = now();
-        let view = |z| Ok(ZoneView::new(z, &vocabulary.reasons, &texts)?.at(now));
+        let store = self.store.store_id();
+        let view = |z| Ok(ZoneView::new(z, &vocabulary.reasons, &texts)?.of_store(store).at(now));
         let views = settings.zones.iter().map(|z| view(z).map_err(|e: String| Refused::Settings(format!("zone {}: {e}", z.origin))));
         let zones = self.zones.next(views.collect::<Result<_, _>>()?).map_err(Refused::Settings)?;
         let mut work = Work::new(now);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    entry_text::EntryText,
     evidence::{Evidence, EvidenceKind},
     reason::{ReasonId, SourceId},
     subject::Subject,
@@ -39,8 +40,8 @@ pub enum What {
         until: Option<Time>,
         /// An exception from a wider listing, and not a listing.
         hole: bool,
-        /// Its own text.
-        text: Option<Box<str>>,
+        /// Its own text, and how it came here.
+        text: EntryText,
     },
     /// Somebody took it off.
     Delisted {
@@ -279,7 +280,7 @@ pub fn decide(
         Ask::Delist { hold: HoldFor::Until(t), .. } if *t <= now => Err(Refusal::AlreadyOver(*t)),
         Ask::List { reason, source, until, text } => {
             let mut out = broken(verdict, *reason, *source, breaks_hold)?;
-            out.push(What::Listed { reason: *reason, source: *source, until: *until, hole: false, text: text.clone() });
+            out.push(What::Listed { reason: *reason, source: *source, until: *until, hole: false, text: text.clone().into() });
             Ok(out)
         }
         Ask::Delist { reason, source, hold } => {
@@ -488,7 +489,7 @@ mod tests {
     }
 
     fn listed(source: SourceId) -> What {
-        What::Listed { reason: ReasonId(0), source, until: None, hole: false, text: None }
+        What::Listed { reason: ReasonId(0), source, until: None, hole: false, text: EntryText::default() }
     }
     fn delisted(source: Option<SourceId>) -> Ask {
         Ask::Delist { reason: None, source, hold: HoldFor::Usual }
@@ -541,7 +542,10 @@ mod tests {
     #[test]
     fn what_is_restored_stands_as_it_stood_unless_it_is_held_or_over() {
         let mut v = Verdict::default();
-        v.fold(Time(1), &What::Listed { reason: ReasonId(1), source: SourceId(0), until: Some(Time(90)), hole: false, text: None });
+        v.fold(
+            Time(1),
+            &What::Listed { reason: ReasonId(1), source: SourceId(0), until: Some(Time(90)), hole: false, text: EntryText::default() },
+        );
         let before = v.clone();
         for w in decide(&v, &delisted(None), &[], false, Time(2), is_feed).unwrap() {
             v.fold(Time(2), &w);
@@ -561,7 +565,16 @@ mod tests {
     fn a_renewal_keeps_its_first_day() {
         let mut v = Verdict::default();
         for (at, until) in [(10, 100), (50, 150)] {
-            v.fold(Time(at), &What::Listed { reason: ReasonId(1), source: SourceId(0), until: Some(Time(until)), hole: false, text: None });
+            v.fold(
+                Time(at),
+                &What::Listed {
+                    reason: ReasonId(1),
+                    source: SourceId(0),
+                    until: Some(Time(until)),
+                    hole: false,
+                    text: EntryText::default(),
+                },
+            );
         }
         assert_eq!((v.entries[0].since, v.entries[0].until), (Time(10), Some(Time(150))));
     }

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod digest;
 pub mod domain;
+pub mod entry_text;
 pub mod evidence;
 pub mod history;
 pub mod key;
@@ -23,6 +24,7 @@ pub mod zone;
 pub use access::{Bounds, Person, Role, Token};
 pub use digest::Digest;
 pub use domain::{Domain, Scope};
+pub use entry_text::{EntryText, FeedPath, MAX_HOPS, StoreId};
 pub use evidence::{Evidence, EvidenceKind};
 pub use history::{Change, Event, Terms, What};
 pub use key::{Algorithm, Keys, TsigKey};

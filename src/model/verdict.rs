@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    entry_text::EntryText,
     history::What,
     reason::{Mask, ReasonId, SourceId},
     subject::Subject,
@@ -56,8 +57,8 @@ pub struct Entry {
     pub until: Option<Time>,
     /// True: not a listing but an exception from this source's listing of a wider prefix.
     pub hole: bool,
-    /// Its own text, `$` standing for the listed subject.
-    pub text: Option<Box<str>>,
+    /// Its own text, `$` standing for the listed subject, and how it came here.
+    pub text: EntryText,
 }
 
 /// The operator's word that a subject must never be published.

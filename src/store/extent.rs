@@ -253,7 +253,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(reason: u8, hole: bool) -> FeedEntry {
-        FeedEntry { reason: ReasonId(reason), hole, weak: false, since: Time(0), text: None, note: None }
+        FeedEntry { reason: ReasonId(reason), hole, weak: false, since: Time(0), text: Default::default(), note: None }
     }
 
     /// The extent of lines such as `45.0.0.0/8` or `!45.1.0.0/16`.

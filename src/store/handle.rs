@@ -9,7 +9,7 @@ use std::{
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch, WriteOptions};
 
 use super::schema::{self, Own, SourceRecord, ZoneRecord};
-use crate::model::{Event, Hold, Reasons, SourceId, Sources, Subject, Time, Verdict, history::What};
+use crate::model::{Event, Hold, Reasons, SourceId, Sources, StoreId, Subject, Time, Verdict, history::What};
 
 /// Settings of the store: `[store]` and `[journal]`.
 #[derive(Debug, Clone)]
@@ -165,6 +165,11 @@ impl Store {
     /// What tells it from every other store.
     pub fn id(&self) -> [u8; 16] {
         self.id
+    }
+
+    /// The identity that rows have: the first half of [`Store::id`].
+    pub fn store_id(&self) -> StoreId {
+        self.id.first_chunk().map_or(StoreId::default(), |half| StoreId(u64::from_be_bytes(*half)))
     }
 
     /// Where it lies.

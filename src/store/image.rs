@@ -9,7 +9,7 @@ use super::Store;
 use crate::index::{Builder, Tables, image};
 
 /// First bytes of the file; the last one is the version.
-const MAGIC: &[u8; 8] = b"ORBSIMG\x02";
+const MAGIC: &[u8; 8] = b"ORBSIMG\x03";
 const HEAD: usize = 8 + 16 + 8 + 4;
 
 impl Store {

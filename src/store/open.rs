@@ -117,6 +117,17 @@ impl Store {
         Ok(store)
     }
 
+    /// Gives a store that was copied an identity of its own, so that servers which follow each other tell the two apart. Zones
+    /// get new serials at the next start, since every row of them has the identity.
+    pub fn renew_identity(&mut self) -> Result<()> {
+        let id = new_id()?;
+        let mut batch = Batch::default();
+        batch.put(schema::META, b"id".to_vec(), id.to_vec());
+        self.commit(batch)?;
+        self.id = id;
+        Ok(())
+    }
+
     fn is_empty(&self) -> Result<bool> {
         let mut empty = true;
         for family in schema::FAMILIES {

@@ -22,7 +22,9 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::extent::Extent;
-use crate::model::{Entry, Event, Exempt, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict, history::What};
+use crate::model::{
+    Entry, EntryText, Event, Exempt, FeedPath, Hold, Mask, ReasonId, Serial, SourceId, StoreId, Subject, Time, Verdict, history::What,
+};
 
 /// The version of everything below; a store of a newer one is refused.
 pub const VERSION: u32 = 6;
@@ -113,8 +115,8 @@ pub struct FeedEntry {
     pub weak: bool,
     /// Since when the feed has it.
     pub since: Time,
-    /// Its own text.
-    pub text: Option<Box<str>>,
+    /// Its own text, and how it came here.
+    pub text: EntryText,
     /// What the list says about the entry, for operators; never published.
     pub note: Option<Box<str>>,
 }
@@ -131,30 +133,39 @@ const HOLE: u8 = 1;
 const HAS_TEXT: u8 = 1 << 1;
 const WEAK: u8 = 1 << 2;
 const HAS_NOTE: u8 = 1 << 3;
+const HAS_PATH: u8 = 1 << 4;
 
 /// The longest note of an entry, in bytes; the rest is cut off.
 pub const MAX_NOTE_BYTES: usize = 255;
 
-/// Writes a feed's row: this version's byte, then for each entry reason, flags, since, text, note.
+/// Writes a feed's row: this version's byte, then for each entry reason, flags, since, path, text, note.
 pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     out.push(FORM);
     for e in entries {
-        write_entry((e.reason, e.hole, e.weak, e.since), e.text.as_deref(), e.note.as_deref(), out);
+        write_entry((e.reason, e.hole, e.weak, e.since), e.text.as_deref(), &e.text.path, e.note.as_deref(), out);
     }
 }
 
 /// Writes the row of one entry.
 #[cfg(feature = "daemon")]
-pub(super) fn write_single(head: (ReasonId, bool, bool, Time), text: Option<&str>, note: Option<&str>, out: &mut Vec<u8>) {
+pub(super) fn write_single(head: EntryHead, text: Option<&str>, path: &FeedPath, note: Option<&str>, out: &mut Vec<u8>) {
     out.push(FORM);
-    write_entry(head, text, note, out);
+    write_entry(head, text, path, note, out);
 }
 
-fn write_entry((reason, hole, weak, since): (ReasonId, bool, bool, Time), text: Option<&str>, note: Option<&str>, out: &mut Vec<u8>) {
+/// Reason, whether it is an exception, whether it is a weak one, since when.
+pub(super) type EntryHead = (ReasonId, bool, bool, Time);
+
+fn write_entry((reason, hole, weak, since): EntryHead, text: Option<&str>, path: &FeedPath, note: Option<&str>, out: &mut Vec<u8>) {
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
     let flags = flag(hole, HOLE) | flag(text.is_some(), HAS_TEXT) | flag(weak, WEAK) | flag(note.is_some(), HAS_NOTE);
-    out.extend([reason.0, flags]);
+    out.extend([reason.0, flags | flag(*path != FeedPath::Own, HAS_PATH)]);
     out.extend((since.0 as u32).to_be_bytes());
+    if *path != FeedPath::Own {
+        // The number of stores, and their identities.
+        out.push(path.hops());
+        path.stores().iter().for_each(|s| out.extend(s.0.to_be_bytes()));
+    }
     if let Some(text) = text {
         // Readers cut texts; a longer one is cut here, so that the row reads back.
         let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
@@ -176,7 +187,17 @@ pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
         let since = Time(u64::from(u32::from_be_bytes(head[2..].try_into().ok()?)));
         let has = |bit: u8| head[1] & bit != 0;
         rest = tail;
-        let (mut text, mut note) = (None, None);
+        let (mut text, mut note, mut path) = (None, None, FeedPath::Own);
+        if has(HAS_PATH) {
+            let (hops, tail) = rest.split_first()?;
+            path = FeedPath::Untraced;
+            rest = tail;
+            if *hops != FeedPath::UNTRACED_HOPS {
+                let (stores, tail) = rest.split_at_checked(usize::from(*hops) * 8)?;
+                path = FeedPath::via(stores.as_chunks::<8>().0.iter().map(|id| StoreId(u64::from_be_bytes(*id))).collect());
+                rest = tail;
+            }
+        }
         if has(HAS_TEXT) {
             let (len, tail) = rest.split_at_checked(2)?;
             let (bytes, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(len.try_into().ok()?)))?;
@@ -189,7 +210,7 @@ pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
             note = Some(std::str::from_utf8(bytes).ok()?.into());
             rest = tail;
         }
-        out.push(FeedEntry { reason: ReasonId(head[0]), hole: has(HOLE), weak: has(WEAK), since, text, note });
+        out.push(FeedEntry { reason: ReasonId(head[0]), hole: has(HOLE), weak: has(WEAK), since, text: EntryText { text, path }, note });
     }
     (*form == FORM && rest.is_empty()).then_some(out)
 }
@@ -473,10 +494,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn feed_rows_read_back(entries in prop::collection::vec((0u8..64, any::<bool>(), any::<u32>(), prop::option::of(".{0,20}"), prop::option::of(".{0,20}")), 0..4)) {
+        fn feed_rows_read_back(entries in prop::collection::vec((0u8..64, any::<bool>(), any::<u32>(), prop::option::of(".{0,20}"), prop::option::of(".{0,20}"), 0u8..10), 0..4)) {
             let entries: Vec<_> = entries
                 .into_iter()
-                .map(|(r, hole, since, text, note)| FeedEntry { reason: ReasonId(r), hole, weak: false, since: Time(u64::from(since)), text: text.map(Into::into), note: note.map(Into::into) })
+                .map(|(r, hole, since, text, note, hops)| {
+                    let path = if hops == 9 { FeedPath::Untraced } else { FeedPath::via((0..u64::from(hops)).map(StoreId).collect()) };
+                    FeedEntry { reason: ReasonId(r), hole, weak: false, since: Time(u64::from(since)), text: EntryText { text: text.map(Into::into), path }, note: note.map(Into::into) }
+                })
                 .collect();
             let mut row = Vec::new();
             write_feed(&entries, &mut row);
@@ -493,7 +517,7 @@ mod tests {
     fn an_event_of_every_kind_reads_back() {
         let (reason, source, until) = (ReasonId(3), SourceId(9), Time(7));
         let all = [
-            What::Listed { reason, source, until: Some(until), hole: true, text: Some("t $".into()) },
+            What::Listed { reason, source, until: Some(until), hole: true, text: "t $".into() },
             What::Delisted { reason, source },
             What::Expired { reason, source },
             What::Dropped { reason, source },
@@ -522,7 +546,7 @@ mod tests {
             hole,
             weak: false,
             since: Time(since),
-            text: text.map(Into::into),
+            text: text.into(),
             note: None,
         };
         let entries = vec![entry(3, false, 9, Some("t")), entry(4, true, 7, None)];
@@ -534,8 +558,14 @@ mod tests {
 
     #[test]
     fn a_long_note_is_cut_and_the_row_reads_back() {
-        let entry =
-            FeedEntry { reason: ReasonId(1), hole: false, weak: false, since: Time(1), text: None, note: Some("é".repeat(500).into()) };
+        let entry = FeedEntry {
+            reason: ReasonId(1),
+            hole: false,
+            weak: false,
+            since: Time(1),
+            text: EntryText::default(),
+            note: Some("é".repeat(500).into()),
+        };
         let mut row = Vec::new();
         write_feed(&[entry], &mut row);
         assert_eq!(read_feed(&row).unwrap()[0].note.as_ref().map(|n| n.len()), Some(254));

@@ -356,7 +356,7 @@ pub(super) async fn renew(
         reason: Some(v.reasons.name(entry.reason).into()),
         source: Some(v.sources.name(entry.source).into()),
         until: renewal.until,
-        text: renewal.text.or(entry.text.map(Into::into)),
+        text: renewal.text.or(entry.text.text.map(Into::into)),
         note: renewal.note,
         ..Ordered::default()
     };

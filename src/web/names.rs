@@ -87,7 +87,10 @@ mod tests {
     fn names_that_the_intake_rule_refuses_are_counted_by_class() {
         let digest = "d41d8cd98f00b204e9800998ecf8427e";
         let names = ["too", "forbidden", "bad.example", "7.100.51.45.in-addr.arpa", "arpa", "45.51.100.x", "co.uk", "45.51.100.7", digest];
-        let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
+        let listed = RawFacts {
+            exempt: false,
+            facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }],
+        };
         let mut builder = Builder::default();
         apply(&mut builder, &names.map(|n| (Subject::Domain(Domain::parse_any(n).unwrap()), listed.clone())));
         let zones = Arc::new(ZoneSet::new(vec![test_zone("hash", &[0], HASH)]).unwrap());

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     ledger::{Import, MANY},
     model::{
-        Change, Evidence, ReasonId, SourceId, Subject,
+        Change, EntryText, Evidence, ReasonId, SourceId, Subject,
         history::{Ask, HoldFor},
     },
     store::{
@@ -168,7 +168,14 @@ fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool
             for (subject, reason, _) in rows {
                 sink(
                     subject.clone(),
-                    FeedEntry { reason: *reason, hole: false, weak: false, since: crate::ledger::now(), text: None, note: None },
+                    FeedEntry {
+                        reason: *reason,
+                        hole: false,
+                        weak: false,
+                        since: crate::ledger::now(),
+                        text: EntryText::default(),
+                        note: None,
+                    },
                 )?;
             }
             Ok(())

@@ -213,6 +213,15 @@ fn feeds(out: &mut String, feeds: &Value) {
     let held = all.iter().map(|(labels, held, _)| (labels.clone(), one(*held)));
     family(out, "feed_held", "gauge", "1 while a feed's list is held until a person decides", held);
     let failing = all.iter().map(|(labels, _, failing)| (labels.clone(), one(*failing)));
+    let looped = feeds.as_array().into_iter().flatten().filter(|f| f["kind"] == "orbsd");
+    let looped = looped.filter_map(|f| Some((format!("{{{}}}", label("feed", f["feed"].as_str()?)), f["looped"].as_f64().unwrap_or(0.0))));
+    family(
+        out,
+        "feed_looped_total",
+        "counter",
+        "Items of another server's rows that were left out, since they came through this server",
+        looped,
+    );
     family(out, "feed_failing", "gauge", "1 while a feed is not refreshed: its list or its server is refused", failing);
 }
 

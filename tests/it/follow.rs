@@ -32,7 +32,8 @@ fn server(p: &Primary) -> Server {
 fn refresh_with(ledger: &Ledger, server: &Server, codes: &str) -> Result<Refreshed, Failed> {
     let reasons = Reasons { reason: None, codes: Some(codes.into()) };
     let stop = AtomicBool::new(false);
-    let following = Following { ledger, name: "peer", server, mapping: Mapping::Names, reasons: &reasons, max_age: None, stop: &stop };
+    let following =
+        Following { ledger, name: "peer", server, mapping: Mapping::Names, transit: false, reasons: &reasons, max_age: None, stop: &stop };
     following.refresh()
 }
 
@@ -47,7 +48,7 @@ fn listed(ledger: &Ledger) -> Listed {
     let v = ledger.store.vocabulary();
     let Some(id) = v.sources.get("peer") else { return Listed::new() };
     let rows = ledger.store.feed_rows(id, v.records[usize::from(id.0)].generation, usize::MAX).unwrap();
-    rows.into_iter().map(|(s, of)| (s, of.into_iter().map(|e| (e.reason.0, e.hole, e.text)).collect())).collect()
+    rows.into_iter().map(|(s, of)| (s, of.into_iter().map(|e| (e.reason.0, e.hole, e.text.text)).collect())).collect()
 }
 
 fn names(ledger: &Ledger) -> BTreeSet<String> {

@@ -293,7 +293,7 @@ fn a_note_of_a_feed_is_shown_to_operators_and_never_published() {
     let source = ledger.source("drop").unwrap();
     let reason = ledger.store.vocabulary().reasons.get("relay").unwrap();
     let run = |note: Option<&str>, mode: Mode| {
-        let entry = FeedEntry { reason, hole: false, weak: false, since: Time(0), text: None, note: note.map(Into::into) };
+        let entry = FeedEntry { reason, hole: false, weak: false, since: Time(0), text: Default::default(), note: note.map(Into::into) };
         let mut what = orbsd::ledger::Import { mode, ..orbsd::ledger::Import::replace(source) };
         ledger.import_with(&mut what, |_, sink| sink("45.51.0.0/24".parse().unwrap(), entry)).unwrap()
     };

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use orbsd::{
     ledger::{Import, Ledger},
-    model::{Change, SourceId, Subject, Verdict, history::Ask},
+    model::{Change, EntryText, FeedPath, SourceId, StoreId, Subject, Verdict, history::Ask},
     store::schema::FeedEntry,
 };
 
@@ -44,9 +44,21 @@ fn import(ledger: &Ledger, dice: &mut Dice, name: &str) {
         if dice.below(3) == 0 {
             let text = (dice.below(4) == 0).then(|| "own text of $".into());
             let reason = reasons[dice.below(3) as usize];
+            let path = match dice.below(4) {
+                0 => FeedPath::via(vec![StoreId(dice.below(3)), StoreId(9)]),
+                1 => FeedPath::Untraced,
+                _ => FeedPath::Own,
+            };
             lines.push((
                 s.parse().unwrap(),
-                FeedEntry { reason, hole: dice.below(5) == 0, weak: false, since: Default::default(), text, note: None },
+                FeedEntry {
+                    reason,
+                    hole: dice.below(5) == 0,
+                    weak: false,
+                    since: Default::default(),
+                    text: EntryText { text, path },
+                    note: None,
+                },
             ));
         }
     }
@@ -157,7 +169,8 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
         let v = ledger.store.vocabulary();
         let relay = v.reasons.get("relay").unwrap();
         let source = ledger.source("xbl").unwrap();
-        let entry = || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: None, note: None };
+        let entry =
+            || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: Default::default(), note: None };
         let lines = if large { 25_000u32 } else { 10 };
         let import = |upto: u32, ledger: &Ledger, meanwhile: &dyn Fn()| {
             let done = ledger.import_with(&mut Import::replace(source), |_, sink| {
@@ -205,7 +218,8 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
         let source = ledger.source("xbl").unwrap();
         let import = |max_age: u64| {
             let mut what = Import { max_age: Some(orbsd::model::time::Seconds(max_age)), ..Import::replace(source) };
-            let entry = || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: None, note: None };
+            let entry =
+                || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: Default::default(), note: None };
             let done = ledger.import_with(&mut what, |_, sink| (0..lines).try_for_each(|i| sink(Subject::host4(0x2d00_0000 + i), entry())));
             done.unwrap_or_else(|e| panic!("{e:?}"));
         };
@@ -244,7 +258,7 @@ fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
     let relay = ledger.store.vocabulary().reasons.get("relay").unwrap();
     let source = ledger.source("xbl").unwrap();
     let both = Subject::host4(0x2d01_0101);
-    let entry = || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: None, note: None };
+    let entry = || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: Default::default(), note: None };
     ledger.import_with(&mut Import::replace(source), |_, sink| sink(both.clone(), entry())).unwrap();
     let ask = Ask::List { reason: relay, source: SourceId::OPERATOR, until: None, text: None };
     let change = Change { subject: both.clone(), author: "t".into(), evidence: None, ask, terms: Default::default() };

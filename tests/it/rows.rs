@@ -116,3 +116,146 @@ fn x_an_orbsd_that_follows_rows_answers_as_the_one_it_follows() {
     let feeds = follower.json(&["status", "--json"])["feeds"].clone();
     assert!(feeds.as_array().unwrap().iter().any(|f| f["kind"] == "orbsd" && f["problem"].is_null()), "{feeds:#}");
 }
+
+/// `count` servers; each publishes the same zone and tells all others of it.
+fn servers(count: usize) -> Vec<Folder> {
+    let all: Vec<Folder> = (0..count).map(|_| Folder::with(CONFIG, &[("bl", &zone("bl.orbs.example", "address", ""))])).collect();
+    for (i, f) in all.iter().enumerate() {
+        let others: Vec<String> = all.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, f)| format!("'{}'", f.addr())).collect();
+        let transfer = format!("[transfer]\nallow = ['127.0.0.0/8']\nnotify = [{}]\n", others.join(", "));
+        f.write("zones/bl.toml", &zone("bl.orbs.example", "address", &transfer));
+    }
+    all
+}
+
+/// Adds a feed to a server's configuration.
+fn follow(f: &Folder, name: &str, kind: &str, from: &Folder) {
+    let config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
+    let feed = format!(
+        "[[feed]]\nname = '{name}'\nkind = '{kind}'\nserver = '{}'\nzone = 'bl.orbs.example'\ncodes = 'bl'\nevery = '1s'\n",
+        from.addr()
+    );
+    f.write("config.toml", &(config + &feed));
+}
+
+/// Waits until all servers answer alike.
+fn all_answer(servers: &[Folder], name: &str, expected: &str) {
+    let end = Instant::now() + Duration::from_secs(15);
+    for f in servers {
+        while !answers(f, name)[0].contains(expected) {
+            assert!(Instant::now() < end, "{name}: {:?}, not {expected}\n{}", answers(f, name), f.ok(&["status"]));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn serials(servers: &[Folder]) -> Vec<serde_json::Value> {
+    servers.iter().map(|f| f.json(&["status", "--json"])["zones"].clone()).map(|z| z[0]["serial"].clone()).collect()
+}
+
+/// In a ring, what ends at its origin ends everywhere, and then no serial moves.
+fn ring(count: usize) {
+    let all = servers(count);
+    for i in 0..count {
+        follow(&all[i], "ring", "orbsd", &all[(i + 1) % count]);
+    }
+    let _daemons: Vec<Daemon> = all.iter().map(Daemon::start).collect();
+    all[0].ok(&["list", "45.1.2.3", "--reason", "relay"]);
+    all[1].ok(&["list", "45.1.0.0/16", "--reason", "netblock"]);
+    let names = ["3.2.1.45.bl.orbs.example", "9.9.1.45.bl.orbs.example"];
+    names.iter().for_each(|n| all_answer(&all, n, "127.0.0."));
+    all[0].ok(&["delist", "45.1.2.3", "--no-hold"]);
+    all[1].ok(&["delist", "45.1.0.0/16", "--no-hold"]);
+    names.iter().for_each(|n| all_answer(&all, n, "NXDOMAIN"));
+    let mut last = serials(&all);
+    let end = Instant::now() + Duration::from_secs(15);
+    loop {
+        std::thread::sleep(Duration::from_secs(3));
+        let now = serials(&all);
+        if now == last {
+            break;
+        }
+        assert!(Instant::now() < end, "serials move on: {last:?}, {now:?}");
+        last = now;
+    }
+    names.iter().for_each(|n| all_answer(&all, n, "NXDOMAIN"));
+}
+
+#[test]
+fn ended_entries_end_in_a_ring_of_two() {
+    ring(2);
+}
+
+#[test]
+fn ended_entries_end_in_a_ring_of_three() {
+    ring(3);
+}
+
+#[test]
+fn server_that_follows_itself_is_refused_and_warned_of() {
+    let all = servers(2);
+    follow(&all[0], "mirror", "orbsd", &all[0]);
+    let warning = all[0].ok(&["check"]);
+    assert!(warning.contains("feed \"mirror\"") && warning.contains("is this server itself"), "{warning}");
+    let _daemon = Daemon::start(&all[0]);
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let status = all[0].json(&["status", "--json"]);
+        if status["feeds"][0]["problem"].as_str().is_some_and(|p| p.contains("the identity of this server's own store")) {
+            break;
+        }
+        assert!(Instant::now() < end, "{status:#}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A zone transfer has no paths: what it brings is not sent on, unless the operator says so.
+#[test]
+fn entries_of_a_zone_transfer_are_sent_on_only_in_transit() {
+    let all = servers(3);
+    follow(&all[1], "plain", "axfr", &all[0]);
+    follow(&all[2], "rows", "orbsd", &all[1]);
+    let warning = all[1].ok(&["check"]);
+    assert!(warning.contains("feed \"plain\"") && warning.contains("round between both servers"), "{warning}");
+    let _daemons: Vec<Daemon> = all.iter().map(Daemon::start).collect();
+    all[0].ok(&["list", "45.1.2.3", "--reason", "relay"]);
+    all[1].ok(&["list", "45.1.2.4", "--reason", "relay"]);
+    all_answer(&all[1..], "4.2.1.45.bl.orbs.example", "127.0.0.2");
+    all_answer(&all[..2], "3.2.1.45.bl.orbs.example", "127.0.0.2");
+    assert!(answers(&all[2], "3.2.1.45.bl.orbs.example")[0].contains("NXDOMAIN"));
+    let config = std::fs::read_to_string(all[1].path().join("config.toml")).unwrap();
+    all[1].write("config.toml", &config.replace("every = '1s'", "every = '1s'\ntransit = true"));
+    all[1].ok(&["reload"]);
+    all_answer(&all, "3.2.1.45.bl.orbs.example", "127.0.0.2");
+}
+
+/// A copy of a store that goes on elsewhere follows the original only with an identity of its own.
+#[test]
+fn restored_copy_has_the_identity_of_its_original_unless_told() {
+    let all = servers(2);
+    let daemon = Daemon::start(&all[0]);
+    all[0].ok(&["list", "45.1.2.3", "--reason", "relay"]);
+    let copy = all[0].path().join("copy");
+    all[0].ok(&["backup", copy.to_str().unwrap()]);
+    follow(&all[1], "original", "orbsd", &all[0]);
+    let restore = |more: &[&str]| {
+        let _ = std::fs::remove_dir_all(all[1].path().join("data"));
+        let words = [&["restore", copy.to_str().unwrap(), "--without-removals"], more].concat();
+        all[1].ok(&words);
+        Daemon::start(&all[1])
+    };
+    let problem = || all[1].json(&["status", "--json"])["feeds"][0].clone();
+    let wait = |what: &dyn Fn(&serde_json::Value) -> bool| {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !what(&problem()) {
+            assert!(Instant::now() < end, "{:#}", problem());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let same = restore(&[]);
+    wait(&|f| f["problem"].as_str().is_some_and(|p| p.contains("restore --new-identity")));
+    same.stop();
+    let _other = restore(&["--new-identity"]);
+    wait(&|f| f["refreshed"].is_string() && f["problem"].is_null());
+    drop(daemon);
+}

@@ -79,7 +79,10 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
             let mut what = Import::replace(source);
             let result = lab.ledger.import_with(&mut what, |_, sink| {
                 format::read("rbldnsd", Box::new(body.as_bytes()), "body", &options, &mut Default::default(), &mut |e| {
-                    sink(e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text, note: e.note })
+                    sink(
+                        e.subject,
+                        FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text.into(), note: e.note },
+                    )
                 })
             });
             return result.map(|_| ()).map_err(|e| format!("{e:?}"));

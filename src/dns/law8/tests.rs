@@ -14,7 +14,6 @@ use crate::{
     index::{
         Builder, HASH, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView, any_facts, any_world, apply, names,
         render::{Rendered, render},
-        values::TextId,
         zones::rtype,
     },
     model::{Domain, Prefix4, ReasonId, Reasons, Scope, Serial, SourceId, Subject, Time, ZoneKind},
@@ -59,7 +58,7 @@ type Record = (u16, u32, String);
 fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> Vec<Record> {
     let mut out: Vec<Record> = Vec::new();
     match at {
-        Rendered::Row(_) => unreachable!("owner names are rendered"),
+        Rendered::Row(_) | Rendered::Identity(_) => unreachable!("owner names are rendered"),
         Rendered::Blank => out.push((rtype::HINFO, 420, "exempt ".into())),
         Rendered::Fixed(f) => out.extend(f.rrs.iter().map(|r| {
             let data = match (r.rtype, &*r.data) {
@@ -78,7 +77,7 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> Vec<Record> {
                 out.push((rtype::A, 420, format!("{a}.{b}.{c}.{d}")));
                 let mut subject = String::new();
                 l.write_subject(i, &mut subject).unwrap();
-                let template = if i.text == TextId::NONE { &*p.text } else { builder.tables().interned.text(i.text) };
+                let template = builder.tables().interned.own_text(i.text).unwrap_or(&p.text);
                 let text = template.replace("$$", "\u{1}").replace('$', &subject).replace('\u{1}', "$");
                 let record = (rtype::TXT, 420, text.chars().take(255).collect());
                 if !template.is_empty() && !texts.contains(&record) {
@@ -289,7 +288,10 @@ proptest! {
 /// A block as a bitmap, with runs and exempt hosts in it, against the rendering.
 #[test]
 fn a_full_block_answers_as_its_rendering() {
-    let listed = |r| RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(r), source: SourceId(0), hole: false, text: None }] };
+    let listed = |r| RawFacts {
+        exempt: false,
+        facts: vec![RawFact { reason: ReasonId(r), source: SourceId(0), hole: false, text: Default::default() }],
+    };
     let exempt = RawFacts { exempt: true, facts: vec![] };
     let hosts =
         (0..0x1_0000u32).filter(|i| i % 3 == 0 || i >> 8 == 7).map(|i| (Subject::host4(0x0c22_0000 | i), listed((i >> 12) as u8 % 2)));
@@ -343,7 +345,10 @@ fn a_reply_is_cut_at_the_smaller_of_both_sizes() {
 #[test]
 fn every_kind_of_reply_is_well_formed() {
     let mut builder = Builder::default();
-    let listed = RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None }] };
+    let listed = RawFacts {
+        exempt: false,
+        facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }],
+    };
     let exempt = RawFacts { exempt: true, facts: vec![] };
     apply(&mut builder, &[(".a.b".parse().unwrap(), listed), (".c.a.b".parse().unwrap(), exempt)]);
     for extra in ["", "query = { allow = [] }", "query = { allow = [], refused_code = '127.255.255.254' }"] {

@@ -123,7 +123,7 @@ proptest! {
 }
 
 fn listed(n: u32) -> Builder {
-    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None };
+    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() };
     let facts = RawFacts { exempt: false, facts: vec![fact] };
     let mut builder = Builder::default();
     let world: Vec<_> = (0..n).map(|i| (Subject::host4(0x2d00_0000 + i * 7), facts.clone())).collect();
@@ -134,7 +134,7 @@ fn listed(n: u32) -> Builder {
 /// Names of IPv6 pointed from one to the next, and dnspython gave up on the chain.
 #[test]
 fn no_name_is_read_by_a_long_chain_of_pointers() {
-    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: None };
+    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() };
     let facts = RawFacts { exempt: false, facts: vec![fact] };
     let mut builder = Builder::default();
     let six =

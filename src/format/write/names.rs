@@ -94,7 +94,7 @@ pub(super) fn names(e: &Export, tell: Tell) -> io::Result<()> {
         };
         let mut items = Items::default();
         match at {
-            Rendered::Fixed(_) | Rendered::Row(_) => return,
+            Rendered::Fixed(_) | Rendered::Row(_) | Rendered::Identity(_) => return,
             Rendered::Blank => {}
             Rendered::Listed(l) => {
                 items.extend(l.own, e.view.mask);

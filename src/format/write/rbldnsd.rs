@@ -9,7 +9,6 @@ use crate::{
         Items, Listing, Where, ZoneView,
         find::labels_in,
         pieces::Cut,
-        values::TextId,
         zones::{rtype, txt_data},
     },
     model::{Prefix6, Subject, ZoneKind, zone::TxtPolicy},
@@ -223,7 +222,7 @@ fn values(e: &Export, report: Option<&ReportBuilder>, subject: &Subject, items: 
         let Some(item) = l.item(p.reason) else { continue };
         let mut listed = String::new();
         let _ = l.write_subject(item, &mut listed);
-        let template = if item.text == TextId::NONE { &p.text } else { snapshot.tables.interned.text(item.text) };
+        let template = snapshot.tables.interned.own_text(item.text).unwrap_or(&p.text);
         let data = txt_data(template, &listed);
         if let Some(report) = report {
             let shown = data.get(1..).unwrap_or(&[]);

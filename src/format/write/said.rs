@@ -4,7 +4,6 @@ use super::{Export, ExportChangeKind, report::ReportBuilder};
 use crate::{
     index::{
         Items, Listing, Where,
-        values::TextId,
         zones::{MAX_NAME, txt_data},
     },
     model::{Subject, verdict::MAX_TEXT},
@@ -66,7 +65,7 @@ pub(super) fn said<'e>(e: &Export<'e>, piece: &Subject, items: &Items) -> Vec<Sa
     let published = e.view.publish.iter().zip(&e.view.spec.publish);
     let one = |(p, spec): (&crate::index::zones::Published, &'e crate::model::zone::Publish)| {
         let item = listing.item(p.reason)?;
-        let template = if item.text == TextId::NONE { &p.text } else { e.snapshot.tables.interned.text(item.text) };
+        let template = e.snapshot.tables.interned.own_text(item.text).unwrap_or(&p.text);
         let mut listed = String::new();
         if item.len > len && !alone(piece) {
             listed = piece.to_string();

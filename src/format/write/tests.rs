@@ -29,9 +29,9 @@ fn snapshot(kind: &str, world: &[(Subject, RawFacts)]) -> Snapshot {
 fn world(text: &str) -> World {
     let mut rows: BTreeMap<Subject, RawFacts> = BTreeMap::new();
     for word in text.split(' ') {
-        let (word, text) = word.split_once('=').map_or((word, None), |(w, t)| (w, Some(t.replace('_', " ").into())));
+        let (word, text) = word.split_once('=').map_or((word, None), |(w, t)| (w, Some(t.replace('_', " ").into_boxed_str())));
         let (subject, hole) = word.strip_prefix('!').map_or((word, false), |s| (s, true));
-        let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole, text };
+        let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole, text: text.into() };
         rows.insert(subject.parse().unwrap(), RawFacts { exempt: false, facts: vec![fact] });
     }
     rows.into_iter().collect()
@@ -327,7 +327,7 @@ fn hard_world(world: World, noise: &[u32]) -> World {
     let mut rows: BTreeMap<Subject, RawFacts> = BTreeMap::new();
     for (i, (subject, mut facts)) in world.into_iter().enumerate() {
         for (j, fact) in facts.facts.iter_mut().enumerate().filter(|(_, f)| f.text.is_some()) {
-            fact.text = Some(TEXTS[(i + j) % TEXTS.len()].replace("LONG", &"x".repeat(250)).into());
+            fact.text = TEXTS[(i + j) % TEXTS.len()].replace("LONG", &"x".repeat(250)).as_str().into();
         }
         let subject = match subject {
             Subject::Domain(d) => {
@@ -391,7 +391,7 @@ fn read_again(kind: &str, extra: &str, entries: &[Entry]) -> Snapshot {
             *row = e;
         }
     }
-    let fact = |e: &Entry| RawFact { reason: e.reason, source: SourceId(0), hole: e.hole, text: e.text.clone() };
+    let fact = |e: &Entry| RawFact { reason: e.reason, source: SourceId(0), hole: e.hole, text: e.text.clone().into() };
     let world: World =
         rows.into_iter().map(|(s, row)| (s, RawFacts { exempt: false, facts: row.into_values().map(fact).collect() })).collect();
     snapshot_of(kind, extra, &world)
@@ -554,7 +554,7 @@ fn texts_that_are_changed_are_counted() {
     let mut rows = world("45.1.1.1 45.1.1.3 45.1.1.5");
     let texts = ["caf\u{e9} and\ta tab".to_string(), "x".repeat(250) + " is $", "plain $$ and \"$\"".into()];
     for ((_, facts), text) in rows.iter_mut().zip(texts) {
-        facts.facts[0].text = Some(text.into());
+        facts.facts[0].text = text.as_str().into();
     }
     let snapshot = snapshot("address", &rows);
     for (format, action) in [("master", ""), ("rbldnsd", ""), ("jsonl", ""), ("postfix", ""), ("rpz", "192.0.2.1")] {

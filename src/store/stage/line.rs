@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use super::super::schema::{self, FeedEntry};
-use crate::model::{ReasonId, Subject, Time};
+use crate::model::{EntryText, FeedPath, ReasonId, Subject, Time};
 
 /// A line without its time, which is that of the import.
 pub(super) struct Line {
@@ -12,6 +12,8 @@ pub(super) struct Line {
     words: Box<str>,
     /// How many bytes of them are the text.
     text_bytes: u16,
+    /// How the entry came here; `None` for [`FeedPath::Own`], which most lines are.
+    path: Option<Box<FeedPath>>,
     reason: ReasonId,
     flags: u8,
 }
@@ -26,6 +28,7 @@ impl Line {
         let FeedEntry { reason, hole, weak, text, note, .. } = entry;
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         let flags = flag(hole, HOLE) | flag(weak, WEAK) | flag(text.is_some(), HAS_TEXT) | flag(note.is_some(), HAS_NOTE);
+        let EntryText { text, path } = text;
         let text = text.unwrap_or_default();
         // Readers cut texts far below this.
         let text = if text.len() > usize::from(u16::MAX) { text[..text.floor_char_boundary(usize::from(u16::MAX))].into() } else { text };
@@ -34,7 +37,8 @@ impl Line {
             None => text,
             Some(note) => [&*text, &*note].concat().into(),
         };
-        Line { subject, words, text_bytes, reason, flags }
+        let path = (path != FeedPath::Own).then(|| Box::new(path));
+        Line { subject, words, text_bytes, path, reason, flags }
     }
 
     fn has(&self, bit: u8) -> bool {
@@ -45,6 +49,10 @@ impl Line {
         self.has(HAS_TEXT).then(|| &self.words[..usize::from(self.text_bytes)])
     }
 
+    fn path(&self) -> &FeedPath {
+        self.path.as_deref().unwrap_or(&FeedPath::Own)
+    }
+
     fn note(&self) -> Option<&str> {
         self.has(HAS_NOTE).then(|| &self.words[usize::from(self.text_bytes)..])
     }
@@ -52,6 +60,7 @@ impl Line {
     /// The entry of the line in an import of this time.
     pub(super) fn entry(&self, since: Time) -> FeedEntry {
         let (text, note) = (self.text().map(Into::into), self.note().map(Into::into));
+        let text = EntryText { text, path: self.path().clone() };
         FeedEntry { reason: self.reason, hole: self.has(HOLE), weak: self.has(WEAK), since, text, note }
     }
 
@@ -61,7 +70,7 @@ impl Line {
         out.extend([0; 4]);
         self.subject.write_key(out);
         let key = (out.len() - 4) as u16;
-        schema::write_single((self.reason, self.has(HOLE), self.has(WEAK), since), self.text(), self.note(), out);
+        schema::write_single((self.reason, self.has(HOLE), self.has(WEAK), since), self.text(), self.path(), self.note(), out);
         let row = (out.len() - 4) as u16 - key;
         out[..2].copy_from_slice(&key.to_be_bytes());
         out[2..4].copy_from_slice(&row.to_be_bytes());
@@ -95,7 +104,7 @@ mod tests {
             hole: false,
             weak: true,
             since,
-            text: text.map(Into::into),
+            text: text.into(),
             note: note.map(Into::into),
         };
         let lines = [

@@ -1,0 +1,189 @@
+//! The text of an entry, with the servers that it came through.
+//!
+//! Text and path are one value: they are stored, interned and compared together, since a server that follows another one
+//! needs both and nothing else has a use for the path.
+
+use std::ops::Deref;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+/// The identity of a store: a random number that no other store has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StoreId(pub u64);
+
+impl std::fmt::Display for StoreId {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The most stores in a path. An entry whose path is full is not accepted by a follower.
+pub const MAX_HOPS: usize = 8;
+
+/// How an entry came here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FeedPath {
+    /// This server lists it by its own word, or by a list that was imported here.
+    #[default]
+    Own,
+    /// Rows of other servers brought it: the stores that it came through, the nearest first, at most [`MAX_HOPS`].
+    Via(Box<[StoreId]>),
+    /// A zone transfer without paths brought it, so that nobody can tell whether it comes from here. It is not sent on in
+    /// rows.
+    Untraced,
+}
+
+impl FeedPath {
+    /// The hops of [`FeedPath::Untraced`]: more than any path has.
+    pub const UNTRACED_HOPS: u8 = u8::MAX;
+
+    /// The path of an entry that was received through these stores.
+    pub fn via(stores: Vec<StoreId>) -> FeedPath {
+        if stores.is_empty() { FeedPath::Own } else { FeedPath::Via(stores.into()) }
+    }
+
+    /// The stores, the nearest first.
+    pub fn stores(&self) -> &[StoreId] {
+        match self {
+            FeedPath::Via(stores) => stores,
+            FeedPath::Own | FeedPath::Untraced => &[],
+        }
+    }
+
+    /// How many stores the entry came through: what paths are compared by.
+    pub fn hops(&self) -> u8 {
+        match self {
+            FeedPath::Untraced => FeedPath::UNTRACED_HOPS,
+            path => path.stores().len() as u8,
+        }
+    }
+}
+
+/// The text that answers have for an entry, and how the entry came here. Dereferences to the text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryText {
+    /// The text, `$` standing for the listed subject; `None` for the reason's.
+    pub text: Option<Box<str>>,
+    /// How the entry came here.
+    pub path: FeedPath,
+}
+
+impl Deref for EntryText {
+    type Target = Option<Box<str>>;
+    fn deref(&self) -> &Option<Box<str>> {
+        &self.text
+    }
+}
+
+impl From<Option<Box<str>>> for EntryText {
+    fn from(text: Option<Box<str>>) -> EntryText {
+        EntryText { text, path: FeedPath::Own }
+    }
+}
+
+impl From<Option<&str>> for EntryText {
+    fn from(text: Option<&str>) -> EntryText {
+        EntryText::from(text.map(Box::from))
+    }
+}
+
+impl From<&str> for EntryText {
+    fn from(text: &str) -> EntryText {
+        EntryText::from(Some(text))
+    }
+}
+
+/// Starts a stored text that has a path in front: this byte, the number of stores or `u`, 16 digits for each, and `.`
+/// where there is a text behind. A text without a path is stored as it is, so that entries of one's own word look as they
+/// did before there were paths; one that itself starts with the byte has an empty path in front.
+const MARK: char = '\u{1}';
+
+impl EntryText {
+    fn stored(&self) -> Option<String> {
+        let text = self.text.as_deref();
+        if self.path == FeedPath::Own && !text.is_some_and(|t| t.starts_with(MARK)) {
+            return None;
+        }
+        let mut out = String::from(MARK);
+        match &self.path {
+            FeedPath::Untraced => out.push('u'),
+            path => out += &path.stores().len().to_string(),
+        }
+        self.path.stores().iter().for_each(|s| out += &s.to_string());
+        if let Some(text) = text {
+            out.push('.');
+            out += text;
+        }
+        Some(out)
+    }
+
+    fn parse(stored: &str) -> Option<EntryText> {
+        let Some(rest) = stored.strip_prefix(MARK) else { return Some(EntryText::from(stored)) };
+        let (kind, mut rest) = rest.split_at_checked(1)?;
+        let mut stores = Vec::new();
+        for _ in 0..kind.parse::<usize>().unwrap_or(0) {
+            let (digits, tail) = rest.split_at_checked(16)?;
+            stores.push(StoreId(u64::from_str_radix(digits, 16).ok()?));
+            rest = tail;
+        }
+        let path = match kind {
+            "u" => FeedPath::Untraced,
+            _ => FeedPath::via(stores),
+        };
+        let text = match rest {
+            "" => None,
+            rest => Some(rest.strip_prefix('.')?.into()),
+        };
+        Some(EntryText { text, path })
+    }
+}
+
+impl Serialize for EntryText {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.stored() {
+            Some(stored) => Some(stored).serialize(to),
+            None => self.text.serialize(to),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EntryText {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<EntryText, D::Error> {
+        let Some(stored) = Option::<Box<str>>::deserialize(from)? else { return Ok(EntryText::default()) };
+        if !stored.starts_with(MARK) {
+            return Ok(EntryText::from(Some(stored)));
+        }
+        EntryText::parse(&stored).ok_or_else(|| D::Error::custom("the path of an entry cannot be read"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path() -> impl Strategy<Value = FeedPath> {
+        let via = prop::collection::vec(any::<u64>().prop_map(StoreId), 0..MAX_HOPS).prop_map(FeedPath::via);
+        prop_oneof![Just(FeedPath::Own), via, Just(FeedPath::Untraced)]
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_path_read_back(text in prop::option::of("\u{1}?.{0,20}"), path in path()) {
+            let value = EntryText { text: text.map(Into::into), path };
+            let bytes = postcard::to_stdvec(&value).unwrap();
+            prop_assert_eq!(postcard::from_bytes::<EntryText>(&bytes).unwrap(), value);
+        }
+    }
+
+    /// Stores of before paths have plain texts.
+    #[test]
+    fn text_without_path_is_stored_as_before() {
+        for text in [None, Some("see $"), Some("")] {
+            let text: Option<Box<str>> = text.map(Into::into);
+            let before = postcard::to_stdvec(&text).unwrap();
+            assert_eq!(postcard::to_stdvec(&EntryText::from(text.clone())).unwrap(), before);
+            assert_eq!(postcard::from_bytes::<EntryText>(&before).unwrap(), EntryText::from(text));
+        }
+    }
+}
