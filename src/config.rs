@@ -10,6 +10,7 @@ use crate::{
     dns::MAX_NSID,
     feed, hooks, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::Names},
+    net::Connections,
     serve, store, web,
 };
 use document::{Document, Place, Report, Table, read_text};
@@ -50,6 +51,8 @@ pub struct Config {
     pub exports: Vec<crate::exports::Settings>,
     /// `[probe]` and `[collect]`.
     pub probe: probe::Settings,
+    /// `[connections]`.
+    pub connections: Connections,
     /// `[process] user`.
     pub user: String,
     /// Things to think over.
@@ -67,6 +70,7 @@ impl std::fmt::Display for ConfigError {
 }
 
 mod accepted;
+mod connections;
 mod document;
 mod exports;
 mod feeds;
@@ -96,6 +100,7 @@ impl Config {
         section("[admin] or [web] tls, trust or forwarded", self.doors != running.doors);
         let probe = |c: &Config| (c.probe.schedule.clone(), c.probe.listen.clone(), c.probe.receiver.clone(), c.probe.key.clone());
         section("[collect], or hello, domain, key or the pace of [probe],", probe(self) != probe(running));
+        section("[connections]", self.connections != running.connections);
         section("[log]", self.json_log != running.json_log);
         section("[process]", self.user != running.user);
         out
@@ -180,12 +185,14 @@ impl Config {
             },
             mail: mail::Settings { smarthost: file.mail.smarthost.clone(), from: file.mail.from.clone(), tls: file.mail.tls },
             probe,
+            connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::Settings {
                 path: store,
                 journal_age: file.journal.age,
                 journal_size: file.journal.size.0,
                 churn_age: file.history.feeds,
+                open_tables: store::MAX_OPEN_TABLES,
             },
             trust_at_start: file.clock.trust_at_start,
             warnings: Vec::new(),
@@ -304,6 +311,7 @@ impl File {
             report.error(&self.dns.place, "nsid", format_args!("it has {} bytes; at most {MAX_NSID} are sent", self.dns.nsid.len()));
         }
         self.tls.check(&self.tls.place, self.admin.tls || self.web.tls || self.collect.tls, report);
+        self.connections.check(&self.connections.place, report);
         listen::check(self, report);
         listen::check_proxies(self, report);
         special

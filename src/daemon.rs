@@ -18,8 +18,9 @@ use crate::{
     feed::Feeds,
     ledger::{self, Ledger, desk::Desk},
     mail::Mail,
+    net::{ConnectionLimiter, Connections, FileBudget},
     resolve::Names,
-    serve::{self, Certificates, Shared, sys},
+    serve::{self, Certificates, ReservedClients, Shared, sys},
     store::Store,
     web,
 };
@@ -28,8 +29,8 @@ pub mod collector;
 
 /// How often free memory is given back, in seconds.
 const TRIM_EVERY: u64 = 30;
-/// Open files that TCP connections and the store take together.
-const MIN_FILES: u64 = 4096;
+/// Open files where the system does not say how many there may be.
+const ASSUMED_FILES: u64 = 1024;
 /// Memory of a UDP worker's stack: its buffers are on the heap.
 const STACK: usize = 512 * 1024;
 
@@ -45,7 +46,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     // From the first moment on: a reload that comes while a large store is read waits for it.
     let mut signals = Signals::new()?;
-    raise_file_limit();
+    let (config, connections) = divide_files(config);
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = serve::secure::bind(&config.secure)?;
@@ -65,25 +66,24 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
     let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
+    let limiters = Limiters::new(&connections, ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())));
     let (exports, feeds) = by_themselves(&ledger, &config);
     let told = feeds.clone();
     shared.notified = Some(Arc::new(move |zone, from, key| told.notified(zone, from, key)));
     let workers = start_udp(udp, &shared)?;
-    let places = serve::tcp::Places::default();
-    let mut listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
-    if let Some(certificates) = &certificates {
-        listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &places));
-    }
+    let listeners = serve_streams((tcp, encrypted), &config.secure.path, certificates.as_ref(), &shared, &limiters.dns);
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
-    let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref()));
+    let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref(), &limiters));
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
-    let (around, tests) = (surroundings(&config, certificates.clone()), collector::Tests::new(&config, &ledger, certificates.as_ref())?);
+    let around = surroundings(&config, certificates.clone());
+    let tests = collector::Tests::new(&config, &ledger, certificates.as_ref(), limiters.collect.clone())?;
     let reload = reloader(config_path, config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
-    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), (&mirrors, &tests), around, web_stopped.clone());
+    let about = (around, limiters.stats());
+    let app = app(&ledger, &shared, &reload, (exports.clone(), feeds.clone()), (&mirrors, &tests), about, web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
-    let mut web = start_web(&back, (socket, admin, public), app, &doors, &web_stopped)?;
+    let mut web = start_web(&back, (socket, admin, public), app, &doors, &limiters.socket, &web_stopped)?;
     let tester = tests.start(&back, collectors, &web_stopped)?;
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
@@ -112,6 +112,21 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     stopped.await.map_err(|e| e.to_string())?.map_err(|e| format!("the store could not be closed: {e:?}"))
 }
 
+/// Serves DNS over streams.
+fn serve_streams(
+    (tcp, encrypted): (Vec<tokio::net::TcpListener>, serve::secure::Sockets),
+    path: &str,
+    certificates: Option<&Arc<Certificates>>,
+    shared: &Shared,
+    limiter: &ConnectionLimiter,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let mut out: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), limiter.clone()))).collect();
+    if let Some(certificates) = certificates {
+        out.extend(encrypted.serve(path, certificates, shared, limiter));
+    }
+    out
+}
+
 /// Opens an address of the API, where one is configured.
 fn listen(key: &str, addr: Option<std::net::SocketAddr>) -> Result<Option<std::net::TcpListener>, String> {
     addr.map(|a| web::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}"))).transpose()
@@ -123,11 +138,12 @@ fn start_web(
     (socket, admin, public): (tokio::net::UnixListener, Option<std::net::TcpListener>, Option<std::net::TcpListener>),
     app: web::App,
     doors: &[web::Door; 2],
+    of_socket: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
     let _in = back.enter();
     let socket = socket.into_std().and_then(tokio::net::UnixListener::from_std).map_err(|e| format!("admin.socket: {e}"))?;
-    let mut out = vec![back.spawn(web::run_socket(socket, web::router(app.clone()), stop.clone()))];
+    let mut out = vec![back.spawn(web::run_socket(socket, web::router(app.clone()), of_socket.clone(), stop.clone()))];
     let both = [(admin, web::router(app.clone())), (public, web::public_router(app))];
     for ((listener, router), door) in both.into_iter().zip(doors) {
         let listener = listener.map(tokio::net::TcpListener::from_std).transpose().map_err(|e| e.to_string())?;
@@ -176,11 +192,12 @@ pub fn check_url(url: &str) -> Result<(), String> {
 }
 
 /// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next connection.
-fn doors(config: &Config, certificates: Option<&Arc<Certificates>>) -> [web::Door; 2] {
-    config.doors.clone().map(|(tls, proxies)| {
-        let tls = certificates.cloned().filter(|_| tls).map(|c| Arc::new(move || c.ready().web.clone()) as web::Tls);
-        web::Door { tls, proxies }
-    })
+fn doors(config: &Config, certificates: Option<&Arc<Certificates>>, limiters: &Limiters) -> [web::Door; 2] {
+    let door = |(tls, proxies): &(bool, web::TrustedProxies), limiter: &ConnectionLimiter| {
+        let tls = certificates.cloned().filter(|_| *tls).map(|c| Arc::new(move || c.ready().web.clone()) as web::Tls);
+        web::Door { tls, proxies: proxies.clone(), limiter: limiter.clone() }
+    };
+    [door(&config.doors[0], &limiters.admin), door(&config.doors[1], &limiters.web)]
 }
 
 /// Waits for all of some tasks.
@@ -197,7 +214,7 @@ fn app(
     reload: &web::Reload,
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
-    surroundings: Arc<dyn Fn() -> web::Surroundings + Send + Sync>,
+    (surroundings, connections): (Arc<dyn Fn() -> web::Surroundings + Send + Sync>, web::ConnectionStats),
     stop: tokio::sync::watch::Receiver<bool>,
 ) -> web::App {
     let deciding = feeds.clone();
@@ -213,6 +230,7 @@ fn app(
         check_url: Arc::new(check_url),
         desk: tests.desk.clone(),
         known: tests.known.clone(),
+        connections,
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
         started: ledger.now(),
@@ -244,19 +262,60 @@ fn surroundings(config: &Config, certificates: Option<Arc<Certificates>>) -> Arc
     })
 }
 
-fn raise_file_limit() {
-    match sys::raise_file_limit() {
-        Ok(n) if n < MIN_FILES => {
-            tracing::warn!(limit = n, "few files can be open at the same time: fewer TCP clients are served (ulimit -n)");
-        }
-        Ok(_) => {}
-        Err(e) => tracing::warn!(error = %e, "the limit of open files can not be read"),
-    }
-}
-
 /// Trusted time on this machine. Nothing is written by it before its first tick.
 pub fn clock(config: &Config) -> Clock {
     Clock::start(SystemTimeSource { synchronised: sys::is_clock_synchronised }, Some(config.clock()), config.trust_at_start)
+}
+
+/// The limits of all listeners. DNS over streams shares one; each of the others has its own.
+struct Limiters {
+    dns: ConnectionLimiter,
+    admin: ConnectionLimiter,
+    web: ConnectionLimiter,
+    socket: ConnectionLimiter,
+    collect: ConnectionLimiter,
+}
+
+impl Limiters {
+    fn new(c: &Connections, reserved: ReservedClients) -> Limiters {
+        let of = |total| ConnectionLimiter::new(total, &c.shares);
+        let is_reserved = Arc::new(move |addr| reserved.contains(addr));
+        let dns = ConnectionLimiter::with_transfers(c.dns, c.transfers, &c.shares, is_reserved);
+        Limiters { dns, admin: of(c.admin), web: of(c.web), socket: of(c.socket), collect: of(c.collect) }
+    }
+}
+
+impl Limiters {
+    /// Tells what became of the connections of each.
+    fn stats(&self) -> web::ConnectionStats {
+        let all = [("dns", &self.dns), ("admin", &self.admin), ("web", &self.web), ("socket", &self.socket), ("collect", &self.collect)];
+        let all = all.map(|(name, limiter)| (name, limiter.clone()));
+        Arc::new(move || all.iter().map(|(name, limiter)| (*name, limiter.stats())).collect())
+    }
+}
+
+/// Raises the limit of open files, and divides them among the store, the listeners and the rest: the configuration with what
+/// the store gets, and what the listeners get.
+fn divide_files(mut config: Config) -> (Config, Connections) {
+    let limit = sys::raise_file_limit().unwrap_or_else(|e| {
+        tracing::warn!(error = %e, "the limit of open files can not be read");
+        ASSUMED_FILES
+    });
+    let per_address = workers(&config.serve) + 1;
+    let sockets = config.serve.listen.len() * per_address
+        + config.secure.listen.len()
+        + config.secure.https.len()
+        + config.secure.quic.len()
+        + config.probe.listen.len();
+    let notified: usize = config.ledger.zones.iter().map(|z| z.transfer.notify.len()).sum();
+    let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.schedule.concurrency;
+    let used = [config.admin.is_some(), config.web.is_some(), !config.probe.listen.is_empty()];
+    let budget = FileBudget::divide(limit, (sockets + outgoing) as u64, config.connections, used);
+    if let Some(warning) = &budget.warning {
+        tracing::warn!("{warning}");
+    }
+    config.store.open_tables = budget.store_tables;
+    (config, budget.connections)
 }
 
 /// Opens store and ledger.
@@ -284,8 +343,7 @@ pub fn report(ledger: &Ledger, mirrors: &Arc<serve::Mirrors>) -> web::Report {
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
 
 fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = if settings.workers == 0 { cores } else { settings.workers };
+    let workers = workers(settings);
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for addr in &settings.listen {
         // A machine without IPv6 has no ::1; that is no reason to serve nobody.
@@ -304,6 +362,12 @@ fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
         }
     }
     Ok((udp, tcp))
+}
+
+/// UDP workers of each address.
+fn workers(settings: &serve::Settings) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if settings.workers == 0 { cores } else { settings.workers }
 }
 
 fn drop_privileges(config: &Config) -> Result<(), String> {

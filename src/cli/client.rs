@@ -31,6 +31,7 @@ use crate::{
     ledger::Ledger,
     ledger::desk::Desk,
     metrics::Metrics,
+    net::ConnectionLimiter,
     serve::{Mirrors, sys},
     web,
 };
@@ -282,13 +283,15 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         check_url: Arc::new(crate::daemon::check_url),
         known: crate::daemon::collector::known(desk.clone(), None.into(), Vec::new()),
         desk,
+        connections: Arc::new(Vec::new),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
         started: ledger.now(),
         daemon: false,
         stop: stop.clone(),
     };
-    runtime.spawn(web::run_socket(listener, web::router(app), stop));
+    let limiter = ConnectionLimiter::new(config.connections.socket, &config.connections.shares);
+    runtime.spawn(web::run_socket(listener, web::router(app), limiter, stop));
     Ok(ledger)
 }
 

@@ -26,6 +26,7 @@ use crate::{
         special,
         time::Seconds,
     },
+    net::{ConnectionLimiter, Connections, Shares},
     probe,
     smtp::{
         Catalogue, Envelope, Names, Tokens, Way,
@@ -298,7 +299,8 @@ impl Here {
                 recorded("here", from)
             }
         });
-        tokio::spawn(collect::run(listener, Collector::new(receiver, judge)));
+        let limiter = ConnectionLimiter::new(Connections::default().collect, &Shares::default());
+        tokio::spawn(collect::run(listener, Collector::new(receiver, judge, limiter)));
         Ok(())
     }
 }

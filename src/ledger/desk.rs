@@ -5,6 +5,7 @@
 mod arrive;
 mod claim;
 mod jobs;
+mod load;
 mod rows;
 mod run;
 #[cfg(test)]

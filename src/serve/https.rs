@@ -1,5 +1,4 @@
-//! The DoH front (RFC 8484): GET, HEAD and POST over HTTP/2 and HTTP/1.1. hyper speaks HTTP; places, limits and answers are
-//! ours.
+//! The DoH front (RFC 8484): GET, HEAD and POST over HTTP/2 and HTTP/1.1. hyper speaks HTTP; limits and answers are ours.
 //!
 //! The client chooses the version by ALPN; without ALPN it is HTTP/1.1, which is what proxies speak. `Accept` is not looked
 //! at: a client has to be ready for `application/dns-message` whatever it accepts (RFC 8484 section 4.1).
@@ -41,6 +40,7 @@ use super::{Certificates, Shared, certificates::HTTP2, reply, tcp, tls::HANDSHAK
 use crate::{
     dns::{Peer, lifetime},
     metrics::Worker,
+    net::{ConnectionLimiter, ConnectionPermit, RequestBody},
 };
 
 /// The media type of a message.
@@ -51,6 +51,8 @@ const METHODS: &str = "GET, HEAD, POST";
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Bytes of bodies that are on their way to us, of one request and of a connection.
 const WINDOW: u32 = 64 * 1024;
+/// How often a connection is looked at, whether it idles for too long.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
 /// Bytes of an answer that wait until the client takes them.
 const SEND_BUFFER: usize = 128 * 1024;
 /// Bytes of a body that are read and discarded after its request was refused.
@@ -62,32 +64,37 @@ struct Client {
     shared: Shared,
     counters: Arc<Worker>,
     path: Arc<str>,
+    permit: Arc<ConnectionPermit>,
     /// When the last request came, in milliseconds after the connection.
     last: AtomicU64,
     since: Instant,
 }
 
 /// Takes connections until the task is dropped. `path` is where queries are answered.
-pub async fn run(listener: TcpListener, shared: Shared, places: tcp::Places, certificates: Arc<Certificates>, path: Arc<str>) {
+pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimiter, certificates: Arc<Certificates>, path: Arc<str>) {
     let counters = shared.metrics.worker(&tcp::name("https", listener.local_addr()));
-    let serve = move |stream, addr, places| {
+    let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters, path) = (shared.clone(), counters.clone(), path.clone());
         let config = certificates.ready().https.clone();
         async move {
             let Ok(Ok(stream)) = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await else { return };
             let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
-            let client = Client { addr, shared, counters, path, last: AtomicU64::new(0), since: Instant::now() };
-            let _ = timeout(tcp::TOTAL, connection(stream, http2, Arc::new(client), &places)).await;
+            let client = Client { addr, shared, counters, path, permit, last: AtomicU64::new(0), since: Instant::now() };
+            let _ = timeout(tcp::TOTAL, connection(stream, http2, Arc::new(client))).await;
         }
     };
-    tcp::accept(listener, places, serve).await;
+    tcp::accept(listener, limiter, serve).await;
 }
 
 /// Serves one connection until it ends or idles for too long. What its client has not taken by then is lost.
-async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, http2: bool, client: Arc<Client>, places: &tcp::Places) {
-    let service = service_fn(|request| {
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, http2: bool, client: Arc<Client>) {
+    let service = service_fn(|request: Request<Incoming>| {
         let client = client.clone();
-        async move { Ok::<_, Infallible>(client.answer(request).await) }
+        async move {
+            let request = request.map(|body| RequestBody::new(body, &client.permit));
+            let answering = request.body().answer();
+            Ok::<_, Infallible>(client.answer(request).await.map(answering))
+        }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut builder = if http2 { builder.http2_only() } else { builder.http1_only() };
@@ -97,11 +104,11 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, http
     builder.http2().initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(SEND_BUFFER);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     loop {
-        if timeout(tcp::PRESSED_IDLE, connection.as_mut()).await.is_ok() {
+        if timeout(IDLE_CHECK, connection.as_mut()).await.is_ok() {
             return;
         }
         let idle = client.since.elapsed().saturating_sub(Duration::from_millis(client.last.load(Relaxed)));
-        if idle >= places.idle() || client.shared.stop.load(Relaxed) {
+        if idle >= tcp::IDLE || client.shared.stop.load(Relaxed) {
             connection.as_mut().graceful_shutdown();
             let _ = timeout(tcp::STALL, connection).await;
             return;
@@ -111,7 +118,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, http
 
 impl Client {
     /// Answers one request. HEAD gets what GET would, without the body.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<RequestBody<Incoming>>) -> Response<Full<Bytes>> {
         self.last.store(self.since.elapsed().as_millis() as u64, Relaxed);
         let (head, mut body) = request.into_parts();
         let mut response = match self.query(&head, &mut body).await {
@@ -119,7 +126,7 @@ impl Client {
             Err((status, text)) => refused(status, text),
         };
         if !body.is_end_stream() {
-            tokio::spawn(discard(body));
+            tokio::spawn(discard(body.into_inner()));
         }
         if head.method == Method::HEAD {
             let length = HeaderValue::from(response.body().size_hint().exact().unwrap_or_default());
@@ -147,7 +154,7 @@ impl Client {
     }
 
     /// The query of a request: in `dns` of its address, base64url without padding, or as its body.
-    async fn query(&self, head: &Parts, body: &mut Incoming) -> Result<Bytes, (StatusCode, &'static str)> {
+    async fn query(&self, head: &Parts, body: &mut RequestBody<Incoming>) -> Result<Bytes, (StatusCode, &'static str)> {
         if head.uri.path() != &*self.path {
             return Err((StatusCode::NOT_FOUND, "DNS queries are answered at another path"));
         }

@@ -22,7 +22,12 @@ pub struct Settings {
     pub journal_size: u64,
     /// How long a feed's coming and going is remembered.
     pub churn_age: crate::model::time::Seconds,
+    /// How many of its tables may be open files at the same time.
+    pub open_tables: u16,
 }
+
+/// The most tables that a store keeps open, where the system gives so many files.
+pub const MAX_OPEN_TABLES: u16 = 256;
 
 /// Why the store can not do what it was asked; named by what the reader can do.
 #[derive(Debug)]

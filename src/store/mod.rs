@@ -25,6 +25,6 @@ mod open;
 #[cfg(feature = "daemon")]
 pub use backup::restore;
 #[cfg(feature = "daemon")]
-pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
+pub use handle::{Batch, Fault, MAX_OPEN_TABLES, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
 #[cfg(feature = "daemon")]
 use handle::{Result, cf, damaged};

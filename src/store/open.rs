@@ -50,7 +50,7 @@ fn open_db(settings: &Settings) -> Result<DB> {
     // A record that was being written when the power went is dropped, it was never acknowledged; anything else is damage.
     o.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     o.set_paranoid_checks(true);
-    o.set_max_open_files(256);
+    o.set_max_open_files(settings.open_tables.into());
     o.set_keep_log_file_num(2);
     o.set_max_background_jobs(2);
     o.set_avoid_unnecessary_blocking_io(true);

@@ -1,7 +1,8 @@
-//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP; places and patience are
+//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP; limits and timeouts are
 //! ours.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -14,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
@@ -26,12 +27,8 @@ use super::{
     access::Peer,
     proxy::{self, TrustedProxies},
 };
-use crate::places::{Place, Places};
+use crate::net::{Client, ConnectionLimiter, ConnectionPermit, RequestBody};
 
-/// Connections at the same time; further ones wait.
-const PLACES: usize = 1024;
-/// Connections of one address (IPv6: a /64), and of one net (/24, IPv6: /48), at the same time; further ones are closed.
-const EACH: [usize; 2] = [64, 256];
 /// How long the head of a request may take, and how long a connection may idle between two.
 const HEAD: Duration = Duration::from_secs(20);
 /// The longest head of a request.
@@ -44,12 +41,14 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 const BREATH: Duration = Duration::from_millis(50);
 
 /// How an address is served.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Door {
     /// What TLS is spoken with, as it stands now; none: it is not.
     pub tls: Option<Tls>,
     /// Proxies that name their clients.
     pub proxies: TrustedProxies,
+    /// How many connections there may be.
+    pub limiter: ConnectionLimiter,
 }
 
 /// Gives the certificate that is in use.
@@ -81,9 +80,10 @@ pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
 }
 
 /// Serves the socket until `stop` says true; requests that are under way are finished.
-pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let (places, tasks) = (Arc::new(Semaphore::new(PLACES)), TaskTracker::new());
-    while let Some(permit) = permit(&places, &mut stop).await {
+pub async fn run_socket(listener: UnixListener, router: Router, limiter: ConnectionLimiter, mut stop: watch::Receiver<bool>) {
+    let tasks = TaskTracker::new();
+    loop {
+        limiter.settled().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -92,9 +92,12 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
             tokio::time::sleep(BREATH).await;
             continue;
         };
+        // All are on this machine: there is no address that they could be counted by.
+        let Some(permit) = limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), Client::Uncounted) else { continue };
         // Who can not be told is nobody in particular: root would be a lie.
         let uid = stream.peer_cred().map_or(u32::MAX, |c| c.uid());
-        tasks.spawn(connection(stream, Caller::Itself(Peer::Socket(uid)), router.clone(), stop.clone(), (permit, None)));
+        let (router, stop) = (router.clone(), stop.clone());
+        tasks.spawn(async move { permit.run(connection(stream, Caller::Itself(Peer::Socket(uid)), router, stop, permit.clone())).await });
     }
     drop(listener);
     tasks.close();
@@ -103,9 +106,10 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
 
 /// Serves an address until `stop` says true.
 pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop: watch::Receiver<bool>) {
-    let (places, each, tasks) = (Arc::new(Semaphore::new(PLACES)), Places::new(EACH), TaskTracker::new());
+    let tasks = TaskTracker::new();
     let warned: Arc<Mutex<Option<Instant>>> = Arc::default();
-    while let Some(permit) = permit(&places, &mut stop).await {
+    loop {
+        door.limiter.settled().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -116,24 +120,16 @@ pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop
         };
         // A proxy brings the connections of many.
         let trusted = door.proxies.contain(addr.ip());
-        let place = each.take(addr.ip(), false);
-        if place.is_none() && !trusted {
-            continue;
-        }
+        let client = if trusted { Client::Uncounted } else { Client::Ordinary };
+        let Some(permit) = door.limiter.admit_as(addr.ip(), client) else { continue };
         let _ = stream.set_nodelay(true);
         let proxy = trusted.then(|| Proxy { forwarded: door.proxies.forwarded, warned: warned.clone() });
-        tasks.spawn(knock(stream, addr.ip(), proxy, door.tls.clone(), router.clone(), stop.clone(), (permit, place)));
+        let (tls, router, stop) = (door.tls.clone(), router.clone(), stop.clone());
+        tasks.spawn(async move { permit.run(knock(stream, addr.ip(), proxy, tls, router, stop, permit.clone())).await });
     }
     drop(listener);
     tasks.close();
     tasks.wait().await;
-}
-
-async fn permit(places: &Arc<Semaphore>, stop: &mut watch::Receiver<bool>) -> Option<OwnedSemaphorePermit> {
-    tokio::select! {
-        permit = places.clone().acquire_owned() => permit.ok(),
-        () = super::stopped(stop) => None,
-    }
 }
 
 /// A connection of a trusted proxy.
@@ -164,23 +160,26 @@ async fn knock(
     tls: Option<Tls>,
     router: Router,
     stop: watch::Receiver<bool>,
-    place: (OwnedSemaphorePermit, Option<Place>),
+    permit: Arc<ConnectionPermit>,
 ) {
     let caller = match proxy {
         None => Caller::Itself(Peer::Net(addr)),
         Some(proxy) if proxy.forwarded => Caller::Behind(addr),
         // The header is not guessed (section 2 of its specification): a client that connects without one is not known.
         Some(proxy) => match tokio::time::timeout(HEAD, proxy::read_header(&mut stream)).await {
-            Ok(Ok(client)) => Caller::Itself(Peer::Net(client.unwrap_or(addr))),
+            Ok(Ok(None)) => Caller::Itself(Peer::Net(addr)),
+            // From here on it counts as the client's connection.
+            Ok(Ok(Some(client))) if permit.reassign(client) => Caller::Itself(Peer::Net(client)),
+            Ok(Ok(Some(_))) => return,
             Ok(Err(e)) => return proxy.warn(addr, &e),
             Err(_) => return proxy.warn(addr, &std::io::ErrorKind::TimedOut.into()),
         },
     };
     match tls {
-        None => connection(stream, caller, router, stop, place).await,
+        None => connection(stream, caller, router, stop, permit).await,
         Some(tls) => {
             if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, TlsAcceptor::from(tls()).accept(stream)).await {
-                connection(stream, caller, router, stop, place).await;
+                connection(stream, caller, router, stop, permit).await;
             }
         }
     }
@@ -213,17 +212,23 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     caller: Caller,
     router: Router,
     mut stop: watch::Receiver<bool>,
-    _place: (OwnedSemaphorePermit, Option<Place>),
+    permit: Arc<ConnectionPermit>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let (peer, router) = (caller.of(request.headers()), router.clone());
+        let request = request.map(|body| RequestBody::new(body, &permit));
+        let answering = request.body().answer();
+        let (peer, router, permit) = (caller.of(request.headers()), router.clone(), permit.clone());
         async move {
-            let mut request = request.map(Body::new);
-            match peer {
-                Ok(peer) => request.extensions_mut().insert(peer),
-                Err(problem) => return Ok(problem.into_response()),
+            let response = match peer {
+                Ok(peer) => {
+                    let mut request = request.map(Body::new);
+                    request.extensions_mut().insert(peer);
+                    request.extensions_mut().insert(permit);
+                    router.oneshot(request).await?
+                }
+                Err(problem) => problem.into_response(),
             };
-            router.oneshot(request).await
+            Ok::<_, Infallible>(response.map(answering))
         }
     });
     let mut builder = http1::Builder::new();

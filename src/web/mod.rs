@@ -57,6 +57,8 @@ pub const EXPORTS: usize = 16;
 pub type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 /// What another part of the daemon tells about itself.
 pub type Report = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+/// What became of the connections of each listener.
+pub type ConnectionStats = Arc<dyn Fn() -> Vec<(&'static str, crate::net::Stats)> + Send + Sync>;
 
 /// Whether a text is what it should be; the error says why not.
 pub type Check = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
@@ -89,6 +91,8 @@ pub struct App {
     pub mirrors: Report,
     /// What is known of the machine and the files around the store.
     pub surroundings: Arc<dyn Fn() -> Surroundings + Send + Sync>,
+    /// What became of the connections of each listener.
+    pub connections: ConnectionStats,
     /// What is counted about tokens and addresses.
     pub access: Arc<Access>,
     /// Turns of exports, of which each has a thread.

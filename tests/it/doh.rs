@@ -1,6 +1,7 @@
 //! DoH as clients and proxies speak it: both versions of HTTP, HEAD, media types, and errors that arrive.
 
 use std::{
+    fs,
     net::Ipv4Addr,
     process::Command,
     time::{Duration, Instant},
@@ -45,7 +46,11 @@ type Response = (u16, String, Vec<u8>);
 
 impl Http1 {
     async fn open(s: &Secure, alpn: &str) -> Http1 {
-        Http1 { stream: s.tls(s.doh, alpn, Ipv4Addr::LOCALHOST).await.unwrap(), rest: Vec::new() }
+        Http1::open_from(s, alpn, Ipv4Addr::LOCALHOST).await
+    }
+
+    async fn open_from(s: &Secure, alpn: &str, from: Ipv4Addr) -> Http1 {
+        Http1 { stream: s.tls(s.doh, alpn, from).await.unwrap(), rest: Vec::new() }
     }
 
     async fn send(&mut self, head: &str, body: &[u8]) {
@@ -319,6 +324,43 @@ fn doh_connections_of_http_1_end_when_they_idle_or_stall() {
         tokio::join!(drip, silent, async { assert!(idle.receive(false).await.is_none()) });
         let took = begun.elapsed();
         assert!(took < Duration::from_secs(18), "{took:?}");
+    });
+}
+
+/// Of an address that has its share, a connection that waits for a request is closed first, then the one that was idle longest.
+#[test]
+fn doh_connections_of_http_1_are_closed_for_others_by_their_state() {
+    let s = Secure::new();
+    let config = s.folder.path().join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}\n[connections]\ndns = 64\n")).unwrap();
+    let _daemon = s.listed();
+    let get = format!("GET {} HTTP/1.1\nhost: x\n\n", path(&question()));
+    // Four connections are its share.
+    let from = Ipv4Addr::new(127, 9, 9, 9);
+    s.runtime.block_on(async {
+        let mut idle = Vec::new();
+        for _ in 0..3 {
+            let mut http = Http1::open_from(&s, "http/1.1", from).await;
+            http.send(&get, b"").await;
+            assert_eq!(http.receive(false).await.unwrap().0, 200);
+            idle.push(http);
+        }
+        let mut waiting = Http1::open_from(&s, "http/1.1", from).await;
+        waiting.send(&format!("POST /dns-query HTTP/1.1\nhost: x\ncontent-type: {MESSAGE}\ncontent-length: 99\n\n"), b"").await;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        let mut fifth = Http1::open_from(&s, "http/1.1", from).await;
+        fifth.send(&get, b"").await;
+        assert_eq!(fifth.receive(false).await.unwrap().0, 200);
+        assert!(waiting.receive(false).await.is_none(), "it waits for a request");
+        let mut sixth = Http1::open_from(&s, "http/1.1", from).await;
+        sixth.send(&get, b"").await;
+        assert_eq!(sixth.receive(false).await.unwrap().0, 200);
+        assert!(idle[0].receive(false).await.is_none(), "it is idle longest");
+        for http in idle[1..].iter_mut().chain([&mut fifth, &mut sixth]) {
+            http.send(&get, b"").await;
+            assert_eq!(http.receive(false).await.unwrap().0, 200);
+        }
     });
 }
 

@@ -513,8 +513,14 @@ fn stalled_and_greedy_clients_are_cut_and_others_served() {
                 held.push(stream);
             }
         }
-        assert_eq!(held.len(), 64);
-        assert!(matches!(s.doq().await, Err(quinn::ConnectionError::ConnectionClosed(_))), "refused");
+        assert_eq!(held.len(), 80, "a new one is served");
+        assert!(s.doq().await.is_ok());
+        // For each that is more than one client may have, that which was idle longest was closed.
+        let mut closed = 0;
+        for stream in &mut held {
+            closed += usize::from(timeout(Duration::from_millis(10), stream.read_to_end(&mut Vec::new())).await.is_ok());
+        }
+        assert_eq!(closed, 80 + 1 - 64);
         let mut other = s.tls(s.dot, "dot", Ipv4Addr::new(127, 0, 0, 9)).await.unwrap();
         assert!(framed(&mut other, &q).await.is_some());
         drop(held);

@@ -6,6 +6,7 @@ mod api;
 mod bugs;
 mod clock;
 mod command;
+mod connections;
 mod doh;
 mod export_samples;
 mod exports;

@@ -90,6 +90,30 @@ fn a_proxys_connection_starts_with_a_proxy_v2_header_or_is_closed() {
 }
 
 #[test]
+fn a_client_behind_a_proxy_is_counted_as_itself() {
+    let web = Web::new("trust = ['127.0.0.1']\nforwarded = false\n[connections]\nweb = 64");
+    let open = |client: [u8; 4]| {
+        let mut stream = TcpStream::connect(("127.0.0.1", web.port)).unwrap();
+        stream.write_all(&header(0x21, 0x11, &[&client[..], &CLIENT[4..]].concat())).unwrap();
+        stream
+    };
+    // Four connections are the share of an address.
+    let greedy: Vec<TcpStream> = (0..10).map(|_| open([45, 1, 1, 1])).collect();
+    let others: Vec<TcpStream> = (0..3).map(|n| open([46, n, 1, 1])).collect();
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let counted = &web.folder.json(&["status", "--json"])["connections"]["web"];
+        if counted["open"] == 7 && counted["shed_of_share"] == 6 {
+            break;
+        }
+        assert!(Instant::now() < until, "{counted}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(subject(&web.ask(&header(0x21, 0x11, &CLIENT), "")), "45.1.1.1", "its newest connection is served");
+    drop((greedy, others));
+}
+
+#[test]
 fn forwarded_is_believed_only_where_it_was_chosen_and_only_the_last_element() {
     let web = Web::new("trust = ['127.0.0.1']\nforwarded = true");
     let ask = |fields: &str| web.ask(b"", fields);

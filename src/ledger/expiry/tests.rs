@@ -43,8 +43,13 @@ impl Bench {
     /// Starts the ledger, as the daemon does.
     fn start(&mut self) {
         let path = self.dir.path().join("data");
-        let store =
-            crate::store::Settings { path: path.clone(), journal_age: Seconds(DAY), journal_size: 1 << 30, churn_age: Seconds(DAY) };
+        let store = crate::store::Settings {
+            path: path.clone(),
+            journal_age: Seconds(DAY),
+            journal_size: 1 << 30,
+            churn_age: Seconds(DAY),
+            open_tables: crate::store::MAX_OPEN_TABLES,
+        };
         let zone: Zone = toml::from_str(ZONE).unwrap();
         let relay = ReasonSettings { name: "relay".into(), text: "x".into(), lifetime: Some(Seconds(90 * DAY)), two_persons: false };
         let settings = ledger::Settings { reasons: vec![relay], zones: vec![zone], ..ledger::Settings::default() };
