@@ -14,7 +14,7 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
     sync::watch,
 };
 use tokio_io_timeout::TimeoutStream;
@@ -29,6 +29,8 @@ use super::{
 };
 use crate::net::{Client, ConnectionLimiter, ConnectionPermit, RequestBody};
 
+/// Connections that wait to be accepted: strangers open many at once, and others come after them.
+const BACKLOG: u32 = 1024;
 /// How long the head of a request may take, and how long a connection may idle between two.
 const HEAD: Duration = Duration::from_secs(20);
 /// The longest head of a request.
@@ -72,11 +74,12 @@ pub async fn bind(path: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Opens an address.
+/// Opens an address, inside of a runtime.
 pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let listener = std::net::TcpListener::bind(addr)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// Serves the socket until `stop` says true; requests that are under way are finished.
