@@ -2,17 +2,20 @@
 //! said stands in [`crate::smtp::session`].
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout},
 };
@@ -20,8 +23,8 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::{
     ledger::desk::{Arrived, COLLECTOR, Denied, Desk},
-    model::Subject,
-    places::{Place, Places},
+    model::Time,
+    net::{Client, ConnectionLimiter, ConnectionPermit},
     smtp::{
         message::recorded,
         session::{Act, Incoming, Receiver, Session},
@@ -29,18 +32,15 @@ use crate::{
     },
 };
 
-/// Sessions at the same time.
-const SESSIONS: usize = 8192;
 /// Messages to a token of ours that come in at the same time. Each is read whole before it is judged: this bounds what they hold
 /// together.
 const MESSAGES: usize = 1024;
 /// The same of those to other addresses of the domain: a host may have changed the address, and the token stands inside. Whoever
 /// fills these places keeps nobody out who has a token.
 const OTHERS: usize = 128;
-/// Messages of one token that come in at the same time: whoever was given some does not take all places with them.
+/// Messages of one token that come in at the same time: whoever was given some does not take all places with them. As many
+/// sessions that have named it are closed after all others.
 const SAME: usize = 4;
-/// Sessions of one address (IPv6: a /64), and of one net (/24, IPv6: /48), at the same time.
-const EACH: [usize; 2] = [50, 200];
 /// How long a client may be silent.
 const IDLE: Duration = Duration::from_secs(120);
 /// How long a message may take to come in.
@@ -55,6 +55,8 @@ const LOOK: Duration = Duration::from_secs(30);
 const LOOK_OUTSIDE: Duration = Duration::from_secs(600);
 /// How long nobody may answer that question.
 const UNANSWERED: Duration = Duration::from_secs(3600);
+/// How long after the last sign of load the collector still counts as under load.
+const LOAD_LASTS: Duration = Duration::from_secs(300);
 /// How long it may take to answer itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -79,77 +81,104 @@ pub struct Collector {
     pub tls: Option<Tls>,
     /// Who judges.
     pub judge: Judge,
-    /// Places of sessions.
-    pub places: Arc<Semaphore>,
+    /// How many sessions there may be.
+    pub limiter: ConnectionLimiter,
     /// Places of messages that come in.
     pub room: Arc<Semaphore>,
     /// Places of those that name no token.
     pub others: Arc<Semaphore>,
     /// Tells which recipients have a token.
     pub known: Known,
-    /// How many each address and each net has.
-    pub each: Places,
     /// How many messages of each token come in.
     pub named: Tokens,
-    /// Ranges whose hosts may have more than a few sessions: a laboratory's.
-    pub crowds: Vec<Subject>,
+    /// How many sessions that have named each token are closed after all others.
+    pub preferred: Tokens,
+    /// Whence the collector looks whether it answers: these sessions have a place of their own.
+    pub health_checks: HealthChecks,
+    /// Whether a message was put off because too many came in, since somebody looked last.
+    pub put_off: Arc<AtomicBool>,
 }
+
+/// The addresses and ports of health checks that are under way.
+pub type HealthChecks = Arc<Mutex<HashSet<SocketAddr>>>;
 
 /// Messages that name a token, by its number.
 pub type Tokens = Arc<Mutex<HashMap<Id, usize>>>;
 
-/// The room that a message has while it comes in.
-struct Room {
-    _permit: OwnedSemaphorePermit,
-    named: Option<(Tokens, Id)>,
+/// One of the few uses of a token at the same time.
+struct TokenUse(Tokens, Id);
+
+impl TokenUse {
+    fn begin(all: &Tokens, id: Id) -> Option<TokenUse> {
+        let mut uses = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = uses.entry(id).or_default();
+        if *n >= SAME {
+            return None;
+        }
+        *n += 1;
+        Some(TokenUse(all.clone(), id))
+    }
 }
 
-impl Drop for Room {
+impl Drop for TokenUse {
     fn drop(&mut self) {
-        if let Some((all, id)) = &self.named {
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(n) = all.get_mut(id) {
-                *n -= 1;
-                if *n == 0 {
-                    all.remove(id);
-                }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n) = all.get_mut(&self.1) {
+            *n -= 1;
+            if *n == 0 {
+                all.remove(&self.1);
             }
         }
     }
 }
 
+/// The room that a message has while it comes in.
+struct Room {
+    _permit: OwnedSemaphorePermit,
+    _named: Option<TokenUse>,
+}
+
 impl Collector {
-    /// Without TLS and crowds, and no recipient is known to have a token.
-    pub fn new(receiver: Receiver, judge: Judge) -> Collector {
+    /// Without TLS, and no recipient is known to have a token.
+    pub fn new(receiver: Receiver, judge: Judge, limiter: ConnectionLimiter) -> Collector {
         Collector {
             receiver: Arc::new(receiver),
             tls: None,
             judge,
-            places: Arc::new(Semaphore::new(SESSIONS)),
+            limiter,
             room: Arc::new(Semaphore::new(MESSAGES)),
             others: Arc::new(Semaphore::new(OTHERS)),
             known: Arc::new(|_| None),
-            each: Places::new(EACH),
             named: Arc::default(),
-            crowds: Vec::new(),
+            preferred: Arc::default(),
+            health_checks: Arc::default(),
+            put_off: Arc::default(),
         }
-    }
-
-    fn place(&self, addr: IpAddr) -> Option<Place> {
-        self.each.take(addr, self.crowds.iter().any(|c| c.covers(&Subject::host(addr))))
     }
 
     /// Room for a message; none where too many come in.
     fn room(&self, to: &[String]) -> Option<Room> {
-        match to.iter().find_map(|to| (self.known)(to)) {
-            None => Some(Room { _permit: self.others.clone().try_acquire_owned().ok()?, named: None }),
-            Some(id) => {
-                let mut all = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-                let n = all.get(&id).copied().unwrap_or(0);
-                let permit = self.room.clone().try_acquire_owned().ok().filter(|_| n < SAME)?;
-                all.insert(id, n + 1);
-                Some(Room { _permit: permit, named: Some((self.named.clone(), id)) })
-            }
+        let (all, named) = match to.iter().find_map(|to| (self.known)(to)) {
+            None => (&self.others, None),
+            Some(id) => (&self.room, Some(TokenUse::begin(&self.named, id)?)),
+        };
+        let permit = all.clone().try_acquire_owned().inspect_err(|_| self.put_off.store(true, Relaxed));
+        Some(Room { _permit: permit.ok()?, _named: named })
+    }
+
+    /// Whether sessions were closed or refused for want of places, or messages put off, since `before`; `before` is set to now.
+    fn was_loaded(&self, before: &mut u64) -> bool {
+        let stats = self.limiter.stats();
+        let turned_away = stats.shed + stats.refused;
+        let more = turned_away > std::mem::replace(before, turned_away);
+        self.put_off.swap(false, Relaxed) || more
+    }
+
+    fn client(&self, from: SocketAddr) -> Client {
+        let checks = self.health_checks.lock().unwrap_or_else(PoisonError::into_inner);
+        match checks.iter().any(|c| (c.ip().to_canonical(), c.port()) == (from.ip().to_canonical(), from.port())) {
+            true => Client::HealthCheck,
+            false => Client::Ordinary,
         }
     }
 }
@@ -157,8 +186,8 @@ impl Collector {
 /// Takes connections until the task is dropped.
 pub async fn run(listener: TcpListener, collector: Collector) {
     loop {
-        let Ok(permit) = collector.places.clone().acquire_owned().await else { return };
-        let (stream, addr) = match listener.accept().await {
+        collector.limiter.settled().await;
+        let (stream, from) = match listener.accept().await {
             Ok(c) => c,
             Err(e) => {
                 tracing::warn!(error = %e, "the collector could not take a connection");
@@ -166,12 +195,12 @@ pub async fn run(listener: TcpListener, collector: Collector) {
                 continue;
             }
         };
-        let addr = addr.ip().to_canonical();
-        let Some(place) = collector.place(addr) else { continue };
+        let addr = from.ip().to_canonical();
+        let Some(permit) = collector.limiter.admit_as(addr, collector.client(from)) else { continue };
         let collector = collector.clone();
         tokio::spawn(async move {
-            let _ = timeout(TOTAL, session(stream, addr, &collector)).await;
-            drop((permit, place));
+            let served = async { drop(timeout(TOTAL, session(stream, addr, &collector, &permit)).await) };
+            permit.run(served).await;
         });
     }
 }
@@ -179,13 +208,14 @@ pub async fn run(listener: TcpListener, collector: Collector) {
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::Result<()> {
+async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector, permit: &Arc<ConnectionPermit>) -> io::Result<()> {
     let _ = stream.set_nodelay(true);
     let mut stream: Box<dyn Stream> = Box::new(stream);
     let mut session = Session::new(&collector.receiver);
     say(&mut stream, &session.greeting()).await?;
     let mut buffer = vec![0; READ];
     let (mut room, mut until) = (None, Instant::now());
+    let mut preferred = None;
     loop {
         let patience = if room.is_some() { IDLE.min(until.saturating_duration_since(Instant::now())) } else { IDLE };
         let n = timeout(patience, stream.read(&mut buffer)).await??;
@@ -200,9 +230,14 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::
                 Act::More => {}
                 Act::Reply(text) => {
                     drop(room.take());
+                    if preferred.is_none() {
+                        preferred = prefer(session.recipients(), collector, permit);
+                    }
                     say(&mut stream, &text).await?;
                 }
                 Act::Data(text) => {
+                    // Whoever sends a message has said what he wants; until then he waits with a place that others may need.
+                    drop(permit.begin_answer());
                     (room, until) = (collector.room(session.recipients()), Instant::now() + MESSAGE);
                     if room.is_none() {
                         session.judged();
@@ -214,10 +249,12 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::
                     return stream.shutdown().await;
                 }
                 Act::Message(incoming) => {
+                    let answering = permit.begin_answer();
                     let verdict = judge(incoming, addr, collector).await;
                     session.judged();
                     drop(room.take());
                     say(&mut stream, &verdict).await?;
+                    drop(answering);
                 }
                 Act::Tls(text) => {
                     let Some(tls) = &collector.tls else { return Ok(()) };
@@ -229,6 +266,14 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector) -> io::
             }
         }
     }
+}
+
+/// A session that has named a valid token is closed after all others.
+fn prefer(recipients: &[String], collector: &Collector, permit: &ConnectionPermit) -> Option<TokenUse> {
+    let id = recipients.last().and_then(|to| (collector.known)(to))?;
+    let token_use = TokenUse::begin(&collector.preferred, id)?;
+    permit.prefer();
+    Some(token_use)
 }
 
 async fn say(stream: &mut Box<dyn Stream>, text: &str) -> io::Result<()> {
@@ -275,8 +320,9 @@ pub const STRANGER: &str = "550 5.7.1 this is no test message of ours; we take n
 
 /// Looks, as long as it runs, whether each address of the collector answers, and whether mail is sent there, and tells the
 /// desk.
-pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semaphore>, desk: Desk) {
+pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, collector: Collector, desk: Desk) {
     let (mut elsewhere, mut next, mut answered, mut asked) = (None, Instant::now(), None::<Instant>, false);
+    let (mut load, mut turned_away) = (Load::default(), 0);
     loop {
         // From a reload on it counts, or does not: what was known before does not hold.
         let number = desk.look();
@@ -299,18 +345,20 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semap
         }
         let mut wrong = elsewhere.clone();
         for addr in &addresses {
-            if let Err(e) = answers(*addr).await {
+            if let Err(e) = answers(*addr, &collector.health_checks).await {
                 wrong = Some(format!("{addr} does not answer: {e}"));
             }
-        }
-        if room.available_permits() == 0 {
-            wrong = Some("as many messages come in as it has places for: others are put off".into());
         }
         if let Some(why) = desk.ledger_wrong() {
             wrong = Some(why);
         }
         let told = desk.clone();
-        let said = tokio::task::spawn_blocking(move || told.well(COLLECTOR, wrong.map(|w| (w, told.now())), told.now())).await;
+        let loaded = load.look(collector.was_loaded(&mut turned_away), Instant::now(), told.now());
+        let said = tokio::task::spawn_blocking(move || {
+            told.loaded(loaded, told.now())?;
+            told.well(COLLECTOR, wrong.map(|w| (w, told.now())), told.now())
+        });
+        let said = said.await;
         match said {
             Ok(Ok(())) => desk.looked(number),
             Ok(Err(e)) => tracing::warn!(error = ?e, "the state of the collector could not be written down"),
@@ -323,13 +371,53 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, room: Arc<Semap
     }
 }
 
-async fn answers(addr: SocketAddr) -> io::Result<()> {
+/// Whether, and since when, the collector is under load: it closes or refuses sessions for want of places, or puts messages
+/// off. What was sent to it then may not have come.
+#[derive(Debug, Default)]
+struct Load {
+    since: Option<Time>,
+    last_sign: Option<Instant>,
+    last_look: Option<Time>,
+}
+
+impl Load {
+    /// Takes what was seen since the last look; since when it is under load, if it is.
+    fn look(&mut self, is_loaded: bool, instant: Instant, time: Time) -> Option<Time> {
+        if is_loaded {
+            self.last_sign = Some(instant);
+            self.since = self.since.or(self.last_look).or(Some(time));
+        } else if self.last_sign.is_none_or(|l| instant - l >= LOAD_LASTS) {
+            self.since = None;
+        }
+        self.last_look = Some(time);
+        self.since
+    }
+}
+
+/// A health check's address and port, while it is under way.
+struct HealthCheck<'a>(&'a HealthChecks, SocketAddr);
+
+impl Drop for HealthCheck<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+async fn answers(addr: SocketAddr, checks: &HealthChecks) -> io::Result<()> {
     let greeted = async {
         let mut addr = addr;
         if addr.ip().is_unspecified() {
-            addr.set_ip(if addr.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+            addr.set_ip(if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
         }
-        let mut stream = TcpStream::connect(addr).await?;
+        // The port is known before anybody can see the connection, so that nobody else has its place.
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let mut source = addr;
+        source.set_port(0);
+        socket.bind(source)?;
+        let source = socket.local_addr()?;
+        checks.lock().unwrap_or_else(PoisonError::into_inner).insert(source);
+        let _check = HealthCheck(checks, source);
+        let mut stream = socket.connect(addr).await?;
         let mut buffer = [0; 3];
         stream.read_exact(&mut buffer).await?;
         stream.write_all(b"QUIT\r\n").await?;
@@ -358,7 +446,11 @@ mod tests {
         let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
         let others = Arc::new(Semaphore::new(1));
         let known: Known = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
-        let collector = Collector { others, known, ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into())) };
+        let collector = Collector {
+            others,
+            known,
+            ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), ConnectionLimiter::new(8192, &crate::net::Shares::default()))
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(run(listener, collector));
@@ -398,5 +490,72 @@ mod tests {
         talk(&mut begin().await, "DATA\r\n", "452 4.3.1").await;
         talk(&mut named[0], "x\r\n.\r\n", "250 ok").await;
         talk(&mut named[SAME], "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\nDATA\r\n", "354").await;
+    }
+
+    fn collector(limiter: ConnectionLimiter) -> Collector {
+        let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
+        let known: Known = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
+        Collector { known, ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), limiter) }
+    }
+
+    /// Idle sessions of strangers held all places, the health check found none, and the tester stopped.
+    #[tokio::test]
+    async fn under_load_the_health_check_is_answered_and_sessions_with_a_token_go_on() {
+        let shares = crate::net::Shares { address: 1, network: 1, wide_network: 1, reserved: 16 };
+        let collector = collector(ConnectionLimiter::new(16, &shares));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(run(listener, collector.clone()));
+        let from = async |n: u8| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, n, 0, 1], 0).into()).unwrap();
+            socket.connect(addr).await.unwrap()
+        };
+        let mut turned_away = 0;
+        let mut mine = from(9).await;
+        talk(&mut mine, "", "220").await;
+        let name_token = async |s: &mut TcpStream| {
+            talk(s, "EHLO x\r\n", "250 8BITMIME").await;
+            talk(s, "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\n", "250 2.1.5").await;
+        };
+        name_token(&mut mine).await;
+        assert!(!collector.was_loaded(&mut turned_away));
+        let mut strangers = Vec::new();
+        for n in 10..60 {
+            let mut s = from(n).await;
+            talk(&mut s, "", "220").await;
+            strangers.push(s);
+        }
+        assert!(collector.was_loaded(&mut turned_away), "so it counts for claims");
+        for _ in 0..3 {
+            answers(addr, &collector.health_checks).await.unwrap();
+        }
+        talk(&mut mine, "DATA\r\n", "354").await;
+        talk(&mut mine, "x\r\n.\r\n", "250 ok").await;
+        assert!(!collector.was_loaded(&mut turned_away), "the health check is no load");
+        assert!(collector.health_checks.lock().unwrap().is_empty());
+        // One token does not make all sessions such that go last.
+        let mut same = Vec::new();
+        for n in 100..130 {
+            let mut s = from(n).await;
+            talk(&mut s, "", "220").await;
+            name_token(&mut s).await;
+            same.push(s);
+        }
+        assert_eq!(collector.preferred.lock().unwrap().values().copied().collect::<Vec<_>>(), [SAME]);
+    }
+
+    #[test]
+    fn load_lasts_from_the_look_before_its_first_sign_until_five_minutes_after_the_last() {
+        let begun = Instant::now();
+        let at = |s: u64| (begun + Duration::from_secs(s), Time(1000 + s));
+        let mut load = Load::default();
+        let mut look = |loaded, s| load.look(loaded, at(s).0, at(s).1);
+        assert_eq!(look(false, 0), None);
+        assert_eq!(look(true, 30), Some(Time(1000)));
+        assert_eq!(look(false, 60), Some(Time(1000)));
+        assert_eq!(look(true, 90), Some(Time(1000)));
+        assert_eq!(look(false, 389), Some(Time(1000)));
+        assert_eq!(look(false, 390), None);
     }
 }

@@ -10,7 +10,8 @@ use crate::{
     dns::MAX_NSID,
     feed, hooks, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::Names},
-    serve, store,
+    net::Connections,
+    serve, store, web,
 };
 use document::{Document, Place, Report, Table, read_text};
 use tables::{File, LogFormat, ReasonTable, TlsTable};
@@ -47,14 +48,16 @@ pub struct Config {
     pub mail: mail::Settings,
     /// `[web] listen`: the public look-up.
     pub web: Option<SocketAddr>,
-    /// `tls` and `trust` of `[admin]` and of `[web]`.
-    pub doors: [(bool, Vec<Subject>); 2],
+    /// `tls`, and `trust` with `forwarded`, of `[admin]` and of `[web]`.
+    pub doors: [(bool, web::TrustedProxies); 2],
     /// `[log] format`: JSON instead of text.
     pub json_log: bool,
     /// The `[[export]]` tables.
     pub exports: Vec<crate::exports::Settings>,
     /// `[probe]` and `[collect]`.
     pub probe: probe::Settings,
+    /// `[connections]`.
+    pub connections: Connections,
     /// `[process] user`.
     pub user: String,
     /// Things to think over.
@@ -72,6 +75,7 @@ impl std::fmt::Display for ConfigError {
 }
 
 mod accepted;
+mod connections;
 mod document;
 mod exports;
 mod feeds;
@@ -103,9 +107,10 @@ impl Config {
         section("[admin] socket, socket_group or listen", admin(self) != admin(running));
         section("[outgoing] or [mail]", (&self.outgoing, &self.mail) != (&running.outgoing, &running.mail));
         section("[web] listen", self.web != running.web);
-        section("[admin] or [web] tls or trust", self.doors != running.doors);
+        section("[admin] or [web] tls, trust or forwarded", self.doors != running.doors);
         let probe = |c: &Config| (c.probe.schedule.clone(), c.probe.listen.clone(), c.probe.receiver.clone(), c.probe.key.clone());
         section("[collect], or hello, domain, key or the pace of [probe],", probe(self) != probe(running));
+        section("[connections]", self.connections != running.connections);
         section("[log]", self.json_log != running.json_log);
         section("[process]", self.user != running.user);
         out
@@ -184,8 +189,10 @@ impl Config {
             // What is no address was refused above.
             admin: file.admin.listen.parse().ok(),
             web: file.web.listen.parse().ok(),
-            doors: [(file.admin.tls, &file.admin.trust), (file.web.tls, &file.web.trust)]
-                .map(|(tls, trust)| (tls, trust.iter().filter_map(|t| t.parse().ok()).collect())),
+            doors: [
+                (file.admin.tls, listen::trusted(&file.admin.trust, file.admin.forwarded)),
+                (file.web.tls, listen::trusted(&file.web.trust, file.web.forwarded)),
+            ],
             json_log: file.log.format == LogFormat::Json,
             outgoing: hooks::Settings {
                 allow: file.outgoing.allow.iter().filter_map(|a| a.parse().ok()).collect(),
@@ -193,6 +200,7 @@ impl Config {
             },
             mail: mail::Settings { smarthost: file.mail.smarthost.clone(), from: file.mail.from.clone(), tls: file.mail.tls },
             probe,
+            connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::Settings {
                 path: store,
@@ -201,6 +209,7 @@ impl Config {
                 churn_age: file.history.feeds,
                 scrub_every: file.store.scrub_every,
                 scrub_rate: file.store.scrub_rate.0,
+                open_tables: store::MAX_OPEN_TABLES,
             },
             trust_at_start: file.clock.trust_at_start,
             warnings: Vec::new(),
@@ -320,13 +329,12 @@ impl File {
             report.error(&self.dns.place, "nsid", format_args!("it has {} bytes; at most {MAX_NSID} are sent", self.dns.nsid.len()));
         }
         self.tls.check(&self.tls.place, self.admin.tls || self.web.tls || self.collect.tls, report);
-        for (place, trust) in [(&self.admin.place, &self.admin.trust), (&self.web.place, &self.web.trust)] {
-            trust.iter().filter_map(|t| t.parse::<Subject>().err()).for_each(|e| report.error(place, "trust", e));
-        }
         if self.store.scrub_rate.0 < MIN_SCRUB_RATE_BYTES {
             report.error(&self.store.place, "scrub_rate", "a scrub that slow does not end; take 64KiB or more");
         }
+        self.connections.check(&self.connections.place, report);
         listen::check(self, report);
+        listen::check_proxies(self, report);
         special
     }
 }

@@ -18,8 +18,9 @@ use crate::{
     feed::Feeds,
     ledger::{self, Ledger, desk::Desk},
     mail::Mail,
+    net::{ConnectionLimiter, Connections, FileBudget},
     resolve::Names,
-    serve::{self, Certificates, Shared, sys},
+    serve::{self, Certificates, ReservedClients, Shared, sys},
     store::Store,
     web,
 };
@@ -29,8 +30,8 @@ mod scrub;
 
 /// How often free memory is given back, in seconds.
 const TRIM_EVERY: u64 = 30;
-/// Open files that TCP connections and the store take together.
-const MIN_FILES: u64 = 4096;
+/// Open files where the system does not say how many there may be.
+const ASSUMED_FILES: u64 = 1024;
 /// Memory of a UDP worker's stack: its buffers are on the heap.
 const STACK: usize = 512 * 1024;
 
@@ -46,7 +47,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     }
     // From the first moment on: a reload that comes while a large store is read waits for it.
     let mut signals = Signals::new()?;
-    raise_file_limit();
+    let (config, connections) = divide_files(config);
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = serve::secure::bind(&config.secure)?;
@@ -58,26 +59,25 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let certificates = config.secure.open()?;
     let (ledger, mirrors) = open(&config).await?;
     let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
+    let limiters = Limiters::new(&connections, ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())));
     let (exports, feeds) = by_themselves(&ledger, &config);
     let told = feeds.clone();
     shared.notified = Some(Arc::new(move |zone, from, key| told.notified(zone, from, key)));
     let workers = start_udp(udp, &shared)?;
-    let places = serve::tcp::Places::default();
-    let mut listeners: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), places.clone()))).collect();
-    if let Some(certificates) = &certificates {
-        listeners.extend(encrypted.serve(&config.secure.path, certificates, &shared, &places));
-    }
+    let listeners = serve_streams((tcp, encrypted), &config.secure.path, certificates.as_ref(), &shared, &limiters.dns);
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
-    let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref()));
+    let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref(), &limiters));
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
-    let tests = collector::Tests::new(&config, &ledger, certificates.as_ref())?;
+    let around = surroundings(&config, certificates.clone());
+    let tests = collector::Tests::new(&config, &ledger, certificates.as_ref(), limiters.collect.clone())?;
     let reload = reloader(config_path.clone(), config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
     let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
-    let app = app(&ledger, &shared, (&reload, &check), both, (&mirrors, &tests), web_stopped.clone());
+    let about = (around, limiters.stats());
+    let app = app(&ledger, &shared, (&reload, &check), both, (&mirrors, &tests), about, web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
     let back = back.map_err(|e| e.to_string())?;
-    let mut web = start_web(&back, (socket, admin, public), app, &doors, &web_stopped)?;
+    let mut web = start_web(&back, (socket, admin, public), app, &doors, &limiters.socket, &web_stopped)?;
     let tester = tests.start(&back, collectors, &web_stopped)?;
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
@@ -118,6 +118,21 @@ async fn open(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> 
     Ok((ledger, mirrors))
 }
 
+/// Serves DNS over streams.
+fn serve_streams(
+    (tcp, encrypted): (Vec<tokio::net::TcpListener>, serve::secure::Sockets),
+    path: &str,
+    certificates: Option<&Arc<Certificates>>,
+    shared: &Shared,
+    limiter: &ConnectionLimiter,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let mut out: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), limiter.clone()))).collect();
+    if let Some(certificates) = certificates {
+        out.extend(encrypted.serve(path, certificates, shared, limiter));
+    }
+    out
+}
+
 /// Opens an address of the API, where one is configured.
 fn listen(key: &str, addr: Option<std::net::SocketAddr>) -> Result<Option<std::net::TcpListener>, String> {
     addr.map(|a| web::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}"))).transpose()
@@ -129,11 +144,12 @@ fn start_web(
     (socket, admin, public): (tokio::net::UnixListener, Option<std::net::TcpListener>, Option<std::net::TcpListener>),
     app: web::App,
     doors: &[web::Door; 2],
+    of_socket: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
     let _in = back.enter();
     let socket = socket.into_std().and_then(tokio::net::UnixListener::from_std).map_err(|e| format!("admin.socket: {e}"))?;
-    let mut out = vec![back.spawn(web::run_socket(socket, web::router(app.clone()), stop.clone()))];
+    let mut out = vec![back.spawn(web::run_socket(socket, web::router(app.clone()), of_socket.clone(), stop.clone()))];
     let both = [(admin, web::router(app.clone())), (public, web::public_router(app))];
     for ((listener, router), door) in both.into_iter().zip(doors) {
         let listener = listener.map(tokio::net::TcpListener::from_std).transpose().map_err(|e| e.to_string())?;
@@ -182,11 +198,12 @@ pub fn check_url(url: &str) -> Result<(), String> {
 }
 
 /// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next connection.
-fn doors(config: &Config, certificates: Option<&Arc<Certificates>>) -> [web::Door; 2] {
-    config.doors.clone().map(|(tls, trust)| {
-        let tls = certificates.cloned().filter(|_| tls).map(|c| Arc::new(move || c.ready().web.clone()) as web::Tls);
-        web::Door { tls, trust }
-    })
+fn doors(config: &Config, certificates: Option<&Arc<Certificates>>, limiters: &Limiters) -> [web::Door; 2] {
+    let door = |(tls, proxies): &(bool, web::TrustedProxies), limiter: &ConnectionLimiter| {
+        let tls = certificates.cloned().filter(|_| *tls).map(|c| Arc::new(move || c.ready().web.clone()) as web::Tls);
+        web::Door { tls, proxies: proxies.clone(), limiter: limiter.clone() }
+    };
+    [door(&config.doors[0], &limiters.admin), door(&config.doors[1], &limiters.web)]
 }
 
 /// Waits for all of some tasks.
@@ -203,6 +220,7 @@ fn app(
     (reload, check): (&web::Reload, &web::Report),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
+    (surroundings, connections): (Arc<dyn Fn() -> web::Surroundings + Send + Sync>, web::ConnectionStats),
     stop: tokio::sync::watch::Receiver<bool>,
 ) -> web::App {
     let deciding = feeds.clone();
@@ -214,9 +232,11 @@ fn app(
         decide_feed: Arc::new(move |name, accept, audit| deciding.decide(name, accept, audit)),
         files: Arc::new(move || exports.shown()),
         mirrors: report(ledger, mirrors),
+        surroundings,
         check_url: Arc::new(check_url),
         desk: tests.desk.clone(),
         known: tests.known.clone(),
+        connections,
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
         check_configuration: check.clone(),
@@ -227,19 +247,83 @@ fn app(
     }
 }
 
-fn raise_file_limit() {
-    match sys::raise_file_limit() {
-        Ok(n) if n < MIN_FILES => {
-            tracing::warn!(limit = n, "few files can be open at the same time: fewer TCP clients are served (ulimit -n)");
+/// What metrics report of the machine and the files around the store, read when it is asked for.
+fn surroundings(config: &Config, certificates: Option<Arc<Certificates>>) -> Arc<dyn Fn() -> web::Surroundings + Send + Sync> {
+    let store = config.store.path.clone();
+    let removals = config.ledger.removals.clone();
+    Arc::new(move || {
+        let disk = |name, path: &Path| {
+            let found = rustix::fs::statvfs(path).ok()?;
+            let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+            Some(web::Disk { name, free: bytes(found.f_bavail), size: bytes(found.f_blocks) })
+        };
+        // A name without a folder lies in the current one.
+        let folder = |p: &Path| p.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+        let disks = [disk("store", &store), removals.as_deref().and_then(|p| disk("removals", &folder(p)))];
+        let files = std::fs::read_dir(&store).ok();
+        let bytes = files.map(|all| all.flatten().filter_map(|f| f.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len()).sum());
+        web::Surroundings {
+            certificate_end: certificates.as_ref().map(|c| c.ready().not_after),
+            store_bytes: bytes,
+            disks: disks.into_iter().flatten().collect(),
         }
-        Ok(_) => {}
-        Err(e) => tracing::warn!(error = %e, "the limit of open files can not be read"),
-    }
+    })
 }
 
 /// Trusted time on this machine. Nothing is written by it before its first tick.
 pub fn clock(config: &Config) -> Clock {
     Clock::start(SystemTimeSource { synchronised: sys::is_clock_synchronised }, Some(config.clock()), config.trust_at_start)
+}
+
+/// The limits of all listeners. DNS over streams shares one; each of the others has its own.
+struct Limiters {
+    dns: ConnectionLimiter,
+    admin: ConnectionLimiter,
+    web: ConnectionLimiter,
+    socket: ConnectionLimiter,
+    collect: ConnectionLimiter,
+}
+
+impl Limiters {
+    fn new(c: &Connections, reserved: ReservedClients) -> Limiters {
+        let of = |total| ConnectionLimiter::new(total, &c.shares);
+        let is_reserved = Arc::new(move |addr| reserved.contains(addr));
+        let dns = ConnectionLimiter::with_transfers(c.dns, c.transfers, &c.shares, is_reserved);
+        Limiters { dns, admin: of(c.admin), web: of(c.web), socket: of(c.socket), collect: of(c.collect) }
+    }
+}
+
+impl Limiters {
+    /// Tells what became of the connections of each.
+    fn stats(&self) -> web::ConnectionStats {
+        let all = [("dns", &self.dns), ("admin", &self.admin), ("web", &self.web), ("socket", &self.socket), ("collect", &self.collect)];
+        let all = all.map(|(name, limiter)| (name, limiter.clone()));
+        Arc::new(move || all.iter().map(|(name, limiter)| (*name, limiter.stats())).collect())
+    }
+}
+
+/// Raises the limit of open files, and divides them among the store, the listeners and the rest: the configuration with what
+/// the store gets, and what the listeners get.
+fn divide_files(mut config: Config) -> (Config, Connections) {
+    let limit = sys::raise_file_limit().unwrap_or_else(|e| {
+        tracing::warn!(error = %e, "the limit of open files can not be read");
+        ASSUMED_FILES
+    });
+    let per_address = workers(&config.serve) + 1;
+    let sockets = config.serve.listen.len() * per_address
+        + config.secure.listen.len()
+        + config.secure.https.len()
+        + config.secure.quic.len()
+        + config.probe.listen.len();
+    let notified: usize = config.ledger.zones.iter().map(|z| z.transfer.notify.len()).sum();
+    let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.schedule.concurrency;
+    let used = [config.admin.is_some(), config.web.is_some(), !config.probe.listen.is_empty()];
+    let budget = FileBudget::divide(limit, (sockets + outgoing) as u64, config.connections, used);
+    if let Some(warning) = &budget.warning {
+        tracing::warn!("{warning}");
+    }
+    config.store.open_tables = budget.store_tables;
+    (config, budget.connections)
 }
 
 /// Opens store and ledger.
@@ -276,8 +360,7 @@ pub fn report(ledger: &Ledger, mirrors: &Arc<serve::Mirrors>) -> web::Report {
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
 
 fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = if settings.workers == 0 { cores } else { settings.workers };
+    let workers = workers(settings);
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for addr in &settings.listen {
         // A machine without IPv6 has no ::1; that is no reason to serve nobody.
@@ -325,6 +408,12 @@ fn checker(path: PathBuf) -> web::Report {
         }
         Err(e) => serde_json::json!({"errors": e.0, "warnings": [], "zones": 0}),
     })
+}
+
+/// UDP workers of each address.
+fn workers(settings: &serve::Settings) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if settings.workers == 0 { cores } else { settings.workers }
 }
 
 fn drop_privileges(config: &Config) -> Result<(), String> {

@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
 //! | 2 protocol | [`index`], [`dns`], [`format`], [`smtp`] | bytes in, values out; values in, bytes out; still no I/O |
-//! | 3 memory | [`clock`], [`store`], [`ledger`], [`intake`] | what outlives a request; `store` alone knows RocksDB, `clock` alone the time |
+//! | 3 memory | [`clock`], [`store`], [`ledger`], [`intake`], [`net`] | what outlives a request; `store` alone knows RocksDB, `clock` alone the time, and `net` knows what all listeners share |
 //! | 4 doors | [`serve`], [`web`], [`feed`], [`exports`], [`hooks`], [`mail`], [`resolve`], [`probe`], [`collect`], [`schedule`] | sockets and timers; doors do not import doors, but `schedule` opens `probe` |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
@@ -23,7 +23,7 @@
 //!
 //! ## How a request flows
 //!
-//! `web::listen` (places, a proxy's word, TLS) → [`web::access`] (a number, who calls, whether he may: one table) → a handler
+//! `web::listen` ([`net::ConnectionLimiter`], a proxy's word, TLS) → [`web::access`] (a number, who calls, whether he may: one table) → a handler
 //! of `web::routes` → [`ledger`] or [`store`] → a typed shape, or a problem document (`web::error`). People, tokens, proposals and
 //! webhooks are a [`ledger::Book`] that the writer changes and everybody reads.
 //!
@@ -164,7 +164,7 @@
 //! * An undo knows by the audit log which commits were taken back: verdicts that look alike can be another's word.
 //! * `output` is listed once, after the notice; the sample zones `outputs` and `delayed-outputs` are two codes for it.
 //! * A catalog answers queries only to those who may transfer it (RFC 9432 section 6).
-//! * DoH and DoQ are hyper and quinn under our own places and limits, and not hickory-server: its version 0.26 knows no GET,
+//! * DoH and DoQ are hyper and quinn under our own limits, and not hickory-server: its version 0.26 knows no GET,
 //!   which RFC 8484 section 4.1 wants of every server, has no limit for each client and leaves no room for one, waits for one
 //!   QUIC handshake before it takes the next, and answers with records. So every front sends the bytes of
 //!   [`dns::respond`] as they are, and what is malformed is answered by the same rules everywhere.
@@ -196,7 +196,7 @@ pub mod hooks;
 #[cfg(feature = "daemon")]
 pub mod mail;
 #[cfg(feature = "daemon")]
-pub mod places;
+pub mod net;
 #[cfg(feature = "daemon")]
 pub mod probe;
 #[cfg(feature = "daemon")]

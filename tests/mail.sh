@@ -1,11 +1,17 @@
 #!/bin/sh
 # A mail host in a network and mount namespace of its own: orbsd, unbound in front of it on 127.0.0.1:53, and real MTAs
-# that ask it. Run by the tests in an empty folder; ORBSD and PEERS say where the programs are. Prints what was seen.
+# that ask it, by the recipes of README.md. Run by the tests in an empty folder; ORBSD, PEERS and README say where the programs
+# and the recipes are. Prints what was seen.
 set -u
 root=$PEERS/root
 export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/usr/lib/postfix:$root/usr/lib/rspamd:$root/usr/lib/aarch64-linux-gnu
 pids=""
 trap 'kill $pids 2>/dev/null; wait 2>/dev/null' EXIT
+# The block of README.md after the line that starts with a text, for the zone that is served here.
+recipe() {
+    awk -v head="$1" 'index($0, head) == 1 { found = 1 } found && /^```/ { if (open) exit; open = 1; next } open' "$README" \
+        | sed 's/relays\.example\.org/bl.orbs.example/g' | grep . || echo "FAILED: README.md has no recipe \"$1\"" >&2
+}
 # LIST and LISTED try another list, and an address of it.
 listed=${LISTED:-45.51.100.7} clean=45.51.100.8
 
@@ -114,10 +120,8 @@ inet_protocols = ipv4
 alias_maps =
 alias_database =
 local_recipient_maps =
-smtpd_recipient_restrictions = reject_rbl_client bl.orbs.example=127.0.0.[2..11], permit
-postscreen_dnsbl_sites = bl.orbs.example=127.0.0.2*2
-postscreen_dnsbl_threshold = 2
-postscreen_dnsbl_action = enforce
+$(recipe 'Postfix, `main.cf`')
+$(recipe 'Postfix postscreen, `main.cf`')
 postscreen_greet_action = ignore
 postscreen_greet_wait = 1s
 postscreen_access_list =
@@ -156,8 +160,7 @@ keep_environment = LD_LIBRARY_PATH
 acl_smtp_rcpt = check
 begin acl
 check:
-  deny dnslists = bl.orbs.example=127.0.0.2
-       message = \$dnslist_text
+$(recipe 'Exim, in the RCPT ACL')
   accept
 CONF
 chown -R 6503:6503 ex; chown 0:0 ex/conf; chmod 644 ex/conf
@@ -179,10 +182,7 @@ use_bayes 0
 add_header all Status _YESNO_, score=_SCORE_ tests=_TESTSSCORES_
 clear_internal_networks
 clear_trusted_networks
-header   RCVD_IN_ORBS  eval:check_rbl('orbs-lastexternal', 'bl.orbs.example.', '127.0.0.2')
-describe RCVD_IN_ORBS  Open relay
-tflags   RCVD_IN_ORBS  net
-score    RCVD_IN_ORBS  2.0
+$(recipe 'SpamAssassin, `local.cf`')
 CONF
 assassin() {
     message "$1" | tr -d '\r' | HOME=$PWD/sa/home \
@@ -193,6 +193,8 @@ echo "spamassassin listed: $(assassin $listed)"
 echo "spamassassin clean: $(assassin $clean)"
 
 mkdir -p rs/local.d rs/override.d rs/db rs/run rs/log
+recipe 'rspamd, `local.d/rbl.conf`' > rs/local.d/rbl.conf
+recipe 'and its weight in `local.d/groups.conf`' > rs/local.d/groups.conf
 chown -R 65534:65534 rs
 share=$root/usr/share/rspamd
 cat > rs/rspamd.conf <<CONF
@@ -209,11 +211,9 @@ logging { type = "file"; filename = "$PWD/rs/log/log"; level = "info"; }
 worker "normal" { bind_socket = "127.0.0.1:11333"; count = 1; }
 modules { path = "$share/plugins/rbl.lua"; }
 actions { reject = 15; add_header = 1; }
-rbl {
-    default_from = true;
-    rbls { orbs { rbl = "bl.orbs.example"; ipv4 = true; ipv6 = true; returncodes { ORBS_RELAY = "127.0.0.2"; } } }
-}
-group "rbl" { symbols { "ORBS_RELAY" { weight = 2.0; description = "Open relay"; } } }
+# As in the files of rspamd's package.
+rbl { .include(priority=1,duplicate=merge) "$PWD/rs/local.d/rbl.conf" }
+.include(priority=1,duplicate=merge) "$PWD/rs/local.d/groups.conf"
 CONF
 "$root/usr/bin/rspamd" -f -u nobody -g nogroup -i -c "$PWD/rs/rspamd.conf" --var=CONFDIR="$PWD/rs" --var=LOCAL_CONFDIR="$PWD/rs" \
     --var=SHAREDIR="$share" --var=RULESDIR="$share/rules" --var=LUALIBDIR="$share/lualib" --var=PLUGINSDIR="$share/plugins" \
@@ -228,3 +228,4 @@ rspamd() {
 i=0; while ! rspamd $clean | grep -q none && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done
 echo "rspamd listed: $(rspamd $listed)"
 echo "rspamd clean: $(rspamd $clean)"
+echo "rspamd refuses: $(grep -c -E 'invalid config|DISABLED' rs/log/log)"

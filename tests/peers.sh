@@ -50,6 +50,24 @@ if [ ! -e "$to/mtas/.done-1" ]; then
     done
     touch "$to/mtas/.done-1"
 fi
+# Proxies in front of the HTTP listeners, and the checker of Prometheus' files: programs that know their paths at run time.
+if [ ! -e "$to/web/.done-1" ]; then
+    web="haproxy nginx prometheus"
+    echo "fetching for tests, into $to/web: $web"
+    updated
+    rm -rf "$to/web" "$to/web-debs"
+    mkdir -p "$to/web" "$to/web-debs"
+    ( cd "$to/web-debs" && for p in $web $(needs $web | grep -E '^lib' | grep -vE 'perl|-(data|common|dev)$'); do
+        dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || get "$p"
+    done )
+    for deb in "$to"/web-debs/*.deb; do dpkg -x "$deb" "$to/web"; done
+    # Of Prometheus only its checker is run.
+    rm -rf "$to/web-debs" "$to/web/usr/bin/prometheus"
+    for p in sbin/haproxy sbin/nginx bin/promtool; do
+        [ -x "$to/web/usr/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
+    done
+    touch "$to/web/.done-1"
+fi
 done="$to/.done-6"
 [ -e "$done" ] && exit 0
 mkdir -p "$to/debs"

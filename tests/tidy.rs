@@ -21,13 +21,13 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("ledger", &["model", "clock", "index", "smtp", "store", "metrics"]),
     ("intake", &["model", "index", "format", "store", "ledger"]),
     ("feed", &["model", "clock", "index", "dns", "format", "store", "ledger", "intake"]),
-    ("serve", &["model", "clock", "index", "dns", "ledger", "store", "metrics"]),
+    ("net", &["model"]),
+    ("serve", &["model", "clock", "index", "dns", "ledger", "store", "metrics", "net"]),
     ("probe", &["model", "smtp", "ledger"]),
-    ("places", &["model"]),
-    ("collect", &["model", "smtp", "ledger", "places"]),
+    ("collect", &["model", "smtp", "ledger", "net"]),
     // The one door that opens another.
     ("schedule", &["model", "clock", "smtp", "ledger", "probe"]),
-    ("web", &["model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "intake", "metrics", "places"]),
+    ("web", &["model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "intake", "metrics", "net"]),
     ("exports", &["model", "index", "format"]),
     ("hooks", &["model", "clock", "ledger"]),
     ("mail", &[]),
@@ -36,21 +36,21 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
         "config",
         &[
             "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "intake", "feed", "serve", "web", "exports", "hooks",
-            "mail", "resolve", "probe", "schedule",
+            "mail", "resolve", "probe", "schedule", "net",
         ],
     ),
     (
         "daemon",
         &[
             "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks",
-            "mail", "resolve", "probe", "collect", "schedule", "config",
+            "mail", "resolve", "probe", "collect", "schedule", "config", "net",
         ],
     ),
     (
         "cli",
         &[
             "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks",
-            "mail", "resolve", "probe", "collect", "schedule", "config", "daemon",
+            "mail", "resolve", "probe", "collect", "schedule", "config", "daemon", "net",
         ],
     ),
 ];

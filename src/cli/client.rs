@@ -1,7 +1,11 @@
 //! The command line's way to the API: the daemon's socket, or, where none runs, the same API on the store for the time of
 //! the command.
 
-use std::sync::Arc;
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::Path,
+    sync::Arc,
+};
 
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{
@@ -27,6 +31,7 @@ use crate::{
     ledger::Ledger,
     ledger::desk::Desk,
     metrics::Metrics,
+    net::ConnectionLimiter,
     serve::{Mirrors, sys},
     web,
 };
@@ -54,7 +59,7 @@ impl Client {
     /// Connects to the daemon, or opens the store where none runs.
     pub(super) fn open(common: &Common) -> Result<Client, Failure> {
         if let (Some(server), Some(token)) = (&common.server, &common.token) {
-            return Client::connect(server, token, common.ca.as_deref());
+            return Client::connect(server, token, common.ca.as_deref(), common.insecure);
         }
         let socket = common.socket()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -84,7 +89,7 @@ impl Client {
     }
 
     /// Connects to a daemon over the network.
-    fn connect(server: &str, token: &std::path::Path, ca: Option<&std::path::Path>) -> Result<Client, Failure> {
+    fn connect(server: &str, token: &Path, ca: Option<&Path>, insecure: bool) -> Result<Client, Failure> {
         let (tls, host) = match (server.strip_prefix("https://"), server.strip_prefix("http://")) {
             (Some(h), _) => (true, h),
             (_, Some(h)) => (false, h),
@@ -96,10 +101,19 @@ impl Client {
         }
         let port = host.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok());
         let addr = if port { host.to_string() } else { format!("{host}:8053") };
-        let named = |path: &std::path::Path, e: &dyn std::fmt::Display| Failure::Usage(format!("{}: {e}", path.display()));
-        let secret = std::fs::read_to_string(token).map_err(|e| named(token, &e))?.trim().to_string();
+        let named = |path: &Path, e: &dyn std::fmt::Display| Failure::Usage(format!("{}: {e}", path.display()));
+        let resolved: Vec<SocketAddr> = addr.to_socket_addrs().map_err(|e| Failure::No(format!("{addr}: {e}")))?.collect();
+        if !tls && !insecure && !resolved.iter().all(|a| a.ip().to_canonical().is_loopback()) {
+            return Err(Failure::Usage(format!(
+                "--server: http://{host} is not this machine, and the token would go there unencrypted; use https://, or add --insecure on a network that you trust"
+            )));
+        }
+        if tls && insecure {
+            return Err(Failure::Usage("--insecure is for http://; for a certificate that this machine does not know, use --ca".into()));
+        }
+        let secret = read_token(token).map_err(|e| named(token, &e))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let stream = runtime.block_on(tokio::net::TcpStream::connect(&addr)).map_err(|e| Failure::No(format!("{addr}: {e}")))?;
+        let stream = runtime.block_on(tokio::net::TcpStream::connect(&resolved[..])).map_err(|e| Failure::No(format!("{addr}: {e}")))?;
         let sender = match tls {
             false => {
                 let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
@@ -220,6 +234,21 @@ fn no_access(socket: &std::path::Path) -> String {
     format!("no access to {}: join {group}, or run this as root or as the daemon's user", socket.display())
 }
 
+/// Reads the token of a file, and warns if other users can read or replace it.
+fn read_token(path: &Path) -> std::io::Result<String> {
+    use std::{io::Read, os::unix::fs::MetadataExt};
+    let mut file = std::fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    let mode = metadata.mode() & 0o777;
+    if metadata.is_file() && mode & 0o027 != 0 {
+        let shown = path.display();
+        eprintln!("orbsd: warning: {shown}: its mode is {mode:04o}, so that others can read or replace the token; run `chmod 600 {shown}`");
+    }
+    let mut token = String::new();
+    file.read_to_string(&mut token)?;
+    Ok(token.trim().to_string())
+}
+
 /// A problem document as a failure: what was ordered wrongly is usage.
 pub(super) fn failure(status: StatusCode, problem: &Value) -> Failure {
     let detail = problem["detail"].as_str().unwrap_or("the daemon refused without a reason").to_string();
@@ -260,9 +289,11 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         decide_feed: web::no_feeds(),
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &mirrors),
+        surroundings: Arc::new(web::Surroundings::default),
         check_url: Arc::new(crate::daemon::check_url),
         known: crate::daemon::collector::known(desk.clone(), None.into(), Vec::new()),
         desk,
+        connections: Arc::new(Vec::new),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
         check_configuration: Arc::new(|| Value::Null),
@@ -271,7 +302,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         daemon: false,
         stop: stop.clone(),
     };
-    runtime.spawn(web::run_socket(listener, web::router(app), stop));
+    let limiter = ConnectionLimiter::new(config.connections.socket, &config.connections.shares);
+    runtime.spawn(web::run_socket(listener, web::router(app), limiter, stop));
     Ok(ledger)
 }
 

@@ -61,7 +61,7 @@ pub struct Common {
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
-    /// Talk to this daemon instead of the one of the configuration: https://HOST:PORT, or http:// on a network of yours
+    /// Talk to this daemon instead of the one of the configuration: https://HOST:PORT, or http:// on this machine
     #[arg(long, global = true, requires = "token")]
     server: Option<String>,
     /// The file with the token for it
@@ -70,6 +70,9 @@ pub struct Common {
     /// The PEM file of the authority that vouches for it, where this machine does not know it
     #[arg(long, global = true, requires = "server")]
     ca: Option<PathBuf>,
+    /// Send the token unencrypted to an http:// server beyond this machine
+    #[arg(long, global = true, requires = "server")]
+    insecure: bool,
 }
 
 impl Common {

@@ -27,6 +27,7 @@ use crate::{
         special,
         time::Seconds,
     },
+    net::{ConnectionLimiter, Connections, Shares},
     probe, resolve,
     smtp::{
         Catalogue, Envelope, Names, Tokens, Way,
@@ -311,7 +312,8 @@ impl Here {
                 recorded("here", from)
             }
         });
-        tokio::spawn(collect::run(listener, Collector::new(receiver, judge)));
+        let limiter = ConnectionLimiter::new(Connections::default().collect, &Shares::default());
+        tokio::spawn(collect::run(listener, Collector::new(receiver, judge, limiter)));
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Where the parts listen: no two of them at the same place.
+//! Where the parts listen: no two of them at the same place; and which proxies name the clients of HTTP listeners, and how.
 
 use std::net::SocketAddr;
 
@@ -6,6 +6,7 @@ use super::{
     document::{Place, Report},
     tables::File,
 };
+use crate::{model::Subject, web};
 
 /// An address that a key of a table wants.
 struct Wanted<'f> {
@@ -44,6 +45,44 @@ pub(super) fn check(file: &File, report: &mut Report) {
             report.error(&file.tls.place, "quic", format_args!("{addr} is taken by {}", other.name));
         }
     }
+}
+
+/// The proxies of a listener; what is not an address is rejected by [`check_proxies`].
+pub(super) fn trusted(trust: &[String], forwarded: Option<bool>) -> web::TrustedProxies {
+    web::TrustedProxies { addresses: trust.iter().filter_map(|t| t.parse().ok()).collect(), forwarded: forwarded == Some(true) }
+}
+
+/// Reports proxies that are not addresses, and proxies of which nobody said how they name their clients: before there was
+/// `forwarded`, the `Forwarded` header that a client wrote itself was believed behind most of them.
+pub(super) fn check_proxies(file: &File, report: &mut Report) {
+    let (admin, web) = (&file.admin, &file.web);
+    for (table, place, listen, trust, forwarded) in
+        [("admin", &admin.place, &admin.listen, &admin.trust, admin.forwarded), ("web", &web.place, &web.listen, &web.trust, web.forwarded)]
+    {
+        trust.iter().filter_map(|t| t.parse::<Subject>().err()).for_each(|e| report.error(place, "trust", e));
+        // A value that is not true or false is reported by itself.
+        if trust.is_empty() || forwarded.is_some() || place.is_rejected("forwarded") {
+            continue;
+        }
+        report.error(place, "trust", unnamed_clients(table, if listen.is_empty() { "ADDRESS:PORT" } else { listen }));
+    }
+}
+
+/// What an operator has to add to `trust`, with the lines for the proxy.
+fn unnamed_clients(table: &str, listen: &str) -> String {
+    format!(
+        r#"the proxies of `trust` have to name their clients in a way that a client cannot forge; add one of two lines to [{table}]:
+  forwarded = false
+      each connection of a proxy starts with a PROXY v2 header, and `Forwarded` is not read.
+      HAProxy, in `backend`:  server orbsd {listen} send-proxy-v2
+      nginx of Debian 12 cannot send this header: use the other line.
+  forwarded = true
+      each proxy replaces the `Forwarded` header of every request with its own.
+      nginx, in `http`:       map $remote_addr $forwarded_for {{ ~: "for=\"[$remote_addr]\""; default "for=$remote_addr"; }}
+      nginx, in `location`:   proxy_set_header Forwarded $forwarded_for;
+      HAProxy, in `backend`:  http-request set-header Forwarded "for=%[src]" unless {{ src -m sub : }}
+                              http-request set-header Forwarded "for=\"[%[src]]\"" if {{ src -m sub : }}"#
+    )
 }
 
 /// Whether a machine can not give both.

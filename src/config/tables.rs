@@ -10,6 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    connections::Share,
     document::{Document, Report, Table},
     probe::{PAUSE, PORTS, SPREAD, SourceEntry},
 };
@@ -33,6 +34,7 @@ pub(super) struct File {
     pub(super) mail: Table<MailTable>,
     pub(super) probe: Table<ProbeTable>,
     pub(super) collect: Table<CollectTable>,
+    pub(super) connections: Table<ConnectionsTable>,
     pub(super) process: Table<ProcessTable>,
     pub(super) reason: Vec<Table<ReasonTable>>,
     pub(super) key: Vec<Table<KeyTable>>,
@@ -61,6 +63,7 @@ impl File {
             mail: d.table("mail", report),
             probe: d.table("probe", report),
             collect: d.table("collect", report),
+            connections: d.table("connections", report),
             process: d.table("process", report),
             reason: d.entries("reason", report),
             key: d.entries("key", report),
@@ -183,6 +186,7 @@ pub(super) struct AdminTable {
     pub(super) uids: BTreeMap<Uid, String>,
     pub(super) tls: bool,
     pub(super) trust: Vec<String>,
+    pub(super) forwarded: Option<bool>,
 }
 
 impl Default for AdminTable {
@@ -194,6 +198,7 @@ impl Default for AdminTable {
             uids: BTreeMap::new(),
             tls: false,
             trust: Vec::new(),
+            forwarded: None,
         }
     }
 }
@@ -219,11 +224,12 @@ pub(super) struct WebTable {
     pub(super) base_url: String,
     pub(super) tls: bool,
     pub(super) trust: Vec<String>,
+    pub(super) forwarded: Option<bool>,
 }
 
 impl Default for WebTable {
     fn default() -> WebTable {
-        WebTable { listen: String::new(), base_url: "http://127.0.0.1:8054".into(), tls: false, trust: Vec::new() }
+        WebTable { listen: String::new(), base_url: "http://127.0.0.1:8054".into(), tls: false, trust: Vec::new(), forwarded: None }
     }
 }
 
@@ -363,6 +369,39 @@ pub(super) struct CollectTable {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) tls: bool,
+}
+
+/// `[connections]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ConnectionsTable {
+    pub(super) dns: usize,
+    pub(super) transfers: usize,
+    pub(super) admin: usize,
+    pub(super) web: usize,
+    pub(super) socket: usize,
+    pub(super) collect: usize,
+    pub(super) per_address: Share,
+    pub(super) per_network: Share,
+    pub(super) per_wide_network: Share,
+    pub(super) reserved: Share,
+}
+
+impl Default for ConnectionsTable {
+    fn default() -> ConnectionsTable {
+        ConnectionsTable {
+            dns: 2048,
+            transfers: 64,
+            admin: 1024,
+            web: 1024,
+            socket: 256,
+            collect: 8192,
+            per_address: Share(32),
+            per_network: Share(8),
+            per_wide_network: Share(4),
+            reserved: Share(16),
+        }
+    }
 }
 
 /// `[process]`.

@@ -75,13 +75,14 @@ fn many<T: DeserializeOwned + Debug>(name: &'static str, tables: &[Table<T>]) ->
 #[rustfmt::skip]
 fn shapes(file: &File) -> Vec<Shape> {
     let File {
-        store, clock, journal, history, removals, dns, tls, admin, web, log, zones, limits, outgoing, mail, probe, collect, process,
+        store, clock, journal, history, removals, dns, tls, admin, web, log, zones, limits, outgoing, mail, probe, collect, connections, process,
         reason, key, feed, export,
     } = file;
     vec![
         one("store", store), one("clock", clock), one("journal", journal), one("history", history), one("removals", removals), one("dns", dns),
         one("tls", tls), one("admin", admin), one("web", web), one("log", log), one("zones", zones), one("limits", limits),
         one("outgoing", outgoing), one("mail", mail), one("probe", probe), one("collect", collect), one("process", process),
+        one("connections", connections),
         many("reason", reason), many("key", key), many("feed", feed), many("export", export),
     ]
 }

@@ -14,14 +14,12 @@ use crate::{
         Ledger,
         desk::{Desk, Known},
     },
-    model::Subject,
+    net::ConnectionLimiter,
     resolve, schedule,
     serve::{Certificates, tcp},
     smtp::Names,
     web::secrets,
 };
-
-const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)];
 
 /// Opens the collector's addresses.
 pub fn bind(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
@@ -41,7 +39,12 @@ pub struct Tests {
 
 impl Tests {
     /// Makes the desk, and what runs on it.
-    pub fn new(config: &Config, ledger: &Ledger, certificates: Option<&Arc<Certificates>>) -> Result<Tests, String> {
+    pub fn new(
+        config: &Config,
+        ledger: &Ledger,
+        certificates: Option<&Arc<Certificates>>,
+        limiter: ConnectionLimiter,
+    ) -> Result<Tests, String> {
         let settings = config.probe.clone();
         let mut own = settings.desk.clone();
         if !own.domain.is_empty() {
@@ -50,12 +53,9 @@ impl Tests {
         let desk = Desk::new(ledger.clone(), own);
         let tls = certificates.cloned().filter(|_| settings.receiver.tls).map(|c| Arc::new(move || c.ready().web.clone()) as collect::Tls);
         let judge = collect::by_desk(desk.clone());
-        // We look at ourselves as well.
-        let own = settings.receiver.addresses.iter().copied().chain(LOOPBACK).map(Subject::host);
-        let crowds = settings.desk.special.iter().cloned().chain(own).collect();
         let asked = desk.clone();
         let token = Arc::new(move |to: &str| asked.settings().tokens.find(to.as_bytes()).first().map(|(_, id)| *id));
-        let collector = Collector { tls, crowds, known: token, ..Collector::new(settings.receiver.clone(), judge) };
+        let collector = Collector { tls, known: token, ..Collector::new(settings.receiver.clone(), judge, limiter) };
         let names = Arc::new(resolve::Names::new(&config.outgoing.resolvers, false).ok());
         let known = known(desk.clone(), names.clone(), settings.receiver.addresses.clone());
         let outside = outside(desk.clone(), names, settings.receiver.addresses.clone());
@@ -73,7 +73,7 @@ impl Tests {
         }
         if !addresses.is_empty() {
             self.desk.unseen();
-            out.push(back.spawn(collect::watch(addresses, self.outside, self.collector.room.clone(), self.desk.clone())));
+            out.push(back.spawn(collect::watch(addresses, self.outside, self.collector.clone(), self.desk.clone())));
         }
         // Without a probe domain nothing is tested, and claims and what is old still have their times.
         let fresh = Arc::new(secrets::random::<8>);

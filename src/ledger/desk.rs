@@ -5,6 +5,7 @@
 mod arrive;
 mod claim;
 mod jobs;
+mod load;
 mod plan;
 mod rows;
 mod run;

@@ -232,6 +232,7 @@ pub struct Health {
     pub commits: AtomicU64,
     /// Changes since the start.
     pub changes: AtomicU64,
+    webhook_backlog: Mutex<std::collections::HashMap<String, u64>>,
 }
 
 impl Health {
@@ -249,6 +250,13 @@ impl Health {
     }
     pub(super) fn set_removals(&self, health: RemovalsHealth) {
         *self.removals.lock().unwrap_or_else(|e| e.into_inner()) = health;
+    }
+    /// How many messages wait for each webhook, dead letters too; none for a webhook that is not in it.
+    pub fn webhook_backlog(&self) -> std::collections::HashMap<String, u64> {
+        self.webhook_backlog.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+    pub(super) fn set_webhook_backlog(&self, waiting: impl Iterator<Item = (String, u64)>) {
+        *self.webhook_backlog.lock().unwrap_or_else(|e| e.into_inner()) = waiting.collect();
     }
     pub(super) fn set(&self, why: Option<String>) {
         *self.poisoned.lock().unwrap_or_else(|e| e.into_inner()) = why;

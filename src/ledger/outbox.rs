@@ -135,10 +135,19 @@ impl Writer {
 
     /// Counts them, after the batch is true.
     pub(super) fn announced(&mut self, told: Vec<(String, bool)>) {
+        if told.is_empty() {
+            return;
+        }
         for (hook, taken) in told {
             let (waiting, gap) = self.queues.entry(hook).or_default();
             (*waiting, *gap) = (*waiting + u64::from(taken), !taken);
         }
+        self.report_queues();
+    }
+
+    /// Lets readers see how long the queues are.
+    pub(super) fn report_queues(&self) {
+        self.health.set_webhook_backlog(self.queues.iter().map(|(hook, (waiting, _))| (hook.clone(), *waiting)));
     }
 
     pub(super) fn tried(&mut self, webhook: &str, commit: u64, tried: Tried) -> Result<(), Refused> {
@@ -164,6 +173,7 @@ impl Writer {
         self.commit_batch(batch)?;
         if let Some((waiting, _)) = self.queues.get_mut(webhook).filter(|_| gone) {
             *waiting = waiting.saturating_sub(1);
+            self.report_queues();
         }
         Ok(())
     }
@@ -181,6 +191,7 @@ impl Writer {
             *gap = *waiting >= WAITING || self.queues.get(hook).is_some_and(|q| q.1);
         }
         self.queues = queues;
+        self.report_queues();
         Ok(())
     }
 }

@@ -277,6 +277,7 @@ impl Writer {
         self.commit_batch(batch)?;
         self.audited += u64::from(line.is_some());
         self.queues.retain(|id, _| book.webhooks.contains_key(id));
+        self.report_queues();
         self.book.store(Arc::new(book));
         Ok(())
     }

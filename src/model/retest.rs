@@ -533,6 +533,18 @@ pub fn lost(outages: &[Outage], from: Time, to: Time) -> Seconds {
     Seconds(sum)
 }
 
+/// The most that load of the collector delays a claim, in all.
+pub const MAX_LOAD_PAUSE: Seconds = Seconds(7 * DAY);
+
+/// How long a period of a claim, which began at `from`, has stood still: in outages, and while the collector was under load; but
+/// for load at most [`MAX_LOAD_PAUSE`] since the claim was made.
+pub fn paused(outages: &[Outage], loads: &[Outage], claimed: Time, from: Time, now: Time) -> Seconds {
+    let in_outages = lost(outages, from, now).0;
+    let in_all = lost(&[outages, loads].concat(), from, now).0;
+    let left = MAX_LOAD_PAUSE.0.saturating_sub(lost(loads, claimed, from).0);
+    Seconds(in_outages + (in_all - in_outages).min(left))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -634,6 +646,22 @@ mod tests {
         assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("198.51.100.1", "b", true, 2)]), None, "its owner");
         assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("198.51.100.1", "b", false, 2)]), Some(Time(2)));
         assert_eq!(proved(&[fed("2001:db8::1", "a", false, 3), fed("2001:db8:0:1::", "b", false, 2)]), None, "one /48");
+    }
+
+    #[test]
+    fn load_delays_a_claim_by_seven_days_in_all() {
+        let day = |n: u64| Time(n * DAY);
+        let days = |n: u64| Seconds(n * DAY);
+        let load = |a, b| (day(a), Some(day(b)));
+        assert_eq!(paused(&[], &[load(1, 3)], day(0), day(0), day(10)), days(2));
+        assert_eq!(paused(&[], &[(day(1), None)], day(0), day(0), day(20)), days(7));
+        assert_eq!(paused(&[], &[load(1, 5), load(8, 20)], day(0), day(0), day(20)), days(7));
+        // What one period has used the next one lacks.
+        assert_eq!(paused(&[], &[load(0, 5), load(8, 20)], day(0), day(8), day(20)), days(2));
+        // Outages count whatever their length, and a time that is both counts once.
+        assert_eq!(paused(&[load(2, 4)], &[load(1, 5)], day(0), day(0), day(20)), days(4));
+        assert_eq!(paused(&[load(0, 30)], &[load(1, 5)], day(0), day(0), day(20)), days(20));
+        assert_eq!(paused(&[load(0, 10)], &[load(0, 30)], day(0), day(0), day(30)), days(17));
     }
 
     proptest! {

@@ -26,14 +26,18 @@ use tokio_rustls::rustls::{
     version::TLS13,
 };
 
+use crate::model::Time;
+
 /// How often the files are looked at; a new certificate is in use so long after it was written, at most.
 pub const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// The largest file that is read: room for some hundred certificates.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The protocol names that the fronts agree on with their clients (ALPN): DoT and XoT (RFC 7858, RFC 9103 section 7.1), DoH
-/// over HTTP/2 (RFC 8484 section 5.2), DoQ (RFC 9250 section 4.1), and the HTTP API.
-const ALPN: [&[u8]; 4] = [b"dot", b"h2", b"doq", b"http/1.1"];
+/// The protocol name of HTTP/2.
+pub(super) const HTTP2: &[u8] = b"h2";
+/// The protocol names that the fronts agree on with their clients (ALPN), the preferred first: DoT and XoT (RFC 7858, RFC 9103
+/// section 7.1), DoH over HTTP/2 (RFC 8484 section 5.2) and HTTP/1, DoQ (RFC 9250 section 4.1), and the HTTP API.
+const ALPN: [&[&[u8]]; 4] = [&[b"dot"], &[HTTP2, b"http/1.1", b"http/1.0"], &[b"doq"], &[b"http/1.1", b"http/1.0"]];
 
 /// Where the files are: PEM, as every tool writes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub struct Ready {
     pub web: Arc<ServerConfig>,
     /// DoQ.
     pub(super) quic: Arc<QuicServerConfig>,
+    /// When the certificate ends.
+    pub not_after: Time,
 }
 
 /// What tells one state of a file from another: device, inode, size and both times.
@@ -135,6 +141,7 @@ impl Files {
         let provider = Arc::new(ring::default_provider());
         let shown = self.certificate.display();
         let chain = certificates(&self.certificate)?;
+        let not_after = chain.first().and_then(|c| end_of(c)).ok_or_else(|| format!("{shown}: the first certificate can not be read"))?;
         let metadata = fs::metadata(&self.key).map_err(|e| unread(&self.key, &e))?;
         if metadata.mode() & 0o007 != 0 {
             return Err(format!("{}: anybody may use this key; run `chmod o= {0}`", self.key.display()));
@@ -163,11 +170,11 @@ impl Files {
                 None => builder.with_no_client_auth(),
             };
             let mut config = builder.with_cert_resolver(pair.clone());
-            config.alpn_protocols = vec![alpn.to_vec()];
+            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
             Ok::<_, String>(Arc::new(config))
         });
         let quic = QuicServerConfig::try_from(quic?).map_err(|e| format!("QUIC: {e}"))?;
-        Ok(Ready { tls: tls?, https: https?, quic: Arc::new(quic), web: web? })
+        Ok(Ready { tls: tls?, https: https?, quic: Arc::new(quic), web: web?, not_after })
     }
 
     /// How the files stand; what is not there is all zeros.
@@ -207,6 +214,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         Ok(all) => Ok(all),
         Err(e) => Err(format!("{}: {e}", path.display())),
     }
+}
+
+/// When a certificate ends (RFC 5280 section 4.1.2.5).
+fn end_of(certificate: &[u8]) -> Option<Time> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    u64::try_from(certificate.validity().not_after.timestamp()).ok().map(Time)
 }
 
 /// Who vouches for clients: asked for a certificate, a client may come without, but not with one that nobody vouches for.

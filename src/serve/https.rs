@@ -1,6 +1,9 @@
-//! The DoH front (RFC 8484): GET and POST over HTTP/2. hyper speaks HTTP; places, limits and answers are ours.
+//! The DoH front (RFC 8484): GET, HEAD and POST over HTTP/2 and HTTP/1.1. hyper speaks HTTP; limits and answers are ours.
 //!
-//! A stream of HTTP carries one message, so there are no transfers here: AXFR and IXFR are refused.
+//! The client chooses the version by ALPN; without ALPN it is HTTP/1.1, which is what proxies speak. `Accept` is not looked
+//! at: a client has to be ready for `application/dns-message` whatever it accepts (RFC 8484 section 4.1).
+//!
+//! A response of HTTP carries one message, so there are no transfers here: AXFR and IXFR are refused.
 
 use std::{
     convert::Infallible,
@@ -16,34 +19,44 @@ use std::{
 use data_encoding::BASE64URL_NOPAD;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Method, Request, Response, StatusCode,
-    body::Bytes,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
-    server::conn::http2,
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::{Body, Bytes, Incoming},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
+    http::request::Parts,
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Certificates, Shared, reply, tcp, tls::HANDSHAKE};
+use super::{Certificates, Shared, certificates::HTTP2, reply, tcp, tls::HANDSHAKE};
 use crate::{
     dns::{Peer, lifetime},
     metrics::Worker,
+    net::{ConnectionLimiter, ConnectionPermit, RequestBody},
 };
 
 /// The media type of a message.
 const MESSAGE: &str = "application/dns-message";
+/// The methods that are answered, for `Allow`.
+const METHODS: &str = "GET, HEAD, POST";
 /// Bytes of a request's headers together.
-const MAX_HEADERS: u32 = 16 * 1024;
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Bytes of bodies that are on their way to us, of one request and of a connection.
 const WINDOW: u32 = 64 * 1024;
+/// How often a connection is looked at, whether it idles for too long.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
 /// Bytes of an answer that wait until the client takes them.
 const SEND_BUFFER: usize = 128 * 1024;
+/// Bytes of a body that are read and discarded after its request was refused.
+const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 
 /// One connection's client and what it is served with.
 struct Client {
@@ -51,42 +64,51 @@ struct Client {
     shared: Shared,
     counters: Arc<Worker>,
     path: Arc<str>,
+    permit: Arc<ConnectionPermit>,
     /// When the last request came, in milliseconds after the connection.
     last: AtomicU64,
     since: Instant,
 }
 
 /// Takes connections until the task is dropped. `path` is where queries are answered.
-pub async fn run(listener: TcpListener, shared: Shared, places: tcp::Places, certificates: Arc<Certificates>, path: Arc<str>) {
+pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimiter, certificates: Arc<Certificates>, path: Arc<str>) {
     let counters = shared.metrics.worker(&tcp::name("https", listener.local_addr()));
-    let serve = move |stream, addr, places| {
+    let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters, path) = (shared.clone(), counters.clone(), path.clone());
         let config = certificates.ready().https.clone();
         async move {
             let Ok(Ok(stream)) = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await else { return };
-            let client = Client { addr, shared, counters, path, last: AtomicU64::new(0), since: Instant::now() };
-            let _ = timeout(tcp::TOTAL, connection(stream, Arc::new(client), &places)).await;
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+            let client = Client { addr, shared, counters, path, permit, last: AtomicU64::new(0), since: Instant::now() };
+            let _ = timeout(tcp::TOTAL, connection(stream, http2, Arc::new(client))).await;
         }
     };
-    tcp::accept(listener, places, serve).await;
+    tcp::accept(listener, limiter, serve).await;
 }
 
 /// Serves one connection until it ends or idles for too long. What its client has not taken by then is lost.
-async fn connection<S: AsyncRead + AsyncWrite + Unpin>(stream: S, client: Arc<Client>, places: &tcp::Places) {
-    let service = service_fn(|request| {
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, http2: bool, client: Arc<Client>) {
+    let service = service_fn(|request: Request<Incoming>| {
         let client = client.clone();
-        async move { Ok::<_, Infallible>(client.answer(request).await) }
+        async move {
+            let request = request.map(|body| RequestBody::new(body, &client.permit));
+            let answering = request.body().answer();
+            Ok::<_, Infallible>(client.answer(request).await.map(answering))
+        }
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.timer(TokioTimer::new()).max_concurrent_streams(tcp::PIPELINE as u32).max_header_list_size(MAX_HEADERS);
-    builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(SEND_BUFFER);
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = if http2 { builder.http2_only() } else { builder.http1_only() };
+    // The header's timeout also ends a connection that waits for its next request.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(tcp::IDLE).max_buf_size(MAX_HEADER_BYTES as usize);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(tcp::PIPELINE as u32).max_header_list_size(MAX_HEADER_BYTES);
+    builder.http2().initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(SEND_BUFFER);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     loop {
-        if timeout(tcp::PRESSED_IDLE, connection.as_mut()).await.is_ok() {
+        if timeout(IDLE_CHECK, connection.as_mut()).await.is_ok() {
             return;
         }
         let idle = client.since.elapsed().saturating_sub(Duration::from_millis(client.last.load(Relaxed)));
-        if idle >= places.idle() || client.shared.stop.load(Relaxed) {
+        if idle >= tcp::IDLE || client.shared.stop.load(Relaxed) {
             connection.as_mut().graceful_shutdown();
             let _ = timeout(tcp::STALL, connection).await;
             return;
@@ -95,20 +117,30 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(stream: S, client: Arc<Cl
 }
 
 impl Client {
-    /// Answers one request.
-    async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
-    where
-        B: hyper::body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    /// Answers one request. HEAD gets what GET would, without the body.
+    async fn answer(&self, request: Request<RequestBody<Incoming>>) -> Response<Full<Bytes>> {
         self.last.store(self.since.elapsed().as_millis() as u64, Relaxed);
-        let query = match self.query(request).await {
-            Ok(query) => query,
-            Err((status, text)) => return refused(status, text),
+        let (head, mut body) = request.into_parts();
+        let mut response = match self.query(&head, &mut body).await {
+            Ok(query) => self.reply(&query),
+            Err((status, text)) => refused(status, text),
         };
+        if !body.is_end_stream() {
+            tokio::spawn(discard(body.into_inner()));
+        }
+        if head.method == Method::HEAD {
+            let length = HeaderValue::from(response.body().size_hint().exact().unwrap_or_default());
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+            *response.body_mut() = Full::default();
+        }
+        response
+    }
+
+    /// The response to a query.
+    fn reply(&self, query: &[u8]) -> Response<Full<Bytes>> {
         let peer = Peer::single(self.addr);
         let mut message = Vec::new();
-        if !reply(&query, peer, &self.shared, &self.counters, &mut message) {
+        if !reply(query, peer, &self.shared, &self.counters, &mut message) {
             return refused(StatusCode::BAD_REQUEST, "that is no DNS query");
         }
         // RFC 8484 section 5.1: a cache keeps it no longer than its records live; what has none is not kept at all.
@@ -122,37 +154,58 @@ impl Client {
     }
 
     /// The query of a request: in `dns` of its address, base64url without padding, or as its body.
-    async fn query<B>(&self, request: Request<B>) -> Result<Bytes, (StatusCode, &'static str)>
-    where
-        B: hyper::body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        if request.uri().path() != &*self.path {
+    async fn query(&self, head: &Parts, body: &mut RequestBody<Incoming>) -> Result<Bytes, (StatusCode, &'static str)> {
+        if head.uri.path() != &*self.path {
             return Err((StatusCode::NOT_FOUND, "DNS queries are answered at another path"));
         }
-        match *request.method() {
-            Method::GET => {
+        match head.method {
+            Method::GET | Method::HEAD => {
                 let of = |q: &str| q.split('&').find_map(|pair| pair.strip_prefix("dns=").map(|v| BASE64URL_NOPAD.decode(v.as_bytes())));
-                match request.uri().query().and_then(of) {
+                match head.uri.query().and_then(of) {
                     Some(Ok(query)) => Ok(query.into()),
                     Some(Err(_)) => Err((StatusCode::BAD_REQUEST, "`dns` is not base64url without padding (RFC 8484 section 6)")),
                     None => Err((StatusCode::BAD_REQUEST, "there is no `dns` (RFC 8484 section 4.1)")),
                 }
             }
             Method::POST => {
-                if request.headers().get(CONTENT_TYPE).is_none_or(|t| t.as_bytes() != MESSAGE.as_bytes()) {
+                if !is_message(&head.headers) {
                     return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "a body has to be application/dns-message"));
                 }
-                let body = Limited::new(request.into_body(), tcp::READ);
+                let body = Limited::new(body, tcp::READ);
                 match timeout(tcp::STALL, body.collect()).await {
                     Ok(Ok(body)) => Ok(body.to_bytes()),
                     Ok(Err(_)) => Err((StatusCode::PAYLOAD_TOO_LARGE, "a query of this length is none")),
                     Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the query did not come")),
                 }
             }
-            _ => Err((StatusCode::METHOD_NOT_ALLOWED, "queries are asked by GET or POST")),
+            _ => Err((StatusCode::METHOD_NOT_ALLOWED, "queries are asked by GET, HEAD or POST")),
         }
     }
+}
+
+/// Whether the body is a DNS message: one media type, whose case and parameters do not matter (RFC 9110 section 8.3.1).
+fn is_message(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let essence = |t: &HeaderValue| {
+        let bytes = t.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+        bytes.trim_ascii().eq_ignore_ascii_case(MESSAGE.as_bytes())
+    };
+    types.next().is_some_and(essence) && types.next().is_none()
+}
+
+/// Reads the rest of a refused request's body. A stream that is reset, or a connection that is closed, while the client still
+/// sends takes the response with it in many clients. So the body is read up to a limit, then flow control stops the client, and
+/// after [`tcp::STALL`] the stream ends with NO_ERROR (RFC 9113 section 8.1).
+async fn discard(mut body: Incoming) {
+    let deadline = Instant::now() + tcp::STALL;
+    let mut discarded = 0;
+    while discarded < MAX_DISCARDED_BYTES {
+        match timeout_at(deadline, body.frame()).await {
+            Ok(Some(Ok(frame))) => discarded += frame.data_ref().map_or(0, Bytes::len),
+            _ => return,
+        }
+    }
+    tokio::time::sleep_until(deadline).await;
 }
 
 /// What a request gets that holds no query: its status and a line that says why.
@@ -163,7 +216,7 @@ fn refused(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     header(CONTENT_TYPE, "text/plain; charset=utf-8");
     header(CACHE_CONTROL, "no-store");
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        header(ALLOW, "GET, POST");
+        header(ALLOW, METHODS);
     }
     response
 }

@@ -33,6 +33,10 @@ const MAX_OTHERS: usize = 1024;
 const MAX_LOG: usize = 4096;
 /// For how long a mirror that does not ask any more counts when a serial jumps.
 const REMEMBERED: Seconds = Seconds(30 * 86_400);
+/// How long a completed transfer reserves places for its address.
+const RESERVED_FOR: Seconds = Seconds(7 * 86_400);
+/// How many addresses with completed transfers are kept; the one whose transfer is oldest goes first.
+const MAX_TRANSFERRED: usize = 1024;
 
 /// Which mirror: one of `transfer.notify` by its address and key, or one that is only known from what it asks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -160,6 +164,8 @@ impl Log {
 struct Inner {
     rows: BTreeMap<(String, Who), Row>,
     logs: HashMap<String, Log>,
+    /// When an address completed its last transfer.
+    transferred: BTreeMap<IpAddr, Time>,
     changed: bool,
 }
 
@@ -193,18 +199,24 @@ impl Mirrors {
     /// With what the files at these places say, the newer of two; a damaged one is warned of, and left out.
     pub fn open(places: Vec<PathBuf>, clock: Clock) -> Mirrors {
         let mut rows: BTreeMap<(String, Who), Row> = BTreeMap::new();
+        let mut transferred: BTreeMap<IpAddr, Time> = BTreeMap::new();
         for path in &places {
             let found = file::read(path).unwrap_or_else(|e| {
                 tracing::warn!("{}: {e}; what was known of the mirrors is lost", path.display());
-                BTreeMap::new()
+                file::Saved::default()
             });
-            for (place, row) in found {
+            for (addr, at) in found.transferred {
+                let last = transferred.entry(addr).or_insert(at);
+                *last = at.max(*last);
+            }
+            for (zone, who, row) in found.mirrors {
+                let place = (zone, who);
                 if rows.get(&place).is_none_or(|r| r.seen < row.seen) {
                     rows.insert(place, row);
                 }
             }
         }
-        Mirrors { places, clock, inner: Mutex::new(Inner { rows, ..Inner::default() }) }
+        Mirrors { places, clock, inner: Mutex::new(Inner { rows, transferred, ..Inner::default() }) }
     }
 
     /// What the ledger asks before a serial jumps.
@@ -282,6 +294,16 @@ impl Mirrors {
         self.lock().rows.get(&mirror.place()).map_or(0, |r| r.counts.asked)
     }
 
+    /// An address has completed an authorised transfer, or was told that it is up to date.
+    pub(super) fn completed(&self, addr: IpAddr) {
+        self.lock().completed(addr.to_canonical(), self.clock.now());
+    }
+
+    /// Whether an address completed an authorised transfer in the last days.
+    pub(super) fn has_transferred(&self, addr: IpAddr) -> bool {
+        self.lock().transferred.get(&addr.to_canonical()).is_some_and(|t| t.plus(RESERVED_FOR) > self.clock.now())
+    }
+
     /// A mirror has asked for a transfer: of what changed since the serial that it has, or of the whole zone. True where it
     /// has to take the whole zone, because its copy is not what its serial stands for here.
     pub fn asked(&self, request: &TransferRequest) -> bool {
@@ -352,14 +374,14 @@ impl Mirrors {
 
     /// Writes the file if there is something new to say.
     pub fn save(&self) {
-        let rows = {
+        let saved = {
             let mut inner = self.lock();
             if !std::mem::take(&mut inner.changed) {
                 return;
             }
             inner.saved()
         };
-        if let Err(e) = file::write(&self.places, rows) {
+        if let Err(e) = file::write(&self.places, &saved) {
             tracing::warn!("{e}; what is known of the mirrors is not kept");
             self.lock().changed = true;
         }
@@ -452,6 +474,17 @@ impl Inner {
         change(row, at)
     }
 
+    fn completed(&mut self, addr: IpAddr, at: Time) {
+        if self.transferred.len() >= MAX_TRANSFERRED
+            && !self.transferred.contains_key(&addr)
+            && let Some(oldest) = self.transferred.iter().min_by_key(|(_, t)| **t).map(|(a, _)| *a)
+        {
+            self.transferred.remove(&oldest);
+        }
+        self.transferred.insert(addr, at);
+        self.changed = true;
+    }
+
     fn make_room(&mut self) {
         let others = self.rows.iter().filter(|((_, who), _)| matches!(who, Who::Other(..)));
         if others.clone().count() >= MAX_OTHERS
@@ -477,14 +510,14 @@ impl Inner {
         known.or(row.lacks_since).or_else(|| log?.entries.front().map(|(_, t)| *t))
     }
 
-    fn saved(&self) -> Vec<file::SavedRow> {
+    fn saved(&self) -> file::Saved {
         let one = |((zone, who), row): (&(String, Who), &Row)| {
             let current = self.logs.get(zone).filter(|l| !l.entries.is_empty()).map(|l| l.current);
             let lacks = row.has.zip(current).is_some_and(|(has, current)| has < current);
             let lacks_since = if lacks || current.is_none() { self.lacks_since(zone, row) } else { None };
             (zone.clone(), who.clone(), Row { lacks_since, ..row.clone() })
         };
-        self.rows.iter().map(one).collect()
+        file::Saved::new(self.rows.iter().map(one).collect(), self.transferred.clone())
     }
 }
 

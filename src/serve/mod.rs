@@ -15,6 +15,7 @@ mod https;
 pub mod mirrors;
 pub mod notify;
 mod quic;
+mod reserved;
 pub mod secure;
 pub mod sys;
 pub mod tcp;
@@ -24,6 +25,7 @@ pub mod udp;
 
 pub use certificates::{Certificates, Files};
 pub use mirrors::Mirrors;
+pub use reserved::ReservedClients;
 
 /// Settings of the doors: `[dns]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

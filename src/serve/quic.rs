@@ -1,5 +1,4 @@
-//! The DoQ front (RFC 9250): one query on each stream of a connection. quinn speaks QUIC; places, limits and answers are
-//! ours.
+//! The DoQ front (RFC 9250): one query on each stream of a connection. quinn speaks QUIC; limits and answers are ours.
 //!
 //! There are no transfers here: AXFR and IXFR are refused, and go over TLS. Packets are padded to full length, which is what
 //! RFC 9250 section 5.4 wants against an observer who counts bytes.
@@ -24,6 +23,7 @@ use crate::{
         query::{Query, Room},
     },
     metrics::Worker,
+    net::{ConnectionLimiter, ConnectionPermit},
 };
 
 /// Bytes of queries that are on their way to us on one connection.
@@ -35,6 +35,9 @@ const MAX_WAITING: (usize, u64, u64) = (1024, 16 * 1024, 4 * 1024 * 1024);
 /// After so long without a packet the other side is gone; a client that is there is cut by our own idle limit before.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// How often a connection is looked at, whether it idles for too long.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
+
 /// DOQ_NO_ERROR (RFC 9250 section 8.4).
 const NO_ERROR: VarInt = VarInt::from_u32(0);
 /// DOQ_PROTOCOL_ERROR.
@@ -44,28 +47,27 @@ const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 
 /// Takes connections until the task is dropped. The socket is one of [`super::udp::bind`]. The error says that the system
 /// does not give what QUIC needs.
-pub async fn run(socket: UdpSocket, shared: Shared, places: tcp::Places, certificates: Arc<Certificates>) -> io::Result<()> {
+pub async fn run(socket: UdpSocket, shared: Shared, limiter: ConnectionLimiter, certificates: Arc<Certificates>) -> io::Result<()> {
     let counters = shared.metrics.worker(&tcp::name("quic", socket.local_addr()));
     let base = settings(ServerConfig::with_crypto(certificates.ready().quic.clone()));
     let endpoint = Endpoint::new(EndpointConfig::default(), Some(base.clone()), socket, Arc::new(TokioRuntime))?;
     while let Some(incoming) = endpoint.accept().await {
         let addr = incoming.remote_address().ip().to_canonical();
         // A forged address can not take the places of others: where they get few, the client first shows that it is there.
-        if places.pressed(addr) && incoming.may_retry() {
+        if limiter.is_pressed(addr) && incoming.may_retry() {
             let _ = incoming.retry();
             continue;
         }
-        let Some(guard) = places.take(addr) else {
+        let Some(permit) = limiter.admit(addr) else {
             incoming.refuse();
             continue;
         };
         let mut config = base.clone();
         config.crypto = certificates.ready().quic.clone();
-        let client = Arc::new(Client { addr, shared: shared.clone(), counters: counters.clone() });
-        let places = places.clone();
+        let client = Arc::new(Client { addr, shared: shared.clone(), counters: counters.clone(), permit: permit.clone() });
         tokio::spawn(async move {
-            let _ = timeout(tcp::TOTAL, client.connection(incoming, config, &places)).await;
-            drop(guard);
+            let served = async { drop(timeout(tcp::TOTAL, client.connection(incoming, config)).await) };
+            permit.run(served).await;
         });
     }
     Ok(())
@@ -88,25 +90,26 @@ struct Client {
     addr: IpAddr,
     shared: Shared,
     counters: Arc<Worker>,
+    permit: Arc<ConnectionPermit>,
 }
 
 impl Client {
     /// Serves one connection until it ends or idles for too long.
-    async fn connection(self: &Arc<Self>, incoming: Incoming, config: ServerConfig, places: &tcp::Places) -> Option<()> {
+    async fn connection(self: &Arc<Self>, incoming: Incoming, config: ServerConfig) -> Option<()> {
         let connecting = incoming.accept_with(Arc::new(config)).ok()?;
         let connection = timeout(HANDSHAKE, connecting).await.ok()?.ok()?;
         // As many as the client may have streams; they end with the connection.
         let mut streams = JoinSet::new();
         let mut last = Instant::now();
         loop {
-            match timeout(tcp::PRESSED_IDLE, connection.accept_bi()).await {
+            match timeout(IDLE_CHECK, connection.accept_bi()).await {
                 Ok(Ok((send, receive))) => {
                     last = Instant::now();
                     let (client, connection) = (self.clone(), connection.clone());
                     streams.spawn(async move { client.stream(&connection, send, receive).await });
                 }
                 Ok(Err(_)) => return None,
-                Err(_) if last.elapsed() >= places.idle() || self.shared.stop.load(Relaxed) => {
+                Err(_) if last.elapsed() >= tcp::IDLE || self.shared.stop.load(Relaxed) => {
                     connection.close(NO_ERROR, b"");
                     return None;
                 }
@@ -131,6 +134,7 @@ impl Client {
                 return None;
             }
         };
+        let _answering = self.permit.begin_answer()?;
         match query(&read) {
             Ok(query) if reply(query, Peer::single(self.addr), &self.shared, &self.counters, &mut out) => {}
             Ok(_) => {

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{Certificates, Files, Shared, https, quic, sys, tcp, tls, udp};
+use crate::net::ConnectionLimiter;
 
 /// Settings of the encrypted fronts: `[tls]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,18 +72,18 @@ fn each<S>(key: &str, addrs: &[SocketAddr], bind: impl Fn(SocketAddr) -> io::Res
 
 impl Sockets {
     /// Serves them all, and looks after the certificate, until the tasks are aborted.
-    pub fn serve(self, path: &str, certificates: &Arc<Certificates>, shared: &Shared, places: &tcp::Places) -> Vec<JoinHandle<()>> {
+    pub fn serve(self, path: &str, certificates: &Arc<Certificates>, shared: &Shared, limiter: &ConnectionLimiter) -> Vec<JoinHandle<()>> {
         let mut tasks = vec![tokio::spawn(certificates.clone().watch())];
         for l in self.tls {
-            tasks.push(tokio::spawn(tls::run(l, shared.clone(), places.clone(), certificates.clone())));
+            tasks.push(tokio::spawn(tls::run(l, shared.clone(), limiter.clone(), certificates.clone())));
         }
         for l in self.https {
-            tasks.push(tokio::spawn(https::run(l, shared.clone(), places.clone(), certificates.clone(), path.into())));
+            tasks.push(tokio::spawn(https::run(l, shared.clone(), limiter.clone(), certificates.clone(), path.into())));
         }
         for socket in self.quic {
-            let (shared, places, certificates) = (shared.clone(), places.clone(), certificates.clone());
+            let (shared, limiter, certificates) = (shared.clone(), limiter.clone(), certificates.clone());
             tasks.push(tokio::spawn(async move {
-                if let Err(e) = quic::run(socket, shared, places, certificates).await {
+                if let Err(e) = quic::run(socket, shared, limiter, certificates).await {
                     tracing::error!(error = %e, "QUIC can not be served");
                 }
             }));

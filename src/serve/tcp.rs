@@ -1,20 +1,18 @@
 //! The TCP front (RFC 7766): many queries on a connection, answered in order as they come, with a limit on everything.
-//! What is here also carries the encrypted fronts: their places, their limits, and the talk on one connection.
+//! What is here also carries the encrypted fronts: their permits, their limits, and the talk on one connection.
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
     future::Future,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, atomic::Ordering},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -23,14 +21,11 @@ use crate::{
     clock::wall,
     dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, notify, respond},
     metrics::{Totals, Worker},
+    net::{ConnectionLimiter, ConnectionPermit},
 };
 
-/// Connections at the same time.
-const MAX_CONNECTIONS: usize = 2048;
-/// Connections of one client at the same time.
-const MAX_PER_CLIENT: usize = 64;
 /// How long a connection may wait for the next query.
-const IDLE: Duration = Duration::from_millis(IDLE_DECISECONDS as u64 * 100);
+pub(super) const IDLE: Duration = Duration::from_millis(IDLE_DECISECONDS as u64 * 100);
 /// How long a connection may live.
 pub(super) const TOTAL: Duration = Duration::from_secs(300);
 /// How long a client may take to send a query it has begun, or to take what was answered.
@@ -42,10 +37,10 @@ pub(super) const READ: usize = 8 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// How long a connection may wait for the next query while few places are free.
-pub(super) const PRESSED_IDLE: Duration = Duration::from_secs(1);
-/// Few places are free when fewer than one of so many is.
-const PRESSED_PART: usize = 4;
+/// How long a transfer waits for a place.
+const TRANSFER_WAIT: Duration = Duration::from_secs(120);
+/// How long to wait after the system had no connection to give.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 thread_local! {
     /// Where an answer is made: one for each thread, not one for each connection.
@@ -64,54 +59,17 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// The places for connections: one set for all listeners of a server.
-#[derive(Debug, Clone)]
-pub struct Places {
-    room: Arc<Semaphore>,
-    all: usize,
-    clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
-}
-
-impl Default for Places {
-    fn default() -> Places {
-        Places::new(MAX_CONNECTIONS)
-    }
-}
-
-impl Places {
-    fn new(all: usize) -> Places {
-        Places { room: Arc::new(Semaphore::new(all)), all, clients: Arc::default() }
-    }
-
-    /// A place for a client, at once; none where it has as many as one may have, or all are taken.
-    pub(super) fn take(&self, addr: IpAddr) -> Option<Guard> {
-        Guard::new(self, addr, self.room.clone().try_acquire_owned().ok()?)
-    }
-
-    /// Whether few places are left, of all or of this client's.
-    pub(super) fn pressed(&self, addr: IpAddr) -> bool {
-        let map = self.clients.lock().unwrap_or_else(|e| e.into_inner());
-        let own = map.get(&client(addr)).copied().unwrap_or(0);
-        own > MAX_PER_CLIENT / PRESSED_PART || self.room.available_permits() < self.all / PRESSED_PART
-    }
-
-    /// How long a connection may idle now.
-    pub(super) fn idle(&self) -> Duration {
-        if self.room.available_permits() < self.all / PRESSED_PART { PRESSED_IDLE } else { IDLE }
-    }
-}
-
 /// Takes connections until the task is dropped.
-pub async fn run(listener: TcpListener, shared: Shared, places: Places) {
+pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimiter) {
     let counters = shared.metrics.worker(&name("tcp", listener.local_addr()));
-    let serve = move |stream, addr, places| {
+    let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters) = (shared.clone(), counters.clone());
         async move {
             // How a connection ends is the client's business; there is nobody to tell.
-            let _ = connection(stream, Peer::tcp(addr), &shared, &counters, &places).await;
+            let _ = connection(stream, Peer::tcp(addr), &shared, &counters, &permit).await;
         }
     };
-    accept(listener, places, serve).await;
+    accept(listener, limiter, serve).await;
 }
 
 /// The name of a front's counters, such as `tcp-127.0.0.1:53`.
@@ -119,67 +77,24 @@ pub(super) fn name(front: &str, addr: io::Result<SocketAddr>) -> String {
     format!("{front}-{}", addr.map_or_else(|_| "?".into(), |a| a.to_string()))
 }
 
-/// Takes connections until the task is dropped, each on a place of its client, which is taken before a byte is read.
+/// Takes connections until the task is dropped, each with a permit that it gets before a byte is read.
 pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
-    places: Places,
-    serve: impl Fn(TcpStream, IpAddr, Places) -> T,
+    limiter: ConnectionLimiter,
+    serve: impl Fn(TcpStream, IpAddr, Arc<ConnectionPermit>) -> T,
 ) {
     loop {
-        let Ok(permit) = places.room.clone().acquire_owned().await else { return };
+        limiter.settled().await;
         match listener.accept().await {
             Ok((stream, from)) => {
-                let Some(guard) = Guard::new(&places, from.ip(), permit) else { continue };
+                let Some(permit) = limiter.admit(from.ip()) else { continue };
                 if stream.set_nodelay(true).is_ok() {
-                    let work = serve(stream, from.ip().to_canonical(), places.clone());
-                    tokio::spawn(async move {
-                        work.await;
-                        drop(guard);
-                    });
+                    let work = serve(stream, from.ip().to_canonical(), permit.clone());
+                    tokio::spawn(async move { permit.run(work).await });
                 }
             }
             // Out of file descriptors, most likely: wait for some to come back.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-}
-
-/// Whose places are counted together: an IPv4 address, or a /64 of IPv6, which is one customer as a rule.
-fn client(addr: IpAddr) -> IpAddr {
-    match addr.to_canonical() {
-        IpAddr::V6(a) => Ipv6Addr::from_bits(a.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 => v4,
-    }
-}
-
-/// A connection's place, given back when it ends.
-pub(super) struct Guard {
-    places: Places,
-    client: IpAddr,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Guard {
-    fn new(places: &Places, addr: IpAddr, permit: OwnedSemaphorePermit) -> Option<Guard> {
-        let client = client(addr);
-        let mut map = places.clients.lock().unwrap_or_else(|e| e.into_inner());
-        let n = map.entry(client).or_default();
-        if *n >= MAX_PER_CLIENT {
-            return None;
-        }
-        *n += 1;
-        Some(Guard { places: places.clone(), client, _permit: permit })
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let mut map = self.places.clients.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(n) = map.get_mut(&self.client) {
-            *n -= 1;
-            if *n == 0 {
-                map.remove(&self.client);
-            }
+            Err(_) => tokio::time::sleep(ACCEPT_BACKOFF).await,
         }
     }
 }
@@ -190,7 +105,7 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     peer: Peer<'_>,
     shared: &Shared,
     counters: &Worker,
-    places: &Places,
+    permit: &Arc<ConnectionPermit>,
 ) -> io::Result<()> {
     let mut input = Vec::with_capacity(READ);
     let mut output = Vec::new();
@@ -199,12 +114,14 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     while !shared.stop.load(Ordering::Relaxed) && Instant::now() < end {
         let got = match begun {
             Some(b) => timeout_at(b + STALL, stream.read_buf(&mut input)).await??,
-            None => idle(&mut stream, &mut input, places).await?,
+            None => timeout(IDLE, stream.read_buf(&mut input)).await??,
         };
         if got == 0 {
             return Ok(());
         }
         let mut rest = &input[..];
+        let is_whole = !matches!(split(rest), Ok(None));
+        let mut answering = if is_whole { Some(permit.begin_answer().ok_or_else(shed)?) } else { None };
         let mut waiting = 0;
         // Whoever sends what is no query does not speak DNS; what was answered before is written all the same.
         let sound = loop {
@@ -219,7 +136,9 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
                 Kind::Transfer => {
                     send(&mut stream, &output).await?;
                     output.clear();
-                    transfer(query, peer, shared, &mut stream).await?;
+                    drop(answering.take());
+                    transfer(query, peer, shared, &mut stream, permit).await?;
+                    answering = Some(permit.begin_answer().ok_or_else(shed)?);
                 }
                 _ => {}
             }
@@ -235,11 +154,19 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         begun = if input.is_empty() { None } else { Some(begun.filter(|_| used == 0).unwrap_or_else(Instant::now)) };
         send(&mut stream, &output).await?;
         output.clear();
+        drop(answering);
         if !sound {
             return Ok(());
         }
+        if begun.is_some() && is_whole {
+            permit.await_request();
+        }
     }
     Ok(())
+}
+
+fn shed() -> io::Error {
+    io::Error::other("the connection was closed for another one")
 }
 
 /// Writes all of it; a stream that keeps bytes back (TLS) is made to let them go.
@@ -251,21 +178,19 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, output: &[u8]) -> io::Resul
     timeout(STALL, write).await?
 }
 
-/// Waits for the next query for as long as a connection may idle, which gets shorter while it waits when places get few.
-async fn idle<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>, places: &Places) -> io::Result<usize> {
-    let since = Instant::now();
-    loop {
-        match timeout(PRESSED_IDLE, stream.read_buf(input)).await {
-            Ok(got) => return got,
-            Err(_) if since.elapsed() >= places.idle() => return Ok(0),
-            Err(_) => {}
-        }
-    }
-}
-
 /// Sends a transfer; what was it is told in the log.
-async fn transfer<S: AsyncWrite + Unpin>(query: &[u8], peer: Peer<'_>, shared: &Shared, stream: &mut S) -> io::Result<()> {
+async fn transfer<S: AsyncWrite + Unpin>(
+    query: &[u8],
+    peer: Peer<'_>,
+    shared: &Shared,
+    stream: &mut S,
+    permit: &Arc<ConnectionPermit>,
+) -> io::Result<()> {
     let Some(transfers) = &shared.transfers else { return Err(io::Error::other("transfers are not served here")) };
+    if !permit.begin_transfer(TRANSFER_WAIT).await {
+        tracing::info!(client = %peer.addr, "a transfer was refused: too many are under way");
+        return Err(io::Error::other("too many transfers at the same time"));
+    }
     let begun = Instant::now();
     let sent = transfers.stream(query, peer, &shared.stop, stream).await;
     match &sent {
@@ -274,7 +199,7 @@ async fn transfer<S: AsyncWrite + Unpin>(query: &[u8], peer: Peer<'_>, shared: &
         }
         Err(e) => tracing::info!(client = %peer.addr, error = %e, took = ?begun.elapsed(), "a transfer was cut off"),
     }
-    sent.map(drop)
+    if permit.end_transfer() { sent.map(drop) } else { Err(shed()) }
 }
 
 /// Answers a query behind what was answered before, unless it is a transfer.
@@ -310,6 +235,7 @@ mod tests {
     use crate::{
         index::{Published, Snapshot},
         metrics::Metrics,
+        net::Shares,
     };
 
     fn shared() -> Shared {
@@ -339,68 +265,51 @@ mod tests {
     async fn both_wildcard_addresses_listen_on_one_port() {
         let four = bind("0.0.0.0:0".parse().unwrap()).unwrap();
         let port = four.local_addr().unwrap().port();
-        match bind(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
+        match bind(SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port)) {
             Ok(six) => assert_eq!(six.local_addr().unwrap().port(), port),
             Err(e) => assert!(crate::serve::sys::is_missing(&e), "{e}"),
         }
     }
 
-    #[tokio::test]
-    async fn all_listeners_share_the_places_of_a_client() {
-        let places = Places::default();
-        let listeners = [bind("127.0.0.1:0".parse().unwrap()).unwrap(), bind("127.0.0.1:0".parse().unwrap()).unwrap()];
-        let addrs = listeners.each_ref().map(|l| l.local_addr().unwrap());
-        for l in listeners {
-            tokio::spawn(run(l, shared(), places.clone()));
-        }
-        let mut open = Vec::new();
-        for i in 0..MAX_PER_CLIENT + 10 {
-            let mut s = TcpStream::connect(addrs[i % 2]).await.unwrap();
-            if s.write_all(&query(1)).await.is_ok() && reply(&mut s).await.is_some() {
-                open.push(s);
-            }
-        }
-        assert_eq!(open.len(), MAX_PER_CLIENT);
-        drop(open);
-        for _ in 0..50 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            if places.clients.lock().unwrap().is_empty() {
-                break;
-            }
-        }
-        assert!(places.clients.lock().unwrap().is_empty(), "places are given back");
-        let of = |a: &str| client(a.parse().unwrap());
-        assert_eq!(of("2a00:1:2:3::1"), of("2a00:1:2:3:ffff::2"));
-        assert_ne!(of("2a00:1:2:3::1"), of("2a00:1:2:4::1"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    fn limiter(total: usize) -> ConnectionLimiter {
+        ConnectionLimiter::new(total, &Shares::default())
     }
 
     #[tokio::test]
-    async fn idle_connections_go_early_when_places_are_few() {
-        for (all, held) in [(4, false), (8, true)] {
-            let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-            let addr = listener.local_addr().unwrap();
-            let task = tokio::spawn(run(listener, shared(), Places::new(all)));
-            let mut all = Vec::new();
-            for _ in 0..3 {
-                let mut s = TcpStream::connect(addr).await.unwrap();
-                s.write_all(&query(1)).await.unwrap();
-                assert!(reply(&mut s).await.is_some());
-                all.push(s);
-            }
-            // The fourth place waits for the next connection: none of four is free, four of eight are.
-            let patience = Duration::from_millis(if held { 1500 } else { 8000 });
-            assert_eq!(timeout(patience, all[0].read_u8()).await.is_err(), held);
-            task.abort();
+    async fn all_listeners_share_the_connections_of_a_client() {
+        let limiter = limiter(2048);
+        let listeners = [bind("127.0.0.1:0".parse().unwrap()).unwrap(), bind("127.0.0.1:0".parse().unwrap()).unwrap()];
+        let addrs = listeners.each_ref().map(|l| l.local_addr().unwrap());
+        for l in listeners {
+            tokio::spawn(run(l, shared(), limiter.clone()));
         }
+        let mut open = Vec::new();
+        for i in 0..64 + 10 {
+            let mut s = TcpStream::connect(addrs[i % 2]).await.unwrap();
+            s.write_all(&query(1)).await.unwrap();
+            assert!(reply(&mut s).await.is_some(), "{i}: a new one is answered");
+            open.push(s);
+        }
+        assert_eq!((limiter.stats().open, limiter.stats().shed_of_share), (64, 10));
+        for (i, s) in open.iter_mut().enumerate() {
+            let closed = timeout(Duration::from_millis(if i < 10 { 3000 } else { 1 }), s.read_u8()).await.is_ok();
+            assert_eq!(closed, i < 10, "{i}: those that were idle longest are closed");
+        }
+        drop(open);
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if limiter.stats().open == 0 {
+                break;
+            }
+        }
+        assert_eq!(limiter.stats().open, 0, "places are given back");
     }
 
     #[tokio::test]
     async fn what_was_answered_is_written_before_a_bad_message_ends_it() {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = listener.local_addr().unwrap();
-        tokio::spawn(run(listener, shared(), Places::default()));
+        tokio::spawn(run(listener, shared(), limiter(2048)));
         for bad in [&[0xff, 0xff, 0][..], &[0, 3, 1, 2, 3], &[0, 12, 0, 1, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
             let mut s = TcpStream::connect(addr).await.unwrap();
             s.write_all(&[&query(1)[..], &query(2), bad].concat()).await.unwrap();

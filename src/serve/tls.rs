@@ -4,7 +4,7 @@
 //! transfers; a client that offers others alone is refused in the handshake. One that offers none is served, since DoT is
 //! older than its name (RFC 7858 knows none): it has the rights of a client on TCP, and no fewer.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -14,7 +14,10 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls::pki_types::CertificateDer, server::TlsStream};
 
 use super::{Certificates, Shared, certificates::Ready, tcp};
-use crate::dns::Peer;
+use crate::{
+    dns::Peer,
+    net::{ConnectionLimiter, ConnectionPermit},
+};
 
 /// How long a client may take for its handshake.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -22,19 +25,19 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 const MAX_NAMES: usize = 64;
 
 /// Takes connections until the task is dropped.
-pub async fn run(listener: TcpListener, shared: Shared, places: tcp::Places, certificates: std::sync::Arc<Certificates>) {
+pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimiter, certificates: Arc<Certificates>) {
     let counters = shared.metrics.worker(&tcp::name("tls", listener.local_addr()));
-    let serve = move |stream, addr, places: tcp::Places| {
+    let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters, ready) = (shared.clone(), counters.clone(), certificates.ready());
         async move {
             let Ok((mut stream, names)) = greet(stream, &ready).await else { return };
             let peer = Peer { names: &names, ..Peer::tcp(addr) };
-            let _ = tcp::connection(&mut stream, peer, &shared, &counters, &places).await;
+            let _ = tcp::connection(&mut stream, peer, &shared, &counters, &permit).await;
             // close_notify: the client knows then that nothing was cut off (RFC 8446 section 6.1).
             let _ = timeout(HANDSHAKE, stream.shutdown()).await;
         }
     };
-    tcp::accept(listener, places, serve).await;
+    tcp::accept(listener, limiter, serve).await;
 }
 
 /// The handshake, and the names that the client has proved to have.
@@ -55,8 +58,6 @@ fn names(certificate: &CertificateDer) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio_rustls::{
         TlsConnector,
         rustls::{

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     time::{Instant, timeout},
 };
 
@@ -33,10 +33,6 @@ use crate::{
     model::Serial,
 };
 
-/// Transfers at the same time; further ones wait.
-const AT_ONCE: usize = 8;
-/// How long a transfer waits for its turn.
-const TURN: Duration = Duration::from_secs(120);
 /// Bytes that are handed from the renderer to the connection at a time.
 const CHUNK: usize = 64 * 1024;
 /// Chunks on their way.
@@ -68,7 +64,6 @@ pub struct Transfers {
     ledger: Ledger,
     /// Who is told what mirrors ask for and get.
     mirrors: Option<Arc<Mirrors>>,
-    turns: Semaphore,
     kept: Mutex<VecDeque<Kept>>,
 }
 
@@ -85,7 +80,7 @@ enum Plan {
 impl Transfers {
     /// For the zones of a ledger.
     pub fn new(ledger: Ledger, mirrors: Option<Arc<Mirrors>>) -> Transfers {
-        Transfers { ledger, mirrors, turns: Semaphore::new(AT_ONCE), kept: Mutex::default() }
+        Transfers { ledger, mirrors, kept: Mutex::default() }
     }
 
     /// Answers a request for a transfer that [`crate::dns::respond`] has granted, on a stream. An error ends the connection:
@@ -98,7 +93,6 @@ impl Transfers {
         stream: &mut S,
     ) -> io::Result<Sent> {
         let cut = |why: &str| io::Error::new(io::ErrorKind::TimedOut, why.to_string());
-        let Ok(Ok(_turn)) = timeout(TURN, self.turns.acquire()).await else { return Err(cut("too many transfers at the same time")) };
         let begun = Instant::now();
         let (tx, mut rx) = mpsc::channel::<Vec<u8>>(WAITING);
         let thread = std::thread::Builder::new().name("transfer".into());
@@ -118,6 +112,9 @@ impl Transfers {
         stream.flush().await?;
         // The channel is closed, so the thread is at its end.
         let Ok(Some((sent, zone, key))) = work.join() else { return Err(io::Error::other("the transfer was not finished")) };
+        if let Some(mirrors) = &self.mirrors {
+            mirrors.completed(addr);
+        }
         if let Some(mirrors) = self.mirrors.as_ref().filter(|_| sent.records > 1) {
             mirrors.transferred(&zone, addr, key.as_deref(), sent.from, sent.to, sent.bytes, begun.elapsed());
         }

@@ -33,6 +33,10 @@ const BUFFER: libc::c_int = 4 << 20;
 const LATER: usize = 64;
 /// How long a worker waits for a datagram before it looks whether to stop.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(250);
+/// How long a worker pauses after an error of its socket; twice as long after each further one, up to [`PATIENCE`].
+const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_micros(100);
+/// Errors in a row after which the log says so.
+const LASTING_ERRORS: u32 = 16;
 
 /// Opens a worker's socket.
 pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
@@ -282,12 +286,15 @@ fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc
     let mut totals = [Totals::default(); MAX_ZONES + 1];
     let mut used = [false; MAX_ZONES + 1];
     let fd = socket.as_raw_fd();
+    let mut errors = ReceiveErrors::default();
     while !shared.stop.load(Ordering::Relaxed) {
         // SAFETY: every header points into the buffers of `b`, which live longer than the call.
         let got = unsafe { libc::recvmmsg(fd, b.incoming.as_mut_ptr(), BATCH as u32, libc::MSG_WAITFORONE, null_mut()) };
         if got <= 0 {
-            continue; // nothing came in time, or an error of an earlier answer was told: both mean to go on
+            errors.wait(&io::Error::last_os_error(), name);
+            continue;
         }
+        errors.count = 0;
         let got = got as usize;
         let snapshot = shared.published.load();
         let now = crate::clock::wall();
@@ -329,6 +336,29 @@ fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc
         used = [false; MAX_ZONES + 1];
     }
     Ok(())
+}
+
+/// Errors of `recvmmsg` in a row. One may be that of an earlier answer; a socket that has them all the time must not keep a core
+/// busy, and is tried again all the same: the fault may pass.
+#[derive(Default)]
+struct ReceiveErrors {
+    count: u32,
+}
+
+impl ReceiveErrors {
+    #[cold]
+    fn wait(&mut self, e: &io::Error, name: &str) {
+        // Nothing came in time, or a signal did.
+        if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+            return;
+        }
+        self.count = self.count.saturating_add(1);
+        if self.count == LASTING_ERRORS {
+            tracing::error!(error = %e, worker = name, "a UDP socket cannot be read; it is tried again four times a second");
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.count.saturating_sub(1).min(16));
+        std::thread::sleep(pause.min(PATIENCE));
+    }
 }
 
 /// Sends a batch. A datagram that can not be sent is left out, as the network would do.
@@ -388,5 +418,34 @@ mod tests {
             worker.join().unwrap().unwrap();
             assert_eq!(shared.metrics.zone(None).refused, 160);
         }
+    }
+
+    /// A persistent error of the socket kept a core busy.
+    #[test]
+    fn a_socket_that_cannot_be_read_does_not_keep_a_core_busy() {
+        let shared = Shared {
+            published: Arc::new(Published::default()),
+            metrics: Arc::new(Metrics::default()),
+            transfers: None,
+            notified: None,
+            stop: Arc::default(),
+        };
+        // A socket that listens for TCP has an address, and nothing can be received from it: ENOTCONN, each time.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::from(std::os::fd::OwnedFd::from(listener));
+        let worker = std::thread::spawn({
+            let shared = shared.clone();
+            move || {
+                run(&socket, &shared, "udp-0").unwrap();
+                let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+                // SAFETY: `t` is a valid place for the result.
+                unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t) };
+                Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
+            }
+        });
+        std::thread::sleep(Duration::from_millis(1500));
+        shared.stop.store(true, Ordering::Relaxed);
+        let busy = worker.join().unwrap();
+        assert!(busy < Duration::from_millis(300), "{busy:?} of 1.5 s");
     }
 }

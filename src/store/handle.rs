@@ -29,7 +29,12 @@ pub struct Settings {
     pub scrub_every: crate::model::time::Seconds,
     /// Bytes of rows a second that this takes at most.
     pub scrub_rate: u64,
+    /// How many of its tables may be open files at the same time.
+    pub open_tables: u16,
 }
+
+/// The most tables that a store keeps open, where the system gives so many files.
+pub const MAX_OPEN_TABLES: u16 = 256;
 
 /// Why the store can not do what it was asked; named by what the reader can do.
 #[derive(Debug)]

@@ -62,7 +62,7 @@ fn open_with(settings: &Settings, recovery: DBRecoveryMode) -> Result<DB> {
     o.set_max_total_wal_size(MAX_LOG);
     o.set_wal_recovery_mode(recovery);
     o.set_paranoid_checks(true);
-    o.set_max_open_files(256);
+    o.set_max_open_files(settings.open_tables.into());
     o.set_keep_log_file_num(2);
     o.set_max_background_jobs(2);
     o.set_avoid_unnecessary_blocking_io(true);

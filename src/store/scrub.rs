@@ -163,6 +163,7 @@ mod tests {
             journal_age: Seconds(86_400),
             journal_size: 1 << 30,
             churn_age: Seconds(86_400),
+            open_tables: crate::store::MAX_OPEN_TABLES,
             scrub_every: Seconds(86_400),
             scrub_rate: 1 << 20,
         }

@@ -3,8 +3,8 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -18,7 +18,8 @@ use super::{App, error::Problem, once, secrets};
 use crate::{
     clock::Clock,
     ledger::Keep,
-    model::{Bounds, Role, Subject, Time, Token, history::Once},
+    model::{Bounds, Role, Subject, Time, Token, history::Once, time::Seconds},
+    net::{ConnectionPermit, RateLimit, RateLimiter},
     store::schema::Audit,
 };
 
@@ -174,9 +175,9 @@ fn fits(method: &str, path: &str, request: &Request, caller: &Caller) -> Result<
 /// How long a quick handler may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Requests with a wrong token that an address may make in a minute.
-const FAILURES: u32 = 20;
-/// Addresses whose failures are counted; past it the count begins anew.
-const ADDRESSES: usize = 10_000;
+const FAILURES: RateLimit = RateLimit { times: 20, period: Duration::from_secs(60) };
+/// Claims of everybody that are taken from an address in a minute.
+pub(super) const CLAIMS: RateLimit = RateLimit { times: 10, period: Duration::from_secs(60) };
 /// How often the last use of a token is written down, in seconds.
 const USE_EVERY: u64 = 3600;
 
@@ -235,11 +236,19 @@ impl Caller {
 }
 
 /// What is counted about tokens and addresses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Access {
     uses: Mutex<HashMap<String, Use>>,
-    failures: Minutes,
-    paces: Minutes,
+    started: Instant,
+    failures: RateLimiter,
+    claims: RateLimiter,
+}
+
+impl Default for Access {
+    fn default() -> Access {
+        let (failures, claims) = (RateLimiter::new(FAILURES), RateLimiter::new(CLAIMS));
+        Access { uses: Mutex::default(), started: Instant::now(), failures, claims }
+    }
 }
 
 /// A token's last use, and the requests of its minute.
@@ -251,43 +260,23 @@ struct Use {
     written: Time,
 }
 
-/// Whose failures an address shares: of IPv6 the /64.
-pub(super) fn neighbours(addr: IpAddr) -> IpAddr {
-    match addr {
-        IpAddr::V6(a) if a.to_ipv4_mapped().is_none() => IpAddr::V6((u128::from(a) >> 64 << 64).into()),
-        a => a.to_canonical(),
-    }
-}
-
-/// What neighbours have done in a minute, by address.
-type Minutes = Mutex<HashMap<IpAddr, (u64, u32)>>;
-
-/// Counts `one` more of an address; how many there are in this minute.
-fn in_minute(all: &Minutes, addr: IpAddr, at: Time, one: u32) -> u32 {
-    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-    if all.len() >= ADDRESSES {
-        all.clear();
-    }
-    let minute = at.0 / 60;
-    let entry = all.entry(neighbours(addr)).or_default();
-    *entry = if entry.0 == minute { (minute, entry.1.saturating_add(one)) } else { (minute, one) };
-    entry.1
-}
-
 impl Access {
     /// When a token was used last since the start.
     pub fn last(&self, token: &str) -> Option<Time> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner).get(token).map(|u| u.at)
     }
 
-    fn failed(&self, peer: Peer, at: Time, one: u32) -> bool {
-        let Peer::Net(addr) = peer else { return false };
-        in_minute(&self.failures, addr, at, one) > FAILURES
+    /// Counts a request with a wrong token. The error is how long its neighbours have to wait with the next wrong one.
+    fn failed(&self, peer: Peer, now: Duration) -> Result<(), Duration> {
+        match peer {
+            Peer::Net(addr) => self.failures.charge(addr, now),
+            Peer::Socket(_) => Ok(()),
+        }
     }
 
-    /// Counts something that an address does; whether it may, so often a minute.
-    pub(super) fn paced(&self, addr: IpAddr, most: u32, at: Time) -> bool {
-        in_minute(&self.paces, addr, at, 1) <= most
+    /// Counts a claim that an address makes. The error is how long it has to wait.
+    pub(super) fn claim(&self, addr: IpAddr) -> Result<(), Duration> {
+        self.claims.charge(addr, self.started.elapsed())
     }
 
     /// Counts a request; whether the token may make it, and whether its use should be written down.
@@ -313,13 +302,14 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
         Peer::Net(addr) => addr.to_canonical().to_string(),
     };
     let at = app.ledger.now();
-    if app.access.failed(peer, at, 0) {
-        return Err(Problem::this_minute("too many wrong tokens came from your address; wait a minute", at));
-    }
-    let wrong = |why: &str| {
-        app.access.failed(peer, at, 1);
-        tracing::warn!(from, why, "a request with a token that is none");
-        Problem::new("unauthorized", why)
+    // What is wrong is refused, and after many of it without a word on why. A valid token is never refused for it: whoever has
+    // one may have neighbours, and 256 bits are not guessed.
+    let wrong = |why: &str| match app.access.failed(peer, app.access.started.elapsed()) {
+        Ok(()) => {
+            tracing::warn!(from, why, "a request with a token that is none");
+            Problem::new("unauthorized", why)
+        }
+        Err(wait) => Problem::too_many("too many wrong tokens came from your address", Seconds(wait.as_secs() + 1)),
     };
     let Some(header) = request.headers().get(AUTHORIZATION) else {
         return Err(Problem::new("unauthorized", "this takes a token; send `Authorization: Bearer orbsd_…`"));
@@ -342,6 +332,9 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
         return Err(Problem::this_minute(format!("this token may make {most} requests a minute"), at));
     }
     let person = if token.person { token.owner.clone() } else { super::identity::person(app, &token.by) };
+    if let Some(permit) = request.extensions().get::<Arc<ConnectionPermit>>() {
+        permit.prefer();
+    }
     Ok(Caller {
         name: token.owner.clone(),
         person,
@@ -415,18 +408,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_counted_by_neighbourhood_and_minute() {
+    fn wrong_tokens_are_limited_for_an_address_and_its_neighbours() {
         let access = Access::default();
         let net = |t: &str| Peer::Net(t.parse().unwrap());
-        let fail = |t: &str, at: u64| (0..FAILURES).for_each(|_| _ = access.failed(net(t), Time(at), 1));
-        fail("2001:db8::1", 60);
-        assert!(!access.failed(net("2001:db8::2"), Time(61), 0));
-        assert!(access.failed(net("2001:db8::3"), Time(62), 1), "the same /64");
-        assert!(!access.failed(net("2001:db8:0:1::"), Time(62), 0));
-        assert!(!access.failed(net("2001:db8::3"), Time(120), 0), "the next minute");
-        fail("192.0.2.1", 0);
-        assert!(access.failed(net("::ffff:192.0.2.1"), Time(1), 1));
-        assert!(!access.failed(Peer::Socket(Some(0)), Time(1), 1));
+        let at = Duration::from_secs;
+        let tries = |t: &str, now| (0..100).take_while(|_| access.failed(net(t), now).is_ok()).count();
+        assert_eq!(tries("2001:db8::1", at(0)), 20);
+        assert_eq!(access.failed(net("2001:db8::3"), at(1)), Err(at(2)), "the same /64");
+        assert_eq!(tries("2001:db8:0:1::", at(1)), 20);
+        assert_eq!(tries("2001:db8::3", at(60)), 20);
+        assert_eq!(tries("192.0.2.1", at(0)), 20);
+        assert!(access.failed(net("::ffff:192.0.2.1"), at(1)).is_err());
+        assert!((0..100).all(|_| access.failed(Peer::Socket(Some(0)), at(1)).is_ok()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
-    access::{Caller, Peer},
+    access::{CLAIMS, Caller, Peer},
     error::Problem,
     input::{Body, Params, Part},
     jobs::{JobShape, ask, asker, host, number},
@@ -16,12 +16,10 @@ use super::{
 };
 use crate::{
     ledger::desk::{Asker, Desk, OptOut, Proof, SourceReplies},
-    model::{Role, Subject, subject::HostBits},
+    model::{Role, Subject, subject::HostBits, time::Seconds},
     smtp::message::redact,
 };
 
-/// Claims that an address may make in a minute.
-const CLAIMS: u32 = 10;
 /// Proofs that are shown of a host.
 const SHOWN: usize = 100;
 
@@ -137,10 +135,13 @@ pub(super) async fn claim_public(
         return Err(Problem::invalid("proved: nobody can say that here; claim it from the address itself"));
     }
     let (from, own) = match peer {
-        Some(Extension(Peer::Net(a))) if !app.access.paced(a, CLAIMS, app.ledger.now()) => {
-            return Err(Problem::this_minute(format!("{CLAIMS} claims a minute are taken from one address"), app.ledger.now()));
+        Some(Extension(Peer::Net(a))) => {
+            app.access.claim(a).map_err(|wait| {
+                let most = CLAIMS.times;
+                Problem::too_many(format!("{most} claims a minute are taken from one address"), Seconds(wait.as_secs() + 1))
+            })?;
+            (a.to_canonical().to_string(), a.to_canonical() == target)
         }
-        Some(Extension(Peer::Net(a))) => (a.to_canonical().to_string(), a.to_canonical() == target),
         _ => ("socket".into(), false),
     };
     claimed(&app, Asker { name: "claimant".into(), from, once: None }, target, own).await

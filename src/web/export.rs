@@ -26,6 +26,7 @@ use super::{
     error::Problem,
     import::find_zone,
     input::{Params, Part},
+    negotiation,
     shapes::Page,
 };
 use crate::{
@@ -157,13 +158,10 @@ pub(super) async fn export(
         write::check(&format, &asked.action, snapshot.zones.all()[number].spec.kind).map_err(known)?;
     }
     let serial = transfer::serial(&snapshot, number);
-    let gzip = headers.get(header::ACCEPT_ENCODING).and_then(|a| a.to_str().ok()).is_some_and(|a| {
-        a.split(',').any(|e| e.split(';').next().is_some_and(|e| e.trim() == "gzip") && !e.replace(' ', "").ends_with(";q=0"))
-    });
+    let gzip = negotiation::accepts_gzip(&headers);
     let since = asked.since.map_or(String::new(), |s| format!("-since-{s}"));
     let tag = format!("\"{origin}-{}-{format}{}{since}{}\"", serial.0, asked.action, if gzip { "-gzip" } else { "" });
-    let has = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
-    if has.is_some_and(|h| h.trim() == "*" || h.split(',').any(|t| t.trim().trim_start_matches("W/") == tag)) {
+    if negotiation::has_current(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let plan = match asked.since {

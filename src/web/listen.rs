@@ -1,63 +1,60 @@
-//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP; places and patience are
+//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP; limits and timeouts are
 //! ours.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, http::HeaderMap, response::IntoResponse};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
+    sync::watch,
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::{access::Peer, proxy};
-use crate::{
-    model::Subject,
-    places::{Place, Places},
+use super::{
+    Problem,
+    access::Peer,
+    proxy::{self, TrustedProxies},
 };
+use crate::net::{Client, ConnectionLimiter, ConnectionPermit, RequestBody};
 
-/// Connections at the same time; further ones wait.
-const PLACES: usize = 1024;
-/// Connections of one address (IPv6: a /64), and of one net (/24, IPv6: /48), at the same time; further ones are closed.
-const EACH: [usize; 2] = [64, 256];
+/// Connections that wait to be accepted: strangers open many at once, and others come after them.
+const BACKLOG: u32 = 1024;
 /// How long the head of a request may take, and how long a connection may idle between two.
 const HEAD: Duration = Duration::from_secs(20);
 /// The longest head of a request.
 const MAX_HEAD: usize = 64 * 1024;
 /// How long a client may take nothing of an answer.
 const STALL: Duration = Duration::from_secs(15);
+/// How often the log has a warning about a listener's proxies.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// How long to wait after the system had no connection to give.
 const BREATH: Duration = Duration::from_millis(50);
 
 /// How an address is served.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Door {
     /// What TLS is spoken with, as it stands now; none: it is not.
     pub tls: Option<Tls>,
-    /// Proxies whose word on who is behind them counts.
-    pub trust: Vec<Subject>,
+    /// Proxies that name their clients.
+    pub proxies: TrustedProxies,
+    /// How many connections there may be.
+    pub limiter: ConnectionLimiter,
 }
 
 /// Gives the certificate that is in use.
 pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
-
-impl Door {
-    fn trusts(&self, addr: IpAddr) -> bool {
-        let subject = Subject::host(addr);
-        self.trust.iter().any(|t| t.covers(&subject))
-    }
-}
 
 /// The user and the group that the socket, and a directory that is made for it, belong to; none: those of this process.
 #[derive(Debug, Clone, Copy, Default)]
@@ -92,17 +89,19 @@ pub async fn bind(path: &Path, owner: SocketOwner) -> std::io::Result<UnixListen
     Ok(listener)
 }
 
-/// Opens an address.
+/// Opens an address, inside of a runtime.
 pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let listener = std::net::TcpListener::bind(addr)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// Serves the socket until `stop` says true; requests that are under way are finished.
-pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let (places, tasks) = (Arc::new(Semaphore::new(PLACES)), TaskTracker::new());
-    while let Some(permit) = permit(&places, &mut stop).await {
+pub async fn run_socket(listener: UnixListener, router: Router, limiter: ConnectionLimiter, mut stop: watch::Receiver<bool>) {
+    let tasks = TaskTracker::new();
+    loop {
+        limiter.settled().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -111,8 +110,11 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
             tokio::time::sleep(BREATH).await;
             continue;
         };
+        // All are on this machine: there is no address that they could be counted by.
+        let Some(permit) = limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), Client::Uncounted) else { continue };
         let uid = stream.peer_cred().ok().map(|c| c.uid());
-        tasks.spawn(connection(stream, Caller::Itself(Peer::Socket(uid)), router.clone(), stop.clone(), (permit, None)));
+        let (router, stop) = (router.clone(), stop.clone());
+        tasks.spawn(async move { permit.run(connection(stream, Caller::Itself(Peer::Socket(uid)), router, stop, permit.clone())).await });
     }
     drop(listener);
     tasks.close();
@@ -121,8 +123,10 @@ pub async fn run_socket(listener: UnixListener, router: Router, mut stop: watch:
 
 /// Serves an address until `stop` says true.
 pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop: watch::Receiver<bool>) {
-    let (places, each, tasks) = (Arc::new(Semaphore::new(PLACES)), Places::new(EACH), TaskTracker::new());
-    while let Some(permit) = permit(&places, &mut stop).await {
+    let tasks = TaskTracker::new();
+    let warned: Arc<Mutex<Option<Instant>>> = Arc::default();
+    loop {
+        door.limiter.settled().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = super::stopped(&mut stop) => break,
@@ -132,23 +136,36 @@ pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop
             continue;
         };
         // A proxy brings the connections of many.
-        let trusted = door.trusts(addr.ip());
-        let place = each.take(addr.ip(), false);
-        if place.is_none() && !trusted {
-            continue;
-        }
+        let trusted = door.proxies.contain(addr.ip());
+        let client = if trusted { Client::Uncounted } else { Client::Ordinary };
+        let Some(permit) = door.limiter.admit_as(addr.ip(), client) else { continue };
         let _ = stream.set_nodelay(true);
-        tasks.spawn(knock(stream, addr.ip(), trusted, door.tls.clone(), router.clone(), stop.clone(), (permit, place)));
+        let proxy = trusted.then(|| Proxy { forwarded: door.proxies.forwarded, warned: warned.clone() });
+        let (tls, router, stop) = (door.tls.clone(), router.clone(), stop.clone());
+        tasks.spawn(async move { permit.run(knock(stream, addr.ip(), proxy, tls, router, stop, permit.clone())).await });
     }
     drop(listener);
     tasks.close();
     tasks.wait().await;
 }
 
-async fn permit(places: &Arc<Semaphore>, stop: &mut watch::Receiver<bool>) -> Option<OwnedSemaphorePermit> {
-    tokio::select! {
-        permit = places.clone().acquire_owned() => permit.ok(),
-        () = super::stopped(stop) => None,
+/// A connection of a trusted proxy.
+struct Proxy {
+    /// Whether the client is named in each request, and not at the start of the connection.
+    forwarded: bool,
+    /// When the log last had a warning about the listener's proxies.
+    warned: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Proxy {
+    /// Logs why a proxy's connection is closed, at most once a minute: proxies open many.
+    fn warn(&self, addr: IpAddr, error: &std::io::Error) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
+            *warned = Some(Instant::now());
+            tracing::warn!(proxy = %addr, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
+                let the proxy send one, or set `forwarded = true` beside `trust`");
+        }
     }
 }
 
@@ -156,36 +173,55 @@ async fn permit(places: &Arc<Semaphore>, stop: &mut watch::Receiver<bool>) -> Op
 async fn knock(
     mut stream: TcpStream,
     addr: IpAddr,
-    trusted: bool,
+    proxy: Option<Proxy>,
     tls: Option<Tls>,
     router: Router,
     stop: watch::Receiver<bool>,
-    place: (OwnedSemaphorePermit, Option<Place>),
+    permit: Arc<ConnectionPermit>,
 ) {
-    let mut caller = Caller::Itself(Peer::Net(addr));
-    if trusted {
-        match tokio::time::timeout(HEAD, proxy::header(&mut stream)).await {
-            // It has said who it is. Such a proxy passes on what the client writes, so that a `Forwarded` is the client's own.
-            Ok(Ok(Some(behind))) => caller = Caller::Itself(Peer::Net(behind)),
-            Ok(Ok(None)) => caller = Caller::Behind(addr),
-            _ => return,
-        }
-    }
+    let caller = match proxy {
+        None => Caller::Itself(Peer::Net(addr)),
+        Some(proxy) if proxy.forwarded => Caller::Behind(addr),
+        // The header is not guessed (section 2 of its specification): a client that connects without one is not known.
+        Some(proxy) => match tokio::time::timeout(HEAD, proxy::read_header(&mut stream)).await {
+            Ok(Ok(None)) => Caller::Itself(Peer::Net(addr)),
+            // From here on it counts as the client's connection.
+            Ok(Ok(Some(client))) if permit.reassign(client) => Caller::Itself(Peer::Net(client)),
+            Ok(Ok(Some(_))) => return,
+            Ok(Err(e)) => return proxy.warn(addr, &e),
+            Err(_) => return proxy.warn(addr, &std::io::ErrorKind::TimedOut.into()),
+        },
+    };
     match tls {
-        None => connection(stream, caller, router, stop, place).await,
+        None => connection(stream, caller, router, stop, permit).await,
         Some(tls) => {
             if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, TlsAcceptor::from(tls()).accept(stream)).await {
-                connection(stream, caller, router, stop, place).await;
+                connection(stream, caller, router, stop, permit).await;
             }
         }
     }
 }
 
-/// Who is at the other end of a connection, and whether a request may name somebody else.
+/// Who is at the other end of a connection.
 #[derive(Clone, Copy)]
 enum Caller {
+    /// The one who sends every request of it.
     Itself(Peer),
+    /// A proxy that names the client of each request.
     Behind(IpAddr),
+}
+
+impl Caller {
+    /// Who sends a request.
+    fn of(self, headers: &HeaderMap) -> Result<Peer, Problem> {
+        let addr = match self {
+            Caller::Itself(peer) => return Ok(peer),
+            Caller::Behind(addr) => addr,
+        };
+        let client = proxy::forwarded(headers);
+        let client = client.map_err(|e| Problem::new("unreadable", format!("your proxy has to name you in `Forwarded`: {e}")))?;
+        Ok(Peer::Net(client.unwrap_or(addr)))
+    }
 }
 
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -193,16 +229,24 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     caller: Caller,
     router: Router,
     mut stop: watch::Receiver<bool>,
-    _place: (OwnedSemaphorePermit, Option<Place>),
+    permit: Arc<ConnectionPermit>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        let peer = match caller {
-            Caller::Itself(peer) => peer,
-            Caller::Behind(addr) => Peer::Net(proxy::forwarded(request.headers()).unwrap_or(addr)),
-        };
-        request.extensions_mut().insert(peer);
-        router.clone().oneshot(request)
+        let request = request.map(|body| RequestBody::new(body, &permit));
+        let answering = request.body().answer();
+        let (peer, router, permit) = (caller.of(request.headers()), router.clone(), permit.clone());
+        async move {
+            let response = match peer {
+                Ok(peer) => {
+                    let mut request = request.map(Body::new);
+                    request.extensions_mut().insert(peer);
+                    request.extensions_mut().insert(permit);
+                    router.oneshot(request).await?
+                }
+                Err(problem) => problem.into_response(),
+            };
+            Ok::<_, Infallible>(response.map(answering))
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD).half_close(true);

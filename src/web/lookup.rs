@@ -206,7 +206,7 @@ fn asked(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem> {
     let text = of("subject").or_else(|| of("ip")).or_else(|| (!query.is_empty() && !query.contains(['=', '&'])).then(|| decode(query)));
     match (text, peer) {
         (Some(t), _) => Subject::parse(t.trim(), HostBits::Refuse).map_err(|e| Problem::invalid(format!("subject: {e}"))),
-        (None, Some(Peer::Net(IpAddr::V4(a)))) if query.is_empty() => Ok(Subject::host4(a.to_bits())),
+        (None, Some(Peer::Net(addr))) if query.is_empty() => Ok(Subject::host(addr.to_canonical())),
         _ => Err(Problem::invalid("subject: say an address, a prefix or a domain")),
     }
 }

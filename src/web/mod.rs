@@ -9,9 +9,11 @@ mod change;
 mod claims;
 mod clock;
 mod commits;
+mod document;
 mod error;
 mod export;
 mod feeds;
+mod gauges;
 mod identity;
 mod import;
 mod input;
@@ -21,6 +23,7 @@ mod listen;
 mod listings;
 mod lookup;
 mod names;
+mod negotiation;
 mod once;
 mod parts;
 mod people;
@@ -43,7 +46,9 @@ use tokio::sync::watch;
 pub use access::{Access, Peer};
 pub use error::{KINDS, Problem};
 pub use export::REPORT_TRAILER;
+pub use gauges::{Disk, Surroundings};
 pub use listen::{Door, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
+pub use proxy::TrustedProxies;
 pub use rename::{Reload, ReloadRequest, Reloaded};
 pub use routes::{public_router, router};
 
@@ -54,6 +59,8 @@ pub const EXPORTS: usize = 16;
 
 /// What another part of the daemon tells about itself.
 pub type Report = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+/// What became of the connections of each listener.
+pub type ConnectionStats = Arc<dyn Fn() -> Vec<(&'static str, crate::net::Stats)> + Send + Sync>;
 
 /// Whether a text is what it should be; the error says why not.
 pub type Check = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
@@ -84,6 +91,10 @@ pub struct App {
     pub files: Report,
     /// What is known of the mirrors.
     pub mirrors: Report,
+    /// What is known of the machine and the files around the store.
+    pub surroundings: Arc<dyn Fn() -> Surroundings + Send + Sync>,
+    /// What became of the connections of each listener.
+    pub connections: ConnectionStats,
     /// What is counted about tokens and addresses.
     pub access: Arc<Access>,
     /// Turns of exports, of which each has a thread.

@@ -1,106 +1,289 @@
-//! Who is behind a proxy: PROXY v2 in front of a connection, and `Forwarded` (RFC 7239) in a request. Both are believed of
-//! the addresses of `trust` alone.
+//! Clients of trusted proxies: a PROXY header of version 2 at the start of a connection or, where the operator chose it, the
+//! `Forwarded` header (RFC 7239) of each request. Never both, and never one that the client itself can write.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{io, net::IpAddr};
 
 use axum::http::{HeaderMap, header::FORWARDED};
+use ppp::v2::{Addresses, Command, Header, ParseError, Protocol};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
-/// What a PROXY v2 header begins with.
-const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// The longest rest of such a header.
-const MAX_REST: usize = 4096;
+use crate::model::Subject;
 
-/// Takes a PROXY v2 header off a connection that begins with one: the client's address, where it tells one. The error means
-/// that what follows can not be read.
-pub(super) async fn header(stream: &mut TcpStream) -> Result<Option<IpAddr>, std::io::Error> {
-    let mut start = [0; 12];
-    loop {
-        let n = stream.peek(&mut start).await?;
-        // Nothing of HTTP or TLS begins like it: the first bytes that differ decide.
-        if n == 0 || start[..n] != SIGNATURE[..n] {
-            return Ok(None);
-        }
-        if n == SIGNATURE.len() {
-            break;
-        }
-        stream.readable().await?;
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    let mut head = [0; 16];
-    stream.read_exact(&mut head).await?;
-    let mut rest = vec![0; usize::from(u16::from_be_bytes([head[14], head[15]]))];
-    if rest.len() > MAX_REST {
-        return Err(std::io::Error::other("the PROXY header is too long"));
-    }
-    stream.read_exact(&mut rest).await?;
-    parse(head, &rest).map_err(std::io::Error::other)
+/// The proxies of a listener, and how they name their clients.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// Their addresses.
+    pub addresses: Vec<Subject>,
+    /// Whether they name the client in `Forwarded`; otherwise each of their connections starts with a PROXY v2 header.
+    pub forwarded: bool,
 }
 
-/// The client's address of a header; none of a proxy that speaks for itself.
-fn parse(head: [u8; 16], rest: &[u8]) -> Result<Option<IpAddr>, &'static str> {
-    match (head[12], head[13]) {
-        (0x20, _) => Ok(None),
-        (0x21, 0x11) => {
-            let addr: [u8; 4] = *rest.first_chunk().filter(|_| rest.len() >= 12).ok_or("the PROXY header is too short")?;
-            Ok(Some(Ipv4Addr::from(addr).into()))
-        }
-        (0x21, 0x21) => {
-            let addr: [u8; 16] = *rest.first_chunk().filter(|_| rest.len() >= 36).ok_or("the PROXY header is too short")?;
-            Ok(Some(Ipv6Addr::from(addr).into()))
-        }
-        (0x21, _) => Ok(None),
-        _ => Err("this is no PROXY header of version 2"),
+impl TrustedProxies {
+    /// Whether an address is one of these proxies.
+    pub(super) fn contain(&self, addr: IpAddr) -> bool {
+        let subject = Subject::host(addr);
+        self.addresses.iter().any(|t| t.covers(&subject))
     }
 }
 
-/// The client's address of a request: what the nearest proxy says, which is the last element (RFC 7239 section 4).
-pub(super) fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
-    let last = headers.get_all(FORWARDED).iter().next_back()?.to_str().ok()?.rsplit(',').next()?;
-    let node = last.split(';').find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
-    })?;
-    let node = match node.strip_prefix('[') {
-        Some(v6) => v6.split(']').next()?,
-        None if node.matches(':').count() == 1 => node.split(':').next()?,
-        None => node,
+/// The bytes of a PROXY v2 header before its addresses; the last two are the length of what follows.
+const PREFIX_BYTES: usize = 16;
+/// The longest part after [`PREFIX_BYTES`].
+const MAX_REST_BYTES: usize = 4096;
+
+/// Reads the PROXY v2 header that a trusted proxy's connection has to start with: the client's address, or `None` where the
+/// proxy speaks for itself (LOCAL, as health checks do).
+///
+/// # Errors
+///
+/// The connection ended, or started with anything else: the client is not known, and the connection has to be closed.
+pub(super) async fn read_header(stream: &mut TcpStream) -> io::Result<Option<IpAddr>> {
+    let mut header = vec![0; PREFIX_BYTES];
+    stream.read_exact(&mut header).await?;
+    // A connection that starts with anything else is not waited for.
+    if let Err(e) = Header::try_from(&header[..])
+        && !matches!(e, ParseError::Partial(..))
+    {
+        return Err(io::Error::other(e));
+    }
+    let rest = usize::from(u16::from_be_bytes([header[PREFIX_BYTES - 2], header[PREFIX_BYTES - 1]]));
+    if rest > MAX_REST_BYTES {
+        return Err(io::Error::other(format!("the header is longer than {MAX_REST_BYTES} bytes")));
+    }
+    header.resize(PREFIX_BYTES + rest, 0);
+    stream.read_exact(&mut header[PREFIX_BYTES..]).await?;
+    client_of(&header).map_err(io::Error::other)
+}
+
+/// The client's address of a whole header; none of a proxy that speaks for itself.
+fn client_of(header: &[u8]) -> Result<Option<IpAddr>, String> {
+    let header = Header::try_from(header).map_err(|e| e.to_string())?;
+    match (header.command, header.protocol, header.addresses) {
+        (Command::Local, ..) => Ok(None),
+        (Command::Proxy, Protocol::Stream, Addresses::IPv4(a)) => Ok(Some(a.source_address.into())),
+        (Command::Proxy, Protocol::Stream, Addresses::IPv6(a)) => Ok(Some(IpAddr::from(a.source_address).to_canonical())),
+        _ => Err("the header names no client that speaks TCP over IPv4 or IPv6".into()),
+    }
+}
+
+/// The client's address of a request through a proxy that names it in `Forwarded`; `None` where the header is missing: the
+/// proxy speaks for itself, as in a health check. Only the last element counts, which is the one that the proxy wrote.
+///
+/// # Errors
+///
+/// What the last line of the header says is malformed, or names no address (`unknown`, `_hidden`).
+pub(super) fn forwarded(headers: &HeaderMap) -> Result<Option<IpAddr>, &'static str> {
+    let Some(line) = headers.get_all(FORWARDED).iter().next_back() else { return Ok(None) };
+    // The whole line is read from its start: a quote that a client left open would otherwise hide where the last element begins.
+    let elements = parse(line.to_str().ok().ok_or("it is not ASCII")?).ok_or("it is malformed (RFC 7239 section 4)")?;
+    let last = elements.last().map_or(&[][..], Vec::as_slice);
+    let mut nodes = last.iter().filter(|(name, _)| name.eq_ignore_ascii_case("for"));
+    match (nodes.next(), nodes.next()) {
+        (Some((_, node)), None) => address(node).map(Some).ok_or("its last element names no address"),
+        (Some(_), Some(_)) => Err("its last element has `for` twice"),
+        (None, _) => Err("its last element has no `for`"),
+    }
+}
+
+/// The parameters of one element: names and values.
+type Element = Vec<(String, String)>;
+
+/// Reads a whole `Forwarded` line (RFC 7239 section 4); nothing of one with an error.
+fn parse(line: &str) -> Option<Vec<Element>> {
+    let (mut elements, mut rest) = (vec![Element::new()], line.trim_matches(BLANK));
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix([',', ';']) {
+            if rest.starts_with(',') {
+                elements.push(Element::new());
+            }
+            rest = after.trim_start_matches(BLANK);
+            continue;
+        }
+        let (name, after) = token(rest)?;
+        let after = after.strip_prefix('=')?;
+        let (value, after) = match after.strip_prefix('"') {
+            Some(quoted) => unquote(quoted)?,
+            None => token(after).map(|(value, after)| (value.to_string(), after))?,
+        };
+        elements.last_mut()?.push((name.to_string(), value));
+        rest = after.trim_start_matches(BLANK);
+        if !rest.is_empty() && !rest.starts_with([',', ';']) {
+            return None;
+        }
+    }
+    Some(elements)
+}
+
+/// Blanks between the parts of a header field.
+const BLANK: [char; 2] = [' ', '\t'];
+
+/// The token at the start of a text (RFC 9110 section 5.6.2), and what follows it.
+fn token(text: &str) -> Option<(&str, &str)> {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+/// The value of a quoted string after its first quote, and what follows the last one.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    let (mut value, mut escaped) = (String::new(), false);
+    for (i, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => {
+                escaped = true;
+                continue;
+            }
+            '"' => return Some((value, &text[i + 1..])),
+            _ => {}
+        }
+        value.push(c);
+    }
+    None
+}
+
+/// The address of a node (RFC 7239 section 6): `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+fn address(node: &str) -> Option<IpAddr> {
+    let (addr, port): (IpAddr, &str) = match node.strip_prefix('[') {
+        Some(v6) => {
+            let (addr, port) = v6.split_once(']')?;
+            (addr.parse::<std::net::Ipv6Addr>().ok()?.into(), port)
+        }
+        None => {
+            let (addr, port) = node.split_at(node.find(':').unwrap_or(node.len()));
+            (addr.parse::<std::net::Ipv4Addr>().ok()?.into(), port)
+        }
     };
-    node.parse().ok()
+    let is_port = |p: &str| match p.strip_prefix('_') {
+        Some(name) => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
+        None => (1..=5).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()),
+    };
+    (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)).then(|| addr.to_canonical())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn the_last_element_counts() {
-        let of = |text: &'static str| {
-            let mut h = HeaderMap::new();
-            h.insert(FORWARDED, text.parse().unwrap());
-            forwarded(&h).map(|a| a.to_string())
-        };
-        assert_eq!(of("for=1.2.3.4, for=192.0.2.1;proto=https;by=203.0.113.43").as_deref(), Some("192.0.2.1"));
-        assert_eq!(of("For=\"[2001:db8::1]:4711\"").as_deref(), Some("2001:db8::1"));
-        assert_eq!(of("for=\"192.0.2.1:80\"").as_deref(), Some("192.0.2.1"));
-        for bad in ["", "for=unknown", "for=_hidden", "proto=https"] {
-            assert_eq!(of(bad), None, "{bad}");
-        }
+    fn of(lines: &[&str]) -> Result<Option<String>, &'static str> {
+        let mut headers = HeaderMap::new();
+        lines.iter().for_each(|l| _ = headers.append(FORWARDED, l.parse().unwrap()));
+        forwarded(&headers).map(|a| a.map(|a| a.to_string()))
     }
 
     #[test]
-    fn a_proxy_header_is_read_or_refused() {
-        let head = |command, family| {
-            let mut out = [0; 16];
-            out[..12].copy_from_slice(&SIGNATURE);
-            (out[12], out[13]) = (command, family);
-            out
-        };
-        let mut rest = vec![192, 0, 2, 1, 203, 0, 113, 1, 0, 80, 0, 81];
-        assert_eq!(parse(head(0x21, 0x11), &rest), Ok(Some("192.0.2.1".parse().unwrap())));
-        assert_eq!(parse(head(0x20, 0x11), &rest), Ok(None));
-        assert!(parse(head(0x31, 0x11), &rest).is_err());
-        rest.truncate(5);
-        assert!(parse(head(0x21, 0x11), &rest).is_err() && parse(head(0x21, 0x21), &rest).is_err());
+    fn only_the_last_element_of_forwarded_counts() {
+        for (lines, client) in [
+            (&["for=192.0.2.1"][..], "192.0.2.1"),
+            (&["for=1.2.3.4, for=192.0.2.1;proto=https;by=203.0.113.43"], "192.0.2.1"),
+            (&["proto=http; FOR=\"192.0.2.1:80\" ;by=_x"], "192.0.2.1"),
+            (&["For=\"[2001:db8::1]:4711\""], "2001:db8::1"),
+            (&["for=\"[::ffff:192.0.2.1]:_port\""], "192.0.2.1"),
+            (&["for=\"\\192.0.2.1\""], "192.0.2.1"),
+            (&["for=1.2.3.4,,for=192.0.2.1"], "192.0.2.1"),
+            // What stands in other lines or elements is the client's, and may be anything.
+            (&["for=\"", "for=192.0.2.1"], "192.0.2.1"),
+            (&["for=_hidden;for=unknown, for=192.0.2.1"], "192.0.2.1"),
+            (&["x=\", for=6.6.6.6\", for=192.0.2.1"], "192.0.2.1"),
+        ] {
+            assert_eq!(of(lines), Ok(Some(client.into())), "{lines:?}");
+        }
+        assert_eq!(of(&[]), Ok(None), "the proxy itself");
+    }
+
+    #[test]
+    fn obfuscated_and_malformed_forwarded_elements_are_refused() {
+        for line in [
+            "",
+            ",",
+            "for=1.2.3.4,",
+            "for=unknown",
+            "for=_hidden",
+            "for=\"_hidden:80\"",
+            "proto=https",
+            "for=1.2.3.4;for=192.0.2.1",
+            "for=",
+            "for",
+            "for=2001:db8::1",
+            "for=[2001:db8::1]",
+            "for=192.0.2.1:80",
+            "for=\"192.0.2.1",
+            "for=\"192.0.2.1\"x",
+            "for=\"192.0.2.1:\"",
+            "for=\"192.0.2.1:123456\"",
+            "for=\"192.0.2.1:x\"",
+            "for=\"[192.0.2.1]\"",
+            "for=\"[2001:db8::1\"",
+            "for=\"[fe80::1%eth0]\"",
+            "for=\"2001:db8::1\"",
+            "for = 192.0.2.1",
+            "for=192.0.2",
+            "for=192.0.2.01",
+            "for=3221225985",
+            "for=example.org",
+            // An open quote of the client swallows what the proxy appended.
+            "x=\", for=192.0.2.1",
+            "for=6.6.6.6;x=\", for=\"[2001:db8::1]\"",
+        ] {
+            assert!(of(&[line]).is_err(), "{line}: {:?}", of(&[line]));
+        }
+    }
+
+    proptest! {
+        /// Whatever a client writes before the proxy's own element, it is that element or nothing.
+        #[test]
+        fn a_client_cannot_choose_its_address(written in "[ -~]{0,40}|(for=|\"|,|;|\\\\|6\\.6\\.6\\.6|x=){0,12}", v6: bool) {
+            let (own, addr) = if v6 { ("for=\"[2001:db8::1]\"", "2001:db8::1") } else { ("for=192.0.2.1", "192.0.2.1") };
+            let appended = format!("{written}, {own}");
+            if let Ok(client) = of(&[&appended]) {
+                prop_assert_eq!(client, Some(addr.to_string()));
+            }
+            prop_assert_eq!(of(&[&written, own]), Ok(Some(addr.to_string())));
+        }
+
+        /// No header makes the parser of PROXY v2 panic, and none of a whole TCP connection is misread.
+        #[test]
+        fn any_proxy_header_is_read_or_refused(command: u8, family: u8, rest in prop::collection::vec(any::<u8>(), 0..300), claimed: u16) {
+            let whole = header(command, family, &rest);
+            let read = client_of(&whole);
+            match (command, family) {
+                (0x21, 0x11) if rest.len() >= 12 => prop_assert_eq!(read, Ok(Some(IpAddr::from([rest[0], rest[1], rest[2], rest[3]])))),
+                (0x21, _) if ![0x11, 0x21].contains(&family) => prop_assert!(read.is_err()),
+                _ => {}
+            }
+            let mut cut = whole;
+            cut[14..16].copy_from_slice(&claimed.to_be_bytes());
+            let _ = client_of(&cut);
+        }
+    }
+
+    fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let length = (rest.len() as u16).to_be_bytes();
+        [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length, rest].concat()
+    }
+
+    #[test]
+    fn a_proxy_header_names_a_client_of_tcp_or_the_proxy_itself() {
+        let v4 = [192, 0, 2, 1, 203, 0, 113, 1, 0, 80, 0, 81];
+        let mapped: std::net::Ipv6Addr = "::ffff:192.0.2.1".parse().unwrap();
+        let v6 = [&mapped.octets()[..], &[0; 16], &[0, 80, 0, 81]].concat();
+        let client = Ok(Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(client_of(&header(0x21, 0x11, &v4)), client);
+        assert_eq!(client_of(&header(0x21, 0x11, &[&v4[..], &[3, 0, 4, 0, 0, 0, 0]].concat())), client, "with a TLV");
+        assert_eq!(client_of(&header(0x21, 0x21, &v6)), client);
+        assert_eq!(client_of(&header(0x20, 0x11, &v4)), Ok(None), "LOCAL");
+        assert_eq!(client_of(&header(0x20, 0x00, &[])), Ok(None), "LOCAL");
+        for (command, family, rest) in [
+            (0x21, 0x00, &v4[..]),   // no family
+            (0x21, 0x12, &v4),       // UDP
+            (0x21, 0x31, &[0; 216]), // a Unix socket
+            (0x21, 0x11, &v4[..5]),
+            (0x21, 0x21, &v4),
+            (0x11, 0x11, &v4), // version 1
+            (0x22, 0x11, &v4),
+        ] {
+            assert!(client_of(&header(command, family, rest)).is_err(), "{command:x} {family:x}");
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! Every route on one screen, with its description.
 
+use std::sync::Arc;
+
 use axum::{
-    Json, Router,
+    Router,
     extract::DefaultBodyLimit,
+    http::HeaderMap,
     middleware,
     routing::{get, post},
 };
@@ -10,8 +13,8 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, Problem, access, backup, bulk, change, claims, clock, commits, error, export, feeds, import, integrity, jobs, listings, lookup,
-    names, once, people, proposals, purge, rename, status, webhooks, zone_serial,
+    App, Problem, access, backup, bulk, change, claims, clock, commits, document, error, export, feeds, import, integrity, jobs, listings,
+    lookup, names, once, people, proposals, purge, rename, status, webhooks, zone_serial,
 };
 
 /// The longest body of a single change, in bytes.
@@ -42,7 +45,7 @@ impl utoipa::Modify for Bearer {
 }
 
 /// Every route with its description.
-fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
+pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
     let one = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(listings::search, change::create))
         .routes(routes!(change::get, change::renew, change::remove))
@@ -100,6 +103,7 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
     let long = OpenApiRouter::new().routes(routes!(bulk::bulk)).routes(routes!(import::create)).layer(DefaultBodyLimit::disable());
     let (routes, mut api) = one.merge(long).split_for_parts();
     once::describe(&mut api);
+    document::complete(&mut api);
     (routes, api)
 }
 
@@ -125,10 +129,10 @@ fn relay_tests() -> OpenApiRouter<App> {
 /// The router of the socket and of `[admin] listen`.
 pub fn router(app: App) -> Router {
     let (routes, api) = described();
-    let shown = Json(api.clone());
+    let api = Arc::new(api);
     routes
-        .route("/openapi.json", get(move || async move { shown }))
-        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/api-docs/openapi.json", api))
+        .route("/openapi.json", get(move |headers: HeaderMap| async move { document::respond(&api, &headers) }))
+        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), access::guard))

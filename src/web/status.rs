@@ -73,6 +73,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "exports": (app.files)(),
         "left_behind": left.map_or_else(|e| json!({"problem": e}), |l| json!(l.iter().map(super::rename::left_behind).collect::<Vec<_>>())),
         "tester": {"enabled": app.desk.settings().enabled, "wrong": wrong},
+        "connections": (app.connections)().into_iter().map(|(name, s)| (name.to_string(), json!(s))).collect::<Map<_, _>>(),
         "other": app.metrics.zone(None),
         "workers": workers,
     }))
@@ -144,7 +145,7 @@ pub(super) fn family(out: &mut String, name: &str, kind: &str, help: &str, sampl
 }
 
 /// A label of a sample: backslash, quote and line end are escaped.
-fn label(name: &str, value: &str) -> String {
+pub(super) fn label(name: &str, value: &str) -> String {
     format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
@@ -185,9 +186,31 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     family(&mut out, "source_refreshed_seconds", "gauge", "When a source was imported last", fed().map(|r| (of(r), r.refreshed.0 as f64)));
     let ends = fed().filter_map(|r| Some((of(r), r.expires?.0 as f64)));
     family(&mut out, "source_expires_seconds", "gauge", "When a source's listings end unless it is imported again", ends);
+    connections(&mut out, &(app.connections)());
     feeds(&mut out, &(app.feeds)());
     lag(&mut out, &(app.mirrors)());
+    // These read files and may wait.
+    let more = tokio::task::spawn_blocking(move || {
+        let mut out = String::new();
+        super::gauges::write(&mut out, &app);
+        out
+    });
+    out += &more.await.unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out).into_response()
+}
+
+/// How many connections each listener has, and how many were closed or refused for want of places.
+fn connections(out: &mut String, all: &[(&'static str, crate::net::Stats)]) {
+    let of = |value: fn(&crate::net::Stats) -> f64| {
+        let samples: Vec<_> = all.iter().map(|(name, s)| (format!("{{{}}}", label("listener", name)), value(s))).collect();
+        samples.into_iter()
+    };
+    family(out, "connections", "gauge", "Open connections of a listener, without transfers", of(|s| s.open as f64));
+    family(out, "transfers_open", "gauge", "Zone transfers that are under way", of(|s| s.transfers as f64));
+    let shed = "Connections that were closed for others";
+    family(out, "connections_shed_total", "counter", shed, of(|s| (s.shed + s.shed_of_share) as f64));
+    let refused = "New connections that were closed at once because no place could be made free";
+    family(out, "connections_refused_total", "counter", refused, of(|s| (s.refused + s.refused_of_share) as f64));
 }
 
 /// Which feeds wait for a decision, and which are not refreshed.

@@ -303,3 +303,36 @@ fn check_tells_what_the_listeners_and_the_tester_lack() {
         assert!(is == code && said.contains(part), "{config}: {is} {said}");
     }
 }
+
+/// A token goes unencrypted to this machine alone, and its file is not for others.
+#[test]
+fn a_token_is_not_sent_unencrypted_beyond_this_machine() {
+    let port = crate::lab::free_port();
+    let config = crate::lab::CONFIG.replace("listen = \"\"", &format!("listen = \"0.0.0.0:{port}\""));
+    let f = Folder::with(&config, &[("bl", crate::lab::ZONE)]);
+    let _daemon = Daemon::start(&f);
+    let path = f.write("token", &f.ok(&["token", "create", "--for", "anna", "--role", "reader"]));
+    let mode = |mode: u32| fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o600);
+    let remote = |host: &str, more: &[&str]| {
+        let server = format!("{host}:{port}");
+        let out = f.orbsd(&[&["status", "--server", &server, "--token", "token"], more].concat());
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    for host in ["http://127.0.0.1", "http://localhost", "http://127.9.9.9"] {
+        assert_eq!(remote(host, &[]), (Some(0), String::new()), "{host}");
+    }
+    // The unspecified address leads here too, and is not an address of the loopback.
+    for host in ["http://0.0.0.0", "http://192.0.2.1", "http://[2001:db8::1]", "http://[::ffff:192.0.2.1]"] {
+        let (code, said) = remote(host, &[]);
+        assert!(code == Some(2) && said.contains("--insecure") && said.contains("https://"), "{host}: {said}");
+    }
+    assert_eq!(remote("http://0.0.0.0", &["--insecure"]), (Some(0), String::new()));
+    let (code, said) = remote("https://127.0.0.1", &["--insecure"]);
+    assert!(code == Some(2) && said.contains("--ca"), "{said}");
+    for (bits, warned) in [(0o644, true), (0o604, true), (0o660, true), (0o602, true), (0o640, false), (0o400, false)] {
+        mode(bits);
+        let (code, said) = remote("http://127.0.0.1", &[]);
+        assert_eq!((code, said.contains("chmod 600 token")), (Some(0), warned), "{bits:o}: {said}");
+    }
+}

@@ -44,17 +44,17 @@ allow = ["192.0.2.0/24"]
 "#;
 
 /// A folder with a certificate, and where its fronts are.
-struct Secure {
-    folder: Folder,
+pub struct Secure {
+    pub folder: Folder,
     ca: CertifiedIssuer<'static, KeyPair>,
     dot: SocketAddr,
-    doh: SocketAddr,
+    pub doh: SocketAddr,
     doq: SocketAddr,
-    runtime: Runtime,
+    pub runtime: Runtime,
 }
 
 impl Secure {
-    fn new() -> Secure {
+    pub fn new() -> Secure {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
         let listeners = [free(), free()];
         let [dot, doh] = listeners.each_ref().map(|l| l.local_addr().unwrap());
@@ -95,11 +95,11 @@ impl Secure {
         roots.add(self.ca.der().clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_protocol_versions(&[&TLS13]).unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![alpn.into()];
+        config.alpn_protocols = if alpn.is_empty() { Vec::new() } else { vec![alpn.into()] };
         Arc::new(config)
     }
 
-    async fn tls(&self, to: SocketAddr, alpn: &str, from: Ipv4Addr) -> Option<TlsStream<TcpStream>> {
+    pub async fn tls(&self, to: SocketAddr, alpn: &str, from: Ipv4Addr) -> Option<TlsStream<TcpStream>> {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -127,7 +127,7 @@ impl Secure {
         Ok((endpoint, connection))
     }
 
-    fn listed(&self) -> Daemon {
+    pub fn listed(&self) -> Daemon {
         let daemon = Daemon::start(&self.folder);
         let f = &self.folder;
         f.ok(&["list", "45.51.100.7", "45.51.100.9", "2a00:2::5", "--reason", "relay"]);
@@ -513,8 +513,14 @@ fn stalled_and_greedy_clients_are_cut_and_others_served() {
                 held.push(stream);
             }
         }
-        assert_eq!(held.len(), 64);
-        assert!(matches!(s.doq().await, Err(quinn::ConnectionError::ConnectionClosed(_))), "refused");
+        assert_eq!(held.len(), 80, "a new one is served");
+        assert!(s.doq().await.is_ok());
+        // For each that is more than one client may have, that which was idle longest was closed.
+        let mut closed = 0;
+        for stream in &mut held {
+            closed += usize::from(timeout(Duration::from_millis(10), stream.read_to_end(&mut Vec::new())).await.is_ok());
+        }
+        assert_eq!(closed, 80 + 1 - 64);
         let mut other = s.tls(s.dot, "dot", Ipv4Addr::new(127, 0, 0, 9)).await.unwrap();
         assert!(framed(&mut other, &q).await.is_some());
         drop(held);
@@ -531,15 +537,14 @@ fn stalled_and_greedy_clients_are_cut_and_others_served() {
     });
 }
 
-/// The API over TLS with the certificate of the other fronts, from the command line and through a proxy that says who is
-/// behind it.
+/// The API over TLS with the certificate of the other fronts, from the command line.
 #[test]
-fn the_api_is_served_over_tls_and_behind_a_proxy() {
+fn the_api_is_served_over_tls() {
     use std::io::{Read, Write};
     let s = Secure::new();
-    let (admin, web) = (crate::lab::free_port(), crate::lab::free_port());
+    let admin = crate::lab::free_port();
     let config = fs::read_to_string(s.folder.path().join("config.toml")).unwrap();
-    let doors = format!("[admin]\nlisten = '127.0.0.1:{admin}'\ntls = true\n[web]\nlisten = '127.0.0.1:{web}'\ntrust = ['127.0.0.1']");
+    let doors = format!("[admin]\nlisten = '127.0.0.1:{admin}'\ntls = true");
     s.folder.write("config.toml", &config.replace("[admin]\nlisten = \"\"", &doors));
     let daemon = Daemon::start(&s.folder);
     let token = s.folder.ok(&["token", "create", "--for", "anna", "--role", "editor"]);
@@ -564,17 +569,5 @@ fn the_api_is_served_over_tls_and_behind_a_proxy() {
         String::from_utf8_lossy(&out).into_owned()
     };
     assert!(!plain(admin, b"GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").contains("200 OK"));
-    // Without an address in the query the one who asks is looked up: so the answer tells whom we took him for.
-    let ask = |before: &[u8], more: &str| {
-        let request = format!("GET /lookup HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n");
-        plain(web, &[before, request.as_bytes()].concat())
-    };
-    let proxied = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[45, 1, 1, 1, 127, 0, 0, 1, 0, 80, 0, 81]].concat();
-    assert!(ask(&proxied, "").contains("\"subject\":\"45.1.1.1\",\"listed\":true"), "{}", ask(&proxied, ""));
-    // Behind such a header a `Forwarded` is what the client himself wrote: he claimed other people's hosts with it.
-    assert!(ask(&proxied, "forwarded: for=45.2.2.2\r\n").contains("\"subject\":\"45.1.1.1\""));
-    assert!(ask(b"", "forwarded: for=1.2.3.4, for=45.1.1.1\r\n").contains("\"subject\":\"45.1.1.1\""));
-    assert!(ask(b"", "").contains("\"subject\":\"127.0.0.1\""));
-    assert!(ask(&proxied[..14], "").is_empty() || !ask(&proxied[..14], "").contains("200 OK"), "a header that is none");
     assert!(daemon.stop().success());
 }

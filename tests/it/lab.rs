@@ -15,6 +15,7 @@ use orbsd::{
     clock::{Clock, SystemTimeSource},
     config::Config,
     ledger::{self, Ledger},
+    net::{ConnectionLimiter, Shares},
     serve::{self, Shared},
     store::Store,
 };
@@ -277,7 +278,8 @@ impl Lab {
             let _in = runtime.enter();
             serve::tcp::bind(addr).unwrap()
         };
-        runtime.spawn(serve::tcp::run(listener, shared.clone(), serve::tcp::Places::default()));
+        let limiter = ConnectionLimiter::with_transfers(2048, 64, &Shares::default(), std::sync::Arc::new(|_| false));
+        runtime.spawn(serve::tcp::run(listener, shared.clone(), limiter));
         Lab { _folder: folder, ledger, shared, addr, runtime: Some(runtime), threads }
     }
 

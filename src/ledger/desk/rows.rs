@@ -36,6 +36,8 @@ pub(super) mod key {
     use super::{IpAddr, Subject};
 
     pub const OUTAGES: &[u8] = b"o";
+    /// When the collector was under load.
+    pub const LOADS: &[u8] = b"l";
     pub const NUMBER: &[u8] = b"n";
     /// Whether proofs that list have their row `G`.
     pub const MARKED: &[u8] = b"g";

@@ -295,6 +295,7 @@ impl Desk {
         let alive: Option<Time> = sheet.get(key::ALIVE)?;
         let away = alive.filter(|t| t.plus(AWAY) < now).map(|t| (t, Some(now)));
         self.outage(&mut sheet, away)?;
+        Desk::end_load(&mut sheet, alive)?;
         self.write(sheet, None).map(drop)
     }
 }

@@ -39,6 +39,7 @@ impl Bench {
         let settings = crate::store::Settings {
             path: dir.path().join("data"),
             journal_age: Seconds(86_400),
+            open_tables: crate::store::MAX_OPEN_TABLES,
             journal_size: 1 << 30,
             churn_age: Seconds(86_400),
             scrub_every: Seconds(0),
@@ -689,6 +690,61 @@ fn an_outage_that_could_not_be_written_down_is_written_later() {
     b.desk.well("collector", None, at(160)).unwrap();
     assert_eq!(written(), [(at(0), Some(at(60))), (at(100), Some(at(160)))]);
     assert_eq!(b.desk.wrong(), None);
+}
+
+/// Idle sessions of strangers held all places of the collector, and after two days every claim that waited was granted untested.
+#[test]
+fn load_delays_what_is_granted_untested_by_seven_days_at_most() {
+    let day = |n: u64| n * 86_400;
+    for (load, granted) in [(0, 2), (1, 3), (5, 7), (30, 9)] {
+        let mut b = Bench::new();
+        let host = "127.64.0.1";
+        let job = b.nominate(host, "anna");
+        let (_, ready) = b.run(&job, &accepted());
+        b.deliver(&ready[0], host);
+        b.later(10);
+        b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+        let claimed = b.now;
+        let at = |n: u64| claimed.plus(Seconds(n));
+        b.desk.loaded((load > 0).then_some(at(0)), at(0)).unwrap();
+        b.desk.loaded((load > 0).then_some(at(0)), at(30)).unwrap();
+        for hour in (0..day(12)).step_by(3600) {
+            if hour == day(load) {
+                b.desk.loaded(None, at(hour)).unwrap();
+            }
+            b.desk.tick(at(hour)).unwrap();
+            assert_eq!(b.listed(host).is_empty(), hour >= day(granted), "{load} days of load, after {hour} s");
+        }
+        assert_eq!(b.desk.wrong(), None, "tests go on under load");
+    }
+}
+
+/// What was sent under load may not have come: it says nothing for the host.
+#[test]
+fn waiting_periods_stand_still_under_load_also_over_a_restart() {
+    let mut b = Bench::new();
+    let host = "127.64.0.1";
+    let job = b.nominate(host, "anna");
+    let (_, ready) = b.run(&job, &accepted());
+    b.deliver(&ready[0], host);
+    b.later(10);
+    let claim = b.desk.claim(&who("owner"), ip(host), true, b.now).unwrap();
+    b.run(&claim.job, &accepted());
+    b.desk.tick(b.now).unwrap();
+    let begun = b.now;
+    b.desk.loaded(Some(b.now), b.now).unwrap();
+    b.later(2 * 86_400);
+    b.desk.tick(b.now).unwrap();
+    // Stopped under load, and back a moment later, without load.
+    b.desk = Desk::new(b.desk.ledger.clone(), (*b.desk.settings()).clone());
+    b.desk.resume(b.now).unwrap();
+    b.desk.loaded(None, b.now).unwrap();
+    b.now = begun.plus(WAITING).plus(Seconds(2 * 86_400 - 1));
+    b.desk.tick(b.now).unwrap();
+    assert_eq!(b.listed(host), ["relay"]);
+    b.later(200);
+    b.desk.tick(b.now).unwrap();
+    assert!(b.listed(host).is_empty());
 }
 
 /// S12: evidence is kept while its host is listed, and 90 days after.

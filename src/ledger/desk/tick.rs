@@ -13,7 +13,7 @@ use crate::model::{
     SourceId, Subject, Time, What,
     history::{Ask, HoldFor},
     probing::{Issued, TOKEN_LIFE},
-    retest::{Budget, Host, Job, Outage, Output, Reporter, State, lost},
+    retest::{Budget, Host, Job, Output, Reporter, State},
     time::Seconds,
 };
 
@@ -79,8 +79,7 @@ impl Desk {
         if let Some(release) = claim.release {
             // The waiting period stands still while nothing could have come.
             let began = Time(release.0.saturating_sub(crate::model::retest::WAITING.0));
-            let outages: Vec<Outage> = sheet.get(key::OUTAGES)?.unwrap_or_default();
-            if now < release.plus(lost(&outages, began, now)) {
+            if now < release.plus(Self::waiting_paused(&sheet, claim.at, began)?) {
                 return Ok(());
             }
             // What the claim's own test has sent still counts.
@@ -98,7 +97,8 @@ impl Desk {
             return self.forget_claim(sheet, target, host);
         }
         let at = claim.at;
-        if now < claim.granted(job.as_ref().and_then(|j| j.begun)) || state == State::Running {
+        let paused = Self::grant_paused(&sheet, at, claim.due)?;
+        if now < claim.granted(job.as_ref().and_then(|j| j.begun)).plus(paused) || state == State::Running {
             return Ok(());
         }
         if let Some(mut job) = job.filter(|j| j.open() && j.state != State::Running) {

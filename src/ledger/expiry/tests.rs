@@ -50,6 +50,7 @@ impl Bench {
             churn_age: Seconds(DAY),
             scrub_every: Seconds(0),
             scrub_rate: 1 << 23,
+            open_tables: crate::store::MAX_OPEN_TABLES,
         };
         let zone: Zone = toml::from_str(ZONE).unwrap();
         let relay = ReasonSettings { name: "relay".into(), text: "x".into(), lifetime: Some(Seconds(90 * DAY)), two_persons: false };

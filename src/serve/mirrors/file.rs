@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Row, Who};
+use crate::model::Time;
 
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -21,10 +22,28 @@ const VERSION: u32 = 2;
 /// A mirror of a zone.
 pub(super) type SavedRow = (String, Who, Row);
 
+/// What the file keeps.
 #[derive(Serialize, Deserialize)]
-struct Saved {
+pub(super) struct Saved {
     version: u32,
-    mirrors: Vec<SavedRow>,
+    /// The mirrors.
+    pub(super) mirrors: Vec<SavedRow>,
+    /// When each address completed its last transfer.
+    #[serde(default)]
+    pub(super) transferred: BTreeMap<IpAddr, Time>,
+}
+
+impl Saved {
+    /// In the newest form.
+    pub(super) fn new(mirrors: Vec<SavedRow>, transferred: BTreeMap<IpAddr, Time>) -> Saved {
+        Saved { version: VERSION, mirrors, transferred }
+    }
+}
+
+impl Default for Saved {
+    fn default() -> Saved {
+        Saved::new(Vec::new(), BTreeMap::new())
+    }
 }
 
 #[derive(Deserialize)]
@@ -38,10 +57,10 @@ enum Who1 {
     Other(IpAddr, Option<String>),
 }
 
-/// Reads a file; no rows where there is none.
-pub(super) fn read(path: &Path) -> Result<BTreeMap<(String, Who), Row>, String> {
+/// Reads a file; nothing is known where there is none.
+pub(super) fn read(path: &Path) -> Result<Saved, String> {
     match fs::metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
         Ok(m) if m.len() > MAX_FILE => return Err(format!("longer than {MAX_FILE} bytes")),
         _ => {}
     }
@@ -57,21 +76,19 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<(String, Who), Row>, String> 
                     Who1::Configured(address) => Who::Configured(address, key),
                     Who1::Other(address, key) => Who::Other(address, key),
                 };
-                Ok(((zone, who), serde_json::from_value(row).map_err(wrong)?))
+                Ok((zone, who, serde_json::from_value(row).map_err(wrong)?))
             };
-            saved.mirrors.into_iter().map(one).collect()
+            let mirrors = saved.mirrors.into_iter().map(one).collect::<Result<_, String>>()?;
+            Ok(Saved::new(mirrors, BTreeMap::new()))
         }
-        Some(v) if v == u64::from(VERSION) => {
-            let saved: Saved = serde_json::from_value(value).map_err(wrong)?;
-            Ok(saved.mirrors.into_iter().map(|(zone, who, row)| ((zone, who), row)).collect())
-        }
+        Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(wrong),
         other => Err(format!("version {} of its form is not known here", other.map_or("?".into(), |v| v.to_string()))),
     }
 }
 
 /// Writes the file at the first place that takes it, and removes it from the others.
-pub(super) fn write(places: &[PathBuf], mirrors: Vec<SavedRow>) -> Result<(), String> {
-    let bytes = serde_json::to_vec(&Saved { version: VERSION, mirrors }).map_err(|e| e.to_string())?;
+pub(super) fn write(places: &[PathBuf], saved: &Saved) -> Result<(), String> {
+    let bytes = serde_json::to_vec(saved).map_err(|e| e.to_string())?;
     let mut problem = String::from("there is no place for the file of the mirrors");
     for (i, path) in places.iter().enumerate() {
         match replace(path, &bytes) {

@@ -65,6 +65,14 @@ impl Sink {
         });
         sink
     }
+    /// Answers 500 from now on.
+    pub fn fail(&self) {
+        self.how.store(FAILS, Ordering::Relaxed);
+    }
+    /// Takes what comes from now on.
+    pub fn take(&self) {
+        self.how.store(TAKES, Ordering::Relaxed);
+    }
     /// Waits until `n` messages came; they are in order.
     pub fn wait(&self, n: usize) -> Vec<(String, Value)> {
         let until = Instant::now() + Duration::from_secs(20);

@@ -283,6 +283,14 @@ fn health_metrics_and_the_description_are_there() {
     }
     let description = api.call("", "GET", "/openapi.json", &[], "").json();
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"), "{}", description["openapi"]);
+    // The document is served at one place, to the interactive page too, and again only to a client that has another one.
+    let document = api.call("", "GET", "/openapi.json", &[], "");
+    let current = [("if-none-match", document.header("etag"))];
+    let again = api.call("", "GET", "/openapi.json", &current, "");
+    assert!(again.status == 304 && again.body.is_empty() && document.header("etag").len() > 10, "{again:?}");
+    assert_eq!(api.call("", "GET", "/api-docs/openapi.json", &[], "").status, 404);
+    let initializer = api.call("", "GET", "/docs/swagger-initializer.js", &[], "").text();
+    assert!(initializer.contains("\"/openapi.json\""), "{initializer}");
     let page = api.call("", "GET", "/docs/", &[], "");
     assert!(page.status == 200 && page.text().contains("swagger"), "{page:?}");
     assert!(!page.text().contains("//unpkg") && !page.text().contains("//cdn"));

@@ -1,0 +1,349 @@
+//! Strangers who hold connections, whatever they send on them: other clients, mirrors, the tester and the store are served.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr, TcpStream},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    api::Api,
+    lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, free_port, query, read_tcp, shown},
+    relay::{
+        Field,
+        mta::{Habits, connect},
+        v4,
+    },
+};
+
+/// How soon others have to be served.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Strangers, until it is dropped.
+struct Attack(Option<tokio::runtime::Runtime>);
+
+impl Attack {
+    /// Each source holds so many connections. It sends `payload` on each, and again after each pause, or nothing more; one that
+    /// is closed is opened again after two seconds.
+    fn start(to: SocketAddr, sources: &[IpAddr], each: usize, payload: &[u8], pause: Option<Duration>) -> Attack {
+        let _ = orbsd::serve::sys::raise_file_limit();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        for source in sources {
+            for _ in 0..each {
+                runtime.spawn(hold(to, *source, payload.to_vec(), pause));
+            }
+        }
+        Attack(Some(runtime))
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn hold(to: SocketAddr, source: IpAddr, payload: Vec<u8>, pause: Option<Duration>) {
+    loop {
+        let _ = session(to, source, &payload, pause).await;
+        sleep(Duration::from_secs(2)).await;
+    }
+}
+
+async fn session(to: SocketAddr, source: IpAddr, payload: &[u8], pause: Option<Duration>) -> std::io::Result<()> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(source, 0))?;
+    let mut stream = socket.connect(to).await?;
+    let mut buffer = [0; 512];
+    loop {
+        stream.write_all(payload).await?;
+        let until = tokio::time::Instant::now() + pause.unwrap_or(Duration::from_secs(3600));
+        while let Ok(read) = tokio::time::timeout_at(until, stream.read(&mut buffer)).await {
+            if read? == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// How many connections a listener has.
+fn open_connections(f: &Folder, listener: &str) -> u64 {
+    f.json(&["status", "--json"])["connections"][listener]["open"].as_u64().unwrap()
+}
+
+fn framed(query: &[u8]) -> Vec<u8> {
+    [&(query.len() as u16).to_be_bytes()[..], query].concat()
+}
+
+/// A query over TCP from an address, and how long its answer took.
+fn ask(to: SocketAddr, from: IpAddr, query: &[u8]) -> (Option<Vec<u8>>, Duration) {
+    let begun = Instant::now();
+    let answer = connect(from, to).ok().and_then(|mut s| {
+        s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        s.write_all(&framed(query)).ok()?;
+        read_tcp(&mut s)
+    });
+    (answer, begun.elapsed())
+}
+
+/// Another client's query and a mirror's transfer are answered, again and again.
+fn others_are_served(to: SocketAddr, client: IpAddr, mirror: IpAddr) {
+    // The strangers have what they can get.
+    std::thread::sleep(Duration::from_millis(2500));
+    for round in 0..6 {
+        let (answer, took) = ask(to, client, &query("2.0.0.127.bl.orbs.example", 1, true));
+        assert_eq!(answer.map(|a| shown(&a)).as_deref(), Some("NOERROR 127.0.0.2 127.0.0.3"), "{round}: after {took:?}");
+        assert!(took < SOON, "{round}: {took:?}");
+        let (zone, took) = ask(to, mirror, &query("bl.orbs.example", 252, false));
+        let zone = zone.unwrap_or_else(|| panic!("{round}: no transfer after {took:?}"));
+        assert!(zone[3] & 15 == 0 && u16::from_be_bytes([zone[6], zone[7]]) > 2, "{round}: {}", shown(&zone));
+        assert!(took < SOON, "{round}: {took:?}");
+        std::thread::sleep(Duration::from_millis(150));
+    }
+}
+
+fn folder(config: &str, allow: &str) -> Folder {
+    Folder::with(&format!("{CONFIG}{config}"), &[("bl", &format!("{ZONE}[transfer]\nallow = [{allow}]\n")), ("dbl", DOMAINS)])
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// A query, each 0.4 s: it held a place for as long as a connection may live.
+const BUSY: Option<Duration> = Some(Duration::from_millis(400));
+
+#[test]
+fn forty_addresses_of_a_network_keep_nobody_out() {
+    let f = folder("", "'127.0.0.0/8'");
+    let _daemon = Daemon::start(&f);
+    let strangers: Vec<IpAddr> = (1..=40).map(|n| [127, 9, 1, n].into()).collect();
+    let busy = framed(&query("1.2.3.4.bl.orbs.example", 1, true));
+    let _attack = Attack::start(f.addr(), &strangers, 20, &busy, BUSY);
+    others_are_served(f.addr(), ip("127.77.0.1"), ip("127.77.0.2"));
+    // Nor their own neighbours.
+    others_are_served(f.addr(), ip("127.9.1.200"), ip("127.9.1.201"));
+    let open = open_connections(&f, "dns");
+    assert!((200..=258).contains(&open), "{open}");
+}
+
+#[test]
+fn many_networks_that_take_all_places_keep_nobody_out() {
+    for (payload, pause, allow) in [
+        (framed(&query("1.2.3.4.bl.orbs.example", 1, true)), BUSY, "'127.0.0.0/8'"),
+        (framed(&query("1.2.3.4.bl.orbs.example", 1, true)), BUSY, "'127.77.0.2'"),
+        (vec![0, 30, 1], None, "'127.0.0.0/8'"),
+        (vec![], None, "'127.0.0.0/8'"),
+    ] {
+        let f = folder("[connections]\ndns = 256\n", allow);
+        let _daemon = Daemon::start(&f);
+        let strangers: Vec<IpAddr> = (0..96).map(|n| [127, 10 + n / 4, n % 4, 1].into()).collect();
+        let _attack = Attack::start(f.addr(), &strangers, 4, &payload, pause);
+        others_are_served(f.addr(), ip("127.77.0.1"), ip("127.77.0.2"));
+        let open = open_connections(&f, "dns");
+        assert!((200..=256).contains(&open), "{payload:?}: {open}");
+    }
+}
+
+/// Runs a test of this file again in a network namespace of its own.
+fn in_namespace(test: &str) {
+    let root = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).unwrap();
+    let out = Command::new("unshare")
+        .args(if root { &["-n"][..] } else { &["-rn"] })
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn thirty_three_subnets_of_an_ipv6_network_keep_nobody_out() {
+    in_namespace("connections::inside_a_namespace_with_ipv6_networks");
+}
+
+#[test]
+#[ignore = "run by the test above in a network namespace"]
+fn inside_a_namespace_with_ipv6_networks() {
+    let ip_command = |args: &[&str]| assert!(Command::new("ip").args(args).status().unwrap().success(), "{args:?}");
+    ip_command(&["link", "set", "lo", "up"]);
+    let strangers: Vec<IpAddr> = (0..33).map(|n| ip(&format!("2001:db8:0:40{n:02x}::1"))).collect();
+    let others = ["2001:db9::53", "2001:db9:1::1", "2001:db9:2::1", "2001:db8:0:40ff::1", "2001:db8:0:40fe::1"].map(ip);
+    for addr in strangers.iter().chain(&others) {
+        ip_command(&["-6", "addr", "add", &format!("{addr}/128"), "dev", "lo", "nodad"]);
+    }
+    let config = CONFIG.replace("[\"127.0.0.1:PORT\"]", "[\"127.0.0.1:PORT\", \"[::]:PORT\"]");
+    let f = Folder::with(&config, &[("bl", &format!("{ZONE}[transfer]\nallow = ['::/0']\n")), ("dbl", DOMAINS)]);
+    let _daemon = Daemon::start(&f);
+    let to = SocketAddr::new(others[0], f.port);
+    let busy = framed(&query("1.2.3.4.bl.orbs.example", 1, true));
+    let _attack = Attack::start(to, &strangers, 16, &busy, BUSY);
+    others_are_served(to, others[1], others[2]);
+    // Nor their neighbours in the same network.
+    others_are_served(to, others[3], others[4]);
+    let open = open_connections(&f, "dns");
+    assert!((200..=258).contains(&open), "{open}");
+}
+
+#[test]
+fn an_address_that_completed_a_transfer_has_reserved_places_also_after_a_restart() {
+    let f = folder("[connections]\ndns = 64\n", "'127.0.0.0/8'");
+    let daemon = Daemon::start(&f);
+    let (mirror, soa) = (ip("127.9.1.250"), query("bl.orbs.example", 6, true));
+    assert!(ask(f.addr(), mirror, &query("bl.orbs.example", 252, false)).0.is_some());
+    assert!(daemon.stop().success());
+    let _daemon = Daemon::start(&f);
+    // It keeps a connection, with neighbours that have all that their network may, and more.
+    let mut kept = connect(mirror, f.addr()).unwrap();
+    let exchange = |s: &mut TcpStream| {
+        s.write_all(&framed(&soa)).unwrap();
+        assert!(read_tcp(s).is_some());
+    };
+    exchange(&mut kept);
+    let strangers: Vec<IpAddr> = (1..=20).map(|n| [127, 9, 1, n].into()).collect();
+    let _attack = Attack::start(f.addr(), &strangers, 4, &framed(&soa), BUSY);
+    std::thread::sleep(Duration::from_millis(2500));
+    exchange(&mut kept);
+}
+
+/// A request of HTTP from an address: the first line of what came, and how long it took.
+fn http(to: SocketAddr, from: IpAddr, request: &str) -> (String, Duration) {
+    let begun = Instant::now();
+    let mut text = String::new();
+    if let Ok(mut s) = connect(from, to) {
+        s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let _ = s.write_all(request.as_bytes()).and_then(|()| s.read_to_string(&mut text).map(drop));
+    }
+    (text.lines().next().unwrap_or("").into(), begun.elapsed())
+}
+
+#[test]
+fn twenty_addresses_do_not_shut_the_web_listeners() {
+    let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let api = Api::with(&format!("{CONFIG}[web]\nlisten = \"{web}\"\n"));
+    let strangers: Vec<IpAddr> = (0..20).map(|n| [127, 20 + n % 5, 0, n + 1].into()).collect();
+    let ask = |from: &str, path: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: {from}\r\nconnection: close\r\nauthorization: Bearer {}\r\n\r\n", api.owner)
+    };
+    for payload in [
+        "GET /lookup HTTP/1.1\r\nx: ",
+        "POST /claims HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{",
+        "",
+    ] {
+        for (to, path) in [(web, "/lookup?subject=45.1.1.1"), (api.addr, "/v1/reasons")] {
+            let _attack = Attack::start(to, &strangers, 64, payload.as_bytes(), None);
+            let until = Instant::now() + Duration::from_secs(10);
+            while open_connections(&api.f, if to == web { "web" } else { "admin" }) < 500 {
+                assert!(Instant::now() < until, "{}", api.f.json(&["status", "--json"])["connections"]);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            for _ in 0..3 {
+                for from in ["127.99.0.1", "127.20.0.200"] {
+                    let (status, took) = http(to, ip(from), &ask(from, path));
+                    assert!(status.contains("200 OK") && took < SOON, "{payload:?}, {to}: {status:?} after {took:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
+    let f = Field::new("\n[connections]\ncollect = 512\n");
+    let mta = f.mta(v4(7, 1), "h7", Habits { open: true, ..Habits::default() });
+    // 42 networks with 4 addresses each, in 14 networks of the next size; one half speaks, the other is silent.
+    let strangers: Vec<IpAddr> = (0..168u8).map(|n| [127, 128 + n / 12, n / 4 % 3, n % 4 + 1].into()).collect();
+    let (silent, speaking) = strangers.split_at(84);
+    let _silent = Attack::start(f.collector, silent, 4, b"", None);
+    let _speaking = Attack::start(f.collector, speaking, 4, b"NOOP\r\n", BUSY);
+    std::thread::sleep(Duration::from_millis(2500));
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let mut s = connect(ip("127.99.0.1"), f.collector).unwrap();
+        s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut text = [0; 3];
+        s.read_exact(&mut text).unwrap();
+        assert!(&text == b"220" && begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    }
+    let begun = Instant::now();
+    let job = f.done(f.nominate(v4(7, 1), &json!({"tests": ["plain"]})));
+    assert_eq!(job["says"], "open", "{job:#}");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    let status = f.api.get("/v1/status").ok();
+    assert!(status["tester"]["wrong"].is_null(), "{status}");
+    let sessions = &status["connections"]["collect"];
+    assert!(sessions["open"].as_u64().unwrap() > 400 && sessions["shed"].as_u64().unwrap() > 0, "{sessions}");
+    drop(mta);
+}
+
+#[test]
+fn strangers_do_not_take_the_files_of_the_store() {
+    let collector: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let admin: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let reasons: String =
+        ["input", "output", "unconfirmed", "notest"].map(|n| format!("[[reason]]\nname = \"{n}\"\ntext = \"{n} $\"\n")).concat();
+    let config = CONFIG.replace("listen = \"\"", &format!("listen = \"{admin}\""));
+    let f = Folder::with(
+        &format!("{config}{reasons}[probe]\ndomain = \"probe.example\"\n[collect]\nlisten = [\"{collector}\"]\n"),
+        &[("bl", ZONE), ("dbl", DOMAINS)],
+    );
+    let log = std::fs::File::create(f.path().join("log")).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 256 && exec \"$0\" serve", env!("CARGO_BIN_EXE_orbsd")]).current_dir(f.path());
+    let daemon = Daemon(command.stderr(log).stdin(Stdio::null()).spawn().unwrap());
+    let until = Instant::now() + Duration::from_secs(20);
+    while ask(f.addr(), ip("127.77.0.1"), &query("2.0.0.127.bl.orbs.example", 1, true)).0.is_none() {
+        assert!(Instant::now() < until, "{}", f.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(f.log().contains("256 files can be open") && f.log().contains("dns 2048 to"), "{}", f.log());
+    let strangers: Vec<IpAddr> = (0..100).map(|n| [127, 100 + n, 0, 1].into()).collect();
+    let _attacks = [f.addr(), admin, collector].map(|to| Attack::start(to, &strangers, 2, b"", None));
+    std::thread::sleep(Duration::from_millis(1500));
+    let list: String = (0..20_000u32).map(|n| format!("45.{}.{}.{}\n", n / 65_536, n / 256 % 256, n % 256)).collect();
+    f.write("list.txt", &list);
+    for mode in ["replace", "add"] {
+        f.ok(&["import", "--source", "xbl", "--reason", "relay", "--mode", mode, "list.txt"]);
+    }
+    f.ok(&["backup", "copy"]);
+    let (answer, took) = ask(f.addr(), ip("127.77.0.1"), &query("7.1.0.45.bl.orbs.example", 1, true));
+    assert!(answer.is_some() && took < SOON, "{took:?}");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.0.id())).unwrap().count();
+    assert!(open < 240, "{open} of 256 files are open");
+    assert!(!f.log().contains("Too many open files"), "{}", f.log());
+}
+
+#[test]
+fn places_are_given_back_when_strangers_go() {
+    let f = folder("[connections]\ndns = 64\n", "'127.0.0.0/8'");
+    let daemon = Daemon::start(&f);
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", daemon.0.id())).unwrap().count();
+    let before = files();
+    let strangers: Vec<IpAddr> = (0..60).map(|n| [127, 100 + n, 0, 1].into()).collect();
+    let attack = Attack::start(f.addr(), &strangers, 2, &framed(&query("bl.orbs.example", 6, true)), BUSY);
+    let until = Instant::now() + Duration::from_secs(10);
+    while open_connections(&f, "dns") < 55 || !(before + 50..=before + 70).contains(&files()) {
+        assert!(Instant::now() < until, "{before}, {}, {}", files(), open_connections(&f, "dns"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(attack);
+    let until = Instant::now() + Duration::from_secs(5);
+    while open_connections(&f, "dns") > 0 || files() > before + 5 {
+        assert!(Instant::now() < until, "{before}, {}, {}", files(), open_connections(&f, "dns"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { assert!(timeout(SOON, tokio::net::TcpStream::connect(f.addr())).await.unwrap().is_ok()) });
+}

@@ -1,0 +1,303 @@
+//! The code blocks of README.md and docs/, as they are printed there.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::lab::{CONFIG, Daemon, Folder, ZONE, free_port};
+
+/// A fenced block of a document.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// The document.
+    pub document: String,
+    /// The line of its first fence.
+    pub line: usize,
+    /// The word after the first fence.
+    pub language: String,
+    /// What it contains.
+    pub text: String,
+}
+
+/// All blocks of a document, in order.
+pub fn blocks(document: &str) -> Vec<Block> {
+    let text = fs::read_to_string(document).unwrap_or_else(|e| panic!("{document}: {e}"));
+    let (mut out, mut open) = (Vec::new(), None::<Block>);
+    for (i, line) in text.lines().enumerate() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(language)) => {
+                open = Some(Block { document: document.into(), line: i + 1, language: language.into(), text: String::new() });
+            }
+            (Some(_), Some(_)) => out.extend(open.take()),
+            (Some(block), None) => block.text += &format!("{line}\n"),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "{document}: a block without an end");
+    out
+}
+
+/// The pages whose blocks are recipes.
+const PAGES: [&str; 8] = [
+    "README.md",
+    "docs/metrics.md",
+    "docs/proxies.md",
+    "docs/mirrors/README.md",
+    "docs/mirrors/bind.md",
+    "docs/mirrors/knot.md",
+    "docs/mirrors/nsd.md",
+    "docs/mirrors/powerdns.md",
+];
+
+/// The blocks that no test here runs, by a text in them, and why. Other tests run those of the first group.
+const ELSEWHERE: [(&str, &str); 17] = [
+    ("reject_rbl_client", "tests/mail.sh"),
+    ("postscreen_dnsbl_sites", "tests/mail.sh"),
+    ("deny dnslists", "tests/mail.sh"),
+    ("rbls { orbs", "tests/mail.sh"),
+    ("group \"rbl\"", "tests/mail.sh"),
+    ("RCVD_IN_ORBS", "tests/mail.sh"),
+    ("frontend orbs", "tests/it/proxies.rs"),
+    ("map $remote_addr", "tests/it/proxies.rs"),
+    ("scrape_configs", "tests/it/metrics.rs"),
+    ("alert: OrbsdDown", "tests/it/metrics.rs"),
+    ("unix socket (HTTP)", "a picture"),
+    ("tls: on", "Knot 3.4, which Debian 12 does not have"),
+    ("catalog: consumer", "NSD 4.9, which Debian 12 does not have"),
+    ("rndc zonestatus", "commands of a running BIND"),
+    ("knotc zone-status", "commands of a running Knot"),
+    ("nsd-control zonestatus", "commands of a running NSD"),
+    ("pdns_control retrieve", "commands of a running PowerDNS"),
+];
+
+fn all() -> Vec<Block> {
+    PAGES.iter().flat_map(|page| blocks(page)).collect()
+}
+
+/// What this file does with a block.
+#[derive(Debug, PartialEq, Eq)]
+enum Check {
+    Configuration,
+    Commands,
+    NameServer,
+    Elsewhere,
+}
+
+fn check_of(b: &Block) -> Option<Check> {
+    match b.language.as_str() {
+        _ if ELSEWHERE.iter().any(|(part, _)| b.text.contains(part)) => Some(Check::Elsewhere),
+        "toml" => Some(Check::Configuration),
+        "sh" => Some(Check::Commands),
+        _ if b.text.contains("tls-auth") || b.text.contains("include: ") || b.text.contains("tls orbsd {") => Some(Check::NameServer),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_block_of_the_documentation_is_tested_or_has_a_reason() {
+    let blocks = all();
+    for b in &blocks {
+        assert!(check_of(b).is_some(), "{}:{}: no test knows this block:\n{}", b.document, b.line, b.text);
+    }
+    for (part, _) in ELSEWHERE {
+        assert!(blocks.iter().any(|b| b.text.contains(part)), "no block has {part} any more");
+    }
+}
+
+fn run(folder: &Folder, program: &str, args: &[&str]) -> String {
+    let out = Command::new(program).args(args).current_dir(folder.path()).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{program} {args:?}: {said}");
+    said
+}
+
+/// Each block of configuration is accepted by `orbsd check`, with what the text around it takes for granted.
+#[test]
+fn documented_configuration_is_accepted() {
+    let mut checked = 0;
+    for b in all().iter().filter(|b| check_of(b) == Some(Check::Configuration)) {
+        let reasons = ["input", "output", "unconfirmed", "notest", "drop-box"].map(|r| format!("[[reason]]\nname = \"{r}\"\n"));
+        let mut base = format!("{CONFIG}{}", reasons.concat());
+        let relays = ZONE.replace("bl.orbs.example", "relays.orbs.example");
+        let first = b.text.lines().find(|l| !l.starts_with('#')).unwrap();
+        let zones = match first {
+            f if f.starts_with("origin") => {
+                vec![("relays", relays), ("block", format!("{}\nns = ['ns1.a.example']\ncontact = 'h@a.example'\n", b.text))]
+            }
+            "[transfer]" => vec![("relays", format!("{relays}\n{}", b.text))],
+            _ => {
+                base += &b.text;
+                vec![("relays", relays)]
+            }
+        };
+        if !base.contains("[[key]]") {
+            base += "[[key]]\nname = \"mirror\"\nfile = \"keys/mirror\"\n";
+        }
+        let zones: Vec<(&str, &str)> = zones.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let f = Folder::with(&base, &zones);
+        fs::create_dir_all(f.path().join("tls")).unwrap();
+        fs::create_dir_all(f.path().join("keys")).unwrap();
+        let key = [
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=a",
+            "-keyout",
+            "tls/privkey.pem",
+        ];
+        run(&f, "openssl", &[&key[..], &["-out", "tls/fullchain.pem"]].concat());
+        fs::copy(f.path().join("tls/fullchain.pem"), f.path().join("tls/mirrors-ca.pem")).unwrap();
+        f.write("keys/mirror", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n");
+        for secret in ["keys/mirror", "tls/privkey.pem"] {
+            fs::set_permissions(f.path().join(secret), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        let out = f.orbsd(&["check"]);
+        assert!(out.status.success(), "{}:{}: {}", b.document, b.line, String::from_utf8_lossy(&out.stderr));
+        checked += 1;
+    }
+    assert!(checked >= 11, "{checked}");
+}
+
+/// Blocks for name servers, by the servers' own checkers, with the key that the page takes for granted.
+#[test]
+fn documented_name_server_configuration_is_accepted() {
+    let root = crate::peers::peers().join("root");
+    let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"].map(|l| root.join(l));
+    let mut checked = 0;
+    for b in all().iter().filter(|b| check_of(b) == Some(Check::NameServer)) {
+        let f = Folder::new();
+        let secret = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+        let text = b.text.replace("/etc/nsd/orbsd.zones", &f.write("orbsd.zones", "").display().to_string());
+        let (program, text) = match text.contains("tls orbsd {") {
+            true => ("usr/bin/named-checkconf", format!("key \"mirror\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n{text}")),
+            false => (
+                "usr/sbin/nsd-checkconf",
+                format!("key:\n    name: \"mirror\"\n    algorithm: hmac-sha256\n    secret: \"{secret}\"\n{text}"),
+            ),
+        };
+        f.write("conf", &text);
+        let out = Command::new(root.join(program))
+            .arg("conf")
+            .current_dir(f.path())
+            .env("LD_LIBRARY_PATH", std::env::join_paths(&libraries).unwrap())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "{}:{}: {said}", b.document, b.line);
+        checked += 1;
+    }
+    assert!(checked >= 3, "{checked}");
+}
+
+/// A folder with the shipped configuration on free ports, and its daemon.
+fn shipped() -> (Folder, Daemon, u16, u16) {
+    let (dns, admin) = (free_port(), free_port());
+    let config = fs::read_to_string("config.toml").unwrap().replace("5300", &dns.to_string()).replace("8053", &admin.to_string());
+    let f = Folder::with(&config, &[]);
+    for zone in fs::read_dir("zones").unwrap() {
+        let path = zone.unwrap().path();
+        fs::copy(&path, f.path().join("zones").join(path.file_name().unwrap())).unwrap();
+    }
+    f.ok(&["import", "--source", "sample", "--reason", "relay", "--special", "zones/sample.txt"]);
+    let daemon = Daemon::spawn(&f);
+    let until = Instant::now() + Duration::from_secs(20);
+    while std::net::TcpStream::connect(("127.0.0.1", admin)).is_err() {
+        assert!(Instant::now() < until, "{}", f.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (f, daemon, dns, admin)
+}
+
+/// In the place of `orbsd` and `curl`: runs the real one, shows what it wrote, and writes down how it ended.
+const ORBSD: &str = r#"#!/bin/sh
+case "$1" in
+serve | probe | restore) timeout 9 "$ORBSD" "$@" --help > out 2>&1; code=$? ;;
+*) timeout 9 "$ORBSD" "$@" > out 2> err; code=$? ;;
+esac
+echo "orbsd $code $* $(tail -n 1 err 2> /dev/null | cut -c 1-300)" >> "$RAN"
+cat out
+"#;
+const CURL: &str = r#"#!/bin/sh
+echo "curl $("$CURL" -sS --max-time 3 -o /dev/null -w '%{http_code}' "$@" 2> /dev/null) $*" >> "$RAN"
+"#;
+const DIG: &str = r#"#!/bin/sh
+case "$*" in *192.0.2.*) exit ;; esac
+echo "dig $("$DIG" +time=2 +tries=1 +short "$@" | tr '\n' ' ') $*" >> "$RAN"
+"#;
+
+/// The commands of README.md and docs/, on the shipped configuration: all are understood, and all that can succeed do.
+#[test]
+fn documented_commands_run() {
+    let ran: String = all().iter().filter(|b| check_of(b) == Some(Check::Commands)).map(commands_of).collect();
+    let targets = fs::read_to_string("Makefile").unwrap();
+    // What cannot succeed here: placeholders, hosts that are not listed, tests that are switched off, a stream without an end.
+    let excused = [
+        ("orbsd 1", &["lookup 45.51.100.7", "undo 4711", "claim ", "export catalog"][..]),
+        ("orbsd 124", &["watch"]),
+        ("curl 404", &["/ID", "/commits/12/"]),
+    ];
+    for line in ran.lines() {
+        let mut words = line.split(' ');
+        let (program, result) = (words.next().unwrap(), words.next().unwrap_or(""));
+        let good = match program {
+            "orbsd" => result == "0",
+            "curl" => ["200", "201", "202"].contains(&result),
+            "make" => targets.lines().any(|l| l.starts_with(&format!("{result}:"))),
+            _ => true,
+        };
+        let how = format!("{program} {result}");
+        let excuse = excused.iter().any(|(e, parts)| *e == how && parts.iter().any(|p| line.contains(p)));
+        assert!(good || excuse, "{line}\n\n{ran}");
+    }
+    for (program, least) in [("orbsd ", 30), ("curl ", 6), ("dig ", 2), ("make ", 3)] {
+        let n = ran.lines().filter(|l| l.starts_with(program)).count();
+        assert!(n >= least, "{n} of {program}\n{ran}");
+    }
+    assert!(ran.contains("dig 127.0.0.2 127.0.0.3  @127.0.0.1") && ran.contains("subject=203.0.113.7"), "{ran}");
+}
+
+/// Runs the commands of a block on an installation of its own: one line for each, with its result.
+fn commands_of(b: &Block) -> String {
+    let (f, _daemon, dns, admin) = shipped();
+    let bin = f.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let executable = |name: &str, text: &str| {
+        f.write(&format!("bin/{name}"), text);
+        fs::set_permissions(bin.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    executable("orbsd", ORBSD);
+    executable("curl", CURL);
+    executable("dig", DIG);
+    for other in ["kdig", "nsd-control", "chown", "chmod"] {
+        executable(other, "#!/bin/sh\n");
+    }
+    executable("make", "#!/bin/sh\necho \"make $1\" >> \"$RAN\"\n");
+    f.write("domains.txt", "bad.example\n*.worse.example\n");
+    f.write("ipsum.txt", "45.54.1.1\n45.54.1.2\n");
+    f.write("data.rbl", ":127.0.0.2:Relay $\n45.53.1.1\n45.53.2.0/24\n");
+    f.write("list.txt", "45.52.1.1\n");
+    run(&f, "gzip", &["list.txt"]);
+    let found = |name: &str| run(&f, "sh", &["-c", &format!("command -v {name}")]).trim().to_string();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let text = b.text.replace("5300", &dns.to_string()).replace("8053", &admin.to_string()).replace("/etc/prometheus/", "");
+    let out = Command::new("sh")
+        .args(["-e", "-c", &text])
+        .current_dir(f.path())
+        .env("PATH", &path)
+        .env("RAN", f.path().join("ran"))
+        .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
+        .env("CURL", found("curl"))
+        .env("DIG", found("dig"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}:{}: {}", b.document, b.line, String::from_utf8_lossy(&out.stderr));
+    fs::read_to_string(f.path().join("ran")).unwrap_or_default()
+}
