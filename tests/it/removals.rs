@@ -163,6 +163,29 @@ fn a_failed_restore_leaves_nothing_that_can_start() {
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
 }
 
+/// The log names the store, so that a copy with a new identity cannot go on with the old one.
+#[test]
+fn a_restore_with_a_new_identity_replays_the_log_and_begins_another_one() {
+    let mut api = Api::new();
+    api.list("45.1.1.1", "relay");
+    api.f.ok(&["backup", "copy"]);
+    api.f.ok(&["delist", "45.1.1.1"]);
+    assert!(api.daemon.take().unwrap().stop().success());
+    fs::copy(log(&api), api.f.path().join("old.log")).unwrap();
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    api.f.ok(&["restore", "copy", "--removals", "old.log", "--new-identity"]);
+    api.start();
+    assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
+    assert_eq!((&status(&api)["problem"], api.get("/health/ready").status), (&Value::Null, 200));
+    let store = |text: &str| serde_json::from_str::<Value>(text.lines().next().unwrap()).unwrap()["store"].clone();
+    let (old, new) = (fs::read_to_string(api.f.path().join("old.log")).unwrap(), fs::read_to_string(log(&api)).unwrap());
+    assert!(store(&new).is_string() && store(&old) != store(&new), "{new}");
+    api.list("45.1.1.2", "relay");
+    assert!(api.daemon.take().unwrap().stop().success());
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    api.f.ok(&["restore", "copy", "--removals", "old.log"]);
+}
+
 #[test]
 fn a_restore_without_the_log_begins_another_one() {
     let mut api = Api::new();

@@ -169,7 +169,7 @@ fn a_zone_that_comes_back_is_newer_for_its_mirrors() {
     let had = serial(&api);
     let text = fs::read_to_string(api.f.path().join("zones/bl.toml")).unwrap();
     fs::remove_file(api.f.path().join("zones/bl.toml")).unwrap();
-    api.f.ok(&["reload"]);
+    api.f.ok(&["reload", "--force"]);
     api.f.write("zones/bl.toml", &text);
     api.f.ok(&["reload"]);
     assert_eq!(serial(&api), had + 1);
