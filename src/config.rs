@@ -158,16 +158,10 @@ impl Config {
         let probe = probe::read(&file, (folder, &store), (&names, &special, &zones), report);
         let feeds = feeds::read(&file, folder, (&names, &zones, &keys), report);
         zones::check(&file, &zone_tables, &zones_folder, &names, report);
-        let reason = |r: &Table<ReasonTable>| ledger::ReasonSettings {
-            name: r.name.clone(),
-            text: r.text.clone(),
-            lifetime: r.lifetime,
-            two_persons: r.two_persons,
-        };
         let removals = beside(file.removals.path.as_deref(), folder, &store, ("removals.log", "data/removals.log"));
         Some(Config {
             ledger: ledger::Settings {
-                reasons: file.reason.iter().map(reason).collect(),
+                reasons: file.reason.iter().map(reason_settings).collect(),
                 zones,
                 feeds: file.feed.iter().map(|f| f.name.clone()).collect(),
                 special,
@@ -215,6 +209,10 @@ impl Config {
             warnings: Vec::new(),
         })
     }
+}
+
+fn reason_settings(r: &Table<ReasonTable>) -> ledger::ReasonSettings {
+    ledger::ReasonSettings { name: r.name.clone(), text: r.text.clone(), lifetime: r.lifetime, two_persons: r.two_persons }
 }
 
 /// The path of a file of the daemon's own: as configured, or beside the store, where the daemon may write. A file that an

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{
     Common, Failure,
     client::{Client, bytes, escape},
+    output,
     text::{list, text},
 };
 
@@ -39,7 +40,7 @@ pub(super) fn rename(common: &Common, kind: &str, old: &str, new: &str) -> Resul
     let path = format!("/v1/{kind}s/{}/rename", escape(old));
     let done = Client::open(common)?.json(Method::POST, &path, bytes(json!({"to": new}).to_string()))?;
     if common.json {
-        println!("{done:#}");
+        output::json(&done);
         return Ok(());
     }
     list(&done["left_behind"]).for_each(|l| println!("warning: {}", text(&l["message"])));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Common, Failure,
     client::{Client, bytes},
+    output,
     text::{list, text},
 };
 
@@ -25,7 +26,7 @@ pub(super) fn run(common: &Common, c: &Scrub) -> Result<(), Failure> {
     let asked = json!({"accept_missing_commits": c.accept_missing_commits});
     let report = client.json(Method::POST, "/v1/scrubs", bytes(asked.to_string()))?;
     match common.json {
-        true => println!("{report:#}"),
+        true => output::json(&report),
         false if client.is_daemon() => println!("the scrub begins; `orbsd status` shows its end"),
         false => print(&report),
     }

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -15,6 +15,8 @@ use crate::{
 
 /// How often it looks whether a scrub is due, and whether the daemon stops.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How long after a start a scrub that is due by time begins: a start has enough to read, and a scrub flushes the write-ahead log.
+const START_DELAY: Duration = Duration::from_secs(60);
 /// How long it waits after a scrub that could not be done.
 const RETRY: Duration = Duration::from_secs(300);
 
@@ -24,8 +26,10 @@ pub(super) fn start(ledger: &Ledger, stop: &Arc<AtomicBool>) -> Result<(), Strin
     let run = move || {
         sys::lower_priority();
         let mut wait = |time: Duration| sleep(time, &stop);
+        let started = Instant::now();
         while wait(POLL_INTERVAL) {
-            if ledger.store.scrub_due(ledger.now()) && !scrub(&ledger, &mut wait) && !wait(RETRY) {
+            let is_due = ledger.store.scrub_wanted() || (started.elapsed() >= START_DELAY && ledger.store.scrub_due(ledger.now()));
+            if is_due && !scrub(&ledger, &mut wait) && !wait(RETRY) {
                 return;
             }
         }

@@ -33,9 +33,6 @@ pub struct Settings {
     pub open_tables: u16,
 }
 
-/// The most tables that a store keeps open, where the system gives so many files.
-pub const MAX_OPEN_TABLES: u16 = 256;
-
 /// Why the store can not do what it was asked; named by what the reader can do.
 #[derive(Debug)]
 pub enum StoreError {

@@ -191,10 +191,13 @@ impl Integrity {
         self.state().wanted = true;
     }
 
+    pub(super) fn scrub_wanted(&self) -> bool {
+        self.state().wanted
+    }
+
     pub(super) fn scrub_due(&self, now: Time, every: Seconds) -> bool {
-        let state = self.state();
         let due = |last: &ScrubReport| last.ended.0.saturating_add(every.0) <= now.0;
-        state.wanted || (every.0 > 0 && state.report.scrub.as_ref().is_none_or(due))
+        every.0 > 0 && self.state().report.scrub.as_ref().is_none_or(due)
     }
 
     pub(super) fn scrubs(&self) -> (Option<ScrubProgress>, Option<ScrubReport>) {

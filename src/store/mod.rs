@@ -34,9 +34,10 @@ mod removals;
 
 #[cfg(feature = "daemon")]
 pub use backup::{Backup, Restoration};
-#[cfg(feature = "daemon")]
-pub use handle::{Batch, Fault, MAX_OPEN_TABLES, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
+pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
 #[cfg(feature = "daemon")]
 use handle::{Result, cf, damaged};
 #[cfg(feature = "daemon")]
 pub use integrity::{Damage, FoundBy, ScrubProgress, ScrubReport};
+#[cfg(feature = "daemon")]
+pub use open::MAX_OPEN_TABLES;

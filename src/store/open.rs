@@ -97,6 +97,9 @@ fn is_fresh(path: &std::path::Path) -> Result<bool> {
     Ok(true)
 }
 
+/// The most tables that a store keeps open, where the system gives so many files.
+pub const MAX_OPEN_TABLES: u16 = 256;
+
 /// 16 bytes that no other store has.
 fn new_id() -> Result<[u8; 16]> {
     use std::io::Read;

@@ -71,7 +71,12 @@ impl Store {
         self.integrity.want_scrub();
     }
 
-    /// Whether a scrub is due: by time, or since damage was found.
+    /// Whether a scrub is wanted at once: somebody asked for it, or damage was found.
+    pub fn scrub_wanted(&self) -> bool {
+        self.integrity.scrub_wanted()
+    }
+
+    /// Whether a scrub is due by time.
     pub fn scrub_due(&self, now: Time) -> bool {
         self.integrity.scrub_due(now, self.settings.scrub_every)
     }
@@ -228,7 +233,7 @@ mod tests {
         drop(store);
         let store = open(dir.path());
         assert_eq!(store.damage().len(), 1);
-        assert!(store.scrub_due(Time(26)), "it is looked at again at once");
+        assert!(store.scrub_wanted(), "it is looked at again at once");
         fs::write(&file, whole).unwrap();
         scrub(&store, 30);
         assert!(store.damage().is_empty());
@@ -256,7 +261,7 @@ mod tests {
         });
         assert!(matches!(read, Err(StoreError::Damaged(_))) && rows > 0);
         assert_eq!(store.damage().iter().map(|d| d.found_by).collect::<Vec<_>>(), [FoundBy::Use]);
-        assert!(store.scrub_due(Time(0)), "the scrub looks at the rest");
+        assert!(store.scrub_wanted(), "the scrub looks at the rest");
         assert!(store.backup(&dir.path().join("copy"), String::new()).is_err());
         assert!(store.damage().iter().any(|d| d.found_by == FoundBy::Backup));
         // A row that is whole and says nothing is damage too.

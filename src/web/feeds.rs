@@ -1,10 +1,20 @@
 //! Feeds: how they are, what people decide about lists that a guard stopped, and the reset of a source's shape.
 
+use std::sync::Arc;
+
 use axum::{Extension, Json, extract::State};
 use serde_json::{Value, json};
 
 use super::{App, access::Caller, error::Problem, import::problem, input::Part};
-use crate::ledger::Keep;
+use crate::{intake, ledger::Keep, store::schema::Audit};
+
+/// Accepts or refuses the held list of a feed; the audit record is written with it.
+pub type DecideFeed = Arc<dyn Fn(&str, bool, Audit) -> Result<Value, intake::Failed> + Send + Sync>;
+
+/// The answer where no daemon runs.
+pub fn no_feeds() -> DecideFeed {
+    Arc::new(|name, _, _| Err(intake::Failed::Busy(format!("no daemon runs, so no feed `{name}` is read; start it first"))))
+}
 
 /// The feeds that run: what each is made from, how it is refreshed, and the list that is held.
 #[utoipa::path(get, path = "/v1/feeds", tag = "imports", responses((status = 200, body = Value), Problem))]

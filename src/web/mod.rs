@@ -46,6 +46,7 @@ use tokio::sync::watch;
 pub use access::{Access, Peer};
 pub use error::{KINDS, Problem};
 pub use export::REPORT_TRAILER;
+pub use feeds::{DecideFeed, no_feeds};
 pub use gauges::{Disk, Surroundings};
 pub use listen::{Door, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use proxy::TrustedProxies;
@@ -64,15 +65,6 @@ pub type ConnectionStats = Arc<dyn Fn() -> Vec<(&'static str, crate::net::Stats)
 
 /// Whether a text is what it should be; the error says why not.
 pub type Check = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
-
-/// Accepts or refuses the held list of a feed; the audit record is written with it.
-pub type DecideFeed =
-    Arc<dyn Fn(&str, bool, crate::store::schema::Audit) -> Result<serde_json::Value, crate::intake::Failed> + Send + Sync>;
-
-/// The answer where no daemon runs.
-pub fn no_feeds() -> DecideFeed {
-    Arc::new(|name, _, _| Err(crate::intake::Failed::Busy(format!("no daemon runs, so no feed `{name}` is read; start it first"))))
-}
 
 /// What a handler may use.
 #[derive(Clone)]
