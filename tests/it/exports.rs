@@ -98,10 +98,10 @@ fn wrong_tables_are_named() {
     let out = f.orbsd(&["check"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     for part in [
-        "no zone `nope`; there are bl, dbl",
+        "unknown zone `nope`; there are bl, dbl",
         "takes addresses",
         "`pdf`",
-        "writes this file too",
+        "writes c too",
         "1s or more",
         "name a file",
         "`bang`",
