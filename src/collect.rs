@@ -355,8 +355,9 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, collector: Coll
         let told = desk.clone();
         let loaded = load.look(collector.was_loaded(&mut turned_away), Instant::now(), told.now());
         let said = tokio::task::spawn_blocking(move || {
-            told.loaded(loaded, told.now())?;
-            told.well(COLLECTOR, wrong.map(|w| (w, told.now())), told.now())
+            // Whether the store fails is noted in any case.
+            let noted = told.loaded(loaded, told.now());
+            told.well(COLLECTOR, wrong.map(|w| (w, told.now())), told.now()).and(noted)
         });
         let said = said.await;
         match said {

@@ -70,9 +70,11 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
 /// How the system says that a file may not be read.
 const UNREADABLE: &str = "Permission denied";
 
-/// What the daemon finds in its configuration, where this user cannot read all of it: errors, warnings, how many zones there
-/// are, and the names in the store that would not be accepted today. `None` where no daemon answers.
-fn checked_by_daemon(common: &Common) -> Option<(Vec<String>, Vec<String>, u64, Option<Result<Value, Failure>>)> {
+/// Errors, warnings, how many zones there are, and the names in the store that would not be accepted today.
+type Checked = (Vec<String>, Vec<String>, u64, Option<Result<Value, Failure>>);
+
+/// What the daemon finds in its configuration, where this user cannot read all of it. `None` where no daemon answers.
+fn checked_by_daemon(common: &Common) -> Option<Checked> {
     let mut client = Client::running(&common.socket().ok()?)?;
     let found = client.json(Method::GET, "/v1/configuration/check", bytes("")).ok()?;
     let lines = |key: &str| list(&found[key]).map(|l| text(l).to_string()).collect::<Vec<_>>();

@@ -49,11 +49,14 @@ enum ProposalCommand {
     },
 }
 
+/// Prints an answer of the API.
+type Printer<'a> = Box<dyn Fn(&Value) + 'a>;
+
 /// Shows proposals, or decides about them.
 pub(super) fn run(common: &Common, c: &Proposal) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     let mut call = |method, path: String| client.json(method, &path, bytes(""));
-    let (done, print): (Value, Box<dyn Fn(&Value)>) = match &c.command {
+    let (done, print): (Value, Printer) = match &c.command {
         ProposalCommand::List { author } => {
             let query = author.as_ref().map_or(String::new(), |a| format!("?author={}", escape(a)));
             (call(Method::GET, format!("/v1/proposals{query}"))?, Box::new(|all| list(&all["items"]).for_each(print_line)))

@@ -54,13 +54,16 @@ enum WebhookCommand {
     },
 }
 
+/// Prints an answer of the API.
+type Printer<'a> = Box<dyn Fn(&Value) + 'a>;
+
 /// Shows webhooks, or changes one.
 pub(super) fn run(common: &Common, c: &Webhook) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     let mut call = |method, path: String, body: String| client.json(method, &path, bytes(body));
     let place = |id: &str| format!("/v1/webhooks/{}", escape(id));
     let paused = |paused: bool| json!({"paused": paused}).to_string();
-    let (done, print): (Value, Box<dyn Fn(&Value)>) = match &c.command {
+    let (done, print): (Value, Printer) = match &c.command {
         WebhookCommand::List => {
             (call(Method::GET, "/v1/webhooks".into(), String::new())?, Box::new(|all| list(&all["items"]).for_each(print_line)))
         }

@@ -282,8 +282,11 @@ pub struct Ledger {
     pub(super) busy: Arc<Mutex<HashSet<SourceId>>>,
     pub(super) settings: Arc<Mutex<Arc<Settings>>>,
     /// What the configuration in force has left behind, and when that was found out.
-    pub(super) left: Arc<Mutex<Option<(std::time::Instant, Vec<super::LeftBehind>)>>>,
+    pub(super) left: Arc<Mutex<FoundLeftBehind>>,
 }
+
+/// What a configuration has left behind, and when that was found out; `None` where it was not looked for.
+pub(super) type FoundLeftBehind = Option<(std::time::Instant, Vec<super::LeftBehind>)>;
 
 /// A change on its way; its receipt comes when it is synced and answered.
 pub struct Pending(oneshot::Receiver<Result<Receipt, Refused>>);

@@ -101,6 +101,8 @@ impl RemovalLog {
         if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
             return Err(format!("removals.path: {} is no plain file", path.display()));
         }
+        // Before the first check: it changes a time that the check remembers.
+        crate::store::private::restrict_file(path);
         let mut log = RemovalLog {
             path: path.to_path_buf(),
             file: None,

@@ -280,8 +280,16 @@ pub fn install(log: &Path, place: &Path) -> Result<(), String> {
     if place.exists() {
         return Ok(());
     }
-    place.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(named)?;
-    std::fs::copy(log, place).and_then(|_| File::open(place)?.sync_all()).map_err(named)
+    place.parent().map_or(Ok(()), crate::store::private::create_dir).map_err(named)?;
+    // A copy that is cut is not taken for the log.
+    let mut new = place.as_os_str().to_owned();
+    new.push(".new");
+    let new = Path::new(&new);
+    std::fs::copy(log, new).map_err(named)?;
+    crate::store::private::restrict_file(new);
+    File::open(new).and_then(|f| f.sync_all()).and_then(|()| std::fs::rename(new, place)).map_err(named)?;
+    let folder = place.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|f| f.sync_all()).map_err(named)
 }
 
 /// The last whole lines of a log with their checksums, at least one where there is one, and the bytes up to their end: all that

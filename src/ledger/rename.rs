@@ -311,6 +311,9 @@ impl Writer {
         let was_feed = rename.kind == NameKind::Source && named.feeds.contains(&rename.from);
         rename.check_files(&settings, was_feed).map_err(Refused::Settings)?;
         check(&self.store, &v, rename)?;
+        if rename.kind == NameKind::Source {
+            super::names::check_free(&rename.to, super::names::NameOwner::Source, &self.book.load(), &v)?;
+        }
         rename.apply(&mut v).map_err(Refused::Settings)?;
         let mut batch = Batch::default();
         self.log_rename(rename, &mut batch)?;

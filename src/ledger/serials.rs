@@ -21,9 +21,12 @@ use crate::{
     },
 };
 
+/// Returns the mirrors of a zone that were seen lately.
+pub type SeenMirrors = dyn Fn(&str) -> Vec<SeenMirror> + Send + Sync;
+
 /// Tells which mirrors of a zone were seen lately, and with which serial. Empty: no mirror is known.
 #[derive(Clone, Default)]
-pub struct SeenSerials(pub Option<Arc<dyn Fn(&str) -> Vec<SeenMirror> + Send + Sync>>);
+pub struct SeenSerials(pub Option<Arc<SeenMirrors>>);
 
 impl std::fmt::Debug for SeenSerials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rocksdb::{DB, IteratorMode, Options, checkpoint::Checkpoint};
+use rocksdb::{DB, IteratorMode, checkpoint::Checkpoint};
 use serde::{Deserialize, Serialize};
 
 use super::{Result, Store, StoreError, cf, damaged, private::restrict_dir, schema};
@@ -44,7 +44,7 @@ fn empty(path: &Path) -> Result<bool> {
 
 /// Reads every block of a copy, which checks their sums, and tells what it holds. It is opened for reading alone.
 fn read(path: &Path, at: String) -> Result<Backup> {
-    let db = DB::open_cf_for_read_only(&Options::default(), path, schema::FAMILIES, false)?;
+    let db = DB::open_cf_for_read_only(&super::scrub::copy_options(), path, schema::FAMILIES, false)?;
     let mut rows = std::collections::BTreeMap::new();
     for family in schema::FAMILIES {
         let mut n = 0;

@@ -34,6 +34,7 @@ mod removals;
 
 #[cfg(feature = "daemon")]
 pub use backup::{Backup, Restoration};
+#[cfg(feature = "daemon")]
 pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
 #[cfg(feature = "daemon")]
 use handle::{Result, cf, damaged};

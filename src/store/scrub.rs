@@ -30,6 +30,13 @@ pub(super) fn checked() -> ReadOptions {
     o
 }
 
+/// How a copy is opened to be read: with few open files, since the store's own and the listeners' have the rest.
+pub(super) fn copy_options() -> Options {
+    let mut options = Options::default();
+    options.set_max_open_files(20); // the least that RocksDB takes
+    options
+}
+
 impl Store {
     /// Damage that was found and is not mended.
     pub fn damage(&self) -> Vec<Damage> {
@@ -116,7 +123,7 @@ impl Store {
             }
             e => Err(e),
         };
-        let db = match DB::open_cf_for_read_only(&Options::default(), folder, FAMILIES, false) {
+        let db = match DB::open_cf_for_read_only(&copy_options(), folder, FAMILIES, false) {
             Ok(db) => db,
             Err(e) => {
                 damaged(e, schema::META)?;

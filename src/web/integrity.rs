@@ -58,25 +58,22 @@ pub(super) fn degraded(app: &App) -> Vec<String> {
 }
 
 /// Samples of metrics: name, help, value.
-pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, f64)> {
+pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, Option<f64>)> {
     let log = app.ledger.health.removals();
     let lost = log.gap.map_or(0, |g| g.missing.iter().map(|(from, to)| to - from + 1).sum::<u64>());
     let (running, last) = app.ledger.store.scrubs();
-    let mut out = vec![
+    vec![
         (
             "removals_log_whole",
             "0 while the log of removals is lost or damaged, and nothing is written to it",
-            f64::from(u8::from(log.problem.is_none())),
+            Some(f64::from(u8::from(log.problem.is_none()))),
         ),
-        ("removals_log_missing_lines", "Lines that the log of removals has lost since the last backup", lost as f64),
-        ("store_damage", "Findings of damage in the store that are not mended", app.ledger.store.damage().len() as f64),
-        ("scrub_running", "1 while the store is read for damage", f64::from(u8::from(running.is_some()))),
-    ];
-    if let Some(last) = last {
-        out.push(("scrub_end_time_seconds", "When the store was last read for damage to its end", last.ended.0 as f64));
-        out.push(("scrub_damaged_families", "Column families in which that found damage", last.damaged as f64));
-    }
-    out
+        ("removals_log_missing_lines", "Lines that the log of removals has lost since the last backup", Some(lost as f64)),
+        ("store_damage", "Findings of damage in the store that are not mended", Some(app.ledger.store.damage().len() as f64)),
+        ("scrub_running", "1 while the store is read for damage", Some(f64::from(u8::from(running.is_some())))),
+        ("scrub_end_time_seconds", "When the store was last read for damage to its end", last.map(|l| l.ended.0 as f64)),
+        ("scrub_damaged_families", "Column families in which that found damage", last.map(|l| l.damaged as f64)),
+    ]
 }
 
 /// How a scrub is asked for.

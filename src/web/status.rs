@@ -176,7 +176,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     let well = f64::from(u8::from(app.ledger.health.writes_refused().is_none()));
     family(&mut out, "writes_taken", "gauge", "1 while writes are taken, 0 while the store or the log of removals fails", one(well));
     for (name, help, value) in integrity::gauges(&app) {
-        family(&mut out, name, "gauge", help, one(value));
+        family(&mut out, name, "gauge", help, value.map(|n| (String::new(), n)));
     }
     family(&mut out, "start_time_seconds", "gauge", "When the daemon started", one(app.started.0 as f64));
     clock::metrics(&mut out, &app.ledger.clock.report());
