@@ -35,7 +35,7 @@ fn folder() -> Folder {
     let low = DOMAINS.replace("dbl.orbs", "low.bl.orbs").replace("ns2.orbs", "ns2.low.bl.orbs")
         + "[[record]]\nname = \"ns2\"\ntype = \"AAAA\"\ndata = \"2001:db8::2\"\n";
     let config = format!("{CONFIG}[[reason]]\nname = \"drop-box\"\ntext = \"Drop box $\"\n");
-    Folder::with(&config, &[("bl", &bl), ("low", &low), ("ebl", &DIGESTS)])
+    Folder::with(&config, &[("bl", &bl), ("low", &low), ("ebl", DIGESTS)])
 }
 
 #[test]
