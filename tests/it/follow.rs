@@ -386,7 +386,7 @@ fn a_file_is_read_again_when_it_has_changed() {
     assert!(status(&f)["problem"].is_null());
     // A reload that takes the feed away leaves its listings to their life.
     f.write("config.toml", &crate::lab::CONFIG.replace("PORT", &f.port.to_string()));
-    f.ok(&["reload"]);
+    f.ok(&["reload", "--force"]);
     assert_eq!(f.json(&["status", "--json"])["feeds"], serde_json::json!([]));
     assert!(listed("45.1.1.3"));
 }

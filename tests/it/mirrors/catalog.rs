@@ -28,7 +28,7 @@ fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
     let domains = ZONES[3];
     lab.folder.write("zones/dbl.toml", &zone(domains, &told));
     std::fs::remove_file(lab.folder.path().join("zones/all.toml")).unwrap();
-    lab.folder.ok(&["reload"]);
+    lab.folder.ok(&["reload", "--force"]);
     lab.in_step(domains);
     let until = std::time::Instant::now() + PATIENCE;
     while let Some(m) = lab.mirrors.iter().find(|m| serial(m.addr, ZONES[1]).is_some()) {
@@ -45,7 +45,7 @@ fn zones_come_and_go_with_an_include_file_at_nsd() {
         Laboratory::prepared("", &ZONES[..1], &[Kind::Nsd], |f| drop(send(f.path(), &World::default().changes(&mut Random(5), 300))));
     let at = lab.mirrors.remove(0).addr;
     lab.folder.write("zones/catalog.toml", &catalog(CATALOG, &[]));
-    lab.folder.ok(&["reload"]);
+    lab.folder.ok(&["reload", "--force"]);
     let file = lab.folder.path().join("nsd.zones");
     let export = || lab.folder.ok(&["export", "catalog", "--format", "nsd", "--output", file.to_str().unwrap()]);
     export();
@@ -54,7 +54,7 @@ fn zones_come_and_go_with_an_include_file_at_nsd() {
     mirror.in_step(ZONES[0], lab.folder.addr(), PATIENCE);
     lab.folder.write("zones/dbl.toml", &zone(ZONES[3], &[at]));
     std::fs::remove_file(lab.folder.path().join("zones/bl.toml")).unwrap();
-    lab.folder.ok(&["reload"]);
+    lab.folder.ok(&["reload", "--force"]);
     export();
     mirror.control("reconfig");
     mirror.in_step(ZONES[3], lab.folder.addr(), PATIENCE);
