@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Common, Failure,
     client::{Client, bytes, escape},
+    failure::print_error,
     text::{list, text},
 };
 use crate::config::Config;
@@ -58,7 +59,7 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
         println!("{}", json!({"errors": errors, "warnings": warnings, "zones": zones, "names": names}));
     } else {
         warnings.iter().for_each(|w| println!("warning: {w}"));
-        errors.iter().for_each(|e| eprintln!("orbsd: {e}"));
+        errors.iter().for_each(|e| print_error(e));
         if errors.is_empty() {
             println!("{}: sound, {zones} zones", common.config.display());
         }

@@ -33,13 +33,17 @@ impl Failure {
         if json && !why.is_empty() {
             println!("{}", serde_json::json!({"error": why, "code": code}));
         }
-        for (i, line) in why.lines().enumerate() {
-            // Only the first line has the name: no text in an error can begin a message of its own.
-            match i {
-                0 => eprintln!("orbsd: {line}"),
-                _ => eprintln!("  {line}"),
-            }
-        }
+        print_error(why);
         ExitCode::from(code)
+    }
+}
+
+/// Prints an error on standard error. Only its first line has the name: no text in an error can begin a message of its own.
+pub(super) fn print_error(error: &str) {
+    for (i, line) in error.lines().enumerate() {
+        match i {
+            0 => eprintln!("orbsd: {line}"),
+            _ => eprintln!("  {line}"),
+        }
     }
 }
