@@ -126,7 +126,7 @@ fn a_start_serves_what_is_left_and_reports_the_lost_name_until_it_is_mended() {
 fn a_renamed_reason_keeps_its_listings_holds_history_and_tokens() {
     let mut lab = Lab::new();
     lab.f.ok(&["delist", "45.1.1.3"]);
-    let token = lab.f.json(&["token", "create", "--for", "trap", "--role", "editor", "--reason", "relay", "--json"]);
+    let token = lab.f.json(&["token", "create", "--for", "feeder", "--role", "editor", "--reason", "relay", "--json"]);
     // The files first: what is asked for must be what they say.
     for (args, part) in [
         (["reason", "rename", "relay", "openrelay"], "config.toml still has the [[reason]] `relay`"),
