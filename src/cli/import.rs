@@ -19,7 +19,7 @@ use super::{
     output,
 };
 
-use crate::format::Report;
+use crate::{format::Report, intake::ErrorAllowance};
 
 /// Bytes sent at a time.
 const PIECE: usize = 128 * 1024;
@@ -59,7 +59,7 @@ pub(super) struct Import {
     #[arg(long)]
     allow_empty: bool,
     /// Take the list although some lines have errors: at most N lines, or P% of the entries (default: 5 % and at least 3 lines)
-    #[arg(long, value_name = "N|P%", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "N|P%", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = error_allowance)]
     skip_errors: Option<String>,
     /// Take a list that has much less than the last one
     #[arg(long)]
@@ -112,6 +112,11 @@ fn shown_name(path: &str) -> String {
     let name = path.replace(['"', '\r', '\n', '\\'], "_");
     let from = name.ceil_char_boundary(name.len().saturating_sub(MAX_NAME_BYTES));
     name[from..].into()
+}
+
+/// Checks an allowance of errors before anything is sent: the daemon reads it.
+fn error_allowance(text: &str) -> Result<String, String> {
+    text.parse::<ErrorAllowance>().map(|_| text.to_string())
 }
 
 /// Imports the files.

@@ -247,7 +247,10 @@ fn a_listing_tells_where_it_is_published_and_a_proposal_that_another_person_is_n
     let (code, text) = run(&f, &["list", "45.70.1.1", "45.70.1.2", "--reason", "netblock"]);
     assert_eq!(code, 0, "{text}");
     for (line, subject) in text.lines().zip(["45.70.1.1", "45.70.1.2"]) {
-        assert!(line.starts_with(&format!("{subject}: proposed (")) && line.contains("another person approves it: orbsd proposal approve "), "{line}");
+        assert!(
+            line.starts_with(&format!("{subject}: proposed (")) && line.contains("another person approves it: orbsd proposal approve "),
+            "{line}"
+        );
     }
     assert_eq!(a(&f, "1.1.70.45.bl"), "NXDOMAIN soa 60");
 }
