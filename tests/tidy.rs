@@ -50,7 +50,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
         "cli",
         &[
             "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve", "web", "metrics", "exports", "hooks",
-            "mail", "resolve", "probe", "collect", "schedule", "config", "daemon", "net",
+            "mail", "resolve", "probe", "collect", "schedule", "config", "daemon", "net", "intake",
         ],
     ),
 ];
