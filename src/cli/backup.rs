@@ -125,7 +125,11 @@ fn bring_up_to_date(
     }
     if let Some(place) = &config.ledger.removals {
         match (&c.removals, c.new_identity) {
-            (Some(log), false) => removals::install(log, place).map_err(ledger::Refused::Settings)?,
+            (Some(log), false) => {
+                removals::install(log, place).map_err(ledger::Refused::Settings)?;
+                // What cannot be read in it was accepted with --allow-gap; a scrub would report it as damage for ever.
+                ledger::begin_log(store, place, "unreadable lines were left out by a restore with --allow-gap", now)?;
+            }
             (None, false) => ledger::begin_log(store, place, "the store was restored without it", now)?,
             (_, true) => ledger::begin_log(store, place, "the store was restored with a new identity", now)?,
         }

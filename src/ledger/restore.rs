@@ -186,15 +186,15 @@ pub fn check_log(store: &Store, log: &Contents, allow_gap: bool) -> Result<Vec<(
     ))
 }
 
-/// Begins the log at a path, with a record of why, where a restored store goes on without the one that was written before:
-/// otherwise its loss would be noticed at the next start.
+/// Begins the log at a path, with a record of why, where the one that was written before is not there or not whole: its loss
+/// would be noticed at the next start, or by a scrub. A whole log stays as it is.
 ///
 /// # Errors
 /// The file there is the log of another store, or the log cannot be written.
 pub fn begin_log(store: &Store, path: &Path, why: &str, now: Time) -> Result<(), Refused> {
     let known = Known { n: store.removals()?, sum: store.removals_sum()?, store: hex(&store.id()) };
     let mut log = RemovalLog::open(path, known).map_err(Refused::Settings)?;
-    if log.check(false).is_ok() {
+    if log.check(true).is_ok() {
         return Ok(()); // the next start replays it
     }
     let serials = store.zones()?.into_iter().map(|(origin, record)| (origin, record.serial)).collect();

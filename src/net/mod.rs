@@ -4,6 +4,7 @@
 mod answering_body;
 pub mod connection_limiter;
 mod file_budget;
+mod lingering_stream;
 mod prefix;
 pub mod rate_limit;
 
@@ -13,5 +14,6 @@ pub use connection_limiter::{
     table::{Client, ConnectionTable, Pool, Shares, Stats},
 };
 pub use file_budget::{Connections, FileBudget};
+pub use lingering_stream::LingeringStream;
 pub use prefix::ClientPrefix;
 pub use rate_limit::{RateLimit, RateLimiter};

@@ -27,7 +27,7 @@ use super::{
     access::Peer,
     proxy::{self, TrustedProxies},
 };
-use crate::net::{Client, ConnectionLimiter, ConnectionPermit, RequestBody};
+use crate::net::{Client, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
 
 /// Connections that wait to be accepted: strangers open many at once, and others come after them.
 const BACKLOG: u32 = 1024;
@@ -114,6 +114,7 @@ pub async fn run_socket(listener: UnixListener, router: Router, limiter: Connect
         let Some(permit) = limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), Client::Uncounted) else { continue };
         let uid = stream.peer_cred().ok().map(|c| c.uid());
         let (router, stop) = (router.clone(), stop.clone());
+        let stream = LingeringStream::new(stream);
         tasks.spawn(async move { permit.run(connection(stream, Caller::Itself(Peer::Socket(uid)), router, stop, permit.clone())).await });
     }
     drop(listener);
@@ -192,6 +193,7 @@ async fn knock(
             Err(_) => return proxy.warn(addr, &std::io::ErrorKind::TimedOut.into()),
         },
     };
+    let stream = LingeringStream::new(stream);
     match tls {
         None => connection(stream, caller, router, stop, permit).await,
         Some(tls) => {

@@ -224,6 +224,9 @@ fn a_flipped_byte_in_the_middle_of_the_log_is_found_and_says_what_to_do() {
     api.start();
     let answers = ["1.1.1.45", "2.1.1.45", "3.1.1.45", "4.1.1.45"].map(|n| api.dns(n).starts_with("NOERROR"));
     assert_eq!(answers, [false, true, false, true], "nobody is taken off for a flipped digit");
+    assert_eq!(scrub(&api)["problem"], Value::Null, "the damage that --allow-gap accepted is not reported again");
+    api.f.ok(&["delist", "45.1.1.2"]);
+    assert!(fs::read_to_string(log(&api)).unwrap().contains("--allow-gap"), "the new log says why it has a gap");
 }
 
 /// Damage that a backup found changed neither health nor status.

@@ -69,7 +69,7 @@ fn names_of_files_and_their_number_are_bounded() {
     let api = Api::new();
     let name = "n".repeat(1 << 20);
     let (_, answer) = send(&api, HEAD, name.as_bytes(), 1, "\"\r\n\r\n45.51.1.1\r\n--b--\r\n");
-    assert!(answer.is_empty() || answer.contains(" 413 "), "{answer}");
+    assert!(answer.contains(" 413 "), "the answer is lost: {answer}");
     let (_, answer) = send(&api, HEAD, &[b'n'; 256], 1, "\"\r\n\r\n45.51.1.1\r\n--b--\r\n");
     assert!(answer.contains(" 413 ") && answer.contains("255 bytes"), "{answer}");
     let (_, answer) = send(&api, HEAD, &[b'n'; 255], 1, "\"\r\n\r\n45.51.1.1\r\n--b--\r\n");
