@@ -29,7 +29,10 @@ pub struct Mail {
 
 /// Whether a text is an address that mail can be sent to.
 pub fn check(address: &str) -> Result<(), String> {
-    address.parse::<Mailbox>().map(drop).map_err(|e| format!("`{address}` is no address of mail: {e}"))
+    address
+        .parse::<Mailbox>()
+        .map(drop)
+        .map_err(|e| format!("`{address}` is no address of mail: {e}"))
 }
 
 impl Mail {
@@ -38,25 +41,50 @@ impl Mail {
         if settings.smarthost.is_empty() {
             return Ok(None);
         }
-        let from = settings.from.parse().map_err(|e| format!("mail.from: `{}`: {e}", settings.from))?;
+        let from = settings
+            .from
+            .parse()
+            .map_err(|e| format!("mail.from: `{}`: {e}", settings.from))?;
         let (host, port) = match settings.smarthost.rsplit_once(':') {
-            Some((h, p)) => (h, p.parse().map_err(|_| format!("mail.smarthost: `{p}` is no port"))?),
-            None => (settings.smarthost.as_str(), if settings.tls { 587 } else { 25 }),
+            Some((h, p)) => (
+                h,
+                p.parse()
+                    .map_err(|_| format!("mail.smarthost: `{p}` is no port"))?,
+            ),
+            None => (
+                settings.smarthost.as_str(),
+                if settings.tls { 587 } else { 25 },
+            ),
         };
         let builder = match settings.tls {
-            true => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(host).map_err(|e| format!("mail.smarthost: {e}"))?,
+            true => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(host)
+                .map_err(|e| format!("mail.smarthost: {e}"))?,
             false => AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host),
         };
-        Ok(Some(Mail { from, transport: builder.port(port).timeout(Some(PATIENCE)).build() }))
+        Ok(Some(Mail {
+            from,
+            transport: builder.port(port).timeout(Some(PATIENCE)).build(),
+        }))
     }
 
     /// Sends a text to somebody; done when the smart host has taken it.
     pub async fn send(&self, to: &str, subject: &str, text: String) -> Result<(), String> {
         let to: Mailbox = to.parse().map_err(|e| format!("`{to}`: {e}"))?;
-        let builder = Message::builder().from(self.from.clone()).to(to).subject(subject).header(ContentType::TEXT_PLAIN);
+        let builder = Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(subject)
+            .header(ContentType::TEXT_PLAIN);
         // Nobody answers a machine, and no machine should (RFC 3834 section 5).
-        let message = builder.header(AutoSubmitted).body(text).map_err(|e| e.to_string())?;
-        self.transport.send(message).await.map(drop).map_err(|e| format!("the smart host: {e}"))
+        let message = builder
+            .header(AutoSubmitted)
+            .body(text)
+            .map_err(|e| e.to_string())?;
+        self.transport
+            .send(message)
+            .await
+            .map(drop)
+            .map_err(|e| format!("the smart host: {e}"))
     }
 }
 

@@ -61,7 +61,8 @@ pub struct Common {
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
-    /// Talk to this daemon instead of the one of the configuration: https://HOST:PORT, or http:// on this machine
+    /// Talk to this daemon instead of the one of the configuration: https://HOST:PORT, or http://
+    /// on this machine
     #[arg(long, global = true, requires = "token")]
     server: Option<String>,
     /// The file with the token for it
@@ -76,7 +77,8 @@ pub struct Common {
 }
 
 impl Common {
-    /// The daemon's socket. Of the configuration only its place is read: keys and zones may be unreadable to whoever asks.
+    /// The daemon's socket. Of the configuration only its place is read: keys and zones may be
+    /// unreadable to whoever asks.
     fn socket(&self) -> Result<PathBuf, Failure> {
         match &self.socket {
             Some(socket) => Ok(socket.clone()),
@@ -98,7 +100,11 @@ pub fn run() -> ExitCode {
         Err(e) => {
             let _ = e.print();
             // 2 says "delivered" there.
-            let usage = if std::env::args().any(|a| a == "probe") { probe::USAGE } else { 2 };
+            let usage = if std::env::args().any(|a| a == "probe") {
+                probe::USAGE
+            } else {
+                2
+            };
             return ExitCode::from(if e.use_stderr() { usage } else { 0 });
         }
     };

@@ -1,8 +1,8 @@
-//! What the command line prints. Every character that a terminal could take for an instruction is escaped here, so that
-//! one record is one line, whoever wrote the text in it.
+//! What the command line prints. Every character that a terminal could take for an instruction is
+//! escaped here, so that one record is one line, whoever wrote the text in it.
 //!
-//! In this module tree `println!` and `eprintln!` are the macros below: a command cannot print past them, and
-//! `tests/tidy.rs` refuses other ways to standard output and standard error.
+//! In this module tree `println!` and `eprintln!` are the macros below: a command cannot print past
+//! them, and `tests/tidy.rs` refuses other ways to standard output and standard error.
 
 use std::{
     fmt::Arguments,
@@ -38,15 +38,20 @@ pub(super) fn error_line(text: Arguments<'_>) {
 pub(super) fn coloured_line(code: &str, text: Arguments<'_>) {
     let text = text.to_string();
     match io::stdout().is_terminal() {
-        true => write_line(&mut io::stdout().lock(), &format!("\x1b[{code}m{}\x1b[0m", escape(&text))),
+        true => write_line(
+            &mut io::stdout().lock(),
+            &format!("\x1b[{code}m{}\x1b[0m", escape(&text)),
+        ),
         false => write_line(&mut io::stdout().lock(), &escape(&text)),
     }
 }
 
-/// Prints a text of several lines behind an indent; in each line unsafe characters are escaped, but for tabs.
+/// Prints a text of several lines behind an indent; in each line unsafe characters are escaped, but
+/// for tabs.
 pub(super) fn block(indent: &str, text: &str) {
     let mut out = io::stdout().lock();
-    text.lines().for_each(|l| write_line(&mut out, &format!("{indent}{}", escape_all_but_tabs(l))));
+    text.lines()
+        .for_each(|l| write_line(&mut out, &format!("{indent}{}", escape_all_but_tabs(l))));
 }
 
 /// Prints a value as JSON of several lines.
@@ -54,10 +59,14 @@ pub(super) fn json(value: &impl Serialize) {
     block("", &serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
-/// Standard output for a file's content: the bytes as they are, or, on a terminal, escaped line by line.
+/// Standard output for a file's content: the bytes as they are, or, on a terminal, escaped line by
+/// line.
 pub(super) fn content() -> Box<dyn Write> {
     match io::stdout().is_terminal() {
-        true => Box::new(Escaped { line: Vec::new(), out: io::stdout() }),
+        true => Box::new(Escaped {
+            line: Vec::new(),
+            out: io::stdout(),
+        }),
         false => Box::new(io::stdout()),
     }
 }
@@ -66,11 +75,15 @@ fn escape_all_but_tabs(line: &str) -> String {
     line.split('\t').map(escape).collect::<Vec<_>>().join("\t")
 }
 
-/// Writes a line. A reader that has had enough (`orbsd … | head`) ends the command quietly. The signal for it stays
-/// ignored: it would also end a command whose daemon went away.
+/// Writes a line. A reader that has had enough (`orbsd … | head`) ends the command quietly. The
+/// signal for it stays ignored: it would also end a command whose daemon went away.
 fn write_line(out: &mut impl Write, line: &str) {
     if let Err(e) = writeln!(out, "{line}") {
-        std::process::exit(if e.kind() == ErrorKind::BrokenPipe { 0 } else { 1 });
+        std::process::exit(if e.kind() == ErrorKind::BrokenPipe {
+            0
+        } else {
+            1
+        });
     }
 }
 
@@ -83,7 +96,8 @@ struct Escaped<W: Write> {
 impl<W: Write> Escaped<W> {
     fn end_line(&mut self) -> io::Result<()> {
         let line = std::mem::take(&mut self.line);
-        self.out.write_all(escape_all_but_tabs(&String::from_utf8_lossy(&line)).as_bytes())
+        self.out
+            .write_all(escape_all_but_tabs(&String::from_utf8_lossy(&line)).as_bytes())
     }
 }
 
@@ -114,11 +128,17 @@ mod tests {
 
     #[test]
     fn content_on_a_terminal_is_escaped_line_by_line() {
-        let mut out = Escaped { line: Vec::new(), out: Vec::new() };
+        let mut out = Escaped {
+            line: Vec::new(),
+            out: Vec::new(),
+        };
         for piece in [&b"a\t\x1b[2J\xe2\x80"[..], b"\xaeb\r\nc\xff", b"d"] {
             out.write_all(piece).unwrap();
         }
         out.flush().unwrap();
-        assert_eq!(String::from_utf8(out.out).unwrap(), "a\t\\u001b[2J\\u202eb\\r\nc\u{fffd}d");
+        assert_eq!(
+            String::from_utf8(out.out).unwrap(),
+            "a\t\\u001b[2J\\u202eb\\r\nc\u{fffd}d"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The record of the clock: one line in a file beside the store, with a version and a checksum. It belongs to a machine, not
-//! to the store's contents, so no backup holds it.
+//! The record of the clock: one line in a file beside the store, with a version and a checksum. It
+//! belongs to a machine, not to the store's contents, so no backup holds it.
 
 use std::{
     fs,
@@ -29,8 +29,15 @@ pub(super) struct Record {
 }
 
 fn text(r: &Record) -> String {
-    let state = if r.confirmed { "confirmed" } else { "unconfirmed" };
-    format!("{HEAD} boot={} boottime={} trusted={} wall={} {state}", r.boot_id, r.boottime, r.trusted, r.wall)
+    let state = if r.confirmed {
+        "confirmed"
+    } else {
+        "unconfirmed"
+    };
+    format!(
+        "{HEAD} boot={} boottime={} trusted={} wall={} {state}",
+        r.boot_id, r.boottime, r.trusted, r.wall
+    )
 }
 
 /// Reads a record; `None` where there is none.
@@ -39,25 +46,45 @@ fn text(r: &Record) -> String {
 /// The file cannot be read, or does not hold a record of this version.
 pub(super) fn read(path: &Path) -> Result<Option<Record>, String> {
     let bytes = match fs::metadata(path) {
-        Ok(m) if m.len() > MAX_BYTES => return Err("the file is too long for a record of the clock".into()),
+        Ok(m) if m.len() > MAX_BYTES => {
+            return Err("the file is too long for a record of the clock".into());
+        }
         Ok(_) => fs::read(path).map_err(|e| e.to_string())?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e.to_string()),
     };
-    let line = std::str::from_utf8(&bytes).ok().and_then(|t| t.strip_suffix('\n'));
+    let line = std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|t| t.strip_suffix('\n'));
     let damaged = || "the record of the clock is damaged".to_string();
-    let (body, sum) = line.and_then(|l| l.rsplit_once(" crc32=")).ok_or_else(damaged)?;
+    let (body, sum) = line
+        .and_then(|l| l.rsplit_once(" crc32="))
+        .ok_or_else(damaged)?;
     if u32::from_str_radix(sum, 16) != Ok(crc32fast::hash(body.as_bytes())) {
         return Err(damaged());
     }
-    let rest = body.strip_prefix(HEAD).ok_or("the record of the clock was written by another version")?;
+    let rest = body
+        .strip_prefix(HEAD)
+        .ok_or("the record of the clock was written by another version")?;
     let mut words = rest.split_ascii_whitespace();
-    let mut field = |name: &str| words.next().and_then(|w| w.strip_prefix(name)).map(str::to_string).ok_or_else(damaged);
+    let mut field = |name: &str| {
+        words
+            .next()
+            .and_then(|w| w.strip_prefix(name))
+            .map(str::to_string)
+            .ok_or_else(damaged)
+    };
     let boot_id = field("boot=")?;
     let mut number = |name: &str| field(name)?.parse::<i64>().map_err(|_| damaged());
     let (boottime, trusted, wall) = (number("boottime=")?, number("trusted=")?, number("wall=")?);
     let confirmed = field("")? == "confirmed";
-    Ok(Some(Record { boot_id, boottime, trusted, wall, confirmed }))
+    Ok(Some(Record {
+        boot_id,
+        boottime,
+        trusted,
+        wall,
+        confirmed,
+    }))
 }
 
 /// Writes a record: a reader sees the old one or the new one, whole.
@@ -65,8 +92,15 @@ pub(super) fn write(path: &Path, record: &Record) -> io::Result<()> {
     let body = text(record);
     let new = path.with_extension("new");
     let fill = || {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(format!("{body} crc32={:08x}\n", crc32fast::hash(body.as_bytes())).as_bytes())?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(
+            format!("{body} crc32={:08x}\n", crc32fast::hash(body.as_bytes())).as_bytes(),
+        )?;
         file.sync_all()?;
         fs::rename(&new, path)
     };

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::model::{Algorithm, Keys, TsigKey, key::MAX_KEY_FILE};
 
-/// Permissions that a key file must not give: the group may read it, so that a daemon that gives up root can, and nobody
-/// else anything.
+/// Permissions that a key file must not give: the group may read it, so that a daemon that gives up
+/// root can, and nobody else anything.
 const TOO_OPEN: u32 = 0o037;
 
 /// Reads the keys. Paths start at `folder`.
@@ -23,7 +23,11 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
     for k in tables {
         let place = &k.place;
         if k.name.is_empty() {
-            report.error(place, "name", "it is missing; write name = \"mirror\", for example");
+            report.error(
+                place,
+                "name",
+                "it is missing; write name = \"mirror\", for example",
+            );
             continue;
         }
         let algorithm = match k.algorithm.parse::<Algorithm>() {
@@ -33,7 +37,12 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
                 continue;
             }
         };
-        match key(&k.name, algorithm, &folder.join(&k.file), k.file.as_os_str().is_empty()) {
+        match key(
+            &k.name,
+            algorithm,
+            &folder.join(&k.file),
+            k.file.as_os_str().is_empty(),
+        ) {
             // Two keys of one name: each is tried with those before it.
             Ok(key) => match Keys::new(keys.iter().cloned().chain([key.clone()]).collect()) {
                 Ok(_) => keys.push(key),
@@ -46,9 +55,17 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
 }
 
 /// One key, or the field that is wrong and why.
-fn key(name: &str, algorithm: Algorithm, path: &Path, unset: bool) -> Result<TsigKey, (&'static str, String)> {
+fn key(
+    name: &str,
+    algorithm: Algorithm,
+    path: &Path,
+    unset: bool,
+) -> Result<TsigKey, (&'static str, String)> {
     if unset {
-        return Err(("file", "it is missing: the file with the secret; `orbsd key` makes one".into()));
+        return Err((
+            "file",
+            "it is missing: the file with the secret; `orbsd key` makes one".into(),
+        ));
     }
     let shown = path.display();
     let text = secret_file(path).map_err(|e| ("file", format!("{shown}: {e}")))?;
@@ -69,9 +86,17 @@ fn secret_file(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(told)?;
     let mode = file.metadata().map_err(told)?.permissions().mode() & 0o777;
     if mode & TOO_OPEN != 0 {
-        return Err(format!("its mode is {mode:03o}, which is too open for a secret; chmod 600 it, or 640 for the daemon's group"));
+        return Err(format!(
+            "its mode is {mode:03o}, which is too open for a secret; chmod 600 it, or 640 for the daemon's group"
+        ));
     }
     let mut text = String::new();
-    file.take(MAX_KEY_FILE as u64 + 1).read_to_string(&mut text).map_err(told)?;
-    if text.len() > MAX_KEY_FILE { Err(format!("it is longer than {MAX_KEY_FILE} bytes")) } else { Ok(text) }
+    file.take(MAX_KEY_FILE as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(told)?;
+    if text.len() > MAX_KEY_FILE {
+        Err(format!("it is longer than {MAX_KEY_FILE} bytes"))
+    } else {
+        Ok(text)
+    }
 }

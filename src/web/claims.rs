@@ -85,26 +85,54 @@ fn blocked(desk: &Desk, target: IpAddr) -> Result<Vec<BlockedShape>, crate::ledg
 }
 
 /// What a claimant has to know of the control.
-const REFUSES: &str = " Its own postmaster has to be accepted: a host that refuses the tester alone stays listed.";
+const REFUSES: &str =
+    " Its own postmaster has to be accepted: a host that refuses the tester alone stays listed.";
 
-async fn claimed(app: &App, who: Asker, target: IpAddr, proved: bool) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
+async fn claimed(
+    app: &App,
+    who: Asker,
+    target: IpAddr,
+    proved: bool,
+) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
     let (done, blocked) = ask(app, move |desk| {
         let done = desk.claim(&who, target, proved, desk.now())?;
-        Ok((done, if proved { blocked(desk, target)? } else { Vec::new() }))
+        Ok((
+            done,
+            if proved {
+                blocked(desk, target)?
+            } else {
+                Vec::new()
+            },
+        ))
     })
     .await?;
     let what_happens = match (&done.release, done.job.state) {
-        (Some(t), _) => format!("Not every test was refused for good (5xx). If no test message is delivered, it is released at {t}."),
+        (Some(t), _) => format!(
+            "Not every test was refused for good (5xx). If no test message is delivered, it is released at {t}."
+        ),
         (None, crate::model::retest::State::Deferred) => {
-            format!("It is tested at {}, and released when every test is refused.{REFUSES}", done.job.not_before)
+            format!(
+                "It is tested at {}, and released when every test is refused.{REFUSES}",
+                done.job.not_before
+            )
         }
         (None, crate::model::retest::State::Held) => {
-            "It can not be tested now. If that stays so for two days, it is released on request.".into()
+            "It can not be tested now. If that stays so for two days, it is released on request."
+                .into()
         }
         (None, _) => format!("It is tested now, and released when every test is refused.{REFUSES}"),
     };
     let release = done.release.map(|t| t.to_string());
-    Ok((StatusCode::ACCEPTED, Json(ClaimShape { job: JobShape::public(&done.job), proved, release, what_happens, blocked })))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(ClaimShape {
+            job: JobShape::public(&done.job),
+            proved,
+            release,
+            what_happens,
+            blocked,
+        }),
+    ))
 }
 
 /// "File your server closed": the host is tested again, and released when it is.
@@ -132,19 +160,34 @@ pub(super) async fn claim_public(
 ) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
     let target = host("target", &asked.target)?;
     if asked.proved {
-        return Err(Problem::invalid("proved: nobody can say that here; claim it from the address itself"));
+        return Err(Problem::invalid(
+            "proved: nobody can say that here; claim it from the address itself",
+        ));
     }
     let (from, own) = match peer {
         Some(Extension(Peer::Net(a))) => {
             app.access.claim(a).map_err(|wait| {
                 let most = CLAIMS.times;
-                Problem::too_many(format!("{most} claims a minute are taken from one address"), Seconds(wait.as_secs() + 1))
+                Problem::too_many(
+                    format!("{most} claims a minute are taken from one address"),
+                    Seconds(wait.as_secs() + 1),
+                )
             })?;
             (a.to_canonical().to_string(), a.to_canonical() == target)
         }
         _ => ("socket".into(), false),
     };
-    claimed(&app, Asker { name: "claimant".into(), from, once: None }, target, own).await
+    claimed(
+        &app,
+        Asker {
+            name: "claimant".into(),
+            from,
+            once: None,
+        },
+        target,
+        own,
+    )
+    .await
 }
 
 /// A release after a person has looked.
@@ -175,8 +218,13 @@ pub(super) async fn review(
         return Err(Problem::invalid("note: say why"));
     }
     super::input::note(Some(&asked.note))?;
-    let receipt = ask(&app, move |desk| desk.review(&asker(&caller), target, &asked.note, desk.now())).await?;
-    Ok(Json(ReviewShape { receipt: receipt.map(Into::into) }))
+    let receipt = ask(&app, move |desk| {
+        desk.review(&asker(&caller), target, &asked.note, desk.now())
+    })
+    .await?;
+    Ok(Json(ReviewShape {
+        receipt: receipt.map(Into::into),
+    }))
 }
 
 /// Somebody who asked not to be tested.
@@ -191,7 +239,12 @@ pub struct OptOutShape {
 
 impl From<OptOut> for OptOutShape {
     fn from(o: OptOut) -> OptOutShape {
-        OptOutShape { subject: o.subject, since: o.at.to_string(), by: o.by, proof: o.proof }
+        OptOutShape {
+            subject: o.subject,
+            since: o.at.to_string(),
+            by: o.by,
+            proof: o.proof,
+        }
     }
 }
 
@@ -211,10 +264,17 @@ fn subject(text: &str) -> Result<Subject, Problem> {
 
 /// All opt-outs.
 #[utoipa::path(get, path = "/v1/optouts", tag = "tests", responses((status = 200, body = Page<OptOutShape>), Problem))]
-pub(super) async fn opt_outs(State(app): State<App>, Extension(caller): Extension<Caller>) -> Result<Json<Page<OptOutShape>>, Problem> {
+pub(super) async fn opt_outs(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Page<OptOutShape>>, Problem> {
     let all = ask(&app, Desk::opt_outs).await?;
     let seen = |o: OptOut| OptOutShape {
-        proof: if caller.role >= Role::Editor { o.proof.clone() } else { String::new() },
+        proof: if caller.role >= Role::Editor {
+            o.proof.clone()
+        } else {
+            String::new()
+        },
         ..OptOutShape::from(o.clone())
     };
     Ok(Json(Page::all(all.into_iter().map(seen).collect())))
@@ -233,7 +293,10 @@ pub(super) async fn opt_out(
         return Err(Problem::invalid("proof: say how control of it was proved"));
     }
     super::input::line("proof", &asked.proof)?;
-    let done = ask(&app, move |desk| desk.opt_out(&asker(&caller), &subject, &asked.proof, desk.now())).await?;
+    let done = ask(&app, move |desk| {
+        desk.opt_out(&asker(&caller), &subject, &asked.proof, desk.now())
+    })
+    .await?;
     Ok((StatusCode::CREATED, Json(done.into())))
 }
 
@@ -262,11 +325,15 @@ pub(super) async fn opt_in(
     let subject = subject(&which.subject)?;
     caller.allow(Some(&subject), Some(crate::ledger::desk::NOTEST), None)?;
     let shown = subject.to_string();
-    ask(&app, move |desk| desk.opt_in(&asker(&caller), &subject, desk.now())).await?;
+    ask(&app, move |desk| {
+        desk.opt_in(&asker(&caller), &subject, desk.now())
+    })
+    .await?;
     Ok(Json(OptInShape { subject: shown }))
 }
 
-/// A message that came through: what everybody may see of it, and more for its owner and for operators.
+/// A message that came through: what everybody may see of it, and more for its owner and for
+/// operators.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProofShape {
     id: u64,
@@ -277,7 +344,8 @@ pub struct ProofShape {
     output: String,
     sent: String,
     came: String,
-    /// What the input answered when it was given the message, as codes of SMTP; none where a reporter sent it.
+    /// What the input answered when it was given the message, as codes of SMTP; none where a
+    /// reporter sent it.
     codes: Vec<u16>,
     /// The reason that it was listed for, or why it was not.
     outcome: String,
@@ -305,10 +373,15 @@ enum Audience {
 fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
     let settings = desk.settings();
     // Our own addresses stay readable: the contact is there to be written to.
-    let (own, contact) = ([settings.domain.as_str()], [settings.operator.contact.as_str()]);
+    let (own, contact) = (
+        [settings.domain.as_str()],
+        [settings.operator.contact.as_str()],
+    );
     let view = |text: String| match audience {
         Audience::Public => None,
-        Audience::Owner | Audience::Output => Some(redact(&text, &own, &contact, p.token.as_bytes())),
+        Audience::Owner | Audience::Output => {
+            Some(redact(&text, &own, &contact, p.token.as_bytes()))
+        }
         Audience::Operator => Some(text),
     };
     // Only what was said about this test: others are not part of this proof.
@@ -316,11 +389,20 @@ fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
     // What a reporter says of it is his word, and no answer that we had.
     let own = desk.job(p.job).is_ok_and(|j| !j.remote);
     let codes = if own { codes(&said) } else { Vec::new() };
-    let transcript = if matches!(audience, Audience::Public | Audience::Output) { String::new() } else { said };
+    let transcript = if matches!(audience, Audience::Public | Audience::Output) {
+        String::new()
+    } else {
+        said
+    };
     ProofShape {
         id: p.id,
         codes,
-        envelope: view(format!("EHLO {} MAIL FROM:<{}> RCPT TO:<{}>", p.hello, p.from, p.to.join(">, <"))),
+        envelope: view(format!(
+            "EHLO {} MAIL FROM:<{}> RCPT TO:<{}>",
+            p.hello,
+            p.from,
+            p.to.join(">, <")
+        )),
         message: view(p.message.clone()),
         transcript: view(transcript),
         test: p.test,
@@ -335,10 +417,15 @@ fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
 /// The part of a transcript that is about one test.
 fn section(all: &str, test: &str) -> String {
     let begin = format!("- test {test}: MAIL");
-    let other = |l: &str| l.contains(" - test ") && l.contains(": MAIL FROM:") && !l.contains(&begin);
+    let other =
+        |l: &str| l.contains(" - test ") && l.contains(": MAIL FROM:") && !l.contains(&begin);
     let (mut out, mut inside) = (String::new(), false);
     for line in all.lines() {
-        inside = if line.contains(&begin) { true } else { inside && !other(line) };
+        inside = if line.contains(&begin) {
+            true
+        } else {
+            inside && !other(line)
+        };
         if inside {
             out.push_str(line);
             out.push('\n');
@@ -349,7 +436,10 @@ fn section(all: &str, test: &str) -> String {
 
 /// The codes of the replies in a transcript.
 fn codes(said: &str) -> Vec<u16> {
-    let reply = |l: &str| l.split_once(" S ").and_then(|(_, text)| text.get(..3)?.parse().ok());
+    let reply = |l: &str| {
+        l.split_once(" S ")
+            .and_then(|(_, text)| text.get(..3)?.parse().ok())
+    };
     said.lines().filter_map(reply).collect()
 }
 
@@ -362,7 +452,8 @@ pub(super) struct OfWhom {
     target: String,
 }
 
-/// The messages that came through a host or from it, the newest first, with all that is known of them.
+/// The messages that came through a host or from it, the newest first, with all that is known of
+/// them.
 #[utoipa::path(get, path = "/v1/evidence", tag = "tests", params(OfWhom), responses((status = 200, body = Page<ProofShape>), Problem))]
 pub(super) async fn evidence(
     State(app): State<App>,
@@ -370,25 +461,46 @@ pub(super) async fn evidence(
     Params(of): Params<OfWhom>,
 ) -> Result<Json<Page<ProofShape>>, Problem> {
     let target = host("target", &of.target)?;
-    let audience = if caller.role >= Role::Operator { Audience::Operator } else { Audience::Public };
-    let all =
-        ask(&app, move |desk| Ok(of_host(desk, target, SHOWN)?.into_iter().map(|p| redacted_for(desk, p, audience)).collect())).await?;
+    let audience = if caller.role >= Role::Operator {
+        Audience::Operator
+    } else {
+        Audience::Public
+    };
+    let all = ask(&app, move |desk| {
+        Ok(of_host(desk, target, SHOWN)?
+            .into_iter()
+            .map(|p| redacted_for(desk, p, audience))
+            .collect())
+    })
+    .await?;
     Ok(Json(Page::all(all)))
 }
 
 /// What came through a host and from it.
-pub(super) fn of_host(desk: &Desk, target: IpAddr, most: usize) -> Result<Vec<Proof>, crate::ledger::desk::Denied> {
+pub(super) fn of_host(
+    desk: &Desk,
+    target: IpAddr,
+    most: usize,
+) -> Result<Vec<Proof>, crate::ledger::desk::Denied> {
     let mut all = desk.proofs(target, true, most)?;
-    all.extend(desk.proofs(target, false, most)?.into_iter().filter(|p| p.input != target));
+    all.extend(
+        desk.proofs(target, false, most)?
+            .into_iter()
+            .filter(|p| p.input != target),
+    );
     all.sort_by_key(|p| std::cmp::Reverse(p.id));
     all.truncate(most);
     Ok(all)
 }
 
-/// One message that came through. Who asks from the address of its input or its output sees the message and what was said,
-/// others' addresses hashed.
+/// One message that came through. Who asks from the address of its input or its output sees the
+/// message and what was said, others' addresses hashed.
 #[utoipa::path(get, path = "/evidence/{id}", security(()), tag = "public", params(("id" = u64, Path)), responses((status = 200, body = ProofShape), Problem))]
-pub(super) async fn proof(State(app): State<App>, peer: Option<Extension<Peer>>, Part(id): Part) -> Result<Json<ProofShape>, Problem> {
+pub(super) async fn proof(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    Part(id): Part,
+) -> Result<Json<ProofShape>, Problem> {
     let id = number(&id, "proof")?;
     let from = match peer {
         Some(Extension(Peer::Net(a))) => Some(a.to_canonical()),
@@ -403,7 +515,9 @@ pub(super) async fn proof(State(app): State<App>, peer: Option<Extension<Peer>>,
         };
         // That a host was tested, and did not prove open or does no more, is nobody's business.
         if audience == Audience::Public && !desk.is_shown(&proof)? {
-            return Err(crate::ledger::desk::Denied::Unknown(format!("there is no proof {id} (any more)")));
+            return Err(crate::ledger::desk::Denied::Unknown(format!(
+                "there is no proof {id} (any more)"
+            )));
         }
         Ok(redacted_for(desk, proof, audience))
     });
@@ -435,12 +549,32 @@ pub struct PublicProof {
 
 /// The tests that a public look-up shows to a client.
 pub(super) fn tested(desk: &Desk, target: IpAddr, client: IpAddr) -> Option<Tested> {
-    let proofs = desk.listing(target, 20, |p| desk.is_shown(p).unwrap_or(false)).ok()?;
-    let one =
-        |p: Proof| PublicProof { id: p.id, test: p.test, input: p.input.to_string(), output: p.output.to_string(), came: p.at.to_string() };
+    let proofs = desk
+        .listing(target, 20, |p| desk.is_shown(p).unwrap_or(false))
+        .ok()?;
+    let one = |p: Proof| PublicProof {
+        id: p.id,
+        test: p.test,
+        input: p.input.to_string(),
+        output: p.output.to_string(),
+        came: p.at.to_string(),
+    };
     let of = proofs.into_iter().map(one).collect::<Vec<_>>();
     let output = desk.output(target).ok()?;
-    let inputs = output.inputs.iter().filter(|_| output.listed).map(|f| f.input.to_string()).collect::<Vec<_>>();
-    let blocked = if client.to_canonical() == target { blocked(desk, target).ok()? } else { Vec::new() };
-    (!of.is_empty() || !inputs.is_empty()).then_some(Tested { proofs: of, blocked, inputs })
+    let inputs = output
+        .inputs
+        .iter()
+        .filter(|_| output.listed)
+        .map(|f| f.input.to_string())
+        .collect::<Vec<_>>();
+    let blocked = if client.to_canonical() == target {
+        blocked(desk, target).ok()?
+    } else {
+        Vec::new()
+    };
+    (!of.is_empty() || !inputs.is_empty()).then_some(Tested {
+        proofs: of,
+        blocked,
+        inputs,
+    })
 }

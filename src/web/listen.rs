@@ -1,5 +1,5 @@
-//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP; limits and timeouts are
-//! ours.
+//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP;
+//! limits and timeouts are ours.
 
 use std::{
     convert::Infallible,
@@ -56,7 +56,8 @@ pub struct Door {
 /// Gives the certificate that is in use.
 pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
-/// The user and the group that the socket, and a directory that is made for it, belong to; none: those of this process.
+/// The user and the group that the socket, and a directory that is made for it, belong to; none:
+/// those of this process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SocketOwner {
     /// The user id.
@@ -65,21 +66,35 @@ pub struct SocketOwner {
     pub group: Option<u32>,
 }
 
-/// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error. The socket gets
-/// the mode 0660, and a directory that is made for it 0750; one that is there stays as it is.
+/// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is
+/// an error. The socket gets the mode 0660, and a directory that is made for it 0750; one that is
+/// there stays as it is.
 pub async fn bind(path: &Path, owner: SocketOwner) -> std::io::Result<UnixListener> {
     use std::os::unix::fs::{PermissionsExt, chown};
     match UnixStream::connect(path).await.map_err(|e| e.kind()) {
         Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
-        Ok(_) => return Err(std::io::Error::other(format!("{} is in use; is another orbsd running?", path.display()))),
+        Ok(_) => {
+            return Err(std::io::Error::other(format!(
+                "{} is in use; is another orbsd running?",
+                path.display()
+            )));
+        }
         // A full backlog or a file that is not ours to open: somebody may well be there.
-        Err(e) => return Err(std::io::Error::new(e, format!("{}: {e}; is another orbsd running?", path.display()))),
+        Err(e) => {
+            return Err(std::io::Error::new(
+                e,
+                format!("{}: {e}; is another orbsd running?", path.display()),
+            ));
+        }
     }
     let open = |path: &Path, mode: u32| {
         chown(path, owner.user, owner.group)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
     };
-    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty() && !f.exists()) {
+    if let Some(folder) = path
+        .parent()
+        .filter(|f| !f.as_os_str().is_empty() && !f.exists())
+    {
         std::fs::create_dir_all(folder)?;
         open(folder, 0o750)?;
     }
@@ -91,14 +106,23 @@ pub async fn bind(path: &Path, owner: SocketOwner) -> std::io::Result<UnixListen
 
 /// Opens an address, inside of a runtime.
 pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)?.into_std()
 }
 
 /// Serves the socket until `stop` says true; requests that are under way are finished.
-pub async fn run_socket(listener: UnixListener, router: Router, limiter: ConnectionLimiter, mut stop: watch::Receiver<bool>) {
+pub async fn run_socket(
+    listener: UnixListener,
+    router: Router,
+    limiter: ConnectionLimiter,
+    mut stop: watch::Receiver<bool>,
+) {
     let tasks = TaskTracker::new();
     loop {
         limiter.settled().await;
@@ -111,11 +135,25 @@ pub async fn run_socket(listener: UnixListener, router: Router, limiter: Connect
             continue;
         };
         // All are on this machine: there is no address that they could be counted by.
-        let Some(permit) = limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), Client::Uncounted) else { continue };
+        let Some(permit) =
+            limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), Client::Uncounted)
+        else {
+            continue;
+        };
         let uid = stream.peer_cred().ok().map(|c| c.uid());
         let (router, stop) = (router.clone(), stop.clone());
         let stream = LingeringStream::new(stream);
-        tasks.spawn(async move { permit.run(connection(stream, Caller::Itself(Peer::Socket(uid)), router, stop, permit.clone())).await });
+        tasks.spawn(async move {
+            permit
+                .run(connection(
+                    stream,
+                    Caller::Itself(Peer::Socket(uid)),
+                    router,
+                    stop,
+                    permit.clone(),
+                ))
+                .await;
+        });
     }
     drop(listener);
     tasks.close();
@@ -123,7 +161,12 @@ pub async fn run_socket(listener: UnixListener, router: Router, limiter: Connect
 }
 
 /// Serves an address until `stop` says true.
-pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop: watch::Receiver<bool>) {
+pub async fn run_tcp(
+    listener: TcpListener,
+    router: Router,
+    door: Door,
+    mut stop: watch::Receiver<bool>,
+) {
     let tasks = TaskTracker::new();
     let warned: Arc<Mutex<Option<Instant>>> = Arc::default();
     loop {
@@ -138,12 +181,33 @@ pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop
         };
         // A proxy brings the connections of many.
         let trusted = door.proxies.contain(addr.ip());
-        let client = if trusted { Client::Uncounted } else { Client::Ordinary };
-        let Some(permit) = door.limiter.admit_as(addr.ip(), client) else { continue };
+        let client = if trusted {
+            Client::Uncounted
+        } else {
+            Client::Ordinary
+        };
+        let Some(permit) = door.limiter.admit_as(addr.ip(), client) else {
+            continue;
+        };
         let _ = stream.set_nodelay(true);
-        let proxy = trusted.then(|| Proxy { forwarded: door.proxies.forwarded, warned: warned.clone() });
+        let proxy = trusted.then(|| Proxy {
+            forwarded: door.proxies.forwarded,
+            warned: warned.clone(),
+        });
         let (tls, router, stop) = (door.tls.clone(), router.clone(), stop.clone());
-        tasks.spawn(async move { permit.run(knock(stream, addr.ip(), proxy, tls, router, stop, permit.clone())).await });
+        tasks.spawn(async move {
+            permit
+                .run(knock(
+                    stream,
+                    addr.ip(),
+                    proxy,
+                    tls,
+                    router,
+                    stop,
+                    permit.clone(),
+                ))
+                .await;
+        });
     }
     drop(listener);
     tasks.close();
@@ -183,7 +247,8 @@ async fn knock(
     let caller = match proxy {
         None => Caller::Itself(Peer::Net(addr)),
         Some(proxy) if proxy.forwarded => Caller::Behind(addr),
-        // The header is not guessed (section 2 of its specification): a client that connects without one is not known.
+        // The header is not guessed (section 2 of its specification): a client that connects
+        // without one is not known.
         Some(proxy) => match tokio::time::timeout(HEAD, proxy::read_header(&mut stream)).await {
             Ok(Ok(None)) => Caller::Itself(Peer::Net(addr)),
             // From here on it counts as the client's connection.
@@ -197,7 +262,9 @@ async fn knock(
     match tls {
         None => connection(stream, caller, router, stop, permit).await,
         Some(tls) => {
-            if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, TlsAcceptor::from(tls()).accept(stream)).await {
+            if let Ok(Ok(stream)) =
+                tokio::time::timeout(HEAD, TlsAcceptor::from(tls()).accept(stream)).await
+            {
                 connection(stream, caller, router, stop, permit).await;
             }
         }
@@ -221,7 +288,12 @@ impl Caller {
             Caller::Behind(addr) => addr,
         };
         let client = proxy::forwarded(headers);
-        let client = client.map_err(|e| Problem::new("unreadable", format!("your proxy has to name you in `Forwarded`: {e}")))?;
+        let client = client.map_err(|e| {
+            Problem::new(
+                "unreadable",
+                format!("your proxy has to name you in `Forwarded`: {e}"),
+            )
+        })?;
         Ok(Peer::Net(client.unwrap_or(addr)))
     }
 }
@@ -251,10 +323,15 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD).half_close(true);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(MAX_HEAD)
+        .half_close(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STALL));
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
+    let mut connection =
+        std::pin::pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
     tokio::select! {
         _ = connection.as_mut() => return,
         () = super::stopped(&mut stop) => connection.as_mut().graceful_shutdown(),

@@ -1,13 +1,15 @@
-//! The table of a listener's connections: who may have one more, and which one is closed for it. A data structure without
-//! sockets and without a clock: times come in as durations since any moment.
+//! The table of a listener's connections: who may have one more, and which one is closed for it. A
+//! data structure without sockets and without a clock: times come in as durations since any moment.
 
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr, time::Duration};
 
 use crate::net::ClientPrefix;
 
-/// How long a new connection is not the first to be closed although it has not sent a request: a handshake takes a while.
+/// How long a new connection is not the first to be closed although it has not sent a request: a
+/// handshake takes a while.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long an answer may take to be written while places are needed. Without load the listener's own timeout counts.
+/// How long an answer may take to be written while places are needed. Without load the listener's
+/// own timeout counts.
 const WRITE_TIMEOUT_UNDER_LOAD: Duration = Duration::from_secs(1);
 
 /// Where a connection stands.
@@ -73,14 +75,20 @@ pub struct Shares {
 
 impl Default for Shares {
     fn default() -> Shares {
-        Shares { address: 32, network: 8, wide_network: 4, reserved: 16 }
+        Shares {
+            address: 32,
+            network: 8,
+            wide_network: 4,
+            reserved: 16,
+        }
     }
 }
 
 /// The least share of one address, where half of its network's share is not less.
 const MIN_PER_ADDRESS: usize = 64;
 
-/// How many connections of a pool there may be: of an address, a network and a wide network, and in all.
+/// How many connections of a pool there may be: of an address, a network and a wide network, and in
+/// all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
     /// By prefix, the narrowest first.
@@ -90,17 +98,35 @@ pub struct PoolLimits {
 }
 
 impl PoolLimits {
-    const ONE: PoolLimits = PoolLimits { per_prefix: [1; 3], total: 1 };
+    const ONE: PoolLimits = PoolLimits {
+        per_prefix: [1; 3],
+        total: 1,
+    };
 
     /// Of a listener's total: of everybody's places, and of the reserved ones.
     fn of(total: usize, shares: &Shares, reserves: bool) -> [PoolLimits; 2] {
         let part = |of: usize, share: usize| (of / share.max(1)).max(1);
-        let reserved = if reserves { part(total, shares.reserved) } else { 0 };
-        let (network, wide) = (part(total, shares.network), part(total, shares.wide_network));
-        let address = part(total, shares.address).max(MIN_PER_ADDRESS).min((network / 2).max(1));
-        let general = PoolLimits { per_prefix: [address, network, wide], total: total.saturating_sub(reserved).max(1) };
+        let reserved = if reserves {
+            part(total, shares.reserved)
+        } else {
+            0
+        };
+        let (network, wide) = (
+            part(total, shares.network),
+            part(total, shares.wide_network),
+        );
+        let address = part(total, shares.address)
+            .max(MIN_PER_ADDRESS)
+            .min((network / 2).max(1));
+        let general = PoolLimits {
+            per_prefix: [address, network, wide],
+            total: total.saturating_sub(reserved).max(1),
+        };
         // Reserved clients are few and known; one of them still does not take all.
-        let reserved = PoolLimits { per_prefix: [part(reserved, 4), part(reserved, 2), reserved], total: reserved };
+        let reserved = PoolLimits {
+            per_prefix: [part(reserved, 4), part(reserved, 2), reserved],
+            total: reserved,
+        };
         [general, reserved]
     }
 }
@@ -145,7 +171,8 @@ enum Full {
     Total,
 }
 
-/// The connections of a listener, or of several that share their places. `T` is what tells a connection that it is closed.
+/// The connections of a listener, or of several that share their places. `T` is what tells a
+/// connection that it is closed.
 #[derive(Debug)]
 pub struct ConnectionTable<T> {
     connections: HashMap<ConnectionId, Connection<T>>,
@@ -157,11 +184,14 @@ pub struct ConnectionTable<T> {
 }
 
 impl<T> ConnectionTable<T> {
-    /// For so many connections beside transfers, and so many transfers. Places are reserved where there are transfers.
+    /// For so many connections beside transfers, and so many transfers. Places are reserved where
+    /// there are transfers.
     pub fn new(total: usize, transfers: usize, shares: &Shares) -> ConnectionTable<T> {
         let reserves = transfers > 0;
-        let ([general, reserved], [all, reserved_transfers]) =
-            (PoolLimits::of(total, shares, reserves), PoolLimits::of(transfers, shares, reserves));
+        let ([general, reserved], [all, reserved_transfers]) = (
+            PoolLimits::of(total, shares, reserves),
+            PoolLimits::of(transfers, shares, reserves),
+        );
         ConnectionTable {
             connections: HashMap::new(),
             counts: HashMap::new(),
@@ -185,7 +215,11 @@ impl<T> ConnectionTable<T> {
     /// What became of connections.
     pub fn stats(&self) -> Stats {
         let of = |pools: [Pool; 2]| pools.map(|p| self.len(p)).iter().sum();
-        Stats { open: of([Pool::General, Pool::Reserved]), transfers: of([Pool::Transfers, Pool::ReservedTransfers]), ..self.stats }
+        Stats {
+            open: of([Pool::General, Pool::Reserved]),
+            transfers: of([Pool::Transfers, Pool::ReservedTransfers]),
+            ..self.stats
+        }
     }
 
     /// Where a connection stands; `None` after it was closed.
@@ -193,8 +227,8 @@ impl<T> ConnectionTable<T> {
         self.connections.get(&id).map(|c| c.state)
     }
 
-    /// Whether a new connection of this client would take one of few places: then it has to show first that its address is
-    /// its own.
+    /// Whether a new connection of this client would take one of few places: then it has to show
+    /// first that its address is its own.
     pub fn is_pressed(&self, addr: IpAddr, client: Client) -> bool {
         let limits = self.limits(Pool::General);
         let count = |p: ClientPrefix| self.counts.get(&(Pool::General, p)).copied().unwrap_or(0);
@@ -207,14 +241,32 @@ impl<T> ConnectionTable<T> {
             || self.len(Pool::General) >= most(limits.total)
     }
 
-    /// Gives a new connection a place: its number, and the handle of the connection that is closed for it, if any. `None` where
-    /// it is refused. `handle` is what the connection itself is told by.
-    pub fn admit(&mut self, addr: IpAddr, client: Client, now: Duration, handle: T) -> Option<(ConnectionId, Option<T>)> {
+    /// Gives a new connection a place: its number, and the handle of the connection that is closed
+    /// for it, if any. `None` where it is refused. `handle` is what the connection itself is told
+    /// by.
+    pub fn admit(
+        &mut self,
+        addr: IpAddr,
+        client: Client,
+        now: Duration,
+        handle: T,
+    ) -> Option<(ConnectionId, Option<T>)> {
         let prefixes = ClientPrefix::of(addr);
         let (pool, shed) = self.place(prefixes, client, now)?;
         self.last += 1;
         let state = ConnectionState::BeforeRequest(now);
-        self.insert(self.last, Connection { prefixes, client, pool, state, answers: 0, preferred: false, handle });
+        self.insert(
+            self.last,
+            Connection {
+                prefixes,
+                client,
+                pool,
+                state,
+                answers: 0,
+                preferred: false,
+                handle,
+            },
+        );
         Some((self.last, shed))
     }
 
@@ -222,7 +274,11 @@ impl<T> ConnectionTable<T> {
     pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
         let connection = self.connections.remove(&id)?;
         self.totals[connection.pool as usize] -= 1;
-        for prefix in connection.prefixes.into_iter().filter(|_| connection.client.is_counted()) {
+        for prefix in connection
+            .prefixes
+            .into_iter()
+            .filter(|_| connection.client.is_counted())
+        {
             if let Some(n) = self.counts.get_mut(&(connection.pool, prefix)) {
                 *n -= 1;
                 if *n == 0 {
@@ -233,17 +289,37 @@ impl<T> ConnectionTable<T> {
         Some(connection.handle)
     }
 
-    /// The connection is another client's, as its proxy says. False where that client has its share: it is closed then.
+    /// The connection is another client's, as its proxy says. False where that client has its
+    /// share: it is closed then.
     pub fn reassign(&mut self, id: ConnectionId, addr: IpAddr, now: Duration) -> (bool, Option<T>) {
-        let Some((state, preferred)) = self.connections.get(&id).map(|c| (c.state, c.preferred)) else { return (false, None) };
-        let Some(handle) = self.remove(id) else { return (false, None) };
+        let Some((state, preferred)) = self.connections.get(&id).map(|c| (c.state, c.preferred))
+        else {
+            return (false, None);
+        };
+        let Some(handle) = self.remove(id) else {
+            return (false, None);
+        };
         let prefixes = ClientPrefix::of(addr);
-        let Some((pool, shed)) = self.place(prefixes, Client::Ordinary, now) else { return (false, None) };
-        self.insert(id, Connection { prefixes, client: Client::Ordinary, pool, state, answers: 0, preferred, handle });
+        let Some((pool, shed)) = self.place(prefixes, Client::Ordinary, now) else {
+            return (false, None);
+        };
+        self.insert(
+            id,
+            Connection {
+                prefixes,
+                client: Client::Ordinary,
+                pool,
+                state,
+                answers: 0,
+                preferred,
+                handle,
+            },
+        );
         (true, shed)
     }
 
-    /// A request has begun, and the connection waits for the rest of it. One that waits already, or answers others, does so on.
+    /// A request has begun, and the connection waits for the rest of it. One that waits already, or
+    /// answers others, does so on.
     pub fn await_request(&mut self, id: ConnectionId, now: Duration) {
         self.change(id, |c| {
             if let ConnectionState::Idle(_) = c.state {
@@ -275,7 +351,11 @@ impl<T> ConnectionTable<T> {
     pub fn end_answer(&mut self, id: ConnectionId, now: Duration) {
         self.change(id, |c| {
             c.answers = c.answers.saturating_sub(1);
-            c.state = if c.answers == 0 { ConnectionState::Idle(now) } else { ConnectionState::Answering(now) };
+            c.state = if c.answers == 0 {
+                ConnectionState::Idle(now)
+            } else {
+                ConnectionState::Answering(now)
+            };
         });
     }
 
@@ -284,28 +364,53 @@ impl<T> ConnectionTable<T> {
         self.change(id, |c| c.preferred = true);
     }
 
-    /// The connection's question is read, and it is a transfer: it moves to the transfers' places. False where none is free.
+    /// The connection's question is read, and it is a transfer: it moves to the transfers' places.
+    /// False where none is free.
     pub fn begin_transfer(&mut self, id: ConnectionId) -> bool {
-        let Some(c) = self.connections.get(&id) else { return false };
+        let Some(c) = self.connections.get(&id) else {
+            return false;
+        };
         let (prefixes, client) = (c.prefixes, c.client);
-        let pools: &[Pool] = if client == Client::Reserved { &[Pool::ReservedTransfers, Pool::Transfers] } else { &[Pool::Transfers] };
-        let Some(pool) = pools.iter().find(|p| self.full(**p, prefixes, client).is_none()).copied() else { return false };
+        let pools: &[Pool] = if client == Client::Reserved {
+            &[Pool::ReservedTransfers, Pool::Transfers]
+        } else {
+            &[Pool::Transfers]
+        };
+        let Some(pool) = pools
+            .iter()
+            .find(|p| self.full(**p, prefixes, client).is_none())
+            .copied()
+        else {
+            return false;
+        };
         self.relocate(id, pool, ConnectionState::Transfer);
         true
     }
 
-    /// The transfer is over: the connection takes a place among the others again. False where there is none for it: it is closed.
+    /// The transfer is over: the connection takes a place among the others again. False where there
+    /// is none for it: it is closed.
     pub fn end_transfer(&mut self, id: ConnectionId, now: Duration) -> (bool, Option<T>) {
-        let Some(c) = self.connections.get(&id).filter(|c| c.state == ConnectionState::Transfer) else { return (false, None) };
+        let Some(c) = self
+            .connections
+            .get(&id)
+            .filter(|c| c.state == ConnectionState::Transfer)
+        else {
+            return (false, None);
+        };
         let (prefixes, client) = (c.prefixes, c.client);
-        let Some((pool, shed)) = self.place(prefixes, client, now) else { return (false, None) };
+        let Some((pool, shed)) = self.place(prefixes, client, now) else {
+            return (false, None);
+        };
         self.relocate(id, pool, ConnectionState::Idle(now));
         (true, shed)
     }
 
-    /// Changes a connection; one that carries a transfer stands as it is. False where it was closed.
+    /// Changes a connection; one that carries a transfer stands as it is. False where it was
+    /// closed.
     fn change(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection<T>)) -> bool {
-        let Some(found) = self.connections.get_mut(&id) else { return false };
+        let Some(found) = self.connections.get_mut(&id) else {
+            return false;
+        };
         if found.state != ConnectionState::Transfer {
             change(found);
         }
@@ -315,21 +420,42 @@ impl<T> ConnectionTable<T> {
     fn insert(&mut self, id: ConnectionId, connection: Connection<T>) {
         self.totals[connection.pool as usize] += 1;
         if connection.client.is_counted() {
-            connection.prefixes.iter().for_each(|p| *self.counts.entry((connection.pool, *p)).or_default() += 1);
+            connection
+                .prefixes
+                .iter()
+                .for_each(|p| *self.counts.entry((connection.pool, *p)).or_default() += 1);
         }
         self.connections.insert(id, connection);
     }
 
     fn relocate(&mut self, id: ConnectionId, pool: Pool, state: ConnectionState) {
-        let Some(c) = self.connections.get(&id) else { return };
+        let Some(c) = self.connections.get(&id) else {
+            return;
+        };
         let (prefixes, client, preferred) = (c.prefixes, c.client, c.preferred);
         if let Some(handle) = self.remove(id) {
-            self.insert(id, Connection { prefixes, client, pool, state, answers: 0, preferred, handle });
+            self.insert(
+                id,
+                Connection {
+                    prefixes,
+                    client,
+                    pool,
+                    state,
+                    answers: 0,
+                    preferred,
+                    handle,
+                },
+            );
         }
     }
 
     /// A free place, or one that is made free by closing a connection, whose handle comes with it.
-    fn place(&mut self, prefixes: [ClientPrefix; 3], client: Client, now: Duration) -> Option<(Pool, Option<T>)> {
+    fn place(
+        &mut self,
+        prefixes: [ClientPrefix; 3],
+        client: Client,
+        now: Duration,
+    ) -> Option<(Pool, Option<T>)> {
         let pools: &[Pool] = match client {
             Client::Reserved => &[Pool::Reserved, Pool::General],
             Client::HealthCheck => &[Pool::HealthCheck],
@@ -340,7 +466,9 @@ impl<T> ConnectionTable<T> {
             return Some((*pool, None));
         }
         for pool in pools {
-            let Some(full) = full(self, *pool) else { continue };
+            let Some(full) = full(self, *pool) else {
+                continue;
+            };
             if let Some(victim) = self.victim(*pool, full, now) {
                 match full {
                     // The last check has not closed its connection yet.
@@ -358,38 +486,57 @@ impl<T> ConnectionTable<T> {
         None
     }
 
-    /// What keeps a client from one more place of a pool, the narrowest first: what is freed there is free in all wider ones.
+    /// What keeps a client from one more place of a pool, the narrowest first: what is freed there
+    /// is free in all wider ones.
     fn full(&self, pool: Pool, prefixes: [ClientPrefix; 3], client: Client) -> Option<Full> {
         let limits = self.limits(pool);
         let count = |p: &ClientPrefix| self.counts.get(&(pool, *p)).copied().unwrap_or(0);
-        let share = prefixes.iter().zip(limits.per_prefix).find(|(p, most)| count(p) >= *most).map(|(p, _)| Full::Share(*p));
+        let share = prefixes
+            .iter()
+            .zip(limits.per_prefix)
+            .find(|(p, most)| count(p) >= *most)
+            .map(|(p, _)| Full::Share(*p));
         let share = share.filter(|_| client.is_counted());
         share.or_else(|| (self.len(pool) >= limits.total).then_some(Full::Total))
     }
 
-    /// The connection of a pool that is closed first. One look at each: a few thousand at most, and only under load.
+    /// The connection of a pool that is closed first. One look at each: a few thousand at most, and
+    /// only under load.
     fn victim(&self, pool: Pool, full: Full, now: Duration) -> Option<ConnectionId> {
         let of_share = |c: &Connection<T>| match full {
             Full::Share(prefix) => c.client.is_counted() && c.prefixes.contains(&prefix),
             Full::Total => true,
         };
-        let all = self.connections.iter().filter(|(_, c)| c.pool == pool && of_share(c));
-        all.filter_map(|(id, c)| Some((self.rank(c, now)?, *id))).min().map(|(_, id)| id)
+        let all = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.pool == pool && of_share(c));
+        all.filter_map(|(id, c)| Some((self.rank(c, now)?, *id)))
+            .min()
+            .map(|(_, id)| id)
     }
 
-    /// The order in which connections are closed under load; `None` for one that is not: its answer is being written, or it
-    /// carries a transfer. Those that have shown a token come last. Otherwise: those that wait for a request, the longest
-    /// first; then those that are idle, the longest first; then new ones and those that do not take their answers, of the
-    /// address, then the network, with most.
+    /// The order in which connections are closed under load; `None` for one that is not: its answer
+    /// is being written, or it carries a transfer. Those that have shown a token come last.
+    /// Otherwise: those that wait for a request, the longest first; then those that are idle, the
+    /// longest first; then new ones and those that do not take their answers, of the address, then
+    /// the network, with most.
     fn rank(&self, c: &Connection<T>, now: Duration) -> Option<impl Ord + use<T>> {
-        let count = |i: usize| self.counts.get(&(c.pool, c.prefixes[i])).copied().unwrap_or(0);
+        let count = |i: usize| {
+            self.counts
+                .get(&(c.pool, c.prefixes[i]))
+                .copied()
+                .unwrap_or(0)
+        };
         let age = |since: Duration| now.saturating_sub(since);
         let (class, crowd, since) = match c.state {
             _ if c.pool == Pool::HealthCheck => (0, (0, 0), now),
             ConnectionState::BeforeRequest(since) if age(since) >= GRACE => (0, (0, 0), since),
             ConnectionState::Idle(since) => (1, (0, 0), since),
             ConnectionState::BeforeRequest(since) => (2, (count(0), count(1)), since),
-            ConnectionState::Answering(since) if age(since) >= WRITE_TIMEOUT_UNDER_LOAD => (2, (count(0), count(1)), since),
+            ConnectionState::Answering(since) if age(since) >= WRITE_TIMEOUT_UNDER_LOAD => {
+                (2, (count(0), count(1)), since)
+            }
             ConnectionState::Answering(_) | ConnectionState::Transfer => return None,
         };
         Some((c.preferred, class, Reverse(crowd), since))
