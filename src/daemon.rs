@@ -15,14 +15,14 @@ use crate::{
     clock::{Clock, SystemTimeSource},
     config::Config,
     exports::Exports,
-    feed::Feeds,
+    feeds::Feeds,
+    http,
     ledger::{self, Ledger, desk::Desk},
     mail::Mail,
     net::{ConnectionLimiter, Connections, FileBudget},
-    resolve::Names,
-    serve::{self, Certificates, ReservedClients, Shared, sys},
+    resolver::Names,
+    server::{self, Certificates, ReservedClients, Shared, sys},
     store::Store,
-    web,
 };
 
 pub mod collector;
@@ -54,8 +54,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (config, connections) = divide_files(config);
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
-    let encrypted = serve::secure::bind(&config.secure)?;
-    let socket = web::bind(&config.socket, socket_owner(&config)?)
+    let encrypted = server::secure::bind(&config.secure)?;
+    let socket = http::bind(&config.socket, socket_owner(&config)?)
         .await
         .map_err(|e| format!("admin.socket: {e}"))?;
     let collectors = collector::bind(&config.probe.listen)?;
@@ -85,7 +85,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &shared,
         &limiters.dns,
     );
-    let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
+    let notifier = tokio::spawn(server::notify::run(ledger.clone(), mirrors.clone()));
     let (socket_path, ways, doors) = (
         config.socket.clone(),
         ways(&config)?,
@@ -134,7 +134,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&back, collectors, &web_stopped)?;
-    web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
+    web.push(back.spawn(crate::webhooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, &shared.stop)?;
     notify("READY=1");
@@ -166,9 +166,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
 }
 
 /// Opens the store, and what is kept beside it.
-async fn open(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> {
+async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
     let (started, config, clock) = (std::time::Instant::now(), config.clone(), clock(config));
-    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), clock.clone()));
+    let mirrors = Arc::new(server::Mirrors::open(config.mirrors(), clock.clone()));
     let seen = mirrors.clone();
     let ledger = tokio::task::spawn_blocking(move || open_ledger(&config, clock, &seen))
         .await
@@ -181,7 +181,7 @@ async fn open(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> 
 
 /// Serves DNS over streams.
 fn serve_streams(
-    (tcp, encrypted): (Vec<tokio::net::TcpListener>, serve::secure::Sockets),
+    (tcp, encrypted): (Vec<tokio::net::TcpListener>, server::secure::Sockets),
     path: &str,
     certificates: Option<&Arc<Certificates>>,
     shared: &Shared,
@@ -189,7 +189,7 @@ fn serve_streams(
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let mut out: Vec<_> = tcp
         .into_iter()
-        .map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), limiter.clone())))
+        .map(|l| tokio::spawn(server::tcp::run(l, shared.clone(), limiter.clone())))
         .collect();
     if let Some(certificates) = certificates {
         out.extend(encrypted.serve(path, certificates, shared, limiter));
@@ -202,7 +202,7 @@ fn listen(
     key: &str,
     addr: Option<std::net::SocketAddr>,
 ) -> Result<Option<std::net::TcpListener>, String> {
-    addr.map(|a| web::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}")))
+    addr.map(|a| http::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}")))
         .transpose()
 }
 
@@ -214,8 +214,8 @@ fn start_web(
         Option<std::net::TcpListener>,
         Option<std::net::TcpListener>,
     ),
-    app: web::App,
-    doors: &[web::Door; 2],
+    app: http::App,
+    doors: &[http::Door; 2],
     of_socket: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
@@ -224,15 +224,15 @@ fn start_web(
         .into_std()
         .and_then(tokio::net::UnixListener::from_std)
         .map_err(|e| format!("admin.socket: {e}"))?;
-    let mut out = vec![back.spawn(web::run_socket(
+    let mut out = vec![back.spawn(http::run_socket(
         socket,
-        web::router(app.clone()),
+        http::router(app.clone()),
         of_socket.clone(),
         stop.clone(),
     ))];
     let both = [
-        (admin, web::router(app.clone())),
-        (public, web::public_router(app)),
+        (admin, http::router(app.clone())),
+        (public, http::public_router(app)),
     ];
     for ((listener, router), door) in both.into_iter().zip(doors) {
         let listener = listener
@@ -240,20 +240,20 @@ fn start_web(
             .transpose()
             .map_err(|e| e.to_string())?;
         out.extend(
-            listener.map(|l| back.spawn(web::run_tcp(l, router, door.clone(), stop.clone()))),
+            listener.map(|l| back.spawn(http::run_tcp(l, router, door.clone(), stop.clone()))),
         );
     }
     Ok(out)
 }
 
 /// The ways out that webhooks take.
-fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
+fn ways(config: &Config) -> Result<crate::webhooks::Ways, String> {
     let names = Arc::new(
         Names::new(&config.outgoing.resolvers, true)
             .map_err(|e| format!("outgoing.resolvers: {e}")),
     );
     let mail = Arc::new(Mail::new(&config.mail)?);
-    Ok(crate::hooks::Ways {
+    Ok(crate::webhooks::Ways {
         allow: config.outgoing.allow.clone(),
         // A machine without /etc/resolv.conf may still send to addresses.
         names: Arc::new(move |host| {
@@ -284,9 +284,9 @@ fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
 
 /// Whether a webhook's address can be one: HTTP, or mail.
 pub fn check_url(url: &str) -> Result<(), String> {
-    match url.strip_prefix(crate::hooks::MAILTO) {
+    match url.strip_prefix(crate::webhooks::MAILTO) {
         Some(to) => crate::mail::check(to),
-        None => crate::hooks::target(url).map(drop),
+        None => crate::webhooks::target(url).map(drop),
     }
 }
 
@@ -296,13 +296,13 @@ fn doors(
     config: &Config,
     certificates: Option<&Arc<Certificates>>,
     limiters: &Limiters,
-) -> [web::Door; 2] {
-    let door = |(tls, proxies): &(bool, web::TrustedProxies), limiter: &ConnectionLimiter| {
+) -> [http::Door; 2] {
+    let door = |(tls, proxies): &(bool, http::TrustedProxies), limiter: &ConnectionLimiter| {
         let tls = certificates
             .cloned()
             .filter(|_| *tls)
-            .map(|c| Arc::new(move || c.ready().web.clone()) as web::Tls);
-        web::Door {
+            .map(|c| Arc::new(move || c.ready().web.clone()) as http::Tls);
+        http::Door {
             tls,
             proxies: proxies.clone(),
             limiter: limiter.clone(),
@@ -325,17 +325,17 @@ async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
 fn app(
     ledger: &Ledger,
     shared: &Shared,
-    (reload, check): (&web::Reload, &web::Report),
+    (reload, check): (&http::Reload, &http::Report),
     (exports, feeds): (Exports, Feeds),
-    (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
+    (mirrors, tests): (&Arc<server::Mirrors>, &collector::Tests),
     (surroundings, connections): (
-        Arc<dyn Fn() -> web::Surroundings + Send + Sync>,
-        web::ConnectionStats,
+        Arc<dyn Fn() -> http::Surroundings + Send + Sync>,
+        http::ConnectionStats,
     ),
     stop: tokio::sync::watch::Receiver<bool>,
-) -> web::App {
+) -> http::App {
     let deciding = feeds.clone();
-    web::App {
+    http::App {
         ledger: ledger.clone(),
         metrics: shared.metrics.clone(),
         reload: reload.clone(),
@@ -349,7 +349,7 @@ fn app(
         known: tests.known.clone(),
         connections,
         access: Arc::default(),
-        exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
+        exports: Arc::new(tokio::sync::Semaphore::new(http::EXPORTS)),
         check_configuration: check.clone(),
         uid: sys::uid(),
         started: ledger.now(),
@@ -362,14 +362,14 @@ fn app(
 fn surroundings(
     config: &Config,
     certificates: Option<Arc<Certificates>>,
-) -> Arc<dyn Fn() -> web::Surroundings + Send + Sync> {
+) -> Arc<dyn Fn() -> http::Surroundings + Send + Sync> {
     let store = config.store.path.clone();
     let removals = config.ledger.removals.clone();
     Arc::new(move || {
         let disk = |name, path: &Path| {
             let found = rustix::fs::statvfs(path).ok()?;
             let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-            Some(web::Disk {
+            Some(http::Disk {
                 name,
                 free: bytes(found.f_bavail),
                 size: bytes(found.f_blocks),
@@ -396,7 +396,7 @@ fn surroundings(
                 .map(|m| m.len())
                 .sum()
         });
-        web::Surroundings {
+        http::Surroundings {
             certificate_end: certificates.as_ref().map(|c| c.ready().not_after),
             store_bytes: bytes,
             disks: disks.into_iter().flatten().collect(),
@@ -441,7 +441,7 @@ impl Limiters {
 
 impl Limiters {
     /// Tells what became of the connections of each.
-    fn stats(&self) -> web::ConnectionStats {
+    fn stats(&self) -> http::ConnectionStats {
         let all = [
             ("dns", &self.dns),
             ("admin", &self.admin),
@@ -495,7 +495,7 @@ fn divide_files(mut config: Config) -> (Config, Connections) {
 pub fn open_ledger(
     config: &Config,
     clock: Clock,
-    mirrors: &Arc<serve::Mirrors>,
+    mirrors: &Arc<server::Mirrors>,
 ) -> Result<Ledger, String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let shown = store.vocabulary();
@@ -531,21 +531,21 @@ fn by_themselves(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
 }
 
 /// What is known of the mirrors, against what is published.
-pub fn report(ledger: &Ledger, mirrors: &Arc<serve::Mirrors>) -> web::Report {
+pub fn report(ledger: &Ledger, mirrors: &Arc<server::Mirrors>) -> http::Report {
     let (published, mirrors) = (ledger.published.clone(), mirrors.clone());
     Arc::new(move || mirrors.report(&published.snapshot()))
 }
 
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
 
-fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
+fn bind(settings: &server::Settings) -> Result<Sockets, String> {
     let workers = workers(settings);
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for addr in &settings.listen {
         // A machine without IPv6 has no ::1; that is no reason to serve nobody.
         let missing = |e: &std::io::Error| addr.is_ipv6() && sys::is_missing(e);
         for _ in 0..workers {
-            match serve::udp::bind(*addr) {
+            match server::udp::bind(*addr) {
                 Ok(s) => udp.push(s),
                 Err(e) if missing(&e) => {
                     tracing::warn!(%addr, "this machine does not have the address; not listening there");
@@ -553,7 +553,7 @@ fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
                 Err(e) => return Err(format!("dns.listen: {addr}, UDP: {e}")),
             }
         }
-        match serve::tcp::bind(*addr) {
+        match server::tcp::bind(*addr) {
             Ok(l) => tcp.push(l),
             Err(e) if missing(&e) => {}
             Err(e) => return Err(format!("dns.listen: {addr}, TCP: {e}")),
@@ -564,14 +564,14 @@ fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
 
 /// Whom the socket belongs to: the user that the daemon becomes, and the group of `[admin]
 /// socket_group`.
-pub fn socket_owner(config: &Config) -> Result<web::SocketOwner, String> {
+pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
     use nix::unistd::{Group, User};
-    let mut owner = web::SocketOwner::default();
+    let mut owner = http::SocketOwner::default();
     if sys::is_root() && !config.user.is_empty() {
         let user = User::from_name(&config.user).map_err(|e| format!("process.user: {e}"))?;
         let user =
             user.ok_or_else(|| format!("process.user: there is no user `{}`", config.user))?;
-        owner = web::SocketOwner {
+        owner = http::SocketOwner {
             user: Some(user.uid.as_raw()),
             group: Some(user.gid.as_raw()),
         };
@@ -592,7 +592,7 @@ pub fn socket_owner(config: &Config) -> Result<web::SocketOwner, String> {
 
 /// Checks a configuration for whoever asks through the socket: what is wrong with it, what is
 /// doubtful, and how many zones there are.
-fn checker(path: PathBuf) -> web::Report {
+fn checker(path: PathBuf) -> http::Report {
     Arc::new(move || match Config::load(&path) {
         Ok(c) => {
             let (errors, warnings) = (
@@ -606,7 +606,7 @@ fn checker(path: PathBuf) -> web::Report {
 }
 
 /// UDP workers of each address.
-fn workers(settings: &serve::Settings) -> usize {
+fn workers(settings: &server::Settings) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if settings.workers == 0 {
         cores
@@ -643,7 +643,7 @@ fn start_udp(
             .stack_size(STACK);
         let run = move || {
             sys::short_slices();
-            if let Err(e) = serve::udp::run(&socket, &shared, &name) {
+            if let Err(e) = server::udp::run(&socket, &shared, &name) {
                 tracing::error!(error = %e, worker = name, "a UDP worker ended");
             }
         };
@@ -660,7 +660,7 @@ fn reloader(
     ledger: Ledger,
     (exports, feeds, desk): (Exports, Feeds, Desk),
     certificates: Option<Arc<Certificates>>,
-) -> web::Reload {
+) -> http::Reload {
     Arc::new(move |request| {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
         let text = |e: ledger::Refused| e.text(&ledger.store.vocabulary());
@@ -668,9 +668,9 @@ fn reloader(
         if request.rename.is_none() {
             left_behind = ledger.left_behind(&config.ledger).map_err(text)?;
             if request.dry_run {
-                return Ok(web::Reloaded {
+                return Ok(http::Reloaded {
                     left_behind,
-                    ..web::Reloaded::default()
+                    ..http::Reloaded::default()
                 });
             }
             if !left_behind.is_empty() && !request.force {
@@ -724,7 +724,7 @@ fn reloader(
         let now = desk.settings();
         desk.configure(now.reloaded(config.probe.desk));
         tracing::info!(moved = ?receipt.serials, "configuration read again");
-        Ok(web::Reloaded {
+        Ok(http::Reloaded {
             warnings,
             left_behind,
         })
@@ -785,7 +785,7 @@ impl Signals {
     }
 
     /// Waits for a signal to stop; SIGHUP reloads.
-    async fn wait(&mut self, reload: &web::Reload) {
+    async fn wait(&mut self, reload: &http::Reload) {
         loop {
             tokio::select! {
                 _ = self.term.recv() => return,
@@ -793,7 +793,7 @@ impl Signals {
                 _ = self.hup.recv() => {
                     notify("RELOADING=1");
                     let reload = reload.clone();
-                    if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload(web::ReloadRequest::default())).await {
+                    if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload(http::ReloadRequest::default())).await {
                         tracing::error!("the new configuration is refused, the old one stays:\n{e}");
                     }
                     notify("READY=1");

@@ -22,11 +22,11 @@ use serde_json::{Value, json};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    format::{
+    index::{Published, Snapshot},
+    lists::{
         plain,
         write::{Export, ExportReport},
     },
-    index::{Published, Snapshot},
     model::time::Seconds,
 };
 
@@ -45,7 +45,7 @@ const MAX_LINKS: usize = 40;
 pub struct Settings {
     /// The zone's origin.
     pub zone: String,
-    /// One of `format::write::WRITERS`.
+    /// One of `lists::write::WRITERS`.
     pub format: String,
     /// What a policy does; empty for its default.
     pub action: String,

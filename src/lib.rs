@@ -6,9 +6,9 @@
 //! | layer | rooms | rule |
 //! | --- | --- | --- |
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
-//! | 2 protocol | [`index`], [`dns`], [`format`], [`smtp`] | bytes in, values out; values in, bytes out; still no I/O |
-//! | 3 memory | [`clock`], [`store`], [`ledger`], [`intake`], [`net`] | what outlives a request; `store` alone knows RocksDB, `clock` alone the time, and `net` knows what all listeners share |
-//! | 4 doors | [`serve`], [`web`], [`feed`], [`exports`], [`hooks`], [`mail`], [`resolve`], [`probe`], [`collect`], [`schedule`] | sockets and timers; doors do not import doors, but `schedule` opens `probe` |
+//! | 2 protocol | [`index`], [`dns`], [`lists`], [`smtp`] | bytes in, values out; values in, bytes out; still no I/O |
+//! | 3 memory | [`clock`], [`store`], [`ledger`], [`imports`], [`net`] | what outlives a request; `store` alone knows RocksDB, `clock` alone the time, and `net` knows what all listeners share |
+//! | 4 doors | [`server`], [`http`], [`feeds`], [`exports`], [`webhooks`], [`mail`], [`resolver`], [`probe`], [`collect`], [`schedule`] | sockets and timers; doors do not import doors, but `schedule` opens `probe` |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes)
@@ -18,16 +18,16 @@
 //!
 //! ## How a query flows
 //!
-//! `serve::udp` (or `tcp`, `tls`, `https`, `quic`) → [`dns::respond`] → `dns::query` (parsed once)
+//! `server::udp` (or `tcp`, `tls`, `https`, `quic`) → [`dns::respond`] → `dns::query` (parsed once)
 //! → [`index::ZoneSet::find`] (zone) → [`index::Asked`] (labels to octets, nibbles or a name) →
 //! [`index::find`] (what stands there) → `dns::answer` (a value) → `dns::encode` (bytes). Nothing
 //! is locked, allocated (but for a signature), logged or read from a clock.
 //!
 //! ## How a request flows
 //!
-//! `web::listen` ([`net::ConnectionLimiter`], a proxy's word, TLS) → [`web::access`] (a number, who
-//! calls, whether he may: one table) → a handler of `web::routes` → [`ledger`] or [`store`] → a
-//! typed shape, or a problem document (`web::error`). People, tokens, proposals and webhooks are a
+//! `http::listen` ([`net::ConnectionLimiter`], a proxy's word, TLS) → [`http::access`] (a number, who
+//! calls, whether he may: one table) → a handler of `http::routes` → [`ledger`] or [`store`] → a
+//! typed shape, or a problem document (`http::error`). People, tokens, proposals and webhooks are a
 //! [`ledger::Book`] that the writer changes and everybody reads.
 //!
 //! ## How a change flows
@@ -39,18 +39,18 @@
 //! command on the store itself.
 //!
 //! In the same batch go the line of the audit log, the receipt of a request that must not be done
-//! twice, and the messages of the outbox ([`ledger::outbox`] → [`hooks`], which sends by HTTP or
+//! twice, and the messages of the outbox ([`ledger::outbox`] → [`webhooks`], which sends by HTTP or
 //! through [`mail`]). Before it, what was taken off goes to the log of removals
 //! ([`ledger::removals`]), which a restored store is brought up to.
 //!
-//! The last step is to tell: [`ledger::Ledger::commits`] wakes [`serve::notify`], which sends each
-//! mirror a NOTIFY of the newest serial; [`serve::Mirrors`] knows what each was told, asked for and
+//! The last step is to tell: [`ledger::Ledger::commits`] wakes [`server::notify`], which sends each
+//! mirror a NOTIFY of the newest serial; [`server::Mirrors`] knows what each was told, asked for and
 //! has.
 //!
 //! ## How a transfer flows
 //!
 //! A front → [`dns::respond`], which grants it ([`dns::transfer::decide`]: prefix, key or
-//! certificate) → [`serve::transfer::Transfers`] on a thread of its own:
+//! certificate) → [`server::transfer::Transfers`] on a thread of its own:
 //! * the whole zone: [`dns::transfer::axfr`] renders the snapshot into messages, a few chunks ahead
 //!   of the mirror;
 //! * what changed: [`store::Store::past`] reads where the changed subjects stood at the mirror's
@@ -60,16 +60,16 @@
 //!   too.
 //!
 //! Both exist in two faces: owner names for name servers, and under `_rows.` of the origin *rows*
-//! ([`index::rows`]: a prefix is one record) for an orbsd that follows this one ([`feed`], kind
+//! ([`index::rows`]: a prefix is one record) for an orbsd that follows this one ([`feeds`], kind
 //! `orbsd`). Rows use the machinery of transfers and not a way of their own because TSIG, TLS,
 //! NOTIFY, IXFR and the check of every difference against what was there before come with it, any
 //! name server can hand them on, and what is kept of them is resumed by serial.
 //!
 //! ## How an import flows
 //!
-//! [`format::plain`] (unpacked, UTF-8) → [`format::guess`] (the format, or a refusal by name) → a
-//! reader in `format`, with [`format::word`] for what an entry names → entries and a
-//! [`format::Report`] → [`store::stage`] (sorted, compared with what the source has) → *prepared*
+//! [`lists::plain`] (unpacked, UTF-8) → [`lists::guess`] (the format, or a refusal by name) → a
+//! reader in `format`, with [`lists::word`] for what an entry names → entries and a
+//! [`lists::Report`] → [`store::stage`] (sorted, compared with what the source has) → *prepared*
 //! on the import's own thread: the before-images of few rows, or, for many, rows ingested under a
 //! generation that nobody names yet and a copy of the tables with them in it → handed to the writer
 //! with the number of the commit it was prepared on → the writer looks again at what changed after
@@ -79,17 +79,17 @@
 //! Between the comparison and the writing, [`ledger::guard`] decides whether the list may replace
 //! the last one: it compares the extents that the stage has counted ([`store::extent`]) and the
 //! shape of the list with those of the last accepted list, which the store keeps for each source.
-//! An import that is refused there ends with exit code 3; a feed's list is held (`feed::look`,
-//! `feed::held`, [`ledger::held`]) until a person decides or the feed has brought such lists for
+//! An import that is refused there ends with exit code 3; a feed's list is held (`feeds::look`,
+//! `feeds::held`, [`ledger::held`]) until a person decides or the feed has brought such lists for
 //! long enough.
 //!
 //! ## How a feed flows
 //!
-//! [`feed`] waits → [`feed::wire`] asks → [`dns::incoming`] (messages to rows) → for a whole zone a
+//! [`feeds`] waits → [`feeds::wire`] asks → [`dns::incoming`] (messages to rows) → for a whole zone a
 //! new copy of its records ([`store::copy`]), for a difference a net that is held against the copy
-//! → [`format::records`] (all rows to a list) or [`format::patch`] (what a few rows change in it) →
+//! → [`lists::records`] (all rows to a list) or [`lists::patch`] (what a few rows change in it) →
 //! an import like any other, in whose commit the serial and the copy stand. Files take the way of
-//! `orbsd import`, by [`intake`].
+//! `orbsd import`, by [`imports`].
 //!
 //! ## How a relay test flows
 //!
@@ -103,8 +103,8 @@
 //!
 //! ## How a zone leaves as a file
 //!
-//! [`format::write::Export`] streams a snapshot's zone; its first line names zone, serial and
-//! format. It returns a [`format::write::ExportReport`]: what the file leaves out or changes. `web`
+//! [`lists::write::Export`] streams a snapshot's zone; its first line names zone, serial and
+//! format. It returns a [`lists::write::ExportReport`]: what the file leaves out or changes. `web`
 //! sends both, [`exports`] keeps files current by the first line, and both replace files through
 //! [`exports::replace`].
 //!
@@ -143,7 +143,7 @@
 //!   steps, codes and texts.
 //! * No sequence of events lists a host for the source `prober` without a message that was sent to
 //!   it after its last release and delivered; a property test tries.
-//! * `unsafe` is in `serve::udp` and `serve::sys` alone.
+//! * `unsafe` is in `server::udp` and `server::sys` alone.
 //!
 //! ## Where this differs from the first design, and why
 //!
@@ -208,8 +208,8 @@ pub mod metrics;
 pub mod model;
 
 pub mod dns;
-pub mod format;
 pub mod index;
+pub mod lists;
 pub mod smtp;
 
 #[cfg(feature = "daemon")]
@@ -217,7 +217,7 @@ pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod exports;
 #[cfg(feature = "daemon")]
-pub mod intake;
+pub mod imports;
 #[cfg(feature = "daemon")]
 pub mod ledger;
 pub mod store;
@@ -225,9 +225,9 @@ pub mod store;
 #[cfg(feature = "daemon")]
 pub mod collect;
 #[cfg(feature = "daemon")]
-pub mod feed;
+pub mod feeds;
 #[cfg(feature = "daemon")]
-pub mod hooks;
+pub mod http;
 #[cfg(feature = "daemon")]
 pub mod mail;
 #[cfg(feature = "daemon")]
@@ -235,13 +235,13 @@ pub mod net;
 #[cfg(feature = "daemon")]
 pub mod probe;
 #[cfg(feature = "daemon")]
-pub mod resolve;
+pub mod resolver;
 #[cfg(feature = "daemon")]
 pub mod schedule;
 #[cfg(feature = "daemon")]
-pub mod serve;
+pub mod server;
 #[cfg(feature = "daemon")]
-pub mod web;
+pub mod webhooks;
 
 #[cfg(feature = "daemon")]
 pub mod cli;

@@ -14,7 +14,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("metrics", &[]),
     ("index", &["model"]),
     ("dns", &["model", "index"]),
-    ("format", &["model", "index", "dns"]),
+    ("lists", &["model", "index", "dns"]),
     ("smtp", &["model"]),
     ("clock", &["model"]),
     ("store", &["model", "index"]),
@@ -22,16 +22,16 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
         "ledger",
         &["model", "clock", "index", "smtp", "store", "metrics"],
     ),
-    ("intake", &["model", "index", "format", "store", "ledger"]),
+    ("imports", &["model", "index", "lists", "store", "ledger"]),
     (
-        "feed",
+        "feeds",
         &[
-            "model", "clock", "index", "dns", "format", "store", "ledger", "intake",
+            "model", "clock", "index", "dns", "lists", "store", "ledger", "imports",
         ],
     ),
     ("net", &["model"]),
     (
-        "serve",
+        "server",
         &[
             "model", "clock", "index", "dns", "ledger", "store", "metrics", "net",
         ],
@@ -41,38 +41,38 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     // The one door that opens another.
     ("schedule", &["model", "clock", "smtp", "ledger", "probe"]),
     (
-        "web",
+        "http",
         &[
-            "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "intake",
+            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "imports",
             "metrics", "net",
         ],
     ),
-    ("exports", &["model", "index", "format"]),
-    ("hooks", &["model", "clock", "ledger"]),
+    ("exports", &["model", "index", "lists"]),
+    ("webhooks", &["model", "clock", "ledger"]),
     ("mail", &[]),
-    ("resolve", &[]),
+    ("resolver", &[]),
     (
         "config",
         &[
-            "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "intake",
-            "feed", "serve", "web", "exports", "hooks", "mail", "resolve", "probe", "schedule",
-            "net",
+            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "imports",
+            "feeds", "server", "http", "exports", "webhooks", "mail", "resolver", "probe",
+            "schedule", "net",
         ],
     ),
     (
         "daemon",
         &[
-            "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve",
-            "web", "metrics", "exports", "hooks", "mail", "resolve", "probe", "collect",
-            "schedule", "config", "net",
+            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "feeds",
+            "server", "http", "metrics", "exports", "webhooks", "mail", "resolver", "probe",
+            "collect", "schedule", "config", "net",
         ],
     ),
     (
         "cli",
         &[
-            "model", "clock", "index", "dns", "format", "smtp", "store", "ledger", "feed", "serve",
-            "web", "metrics", "exports", "hooks", "mail", "resolve", "probe", "collect",
-            "schedule", "config", "daemon", "net", "intake",
+            "model", "clock", "index", "dns", "lists", "smtp", "store", "ledger", "feeds",
+            "server", "http", "metrics", "exports", "webhooks", "mail", "resolver", "probe",
+            "collect", "schedule", "config", "daemon", "net", "imports",
         ],
     ),
 ];
@@ -185,7 +185,7 @@ fn imports_point_up_the_list_only() {
         }
         for (krate, home) in [
             ("rocksdb", "store"),
-            ("axum", "web"),
+            ("axum", "http"),
             ("clap", "cli"),
             ("toml::", "config"),
         ] {
@@ -260,7 +260,7 @@ fn nothing_unfinished_and_no_unsafe_outside_its_files() {
                 wrong.push(at.clone());
             }
             if code.contains("unsafe")
-                && !["src/serve/udp.rs", "src/serve/sys.rs"].contains(&path.as_str())
+                && !["src/server/udp.rs", "src/server/sys.rs"].contains(&path.as_str())
             {
                 wrong.push(at.clone());
             }
@@ -281,14 +281,14 @@ fn nothing_unfinished_and_no_unsafe_outside_its_files() {
 /// signatures of webhooks, the date of a message that `orbsd probe` sends without a store, and the
 /// times of files.
 const WALL: [&str; 9] = [
-    "src/serve/udp.rs",
-    "src/serve/tcp.rs",
-    "src/serve/mod.rs",
-    "src/serve/transfer.rs",
-    "src/serve/notify.rs",
-    "src/feed/wire.rs",
-    "src/feed/file.rs",
-    "src/hooks.rs",
+    "src/server/udp.rs",
+    "src/server/tcp.rs",
+    "src/server/mod.rs",
+    "src/server/transfer.rs",
+    "src/server/notify.rs",
+    "src/feeds/wire.rs",
+    "src/feeds/file.rs",
+    "src/webhooks.rs",
     "src/cli/probe.rs",
 ];
 
@@ -319,7 +319,7 @@ fn only_the_clock_reads_the_wall_clock() {
         for (i, line) in code {
             let at = format!("{path}:{}: {}", i + 1, line.trim());
             // Of the monotonic clock, for systemd.
-            let monotonic = path == "src/serve/sys.rs" && line.contains("CLOCK_MONOTONIC");
+            let monotonic = path == "src/server/sys.rs" && line.contains("CLOCK_MONOTONIC");
             if room != "clock"
                 && !monotonic
                 && READERS

@@ -28,12 +28,12 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use super::{Common, Failure};
 use crate::{
     config::Config,
+    http,
     ledger::Ledger,
     ledger::desk::Desk,
     metrics::Metrics,
     net::ConnectionLimiter,
-    serve::{Mirrors, sys},
-    web,
+    server::{Mirrors, sys},
 };
 
 /// A body of either kind: bytes, or pieces that come with time.
@@ -425,7 +425,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     // Nobody says stop: the command ends, and its runtime with it.
     let stop = tokio::sync::watch::channel(false).1;
     let owner = crate::daemon::socket_owner(config).map_err(Failure::No)?;
-    let listener = runtime.block_on(web::bind(&config.socket, owner))?;
+    let listener = runtime.block_on(http::bind(&config.socket, owner))?;
     let reload = offline_reload(ledger.clone(), config.ledger.clone());
     // Nothing is tested by a command, and no token is made or read.
     let desk = Desk::new(
@@ -435,21 +435,21 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
             ..config.probe.desk.clone()
         },
     );
-    let app = web::App {
+    let app = http::App {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
         reload,
         feeds: Arc::new(|| Value::Array(vec![])),
-        decide_feed: web::no_feeds(),
+        decide_feed: http::no_feeds(),
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &mirrors),
-        surroundings: Arc::new(web::Surroundings::default),
+        surroundings: Arc::new(http::Surroundings::default),
         check_url: Arc::new(crate::daemon::check_url),
         known: crate::daemon::collector::known(desk.clone(), None.into(), Vec::new()),
         desk,
         connections: Arc::new(Vec::new),
         access: Arc::default(),
-        exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
+        exports: Arc::new(tokio::sync::Semaphore::new(http::EXPORTS)),
         check_configuration: Arc::new(|| Value::Null),
         uid: sys::uid(),
         started: ledger.now(),
@@ -457,13 +457,13 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         stop: stop.clone(),
     };
     let limiter = ConnectionLimiter::new(config.connections.socket, &config.connections.shares);
-    runtime.spawn(web::run_socket(listener, web::router(app), limiter, stop));
+    runtime.spawn(http::run_socket(listener, http::router(app), limiter, stop));
     Ok(ledger)
 }
 
 /// What a command may do with the configuration where no daemon runs: the store was opened with the
 /// files as they are.
-fn offline_reload(ledger: Ledger, settings: crate::ledger::Settings) -> web::Reload {
+fn offline_reload(ledger: Ledger, settings: crate::ledger::Settings) -> http::Reload {
     Arc::new(move |request| {
         let text = |e: crate::ledger::Refused| e.text(&ledger.store.vocabulary());
         if let Some((rename, line)) = request.rename {
@@ -471,7 +471,7 @@ fn offline_reload(ledger: Ledger, settings: crate::ledger::Settings) -> web::Rel
                 .rename(rename, settings.clone(), line)
                 .map_err(text)?;
         }
-        Ok(web::Reloaded {
+        Ok(http::Reloaded {
             warnings: Vec::new(),
             left_behind: ledger.left_behind_now().map_err(text)?,
         })

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Common, Failure, output};
 use crate::{
     model::{Algorithm, TsigKey, key::key_name},
-    serve::sys,
+    server::sys,
     store::private,
 };
 

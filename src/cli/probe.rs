@@ -21,6 +21,7 @@ use crate::{
     collect::{self, Collector},
     config::{Config, probe as settings},
     daemon::collector::find_names,
+    http::secrets,
     ledger::desk::{Phase, Ran, Ready},
     model::{
         Subject, Time,
@@ -29,7 +30,7 @@ use crate::{
         time::Seconds,
     },
     net::{ConnectionLimiter, Connections, Shares},
-    probe, resolve,
+    probe, resolver,
     smtp::{
         Catalogue, Envelope, Names, Tokens, Way,
         catalogue::Port,
@@ -37,7 +38,6 @@ use crate::{
         session::Receiver,
         token::Id,
     },
-    web::secrets,
 };
 
 /// Test a host of your own from here; nobody is listed. Exit codes: 0 refused, 1 the server was not
@@ -292,7 +292,7 @@ impl Here {
     /// Asks DNS for the names of the host that were not given.
     async fn find_names(&mut self, config: Option<&Config>) {
         let resolvers = config.map_or(&[][..], |c| &c.outgoing.resolvers);
-        let Ok(resolver) = resolve::Names::new(resolvers, false) else {
+        let Ok(resolver) = resolver::Names::new(resolvers, false) else {
             return;
         };
         let said: Vec<String> = self

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     exports::Settings,
-    format,
+    lists,
     model::{Zone, names::suggest},
 };
 
@@ -35,8 +35,8 @@ pub(super) fn read(
             );
             continue;
         };
-        if let Err(why) = format::write::check(&e.format, &e.action, zone.kind) {
-            let key = if format::write::check(&e.format, "", zone.kind).is_ok() {
+        if let Err(why) = lists::write::check(&e.format, &e.action, zone.kind) {
+            let key = if lists::write::check(&e.format, "", zone.kind).is_ok() {
                 "action"
             } else {
                 "format"

@@ -7,7 +7,7 @@ use super::{
     document::{Place, Report},
     tables::File,
 };
-use crate::{model::Subject, web};
+use crate::{http, model::Subject};
 
 /// An address that a key of a table wants.
 struct Wanted<'f> {
@@ -78,8 +78,8 @@ pub(super) fn check(file: &File, report: &mut Report) {
 }
 
 /// The proxies of a listener; what is not an address is rejected by [`check_proxies`].
-pub(super) fn trusted(trust: &[String], forwarded: Option<bool>) -> web::TrustedProxies {
-    web::TrustedProxies {
+pub(super) fn trusted(trust: &[String], forwarded: Option<bool>) -> http::TrustedProxies {
+    http::TrustedProxies {
         addresses: trust.iter().filter_map(|t| t.parse().ok()).collect(),
         forwarded: forwarded == Some(true),
     }

@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for SourceEntry {
 
 /// A random number below another.
 fn random_below(most: u64) -> u64 {
-    let random = crate::web::secrets::random::<8>().map(u64::from_be_bytes);
+    let random = crate::http::secrets::random::<8>().map(u64::from_be_bytes);
     // Without random numbers it is the latest: nothing is gained by making them fail.
     random.map_or(most.saturating_sub(1), |n| n % most.max(1))
 }
@@ -530,7 +530,7 @@ pub fn tokens(path: &Path) -> Result<Tokens, String> {
         Ok(secret) if secret.len() >= SECRET => Ok(Tokens::new(&secret)),
         Ok(_) => Err(format!("probe.key: {}", short(path))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let secret = crate::web::secrets::random::<SECRET>()?;
+            let secret = crate::http::secrets::random::<SECRET>()?;
             if let Some(parent) = path.parent() {
                 crate::store::private::create_dir(parent).map_err(said)?;
             }

@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::{
-    feed::{Kind, Settings},
-    format::records::Mapping,
+    feeds::{Kind, Settings},
+    lists::records::Mapping,
     model::{Zone, zone::Notify},
 };
 

@@ -10,15 +10,15 @@ use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
 use crate::{
     collect::{self, Collector, Outside},
     config::{Config, probe},
+    http::secrets,
     ledger::{
         Ledger,
         desk::{Desk, Known},
     },
     net::ConnectionLimiter,
-    resolve, schedule,
-    serve::{Certificates, tcp},
+    resolver, schedule,
+    server::{Certificates, tcp},
     smtp::Names,
-    web::secrets,
 };
 
 /// Opens the collector's addresses.
@@ -73,7 +73,7 @@ impl Tests {
             known: token,
             ..Collector::new(settings.receiver.clone(), judge, limiter)
         };
-        let names = Arc::new(resolve::Names::new(&config.outgoing.resolvers, false).ok());
+        let names = Arc::new(resolver::Names::new(&config.outgoing.resolvers, false).ok());
         let known = known(
             desk.clone(),
             names.clone(),
@@ -127,7 +127,7 @@ impl Tests {
 }
 
 /// Finds a host's names: only those whose address, or whose MX, points at it.
-pub fn known(desk: Desk, names: Arc<Option<resolve::Names>>, collectors: Vec<IpAddr>) -> Known {
+pub fn known(desk: Desk, names: Arc<Option<resolver::Names>>, collectors: Vec<IpAddr>) -> Known {
     Arc::new(move |target, said| {
         let (names, settings, collectors) = (names.clone(), desk.settings(), collectors.clone());
         Box::pin(async move {
@@ -146,7 +146,7 @@ pub fn known(desk: Desk, names: Arc<Option<resolve::Names>>, collectors: Vec<IpA
 }
 
 /// Fills the names of a host that are missing, from its reverse DNS and from what was said of it.
-pub async fn find_names(names: &resolve::Names, said: Vec<String>, out: &mut Names) {
+pub async fn find_names(names: &resolver::Names, said: Vec<String>, out: &mut Names) {
     let target = out.target;
     let said = said
         .into_iter()
@@ -175,7 +175,7 @@ pub async fn find_names(names: &resolve::Names, said: Vec<String>, out: &mut Nam
 
 /// Looks where the probe domain's mail goes, while hosts on the Internet may be tested, by us or by
 /// reporters: what comes elsewhere proves nothing, and somebody else gets it (safety rule S10).
-fn outside(desk: Desk, names: Arc<Option<resolve::Names>>, addresses: Vec<IpAddr>) -> Outside {
+fn outside(desk: Desk, names: Arc<Option<resolver::Names>>, addresses: Vec<IpAddr>) -> Outside {
     Arc::new(move || {
         let (names, settings, addresses) = (names.clone(), desk.settings(), addresses.clone());
         Box::pin(async move {
@@ -196,7 +196,7 @@ fn outside(desk: Desk, names: Arc<Option<resolve::Names>>, addresses: Vec<IpAddr
 /// What is wrong with a domain's MX: each of its addresses has to be ours. The error is that of a
 /// resolver that does not answer.
 async fn goes_elsewhere(
-    names: &resolve::Names,
+    names: &resolver::Names,
     domain: &str,
     ours: &(dyn Fn(IpAddr) -> bool + Send + Sync),
 ) -> Result<Option<String>, String> {
@@ -224,7 +224,7 @@ async fn goes_elsewhere(
 
 /// Whether a host takes a domain's mail, and nobody else does: a test that it hands on to another
 /// exchange would reach that.
-async fn takes_mail(names: &resolve::Names, domain: &str, target: IpAddr) -> bool {
+async fn takes_mail(names: &resolver::Names, domain: &str, target: IpAddr) -> bool {
     let Ok(hosts) = names.exchanges(domain).await else {
         return false;
     };
@@ -238,7 +238,7 @@ async fn takes_mail(names: &resolve::Names, domain: &str, target: IpAddr) -> boo
 
 /// Whether a name is a host's own, and its mail too: another exchange would get what the host hands
 /// on.
-async fn is_own(names: &resolve::Names, name: &str, target: IpAddr) -> bool {
+async fn is_own(names: &resolver::Names, name: &str, target: IpAddr) -> bool {
     let Ok(hosts) = names.exchanges(name).await else {
         return false;
     };
@@ -246,7 +246,7 @@ async fn is_own(names: &resolve::Names, name: &str, target: IpAddr) -> bool {
 }
 
 /// Whether a name is a host's, and of its family nobody else's.
-async fn only(names: &resolve::Names, name: &str, target: IpAddr) -> bool {
+async fn only(names: &resolver::Names, name: &str, target: IpAddr) -> bool {
     let Ok(all) = names.addresses(name).await else {
         return false;
     };

@@ -8,15 +8,15 @@ use std::{
 };
 
 use orbsd::{
-    feed::{
+    feeds::{
         Feeds, Kind, Settings,
         follow::{Following, How as Came, Refreshed},
         wire::{Failed, Server},
     },
-    format::records::Mapping,
+    imports::Reasons,
     index::records::wire_name,
-    intake::Reasons,
     ledger::Ledger,
+    lists::records::Mapping,
     model::{Algorithm, Keys, Subject, TsigKey, time::Seconds},
 };
 

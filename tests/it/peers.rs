@@ -125,7 +125,7 @@ fn both(q: &[u8], to: std::net::SocketAddr) -> Option<(u8, Vec<String>)> {
 }
 
 /// Data set type, file and zone, data; each in networks of its own, since all zones here publish
-/// the same reasons. What is known to differ (`src/format/rbldnsd.rs`) is left out here.
+/// the same reasons. What is known to differ (`src/lists/rbldnsd.rs`) is left out here.
 const FILES: [(&str, &str, &str); 8] = [
     (
         "ip4trie",
