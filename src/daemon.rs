@@ -470,6 +470,7 @@ fn divide_files(mut config: Config) -> (Config, Connections) {
         + config.secure.listen.len()
         + config.secure.https.len()
         + config.secure.quic.len()
+        + config.secure.h3.len() * server::http3::SOCKETS
         + config.probe.listen.len();
     let notified: usize = config
         .ledger
