@@ -7,7 +7,7 @@ export CC = $(if $(shell command -v ccache 2>/dev/null),ccache cc,cc)
 export CXX = $(if $(shell command -v ccache 2>/dev/null),ccache c++,c++)
 CARGO ?= cargo
 
-.PHONY: help need run test check deny bench fuzz drill peers mirrors lab
+.PHONY: help need run test check deny bench fuzz drill peers mirrors lab docs
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ peers: ## fetches the servers that tests and benches run, without installing the
 
 deny: ## licences and sources of all dependencies
 	@sh tests/deny.sh $(TARGET)
+
+docs: ## builds the book of docs/ into TARGET/book; installs mdbook where it is missing
+	@sh tests/docs.sh $(TARGET)
 
 test: check peers deny ## everything: units, properties, scenarios on every front, faults, real peers
 	ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --locked

@@ -1,16 +1,16 @@
 #!/bin/sh
 # A mail host in a network and mount namespace of its own: orbsd, unbound in front of it on 127.0.0.1:53, and real MTAs
-# that ask it, by the recipes of README.md. Run by the tests in an empty folder; ORBSD, PEERS and README say where the programs
+# that ask it, by the recipes of docs/mail-servers.md. Run by the tests in an empty folder; ORBSD, PEERS and PAGE say where the programs
 # and the recipes are. Prints what was seen.
 set -u
 root=$PEERS/root
 export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/usr/lib/postfix:$root/usr/lib/rspamd:$root/usr/lib/aarch64-linux-gnu
 pids=""
 trap 'kill $pids 2>/dev/null; wait 2>/dev/null' EXIT
-# The block of README.md after the line that starts with a text, for the zone that is served here.
+# The block of the page after the line that starts with a text, for the zone that is served here.
 recipe() {
-    awk -v head="$1" 'index($0, head) == 1 { found = 1 } found && /^```/ { if (open) exit; open = 1; next } open' "$README" \
-        | sed 's/relays\.example\.org/bl.orbs.example/g' | grep . || echo "FAILED: README.md has no recipe \"$1\"" >&2
+    awk -v head="$1" 'index($0, head) == 1 { found = 1 } found && /^```/ { if (open) exit; open = 1; next } open' "$PAGE" \
+        | sed 's/relays\.example\.org/bl.orbs.example/g' | grep . || echo "FAILED: docs/mail-servers.md has no recipe \"$1\"" >&2
 }
 # LIST and LISTED try another list, and an address of it.
 listed=${LISTED:-45.51.100.7} clean=45.51.100.8
