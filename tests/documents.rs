@@ -56,9 +56,8 @@ fn steps(design: &str, flow: &str) -> Vec<Step> {
 
 fn is_word(text: &str, word: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(word).any(|(at, _)| {
-        !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part)
-    })
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
 }
 
 /// Whether code names a word outside of comments and, for a function, outside of its definition.
@@ -79,7 +78,10 @@ fn flow_tables_name_functions_that_lead_to_each_other() {
             wrong.push(format!("docs/design.md: no table below \"### {flow}\""));
         }
         let read = |s: &Step| fs::read_to_string(&s.file).unwrap_or_default();
-        for (step, next) in steps.iter().zip(steps.iter().skip(1).map(Some).chain([None])) {
+        for (step, next) in steps
+            .iter()
+            .zip(steps.iter().skip(1).map(Some).chain([None]))
+        {
             let at = format!("docs/design.md:{}: {}", step.line, step.file);
             let code = read(step);
             if code.is_empty() {
@@ -142,9 +144,14 @@ fn anchor(heading: &str) -> String {
 
 #[test]
 fn links_of_documents_lead_to_files_and_headings() {
-    let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
-        .map(PathBuf::from)
-        .into();
+    let mut pages: Vec<PathBuf> = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    ]
+    .map(PathBuf::from)
+    .into();
     documents(Path::new("docs"), &mut pages);
     let mut wrong = Vec::new();
     for page in &pages {
