@@ -388,7 +388,7 @@ fn check(
             report.warning(
                 &p.place,
                 "",
-                "hosts on the Internet are tested: read \"Testing relays\" in the README first",
+                "hosts on the Internet are tested: read docs/relay.md first",
             );
         }
     }
