@@ -289,6 +289,95 @@ fn documented_name_server_configuration_is_accepted() {
     assert!(checked >= 3, "{checked}");
 }
 
+/// The code spans of all pages and of the comments of the shipped configuration, with their pages.
+fn spans() -> Vec<(String, String)> {
+    let mut files = pages();
+    files.push("config.toml".into());
+    for zone in fs::read_dir("zones").unwrap() {
+        files.push(zone.unwrap().path().display().to_string());
+    }
+    let mut out = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut fenced = false;
+        for line in text.lines() {
+            if line.starts_with("```") {
+                fenced = !fenced;
+            } else if !fenced {
+                let odd = line.split('`').skip(1).step_by(2);
+                out.extend(odd.map(|span| (file.clone(), span.to_string())));
+            }
+        }
+    }
+    out
+}
+
+/// A command that a page names outside of a block exists: its words up to the first option or
+/// placeholder are accepted.
+#[test]
+fn commands_that_documents_mention_exist() {
+    let word =
+        |w: &&str| w.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !w.starts_with('-');
+    let mut commands: Vec<(Vec<String>, String)> = spans()
+        .into_iter()
+        .filter_map(|(page, span)| {
+            let rest = span.strip_prefix("orbsd ")?;
+            let words: Vec<String> = rest.split(' ').take_while(word).map(String::from).collect();
+            (!words.is_empty()).then_some((words, page))
+        })
+        .collect();
+    commands.sort();
+    commands.dedup_by(|a, b| a.0 == b.0);
+    assert!(commands.len() >= 30, "{commands:?}");
+    for (words, page) in commands {
+        let out = Command::new(env!("CARGO_BIN_EXE_orbsd"))
+            .args(&words)
+            .arg("--help")
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{page}: there is no `orbsd {}`: {}",
+            words.join(" "),
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+}
+
+/// A key that a page names as `[table] key` is in the shipped configuration.
+#[test]
+fn keys_that_documents_mention_exist() {
+    let shipped = ["config.toml", "zones/relays.toml"].map(|f| fs::read_to_string(f).unwrap());
+    let mut checked = 0;
+    for (page, span) in spans() {
+        let Some((table, key)) = span.split_once("] ") else {
+            continue;
+        };
+        let key: String = key
+            .chars()
+            .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+            .collect();
+        if !table.starts_with('[') || key.is_empty() {
+            continue;
+        }
+        let header = format!("{table}]");
+        let known = shipped.iter().any(|text| {
+            text.lines()
+                .map(|l| l.trim_start_matches("# "))
+                .skip_while(|l| !l.starts_with(&header))
+                .skip(1)
+                .take_while(|l| !l.starts_with('['))
+                .any(|l| l.split(" = ").next() == Some(key.as_str()))
+        });
+        assert!(
+            known,
+            "{page}: `{span}` is not in the shipped configuration"
+        );
+        checked += 1;
+    }
+    assert!(checked >= 20, "{checked}");
+}
+
 /// A folder with the shipped configuration on free ports, and its daemon.
 fn shipped() -> (Folder, Daemon, u16, u16) {
     let (dns, admin) = (free_port(), free_port());
