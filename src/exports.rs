@@ -215,7 +215,7 @@ fn refresh(
         .by_name(&s.zone)
         .ok_or_else(|| format!("the zone {} is not served", s.zone))?;
     if !snapshot.sound {
-        return Err("the store can not be trusted; nothing is written from it".into());
+        return Err("the store cannot be trusted; nothing is written from it".into());
     }
     let export = Export::new(&s.format, &s.action, snapshot, zone)?;
     if first_line(&s.path).is_some_and(|l| l == export.first_line()) {

@@ -223,7 +223,7 @@ impl Feed {
             }
             Err(why) => {
                 if state.problem.as_ref() != Some(&why) {
-                    tracing::warn!(feed = name, "the feed can not be refreshed: {why}");
+                    tracing::warn!(feed = name, "the feed cannot be refreshed: {why}");
                 }
                 state.problem = Some(why);
             }

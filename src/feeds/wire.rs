@@ -260,7 +260,7 @@ impl Server {
         let until = Instant::now() + WHOLE;
         let mut stream = TcpStream::connect_timeout(&addr, CONNECT).map_err(|e| {
             Failed::Network(format!(
-                "{addr} can not be reached over TCP: {e}; is the server there?"
+                "{addr} cannot be reached over TCP: {e}; is the server there?"
             ))
         })?;
         stream

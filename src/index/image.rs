@@ -179,7 +179,7 @@ pub fn read(bytes: &[u8]) -> Result<Builder, &'static str> {
     let mut others = Vec::new();
     while !r.0.is_empty() {
         let len = usize::from(r.u16()?);
-        let subject = Subject::from_key(r.take(len)?).ok_or("a subject's key can not be read")?;
+        let subject = Subject::from_key(r.take(len)?).ok_or("a subject's key cannot be read")?;
         others.push((subject, fact(r.u32()?)?));
     }
     builder.put_others(others);

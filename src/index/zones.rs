@@ -329,7 +329,7 @@ impl ZoneView {
             ));
         }
         if labels_in(place).any(|l| l == b"*") {
-            return Err("`*` can not be a label of it: what is listed makes the wildcards".into());
+            return Err("`*` cannot be a label of it: what is listed makes the wildcards".into());
         }
         match (self.spec.kind, labels_in(place).last()) {
             (ZoneKind::Address, Some(top))

@@ -106,9 +106,9 @@ fn column_error(
 ) -> Option<(&'static str, String)> {
     if is_name && !is_number(word) && !is_date(word) {
         return Some((
-            "words behind a name",
+            "words after a name",
             format!(
-                "`{word}` stands behind a name; a name is alone on its line, or numbers and dates follow it"
+                "`{word}` follows a name; only numbers and dates may follow a name on its line"
             ),
         ));
     }

@@ -154,7 +154,7 @@ pub fn patch(
     let mut nodes = BTreeSet::new();
     let mut last: &[u8] = &[];
     for row in net.keys() {
-        let (owner, ..) = parts(row).ok_or("a changed row can not be read")?;
+        let (owner, ..) = parts(row).ok_or("a changed row cannot be read")?;
         if owner != last {
             touch(zone, owner, old, new, &mut nodes)?;
             last = owner;
@@ -181,7 +181,7 @@ fn rows(
     let mut out = Patch::default();
     let mut last: &[u8] = &[];
     for row in net.keys() {
-        let (owner, ..) = parts(row).ok_or("a changed row can not be read")?;
+        let (owner, ..) = parts(row).ok_or("a changed row cannot be read")?;
         if owner == last {
             continue;
         }

@@ -294,7 +294,7 @@ impl State {
                 .map_err(WordError::from),
             Kind::Ip6Tset => keys::ip6tset(key, hole).map(one).map_err(WordError::from),
             Kind::Combined => Err(WordError::from(
-                "entries of a combined file stand behind a $DATASET line".to_string(),
+                "entries of a combined file have to follow a $DATASET line".to_string(),
             )),
             Kind::Ip4Set | Kind::Ip4Trie | Kind::Ip4Tset => {
                 if kind != Kind::Ip4Set && key.contains('-') {

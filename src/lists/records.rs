@@ -92,7 +92,7 @@ impl<'a> Records<'a> {
 
     /// Takes the next row.
     pub fn row(&mut self, row: &[u8]) -> Result<(), String> {
-        let (node, kind, data) = parts(row).ok_or("a row of the zone's copy can not be read")?;
+        let (node, kind, data) = parts(row).ok_or("a row of the zone's copy cannot be read")?;
         if node != self.node {
             self.owned()?;
             node.clone_into(&mut self.node);

@@ -262,7 +262,7 @@ fn bracketed(text: &str, word: &str, rest: &str, rules: &Rules) -> Result<Entry,
         Some((":", port)) if port.parse::<u16>().is_ok() => {
             Ok(entry(vec![host(addr)], port.parse().ok()))
         }
-        _ => Err(bad("behind the bracket stands nothing, a length or a port")),
+        _ => Err(bad("only a length or a port may follow the bracket")),
     }
 }
 

@@ -64,7 +64,7 @@ impl std::fmt::Display for StoreError {
             StoreError::Damaged(why) => {
                 write!(f, "the store is damaged: {why}; restore it from a backup")
             }
-            StoreError::Io(why) => write!(f, "the store can not be read or written: {why}"),
+            StoreError::Io(why) => write!(f, "the store cannot be read or written: {why}"),
         }
     }
 }
@@ -84,7 +84,7 @@ impl From<rocksdb::Error> for StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 pub(super) fn damaged(what: &str) -> StoreError {
-    StoreError::Damaged(format!("{what} can not be read"))
+    StoreError::Damaged(format!("{what} cannot be read"))
 }
 
 /// The names that this store has given numbers, and what it knows of its sources.

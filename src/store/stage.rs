@@ -229,7 +229,7 @@ impl Stage<'_> {
             self.runs.len()
         ));
         self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
-        self.runs.push(path.clone()); // first, so that it goes even if it can not be written whole
+        self.runs.push(path.clone()); // first, so that it goes even if it cannot be written whole
         let mut file = BufWriter::new(File::create(&path).map_err(io)?);
         let mut buf = Vec::new();
         for line in self.lines.drain(..) {

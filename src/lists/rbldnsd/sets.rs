@@ -124,7 +124,7 @@ impl Sets {
         *state = State::new(Kind::Skip, template, max_range);
         let kind = match Kind::of(name) {
             Ok(Kind::Combined) => {
-                return input.problem(column, "a combined data set can not stand in another");
+                return input.problem(column, "a combined data set cannot stand in another");
             }
             Ok(kind) => kind,
             Err(why) => return input.problem(column, &why),
