@@ -12,7 +12,6 @@ use super::{
     output,
 };
 use crate::{
-    clock::Clock,
     config::Config,
     ledger::{self, removals},
     model::{
@@ -82,10 +81,15 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     let found = restoration.found.clone();
     let mut store = Store::open(store::Settings { path: restoration.path(), ..config.store.clone() }).map_err(no)?;
     let clock = crate::daemon::clock(&config);
-    let serials = serials(&config, &clock, &found.at, c.force);
+    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
+    warn_of_mirrors(&mirrors, log.is_some());
+    let serials = serials(&mirrors, clock.now(), &found.at, c.force);
     let (missing, done) = bring_up_to_date(&mut store, c, log.as_ref(), &serials, &config, clock.now())
         .map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
     store.close().map_err(no)?;
+    if let Err(e) = mirrors.keep_restored(&done.serials) {
+        eprintln!("orbsd: warning: {e}; another restore of this copy may give the same serials");
+    }
     restoration.finish().map_err(no)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> = done.serials.iter().map(|(o, s)| (o, s.0)).collect();
@@ -138,10 +142,23 @@ fn bring_up_to_date(
 }
 
 /// What serials are decided by: the copy's age, and what mirrors were seen to have, which is no part of the copy.
-fn serials(config: &Config, clock: &Clock, copied: &str, force: bool) -> ledger::RestoreSerials {
-    let age = copied.parse::<Time>().map_or(u64::MAX, |at| clock.now().0.saturating_sub(at.0));
-    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone())).seen_serials();
-    ledger::RestoreSerials { age, mirrors, force }
+fn serials(mirrors: &Arc<Mirrors>, now: Time, copied: &str, force: bool) -> ledger::RestoreSerials {
+    let copied = copied.parse::<Time>().unwrap_or_default();
+    let age = now.0.saturating_sub(copied.0);
+    ledger::RestoreSerials { age, mirrors: mirrors.seen_serials(), given_out: mirrors.given_out(), copied, force }
+}
+
+/// Says what is not known of the serials that mirrors have, and how to make it known.
+fn warn_of_mirrors(mirrors: &Mirrors, has_log: bool) {
+    mirrors.problems().iter().for_each(|p| eprintln!("orbsd: warning: {p}"));
+    if !has_log && !mirrors.knows_serials() {
+        eprintln!(
+            "orbsd: warning: no serial is known that a mirror has or that a zone gave out after the copy: {place} is missing; a \
+             mirror that is ahead of this restore keeps its old zone. If the folder of the old store has mirrors.json, copy it to \
+             {place} and run this restore again before the daemon starts",
+            place = mirrors.place().display()
+        );
+    }
 }
 
 /// A zone whose serial is not newer for some mirrors.

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Row, Who};
+use super::{GivenOut, Row, Who};
 use crate::model::Time;
 
 /// The longest file that is read, in bytes.
@@ -31,18 +31,21 @@ pub(super) struct Saved {
     /// When each address completed its last transfer.
     #[serde(default)]
     pub(super) transferred: BTreeMap<IpAddr, Time>,
+    /// The last serial of each zone.
+    #[serde(default)]
+    pub(super) given_out: GivenOut,
 }
 
 impl Saved {
     /// In the newest form.
-    pub(super) fn new(mirrors: Vec<SavedRow>, transferred: BTreeMap<IpAddr, Time>) -> Saved {
-        Saved { version: VERSION, mirrors, transferred }
+    pub(super) fn new(mirrors: Vec<SavedRow>, transferred: BTreeMap<IpAddr, Time>, given_out: GivenOut) -> Saved {
+        Saved { version: VERSION, mirrors, transferred, given_out }
     }
 }
 
 impl Default for Saved {
     fn default() -> Saved {
-        Saved::new(Vec::new(), BTreeMap::new())
+        Saved::new(Vec::new(), BTreeMap::new(), GivenOut::new())
     }
 }
 
@@ -79,7 +82,7 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
                 Ok((zone, who, serde_json::from_value(row).map_err(wrong)?))
             };
             let mirrors = saved.mirrors.into_iter().map(one).collect::<Result<_, String>>()?;
-            Ok(Saved::new(mirrors, BTreeMap::new()))
+            Ok(Saved::new(mirrors, BTreeMap::new(), GivenOut::new()))
         }
         Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(wrong),
         other => Err(format!("version {} of its form is not known here", other.map_or("?".into(), |v| v.to_string()))),
