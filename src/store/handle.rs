@@ -117,6 +117,8 @@ pub struct Store {
     /// The last commit that it had acknowledged before it was opened, 0 where that is not known; and whether rows that it had
     /// acknowledged are missing.
     pub(super) acknowledged: (u64, bool),
+    /// Why that is not known.
+    pub(super) unknown_commit: Option<super::UnknownCommit>,
     /// Why the end of the write-ahead log was cut when it was opened, where it was.
     pub(super) cut: std::sync::Mutex<Option<String>>,
     /// What becomes of commits: how tests see a disk that says no. One of [`Fault`].
@@ -190,6 +192,11 @@ impl Store {
     /// The last commit that was acknowledged before the store was opened; 0 where that is not known.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.0
+    }
+
+    /// Why it is not known which commit was acknowledged last before the store was opened; `None` where it is.
+    pub fn unknown_commit(&self) -> Option<super::UnknownCommit> {
+        self.unknown_commit
     }
 
     /// Whether rows that were acknowledged before the store was opened are missing.

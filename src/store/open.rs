@@ -122,6 +122,7 @@ impl Store {
             vocabulary: RwLock::default(),
             integrity,
             acknowledged: (0, false),
+            unknown_commit: None,
             cut: Mutex::new(cut),
             fault: AtomicU8::new(0),
         };
@@ -135,6 +136,8 @@ impl Store {
         }
         store.id = store.get(schema::META, b"id")?.and_then(|v| v.try_into().ok()).ok_or_else(|| damaged("the store's identity"))?;
         let last = store.integrity.acknowledged(store.id);
+        store.unknown_commit = last.err();
+        let last = last.unwrap_or_default();
         store.acknowledged = (last.commit, sequence < last.sequence);
         store.load_vocabulary()?;
         store.drop_stages()?;
