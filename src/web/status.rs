@@ -47,6 +47,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let workers: Map<String, Value> =
         app.metrics.by_worker().into_iter().map(|(n, total, zones)| (n, json!({"total": total, "zones": by_zone(&zones)}))).collect();
     let refused = app.ledger.health.writes_refused();
+    let degraded = integrity::degraded(&app).await;
     // It waits for whoever decides something now, who may wait for the disk.
     let desk = app.desk.clone();
     let wrong = tokio::task::spawn_blocking(move || desk.wrong()).await.unwrap_or_else(|e| Some(e.to_string()));
@@ -61,7 +62,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "clock": clock::shown(&app.ledger.clock.report()),
         "commit": snapshot.seq,
         "writes": if refused.is_some() { "refused" } else { "taken" },
-        "problem": refused.or_else(|| integrity::degraded(&app).into_iter().next()),
+        "problem": refused.or_else(|| degraded.into_iter().next()),
         "removals": integrity::removals(&app),
         "integrity": integrity::report(&app),
         "commits": app.ledger.health.commits.load(Relaxed),
@@ -91,7 +92,7 @@ pub(super) async fn mirrors(State(app): State<App>) -> Json<Value> {
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     match app.ledger.health.writes_refused() {
         None => {
-            let wrong = app.ledger.clock.report().problem().into_iter().chain(integrity::degraded(&app));
+            let wrong = app.ledger.clock.report().problem().into_iter().chain(integrity::degraded(&app).await);
             let lines: String = wrong.map(|why| format!("degraded: {why}\n")).collect();
             (StatusCode::OK, if lines.is_empty() { "ready\n".into() } else { lines })
         }
