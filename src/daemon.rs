@@ -51,7 +51,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = serve::secure::bind(&config.secure)?;
-    let socket = web::bind(&config.socket, socket_owner(&config)?).await.map_err(|e| format!("admin.socket: {e}"))?;
+    let socket = web::bind(&config.socket, &socket_owner(&config)?).await.map_err(|e| format!("admin.socket: {e}"))?;
     let collectors = collector::bind(&config.probe.listen)?;
     let (admin, public) = (listen("admin.listen", config.admin)?, listen("web.listen", config.web)?);
     drop_privileges(&config)?;
@@ -382,18 +382,18 @@ fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
 }
 
 /// Whom the socket belongs to: the user that the daemon becomes, and the group of `[admin] socket_group`.
-pub fn socket_owner(config: &Config) -> Result<web::SocketOwner, String> {
+fn socket_owner(config: &Config) -> Result<web::SocketOwner, String> {
     use nix::unistd::{Group, User};
     let mut owner = web::SocketOwner::default();
     if sys::is_root() && !config.user.is_empty() {
         let user = User::from_name(&config.user).map_err(|e| format!("process.user: {e}"))?;
         let user = user.ok_or_else(|| format!("process.user: there is no user `{}`", config.user))?;
-        owner = web::SocketOwner { user: Some(user.uid.as_raw()), group: Some(user.gid.as_raw()) };
+        owner = web::SocketOwner { user: Some(user.uid.as_raw()), group: Some(user.gid.as_raw()), group_name: None };
     }
     if !config.socket_group.is_empty() {
         let group = Group::from_name(&config.socket_group).map_err(|e| format!("admin.socket_group: {e}"))?;
         let group = group.ok_or_else(|| format!("admin.socket_group: there is no group `{}` on this machine", config.socket_group))?;
-        owner.group = Some(group.gid.as_raw());
+        (owner.group, owner.group_name) = (Some(group.gid.as_raw()), Some(config.socket_group.clone()));
     }
     Ok(owner)
 }

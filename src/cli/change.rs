@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Common, Failure,
-    client::{Client, failure, pieces},
+    client::{Client, pieces},
     text::{list, plain_line, text},
 };
 use crate::format::word;
@@ -169,10 +169,7 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
         let _ = tx.blocking_send(Ok(buffer.into()));
     });
     let response = client.send(Method::POST, "/v1/bulk?published=true", pieces(rx))?;
-    if !response.status().is_success() {
-        return Err(failure(response.status(), &Value::Null));
-    }
-    let mut body = response.into_body();
+    let mut body = client.accepted(response)?.into_body();
     let (mut rest, mut count, mut failed, mut usage) = (Vec::new(), 0u64, 0u64, false);
     while let Some(piece) = client.piece(&mut body)? {
         rest.extend(piece);

@@ -153,10 +153,19 @@ impl Client {
     pub(super) fn stream(&mut self, path: &str, accept: &str) -> Result<Incoming, Failure> {
         let request = self.request(Method::GET, path).header("accept", accept).body(bytes("")).map_err(text)?;
         let response = self.runtime.block_on(self.sender.send_request(request)).map_err(text)?;
-        if !response.status().is_success() {
-            return Err(failure(response.status(), &Value::Null));
+        Ok(self.accepted(response)?.into_body())
+    }
+
+    /// An answer that is not a problem; a problem becomes a failure with its reason.
+    pub(super) fn accepted(&self, response: Response<Incoming>) -> Result<Response<Incoming>, Failure> {
+        if response.status().is_success() {
+            return Ok(response);
         }
-        Ok(response.into_body())
+        let (status, mut body, mut all) = (response.status(), response.into_body(), Vec::new());
+        while let Some(piece) = self.piece(&mut body)? {
+            all.extend(piece);
+        }
+        Err(failure(status, &serde_json::from_slice(&all).unwrap_or_default()))
     }
 
     fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
@@ -228,10 +237,15 @@ impl Client {
 /// Why a socket cannot be opened, and who may.
 fn no_access(socket: &std::path::Path) -> String {
     use std::os::unix::fs::MetadataExt;
-    let folder = socket.parent().and_then(|f| std::fs::metadata(f).ok());
-    let group = folder.and_then(|f| nix::unistd::Group::from_gid(f.gid().into()).ok().flatten());
-    let group = group.map_or("the daemon's group".to_string(), |g| format!("the group {}", g.name));
-    format!("no access to {}: join {group}, or run this as root or as the daemon's user", socket.display())
+    // The socket's group, or that of a folder which this user may not enter.
+    let found = std::fs::metadata(socket).ok().or_else(|| std::fs::metadata(socket.parent()?).ok());
+    let group = found.filter(|m| m.gid() != 0).and_then(|m| nix::unistd::Group::from_gid(m.gid().into()).ok().flatten());
+    let how = match group {
+        Some(g) => format!("join the group {}", g.name),
+        // Its members could read whatever root's group can.
+        None => "let `socket_group` of [admin] name a group that you are in".into(),
+    };
+    format!("no access to {}: {how}, or run this as root or as the daemon's user", socket.display())
 }
 
 /// Reads the token of a file, and warns if other users can read or replace it.
@@ -276,8 +290,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     let ledger = crate::daemon::open_ledger(config, clock, &mirrors).map_err(Failure::No)?;
     // Nobody says stop: the command ends, and its runtime with it.
     let stop = tokio::sync::watch::channel(false).1;
-    let owner = crate::daemon::socket_owner(config).map_err(Failure::No)?;
-    let listener = runtime.block_on(web::bind(&config.socket, owner))?;
+    // Of this command alone, so nobody else has to reach it.
+    let listener = runtime.block_on(web::bind(&config.socket, &web::SocketOwner::default()))?;
     let reload = offline_reload(ledger.clone(), config.ledger.clone());
     // Nothing is tested by a command, and no token is made or read.
     let desk = Desk::new(ledger.clone(), crate::ledger::desk::Settings { enabled: false, ..config.probe.desk.clone() });

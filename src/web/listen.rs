@@ -57,18 +57,52 @@ pub struct Door {
 pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
 /// The user and the group that the socket, and a directory that is made for it, belong to; none: those of this process.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SocketOwner {
     /// The user id.
     pub user: Option<u32>,
     /// The group id.
     pub group: Option<u32>,
+    /// The name of that group, where the configuration has it.
+    pub group_name: Option<String>,
+}
+
+impl SocketOwner {
+    /// Gives a path to the owner.
+    fn give(&self, path: &Path) -> std::io::Result<()> {
+        std::os::unix::fs::chown(path, self.user, self.group).map_err(|e| match &self.group_name {
+            Some(group) => std::io::Error::new(
+                e.kind(),
+                format!(
+                    "{} cannot be given to `{group}`, the `socket_group` of [admin]: {e}; the daemon has to be root or a member of \
+                     that group: set SupplementaryGroups={group} in the systemd unit, or add the daemon's user to it",
+                    path.display()
+                ),
+            ),
+            None => e,
+        })
+    }
+
+    /// Gives a directory that was there before to the configured group, where nobody but its owner and group may enter it: its
+    /// members have to reach the socket. One that is for its owner alone stays so.
+    fn give_directory(&self, path: &Path) -> std::io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(path)?;
+        let for_group = found.mode() & 0o011 == 0o010;
+        if self.group_name.is_none() || !for_group || self.group == Some(found.gid()) {
+            return Ok(());
+        }
+        SocketOwner { user: None, ..self.clone() }.give(path)
+    }
 }
 
 /// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error. The socket gets
-/// the mode 0660, and a directory that is made for it 0750; one that is there stays as it is.
-pub async fn bind(path: &Path, owner: SocketOwner) -> std::io::Result<UnixListener> {
-    use std::os::unix::fs::{PermissionsExt, chown};
+/// the mode 0660, and a directory that is made for it 0750; one that is there gets the group alone.
+///
+/// # Errors
+/// Says what could not be done, and leaves nothing behind.
+pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
     match UnixStream::connect(path).await.map_err(|e| e.kind()) {
         Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
         Ok(_) => return Err(std::io::Error::other(format!("{} is in use; is another orbsd running?", path.display()))),
@@ -76,16 +110,20 @@ pub async fn bind(path: &Path, owner: SocketOwner) -> std::io::Result<UnixListen
         Err(e) => return Err(std::io::Error::new(e, format!("{}: {e}; is another orbsd running?", path.display()))),
     }
     let open = |path: &Path, mode: u32| {
-        chown(path, owner.user, owner.group)?;
+        owner.give(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
     };
-    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty() && !f.exists()) {
-        std::fs::create_dir_all(folder)?;
-        open(folder, 0o750)?;
+    match path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        Some(folder) if folder.exists() => owner.give_directory(folder)?,
+        Some(folder) => {
+            std::fs::create_dir_all(folder)?;
+            open(folder, 0o750).inspect_err(|_| drop(std::fs::remove_dir(folder)))?;
+        }
+        None => {}
     }
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path)?;
-    open(path, 0o660)?;
+    open(path, 0o660).inspect_err(|_| drop(std::fs::remove_file(path)))?;
     Ok(listener)
 }
 
