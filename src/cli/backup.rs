@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     Common, Failure,
     client::{Client, bytes},
-    output,
+    output, owner,
 };
 use crate::{
     config::Config,
@@ -75,6 +75,13 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     let config = common.load()?;
     // Read first: nothing is put anywhere for a log that can not be read.
     let log = c.removals.as_ref().map(|p| removals::read(p)).transpose().map_err(Failure::No)?;
+    let place = config.ledger.removals.as_deref().filter(|_| !c.new_identity);
+    let placement = match (&c.removals, &log, place) {
+        (Some(path), Some(log), Some(place)) => removals::placement(path, log, place).map_err(Failure::No)?,
+        _ => removals::Placement::Keep,
+    };
+    let owner = owner::of_daemon(&config)?;
+    let given = owner.map(|_| files_of_daemon(&config)).unwrap_or_default();
     let no = |e: store::StoreError| Failure::No(e.to_string());
     // Dropped before its end, it leaves nothing that could start.
     let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
@@ -84,11 +91,15 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
     warn_of_mirrors(&mirrors, log.is_some());
     let serials = serials(&mirrors, clock.now(), &found.at, c.force);
-    let (missing, done) = bring_up_to_date(&mut store, c, log.as_ref(), &serials, &config, clock.now())
+    let (missing, done) = bring_up_to_date(&mut store, c, (log.as_ref(), placement), &serials, &config, clock.now())
         .map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
     store.close().map_err(no)?;
     if let Err(e) = mirrors.keep_restored(&done.serials) {
         eprintln!("orbsd: warning: {e}; another restore of this copy may give the same serials");
+    }
+    // Before the last step, so that nothing can start that the daemon cannot open.
+    if let Some(owner) = owner {
+        given.iter().try_for_each(|path| owner.give(path))?;
     }
     restoration.finish().map_err(no)?;
     if common.json {
@@ -111,12 +122,19 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a restore writes: the store, the file of the mirrors and the log of removals, with the folders that it makes for them.
+fn files_of_daemon(config: &Config) -> Vec<PathBuf> {
+    let removals = config.ledger.removals.clone();
+    let all = config.mirrors().into_iter().chain([config.store.path.clone()]).chain(removals);
+    all.map(|path| owner::missing_folder(&path).map_or(path.clone(), Into::into)).collect()
+}
+
 /// Replays the log into a copy that is not at its place yet, gives it its serials and, where that is wanted, an identity of its
 /// own, and puts the log where the daemon looks for it. Returns the runs of missing lines too.
 fn bring_up_to_date(
     store: &mut Store,
     c: &Restore,
-    log: Option<&removals::Contents>,
+    (log, placement): (Option<&removals::Contents>, removals::Placement),
     serials: &ledger::RestoreSerials,
     config: &Config,
     now: Time,
@@ -130,7 +148,9 @@ fn bring_up_to_date(
     if let Some(place) = &config.ledger.removals {
         match (&c.removals, c.new_identity) {
             (Some(log), false) => {
-                removals::install(log, place).map_err(ledger::Refused::Settings)?;
+                if let Some(aside) = removals::install(log, place, placement).map_err(ledger::Refused::Settings)? {
+                    eprintln!("orbsd: the log of removals that was at {} is kept as {}", place.display(), aside.display());
+                }
                 // What cannot be read in it was accepted with --allow-gap; a scrub would report it as damage for ever.
                 ledger::begin_log(store, place, "unreadable lines were left out by a restore with --allow-gap", now)?;
             }

@@ -276,13 +276,15 @@ pub(super) fn failure(status: StatusCode, problem: &Value) -> Failure {
 /// Opens the store in this process and serves the API on the socket.
 fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     use std::os::unix::fs::MetadataExt;
-    if let Ok(meta) = std::fs::metadata(&config.store.path)
-        && meta.uid() != sys::uid()
-    {
+    let owner = match std::fs::metadata(&config.store.path) {
+        Ok(meta) => Some(meta.uid()).filter(|uid| *uid != sys::uid()),
+        // A store that root makes is of no use to a daemon that is not root.
+        Err(_) => super::owner::of_daemon(config)?.map(|owner| owner.user),
+    };
+    if let Some(uid) = owner {
         return Err(Failure::No(format!(
-            "no daemon runs, and the store {} belongs to uid {}: run this as that user, or start the daemon",
+            "no daemon runs, and the store {} belongs to uid {uid}: run this as that user, or start the daemon",
             config.store.path.display(),
-            meta.uid()
         )));
     }
     let clock = crate::daemon::clock(config);

@@ -2,6 +2,7 @@
 
 #[macro_use]
 mod output;
+mod owner;
 
 mod back;
 mod backup;

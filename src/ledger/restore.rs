@@ -225,7 +225,7 @@ pub fn check_log(store: &Store, log: &Contents, allow_gap: bool) -> Result<Vec<(
         why += &format!(" ({})", known.join("; "));
     }
     no(format!(
-        "{why}. Hosts that were taken off there would be listed again. Take another copy of the log or a newer copy of the store;          `orbsd restore --allow-gap` replays what can be read"
+        "{why}. Hosts that were taken off there would be listed again. Take another copy of the log or a newer copy of the store; `orbsd restore --allow-gap` replays what can be read"
     ))
 }
 
