@@ -73,6 +73,15 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
         ));
     }
     let config = common.load()?;
+    let owner = owner::of_daemon(&config)?;
+    let given = owner.map(|_| files_of_daemon(&config)).unwrap_or_default();
+    let give = || given.iter().try_for_each(|path| owner.map_or(Ok(()), |owner| owner.give(path)));
+    // What is left of one that was refused, such as the store's folder, has to be the daemon's too.
+    restore_with(common, c, &config, &give).inspect_err(|_| drop(give()))
+}
+
+/// Does the restore; `give` gives to the daemon's user what was written.
+fn restore_with(common: &Common, c: &Restore, config: &Config, give: &dyn Fn() -> Result<(), Failure>) -> Result<(), Failure> {
     // Read first: nothing is put anywhere for a log that can not be read.
     let log = c.removals.as_ref().map(|p| removals::read(p)).transpose().map_err(Failure::No)?;
     let place = config.ledger.removals.as_deref().filter(|_| !c.new_identity);
@@ -80,27 +89,23 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
         (Some(path), Some(log), Some(place)) => removals::placement(path, log, place).map_err(Failure::No)?,
         _ => removals::Placement::Keep,
     };
-    let owner = owner::of_daemon(&config)?;
-    let given = owner.map(|_| files_of_daemon(&config)).unwrap_or_default();
     let no = |e: store::StoreError| Failure::No(e.to_string());
     // Dropped before its end, it leaves nothing that could start.
     let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
     let found = restoration.found.clone();
     let mut store = Store::open(store::Settings { path: restoration.path(), ..config.store.clone() }).map_err(no)?;
-    let clock = crate::daemon::clock(&config);
+    let clock = crate::daemon::clock(config);
     let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
     warn_of_mirrors(&mirrors, log.is_some());
     let serials = serials(&mirrors, clock.now(), &found.at, c.force);
-    let (missing, done) = bring_up_to_date(&mut store, c, (log.as_ref(), placement), &serials, &config, clock.now())
+    let (missing, done) = bring_up_to_date(&mut store, c, (log.as_ref(), placement), &serials, config, clock.now())
         .map_err(|e| Failure::No(e.text(&store.vocabulary())))?;
     store.close().map_err(no)?;
     if let Err(e) = mirrors.keep_restored(&done.serials) {
         eprintln!("orbsd: warning: {e}; another restore of this copy may give the same serials");
     }
     // Before the last step, so that nothing can start that the daemon cannot open.
-    if let Some(owner) = owner {
-        given.iter().try_for_each(|path| owner.give(path))?;
-    }
+    give()?;
     restoration.finish().map_err(no)?;
     if common.json {
         let serials: std::collections::BTreeMap<_, _> = done.serials.iter().map(|(o, s)| (o, s.0)).collect();

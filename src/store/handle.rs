@@ -189,21 +189,6 @@ impl Store {
         &self.settings.path
     }
 
-    /// The last commit that was acknowledged before the store was opened; 0 where that is not known.
-    pub fn acknowledged(&self) -> u64 {
-        self.acknowledged.0
-    }
-
-    /// Why it is not known which commit was acknowledged last before the store was opened; `None` where it is.
-    pub fn unknown_commit(&self) -> Option<super::UnknownCommit> {
-        self.unknown_commit
-    }
-
-    /// Whether rows that were acknowledged before the store was opened are missing.
-    pub fn lacks_rows(&self) -> bool {
-        self.acknowledged.1
-    }
-
     /// Why the end of the write-ahead log was cut when the store was opened; none where it was whole.
     pub fn cut(&self) -> Option<String> {
         self.cut.lock().unwrap_or_else(|e| e.into_inner()).clone()

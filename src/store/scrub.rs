@@ -43,6 +43,21 @@ impl Store {
         self.integrity.damage()
     }
 
+    /// The last commit that was acknowledged before the store was opened; 0 where that is not known.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.0
+    }
+
+    /// Why it is not known which commit was acknowledged last before the store was opened; `None` where it is.
+    pub fn unknown_commit(&self) -> Option<super::UnknownCommit> {
+        self.unknown_commit
+    }
+
+    /// Whether rows that were acknowledged before the store was opened are missing.
+    pub fn lacks_rows(&self) -> bool {
+        self.acknowledged.1
+    }
+
     /// Remembers damage that was found otherwise than by reading.
     pub fn record_damage(&self, found_by: FoundBy, what: &str) {
         self.integrity.record(found_by, what);

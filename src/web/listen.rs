@@ -88,8 +88,14 @@ impl SocketOwner {
     fn give_directory(&self, path: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::MetadataExt;
         let found = std::fs::metadata(path)?;
-        let for_group = found.mode() & 0o011 == 0o010;
-        if self.group_name.is_none() || !for_group || self.group == Some(found.gid()) {
+        let Some(group) = &self.group_name else { return Ok(()) };
+        if found.mode() & 0o011 == 0 {
+            let directory = path.display();
+            tracing::warn!(
+                "members of `{group}` cannot reach the socket: nobody but its owner may enter {directory}; run `chmod 750 {directory}`"
+            );
+        }
+        if found.mode() & 0o011 != 0o010 || self.group == Some(found.gid()) {
             return Ok(());
         }
         SocketOwner { user: None, ..self.clone() }.give(path)

@@ -164,6 +164,11 @@ fn what_root_restores_belongs_to_the_user_of_the_daemon() {
         }
         run(&["list", "45.1.1.2", "--reason", "relay"], Some(user));
     }
+    // One that is refused leaves nothing that is in the daemon's way.
+    fs::rename(f.path().join("data"), f.path().join("old-2")).unwrap();
+    f.write("other.log", "{\"n\":9,\"at\":\"2026-01-01T00:00:00Z\",\"store\":\"ab\"}\n");
+    assert_eq!(orbsd(&f, &["restore", "copy", "--removals", "other.log"], None).0, 1);
+    run(&["list", "45.1.1.2", "--reason", "relay"], Some(user));
     run(&["key", "mirror"], None);
     assert_eq!(["keys", "keys/mirror"].map(|p| fs::metadata(f.path().join(p)).unwrap().uid()), [user.0; 2]);
     // A store that root would make.
