@@ -2,11 +2,13 @@
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use orbsd::dns::tsig::Session;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -197,25 +199,45 @@ fn inside_a_namespace_with_ipv6_networks() {
     assert!((200..=258).contains(&open), "{open}");
 }
 
+/// A request for a whole zone, signed with a key.
+fn signed_axfr(key: Arc<orbsd::model::TsigKey>) -> Vec<u8> {
+    let mut request = query("bl.orbs.example", 252, false);
+    let len = request.len();
+    request.resize(512, 0);
+    let (_, end) = Session::request(key, &mut request, len, orbsd::clock::wall()).unwrap();
+    request.truncate(end);
+    request
+}
+
+/// Whether an address keeps a connection while its neighbours take all that their network may have, and more.
+fn keeps_connection(f: &Folder, addr: IpAddr) -> bool {
+    let soa = framed(&query("bl.orbs.example", 6, true));
+    let mut kept = connect(addr, f.addr()).unwrap();
+    let mut exchange = || kept.write_all(&soa).is_ok() && read_tcp(&mut kept).is_some();
+    assert!(exchange());
+    let strangers: Vec<IpAddr> = (1..=20).map(|n| [127, 9, 1, n].into()).collect();
+    let _attack = Attack::start(f.addr(), &strangers, 4, &soa, BUSY);
+    std::thread::sleep(Duration::from_millis(2500));
+    exchange()
+}
+
+/// Anybody may transfer this zone, and one client has a key: the others do not get reserved places by that.
 #[test]
-fn an_address_that_completed_a_transfer_has_reserved_places_also_after_a_restart() {
-    let f = folder("[connections]\ndns = 64\n", "'127.0.0.0/8'");
+fn a_transfer_by_a_key_reserves_places_also_after_a_restart_and_one_by_a_wide_prefix_does_not() {
+    let f = folder("[connections]\ndns = 64\n", "");
+    let made = f.json(&["key", "mirror.example", "--json"]);
+    let config = format!("{CONFIG}[connections]\ndns = 64\n{}", made["lines"]["orbsd_config"].as_str().unwrap());
+    f.write("config.toml", &config.replace("PORT", &f.port.to_string()));
+    f.write("zones/bl.toml", &format!("{ZONE}[transfer]\nallow = ['0.0.0.0/0', 'key:mirror.example']\n"));
+    let key = f.config().ledger.keys.get("mirror.example").unwrap().clone();
     let daemon = Daemon::start(&f);
-    let (mirror, soa) = (ip("127.9.1.250"), query("bl.orbs.example", 6, true));
-    assert!(ask(f.addr(), mirror, &query("bl.orbs.example", 252, false)).0.is_some());
+    let (mirror, stranger) = (ip("127.9.1.250"), ip("127.9.1.251"));
+    assert!(ask(f.addr(), mirror, &signed_axfr(key)).0.is_some());
+    assert!(ask(f.addr(), stranger, &query("bl.orbs.example", 252, false)).0.is_some());
     assert!(daemon.stop().success());
     let _daemon = Daemon::start(&f);
-    // It keeps a connection, with neighbours that have all that their network may, and more.
-    let mut kept = connect(mirror, f.addr()).unwrap();
-    let exchange = |s: &mut TcpStream| {
-        s.write_all(&framed(&soa)).unwrap();
-        assert!(read_tcp(s).is_some());
-    };
-    exchange(&mut kept);
-    let strangers: Vec<IpAddr> = (1..=20).map(|n| [127, 9, 1, n].into()).collect();
-    let _attack = Attack::start(f.addr(), &strangers, 4, &framed(&soa), BUSY);
-    std::thread::sleep(Duration::from_millis(2500));
-    exchange(&mut kept);
+    assert!(keeps_connection(&f, mirror));
+    assert!(!keeps_connection(&f, stranger));
 }
 
 /// A request of HTTP from an address: the first line of what came, and how long it took.
