@@ -2,12 +2,13 @@
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use hyper::{Request, body::Bytes};
 use orbsd::dns::tsig::Session;
 use serde_json::json;
 use tokio::{
@@ -18,6 +19,7 @@ use tokio::{
 
 use crate::{
     api::Api,
+    fronts::Secure,
     lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, free_port, query, read_tcp, shown},
     relay::{
         Field,
@@ -278,6 +280,91 @@ fn twenty_addresses_do_not_shut_the_web_listeners() {
                 }
             }
         }
+    }
+}
+
+/// Sends requests without waiting for answers, and takes 8 KiB of those every 0.4 s, until the connection is closed.
+async fn read_slowly(to: SocketAddr, source: IpAddr, requests: Vec<u8>) -> std::io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4096)?;
+    socket.bind(SocketAddr::new(source, 0))?;
+    let (mut reader, mut writer) = socket.connect(to).await?.into_split();
+    tokio::spawn(async move { while writer.write_all(&requests).await.is_ok() {} });
+    let mut buffer = [0; 8192];
+    while reader.read(&mut buffer).await? > 0 {
+        sleep(Duration::from_millis(400)).await;
+    }
+    Ok(())
+}
+
+/// All places were answering within the last second, so that none could be given to others.
+#[test]
+fn pipelined_requests_that_are_read_slowly_keep_nobody_out() {
+    let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let api = Api::with(&format!("{CONFIG}[web]\nlisten = \"{web}\"\n[connections]\nweb = 64\nadmin = 64\n"));
+    let request = |path: &str, from: &str| format!("GET {path} HTTP/1.1\r\nhost: {from}\r\nauthorization: Bearer {}\r\n", api.owner);
+    for (to, path) in [(web, "/lookup?subject=45.51.1.1"), (api.addr, "/v1/reasons")] {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let payload = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(200);
+        for n in 0..16u8 {
+            for _ in 0..5 {
+                let (payload, source) = (payload.clone().into_bytes(), [127, 20 + n % 4, n % 2, n + 1].into());
+                runtime.spawn(async move {
+                    loop {
+                        let _ = read_slowly(to, source, payload.clone()).await;
+                        sleep(Duration::from_millis(500)).await;
+                    }
+                });
+            }
+        }
+        std::thread::sleep(Duration::from_millis(2500));
+        for n in 0..10 {
+            let from = format!("127.{}.0.1", 99 + n);
+            let (status, took) = http(to, ip(&from), &(request(path, &from) + "connection: close\r\n\r\n"));
+            assert!(status.contains("200 OK") && took < SOON, "{to}, {n}: {status:?} after {took:?}");
+        }
+        runtime.shutdown_background();
+    }
+}
+
+/// One answer that is never taken, and a short one on the same connection each 0.6 s.
+async fn hold_stuck_stream(s: &Secure, source: Ipv4Addr) -> Option<()> {
+    let stream = s.tls(s.doh, "h2", source).await?;
+    let (mut send, connection) = h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(stream).await.ok()?;
+    tokio::spawn(connection);
+    let path = data_encoding::BASE64URL_NOPAD.encode(&query("1.2.3.4.bl.orbs.example", 1, true));
+    let uri = format!("https://ns.orbs.example/dns-query?dns={path}");
+    let request = |method: &str| Request::builder().method(method).uri(&uri).body(()).unwrap();
+    let _stuck = send.send_request(request("GET"), true).ok()?.0.await.ok()?;
+    loop {
+        send = send.ready().await.ok()?;
+        send.send_request(request("HEAD"), true).ok()?.0.await.ok()?;
+        sleep(Duration::from_millis(600)).await;
+    }
+}
+
+/// Each answer that was taken renewed the protection of one that was not.
+#[test]
+fn stuck_streams_of_http_2_keep_nobody_out() {
+    let s = Secure::with("[connections]\ndns = 64\n");
+    let _daemon = s.listed();
+    let s = Arc::new(s);
+    for n in 0..32u8 {
+        for _ in 0..3 {
+            let (secure, source) = (s.clone(), Ipv4Addr::new(127, 20 + n % 16, n, 1));
+            s.runtime.spawn(async move {
+                loop {
+                    hold_stuck_stream(&secure, source).await;
+                    sleep(Duration::from_millis(500)).await;
+                }
+            });
+        }
+    }
+    std::thread::sleep(Duration::from_millis(4000));
+    assert!(open_connections(&s.folder, "dns") > 50);
+    for n in 0..10 {
+        let (answer, took) = ask(s.folder.addr(), [127, 99 + n, 0, 1].into(), &query("2.0.0.127.bl.orbs.example", 1, true));
+        assert!(answer.is_some() && took < SOON, "{n}: {took:?}");
     }
 }
 
