@@ -25,7 +25,7 @@ use tokio_rustls::{
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
-use super::{Common, Failure};
+use super::{Common, Failure, request_stream::RequestStream};
 use crate::{
     config::Config,
     ledger::Ledger,
@@ -74,7 +74,7 @@ impl Client {
                 runtime.block_on(UnixStream::connect(&socket))?
             }
         };
-        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
+        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(stream)))).map_err(text)?;
         runtime.spawn(connection);
         Ok(Client { runtime, sender, own, socket, host: "orbsd".into(), token: None })
     }
@@ -83,7 +83,7 @@ impl Client {
     pub(super) fn running(socket: &std::path::Path) -> Option<Client> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().ok()?;
         let stream = runtime.block_on(UnixStream::connect(socket)).ok()?;
-        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).ok()?;
+        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(stream)))).ok()?;
         runtime.spawn(connection);
         Some(Client { runtime, sender, own: None, socket: socket.to_path_buf(), host: "orbsd".into(), token: None })
     }
@@ -116,7 +116,7 @@ impl Client {
         let stream = runtime.block_on(tokio::net::TcpStream::connect(&resolved[..])).map_err(|e| Failure::No(format!("{addr}: {e}")))?;
         let sender = match tls {
             false => {
-                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
+                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(stream)))).map_err(text)?;
                 runtime.spawn(connection);
                 sender
             }
@@ -136,7 +136,7 @@ impl Client {
                 let name = ServerName::try_from(name).map_err(text)?;
                 let secured = runtime.block_on(TlsConnector::from(Arc::new(config)).connect(name, stream));
                 let secured = secured.map_err(|e| Failure::No(format!("{addr}: TLS: {e}")))?;
-                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(secured))).map_err(text)?;
+                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(secured)))).map_err(text)?;
                 runtime.spawn(connection);
                 sender
             }

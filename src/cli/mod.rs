@@ -21,6 +21,7 @@ mod probe;
 mod proposal;
 mod relay;
 mod rename;
+mod request_stream;
 mod retire;
 mod scrub;
 mod serve;
