@@ -81,7 +81,7 @@ pub(super) fn restore(common: &Common, c: &Restore) -> Result<(), Failure> {
     let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
     let found = restoration.found.clone();
     let mut store = Store::open(store::Settings { path: restoration.path(), ..config.store.clone() }).map_err(no)?;
-    let clock = crate::daemon::clock(&config);
+    let clock = crate::daemon::clock(&config, None);
     let serials = serials(&config, &clock, &found.at, c.force);
     let (missing, done) = bring_up_to_date(&mut store, c, log.as_ref(), &serials, &config, clock.now())
         .map_err(|e| Failure::No(e.text(&store.vocabulary())))?;

@@ -27,13 +27,7 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use super::{Common, Failure, request_stream::RequestStream};
 use crate::{
-    config::Config,
-    ledger::Ledger,
-    ledger::desk::Desk,
-    metrics::Metrics,
-    net::ConnectionLimiter,
-    serve::{Mirrors, sys},
-    web,
+    config::Config, ledger::Ledger, ledger::desk::Desk, metrics::Metrics, model::time::is_relative, net::ConnectionLimiter, serve::sys, web,
 };
 
 /// A body of either kind: bytes, or pieces that come with time.
@@ -196,6 +190,19 @@ impl Client {
         if status.is_success() { Ok(text) } else { Err(failure(status, &serde_json::from_str(&text).unwrap_or_default())) }
     }
 
+    /// Warns on the terminal where a time was given relative to now, and the daemon's clock does not agree with the wall clock:
+    /// such a time counts by trusted time.
+    pub(super) fn warn_of_clock(&mut self, time: Option<&str>) {
+        if !time.is_some_and(is_relative) {
+            return;
+        }
+        // Only a help: the change itself is done.
+        let status = self.json(Method::GET, "/v1/status", bytes("")).unwrap_or_default();
+        if let Some(problem) = status["clock"]["problem"].as_str() {
+            eprintln!("orbsd: warning: the time `{}` was counted from trusted time; {problem}", time.unwrap_or_default());
+        }
+    }
+
     /// The next piece of an answer's body; `None` at its end.
     pub(super) fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
         Ok(self.frame(body)?.map(|f| f.into_data().unwrap_or_default()))
@@ -271,9 +278,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
             meta.uid()
         )));
     }
-    let clock = crate::daemon::clock(config);
-    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
-    let ledger = crate::daemon::open_ledger(config, clock, &mirrors).map_err(Failure::No)?;
+    let (ledger, mirrors) = crate::daemon::open_ledger(config).map_err(Failure::No)?;
     // Nobody says stop: the command ends, and its runtime with it.
     let stop = tokio::sync::watch::channel(false).1;
     let owner = crate::daemon::socket_owner(config).map_err(Failure::No)?;
