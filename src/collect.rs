@@ -135,7 +135,7 @@ impl Drop for TokenUse {
 /// The room that a message has while it comes in.
 struct Room {
     _permit: OwnedSemaphorePermit,
-    _named: Option<TokenUse>,
+    named: Option<TokenUse>,
 }
 
 impl Collector {
@@ -163,7 +163,7 @@ impl Collector {
             Some(id) => (&self.room, Some(TokenUse::begin(&self.named, id)?)),
         };
         let permit = all.clone().try_acquire_owned().inspect_err(|_| self.put_off.store(true, Relaxed));
-        Some(Room { _permit: permit.ok()?, _named: named })
+        Some(Room { _permit: permit.ok()?, named })
     }
 
     /// Whether sessions were closed or refused for want of places, or messages put off, since `before`; `before` is set to now.
@@ -236,11 +236,12 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector, permit:
                     say(&mut stream, &text).await?;
                 }
                 Act::Data(text) => {
-                    // Whoever sends a message has said what he wants; until then he waits with a place that others may need.
-                    drop(permit.begin_answer());
                     (room, until) = (collector.room(session.recipients()), Instant::now() + MESSAGE);
                     if room.is_none() {
                         session.judged();
+                    } else if has_token(&room) {
+                        // It has said what it wants. Other sessions still wait with places that this one may need.
+                        drop(permit.begin_answer());
                     }
                     say(&mut stream, if room.is_some() { &text } else { FULL }).await?;
                 }
@@ -249,12 +250,15 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector, permit:
                     return stream.shutdown().await;
                 }
                 Act::Message(incoming) => {
-                    let answering = permit.begin_answer();
+                    let (answering, has_token) = (permit.begin_answer(), has_token(&room));
                     let verdict = judge(incoming, addr, collector).await;
                     session.judged();
                     drop(room.take());
                     say(&mut stream, &verdict).await?;
                     drop(answering);
+                    if !has_token {
+                        permit.await_request();
+                    }
                 }
                 Act::Tls(text) => {
                     let Some(tls) = &collector.tls else { return Ok(()) };
@@ -266,6 +270,11 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector, permit:
             }
         }
     }
+}
+
+/// Whether the message that comes in is for a valid token.
+fn has_token(room: &Option<Room>) -> bool {
+    room.as_ref().is_some_and(|r| r.named.is_some())
 }
 
 /// A session that has named a valid token is closed after all others.
@@ -544,6 +553,31 @@ mod tests {
             same.push(s);
         }
         assert_eq!(collector.preferred.lock().unwrap().values().copied().collect::<Vec<_>>(), [SAME]);
+    }
+
+    /// Every session that said DATA counted as idle, and was closed after those that had not named their recipient yet.
+    #[tokio::test]
+    async fn a_message_without_a_token_does_not_protect_its_session() {
+        let shares = crate::net::Shares { address: 1, network: 1, wide_network: 1, reserved: 16 };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(run(listener, collector(ConnectionLimiter::new(2, &shares))));
+        let from = async |n: u8| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, n, 0, 1], 0).into()).unwrap();
+            let mut s = socket.connect(addr).await.unwrap();
+            talk(&mut s, "", "220").await;
+            s
+        };
+        let mut stranger = from(1).await;
+        talk(&mut stranger, "EHLO x\r\n", "250 8BITMIME").await;
+        talk(&mut stranger, "MAIL FROM:<>\r\nRCPT TO:<a@probe.example>\r\n", "250 2.1.5").await;
+        let mut slow = from(2).await;
+        talk(&mut stranger, "DATA\r\n", "354").await;
+        sleep(Duration::from_millis(1200)).await;
+        let _newcomer = from(3).await;
+        talk(&mut slow, "EHLO x\r\n", "250 8BITMIME").await;
+        assert_eq!(timeout(PATIENCE, stranger.read(&mut [0; 64])).await.unwrap().unwrap_or(0), 0);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     feed::Feeds,
     ledger::{self, Ledger, desk::Desk},
     mail::Mail,
+    model::Time,
     net::{ConnectionLimiter, Connections, FileBudget},
     resolve::Names,
     serve::{self, Certificates, ReservedClients, Shared, sys},
@@ -108,10 +109,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
 
 /// Opens the store, and what is kept beside it.
 async fn open(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> {
-    let (started, config, clock) = (std::time::Instant::now(), config.clone(), clock(config));
-    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), clock.clone()));
-    let seen = mirrors.clone();
-    let ledger = tokio::task::spawn_blocking(move || open_ledger(&config, clock, &seen)).await.map_err(|e| e.to_string())??;
+    let (started, config) = (std::time::Instant::now(), config.clone());
+    let (ledger, mirrors) = tokio::task::spawn_blocking(move || open_ledger(&config)).await.map_err(|e| e.to_string())??;
     report_left_behind(&ledger);
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
@@ -270,9 +269,11 @@ fn surroundings(config: &Config, certificates: Option<Arc<Certificates>>) -> Arc
     })
 }
 
-/// Trusted time on this machine. Nothing is written by it before its first tick.
-pub fn clock(config: &Config) -> Clock {
-    Clock::start(SystemTimeSource { synchronised: sys::is_clock_synchronised }, Some(config.clock()), config.trust_at_start)
+/// Trusted time on this machine. Nothing is written by it before its first tick. `last_commit` is the time of the store's last
+/// commit, where the store is open.
+pub fn clock(config: &Config, last_commit: Option<Time>) -> Clock {
+    let source = SystemTimeSource { synchronised: sys::is_clock_synchronised };
+    Clock::start(source, Some(config.clock()), config.trust_at_start, last_commit)
 }
 
 /// The limits of all listeners. DNS over streams shares one; each of the others has its own.
@@ -326,12 +327,15 @@ fn divide_files(mut config: Config) -> (Config, Connections) {
     (config, budget.connections)
 }
 
-/// Opens store and ledger.
-pub fn open_ledger(config: &Config, clock: Clock, mirrors: &Arc<serve::Mirrors>) -> Result<Ledger, String> {
+/// Opens the store and the ledger, and reads what is known of the mirrors.
+pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
+    let clock = clock(config, store.last_commit_time().map_err(|e| e.to_string())?);
+    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), clock.clone()));
     let shown = store.vocabulary();
     let settings = ledger::Settings { mirrors: mirrors.seen_serials(), ..config.ledger.clone() };
-    ledger::open(store, settings, clock, sys::lower_priority).map_err(|e| e.text(&shown))
+    let ledger = ledger::open(store, settings, clock, sys::lower_priority).map_err(|e| e.text(&shown))?;
+    Ok((ledger, mirrors))
 }
 
 /// Logs the names that have left the configuration while the daemon was stopped. It serves what is left: other lists must not

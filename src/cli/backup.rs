@@ -94,7 +94,7 @@ fn restore_with(common: &Common, c: &Restore, config: &Config, give: &dyn Fn() -
     let restoration = Restoration::begin(&c.folder, &config.store.path).map_err(no)?;
     let found = restoration.found.clone();
     let mut store = Store::open(store::Settings { path: restoration.path(), ..config.store.clone() }).map_err(no)?;
-    let clock = crate::daemon::clock(config);
+    let clock = crate::daemon::clock(config, None);
     let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
     warn_of_mirrors(&mirrors, log.is_some());
     let serials = serials(&mirrors, clock.now(), &found.at, c.force);

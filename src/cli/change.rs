@@ -130,6 +130,7 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
     let mut client = Client::open(common)?;
     let (tx, rx) = mpsc::channel(64);
     let (names, names_rx) = std::sync::mpsc::sync_channel::<String>(8192);
+    let until = more["until"].as_str().map(String::from);
     let mut fixed: Map<String, Value> = match more {
         Value::Object(m) => m.into_iter().filter(|(_, v)| !v.is_null()).collect(),
         _ => Map::new(),
@@ -185,6 +186,7 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
             }
         }
     }
+    client.warn_of_clock(until.as_deref().filter(|_| count > failed));
     match (count, failed) {
         (0, _) => Err(Failure::Usage("there was no subject".into())),
         (_, 0) => Ok(()),

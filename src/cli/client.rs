@@ -25,15 +25,9 @@ use tokio_rustls::{
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
-use super::{Common, Failure};
+use super::{Common, Failure, request_stream::RequestStream};
 use crate::{
-    config::Config,
-    ledger::Ledger,
-    ledger::desk::Desk,
-    metrics::Metrics,
-    net::ConnectionLimiter,
-    serve::{Mirrors, sys},
-    web,
+    config::Config, ledger::Ledger, ledger::desk::Desk, metrics::Metrics, model::time::is_relative, net::ConnectionLimiter, serve::sys, web,
 };
 
 /// A body of either kind: bytes, or pieces that come with time.
@@ -74,7 +68,7 @@ impl Client {
                 runtime.block_on(UnixStream::connect(&socket))?
             }
         };
-        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
+        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(stream)))).map_err(text)?;
         runtime.spawn(connection);
         Ok(Client { runtime, sender, own, socket, host: "orbsd".into(), token: None })
     }
@@ -83,7 +77,7 @@ impl Client {
     pub(super) fn running(socket: &std::path::Path) -> Option<Client> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().ok()?;
         let stream = runtime.block_on(UnixStream::connect(socket)).ok()?;
-        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).ok()?;
+        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(stream)))).ok()?;
         runtime.spawn(connection);
         Some(Client { runtime, sender, own: None, socket: socket.to_path_buf(), host: "orbsd".into(), token: None })
     }
@@ -116,7 +110,7 @@ impl Client {
         let stream = runtime.block_on(tokio::net::TcpStream::connect(&resolved[..])).map_err(|e| Failure::No(format!("{addr}: {e}")))?;
         let sender = match tls {
             false => {
-                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream))).map_err(text)?;
+                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(stream)))).map_err(text)?;
                 runtime.spawn(connection);
                 sender
             }
@@ -136,7 +130,7 @@ impl Client {
                 let name = ServerName::try_from(name).map_err(text)?;
                 let secured = runtime.block_on(TlsConnector::from(Arc::new(config)).connect(name, stream));
                 let secured = secured.map_err(|e| Failure::No(format!("{addr}: TLS: {e}")))?;
-                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(secured))).map_err(text)?;
+                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(secured)))).map_err(text)?;
                 runtime.spawn(connection);
                 sender
             }
@@ -203,6 +197,19 @@ impl Client {
         }
         let text = String::from_utf8_lossy(&all).into_owned();
         if status.is_success() { Ok(text) } else { Err(failure(status, &serde_json::from_str(&text).unwrap_or_default())) }
+    }
+
+    /// Warns on the terminal where a time was given relative to now, and the daemon's clock does not agree with the wall clock:
+    /// such a time counts by trusted time.
+    pub(super) fn warn_of_clock(&mut self, time: Option<&str>) {
+        if !time.is_some_and(is_relative) {
+            return;
+        }
+        // Only a help: the change itself is done.
+        let status = self.json(Method::GET, "/v1/status", bytes("")).unwrap_or_default();
+        if let Some(problem) = status["clock"]["problem"].as_str() {
+            eprintln!("orbsd: warning: the time `{}` was counted from trusted time; {problem}", time.unwrap_or_default());
+        }
     }
 
     /// The next piece of an answer's body; `None` at its end.
@@ -287,9 +294,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
             config.store.path.display(),
         )));
     }
-    let clock = crate::daemon::clock(config);
-    let mirrors = Arc::new(Mirrors::open(config.mirrors(), clock.clone()));
-    let ledger = crate::daemon::open_ledger(config, clock, &mirrors).map_err(Failure::No)?;
+    let (ledger, mirrors) = crate::daemon::open_ledger(config).map_err(Failure::No)?;
     // Nobody says stop: the command ends, and its runtime with it.
     let stop = tokio::sync::watch::channel(false).1;
     // Of this command alone, so nobody else has to reach it.

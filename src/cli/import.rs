@@ -137,7 +137,7 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
         total += meta.len();
         readers.push((name, Box::new(file)));
     }
-    let done = send(common, &address(c), readers, &bar(total))?;
+    let done = send(common, &address(c), readers, c.max_age.as_deref(), &bar(total))?;
     tell(common, &done, c.dry_run);
     Ok(())
 }
@@ -154,8 +154,8 @@ pub(super) fn tell(common: &Common, done: &Value, dry_run: bool) {
 /// What is sent as one list: names, and where the bytes come from.
 pub(super) type Readers = Vec<(String, Box<dyn Read + Send>)>;
 
-/// Sends files as parts of one body (RFC 7578); what the import did.
-pub(super) fn send(common: &Common, path: &str, readers: Readers, bar: &ProgressBar) -> Result<Value, Failure> {
+/// Sends files as parts of one body (RFC 7578); what the import did. `max_age` is the option of that name.
+pub(super) fn send(common: &Common, path: &str, readers: Readers, max_age: Option<&str>, bar: &ProgressBar) -> Result<Value, Failure> {
     let boundary = boundary()?;
     let kind = format!("multipart/form-data; boundary={boundary}");
     let mut client = Client::open(common)?;
@@ -199,6 +199,9 @@ pub(super) fn send(common: &Common, path: &str, readers: Readers, bar: &Progress
     bar.finish_and_clear();
     if let Some(why) = unread.lock().unwrap_or_else(|e| e.into_inner()).take() {
         return Err(Failure::Usage(why));
+    }
+    if result.is_ok() {
+        client.warn_of_clock(max_age);
     }
     result
 }

@@ -22,6 +22,7 @@ mod probe;
 mod proposal;
 mod relay;
 mod rename;
+mod request_stream;
 mod retire;
 mod scrub;
 mod serve;

@@ -52,7 +52,7 @@ pub(super) struct Retire {
 /// Shows the plan; begins it or takes it back where that is said.
 pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
     let config = common.load()?;
-    let now = crate::daemon::clock(&config).now();
+    let now = crate::daemon::clock(&config, None).now();
     let zone = find(&config, &c.zone)?;
     let file = config.zones.join(format!("{}.toml", zone.stem));
     match &c.empty {

@@ -85,7 +85,7 @@ pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), Failure> {
         Some(to) => write(common, c, to, text),
         None => {
             // The messages' bytes are what is shown; those of the text that is sent on are not counted once more.
-            let done = send(common, &address(c, &zone), vec![(zone, Box::new(text))], &ProgressBar::hidden());
+            let done = send(common, &address(c, &zone), vec![(zone, Box::new(text))], None, &ProgressBar::hidden());
             done.map(|done| tell(common, &done, c.dry_run))
         }
     };

@@ -27,7 +27,7 @@ pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt,
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;
 pub use people::{Book, Keep, Map};
-pub use proposals::{Proposal, ProposalLimits, Proposals};
+pub use proposals::{PROPOSE, Proposal, ProposalLimits, Proposals};
 pub use removal_log::OnLoss;
 pub use rename::{LeftBehind, NameKind, Rename};
 pub use restore::{Replayed, RestoreSerials, begin_log, check_log, restore};

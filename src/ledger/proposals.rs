@@ -1,6 +1,6 @@
 //! Proposals: listings that wait for another person, limited per author and day.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,9 @@ use crate::{
 /// Proposals of all authors that wait at most.
 const MAX_WAITING: usize = 10_000;
 /// A day in seconds.
-const DAY: u64 = 86_400;
+pub(super) const DAY: u64 = 86_400;
+/// The audit log's name for a proposal that is made.
+pub const PROPOSE: &str = "propose";
 
 /// A listing that waits for another person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +141,20 @@ impl Proposals {
         count.waiting += 1;
         self.by_author.insert_mut(author, count);
         self.by_id.insert_mut(p.id.clone(), Arc::new(p));
+    }
+
+    /// Counts what authors proposed on a day, as the audit log has it: a restart does not forget proposals that were decided.
+    pub(super) fn count_made(&mut self, day: u64, made: BTreeMap<String, u32>) {
+        for (author, made) in made {
+            let mut count = self.by_author.get(&author).copied().unwrap_or_default();
+            if count.day < day {
+                (count.day, count.made) = (day, 0);
+            }
+            if count.day == day {
+                count.made = count.made.max(made);
+                self.by_author.insert_mut(author, count);
+            }
+        }
     }
 
     /// Removes a proposal; whether it was there.

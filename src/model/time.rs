@@ -164,6 +164,11 @@ pub fn until(s: &str, now: Time) -> Result<Time, String> {
     }
 }
 
+/// Whether a text is a duration that counts from now on, as [`until`] reads it.
+pub fn is_relative(s: &str) -> bool {
+    span(s).is_some()
+}
+
 /// A start, such as `--since`: a duration back from `now` by the calendar in UTC, a date, or an RFC 3339 time.
 ///
 /// # Errors

@@ -340,12 +340,13 @@ impl Mirrors {
         self.lock().rows.get(&mirror.place()).map_or(0, |r| r.counts.asked)
     }
 
-    /// An address has completed an authorised transfer, or was told that it is up to date.
+    /// An address has completed a transfer that its key or certificate allows, or was told that it is up to date. A transfer that
+    /// anybody of a wide prefix may make does not count: strangers would fill the reserved places.
     pub(super) fn completed(&self, addr: IpAddr) {
         self.lock().completed(addr.to_canonical(), self.clock.now());
     }
 
-    /// Whether an address completed an authorised transfer in the last days.
+    /// Whether an address completed such a transfer in the last days.
     pub(super) fn has_transferred(&self, addr: IpAddr) -> bool {
         self.lock().transferred.get(&addr.to_canonical()).is_some_and(|t| t.plus(RESERVED_FOR) > self.clock.now())
     }

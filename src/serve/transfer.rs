@@ -70,6 +70,16 @@ pub struct Transfers {
 /// A zone's hash, so that a zone of the same name that renders otherwise has differences of its own; and a difference.
 type Kept = (Box<str>, u64, Face, Arc<Difference>);
 
+/// A transfer that was written as a whole.
+struct Completed {
+    sent: Sent,
+    zone: Box<str>,
+    /// The key that signed the request.
+    key: Option<String>,
+    /// The client may transfer by its key or its certificate, not only by its address.
+    is_identified: bool,
+}
+
 /// What is going to be written.
 enum Plan {
     All(Arc<Snapshot>, usize, Face),
@@ -111,8 +121,10 @@ impl Transfers {
         }
         stream.flush().await?;
         // The channel is closed, so the thread is at its end.
-        let Ok(Some((sent, zone, key))) = work.join() else { return Err(io::Error::other("the transfer was not finished")) };
-        if let Some(mirrors) = &self.mirrors {
+        let Ok(Some(Completed { sent, zone, key, is_identified })) = work.join() else {
+            return Err(io::Error::other("the transfer was not finished"));
+        };
+        if let Some(mirrors) = self.mirrors.as_ref().filter(|_| is_identified) {
             mirrors.completed(addr);
         }
         if let Some(mirrors) = self.mirrors.as_ref().filter(|_| sent.records > 1) {
@@ -139,7 +151,7 @@ impl Transfers {
     }
 
     /// Writes the messages of an answer, framed, in chunks. `None` where `give` said that nobody wants more.
-    fn write(&self, query: &[u8], peer: Peer<'_>, give: &mut dyn FnMut(Vec<u8>) -> bool) -> Option<(Sent, Box<str>, Option<String>)> {
+    fn write(&self, query: &[u8], peer: Peer<'_>, give: &mut dyn FnMut(Vec<u8>) -> bool) -> Option<Completed> {
         let mut room = Room::default();
         let parsed = Query::parse(query, &mut room).ok()?;
         let mut seal = Seal::new(self, &parsed)?;
@@ -163,9 +175,11 @@ impl Transfers {
         };
         let sent = Sent { from, to, records: writer.records, bytes: writer.bytes };
         let zone = match &plan {
-            Plan::All(s, zone, _) | Plan::Part(s, zone, _) | Plan::Current(s, zone) => s.zones.all()[*zone].name.clone(),
+            Plan::All(s, zone, _) | Plan::Part(s, zone, _) | Plan::Current(s, zone) => &s.zones.all()[*zone],
         };
-        (done && (chunk.is_empty() || give(chunk))).then_some((sent, zone, key))
+        let is_identified = zone.allows_transfer_to(key.as_deref(), peer.names);
+        let zone = zone.name.clone();
+        (done && (chunk.is_empty() || give(chunk))).then_some(Completed { sent, zone, key, is_identified })
     }
 
     /// What a request gets, from what is published now: it may have changed since the request was granted.

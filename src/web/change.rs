@@ -20,7 +20,7 @@ use super::{
     subject,
 };
 use crate::{
-    ledger::{Keep, Pending, Proposal},
+    ledger::{Keep, PROPOSE, Pending, Proposal},
     model::{
         Change, Evidence, ReasonId, Role, SourceId, Subject, Terms,
         history::{Ask, HoldFor, Once, OpenEnd},
@@ -261,7 +261,7 @@ pub(super) async fn place(app: &App, caller: &Caller, change: Change) -> Result<
         Some(once) => super::secrets::text(&once.key),
         None => super::secrets::token().map_err(Problem::failed)?.0,
     };
-    let line = caller.line("propose", &change.subject, &id, change.evidence.as_ref().map(|e| e.text.clone()));
+    let line = caller.line(PROPOSE, &change.subject, &id, change.evidence.as_ref().map(|e| e.text.clone()));
     let proposal = Proposal { id: id.clone(), at: app.ledger.now(), change, person: caller.person.clone() };
     app.ledger.keep(Keep::Proposal(proposal), Some(line)).await.map_err(problem)?;
     Ok(Placed::Proposed(id))

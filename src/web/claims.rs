@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
-    access::{CLAIMS, Caller, Peer},
+    access::{Caller, Peer},
     error::Problem,
     input::{Body, Params, Part},
     jobs::{JobShape, ask, asker, host, number},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ledger::desk::{Asker, Desk, OptOut, Proof, SourceReplies},
-    model::{Role, Subject, subject::HostBits, time::Seconds},
+    model::{Role, Subject, subject::HostBits},
     smtp::message::redact,
 };
 
@@ -136,10 +136,7 @@ pub(super) async fn claim_public(
     }
     let (from, own) = match peer {
         Some(Extension(Peer::Net(a))) => {
-            app.access.claim(a).map_err(|wait| {
-                let most = CLAIMS.times;
-                Problem::too_many(format!("{most} claims a minute are taken from one address"), Seconds(wait.as_secs() + 1))
-            })?;
+            app.access.claim(a).map_err(|limited| Problem::rate_limited("claims", &limited))?;
             (a.to_canonical().to_string(), a.to_canonical() == target)
         }
         _ => ("socket".into(), false),

@@ -25,7 +25,7 @@ use tower::ServiceExt;
 use super::{
     Problem,
     access::Peer,
-    proxy::{self, TrustedProxies},
+    proxy::{self, HeaderError, TrustedProxies},
 };
 use crate::net::{Client, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
 
@@ -204,12 +204,18 @@ struct Proxy {
 
 impl Proxy {
     /// Logs why a proxy's connection is closed, at most once a minute: proxies open many.
-    fn warn(&self, addr: IpAddr, error: &std::io::Error) {
+    fn warn(&self, addr: IpAddr, error: &HeaderError) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
             *warned = Some(Instant::now());
-            tracing::warn!(proxy = %addr, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
-                let the proxy send one, or set `forwarded = true` beside `trust`");
+            let proxy = addr.to_canonical();
+            match error {
+                HeaderError::Missing(error) => {
+                    tracing::warn!(%proxy, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
+                        let the proxy send one, or set `forwarded = true` beside `trust`");
+                }
+                HeaderError::Unsupported(why) => tracing::warn!(%proxy, "connection of a trusted proxy closed: {why}"),
+            }
         }
     }
 }
@@ -234,7 +240,7 @@ async fn knock(
             Ok(Ok(Some(client))) if permit.reassign(client) => Caller::Itself(Peer::Net(client)),
             Ok(Ok(Some(_))) => return,
             Ok(Err(e)) => return proxy.warn(addr, &e),
-            Err(_) => return proxy.warn(addr, &std::io::ErrorKind::TimedOut.into()),
+            Err(_) => return proxy.warn(addr, &HeaderError::Missing("timed out".into())),
         },
     };
     let stream = LingeringStream::new(stream);

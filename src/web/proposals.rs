@@ -15,7 +15,7 @@ use super::{
     shapes::{Page, ReceiptShape},
 };
 use crate::{
-    ledger::{Keep, Proposal},
+    ledger::{Keep, PROPOSE, Proposal},
     model::{
         Evidence,
         history::{Ask, Once},
@@ -134,7 +134,7 @@ pub(super) async fn approve(
     let receipt = match done(&app, change).await {
         Ok(receipt) => receipt,
         Err(e) => {
-            let mut line = caller.line("propose", &proposal.change.subject, &proposal.id, Some("the approval failed".into()));
+            let mut line = caller.line(PROPOSE, &proposal.change.subject, &proposal.id, Some("the approval failed".into()));
             line.once = None;
             let _ = app.ledger.keep(Keep::ReturnedProposal(Proposal::clone(&proposal)), Some(line)).await;
             return Err(e);

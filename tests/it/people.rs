@@ -435,6 +435,12 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
     let answers: Vec<u16> = (0..21).map(|n| propose(&eve, 61_000 + n).status).collect();
     assert_eq!((answers.iter().filter(|s| **s == 202).count(), answers[20]), (20, 429), "{answers:?}");
     assert!(propose(&eve, 62_000).header("retry-after").parse::<u64>().unwrap() <= 86_400);
+    let mut api = api;
+    api.daemon.take().unwrap().stop();
+    api.daemon = Some(Daemon::start(&api.f));
+    let body = json!({"subject": "45.2.2.2", "reason": "relay"}).to_string();
+    assert_eq!(api.call(&eve, "POST", "/v1/listings", &[], &body).status, 429, "a restart forgets nothing");
+    assert_eq!(api.call(&carl, "POST", "/v1/listings", &[], &body).status, 202);
     // An author's own role does not delete, and bound tokens delete what is within their bounds.
     assert_eq!(api.call(&eve, "DELETE", "/v1/proposals?author=eve", &[], "").problem(), "forbidden");
     let bound = api.token("bound", "editor", &["--reason", "netblock"]);

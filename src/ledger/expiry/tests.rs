@@ -55,7 +55,7 @@ impl Bench {
         let zone: Zone = toml::from_str(ZONE).unwrap();
         let relay = ReasonSettings { name: "relay".into(), text: "x".into(), lifetime: Some(Seconds(90 * DAY)), two_persons: false };
         let settings = ledger::Settings { reasons: vec![relay], zones: vec![zone], ..ledger::Settings::default() };
-        let clock = Clock::start(self.time.clone(), Some(path.join("clock")), TrustAtStart::Plausible);
+        let clock = Clock::start(self.time.clone(), Some(path.join("clock")), TrustAtStart::Plausible, None);
         self.ledger = Some(ledger::open(Store::open(store).unwrap(), settings, clock, || ()).unwrap());
     }
 
