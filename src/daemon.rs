@@ -455,6 +455,10 @@ fn reloader(
 ) -> web::Reload {
     Arc::new(move |request| {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
+        // Certificates that are not in use yet have to let the next start succeed.
+        if certificates.is_none() {
+            config.secure.open()?;
+        }
         let text = |e: ledger::Refused| e.text(&ledger.store.vocabulary());
         let mut left_behind = Vec::new();
         if request.rename.is_none() {

@@ -68,7 +68,11 @@ pub struct SocketOwner {
 /// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error. The socket gets
 /// the mode 0660, and a directory that is made for it 0750; one that is there stays as it is.
 pub async fn bind(path: &Path, owner: SocketOwner) -> std::io::Result<UnixListener> {
-    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+    // What is not a socket is never removed.
+    if std::fs::symlink_metadata(path).is_ok_and(|m| !m.file_type().is_socket()) {
+        return Err(std::io::Error::other(format!("{} is not a socket; name another path", path.display())));
+    }
     match UnixStream::connect(path).await.map_err(|e| e.kind()) {
         Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
         Ok(_) => return Err(std::io::Error::other(format!("{} is in use; is another orbsd running?", path.display()))),
