@@ -327,6 +327,13 @@ fn control(forms: &[(usize, &Tried)], results: &[Tried], sessions: &[ControlSess
     if uncovered || after_recipient { worst.min(ControlResult::None) } else { worst }
 }
 
+/// Whether the controls of a job support what its forms came to: postmaster was accepted before and after the forms of each session.
+pub fn is_supported(results: &[Tried], sessions: &[ControlSession]) -> bool {
+    let is_controlled = |place: &usize| sessions.iter().any(|s| s.places.contains(place));
+    let forms: Vec<(usize, &Tried)> = results.iter().enumerate().filter(|(place, _)| is_controlled(place)).collect();
+    control(&forms, results, sessions) == ControlResult::Yes && !forms.iter().any(|(_, r)| r.outcome.names_blocklist())
+}
+
 fn session_control(session: &ControlSession, results: &[Tried]) -> ControlResult {
     let refusals: Vec<Comparable> = session.places.iter().filter_map(|p| results.get(*p)).filter_map(Comparable::of_form).collect();
     check_result(&session.before, &refusals).min(check_result(&session.after, &refusals))
