@@ -274,6 +274,13 @@ fn a_syntax_error_of_a_file_is_reported_alone() {
 }
 
 #[test]
+fn a_configuration_that_never_ends_is_refused() {
+    let e = Config::load(Path::new("/dev/zero")).unwrap_err().to_string();
+    assert!(e.contains("/dev/zero: it is longer than 16777216 bytes"), "{e}");
+    assert!(socket(Path::new("/dev/zero")).unwrap_err().contains("longer than"));
+}
+
+#[test]
 fn a_slow_scrub_and_an_unknown_on_loss_are_refused() {
     let e = load("[[reason]]\nname='relay'\n[removals]\non_loss='ignore'\n[store]\nscrub_rate='1KiB'", ZONE).unwrap_err();
     let parts =
