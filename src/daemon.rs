@@ -69,11 +69,11 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
     let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref(), &limiters));
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
-    let around = surroundings(&config, certificates.clone());
+    let (around, url_check) = (surroundings(&config, certificates.clone()), url_check(&config));
     let tests = collector::Tests::new(&config, &ledger, certificates.as_ref(), limiters.collect.clone())?;
     let reload = reloader(config_path.clone(), config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
     let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
-    let about = (around, limiters.stats());
+    let about = (around, limiters.stats(), url_check);
     let app = app(&ledger, &shared, (&reload, &check), both, (&mirrors, &tests), about, web_stopped.clone());
     // What writes and reports runs after what answers, on threads of its own.
     let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
@@ -188,12 +188,14 @@ fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
     })
 }
 
-/// Whether a webhook's address can be one: HTTP, or mail.
-pub fn check_url(url: &str) -> Result<(), String> {
-    match url.strip_prefix(crate::hooks::MAILTO) {
+/// Whether a webhook's address can be one: HTTP, or mail where a smart host takes it.
+pub fn url_check(config: &Config) -> web::Check {
+    let sends_mail = !config.mail.smarthost.is_empty();
+    Arc::new(move |url| match url.strip_prefix(crate::hooks::MAILTO) {
+        Some(_) if !sends_mail => Err("no smart host takes mail; set `smarthost` and `from` of [mail], and restart the daemon".into()),
         Some(to) => crate::mail::check(to),
         None => crate::hooks::target(url).map(drop),
-    }
+    })
 }
 
 /// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next connection.
@@ -219,7 +221,7 @@ fn app(
     (reload, check): (&web::Reload, &web::Report),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
-    (surroundings, connections): (Arc<dyn Fn() -> web::Surroundings + Send + Sync>, web::ConnectionStats),
+    (surroundings, connections, check_url): (Arc<dyn Fn() -> web::Surroundings + Send + Sync>, web::ConnectionStats, web::Check),
     stop: tokio::sync::watch::Receiver<bool>,
 ) -> web::App {
     let deciding = feeds.clone();
@@ -232,7 +234,7 @@ fn app(
         files: Arc::new(move || exports.shown()),
         mirrors: report(ledger, mirrors),
         surroundings,
-        check_url: Arc::new(check_url),
+        check_url,
         desk: tests.desk.clone(),
         known: tests.known.clone(),
         connections,
@@ -459,6 +461,10 @@ fn reloader(
 ) -> web::Reload {
     Arc::new(move |request| {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
+        // Certificates that are not in use yet have to let the next start succeed.
+        if certificates.is_none() {
+            config.secure.open()?;
+        }
         let text = |e: ledger::Refused| e.text(&ledger.store.vocabulary());
         let mut left_behind = Vec::new();
         if request.rename.is_none() {

@@ -255,19 +255,31 @@ fn no_access(socket: &std::path::Path) -> String {
     format!("no access to {}: {how}, or run this as root or as the daemon's user", socket.display())
 }
 
-/// Reads the token of a file, and warns if other users can read or replace it.
+/// The longest file of a token, in bytes.
+const MAX_TOKEN_FILE_BYTES: u64 = 64 << 10;
+
+/// Reads the token of a file or a pipe, and warns if other users can read or replace it.
 fn read_token(path: &Path) -> std::io::Result<String> {
-    use std::{io::Read, os::unix::fs::MetadataExt};
-    let mut file = std::fs::File::open(path)?;
+    use std::{
+        io::{Error, Read},
+        os::unix::fs::{FileTypeExt, MetadataExt},
+    };
+    let file = std::fs::File::open(path)?;
     let metadata = file.metadata()?;
+    if !metadata.is_file() && !metadata.file_type().is_fifo() {
+        return Err(Error::other("it is neither a regular file nor a pipe; name the file that holds the token"));
+    }
     let mode = metadata.mode() & 0o777;
     if metadata.is_file() && mode & 0o027 != 0 {
         let shown = path.display();
         eprintln!("orbsd: warning: {shown}: its mode is {mode:04o}, so that others can read or replace the token; run `chmod 600 {shown}`");
     }
     let mut token = String::new();
-    file.read_to_string(&mut token)?;
-    Ok(token.trim().to_string())
+    file.take(MAX_TOKEN_FILE_BYTES + 1).read_to_string(&mut token)?;
+    match token.len() as u64 > MAX_TOKEN_FILE_BYTES {
+        true => Err(Error::other(format!("it is longer than {MAX_TOKEN_FILE_BYTES} bytes, and no token is; name the file that holds it"))),
+        false => Ok(token.trim().to_string()),
+    }
 }
 
 /// A problem document as a failure: what was ordered wrongly is usage.
@@ -311,7 +323,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &mirrors),
         surroundings: Arc::new(web::Surroundings::default),
-        check_url: Arc::new(crate::daemon::check_url),
+        check_url: crate::daemon::url_check(config),
         known: crate::daemon::collector::known(desk.clone(), None.into(), Vec::new()),
         desk,
         connections: Arc::new(Vec::new),

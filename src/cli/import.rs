@@ -104,14 +104,24 @@ fn boundary() -> Result<String, Failure> {
     Ok(bits.iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// The longest name of a file that is sent, in bytes.
+/// The longest name of a file that is sent, in bytes after encoding.
 const MAX_NAME_BYTES: usize = 255;
 
-/// A file's name as the header of a part holds it: the end of it where it is long.
-fn shown_name(path: &str) -> String {
-    let name = path.replace(['"', '\r', '\n', '\\'], "_");
-    let from = name.ceil_char_boundary(name.len().saturating_sub(MAX_NAME_BYTES));
-    name[from..].into()
+/// A file's name as the header of a part holds it, percent-encoded (RFC 7578 section 2); only the end of a long one is sent.
+fn encoded_name(path: &str) -> String {
+    let encode = |c: char| match c {
+        '"' | '%' | '\\' => format!("%{:02X}", u32::from(c)),
+        c if c.is_ascii_control() => format!("%{:02X}", u32::from(c)),
+        c => c.to_string(),
+    };
+    let mut length = 0;
+    let fits = |part: &String| {
+        length += part.len();
+        length <= MAX_NAME_BYTES
+    };
+    let mut parts: Vec<String> = path.chars().rev().map(encode).take_while(fits).collect();
+    parts.reverse();
+    parts.concat()
 }
 
 /// Checks an allowance of errors before anything is sent: the daemon reads it.
@@ -165,7 +175,7 @@ pub(super) fn send(common: &Common, path: &str, readers: Readers, max_age: Optio
     let broken = unread.clone();
     std::thread::spawn(move || {
         for (path, mut reader) in readers {
-            let name = shown_name(&path);
+            let name = encoded_name(&path);
             let head = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
             if tx.blocking_send(Ok(head.into())).is_err() {
                 return;
@@ -304,4 +314,17 @@ fn print(done: &Value, dry_run: bool) {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_file_is_percent_encoded() {
+        assert_eq!(encoded_name("lists/é.txt"), "lists/é.txt");
+        assert_eq!(encoded_name("fi\u{1b}[31m\nle\"100%\\.txt"), "fi%1B[31m%0Ale%22100%25%5C.txt");
+        let long = encoded_name(&("\n".repeat(200) + "end"));
+        assert!(long.len() <= MAX_NAME_BYTES && long.starts_with("%0A") && long.ends_with("%0Aend"), "{long}");
+    }
 }

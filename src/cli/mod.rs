@@ -37,7 +37,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser};
 
-use crate::config::Config;
+use crate::{config::Config, model::text::escape};
 use command::Command;
 pub use failure::Failure;
 
@@ -97,11 +97,16 @@ pub fn run() -> ExitCode {
     umask::restrict_new_files();
     let Cli { common, command } = match Cli::try_parse() {
         Ok(cli) => cli,
+        // Help and the version are our own words.
+        Err(e) if !e.use_stderr() => {
+            output::written(e.print());
+            return ExitCode::SUCCESS;
+        }
         Err(e) => {
-            let _ = e.print();
+            print_usage_error(&e);
             // 2 says "delivered" there.
-            let usage = if std::env::args().any(|a| a == "probe") { probe::USAGE } else { 2 };
-            return ExitCode::from(if e.use_stderr() { usage } else { 0 });
+            let usage = if std::env::args_os().any(|a| a == "probe") { probe::USAGE } else { 2 };
+            return ExitCode::from(usage);
         }
     };
     let json = common.json;
@@ -110,4 +115,23 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(json),
     }
+}
+
+/// Prints an error of the command line. It repeats arguments, which are escaped first: none begins a line of its own.
+fn print_usage_error(error: &clap::Error) {
+    use clap::error::{ContextKind, ContextValue};
+    let arguments = std::env::args_os().map(|a| escape(&a.to_string_lossy()).into_owned());
+    let text = match Cli::try_parse_from(arguments) {
+        Err(same) => same.render().to_string(),
+        // What is wrong is a character that was escaped.
+        Ok(_) => {
+            let of = |kind| match error.get(kind) {
+                Some(ContextValue::String(text)) => escape(text).into_owned(),
+                _ => String::new(),
+            };
+            let why = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
+            format!("error: invalid value '{}' for '{}'{why}", of(ContextKind::InvalidValue), of(ContextKind::InvalidArg))
+        }
+    };
+    text.lines().for_each(|line| eprintln!("{line}"));
 }

@@ -95,6 +95,17 @@ impl Proposals {
         all
     }
 
+    /// The proposal of an author that waits for the same listing: the same subject, reason and source.
+    pub fn same(&self, change: &Change) -> Option<&Arc<Proposal>> {
+        let asked = |c: &Change| match &c.ask {
+            Ask::List { reason, source, .. } => Some((*reason, *source)),
+            _ => None,
+        };
+        let listing = asked(change)?;
+        let is_same = |c: &Change| c.subject == change.subject && c.author == change.author && asked(c) == Some(listing);
+        self.by_id.values().find(|p| is_same(&p.change))
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.by_id.size()
@@ -212,6 +223,21 @@ mod tests {
         assert!(matches!(&e, Refused::Limit { wait: Some(Seconds(10)), .. }), "{e:?}");
         add(&mut all, proposal(2, "bert", DAY - 10), limits).unwrap();
         add(&mut all, proposal(3, "anna", DAY), limits).unwrap();
+    }
+
+    #[test]
+    fn an_author_has_one_proposal_of_a_listing() {
+        let mut all = Proposals::default();
+        all.add(proposal(1, "anna", 0), true);
+        let same = |all: &Proposals, p: &Proposal| all.same(&p.change).map(|p| p.id.clone());
+        assert_eq!(same(&all, &proposal(2, "anna", 5)), Some("1".into()));
+        assert_eq!(same(&all, &proposal(2, "bert", 5)), None, "of another author");
+        let mut other = proposal(2, "anna", 5);
+        other.change.subject = "45.1.1.2".parse().unwrap();
+        assert_eq!(same(&all, &other), None);
+        let ask = Ask::List { reason: ReasonId(1), source: SourceId::OPERATOR, until: None, text: None };
+        other = Proposal { change: Change::new("45.1.1.1".parse().unwrap(), "anna", ask), ..proposal(2, "anna", 5) };
+        assert_eq!(same(&all, &other), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Time,
-    control::{ControlSession, Row},
+    control::{self, ControlSession, Row},
     probing::{Assessment, Tried, net},
     time::Seconds,
 };
@@ -136,9 +136,14 @@ pub struct Job {
 }
 
 impl Job {
-    /// What its results say.
+    /// What its results and its controls say. A nominated host that never relayed has no control; it counts as closed without one.
     pub fn assessment(&self) -> Assessment {
-        super::probing::assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)))
+        let assessment = super::probing::assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)));
+        let is_supported = match self.controls.is_empty() {
+            true => !self.is_claim() && self.cause != Trigger::Recheck,
+            false => control::is_supported(&self.results, &self.controls),
+        };
+        if assessment == Assessment::Closed && !is_supported { Assessment::Refused } else { assessment }
     }
     /// Whether a claim led to it.
     pub fn is_claim(&self) -> bool {

@@ -15,8 +15,8 @@ use super::{
     shapes::{Page, ReceiptShape},
 };
 use crate::{
-    ledger::desk::{Asker, Desk, OptOut, Proof, SourceReplies},
-    model::{Role, Subject, subject::HostBits},
+    ledger::desk::{Asker, Claimed, Desk, OptOut, Proof, SourceReplies},
+    model::{Role, Subject, control::Row, retest, subject::HostBits},
     smtp::message::redact,
 };
 
@@ -87,22 +87,39 @@ fn blocked(desk: &Desk, target: IpAddr) -> Result<Vec<BlockedShape>, crate::ledg
 /// What a claimant has to know of the control.
 const REFUSES: &str = " Its own postmaster has to be accepted: a host that refuses the tester alone stays listed.";
 
+/// What follows from a claim, in words. What its test came to is for who has proved to speak for the host.
+fn what_happens(done: &Claimed, proved: bool) -> String {
+    let Some(end) = done.release else {
+        return match done.job.state {
+            retest::State::Deferred => {
+                format!("It is tested at {}, and released when every test is refused.{REFUSES}", done.job.not_before)
+            }
+            retest::State::Held => "It can not be tested now. If that stays so for two days, it is released on request.".into(),
+            _ => format!("It is tested now, and released when every test is refused.{REFUSES}"),
+        };
+    };
+    let row = done.row.filter(|_| proved);
+    let found = match row {
+        Some(Row::Accepted) => "A test message was accepted.",
+        Some(Row::RefusedControlDiffers) => {
+            "Every test was refused, but not by a reply that its own postmaster shows to be meant for everybody."
+        }
+        Some(Row::DeferredControlAccepted) => "Some tests were deferred (4xx) in each of three tries.",
+        Some(Row::LoginRequired) => "Every test was refused for want of a login.",
+        Some(Row::IncompleteControlAccepted) => "Some tests could not be made, or have no result.",
+        _ => "Its tests do not show yet that it is closed.",
+    };
+    let still = if done.paused { " The waiting period stands still now, so that it ends later by as long as that lasts." } else { "" };
+    format!("{found} If no test message is delivered, it is released at {end}.{still}")
+}
+
 async fn claimed(app: &App, who: Asker, target: IpAddr, proved: bool) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
     let (done, blocked) = ask(app, move |desk| {
         let done = desk.claim(&who, target, proved, desk.now())?;
         Ok((done, if proved { blocked(desk, target)? } else { Vec::new() }))
     })
     .await?;
-    let what_happens = match (&done.release, done.job.state) {
-        (Some(t), _) => format!("Not every test was refused for good (5xx). If no test message is delivered, it is released at {t}."),
-        (None, crate::model::retest::State::Deferred) => {
-            format!("It is tested at {}, and released when every test is refused.{REFUSES}", done.job.not_before)
-        }
-        (None, crate::model::retest::State::Held) => {
-            "It can not be tested now. If that stays so for two days, it is released on request.".into()
-        }
-        (None, _) => format!("It is tested now, and released when every test is refused.{REFUSES}"),
-    };
+    let what_happens = what_happens(&done, proved);
     let release = done.release.map(|t| t.to_string());
     Ok((StatusCode::ACCEPTED, Json(ClaimShape { job: JobShape::public(&done.job), proved, release, what_happens, blocked })))
 }
@@ -440,4 +457,40 @@ pub(super) fn tested(desk: &Desk, target: IpAddr, client: IpAddr) -> Option<Test
     let inputs = output.inputs.iter().filter(|_| output.listed).map(|f| f.input.to_string()).collect::<Vec<_>>();
     let blocked = if client.to_canonical() == target { blocked(desk, target).ok()? } else { Vec::new() };
     (!of.is_empty() || !inputs.is_empty()).then_some(Tested { proofs: of, blocked, inputs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        Time,
+        retest::{EvidenceSummary, Job, Trigger},
+    };
+
+    fn done(row: Option<Row>, paused: bool) -> Claimed {
+        let grounds = EvidenceSummary { kind: "claim".into(), text: String::new(), at: Time(0) };
+        let job = serde_json::json!({
+            "id": 1, "target": "192.0.2.1", "port": null, "cause": Trigger::Claim { proved: true }, "by": "owner", "grounds": grounds,
+            "at": 0, "state": "done", "waiting_for": null, "not_before": 0, "agreed": false, "remote": false, "only": [], "tries": 1,
+            "begun": null, "ended": 0, "results": []
+        });
+        let job: Job = serde_json::from_value(job).unwrap();
+        Claimed { job, release: Some(Time(86_400)), row, paused }
+    }
+
+    #[test]
+    fn a_waiting_period_is_explained_by_what_the_test_came_to() {
+        let differs = what_happens(&done(Some(Row::RefusedControlDiffers), false), true);
+        assert!(
+            differs.starts_with("Every test was refused, but") && differs.ends_with("it is released at 1970-01-02T00:00:00Z."),
+            "{differs}"
+        );
+        let deferred = what_happens(&done(Some(Row::DeferredControlAccepted), true), true);
+        assert!(deferred.starts_with("Some tests were deferred (4xx)") && deferred.contains("stands still now"), "{deferred}");
+        // Whoever has not proved to speak for the host does not hear what it answered.
+        for row in Row::ALL {
+            let text = what_happens(&done(Some(row), false), false);
+            assert!(text.starts_with("Its tests do not show yet"), "{text}");
+        }
+    }
 }

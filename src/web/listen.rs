@@ -108,7 +108,11 @@ impl SocketOwner {
 /// # Errors
 /// Says what could not be done, and leaves nothing behind.
 pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListener> {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    // What is not a socket is never removed.
+    if std::fs::symlink_metadata(path).is_ok_and(|m| !m.file_type().is_socket()) {
+        return Err(std::io::Error::other(format!("{} is not a socket; name another path", path.display())));
+    }
     match UnixStream::connect(path).await.map_err(|e| e.kind()) {
         Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
         Ok(_) => return Err(std::io::Error::other(format!("{} is in use; is another orbsd running?", path.display()))),

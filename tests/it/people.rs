@@ -456,7 +456,10 @@ fn a_listing_for_two_persons_says_how_another_person_approves_it() {
     assert!(out.status.code() == Some(0) && text.contains("45.70.1.1: proposed ("), "{text}");
     let id = text.split(['(', ')']).nth(1).unwrap().to_string();
     assert!(text.contains(&format!("another person approves it: orbsd proposal approve {id}")), "{text}");
+    let again = api.f.ok(&["list", "45.70.1.1", "--reason", "netblock", "--note", "seen", "--until", "30d"]);
+    assert!(again.contains(&id), "the same author and listing are the same proposal: {again}");
     let all = api.f.ok(&["proposal", "list"]);
+    assert_eq!(all.matches("45.70.1.1").count(), 1, "{all}");
     assert!(all.lines().count() == 1 && all.contains(&id) && all.contains("netblock: seen"), "{all}");
     let one = api.f.ok(&["proposal", "show", &id]);
     assert!(one.contains("proposed by uid:") && one.contains("ends: 20") && one.contains("note: seen"), "{one}");

@@ -61,6 +61,35 @@ impl Lab {
 }
 
 #[test]
+fn check_names_what_a_configuration_has_lost_while_the_daemon_is_stopped() {
+    let mut lab = Lab::new();
+    lab.daemon = None;
+    assert_eq!(lab.run(&["check"]).0, 0);
+    for (from, to, part) in [
+        ("\"relay\"", "\"openrelay\"", "reason `relay` has 3 listings and is not configured any more"),
+        (FEED, "", "source `xbl` has 2 listings and is no [[feed]] any more"),
+        ("\"bl.orbs.example\"", "\"other.orbs.example\"", "zone bl.orbs.example publishes 5 listings and is not configured"),
+    ] {
+        lab.edit(from, to);
+        let (code, printed) = lab.run(&["check"]);
+        assert!(code == 2 && printed.contains(part) && printed.contains("`--force` accepts it"), "{printed}");
+        assert_eq!(lab.run(&["check", "--force"]).0, 0);
+        match to.is_empty() {
+            true => drop(lab.f.write("config.toml", &(fs::read_to_string(lab.f.path().join("config.toml")).unwrap() + from))),
+            false => lab.edit(to, from),
+        }
+    }
+    // A store that cannot be read is named, and a folder without a store is a new one.
+    let current = lab.f.path().join("data/CURRENT");
+    fs::write(&current, "MANIFEST-999999\n").unwrap();
+    let (code, printed) = lab.run(&["check"]);
+    assert!(code == 0 && printed.contains("the configuration was not compared with the names in the store"), "{printed}");
+    fs::remove_dir_all(lab.f.path().join("data")).unwrap();
+    let (code, printed) = lab.run(&["check"]);
+    assert!(code == 0 && !printed.contains("compared"), "{printed}");
+}
+
+#[test]
 fn a_reload_that_leaves_listings_behind_is_refused_with_counts_and_forced() {
     for (from, to, part) in [
         ("\"relay\"", "\"openrelay\"", "reason `relay` has 3 listings and is not configured any more"),

@@ -42,11 +42,11 @@ impl Desk {
         Ok(())
     }
 
-    /// How long a claim's waiting period, which began at `from`, has stood still.
-    pub(super) fn waiting_paused(sheet: &Sheet<'_>, claimed: Time, from: Time) -> Result<Seconds, Denied> {
+    /// How long a claim's waiting period, which began at `from`, has stood still until `to`.
+    pub(super) fn waiting_paused(sheet: &Sheet<'_>, claimed: Time, from: Time, to: Time) -> Result<Seconds, Denied> {
         let outages: Vec<Outage> = sheet.get(key::OUTAGES)?.unwrap_or_default();
         let loads: Vec<Outage> = sheet.get(key::LOADS)?.unwrap_or_default();
-        Ok(paused(&outages, &loads, claimed, from, sheet.now))
+        Ok(paused(&outages, &loads, claimed, from, to))
     }
 
     /// How long the time has stood still after which a claim is granted untested: for load alone.

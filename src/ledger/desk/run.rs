@@ -147,7 +147,8 @@ impl Desk {
         let out = messages(&mut sheet, &settings, &mut job, names, fresh);
         // First what has proved it: a host that takes its time is left after a while, and a claim rests on these.
         let came = self.came_through(&sheet, job.target, job.port)?;
-        let came = if job.is_claim() { Some(came.unwrap_or_default()) } else { came };
+        // After a release nothing counts as come through, and a recheck has the forms alone that had.
+        let came = if job.is_claim() || job.cause == Trigger::Recheck { Some(came.unwrap_or_default()) } else { came };
         let out = plan::arrange(&settings, &mut job, (names, came.as_ref(), now), out);
         // What a reporter sends himself, and what sends nothing, delays no test of ours.
         match job.remote {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{
     Denied, Desk, Proof, REASONS, Settings, Sheet,
-    claim::{before, is_listed},
+    claim::{before, is_listed, waiting_since},
     jobs::{end, opted_out, save},
     key,
 };
@@ -78,8 +78,7 @@ impl Desk {
         }
         if let Some(release) = claim.release {
             // The waiting period stands still while nothing could have come.
-            let began = Time(release.0.saturating_sub(crate::model::retest::WAITING.0));
-            if now < release.plus(Self::waiting_paused(&sheet, claim.at, began)?) {
+            if now < release.plus(Self::waiting_paused(&sheet, claim.at, waiting_since(release), now)?) {
                 return Ok(());
             }
             // What the claim's own test has sent still counts.

@@ -21,7 +21,7 @@ fn never() -> ControlCheck {
     ControlCheck { replies: vec![], failure: Some("cut".into()) }
 }
 fn session(places: &[usize], before: ControlCheck, after: ControlCheck) -> ControlSession {
-    ControlSession { auth: true, places: places.to_vec(), before, after, ..ControlSession::default() }
+    ControlSession { ehlo: true, auth: true, places: places.to_vec(), before, after, ..ControlSession::default() }
 }
 fn came(tests: &[&str]) -> CameThrough {
     CameThrough { tests: tests.iter().map(|t| (*t).to_string()).collect(), other_port: false }
@@ -49,9 +49,22 @@ fn every_row_of_the_table_has_its_outcome() {
         (Outcome::Bounced { at: crate::model::Time(1) }, vec![&yes, &same], Row::Accepted, [Waiting; 3]),
         (closed(), vec![&yes], Row::RefusedControlAccepted, [Released; 3]),
         (closed(), vec![&other, &none], Row::RefusedControlDiffers, [Waiting, Waiting, WaitingForSecondSource]),
+        (
+            refused(Stage::Data, 554, DENIED),
+            vec![&yes, &other, &none],
+            Row::RefusedControlDiffers,
+            [Waiting, Waiting, WaitingForSecondSource],
+        ),
+        (
+            refused(Stage::Body, 550, DENIED),
+            vec![&yes, &other, &none],
+            Row::RefusedControlDiffers,
+            [Waiting, Waiting, WaitingForSecondSource],
+        ),
         (closed(), vec![&same], Row::RefusedControlSame, [Blocked; 3]),
         (deferred(Stage::Rcpt), vec![&yes], Row::DeferredControlAccepted, [Waiting; 3]),
         (deferred(Stage::Rcpt), vec![&other, &same, &none], Row::DeferredControlFailed, [Blocked; 3]),
+        (deferred(Stage::Data), vec![&yes, &other, &none], Row::DeferredControlFailed, [Blocked; 3]),
         (login(), vec![&none, &same], Row::LoginRequired, [Blocked, Waiting, Waiting]),
         (refused(Stage::Mail, 550, "5.7.1 no"), vec![&none], Row::LoginRequired, [Blocked, Waiting, Waiting]),
         (refused(Stage::Mail, 550, "5.7.9 no"), vec![&yes, &none, &same], Row::ShutOut, [Blocked; 3]),
@@ -82,6 +95,41 @@ fn every_row_of_the_table_has_its_outcome() {
     assert_eq!(differs.outcome(false, SecondSource::Agrees), Waiting);
     assert!(Row::RefusedControlAccepted.confirms_refusal() && differs.confirms_refusal());
     assert!(Row::ALL.iter().filter(|r| r.confirms_refusal()).count() == 2);
+}
+
+/// An open relay that accepts each recipient, and refuses our tester at DATA or after the message, accepts postmaster like all others.
+#[test]
+fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
+    let yes = || check(250, "ok");
+    let at = |stages: &[Stage]| -> Row {
+        let forms: Vec<Tried> = stages.iter().enumerate().map(|(i, s)| tried(&format!("form-{i}"), refused(*s, 554, DENIED))).collect();
+        let places: Vec<usize> = (0..forms.len()).collect();
+        row(&forms, &CameThrough::default(), &[session(&places, yes(), yes())])
+    };
+    assert_eq!(at(&[Stage::Rcpt, Stage::Rcpt]), Row::RefusedControlAccepted);
+    for stage in [Stage::Data, Stage::Body] {
+        assert_eq!(at(&[stage]), Row::RefusedControlDiffers);
+        assert_eq!(at(&[Stage::Rcpt, stage]), Row::RefusedControlDiffers, "one form is enough");
+        assert_eq!(row_of(deferred(stage), &yes()), Row::DeferredControlFailed);
+    }
+    // A form that had not come through says nothing about those that had.
+    let forms = [tried("plain", refused(Stage::Rcpt, 550, DENIED)), tried("bang", refused(Stage::Data, 554, DENIED))];
+    assert_eq!(row(&forms, &came(&["plain"]), &[session(&[0], yes(), yes())]), Row::RefusedControlAccepted);
+}
+
+/// A session that greets with HELO, or not at all, shows no AUTH; those with EHLO speak for the server.
+#[test]
+fn a_login_is_offered_by_every_session_that_said_ehlo() {
+    let forms = [tried("plain", refused(Stage::Mail, 530, "5.7.0 log in")), tried("no-helo", refused(Stage::Mail, 530, "5.7.0 log in"))];
+    let of = |offers: [(bool, bool); 2]| {
+        let one = |(i, (ehlo, auth)): (usize, (bool, bool))| ControlSession { ehlo, auth, ..session(&[i], never(), never()) };
+        row(&forms, &came(&["plain", "no-helo"]), &offers.into_iter().enumerate().map(one).collect::<Vec<_>>())
+    };
+    assert_eq!(of([(true, true), (false, false)]), Row::LoginRequired);
+    assert_eq!(of([(true, true), (true, true)]), Row::LoginRequired);
+    assert_eq!(of([(true, true), (true, false)]), Row::ShutOut);
+    assert_eq!(of([(true, false), (false, false)]), Row::ShutOut);
+    assert_eq!(of([(false, false), (false, false)]), Row::ShutOut);
 }
 
 /// The documentation has each row once, by its name, with what follows.
@@ -188,12 +236,13 @@ fn refusal(step: Stage, code: u16, template: usize, recipient: &str, n: u32) -> 
 }
 
 proptest! {
-    /// A host that refuses us alone says so to every recipient: no step, code or text of it releases the host, now or later.
+    /// A host that refuses us alone says so to every recipient: no step, code or text of it releases the host, now or later. One that
+    /// does so at DATA or after the message is not released now.
     #[test]
     fn no_host_that_refuses_us_alone_is_released(
-        step in 0usize..4, code in 400u16..600, template in 0usize..4, forms in 1usize..9, all: bool, proved: bool, second: bool, auth: bool,
+        step in 0usize..6, code in 400u16..600, template in 0usize..4, forms in 1usize..9, all: bool, proved: bool, second: bool, auth: bool,
     ) {
-        let step = [Stage::Connect, Stage::Hello, Stage::Mail, Stage::Rcpt][step];
+        let step = [Stage::Connect, Stage::Hello, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Body][step];
         let mut results = Vec::new();
         for i in 0..forms {
             let mut r = tried(&format!("form-{i}"), Outcome::inconclusive(""));
@@ -203,6 +252,7 @@ proptest! {
         }
         let control = |n| match step {
             Stage::Rcpt => { let (code, text) = refusal(step, code, template, "<postmaster>", n); check(code, &text) }
+            Stage::Data | Stage::Body => check(250, "ok"),
             _ => never(),
         };
         let places: Vec<usize> = (0..forms).collect();
@@ -214,7 +264,10 @@ proptest! {
         let outcome = row.outcome(proved, second);
         // The one exception is a server that asks for a login, which an owner has to prove; he waits.
         let login = auth && step <= Stage::Mail && proved;
-        prop_assert!(outcome == ClaimOutcome::Blocked || login && outcome == ClaimOutcome::Waiting, "{row:?}: {outcome:?}");
+        // Nor can a host that accepts each recipient be told from one that changed its mind: it waits, or a second address looks.
+        let past_rcpt = step > Stage::Rcpt && code >= 500;
+        let waits = matches!(outcome, ClaimOutcome::Waiting | ClaimOutcome::WaitingForSecondSource);
+        prop_assert!(outcome == ClaimOutcome::Blocked || past_rcpt && waits || login && outcome == ClaimOutcome::Waiting, "{row:?}: {outcome:?}");
     }
 
     /// Whatever a host answers: one that has not accepted postmaster both times, in every session, is not released at once by the word
@@ -248,8 +301,10 @@ proptest! {
         let row = row(&results, &which, &sessions);
         let yes = |c: &ControlCheck| c.replies.iter().any(|r| r.code / 100 == 2);
         let let_in = sessions.iter().all(|s| yes(&s.before) && yes(&s.after));
+        let counts = |r: &&Tried| which.tests.is_empty() || which.tests.contains(&r.test);
+        let past_rcpt = results.iter().filter(counts).any(|r| r.outcome.refused_at().is_some_and(|s| s > Stage::Rcpt));
         if row.outcome(proved, SecondSource::Unavailable) == ClaimOutcome::Released {
-            prop_assert!(let_in, "{row:?}");
+            prop_assert!(let_in && !past_rcpt, "{row:?}");
             let taken = results.iter().any(|r| matches!(r.outcome, Outcome::Accepted { .. }));
             prop_assert!(!taken);
         }
