@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod clock;
 mod command;
+mod common;
 mod export;
 mod failure;
 mod feed;
@@ -33,12 +34,13 @@ mod umask;
 mod webhook;
 mod zone;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser};
+use clap::Parser;
 
-use crate::{config::Config, model::text::escape};
+use crate::model::text::escape;
 use command::Command;
+pub use common::Common;
 pub use failure::Failure;
 
 /// An authoritative DNS blocklist server with evidence, history and a way out.
@@ -49,47 +51,6 @@ struct Cli {
     common: Common,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-pub struct Common {
-    /// The configuration file
-    #[arg(long, global = true, default_value = "config.toml")]
-    config: PathBuf,
-    /// The socket of the daemon, instead of `[admin] socket` of the configuration
-    #[arg(long, global = true, conflicts_with = "server")]
-    socket: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
-    /// Talk to this daemon instead of the one of the configuration: https://HOST:PORT, or http:// on this machine
-    #[arg(long, global = true, requires = "token")]
-    server: Option<String>,
-    /// The file with the token for it
-    #[arg(long, global = true, requires = "server")]
-    token: Option<PathBuf>,
-    /// The PEM file of the authority that vouches for it, where this machine does not know it
-    #[arg(long, global = true, requires = "server")]
-    ca: Option<PathBuf>,
-    /// Send the token unencrypted to an http:// server beyond this machine
-    #[arg(long, global = true, requires = "server")]
-    insecure: bool,
-}
-
-impl Common {
-    /// The daemon's socket. Of the configuration only its place is read: keys and zones may be unreadable to whoever asks.
-    fn socket(&self) -> Result<PathBuf, Failure> {
-        match &self.socket {
-            Some(socket) => Ok(socket.clone()),
-            None => crate::config::socket(&self.config).map_err(Failure::Usage),
-        }
-    }
-
-    /// Reads the configuration.
-    fn load(&self) -> Result<Config, Failure> {
-        Config::load(&self.config).map_err(|e| Failure::Usage(e.to_string()))
-    }
 }
 
 /// Runs the command line of this process.
