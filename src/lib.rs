@@ -8,7 +8,7 @@
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
 //! | 2 protocol | [`index`], [`dns`], [`lists`], [`smtp`] | bytes in, values out; values in, bytes out; still no I/O |
 //! | 3 memory | [`clock`], [`store`], [`ledger`], [`imports`], [`net`] | what outlives a request; `store` alone knows RocksDB, `clock` alone the time, and `net` knows what all listeners share |
-//! | 4 doors | [`server`], [`http`], [`feeds`], [`exports`], [`webhooks`], [`mail`], [`resolver`], [`probe`], [`collect`], [`schedule`] | sockets and timers; doors do not import doors, but `schedule` opens `probe` |
+| 4 transports | [`server`], [`http`], [`feeds`], [`exports`], [`webhooks`], [`mail`], [`resolver`] | sockets and timers; transports do not import transports |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes)
@@ -93,13 +93,13 @@
 //!
 //! ## How a relay test flows
 //!
-//! `web` → [`ledger::desk::Desk::nominate`] (a job: held, deferred or queued) → [`schedule`] has a
-//! turn → `Desk::begin` (messages of [`smtp::catalogue`] with tokens of [`smtp::token`], their rows
-//! kept) → [`probe`] sends them ([`smtp::relay_test`]) → `Desk::finish` (outcomes; acceptance is no
-//! verdict; for a claim [`model::control::row`]). What comes through: [`collect`]
-//! ([`smtp::session`]) → `Desk::arrived` → [`model::probing::proves`] → one batch: the proof, the
+//! `web` → [`relay::RelayService::nominate`] (a job: held, deferred or queued) → [`relay::scheduler`] has a
+//! turn → `RelayService::begin` (messages of [`relay::catalogue`] with tokens of [`relay::token`], their rows
+//! kept) → [`relay::tester`] sends them ([`smtp::client`]) → `RelayService::finish` (outcomes; acceptance is no
+//! verdict; for a claim [`relay::control::decision_row`]). What comes through: [`relay::collector`]
+//! ([`smtp::session`]) → `RelayService::arrived` → [`relay::proof::evaluate_arrival`] → one batch: the proof, the
 //! job's outcome, and the listing, which [`model::history::proven`] lets the source `prober` make
-//! on a delivery alone. `Desk::claim` and `Desk::tick` lead out again, by [`model::retest`].
+//! on a delivery alone. `RelayService::claim` and `RelayService::tick` lead out again, by [`relay::policy`].
 //!
 //! ## How a zone leaves as a file
 //!
@@ -181,13 +181,13 @@
 //!   subject without an entry keeps it out of what is wider.
 //! * A large import keeps the rows that it replaced until the source's next import, so that it can
 //!   be undone.
-//! * What is kept of relay tests is JSON under one family (`ledger::desk`), and is decided on one
+//! * What is kept of relay tests is JSON under one family (`relay`), and is decided on one
 //!   at a time in front of the writer: the rows are few, long-lived and get new fields, and a
 //!   decision reads several hosts' rows.
 //! * Names for a test's forms come from DNS and from the evidence (`names` of a nomination), each
 //!   only where it points at the target: a resolver may know better what an address is called
 //!   (127/8), and an owner may take his PTR away.
-//! * What a claim's test leads to is one table of rows ([`model::control`]): a refusal counts only
+//! * What a claim's test leads to is one table of rows ([`relay::control`]): a refusal counts only
 //!   against a control, for which the host's own postmaster is named and no message sent. A host
 //!   that refuses the tester alone is *blocked*: listed until its own end, and tested again from
 //!   another address. What our own stop cuts off is no try.
@@ -210,6 +210,7 @@ pub mod model;
 pub mod dns;
 pub mod index;
 pub mod lists;
+pub mod relay;
 pub mod smtp;
 
 #[cfg(feature = "daemon")]
@@ -223,8 +224,6 @@ pub mod ledger;
 pub mod store;
 
 #[cfg(feature = "daemon")]
-pub mod collect;
-#[cfg(feature = "daemon")]
 pub mod feeds;
 #[cfg(feature = "daemon")]
 pub mod http;
@@ -233,11 +232,7 @@ pub mod mail;
 #[cfg(feature = "daemon")]
 pub mod net;
 #[cfg(feature = "daemon")]
-pub mod probe;
-#[cfg(feature = "daemon")]
 pub mod resolver;
-#[cfg(feature = "daemon")]
-pub mod schedule;
 #[cfg(feature = "daemon")]
 pub mod server;
 #[cfg(feature = "daemon")]

@@ -1,7 +1,6 @@
 //! The ledger: the one writer, and the one order of commit: check, decide, commit, apply, publish,
 //! receipt.
 
-pub mod desk;
 mod expiry;
 mod group;
 pub mod guard;
@@ -16,6 +15,7 @@ mod proposals;
 pub mod removal_log;
 mod removal_watch;
 pub mod removals;
+mod relay_rows;
 mod rename;
 mod restore;
 mod serials;
@@ -25,7 +25,8 @@ mod writer;
 
 use handle::{GROUP, Job, QUEUE, Reply};
 pub use handle::{
-    Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RemovalsHealth,
+    Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RelayRows,
+    RemovalsHealth,
     Renewal, Settings,
 };
 pub use import::{Follow, Import, ImportError};

@@ -12,7 +12,7 @@
 //! | `people` | kind, name | people and tokens, and what else is kept by name |
 //! | `audit` | a number | who wrote what, from where and why; kept for good |
 //! | `outbox` | webhook, commit | a message on its way |
-//! | `probes` | letter, host or number | relay tests: jobs, hosts, tokens, proofs, in JSON (`ledger::desk`) |
+//! | `probes` | letter, host or number | relay tests: jobs, hosts, tokens, proofs, in JSON (`relay`) |
 //! | `once` | day, key | the receipt of a request that must not be done twice; kept for a day or two |
 //! | `journal` | sequence | a commit: what it touched, as that stood before |
 //! | `meta` | a name | version, identity, vocabulary, serials, the last accepted list of each source |
