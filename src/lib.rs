@@ -8,7 +8,7 @@
 //! | 1 words | [`model`], [`metrics`] | values and rules; no I/O, no clock |
 //! | 2 protocol | [`index`], [`dns`], [`lists`], [`smtp`] | bytes in, values out; values in, bytes out; still no I/O |
 //! | 3 memory | [`clock`], [`store`], [`ledger`], [`imports`], [`net`] | what outlives a request; `store` alone knows RocksDB, `clock` alone the time, and `net` knows what all listeners share |
-| 4 transports | [`server`], [`http`], [`feeds`], [`exports`], [`webhooks`], [`mail`], [`resolver`] | sockets and timers; transports do not import transports |
+//! | 4 transports | [`server`], [`http`], [`feeds`], [`exports`], [`webhooks`], [`mail`], [`resolver`], [`relay`] | sockets and timers; transports do not import transports |
 //! | 5 whole | [`config`], [`daemon`], [`cli`] | composes; nobody below imports `config` |
 //!
 //! Two enforcers: layers 3 to 5 (but for the stored forms, [`store::schema`], which are only bytes)

@@ -23,7 +23,8 @@ use crate::{
     model::{Subject, Time, special, time::Seconds},
     net::{ConnectionLimiter, Connections, Shares},
     relay::{
-        Catalogue, HostNames, MessageResult, Phase, PreparedMessage, RelayTest, TokenCodec, TokenKind,
+        Catalogue, HostNames, MessageResult, Phase, PreparedMessage, RelayTest, TokenCodec,
+        TokenKind,
         collector::{self, Collector},
         message::{self, MessageMatch, TesterIdentity, recorded},
         name_lookup::find_names,
@@ -206,7 +207,13 @@ fn told(json: bool) -> impl FnMut(char, &str) + Send {
     }
 }
 
-fn shown(common: &Common, target: IpAddr, messages: &[PreparedMessage], ran: &[MessageResult], assessment: Assessment) {
+fn shown(
+    common: &Common,
+    target: IpAddr,
+    messages: &[PreparedMessage],
+    ran: &[MessageResult],
+    assessment: Assessment,
+) {
     let results = messages.iter().zip(ran).map(
         |(m, r)| json!({"test": m.test, "from": m.envelope.from, "to": m.envelope.to, "outcome": r.outcome.word(), "detail": r.outcome}),
     );

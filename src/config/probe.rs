@@ -21,8 +21,11 @@ use super::{
 use crate::{
     model::{Subject, Zone, history::PROBER_REASONS, time::Seconds},
     relay::{
-        Catalogue, NOTEST, RelaySettings, TesterSource, TokenCodec, message::TesterIdentity,
-        networks::Networks, scheduler::SchedulerSettings, tester::{self, TesterSettings},
+        Catalogue, NOTEST, RelaySettings, TesterSource, TokenCodec,
+        message::TesterIdentity,
+        networks::Networks,
+        scheduler::SchedulerSettings,
+        tester::{self, TesterSettings},
     },
     smtp::session::ReceiverSettings,
 };

@@ -11,13 +11,13 @@ use super::{
     access::{CLAIMS, Caller, Peer},
     error::Problem,
     input::{Body, Params, Part},
-    jobs::{JobShape, ask, actor, host, number},
+    jobs::{JobShape, actor, ask, host, number},
     shapes::{Page, ReceiptShape},
 };
 use crate::{
-    relay::{Actor, RelayService, OptOut, Proof, SourceReplies},
     model::{Role, Subject, subject::HostBits, time::Seconds},
     relay::message::redact,
+    relay::{Actor, OptOut, Proof, RelayService, SourceReplies},
 };
 
 /// Proofs that are shown of a host.
@@ -73,7 +73,10 @@ pub struct BlockedReply {
 }
 
 /// The blocked claims of a host, for its owner.
-fn blocked(relay: &RelayService, target: IpAddr) -> Result<Vec<BlockedShape>, crate::relay::RelayError> {
+fn blocked(
+    relay: &RelayService,
+    target: IpAddr,
+) -> Result<Vec<BlockedShape>, crate::relay::RelayError> {
     let reply = |(sent, answered)| BlockedReply { sent, answered };
     let one = |s: SourceReplies| BlockedShape {
         source: s.source.map(|a| a.to_string()),
@@ -484,7 +487,8 @@ pub(super) fn of_host(
 ) -> Result<Vec<Proof>, crate::relay::RelayError> {
     let mut all = relay.proofs(target, true, most)?;
     all.extend(
-        relay.proofs(target, false, most)?
+        relay
+            .proofs(target, false, most)?
             .into_iter()
             .filter(|p| p.input != target),
     );

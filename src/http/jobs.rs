@@ -441,7 +441,10 @@ pub(super) async fn refuse(
     let id = number(&id, "job")?;
     let who = actor(&caller);
     Ok(Json(JobShape::of(
-        &ask(&app, move |relay| relay.decide(&who, id, false, relay.now())).await?,
+        &ask(&app, move |relay| {
+            relay.decide(&who, id, false, relay.now())
+        })
+        .await?,
         &caller,
     )))
 }

@@ -12,10 +12,10 @@ pub mod outbox;
 mod past;
 mod people;
 mod proposals;
+mod relay_rows;
 pub mod removal_log;
 mod removal_watch;
 pub mod removals;
-mod relay_rows;
 mod rename;
 mod restore;
 mod serials;
@@ -26,8 +26,7 @@ mod writer;
 use handle::{GROUP, Job, QUEUE, Reply};
 pub use handle::{
     Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RelayRows,
-    RemovalsHealth,
-    Renewal, Settings,
+    RemovalsHealth, Renewal, Settings,
 };
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;

@@ -225,8 +225,7 @@ impl Writer {
                 change.terms.open_end = OpenEnd::Lifetime; // it is not open
             } else {
                 // What tests have found always ends (safety rule S14).
-                let tested =
-                    *source == SourceId::PROBER && PROBER_REASONS.contains(&name.as_str());
+                let tested = *source == SourceId::PROBER && PROBER_REASONS.contains(&name.as_str());
                 let lifetime = known
                     .lifetime
                     .filter(|_| change.terms.open_end != OpenEnd::Never || tested);

@@ -6,12 +6,15 @@ use super::{
     claims,
     message::{self, MessageMatch},
     outcome::TestResult,
-    policy::{EvidenceSummary, HostRecord, Job, OutputRecord, RelayPath, ReporterRecord, JobState, Trigger},
-    proof::{Arrival, ProofKind, IssuedToken, RejectedProof, evaluate_arrival},
+    policy::{
+        EvidenceSummary, HostRecord, Job, JobState, OutputRecord, RelayPath, ReporterRecord,
+        Trigger,
+    },
+    proof::{Arrival, IssuedToken, ProofKind, RejectedProof, evaluate_arrival},
     proofs::Proof,
     queue::{new_job, open_job, opted_out, place, save},
     rows::{RelayBatch, key},
-    service::{RelayError, RelayService, REASONS},
+    service::{REASONS, RelayError, RelayService},
     settings::RelaySettings,
     token::{TokenId, TokenKind, hex},
 };
@@ -62,7 +65,8 @@ impl RelayService {
         let settings = self.settings();
         // Read before it is anybody's turn: a message can hold thousands of words that look like a
         // token.
-        let Some(seen) = message::match_tokens(&settings.tokens, &incoming.to, &incoming.data) else {
+        let Some(seen) = message::match_tokens(&settings.tokens, &incoming.to, &incoming.data)
+        else {
             return Ok(ArrivalOutcome::NoToken);
         };
         let health = self.turn();
@@ -88,10 +92,11 @@ impl RelayService {
                 .contains(&(TokenKind::Probe, id))
         });
         // A report has the null sender, and no probe but one that began with it.
-        let back = matches!(seen, MessageMatch::Bounce(_)) || incoming.from.is_empty() && !issued.null;
-        // So does one that went to the address that it came from, and is not the message itself.
         let back =
-            back || issued.same && !message::is_itself(&settings.tokens, &parse_mail(&incoming.data));
+            matches!(seen, MessageMatch::Bounce(_)) || incoming.from.is_empty() && !issued.null;
+        // So does one that went to the address that it came from, and is not the message itself.
+        let back = back
+            || issued.same && !message::is_itself(&settings.tokens, &parse_mail(&incoming.data));
         let arrival = Arrival {
             output,
             at: now,
@@ -105,7 +110,8 @@ impl RelayService {
             .get(&key::host(b'H', issued.target))?
             .unwrap_or_default();
         let released = host.released.max(self.removed(issued.target)?);
-        let mut found = evaluate_arrival(&issued, &arrival, released, settings.is_ours(output)).map_err(said);
+        let mut found =
+            evaluate_arrival(&issued, &arrival, released, settings.is_ours(output)).map_err(said);
         if issued.outputs.len() >= MAX_OUTPUTS {
             found = Err("too many hosts have handed in the same message");
         }
@@ -276,7 +282,6 @@ impl RelayService {
         );
         Ok(name)
     }
-
 }
 
 /// The proof of the same message by the same way, which was told before; where there are too many
@@ -336,9 +341,7 @@ fn result(
     let token = hex(id);
     let remote = job.remote;
     let refused = |o: &Outcome| !remote && matches!(o, Outcome::Refused { .. });
-    let open = |r: &&mut TestResult| {
-        r.outcome.superseded_by(&outcome) && !refused(&r.outcome)
-    };
+    let open = |r: &&mut TestResult| r.outcome.superseded_by(&outcome) && !refused(&r.outcome);
     if let Some(r) = job
         .results
         .iter_mut()
@@ -359,7 +362,11 @@ fn result(
 }
 
 /// The host is tested again, for a message from before its release.
-fn review(sheet: &mut RelayBatch<'_>, settings: &RelaySettings, issued: &IssuedToken) -> Result<(), RelayError> {
+fn review(
+    sheet: &mut RelayBatch<'_>,
+    settings: &RelaySettings,
+    issued: &IssuedToken,
+) -> Result<(), RelayError> {
     let host: HostRecord = sheet
         .get(&key::host(b'H', issued.target))?
         .unwrap_or_default();

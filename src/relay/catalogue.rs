@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::{
-    forms::{TestGroup, TestScope, RelayTest},
+    forms::{RelayTest, TestGroup, TestScope},
     lint,
 };
 

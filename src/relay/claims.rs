@@ -5,12 +5,15 @@ use std::net::IpAddr;
 use super::{
     control::{self, CameThrough, ClaimOutcome, DecisionRow, SecondSource},
     messages::PLAIN,
-    policy::{BETWEEN, Claim, EvidenceSummary, HostRecord, Job, OutputRecord, RECHECK_WITHIN, JobState, Trigger, WAITING},
+    policy::{
+        BETWEEN, Claim, EvidenceSummary, HostRecord, Job, JobState, OutputRecord, RECHECK_WITHIN,
+        Trigger, WAITING,
+    },
     proof::IssuedToken,
     proofs::Proof,
     queue::{charge, end, new_job, open_job, opted_out, place, save},
     rows::{RelayBatch, key},
-    service::{AHEAD, Actor, RelayError, RelayService, REASONS, audit_record, is_listed},
+    service::{AHEAD, Actor, REASONS, RelayError, RelayService, audit_record, is_listed},
     settings::RelaySettings,
 };
 use crate::{
@@ -90,7 +93,8 @@ impl RelayService {
             return Err(RelayError::TooMany(why.into(), BETWEEN));
         }
         // A proved claim takes the place of an unproved one. What others have brought waits on.
-        let meant = |j: &Job| j.state != JobState::Running && matches!(j.cause, Trigger::Claim { .. });
+        let meant =
+            |j: &Job| j.state != JobState::Running && matches!(j.cause, Trigger::Claim { .. });
         if let Some(mut old) = open_job(&sheet, target, meant)? {
             end(&mut old, "a claim took its place", now);
             save(&mut sheet, &old)?;
@@ -121,7 +125,10 @@ impl RelayService {
                 let why = format!(
                     "too many claims of its network wait; claim it from the address itself, or after {again}"
                 );
-                return Err(RelayError::TooMany(why, Seconds(again.0.saturating_sub(now.0))));
+                return Err(RelayError::TooMany(
+                    why,
+                    Seconds(again.0.saturating_sub(now.0)),
+                ));
             }
             charge(&mut sheet, &settings, &job, at)?;
         }
@@ -170,7 +177,11 @@ impl RelayService {
     }
 
     /// A claim's test has ended: the table of [`control::DecisionRow`] says what follows.
-    pub(super) fn claim_tested(&self, sheet: &mut RelayBatch<'_>, job: &mut Job) -> Result<(), RelayError> {
+    pub(super) fn claim_tested(
+        &self,
+        sheet: &mut RelayBatch<'_>,
+        job: &mut Job,
+    ) -> Result<(), RelayError> {
         let settings = self.settings();
         let slot = key::host(b'H', job.target);
         let mut host: HostRecord = sheet.get(&slot)?.unwrap_or_default();
@@ -180,7 +191,9 @@ impl RelayService {
         let row = control::decision_row(&job.results, &came, &job.controls);
         // One whose message came has failed already; and one that was released early is over.
         let Some(claim) = host.claim.as_mut().filter(|c| c.is_tested_by(job.id)) else {
-            job.row = job.row.or(Some(row).filter(|r| *r == DecisionRow::Delivered));
+            job.row = job
+                .row
+                .or(Some(row).filter(|r| *r == DecisionRow::Delivered));
             return Ok(());
         };
         job.row = Some(row);
@@ -220,7 +233,11 @@ impl RelayService {
 
     /// The first groups of a claim's messages have been sent: where they suffice for a release, the
     /// host is released now. The rest runs on, and lists the host again by a delivery alone.
-    pub(super) fn release_early(&self, sheet: &mut RelayBatch<'_>, job: &mut Job) -> Result<(), RelayError> {
+    pub(super) fn release_early(
+        &self,
+        sheet: &mut RelayBatch<'_>,
+        job: &mut Job,
+    ) -> Result<(), RelayError> {
         let host: HostRecord = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
         let Some(claim) = host.claim.as_ref().filter(|c| c.job == job.id) else {
             return Ok(());

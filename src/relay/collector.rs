@@ -125,7 +125,11 @@ struct MessagePermit {
 
 impl Collector {
     /// Without TLS, and no recipient is known to have a token.
-    pub fn new(receiver: ReceiverSettings, judge: MessageHandler, limiter: ConnectionLimiter) -> Collector {
+    pub fn new(
+        receiver: ReceiverSettings,
+        judge: MessageHandler,
+        limiter: ConnectionLimiter,
+    ) -> Collector {
         Collector {
             receiver: Arc::new(receiver),
             tls: None,

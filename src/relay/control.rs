@@ -242,9 +242,9 @@ impl DecisionRow {
                 _ => ClaimOutcome::Waiting,
             },
             DecisionRow::LoginRequired if proved => ClaimOutcome::Waiting,
-            DecisionRow::Accepted | DecisionRow::DeferredControlAccepted | DecisionRow::IncompleteControlAccepted => {
-                ClaimOutcome::Waiting
-            }
+            DecisionRow::Accepted
+            | DecisionRow::DeferredControlAccepted
+            | DecisionRow::IncompleteControlAccepted => ClaimOutcome::Waiting,
             DecisionRow::RefusedControlSame
             | DecisionRow::DeferredControlFailed
             | DecisionRow::LoginRequired
@@ -264,7 +264,11 @@ impl DecisionRow {
 }
 
 /// The row of a job: its results, the forms that had come through, and its sessions with controls.
-pub fn decision_row(results: &[TestResult], came: &CameThrough, sessions: &[ControlSession]) -> DecisionRow {
+pub fn decision_row(
+    results: &[TestResult],
+    came: &CameThrough,
+    sessions: &[ControlSession],
+) -> DecisionRow {
     let forms: Vec<(usize, &TestResult)> = results
         .iter()
         .enumerate()

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use super::{
     claims::before,
-    policy::{Budget, HostRecord, Job, OutputRecord, ReporterRecord, JobState, WAITING},
+    policy::{Budget, HostRecord, Job, JobState, OutputRecord, ReporterRecord, WAITING},
     proof::{IssuedToken, TOKEN_LIFE},
     proofs::Proof,
     queue::{end, opted_out, save},
     rows::{RelayBatch, key},
-    service::{RelayError, RelayService, REASONS, is_listed},
+    service::{REASONS, RelayError, RelayService, is_listed},
     settings::RelaySettings,
 };
 use crate::model::{
@@ -132,7 +132,12 @@ impl RelayService {
         self.write(sheet, None).map(drop)
     }
 
-    fn forget_claim(&self, mut sheet: RelayBatch<'_>, target: IpAddr, host: HostRecord) -> Result<(), RelayError> {
+    fn forget_claim(
+        &self,
+        mut sheet: RelayBatch<'_>,
+        target: IpAddr,
+        host: HostRecord,
+    ) -> Result<(), RelayError> {
         sheet.put(
             key::host(b'H', target),
             &HostRecord {
@@ -146,7 +151,12 @@ impl RelayService {
 
     /// Inputs that are closed feed nobody; an output is listed after its notice, and goes with its
     /// last input.
-    fn output_due(&self, settings: &RelaySettings, addr: IpAddr, now: Time) -> Result<(), RelayError> {
+    fn output_due(
+        &self,
+        settings: &RelaySettings,
+        addr: IpAddr,
+        now: Time,
+    ) -> Result<(), RelayError> {
         let health = self.turn();
         let mut sheet = self.sheet(now);
         let slot = key::host(b'X', addr);

@@ -40,7 +40,11 @@ pub type MailRouteCheck = Arc<
 
 /// Looks where the probe domain's mail goes, while hosts on the Internet may be tested, by us or by
 /// reporters: what comes elsewhere proves nothing, and somebody else gets it (safety rule S10).
-pub fn outside(desk: RelayService, names: Arc<Option<resolver::Names>>, addresses: Vec<IpAddr>) -> MailRouteCheck {
+pub fn outside(
+    desk: RelayService,
+    names: Arc<Option<resolver::Names>>,
+    addresses: Vec<IpAddr>,
+) -> MailRouteCheck {
     Arc::new(move || {
         let (names, settings, addresses) = (names.clone(), desk.settings(), addresses.clone());
         Box::pin(async move {
@@ -89,7 +93,12 @@ async fn goes_elsewhere(
 
 /// Looks, as long as it runs, whether each address of the collector answers, and whether mail is
 /// sent there, and tells the desk.
-pub async fn watch(addresses: Vec<SocketAddr>, outside: MailRouteCheck, collector: Collector, desk: RelayService) {
+pub async fn watch(
+    addresses: Vec<SocketAddr>,
+    outside: MailRouteCheck,
+    collector: Collector,
+    desk: RelayService,
+) {
     let (mut elsewhere, mut next, mut answered, mut asked) =
         (None, Instant::now(), None::<Instant>, false);
     let (mut load, mut turned_away) = (Load::default(), 0);

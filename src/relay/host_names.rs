@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::forms::{TestGroup, RelayTest};
+use super::forms::{RelayTest, TestGroup};
 use crate::smtp::{Envelope, envelope::literal};
 
 /// What stands for the names in a form.

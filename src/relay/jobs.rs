@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use super::{
     claims::forget,
-    policy::{EVIDENCE_LIFE, EvidenceSummary, HostRecord, Job, ReporterRecord, JobState, Trigger},
+    policy::{EVIDENCE_LIFE, EvidenceSummary, HostRecord, Job, JobState, ReporterRecord, Trigger},
     queue::{end, hash, new_job, open_job, opted_out, place, save},
     rows::{RelayBatch, key},
-    service::{Actor, RelayError, RelayService, MAX_OPEN, audit_record},
+    service::{Actor, MAX_OPEN, RelayError, RelayService, audit_record},
 };
 use crate::model::{Time, time::Seconds};
 
@@ -156,7 +156,10 @@ impl RelayService {
         let mut joined = job.clone();
         if !n.remote
             && job.begun.is_none()
-            && matches!(job.state, JobState::Held | JobState::Deferred | JobState::Queued)
+            && matches!(
+                job.state,
+                JobState::Held | JobState::Deferred | JobState::Queued
+            )
         {
             let host: HostRecord = sheet.get(&key::host(b'H', n.target))?.unwrap_or_default();
             // Whichever evidence leads to a test sooner, and of two the newer.
@@ -213,7 +216,10 @@ impl RelayService {
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
         let mut job = self.need(&sheet, id)?;
-        if !matches!(job.state, JobState::Held | JobState::Deferred | JobState::Queued) {
+        if !matches!(
+            job.state,
+            JobState::Held | JobState::Deferred | JobState::Queued
+        ) {
             return Err(RelayError::No("it runs already, or has ended".into()));
         }
         if run {
@@ -244,7 +250,12 @@ impl RelayService {
     }
 
     /// The newest jobs first, from before `before` on.
-    pub fn jobs(&self, before: Option<u64>, open: bool, most: usize) -> Result<Vec<Job>, RelayError> {
+    pub fn jobs(
+        &self,
+        before: Option<u64>,
+        open: bool,
+        most: usize,
+    ) -> Result<Vec<Job>, RelayError> {
         let sheet = self.sheet(self.now());
         let numbers = sheet.numbers_below(
             if open { b"Q" } else { b"J" },

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    forms::{TestScope, RelayTest},
+    forms::{RelayTest, TestScope},
     host_names::HostNames,
 };
 

@@ -34,7 +34,10 @@ impl RelayService {
     }
 
     /// A stop has cut the load off: it lasted until somebody was last at work.
-    pub(super) fn end_load(sheet: &mut RelayBatch<'_>, alive: Option<Time>) -> Result<(), RelayError> {
+    pub(super) fn end_load(
+        sheet: &mut RelayBatch<'_>,
+        alive: Option<Time>,
+    ) -> Result<(), RelayError> {
         let mut all: Vec<Outage> = sheet.get(key::LOADS)?.unwrap_or_default();
         if let Some(open) = all.last_mut().filter(|l| l.1.is_none()) {
             open.1 = Some(alive.unwrap_or(sheet.now).max(open.0));

@@ -7,7 +7,7 @@ use ring::digest;
 
 use super::{
     host_names::HostNames,
-    token::{TokenId, TokenCodec, TokenKind},
+    token::{TokenCodec, TokenId, TokenKind},
 };
 use crate::{
     model::Time,
@@ -118,7 +118,11 @@ pub enum MessageMatch {
 /// Which probe a message is: by the address that it came to, else by its header, else by its body.
 /// What came to the return path, and what is a report, has come back; what says nothing else than
 /// the address of a person is nobody's probe.
-pub fn match_tokens(tokens: &TokenCodec, recipients: &[String], message: &[u8]) -> Option<MessageMatch> {
+pub fn match_tokens(
+    tokens: &TokenCodec,
+    recipients: &[String],
+    message: &[u8],
+) -> Option<MessageMatch> {
     let parsed = parse_mail(message);
     let by_address: Vec<(TokenKind, TokenId)> = recipients
         .iter()
@@ -352,7 +356,10 @@ ttoken
     #[test]
     fn what_came_is_told_from_what_came_back() {
         let t = TokenCodec::new(b"s");
-        let (p, b) = (t.text(TokenKind::Probe, &[1; 8]), t.text(TokenKind::Return, &[1; 8]));
+        let (p, b) = (
+            t.text(TokenKind::Probe, &[1; 8]),
+            t.text(TokenKind::Return, &[1; 8]),
+        );
         let look = |to: &str, m: &str| match_tokens(&t, &[to.to_string()], m.as_bytes());
         assert_eq!(
             look(&format!("<{p}@d>"), "Subject: x\r\n\r\n"),
@@ -373,7 +380,10 @@ ttoken
             "headers were stripped"
         );
         let report = format!("Content-Type: multipart/report; x\r\n\r\n{p}");
-        assert_eq!(look(&format!("<{p}@d>"), &report), Some(MessageMatch::Bounce([1; 8])));
+        assert_eq!(
+            look(&format!("<{p}@d>"), &report),
+            Some(MessageMatch::Bounce([1; 8]))
+        );
         assert_eq!(
             look("<postmaster@d>", &format!("Subject: why?\r\n\r\n{p}")),
             None,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     control_plan::ControlPlan,
-    forms::{TestGroup, TestScope, RelayTest},
+    forms::{RelayTest, TestGroup, TestScope},
     host_names::HostNames,
     message,
     outcome::TestResult,
@@ -151,7 +151,11 @@ pub(super) fn messages(
 }
 
 /// A message that was put off, as it was.
-fn again(settings: &RelaySettings, names: &HostNames, r: &TestResult) -> Option<(String, Envelope)> {
+fn again(
+    settings: &RelaySettings,
+    names: &HostNames,
+    r: &TestResult,
+) -> Option<(String, Envelope)> {
     let test = settings
         .catalogue
         .get(r.test.strip_suffix(PLAIN).unwrap_or(&r.test))?;
@@ -290,4 +294,3 @@ pub(super) fn again_plain(settings: &RelaySettings, job: &mut Job) -> bool {
     }
     any
 }
-

@@ -72,6 +72,6 @@ pub use {
     name_lookup::HostNameResolver,
     policy::OptOut,
     proofs::Proof,
-    service::{Actor, COLLECTOR, RelayError, RelayService, NOTEST, REASONS},
+    service::{Actor, COLLECTOR, NOTEST, REASONS, RelayError, RelayService},
     settings::{RelaySettings, TesterSource},
 };

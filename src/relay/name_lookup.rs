@@ -6,11 +6,16 @@ use super::{host_names::HostNames, service::RelayService};
 use crate::resolver;
 
 /// Finds out what a host is called; the names are those that it may have.
-pub type HostNameResolver =
-    Arc<dyn Fn(IpAddr, Vec<String>) -> Pin<Box<dyn Future<Output = HostNames> + Send>> + Send + Sync>;
+pub type HostNameResolver = Arc<
+    dyn Fn(IpAddr, Vec<String>) -> Pin<Box<dyn Future<Output = HostNames> + Send>> + Send + Sync,
+>;
 
 /// Finds a host's names: only those whose address, or whose MX, points at it.
-pub fn known(desk: RelayService, names: Arc<Option<resolver::Names>>, collectors: Vec<IpAddr>) -> HostNameResolver {
+pub fn known(
+    desk: RelayService,
+    names: Arc<Option<resolver::Names>>,
+    collectors: Vec<IpAddr>,
+) -> HostNameResolver {
     Arc::new(move |target, said| {
         let (names, settings, collectors) = (names.clone(), desk.settings(), collectors.clone());
         Box::pin(async move {

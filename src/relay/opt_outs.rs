@@ -4,7 +4,7 @@ use super::{
     policy::OptOut,
     queue::{ASKED, end, save},
     rows::key,
-    service::{Actor, RelayError, RelayService, NOTEST, audit_record},
+    service::{Actor, NOTEST, RelayError, RelayService, audit_record},
 };
 use crate::model::{
     Change, Evidence, SourceId, Subject, Time,
@@ -76,7 +76,9 @@ impl RelayService {
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
         if sheet.get::<OptOut>(&key::opt_out(subject))?.is_none() {
-            return Err(RelayError::Unknown(format!("{subject} did not opt out itself")));
+            return Err(RelayError::Unknown(format!(
+                "{subject} did not opt out itself"
+            )));
         }
         sheet.drop_row(key::opt_out(subject));
         let listed = self.ledger.store.vocabulary().reasons.get(NOTEST);
@@ -94,7 +96,14 @@ impl RelayService {
         }
         self.write(
             sheet,
-            Some(audit_record(who, "optin", subject, String::new(), None, now)),
+            Some(audit_record(
+                who,
+                "optin",
+                subject,
+                String::new(),
+                None,
+                now,
+            )),
         )?;
         Ok(())
     }

@@ -86,7 +86,10 @@ fn into_sessions(
     messages: Vec<PreparedMessage>,
 ) -> Vec<PreparedMessage> {
     /// Port, greeting and sender; the messages of a group, with the token in their sender.
-    type Group = ((SmtpPort, Option<String>, String), Vec<(PreparedMessage, Option<String>)>);
+    type Group = (
+        (SmtpPort, Option<String>, String),
+        Vec<(PreparedMessage, Option<String>)>,
+    );
     let mut groups: Vec<Group> = Vec::new();
     for m in messages {
         // The sender without its token; one that was sent before keeps the sender that it had.
@@ -137,7 +140,12 @@ fn into_sessions(
 }
 
 /// Makes a message again whose sender is another now.
-fn readdress(settings: &RelaySettings, job: &mut Job, (names, now): (&HostNames, Time), m: &mut PreparedMessage) {
+fn readdress(
+    settings: &RelaySettings,
+    job: &mut Job,
+    (names, now): (&HostNames, Time),
+    m: &mut PreparedMessage,
+) {
     let Some(result) = job.results.get_mut(m.place) else {
         return;
     };

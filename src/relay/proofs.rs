@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     policy::{HostRecord, OutputRecord},
     rows::key,
-    service::{RelayError, RelayService, REASONS, is_listed},
+    service::{REASONS, RelayError, RelayService, is_listed},
 };
 use crate::model::{Subject, Time};
 
@@ -77,10 +77,7 @@ impl RelayService {
     pub fn is_shown(&self, proof: &Proof) -> Result<bool, RelayError> {
         let verdict = self.ledger.store.verdict(&Subject::host(proof.input))?;
         let proves = REASONS.contains(&proof.outcome.as_str());
-        Ok(proves
-            && REASONS[..3]
-                .iter()
-                .any(|r| is_listed(self, &verdict, r)))
+        Ok(proves && REASONS[..3].iter().any(|r| is_listed(self, &verdict, r)))
     }
 
     /// The messages that came through a host (`input`) or from it, the newest first.

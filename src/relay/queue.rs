@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::{
     networks::net,
     policy::{
-        BETWEEN, Budget, BudgetKind, EVIDENCE_LIFE, EvidenceSummary, HostRecord, Job, OptOut, ReporterRecord, JobState,
-        Trigger,
+        BETWEEN, Budget, BudgetKind, EVIDENCE_LIFE, EvidenceSummary, HostRecord, Job, JobState,
+        OptOut, ReporterRecord, Trigger,
     },
     rows::{RelayBatch, key},
     settings::RelaySettings,
@@ -31,7 +31,10 @@ pub(super) fn hash(g: &EvidenceSummary) -> u64 {
 }
 
 /// The opt-out that covers a host.
-pub(super) fn opted_out(sheet: &RelayBatch<'_>, target: IpAddr) -> Result<Option<String>, StoreError> {
+pub(super) fn opted_out(
+    sheet: &RelayBatch<'_>,
+    target: IpAddr,
+) -> Result<Option<String>, StoreError> {
     let host = Subject::host(target);
     for subject in std::iter::once(host.clone()).chain(host.wider()) {
         if sheet.get::<OptOut>(&key::opt_out(&subject))?.is_some() {
@@ -42,7 +45,11 @@ pub(super) fn opted_out(sheet: &RelayBatch<'_>, target: IpAddr) -> Result<Option
 }
 
 /// The job of a host that runs.
-pub(super) fn running_job(sheet: &RelayBatch<'_>, target: IpAddr, but: u64) -> Result<bool, StoreError> {
+pub(super) fn running_job(
+    sheet: &RelayBatch<'_>,
+    target: IpAddr,
+    but: u64,
+) -> Result<bool, StoreError> {
     for k in sheet
         .keys(&key::host(b'L', target), usize::MAX)?
         .iter()
@@ -160,7 +167,11 @@ pub(super) fn save(sheet: &mut RelayBatch<'_>, job: &Job) -> Result<(), StoreErr
 
 /// The budgets that a host's tests count in: its net's, and its network's, with how many hosts of
 /// each are tested in a day.
-fn budgets(settings: &RelaySettings, target: IpAddr, kind: BudgetKind) -> Vec<(Vec<u8>, usize, String)> {
+fn budgets(
+    settings: &RelaySettings,
+    target: IpAddr,
+    kind: BudgetKind,
+) -> Vec<(Vec<u8>, usize, String)> {
     let net = key::host(b'N', net(target));
     // Of proved claims a whole /24's: what is not tested in time is granted, and a crowd is no
     // reason for that.
@@ -250,10 +261,9 @@ pub(super) fn place(
         let own = match job.cause {
             Trigger::Claim { .. } | Trigger::Recheck => job.not_before.max(now),
             Trigger::Nomination => host.nomination_time(hash(&job.grounds), job.remote, now),
-            Trigger::Owner | Trigger::Review => host
-                .tested
-                .map_or(now, |t| t.plus(BETWEEN))
-                .max(now),
+            Trigger::Owner | Trigger::Review => {
+                host.tested.map_or(now, |t| t.plus(BETWEEN)).max(now)
+            }
         };
         (at, why) = (own, "the pause since its last test".into());
         for (slot, most, name) in budgets(settings, job.target, job.budget_kind()) {

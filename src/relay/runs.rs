@@ -8,11 +8,11 @@ use super::{
     messages::{MessageResult, PreparedMessage, again_plain, is_unsent, messages},
     outcome::{Assessment, TRIES, TestResult},
     plan,
-    policy::{HostRecord, Job, ReporterRecord, JobState, Trigger},
+    policy::{HostRecord, Job, JobState, ReporterRecord, Trigger},
     proofs::Proof,
     queue::{HELD, LINES, charge, end, hash, place, save},
     rows::{RelayBatch, key},
-    service::{Actor, RelayError, RelayService, REASONS, audit_record},
+    service::{Actor, REASONS, RelayError, RelayService, audit_record},
     settings::RelaySettings,
     token::TokenId,
 };
@@ -112,7 +112,8 @@ impl RelayService {
         let mut job: Job = sheet
             .get(&key::number(b'J', id))?
             .ok_or_else(|| RelayError::Unknown(format!("there is no job {id}")))?;
-        if job.state == JobState::Queued || job.state == JobState::Deferred && job.not_before <= now {
+        if job.state == JobState::Queued || job.state == JobState::Deferred && job.not_before <= now
+        {
             place(&sheet, &settings, &mut job)?;
         }
         if job.state != JobState::Queued {
@@ -210,7 +211,8 @@ impl RelayService {
         }
         // What was to be sent and has no word about it was cut off.
         let told: HashSet<usize> = ran.iter().map(|r| r.place).collect();
-        let to_send = |r: &TestResult| is_unsent(r) || matches!(r.outcome, Outcome::TempFail { .. });
+        let to_send =
+            |r: &TestResult| is_unsent(r) || matches!(r.outcome, Outcome::TempFail { .. });
         let is_cut = !job.remote
             && job
                 .results
@@ -247,7 +249,8 @@ impl RelayService {
         } else {
             put_off_for_good(&mut job);
             if again_plain(&settings, &mut job) {
-                (job.state, job.not_before, job.tries) = (JobState::Deferred, now.plus(Seconds(1)), 0);
+                (job.state, job.not_before, job.tries) =
+                    (JobState::Deferred, now.plus(Seconds(1)), 0);
                 job.waiting_for = Some(
                     "the forms that came through are sent once more, from our own domain".into(),
                 );
@@ -501,4 +504,3 @@ fn append(sheet: &mut RelayBatch<'_>, id: u64, transcript: &str) -> Result<(), R
     sheet.put(place, &all);
     Ok(())
 }
-

@@ -227,7 +227,9 @@ async fn test(
         }
         sleep(Duration::from_secs(pause)).await;
     }
-    Err(RelayError::No("the results could not be written down".into()))
+    Err(RelayError::No(
+        "the results could not be written down".into(),
+    ))
 }
 
 async fn blocking<T: Send + 'static>(

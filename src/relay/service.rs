@@ -231,7 +231,11 @@ impl RelayService {
     }
 
     /// Ends the outages that are open, and notes one more.
-    pub(super) fn outage(&self, sheet: &mut RelayBatch<'_>, more: Option<Outage>) -> Result<(), RelayError> {
+    pub(super) fn outage(
+        &self,
+        sheet: &mut RelayBatch<'_>,
+        more: Option<Outage>,
+    ) -> Result<(), RelayError> {
         let now = sheet.now;
         let mut all: Vec<Outage> = sheet.get(key::OUTAGES)?.unwrap_or_default();
         all.iter_mut()
@@ -277,10 +281,7 @@ impl RelayService {
         prefix: &[u8],
         most: usize,
     ) -> Result<Vec<Vec<u8>>, RelayError> {
-        let mut all = self
-            .rounds
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = sheet.keys_behind(prefix, all.get(prefix).map_or(&[], Vec::as_slice), most)?;
         let behind = if keys.len() < most {
             Vec::new()

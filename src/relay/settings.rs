@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::{
-    catalogue::Catalogue, host_names::HostNames, message::TesterIdentity, networks::{Networks, net}, token::TokenCodec,
+    catalogue::Catalogue,
+    host_names::HostNames,
+    message::TesterIdentity,
+    networks::{Networks, net},
+    token::TokenCodec,
 };
 use crate::model::{Subject, special, time::Seconds};
 

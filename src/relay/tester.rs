@@ -405,7 +405,12 @@ impl TestRun<'_> {
         Some((ControlCheck { replies, failure }, outcome))
     }
 
-    async fn talk(&mut self, talk: &mut ClientSession<'_>, mut next: ClientAction, c: &mut Connection) -> Outcome {
+    async fn talk(
+        &mut self,
+        talk: &mut ClientSession<'_>,
+        mut next: ClientAction,
+        c: &mut Connection,
+    ) -> Outcome {
         loop {
             match next {
                 ClientAction::Done(outcome) => return outcome,

@@ -17,8 +17,8 @@ use super::{
     networks::Networks,
     outcome::Assessment,
     policy::{
-        BETWEEN, EvidenceSummary, HostRecord, Job, JobState, Outage, ReporterRecord, Trigger, UNTESTED,
-        WAITING, lost,
+        BETWEEN, EvidenceSummary, HostRecord, Job, JobState, Outage, ReporterRecord, Trigger,
+        UNTESTED, WAITING, lost,
     },
     proof::TOKEN_LIFE,
     queue::{LINES, save},
@@ -321,7 +321,10 @@ fn acceptance_lists_nobody_and_delivery_does() {
         (job.state, job.assessment(), b.listed("127.64.0.1").len()),
         (JobState::Done, Assessment::Accepted, 0)
     );
-    assert_eq!(b.deliver(&ready[0], "127.64.0.1"), ArrivalOutcome::Recorded(2));
+    assert_eq!(
+        b.deliver(&ready[0], "127.64.0.1"),
+        ArrivalOutcome::Recorded(2)
+    );
     assert_eq!(b.listed("127.64.0.1"), ["relay"]);
     assert_eq!(b.desk.job(job.id).unwrap().assessment(), Assessment::Open);
     let proof = &b.desk.proofs(ip("127.64.0.1"), true, 10).unwrap()[0];
@@ -908,11 +911,7 @@ fn wrong_reused_late_and_foreign_tokens_list_nobody() {
         b.arrive(&format!("{other}@probe.example"), b"", host),
         ArrivalOutcome::NoToken
     );
-    let unknown = b
-        .desk
-        .settings()
-        .tokens
-        .text(TokenKind::Probe, &[9; 8]);
+    let unknown = b.desk.settings().tokens.text(TokenKind::Probe, &[9; 8]);
     assert_eq!(
         b.arrive(&format!("{unknown}@probe.example"), b"", host),
         ArrivalOutcome::NoToken,
@@ -1394,7 +1393,10 @@ fn what_a_second_review_has_found() {
     );
     // After he had been there nobody else's test was made for a day.
     let theirs = b.nominate("127.64.0.1", "anna");
-    assert_eq!((theirs.state, theirs.id == job.id), (JobState::Queued, false));
+    assert_eq!(
+        (theirs.state, theirs.id == job.id),
+        (JobState::Queued, false)
+    );
     b.run(&theirs, &refused());
     // His word broke the hold of a release, and kept a claim from its end.
     let host = "127.65.0.1";
@@ -2405,10 +2407,7 @@ fn work_is_found_without_reading_what_waits() {
     b.desk.due(0, b.now).unwrap();
     let sheet = b.desk.sheet(b.now);
     assert_eq!(
-        sheet
-            .whens(LINES[2] + 1, b.now.0, 9000)
-            .unwrap()
-            .len(),
+        sheet.whens(LINES[2] + 1, b.now.0, 9000).unwrap().len(),
         3500
     );
 }

@@ -121,7 +121,10 @@ mod tests {
     #[test]
     fn a_token_survives_case_and_company_and_no_change() {
         let t = TokenCodec::new(b"secret");
-        let (p, b) = (t.text(TokenKind::Probe, &[7; 8]), t.text(TokenKind::Return, &[7; 8]));
+        let (p, b) = (
+            t.text(TokenKind::Probe, &[7; 8]),
+            t.text(TokenKind::Return, &[7; 8]),
+        );
         assert_eq!((p.len(), p == b), (27, false));
         assert_eq!(
             t.read(p.to_uppercase().as_bytes()),

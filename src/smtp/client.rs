@@ -109,7 +109,11 @@ const MAX_TEXT: usize = 200;
 
 impl<'a> ClientSession<'a> {
     /// Begins a test on a connection, new or used before; tells what to do first.
-    pub fn new(envelope: &'a Envelope, message: &'a [u8], link: &'a mut ConnectionState) -> (ClientSession<'a>, ClientAction) {
+    pub fn new(
+        envelope: &'a Envelope,
+        message: &'a [u8],
+        link: &'a mut ConnectionState,
+    ) -> (ClientSession<'a>, ClientAction) {
         ClientSession::begin(ClientSession {
             envelope,
             message,
@@ -122,7 +126,10 @@ impl<'a> ClientSession<'a> {
 
     /// Begins a control on a connection: greeting, sender and recipients of the envelope, then
     /// RSET.
-    pub fn control(envelope: &'a Envelope, link: &'a mut ConnectionState) -> (ClientSession<'a>, ClientAction) {
+    pub fn control(
+        envelope: &'a Envelope,
+        link: &'a mut ConnectionState,
+    ) -> (ClientSession<'a>, ClientAction) {
         ClientSession::begin(ClientSession {
             envelope,
             message: &[],
@@ -193,7 +200,9 @@ impl<'a> ClientSession<'a> {
                 || t.rsplit_once('@').is_some_and(|(_, n)| is_address(n))
         };
         match greeting_policy(self.link.greeting.as_deref().unwrap_or("")) {
-            GreetingPolicy::Shut => return self.skip("the greeting names a product that tests have harmed"),
+            GreetingPolicy::Shut => {
+                return self.skip("the greeting names a product that tests have harmed");
+            }
             GreetingPolicy::NoLiterals
                 if loopback(&e.from)
                     || e.hello
@@ -311,7 +320,10 @@ impl<'a> ClientSession<'a> {
                 (self.link.starttls, self.link.utf8) =
                     (reply.offers("STARTTLS"), reply.offers("SMTPUTF8"));
                 self.link.auth |= reply.offers("AUTH");
-                if self.envelope.port == SmtpPort::Submission && self.link.starttls && !self.link.tls {
+                if self.envelope.port == SmtpPort::Submission
+                    && self.link.starttls
+                    && !self.link.tls
+                {
                     self.state = State::StartTls;
                     return ClientSession::command("STARTTLS");
                 }
@@ -367,8 +379,7 @@ mod tests {
     use super::*;
     use crate::relay::{
         catalogue::{Catalogue, tests::names},
-        control_plan,
-        message,
+        control_plan, message,
     };
     use proptest::prelude::*;
 
@@ -388,7 +399,8 @@ mod tests {
             })
             .unwrap();
         let (mut link, mut sent) = (ConnectionState::default(), Vec::new());
-        let (mut talk, mut next) = ClientSession::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
+        let (mut talk, mut next) =
+            ClientSession::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
         let mut replies = replies.iter();
         let outcome = loop {
             match next {
@@ -682,8 +694,14 @@ mod tests {
             greeting_policy("x ESMTP Service (Lotus Domino Release 6.5) ready"),
             GreetingPolicy::Open
         );
-        assert_eq!(greeting_policy("Lotus SMTP MTA Service Ready"), GreetingPolicy::NoLiterals);
-        assert_eq!(greeting_policy("cc:Mail Link to SMTP"), GreetingPolicy::Shut);
+        assert_eq!(
+            greeting_policy("Lotus SMTP MTA Service Ready"),
+            GreetingPolicy::NoLiterals
+        );
+        assert_eq!(
+            greeting_policy("cc:Mail Link to SMTP"),
+            GreetingPolicy::Shut
+        );
         assert_eq!(greeting_policy("mx ESMTP Postfix"), GreetingPolicy::Open);
         let (sent, outcome, _) = run(
             "relay-literal-sender",

@@ -143,9 +143,7 @@ impl Outcome {
     /// message.
     pub fn names_blocklist(&self) -> bool {
         match self {
-            Outcome::Refused { text, .. } | Outcome::TempFail { text, .. } => {
-                names_blocklist(text)
-            }
+            Outcome::Refused { text, .. } | Outcome::TempFail { text, .. } => names_blocklist(text),
             Outcome::Inconclusive { blocklist, .. } => *blocklist,
             _ => false,
         }

@@ -173,7 +173,10 @@ impl<'a> ServerSession<'a> {
         };
         self.commands += 1;
         if self.commands > MAX_COMMANDS {
-            return (end + 1, ServerAction::Close("421 4.7.0 too many commands".into()));
+            return (
+                end + 1,
+                ServerAction::Close("421 4.7.0 too many commands".into()),
+            );
         }
         let text = String::from_utf8_lossy(line).into_owned();
         let act = self.command(&text);
@@ -194,7 +197,10 @@ impl<'a> ServerSession<'a> {
         {
             self.errors += 1;
             if self.errors > MAX_ERRORS {
-                return (end + 1, ServerAction::Close("421 4.7.0 too many errors".into()));
+                return (
+                    end + 1,
+                    ServerAction::Close("421 4.7.0 too many errors".into()),
+                );
             }
         }
         (end + 1, act)

@@ -128,7 +128,12 @@ fn every_row_of_the_table_has_its_outcome() {
             DecisionRow::RefusedControlDiffers,
             [Waiting, Waiting, WaitingForSecondSource],
         ),
-        (closed(), vec![&same], DecisionRow::RefusedControlSame, [Blocked; 3]),
+        (
+            closed(),
+            vec![&same],
+            DecisionRow::RefusedControlSame,
+            [Blocked; 3],
+        ),
         (
             deferred(Stage::Rcpt),
             vec![&yes],
@@ -208,7 +213,13 @@ fn every_row_of_the_table_has_its_outcome() {
     assert_eq!(differs.outcome(true, SecondSource::Agrees), Released);
     assert_eq!(differs.outcome(false, SecondSource::Agrees), Waiting);
     assert!(DecisionRow::RefusedControlAccepted.confirms_refusal() && differs.confirms_refusal());
-    assert!(DecisionRow::ALL.iter().filter(|r| r.confirms_refusal()).count() == 2);
+    assert!(
+        DecisionRow::ALL
+            .iter()
+            .filter(|r| r.confirms_refusal())
+            .count()
+            == 2
+    );
 }
 
 /// The documentation has each row once, by its name, with what follows.
@@ -246,7 +257,8 @@ fn a_control_counts_both_times_and_in_every_session() {
         tried("plain", refused(Stage::Rcpt, 550, DENIED)),
         tried("percent", refused(Stage::Rcpt, 550, DENIED)),
     ];
-    let of = |sessions: &[ControlSession]| decision_row(&forms, &came(&["plain", "percent"]), sessions);
+    let of =
+        |sessions: &[ControlSession]| decision_row(&forms, &came(&["plain", "percent"]), sessions);
     assert_eq!(
         of(&[session(&[0, 1], yes.clone(), yes.clone())]),
         DecisionRow::RefusedControlAccepted
@@ -400,7 +412,10 @@ fn forms_of_several_kinds_are_decided_by_the_weakest() {
         other_port: true,
         ..came(&["plain"])
     };
-    assert_eq!(decision_row(&one, &moved, &yes), DecisionRow::IncompleteControlAccepted);
+    assert_eq!(
+        decision_row(&one, &moved, &yes),
+        DecisionRow::IncompleteControlAccepted
+    );
     // A class that is not closed.
     let mut open_class = vec![
         tried("plain", closed()),

@@ -53,7 +53,13 @@ impl Bench {
         (job, ready)
     }
 
-    fn end(&mut self, job: &Job, ready: &[PreparedMessage], outcome: &Outcome, check: &ControlCheck) -> Job {
+    fn end(
+        &mut self,
+        job: &Job,
+        ready: &[PreparedMessage],
+        outcome: &Outcome,
+        check: &ControlCheck,
+    ) -> Job {
         let ran = ready
             .iter()
             .map(|r| MessageResult {
@@ -90,7 +96,11 @@ impl Bench {
     }
 }
 
-fn sessions(ready: &[PreparedMessage], check: &ControlCheck, source: Option<IpAddr>) -> Vec<ControlSession> {
+fn sessions(
+    ready: &[PreparedMessage],
+    check: &ControlCheck,
+    source: Option<IpAddr>,
+) -> Vec<ControlSession> {
     controls(ready, check)
         .into_iter()
         .map(|s| ControlSession { source, ..s })
@@ -297,7 +307,11 @@ fn a_released_host_is_tested_once_more_and_a_delivery_lists_it_again() {
     let recheck = b.open_jobs()[0].clone();
     assert_eq!(
         (recheck.cause, recheck.state, recheck.source),
-        (Trigger::Recheck, JobState::Deferred, Some(ip("198.51.100.7")))
+        (
+            Trigger::Recheck,
+            JobState::Deferred,
+            Some(ip("198.51.100.7"))
+        )
     );
     assert_eq!(recheck.only, ["plain"], "the same forms");
     assert_eq!(
