@@ -272,7 +272,7 @@ fn schedule(p: &ProbeTable) -> SchedulerSettings {
     }
 }
 
-/// Says what can not be used, and what is to be thought over.
+/// Says what cannot be used, and what is to be thought over.
 fn check(
     p: &Table<ProbeTable>,
     c: &Table<CollectTable>,
@@ -393,7 +393,7 @@ fn check(
             report.warning(
                 &p.place,
                 "",
-                "hosts on the Internet are tested: read \"Testing relays\" in the README first",
+                "hosts on the Internet are tested: read docs/relay.md first",
             );
         }
     }

@@ -72,7 +72,7 @@ impl RelayService {
         let health = self.turn();
         if self.why(&health).is_some() {
             return Err(RelayError::No(
-                "the collector can not judge now; try again later".into(),
+                "the collector cannot judge now; try again later".into(),
             ));
         }
         let (MessageMatch::Probe(id) | MessageMatch::Bounce(id)) = seen;
@@ -116,7 +116,7 @@ impl RelayService {
             found = Err("too many hosts have handed in the same message");
         }
         if found.is_ok() && refused(&sheet, &issued, &id)? {
-            found = Err("the host refused this very message: it can not have carried it");
+            found = Err("the host refused this very message: it cannot have carried it");
         }
         if found.is_ok() && opted_out(&sheet, issued.target)?.is_some() {
             found = Err("its owner asked not to be tested");

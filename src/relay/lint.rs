@@ -83,7 +83,7 @@ pub fn check(test: &RelayTest) -> Result<(), String> {
         }
         if !places.contains(&Place::Collector) {
             return Err(format!(
-                "`{form}` can not reach the collector in any reading"
+                "`{form}` cannot reach the collector in any reading"
             ));
         }
     }

@@ -217,7 +217,7 @@ impl RelayService {
             health.wrong = next;
             let since = *health.since.get_or_insert(since);
             if !health.open {
-                // Where it can not be written down, the next word tries again.
+                // Where it cannot be written down, the next word tries again.
                 self.outage(&mut sheet, Some((since, None)))?;
                 self.write(sheet, None)?;
                 health.open = true;
