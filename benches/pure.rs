@@ -7,8 +7,8 @@ use std::{hint::black_box, sync::Arc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use orbsd::{
     dns::{Peer, respond},
-    format,
     index::{Builder, Changes, Published, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView},
+    lists,
     model::{Prefix4, Prefix6, ReasonId, Reasons, Serial, SourceId, Subject, Time},
 };
 
@@ -201,8 +201,8 @@ fn changing(c: &mut Criterion) {
 }
 
 fn reading(c: &mut Criterion) {
-    let options = format::Options {
-        reasoning: format::Reasoning::One(ReasonId(0)),
+    let options = lists::Options {
+        reasoning: lists::Reasoning::One(ReasonId(0)),
         ..Default::default()
     };
     let addrs: Vec<String> = addresses(100_000)
@@ -244,7 +244,7 @@ fn reading(c: &mut Criterion) {
         c.bench_function(&format!("read 100,000 lines: {name}"), |b| {
             b.iter(|| {
                 let mut n = 0;
-                format::read(
+                lists::read(
                     name,
                     Box::new(text.as_bytes()),
                     "x",

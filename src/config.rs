@@ -8,10 +8,10 @@ use std::{
 use crate::{
     clock::TrustAtStart,
     dns::MAX_NSID,
-    feed, hooks, ledger, mail,
+    http, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::Names},
     net::Connections,
-    serve, store, web,
+    server, store, webhooks,
 };
 use document::{Document, Place, Report, Table, read_text};
 use tables::{File, LogFormat, ReasonTable, TlsTable};
@@ -29,13 +29,13 @@ pub struct Config {
     /// Reasons, zones, limits.
     pub ledger: ledger::Settings,
     /// `[dns]`.
-    pub serve: serve::Settings,
+    pub serve: server::Settings,
     /// `[tls]`.
-    pub secure: serve::secure::Settings,
+    pub secure: server::secure::Settings,
     /// `[zones] path`: the folder of the zone files.
     pub zones: PathBuf,
     /// `[[feed]]`.
-    pub feeds: Vec<feed::Settings>,
+    pub feeds: Vec<crate::feeds::Settings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
     /// `[admin] socket_group`: whose members may read through the socket; empty: the group of the
@@ -44,13 +44,13 @@ pub struct Config {
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
     /// `[outgoing]`.
-    pub outgoing: hooks::Settings,
+    pub outgoing: webhooks::Settings,
     /// `[mail]`.
     pub mail: mail::Settings,
     /// `[web] listen`: the public look-up.
     pub web: Option<SocketAddr>,
     /// `tls`, and `trust` with `forwarded`, of `[admin]` and of `[web]`.
-    pub doors: [(bool, web::TrustedProxies); 2],
+    pub doors: [(bool, http::TrustedProxies); 2],
     /// `[log] format`: JSON instead of text.
     pub json_log: bool,
     /// The `[[export]]` tables.
@@ -131,7 +131,7 @@ impl Config {
         );
         let probe = |c: &Config| {
             (
-                c.probe.schedule.clone(),
+                c.probe.scheduler.clone(),
                 c.probe.listen.clone(),
                 c.probe.receiver.clone(),
                 c.probe.key.clone(),
@@ -224,7 +224,7 @@ impl Config {
                 },
                 socket_users: people::socket_users(&file),
             },
-            serve: serve::Settings {
+            serve: server::Settings {
                 listen: file.dns.listen.clone(),
                 workers: file.dns.workers,
             },
@@ -250,7 +250,7 @@ impl Config {
                 ),
             ],
             json_log: file.log.format == LogFormat::Json,
-            outgoing: hooks::Settings {
+            outgoing: webhooks::Settings {
                 allow: file
                     .outgoing
                     .allow
@@ -391,16 +391,16 @@ impl TlsTable {
         }
     }
 
-    fn settings(&self, folder: &Path, web: bool) -> serve::secure::Settings {
+    fn settings(&self, folder: &Path, web: bool) -> server::secure::Settings {
         let clients = Some(&self.clients)
             .filter(|c| !c.as_os_str().is_empty())
             .map(|c| folder.join(c));
-        let files = serve::Files {
+        let files = server::Files {
             certificate: folder.join(&self.certificate),
             key: folder.join(&self.key),
             clients,
         };
-        serve::secure::Settings {
+        server::secure::Settings {
             listen: self.listen.clone(),
             https: self.https.clone(),
             quic: self.quic.clone(),

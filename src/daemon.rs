@@ -15,18 +15,19 @@ use crate::{
     clock::{Clock, SystemTimeSource},
     config::Config,
     exports::Exports,
-    feed::Feeds,
-    ledger::{self, Ledger, desk::Desk},
+    feeds::Feeds,
+    http,
+    ledger::{self, Ledger},
     mail::Mail,
     model::Time,
     net::{ConnectionLimiter, Connections, FileBudget},
-    resolve::Names,
-    serve::{self, Certificates, ReservedClients, Shared, sys},
+    relay::RelayService,
+    resolver::Names,
+    server::{self, Certificates, ReservedClients, Shared, sys},
     store::Store,
-    web,
 };
 
-pub mod collector;
+pub mod relay;
 mod scrub;
 
 /// How often free memory is given back, in seconds.
@@ -55,11 +56,11 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (config, connections) = divide_files(config);
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
-    let encrypted = serve::secure::bind(&config.secure)?;
-    let socket = web::bind(&config.socket, &socket_owner(&config)?)
+    let encrypted = server::secure::bind(&config.secure)?;
+    let socket = http::bind(&config.socket, &socket_owner(&config)?)
         .await
         .map_err(|e| format!("admin.socket: {e}"))?;
-    let collectors = collector::bind(&config.probe.listen)?;
+    let collectors = relay::bind(&config.probe.listen)?;
     let (admin, public) = (
         listen("admin.listen", config.admin)?,
         listen("web.listen", config.web)?,
@@ -86,7 +87,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &shared,
         &limiters.dns,
     );
-    let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
+    let notifier = tokio::spawn(server::notify::run(ledger.clone(), mirrors.clone()));
     let (socket_path, ways, doors) = (
         config.socket.clone(),
         ways(&config)?,
@@ -97,7 +98,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         surroundings(&config, certificates.clone()),
         url_check(&config),
     );
-    let tests = collector::Tests::new(
+    let tests = relay::RelayTests::new(
         &config,
         &ledger,
         certificates.as_ref(),
@@ -107,7 +108,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         config_path.clone(),
         config,
         ledger.clone(),
-        (exports.clone(), feeds.clone(), tests.desk.clone()),
+        (exports.clone(), feeds.clone(), tests.service.clone()),
         certificates,
     );
     let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
@@ -138,7 +139,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&back, collectors, &web_stopped)?;
-    web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
+    web.push(back.spawn(crate::webhooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, &shared.stop)?;
     notify("READY=1");
@@ -170,7 +171,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
 }
 
 /// Opens the store, and what is kept beside it.
-async fn open(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> {
+async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
     let (started, config) = (std::time::Instant::now(), config.clone());
     let (ledger, mirrors) = tokio::task::spawn_blocking(move || open_ledger(&config))
         .await
@@ -183,7 +184,7 @@ async fn open(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> 
 
 /// Serves DNS over streams.
 fn serve_streams(
-    (tcp, encrypted): (Vec<tokio::net::TcpListener>, serve::secure::Sockets),
+    (tcp, encrypted): (Vec<tokio::net::TcpListener>, server::secure::Sockets),
     path: &str,
     certificates: Option<&Arc<Certificates>>,
     shared: &Shared,
@@ -191,7 +192,7 @@ fn serve_streams(
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let mut out: Vec<_> = tcp
         .into_iter()
-        .map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), limiter.clone())))
+        .map(|l| tokio::spawn(server::tcp::run(l, shared.clone(), limiter.clone())))
         .collect();
     if let Some(certificates) = certificates {
         out.extend(encrypted.serve(path, certificates, shared, limiter));
@@ -204,7 +205,7 @@ fn listen(
     key: &str,
     addr: Option<std::net::SocketAddr>,
 ) -> Result<Option<std::net::TcpListener>, String> {
-    addr.map(|a| web::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}")))
+    addr.map(|a| http::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}")))
         .transpose()
 }
 
@@ -216,8 +217,8 @@ fn start_web(
         Option<std::net::TcpListener>,
         Option<std::net::TcpListener>,
     ),
-    app: web::App,
-    doors: &[web::Door; 2],
+    app: http::App,
+    doors: &[http::Door; 2],
     of_socket: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
@@ -226,15 +227,15 @@ fn start_web(
         .into_std()
         .and_then(tokio::net::UnixListener::from_std)
         .map_err(|e| format!("admin.socket: {e}"))?;
-    let mut out = vec![back.spawn(web::run_socket(
+    let mut out = vec![back.spawn(http::run_socket(
         socket,
-        web::router(app.clone()),
+        http::router(app.clone()),
         of_socket.clone(),
         stop.clone(),
     ))];
     let both = [
-        (admin, web::router(app.clone())),
-        (public, web::public_router(app)),
+        (admin, http::router(app.clone())),
+        (public, http::public_router(app)),
     ];
     for ((listener, router), door) in both.into_iter().zip(doors) {
         let listener = listener
@@ -242,20 +243,20 @@ fn start_web(
             .transpose()
             .map_err(|e| e.to_string())?;
         out.extend(
-            listener.map(|l| back.spawn(web::run_tcp(l, router, door.clone(), stop.clone()))),
+            listener.map(|l| back.spawn(http::run_tcp(l, router, door.clone(), stop.clone()))),
         );
     }
     Ok(out)
 }
 
 /// The ways out that webhooks take.
-fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
+fn ways(config: &Config) -> Result<crate::webhooks::Ways, String> {
     let names = Arc::new(
         Names::new(&config.outgoing.resolvers, true)
             .map_err(|e| format!("outgoing.resolvers: {e}")),
     );
     let mail = Arc::new(Mail::new(&config.mail)?);
-    Ok(crate::hooks::Ways {
+    Ok(crate::webhooks::Ways {
         allow: config.outgoing.allow.clone(),
         // A machine without /etc/resolv.conf may still send to addresses.
         names: Arc::new(move |host| {
@@ -285,13 +286,13 @@ fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
 }
 
 /// Whether a webhook's address can be one: HTTP, or mail where a smart host takes it.
-pub fn url_check(config: &Config) -> web::Check {
+pub fn url_check(config: &Config) -> http::Check {
     let sends_mail = !config.mail.smarthost.is_empty();
     Arc::new(move |url| {
-        match url.strip_prefix(crate::hooks::MAILTO) {
+        match url.strip_prefix(crate::webhooks::MAILTO) {
         Some(_) if !sends_mail => Err("no smart host takes mail; set `smarthost` and `from` of [mail], and restart the daemon".into()),
         Some(to) => crate::mail::check(to),
-        None => crate::hooks::target(url).map(drop),
+        None => crate::webhooks::target(url).map(drop),
     }
     })
 }
@@ -302,13 +303,13 @@ fn doors(
     config: &Config,
     certificates: Option<&Arc<Certificates>>,
     limiters: &Limiters,
-) -> [web::Door; 2] {
-    let door = |(tls, proxies): &(bool, web::TrustedProxies), limiter: &ConnectionLimiter| {
+) -> [http::Door; 2] {
+    let door = |(tls, proxies): &(bool, http::TrustedProxies), limiter: &ConnectionLimiter| {
         let tls = certificates
             .cloned()
             .filter(|_| *tls)
-            .map(|c| Arc::new(move || c.ready().web.clone()) as web::Tls);
-        web::Door {
+            .map(|c| Arc::new(move || c.ready().web.clone()) as http::Tls);
+        http::Door {
             tls,
             proxies: proxies.clone(),
             limiter: limiter.clone(),
@@ -331,18 +332,18 @@ async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
 fn app(
     ledger: &Ledger,
     shared: &Shared,
-    (reload, check): (&web::Reload, &web::Report),
+    (reload, check): (&http::Reload, &http::Report),
     (exports, feeds): (Exports, Feeds),
-    (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
+    (mirrors, tests): (&Arc<server::Mirrors>, &relay::RelayTests),
     (surroundings, connections, check_url): (
-        Arc<dyn Fn() -> web::Surroundings + Send + Sync>,
-        web::ConnectionStats,
-        web::Check,
+        Arc<dyn Fn() -> http::Surroundings + Send + Sync>,
+        http::ConnectionStats,
+        http::Check,
     ),
     stop: tokio::sync::watch::Receiver<bool>,
-) -> web::App {
+) -> http::App {
     let deciding = feeds.clone();
-    web::App {
+    http::App {
         ledger: ledger.clone(),
         metrics: shared.metrics.clone(),
         reload: reload.clone(),
@@ -352,11 +353,11 @@ fn app(
         mirrors: report(ledger, mirrors),
         surroundings,
         check_url,
-        desk: tests.desk.clone(),
+        relay: tests.service.clone(),
         known: tests.known.clone(),
         connections,
         access: Arc::default(),
-        exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
+        exports: Arc::new(tokio::sync::Semaphore::new(http::EXPORTS)),
         check_configuration: check.clone(),
         uid: sys::uid(),
         started: ledger.now(),
@@ -369,14 +370,14 @@ fn app(
 fn surroundings(
     config: &Config,
     certificates: Option<Arc<Certificates>>,
-) -> Arc<dyn Fn() -> web::Surroundings + Send + Sync> {
+) -> Arc<dyn Fn() -> http::Surroundings + Send + Sync> {
     let store = config.store.path.clone();
     let removals = config.ledger.removals.clone();
     Arc::new(move || {
         let disk = |name, path: &Path| {
             let found = rustix::fs::statvfs(path).ok()?;
             let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-            Some(web::Disk {
+            Some(http::Disk {
                 name,
                 free: bytes(found.f_bavail),
                 size: bytes(found.f_blocks),
@@ -403,7 +404,7 @@ fn surroundings(
                 .map(|m| m.len())
                 .sum()
         });
-        web::Surroundings {
+        http::Surroundings {
             certificate_end: certificates.as_ref().map(|c| c.ready().not_after),
             store_bytes: bytes,
             disks: disks.into_iter().flatten().collect(),
@@ -451,7 +452,7 @@ impl Limiters {
 
 impl Limiters {
     /// Tells what became of the connections of each.
-    fn stats(&self) -> web::ConnectionStats {
+    fn stats(&self) -> http::ConnectionStats {
         let all = [
             ("dns", &self.dns),
             ("admin", &self.admin),
@@ -472,7 +473,7 @@ impl Limiters {
 /// the configuration with what the store gets, and what the listeners get.
 fn divide_files(mut config: Config) -> (Config, Connections) {
     let limit = sys::raise_file_limit().unwrap_or_else(|e| {
-        tracing::warn!(error = %e, "the limit of open files can not be read");
+        tracing::warn!(error = %e, "the limit of open files cannot be read");
         ASSUMED_FILES
     });
     let per_address = workers(&config.serve) + 1;
@@ -487,7 +488,7 @@ fn divide_files(mut config: Config) -> (Config, Connections) {
         .iter()
         .map(|z| z.transfer.notify.len())
         .sum();
-    let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.schedule.concurrency;
+    let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.scheduler.concurrency;
     let used = [
         config.admin.is_some(),
         config.web.is_some(),
@@ -502,10 +503,10 @@ fn divide_files(mut config: Config) -> (Config, Connections) {
 }
 
 /// Opens the store and the ledger, and reads what is known of the mirrors.
-pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> {
+pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let clock = clock(config, store.last_commit_time().map_err(|e| e.to_string())?);
-    let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), clock.clone()));
+    let mirrors = Arc::new(server::Mirrors::open(config.mirrors(), clock.clone()));
     let shown = store.vocabulary();
     let settings = ledger::Settings {
         mirrors: mirrors.seen_serials(),
@@ -541,21 +542,21 @@ fn by_themselves(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
 }
 
 /// What is known of the mirrors, against what is published.
-pub fn report(ledger: &Ledger, mirrors: &Arc<serve::Mirrors>) -> web::Report {
+pub fn report(ledger: &Ledger, mirrors: &Arc<server::Mirrors>) -> http::Report {
     let (published, mirrors) = (ledger.published.clone(), mirrors.clone());
     Arc::new(move || mirrors.report(&published.snapshot()))
 }
 
 type Sockets = (Vec<std::net::UdpSocket>, Vec<tokio::net::TcpListener>);
 
-fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
+fn bind(settings: &server::Settings) -> Result<Sockets, String> {
     let workers = workers(settings);
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for addr in &settings.listen {
         // A machine without IPv6 has no ::1; that is no reason to serve nobody.
         let missing = |e: &std::io::Error| addr.is_ipv6() && sys::is_missing(e);
         for _ in 0..workers {
-            match serve::udp::bind(*addr) {
+            match server::udp::bind(*addr) {
                 Ok(s) => udp.push(s),
                 Err(e) if missing(&e) => {
                     tracing::warn!(%addr, "this machine does not have the address; not listening there");
@@ -563,7 +564,7 @@ fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
                 Err(e) => return Err(format!("dns.listen: {addr}, UDP: {e}")),
             }
         }
-        match serve::tcp::bind(*addr) {
+        match server::tcp::bind(*addr) {
             Ok(l) => tcp.push(l),
             Err(e) if missing(&e) => {}
             Err(e) => return Err(format!("dns.listen: {addr}, TCP: {e}")),
@@ -574,14 +575,14 @@ fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
 
 /// Whom the socket belongs to: the user that the daemon becomes, and the group of `[admin]
 /// socket_group`.
-fn socket_owner(config: &Config) -> Result<web::SocketOwner, String> {
+pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
     use nix::unistd::{Group, User};
-    let mut owner = web::SocketOwner::default();
+    let mut owner = http::SocketOwner::default();
     if sys::is_root() && !config.user.is_empty() {
         let user = User::from_name(&config.user).map_err(|e| format!("process.user: {e}"))?;
         let user =
             user.ok_or_else(|| format!("process.user: there is no user `{}`", config.user))?;
-        owner = web::SocketOwner {
+        owner = http::SocketOwner {
             user: Some(user.uid.as_raw()),
             group: Some(user.gid.as_raw()),
             group_name: None,
@@ -604,7 +605,7 @@ fn socket_owner(config: &Config) -> Result<web::SocketOwner, String> {
 
 /// Checks a configuration for whoever asks through the socket: what is wrong with it, what is
 /// doubtful, and how many zones there are.
-fn checker(path: PathBuf) -> web::Report {
+fn checker(path: PathBuf) -> http::Report {
     Arc::new(move || match Config::load(&path) {
         Ok(c) => {
             let (errors, warnings) = (
@@ -618,7 +619,7 @@ fn checker(path: PathBuf) -> web::Report {
 }
 
 /// UDP workers of each address.
-fn workers(settings: &serve::Settings) -> usize {
+fn workers(settings: &server::Settings) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if settings.workers == 0 {
         cores
@@ -655,7 +656,7 @@ fn start_udp(
             .stack_size(STACK);
         let run = move || {
             sys::short_slices();
-            if let Err(e) = serve::udp::run(&socket, &shared, &name) {
+            if let Err(e) = server::udp::run(&socket, &shared, &name) {
                 tracing::error!(error = %e, worker = name, "a UDP worker ended");
             }
         };
@@ -670,9 +671,9 @@ fn reloader(
     path: PathBuf,
     running: Config,
     ledger: Ledger,
-    (exports, feeds, desk): (Exports, Feeds, Desk),
+    (exports, feeds, relay): (Exports, Feeds, RelayService),
     certificates: Option<Arc<Certificates>>,
-) -> web::Reload {
+) -> http::Reload {
     Arc::new(move |request| {
         let config = Config::load(&path).map_err(|e| e.to_string())?;
         // Certificates that are not in use yet have to let the next start succeed.
@@ -684,9 +685,9 @@ fn reloader(
         if request.rename.is_none() {
             left_behind = ledger.left_behind(&config.ledger).map_err(text)?;
             if request.dry_run {
-                return Ok(web::Reloaded {
+                return Ok(http::Reloaded {
                     left_behind,
-                    ..web::Reloaded::default()
+                    ..http::Reloaded::default()
                 });
             }
             if !left_behind.is_empty() && !request.force {
@@ -703,7 +704,7 @@ fn reloader(
             .extend(later.map(|section| {
                 format!("{section} has changed and is taken with the next restart")
             }));
-        // A certificate that can not be used is no reason to refuse the rest.
+        // A certificate that cannot be used is no reason to refuse the rest.
         let taken = certificates
             .as_ref()
             .filter(|_| config.secure.wanted())
@@ -737,10 +738,10 @@ fn reloader(
         feeds.configure(&config.feeds);
         exports.set(config.exports);
         // Tokens that are on their way stay good.
-        let now = desk.settings();
-        desk.configure(now.reloaded(config.probe.desk));
+        let now = relay.settings();
+        relay.configure(now.reloaded(config.probe.relay));
         tracing::info!(moved = ?receipt.serials, "configuration read again");
-        Ok(web::Reloaded {
+        Ok(http::Reloaded {
             warnings,
             left_behind,
         })
@@ -801,7 +802,7 @@ impl Signals {
     }
 
     /// Waits for a signal to stop; SIGHUP reloads.
-    async fn wait(&mut self, reload: &web::Reload) {
+    async fn wait(&mut self, reload: &http::Reload) {
         loop {
             tokio::select! {
                 _ = self.term.recv() => return,
@@ -809,7 +810,7 @@ impl Signals {
                 _ = self.hup.recv() => {
                     notify("RELOADING=1");
                     let reload = reload.clone();
-                    if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload(web::ReloadRequest::default())).await {
+                    if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload(http::ReloadRequest::default())).await {
                         tracing::error!("the new configuration is refused, the old one stays:\n{e}");
                     }
                     notify("READY=1");

@@ -18,7 +18,7 @@ use crate::{
         Serial, Time,
         serial::{SeenMirror, forced_transfers, left_behind},
     },
-    serve::Mirrors,
+    server::Mirrors,
     store::{self, Restoration, Store},
 };
 

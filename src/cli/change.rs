@@ -12,7 +12,7 @@ use super::{
     client::{Client, pieces},
     text::{list, plain_line, text},
 };
-use crate::format::word;
+use crate::lists::word;
 
 /// Subjects of a command: arguments, or lines of standard input.
 #[derive(Debug, Args)]

@@ -27,8 +27,14 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use super::{Common, Failure, request_stream::RequestStream};
 use crate::{
-    config::Config, ledger::Ledger, ledger::desk::Desk, metrics::Metrics, model::time::is_relative,
-    net::ConnectionLimiter, serve::sys, web,
+    config::Config,
+    http,
+    ledger::Ledger,
+    metrics::Metrics,
+    model::time::is_relative,
+    net::ConnectionLimiter,
+    relay::{RelayService, RelaySettings, name_lookup},
+    server::sys,
 };
 
 /// A body of either kind: bytes, or pieces that come with time.
@@ -479,31 +485,31 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     // Nobody says stop: the command ends, and its runtime with it.
     let stop = tokio::sync::watch::channel(false).1;
     // Of this command alone, so nobody else has to reach it.
-    let listener = runtime.block_on(web::bind(&config.socket, &web::SocketOwner::default()))?;
+    let listener = runtime.block_on(http::bind(&config.socket, &http::SocketOwner::default()))?;
     let reload = offline_reload(ledger.clone(), config.ledger.clone());
     // Nothing is tested by a command, and no token is made or read.
-    let desk = Desk::new(
+    let relay = RelayService::new(
         ledger.clone(),
-        crate::ledger::desk::Settings {
+        RelaySettings {
             enabled: false,
-            ..config.probe.desk.clone()
+            ..config.probe.relay.clone()
         },
     );
-    let app = web::App {
+    let app = http::App {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
         reload,
         feeds: Arc::new(|| Value::Array(vec![])),
-        decide_feed: web::no_feeds(),
+        decide_feed: http::no_feeds(),
         files: Arc::new(|| Value::Array(Vec::new())),
         mirrors: crate::daemon::report(&ledger, &mirrors),
-        surroundings: Arc::new(web::Surroundings::default),
+        surroundings: Arc::new(http::Surroundings::default),
         check_url: crate::daemon::url_check(config),
-        known: crate::daemon::collector::known(desk.clone(), None.into(), Vec::new()),
-        desk,
+        known: name_lookup::known(relay.clone(), None.into(), Vec::new()),
+        relay,
         connections: Arc::new(Vec::new),
         access: Arc::default(),
-        exports: Arc::new(tokio::sync::Semaphore::new(web::EXPORTS)),
+        exports: Arc::new(tokio::sync::Semaphore::new(http::EXPORTS)),
         check_configuration: Arc::new(|| Value::Null),
         uid: sys::uid(),
         started: ledger.now(),
@@ -511,13 +517,13 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
         stop: stop.clone(),
     };
     let limiter = ConnectionLimiter::new(config.connections.socket, &config.connections.shares);
-    runtime.spawn(web::run_socket(listener, web::router(app), limiter, stop));
+    runtime.spawn(http::run_socket(listener, http::router(app), limiter, stop));
     Ok(ledger)
 }
 
 /// What a command may do with the configuration where no daemon runs: the store was opened with the
 /// files as they are.
-fn offline_reload(ledger: Ledger, settings: crate::ledger::Settings) -> web::Reload {
+fn offline_reload(ledger: Ledger, settings: crate::ledger::Settings) -> http::Reload {
     Arc::new(move |request| {
         let text = |e: crate::ledger::Refused| e.text(&ledger.store.vocabulary());
         if let Some((rename, line)) = request.rename {
@@ -525,7 +531,7 @@ fn offline_reload(ledger: Ledger, settings: crate::ledger::Settings) -> web::Rel
                 .rename(rename, settings.clone(), line)
                 .map_err(text)?;
         }
-        Ok(web::Reloaded {
+        Ok(http::Reloaded {
             warnings: Vec::new(),
             left_behind: ledger.left_behind_now().map_err(text)?,
         })

@@ -14,7 +14,7 @@ use super::{
     client::{Client, escape, failure},
     output,
 };
-use crate::{exports::replace, format::write::ExportReport, web::REPORT_TRAILER};
+use crate::{exports::replace, http::REPORT_TRAILER, lists::write::ExportReport};
 
 /// Write a zone to a file or to standard output
 #[derive(Debug, Args)]

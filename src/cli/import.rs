@@ -19,7 +19,7 @@ use super::{
     output,
 };
 
-use crate::{format::Report, intake::ErrorAllowance};
+use crate::{imports::ErrorAllowance, lists::Report};
 
 /// Bytes sent at a time.
 const PIECE: usize = 128 * 1024;

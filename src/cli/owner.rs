@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::Failure;
-use crate::{config::Config, serve::sys};
+use crate::{config::Config, server::sys};
 
 /// A user and a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::{
     output,
     zone::print_commands,
 };
-use crate::format::write::ExportReport;
+use crate::lists::write::ExportReport;
 
 /// Show how the daemon is: zones, serials, counters
 #[derive(Debug, clap::Args)]

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     dns::incoming::{Asked, Change},
     exports::replace,
-    feed::wire::{Server, Watch},
-    format::records::master_line,
+    feeds::wire::{Server, Watch},
+    lists::records::master_line,
     model::TsigKey,
 };
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     exports::Settings,
-    format,
+    lists,
     model::{Zone, ZoneKind, names::suggest},
 };
 
@@ -69,12 +69,12 @@ pub(super) fn read(
 /// Whether a format and an action suit one of some kinds of zones; else the key that is wrong, and
 /// why for the first kind that takes the format, or for the first of all.
 fn check_format(e: &ExportTable, kinds: &[ZoneKind]) -> Result<(), (&'static str, String)> {
-    let takes = |kind: &&ZoneKind| format::write::check(&e.format, "", **kind).is_ok();
+    let takes = |kind: &&ZoneKind| lists::write::check(&e.format, "", **kind).is_ok();
     let (key, kind) = match kinds.iter().find(takes) {
         Some(kind) => ("action", kind),
         None => ("format", kinds.first().unwrap_or(&ZoneKind::Address)),
     };
-    format::write::check(&e.format, &e.action, *kind)
+    lists::write::check(&e.format, &e.action, *kind)
         .map(drop)
         .map_err(|why| (key, why))
 }

@@ -9,10 +9,10 @@ use super::{
     tables::{FeedKind, FeedTable, File},
 };
 use crate::{
-    feed::{FileList, Kind, MAX_FEEDS, Settings, wire::Server},
-    format::records::Mapping,
-    intake::Reasons,
+    feeds::{FileList, Kind, MAX_FEEDS, Settings, wire::Server},
+    imports::Reasons,
     ledger::guard::ListLimits,
+    lists::records::Mapping,
     model::{Domain, Keys, SourceId, Sources, Zone, names::suggest},
 };
 
@@ -146,7 +146,7 @@ fn list_file(f: &FeedTable, folder: &Path, wrong: &mut dyn FnMut(&str, String)) 
     if f.path.as_os_str().is_empty() {
         wrong("path", "it is missing: the file to read".into());
     }
-    if let Err(e) = crate::intake::known_format(&f.format) {
+    if let Err(e) = crate::imports::known_format(&f.format) {
         wrong("format", e);
     }
     Some(Kind::File {
@@ -314,8 +314,8 @@ fn zone(
 mod tests {
     use super::super::tests::{ZONE, load};
     use crate::{
-        feed::{FileList, Kind},
-        intake::ErrorAllowance,
+        feeds::{FileList, Kind},
+        imports::ErrorAllowance,
         model::time::Seconds,
     };
 

@@ -7,7 +7,7 @@ use super::{
     document::{Place, Report},
     tables::File,
 };
-use crate::{model::Subject, web};
+use crate::{http, model::Subject};
 
 /// An address that a key of a table wants.
 struct Wanted<'f> {
@@ -78,8 +78,8 @@ pub(super) fn check(file: &File, report: &mut Report) {
 }
 
 /// The proxies of a listener; what is not an address is rejected by [`check_proxies`].
-pub(super) fn trusted(trust: &[String], forwarded: Option<bool>) -> web::TrustedProxies {
-    web::TrustedProxies {
+pub(super) fn trusted(trust: &[String], forwarded: Option<bool>) -> http::TrustedProxies {
+    http::TrustedProxies {
         addresses: trust.iter().filter_map(|t| t.parse().ok()).collect(),
         forwarded: forwarded == Some(true),
     }
@@ -140,7 +140,7 @@ fn unnamed_clients(table: &str, listen: &str) -> String {
     )
 }
 
-/// Whether a machine can not give both.
+/// Whether a machine cannot give both.
 fn same(a: SocketAddr, b: SocketAddr) -> bool {
     let covers = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && covers

@@ -12,7 +12,7 @@ use super::{
     document::{Place, Report},
     tables::{FeedKind, File},
 };
-use crate::feed::Kind;
+use crate::feeds::Kind;
 
 /// A file or folder that nothing else may be written to.
 struct Occupied {

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 
 use super::probe::at_home;
 use crate::{
-    feed::{Kind, Settings},
-    format::records::Mapping,
+    feeds::{Kind, Settings},
+    lists::records::Mapping,
     model::{Zone, zone::Notify},
 };
 

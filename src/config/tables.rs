@@ -14,7 +14,7 @@ use super::{
     document::{Document, Report, Table},
     probe::{PAUSE, PORTS, SPREAD, SourceEntry},
 };
-use crate::{clock::TrustAtStart, intake::ErrorAllowance, ledger::OnLoss, model::time::Seconds};
+use crate::{clock::TrustAtStart, imports::ErrorAllowance, ledger::OnLoss, model::time::Seconds};
 
 /// `config.toml`.
 pub(super) struct File {

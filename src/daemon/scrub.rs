@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     ledger::{Ledger, removal_log},
-    serve::sys,
+    server::sys,
 };
 
 /// How often it looks whether a scrub is due, and whether the daemon stops.

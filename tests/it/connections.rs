@@ -45,7 +45,7 @@ impl Attack {
         payload: &[u8],
         pause: Option<Duration>,
     ) -> Attack {
-        let _ = orbsd::serve::sys::raise_file_limit();
+        let _ = orbsd::server::sys::raise_file_limit();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

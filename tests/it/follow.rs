@@ -8,15 +8,15 @@ use std::{
 };
 
 use orbsd::{
-    feed::{
+    feeds::{
         Feeds, Kind, Settings,
         follow::{Following, How as Came, Refreshed},
         wire::{Failed, Server},
     },
-    format::records::Mapping,
+    imports::Reasons,
     index::records::wire_name,
-    intake::Reasons,
     ledger::Ledger,
+    lists::records::Mapping,
     model::{Algorithm, Keys, Subject, TsigKey, time::Seconds},
 };
 
@@ -449,7 +449,7 @@ fn a_daemon_follows_goes_on_after_a_kill_and_ends_what_is_too_old() {
             .contains("allow this host")
     );
     assert_eq!(
-        f.log().matches("the feed can not be refreshed").count(),
+        f.log().matches("the feed cannot be refreshed").count(),
         1,
         "{}",
         f.log()

@@ -149,12 +149,12 @@ fn a_wildcard_bind_answers_from_the_address_that_was_asked() {
         ("0.0.0.0:0", ["127.0.0.5", "127.0.0.77"]),
         ("[::]:0", ["::1", "::1"]),
     ] {
-        let Ok(socket) = orbsd::serve::udp::bind(bind.parse().unwrap()) else {
+        let Ok(socket) = orbsd::server::udp::bind(bind.parse().unwrap()) else {
             continue;
         };
         let port = socket.local_addr().unwrap().port();
         let shared = lab.shared.clone();
-        let thread = std::thread::spawn(move || orbsd::serve::udp::run(&socket, &shared, "wild"));
+        let thread = std::thread::spawn(move || orbsd::server::udp::run(&socket, &shared, "wild"));
         for ip in asked {
             let to = SocketAddr::new(ip.parse().unwrap(), port);
             let s = UdpSocket::bind(if to.is_ipv4() {

@@ -16,7 +16,7 @@ use orbsd::{
     config::Config,
     ledger::{self, Ledger},
     net::{ConnectionLimiter, Shares},
-    serve::{self, Shared},
+    server::{self, Shared},
     store::Store,
 };
 
@@ -330,10 +330,10 @@ impl Lab {
         let shared = Shared::new(&ledger, None);
         let addr = folder.addr();
         let threads = (0..2).map(|i| {
-            let socket = serve::udp::bind(addr).unwrap();
+            let socket = server::udp::bind(addr).unwrap();
             let shared = shared.clone();
             std::thread::spawn(move || {
-                serve::udp::run(&socket, &shared, &format!("udp-{i}")).unwrap();
+                server::udp::run(&socket, &shared, &format!("udp-{i}")).unwrap();
             })
         });
         let threads = threads.collect();
@@ -344,7 +344,7 @@ impl Lab {
             .unwrap();
         let listener = {
             let _in = runtime.enter();
-            serve::tcp::bind(addr).unwrap()
+            server::tcp::bind(addr).unwrap()
         };
         let limiter = ConnectionLimiter::with_transfers(
             2048,
@@ -352,7 +352,7 @@ impl Lab {
             &Shares::default(),
             std::sync::Arc::new(|_| false),
         );
-        runtime.spawn(serve::tcp::run(listener, shared.clone(), limiter));
+        runtime.spawn(server::tcp::run(listener, shared.clone(), limiter));
         Lab {
             _folder: folder,
             ledger,

@@ -10,7 +10,7 @@ use orbsd::{
     dns::tsig::{self, Session},
     ledger::Ledger,
     model::{Change, Keys, Serial, history::Ask},
-    serve::{Mirrors, mirrors::TransferRequest, notify},
+    server::{Mirrors, mirrors::TransferRequest, notify},
 };
 use serde_json::Value;
 

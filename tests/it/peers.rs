@@ -24,7 +24,7 @@ pub fn peers() -> PathBuf {
 }
 
 /// Strict resolvers and real mail servers see what is listed and what is not, by the recipes of
-/// README.md as they stand there.
+/// docs/mail-servers.md as they are printed.
 #[test]
 fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean() {
     let dir = tempfile::tempdir().unwrap();
@@ -45,7 +45,12 @@ fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean
         .arg(&script)
         .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
         .env("PEERS", peers())
-        .env("README", std::env::current_dir().unwrap().join("README.md"))
+        .env(
+            "PAGE",
+            std::env::current_dir()
+                .unwrap()
+                .join("docs/mail-servers.md"),
+        )
         .current_dir(dir.path())
         .output()
         .unwrap();
@@ -125,7 +130,7 @@ fn both(q: &[u8], to: std::net::SocketAddr) -> Option<(u8, Vec<String>)> {
 }
 
 /// Data set type, file and zone, data; each in networks of its own, since all zones here publish
-/// the same reasons. What is known to differ (`src/format/rbldnsd.rs`) is left out here.
+/// the same reasons. What is known to differ (`src/lists/rbldnsd.rs`) is left out here.
 const FILES: [(&str, &str, &str); 8] = [
     (
         "ip4trie",

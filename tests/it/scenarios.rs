@@ -8,8 +8,8 @@ use std::{fs, time::Duration};
 
 use orbsd::{
     clock::wall,
-    format,
     ledger::Import,
+    lists,
     model::{Change, Subject, Time, history::Ask, subject::HostBits, time::until},
     store::schema::FeedEntry,
 };
@@ -103,13 +103,13 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
         "import" => {
             let source = lab.ledger.source(words[1]).map_err(|e| format!("{e:?}"))?;
             let reason = v.reasons.get(words[2]).ok_or("reason")?;
-            let options = format::Options {
-                reasoning: format::Reasoning::One(reason),
+            let options = lists::Options {
+                reasoning: lists::Reasoning::One(reason),
                 ..Default::default()
             };
             let mut what = Import::replace(source);
             let result = lab.ledger.import_with(&mut what, |_, sink| {
-                format::read(
+                lists::read(
                     "rbldnsd",
                     Box::new(body.as_bytes()),
                     "body",

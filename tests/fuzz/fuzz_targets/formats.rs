@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use orbsd::{
-    format,
+    lists,
     model::{ReasonId, Time, subject::HostBits},
 };
 
@@ -12,12 +12,12 @@ const DATASETS: [&str; 9] = ["ip4set", "ip4trie", "ip4tset", "ip6trie", "ip6tset
 fuzz_target!(|data: &[u8]| {
     let [first, second, format, rest @ ..] = data else { return };
     let codes = vec![([127, 0, 0, 2].into(), ReasonId(0)), ([127, 0, 0, 3].into(), ReasonId(1))];
-    let read: Vec<_> = format::FORMATS.iter().filter(|f| format::is_read(f.name)).collect();
+    let read: Vec<_> = lists::FORMATS.iter().filter(|f| lists::is_read(f.name)).collect();
     let known = read[usize::from(*format) % read.len()];
     let set = |on: u8, value: &str| (second & on != 0).then(|| value.to_string());
     let dataset = if known.name == "rbldnsd" { DATASETS.get(usize::from(second & 15)).map(ToString::to_string) } else { None };
-    let options = format::Options {
-        reasoning: if first & 64 == 0 || !known.codes { format::Reasoning::One(ReasonId(0)) } else { format::Reasoning::Codes(codes) },
+    let options = lists::Options {
+        reasoning: if first & 64 == 0 || !known.codes { lists::Reasoning::One(ReasonId(0)) } else { lists::Reasoning::Codes(codes) },
         host_bits: if first & 128 == 0 { HostBits::Refuse } else { HostBits::Clear },
         special: first & 32 != 0,
         allowed: vec![],
@@ -31,16 +31,16 @@ fuzz_target!(|data: &[u8]| {
         dataset,
     };
     // What is recognised is read by that name, as an import does.
-    let guessed = format::guess(rest);
+    let guessed = lists::guess(rest);
     let name = if first & 8 == 0 { known.name } else { guessed.unwrap_or(known.name) };
     if name != known.name && (options.dataset.is_some() || options.subzone.is_some() || first & 64 != 0) {
         return;
     }
-    let mut report = format::Report::default();
-    let _ = format::read(name, Box::new(rest), "f", &options, &mut report, &mut |e| {
+    let mut report = lists::Report::default();
+    let _ = lists::read(name, Box::new(rest), "f", &options, &mut report, &mut |e| {
         assert_eq!(orbsd::model::Subject::from_key(&e.subject.key()), Some(e.subject));
         assert!(e.text.is_none_or(|t| t.bytes().all(|b| (0x20..0x7f).contains(&b))), "a text breaks out of its line");
         Ok(())
     });
-    assert!(report.problems.len() <= format::MAX_PROBLEMS && report.warnings.len() <= format::MAX_PROBLEMS);
+    assert!(report.problems.len() <= lists::MAX_PROBLEMS && report.warnings.len() <= lists::MAX_PROBLEMS);
 });

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use orbsd::{model::Role, web::access::ROUTES};
+use orbsd::{http::access::ROUTES, model::Role};
 use serde_json::json;
 
 use super::Api;

@@ -610,7 +610,7 @@ fn health_metrics_and_the_description_are_there() {
         "{page:?}"
     );
     assert!(!page.text().contains("//unpkg") && !page.text().contains("//cdn"));
-    for (name, ..) in orbsd::web::KINDS {
+    for (name, ..) in orbsd::http::KINDS {
         assert_eq!(
             api.call("", "GET", &format!("/problems/{name}"), &[], "")
                 .status,

@@ -1,0 +1,113 @@
+//! A feed that reads a local file again when it changes.
+
+use std::{
+    fs::{File, Metadata},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+
+use crate::{
+    clock::wall,
+    imports::{self, Asked, Done, Failed, Files},
+    ledger::{Ledger, held::FileMark},
+    model::{Time, time::Seconds},
+};
+
+/// The identity of a version of a file.
+pub fn mark(path: &Path) -> Result<FileMark, String> {
+    let meta = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    if meta.is_dir() {
+        return Err(format!(
+            "{} is a directory; name a file in it",
+            path.display()
+        ));
+    }
+    Ok(of(&meta))
+}
+
+fn of(m: &Metadata) -> FileMark {
+    (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec())
+}
+
+/// Imports a file as `orbsd import` does. Its lifetime counts from the file's modification, so that
+/// the list of a file that is no longer written ends, however often the daemon is restarted.
+pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Result<Done, Failed> {
+    let shown = path.display().to_string();
+    let written = Time(u64::try_from(seen.3).unwrap_or(0));
+    let age = age(written, ledger.now(), wall());
+    let left = match asked.max_age {
+        None => None,
+        Some(max) => match max.0.saturating_sub(age.0) {
+            0 => {
+                let why = format!(
+                    "{shown} was written at {written}, longer ago than its max_age; is it still refreshed?"
+                );
+                return Err(Failed::Invalid(why));
+            }
+            left => Some(Seconds(left)),
+        },
+    };
+    let file = File::open(path).map_err(|e| Failed::Invalid(format!("{shown}: {e}")))?;
+    let mut one = One {
+        name: Some(shown),
+        file,
+        seen,
+    };
+    imports::run(
+        ledger,
+        &Asked {
+            max_age: left,
+            ..asked.clone()
+        },
+        &mut one,
+    )
+}
+
+/// The age of a file. Its time comes from the wall clock, which may have been wrong when the file
+/// was written or may be wrong now: of the ages by both clocks the lower counts, so that no list
+/// ends because of it.
+fn age(written: Time, trusted: Time, wall: Time) -> Seconds {
+    Seconds(trusted.min(wall).0.saturating_sub(written.0))
+}
+
+/// This file.
+struct One {
+    name: Option<String>,
+    file: File,
+    seen: FileMark,
+}
+
+impl Files for One {
+    fn next_file(&mut self) -> io::Result<Option<String>> {
+        let name = self.name.take();
+        if name.is_none() && of(&self.file.metadata()?) != self.seen {
+            return Err(io::Error::other(
+                "the file was written while it was read; it is read again",
+            ));
+        }
+        Ok(name)
+    }
+}
+
+impl Read for One {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buf)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_no_older_than_either_clock_says() {
+        let day = |n: u64| Time(n * 86_400);
+        let ages = |written, trusted, wall| age(day(written), day(trusted), day(wall)).0 / 86_400;
+        assert_eq!(ages(10, 12, 12), 2);
+        assert_eq!(ages(10, 12, 72), 2, "the wall clock is ahead now");
+        assert_eq!(ages(72, 12, 72), 0, "it was when the file was written");
+        assert_eq!(ages(72, 73, 13), 0, "the wall clock is behind now");
+        assert_eq!(ages(13, 73, 13), 0, "it was when the file was written");
+    }
+}

@@ -1,0 +1,488 @@
+//! A feed that follows another server's zone: by IXFR from the version that it has, otherwise by
+//! AXFR.
+//!
+//! A copy of the zone's records is kept beside the rows that were made from them, and the commit
+//! that makes both visible names both. A difference is compared with the copy first: if it does not
+//! fit, the whole zone is fetched (RFC 1995 section 4).
+
+use std::{
+    collections::BTreeMap,
+    hash::{Hash, Hasher},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use rustc_hash::FxHasher;
+
+use super::wire::{Failed, Server, Watch};
+use crate::{
+    dns::incoming::{Asked, Change, End, Soa},
+    imports,
+    ledger::{Follow, Import, Ledger},
+    lists::{
+        Options, Report,
+        patch::{MAX_NODES, Merged, Net, Patch, Rows, Zone, patch},
+        records::{Mapping, Records},
+    },
+    model::{Serial, SourceId, time::Seconds},
+    store::{
+        StoreError,
+        copy::{CopyReader, CopyWriter},
+        schema::Followed,
+        stage::{Difference, Mode, SMALL},
+    },
+};
+
+/// The most records of a difference; above this, a whole zone is no more work.
+const MAX_CHANGES: usize = 1 << 20;
+/// The version of the rules by which records become rows. Increase it with each change of the
+/// rules, so that all followed zones are read again.
+const RULES: u32 = 2;
+
+const _: () = assert!(2 * MAX_NODES <= SMALL, "a patch is committed row by row");
+
+/// A followed zone and its destination.
+pub struct Following<'a> {
+    /// The ledger that gets the listings.
+    pub ledger: &'a Ledger,
+    /// The source's name.
+    pub name: &'a str,
+    /// The server and the zone.
+    pub server: &'a Server,
+    /// How records become entries.
+    pub mapping: Mapping,
+    /// Whether entries of a zone transfer, which have no path, are sent on in rows.
+    pub transit: bool,
+    /// The reasons of the entries.
+    pub reasons: &'a imports::Reasons,
+    /// A limit of the source's lifetime besides the zone's own expire.
+    pub max_age: Option<Seconds>,
+    /// Set when it is time to stop.
+    pub stop: &'a AtomicBool,
+}
+
+/// The result of a refresh.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// The zone's SOA.
+    pub soa: Soa,
+    /// How the change was transferred.
+    pub how: How,
+    /// What changed in the source.
+    pub difference: Difference,
+    /// Rows that were left out because they came through this server or through too many.
+    pub looped: u64,
+    /// A warning, although the refresh succeeded.
+    pub note: Option<String>,
+}
+
+/// How a change was transferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Nothing changed.
+    Same,
+    /// By IXFR.
+    Changes,
+    /// By AXFR, or as a whole zone where a difference was asked for.
+    Whole,
+    /// The records are the same, and are read by new rules.
+    Remade,
+}
+
+/// The state of a refresh.
+struct Step<'a> {
+    f: &'a Following<'a>,
+    source: SourceId,
+    options: Options,
+    /// See [`Followed::mapping`].
+    mapping: u64,
+    was: Option<Followed>,
+}
+
+impl Following<'_> {
+    /// Checks whether the zone has changed, and updates the source. Blocks.
+    pub fn refresh(&self) -> Result<Refreshed, Failed> {
+        let refused = |e: imports::Failed| Failed::Answer(e.text(self.ledger));
+        let asked = imports::Asked {
+            reasons: self.reasons.clone(),
+            ..Default::default()
+        };
+        let untraced = self.mapping == Mapping::Names && !self.transit;
+        let options = Options {
+            followed: true,
+            untraced,
+            ..imports::options(self.ledger, &asked).map_err(refused)?
+        };
+        let source = self
+            .ledger
+            .source(self.name)
+            .map_err(|e| refused(imports::Failed::Refused(e)))?;
+        let known = self
+            .ledger
+            .store
+            .vocabulary()
+            .records
+            .get(usize::from(source.0))
+            .and_then(|r| r.followed.clone());
+        let mut hash = FxHasher::default();
+        let rules = (
+            self.mapping,
+            &options.reasoning,
+            &options.allowed,
+            options.untraced,
+            options.store,
+        );
+        format!("{RULES} {rules:?}").hash(&mut hash);
+        let step = Step {
+            f: self,
+            source,
+            options,
+            mapping: hash.finish(),
+            was: known,
+        };
+        let soa = self.server.soa()?;
+        match step.was.clone().filter(|f| f.zone == self.server.zone) {
+            None => step.whole(Asked::Axfr),
+            // The copy may be in a form that is not read any more.
+            Some(f) if older(f.serial, soa.serial) && f.mapping != step.mapping => {
+                step.whole(Asked::Axfr)
+            }
+            Some(f) if older(f.serial, soa.serial) => match step.whole(Asked::Ixfr(f.serial)) {
+                // The difference is unusable or unavailable: the whole zone may be available.
+                Err(Failed::Answer(_)) if !self.stop.load(Relaxed) => step.whole(Asked::Axfr),
+                result => result,
+            },
+            Some(f) => {
+                // A server with an older serial is not a reason to forget what it sent before.
+                let note = (f.serial != soa.serial).then(|| {
+                    format!("the server has the serial {}, which is older than {}, the one that is followed", soa.serial, f.serial)
+                });
+                let soa = Soa {
+                    serial: f.serial,
+                    ..soa
+                };
+                let how = if f.mapping == step.mapping {
+                    How::Same
+                } else {
+                    How::Remade
+                };
+                let mut done = step.changed(&f, &Net::new(), soa, how)?;
+                done.note = note.or(done.note);
+                Ok(done)
+            }
+        }
+    }
+}
+
+fn older(a: Serial, b: Serial) -> bool {
+    a.partial_cmp(&b) == Some(std::cmp::Ordering::Less)
+}
+
+fn broken(e: impl Into<StoreError>) -> Failed {
+    Failed::Network(e.into().to_string())
+}
+
+impl Step<'_> {
+    /// Transfers the zone or a difference; the reply says which it is.
+    fn whole(&self, asked: Asked) -> Result<Refreshed, Failed> {
+        let store = &self.f.ledger.store;
+        let number = self.was.as_ref().map_or(1, |f| f.copy.wrapping_add(1));
+        let mut taking = Taking {
+            step: self,
+            number,
+            copy: None,
+            changes: Vec::new(),
+        };
+        let end = self.f.server.transfer(asked, &mut taking);
+        let Taking { copy, changes, .. } = taking;
+        let result = match (end, copy, &self.was) {
+            (Err(e), ..) => Err(e),
+            (Ok(End::Same(soa)), _, Some(f)) => self.changed(
+                f,
+                &Net::new(),
+                Soa {
+                    serial: f.serial,
+                    ..soa
+                },
+                How::Same,
+            ),
+            (Ok(End::Same(_)), _, None) => Err(Failed::Answer(
+                "the server sends an SOA where a zone was asked for".into(),
+            )),
+            (Ok(End::Changes(soa)), _, Some(f)) => self
+                .net(f, changes)
+                .and_then(|net| self.changed(f, &net, soa, How::Changes)),
+            (Ok(End::Changes(_)), _, None) => Err(Failed::Answer(
+                "the server sends a difference where a zone was asked for".into(),
+            )),
+            (Ok(End::Whole(soa)), copy, _) => {
+                let copy = copy.map_or_else(|| store.write_copy(self.source, number), Ok);
+                let written = copy.and_then(CopyWriter::finish).map_err(broken);
+                let done = written.and_then(|_| {
+                    self.import(
+                        self.followed(soa, number),
+                        Vec::new(),
+                        &Net::new(),
+                        soa,
+                        How::Whole,
+                    )
+                });
+                if done.is_err() {
+                    let _ = store.drop_copy(self.source, number); // never named; the next try clears it too
+                }
+                return done;
+            }
+        };
+        if result.is_err() {
+            let _ = store.drop_copy(self.source, number);
+        }
+        result
+    }
+
+    fn followed(&self, soa: Soa, copy: u32) -> Followed {
+        let timers = [soa.refresh, soa.retry, soa.expire];
+        Followed {
+            zone: self.f.server.zone.clone(),
+            serial: soa.serial,
+            timers,
+            copy,
+            mapping: self.mapping,
+        }
+    }
+
+    /// The net effect of a difference on the copy: each removed record has to exist, and each added
+    /// one must not.
+    fn net(&self, f: &Followed, changes: Vec<(Vec<u8>, bool)>) -> Result<Net, Failed> {
+        let mut all: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
+        for (row, there) in changes {
+            let (base, is) = match all.get(&row) {
+                Some(known) => *known,
+                None => {
+                    let has = self
+                        .f
+                        .ledger
+                        .store
+                        .has_record(self.source, f.copy, &row)
+                        .map_err(broken)?;
+                    (has, has)
+                }
+            };
+            if is == there {
+                return Err(Failed::Answer(
+                    "the difference does not fit to what was sent before".into(),
+                ));
+            }
+            all.insert(row, (base, there));
+        }
+        Ok(all
+            .into_iter()
+            .filter(|(_, (base, is))| base != is)
+            .map(|(row, (_, is))| (row, is))
+            .collect())
+    }
+
+    /// The copy stays and changes by `net`: if possible, only what the change touches is read.
+    fn changed(&self, f: &Followed, net: &Net, soa: Soa, how: How) -> Result<Refreshed, Failed> {
+        let is = self.followed(soa, f.copy);
+        let records = net
+            .iter()
+            .map(|(row, there)| (row.clone(), *there))
+            .collect();
+        if f.mapping != self.mapping {
+            return self.import(is, records, net, soa, how);
+        }
+        let zone = Zone {
+            name: &self.f.server.zone,
+            mapping: self.f.mapping,
+            options: &self.options,
+        };
+        let mut report = Report::default();
+        let worked = self
+            .f
+            .ledger
+            .store
+            .read_copy(self.source, f.copy, |[old, new]| {
+                patch(
+                    &zone,
+                    net,
+                    &mut Copy(old),
+                    &mut Merged::new(Copy(new), net),
+                    &mut report,
+                )
+            });
+        match worked.map_err(broken)?.map_err(Failed::Network)? {
+            None => self.import(is, records, net, soa, how),
+            Some(Patch { touched, entries }) => {
+                let follow = Follow {
+                    was: self.was.clone(),
+                    is,
+                    records,
+                };
+                let touched = touched.into_iter().collect();
+                let mut what = Import {
+                    mode: Mode::Patch,
+                    touched,
+                    ..self.what(follow, soa)
+                };
+                let done = self.f.ledger.import_with(&mut what, |_, sink| {
+                    entries
+                        .into_iter()
+                        .map(imports::row)
+                        .try_for_each(|(subject, row)| sink(subject, row))
+                });
+                self.done(done.map(|d| d.difference), &report, soa, how)
+            }
+        }
+    }
+
+    /// Makes the source's rows anew from the copy that `is` names, changed by `net`.
+    fn import(
+        &self,
+        is: Followed,
+        records: Vec<(Vec<u8>, bool)>,
+        net: &Net,
+        soa: Soa,
+        how: How,
+    ) -> Result<Refreshed, Failed> {
+        let store = &self.f.ledger.store;
+        let (copy, zone) = (is.copy, is.zone.clone());
+        let mut what = self.what(
+            Follow {
+                was: self.was.clone(),
+                is,
+                records,
+            },
+            soa,
+        );
+        let mut report = Report::default();
+        let done = self.f.ledger.import_with(&mut what, |_, sink| {
+            let mut entry = |e| {
+                let (subject, row) = imports::row(e);
+                sink(subject, row)
+            };
+            let mut list = Records::new(
+                self.f.mapping,
+                &zone,
+                &self.options,
+                &mut report,
+                &mut entry,
+            );
+            let read = store.read_copy(self.source, copy, |[rows, _]| {
+                let mut rows = Merged::new(Copy(rows), net);
+                rows.seek(&[])?;
+                while let Some(row) = rows.row() {
+                    list.row(row)?;
+                    rows.next()?;
+                }
+                list.finish()
+            });
+            read.map_err(|e| e.to_string())??;
+            match (report.taken, report.problems.first()) {
+                // Most likely the codes are those of another list: the present rows must not be
+                // removed for that.
+                (0, Some(p)) => Err(format!(
+                    "nothing in the zone can be taken; the first of {} problems: {}",
+                    report.errors, p.what
+                )),
+                _ => Ok(()),
+            }
+        });
+        self.done(done.map(|d| d.difference), &report, soa, how)
+    }
+
+    /// The settings of an import: the zone's lifetime is the source's.
+    fn what(&self, follow: Follow, soa: Soa) -> Import {
+        let life = u64::from(soa.expire).max(u64::from(soa.refresh) + u64::from(soa.retry));
+        let expires = Some(self.f.ledger.now().plus(Seconds(life.max(1))));
+        Import {
+            max_age: self.f.max_age,
+            expires,
+            follow: Some(follow),
+            ..Import::replace(self.source)
+        }
+    }
+
+    fn done(
+        &self,
+        done: Result<Difference, crate::ledger::ImportError>,
+        report: &Report,
+        soa: Soa,
+        how: How,
+    ) -> Result<Refreshed, Failed> {
+        let difference = done.map_err(|e| {
+            Failed::Network(imports::Failed::of(e, self.f.ledger, self.f.name).text(self.f.ledger))
+        })?;
+        let note = report.problems.first().map(|p| {
+            format!(
+                "{} records were left out; the first: {}",
+                report.errors, p.what
+            )
+        });
+        Ok(Refreshed {
+            soa,
+            how,
+            difference,
+            looped: report.looped,
+            note,
+        })
+    }
+}
+
+/// Where a transfer's records go: a whole zone into a new copy, a difference into memory.
+struct Taking<'a> {
+    step: &'a Step<'a>,
+    /// The new copy's number.
+    number: u32,
+    copy: Option<CopyWriter<'a>>,
+    changes: Vec<(Vec<u8>, bool)>,
+}
+
+impl Watch for Taking<'_> {
+    fn bytes(&mut self, _: usize) -> Result<(), String> {
+        if self.step.f.stop.load(Relaxed) {
+            Err("the daemon is stopping, or its configuration has changed".into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn change(&mut self, change: Change) -> Result<(), String> {
+        if !change.whole {
+            if self.changes.len() >= MAX_CHANGES {
+                return Err(format!(
+                    "the difference has more than {MAX_CHANGES} records"
+                ));
+            }
+            self.changes.push((change.row.to_vec(), !change.gone));
+            return Ok(());
+        }
+        let copy = match self.copy.take() {
+            Some(copy) => copy,
+            None => self
+                .step
+                .f
+                .ledger
+                .store
+                .write_copy(self.step.source, self.number)
+                .map_err(|e| e.to_string())?,
+        };
+        self.copy
+            .insert(copy)
+            .push(change.row)
+            .map_err(|e| e.to_string())
+    }
+}
+
+/// A copy's records as rows.
+struct Copy<'a>(CopyReader<'a>);
+
+impl Rows for Copy<'_> {
+    fn seek(&mut self, from: &[u8]) -> Result<(), String> {
+        self.0.seek(from).map_err(|e| e.to_string())
+    }
+    fn row(&self) -> Option<&[u8]> {
+        self.0.row()
+    }
+    fn next(&mut self) -> Result<(), String> {
+        self.0.step().map_err(|e| e.to_string())
+    }
+}

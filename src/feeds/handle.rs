@@ -1,0 +1,181 @@
+//! The handle of all feeds: configures them, wakes them, and reports their state.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use super::{
+    Kind, MAX_FEEDS, Settings, State,
+    look::{Look, Seen},
+    run,
+};
+use crate::{imports::Failed, index::records::wire_name, ledger::Ledger, store::schema::Audit};
+
+/// All feeds that run. Clones share them.
+#[derive(Clone)]
+pub struct Feeds {
+    ledger: Ledger,
+    running: Arc<Mutex<Vec<Arc<Feed>>>>,
+    /// One lock for each source: a feed that is configured anew waits until the one before has
+    /// released it.
+    gates: Arc<Mutex<HashMap<String, Arc<Mutex<()>>>>>,
+}
+
+/// A running feed.
+pub(super) struct Feed {
+    pub(super) settings: Settings,
+    pub(super) stop: AtomicBool,
+    /// Wakes it to refresh now.
+    pub(super) woken: Mutex<bool>,
+    pub(super) bell: Condvar,
+    pub(super) state: Mutex<State>,
+    /// The last check of a file; its lock is held by a check or a decision.
+    pub(super) seen: Mutex<Seen>,
+}
+
+pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Feed {
+    fn wake(&self) {
+        *lock(&self.woken) = true;
+        self.bell.notify_all();
+    }
+}
+
+impl Feeds {
+    /// None yet.
+    pub fn new(ledger: Ledger) -> Feeds {
+        Feeds {
+            ledger,
+            running: Arc::default(),
+            gates: Arc::default(),
+        }
+    }
+
+    /// Applies a configuration: changed feeds are started anew, unchanged ones refresh, since
+    /// reasons may have changed.
+    pub fn configure(&self, settings: &[Settings]) {
+        let mut running = lock(&self.running);
+        running.retain(|f| {
+            let stays = settings.contains(&f.settings);
+            f.stop.store(!stays, Relaxed);
+            f.wake();
+            stays
+        });
+        for s in settings.iter().take(MAX_FEEDS) {
+            if running.iter().any(|f| f.settings == *s) {
+                continue;
+            }
+            let feed = Arc::new(Feed {
+                settings: s.clone(),
+                stop: AtomicBool::new(false),
+                woken: Mutex::new(false),
+                bell: Condvar::new(),
+                state: Mutex::new(State::of(s)),
+                seen: Mutex::default(),
+            });
+            let gate = lock(&self.gates).entry(s.name.clone()).or_default().clone();
+            let (started, ledger) = (feed.clone(), self.ledger.clone());
+            let thread = std::thread::Builder::new()
+                .name("feed".into())
+                .spawn(move || {
+                    let _alone = lock(&gate);
+                    run::run(&ledger, &started);
+                });
+            match thread {
+                Ok(_) => running.push(feed),
+                Err(e) => {
+                    tracing::error!(feed = s.name, error = %e, "the feed's thread could not be started");
+                }
+            }
+        }
+    }
+
+    /// The running feeds.
+    pub fn settings(&self) -> Vec<Settings> {
+        lock(&self.running)
+            .iter()
+            .map(|f| f.settings.clone())
+            .collect()
+    }
+
+    /// Handles a NOTIFY (RFC 1996) for a zone in wire form, from an address, signed with a key or
+    /// not. Returns true if a feed follows that zone and the sender may speak for its server: the
+    /// reply is then NOERROR, and the feed refreshes at once.
+    pub fn notified(&self, zone: &[u8], from: IpAddr, key: Option<&str>) -> bool {
+        let mut any = false;
+        for f in lock(&self.running).iter() {
+            let Kind::Zone { server, .. } = &f.settings.kind else {
+                continue;
+            };
+            let bare = server.zone.strip_prefix("_rows.").unwrap_or(&server.zone);
+            if ![bare, &server.zone]
+                .into_iter()
+                .any(|z| wire_name(z).is_ok_and(|z| z == zone))
+            {
+                continue;
+            }
+            if server.speaks_with(key) || lock(&f.state).addresses.contains(&from.to_canonical()) {
+                f.wake();
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Accepts or refuses the list of a feed that a guard stopped; the audit record is written with
+    /// it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// There is no such feed, no list of it is held, or the file has changed since.
+    pub fn decide(
+        &self,
+        name: &str,
+        accept: bool,
+        audit: Audit,
+    ) -> Result<serde_json::Value, Failed> {
+        let running = lock(&self.running).clone();
+        let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
+            let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
+            let known = if known.is_empty() {
+                "none".into()
+            } else {
+                known.join(", ")
+            };
+            return Err(Failed::NotFound(format!(
+                "there is no feed `{name}`; there are: {known}"
+            )));
+        };
+        let Some(look) = Look::new(&self.ledger, feed) else {
+            return Err(Failed::Busy(format!(
+                "the feed `{name}` follows a zone, whose lists are never held"
+            )));
+        };
+        if accept {
+            look.accept(audit)
+        } else {
+            look.refuse(audit)
+        }
+    }
+
+    /// The state of each feed.
+    pub fn states(&self) -> Vec<State> {
+        lock(&self.running)
+            .iter()
+            .map(|f| lock(&f.state).clone())
+            .collect()
+    }
+
+    /// Tells all feeds to stop; does not wait for them.
+    pub fn stop(&self) {
+        self.configure(&[]);
+    }
+}

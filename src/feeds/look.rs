@@ -1,0 +1,303 @@
+//! One check of a feed's file: the file is imported, held or refused; and decisions about held
+//! lists.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Feed, FileList, Kind, file,
+    held::{self, HeldState, Step},
+    lock,
+};
+use crate::{
+    imports::{self, Asked, Failed},
+    ledger::{
+        Keep, Ledger,
+        guard::ListLimits,
+        held::{FeedEvent, FileMark, HeldList},
+    },
+    store::{schema::Audit, stage::Difference},
+};
+
+/// The event of a list that is held.
+const HELD: &str = "feed-held";
+/// The event of a list that is refused.
+const REFUSED: &str = "feed-refused";
+
+/// The file, and the way it is read, at the last import or hold.
+pub(super) type Seen = Option<(FileMark, String)>;
+
+/// A check of a file.
+pub(super) struct Look<'a> {
+    pub ledger: &'a Ledger,
+    pub feed: &'a Feed,
+    pub path: &'a Path,
+    pub format: &'a str,
+    pub list: &'a FileList,
+}
+
+impl<'a> Look<'a> {
+    /// The check of a feed's file; `None` for a feed of another kind.
+    pub fn new(ledger: &'a Ledger, feed: &'a Feed) -> Option<Look<'a>> {
+        match &feed.settings.kind {
+            Kind::File { path, format, list } => Some(Look {
+                ledger,
+                feed,
+                path,
+                format,
+                list,
+            }),
+            Kind::Zone { .. } => None,
+        }
+    }
+
+    /// Imports the file if it, or the way it is read, has changed; the error is shown in the
+    /// status.
+    pub fn run(&self) -> Result<Option<Difference>, String> {
+        // One check or decision at a time.
+        let mut seen = lock(&self.feed.seen);
+        let looked = self.look(&mut seen);
+        self.show_held();
+        looked
+    }
+
+    fn look(&self, seen: &mut Seen) -> Result<Option<Difference>, String> {
+        let mark = file::mark(self.path)?;
+        let is = Some((mark, self.way()?));
+        let last = self.held();
+        if *seen == is {
+            let due = last
+                .as_ref()
+                .is_some_and(|h| held::is_due(h, self.list.shrink_wait, self.ledger.now()));
+            return if due {
+                self.accept_by_itself(mark).map(Some)
+            } else {
+                Ok(None)
+            };
+        }
+        match file::import(self.ledger, self.path, &self.asked(), mark) {
+            Ok(done) => {
+                if last.is_some() {
+                    self.forget(None)?;
+                }
+                *seen = is;
+                Ok(Some(done.result.difference))
+            }
+            Err(Failed::Guard(trip)) => {
+                let step = held::next(
+                    last.as_ref(),
+                    &self.feed.settings.name,
+                    (mark, *trip),
+                    self.list.shrink_wait,
+                    self.ledger.now(),
+                );
+                let changed = match step {
+                    Step::Accept => self.accept_by_itself(mark).map(Some)?,
+                    Step::Hold(held) => self.hold(held).map(|()| None)?,
+                    Step::HoldOn(held) => self
+                        .keep(Keep::HeldList(Box::new(held)), None)
+                        .map(|()| None)?,
+                };
+                *seen = is;
+                Ok(changed)
+            }
+            Err(e) => {
+                let why = e.text(self.ledger);
+                if matches!(e, Failed::List(_))
+                    && lock(&self.feed.state).problem.as_ref() != Some(&why)
+                {
+                    self.announce(REFUSED, json!({"problem": why}), None)?;
+                }
+                Err(why)
+            }
+        }
+    }
+
+    /// A hash of the way the file is read, for the comparison with the last check.
+    fn way(&self) -> Result<String, String> {
+        let options =
+            imports::options(self.ledger, &self.asked()).map_err(|e| e.text(self.ledger))?;
+        Ok(format!("{:?} {:?}", options.reasoning, options.allowed))
+    }
+
+    fn asked(&self) -> Asked {
+        let (list, settings) = (self.list.clone(), &self.feed.settings);
+        Asked {
+            source: settings.name.clone(),
+            format: self.format.into(),
+            reasons: settings.reasons.clone(),
+            max_age: settings.max_age,
+            column: list.column,
+            origin: list.origin,
+            dataset: list.dataset,
+            subzone: list.subzone,
+            host_bits: list.host_bits,
+            skip_errors: list.skip_errors,
+            special: list.special,
+            allow_empty: list.allow_empty,
+            allow_suffixes: list.allow_suffixes,
+            limits: list.limits,
+            ..Asked::default()
+        }
+    }
+
+    fn held(&self) -> Option<HeldList> {
+        self.ledger
+            .book()
+            .held
+            .get(&self.feed.settings.name)
+            .cloned()
+    }
+
+    /// Shows the held list in the status.
+    pub fn show_held(&self) {
+        lock(&self.feed.state).held = self
+            .held()
+            .map(|h| HeldState::new(&h, self.list.shrink_wait));
+    }
+
+    fn keep(&self, keep: Keep, audit: Option<Audit>) -> Result<(), String> {
+        self.ledger
+            .keep_blocking(keep, audit)
+            .map_err(|e| e.text(&self.ledger.store.vocabulary()))
+    }
+
+    fn forget(&self, audit: Option<Audit>) -> Result<(), String> {
+        self.keep(Keep::NoHeldList(self.feed.settings.name.clone()), audit)
+    }
+
+    fn announce(
+        &self,
+        event: &'static str,
+        fields: Value,
+        held: Option<HeldList>,
+    ) -> Result<(), String> {
+        let mut all =
+            Map::from_iter([("feed".into(), Value::from(self.feed.settings.name.clone()))]);
+        if let Value::Object(fields) = fields {
+            all.extend(fields);
+        }
+        let event = FeedEvent {
+            event,
+            fields: all,
+            held,
+        };
+        self.ledger
+            .announce_feed(event)
+            .map_err(|e| e.text(&self.ledger.store.vocabulary()))
+    }
+
+    fn hold(&self, held: HeldList) -> Result<(), String> {
+        let d = &held.trip.difference;
+        tracing::warn!(
+            feed = held.feed,
+            added = d.added,
+            removed = d.removed,
+            "feed held: {}; `orbsd feed show {}` shows the list",
+            held.trip.reason,
+            held.feed
+        );
+        let fields =
+            serde_json::to_value(HeldState::new(&held, self.list.shrink_wait)).unwrap_or_default();
+        self.announce(HELD, fields, Some(held))
+    }
+
+    /// Imports the file in spite of the guards.
+    fn import_allowed(&self, mark: FileMark, audit: Audit) -> Result<imports::Done, Failed> {
+        let limits = ListLimits {
+            allow_shrink: true,
+            allow_growth: true,
+            ..self.list.limits
+        };
+        let done = file::import(
+            self.ledger,
+            self.path,
+            &Asked {
+                limits,
+                asked: Some(audit),
+                ..self.asked()
+            },
+            mark,
+        )?;
+        self.forget(None).map_err(Failed::Busy)?;
+        Ok(done)
+    }
+
+    fn accept_by_itself(&self, mark: FileMark) -> Result<Difference, String> {
+        let name = &self.feed.settings.name;
+        tracing::warn!(
+            feed = name,
+            "held list accepted: the feed has brought lists like it for {}",
+            self.list.shrink_wait
+        );
+        let audit = Audit {
+            at: self.ledger.now(),
+            who: name.clone(),
+            from: "feed".into(),
+            what: "feed.accept".into(),
+            about: name.clone(),
+            why: Some("the feed has brought lists like it for long enough".into()),
+            ..Audit::default()
+        };
+        self.import_allowed(mark, audit)
+            .map(|d| d.result.difference)
+            .map_err(|e| e.text(self.ledger))
+    }
+
+    /// A person accepts the held list.
+    ///
+    /// # Errors
+    ///
+    /// No list is held, the file has changed, or the list cannot be read.
+    pub fn accept(&self, audit: Audit) -> Result<Value, Failed> {
+        let mut seen = lock(&self.feed.seen);
+        let name = &self.feed.settings.name;
+        let held = self
+            .held()
+            .ok_or_else(|| Failed::Busy(format!("no list of the feed `{name}` is held")))?;
+        let mark = file::mark(self.path).map_err(Failed::Busy)?;
+        if mark != held.mark {
+            let looked = self.look(&mut seen).map_err(Failed::Busy);
+            self.show_held();
+            let what = match looked? {
+                Some(_) => "the new list is within the limits and was imported",
+                None => "look at `orbsd feed show` again",
+            };
+            return Err(Failed::Busy(format!(
+                "the file of the feed `{name}` has changed since its list was held; {what}"
+            )));
+        }
+        let done = self.import_allowed(mark, audit)?;
+        *seen = Some((mark, self.way().map_err(Failed::Busy)?));
+        self.show_held();
+        Ok(
+            json!({"feed": name, "decision": "accepted", "receipt": done.result.receipt, "difference": done.result.difference}),
+        )
+    }
+
+    /// A person refuses the held list: the old one stays until the file changes.
+    ///
+    /// # Errors
+    ///
+    /// No list is held, or it was refused before.
+    pub fn refuse(&self, audit: Audit) -> Result<Value, Failed> {
+        let _seen = lock(&self.feed.seen);
+        let name = &self.feed.settings.name;
+        let held = self.held().filter(|h| !h.refused);
+        let held = held.ok_or_else(|| {
+            Failed::Busy(format!(
+                "no list of the feed `{name}` is held, or it was refused before"
+            ))
+        })?;
+        let refused = HeldList {
+            refused: true,
+            ..held
+        };
+        self.ledger
+            .keep_blocking(Keep::HeldList(Box::new(refused)), Some(audit))
+            .map_err(Failed::Refused)?;
+        self.show_held();
+        Ok(json!({"feed": name, "decision": "refused"}))
+    }
+}

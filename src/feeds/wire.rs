@@ -1,0 +1,394 @@
+//! Requests to a zone's server: its SOA, and its records by AXFR or IXFR.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    clock::wall,
+    dns::{
+        PLAIN_SIZE, UDP_SIZE,
+        incoming::{Asked, Change, End, Incoming, Soa, ask},
+        tsig::Session,
+    },
+    index::records::wire_name,
+    model::TsigKey,
+};
+
+/// How long a connection may take to be established.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the next bytes of a transfer may take.
+const STALL: Duration = Duration::from_secs(30);
+/// How long one transfer may take, from its first byte to its last.
+const WHOLE: Duration = Duration::from_secs(4 * 3600);
+/// How long a response over UDP may take, and how many attempts are made.
+const UDP_WAIT: Duration = Duration::from_secs(2);
+const UDP_TRIES: usize = 2;
+/// Addresses of one server name that are tried.
+const MAX_ADDRESSES: usize = 8;
+/// The port of a server that is named without one.
+const PORT: u16 = 53;
+
+/// A zone and its server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// The server: an address or a name, with a port or without.
+    pub address: String,
+    /// The zone, in text.
+    pub zone: String,
+    /// The TSIG key (RFC 8945) that signs requests; replies have to be signed with it too.
+    pub key: Option<Arc<TsigKey>>,
+}
+
+/// Receives a transfer, and may abort it.
+pub trait Watch {
+    /// Whether it wants the zone's own records (SOA, NS and others) too.
+    fn apex(&self) -> bool {
+        false
+    }
+    /// A message of this many bytes was received. An error ends the transfer.
+    fn bytes(&mut self, n: usize) -> Result<(), String>;
+    /// A record.
+    fn change(&mut self, change: Change) -> Result<(), String>;
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failed {
+    /// The server could not be reached, or the connection broke: try again later.
+    Network(String),
+    /// The server's answer rules this kind of request out.
+    Answer(String),
+}
+
+impl Failed {
+    /// In words for people.
+    pub fn text(self) -> String {
+        match self {
+            Failed::Network(why) | Failed::Answer(why) => why,
+        }
+    }
+}
+
+impl Server {
+    /// Checks a server's address or name and its zone; the error says what is wrong with them.
+    pub fn new(address: &str, zone: &str, key: Option<Arc<TsigKey>>) -> Result<Server, String> {
+        wire_name(zone).map_err(|why| format!("zone: {why}"))?;
+        let host = address.trim();
+        if host.is_empty() || host.contains(char::is_whitespace) {
+            return Err(format!(
+                "`{address}` is no server; write 192.0.2.1, [2001:db8::1]:5300 or a name"
+            ));
+        }
+        Ok(Server {
+            address: host.into(),
+            zone: zone.trim_end_matches('.').to_ascii_lowercase(),
+            key,
+        })
+    }
+
+    /// The addresses of the server; the error says what is wrong with how it is written.
+    pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        if let Some(address) = self.literal() {
+            return Ok(vec![address]);
+        }
+        let text = self.address.trim();
+        let with_port = if text.rsplit_once(':').is_some() {
+            text.to_string()
+        } else {
+            format!("{text}:{PORT}")
+        };
+        let found = with_port
+            .to_socket_addrs()
+            .map_err(|e| format!("the server `{text}` has no address: {e}"))?;
+        Ok(found.take(MAX_ADDRESSES).collect())
+    }
+
+    /// The address, if the server is given as an address and not as a name.
+    pub fn literal(&self) -> Option<SocketAddr> {
+        let text = self.address.trim();
+        let bare = text.trim_start_matches('[').trim_end_matches(']');
+        bare.parse::<IpAddr>()
+            .map(|ip| SocketAddr::new(ip, PORT))
+            .or_else(|_| text.parse())
+            .ok()
+    }
+
+    /// The addresses that are known without a question to DNS: those of a literal in any spelling
+    /// that the system takes (`127.1`, `[::ffff:127.0.0.1]`), and those of this machine for the
+    /// names of RFC 6761 section 6.3 (`localhost`).
+    pub fn known_addresses(&self) -> Vec<SocketAddr> {
+        let canonical = |a: SocketAddr| SocketAddr::new(a.ip().to_canonical(), a.port());
+        if let Some(address) = self.literal() {
+            return vec![canonical(address)];
+        }
+        let text = self.address.trim();
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().ok()),
+            None => (text, Some(PORT)),
+        };
+        let Some(port) = port else { return Vec::new() };
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let is_number = |l: &str| match l.strip_prefix("0x") {
+            Some(hex) => hex.bytes().all(|b| b.is_ascii_hexdigit()),
+            None => !l.is_empty() && l.bytes().all(|b| b.is_ascii_digit()),
+        };
+        match host.as_str() {
+            "localhost" | "localhost.localdomain" | "ip6-localhost" | "ip6-loopback" => {}
+            name if name.ends_with(".localhost") => {}
+            // Numbers alone are read as an address, and never looked up.
+            numbers if numbers.split('.').all(is_number) => {
+                return (numbers, port)
+                    .to_socket_addrs()
+                    .into_iter()
+                    .flatten()
+                    .map(canonical)
+                    .collect();
+            }
+            _ => return Vec::new(),
+        }
+        [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ]
+        .map(|ip| SocketAddr::new(ip, port))
+        .into()
+    }
+
+    /// Whether what is signed with this key speaks for the server.
+    pub fn speaks_with(&self, key: Option<&str>) -> bool {
+        self.key.as_ref().is_some_and(|k| Some(k.name()) == key)
+    }
+
+    /// The query, signed if there is a key, and the session that verifies its replies.
+    fn query(
+        &self,
+        id: u16,
+        zone: &[u8],
+        asked: Asked,
+    ) -> Result<(Vec<u8>, Option<Session>), Failed> {
+        let mut query = ask(id, zone, asked);
+        let Some(key) = &self.key else {
+            return Ok((query, None));
+        };
+        let len = query.len();
+        query.resize(PLAIN_SIZE + len, 0); // more than any key's name and MAC take
+        let signed = Session::request(key.clone(), &mut query, len, wall());
+        let (session, len) = signed.ok_or_else(|| {
+            Failed::Answer(format!("the key `{}` is too long to sign with", key.name()))
+        })?;
+        query.truncate(len);
+        Ok((query, Some(session)))
+    }
+
+    /// The zone's name on the wire.
+    fn wire(&self) -> Result<Vec<u8>, Failed> {
+        wire_name(&self.zone).map_err(Failed::Answer)
+    }
+
+    /// The zone's SOA: over UDP, or over TCP if UDP gives none.
+    pub fn soa(&self) -> Result<Soa, Failed> {
+        let zone = self.wire()?;
+        let mut last = None;
+        for addr in self.addresses().map_err(Failed::Network)? {
+            match self.udp(addr, &zone) {
+                Ok(Some(soa)) => return Ok(soa),
+                Ok(None) => {}
+                Err(e @ Failed::Answer(_)) => last = Some(e),
+                Err(e) => last = last.or(Some(e)),
+            }
+            let mut soa = None;
+            match self.talk(addr, &zone, Asked::Soa, &mut Nothing) {
+                Ok(End::Same(s)) => soa = Some(s),
+                Ok(_) => {}
+                Err(e) => last = Some(e),
+            }
+            if let Some(soa) = soa {
+                return Ok(soa);
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            Failed::Network(format!("the server `{}` has no address", self.address))
+        }))
+    }
+
+    /// Transfers the zone, or its changes, over TCP. After the first record no other address is
+    /// tried.
+    pub fn transfer(&self, asked: Asked, watch: &mut dyn Watch) -> Result<End, Failed> {
+        let zone = self.wire()?;
+        let mut last = Failed::Network(format!("the server `{}` has no address", self.address));
+        for addr in self.addresses().map_err(Failed::Network)? {
+            let mut counted = Counted {
+                watch: &mut *watch,
+                records: 0,
+            };
+            match self.talk(addr, &zone, asked, &mut counted) {
+                Ok(end) => return Ok(end),
+                Err(e) if counted.records > 0 => return Err(e),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// Asks for the SOA over UDP; `None` if TCP has to be used: truncated, or without the SOA.
+    fn udp(&self, addr: SocketAddr, zone: &[u8]) -> Result<Option<Soa>, Failed> {
+        let network = |e: std::io::Error| Failed::Network(format!("{addr}: {e}"));
+        let socket = UdpSocket::bind(if addr.is_ipv4() {
+            "0.0.0.0:0"
+        } else {
+            "[::]:0"
+        })
+        .map_err(network)?;
+        socket.connect(addr).map_err(network)?;
+        let mut buf = [0; UDP_SIZE];
+        for _ in 0..UDP_TRIES {
+            let id = id().map_err(network)?;
+            let (query, session) = self.query(id, zone, Asked::Soa)?;
+            if socket.send(&query).is_err() {
+                continue; // what an earlier packet met; TCP tells it better
+            }
+            let until = Instant::now() + UDP_WAIT;
+            loop {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                socket.set_read_timeout(Some(left)).map_err(network)?;
+                let Ok(n) = socket.recv(&mut buf) else { break };
+                if buf.get(..2) != Some(&id.to_be_bytes()) || n < 12 {
+                    continue; // an answer to somebody else's question
+                }
+                if buf[2] & 2 != 0 {
+                    return Ok(None);
+                }
+                // Anybody can send a datagram: one without the required signature is ignored.
+                if session
+                    .clone()
+                    .is_some_and(|mut s| s.check(&buf[..n], wall()).is_err())
+                {
+                    return Ok(None);
+                }
+                let mut incoming = Incoming::new(zone, id, Asked::Soa);
+                return match incoming.message(&buf[..n], &mut |_| Ok(())) {
+                    Ok(()) => Ok(incoming.soa()),
+                    Err(why) => Err(Failed::Answer(format!("{addr}: {why}"))),
+                };
+            }
+        }
+        Ok(None)
+    }
+
+    fn talk(
+        &self,
+        addr: SocketAddr,
+        zone: &[u8],
+        asked: Asked,
+        watch: &mut dyn Watch,
+    ) -> Result<End, Failed> {
+        let network = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+                Failed::Network(format!("{addr} has sent nothing for {} s", STALL.as_secs()))
+            }
+            std::io::ErrorKind::UnexpectedEof => {
+                Failed::Network(format!("{addr} closed the connection before the end"))
+            }
+            _ => Failed::Network(format!("{addr}: {e}")),
+        };
+        let until = Instant::now() + WHOLE;
+        let mut stream = TcpStream::connect_timeout(&addr, CONNECT).map_err(|e| {
+            Failed::Network(format!(
+                "{addr} cannot be reached over TCP: {e}; is the server there?"
+            ))
+        })?;
+        stream
+            .set_read_timeout(Some(STALL))
+            .and_then(|()| stream.set_write_timeout(Some(STALL)))
+            .map_err(network)?;
+        let id = id().map_err(network)?;
+        let (query, mut session) = self.query(id, zone, asked)?;
+        stream
+            .write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat())
+            .map_err(network)?;
+        let mut stream = std::io::BufReader::with_capacity(1 << 16, stream);
+        let mut incoming = Incoming::new(zone, id, asked);
+        incoming.apex = watch.apex();
+        let mut message = Vec::new();
+        loop {
+            if Instant::now() > until {
+                return Err(Failed::Network(format!(
+                    "the transfer took longer than {} s",
+                    WHOLE.as_secs()
+                )));
+            }
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).map_err(network)?;
+            message.resize(usize::from(u16::from_be_bytes(len)), 0);
+            stream.read_exact(&mut message).map_err(network)?;
+            watch.bytes(message.len() + 2).map_err(Failed::Network)?;
+            if let Some(s) = &mut session {
+                s.check(&message, wall())
+                    .map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
+            }
+            incoming
+                .message(&message, &mut |c| watch.change(c))
+                .map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
+            match incoming.end() {
+                Some(_) if session.as_ref().is_some_and(|s| !s.whole()) => {
+                    return Err(Failed::Answer(format!(
+                        "{addr}: the last message of the reply is not signed"
+                    )));
+                }
+                Some(end) => return Ok(end),
+                None if asked == Asked::Soa => {
+                    return Err(Failed::Answer(format!(
+                        "{addr} answers without the SOA of {}",
+                        self.zone
+                    )));
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// An unpredictable number: a sender that knows it has seen the query.
+fn id() -> std::io::Result<u16> {
+    let mut id = [0; 2];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut id)?;
+    Ok(u16::from_be_bytes(id))
+}
+
+/// Nobody reads the transfer any more.
+struct Nothing;
+
+impl Watch for Nothing {
+    fn bytes(&mut self, _: usize) -> Result<(), String> {
+        Ok(())
+    }
+    fn change(&mut self, _: Change) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Counts the records that are passed on.
+struct Counted<'w> {
+    watch: &'w mut dyn Watch,
+    records: u64,
+}
+
+impl Watch for Counted<'_> {
+    fn apex(&self) -> bool {
+        self.watch.apex()
+    }
+    fn bytes(&mut self, n: usize) -> Result<(), String> {
+        self.watch.bytes(n)
+    }
+    fn change(&mut self, change: Change) -> Result<(), String> {
+        self.records += 1;
+        self.watch.change(change)
+    }
+}

@@ -1,0 +1,180 @@
+//! Names in the store that the intake rule does not accept: what older versions read from lists.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{App, error::Problem, input::Params};
+use crate::{
+    index::Snapshot,
+    ledger::names::collisions,
+    lists::word::{self, PublicSuffix, Rules},
+    model::{Domain, Subject},
+};
+
+/// How many names of each class are shown.
+const FIRST: usize = 5;
+
+/// Names that are not accepted for one reason.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NameClass {
+    /// What is wrong with them.
+    class: String,
+    /// How many there are.
+    count: u64,
+    /// The first of them.
+    first: Vec<String>,
+}
+
+/// Names in the store that would not be accepted today. They are published, found and removed like
+/// all others.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectedNames {
+    /// How many names were looked at.
+    checked: u64,
+    /// The names that would not be accepted, by what is wrong with them.
+    classes: Vec<NameClass>,
+    /// Names that more than one of a user, a program, a source and a built-in author has.
+    collisions: Vec<String>,
+}
+
+/// What else names are compared with.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NamesQuery {
+    /// Feeds of a configuration that the daemon has not read, separated by commas.
+    feeds: String,
+}
+
+/// Names that are listed or exempt and that the intake rule would not accept today.
+#[utoipa::path(get, path = "/v1/names/rejected", tag = "state", params(NamesQuery), responses((status = 200, body = RejectedNames), Problem))]
+pub(super) async fn rejected(
+    State(app): State<App>,
+    Params(query): Params<NamesQuery>,
+) -> Result<Json<RejectedNames>, Problem> {
+    let snapshot = app.ledger.published.snapshot();
+    let feeds: Vec<String> = query
+        .feeds
+        .split(',')
+        .filter(|f| !f.is_empty())
+        .map(String::from)
+        .collect();
+    let collisions = collisions(&app.ledger.book(), &app.ledger.store.vocabulary(), &feeds);
+    let found = tokio::task::spawn_blocking(move || find(&snapshot))
+        .await
+        .map_err(Problem::failed)?;
+    Ok(Json(RejectedNames {
+        collisions,
+        ..found
+    }))
+}
+
+fn find(snapshot: &Snapshot) -> RejectedNames {
+    let digests = snapshot.zones.digests(None);
+    let (mut checked, mut classes) = (0, BTreeMap::<&str, NameClass>::new());
+    snapshot.tables.domains(&mut |domain| {
+        checked += 1;
+        if digests.iter().any(|d| d.publishes(&domain)) {
+            return;
+        }
+        let Some(class) = class(&domain) else { return };
+        let found = classes.entry(class).or_default();
+        found.class = class.into();
+        found.count += 1;
+        if found.first.len() < FIRST {
+            found.first.push(domain.to_string());
+        }
+    });
+    RejectedNames {
+        checked,
+        classes: classes.into_values().collect(),
+        collisions: Vec::new(),
+    }
+}
+
+/// Why the intake rule does not accept a name; `None` where it does.
+fn class(domain: &Domain) -> Option<&'static str> {
+    match word::parse(&domain.to_string(), &Rules::default()) {
+        Err(e) => Some(e.class),
+        Ok(subjects) => match &subjects[..] {
+            [s @ Subject::Domain(_)] => (word::public_suffix(s, &[]) == Some(PublicSuffix::Icann))
+                .then_some("a public suffix"),
+            _ => Some("an address or a range"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        index::{Builder, HASH, RawFact, RawFacts, ZoneSet, apply, test_zone},
+        model::{ReasonId, SourceId},
+    };
+
+    #[test]
+    fn names_that_the_intake_rule_refuses_are_counted_by_class() {
+        let digest = "d41d8cd98f00b204e9800998ecf8427e";
+        let names = [
+            "too",
+            "forbidden",
+            "bad.example",
+            "7.100.51.45.in-addr.arpa",
+            "arpa",
+            "45.51.100.x",
+            "co.uk",
+            "45.51.100.7",
+            digest,
+        ];
+        let listed = RawFacts {
+            exempt: false,
+            facts: vec![RawFact {
+                reason: ReasonId(0),
+                source: SourceId(0),
+                hole: false,
+                text: Default::default(),
+            }],
+        };
+        let mut builder = Builder::default();
+        apply(
+            &mut builder,
+            &names.map(|n| {
+                (
+                    Subject::Domain(Domain::parse_any(n).unwrap()),
+                    listed.clone(),
+                )
+            }),
+        );
+        let zones = Arc::new(ZoneSet::new(vec![test_zone("hash", &[0], HASH)]).unwrap());
+        let found = find(&Snapshot {
+            tables: builder.tables().clone(),
+            zones,
+            ..Snapshot::default()
+        });
+        assert_eq!(found.checked, 9);
+        let count = |class: &str| {
+            found
+                .classes
+                .iter()
+                .find(|c| c.class == class)
+                .map_or((0, vec![]), |c| (c.count, c.first.clone()))
+        };
+        assert_eq!(
+            count("a single label"),
+            (2, vec!["forbidden".into(), "too".into()])
+        );
+        assert_eq!(count("a reverse name").0, 2);
+        assert_eq!(count("a public suffix"), (1, vec!["co.uk".into()]));
+        assert_eq!(
+            found.classes.iter().map(|c| c.count).sum::<u64>(),
+            7,
+            "{:?}",
+            found.classes
+        );
+    }
+}

@@ -1,0 +1,345 @@
+//! The files of an import as they come in: one body, or several parts of `multipart/form-data`
+//! within limits.
+//!
+//! The parser of multipart bodies keeps a part's header until its end has come, searches it anew
+//! for each block, and takes blocks until its stream has none. So the stream hands it one small
+//! block at a time, and fails where a header is too long.
+
+use std::{
+    io::{self, Read},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, BodyDataStream, Bytes},
+    extract::{FromRequest, Multipart, Request},
+    http::header,
+};
+use http_body_util::BodyExt;
+use ring::digest;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+
+use super::error::Problem;
+use crate::{imports, model::text::escape};
+
+/// Blocks of a file that wait to be read.
+const WAITING: usize = 16;
+/// How long a sender may pause.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest header of a part, in bytes.
+const MAX_PART_HEADER_BYTES: usize = 16 * 1024;
+/// The longest block that the parser is given at a time, in bytes: it may add its second block to a
+/// first one.
+const MAX_BLOCK_BYTES: usize = 16 * 1024;
+/// The most files of one import.
+const MAX_FILES: usize = 100;
+/// The longest name of a file, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+/// A part of what comes in.
+enum Piece {
+    /// A file begins.
+    File(String),
+    /// Some of its bytes.
+    Data(Bytes),
+    /// All files are there. A sender that went away before it has cut the last one short.
+    End,
+}
+
+type Sender = mpsc::Sender<io::Result<Piece>>;
+
+/// The files of a request; `name` is the name of a body that is one file.
+///
+/// # Errors
+///
+/// Returns a problem where the body is said to be multipart and has no boundary.
+pub(super) async fn receive(request: Request, name: String) -> Result<Pieces, Problem> {
+    let (tx, rx) = mpsc::channel(WAITING);
+    let kind = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|k| k.to_str().ok())
+        .unwrap_or("");
+    if kind.starts_with("multipart/form-data") {
+        let pending = Arc::new(AtomicUsize::new(0));
+        let (parts, body) = request.into_parts();
+        let blocks = Blocks {
+            body: body.into_data_stream(),
+            rest: Bytes::new(),
+            yielded: false,
+            pending: pending.clone(),
+        };
+        let request = Request::from_parts(parts, Body::from_stream(blocks));
+        let parts = Multipart::from_request(request, &())
+            .await
+            .map_err(|e| Problem::invalid(e.to_string()))?;
+        tokio::spawn(send_parts(parts, pending, tx));
+    } else {
+        tokio::spawn(send_body(request.into_body(), name, tx));
+    }
+    Ok(Pieces {
+        rx,
+        piece: Bytes::new(),
+        state: Place::Between,
+        read: digest::Context::new(&digest::SHA256),
+        broken: None,
+    })
+}
+
+/// A body in small blocks, each followed by a pause, so that the parser takes no second one before
+/// it has used the first.
+struct Blocks {
+    body: BodyDataStream,
+    rest: Bytes,
+    yielded: bool,
+    /// Bytes handed on since the parser found the end of a header or of a block of data.
+    pending: Arc<AtomicUsize>,
+}
+
+impl Stream for Blocks {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Bytes>>> {
+        if std::mem::take(&mut self.yielded) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        while self.rest.is_empty() {
+            match Pin::new(&mut self.body).poll_next(cx) {
+                Poll::Ready(Some(Ok(data))) => self.rest = data,
+                Poll::Ready(Some(Err(e))) => return Poll::Ready(Some(Err(io::Error::other(e)))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let n = self.rest.len().min(MAX_BLOCK_BYTES);
+        let block = self.rest.split_to(n);
+        if self.pending.fetch_add(n, Relaxed) + n > MAX_PART_HEADER_BYTES + 2 * MAX_BLOCK_BYTES {
+            return Poll::Ready(Some(Err(too_long(&format!(
+                "the header of a part is longer than {MAX_PART_HEADER_BYTES} bytes"
+            )))));
+        }
+        self.yielded = true;
+        Poll::Ready(Some(Ok(block)))
+    }
+}
+
+fn too_long(what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("multipart body: {what}; send fewer or shorter parts"),
+    )
+}
+
+/// Waits for a sender, but not for ever: its source is busy meanwhile.
+async fn in_time<T, E: Into<axum::BoxError>>(
+    next: impl Future<Output = Result<T, E>>,
+) -> io::Result<T> {
+    match tokio::time::timeout(READ_TIMEOUT, next).await {
+        Ok(Ok(t)) => Ok(t),
+        Ok(Err(e)) => {
+            let e: axum::BoxError = e.into();
+            Err(io::Error::new(kind(&*e), innermost(&*e)))
+        }
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!(
+                "the sender has sent nothing for {} s",
+                READ_TIMEOUT.as_secs()
+            ),
+        )),
+    }
+}
+
+/// What an error is about at its root.
+fn innermost(e: &(dyn std::error::Error + 'static)) -> String {
+    e.source().map_or_else(|| e.to_string(), innermost)
+}
+
+/// The kind of the I/O error that an error rests on.
+fn kind(e: &(dyn std::error::Error + 'static)) -> io::ErrorKind {
+    match (e.downcast_ref::<io::Error>(), e.source()) {
+        (Some(io), _) if io.kind() != io::ErrorKind::Other => io.kind(),
+        (_, Some(inner)) => kind(inner),
+        _ => io::ErrorKind::Other,
+    }
+}
+
+async fn send_body(mut body: Body, name: String, tx: Sender) {
+    let mut next = Some(Ok(Piece::File(name)));
+    while let Some(piece) = next {
+        let last = piece.is_err();
+        if tx.send(piece).await.is_err() || last {
+            return;
+        }
+        let frame = in_time(async { body.frame().await.transpose() }).await;
+        next = match frame.map(|f| f.map(|f| f.into_data().unwrap_or_default())) {
+            Ok(data) => data.map(|d| Ok(Piece::Data(d))),
+            Err(e) => Some(Err(e)),
+        };
+    }
+    let _ = tx.send(Ok(Piece::End)).await;
+}
+
+/// The name of a file as people see it: decoded (RFC 7578 section 2), and on one line.
+fn file_name(encoded: &str) -> String {
+    escape(&super::lookup::percent_decoded(encoded)).into_owned()
+}
+
+/// Says of an error which file of the body it follows, or that it is in the first one.
+fn after_file(files: usize, e: &io::Error) -> io::Error {
+    let place = if files == 0 {
+        "in the header of the first file".to_string()
+    } else {
+        format!("after file {files}")
+    };
+    io::Error::new(e.kind(), format!("{place}: {e}"))
+}
+
+async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender) {
+    let result: io::Result<()> = async {
+        let gone = || io::Error::other("the import has ended");
+        let mut files = 0;
+        while let Some(mut part) = in_time(parts.next_field())
+            .await
+            .map_err(|e| after_file(files, &e))?
+        {
+            pending.store(0, Relaxed);
+            files += 1;
+            if files > MAX_FILES {
+                return Err(too_long(&format!("it has more than {MAX_FILES} files")));
+            }
+            let name = part.file_name().unwrap_or("-").to_string();
+            if name.len() > MAX_NAME_BYTES {
+                return Err(too_long(&format!(
+                    "the name of a file is longer than {MAX_NAME_BYTES} bytes"
+                )));
+            }
+            tx.send(Ok(Piece::File(file_name(&name))))
+                .await
+                .map_err(|_| gone())?;
+            while let Some(data) = in_time(part.chunk()).await? {
+                pending.store(0, Relaxed);
+                tx.send(Ok(Piece::Data(data))).await.map_err(|_| gone())?;
+            }
+        }
+        tx.send(Ok(Piece::End)).await.map_err(|_| gone())
+    }
+    .await;
+    if let Err(e) = result {
+        let _ = tx.send(Err(e)).await;
+    }
+}
+
+/// Files as they come in: one after the other, each to its end.
+pub(super) struct Pieces {
+    rx: mpsc::Receiver<io::Result<Piece>>,
+    piece: Bytes,
+    state: Place,
+    /// The hash of all that was read.
+    read: digest::Context,
+    /// Why the body could not be read to its end.
+    broken: Option<Problem>,
+}
+
+enum Place {
+    Between,
+    Inside,
+    /// The next file has begun already.
+    At(String),
+    Ended,
+}
+
+impl imports::Files for Pieces {
+    fn next_file(&mut self) -> io::Result<Option<String>> {
+        loop {
+            match std::mem::replace(&mut self.state, Place::Between) {
+                Place::At(name) => {
+                    self.state = Place::Inside;
+                    return Ok(Some(name));
+                }
+                Place::Ended => {
+                    self.state = Place::Ended;
+                    return Ok(None);
+                }
+                Place::Between | Place::Inside => self.advance()?,
+            }
+        }
+    }
+}
+
+impl Pieces {
+    /// The SHA-256 of the files as far as they were read, in hex.
+    pub fn sum(&self) -> String {
+        self.read
+            .clone()
+            .finish()
+            .as_ref()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect()
+    }
+
+    /// Reads what is left and throws it away; the sum of it all.
+    pub fn rest(&mut self) -> io::Result<String> {
+        while !matches!(self.state, Place::Ended) {
+            self.advance()?;
+        }
+        Ok(self.sum())
+    }
+
+    /// Why the body could not be read to its end, if that is so.
+    pub fn broken(&mut self) -> Option<Problem> {
+        self.broken.take()
+    }
+
+    /// Takes the next piece.
+    fn advance(&mut self) -> io::Result<()> {
+        let received = self.rx.blocking_recv();
+        let piece = received.unwrap_or_else(|| {
+            Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the sender went away",
+            ))
+        });
+        match piece {
+            Ok(Piece::File(name)) => self.state = Place::At(name),
+            Ok(Piece::Data(data)) => {
+                self.read.update(&data);
+                self.piece = data;
+            }
+            Ok(Piece::End) => self.state = Place::Ended,
+            Err(e) => {
+                let name = match e.kind() {
+                    io::ErrorKind::InvalidData => "too-large",
+                    io::ErrorKind::TimedOut => "too-slow",
+                    _ => "unreadable",
+                };
+                self.broken = Some(Problem::new(name, format!("{e}; nothing was changed")));
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() && matches!(self.state, Place::Inside) {
+            self.advance()?;
+        }
+        let n = buf.len().min(self.piece.len());
+        buf[..n].copy_from_slice(&self.piece.split_to(n));
+        Ok(n)
+    }
+}

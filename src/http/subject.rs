@@ -1,0 +1,112 @@
+//! The subject of a request: by the intake rule where it is to be listed or exempted, otherwise
+//! also by what the store has.
+
+use super::{App, error::Problem};
+use crate::{
+    index::ZoneSet,
+    lists::word::{self, PublicSuffix, Rules},
+    model::{Domain, ReasonId, Subject, subject::HostBits},
+};
+
+/// Reads the subject of a listing for a reason, or of an exemption (no reason), by the intake rule.
+/// `allow_suffix` are the public suffixes that may be listed.
+///
+/// # Errors
+///
+/// A problem that says what is wrong with the text. A range of several prefixes is one, and lists
+/// them.
+pub(super) fn intake(
+    zones: &ZoneSet,
+    text: &str,
+    host_bits: HostBits,
+    reason: Option<ReasonId>,
+    allow_suffix: &[String],
+) -> Result<Subject, Problem> {
+    let text = text.trim();
+    let digests = zones.digests(reason);
+    if let Some(digest) = digests.iter().find_map(|d| d.read(text).ok()) {
+        return Ok(Subject::Domain(digest));
+    }
+    let subject = match (
+        word::parse(
+            text,
+            &Rules {
+                host_bits,
+                digest: None,
+            },
+        ),
+        digests.first(),
+    ) {
+        (Ok(subjects), _) => one(text, subjects)?,
+        (Err(e), Some(digest)) if !text.contains('.') && !word::is_address_form(text) => {
+            let why = digest.check(text).err().unwrap_or(e.text);
+            return Err(Problem::invalid(format!("subject: {why}")));
+        }
+        (Err(e), _) => return Err(Problem::invalid(format!("subject: {e}"))),
+    };
+    if word::public_suffix(&subject, allow_suffix) == Some(PublicSuffix::Icann) {
+        let name = match &subject {
+            Subject::Domain(d) => d.name(),
+            _ => text,
+        };
+        return Err(Problem::invalid(format!(
+            "subject: `{name}` is a public suffix, or above one: the names below it belong to many owners; to take it all the \
+             same, use --allow-suffix {name} (in the API: \"allow_suffix\": [\"{name}\"])"
+        )));
+    }
+    Ok(subject)
+}
+
+/// Reads the subject of a request about what is in the store, such as a removal: everything that
+/// [`Subject::parse`] reads, a name that the store has although it is not accepted any more, and
+/// the spellings of one prefix that lists have.
+///
+/// # Errors
+///
+/// As [`intake`].
+pub(super) fn stored(app: &App, text: &str, host_bits: HostBits) -> Result<Subject, Problem> {
+    let text = text.trim();
+    let read = Subject::parse(text, host_bits);
+    if let Ok(subject) = &read
+        && (subject.is_address() || !word::is_address_form(text))
+    {
+        return Ok(subject.clone());
+    }
+    // A store from before the intake rule may have such a name: it is meant where it is there.
+    if let Ok(name) = Domain::parse_any(text).map(Subject::Domain)
+        && !app.ledger.store.verdict(&name)?.is_empty()
+    {
+        return Ok(name);
+    }
+    match word::parse_address(
+        text,
+        &Rules {
+            host_bits,
+            digest: None,
+        },
+    ) {
+        Some(Ok(subjects)) => one(text, subjects),
+        Some(Err(e)) => Err(Problem::invalid(format!("subject: {e}"))),
+        None => read.map_err(|e| Problem::invalid(format!("subject: {e}"))),
+    }
+}
+
+/// The one subject of a word. A range of several prefixes is refused with all of them: one request
+/// changes one subject.
+fn one(text: &str, mut subjects: Vec<Subject>) -> Result<Subject, Problem> {
+    match (subjects.pop(), subjects.is_empty()) {
+        (Some(subject), true) => Ok(subject),
+        (last, _) => {
+            let all: Vec<String> = subjects
+                .iter()
+                .chain(&last)
+                .map(ToString::to_string)
+                .collect();
+            Err(Problem::invalid(format!(
+                "subject: `{text}` is a range of {} prefixes, and a request is about one subject; send one for each of {}",
+                all.len(),
+                all.join(", ")
+            )))
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Access lists of Cisco IOS, PIX and ASA, prefix lists, null routes and network objects.
+
+use super::{Input, hosts::Words, report::Omission, word};
+
+/// Reads a configuration: the sources of `deny` entries, denied prefixes, routes to Null0 and
+/// members of network objects are listed. Entries that permit, or that are not about sources, are
+/// left out.
+pub(super) fn read(input: &mut Input) -> Result<(), String> {
+    while let Some(line) = input.next()? {
+        let text = line.trim();
+        if text.is_empty() || text.starts_with(['!', '#']) {
+            continue;
+        }
+        // `show access-lists` writes `45.51.104.0, wildcard bits 0.0.3.255`.
+        let words: Vec<(usize, &str)> = Words::new(&line)
+            .map(|(at, w)| (at, w.trim_end_matches(',')))
+            .filter(|w| !matches!(w.1, "wildcard" | "bits"))
+            .collect();
+        let lower: Vec<String> = words.iter().map(|w| w.1.to_ascii_lowercase()).collect();
+        match found(&lower) {
+            Ok(range) => {
+                let column = words[range.start].0;
+                let what: Vec<&str> = words[range].iter().map(|w| w.1).collect();
+                input.take_word(&what.join(" "), false, None, None, column)?;
+            }
+            Err(Omission::OtherLine) => input.other_line(1, text),
+            Err(kind) => input.leave_out(kind, 1, text),
+        }
+    }
+    Ok(())
+}
+
+/// The words of a line that it lists.
+fn found(words: &[String]) -> Result<std::ops::Range<usize>, Omission> {
+    let w: Vec<&str> = words.iter().map(String::as_str).collect();
+    let other = Err(Omission::OtherLine);
+    match w[..] {
+        ["network-object" | "host" | "subnet" | "range", ..] => object(&w),
+        ["ip" | "ipv6", "route", ..] if w.iter().any(|x| x.starts_with("null")) => address(&w, 2),
+        ["ip" | "ipv6", "prefix-list", ..] => {
+            match w.iter().position(|x| matches!(*x, "deny" | "permit")) {
+                Some(at) if w[at] == "deny" => address(&w, at + 1),
+                Some(_) => Err(Omission::ExceptionRule),
+                None => other,
+            }
+        }
+        ["ip" | "ipv6", ..] => other,
+        _ => rule(&w),
+    }
+}
+
+/// A member of a network object.
+fn object(w: &[&str]) -> Result<std::ops::Range<usize>, Omission> {
+    match w {
+        ["network-object", "host", ..] => address(w, 2),
+        ["network-object", "object" | "object-group", ..] => Err(Omission::OtherLine),
+        ["range", a, b, ..] if is_address(a) && is_address(b) => Ok(1..3),
+        _ => address(w, 1),
+    }
+}
+
+/// An entry of an access list: `deny PROTOCOL SOURCE …`, or `deny SOURCE`.
+fn rule(w: &[&str]) -> Result<std::ops::Range<usize>, Omission> {
+    let Some(action) = w
+        .iter()
+        .take(6)
+        .position(|x| matches!(*x, "deny" | "permit"))
+    else {
+        return Err(Omission::OtherLine);
+    };
+    if w[..action].contains(&"remark") {
+        return Err(Omission::OtherLine);
+    }
+    if w[action] == "permit" {
+        return Err(Omission::ExceptionRule);
+    }
+    let mut at = action + 1;
+    // A protocol, by name or number, precedes the source.
+    let source = |x: &str| {
+        is_address(x)
+            || matches!(
+                x,
+                "host" | "any" | "any4" | "any6" | "object" | "object-group"
+            )
+    };
+    if w.get(at).is_some_and(|x| !source(x)) {
+        at += 1;
+    }
+    match w.get(at) {
+        Some(&"host") => address(w, at + 1),
+        Some(x) if is_address(x) => address(w, at),
+        _ => Err(Omission::OtherLine),
+    }
+}
+
+/// An address, with the mask after it if there is one.
+fn address(w: &[&str], at: usize) -> Result<std::ops::Range<usize>, Omission> {
+    if w.get(at).is_none_or(|x| !is_address(x)) {
+        return Err(Omission::OtherLine);
+    }
+    let mask = w
+        .get(at + 1)
+        .is_some_and(|x| is_address(x) && !x.contains(['/', ':']) && !w[at].contains('/'));
+    Ok(at..at + 1 + usize::from(mask && w[at.saturating_sub(1)] != "host"))
+}
+
+/// Whether a word has the form of an address, and is not the number of a protocol or a line.
+fn is_address(word: &str) -> bool {
+    word.contains(['.', ':']) && word::is_address_form(word)
+}

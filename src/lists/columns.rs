@@ -1,0 +1,158 @@
+//! Which columns of a table, or keys of an object, hold the subject, and which belong to it.
+
+use super::{list, word};
+
+/// Names of columns and keys that hold the subject, the best first.
+pub(super) const SUBJECTS: [&str; 13] = [
+    "subject",
+    "cidr",
+    "ip",
+    "address",
+    "prefix",
+    "network",
+    "domain",
+    "host",
+    "hostname",
+    "ioc_value",
+    "indicator",
+    "start",
+    "first",
+];
+
+/// What a column adds to the subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    /// The last address of a range.
+    Last,
+    /// A netmask, or a prefix length.
+    Mask,
+    /// How many addresses.
+    Count,
+}
+
+/// Names of columns that belong to the subject.
+const PARTS: [(&str, Column); 8] = [
+    ("end", Column::Last),
+    ("last", Column::Last),
+    ("to", Column::Last),
+    ("mask", Column::Mask),
+    ("netmask", Column::Mask),
+    ("prefix", Column::Mask),
+    ("prefixlen", Column::Mask),
+    ("count", Column::Count),
+];
+
+/// The column with a usual name, the best first. Beside an address, a column `prefix` is a length.
+pub(super) fn subject(names: &[impl AsRef<str>]) -> Option<usize> {
+    SUBJECTS
+        .iter()
+        .find_map(|s| names.iter().position(|n| n.as_ref() == *s))
+}
+
+/// What a column adds to the subject, if anything.
+pub(super) fn part(name: &str) -> Option<Column> {
+    PARTS.iter().find(|p| p.0 == name).map(|p| p.1)
+}
+
+/// The columns that belong to the subject.
+pub(super) fn parts(names: &[impl AsRef<str>], subject: usize) -> Vec<(usize, Column)> {
+    let others = names.iter().enumerate().filter(|(at, _)| *at != subject);
+    others
+        .filter_map(|(at, n)| part(n.as_ref()).map(|c| (at, c)))
+        .collect()
+}
+
+/// A subject with its other columns, as one entry in text form. `chosen`: the caller named the
+/// subject's column, so a count that does not fit is a number of reports.
+///
+/// # Errors
+///
+/// Columns contradict each other, or a count is ambiguous.
+pub(super) fn join(
+    subject: &str,
+    parts: &[(Column, &str)],
+    chosen: bool,
+) -> Result<String, String> {
+    let rules = word::Rules::default();
+    let mut wholes: Vec<String> = Vec::new();
+    let given = || parts.iter().filter(|(_, v)| !v.is_empty());
+    for (column, value) in given() {
+        match column {
+            Column::Last => wholes.push(format!("{subject}-{value}")),
+            Column::Mask if subject.contains('/') => {
+                let length = subject.rsplit('/').next().unwrap_or("");
+                if length != *value && !value.contains('/') {
+                    return Err(format!(
+                        "`{subject}` and the length `{value}` beside it disagree"
+                    ));
+                }
+            }
+            Column::Mask => wholes.push(format!("{subject}/{}", value.trim_start_matches('/'))),
+            Column::Count => {}
+        }
+    }
+    let whole = wholes.first().cloned().unwrap_or_else(|| subject.into());
+    if wholes.is_empty() && given().all(|(c, _)| *c != Column::Count) {
+        return Ok(whole);
+    }
+    // An unreadable entry is reported when it is taken.
+    let Ok(read) = word::parse(&whole, &rules) else {
+        return Ok(whole);
+    };
+    if let Some(other) = wholes
+        .iter()
+        .find(|w| word::parse(w, &rules).as_ref() != Ok(&read))
+    {
+        return Err(format!(
+            "the columns of one row disagree: `{whole}` and `{other}`"
+        ));
+    }
+    let addresses = read
+        .iter()
+        .fold(0u128, |n, s| n.saturating_add(s.addresses()));
+    match given().find(|(c, v)| *c == Column::Count && v.parse() != Ok(addresses)) {
+        Some((_, count)) if !wholes.is_empty() => Err(format!(
+            "`{whole}` has {addresses} addresses, and the count beside it is `{count}`"
+        )),
+        Some((_, count)) if !chosen => Err(format!(
+            "beside `{whole}` stands the count `{count}`: if it is not a number of addresses, choose the column of the addresses with --column"
+        )),
+        _ => Ok(whole),
+    }
+}
+
+/// The error for a table or object in which several columns or keys may be meant.
+pub(super) fn several(what: &str, all: &[String]) -> String {
+    format!(
+        "several {what} hold addresses or names: {}; choose the one that is meant with --column; nothing was changed",
+        all.join(", ")
+    )
+}
+
+/// Whether a value of another column is an address, or a name below a suffix that exists or is
+/// reserved (RFC 2606): then that column may be the intended one.
+pub(super) fn holds_subject(value: &str) -> bool {
+    if value
+        .split('/')
+        .next()
+        .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
+    {
+        return true;
+    }
+    if value.contains(char::is_whitespace)
+        || list::is_number(value)
+        || word::is_address_form(value)
+        || !value.contains('.')
+    {
+        return false;
+    }
+    let last = value
+        .trim_end_matches('.')
+        .rsplit('.')
+        .next()
+        .unwrap_or("")
+        .to_ascii_lowercase();
+    let known = psl::Psl::suffix(&psl::List, last.as_bytes()).is_some_and(|s| s.is_known());
+    (known || ["example", "test", "invalid"].contains(&last.as_str()))
+        && super::input::is_subject(value)
+}

@@ -1,0 +1,368 @@
+//! A file's bytes as lines of UTF-8: unpacked, in one encoding, with one kind of line end.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+
+/// The byte order mark that some editors put before UTF-8.
+pub(super) const BOM: &str = "\u{feff}";
+/// How much of a file is read to recognise its format.
+pub const MAX_HEAD: usize = 64 * 1024;
+/// How many bytes one file may have when it is unpacked: ten times the largest list of the field.
+pub const MAX_UNPACKED: u64 = 16 << 30;
+/// How much memory unpacking may use: the most that xz and zstd ask for at their usual levels.
+const MAX_DICTIONARY: usize = 96 << 20;
+/// Bytes read at a time.
+const BUFFER: usize = 1 << 17;
+
+/// How a file is compressed, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    Gzip,
+    Bzip2,
+    Xz,
+    Zstd,
+}
+
+const PACKINGS: [(&[u8], Packing); 4] = [
+    (&[0x1f, 0x8b], Packing::Gzip),
+    (b"BZh", Packing::Bzip2),
+    (&[0xfd, b'7', b'z', b'X', b'Z', 0], Packing::Xz),
+    (&[0x28, 0xb5, 0x2f, 0xfd], Packing::Zstd),
+];
+
+/// The text of a file: unpacked from gzip, bzip2, xz or zstd, from UTF-16 to UTF-8, and carriage
+/// returns alone to line feeds.
+///
+/// The first `fill_buf` of what is returned gives up to [`MAX_HEAD`] bytes, or the whole file.
+///
+/// # Errors
+///
+/// Those of the reader. A file that is cut, damaged or larger than [`MAX_UNPACKED`] is an
+/// error of a later read.
+pub fn plain<'a>(input: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
+    let (head, rest) = head(input)?;
+    let packing = PACKINGS.iter().find(|p| head.starts_with(p.0)).map(|p| p.1);
+    let whole = Cursor::new(head).chain(rest);
+    let (head, rest) = match packing {
+        None => return text(whole),
+        Some(packing) => unpack(whole, packing)?,
+    };
+    text(Cursor::new(head).chain(rest))
+}
+
+fn unpack<'a>(packed: impl BufRead + 'a, packing: Packing) -> io::Result<Opened<'a>> {
+    let name = match packing {
+        Packing::Gzip => "gzip",
+        Packing::Bzip2 => "bzip2",
+        Packing::Xz => "xz",
+        Packing::Zstd => "zstd",
+    };
+    let unpacked: Box<dyn Read + 'a> = match packing {
+        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+        Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
+        Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(
+            packed,
+            true,
+            (MAX_DICTIONARY >> 10) as u32,
+        )),
+        Packing::Zstd => Box::new(Frames {
+            packed,
+            frame: None,
+        }),
+    };
+    head(Box::new(Limited {
+        inner: unpacked,
+        left: MAX_UNPACKED,
+        name,
+    }))
+}
+
+/// The first bytes of an input, up to the limit, and the rest of the input.
+type Opened<'a> = (Vec<u8>, BufReader<Box<dyn Read + 'a>>);
+
+fn head<'a>(mut input: Box<dyn Read + 'a>) -> io::Result<Opened<'a>> {
+    let mut head = Vec::new();
+    (&mut input).take(MAX_HEAD as u64).read_to_end(&mut head)?;
+    Ok((head, BufReader::with_capacity(BUFFER, input)))
+}
+
+/// UTF-8 with line feeds.
+fn text<'a>(mut input: impl BufRead + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
+    let start = input.fill_buf()?;
+    let Some(encoding) = utf16(start) else {
+        let returns_alone = start.contains(&b'\r') && !start.contains(&b'\n');
+        return if returns_alone {
+            reopen(Returns { inner: input })
+        } else {
+            Ok(Box::new(input))
+        };
+    };
+    let decoder = encoding.new_decoder_with_bom_removal();
+    reopen(Returns {
+        inner: Decoded {
+            inner: input,
+            decoder,
+            pending: Vec::new(),
+            at: 0,
+            ended: false,
+        },
+    })
+}
+
+/// A reader whose first `fill_buf` gives the head again.
+fn reopen<'a>(input: impl Read + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
+    let (head, rest) = head(Box::new(input))?;
+    Ok(Box::new(Cursor::new(head).chain(rest)))
+}
+
+/// Whether bytes are UTF-16: by their mark, or by the zero in every second byte of plain text.
+fn utf16(start: &[u8]) -> Option<&'static encoding_rs::Encoding> {
+    use encoding_rs::{UTF_16BE, UTF_16LE};
+    match start {
+        [0xff, 0xfe, ..] => return Some(UTF_16LE),
+        [0xfe, 0xff, ..] => return Some(UTF_16BE),
+        _ => {}
+    }
+    let pairs = start.get(..start.len().min(512) & !1).unwrap_or_default();
+    if pairs.len() < 8 {
+        return None;
+    }
+    let zeros = |odd: usize| {
+        pairs
+            .iter()
+            .skip(odd)
+            .step_by(2)
+            .filter(|b| **b == 0)
+            .count()
+    };
+    let (even, odd, half) = (zeros(0), zeros(1), pairs.len() / 2);
+    match () {
+        () if odd * 10 >= half * 9 && even == 0 => Some(UTF_16LE),
+        () if even * 10 >= half * 9 && odd == 0 => Some(UTF_16BE),
+        () => None,
+    }
+}
+
+/// Ends a reader that unpacks to more than a file may have, and adds the compression to its errors.
+struct Limited<R> {
+    inner: R,
+    left: u64,
+    /// How the file is packed.
+    name: &'static str,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let name = self.name;
+        let n = self.inner.read(buf).map_err(|e| {
+            io::Error::new(
+                e.kind(),
+                format!("the {name} file is damaged or cut off: {e}"),
+            )
+        })?;
+        self.left = self.left.checked_sub(n as u64).ok_or_else(|| {
+            io::Error::other(format!(
+                "the file unpacks to more than {} GiB; split it, or import what is in it",
+                MAX_UNPACKED >> 30
+            ))
+        })?;
+        Ok(n)
+    }
+}
+
+/// The frames of a zstd file, one after the other.
+struct Frames<R: BufRead> {
+    packed: R,
+    frame: Option<ruzstd::decoding::FrameDecoder>,
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+        loop {
+            if let Some(frame) = &mut self.frame {
+                if !frame.is_finished() && frame.can_collect() < buf.len() {
+                    let strategy = BlockDecodingStrategy::UptoBytes(buf.len());
+                    frame
+                        .decode_blocks(&mut self.packed, strategy)
+                        .map_err(broken)?;
+                }
+                let n = frame.read(buf)?;
+                if n > 0 || buf.is_empty() {
+                    return Ok(n);
+                }
+                if !frame.is_finished() {
+                    continue;
+                }
+                check_sum(frame)?;
+            }
+            if self.packed.fill_buf()?.is_empty() {
+                return Ok(0);
+            }
+            let mut next = FrameDecoder::new();
+            next.set_max_window_size(MAX_DICTIONARY as u64);
+            match next.init(&mut self.packed) {
+                Ok(()) => self.frame = Some(next),
+                Err(ruzstd::decoding::errors::FrameDecoderError::ReadFrameHeaderError(
+                    ruzstd::decoding::errors::ReadFrameHeaderError::SkipFrame { length, .. },
+                )) => {
+                    let skipped = io::copy(
+                        &mut (&mut self.packed).take(u64::from(length)),
+                        &mut io::sink(),
+                    )?;
+                    if skipped < u64::from(length) {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(e) => return Err(broken(e)),
+            }
+        }
+    }
+}
+
+fn check_sum(frame: &ruzstd::decoding::FrameDecoder) -> io::Result<()> {
+    match (
+        frame.get_checksum_from_data(),
+        frame.get_calculated_checksum(),
+    ) {
+        (Some(said), Some(is)) if said != is => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "its checksum differs",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn broken(e: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, e.to_string())
+}
+
+/// UTF-16 as UTF-8.
+struct Decoded<R> {
+    inner: R,
+    decoder: encoding_rs::Decoder,
+    pending: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl<R: BufRead> Read for Decoded<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.pending.len() && !self.ended {
+            let input = self.inner.fill_buf()?;
+            self.ended = input.is_empty();
+            self.pending.resize(input.len() * 3 + 16, 0);
+            let (_, read, written, _) =
+                self.decoder
+                    .decode_to_utf8(input, &mut self.pending, self.ended);
+            self.pending.truncate(written);
+            self.at = 0;
+            self.inner.consume(read);
+        }
+        let n = buf.len().min(self.pending.len() - self.at);
+        buf[..n].copy_from_slice(&self.pending[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
+/// Carriage returns as line feeds: a line that ends in both is followed by an empty line, which
+/// lists nothing.
+struct Returns<R> {
+    inner: R,
+}
+
+impl<R: Read> Read for Returns<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        buf[..n]
+            .iter_mut()
+            .filter(|b| **b == b'\r')
+            .for_each(|b| *b = b'\n');
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn read(bytes: &[u8]) -> io::Result<String> {
+        let mut out = String::new();
+        plain(Box::new(bytes))?
+            .read_to_string(&mut out)
+            .map(|_| out)
+    }
+
+    const TEXT: &str = "45.51.100.1\n45.51.100.2\nb\u{fc}cher.example\n";
+
+    #[test]
+    fn utf_16_is_read_with_and_without_its_mark() {
+        let units: Vec<u16> = TEXT.encode_utf16().collect();
+        let little: Vec<u8> = units.iter().flat_map(|u| u.to_le_bytes()).collect();
+        let big: Vec<u8> = units.iter().flat_map(|u| u.to_be_bytes()).collect();
+        for (mark, bytes) in [
+            (&[][..], &little),
+            (&[0xff, 0xfe], &little),
+            (&[], &big),
+            (&[0xfe, 0xff], &big),
+        ] {
+            assert_eq!(read(&[mark, bytes].concat()).unwrap(), TEXT);
+        }
+    }
+
+    #[test]
+    fn carriage_returns_alone_end_lines() {
+        assert_eq!(
+            read(b"45.51.100.1\r45.51.100.2\r").unwrap(),
+            "45.51.100.1\n45.51.100.2\n"
+        );
+        assert_eq!(
+            read(b"45.51.100.1\r\n45.51.100.2\r\n").unwrap(),
+            "45.51.100.1\r\n45.51.100.2\r\n"
+        );
+    }
+
+    #[test]
+    fn packed_files_are_unpacked_and_cut_ones_are_errors() {
+        let long = TEXT.repeat(10_000);
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+        gz.write_all(long.as_bytes()).unwrap();
+        let mut bz = bzip2::write::BzEncoder::new(Vec::new(), Default::default());
+        bz.write_all(long.as_bytes()).unwrap();
+        let zstd = ruzstd::encoding::compress_to_vec(
+            long.as_bytes(),
+            ruzstd::encoding::CompressionLevel::Fastest,
+        );
+        for packed in [
+            gz.finish().unwrap(),
+            bz.finish().unwrap(),
+            zstd.clone(),
+            [&zstd[..], &zstd].concat(),
+        ] {
+            let text = read(&packed).unwrap();
+            assert!(
+                text == long || text == long.repeat(2),
+                "{} bytes",
+                text.len()
+            );
+            assert!(read(&packed[..packed.len() * 2 / 3]).is_err(), "cut off");
+        }
+    }
+
+    #[test]
+    fn the_first_buffer_is_the_head() {
+        struct Slow<'a>(&'a [u8]);
+        impl Read for Slow<'_> {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                let n = buf.len().min(self.0.len()).min(3);
+                buf[..n].copy_from_slice(&self.0[..n]);
+                self.0 = &self.0[n..];
+                Ok(n)
+            }
+        }
+        let long = TEXT.repeat(5_000);
+        let mut lines = plain(Box::new(Slow(long.as_bytes()))).unwrap();
+        assert_eq!(lines.fill_buf().unwrap().len(), MAX_HEAD);
+    }
+}

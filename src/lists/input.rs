@@ -1,0 +1,485 @@
+//! A list that is being read: its lines, their entries, and the report.
+
+use std::{
+    io::{BufRead, Read, empty},
+    net::Ipv4Addr,
+};
+
+use super::{
+    Options, Reasoning, Report,
+    report::{Omission, Remark},
+    text,
+    word::{self, PublicSuffix, Rules, WordError},
+};
+use crate::model::{
+    FeedPath, ReasonId, Subject,
+    special::{Unlistable, unlistable},
+    verdict::own_text,
+};
+
+/// The longest line that is read; a longer one is an error.
+const MAX_LINE: usize = 64 * 1024;
+
+/// A line's entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The subject.
+    pub subject: Subject,
+    /// The reason.
+    pub reason: ReasonId,
+    /// An exclusion from a wider listing of the same source.
+    pub hole: bool,
+    /// The exclusion follows from another line's value and yields to a listing of the same subject.
+    pub weak: bool,
+    /// Its own text, `$` standing for the subject.
+    pub text: Option<Box<str>>,
+    /// Its path.
+    pub path: FeedPath,
+    /// A remark for operators, such as the case number of the list's publisher; never published.
+    pub note: Option<Box<str>>,
+}
+
+/// Receives entries. An error ends the reading.
+pub type Sink<'a> = &'a mut dyn FnMut(Entry) -> Result<(), String>;
+
+/// A file that is being read: its lines, and the receivers of its entries and problems.
+pub struct Input<'a> {
+    lines: Box<dyn BufRead + 'a>,
+    pub(super) file: &'a str,
+    pub(super) options: &'a Options,
+    pub(super) report: &'a mut Report,
+    sink: Sink<'a>,
+    buffer: Vec<u8>,
+    pub(super) line: u64,
+    /// Bytes of the next line that were already read.
+    column: usize,
+    /// The last line had no line end.
+    pub(super) unended: bool,
+    /// The previous owner, in a master file.
+    pub(super) seen: Option<String>,
+    /// Each entry is independent: no exclusions follow from values.
+    pub(super) alone: bool,
+    /// The zone whose records are read, if there are no lines to name.
+    pub(super) owner: String,
+    /// The note of the next entries.
+    pub(super) note: Option<Box<str>>,
+    /// The path of the next entries.
+    pub(super) path: FeedPath,
+}
+
+impl<'a> Input<'a> {
+    /// Starts to read a file.
+    pub(super) fn new(
+        lines: Box<dyn BufRead + 'a>,
+        file: &'a str,
+        options: &'a Options,
+        report: &'a mut Report,
+        sink: Sink<'a>,
+    ) -> Input<'a> {
+        Input {
+            lines,
+            file,
+            options,
+            report,
+            sink,
+            buffer: Vec::new(),
+            line: 0,
+            column: 0,
+            unended: false,
+            seen: None,
+            alone: false,
+            owner: String::new(),
+            note: None,
+            path: if options.untraced {
+                FeedPath::Untraced
+            } else {
+                FeedPath::Own
+            },
+        }
+    }
+
+    /// The first bytes of the rest, without consuming them: at the start of a file its head.
+    pub(super) fn head(&mut self) -> Result<&[u8], String> {
+        self.lines
+            .fill_buf()
+            .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))
+    }
+
+    /// The rules for words of this list.
+    pub(super) fn rules(&self) -> Rules {
+        Rules {
+            host_bits: self.options.host_bits,
+            digest: self.options.digest,
+        }
+    }
+
+    /// The first byte that is not white space, without consuming it; `None` at the end of the file.
+    pub(super) fn peek(&mut self) -> Result<Option<u8>, String> {
+        loop {
+            let first = self
+                .lines
+                .fill_buf()
+                .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))?
+                .first()
+                .copied();
+            match first {
+                Some(b'\n') => {
+                    (self.line, self.column) = (self.line + 1, 0);
+                    self.report.lines += 1;
+                }
+                // Byte order marks can be at the start of each file that was concatenated, and ^Z
+                // at the end of old ones.
+                Some(b' ' | b'\t' | b'\r' | 0xef | 0xbb | 0xbf | 0x1a) => self.column += 1,
+                other => return Ok(other),
+            }
+            self.lines.consume(1);
+        }
+    }
+
+    /// How many bytes of the next line were already read.
+    pub(super) fn column(&self) -> usize {
+        self.column
+    }
+
+    /// Lends the rest of the file to a reader that does not go by lines.
+    pub(super) fn lend(&mut self) -> Box<dyn BufRead + 'a> {
+        std::mem::replace(&mut self.lines, Box::new(empty()))
+    }
+
+    /// Takes back what that reader left, which begins after `column` of a line.
+    pub(super) fn give_back(&mut self, rest: Box<dyn BufRead + 'a>, column: usize) {
+        (self.lines, self.column) = (rest, column);
+    }
+
+    /// The next line without its end; `None` at the end of the file.
+    pub(super) fn next(&mut self) -> Result<Option<String>, String> {
+        loop {
+            self.buffer.clear();
+            let mut limited = (&mut self.lines).take(MAX_LINE as u64 + 1);
+            let n = limited
+                .read_until(b'\n', &mut self.buffer)
+                .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))?;
+            if n == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
+            self.report.lines += 1;
+            self.column = 0;
+            self.unended = !self.buffer.ends_with(b"\n");
+            if n > MAX_LINE {
+                self.problem(1, &format!("the line is longer than {MAX_LINE} bytes"));
+                while !self.buffer.ends_with(b"\n") {
+                    self.buffer.clear();
+                    let mut limited = (&mut self.lines).take(MAX_LINE as u64);
+                    if limited
+                        .read_until(b'\n', &mut self.buffer)
+                        .map_err(|e| e.to_string())?
+                        == 0
+                    {
+                        break;
+                    }
+                }
+                continue;
+            }
+            while self.buffer.last().is_some_and(|b| b"\r\n\x1a".contains(b)) {
+                self.buffer.pop();
+            }
+            if self.buffer.contains(&0) {
+                return Err(format!(
+                    "{}:{}: there is a NUL byte: the file is not text; nothing was changed",
+                    self.file, self.line
+                ));
+            }
+            let text = String::from_utf8_lossy(&self.buffer);
+            let clean = word::without_marks(&text);
+            if clean.len() < text.len() {
+                let (file, line) = (self.file, self.line);
+                self.report
+                    .remark(Remark::InvisibleCharacter, || format!("{file}:{line}"));
+            }
+            return Ok(Some(clean.into_owned()));
+        }
+    }
+
+    /// Records a problem in the current line; problems whose texts differ only in numbers and in
+    /// what is in backticks are one class.
+    pub(super) fn problem(&mut self, column: usize, what: &str) {
+        self.problem_of("", column, what);
+    }
+
+    /// Records that a word in the current line names nothing.
+    pub(super) fn word_problem(&mut self, column: usize, e: &WordError) {
+        self.problem_of(e.class, column, &e.text);
+    }
+
+    /// Records a problem of a class.
+    pub(super) fn problem_of(&mut self, class: &str, column: usize, what: &str) {
+        let what = if self.owner.is_empty() {
+            what
+        } else {
+            &format!("{}: {what}", self.owner)
+        };
+        self.report
+            .problem(self.file, self.line, column, class, what);
+    }
+
+    /// Counts something in the current line that a rule leaves out.
+    pub(super) fn leave_out(&mut self, kind: Omission, column: usize, found: &str) {
+        let (file, line) = (self.file, self.line);
+        self.report
+            .leave_out(kind, || place(file, line, column, found));
+    }
+
+    /// A line of a recognised format that lists nothing: left out, but an address without a rule
+    /// around it is an error.
+    pub(super) fn other_line(&mut self, column: usize, line: &str) {
+        let word = line.split([' ', '\t', ';', ',']).next().unwrap_or("");
+        if word
+            .split('/')
+            .next()
+            .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
+        {
+            let what = format!(
+                "`{line}` is not a rule of this format; with --format list one address a line is read"
+            );
+            self.problem_of("an address without a rule", column, &what);
+        } else {
+            self.leave_out(Omission::OtherLine, column, line);
+        }
+    }
+
+    /// Counts something in the current line that is accepted and may surprise.
+    pub(super) fn remark(&mut self, kind: Remark, column: usize, found: &str) {
+        let (file, line) = (self.file, self.line);
+        self.report
+            .remark(kind, || place(file, line, column, found));
+    }
+
+    /// Records a warning about the current line.
+    pub(super) fn warn(&mut self, what: &str) {
+        self.report
+            .warn(format!("{}:{}: {what}", self.file, self.line));
+    }
+
+    /// Takes a subject with its code (or none) and its text.
+    pub(super) fn take(
+        &mut self,
+        subject: Subject,
+        hole: bool,
+        code: Option<Ipv4Addr>,
+        text: Option<&str>,
+        column: usize,
+    ) -> Result<(), String> {
+        if let Some(kind) = self.omission(&subject, hole) {
+            self.leave_out(kind, column, &subject.to_string());
+            return Ok(());
+        }
+        let text = text.filter(|t| !hole && !t.is_empty()).map(|t| {
+            let whole = text::harmless(t);
+            let kept = text::cut(&whole);
+            if kept.len() < whole.len() {
+                self.remark(Remark::CutText, column, &subject.to_string());
+            }
+            if *whole != *t {
+                self.remark(Remark::ReplacedText, column, &subject.to_string());
+            }
+            own_text(kept, &subject).into()
+        });
+        let (note, path) = (self.note.clone(), self.path.clone());
+        self.report.taken += 1;
+        match &self.options.reasoning {
+            Reasoning::One(reason) => {
+                self.count(&subject, hole);
+                (self.sink)(Entry {
+                    subject,
+                    reason: *reason,
+                    hole,
+                    weak: false,
+                    text,
+                    path,
+                    note,
+                })
+            }
+            Reasoning::Codes(codes) => {
+                let code = code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2));
+                let listed = codes.iter().find(|(c, _)| *c == code).filter(|_| !hole);
+                if listed.is_none() && !hole {
+                    self.report.taken -= 1;
+                    let known: Vec<String> = codes.iter().map(|(c, _)| c.to_string()).collect();
+                    self.problem(
+                        column,
+                        &format!(
+                            "`{code}` is not a code of the zone; its codes are {}",
+                            known.join(", ")
+                        ),
+                    );
+                    return Ok(());
+                }
+                self.count(&subject, hole);
+                // The longest match decides with its whole value: other reasons are not listed
+                // here.
+                let others = if self.alone { &[][..] } else { &codes[..] };
+                for (_, other) in others
+                    .iter()
+                    .filter(|c| Some(*c) != listed && listed.is_none_or(|l| l.1 != c.1))
+                {
+                    (self.sink)(Entry {
+                        subject: subject.clone(),
+                        reason: *other,
+                        hole: true,
+                        weak: !hole,
+                        text: None,
+                        path: FeedPath::Own,
+                        note: None,
+                    })?;
+                }
+                match listed {
+                    Some((_, reason)) => (self.sink)(Entry {
+                        subject,
+                        reason: *reason,
+                        hole: false,
+                        weak: false,
+                        text,
+                        path,
+                        note,
+                    }),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Takes an exclusion for every reason, which yields to a listing of the same subject.
+    pub(super) fn take_weak(&mut self, subject: &Subject) -> Result<(), String> {
+        let reasons: Vec<ReasonId> = match &self.options.reasoning {
+            Reasoning::One(r) => vec![*r],
+            Reasoning::Codes(codes) => codes.iter().map(|c| c.1).collect(),
+        };
+        reasons.into_iter().try_for_each(|reason| {
+            (self.sink)(Entry {
+                subject: subject.clone(),
+                reason,
+                hole: true,
+                weak: true,
+                text: None,
+                path: FeedPath::Own,
+                note: None,
+            })
+        })
+    }
+
+    /// Passes an entry on unchanged.
+    pub(super) fn hand(&mut self, entry: Entry) -> Result<(), String> {
+        (self.sink)(entry)
+    }
+
+    /// Counts an accepted entry.
+    fn count(&mut self, subject: &Subject, hole: bool) {
+        let shape = &mut self.report.shape;
+        let counter = match subject {
+            _ if hole => &mut shape.exclusions,
+            Subject::V4(_) => &mut shape.ipv4,
+            Subject::V6(_) => &mut shape.ipv6,
+            Subject::Domain(d)
+                if self
+                    .options
+                    .digest
+                    .is_some_and(|digest| digest.publishes(d)) =>
+            {
+                &mut shape.digests
+            }
+            Subject::Domain(_) => &mut shape.names,
+        };
+        *counter += 1;
+    }
+
+    /// Why a rule leaves a subject out; `None` if none does. The public suffix list does not apply
+    /// to zones that are followed.
+    fn omission(&mut self, subject: &Subject, hole: bool) -> Option<Omission> {
+        match unlistable(subject, &self.options.allowed) {
+            None => {}
+            Some(Unlistable::Special) if self.options.special => {}
+            Some(Unlistable::TestPoint | Unlistable::Never) => return Some(Omission::TestPoint),
+            Some(Unlistable::Special) => return Some(Omission::SpecialRange),
+            Some(Unlistable::HoldsNever) => return Some(Omission::Loopback),
+            Some(Unlistable::TooWide) => return Some(Omission::TooWide),
+        }
+        if hole || self.options.followed {
+            return None;
+        }
+        match word::public_suffix(subject, &self.options.allow_suffixes)? {
+            PublicSuffix::Icann => Some(Omission::PublicSuffix),
+            PublicSuffix::PrivateTree => {
+                self.remark(Remark::PrivateSuffix, 1, &subject.to_string());
+                None
+            }
+        }
+    }
+
+    /// Takes the subjects of a text that is one entry, such as a field of a table.
+    pub(super) fn take_word(
+        &mut self,
+        word: &str,
+        hole: bool,
+        code: Option<Ipv4Addr>,
+        text: Option<&str>,
+        column: usize,
+    ) -> Result<(), String> {
+        match word::first(word, &self.rules()) {
+            Ok(e) if e.used == word.len() && !e.last_column => {
+                if e.subjects.len() > 1 {
+                    self.report.range(word, &e.subjects);
+                }
+                self.take_entry(e, hole, code, text, column)
+            }
+            Ok(e) => {
+                let more = word[e.used..].trim();
+                let what = format!(
+                    "`{word}`: an entry is one address, prefix, range or name; what is `{more}` here?"
+                );
+                self.problem_of("more than one entry", column, &what);
+                Ok(())
+            }
+            Err(e) => {
+                self.word_problem(column, &e);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes an entry that was read.
+    pub(super) fn take_entry(
+        &mut self,
+        entry: word::Entry,
+        hole: bool,
+        code: Option<Ipv4Addr>,
+        text: Option<&str>,
+        column: usize,
+    ) -> Result<(), String> {
+        if let Some(port) = entry.port {
+            let found = entry
+                .subjects
+                .first()
+                .map_or(String::new(), |s| format!("{s}, port {port}"));
+            self.remark(Remark::Port, column, &found);
+        }
+        entry
+            .subjects
+            .into_iter()
+            .try_for_each(|s| self.take(s, hole, code, text, column))
+    }
+}
+
+/// The position of something that was found, and its text.
+fn place(file: &str, line: u64, column: usize, found: &str) -> String {
+    format!("{file}:{line}:{column}: {found}")
+}
+
+/// Whether a word can be a subject.
+pub(super) fn is_subject(word: &str) -> bool {
+    let rules = Rules {
+        host_bits: crate::model::subject::HostBits::Clear,
+        digest: None,
+    };
+    word::first(word, &rules).is_ok_and(|e| e.used == word.len())
+}

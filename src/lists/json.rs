@@ -1,0 +1,119 @@
+//! JSON: values one after another, as lines (Spamhaus DROP's form) or over many lines; an array's
+//! items are taken one by one as they come, so it may be of any size.
+
+use std::{
+    cell::Cell,
+    io::{self, Read},
+};
+
+use serde::de::DeserializeSeed;
+
+use super::Input;
+
+mod limited;
+mod place;
+mod walk;
+
+use place::{Counted, Place};
+use walk::Walk;
+
+/// Reads JSON values. A line that is one value is read by itself, so that an error costs that line
+/// only; an array, or an object that goes on in the next line, is read as a stream.
+pub(super) fn read(input: &mut Input) -> Result<(), String> {
+    let seen = walk::Seen::default();
+    loop {
+        if input.peek()? == Some(b'[') {
+            stream(input, String::new(), &seen)?;
+            continue;
+        }
+        let before = input.column();
+        let Some(line) = input.next()? else {
+            return Ok(());
+        };
+        let text = line.trim();
+        if text.is_empty() || text == "," {
+            continue;
+        }
+        let text = text.strip_suffix(',').unwrap_or(text);
+        let place = Place {
+            at: Cell::new((input.line, before)),
+            line: Some(&line),
+        };
+        let walk = Walk::new(&mut *input, &place, &seen);
+        let mut json = serde_json::Deserializer::from_str(text);
+        let result = (&walk).deserialize(&mut json).and_then(|()| json.end());
+        if let Some(why) = walk.into_fatal() {
+            return Err(why);
+        }
+        match result {
+            Ok(()) => {}
+            Err(e) if e.is_eof() && text.starts_with('{') => stream(input, line, &seen)?,
+            Err(e) => {
+                let column = before + e.column() + line.len() - line.trim_start().len();
+                input.problem(column, &format!("this is not a JSON value: {}", bare(&e)));
+            }
+        }
+    }
+}
+
+/// Reads one value from the stream; `head` is what was already read of it, a whole line.
+///
+/// # Errors
+///
+/// After an error in a value the rest of the file cannot be parsed, so the file is refused.
+fn stream(input: &mut Input, head: String, seen: &walk::Seen) -> Result<(), String> {
+    let began = if head.is_empty() {
+        input.line + 1
+    } else {
+        input.line
+    };
+    let column = if head.is_empty() { input.column() } else { 0 };
+    let mut rest = input.lend();
+    let place = Place {
+        at: Cell::new((began, column)),
+        line: None,
+    };
+    let head = if head.is_empty() || input.unended {
+        head
+    } else {
+        head + "\n"
+    };
+    let mut counted = Counted {
+        inner: io::Cursor::new(head).chain(&mut rest),
+        place: &place,
+    };
+    let walk = Walk::new(&mut *input, &place, seen);
+    let result = (&walk).deserialize(&mut serde_json::Deserializer::from_reader(&mut counted));
+    let fatal = walk.into_fatal();
+    let (line, at) = place.at.get();
+    if let Err(e) = &result {
+        (input.report.lines, input.line) = (input.report.lines + line - input.line, line);
+        let place = format!("{}:{line}:{}", input.file, at.max(1));
+        return Err(match fatal {
+            Some(why) => why,
+            None if e.is_io() => format!("{}:{line}: {e}", input.file),
+            None if e.is_eof() => {
+                format!(
+                    "{place}: the JSON value that starts in line {began} does not end: the file is cut off; nothing was changed"
+                )
+            }
+            None => format!(
+                "{place}: this is not a JSON value: {}; what follows cannot be read, and nothing was changed",
+                bare(e)
+            ),
+        });
+    }
+    // The rest of the line, up to its end, is read and counted as a line of its own.
+    (input.report.lines, input.line) = (
+        input.report.lines + (line - 1).saturating_sub(input.line),
+        line - 1,
+    );
+    input.give_back(rest, at);
+    Ok(())
+}
+
+/// The text of an error without its position, which is shown separately.
+fn bare(e: &serde_json::Error) -> String {
+    let text = e.to_string();
+    text.split(" at line ").next().unwrap_or(&text).to_string()
+}

@@ -1,0 +1,52 @@
+//! The position of a JSON reader in its file.
+
+use std::{
+    cell::{Cell, RefCell},
+    io::{self, Read},
+};
+
+use crate::lists::Input;
+
+/// The position of the reader: line and column of the last byte read; or, if only one line is read,
+/// that line and how much of it was read before.
+pub(super) struct Place<'l> {
+    pub(super) at: Cell<(u64, usize)>,
+    pub(super) line: Option<&'l str>,
+}
+
+impl Place<'_> {
+    /// Line and column of a word that was just read.
+    pub(super) fn of(&self, word: &str) -> (u64, usize) {
+        let (line, column) = self.at.get();
+        let start = match self.line {
+            Some(text) => column + text.find(word).map_or(1, |i| i + 1),
+            None => column.saturating_sub(word.len()).max(1),
+        };
+        (line, start)
+    }
+}
+
+/// Counts lines and columns.
+pub(super) struct Counted<'p, R> {
+    pub(super) inner: R,
+    pub(super) place: &'p Place<'p>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        let (mut line, mut column) = self.place.at.get();
+        for b in &buf[..n] {
+            (line, column) = if *b == b'\n' {
+                (line + 1, 0)
+            } else {
+                (line, column + 1)
+            };
+        }
+        self.place.at.set((line, column));
+        Ok(n)
+    }
+}
+
+/// What an input is borrowed as while a value is walked.
+pub(super) type Shared<'w, 'i> = RefCell<&'w mut Input<'i>>;

@@ -1,0 +1,173 @@
+//! One entry a line: IPsum, FireHOL netsets, Spamhaus DROP, DShield blocks, plain lists.
+
+use super::{
+    Input,
+    word::{self, Entry},
+};
+use crate::model::Subject;
+
+/// Reads a plain list. `#` and `;` start comments; blanks, commas and `|` separate columns.
+///
+/// The second column changes the entry only as a length, a mask, or the end of a range; after a
+/// range a number has to be its length or its count. After a name only numbers and dates are
+/// skipped: anything else is most likely a sentence.
+pub(super) fn read(input: &mut Input) -> Result<(), String> {
+    while let Some(line) = input.next()? {
+        let (text, comment) = line.split_at(line.find(['#', ';']).unwrap_or(line.len()));
+        input.note = case_number(comment).map(Into::into);
+        entry_line(input, text)?;
+    }
+    input.note = None;
+    Ok(())
+}
+
+/// A case number in a comment, as Spamhaus DROP has it: `SBL256894`.
+pub(super) fn case_number(comment: &str) -> Option<&str> {
+    let word = comment
+        .trim_start_matches([';', '#', ' ', '\t'])
+        .split_whitespace()
+        .next()?;
+    word.strip_prefix("SBL")
+        .filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        .map(|_| word)
+}
+
+/// How much of a line an error shows.
+const MAX_SHOWN: usize = 80;
+
+/// Column separators.
+const SEPARATORS: [char; 5] = [' ', '\t', ',', '|', '\u{a0}'];
+
+/// Takes the entry of a line, without its comment.
+pub(super) fn entry_line(input: &mut Input, line: &str) -> Result<(), String> {
+    let text = line.trim_start_matches(|c: char| SEPARATORS.contains(&c) || c.is_whitespace());
+    if text.is_empty() {
+        return Ok(());
+    }
+    let column = line.len() - text.len() + 1;
+    match word::first(text, &input.rules()) {
+        Err(mut e) => {
+            // A sentence is best shown as a whole.
+            if text.trim_end().contains(char::is_whitespace) {
+                let shown: String = text.trim_end().chars().take(MAX_SHOWN).collect();
+                e.text = format!("{} (the line is `{shown}`)", e.text);
+            }
+            input.word_problem(column, &e);
+            Ok(())
+        }
+        Ok(entry) if columns(input, text, &entry, column) => {
+            if entry.subjects.len() > 1 {
+                input.report.range(&text[..entry.used], &entry.subjects);
+            }
+            input.take_entry(entry, false, None, None, column)
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Checks the columns after an entry; returns false if they make it an error.
+fn columns(input: &mut Input, text: &str, entry: &Entry, start: usize) -> bool {
+    let is_name = matches!(entry.subjects.first(), Some(Subject::Domain(_)));
+    let mut number = if entry.last_column { 3 } else { 2 };
+    let mut at = entry.used;
+    while at < text.len() {
+        let rest =
+            text[at..].trim_start_matches(|c: char| SEPARATORS.contains(&c) || c.is_whitespace());
+        at = text.len() - rest.len();
+        let word = &rest[..rest
+            .find(|c: char| SEPARATORS.contains(&c) || c.is_whitespace())
+            .unwrap_or(rest.len())];
+        if word.is_empty() {
+            break;
+        }
+        if let Some((class, what)) = column_error(entry, word, number, is_name) {
+            let shown: String = text.chars().take(MAX_SHOWN).collect();
+            input.problem_of(
+                class,
+                start + at,
+                &format!("`{}`: {what}", shown.trim_end()),
+            );
+            return false;
+        }
+        if !(entry.last_column && number == 3) {
+            input.report.unread_column(number, word);
+        }
+        (at, number) = (at + word.len(), number + 1);
+    }
+    true
+}
+
+/// Why a further column makes a line an error; `None` if it does not.
+fn column_error(
+    entry: &Entry,
+    word: &str,
+    number: usize,
+    is_name: bool,
+) -> Option<(&'static str, String)> {
+    if is_name && !is_number(word) && !is_date(word) {
+        return Some((
+            "words after a name",
+            format!(
+                "`{word}` follows a name; only numbers and dates may follow a name on its line"
+            ),
+        ));
+    }
+    if entry.last_column && number == 3 && is_number(word) {
+        let length = match entry.subjects[..] {
+            [Subject::V4(p)] => Some(u128::from(p.len())),
+            [Subject::V6(p)] => Some(u128::from(p.len())),
+            _ => None,
+        };
+        let count = entry
+            .subjects
+            .iter()
+            .fold(0u128, |n, s| n.saturating_add(s.addresses()));
+        let said = word.parse::<u128>().ok();
+        let fits = said.is_some() && (said == length || said == Some(count));
+        let length = length.map_or(String::new(), |l| format!("/{l}, "));
+        return (!fits).then(|| {
+            (
+                "columns that disagree",
+                format!("column 3 is `{word}`, and the first two columns are {length}{count} addresses; which is right?"),
+            )
+        });
+    }
+    if word.strip_prefix('/').is_some_and(is_number) {
+        return Some((
+            "columns that disagree",
+            format!("a prefix and the length `{word}` beside it; which is right?"),
+        ));
+    }
+    let address = |w: &str| {
+        w.split('/')
+            .next()
+            .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
+    };
+    address(word).then(|| {
+        (
+            "a further address",
+            format!("column {number} is the address `{word}`; write one entry a line, or choose the column with --column N --format csv"),
+        )
+    })
+}
+
+/// Whether a word is a number, such as a score.
+pub(super) fn is_number(word: &str) -> bool {
+    let digits = word.trim_start_matches(['+', '-']).trim_end_matches('%');
+    !digits.is_empty()
+        && digits.matches('.').count() <= 1
+        && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+/// Whether a word is a date or a time in figures.
+pub(super) fn is_date(word: &str) -> bool {
+    let word = word.trim_end_matches("UTC");
+    let written = word
+        .bytes()
+        .all(|b| b.is_ascii_digit() || b"-:/.TZ+".contains(&b));
+    let figures = word.bytes().filter(u8::is_ascii_digit).count();
+    written
+        && figures >= 3
+        && word.starts_with(|c: char| c.is_ascii_digit())
+        && word.contains(['-', ':', '/'])
+}

@@ -1,0 +1,48 @@
+//! Lists in and out, as streams. Each format has one file, and one line in the table of
+//! [`formats`](FORMATS).
+
+mod access_list;
+mod adblock;
+mod apache;
+mod columns;
+pub mod csv;
+mod decode;
+mod delegated;
+mod dnsmasq;
+mod emule;
+mod formats;
+mod hosts;
+mod input;
+mod ip_route;
+mod ipset;
+mod iptables;
+pub mod json;
+pub mod list;
+pub mod master;
+mod nftables;
+mod nginx;
+mod options;
+mod p2p;
+pub mod patch;
+mod postfix;
+pub mod rbldnsd;
+mod recognise;
+pub mod records;
+mod report;
+mod rows;
+mod rpz;
+#[cfg(test)]
+mod tests;
+mod text;
+mod unbound;
+pub mod word;
+pub mod write;
+
+pub use decode::{MAX_HEAD, plain};
+pub use formats::{FORMATS, Format, guess, is_read, known, read};
+use input::Input;
+pub use input::{Entry, Sink};
+pub use options::{Options, Reasoning};
+pub use report::{
+    MAX_PROBLEMS, Omission, Problem, Remark, Report, Shape, Tally, Unpublished, UnreadColumn,
+};

@@ -1,0 +1,238 @@
+//! nftables: elements of sets, and rules that drop or reject sources.
+
+use super::{Input, report::Omission};
+
+/// Reads a ruleset, or commands for `nft -f`: elements of sets of addresses, and sources in rules
+/// that drop or reject, are listed. Sets of other types and other rules are left out.
+pub(super) fn read(input: &mut Input) -> Result<(), String> {
+    let mut state = State::default();
+    while let Some(line) = input.next()? {
+        for (column, token) in tokens(&line) {
+            state.token(input, token, column)?;
+        }
+        state.end_of_line(input)?;
+    }
+    if state.depth > 0 || state.element.is_some() {
+        return Err(format!(
+            "{}:{}: a brace is not closed: the file is cut off; nothing was changed",
+            input.file, input.line
+        ));
+    }
+    Ok(())
+}
+
+/// The longest statement or element, in words: a rule with a set of sources of its own is the
+/// longest.
+const MAX_WORDS: usize = 100_000;
+
+/// The state of the reader.
+#[derive(Default)]
+struct State {
+    /// The words of the statement so far.
+    statement: Vec<String>,
+    /// Inside the braces of elements: the words of the element so far, and its position.
+    element: Option<(Vec<String>, u64, usize)>,
+    /// The set of these elements is not one of addresses.
+    skips: bool,
+    /// The type of the set that is being described.
+    kind: String,
+    /// The column of the source in the statement.
+    column: usize,
+    /// Inside the braces of a rule's own set of sources.
+    sources: bool,
+    /// How many braces are open.
+    depth: usize,
+}
+
+impl State {
+    fn token(&mut self, input: &mut Input, token: &str, column: usize) -> Result<(), String> {
+        if let Some((words, ..)) = &mut self.element {
+            match token {
+                "," | "}" => {
+                    self.element(input)?;
+                    self.element = (token == ",").then(|| (Vec::new(), 0, 0));
+                    if token == "}" {
+                        self.statement.push("}".into());
+                        self.depth = self.depth.saturating_sub(1);
+                    }
+                }
+                _ => {
+                    if words.is_empty() {
+                        self.element = Some((vec![token.into()], input.line, column));
+                    } else if words.len() < MAX_WORDS {
+                        words.push(token.into());
+                    }
+                }
+            }
+            return Ok(());
+        }
+        match token {
+            "{" if self
+                .statement
+                .last()
+                .is_some_and(|w| w == "saddr" || w == "!=")
+                && self.statement.iter().any(|w| w == "saddr") =>
+            {
+                self.sources = true;
+                self.column = column + 1;
+            }
+            "," if self.sources => {}
+            "}" if self.sources => self.sources = false,
+            "{" if self.opens_elements() => {
+                self.depth += 1;
+                self.skips = !self.kind.is_empty()
+                    && !["ipv4_addr", "ipv6_addr", "ip", "ip6"]
+                        .iter()
+                        .any(|k| self.kind.starts_with(k));
+                self.element = Some((Vec::new(), 0, 0));
+            }
+            "{" => {
+                self.depth += 1;
+                if self
+                    .statement
+                    .first()
+                    .is_some_and(|w| matches!(w.as_str(), "set" | "map" | "table" | "chain"))
+                {
+                    self.kind.clear();
+                }
+                if !self.statement.iter().any(|w| w == "saddr") {
+                    self.statement.clear();
+                }
+            }
+            "}" => {
+                self.depth = self.depth.saturating_sub(1);
+                self.statement.clear();
+            }
+            ";" => self.end_of_line(input)?,
+            _ => {
+                if self.statement.last().is_some_and(|w| w == "saddr") {
+                    self.column = column;
+                }
+                if self.statement.len() >= MAX_WORDS {
+                    return Err(format!(
+                        "{}:{}: a statement has more than {MAX_WORDS} words: this is not a ruleset",
+                        input.file, input.line
+                    ));
+                }
+                self.statement.push(token.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a brace opens the elements of a set: `elements = {`, `add element family table set
+    /// {`, `define x = {`.
+    fn opens_elements(&self) -> bool {
+        let s: Vec<&str> = self.statement.iter().map(String::as_str).collect();
+        matches!(s[..], ["elements", "="] | ["define", _, "="])
+            || s.windows(2).any(|w| w == ["add", "element"])
+    }
+
+    /// Takes the element that ends here.
+    fn element(&mut self, input: &mut Input) -> Result<(), String> {
+        let Some((words, line, column)) = self.element.take() else {
+            return Ok(());
+        };
+        let Some(first) = words.first() else {
+            return Ok(());
+        };
+        let joined = words.get(1).is_some_and(|w| w == ".");
+        let accepted = words.iter().any(|w| w == "accept");
+        let now = std::mem::replace(&mut input.line, line);
+        let result = match (self.skips || joined || first.starts_with('$'), accepted) {
+            (true, _) => {
+                input.leave_out(Omission::OtherLine, column, first);
+                Ok(())
+            }
+            (_, true) => {
+                input.leave_out(Omission::ExceptionRule, column, first);
+                Ok(())
+            }
+            _ => {
+                // A range may have blanks around its dash.
+                let range = words.get(1).is_some_and(|w| w == "-");
+                let what = if range {
+                    words[..words.len().min(3)].concat()
+                } else {
+                    first.clone()
+                };
+                input.take_word(&what, false, None, None, column)
+            }
+        };
+        input.line = now;
+        result
+    }
+
+    /// A statement ends: a type, or a rule.
+    fn end_of_line(&mut self, input: &mut Input) -> Result<(), String> {
+        let words: Vec<&str> = self.statement.iter().map(String::as_str).collect();
+        match words[..] {
+            ["type" | "typeof", ref kind @ ..] => self.kind = kind.join(" "),
+            // An opened list of elements goes on in the next lines.
+            ["elements", ..] | ["define", ..] if words.len() < 4 && self.element.is_some() => {
+                return Ok(());
+            }
+            _ => {}
+        }
+        let source = words.iter().position(|w| *w == "saddr").map(|i| i + 1);
+        let drops = words.iter().any(|w| matches!(*w, "drop" | "reject"));
+        let accepts = words.iter().any(|w| matches!(*w, "accept" | "return"));
+        if let Some(at) = source {
+            let found: Vec<String> = words[at..]
+                .iter()
+                .take_while(|w| is_source(w))
+                .map(ToString::to_string)
+                .collect();
+            let text = words.join(" ");
+            let column = self.column.max(1);
+            match drops && !found.is_empty() {
+                true => found
+                    .iter()
+                    .try_for_each(|w| input.take_word(w, false, None, None, column))?,
+                false if accepts => input.leave_out(Omission::ExceptionRule, column, &text),
+                false => input.leave_out(Omission::OtherLine, column, &text),
+            }
+        }
+        if self.element.is_none() {
+            self.statement.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Whether a word in a rule is an address after `saddr`.
+fn is_source(word: &str) -> bool {
+    super::word::is_address_form(word)
+}
+
+/// Words, braces, commas and semicolons of a line with their columns, without comments. Quoted
+/// strings are one word.
+fn tokens(line: &str) -> Vec<(usize, &str)> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = line.get(at..).filter(|r| !r.is_empty()) {
+        let c = rest.chars().next().unwrap_or(' ');
+        let len = match c {
+            '#' => break,
+            c if c.is_whitespace() => c.len_utf8(),
+            '{' | '}' | ',' | ';' => {
+                out.push((at + 1, &rest[..1]));
+                1
+            }
+            '"' => {
+                let len = rest[1..].find('"').map_or(rest.len(), |i| i + 2);
+                out.push((at + 1, &rest[..len]));
+                len
+            }
+            _ => {
+                let len = rest
+                    .find(|c: char| c.is_whitespace() || "{},;#".contains(c))
+                    .unwrap_or(rest.len());
+                out.push((at + 1, &rest[..len]));
+                len
+            }
+        };
+        at += len;
+    }
+    out
+}

@@ -1,0 +1,58 @@
+//! Postfix cidr tables (cidr_table(5)): a pattern and an action.
+
+use super::{Input, hosts::Words, report::Omission};
+
+/// Actions of access(5) that a cidr table can start with.
+pub(super) const ACTIONS: [&str; 13] = [
+    "REJECT",
+    "DISCARD",
+    "DEFER",
+    "DEFER_IF_REJECT",
+    "DEFER_IF_PERMIT",
+    "HOLD",
+    "OK",
+    "DUNNO",
+    "PERMIT",
+    "WARN",
+    "FILTER",
+    "REDIRECT",
+    "PREPEND",
+];
+
+/// Whether a word is a reply code that rejects.
+pub(super) fn is_reply_code(word: &str) -> bool {
+    word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Reads a table: patterns that are rejected, discarded, deferred or held are listed; patterns with
+/// other actions are left out.
+pub(super) fn read(input: &mut Input) -> Result<(), String> {
+    while let Some(line) = input.next()? {
+        // A line that starts with a blank continues the one before it.
+        if line.trim().is_empty() || line.starts_with(['#', ' ', '\t']) {
+            continue;
+        }
+        let words: Vec<(usize, &str)> = Words::new(&line).take(2).collect();
+        match words[..] {
+            [(_, "if" | "endif"), ..] => input.leave_out(Omission::OtherLine, 1, line.trim()),
+            [(column, pattern), (_, action)] if !pattern.starts_with('!') => {
+                let action = action.to_ascii_uppercase();
+                if is_reply_code(&action)
+                    || matches!(&*action, "REJECT" | "DISCARD" | "HOLD")
+                    || action.starts_with("DEFER")
+                {
+                    input.take_word(pattern, false, None, None, column)?;
+                } else {
+                    input.leave_out(Omission::ExceptionRule, column, line.trim());
+                }
+            }
+            [(column, pattern)] => input.problem_of(
+                "a pattern without an action",
+                column,
+                &format!("`{pattern}` has no action beside it"),
+            ),
+            _ => input.leave_out(Omission::OtherLine, 1, line.trim()),
+        }
+    }
+    Ok(())
+}

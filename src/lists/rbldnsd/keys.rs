@@ -1,0 +1,207 @@
+//! Keys of data sets: the subject of a line.
+
+use std::net::Ipv6Addr;
+
+use super::Kind;
+use crate::lists::word::{self, WordError};
+use crate::model::{Digest, Domain, Prefix4, Prefix6, Subject, subject::HostBits};
+
+/// The form of a key.
+pub(super) fn guess(body: &str) -> Kind {
+    let word = body.split(|c: char| c.is_whitespace()).next().unwrap_or("");
+    let key = word.split([':', '#', ';']).next().unwrap_or("");
+    if !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b"./-".contains(&b))
+        && (key.contains(['.', '/']) || !word.contains(':'))
+    {
+        return Kind::Ip4Set;
+    }
+    if word.contains(':')
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_hexdigit() || b":/.".contains(&b))
+    {
+        return Kind::Ip6Trie;
+    }
+    Kind::Names
+}
+
+/// The addresses of an IPv4 key: `1.2.3.4`, `1.2.3` (a /24), `1.2.3.0/24`, `1.2/16`,
+/// `1.2.3.4-1.2.3.9`, `1.2.3.4-9`, `1.2-5`, `1.2-1.5`.
+pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), WordError> {
+    let bad = |why: &str| {
+        Err(WordError::from(format!(
+            "`{key}` is not an IPv4 address, prefix or range: {why}"
+        )))
+    };
+    if has_leading_zero(key.as_bytes()) {
+        return Err(WordError {
+            class: "a leading zero",
+            text: format!("`{key}`: leading zero; some programs read such a number as octal"),
+        });
+    }
+    let (low, high) = match key.split_once('-') {
+        Some((a, b)) => (a, Some(b)),
+        None => (key, None),
+    };
+    let (low, len) = match low.split_once('/') {
+        Some((a, l)) => (a, Some(l)),
+        None => (low, None),
+    };
+    let Some((first, count)) = octets(low) else {
+        return bad("octets are numbers from 0 to 255");
+    };
+    let whole = |n: usize| Prefix4::mask((n * 8) as u8);
+    match (high, len) {
+        (None, Some(len)) => {
+            let Some(len) = len.parse::<u8>().ok().filter(|l| *l <= 32) else {
+                return bad("a length is a number from 0 to 32");
+            };
+            let p = Prefix4::new(first, len);
+            if p.first() != first && host_bits == HostBits::Refuse {
+                return Err(WordError {
+                    class: "host bits set",
+                    text: format!("`{key}` has host bits set; the prefix is {p}"),
+                });
+            }
+            Ok((p.first(), p.last()))
+        }
+        (None, None) if count == 1 => bad("a whole /8 is written as 10/8"),
+        (None, None) => Ok((first, first | !whole(count))),
+        (Some(_), Some(_)) => bad("a range has no length"),
+        (Some(high), None) => {
+            let last = match octets(high) {
+                // The last octet alone, or as many octets as the start has.
+                Some((v, 1)) if count > 1 => first & whole(count - 1) | (v >> (8 * (count - 1))),
+                Some((v, n)) if n == count => v,
+                _ => {
+                    return bad(
+                        "both ends have the same number of octets, or the end is the last octet alone",
+                    );
+                }
+            };
+            let last = last | !whole(count);
+            if last < first {
+                bad("a range goes from the lower address to the higher")
+            } else {
+                Ok((first, last))
+            }
+        }
+    }
+}
+
+/// Whether a number of a key starts with a zero that other digits follow.
+fn has_leading_zero(key: &[u8]) -> bool {
+    let digit = |at: usize| key.get(at).is_some_and(u8::is_ascii_digit);
+    (0..key.len()).any(|i| key[i] == b'0' && digit(i + 1) && (i == 0 || !digit(i - 1)))
+}
+
+/// One to four octets, from the left, and their number.
+fn octets(text: &str) -> Option<(u32, usize)> {
+    let parts: Vec<u8> = text
+        .split('.')
+        .map(|p| {
+            p.parse::<u8>()
+                .ok()
+                .filter(|_| p.bytes().all(|b| b.is_ascii_digit()))
+        })
+        .collect::<Option<_>>()?;
+    let addr = parts
+        .iter()
+        .take(4)
+        .enumerate()
+        .fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
+    (1..=4)
+        .contains(&parts.len())
+        .then_some((addr, parts.len()))
+}
+
+/// The address of an IPv6 key, with zeros for groups that are left out at the end; the number of
+/// groups if they are not all there; and the length, if it has one.
+fn address6(key: &str) -> Result<(Ipv6Addr, Option<usize>, Option<u8>), String> {
+    let (addr, len) = match key.split_once('/') {
+        Some((a, l)) => (a, Some(l)),
+        None => (key, None),
+    };
+    let groups = addr.split(':').filter(|g| !g.is_empty()).count();
+    let cut = !addr.contains("::") && groups < 8;
+    let whole = if cut {
+        format!("{addr}::")
+    } else {
+        addr.to_string()
+    };
+    let parsed = whole
+        .parse()
+        .map_err(|_| format!("`{key}` is not an IPv6 address or prefix"))?;
+    let len = match len {
+        Some(l) => Some(
+            l.parse::<u8>()
+                .ok()
+                .filter(|l| *l <= 128)
+                .ok_or_else(|| format!("`{key}`: a length is a number from 0 to 128"))?,
+        ),
+        None => None,
+    };
+    Ok((parsed, cut.then_some(groups), len))
+}
+
+/// An IPv6 key: an address or prefix.
+pub(super) fn ip6(key: &str, host_bits: HostBits) -> Result<Subject, String> {
+    let (addr, cut, len) = address6(key)?;
+    let len = len.unwrap_or_else(|| cut.map_or(128, |groups| groups as u8 * 16));
+    let p = Prefix6::new(addr.to_bits(), len);
+    if p.first() != addr.to_bits() && host_bits == HostBits::Refuse {
+        return Err(format!("`{key}` has host bits set; the prefix is {p}"));
+    }
+    p.to_string().parse() // mapped addresses are IPv4
+}
+
+/// A key of an `ip6tset`: the four words of a /64; an exclusion is one address.
+pub(super) fn ip6tset(key: &str, hole: bool) -> Result<Subject, String> {
+    let (addr, cut, len) = address6(key)?;
+    let right = match (hole, cut, len) {
+        (true, None, None | Some(128)) => Some(128),
+        (false, Some(4), None) => Some(64),
+        (false, _, Some(64)) if addr.to_bits() as u64 == 0 => Some(64),
+        _ => None,
+    };
+    match right {
+        Some(len) => Prefix6::new(addr.to_bits(), len).to_string().parse(),
+        None if hole => Err(format!(
+            "`{key}`: an exclusion in an ip6tset is a single address"
+        )),
+        None => Err(format!(
+            "`{key}`: an entry of an ip6tset is a /64, written as its four groups"
+        )),
+    }
+}
+
+/// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of digits is
+/// a name in rbldnsd; if the type of the data set is `unknown`, it was meant as an address.
+pub(super) fn name(key: &str, unknown: bool, digest: Option<Digest>) -> Result<Subject, WordError> {
+    if unknown && word::is_address_form(key) {
+        return word::parse(key, &word::Rules::default()).and_then(|_| other_form(key));
+    }
+    let domain = Domain::parse_any(key).map_err(WordError::from)?;
+    let digits = domain
+        .name()
+        .bytes()
+        .all(|b| b.is_ascii_digit() || b == b'.');
+    let is_free = matches!(domain.name(), "test" | "invalid") || (digits && digest.is_none());
+    if !is_free {
+        word::check_name(key, &domain, digest)?;
+    }
+    Ok(Subject::Domain(domain))
+}
+
+/// An address in a form that data sets do not have.
+fn other_form(key: &str) -> Result<Subject, WordError> {
+    Err(WordError {
+        class: "not a key of a data set",
+        text: format!(
+            "`{key}` is not in a form that data sets have; write an address, a prefix or a range"
+        ),
+    })
+}

@@ -1,0 +1,105 @@
+//! Values after keys: `:A:TXT`, and how a text is put together.
+
+use std::net::Ipv4Addr;
+
+use crate::lists::text::literal;
+
+/// The frame of every text of a data set: `$=`, and the substitutions `$0` to `$9`. The first
+/// definition of each counts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Template {
+    frame: Option<String>,
+    words: [Option<String>; 10],
+}
+
+impl Template {
+    pub(super) fn set_frame(&mut self, text: &str) {
+        self.frame.get_or_insert_with(|| text.into());
+    }
+
+    pub(super) fn set_word(&mut self, digit: u8, text: &str) {
+        self.words[usize::from(digit % 10)].get_or_insert_with(|| text.into());
+    }
+
+    /// A text in its frame, in orbsd's form: `$` for the subject, `$$` for a dollar. Substituted
+    /// text is not read again. A text that starts with `=` is its own frame.
+    pub(super) fn text(&self, own: &str) -> String {
+        let (frame, own) = match (own.strip_prefix('='), &self.frame) {
+            (Some(own), _) => (own, own),
+            (None, Some(frame)) => (frame.as_str(), own),
+            (None, None) => (own, own),
+        };
+        // Nearly all texts have no substitution: a `$` alone and `$$` stay as they are.
+        let puts_in = |(at, _): (usize, &str)| {
+            frame
+                .as_bytes()
+                .get(at + 1)
+                .is_some_and(|b| b.is_ascii_digit() || *b == b'=')
+        };
+        if !frame.match_indices('$').any(puts_in) {
+            return frame.to_string();
+        }
+        let mut out = String::with_capacity(frame.len() + own.len());
+        let mut chars = frame.chars().peekable();
+        while let Some(c) = chars.next() {
+            match (c, chars.peek().copied()) {
+                ('$', Some('$')) => out += "$$",
+                ('$', Some('=')) if own.is_empty() => out.push('$'),
+                ('$', Some('=')) => out += &literal(own),
+                ('$', Some(d)) if d.is_ascii_digit() => {
+                    match &self.words[usize::from(d as u8 - b'0')] {
+                        Some(word) => out += &literal(word),
+                        None => out.extend(['$', '$', d]),
+                    }
+                }
+                (c, _) => {
+                    out.push(c);
+                    continue;
+                }
+            }
+            chars.next();
+        }
+        out
+    }
+}
+
+/// The code and text after a key, given the defaults: nothing, `:A`, `:A:TXT`, or a text alone. A
+/// comment counts as nothing.
+pub(super) fn value_of(
+    value: &str,
+    standing: (Ipv4Addr, &str),
+) -> Result<(Ipv4Addr, String), String> {
+    let value = value.trim();
+    if value.is_empty() || value.starts_with(['#', ';']) {
+        return Ok((standing.0, standing.1.into()));
+    }
+    let Some(rest) = value.strip_prefix(':') else {
+        return Ok((standing.0, value.into()));
+    };
+    let (a, text) = match rest.split_once(':') {
+        Some((a, t)) => (a.trim(), Some(t.trim())),
+        None => (rest.trim(), None),
+    };
+    let code = code(a).ok_or_else(|| {
+        format!("`{a}` is not an A value; write 127.0.0.2, or its last number alone")
+    })?;
+    Ok((code, text.unwrap_or(standing.1).into()))
+}
+
+/// `127.0.0.2`, its last number alone, or with zeros left out before it, as `inet_aton` reads it:
+/// `127.2` is 127.0.0.2.
+pub(super) fn code(text: &str) -> Option<Ipv4Addr> {
+    let number = |p: &str| {
+        p.parse::<u8>()
+            .ok()
+            .filter(|_| p.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let parts: Vec<u8> = text.split('.').map(number).collect::<Option<_>>()?;
+    match parts[..] {
+        [d] => Some(Ipv4Addr::new(127, 0, 0, d)),
+        [a, d] => Some(Ipv4Addr::new(a, 0, 0, d)),
+        [a, b, d] => Some(Ipv4Addr::new(a, b, 0, d)),
+        [a, b, c, d] => Some(Ipv4Addr::new(a, b, c, d)),
+        _ => None,
+    }
+}

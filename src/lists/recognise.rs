@@ -1,0 +1,558 @@
+//! Recognises a file by its first bytes. Each function returns whether a head has one format; the
+//! order of the table of formats decides between them.
+
+use std::{borrow::Cow, net::IpAddr};
+
+use super::decode::{BOM, MAX_HEAD};
+
+/// How many lines with data are read.
+const MAX_LINES: usize = 200;
+
+/// The start of a file.
+pub(super) struct Head<'h> {
+    /// Its bytes.
+    pub(super) bytes: &'h [u8],
+    /// Its lines that are not empty, trimmed; a last line that is cut is left out.
+    pub(super) lines: Vec<&'h str>,
+    /// Those of them that are not comments. rbldnsd's lines that start like comments count as data.
+    pub(super) data: Vec<&'h str>,
+}
+
+impl<'h> Head<'h> {
+    /// The text of a head, for [`Head::new`].
+    pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+        let text = String::from_utf8_lossy(bytes);
+        if text.contains(BOM) {
+            Cow::Owned(text.replace(BOM, ""))
+        } else {
+            text
+        }
+    }
+
+    /// Splits a head into lines.
+    pub(super) fn new(bytes: &'h [u8], text: &'h str) -> Head<'h> {
+        let whole = bytes.len() < MAX_HEAD;
+        let text = if whole {
+            text
+        } else {
+            text.rsplit_once('\n').map_or(text, |(lines, _)| lines)
+        };
+        let lines: Vec<&str> = text
+            .lines()
+            .map(|l| l.trim_matches(|c: char| c.is_whitespace() || c == '\u{1a}'))
+            .filter(|l| !l.is_empty())
+            .collect();
+        let comment = |l: &&str| l.starts_with(['#', ';']) && !is_rbldnsd_special(l);
+        let data = lines
+            .iter()
+            .copied()
+            .filter(|l| !comment(l))
+            .take(MAX_LINES)
+            .collect();
+        Head { bytes, lines, data }
+    }
+
+    /// Whether at least half of the data lines match, and at least one.
+    pub(super) fn most(&self, like: impl Fn(&str) -> bool) -> bool {
+        let n = self.data.iter().filter(|l| like(l)).count();
+        n > 0 && n * 2 >= self.data.len()
+    }
+
+    /// Whether a data line matches.
+    pub(super) fn any(&self, like: impl Fn(&str) -> bool) -> bool {
+        self.data.iter().any(|l| like(l))
+    }
+}
+
+/// The first words of a line in lower case.
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace()
+        .take(8)
+        .map(str::to_ascii_lowercase)
+        .collect()
+}
+
+fn starts(line: &str, any: &[&str]) -> bool {
+    any.iter().any(|s| {
+        line.get(..s.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(s))
+    })
+}
+
+/// Files of other programs, by the bytes that they start with.
+const MAGIC: [(&[u8], &str); 12] = [
+    (b"PK\x03\x04", "a zip archive"),
+    (b"PK\x05\x06", "a zip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
+    (b"!<arch>", "an ar archive"),
+    (b"%PDF", "a PDF document"),
+    (b"\x7fELF", "a program"),
+    (b"\x1f\x9d", "a file packed by compress"),
+    (b"\x04\x22\x4d\x18", "a file packed by lz4"),
+    (b"LZIP", "a file packed by lzip"),
+    (b"\x89PNG", "a picture"),
+    (b"SQLite format 3", "an SQLite database"),
+];
+
+/// The program that a file belongs to.
+pub(super) fn archive_kind(bytes: &[u8]) -> Option<&'static str> {
+    let tar = || (bytes.get(257..262) == Some(b"ustar")).then_some("a tar archive");
+    MAGIC
+        .iter()
+        .find(|m| bytes.starts_with(m.0))
+        .map(|m| m.1)
+        .or_else(tar)
+}
+
+pub(super) fn archive(h: &Head) -> bool {
+    archive_kind(h.bytes).is_some()
+}
+
+pub(super) fn binary(h: &Head) -> bool {
+    let odd = h
+        .bytes
+        .iter()
+        .filter(|b| **b < 0x20 && !b"\t\n\r\x0b\x0c\x1a\x1b".contains(b))
+        .count();
+    h.bytes.contains(&0) || odd * 20 > h.bytes.len()
+}
+
+pub(super) fn git_lfs(h: &Head) -> bool {
+    h.lines
+        .first()
+        .is_some_and(|l| l.starts_with("version https://git-lfs"))
+}
+
+/// Containers of an Apache configuration, which resemble tags.
+const CONTAINERS: [&str; 9] = [
+    "<require",
+    "<limit",
+    "<files",
+    "<ifmodule",
+    "<ifversion",
+    "<directory",
+    "<location",
+    "<virtualhost",
+    "<ifdefine",
+];
+
+pub(super) fn html(h: &Head) -> bool {
+    const TAGS: [&str; 12] = [
+        "<!doctype",
+        "<html",
+        "<head",
+        "<body",
+        "<title",
+        "<script",
+        "<center",
+        "<h1",
+        "<p>",
+        "<div",
+        "<table",
+        "<br",
+    ];
+    let first = h.lines.first().copied().unwrap_or("");
+    let page = |l: &&str| TAGS.iter().any(|t| starts(l, &[t])) || starts(l, &["</html", "</body"]);
+    let container = h.lines.iter().any(|l| starts(l, &CONTAINERS));
+    let tags = h.lines.iter().filter(|l| page(l)).count();
+    !container
+        && ((first.starts_with('<') && !first.starts_with("<?xml") && !first.starts_with("<!--"))
+            || tags >= 2)
+}
+
+pub(super) fn xml(h: &Head) -> bool {
+    h.lines
+        .first()
+        .is_some_and(|l| l.starts_with("<?xml") || l.starts_with("<!--"))
+}
+
+pub(super) fn asn_list(h: &Head) -> bool {
+    let number = |w: &str| {
+        let rest = w
+            .get(..2)
+            .filter(|p| p.eq_ignore_ascii_case("as"))
+            .map(|_| &w[2..]);
+        rest.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let text = |l: &str| l.split([' ', '\t', ';', ',']).next().is_some_and(number);
+    let json = |l: &str| {
+        l.starts_with('{')
+            && l.contains("\"asn\"")
+            && !["cidr", "\"ip", "prefix"].iter().any(|k| l.contains(k))
+    };
+    h.most(text) || h.most(json)
+}
+
+/// Separators of rules about parts of pages.
+const PAGE_RULES: [&str; 6] = ["##", "#@#", "#?#", "#$#", "#%#", "#@?#"];
+
+pub(super) fn adblock(h: &Head) -> bool {
+    let title = h
+        .lines
+        .first()
+        .is_some_and(|l| starts(l, &["[adblock", "[adguard", "[ublock"]) || l.starts_with("! "));
+    let rule = |l: &str| l.starts_with("||") || l.starts_with("@@");
+    let page = |l: &str| {
+        PAGE_RULES.iter().any(|s| {
+            l.find(s)
+                .is_some_and(|i| i > 0 && !l[..i].ends_with(char::is_whitespace))
+        })
+    };
+    let plain = h
+        .data
+        .iter()
+        .filter(|l| super::input::is_subject(l))
+        .count();
+    title || ((h.any(rule) || h.any(page)) && plain * 2 < h.data.len())
+}
+
+/// Targets of a policy.
+pub(super) const POLICY_TARGETS: [&str; 5] =
+    [".", "*.", "rpz-passthru.", "rpz-drop.", "rpz-tcp-only."];
+
+pub(super) fn rpz(h: &Head) -> bool {
+    let ours = h
+        .lines
+        .first()
+        .is_some_and(|l| l.starts_with(';') && l.contains(" as rpz"));
+    let target = |l: &str| {
+        let words: Vec<&str> = l.split_whitespace().collect();
+        let at = words.iter().position(|w| w.eq_ignore_ascii_case("CNAME"));
+        at.and_then(|i| words.get(i + 1))
+            .is_some_and(|t| POLICY_TARGETS.contains(t))
+    };
+    let trigger = |l: &str| {
+        let owner = l
+            .split_once(char::is_whitespace)
+            .map_or("", |(owner, _)| owner.trim_end_matches('.'));
+        ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"]
+            .iter()
+            .any(|t| owner.ends_with(t))
+    };
+    ours || h.any(target) || h.any(trigger)
+}
+
+pub(super) fn master(h: &Head) -> bool {
+    h.any(|l| l.starts_with("$ORIGIN") || has_soa(l))
+}
+
+/// `owner [ttl] [class] SOA mname rname …`: only a time and a class may be between the owner and
+/// the type.
+fn has_soa(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let Some(at) = words.iter().take(4).position(|w| *w == "SOA") else {
+        return false;
+    };
+    let between = |w: &&str| *w == "IN" || w.starts_with(|c: char| c.is_ascii_digit());
+    words.len() > at + 2
+        && words.iter().take(at).skip(1).all(between)
+        && !line.starts_with(['$', '!', ':'])
+}
+
+pub(super) fn iptables(h: &Head) -> bool {
+    h.most(|l| {
+        starts(
+            l,
+            &[
+                "-A ",
+                "-I ",
+                "iptables ",
+                "ip6tables ",
+                "*filter",
+                "*raw",
+                "*mangle",
+                ":INPUT",
+                ":FORWARD",
+                ":OUTPUT",
+                "COMMIT",
+            ],
+        )
+    })
+}
+
+pub(super) fn ipset(h: &Head) -> bool {
+    let restore = |l: &str| {
+        starts(
+            l,
+            &[
+                "add ", "create ", "flush ", "swap ", "destroy ", "ipset ", "-A ", "-N ",
+            ],
+        )
+    };
+    let saved =
+        h.any(|l| starts(l, &["create ", "add ", "ipset "]) && l.split_whitespace().count() > 2);
+    (saved && h.most(restore)) || (h.any(|l| l == "Members:") && h.any(|l| l.starts_with("Name: ")))
+}
+
+pub(super) fn nftables(h: &Head) -> bool {
+    let table = |l: &str| l.starts_with("table ") && l.ends_with('{');
+    let element = |l: &str| {
+        starts(
+            l,
+            &[
+                "add element ",
+                "nft add element",
+                "add rule ",
+                "nft add rule",
+                "define ",
+            ],
+        )
+    };
+    h.any(table) || h.any(element) || h.any(|l| l.starts_with("elements = {"))
+}
+
+pub(super) fn access_list(h: &Head) -> bool {
+    let rule = |l: &str| {
+        let w = words(l);
+        let w: Vec<&str> = w.iter().map(String::as_str).collect();
+        match w[..] {
+            ["access-list" | "network-object" | "subnet", ..]
+            | ["ip" | "ipv6", "access-list" | "prefix-list", ..] => true,
+            ["object-group" | "object", "network", ..] => true,
+            ["ip" | "ipv6", "route", target, ..] => {
+                target.starts_with(|c: char| c.is_ascii_hexdigit())
+                    && w.iter().any(|x| x.starts_with("null"))
+            }
+            [
+                "deny" | "permit",
+                "ip" | "tcp" | "udp" | "icmp" | "host" | "any",
+                ..,
+            ] => true,
+            [number, "deny" | "permit", ..] => number.bytes().all(|b| b.is_ascii_digit()),
+            _ => false,
+        }
+    };
+    h.any(rule) && !h.any(|l| l.ends_with(';'))
+}
+
+pub(super) fn ip_route(h: &Head) -> bool {
+    h.most(|l| {
+        starts(
+            l,
+            &[
+                "blackhole ",
+                "unreachable ",
+                "prohibit ",
+                "ip route ",
+                "ip -6 route ",
+                "route add ",
+                "default via ",
+                "/sbin/route ",
+                "/sbin/ip ",
+            ],
+        )
+    })
+}
+
+pub(super) fn nginx(h: &Head) -> bool {
+    h.most(|l| {
+        starts(l, &["deny ", "allow "])
+            && l.split('#')
+                .next()
+                .is_some_and(|l| l.trim_end().ends_with(';'))
+    })
+}
+
+pub(super) fn apache(h: &Head) -> bool {
+    let rule = |l: &str| {
+        let w = words(l);
+        let w: Vec<&str> = w.iter().map(String::as_str).collect();
+        matches!(
+            w[..],
+            ["deny" | "allow", "from", ..]
+                | [
+                    "order",
+                    "allow,deny" | "deny,allow" | "deny," | "allow,",
+                    ..
+                ]
+        ) || matches!(
+            w[..],
+            ["require", "not" | "ip" | "host" | "all" | "expr", ..]
+        )
+    };
+    h.any(rule)
+}
+
+/// Addresses to which a hosts file redirects names so that they are not reached.
+pub(super) fn is_sinkhole(word: &str) -> bool {
+    match word.split('%').next().unwrap_or("").parse::<IpAddr>() {
+        Ok(IpAddr::V4(a)) => matches!(a.octets()[0], 0 | 127 | 255),
+        Ok(IpAddr::V6(a)) => {
+            a.is_unspecified() || a.is_loopback() || (a.segments()[0] & 0xffc0) == 0xfe80
+        }
+        Err(_) => false,
+    }
+}
+
+pub(super) fn hosts(h: &Head) -> bool {
+    let host = |l: &str| {
+        let mut w = l.split(['#', ';']).next().unwrap_or("").split_whitespace();
+        let address = w.next().is_some_and(|a| {
+            a.split('%')
+                .next()
+                .is_some_and(|a| a.parse::<IpAddr>().is_ok())
+        });
+        let name = w
+            .next()
+            .is_some_and(|n| n.contains(|c: char| c.is_ascii_alphabetic()) || is_sinkhole(n));
+        address && name
+    };
+    let sends_nowhere = |l: &str| {
+        let mut w = l.split_whitespace();
+        let own = |n: &str| {
+            n.contains('.')
+                || n.starts_with("ip6-")
+                || n.starts_with("local")
+                || n == "broadcasthost"
+        };
+        w.next().is_some_and(is_sinkhole) && w.next().is_some_and(own)
+    };
+    h.most(host) && h.any(sends_nowhere)
+}
+
+pub(super) fn dnsmasq(h: &Head) -> bool {
+    h.most(|l| starts(l, &["address=/", "server=/", "local=/", "bogus-nxdomain="]))
+}
+
+pub(super) fn unbound(h: &Head) -> bool {
+    h.any(|l| starts(l, &["local-zone:", "local-data:"]))
+}
+
+pub(super) fn postfix(h: &Head) -> bool {
+    h.most(|l| {
+        let mut w = l.split_whitespace();
+        let pattern = w.next().is_some_and(|p| {
+            p.split('/')
+                .next()
+                .is_some_and(|a| a.parse::<IpAddr>().is_ok())
+        });
+        let action = w.next().is_some_and(|a| {
+            super::postfix::ACTIONS.contains(&a) || super::postfix::is_reply_code(a)
+        });
+        pattern && action
+    })
+}
+
+pub(super) fn delegated(h: &Head) -> bool {
+    h.most(|l| {
+        let f: Vec<&str> = l.split('|').collect();
+        f.len() >= 6
+            && (matches!(f[2], "ipv4" | "ipv6" | "asn")
+                || f[0].starts_with(|c: char| c.is_ascii_digit()))
+    })
+}
+
+pub(super) fn emule(h: &Head) -> bool {
+    h.most(|l| {
+        let f: Vec<&str> = l.splitn(3, ',').map(str::trim).collect();
+        let range = f
+            .first()
+            .and_then(|r| r.split_once('-'))
+            .is_some_and(|(a, b)| is_padded(a.trim()) && is_padded(b.trim()));
+        range && f.len() >= 2 && f[1].bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
+/// Four numbers with dots between them, with or without leading zeros.
+fn is_padded(word: &str) -> bool {
+    word.split('.').count() == 4 && word.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+pub(super) fn p2p(h: &Head) -> bool {
+    h.most(|l| {
+        let range = l.rsplit_once(':').and_then(|(_, r)| r.split_once('-'));
+        range.is_some_and(|(a, b)| is_padded(a.trim()) && is_padded(b.trim()))
+    })
+}
+
+/// One of rbldnsd's own lines, also after `#`, `;` or `:`, as it allows.
+fn is_rbldnsd_special(line: &str) -> bool {
+    let line = line.strip_prefix(['#', ';', ':']).unwrap_or(line);
+    [
+        "$SOA",
+        "$NS",
+        "$TTL ",
+        "$TIMESTAMP",
+        "$DATASET",
+        "$MAXRANGE4",
+        "$=",
+    ]
+    .iter()
+    .any(|s| line.starts_with(s))
+}
+
+/// A special line, a default value, an exclusion, an entry with a value of its own, or with
+/// parameters.
+pub(super) fn rbldnsd(h: &Head) -> bool {
+    let line = |line: &str| {
+        let default = line.starts_with(':') && !line.starts_with("::");
+        let value = |w: &str| {
+            w.strip_prefix(':')
+                .is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()) && !w.contains("::"))
+        };
+        let own = !line.starts_with(['{', '[', '"'])
+            && line.split_whitespace().skip(1).take(1).any(value);
+        let exclusion = line
+            .strip_prefix('!')
+            .is_some_and(|rest| rest.starts_with(|c: char| !c.is_whitespace()));
+        let parameters = line
+            .split_once(" @ ")
+            .is_some_and(|(_, p)| ["ts=", "delay=", "key="].iter().any(|k| p.contains(k)));
+        is_rbldnsd_special(line)
+            || default
+            || exclusion
+            || own
+            || parameters
+            || line.contains(":127.")
+    };
+    h.any(line)
+}
+
+pub(super) fn json(h: &Head) -> bool {
+    let Some(first) = h.data.first() else {
+        return false;
+    };
+    match first.chars().next() {
+        Some('{' | '[') => {
+            !first.contains("]:")
+                && !first.starts_with("[::")
+                && first
+                    .split(']')
+                    .next()
+                    .is_none_or(|a| a[1..].parse::<IpAddr>().is_err())
+        }
+        Some('"') => serde_json::from_str::<String>(first.trim_end_matches(',')).is_ok(),
+        _ => false,
+    }
+}
+
+pub(super) fn csv(h: &Head) -> bool {
+    // In the other forms a comment can follow on a line.
+    let Some(first) = h.data.first() else {
+        return false;
+    };
+    let bare = first.split(['#', ';']).next().unwrap_or("").trim();
+    bare.contains(',') || super::csv::is_header(first).is_some()
+}
+
+pub(super) fn drop(h: &Head) -> bool {
+    h.most(|l| {
+        l.split_once(';')
+            .is_some_and(|(_, c)| super::list::case_number(c).is_some())
+    })
+}
+
+pub(super) fn dshield(h: &Head) -> bool {
+    let header = h
+        .data
+        .first()
+        .is_some_and(|l| super::csv::is_header(l).is_some());
+    !header
+        && h.most(|l| {
+            let f: Vec<&str> = l.split('\t').collect();
+            f.len() >= 3
+                && f[..2].iter().all(|a| a.trim().parse::<IpAddr>().is_ok())
+                && f[2].trim().parse::<u32>().is_ok()
+        })
+}

@@ -1,0 +1,284 @@
+//! The records of a followed zone ([`crate::dns::incoming`]) as a list: the rules are those of
+//! master files, with one difference. Records of a zone have no order, so several texts of one
+//! owner cannot be told apart: they are joined to one text.
+
+use std::{io::empty, net::Ipv4Addr};
+
+use super::{Input, Options, Report, Sink, master, text::label};
+use crate::{
+    dns::incoming::{name, parts},
+    index::records::rtype,
+};
+
+/// How the names and records of a zone become a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mapping {
+    /// A DNSBL's: reversed addresses and names, with A and TXT records.
+    Names,
+    /// Another orbsd's rows ([`crate::index::rows`]).
+    Rows,
+}
+
+/// The separator of an owner's texts.
+const BETWEEN: &str = "; ";
+
+/// An owner's records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Owner {
+    /// Values of A records.
+    pub(super) codes: Vec<Ipv4Addr>,
+    /// The text, if there is any.
+    pub(super) texts: Vec<String>,
+    /// The row, if it is one.
+    pub(super) row: Vec<u8>,
+}
+
+impl Owner {
+    /// Adds a record. Records of other types only make their owner exist.
+    pub(super) fn add(&mut self, kind: u16, data: &[u8]) {
+        match kind {
+            rtype::A => self
+                .codes
+                .extend(data.first_chunk::<4>().map(|a| Ipv4Addr::from(*a))),
+            rtype::TXT => {
+                let mut bytes = Vec::with_capacity(data.len());
+                let mut rest = data;
+                while let Some((len, tail)) = rest.split_first() {
+                    let (string, tail) = tail.split_at(usize::from(*len).min(tail.len()));
+                    bytes.extend(string);
+                    rest = tail;
+                }
+                let text = String::from_utf8_lossy(&bytes);
+                match self.texts.first_mut() {
+                    None => self.texts.push(text.into_owned()),
+                    Some(all) if bytes.is_empty() || all.split(BETWEEN).any(|t| t == text) => {}
+                    Some(all) => *all += &format!("{BETWEEN}{text}"),
+                }
+            }
+            rtype::ROW => data.clone_into(&mut self.row),
+            _ => {}
+        }
+    }
+}
+
+/// Reads rows in their order.
+pub struct Records<'a> {
+    input: Input<'a>,
+    mapping: Mapping,
+    /// The node, with its zero byte, whose rows are being read.
+    node: Vec<u8>,
+    owner: Owner,
+    /// Whether the row with the identity of the rows' server was read.
+    identified: bool,
+}
+
+impl<'a> Records<'a> {
+    /// Starts to read; `zone` is what messages name.
+    pub fn new(
+        mapping: Mapping,
+        zone: &'a str,
+        options: &'a Options,
+        report: &'a mut Report,
+        sink: Sink<'a>,
+    ) -> Records<'a> {
+        Records {
+            input: input(zone, options, report, sink),
+            mapping,
+            node: Vec::new(),
+            owner: Owner::default(),
+            identified: false,
+        }
+    }
+
+    /// Takes the next row.
+    pub fn row(&mut self, row: &[u8]) -> Result<(), String> {
+        let (node, kind, data) = parts(row).ok_or("a row of the zone's copy cannot be read")?;
+        if node != self.node {
+            self.owned()?;
+            node.clone_into(&mut self.node);
+        }
+        self.input.report.lines += 1;
+        self.owner.add(kind, data);
+        Ok(())
+    }
+
+    /// Takes what is left at the end.
+    pub fn finish(mut self) -> Result<(), String> {
+        self.owned()?;
+        match self.mapping {
+            Mapping::Rows if !self.identified => {
+                super::rows::check_identity(self.input.options.store, &[])
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn owned(&mut self) -> Result<(), String> {
+        if self.node.is_empty() {
+            return Ok(());
+        }
+        let name = name(&self.node);
+        let owner = std::mem::take(&mut self.owner);
+        match self.mapping {
+            Mapping::Names => {
+                master::enclosers(&mut self.input, &name)?;
+                own(&mut self.input, &name, &owner)
+            }
+            Mapping::Rows if name == super::rows::IDENTITY => {
+                self.identified = true;
+                super::rows::check_identity(self.input.options.store, &owner.row)
+            }
+            Mapping::Rows => super::rows::take(&mut self.input, &name, &owner.row),
+        }
+    }
+}
+
+/// An input that has no lines: its entries come from records.
+pub(super) fn input<'a>(
+    zone: &'a str,
+    options: &'a Options,
+    report: &'a mut Report,
+    sink: Sink<'a>,
+) -> Input<'a> {
+    Input::new(Box::new(empty()), zone, options, report, sink)
+}
+
+/// Takes an owner's own records.
+pub(super) fn own(input: &mut Input, name: &str, owner: &Owner) -> Result<(), String> {
+    input.owner.clear();
+    input.owner.push_str(name);
+    master::own(input, name, &owner.codes, &owner.texts, 0)
+}
+
+/// A row as a line of a master file under the zone's `$ORIGIN`. Types without a text form here are
+/// written as in RFC 3597 section 5, which every server reads.
+pub fn master_line(row: &[u8], out: &mut String) {
+    let Some((node, kind, data)) = parts(row) else {
+        return;
+    };
+    let mut labels = Vec::new();
+    let mut at = 0;
+    while let Some(len) = node.get(at).map(|l| usize::from(*l)).filter(|l| *l > 0) {
+        labels.push(label(node.get(at + 1..=at + len).unwrap_or_default()));
+        at += 1 + len;
+    }
+    labels.reverse();
+    if labels.is_empty() {
+        labels.push("@".into());
+    }
+    let (word, text) = words(kind, data).unwrap_or_else(|| {
+        let hex: String = data.iter().map(|b| format!("{b:02x}")).collect();
+        (format!("TYPE{kind}"), format!("\\# {} {hex}", data.len()))
+    });
+    *out += &format!("{}\t{word}\t{text}\n", labels.join("."));
+}
+
+/// Type and data as text; `None` for an unknown type, or malformed data.
+fn words(kind: u16, data: &[u8]) -> Option<(String, String)> {
+    Some(match kind {
+        rtype::A => (
+            "A".into(),
+            Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?).to_string(),
+        ),
+        rtype::NS => ("NS".into(), whole_name(&mut { data })?),
+        rtype::SOA => {
+            let mut rest = data;
+            let (host, mail) = (whole_name(&mut rest)?, whole_name(&mut rest)?);
+            let numbers: Vec<String> = rest
+                .chunks_exact(4)
+                .map(|n| {
+                    n.iter()
+                        .fold(0u32, |a, b| a << 8 | u32::from(*b))
+                        .to_string()
+                })
+                .collect();
+            (
+                "SOA".into(),
+                format!(
+                    "{host} {mail} {}",
+                    (numbers.len() == 5).then(|| numbers.join(" "))?
+                ),
+            )
+        }
+        rtype::TXT => {
+            let (mut strings, mut rest) = (Vec::new(), data);
+            while let Some((len, tail)) = rest.split_first() {
+                let (string, tail) = tail.split_at_checked(usize::from(*len))?;
+                strings.push(quoted(string));
+                rest = tail;
+            }
+            (
+                "TXT".into(),
+                (!strings.is_empty()).then(|| strings.join(" "))?,
+            )
+        }
+        _ => return None,
+    })
+}
+
+/// Takes a name in wire form off the front; absolute, in text.
+fn whole_name(data: &mut &[u8]) -> Option<String> {
+    let mut out = String::new();
+    loop {
+        let (len, rest) = data.split_first()?;
+        let (bytes, rest) = rest.split_at_checked(usize::from(*len))?;
+        *data = rest;
+        if bytes.is_empty() {
+            return Some(if out.is_empty() { ".".into() } else { out });
+        }
+        out += &label(bytes);
+        out.push('.');
+    }
+}
+
+/// A character string of a master file.
+fn quoted(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for b in bytes {
+        match b {
+            b'"' | b'\\' => out.extend(['\\', *b as char]),
+            0x20..0x7f => out.push(*b as char),
+            b => out += &format!("\\{b:03}"),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_lines_of_a_master_file() {
+        let line = |row: &[u8]| {
+            let mut out = String::new();
+            master_line(row, &mut out);
+            out
+        };
+        assert_eq!(
+            line(b"\x011\x02a.\x01*\0\0\x01\x7f\0\0\x02"),
+            "*.a\\..1\tA\t127.0.0.2\n"
+        );
+        assert_eq!(line(b"\0\0\x02\x02ns\x01z\0"), "@\tNS\tns.z.\n");
+        assert_eq!(
+            line(b"\x01x\0\0\x10\x03a\"b\x02\\\xff"),
+            "x\tTXT\t\"a\\\"b\" \"\\\\\\255\"\n"
+        );
+        assert_eq!(line(b"\x01x\0\0\x1c\x20\x01"), "x\tTYPE28\t\\# 2 2001\n");
+        assert_eq!(
+            line(b"\0\0\x06\0\x01m\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05"),
+            "@\tSOA\t. m. 1 2 3 4 5\n"
+        );
+    }
+
+    /// The order of records in a zone means nothing: several texts of an owner are one.
+    #[test]
+    fn texts_of_one_owner_are_joined() {
+        let mut o = Owner::default();
+        for t in [&b"\x01a\x01b"[..], b"\x02ab", b"\x01c", b"\0"] {
+            o.add(rtype::TXT, t);
+        }
+        assert_eq!(o.texts, ["ab; c"]);
+    }
+}

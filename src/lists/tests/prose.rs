@@ -1,0 +1,97 @@
+//! Texts that are not lists: nothing in them is listed but what stands on a line of its own.
+
+use proptest::prelude::*;
+
+use super::super::*;
+use crate::{
+    lists::word,
+    model::{ReasonId, Subject},
+};
+
+/// Words of sentences, logs and messages, and what lists are made of.
+fn any_word() -> impl Strategy<Value = String> {
+    let prose = [
+        "Too",
+        "many",
+        "requests.",
+        "Come",
+        "again",
+        "later",
+        "error",
+        "404:",
+        "is",
+        "down,",
+        "e.g.",
+        "see",
+        "list.example",
+        "OK",
+        "null",
+        "Version",
+        "1.2.3",
+        "v4.x",
+        "1.",
+        "at",
+        "10:15",
+        "2026-11-29",
+        "from",
+        "45.51.100.7",
+        "45.51.100.0/24",
+        "user@bad.example",
+        "https://bad.example/x",
+        "bad.example",
+        "www.bad.example.",
+        "(45.51.100.9)",
+        "AS64500",
+        "-",
+        "\u{2013}",
+        "to",
+        "\"quoted\"",
+        "a.b",
+    ];
+    prop_oneof![
+        4 => prop::sample::select(prose.to_vec()).prop_map(String::from),
+        1 => "[A-Za-z]{1,8}[.,:!?]?",
+        1 => "[a-z]{1,6}\\.[a-z]{2,6}",
+        1 => "[0-9]{1,4}",
+        1 => "\\PC{1,6}",
+    ]
+}
+
+/// Whether a line is a name and nothing else but a comment, numbers and dates.
+fn is_name_alone(line: &str, name: &Subject) -> bool {
+    let text = line.split(['#', ';']).next().unwrap_or("");
+    let mut words = text
+        .split([' ', '\t', ',', '|', '\u{a0}', '\r'])
+        .filter(|w| !w.trim().is_empty());
+    let first = words
+        .next()
+        .map(|w| word::parse(w.trim_matches('"'), &word::Rules::default()));
+    let number = |w: &str| {
+        w.chars()
+            .all(|c| c.is_ascii_digit() || "+-.:/%TZUC\"".contains(c))
+    };
+    first.is_some_and(|f| f.is_ok_and(|all| all == [name.clone()])) && words.all(number)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn prose_lists_only_names_that_are_alone_on_their_line(
+        lines in prop::collection::vec(prop::collection::vec(any_word(), 1..6).prop_map(|w| w.join(" ")), 1..6),
+    ) {
+        let text = lines.join("\n");
+        let Ok(format) = guess(text.as_bytes()) else { return Ok(()) };
+        // What is recognised as another format is read as that.
+        prop_assume!(matches!(format, "list" | "csv"));
+        let options = Options { reasoning: Reasoning::One(ReasonId(0)), ..Options::default() };
+        let (mut found, mut report) = (Vec::new(), Report::default());
+        let _ = read(format, Box::new(text.as_bytes()), "f", &options, &mut report, &mut |e| {
+            found.push(e.subject);
+            Ok(())
+        });
+        for subject in found.iter().filter(|s| !s.is_address()) {
+            prop_assert!(lines.iter().any(|l| is_name_alone(l, subject)), "{} from {:?} as {}", subject, text, format);
+        }
+    }
+}

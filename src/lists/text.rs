@@ -1,0 +1,80 @@
+//! Texts in and out: what a TXT record may contain, without anything that could end a line.
+
+use std::borrow::Cow;
+
+use crate::model::{domain::name_to_ascii, verdict::MAX_TEXT};
+
+/// A text with `?` for every byte that is not printable ASCII, as answers show it. Imports and
+/// exports both use it, so that a stored text cannot break out of its line in an export.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    let plain = |b: u8| (0x20..0x7f).contains(&b);
+    if text.bytes().all(plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(
+        text.bytes()
+            .map(|b| if plain(b) { b as char } else { '?' })
+            .collect(),
+    )
+}
+
+/// A text where every `$` stands for itself.
+pub(super) fn literal(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+/// The first bytes of a text, as many as a TXT string holds; `$$` is not split, because half of it
+/// would be the subject.
+pub(super) fn cut(text: &str) -> &str {
+    let Some(head) = text.get(..MAX_TEXT).filter(|_| text.len() > MAX_TEXT) else {
+        return text;
+    };
+    let run = head.bytes().rev().take_while(|b| *b == b'$').count();
+    if text.as_bytes()[MAX_TEXT] == b'$' && run % 2 == 1 {
+        &head[..MAX_TEXT - 1]
+    } else {
+        head
+    }
+}
+
+/// A label in the form of a master file: characters that have a meaning or are not printable are
+/// escaped (RFC 1035 section 5.1).
+pub(super) fn label(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for b in bytes {
+        match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'*' | b'/' => {
+                out.push(*b as char);
+            }
+            0x21..0x7f => out.extend(['\\', *b as char]),
+            b => out += &format!("\\{b:03}"),
+        }
+    }
+    out
+}
+
+/// A mail address as an SOA's RNAME: dots before the `@` belong to one label.
+pub(super) fn rname(contact: &str) -> String {
+    let contact = contact.trim_end_matches('.');
+    match contact.split_once('@') {
+        Some((user, host)) => format!("{}.{}", label(user.as_bytes()), name(host)),
+        None => name(contact),
+    }
+}
+
+/// A name from a configuration in A-labels, without its final dot.
+pub(super) fn name(text: &str) -> String {
+    let text = text.trim_end_matches('.');
+    let ascii = if text.is_ascii() {
+        None
+    } else {
+        name_to_ascii(text).ok()
+    };
+    let labels: Vec<String> = ascii
+        .as_deref()
+        .unwrap_or(text)
+        .split('.')
+        .map(|l| label(l.as_bytes()))
+        .collect();
+    labels.join(".")
+}

@@ -1,0 +1,406 @@
+//! Exports of zones: as a master file, as rbldnsd data, as lists, and in the formats of firewalls,
+//! resolvers and mail servers.
+//!
+//! Every file starts with a line that names the zone, its serial and the format, by which a reader
+//! can tell whether the file is current. Files for firewalls and policies have listings and nothing
+//! else: test points (RFC 5782 section 5) are names for clients of a list, and 127.0.0.2 does not
+//! belong in a packet filter.
+//!
+//! Not every format can express everything that a zone lists. What an export leaves out or changes
+//! is counted by kind in an [`ExportReport`]. A file never lists more than the zone, except for the
+//! exclusions that are too long for a policy zone, which the report counts.
+
+mod ipset;
+mod jsonl;
+pub mod limits;
+pub mod lines;
+mod list;
+mod master;
+mod names;
+mod nftables;
+mod postfix;
+mod rbldnsd;
+mod report;
+mod rpz;
+mod said;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+
+pub use report::{ExportChange, ExportChangeKind, ExportReport, MAX_EXAMPLES};
+
+use crate::{
+    index::{
+        Listing, Snapshot, ZoneView,
+        find::labels_in,
+        pieces::{Cut, OnReshaped, Shape, pieces_reshaped},
+        render::too_long,
+        values::Item,
+        zones::Published,
+    },
+    model::{Domain, Prefix4, Prefix6, Scope, Subject, ZoneKind},
+};
+use report::ReportBuilder;
+
+/// A format that a zone can be written in.
+pub struct Writer {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// A description in a few words.
+    pub what: &'static str,
+    /// What starts a comment; empty where the first line is a value of the format itself.
+    comment: &'static str,
+    /// Whether it is for addresses alone.
+    addresses: bool,
+    /// Writes what comes after the first line.
+    write: fn(&Export, &ReportBuilder, &mut dyn Write) -> io::Result<()>,
+}
+
+/// The formats that a zone can be written in.
+pub const WRITERS: [Writer; 10] = [
+    Writer {
+        name: "master",
+        what: "a master file that name servers load",
+        comment: ";",
+        addresses: false,
+        write: master::master,
+    },
+    Writer {
+        name: "rbldnsd",
+        what: "rbldnsd data: a combined file of ip4set and ip6trie, or a dnset",
+        comment: "#",
+        addresses: false,
+        write: rbldnsd::rbldnsd,
+    },
+    Writer {
+        name: "list",
+        what: "one subject a line",
+        comment: "#",
+        addresses: false,
+        write: |e, report, out| list::list(e, Cut::Subjects, report, out),
+    },
+    Writer {
+        name: "cidr",
+        what: "the fewest prefixes that cover the same addresses",
+        comment: "#",
+        addresses: false,
+        write: |e, report, out| list::list(e, Cut::Fewest, report, out),
+    },
+    Writer {
+        name: "jsonl",
+        what: "JSON lines: a subject with its reasons, codes and texts",
+        comment: "",
+        addresses: false,
+        write: jsonl::jsonl,
+    },
+    Writer {
+        name: "rpz",
+        what: "a response policy zone for resolvers",
+        comment: ";",
+        addresses: false,
+        write: rpz::rpz,
+    },
+    Writer {
+        name: "postfix",
+        what: "a cidr table for Postfix's check_client_access",
+        comment: "#",
+        addresses: true,
+        write: postfix::postfix,
+    },
+    Writer {
+        name: "nftables",
+        what: "two sets for nft -f, replaced at once",
+        comment: "#",
+        addresses: true,
+        write: nftables::nftables,
+    },
+    Writer {
+        name: "nsd",
+        what: "of a catalog: its zones for NSD's include, each with the pattern `orbsd`",
+        comment: "#",
+        addresses: false,
+        write: nsd,
+    },
+    Writer {
+        name: "ipset",
+        what: "two sets for ipset restore, swapped in",
+        comment: "#",
+        addresses: true,
+        write: ipset::ipset,
+    },
+];
+
+/// For NSD before 4.9, which has no catalog zones: the settings of each zone are in the pattern
+/// `orbsd`.
+fn nsd(export: &Export, _: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
+    let mut zones = export
+        .snapshot
+        .zones
+        .all()
+        .iter()
+        .filter(|z| z.spec.kind != ZoneKind::Catalog);
+    zones.try_for_each(|z| {
+        writeln!(
+            out,
+            "zone:\n    name: \"{}\"\n    include-pattern: \"orbsd\"",
+            z.name
+        )
+    })
+}
+
+/// The names of all formats, for messages.
+pub fn known() -> String {
+    WRITERS.each_ref().map(|w| w.name).join(", ")
+}
+
+/// An export of a zone.
+pub struct Export<'a> {
+    snapshot: &'a Snapshot,
+    view: &'a ZoneView,
+    /// The serial that the zone has in the snapshot.
+    pub serial: u32,
+    /// What a policy does (`rpz`); empty for its default.
+    action: &'a str,
+    writer: &'static Writer,
+}
+
+impl<'a> Export<'a> {
+    /// A zone (by its number in the snapshot) in a format. `action` is for `rpz` alone, see
+    /// `check`.
+    pub fn new(
+        format: &str,
+        action: &'a str,
+        snapshot: &'a Snapshot,
+        zone: usize,
+    ) -> Result<Export<'a>, String> {
+        let view = &snapshot.zones.all()[zone];
+        let writer = check(format, action, view.spec.kind)?;
+        let serial = snapshot.serials.get(zone).map_or(view.spec.serial, |s| s.0);
+        Ok(Export {
+            snapshot,
+            view,
+            serial,
+            action,
+            writer,
+        })
+    }
+
+    /// The first line of the file, without its end. A file that starts with it is this export,
+    /// complete and current.
+    pub fn first_line(&self) -> String {
+        let (name, format, serial) = (&self.view.name, self.writer.name, self.serial);
+        if self.writer.comment.is_empty() {
+            return jsonl::first_line(self);
+        }
+        let action = if self.action.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", self.action)
+        };
+        format!(
+            "{} {name} serial {serial} as {format}{action}",
+            self.writer.comment
+        )
+    }
+
+    /// Writes the export as a stream, and returns what the file leaves out or changes. An error is
+    /// the writer's.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<ExportReport> {
+        let report = ReportBuilder::default();
+        writeln!(out, "{}", self.first_line())?;
+        self.long_names(&report);
+        (self.writer.write)(self, &report, out)?;
+        Ok(report.finish())
+    }
+
+    /// The report alone, without a file.
+    pub fn report(&self) -> ExportReport {
+        // A sink accepts everything.
+        self.write(&mut io::sink()).unwrap_or_default()
+    }
+
+    /// Counts the names that no client can ask for; no format has them.
+    fn long_names(&self, report: &ReportBuilder) {
+        too_long(&self.snapshot.tables, self.view, &mut |name| {
+            let scope = match (name.own && !name.fits, name.below) {
+                (true, true) => Scope::Tree,
+                (true, false) => Scope::Name,
+                (false, true) => Scope::Below,
+                (false, false) => return,
+            };
+            report.add(
+                ExportChangeKind::NameTooLong,
+                Domain::from_canonical(&text_of(name.labels), scope),
+            );
+        });
+    }
+
+    /// The names that are excluded from a wildcard above them and are too long for the zone, so
+    /// that the rendering does not have them. They are few, or none.
+    fn long_exclusions(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        too_long(&self.snapshot.tables, self.view, &mut |name| {
+            if name.excluded {
+                out.push(text_of(name.labels));
+            }
+        });
+        out
+    }
+
+    /// An item of a listing whose code another of its reasons also has.
+    fn one_code(&self, listing: &Listing) -> Option<Item> {
+        let publish = &self.view.publish;
+        let shared = |(i, p): (usize, &Published)| {
+            publish[..i]
+                .iter()
+                .any(|q| q.code == p.code && listing.item(q.reason).is_some())
+        };
+        publish
+            .iter()
+            .enumerate()
+            .find_map(|(i, p)| listing.item(p.reason).filter(|_| shared((i, p))))
+    }
+
+    /// Reports the fewest disjoint prefixes that cover exactly the listed addresses: IPv4, then
+    /// IPv6.
+    fn prefixes(
+        &self,
+        report: &ReportBuilder,
+        tell: &mut dyn FnMut(Net) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.pieces(Cut::Fewest, Some(report), &mut |subject, _| match subject {
+            Subject::V4(p) => tell(Net::V4(*p)),
+            Subject::V6(p) => tell(Net::V6(*p)),
+            Subject::Domain(_) => Ok(()),
+        })
+    }
+
+    /// Reports pieces until one fails. Listed prefixes that are not written as they are listed are
+    /// counted in the report.
+    fn pieces(
+        &self,
+        cut: Cut,
+        report: Option<&ReportBuilder>,
+        tell: &mut dyn FnMut(&Subject, &crate::index::Items) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut result = Ok(());
+        let mut reshaped = |shape: Shape, subject: Subject| {
+            let kind = match shape {
+                Shape::Merged => ExportChangeKind::Merged,
+                Shape::Split => ExportChangeKind::Split,
+            };
+            if let Some(report) = report {
+                report.add(kind, subject);
+            }
+        };
+        let reshaped: Option<OnReshaped> = if report.is_some() {
+            Some(&mut reshaped)
+        } else {
+            None
+        };
+        pieces_reshaped(
+            &self.snapshot.tables,
+            self.view,
+            cut,
+            reshaped,
+            &mut |subject, items| {
+                if result.is_ok() {
+                    result = tell(&subject, items);
+                }
+            },
+        );
+        result
+    }
+}
+
+/// Labels in wire form as text. The labels of listed names are letters, digits, `-` and `_`.
+fn text_of(labels: &[u8]) -> String {
+    let labels: Vec<&str> = labels_in(labels)
+        .map(|l| std::str::from_utf8(l).unwrap_or("?"))
+        .collect();
+    labels.join(".")
+}
+
+/// A prefix of either family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Net {
+    V4(Prefix4),
+    V6(Prefix6),
+}
+
+impl std::fmt::Display for Net {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Net::V4(p) => p.fmt(f),
+            Net::V6(p) => p.fmt(f),
+        }
+    }
+}
+
+/// Checks whether a zone of a kind can be written in a format, with an action. The error names what
+/// can.
+pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writer, String> {
+    let Some(writer) = WRITERS.iter().find(|w| w.name == format) else {
+        return Err(format!(
+            "`{format}` is not a format that a zone can be written in; it is one of {}",
+            known()
+        ));
+    };
+    match (kind == ZoneKind::Catalog, format) {
+        (true, "master" | "nsd") => {}
+        (true, _) => {
+            return Err(format!(
+                "a catalog is written as master or nsd, not as {format}"
+            ));
+        }
+        (false, "nsd") => {
+            return Err("nsd is for a catalog: it tells NSD what zones there are".into());
+        }
+        (false, _) => {}
+    }
+    if writer.addresses && kind != ZoneKind::Address {
+        let fits = |w: &&Writer| {
+            !w.addresses && w.name != "nsd" && !(kind == ZoneKind::Hash && w.name == "rpz")
+        };
+        let fit: Vec<&str> = WRITERS.iter().filter(fits).map(|w| w.name).collect();
+        return Err(format!(
+            "the format {format} takes addresses, and this zone has names; {} take names",
+            fit.join(", ")
+        ));
+    }
+    if kind == ZoneKind::Hash && format == "rpz" {
+        return Err(
+            "a hash zone has digests, and a resolver's policy needs names or addresses; write it as master, rbldnsd, list or jsonl".into(),
+        );
+    }
+    match (format, action) {
+        ("rpz", action) => rpz::Action::parse(action).map(|_| writer),
+        (_, "") => Ok(writer),
+        _ => Err(format!("the format {format} takes no action; rpz does")),
+    }
+}
+
+/// A zone's short name as the name of a set: letters, digits, `_` and `-`, a letter first.
+fn set_name(view: &ZoneView) -> String {
+    let short = if view.spec.stem.is_empty() {
+        &*view.name
+    } else {
+        &view.spec.stem
+    };
+    let name: String = short
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        name
+    } else {
+        format!("z{name}")
+    }
+}

@@ -1,0 +1,87 @@
+//! JSON lines: first an object about the file, then one for each subject with its reasons as they
+//! are answered.
+//!
+//! In a domain zone the most specific subject decides: one without reasons is an exclusion below a
+//! listed tree.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::{Export, ExportChangeKind, names::names, report::ReportBuilder, said::said};
+use crate::{
+    index::{Items, pieces::Cut},
+    model::{Prefix4, Prefix6, Subject, ZoneKind},
+};
+
+/// The first line.
+pub(super) fn first_line(e: &Export) -> String {
+    json!({"zone": e.view.name, "serial": e.serial, "format": "jsonl", "kind": e.view.spec.kind})
+        .to_string()
+}
+
+pub(super) fn jsonl(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
+    if e.view.spec.kind != ZoneKind::Address {
+        return names(e, &mut |name, items| {
+            line(e, report, &Subject::Domain(name.clone()), items, out)
+        });
+    }
+    let reshaped = ReportBuilder::default();
+    e.pieces(Cut::Values, Some(&reshaped), &mut |piece, items| {
+        parts(piece, items, &mut |part| line(e, report, part, items, out))
+    })?;
+    // A subject that was merged into a piece is a line of its own again.
+    report.take(&reshaped, ExportChangeKind::Split);
+    Ok(())
+}
+
+fn line(
+    e: &Export,
+    report: &ReportBuilder,
+    subject: &Subject,
+    items: &Items,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let reason = |s: super::said::Said| {
+        report.add_text(s.change, subject);
+        json!({"reason": s.reason, "code": std::net::Ipv4Addr::from(s.code).to_string(), "text": s.text})
+    };
+    let reasons: Vec<Value> = said(e, subject, items).into_iter().map(reason).collect();
+    writeln!(
+        out,
+        "{}",
+        json!({"subject": subject.to_string(), "reasons": reasons})
+    )
+}
+
+/// Cuts a piece into its listed subjects if several were merged: each has a text of its own. There
+/// are never more lines than listings.
+fn parts(
+    piece: &Subject,
+    items: &Items,
+    tell: &mut dyn FnMut(&Subject) -> io::Result<()>,
+) -> io::Result<()> {
+    let longest = items.as_slice().iter().map(|i| i.len).max().unwrap_or(0);
+    match piece {
+        Subject::V4(p) if longest > p.len() => {
+            let len = longest.min(Prefix4::BITS);
+            let mut at = Some(p.first());
+            while let Some(first) = at.filter(|a| *a <= p.last()) {
+                let part = Prefix4::new(first, len);
+                tell(&Subject::V4(part))?;
+                at = part.last().checked_add(1);
+            }
+            Ok(())
+        }
+        Subject::V6(p) if (p.len() + 1..=Prefix6::BITS).contains(&longest) => {
+            let mut at = Some(p.first());
+            while let Some(first) = at.filter(|a| *a <= p.last()) {
+                let part = Prefix6::new(first, longest);
+                tell(&Subject::V6(part))?;
+                at = part.last().checked_add(1);
+            }
+            Ok(())
+        }
+        whole => tell(whole),
+    }
+}

@@ -1,0 +1,99 @@
+//! A transfer as master-file lines: from SOA to SOA, with every name and TTL in full.
+
+use std::io::{self, Write};
+
+use super::master::{record, soa_data};
+use crate::{
+    dns::transfer::Difference,
+    index::{
+        Snapshot, ZoneView,
+        find::labels_in,
+        render::{records, render_while},
+    },
+    lists::text::label,
+    model::Serial,
+};
+
+/// The lines of one zone.
+struct Lines<'a> {
+    view: &'a ZoneView,
+    out: &'a mut dyn Write,
+    text: String,
+    result: io::Result<()>,
+}
+
+impl Lines<'_> {
+    fn soa(&mut self, serial: Serial) {
+        let line = format!(
+            "{}. {} SOA {}\n",
+            self.view.name,
+            self.view.soa_ttl(),
+            soa_data(self.view, serial.0)
+        );
+        self.put(line.as_bytes());
+    }
+
+    fn record(&mut self, owner: &[u8], kind: u16, ttl: u32, data: &[u8]) {
+        let mut name = String::new();
+        labels_in(owner).for_each(|l| name += &format!("{}.", label(l)));
+        name += &format!("{}.", self.view.name);
+        self.text.clear();
+        // No TTL is the usual one here.
+        record(&mut self.text, &name, ttl, u32::MAX, kind, data);
+        let text = std::mem::take(&mut self.text);
+        self.put(text.as_bytes());
+        self.text = text;
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        if self.result.is_ok() {
+            self.result = self.out.write_all(bytes);
+        }
+    }
+}
+
+/// Writes a zone (by its number in the snapshot) as the lines of an AXFR.
+pub fn axfr(
+    snapshot: &Snapshot,
+    zone: usize,
+    serial: Serial,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let view = &snapshot.zones.all()[zone];
+    let mut lines = Lines {
+        view,
+        out,
+        text: String::new(),
+        result: Ok(()),
+    };
+    lines.soa(serial);
+    render_while(&snapshot.tables, view, &mut |owner, at| {
+        records(
+            &snapshot.tables.interned,
+            view,
+            &at,
+            &mut |kind, ttl, data| lines.record(owner, kind, ttl, data),
+        );
+        lines.result.is_ok()
+    });
+    lines.soa(serial);
+    lines.result
+}
+
+/// Writes the changes of a zone as the lines of an IXFR: one sequence, condensed (RFC 1995 section
+/// 4).
+pub fn ixfr(view: &ZoneView, difference: &Difference, out: &mut dyn Write) -> io::Result<()> {
+    let mut lines = Lines {
+        view,
+        out,
+        text: String::new(),
+        result: Ok(()),
+    };
+    lines.soa(difference.to);
+    lines.soa(difference.from);
+    difference.removed(&mut |owner, kind, ttl, data| lines.record(owner, kind, ttl, data));
+    lines.soa(difference.to);
+    difference.added(&mut |owner, kind, ttl, data| lines.record(owner, kind, ttl, data));
+    lines.soa(difference.to);
+    lines.result
+}

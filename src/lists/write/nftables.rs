@@ -1,0 +1,45 @@
+//! Two sets for `nft -f`: one transaction that creates them if they are missing, empties and fills
+//! them, so that a packet sees the old set or the new one.
+
+use std::io::{self, Write};
+
+use super::{Export, Net, report::ReportBuilder, set_name};
+
+/// The table of the sets.
+const TABLE: &str = "inet orbsd";
+
+pub(super) fn nftables(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
+    let name = set_name(e.view);
+    writeln!(
+        out,
+        "# In a chain of this table: ip saddr @{name}_v4 drop; ip6 saddr @{name}_v6 drop"
+    )?;
+    writeln!(out, "table {TABLE} {{")?;
+    writeln!(out, "\tset {name}_v4 {{ type ipv4_addr; flags interval; }}")?;
+    writeln!(out, "\tset {name}_v6 {{ type ipv6_addr; flags interval; }}")?;
+    writeln!(
+        out,
+        "}}\nflush set {TABLE} {name}_v4\nflush set {TABLE} {name}_v6"
+    )?;
+    // One command for each set: nft sorts the intervals of a set again with every command for it.
+    // An empty command is an error, so it is opened with its first element.
+    let mut open = "";
+    e.prefixes(report, &mut |net| {
+        let family = if matches!(net, Net::V4(_)) {
+            "v4"
+        } else {
+            "v6"
+        };
+        if open != family {
+            let end = if open.is_empty() { "" } else { "}\n" };
+            writeln!(out, "{end}add element {TABLE} {name}_{family} {{")?;
+            open = family;
+        }
+        writeln!(out, "{net},")
+    })?;
+    if open.is_empty() {
+        Ok(())
+    } else {
+        writeln!(out, "}}")
+    }
+}

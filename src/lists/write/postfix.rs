@@ -1,0 +1,16 @@
+//! A Postfix cidr table (cidr_table(5)), for `check_client_access cidr:FILE`.
+//!
+//! The first pattern that matches decides in Postfix; the prefixes are disjoint, so their order
+//! does not matter and an exclusion needs no line. The format has no names, and access(5) tables
+//! are no alternative: by default Postfix applies a name in one to everything below it too.
+
+use std::io::{self, Write};
+
+use super::{Export, report::ReportBuilder, said::text};
+use crate::index::pieces::Cut;
+
+pub(super) fn postfix(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
+    e.pieces(Cut::Values, Some(report), &mut |piece, items| {
+        writeln!(out, "{piece} REJECT {}", text(e, report, piece, items))
+    })
+}

@@ -1,0 +1,212 @@
+//! A response policy zone (draft-vixie-dnsop-dns-rpz): the listings as triggers, with one action
+//! for all.
+//!
+//! An address zone becomes `rpz-client-ip` triggers: its hosts are the clients to which the policy
+//! applies. A domain zone becomes names, with `rpz-passthru.` for exclusions below a listed tree.
+//! Owner names are relative, so that the file can be loaded under any name.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use super::{Export, ExportChangeKind, Net, names::names, report::ReportBuilder, said::text};
+use crate::{
+    index::{
+        Items,
+        pieces::Cut,
+        zones::{MAX_NAME, wire_name},
+    },
+    lists::text::{label, name, rname},
+    model::{Domain, Prefix6, Scope, Subject, ZoneKind},
+};
+
+/// Bytes of an owner name that are reserved for the resolver's name of the policy zone, its root
+/// label included: that name is not known here.
+pub(super) const POLICY_ZONE_RESERVE: usize = 60;
+
+/// What a resolver does (section 3 of the draft).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Action {
+    /// A CNAME with a meaning, or to a host of the operator.
+    Cname(String),
+    /// Answer with an address; TXT gives the reason. Beside a CNAME there can be no TXT (RFC 1034
+    /// section 3.6.2).
+    Address(std::net::IpAddr),
+}
+
+impl Action {
+    /// `nxdomain` (the default), `nodata`, `drop`, `tcp-only`, `passthru`, an address or a host's
+    /// name.
+    pub(super) fn parse(text: &str) -> Result<Action, String> {
+        let cname = |target: &str| Ok(Action::Cname(target.into()));
+        match text {
+            "" | "nxdomain" => cname("."),
+            "nodata" => cname("*."),
+            "drop" | "tcp-only" | "passthru" => cname(&format!("rpz-{text}.")),
+            other => match other.parse() {
+                Ok(address) => Ok(Action::Address(address)),
+                Err(_) if other.contains('.') && wire_name(other).is_ok() => {
+                    cname(&format!("{}.", name(other)))
+                }
+                Err(_) => Err(format!(
+                    "`{other}` is not an action; it is one of nxdomain, nodata, drop, tcp-only, passthru, an address, or a host's name with a dot"
+                )),
+            },
+        }
+    }
+
+    /// Whether the records give the reason.
+    fn tells(&self) -> bool {
+        matches!(self, Action::Address(_))
+    }
+
+    /// Writes the records of an owner.
+    fn write(&self, owner: &str, why: &str, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Action::Cname(target) => writeln!(out, "{owner} CNAME {target}"),
+            Action::Address(a) => {
+                let kind = if a.is_ipv4() { "A" } else { "AAAA" };
+                writeln!(
+                    out,
+                    "{owner} {kind} {a}\n{owner} TXT {}",
+                    super::master::quoted(why.as_bytes())
+                )
+            }
+        }
+    }
+}
+
+pub(super) fn rpz(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
+    let s = &e.view.spec;
+    let action = Action::parse(e.action).map_err(io::Error::other)?;
+    let ns: Vec<String> = s.ns.iter().map(|n| format!("{}.", name(n))).collect();
+    let first = ns.first().map_or(".", |n| n);
+    writeln!(out, "$TTL {}", s.ttl.0)?;
+    let times = [s.refresh, s.retry, s.expire, s.minimum()]
+        .map(|t| t.0.to_string())
+        .join(" ");
+    writeln!(
+        out,
+        "@ SOA {first} {}. {} {times}",
+        rname(&s.contact),
+        e.serial
+    )?;
+    ns.iter().try_for_each(|n| writeln!(out, "@ NS {n}"))?;
+    match s.kind {
+        ZoneKind::Address if action.tells() => {
+            e.pieces(Cut::Values, Some(report), &mut |piece, items| match piece {
+                Subject::V4(p) => {
+                    action.write(&client(Net::V4(*p)), &text(e, report, piece, items), out)
+                }
+                Subject::V6(p) => {
+                    action.write(&client(Net::V6(*p)), &text(e, report, piece, items), out)
+                }
+                Subject::Domain(_) => Ok(()),
+            })
+        }
+        ZoneKind::Address => e.prefixes(report, &mut |net| action.write(&client(net), "", out)),
+        _ => domains(e, &action, report, out),
+    }
+}
+
+/// Whether resolvers read a name as an address or a name server instead of a host name.
+pub(super) fn reserved(name: &str) -> bool {
+    name.rsplit('.')
+        .next()
+        .is_some_and(|top| top.starts_with("rpz-"))
+}
+
+/// The bytes of a trigger's owner name in a message, relative to the policy zone.
+pub(super) fn owner_bytes(domain: &Domain) -> usize {
+    domain.name().len() + 1 + if domain.scope() == Scope::Below { 2 } else { 0 }
+}
+
+fn domains(
+    e: &Export,
+    action: &Action,
+    report: &ReportBuilder,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let exception = Action::Cname("rpz-passthru.".into());
+    for name in e.long_exclusions() {
+        report.add(ExportChangeKind::ExclusionTooLong, name);
+    }
+    names(e, &mut |domain, items: &Items| {
+        let excluded = items.is_empty();
+        if reserved(domain.name()) || owner_bytes(domain) + POLICY_ZONE_RESERVE > MAX_NAME {
+            let kind = match (excluded, reserved(domain.name())) {
+                (true, _) => ExportChangeKind::ExclusionTooLong,
+                (false, true) => ExportChangeKind::ReservedName,
+                (false, false) => ExportChangeKind::NameTooLongForPolicyZone,
+            };
+            if !excluded || !reserved(domain.name()) {
+                report.add(kind, domain);
+            }
+            return Ok(());
+        }
+        let mut owner = String::from(if domain.scope() == Scope::Below {
+            "*."
+        } else {
+            ""
+        });
+        for (i, l) in domain.name().split('.').enumerate() {
+            let _ = write!(
+                owner,
+                "{}{}",
+                if i > 0 { "." } else { "" },
+                label(l.as_bytes())
+            );
+        }
+        match (excluded, action.tells()) {
+            (true, _) => exception.write(&owner, "", out),
+            (false, true) => action.write(
+                &owner,
+                &text(e, report, &Subject::Domain(domain.clone()), items),
+                out,
+            ),
+            (false, false) => action.write(&owner, "", out),
+        }
+    })
+}
+
+/// The owner of a client's trigger (section 4.1.1): the length, then the address from its end; of
+/// IPv6 16 bits a label, the longest run of zeros as `zz`.
+fn client(net: Net) -> String {
+    match net {
+        Net::V4(p) => {
+            let [a, b, c, d] = p.first().to_be_bytes();
+            format!("{}.{d}.{c}.{b}.{a}.rpz-client-ip", p.len())
+        }
+        Net::V6(p) => format!("{}.{}.rpz-client-ip", p.len(), words(p)),
+    }
+}
+
+/// As RFC 5952 shortens: the longest run of two or more, the first of equals. Resolvers refuse
+/// other spellings.
+pub(super) fn words(p: Prefix6) -> String {
+    let words: Vec<u16> = (0..8)
+        .map(|i| (p.first() >> (112 - 16 * i)) as u16)
+        .collect();
+    let run = |at: usize| words[at..].iter().take_while(|w| **w == 0).count();
+    let longest = (0..8)
+        .map(|at| (run(at), at))
+        .filter(|(n, _)| *n > 1)
+        .max_by_key(|(n, at)| (*n, 8 - at));
+    let mut out: Vec<String> = Vec::with_capacity(8);
+    let mut at = 0;
+    while at < 8 {
+        match longest {
+            Some((n, start)) if start == at => {
+                out.push("zz".into());
+                at += n;
+            }
+            _ => {
+                out.push(format!("{:x}", words[at]));
+                at += 1;
+            }
+        }
+    }
+    out.reverse();
+    out.join(".")
+}

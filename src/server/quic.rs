@@ -1,0 +1,256 @@
+//! The DoQ front (RFC 9250): one query on each stream of a connection. quinn speaks QUIC; limits
+//! and answers are ours.
+//!
+//! There are no transfers here: AXFR and IXFR are refused, and go over TLS. Packets are padded to
+//! full length, which is what RFC 9250 section 5.4 wants against an observer who counts bytes.
+
+use std::{
+    io,
+    net::{IpAddr, UdpSocket},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use quinn::{
+    Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
+};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use super::{Certificates, Shared, reply, tcp, tls::HANDSHAKE};
+use crate::{
+    dns::{
+        Peer,
+        query::{Query, Room},
+    },
+    metrics::Worker,
+    net::{ConnectionLimiter, ConnectionPermit},
+};
+
+/// Bytes of queries that are on their way to us on one connection.
+const RECEIVE_WINDOW: u32 = 64 * 1024;
+/// Bytes of answers on one connection that the client has not taken.
+const SEND_WINDOW: u64 = 256 * 1024;
+/// Connections that wait to be taken, and the bytes that each of them and all of them may have sent
+/// by then.
+const MAX_WAITING: (usize, u64, u64) = (1024, 16 * 1024, 4 * 1024 * 1024);
+/// After so long without a packet the other side is gone; a client that is there is cut by our own
+/// idle limit before.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// How often a connection is looked at, whether it idles for too long.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
+
+/// DOQ_NO_ERROR (RFC 9250 section 8.4).
+const NO_ERROR: VarInt = VarInt::from_u32(0);
+/// DOQ_PROTOCOL_ERROR.
+const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
+/// DOQ_EXCESSIVE_LOAD.
+const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
+
+/// Takes connections until the task is dropped. The socket is one of [`super::udp::bind`]. The
+/// error says that the system does not give what QUIC needs.
+pub async fn run(
+    socket: UdpSocket,
+    shared: Shared,
+    limiter: ConnectionLimiter,
+    certificates: Arc<Certificates>,
+) -> io::Result<()> {
+    let counters = shared
+        .metrics
+        .worker(&tcp::name("quic", socket.local_addr()));
+    let base = settings(ServerConfig::with_crypto(certificates.ready().quic.clone()));
+    let endpoint = Endpoint::new(
+        EndpointConfig::default(),
+        Some(base.clone()),
+        socket,
+        Arc::new(TokioRuntime),
+    )?;
+    while let Some(incoming) = endpoint.accept().await {
+        let addr = incoming.remote_address().ip().to_canonical();
+        // A forged address cannot take the places of others: where they get few, the client first
+        // shows that it is there.
+        if limiter.is_pressed(addr) && incoming.may_retry() {
+            let _ = incoming.retry();
+            continue;
+        }
+        let Some(permit) = limiter.admit(addr) else {
+            incoming.refuse();
+            continue;
+        };
+        let mut config = base.clone();
+        config.crypto = certificates.ready().quic.clone();
+        let client = Arc::new(Client {
+            addr,
+            shared: shared.clone(),
+            counters: counters.clone(),
+            permit: permit.clone(),
+        });
+        tokio::spawn(async move {
+            let served =
+                async { drop(timeout(tcp::TOTAL, client.connection(incoming, config)).await) };
+            permit.run(served).await;
+        });
+    }
+    Ok(())
+}
+
+/// Our limits of a connection. It stays with the address that it began with: who may ask is decided
+/// by that.
+fn settings(mut config: ServerConfig) -> ServerConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(tcp::PIPELINE as u32))
+        .max_concurrent_uni_streams(VarInt::from_u32(0));
+    transport
+        .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW))
+        .receive_window(VarInt::from_u32(RECEIVE_WINDOW));
+    transport
+        .send_window(SEND_WINDOW)
+        .datagram_receive_buffer_size(None)
+        .pad_to_mtu(true);
+    transport.max_idle_timeout(SILENCE.try_into().ok());
+    config
+        .transport_config(Arc::new(transport))
+        .migration(false);
+    config
+        .max_incoming(MAX_WAITING.0)
+        .incoming_buffer_size(MAX_WAITING.1)
+        .incoming_buffer_size_total(MAX_WAITING.2);
+    config
+}
+
+/// One connection's client and what it is served with.
+struct Client {
+    addr: IpAddr,
+    shared: Shared,
+    counters: Arc<Worker>,
+    permit: Arc<ConnectionPermit>,
+}
+
+impl Client {
+    /// Serves one connection until it ends or idles for too long.
+    async fn connection(self: &Arc<Self>, incoming: Incoming, config: ServerConfig) -> Option<()> {
+        let connecting = incoming.accept_with(Arc::new(config)).ok()?;
+        let connection = timeout(HANDSHAKE, connecting).await.ok()?.ok()?;
+        // As many as the client may have streams; they end with the connection.
+        let mut streams = JoinSet::new();
+        let mut last = Instant::now();
+        loop {
+            match timeout(IDLE_CHECK, connection.accept_bi()).await {
+                Ok(Ok((send, receive))) => {
+                    last = Instant::now();
+                    let (client, connection) = (self.clone(), connection.clone());
+                    streams.spawn(async move { client.stream(&connection, send, receive).await });
+                }
+                Ok(Err(_)) => return None,
+                Err(_) if last.elapsed() >= tcp::IDLE || self.shared.stop.load(Relaxed) => {
+                    connection.close(NO_ERROR, b"");
+                    return None;
+                }
+                Err(_) => {}
+            }
+            while streams.try_join_next().is_some() {}
+        }
+    }
+
+    /// Answers the query of one stream. What breaks the protocol ends the connection (RFC 9250
+    /// section 4.3.3).
+    async fn stream(
+        &self,
+        connection: &Connection,
+        mut send: SendStream,
+        mut receive: RecvStream,
+    ) -> Option<()> {
+        let mut out = vec![0, 0];
+        let read = match timeout(tcp::STALL, receive.read_to_end(2 + tcp::READ)).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(quinn::ReadToEndError::TooLong)) => {
+                connection.close(PROTOCOL_ERROR, b"a query of this length is none");
+                return None;
+            }
+            Ok(Err(_)) => return None,
+            Err(_) => {
+                let _ = send.reset(EXCESSIVE_LOAD);
+                return None;
+            }
+        };
+        let _answering = self.permit.begin_answer()?;
+        match query(&read) {
+            Ok(query)
+                if reply(
+                    query,
+                    Peer::single(self.addr),
+                    &self.shared,
+                    &self.counters,
+                    &mut out,
+                ) => {}
+            Ok(_) => {
+                connection.close(PROTOCOL_ERROR, b"that is no DNS query");
+                return None;
+            }
+            Err(text) => {
+                connection.close(PROTOCOL_ERROR, text.as_bytes());
+                return None;
+            }
+        }
+        let len = (out.len() - 2) as u16;
+        out[..2].copy_from_slice(&len.to_be_bytes());
+        timeout(tcp::STALL, send.write_all(&out)).await.ok()?.ok()?;
+        send.finish().ok()
+    }
+}
+
+/// The one query that a stream holds, behind its length; or what is wrong with it (RFC 9250
+/// sections 4.2.1, 4.3.3 and 5.5.2).
+fn query(read: &[u8]) -> Result<&[u8], &'static str> {
+    let (len, query) = read
+        .split_first_chunk::<2>()
+        .ok_or("the stream ended before its query")?;
+    match usize::from(u16::from_be_bytes(*len)) {
+        len if len > query.len() => return Err("the stream ended before its query"),
+        len if len < query.len() => return Err("a stream has one query"),
+        _ => {}
+    }
+    if query.get(..2).is_some_and(|id| id != [0, 0]) {
+        return Err("the message id has to be 0");
+    }
+    if Query::parse(query, &mut Room::default()).is_ok_and(|q| q.edns.is_some_and(|e| e.keepalive))
+    {
+        return Err("edns-tcp-keepalive is not for QUIC");
+    }
+    Ok(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_holds_one_whole_query_with_id_0_and_without_keepalive() {
+        let plain = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1];
+        let framed = |q: &[u8]| [&(q.len() as u16).to_be_bytes()[..], q].concat();
+        assert_eq!(query(&framed(&plain)), Ok(&plain[..]));
+        let mut id = plain;
+        id[1] = 1;
+        let mut keepalive = [
+            &plain[..],
+            &[0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 4, 0, 11, 0, 0],
+        ]
+        .concat();
+        keepalive[11] = 1;
+        for (bad, text) in [
+            (vec![], "ended before"),
+            (vec![0], "ended before"),
+            (framed(&plain)[..10].to_vec(), "ended before"),
+            ([framed(&plain), framed(&plain)].concat(), "one query"),
+            (framed(&id), "id has to be 0"),
+            (framed(&keepalive), "keepalive"),
+        ] {
+            assert!(query(&bad).unwrap_err().contains(text), "{text}");
+        }
+    }
+}

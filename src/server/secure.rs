@@ -1,0 +1,117 @@
+//! The encrypted fronts together: their settings, their sockets, and their start.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::{Certificates, Files, Shared, https, quic, sys, tcp, tls, udp};
+use crate::net::ConnectionLimiter;
+
+/// Settings of the encrypted fronts: `[tls]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where DoT and XoT are served.
+    pub listen: Vec<SocketAddr>,
+    /// Where DoH is served.
+    pub https: Vec<SocketAddr>,
+    /// Where DoQ is served.
+    pub quic: Vec<SocketAddr>,
+    /// The path of DoH's address.
+    pub path: String,
+    /// Whether the HTTP API or the public look-up is encrypted too.
+    pub web: bool,
+    /// The certificate, its key, and who vouches for clients.
+    pub files: Files,
+}
+
+impl Settings {
+    /// Whether anything is encrypted.
+    pub fn wanted(&self) -> bool {
+        self.web || !(self.listen.is_empty() && self.https.is_empty() && self.quic.is_empty())
+    }
+
+    /// Reads the certificate and all that belongs to it, where it is wanted.
+    pub fn open(&self) -> Result<Option<Arc<Certificates>>, String> {
+        if !self.wanted() {
+            return Ok(None);
+        }
+        Certificates::open(self.files.clone())
+            .map(|c| Some(Arc::new(c)))
+            .map_err(|e| format!("[tls]: {e}"))
+    }
+}
+
+/// Open sockets that are not served yet.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    tls: Vec<TcpListener>,
+    https: Vec<TcpListener>,
+    quic: Vec<std::net::UdpSocket>,
+}
+
+/// Opens all sockets. The error names the key and the address.
+pub fn bind(settings: &Settings) -> Result<Sockets, String> {
+    Ok(Sockets {
+        tls: each("tls.listen", &settings.listen, tcp::bind)?,
+        https: each("tls.https", &settings.https, tcp::bind)?,
+        quic: each("tls.quic", &settings.quic, udp::bind)?,
+    })
+}
+
+fn each<S>(
+    key: &str,
+    addrs: &[SocketAddr],
+    bind: impl Fn(SocketAddr) -> io::Result<S>,
+) -> Result<Vec<S>, String> {
+    let mut out = Vec::new();
+    for addr in addrs {
+        match bind(*addr) {
+            Ok(socket) => out.push(socket),
+            Err(e) if addr.is_ipv6() && sys::is_missing(&e) => {
+                tracing::warn!(%addr, key, "this machine does not have the address; not listening there");
+            }
+            Err(e) => return Err(format!("{key}: {addr}: {e}")),
+        }
+    }
+    Ok(out)
+}
+
+impl Sockets {
+    /// Serves them all, and looks after the certificate, until the tasks are aborted.
+    pub fn serve(
+        self,
+        path: &str,
+        certificates: &Arc<Certificates>,
+        shared: &Shared,
+        limiter: &ConnectionLimiter,
+    ) -> Vec<JoinHandle<()>> {
+        let mut tasks = vec![tokio::spawn(certificates.clone().watch())];
+        for l in self.tls {
+            tasks.push(tokio::spawn(tls::run(
+                l,
+                shared.clone(),
+                limiter.clone(),
+                certificates.clone(),
+            )));
+        }
+        for l in self.https {
+            tasks.push(tokio::spawn(https::run(
+                l,
+                shared.clone(),
+                limiter.clone(),
+                certificates.clone(),
+                path.into(),
+            )));
+        }
+        for socket in self.quic {
+            let (shared, limiter, certificates) =
+                (shared.clone(), limiter.clone(), certificates.clone());
+            tasks.push(tokio::spawn(async move {
+                if let Err(e) = quic::run(socket, shared, limiter, certificates).await {
+                    tracing::error!(error = %e, "QUIC cannot be served");
+                }
+            }));
+        }
+        tasks
+    }
+}

@@ -1,0 +1,412 @@
+//! The TCP front (RFC 7766): many queries on a connection, answered in order as they come, with a
+//! limit on everything. What is here also carries the encrypted fronts: their permits, their
+//! limits, and the talk on one connection.
+
+use std::{
+    cell::RefCell,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{Shared, count, sys::set_option};
+use crate::{
+    clock::wall,
+    dns::{Kind, Peer, TCP_SIZE, encode::IDLE_DECISECONDS, notify, respond},
+    metrics::{Totals, Worker},
+    net::{ConnectionLimiter, ConnectionPermit},
+};
+
+/// How long a connection may wait for the next query.
+pub(super) const IDLE: Duration = Duration::from_millis(IDLE_DECISECONDS as u64 * 100);
+/// How long a connection may live.
+pub(super) const TOTAL: Duration = Duration::from_secs(300);
+/// How long a client may take to send a query it has begun, or to take what was answered.
+pub(super) const STALL: Duration = Duration::from_secs(5);
+/// Queries that are answered before what they got is written out.
+pub(super) const PIPELINE: usize = 64;
+/// Bytes read at a time; a query longer than this is malformed.
+pub(super) const READ: usize = 8 * 1024;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// How long a transfer waits for a place.
+const TRANSFER_WAIT: Duration = Duration::from_secs(120);
+/// How long to wait after the system had no connection to give.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// Where an answer is made: one for each thread, not one for each connection.
+    pub(super) static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; TCP_SIZE]);
+}
+
+/// Opens a listener. An IPv6 one is for IPv6 alone, as the UDP sockets are, so that `0.0.0.0` and
+/// `[::]` can stand side by side.
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    if addr.is_ipv6() {
+        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+    }
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// Takes connections until the task is dropped.
+pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimiter) {
+    let counters = shared.metrics.worker(&name("tcp", listener.local_addr()));
+    let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
+        let (shared, counters) = (shared.clone(), counters.clone());
+        async move {
+            // How a connection ends is the client's business; there is nobody to tell.
+            let _ = connection(stream, Peer::tcp(addr), &shared, &counters, &permit).await;
+        }
+    };
+    accept(listener, limiter, serve).await;
+}
+
+/// The name of a front's counters, such as `tcp-127.0.0.1:53`.
+pub(super) fn name(front: &str, addr: io::Result<SocketAddr>) -> String {
+    format!(
+        "{front}-{}",
+        addr.map_or_else(|_| "?".into(), |a| a.to_string())
+    )
+}
+
+/// Takes connections until the task is dropped, each with a permit that it gets before a byte is
+/// read.
+pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    limiter: ConnectionLimiter,
+    serve: impl Fn(TcpStream, IpAddr, Arc<ConnectionPermit>) -> T,
+) {
+    loop {
+        limiter.settled().await;
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let Some(permit) = limiter.admit(from.ip()) else {
+                    continue;
+                };
+                if stream.set_nodelay(true).is_ok() {
+                    let work = serve(stream, from.ip().to_canonical(), permit.clone());
+                    tokio::spawn(async move { permit.run(work).await });
+                }
+            }
+            // Out of file descriptors, most likely: wait for some to come back.
+            Err(_) => tokio::time::sleep(ACCEPT_BACKOFF).await,
+        }
+    }
+}
+
+/// Serves one connection until it ends: of TCP, or of what runs over it.
+pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    peer: Peer<'_>,
+    shared: &Shared,
+    counters: &Worker,
+    permit: &Arc<ConnectionPermit>,
+) -> io::Result<()> {
+    let mut input = Vec::with_capacity(READ);
+    let mut output = Vec::new();
+    let mut begun: Option<Instant> = None;
+    let end = Instant::now() + TOTAL;
+    while !shared.stop.load(Ordering::Relaxed) && Instant::now() < end {
+        let got = match begun {
+            Some(b) => timeout_at(b + STALL, stream.read_buf(&mut input)).await??,
+            None => timeout(IDLE, stream.read_buf(&mut input)).await??,
+        };
+        if got == 0 {
+            return Ok(());
+        }
+        let mut rest = &input[..];
+        let is_whole = !matches!(split(rest), Ok(None));
+        let mut answering = if is_whole {
+            Some(permit.begin_answer().ok_or_else(shed)?)
+        } else {
+            None
+        };
+        let mut waiting = 0;
+        // Whoever sends what is no query does not speak DNS; what was answered before is written
+        // all the same.
+        let sound = loop {
+            let (query, tail) = match split(rest) {
+                Ok(Some(found)) => found,
+                Ok(None) => break true,
+                Err(_) => break false,
+            };
+            rest = tail;
+            match answer(query, peer, shared, counters, &mut output) {
+                Kind::Dropped => break false,
+                Kind::Transfer => {
+                    send(&mut stream, &output).await?;
+                    output.clear();
+                    drop(answering.take());
+                    transfer(query, peer, shared, &mut stream, permit).await?;
+                    answering = Some(permit.begin_answer().ok_or_else(shed)?);
+                }
+                _ => {}
+            }
+            waiting += 1;
+            if waiting % PIPELINE == 0 {
+                // A client that does not read gets no further answers: its queries wait in its own
+                // buffers.
+                send(&mut stream, &output).await?;
+                output.clear();
+            }
+        };
+        let used = input.len() - rest.len();
+        input.drain(..used);
+        begun = if input.is_empty() {
+            None
+        } else {
+            Some(begun.filter(|_| used == 0).unwrap_or_else(Instant::now))
+        };
+        send(&mut stream, &output).await?;
+        output.clear();
+        drop(answering);
+        if !sound {
+            return Ok(());
+        }
+        if begun.is_some() && is_whole {
+            permit.await_request();
+        }
+    }
+    Ok(())
+}
+
+fn shed() -> io::Error {
+    io::Error::other("the connection was closed for another one")
+}
+
+/// Writes all of it; a stream that keeps bytes back (TLS) is made to let them go.
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, output: &[u8]) -> io::Result<()> {
+    let write = async {
+        stream.write_all(output).await?;
+        stream.flush().await
+    };
+    timeout(STALL, write).await?
+}
+
+/// Sends a transfer; what was it is told in the log.
+async fn transfer<S: AsyncWrite + Unpin>(
+    query: &[u8],
+    peer: Peer<'_>,
+    shared: &Shared,
+    stream: &mut S,
+    permit: &Arc<ConnectionPermit>,
+) -> io::Result<()> {
+    let Some(transfers) = &shared.transfers else {
+        return Err(io::Error::other("transfers are not served here"));
+    };
+    if !permit.begin_transfer(TRANSFER_WAIT).await {
+        tracing::info!(client = %peer.addr, "a transfer was refused: too many are under way");
+        return Err(io::Error::other("too many transfers at the same time"));
+    }
+    let begun = Instant::now();
+    let sent = transfers.stream(query, peer, &shared.stop, stream).await;
+    match &sent {
+        Ok(s) => {
+            tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?begun.elapsed(), "transferred");
+        }
+        Err(e) => {
+            tracing::info!(client = %peer.addr, error = %e, took = ?begun.elapsed(), "a transfer was cut off");
+        }
+    }
+    if permit.end_transfer() {
+        sent.map(drop)
+    } else {
+        Err(shed())
+    }
+}
+
+/// Answers a query behind what was answered before, unless it is a transfer.
+fn answer(
+    query: &[u8],
+    peer: Peer<'_>,
+    shared: &Shared,
+    counters: &Worker,
+    output: &mut Vec<u8>,
+) -> Kind {
+    ANSWER.with_borrow_mut(|buffer| {
+        let outcome = respond(&shared.published.load(), query, peer, wall(), buffer);
+        let mut totals = Totals::default();
+        count(&mut totals, &outcome, query.len());
+        counters.of(outcome.zone).add(&totals);
+        let notified = if notify::is_one(query) {
+            shared.notify(query, peer.addr)
+        } else {
+            None
+        };
+        let reply = notified.as_deref().unwrap_or(&buffer[..outcome.len]);
+        if !reply.is_empty() && outcome.kind != Kind::Transfer {
+            output.extend((reply.len() as u16).to_be_bytes());
+            output.extend(reply);
+        }
+        outcome.kind
+    })
+}
+
+/// The first whole message of what was read, and what follows it.
+fn split(bytes: &[u8]) -> io::Result<Option<(&[u8], &[u8])>> {
+    let Some((len, rest)) = bytes.split_first_chunk::<2>() else {
+        return Ok(None);
+    };
+    let len = usize::from(u16::from_be_bytes(*len));
+    if len > READ {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a query of this length is none",
+        ));
+    }
+    Ok(rest.split_at_checked(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        index::{Published, Snapshot},
+        metrics::Metrics,
+        net::Shares,
+    };
+
+    fn shared() -> Shared {
+        let snapshot = Snapshot {
+            sound: true,
+            ..Snapshot::default()
+        };
+        Shared {
+            published: Arc::new(Published::new(snapshot)),
+            metrics: Arc::new(Metrics::default()),
+            transfers: None,
+            notified: None,
+            stop: Arc::default(),
+        }
+    }
+
+    /// A framed query that is refused, since there are no zones.
+    fn query(id: u8) -> Vec<u8> {
+        vec![
+            0, 19, 0, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1,
+        ]
+    }
+
+    async fn reply(s: &mut TcpStream) -> Option<Vec<u8>> {
+        let len = timeout(Duration::from_secs(3), s.read_u16())
+            .await
+            .ok()?
+            .ok()?;
+        let mut out = vec![0; usize::from(len)];
+        s.read_exact(&mut out).await.ok()?;
+        Some(out)
+    }
+
+    #[tokio::test]
+    async fn both_wildcard_addresses_listen_on_one_port() {
+        let four = bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let port = four.local_addr().unwrap().port();
+        match bind(SocketAddr::new(
+            std::net::Ipv6Addr::UNSPECIFIED.into(),
+            port,
+        )) {
+            Ok(six) => assert_eq!(six.local_addr().unwrap().port(), port),
+            Err(e) => assert!(crate::server::sys::is_missing(&e), "{e}"),
+        }
+    }
+
+    fn limiter(total: usize) -> ConnectionLimiter {
+        ConnectionLimiter::new(total, &Shares::default())
+    }
+
+    #[tokio::test]
+    async fn all_listeners_share_the_connections_of_a_client() {
+        let limiter = limiter(2048);
+        let listeners = [
+            bind("127.0.0.1:0".parse().unwrap()).unwrap(),
+            bind("127.0.0.1:0".parse().unwrap()).unwrap(),
+        ];
+        let addrs = listeners.each_ref().map(|l| l.local_addr().unwrap());
+        for l in listeners {
+            tokio::spawn(run(l, shared(), limiter.clone()));
+        }
+        let mut open = Vec::new();
+        for i in 0..64 + 10 {
+            let mut s = TcpStream::connect(addrs[i % 2]).await.unwrap();
+            s.write_all(&query(1)).await.unwrap();
+            assert!(reply(&mut s).await.is_some(), "{i}: a new one is answered");
+            open.push(s);
+        }
+        assert_eq!(
+            (limiter.stats().open, limiter.stats().shed_of_share),
+            (64, 10)
+        );
+        for (i, s) in open.iter_mut().enumerate() {
+            let closed = timeout(
+                Duration::from_millis(if i < 10 { 3000 } else { 1 }),
+                s.read_u8(),
+            )
+            .await
+            .is_ok();
+            assert_eq!(
+                closed,
+                i < 10,
+                "{i}: those that were idle longest are closed"
+            );
+        }
+        drop(open);
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if limiter.stats().open == 0 {
+                break;
+            }
+        }
+        assert_eq!(limiter.stats().open, 0, "places are given back");
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_written_before_a_bad_message_ends_it() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(run(listener, shared(), limiter(2048)));
+        for bad in [
+            &[0xff, 0xff, 0][..],
+            &[0, 3, 1, 2, 3],
+            &[0, 12, 0, 1, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ] {
+            let mut s = TcpStream::connect(addr).await.unwrap();
+            s.write_all(&[&query(1)[..], &query(2), bad].concat())
+                .await
+                .unwrap();
+            for id in [1, 2] {
+                let got = reply(&mut s).await.unwrap();
+                assert_eq!((got[1], got[3] & 15), (id, 5));
+            }
+            assert!(
+                matches!(
+                    timeout(Duration::from_secs(3), s.read_u8()).await,
+                    Ok(Err(_))
+                ),
+                "closed"
+            );
+        }
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_raised() {
+        let first = crate::server::sys::raise_file_limit().unwrap();
+        assert_eq!(crate::server::sys::raise_file_limit().unwrap(), first);
+        assert!(first > 0);
+    }
+}
