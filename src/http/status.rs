@@ -28,7 +28,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let [hosts, nets, ip6, names] = snapshot.tables.counts();
     let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| {
         json!({
-            "zone": z.name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
+            "zone": z.name, "file": z.spec.stem, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
             "counters": app.metrics.zone(Some(z.slot)),
             "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, app.ledger.now())),
         })
@@ -57,9 +57,10 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         .map(|(n, total, zones)| (n, json!({"total": total, "zones": by_zone(&zones)})))
         .collect();
     let refused = app.ledger.health.writes_refused();
+    let degraded = integrity::degraded(&app).await;
     // It waits for whoever decides something now, who may wait for the disk.
-    let desk = app.desk.clone();
-    let wrong = tokio::task::spawn_blocking(move || desk.wrong())
+    let relay = app.relay.clone();
+    let wrong = tokio::task::spawn_blocking(move || relay.wrong())
         .await
         .unwrap_or_else(|e| Some(e.to_string()));
     let ledger = app.ledger.clone();
@@ -75,7 +76,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "clock": clock::shown(&app.ledger.clock.report()),
         "commit": snapshot.seq,
         "writes": if refused.is_some() { "refused" } else { "taken" },
-        "problem": refused.or_else(|| integrity::degraded(&app).into_iter().next()),
+        "problem": refused.or_else(|| degraded.into_iter().next()),
         "removals": integrity::removals(&app),
         "integrity": integrity::report(&app),
         "commits": app.ledger.health.commits.load(Relaxed),
@@ -86,7 +87,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         "feeds": (app.feeds)(),
         "exports": (app.files)(),
         "left_behind": left.map_or_else(|e| json!({"problem": e}), |l| json!(l.iter().map(super::rename::left_behind).collect::<Vec<_>>())),
-        "tester": {"enabled": app.desk.settings().enabled, "wrong": wrong},
+        "tester": {"enabled": app.relay.settings().enabled, "wrong": wrong},
         "connections": (app.connections)().into_iter().map(|(name, s)| (name.to_string(), json!(s))).collect::<Map<_, _>>(),
         "other": app.metrics.zone(None),
         "workers": workers,
@@ -112,7 +113,7 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
                 .report()
                 .problem()
                 .into_iter()
-                .chain(integrity::degraded(&app));
+                .chain(integrity::degraded(&app).await);
             let lines: String = wrong.map(|why| format!("degraded: {why}\n")).collect();
             (
                 StatusCode::OK,

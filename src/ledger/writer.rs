@@ -21,7 +21,7 @@ use crate::{
     index::{Builder, Published, Snapshot, ZoneSet, ZoneView},
     model::{
         Change, Serial, SourceId, Subject, Time,
-        history::{Ask, OpenEnd},
+        history::{Ask, OpenEnd, PROBER_LIFETIME, PROBER_REASONS},
         verdict::own_text,
     },
     store::{Batch, Store, StoreError, Vocabulary, journal::Since, schema, vocabulary_rows},
@@ -86,9 +86,9 @@ impl Writer {
 
     /// One turn: what waits, in order; changes in a row are one commit.
     fn turn(&mut self, waiting: &mut Vec<Job>) -> Option<Reply<()>> {
-        // A log of removals that is back, or that a setting lets begin anew, ends the stop before
-        // the next change is refused.
-        if self.health.removals().problem.is_some() {
+        // Before a change is accepted or refused: the log of removals may be lost or back, or begin
+        // anew by a new setting.
+        if waiting.iter().any(|job| !matches!(job, Job::Tick)) {
             self.watch_removals(false);
         }
         let mut group: Vec<(Change, Reply<Receipt>)> = Vec::new();
@@ -225,13 +225,12 @@ impl Writer {
                 change.terms.open_end = OpenEnd::Lifetime; // it is not open
             } else {
                 // What tests have found always ends (safety rule S14).
-                let tested =
-                    *source == SourceId::PROBER && super::desk::REASONS.contains(&name.as_str());
+                let tested = *source == SourceId::PROBER && PROBER_REASONS.contains(&name.as_str());
                 let lifetime = known
                     .lifetime
                     .filter(|_| change.terms.open_end != OpenEnd::Never || tested);
                 *until = lifetime
-                    .or(tested.then_some(super::desk::LIFETIME))
+                    .or(tested.then_some(PROBER_LIFETIME))
                     .map(|l| self.clock.now().plus(l));
             }
             if let Some(t) = text {
