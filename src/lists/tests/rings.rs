@@ -381,7 +381,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn rings_end_with_the_union_of_own_words(
+    fn rings_converge_to_the_union_of_own_listings(
         count in 2..=6usize,
         domains: bool,
         edges in prop::collection::vec((0..6usize, 0..6usize), 1..14),
@@ -408,7 +408,7 @@ fn ended_entry_does_not_come_back_through_a_follower() {
 /// If each server preferred the more specific listing of the other, both would change their minds
 /// at every refresh.
 #[test]
-fn followers_of_each_other_come_to_rest() {
+fn followers_of_each_other_converge() {
     let words =
         [(0, 0), (1, 0), (2, 4)].map(|(server, subject)| Step::Word(server, subject, Some(0)));
     check("address", 3, &[(0, 1), (1, 0), (0, 2), (1, 2)], &words).unwrap();

@@ -210,7 +210,7 @@ fn fault(kind: &str, details: &str, is: &Outcome) -> Option<String> {
 }
 
 #[test]
-fn every_file_of_the_table_lists_what_it_says() {
+fn every_listed_file_has_the_expected_outcome() {
     let table = fs::read_to_string(folder().join("table.txt")).unwrap();
     let mut wrong = Vec::new();
     for (i, line) in table

@@ -163,7 +163,7 @@ proptest! {
     /// X1, X2, X3: every listed address is inside, no other is, whatever lies in what; nothing is
     /// there twice.
     #[test]
-    fn x1_x2_x3_exactly_what_is_listed_is_inside(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
+    fn exports_cover_exactly_what_is_listed(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
         let snapshot = snapshot("address", &world);
         let mut fewest = None;
         for format in FORMATS {
@@ -193,7 +193,7 @@ proptest! {
     /// X1, X2: names are listed or not as in DNS, both by the closest name that exists and by
     /// taking labels off.
     #[test]
-    fn x1_x2_names_of_a_policy_say_what_dns_says(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
+    fn policy_names_agree_with_dns_answers(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
         let snapshot = snapshot("domain", &world);
         let text = exported("rpz", "", &snapshot);
         let rules: BTreeMap<&str, bool> = text.lines().filter_map(|l| {
@@ -225,7 +225,7 @@ proptest! {
 }
 
 #[test]
-fn x4_families_never_stand_in_one_set() {
+fn sets_hold_one_address_family() {
     let snapshot = snapshot("address", &world("2.0.0.0/8 2a00:1::/32"));
     let nft = exported("nftables", "", &snapshot);
     let (four, six) = nft
@@ -254,7 +254,7 @@ fn x4_families_never_stand_in_one_set() {
 }
 
 #[test]
-fn x5_texts_name_what_is_listed_and_not_every_address() {
+fn texts_name_the_listed_prefix_and_not_every_address() {
     let snapshot = snapshot(
         "address",
         &world("45.1.0.0/16=in_$ 45.2.0.4=host_$ 45.2.0.5=host_$ 46.1.1.1=alone_$ !45.1.0.0/24"),
@@ -275,7 +275,7 @@ fn x5_texts_name_what_is_listed_and_not_every_address() {
 }
 
 #[test]
-fn x7_test_points_are_for_clients_of_the_list_alone() {
+fn test_points_are_only_in_formats_for_clients() {
     for kind in ["address", "domain"] {
         let snapshot = snapshot(kind, &world("45.1.1.1 .a.test"));
         assert!(
@@ -307,7 +307,7 @@ fn held_has_loopback(format: &str, text: &str) -> bool {
 }
 
 #[test]
-fn x8_the_serial_is_in_every_file() {
+fn every_file_names_the_serial() {
     let snapshot = snapshot("address", &world("45.1.1.1"));
     for w in WRITERS.iter().filter(|w| w.name != "nsd") {
         let first = exported(w.name, "", &snapshot)
@@ -361,7 +361,7 @@ fn exceptions_pass_below_listed_trees() {
 }
 
 #[test]
-fn ipv6_triggers_are_spelt_the_one_way() {
+fn ipv6_triggers_are_spelt_canonically() {
     for (text, want) in [
         ("2a00::/19", "19.zz.2a00"),
         ("2a00:0:0:1::/64", "64.zz.1.0.0.2a00"),
@@ -377,7 +377,7 @@ fn ipv6_triggers_are_spelt_the_one_way() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_what_does() {
+fn unsupported_format_is_refused_with_the_supported_ones() {
     for format in ["postfix", "nftables", "ipset"] {
         let why = check(format, "", ZoneKind::Domain).err().unwrap();
         assert!(
@@ -429,7 +429,7 @@ fn what_does_not_fit_is_refused_with_what_does() {
 }
 
 #[test]
-fn names_of_sets_fit() {
+fn set_names_fit_the_length_limit() {
     let mut view = test_zone("address", &[0], "");
     for (stem, want) in [
         ("relays", "relays"),
