@@ -1,4 +1,4 @@
-//! Every format from text to entries, and back again.
+//! Tests of every format: text to entries, and back.
 
 use proptest::prelude::*;
 
@@ -828,7 +828,7 @@ fn lists_take_ranges_with_spaces() {
     assert_eq!(report.errors, 0);
 }
 
-/// A zone with what one source lists. Reasons: r0 under 127.0.0.2, r1 under 127.0.0.3.
+/// A zone with the listings of one source. Reasons: r0 under 127.0.0.2, r1 under 127.0.0.3.
 fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
     let text = format!(
         "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.orbs.example']\ncontact = 'host.master@orbs.example'\ntxt = '{txt}'\n\
@@ -934,8 +934,8 @@ fn rbldnsd_exports_read_back_to_the_same_answers() {
                     && report.warnings.iter().all(|w| w.contains("IPv6")),
                 "{report:?}"
             );
-            // The pieces are the same with the same texts, although a prefix with a hole has become
-            // several.
+            // The pieces and their texts are the same, although a prefix with an exclusion has
+            // become several.
             let next = published(kind, txt, &again);
             for (was, is) in data.lines().zip(exported("rbldnsd", &next).lines()) {
                 assert_eq!(was, is, "{txt}");
@@ -1003,8 +1003,7 @@ fn master_exports_say_what_a_mirror_needs() {
 }
 
 proptest! {
-    /// Whatever a file holds: entries and told problems, never a crash, and every entry can be
-    /// listed.
+    /// Any file gives entries and reported problems, never a panic, and every entry can be listed.
     #[test]
     fn any_bytes_are_read_or_reported(
         format in 0..FORMATS.len(),

@@ -32,7 +32,7 @@ impl Rows for Set<'_> {
 
 type List = BTreeMap<Subject, BTreeMap<ReasonId, (bool, Option<Box<str>>)>>;
 
-/// What an import makes of entries, told naively.
+/// What an import makes of entries, computed naively.
 fn list(entries: Vec<Entry>, wide: &dyn Fn(&Subject) -> bool) -> List {
     let mut out: BTreeMap<Subject, BTreeMap<ReasonId, Entry>> = BTreeMap::new();
     let rank = |e: &Entry| if !e.hole { 1 } else { 2 * u8::from(!e.weak) };

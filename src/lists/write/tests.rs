@@ -1,5 +1,5 @@
-//! What is exported against what is listed: in any small world, by the rules of whoever loads the
-//! file.
+//! Exports compared with the listings, in any small world, by the rules of the program that loads
+//! the file.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,7 +33,7 @@ fn snapshot(kind: &str, world: &[(Subject, RawFacts)]) -> Snapshot {
     }
 }
 
-/// Subjects that are listed for r0; with `!` before them holes, with a text after them.
+/// Subjects that are listed for r0; exclusions have `!` before them, and a text can follow.
 fn world(text: &str) -> World {
     let mut rows: BTreeMap<Subject, RawFacts> = BTreeMap::new();
     for word in text.split(' ') {
@@ -67,7 +67,7 @@ fn exported(format: &str, action: &str, snapshot: &Snapshot) -> String {
     text
 }
 
-/// What DNS says of a name below the zone: listed or not.
+/// Whether a name below the zone is listed by DNS.
 fn listed(snapshot: &Snapshot, name: &str) -> bool {
     let (mut wire, mut starts, mut scratch) = (Vec::new(), Vec::new(), None);
     for l in name.split('.') {
@@ -160,8 +160,7 @@ const FORMATS: [&str; 6] = ["cidr", "postfix", "nftables", "ipset", "rpz", "json
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
-    /// X1, X2, X3: every listed address is inside, no other is, whatever lies in what; nothing is
-    /// there twice.
+    /// Every listed address is inside, no other is, however subjects nest; nothing is there twice.
     #[test]
     fn exports_cover_exactly_what_is_listed(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
         let snapshot = snapshot("address", &world);
@@ -190,8 +189,7 @@ proptest! {
         }
     }
 
-    /// X1, X2: names are listed or not as in DNS, both by the closest name that exists and by
-    /// taking labels off.
+    /// Names are listed or not as in DNS, both by the closest existing name and by removing labels.
     #[test]
     fn policy_names_agree_with_dns_answers(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
         let snapshot = snapshot("domain", &world);
@@ -203,8 +201,7 @@ proptest! {
         prop_assert_eq!(rules.len(), text.matches(" CNAME ").count(), "an owner has one rule");
         let exists = |name: &str| rules.keys().any(|k| *k == name || k.ends_with(&format!(".{name}")));
         for name in names(&world.into_iter().collect(), &noise) {
-            // What the zone of the list has at fixed names, and what cannot be a name, is no
-            // matter of a policy.
+            // Static names of the zone, and what cannot be a name, do not belong to a policy.
             if name.is_empty() || name.split('.').next_back().is_some_and(|t| ["*", "test", "127"].contains(&t)) {
                 continue;
             }
@@ -464,7 +461,7 @@ fn set_names_fit_the_length_limit() {
     assert!(a != b && a.len() == 31 && b.len() == 31, "{a} {b}");
 }
 
-/// Texts that are hard to carry: quotes, semicolons, backslashes, dollars, a comment sign, a tab,
+/// Texts that are hard to express: quotes, semicolons, backslashes, dollars, a comment sign, a tab,
 /// other letters, too long.
 const TEXTS: [&str; 8] = [
     "he said \"no\"; see C:\\list\\ and 50% off",
@@ -517,7 +514,7 @@ struct ReadBack {
     action: &'static str,
     /// Reads the file.
     read: fn(&str) -> Vec<Entry>,
-    /// Whether the file says the reasons and the texts.
+    /// Whether the file has the reasons and the texts.
     reasons: bool,
 }
 
@@ -687,8 +684,8 @@ fn answer(snapshot: &Snapshot, name: &str) -> Option<(Vec<Vec<u8>>, Vec<String>)
     Some((a, txt))
 }
 
-/// Names that are asked of both: whole addresses in and around the listed prefixes, or names in and
-/// around the listed ones.
+/// Names that both are asked for: whole addresses in and around the listed prefixes, or names in
+/// and around the listed ones.
 fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
     let facts = world.iter().cloned().collect();
     let whole = |n: &String| {
@@ -714,8 +711,8 @@ fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
-    /// Every export, read back, publishes the same addresses and names, less what its report says
-    /// was left out. What carries reasons gives the same answers.
+    /// Every export, read back, publishes the same addresses and names, except for what its report
+    /// says was left out. Formats with reasons give the same answers.
     #[test]
     fn exports_read_back_publish_the_same(
         world in any_world(), noise in prop::collection::vec(any::<u32>(), 4), domains in any::<bool>(), mapped in any::<bool>(),
