@@ -146,7 +146,7 @@ impl Client {
     /// Asks for a stream of a kind; its body comes piece by piece.
     pub(super) fn stream(&mut self, path: &str, accept: &str) -> Result<Incoming, Failure> {
         let request = self.request(Method::GET, path).header("accept", accept).body(bytes("")).map_err(text)?;
-        let response = self.runtime.block_on(self.sender.send_request(request)).map_err(text)?;
+        let response = self.exchange(request)?;
         Ok(self.accepted(response)?.into_body())
     }
 
@@ -170,6 +170,16 @@ impl Client {
         }
     }
 
+    /// Sends a request, after the one before it on this connection is done with, and waits for the head of the answer.
+    fn exchange(&mut self, request: Request<AnyBody>) -> Result<Response<Incoming>, Failure> {
+        let (runtime, sender) = (&self.runtime, &mut self.sender);
+        let response = runtime.block_on(async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        });
+        response.map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
+    }
+
     /// Sends a request and waits for the head of the answer.
     pub(super) fn send(&mut self, method: Method, path: &str, body: AnyBody) -> Result<Response<Incoming>, Failure> {
         self.send_as(method, path, "application/octet-stream", body)
@@ -178,13 +188,13 @@ impl Client {
     fn send_as(&mut self, method: Method, path: &str, kind: &str, body: AnyBody) -> Result<Response<Incoming>, Failure> {
         let request = self.request(method, path).header("content-type", kind);
         let request = request.body(body).map_err(text)?;
-        self.runtime.block_on(self.sender.send_request(request)).map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
+        self.exchange(request)
     }
 
     /// Sends a request without a body whose answer may end with trailers.
     pub(super) fn send_for_trailers(&mut self, method: Method, path: &str) -> Result<Response<Incoming>, Failure> {
         let request = self.request(method, path).header("te", "trailers").body(bytes("")).map_err(text)?;
-        self.runtime.block_on(self.sender.send_request(request)).map_err(|e| Failure::No(format!("the daemon did not answer: {e}")))
+        self.exchange(request)
     }
 
     /// Sends a request and reads the answer as text.
