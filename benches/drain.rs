@@ -1,5 +1,5 @@
-//! A client that takes a zone transfer as fast as it comes, and tells how long it took: `drain ADDR ZONE [SERIAL]`, an IXFR
-//! where a serial is given. Prints one line of JSON.
+//! A client that takes a zone transfer as fast as it comes, and tells how long it took: `drain ADDR
+//! ZONE [SERIAL]`, an IXFR where a serial is given. Prints one line of JSON.
 
 use std::{
     io::{Read, Write},
@@ -9,9 +9,24 @@ use std::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let [_, addr, zone, rest @ ..] = &args[..] else { return Err("drain ADDR ZONE [SERIAL]".into()) };
+    let [_, addr, zone, rest @ ..] = &args[..] else {
+        return Err("drain ADDR ZONE [SERIAL]".into());
+    };
     let from = rest.first().map(|s| s.parse::<u32>()).transpose()?;
-    let mut query = vec![0xdb, 0x7f, 0, 0, 0, 1, 0, 0, 0, u8::from(from.is_some()), 0, 0];
+    let mut query = vec![
+        0xdb,
+        0x7f,
+        0,
+        0,
+        0,
+        1,
+        0,
+        0,
+        0,
+        u8::from(from.is_some()),
+        0,
+        0,
+    ];
     for label in zone.trim_end_matches('.').split('.') {
         query.push(label.len() as u8);
         query.extend(label.as_bytes());
@@ -95,7 +110,8 @@ impl Got {
         }
     }
 
-    /// A transfer ends with the SOA it began with: the second of an AXFR, the third with that serial of one difference.
+    /// A transfer ends with the SOA it began with: the second of an AXFR, the third with that
+    /// serial of one difference.
     fn over(&self) -> bool {
         self.failed || self.again == if self.second_is_soa { 3 } else { 2 }
     }

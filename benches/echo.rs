@@ -1,5 +1,5 @@
-//! `echo PORT`: answers every datagram from a constant, by recvmmsg and sendmmsg, without looking at it: what the kernel
-//! alone costs.
+//! `echo PORT`: answers every datagram from a constant, by recvmmsg and sendmmsg, without looking
+//! at it: what the kernel alone costs.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -14,15 +14,30 @@ fn main() {
     for option in [libc::SO_RCVBUF, libc::SO_SNDBUF] {
         let size: libc::c_int = 4 << 20;
         // SAFETY: the option's value is one int that lives until the call returns.
-        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const size).cast(), 4) };
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                option,
+                (&raw const size).cast(),
+                4,
+            )
+        };
     }
     let mut buffers = vec![[0u8; 1344]; BATCH];
-    // SAFETY: all zeros is a valid value of these plain C structures; every pointer below lives as long as the loop.
-    let (mut from, mut vectors, mut headers): ([libc::sockaddr_storage; BATCH], [libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
-        unsafe { (zeroed(), zeroed(), zeroed()) };
+    // SAFETY: all zeros is a valid value of these plain C structures; every pointer below lives as
+    // long as the loop.
+    let (mut from, mut vectors, mut headers): (
+        [libc::sockaddr_storage; BATCH],
+        [libc::iovec; BATCH],
+        [libc::mmsghdr; BATCH],
+    ) = unsafe { (zeroed(), zeroed(), zeroed()) };
     loop {
         for i in 0..BATCH {
-            vectors[i] = libc::iovec { iov_base: buffers[i].as_mut_ptr().cast(), iov_len: 1200 };
+            vectors[i] = libc::iovec {
+                iov_base: buffers[i].as_mut_ptr().cast(),
+                iov_len: 1200,
+            };
             let h = &mut headers[i].msg_hdr;
             h.msg_iov = &mut vectors[i];
             h.msg_iovlen = 1;
@@ -30,8 +45,15 @@ fn main() {
             h.msg_namelen = size_of::<libc::sockaddr_storage>() as u32;
         }
         // SAFETY: as above.
-        let n =
-            unsafe { libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as u32, libc::MSG_WAITFORONE, std::ptr::null_mut()) };
+        let n = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as u32,
+                libc::MSG_WAITFORONE,
+                std::ptr::null_mut(),
+            )
+        };
         for i in 0..n.max(0) as usize {
             let len = headers[i].msg_len as usize;
             let b = &mut buffers[i];
@@ -42,7 +64,14 @@ fn main() {
         let mut done = 0;
         while done < n.max(0) as usize {
             // SAFETY: as above.
-            let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr().add(done), n as u32 - done as u32, 0) };
+            let sent = unsafe {
+                libc::sendmmsg(
+                    socket.as_raw_fd(),
+                    headers.as_mut_ptr().add(done),
+                    n as u32 - done as u32,
+                    0,
+                )
+            };
             done += sent.max(1) as usize;
         }
     }

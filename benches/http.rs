@@ -1,5 +1,6 @@
-//! Load on the HTTP API: `http ADDR TOKEN list CONNECTIONS COUNT`, `… lookup CONNECTIONS RATE SECONDS`, `… bulk LINES`, or
-//! `… get PATH`. Prints one line of JSON. Latencies are in milliseconds.
+//! Load on the HTTP API: `http ADDR TOKEN list CONNECTIONS COUNT`, `… lookup CONNECTIONS RATE
+//! SECONDS`, `… bulk LINES`, or `… get PATH`. Prints one line of JSON. Latencies are in
+//! milliseconds.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -14,8 +15,16 @@ fn main() -> Result<(), Any> {
     let args: Vec<String> = std::env::args().collect();
     let words: Vec<&str> = args[1..].iter().map(String::as_str).collect();
     match words[..] {
-        [addr, token, "list", connections, count] => list(addr, token, connections.parse()?, count.parse()?),
-        [addr, token, "lookup", connections, rate, seconds] => lookup(addr, token, connections.parse()?, rate.parse()?, seconds.parse()?),
+        [addr, token, "list", connections, count] => {
+            list(addr, token, connections.parse()?, count.parse()?)
+        }
+        [addr, token, "lookup", connections, rate, seconds] => lookup(
+            addr,
+            token,
+            connections.parse()?,
+            rate.parse()?,
+            seconds.parse()?,
+        ),
         [addr, token, "bulk", lines] => bulk(addr, token, lines.parse()?),
         [addr, token, "get", path] => get(addr, token, path),
         _ => Err("http ADDR TOKEN list|lookup|bulk|get …".into()),
@@ -38,12 +47,23 @@ impl Client {
     fn new(addr: &str, token: &str) -> Result<Client, Any> {
         let stream = TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
-        let auth = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
-        Ok(Client { stream: BufReader::with_capacity(1 << 18, stream), head: format!("host: {addr}\r\n{auth}") })
+        let auth = if token.is_empty() {
+            String::new()
+        } else {
+            format!("authorization: Bearer {token}\r\n")
+        };
+        Ok(Client {
+            stream: BufReader::with_capacity(1 << 18, stream),
+            head: format!("host: {addr}\r\n{auth}"),
+        })
     }
 
     fn send(&mut self, method: &str, path: &str, body: &str) -> Result<(), Any> {
-        let request = format!("{method} {path} HTTP/1.1\r\n{}content-length: {}\r\n\r\n{body}", self.head, body.len());
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{}content-length: {}\r\n\r\n{body}",
+            self.head,
+            body.len()
+        );
         Ok(self.stream.get_mut().write_all(request.as_bytes())?)
     }
 
@@ -89,7 +109,13 @@ impl Client {
 
 fn told(mut latencies: Vec<f64>, took: Duration, wrong: usize) {
     latencies.sort_by(f64::total_cmp);
-    let at = |p: f64| latencies.get((latencies.len() as f64 * p) as usize).or(latencies.last()).copied().unwrap_or(0.0);
+    let at = |p: f64| {
+        latencies
+            .get((latencies.len() as f64 * p) as usize)
+            .or(latencies.last())
+            .copied()
+            .unwrap_or(0.0)
+    };
     println!(
         "{{\"count\": {}, \"seconds\": {:.3}, \"median\": {:.3}, \"p99\": {:.3}, \"wrong\": {wrong}}}",
         latencies.len(),
@@ -99,7 +125,8 @@ fn told(mut latencies: Vec<f64>, took: Duration, wrong: usize) {
     );
 }
 
-/// Runs `work` on some connections at the same time; all latencies, and how many answers were wrong.
+/// Runs `work` on some connections at the same time; all latencies, and how many answers were
+/// wrong.
 fn crowd(n: u32, work: impl Fn(u32) -> Result<(Vec<f64>, usize), Any> + Sync) -> Result<(), Any> {
     let begun = Instant::now();
     let all: Result<Vec<_>, Any> = std::thread::scope(|s| {
@@ -111,7 +138,10 @@ fn crowd(n: u32, work: impl Fn(u32) -> Result<(Vec<f64>, usize), Any> + Sync) ->
                 })
             })
             .collect();
-        threads.into_iter().map(|t| t.join().map_err(|_| "a thread died")?).collect()
+        threads
+            .into_iter()
+            .map(|t| t.join().map_err(|_| "a thread died")?)
+            .collect()
     });
     let (mut latencies, mut wrong) = (Vec::new(), 0);
     for (l, w) in all? {
@@ -155,7 +185,9 @@ fn lookup(addr: &str, token: &str, connections: u32, rate: f64, seconds: f64) ->
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let path = format!(
                 "/lookup?subject={}",
-                std::net::Ipv4Addr::from(0x0100_0000 + (c * 7919 + k).wrapping_mul(2_654_435_761) % 0xde00_0000)
+                std::net::Ipv4Addr::from(
+                    0x0100_0000 + (c * 7919 + k).wrapping_mul(2_654_435_761) % 0xde00_0000
+                )
             );
             let (status, body) = client.call("GET", &path, "")?;
             // From when it was due: a server that falls behind is not spared.
@@ -169,14 +201,24 @@ fn lookup(addr: &str, token: &str, connections: u32, rate: f64, seconds: f64) ->
 fn bulk(addr: &str, token: &str, lines: u32) -> Result<(), Any> {
     let mut client = Client::new(addr, token)?;
     let mut writer = client.stream.get_ref().try_clone()?;
-    let head = format!("POST /v1/bulk HTTP/1.1\r\n{}transfer-encoding: chunked\r\n\r\n", client.head);
+    let head = format!(
+        "POST /v1/bulk HTTP/1.1\r\n{}transfer-encoding: chunked\r\n\r\n",
+        client.head
+    );
     let from = std::process::id() << 10;
     let begun = Instant::now();
     let sender = std::thread::spawn(move || -> Result<(), std::io::Error> {
         writer.write_all(head.as_bytes())?;
         for part in (0..lines).collect::<Vec<_>>().chunks(1000) {
-            let text: String =
-                part.iter().map(|i| format!("{{\"subject\":\"{}\",\"reason\":\"relay\"}}\n", address(from.wrapping_add(*i)))).collect();
+            let text: String = part
+                .iter()
+                .map(|i| {
+                    format!(
+                        "{{\"subject\":\"{}\",\"reason\":\"relay\"}}\n",
+                        address(from.wrapping_add(*i))
+                    )
+                })
+                .collect();
             writer.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes())?;
         }
         writer.write_all(b"0\r\n\r\n")
@@ -199,7 +241,11 @@ fn bulk(addr: &str, token: &str, lines: u32) -> Result<(), Any> {
     }
     let took = begun.elapsed();
     sender.join().map_err(|_| "the sender died")??;
-    println!("{{\"count\": {all}, \"seconds\": {:.3}, \"wrong\": {}}}", took.as_secs_f64(), all - good);
+    println!(
+        "{{\"count\": {all}, \"seconds\": {:.3}, \"wrong\": {}}}",
+        took.as_secs_f64(),
+        all - good
+    );
     Ok(())
 }
 
@@ -217,6 +263,9 @@ fn get(addr: &str, token: &str, path: &str) -> Result<(), Any> {
         lines += chunk.iter().filter(|b| **b == b'\n').count();
         bytes += chunk.len();
     }
-    println!("{{\"status\": {status}, \"lines\": {lines}, \"bytes\": {bytes}, \"seconds\": {:.3}}}", begun.elapsed().as_secs_f64());
+    println!(
+        "{{\"status\": {status}, \"lines\": {lines}, \"bytes\": {bytes}, \"seconds\": {:.3}}}",
+        begun.elapsed().as_secs_f64()
+    );
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! A closed loop of UDP queries, and what one answer costs the server.
 //!
-//! `load SERVER:PORT QUERIES --seconds S --window N [--sockets N] [--rate R] [--pid PID]`: QUERIES has `name type` lines;
-//! all of them are encoded up front, with EDNS. Prints one JSON object: answers a second; lost; how many answers were
-//! listed, NXDOMAIN, anything else; microseconds at the median and the 99th percentile; and with `--pid` the server's own
-//! CPU microseconds (user and system, all threads) for each answer. With `--rate` a query's time counts from when it was
-//! due, whether or not it could be sent then.
+//! `load SERVER:PORT QUERIES --seconds S --window N [--sockets N] [--rate R] [--pid PID]`: QUERIES
+//! has `name type` lines; all of them are encoded up front, with EDNS. Prints one JSON object:
+//! answers a second; lost; how many answers were listed, NXDOMAIN, anything else; microseconds at
+//! the median and the 99th percentile; and with `--pid` the server's own CPU microseconds (user and
+//! system, all threads) for each answer. With `--rate` a query's time counts from when it was due,
+//! whether or not it could be sent then.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -35,17 +36,29 @@ fn encode(line: &str) -> Vec<u8> {
 
 /// CPU time of a process's threads so far, in nanoseconds.
 fn cpu(pid: u32) -> HashMap<String, u64> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the server is gone").flatten();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .expect("the server is gone")
+        .flatten();
     let one = |e: fs::DirEntry| {
-        let spent = fs::read_to_string(e.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok()?;
+        let spent = fs::read_to_string(e.path().join("schedstat"))
+            .ok()?
+            .split(' ')
+            .next()?
+            .parse()
+            .ok()?;
         Some((e.file_name().to_string_lossy().into_owned(), spent))
     };
     tasks.filter_map(one).collect()
 }
 
-/// What was spent between two looks, in microseconds. A thread that ended in between took its figure along.
+/// What was spent between two looks, in microseconds. A thread that ended in between took its
+/// figure along.
 fn spent(before: &HashMap<String, u64>, after: &HashMap<String, u64>) -> u64 {
-    after.iter().map(|(thread, n)| n - before.get(thread).unwrap_or(&0)).sum::<u64>() / 1000
+    after
+        .iter()
+        .map(|(thread, n)| n - before.get(thread).unwrap_or(&0))
+        .sum::<u64>()
+        / 1000
 }
 
 struct Line {
@@ -56,10 +69,21 @@ struct Line {
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let option = |name: &str| args.iter().position(|a| a == name).map(|i| args[i + 1].parse::<f64>().unwrap());
+    let option = |name: &str| {
+        args.iter()
+            .position(|a| a == name)
+            .map(|i| args[i + 1].parse::<f64>().unwrap())
+    };
     let server: SocketAddr = args[0].parse().expect("SERVER:PORT");
-    let queries: Vec<Vec<u8>> = fs::read_to_string(&args[1]).expect("QUERIES").lines().map(encode).collect();
-    let (seconds, rate) = (option("--seconds").unwrap_or(3.0), option("--rate").unwrap_or(f64::MAX));
+    let queries: Vec<Vec<u8>> = fs::read_to_string(&args[1])
+        .expect("QUERIES")
+        .lines()
+        .map(encode)
+        .collect();
+    let (seconds, rate) = (
+        option("--seconds").unwrap_or(3.0),
+        option("--rate").unwrap_or(f64::MAX),
+    );
     let sockets = option("--sockets").unwrap_or(4.0) as usize;
     let window = option("--window").unwrap_or(256.0) as usize / sockets;
     let pid = option("--pid").map(|p| p as u32);
@@ -68,7 +92,11 @@ fn main() {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.connect(server).unwrap();
             socket.set_nonblocking(true).unwrap();
-            Line { socket, sent: vec![None; window], free: (0..window as u16).collect() }
+            Line {
+                socket,
+                sent: vec![None; window],
+                free: (0..window as u16).collect(),
+            }
         })
         .collect();
     let mut times = vec![0u64; 1 << 20];
@@ -81,7 +109,13 @@ fn main() {
         for line in &mut lines {
             let due = (start.elapsed().as_secs_f64() * rate) as usize;
             let allowed = due.saturating_sub(next).min(BATCH);
-            let when = |n: usize| if rate == f64::MAX { Instant::now() } else { start + Duration::from_secs_f64(n as f64 / rate) };
+            let when = |n: usize| {
+                if rate == f64::MAX {
+                    Instant::now()
+                } else {
+                    start + Duration::from_secs_f64(n as f64 / rate)
+                }
+            };
             send(line, &queries, &mut next, allowed, when);
             receive(line, &mut times, &mut kinds);
         }
@@ -101,7 +135,9 @@ fn main() {
             here
         })
     };
-    let cpu_per = spent.map_or("null".into(), |s| format!("{:.4}", s as f64 / got.max(1) as f64));
+    let cpu_per = spent.map_or("null".into(), |s| {
+        format!("{:.4}", s as f64 / got.max(1) as f64)
+    });
     println!(
         "{{\"qps\": {:.0}, \"got\": {got}, \"lost\": {lost}, \"listed\": {}, \"nxdomain\": {}, \"other\": {}, \"p50\": {}, \"p99\": {}, \"cpu\": {cpu_per}}}",
         got as f64 / elapsed,
@@ -113,26 +149,41 @@ fn main() {
     );
 }
 
-fn send(line: &mut Line, queries: &[Vec<u8>], next: &mut usize, allowed: usize, when: impl Fn(usize) -> Instant) {
+fn send(
+    line: &mut Line,
+    queries: &[Vec<u8>],
+    next: &mut usize,
+    allowed: usize,
+    when: impl Fn(usize) -> Instant,
+) {
     let n = allowed.min(line.free.len());
     if n == 0 {
         return;
     }
-    // SAFETY: all zeros is a valid value of these plain C structures, and every pointer below lives through the call.
-    let (mut headers, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) = unsafe { (zeroed(), zeroed()) };
+    // SAFETY: all zeros is a valid value of these plain C structures, and every pointer below lives
+    // through the call.
+    let (mut headers, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) =
+        unsafe { (zeroed(), zeroed()) };
     let mut messages: Vec<Vec<u8>> = Vec::with_capacity(n);
     let ids: Vec<u16> = line.free.drain(line.free.len() - n..).collect();
     for (i, id) in ids.iter().enumerate() {
         let mut m = queries[(*next + i) % queries.len()].clone();
         m[..2].copy_from_slice(&id.to_be_bytes());
         messages.push(m);
-        vectors[i] = libc::iovec { iov_base: messages[i].as_mut_ptr().cast(), iov_len: messages[i].len() };
+        vectors[i] = libc::iovec {
+            iov_base: messages[i].as_mut_ptr().cast(),
+            iov_len: messages[i].len(),
+        };
         headers[i].msg_hdr.msg_iov = &mut vectors[i];
         headers[i].msg_hdr.msg_iovlen = 1;
     }
     // SAFETY: as above.
-    let done = unsafe { libc::sendmmsg(line.socket.as_raw_fd(), headers.as_mut_ptr(), n as u32, 0) }.max(0) as usize;
-    ids[..done].iter().enumerate().for_each(|(i, id)| line.sent[usize::from(*id)] = Some(when(*next + i)));
+    let done = unsafe { libc::sendmmsg(line.socket.as_raw_fd(), headers.as_mut_ptr(), n as u32, 0) }
+        .max(0) as usize;
+    ids[..done]
+        .iter()
+        .enumerate()
+        .for_each(|(i, id)| line.sent[usize::from(*id)] = Some(when(*next + i)));
     line.free.extend(&ids[done..]);
     *next += done;
 }
@@ -140,15 +191,26 @@ fn send(line: &mut Line, queries: &[Vec<u8>], next: &mut usize, allowed: usize, 
 fn receive(line: &mut Line, times: &mut [u64], kinds: &mut [u64; 3]) {
     let mut buffers = [[0u8; 600]; BATCH];
     // SAFETY: as above.
-    let (mut headers, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) = unsafe { (zeroed(), zeroed()) };
+    let (mut headers, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) =
+        unsafe { (zeroed(), zeroed()) };
     for i in 0..BATCH {
-        vectors[i] = libc::iovec { iov_base: buffers[i].as_mut_ptr().cast(), iov_len: 600 };
+        vectors[i] = libc::iovec {
+            iov_base: buffers[i].as_mut_ptr().cast(),
+            iov_len: 600,
+        };
         headers[i].msg_hdr.msg_iov = &mut vectors[i];
         headers[i].msg_hdr.msg_iovlen = 1;
     }
     // SAFETY: as above.
-    let n =
-        unsafe { libc::recvmmsg(line.socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
+    let n = unsafe {
+        libc::recvmmsg(
+            line.socket.as_raw_fd(),
+            headers.as_mut_ptr(),
+            BATCH as u32,
+            libc::MSG_DONTWAIT,
+            std::ptr::null_mut(),
+        )
+    };
     let now = Instant::now();
     for buffer in &buffers[..n.max(0) as usize] {
         let id = u16::from_be_bytes([buffer[0], buffer[1]]);

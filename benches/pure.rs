@@ -13,14 +13,24 @@ use orbsd::{
 };
 
 fn listed() -> RawFacts {
-    RawFacts { exempt: false, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }] }
+    RawFacts {
+        exempt: false,
+        facts: vec![RawFact {
+            reason: ReasonId(0),
+            source: SourceId(0),
+            hole: false,
+            text: Default::default(),
+        }],
+    }
 }
 
 /// Public addresses, the same every time.
 fn addresses(n: usize) -> Vec<u32> {
     let mut x = 1u64;
     let mut out: Vec<u32> = std::iter::repeat_with(|| {
-        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        x = x
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (x >> 32) as u32
     })
     .filter(|a| (1..224).contains(&(a >> 24)) && ![10, 127, 172, 192].contains(&(a >> 24)))
@@ -35,8 +45,12 @@ fn build(n: usize) -> Builder {
     let mut b = Builder::default();
     let id = b.intern(&listed());
     let mut c = Changes::default();
-    addresses(n).iter().for_each(|a| b.add(&mut c, &Subject::host4(*a), id));
-    ["2606:4700::/32", "45.0.0.0/12"].iter().for_each(|s| b.add(&mut c, &s.parse().unwrap(), id));
+    addresses(n)
+        .iter()
+        .for_each(|a| b.add(&mut c, &Subject::host4(*a), id));
+    ["2606:4700::/32", "45.0.0.0/12"]
+        .iter()
+        .for_each(|s| b.add(&mut c, &s.parse().unwrap(), id));
     b.apply(c);
     b
 }
@@ -46,7 +60,12 @@ fn snapshot(b: &Builder) -> Snapshot {
                 publish=[{reason='relay',code='127.0.0.2',text='Open relay, see https://orbs.example/lookup?subject=$'}]";
     let mut reasons = Reasons::default();
     reasons.add("relay").unwrap();
-    let zone = ZoneView::new(&toml::from_str(text).unwrap(), &reasons, &Default::default()).unwrap();
+    let zone = ZoneView::new(
+        &toml::from_str(text).unwrap(),
+        &reasons,
+        &Default::default(),
+    )
+    .unwrap();
     Snapshot {
         tables: b.tables().clone(),
         zones: Arc::new(ZoneSet::new(vec![zone]).unwrap()),
@@ -89,23 +108,39 @@ fn answering(c: &mut Criterion) {
     ] {
         let mut out = [0u8; 1232];
         let peer = Peer::udp([127, 0, 0, 1].into());
-        c.bench_function(&format!("respond: {name}"), |b| b.iter(|| respond(&s, black_box(&q), peer, Time(0), &mut out)));
+        c.bench_function(&format!("respond: {name}"), |b| {
+            b.iter(|| respond(&s, black_box(&q), peer, Time(0), &mut out));
+        });
     }
 }
 
-/// Applies one change after the other and publishes each: a subject comes, and goes with the next one.
-fn one_by_one(c: &mut Criterion, name: &str, b: &mut Builder, facts: &RawFacts, subject: impl Fn(usize) -> Subject) {
+/// Applies one change after the other and publishes each: a subject comes, and goes with the next
+/// one.
+fn one_by_one(
+    c: &mut Criterion,
+    name: &str,
+    b: &mut Builder,
+    facts: &RawFacts,
+    subject: impl Fn(usize) -> Subject,
+) {
     let published = Published::new(snapshot(b));
     let mut i = 0;
     c.bench_function(&format!("apply and publish: {name}"), |bench| {
         bench.iter(|| {
-            let facts = if i % 2 == 0 { facts.clone() } else { RawFacts::default() };
+            let facts = if i % 2 == 0 {
+                facts.clone()
+            } else {
+                RawFacts::default()
+            };
             let id = b.intern(&facts);
             let mut changes = Changes::default();
             b.add(&mut changes, &subject(i / 2), id);
             b.apply(changes);
             i += 1;
-            let next = Snapshot { tables: b.tables().clone(), ..Snapshot::clone(&published.load()) };
+            let next = Snapshot {
+                tables: b.tables().clone(),
+                ..Snapshot::clone(&published.load())
+            };
             published.replace(next);
         });
     });
@@ -116,41 +151,110 @@ fn changing(c: &mut Criterion) {
     let mut b = build(10_000_000);
     let all = addresses(10_000_000);
     let spread = |i: usize| all[i.wrapping_mul(1_000_003) % all.len()];
-    one_by_one(c, "one address at 10,000,000", &mut b, &listed(), |i| Subject::host4(spread(i) ^ 1));
-    let own = RawFacts { facts: vec![RawFact { text: "a text of its own".into(), ..listed().facts[0].clone() }], ..listed() };
-    one_by_one(c, "one address with another text at 10,000,000", &mut b, &own, |i| Subject::host4(spread(i) ^ 1));
-    one_by_one(c, "one /24 at 10,000,000", &mut b, &listed(), |i| Subject::V4(Prefix4::new(spread(i), 24)));
-    one_by_one(c, "one IPv6 /64", &mut b, &listed(), |i| Subject::V6(Prefix6::new(0x2606_4700 << 96 | (i as u128) << 64, 64)));
-    one_by_one(c, "one domain", &mut b, &listed(), |i| format!("name{i}.example").parse().unwrap());
+    one_by_one(c, "one address at 10,000,000", &mut b, &listed(), |i| {
+        Subject::host4(spread(i) ^ 1)
+    });
+    let own = RawFacts {
+        facts: vec![RawFact {
+            text: "a text of its own".into(),
+            ..listed().facts[0].clone()
+        }],
+        ..listed()
+    };
+    one_by_one(
+        c,
+        "one address with another text at 10,000,000",
+        &mut b,
+        &own,
+        |i| Subject::host4(spread(i) ^ 1),
+    );
+    one_by_one(c, "one /24 at 10,000,000", &mut b, &listed(), |i| {
+        Subject::V4(Prefix4::new(spread(i), 24))
+    });
+    one_by_one(c, "one IPv6 /64", &mut b, &listed(), |i| {
+        Subject::V6(Prefix6::new(0x2606_4700 << 96 | (i as u128) << 64, 64))
+    });
+    one_by_one(c, "one domain", &mut b, &listed(), |i| {
+        format!("name{i}.example").parse().unwrap()
+    });
     // A /16 full of hosts of three kinds: the largest block there can be.
     let mut dense = Changes::default();
-    let kinds = [listed(), own.clone(), RawFacts { facts: vec![RawFact { text: "third".into(), ..own.facts[0].clone() }], ..own }];
+    let kinds = [
+        listed(),
+        own.clone(),
+        RawFacts {
+            facts: vec![RawFact {
+                text: "third".into(),
+                ..own.facts[0].clone()
+            }],
+            ..own
+        },
+    ];
     for i in 0..60_000u32 {
         let id = b.intern(&kinds[i as usize % 3]);
         b.add(&mut dense, &Subject::host4(0xdd11_0000 | i), id);
     }
     b.apply(dense);
-    one_by_one(c, "one address of a full /16", &mut b, &listed(), |i| Subject::host4(0xdd11_0000 | 60_000 | (i as u32 % 5000)));
+    one_by_one(c, "one address of a full /16", &mut b, &listed(), |i| {
+        Subject::host4(0xdd11_0000 | 60_000 | (i as u32 % 5000))
+    });
 }
 
 fn reading(c: &mut Criterion) {
-    let options = format::Options { reasoning: format::Reasoning::One(ReasonId(0)), ..Default::default() };
-    let addrs: Vec<String> = addresses(100_000).iter().map(|a| std::net::Ipv4Addr::from(*a).to_string()).collect();
+    let options = format::Options {
+        reasoning: format::Reasoning::One(ReasonId(0)),
+        ..Default::default()
+    };
+    let addrs: Vec<String> = addresses(100_000)
+        .iter()
+        .map(|a| std::net::Ipv4Addr::from(*a).to_string())
+        .collect();
     let reversed = |a: &String| a.split('.').rev().collect::<Vec<_>>().join(".");
     for (name, text) in [
         ("list", addrs.join("\n")),
-        ("rbldnsd", format!(":127.0.0.2:Open $\n{}\n", addrs.join("\n"))),
-        ("csv", format!("ip,score\n{}", addrs.iter().map(|a| format!("{a},3\n")).collect::<String>())),
-        ("json", addrs.iter().map(|a| format!("{{\"cidr\":\"{a}\"}}\n")).collect()),
-        ("master", format!("$ORIGIN bl.x.\n{}", addrs.iter().map(|a| format!("{} A 127.0.0.2\n", reversed(a))).collect::<String>())),
+        (
+            "rbldnsd",
+            format!(":127.0.0.2:Open $\n{}\n", addrs.join("\n")),
+        ),
+        (
+            "csv",
+            format!(
+                "ip,score\n{}",
+                addrs.iter().map(|a| format!("{a},3\n")).collect::<String>()
+            ),
+        ),
+        (
+            "json",
+            addrs
+                .iter()
+                .map(|a| format!("{{\"cidr\":\"{a}\"}}\n"))
+                .collect(),
+        ),
+        (
+            "master",
+            format!(
+                "$ORIGIN bl.x.\n{}",
+                addrs
+                    .iter()
+                    .map(|a| format!("{} A 127.0.0.2\n", reversed(a)))
+                    .collect::<String>()
+            ),
+        ),
     ] {
         c.bench_function(&format!("read 100,000 lines: {name}"), |b| {
             b.iter(|| {
                 let mut n = 0;
-                format::read(name, Box::new(text.as_bytes()), "x", &options, &mut Default::default(), &mut |_| {
-                    n += 1;
-                    Ok(())
-                })
+                format::read(
+                    name,
+                    Box::new(text.as_bytes()),
+                    "x",
+                    &options,
+                    &mut Default::default(),
+                    &mut |_| {
+                        n += 1;
+                        Ok(())
+                    },
+                )
                 .unwrap();
                 n
             });

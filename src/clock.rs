@@ -1,13 +1,16 @@
 //! Trusted time: the time of everything that lists, ends, retires, trims, forgets or expires.
 //!
-//! A wall clock can be wrong for a moment, and what ended by it would have ended for good. So trusted time runs by the time
-//! since the machine started (CLOCK_BOOTTIME, which counts suspend), from an anchor: `anchor.wall + (boottime -
-//! anchor.boottime)`. A wall clock that differs by at most [`MAX_SLEW`] pulls it along slowly. One that differs by more is
-//! adopted when it has proved itself (see [`Clock::check`]) or when an operator accepts it ([`Clock::accept`]).
+//! A wall clock can be wrong for a moment, and what ended by it would have ended for good. So
+//! trusted time runs by the time since the machine started (CLOCK_BOOTTIME, which counts suspend),
+//! from an anchor: `anchor.wall + (boottime - anchor.boottime)`. A wall clock that differs by at
+//! most [`MAX_SLEW`] pulls it along slowly. One that differs by more is adopted when it has proved
+//! itself (see [`Clock::check`]) or when an operator accepts it ([`Clock::accept`]).
 //!
-//! Once a minute a [record](record) is written beside the store, so that the next start knows how late it was.
+//! Once a minute a [record](record) is written beside the store, so that the next start knows how
+//! late it was.
 //!
-//! What other machines compare with their own wall clocks (TSIG, signatures of webhooks, mail) takes [`wall`] instead.
+//! What other machines compare with their own wall clocks (TSIG, signatures of webhooks, mail)
+//! takes [`wall`] instead.
 
 mod record;
 mod system;
@@ -33,7 +36,8 @@ const HOUR: i64 = 60 * MINUTE;
 const MAX_SLEW: i64 = 5 * SECOND;
 /// Trusted time is slewed by one part in so many of the time that passes.
 const SLEW_DIVISOR: i64 = 100;
-/// By how much a wall clock that runs steadily may drift against the time since the machine started.
+/// By how much a wall clock that runs steadily may drift against the time since the machine
+/// started.
 const STEADY_DRIFT: i64 = 2 * SECOND;
 /// How much of the time between two checks counts as steady: nobody looked meanwhile.
 const MAX_STEADY_STEP: i64 = MINUTE;
@@ -48,7 +52,8 @@ const START_WINDOW: std::ops::RangeInclusive<i64> = -5 * MINUTE..=7 * 24 * HOUR;
 /// How often the record is written.
 const SAVE_EVERY: i64 = MINUTE;
 
-/// The boot id in a record where the machine has none to show: every start counts as one with another boot id.
+/// The boot id in a record where the machine has none to show: every start counts as one with
+/// another boot id.
 const UNKNOWN_BOOT: &str = "unknown";
 
 /// What a clock is made of; tests have their own.
@@ -63,7 +68,8 @@ pub trait TimeSource: Send + Sync {
     fn is_synchronised(&self) -> bool;
 }
 
-/// `[clock] trust_at_start`: which wall clock is taken at the first start after the machine was started.
+/// `[clock] trust_at_start`: which wall clock is taken at the first start after the machine was
+/// started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrustAtStart {
@@ -112,15 +118,34 @@ pub struct ClockReport {
 impl ClockReport {
     /// What is wrong, in a sentence for people; `None` while the clocks agree.
     pub fn problem(&self) -> Option<String> {
-        let (size, side) = (self.offset_seconds.unsigned_abs(), if self.offset_seconds < 0 { "behind" } else { "ahead of" });
-        let sides = format!("the wall clock says {}, {size} s {side} trusted time {}", self.wall, self.trusted);
-        let near = self.state == ClockState::Differs && self.offset_seconds.abs() * SECOND <= MAX_NEAR;
-        let near = if near { ", after 60 steady minutes" } else { "" };
-        let way = format!("it is adopted after 10 steady minutes with the kernel synchronised (NTP){near}, or by `orbsd clock accept`");
+        let (size, side) = (
+            self.offset_seconds.unsigned_abs(),
+            if self.offset_seconds < 0 {
+                "behind"
+            } else {
+                "ahead of"
+            },
+        );
+        let sides = format!(
+            "the wall clock says {}, {size} s {side} trusted time {}",
+            self.wall, self.trusted
+        );
+        let near =
+            self.state == ClockState::Differs && self.offset_seconds.abs() * SECOND <= MAX_NEAR;
+        let near = if near {
+            ", after 60 steady minutes"
+        } else {
+            ""
+        };
+        let way = format!(
+            "it is adopted after 10 steady minutes with the kernel synchronised (NTP){near}, or by `orbsd clock accept`"
+        );
         match self.state {
             ClockState::Agrees => None,
             ClockState::Differs => Some(format!("clock differs: {sides}; {way}")),
-            ClockState::Unconfirmed => Some(format!("clock unconfirmed: since this start {sides}; {way}")),
+            ClockState::Unconfirmed => Some(format!(
+                "clock unconfirmed: since this start {sides}; {way}"
+            )),
         }
     }
 }
@@ -187,16 +212,23 @@ impl Inner {
         self.set(ClockState::Agrees, r.boottime);
         self.adoptions += 1;
         self.adopted_from = Some(from);
-        Change::Adopted { from, to: time(r.wall) }
+        Change::Adopted {
+            from,
+            to: time(r.wall),
+        }
     }
 
     /// Takes a reading.
     fn observe(&mut self, r: Reading) -> Option<Change> {
         let elapsed = (r.boottime - self.last.boottime).max(0);
         self.last = r;
-        let drift = (r.wall - self.steadiness.began.wall) - (r.boottime - self.steadiness.began.boottime);
+        let drift =
+            (r.wall - self.steadiness.began.wall) - (r.boottime - self.steadiness.began.boottime);
         if drift.abs() > STEADY_DRIFT {
-            self.steadiness = Steadiness { began: r, observed: 0 };
+            self.steadiness = Steadiness {
+                began: r,
+                observed: 0,
+            };
         } else {
             self.steadiness.observed += elapsed.min(MAX_STEADY_STEP);
         }
@@ -243,9 +275,15 @@ impl std::fmt::Debug for Clock {
 }
 
 impl Clock {
-    /// Starts a clock from the record at `path`. Where that is missing or damaged, the time of the store's last commit counts
-    /// as a record of another run of the machine; without either, the clock takes the wall clock. Nothing is written yet.
-    pub fn start(source: impl TimeSource + 'static, path: Option<PathBuf>, trust: TrustAtStart, last_commit: Option<Time>) -> Clock {
+    /// Starts a clock from the record at `path`. Where that is missing or damaged, the time of the
+    /// store's last commit counts as a record of another run of the machine; without either, the
+    /// clock takes the wall clock. Nothing is written yet.
+    pub fn start(
+        source: impl TimeSource + 'static,
+        path: Option<PathBuf>,
+        trust: TrustAtStart,
+        last_commit: Option<Time>,
+    ) -> Clock {
         let last = path.as_deref().and_then(|p| {
             let (found, problem) = match record::read(p) {
                 Ok(None) => (None, "there is no record of the clock".to_string()),
@@ -253,8 +291,14 @@ impl Clock {
                 Err(e) => (None, e),
             };
             match last_commit {
-                Some(at) => tracing::warn!("{}: {problem}; the last commit of the store, at {at}, is taken for it", p.display()),
-                None if p.exists() => tracing::warn!("{}: {problem}; the wall clock is taken as it is", p.display()),
+                Some(at) => tracing::warn!(
+                    "{}: {problem}; the last commit of the store, at {at}, is taken for it",
+                    p.display()
+                ),
+                None if p.exists() => tracing::warn!(
+                    "{}: {problem}; the wall clock is taken as it is",
+                    p.display()
+                ),
                 None => {}
             }
             found.or_else(|| Record::of_last_commit(last_commit?))
@@ -267,14 +311,22 @@ impl Clock {
             floor: trusted,
             state,
             since: (state != ClockState::Agrees).then(|| time(trusted)),
-            steadiness: Steadiness { began: r, observed: 0 },
+            steadiness: Steadiness {
+                began: r,
+                observed: 0,
+            },
             last: r,
             saved: None,
             adoptions: 0,
             adopted_from: None,
         };
-        let clock =
-            Clock(Arc::new(Shared { source: Box::new(source), boot_id, path, inner: Mutex::new(inner), saving: Mutex::new(false) }));
+        let clock = Clock(Arc::new(Shared {
+            source: Box::new(source),
+            boot_id,
+            path,
+            inner: Mutex::new(inner),
+            saving: Mutex::new(false),
+        }));
         if state == ClockState::Unconfirmed {
             clock.warn();
         }
@@ -301,9 +353,10 @@ impl Clock {
         time(inner.trusted(self.0.source.boottime_ms()))
     }
 
-    /// Compares the clocks. A wall clock that differs is adopted when the kernel says that it is synchronised and it has run
-    /// steadily for ten minutes, or when it is within 25 hours of trusted time and has run steadily for an hour; after an
-    /// unconfirmed start only the first counts.
+    /// Compares the clocks. A wall clock that differs is adopted when the kernel says that it is
+    /// synchronised and it has run steadily for ten minutes, or when it is within 25 hours of
+    /// trusted time and has run steadily for an hour; after an unconfirmed start only the first
+    /// counts.
     pub fn check(&self) {
         let changed = {
             let mut inner = self.lock();
@@ -318,19 +371,23 @@ impl Clock {
         }
     }
 
-    /// To be called each second: checks, and writes the record where a minute has passed. May block.
+    /// To be called each second: checks, and writes the record where a minute has passed. May
+    /// block.
     pub fn tick(&self) {
         self.check();
         let due = {
             let inner = self.lock();
-            inner.saved.is_none_or(|at| inner.last.boottime - at >= SAVE_EVERY)
+            inner
+                .saved
+                .is_none_or(|at| inner.last.boottime - at >= SAVE_EVERY)
         };
         if due {
             self.save();
         }
     }
 
-    /// Adopts the wall clock as it is: an operator says that it is right. Returns trusted time before and after. May block.
+    /// Adopts the wall clock as it is: an operator says that it is right. Returns trusted time
+    /// before and after. May block.
     pub fn accept(&self) -> (Time, Time) {
         let (from, to) = {
             let mut inner = self.lock();
@@ -376,30 +433,59 @@ impl Clock {
         let record = {
             let mut inner = self.lock();
             let r = read(&*self.0.source);
-            let (trusted, confirmed) = (inner.trusted(r.boottime), inner.state != ClockState::Unconfirmed);
+            let (trusted, confirmed) = (
+                inner.trusted(r.boottime),
+                inner.state != ClockState::Unconfirmed,
+            );
             inner.saved = Some(r.boottime);
-            Record { boot_id: boot_id.into(), boottime: r.boottime, trusted, wall: r.wall, confirmed }
+            Record {
+                boot_id: boot_id.into(),
+                boottime: r.boottime,
+                trusted,
+                wall: r.wall,
+                confirmed,
+            }
         };
         let written = record::write(path, &record);
         if let (Err(e), false) = (&written, *failed) {
-            tracing::warn!("{}: {e}; the next start will not know how late it was", path.display());
+            tracing::warn!(
+                "{}: {e}; the next start will not know how late it was",
+                path.display()
+            );
         }
         *failed = written.is_err();
     }
 }
 
 fn read(source: &dyn TimeSource) -> Reading {
-    Reading { wall: source.wall_ms(), boottime: source.boottime_ms(), synchronised: source.is_synchronised() }
+    Reading {
+        wall: source.wall_ms(),
+        boottime: source.boottime_ms(),
+        synchronised: source.is_synchronised(),
+    }
 }
 
 /// Trusted time at a start, and its state.
-fn first(last: Option<&Record>, r: Reading, boot_id: Option<&str>, trust: TrustAtStart) -> (i64, ClockState) {
-    let Some(last) = last else { return (r.wall, ClockState::Agrees) };
+fn first(
+    last: Option<&Record>,
+    r: Reading,
+    boot_id: Option<&str>,
+    trust: TrustAtStart,
+) -> (i64, ClockState) {
+    let Some(last) = last else {
+        return (r.wall, ClockState::Agrees);
+    };
     if Some(last.boot_id.as_str()) == boot_id && last.boottime <= r.boottime {
         return match (last.confirmed, trust) {
-            (true, _) => (last.trusted + (r.boottime - last.boottime), ClockState::Agrees),
+            (true, _) => (
+                last.trusted + (r.boottime - last.boottime),
+                ClockState::Agrees,
+            ),
             (false, TrustAtStart::Always) => (r.wall, ClockState::Agrees),
-            (false, TrustAtStart::Plausible) => (last.trusted + (r.boottime - last.boottime), ClockState::Unconfirmed),
+            (false, TrustAtStart::Plausible) => (
+                last.trusted + (r.boottime - last.boottime),
+                ClockState::Unconfirmed,
+            ),
         };
     }
     let plausible = START_WINDOW.contains(&(r.wall - last.trusted));

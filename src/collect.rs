@@ -1,5 +1,5 @@
-//! The collector's socket: takes test messages that came through, and has the desk judge each before it says so. What is
-//! said stands in [`crate::smtp::session`].
+//! The collector's socket: takes test messages that came through, and has the desk judge each
+//! before it says so. What is said stands in [`crate::smtp::session`].
 
 use std::{
     collections::{HashMap, HashSet},
@@ -32,14 +32,14 @@ use crate::{
     },
 };
 
-/// Messages to a token of ours that come in at the same time. Each is read whole before it is judged: this bounds what they hold
-/// together.
+/// Messages to a token of ours that come in at the same time. Each is read whole before it is
+/// judged: this bounds what they hold together.
 const MESSAGES: usize = 1024;
-/// The same of those to other addresses of the domain: a host may have changed the address, and the token stands inside. Whoever
-/// fills these places keeps nobody out who has a token.
+/// The same of those to other addresses of the domain: a host may have changed the address, and the
+/// token stands inside. Whoever fills these places keeps nobody out who has a token.
 const OTHERS: usize = 128;
-/// Messages of one token that come in at the same time: whoever was given some does not take all places with them. As many
-/// sessions that have named it are closed after all others.
+/// Messages of one token that come in at the same time: whoever was given some does not take all
+/// places with them. As many sessions that have named it are closed after all others.
 const SAME: usize = 4;
 /// How long a client may be silent.
 const IDLE: Duration = Duration::from_secs(120);
@@ -69,8 +69,11 @@ pub type Judge = Arc<dyn Fn(&Incoming, IpAddr) -> String + Send + Sync>;
 /// The number of the token that a recipient has.
 pub type Known = Arc<dyn Fn(&str) -> Option<Id> + Send + Sync>;
 
-/// Looks whether DNS sends the probe domain's mail here: what is wrong with it, or an error where nobody answers.
-pub type Outside = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>> + Send + Sync>;
+/// Looks whether DNS sends the probe domain's mail here: what is wrong with it, or an error where
+/// nobody answers.
+pub type Outside = Arc<
+    dyn Fn() -> Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>> + Send + Sync,
+>;
 
 /// What a collector works with.
 #[derive(Clone)]
@@ -162,11 +165,18 @@ impl Collector {
             None => (&self.others, None),
             Some(id) => (&self.room, Some(TokenUse::begin(&self.named, id)?)),
         };
-        let permit = all.clone().try_acquire_owned().inspect_err(|_| self.put_off.store(true, Relaxed));
-        Some(Room { _permit: permit.ok()?, named })
+        let permit = all
+            .clone()
+            .try_acquire_owned()
+            .inspect_err(|_| self.put_off.store(true, Relaxed));
+        Some(Room {
+            _permit: permit.ok()?,
+            named,
+        })
     }
 
-    /// Whether sessions were closed or refused for want of places, or messages put off, since `before`; `before` is set to now.
+    /// Whether sessions were closed or refused for want of places, or messages put off, since
+    /// `before`; `before` is set to now.
     fn was_loaded(&self, before: &mut u64) -> bool {
         let stats = self.limiter.stats();
         let turned_away = stats.shed + stats.refused;
@@ -175,8 +185,14 @@ impl Collector {
     }
 
     fn client(&self, from: SocketAddr) -> Client {
-        let checks = self.health_checks.lock().unwrap_or_else(PoisonError::into_inner);
-        match checks.iter().any(|c| (c.ip().to_canonical(), c.port()) == (from.ip().to_canonical(), from.port())) {
+        let checks = self
+            .health_checks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match checks
+            .iter()
+            .any(|c| (c.ip().to_canonical(), c.port()) == (from.ip().to_canonical(), from.port()))
+        {
             true => Client::HealthCheck,
             false => Client::Ordinary,
         }
@@ -196,10 +212,13 @@ pub async fn run(listener: TcpListener, collector: Collector) {
             }
         };
         let addr = from.ip().to_canonical();
-        let Some(permit) = collector.limiter.admit_as(addr, collector.client(from)) else { continue };
+        let Some(permit) = collector.limiter.admit_as(addr, collector.client(from)) else {
+            continue;
+        };
         let collector = collector.clone();
         tokio::spawn(async move {
-            let served = async { drop(timeout(TOTAL, session(stream, addr, &collector, &permit)).await) };
+            let served =
+                async { drop(timeout(TOTAL, session(stream, addr, &collector, &permit)).await) };
             permit.run(served).await;
         });
     }
@@ -208,7 +227,12 @@ pub async fn run(listener: TcpListener, collector: Collector) {
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector, permit: &Arc<ConnectionPermit>) -> io::Result<()> {
+async fn session(
+    stream: TcpStream,
+    addr: IpAddr,
+    collector: &Collector,
+    permit: &Arc<ConnectionPermit>,
+) -> io::Result<()> {
     let _ = stream.set_nodelay(true);
     let mut stream: Box<dyn Stream> = Box::new(stream);
     let mut session = Session::new(&collector.receiver);
@@ -217,7 +241,11 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector, permit:
     let (mut room, mut until) = (None, Instant::now());
     let mut preferred = None;
     loop {
-        let patience = if room.is_some() { IDLE.min(until.saturating_duration_since(Instant::now())) } else { IDLE };
+        let patience = if room.is_some() {
+            IDLE.min(until.saturating_duration_since(Instant::now()))
+        } else {
+            IDLE
+        };
         let n = timeout(patience, stream.read(&mut buffer)).await??;
         if n == 0 {
             return Ok(());
@@ -236,11 +264,15 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector, permit:
                     say(&mut stream, &text).await?;
                 }
                 Act::Data(text) => {
-                    (room, until) = (collector.room(session.recipients()), Instant::now() + MESSAGE);
+                    (room, until) = (
+                        collector.room(session.recipients()),
+                        Instant::now() + MESSAGE,
+                    );
                     if room.is_none() {
                         session.judged();
                     } else if has_token(&room) {
-                        // It has said what it wants. Other sessions still wait with places that this one may need.
+                        // It has said what it wants. Other sessions still wait with places that
+                        // this one may need.
                         drop(permit.begin_answer());
                     }
                     say(&mut stream, if room.is_some() { &text } else { FULL }).await?;
@@ -261,7 +293,9 @@ async fn session(stream: TcpStream, addr: IpAddr, collector: &Collector, permit:
                     }
                 }
                 Act::Tls(text) => {
-                    let Some(tls) = &collector.tls else { return Ok(()) };
+                    let Some(tls) = &collector.tls else {
+                        return Ok(());
+                    };
                     say(&mut stream, &text).await?;
                     let accepted = timeout(IDLE, TlsAcceptor::from(tls()).accept(stream)).await??;
                     stream = Box::new(accepted);
@@ -278,7 +312,11 @@ fn has_token(room: &Option<Room>) -> bool {
 }
 
 /// A session that has named a valid token is closed after all others.
-fn prefer(recipients: &[String], collector: &Collector, permit: &ConnectionPermit) -> Option<TokenUse> {
+fn prefer(
+    recipients: &[String],
+    collector: &Collector,
+    permit: &ConnectionPermit,
+) -> Option<TokenUse> {
     let id = recipients.last().and_then(|to| (collector.known)(to))?;
     let token_use = TokenUse::begin(&collector.preferred, id)?;
     permit.prefer();
@@ -303,22 +341,24 @@ async fn judge(incoming: Incoming, from: IpAddr, collector: &Collector) -> Strin
 
 /// Has a desk judge.
 pub fn by_desk(desk: Desk) -> Judge {
-    Arc::new(move |incoming, from| match desk.arrived(incoming, from, desk.now()) {
-        Ok(Arrived::Recorded(id)) => {
-            tracing::info!(%from, proof = id, "a test message came");
-            recorded(&id.to_string(), from)
-        }
-        Ok(Arrived::Known(id)) => {
-            tracing::debug!(%from, proof = id, "a test message came again");
-            recorded(&id.to_string(), from)
-        }
-        Ok(Arrived::Stranger) => STRANGER.into(),
-        Err(Denied::No(why)) => format!("451 4.3.0 {why}"),
-        Err(e) => {
-            tracing::error!(error = ?e, %from, "a test message could not be recorded");
-            "451 4.3.0 it could not be recorded now; try again later".into()
-        }
-    })
+    Arc::new(
+        move |incoming, from| match desk.arrived(incoming, from, desk.now()) {
+            Ok(Arrived::Recorded(id)) => {
+                tracing::info!(%from, proof = id, "a test message came");
+                recorded(&id.to_string(), from)
+            }
+            Ok(Arrived::Known(id)) => {
+                tracing::debug!(%from, proof = id, "a test message came again");
+                recorded(&id.to_string(), from)
+            }
+            Ok(Arrived::Stranger) => STRANGER.into(),
+            Err(Denied::No(why)) => format!("451 4.3.0 {why}"),
+            Err(e) => {
+                tracing::error!(error = ?e, %from, "a test message could not be recorded");
+                "451 4.3.0 it could not be recorded now; try again later".into()
+            }
+        },
+    )
 }
 
 /// What is said where too many messages come in.
@@ -327,10 +367,11 @@ const FULL: &str = "452 4.3.1 too many messages come in now; try again later";
 /// What is said to a message without a token of ours.
 pub const STRANGER: &str = "550 5.7.1 this is no test message of ours; we take no other mail";
 
-/// Looks, as long as it runs, whether each address of the collector answers, and whether mail is sent there, and tells the
-/// desk.
+/// Looks, as long as it runs, whether each address of the collector answers, and whether mail is
+/// sent there, and tells the desk.
 pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, collector: Collector, desk: Desk) {
-    let (mut elsewhere, mut next, mut answered, mut asked) = (None, Instant::now(), None::<Instant>, false);
+    let (mut elsewhere, mut next, mut answered, mut asked) =
+        (None, Instant::now(), None::<Instant>, false);
     let (mut load, mut turned_away) = (Load::default(), 0);
     loop {
         // From a reload on it counts, or does not: what was known before does not hold.
@@ -347,10 +388,17 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, collector: Coll
                     elsewhere = Some(format!("nobody can say where its mail goes: {e}"));
                 }
                 // What was known last holds.
-                Err(e) => tracing::warn!(error = %e, "where the mail of the probe domain goes could not be looked up"),
+                Err(e) => {
+                    tracing::warn!(error = %e, "where the mail of the probe domain goes could not be looked up");
+                }
             }
             // Whoever mends it does not wait for long.
-            next = Instant::now() + if elsewhere.is_some() { LOOK } else { LOOK_OUTSIDE };
+            next = Instant::now()
+                + if elsewhere.is_some() {
+                    LOOK
+                } else {
+                    LOOK_OUTSIDE
+                };
         }
         let mut wrong = elsewhere.clone();
         for addr in &addresses {
@@ -362,16 +410,23 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, collector: Coll
             wrong = Some(why);
         }
         let told = desk.clone();
-        let loaded = load.look(collector.was_loaded(&mut turned_away), Instant::now(), told.now());
+        let loaded = load.look(
+            collector.was_loaded(&mut turned_away),
+            Instant::now(),
+            told.now(),
+        );
         let said = tokio::task::spawn_blocking(move || {
             // Whether the store fails is noted in any case.
             let noted = told.loaded(loaded, told.now());
-            told.well(COLLECTOR, wrong.map(|w| (w, told.now())), told.now()).and(noted)
+            told.well(COLLECTOR, wrong.map(|w| (w, told.now())), told.now())
+                .and(noted)
         });
         let said = said.await;
         match said {
             Ok(Ok(())) => desk.looked(number),
-            Ok(Err(e)) => tracing::warn!(error = ?e, "the state of the collector could not be written down"),
+            Ok(Err(e)) => {
+                tracing::warn!(error = ?e, "the state of the collector could not be written down");
+            }
             Err(_) => {}
         }
         tokio::select! {
@@ -381,8 +436,8 @@ pub async fn watch(addresses: Vec<SocketAddr>, outside: Outside, collector: Coll
     }
 }
 
-/// Whether, and since when, the collector is under load: it closes or refuses sessions for want of places, or puts messages
-/// off. What was sent to it then may not have come.
+/// Whether, and since when, the collector is under load: it closes or refuses sessions for want of
+/// places, or puts messages off. What was sent to it then may not have come.
 #[derive(Debug, Default)]
 struct Load {
     since: Option<Time>,
@@ -409,7 +464,10 @@ struct HealthCheck<'a>(&'a HealthChecks, SocketAddr);
 
 impl Drop for HealthCheck<'_> {
     fn drop(&mut self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.1);
     }
 }
 
@@ -417,21 +475,37 @@ async fn answers(addr: SocketAddr, checks: &HealthChecks) -> io::Result<()> {
     let greeted = async {
         let mut addr = addr;
         if addr.ip().is_unspecified() {
-            addr.set_ip(if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+            addr.set_ip(if addr.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
         }
-        // The port is known before anybody can see the connection, so that nobody else has its place.
-        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // The port is known before anybody can see the connection, so that nobody else has its
+        // place.
+        let socket = if addr.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         let mut source = addr;
         source.set_port(0);
         socket.bind(source)?;
         let source = socket.local_addr()?;
-        checks.lock().unwrap_or_else(PoisonError::into_inner).insert(source);
+        checks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(source);
         let _check = HealthCheck(checks, source);
         let mut stream = socket.connect(addr).await?;
         let mut buffer = [0; 3];
         stream.read_exact(&mut buffer).await?;
         stream.write_all(b"QUIT\r\n").await?;
-        if &buffer == b"220" { Ok(()) } else { Err(io::Error::other("it does not greet")) }
+        if &buffer == b"220" {
+            Ok(())
+        } else {
+            Err(io::Error::other("it does not greet"))
+        }
     };
     timeout(PATIENCE, greeted).await?
 }
@@ -453,13 +527,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_messages_hold_together_has_an_end() {
-        let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
+        let receiver = Receiver {
+            hello: "c.example".into(),
+            domain: "probe.example".into(),
+            addresses: vec![],
+            tls: false,
+        };
         let others = Arc::new(Semaphore::new(1));
         let known: Known = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
         let collector = Collector {
             others,
             known,
-            ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), ConnectionLimiter::new(8192, &crate::net::Shares::default()))
+            ..Collector::new(
+                receiver,
+                Arc::new(|_, _| "250 ok".into()),
+                ConnectionLimiter::new(8192, &crate::net::Shares::default()),
+            )
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -488,30 +571,55 @@ mod tests {
             drop(other);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // Strangers who hold all places keep nobody out who has a token, and one token does not take all of those.
+        // Strangers who hold all places keep nobody out who has a token, and one token does not
+        // take all of those.
         let mut stranger = begin().await;
         talk(&mut stranger, "DATA\r\n", "354").await;
         let mut named = Vec::new();
         for n in 0..=SAME {
             let mut s = begin_to("token").await;
-            talk(&mut s, "DATA\r\n", if n < SAME { "354" } else { "452 4.3.1" }).await;
+            talk(
+                &mut s,
+                "DATA\r\n",
+                if n < SAME { "354" } else { "452 4.3.1" },
+            )
+            .await;
             named.push(s);
         }
         talk(&mut begin().await, "DATA\r\n", "452 4.3.1").await;
         talk(&mut named[0], "x\r\n.\r\n", "250 ok").await;
-        talk(&mut named[SAME], "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\nDATA\r\n", "354").await;
+        talk(
+            &mut named[SAME],
+            "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\nDATA\r\n",
+            "354",
+        )
+        .await;
     }
 
     fn collector(limiter: ConnectionLimiter) -> Collector {
-        let receiver = Receiver { hello: "c.example".into(), domain: "probe.example".into(), addresses: vec![], tls: false };
+        let receiver = Receiver {
+            hello: "c.example".into(),
+            domain: "probe.example".into(),
+            addresses: vec![],
+            tls: false,
+        };
         let known: Known = Arc::new(|to| to.strip_prefix("token").map(|_| [1; 8]));
-        Collector { known, ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), limiter) }
+        Collector {
+            known,
+            ..Collector::new(receiver, Arc::new(|_, _| "250 ok".into()), limiter)
+        }
     }
 
-    /// Idle sessions of strangers held all places, the health check found none, and the tester stopped.
+    /// Idle sessions of strangers held all places, the health check found none, and the tester
+    /// stopped.
     #[tokio::test]
     async fn under_load_the_health_check_is_answered_and_sessions_with_a_token_go_on() {
-        let shares = crate::net::Shares { address: 1, network: 1, wide_network: 1, reserved: 16 };
+        let shares = crate::net::Shares {
+            address: 1,
+            network: 1,
+            wide_network: 1,
+            reserved: 16,
+        };
         let collector = collector(ConnectionLimiter::new(16, &shares));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -526,7 +634,12 @@ mod tests {
         talk(&mut mine, "", "220").await;
         let name_token = async |s: &mut TcpStream| {
             talk(s, "EHLO x\r\n", "250 8BITMIME").await;
-            talk(s, "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\n", "250 2.1.5").await;
+            talk(
+                s,
+                "MAIL FROM:<>\r\nRCPT TO:<token@probe.example>\r\n",
+                "250 2.1.5",
+            )
+            .await;
         };
         name_token(&mut mine).await;
         assert!(!collector.was_loaded(&mut turned_away));
@@ -536,13 +649,19 @@ mod tests {
             talk(&mut s, "", "220").await;
             strangers.push(s);
         }
-        assert!(collector.was_loaded(&mut turned_away), "so it counts for claims");
+        assert!(
+            collector.was_loaded(&mut turned_away),
+            "so it counts for claims"
+        );
         for _ in 0..3 {
             answers(addr, &collector.health_checks).await.unwrap();
         }
         talk(&mut mine, "DATA\r\n", "354").await;
         talk(&mut mine, "x\r\n.\r\n", "250 ok").await;
-        assert!(!collector.was_loaded(&mut turned_away), "the health check is no load");
+        assert!(
+            !collector.was_loaded(&mut turned_away),
+            "the health check is no load"
+        );
         assert!(collector.health_checks.lock().unwrap().is_empty());
         // One token does not make all sessions such that go last.
         let mut same = Vec::new();
@@ -552,13 +671,28 @@ mod tests {
             name_token(&mut s).await;
             same.push(s);
         }
-        assert_eq!(collector.preferred.lock().unwrap().values().copied().collect::<Vec<_>>(), [SAME]);
+        assert_eq!(
+            collector
+                .preferred
+                .lock()
+                .unwrap()
+                .values()
+                .copied()
+                .collect::<Vec<_>>(),
+            [SAME]
+        );
     }
 
-    /// Every session that said DATA counted as idle, and was closed after those that had not named their recipient yet.
+    /// Every session that said DATA counted as idle, and was closed after those that had not named
+    /// their recipient yet.
     #[tokio::test]
     async fn a_message_without_a_token_does_not_protect_its_session() {
-        let shares = crate::net::Shares { address: 1, network: 1, wide_network: 1, reserved: 16 };
+        let shares = crate::net::Shares {
+            address: 1,
+            network: 1,
+            wide_network: 1,
+            reserved: 16,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(run(listener, collector(ConnectionLimiter::new(2, &shares))));
@@ -571,13 +705,24 @@ mod tests {
         };
         let mut stranger = from(1).await;
         talk(&mut stranger, "EHLO x\r\n", "250 8BITMIME").await;
-        talk(&mut stranger, "MAIL FROM:<>\r\nRCPT TO:<a@probe.example>\r\n", "250 2.1.5").await;
+        talk(
+            &mut stranger,
+            "MAIL FROM:<>\r\nRCPT TO:<a@probe.example>\r\n",
+            "250 2.1.5",
+        )
+        .await;
         let mut slow = from(2).await;
         talk(&mut stranger, "DATA\r\n", "354").await;
         sleep(Duration::from_millis(1200)).await;
         let _newcomer = from(3).await;
         talk(&mut slow, "EHLO x\r\n", "250 8BITMIME").await;
-        assert_eq!(timeout(PATIENCE, stranger.read(&mut [0; 64])).await.unwrap().unwrap_or(0), 0);
+        assert_eq!(
+            timeout(PATIENCE, stranger.read(&mut [0; 64]))
+                .await
+                .unwrap()
+                .unwrap_or(0),
+            0
+        );
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub struct Config {
     pub feeds: Vec<feed::Settings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
-    /// `[admin] socket_group`: whose members may read through the socket; empty: the group of the daemon.
+    /// `[admin] socket_group`: whose members may read through the socket; empty: the group of the
+    /// daemon.
     pub socket_group: String,
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
@@ -98,32 +99,65 @@ impl Config {
         let mut out = Vec::new();
         let mut section = |name, changed: bool| out.extend(changed.then_some(name));
         let (a, b) = (&self.store, &running.store);
-        section("[store]", (&a.path, a.scrub_every, a.scrub_rate) != (&b.path, b.scrub_every, b.scrub_rate));
+        section(
+            "[store]",
+            (&a.path, a.scrub_every, a.scrub_rate) != (&b.path, b.scrub_every, b.scrub_rate),
+        );
         section("[clock]", self.trust_at_start != running.trust_at_start);
-        section("[journal]", (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size));
+        section(
+            "[journal]",
+            (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size),
+        );
         section("[history]", a.churn_age != b.churn_age);
         section("[dns] listen or workers", self.serve != running.serve);
         let (a, b) = (&self.secure, &running.secure);
-        section("[tls] listen, https, quic or path", (&a.listen, &a.https, &a.quic, &a.path) != (&b.listen, &b.https, &b.quic, &b.path));
+        section(
+            "[tls] listen, https, quic or path",
+            (&a.listen, &a.https, &a.quic, &a.path) != (&b.listen, &b.https, &b.quic, &b.path),
+        );
         let admin = |c: &Config| (c.socket.clone(), c.socket_group.clone(), c.admin);
-        section("[admin] socket, socket_group or listen", admin(self) != admin(running));
-        section("[outgoing] or [mail]", (&self.outgoing, &self.mail) != (&running.outgoing, &running.mail));
+        section(
+            "[admin] socket, socket_group or listen",
+            admin(self) != admin(running),
+        );
+        section(
+            "[outgoing] or [mail]",
+            (&self.outgoing, &self.mail) != (&running.outgoing, &running.mail),
+        );
         section("[web] listen", self.web != running.web);
-        section("[admin] or [web] tls, trust or forwarded", self.doors != running.doors);
-        let probe = |c: &Config| (c.probe.schedule.clone(), c.probe.listen.clone(), c.probe.receiver.clone(), c.probe.key.clone());
-        section("[collect], or hello, domain, key or the pace of [probe],", probe(self) != probe(running));
+        section(
+            "[admin] or [web] tls, trust or forwarded",
+            self.doors != running.doors,
+        );
+        let probe = |c: &Config| {
+            (
+                c.probe.schedule.clone(),
+                c.probe.listen.clone(),
+                c.probe.receiver.clone(),
+                c.probe.key.clone(),
+            )
+        };
+        section(
+            "[collect], or hello, domain, key or the pace of [probe],",
+            probe(self) != probe(running),
+        );
         section("[connections]", self.connections != running.connections);
         section("[log]", self.json_log != running.json_log);
         section("[process]", self.user != running.user);
         out
     }
 
-    /// Where what is known of the mirrors may be kept: beside the store's folder, so that it stays when that is moved away
-    /// for a restore; or in it, where nothing can be written beside it.
+    /// Where what is known of the mirrors may be kept: beside the store's folder, so that it stays
+    /// when that is moved away for a restore; or in it, where nothing can be written beside it.
     pub fn mirrors(&self) -> Vec<PathBuf> {
         let store = &self.store.path;
-        let beside = store.file_name().map(|name| store.with_file_name([name, ".mirrors.json".as_ref()].join("".as_ref())));
-        beside.into_iter().chain([store.join("mirrors.json")]).collect()
+        let beside = store
+            .file_name()
+            .map(|name| store.with_file_name([name, ".mirrors.json".as_ref()].join("".as_ref())));
+        beside
+            .into_iter()
+            .chain([store.join("mirrors.json")])
+            .collect()
     }
 
     /// Where the record of the clock is kept: beside the store.
@@ -131,15 +165,20 @@ impl Config {
         self.store.path.join("clock")
     }
 
-    /// Reads `config.toml` at `path` and the zone files it points to. Relative paths start at its folder.
+    /// Reads `config.toml` at `path` and the zone files it points to. Relative paths start at its
+    /// folder.
     ///
     /// # Errors
     ///
-    /// Every error of every file, in the order of files and lines. A file with a syntax error has this error alone.
+    /// Every error of every file, in the order of files and lines. A file with a syntax error has
+    /// this error alone.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let mut report = Report::default();
         match Config::read(path, &mut report) {
-            Some(config) if report.is_valid() => Ok(Config { warnings: report.into_lines().1, ..config }),
+            Some(config) if report.is_valid() => Ok(Config {
+                warnings: report.into_lines().1,
+                ..config
+            }),
             _ => Err(ConfigError(report.into_lines().0)),
         }
     }
@@ -160,7 +199,12 @@ impl Config {
         let probe = probe::read(&file, (folder, &store), (&names, &special, &zones), report);
         let feeds = feeds::read(&file, folder, (&names, &zones, &keys), report);
         zones::check(&file, &zone_tables, &zones_folder, &names, report);
-        let removals = beside(file.removals.path.as_deref(), folder, &store, ("removals.log", "data/removals.log"));
+        let removals = beside(
+            file.removals.path.as_deref(),
+            folder,
+            &store,
+            ("removals.log", "data/removals.log"),
+        );
         let socket = files::socket_path(file.admin.socket.as_deref(), folder, &store);
         start::check(&file, (&store, &removals, &socket), report);
         let config = Config {
@@ -174,12 +218,20 @@ impl Config {
                 removals: Some(removals),
                 on_loss: file.removals.on_loss,
                 mirrors: ledger::SeenSerials::default(),
-                proposals: ledger::ProposalLimits { waiting: file.limits.waiting_proposals, daily: file.limits.daily_proposals },
+                proposals: ledger::ProposalLimits {
+                    waiting: file.limits.waiting_proposals,
+                    daily: file.limits.daily_proposals,
+                },
                 socket_users: people::socket_users(&file),
             },
-            serve: serve::Settings { listen: file.dns.listen.clone(), workers: file.dns.workers },
+            serve: serve::Settings {
+                listen: file.dns.listen.clone(),
+                workers: file.dns.workers,
+            },
             feeds,
-            secure: file.tls.settings(folder, file.admin.tls || file.web.tls || file.collect.tls),
+            secure: file
+                .tls
+                .settings(folder, file.admin.tls || file.web.tls || file.collect.tls),
             exports,
             zones: zones_folder,
             socket,
@@ -188,15 +240,30 @@ impl Config {
             admin: file.admin.listen.parse().ok(),
             web: file.web.listen.parse().ok(),
             doors: [
-                (file.admin.tls, listen::trusted(&file.admin.trust, file.admin.forwarded)),
-                (file.web.tls, listen::trusted(&file.web.trust, file.web.forwarded)),
+                (
+                    file.admin.tls,
+                    listen::trusted(&file.admin.trust, file.admin.forwarded),
+                ),
+                (
+                    file.web.tls,
+                    listen::trusted(&file.web.trust, file.web.forwarded),
+                ),
             ],
             json_log: file.log.format == LogFormat::Json,
             outgoing: hooks::Settings {
-                allow: file.outgoing.allow.iter().filter_map(|a| a.parse().ok()).collect(),
+                allow: file
+                    .outgoing
+                    .allow
+                    .iter()
+                    .filter_map(|a| a.parse().ok())
+                    .collect(),
                 resolvers: file.outgoing.resolvers.clone(),
             },
-            mail: mail::Settings { smarthost: file.mail.smarthost.clone(), from: file.mail.from.clone(), tls: file.mail.tls },
+            mail: mail::Settings {
+                smarthost: file.mail.smarthost.clone(),
+                from: file.mail.from.clone(),
+                tls: file.mail.tls,
+            },
             probe,
             connections: file.connections.settings(),
             user: file.process.user.clone(),
@@ -218,12 +285,23 @@ impl Config {
 }
 
 fn reason_settings(r: &Table<ReasonTable>) -> ledger::ReasonSettings {
-    ledger::ReasonSettings { name: r.name.clone(), text: r.text.clone(), lifetime: r.lifetime, two_persons: r.two_persons }
+    ledger::ReasonSettings {
+        name: r.name.clone(),
+        text: r.text.clone(),
+        lifetime: r.lifetime,
+        two_persons: r.two_persons,
+    }
 }
 
-/// The path of a file of the daemon's own: as configured, or beside the store, where the daemon may write. A file that an
-/// older version made at its default in the folder of the configuration stays where it is.
-fn beside(configured: Option<&Path>, folder: &Path, store: &Path, (name, old): (&str, &str)) -> PathBuf {
+/// The path of a file of the daemon's own: as configured, or beside the store, where the daemon may
+/// write. A file that an older version made at its default in the folder of the configuration stays
+/// where it is.
+fn beside(
+    configured: Option<&Path>,
+    folder: &Path,
+    store: &Path,
+    (name, old): (&str, &str),
+) -> PathBuf {
     let (new, old) = (store.join(name), folder.join(old));
     match configured {
         Some(path) => folder.join(path),
@@ -250,46 +328,78 @@ impl ReasonNames {
 
 /// Checks the names of the reasons.
 fn reasons(tables: &[Table<ReasonTable>], path: &Path, report: &mut Report) -> ReasonNames {
-    let mut out = ReasonNames { names: Vec::new(), known: Reasons(Names::default()), complete: !tables.is_empty() };
+    let mut out = ReasonNames {
+        names: Vec::new(),
+        known: Reasons(Names::default()),
+        complete: !tables.is_empty(),
+    };
     for table in tables {
         let name = &table.name;
         if !table.place.has("name") || table.place.is_rejected("name") {
-            report.error(&table.place, "name", "it is missing; write name = \"relay\", for example");
+            report.error(
+                &table.place,
+                "name",
+                "it is missing; write name = \"relay\", for example",
+            );
             out.complete = false;
             continue;
         }
         if out.known.get(name).is_some() {
-            report.error(&table.place, "name", format_args!("there are two reasons `{name}`; remove or rename one"));
+            report.error(
+                &table.place,
+                "name",
+                format_args!("there are two reasons `{name}`; remove or rename one"),
+            );
         } else if let Err(e) = out.known.add(name) {
             report.error(&table.place, "name", e);
         }
         out.names.push(name.clone());
     }
     if tables.is_empty() {
-        report.file_error(path, format_args!("there is no [[reason]]; define at least one (at most {MAX_REASONS})"));
+        report.file_error(
+            path,
+            format_args!("there is no [[reason]]; define at least one (at most {MAX_REASONS})"),
+        );
     }
     out
 }
 
 impl TlsTable {
-    /// What can be said without reading the certificate, which only the daemon and `check` have to be able to.
+    /// What can be said without reading the certificate, which only the daemon and `check` have to
+    /// be able to.
     fn check(&self, place: &Place, web: bool, report: &mut Report) {
         if !web && self.listen.is_empty() && self.https.is_empty() && self.quic.is_empty() {
             return;
         }
-        for (key, path, what) in [("certificate", &self.certificate, "the certificate"), ("key", &self.key, "its private key")] {
+        for (key, path, what) in [
+            ("certificate", &self.certificate, "the certificate"),
+            ("key", &self.key, "its private key"),
+        ] {
             if path.as_os_str().is_empty() {
                 report.error(place, key, format_args!("it is required when any TLS listener is configured; name the PEM file of {what}"));
             }
         }
         if !self.path.starts_with('/') || self.path.contains(['?', '#', ' ']) {
-            report.error(place, "path", format_args!("`{}` is not the path of a URL, such as /dns-query", self.path));
+            report.error(
+                place,
+                "path",
+                format_args!(
+                    "`{}` is not the path of a URL, such as /dns-query",
+                    self.path
+                ),
+            );
         }
     }
 
     fn settings(&self, folder: &Path, web: bool) -> serve::secure::Settings {
-        let clients = Some(&self.clients).filter(|c| !c.as_os_str().is_empty()).map(|c| folder.join(c));
-        let files = serve::Files { certificate: folder.join(&self.certificate), key: folder.join(&self.key), clients };
+        let clients = Some(&self.clients)
+            .filter(|c| !c.as_os_str().is_empty())
+            .map(|c| folder.join(c));
+        let files = serve::Files {
+            certificate: folder.join(&self.certificate),
+            key: folder.join(&self.key),
+            clients,
+        };
         serve::secure::Settings {
             listen: self.listen.clone(),
             https: self.https.clone(),
@@ -308,7 +418,11 @@ impl File {
         for s in &self.limits.special {
             match s.parse::<Subject>() {
                 Ok(s) => {
-                    report.warning(&self.limits.place, "special", format_args!("{s} can be listed although it is a special range"));
+                    report.warning(
+                        &self.limits.place,
+                        "special",
+                        format_args!("{s} can be listed although it is a special range"),
+                    );
                     special.push(s);
                 }
                 Err(e) => report.error(&self.limits.place, "special", e),
@@ -317,7 +431,8 @@ impl File {
         for a in &self.outgoing.allow {
             match a.parse::<Subject>() {
                 Ok(a) => {
-                    let text = format_args!("webhooks may connect to {a} although it is a special range");
+                    let text =
+                        format_args!("webhooks may connect to {a} although it is a special range");
                     report.warning(&self.outgoing.place, "allow", text);
                 }
                 Err(e) => report.error(&self.outgoing.place, "allow", e),
@@ -325,11 +440,26 @@ impl File {
         }
         people::check(self, report);
         if self.dns.nsid.len() > MAX_NSID {
-            report.error(&self.dns.place, "nsid", format_args!("it has {} bytes; at most {MAX_NSID} are sent", self.dns.nsid.len()));
+            report.error(
+                &self.dns.place,
+                "nsid",
+                format_args!(
+                    "it has {} bytes; at most {MAX_NSID} are sent",
+                    self.dns.nsid.len()
+                ),
+            );
         }
-        self.tls.check(&self.tls.place, self.admin.tls || self.web.tls || self.collect.tls, report);
+        self.tls.check(
+            &self.tls.place,
+            self.admin.tls || self.web.tls || self.collect.tls,
+            report,
+        );
         if self.store.scrub_rate.0 < MIN_SCRUB_RATE_BYTES {
-            report.error(&self.store.place, "scrub_rate", "a scrub that slow does not end; take 64KiB or more");
+            report.error(
+                &self.store.place,
+                "scrub_rate",
+                "a scrub that slow does not end; take 64KiB or more",
+            );
         }
         self.connections.check(&self.connections.place, report);
         listen::check(self, report);

@@ -38,7 +38,11 @@ const STACK: usize = 512 * 1024;
 
 /// Runs the daemon until SIGTERM or SIGINT. The error is one line for people.
 pub fn run(config_path: &Path, config: Config) -> Result<(), String> {
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|e| e.to_string())?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
     runtime.block_on(serve_until_stopped(config_path.to_path_buf(), config))
 }
 
@@ -52,33 +56,87 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     // Ports below 1024 and the raised buffers need the privileges that are given up next.
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = serve::secure::bind(&config.secure)?;
-    let socket = web::bind(&config.socket, &socket_owner(&config)?).await.map_err(|e| format!("admin.socket: {e}"))?;
+    let socket = web::bind(&config.socket, &socket_owner(&config)?)
+        .await
+        .map_err(|e| format!("admin.socket: {e}"))?;
     let collectors = collector::bind(&config.probe.listen)?;
-    let (admin, public) = (listen("admin.listen", config.admin)?, listen("web.listen", config.web)?);
+    let (admin, public) = (
+        listen("admin.listen", config.admin)?,
+        listen("web.listen", config.web)?,
+    );
     drop_privileges(&config)?;
     // As the user that has to read it again when it is renewed.
     let certificates = config.secure.open()?;
     let (ledger, mirrors) = open(&config).await?;
     let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
-    let limiters = Limiters::new(&connections, ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())));
+    let limiters = Limiters::new(
+        &connections,
+        ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())),
+    );
     let (exports, feeds) = by_themselves(&ledger, &config);
     let told = feeds.clone();
-    shared.notified = Some(Arc::new(move |zone, from, key| told.notified(zone, from, key)));
+    shared.notified = Some(Arc::new(move |zone, from, key| {
+        told.notified(zone, from, key)
+    }));
     let workers = start_udp(udp, &shared)?;
-    let listeners = serve_streams((tcp, encrypted), &config.secure.path, certificates.as_ref(), &shared, &limiters.dns);
+    let listeners = serve_streams(
+        (tcp, encrypted),
+        &config.secure.path,
+        certificates.as_ref(),
+        &shared,
+        &limiters.dns,
+    );
     let notifier = tokio::spawn(serve::notify::run(ledger.clone(), mirrors.clone()));
-    let (socket_path, ways, doors) = (config.socket.clone(), ways(&config)?, doors(&config, certificates.as_ref(), &limiters));
+    let (socket_path, ways, doors) = (
+        config.socket.clone(),
+        ways(&config)?,
+        doors(&config, certificates.as_ref(), &limiters),
+    );
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
-    let (around, url_check) = (surroundings(&config, certificates.clone()), url_check(&config));
-    let tests = collector::Tests::new(&config, &ledger, certificates.as_ref(), limiters.collect.clone())?;
-    let reload = reloader(config_path.clone(), config, ledger.clone(), (exports.clone(), feeds.clone(), tests.desk.clone()), certificates);
+    let (around, url_check) = (
+        surroundings(&config, certificates.clone()),
+        url_check(&config),
+    );
+    let tests = collector::Tests::new(
+        &config,
+        &ledger,
+        certificates.as_ref(),
+        limiters.collect.clone(),
+    )?;
+    let reload = reloader(
+        config_path.clone(),
+        config,
+        ledger.clone(),
+        (exports.clone(), feeds.clone(), tests.desk.clone()),
+        certificates,
+    );
     let (both, check) = ((exports.clone(), feeds.clone()), checker(config_path));
     let about = (around, limiters.stats(), url_check);
-    let app = app(&ledger, &shared, (&reload, &check), both, (&mirrors, &tests), about, web_stopped.clone());
+    let app = app(
+        &ledger,
+        &shared,
+        (&reload, &check),
+        both,
+        (&mirrors, &tests),
+        about,
+        web_stopped.clone(),
+    );
     // What writes and reports runs after what answers, on threads of its own.
-    let back = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("web").on_thread_start(sys::lower_priority).build();
+    let back = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .thread_name("web")
+        .on_thread_start(sys::lower_priority)
+        .build();
     let back = back.map_err(|e| e.to_string())?;
-    let mut web = start_web(&back, (socket, admin, public), app, &doors, &limiters.socket, &web_stopped)?;
+    let mut web = start_web(
+        &back,
+        (socket, admin, public),
+        app,
+        &doors,
+        &limiters.socket,
+        &web_stopped,
+    )?;
     let tester = tests.start(&back, collectors, &web_stopped)?;
     web.push(back.spawn(crate::hooks::run(ledger.clone(), ways, web_stopped)));
     let files = back.spawn(exports.clone().run(ledger.published.clone()));
@@ -90,7 +148,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     tickers.iter().for_each(|t| t.abort());
     feeds.stop();
     let _ = stop_web.send(true);
-    // Requests that are under way get their receipts, while queries are answered; a stream that does not end is cut.
+    // Requests that are under way get their receipts, while queries are answered; a stream that
+    // does not end is cut.
     let _ = tokio::time::timeout(Duration::from_secs(5), all(web)).await;
     tester.iter().chain([&notifier]).for_each(|t| t.abort());
     exports.stop();
@@ -104,13 +163,18 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     });
     let _ = std::fs::remove_file(&socket_path);
     back.shutdown_background();
-    stopped.await.map_err(|e| e.to_string())?.map_err(|e| format!("the store could not be closed: {e:?}"))
+    stopped
+        .await
+        .map_err(|e| e.to_string())?
+        .map_err(|e| format!("the store could not be closed: {e:?}"))
 }
 
 /// Opens the store, and what is kept beside it.
 async fn open(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), String> {
     let (started, config) = (std::time::Instant::now(), config.clone());
-    let (ledger, mirrors) = tokio::task::spawn_blocking(move || open_ledger(&config)).await.map_err(|e| e.to_string())??;
+    let (ledger, mirrors) = tokio::task::spawn_blocking(move || open_ledger(&config))
+        .await
+        .map_err(|e| e.to_string())??;
     report_left_behind(&ledger);
     let tables = ledger.published.snapshot();
     tracing::info!(commit = tables.seq, listed = ?tables.tables.counts(), took = ?started.elapsed(), "ready");
@@ -125,7 +189,10 @@ fn serve_streams(
     shared: &Shared,
     limiter: &ConnectionLimiter,
 ) -> Vec<tokio::task::JoinHandle<()>> {
-    let mut out: Vec<_> = tcp.into_iter().map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), limiter.clone()))).collect();
+    let mut out: Vec<_> = tcp
+        .into_iter()
+        .map(|l| tokio::spawn(serve::tcp::run(l, shared.clone(), limiter.clone())))
+        .collect();
     if let Some(certificates) = certificates {
         out.extend(encrypted.serve(path, certificates, shared, limiter));
     }
@@ -133,33 +200,60 @@ fn serve_streams(
 }
 
 /// Opens an address of the API, where one is configured.
-fn listen(key: &str, addr: Option<std::net::SocketAddr>) -> Result<Option<std::net::TcpListener>, String> {
-    addr.map(|a| web::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}"))).transpose()
+fn listen(
+    key: &str,
+    addr: Option<std::net::SocketAddr>,
+) -> Result<Option<std::net::TcpListener>, String> {
+    addr.map(|a| web::bind_tcp(a).map_err(|e| format!("{key}: {a}: {e}")))
+        .transpose()
 }
 
 /// Serves the socket, and the addresses of the API and of the public look-up where there are some.
 fn start_web(
     back: &tokio::runtime::Runtime,
-    (socket, admin, public): (tokio::net::UnixListener, Option<std::net::TcpListener>, Option<std::net::TcpListener>),
+    (socket, admin, public): (
+        tokio::net::UnixListener,
+        Option<std::net::TcpListener>,
+        Option<std::net::TcpListener>,
+    ),
     app: web::App,
     doors: &[web::Door; 2],
     of_socket: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, String> {
     let _in = back.enter();
-    let socket = socket.into_std().and_then(tokio::net::UnixListener::from_std).map_err(|e| format!("admin.socket: {e}"))?;
-    let mut out = vec![back.spawn(web::run_socket(socket, web::router(app.clone()), of_socket.clone(), stop.clone()))];
-    let both = [(admin, web::router(app.clone())), (public, web::public_router(app))];
+    let socket = socket
+        .into_std()
+        .and_then(tokio::net::UnixListener::from_std)
+        .map_err(|e| format!("admin.socket: {e}"))?;
+    let mut out = vec![back.spawn(web::run_socket(
+        socket,
+        web::router(app.clone()),
+        of_socket.clone(),
+        stop.clone(),
+    ))];
+    let both = [
+        (admin, web::router(app.clone())),
+        (public, web::public_router(app)),
+    ];
     for ((listener, router), door) in both.into_iter().zip(doors) {
-        let listener = listener.map(tokio::net::TcpListener::from_std).transpose().map_err(|e| e.to_string())?;
-        out.extend(listener.map(|l| back.spawn(web::run_tcp(l, router, door.clone(), stop.clone()))));
+        let listener = listener
+            .map(tokio::net::TcpListener::from_std)
+            .transpose()
+            .map_err(|e| e.to_string())?;
+        out.extend(
+            listener.map(|l| back.spawn(web::run_tcp(l, router, door.clone(), stop.clone()))),
+        );
     }
     Ok(out)
 }
 
 /// The ways out that webhooks take.
 fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
-    let names = Arc::new(Names::new(&config.outgoing.resolvers, true).map_err(|e| format!("outgoing.resolvers: {e}")));
+    let names = Arc::new(
+        Names::new(&config.outgoing.resolvers, true)
+            .map_err(|e| format!("outgoing.resolvers: {e}")),
+    );
     let mail = Arc::new(Mail::new(&config.mail)?);
     Ok(crate::hooks::Ways {
         allow: config.outgoing.allow.clone(),
@@ -169,7 +263,9 @@ fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
             Box::pin(async move {
                 match &*names {
                     Ok(names) => match names.addresses(&host).await {
-                        Ok(none) if none.is_empty() => Err(format!("{host}: DNS knows no address of it")),
+                        Ok(none) if none.is_empty() => {
+                            Err(format!("{host}: DNS knows no address of it"))
+                        }
                         found => found,
                     },
                     Err(e) => Err(e.clone()),
@@ -191,20 +287,37 @@ fn ways(config: &Config) -> Result<crate::hooks::Ways, String> {
 /// Whether a webhook's address can be one: HTTP, or mail where a smart host takes it.
 pub fn url_check(config: &Config) -> web::Check {
     let sends_mail = !config.mail.smarthost.is_empty();
-    Arc::new(move |url| match url.strip_prefix(crate::hooks::MAILTO) {
+    Arc::new(move |url| {
+        match url.strip_prefix(crate::hooks::MAILTO) {
         Some(_) if !sends_mail => Err("no smart host takes mail; set `smarthost` and `from` of [mail], and restart the daemon".into()),
         Some(to) => crate::mail::check(to),
         None => crate::hooks::target(url).map(drop),
+    }
     })
 }
 
-/// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next connection.
-fn doors(config: &Config, certificates: Option<&Arc<Certificates>>, limiters: &Limiters) -> [web::Door; 2] {
+/// How `[admin]` and `[web]` are served: a certificate that is read again is taken with the next
+/// connection.
+fn doors(
+    config: &Config,
+    certificates: Option<&Arc<Certificates>>,
+    limiters: &Limiters,
+) -> [web::Door; 2] {
     let door = |(tls, proxies): &(bool, web::TrustedProxies), limiter: &ConnectionLimiter| {
-        let tls = certificates.cloned().filter(|_| *tls).map(|c| Arc::new(move || c.ready().web.clone()) as web::Tls);
-        web::Door { tls, proxies: proxies.clone(), limiter: limiter.clone() }
+        let tls = certificates
+            .cloned()
+            .filter(|_| *tls)
+            .map(|c| Arc::new(move || c.ready().web.clone()) as web::Tls);
+        web::Door {
+            tls,
+            proxies: proxies.clone(),
+            limiter: limiter.clone(),
+        }
     };
-    [door(&config.doors[0], &limiters.admin), door(&config.doors[1], &limiters.web)]
+    [
+        door(&config.doors[0], &limiters.admin),
+        door(&config.doors[1], &limiters.web),
+    ]
 }
 
 /// Waits for all of some tasks.
@@ -221,7 +334,11 @@ fn app(
     (reload, check): (&web::Reload, &web::Report),
     (exports, feeds): (Exports, Feeds),
     (mirrors, tests): (&Arc<serve::Mirrors>, &collector::Tests),
-    (surroundings, connections, check_url): (Arc<dyn Fn() -> web::Surroundings + Send + Sync>, web::ConnectionStats, web::Check),
+    (surroundings, connections, check_url): (
+        Arc<dyn Fn() -> web::Surroundings + Send + Sync>,
+        web::ConnectionStats,
+        web::Check,
+    ),
     stop: tokio::sync::watch::Receiver<bool>,
 ) -> web::App {
     let deciding = feeds.clone();
@@ -249,20 +366,43 @@ fn app(
 }
 
 /// What metrics report of the machine and the files around the store, read when it is asked for.
-fn surroundings(config: &Config, certificates: Option<Arc<Certificates>>) -> Arc<dyn Fn() -> web::Surroundings + Send + Sync> {
+fn surroundings(
+    config: &Config,
+    certificates: Option<Arc<Certificates>>,
+) -> Arc<dyn Fn() -> web::Surroundings + Send + Sync> {
     let store = config.store.path.clone();
     let removals = config.ledger.removals.clone();
     Arc::new(move || {
         let disk = |name, path: &Path| {
             let found = rustix::fs::statvfs(path).ok()?;
             let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-            Some(web::Disk { name, free: bytes(found.f_bavail), size: bytes(found.f_blocks) })
+            Some(web::Disk {
+                name,
+                free: bytes(found.f_bavail),
+                size: bytes(found.f_blocks),
+            })
         };
         // A name without a folder lies in the current one.
-        let folder = |p: &Path| p.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
-        let disks = [disk("store", &store), removals.as_deref().and_then(|p| disk("removals", &folder(p)))];
+        let folder = |p: &Path| {
+            p.parent()
+                .filter(|f| !f.as_os_str().is_empty())
+                .unwrap_or(Path::new("."))
+                .to_path_buf()
+        };
+        let disks = [
+            disk("store", &store),
+            removals
+                .as_deref()
+                .and_then(|p| disk("removals", &folder(p))),
+        ];
         let files = std::fs::read_dir(&store).ok();
-        let bytes = files.map(|all| all.flatten().filter_map(|f| f.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len()).sum());
+        let bytes = files.map(|all| {
+            all.flatten()
+                .filter_map(|f| f.metadata().ok())
+                .filter(|m| m.is_file())
+                .map(|m| m.len())
+                .sum()
+        });
         web::Surroundings {
             certificate_end: certificates.as_ref().map(|c| c.ready().not_after),
             store_bytes: bytes,
@@ -271,11 +411,18 @@ fn surroundings(config: &Config, certificates: Option<Arc<Certificates>>) -> Arc
     })
 }
 
-/// Trusted time on this machine. Nothing is written by it before its first tick. `last_commit` is the time of the store's last
-/// commit, where the store is open.
+/// Trusted time on this machine. Nothing is written by it before its first tick. `last_commit` is
+/// the time of the store's last commit, where the store is open.
 pub fn clock(config: &Config, last_commit: Option<Time>) -> Clock {
-    let source = SystemTimeSource { synchronised: sys::is_clock_synchronised };
-    Clock::start(source, Some(config.clock()), config.trust_at_start, last_commit)
+    let source = SystemTimeSource {
+        synchronised: sys::is_clock_synchronised,
+    };
+    Clock::start(
+        source,
+        Some(config.clock()),
+        config.trust_at_start,
+        last_commit,
+    )
 }
 
 /// The limits of all listeners. DNS over streams shares one; each of the others has its own.
@@ -292,21 +439,37 @@ impl Limiters {
         let of = |total| ConnectionLimiter::new(total, &c.shares);
         let is_reserved = Arc::new(move |addr| reserved.contains(addr));
         let dns = ConnectionLimiter::with_transfers(c.dns, c.transfers, &c.shares, is_reserved);
-        Limiters { dns, admin: of(c.admin), web: of(c.web), socket: of(c.socket), collect: of(c.collect) }
+        Limiters {
+            dns,
+            admin: of(c.admin),
+            web: of(c.web),
+            socket: of(c.socket),
+            collect: of(c.collect),
+        }
     }
 }
 
 impl Limiters {
     /// Tells what became of the connections of each.
     fn stats(&self) -> web::ConnectionStats {
-        let all = [("dns", &self.dns), ("admin", &self.admin), ("web", &self.web), ("socket", &self.socket), ("collect", &self.collect)];
+        let all = [
+            ("dns", &self.dns),
+            ("admin", &self.admin),
+            ("web", &self.web),
+            ("socket", &self.socket),
+            ("collect", &self.collect),
+        ];
         let all = all.map(|(name, limiter)| (name, limiter.clone()));
-        Arc::new(move || all.iter().map(|(name, limiter)| (*name, limiter.stats())).collect())
+        Arc::new(move || {
+            all.iter()
+                .map(|(name, limiter)| (*name, limiter.stats()))
+                .collect()
+        })
     }
 }
 
-/// Raises the limit of open files, and divides them among the store, the listeners and the rest: the configuration with what
-/// the store gets, and what the listeners get.
+/// Raises the limit of open files, and divides them among the store, the listeners and the rest:
+/// the configuration with what the store gets, and what the listeners get.
 fn divide_files(mut config: Config) -> (Config, Connections) {
     let limit = sys::raise_file_limit().unwrap_or_else(|e| {
         tracing::warn!(error = %e, "the limit of open files can not be read");
@@ -318,9 +481,18 @@ fn divide_files(mut config: Config) -> (Config, Connections) {
         + config.secure.https.len()
         + config.secure.quic.len()
         + config.probe.listen.len();
-    let notified: usize = config.ledger.zones.iter().map(|z| z.transfer.notify.len()).sum();
+    let notified: usize = config
+        .ledger
+        .zones
+        .iter()
+        .map(|z| z.transfer.notify.len())
+        .sum();
     let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.schedule.concurrency;
-    let used = [config.admin.is_some(), config.web.is_some(), !config.probe.listen.is_empty()];
+    let used = [
+        config.admin.is_some(),
+        config.web.is_some(),
+        !config.probe.listen.is_empty(),
+    ];
     let budget = FileBudget::divide(limit, (sockets + outgoing) as u64, config.connections, used);
     if let Some(warning) = &budget.warning {
         tracing::warn!("{warning}");
@@ -335,17 +507,28 @@ pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<serve::Mirrors>), Str
     let clock = clock(config, store.last_commit_time().map_err(|e| e.to_string())?);
     let mirrors = Arc::new(serve::Mirrors::open(config.mirrors(), clock.clone()));
     let shown = store.vocabulary();
-    let settings = ledger::Settings { mirrors: mirrors.seen_serials(), ..config.ledger.clone() };
-    let ledger = ledger::open(store, settings, clock, sys::lower_priority).map_err(|e| e.text(&shown))?;
+    let settings = ledger::Settings {
+        mirrors: mirrors.seen_serials(),
+        ..config.ledger.clone()
+    };
+    let ledger =
+        ledger::open(store, settings, clock, sys::lower_priority).map_err(|e| e.text(&shown))?;
     Ok((ledger, mirrors))
 }
 
-/// Logs the names that have left the configuration while the daemon was stopped. It serves what is left: other lists must not
-/// go dark for one name, and `status` reports it until somebody decides.
+/// Logs the names that have left the configuration while the daemon was stopped. It serves what is
+/// left: other lists must not go dark for one name, and `status` reports it until somebody decides.
 fn report_left_behind(ledger: &Ledger) {
     match ledger.left_behind_now() {
-        Ok(left) => left.iter().for_each(|l| tracing::error!("the configuration has lost a name: {l}; `orbsd reload --force` accepts it")),
-        Err(e) => tracing::error!(error = e.text(&ledger.store.vocabulary()), "the store could not be compared with the configuration"),
+        Ok(left) => left.iter().for_each(|l| {
+            tracing::error!(
+                "the configuration has lost a name: {l}; `orbsd reload --force` accepts it"
+            );
+        }),
+        Err(e) => tracing::error!(
+            error = e.text(&ledger.store.vocabulary()),
+            "the store could not be compared with the configuration"
+        ),
     }
 }
 
@@ -374,7 +557,9 @@ fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
         for _ in 0..workers {
             match serve::udp::bind(*addr) {
                 Ok(s) => udp.push(s),
-                Err(e) if missing(&e) => tracing::warn!(%addr, "this machine does not have the address; not listening there"),
+                Err(e) if missing(&e) => {
+                    tracing::warn!(%addr, "this machine does not have the address; not listening there");
+                }
                 Err(e) => return Err(format!("dns.listen: {addr}, UDP: {e}")),
             }
         }
@@ -387,29 +572,45 @@ fn bind(settings: &serve::Settings) -> Result<Sockets, String> {
     Ok((udp, tcp))
 }
 
-/// Whom the socket belongs to: the user that the daemon becomes, and the group of `[admin] socket_group`.
+/// Whom the socket belongs to: the user that the daemon becomes, and the group of `[admin]
+/// socket_group`.
 fn socket_owner(config: &Config) -> Result<web::SocketOwner, String> {
     use nix::unistd::{Group, User};
     let mut owner = web::SocketOwner::default();
     if sys::is_root() && !config.user.is_empty() {
         let user = User::from_name(&config.user).map_err(|e| format!("process.user: {e}"))?;
-        let user = user.ok_or_else(|| format!("process.user: there is no user `{}`", config.user))?;
-        owner = web::SocketOwner { user: Some(user.uid.as_raw()), group: Some(user.gid.as_raw()), group_name: None };
+        let user =
+            user.ok_or_else(|| format!("process.user: there is no user `{}`", config.user))?;
+        owner = web::SocketOwner {
+            user: Some(user.uid.as_raw()),
+            group: Some(user.gid.as_raw()),
+            group_name: None,
+        };
     }
     if !config.socket_group.is_empty() {
-        let group = Group::from_name(&config.socket_group).map_err(|e| format!("admin.socket_group: {e}"))?;
-        let group = group.ok_or_else(|| format!("admin.socket_group: there is no group `{}` on this machine", config.socket_group))?;
-        (owner.group, owner.group_name) = (Some(group.gid.as_raw()), Some(config.socket_group.clone()));
+        let group = Group::from_name(&config.socket_group)
+            .map_err(|e| format!("admin.socket_group: {e}"))?;
+        let group = group.ok_or_else(|| {
+            format!(
+                "admin.socket_group: there is no group `{}` on this machine",
+                config.socket_group
+            )
+        })?;
+        (owner.group, owner.group_name) =
+            (Some(group.gid.as_raw()), Some(config.socket_group.clone()));
     }
     Ok(owner)
 }
 
-/// Checks a configuration for whoever asks through the socket: what is wrong with it, what is doubtful, and how many zones
-/// there are.
+/// Checks a configuration for whoever asks through the socket: what is wrong with it, what is
+/// doubtful, and how many zones there are.
 fn checker(path: PathBuf) -> web::Report {
     Arc::new(move || match Config::load(&path) {
         Ok(c) => {
-            let (errors, warnings) = (Vec::from_iter(c.secure.open().err()), [c.readable_files(), c.warnings].concat());
+            let (errors, warnings) = (
+                Vec::from_iter(c.secure.open().err()),
+                [c.readable_files(), c.warnings].concat(),
+            );
             serde_json::json!({"errors": errors, "warnings": warnings, "zones": c.ledger.zones.len()})
         }
         Err(e) => serde_json::json!({"errors": e.0, "warnings": [], "zones": 0}),
@@ -419,7 +620,11 @@ fn checker(path: PathBuf) -> web::Report {
 /// UDP workers of each address.
 fn workers(settings: &serve::Settings) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if settings.workers == 0 { cores } else { settings.workers }
+    if settings.workers == 0 {
+        cores
+    } else {
+        settings.workers
+    }
 }
 
 fn drop_privileges(config: &Config) -> Result<(), String> {
@@ -430,16 +635,24 @@ fn drop_privileges(config: &Config) -> Result<(), String> {
         tracing::warn!("running as root: name a user in [process] of config.toml");
         return Ok(());
     }
-    crate::store::private::create_dir(&config.store.path).map_err(|e| format!("{}: {e}", config.store.path.display()))?;
+    crate::store::private::create_dir(&config.store.path)
+        .map_err(|e| format!("{}: {e}", config.store.path.display()))?;
     let given = sys::give(&config.store.path, &config.user);
-    given.and_then(|()| sys::drop_privileges(&config.user)).map_err(|e| format!("process.user: {e}"))
+    given
+        .and_then(|()| sys::drop_privileges(&config.user))
+        .map_err(|e| format!("process.user: {e}"))
 }
 
-fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<std::thread::JoinHandle<()>>, String> {
+fn start_udp(
+    sockets: Vec<std::net::UdpSocket>,
+    shared: &Shared,
+) -> Result<Vec<std::thread::JoinHandle<()>>, String> {
     let mut out = Vec::new();
     for (i, socket) in sockets.into_iter().enumerate() {
         let (shared, name) = (shared.clone(), format!("udp-{i}"));
-        let thread = std::thread::Builder::new().name(name.clone()).stack_size(STACK);
+        let thread = std::thread::Builder::new()
+            .name(name.clone())
+            .stack_size(STACK);
         let run = move || {
             sys::short_slices();
             if let Err(e) = serve::udp::run(&socket, &shared, &name) {
@@ -451,7 +664,8 @@ fn start_udp(sockets: Vec<std::net::UdpSocket>, shared: &Shared) -> Result<Vec<s
     Ok(out)
 }
 
-/// Reads the configuration again. What listens where, and the store's settings, need a restart, and that is said.
+/// Reads the configuration again. What listens where, and the store's settings, need a restart, and
+/// that is said.
 fn reloader(
     path: PathBuf,
     running: Config,
@@ -470,45 +684,80 @@ fn reloader(
         if request.rename.is_none() {
             left_behind = ledger.left_behind(&config.ledger).map_err(text)?;
             if request.dry_run {
-                return Ok(web::Reloaded { left_behind, ..web::Reloaded::default() });
+                return Ok(web::Reloaded {
+                    left_behind,
+                    ..web::Reloaded::default()
+                });
             }
             if !left_behind.is_empty() && !request.force {
                 let all: Vec<String> = left_behind.iter().map(ToString::to_string).collect();
-                return Err(format!("{}\nnothing was changed; `orbsd reload --force` accepts it", all.join("\n")));
+                return Err(format!(
+                    "{}\nnothing was changed; `orbsd reload --force` accepts it",
+                    all.join("\n")
+                ));
             }
         }
         let mut warnings = config.warnings.clone();
         let later = config.needs_restart(&running).into_iter();
-        warnings.extend(later.map(|section| format!("{section} has changed and is taken with the next restart")));
+        warnings
+            .extend(later.map(|section| {
+                format!("{section} has changed and is taken with the next restart")
+            }));
         // A certificate that can not be used is no reason to refuse the rest.
-        let taken = certificates.as_ref().filter(|_| config.secure.wanted()).map(|c| c.reload(&config.secure.files));
+        let taken = certificates
+            .as_ref()
+            .filter(|_| config.secure.wanted())
+            .map(|c| c.reload(&config.secure.files));
         warnings.extend(taken.and_then(Result::err).map(|e| format!("[tls]: {e}")));
         warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let receipt = match request.rename {
             None => ledger.configure(config.ledger).map_err(text)?,
             Some((rename, line)) => {
-                // The feed of the old name ends first, and that of the new one begins after: neither makes a source of its own.
+                // The feed of the old name ends first, and that of the new one begins after:
+                // neither makes a source of its own.
                 let before = feeds.settings();
-                feeds.configure(&before.iter().filter(|f| f.name != rename.from).cloned().collect::<Vec<_>>());
+                feeds.configure(
+                    &before
+                        .iter()
+                        .filter(|f| f.name != rename.from)
+                        .cloned()
+                        .collect::<Vec<_>>(),
+                );
                 let done = ledger.rename(rename, config.ledger, line).map_err(text);
                 done.inspect_err(|_| feeds.configure(&before))?
             }
         };
-        left_behind.extend(ledger.left_behind_now().map_err(text)?.into_iter().filter(|_| !request.force));
+        left_behind.extend(
+            ledger
+                .left_behind_now()
+                .map_err(text)?
+                .into_iter()
+                .filter(|_| !request.force),
+        );
         feeds.configure(&config.feeds);
         exports.set(config.exports);
         // Tokens that are on their way stay good.
         let now = desk.settings();
         desk.configure(now.reloaded(config.probe.desk));
         tracing::info!(moved = ?receipt.serials, "configuration read again");
-        Ok(web::Reloaded { warnings, left_behind })
+        Ok(web::Reloaded {
+            warnings,
+            left_behind,
+        })
     })
 }
 
-/// Starts what is done by time: the ticks of the ledger and of the clock, which the returned tasks give, and scrubs.
-fn start_upkeep(ledger: &Ledger, stop: &Arc<std::sync::atomic::AtomicBool>) -> Result<[tokio::task::JoinHandle<()>; 2], String> {
+/// Starts what is done by time: the ticks of the ledger and of the clock, which the returned tasks
+/// give, and scrubs.
+fn start_upkeep(
+    ledger: &Ledger,
+    stop: &Arc<std::sync::atomic::AtomicBool>,
+) -> Result<[tokio::task::JoinHandle<()>; 2], String> {
     scrub::start(ledger, stop)?;
-    Ok([tokio::spawn(tick(ledger.clone())), tokio::spawn(watch_clock(ledger.clock.clone()))])
+    Ok([
+        tokio::spawn(tick(ledger.clone())),
+        tokio::spawn(watch_clock(ledger.clock.clone())),
+    ])
 }
 
 async fn tick(ledger: Ledger) {
@@ -544,7 +793,11 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Signals, String> {
         let on = |kind| signal(kind).map_err(|e| e.to_string());
-        Ok(Signals { term: on(SignalKind::terminate())?, int: on(SignalKind::interrupt())?, hup: on(SignalKind::hangup())? })
+        Ok(Signals {
+            term: on(SignalKind::terminate())?,
+            int: on(SignalKind::interrupt())?,
+            hup: on(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for a signal to stop; SIGHUP reloads.
@@ -568,7 +821,9 @@ impl Signals {
 
 /// Tells systemd how we are (`sd_notify`), where it wants to know.
 fn notify(state: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
     let mut state = state.to_string();
     if state == "RELOADING=1" {
         state += &format!("\nMONOTONIC_USEC={}", sys::monotonic_micros());

@@ -1,9 +1,10 @@
 //! Scheduled exports: files of zones that are kept current, for those who fetch files.
 //!
-//! A file says in its first line what it is (zone, serial, format). Now and then that line is held against the one that the
-//! zone would be written with; where they differ, the file is written again, from one snapshot. So it does not matter who
-//! restarted what, or whether somebody took the file away. It is replaced by rename when it is whole and synced: whoever
-//! reads it has the old one or the new one, and on any error the old one stays.
+//! A file says in its first line what it is (zone, serial, format). Now and then that line is held
+//! against the one that the zone would be written with; where they differ, the file is written
+//! again, from one snapshot. So it does not matter who restarted what, or whether somebody took the
+//! file away. It is replaced by rename when it is whole and synced: whoever reads it has the old
+//! one or the new one, and on any error the old one stays.
 
 use std::{
     fs::{self, File},
@@ -129,7 +130,8 @@ impl Exports {
         self.all.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Keeps the files current, one after the other, until it is stopped. Files are written on threads that may block.
+    /// Keeps the files current, one after the other, until it is stopped. Files are written on
+    /// threads that may block.
     pub async fn run(self, published: Arc<Published>) {
         while !self.stop.load(Ordering::Relaxed) {
             let next = self.lock().iter().map(|o| o.due).min();
@@ -145,12 +147,15 @@ impl Exports {
     async fn one(&self, published: &Arc<Published>) {
         let (settings, reported) = {
             let mut all = self.lock();
-            let Some(first) = all.iter_mut().min_by_key(|o| o.due) else { return };
+            let Some(first) = all.iter_mut().min_by_key(|o| o.due) else {
+                return;
+            };
             first.due = Instant::now() + Duration::from_secs(first.settings.every.0.max(1));
             (first.settings.clone(), first.report.is_some())
         };
         let (snapshot, stop, asked) = (published.snapshot(), self.stop.clone(), settings.clone());
-        let result = tokio::task::spawn_blocking(move || refresh(&asked, &snapshot, reported, &stop)).await;
+        let result =
+            tokio::task::spawn_blocking(move || refresh(&asked, &snapshot, reported, &stop)).await;
         let result = result.unwrap_or_else(|e| Err(e.to_string()));
         if self.stop.load(Ordering::Relaxed) {
             return;
@@ -166,7 +171,11 @@ impl One {
     fn took(&mut self, result: Result<Refreshed, String>) {
         let path = self.settings.path.display();
         match result {
-            Ok(Refreshed { serial, written, report }) => {
+            Ok(Refreshed {
+                serial,
+                written,
+                report,
+            }) => {
                 if let Some(report) = report.filter(|r| self.report.as_ref() != Some(r)) {
                     for change in &report.changes {
                         tracing::warn!(%path, serial, kind = ?change.kind, count = change.count, "export differs from the zone: {change}");
@@ -193,17 +202,29 @@ impl One {
     }
 }
 
-/// Writes a file where it is not current. Where it is current, but it is not known (`reported`) what it leaves out, that is
-/// counted without writing.
-fn refresh(s: &Settings, snapshot: &Snapshot, reported: bool, stop: &AtomicBool) -> Result<Refreshed, String> {
-    let zone = snapshot.zones.by_name(&s.zone).ok_or_else(|| format!("the zone {} is not served", s.zone))?;
+/// Writes a file where it is not current. Where it is current, but it is not known (`reported`)
+/// what it leaves out, that is counted without writing.
+fn refresh(
+    s: &Settings,
+    snapshot: &Snapshot,
+    reported: bool,
+    stop: &AtomicBool,
+) -> Result<Refreshed, String> {
+    let zone = snapshot
+        .zones
+        .by_name(&s.zone)
+        .ok_or_else(|| format!("the zone {} is not served", s.zone))?;
     if !snapshot.sound {
         return Err("the store can not be trusted; nothing is written from it".into());
     }
     let export = Export::new(&s.format, &s.action, snapshot, zone)?;
     if first_line(&s.path).is_some_and(|l| l == export.first_line()) {
         let report = (!reported).then(|| export.report());
-        return Ok(Refreshed { serial: export.serial, written: false, report });
+        return Ok(Refreshed {
+            serial: export.serial,
+            written: false,
+            report,
+        });
     }
     let wrong = |e: io::Error| e.to_string();
     let mut report = ExportReport::default();
@@ -223,7 +244,13 @@ fn refresh(s: &Settings, snapshot: &Snapshot, reported: bool, stop: &AtomicBool)
         report = export.write(&mut out)?;
         out.flush()
     });
-    written.map(|()| Refreshed { serial: export.serial, written: true, report: Some(report) }).map_err(wrong)
+    written
+        .map(|()| Refreshed {
+            serial: export.serial,
+            written: true,
+            report: Some(report),
+        })
+        .map_err(wrong)
 }
 
 /// The first line of a file, packed or not.
@@ -232,7 +259,9 @@ fn first_line(path: &Path) -> Option<String> {
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let file = plain(Box::new(File::open(path).ok()?)).ok()?;
     let mut line = String::new();
-    BufReader::new(file.take(MAX_FIRST_LINE)).read_line(&mut line).ok()?;
+    BufReader::new(file.take(MAX_FIRST_LINE))
+        .read_line(&mut line)
+        .ok()?;
     Some(line.strip_suffix('\n')?.to_string())
 }
 
@@ -254,23 +283,39 @@ impl<W: Write> Write for Stoppable<'_, W> {
     }
 }
 
-/// Replaces a file as a whole: what `fill` writes stands beside it under a name of its own, is synced, gets its mode, and takes
-/// the file's place. On any error the old file stays and nothing is left. A link is followed only where root or this process's
-/// own user has made it: others could otherwise have any file of ours replaced. The error names the file.
-pub fn replace<E: From<io::Error>>(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> Result<(), E>) -> Result<(), E> {
-    let wrong = |p: &Path, e: io::Error| E::from(io::Error::new(e.kind(), format!("{}: {e}", p.display())));
+/// Replaces a file as a whole: what `fill` writes stands beside it under a name of its own, is
+/// synced, gets its mode, and takes the file's place. On any error the old file stays and nothing
+/// is left. A link is followed only where root or this process's own user has made it: others could
+/// otherwise have any file of ours replaced. The error names the file.
+pub fn replace<E: From<io::Error>>(
+    path: &Path,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
+    let wrong =
+        |p: &Path, e: io::Error| E::from(io::Error::new(e.kind(), format!("{}: {e}", p.display())));
     let path = &follow(path, nix::unistd::geteuid().as_raw()).map_err(|e| wrong(path, e))?;
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.new", std::process::id()));
     let beside = path.with_file_name(name);
-    let result = create(&beside).map_err(|e| wrong(&beside, e)).and_then(|mut file| {
-        fill(&mut file)?;
-        file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|e| wrong(&beside, e))?;
-        file.sync_all().and_then(|()| fs::rename(&beside, path)).map_err(|e| wrong(path, e))?;
-        // The new name has to be on the disk too.
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| wrong(folder, e))
-    });
+    let result = create(&beside)
+        .map_err(|e| wrong(&beside, e))
+        .and_then(|mut file| {
+            fill(&mut file)?;
+            file.set_permissions(fs::Permissions::from_mode(mode))
+                .map_err(|e| wrong(&beside, e))?;
+            file.sync_all()
+                .and_then(|()| fs::rename(&beside, path))
+                .map_err(|e| wrong(path, e))?;
+            // The new name has to be on the disk too.
+            let folder = path
+                .parent()
+                .filter(|p| !p.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            File::open(folder)
+                .and_then(|f| f.sync_all())
+                .map_err(|e| wrong(folder, e))
+        });
     if result.is_err() {
         let _ = fs::remove_file(&beside);
     }
@@ -279,9 +324,17 @@ pub fn replace<E: From<io::Error>>(path: &Path, mode: u32, fill: impl FnOnce(&mu
 
 /// A new file, in place of what has its name; never what a link of that name leads to.
 fn create(path: &Path) -> io::Result<File> {
-    let new = || fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let new = || {
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+    };
     match new() {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(path).and_then(|()| new()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path).and_then(|()| new())
+        }
         made => made,
     }
 }
@@ -292,13 +345,19 @@ fn follow(path: &Path, own: u32) -> io::Result<PathBuf> {
     let mut rest: Vec<PathBuf> = parts(path);
     while let Some(part) = rest.pop() {
         let next = out.join(&part);
-        let link = fs::symlink_metadata(&next).ok().filter(fs::Metadata::is_symlink);
+        let link = fs::symlink_metadata(&next)
+            .ok()
+            .filter(fs::Metadata::is_symlink);
         let Some(link) = link else {
             out = next;
             continue;
         };
         if link.uid() != 0 && link.uid() != own {
-            let why = format!("{} is a link that another user (uid {}) has made; it is not followed", next.display(), link.uid());
+            let why = format!(
+                "{} is a link that another user (uid {}) has made; it is not followed",
+                next.display(),
+                link.uid()
+            );
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         links += 1;
@@ -316,12 +375,18 @@ fn follow(path: &Path, own: u32) -> io::Result<PathBuf> {
 
 /// The components of a path, the last first.
 fn parts(path: &Path) -> Vec<PathBuf> {
-    path.components().rev().map(|c| PathBuf::from(c.as_os_str())).collect()
+    path.components()
+        .rev()
+        .map(|c| PathBuf::from(c.as_os_str()))
+        .collect()
 }
 
 /// Creates the missing directories of a path so that others can fetch what is in them.
 fn create_public_dirs(path: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).collect();
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|p| !p.as_os_str().is_empty() && !p.exists())
+        .collect();
     for folder in missing.into_iter().rev() {
         fs::create_dir(folder)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(FOLDER_MODE))?;
@@ -331,11 +396,21 @@ fn create_public_dirs(path: &Path) -> io::Result<()> {
 
 /// Takes away what a process that was killed has left beside a file.
 fn sweep(path: &Path, folder: &Path) {
-    let Some(name) = path.file_name().map(|n| format!("{}.", n.to_string_lossy())) else { return };
+    let Some(name) = path
+        .file_name()
+        .map(|n| format!("{}.", n.to_string_lossy()))
+    else {
+        return;
+    };
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let left = entry.file_name().to_string_lossy().into_owned();
-        let pid = left.strip_prefix(&name).and_then(|r| r.strip_suffix(".new")).and_then(|p| p.parse::<u32>().ok());
-        if pid.is_some_and(|p| p == std::process::id() || !Path::new("/proc").join(p.to_string()).exists()) {
+        let pid = left
+            .strip_prefix(&name)
+            .and_then(|r| r.strip_suffix(".new"))
+            .and_then(|p| p.parse::<u32>().ok());
+        if pid.is_some_and(|p| {
+            p == std::process::id() || !Path::new("/proc").join(p.to_string()).exists()
+        }) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -348,17 +423,37 @@ mod tests {
 
     fn snapshot(serial: u32) -> Snapshot {
         let zone = "origin='bl.orbs.example'\nkind='address'\nns=['a.b.example']\ncontact='h@orbs.example'\n";
-        let view = ZoneView::new(&::toml::from_str(zone).unwrap(), &Default::default(), &Default::default()).unwrap();
+        let view = ZoneView::new(
+            &::toml::from_str(zone).unwrap(),
+            &Default::default(),
+            &Default::default(),
+        )
+        .unwrap();
         let zones = Arc::new(ZoneSet::new(vec![view]).unwrap());
-        Snapshot { zones, serials: vec![crate::model::Serial(serial)].into(), sound: true, ..Snapshot::default() }
+        Snapshot {
+            zones,
+            serials: vec![crate::model::Serial(serial)].into(),
+            sound: true,
+            ..Snapshot::default()
+        }
     }
 
     fn settings(path: PathBuf) -> Settings {
-        Settings { zone: "bl.orbs.example".into(), format: "list".into(), action: String::new(), path, every: Seconds(1) }
+        Settings {
+            zone: "bl.orbs.example".into(),
+            format: "list".into(),
+            action: String::new(),
+            path,
+            every: Seconds(1),
+        }
     }
 
     /// The serial that a file has, and whether it was written.
-    fn refresh(s: &Settings, snapshot: &Snapshot, stop: &AtomicBool) -> Result<(u32, bool), String> {
+    fn refresh(
+        s: &Settings,
+        snapshot: &Snapshot,
+        stop: &AtomicBool,
+    ) -> Result<(u32, bool), String> {
         super::refresh(s, snapshot, true, stop).map(|r| (r.serial, r.written))
     }
 
@@ -370,20 +465,67 @@ mod tests {
             let go = AtomicBool::new(false);
             assert_eq!(refresh(&s, &snapshot(7), &go), Ok((7, true)));
             assert_eq!(refresh(&s, &snapshot(7), &go), Ok((7, false)), "{name}");
-            assert_eq!(first_line(&s.path).unwrap(), "# bl.orbs.example serial 7 as list");
-            assert_eq!(fs::metadata(&s.path).unwrap().permissions().mode() & 0o777, 0o644);
+            assert_eq!(
+                first_line(&s.path).unwrap(),
+                "# bl.orbs.example serial 7 as list"
+            );
+            assert_eq!(
+                fs::metadata(&s.path).unwrap().permissions().mode() & 0o777,
+                0o644
+            );
             assert_eq!(refresh(&s, &snapshot(8), &go), Ok((8, true)));
-            let other = Settings { format: "cidr".into(), ..s.clone() };
-            assert_eq!(refresh(&other, &snapshot(8), &go), Ok((8, true)), "another format at the same serial");
+            let other = Settings {
+                format: "cidr".into(),
+                ..s.clone()
+            };
+            assert_eq!(
+                refresh(&other, &snapshot(8), &go),
+                Ok((8, true)),
+                "another format at the same serial"
+            );
             fs::remove_file(&s.path).unwrap();
-            assert_eq!(refresh(&s, &snapshot(8), &go), Ok((8, true)), "somebody took it away");
-            let left = s.path.with_file_name(format!("{}.{}.new", s.path.file_name().unwrap().to_str().unwrap(), u32::MAX));
+            assert_eq!(
+                refresh(&s, &snapshot(8), &go),
+                Ok((8, true)),
+                "somebody took it away"
+            );
+            let left = s.path.with_file_name(format!(
+                "{}.{}.new",
+                s.path.file_name().unwrap().to_str().unwrap(),
+                u32::MAX
+            ));
             fs::write(&left, "half").unwrap();
-            assert!(refresh(&s, &snapshot(9), &AtomicBool::new(true)).is_err(), "it is stopping");
-            assert_eq!(first_line(&s.path).unwrap(), "# bl.orbs.example serial 8 as list");
-            assert_eq!(fs::read_dir(s.path.parent().unwrap()).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count(), 1);
-            let unsound = Snapshot { sound: false, ..snapshot(9) };
-            assert!(refresh(&s, &unsound, &go).is_err() && refresh(&Settings { zone: "x.y".into(), ..s }, &snapshot(9), &go).is_err());
+            assert!(
+                refresh(&s, &snapshot(9), &AtomicBool::new(true)).is_err(),
+                "it is stopping"
+            );
+            assert_eq!(
+                first_line(&s.path).unwrap(),
+                "# bl.orbs.example serial 8 as list"
+            );
+            assert_eq!(
+                fs::read_dir(s.path.parent().unwrap())
+                    .unwrap()
+                    .filter(|e| e.as_ref().unwrap().path().is_file())
+                    .count(),
+                1
+            );
+            let unsound = Snapshot {
+                sound: false,
+                ..snapshot(9)
+            };
+            assert!(
+                refresh(&s, &unsound, &go).is_err()
+                    && refresh(
+                        &Settings {
+                            zone: "x.y".into(),
+                            ..s
+                        },
+                        &snapshot(9),
+                        &go
+                    )
+                    .is_err()
+            );
         }
     }
 
@@ -398,10 +540,27 @@ mod tests {
             Err(io::Error::other("no more"))
         });
         assert_eq!(half.unwrap_err().to_string(), "no more");
-        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), fs::read_dir(dir.path()).unwrap().count()), ("old", 2));
+        assert_eq!(
+            (
+                fs::read_to_string(&path).unwrap().as_str(),
+                fs::read_dir(dir.path()).unwrap().count()
+            ),
+            ("old", 2)
+        );
         replace(&link, 0o600, |out| out.write_all(b"new")).unwrap();
-        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), fs::symlink_metadata(&link).unwrap().is_symlink()), ("new", true));
-        assert!(replace::<io::Error>(&dir.path().join("no/f"), 0o644, |_| Ok(())).unwrap_err().to_string().contains("no/f"));
+        assert_eq!(
+            (
+                fs::read_to_string(&path).unwrap().as_str(),
+                fs::symlink_metadata(&link).unwrap().is_symlink()
+            ),
+            ("new", true)
+        );
+        assert!(
+            replace::<io::Error>(&dir.path().join("no/f"), 0o644, |_| Ok(()))
+                .unwrap_err()
+                .to_string()
+                .contains("no/f")
+        );
     }
 
     #[test]
@@ -416,7 +575,10 @@ mod tests {
         std::os::unix::fs::symlink(&real, &folder).unwrap();
         let own = nix::unistd::geteuid().as_raw();
         assert_eq!(follow(&link, own).unwrap(), victim);
-        assert_eq!(follow(&folder.join("../real/new"), own).unwrap(), real.join("../real/new"));
+        assert_eq!(
+            follow(&folder.join("../real/new"), own).unwrap(),
+            real.join("../real/new")
+        );
         // A loop ends.
         std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
         assert!(follow(&dir.path().join("loop"), own).is_err());
@@ -425,14 +587,21 @@ mod tests {
                 std::os::unix::fs::lchown(l, Some(65534), None).unwrap();
             }
             for path in [link.clone(), folder.join("new")] {
-                let e = replace::<io::Error>(&path, 0o644, |out| out.write_all(b"zone")).unwrap_err().to_string();
+                let e = replace::<io::Error>(&path, 0o644, |out| out.write_all(b"zone"))
+                    .unwrap_err()
+                    .to_string();
                 assert!(e.contains("another user (uid 65534)"), "{e}");
             }
-            assert_eq!(fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(&victim).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
             assert_eq!(fs::read_dir(&real).unwrap().count(), 0);
         } else {
             // Whoever is not the owner of the links.
-            assert!(follow(&link, own + 1).is_err() && follow(&folder.join("new"), own + 1).is_err());
+            assert!(
+                follow(&link, own + 1).is_err() && follow(&folder.join("new"), own + 1).is_err()
+            );
         }
         assert_eq!(fs::read_to_string(&victim).unwrap(), "secret");
     }
@@ -442,21 +611,55 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, victim) = (dir.path().join("f"), dir.path().join("victim"));
         fs::write(&victim, "secret").unwrap();
-        std::os::unix::fs::symlink(&victim, dir.path().join(format!("f.{}.new", std::process::id()))).unwrap();
+        std::os::unix::fs::symlink(
+            &victim,
+            dir.path().join(format!("f.{}.new", std::process::id())),
+        )
+        .unwrap();
         replace::<io::Error>(&path, 0o640, |out| out.write_all(b"zone")).unwrap();
-        assert_eq!((fs::read_to_string(&victim).unwrap(), fs::read_to_string(&path).unwrap()), ("secret".into(), "zone".into()));
-        assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(
+            (
+                fs::read_to_string(&victim).unwrap(),
+                fs::read_to_string(&path).unwrap()
+            ),
+            ("secret".into(), "zone".into())
+        );
+        assert_eq!(
+            fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
     }
 
     #[test]
     fn errors_are_told_once_for_each_change() {
-        let mut one = One { settings: settings("x".into()), due: Instant::now(), serial: Some(6), problem: None, report: None };
+        let mut one = One {
+            settings: settings("x".into()),
+            due: Instant::now(),
+            serial: Some(6),
+            problem: None,
+            report: None,
+        };
         one.took(Err("full".into()));
-        assert_eq!((one.serial, one.problem.as_deref()), (Some(6), Some("full")));
-        one.took(Ok(Refreshed { serial: 7, written: true, report: Some(ExportReport::default()) }));
+        assert_eq!(
+            (one.serial, one.problem.as_deref()),
+            (Some(6), Some("full"))
+        );
+        one.took(Ok(Refreshed {
+            serial: 7,
+            written: true,
+            report: Some(ExportReport::default()),
+        }));
         assert_eq!((one.serial, one.problem.as_deref()), (Some(7), None));
-        one.took(Ok(Refreshed { serial: 7, written: false, report: None }));
-        assert_eq!(one.report, Some(ExportReport::default()), "what is known stays known");
+        one.took(Ok(Refreshed {
+            serial: 7,
+            written: false,
+            report: None,
+        }));
+        assert_eq!(
+            one.report,
+            Some(ExportReport::default()),
+            "what is known stays known"
+        );
     }
 
     #[test]
@@ -464,6 +667,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (s, go) = (settings(dir.path().join("a.txt")), AtomicBool::new(false));
         let known = |reported: bool| super::refresh(&s, &snapshot(7), reported, &go).unwrap();
-        assert_eq!((known(false).written, known(false).report.is_some(), known(true).report), (true, true, None));
+        assert_eq!(
+            (
+                known(false).written,
+                known(false).report.is_some(),
+                known(true).report
+            ),
+            (true, true, None)
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! The way out to webhooks: takes messages from the outbox in order, signs them, and sends each until it is taken.
+//! The way out to webhooks: takes messages from the outbox in order, signs them, and sends each
+//! until it is taken.
 //!
-//! An address is looked up, checked and connected to in one go, so that a name can not mean another address afterwards.
-//! Special ranges are refused but for those of `[outgoing] allow`, this machine too; no redirect is followed; time and size
-//! are limited.
+//! An address is looked up, checked and connected to in one go, so that a name can not mean another
+//! address afterwards. Special ranges are refused but for those of `[outgoing] allow`, this machine
+//! too; no redirect is followed; time and size are limited.
 
 use std::{
     future::Future,
@@ -77,7 +78,12 @@ pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
     let mut busy: Vec<(String, tokio::task::JoinHandle<()>)> = Vec::new();
     loop {
         busy.retain(|(_, task)| !task.is_finished());
-        for hook in ledger.book().webhooks.values().filter(|h| h.paused.is_none()) {
+        for hook in ledger
+            .book()
+            .webhooks
+            .values()
+            .filter(|h| h.paused.is_none())
+        {
             if !busy.iter().any(|(id, _)| *id == hook.id) {
                 let task = tokio::spawn(send_all(ledger.clone(), hook.clone(), ways.clone()));
                 busy.push((hook.id.clone(), task));
@@ -96,9 +102,16 @@ pub async fn run(ledger: Ledger, ways: Ways, mut stop: watch::Receiver<bool>) {
 async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
     loop {
         let (store, id) = (ledger.store.clone(), hook.id.clone());
-        let Ok(Ok(waiting)) = tokio::task::spawn_blocking(move || messages(&store, &id, READ)).await else { return };
-        // In order: one that waits for its next try keeps back those behind it. Dead letters do not.
-        let Some(message) = waiting.into_iter().find(|m| !m.dead) else { return };
+        let Ok(Ok(waiting)) =
+            tokio::task::spawn_blocking(move || messages(&store, &id, READ)).await
+        else {
+            return;
+        };
+        // In order: one that waits for its next try keeps back those behind it. Dead letters do
+        // not.
+        let Some(message) = waiting.into_iter().find(|m| !m.dead) else {
+            return;
+        };
         if message.next > ledger.now() {
             return;
         }
@@ -109,7 +122,12 @@ async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
         let (tried, go) = match sent {
             Ok(()) => (Tried::Taken, true),
             Err(why) => {
-                tracing::warn!(webhook = hook.id, commit = message.commit, why, "a message was not taken; it is tried again");
+                tracing::warn!(
+                    webhook = hook.id,
+                    commit = message.commit,
+                    why,
+                    "a message was not taken; it is tried again"
+                );
                 (Tried::Failed(why), false)
             }
         };
@@ -121,13 +139,17 @@ async fn send_all(ledger: Ledger, hook: Webhook, ways: Arc<Ways>) {
 
 /// Where a message goes: scheme, host, port and path. The error says what is wrong with an address.
 pub fn target(url: &str) -> Result<(bool, String, u16, String), String> {
-    let uri: Uri = url.parse().map_err(|e| format!("`{url}` is no address: {e}"))?;
+    let uri: Uri = url
+        .parse()
+        .map_err(|e| format!("`{url}` is no address: {e}"))?;
     let tls = match uri.scheme_str() {
         Some("https") => true,
         Some("http") => false,
         _ => return Err(format!("`{url}` is not http:// or https://")),
     };
-    let authority = uri.authority().ok_or_else(|| format!("`{url}` names no host"))?;
+    let authority = uri
+        .authority()
+        .ok_or_else(|| format!("`{url}` names no host"))?;
     if authority.as_str().contains('@') {
         return Err("an address with a password in it is not taken; messages are signed".into());
     }
@@ -136,8 +158,15 @@ pub fn target(url: &str) -> Result<(bool, String, u16, String), String> {
         return Err(format!("`{url}` names no port that can be one"));
     }
     let host = authority.host().trim_matches(['[', ']']).to_string();
-    let path = uri.path_and_query().map_or("/".to_string(), ToString::to_string);
-    Ok((tls, host, authority.port_u16().unwrap_or(if tls { 443 } else { 80 }), path))
+    let path = uri
+        .path_and_query()
+        .map_or("/".to_string(), ToString::to_string);
+    Ok((
+        tls,
+        host,
+        authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+        path,
+    ))
 }
 
 /// Whether an address may be connected to.
@@ -147,7 +176,9 @@ fn checked(addr: IpAddr, allow: &[Subject]) -> Result<(), String> {
         None => Ok(()),
         // Loopback can never be listed, but it can be allowed here.
         Some(_) if allow.iter().any(|a| a.covers(&subject)) => Ok(()),
-        Some(_) => Err(format!("{addr} is in a special range; name it in `allow` of [outgoing] if that is meant")),
+        Some(_) => Err(format!(
+            "{addr} is in a special range; name it in `allow` of [outgoing] if that is meant"
+        )),
     }
 }
 
@@ -162,19 +193,37 @@ async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), Stri
         Err(_) => (ways.names)(host.clone()).await?,
     };
     let addrs: Vec<SocketAddr> = found.into_iter().map(|a| (a, port).into()).collect();
-    let addr = addrs.first().copied().ok_or_else(|| format!("{host} has no address"))?;
+    let addr = addrs
+        .first()
+        .copied()
+        .ok_or_else(|| format!("{host} has no address"))?;
     // All of them: a name that has one of ours among others is up to no good.
-    addrs.iter().try_for_each(|a| checked(a.ip(), &ways.allow))?;
-    let stream = TcpStream::connect(addr).await.map_err(|e| format!("{addr}: {e}"))?;
+    addrs
+        .iter()
+        .try_for_each(|a| checked(a.ip(), &ways.allow))?;
+    let stream = TcpStream::connect(addr)
+        .await
+        .map_err(|e| format!("{addr}: {e}"))?;
     let same = stream.local_addr().is_ok_and(|l| l.ip() == addr.ip());
-    if same && !ways.allow.iter().any(|a| a.covers(&Subject::host(addr.ip()))) {
-        return Err(format!("{addr} is this machine; name it in `allow` of [outgoing] if that is meant"));
+    if same
+        && !ways
+            .allow
+            .iter()
+            .any(|a| a.covers(&Subject::host(addr.ip())))
+    {
+        return Err(format!(
+            "{addr} is this machine; name it in `allow` of [outgoing] if that is meant"
+        ));
     }
     let at = wall().0;
     let key = hmac::Key::new(hmac::HMAC_SHA256, &hook.secret);
     let tag = hmac::sign(&key, format!("{at}.{}", message.body).as_bytes());
     let signature: String = tag.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let shown = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
     let request = Request::post(path)
         .header("host", shown)
         .header("content-type", "application/json")
@@ -188,19 +237,35 @@ async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), Stri
     }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let name = ServerName::try_from(host).map_err(|e| e.to_string())?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| format!("TLS: {e}"))?;
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .map_err(|e| format!("TLS: {e}"))?;
     exchange(stream, request).await
 }
 
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, request: Request<Full<Bytes>>) -> Result<(), String> {
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<(), String> {
+    let (mut sender, connection) = handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| e.to_string())?;
     let connection = tokio::spawn(connection);
     let answer = async {
-        let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|e| e.to_string())?;
         let status = response.status();
-        Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| format!("its answer: {e}"))?;
+        Limited::new(response.into_body(), MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(|e| format!("its answer: {e}"))?;
         match status.is_success() {
             true => Ok(()),
             false => Err(format!("it answered {status}")),
@@ -217,9 +282,21 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_apart_and_strange_ones_refused() {
-        assert_eq!(target("https://hooks.example/a?b=c"), Ok((true, "hooks.example".into(), 443, "/a?b=c".into())));
-        assert_eq!(target("http://[2001:db8::1]:8080"), Ok((false, "2001:db8::1".into(), 8080, "/".into())));
-        for bad in ["ftp://x.example/", "/a", "http://a:b@x.example/", "http://", "x"] {
+        assert_eq!(
+            target("https://hooks.example/a?b=c"),
+            Ok((true, "hooks.example".into(), 443, "/a?b=c".into()))
+        );
+        assert_eq!(
+            target("http://[2001:db8::1]:8080"),
+            Ok((false, "2001:db8::1".into(), 8080, "/".into()))
+        );
+        for bad in [
+            "ftp://x.example/",
+            "/a",
+            "http://a:b@x.example/",
+            "http://",
+            "x",
+        ] {
             assert!(target(bad).is_err(), "{bad}");
         }
     }
@@ -227,7 +304,16 @@ mod tests {
     #[test]
     fn special_ranges_are_refused_but_for_those_that_are_allowed() {
         let allow: Vec<Subject> = vec!["127.0.0.0/8".parse().unwrap()];
-        for bad in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fe80::1", "::ffff:127.0.0.1", "0.0.0.0", "224.0.0.1"] {
+        for bad in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "169.254.169.254",
+            "::1",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+        ] {
             assert!(checked(bad.parse().unwrap(), &[]).is_err(), "{bad}");
         }
         assert_eq!(checked("127.0.0.1".parse().unwrap(), &allow), Ok(()));

@@ -1,4 +1,5 @@
-//! Lists on their way into the ledger, whoever brings them: the HTTP API and the feeds read files by this one function.
+//! Lists on their way into the ledger, whoever brings them: the HTTP API and the feeds read files
+//! by this one function.
 
 mod allowance;
 mod bounds;
@@ -25,7 +26,8 @@ use crate::{
 /// The number that no source has: whose name is only tried out.
 const UNKNOWN: SourceId = SourceId(u16::MAX);
 
-/// What a list is and what becomes of it; texts as people write them, empty for what they did not say.
+/// What a list is and what becomes of it; texts as people write them, empty for what they did not
+/// say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Whose it is.
@@ -121,14 +123,20 @@ impl Failed {
     /// In words for people.
     pub fn text(&self, ledger: &Ledger) -> String {
         match self {
-            Failed::Invalid(why) | Failed::NotFound(why) | Failed::Busy(why) | Failed::List(why) => why.clone(),
+            Failed::Invalid(why)
+            | Failed::NotFound(why)
+            | Failed::Busy(why)
+            | Failed::List(why) => why.clone(),
             Failed::Refused(r) => r.text(&ledger.store.vocabulary()),
             Failed::Guard(trip) => {
                 let option = match trip.guard {
                     Guard::Shrink => "--allow-shrink",
                     Guard::Growth => "--allow-growth",
                 };
-                format!("{}\nIf that is meant, import it with {option}", trip.describe())
+                format!(
+                    "{}\nIf that is meant, import it with {option}",
+                    trip.describe()
+                )
             }
         }
     }
@@ -136,7 +144,8 @@ impl Failed {
 
 /// Files one after the other, each read to its end.
 pub trait Files: Read {
-    /// The next file's name; `None` when there is none any more. What was not read of the one before is passed over.
+    /// The next file's name; `None` when there is none any more. What was not read of the one
+    /// before is passed over.
     fn next_file(&mut self) -> io::Result<Option<String>>;
 }
 
@@ -144,7 +153,10 @@ pub trait Files: Read {
 pub fn known_format(format: &str) -> Result<(), String> {
     match format.is_empty() || format::is_read(format) {
         true => Ok(()),
-        false => Err(format!("there is no format `{format}`; it is one of {}", format::known())),
+        false => Err(format!(
+            "there is no format `{format}`; it is one of {}",
+            format::known()
+        )),
     }
 }
 
@@ -159,12 +171,15 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
         _ => ledger.source(&asked.source).map_err(Failed::Refused)?,
     };
     if asked.max_age == Some(Seconds(0)) {
-        return Err(Failed::Invalid("max_age: the list would end at once".into()));
+        return Err(Failed::Invalid(
+            "max_age: the list would end at once".into(),
+        ));
     }
     let mut report = Report::default();
     let families = families(ledger, &options);
     // Only values that are several reasons, and names as a master file has them, make exceptions.
-    let exceptions = asked.reasons.codes.is_some() || matches!(asked.format.as_str(), "" | "master");
+    let exceptions =
+        asked.reasons.codes.is_some() || matches!(asked.format.as_str(), "" | "master");
     let mut what = Import {
         mode: asked.mode.unwrap_or(Mode::Replace),
         dry_run: asked.dry_run,
@@ -181,27 +196,63 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
         while let Some(file) = files.next_file().map_err(|e| e.to_string())? {
             names.add(&file);
             let named = |e: io::Error| format!("{file}: {e}");
-            let inner = format::plain(Box::new(Waiting { inner: &mut *files, meter: &meter })).map_err(named)?;
-            let mut lines = Counted { inner, meter: &meter, ahead: 0 };
+            let inner = format::plain(Box::new(Waiting {
+                inner: &mut *files,
+                meter: &meter,
+            }))
+            .map_err(named)?;
+            let mut lines = Counted {
+                inner,
+                meter: &meter,
+                ahead: 0,
+            };
             let name = match asked.format.as_str() {
-                "" => format::guess(io::BufRead::fill_buf(&mut lines).map_err(named)?).map_err(|why| format!("{file}: {why}"))?,
+                "" => format::guess(io::BufRead::fill_buf(&mut lines).map_err(named)?)
+                    .map_err(|why| format!("{file}: {why}"))?,
                 name => name,
             };
             format = name.into();
-            format::read(name, Box::new(lines), &file, &options, &mut report, &mut |e| {
-                meter.entry();
-                let (subject, row) = row(e);
-                sink(subject, row)
-            })?;
+            format::read(
+                name,
+                Box::new(lines),
+                &file,
+                &options,
+                &mut report,
+                &mut |e| {
+                    meter.entry();
+                    let (subject, row) = row(e);
+                    sink(subject, row)
+                },
+            )?;
         }
         what.expires = report.expires;
-        let format::Shape { ipv4, ipv6, names: named, digests, exclusions, final_record } = report.shape;
-        what.shape = ListShape { ipv4, ipv6, names: named, digests, exclusions, final_record };
+        let format::Shape {
+            ipv4,
+            ipv6,
+            names: named,
+            digests,
+            exclusions,
+            final_record,
+        } = report.shape;
+        what.shape = ListShape {
+            ipv4,
+            ipv6,
+            names: named,
+            digests,
+            exclusions,
+            final_record,
+        };
         report.unpublished = unpublished(&families, &what.shape);
-        acceptable(asked, what.mode, &report, &families).map_err(|why| format!("{}{names}: {why}", findings(&report)))
+        acceptable(asked, what.mode, &report, &families)
+            .map_err(|why| format!("{}{names}: {why}", findings(&report)))
     });
     let result = result.map_err(|e| names.before(Failed::of(e, ledger, &asked.source)))?;
-    Ok(Done { format, mode: what.mode, result, report })
+    Ok(Done {
+        format,
+        mode: what.mode,
+        result,
+        report,
+    })
 }
 
 /// What the zones of a list's reasons publish.
@@ -211,11 +262,14 @@ fn families(ledger: &Ledger, options: &Options) -> Families {
         Reasoning::One(reason) => vec![*reason],
         Reasoning::Codes(codes) => codes.iter().map(|c| c.1).collect(),
     };
-    reasons.into_iter().map(|r| snapshot.zones.published(r)).fold(Families::default(), |all, one| Families {
-        addresses: all.addresses || one.addresses,
-        names: all.names || one.names,
-        digest: all.digest.or(one.digest),
-    })
+    reasons
+        .into_iter()
+        .map(|r| snapshot.zones.published(r))
+        .fold(Families::default(), |all, one| Families {
+            addresses: all.addresses || one.addresses,
+            names: all.names || one.names,
+            digest: all.digest.or(one.digest),
+        })
 }
 
 /// How much of a list no zone publishes.
@@ -246,8 +300,13 @@ impl FileNames {
     /// An error about the whole list with the names before it; others name their file already.
     fn before(&self, e: Failed) -> Failed {
         match e {
-            Failed::List(why) if !why.contains(&self.first) => Failed::List(format!("{self}: {why}")),
-            Failed::Guard(trip) => Failed::Guard(Box::new(GuardTrip { reason: format!("{self}: {}", trip.reason), ..*trip })),
+            Failed::List(why) if !why.contains(&self.first) => {
+                Failed::List(format!("{self}: {why}"))
+            }
+            Failed::Guard(trip) => Failed::Guard(Box::new(GuardTrip {
+                reason: format!("{self}: {}", trip.reason),
+                ..*trip
+            })),
             e => e,
         }
     }
@@ -266,18 +325,31 @@ impl std::fmt::Display for FileNames {
 /// What reading has found, a line each.
 fn findings(report: &Report) -> String {
     let problems = report.problems.iter().map(ToString::to_string);
-    problems.chain(report.notes()).chain(report.warnings.iter().cloned()).map(|l| l + "\n").collect()
+    problems
+        .chain(report.notes())
+        .chain(report.warnings.iter().cloned())
+        .map(|l| l + "\n")
+        .collect()
 }
 
-/// Whether a list that was read to its end may be taken, whatever the source's last one was; else what is wrong with it.
-fn acceptable(asked: &Asked, mode: Mode, report: &Report, families: &Families) -> Result<(), String> {
+/// Whether a list that was read to its end may be taken, whatever the source's last one was; else
+/// what is wrong with it.
+fn acceptable(
+    asked: &Asked,
+    mode: Mode,
+    report: &Report,
+    families: &Families,
+) -> Result<(), String> {
     let allowed = asked.skip_errors.allowed(report.taken + report.errors);
     if report.errors > allowed {
         let more = match asked.skip_errors {
             ErrorAllowance::None => "none is allowed (--skip-errors allows some)".to_string(),
             _ => format!("{allowed} are allowed (--skip-errors=N or --skip-errors=P% allows more)"),
         };
-        return Err(format!("{} lines with errors, and {more}; nothing was changed", report.errors));
+        return Err(format!(
+            "{} lines with errors, and {more}; nothing was changed",
+            report.errors
+        ));
     }
     // A download that failed must not take a whole list away.
     let listed = report.shape.ipv4 + report.shape.ipv6 + report.shape.names + report.shape.digests;
@@ -302,8 +374,21 @@ fn acceptable(asked: &Asked, mode: Mode, report: &Report, families: &Families) -
 
 /// An entry as a feed's row has it.
 pub fn row(e: format::Entry) -> (Subject, FeedEntry) {
-    let text = EntryText { text: e.text, path: e.path };
-    (e.subject, FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text, note: e.note })
+    let text = EntryText {
+        text: e.text,
+        path: e.path,
+    };
+    (
+        e.subject,
+        FeedEntry {
+            reason: e.reason,
+            hole: e.hole,
+            weak: e.weak,
+            since: Time(0),
+            text,
+            note: e.note,
+        },
+    )
 }
 
 /// How the list is read.
@@ -315,18 +400,37 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
             let settings = ledger.settings();
             let known: Vec<&str> = settings.reasons.iter().map(|r| r.name.as_str()).collect();
             let found = v.reasons.get(r).filter(|_| known.contains(&r.as_str()));
-            let unknown = || Failed::Invalid(format!("reason: `{r}` is not in config.toml; there are {}", known.join(", ")));
+            let unknown = || {
+                Failed::Invalid(format!(
+                    "reason: `{r}` is not in config.toml; there are {}",
+                    known.join(", ")
+                ))
+            };
             Reasoning::One(found.ok_or_else(unknown)?)
         }
         (None, Some(zone)) => {
             let found = find_zone(&snapshot, zone).map_err(Failed::NotFound)?;
-            Reasoning::Codes(found.publish.iter().map(|p| (p.code.into(), p.reason)).collect())
+            Reasoning::Codes(
+                found
+                    .publish
+                    .iter()
+                    .map(|p| (p.code.into(), p.reason))
+                    .collect(),
+            )
         }
-        _ => return Err(Failed::Invalid("say either a reason for all lines, or a zone whose codes give the reasons".into())),
+        _ => {
+            return Err(Failed::Invalid(
+                "say either a reason for all lines, or a zone whose codes give the reasons".into(),
+            ));
+        }
     };
     let digest = match &reasoning {
         Reasoning::One(reason) => snapshot.zones.digests(Some(*reason)).first().copied(),
-        Reasoning::Codes(_) => asked.reasons.codes.as_ref().and_then(|zone| find_zone(&snapshot, zone).ok()?.spec.digest),
+        Reasoning::Codes(_) => asked
+            .reasons
+            .codes
+            .as_ref()
+            .and_then(|zone| find_zone(&snapshot, zone).ok()?.spec.digest),
     };
     Ok(Options {
         reasoning,
@@ -334,7 +438,11 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
         followed: false,
         untraced: false,
         store: ledger.store.store_id(),
-        host_bits: if asked.host_bits { HostBits::Clear } else { HostBits::Refuse },
+        host_bits: if asked.host_bits {
+            HostBits::Clear
+        } else {
+            HostBits::Refuse
+        },
         special: asked.special,
         allowed: ledger.settings().special.clone(),
         allow_suffixes: asked.allow_suffixes.clone(),
@@ -350,8 +458,10 @@ pub fn options(ledger: &Ledger, asked: &Asked) -> Result<Options, Failed> {
 pub fn find_zone<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s ZoneView, String> {
     let all = snapshot.zones.all();
     let by_name = snapshot.zones.by_name(name).map(|i| &all[i]);
-    by_name.or_else(|| all.iter().find(|z| z.spec.stem == name)).ok_or_else(|| {
-        let known: Vec<String> = all.iter().map(|z| z.name.to_string()).collect();
-        format!("there is no zone `{name}`; there are {}", known.join(", "))
-    })
+    by_name
+        .or_else(|| all.iter().find(|z| z.spec.stem == name))
+        .ok_or_else(|| {
+            let known: Vec<String> = all.iter().map(|z| z.name.to_string()).collect();
+            format!("there is no zone `{name}`; there are {}", known.join(", "))
+        })
 }

@@ -32,17 +32,24 @@ pub struct Mail {
 
 /// Whether a text is an address that mail can be sent to.
 pub fn check(address: &str) -> Result<(), String> {
-    address.parse::<Mailbox>().map(drop).map_err(|e| format!("`{address}` is no address of mail: {e}"))
+    address
+        .parse::<Mailbox>()
+        .map(drop)
+        .map_err(|e| format!("`{address}` is no address of mail: {e}"))
 }
 
-/// Divides a smart host, `NAME`, `NAME:PORT`, `ADDRESS` or `[ADDRESS]:PORT`, into its host and port. The default port is 587 with
-/// TLS, and 25 without.
+/// Divides a smart host, `NAME`, `NAME:PORT`, `ADDRESS` or `[ADDRESS]:PORT`, into its host and
+/// port. The default port is 587 with TLS, and 25 without.
 ///
 /// # Errors
 ///
 /// The text names no host, or no port.
 pub fn parse_smarthost(text: &str, tls: bool) -> Result<(String, u16), String> {
-    let bad = || format!("`{text}` is not a host, such as mx.example.org, mx.example.org:587 or [2001:db8::1]:587");
+    let bad = || {
+        format!(
+            "`{text}` is not a host, such as mx.example.org, mx.example.org:587 or [2001:db8::1]:587"
+        )
+    };
     let default = if tls { 587 } else { 25 };
     if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
         return Ok((address.to_string(), default));
@@ -52,11 +59,28 @@ pub fn parse_smarthost(text: &str, tls: bool) -> Result<(String, u16), String> {
         None => (text, default),
     };
     if let Some(address) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        return address.parse::<Ipv6Addr>().map(|a| (a.to_string(), port)).map_err(|_| bad());
+        return address
+            .parse::<Ipv6Addr>()
+            .map(|a| (a.to_string(), port))
+            .map_err(|_| bad());
     }
-    let is_label = |l: &str| !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    let is_host = host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(is_label);
-    if is_host { Ok((host.into(), port)) } else { Err(bad()) }
+    let is_label = |l: &str| {
+        !l.is_empty()
+            && l.len() <= 63
+            && l.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    let is_host = host.len() <= 253
+        && host
+            .strip_suffix('.')
+            .unwrap_or(host)
+            .split('.')
+            .all(is_label);
+    if is_host {
+        Ok((host.into(), port))
+    } else {
+        Err(bad())
+    }
 }
 
 impl Mail {
@@ -65,22 +89,41 @@ impl Mail {
         if settings.smarthost.is_empty() {
             return Ok(None);
         }
-        let from = settings.from.parse().map_err(|e| format!("mail.from: `{}`: {e}", settings.from))?;
-        let (host, port) = parse_smarthost(&settings.smarthost, settings.tls).map_err(|e| format!("mail.smarthost: {e}"))?;
+        let from = settings
+            .from
+            .parse()
+            .map_err(|e| format!("mail.from: `{}`: {e}", settings.from))?;
+        let (host, port) = parse_smarthost(&settings.smarthost, settings.tls)
+            .map_err(|e| format!("mail.smarthost: {e}"))?;
         let builder = match settings.tls {
-            true => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(&host).map_err(|e| format!("mail.smarthost: {e}"))?,
+            true => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(&host)
+                .map_err(|e| format!("mail.smarthost: {e}"))?,
             false => AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host),
         };
-        Ok(Some(Mail { from, transport: builder.port(port).timeout(Some(PATIENCE)).build() }))
+        Ok(Some(Mail {
+            from,
+            transport: builder.port(port).timeout(Some(PATIENCE)).build(),
+        }))
     }
 
     /// Sends a text to somebody; done when the smart host has taken it.
     pub async fn send(&self, to: &str, subject: &str, text: String) -> Result<(), String> {
         let to: Mailbox = to.parse().map_err(|e| format!("`{to}`: {e}"))?;
-        let builder = Message::builder().from(self.from.clone()).to(to).subject(subject).header(ContentType::TEXT_PLAIN);
+        let builder = Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(subject)
+            .header(ContentType::TEXT_PLAIN);
         // Nobody answers a machine, and no machine should (RFC 3834 section 5).
-        let message = builder.header(AutoSubmitted).body(text).map_err(|e| e.to_string())?;
-        self.transport.send(message).await.map(drop).map_err(|e| format!("the smart host: {e}"))
+        let message = builder
+            .header(AutoSubmitted)
+            .body(text)
+            .map_err(|e| e.to_string())?;
+        self.transport
+            .send(message)
+            .await
+            .map(drop)
+            .map_err(|e| format!("the smart host: {e}"))
     }
 }
 

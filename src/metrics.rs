@@ -1,4 +1,5 @@
-//! Counters: named atomics, one set for each worker and in it one for each zone, so that counting never waits.
+//! Counters: named atomics, one set for each worker and in it one for each zone, so that counting
+//! never waits.
 
 use std::sync::{
     Arc, Mutex,
@@ -81,8 +82,15 @@ impl Metrics {
     /// Counters for a new worker.
     pub fn worker(&self, name: &str) -> Arc<Worker> {
         let zones = (0..MAX_ZONES).map(|_| Counts::default()).collect();
-        let worker = Arc::new(Worker { name: name.into(), other: Counts::default(), zones });
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).push(worker.clone());
+        let worker = Arc::new(Worker {
+            name: name.into(),
+            other: Counts::default(),
+            zones,
+        });
+        self.0
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .push(worker.clone());
         worker
     }
 
@@ -105,7 +113,11 @@ impl Metrics {
     /// Totals of a zone; of what belongs to none for `None`.
     pub fn zone(&self, zone: Option<usize>) -> Totals {
         let mut t = Totals::default();
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).iter().for_each(|w| w.of(zone).add_to(&mut t));
+        self.0
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .iter()
+            .for_each(|w| w.of(zone).add_to(&mut t));
         t
     }
 }

@@ -1,5 +1,5 @@
-//! The tester's socket: runs the messages of a job against one host, one session at a time, and keeps the transcript. What is
-//! said stands in [`crate::smtp::relay_test`].
+//! The tester's socket: runs the messages of a job against one host, one session at a time, and
+//! keeps the transcript. What is said stands in [`crate::smtp::relay_test`].
 
 use std::{
     fmt::Write as _,
@@ -42,7 +42,8 @@ use crate::{
 const GIVE_UP: usize = 3;
 /// How much longer than its spread a whole test may take.
 pub const LONGEST: Duration = Duration::from_secs(3600);
-/// A message that takes longer is slow, and after so many of them the rest is left: nobody holds a place of ours for hours.
+/// A message that takes longer is slow, and after so many of them the rest is left: nobody holds a
+/// place of ours for hours.
 const SLOW: (Duration, usize) = (Duration::from_secs(120), 5);
 /// The longest transcript, in bytes; what comes after it is not written down.
 const MAX_TRANSCRIPT: usize = 128 * 1024;
@@ -67,8 +68,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings of a test that its owner asked for (safety rule S4): a short pause, and no minimum duration. It comes from
-    /// one address, where that is said.
+    /// The settings of a test that its owner asked for (safety rule S4): a short pause, and no
+    /// minimum duration. It comes from one address, where that is said.
     #[must_use]
     pub fn for_job(&self, by_owner: bool, source: Option<IpAddr>) -> Settings {
         let mut out = self.clone();
@@ -85,7 +86,10 @@ impl Settings {
     #[must_use]
     pub fn share(&self, part: usize, all: usize) -> Settings {
         let of = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Settings { spread: self.spread * of(part) / of(all).max(1), ..self.clone() }
+        Settings {
+            spread: self.spread * of(part) / of(all).max(1),
+            ..self.clone()
+        }
     }
 }
 
@@ -118,29 +122,56 @@ pub type Told<'a> = &'a mut (dyn FnMut(char, &str) + Send);
 /// Whether to go on, asked before each message.
 pub type Go<'a> = &'a mut (dyn FnMut() -> bool + Send);
 
-/// Runs messages against a host. `port` takes the place of 25. Messages with a control share a session, which has a control before
-/// its first message and after its last one.
-pub async fn run(target: IpAddr, port: Option<u16>, messages: &[Ready], settings: &Settings, told: Told<'_>, go: Go<'_>) -> RunReport {
+/// Runs messages against a host. `port` takes the place of 25. Messages with a control share a
+/// session, which has a control before its first message and after its last one.
+pub async fn run(
+    target: IpAddr,
+    port: Option<u16>,
+    messages: &[Ready],
+    settings: &Settings,
+    told: Told<'_>,
+    go: Go<'_>,
+) -> RunReport {
     let until = Instant::now() + settings.spread + settings.limit;
     // As many pauses as there are messages, but for one.
-    let spread = settings.spread / u32::try_from(messages.len().saturating_sub(1).max(1)).unwrap_or(1);
+    let spread =
+        settings.spread / u32::try_from(messages.len().saturating_sub(1).max(1)).unwrap_or(1);
     let pause = settings.pause.max(spread);
-    let mut run = Run { target, port, settings, connection: None, script: String::new(), told, last: None, controls: Vec::new() };
+    let mut run = Run {
+        target,
+        port,
+        settings,
+        connection: None,
+        script: String::new(),
+        told,
+        last: None,
+        controls: Vec::new(),
+    };
     let mut out: Vec<Ran> = Vec::with_capacity(messages.len());
     let mut before: Vec<(Port, Outcome)> = Vec::new();
     let mut slow = 0;
     for (n, m) in messages.iter().enumerate() {
         let port = m.envelope.port;
         // A port that refuses everybody at its door is not knocked at fifty times.
-        let lately: Vec<&Outcome> = before.iter().rev().filter(|(p, _)| *p == port).take(GIVE_UP).map(|(_, o)| o).collect();
+        let lately: Vec<&Outcome> = before
+            .iter()
+            .rev()
+            .filter(|(p, _)| *p == port)
+            .take(GIVE_UP)
+            .map(|(_, o)| o)
+            .collect();
         if !go() {
             run.close().await;
             break;
         }
         run.leave(m.control.as_ref().map(|c| c.session)).await;
         let outcome = match &lately[..] {
-            _ if Instant::now() > until || slow >= SLOW.1 => Outcome::inconclusive("the whole test took too long"),
-            [last, ..] if lately.len() == GIVE_UP && lately.iter().all(|o| is_shut(o)) => (*last).clone(),
+            _ if Instant::now() > until || slow >= SLOW.1 => {
+                Outcome::inconclusive("the whole test took too long")
+            }
+            [last, ..] if lately.len() == GIVE_UP && lately.iter().all(|o| is_shut(o)) => {
+                (*last).clone()
+            }
             _ => {
                 if n > 0 {
                     sleep(pause).await;
@@ -152,23 +183,38 @@ pub async fn run(target: IpAddr, port: Option<u16>, messages: &[Ready], settings
             }
         };
         before.push((port, outcome.clone()));
-        out.push(Ran { place: m.place, outcome });
+        out.push(Ran {
+            place: m.place,
+            outcome,
+        });
     }
     run.leave(None).await;
     run.close().await;
-    RunReport { ran: out, controls: run.controls, transcript: run.script }
+    RunReport {
+        ran: out,
+        controls: run.controls,
+        transcript: run.script,
+    }
 }
 
 /// The line of a transcript that begins a test.
 fn header(test: &str, envelope: &Envelope) -> String {
-    format!("test {test}: MAIL FROM:{} RCPT TO:{}", envelope.from, envelope.to.get(envelope.probe).map_or("", String::as_str))
+    format!(
+        "test {test}: MAIL FROM:{} RCPT TO:{}",
+        envelope.from,
+        envelope.to.get(envelope.probe).map_or("", String::as_str)
+    )
 }
 
 /// Whether an outcome says that nobody is let in.
 fn is_shut(o: &Outcome) -> bool {
     match o {
-        Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. } => *stage == Stage::Connect,
-        Outcome::Inconclusive { why, .. } => why.starts_with(NO_CONNECTION) || why.starts_with(SILENCE),
+        Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. } => {
+            *stage == Stage::Connect
+        }
+        Outcome::Inconclusive { why, .. } => {
+            why.starts_with(NO_CONNECTION) || why.starts_with(SILENCE)
+        }
         _ => false,
     }
 }
@@ -215,7 +261,9 @@ impl Run<'_> {
         let cut = match &outcome {
             Outcome::Inconclusive { why, .. } => !why.starts_with(NO_CONNECTION),
             // It closes after so many errors, whatever this one was.
-            Outcome::TempFail { stage, code: 421, .. } => *stage > Stage::Connect,
+            Outcome::TempFail {
+                stage, code: 421, ..
+            } => *stage > Stage::Connect,
             _ => false,
         };
         if cut {
@@ -230,7 +278,10 @@ impl Run<'_> {
     async fn once(&mut self, m: &Ready) -> Outcome {
         let session = m.control.as_ref().map(|c| c.session);
         let fits = |c: &Connection| {
-            c.port == m.envelope.port && c.hello == m.envelope.hello && !c.link.over && c.control.as_ref().map(|c| c.0) == session
+            c.port == m.envelope.port
+                && c.hello == m.envelope.hello
+                && !c.link.over
+                && c.control.as_ref().map(|c| c.0) == session
         };
         if !self.connection.as_ref().is_some_and(fits) {
             self.close().await;
@@ -250,7 +301,9 @@ impl Run<'_> {
                 return outcome;
             }
         }
-        let Some(mut c) = self.connection.take() else { return Outcome::inconclusive(NO_CONNECTION) };
+        let Some(mut c) = self.connection.take() else {
+            return Outcome::inconclusive(NO_CONNECTION);
+        };
         let mut link = std::mem::take(&mut c.link);
         let (mut talk, next) = Talk::new(&m.envelope, &m.message, &mut link);
         let outcome = self.talk(&mut talk, next, &mut c).await;
@@ -268,14 +321,30 @@ impl Run<'_> {
         outcome
     }
 
-    /// Makes the first control of a session, where the message has one. Returns the message's outcome where the server ended the
-    /// session at the control: the message would have come to the same, as far as the sender.
+    /// Makes the first control of a session, where the message has one. Returns the message's
+    /// outcome where the server ended the session at the control: the message would have come to
+    /// the same, as far as the sender.
     async fn begin_session(&mut self, m: &Ready) -> Option<Outcome> {
         let plan = m.control.as_ref()?;
-        let (greeting, to) = (m.envelope.hello.clone().unwrap_or_default(), plan.recipients.clone());
+        let (greeting, to) = (
+            m.envelope.hello.clone().unwrap_or_default(),
+            plan.recipients.clone(),
+        );
         let c = self.connection.as_mut()?;
-        c.control = Some((plan.session, Envelope { test: CONTROL.into(), to, probe: 0, ..m.envelope.clone() }));
-        self.controls.push(ControlSession { source: c.source, greeting, ..ControlSession::default() });
+        c.control = Some((
+            plan.session,
+            Envelope {
+                test: CONTROL.into(),
+                to,
+                probe: 0,
+                ..m.envelope.clone()
+            },
+        ));
+        self.controls.push(ControlSession {
+            source: c.source,
+            greeting,
+            ..ControlSession::default()
+        });
         let (check, outcome) = self.control().await?;
         let session = self.controls.last_mut()?;
         session.before = check;
@@ -285,7 +354,9 @@ impl Run<'_> {
         }
         session.places.push(m.place);
         Some(match outcome {
-            Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. } if stage > Stage::Mail => {
+            Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. }
+                if stage > Stage::Mail =>
+            {
                 Outcome::inconclusive("the session was cut at its control")
             }
             Outcome::Accepted { .. } => Outcome::inconclusive("the session was cut at its control"),
@@ -293,9 +364,17 @@ impl Run<'_> {
         })
     }
 
-    /// Makes the last control of the session that the connection carries, unless what comes next is of that session.
+    /// Makes the last control of the session that the connection carries, unless what comes next is
+    /// of that session.
     async fn leave(&mut self, next: Option<u32>) {
-        let Some(own) = self.connection.as_ref().and_then(|c| c.control.as_ref()).map(|c| c.0) else { return };
+        let Some(own) = self
+            .connection
+            .as_ref()
+            .and_then(|c| c.control.as_ref())
+            .map(|c| c.0)
+        else {
+            return;
+        };
         if next == Some(own) {
             return;
         }
@@ -390,39 +469,61 @@ impl Run<'_> {
         let addr = SocketAddr::new(self.target, port);
         self.note('-', &format!("connecting to {addr}"));
         let connecting = connect(addr, &self.settings.source);
-        let stream =
-            timeout(self.settings.step, connecting).await.map_err(|_| "it took too long".to_string())?.map_err(|e| e.to_string())?;
+        let stream = timeout(self.settings.step, connecting)
+            .await
+            .map_err(|_| "it took too long".to_string())?
+            .map_err(|e| e.to_string())?;
         let _ = stream.set_nodelay(true);
         let source = stream.local_addr().ok().map(|a| a.ip().to_canonical());
         let mut link = Link::default();
         let stream: Box<dyn Stream> = match m.envelope.port {
             Port::Submissions => {
-                let secured = timeout(self.settings.step, secure(Box::new(stream), self.target)).await;
+                let secured =
+                    timeout(self.settings.step, secure(Box::new(stream), self.target)).await;
                 link.tls = true;
-                secured.map_err(|_| "TLS took too long".to_string())?.map_err(|e| format!("TLS failed: {e}"))?
+                secured
+                    .map_err(|_| "TLS took too long".to_string())?
+                    .map_err(|e| format!("TLS failed: {e}"))?
             }
             _ => Box::new(stream),
         };
         let (reader, waiting, hello) = (Reader::default(), Vec::new(), m.envelope.hello.clone());
-        Ok(Connection { stream, reader, waiting, link, port: m.envelope.port, hello, source, control: None })
+        Ok(Connection {
+            stream,
+            reader,
+            waiting,
+            link,
+            port: m.envelope.port,
+            hello,
+            source,
+            control: None,
+        })
     }
 
     /// Says goodbye, and does not wait for long.
     async fn close(&mut self) {
-        let Some(mut c) = self.connection.take() else { return };
+        let Some(mut c) = self.connection.take() else {
+            return;
+        };
         self.note('C', "QUIT");
         let bye = async {
             send(&mut c.stream, b"QUIT\r\n").await.ok()?;
             read(&mut c).await.ok()
         };
-        if let Ok(Some(reply)) = timeout(self.settings.step.min(Duration::from_secs(5)), bye).await {
+        if let Ok(Some(reply)) = timeout(self.settings.step.min(Duration::from_secs(5)), bye).await
+        {
             self.note('S', &reply.text());
         }
         let _ = c.stream.shutdown().await;
     }
 
     fn note(&mut self, who: char, text: &str) {
-        let text: String = text.trim_end().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(1000).collect();
+        let text: String = text
+            .trim_end()
+            .chars()
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .take(1000)
+            .collect();
         (self.told)(who, &text);
         let now = Instant::now();
         let waited = self.last.replace(now).map_or(Duration::ZERO, |l| now - l);
@@ -433,7 +534,11 @@ impl Run<'_> {
 }
 
 async fn connect(addr: SocketAddr, source: &[IpAddr]) -> io::Result<TcpStream> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     if let Some(from) = source.iter().find(|s| s.is_ipv4() == addr.is_ipv4()) {
         socket.bind(SocketAddr::new(*from, 0))?;
     }
@@ -467,10 +572,19 @@ async fn read(c: &mut Connection) -> Result<Reply, String> {
 /// TLS with whoever is there: relaying is what is tested, and not names.
 async fn secure(stream: Box<dyn Stream>, target: IpAddr) -> io::Result<Box<dyn Stream>> {
     let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(io::Error::other)?;
-    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth();
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    let config = config
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_no_client_auth();
     let name = ServerName::IpAddress(target.into());
-    Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+    Ok(Box::new(
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await?,
+    ))
 }
 
 /// Takes every certificate.
@@ -516,14 +630,46 @@ mod tests {
     /// S4, and its amendment.
     #[test]
     fn an_owners_test_pauses_two_seconds_and_has_no_minimum_duration() {
-        let source: Vec<IpAddr> = vec!["192.0.2.1".parse().unwrap(), "198.51.100.1".parse().unwrap()];
-        let (pause, spread, step) = (Duration::from_secs(5), Duration::from_secs(600), Duration::from_secs(60));
-        let usual = Settings { ports: [25, 587, 465], pause, spread, step, source: source.clone(), limit: LONGEST };
+        let source: Vec<IpAddr> = vec![
+            "192.0.2.1".parse().unwrap(),
+            "198.51.100.1".parse().unwrap(),
+        ];
+        let (pause, spread, step) = (
+            Duration::from_secs(5),
+            Duration::from_secs(600),
+            Duration::from_secs(60),
+        );
+        let usual = Settings {
+            ports: [25, 587, 465],
+            pause,
+            spread,
+            step,
+            source: source.clone(),
+            limit: LONGEST,
+        };
         let own = usual.for_job(true, Some(source[1]));
-        assert_eq!((own.pause, own.spread, own.source), (Duration::from_secs(2), Duration::ZERO, vec![source[1]]));
-        assert_eq!(usual.for_job(false, None), usual, "others are tested as slowly as ever");
-        let hasty = Settings { pause: Duration::ZERO, ..usual.clone() };
-        assert_eq!(hasty.for_job(true, None).pause, Duration::ZERO, "the operator's own hosts");
-        assert_eq!(usual.share(20, 80).spread + usual.share(60, 80).spread, spread, "two parts take as long as the whole");
+        assert_eq!(
+            (own.pause, own.spread, own.source),
+            (Duration::from_secs(2), Duration::ZERO, vec![source[1]])
+        );
+        assert_eq!(
+            usual.for_job(false, None),
+            usual,
+            "others are tested as slowly as ever"
+        );
+        let hasty = Settings {
+            pause: Duration::ZERO,
+            ..usual.clone()
+        };
+        assert_eq!(
+            hasty.for_job(true, None).pause,
+            Duration::ZERO,
+            "the operator's own hosts"
+        );
+        assert_eq!(
+            usual.share(20, 80).spread + usual.share(60, 80).spread,
+            spread,
+            "two parts take as long as the whole"
+        );
     }
 }

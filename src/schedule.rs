@@ -1,4 +1,5 @@
-//! The tester's clock: starts jobs when there is a turn, has what is due done, and watches that time goes as it should.
+//! The tester's clock: starts jobs when there is a turn, has what is due done, and watches that
+//! time goes as it should.
 
 use std::{
     collections::HashSet,
@@ -48,7 +49,13 @@ pub struct Settings {
 pub type Fresh = Arc<dyn Fn() -> Result<Id, String> + Send + Sync>;
 
 /// Runs until it is told to stop. A test that is under way then is run again after the next start.
-pub async fn run(desk: Desk, settings: Settings, known: Known, fresh: Fresh, mut stop: watch::Receiver<bool>) {
+pub async fn run(
+    desk: Desk,
+    settings: Settings,
+    known: Known,
+    fresh: Fresh,
+    mut stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(settings.concurrency));
     let mut adoptions = desk.clock().adoptions;
     let resumed = blocking(&desk, |d| d.resume(d.now())).await;
@@ -65,15 +72,23 @@ pub async fn run(desk: Desk, settings: Settings, known: Known, fresh: Fresh, mut
             complain("what is old", blocking(&desk, |d| d.forget(d.now())).await);
         }
         // Those that are being started stand in line still.
-        let begun = starting.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let begun = starting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
         let free = places.available_permits().min(STARTS);
         let most = if free == 0 { 0 } else { free + begun };
         match blocking(&desk, move |d| d.due(most, d.now())).await {
             Ok(jobs) => {
                 for job in jobs {
-                    let Some(turn) = Turn::take(&starting, job.id) else { continue };
-                    let Ok(place) = places.clone().try_acquire_owned() else { break };
-                    let (desk, settings, known, fresh) = (desk.clone(), settings.clone(), known.clone(), fresh.clone());
+                    let Some(turn) = Turn::take(&starting, job.id) else {
+                        continue;
+                    };
+                    let Ok(place) = places.clone().try_acquire_owned() else {
+                        break;
+                    };
+                    let (desk, settings, known, fresh) =
+                        (desk.clone(), settings.clone(), known.clone(), fresh.clone());
                     tokio::spawn(async move {
                         let _held = (place, turn);
                         if let Err(e) = test(&desk, &settings, &job, known, fresh).await {
@@ -98,18 +113,30 @@ struct Turn(Starting, u64);
 
 impl Turn {
     fn take(all: &Starting, id: u64) -> Option<Turn> {
-        all.lock().unwrap_or_else(PoisonError::into_inner).insert(id).then(|| Turn(all.clone(), id))
+        all.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id)
+            .then(|| Turn(all.clone(), id))
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.1);
     }
 }
 
 /// Runs a job from its names to its results.
-async fn test(desk: &Desk, settings: &Settings, job: &Job, known: Known, fresh: Fresh) -> Result<(), Denied> {
+async fn test(
+    desk: &Desk,
+    settings: &Settings,
+    job: &Job,
+    known: Known,
+    fresh: Fresh,
+) -> Result<(), Denied> {
     let id = job.id;
     // A name server that does not answer holds up its own host alone.
     let names = timeout(NAMES, known(job.target, job.names.clone())).await;
@@ -118,36 +145,84 @@ async fn test(desk: &Desk, settings: &Settings, job: &Job, known: Known, fresh: 
         Err(_) => desk.settings().names(job.target),
     };
     // Forms that came through are sent once more: twice as many at most.
-    let mut ids = (0..2 * MAX_MESSAGES).map(|_| fresh()).collect::<Result<Vec<Id>, _>>().map_err(Denied::No)?;
-    let (job, messages) = blocking(desk, move |d| d.begin(id, &names, &mut || ids.pop().unwrap_or_default(), d.now())).await?;
+    let mut ids = (0..2 * MAX_MESSAGES)
+        .map(|_| fresh())
+        .collect::<Result<Vec<Id>, _>>()
+        .map_err(Denied::No)?;
+    let (job, messages) = blocking(desk, move |d| {
+        d.begin(id, &names, &mut || ids.pop().unwrap_or_default(), d.now())
+    })
+    .await?;
     tracing::info!(job = id, target = %job.target, messages = messages.len(), "a relay test begins");
     let asked = desk.clone();
-    // Whoever opts out meanwhile hears no more of it, and nobody does where the operator has switched it off (S18).
+    // Whoever opts out meanwhile hears no more of it, and nobody does where the operator has
+    // switched it off (S18).
     let target = job.target;
-    let mut go = move || asked.job(id).is_ok_and(|j| j.state == State::Running) && asked.settings().ready(target).is_ok();
+    let mut go = move || {
+        asked.job(id).is_ok_and(|j| j.state == State::Running)
+            && asked.settings().ready(target).is_ok()
+    };
     let how = settings.probe.for_job(job.cause.is_by_owner(), job.source);
     // A claim's first groups may suffice for a release.
-    let split = messages.iter().position(|m| m.phase == Phase::Rest).filter(|_| job.is_claim()).unwrap_or(0);
+    let split = messages
+        .iter()
+        .position(|m| m.phase == Phase::Rest)
+        .filter(|_| job.is_claim())
+        .unwrap_or(0);
     let (first, rest) = messages.split_at(split);
     let (mut report, begun) = (RunReport::default(), Instant::now());
     if !first.is_empty() {
-        report = probe::run(job.target, job.port, first, &how.share(first.len(), messages.len()), &mut |_, _| {}, &mut go).await;
+        report = probe::run(
+            job.target,
+            job.port,
+            first,
+            &how.share(first.len(), messages.len()),
+            &mut |_, _| {},
+            &mut go,
+        )
+        .await;
         let (ran, controls) = (report.ran.clone(), report.controls.clone());
-        complain("a release", blocking(desk, move |d| d.progress(id, ran, controls, d.now())).await);
+        complain(
+            "a release",
+            blocking(desk, move |d| d.progress(id, ran, controls, d.now())).await,
+        );
         sleep(how.pause).await;
     }
-    let remaining = probe::Settings { limit: how.limit.saturating_sub(begun.elapsed()), ..how.share(rest.len(), messages.len()) };
-    report.append(probe::run(job.target, job.port, rest, &remaining, &mut |_, _| {}, &mut go).await);
+    let remaining = probe::Settings {
+        limit: how.limit.saturating_sub(begun.elapsed()),
+        ..how.share(rest.len(), messages.len())
+    };
+    report.append(
+        probe::run(
+            job.target,
+            job.port,
+            rest,
+            &remaining,
+            &mut |_, _| {},
+            &mut go,
+        )
+        .await,
+    );
     sleep(settings.settle).await;
     for pause in [1, 10, 60, 600, 3600] {
-        let RunReport { ran, controls, transcript } = report.clone();
-        match blocking(desk, move |d| d.finish(id, ran, controls, &transcript, d.now())).await {
+        let RunReport {
+            ran,
+            controls,
+            transcript,
+        } = report.clone();
+        match blocking(desk, move |d| {
+            d.finish(id, ran, controls, &transcript, d.now())
+        })
+        .await
+        {
             Ok(job) => {
                 tracing::info!(job = id, target = %job.target, state = ?job.state, said = ?job.assessment(), "a relay test has run");
                 return Ok(());
             }
             // The store may work again.
-            Err(Denied::Ledger(e)) => tracing::warn!(job = id, error = ?e, "the results of a test could not be written down yet"),
+            Err(Denied::Ledger(e)) => {
+                tracing::warn!(job = id, error = ?e, "the results of a test could not be written down yet");
+            }
             Err(e) => return Err(e),
         }
         sleep(Duration::from_secs(pause)).await;
@@ -155,9 +230,14 @@ async fn test(desk: &Desk, settings: &Settings, job: &Job, known: Known, fresh: 
     Err(Denied::No("the results could not be written down".into()))
 }
 
-async fn blocking<T: Send + 'static>(desk: &Desk, f: impl FnOnce(&Desk) -> Result<T, Denied> + Send + 'static) -> Result<T, Denied> {
+async fn blocking<T: Send + 'static>(
+    desk: &Desk,
+    f: impl FnOnce(&Desk) -> Result<T, Denied> + Send + 'static,
+) -> Result<T, Denied> {
     let desk = desk.clone();
-    tokio::task::spawn_blocking(move || f(&desk)).await.unwrap_or_else(|e| Err(Denied::No(e.to_string())))
+    tokio::task::spawn_blocking(move || f(&desk))
+        .await
+        .unwrap_or_else(|e| Err(Denied::No(e.to_string())))
 }
 
 fn complain(what: &str, result: Result<(), Denied>) {
@@ -166,13 +246,16 @@ fn complain(what: &str, result: Result<(), Denied>) {
     }
 }
 
-/// Why no tests are made by this clock, and since when. Time that an adoption has skipped is an outage: nothing could have
-/// come in it.
+/// Why no tests are made by this clock, and since when. Time that an adoption has skipped is an
+/// outage: nothing could have come in it.
 fn clock_problem(clock: &ClockReport, adoptions: &mut u64) -> Option<(String, Time)> {
     let adopted = std::mem::replace(adoptions, clock.adoptions) != clock.adoptions;
     match clock.problem() {
         Some(why) => Some((why, clock.since.unwrap_or(clock.trusted))),
-        None if adopted => Some(("the wall clock was adopted as trusted time".into(), clock.adopted_from.unwrap_or(clock.trusted))),
+        None if adopted => Some((
+            "the wall clock was adopted as trusted time".into(),
+            clock.adopted_from.unwrap_or(clock.trusted),
+        )),
         None => None,
     }
 }
@@ -195,12 +278,19 @@ mod tests {
         assert_eq!(problem(), None);
         time.step(60 * 86_400);
         let (why, since) = problem().unwrap();
-        assert!(why.contains("clock differs") && since == Time(1_000_000), "{why} {since}");
+        assert!(
+            why.contains("clock differs") && since == Time(1_000_000),
+            "{why} {since}"
+        );
         time.step(-60 * 86_400);
         assert_eq!(problem(), None, "it is back");
         time.step(3600);
         clock.accept();
-        assert_eq!(problem().map(|p| p.1), Some(Time(1_000_000)), "an hour was skipped");
+        assert_eq!(
+            problem().map(|p| p.1),
+            Some(Time(1_000_000)),
+            "an hour was skipped"
+        );
         assert_eq!(problem(), None);
     }
 }

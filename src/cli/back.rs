@@ -1,4 +1,5 @@
-//! `orbsd undo`, `purge`, `holds`, `watch`: the way back, many at once, what is held down, and what happens.
+//! `orbsd undo`, `purge`, `holds`, `watch`: the way back, many at once, what is held down, and what
+//! happens.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -35,13 +36,21 @@ pub(super) struct Undo {
 
 pub(super) fn undo(common: &Common, c: &Undo) -> Result<(), Failure> {
     let asked = json!({"author": c.author, "dry_run": c.dry_run, "break_hold": c.break_hold, "note": c.note});
-    let done = Client::open(common)?.json(Method::POST, &format!("/v1/commits/{}/undo", c.commit), bytes(asked.to_string()))?;
+    let done = Client::open(common)?.json(
+        Method::POST,
+        &format!("/v1/commits/{}/undo", c.commit),
+        bytes(asked.to_string()),
+    )?;
     if common.json {
         output::json(&done);
         return Ok(());
     }
     let (subjects, rows) = (list(&done["undone"]).count(), &done["difference"]);
-    let would = if c.dry_run { "would be taken back" } else { "taken back" };
+    let would = if c.dry_run {
+        "would be taken back"
+    } else {
+        "taken back"
+    };
     if rows.is_object() {
         let n = |k: &str| rows[k].as_u64().unwrap_or(0);
         println!(
@@ -62,12 +71,19 @@ pub(super) fn undo(common: &Common, c: &Undo) -> Result<(), Failure> {
         samples("subjects", &done["undone"], subjects as u64);
     }
     for by in list(&done["changed_by"]) {
-        println!("{} changed since by commit {} ({}), left alone", by["count"], by["commit"], text(&by["what"]));
+        println!(
+            "{} changed since by commit {} ({}), left alone",
+            by["count"],
+            by["commit"],
+            text(&by["what"])
+        );
         samples("changed", &by["sample"], by["count"].as_u64().unwrap_or(0));
     }
     let held = list(&done["held"]).count();
     if held > 0 {
-        println!("{held} held down by a granted removal, left alone; --break-hold lists them again");
+        println!(
+            "{held} held down by a granted removal, left alone; --break-hold lists them again"
+        );
         samples("held", &done["held"], held as u64);
     }
     match done["receipt"]["commit"].as_u64() {
@@ -82,7 +98,11 @@ pub(super) fn undo(common: &Common, c: &Undo) -> Result<(), Failure> {
 fn samples(what: &str, all: &Value, count: u64) {
     let first: Vec<&str> = list(all).map(text).take(SAMPLES).collect();
     if !first.is_empty() {
-        let more = if count > first.len() as u64 { ", …" } else { "" };
+        let more = if count > first.len() as u64 {
+            ", …"
+        } else {
+            ""
+        };
         println!("  {what}: {}{more}", first.join(", "));
     }
 }
@@ -105,7 +125,8 @@ pub(super) struct Purge {
     /// Only this domain and what is below it
     #[arg(long)]
     domain: Option<String>,
-    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before now (7d)
+    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before
+    /// now (7d)
     #[arg(long)]
     from: Option<String>,
     /// Only what is listed since this time or earlier
@@ -127,14 +148,27 @@ pub(super) fn purge(common: &Common, c: &Purge) -> Result<(), Failure> {
         "source": c.source, "reason": c.reason, "author": c.author, "prefix": c.prefix, "domain": c.domain,
         "from": c.from, "to": c.to, "hold": c.hold, "note": c.note,
     });
-    let done = Client::open(common)?.json(Method::POST, &format!("/v1/purges?dry_run={}", c.dry_run), bytes(asked.to_string()))?;
+    let done = Client::open(common)?.json(
+        Method::POST,
+        &format!("/v1/purges?dry_run={}", c.dry_run),
+        bytes(asked.to_string()),
+    )?;
     if common.json {
         output::json(&done);
         return Ok(());
     }
-    println!("{} listings {}", done["count"], if c.dry_run { "would go" } else { "are gone" });
+    println!(
+        "{} listings {}",
+        done["count"],
+        if c.dry_run { "would go" } else { "are gone" }
+    );
     list(&done["sample"]).for_each(|s| println!("  {}", text(s)));
-    list(&done["commits"]).for_each(|r| println!("commit {}; take it back with: orbsd undo {}", r["commit"], r["commit"]));
+    list(&done["commits"]).for_each(|r| {
+        println!(
+            "commit {}; take it back with: orbsd undo {}",
+            r["commit"], r["commit"]
+        );
+    });
     Ok(())
 }
 
@@ -178,15 +212,26 @@ pub(super) fn holds(common: &Common, c: Holds) -> Result<(), Failure> {
         HoldsCommand::List => {
             let mut after = String::new();
             loop {
-                let page = client.json(Method::GET, &format!("/v1/holds?limit=1000{after}"), bytes(""))?;
+                let page = client.json(
+                    Method::GET,
+                    &format!("/v1/holds?limit=1000{after}"),
+                    bytes(""),
+                )?;
                 for h in list(&page["items"]) {
                     if common.json {
                         println!("{h}");
                         continue;
                     }
-                    let source = h["source"].as_str().map_or("whoever says it".into(), |s| format!("by {s}"));
+                    let source = h["source"]
+                        .as_str()
+                        .map_or("whoever says it".into(), |s| format!("by {s}"));
                     let until = h["until"].as_str().unwrap_or("something wider ends");
-                    println!("{}: {} {source}, since {} until {until}", text(&h["subject"]), text(&h["reason"]), text(&h["since"]));
+                    println!(
+                        "{}: {} {source}, since {} until {until}",
+                        text(&h["subject"]),
+                        text(&h["reason"]),
+                        text(&h["since"])
+                    );
                 }
                 match page["next"].as_str() {
                     Some(next) => after = format!("&after={}", escape(next)),
@@ -194,14 +239,29 @@ pub(super) fn holds(common: &Common, c: Holds) -> Result<(), Failure> {
                 }
             }
         }
-        HoldsCommand::Add { subject, reason, until, note } => {
+        HoldsCommand::Add {
+            subject,
+            reason,
+            until,
+            note,
+        } => {
             let asked = json!({"subject": subject, "reason": reason, "until": until, "note": note});
             client.json(Method::POST, "/v1/holds", bytes(asked.to_string()))?
         }
-        HoldsCommand::End { subject, reason, note } => {
-            let or = |k: &str, v: Option<String>| v.map_or(String::new(), |v| format!("&{k}={}", escape(&v)));
+        HoldsCommand::End {
+            subject,
+            reason,
+            note,
+        } => {
+            let or = |k: &str, v: Option<String>| {
+                v.map_or(String::new(), |v| format!("&{k}={}", escape(&v)))
+            };
             let more = [or("reason", reason), or("note", note)].concat();
-            client.json(Method::DELETE, &format!("/v1/holds?subject={}{more}", escape(&subject)), bytes(""))?
+            client.json(
+                Method::DELETE,
+                &format!("/v1/holds?subject={}{more}", escape(&subject)),
+                bytes(""),
+            )?
         }
     };
     match common.json {
@@ -222,9 +282,14 @@ pub(super) struct Watch {
 pub(super) fn watch(common: &Common, c: &Watch) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     if !client.is_daemon() {
-        return Err(Failure::No("no daemon runs, so nothing happens that could be watched".into()));
+        return Err(Failure::No(
+            "no daemon runs, so nothing happens that could be watched".into(),
+        ));
     }
-    let path = format!("/v1/changes{}", c.since.map_or(String::new(), |s| format!("?since={s}")));
+    let path = format!(
+        "/v1/changes{}",
+        c.since.map_or(String::new(), |s| format!("?since={s}"))
+    );
     let mut body = client.stream(&path, "text/event-stream")?;
     let (mut rest, mut event, mut data) = (String::new(), String::new(), String::new());
     while let Some(piece) = client.piece(&mut body)? {
@@ -255,13 +320,26 @@ fn show(common: &Common, event: &str, data: &str) {
     let v: Value = serde_json::from_str(data).unwrap_or_default();
     match event {
         "commit" => {
-            let serials: Vec<String> = list(&v["serials"]).map(|s| format!("{} {}", text(&s["zone"]), s["to"])).collect();
+            let serials: Vec<String> = list(&v["serials"])
+                .map(|s| format!("{} {}", text(&s["zone"]), s["to"]))
+                .collect();
             let subjects: Vec<&str> = list(&v["subjects"]).map(text).take(8).collect();
-            let more =
-                if v["bulk"] == true { "a large import".into() } else { format!("{} subjects: {}", v["count"], subjects.join(", ")) };
-            println!("{} commit {}: {more} [{}]", text(&v["at"]), v["commit"], serials.join(", "));
+            let more = if v["bulk"] == true {
+                "a large import".into()
+            } else {
+                format!("{} subjects: {}", v["count"], subjects.join(", "))
+            };
+            println!(
+                "{} commit {}: {more} [{}]",
+                text(&v["at"]),
+                v["commit"],
+                serials.join(", ")
+            );
         }
-        "gap" => println!("the journal no longer has what came before commit {}", v["next"]),
+        "gap" => println!(
+            "the journal no longer has what came before commit {}",
+            v["next"]
+        ),
         _ => println!("{}", v["reason"].as_str().unwrap_or("the end")),
     }
 }

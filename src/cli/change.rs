@@ -38,8 +38,8 @@ pub(super) struct List {
     /// Who says so
     #[arg(long)]
     source: Option<String>,
-    /// Set when the listing ends: 30d, 2026-12-31T00:00:00Z, or never (default: a listing that is there keeps its end, a new one
-    /// gets its reason's lifetime)
+    /// Set when the listing ends: 30d, 2026-12-31T00:00:00Z, or never (default: a listing that is
+    /// there keeps its end, a new one gets its reason's lifetime)
     #[arg(long)]
     until: Option<String>,
     /// A text of its own, `$` standing for the subject
@@ -73,7 +73,8 @@ pub(super) struct Delist {
     /// How long nobody may list it again (30d where it is not said)
     #[arg(long)]
     until: Option<String>,
-    /// Delist what was listed by mistake: any source may list it again at any time. Prints who still lists it
+    /// Delist what was listed by mistake: any source may list it again at any time. Prints who
+    /// still lists it
     #[arg(long, conflicts_with = "until")]
     no_hold: bool,
 }
@@ -90,7 +91,12 @@ pub(super) struct Exempt {
     #[arg(long)]
     remove: bool,
     /// Public suffixes that may be exempted, such as tk,xyz
-    #[arg(long, value_name = "SUFFIX", value_delimiter = ',', conflicts_with = "remove")]
+    #[arg(
+        long,
+        value_name = "SUFFIX",
+        value_delimiter = ',',
+        conflicts_with = "remove"
+    )]
     allow_suffix: Vec<String>,
 }
 
@@ -114,13 +120,25 @@ pub(super) fn delist(common: &Common, c: Delist) -> Result<(), Failure> {
 pub(super) fn exempt(common: &Common, c: Exempt) -> Result<(), Failure> {
     let op = if c.remove { "unexempt" } else { "exempt" };
     let more = json!({"op": op, "until": c.until, "allow_suffix": c.allow_suffix});
-    send(common, c.subjects, more, if c.remove { "no longer exempt" } else { "exempt" })
+    send(
+        common,
+        c.subjects,
+        more,
+        if c.remove {
+            "no longer exempt"
+        } else {
+            "exempt"
+        },
+    )
 }
 
-/// The subjects of a word: the prefixes of a range that has several, otherwise the word itself, which the daemon reads.
+/// The subjects of a word: the prefixes of a range that has several, otherwise the word itself,
+/// which the daemon reads.
 pub(super) fn prefixes(word: &str) -> Vec<String> {
     match word::parse_address(word, &word::Rules::default()) {
-        Some(Ok(subjects)) if subjects.len() > 1 => subjects.iter().map(ToString::to_string).collect(),
+        Some(Ok(subjects)) if subjects.len() > 1 => {
+            subjects.iter().map(ToString::to_string).collect()
+        }
         _ => vec![word.into()],
     }
 }
@@ -136,15 +154,24 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
         _ => Map::new(),
     };
     fixed.insert("host_bits".into(), s.host_bits.into());
-    s.note.into_iter().for_each(|n| drop(fixed.insert("note".into(), n.into())));
+    s.note
+        .into_iter()
+        .for_each(|n| drop(fixed.insert("note".into(), n.into())));
     std::thread::spawn(move || {
         let stdin = std::io::stdin();
         let lines: Box<dyn Iterator<Item = String>> = if s.subjects.is_empty() {
             if stdin.is_terminal() {
                 eprintln!("reading subjects from standard input, one a line");
             }
-            // What is not UTF-8 is refused by the daemon with its line, like any other word that is no subject.
-            Box::new(stdin.lock().split(b'\n').map_while(Result::ok).map(|l| String::from_utf8_lossy(&l).into_owned()))
+            // What is not UTF-8 is refused by the daemon with its line, like any other word that is
+            // no subject.
+            Box::new(
+                stdin
+                    .lock()
+                    .split(b'\n')
+                    .map_while(Result::ok)
+                    .map(|l| String::from_utf8_lossy(&l).into_owned()),
+            )
         } else {
             Box::new(s.subjects.into_iter())
         };
@@ -163,7 +190,11 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
                     return;
                 }
             }
-            if buffer.len() > 32 * 1024 && tx.blocking_send(Ok(std::mem::take(&mut buffer).into())).is_err() {
+            if buffer.len() > 32 * 1024
+                && tx
+                    .blocking_send(Ok(std::mem::take(&mut buffer).into()))
+                    .is_err()
+            {
                 return;
             }
         }
@@ -176,7 +207,8 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
         rest.extend(piece);
         while let Some(n) = rest.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = rest.drain(..=n).collect();
-            let answer: Value = serde_json::from_slice(&line).map_err(|e| Failure::No(e.to_string()))?;
+            let answer: Value =
+                serde_json::from_slice(&line).map_err(|e| Failure::No(e.to_string()))?;
             let subject = names_rx.recv().unwrap_or_default();
             count += 1;
             report(common, &subject, &answer, done);
@@ -190,7 +222,9 @@ fn send(common: &Common, s: Subjects, more: Value, done: &str) -> Result<(), Fai
     match (count, failed) {
         (0, _) => Err(Failure::Usage("there was no subject".into())),
         (_, 0) => Ok(()),
-        (n, f) if usage => Err(Failure::Usage(format!("{f} of {n} were not understood or not taken"))),
+        (n, f) if usage => Err(Failure::Usage(format!(
+            "{f} of {n} were not understood or not taken"
+        ))),
         (n, f) => Err(Failure::No(format!("{f} of {n} were refused"))),
     }
 }
@@ -209,17 +243,29 @@ fn report(common: &Common, subject: &str, answer: &Value, done: &str) {
         };
         let end = renewal(&answer["renewed"]);
         let done = if end.is_empty() { done } else { "renewed" };
-        println!("{subject}: {done} (commit {}{zones}){end}", answer["commit"]);
+        println!(
+            "{subject}: {done} (commit {}{zones}){end}",
+            answer["commit"]
+        );
         if answer["still_listed_by"].is_array() {
             let others: Vec<&str> = list(&answer["still_listed_by"]).map(text).collect();
-            let others = if others.is_empty() { "nobody".into() } else { others.join(", ") };
+            let others = if others.is_empty() {
+                "nobody".into()
+            } else {
+                others.join(", ")
+            };
             println!("  still listed by: {others}");
         }
     } else if answer["status"] == 202 {
         let id = text(&answer["proposal"]);
-        println!("{subject}: proposed ({id}), not listed yet; another person approves it: orbsd proposal approve {id}");
+        println!(
+            "{subject}: proposed ({id}), not listed yet; another person approves it: orbsd proposal approve {id}"
+        );
     } else {
-        eprintln!("{subject}: {}", answer["detail"].as_str().unwrap_or("refused"));
+        eprintln!(
+            "{subject}: {}",
+            answer["detail"].as_str().unwrap_or("refused")
+        );
     }
 }
 

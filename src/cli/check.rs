@@ -19,8 +19,9 @@ pub(super) struct Check {
     force: bool,
 }
 
-/// Reads everything and says what is wrong (exit code 2) or doubtful (exit code 0). A daemon that runs is asked for names in
-/// its store that would not be accepted today. Where none runs the store is read for names that the configuration has lost.
+/// Reads everything and says what is wrong (exit code 2) or doubtful (exit code 0). A daemon that
+/// runs is asked for names in its store that would not be accepted today. Where none runs the store
+/// is read for names that the configuration has lost.
 pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
     let mut left = Vec::new();
     let (mut errors, mut warnings, zones, names) = match Config::load(&common.config) {
@@ -37,32 +38,50 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
             if names.is_none() {
                 match left_behind_while_stopped(c.store.clone(), &c.ledger) {
                     Ok(found) => left.extend(found.iter().map(ToString::to_string)),
-                    Err(e) => doubtful.push(format!("the configuration was not compared with the names in the store: {e}")),
+                    Err(e) => doubtful.push(format!(
+                        "the configuration was not compared with the names in the store: {e}"
+                    )),
                 }
             }
             (errors, doubtful, c.ledger.zones.len() as u64, names)
         }
-        Err(e) => match e.0.iter().any(|line| line.contains(UNREADABLE)).then(|| checked_by_daemon(common)).flatten() {
+        Err(e) => match e
+            .0
+            .iter()
+            .any(|line| line.contains(UNREADABLE))
+            .then(|| checked_by_daemon(common))
+            .flatten()
+        {
             Some(found) => found,
             None => (e.0, Vec::new(), 0, None),
         },
     };
     let names = match names {
         Some(Ok(found)) => found,
-        Some(Err(Failure::No(why) | Failure::Usage(why) | Failure::List(why) | Failure::Code(_, why))) => {
-            warnings.push(format!("the daemon did not compare the configuration with its store: {why}"));
+        Some(Err(
+            Failure::No(why) | Failure::Usage(why) | Failure::List(why) | Failure::Code(_, why),
+        )) => {
+            warnings.push(format!(
+                "the daemon did not compare the configuration with its store: {why}"
+            ));
             Value::Null
         }
         None => Value::Null,
     };
     match c.force {
         true => warnings.append(&mut left),
-        false => errors.extend(left.into_iter().map(|l| format!("{l}; `--force` accepts it"))),
+        false => errors.extend(
+            left.into_iter()
+                .map(|l| format!("{l}; `--force` accepts it")),
+        ),
     }
     warnings.extend(list(&names["classes"]).map(rejected));
     warnings.extend(list(&names["collisions"]).map(|c| format!("{}; rename one of them", text(c))));
     if common.json {
-        println!("{}", json!({"errors": errors, "warnings": warnings, "zones": zones, "names": names}));
+        println!(
+            "{}",
+            json!({"errors": errors, "warnings": warnings, "zones": zones, "names": names})
+        );
     } else {
         warnings.iter().for_each(|w| println!("warning: {w}"));
         errors.iter().for_each(|e| print_error(e));
@@ -71,30 +90,57 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), Failure> {
         }
     }
     // The errors are printed above.
-    if errors.is_empty() { Ok(()) } else { Err(Failure::Usage(String::new())) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Usage(String::new()))
+    }
 }
 
 /// How the system says that a file may not be read.
 const UNREADABLE: &str = "Permission denied";
 
-/// Errors, warnings, how many zones there are, and the names in the store that would not be accepted today.
-type Checked = (Vec<String>, Vec<String>, u64, Option<Result<Value, Failure>>);
+/// Errors, warnings, how many zones there are, and the names in the store that would not be
+/// accepted today.
+type Checked = (
+    Vec<String>,
+    Vec<String>,
+    u64,
+    Option<Result<Value, Failure>>,
+);
 
-/// What the daemon finds in its configuration, where this user cannot read all of it. `None` where no daemon answers.
+/// What the daemon finds in its configuration, where this user cannot read all of it. `None` where
+/// no daemon answers.
 fn checked_by_daemon(common: &Common) -> Option<Checked> {
     let mut client = Client::running(&common.socket().ok()?)?;
-    let found = client.json(Method::GET, "/v1/configuration/check", bytes("")).ok()?;
-    let lines = |key: &str| list(&found[key]).map(|l| text(l).to_string()).collect::<Vec<_>>();
-    let note = "this user cannot read the whole configuration, so the daemon has checked its own".to_string();
+    let found = client
+        .json(Method::GET, "/v1/configuration/check", bytes(""))
+        .ok()?;
+    let lines = |key: &str| {
+        list(&found[key])
+            .map(|l| text(l).to_string())
+            .collect::<Vec<_>>()
+    };
+    let note = "this user cannot read the whole configuration, so the daemon has checked its own"
+        .to_string();
     let names = client.json(Method::GET, "/v1/names/rejected", bytes(""));
-    Some((lines("errors"), [vec![note], lines("warnings")].concat(), found["zones"].as_u64().unwrap_or(0), Some(names)))
+    Some((
+        lines("errors"),
+        [vec![note], lines("warnings")].concat(),
+        found["zones"].as_u64().unwrap_or(0),
+        Some(names),
+    ))
 }
 
 /// A warning about names of one class.
 fn rejected(class: &Value) -> String {
     let first: Vec<&str> = list(&class["first"]).map(text).collect();
     let count = class["count"].as_u64().unwrap_or(0);
-    let more = if count > first.len() as u64 { ", …" } else { "" };
+    let more = if count > first.len() as u64 {
+        ", …"
+    } else {
+        ""
+    };
     let names = if count == 1 { "name" } else { "names" };
     format!(
         "the store has {count} {names} that would not be accepted today ({}): {}{more}; `orbsd delist NAME` removes one, and the next import of the list that it came from leaves it out",

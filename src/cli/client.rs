@@ -1,5 +1,5 @@
-//! The command line's way to the API: the daemon's socket, or, where none runs, the same API on the store for the time of
-//! the command.
+//! The command line's way to the API: the daemon's socket, or, where none runs, the same API on the
+//! store for the time of the command.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
@@ -27,7 +27,8 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use super::{Common, Failure, request_stream::RequestStream};
 use crate::{
-    config::Config, ledger::Ledger, ledger::desk::Desk, metrics::Metrics, model::time::is_relative, net::ConnectionLimiter, serve::sys, web,
+    config::Config, ledger::Ledger, ledger::desk::Desk, metrics::Metrics, model::time::is_relative,
+    net::ConnectionLimiter, serve::sys, web,
 };
 
 /// A body of either kind: bytes, or pieces that come with time.
@@ -56,47 +57,101 @@ impl Client {
             return Client::connect(server, token, common.ca.as_deref(), common.insecure);
         }
         let socket = common.socket()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         let mut own = None;
         let stream = match runtime.block_on(UnixStream::connect(&socket)) {
             Ok(s) => s,
-            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return Err(Failure::No(no_access(&socket))),
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(Failure::No(no_access(&socket)));
+            }
             // A socket that was named is a daemon's; the store is that of the configuration.
-            Err(e) if common.socket.is_some() => return Err(Failure::No(format!("{}: {e}; is the daemon running?", socket.display()))),
+            Err(e) if common.socket.is_some() => {
+                return Err(Failure::No(format!(
+                    "{}: {e}; is the daemon running?",
+                    socket.display()
+                )));
+            }
             Err(_) => {
                 own = Some(open_store(&runtime, &common.load()?)?);
                 runtime.block_on(UnixStream::connect(&socket))?
             }
         };
-        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(stream)))).map_err(text)?;
+        let (sender, connection) = runtime
+            .block_on(handshake(TokioIo::new(RequestStream(stream))))
+            .map_err(text)?;
         runtime.spawn(connection);
-        Ok(Client { runtime, sender, own, socket, host: "orbsd".into(), token: None })
+        Ok(Client {
+            runtime,
+            sender,
+            own,
+            socket,
+            host: "orbsd".into(),
+            token: None,
+        })
     }
 
-    /// Connects to the socket of a daemon that runs; `None` where none answers, and the store is left alone.
+    /// Connects to the socket of a daemon that runs; `None` where none answers, and the store is
+    /// left alone.
     pub(super) fn running(socket: &std::path::Path) -> Option<Client> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().ok()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .ok()?;
         let stream = runtime.block_on(UnixStream::connect(socket)).ok()?;
-        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(stream)))).ok()?;
+        let (sender, connection) = runtime
+            .block_on(handshake(TokioIo::new(RequestStream(stream))))
+            .ok()?;
         runtime.spawn(connection);
-        Some(Client { runtime, sender, own: None, socket: socket.to_path_buf(), host: "orbsd".into(), token: None })
+        Some(Client {
+            runtime,
+            sender,
+            own: None,
+            socket: socket.to_path_buf(),
+            host: "orbsd".into(),
+            token: None,
+        })
     }
 
     /// Connects to a daemon over the network.
-    fn connect(server: &str, token: &Path, ca: Option<&Path>, insecure: bool) -> Result<Client, Failure> {
-        let (tls, host) = match (server.strip_prefix("https://"), server.strip_prefix("http://")) {
+    fn connect(
+        server: &str,
+        token: &Path,
+        ca: Option<&Path>,
+        insecure: bool,
+    ) -> Result<Client, Failure> {
+        let (tls, host) = match (
+            server.strip_prefix("https://"),
+            server.strip_prefix("http://"),
+        ) {
             (Some(h), _) => (true, h),
             (_, Some(h)) => (false, h),
             _ => (false, ""),
         };
         let host = host.trim_end_matches('/');
         if host.is_empty() || host.contains('/') {
-            return Err(Failure::Usage(format!("--server: `{server}` is not https://HOST:PORT")));
+            return Err(Failure::Usage(format!(
+                "--server: `{server}` is not https://HOST:PORT"
+            )));
         }
-        let port = host.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok());
-        let addr = if port { host.to_string() } else { format!("{host}:8053") };
-        let named = |path: &Path, e: &dyn std::fmt::Display| Failure::Usage(format!("{}: {e}", path.display()));
-        let resolved: Vec<SocketAddr> = addr.to_socket_addrs().map_err(|e| Failure::No(format!("{addr}: {e}")))?.collect();
+        let port = host
+            .rsplit_once(':')
+            .is_some_and(|(_, p)| p.parse::<u16>().is_ok());
+        let addr = if port {
+            host.to_string()
+        } else {
+            format!("{host}:8053")
+        };
+        let named = |path: &Path, e: &dyn std::fmt::Display| {
+            Failure::Usage(format!("{}: {e}", path.display()))
+        };
+        let resolved: Vec<SocketAddr> = addr
+            .to_socket_addrs()
+            .map_err(|e| Failure::No(format!("{addr}: {e}")))?
+            .collect();
         if !tls && !insecure && !resolved.iter().all(|a| a.ip().to_canonical().is_loopback()) {
             return Err(Failure::Usage(format!(
                 "--server: http://{host} is not this machine, and the token would go there unencrypted; use https://, or add --insecure on a network that you trust"
@@ -106,36 +161,63 @@ impl Client {
             return Err(Failure::Usage("--insecure is for http://; for a certificate that this machine does not know, use --ca".into()));
         }
         let secret = read_token(token).map_err(|e| named(token, &e))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let stream = runtime.block_on(tokio::net::TcpStream::connect(&resolved[..])).map_err(|e| Failure::No(format!("{addr}: {e}")))?;
-        let sender = match tls {
-            false => {
-                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(stream)))).map_err(text)?;
-                runtime.spawn(connection);
-                sender
-            }
-            true => {
-                let mut roots = RootCertStore::empty();
-                match ca {
-                    None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-                    Some(path) => {
-                        let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-                        for cert in read.map_err(|e| named(path, &e))? {
-                            roots.add(cert).map_err(|e| named(path, &e))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        let stream = runtime
+            .block_on(tokio::net::TcpStream::connect(&resolved[..]))
+            .map_err(|e| Failure::No(format!("{addr}: {e}")))?;
+        let sender =
+            match tls {
+                false => {
+                    let (sender, connection) = runtime
+                        .block_on(handshake(TokioIo::new(RequestStream(stream))))
+                        .map_err(text)?;
+                    runtime.spawn(connection);
+                    sender
+                }
+                true => {
+                    let mut roots = RootCertStore::empty();
+                    match ca {
+                        None => drop(roots.add_parsable_certificates(
+                            rustls_native_certs::load_native_certs().certs,
+                        )),
+                        Some(path) => {
+                            let read: Result<Vec<_>, _> =
+                                CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+                            for cert in read.map_err(|e| named(path, &e))? {
+                                roots.add(cert).map_err(|e| named(path, &e))?;
+                            }
                         }
                     }
+                    let config = ClientConfig::builder()
+                        .with_root_certificates(roots)
+                        .with_no_client_auth();
+                    let name = addr
+                        .rsplit_once(':')
+                        .map_or(host, |(h, _)| h)
+                        .trim_matches(['[', ']'])
+                        .to_string();
+                    let name = ServerName::try_from(name).map_err(text)?;
+                    let secured = runtime
+                        .block_on(TlsConnector::from(Arc::new(config)).connect(name, stream));
+                    let secured = secured.map_err(|e| Failure::No(format!("{addr}: TLS: {e}")))?;
+                    let (sender, connection) = runtime
+                        .block_on(handshake(TokioIo::new(RequestStream(secured))))
+                        .map_err(text)?;
+                    runtime.spawn(connection);
+                    sender
                 }
-                let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-                let name = addr.rsplit_once(':').map_or(host, |(h, _)| h).trim_matches(['[', ']']).to_string();
-                let name = ServerName::try_from(name).map_err(text)?;
-                let secured = runtime.block_on(TlsConnector::from(Arc::new(config)).connect(name, stream));
-                let secured = secured.map_err(|e| Failure::No(format!("{addr}: TLS: {e}")))?;
-                let (sender, connection) = runtime.block_on(handshake(TokioIo::new(RequestStream(secured)))).map_err(text)?;
-                runtime.spawn(connection);
-                sender
-            }
-        };
-        Ok(Client { runtime, sender, own: None, socket: Default::default(), host: host.into(), token: Some(secret) })
+            };
+        Ok(Client {
+            runtime,
+            sender,
+            own: None,
+            socket: Default::default(),
+            host: host.into(),
+            token: Some(secret),
+        })
     }
 
     /// Whether a daemon answers, and not this process itself.
@@ -145,13 +227,20 @@ impl Client {
 
     /// Asks for a stream of a kind; its body comes piece by piece.
     pub(super) fn stream(&mut self, path: &str, accept: &str) -> Result<Incoming, Failure> {
-        let request = self.request(Method::GET, path).header("accept", accept).body(bytes("")).map_err(text)?;
+        let request = self
+            .request(Method::GET, path)
+            .header("accept", accept)
+            .body(bytes(""))
+            .map_err(text)?;
         let response = self.exchange(request)?;
         Ok(self.accepted(response)?.into_body())
     }
 
     /// An answer that is not a problem; a problem becomes a failure with its reason.
-    pub(super) fn accepted(&self, response: Response<Incoming>) -> Result<Response<Incoming>, Failure> {
+    pub(super) fn accepted(
+        &self,
+        response: Response<Incoming>,
+    ) -> Result<Response<Incoming>, Failure> {
         if response.status().is_success() {
             return Ok(response);
         }
@@ -159,18 +248,25 @@ impl Client {
         while let Some(piece) = self.piece(&mut body)? {
             all.extend(piece);
         }
-        Err(failure(status, &serde_json::from_slice(&all).unwrap_or_default()))
+        Err(failure(
+            status,
+            &serde_json::from_slice(&all).unwrap_or_default(),
+        ))
     }
 
     fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
-        let request = Request::builder().method(method).uri(path).header("host", &self.host);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", &self.host);
         match &self.token {
             Some(t) => request.header("authorization", format!("Bearer {t}")),
             None => request,
         }
     }
 
-    /// Sends a request, after the one before it on this connection is done with, and waits for the head of the answer.
+    /// Sends a request, after the one before it on this connection is done with, and waits for the
+    /// head of the answer.
     fn exchange(&mut self, request: Request<AnyBody>) -> Result<Response<Incoming>, Failure> {
         let (runtime, sender) = (&self.runtime, &mut self.sender);
         let response = runtime.block_on(async {
@@ -181,19 +277,38 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of the answer.
-    pub(super) fn send(&mut self, method: Method, path: &str, body: AnyBody) -> Result<Response<Incoming>, Failure> {
+    pub(super) fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: AnyBody,
+    ) -> Result<Response<Incoming>, Failure> {
         self.send_as(method, path, "application/octet-stream", body)
     }
 
-    fn send_as(&mut self, method: Method, path: &str, kind: &str, body: AnyBody) -> Result<Response<Incoming>, Failure> {
+    fn send_as(
+        &mut self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: AnyBody,
+    ) -> Result<Response<Incoming>, Failure> {
         let request = self.request(method, path).header("content-type", kind);
         let request = request.body(body).map_err(text)?;
         self.exchange(request)
     }
 
     /// Sends a request without a body whose answer may end with trailers.
-    pub(super) fn send_for_trailers(&mut self, method: Method, path: &str) -> Result<Response<Incoming>, Failure> {
-        let request = self.request(method, path).header("te", "trailers").body(bytes("")).map_err(text)?;
+    pub(super) fn send_for_trailers(
+        &mut self,
+        method: Method,
+        path: &str,
+    ) -> Result<Response<Incoming>, Failure> {
+        let request = self
+            .request(method, path)
+            .header("te", "trailers")
+            .body(bytes(""))
+            .map_err(text)?;
         self.exchange(request)
     }
 
@@ -206,19 +321,31 @@ impl Client {
             all.extend(piece);
         }
         let text = String::from_utf8_lossy(&all).into_owned();
-        if status.is_success() { Ok(text) } else { Err(failure(status, &serde_json::from_str(&text).unwrap_or_default())) }
+        if status.is_success() {
+            Ok(text)
+        } else {
+            Err(failure(
+                status,
+                &serde_json::from_str(&text).unwrap_or_default(),
+            ))
+        }
     }
 
-    /// Warns on the terminal where a time was given relative to now, and the daemon's clock does not agree with the wall clock:
-    /// such a time counts by trusted time.
+    /// Warns on the terminal where a time was given relative to now, and the daemon's clock does
+    /// not agree with the wall clock: such a time counts by trusted time.
     pub(super) fn warn_of_clock(&mut self, time: Option<&str>) {
         if !time.is_some_and(is_relative) {
             return;
         }
         // Only a help: the change itself is done.
-        let status = self.json(Method::GET, "/v1/status", bytes("")).unwrap_or_default();
+        let status = self
+            .json(Method::GET, "/v1/status", bytes(""))
+            .unwrap_or_default();
         if let Some(problem) = status["clock"]["problem"].as_str() {
-            eprintln!("orbsd: warning: the time `{}` was counted from trusted time; {problem}", time.unwrap_or_default());
+            eprintln!(
+                "orbsd: warning: the time `{}` was counted from trusted time; {problem}",
+                time.unwrap_or_default()
+            );
         }
     }
 
@@ -229,16 +356,30 @@ impl Client {
 
     /// The next frame of an answer's body, data or trailers; `None` at its end.
     pub(super) fn frame(&self, body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Failure> {
-        self.runtime.block_on(body.frame()).transpose().map_err(|e| Failure::No(format!("the answer was cut short: {e}")))
+        self.runtime
+            .block_on(body.frame())
+            .transpose()
+            .map_err(|e| Failure::No(format!("the answer was cut short: {e}")))
     }
 
     /// Sends a request and reads the whole answer as JSON; a problem becomes a failure.
-    pub(super) fn json(&mut self, method: Method, path: &str, body: AnyBody) -> Result<Value, Failure> {
+    pub(super) fn json(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: AnyBody,
+    ) -> Result<Value, Failure> {
         self.json_of(method, path, "application/octet-stream", body)
     }
 
     /// The same with a content type.
-    pub(super) fn json_of(&mut self, method: Method, path: &str, kind: &str, body: AnyBody) -> Result<Value, Failure> {
+    pub(super) fn json_of(
+        &mut self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: AnyBody,
+    ) -> Result<Value, Failure> {
         let response = self.send_as(method, path, kind, body)?;
         let status = response.status();
         let mut body = response.into_body();
@@ -246,8 +387,13 @@ impl Client {
         while let Some(piece) = self.piece(&mut body)? {
             bytes.extend(piece);
         }
-        let value: Value = serde_json::from_slice(&bytes).map_err(|e| Failure::No(format!("the answer is no JSON: {e}")))?;
-        if status.is_success() { Ok(value) } else { Err(failure(status, &value)) }
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|e| Failure::No(format!("the answer is no JSON: {e}")))?;
+        if status.is_success() {
+            Ok(value)
+        } else {
+            Err(failure(status, &value))
+        }
     }
 }
 
@@ -255,14 +401,21 @@ impl Client {
 fn no_access(socket: &std::path::Path) -> String {
     use std::os::unix::fs::MetadataExt;
     // The socket's group, or that of a folder which this user may not enter.
-    let found = std::fs::metadata(socket).ok().or_else(|| std::fs::metadata(socket.parent()?).ok());
-    let group = found.filter(|m| m.gid() != 0).and_then(|m| nix::unistd::Group::from_gid(m.gid().into()).ok().flatten());
+    let found = std::fs::metadata(socket)
+        .ok()
+        .or_else(|| std::fs::metadata(socket.parent()?).ok());
+    let group = found
+        .filter(|m| m.gid() != 0)
+        .and_then(|m| nix::unistd::Group::from_gid(m.gid().into()).ok().flatten());
     let how = match group {
         Some(g) => format!("join the group {}", g.name),
         // Its members could read whatever root's group can.
         None => "let `socket_group` of [admin] name a group that you are in".into(),
     };
-    format!("no access to {}: {how}, or run this as root or as the daemon's user", socket.display())
+    format!(
+        "no access to {}: {how}, or run this as root or as the daemon's user",
+        socket.display()
+    )
 }
 
 /// The longest file of a token, in bytes.
@@ -277,24 +430,34 @@ fn read_token(path: &Path) -> std::io::Result<String> {
     let file = std::fs::File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() && !metadata.file_type().is_fifo() {
-        return Err(Error::other("it is neither a regular file nor a pipe; name the file that holds the token"));
+        return Err(Error::other(
+            "it is neither a regular file nor a pipe; name the file that holds the token",
+        ));
     }
     let mode = metadata.mode() & 0o777;
     if metadata.is_file() && mode & 0o027 != 0 {
         let shown = path.display();
-        eprintln!("orbsd: warning: {shown}: its mode is {mode:04o}, so that others can read or replace the token; run `chmod 600 {shown}`");
+        eprintln!(
+            "orbsd: warning: {shown}: its mode is {mode:04o}, so that others can read or replace the token; run `chmod 600 {shown}`"
+        );
     }
     let mut token = String::new();
-    file.take(MAX_TOKEN_FILE_BYTES + 1).read_to_string(&mut token)?;
+    file.take(MAX_TOKEN_FILE_BYTES + 1)
+        .read_to_string(&mut token)?;
     match token.len() as u64 > MAX_TOKEN_FILE_BYTES {
-        true => Err(Error::other(format!("it is longer than {MAX_TOKEN_FILE_BYTES} bytes, and no token is; name the file that holds it"))),
+        true => Err(Error::other(format!(
+            "it is longer than {MAX_TOKEN_FILE_BYTES} bytes, and no token is; name the file that holds it"
+        ))),
         false => Ok(token.trim().to_string()),
     }
 }
 
 /// A problem document as a failure: what was ordered wrongly is usage.
 pub(super) fn failure(status: StatusCode, problem: &Value) -> Failure {
-    let detail = problem["detail"].as_str().unwrap_or("the daemon refused without a reason").to_string();
+    let detail = problem["detail"]
+        .as_str()
+        .unwrap_or("the daemon refused without a reason")
+        .to_string();
     match status {
         _ if problem["type"] == "/problems/list-refused" => Failure::List(detail),
         StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(detail),
@@ -323,7 +486,13 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     let listener = runtime.block_on(web::bind(&config.socket, &web::SocketOwner::default()))?;
     let reload = offline_reload(ledger.clone(), config.ledger.clone());
     // Nothing is tested by a command, and no token is made or read.
-    let desk = Desk::new(ledger.clone(), crate::ledger::desk::Settings { enabled: false, ..config.probe.desk.clone() });
+    let desk = Desk::new(
+        ledger.clone(),
+        crate::ledger::desk::Settings {
+            enabled: false,
+            ..config.probe.desk.clone()
+        },
+    );
     let app = web::App {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
@@ -350,14 +519,20 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
     Ok(ledger)
 }
 
-/// What a command may do with the configuration where no daemon runs: the store was opened with the files as they are.
+/// What a command may do with the configuration where no daemon runs: the store was opened with the
+/// files as they are.
 fn offline_reload(ledger: Ledger, settings: crate::ledger::Settings) -> web::Reload {
     Arc::new(move |request| {
         let text = |e: crate::ledger::Refused| e.text(&ledger.store.vocabulary());
         if let Some((rename, line)) = request.rename {
-            ledger.rename(rename, settings.clone(), line).map_err(text)?;
+            ledger
+                .rename(rename, settings.clone(), line)
+                .map_err(text)?;
         }
-        Ok(web::Reloaded { warnings: Vec::new(), left_behind: ledger.left_behind_now().map_err(text)? })
+        Ok(web::Reloaded {
+            warnings: Vec::new(),
+            left_behind: ledger.left_behind_now().map_err(text)?,
+        })
     })
 }
 
@@ -377,11 +552,21 @@ pub(super) fn bytes(b: impl Into<Bytes>) -> AnyBody {
 
 /// A body whose pieces come through a channel.
 pub(super) fn pieces(rx: mpsc::Receiver<std::io::Result<Bytes>>) -> AnyBody {
-    BodyExt::boxed(StreamBody::new(ReceiverStream::new(rx).map(|b| b.map(Frame::data))))
+    BodyExt::boxed(StreamBody::new(
+        ReceiverStream::new(rx).map(|b| b.map(Frame::data)),
+    ))
 }
 
 /// Percent-encodes a part of a path or a query.
 pub(super) fn escape(text: &str) -> String {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    text.bytes().map(|b| if fine(b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| {
+            if fine(b) {
+                (b as char).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
 }

@@ -38,10 +38,16 @@ pub(super) fn run(common: &Common, args: &Clock) -> Result<(), Failure> {
                     text("trusted"),
                     text("wall"),
                     clock["offset_seconds"].as_i64().unwrap_or_default(),
-                    if clock["synchronised"] == true { "synchronised" } else { "not known to be synchronised" }
+                    if clock["synchronised"] == true {
+                        "synchronised"
+                    } else {
+                        "not known to be synchronised"
+                    }
                 ),
             }
-            clock["problem"].as_str().map_or(Ok(()), |why| Err(Failure::No(why.to_string())))
+            clock["problem"]
+                .as_str()
+                .map_or(Ok(()), |why| Err(Failure::No(why.to_string())))
         }
         Action::Accept => {
             let done = client.json(Method::POST, "/v1/clock/accept", bytes(""))?;

@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people, probe, proposal, relay, rename, retire,
-    scrub, serve, status, transfer, webhook, zone,
+    Common, Failure, back, backup, change, check, clock, export, feed, import, key, lookup, people,
+    probe, proposal, relay, rename, retire, scrub, serve, status, transfer, webhook, zone,
 };
 
 /// What to do.

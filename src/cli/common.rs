@@ -19,7 +19,8 @@ pub struct Common {
     /// Print JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// Talk to this daemon instead of the one of the configuration: https://HOST:PORT, or http:// on this machine
+    /// Talk to this daemon instead of the one of the configuration: https://HOST:PORT, or http://
+    /// on this machine
     #[arg(long, global = true, requires = "token")]
     pub(super) server: Option<String>,
     /// The file with the token for it
@@ -34,7 +35,8 @@ pub struct Common {
 }
 
 impl Common {
-    /// The daemon's socket. Of the configuration only its place is read: keys and zones may be unreadable to whoever asks.
+    /// The daemon's socket. Of the configuration only its place is read: keys and zones may be
+    /// unreadable to whoever asks.
     pub(super) fn socket(&self) -> Result<PathBuf, Failure> {
         match &self.socket {
             Some(socket) => Ok(socket.clone()),

@@ -32,10 +32,16 @@ pub(super) struct Export {
     output: Option<PathBuf>,
 }
 
-/// Streams the export to a file or to standard output. What it leaves out or changes is printed on standard error.
+/// Streams the export to a file or to standard output. What it leaves out or changes is printed on
+/// standard error.
 pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let path = format!("/v1/zones/{}/export?format={}&action={}", escape(&c.zone), escape(&c.format), escape(&c.action));
+    let path = format!(
+        "/v1/zones/{}/export?format={}&action={}",
+        escape(&c.zone),
+        escape(&c.format),
+        escape(&c.action)
+    );
     let response = client.send_for_trailers(Method::GET, &path)?;
     let status = response.status();
     let mut body = response.into_body();
@@ -44,7 +50,10 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
         while let Some(p) = client.piece(&mut body)? {
             problem.extend(p);
         }
-        return Err(failure(status, &serde_json::from_slice(&problem).unwrap_or(Value::Null)));
+        return Err(failure(
+            status,
+            &serde_json::from_slice(&problem).unwrap_or(Value::Null),
+        ));
     }
     let wrong = |p: &PathBuf, e: std::io::Error| Failure::No(format!("{}: {e}", p.display()));
     let bar = super::import::bar(0);
@@ -71,9 +80,12 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
     let report = match &c.output {
         None => copy(&mut output::content())?,
         // What is not a file (a device, a pipe) is written to, not replaced.
-        Some(to) if std::fs::metadata(to).is_ok_and(|m| !m.is_file()) => {
-            copy(&mut std::fs::OpenOptions::new().write(true).open(to).map_err(|e| wrong(to, e))?)?
-        }
+        Some(to) if std::fs::metadata(to).is_ok_and(|m| !m.is_file()) => copy(
+            &mut std::fs::OpenOptions::new()
+                .write(true)
+                .open(to)
+                .map_err(|e| wrong(to, e))?,
+        )?,
         Some(to) => {
             let mut report = ExportReport::default();
             replace(to, super::umask::user_file_mode(to), |file| {
@@ -81,7 +93,10 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
                 Ok::<(), Failure>(())
             })?;
             if common.json {
-                println!("{}", serde_json::json!({"zone": c.zone, "format": c.format, "file": to, "changes": report}));
+                println!(
+                    "{}",
+                    serde_json::json!({"zone": c.zone, "format": c.format, "file": to, "changes": report})
+                );
             }
             report
         }
@@ -95,5 +110,6 @@ pub(super) fn run(common: &Common, c: &Export) -> Result<(), Failure> {
 /// The report in the trailers of an export; empty where the daemon sends none.
 fn reported(trailers: &HeaderMap) -> ExportReport {
     let text = trailers.get(REPORT_TRAILER).and_then(|v| v.to_str().ok());
-    text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default()
+    text.and_then(|t| serde_json::from_str(t).ok())
+        .unwrap_or_default()
 }

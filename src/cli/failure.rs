@@ -22,7 +22,8 @@ impl From<std::io::Error> for Failure {
 }
 
 impl Failure {
-    /// Says it on standard error, with `json` also as JSON on standard output, and gives the exit code.
+    /// Says it on standard error, with `json` also as JSON on standard output, and gives the exit
+    /// code.
     pub(super) fn tell(&self, json: bool) -> ExitCode {
         let (code, why) = match self {
             Failure::No(why) => (1, why),
@@ -39,7 +40,8 @@ impl Failure {
     }
 }
 
-/// Prints an error on standard error. Only its first line has the name: no text in an error can begin a message of its own.
+/// Prints an error on standard error. Only its first line has the name: no text in an error can
+/// begin a message of its own.
 pub(super) fn print_error(error: &str) {
     for (i, line) in error.lines().enumerate() {
         match i {

@@ -1,4 +1,5 @@
-//! `orbsd feed` and `orbsd source`: lists that a guard stopped, and the shape of a source's last list.
+//! `orbsd feed` and `orbsd source`: lists that a guard stopped, and the shape of a source's last
+//! list.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -76,7 +77,11 @@ pub(super) fn feed(common: &Common, c: &Feed) -> Result<(), Failure> {
             let done = call(Method::POST, name, "/refuse")?;
             match common.json {
                 true => output::json(&done),
-                false => println!("{name}: held list refused; the old list stays until the file changes"),
+                false => {
+                    println!(
+                        "{name}: held list refused; the old list stays until the file changes"
+                    );
+                }
             }
         }
     }
@@ -95,13 +100,22 @@ fn condition(f: &Value) -> &'static str {
 
 fn print_line(f: &Value) {
     let refreshed = f["refreshed"].as_str().unwrap_or("never");
-    println!("{} ({}): {}, refreshed {refreshed}, from {}", text(&f["feed"]), text(&f["kind"]), condition(f), text(&f["from"]));
+    println!(
+        "{} ({}): {}, refreshed {refreshed}, from {}",
+        text(&f["feed"]),
+        text(&f["kind"]),
+        condition(f),
+        text(&f["from"])
+    );
 }
 
 fn print(f: &Value) {
     print_line(f);
     for (key, what) in [("problem", "problem"), ("note", "note")] {
-        f[key].as_str().into_iter().for_each(|t| println!("  {what}: {t}"));
+        f[key]
+            .as_str()
+            .into_iter()
+            .for_each(|t| println!("  {what}: {t}"));
     }
     print_looped(f);
     print_held(f);
@@ -110,7 +124,9 @@ fn print(f: &Value) {
 /// How much was left out since it came through this server.
 pub(super) fn print_looped(f: &Value) {
     if let Some(looped) = f["looped"].as_u64() {
-        println!("  left out, since it came through this server or through too many: {looped} (since the daemon's start)");
+        println!(
+            "  left out, since it came through this server or through too many: {looped} (since the daemon's start)"
+        );
     }
 }
 
@@ -120,8 +136,16 @@ pub(super) fn print_held(f: &Value) {
     if !held.is_object() {
         return;
     }
-    let state = if held["refused"] == true { "list refused" } else { "list held" };
-    println!("  {state} since {}: {}", text(&held["since"]), text(&held["reason"]));
+    let state = if held["refused"] == true {
+        "list refused"
+    } else {
+        "list held"
+    };
+    println!(
+        "  {state} since {}: {}",
+        text(&held["since"]),
+        text(&held["reason"])
+    );
     let (d, e) = (&held["difference"], &held["extents"]);
     println!(
         "  entries: {} now, {} with it; {} would be added, {} changed, {} removed",
@@ -131,8 +155,13 @@ pub(super) fn print_held(f: &Value) {
         list(&d[key]).for_each(|s| println!("    {sign} {}", text(s)));
     }
     if let Some(after) = held["accepted_after"].as_str() {
-        println!("  `orbsd feed accept {name}` imports it, `orbsd feed refuse {name}` keeps the old list until the file changes;");
-        println!("  accepted at {after} if the feed brings three more like it ({} came)", held["refreshes"]);
+        println!(
+            "  `orbsd feed accept {name}` imports it, `orbsd feed refuse {name}` keeps the old list until the file changes;"
+        );
+        println!(
+            "  accepted at {after} if the feed brings three more like it ({} came)",
+            held["refreshes"]
+        );
     }
 }
 
@@ -145,12 +174,14 @@ pub(super) struct Source {
 
 #[derive(Debug, Subcommand)]
 enum SourceCommand {
-    /// Forget the shape of the last list (kind, final record), so that a list of another shape may follow; removes no entry
+    /// Forget the shape of the last list (kind, final record), so that a list of another shape may
+    /// follow; removes no entry
     Reset {
         /// The source's name
         name: String,
     },
-    /// Rename a source with its listings and history; a feed has its new name in config.toml already
+    /// Rename a source with its listings and history; a feed has its new name in config.toml
+    /// already
     Rename {
         /// The old name
         old: String,
@@ -163,9 +194,15 @@ enum SourceCommand {
 pub(super) fn source(common: &Common, c: &Source) -> Result<(), Failure> {
     let name = match &c.command {
         SourceCommand::Reset { name } => name,
-        SourceCommand::Rename { old, new } => return super::rename::rename(common, "source", old, new),
+        SourceCommand::Rename { old, new } => {
+            return super::rename::rename(common, "source", old, new);
+        }
     };
-    let done = Client::open(common)?.json(Method::POST, &format!("/v1/sources/{}/reset", escape(name)), bytes(""))?;
+    let done = Client::open(common)?.json(
+        Method::POST,
+        &format!("/v1/sources/{}/reset", escape(name)),
+        bytes(""),
+    )?;
     match common.json {
         true => output::json(&done),
         false => println!("{name}: the shape of the last list is forgotten; its entries stay"),

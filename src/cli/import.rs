@@ -34,7 +34,8 @@ enum Mode {
 /// Import list files as one change
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// List files, which together are one list, plain or packed by gzip, bzip2, xz or zstd; `-` is standard input
+    /// List files, which together are one list, plain or packed by gzip, bzip2, xz or zstd; `-` is
+    /// standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Whose list it is
@@ -46,7 +47,8 @@ pub(super) struct Import {
     /// Take the reasons from the file's A values, by this zone's codes
     #[arg(long)]
     codes: Option<String>,
-    /// The format, such as rbldnsd, list, csv, json, master, hosts, adblock, rpz, nftables or ipset (default: recognised from the file)
+    /// The format, such as rbldnsd, list, csv, json, master, hosts, adblock, rpz, nftables or ipset
+    /// (default: recognised from the file)
     #[arg(long, default_value = "")]
     format: String,
     /// What becomes of what the source already lists
@@ -58,7 +60,8 @@ pub(super) struct Import {
     /// The list is meant to be empty: all that the source lists ends
     #[arg(long)]
     allow_empty: bool,
-    /// Take the list although some lines have errors: at most N lines, or P% of the entries (default: 5 % and at least 3 lines)
+    /// Take the list although some lines have errors: at most N lines, or P% of the entries
+    /// (default: 5 % and at least 3 lines)
     #[arg(long, value_name = "N|P%", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = error_allowance)]
     skip_errors: Option<String>,
     /// Take a list that has much less than the last one
@@ -79,14 +82,16 @@ pub(super) struct Import {
     /// Take special-purpose ranges too
     #[arg(long)]
     special: bool,
-    /// The data set type of an rbldnsd file: ip4set, ip4trie, ip4tset, ip6trie, ip6tset, dnset, generic, combined (told
-    /// line by line where it is not said)
+    /// The data set type of an rbldnsd file: ip4set, ip4trie, ip4tset, ip6trie, ip6tset, dnset,
+    /// generic, combined (told line by line where it is not said)
     #[arg(long)]
     dataset: Option<String>,
-    /// The sub-zone of a combined rbldnsd file whose data sets are taken (`@`, the zone itself, where it is not said)
+    /// The sub-zone of a combined rbldnsd file whose data sets are taken (`@`, the zone itself,
+    /// where it is not said)
     #[arg(long)]
     subzone: Option<String>,
-    /// The column of the subject: a name, a number from 1, or keys with dots between them (data.ipAddress)
+    /// The column of the subject: a name, a number from 1, or keys with dots between them
+    /// (data.ipAddress)
     #[arg(long)]
     column: Option<String>,
     /// The origin of a master file that does not say it
@@ -107,7 +112,8 @@ fn boundary() -> Result<String, Failure> {
 /// The longest name of a file that is sent, in bytes after encoding.
 const MAX_NAME_BYTES: usize = 255;
 
-/// A file's name as the header of a part holds it, percent-encoded (RFC 7578 section 2); only the end of a long one is sent.
+/// A file's name as the header of a part holds it, percent-encoded (RFC 7578 section 2); only the
+/// end of a long one is sent.
 fn encoded_name(path: &str) -> String {
     let encode = |c: char| match c {
         '"' | '%' | '\\' => format!("%{:02X}", u32::from(c)),
@@ -140,14 +146,24 @@ pub(super) fn run(common: &Common, c: &Import) -> Result<(), Failure> {
             continue;
         }
         let file = File::open(path).map_err(|e| Failure::Usage(format!("{name}: {e}")))?;
-        let meta = file.metadata().map_err(|e| Failure::Usage(format!("{name}: {e}")))?;
+        let meta = file
+            .metadata()
+            .map_err(|e| Failure::Usage(format!("{name}: {e}")))?;
         if meta.is_dir() {
-            return Err(Failure::Usage(format!("{name} is a directory; name the files in it")));
+            return Err(Failure::Usage(format!(
+                "{name} is a directory; name the files in it"
+            )));
         }
         total += meta.len();
         readers.push((name, Box::new(file)));
     }
-    let done = send(common, &address(c), readers, c.max_age.as_deref(), &bar(total))?;
+    let done = send(
+        common,
+        &address(c),
+        readers,
+        c.max_age.as_deref(),
+        &bar(total),
+    )?;
     tell(common, &done, c.dry_run);
     Ok(())
 }
@@ -164,8 +180,15 @@ pub(super) fn tell(common: &Common, done: &Value, dry_run: bool) {
 /// What is sent as one list: names, and where the bytes come from.
 pub(super) type Readers = Vec<(String, Box<dyn Read + Send>)>;
 
-/// Sends files as parts of one body (RFC 7578); what the import did. `max_age` is the option of that name.
-pub(super) fn send(common: &Common, path: &str, readers: Readers, max_age: Option<&str>, bar: &ProgressBar) -> Result<Value, Failure> {
+/// Sends files as parts of one body (RFC 7578); what the import did. `max_age` is the option of
+/// that name.
+pub(super) fn send(
+    common: &Common,
+    path: &str,
+    readers: Readers,
+    max_age: Option<&str>,
+    bar: &ProgressBar,
+) -> Result<Value, Failure> {
     let boundary = boundary()?;
     let kind = format!("multipart/form-data; boundary={boundary}");
     let mut client = Client::open(common)?;
@@ -176,7 +199,9 @@ pub(super) fn send(common: &Common, path: &str, readers: Readers, max_age: Optio
     std::thread::spawn(move || {
         for (path, mut reader) in readers {
             let name = encoded_name(&path);
-            let head = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+            let head = format!(
+                "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
+            );
             if tx.blocking_send(Ok(head.into())).is_err() {
                 return;
             }
@@ -185,7 +210,8 @@ pub(super) fn send(common: &Common, path: &str, readers: Readers, max_age: Optio
                 let n = match reader.read(&mut piece) {
                     Ok(n) => n,
                     Err(e) => {
-                        *broken.lock().unwrap_or_else(|e| e.into_inner()) = Some(format!("{path}: {e}; nothing was changed"));
+                        *broken.lock().unwrap_or_else(|e| e.into_inner()) =
+                            Some(format!("{path}: {e}; nothing was changed"));
                         return drop(tx.blocking_send(Err(e)));
                     }
                 };
@@ -223,7 +249,11 @@ fn address(c: &Import) -> String {
         Mode::Add => "add",
         Mode::Remove => "remove",
     };
-    let mut path = format!("/v1/imports?source={}&format={}&mode={mode}", escape(&c.source), escape(&c.format));
+    let mut path = format!(
+        "/v1/imports?source={}&format={}&mode={mode}",
+        escape(&c.source),
+        escape(&c.format)
+    );
     let options = [
         ("reason", &c.reason),
         ("codes", &c.codes),
@@ -236,7 +266,9 @@ fn address(c: &Import) -> String {
         ("allow_suffix", &c.allow_suffix),
     ];
     for (name, value) in options {
-        value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
+        value
+            .iter()
+            .for_each(|v| path += &format!("&{name}={}", escape(v)));
     }
     for (name, set) in [
         ("dry_run", c.dry_run),
@@ -270,10 +302,20 @@ pub(super) fn bar(total: u64) -> ProgressBar {
 fn print(done: &Value, dry_run: bool) {
     let d = &done["difference"];
     let report: Report = serde_json::from_value(done["report"].clone()).unwrap_or_default();
-    println!("{}: {} lines read as {}", text(&done["source"]), report.lines, text(&done["format"]));
-    let verbs = if dry_run { ["to add", "to change", "to remove"] } else { ["added", "changed", "removed"] };
+    println!(
+        "{}: {} lines read as {}",
+        text(&done["source"]),
+        report.lines,
+        text(&done["format"])
+    );
+    let verbs = if dry_run {
+        ["to add", "to change", "to remove"]
+    } else {
+        ["added", "changed", "removed"]
+    };
     let count = |key: &str| d[key].as_u64().unwrap_or(0);
-    let [added, removed, same] = ["added", "removed", "same"].map(|k| (count(k), count(&format!("excluded_{k}"))));
+    let [added, removed, same] =
+        ["added", "removed", "same"].map(|k| (count(k), count(&format!("excluded_{k}"))));
     println!(
         "listings: {} {}, {} {}, {} {}, {} unchanged",
         added.0 - added.1.min(added.0),
@@ -285,29 +327,46 @@ fn print(done: &Value, dry_run: bool) {
         same.0 - same.1.min(same.0)
     );
     if added.1 + removed.1 + same.1 > 0 {
-        println!("exclusions: {} {}, {} {}, {} unchanged", added.1, verbs[0], removed.1, verbs[2], same.1);
+        println!(
+            "exclusions: {} {}, {} {}, {} unchanged",
+            added.1, verbs[0], removed.1, verbs[2], same.1
+        );
     }
     if count("held") > 0 {
-        println!("held: {} stay unlisted, since a removal was granted", count("held"));
+        println!(
+            "held: {} stay unlisted, since a removal was granted",
+            count("held")
+        );
     }
     if report.errors > 0 {
         println!("errors: {} lines were not read", report.errors);
     }
     report.problems.iter().for_each(|p| println!("  {p}"));
     report.notes().iter().for_each(|n| println!("{n}"));
-    report.warnings.iter().for_each(|w| println!("warning: {w}"));
+    report
+        .warnings
+        .iter()
+        .for_each(|w| println!("warning: {w}"));
     if report.more_warnings > 0 {
         println!("and {} more warnings", report.more_warnings);
     }
     if dry_run {
         for (key, sign) in [("sample_added", '+'), ("sample_removed", '-')] {
-            d[key].as_array().into_iter().flatten().for_each(|s| println!("  {sign} {}", text(s)));
+            d[key]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .for_each(|s| println!("  {sign} {}", text(s)));
         }
         report.ranges.iter().for_each(|r| println!("  {r}"));
     }
     if let Some(c) = done["receipt"]["commit"].as_u64() {
-        let serials: Vec<String> =
-            done["receipt"]["serials"].as_object().into_iter().flatten().map(|(z, s)| format!("{z} serial {s}")).collect();
+        let serials: Vec<String> = done["receipt"]["serials"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(z, s)| format!("{z} serial {s}"))
+            .collect();
         println!("commit {c} {}", serials.join(", "));
     }
 }
@@ -323,8 +382,14 @@ mod tests {
     #[test]
     fn the_name_of_a_file_is_percent_encoded() {
         assert_eq!(encoded_name("lists/é.txt"), "lists/é.txt");
-        assert_eq!(encoded_name("fi\u{1b}[31m\nle\"100%\\.txt"), "fi%1B[31m%0Ale%22100%25%5C.txt");
+        assert_eq!(
+            encoded_name("fi\u{1b}[31m\nle\"100%\\.txt"),
+            "fi%1B[31m%0Ale%22100%25%5C.txt"
+        );
         let long = encoded_name(&("\n".repeat(200) + "end"));
-        assert!(long.len() <= MAX_NAME_BYTES && long.starts_with("%0A") && long.ends_with("%0Aend"), "{long}");
+        assert!(
+            long.len() <= MAX_NAME_BYTES && long.starts_with("%0A") && long.ends_with("%0Aend"),
+            "{long}"
+        );
     }
 }

@@ -22,12 +22,18 @@ pub(super) struct Lookup {
 /// Exit code 0: listed in some zone (of a range: one of its prefixes); 1: not listed.
 pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
     if c.subject.trim().is_empty() {
-        return Err(Failure::Usage("say an address, a prefix or a domain".into()));
+        return Err(Failure::Usage(
+            "say an address, a prefix or a domain".into(),
+        ));
     }
     let mut client = Client::open(common)?;
     let mut listed = false;
     for subject in prefixes(&c.subject) {
-        let found = client.json(Method::GET, &format!("/v1/subjects/{}", escape(&subject)), bytes(""))?;
+        let found = client.json(
+            Method::GET,
+            &format!("/v1/subjects/{}", escape(&subject)),
+            bytes(""),
+        )?;
         if common.json {
             output::json(&found);
         } else {
@@ -35,11 +41,19 @@ pub(super) fn run(common: &Common, c: &Lookup) -> Result<(), Failure> {
         }
         listed |= found["listed"] == true;
     }
-    if listed { Ok(()) } else { Err(Failure::No(String::new())) }
+    if listed {
+        Ok(())
+    } else {
+        Err(Failure::No(String::new()))
+    }
 }
 
 fn print(found: &Value) {
-    let state = if found["listed"] == true { "listed" } else { "not listed" };
+    let state = if found["listed"] == true {
+        "listed"
+    } else {
+        "not listed"
+    };
     println!("{}: {state}", text(&found["subject"]));
     if !found["exempt"].is_null() {
         println!("  exempt since {}", text(&found["exempt"]["since"]));
@@ -50,18 +64,44 @@ fn print(found: &Value) {
             (_, true) => "held down, though listed by",
             _ => "listed by",
         };
-        let until = e["until"].as_str().map_or(String::new(), |u| format!(" until {u}"));
-        println!("  {}: {kind} {} since {}{until}", text(&e["reason"]), text(&e["source"]), text(&e["since"]));
-        e["note"].as_str().into_iter().for_each(|n| println!("    note: {n}"));
+        let until = e["until"]
+            .as_str()
+            .map_or(String::new(), |u| format!(" until {u}"));
+        println!(
+            "  {}: {kind} {} since {}{until}",
+            text(&e["reason"]),
+            text(&e["source"]),
+            text(&e["since"])
+        );
+        e["note"]
+            .as_str()
+            .into_iter()
+            .for_each(|n| println!("    note: {n}"));
     }
     for h in list(&found["holds"]) {
-        let source = h["source"].as_str().map_or(String::new(), |s| format!(" by {s}"));
-        let until = h["until"].as_str().map_or(" as long as something wider lists it".into(), |u| format!(" until {u}"));
-        println!("  {}: held down{source} since {}{until}", text(&h["reason"]), text(&h["since"]));
+        let source = h["source"]
+            .as_str()
+            .map_or(String::new(), |s| format!(" by {s}"));
+        let until = h["until"]
+            .as_str()
+            .map_or(" as long as something wider lists it".into(), |u| {
+                format!(" until {u}")
+            });
+        println!(
+            "  {}: held down{source} since {}{until}",
+            text(&h["reason"]),
+            text(&h["since"])
+        );
     }
     for c in list(&found["covered_by"]) {
         for e in list(&c["entries"]) {
-            println!("  covered by {}: {} by {} since {}", text(&c["subject"]), text(&e["reason"]), text(&e["source"]), text(&e["since"]));
+            println!(
+                "  covered by {}: {} by {} since {}",
+                text(&c["subject"]),
+                text(&e["reason"]),
+                text(&e["source"]),
+                text(&e["since"])
+            );
         }
         if c["exempt"] == true {
             println!("  exempt with {}", text(&c["subject"]));
@@ -76,16 +116,33 @@ fn print(found: &Value) {
         };
         println!("  {}: {shown}", text(&z["zone"]));
         list(&z["txt"]).for_each(|t| println!("    \"{}\"", text(t)));
-        let formats: Vec<&str> = list(&z["not_exported"]).map(|l| text(&l["format"])).collect();
+        let formats: Vec<&str> = list(&z["not_exported"])
+            .map(|l| text(&l["format"]))
+            .collect();
         if let Some(first) = list(&z["not_exported"]).next() {
-            let why = if z["never_asked"].is_null() { format!(": {}", text(&first["why"])) } else { String::new() };
+            let why = if z["never_asked"].is_null() {
+                format!(": {}", text(&first["why"]))
+            } else {
+                String::new()
+            };
             println!("    left out of exports as {}{why}", formats.join(", "));
         }
     }
     for h in list(&found["history"]) {
-        let about =
-            h["reason"].as_str().map_or(String::new(), |r| format!(" for {r} ({})", h["source"].as_str().unwrap_or("every source")));
-        let note = h["evidence"]["text"].as_str().map_or(String::new(), |n| format!(": {n}"));
-        println!("  {} {}{about} by {}{note}", text(&h["at"]), text(&h["event"]), text(&h["author"]));
+        let about = h["reason"].as_str().map_or(String::new(), |r| {
+            format!(
+                " for {r} ({})",
+                h["source"].as_str().unwrap_or("every source")
+            )
+        });
+        let note = h["evidence"]["text"]
+            .as_str()
+            .map_or(String::new(), |n| format!(": {n}"));
+        println!(
+            "  {} {}{about} by {}{note}",
+            text(&h["at"]),
+            text(&h["event"]),
+            text(&h["author"])
+        );
     }
 }

@@ -66,7 +66,11 @@ pub fn run() -> ExitCode {
         Err(e) => {
             print_usage_error(&e);
             // 2 says "delivered" there.
-            let usage = if std::env::args_os().any(|a| a == "probe") { probe::USAGE } else { 2 };
+            let usage = if std::env::args_os().any(|a| a == "probe") {
+                probe::USAGE
+            } else {
+                2
+            };
             return ExitCode::from(usage);
         }
     };
@@ -78,7 +82,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Prints an error of the command line. It repeats arguments, which are escaped first: none begins a line of its own.
+/// Prints an error of the command line. It repeats arguments, which are escaped first: none begins
+/// a line of its own.
 fn print_usage_error(error: &clap::Error) {
     use clap::error::{ContextKind, ContextValue};
     let arguments = std::env::args_os().map(|a| escape(&a.to_string_lossy()).into_owned());
@@ -90,8 +95,13 @@ fn print_usage_error(error: &clap::Error) {
                 Some(ContextValue::String(text)) => escape(text).into_owned(),
                 _ => String::new(),
             };
-            let why = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
-            format!("error: invalid value '{}' for '{}'{why}", of(ContextKind::InvalidValue), of(ContextKind::InvalidArg))
+            let why =
+                std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
+            format!(
+                "error: invalid value '{}' for '{}'{why}",
+                of(ContextKind::InvalidValue),
+                of(ContextKind::InvalidArg)
+            )
         }
     };
     text.lines().for_each(|line| eprintln!("{line}"));

@@ -1,8 +1,8 @@
-//! What the command line prints. Every character that a terminal could take for an instruction is escaped here, so that
-//! one record is one line, whoever wrote the text in it.
+//! What the command line prints. Every character that a terminal could take for an instruction is
+//! escaped here, so that one record is one line, whoever wrote the text in it.
 //!
-//! In this module tree `println!` and `eprintln!` are the macros below: a command cannot print past them, and
-//! `tests/tidy.rs` refuses other ways to standard output and standard error.
+//! In this module tree `println!` and `eprintln!` are the macros below: a command cannot print past
+//! them, and `tests/tidy.rs` refuses other ways to standard output and standard error.
 
 use std::{
     fmt::Arguments,
@@ -38,15 +38,20 @@ pub(super) fn error_line(text: Arguments<'_>) {
 pub(super) fn coloured_line(code: &str, text: Arguments<'_>) {
     let text = text.to_string();
     match io::stdout().is_terminal() {
-        true => write_line(&mut io::stdout().lock(), &format!("\x1b[{code}m{}\x1b[0m", escape(&text))),
+        true => write_line(
+            &mut io::stdout().lock(),
+            &format!("\x1b[{code}m{}\x1b[0m", escape(&text)),
+        ),
         false => write_line(&mut io::stdout().lock(), &escape(&text)),
     }
 }
 
-/// Prints a text of several lines behind an indent; in each line unsafe characters are escaped, but for tabs.
+/// Prints a text of several lines behind an indent; in each line unsafe characters are escaped, but
+/// for tabs.
 pub(super) fn block(indent: &str, text: &str) {
     let mut out = io::stdout().lock();
-    text.lines().for_each(|l| write_line(&mut out, &format!("{indent}{}", escape_all_but_tabs(l))));
+    text.lines()
+        .for_each(|l| write_line(&mut out, &format!("{indent}{}", escape_all_but_tabs(l))));
 }
 
 /// Prints a value as JSON of several lines.
@@ -54,10 +59,14 @@ pub(super) fn json(value: &impl Serialize) {
     block("", &serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
-/// Standard output for a file's content: the bytes as they are, or, on a terminal, escaped line by line.
+/// Standard output for a file's content: the bytes as they are, or, on a terminal, escaped line by
+/// line.
 pub(super) fn content() -> Box<dyn Write> {
     match io::stdout().is_terminal() {
-        true => Box::new(Escaped { line: Vec::new(), out: Reported(io::stdout()) }),
+        true => Box::new(Escaped {
+            line: Vec::new(),
+            out: Reported(io::stdout()),
+        }),
         false => Box::new(Reported(io::stdout())),
     }
 }
@@ -66,17 +75,21 @@ fn escape_all_but_tabs(line: &str) -> String {
     line.split('\t').map(escape).collect::<Vec<_>>().join("\t")
 }
 
-/// The exit code where standard output cannot be written (EX_IOERR of sysexits.h): nobody has the whole output.
+/// The exit code where standard output cannot be written (EX_IOERR of sysexits.h): nobody has the
+/// whole output.
 pub(super) const UNWRITABLE: u8 = 74;
 
-/// Ends the process where standard output could not be written: quietly if its reader has had enough (`orbsd … | head`), else with a
-/// message and a code of its own. The signal for the first stays ignored: it would also end a command whose daemon went away.
+/// Ends the process where standard output could not be written: quietly if its reader has had
+/// enough (`orbsd … | head`), else with a message and a code of its own. The signal for the first
+/// stays ignored: it would also end a command whose daemon went away.
 pub(super) fn written<T>(result: io::Result<T>) -> T {
     match result {
         Ok(value) => value,
         Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         Err(e) => {
-            error_line(format_args!("orbsd: standard output: {e}; the output is not complete"));
+            error_line(format_args!(
+                "orbsd: standard output: {e}; the output is not complete"
+            ));
             std::process::exit(UNWRITABLE.into())
         }
     }
@@ -109,7 +122,8 @@ struct Escaped<W: Write> {
 impl<W: Write> Escaped<W> {
     fn end_line(&mut self) -> io::Result<()> {
         let line = std::mem::take(&mut self.line);
-        self.out.write_all(escape_all_but_tabs(&String::from_utf8_lossy(&line)).as_bytes())
+        self.out
+            .write_all(escape_all_but_tabs(&String::from_utf8_lossy(&line)).as_bytes())
     }
 }
 
@@ -140,11 +154,17 @@ mod tests {
 
     #[test]
     fn content_on_a_terminal_is_escaped_line_by_line() {
-        let mut out = Escaped { line: Vec::new(), out: Vec::new() };
+        let mut out = Escaped {
+            line: Vec::new(),
+            out: Vec::new(),
+        };
         for piece in [&b"a\t\x1b[2J\xe2\x80"[..], b"\xaeb\r\nc\xff", b"d"] {
             out.write_all(piece).unwrap();
         }
         out.flush().unwrap();
-        assert_eq!(String::from_utf8(out.out).unwrap(), "a\t\\u001b[2J\\u202eb\\r\nc\u{fffd}d");
+        assert_eq!(
+            String::from_utf8(out.out).unwrap(),
+            "a\t\\u001b[2J\\u202eb\\r\nc\u{fffd}d"
+        );
     }
 }

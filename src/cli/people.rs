@@ -20,7 +20,8 @@ pub(super) struct Person {
 
 #[derive(Debug, Subcommand)]
 enum PersonCommand {
-    /// Add a user; the password, the authenticator's address and the recovery codes are displayed once
+    /// Add a user; the password, the authenticator's address and the recovery codes are displayed
+    /// once
     Add {
         name: String,
         /// reader, reporter, editor, operator or owner
@@ -80,15 +81,23 @@ enum TokenCommand {
 
 pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
-    let mut change = |name: &str, what: Value| client.json(Method::PATCH, &format!("/v1/people/{}", escape(name)), bytes(what.to_string()));
+    let mut change = |name: &str, what: Value| {
+        client.json(
+            Method::PATCH,
+            &format!("/v1/people/{}", escape(name)),
+            bytes(what.to_string()),
+        )
+    };
     let shown = match c.what {
         PersonCommand::Reset { name } => change(&name, json!({"reset": true}))?,
         PersonCommand::Role { name, role } => change(&name, json!({"role": role}))?,
         PersonCommand::Disable { name } => change(&name, json!({"disabled": true}))?,
         PersonCommand::Enable { name } => change(&name, json!({"disabled": false}))?,
-        PersonCommand::Add { name, role } => {
-            client.json(Method::POST, "/v1/people", bytes(json!({"name": name, "role": role}).to_string()))?
-        }
+        PersonCommand::Add { name, role } => client.json(
+            Method::POST,
+            "/v1/people",
+            bytes(json!({"name": name, "role": role}).to_string()),
+        )?,
         PersonCommand::List => {
             let all = client.json(Method::GET, "/v1/people", bytes(""))?;
             if common.json {
@@ -96,8 +105,15 @@ pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
                 return Ok(());
             }
             for p in list(&all["items"]) {
-                let off = p["disabled"].as_str().map_or(String::new(), |t| format!(", disabled since {t}"));
-                println!("{}: {} since {}{off}", text(&p["name"]), text(&p["role"]), text(&p["since"]));
+                let off = p["disabled"]
+                    .as_str()
+                    .map_or(String::new(), |t| format!(", disabled since {t}"));
+                println!(
+                    "{}: {} since {}{off}",
+                    text(&p["name"]),
+                    text(&p["role"]),
+                    text(&p["since"])
+                );
             }
             return Ok(());
         }
@@ -106,12 +122,21 @@ pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
         output::json(&shown);
         return Ok(());
     }
-    let off = if shown["disabled"].is_null() { "" } else { " (disabled)" };
+    let off = if shown["disabled"].is_null() {
+        ""
+    } else {
+        " (disabled)"
+    };
     println!("{}: {}{off}", text(&shown["name"]), text(&shown["role"]));
     if let Some(uri) = shown["totp_uri"].as_str() {
         println!();
-        println!("Displayed once; keep it safe. It is for the web console, which this version does not have: the API takes tokens.");
-        println!("  password:      {}", shown["password"].as_str().unwrap_or("as you chose it"));
+        println!(
+            "Displayed once; keep it safe. It is for the web console, which this version does not have: the API takes tokens."
+        );
+        println!(
+            "  password:      {}",
+            shown["password"].as_str().unwrap_or("as you chose it")
+        );
         println!("  authenticator: {uri}");
         println!("  recovery codes, each good for one login without the authenticator:");
         list(&shown["recovery"]).for_each(|c| println!("    {}", text(c)));
@@ -122,7 +147,15 @@ pub(super) fn person(common: &Common, c: Person) -> Result<(), Failure> {
 pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     match c.what {
-        TokenCommand::Create { owner, role, expires, reasons, sources, prefixes, per_minute } => {
+        TokenCommand::Create {
+            owner,
+            role,
+            expires,
+            reasons,
+            sources,
+            prefixes,
+            per_minute,
+        } => {
             let bounds = json!({"reasons": reasons, "sources": sources, "prefixes": prefixes});
             let asked = json!({"for": owner, "role": role, "expires": expires, "bounds": bounds, "per_minute": per_minute});
             let made = client.json(Method::POST, "/v1/tokens", bytes(asked.to_string()))?;
@@ -131,13 +164,22 @@ pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
             } else {
                 println!("{}", text(&made["token"]));
                 if made["person"] == false {
-                    eprintln!("{} is not a user (`orbsd person list` shows them): this is the token of a program.", text(&made["owner"]));
+                    eprintln!(
+                        "{} is not a user (`orbsd person list` shows them): this is the token of a program.",
+                        text(&made["owner"])
+                    );
                 }
-                eprintln!("Shown once. Put it into a file that nobody else may read, and use it with `--token FILE`.");
+                eprintln!(
+                    "Shown once. Put it into a file that nobody else may read, and use it with `--token FILE`."
+                );
             }
         }
         TokenCommand::Revoke { id } => {
-            let gone = client.json(Method::DELETE, &format!("/v1/tokens/{}", escape(&id)), bytes(""))?;
+            let gone = client.json(
+                Method::DELETE,
+                &format!("/v1/tokens/{}", escape(&id)),
+                bytes(""),
+            )?;
             match common.json {
                 true => output::json(&gone),
                 false => println!("{id} of {}: revoked", text(&gone["owner"])),
@@ -150,9 +192,23 @@ pub(super) fn token(common: &Common, c: Token) -> Result<(), Failure> {
                 return Ok(());
             }
             for t in list(&all["items"]) {
-                let or = |v: &Value, before: &str| v.as_str().map_or(String::new(), |t| format!(", {before} {t}"));
-                let more = [or(&t["expires"], "until"), or(&t["last_used"], "last used"), or(&t["revoked"], "revoked")].concat();
-                println!("{}: {} for {} since {}{more}", text(&t["id"]), text(&t["role"]), text(&t["owner"]), text(&t["since"]));
+                let or = |v: &Value, before: &str| {
+                    v.as_str()
+                        .map_or(String::new(), |t| format!(", {before} {t}"))
+                };
+                let more = [
+                    or(&t["expires"], "until"),
+                    or(&t["last_used"], "last used"),
+                    or(&t["revoked"], "revoked"),
+                ]
+                .concat();
+                println!(
+                    "{}: {} for {} since {}{more}",
+                    text(&t["id"]),
+                    text(&t["role"]),
+                    text(&t["owner"]),
+                    text(&t["since"])
+                );
             }
         }
     }
@@ -191,19 +247,32 @@ pub(super) fn audit(common: &Common, c: &Audit) -> Result<(), Failure> {
         ("from", c.from.as_ref()),
         ("to", c.to.as_ref()),
     ];
-    let fixed: String = fixed.into_iter().filter_map(|(k, v)| Some(format!("&{k}={}", escape(v?)))).collect();
+    let fixed: String = fixed
+        .into_iter()
+        .filter_map(|(k, v)| Some(format!("&{k}={}", escape(v?))))
+        .collect();
     let (mut after, mut left) = (String::new(), c.limit);
     while left > 0 {
-        let page = client.json(Method::GET, &format!("/v1/audit?limit={}{fixed}{after}", left.min(1000)), bytes(""))?;
+        let page = client.json(
+            Method::GET,
+            &format!("/v1/audit?limit={}{fixed}{after}", left.min(1000)),
+            bytes(""),
+        )?;
         for l in list(&page["items"]) {
             left = left.saturating_sub(1);
             if common.json {
                 println!("{l}");
                 continue;
             }
-            let note = |v: &Value, before: &str| v.as_str().filter(|t| !t.is_empty()).map_or(String::new(), |t| format!("{before}{t}"));
+            let note = |v: &Value, before: &str| {
+                v.as_str()
+                    .filter(|t| !t.is_empty())
+                    .map_or(String::new(), |t| format!("{before}{t}"))
+            };
             let more = [note(&l["detail"], ", "), note(&l["why"], ": ")].concat();
-            let commit = l["commit"].as_u64().map_or(String::new(), |c| format!(" (commit {c})"));
+            let commit = l["commit"]
+                .as_u64()
+                .map_or(String::new(), |c| format!(" (commit {c})"));
             println!(
                 "{} {} {} {}{more}{commit}, from {}",
                 text(&l["at"]),

@@ -1,4 +1,5 @@
-//! `orbsd probe`: tests a host of one's own from here, and lists nobody; or, with `--server`, sends that server's messages.
+//! `orbsd probe`: tests a host of one's own from here, and lists nobody; or, with `--server`, sends
+//! that server's messages.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -39,8 +40,8 @@ use crate::{
     web::secrets,
 };
 
-/// Test a host of your own from here; nobody is listed. Exit codes: 0 refused, 1 the server was not reached or says no,
-/// 2 delivered, 3 accepted and not delivered, 4 inconclusive, 64 wrong usage
+/// Test a host of your own from here; nobody is listed. Exit codes: 0 refused, 1 the server was not
+/// reached or says no, 2 delivered, 3 accepted and not delivered, 4 inconclusive, 64 wrong usage
 #[derive(Debug, Args)]
 pub(super) struct Probe {
     /// One IP address
@@ -48,7 +49,8 @@ pub(super) struct Probe {
     /// Only this test; again for more. `orbsd tests` shows them
     #[arg(long = "test")]
     tests: Vec<String>,
-    /// One message with this behind `MAIL FROM:`, as it stands; {u}, {s}, {d}, {R}, {L}, {I} are filled in, and {{ is a brace
+    /// One message with this behind `MAIL FROM:`, as it stands; {u}, {s}, {d}, {R}, {L}, {I} are
+    /// filled in, and {{ is a brace
     #[arg(long, requires = "rcpt_to")]
     mail_from: Option<String>,
     /// The same behind `RCPT TO:`
@@ -60,7 +62,8 @@ pub(super) struct Probe {
     /// How long to wait for what comes through
     #[arg(long, default_value = "60s")]
     wait: Seconds,
-    /// Take what comes through here, ADDR:PORT; the host has to reach it as its mail exchange for the probe domain
+    /// Take what comes through here, ADDR:PORT; the host has to reach it as its mail exchange for
+    /// the probe domain
     #[arg(long)]
     collect: Option<SocketAddr>,
     /// The probe domain; that of the configuration where it is left out
@@ -95,8 +98,15 @@ fn usage(text: impl Into<String>) -> Failure {
 }
 
 pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
-    let target: IpAddr = c.target.trim_matches(['[', ']']).parse().map_err(|_| usage(format!("`{}` is no IP address", c.target)))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let target: IpAddr = c
+        .target
+        .trim_matches(['[', ']'])
+        .parse()
+        .map_err(|_| usage(format!("`{}` is no IP address", c.target)))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     if common.server.is_some() {
         // 2 means "delivered" here, and nothing else.
         return for_server(common, c, target, &runtime).map_err(|e| match e {
@@ -117,25 +127,47 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     let came: Arc<Mutex<Vec<(Seen, IpAddr)>>> = Arc::default();
     runtime.block_on(here.collect(c, &came))?;
     let listens = c.collect.is_some();
-    let mut ran = runtime.block_on(probe::run(target, c.port, &messages, &here.how, &mut told(common.json), &mut || true)).ran;
-    let ids: Vec<Id> = here.ids.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut ran = runtime
+        .block_on(probe::run(
+            target,
+            c.port,
+            &messages,
+            &here.how,
+            &mut told(common.json),
+            &mut || true,
+        ))
+        .ran;
+    let ids: Vec<Id> = here
+        .ids
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
-    let accepted = |ran: &[Ran]| ran.iter().any(|r| matches!(r.outcome, Outcome::Accepted { .. }));
+    let accepted = |ran: &[Ran]| {
+        ran.iter()
+            .any(|r| matches!(r.outcome, Outcome::Accepted { .. }))
+    };
     while listens && accepted(&ran) && std::time::Instant::now() < until {
         arrived(&came, &ids, &mut ran);
         std::thread::sleep(Duration::from_millis(100));
     }
     arrived(&came, &ids, &mut ran);
     let class = |name: &str| here.catalogue.get(name).map_or("", |t| t.class.as_str());
-    let assessment = assess(messages.iter().zip(&ran).map(|(m, r)| (class(&m.test), &r.outcome)));
+    let assessment = assess(
+        messages
+            .iter()
+            .zip(&ran)
+            .map(|(m, r)| (class(&m.test), &r.outcome)),
+    );
     shown(common, target, &messages, &ran, assessment);
     match assessment {
         Assessment::Closed => Ok(()),
         Assessment::Open => Err(Failure::Code(2, String::new())),
         Assessment::Accepted => Err(Failure::Code(3, String::new())),
-        Assessment::Refused | Assessment::Blocked | Assessment::Inconclusive | Assessment::Untestable => {
-            Err(Failure::Code(4, String::new()))
-        }
+        Assessment::Refused
+        | Assessment::Blocked
+        | Assessment::Inconclusive
+        | Assessment::Untestable => Err(Failure::Code(4, String::new())),
     }
 }
 
@@ -144,11 +176,21 @@ fn arrived(came: &Mutex<Vec<(Seen, IpAddr)>>, ids: &[Id], ran: &mut [Ran]) {
     let at = crate::clock::wall();
     for (seen, output) in came.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         let (id, outcome) = match seen {
-            Seen::Probe(id) => (id, Outcome::Delivered { output: *output, at }),
+            Seen::Probe(id) => (
+                id,
+                Outcome::Delivered {
+                    output: *output,
+                    at,
+                },
+            ),
             Seen::Back(id) => (id, Outcome::Bounced { at }),
         };
         let place = ids.iter().position(|i| i == id);
-        if let Some(r) = ran.iter_mut().find(|r| Some(r.place) == place).filter(|r| r.outcome.superseded_by(&outcome)) {
+        if let Some(r) = ran
+            .iter_mut()
+            .find(|r| Some(r.place) == place)
+            .filter(|r| r.outcome.superseded_by(&outcome))
+        {
             r.outcome = outcome;
         }
     }
@@ -181,13 +223,16 @@ fn shown(common: &Common, target: IpAddr, messages: &[Ready], ran: &[Ran], asses
         return;
     }
     println!();
-    all.iter().for_each(|r| println!("{:<28} {}", text(&r["test"]), text(&r["outcome"])));
+    all.iter()
+        .for_each(|r| println!("{:<28} {}", text(&r["test"]), text(&r["outcome"])));
     let words = match assessment {
         Assessment::Closed => "every kind of test was refused",
         Assessment::Refused => "every kind of test was refused, and perhaps because of who tested",
         Assessment::Open => "it relays: a message came through",
         Assessment::Accepted => "something was accepted; nothing came (yet), which proves nothing",
-        Assessment::Blocked => "we were refused before a recipient was named, which says nothing about relaying",
+        Assessment::Blocked => {
+            "we were refused before a recipient was named, which says nothing about relaying"
+        }
         Assessment::Inconclusive => "some tests have no outcome",
         Assessment::Untestable => "no test could be run",
     };
@@ -209,11 +254,19 @@ impl Here {
     fn new(c: &Probe, config: Option<&Config>, target: IpAddr) -> Result<Here, Failure> {
         let desk = config.map(|c| &c.probe.desk);
         let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
-        let domain = c.domain.clone().or_else(|| desk.and_then(|d| filled(&d.domain)));
-        let domain = domain.ok_or_else(|| usage("no probe domain: say --domain, or set [probe] domain in config.toml"))?;
+        let domain = c
+            .domain
+            .clone()
+            .or_else(|| desk.and_then(|d| filled(&d.domain)));
+        let domain = domain.ok_or_else(|| {
+            usage("no probe domain: say --domain, or set [probe] domain in config.toml")
+        })?;
         let secret = secrets::random::<32>().map_err(Failure::No)?;
         let mut how = config.map_or_else(default_ways, |c| c.probe.schedule.probe.clone());
-        (how.pause, how.spread) = (Duration::from_secs(c.pause.0.min(LONGEST_WAIT)), Duration::ZERO);
+        (how.pause, how.spread) = (
+            Duration::from_secs(c.pause.0.min(LONGEST_WAIT)),
+            Duration::ZERO,
+        );
         let names = Names {
             target,
             relay: c.relay.clone(),
@@ -221,7 +274,10 @@ impl Here {
             user: c.user.clone(),
             domain: domain.clone(),
             foreign: desk.and_then(|d| d.foreign.clone()),
-            collector: c.collect.map(|a| a.ip()).filter(|a| a.is_ipv4() == target.is_ipv4()),
+            collector: c
+                .collect
+                .map(|a| a.ip())
+                .filter(|a| a.is_ipv4() == target.is_ipv4()),
             hello: desk.map_or_else(|| domain.clone(), |d| d.hello.clone()),
         };
         Ok(Here {
@@ -229,7 +285,8 @@ impl Here {
             tokens: Tokens::new(&secret),
             who: desk.map(|d| d.operator.clone()).unwrap_or_default(),
             how,
-            catalogue: desk.map_or_else(|| Arc::new(Catalogue::standard()), |d| d.catalogue.clone()),
+            catalogue: desk
+                .map_or_else(|| Arc::new(Catalogue::standard()), |d| d.catalogue.clone()),
             ids: Mutex::default(),
         })
     }
@@ -237,56 +294,120 @@ impl Here {
     /// Asks DNS for the names of the host that were not given.
     async fn find_names(&mut self, config: Option<&Config>) {
         let resolvers = config.map_or(&[][..], |c| &c.outgoing.resolvers);
-        let Ok(resolver) = resolve::Names::new(resolvers, false) else { return };
-        let said: Vec<String> = self.names.relay.iter().chain(&self.names.hosted).cloned().collect();
+        let Ok(resolver) = resolve::Names::new(resolvers, false) else {
+            return;
+        };
+        let said: Vec<String> = self
+            .names
+            .relay
+            .iter()
+            .chain(&self.names.hosted)
+            .cloned()
+            .collect();
         if self.names.relay.is_none() || self.names.hosted.is_none() {
             // A name server that does not answer costs the tests that need a name.
-            let _ = tokio::time::timeout(FIND_NAMES, find_names(&resolver, said, &mut self.names)).await;
+            let _ = tokio::time::timeout(FIND_NAMES, find_names(&resolver, said, &mut self.names))
+                .await;
         }
     }
 
     /// A number, and the two addresses that it makes.
     fn fresh(&self) -> (String, String) {
         let id = secrets::random::<8>().unwrap_or_default();
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner).push(id);
-        (self.tokens.text(Way::Probe, &id), self.tokens.text(Way::Return, &id))
+        self.ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(id);
+        (
+            self.tokens.text(Way::Probe, &id),
+            self.tokens.text(Way::Return, &id),
+        )
     }
 
     fn messages(&self, c: &Probe) -> Result<Vec<Ready>, Failure> {
         let mut out: Vec<Ready> = Vec::new();
         let mut add = |test: &str, token: &str, envelope: Envelope| {
             let at: Time = crate::clock::wall();
-            let message = message::probe(&self.names, &envelope, token, &self.who, "orbsd probe", at);
-            let place = self.ids.lock().unwrap_or_else(PoisonError::into_inner).len() - 1;
-            out.push(Ready { place, test: test.into(), envelope, message, control: None, phase: Phase::Rest });
+            let message =
+                message::probe(&self.names, &envelope, token, &self.who, "orbsd probe", at);
+            let place = self
+                .ids
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .len()
+                - 1;
+            out.push(Ready {
+                place,
+                test: test.into(),
+                envelope,
+                message,
+                control: None,
+                phase: Phase::Rest,
+            });
         };
         if let Some(to) = &c.rcpt_to {
             let (u, s) = self.fresh();
-            let fill = |form: &str| self.names.fill(form, &u, &s).map_err(|e| usage(format!("`{form}`: {e}")));
+            let fill = |form: &str| {
+                self.names
+                    .fill(form, &u, &s)
+                    .map_err(|e| usage(format!("`{form}`: {e}")))
+            };
             let from = fill(c.mail_from.as_deref().unwrap_or("<{s}@{d}>"))?;
             let to = fill(to)?;
             if to.chars().chain(from.chars()).any(char::is_control) {
                 return Err(usage("an envelope has no control characters"));
             }
             let hello = Some(format!("EHLO {}", self.names.hello));
-            add("(raw)", &u, Envelope { test: "(raw)".into(), hello, from, to: vec![to], probe: 0, utf8: false, port: Port::Smtp });
+            add(
+                "(raw)",
+                &u,
+                Envelope {
+                    test: "(raw)".into(),
+                    hello,
+                    from,
+                    to: vec![to],
+                    probe: 0,
+                    utf8: false,
+                    port: Port::Smtp,
+                },
+            );
             return Ok(out);
         }
         if let Some(name) = c.tests.iter().find(|n| self.catalogue.get(n).is_none()) {
-            return Err(usage(format!("there is no test `{name}`; `orbsd tests` shows all")));
+            return Err(usage(format!(
+                "there is no test `{name}`; `orbsd tests` shows all"
+            )));
         }
         let mut nameless = 0;
-        for (turn, test) in self.catalogue.chosen(self.names.target, &[], &c.tests, true).into_iter().enumerate() {
+        for (turn, test) in self
+            .catalogue
+            .chosen(self.names.target, &[], &c.tests, true)
+            .into_iter()
+            .enumerate()
+        {
             // One message at a time, so that numbers and places agree.
             for form in &test.to {
-                let one = crate::smtp::Test { to: vec![form.clone()], ..test.clone() };
-                let before = self.ids.lock().unwrap_or_else(PoisonError::into_inner).len();
+                let one = crate::smtp::Test {
+                    to: vec![form.clone()],
+                    ..test.clone()
+                };
+                let before = self
+                    .ids
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .len();
                 match self.names.envelopes(&one, turn, false, || self.fresh()) {
                     Ok(made) => made.into_iter().for_each(|(u, e)| add(&test.name, &u, e)),
                     Err(why) => {
-                        self.ids.lock().unwrap_or_else(PoisonError::into_inner).truncate(before);
+                        self.ids
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .truncate(before);
                         if !c.tests.is_empty() {
-                            return Err(usage(format!("{}: {why}; --relay, --hosted and --user name them", test.name)));
+                            return Err(usage(format!(
+                                "{}: {why}; --relay, --hosted and --user name them",
+                                test.name
+                            )));
                         }
                         nameless += 1;
                     }
@@ -302,21 +423,39 @@ impl Here {
     }
 
     /// Takes what comes through, where that was asked for.
-    async fn collect(&self, c: &Probe, came: &Arc<Mutex<Vec<(Seen, IpAddr)>>>) -> Result<(), Failure> {
+    async fn collect(
+        &self,
+        c: &Probe,
+        came: &Arc<Mutex<Vec<(Seen, IpAddr)>>>,
+    ) -> Result<(), Failure> {
         let Some(addr) = c.collect else { return Ok(()) };
-        let listener = tokio::net::TcpListener::bind(addr).await.map_err(|e| usage(format!("--collect: {addr}: {e}")))?;
+        let listener = tokio::net::TcpListener::bind(addr)
+            .await
+            .map_err(|e| usage(format!("--collect: {addr}: {e}")))?;
         let (tokens, came) = (self.tokens.clone(), came.clone());
         let domain = self.names.domain.clone();
-        let receiver = Receiver { hello: domain.clone(), domain, addresses: vec![addr.ip()], tls: false };
-        let judge: collect::Judge = Arc::new(move |incoming, from| match message::seen(&tokens, &incoming.to, &incoming.data) {
-            None => collect::STRANGER.into(),
-            Some(seen) => {
-                came.lock().unwrap_or_else(PoisonError::into_inner).push((seen, from));
-                recorded("here", from)
+        let receiver = Receiver {
+            hello: domain.clone(),
+            domain,
+            addresses: vec![addr.ip()],
+            tls: false,
+        };
+        let judge: collect::Judge = Arc::new(move |incoming, from| {
+            match message::seen(&tokens, &incoming.to, &incoming.data) {
+                None => collect::STRANGER.into(),
+                Some(seen) => {
+                    came.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push((seen, from));
+                    recorded("here", from)
+                }
             }
         });
         let limiter = ConnectionLimiter::new(Connections::default().collect, &Shares::default());
-        tokio::spawn(collect::run(listener, Collector::new(receiver, judge, limiter)));
+        tokio::spawn(collect::run(
+            listener,
+            Collector::new(receiver, judge, limiter),
+        ));
         Ok(())
     }
 }
@@ -334,31 +473,62 @@ fn default_ways() -> probe::Settings {
 }
 
 /// Sends the messages of a server, and tells it what was said.
-fn for_server(common: &Common, c: &Probe, target: IpAddr, runtime: &tokio::runtime::Runtime) -> Result<(), Failure> {
+fn for_server(
+    common: &Common,
+    c: &Probe,
+    target: IpAddr,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<(), Failure> {
     if c.rcpt_to.is_some() || c.collect.is_some() {
-        return Err(usage("--server has its own messages and its own collector; leave --rcpt-to and --collect out"));
+        return Err(usage(
+            "--server has its own messages and its own collector; leave --rcpt-to and --collect out",
+        ));
     }
     let Some(evidence) = &c.evidence else {
-        return Err(usage("--server tests what somebody has evidence against: say what you saw with --evidence"));
+        return Err(usage(
+            "--server tests what somebody has evidence against: say what you saw with --evidence",
+        ));
     };
     let asked = json!({"target": target, "evidence": evidence, "kind": "log", "port": c.port, "tests": c.tests});
     let made = Client::open(common)?.json(Method::POST, "/v1/probes", bytes(asked.to_string()))?;
-    let messages: Vec<Ready> = serde_json::from_value(made["messages"].clone()).map_err(|e| Failure::No(e.to_string()))?;
+    let messages: Vec<Ready> =
+        serde_json::from_value(made["messages"].clone()).map_err(|e| Failure::No(e.to_string()))?;
     let mut how = default_ways();
     how.pause = Duration::from_secs(c.pause.0.min(LONGEST_WAIT));
     if special::unlistable(&Subject::host(target), &[]).is_none() {
-        // Other people's hosts are tested as slowly as the server's own tester does (safety rule S4).
-        (how.pause, how.spread) = (how.pause.max(Duration::from_secs(settings::PAUSE.0)), Duration::from_secs(settings::SPREAD.0));
+        // Other people's hosts are tested as slowly as the server's own tester does (safety rule
+        // S4).
+        (how.pause, how.spread) = (
+            how.pause.max(Duration::from_secs(settings::PAUSE.0)),
+            Duration::from_secs(settings::SPREAD.0),
+        );
     }
-    let report = runtime.block_on(probe::run(target, c.port, &messages, &how, &mut told(common.json), &mut || true));
+    let report = runtime.block_on(probe::run(
+        target,
+        c.port,
+        &messages,
+        &how,
+        &mut told(common.json),
+        &mut || true,
+    ));
     // A server may have ended the connection meanwhile.
     let told = json!({"results": report.ran, "controls": report.controls, "transcript": report.transcript});
-    Client::open(common)?.json(Method::POST, &format!("/v1/jobs/{}/results", made["job"]), bytes(told.to_string()))?;
+    Client::open(common)?.json(
+        Method::POST,
+        &format!("/v1/jobs/{}/results", made["job"]),
+        bytes(told.to_string()),
+    )?;
     let until = std::time::Instant::now() + Duration::from_secs(c.wait.0.min(LONGEST_WAIT));
     loop {
-        let job = Client::open(common)?.json(Method::GET, &format!("/v1/jobs/{}", made["job"]), bytes(""))?;
+        let job = Client::open(common)?.json(
+            Method::GET,
+            &format!("/v1/jobs/{}", made["job"]),
+            bytes(""),
+        )?;
         let says = text(&job["says"]).to_string();
-        if ["open", "closed", "refused"].contains(&says.as_str()) || std::time::Instant::now() >= until {
+        if ["open", "closed", "refused"].contains(&says.as_str())
+            || std::time::Instant::now() >= until
+        {
             if common.json {
                 output::json(&job);
             } else {

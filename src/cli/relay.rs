@@ -1,4 +1,5 @@
-//! `orbsd nominate`, `jobs`, `tests`, `claim`, `optout`, `evidence`: relay tests, through the daemon.
+//! `orbsd nominate`, `jobs`, `tests`, `claim`, `optout`, `evidence`: relay tests, through the
+//! daemon.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -28,7 +29,8 @@ pub(super) struct Nominate {
     /// Instead of 25
     #[arg(long)]
     port: Option<u16>,
-    /// A name that the host may have, such as that of its greeting; again for more. Only one that points at it is used
+    /// A name that the host may have, such as that of its greeting; again for more. Only one that
+    /// points at it is used
     #[arg(long = "name")]
     names: Vec<String>,
     /// Only this test; again for more
@@ -37,29 +39,51 @@ pub(super) struct Nominate {
 }
 
 fn show(common: &Common, v: &Value, short: impl FnOnce(&Value)) {
-    if common.json { output::json(&v) } else { short(v) }
+    if common.json {
+        output::json(&v);
+    } else {
+        short(v);
+    }
 }
 
 /// A job in a few lines.
 pub(super) fn job(j: &Value) {
-    let waiting = j["waiting_for"].as_str().map_or(String::new(), |w| format!(": {w}"));
-    println!("job {} {} {}{waiting}", j["id"], text(&j["target"]), text(&j["state"]));
+    let waiting = j["waiting_for"]
+        .as_str()
+        .map_or(String::new(), |w| format!(": {w}"));
+    println!(
+        "job {} {} {}{waiting}",
+        j["id"],
+        text(&j["target"]),
+        text(&j["state"])
+    );
     if let Some(says) = j["says"].as_str() {
-        let row = j["row"].as_str().map_or_else(String::new, |r| format!(" ({r})"));
+        let row = j["row"]
+            .as_str()
+            .map_or_else(String::new, |r| format!(" ({r})"));
         println!("  {says}{row}");
     }
     for r in list(&j["results"]) {
         let d = &r["detail"];
-        let more = ["output", "text", "why"].iter().find_map(|k| d[*k].as_str()).unwrap_or("");
-        let code = d["code"].as_u64().map_or(String::new(), |c| format!(" {c} at {}", text(&d["stage"])));
-        println!("  {:<28} {}{code} {more}", text(&r["test"]), text(&r["outcome"]));
+        let more = ["output", "text", "why"]
+            .iter()
+            .find_map(|k| d[*k].as_str())
+            .unwrap_or("");
+        let code = d["code"]
+            .as_u64()
+            .map_or(String::new(), |c| format!(" {c} at {}", text(&d["stage"])));
+        println!(
+            "  {:<28} {}{code} {more}",
+            text(&r["test"]),
+            text(&r["outcome"])
+        );
     }
 }
 
 pub(super) fn nominate(common: &Common, c: &Nominate) -> Result<(), Failure> {
-    let asked =
-        json!({"target": c.target, "evidence": c.evidence, "kind": c.kind, "at": c.at, "port": c.port, "names": c.names, "tests": c.tests});
-    let done = Client::open(common)?.json(Method::POST, "/v1/nominations", bytes(asked.to_string()))?;
+    let asked = json!({"target": c.target, "evidence": c.evidence, "kind": c.kind, "at": c.at, "port": c.port, "names": c.names, "tests": c.tests});
+    let done =
+        Client::open(common)?.json(Method::POST, "/v1/nominations", bytes(asked.to_string()))?;
     show(common, &done, job);
     Ok(())
 }
@@ -89,8 +113,17 @@ pub(super) fn jobs(common: &Common, c: &Jobs) -> Result<(), Failure> {
         let all = client.json(Method::GET, &format!("/v1/jobs?open={}", c.open), bytes(""))?;
         show(common, &all, |all| {
             for j in list(&all["items"]) {
-                let waiting = j["waiting_for"].as_str().or(j["says"].as_str()).unwrap_or("");
-                println!("{:>8} {:<40} {:<10} {:<9} {waiting}", j["id"], text(&j["target"]), text(&j["cause"]), text(&j["state"]));
+                let waiting = j["waiting_for"]
+                    .as_str()
+                    .or(j["says"].as_str())
+                    .unwrap_or("");
+                println!(
+                    "{:>8} {:<40} {:<10} {:<9} {waiting}",
+                    j["id"],
+                    text(&j["target"]),
+                    text(&j["cause"]),
+                    text(&j["state"])
+                );
             }
         });
         return Ok(());
@@ -117,8 +150,19 @@ pub(super) fn tests(common: &Common, _: &Tests) -> Result<(), Failure> {
     let all = Client::open(common)?.json(Method::GET, "/v1/tests", bytes(""))?;
     show(common, &all, |all| {
         for t in list(&all["items"]) {
-            let run = if t["chosen"] == true { "" } else { text(&t["run"]) };
-            println!("{:<4} {:<28} {:<22} {:<7} {}", text(&t["id"]), text(&t["name"]), text(&t["class"]), run, text(&t["what"]));
+            let run = if t["chosen"] == true {
+                ""
+            } else {
+                text(&t["run"])
+            };
+            println!(
+                "{:<4} {:<28} {:<22} {:<7} {}",
+                text(&t["id"]),
+                text(&t["name"]),
+                text(&t["class"]),
+                run,
+                text(&t["what"])
+            );
         }
     });
     Ok(())
@@ -181,14 +225,32 @@ pub(super) fn optout(common: &Common, c: Optout) -> Result<(), Failure> {
     let mut client = Client::open(common)?;
     let done = match c.what.unwrap_or(OptoutCommand::List) {
         OptoutCommand::List => client.json(Method::GET, "/v1/optouts", bytes(""))?,
-        OptoutCommand::Add { subject, proof } => {
-            client.json(Method::POST, "/v1/optouts", bytes(json!({"subject": subject, "proof": proof}).to_string()))?
-        }
-        OptoutCommand::End { subject } => client.json(Method::DELETE, &format!("/v1/optouts?subject={}", escape(&subject)), bytes(""))?,
+        OptoutCommand::Add { subject, proof } => client.json(
+            Method::POST,
+            "/v1/optouts",
+            bytes(json!({"subject": subject, "proof": proof}).to_string()),
+        )?,
+        OptoutCommand::End { subject } => client.json(
+            Method::DELETE,
+            &format!("/v1/optouts?subject={}", escape(&subject)),
+            bytes(""),
+        )?,
     };
     show(common, &done, |d| {
-        let one = |o: &Value| println!("{} {} {} {}", text(&o["subject"]), text(&o["since"]), text(&o["by"]), text(&o["proof"]));
-        if d["items"].is_array() { list(&d["items"]).for_each(one) } else { one(d) }
+        let one = |o: &Value| {
+            println!(
+                "{} {} {} {}",
+                text(&o["subject"]),
+                text(&o["since"]),
+                text(&o["by"]),
+                text(&o["proof"])
+            );
+        };
+        if d["items"].is_array() {
+            list(&d["items"]).for_each(one);
+        } else {
+            one(d);
+        }
     });
     Ok(())
 }
@@ -201,7 +263,11 @@ pub(super) struct Evidence {
 }
 
 pub(super) fn evidence(common: &Common, c: &Evidence) -> Result<(), Failure> {
-    let all = Client::open(common)?.json(Method::GET, &format!("/v1/evidence?target={}", escape(&c.target)), bytes(""))?;
+    let all = Client::open(common)?.json(
+        Method::GET,
+        &format!("/v1/evidence?target={}", escape(&c.target)),
+        bytes(""),
+    )?;
     show(common, &all, |all| {
         for p in list(&all["items"]) {
             println!(
@@ -214,7 +280,9 @@ pub(super) fn evidence(common: &Common, c: &Evidence) -> Result<(), Failure> {
                 text(&p["came"]),
                 text(&p["outcome"])
             );
-            ["envelope", "transcript", "message"].iter().for_each(|part| output::block("    ", text(&p[*part])));
+            ["envelope", "transcript", "message"]
+                .iter()
+                .for_each(|part| output::block("    ", text(&p[*part])));
         }
     });
     Ok(())

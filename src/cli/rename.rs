@@ -20,7 +20,8 @@ pub(super) struct Reason {
 
 #[derive(Debug, Subcommand)]
 enum ReasonCommand {
-    /// Rename a reason with its listings and history; config.toml and the zone files have the new name already
+    /// Rename a reason with its listings and history; config.toml and the zone files have the new
+    /// name already
     Rename {
         /// The old name
         old: String,
@@ -38,7 +39,8 @@ pub(super) fn reason(common: &Common, c: &Reason) -> Result<(), Failure> {
 /// Renames a reason or source.
 pub(super) fn rename(common: &Common, kind: &str, old: &str, new: &str) -> Result<(), Failure> {
     let path = format!("/v1/{kind}s/{}/rename", escape(old));
-    let done = Client::open(common)?.json(Method::POST, &path, bytes(json!({"to": new}).to_string()))?;
+    let done =
+        Client::open(common)?.json(Method::POST, &path, bytes(json!({"to": new}).to_string()))?;
     if common.json {
         output::json(&done);
         return Ok(());

@@ -10,15 +10,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream whose failed writes wait for the answer.
 ///
-/// A daemon can refuse an upload before its end: it answers and closes the connection. Writing fails then, and the answer that
-/// says why may not be read yet. So a write that fails because the other side has closed waits for ever, and the connection
-/// ends with the answer, or with the error of reading.
+/// A daemon can refuse an upload before its end: it answers and closes the connection. Writing
+/// fails then, and the answer that says why may not be read yet. So a write that fails because the
+/// other side has closed waits for ever, and the connection ends with the answer, or with the error
+/// of reading.
 #[derive(Debug)]
 pub(super) struct RequestStream<S>(pub S);
 
 /// Whether the other side has closed the connection.
 fn is_closed(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }
 
 /// A write's result; pending for ever where the other side has closed the connection.
@@ -30,13 +34,21 @@ fn wait_for_answer<T>(written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for RequestStream<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for RequestStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         wait_for_answer(Pin::new(&mut self.0).poll_write(cx, buf))
     }
 
@@ -78,16 +90,33 @@ mod tests {
                 sleep(Duration::from_millis(100)).await;
                 let mut server = UnixStream::from_std(server).unwrap();
                 if answers {
-                    server.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                    server
+                        .write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n")
+                        .await
+                        .unwrap();
                 }
             });
-            let (mut sender, connection) = handshake(TokioIo::new(RequestStream(client))).await.unwrap();
+            let (mut sender, connection) = handshake(TokioIo::new(RequestStream(client)))
+                .await
+                .unwrap();
             tokio::spawn(connection);
             let (tx, rx) = mpsc::channel(4);
-            tokio::spawn(async move { while tx.send(Ok(vec![b'x'; 65_536].into())).await.is_ok() {} });
-            let request = Request::builder().method("POST").uri("/v1/imports").header("host", "orbsd").body(pieces(rx)).unwrap();
-            let response = timeout(Duration::from_secs(5), sender.send_request(request)).await.unwrap();
-            assert_eq!(response.map(|r| r.status().as_u16()).ok(), answers.then_some(413));
+            tokio::spawn(
+                async move { while tx.send(Ok(vec![b'x'; 65_536].into())).await.is_ok() {} },
+            );
+            let request = Request::builder()
+                .method("POST")
+                .uri("/v1/imports")
+                .header("host", "orbsd")
+                .body(pieces(rx))
+                .unwrap();
+            let response = timeout(Duration::from_secs(5), sender.send_request(request))
+                .await
+                .unwrap();
+            assert_eq!(
+                response.map(|r| r.status().as_u16()).ok(),
+                answers.then_some(413)
+            );
         }
     }
 }

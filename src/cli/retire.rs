@@ -1,7 +1,8 @@
 //! `orbsd retire`: the end of a list, in order (RFC 6471 section 3.4).
 //!
-//! The plan stands in the zone's file, where the daemon acts on it by itself; this command writes it there, takes it back,
-//! and tells at any time what is done, what comes and when, and what only people can do.
+//! The plan stands in the zone's file, where the daemon acts on it by itself; this command writes
+//! it there, takes it back, and tells at any time what is done, what comes and when, and what only
+//! people can do.
 
 use std::{
     fs::{self, OpenOptions},
@@ -73,17 +74,28 @@ pub(super) fn run(common: &Common, c: &Retire) -> Result<(), Failure> {
 /// Shows the plan of a zone of another server, which alone knows it.
 fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> {
     if c.empty.is_some() || c.undo {
-        return Err(Failure::Usage(format!("--server: the plan is in a zone file of {server}; run this on that machine")));
+        return Err(Failure::Usage(format!(
+            "--server: the plan is in a zone file of {server}; run this on that machine"
+        )));
     }
     let status = Client::open(common)?.json(Method::GET, "/v1/status", bytes(""))?;
     let ascii = |n: &str| name_to_ascii(n.trim_end_matches('.')).unwrap_or_default();
-    let Some(zone) = list(&status["zones"]).find(|z| text(&z["file"]) == c.zone || ascii(text(&z["zone"])) == ascii(&c.zone)) else {
+    let Some(zone) = list(&status["zones"])
+        .find(|z| text(&z["file"]) == c.zone || ascii(text(&z["zone"])) == ascii(&c.zone))
+    else {
         let known: Vec<&str> = list(&status["zones"]).map(|z| text(&z["zone"])).collect();
-        return Err(Failure::No(format!("{server} has no zone `{}`; it has {}", c.zone, known.join(", "))));
+        return Err(Failure::No(format!(
+            "{server} has no zone `{}`; it has {}",
+            c.zone,
+            known.join(", ")
+        )));
     };
     let (name, plan) = (text(&zone["zone"]), &zone["retire"]);
     if common.json {
-        println!("{}", json!({"zone": name, "retiring": !plan.is_null(), "plan": plan}));
+        println!(
+            "{}",
+            json!({"zone": name, "retiring": !plan.is_null(), "plan": plan})
+        );
     } else if plan.is_null() {
         println!("{name} is not being retired");
     } else {
@@ -91,7 +103,10 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> 
         for (key, what) in [
             ("announced", "announced"),
             ("empty", "lists nobody"),
-            ("unseen", "no resolver and no mirror knows a listing any more"),
+            (
+                "unseen",
+                "no resolver and no mirror knows a listing any more",
+            ),
             ("delegation", "the NS records in the parent zone may go"),
         ] {
             println!("  {}  {what}", text(&plan[key]));
@@ -103,16 +118,31 @@ fn run_remote(common: &Common, c: &Retire, server: &str) -> Result<(), Failure> 
 fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Zone, Failure> {
     let ascii = |n: &str| name_to_ascii(n.trim_end_matches('.')).unwrap_or_default();
     let zones = &config.ledger.zones;
-    zones.iter().find(|z| z.stem == name || ascii(&z.origin) == ascii(name)).ok_or_else(|| {
-        let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
-        Failure::No(format!("there is no zone `{name}`; there are {}", known.join(", ")))
-    })
+    zones
+        .iter()
+        .find(|z| z.stem == name || ascii(&z.origin) == ascii(name))
+        .ok_or_else(|| {
+            let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
+            Failure::No(format!(
+                "there is no zone `{name}`; there are {}",
+                known.join(", ")
+            ))
+        })
 }
 
 /// Writes the plan at the end of the zone's file.
-fn begin(common: &Common, c: &Retire, now: Time, (zone, file): (&Zone, &Path), when: &str) -> Result<(), Failure> {
+fn begin(
+    common: &Common,
+    c: &Retire,
+    now: Time,
+    (zone, file): (&Zone, &Path),
+    when: &str,
+) -> Result<(), Failure> {
     if zone.retire.is_some() {
-        return Err(Failure::No(format!("{}: it is being retired already; --undo takes that back", file.display())));
+        return Err(Failure::No(format!(
+            "{}: it is being retired already; --undo takes that back",
+            file.display()
+        )));
     }
     let empty = until(when, now).map_err(|e| Failure::Usage(format!("--empty: {e}")))?;
     if empty < now.plus(MONTH) && !c.soon {
@@ -120,10 +150,16 @@ fn begin(common: &Common, c: &Retire, now: Time, (zone, file): (&Zone, &Path), w
             "--empty: {empty} is less than {MONTH} away; a list is announced for a month or more (RFC 6471 section 3.4), or say --soon"
         )));
     }
-    let text = c.text.as_ref().map_or(String::new(), |t| format!("text = {}\n", Value::from(t.as_str())));
+    let text = c.text.as_ref().map_or(String::new(), |t| {
+        format!("text = {}\n", Value::from(t.as_str()))
+    });
     let table = format!("\n{MARK}\n[retire]\nannounced = \"{now}\"\nempty = \"{empty}\"\n{text}");
     edit(common, file, |old| {
-        let gap = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
+        let gap = if old.is_empty() || old.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
         Ok(format!("{old}{gap}{table}"))
     })
 }
@@ -131,22 +167,41 @@ fn begin(common: &Common, c: &Retire, now: Time, (zone, file): (&Zone, &Path), w
 /// Takes the plan out again, where it stands at the end of the file as it was written.
 fn undo(common: &Common, zone: &Zone, file: &Path) -> Result<(), Failure> {
     if zone.retire.is_none() {
-        return Err(Failure::No(format!("{}: it is not being retired", file.display())));
+        return Err(Failure::No(format!(
+            "{}: it is not being retired",
+            file.display()
+        )));
     }
     edit(common, file, |old| {
         let at = old.rfind(&format!("{MARK}\n[retire]\n"));
-        let last = |at: &usize| !old[*at..].lines().skip(2).any(|l| l.trim_start().starts_with(['[', '#']));
+        let last = |at: &usize| {
+            !old[*at..]
+                .lines()
+                .skip(2)
+                .any(|l| l.trim_start().starts_with(['[', '#']))
+        };
         let Some(at) = at.filter(last) else {
-            return Err(Failure::No(format!("{}: [retire] was not written by this command; take it out and reload", file.display())));
+            return Err(Failure::No(format!(
+                "{}: [retire] was not written by this command; take it out and reload",
+                file.display()
+            )));
         };
         let kept = &old[..at];
-        Ok(kept.strip_suffix('\n').filter(|k| k.is_empty() || k.ends_with('\n')).unwrap_or(kept).to_string())
+        Ok(kept
+            .strip_suffix('\n')
+            .filter(|k| k.is_empty() || k.ends_with('\n'))
+            .unwrap_or(kept)
+            .to_string())
     })
 }
 
-/// Changes the end of a zone's file and lets the daemon read it, if one runs. What is refused is put back. The file stays
-/// the same one, with its owner and its mode.
-fn edit(common: &Common, file: &Path, change: impl FnOnce(&str) -> Result<String, Failure>) -> Result<(), Failure> {
+/// Changes the end of a zone's file and lets the daemon read it, if one runs. What is refused is
+/// put back. The file stays the same one, with its owner and its mode.
+fn edit(
+    common: &Common,
+    file: &Path,
+    change: impl FnOnce(&str) -> Result<String, Failure>,
+) -> Result<(), Failure> {
     let wrong = |e: std::io::Error| Failure::No(format!("{}: {e}", file.display()));
     // First, so that nothing is written where nobody can be told.
     let mut client = Client::open(common)?;
@@ -154,16 +209,23 @@ fn edit(common: &Common, file: &Path, change: impl FnOnce(&str) -> Result<String
     let old = fs::read_to_string(file).map_err(wrong)?;
     let new = change(&old)?;
     let put = |from: &str, to: &str| {
-        let same = from.bytes().zip(to.bytes()).take_while(|(a, b)| a == b).count();
+        let same = from
+            .bytes()
+            .zip(to.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
         let mut out = OpenOptions::new().append(true).open(file)?;
         out.set_len(same as u64)?;
         out.write_all(&to.as_bytes()[same..])?;
         out.sync_all()
     };
-    let taken = put(&old, &new).map_err(wrong).and_then(|()| common.load()).and_then(|_| match running {
-        true => client.json(Method::POST, "/v1/reload", bytes("")).map(drop),
-        false => Ok(()),
-    });
+    let taken = put(&old, &new)
+        .map_err(wrong)
+        .and_then(|()| common.load())
+        .and_then(|_| match running {
+            true => client.json(Method::POST, "/v1/reload", bytes("")).map(drop),
+            false => Ok(()),
+        });
     if taken.is_err() {
         put(&new, &old).map_err(wrong)?;
     }
@@ -173,30 +235,51 @@ fn edit(common: &Common, file: &Path, change: impl FnOnce(&str) -> Result<String
 /// Tells the plan: what is done, what comes, what people have to do.
 fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
     let started = zone.retire.is_some();
-    let planned = retire::Retire { announced: now, empty: now.plus(MONTH), text: None };
+    let planned = retire::Retire {
+        announced: now,
+        empty: now.plus(MONTH),
+        text: None,
+    };
     let retire = zone.retire.as_ref().unwrap_or(&planned);
     let plan = Plan::new(zone, retire, now);
     let name = zone.origin.trim_end_matches('.');
     let words = crate::index::zones::txt_data(&retire.words(name), name);
     let words = String::from_utf8_lossy(words.get(1..).unwrap_or_default()).into_owned();
     if common.json {
-        println!("{}", json!({"zone": name, "file": file, "retiring": started, "plan": plan, "announcement": words}));
+        println!(
+            "{}",
+            json!({"zone": name, "file": file, "retiring": started, "plan": plan, "announcement": words})
+        );
         return;
     }
     if !started {
         println!("{name} is not being retired, and nothing was changed. If it were announced now:");
         println!();
     }
-    let done = |at: Time| if started && now >= at { "done " } else { "     " };
-    println!("{}1. {}  announced, for a month or more. TXT at {name} and at its test points says:", done(plan.announced), plan.announced);
+    let done = |at: Time| {
+        if started && now >= at {
+            "done "
+        } else {
+            "     "
+        }
+    };
+    println!(
+        "{}1. {}  announced, for a month or more. TXT at {name} and at its test points says:",
+        done(plan.announced),
+        plan.announced
+    );
     println!("        {words}");
-    println!("        Say it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors.");
+    println!(
+        "        Say it too: on your web page, on mailing lists, to vendors who ship the list, to your mirrors."
+    );
     println!(
         "{}2. {}  lists nobody; the serial moves, so mirrors take the empty zone. SOA, NS and test points",
         done(plan.empty),
         plan.empty
     );
-    println!("        stay: nothing ever answers for everybody, and no mail is refused because of us.");
+    println!(
+        "        stay: nothing ever answers for everybody, and no mail is refused because of us."
+    );
     println!(
         "{}3. {}  no resolver and no mirror knows a listing any more (SOA expire and TTL after step 2).",
         done(plan.unseen),
@@ -207,14 +290,25 @@ fn tell(common: &Common, now: Time, zone: &Zone, file: &Path) {
         done(plan.delegation),
         plan.delegation
     );
-    println!("        clients to nobody, put names in TEST-NET-1 there for some months, with a long TTL; never a server of others:");
+    println!(
+        "        clients to nobody, put names in TEST-NET-1 there for some months, with a long TTL; never a server of others:"
+    );
     println!("            {name}. 2419200 IN NS gone.{name}.");
     println!("            gone.{name}. 2419200 IN A 192.0.2.1");
-    println!("        Then take the zone file away. Keep the domain registered for good: who owns it can list the world.");
+    println!(
+        "        Then take the zone file away. Keep the domain registered for good: who owns it can list the world."
+    );
     println!();
     match (started, plan.stage) {
-        (false, _) => println!("Begin: orbsd retire {} --empty {}", zone.stem, &plan.empty.to_string()[..10]),
-        (_, Stage::Over) => println!("All that is done here is done. Until the NS records go: orbsd retire {} --undo", zone.stem),
+        (false, _) => println!(
+            "Begin: orbsd retire {} --empty {}",
+            zone.stem,
+            &plan.empty.to_string()[..10]
+        ),
+        (_, Stage::Over) => println!(
+            "All that is done here is done. Until the NS records go: orbsd retire {} --undo",
+            zone.stem
+        ),
         _ => println!("Take it back: orbsd retire {} --undo", zone.stem),
     }
 }

@@ -54,7 +54,8 @@ pub(super) struct Transfer {
     /// The zone is meant to be empty: all that the source lists ends
     #[arg(long)]
     allow_empty: bool,
-    /// Take the zone although some records have errors: at most N, or P% of the entries (default: 5 % and at least 3)
+    /// Take the zone although some records have errors: at most N, or P% of the entries (default: 5
+    /// % and at least 3)
     #[arg(long, value_name = "N|P%", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     skip_errors: Option<String>,
     /// Take a zone that has much less than the last one
@@ -75,17 +76,30 @@ pub(super) struct Transfer {
 }
 
 pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), Failure> {
-    let server = Server::new(&c.from, &c.zone, key(common, c.key.as_deref())?).map_err(Failure::Usage)?;
+    let server =
+        Server::new(&c.from, &c.zone, key(common, c.key.as_deref())?).map_err(Failure::Usage)?;
     let bar = bar(0);
     let (tx, rx) = sync_channel(WAITING);
     let (zone, shown) = (server.zone.clone(), bar.clone());
-    let text = Text { rx, piece: Vec::new(), at: 0, ended: false };
+    let text = Text {
+        rx,
+        piece: Vec::new(),
+        at: 0,
+        ended: false,
+    };
     let fetch = std::thread::spawn(move || fetch(&server, tx, shown));
     let result = match &c.output {
         Some(to) => write(common, c, to, text),
         None => {
-            // The messages' bytes are what is shown; those of the text that is sent on are not counted once more.
-            let done = send(common, &address(c, &zone), vec![(zone, Box::new(text))], None, &ProgressBar::hidden());
+            // The messages' bytes are what is shown; those of the text that is sent on are not
+            // counted once more.
+            let done = send(
+                common,
+                &address(c, &zone),
+                vec![(zone, Box::new(text))],
+                None,
+                &ProgressBar::hidden(),
+            );
             done.map(|done| tell(common, &done, c.dry_run))
         }
     };
@@ -101,18 +115,43 @@ pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), Failure> {
 fn key(common: &Common, name: Option<&str>) -> Result<Option<std::sync::Arc<TsigKey>>, Failure> {
     let Some(name) = name else { return Ok(None) };
     if Path::new(name).is_file() {
-        return crate::config::keys::of_file(Path::new(name)).map(|k| Some(k.into())).map_err(Failure::Usage);
+        return crate::config::keys::of_file(Path::new(name))
+            .map(|k| Some(k.into()))
+            .map_err(Failure::Usage);
     }
-    let unknown = || Failure::Usage(format!("`{name}` is neither a [[key]] of {} nor a file", common.config.display()));
-    common.load()?.ledger.keys.get(name).cloned().ok_or_else(unknown).map(Some)
+    let unknown = || {
+        Failure::Usage(format!(
+            "`{name}` is neither a [[key]] of {} nor a file",
+            common.config.display()
+        ))
+    };
+    common
+        .load()?
+        .ledger
+        .keys
+        .get(name)
+        .cloned()
+        .ok_or_else(unknown)
+        .map(Some)
 }
 
 /// The import's path and query: the zone comes as a master file.
 fn address(c: &Transfer, zone: &str) -> String {
     let source = c.source.as_deref().unwrap_or(zone);
-    let mut path = format!("/v1/imports?source={}&format=master&origin={}", escape(source), escape(zone));
-    for (name, value) in [("reason", &c.reason), ("codes", &c.codes), ("max_age", &c.max_age), ("skip_errors", &c.skip_errors)] {
-        value.iter().for_each(|v| path += &format!("&{name}={}", escape(v)));
+    let mut path = format!(
+        "/v1/imports?source={}&format=master&origin={}",
+        escape(source),
+        escape(zone)
+    );
+    for (name, value) in [
+        ("reason", &c.reason),
+        ("codes", &c.codes),
+        ("max_age", &c.max_age),
+        ("skip_errors", &c.skip_errors),
+    ] {
+        value
+            .iter()
+            .for_each(|v| path += &format!("&{name}={}", escape(v)));
     }
     let flags = [
         ("dry_run", c.dry_run),
@@ -136,18 +175,29 @@ fn write(common: &Common, c: &Transfer, to: &Path, mut text: Text) -> Result<(),
     if to == Path::new("-") {
         return copy(&mut output::content());
     }
-    replace(to, super::umask::user_file_mode(to), |file| copy(&mut io::BufWriter::new(file)))?;
+    replace(to, super::umask::user_file_mode(to), |file| {
+        copy(&mut io::BufWriter::new(file))
+    })?;
     if common.json {
-        println!("{}", serde_json::json!({"zone": c.zone, "format": "master", "file": to}));
+        println!(
+            "{}",
+            serde_json::json!({"zone": c.zone, "format": "master", "file": to})
+        );
     }
     Ok(())
 }
 
 /// Fetches the zone and hands its text on, in pieces; an empty one is the end.
 fn fetch(server: &Server, tx: SyncSender<Vec<u8>>, bar: ProgressBar) -> Result<(), String> {
-    let mut lines = Lines { tx, text: String::with_capacity(2 * PIECE), bar };
+    let mut lines = Lines {
+        tx,
+        text: String::with_capacity(2 * PIECE),
+        bar,
+    };
     let _ = write!(lines.text, "$ORIGIN {}.\n$TTL 3600\n", server.zone);
-    server.transfer(Asked::Axfr, &mut lines).map_err(|e| e.text())?;
+    server
+        .transfer(Asked::Axfr, &mut lines)
+        .map_err(|e| e.text())?;
     lines.send()?;
     lines.send() // nothing is left: the end
 }
@@ -162,7 +212,9 @@ struct Lines {
 impl Lines {
     fn send(&mut self) -> Result<(), String> {
         let piece = std::mem::take(&mut self.text).into_bytes();
-        self.tx.send(piece).map_err(|_| "nobody wants the zone any more".into())
+        self.tx
+            .send(piece)
+            .map_err(|_| "nobody wants the zone any more".into())
     }
 }
 
@@ -176,7 +228,11 @@ impl Watch for Lines {
     }
     fn change(&mut self, change: Change) -> Result<(), String> {
         master_line(change.row, &mut self.text);
-        if self.text.len() >= PIECE { self.send() } else { Ok(()) }
+        if self.text.len() >= PIECE {
+            self.send()
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -191,7 +247,12 @@ struct Text {
 impl Read for Text {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.at == self.piece.len() && !self.ended {
-            let cut = |_| io::Error::new(io::ErrorKind::UnexpectedEof, "the transfer did not come to its end");
+            let cut = |_| {
+                io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the transfer did not come to its end",
+                )
+            };
             (self.piece, self.at) = (self.rx.recv().map_err(cut)?, 0);
             self.ended = self.piece.is_empty();
         }

@@ -64,26 +64,47 @@ pub(super) fn run(common: &Common, c: &Webhook) -> Result<(), Failure> {
     let place = |id: &str| format!("/v1/webhooks/{}", escape(id));
     let paused = |paused: bool| json!({"paused": paused}).to_string();
     let (done, print): (Value, Printer) = match &c.command {
-        WebhookCommand::List => {
-            (call(Method::GET, "/v1/webhooks".into(), String::new())?, Box::new(|all| list(&all["items"]).for_each(print_line)))
-        }
+        WebhookCommand::List => (
+            call(Method::GET, "/v1/webhooks".into(), String::new())?,
+            Box::new(|all| list(&all["items"]).for_each(print_line)),
+        ),
         WebhookCommand::Show { id } => {
             let mut found = call(Method::GET, place(id), String::new())?;
-            let waiting = call(Method::GET, format!("{}/messages", place(id)), String::new())?;
+            let waiting = call(
+                Method::GET,
+                format!("{}/messages", place(id)),
+                String::new(),
+            )?;
             found["messages"] = waiting["items"].clone();
             (found, Box::new(print_whole))
         }
         WebhookCommand::Add { url } => {
-            let made = call(Method::POST, "/v1/webhooks".into(), json!({"url": url}).to_string())?;
+            let made = call(
+                Method::POST,
+                "/v1/webhooks".into(),
+                json!({"url": url}).to_string(),
+            )?;
             (made, Box::new(print_new))
         }
-        WebhookCommand::Pause { id } => (call(Method::PATCH, place(id), paused(true))?, Box::new(move |_| println!("{id}: paused"))),
-        WebhookCommand::Resume { id } => (call(Method::PATCH, place(id), paused(false))?, Box::new(move |_| println!("{id}: resumed"))),
+        WebhookCommand::Pause { id } => (
+            call(Method::PATCH, place(id), paused(true))?,
+            Box::new(move |_| println!("{id}: paused")),
+        ),
+        WebhookCommand::Resume { id } => (
+            call(Method::PATCH, place(id), paused(false))?,
+            Box::new(move |_| println!("{id}: resumed")),
+        ),
         WebhookCommand::Retry { id } => {
             let done = call(Method::POST, format!("{}/retry", place(id)), String::new())?;
-            (done, Box::new(move |_| println!("{id}: all waiting messages are tried again now")))
+            (
+                done,
+                Box::new(move |_| println!("{id}: all waiting messages are tried again now")),
+            )
         }
-        WebhookCommand::Remove { id } => (call(Method::DELETE, place(id), String::new())?, Box::new(move |_| println!("{id}: removed"))),
+        WebhookCommand::Remove { id } => (
+            call(Method::DELETE, place(id), String::new())?,
+            Box::new(move |_| println!("{id}: removed")),
+        ),
     };
     match common.json {
         true => output::json(&done),
@@ -93,8 +114,16 @@ pub(super) fn run(common: &Common, c: &Webhook) -> Result<(), Failure> {
 }
 
 fn print_line(h: &Value) {
-    let paused = h["paused"].as_str().map_or(String::new(), |t| format!(", paused since {t}"));
-    println!("{} {} by {} since {}{paused}", text(&h["id"]), text(&h["url"]), text(&h["by"]), text(&h["since"]));
+    let paused = h["paused"]
+        .as_str()
+        .map_or(String::new(), |t| format!(", paused since {t}"));
+    println!(
+        "{} {} by {} since {}{paused}",
+        text(&h["id"]),
+        text(&h["url"]),
+        text(&h["by"]),
+        text(&h["since"])
+    );
 }
 
 fn print_whole(h: &Value) {
@@ -105,13 +134,22 @@ fn print_whole(h: &Value) {
             true => "given up".to_string(),
             false => format!("next try {}", text(&m["next"])),
         };
-        let problem = m["problem"].as_str().map_or(String::new(), |p| format!(": {p}"));
-        println!("  commit {} since {}, {} tries, {next}{problem}", m["commit"], text(&m["since"]), m["tries"]);
+        let problem = m["problem"]
+            .as_str()
+            .map_or(String::new(), |p| format!(": {p}"));
+        println!(
+            "  commit {} since {}, {} tries, {next}{problem}",
+            m["commit"],
+            text(&m["since"]),
+            m["tries"]
+        );
     }
 }
 
 fn print_new(h: &Value) {
     println!("{}: added", text(&h["id"]));
     println!("  secret: {}", text(&h["secret"]));
-    println!("  The secret is displayed once. It is the key of HMAC-SHA256 in the header `orbsd-signature`.");
+    println!(
+        "  The secret is displayed once. It is the key of HMAC-SHA256 in the header `orbsd-signature`."
+    );
 }

@@ -26,7 +26,8 @@ enum ZoneCommand {
         zone: String,
         /// The serial: at most 2147483647 ahead of the zone's own (RFC 1982)
         serial: u32,
-        /// Set it although mirrors seen in the last 30 days cannot order it: a transfer has to be forced on them then
+        /// Set it although mirrors seen in the last 30 days cannot order it: a transfer has to be
+        /// forced on them then
         #[arg(long)]
         force: bool,
     },
@@ -34,17 +35,36 @@ enum ZoneCommand {
 
 /// Changes what is known of a zone.
 pub(super) fn run(common: &Common, c: &Zone) -> Result<(), Failure> {
-    let ZoneCommand::Serial { zone, serial, force } = &c.command;
+    let ZoneCommand::Serial {
+        zone,
+        serial,
+        force,
+    } = &c.command;
     let body = bytes(json!({"serial": serial, "force": force}).to_string());
-    let done = Client::open(common)?.json(Method::POST, &format!("/v1/zones/{}/serial", escape(zone)), body)?;
+    let done = Client::open(common)?.json(
+        Method::POST,
+        &format!("/v1/zones/{}/serial", escape(zone)),
+        body,
+    )?;
     if common.json {
         output::json(&done);
         return Ok(());
     }
-    println!("{} serial {} (commit {})", text(&done["zone"]), done["serial"], done["commit"]);
+    println!(
+        "{} serial {} (commit {})",
+        text(&done["zone"]),
+        done["serial"],
+        done["commit"]
+    );
     for m in list(&done["left_behind"]) {
-        let key = m["key"].as_str().map_or(String::new(), |k| format!(" key {k}"));
-        println!("  not newer for {}{key}, which has {}: force a transfer there", text(&m["address"]), m["serial"]);
+        let key = m["key"]
+            .as_str()
+            .map_or(String::new(), |k| format!(" key {k}"));
+        println!(
+            "  not newer for {}{key}, which has {}: force a transfer there",
+            text(&m["address"]),
+            m["serial"]
+        );
     }
     if list(&done["left_behind"]).next().is_some() {
         print_commands(&done["commands"]);

@@ -1,5 +1,5 @@
-//! The record of the clock: one line in a file beside the store, with a version and a checksum. It belongs to a machine, not
-//! to the store's contents, so no backup holds it.
+//! The record of the clock: one line in a file beside the store, with a version and a checksum. It
+//! belongs to a machine, not to the store's contents, so no backup holds it.
 
 use std::{
     fs,
@@ -34,22 +34,39 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Stands for a record that is lost: trusted time was not before that of the last commit. `None` where that is no time.
+    /// Stands for a record that is lost: trusted time was not before that of the last commit.
+    /// `None` where that is no time.
     pub(super) fn of_last_commit(at: Time) -> Option<Record> {
         let trusted = i64::try_from(at.0).ok()?.checked_mul(1000)?;
-        let record = Record { boot_id: UNKNOWN_BOOT.into(), boottime: MAX_MS, trusted, wall: trusted, confirmed: true };
+        let record = Record {
+            boot_id: UNKNOWN_BOOT.into(),
+            boottime: MAX_MS,
+            trusted,
+            wall: trusted,
+            confirmed: true,
+        };
         record.is_plausible().then_some(record)
     }
 
-    /// Whether these can be times of a machine. A sum or a difference of such times does not overflow.
+    /// Whether these can be times of a machine. A sum or a difference of such times does not
+    /// overflow.
     fn is_plausible(&self) -> bool {
-        [self.boottime, self.trusted, self.wall].iter().all(|ms| (0..=MAX_MS).contains(ms))
+        [self.boottime, self.trusted, self.wall]
+            .iter()
+            .all(|ms| (0..=MAX_MS).contains(ms))
     }
 }
 
 fn text(r: &Record) -> String {
-    let state = if r.confirmed { "confirmed" } else { "unconfirmed" };
-    format!("{HEAD} boot={} boottime={} trusted={} wall={} {state}", r.boot_id, r.boottime, r.trusted, r.wall)
+    let state = if r.confirmed {
+        "confirmed"
+    } else {
+        "unconfirmed"
+    };
+    format!(
+        "{HEAD} boot={} boottime={} trusted={} wall={} {state}",
+        r.boot_id, r.boottime, r.trusted, r.wall
+    )
 }
 
 /// Reads a record; `None` where there is none.
@@ -58,26 +75,50 @@ fn text(r: &Record) -> String {
 /// The file cannot be read, or does not hold a record of this version.
 pub(super) fn read(path: &Path) -> Result<Option<Record>, String> {
     let bytes = match fs::metadata(path) {
-        Ok(m) if m.len() > MAX_BYTES => return Err("the file is too long for a record of the clock".into()),
+        Ok(m) if m.len() > MAX_BYTES => {
+            return Err("the file is too long for a record of the clock".into());
+        }
         Ok(_) => fs::read(path).map_err(|e| e.to_string())?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e.to_string()),
     };
-    let line = std::str::from_utf8(&bytes).ok().and_then(|t| t.strip_suffix('\n'));
+    let line = std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|t| t.strip_suffix('\n'));
     let damaged = || "the record of the clock is damaged".to_string();
-    let (body, sum) = line.and_then(|l| l.rsplit_once(" crc32=")).ok_or_else(damaged)?;
+    let (body, sum) = line
+        .and_then(|l| l.rsplit_once(" crc32="))
+        .ok_or_else(damaged)?;
     if u32::from_str_radix(sum, 16) != Ok(crc32fast::hash(body.as_bytes())) {
         return Err(damaged());
     }
-    let rest = body.strip_prefix(HEAD).ok_or("the record of the clock was written by another version")?;
+    let rest = body
+        .strip_prefix(HEAD)
+        .ok_or("the record of the clock was written by another version")?;
     let mut words = rest.split_ascii_whitespace();
-    let mut field = |name: &str| words.next().and_then(|w| w.strip_prefix(name)).map(str::to_string).ok_or_else(damaged);
+    let mut field = |name: &str| {
+        words
+            .next()
+            .and_then(|w| w.strip_prefix(name))
+            .map(str::to_string)
+            .ok_or_else(damaged)
+    };
     let boot_id = field("boot=")?;
     let mut number = |name: &str| field(name)?.parse::<i64>().map_err(|_| damaged());
     let (boottime, trusted, wall) = (number("boottime=")?, number("trusted=")?, number("wall=")?);
     let confirmed = field("")? == "confirmed";
-    let record = Record { boot_id, boottime, trusted, wall, confirmed };
-    if record.is_plausible() { Ok(Some(record)) } else { Err(damaged()) }
+    let record = Record {
+        boot_id,
+        boottime,
+        trusted,
+        wall,
+        confirmed,
+    };
+    if record.is_plausible() {
+        Ok(Some(record))
+    } else {
+        Err(damaged())
+    }
 }
 
 /// Writes a record: a reader sees the old one or the new one, whole.
@@ -85,8 +126,15 @@ pub(super) fn write(path: &Path, record: &Record) -> io::Result<()> {
     let body = text(record);
     let new = path.with_extension("new");
     let fill = || {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(format!("{body} crc32={:08x}\n", crc32fast::hash(body.as_bytes())).as_bytes())?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(
+            format!("{body} crc32={:08x}\n", crc32fast::hash(body.as_bytes())).as_bytes(),
+        )?;
         file.sync_all()?;
         fs::rename(&new, path)
     };

@@ -17,8 +17,8 @@ fn wall_ms() -> i64 {
     }
 }
 
-/// What the wall clock says: for what other machines compare with their own (TSIG, signatures of webhooks, mail), and for
-/// nothing that lists or ends.
+/// What the wall clock says: for what other machines compare with their own (TSIG, signatures of
+/// webhooks, mail), and for nothing that lists or ends.
 pub fn wall() -> Time {
     super::time(wall_ms())
 }
@@ -33,7 +33,9 @@ pub struct SystemTimeSource {
 impl Default for SystemTimeSource {
     /// One whose wall clock is not known to be synchronised.
     fn default() -> SystemTimeSource {
-        SystemTimeSource { synchronised: || false }
+        SystemTimeSource {
+            synchronised: || false,
+        }
     }
 }
 
@@ -44,7 +46,8 @@ impl TimeSource for SystemTimeSource {
 
     fn boottime_ms(&self) -> i64 {
         // Every Linux since 2.6.39 has it; CLOCK_MONOTONIC is the same but for suspend.
-        let read = clock_gettime(ClockId::CLOCK_BOOTTIME).or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
+        let read = clock_gettime(ClockId::CLOCK_BOOTTIME)
+            .or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
         read.map_or(0, |t| t.tv_sec() * 1000 + t.tv_nsec() / 1_000_000)
     }
 

@@ -21,14 +21,22 @@ pub(crate) struct ManualTime(Arc<Mutex<Machine>>);
 impl ManualTime {
     /// A machine that was started an hour before this second.
     pub(crate) fn at(second: i64) -> ManualTime {
-        ManualTime(Arc::new(Mutex::new(Machine { wall_ms: second * 1000, boottime_ms: 3_600_000, boot: 1, synchronised: false })))
+        ManualTime(Arc::new(Mutex::new(Machine {
+            wall_ms: second * 1000,
+            boottime_ms: 3_600_000,
+            boot: 1,
+            synchronised: false,
+        })))
     }
     fn change(&self, f: impl FnOnce(&mut Machine)) {
         f(&mut self.0.lock().unwrap());
     }
     /// Time passes, awake or in suspend.
     pub(crate) fn pass(&self, seconds: i64) {
-        self.change(|m| (m.wall_ms, m.boottime_ms) = (m.wall_ms + seconds * 1000, m.boottime_ms + seconds * 1000));
+        self.change(|m| {
+            (m.wall_ms, m.boottime_ms) =
+                (m.wall_ms + seconds * 1000, m.boottime_ms + seconds * 1000);
+        });
     }
     /// Somebody sets the wall clock.
     pub(crate) fn step(&self, seconds: i64) {
@@ -37,13 +45,16 @@ impl ManualTime {
     pub(crate) fn set_synchronised(&self, is: bool) {
         self.change(|m| m.synchronised = is);
     }
-    /// The machine is off for a time by the true clock, and starts with its wall clock off by more seconds.
+    /// The machine is off for a time by the true clock, and starts with its wall clock off by more
+    /// seconds.
     pub(crate) fn reboot(&self, off: i64, error: i64) {
         self.change(|m| {
-            (m.wall_ms, m.boottime_ms, m.boot) = (m.wall_ms + (off + error) * 1000, 20_000, m.boot + 1);
+            (m.wall_ms, m.boottime_ms, m.boot) =
+                (m.wall_ms + (off + error) * 1000, 20_000, m.boot + 1);
         });
     }
-    /// Time passes, and the clock is checked each second of the first minute and each minute after it.
+    /// Time passes, and the clock is checked each second of the first minute and each minute after
+    /// it.
     pub(crate) fn run(&self, clock: &Clock, seconds: i64) {
         let mut left = seconds;
         while left > 0 {
@@ -82,7 +93,12 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let (time, dir) = (ManualTime::at(BEGIN), tempfile::tempdir().unwrap());
-        let clock = Clock::start(time.clone(), Some(dir.path().join("clock")), TrustAtStart::Plausible, None);
+        let clock = Clock::start(
+            time.clone(),
+            Some(dir.path().join("clock")),
+            TrustAtStart::Plausible,
+            None,
+        );
         clock.save();
         Bench { time, dir, clock }
     }
@@ -93,7 +109,12 @@ impl Bench {
     /// The daemon is started again with a store whose last commit was at this second.
     fn restart_with_store(&mut self, trust: TrustAtStart, last_commit: Option<i64>) {
         let last_commit = last_commit.map(|s| Time(s as u64));
-        self.clock = Clock::start(self.time.clone(), Some(self.dir.path().join("clock")), trust, last_commit);
+        self.clock = Clock::start(
+            self.time.clone(),
+            Some(self.dir.path().join("clock")),
+            trust,
+            last_commit,
+        );
         self.clock.save();
     }
     fn state(&self) -> ClockState {
@@ -149,7 +170,10 @@ fn a_synchronised_wall_clock_is_adopted_after_ten_steady_minutes() {
         b.run(540);
         assert_eq!(b.state(), ClockState::Differs);
         b.run(120);
-        assert_eq!((b.state(), b.passed()), (ClockState::Agrees, 5 + 540 + 540 + 120 + 7 + days * DAY));
+        assert_eq!(
+            (b.state(), b.passed()),
+            (ClockState::Agrees, 5 + 540 + 540 + 120 + 7 + days * DAY)
+        );
         assert_eq!(b.clock.report().adoptions, 1);
     }
 }
@@ -171,10 +195,19 @@ fn an_operator_can_accept_the_wall_clock() {
     let b = Bench::new();
     b.time.step(60 * DAY);
     b.run(1);
-    assert!(b.clock.report().problem().unwrap().contains("clock differs"));
+    assert!(
+        b.clock
+            .report()
+            .problem()
+            .unwrap()
+            .contains("clock differs")
+    );
     let (before, after) = b.clock.accept();
     assert_eq!((after.0 - before.0) as i64, 60 * DAY);
-    assert_eq!((b.state(), b.passed(), b.clock.report().problem()), (ClockState::Agrees, 60 * DAY + 1, None));
+    assert_eq!(
+        (b.state(), b.passed(), b.clock.report().problem()),
+        (ClockState::Agrees, 60 * DAY + 1, None)
+    );
 }
 
 #[test]
@@ -189,7 +222,10 @@ fn a_step_of_two_seconds_is_slewed_and_never_goes_back() {
             last = b.clock.now();
         }
         assert_eq!(b.state(), ClockState::Agrees);
-        assert_eq!((b.passed(), b.clock.report().offset_seconds), (300 + step, 0));
+        assert_eq!(
+            (b.passed(), b.clock.report().offset_seconds),
+            (300 + step, 0)
+        );
     }
 }
 
@@ -205,7 +241,10 @@ fn suspend_is_time_that_passes() {
     b.run(1);
     b.time.pass(3 * DAY);
     b.run(1);
-    assert_eq!((b.state(), b.passed()), (ClockState::Differs, 6 * DAY + 103));
+    assert_eq!(
+        (b.state(), b.passed()),
+        (ClockState::Differs, 6 * DAY + 103)
+    );
 }
 
 #[test]
@@ -217,7 +256,10 @@ fn a_restart_of_the_daemon_alone_is_exact_whatever_the_wall_clock_says() {
         b.time.step(days * DAY);
         b.time.pass(2 * DAY);
         b.restart(TrustAtStart::Plausible);
-        assert_eq!((b.state(), b.passed()), (ClockState::Differs, 2 * DAY + 100));
+        assert_eq!(
+            (b.state(), b.passed()),
+            (ClockState::Differs, 2 * DAY + 100)
+        );
     }
 }
 
@@ -229,18 +271,37 @@ fn a_wall_clock_that_is_400_days_ahead_at_a_start_is_not_taken() {
     b.run(40);
     b.time.reboot(60, 400 * DAY);
     b.restart(TrustAtStart::Plausible);
-    assert_eq!((b.state(), b.passed()), (ClockState::Unconfirmed, 60), "from the last record on");
-    assert!(b.clock.report().problem().unwrap().contains("clock unconfirmed"));
+    assert_eq!(
+        (b.state(), b.passed()),
+        (ClockState::Unconfirmed, 60),
+        "from the last record on"
+    );
+    assert!(
+        b.clock
+            .report()
+            .problem()
+            .unwrap()
+            .contains("clock unconfirmed")
+    );
     b.run(7 * DAY);
-    assert_eq!((b.state(), b.passed()), (ClockState::Unconfirmed, 7 * DAY + 60));
+    assert_eq!(
+        (b.state(), b.passed()),
+        (ClockState::Unconfirmed, 7 * DAY + 60)
+    );
     // Another start of the daemon does not confirm it.
     b.clock.save();
     b.restart(TrustAtStart::Plausible);
-    assert_eq!((b.state(), b.passed()), (ClockState::Unconfirmed, 7 * DAY + 60));
+    assert_eq!(
+        (b.state(), b.passed()),
+        (ClockState::Unconfirmed, 7 * DAY + 60)
+    );
     b.time.step(-400 * DAY);
     b.time.set_synchronised(true);
     b.run(660);
-    assert_eq!((b.state(), b.passed()), (ClockState::Agrees, 100 + 60 + 7 * DAY + 660));
+    assert_eq!(
+        (b.state(), b.passed()),
+        (ClockState::Agrees, 100 + 60 + 7 * DAY + 660)
+    );
 }
 
 #[test]
@@ -276,7 +337,11 @@ fn forty_days_off_are_taken_with_ntp_and_wait_for_it_without() {
     assert_eq!((b.state(), b.passed()), (ClockState::Unconfirmed, 3 * 3600));
     b.time.set_synchronised(true);
     b.run(60);
-    assert_eq!((b.state(), b.passed()), (ClockState::Agrees, 40 * DAY + 3 * 3600 + 60), "it ran steadily all the time");
+    assert_eq!(
+        (b.state(), b.passed()),
+        (ClockState::Agrees, 40 * DAY + 3 * 3600 + 60),
+        "it ran steadily all the time"
+    );
 }
 
 #[test]
@@ -302,12 +367,48 @@ fn a_store_without_a_record_takes_the_wall_clock() {
 #[test]
 fn without_a_record_the_last_commit_of_the_store_bounds_the_wall_clock() {
     for (content, hours, synchronised, trust, expected) in [
-        (None, 400 * 24, false, TrustAtStart::Plausible, ClockState::Unconfirmed),
-        (None, -1, false, TrustAtStart::Plausible, ClockState::Unconfirmed),
-        (Some("damaged"), 8 * 24, false, TrustAtStart::Plausible, ClockState::Unconfirmed),
-        (Some("damaged"), 6 * 24, false, TrustAtStart::Plausible, ClockState::Agrees),
-        (None, 400 * 24, true, TrustAtStart::Plausible, ClockState::Agrees),
-        (None, 400 * 24, false, TrustAtStart::Always, ClockState::Agrees),
+        (
+            None,
+            400 * 24,
+            false,
+            TrustAtStart::Plausible,
+            ClockState::Unconfirmed,
+        ),
+        (
+            None,
+            -1,
+            false,
+            TrustAtStart::Plausible,
+            ClockState::Unconfirmed,
+        ),
+        (
+            Some("damaged"),
+            8 * 24,
+            false,
+            TrustAtStart::Plausible,
+            ClockState::Unconfirmed,
+        ),
+        (
+            Some("damaged"),
+            6 * 24,
+            false,
+            TrustAtStart::Plausible,
+            ClockState::Agrees,
+        ),
+        (
+            None,
+            400 * 24,
+            true,
+            TrustAtStart::Plausible,
+            ClockState::Agrees,
+        ),
+        (
+            None,
+            400 * 24,
+            false,
+            TrustAtStart::Always,
+            ClockState::Agrees,
+        ),
     ] {
         let mut b = Bench::new();
         b.time.step(hours * 3600);
@@ -318,8 +419,16 @@ fn without_a_record_the_last_commit_of_the_store_bounds_the_wall_clock() {
             None => std::fs::remove_file(&path).unwrap(),
         }
         b.restart_with_store(trust, Some(BEGIN));
-        let passed = if expected == ClockState::Agrees { hours * 3600 } else { 0 };
-        assert_eq!((b.state(), b.passed()), (expected, passed), "{content:?}, {hours} hours");
+        let passed = if expected == ClockState::Agrees {
+            hours * 3600
+        } else {
+            0
+        };
+        assert_eq!(
+            (b.state(), b.passed()),
+            (expected, passed),
+            "{content:?}, {hours} hours"
+        );
     }
 }
 
@@ -330,14 +439,34 @@ fn a_record_with_a_number_that_is_no_time_is_damaged() {
     let good = record::read(&path).unwrap().unwrap();
     for n in [i64::MIN, -1, i64::MAX / 2, i64::MAX] {
         for record in [
-            Record { boottime: n, ..good.clone() },
-            Record { trusted: n, ..good.clone() },
-            Record { wall: n, ..good.clone() },
-            Record { boottime: n, boot_id: "another".into(), ..good.clone() },
-            Record { trusted: n, boot_id: "another".into(), ..good.clone() },
+            Record {
+                boottime: n,
+                ..good.clone()
+            },
+            Record {
+                trusted: n,
+                ..good.clone()
+            },
+            Record {
+                wall: n,
+                ..good.clone()
+            },
+            Record {
+                boottime: n,
+                boot_id: "another".into(),
+                ..good.clone()
+            },
+            Record {
+                trusted: n,
+                boot_id: "another".into(),
+                ..good.clone()
+            },
         ] {
             record::write(&path, &record).unwrap();
-            assert!(record::read(&path).unwrap_err().contains("damaged"), "{record:?}");
+            assert!(
+                record::read(&path).unwrap_err().contains("damaged"),
+                "{record:?}"
+            );
             b.restart(TrustAtStart::Plausible);
             assert_eq!((b.state(), b.passed()), (ClockState::Agrees, 0));
         }
@@ -360,14 +489,22 @@ fn the_record_is_written_each_minute_and_a_damaged_one_counts_as_none() {
     run(2);
     let after = std::fs::read(&path).unwrap();
     assert_ne!(after, before);
-    assert_eq!(record::read(&path).unwrap().map(|r| (r.boot_id, r.trusted)), Some(("boot-1".into(), (BEGIN + 60) * 1000)));
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(
+        record::read(&path).unwrap().map(|r| (r.boot_id, r.trusted)),
+        Some(("boot-1".into(), (BEGIN + 60) * 1000))
+    );
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     for i in 0..after.len() {
         let mut damaged = after.clone();
         damaged[i] ^= 4;
         std::fs::write(&path, &damaged).unwrap();
-        assert!(record::read(&path).is_err(), "{}", String::from_utf8_lossy(&damaged));
+        assert!(
+            record::read(&path).is_err(),
+            "{}",
+            String::from_utf8_lossy(&damaged)
+        );
         std::fs::write(&path, &after[..i]).unwrap();
         assert!(record::read(&path).is_err(), "cut at {i}");
     }
@@ -381,7 +518,8 @@ fn the_record_is_written_each_minute_and_a_damaged_one_counts_as_none() {
 fn a_record_of_a_run_that_is_longer_than_this_one_is_of_another_run() {
     let mut b = Bench::new();
     // Another machine, or another time namespace, that shows the same identity.
-    b.time.change(|m| (m.boottime_ms, m.wall_ms) = (1000, m.wall_ms + 400 * DAY * 1000));
+    b.time
+        .change(|m| (m.boottime_ms, m.wall_ms) = (1000, m.wall_ms + 400 * DAY * 1000));
     b.restart(TrustAtStart::Plausible);
     assert_eq!((b.state(), b.passed()), (ClockState::Unconfirmed, 0));
 }
@@ -398,8 +536,9 @@ fn the_clocks_of_this_machine_can_be_read() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// While the kernel calls nothing synchronised, no sequence of wall clocks moves trusted time by more than 25 hours at a
-    /// time, and never before an hour has passed; below that it keeps the pace of the time since the machine started.
+    /// While the kernel calls nothing synchronised, no sequence of wall clocks moves trusted time
+    /// by more than 25 hours at a time, and never before an hour has passed; below that it keeps
+    /// the pace of the time since the machine started.
     #[test]
     fn no_sequence_of_wall_clocks_hurries_trusted_time(steps in prop::collection::vec((1i64..9000, -400 * DAY..400 * DAY, 0u8..4), 1..20)) {
         let mut b = Bench::new();

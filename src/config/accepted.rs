@@ -14,18 +14,27 @@ pub(super) fn explain(message: &str, value: &str) -> String {
     }
     if let Some((_, known)) = message.strip_prefix("unknown variant ").and_then(names) {
         let plain = value.trim_matches(['"', '\'']);
-        let near = crate::model::names::closest(plain, &known).map_or(String::new(), |n| format!("; did you mean \"{n}\"?"));
+        let near = crate::model::names::closest(plain, &known)
+            .map_or(String::new(), |n| format!("; did you mean \"{n}\"?"));
         let known: Vec<String> = known.iter().map(|k| format!("\"{k}\"")).collect();
         return format!("{value} is not accepted; write {}{near}", join_or(&known));
     }
-    let expected = ["invalid type: ", "invalid value: ", "invalid length "].iter().find_map(|p| message.strip_prefix(p));
-    let expected = expected.and_then(|rest| rest.rsplit_once(", expected ")).map(|(_, form)| form);
+    let expected = ["invalid type: ", "invalid value: ", "invalid length "]
+        .iter()
+        .find_map(|p| message.strip_prefix(p));
+    let expected = expected
+        .and_then(|rest| rest.rsplit_once(", expected "))
+        .map(|(_, form)| form);
     let form = match expected.unwrap_or(message) {
         "invalid socket address syntax" | "socket address" => {
             Some("an address with a port, such as \"192.0.2.1:53\" or \"[2001:db8::1]:53\"")
         }
-        "invalid IP address syntax" | "IP address" => Some("an address, such as \"192.0.2.1\" or \"2001:db8::1\""),
-        "invalid IPv4 address syntax" | "IPv4 address" => Some("an IPv4 address, such as \"127.0.0.2\""),
+        "invalid IP address syntax" | "IP address" => {
+            Some("an address, such as \"192.0.2.1\" or \"2001:db8::1\"")
+        }
+        "invalid IPv4 address syntax" | "IPv4 address" => {
+            Some("an IPv4 address, such as \"127.0.0.2\"")
+        }
         "u8" => Some("a whole number from 0 to 255"),
         "u16" => Some("a whole number from 0 to 65535"),
         "u32" => Some("a whole number from 0 to 4294967295"),
@@ -50,7 +59,11 @@ pub(super) fn explain(message: &str, value: &str) -> String {
 
 /// The key that a struct does not have, and those it has, where the message is about one.
 pub(super) fn unknown_key(message: &str) -> Option<(String, Vec<String>)> {
-    names(message.strip_prefix("unknown field ").filter(|_| !message.starts_with(DATE))?)
+    names(
+        message
+            .strip_prefix("unknown field ")
+            .filter(|_| !message.starts_with(DATE))?,
+    )
 }
 
 /// Of "`a`, expected one of `b`, `c`" the first name and the others.

@@ -34,8 +34,13 @@ impl<'de> Deserialize<'de> for Share {
                 f.write_str(SHARE_FORM)
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Share, E> {
-                let parts = text.strip_prefix("1/").and_then(|n| n.trim().parse().ok()).filter(|n| (1..=1_000_000).contains(n));
-                parts.map(Share).ok_or_else(|| E::custom(format!("`{text}` is not {SHARE_FORM}")))
+                let parts = text
+                    .strip_prefix("1/")
+                    .and_then(|n| n.trim().parse().ok())
+                    .filter(|n| (1..=1_000_000).contains(n));
+                parts
+                    .map(Share)
+                    .ok_or_else(|| E::custom(format!("`{text}` is not {SHARE_FORM}")))
             }
         }
         from.deserialize_str(Text)
@@ -54,14 +59,33 @@ impl ConnectionsTable {
             ("collect", self.collect),
         ];
         for (key, n) in totals.into_iter().filter(|(_, n)| !(MIN..=MAX).contains(n)) {
-            report.error(place, key, format_args!("{n} is not a number from {MIN} to {MAX}"));
+            report.error(
+                place,
+                key,
+                format_args!("{n} is not a number from {MIN} to {MAX}"),
+            );
         }
         for (key, share, (wider, widest)) in [
-            ("per_address", self.per_address, ("per_network", self.per_network)),
-            ("per_network", self.per_network, ("per_wide_network", self.per_wide_network)),
+            (
+                "per_address",
+                self.per_address,
+                ("per_network", self.per_network),
+            ),
+            (
+                "per_network",
+                self.per_network,
+                ("per_wide_network", self.per_wide_network),
+            ),
         ] {
             if share.0 < widest.0 {
-                report.error(place, key, format_args!("1/{} is more than {wider}, which is 1/{}; take at most that", share.0, widest.0));
+                report.error(
+                    place,
+                    key,
+                    format_args!(
+                        "1/{} is more than {wider}, which is 1/{}; take at most that",
+                        share.0, widest.0
+                    ),
+                );
             }
         }
     }
@@ -93,21 +117,43 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_listeners_and_of_the_shipped_file() {
-        assert_eq!(ConnectionsTable::default().settings(), Connections::default());
+        assert_eq!(
+            ConnectionsTable::default().settings(),
+            Connections::default()
+        );
         let shipped = crate::config::Config::load(std::path::Path::new("config.toml")).unwrap();
         assert_eq!(shipped.connections, Connections::default());
     }
 
     #[test]
     fn limits_that_cannot_be_are_refused() {
-        let with = |text: &str| load(&format!("[[reason]]\nname='relay'\n[connections]\n{text}"), ZONE).map_err(|e| e.to_string());
-        assert_eq!(with("per_address='1/64'\nweb=200").unwrap().connections.shares.address, 64);
+        let with = |text: &str| {
+            load(
+                &format!("[[reason]]\nname='relay'\n[connections]\n{text}"),
+                ZONE,
+            )
+            .map_err(|e| e.to_string())
+        };
+        assert_eq!(
+            with("per_address='1/64'\nweb=200")
+                .unwrap()
+                .connections
+                .shares
+                .address,
+            64
+        );
         for (text, part) in [
             ("dns=3", "connections.dns: 3 is not a number from 16"),
             ("per_address='5%'", "`5%` is not a share"),
             ("reserved='1/0'", "is not a share"),
-            ("reserved=0.5", "connections.reserved: 0.5 is not a share in quotes, such as \"1/32\""),
-            ("per_address=32", "connections.per_address: 32 is not a share in quotes, such as \"1/32\""),
+            (
+                "reserved=0.5",
+                "connections.reserved: 0.5 is not a share in quotes, such as \"1/32\"",
+            ),
+            (
+                "per_address=32",
+                "connections.per_address: 32 is not a share in quotes, such as \"1/32\"",
+            ),
             ("per_network='1/2'", "per_network"),
         ] {
             let e = with(text).unwrap_err();

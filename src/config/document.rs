@@ -1,4 +1,5 @@
-//! A configuration file, table by table: each table becomes a plain struct, and every error is reported with its place.
+//! A configuration file, table by table: each table becomes a plain struct, and every error is
+//! reported with its place.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,14 +43,21 @@ struct Finding {
 impl Report {
     /// The number of a file: they are reported in the order in which they were read.
     fn number(&mut self, file: &Arc<str>) -> usize {
-        self.files.iter().position(|f| f == file).unwrap_or_else(|| {
-            self.files.push(file.clone());
-            self.files.len() - 1
-        })
+        self.files
+            .iter()
+            .position(|f| f == file)
+            .unwrap_or_else(|| {
+                self.files.push(file.clone());
+                self.files.len() - 1
+            })
     }
 
     fn finding(&mut self, file: &Arc<str>, line: Option<usize>, text: String) -> Finding {
-        Finding { file: self.number(file), line, text }
+        Finding {
+            file: self.number(file),
+            line,
+            text,
+        }
     }
 
     /// Reports an error of a file as a whole.
@@ -64,8 +72,8 @@ impl Report {
         self.warnings.push(found);
     }
 
-    /// Reports an error of a key, or of the table itself where `key` is empty. A key that was already rejected is not
-    /// reported again: its value is not what was written.
+    /// Reports an error of a key, or of the table itself where `key` is empty. A key that was
+    /// already rejected is not reported again: its value is not what was written.
     pub(super) fn error(&mut self, place: &Place, key: &str, text: impl fmt::Display) {
         if !place.is_rejected(key) {
             let (line, text) = place.message(key, &text);
@@ -93,7 +101,11 @@ impl Report {
 
     /// The errors and the warnings, each as `FILE:LINE: TEXT`, in the order of the files and lines.
     pub(super) fn into_lines(self) -> (Vec<String>, Vec<String>) {
-        let Report { files, errors, warnings } = self;
+        let Report {
+            files,
+            errors,
+            warnings,
+        } = self;
         let lines = |mut found: Vec<Finding>| {
             found.sort_by_key(|f| (f.file, f.line));
             let line = |f: &Finding| match f.line {
@@ -127,7 +139,10 @@ struct Label {
 
 impl Label {
     fn entry(table: &str, number: usize, name: Option<&str>) -> Label {
-        let text = name.map_or_else(|| format!("{table} {}", number + 1), |n| format!("{table} {n:?}"));
+        let text = name.map_or_else(
+            || format!("{table} {}", number + 1),
+            |n| format!("{table} {n:?}"),
+        );
         Label { text, entry: true }
     }
 
@@ -139,12 +154,19 @@ impl Label {
         } else {
             "."
         };
-        Label { text: format!("{}{dot}{key}", self.text), entry: false }
+        Label {
+            text: format!("{}{dot}{key}", self.text),
+            entry: false,
+        }
     }
 
     /// This label and a text about it.
     fn with(&self, text: &dyn fmt::Display) -> String {
-        if self.text.is_empty() { text.to_string() } else { format!("{}: {text}", self.text) }
+        if self.text.is_empty() {
+            text.to_string()
+        } else {
+            format!("{}: {text}", self.text)
+        }
     }
 }
 
@@ -156,15 +178,24 @@ impl Place {
 
     /// Whether an error was reported for the key, or for a part of its value.
     pub(super) fn is_rejected(&self, key: &str) -> bool {
-        let within = |whole: &str, part: &str| part.strip_prefix(whole).is_some_and(|r| r.is_empty() || r.starts_with('.'));
-        self.rejected.iter().any(|r| within(r, key) || within(key, r))
+        let within = |whole: &str, part: &str| {
+            part.strip_prefix(whole)
+                .is_some_and(|r| r.is_empty() || r.starts_with('.'))
+        };
+        self.rejected
+            .iter()
+            .any(|r| within(r, key) || within(key, r))
     }
 
     /// Reports a key that has to be set and is not. `form` is what to write.
     pub(super) fn require(&mut self, key: &str, form: &str, report: &mut Report) {
         if !self.has(key) {
             let name = key.rsplit('.').next().unwrap_or(key);
-            report.error(self, key, format_args!("it is missing; write {name} = {form}"));
+            report.error(
+                self,
+                key,
+                format_args!("it is missing; write {name} = {form}"),
+            );
             self.rejected.insert(key.into());
         }
     }
@@ -182,7 +213,14 @@ impl Place {
             }
         };
         let rest = key[known.len()..].trim_start_matches('.');
-        (line, if rest.is_empty() { label.with(text) } else { label.key(rest).with(text) })
+        (
+            line,
+            if rest.is_empty() {
+                label.with(text)
+            } else {
+                label.key(rest).with(text)
+            },
+        )
     }
 }
 
@@ -203,9 +241,13 @@ impl<T> Deref for Table<T> {
 /// The bytes of a file, which may be a device that never ends.
 pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    fs::File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)?;
     match bytes.len() as u64 > MAX_FILE_BYTES {
-        true => Err(io::Error::other(format!("it is longer than {MAX_FILE_BYTES} bytes, and no configuration is"))),
+        true => Err(io::Error::other(format!(
+            "it is longer than {MAX_FILE_BYTES} bytes, and no configuration is"
+        ))),
         false => Ok(bytes),
     }
 }
@@ -214,7 +256,10 @@ pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 pub(super) fn read_text(path: &Path, report: &mut Report) -> Option<String> {
     match read_bytes(path).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|e| {
-            let text = format!("byte {} is not UTF-8; save the file as UTF-8", e.utf8_error().valid_up_to() + 1);
+            let text = format!(
+                "byte {} is not UTF-8; save the file as UTF-8",
+                e.utf8_error().valid_up_to() + 1
+            );
             io::Error::new(io::ErrorKind::InvalidData, text)
         })
     }) {
@@ -241,10 +286,19 @@ impl<'a> Document<'a> {
         let file: Arc<str> = path.display().to_string().into();
         report.number(&file);
         match DeTable::parse(text) {
-            Ok(root) => Some(Document { file, text, root, known: Vec::new() }),
+            Ok(root) => Some(Document {
+                file,
+                text,
+                root,
+                known: Vec::new(),
+            }),
             Err(e) => {
                 let line = e.span().map(|s| line_of(text, s.start));
-                let found = report.finding(&file, line, format!("syntax error: {}", e.message().replace('\n', ", ")));
+                let found = report.finding(
+                    &file,
+                    line,
+                    format!("syntax error: {}", e.message().replace('\n', ", ")),
+                );
                 report.errors.push(found);
                 None
             }
@@ -252,41 +306,89 @@ impl<'a> Document<'a> {
     }
 
     /// The table `[name]`; the default where it is not set.
-    pub(super) fn table<T: DeserializeOwned + Default>(&mut self, name: &'static str, report: &mut Report) -> Table<T> {
+    pub(super) fn table<T: DeserializeOwned + Default>(
+        &mut self,
+        name: &'static str,
+        report: &mut Report,
+    ) -> Table<T> {
         self.known.push(name);
-        let label = Label { text: name.into(), entry: false };
-        let mut place = Place { file: self.file.clone(), label, ..Place::default() };
-        let Some((key, value)) = self.root.get_mut().remove_entry(name) else { return Table { value: T::default(), place } };
+        let label = Label {
+            text: name.into(),
+            entry: false,
+        };
+        let mut place = Place {
+            file: self.file.clone(),
+            label,
+            ..Place::default()
+        };
+        let Some((key, value)) = self.root.get_mut().remove_entry(name) else {
+            return Table {
+                value: T::default(),
+                place,
+            };
+        };
         place.line = Some(line_of(self.text, key.span().start));
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(table) => self.read(Spanned::new(span, table), place, report),
             other => {
-                let many = matches!(&other, DeValue::Array(a) if a.iter().all(|v| v.get_ref().is_table()));
-                let what = if many { format!("it is one table; write [{name}]") } else { format!("it is a table; write [{name}]") };
+                let many =
+                    matches!(&other, DeValue::Array(a) if a.iter().all(|v| v.get_ref().is_table()));
+                let what = if many {
+                    format!("it is one table; write [{name}]")
+                } else {
+                    format!("it is a table; write [{name}]")
+                };
                 report.error(&place, "", what);
-                Table { value: T::default(), place }
+                Table {
+                    value: T::default(),
+                    place,
+                }
             }
         }
     }
 
     /// The entries `[[name]]`, in order.
-    pub(super) fn entries<T: DeserializeOwned + Default>(&mut self, name: &'static str, report: &mut Report) -> Vec<Table<T>> {
+    pub(super) fn entries<T: DeserializeOwned + Default>(
+        &mut self,
+        name: &'static str,
+        report: &mut Report,
+    ) -> Vec<Table<T>> {
         self.known.push(name);
-        let Some((key, value)) = self.root.get_mut().remove_entry(name) else { return Vec::new() };
-        let label = Label { text: name.into(), entry: false };
-        let place = Place { file: self.file.clone(), label, line: Some(line_of(self.text, key.span().start)), ..Place::default() };
+        let Some((key, value)) = self.root.get_mut().remove_entry(name) else {
+            return Vec::new();
+        };
+        let label = Label {
+            text: name.into(),
+            entry: false,
+        };
+        let place = Place {
+            file: self.file.clone(),
+            label,
+            line: Some(line_of(self.text, key.span().start)),
+            ..Place::default()
+        };
         let DeValue::Array(entries) = value.into_inner() else {
-            report.error(&place, "", format_args!("it may be set several times; write [[{name}]]"));
+            report.error(
+                &place,
+                "",
+                format_args!("it may be set several times; write [[{name}]]"),
+            );
             return Vec::new();
         };
         let mut out = Vec::new();
         for (i, entry) in entries.into_iter().enumerate() {
             let span = entry.span();
             let label = Label::entry(name, i, name_of(entry.get_ref()));
-            let place = Place { label, line: Some(line_of(self.text, span.start)), ..place.clone() };
+            let place = Place {
+                label,
+                line: Some(line_of(self.text, span.start)),
+                ..place.clone()
+            };
             match entry.into_inner() {
-                DeValue::Table(table) => out.push(self.read(Spanned::new(span, table), place, report)),
+                DeValue::Table(table) => {
+                    out.push(self.read(Spanned::new(span, table), place, report));
+                }
                 _ => report.error(&place, "", format_args!("it is a table; write [[{name}]]")),
             }
         }
@@ -295,7 +397,10 @@ impl<'a> Document<'a> {
 
     /// The whole file as one struct.
     pub(super) fn whole<T: DeserializeOwned + Default>(self, report: &mut Report) -> Table<T> {
-        let place = Place { file: self.file.clone(), ..Place::default() };
+        let place = Place {
+            file: self.file.clone(),
+            ..Place::default()
+        };
         let root = self.root.clone();
         self.read(root, place, report)
     }
@@ -305,16 +410,33 @@ impl<'a> Document<'a> {
         for (key, value) in self.root.get_ref() {
             let line = Some(line_of(self.text, key.span().start));
             let key = key.get_ref();
-            let what = if value.get_ref().is_table() || value.get_ref().is_array() { "table" } else { "key" };
-            let found = report.finding(&self.file, line, format!("unknown {what} `{key}`{}", suggest(key, &self.known)));
+            let what = if value.get_ref().is_table() || value.get_ref().is_array() {
+                "table"
+            } else {
+                "key"
+            };
+            let found = report.finding(
+                &self.file,
+                line,
+                format!("unknown {what} `{key}`{}", suggest(key, &self.known)),
+            );
             report.errors.push(found);
         }
     }
 
-    /// A table as a struct. What cannot be read is reported and left out, so that the next error of the table is found.
-    fn read<T: DeserializeOwned + Default>(&self, mut table: Spanned<DeTable<'a>>, mut place: Place, report: &mut Report) -> Table<T> {
+    /// A table as a struct. What cannot be read is reported and left out, so that the next error of
+    /// the table is found.
+    fn read<T: DeserializeOwned + Default>(
+        &self,
+        mut table: Spanned<DeTable<'a>>,
+        mut place: Place,
+        report: &mut Report,
+    ) -> Table<T> {
         let nodes = nodes(table.get_ref(), self.text, &place.label);
-        place.keys = nodes.iter().map(|n| (n.path.join("."), (n.line, n.label.clone()))).collect();
+        place.keys = nodes
+            .iter()
+            .map(|n| (n.path.join("."), (n.line, n.label.clone())))
+            .collect();
         for _ in 0..MAX_TABLE_ERRORS {
             let error = match T::deserialize(Deserializer::from(table.clone())) {
                 Ok(value) => return Table { value, place },
@@ -328,20 +450,33 @@ impl<'a> Document<'a> {
             let path = node.path.join(".");
             let value = self.text.get(node.value.clone()).unwrap_or("");
             if let Some((unknown, keys)) = accepted::unknown_key(error.message()) {
-                let outer = node.path.split_last().and_then(|(_, outer)| place.keys.get(&outer.join(".")));
+                let outer = node
+                    .path
+                    .split_last()
+                    .and_then(|(_, outer)| place.keys.get(&outer.join(".")));
                 let label = outer.map_or(&place.label, |(_, label)| label);
-                let text = label.with(&format_args!("unknown key `{unknown}`{}", suggest(&unknown, &keys)));
+                let text = label.with(&format_args!(
+                    "unknown key `{unknown}`{}",
+                    suggest(&unknown, &keys)
+                ));
                 let found = report.finding(&place.file, Some(node.line), text);
                 report.errors.push(found);
                 // The key that was probably meant is not missing.
-                place.rejected.extend(closest(&unknown, &keys).filter(|k| !place.has(k)).map(String::from));
+                place.rejected.extend(
+                    closest(&unknown, &keys)
+                        .filter(|k| !place.has(k))
+                        .map(String::from),
+                );
             } else {
                 report.error(&place, &path, accepted::explain(error.message(), value));
             }
             remove(table.get_mut(), node);
             place.rejected.insert(path);
         }
-        Table { value: T::default(), place }
+        Table {
+            value: T::default(),
+            place,
+        }
     }
 }
 
@@ -357,20 +492,36 @@ struct Node {
 /// All keys and elements below a table, the outer before the inner ones.
 fn nodes(table: &DeTable<'_>, text: &str, label: &Label) -> Vec<Node> {
     fn walk(value: &DeValue<'_>, text: &str, outer: &Node, out: &mut Vec<Node>) {
-        let mut add = |step: String, label: Label, key: Range<usize>, value: &Spanned<DeValue<'_>>| {
-            let path = outer.path.iter().cloned().chain([step]).collect();
-            let node = Node { path, label, line: line_of(text, key.start), key, value: value.span() };
-            walk(value.get_ref(), text, &node, out);
-            out.push(node);
-        };
+        let mut add =
+            |step: String, label: Label, key: Range<usize>, value: &Spanned<DeValue<'_>>| {
+                let path = outer.path.iter().cloned().chain([step]).collect();
+                let node = Node {
+                    path,
+                    label,
+                    line: line_of(text, key.start),
+                    key,
+                    value: value.span(),
+                };
+                walk(value.get_ref(), text, &node, out);
+                out.push(node);
+            };
         match value {
             DeValue::Table(table) => {
-                table.iter().for_each(|(k, v)| add(k.get_ref().to_string(), outer.label.key(k.get_ref()), k.span(), v));
+                table.iter().for_each(|(k, v)| {
+                    add(
+                        k.get_ref().to_string(),
+                        outer.label.key(k.get_ref()),
+                        k.span(),
+                        v,
+                    );
+                });
             }
             DeValue::Array(array) => {
                 for (i, v) in array.iter().enumerate() {
                     let label = match v.get_ref() {
-                        DeValue::Table(_) => Label::entry(&outer.label.text, i, name_of(v.get_ref())),
+                        DeValue::Table(_) => {
+                            Label::entry(&outer.label.text, i, name_of(v.get_ref()))
+                        }
                         _ => outer.label.clone(),
                     };
                     add(i.to_string(), label, v.span(), v);
@@ -379,7 +530,13 @@ fn nodes(table: &DeTable<'_>, text: &str, label: &Label) -> Vec<Node> {
             _ => {}
         }
     }
-    let root = Node { path: Vec::new(), label: label.clone(), line: 0, key: 0..0, value: 0..0 };
+    let root = Node {
+        path: Vec::new(),
+        label: label.clone(),
+        line: 0,
+        key: 0..0,
+        value: 0..0,
+    };
     let mut out = Vec::new();
     walk(&DeValue::Table(table.clone()), text, &root, &mut out);
     out.sort_by_key(|n| n.path.len());
@@ -389,15 +546,29 @@ fn nodes(table: &DeTable<'_>, text: &str, label: &Label) -> Vec<Node> {
 /// The node that a span means: the key or value itself, or else the smallest that contains it.
 fn find<'n>(nodes: &'n [Node], span: &Range<usize>) -> Option<&'n Node> {
     let contains = |r: &Range<usize>| r.start <= span.start && span.end <= r.end;
-    let exact = nodes.iter().rev().find(|n| n.key == *span || n.value == *span);
-    exact.or_else(|| nodes.iter().filter(|n| contains(&n.value)).min_by_key(|n| n.value.len()))
+    let exact = nodes
+        .iter()
+        .rev()
+        .find(|n| n.key == *span || n.value == *span);
+    exact.or_else(|| {
+        nodes
+            .iter()
+            .filter(|n| contains(&n.value))
+            .min_by_key(|n| n.value.len())
+    })
 }
 
 /// Takes a node out of a table.
 fn remove(table: &mut DeTable<'_>, node: &Node) {
-    let gone = table.iter().find(|(k, v)| k.span() == node.key && v.span() == node.value).map(|(k, _)| k.get_ref().to_string());
-    gone.into_iter().for_each(|key| drop(table.remove(key.as_str())));
-    table.iter_mut().for_each(|(_, v)| remove_below(v.get_mut(), node));
+    let gone = table
+        .iter()
+        .find(|(k, v)| k.span() == node.key && v.span() == node.value)
+        .map(|(k, _)| k.get_ref().to_string());
+    gone.into_iter()
+        .for_each(|key| drop(table.remove(key.as_str())));
+    table
+        .iter_mut()
+        .for_each(|(_, v)| remove_below(v.get_mut(), node));
 }
 
 fn remove_below(value: &mut DeValue<'_>, node: &Node) {
@@ -406,18 +577,29 @@ fn remove_below(value: &mut DeValue<'_>, node: &Node) {
         DeValue::Array(array) => {
             let old = std::mem::replace(array, DeArray::new());
             *array = old.into_iter().filter(|v| v.span() != node.value).collect();
-            array.iter_mut().for_each(|v| remove_below(v.get_mut(), node));
+            array
+                .iter_mut()
+                .for_each(|v| remove_below(v.get_mut(), node));
         }
         _ => {}
     }
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
+    text.as_bytes()[..at.min(text.len())]
+        .iter()
+        .filter(|b| **b == b'\n')
+        .count()
+        + 1
 }
 
 /// What an entry calls itself.
 fn name_of<'v>(entry: &'v DeValue<'_>) -> Option<&'v str> {
-    let DeValue::Table(table) = entry else { return None };
-    ["name", "reason", "zone", "path"].iter().find_map(|k| table.get(*k)?.get_ref().as_str()).filter(|n| !n.is_empty())
+    let DeValue::Table(table) = entry else {
+        return None;
+    };
+    ["name", "reason", "zone", "path"]
+        .iter()
+        .find_map(|k| table.get(*k)?.get_ref().as_str())
+        .filter(|n| !n.is_empty())
 }

@@ -13,18 +13,37 @@ use crate::{
 };
 
 /// Reads the tables. Paths start at `folder`.
-pub(super) fn read(tables: &[Table<ExportTable>], zones: &[Zone], folder: &Path, report: &mut Report) -> Vec<Settings> {
+pub(super) fn read(
+    tables: &[Table<ExportTable>],
+    zones: &[Zone],
+    folder: &Path,
+    report: &mut Report,
+) -> Vec<Settings> {
     let bare = |o: &str| o.trim_end_matches('.').to_ascii_lowercase();
     let mut out: Vec<Settings> = Vec::new();
     for e in tables {
         let place = &e.place;
-        let zone = zones.iter().find(|z| bare(&z.origin) == bare(&e.zone) || z.stem == e.zone);
+        let zone = zones
+            .iter()
+            .find(|z| bare(&z.origin) == bare(&e.zone) || z.stem == e.zone);
         if zone.is_none() {
             let known: Vec<&str> = zones.iter().map(|z| z.stem.as_str()).collect();
-            report.error(place, "zone", format_args!("unknown zone `{}`{}", e.zone, suggest(&e.zone, &known)));
+            report.error(
+                place,
+                "zone",
+                format_args!("unknown zone `{}`{}", e.zone, suggest(&e.zone, &known)),
+            );
         }
         // Of an unknown zone that is wrong which suits no kind of zone.
-        let kinds = zone.map_or(vec![ZoneKind::Address, ZoneKind::Domain, ZoneKind::Hash, ZoneKind::Catalog], |z| vec![z.kind]);
+        let kinds = zone.map_or(
+            vec![
+                ZoneKind::Address,
+                ZoneKind::Domain,
+                ZoneKind::Hash,
+                ZoneKind::Catalog,
+            ],
+            |z| vec![z.kind],
+        );
         if let Err((key, why)) = check_format(e, &kinds) {
             report.error(place, key, why);
         }
@@ -36,18 +55,26 @@ pub(super) fn read(tables: &[Table<ExportTable>], zones: &[Zone], folder: &Path,
             report.error(place, "every", "0s would never end; write 1s or more");
         }
         let (format, action) = (e.format.clone(), e.action.clone());
-        out.extend(zone.map(|zone| Settings { zone: bare(&zone.origin), format, action, path, every: e.every }));
+        out.extend(zone.map(|zone| Settings {
+            zone: bare(&zone.origin),
+            format,
+            action,
+            path,
+            every: e.every,
+        }));
     }
     out
 }
 
-/// Whether a format and an action suit one of some kinds of zones; else the key that is wrong, and why for the first kind that takes
-/// the format, or for the first of all.
+/// Whether a format and an action suit one of some kinds of zones; else the key that is wrong, and
+/// why for the first kind that takes the format, or for the first of all.
 fn check_format(e: &ExportTable, kinds: &[ZoneKind]) -> Result<(), (&'static str, String)> {
     let takes = |kind: &&ZoneKind| format::write::check(&e.format, "", **kind).is_ok();
     let (key, kind) = match kinds.iter().find(takes) {
         Some(kind) => ("action", kind),
         None => ("format", kinds.first().unwrap_or(&ZoneKind::Address)),
     };
-    format::write::check(&e.format, &e.action, *kind).map(drop).map_err(|why| (key, why))
+    format::write::check(&e.format, &e.action, *kind)
+        .map(drop)
+        .map_err(|why| (key, why))
 }

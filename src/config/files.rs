@@ -15,25 +15,34 @@ use crate::store::private::readable_by_others;
 /// Says why the file cannot be read, or is no TOML.
 pub fn socket(path: &Path) -> Result<PathBuf, String> {
     let shown = path.display();
-    let text = super::document::read_bytes(path).and_then(|b| String::from_utf8(b).map_err(std::io::Error::other)).map_err(|e| match e
-        .kind()
-    {
-        ErrorKind::PermissionDenied => format!("{shown}: {e}; name the daemon's socket with --socket"),
-        _ => format!("{shown}: {e}"),
-    })?;
-    let file: toml::Table = text.parse().map_err(|e: toml::de::Error| format!("{shown}: {}", e.message()))?;
+    let text = super::document::read_bytes(path)
+        .and_then(|b| String::from_utf8(b).map_err(std::io::Error::other))
+        .map_err(|e| match e.kind() {
+            ErrorKind::PermissionDenied => {
+                format!("{shown}: {e}; name the daemon's socket with --socket")
+            }
+            _ => format!("{shown}: {e}"),
+        })?;
+    let file: toml::Table = text
+        .parse()
+        .map_err(|e: toml::de::Error| format!("{shown}: {}", e.message()))?;
     let path_of = |table: &str, key: &str| file.get(table)?.get(key)?.as_str().map(PathBuf::from);
     let folder = path.parent().unwrap_or(Path::new(""));
     let store = folder.join(path_of("store", "path").unwrap_or_else(|| DEFAULT_STORE.into()));
-    Ok(socket_path(path_of("admin", "socket").as_deref(), folder, &store))
+    Ok(socket_path(
+        path_of("admin", "socket").as_deref(),
+        folder,
+        &store,
+    ))
 }
 
 /// `[store] path` where it is not set.
 pub(super) const DEFAULT_STORE: &str = "data";
 
-/// Where the socket is: as configured, or in a directory of its own in the folder of the configuration, which members of a
-/// group may enter. A store that was put elsewhere may be the only place where the daemon may write: then the socket is in it,
-/// and nobody but root and the daemon's user reaches it.
+/// Where the socket is: as configured, or in a directory of its own in the folder of the
+/// configuration, which members of a group may enter. A store that was put elsewhere may be the
+/// only place where the daemon may write: then the socket is in it, and nobody but root and the
+/// daemon's user reaches it.
 pub(super) fn socket_path(configured: Option<&Path>, folder: &Path, store: &Path) -> PathBuf {
     match configured {
         Some(path) => folder.join(path),
@@ -43,12 +52,20 @@ pub(super) fn socket_path(configured: Option<&Path>, folder: &Path, store: &Path
 }
 
 impl Config {
-    /// Warnings of the store, the removal log and keys that other users of this machine can read, and of a socket that they
-    /// cannot reach.
+    /// Warnings of the store, the removal log and keys that other users of this machine can read,
+    /// and of a socket that they cannot reach.
     pub fn readable_files(&self) -> Vec<String> {
         let removals = self.ledger.removals.as_deref();
-        let private = [Some(self.store.path.as_path()), removals, Some(self.probe.key.as_path())];
-        let mut out: Vec<String> = private.into_iter().flatten().filter_map(readable_by_others).collect();
+        let private = [
+            Some(self.store.path.as_path()),
+            removals,
+            Some(self.probe.key.as_path()),
+        ];
+        let mut out: Vec<String> = private
+            .into_iter()
+            .flatten()
+            .filter_map(readable_by_others)
+            .collect();
         let folder = self.socket.parent();
         if !self.socket_group.is_empty() && folder == Some(self.store.path.as_path()) {
             out.push(format!(

@@ -16,8 +16,8 @@ use crate::model::{
     key::{MAX_KEY_FILE, key_name},
 };
 
-/// Permissions that a key file must not give: the group may read it, so that a daemon that gives up root can, and nobody
-/// else anything.
+/// Permissions that a key file must not give: the group may read it, so that a daemon that gives up
+/// root can, and nobody else anything.
 const TOO_OPEN: u32 = 0o037;
 
 /// Reads the keys. Paths start at `folder`.
@@ -28,8 +28,12 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
         let place = &k.place;
         // Each part is checked by itself, whatever else is wrong.
         let name = match key_name(&k.name) {
-            _ if k.name.is_empty() => Err("it is missing; write name = \"mirror\", for example".into()),
-            Ok(name) if names.contains(&name) => Err(format!("the key `{name}` is there twice; rename or remove one")),
+            _ if k.name.is_empty() => {
+                Err("it is missing; write name = \"mirror\", for example".into())
+            }
+            Ok(name) if names.contains(&name) => Err(format!(
+                "the key `{name}` is there twice; rename or remove one"
+            )),
             name => name,
         };
         names.extend(name.iter().cloned());
@@ -39,12 +43,20 @@ pub(super) fn read(tables: &[Table<KeyTable>], folder: &Path, report: &mut Repor
             true => Err("it is missing: the file with the secret; `orbsd key` makes one".into()),
             false => secret_file(&path).map_err(|e| format!("{}: {e}", path.display())),
         };
-        let errors = [("name", name.as_ref().err()), ("algorithm", algorithm.as_ref().err()), ("file", text.as_ref().err())];
-        errors.into_iter().for_each(|(key, e)| e.into_iter().for_each(|e| report.error(place, key, e)));
+        let errors = [
+            ("name", name.as_ref().err()),
+            ("algorithm", algorithm.as_ref().err()),
+            ("file", text.as_ref().err()),
+        ];
+        errors
+            .into_iter()
+            .for_each(|(key, e)| e.into_iter().for_each(|e| report.error(place, key, e)));
         if let (Ok(_), Ok(algorithm), Ok(text)) = (name, algorithm, text) {
             match TsigKey::read(&k.name, algorithm, &text) {
                 Ok(key) => keys.push(key),
-                Err((line, e)) => report.error(place, "", format_args!("{}:{line}: {e}", path.display())),
+                Err((line, e)) => {
+                    report.error(place, "", format_args!("{}:{line}: {e}", path.display()));
+                }
             }
         }
     }
@@ -65,9 +77,17 @@ fn secret_file(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(told)?;
     let mode = file.metadata().map_err(told)?.permissions().mode() & 0o777;
     if mode & TOO_OPEN != 0 {
-        return Err(format!("its mode is {mode:03o}, which is too open for a secret; chmod 600 it, or 640 for the daemon's group"));
+        return Err(format!(
+            "its mode is {mode:03o}, which is too open for a secret; chmod 600 it, or 640 for the daemon's group"
+        ));
     }
     let mut text = String::new();
-    file.take(MAX_KEY_FILE as u64 + 1).read_to_string(&mut text).map_err(told)?;
-    if text.len() > MAX_KEY_FILE { Err(format!("it is longer than {MAX_KEY_FILE} bytes")) } else { Ok(text) }
+    file.take(MAX_KEY_FILE as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(told)?;
+    if text.len() > MAX_KEY_FILE {
+        Err(format!("it is longer than {MAX_KEY_FILE} bytes"))
+    } else {
+        Ok(text)
+    }
 }

@@ -1,4 +1,5 @@
-//! Where the parts listen: no two of them at the same place; and which proxies name the clients of HTTP listeners, and how.
+//! Where the parts listen: no two of them at the same place; and which proxies name the clients of
+//! HTTP listeners, and how.
 
 use std::net::SocketAddr;
 
@@ -19,52 +20,106 @@ struct Wanted<'f> {
 /// Reports the addresses that cannot be read, and those that two parts want.
 pub(super) fn check(file: &File, report: &mut Report) {
     let mut tcp: Vec<Wanted<'_>> = Vec::new();
-    let mut add = |place, name, key, all: &[SocketAddr]| tcp.extend(all.iter().map(|addr| Wanted { place, name, key, addr: *addr }));
+    let mut add = |place, name, key, all: &[SocketAddr]| {
+        tcp.extend(all.iter().map(|addr| Wanted {
+            place,
+            name,
+            key,
+            addr: *addr,
+        }));
+    };
     add(&file.dns.place, "dns.listen", "listen", &file.dns.listen);
     add(&file.tls.place, "tls.listen", "listen", &file.tls.listen);
     add(&file.tls.place, "tls.https", "https", &file.tls.https);
-    for (place, name, text) in [(&file.admin.place, "admin.listen", &file.admin.listen), (&file.web.place, "web.listen", &file.web.listen)]
-    {
+    for (place, name, text) in [
+        (&file.admin.place, "admin.listen", &file.admin.listen),
+        (&file.web.place, "web.listen", &file.web.listen),
+    ] {
         match text.parse() {
             Ok(addr) => add(place, name, "listen", &[addr]),
             Err(_) if text.is_empty() => {}
-            Err(_) => report.error(place, "listen", format_args!("`{text}` is not an address with a port, such as 127.0.0.1:8053")),
+            Err(_) => report.error(
+                place,
+                "listen",
+                format_args!("`{text}` is not an address with a port, such as 127.0.0.1:8053"),
+            ),
         }
     }
-    add(&file.collect.place, "collect.listen", "listen", &file.collect.listen);
+    add(
+        &file.collect.place,
+        "collect.listen",
+        "listen",
+        &file.collect.listen,
+    );
     // The default of a key that was rejected is nobody's wish.
     tcp.retain(|w| !w.place.is_rejected(w.key));
     for (i, w) in tcp.iter().enumerate() {
         if let Some(other) = tcp[..i].iter().find(|o| same(o.addr, w.addr)) {
-            report.error(w.place, w.key, format_args!("{} is taken by {}", w.addr, other.name));
+            report.error(
+                w.place,
+                w.key,
+                format_args!("{} is taken by {}", w.addr, other.name),
+            );
         }
     }
     // Of UDP a fault of `dns.listen` was reported above.
     for addr in &file.tls.quic {
-        if let Some(other) = tcp.iter().find(|w| w.name == "dns.listen" && same(w.addr, *addr)) {
-            report.error(&file.tls.place, "quic", format_args!("{addr} is taken by {}", other.name));
+        if let Some(other) = tcp
+            .iter()
+            .find(|w| w.name == "dns.listen" && same(w.addr, *addr))
+        {
+            report.error(
+                &file.tls.place,
+                "quic",
+                format_args!("{addr} is taken by {}", other.name),
+            );
         }
     }
 }
 
 /// The proxies of a listener; what is not an address is rejected by [`check_proxies`].
 pub(super) fn trusted(trust: &[String], forwarded: Option<bool>) -> web::TrustedProxies {
-    web::TrustedProxies { addresses: trust.iter().filter_map(|t| t.parse().ok()).collect(), forwarded: forwarded == Some(true) }
+    web::TrustedProxies {
+        addresses: trust.iter().filter_map(|t| t.parse().ok()).collect(),
+        forwarded: forwarded == Some(true),
+    }
 }
 
-/// Reports proxies that are not addresses, and proxies of which nobody said how they name their clients: before there was
-/// `forwarded`, the `Forwarded` header that a client wrote itself was believed behind most of them.
+/// Reports proxies that are not addresses, and proxies of which nobody said how they name their
+/// clients: before there was `forwarded`, the `Forwarded` header that a client wrote itself was
+/// believed behind most of them.
 pub(super) fn check_proxies(file: &File, report: &mut Report) {
     let (admin, web) = (&file.admin, &file.web);
-    for (table, place, listen, trust, forwarded) in
-        [("admin", &admin.place, &admin.listen, &admin.trust, admin.forwarded), ("web", &web.place, &web.listen, &web.trust, web.forwarded)]
-    {
-        trust.iter().filter_map(|t| t.parse::<Subject>().err()).for_each(|e| report.error(place, "trust", e));
+    for (table, place, listen, trust, forwarded) in [
+        (
+            "admin",
+            &admin.place,
+            &admin.listen,
+            &admin.trust,
+            admin.forwarded,
+        ),
+        ("web", &web.place, &web.listen, &web.trust, web.forwarded),
+    ] {
+        trust
+            .iter()
+            .filter_map(|t| t.parse::<Subject>().err())
+            .for_each(|e| report.error(place, "trust", e));
         // A value that is not true or false is reported by itself.
         if trust.is_empty() || forwarded.is_some() || place.is_rejected("forwarded") {
             continue;
         }
-        report.error(place, "trust", unnamed_clients(table, if listen.is_empty() { "ADDRESS:PORT" } else { listen }));
+        report.error(
+            place,
+            "trust",
+            unnamed_clients(
+                table,
+                if listen.is_empty() {
+                    "ADDRESS:PORT"
+                } else {
+                    listen
+                },
+            ),
+        );
     }
 }
 

@@ -1,5 +1,5 @@
-//! Files that the daemon writes by a configured path: none of them may take the place of another file of the configuration, nor of
-//! the store.
+//! Files that the daemon writes by a configured path: none of them may take the place of another
+//! file of the configuration, nor of the store.
 
 use std::{
     ffi::OsStr,
@@ -23,7 +23,8 @@ struct Occupied {
     folder: bool,
 }
 
-/// A path as the system finds it: absolute, without `.` and `..`, and with links followed as far as there is something.
+/// A path as the system finds it: absolute, without `.` and `..`, and with links followed as far as
+/// there is something.
 fn resolve(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut out = PathBuf::new();
@@ -49,43 +50,96 @@ fn taken<'o>(path: &Path, occupied: impl IntoIterator<Item = &'o Occupied>) -> O
 /// Whether a name in the store's folder may be that of one of the database's own files.
 fn is_database_file(name: Option<&OsStr>) -> bool {
     let name = name.unwrap_or_default().to_string_lossy();
-    let numbered = name.split_once('.').is_some_and(|(n, _)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-    let fixed = ["CURRENT", "IDENTITY", "LOCK", "LOG", "clock", "mirrors.json"];
-    numbered || fixed.contains(&&*name) || ["MANIFEST-", "OPTIONS-", "LOG.old."].iter().any(|p| name.starts_with(p))
+    let numbered = name
+        .split_once('.')
+        .is_some_and(|(n, _)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let fixed = [
+        "CURRENT",
+        "IDENTITY",
+        "LOCK",
+        "LOG",
+        "clock",
+        "mirrors.json",
+    ];
+    numbered
+        || fixed.contains(&&*name)
+        || ["MANIFEST-", "OPTIONS-", "LOG.old."]
+            .iter()
+            .any(|p| name.starts_with(p))
 }
 
 /// Reports outputs that would overwrite something.
 pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Report) {
     let inputs = inputs(file, path, config);
-    let store = Occupied { what: "the store".into(), path: resolve(&config.store.path), folder: true };
-    let own = own_files(config);
-    let exact = |what: &str, path: &Path| Occupied { what: what.into(), path: resolve(path), folder: false };
-    let socket = exact("the socket", &config.socket);
-    let removals = config.ledger.removals.as_deref().map(|p| exact("the removal log", p));
-    let refuse = |place: &Place, key: &str, path: &Path, what: Option<&str>, report: &mut Report| {
-        if let Some(what) = what {
-            report.error(place, key, format_args!("{} would be written over {what}; name another path", path.display()));
-        }
+    let store = Occupied {
+        what: "the store".into(),
+        path: resolve(&config.store.path),
+        folder: true,
     };
+    let own = own_files(config);
+    let exact = |what: &str, path: &Path| Occupied {
+        what: what.into(),
+        path: resolve(path),
+        folder: false,
+    };
+    let socket = exact("the socket", &config.socket);
+    let removals = config
+        .ledger
+        .removals
+        .as_deref()
+        .map(|p| exact("the removal log", p));
+    let refuse =
+        |place: &Place, key: &str, path: &Path, what: Option<&str>, report: &mut Report| {
+            if let Some(what) = what {
+                report.error(
+                    place,
+                    key,
+                    format_args!(
+                        "{} would be written over {what}; name another path",
+                        path.display()
+                    ),
+                );
+            }
+        };
     if let Some(log) = &removals {
-        let in_store = log.path.starts_with(&store.path) && (log.path == store.path || is_database_file(log.path.file_name()));
-        let what = Some("the store").filter(|_| in_store).or_else(|| taken(&log.path, inputs.iter().chain(&own).chain([&socket])));
+        let in_store = log.path.starts_with(&store.path)
+            && (log.path == store.path || is_database_file(log.path.file_name()));
+        let what = Some("the store")
+            .filter(|_| in_store)
+            .or_else(|| taken(&log.path, inputs.iter().chain(&own).chain([&socket])));
         refuse(&file.removals.place, "path", &log.path, what, report);
     }
-    let in_store = socket.path.starts_with(&store.path) && (socket.path == store.path || is_database_file(socket.path.file_name()));
-    let what = Some("the store").filter(|_| in_store).or_else(|| taken(&socket.path, inputs.iter().chain(&own)));
+    let in_store = socket.path.starts_with(&store.path)
+        && (socket.path == store.path || is_database_file(socket.path.file_name()));
+    let what = Some("the store")
+        .filter(|_| in_store)
+        .or_else(|| taken(&socket.path, inputs.iter().chain(&own)));
     refuse(&file.admin.place, "socket", &socket.path, what, report);
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut exports: Vec<Occupied> = Vec::new();
     for e in file.export.iter().filter(|e| e.path.file_name().is_some()) {
         let path = resolve(&folder.join(&e.path));
         // The smaller part first: the store holds some of the others.
-        let all = inputs.iter().chain(&own).chain([&socket]).chain(&removals).chain([&store]).chain(&exports);
+        let all = inputs
+            .iter()
+            .chain(&own)
+            .chain([&socket])
+            .chain(&removals)
+            .chain([&store])
+            .chain(&exports);
         refuse(&e.place, "path", &e.path, taken(&path, all), report);
         if path.is_dir() {
-            report.error(&e.place, "path", format_args!("{} is a folder; name a file", e.path.display()));
+            report.error(
+                &e.place,
+                "path",
+                format_args!("{} is a folder; name a file", e.path.display()),
+            );
         }
-        exports.push(Occupied { what: "the file of another [[export]]".into(), path, folder: false });
+        exports.push(Occupied {
+            what: "the file of another [[export]]".into(),
+            path,
+            folder: false,
+        });
     }
 }
 
@@ -93,17 +147,40 @@ pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Repo
 fn inputs(file: &File, path: &Path, config: &Config) -> Vec<Occupied> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut out = Vec::new();
-    let mut add = |what: &str, path: &Path, folder| out.push(Occupied { what: what.into(), path: resolve(path), folder });
+    let mut add = |what: &str, path: &Path, folder| {
+        out.push(Occupied {
+            what: what.into(),
+            path: resolve(path),
+            folder,
+        });
+    };
     add("the configuration", path, false);
     add("the folder of the zone files", &config.zones, true);
     // A zone file may be a link to one elsewhere.
-    let zones = fs::read_dir(&config.zones).into_iter().flatten().flatten().map(|e| e.path());
-    zones.filter(|p| p.extension().is_some_and(|e| e == "toml")).for_each(|p| add("a zone file", &p, false));
+    let zones = fs::read_dir(&config.zones)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path());
+    zones
+        .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+        .for_each(|p| add("a zone file", &p, false));
     let named = |p: &PathBuf| Some(folder.join(p)).filter(|_| !p.as_os_str().is_empty());
-    let tls = [("the certificate", &file.tls.certificate), ("the certificate's key", &file.tls.key), ("[tls] clients", &file.tls.clients)];
-    let probe = [("[probe] tests", &file.probe.tests), ("[probe] routes", &file.probe.routes)];
+    let tls = [
+        ("the certificate", &file.tls.certificate),
+        ("the certificate's key", &file.tls.key),
+        ("[tls] clients", &file.tls.clients),
+    ];
+    let probe = [
+        ("[probe] tests", &file.probe.tests),
+        ("[probe] routes", &file.probe.routes),
+    ];
     let keys = file.key.iter().map(|k| ("the file of a [[key]]", &k.file));
-    tls.into_iter().chain(probe).chain(keys).filter_map(|(what, p)| Some((what, named(p)?))).for_each(|(what, p)| add(what, &p, false));
+    tls.into_iter()
+        .chain(probe)
+        .chain(keys)
+        .filter_map(|(what, p)| Some((what, named(p)?)))
+        .for_each(|(what, p)| add(what, &p, false));
     add("the secret of relay tests", &config.probe.key, false);
     for feed in &config.feeds {
         if let Kind::File { path, .. } = &feed.kind {
@@ -112,15 +189,25 @@ fn inputs(file: &File, path: &Path, config: &Config) -> Vec<Occupied> {
     }
     // A feed that has another error is left out of the settings.
     let feeds = file.feed.iter().filter(|f| f.kind == FeedKind::File);
-    feeds.filter_map(|f| named(&f.path)).for_each(|p| add("the file of a [[feed]]", &p, false));
+    feeds
+        .filter_map(|f| named(&f.path))
+        .for_each(|p| add("the file of a [[feed]]", &p, false));
     out
 }
 
 /// What the daemon keeps of the clock and of the mirrors.
 fn own_files(config: &Config) -> Vec<Occupied> {
-    let clock = Occupied { what: "the record of the clock".into(), path: resolve(&config.clock()), folder: false };
+    let clock = Occupied {
+        what: "the record of the clock".into(),
+        path: resolve(&config.clock()),
+        folder: false,
+    };
     let mirrors = config.mirrors().into_iter();
-    let mirrors = mirrors.map(|p| Occupied { what: "what is known of the mirrors".into(), path: resolve(&p), folder: false });
+    let mirrors = mirrors.map(|p| Occupied {
+        what: "what is known of the mirrors".into(),
+        path: resolve(&p),
+        folder: false,
+    });
     std::iter::once(clock).chain(mirrors).collect()
 }
 
@@ -136,7 +223,8 @@ mod tests {
     #[test]
     fn an_output_overwrites_no_other_file() {
         let export = |path: &str| format!("[[export]]\nzone='bl'\nformat='list'\npath='{path}'\n");
-        let tls = "[tls]\nlisten=['127.0.0.1:853']\ncertificate='tls/cert.pem'\nkey='tls/key.pem'\n";
+        let tls =
+            "[tls]\nlisten=['127.0.0.1:853']\ncertificate='tls/cert.pem'\nkey='tls/key.pem'\n";
         for (text, what) in [
             (export("config.toml"), "the configuration"),
             (export("./out/../config.toml"), "the configuration"),
@@ -149,20 +237,49 @@ mod tests {
             (export("data.mirrors.json"), "what is known of the mirrors"),
             (export("run/orbsd.sock"), "the socket"),
             (export("data/probe.key"), "the secret of relay tests"),
-            (format!("{tls}{}", export("tls/key.pem")), "the certificate's key"),
-            (format!("{tls}{}", export("tls/cert.pem")), "the certificate"),
-            (format!("[[feed]]\nname='x'\nreason='relay'\npath='in'\n{}", export("in")), "the file of a [[feed]]"),
-            (format!("{}{}", export("out/a"), export("out/./b/../a")), "the file of another [[export]]"),
-            ("[removals]\npath='config.toml'\n".into(), "the configuration"),
-            ("[removals]\npath='zones/x'\n".into(), "the folder of the zone files"),
+            (
+                format!("{tls}{}", export("tls/key.pem")),
+                "the certificate's key",
+            ),
+            (
+                format!("{tls}{}", export("tls/cert.pem")),
+                "the certificate",
+            ),
+            (
+                format!(
+                    "[[feed]]\nname='x'\nreason='relay'\npath='in'\n{}",
+                    export("in")
+                ),
+                "the file of a [[feed]]",
+            ),
+            (
+                format!("{}{}", export("out/a"), export("out/./b/../a")),
+                "the file of another [[export]]",
+            ),
+            (
+                "[removals]\npath='config.toml'\n".into(),
+                "the configuration",
+            ),
+            (
+                "[removals]\npath='zones/x'\n".into(),
+                "the folder of the zone files",
+            ),
             ("[removals]\npath='data/000012.log'\n".into(), "the store"),
             ("[removals]\npath='data'\n".into(), "the store"),
             ("[removals]\npath='run/orbsd.sock'\n".into(), "the socket"),
-            ("[admin]\nsocket='zones/bl.toml'\n".into(), "the folder of the zone files"),
+            (
+                "[admin]\nsocket='zones/bl.toml'\n".into(),
+                "the folder of the zone files",
+            ),
             ("[admin]\nsocket='data/LOCK'\n".into(), "the store"),
         ] {
-            let e = load(&format!("[[reason]]\nname='relay'\n{text}"), ZONE).unwrap_err().to_string();
-            assert!(e.contains(&format!("would be written over {what};")), "{text}: {e}");
+            let e = load(&format!("[[reason]]\nname='relay'\n{text}"), ZONE)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                e.contains(&format!("would be written over {what};")),
+                "{text}: {e}"
+            );
         }
         for text in [
             export("out/bl.list"),
@@ -184,9 +301,14 @@ mod tests {
         symlink(dir.path(), at("here")).unwrap();
         symlink(at("config.toml"), at("link")).unwrap();
         let load = |path: &Path| {
-            let export = format!("[[reason]]\nname='relay'\n[[export]]\nzone='bl'\nformat='list'\npath='{}'\n", path.display());
+            let export = format!(
+                "[[reason]]\nname='relay'\n[[export]]\nzone='bl'\nformat='list'\npath='{}'\n",
+                path.display()
+            );
             fs::write(at("config.toml"), export).unwrap();
-            Config::load(&at("config.toml")).map(drop).map_err(|e| e.to_string())
+            Config::load(&at("config.toml"))
+                .map(drop)
+                .map_err(|e| e.to_string())
         };
         for (path, what) in [
             (at("elsewhere/zone"), "a zone file"),
@@ -197,7 +319,11 @@ mod tests {
             let e = load(&path).unwrap_err();
             assert!(e.contains(&format!("would be written over {what};")), "{e}");
         }
-        assert!(load(&at("elsewhere")).unwrap_err().contains("is a folder; name a file"));
+        assert!(
+            load(&at("elsewhere"))
+                .unwrap_err()
+                .contains("is a folder; name a file")
+        );
         load(&at("here/out")).unwrap();
     }
 }

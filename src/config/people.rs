@@ -1,4 +1,5 @@
-//! Names in the configuration that are also names of people: `[admin] uids`, and feeds beside the built-in authors.
+//! Names in the configuration that are also names of people: `[admin] uids`, and feeds beside the
+//! built-in authors.
 
 use std::collections::BTreeMap;
 
@@ -10,31 +11,61 @@ use crate::model::{
 
 /// The users of this machine who are users of orbsd, by uid.
 pub(super) fn socket_users(file: &File) -> BTreeMap<u32, String> {
-    file.admin.uids.iter().map(|(uid, name)| (uid.0, name.clone())).collect()
+    file.admin
+        .uids
+        .iter()
+        .map(|(uid, name)| (uid.0, name.clone()))
+        .collect()
 }
 
-/// Reports users of this machine that cannot be users of orbsd, feeds with the name of a built-in author, and limits that let
-/// nobody propose anything.
+/// Reports users of this machine that cannot be users of orbsd, feeds with the name of a built-in
+/// author, and limits that let nobody propose anything.
 pub(super) fn check(file: &File, report: &mut Report) {
     let place = &file.admin.place;
     for (uid, name) in &file.admin.uids {
         let uid = uid.0;
         if uid == 0 {
-            report.error(place, "uids", "uid 0 is root, who is an owner already; remove the entry");
+            report.error(
+                place,
+                "uids",
+                "uid 0 is root, who is an owner already; remove the entry",
+            );
         }
         if let Err(e) = check_name(name) {
             report.error(place, "uids", format_args!("{uid}: {e}"));
         } else if is_built_in(name) {
-            report.error(place, "uids", format_args!("{uid}: `{name}` is the name of a built-in author; name a user"));
+            report.error(
+                place,
+                "uids",
+                format_args!("{uid}: `{name}` is the name of a built-in author; name a user"),
+            );
         }
     }
-    for (key, limit) in [("waiting_proposals", file.limits.waiting_proposals), ("daily_proposals", file.limits.daily_proposals)] {
+    for (key, limit) in [
+        ("waiting_proposals", file.limits.waiting_proposals),
+        ("daily_proposals", file.limits.daily_proposals),
+    ] {
         if limit == 0 {
-            report.error(&file.limits.place, key, "nobody could propose anything; take 1 or more");
+            report.error(
+                &file.limits.place,
+                key,
+                "nobody could propose anything; take 1 or more",
+            );
         }
     }
-    for feed in file.feed.iter().filter(|f| is_built_in(&f.name) && !SourceId::DECIDING.contains(&f.name.as_str())) {
-        report.error(&feed.place, "name", format_args!("`{}` is the name of a built-in author; choose another name", feed.name));
+    for feed in file
+        .feed
+        .iter()
+        .filter(|f| is_built_in(&f.name) && !SourceId::DECIDING.contains(&f.name.as_str()))
+    {
+        report.error(
+            &feed.place,
+            "name",
+            format_args!(
+                "`{}` is the name of a built-in author; choose another name",
+                feed.name
+            ),
+        );
     }
 }
 
@@ -45,17 +76,42 @@ mod tests {
     #[test]
     fn users_of_the_machine_and_feeds_have_names_of_their_own() {
         let reason = "[[reason]]\nname='relay'\n";
-        let config = load(&format!("[admin]\nuids = {{ 1000 = 'anna' }}\n{reason}"), ZONE).unwrap();
-        assert_eq!(config.ledger.socket_users.get(&1000).map(String::as_str), Some("anna"));
-        assert_eq!((config.ledger.proposals.waiting, config.ledger.proposals.daily), (500, 1000));
+        let config = load(
+            &format!("[admin]\nuids = {{ 1000 = 'anna' }}\n{reason}"),
+            ZONE,
+        )
+        .unwrap();
+        assert_eq!(
+            config.ledger.socket_users.get(&1000).map(String::as_str),
+            Some("anna")
+        );
+        assert_eq!(
+            (
+                config.ledger.proposals.waiting,
+                config.ledger.proposals.daily
+            ),
+            (500, 1000)
+        );
         for (text, part) in [
-            ("[admin]\nuids = { x = 'anna' }", "is not a table of user ids and names"),
+            (
+                "[admin]\nuids = { x = 'anna' }",
+                "is not a table of user ids and names",
+            ),
             ("[admin]\nuids = { 0 = 'anna' }", "uid 0 is root"),
             ("[admin]\nuids = { 1000 = 'a b' }", "1000: `a b` is no name"),
-            ("[admin]\nuids = { 1000 = 'tester' }", "name of a built-in author"),
+            (
+                "[admin]\nuids = { 1000 = 'tester' }",
+                "name of a built-in author",
+            ),
             ("[limits]\nwaiting_proposals = 0", "take 1 or more"),
-            ("[[feed]]\nname = 'Expiry'\npath = 'x'\nreason = 'relay'", "Expiry"),
-            ("[[feed]]\nname = 'tester'\npath = 'x'\nreason = 'relay'", "built-in author"),
+            (
+                "[[feed]]\nname = 'Expiry'\npath = 'x'\nreason = 'relay'",
+                "Expiry",
+            ),
+            (
+                "[[feed]]\nname = 'tester'\npath = 'x'\nreason = 'relay'",
+                "built-in author",
+            ),
         ] {
             let e = load(&format!("{text}\n{reason}"), ZONE).unwrap_err();
             assert!(e.to_string().contains(part), "{text}: {e}");

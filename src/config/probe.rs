@@ -50,12 +50,20 @@ impl<'de> Deserialize<'de> for SourceEntry {
                 f.write_str("an address, such as \"192.0.2.1\", or { address = \"192.0.2.1\", ehlo_name = \"test.example\" }")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<SourceEntry, E> {
-                let address = text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
-                Ok(SourceEntry { address, ehlo_name: None })
+                let address = text
+                    .parse()
+                    .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
+                Ok(SourceEntry {
+                    address,
+                    ehlo_name: None,
+                })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SourceEntry, A::Error> {
                 let named = Named::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(SourceEntry { address: named.address, ehlo_name: Some(named.ehlo_name.trim_end_matches('.').to_ascii_lowercase()) })
+                Ok(SourceEntry {
+                    address: named.address,
+                    ehlo_name: Some(named.ehlo_name.trim_end_matches('.').to_ascii_lowercase()),
+                })
             }
         }
         from.deserialize_any(Form)
@@ -89,27 +97,59 @@ pub struct Settings {
     pub key: PathBuf,
 }
 
-/// The least pause between two messages to somebody's host, and how long the whole set takes (safety rule S4). A test that the host's
-/// owner asked for has a shorter pause and no minimum duration ([`probe::OWNER_PAUSE`]).
+/// The least pause between two messages to somebody's host, and how long the whole set takes
+/// (safety rule S4). A test that the host's owner asked for has a shorter pause and no minimum
+/// duration ([`probe::OWNER_PAUSE`]).
 pub const PAUSE: Seconds = Seconds(5);
 /// See [`PAUSE`].
 pub const SPREAD: Seconds = Seconds(600);
 
 /// What has to be said before hosts on the Internet are tested: who tests.
 fn identity(p: &Table<ProbeTable>, report: &mut Report) {
-    let named = |host: &str| host.contains('.') && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    let named = |host: &str| {
+        host.contains('.')
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+    };
     if !named(&p.hello) {
-        report.error(&p.place, "hello", format_args!("`{}` is no host's name; the tested look it up", p.hello));
+        report.error(
+            &p.place,
+            "hello",
+            format_args!("`{}` is no host's name; the tested look it up", p.hello),
+        );
     }
-    if !p.contact.split_once('@').is_some_and(|(u, d)| !u.is_empty() && d.contains('.')) {
-        report.error(&p.place, "contact", format_args!("`{}` is no address that the tested can write to", p.contact));
+    if !p
+        .contact
+        .split_once('@')
+        .is_some_and(|(u, d)| !u.is_empty() && d.contains('.'))
+    {
+        report.error(
+            &p.place,
+            "contact",
+            format_args!("`{}` is no address that the tested can write to", p.contact),
+        );
     }
     let bare = |d: &str| d.trim_end_matches('.').to_ascii_lowercase();
-    if p.contact.split_once('@').is_some_and(|(_, d)| bare(d) == bare(&p.domain)) {
-        report.error(&p.place, "contact", "it lies in the probe domain, whose mail no person reads");
+    if p.contact
+        .split_once('@')
+        .is_some_and(|(_, d)| bare(d) == bare(&p.domain))
+    {
+        report.error(
+            &p.place,
+            "contact",
+            "it lies in the probe domain, whose mail no person reads",
+        );
     }
     if !p.about.starts_with("https://") && !p.about.starts_with("http://") {
-        report.error(&p.place, "about", format_args!("`{}` is no page that says who tests and why, and how to ask for no tests", p.about));
+        report.error(
+            &p.place,
+            "about",
+            format_args!(
+                "`{}` is no page that says who tests and why, and how to ask for no tests",
+                p.about
+            ),
+        );
     }
 }
 
@@ -131,17 +171,36 @@ pub(super) fn read(
         Catalogue::standard()
     });
     for name in p.choose.iter().filter(|n| catalogue.get(n).is_none()) {
-        report.error(&p.place, "choose", format_args!("there is no test `{name}`; `orbsd tests` lists them"));
+        report.error(
+            &p.place,
+            "choose",
+            format_args!("there is no test `{name}`; `orbsd tests` lists them"),
+        );
     }
     let networks = networks(&p.routes, folder).unwrap_or_else(|e| {
         report.error(&p.place, "routes", e);
         Networks::default()
     });
-    let filled = |t: &str| Some(t.trim_end_matches('.').to_ascii_lowercase()).filter(|t| !t.is_empty());
-    let hello = filled(&p.hello).unwrap_or_else(|| if domain.is_empty() { "localhost.invalid".into() } else { domain.clone() });
-    let listening = c.listen.iter().map(|a| a.ip()).filter(|a| !a.is_unspecified());
+    let filled =
+        |t: &str| Some(t.trim_end_matches('.').to_ascii_lowercase()).filter(|t| !t.is_empty());
+    let hello = filled(&p.hello).unwrap_or_else(|| {
+        if domain.is_empty() {
+            "localhost.invalid".into()
+        } else {
+            domain.clone()
+        }
+    });
+    let listening = c
+        .listen
+        .iter()
+        .map(|a| a.ip())
+        .filter(|a| !a.is_unspecified());
     let addresses: Vec<IpAddr> = c.addresses.iter().copied().chain(listening).collect();
-    let ours = addresses.iter().copied().chain(p.source.iter().map(|s| s.address)).collect();
+    let ours = addresses
+        .iter()
+        .copied()
+        .chain(p.source.iter().map(|s| s.address))
+        .collect();
     Settings {
         desk: desk::Settings {
             enabled: p.enabled,
@@ -149,7 +208,10 @@ pub(super) fn read(
             domain: domain.clone(),
             foreign: filled(&p.foreign),
             hello: hello.clone(),
-            operator: Operator { contact: p.contact.clone(), about: p.about.clone() },
+            operator: Operator {
+                contact: p.contact.clone(),
+                about: p.about.clone(),
+            },
             addresses: ours,
             at_home,
             listen: c.listen.clone(),
@@ -166,12 +228,24 @@ pub(super) fn read(
             retry: p.retry,
             catalogue: Arc::new(catalogue),
             tokens: Tokens::new(&[]),
-            sources: p.source.iter().map(|s| desk::TesterSource { address: s.address, ehlo_name: s.ehlo_name.clone() }).collect(),
+            sources: p
+                .source
+                .iter()
+                .map(|s| desk::TesterSource {
+                    address: s.address,
+                    ehlo_name: s.ehlo_name.clone(),
+                })
+                .collect(),
             random: random_below,
         },
         schedule: schedule(p),
         listen: c.listen.clone(),
-        receiver: Receiver { hello, domain, addresses, tls: c.tls },
+        receiver: Receiver {
+            hello,
+            domain,
+            addresses,
+            tls: c.tls,
+        },
         key,
     }
 }
@@ -194,60 +268,128 @@ fn schedule(p: &ProbeTable) -> schedule::Settings {
 }
 
 /// Says what can not be used, and what is to be thought over.
-fn check(p: &Table<ProbeTable>, c: &Table<CollectTable>, (domain, reasons): (&str, &ReasonNames), report: &mut Report) {
+fn check(
+    p: &Table<ProbeTable>,
+    c: &Table<CollectTable>,
+    (domain, reasons): (&str, &ReasonNames),
+    report: &mut Report,
+) {
     if p.enabled && domain.is_empty() {
-        report.error(&p.place, "domain", "tests need a domain whose mail the collector takes");
+        report.error(
+            &p.place,
+            "domain",
+            "tests need a domain whose mail the collector takes",
+        );
     }
     if !domain.is_empty() {
-        if !domain.contains('.') || domain.len() > 100 || !domain.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
-            report.error(&p.place, "domain", format_args!("`{domain}` is no domain with a dot, of at most 100 bytes"));
+        if !domain.contains('.')
+            || domain.len() > 100
+            || !domain
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+        {
+            report.error(
+                &p.place,
+                "domain",
+                format_args!("`{domain}` is no domain with a dot, of at most 100 bytes"),
+            );
         }
-        for name in desk::REASONS.iter().chain([&desk::NOTEST]).filter(|r| reasons.unknown(r).is_some()) {
-            report.error(&p.place, "", format_args!("there is no [[reason]] `{name}`, which relay tests list under"));
+        for name in desk::REASONS
+            .iter()
+            .chain([&desk::NOTEST])
+            .filter(|r| reasons.unknown(r).is_some())
+        {
+            report.error(
+                &p.place,
+                "",
+                format_args!("there is no [[reason]] `{name}`, which relay tests list under"),
+            );
         }
     }
     let host = |h: &str| {
         h.len() <= 100
-            && h.split('.').all(|l| !l.is_empty() && !l.starts_with('-') && !l.ends_with('-'))
-            && h.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+            && h.split('.')
+                .all(|l| !l.is_empty() && !l.starts_with('-') && !l.ends_with('-'))
+            && h.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
     };
-    for (key, name) in [("hello", &p.hello), ("foreign", &p.foreign), ("domain", &p.domain)] {
+    for (key, name) in [
+        ("hello", &p.hello),
+        ("foreign", &p.foreign),
+        ("domain", &p.domain),
+    ] {
         if !name.is_empty() && !host(name.trim_end_matches('.')) {
-            report.error(&p.place, key, format_args!("`{}` is no host's name", name.escape_debug()));
+            report.error(
+                &p.place,
+                key,
+                format_args!("`{}` is no host's name", name.escape_debug()),
+            );
         }
     }
     for s in &p.source {
         if let Some(name) = s.ehlo_name.as_ref().filter(|n| !host(n)) {
-            report.error(&p.place, "source", format_args!("`{}` is not a host name", name.escape_debug()));
+            report.error(
+                &p.place,
+                "source",
+                format_args!("`{}` is not a host name", name.escape_debug()),
+            );
         }
     }
     for (i, s) in p.source.iter().enumerate() {
         if p.source[..i].iter().any(|o| o.address == s.address) {
-            report.error(&p.place, "source", format_args!("{} is there twice", s.address));
+            report.error(
+                &p.place,
+                "source",
+                format_args!("{} is there twice", s.address),
+            );
         }
     }
     if p.ports.contains(&0) {
         report.error(&p.place, "ports", "0 is no port");
     }
     // Each family has listeners of its own, as in [dns].
-    for l in c.listen.iter().filter(|l| l.is_ipv6() && l.ip().is_unspecified()) {
+    for l in c
+        .listen
+        .iter()
+        .filter(|l| l.is_ipv6() && l.ip().is_unspecified())
+    {
         if !c.listen.iter().any(|o| o.is_ipv4() && o.port() == l.port()) {
-            report.warning(&c.place, "listen", format_args!("{l} takes IPv6 alone; add 0.0.0.0:{}", l.port()));
+            report.warning(
+                &c.place,
+                "listen",
+                format_args!("{l} takes IPv6 alone; add 0.0.0.0:{}", l.port()),
+            );
         }
     }
     if p.enabled && c.listen.is_empty() {
-        report.error(&c.place, "listen", "tests need a collector; without it nothing can be proved");
+        report.error(
+            &c.place,
+            "listen",
+            "tests need a collector; without it nothing can be proved",
+        );
     }
     if p.allow_public {
         identity(p, report);
         if p.per_net > 20 {
-            report.error(&p.place, "per_net", "more than 20 hosts of a net in a day is a sweep");
+            report.error(
+                &p.place,
+                "per_net",
+                "more than 20 hosts of a net in a day is a sweep",
+            );
         }
         if p.per_as > 1000 {
-            report.error(&p.place, "per_as", "more than 1000 hosts of a network in a day is a sweep");
+            report.error(
+                &p.place,
+                "per_as",
+                "more than 1000 hosts of a network in a day is a sweep",
+            );
         }
         if p.enabled {
-            report.warning(&p.place, "", "hosts on the Internet are tested: read \"Testing relays\" in the README first");
+            report.warning(
+                &p.place,
+                "",
+                "hosts on the Internet are tested: read \"Testing relays\" in the README first",
+            );
         }
     }
     for (key, n) in [("per_net", p.per_net), ("per_as", p.per_as)] {
@@ -256,7 +398,11 @@ fn check(p: &Table<ProbeTable>, c: &Table<CollectTable>, (domain, reasons): (&st
         }
     }
     if p.concurrency == 0 || p.concurrency > MAX_CONCURRENCY {
-        report.error(&p.place, "concurrency", format_args!("{} is not from 1 to {MAX_CONCURRENCY}", p.concurrency));
+        report.error(
+            &p.place,
+            "concurrency",
+            format_args!("{} is not from 1 to {MAX_CONCURRENCY}", p.concurrency),
+        );
     }
     if p.step.0 == 0 {
         report.error(&p.place, "step", "0s waits for nobody; write 1s or more");
@@ -272,9 +418,16 @@ fn check_zones(p: &Table<ProbeTable>, domain: &str, zones: &[Zone], report: &mut
     };
     // Of zones within each other the inner one answers.
     let named = zones.iter().filter(|z| !z.origin.is_empty());
-    let inner = named.filter_map(|z| Some((within(z)?, z))).min_by_key(|(name, _)| name.len());
+    let inner = named
+        .filter_map(|z| Some((within(z)?, z)))
+        .min_by_key(|(name, _)| name.len());
     if let Some((name, zone)) = inner
-        && !zone.records.iter().any(|r| ["MX", "A", "AAAA"].iter().any(|k| r.kind.eq_ignore_ascii_case(k)) && bare(&r.name) == name)
+        && !zone.records.iter().any(|r| {
+            ["MX", "A", "AAAA"]
+                .iter()
+                .any(|k| r.kind.eq_ignore_ascii_case(k))
+                && bare(&r.name) == name
+        })
     {
         let text = format!(
             "the zone {} answers for it, and has no MX there: no message would come. Take a domain outside of it, or add a \
@@ -287,14 +440,20 @@ fn check_zones(p: &Table<ProbeTable>, domain: &str, zones: &[Zone], report: &mut
 
 /// Whether who listens everywhere on this machine is reached under an address.
 pub fn at_home(listen: &[SocketAddr], addr: IpAddr) -> bool {
-    let everywhere = listen.iter().any(|l| l.ip().is_unspecified() && l.is_ipv4() == addr.is_ipv4());
+    let everywhere = listen
+        .iter()
+        .any(|l| l.ip().is_unspecified() && l.is_ipv4() == addr.is_ipv4());
     everywhere && (addr.is_loopback() || leaves_from(addr).is_ok_and(|a| a == addr))
 }
 
-/// The address that packets to another one leave from: for an address of this machine it is that one. Nothing is sent. (To bind one
-/// tells nothing where `ip_nonlocal_bind` is set.)
+/// The address that packets to another one leave from: for an address of this machine it is that
+/// one. Nothing is sent. (To bind one tells nothing where `ip_nonlocal_bind` is set.)
 fn leaves_from(addr: IpAddr) -> io::Result<IpAddr> {
-    let any: IpAddr = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr = if addr.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect((addr, 9))?;
     Ok(socket.local_addr()?.ip())
@@ -304,21 +463,32 @@ fn leaves_from(addr: IpAddr) -> io::Result<IpAddr> {
 fn check_machine(p: &Table<ProbeTable>, domain: &str, key: &Path, report: &mut Report) {
     for addr in p.source.iter().map(|s| s.address) {
         if let Err(e) = UdpSocket::bind((addr, 0)) {
-            let text = format_args!("{addr} is no address of this machine, so that no test can be made from it: {e}");
+            let text = format_args!(
+                "{addr} is no address of this machine, so that no test can be made from it: {e}"
+            );
             report.warning(&p.place, "source", text);
         }
     }
     match fs::metadata(key) {
         Ok(m) if m.is_dir() && !domain.is_empty() => {
-            report.error(&p.place, "key", format_args!("{} is a folder; name a file", key.display()));
+            report.error(
+                &p.place,
+                "key",
+                format_args!("{} is a folder; name a file", key.display()),
+            );
         }
-        Ok(m) if m.len() < SECRET as u64 && !domain.is_empty() => report.error(&p.place, "key", short(key)),
+        Ok(m) if m.len() < SECRET as u64 && !domain.is_empty() => {
+            report.error(&p.place, "key", short(key));
+        }
         _ => {}
     }
 }
 
 fn short(key: &Path) -> String {
-    format!("{} has less than {SECRET} bytes; remove it, and a new one is made", key.display())
+    format!(
+        "{} has less than {SECRET} bytes; remove it, and a new one is made",
+        key.display()
+    )
 }
 
 /// The shipped tests with those of a file.
@@ -344,7 +514,8 @@ fn networks(path: &Path, folder: &Path) -> Result<Networks, String> {
     Networks::read(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// How many claims without a proof are surely tested in a day: a fourth of all turns is theirs, and a test has an end.
+/// How many claims without a proof are surely tested in a day: a fourth of all turns is theirs, and
+/// a test has an end.
 fn unproved(p: &ProbeTable) -> usize {
     let longest = p.spread.0 + probe::LONGEST.as_secs() + p.settle.0;
     let turns = (p.concurrency as u64).div_ceil(4) * 86_400 / longest.max(1);
@@ -363,8 +534,15 @@ pub fn tokens(path: &Path) -> Result<Tokens, String> {
             if let Some(parent) = path.parent() {
                 crate::store::private::create_dir(parent).map_err(said)?;
             }
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(said)?;
-            file.write_all(&secret).and_then(|()| file.sync_all()).map_err(said)?;
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(said)?;
+            file.write_all(&secret)
+                .and_then(|()| file.sync_all())
+                .map_err(said)?;
             Ok(Tokens::new(&secret))
         }
         Err(e) => Err(said(e)),

@@ -1,7 +1,8 @@
 //! Feeds that bring a server's own entries back to it: what the configuration alone shows of that.
 //!
-//! Servers that follow each other by rows (kind `orbsd`) leave out what came from themselves. A zone transfer (kind `axfr`)
-//! has no paths, so that an entry which has ended at its origin could go round for ever.
+//! Servers that follow each other by rows (kind `orbsd`) leave out what came from themselves. A
+//! zone transfer (kind `axfr`) has no paths, so that an entry which has ended at its origin could
+//! go round for ever.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,22 +18,43 @@ use crate::{
 /// A rule of `transfer.allow` at least this long names a server, and not everybody.
 const NARROW: u8 = 24;
 
-/// What is wrong where a feed may be part of a ring. `listen` are this server's own addresses for DNS.
+/// What is wrong where a feed may be part of a ring. `listen` are this server's own addresses for
+/// DNS.
 pub(super) fn find(feed: &Settings, zones: &[Zone], listen: &[SocketAddr]) -> Option<String> {
-    let Kind::Zone { server, mapping, transit } = &feed.kind else { return None };
+    let Kind::Zone {
+        server,
+        mapping,
+        transit,
+    } = &feed.kind
+    else {
+        return None;
+    };
     // A name is not looked up here: a check does not depend on the network.
     let addresses = server.known_addresses();
-    if let Some(address) = addresses.iter().find(|a| listen.iter().any(|l| is_same_listener(*l, **a))) {
-        return Some(format!("{address} is this server itself; its own entries would come back to it"));
+    if let Some(address) = addresses
+        .iter()
+        .find(|a| listen.iter().any(|l| is_same_listener(*l, **a)))
+    {
+        return Some(format!(
+            "{address} is this server itself; its own entries would come back to it"
+        ));
     }
     if *mapping != Mapping::Names {
         return None;
     }
-    let published = |z: &&Zone| z.publish.iter().any(|p| feed.reasons.reason.as_ref().is_none_or(|r| *r == p.reason));
+    let published = |z: &&Zone| {
+        z.publish
+            .iter()
+            .any(|p| feed.reasons.reason.as_ref().is_none_or(|r| *r == p.reason))
+    };
     let is_known = |z: &&Zone| addresses.iter().any(|a| is_peer(z, a.ip()));
     let zone = zones.iter().filter(published).find(is_known)?;
     let address = addresses.first()?;
-    let further = if *transit { "; transit = true sends them on as well" } else { "" };
+    let further = if *transit {
+        "; transit = true sends them on as well"
+    } else {
+        ""
+    };
     Some(format!(
         "{address} may transfer the zone {} from here, and a zone transfer does not say where an entry comes from: entries that have ended could go round between both servers for ever{further}. Follow it by kind = \"orbsd\", or stop the transfer in one direction",
         zone.origin
@@ -47,15 +69,27 @@ fn is_same_listener(listen: SocketAddr, address: SocketAddr) -> bool {
     same_ip && listen.port() == address.port()
 }
 
-/// Whether a server is told of a zone, or named among those that may transfer it. A rule for everybody is not a sign.
+/// Whether a server is told of a zone, or named among those that may transfer it. A rule for
+/// everybody is not a sign.
 fn is_peer(zone: &Zone, address: IpAddr) -> bool {
     let notified = zone.transfer.notify.iter().map(|n| match n {
         Notify::Plain(address) => address,
         Notify::Full(table) => &table.address,
     });
-    let net = |rule: &String| rule.parse::<IpNet>().ok().or_else(|| rule.parse::<IpAddr>().ok().map(IpNet::from));
-    notified.filter_map(|a| a.parse::<SocketAddr>().ok()).any(|a| a.ip().to_canonical() == address)
-        || zone.transfer.allow.iter().filter_map(net).any(|n| n.prefix_len() >= NARROW && n.contains(&address))
+    let net = |rule: &String| {
+        rule.parse::<IpNet>()
+            .ok()
+            .or_else(|| rule.parse::<IpAddr>().ok().map(IpNet::from))
+    };
+    notified
+        .filter_map(|a| a.parse::<SocketAddr>().ok())
+        .any(|a| a.ip().to_canonical() == address)
+        || zone
+            .transfer
+            .allow
+            .iter()
+            .filter_map(net)
+            .any(|n| n.prefix_len() >= NARROW && n.contains(&address))
 }
 
 #[cfg(test)]
@@ -65,10 +99,21 @@ mod tests {
     #[test]
     fn a_feed_from_this_server_is_named_whatever_the_spelling() {
         let warnings = |listen: &str, server: &str| {
-            let feed = format!("[[feed]]\nname='x'\nkind='axfr'\nreason='relay'\nzone='z.example'\nserver='{server}'\n");
-            load(&format!("[[reason]]\nname='relay'\n[dns]\nlisten=[{listen}]\n{feed}"), ZONE).unwrap().warnings
+            let feed = format!(
+                "[[feed]]\nname='x'\nkind='axfr'\nreason='relay'\nzone='z.example'\nserver='{server}'\n"
+            );
+            load(
+                &format!("[[reason]]\nname='relay'\n[dns]\nlisten=[{listen}]\n{feed}"),
+                ZONE,
+            )
+            .unwrap()
+            .warnings
         };
-        let own = |listen: &str, server: &str| warnings(listen, server).iter().any(|w| w.contains("is this server itself"));
+        let own = |listen: &str, server: &str| {
+            warnings(listen, server)
+                .iter()
+                .any(|w| w.contains("is this server itself"))
+        };
         for server in [
             "127.0.0.1:5300",
             "[::ffff:127.0.0.1]:5300",
@@ -84,8 +129,16 @@ mod tests {
             assert!(own("'0.0.0.0:5300'", server), "{server}");
             assert!(!own("'127.0.0.1:5301'", server), "{server}");
         }
-        assert!(own("'[::1]:5300'", "localhost:5300") && own("'[::1]:5300'", "[::1]:5300") && own("'127.0.0.1:53'", "localhost"));
-        for server in ["192.0.2.1:5300", "localhost.example:5300", "ns1.example.org"] {
+        assert!(
+            own("'[::1]:5300'", "localhost:5300")
+                && own("'[::1]:5300'", "[::1]:5300")
+                && own("'127.0.0.1:53'", "localhost")
+        );
+        for server in [
+            "192.0.2.1:5300",
+            "localhost.example:5300",
+            "ns1.example.org",
+        ] {
             assert!(!own("'127.0.0.1:5300'", server), "{server}");
         }
     }

@@ -1,5 +1,5 @@
-//! The tables of `config.toml` as plain structs: what may be written, and the defaults. Each key is in `config.toml` with its
-//! default; a test compares both.
+//! The tables of `config.toml` as plain structs: what may be written, and the defaults. Each key is
+//! in `config.toml` with its default; a test compares both.
 
 use std::{
     collections::BTreeMap,
@@ -86,7 +86,11 @@ pub(super) struct StoreTable {
 
 impl Default for StoreTable {
     fn default() -> StoreTable {
-        StoreTable { path: super::files::DEFAULT_STORE.into(), scrub_every: Seconds(86_400), scrub_rate: Bytes(8 << 20) }
+        StoreTable {
+            path: super::files::DEFAULT_STORE.into(),
+            scrub_every: Seconds(86_400),
+            scrub_rate: Bytes(8 << 20),
+        }
     }
 }
 
@@ -107,7 +111,10 @@ pub(super) struct JournalTable {
 
 impl Default for JournalTable {
     fn default() -> JournalTable {
-        JournalTable { age: Seconds(7 * 86_400), size: Bytes(1 << 30) }
+        JournalTable {
+            age: Seconds(7 * 86_400),
+            size: Bytes(1 << 30),
+        }
     }
 }
 
@@ -120,7 +127,9 @@ pub(super) struct HistoryTable {
 
 impl Default for HistoryTable {
     fn default() -> HistoryTable {
-        HistoryTable { feeds: Seconds(90 * 86_400) }
+        HistoryTable {
+            feeds: Seconds(90 * 86_400),
+        }
     }
 }
 
@@ -144,7 +153,15 @@ pub(super) struct DnsTable {
 
 impl Default for DnsTable {
     fn default() -> DnsTable {
-        DnsTable { listen: [([127, 0, 0, 1], 5300).into(), (Ipv6Addr::LOCALHOST, 5300).into()].into(), workers: 0, nsid: String::new() }
+        DnsTable {
+            listen: [
+                ([127, 0, 0, 1], 5300).into(),
+                (Ipv6Addr::LOCALHOST, 5300).into(),
+            ]
+            .into(),
+            workers: 0,
+            nsid: String::new(),
+        }
     }
 }
 
@@ -212,7 +229,9 @@ impl<'d> Deserialize<'d> for Uid {
         use serde::de::{Error, Unexpected};
         let text = String::deserialize(d)?;
         let form = "a table of user ids and names, such as { 1000 = \"anna\" }";
-        text.parse().map(Uid).map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &form))
+        text.parse()
+            .map(Uid)
+            .map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &form))
     }
 }
 
@@ -229,7 +248,13 @@ pub(super) struct WebTable {
 
 impl Default for WebTable {
     fn default() -> WebTable {
-        WebTable { listen: String::new(), base_url: "http://127.0.0.1:8054".into(), tls: false, trust: Vec::new(), forwarded: None }
+        WebTable {
+            listen: String::new(),
+            base_url: "http://127.0.0.1:8054".into(),
+            tls: false,
+            trust: Vec::new(),
+            forwarded: None,
+        }
     }
 }
 
@@ -258,7 +283,9 @@ pub(super) struct ZonesTable {
 
 impl Default for ZonesTable {
     fn default() -> ZonesTable {
-        ZonesTable { path: "zones".into() }
+        ZonesTable {
+            path: "zones".into(),
+        }
     }
 }
 
@@ -273,7 +300,11 @@ pub(super) struct LimitsTable {
 
 impl Default for LimitsTable {
     fn default() -> LimitsTable {
-        LimitsTable { special: Vec::new(), waiting_proposals: 500, daily_proposals: 1000 }
+        LimitsTable {
+            special: Vec::new(),
+            waiting_proposals: 500,
+            daily_proposals: 1000,
+        }
     }
 }
 
@@ -296,7 +327,11 @@ pub(super) struct MailTable {
 
 impl Default for MailTable {
     fn default() -> MailTable {
-        MailTable { smarthost: String::new(), from: String::new(), tls: true }
+        MailTable {
+            smarthost: String::new(),
+            from: String::new(),
+            tls: true,
+        }
     }
 }
 
@@ -432,7 +467,11 @@ pub(super) struct KeyTable {
 
 impl Default for KeyTable {
     fn default() -> KeyTable {
-        KeyTable { name: String::new(), algorithm: "hmac-sha256".into(), file: PathBuf::new() }
+        KeyTable {
+            name: String::new(),
+            algorithm: "hmac-sha256".into(),
+            file: PathBuf::new(),
+        }
     }
 }
 
@@ -519,7 +558,13 @@ pub(super) struct ExportTable {
 
 impl Default for ExportTable {
     fn default() -> ExportTable {
-        ExportTable { zone: String::new(), format: String::new(), action: String::new(), path: PathBuf::new(), every: Seconds(300) }
+        ExportTable {
+            zone: String::new(),
+            format: String::new(),
+            action: String::new(),
+            path: PathBuf::new(),
+            every: Seconds(300),
+        }
     }
 }
 
@@ -531,7 +576,9 @@ impl std::str::FromStr for Bytes {
     type Err = String;
     fn from_str(text: &str) -> Result<Bytes, String> {
         let t = text.trim();
-        let (number, unit) = t.find(|c: char| !c.is_ascii_digit()).map_or((t, ""), |i| t.split_at(i));
+        let (number, unit) = t
+            .find(|c: char| !c.is_ascii_digit())
+            .map_or((t, ""), |i| t.split_at(i));
         let shift = match unit.trim() {
             "" | "B" => Some(0),
             "KiB" => Some(10),
@@ -540,7 +587,9 @@ impl std::str::FromStr for Bytes {
             _ => None,
         };
         let bytes = shift.and_then(|s| number.parse::<u64>().ok()?.checked_mul(1 << s));
-        bytes.map(Bytes).ok_or_else(|| format!("`{text}` is not a size; write it as 512MiB or 1GiB"))
+        bytes
+            .map(Bytes)
+            .ok_or_else(|| format!("`{text}` is not a size; write it as 512MiB or 1GiB"))
     }
 }
 

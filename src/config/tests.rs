@@ -63,12 +63,24 @@ struct Shape {
 }
 
 fn one<T: DeserializeOwned + Default + PartialEq>(name: &'static str, table: &Table<T>) -> Shape {
-    Shape { name, array: false, fields: fields::<T>(), places: vec![table.place.clone()], has_defaults: table.value == T::default() }
+    Shape {
+        name,
+        array: false,
+        fields: fields::<T>(),
+        places: vec![table.place.clone()],
+        has_defaults: table.value == T::default(),
+    }
 }
 
 fn many<T: DeserializeOwned + Debug>(name: &'static str, tables: &[Table<T>]) -> Shape {
     let places = tables.iter().map(|t| t.place.clone()).collect();
-    Shape { name, array: true, fields: fields::<T>(), places, has_defaults: true }
+    Shape {
+        name,
+        array: true,
+        fields: fields::<T>(),
+        places,
+        has_defaults: true,
+    }
 }
 
 /// Every table of a file: a new table does not compile until it is named here.
@@ -99,26 +111,43 @@ fn parsed<T>(text: &str, read: impl FnOnce(Document<'_>, &mut Report) -> T) -> T
 fn uncommented(text: &str) -> String {
     let is_toml = |l: &str| {
         let key = l.split(" = ").next().unwrap();
-        l.starts_with('[') || l.contains(" = ") && !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        l.starts_with('[')
+            || l.contains(" = ")
+                && !key.is_empty()
+                && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
     };
-    text.lines().map(|l| l.strip_prefix("# ").filter(|l| is_toml(l)).unwrap_or(l)).map(|l| format!("{l}\n")).collect()
+    text.lines()
+        .map(|l| l.strip_prefix("# ").filter(|l| is_toml(l)).unwrap_or(l))
+        .map(|l| format!("{l}\n"))
+        .collect()
 }
 
 #[test]
 fn every_key_is_in_the_sample_files_and_the_values_are_the_defaults() {
     let sample = fs::read_to_string("config.toml").unwrap();
     for shape in shapes(&parsed(&sample, File::read)) {
-        assert!(shape.has_defaults, "config.toml: [{}] shows other values than the defaults", shape.name);
+        assert!(
+            shape.has_defaults,
+            "config.toml: [{}] shows other values than the defaults",
+            shape.name
+        );
     }
     for shape in shapes(&parsed(&uncommented(&sample), File::read)) {
         for key in shape.fields {
-            assert!(shape.places.iter().any(|p| p.has(key)), "config.toml does not show `{key}` of [{}]", shape.name);
+            assert!(
+                shape.places.iter().any(|p| p.has(key)),
+                "config.toml does not show `{key}` of [{}]",
+                shape.name
+            );
         }
     }
     let sample = fs::read_to_string("zones/relays.toml").unwrap();
     let zone = parsed(&uncommented(&sample), |d, report| d.whole::<Zone>(report));
     for key in fields::<Zone>() {
-        assert!(zone.place.has(key), "zones/relays.toml does not show `{key}`");
+        assert!(
+            zone.place.has(key),
+            "zones/relays.toml does not show `{key}`"
+        );
     }
 }
 
@@ -127,23 +156,50 @@ fn a_wrong_value_is_reported_with_its_line_key_and_value_whatever_the_key() {
     for shape in shapes(&parsed("", File::read)) {
         for key in shape.fields {
             let (head, named) = match shape.array {
-                true => (format!("[[{}]]\nname='n'", shape.name), format!("{} \"n\": {key}: ", shape.name)),
-                false => (format!("[{}]\n", shape.name), format!("{}.{key}: ", shape.name)),
+                true => (
+                    format!("[[{}]]\nname='n'", shape.name),
+                    format!("{} \"n\": {key}: ", shape.name),
+                ),
+                false => (
+                    format!("[{}]\n", shape.name),
+                    format!("{}.{key}: ", shape.name),
+                ),
             };
-            let head = if *key == "name" { head.replace("name='n'", "") } else { head };
-            let named = if *key == "name" { named.replace("\"n\"", "1") } else { named };
+            let head = if *key == "name" {
+                head.replace("name='n'", "")
+            } else {
+                head
+            };
+            let named = if *key == "name" {
+                named.replace("\"n\"", "1")
+            } else {
+                named
+            };
             let e = load(&format!("{head}\n{key} = 1979-05-27\n"), ZONE).unwrap_err();
-            let line = e.0.iter().find(|l| l.starts_with(&format!("config.toml:3: {named}")));
+            let line =
+                e.0.iter()
+                    .find(|l| l.starts_with(&format!("config.toml:3: {named}")));
             let line = line.unwrap_or_else(|| panic!("{}.{key}: {e}", shape.name));
             assert!(line.contains("1979-05-27 is not "), "{line}");
             assert_eq!(e.0.iter().filter(|l| l.contains(&named)).count(), 1, "{e}");
         }
     }
     for key in fields::<Zone>() {
-        let zone: String = ZONE.lines().filter(|l| !l.starts_with(&format!("{key}="))).map(|l| format!("{l}\n")).collect();
-        let e = load("[[reason]]\nname='relay'", &format!("{key} = 1979-05-27\n{zone}")).unwrap_err();
+        let zone: String = ZONE
+            .lines()
+            .filter(|l| !l.starts_with(&format!("{key}=")))
+            .map(|l| format!("{l}\n"))
+            .collect();
+        let e = load(
+            "[[reason]]\nname='relay'",
+            &format!("{key} = 1979-05-27\n{zone}"),
+        )
+        .unwrap_err();
         assert_eq!(e.0.len(), 1, "{e}");
-        assert!(e.0[0].starts_with(&format!("zones/bl.toml:1: {key}: 1979-05-27 is not ")), "{e}");
+        assert!(
+            e.0[0].starts_with(&format!("zones/bl.toml:1: {key}: 1979-05-27 is not ")),
+            "{e}"
+        );
     }
 }
 
@@ -185,12 +241,25 @@ fn all_errors_of_all_files_are_reported_at_once_in_order() {
         "contact: it is missing; write contact = \"hostmaster@example.org\"",
     ];
     for start in starts {
-        assert!(e.0.iter().any(|l| l.starts_with(start) || l.ends_with(start)), "{start}\n{e}");
+        assert!(
+            e.0.iter()
+                .any(|l| l.starts_with(start) || l.ends_with(start)),
+            "{start}\n{e}"
+        );
     }
     let place = |l: &String| {
-        l.split(' ').next().unwrap().trim_end_matches(':').rsplit_once(':').map(|(f, n)| (f.to_string(), n.parse::<u32>().ok()))
+        l.split(' ')
+            .next()
+            .unwrap()
+            .trim_end_matches(':')
+            .rsplit_once(':')
+            .map(|(f, n)| (f.to_string(), n.parse::<u32>().ok()))
     };
-    let places: Vec<_> = e.0.iter().filter_map(place).filter(|(_, n)| n.is_some()).collect();
+    let places: Vec<_> =
+        e.0.iter()
+            .filter_map(place)
+            .filter(|(_, n)| n.is_some())
+            .collect();
     assert!(places.is_sorted(), "{e}");
 }
 
@@ -231,42 +300,86 @@ fn what_follows_from_an_error_is_no_error_of_its_own() {
         ("", ZONE, 1),
         ("[[reason]]\nname = 3", ZONE, 1),
         ("[[reason]]\nnaem = 'relay'", ZONE, 1),
-        ("[[reason]]\nname='relay'\n[[feed]]\nname='x'\nreason=1\npath='x'", ZONE, 1),
+        (
+            "[[reason]]\nname='relay'\n[[feed]]\nname='x'\nreason=1\npath='x'",
+            ZONE,
+            1,
+        ),
         (
             "[[reason]]\nname='relay'\n[[feed]]\nname='x'\nreason='relay'\nkind='axfr'\nserver='192.0.2.1'\nzone='z'\nkey='k'\n[[key]]\nname='k'\nfile='nowhere'",
             ZONE,
             1,
         ),
         // The default of a value that was rejected takes no address from another.
-        ("[[reason]]\nname='relay'\n[dns]\nlisten=['x']\n[tls]\nhttps=['127.0.0.1:5300']\ncertificate='c'\nkey='k'", ZONE, 1),
+        (
+            "[[reason]]\nname='relay'\n[dns]\nlisten=['x']\n[tls]\nhttps=['127.0.0.1:5300']\ncertificate='c'\nkey='k'",
+            ZONE,
+            1,
+        ),
     ] {
         let e = load(config, zone).unwrap_err();
         assert_eq!(e.0.len(), count, "{config}\n{e}");
     }
     for missing in ["origin", "kind", "ns", "contact"] {
-        let zone: String = ZONE.lines().filter(|l| !l.starts_with(missing)).map(|l| format!("{l}\n")).collect();
+        let zone: String = ZONE
+            .lines()
+            .filter(|l| !l.starts_with(missing))
+            .map(|l| format!("{l}\n"))
+            .collect();
         let e = load("[[reason]]\nname='relay'", &zone).unwrap_err();
         assert_eq!(e.0.len(), 1, "{e}");
-        assert!(e.0[0].starts_with(&format!("zones/bl.toml: {missing}: it is missing; write {missing} = ")), "{e}");
+        assert!(
+            e.0[0].starts_with(&format!(
+                "zones/bl.toml: {missing}: it is missing; write {missing} = "
+            )),
+            "{e}"
+        );
         let zone = ZONE.replace(missing, &format!("{missing}x"));
         let e = load("[[reason]]\nname='relay'", &zone).unwrap_err();
         assert_eq!(e.0.len(), 1, "{e}");
-        assert!(e.0[0].contains(&format!("unknown key `{missing}x`; did you mean `{missing}`?")), "{e}");
+        assert!(
+            e.0[0].contains(&format!(
+                "unknown key `{missing}x`; did you mean `{missing}`?"
+            )),
+            "{e}"
+        );
     }
 }
 
 #[test]
 fn a_syntax_error_of_a_file_is_reported_alone() {
     let e = load("[dns]\nworkers = 'x'\nlisten = [\n[store]\npaht = 1", ZONE).unwrap_err();
-    assert!(e.0.len() == 1 && e.0[0].starts_with("config.toml:") && e.0[0].contains("syntax error"), "{e}");
-    let e = load("[[reason]]\nname='relay'\n[dns]\nworkers='x'", &format!("{ZONE}\nttl = ")).unwrap_err();
+    assert!(
+        e.0.len() == 1 && e.0[0].starts_with("config.toml:") && e.0[0].contains("syntax error"),
+        "{e}"
+    );
+    let e = load(
+        "[[reason]]\nname='relay'\n[dns]\nworkers='x'",
+        &format!("{ZONE}\nttl = "),
+    )
+    .unwrap_err();
     assert_eq!(e.0.len(), 2, "{e}");
-    assert!(e.0[0].contains("dns.workers") && e.0[1].starts_with("zones/bl.toml:6: syntax error"), "{e}");
+    assert!(
+        e.0[0].contains("dns.workers") && e.0[1].starts_with("zones/bl.toml:6: syntax error"),
+        "{e}"
+    );
     for (config, part) in [
-        ("[dns]\nworkers=1\nworkers=2", "config.toml:3: syntax error: duplicate key"),
-        ("[[store]]\npath='x'", "config.toml:1: store: it is one table; write [store]"),
-        ("store = 3", "config.toml:1: store: it is a table; write [store]"),
-        ("[reason]\nname='relay'", "config.toml:1: reason: it may be set several times; write [[reason]]"),
+        (
+            "[dns]\nworkers=1\nworkers=2",
+            "config.toml:3: syntax error: duplicate key",
+        ),
+        (
+            "[[store]]\npath='x'",
+            "config.toml:1: store: it is one table; write [store]",
+        ),
+        (
+            "store = 3",
+            "config.toml:1: store: it is a table; write [store]",
+        ),
+        (
+            "[reason]\nname='relay'",
+            "config.toml:1: reason: it may be set several times; write [[reason]]",
+        ),
     ] {
         let e = load(config, ZONE).unwrap_err();
         assert!(e.0.iter().any(|l| l.starts_with(part)), "{part}: {e}");
@@ -275,16 +388,31 @@ fn a_syntax_error_of_a_file_is_reported_alone() {
 
 #[test]
 fn a_configuration_that_never_ends_is_refused() {
-    let e = Config::load(Path::new("/dev/zero")).unwrap_err().to_string();
-    assert!(e.contains("/dev/zero: it is longer than 16777216 bytes"), "{e}");
-    assert!(socket(Path::new("/dev/zero")).unwrap_err().contains("longer than"));
+    let e = Config::load(Path::new("/dev/zero"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        e.contains("/dev/zero: it is longer than 16777216 bytes"),
+        "{e}"
+    );
+    assert!(
+        socket(Path::new("/dev/zero"))
+            .unwrap_err()
+            .contains("longer than")
+    );
 }
 
 #[test]
 fn a_slow_scrub_and_an_unknown_on_loss_are_refused() {
-    let e = load("[[reason]]\nname='relay'\n[removals]\non_loss='ignore'\n[store]\nscrub_rate='1KiB'", ZONE).unwrap_err();
-    let parts =
-        ["config.toml:4: removals.on_loss: 'ignore' is not accepted; write \"stop\" or \"restart\"", "config.toml:6: store.scrub_rate: "];
+    let e = load(
+        "[[reason]]\nname='relay'\n[removals]\non_loss='ignore'\n[store]\nscrub_rate='1KiB'",
+        ZONE,
+    )
+    .unwrap_err();
+    let parts = [
+        "config.toml:4: removals.on_loss: 'ignore' is not accepted; write \"stop\" or \"restart\"",
+        "config.toml:6: store.scrub_rate: ",
+    ];
     for part in parts {
         assert!(e.0.iter().any(|l| l.starts_with(part)), "{part}: {e}");
     }
@@ -292,10 +420,17 @@ fn a_slow_scrub_and_an_unknown_on_loss_are_refused() {
 
 #[test]
 fn files_of_the_daemon_are_beside_the_store_where_nothing_else_is_configured() {
-    let config = load("[[reason]]\nname='relay'\n[store]\npath='/var/lib/orbsd'", ZONE).unwrap();
+    let config = load(
+        "[[reason]]\nname='relay'\n[store]\npath='/var/lib/orbsd'",
+        ZONE,
+    )
+    .unwrap();
     let store = Path::new("/var/lib/orbsd");
     assert_eq!(config.ledger.removals, Some(store.join("removals.log")));
-    assert_eq!((config.socket, config.probe.key), (store.join("orbsd.sock"), store.join("probe.key")));
+    assert_eq!(
+        (config.socket, config.probe.key),
+        (store.join("orbsd.sock"), store.join("probe.key"))
+    );
     // What an older version made in the folder of the configuration is used on.
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("zones")).unwrap();
@@ -304,9 +439,16 @@ fn files_of_the_daemon_are_beside_the_store_where_nothing_else_is_configured() {
     fs::write(dir.path().join("zones/bl.toml"), ZONE).unwrap();
     fs::write(dir.path().join("data/removals.log"), "").unwrap();
     fs::write(dir.path().join("keys/probe"), "x".repeat(32)).unwrap();
-    fs::write(dir.path().join("config.toml"), "[[reason]]\nname='relay'\n[store]\npath='store'").unwrap();
+    fs::write(
+        dir.path().join("config.toml"),
+        "[[reason]]\nname='relay'\n[store]\npath='store'",
+    )
+    .unwrap();
     let config = Config::load(&dir.path().join("config.toml")).unwrap();
-    assert_eq!(config.ledger.removals, Some(dir.path().join("data/removals.log")));
+    assert_eq!(
+        config.ledger.removals,
+        Some(dir.path().join("data/removals.log"))
+    );
     assert_eq!(config.probe.key, dir.path().join("keys/probe"));
 }
 
@@ -315,19 +457,44 @@ fn a_reason_has_digests_of_one_form_and_no_names_beside_them() {
     let with = |second: &str| {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("zones")).unwrap();
-        fs::write(dir.path().join("config.toml"), "[[reason]]\nname='relay'\n[[reason]]\nname='phish'").unwrap();
+        fs::write(
+            dir.path().join("config.toml"),
+            "[[reason]]\nname='relay'\n[[reason]]\nname='phish'",
+        )
+        .unwrap();
         let first = ZONE.replace("kind='address'", "kind='hash'\ndigest='sha1-hex'");
         fs::write(dir.path().join("zones/a.toml"), first).unwrap();
-        fs::write(dir.path().join("zones/b.toml"), ZONE.replace("bl.orbs", "b.orbs").replace("kind='address'", second)).unwrap();
+        fs::write(
+            dir.path().join("zones/b.toml"),
+            ZONE.replace("bl.orbs", "b.orbs")
+                .replace("kind='address'", second),
+        )
+        .unwrap();
         Config::load(&dir.path().join("config.toml")).map_err(|e| e.to_string())
     };
     assert!(with("kind='address'").is_ok() && with("kind='hash'\ndigest='sha1-hex'").is_ok());
     for (second, file, part) in [
-        ("kind='domain'", "a.toml:6: ", "published by the domain zone b.orbs.example too"),
-        ("kind='hash'\ndigest='md5-hex'", "b.toml:6: ", "has sha1-hex digests in the zone bl.orbs.example"),
+        (
+            "kind='domain'",
+            "a.toml:6: ",
+            "published by the domain zone b.orbs.example too",
+        ),
+        (
+            "kind='hash'\ndigest='md5-hex'",
+            "b.toml:6: ",
+            "has sha1-hex digests in the zone bl.orbs.example",
+        ),
         ("kind='hash'", "b.toml: ", "needs the form of its names"),
-        ("kind='hash'\ndigest='sha256-hex'", "b.toml:3: ", "use `sha256-base32`"),
-        ("kind='domain'\ndigest='md5-hex'", "b.toml:3: ", "remove the key"),
+        (
+            "kind='hash'\ndigest='sha256-hex'",
+            "b.toml:3: ",
+            "use `sha256-base32`",
+        ),
+        (
+            "kind='domain'\ndigest='md5-hex'",
+            "b.toml:3: ",
+            "remove the key",
+        ),
     ] {
         let e = with(second).unwrap_err();
         assert!(e.contains(part) && e.contains(file), "{second}: {e}");
@@ -338,14 +505,21 @@ fn keys_are_read_from_files_that_are_shut() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("zones")).unwrap();
-    fs::write(dir.path().join("zones/bl.toml"), format!("{ZONE}\ntransfer={{allow=['key:Mirror.']}}")).unwrap();
-    let config = "[[reason]]\nname='relay'\n[[key]]\nname='mirror'\nalgorithm='hmac-sha512'\nfile='secret'";
+    fs::write(
+        dir.path().join("zones/bl.toml"),
+        format!("{ZONE}\ntransfer={{allow=['key:Mirror.']}}"),
+    )
+    .unwrap();
+    let config =
+        "[[reason]]\nname='relay'\n[[key]]\nname='mirror'\nalgorithm='hmac-sha512'\nfile='secret'";
     let load = |config: &str, file: &str, mode: u32| {
         fs::write(dir.path().join("config.toml"), config).unwrap();
         let path = dir.path().join("secret");
         fs::write(&path, file).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        Config::load(&dir.path().join("config.toml")).map(|c| c.ledger.keys).map_err(|e| e.to_string())
+        Config::load(&dir.path().join("config.toml"))
+            .map(|c| c.ledger.keys)
+            .map_err(|e| e.to_string())
     };
     let secret = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n";
     for mode in [0o600, 0o640, 0o400] {
@@ -354,15 +528,50 @@ fn keys_are_read_from_files_that_are_shut() {
     }
     for mode in [0o644, 0o660, 0o604, 0o602] {
         let e = load(config, secret, mode).unwrap_err();
-        assert!(e.contains("secret: its mode is") && e.contains("chmod 600"), "{e}");
+        assert!(
+            e.contains("secret: its mode is") && e.contains("chmod 600"),
+            "{e}"
+        );
     }
-    assert!(load(config, "\n?\n", 0o600).unwrap_err().contains("secret:2: the secret is not base64"));
-    assert!(load(config, &"x".repeat(5000), 0o600).unwrap_err().contains("longer than 4096"));
-    assert!(load(&config.replace("512", "1"), secret, 0o600).unwrap_err().contains("`hmac-sha1` is not"));
-    assert!(load(&config.replace("'secret'", "'nowhere'"), secret, 0o600).unwrap_err().contains("nowhere: "));
-    assert!(load(&config.replace("file=", "#"), secret, 0o600).unwrap_err().contains("key \"mirror\": file: it is missing"));
-    assert!(load(&config.replace("'mirror'", "'mir ror'"), secret, 0o600).unwrap_err().contains("not a key's name"));
+    assert!(
+        load(config, "\n?\n", 0o600)
+            .unwrap_err()
+            .contains("secret:2: the secret is not base64")
+    );
+    assert!(
+        load(config, &"x".repeat(5000), 0o600)
+            .unwrap_err()
+            .contains("longer than 4096")
+    );
+    assert!(
+        load(&config.replace("512", "1"), secret, 0o600)
+            .unwrap_err()
+            .contains("`hmac-sha1` is not")
+    );
+    assert!(
+        load(&config.replace("'secret'", "'nowhere'"), secret, 0o600)
+            .unwrap_err()
+            .contains("nowhere: ")
+    );
+    assert!(
+        load(&config.replace("file=", "#"), secret, 0o600)
+            .unwrap_err()
+            .contains("key \"mirror\": file: it is missing")
+    );
+    assert!(
+        load(&config.replace("'mirror'", "'mir ror'"), secret, 0o600)
+            .unwrap_err()
+            .contains("not a key's name")
+    );
     let twice = format!("{config}\n[[key]]\nname='Mirror.'\nfile='secret'");
-    assert!(load(&twice, secret, 0o600).unwrap_err().contains("name: the key `mirror` is there twice"));
-    assert!(load(&config.replace("'mirror'", "'other'"), secret, 0o600).unwrap_err().contains("no [[key]] `Mirror.`"));
+    assert!(
+        load(&twice, secret, 0o600)
+            .unwrap_err()
+            .contains("name: the key `mirror` is there twice")
+    );
+    assert!(
+        load(&config.replace("'mirror'", "'other'"), secret, 0o600)
+            .unwrap_err()
+            .contains("no [[key]] `Mirror.`")
+    );
 }

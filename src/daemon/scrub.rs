@@ -15,7 +15,8 @@ use crate::{
 
 /// How often it looks whether a scrub is due, and whether the daemon stops.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// How long after a start a scrub that is due by time begins: a start has enough to read, and a scrub flushes the write-ahead log.
+/// How long after a start a scrub that is due by time begins: a start has enough to read, and a
+/// scrub flushes the write-ahead log.
 const START_DELAY: Duration = Duration::from_secs(60);
 /// How long it waits after a scrub that could not be done.
 const RETRY: Duration = Duration::from_secs(300);
@@ -28,13 +29,18 @@ pub(super) fn start(ledger: &Ledger, stop: &Arc<AtomicBool>) -> Result<(), Strin
         let mut wait = |time: Duration| sleep(time, &stop);
         let started = Instant::now();
         while wait(POLL_INTERVAL) {
-            let is_due = ledger.store.scrub_wanted() || (started.elapsed() >= START_DELAY && ledger.store.scrub_due(ledger.now()));
+            let is_due = ledger.store.scrub_wanted()
+                || (started.elapsed() >= START_DELAY && ledger.store.scrub_due(ledger.now()));
             if is_due && !scrub(&ledger, &mut wait) && !wait(RETRY) {
                 return;
             }
         }
     };
-    std::thread::Builder::new().name("scrub".into()).spawn(run).map(drop).map_err(|e| e.to_string())
+    std::thread::Builder::new()
+        .name("scrub".into())
+        .spawn(run)
+        .map(drop)
+        .map_err(|e| e.to_string())
 }
 
 /// Sleeps; false where the daemon stops.
@@ -57,7 +63,12 @@ fn scrub(ledger: &Ledger, wait: &mut dyn FnMut(Duration) -> bool) -> bool {
         let _ = ledger.verify_removals();
     }
     match ledger.store.scrub(&|| ledger.now(), wait) {
-        Ok(Some(report)) => tracing::info!(rows = report.rows, bytes = report.bytes, damaged = report.damaged, "scrub ended"),
+        Ok(Some(report)) => tracing::info!(
+            rows = report.rows,
+            bytes = report.bytes,
+            damaged = report.damaged,
+            "scrub ended"
+        ),
         Ok(None) => {}
         Err(e) => {
             tracing::warn!(error = %e, "the scrub could not be done; it is tried again");

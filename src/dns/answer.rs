@@ -44,7 +44,8 @@ pub enum Body<'a> {
     Blank,
     /// A listing's TXT records.
     Texts(Listing<'a>),
-    /// A delegation: its NS records go to the authority section, under the part of the question's name that starts here.
+    /// A delegation: its NS records go to the authority section, under the part of the question's
+    /// name that starts here.
     Referral(&'a Fixed, usize),
     /// The A record for a client that is refused, where a zone asks for one.
     RefusedCode([u8; 4]),
@@ -61,7 +62,8 @@ pub struct Answer<'a> {
     pub origin_at: usize,
     /// The answer section.
     pub body: Body<'a>,
-    /// The TTL of the SOA in the authority section, where there is one: every negative answer (RFC 2308 section 3).
+    /// The TTL of the SOA in the authority section, where there is one: every negative answer (RFC
+    /// 2308 section 3).
     pub negative: Option<u32>,
     /// An extended error (RFC 8914): code and text.
     pub ede: Option<(u16, &'static str)>,
@@ -73,7 +75,11 @@ impl Answer<'_> {
         match self.rcode {
             Rcode::NoError if matches!(self.body, Body::RefusedCode(_)) => Kind::Refused,
             Rcode::NoError if matches!(self.body, Body::Transfer) => Kind::Transfer,
-            Rcode::NoError if self.negative.is_some() || matches!(self.body, Body::Referral(..)) => Kind::NoData,
+            Rcode::NoError
+                if self.negative.is_some() || matches!(self.body, Body::Referral(..)) =>
+            {
+                Kind::NoData
+            }
             Rcode::NoError => Kind::Listed,
             Rcode::NxDomain => Kind::NotListed,
             Rcode::Refused | Rcode::NotAuth => Kind::Refused,
@@ -84,7 +90,9 @@ impl Answer<'_> {
 
     /// Whether we speak for the zone: AA. For what is delegated we do not (RFC 1034 section 4.3.2).
     pub fn authoritative(&self) -> bool {
-        self.zone.is_some() && !matches!(self.body, Body::Referral(..)) && matches!(self.rcode, Rcode::NoError | Rcode::NxDomain)
+        self.zone.is_some()
+            && !matches!(self.body, Body::Referral(..))
+            && matches!(self.rcode, Rcode::NoError | Rcode::NxDomain)
     }
 }
 
@@ -95,8 +103,19 @@ pub struct Scratch<'a> {
     items: Option<Items>,
 }
 
-const fn plain(rcode: Rcode, zone: Option<usize>, ede: Option<(u16, &'static str)>) -> Answer<'static> {
-    Answer { rcode, zone, origin_at: 0, body: Body::None, negative: None, ede }
+const fn plain(
+    rcode: Rcode,
+    zone: Option<usize>,
+    ede: Option<(u16, &'static str)>,
+) -> Answer<'static> {
+    Answer {
+        rcode,
+        zone,
+        origin_at: 0,
+        body: Body::None,
+        negative: None,
+        ede,
+    }
 }
 
 /// Decides what a query gets. `key` is the TSIG key that signed it.
@@ -112,21 +131,39 @@ pub fn answer<'a>(
         return plain(Rcode::BadVers, None, None);
     }
     let name = labels.name;
-    let Some((number, origin_at)) = snapshot.zones.find(name, |at| at == name.len() - 1 || labels.starts.contains(&(at as u8))) else {
-        return plain(Rcode::Refused, None, Some((20, "not a zone of this server")));
+    let Some((number, origin_at)) = snapshot.zones.find(name, |at| {
+        at == name.len() - 1 || labels.starts.contains(&(at as u8))
+    }) else {
+        return plain(
+            Rcode::Refused,
+            None,
+            Some((20, "not a zone of this server")),
+        );
     };
     let zone = &snapshot.zones.all()[number];
     if !snapshot.sound {
-        return plain(Rcode::ServFail, Some(number), Some((14, "the store can not be trusted; see the server's log")));
+        return plain(
+            Rcode::ServFail,
+            Some(number),
+            Some((14, "the store can not be trusted; see the server's log")),
+        );
     }
-    let below = labels.starts.iter().take_while(|s| usize::from(**s) < origin_at).count();
+    let below = labels
+        .starts
+        .iter()
+        .take_while(|s| usize::from(**s) < origin_at)
+        .count();
     let transfer = matches!(query.qtype, rtype::AXFR | rtype::IXFR);
     if transfer || query.qtype == rtype::SOA && name[..origin_at] == *ROWS {
         return match transfer::decide(snapshot, number, query, &name[..origin_at], peer, key) {
             Decision::No(rcode, code, text) => plain(rcode, Some(number), Some((code, text))),
             Decision::Current | Decision::Run(_) => {
                 let body = if transfer { Body::Transfer } else { Body::Soa };
-                Answer { body, origin_at, ..plain(Rcode::NoError, Some(number), None) }
+                Answer {
+                    body,
+                    origin_at,
+                    ..plain(Rcode::NoError, Some(number), None)
+                }
             }
         };
     }
@@ -144,14 +181,35 @@ pub fn answer<'a>(
     if let Some((at, fixed)) = zone.delegation(&name[..origin_at], &labels.starts[..below]) {
         // The parent alone knows of DS records, and it has none (RFC 4035 section 3.1.4.1).
         return match query.qtype == rtype::DS && at == 0 {
-            true => Answer { origin_at, negative: Some(zone.ttls[1]), ..plain(Rcode::NoError, Some(number), None) },
-            false => Answer { origin_at, body: Body::Referral(fixed, at), ..plain(Rcode::NoError, Some(number), None) },
+            true => Answer {
+                origin_at,
+                negative: Some(zone.ttls[1]),
+                ..plain(Rcode::NoError, Some(number), None)
+            },
+            false => Answer {
+                origin_at,
+                body: Body::Referral(fixed, at),
+                ..plain(Rcode::NoError, Some(number), None)
+            },
         };
     }
     scratch.asked = Some(Asked::new(&name[..origin_at], &labels.starts[..below]));
-    let Scratch { asked: Some(asked), items } = scratch else { return plain(Rcode::ServFail, Some(number), None) };
+    let Scratch {
+        asked: Some(asked),
+        items,
+    } = scratch
+    else {
+        return plain(Rcode::ServFail, Some(number), None);
+    };
     let found = find(&snapshot.tables, zone, asked, items);
-    let mut out = Answer { rcode: Rcode::NoError, zone: Some(number), origin_at, body: Body::None, negative: None, ede: None };
+    let mut out = Answer {
+        rcode: Rcode::NoError,
+        zone: Some(number),
+        origin_at,
+        body: Body::None,
+        negative: None,
+        ede: None,
+    };
     let [_, negative_ttl, nodata_ttl] = zone.ttls;
     match (found, query.qtype) {
         (Found::Missing, _) => (out.rcode, out.negative) = (Rcode::NxDomain, Some(negative_ttl)),
@@ -162,7 +220,11 @@ pub fn answer<'a>(
         (Found::Listed(l), rtype::TXT) if has_text(snapshot, zone, &l) => out.body = Body::Texts(l),
         (Found::Listed(_), _) => out.negative = Some(negative_ttl),
         (Found::Fixed(_), rtype::SOA) if below == 0 => out.body = Body::Soa,
-        (Found::Fixed(f), qtype) => match f.rrs.iter().find(|r| qtype == rtype::ANY || r.rtype == qtype) {
+        (Found::Fixed(f), qtype) => match f
+            .rrs
+            .iter()
+            .find(|r| qtype == rtype::ANY || r.rtype == qtype)
+        {
             Some(rr) => out.body = Body::Fixed(f, rr.rtype),
             None => out.negative = Some(negative_ttl),
         },
@@ -172,16 +234,26 @@ pub fn answer<'a>(
 
 /// REFUSED with an extended error; or, where the zone asks for it, an A record in 127.255.255.0/24.
 fn refused(zone: &ZoneView, number: usize, origin_at: usize, qtype: u16) -> Answer<'static> {
-    let ede = Some((18, "this client may not query this zone; see its operator's policy"));
+    let ede = Some((
+        18,
+        "this client may not query this zone; see its operator's policy",
+    ));
     match zone.spec.query.refused_code {
-        Some(code) if qtype == rtype::A => {
-            Answer { rcode: Rcode::NoError, zone: Some(number), origin_at, body: Body::RefusedCode(code.octets()), negative: None, ede }
-        }
+        Some(code) if qtype == rtype::A => Answer {
+            rcode: Rcode::NoError,
+            zone: Some(number),
+            origin_at,
+            body: Body::RefusedCode(code.octets()),
+            negative: None,
+            ede,
+        },
         _ => plain(Rcode::Refused, Some(number), ede),
     }
 }
 
 /// Whether a listing has any text to show: without one there is no TXT record.
 fn has_text(snapshot: &Snapshot, zone: &ZoneView, listing: &Listing) -> bool {
-    texts(&snapshot.tables.interned, zone, listing).next().is_some()
+    texts(&snapshot.tables.interned, zone, listing)
+        .next()
+        .is_some()
 }

@@ -1,4 +1,5 @@
-//! An answer to its bytes. The question is copied as it was asked, so that its letter case comes back.
+//! An answer to its bytes. The question is copied as it was asked, so that its letter case comes
+//! back.
 
 use super::{Answer, MAX_NSID, Rcode, UDP_SIZE, answer::Body, query::Query};
 use crate::index::{
@@ -13,7 +14,8 @@ use crate::index::{
 const HEADER: usize = 12;
 /// The most an OPT record of ours takes beside NSID and an extended error's text.
 const OPT: usize = 11;
-/// How long a TCP connection may idle, in units of 100 ms, as told by the keepalive option (RFC 7828).
+/// How long a TCP connection may idle, in units of 100 ms, as told by the keepalive option (RFC
+/// 7828).
 pub const IDLE_DECISECONDS: u16 = 100;
 
 /// Writes into a buffer and remembers if it did not fit.
@@ -66,15 +68,36 @@ impl Out<'_> {
     }
 }
 
-/// A reply to a message that is no query for us: the question where it could be read (it ends at `question_end`, 0 where
-/// not), and an OPT record where there was one.
-pub fn bare(message: &[u8], rcode: Rcode, question_end: usize, edns: bool, out: &mut [u8]) -> usize {
-    let Some(header) = message.first_chunk::<HEADER>() else { return 0 };
-    let mut o = Out { buf: out, len: 0, full: false };
+/// A reply to a message that is no query for us: the question where it could be read (it ends at
+/// `question_end`, 0 where not), and an OPT record where there was one.
+pub fn bare(
+    message: &[u8],
+    rcode: Rcode,
+    question_end: usize,
+    edns: bool,
+    out: &mut [u8],
+) -> usize {
+    let Some(header) = message.first_chunk::<HEADER>() else {
+        return 0;
+    };
+    let mut o = Out {
+        buf: out,
+        len: 0,
+        full: false,
+    };
     let question = message.get(HEADER..question_end).unwrap_or(&[]);
     // The opcode and RD come back (RFC 8906 section 3.1.4).
     o.put(&[header[0], header[1], 0x80 | header[2] & 0x79, rcode as u8]);
-    o.put(&[0, u8::from(!question.is_empty()), 0, 0, 0, 0, 0, u8::from(edns)]);
+    o.put(&[
+        0,
+        u8::from(!question.is_empty()),
+        0,
+        0,
+        0,
+        0,
+        0,
+        u8::from(edns),
+    ]);
     o.put(question);
     if edns {
         Options::default().put(&mut o, rcode);
@@ -82,12 +105,24 @@ pub fn bare(message: &[u8], rcode: Rcode, question_end: usize, edns: bool, out: 
     if o.full { 0 } else { o.len }
 }
 
-/// Writes an answer; tells its length (0 where not even the question fits) and whether it was cut short (TC).
-pub fn encode(snapshot: &Snapshot, query: &Query, answer: &Answer, out: &mut [u8]) -> (usize, bool) {
-    let Some(left) = out.len().checked_sub(query.question_end) else { return (0, false) };
+/// Writes an answer; tells its length (0 where not even the question fits) and whether it was cut
+/// short (TC).
+pub fn encode(
+    snapshot: &Snapshot,
+    query: &Query,
+    answer: &Answer,
+    out: &mut [u8],
+) -> (usize, bool) {
+    let Some(left) = out.len().checked_sub(query.question_end) else {
+        return (0, false);
+    };
     let options = Options::fit(snapshot, query, answer, left);
     let room = out.len() - options.map_or(0, |o| OPT + o.len());
-    let mut o = Out { buf: &mut out[..room], len: 0, full: false };
+    let mut o = Out {
+        buf: &mut out[..room],
+        len: 0,
+        full: false,
+    };
     o.put(&query.message[..query.question_end]);
     let owner = HEADER as u16;
     let origin = owner + answer.origin_at as u16;
@@ -105,7 +140,8 @@ pub fn encode(snapshot: &Snapshot, query: &Query, answer: &Answer, out: &mut [u8
                     o.rr(owner + at as u16, *rtype, *ttl, data);
                     ns += 1;
                 }
-                // A resolver that lacks them can not go on: they all fit, or TC says so (RFC 9471 section 3).
+                // A resolver that lacks them can not go on: they all fit, or TC says so (RFC 9471
+                // section 3).
                 glue = additional(&mut o, zone, fixed, origin, true);
             }
             _ => {}
@@ -114,17 +150,25 @@ pub fn encode(snapshot: &Snapshot, query: &Query, answer: &Answer, out: &mut [u8
     let truncated = o.full;
     let mut len = o.len;
     if truncated {
-        // Nothing but the question and TC: a client has to come again over TCP (RFC 2181 section 9).
+        // Nothing but the question and TC: a client has to come again over TCP (RFC 2181 section
+        // 9).
         (an, ns, glue, len) = (0, 0, 0, query.question_end);
     }
     let mut ar = glue;
     if let Some(options) = options {
-        let mut o = Out { buf: out, len, full: false };
+        let mut o = Out {
+            buf: out,
+            len,
+            full: false,
+        };
         options.put(&mut o, answer.rcode);
         len = o.len;
         ar += 1;
     }
-    let flags = 0x80 | query.message[2] & 0x01 | if answer.authoritative() { 0x04 } else { 0 } | if truncated { 0x02 } else { 0 };
+    let flags = 0x80
+        | query.message[2] & 0x01
+        | if answer.authoritative() { 0x04 } else { 0 }
+        | if truncated { 0x02 } else { 0 };
     let header = &mut out[2..HEADER];
     header[0] = flags;
     header[1] = answer.rcode as u8 & 15;
@@ -136,7 +180,14 @@ pub fn encode(snapshot: &Snapshot, query: &Query, answer: &Answer, out: &mut [u8
 }
 
 /// The answer section; tells how many records it has.
-fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owner: u16, origin: u16) -> u16 {
+fn body(
+    o: &mut Out,
+    snapshot: &Snapshot,
+    zone: &ZoneView,
+    answer: &Answer,
+    owner: u16,
+    origin: u16,
+) -> u16 {
     let ttl = zone.ttls[0];
     let mut n = 0;
     match &answer.body {
@@ -186,15 +237,22 @@ fn body(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, owne
     n
 }
 
-/// The addresses of the name servers that lie in the zone; tells how many records there are. RRsets that do not fit are left
-/// out, or, where they are `required`, make the answer one that is cut short.
+/// The addresses of the name servers that lie in the zone; tells how many records there are. RRsets
+/// that do not fit are left out, or, where they are `required`, make the answer one that is cut
+/// short.
 fn additional(o: &mut Out, zone: &ZoneView, fixed: &Fixed, origin: u16, required: bool) -> u16 {
     let mut n = 0;
     for server in fixed.rrs.iter().filter(|r| r.rtype == rtype::NS) {
-        let Some((place, addresses)) = zone.name_server(&server.data) else { continue };
+        let Some((place, addresses)) = zone.name_server(&server.data) else {
+            continue;
+        };
         for kind in [rtype::A, rtype::AAAA] {
             let (start, mut count) = (o.len, 0);
-            for rr in addresses.rrs.iter().filter(|r| is_address(r) && r.rtype == kind) {
+            for rr in addresses
+                .rrs
+                .iter()
+                .filter(|r| is_address(r) && r.rtype == kind)
+            {
                 // The labels below the origin, then a pointer to it.
                 o.put(place);
                 o.rr(origin, rr.rtype, rr.ttl, &rr.data);
@@ -211,10 +269,21 @@ fn additional(o: &mut Out, zone: &ZoneView, fixed: &Fixed, origin: u16, required
 }
 
 /// `owner` and `origin` are places in the question.
-fn soa(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, (owner, origin): (u16, u16), ttl: u32) {
-    let serial = answer.zone.and_then(|z| snapshot.serials.get(z)).map_or(zone.spec.serial, |s| s.0);
+fn soa(
+    o: &mut Out,
+    snapshot: &Snapshot,
+    zone: &ZoneView,
+    answer: &Answer,
+    (owner, origin): (u16, u16),
+    ttl: u32,
+) {
+    let serial = answer
+        .zone
+        .and_then(|z| snapshot.serials.get(z))
+        .map_or(zone.spec.serial, |s| s.0);
     let names = &zone.soa_names;
-    // The names are long and in nearly every reply: what they share with the origin is a pointer to the question.
+    // The names are long and in nearly every reply: what they share with the origin is a pointer to
+    // the question.
     let mut head = [0u8; 12];
     head[..2].copy_from_slice(&(0xc000 | owner).to_be_bytes());
     head[2..6].copy_from_slice(&[0, 6, 0, 1]);
@@ -228,7 +297,13 @@ fn soa(o: &mut Out, snapshot: &Snapshot, zone: &ZoneView, answer: &Answer, (owne
         }
     }
     let spec = &zone.spec;
-    for n in [serial, spec.refresh.0 as u32, spec.retry.0 as u32, spec.expire.0 as u32, spec.minimum().0 as u32] {
+    for n in [
+        serial,
+        spec.refresh.0 as u32,
+        spec.retry.0 as u32,
+        spec.expire.0 as u32,
+        spec.minimum().0 as u32,
+    ] {
         o.put(&n.to_be_bytes());
     }
     if !o.full {
@@ -246,20 +321,42 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// As many as fit in `room` bytes: the NSID goes first, then the extended error's text, then the rest. `None` where not
-    /// even an OPT record without options fits.
-    fn fit(snapshot: &'a Snapshot, query: &Query, answer: &Answer<'a>, room: usize) -> Option<Options<'a>> {
+    /// As many as fit in `room` bytes: the NSID goes first, then the extended error's text, then
+    /// the rest. `None` where not even an OPT record without options fits.
+    fn fit(
+        snapshot: &'a Snapshot,
+        query: &Query,
+        answer: &Answer<'a>,
+        room: usize,
+    ) -> Option<Options<'a>> {
         let edns = query.edns?;
         let nsid = snapshot.nsid.as_bytes();
-        let nsid = if edns.nsid { &nsid[..nsid.len().min(MAX_NSID)] } else { &[] };
-        let all = Options { nsid, keepalive: edns.keepalive, ede: answer.ede };
+        let nsid = if edns.nsid {
+            &nsid[..nsid.len().min(MAX_NSID)]
+        } else {
+            &[]
+        };
+        let all = Options {
+            nsid,
+            keepalive: edns.keepalive,
+            ede: answer.ede,
+        };
         let without = Options { nsid: &[], ..all };
-        let bare = Options { ede: all.ede.map(|(code, _)| (code, "")), ..without };
-        [all, without, bare, Options::default()].into_iter().find(|o| OPT + o.len() <= room)
+        let bare = Options {
+            ede: all.ede.map(|(code, _)| (code, "")),
+            ..without
+        };
+        [all, without, bare, Options::default()]
+            .into_iter()
+            .find(|o| OPT + o.len() <= room)
     }
 
     fn len(&self) -> usize {
-        let nsid = if self.nsid.is_empty() { 0 } else { 4 + self.nsid.len() };
+        let nsid = if self.nsid.is_empty() {
+            0
+        } else {
+            4 + self.nsid.len()
+        };
         nsid + if self.keepalive { 6 } else { 0 } + self.ede.map_or(0, |(_, text)| 6 + text.len())
     }
 

@@ -1,8 +1,10 @@
-//! A zone on its way in: the replies to AXFR (RFC 5936) and IXFR (RFC 1995), message by message, strictly.
+//! A zone on its way in: the replies to AXFR (RFC 5936) and IXFR (RFC 1995), message by message,
+//! strictly.
 //!
-//! Records come out as *rows*, the form in which a followed zone is kept: the owner's labels below the zone from the right,
-//! each behind its length, then a zero byte, the type and the data with names written out. In their order a node's own
-//! records come first, then all that is below it; and equal records are equal rows.
+//! Records come out as *rows*, the form in which a followed zone is kept: the owner's labels below
+//! the zone from the right, each behind its length, then a zero byte, the type and the data with
+//! names written out. In their order a node's own records come first, then all that is below it;
+//! and equal records are equal rows.
 
 use super::{Rcode, query::MAX_LABELS};
 use crate::{index::records::rtype, model::Serial};
@@ -144,13 +146,20 @@ impl<'z> Incoming<'z> {
     pub fn soa(&self) -> Option<Soa> {
         match &self.state {
             State::Start => None,
-            State::First(s) | State::Whole(s) | State::Going(s, _) | State::Coming(s, _) => Some(*s),
+            State::First(s) | State::Whole(s) | State::Going(s, _) | State::Coming(s, _) => {
+                Some(*s)
+            }
             State::Done(End::Same(s) | End::Whole(s) | End::Changes(s)) => Some(*s),
         }
     }
 
-    /// Reads a message, and hands its records on. The error says what is wrong with it, in words for people.
-    pub fn message(&mut self, message: &[u8], sink: &mut dyn FnMut(Change) -> Result<(), String>) -> Result<(), String> {
+    /// Reads a message, and hands its records on. The error says what is wrong with it, in words
+    /// for people.
+    pub fn message(
+        &mut self,
+        message: &[u8],
+        sink: &mut dyn FnMut(Change) -> Result<(), String>,
+    ) -> Result<(), String> {
         let short = || "a message of the reply is cut short".to_string();
         self.bytes += message.len() as u64;
         if self.bytes > MAX_BYTES {
@@ -164,8 +173,14 @@ impl<'z> Incoming<'z> {
         let mut owner = std::mem::take(&mut self.owner);
         for _ in 0..answers {
             at = owner.read(message, at).ok_or_else(short)?;
-            let fixed: [u8; 10] = message.get(at..at + 10).and_then(|f| f.try_into().ok()).ok_or_else(short)?;
-            let (kind, class) = (u16::from_be_bytes([fixed[0], fixed[1]]), u16::from_be_bytes([fixed[2], fixed[3]]));
+            let fixed: [u8; 10] = message
+                .get(at..at + 10)
+                .and_then(|f| f.try_into().ok())
+                .ok_or_else(short)?;
+            let (kind, class) = (
+                u16::from_be_bytes([fixed[0], fixed[1]]),
+                u16::from_be_bytes([fixed[2], fixed[3]]),
+            );
             let end = at + 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
             if end > message.len() {
                 return Err(short());
@@ -180,7 +195,8 @@ impl<'z> Incoming<'z> {
             at = end;
         }
         self.owner = owner;
-        // Alone in its message it says that nothing has changed, or that the rest comes by another way or later.
+        // Alone in its message it says that nothing has changed, or that the rest comes by another
+        // way or later.
         if let State::First(soa) = self.state {
             let have = match self.asked {
                 Asked::Soa => Some(soa.serial),
@@ -196,7 +212,9 @@ impl<'z> Incoming<'z> {
 
     /// Looks at the header; how many answers there are.
     fn header(&self, message: &[u8]) -> Result<u16, String> {
-        let header: &[u8; 12] = message.first_chunk().ok_or("a message of the reply has no header")?;
+        let header: &[u8; 12] = message
+            .first_chunk()
+            .ok_or("a message of the reply has no header")?;
         if u16::from_be_bytes([header[0], header[1]]) != self.id || header[2] & 0xf8 != 0x80 {
             return Err("a message is no reply to what was asked".into());
         }
@@ -210,14 +228,19 @@ impl<'z> Incoming<'z> {
         Ok(u16::from_be_bytes([header[6], header[7]]))
     }
 
-    /// Looks at the question, which every message but the first may leave out (RFC 5936 section 2.2.1); where it ends.
+    /// Looks at the question, which every message but the first may leave out (RFC 5936 section
+    /// 2.2.1); where it ends.
     fn question(&mut self, message: &[u8]) -> Result<usize, String> {
         let count = u16::from_be_bytes([message[4], message[5]]);
         if count == 0 && !matches!(self.state, State::Start) {
             return Ok(12);
         }
         let wrong = || "a message of the reply has another question than ours".to_string();
-        let at = self.owner.read(message, 12).filter(|_| count == 1).ok_or_else(wrong)?;
+        let at = self
+            .owner
+            .read(message, 12)
+            .filter(|_| count == 1)
+            .ok_or_else(wrong)?;
         let kind = match self.asked {
             Asked::Soa => rtype::SOA,
             Asked::Axfr => rtype::AXFR,
@@ -244,7 +267,18 @@ impl<'z> Incoming<'z> {
             let first = self.apex && matches!(self.state, State::Start);
             self.turn(soa)?;
             return if first {
-                self.hand(message, owner, kind, (at, end), Change { whole: true, gone: false, row: &[] }, sink)
+                self.hand(
+                    message,
+                    owner,
+                    kind,
+                    (at, end),
+                    Change {
+                        whole: true,
+                        gone: false,
+                        row: &[],
+                    },
+                    sink,
+                )
             } else {
                 Ok(())
             };
@@ -265,7 +299,18 @@ impl<'z> Incoming<'z> {
         if apex && !self.apex || SIGNING.contains(&kind) {
             return Ok(()); // the zone's own records list nothing
         }
-        self.hand(message, owner, kind, (at, end), Change { whole, gone, row: &[] }, sink)
+        self.hand(
+            message,
+            owner,
+            kind,
+            (at, end),
+            Change {
+                whole,
+                gone,
+                row: &[],
+            },
+            sink,
+        )
     }
 
     /// Hands a record on, with its row.
@@ -284,21 +329,40 @@ impl<'z> Incoming<'z> {
         }
         self.row.extend(kind.to_be_bytes());
         data(message, kind, (at, end), &mut self.row).ok_or("a record's data can not be read")?;
-        sink(Change { row: &self.row, ..change })
+        sink(Change {
+            row: &self.row,
+            ..change
+        })
     }
 
     /// An SOA at the apex: where one part ends and another begins.
     fn turn(&mut self, soa: Soa) -> Result<(), String> {
         let older = |a: Serial, b: Serial| a.partial_cmp(&b) == Some(std::cmp::Ordering::Less);
-        let chain = || "the differences do not join: an SOA has another serial than the one before it led to".to_string();
+        let chain = || {
+            "the differences do not join: an SOA has another serial than the one before it led to"
+                .to_string()
+        };
         self.state = match (&self.state, self.asked) {
             (State::Start, _) => State::First(soa),
-            (State::First(first), Asked::Ixfr(have)) if soa.serial == have && older(have, first.serial) => State::Going(*first, soa.serial),
-            (State::First(first) | State::Whole(first), Asked::Axfr | Asked::Ixfr(_)) => match soa.serial == first.serial {
-                true => State::Done(End::Whole(*first)),
-                false => return Err(format!("the zone's last SOA has the serial {}, and its first has {}", soa.serial, first.serial)),
-            },
-            (State::Going(first, from), _) if older(*from, soa.serial) && !older(first.serial, soa.serial) => {
+            (State::First(first), Asked::Ixfr(have))
+                if soa.serial == have && older(have, first.serial) =>
+            {
+                State::Going(*first, soa.serial)
+            }
+            (State::First(first) | State::Whole(first), Asked::Axfr | Asked::Ixfr(_)) => {
+                match soa.serial == first.serial {
+                    true => State::Done(End::Whole(*first)),
+                    false => {
+                        return Err(format!(
+                            "the zone's last SOA has the serial {}, and its first has {}",
+                            soa.serial, first.serial
+                        ));
+                    }
+                }
+            }
+            (State::Going(first, from), _)
+                if older(*from, soa.serial) && !older(first.serial, soa.serial) =>
+            {
                 State::Coming(*first, soa.serial)
             }
             (State::Coming(first, to), _) if soa.serial == *to => match *to == first.serial {
@@ -306,7 +370,9 @@ impl<'z> Incoming<'z> {
                 false => State::Going(*first, *to),
             },
             (State::Going(..) | State::Coming(..), _) => return Err(chain()),
-            (State::First(_) | State::Whole(_), Asked::Soa) => return Err("the reply has more than one SOA".into()),
+            (State::First(_) | State::Whole(_), Asked::Soa) => {
+                return Err("the reply has more than one SOA".into());
+            }
             (State::Done(_), _) => return Err("there are records behind the last SOA".into()),
         };
         Ok(())
@@ -332,14 +398,25 @@ fn soa(message: &[u8], at: usize, end: usize) -> Option<Soa> {
     let at = name.read(message, at)?;
     let at = name.read(message, at)?;
     let numbers = message.get(at..at + 20).filter(|_| at + 20 == end)?;
-    let number = |i: usize| numbers[4 * i..].first_chunk().map(|n| u32::from_be_bytes(*n));
-    Some(Soa { serial: Serial(number(0)?), refresh: number(1)?, retry: number(2)?, expire: number(3)? })
+    let number = |i: usize| {
+        numbers[4 * i..]
+            .first_chunk()
+            .map(|n| u32::from_be_bytes(*n))
+    };
+    Some(Soa {
+        serial: Serial(number(0)?),
+        refresh: number(1)?,
+        retry: number(2)?,
+        expire: number(3)?,
+    })
 }
 
 /// Writes a node into `row`, with the zero byte behind it; false where it is not below the zone.
 fn below(owner: &Name, zone: &[u8], starts: &mut Vec<u8>, row: &mut Vec<u8>) -> bool {
     let name = owner.bytes();
-    let Some(rest) = name.strip_suffix(zone) else { return false };
+    let Some(rest) = name.strip_suffix(zone) else {
+        return false;
+    };
     starts.clear();
     let mut at = 0;
     while at < rest.len() {
@@ -357,7 +434,8 @@ fn below(owner: &Name, zone: &[u8], starts: &mut Vec<u8>, row: &mut Vec<u8>) -> 
     true
 }
 
-/// Where the names stand in the data of types whose names may be compressed (RFC 3597 section 4): bytes before, and names.
+/// Where the names stand in the data of types whose names may be compressed (RFC 3597 section 4):
+/// bytes before, and names.
 fn names_in(kind: u16) -> (usize, usize) {
     match kind {
         2 | 3 | 4 | 5 | 7 | 8 | 9 | 12 | 39 => (0, 1),
@@ -373,7 +451,11 @@ fn names_in(kind: u16) -> (usize, usize) {
 fn data(message: &[u8], kind: u16, (at, end): (usize, usize), out: &mut Vec<u8>) -> Option<()> {
     let (before, names) = names_in(kind);
     let mut at_name = at + before;
-    out.extend(message.get(at..at_name.min(end)).filter(|_| at_name <= end)?);
+    out.extend(
+        message
+            .get(at..at_name.min(end))
+            .filter(|_| at_name <= end)?,
+    );
     for _ in 0..names {
         let mut name = Name::default();
         at_name = name.read(message, at_name)?;
@@ -391,7 +473,10 @@ struct Name {
 
 impl Default for Name {
     fn default() -> Name {
-        Name { bytes: [0; MAX_NAME], len: 0 }
+        Name {
+            bytes: [0; MAX_NAME],
+            len: 0,
+        }
     }
 }
 
@@ -400,7 +485,8 @@ impl Name {
         &self.bytes[..self.len]
     }
 
-    /// Reads a name, compressed or not; where it ends. Pointers only lead back (RFC 1035 section 4.1.4), so it ends.
+    /// Reads a name, compressed or not; where it ends. Pointers only lead back (RFC 1035 section
+    /// 4.1.4), so it ends.
     fn read(&mut self, message: &[u8], mut at: usize) -> Option<usize> {
         let (mut end, mut low) = (None, at);
         self.len = 0;
@@ -410,7 +496,10 @@ impl Name {
                 0 => break,
                 1..64 => {
                     let label = message.get(at..=at + len)?;
-                    self.bytes.get_mut(self.len..self.len + 1 + len).filter(|_| self.len + 1 + len < MAX_NAME)?.copy_from_slice(label);
+                    self.bytes
+                        .get_mut(self.len..self.len + 1 + len)
+                        .filter(|_| self.len + 1 + len < MAX_NAME)?
+                        .copy_from_slice(label);
                     self.len += 1 + len;
                     at += 1 + len;
                 }
@@ -433,7 +522,8 @@ impl Name {
     }
 }
 
-/// Parts of a row: the node with the zero byte behind it, the type, the data. `None` where it is no row.
+/// Parts of a row: the node with the zero byte behind it, the type, the data. `None` where it is no
+/// row.
 pub fn parts(row: &[u8]) -> Option<(&[u8], u16, &[u8])> {
     let mut at = 0;
     while *row.get(at)? != 0 {
@@ -444,7 +534,8 @@ pub fn parts(row: &[u8]) -> Option<(&[u8], u16, &[u8])> {
     Some((node, u16::from_be_bytes(*kind), data))
 }
 
-/// The node of a relative name: the labels from the right, each behind its length. Empty for the apex.
+/// The node of a relative name: the labels from the right, each behind its length. Empty for the
+/// apex.
 pub fn node(name: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(name.len() + 1);
     for label in name.rsplit('.').filter(|l| !l.is_empty()) {
@@ -454,7 +545,8 @@ pub fn node(name: &str) -> Vec<u8> {
     out
 }
 
-/// The relative name of a node, the way back. A byte that no list's name has becomes `?`, which no subject has.
+/// The relative name of a node, the way back. A byte that no list's name has becomes `?`, which no
+/// subject has.
 pub fn name(node: &[u8]) -> String {
     let mut labels = Vec::new();
     let mut at = 0;
@@ -468,13 +560,19 @@ pub fn name(node: &[u8]) -> String {
         if !out.is_empty() {
             out.push('.');
         }
-        out.extend(label.iter().map(|b| if b.is_ascii_graphic() && *b != b'.' { *b as char } else { '?' }));
+        out.extend(label.iter().map(|b| {
+            if b.is_ascii_graphic() && *b != b'.' {
+                *b as char
+            } else {
+                '?'
+            }
+        }));
     }
     out
 }
 
-/// A NOTIFY (RFC 1996): the zone it is about, in wire form and lower case, and the serial it tells, if it does. `None`
-/// where the message is none, or not one that can be answered.
+/// A NOTIFY (RFC 1996): the zone it is about, in wire form and lower case, and the serial it tells,
+/// if it does. `None` where the message is none, or not one that can be answered.
 pub fn notified(message: &[u8]) -> Option<(Vec<u8>, Option<Serial>)> {
     let header: &[u8; 12] = message.first_chunk()?;
     if header[2] & 0xf8 != 0x20 || header[4..6] != [0, 1] {

@@ -1,11 +1,17 @@
-//! How long an answer may be kept by whoever does not read DNS: the caches of DoH (RFC 8484 section 5.1).
+//! How long an answer may be kept by whoever does not read DNS: the caches of DoH (RFC 8484 section
+//! 5.1).
 
 use crate::index::zones::rtype;
 
-/// The seconds that a reply may be kept: the least TTL of its answers; of a negative one that of its SOA record, which is
-/// ours and never above its MINIMUM. None for a reply without either, and for what can not be read.
+/// The seconds that a reply may be kept: the least TTL of its answers; of a negative one that of
+/// its SOA record, which is ours and never above its MINIMUM. None for a reply without either, and
+/// for what can not be read.
 pub fn seconds(reply: &[u8]) -> Option<u32> {
-    let counts: [usize; 3] = [4, 6, 8].map(|at| reply.get(at..at + 2).map_or(0, |n| usize::from(u16::from_be_bytes([n[0], n[1]]))));
+    let counts: [usize; 3] = [4, 6, 8].map(|at| {
+        reply
+            .get(at..at + 2)
+            .map_or(0, |n| usize::from(u16::from_be_bytes([n[0], n[1]])))
+    });
     let mut at = 12;
     for _ in 0..counts[0] {
         at = after_name(reply, at)? + 4;
@@ -45,15 +51,34 @@ mod tests {
         let question = [1, b'x', 0, 0, 1, 0, 1];
         let rr = |kind: u8, ttl: u8| vec![0xc0, 12, 0, kind, 0, 1, 0, 0, 1, ttl, 0, 3, 9, 9, 9];
         let reply = |an: &[Vec<u8>], ns: &[Vec<u8>]| {
-            let head = [0, 0, 0x84, 0, 0, 1, 0, an.len() as u8, 0, ns.len() as u8, 0, 0];
+            let head = [
+                0,
+                0,
+                0x84,
+                0,
+                0,
+                1,
+                0,
+                an.len() as u8,
+                0,
+                ns.len() as u8,
+                0,
+                0,
+            ];
             [&head[..], &question, &an.concat(), &ns.concat()].concat()
         };
-        assert_eq!(seconds(&reply(&[rr(1, 44), rr(1, 7)], &[rr(6, 1)])), Some(256 + 7));
+        assert_eq!(
+            seconds(&reply(&[rr(1, 44), rr(1, 7)], &[rr(6, 1)])),
+            Some(256 + 7)
+        );
         assert_eq!(seconds(&reply(&[], &[rr(2, 1), rr(6, 60)])), Some(256 + 60));
         assert_eq!(seconds(&reply(&[], &[])), None);
         let whole = reply(&[rr(1, 44), rr(1, 7)], &[]);
         for cut in 0..whole.len() {
-            assert!(seconds(&whole[..cut]).is_none_or(|_| cut + 3 >= whole.len()), "{cut}");
+            assert!(
+                seconds(&whole[..cut]).is_none_or(|_| cut + 3 >= whole.len()),
+                "{cut}"
+            );
         }
     }
 }

@@ -47,15 +47,28 @@ pub struct Peer<'a> {
 impl Peer<'_> {
     /// A client that sent a datagram.
     pub fn udp(addr: IpAddr) -> Peer<'static> {
-        Peer { addr, stream: false, single: false, names: &[] }
+        Peer {
+            addr,
+            stream: false,
+            single: false,
+            names: &[],
+        }
     }
     /// A client on a plain stream.
     pub fn tcp(addr: IpAddr) -> Peer<'static> {
-        Peer { addr, stream: true, single: false, names: &[] }
+        Peer {
+            addr,
+            stream: true,
+            single: false,
+            names: &[],
+        }
     }
     /// A client that gets one message, of any length, for each query.
     pub fn single(addr: IpAddr) -> Peer<'static> {
-        Peer { single: true, ..Peer::tcp(addr) }
+        Peer {
+            single: true,
+            ..Peer::tcp(addr)
+        }
     }
 }
 
@@ -87,8 +100,8 @@ pub enum Kind {
     Malformed,
     /// SERVFAIL.
     Failed,
-    /// A transfer, which [`transfer`] writes; the reply in the output is the current SOA alone, for a datagram into which
-    /// the transfer does not fit.
+    /// A transfer, which [`transfer`] writes; the reply in the output is the current SOA alone, for
+    /// a datagram into which the transfer does not fit.
     Transfer,
     /// No reply at all.
     Dropped,

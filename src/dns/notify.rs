@@ -1,4 +1,5 @@
-//! NOTIFY (RFC 1996), our side: the message that tells a mirror of a new serial, and what its reply says.
+//! NOTIFY (RFC 1996), our side: the message that tells a mirror of a new serial, and what its reply
+//! says.
 
 use crate::{
     index::{ZoneView, zones::rtype},
@@ -10,7 +11,8 @@ const OPCODE: u8 = 4 << 3;
 /// The bytes of a header.
 const HEADER: usize = 12;
 
-/// A NOTIFY for a zone that has come to a serial: the SOA asked for, and in the answer section (RFC 1996 section 3.7).
+/// A NOTIFY for a zone that has come to a serial: the SOA asked for, and in the answer section (RFC
+/// 1996 section 3.7).
 pub fn request(zone: &ZoneView, serial: Serial, id: u16) -> Vec<u8> {
     let id = id.to_be_bytes();
     // QR 0, AA 1; one question, one answer.
@@ -33,17 +35,34 @@ pub fn is_one(message: &[u8]) -> bool {
 /// The reply to a NOTIFY that was taken (RFC 1996 section 4.7): its question, AA and no error.
 pub fn taken(message: &[u8]) -> Option<Vec<u8>> {
     let question = question(message)?;
-    let mut out = vec![message[0], message[1], 0x84 | OPCODE, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    let mut out = vec![
+        message[0],
+        message[1],
+        0x84 | OPCODE,
+        0,
+        0,
+        1,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
     out.extend(question);
     Some(out)
 }
 
-/// The RCODE of a reply to a request; `None` for what is no reply to it. RFC 1996 section 3.4: the ID, the question and QR
-/// say so.
+/// The RCODE of a reply to a request; `None` for what is no reply to it. RFC 1996 section 3.4: the
+/// ID, the question and QR say so.
 pub fn reply(request: &[u8], reply: &[u8]) -> Option<u8> {
-    let (ours, theirs) = (request.first_chunk::<HEADER>()?, reply.first_chunk::<HEADER>()?);
+    let (ours, theirs) = (
+        request.first_chunk::<HEADER>()?,
+        reply.first_chunk::<HEADER>()?,
+    );
     let question = question(request)?;
-    let same = ours[..2] == theirs[..2] && theirs[2] & 0xf8 == 0x80 | OPCODE && theirs[4..6] == [0, 1];
+    let same =
+        ours[..2] == theirs[..2] && theirs[2] & 0xf8 == 0x80 | OPCODE && theirs[4..6] == [0, 1];
     let asked = reply.get(HEADER..HEADER + question.len())?;
     (same && asked.eq_ignore_ascii_case(question)).then_some(theirs[3] & 15)
 }
@@ -85,11 +104,20 @@ mod tests {
     fn another_implementation_reads_it() {
         let snapshot = snapshot(&[]);
         let m = Message::from_vec(&request(&snapshot.zones.all()[0], Serial(77), 0x1234)).unwrap();
-        assert_eq!((m.metadata.id, m.metadata.op_code, m.metadata.authoritative), (0x1234, OpCode::Notify, true));
-        assert_eq!(m.queries[0].name().to_string(), "bl.orbs.example.");
-        let RData::SOA(soa) = &m.answers[0].data else { panic!("{m:?}") };
         assert_eq!(
-            (soa.serial, soa.mname.to_string(), m.answers[0].name.to_string()),
+            (m.metadata.id, m.metadata.op_code, m.metadata.authoritative),
+            (0x1234, OpCode::Notify, true)
+        );
+        assert_eq!(m.queries[0].name().to_string(), "bl.orbs.example.");
+        let RData::SOA(soa) = &m.answers[0].data else {
+            panic!("{m:?}")
+        };
+        assert_eq!(
+            (
+                soa.serial,
+                soa.mname.to_string(),
+                m.answers[0].name.to_string()
+            ),
             (77, "ns1.orbs.example.".into(), "bl.orbs.example.".into())
         );
     }
@@ -101,7 +129,15 @@ mod tests {
         good.truncate(question(&ours).unwrap().len() + HEADER);
         (good[2], good[3], good[7]) = (0xa4, 5, 0);
         assert_eq!(reply(&ours, &good), Some(5));
-        for (at, byte) in [(0, 1), (1, 8), (2, 0x24), (2, 0x84), (5, 0), (13, b'x'), (good.len() - 3, 1)] {
+        for (at, byte) in [
+            (0, 1),
+            (1, 8),
+            (2, 0x24),
+            (2, 0x84),
+            (5, 0),
+            (13, b'x'),
+            (good.len() - 3, 1),
+        ] {
             let mut bad = good.clone();
             bad[at] = byte;
             assert_eq!(reply(&ours, &bad), None, "{at}");

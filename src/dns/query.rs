@@ -1,4 +1,5 @@
-//! A query, decoded once: header, question, EDNS. Everything behind it works with what it says here.
+//! A query, decoded once: header, question, EDNS. Everything behind it works with what it says
+//! here.
 
 use super::{PLAIN_SIZE, UDP_SIZE};
 use crate::{dns::Rcode, index::zones::rtype};
@@ -67,7 +68,10 @@ pub struct Room {
 
 impl Default for Room {
     fn default() -> Room {
-        Room { name: [0; MAX_NAME], starts: [0; MAX_LABELS] }
+        Room {
+            name: [0; MAX_NAME],
+            starts: [0; MAX_LABELS],
+        }
     }
 }
 
@@ -85,21 +89,37 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 impl<'a> Query<'a> {
-    /// Reads a message. One question is asked for (RFC 9619), uncompressed; an OPT record may stand anywhere behind it.
-    /// The name is put into `room` in lower case.
+    /// Reads a message. One question is asked for (RFC 9619), uncompressed; an OPT record may stand
+    /// anywhere behind it. The name is put into `room` in lower case.
     #[inline]
     pub fn parse(message: &'a [u8], room: &'a mut Room) -> Result<Query<'a>, Malformed> {
         let header: &[u8; 12] = message.first_chunk().ok_or(Malformed::Drop)?;
         if header[2] & 0x80 != 0 {
             return Err(Malformed::Drop); // a reply: answering it could start an endless talk
         }
-        let rcode = if header[2] & 0x78 != 0 { Rcode::NotImp } else { Rcode::FormErr };
+        let rcode = if header[2] & 0x78 != 0 {
+            Rcode::NotImp
+        } else {
+            Rcode::FormErr
+        };
         if header[4..6] != [0, 1] {
             return Err(Malformed::reply(rcode, header, message, 0));
         }
-        let formerr = Malformed::Reply { rcode, question_end: 0, edns: false };
+        let formerr = Malformed::Reply {
+            rcode,
+            question_end: 0,
+            edns: false,
+        };
         let (labels, at) = read_name(message, 12, room).ok_or(formerr)?;
-        let mut q = Query { message, question_end: 0, qtype: 0, qclass: 0, edns: None, signed: false, labels };
+        let mut q = Query {
+            message,
+            question_end: 0,
+            qtype: 0,
+            qclass: 0,
+            edns: None,
+            signed: false,
+            labels,
+        };
         q.qtype = u16_at(message, at).ok_or(formerr)?;
         q.qclass = u16_at(message, at + 2).ok_or(formerr)?;
         q.question_end = at + 4;
@@ -132,7 +152,12 @@ impl<'a> Query<'a> {
                 if self.edns.is_some() || !root || i < counts[0] + counts[1] {
                     return None;
                 }
-                let mut edns = Edns { size: u16_at(fixed, 2)?, version: fixed[5], nsid: false, keepalive: false };
+                let mut edns = Edns {
+                    size: u16_at(fixed, 2)?,
+                    version: fixed[5],
+                    nsid: false,
+                    keepalive: false,
+                };
                 read_options(data, &mut edns)?;
                 self.edns = Some(edns);
             }
@@ -143,7 +168,9 @@ impl<'a> Query<'a> {
 
     /// How long a reply over UDP may be: the smaller of both sizes, 512 without EDNS.
     pub fn udp_limit(&self) -> usize {
-        self.edns.map_or(PLAIN_SIZE, |e| usize::from(e.size).clamp(PLAIN_SIZE, UDP_SIZE))
+        self.edns.map_or(PLAIN_SIZE, |e| {
+            usize::from(e.size).clamp(PLAIN_SIZE, UDP_SIZE)
+        })
     }
 }
 
@@ -152,13 +179,19 @@ impl Malformed {
     #[cold]
     fn reply(rcode: Rcode, header: &[u8; 12], message: &[u8], question_end: usize) -> Malformed {
         let edns = find_opt(header, message).unwrap_or(false);
-        Malformed::Reply { rcode, question_end, edns }
+        Malformed::Reply {
+            rcode,
+            question_end,
+            edns,
+        }
     }
 }
 
-/// Whether there is an OPT record, whatever else is wrong. `None`: the message can not be read so far.
+/// Whether there is an OPT record, whatever else is wrong. `None`: the message can not be read so
+/// far.
 fn find_opt(header: &[u8; 12], message: &[u8]) -> Option<bool> {
-    let [questions, records @ ..] = [4, 6, 8, 10].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
+    let [questions, records @ ..] =
+        [4, 6, 8, 10].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
     let mut at = 12;
     for _ in 0..usize::from(questions).min(MAX_RECORDS) {
         at = skip_name(message, at)? + 4;
@@ -184,7 +217,8 @@ fn read_name<'a>(message: &[u8], start: usize, room: &'a mut Room) -> Option<(La
         if len == 0 {
             break;
         }
-        // 255 bytes with the root label (RFC 1035 section 2.3.4); a pointer has no place in a question.
+        // 255 bytes with the root label (RFC 1035 section 2.3.4); a pointer has no place in a
+        // question.
         if len > 63 || at + 1 + len - start >= MAX_NAME || count >= MAX_LABELS {
             return None;
         }
@@ -196,11 +230,17 @@ fn read_name<'a>(message: &[u8], start: usize, room: &'a mut Room) -> Option<(La
     name.copy_from_slice(message.get(start..=at)?);
     // Length bytes are below 64 and so not letters: lower case leaves them alone.
     name.make_ascii_lowercase();
-    Some((Labels { name, starts: &room.starts[..count] }, at + 1))
+    Some((
+        Labels {
+            name,
+            starts: &room.starts[..count],
+        },
+        at + 1,
+    ))
 }
 
-/// The IPv4 address that a message's first four labels seem to spell, for [`crate::index::ip4::Ip4::warm`]. A guess:
-/// whatever it says, the answer does not depend on it.
+/// The IPv4 address that a message's first four labels seem to spell, for
+/// [`crate::index::ip4::Ip4::warm`]. A guess: whatever it says, the answer does not depend on it.
 #[inline]
 pub fn peek(message: &[u8]) -> Option<u32> {
     let mut at = 12;
@@ -211,7 +251,10 @@ pub fn peek(message: &[u8]) -> Option<u32> {
             return None;
         }
         let digits = message.get(at + 1..at + 1 + len)?;
-        let octet = digits.iter().fold(0u32, |n, d| n.wrapping_mul(10).wrapping_add(u32::from(d.wrapping_sub(b'0'))));
+        let octet = digits.iter().fold(0u32, |n, d| {
+            n.wrapping_mul(10)
+                .wrapping_add(u32::from(d.wrapping_sub(b'0')))
+        });
         addr |= (octet & 255) << shift;
         at += 1 + len;
     }

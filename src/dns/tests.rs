@@ -12,21 +12,31 @@ use crate::{
 };
 
 fn peer(stream: bool) -> Peer<'static> {
-    Peer { stream, ..Peer::udp([192, 0, 2, 53].into()) }
+    Peer {
+        stream,
+        ..Peer::udp([192, 0, 2, 53].into())
+    }
 }
 
 /// A snapshot with `bl.orbs.example` (addresses), `dbl.orbs.example` (domains) and what is listed.
 pub(crate) fn snapshot(listed: &[(&str, u8, Option<&str>)]) -> Snapshot {
     let mut b = Builder::default();
     for (s, r, text) in listed {
-        let fact = RawFact { reason: ReasonId(*r), source: SourceId(0), hole: false, text: (*text).into() };
-        let id = b.intern(&RawFacts { exempt: false, facts: vec![fact] });
+        let fact = RawFact {
+            reason: ReasonId(*r),
+            source: SourceId(0),
+            hole: false,
+            text: (*text).into(),
+        };
+        let id = b.intern(&RawFacts {
+            exempt: false,
+            facts: vec![fact],
+        });
         let mut c = Changes::default();
         b.add(&mut c, &s.parse().unwrap(), id);
         b.apply(c);
     }
-    let record =
-        "[[record]]\nname = '@'\ntype = 'A'\ndata = '198.51.100.80'\n[[record]]\nname = 'www'\ntype = 'AAAA'\ndata = '2001:db8::80'\n";
+    let record = "[[record]]\nname = '@'\ntype = 'A'\ndata = '198.51.100.80'\n[[record]]\nname = 'www'\ntype = 'AAAA'\ndata = '2001:db8::80'\n";
     let zones = vec![zone_with("address", record), zone_with("domain", "")];
     Snapshot {
         tables: b.tables().clone(),
@@ -47,7 +57,14 @@ fn zone_with(kind: &str, tail: &str) -> crate::index::ZoneView {
          publish = [{{reason='r0', code='127.0.0.2'}}, {{reason='r1', code='127.0.0.3', text='One $ and $$'}}]\n{tail}"
     );
     let mut reasons = crate::model::Reasons::default();
-    let texts = ["r0", "r1"].map(|r| (reasons.add(r).map(|_| r.to_string()).unwrap(), format!("{r} says $"))).into();
+    let texts = ["r0", "r1"]
+        .map(|r| {
+            (
+                reasons.add(r).map(|_| r.to_string()).unwrap(),
+                format!("{r} says $"),
+            )
+        })
+        .into();
     crate::index::ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &texts).unwrap()
 }
 
@@ -88,14 +105,30 @@ fn soa_ttl(m: &Message) -> Option<u32> {
 
 #[test]
 fn a1_a2_a3_a_listed_address_has_a_and_txt() {
-    let s = snapshot(&[("198.51.100.7", 0, None), ("2606:4700::7", 0, None), ("203.0.113.0/24", 1, None)]);
+    let s = snapshot(&[
+        ("198.51.100.7", 0, None),
+        ("2606:4700::7", 0, None),
+        ("203.0.113.0/24", 1, None),
+    ]);
     let m = ask(&s, "7.100.51.198.bl.orbs.example", rtype::A);
     assert_eq!(shown(&m), ["127.0.0.2"]);
-    assert!(m.metadata.authoritative && !m.metadata.recursion_available && m.metadata.recursion_desired && m.authorities.is_empty());
+    assert!(
+        m.metadata.authoritative
+            && !m.metadata.recursion_available
+            && m.metadata.recursion_desired
+            && m.authorities.is_empty()
+    );
     assert_eq!(m.answers[0].ttl, 300);
-    assert_eq!(shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::TXT)), ["r0 says 198.51.100.7"]);
-    // A6: every address of a range; the text names the range, for a mirror's wildcard can not know the address.
-    assert_eq!(shown(&ask(&s, "99.113.0.203.bl.orbs.example", rtype::TXT)), ["One 203.0.113.0/24 and $"]);
+    assert_eq!(
+        shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::TXT)),
+        ["r0 says 198.51.100.7"]
+    );
+    // A6: every address of a range; the text names the range, for a mirror's wildcard can not know
+    // the address.
+    assert_eq!(
+        shown(&ask(&s, "99.113.0.203.bl.orbs.example", rtype::TXT)),
+        ["One 203.0.113.0/24 and $"]
+    );
 }
 
 #[test]
@@ -103,15 +136,38 @@ fn a13_c8_ipv6_is_32_nibbles() {
     let s = snapshot(&[("2606:4700::7", 0, None)]);
     let name = |a: &str| {
         let a: std::net::Ipv6Addr = a.parse().unwrap();
-        let n: Vec<String> = crate::index::trie::nibbles(a.to_bits()).iter().rev().map(|n| format!("{n:x}")).collect();
+        let n: Vec<String> = crate::index::trie::nibbles(a.to_bits())
+            .iter()
+            .rev()
+            .map(|n| format!("{n:x}"))
+            .collect();
         format!("{}.bl.orbs.example", n.join("."))
     };
-    assert_eq!(shown(&ask(&s, &name("2606:4700::7"), rtype::A)), ["127.0.0.2"]);
-    assert_eq!(shown(&ask(&s, &name("2606:4700::7").to_uppercase(), rtype::A)), ["127.0.0.2"]);
-    assert_eq!(ask(&s, &name("2606:4700::8"), rtype::A).metadata.response_code, ResponseCode::NXDomain);
+    assert_eq!(
+        shown(&ask(&s, &name("2606:4700::7"), rtype::A)),
+        ["127.0.0.2"]
+    );
+    assert_eq!(
+        shown(&ask(&s, &name("2606:4700::7").to_uppercase(), rtype::A)),
+        ["127.0.0.2"]
+    );
+    assert_eq!(
+        ask(&s, &name("2606:4700::8"), rtype::A)
+            .metadata
+            .response_code,
+        ResponseCode::NXDomain
+    );
     let m = ask(&s, "6.0.6.2.bl.orbs.example", rtype::A);
-    assert_eq!((m.metadata.response_code, soa_ttl(&m)), (ResponseCode::NoError, Some(120)));
-    assert_eq!(ask(&s, "7.0.6.2.bl.orbs.example", rtype::A).metadata.response_code, ResponseCode::NXDomain);
+    assert_eq!(
+        (m.metadata.response_code, soa_ttl(&m)),
+        (ResponseCode::NoError, Some(120))
+    );
+    assert_eq!(
+        ask(&s, "7.0.6.2.bl.orbs.example", rtype::A)
+            .metadata
+            .response_code,
+        ResponseCode::NXDomain
+    );
 }
 
 #[test]
@@ -119,70 +175,182 @@ fn a7_c2_c7_absence_is_nxdomain_with_soa_and_branches_are_nodata() {
     let s = snapshot(&[("198.51.100.7", 0, None)]);
     for qtype in [rtype::A, rtype::TXT, rtype::AAAA, rtype::ANY] {
         let m = ask(&s, "8.100.51.198.bl.orbs.example", qtype);
-        assert_eq!((m.metadata.response_code, soa_ttl(&m)), (ResponseCode::NXDomain, Some(60)));
+        assert_eq!(
+            (m.metadata.response_code, soa_ttl(&m)),
+            (ResponseCode::NXDomain, Some(60))
+        );
         let m = ask(&s, "100.51.198.bl.orbs.example", qtype);
-        assert_eq!((m.metadata.response_code, soa_ttl(&m)), (ResponseCode::NoError, Some(120)));
+        assert_eq!(
+            (m.metadata.response_code, soa_ttl(&m)),
+            (ResponseCode::NoError, Some(120))
+        );
     }
     let m = ask(&s, "7.100.51.198.bl.orbs.example", rtype::AAAA);
-    assert_eq!((m.metadata.response_code, soa_ttl(&m), m.answers.len()), (ResponseCode::NoError, Some(60), 0));
-    for odd in ["256.100.51.198", "07.100.51.198", "x.100.51.198", "1.7.100.51.198", "101.51.198"] {
-        assert_eq!(ask(&s, &format!("{odd}.bl.orbs.example"), rtype::A).metadata.response_code, ResponseCode::NXDomain, "{odd}");
+    assert_eq!(
+        (m.metadata.response_code, soa_ttl(&m), m.answers.len()),
+        (ResponseCode::NoError, Some(60), 0)
+    );
+    for odd in [
+        "256.100.51.198",
+        "07.100.51.198",
+        "x.100.51.198",
+        "1.7.100.51.198",
+        "101.51.198",
+    ] {
+        assert_eq!(
+            ask(&s, &format!("{odd}.bl.orbs.example"), rtype::A)
+                .metadata
+                .response_code,
+            ResponseCode::NXDomain,
+            "{odd}"
+        );
     }
     let soa = &m.authorities[0];
-    assert_eq!(soa.data.to_string(), "ns1.orbs.example. host.orbs.example. 7 600 300 604800 120");
+    assert_eq!(
+        soa.data.to_string(),
+        "ns1.orbs.example. host.orbs.example. 7 600 300 604800 120"
+    );
 }
 
 #[test]
 fn a17_a18_a19_a20_a21_c3_test_points_are_built_in() {
     let s = snapshot(&[]);
-    assert_eq!(shown(&ask(&s, "2.0.0.127.bl.orbs.example", rtype::A)), ["127.0.0.2", "127.0.0.3"]);
-    assert_eq!(shown(&ask(&s, "2.0.0.127.bl.orbs.example", rtype::TXT)), ["r0 says 127.0.0.2"]);
-    assert_eq!(shown(&ask(&s, "3.0.0.127.bl.orbs.example", rtype::A)), ["127.0.0.3"]);
-    let mapped = |n: u8| format!("{n}.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.bl.orbs.example");
-    assert_eq!(shown(&ask(&s, &mapped(2), rtype::A)), ["127.0.0.2", "127.0.0.3"]);
-    for absent in
-        ["1.0.0.127.bl.orbs.example", "4.0.0.127.bl.orbs.example", &mapped(1), "invalid.dbl.orbs.example", "INVALID.dbl.orbs.example"]
-    {
-        assert_eq!(ask(&s, absent, rtype::A).metadata.response_code, ResponseCode::NXDomain, "{absent}");
+    assert_eq!(
+        shown(&ask(&s, "2.0.0.127.bl.orbs.example", rtype::A)),
+        ["127.0.0.2", "127.0.0.3"]
+    );
+    assert_eq!(
+        shown(&ask(&s, "2.0.0.127.bl.orbs.example", rtype::TXT)),
+        ["r0 says 127.0.0.2"]
+    );
+    assert_eq!(
+        shown(&ask(&s, "3.0.0.127.bl.orbs.example", rtype::A)),
+        ["127.0.0.3"]
+    );
+    let mapped = |n: u8| {
+        format!("{n}.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.bl.orbs.example")
+    };
+    assert_eq!(
+        shown(&ask(&s, &mapped(2), rtype::A)),
+        ["127.0.0.2", "127.0.0.3"]
+    );
+    for absent in [
+        "1.0.0.127.bl.orbs.example",
+        "4.0.0.127.bl.orbs.example",
+        &mapped(1),
+        "invalid.dbl.orbs.example",
+        "INVALID.dbl.orbs.example",
+    ] {
+        assert_eq!(
+            ask(&s, absent, rtype::A).metadata.response_code,
+            ResponseCode::NXDomain,
+            "{absent}"
+        );
     }
-    assert_eq!(shown(&ask(&s, "TEST.dbl.orbs.example", rtype::A)), ["127.0.0.2", "127.0.0.3"]);
-    assert_eq!(ask(&s, "0.0.127.bl.orbs.example", rtype::A).metadata.response_code, ResponseCode::NoError);
+    assert_eq!(
+        shown(&ask(&s, "TEST.dbl.orbs.example", rtype::A)),
+        ["127.0.0.2", "127.0.0.3"]
+    );
+    assert_eq!(
+        ask(&s, "0.0.127.bl.orbs.example", rtype::A)
+            .metadata
+            .response_code,
+        ResponseCode::NoError
+    );
 }
 
 #[test]
 fn a22_c10_the_apex_and_fixed_names() {
     let s = snapshot(&[]);
-    assert_eq!(shown(&ask(&s, "bl.orbs.example", rtype::NS)), ["ns1.orbs.example.", "ns2.elsewhere.test."]);
-    assert_eq!(shown(&ask(&s, "bl.orbs.example", rtype::SOA)), ["ns1.orbs.example. host.orbs.example. 7 600 300 604800 120"]);
-    assert_eq!(shown(&ask(&s, "bl.orbs.example", rtype::A)), ["198.51.100.80"]);
-    assert_eq!(shown(&ask(&s, "WWW.bl.orbs.example", rtype::AAAA)), ["2001:db8::80"]);
-    assert_eq!(shown(&ask(&s, "dbl.orbs.example", rtype::SOA)), ["ns1.orbs.example. host.orbs.example. 8 600 300 604800 120"]);
-    for (name, qtype) in [("127.bl.orbs.example", rtype::NS), ("127.bl.orbs.example", rtype::SOA), ("www.bl.orbs.example", rtype::A)] {
+    assert_eq!(
+        shown(&ask(&s, "bl.orbs.example", rtype::NS)),
+        ["ns1.orbs.example.", "ns2.elsewhere.test."]
+    );
+    assert_eq!(
+        shown(&ask(&s, "bl.orbs.example", rtype::SOA)),
+        ["ns1.orbs.example. host.orbs.example. 7 600 300 604800 120"]
+    );
+    assert_eq!(
+        shown(&ask(&s, "bl.orbs.example", rtype::A)),
+        ["198.51.100.80"]
+    );
+    assert_eq!(
+        shown(&ask(&s, "WWW.bl.orbs.example", rtype::AAAA)),
+        ["2001:db8::80"]
+    );
+    assert_eq!(
+        shown(&ask(&s, "dbl.orbs.example", rtype::SOA)),
+        ["ns1.orbs.example. host.orbs.example. 8 600 300 604800 120"]
+    );
+    for (name, qtype) in [
+        ("127.bl.orbs.example", rtype::NS),
+        ("127.bl.orbs.example", rtype::SOA),
+        ("www.bl.orbs.example", rtype::A),
+    ] {
         let m = ask(&s, name, qtype);
-        assert_eq!((m.metadata.response_code, m.answers.len(), m.authorities.len()), (ResponseCode::NoError, 0, 1), "{name}");
+        assert_eq!(
+            (
+                m.metadata.response_code,
+                m.answers.len(),
+                m.authorities.len()
+            ),
+            (ResponseCode::NoError, 0, 1),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn c4_c5_c6_the_question_keeps_its_case_and_the_order_is_fixed() {
     let s = snapshot(&[("198.51.100.7", 1, Some("own text of $"))]);
-    let (_, out) = raw(&s, &query("7.100.51.198.BL.oRbS.example", rtype::A, false), false);
+    let (_, out) = raw(
+        &s,
+        &query("7.100.51.198.BL.oRbS.example", rtype::A, false),
+        false,
+    );
     assert!(out.windows(3).any(|w| w == b"\x02BL") && out.windows(5).any(|w| w == b"\x04oRbS"));
-    assert_eq!(shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::TXT)), ["own text of 198.51.100.7"]);
+    assert_eq!(
+        shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::TXT)),
+        ["own text of 198.51.100.7"]
+    );
     let long = snapshot(&[("198.51.100.7", 1, Some(&"ä$ ".repeat(200)))]);
     let m = ask(&long, "7.100.51.198.bl.orbs.example", rtype::TXT);
     let text = m.answers[0].data.to_string();
-    assert!(text.len() == 255 && text.bytes().all(|b| (32..127).contains(&b)), "{text}");
+    assert!(
+        text.len() == 255 && text.bytes().all(|b| (32..127).contains(&b)),
+        "{text}"
+    );
 }
 
 #[test]
 fn c9_other_types_are_nodata_and_any_is_the_first_rrset() {
     let s = snapshot(&[("198.51.100.7", 0, None)]);
-    for qtype in [rtype::AAAA, rtype::CAA, 43, 48, 65, 1000, rtype::NS, rtype::SOA, 256] {
+    for qtype in [
+        rtype::AAAA,
+        rtype::CAA,
+        43,
+        48,
+        65,
+        1000,
+        rtype::NS,
+        rtype::SOA,
+        256,
+    ] {
         let m = ask(&s, "7.100.51.198.bl.orbs.example", qtype);
-        assert_eq!((m.metadata.response_code, m.answers.len(), m.authorities.len()), (ResponseCode::NoError, 0, 1), "type {qtype}");
+        assert_eq!(
+            (
+                m.metadata.response_code,
+                m.answers.len(),
+                m.authorities.len()
+            ),
+            (ResponseCode::NoError, 0, 1),
+            "type {qtype}"
+        );
     }
-    assert_eq!(shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::ANY)), ["127.0.0.2"]);
+    assert_eq!(
+        shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::ANY)),
+        ["127.0.0.2"]
+    );
 }
 
 #[test]
@@ -192,23 +360,40 @@ fn rfc8906_headers_and_edns() {
     // Opcode 15, header alone: NOTIMP with that opcode.
     let out = raw(&s, &[0, 1, 0x79, 0, 0, 0, 0, 0, 0, 0, 0, 0], false).1;
     assert_eq!((out.len(), out[2], out[3]), (12, 0xf9, 4));
-    assert_eq!(rcode(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Some(1), "no question");
+    assert_eq!(
+        rcode(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        Some(1),
+        "no question"
+    );
     assert_eq!(rcode(&[0, 1, 0x80, 0, 0, 1]), None);
-    assert_eq!(rcode(&[0, 1, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0]), None, "a reply is dropped");
-    let two = [&[0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0][..], &query("bl.orbs.example", 1, false)[12..]].concat();
+    assert_eq!(
+        rcode(&[0, 1, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
+        None,
+        "a reply is dropped"
+    );
+    let two = [
+        &[0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0][..],
+        &query("bl.orbs.example", 1, false)[12..],
+    ]
+    .concat();
     assert_eq!(rcode(&two), Some(1));
     // Z, AD and CD are not copied.
     let mut q = query("bl.orbs.example", rtype::SOA, false);
     q[3] = 0x70;
     assert_eq!(raw(&s, &q, false).1[3], 0);
-    // EDNS: version 1 is BADVERS; ours is version 0, 1232, no flags; unknown options and flags are ignored.
+    // EDNS: version 1 is BADVERS; ours is version 0, 1232, no flags; unknown options and flags are
+    // ignored.
     let mut q = query("bl.orbs.example", rtype::SOA, true);
     let ttl = q.len() - 6;
     (q[ttl + 1], q[ttl + 2]) = (1, 0x80);
     let m = Message::from_vec(&raw(&s, &q, false).1).unwrap();
     let edns = m.edns.as_ref().unwrap();
     let rcode = u16::from(m.metadata.response_code);
-    assert_eq!((rcode, edns.version(), edns.max_payload(), m.answers.len()), (16, 0, 1232, 0), "BADVERS");
+    assert_eq!(
+        (rcode, edns.version(), edns.max_payload(), m.answers.len()),
+        (16, 0, 1232, 0),
+        "BADVERS"
+    );
     let mut q = query("bl.orbs.example", rtype::SOA, true);
     let end = q.len();
     (q[end - 4], q[end - 3]) = (0xff, 0xff);
@@ -216,47 +401,118 @@ fn rfc8906_headers_and_edns() {
     q.extend([0, 100, 0, 0, 0, 3, 0, 0]);
     let m = Message::from_vec(&raw(&s, &q, false).1).unwrap();
     let edns = m.edns.as_ref().unwrap();
-    assert_eq!((m.metadata.response_code, m.answers.len(), edns.flags().dnssec_ok), (ResponseCode::NoError, 1, false));
-    assert!(raw(&s, &q, false).1.windows(10).any(|w| w == b"\0\x03\0\x06test-1"), "NSID");
+    assert_eq!(
+        (
+            m.metadata.response_code,
+            m.answers.len(),
+            edns.flags().dnssec_ok
+        ),
+        (ResponseCode::NoError, 1, false)
+    );
+    assert!(
+        raw(&s, &q, false)
+            .1
+            .windows(10)
+            .any(|w| w == b"\0\x03\0\x06test-1"),
+        "NSID"
+    );
     // No OPT, no OPT back; and outside our zones REFUSED without AA.
-    assert!(Message::from_vec(&raw(&s, &query("bl.orbs.example", 6, false), false).1).unwrap().edns.is_none());
+    assert!(
+        Message::from_vec(&raw(&s, &query("bl.orbs.example", 6, false), false).1)
+            .unwrap()
+            .edns
+            .is_none()
+    );
     let m = ask(&s, "example.org", rtype::A);
-    assert_eq!((m.metadata.response_code, m.metadata.authoritative), (ResponseCode::Refused, false));
-    assert_eq!(ask(&s, "bl.orbs.example", rtype::AXFR).metadata.response_code, ResponseCode::Refused);
+    assert_eq!(
+        (m.metadata.response_code, m.metadata.authoritative),
+        (ResponseCode::Refused, false)
+    );
+    assert_eq!(
+        ask(&s, "bl.orbs.example", rtype::AXFR)
+            .metadata
+            .response_code,
+        ResponseCode::Refused
+    );
 }
 
 #[test]
 fn a_reply_that_does_not_fit_is_cut_with_tc() {
-    let publish: Vec<String> = (2..64).map(|i| format!("{{reason='x{i}', code='127.0.0.{i}'}}")).collect();
+    let publish: Vec<String> = (2..64)
+        .map(|i| format!("{{reason='x{i}', code='127.0.0.{i}'}}"))
+        .collect();
     let text = format!(
         "origin='bl.orbs.example'\nkind='address'\nns=['ns1.orbs.example']\ncontact='h@orbs.example'\npublish=[{}]",
         publish.join(",")
     );
     let mut reasons = crate::model::Reasons::default();
     (2..64).for_each(|i| drop(reasons.add(&format!("x{i}"))));
-    let zone = crate::index::ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &Default::default()).unwrap();
+    let zone = crate::index::ZoneView::new(
+        &toml::from_str(&text).unwrap(),
+        &reasons,
+        &Default::default(),
+    )
+    .unwrap();
     let mut s = snapshot(&[]);
     s.zones = Arc::new(ZoneSet::new(vec![zone]).unwrap());
-    for (edns, stream, cut) in [(false, false, true), (true, false, false), (false, true, false)] {
-        let (o, out) = raw(&s, &query("2.0.0.127.bl.orbs.example", rtype::A, edns), stream);
+    for (edns, stream, cut) in [
+        (false, false, true),
+        (true, false, false),
+        (false, true, false),
+    ] {
+        let (o, out) = raw(
+            &s,
+            &query("2.0.0.127.bl.orbs.example", rtype::A, edns),
+            stream,
+        );
         assert_eq!((o.truncated, out[2] & 2 != 0), (cut, cut));
-        assert_eq!(Message::from_vec(&out).unwrap().answers.len(), if cut { 0 } else { 62 });
+        assert_eq!(
+            Message::from_vec(&out).unwrap().answers.len(),
+            if cut { 0 } else { 62 }
+        );
     }
 }
 
 #[test]
 fn c1_a_client_that_may_not_query_is_refused_with_the_reason() {
     let mut s = snapshot(&[("198.51.100.7", 0, None)]);
-    s.zones = Arc::new(ZoneSet::new(vec![zone_with("address", "[query]\nallow=['10.0.0.0/8', '::/0']")]).unwrap());
-    let (o, out) = raw(&s, &query("7.100.51.198.bl.orbs.example", rtype::A, true), false);
+    s.zones = Arc::new(
+        ZoneSet::new(vec![zone_with(
+            "address",
+            "[query]\nallow=['10.0.0.0/8', '::/0']",
+        )])
+        .unwrap(),
+    );
+    let (o, out) = raw(
+        &s,
+        &query("7.100.51.198.bl.orbs.example", rtype::A, true),
+        false,
+    );
     assert_eq!((o.kind, out[3] & 15), (Kind::Refused, 5));
-    assert!(out.windows(6).any(|w| w[..2] == [0, 15] && w[4..] == [0, 18]), "EDE 18");
+    assert!(
+        out.windows(6)
+            .any(|w| w[..2] == [0, 15] && w[4..] == [0, 18]),
+        "EDE 18"
+    );
     let code = "[query]\nallow=['10.0.0.0/8']\nrefused_code='127.255.255.254'";
     s.zones = Arc::new(ZoneSet::new(vec![zone_with("address", code)]).unwrap());
-    assert_eq!(shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::A)), ["127.255.255.254"]);
+    assert_eq!(
+        shown(&ask(&s, "7.100.51.198.bl.orbs.example", rtype::A)),
+        ["127.255.255.254"]
+    );
     let ok = Peer::udp([10, 1, 1, 1].into());
     let mut out = vec![0; 1232];
-    assert_eq!(respond(&s, &query("7.100.51.198.bl.orbs.example", rtype::A, true), ok, Time(0), &mut out).kind, Kind::Listed);
+    assert_eq!(
+        respond(
+            &s,
+            &query("7.100.51.198.bl.orbs.example", rtype::A, true),
+            ok,
+            Time(0),
+            &mut out
+        )
+        .kind,
+        Kind::Listed
+    );
 }
 
 #[test]
@@ -264,7 +520,10 @@ fn a_store_that_can_not_be_trusted_fails_every_query() {
     let mut s = snapshot(&[("198.51.100.7", 0, None)]);
     s.sound = false;
     let m = ask(&s, "7.100.51.198.bl.orbs.example", rtype::A);
-    assert_eq!((m.metadata.response_code, m.answers.len()), (ResponseCode::ServFail, 0));
+    assert_eq!(
+        (m.metadata.response_code, m.answers.len()),
+        (ResponseCode::ServFail, 0)
+    );
 }
 
 /// A snapshot of zones from their files, publishing r0 (`r0 says $`) and r1 as in [`snapshot`].
@@ -277,46 +536,101 @@ fn with_zones(listed: &[(&str, u8, Option<&str>)], zones: Vec<crate::index::Zone
 #[test]
 fn an_exempt_name_in_a_tree_is_a_node_with_hinfo() {
     let mut b = Builder::default();
-    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() };
-    for (s, facts) in
-        [(".bad.test", RawFacts { exempt: false, facts: vec![fact] }), (".good.bad.test", RawFacts { exempt: true, facts: vec![] })]
-    {
+    let fact = RawFact {
+        reason: ReasonId(0),
+        source: SourceId(0),
+        hole: false,
+        text: Default::default(),
+    };
+    for (s, facts) in [
+        (
+            ".bad.test",
+            RawFacts {
+                exempt: false,
+                facts: vec![fact],
+            },
+        ),
+        (
+            ".good.bad.test",
+            RawFacts {
+                exempt: true,
+                facts: vec![],
+            },
+        ),
+    ] {
         let id = b.intern(&facts);
         let mut c = Changes::default();
         b.add(&mut c, &s.parse().unwrap(), id);
         b.apply(c);
     }
-    let s = Snapshot { tables: b.tables().clone(), ..snapshot(&[]) };
+    let s = Snapshot {
+        tables: b.tables().clone(),
+        ..snapshot(&[])
+    };
     for qtype in [rtype::HINFO, rtype::ANY] {
         let m = ask(&s, "good.bad.test.dbl.orbs.example", qtype);
-        assert_eq!((shown(&m), m.answers[0].ttl, m.authorities.len()), (vec!["exempt ".into()], 300, 0));
+        assert_eq!(
+            (shown(&m), m.answers[0].ttl, m.authorities.len()),
+            (vec!["exempt ".into()], 300, 0)
+        );
     }
     for qtype in [rtype::A, rtype::TXT] {
         let m = ask(&s, "good.bad.test.dbl.orbs.example", qtype);
-        assert_eq!((m.metadata.response_code, m.answers.len(), soa_ttl(&m)), (ResponseCode::NoError, 0, Some(60)));
+        assert_eq!(
+            (m.metadata.response_code, m.answers.len(), soa_ttl(&m)),
+            (ResponseCode::NoError, 0, Some(60))
+        );
     }
     let m = ask(&s, "x.bad.test.dbl.orbs.example", rtype::HINFO);
-    assert_eq!((m.metadata.response_code, m.answers.len()), (ResponseCode::NoError, 0));
+    assert_eq!(
+        (m.metadata.response_code, m.answers.len()),
+        (ResponseCode::NoError, 0)
+    );
 }
 
 #[test]
 fn equal_texts_are_one_record_and_the_first_reason_with_a_text_speaks() {
-    let listed = [("198.51.100.7", 0, Some("same $")), ("198.51.100.8", 1, None), ("198.51.100.9", 0, Some(""))];
+    let listed = [
+        ("198.51.100.7", 0, Some("same $")),
+        ("198.51.100.8", 1, None),
+        ("198.51.100.9", 0, Some("")),
+    ];
     let mut s = with_zones(&listed, vec![zone_with("address", "txt = 'all'")]);
-    let facts = |r, text: &str| RawFact { reason: ReasonId(r), source: SourceId(0), hole: false, text: text.into() };
+    let facts = |r, text: &str| RawFact {
+        reason: ReasonId(r),
+        source: SourceId(0),
+        hole: false,
+        text: text.into(),
+    };
     let mut b = Builder::default();
-    for (a, one, two) in [("198.51.100.7", "same $", "same $"), ("198.51.100.8", "one", "two"), ("198.51.100.9", "", "two")] {
-        let id = b.intern(&RawFacts { exempt: false, facts: vec![facts(0, one), facts(1, two)] });
+    for (a, one, two) in [
+        ("198.51.100.7", "same $", "same $"),
+        ("198.51.100.8", "one", "two"),
+        ("198.51.100.9", "", "two"),
+    ] {
+        let id = b.intern(&RawFacts {
+            exempt: false,
+            facts: vec![facts(0, one), facts(1, two)],
+        });
         let mut c = Changes::default();
         b.add(&mut c, &a.parse().unwrap(), id);
         b.apply(c);
     }
     s.tables = b.tables().clone();
-    let txt = |s: &Snapshot, d: u8| shown(&ask(s, &format!("{d}.100.51.198.bl.orbs.example"), rtype::TXT));
+    let txt = |s: &Snapshot, d: u8| {
+        shown(&ask(
+            s,
+            &format!("{d}.100.51.198.bl.orbs.example"),
+            rtype::TXT,
+        ))
+    };
     assert_eq!(txt(&s, 7), ["same 198.51.100.7"]);
     assert_eq!(txt(&s, 8), ["one", "two"]);
     s.zones = Arc::new(ZoneSet::new(vec![zone_with("address", "")]).unwrap());
-    assert_eq!((txt(&s, 8), txt(&s, 9)), (vec!["one".to_string()], vec!["two".to_string()]));
+    assert_eq!(
+        (txt(&s, 8), txt(&s, 9)),
+        (vec!["one".to_string()], vec!["two".to_string()])
+    );
 }
 
 #[test]
@@ -326,8 +640,16 @@ fn an_opt_is_in_every_reply_to_an_opt_and_the_question_comes_back() {
     let check = |q: &[u8], rcode: u16, question: bool, opt: bool| {
         let (o, out) = raw(&s, q, false);
         let m = Message::from_vec(&out).unwrap();
-        assert_eq!((o.kind, u16::from(m.metadata.response_code)), (Kind::Malformed, rcode), "{q:?}");
-        assert_eq!((m.queries.len(), m.edns.is_some()), (usize::from(question), opt), "{q:?}");
+        assert_eq!(
+            (o.kind, u16::from(m.metadata.response_code)),
+            (Kind::Malformed, rcode),
+            "{q:?}"
+        );
+        assert_eq!(
+            (m.queries.len(), m.edns.is_some()),
+            (usize::from(question), opt),
+            "{q:?}"
+        );
         assert_eq!(m.edns.map_or(1232, |e| e.max_payload()), 1232);
         assert!(!question || out[12..].starts_with(&query(name, rtype::SOA, false)[12..]));
         assert!(!m.metadata.authoritative && out[2] & 0x78 == q[2] & 0x78);
@@ -338,7 +660,11 @@ fn an_opt_is_in_every_reply_to_an_opt_and_the_question_comes_back() {
     let mut plain = query(name, rtype::SOA, false);
     plain[2] |= 4 << 3;
     check(&plain, 4, true, false);
-    let (mut two, mut cut, mut missing) = (query(name, rtype::SOA, true), query(name, rtype::SOA, true), query(name, rtype::SOA, true));
+    let (mut two, mut cut, mut missing) = (
+        query(name, rtype::SOA, true),
+        query(name, rtype::SOA, true),
+        query(name, rtype::SOA, true),
+    );
     two[11] = 2;
     two.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0]);
     check(&two, 1, true, true);
@@ -347,10 +673,22 @@ fn an_opt_is_in_every_reply_to_an_opt_and_the_question_comes_back() {
     check(&cut, 1, true, true);
     missing[11] = 3; // more records than there are
     check(&missing, 1, true, true);
-    let mut questions = [&[0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1][..], &query(name, 1, false)[12..], &query(name, 1, false)[12..]].concat();
+    let mut questions = [
+        &[0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1][..],
+        &query(name, 1, false)[12..],
+        &query(name, 1, false)[12..],
+    ]
+    .concat();
     questions.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0]);
     check(&questions, 1, false, true);
-    check(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0], 1, false, true);
+    check(
+        &[
+            0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0,
+        ],
+        1,
+        false,
+        true,
+    );
     check(&[0, 1, 0x78, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4, false, false);
 }
 
@@ -378,23 +716,41 @@ fn options_that_do_not_fit_are_left_out() {
         assert_eq!(m.edns.is_some(), room >= end, "{room}");
         parts.insert((has(out, &nsid), has(out, &ede), has(out, text.as_bytes())));
     }
-    let ways = [(false, false, false), (false, true, false), (false, true, true), (true, true, true)];
+    let ways = [
+        (false, false, false),
+        (false, true, false),
+        (false, true, true),
+        (true, true, true),
+    ];
     assert_eq!(parts.into_iter().collect::<Vec<_>>(), ways);
 }
 
 #[test]
 fn counters_follow_the_zone_and_a_refused_code_is_a_refusal() {
     let code = "[query]\nallow=['10.0.0.0/8']\nrefused_code='127.255.255.254'";
-    let mut s = with_zones(&[], vec![zone_with("address", code), zone_with("domain", "")]);
+    let mut s = with_zones(
+        &[],
+        vec![zone_with("address", code), zone_with("domain", "")],
+    );
     let of = |s: &Snapshot, name: &str| {
         let o = raw(s, &query(name, rtype::A, true), false).0;
         (o.zone, o.kind)
     };
-    assert_eq!(of(&s, "7.100.51.198.bl.orbs.example"), (Some(0), Kind::Refused));
+    assert_eq!(
+        of(&s, "7.100.51.198.bl.orbs.example"),
+        (Some(0), Kind::Refused)
+    );
     assert_eq!(of(&s, "x.dbl.orbs.example"), (Some(1), Kind::NotListed));
     s.zones = Arc::new(s.zones.next(vec![zone_with("domain", "")]).unwrap());
-    assert_eq!(of(&s, "x.dbl.orbs.example"), (Some(1), Kind::NotListed), "the other zone is gone");
-    assert_eq!(of(&s, "7.100.51.198.bl.orbs.example"), (None, Kind::Refused));
+    assert_eq!(
+        of(&s, "x.dbl.orbs.example"),
+        (Some(1), Kind::NotListed),
+        "the other zone is gone"
+    );
+    assert_eq!(
+        of(&s, "7.100.51.198.bl.orbs.example"),
+        (None, Kind::Refused)
+    );
 }
 
 proptest! {
@@ -432,8 +788,18 @@ fn with_glue(ns: &str, records: &str) -> Snapshot {
     );
     let mut reasons = crate::model::Reasons::default();
     reasons.add("relay").unwrap();
-    let zone = crate::index::ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &Default::default()).unwrap();
-    Snapshot { zones: Arc::new(ZoneSet::new(vec![zone]).unwrap()), serials: vec![Serial(1)].into(), sound: true, ..snapshot(&[]) }
+    let zone = crate::index::ZoneView::new(
+        &toml::from_str(&text).unwrap(),
+        &reasons,
+        &Default::default(),
+    )
+    .unwrap();
+    Snapshot {
+        zones: Arc::new(ZoneSet::new(vec![zone]).unwrap()),
+        serials: vec![Serial(1)].into(),
+        sound: true,
+        ..snapshot(&[])
+    }
 }
 
 fn record_of(name: &str, kind: &str, data: &str) -> String {
@@ -441,43 +807,90 @@ fn record_of(name: &str, kind: &str, data: &str) -> String {
 }
 
 /// What another implementation reads of an answer: AA, TC, and the records of each section.
-fn sections(snapshot: &Snapshot, name: &str, qtype: u16, peer: Peer<'_>) -> (bool, bool, [Vec<String>; 3]) {
+fn sections(
+    snapshot: &Snapshot,
+    name: &str,
+    qtype: u16,
+    peer: Peer<'_>,
+) -> (bool, bool, [Vec<String>; 3]) {
     let mut q = vec![0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    name.split('.').for_each(|l| q.extend([&[l.len() as u8], l.as_bytes()].concat()));
+    name.split('.')
+        .for_each(|l| q.extend([&[l.len() as u8], l.as_bytes()].concat()));
     q.push(0);
     q.extend(qtype.to_be_bytes());
     q.extend([0, 1]);
     let mut out = vec![0; TCP_SIZE];
     let n = respond(snapshot, &q, peer, Time(0), &mut out).len;
     let m = hickory_proto::op::Message::from_vec(&out[..n]).unwrap();
-    let text = |all: &[hickory_proto::rr::Record]| all.iter().map(|r| format!("{} {} {}", r.name, r.record_type(), r.data)).collect();
+    let text = |all: &[hickory_proto::rr::Record]| {
+        all.iter()
+            .map(|r| format!("{} {} {}", r.name, r.record_type(), r.data))
+            .collect()
+    };
     let read = [text(&m.answers), text(&m.authorities), text(&m.additionals)];
     (m.metadata.authoritative, m.metadata.truncation, read)
 }
 
 #[test]
 fn ns_answers_carry_the_addresses_of_name_servers_in_the_zone() {
-    let records = record_of("ns1", "A", "192.0.2.1") + &record_of("ns1", "AAAA", "2001:db8::1") + &record_of("@", "A", "192.0.2.9");
-    let s = with_glue("'ns1.bl.orbs.example', 'bl.orbs.example', 'ns2.orbs.example'", &records);
+    let records = record_of("ns1", "A", "192.0.2.1")
+        + &record_of("ns1", "AAAA", "2001:db8::1")
+        + &record_of("@", "A", "192.0.2.9");
+    let s = with_glue(
+        "'ns1.bl.orbs.example', 'bl.orbs.example', 'ns2.orbs.example'",
+        &records,
+    );
     let udp = Peer::udp([192, 0, 2, 77].into());
     let (aa, tc, [answer, authority, additional]) = sections(&s, "BL.orbs.example", rtype::NS, udp);
     assert_eq!((aa, tc, answer.len(), authority.len()), (true, false, 3, 0));
     let owner = |r: &str| r.to_lowercase();
     assert_eq!(
         additional.iter().map(|r| owner(r)).collect::<Vec<_>>(),
-        ["ns1.bl.orbs.example. a 192.0.2.1", "ns1.bl.orbs.example. aaaa 2001:db8::1", "bl.orbs.example. a 192.0.2.9"]
+        [
+            "ns1.bl.orbs.example. a 192.0.2.1",
+            "ns1.bl.orbs.example. aaaa 2001:db8::1",
+            "bl.orbs.example. a 192.0.2.9"
+        ]
     );
-    assert_eq!(sections(&s, "bl.orbs.example", rtype::SOA, udp).2[2], Vec::<String>::new());
-    assert_eq!(sections(&s, "ns1.bl.orbs.example", rtype::A, udp).2[0], ["ns1.bl.orbs.example. A 192.0.2.1"]);
+    assert_eq!(
+        sections(&s, "bl.orbs.example", rtype::SOA, udp).2[2],
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        sections(&s, "ns1.bl.orbs.example", rtype::A, udp).2[0],
+        ["ns1.bl.orbs.example. A 192.0.2.1"]
+    );
 }
 
 #[test]
 fn addresses_that_do_not_fit_into_an_ns_answer_are_left_out_whole() {
-    let many: String = (0..40).map(|i| record_of("ns1", "A", &format!("192.0.2.{i}"))).collect();
-    let s = with_glue("'ns1.bl.orbs.example'", &(many + &record_of("ns1", "AAAA", "2001:db8::1")));
-    let (_, tc, [answer, _, additional]) = sections(&s, "bl.orbs.example", rtype::NS, Peer::udp([192, 0, 2, 77].into()));
-    assert_eq!((tc, answer.len(), additional), (false, 1, vec!["ns1.bl.orbs.example. AAAA 2001:db8::1".to_string()]));
-    let (_, _, [.., additional]) = sections(&s, "bl.orbs.example", rtype::NS, Peer::tcp([192, 0, 2, 77].into()));
+    let many: String = (0..40)
+        .map(|i| record_of("ns1", "A", &format!("192.0.2.{i}")))
+        .collect();
+    let s = with_glue(
+        "'ns1.bl.orbs.example'",
+        &(many + &record_of("ns1", "AAAA", "2001:db8::1")),
+    );
+    let (_, tc, [answer, _, additional]) = sections(
+        &s,
+        "bl.orbs.example",
+        rtype::NS,
+        Peer::udp([192, 0, 2, 77].into()),
+    );
+    assert_eq!(
+        (tc, answer.len(), additional),
+        (
+            false,
+            1,
+            vec!["ns1.bl.orbs.example. AAAA 2001:db8::1".to_string()]
+        )
+    );
+    let (_, _, [.., additional]) = sections(
+        &s,
+        "bl.orbs.example",
+        rtype::NS,
+        Peer::tcp([192, 0, 2, 77].into()),
+    );
     assert_eq!(additional.len(), 41);
 }
 
@@ -489,19 +902,57 @@ fn a_delegated_name_is_a_referral_with_glue() {
         + &record_of("ns1.lab", "AAAA", "2001:db8::1");
     let s = with_glue("'ns1.orbs.example'", &records);
     let udp = Peer::udp([192, 0, 2, 77].into());
-    for (name, qtype) in [("x.y.lab", rtype::A), ("lab", rtype::NS), ("lab", rtype::A), ("ns1.lab", rtype::A)] {
-        let (aa, tc, [answer, authority, additional]) = sections(&s, &format!("{name}.bl.orbs.example"), qtype, udp);
-        assert_eq!((aa, tc, answer.len(), authority.len()), (false, false, 0, 2), "{name}");
-        assert!(authority.iter().all(|r| r.starts_with("lab.bl.orbs.example. NS ")), "{authority:?}");
-        assert_eq!(additional, ["ns1.lab.bl.orbs.example. A 192.0.2.1", "ns1.lab.bl.orbs.example. AAAA 2001:db8::1"]);
+    for (name, qtype) in [
+        ("x.y.lab", rtype::A),
+        ("lab", rtype::NS),
+        ("lab", rtype::A),
+        ("ns1.lab", rtype::A),
+    ] {
+        let (aa, tc, [answer, authority, additional]) =
+            sections(&s, &format!("{name}.bl.orbs.example"), qtype, udp);
+        assert_eq!(
+            (aa, tc, answer.len(), authority.len()),
+            (false, false, 0, 2),
+            "{name}"
+        );
+        assert!(
+            authority
+                .iter()
+                .all(|r| r.starts_with("lab.bl.orbs.example. NS ")),
+            "{authority:?}"
+        );
+        assert_eq!(
+            additional,
+            [
+                "ns1.lab.bl.orbs.example. A 192.0.2.1",
+                "ns1.lab.bl.orbs.example. AAAA 2001:db8::1"
+            ]
+        );
     }
     let (aa, _, [answer, authority, _]) = sections(&s, "lab.bl.orbs.example", rtype::DS, udp);
-    assert!(aa && answer.is_empty() && authority.len() == 1 && authority[0].contains("SOA"), "{authority:?}");
-    assert_eq!(sections(&s, "xlab.bl.orbs.example", rtype::A, udp).2[1].len(), 1, "another name is none of it");
+    assert!(
+        aa && answer.is_empty() && authority.len() == 1 && authority[0].contains("SOA"),
+        "{authority:?}"
+    );
+    assert_eq!(
+        sections(&s, "xlab.bl.orbs.example", rtype::A, udp).2[1].len(),
+        1,
+        "another name is none of it"
+    );
     // Glue that does not fit makes the referral one that is cut short (RFC 9471 section 3.1).
-    let many: String = (0..40).map(|i| record_of("ns1.lab", "A", &format!("192.0.2.{i}"))).collect();
-    let s = with_glue("'ns1.orbs.example'", &(record_of("lab", "NS", "ns1.lab.bl.orbs.example") + &many));
+    let many: String = (0..40)
+        .map(|i| record_of("ns1.lab", "A", &format!("192.0.2.{i}")))
+        .collect();
+    let s = with_glue(
+        "'ns1.orbs.example'",
+        &(record_of("lab", "NS", "ns1.lab.bl.orbs.example") + &many),
+    );
     assert!(sections(&s, "x.lab.bl.orbs.example", rtype::A, udp).1);
-    let (_, tc, [.., additional]) = sections(&s, "x.lab.bl.orbs.example", rtype::A, Peer::tcp([192, 0, 2, 77].into()));
+    let (_, tc, [.., additional]) = sections(
+        &s,
+        "x.lab.bl.orbs.example",
+        rtype::A,
+        Peer::tcp([192, 0, 2, 77].into()),
+    );
     assert_eq!((tc, additional.len()), (false, 40));
 }

@@ -1,15 +1,16 @@
 //! TSIG (RFC 8945): who sent a message, and that nobody changed it.
 //!
-//! The record and its part of what is signed are hickory-proto's; the MAC is made over the bytes as they are sent, since
-//! we write bytes and sign every message of a transfer.
+//! The record and its part of what is signed are hickory-proto's; the MAC is made over the bytes as
+//! they are sent, since we write bytes and sign every message of a transfer.
 //!
-//! A server: [`verify`] a request, encode the reply with [`Session::size`] bytes of room left, [`Session::sign`] it, and each
-//! further message of a transfer. What `verify` rejects is answered with [`Rejected::rcode`] and no records, and
-//! [`Rejected::sign`]. A client: [`Session::request`], then [`Session::check`] each message of the reply, and
-//! [`Session::whole`] after the last.
+//! A server: [`verify`] a request, encode the reply with [`Session::size`] bytes of room left,
+//! [`Session::sign`] it, and each further message of a transfer. What `verify` rejects is answered
+//! with [`Rejected::rcode`] and no records, and [`Rejected::sign`]. A client: [`Session::request`],
+//! then [`Session::check`] each message of the reply, and [`Session::whole`] after the last.
 //!
-//! Choices that the RFC leaves open: truncated MACs get BADTRUNC, however little is missing (section 5.2.4); the time of a
-//! message may lie before that of the one before it, since datagrams overtake each other (section 5.2.3).
+//! Choices that the RFC leaves open: truncated MACs get BADTRUNC, however little is missing
+//! (section 5.2.4); the time of a message may lie before that of the one before it, since datagrams
+//! overtake each other (section 5.2.3).
 
 use std::sync::Arc;
 
@@ -35,17 +36,20 @@ pub const MAX_UNSIGNED: usize = 99;
 const TSIG_TYPE: [u8; 2] = [0, 250];
 /// The bytes of a header.
 const HEADER: usize = 12;
-/// The shortest MAC that is looked at, where half of the whole one is shorter (RFC 8945 section 5.2.2.1).
+/// The shortest MAC that is looked at, where half of the whole one is shorter (RFC 8945 section
+/// 5.2.2.1).
 const MIN_MAC: usize = 10;
-/// Bytes of a record that do not depend on the key: type to length, then time, fudge, sizes, ID and error.
+/// Bytes of a record that do not depend on the key: type to length, then time, fudge, sizes, ID and
+/// error.
 const FIXED: usize = 10 + 16;
 
 /// A message that can not be read as far as its TSIG, or that has one where none may be: FORMERR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable;
 
-/// Where a message's TSIG record starts; `None` where it has none. It is the last record of the additional section and the
-/// end of the message, or the message is not to be read (RFC 8945 section 5.1).
+/// Where a message's TSIG record starts; `None` where it has none. It is the last record of the
+/// additional section and the end of the message, or the message is not to be read (RFC 8945
+/// section 5.1).
 #[inline]
 pub fn find(message: &[u8]) -> Result<Option<usize>, Unreadable> {
     match message.first_chunk::<HEADER>() {
@@ -56,7 +60,8 @@ pub fn find(message: &[u8]) -> Result<Option<usize>, Unreadable> {
 }
 
 fn walk(message: &[u8], header: &[u8; HEADER]) -> Option<Option<usize>> {
-    let [questions, answers, authorities, additionals] = [4, 6, 8, 10].map(|i| usize::from(u16::from_be_bytes([header[i], header[i + 1]])));
+    let [questions, answers, authorities, additionals] =
+        [4, 6, 8, 10].map(|i| usize::from(u16::from_be_bytes([header[i], header[i + 1]])));
     let mut at = HEADER;
     for _ in 0..questions {
         at = after_name(message, at)? + 4;
@@ -71,7 +76,8 @@ fn walk(message: &[u8], header: &[u8; HEADER]) -> Option<Option<usize>> {
             return None;
         }
         if fixed[..2] == TSIG_TYPE {
-            return (i + 1 == total && additionals > 0 && at == message.len()).then_some(Some(start));
+            return (i + 1 == total && additionals > 0 && at == message.len())
+                .then_some(Some(start));
         }
     }
     Some(None)
@@ -92,7 +98,9 @@ fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
 fn read(message: &[u8], at: usize) -> Option<(Name, TSIG)> {
     let mut decoder = BinDecoder::new(message).clone(u16::try_from(at).ok()?);
     let record = Record::read(&mut decoder).ok()?;
-    let RData::TSIG(mut tsig) = record.data else { return None };
+    let RData::TSIG(mut tsig) = record.data else {
+        return None;
+    };
     // Names of algorithms are names: their letter case is nothing.
     if let TsigAlgorithm::Unknown(name) = tsig.algorithm {
         tsig.algorithm = TsigAlgorithm::from_name(name.to_lowercase());
@@ -100,7 +108,8 @@ fn read(message: &[u8], at: usize) -> Option<(Name, TSIG)> {
     (record.dns_class == DNSClass::ANY && record.ttl == 0).then_some((record.name, tsig))
 }
 
-/// A record's bytes. Names are whole, so that it can stand behind any message. `None`: it is longer than a record can be.
+/// A record's bytes. Names are whole, so that it can stand behind any message. `None`: it is longer
+/// than a record can be.
 fn bytes(owner: &Name, tsig: TSIG) -> Option<Vec<u8>> {
     let mut record = Record::from_rdata(owner.clone(), 0, RData::TSIG(tsig));
     record.dns_class = DNSClass::ANY;
@@ -109,7 +118,8 @@ fn bytes(owner: &Name, tsig: TSIG) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Puts a record behind a message of `len` bytes and counts it; the new length. `None`: there is no room.
+/// Puts a record behind a message of `len` bytes and counts it; the new length. `None`: there is no
+/// room.
 fn append(message: &mut [u8], len: usize, record: &[u8]) -> Option<usize> {
     let end = len + record.len();
     message.get_mut(len..end)?.copy_from_slice(record);
@@ -148,11 +158,20 @@ impl Rejected {
     }
 
     /// With an error in its reply's TSIG; signed where there is a session.
-    fn with(fault: Fault, error: TsigError, owner: Name, mut tsig: TSIG, session: Option<Session>) -> Box<Rejected> {
+    fn with(
+        fault: Fault,
+        error: TsigError,
+        owner: Name,
+        mut tsig: TSIG,
+        session: Option<Session>,
+    ) -> Box<Rejected> {
         tsig.mac.clear();
         tsig.other.clear();
         tsig.error = Some(error);
-        Box::new(Rejected { fault, reply: Some((owner, tsig, session)) })
+        Box::new(Rejected {
+            fault,
+            reply: Some((owner, tsig, session)),
+        })
     }
 
     /// The reply's RCODE: FORMERR (1) or NOTAUTH (9).
@@ -162,12 +181,16 @@ impl Rejected {
 
     /// How many bytes [`Rejected::sign`] adds.
     pub fn size(&self) -> usize {
-        let Some((owner, tsig, session)) = &self.reply else { return 0 };
-        bytes(owner, tsig.clone()).map_or(0, |b| b.len()) + session.as_ref().map_or(0, |s| s.key.algorithm().mac_len())
+        let Some((owner, tsig, session)) = &self.reply else {
+            return 0;
+        };
+        bytes(owner, tsig.clone()).map_or(0, |b| b.len())
+            + session.as_ref().map_or(0, |s| s.key.algorithm().mac_len())
     }
 
-    /// Puts the error behind a reply of `len` bytes without records: unsigned for BADKEY and BADSIG, signed for BADTIME and
-    /// BADTRUNC (RFC 8945 section 5.3.2), nothing for FORMERR. The new length; `None` where there is no room.
+    /// Puts the error behind a reply of `len` bytes without records: unsigned for BADKEY and
+    /// BADSIG, signed for BADTIME and BADTRUNC (RFC 8945 section 5.3.2), nothing for FORMERR. The
+    /// new length; `None` where there is no room.
     pub fn sign(self, message: &mut [u8], len: usize) -> Option<usize> {
         match self.reply {
             None => Some(len),
@@ -177,14 +200,25 @@ impl Rejected {
     }
 }
 
-/// Looks at a request's TSIG: `None` where it has none, the session that signs the reply where it is right.
+/// Looks at a request's TSIG: `None` where it has none, the session that signs the reply where it
+/// is right.
 pub fn verify(keys: &Keys, message: &[u8], now: Time) -> Result<Option<Session>, Box<Rejected>> {
-    let Some(at) = find(message).map_err(|_| Rejected::new(Fault::Format))? else { return Ok(None) };
+    let Some(at) = find(message).map_err(|_| Rejected::new(Fault::Format))? else {
+        return Ok(None);
+    };
     let (owner, mut tsig) = read(message, at).ok_or_else(|| Rejected::new(Fault::Format))?;
-    let known = keys.get(&owner.to_ascii()).filter(|k| wire_algorithm(k.algorithm()) == tsig.algorithm);
+    let known = keys
+        .get(&owner.to_ascii())
+        .filter(|k| wire_algorithm(k.algorithm()) == tsig.algorithm);
     let Some(key) = known else {
         tsig.time = now.0;
-        return Err(Rejected::with(Fault::BadKey, TsigError::BadKey, owner, tsig, None));
+        return Err(Rejected::with(
+            Fault::BadKey,
+            TsigError::BadKey,
+            owner,
+            tsig,
+            None,
+        ));
     };
     let whole = key.algorithm().mac_len();
     if tsig.mac.len() > whole || tsig.mac.len() < MIN_MAC.max(whole / 2) {
@@ -197,12 +231,24 @@ pub fn verify(keys: &Keys, message: &[u8], now: Time) -> Result<Option<Session>,
     context.update(&variables(&owner, &tsig));
     if !session.same(context, &tsig.mac) {
         tsig.time = now.0;
-        return Err(Rejected::with(Fault::BadSig, TsigError::BadSig, owner, tsig, None));
+        return Err(Rejected::with(
+            Fault::BadSig,
+            TsigError::BadSig,
+            owner,
+            tsig,
+            None,
+        ));
     }
     session.prior = std::mem::take(&mut tsig.mac);
     if now.0.abs_diff(tsig.time) > u64::from(tsig.fudge) {
         // With the client's own time, so that the client can believe it (section 5.2.3).
-        let mut rejected = Rejected::with(Fault::BadTime, TsigError::BadTime, owner, tsig, Some(session));
+        let mut rejected = Rejected::with(
+            Fault::BadTime,
+            TsigError::BadTime,
+            owner,
+            tsig,
+            Some(session),
+        );
         if let Some((_, tsig, _)) = &mut rejected.reply {
             tsig.other = now.0.to_be_bytes()[2..].to_vec();
         }
@@ -210,7 +256,13 @@ pub fn verify(keys: &Keys, message: &[u8], now: Time) -> Result<Option<Session>,
     }
     if session.prior.len() < whole {
         (tsig.time, tsig.fudge) = (now.0, FUDGE);
-        return Err(Rejected::with(Fault::BadTrunc, TsigError::BadTrunc, owner, tsig, Some(session)));
+        return Err(Rejected::with(
+            Fault::BadTrunc,
+            TsigError::BadTrunc,
+            owner,
+            tsig,
+            Some(session),
+        ));
     }
     Ok(Some(session))
 }
@@ -228,7 +280,8 @@ pub enum Wrong {
     Mac,
     /// Our clocks lie too far apart.
     Time,
-    /// The server's error: BADSIG (16), BADKEY (17), BADTIME (18), BADTRUNC (22). Only the latter two are proven.
+    /// The server's error: BADSIG (16), BADKEY (17), BADTIME (18), BADTRUNC (22). Only the latter
+    /// two are proven.
     Told(u16),
 }
 
@@ -238,10 +291,14 @@ impl std::fmt::Display for Wrong {
             Wrong::Format => "the reply's TSIG can not be read",
             Wrong::Unsigned => "the reply is not signed",
             Wrong::Key => "the reply is signed with another key",
-            Wrong::Mac => "the reply's signature is wrong: the secrets differ, or somebody changed it",
+            Wrong::Mac => {
+                "the reply's signature is wrong: the secrets differ, or somebody changed it"
+            }
             Wrong::Time => "the reply was signed at another time: the clocks differ",
             Wrong::Told(16) => "BADSIG: the secrets differ",
-            Wrong::Told(17) => "BADKEY: the server does not know the key, or has another algorithm for it",
+            Wrong::Told(17) => {
+                "BADKEY: the server does not know the key, or has another algorithm for it"
+            }
             Wrong::Told(18) => "BADTIME: the clocks differ",
             Wrong::Told(22) => "BADTRUNC: the server wants longer signatures",
             Wrong::Told(code) => return write!(f, "the server reports the TSIG error {code}"),
@@ -258,7 +315,8 @@ pub struct Session {
     id: u16,
     /// The MAC before: the request's, then the last message's. Empty before there is one.
     prior: Vec<u8>,
-    /// A reply has been signed, or checked: later ones have only their times in the MAC (RFC 8945 section 5.3.1).
+    /// A reply has been signed, or checked: later ones have only their times in the MAC (RFC 8945
+    /// section 5.3.1).
     later: bool,
     /// Messages since the last signed one, and what they have put into the next MAC.
     unsigned: usize,
@@ -275,7 +333,16 @@ impl Session {
         let mut owner = Name::from_ascii(key.name()).unwrap_or_default(); // a key's name is one: `model::key::key_name`
         owner.set_fqdn(true);
         let hmac = hmac::Key::new(algorithm, key.secret());
-        Session { hmac, owner, id, key, prior: Vec::new(), later: false, unsigned: 0, pending: None }
+        Session {
+            hmac,
+            owner,
+            id,
+            key,
+            prior: Vec::new(),
+            later: false,
+            unsigned: 0,
+            pending: None,
+        }
     }
 
     /// The key's name, for rights.
@@ -286,11 +353,16 @@ impl Session {
     /// How many bytes a signature takes, in every message of the talk.
     pub fn size(&self) -> usize {
         // A name's wire form has a length before the first label and the root behind the last one.
-        self.key.name().len() + 2 + self.key.algorithm().name().len() + 2 + FIXED + self.key.algorithm().mac_len()
+        self.key.name().len()
+            + 2
+            + self.key.algorithm().name().len()
+            + 2
+            + FIXED
+            + self.key.algorithm().mac_len()
     }
 
-    /// Signs a reply of `len` bytes, or the next message of a transfer: the TSIG is put behind it and counted. The new
-    /// length; `None` where there are not [`Session::size`] bytes of room.
+    /// Signs a reply of `len` bytes, or the next message of a transfer: the TSIG is put behind it
+    /// and counted. The new length; `None` where there are not [`Session::size`] bytes of room.
     pub fn sign(&mut self, message: &mut [u8], len: usize, now: Time) -> Option<usize> {
         let end = self.seal(message, len, self.blank(now))?;
         self.later = true;
@@ -306,16 +378,22 @@ impl Session {
         signed.is_some()
     }
 
-    /// Signs a request of `len` bytes: the session that checks its reply, and the new length. `None`: there is no room.
-    pub fn request(key: Arc<TsigKey>, message: &mut [u8], len: usize, now: Time) -> Option<(Session, usize)> {
+    /// Signs a request of `len` bytes: the session that checks its reply, and the new length.
+    /// `None`: there is no room.
+    pub fn request(
+        key: Arc<TsigKey>,
+        message: &mut [u8],
+        len: usize,
+        now: Time,
+    ) -> Option<(Session, usize)> {
         let id = u16::from_be_bytes([*message.first()?, *message.get(1)?]);
         let mut session = Session::new(key, id);
         let end = session.seal(message, len, session.blank(now))?;
         Some((session, end))
     }
 
-    /// Looks at the next message of a reply: whether it is signed itself. Where it is wrong, nothing of the reply is to be
-    /// believed any more. The caller compares the message's ID.
+    /// Looks at the next message of a reply: whether it is signed itself. Where it is wrong,
+    /// nothing of the reply is to be believed any more. The caller compares the message's ID.
     pub fn check(&mut self, message: &[u8], now: Time) -> Result<bool, Wrong> {
         let Some(at) = find(message).map_err(|_| Wrong::Format)? else {
             if !self.later || self.unsigned >= MAX_UNSIGNED {
@@ -332,7 +410,9 @@ impl Session {
         if let (Some(told), true) = (told, tsig.mac.is_empty()) {
             return Err(told);
         }
-        if owner.to_lowercase() != self.owner || tsig.algorithm != wire_algorithm(self.key.algorithm()) {
+        if owner.to_lowercase() != self.owner
+            || tsig.algorithm != wire_algorithm(self.key.algorithm())
+        {
             return Err(Wrong::Key);
         }
         let mut context = self.pending.take().unwrap_or_else(|| self.context());
@@ -361,7 +441,15 @@ impl Session {
     }
 
     fn blank(&self, now: Time) -> TSIG {
-        TSIG::new(wire_algorithm(self.key.algorithm()), now.0, FUDGE, Vec::new(), self.id, None, Vec::new())
+        TSIG::new(
+            wire_algorithm(self.key.algorithm()),
+            now.0,
+            FUDGE,
+            Vec::new(),
+            self.id,
+            None,
+            Vec::new(),
+        )
     }
 
     /// What a MAC starts with: the one before.
@@ -390,12 +478,15 @@ impl Session {
         Some(end)
     }
 
-    /// Whether a MAC is `theirs`, as far as that goes. Both are hashed once more before they are compared, so that the
-    /// comparison takes the same time wherever they differ, and a truncated one can be compared too.
+    /// Whether a MAC is `theirs`, as far as that goes. Both are hashed once more before they are
+    /// compared, so that the comparison takes the same time wherever they differ, and a truncated
+    /// one can be compared too.
     fn same(&self, context: hmac::Context, theirs: &[u8]) -> bool {
         let ours = context.sign();
         let ours = ours.as_ref().get(..theirs.len());
-        ours.is_some_and(|ours| hmac::verify(&self.hmac, ours, hmac::sign(&self.hmac, theirs).as_ref()).is_ok())
+        ours.is_some_and(|ours| {
+            hmac::verify(&self.hmac, ours, hmac::sign(&self.hmac, theirs).as_ref()).is_ok()
+        })
     }
 }
 
@@ -407,7 +498,8 @@ fn wire_algorithm(algorithm: Algorithm) -> TsigAlgorithm {
     }
 }
 
-/// A message's header as it is signed: with the ID of the original, without the TSIG that it counts (RFC 8945 section 4.3.2).
+/// A message's header as it is signed: with the ID of the original, without the TSIG that it counts
+/// (RFC 8945 section 4.3.2).
 fn head(message: &[u8], id: u16, own: u16) -> [u8; HEADER] {
     let mut out = [0; HEADER];
     out.copy_from_slice(&message[..HEADER]);

@@ -18,7 +18,10 @@ use crate::{
 pub fn mark(path: &Path) -> Result<FileMark, String> {
     let meta = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
     if meta.is_dir() {
-        return Err(format!("{} is a directory; name a file in it", path.display()));
+        return Err(format!(
+            "{} is a directory; name a file in it",
+            path.display()
+        ));
     }
     Ok(of(&meta))
 }
@@ -27,8 +30,8 @@ fn of(m: &Metadata) -> FileMark {
     (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec())
 }
 
-/// Imports a file as `orbsd import` does. Its life is counted from when it was written, so that a file that nobody writes
-/// any more ends, whoever starts the daemon again.
+/// Imports a file as `orbsd import` does. Its life is counted from when it was written, so that a
+/// file that nobody writes any more ends, whoever starts the daemon again.
 pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Result<Done, Failed> {
     let shown = path.display().to_string();
     let written = Time(u64::try_from(seen.3).unwrap_or(0));
@@ -37,19 +40,32 @@ pub fn import(ledger: &Ledger, path: &Path, asked: &Asked, seen: FileMark) -> Re
         None => None,
         Some(max) => match max.0.saturating_sub(age.0) {
             0 => {
-                let why = format!("{shown} was written at {written}, longer ago than its max_age; is it still refreshed?");
+                let why = format!(
+                    "{shown} was written at {written}, longer ago than its max_age; is it still refreshed?"
+                );
                 return Err(Failed::Invalid(why));
             }
             left => Some(Seconds(left)),
         },
     };
     let file = File::open(path).map_err(|e| Failed::Invalid(format!("{shown}: {e}")))?;
-    let mut one = One { name: Some(shown), file, seen };
-    intake::run(ledger, &Asked { max_age: left, ..asked.clone() }, &mut one)
+    let mut one = One {
+        name: Some(shown),
+        file,
+        seen,
+    };
+    intake::run(
+        ledger,
+        &Asked {
+            max_age: left,
+            ..asked.clone()
+        },
+        &mut one,
+    )
 }
 
-/// How old a file is. Its time is of the wall clock, which may have been wrong when it was written or may be so now: of its
-/// ages by both clocks the lower counts, so that no list ends for it.
+/// How old a file is. Its time is of the wall clock, which may have been wrong when it was written
+/// or may be so now: of its ages by both clocks the lower counts, so that no list ends for it.
 fn age(written: Time, trusted: Time, wall: Time) -> Seconds {
     Seconds(trusted.min(wall).0.saturating_sub(written.0))
 }
@@ -65,7 +81,9 @@ impl Files for One {
     fn next_file(&mut self) -> io::Result<Option<String>> {
         let name = self.name.take();
         if name.is_none() && of(&self.file.metadata()?) != self.seen {
-            return Err(io::Error::other("the file was written while it was read; it is read again"));
+            return Err(io::Error::other(
+                "the file was written while it was read; it is read again",
+            ));
         }
         Ok(name)
     }

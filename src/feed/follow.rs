@@ -1,8 +1,9 @@
-//! A source that follows another server's zone: by IXFR from the version that it has, by AXFR where that can not be.
+//! A source that follows another server's zone: by IXFR from the version that it has, by AXFR where
+//! that can not be.
 //!
-//! What the zone had is kept as a copy of its records beside the rows that were made from them, and both are named by the
-//! commit that makes them true. A difference is held against the copy first: where it does not fit, the zone is fetched
-//! whole (RFC 1995 section 4).
+//! What the zone had is kept as a copy of its records beside the rows that were made from them, and
+//! both are named by the commit that makes them true. A difference is held against the copy first:
+//! where it does not fit, the zone is fetched whole (RFC 1995 section 4).
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +34,8 @@ use crate::{
 
 /// The most records of a difference; where there are more, the whole zone is no more work.
 const MAX_CHANGES: usize = 1 << 20;
-/// The rules by which records become rows. Whoever changes them counts it up, and all followed zones are read again.
+/// The rules by which records become rows. Whoever changes them counts it up, and all followed
+/// zones are read again.
 const RULES: u32 = 2;
 
 const _: () = assert!(2 * MAX_NODES <= SMALL, "a patch is committed row by row");
@@ -100,20 +102,50 @@ impl Following<'_> {
     /// Looks whether the zone has changed, and brings the source to where it stands. Blocks.
     pub fn refresh(&self) -> Result<Refreshed, Failed> {
         let refused = |e: intake::Failed| Failed::Answer(e.text(self.ledger));
-        let asked = intake::Asked { reasons: self.reasons.clone(), ..Default::default() };
+        let asked = intake::Asked {
+            reasons: self.reasons.clone(),
+            ..Default::default()
+        };
         let untraced = self.mapping == Mapping::Names && !self.transit;
-        let options = Options { followed: true, untraced, ..intake::options(self.ledger, &asked).map_err(refused)? };
-        let source = self.ledger.source(self.name).map_err(|e| refused(intake::Failed::Refused(e)))?;
-        let known = self.ledger.store.vocabulary().records.get(usize::from(source.0)).and_then(|r| r.followed.clone());
+        let options = Options {
+            followed: true,
+            untraced,
+            ..intake::options(self.ledger, &asked).map_err(refused)?
+        };
+        let source = self
+            .ledger
+            .source(self.name)
+            .map_err(|e| refused(intake::Failed::Refused(e)))?;
+        let known = self
+            .ledger
+            .store
+            .vocabulary()
+            .records
+            .get(usize::from(source.0))
+            .and_then(|r| r.followed.clone());
         let mut hash = FxHasher::default();
-        let rules = (self.mapping, &options.reasoning, &options.allowed, options.untraced, options.store);
+        let rules = (
+            self.mapping,
+            &options.reasoning,
+            &options.allowed,
+            options.untraced,
+            options.store,
+        );
         format!("{RULES} {rules:?}").hash(&mut hash);
-        let step = Step { f: self, source, options, mapping: hash.finish(), was: known };
+        let step = Step {
+            f: self,
+            source,
+            options,
+            mapping: hash.finish(),
+            was: known,
+        };
         let soa = self.server.soa()?;
         match step.was.clone().filter(|f| f.zone == self.server.zone) {
             None => step.whole(Asked::Axfr),
             // What was kept may be in a form that is not read any more.
-            Some(f) if older(f.serial, soa.serial) && f.mapping != step.mapping => step.whole(Asked::Axfr),
+            Some(f) if older(f.serial, soa.serial) && f.mapping != step.mapping => {
+                step.whole(Asked::Axfr)
+            }
             Some(f) if older(f.serial, soa.serial) => match step.whole(Asked::Ixfr(f.serial)) {
                 // The difference is no good, or there is none to be had: the whole zone may be.
                 Err(Failed::Answer(_)) if !self.stop.load(Relaxed) => step.whole(Asked::Axfr),
@@ -124,8 +156,15 @@ impl Following<'_> {
                 let note = (f.serial != soa.serial).then(|| {
                     format!("the server has the serial {}, which is older than {}, the one that is followed", soa.serial, f.serial)
                 });
-                let soa = Soa { serial: f.serial, ..soa };
-                let how = if f.mapping == step.mapping { How::Same } else { How::Remade };
+                let soa = Soa {
+                    serial: f.serial,
+                    ..soa
+                };
+                let how = if f.mapping == step.mapping {
+                    How::Same
+                } else {
+                    How::Remade
+                };
                 let mut done = step.changed(&f, &Net::new(), soa, how)?;
                 done.note = note.or(done.note);
                 Ok(done)
@@ -147,19 +186,46 @@ impl Step<'_> {
     fn whole(&self, asked: Asked) -> Result<Refreshed, Failed> {
         let store = &self.f.ledger.store;
         let number = self.was.as_ref().map_or(1, |f| f.copy.wrapping_add(1));
-        let mut taking = Taking { step: self, number, copy: None, changes: Vec::new() };
+        let mut taking = Taking {
+            step: self,
+            number,
+            copy: None,
+            changes: Vec::new(),
+        };
         let end = self.f.server.transfer(asked, &mut taking);
         let Taking { copy, changes, .. } = taking;
         let result = match (end, copy, &self.was) {
             (Err(e), ..) => Err(e),
-            (Ok(End::Same(soa)), _, Some(f)) => self.changed(f, &Net::new(), Soa { serial: f.serial, ..soa }, How::Same),
-            (Ok(End::Same(_)), _, None) => Err(Failed::Answer("the server sends an SOA where a zone was asked for".into())),
-            (Ok(End::Changes(soa)), _, Some(f)) => self.net(f, changes).and_then(|net| self.changed(f, &net, soa, How::Changes)),
-            (Ok(End::Changes(_)), _, None) => Err(Failed::Answer("the server sends a difference where a zone was asked for".into())),
+            (Ok(End::Same(soa)), _, Some(f)) => self.changed(
+                f,
+                &Net::new(),
+                Soa {
+                    serial: f.serial,
+                    ..soa
+                },
+                How::Same,
+            ),
+            (Ok(End::Same(_)), _, None) => Err(Failed::Answer(
+                "the server sends an SOA where a zone was asked for".into(),
+            )),
+            (Ok(End::Changes(soa)), _, Some(f)) => self
+                .net(f, changes)
+                .and_then(|net| self.changed(f, &net, soa, How::Changes)),
+            (Ok(End::Changes(_)), _, None) => Err(Failed::Answer(
+                "the server sends a difference where a zone was asked for".into(),
+            )),
             (Ok(End::Whole(soa)), copy, _) => {
                 let copy = copy.map_or_else(|| store.write_copy(self.source, number), Ok);
                 let written = copy.and_then(CopyWriter::finish).map_err(broken);
-                let done = written.and_then(|_| self.import(self.followed(soa, number), Vec::new(), &Net::new(), soa, How::Whole));
+                let done = written.and_then(|_| {
+                    self.import(
+                        self.followed(soa, number),
+                        Vec::new(),
+                        &Net::new(),
+                        soa,
+                        How::Whole,
+                    )
+                });
                 if done.is_err() {
                     let _ = store.drop_copy(self.source, number); // never named; the next try clears it too
                 }
@@ -174,49 +240,94 @@ impl Step<'_> {
 
     fn followed(&self, soa: Soa, copy: u32) -> Followed {
         let timers = [soa.refresh, soa.retry, soa.expire];
-        Followed { zone: self.f.server.zone.clone(), serial: soa.serial, timers, copy, mapping: self.mapping }
+        Followed {
+            zone: self.f.server.zone.clone(),
+            serial: soa.serial,
+            timers,
+            copy,
+            mapping: self.mapping,
+        }
     }
 
-    /// What a difference comes to, held against the copy: a record that goes is there, and one that comes is not.
+    /// What a difference comes to, held against the copy: a record that goes is there, and one that
+    /// comes is not.
     fn net(&self, f: &Followed, changes: Vec<(Vec<u8>, bool)>) -> Result<Net, Failed> {
         let mut all: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
         for (row, there) in changes {
             let (base, is) = match all.get(&row) {
                 Some(known) => *known,
                 None => {
-                    let has = self.f.ledger.store.has_record(self.source, f.copy, &row).map_err(broken)?;
+                    let has = self
+                        .f
+                        .ledger
+                        .store
+                        .has_record(self.source, f.copy, &row)
+                        .map_err(broken)?;
                     (has, has)
                 }
             };
             if is == there {
-                return Err(Failed::Answer("the difference does not fit to what was sent before".into()));
+                return Err(Failed::Answer(
+                    "the difference does not fit to what was sent before".into(),
+                ));
             }
             all.insert(row, (base, there));
         }
-        Ok(all.into_iter().filter(|(_, (base, is))| base != is).map(|(row, (_, is))| (row, is)).collect())
+        Ok(all
+            .into_iter()
+            .filter(|(_, (base, is))| base != is)
+            .map(|(row, (_, is))| (row, is))
+            .collect())
     }
 
     /// The copy stays and changes by `net`: only what that touches is looked at, where that can be.
     fn changed(&self, f: &Followed, net: &Net, soa: Soa, how: How) -> Result<Refreshed, Failed> {
         let is = self.followed(soa, f.copy);
-        let records = net.iter().map(|(row, there)| (row.clone(), *there)).collect();
+        let records = net
+            .iter()
+            .map(|(row, there)| (row.clone(), *there))
+            .collect();
         if f.mapping != self.mapping {
             return self.import(is, records, net, soa, how);
         }
-        let zone = Zone { name: &self.f.server.zone, mapping: self.f.mapping, options: &self.options };
+        let zone = Zone {
+            name: &self.f.server.zone,
+            mapping: self.f.mapping,
+            options: &self.options,
+        };
         let mut report = Report::default();
-        let worked =
-            self.f.ledger.store.read_copy(self.source, f.copy, |[old, new]| {
-                patch(&zone, net, &mut Copy(old), &mut Merged::new(Copy(new), net), &mut report)
+        let worked = self
+            .f
+            .ledger
+            .store
+            .read_copy(self.source, f.copy, |[old, new]| {
+                patch(
+                    &zone,
+                    net,
+                    &mut Copy(old),
+                    &mut Merged::new(Copy(new), net),
+                    &mut report,
+                )
             });
         match worked.map_err(broken)?.map_err(Failed::Network)? {
             None => self.import(is, records, net, soa, how),
             Some(Patch { touched, entries }) => {
-                let follow = Follow { was: self.was.clone(), is, records };
+                let follow = Follow {
+                    was: self.was.clone(),
+                    is,
+                    records,
+                };
                 let touched = touched.into_iter().collect();
-                let mut what = Import { mode: Mode::Patch, touched, ..self.what(follow, soa) };
+                let mut what = Import {
+                    mode: Mode::Patch,
+                    touched,
+                    ..self.what(follow, soa)
+                };
                 let done = self.f.ledger.import_with(&mut what, |_, sink| {
-                    entries.into_iter().map(intake::row).try_for_each(|(subject, row)| sink(subject, row))
+                    entries
+                        .into_iter()
+                        .map(intake::row)
+                        .try_for_each(|(subject, row)| sink(subject, row))
                 });
                 self.done(done.map(|d| d.difference), &report, soa, how)
             }
@@ -224,17 +335,37 @@ impl Step<'_> {
     }
 
     /// Makes the source's rows anew from the copy that `is` names, with `net` on top of it.
-    fn import(&self, is: Followed, records: Vec<(Vec<u8>, bool)>, net: &Net, soa: Soa, how: How) -> Result<Refreshed, Failed> {
+    fn import(
+        &self,
+        is: Followed,
+        records: Vec<(Vec<u8>, bool)>,
+        net: &Net,
+        soa: Soa,
+        how: How,
+    ) -> Result<Refreshed, Failed> {
         let store = &self.f.ledger.store;
         let (copy, zone) = (is.copy, is.zone.clone());
-        let mut what = self.what(Follow { was: self.was.clone(), is, records }, soa);
+        let mut what = self.what(
+            Follow {
+                was: self.was.clone(),
+                is,
+                records,
+            },
+            soa,
+        );
         let mut report = Report::default();
         let done = self.f.ledger.import_with(&mut what, |_, sink| {
             let mut entry = |e| {
                 let (subject, row) = intake::row(e);
                 sink(subject, row)
             };
-            let mut list = Records::new(self.f.mapping, &zone, &self.options, &mut report, &mut entry);
+            let mut list = Records::new(
+                self.f.mapping,
+                &zone,
+                &self.options,
+                &mut report,
+                &mut entry,
+            );
             let read = store.read_copy(self.source, copy, |[rows, _]| {
                 let mut rows = Merged::new(Copy(rows), net);
                 rows.seek(&[])?;
@@ -247,7 +378,10 @@ impl Step<'_> {
             read.map_err(|e| e.to_string())??;
             match (report.taken, report.problems.first()) {
                 // Most likely the codes are another list's: what is there must not go for that.
-                (0, Some(p)) => Err(format!("nothing in the zone can be taken; the first of {} problems: {}", report.errors, p.what)),
+                (0, Some(p)) => Err(format!(
+                    "nothing in the zone can be taken; the first of {} problems: {}",
+                    report.errors, p.what
+                )),
                 _ => Ok(()),
             }
         });
@@ -258,13 +392,37 @@ impl Step<'_> {
     fn what(&self, follow: Follow, soa: Soa) -> Import {
         let life = u64::from(soa.expire).max(u64::from(soa.refresh) + u64::from(soa.retry));
         let expires = Some(self.f.ledger.now().plus(Seconds(life.max(1))));
-        Import { max_age: self.f.max_age, expires, follow: Some(follow), ..Import::replace(self.source) }
+        Import {
+            max_age: self.f.max_age,
+            expires,
+            follow: Some(follow),
+            ..Import::replace(self.source)
+        }
     }
 
-    fn done(&self, done: Result<Difference, crate::ledger::ImportError>, report: &Report, soa: Soa, how: How) -> Result<Refreshed, Failed> {
-        let difference = done.map_err(|e| Failed::Network(intake::Failed::of(e, self.f.ledger, self.f.name).text(self.f.ledger)))?;
-        let note = report.problems.first().map(|p| format!("{} records were left out; the first: {}", report.errors, p.what));
-        Ok(Refreshed { soa, how, difference, looped: report.looped, note })
+    fn done(
+        &self,
+        done: Result<Difference, crate::ledger::ImportError>,
+        report: &Report,
+        soa: Soa,
+        how: How,
+    ) -> Result<Refreshed, Failed> {
+        let difference = done.map_err(|e| {
+            Failed::Network(intake::Failed::of(e, self.f.ledger, self.f.name).text(self.f.ledger))
+        })?;
+        let note = report.problems.first().map(|p| {
+            format!(
+                "{} records were left out; the first: {}",
+                report.errors, p.what
+            )
+        });
+        Ok(Refreshed {
+            soa,
+            how,
+            difference,
+            looped: report.looped,
+            note,
+        })
     }
 }
 
@@ -279,22 +437,37 @@ struct Taking<'a> {
 
 impl Watch for Taking<'_> {
     fn bytes(&mut self, _: usize) -> Result<(), String> {
-        if self.step.f.stop.load(Relaxed) { Err("the daemon is stopping, or its configuration has changed".into()) } else { Ok(()) }
+        if self.step.f.stop.load(Relaxed) {
+            Err("the daemon is stopping, or its configuration has changed".into())
+        } else {
+            Ok(())
+        }
     }
 
     fn change(&mut self, change: Change) -> Result<(), String> {
         if !change.whole {
             if self.changes.len() >= MAX_CHANGES {
-                return Err(format!("the difference has more than {MAX_CHANGES} records"));
+                return Err(format!(
+                    "the difference has more than {MAX_CHANGES} records"
+                ));
             }
             self.changes.push((change.row.to_vec(), !change.gone));
             return Ok(());
         }
         let copy = match self.copy.take() {
             Some(copy) => copy,
-            None => self.step.f.ledger.store.write_copy(self.step.source, self.number).map_err(|e| e.to_string())?,
+            None => self
+                .step
+                .f
+                .ledger
+                .store
+                .write_copy(self.step.source, self.number)
+                .map_err(|e| e.to_string())?,
         };
-        self.copy.insert(copy).push(change.row).map_err(|e| e.to_string())
+        self.copy
+            .insert(copy)
+            .push(change.row)
+            .map_err(|e| e.to_string())
     }
 }
 

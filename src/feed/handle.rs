@@ -21,7 +21,8 @@ use crate::{index::records::wire_name, intake::Failed, ledger::Ledger, store::sc
 pub struct Feeds {
     ledger: Ledger,
     running: Arc<Mutex<Vec<Arc<Feed>>>>,
-    /// One for each source: a feed that is configured anew waits until the one before has let go of it.
+    /// One for each source: a feed that is configured anew waits until the one before has let go of
+    /// it.
     gates: Arc<Mutex<HashMap<String, Arc<Mutex<()>>>>>,
 }
 
@@ -51,10 +52,15 @@ impl Feed {
 impl Feeds {
     /// None yet.
     pub fn new(ledger: Ledger) -> Feeds {
-        Feeds { ledger, running: Arc::default(), gates: Arc::default() }
+        Feeds {
+            ledger,
+            running: Arc::default(),
+            gates: Arc::default(),
+        }
     }
 
-    /// Takes a configuration: what has changed starts anew, what stays looks again, since reasons may have changed.
+    /// Takes a configuration: what has changed starts anew, what stays looks again, since reasons
+    /// may have changed.
     pub fn configure(&self, settings: &[Settings]) {
         let mut running = lock(&self.running);
         running.retain(|f| {
@@ -77,30 +83,43 @@ impl Feeds {
             });
             let gate = lock(&self.gates).entry(s.name.clone()).or_default().clone();
             let (started, ledger) = (feed.clone(), self.ledger.clone());
-            let thread = std::thread::Builder::new().name("feed".into()).spawn(move || {
-                let _alone = lock(&gate);
-                run::run(&ledger, &started);
-            });
+            let thread = std::thread::Builder::new()
+                .name("feed".into())
+                .spawn(move || {
+                    let _alone = lock(&gate);
+                    run::run(&ledger, &started);
+                });
             match thread {
                 Ok(_) => running.push(feed),
-                Err(e) => tracing::error!(feed = s.name, error = %e, "the feed's thread could not be started"),
+                Err(e) => {
+                    tracing::error!(feed = s.name, error = %e, "the feed's thread could not be started");
+                }
             }
         }
     }
 
     /// The feeds that run.
     pub fn settings(&self) -> Vec<Settings> {
-        lock(&self.running).iter().map(|f| f.settings.clone()).collect()
+        lock(&self.running)
+            .iter()
+            .map(|f| f.settings.clone())
+            .collect()
     }
 
-    /// A NOTIFY has come (RFC 1996) for a zone in wire form, from an address, signed with a key or not. True where a feed
-    /// follows that zone and this may speak for its server: the reply is NOERROR then, and the feed looks at once.
+    /// A NOTIFY has come (RFC 1996) for a zone in wire form, from an address, signed with a key or
+    /// not. True where a feed follows that zone and this may speak for its server: the reply is
+    /// NOERROR then, and the feed looks at once.
     pub fn notified(&self, zone: &[u8], from: IpAddr, key: Option<&str>) -> bool {
         let mut any = false;
         for f in lock(&self.running).iter() {
-            let Kind::Zone { server, .. } = &f.settings.kind else { continue };
+            let Kind::Zone { server, .. } = &f.settings.kind else {
+                continue;
+            };
             let bare = server.zone.strip_prefix("_rows.").unwrap_or(&server.zone);
-            if ![bare, &server.zone].into_iter().any(|z| wire_name(z).is_ok_and(|z| z == zone)) {
+            if ![bare, &server.zone]
+                .into_iter()
+                .any(|z| wire_name(z).is_ok_and(|z| z == zone))
+            {
                 continue;
             }
             if server.speaks_with(key) || lock(&f.state).addresses.contains(&from.to_canonical()) {
@@ -111,27 +130,49 @@ impl Feeds {
         any
     }
 
-    /// Accepts or refuses the list of a feed that a guard stopped; the audit record is written with it. Blocks.
+    /// Accepts or refuses the list of a feed that a guard stopped; the audit record is written with
+    /// it. Blocks.
     ///
     /// # Errors
     ///
-    /// Returns why nothing changed: there is no such feed, no list of it is held, or the file has changed since.
-    pub fn decide(&self, name: &str, accept: bool, audit: Audit) -> Result<serde_json::Value, Failed> {
+    /// Returns why nothing changed: there is no such feed, no list of it is held, or the file has
+    /// changed since.
+    pub fn decide(
+        &self,
+        name: &str,
+        accept: bool,
+        audit: Audit,
+    ) -> Result<serde_json::Value, Failed> {
         let running = lock(&self.running).clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
             let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
-            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-            return Err(Failed::NotFound(format!("there is no feed `{name}`; there are: {known}")));
+            let known = if known.is_empty() {
+                "none".into()
+            } else {
+                known.join(", ")
+            };
+            return Err(Failed::NotFound(format!(
+                "there is no feed `{name}`; there are: {known}"
+            )));
         };
         let Some(look) = Look::new(&self.ledger, feed) else {
-            return Err(Failed::Busy(format!("the feed `{name}` follows a zone, whose lists are never held")));
+            return Err(Failed::Busy(format!(
+                "the feed `{name}` follows a zone, whose lists are never held"
+            )));
         };
-        if accept { look.accept(audit) } else { look.refuse(audit) }
+        if accept {
+            look.accept(audit)
+        } else {
+            look.refuse(audit)
+        }
     }
 
     /// How they are.
     pub fn states(&self) -> Vec<State> {
-        lock(&self.running).iter().map(|f| lock(&f.state).clone()).collect()
+        lock(&self.running)
+            .iter()
+            .map(|f| lock(&f.state).clone())
+            .collect()
     }
 
     /// Lets all of them end; does not wait for it.

@@ -11,7 +11,8 @@ use crate::{
     store::{extent::Extents, stage::Difference},
 };
 
-/// How many lists have to come that are like the first one held before it is accepted without a person.
+/// How many lists have to come that are like the first one held before it is accepted without a
+/// person.
 const MIN_REFRESHES: u32 = 3;
 
 /// What a list that a guard stopped leads to.
@@ -25,21 +26,52 @@ pub enum Step {
     Accept,
 }
 
-/// Decides about a list that a guard stopped: `last` is the list that was held before it, `wait` how long the first one waits.
-pub fn next(last: Option<&HeldList>, feed: &str, (mark, trip): (FileMark, GuardTrip), wait: Seconds, now: Time) -> Step {
+/// Decides about a list that a guard stopped: `last` is the list that was held before it, `wait`
+/// how long the first one waits.
+pub fn next(
+    last: Option<&HeldList>,
+    feed: &str,
+    (mark, trip): (FileMark, GuardTrip),
+    wait: Seconds,
+    now: Time,
+) -> Step {
     let entries = trip.extents.after.entries;
     let held = match last {
         // The same file is read again after a restart, or by other settings.
-        Some(last) if last.mark == mark => HeldList { trip, ..last.clone() },
-        Some(last) if !last.refused && last.trip.guard == trip.guard && is_alike(entries, last.entries) => {
-            HeldList { mark, trip, refreshes: last.refreshes + 1, ..last.clone() }
+        Some(last) if last.mark == mark => HeldList {
+            trip,
+            ..last.clone()
+        },
+        Some(last)
+            if !last.refused
+                && last.trip.guard == trip.guard
+                && is_alike(entries, last.entries) =>
+        {
+            HeldList {
+                mark,
+                trip,
+                refreshes: last.refreshes + 1,
+                ..last.clone()
+            }
         }
         _ => {
-            let held = HeldList { feed: feed.into(), mark, since: now, entries, refreshes: 0, refused: false, trip };
+            let held = HeldList {
+                feed: feed.into(),
+                mark,
+                since: now,
+                entries,
+                refreshes: 0,
+                refused: false,
+                trip,
+            };
             return Step::Hold(held);
         }
     };
-    if is_due(&held, wait, now) { Step::Accept } else { Step::HoldOn(held) }
+    if is_due(&held, wait, now) {
+        Step::Accept
+    } else {
+        Step::HoldOn(held)
+    }
 }
 
 /// Whether a held list is accepted without a person.
@@ -57,7 +89,8 @@ fn is_alike(entries: u64, first: u64) -> bool {
 pub struct HeldState {
     /// Since when such lists come.
     pub since: String,
-    /// When it may be accepted without a person, if the feed brings more such lists; none for a list that a person refused.
+    /// When it may be accepted without a person, if the feed brings more such lists; none for a
+    /// list that a person refused.
     pub accepted_after: Option<String>,
     /// How many such lists came after the first.
     pub refreshes: u32,
@@ -97,10 +130,26 @@ mod tests {
     const DAY: Seconds = Seconds(86_400);
 
     fn trip(entries: u64) -> GuardTrip {
-        let before = Extent { entries: 1000, ..Extent::default() };
-        let after = Extent { entries, ..Extent::default() };
-        let extents = Extents { before, after, gone4: 1000 - entries, ..Extents::default() };
-        GuardTrip { guard: Guard::Shrink, reason: "fewer".into(), extents, difference: Difference::default() }
+        let before = Extent {
+            entries: 1000,
+            ..Extent::default()
+        };
+        let after = Extent {
+            entries,
+            ..Extent::default()
+        };
+        let extents = Extents {
+            before,
+            after,
+            gone4: 1000 - entries,
+            ..Extents::default()
+        };
+        GuardTrip {
+            guard: Guard::Shrink,
+            reason: "fewer".into(),
+            extents,
+            difference: Difference::default(),
+        }
     }
 
     fn mark(n: u64) -> FileMark {
@@ -121,19 +170,44 @@ mod tests {
     #[test]
     fn a_list_is_accepted_after_the_wait_and_three_more_like_it() {
         let first = next(None, "x", (mark(1), trip(100)), DAY, hours(0));
-        assert!(matches!(&first, Step::Hold(h) if (h.refreshes, h.entries, h.since) == (0, 100, hours(0))));
+        assert!(
+            matches!(&first, Step::Hold(h) if (h.refreshes, h.entries, h.since) == (0, 100, hours(0)))
+        );
         let mut last = held(first);
         for (n, entries) in [(1, 110), (2, 90)] {
-            last = held(next(Some(&last), "x", (mark(1 + n), trip(entries)), DAY, hours(n)));
-            assert_eq!((last.refreshes, last.entries), (n as u32, 100), "measured against the first");
+            last = held(next(
+                Some(&last),
+                "x",
+                (mark(1 + n), trip(entries)),
+                DAY,
+                hours(n),
+            ));
+            assert_eq!(
+                (last.refreshes, last.entries),
+                (n as u32, 100),
+                "measured against the first"
+            );
         }
         // The wait is over, and only two came.
         let two = next(Some(&last), "x", (mark(3), trip(90)), DAY, hours(30));
-        assert!(matches!(two, Step::HoldOn(_)), "the same file is not one more");
-        assert_eq!(next(Some(&last), "x", (mark(4), trip(100)), DAY, hours(24)), Step::Accept);
+        assert!(
+            matches!(two, Step::HoldOn(_)),
+            "the same file is not one more"
+        );
+        assert_eq!(
+            next(Some(&last), "x", (mark(4), trip(100)), DAY, hours(24)),
+            Step::Accept
+        );
         // Three came, and the wait is not over.
         let three = held(next(Some(&last), "x", (mark(4), trip(100)), DAY, hours(23)));
-        assert_eq!((three.refreshes, is_due(&three, DAY, hours(23)), is_due(&three, DAY, hours(24))), (3, false, true));
+        assert_eq!(
+            (
+                three.refreshes,
+                is_due(&three, DAY, hours(23)),
+                is_due(&three, DAY, hours(24))
+            ),
+            (3, false, true)
+        );
     }
 
     #[test]
@@ -141,20 +215,35 @@ mod tests {
         let first = held(next(None, "x", (mark(1), trip(100)), DAY, hours(0)));
         for entries in [89, 111, 0, 300] {
             let other = next(Some(&first), "x", (mark(2), trip(entries)), DAY, hours(5));
-            assert!(matches!(&other, Step::Hold(h) if (h.since, h.entries, h.refreshes) == (hours(5), entries, 0)), "{entries}");
+            assert!(
+                matches!(&other, Step::Hold(h) if (h.since, h.entries, h.refreshes) == (hours(5), entries, 0)),
+                "{entries}"
+            );
         }
-        let grown = GuardTrip { guard: Guard::Growth, ..trip(100) };
-        assert!(matches!(next(Some(&first), "x", (mark(2), grown), DAY, hours(5)), Step::Hold(_)));
+        let grown = GuardTrip {
+            guard: Guard::Growth,
+            ..trip(100)
+        };
+        assert!(matches!(
+            next(Some(&first), "x", (mark(2), grown), DAY, hours(5)),
+            Step::Hold(_)
+        ));
     }
 
     #[test]
     fn a_refused_list_stays_refused_until_the_file_changes() {
-        let refused = HeldList { refused: true, ..held(next(None, "x", (mark(1), trip(100)), DAY, hours(0))) };
+        let refused = HeldList {
+            refused: true,
+            ..held(next(None, "x", (mark(1), trip(100)), DAY, hours(0)))
+        };
         let again = next(Some(&refused), "x", (mark(1), trip(100)), DAY, hours(50));
         assert!(matches!(&again, Step::HoldOn(h) if h.refused));
         let other = next(Some(&refused), "x", (mark(2), trip(100)), DAY, hours(50));
         assert!(matches!(&other, Step::Hold(h) if !h.refused && h.since == hours(50)));
-        let many = HeldList { refreshes: 9, ..refused };
+        let many = HeldList {
+            refreshes: 9,
+            ..refused
+        };
         assert!(!is_due(&many, DAY, hours(50)));
     }
 }

@@ -1,4 +1,5 @@
-//! One look at a feed's file: it is imported, held, or refused; and what people decide about a held list.
+//! One look at a feed's file: it is imported, held, or refused; and what people decide about a held
+//! list.
 
 use std::path::Path;
 
@@ -40,12 +41,19 @@ impl<'a> Look<'a> {
     /// A look at the file of a feed; `None` for a feed of another kind.
     pub fn new(ledger: &'a Ledger, feed: &'a Feed) -> Option<Look<'a>> {
         match &feed.settings.kind {
-            Kind::File { path, format, list } => Some(Look { ledger, feed, path, format, list }),
+            Kind::File { path, format, list } => Some(Look {
+                ledger,
+                feed,
+                path,
+                format,
+                list,
+            }),
             Kind::Zone { .. } => None,
         }
     }
 
-    /// Imports the file if it, or the way it is read, has changed; the error is what the status shows.
+    /// Imports the file if it, or the way it is read, has changed; the error is what the status
+    /// shows.
     pub fn run(&self) -> Result<Option<Difference>, String> {
         // One look or decision at a time.
         let mut seen = lock(&self.feed.seen);
@@ -59,8 +67,14 @@ impl<'a> Look<'a> {
         let is = Some((mark, self.way()?));
         let last = self.held();
         if *seen == is {
-            let due = last.as_ref().is_some_and(|h| held::is_due(h, self.list.shrink_wait, self.ledger.now()));
-            return if due { self.accept_by_itself(mark).map(Some) } else { Ok(None) };
+            let due = last
+                .as_ref()
+                .is_some_and(|h| held::is_due(h, self.list.shrink_wait, self.ledger.now()));
+            return if due {
+                self.accept_by_itself(mark).map(Some)
+            } else {
+                Ok(None)
+            };
         }
         match file::import(self.ledger, self.path, &self.asked(), mark) {
             Ok(done) => {
@@ -71,18 +85,28 @@ impl<'a> Look<'a> {
                 Ok(Some(done.result.difference))
             }
             Err(Failed::Guard(trip)) => {
-                let step = held::next(last.as_ref(), &self.feed.settings.name, (mark, *trip), self.list.shrink_wait, self.ledger.now());
+                let step = held::next(
+                    last.as_ref(),
+                    &self.feed.settings.name,
+                    (mark, *trip),
+                    self.list.shrink_wait,
+                    self.ledger.now(),
+                );
                 let changed = match step {
                     Step::Accept => self.accept_by_itself(mark).map(Some)?,
                     Step::Hold(held) => self.hold(held).map(|()| None)?,
-                    Step::HoldOn(held) => self.keep(Keep::HeldList(Box::new(held)), None).map(|()| None)?,
+                    Step::HoldOn(held) => self
+                        .keep(Keep::HeldList(Box::new(held)), None)
+                        .map(|()| None)?,
                 };
                 *seen = is;
                 Ok(changed)
             }
             Err(e) => {
                 let why = e.text(self.ledger);
-                if matches!(e, Failed::List(_)) && lock(&self.feed.state).problem.as_ref() != Some(&why) {
+                if matches!(e, Failed::List(_))
+                    && lock(&self.feed.state).problem.as_ref() != Some(&why)
+                {
                     self.announce(REFUSED, json!({"problem": why}), None)?;
                 }
                 Err(why)
@@ -92,7 +116,8 @@ impl<'a> Look<'a> {
 
     /// How the file is read, for the comparison with the last look.
     fn way(&self) -> Result<String, String> {
-        let options = intake::options(self.ledger, &self.asked()).map_err(|e| e.text(self.ledger))?;
+        let options =
+            intake::options(self.ledger, &self.asked()).map_err(|e| e.text(self.ledger))?;
         Ok(format!("{:?} {:?}", options.reasoning, options.allowed))
     }
 
@@ -118,29 +143,49 @@ impl<'a> Look<'a> {
     }
 
     fn held(&self) -> Option<HeldList> {
-        self.ledger.book().held.get(&self.feed.settings.name).cloned()
+        self.ledger
+            .book()
+            .held
+            .get(&self.feed.settings.name)
+            .cloned()
     }
 
     /// Shows in the status what is held.
     pub fn show_held(&self) {
-        lock(&self.feed.state).held = self.held().map(|h| HeldState::new(&h, self.list.shrink_wait));
+        lock(&self.feed.state).held = self
+            .held()
+            .map(|h| HeldState::new(&h, self.list.shrink_wait));
     }
 
     fn keep(&self, keep: Keep, audit: Option<Audit>) -> Result<(), String> {
-        self.ledger.keep_blocking(keep, audit).map_err(|e| e.text(&self.ledger.store.vocabulary()))
+        self.ledger
+            .keep_blocking(keep, audit)
+            .map_err(|e| e.text(&self.ledger.store.vocabulary()))
     }
 
     fn forget(&self, audit: Option<Audit>) -> Result<(), String> {
         self.keep(Keep::NoHeldList(self.feed.settings.name.clone()), audit)
     }
 
-    fn announce(&self, event: &'static str, fields: Value, held: Option<HeldList>) -> Result<(), String> {
-        let mut all = Map::from_iter([("feed".into(), Value::from(self.feed.settings.name.clone()))]);
+    fn announce(
+        &self,
+        event: &'static str,
+        fields: Value,
+        held: Option<HeldList>,
+    ) -> Result<(), String> {
+        let mut all =
+            Map::from_iter([("feed".into(), Value::from(self.feed.settings.name.clone()))]);
         if let Value::Object(fields) = fields {
             all.extend(fields);
         }
-        let event = FeedEvent { event, fields: all, held };
-        self.ledger.announce_feed(event).map_err(|e| e.text(&self.ledger.store.vocabulary()))
+        let event = FeedEvent {
+            event,
+            fields: all,
+            held,
+        };
+        self.ledger
+            .announce_feed(event)
+            .map_err(|e| e.text(&self.ledger.store.vocabulary()))
     }
 
     fn hold(&self, held: HeldList) -> Result<(), String> {
@@ -153,21 +198,39 @@ impl<'a> Look<'a> {
             held.trip.reason,
             held.feed
         );
-        let fields = serde_json::to_value(HeldState::new(&held, self.list.shrink_wait)).unwrap_or_default();
+        let fields =
+            serde_json::to_value(HeldState::new(&held, self.list.shrink_wait)).unwrap_or_default();
         self.announce(HELD, fields, Some(held))
     }
 
     /// Imports the file whatever the guards find.
     fn import_allowed(&self, mark: FileMark, audit: Audit) -> Result<intake::Done, Failed> {
-        let limits = ListLimits { allow_shrink: true, allow_growth: true, ..self.list.limits };
-        let done = file::import(self.ledger, self.path, &Asked { limits, asked: Some(audit), ..self.asked() }, mark)?;
+        let limits = ListLimits {
+            allow_shrink: true,
+            allow_growth: true,
+            ..self.list.limits
+        };
+        let done = file::import(
+            self.ledger,
+            self.path,
+            &Asked {
+                limits,
+                asked: Some(audit),
+                ..self.asked()
+            },
+            mark,
+        )?;
         self.forget(None).map_err(Failed::Busy)?;
         Ok(done)
     }
 
     fn accept_by_itself(&self, mark: FileMark) -> Result<Difference, String> {
         let name = &self.feed.settings.name;
-        tracing::warn!(feed = name, "held list accepted: the feed has brought lists like it for {}", self.list.shrink_wait);
+        tracing::warn!(
+            feed = name,
+            "held list accepted: the feed has brought lists like it for {}",
+            self.list.shrink_wait
+        );
         let audit = Audit {
             at: self.ledger.now(),
             who: name.clone(),
@@ -177,18 +240,23 @@ impl<'a> Look<'a> {
             why: Some("the feed has brought lists like it for long enough".into()),
             ..Audit::default()
         };
-        self.import_allowed(mark, audit).map(|d| d.result.difference).map_err(|e| e.text(self.ledger))
+        self.import_allowed(mark, audit)
+            .map(|d| d.result.difference)
+            .map_err(|e| e.text(self.ledger))
     }
 
     /// A person accepts the held list.
     ///
     /// # Errors
     ///
-    /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot be read.
+    /// Returns why nothing was imported: nothing is held, the file has changed, or the list cannot
+    /// be read.
     pub fn accept(&self, audit: Audit) -> Result<Value, Failed> {
         let mut seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
-        let held = self.held().ok_or_else(|| Failed::Busy(format!("no list of the feed `{name}` is held")))?;
+        let held = self
+            .held()
+            .ok_or_else(|| Failed::Busy(format!("no list of the feed `{name}` is held")))?;
         let mark = file::mark(self.path).map_err(Failed::Busy)?;
         if mark != held.mark {
             let looked = self.look(&mut seen).map_err(Failed::Busy);
@@ -197,12 +265,16 @@ impl<'a> Look<'a> {
                 Some(_) => "the new list is within the limits and was imported",
                 None => "look at `orbsd feed show` again",
             };
-            return Err(Failed::Busy(format!("the file of the feed `{name}` has changed since its list was held; {what}")));
+            return Err(Failed::Busy(format!(
+                "the file of the feed `{name}` has changed since its list was held; {what}"
+            )));
         }
         let done = self.import_allowed(mark, audit)?;
         *seen = Some((mark, self.way().map_err(Failed::Busy)?));
         self.show_held();
-        Ok(json!({"feed": name, "decision": "accepted", "receipt": done.result.receipt, "difference": done.result.difference}))
+        Ok(
+            json!({"feed": name, "decision": "accepted", "receipt": done.result.receipt, "difference": done.result.difference}),
+        )
     }
 
     /// A person refuses the held list: the old one stays until the file changes.
@@ -214,9 +286,18 @@ impl<'a> Look<'a> {
         let _seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
-        let held = held.ok_or_else(|| Failed::Busy(format!("no list of the feed `{name}` is held, or it was refused before")))?;
-        let refused = HeldList { refused: true, ..held };
-        self.ledger.keep_blocking(Keep::HeldList(Box::new(refused)), Some(audit)).map_err(Failed::Refused)?;
+        let held = held.ok_or_else(|| {
+            Failed::Busy(format!(
+                "no list of the feed `{name}` is held, or it was refused before"
+            ))
+        })?;
+        let refused = HeldList {
+            refused: true,
+            ..held
+        };
+        self.ledger
+            .keep_blocking(Keep::HeldList(Box::new(refused)), Some(audit))
+            .map_err(Failed::Refused)?;
         self.show_held();
         Ok(json!({"feed": name, "decision": "refused"}))
     }

@@ -1,4 +1,5 @@
-//! Feeds: sources that are refreshed by themselves, each on a thread of its own that waits, looks and imports.
+//! Feeds: sources that are refreshed by themselves, each on a thread of its own that waits, looks
+//! and imports.
 
 pub mod file;
 mod file_list;
@@ -52,7 +53,8 @@ pub enum Kind {
     Zone {
         /// Whom to ask for what.
         server: Server,
-        /// How its records become entries. Another way to write rows into a zone is another variant there.
+        /// How its records become entries. Another way to write rows into a zone is another variant
+        /// there.
         mapping: Mapping,
         /// Whether what a transfer without paths brings is sent on in rows.
         transit: bool,
@@ -62,14 +64,26 @@ pub enum Kind {
 impl Kind {
     /// A local file that is read as usual.
     pub fn file(path: PathBuf, format: &str) -> Kind {
-        Kind::File { path, format: format.into(), list: Box::default() }
+        Kind::File {
+            path,
+            format: format.into(),
+            list: Box::default(),
+        }
     }
     /// Another server's zone, a DNSBL's.
     pub fn zone(server: Server) -> Kind {
-        Kind::Zone { server, mapping: Mapping::Names, transit: false }
+        Kind::Zone {
+            server,
+            mapping: Mapping::Names,
+            transit: false,
+        }
     }
     /// Another orbsd's zone, by its rows; the server's zone is the name under which it has them.
     pub fn rows(server: Server) -> Kind {
-        Kind::Zone { server, mapping: Mapping::Rows, transit: false }
+        Kind::Zone {
+            server,
+            mapping: Mapping::Rows,
+            transit: false,
+        }
     }
 }

@@ -47,8 +47,9 @@ pub struct State {
     pub next: Option<String>,
     /// Why the last look failed, and what to do.
     pub problem: Option<String>,
-    /// Items of another server's rows that were left out, since they came through this server or through as many servers
-    /// as an item may; counted each time that they are read, since the daemon's start.
+    /// Items of another server's rows that were left out, since they came through this server or
+    /// through as many servers as an item may; counted each time that they are read, since the
+    /// daemon's start.
     #[serde(skip_serializing_if = "is_zero")]
     pub looped: u64,
     /// Something to look at.
@@ -68,12 +69,23 @@ impl State {
     pub(super) fn of(s: &Settings) -> State {
         let (kind, from) = match &s.kind {
             Kind::File { path, .. } => ("file", path.display().to_string()),
-            Kind::Zone { server, mapping, .. } => {
-                let kind = if *mapping == Mapping::Rows { "orbsd" } else { "axfr" };
+            Kind::Zone {
+                server, mapping, ..
+            } => {
+                let kind = if *mapping == Mapping::Rows {
+                    "orbsd"
+                } else {
+                    "axfr"
+                };
                 (kind, format!("{} at {}", server.zone, server.address))
             }
         };
-        State { feed: s.name.clone(), kind, from, ..State::default() }
+        State {
+            feed: s.name.clone(),
+            kind,
+            from,
+            ..State::default()
+        }
     }
 }
 
@@ -81,10 +93,22 @@ impl State {
 pub(super) fn run(ledger: &Ledger, feed: &Feed) {
     while !feed.stop.load(Relaxed) {
         let wait = match (&feed.settings.kind, Look::new(ledger, feed)) {
-            (Kind::Zone { server, mapping, transit }, _) => follow(ledger, feed, server, (*mapping, *transit)),
+            (
+                Kind::Zone {
+                    server,
+                    mapping,
+                    transit,
+                },
+                _,
+            ) => follow(ledger, feed, server, (*mapping, *transit)),
             (Kind::File { .. }, look) => {
                 let looked = look.map_or(Ok(None), |l| l.run());
-                feed.settle(ledger.now(), looked.map(|changed| changed.map(|d| ("whole", d))), None, feed.settings.every.0)
+                feed.settle(
+                    ledger.now(),
+                    looked.map(|changed| changed.map(|d| ("whole", d))),
+                    None,
+                    feed.settings.every.0,
+                )
             }
         };
         feed.wait(Duration::from_secs(wait.clamp(WAITS.0, WAITS.1)));
@@ -92,21 +116,44 @@ pub(super) fn run(ledger: &Ledger, feed: &Feed) {
 }
 
 /// Refreshes a zone; how long to wait.
-fn follow(ledger: &Ledger, feed: &Feed, server: &Server, (mapping, transit): (Mapping, bool)) -> u64 {
+fn follow(
+    ledger: &Ledger,
+    feed: &Feed,
+    server: &Server,
+    (mapping, transit): (Mapping, bool),
+) -> u64 {
     let s = &feed.settings;
     if let Ok(addresses) = server.addresses() {
         lock(&feed.state).addresses = addresses.iter().map(|a| a.ip().to_canonical()).collect();
     }
-    let following =
-        Following { ledger, name: &s.name, server, mapping, transit, reasons: &s.reasons, max_age: s.max_age, stop: &feed.stop };
+    let following = Following {
+        ledger,
+        name: &s.name,
+        server,
+        mapping,
+        transit,
+        reasons: &s.reasons,
+        max_age: s.max_age,
+        stop: &feed.stop,
+    };
     let result = following.refresh();
     let v = ledger.store.vocabulary();
-    let followed = v.sources.get(&s.name).and_then(|id| v.records.get(usize::from(id.0))).and_then(|r| r.followed.as_ref());
+    let followed = v
+        .sources
+        .get(&s.name)
+        .and_then(|id| v.records.get(usize::from(id.0)))
+        .and_then(|r| r.followed.as_ref());
     lock(&feed.state).serial = followed.map(|f| f.serial);
     // By what the zone itself says, or, before it has said anything, by what is configured.
     let retry = followed.map_or(s.every.0, |f| u64::from(f.timers[1]));
     match result {
-        Ok(Refreshed { soa, how, difference, looped, note }) => {
+        Ok(Refreshed {
+            soa,
+            how,
+            difference,
+            looped,
+            note,
+        }) => {
             lock(&feed.state).looped += looped;
             let change = match how {
                 How::Same => None,
@@ -114,7 +161,12 @@ fn follow(ledger: &Ledger, feed: &Feed, server: &Server, (mapping, transit): (Ma
                 How::Whole => Some("whole"),
                 How::Remade => Some("remade"),
             };
-            feed.settle(ledger.now(), Ok(change.map(|c| (c, difference))), note, u64::from(soa.refresh))
+            feed.settle(
+                ledger.now(),
+                Ok(change.map(|c| (c, difference))),
+                note,
+                u64::from(soa.refresh),
+            )
         }
         Err(e) => feed.settle(ledger.now(), Err(e.text()), None, retry),
     }
@@ -122,7 +174,13 @@ fn follow(ledger: &Ledger, feed: &Feed, server: &Server, (mapping, transit): (Ma
 
 impl Feed {
     /// Notes how a look went, and tells it where that is news; gives the time to wait back.
-    fn settle(&self, at: Time, looked: Result<Option<(&'static str, Difference)>, String>, note: Option<String>, wait: u64) -> u64 {
+    fn settle(
+        &self,
+        at: Time,
+        looked: Result<Option<(&'static str, Difference)>, String>,
+        note: Option<String>,
+        wait: u64,
+    ) -> u64 {
         let mut state = lock(&self.state);
         let wait = wait.clamp(WAITS.0, WAITS.1);
         state.checked = Some(at.to_string());
@@ -137,7 +195,11 @@ impl Feed {
                     tracing::info!(feed = name, "the feed is refreshed again");
                 }
                 if note.is_some() && note != state.note {
-                    tracing::warn!(feed = name, note, "the feed was refreshed, and there is something to look at");
+                    tracing::warn!(
+                        feed = name,
+                        note,
+                        "the feed was refreshed, and there is something to look at"
+                    );
                 }
                 if state.held.is_none() {
                     state.refreshed = state.checked.clone();
@@ -146,7 +208,15 @@ impl Feed {
                     state.how = Some(how);
                     state.note = note;
                     let serial = state.serial.map(|s| s.0);
-                    tracing::info!(feed = name, how, serial, added = d.added, changed = d.changed, removed = d.removed, "refreshed");
+                    tracing::info!(
+                        feed = name,
+                        how,
+                        serial,
+                        added = d.added,
+                        changed = d.changed,
+                        removed = d.removed,
+                        "refreshed"
+                    );
                 } else if note.is_some() {
                     state.note = note;
                 }
@@ -161,7 +231,8 @@ impl Feed {
         wait
     }
 
-    /// Waits, or until it is woken; never less than the shortest time, so that nobody can make it look all the time.
+    /// Waits, or until it is woken; never less than the shortest time, so that nobody can make it
+    /// look all the time.
     fn wait(&self, time: Duration) {
         let start = Instant::now();
         let mut woken = lock(&self.woken);
@@ -171,8 +242,15 @@ impl Feed {
             if self.stop.load(Relaxed) || left.is_zero() || (*woken && least) {
                 break;
             }
-            let left = if *woken { Duration::from_secs(WAITS.0).saturating_sub(start.elapsed()) } else { left };
-            woken = self.bell.wait_timeout(woken, left.max(Duration::from_millis(1))).map_or_else(|e| e.into_inner().0, |r| r.0);
+            let left = if *woken {
+                Duration::from_secs(WAITS.0).saturating_sub(start.elapsed())
+            } else {
+                left
+            };
+            woken = self
+                .bell
+                .wait_timeout(woken, left.max(Duration::from_millis(1)))
+                .map_or_else(|e| e.into_inner().0, |r| r.0);
         }
         *woken = false;
     }

@@ -79,9 +79,15 @@ impl Server {
         wire_name(zone).map_err(|why| format!("zone: {why}"))?;
         let host = address.trim();
         if host.is_empty() || host.contains(char::is_whitespace) {
-            return Err(format!("`{address}` is no server; write 192.0.2.1, [2001:db8::1]:5300 or a name"));
+            return Err(format!(
+                "`{address}` is no server; write 192.0.2.1, [2001:db8::1]:5300 or a name"
+            ));
         }
-        Ok(Server { address: host.into(), zone: zone.trim_end_matches('.').to_ascii_lowercase(), key })
+        Ok(Server {
+            address: host.into(),
+            zone: zone.trim_end_matches('.').to_ascii_lowercase(),
+            key,
+        })
     }
 
     /// The addresses of the server; the error says what is wrong with how it is written.
@@ -90,8 +96,14 @@ impl Server {
             return Ok(vec![address]);
         }
         let text = self.address.trim();
-        let with_port = if text.rsplit_once(':').is_some() { text.to_string() } else { format!("{text}:{PORT}") };
-        let found = with_port.to_socket_addrs().map_err(|e| format!("the server `{text}` has no address: {e}"))?;
+        let with_port = if text.rsplit_once(':').is_some() {
+            text.to_string()
+        } else {
+            format!("{text}:{PORT}")
+        };
+        let found = with_port
+            .to_socket_addrs()
+            .map_err(|e| format!("the server `{text}` has no address: {e}"))?;
         Ok(found.take(MAX_ADDRESSES).collect())
     }
 
@@ -99,11 +111,15 @@ impl Server {
     pub fn literal(&self) -> Option<SocketAddr> {
         let text = self.address.trim();
         let bare = text.trim_start_matches('[').trim_end_matches(']');
-        bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT)).or_else(|_| text.parse()).ok()
+        bare.parse::<IpAddr>()
+            .map(|ip| SocketAddr::new(ip, PORT))
+            .or_else(|_| text.parse())
+            .ok()
     }
 
-    /// The addresses that are known without a question to DNS: those of a literal in any spelling that the system takes (`127.1`,
-    /// `[::ffff:127.0.0.1]`), and those of this machine for the names of RFC 6761 section 6.3 (`localhost`).
+    /// The addresses that are known without a question to DNS: those of a literal in any spelling
+    /// that the system takes (`127.1`, `[::ffff:127.0.0.1]`), and those of this machine for the
+    /// names of RFC 6761 section 6.3 (`localhost`).
     pub fn known_addresses(&self) -> Vec<SocketAddr> {
         let canonical = |a: SocketAddr| SocketAddr::new(a.ip().to_canonical(), a.port());
         if let Some(address) = self.literal() {
@@ -125,11 +141,21 @@ impl Server {
             name if name.ends_with(".localhost") => {}
             // Numbers alone are read as an address, and never looked up.
             numbers if numbers.split('.').all(is_number) => {
-                return (numbers, port).to_socket_addrs().into_iter().flatten().map(canonical).collect();
+                return (numbers, port)
+                    .to_socket_addrs()
+                    .into_iter()
+                    .flatten()
+                    .map(canonical)
+                    .collect();
             }
             _ => return Vec::new(),
         }
-        [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].map(|ip| SocketAddr::new(ip, port)).into()
+        [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ]
+        .map(|ip| SocketAddr::new(ip, port))
+        .into()
     }
 
     /// Whether what is signed with this key speaks for the server.
@@ -138,13 +164,22 @@ impl Server {
     }
 
     /// The query, signed where there is a key, and the talk that checks its replies.
-    fn query(&self, id: u16, zone: &[u8], asked: Asked) -> Result<(Vec<u8>, Option<Session>), Failed> {
+    fn query(
+        &self,
+        id: u16,
+        zone: &[u8],
+        asked: Asked,
+    ) -> Result<(Vec<u8>, Option<Session>), Failed> {
         let mut query = ask(id, zone, asked);
-        let Some(key) = &self.key else { return Ok((query, None)) };
+        let Some(key) = &self.key else {
+            return Ok((query, None));
+        };
         let len = query.len();
         query.resize(PLAIN_SIZE + len, 0); // more than any key's name and MAC take
         let signed = Session::request(key.clone(), &mut query, len, wall());
-        let (session, len) = signed.ok_or_else(|| Failed::Answer(format!("the key `{}` is too long to sign with", key.name())))?;
+        let (session, len) = signed.ok_or_else(|| {
+            Failed::Answer(format!("the key `{}` is too long to sign with", key.name()))
+        })?;
         query.truncate(len);
         Ok((query, Some(session)))
     }
@@ -175,15 +210,21 @@ impl Server {
                 return Ok(soa);
             }
         }
-        Err(last.unwrap_or_else(|| Failed::Network(format!("the server `{}` has no address", self.address))))
+        Err(last.unwrap_or_else(|| {
+            Failed::Network(format!("the server `{}` has no address", self.address))
+        }))
     }
 
-    /// Transfers the zone, or what changed of it, over TCP. Where a record was handed on, no other address is tried.
+    /// Transfers the zone, or what changed of it, over TCP. Where a record was handed on, no other
+    /// address is tried.
     pub fn transfer(&self, asked: Asked, watch: &mut dyn Watch) -> Result<End, Failed> {
         let zone = self.wire()?;
         let mut last = Failed::Network(format!("the server `{}` has no address", self.address));
         for addr in self.addresses().map_err(Failed::Network)? {
-            let mut counted = Counted { watch: &mut *watch, records: 0 };
+            let mut counted = Counted {
+                watch: &mut *watch,
+                records: 0,
+            };
             match self.talk(addr, &zone, asked, &mut counted) {
                 Ok(end) => return Ok(end),
                 Err(e) if counted.records > 0 => return Err(e),
@@ -196,7 +237,12 @@ impl Server {
     /// Asks for the SOA over UDP; `None` where TCP has to be asked: cut short, or without the SOA.
     fn udp(&self, addr: SocketAddr, zone: &[u8]) -> Result<Option<Soa>, Failed> {
         let network = |e: std::io::Error| Failed::Network(format!("{addr}: {e}"));
-        let socket = UdpSocket::bind(if addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).map_err(network)?;
+        let socket = UdpSocket::bind(if addr.is_ipv4() {
+            "0.0.0.0:0"
+        } else {
+            "[::]:0"
+        })
+        .map_err(network)?;
         socket.connect(addr).map_err(network)?;
         let mut buf = [0; UDP_SIZE];
         for _ in 0..UDP_TRIES {
@@ -220,7 +266,10 @@ impl Server {
                     return Ok(None);
                 }
                 // Anybody can send a datagram: what is not signed as it has to be is not believed.
-                if session.clone().is_some_and(|mut s| s.check(&buf[..n], wall()).is_err()) {
+                if session
+                    .clone()
+                    .is_some_and(|mut s| s.check(&buf[..n], wall()).is_err())
+                {
                     return Ok(None);
                 }
                 let mut incoming = Incoming::new(zone, id, Asked::Soa);
@@ -233,28 +282,47 @@ impl Server {
         Ok(None)
     }
 
-    fn talk(&self, addr: SocketAddr, zone: &[u8], asked: Asked, watch: &mut dyn Watch) -> Result<End, Failed> {
+    fn talk(
+        &self,
+        addr: SocketAddr,
+        zone: &[u8],
+        asked: Asked,
+        watch: &mut dyn Watch,
+    ) -> Result<End, Failed> {
         let network = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
                 Failed::Network(format!("{addr} has sent nothing for {} s", STALL.as_secs()))
             }
-            std::io::ErrorKind::UnexpectedEof => Failed::Network(format!("{addr} closed the connection before the end")),
+            std::io::ErrorKind::UnexpectedEof => {
+                Failed::Network(format!("{addr} closed the connection before the end"))
+            }
             _ => Failed::Network(format!("{addr}: {e}")),
         };
         let until = Instant::now() + WHOLE;
-        let mut stream = TcpStream::connect_timeout(&addr, CONNECT)
-            .map_err(|e| Failed::Network(format!("{addr} can not be reached over TCP: {e}; is the server there?")))?;
-        stream.set_read_timeout(Some(STALL)).and_then(|()| stream.set_write_timeout(Some(STALL))).map_err(network)?;
+        let mut stream = TcpStream::connect_timeout(&addr, CONNECT).map_err(|e| {
+            Failed::Network(format!(
+                "{addr} can not be reached over TCP: {e}; is the server there?"
+            ))
+        })?;
+        stream
+            .set_read_timeout(Some(STALL))
+            .and_then(|()| stream.set_write_timeout(Some(STALL)))
+            .map_err(network)?;
         let id = id().map_err(network)?;
         let (query, mut session) = self.query(id, zone, asked)?;
-        stream.write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat()).map_err(network)?;
+        stream
+            .write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat())
+            .map_err(network)?;
         let mut stream = std::io::BufReader::with_capacity(1 << 16, stream);
         let mut incoming = Incoming::new(zone, id, asked);
         incoming.apex = watch.apex();
         let mut message = Vec::new();
         loop {
             if Instant::now() > until {
-                return Err(Failed::Network(format!("the transfer took longer than {} s", WHOLE.as_secs())));
+                return Err(Failed::Network(format!(
+                    "the transfer took longer than {} s",
+                    WHOLE.as_secs()
+                )));
             }
             let mut len = [0; 2];
             stream.read_exact(&mut len).map_err(network)?;
@@ -262,15 +330,25 @@ impl Server {
             stream.read_exact(&mut message).map_err(network)?;
             watch.bytes(message.len() + 2).map_err(Failed::Network)?;
             if let Some(s) = &mut session {
-                s.check(&message, wall()).map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
+                s.check(&message, wall())
+                    .map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
             }
-            incoming.message(&message, &mut |c| watch.change(c)).map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
+            incoming
+                .message(&message, &mut |c| watch.change(c))
+                .map_err(|why| Failed::Answer(format!("{addr}: {why}")))?;
             match incoming.end() {
                 Some(_) if session.as_ref().is_some_and(|s| !s.whole()) => {
-                    return Err(Failed::Answer(format!("{addr}: the last message of the reply is not signed")));
+                    return Err(Failed::Answer(format!(
+                        "{addr}: the last message of the reply is not signed"
+                    )));
                 }
                 Some(end) => return Ok(end),
-                None if asked == Asked::Soa => return Err(Failed::Answer(format!("{addr} answers without the SOA of {}", self.zone))),
+                None if asked == Asked::Soa => {
+                    return Err(Failed::Answer(format!(
+                        "{addr} answers without the SOA of {}",
+                        self.zone
+                    )));
+                }
                 None => {}
             }
         }

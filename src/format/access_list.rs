@@ -2,8 +2,9 @@
 
 use super::{Input, hosts::Words, report::Omission, word};
 
-/// Reads a configuration: the sources that `deny` entries name, denied prefixes, routes to Null0 and members of network
-/// objects are listed. What permits, and what is not about sources, is left out.
+/// Reads a configuration: the sources that `deny` entries name, denied prefixes, routes to Null0
+/// and members of network objects are listed. What permits, and what is not about sources, is left
+/// out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -11,8 +12,10 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             continue;
         }
         // `show access-lists` writes `45.51.104.0, wildcard bits 0.0.3.255`.
-        let words: Vec<(usize, &str)> =
-            Words::new(&line).map(|(at, w)| (at, w.trim_end_matches(','))).filter(|w| !matches!(w.1, "wildcard" | "bits")).collect();
+        let words: Vec<(usize, &str)> = Words::new(&line)
+            .map(|(at, w)| (at, w.trim_end_matches(',')))
+            .filter(|w| !matches!(w.1, "wildcard" | "bits"))
+            .collect();
         let lower: Vec<String> = words.iter().map(|w| w.1.to_ascii_lowercase()).collect();
         match found(&lower) {
             Ok(range) => {
@@ -34,11 +37,13 @@ fn found(words: &[String]) -> Result<std::ops::Range<usize>, Omission> {
     match w[..] {
         ["network-object" | "host" | "subnet" | "range", ..] => object(&w),
         ["ip" | "ipv6", "route", ..] if w.iter().any(|x| x.starts_with("null")) => address(&w, 2),
-        ["ip" | "ipv6", "prefix-list", ..] => match w.iter().position(|x| matches!(*x, "deny" | "permit")) {
-            Some(at) if w[at] == "deny" => address(&w, at + 1),
-            Some(_) => Err(Omission::ExceptionRule),
-            None => other,
-        },
+        ["ip" | "ipv6", "prefix-list", ..] => {
+            match w.iter().position(|x| matches!(*x, "deny" | "permit")) {
+                Some(at) if w[at] == "deny" => address(&w, at + 1),
+                Some(_) => Err(Omission::ExceptionRule),
+                None => other,
+            }
+        }
         ["ip" | "ipv6", ..] => other,
         _ => rule(&w),
     }
@@ -56,7 +61,13 @@ fn object(w: &[&str]) -> Result<std::ops::Range<usize>, Omission> {
 
 /// An entry of an access list: `deny PROTOCOL SOURCE …`, or `deny SOURCE`.
 fn rule(w: &[&str]) -> Result<std::ops::Range<usize>, Omission> {
-    let Some(action) = w.iter().take(6).position(|x| matches!(*x, "deny" | "permit")) else { return Err(Omission::OtherLine) };
+    let Some(action) = w
+        .iter()
+        .take(6)
+        .position(|x| matches!(*x, "deny" | "permit"))
+    else {
+        return Err(Omission::OtherLine);
+    };
     if w[..action].contains(&"remark") {
         return Err(Omission::OtherLine);
     }
@@ -65,7 +76,13 @@ fn rule(w: &[&str]) -> Result<std::ops::Range<usize>, Omission> {
     }
     let mut at = action + 1;
     // A protocol by its name or number stands before the source.
-    let source = |x: &str| is_address(x) || matches!(x, "host" | "any" | "any4" | "any6" | "object" | "object-group");
+    let source = |x: &str| {
+        is_address(x)
+            || matches!(
+                x,
+                "host" | "any" | "any4" | "any6" | "object" | "object-group"
+            )
+    };
     if w.get(at).is_some_and(|x| !source(x)) {
         at += 1;
     }
@@ -81,7 +98,9 @@ fn address(w: &[&str], at: usize) -> Result<std::ops::Range<usize>, Omission> {
     if w.get(at).is_none_or(|x| !is_address(x)) {
         return Err(Omission::OtherLine);
     }
-    let mask = w.get(at + 1).is_some_and(|x| is_address(x) && !x.contains(['/', ':']) && !w[at].contains('/'));
+    let mask = w
+        .get(at + 1)
+        .is_some_and(|x| is_address(x) && !x.contains(['/', ':']) && !w[at].contains('/'));
     Ok(at..at + 1 + usize::from(mask && w[at.saturating_sub(1)] != "host"))
 }
 

@@ -1,21 +1,27 @@
-//! Filter lists of browsers (Adblock Plus, uBlock Origin, AdGuard). Of their rules only `||name^` is about a whole name.
+//! Filter lists of browsers (Adblock Plus, uBlock Origin, AdGuard). Of their rules only `||name^`
+//! is about a whole name.
 
 use super::{Input, report::Omission};
 
-/// Reads a filter list: `||name^` lists the name and what is below it. Exceptions, rules with options, and rules about pages,
-/// paths and patterns are left out.
+/// Reads a filter list: `||name^` lists the name and what is below it. Exceptions, rules with
+/// options, and rules about pages, paths and patterns are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let rule = line.trim();
         let column = line.len() - line.trim_start().len() + 1;
-        let comment = rule.starts_with('!') || (rule.starts_with('#') && !rule.starts_with("##") && !rule.starts_with("#@#"));
+        let comment = rule.starts_with('!')
+            || (rule.starts_with('#') && !rule.starts_with("##") && !rule.starts_with("#@#"));
         if rule.is_empty() || comment || (rule.starts_with('[') && rule.ends_with(']')) {
             continue;
         }
         let kind = match rule.strip_prefix("||").map(|r| r.split_once('^')) {
             _ if rule.starts_with("@@") => Omission::ExceptionRule,
             Some(Some((name, ""))) if !name.contains(['*', '/', '|']) => {
-                let subject = if crate::format::word::is_address_form(name) { name.to_string() } else { format!(".{name}") };
+                let subject = if crate::format::word::is_address_form(name) {
+                    name.to_string()
+                } else {
+                    format!(".{name}")
+                };
                 input.take_word(&subject, false, None, None, column + 2)?;
                 continue;
             }

@@ -7,7 +7,11 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.split('#').next().unwrap_or("");
         let words: Vec<(usize, &str)> = Words::new(text).collect();
-        let lower: Vec<String> = words.iter().take(3).map(|w| w.1.to_ascii_lowercase()).collect();
+        let lower: Vec<String> = words
+            .iter()
+            .take(3)
+            .map(|w| w.1.to_ascii_lowercase())
+            .collect();
         let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
         let skip = match lower[..] {
             [] => continue,
@@ -39,7 +43,11 @@ fn meant(what: &str) -> String {
         let octets = what.trim_end_matches('.');
         let count = octets.split('.').count();
         let partial = octets.bytes().all(|b| b.is_ascii_digit() || b == b'.') && count < 4;
-        return if partial { format!("{octets}{}/{}", ".0".repeat(4 - count), 8 * count) } else { what.into() };
+        return if partial {
+            format!("{octets}{}/{}", ".0".repeat(4 - count), 8 * count)
+        } else {
+            what.into()
+        };
     }
     format!(".{}", what.trim_start_matches('.'))
 }

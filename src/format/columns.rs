@@ -3,8 +3,21 @@
 use super::{list, word};
 
 /// Names of columns and keys that hold the subject, the best first.
-pub(super) const SUBJECTS: [&str; 13] =
-    ["subject", "cidr", "ip", "address", "prefix", "network", "domain", "host", "hostname", "ioc_value", "indicator", "start", "first"];
+pub(super) const SUBJECTS: [&str; 13] = [
+    "subject",
+    "cidr",
+    "ip",
+    "address",
+    "prefix",
+    "network",
+    "domain",
+    "host",
+    "hostname",
+    "ioc_value",
+    "indicator",
+    "start",
+    "first",
+];
 
 /// What a column says of the subject beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +44,9 @@ const PARTS: [(&str, Column); 8] = [
 
 /// The column with a usual name, the best first. A `prefix` beside an address is a length.
 pub(super) fn subject(names: &[impl AsRef<str>]) -> Option<usize> {
-    SUBJECTS.iter().find_map(|s| names.iter().position(|n| n.as_ref() == *s))
+    SUBJECTS
+        .iter()
+        .find_map(|s| names.iter().position(|n| n.as_ref() == *s))
 }
 
 /// What a column belongs to the subject for, where it does.
@@ -42,16 +57,22 @@ pub(super) fn part(name: &str) -> Option<Column> {
 /// The columns that belong to the subject's.
 pub(super) fn parts(names: &[impl AsRef<str>], subject: usize) -> Vec<(usize, Column)> {
     let others = names.iter().enumerate().filter(|(at, _)| *at != subject);
-    others.filter_map(|(at, n)| part(n.as_ref()).map(|c| (at, c))).collect()
+    others
+        .filter_map(|(at, n)| part(n.as_ref()).map(|c| (at, c)))
+        .collect()
 }
 
-/// A subject with what its other columns say, as one entry in words. `chosen`: the caller named the subject's column, so a
-/// count that fits nothing is a number of reports.
+/// A subject with what its other columns say, as one entry in words. `chosen`: the caller named the
+/// subject's column, so a count that fits nothing is a number of reports.
 ///
 /// # Errors
 ///
 /// Which columns disagree, or what a count could mean.
-pub(super) fn join(subject: &str, parts: &[(Column, &str)], chosen: bool) -> Result<String, String> {
+pub(super) fn join(
+    subject: &str,
+    parts: &[(Column, &str)],
+    chosen: bool,
+) -> Result<String, String> {
     let rules = word::Rules::default();
     let mut wholes: Vec<String> = Vec::new();
     let given = || parts.iter().filter(|(_, v)| !v.is_empty());
@@ -61,7 +82,9 @@ pub(super) fn join(subject: &str, parts: &[(Column, &str)], chosen: bool) -> Res
             Column::Mask if subject.contains('/') => {
                 let length = subject.rsplit('/').next().unwrap_or("");
                 if length != *value && !value.contains('/') {
-                    return Err(format!("`{subject}` and the length `{value}` beside it disagree"));
+                    return Err(format!(
+                        "`{subject}` and the length `{value}` beside it disagree"
+                    ));
                 }
             }
             Column::Mask => wholes.push(format!("{subject}/{}", value.trim_start_matches('/'))),
@@ -73,13 +96,24 @@ pub(super) fn join(subject: &str, parts: &[(Column, &str)], chosen: bool) -> Res
         return Ok(whole);
     }
     // What cannot be read is named when it is taken.
-    let Ok(read) = word::parse(&whole, &rules) else { return Ok(whole) };
-    if let Some(other) = wholes.iter().find(|w| word::parse(w, &rules).as_ref() != Ok(&read)) {
-        return Err(format!("the columns of one row disagree: `{whole}` and `{other}`"));
+    let Ok(read) = word::parse(&whole, &rules) else {
+        return Ok(whole);
+    };
+    if let Some(other) = wholes
+        .iter()
+        .find(|w| word::parse(w, &rules).as_ref() != Ok(&read))
+    {
+        return Err(format!(
+            "the columns of one row disagree: `{whole}` and `{other}`"
+        ));
     }
-    let addresses = read.iter().fold(0u128, |n, s| n.saturating_add(s.addresses()));
+    let addresses = read
+        .iter()
+        .fold(0u128, |n, s| n.saturating_add(s.addresses()));
     match given().find(|(c, v)| *c == Column::Count && v.parse() != Ok(addresses)) {
-        Some((_, count)) if !wholes.is_empty() => Err(format!("`{whole}` has {addresses} addresses, and the count beside it is `{count}`")),
+        Some((_, count)) if !wholes.is_empty() => Err(format!(
+            "`{whole}` has {addresses} addresses, and the count beside it is `{count}`"
+        )),
         Some((_, count)) if !chosen => Err(format!(
             "beside `{whole}` stands the count `{count}`: if it is not a number of addresses, choose the column of the addresses with --column"
         )),
@@ -89,19 +123,36 @@ pub(super) fn join(subject: &str, parts: &[(Column, &str)], chosen: bool) -> Res
 
 /// The error for a table or object in which several columns or keys may be meant.
 pub(super) fn several(what: &str, all: &[String]) -> String {
-    format!("several {what} hold addresses or names: {}; choose the one that is meant with --column; nothing was changed", all.join(", "))
+    format!(
+        "several {what} hold addresses or names: {}; choose the one that is meant with --column; nothing was changed",
+        all.join(", ")
+    )
 }
 
-/// Whether a value of another column is an address, or a name below a suffix that exists or is reserved (RFC 2606): such a
-/// column may be the one that is meant.
+/// Whether a value of another column is an address, or a name below a suffix that exists or is
+/// reserved (RFC 2606): such a column may be the one that is meant.
 pub(super) fn holds_subject(value: &str) -> bool {
-    if value.split('/').next().is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok()) {
+    if value
+        .split('/')
+        .next()
+        .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
+    {
         return true;
     }
-    if value.contains(char::is_whitespace) || list::is_number(value) || word::is_address_form(value) || !value.contains('.') {
+    if value.contains(char::is_whitespace)
+        || list::is_number(value)
+        || word::is_address_form(value)
+        || !value.contains('.')
+    {
         return false;
     }
-    let last = value.trim_end_matches('.').rsplit('.').next().unwrap_or("").to_ascii_lowercase();
+    let last = value
+        .trim_end_matches('.')
+        .rsplit('.')
+        .next()
+        .unwrap_or("")
+        .to_ascii_lowercase();
     let known = psl::Psl::suffix(&psl::List, last.as_bytes()).is_some_and(|s| s.is_known());
-    (known || ["example", "test", "invalid"].contains(&last.as_str())) && super::input::is_subject(value)
+    (known || ["example", "test", "invalid"].contains(&last.as_str()))
+        && super::input::is_subject(value)
 }

@@ -1,5 +1,5 @@
-//! Tables: values separated by commas, semicolons or tabs (RFC 4180), with a header line, a header in a comment (abuse.ch), or
-//! without one.
+//! Tables: values separated by commas, semicolons or tabs (RFC 4180), with a header line, a header
+//! in a comment (abuse.ch), or without one.
 
 use csv_core::ReadFieldResult;
 
@@ -21,10 +21,16 @@ struct Field {
     text: String,
 }
 
-/// Reads a table. The subject's column is the one that was named or numbered, or the first with a usual name. A table without
-/// header and without a chosen column is read like a plain list.
+/// Reads a table. The subject's column is the one that was named or numbered, or the first with a
+/// usual name. A table without header and without a chosen column is read like a plain list.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    let mut records = Records { reader: csv_core::Reader::new(), delimiter: b',', chosen: false, comment: None, taken: 0 };
+    let mut records = Records {
+        reader: csv_core::Reader::new(),
+        delimiter: b',',
+        chosen: false,
+        comment: None,
+        taken: 0,
+    };
     let mut plan = None;
     let mut looked_at = 0;
     while let Some((raw, fields)) = records.next(input)? {
@@ -43,7 +49,11 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         let Some(plan) = plan else {
             // Without quotes the columns of errors are those of the line.
             let text = match raw.contains('"') {
-                true => fields.iter().map(|f| f.text.trim()).collect::<Vec<_>>().join(","),
+                true => fields
+                    .iter()
+                    .map(|f| f.text.trim())
+                    .collect::<Vec<_>>()
+                    .join(","),
                 false => raw[..raw.find(['#', ';']).unwrap_or(raw.len())].into(),
             };
             list::entry_line(input, &text)?;
@@ -56,7 +66,10 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         take(input, plan, &fields)?;
     }
     if let Some(Some(plan)) = plan.filter(|_| records.taken == 0) {
-        input.warn(&format!("the table has a header and nothing else: {}", plan.header.join(", ")));
+        input.warn(&format!(
+            "the table has a header and nothing else: {}",
+            plan.header.join(", ")
+        ));
     }
     Ok(())
 }
@@ -72,7 +85,8 @@ struct Plan {
 }
 
 impl Plan {
-    /// Whether no other column can be meant: the caller chose, or there are the two ends of a range.
+    /// Whether no other column can be meant: the caller chose, or there are the two ends of a
+    /// range.
     fn certain(&self) -> bool {
         self.chosen || self.parts.iter().any(|p| p.1 == Column::Last)
     }
@@ -81,11 +95,22 @@ impl Plan {
 fn take(input: &mut Input, plan: &Plan, fields: &[Field]) -> Result<(), String> {
     let after = input.line;
     let Some(field) = fields.get(plan.subject) else {
-        input.problem(1, &format!("the line has {} columns, and the subject is column {}", fields.len(), plan.subject + 1));
+        input.problem(
+            1,
+            &format!(
+                "the line has {} columns, and the subject is column {}",
+                fields.len(),
+                plan.subject + 1
+            ),
+        );
         return Ok(());
     };
     input.line = field.line;
-    let parts: Vec<(Column, &str)> = plan.parts.iter().filter_map(|(at, c)| fields.get(*at).map(|f| (*c, f.text.trim()))).collect();
+    let parts: Vec<(Column, &str)> = plan
+        .parts
+        .iter()
+        .filter_map(|(at, c)| fields.get(*at).map(|f| (*c, f.text.trim())))
+        .collect();
     let text = field.text.trim();
     let result = match columns::join(text, &parts, plan.chosen) {
         Ok(whole) => input.take_word(&whole, false, None, None, field.column),
@@ -98,9 +123,13 @@ fn take(input: &mut Input, plan: &Plan, fields: &[Field]) -> Result<(), String> 
     result
 }
 
-/// Works out which columns are read, from the first record; and whether that record is a header. Nothing where the table is
-/// read like a plain list.
-fn make_plan(input: &Input, records: &Records, fields: &[Field]) -> Result<(Option<Plan>, bool), String> {
+/// Works out which columns are read, from the first record; and whether that record is a header.
+/// Nothing where the table is read like a plain list.
+fn make_plan(
+    input: &Input,
+    records: &Records,
+    fields: &[Field],
+) -> Result<(Option<Plan>, bool), String> {
     let row: Vec<String> = fields.iter().map(|f| f.text.trim().to_string()).collect();
     let is_header = looks_like_header(&row);
     let header = match (&records.comment, is_header) {
@@ -116,20 +145,46 @@ fn make_plan(input: &Input, records: &Records, fields: &[Field]) -> Result<(Opti
         None => columns::subject(&names),
     };
     let place = format!("{}:{}", input.file, input.line);
-    let shown = |names: &[String]| names.iter().filter(|n| !n.is_empty()).cloned().collect::<Vec<_>>().join(", ");
+    let shown = |names: &[String]| {
+        names
+            .iter()
+            .filter(|n| !n.is_empty())
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match (subject, wanted) {
         (Some(subject), _) => {
             let parts = columns::parts(&names, subject);
-            Ok((Some(Plan { subject, parts, header, chosen: wanted.is_some() }), is_header))
+            Ok((
+                Some(Plan {
+                    subject,
+                    parts,
+                    header,
+                    chosen: wanted.is_some(),
+                }),
+                is_header,
+            ))
         }
-        (None, Some(w)) if header.is_empty() => {
-            Err(format!("{place}: there is no header with the column `{w}`; number it: --column 1 to {}", fields.len()))
+        (None, Some(w)) if header.is_empty() => Err(format!(
+            "{place}: there is no header with the column `{w}`; number it: --column 1 to {}",
+            fields.len()
+        )),
+        (None, Some(w)) => Err(format!(
+            "{place}: no column is called `{w}`; the columns are {}",
+            shown(&header)
+        )),
+        (None, None) if !header.is_empty() => Err(format!(
+            "{place}: cannot tell which column holds the address or name; choose one with --column: {}",
+            shown(&header)
+        )),
+        (None, None)
+            if fields
+                .first()
+                .is_some_and(|f| super::input::is_subject(f.text.trim())) =>
+        {
+            Ok((None, false))
         }
-        (None, Some(w)) => Err(format!("{place}: no column is called `{w}`; the columns are {}", shown(&header))),
-        (None, None) if !header.is_empty() => {
-            Err(format!("{place}: cannot tell which column holds the address or name; choose one with --column: {}", shown(&header)))
-        }
-        (None, None) if fields.first().is_some_and(|f| super::input::is_subject(f.text.trim())) => Ok((None, false)),
         (None, None) => Err(format!(
             "{place}: the table has no header, and its first column, `{}`, is not an address or a name; choose one with --column 1 to {}",
             fields.first().map_or("", |f| f.text.trim()),
@@ -145,27 +200,44 @@ fn check_others(input: &Input, plan: &Plan, fields: &[Field]) -> Result<(), Stri
         .iter()
         .enumerate()
         .filter(|(at, f)| !known(at) && columns::holds_subject(f.text.trim()))
-        .map(|(at, _)| plan.header.get(at).cloned().unwrap_or_else(|| (at + 1).to_string()))
+        .map(|(at, _)| {
+            plan.header
+                .get(at)
+                .cloned()
+                .unwrap_or_else(|| (at + 1).to_string())
+        })
         .collect();
     if others.is_empty() {
         return Ok(());
     }
     let read = plan.header.get(plan.subject).cloned().unwrap_or_default();
     let all: Vec<String> = std::iter::once(read).chain(others).collect();
-    Err(format!("{}:{}: {}", input.file, input.line, columns::several("columns", &all)))
+    Err(format!(
+        "{}:{}: {}",
+        input.file,
+        input.line,
+        columns::several("columns", &all)
+    ))
 }
 
 /// Whether a row is a header: words, and nothing that could be an entry, a number or a date.
 fn looks_like_header(row: &[String]) -> bool {
-    let word = |f: &String| f.is_empty() || f.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let word =
+        |f: &String| f.is_empty() || f.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let data = |f: &String| f.contains(['.', ':']) && super::input::is_subject(f);
-    row.iter().any(|f| !f.is_empty()) && row.iter().all(|f| word(f) && !data(f) && !list::is_number(f))
+    row.iter().any(|f| !f.is_empty())
+        && row
+            .iter()
+            .all(|f| word(f) && !data(f) && !list::is_number(f))
 }
 
 /// Whether a line is a header with a column that holds subjects; what separates its columns.
 pub(super) fn is_header(line: &str) -> Option<u8> {
     b",;\t".iter().copied().find(|d| {
-        let names: Vec<String> = line.split(char::from(*d)).map(|n| n.trim().trim_matches('"').to_ascii_lowercase()).collect();
+        let names: Vec<String> = line
+            .split(char::from(*d))
+            .map(|n| n.trim().trim_matches('"').to_ascii_lowercase())
+            .collect();
         names.len() > 1 && columns::subject(&names).is_some() && looks_like_header(&names)
     })
 }
@@ -186,7 +258,9 @@ impl Records {
     /// The next record: its text, and its fields. Comments are passed over.
     fn next(&mut self, input: &mut Input) -> Result<Option<(String, Vec<Field>)>, String> {
         loop {
-            let Some(line) = input.next()? else { return Ok(None) };
+            let Some(line) = input.next()? else {
+                return Ok(None);
+            };
             if line.trim().is_empty() {
                 continue;
             }
@@ -196,14 +270,17 @@ impl Records {
             }
             if !self.chosen {
                 self.delimiter = delimiter(&line);
-                self.reader = csv_core::ReaderBuilder::new().delimiter(self.delimiter).build();
+                self.reader = csv_core::ReaderBuilder::new()
+                    .delimiter(self.delimiter)
+                    .build();
                 self.chosen = true;
             }
             return self.record(input, line).map(Some);
         }
     }
 
-    /// A comment: names of columns before the first record, or the count at the end (`# END 2 entries`).
+    /// A comment: names of columns before the first record, or the count at the end (`# END 2
+    /// entries`).
     fn comment(&mut self, input: &mut Input, text: &str) -> Result<(), String> {
         let words: Vec<&str> = text.split_whitespace().collect();
         if let ["END", count, ..] = words[..]
@@ -222,7 +299,10 @@ impl Records {
             let d = delimiter(text);
             let mut reader = csv_core::ReaderBuilder::new().delimiter(d).build();
             let (fields, _) = parse(&mut reader, d, text.trim(), input.line);
-            let names: Vec<String> = fields.into_iter().map(|f| f.text.trim().to_string()).collect();
+            let names: Vec<String> = fields
+                .into_iter()
+                .map(|f| f.text.trim().to_string())
+                .collect();
             if looks_like_header(&names) {
                 self.comment = Some(names);
             }
@@ -239,11 +319,17 @@ impl Records {
                 return Ok((text, fields));
             }
             let Some(more) = input.next()? else {
-                return Err(format!("{}:{first}: a quote is not closed: the file is cut off; nothing was changed", input.file));
+                return Err(format!(
+                    "{}:{first}: a quote is not closed: the file is cut off; nothing was changed",
+                    input.file
+                ));
             };
             text = format!("{text}\n{more}");
         }
-        Err(format!("{}:{first}: a quote is not closed in the next {MAX_JOINED} lines", input.file))
+        Err(format!(
+            "{}:{first}: a quote is not closed in the next {MAX_JOINED} lines",
+            input.file
+        ))
     }
 }
 
@@ -251,24 +337,43 @@ impl Records {
 fn delimiter(line: &str) -> u8 {
     let count = |d: &u8| line.bytes().filter(|b| b == d).count();
     // Of equals the comma.
-    [b';', b'\t', b','].into_iter().max_by_key(count).unwrap_or(b',')
+    [b';', b'\t', b',']
+        .into_iter()
+        .max_by_key(count)
+        .unwrap_or(b',')
 }
 
 /// The fields of a record with their places; false where a quote is still open at its end.
-fn parse(reader: &mut csv_core::Reader, delimiter: u8, text: &str, first: u64) -> (Vec<Field>, bool) {
+fn parse(
+    reader: &mut csv_core::Reader,
+    delimiter: u8,
+    text: &str,
+    first: u64,
+) -> (Vec<Field>, bool) {
     let mut fields = Vec::new();
     let bytes = [text.as_bytes(), b"\n"].concat();
     let mut at = 0;
     let mut buffer = vec![0; bytes.len() + 1];
     loop {
         // Blanks before a quote are not part of the field, as some writers have it.
-        let blanks = bytes[at..].iter().take_while(|b| matches!(b, b' ' | b'\t') && **b != delimiter).count();
-        let start = if bytes.get(at + blanks) == Some(&b'"') { at + blanks } else { at };
+        let blanks = bytes[at..]
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\t') && **b != delimiter)
+            .count();
+        let start = if bytes.get(at + blanks) == Some(&b'"') {
+            at + blanks
+        } else {
+            at
+        };
         let (result, read, written) = reader.read_field(&bytes[start..], &mut buffer);
         let before = &text[..start.min(text.len())];
         let line = first + before.matches('\n').count() as u64;
         let column = before.len() - before.rfind('\n').map_or(0, |i| i + 1) + 1;
-        let field = |end: usize| Field { line, column, text: String::from_utf8_lossy(&buffer[..end]).into_owned() };
+        let field = |end: usize| Field {
+            line,
+            column,
+            text: String::from_utf8_lossy(&buffer[..end]).into_owned(),
+        };
         match result {
             ReadFieldResult::Field { record_end } => {
                 fields.push(field(written));

@@ -29,13 +29,15 @@ const PACKINGS: [(&[u8], Packing); 4] = [
     (&[0x28, 0xb5, 0x2f, 0xfd], Packing::Zstd),
 ];
 
-/// The text of a file: unpacked from gzip, bzip2, xz or zstd, from UTF-16 to UTF-8, and carriage returns alone to line feeds.
+/// The text of a file: unpacked from gzip, bzip2, xz or zstd, from UTF-16 to UTF-8, and carriage
+/// returns alone to line feeds.
 ///
 /// The first `fill_buf` of what is returned gives up to [`MAX_HEAD`] bytes, or the whole file.
 ///
 /// # Errors
 ///
-/// Those of the reader. What is cut off, damaged or larger than [`MAX_UNPACKED`] is an error of a later read.
+/// Those of the reader. What is cut off, damaged or larger than [`MAX_UNPACKED`] is an error of a
+/// later read.
 pub fn plain<'a>(input: Box<dyn Read + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
     let (head, rest) = head(input)?;
     let packing = PACKINGS.iter().find(|p| head.starts_with(p.0)).map(|p| p.1);
@@ -57,10 +59,21 @@ fn unpack<'a>(packed: impl BufRead + 'a, packing: Packing) -> io::Result<Opened<
     let unpacked: Box<dyn Read + 'a> = match packing {
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
         Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
-        Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, (MAX_DICTIONARY >> 10) as u32)),
-        Packing::Zstd => Box::new(Frames { packed, frame: None }),
+        Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(
+            packed,
+            true,
+            (MAX_DICTIONARY >> 10) as u32,
+        )),
+        Packing::Zstd => Box::new(Frames {
+            packed,
+            frame: None,
+        }),
     };
-    head(Box::new(Limited { inner: unpacked, left: MAX_UNPACKED, name }))
+    head(Box::new(Limited {
+        inner: unpacked,
+        left: MAX_UNPACKED,
+        name,
+    }))
 }
 
 /// The first bytes of an input, as many as are looked at, and the input behind them.
@@ -77,10 +90,22 @@ fn text<'a>(mut input: impl BufRead + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
     let start = input.fill_buf()?;
     let Some(encoding) = utf16(start) else {
         let returns_alone = start.contains(&b'\r') && !start.contains(&b'\n');
-        return if returns_alone { reopen(Returns { inner: input }) } else { Ok(Box::new(input)) };
+        return if returns_alone {
+            reopen(Returns { inner: input })
+        } else {
+            Ok(Box::new(input))
+        };
     };
     let decoder = encoding.new_decoder_with_bom_removal();
-    reopen(Returns { inner: Decoded { inner: input, decoder, pending: Vec::new(), at: 0, ended: false } })
+    reopen(Returns {
+        inner: Decoded {
+            inner: input,
+            decoder,
+            pending: Vec::new(),
+            at: 0,
+            ended: false,
+        },
+    })
 }
 
 /// A reader whose first `fill_buf` gives the head again.
@@ -101,7 +126,14 @@ fn utf16(start: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     if pairs.len() < 8 {
         return None;
     }
-    let zeros = |odd: usize| pairs.iter().skip(odd).step_by(2).filter(|b| **b == 0).count();
+    let zeros = |odd: usize| {
+        pairs
+            .iter()
+            .skip(odd)
+            .step_by(2)
+            .filter(|b| **b == 0)
+            .count()
+    };
     let (even, odd, half) = (zeros(0), zeros(1), pairs.len() / 2);
     match () {
         () if odd * 10 >= half * 9 && even == 0 => Some(UTF_16LE),
@@ -110,7 +142,8 @@ fn utf16(start: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     }
 }
 
-/// Ends a reader that unpacks to more than a file may have, and says of errors how the file is packed.
+/// Ends a reader that unpacks to more than a file may have, and says of errors how the file is
+/// packed.
 struct Limited<R> {
     inner: R,
     left: u64,
@@ -121,9 +154,17 @@ struct Limited<R> {
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let name = self.name;
-        let n = self.inner.read(buf).map_err(|e| io::Error::new(e.kind(), format!("the {name} file is damaged or cut off: {e}")))?;
+        let n = self.inner.read(buf).map_err(|e| {
+            io::Error::new(
+                e.kind(),
+                format!("the {name} file is damaged or cut off: {e}"),
+            )
+        })?;
         self.left = self.left.checked_sub(n as u64).ok_or_else(|| {
-            io::Error::other(format!("the file unpacks to more than {} GiB; split it, or import what is in it", MAX_UNPACKED >> 30))
+            io::Error::other(format!(
+                "the file unpacks to more than {} GiB; split it, or import what is in it",
+                MAX_UNPACKED >> 30
+            ))
         })?;
         Ok(n)
     }
@@ -142,7 +183,9 @@ impl<R: BufRead> Read for Frames<R> {
             if let Some(frame) = &mut self.frame {
                 if !frame.is_finished() && frame.can_collect() < buf.len() {
                     let strategy = BlockDecodingStrategy::UptoBytes(buf.len());
-                    frame.decode_blocks(&mut self.packed, strategy).map_err(broken)?;
+                    frame
+                        .decode_blocks(&mut self.packed, strategy)
+                        .map_err(broken)?;
                 }
                 let n = frame.read(buf)?;
                 if n > 0 || buf.is_empty() {
@@ -163,7 +206,10 @@ impl<R: BufRead> Read for Frames<R> {
                 Err(ruzstd::decoding::errors::FrameDecoderError::ReadFrameHeaderError(
                     ruzstd::decoding::errors::ReadFrameHeaderError::SkipFrame { length, .. },
                 )) => {
-                    let skipped = io::copy(&mut (&mut self.packed).take(u64::from(length)), &mut io::sink())?;
+                    let skipped = io::copy(
+                        &mut (&mut self.packed).take(u64::from(length)),
+                        &mut io::sink(),
+                    )?;
                     if skipped < u64::from(length) {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
@@ -175,8 +221,14 @@ impl<R: BufRead> Read for Frames<R> {
 }
 
 fn check_sum(frame: &ruzstd::decoding::FrameDecoder) -> io::Result<()> {
-    match (frame.get_checksum_from_data(), frame.get_calculated_checksum()) {
-        (Some(said), Some(is)) if said != is => Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum differs")),
+    match (
+        frame.get_checksum_from_data(),
+        frame.get_calculated_checksum(),
+    ) {
+        (Some(said), Some(is)) if said != is => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "its checksum differs",
+        )),
         _ => Ok(()),
     }
 }
@@ -200,7 +252,9 @@ impl<R: BufRead> Read for Decoded<R> {
             let input = self.inner.fill_buf()?;
             self.ended = input.is_empty();
             self.pending.resize(input.len() * 3 + 16, 0);
-            let (_, read, written, _) = self.decoder.decode_to_utf8(input, &mut self.pending, self.ended);
+            let (_, read, written, _) =
+                self.decoder
+                    .decode_to_utf8(input, &mut self.pending, self.ended);
             self.pending.truncate(written);
             self.at = 0;
             self.inner.consume(read);
@@ -212,7 +266,8 @@ impl<R: BufRead> Read for Decoded<R> {
     }
 }
 
-/// Carriage returns as line feeds: lines that end in both have an empty line more, which lists nothing.
+/// Carriage returns as line feeds: lines that end in both have an empty line more, which lists
+/// nothing.
 struct Returns<R> {
     inner: R,
 }
@@ -220,7 +275,10 @@ struct Returns<R> {
 impl<R: Read> Read for Returns<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buf)?;
-        buf[..n].iter_mut().filter(|b| **b == b'\r').for_each(|b| *b = b'\n');
+        buf[..n]
+            .iter_mut()
+            .filter(|b| **b == b'\r')
+            .for_each(|b| *b = b'\n');
         Ok(n)
     }
 }
@@ -232,7 +290,9 @@ mod tests {
 
     fn read(bytes: &[u8]) -> io::Result<String> {
         let mut out = String::new();
-        plain(Box::new(bytes))?.read_to_string(&mut out).map(|_| out)
+        plain(Box::new(bytes))?
+            .read_to_string(&mut out)
+            .map(|_| out)
     }
 
     const TEXT: &str = "45.51.100.1\n45.51.100.2\nb\u{fc}cher.example\n";
@@ -242,15 +302,26 @@ mod tests {
         let units: Vec<u16> = TEXT.encode_utf16().collect();
         let little: Vec<u8> = units.iter().flat_map(|u| u.to_le_bytes()).collect();
         let big: Vec<u8> = units.iter().flat_map(|u| u.to_be_bytes()).collect();
-        for (mark, bytes) in [(&[][..], &little), (&[0xff, 0xfe], &little), (&[], &big), (&[0xfe, 0xff], &big)] {
+        for (mark, bytes) in [
+            (&[][..], &little),
+            (&[0xff, 0xfe], &little),
+            (&[], &big),
+            (&[0xfe, 0xff], &big),
+        ] {
             assert_eq!(read(&[mark, bytes].concat()).unwrap(), TEXT);
         }
     }
 
     #[test]
     fn carriage_returns_alone_end_lines() {
-        assert_eq!(read(b"45.51.100.1\r45.51.100.2\r").unwrap(), "45.51.100.1\n45.51.100.2\n");
-        assert_eq!(read(b"45.51.100.1\r\n45.51.100.2\r\n").unwrap(), "45.51.100.1\r\n45.51.100.2\r\n");
+        assert_eq!(
+            read(b"45.51.100.1\r45.51.100.2\r").unwrap(),
+            "45.51.100.1\n45.51.100.2\n"
+        );
+        assert_eq!(
+            read(b"45.51.100.1\r\n45.51.100.2\r\n").unwrap(),
+            "45.51.100.1\r\n45.51.100.2\r\n"
+        );
     }
 
     #[test]
@@ -260,10 +331,22 @@ mod tests {
         gz.write_all(long.as_bytes()).unwrap();
         let mut bz = bzip2::write::BzEncoder::new(Vec::new(), Default::default());
         bz.write_all(long.as_bytes()).unwrap();
-        let zstd = ruzstd::encoding::compress_to_vec(long.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
-        for packed in [gz.finish().unwrap(), bz.finish().unwrap(), zstd.clone(), [&zstd[..], &zstd].concat()] {
+        let zstd = ruzstd::encoding::compress_to_vec(
+            long.as_bytes(),
+            ruzstd::encoding::CompressionLevel::Fastest,
+        );
+        for packed in [
+            gz.finish().unwrap(),
+            bz.finish().unwrap(),
+            zstd.clone(),
+            [&zstd[..], &zstd].concat(),
+        ] {
             let text = read(&packed).unwrap();
-            assert!(text == long || text == long.repeat(2), "{} bytes", text.len());
+            assert!(
+                text == long || text == long.repeat(2),
+                "{} bytes",
+                text.len()
+            );
             assert!(read(&packed[..packed.len() * 2 / 3]).is_err(), "cut off");
         }
     }

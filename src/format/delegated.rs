@@ -1,11 +1,12 @@
-//! `delegated` files of the regional Internet registries: which addresses they gave out, to which country.
+//! `delegated` files of the regional Internet registries: which addresses they gave out, to which
+//! country.
 
 use std::net::Ipv4Addr;
 
 use super::{Input, report::Omission};
 
-/// Reads records: `registry|cc|ipv4|start|count|date|status` and `…|ipv6|start|length|…`. The version and summary lines say
-/// nothing; AS numbers are left out.
+/// Reads records: `registry|cc|ipv4|start|count|date|status` and `…|ipv6|start|length|…`. The
+/// version and summary lines say nothing; AS numbers are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -22,10 +23,14 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
                 None => input.problem_of(
                     "not an address and a count",
                     column,
-                    &format!("`{start}|{count}` is not an address and a number of addresses from it on"),
+                    &format!(
+                        "`{start}|{count}` is not an address and a number of addresses from it on"
+                    ),
                 ),
             },
-            [_, _, "ipv6", start, length, ..] => input.take_word(&format!("{start}/{length}"), false, None, None, column)?,
+            [_, _, "ipv6", start, length, ..] => {
+                input.take_word(&format!("{start}/{length}"), false, None, None, column)?;
+            }
             [_, _, "asn", ..] => input.leave_out(Omission::AsNumber, column, text),
             _ => input.problem_of(
                 "not a record of a delegated file",
@@ -40,6 +45,8 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 /// The range of so many addresses from one on.
 fn range(start: &str, count: &str) -> Option<String> {
     let first: Ipv4Addr = start.parse().ok()?;
-    let last = first.to_bits().checked_add(count.parse::<u32>().ok()?.checked_sub(1)?)?;
+    let last = first
+        .to_bits()
+        .checked_add(count.parse::<u32>().ok()?.checked_sub(1)?)?;
     Some(format!("{first}-{}", Ipv4Addr::from(last)))
 }

@@ -1,18 +1,23 @@
-//! Lines of a dnsmasq configuration that answer for names themselves: `address=/name/`, `local=/name/`.
+//! Lines of a dnsmasq configuration that answer for names themselves: `address=/name/`,
+//! `local=/name/`.
 
 use super::{Input, report::Omission};
 
-/// Reads a configuration. Each name stands for itself and all below it. Other lines, and `server=` lines that only send
-/// queries elsewhere, are left out.
+/// Reads a configuration. Each name stands for itself and all below it. Other lines, and `server=`
+/// lines that only send queries elsewhere, are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
         if text.is_empty() || text.starts_with('#') {
             continue;
         }
-        let parts = text.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
+        let parts = text
+            .split_once('=')
+            .map(|(key, value)| (key.trim(), value.trim()));
         let names = match parts {
-            Some(("address" | "local" | "server", value)) => value.strip_prefix('/').and_then(|v| v.rsplit_once('/')),
+            Some(("address" | "local" | "server", value)) => {
+                value.strip_prefix('/').and_then(|v| v.rsplit_once('/'))
+            }
             _ => None,
         };
         let Some((names, target)) = names else {
@@ -27,7 +32,11 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             let column = line.find(name).map_or(1, |i| i + 1);
             match name.trim_start_matches("*.").trim_start_matches('.') {
                 "" | "#" => {
-                    input.problem_of("a line for every name", column, &format!("`{text}` is about every name there is; take it out"));
+                    input.problem_of(
+                        "a line for every name",
+                        column,
+                        &format!("`{text}` is about every name there is; take it out"),
+                    );
                 }
                 name => input.take_word(&format!(".{name}"), false, None, None, column)?,
             }

@@ -1,12 +1,13 @@
-//! eMule's `ipfilter.dat`: `001.002.003.000 - 001.002.003.255 , 000 , name`, octets of three digits each.
+//! eMule's `ipfilter.dat`: `001.002.003.000 - 001.002.003.255 , 000 , name`, octets of three digits
+//! each.
 
 use super::{Input, report::Omission};
 
 /// From this access level on a range is let through.
 const ALLOWED: u32 = 128;
 
-/// Reads a filter: ranges with an access level below 128 are listed. Three digits an octet are this format's form, so zeros
-/// before them say nothing; other leading zeros are errors as everywhere.
+/// Reads a filter: ranges with an access level below 128 are listed. Three digits an octet are this
+/// format's form, so zeros before them say nothing; other leading zeros are errors as everywhere.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -17,12 +18,18 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         let mut fields = text.splitn(3, ',').map(str::trim);
         let range = fields.next().unwrap_or("");
         match fields.next().map(str::parse::<u32>) {
-            Some(Ok(level)) if level >= ALLOWED => input.leave_out(Omission::ExceptionRule, column, text),
+            Some(Ok(level)) if level >= ALLOWED => {
+                input.leave_out(Omission::ExceptionRule, column, text);
+            }
             Some(Ok(_)) | None => {
                 input.take_word(&unpadded_range(range), false, None, None, column)?;
             }
             Some(Err(_)) => {
-                input.problem_of("not an access level", column, &format!("`{text}`: the second field is an access level from 0 to 255"));
+                input.problem_of(
+                    "not an access level",
+                    column,
+                    &format!("`{text}`: the second field is an access level from 0 to 255"),
+                );
             }
         }
     }
@@ -31,15 +38,29 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 
 /// A range without the zeros before its octets.
 pub(super) fn unpadded_range(range: &str) -> String {
-    range.split('-').map(|a| unpadded(a.trim())).collect::<Vec<_>>().join("-")
+    range
+        .split('-')
+        .map(|a| unpadded(a.trim()))
+        .collect::<Vec<_>>()
+        .join("-")
 }
 
 /// An address of four times three digits without the zeros before them; anything else as it is.
 fn unpadded(address: &str) -> String {
     let octets: Vec<&str> = address.split('.').collect();
-    if octets.len() != 4 || octets.iter().any(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_digit())) {
+    if octets.len() != 4
+        || octets
+            .iter()
+            .any(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_digit()))
+    {
         return address.into();
     }
-    let plain: Vec<String> = octets.iter().map(|o| o.parse::<u32>().map_or_else(|_| (*o).to_string(), |n| n.to_string())).collect();
+    let plain: Vec<String> = octets
+        .iter()
+        .map(|o| {
+            o.parse::<u32>()
+                .map_or_else(|_| (*o).to_string(), |n| n.to_string())
+        })
+        .collect();
     plain.join(".")
 }

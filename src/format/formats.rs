@@ -3,8 +3,9 @@
 use std::io::Read;
 
 use super::{
-    Input, Options, Reasoning, Report, Sink, access_list, adblock, apache, csv, delegated, dnsmasq, emule, hosts, ip_route, ipset,
-    iptables, json, list, master, nftables, nginx, p2p, plain, postfix, rbldnsd,
+    Input, Options, Reasoning, Report, Sink, access_list, adblock, apache, csv, delegated, dnsmasq,
+    emule, hosts, ip_route, ipset, iptables, json, list, master, nftables, nginx, p2p, plain,
+    postfix, rbldnsd,
     recognise::{self, Head},
     rpz, unbound,
 };
@@ -37,52 +38,178 @@ const fn read_by(
     recognise: fn(&Head) -> bool,
     what: &'static str,
 ) -> Format {
-    Format { name, reading: Reading::Read(read), recognise, codes: false, what }
+    Format {
+        name,
+        reading: Reading::Read(read),
+        recognise,
+        codes: false,
+        what,
+    }
 }
 
 const fn with_codes(format: Format) -> Format {
-    Format { codes: true, ..format }
+    Format {
+        codes: true,
+        ..format
+    }
 }
 
-const fn refused(name: &'static str, what: &'static str, recognise: fn(&Head) -> bool, advice: &'static str) -> Format {
-    Format { name, reading: Reading::Refuse(advice), recognise, codes: false, what }
+const fn refused(
+    name: &'static str,
+    what: &'static str,
+    recognise: fn(&Head) -> bool,
+    advice: &'static str,
+) -> Format {
+    Format {
+        name,
+        reading: Reading::Refuse(advice),
+        recognise,
+        codes: false,
+        what,
+    }
 }
 
-/// All formats that are known. The first that recognises a file is its format, so the narrower ones come first.
+/// All formats that are known. The first that recognises a file is its format, so the narrower ones
+/// come first.
 pub const FORMATS: [Format; 29] = [
-    refused("archive", "an archive, or a file of another program", recognise::archive, "unpack it, and import the list that is in it"),
-    refused("binary", "not a text file", recognise::binary, "a list is a text; see whether the download is the right file"),
-    refused("git-lfs", "a pointer of Git LFS and not the file itself", recognise::git_lfs, "fetch the file with `git lfs pull`"),
+    refused(
+        "archive",
+        "an archive, or a file of another program",
+        recognise::archive,
+        "unpack it, and import the list that is in it",
+    ),
+    refused(
+        "binary",
+        "not a text file",
+        recognise::binary,
+        "a list is a text; see whether the download is the right file",
+    ),
+    refused(
+        "git-lfs",
+        "a pointer of Git LFS and not the file itself",
+        recognise::git_lfs,
+        "fetch the file with `git lfs pull`",
+    ),
     refused(
         "html",
         "an HTML page",
         recognise::html,
         "the server has sent a page in place of the list; see whether the address has changed",
     ),
-    refused("xml", "an XML document", recognise::xml, "write the addresses and names into a list, one a line"),
+    refused(
+        "xml",
+        "an XML document",
+        recognise::xml,
+        "write the addresses and names into a list, one a line",
+    ),
     refused(
         "asn-list",
         "a list of AS numbers",
         recognise::asn_list,
         "nothing in it can be listed: an entry is an address, a prefix or a name",
     ),
-    read_by("adblock", adblock::read, recognise::adblock, "browser filter lists: `||name^` is read, other rules are left out"),
-    read_by("rpz", rpz::read, recognise::rpz, "response policy zones: names, and addresses of answers and clients"),
-    with_codes(read_by("master", master::read, recognise::master, "a zone's master file: owner names with A and TXT records")),
-    read_by("nftables", nftables::read, recognise::nftables, "nftables: elements of sets, and rules that drop or reject sources"),
-    read_by("ipset", ipset::read, recognise::ipset, "ipset save, restore and list"),
-    read_by("iptables", iptables::read, recognise::iptables, "iptables rules that drop or reject sources"),
-    read_by("access-list", access_list::read, recognise::access_list, "access lists of Cisco IOS, PIX and ASA"),
-    read_by("ip-route", ip_route::read, recognise::ip_route, "routes to a blackhole, unreachable or rejected"),
-    read_by("nginx", nginx::read, recognise::nginx, "`deny` rules of nginx"),
-    read_by("apache", apache::read, recognise::apache, "`Deny from` and `Require not` rules of Apache"),
-    read_by("dnsmasq", dnsmasq::read, recognise::dnsmasq, "`address=/name/` and `local=/name/` lines of dnsmasq"),
-    read_by("unbound", unbound::read, recognise::unbound, "`local-zone:` and `local-data:` lines of unbound"),
-    read_by("hosts", hosts::read, recognise::hosts, "hosts files: the names, never the address before them"),
-    read_by("postfix", postfix::read, recognise::postfix, "Postfix cidr tables: what is rejected, discarded or deferred"),
-    read_by("delegated", delegated::read, recognise::delegated, "`delegated` files of the Internet registries"),
-    read_by("emule", emule::read, recognise::emule, "eMule's ipfilter.dat"),
-    read_by("p2p", p2p::read, recognise::p2p, "PeerGuardian lists: name:first-last"),
+    read_by(
+        "adblock",
+        adblock::read,
+        recognise::adblock,
+        "browser filter lists: `||name^` is read, other rules are left out",
+    ),
+    read_by(
+        "rpz",
+        rpz::read,
+        recognise::rpz,
+        "response policy zones: names, and addresses of answers and clients",
+    ),
+    with_codes(read_by(
+        "master",
+        master::read,
+        recognise::master,
+        "a zone's master file: owner names with A and TXT records",
+    )),
+    read_by(
+        "nftables",
+        nftables::read,
+        recognise::nftables,
+        "nftables: elements of sets, and rules that drop or reject sources",
+    ),
+    read_by(
+        "ipset",
+        ipset::read,
+        recognise::ipset,
+        "ipset save, restore and list",
+    ),
+    read_by(
+        "iptables",
+        iptables::read,
+        recognise::iptables,
+        "iptables rules that drop or reject sources",
+    ),
+    read_by(
+        "access-list",
+        access_list::read,
+        recognise::access_list,
+        "access lists of Cisco IOS, PIX and ASA",
+    ),
+    read_by(
+        "ip-route",
+        ip_route::read,
+        recognise::ip_route,
+        "routes to a blackhole, unreachable or rejected",
+    ),
+    read_by(
+        "nginx",
+        nginx::read,
+        recognise::nginx,
+        "`deny` rules of nginx",
+    ),
+    read_by(
+        "apache",
+        apache::read,
+        recognise::apache,
+        "`Deny from` and `Require not` rules of Apache",
+    ),
+    read_by(
+        "dnsmasq",
+        dnsmasq::read,
+        recognise::dnsmasq,
+        "`address=/name/` and `local=/name/` lines of dnsmasq",
+    ),
+    read_by(
+        "unbound",
+        unbound::read,
+        recognise::unbound,
+        "`local-zone:` and `local-data:` lines of unbound",
+    ),
+    read_by(
+        "hosts",
+        hosts::read,
+        recognise::hosts,
+        "hosts files: the names, never the address before them",
+    ),
+    read_by(
+        "postfix",
+        postfix::read,
+        recognise::postfix,
+        "Postfix cidr tables: what is rejected, discarded or deferred",
+    ),
+    read_by(
+        "delegated",
+        delegated::read,
+        recognise::delegated,
+        "`delegated` files of the Internet registries",
+    ),
+    read_by(
+        "emule",
+        emule::read,
+        recognise::emule,
+        "eMule's ipfilter.dat",
+    ),
+    read_by(
+        "p2p",
+        p2p::read,
+        recognise::p2p,
+        "PeerGuardian lists: name:first-last",
+    ),
     with_codes(read_by(
         "rbldnsd",
         rbldnsd::read,
@@ -95,25 +222,44 @@ pub const FORMATS: [Format; 29] = [
         recognise::json,
         "JSON lines or arrays: strings, or objects with cidr, ip, prefix, domain or subject; --column names another key",
     )),
-    read_by("dshield", list::read, recognise::dshield, "DShield blocks: first, last and length in columns"),
-    read_by("drop", list::read, recognise::drop, "Spamhaus DROP: prefixes with the number of their case in a comment"),
+    read_by(
+        "dshield",
+        list::read,
+        recognise::dshield,
+        "DShield blocks: first, last and length in columns",
+    ),
+    read_by(
+        "drop",
+        list::read,
+        recognise::drop,
+        "Spamhaus DROP: prefixes with the number of their case in a comment",
+    ),
     read_by(
         "csv",
         csv::read,
         recognise::csv,
         "tables with commas, semicolons or tabs; --column names the subject's column, or numbers it from 1",
     ),
-    read_by("list", list::read, |_| true, "one address, prefix, range or name a line, with comments and further columns (IPsum, FireHOL)"),
+    read_by(
+        "list",
+        list::read,
+        |_| true,
+        "one address, prefix, range or name a line, with comments and further columns (IPsum, FireHOL)",
+    ),
 ];
 
 /// Whether there is a format of this name that is read.
 pub fn is_read(name: &str) -> bool {
-    FORMATS.iter().any(|f| f.name == name && matches!(f.reading, Reading::Read(_)))
+    FORMATS
+        .iter()
+        .any(|f| f.name == name && matches!(f.reading, Reading::Read(_)))
 }
 
 /// The names of the formats that are read, for messages.
 pub fn known() -> String {
-    let read = FORMATS.iter().filter(|f| matches!(f.reading, Reading::Read(_)));
+    let read = FORMATS
+        .iter()
+        .filter(|f| matches!(f.reading, Reading::Read(_)));
     read.map(|f| f.name).collect::<Vec<_>>().join(", ")
 }
 
@@ -139,15 +285,30 @@ const MAX_SHOWN: usize = 60;
 /// Why a file of a format is refused.
 fn refusal(name: &str, head: &Head) -> String {
     let format = FORMATS.iter().find(|f| f.name == name);
-    let advice = format.map_or("", |f| if let Reading::Refuse(advice) = f.reading { advice } else { "" });
+    let advice = format.map_or("", |f| {
+        if let Reading::Refuse(advice) = f.reading {
+            advice
+        } else {
+            ""
+        }
+    });
     let what = recognise::archive_kind(head.bytes).unwrap_or_else(|| format.map_or("", |f| f.what));
     let printable = |l: &&&str| l.chars().all(|c| !c.is_control() && c != '\u{fffd}');
-    let first: String = head.data.first().filter(printable).map_or(String::new(), |l| l.chars().take(MAX_SHOWN).collect());
-    let shown = if first.is_empty() { String::new() } else { format!(" and starts with `{first}`") };
+    let first: String = head
+        .data
+        .first()
+        .filter(printable)
+        .map_or(String::new(), |l| l.chars().take(MAX_SHOWN).collect());
+    let shown = if first.is_empty() {
+        String::new()
+    } else {
+        format!(" and starts with `{first}`")
+    };
     format!("the file is {what} ({name}){shown}; {advice}; nothing was changed")
 }
 
-/// Reads one file in a format; gzip is unpacked on the way. Problems are in the report; the error is one that ends everything.
+/// Reads one file in a format; gzip is unpacked on the way. Problems are in the report; the error
+/// is one that ends everything.
 pub fn read<'a>(
     format: &str,
     input: Box<dyn Read + 'a>,
@@ -157,9 +318,18 @@ pub fn read<'a>(
     sink: Sink<'a>,
 ) -> Result<(), String> {
     let known = FORMATS.iter().find(|f| f.name == format);
-    let format = known.ok_or_else(|| format!("there is no format `{format}`; it is one of {}", self::known()))?;
+    let format = known.ok_or_else(|| {
+        format!(
+            "there is no format `{format}`; it is one of {}",
+            self::known()
+        )
+    })?;
     let Reading::Read(read) = &format.reading else {
-        return Err(format!("`{}` is not read; the formats are {}", format.name, self::known()));
+        return Err(format!(
+            "`{}` is not read; the formats are {}",
+            format.name,
+            self::known()
+        ));
     };
     if !format.codes && matches!(options.reasoning, Reasoning::Codes(_)) {
         let with: Vec<&str> = FORMATS.iter().filter(|f| f.codes).map(|f| f.name).collect();
@@ -170,7 +340,10 @@ pub fn read<'a>(
         ));
     }
     if format.name != "rbldnsd" && (options.dataset.is_some() || options.subzone.is_some()) {
-        return Err(format!("{file}: data set types and sub-zones belong to the format rbldnsd, and this is read as `{}`", format.name));
+        return Err(format!(
+            "{file}: data set types and sub-zones belong to the format rbldnsd, and this is read as `{}`",
+            format.name
+        ));
     }
     let lines = plain(input).map_err(|e| format!("{file}: {e}"))?;
     let mut input = Input::new(lines, file, options, report, sink);
@@ -178,7 +351,10 @@ pub fn read<'a>(
     let head = input.head()?.to_vec();
     let text = Head::text(&head);
     let head = Head::new(&head, &text);
-    let never = FORMATS.iter().take_while(|f| matches!(f.reading, Reading::Refuse(_))).find(|f| (f.recognise)(&head));
+    let never = FORMATS
+        .iter()
+        .take_while(|f| matches!(f.reading, Reading::Refuse(_)))
+        .find(|f| (f.recognise)(&head));
     // A chosen column may be another one than that of the AS numbers.
     if let Some(refused) = never.filter(|f| f.name != "asn-list" || options.column.is_none()) {
         return Err(format!("{file}: {}", refusal(refused.name, &head)));

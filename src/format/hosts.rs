@@ -1,4 +1,5 @@
-//! Hosts files: an address, and the names that it is given. The names are listed; the address is where they are sent to.
+//! Hosts files: an address, and the names that it is given. The names are listed; the address is
+//! where they are sent to.
 
 use super::{Input, report::Omission};
 
@@ -7,9 +8,17 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.split('#').next().unwrap_or("");
         let mut words = Words::new(text);
-        let Some((column, address)) = words.next() else { continue };
-        if address.split('%').next().is_none_or(|a| a.parse::<std::net::IpAddr>().is_err()) {
-            let what = format!("`{address}` is not an address; a line of a hosts file is an address and names");
+        let Some((column, address)) = words.next() else {
+            continue;
+        };
+        if address
+            .split('%')
+            .next()
+            .is_none_or(|a| a.parse::<std::net::IpAddr>().is_err())
+        {
+            let what = format!(
+                "`{address}` is not an address; a line of a hosts file is an address and names"
+            );
             input.problem_of("not a line of a hosts file", column, &what);
             continue;
         }
@@ -17,7 +26,10 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         for (column, name) in words {
             any = true;
             let bare = name.trim_end_matches('.');
-            if !bare.contains(['.', ':']) || is_local(bare) || bare.parse::<std::net::IpAddr>().is_ok() {
+            if !bare.contains(['.', ':'])
+                || is_local(bare)
+                || bare.parse::<std::net::IpAddr>().is_ok()
+            {
                 input.leave_out(Omission::LocalName, column, name);
             } else {
                 input.take_word(name, false, None, None, column)?;
@@ -37,7 +49,13 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 /// Names that hosts files have for the machine itself.
 fn is_local(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["localhost.localdomain", "localhost.localdomain4", "localhost6.localdomain6", "localhost.localdomain6"].contains(&name.as_str())
+    [
+        "localhost.localdomain",
+        "localhost.localdomain4",
+        "localhost6.localdomain6",
+        "localhost.localdomain6",
+    ]
+    .contains(&name.as_str())
         || name.ends_with(".localhost")
         || name.ends_with(".localdomain")
 }

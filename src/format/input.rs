@@ -29,13 +29,15 @@ pub struct Entry {
     pub reason: ReasonId,
     /// An exception from a wider listing of the same source.
     pub hole: bool,
-    /// The exception follows from another line's value and yields to a listing of the very same subject.
+    /// The exception follows from another line's value and yields to a listing of the very same
+    /// subject.
     pub weak: bool,
     /// Its own text, `$` standing for the subject.
     pub text: Option<Box<str>>,
     /// How it came here.
     pub path: FeedPath,
-    /// A remark for operators, such as the number of the case at the list's publisher; never published.
+    /// A remark for operators, such as the number of the case at the list's publisher; never
+    /// published.
     pub note: Option<Box<str>>,
 }
 
@@ -90,30 +92,46 @@ impl<'a> Input<'a> {
             alone: false,
             owner: String::new(),
             note: None,
-            path: if options.untraced { FeedPath::Untraced } else { FeedPath::Own },
+            path: if options.untraced {
+                FeedPath::Untraced
+            } else {
+                FeedPath::Own
+            },
         }
     }
 
     /// The first bytes of what is left, which stay to be read: at the start of a file its head.
     pub(super) fn head(&mut self) -> Result<&[u8], String> {
-        self.lines.fill_buf().map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))
+        self.lines
+            .fill_buf()
+            .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))
     }
 
     /// How words are read in this list.
     pub(super) fn rules(&self) -> Rules {
-        Rules { host_bits: self.options.host_bits, digest: self.options.digest }
+        Rules {
+            host_bits: self.options.host_bits,
+            digest: self.options.digest,
+        }
     }
 
-    /// The first byte that is no white space, which stays to be read; `None` at the end of the file.
+    /// The first byte that is no white space, which stays to be read; `None` at the end of the
+    /// file.
     pub(super) fn peek(&mut self) -> Result<Option<u8>, String> {
         loop {
-            let first = self.lines.fill_buf().map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))?.first().copied();
+            let first = self
+                .lines
+                .fill_buf()
+                .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))?
+                .first()
+                .copied();
             match first {
                 Some(b'\n') => {
                     (self.line, self.column) = (self.line + 1, 0);
                     self.report.lines += 1;
                 }
-                // Byte order marks stand at the start of files that were put together, and ^Z at the end of old ones.
+                // Byte order marks stand at the start of files that were put together, and ^Z at
+                // the end of old ones.
                 Some(b' ' | b'\t' | b'\r' | 0xef | 0xbb | 0xbf | 0x1a) => self.column += 1,
                 other => return Ok(other),
             }
@@ -141,7 +159,9 @@ impl<'a> Input<'a> {
         loop {
             self.buffer.clear();
             let mut limited = (&mut self.lines).take(MAX_LINE as u64 + 1);
-            let n = limited.read_until(b'\n', &mut self.buffer).map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))?;
+            let n = limited
+                .read_until(b'\n', &mut self.buffer)
+                .map_err(|e| format!("{}:{}: {e}", self.file, self.line + 1))?;
             if n == 0 {
                 return Ok(None);
             }
@@ -154,7 +174,11 @@ impl<'a> Input<'a> {
                 while !self.buffer.ends_with(b"\n") {
                     self.buffer.clear();
                     let mut limited = (&mut self.lines).take(MAX_LINE as u64);
-                    if limited.read_until(b'\n', &mut self.buffer).map_err(|e| e.to_string())? == 0 {
+                    if limited
+                        .read_until(b'\n', &mut self.buffer)
+                        .map_err(|e| e.to_string())?
+                        == 0
+                    {
                         break;
                     }
                 }
@@ -164,20 +188,24 @@ impl<'a> Input<'a> {
                 self.buffer.pop();
             }
             if self.buffer.contains(&0) {
-                return Err(format!("{}:{}: there is a NUL byte: the file is not text; nothing was changed", self.file, self.line));
+                return Err(format!(
+                    "{}:{}: there is a NUL byte: the file is not text; nothing was changed",
+                    self.file, self.line
+                ));
             }
             let text = String::from_utf8_lossy(&self.buffer);
             let clean = word::without_marks(&text);
             if clean.len() < text.len() {
                 let (file, line) = (self.file, self.line);
-                self.report.remark(Remark::InvisibleCharacter, || format!("{file}:{line}"));
+                self.report
+                    .remark(Remark::InvisibleCharacter, || format!("{file}:{line}"));
             }
             return Ok(Some(clean.into_owned()));
         }
     }
 
-    /// Notes a problem in the current line; problems whose texts differ only in numbers and in what stands in backticks are
-    /// one class.
+    /// Notes a problem in the current line; problems whose texts differ only in numbers and in what
+    /// stands in backticks are one class.
     pub(super) fn problem(&mut self, column: usize, what: &str) {
         self.problem_of("", column, what);
     }
@@ -189,21 +217,34 @@ impl<'a> Input<'a> {
 
     /// Notes a problem of a class.
     pub(super) fn problem_of(&mut self, class: &str, column: usize, what: &str) {
-        let what = if self.owner.is_empty() { what } else { &format!("{}: {what}", self.owner) };
-        self.report.problem(self.file, self.line, column, class, what);
+        let what = if self.owner.is_empty() {
+            what
+        } else {
+            &format!("{}: {what}", self.owner)
+        };
+        self.report
+            .problem(self.file, self.line, column, class, what);
     }
 
     /// Counts something in the current line that a rule leaves out.
     pub(super) fn leave_out(&mut self, kind: Omission, column: usize, found: &str) {
         let (file, line) = (self.file, self.line);
-        self.report.leave_out(kind, || place(file, line, column, found));
+        self.report
+            .leave_out(kind, || place(file, line, column, found));
     }
 
-    /// A line of a recognised format that lists nothing: left out, but an address without a rule around it is an error.
+    /// A line of a recognised format that lists nothing: left out, but an address without a rule
+    /// around it is an error.
     pub(super) fn other_line(&mut self, column: usize, line: &str) {
         let word = line.split([' ', '\t', ';', ',']).next().unwrap_or("");
-        if word.split('/').next().is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok()) {
-            let what = format!("`{line}` is not a rule of this format; with --format list one address a line is read");
+        if word
+            .split('/')
+            .next()
+            .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
+        {
+            let what = format!(
+                "`{line}` is not a rule of this format; with --format list one address a line is read"
+            );
             self.problem_of("an address without a rule", column, &what);
         } else {
             self.leave_out(Omission::OtherLine, column, line);
@@ -213,12 +254,14 @@ impl<'a> Input<'a> {
     /// Counts something in the current line that is taken and may surprise.
     pub(super) fn remark(&mut self, kind: Remark, column: usize, found: &str) {
         let (file, line) = (self.file, self.line);
-        self.report.remark(kind, || place(file, line, column, found));
+        self.report
+            .remark(kind, || place(file, line, column, found));
     }
 
     /// Tells something that was read over, or that may surprise, in the current line.
     pub(super) fn warn(&mut self, what: &str) {
-        self.report.warn(format!("{}:{}: {what}", self.file, self.line));
+        self.report
+            .warn(format!("{}:{}: {what}", self.file, self.line));
     }
 
     /// Takes a subject with what the line says of it: its code, or none, and its text.
@@ -250,7 +293,15 @@ impl<'a> Input<'a> {
         match &self.options.reasoning {
             Reasoning::One(reason) => {
                 self.count(&subject, hole);
-                (self.sink)(Entry { subject, reason: *reason, hole, weak: false, text, path, note })
+                (self.sink)(Entry {
+                    subject,
+                    reason: *reason,
+                    hole,
+                    weak: false,
+                    text,
+                    path,
+                    note,
+                })
             }
             Reasoning::Codes(codes) => {
                 let code = code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2));
@@ -258,13 +309,22 @@ impl<'a> Input<'a> {
                 if listed.is_none() && !hole {
                     self.report.taken -= 1;
                     let known: Vec<String> = codes.iter().map(|(c, _)| c.to_string()).collect();
-                    self.problem(column, &format!("`{code}` is not a code of the zone; its codes are {}", known.join(", ")));
+                    self.problem(
+                        column,
+                        &format!(
+                            "`{code}` is not a code of the zone; its codes are {}",
+                            known.join(", ")
+                        ),
+                    );
                     return Ok(());
                 }
                 self.count(&subject, hole);
                 // The longest match decides with its whole value: here nothing else is listed.
                 let others = if self.alone { &[][..] } else { &codes[..] };
-                for (_, other) in others.iter().filter(|c| Some(*c) != listed && listed.is_none_or(|l| l.1 != c.1)) {
+                for (_, other) in others
+                    .iter()
+                    .filter(|c| Some(*c) != listed && listed.is_none_or(|l| l.1 != c.1))
+                {
                     (self.sink)(Entry {
                         subject: subject.clone(),
                         reason: *other,
@@ -276,7 +336,15 @@ impl<'a> Input<'a> {
                     })?;
                 }
                 match listed {
-                    Some((_, reason)) => (self.sink)(Entry { subject, reason: *reason, hole: false, weak: false, text, path, note }),
+                    Some((_, reason)) => (self.sink)(Entry {
+                        subject,
+                        reason: *reason,
+                        hole: false,
+                        weak: false,
+                        text,
+                        path,
+                        note,
+                    }),
                     None => Ok(()),
                 }
             }
@@ -290,7 +358,15 @@ impl<'a> Input<'a> {
             Reasoning::Codes(codes) => codes.iter().map(|c| c.1).collect(),
         };
         reasons.into_iter().try_for_each(|reason| {
-            (self.sink)(Entry { subject: subject.clone(), reason, hole: true, weak: true, text: None, path: FeedPath::Own, note: None })
+            (self.sink)(Entry {
+                subject: subject.clone(),
+                reason,
+                hole: true,
+                weak: true,
+                text: None,
+                path: FeedPath::Own,
+                note: None,
+            })
         })
     }
 
@@ -306,14 +382,21 @@ impl<'a> Input<'a> {
             _ if hole => &mut shape.exclusions,
             Subject::V4(_) => &mut shape.ipv4,
             Subject::V6(_) => &mut shape.ipv6,
-            Subject::Domain(d) if self.options.digest.is_some_and(|digest| digest.publishes(d)) => &mut shape.digests,
+            Subject::Domain(d)
+                if self
+                    .options
+                    .digest
+                    .is_some_and(|digest| digest.publishes(d)) =>
+            {
+                &mut shape.digests
+            }
             Subject::Domain(_) => &mut shape.names,
         };
         *counter += 1;
     }
 
-    /// Why a subject is left out by a rule, where it is. Zones that are followed publish what they publish: the public suffix
-    /// list does not hold for them.
+    /// Why a subject is left out by a rule, where it is. Zones that are followed publish what they
+    /// publish: the public suffix list does not hold for them.
     fn omission(&mut self, subject: &Subject, hole: bool) -> Option<Omission> {
         match unlistable(subject, &self.options.allowed) {
             None => {}
@@ -353,7 +436,9 @@ impl<'a> Input<'a> {
             }
             Ok(e) => {
                 let more = word[e.used..].trim();
-                let what = format!("`{word}`: an entry is one address, prefix, range or name; what is `{more}` here?");
+                let what = format!(
+                    "`{word}`: an entry is one address, prefix, range or name; what is `{more}` here?"
+                );
                 self.problem_of("more than one entry", column, &what);
                 Ok(())
             }
@@ -374,10 +459,16 @@ impl<'a> Input<'a> {
         column: usize,
     ) -> Result<(), String> {
         if let Some(port) = entry.port {
-            let found = entry.subjects.first().map_or(String::new(), |s| format!("{s}, port {port}"));
+            let found = entry
+                .subjects
+                .first()
+                .map_or(String::new(), |s| format!("{s}, port {port}"));
             self.remark(Remark::Port, column, &found);
         }
-        entry.subjects.into_iter().try_for_each(|s| self.take(s, hole, code, text, column))
+        entry
+            .subjects
+            .into_iter()
+            .try_for_each(|s| self.take(s, hole, code, text, column))
     }
 }
 
@@ -388,6 +479,9 @@ fn place(file: &str, line: u64, column: usize, found: &str) -> String {
 
 /// Whether a word can be a subject.
 pub(super) fn is_subject(word: &str) -> bool {
-    let rules = Rules { host_bits: crate::model::subject::HostBits::Clear, digest: None };
+    let rules = Rules {
+        host_bits: crate::model::subject::HostBits::Clear,
+        digest: None,
+    };
     word::first(word, &rules).is_ok_and(|e| e.used == word.len())
 }

@@ -2,7 +2,8 @@
 
 use super::{Input, hosts::Words};
 
-/// Reads routes: what goes to a blackhole, or is unreachable, prohibited or rejected, is listed. Other routes are left out.
+/// Reads routes: what goes to a blackhole, or is unreachable, prohibited or rejected, is listed.
+/// Other routes are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.split('#').next().unwrap_or("");
@@ -10,13 +11,27 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             continue;
         }
         let words: Vec<(usize, &str)> = Words::new(text).collect();
-        let plain: Vec<&str> = words.iter().map(|w| w.1.trim_start_matches("/sbin/")).collect();
-        let start =
-            plain.iter().position(|w| !matches!(*w, "ip" | "-4" | "-6" | "route" | "add" | "append" | "replace" | "sudo")).unwrap_or(0);
+        let plain: Vec<&str> = words
+            .iter()
+            .map(|w| w.1.trim_start_matches("/sbin/"))
+            .collect();
+        let start = plain
+            .iter()
+            .position(|w| {
+                !matches!(
+                    *w,
+                    "ip" | "-4" | "-6" | "route" | "add" | "append" | "replace" | "sudo"
+                )
+            })
+            .unwrap_or(0);
         let found = match &plain[start..] {
-            ["blackhole" | "unreachable" | "prohibit", what, ..] if *what != "default" => Some((start + 1, (*what).to_string())),
+            ["blackhole" | "unreachable" | "prohibit", what, ..] if *what != "default" => {
+                Some((start + 1, (*what).to_string()))
+            }
             ["-host", what, .., "reject"] => Some((start + 1, (*what).to_string())),
-            ["-net", what, "netmask", mask, .., "reject"] => Some((start + 1, format!("{what}/{mask}"))),
+            ["-net", what, "netmask", mask, .., "reject"] => {
+                Some((start + 1, format!("{what}/{mask}")))
+            }
             ["-net", what, .., "reject"] => Some((start + 1, (*what).to_string())),
             _ => None,
         };

@@ -7,8 +7,8 @@ use super::{Input, hosts::Words, report::Omission};
 /// How many sets of other types are remembered.
 const MAX_SETS: usize = 100_000;
 
-/// Reads sets of addresses and networks: their entries are listed, those with `nomatch` are exclusions. Sets of other types,
-/// such as those with ports, are left out.
+/// Reads sets of addresses and networks: their entries are listed, those with `nomatch` are
+/// exclusions. Sets of other types, such as those with ports, are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     // Sets whose entries are not addresses alone.
     let mut others: HashSet<String> = HashSet::new();
@@ -19,7 +19,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             members &= !text.is_empty();
             continue;
         }
-        let words: Vec<(usize, &str)> = Words::new(&line).filter(|w| !matches!(w.1, "ipset" | "sudo" | "-exist" | "-!")).collect();
+        let words: Vec<(usize, &str)> = Words::new(&line)
+            .filter(|w| !matches!(w.1, "ipset" | "sudo" | "-exist" | "-!"))
+            .collect();
         let plain: Vec<&str> = words.iter().map(|w| w.1).collect();
         if plain.is_empty() {
             input.other_line(1, text);
@@ -31,15 +33,30 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             ["Members:"] => members = true,
             _ if members && !skips => entry(input, &words, text)?,
             ["create" | "-N", _, kind, ..] if !is_addresses(kind) && others.len() >= MAX_SETS => {
-                return Err(format!("{}:{}: there are more than {MAX_SETS} sets of other types", input.file, input.line));
+                return Err(format!(
+                    "{}:{}: there are more than {MAX_SETS} sets of other types",
+                    input.file, input.line
+                ));
             }
-            ["create" | "-N", set, kind, ..] if !is_addresses(kind) => drop(others.insert(set.into())),
+            ["create" | "-N", set, kind, ..] if !is_addresses(kind) => {
+                others.insert(set.into());
+            }
             ["del" | "-D", ..] => {
-                input.problem_of("a command that takes away", 1, &format!("`{text}` takes an entry away; save the set anew"));
+                input.problem_of(
+                    "a command that takes away",
+                    1,
+                    &format!("`{text}` takes an entry away; save the set anew"),
+                );
             }
             ["add" | "-A", set, _, ..] if !others.contains(set) => entry(input, &words[2..], text)?,
-            ["create" | "-N" | "flush" | "-F" | "swap" | "-W" | "destroy" | "-X" | "COMMIT" | "rename", ..] => {}
-            _ if members || plain[0] == "add" || plain[0] == "-A" => input.leave_out(Omission::OtherLine, 1, text),
+            [
+                "create" | "-N" | "flush" | "-F" | "swap" | "-W" | "destroy" | "-X" | "COMMIT"
+                | "rename",
+                ..,
+            ] => {}
+            _ if members || plain[0] == "add" || plain[0] == "-A" => {
+                input.leave_out(Omission::OtherLine, 1, text);
+            }
             [key, ..] if key.ends_with(':') => {}
             _ => input.other_line(1, text),
         }
@@ -49,11 +66,16 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 
 /// Whether entries of a type are addresses or networks and nothing else.
 fn is_addresses(kind: &str) -> bool {
-    matches!(kind, "hash:ip" | "hash:net" | "bitmap:ip" | "iphash" | "nethash" | "iptree" | "ipmap")
+    matches!(
+        kind,
+        "hash:ip" | "hash:net" | "bitmap:ip" | "iphash" | "nethash" | "iptree" | "ipmap"
+    )
 }
 
 fn entry(input: &mut Input, words: &[(usize, &str)], line: &str) -> Result<(), String> {
-    let Some((column, what)) = words.first() else { return Ok(()) };
+    let Some((column, what)) = words.first() else {
+        return Ok(());
+    };
     if what.contains(',') {
         input.leave_out(Omission::OtherLine, *column, line);
         return Ok(());

@@ -2,7 +2,8 @@
 
 use super::{Input, hosts::Words, report::Omission};
 
-/// Reads rules: sources that are dropped or rejected are listed. What accepts, and what is not about sources, is left out.
+/// Reads rules: sources that are dropped or rejected are listed. What accepts, and what is not
+/// about sources, is left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.trim();
@@ -10,18 +11,29 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             continue;
         }
         let words: Vec<(usize, &str)> = Words::new(&line).collect();
-        let value = |names: &[&str]| words.iter().position(|w| names.contains(&w.1)).and_then(|i| words.get(i + 1).map(|v| (i, *v)));
+        let value = |names: &[&str]| {
+            words
+                .iter()
+                .position(|w| names.contains(&w.1))
+                .and_then(|i| words.get(i + 1).map(|v| (i, *v)))
+        };
         let target = value(&["-j", "--jump", "-g", "--goto"]).map_or("", |(_, (_, t))| t);
         let source = value(&["-s", "--source", "--src", "--src-range"]);
         let negated = source.is_some_and(|(i, _)| i > 0 && words[i - 1].1 == "!");
         match source {
             Some((_, (column, what))) if drops(target) && !negated => {
                 for (i, part) in what.split(',').enumerate() {
-                    let column = if i == 0 { column } else { line.find(part).map_or(column, |at| at + 1) };
+                    let column = if i == 0 {
+                        column
+                    } else {
+                        line.find(part).map_or(column, |at| at + 1)
+                    };
                     input.take_word(part, false, None, None, column)?;
                 }
             }
-            Some(_) if matches!(target, "ACCEPT" | "RETURN") => input.leave_out(Omission::ExceptionRule, 1, text),
+            Some(_) if matches!(target, "ACCEPT" | "RETURN") => {
+                input.leave_out(Omission::ExceptionRule, 1, text);
+            }
             _ => input.other_line(1, text),
         }
     }
@@ -31,5 +43,7 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 /// Whether a target drops or rejects, by its own name or by that of a chain.
 fn drops(target: &str) -> bool {
     let target = target.to_ascii_uppercase();
-    ["DROP", "REJECT", "TARPIT", "BLOCK", "DENY", "BAN"].iter().any(|t| target.contains(t))
+    ["DROP", "REJECT", "TARPIT", "BLOCK", "DENY", "BAN"]
+        .iter()
+        .any(|t| target.contains(t))
 }

@@ -1,5 +1,5 @@
-//! JSON: values one after another, as lines (Spamhaus DROP's form) or over many lines; an array's items are taken one by
-//! one as they come, so it may be of any size.
+//! JSON: values one after another, as lines (Spamhaus DROP's form) or over many lines; an array's
+//! items are taken one by one as they come, so it may be of any size.
 
 use std::{
     cell::Cell,
@@ -17,8 +17,8 @@ mod walk;
 use place::{Counted, Place};
 use walk::Walk;
 
-/// Reads JSON values. A line that is one is read by itself, so that an error costs that line only; what starts an array, or
-/// an object that goes on in the next line, is read as a stream.
+/// Reads JSON values. A line that is one is read by itself, so that an error costs that line only;
+/// what starts an array, or an object that goes on in the next line, is read as a stream.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let seen = walk::Seen::default();
     loop {
@@ -27,13 +27,18 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             continue;
         }
         let before = input.column();
-        let Some(line) = input.next()? else { return Ok(()) };
+        let Some(line) = input.next()? else {
+            return Ok(());
+        };
         let text = line.trim();
         if text.is_empty() || text == "," {
             continue;
         }
         let text = text.strip_suffix(',').unwrap_or(text);
-        let place = Place { at: Cell::new((input.line, before)), line: Some(&line) };
+        let place = Place {
+            at: Cell::new((input.line, before)),
+            line: Some(&line),
+        };
         let walk = Walk::new(&mut *input, &place, &seen);
         let mut json = serde_json::Deserializer::from_str(text);
         let result = (&walk).deserialize(&mut json).and_then(|()| json.end());
@@ -57,12 +62,26 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 ///
 /// After an error in a value the rest of the file cannot be told from it, so the file is refused.
 fn stream(input: &mut Input, head: String, seen: &walk::Seen) -> Result<(), String> {
-    let began = if head.is_empty() { input.line + 1 } else { input.line };
+    let began = if head.is_empty() {
+        input.line + 1
+    } else {
+        input.line
+    };
     let column = if head.is_empty() { input.column() } else { 0 };
     let mut rest = input.lend();
-    let place = Place { at: Cell::new((began, column)), line: None };
-    let head = if head.is_empty() || input.unended { head } else { head + "\n" };
-    let mut counted = Counted { inner: io::Cursor::new(head).chain(&mut rest), place: &place };
+    let place = Place {
+        at: Cell::new((began, column)),
+        line: None,
+    };
+    let head = if head.is_empty() || input.unended {
+        head
+    } else {
+        head + "\n"
+    };
+    let mut counted = Counted {
+        inner: io::Cursor::new(head).chain(&mut rest),
+        place: &place,
+    };
     let walk = Walk::new(&mut *input, &place, seen);
     let result = (&walk).deserialize(&mut serde_json::Deserializer::from_reader(&mut counted));
     let fatal = walk.into_fatal();
@@ -74,13 +93,21 @@ fn stream(input: &mut Input, head: String, seen: &walk::Seen) -> Result<(), Stri
             Some(why) => why,
             None if e.is_io() => format!("{}:{line}: {e}", input.file),
             None if e.is_eof() => {
-                format!("{place}: the JSON value that starts in line {began} does not end: the file is cut off; nothing was changed")
+                format!(
+                    "{place}: the JSON value that starts in line {began} does not end: the file is cut off; nothing was changed"
+                )
             }
-            None => format!("{place}: this is not a JSON value: {}; what follows cannot be read, and nothing was changed", bare(e)),
+            None => format!(
+                "{place}: this is not a JSON value: {}; what follows cannot be read, and nothing was changed",
+                bare(e)
+            ),
         });
     }
     // The rest of the line, up to its end, is read as a line of its own and counted then.
-    (input.report.lines, input.line) = (input.report.lines + (line - 1).saturating_sub(input.line), line - 1);
+    (input.report.lines, input.line) = (
+        input.report.lines + (line - 1).saturating_sub(input.line),
+        line - 1,
+    );
     input.give_back(rest, at);
     Ok(())
 }

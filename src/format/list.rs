@@ -8,8 +8,9 @@ use crate::model::Subject;
 
 /// Reads a plain list. `#` and `;` start comments; blanks, commas and `|` separate columns.
 ///
-/// The second column changes the entry only as a length, a mask, or the end of a range; behind a range a number has to be its
-/// length or its count. Behind a name only numbers and dates are read over: anything else is most likely a sentence.
+/// The second column changes the entry only as a length, a mask, or the end of a range; behind a
+/// range a number has to be its length or its count. Behind a name only numbers and dates are read
+/// over: anything else is most likely a sentence.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let (text, comment) = line.split_at(line.find(['#', ';']).unwrap_or(line.len()));
@@ -22,8 +23,13 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 
 /// The number of a case in a comment, as Spamhaus DROP has it: `SBL256894`.
 pub(super) fn case_number(comment: &str) -> Option<&str> {
-    let word = comment.trim_start_matches([';', '#', ' ', '\t']).split_whitespace().next()?;
-    word.strip_prefix("SBL").filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())).map(|_| word)
+    let word = comment
+        .trim_start_matches([';', '#', ' ', '\t'])
+        .split_whitespace()
+        .next()?;
+    word.strip_prefix("SBL")
+        .filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        .map(|_| word)
 }
 
 /// How much of a line an error shows.
@@ -65,15 +71,22 @@ fn columns(input: &mut Input, text: &str, entry: &Entry, start: usize) -> bool {
     let mut number = if entry.last_column { 3 } else { 2 };
     let mut at = entry.used;
     while at < text.len() {
-        let rest = text[at..].trim_start_matches(|c: char| SEPARATORS.contains(&c) || c.is_whitespace());
+        let rest =
+            text[at..].trim_start_matches(|c: char| SEPARATORS.contains(&c) || c.is_whitespace());
         at = text.len() - rest.len();
-        let word = &rest[..rest.find(|c: char| SEPARATORS.contains(&c) || c.is_whitespace()).unwrap_or(rest.len())];
+        let word = &rest[..rest
+            .find(|c: char| SEPARATORS.contains(&c) || c.is_whitespace())
+            .unwrap_or(rest.len())];
         if word.is_empty() {
             break;
         }
         if let Some((class, what)) = column_error(entry, word, number, is_name) {
             let shown: String = text.chars().take(MAX_SHOWN).collect();
-            input.problem_of(class, start + at, &format!("`{}`: {what}", shown.trim_end()));
+            input.problem_of(
+                class,
+                start + at,
+                &format!("`{}`: {what}", shown.trim_end()),
+            );
             return false;
         }
         if !(entry.last_column && number == 3) {
@@ -85,11 +98,18 @@ fn columns(input: &mut Input, text: &str, entry: &Entry, start: usize) -> bool {
 }
 
 /// Why a further column makes a line an error, where it does.
-fn column_error(entry: &Entry, word: &str, number: usize, is_name: bool) -> Option<(&'static str, String)> {
+fn column_error(
+    entry: &Entry,
+    word: &str,
+    number: usize,
+    is_name: bool,
+) -> Option<(&'static str, String)> {
     if is_name && !is_number(word) && !is_date(word) {
         return Some((
             "words behind a name",
-            format!("`{word}` stands behind a name; a name is alone on its line, or numbers and dates follow it"),
+            format!(
+                "`{word}` stands behind a name; a name is alone on its line, or numbers and dates follow it"
+            ),
         ));
     }
     if entry.last_column && number == 3 && is_number(word) {
@@ -98,7 +118,10 @@ fn column_error(entry: &Entry, word: &str, number: usize, is_name: bool) -> Opti
             [Subject::V6(p)] => Some(u128::from(p.len())),
             _ => None,
         };
-        let count = entry.subjects.iter().fold(0u128, |n, s| n.saturating_add(s.addresses()));
+        let count = entry
+            .subjects
+            .iter()
+            .fold(0u128, |n, s| n.saturating_add(s.addresses()));
         let said = word.parse::<u128>().ok();
         let fits = said.is_some() && (said == length || said == Some(count));
         let length = length.map_or(String::new(), |l| format!("/{l}, "));
@@ -110,9 +133,16 @@ fn column_error(entry: &Entry, word: &str, number: usize, is_name: bool) -> Opti
         });
     }
     if word.strip_prefix('/').is_some_and(is_number) {
-        return Some(("columns that disagree", format!("a prefix and the length `{word}` beside it; which is right?")));
+        return Some((
+            "columns that disagree",
+            format!("a prefix and the length `{word}` beside it; which is right?"),
+        ));
     }
-    let address = |w: &str| w.split('/').next().is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok());
+    let address = |w: &str| {
+        w.split('/')
+            .next()
+            .is_some_and(|a| a.parse::<std::net::IpAddr>().is_ok())
+    };
     address(word).then(|| {
         (
             "a further address",
@@ -124,13 +154,20 @@ fn column_error(entry: &Entry, word: &str, number: usize, is_name: bool) -> Opti
 /// Whether a word is a number, such as a score.
 pub(super) fn is_number(word: &str) -> bool {
     let digits = word.trim_start_matches(['+', '-']).trim_end_matches('%');
-    !digits.is_empty() && digits.matches('.').count() <= 1 && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    !digits.is_empty()
+        && digits.matches('.').count() <= 1
+        && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
 /// Whether a word is a date or a time in figures.
 pub(super) fn is_date(word: &str) -> bool {
     let word = word.trim_end_matches("UTC");
-    let written = word.bytes().all(|b| b.is_ascii_digit() || b"-:/.TZ+".contains(&b));
+    let written = word
+        .bytes()
+        .all(|b| b.is_ascii_digit() || b"-:/.TZ+".contains(&b));
     let figures = word.bytes().filter(u8::is_ascii_digit).count();
-    written && figures >= 3 && word.starts_with(|c: char| c.is_ascii_digit()) && word.contains(['-', ':', '/'])
+    written
+        && figures >= 3
+        && word.starts_with(|c: char| c.is_ascii_digit())
+        && word.contains(['-', ':', '/'])
 }

@@ -1,16 +1,22 @@
-//! Master files (RFC 1035 section 5) of block lists: owner names with A and TXT records become subjects again.
+//! Master files (RFC 1035 section 5) of block lists: owner names with A and TXT records become
+//! subjects again.
 //!
-//! A name that has other records only, or only others below it, lists nothing, but it stops a wildcard above it
-//! (RFC 4592 section 2.2.1), so it is an exception from that.
+//! A name that has other records only, or only others below it, lists nothing, but it stops a
+//! wildcard above it (RFC 4592 section 2.2.1), so it is an exception from that.
 
 use std::net::Ipv4Addr;
 
 use super::{Input, text::literal};
 use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
 
-/// Reads a master file. A records list; TXT records give the texts; records of other types only make their owner exist.
+/// Reads a master file. A records list; TXT records give the texts; records of other types only
+/// make their owner exist.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    let given = input.options.origin.as_ref().map(|o| o.trim_end_matches('.').to_ascii_lowercase());
+    let given = input
+        .options
+        .origin
+        .as_ref()
+        .map(|o| o.trim_end_matches('.').to_ascii_lowercase());
     let mut origin = given.clone().unwrap_or_default();
     // The zone's own name: as given, that of the SOA, or the first origin.
     let mut zone = given;
@@ -32,7 +38,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             owner = absolute(&words[0].text, &origin);
             rest = &words[1..];
         }
-        while rest.first().is_some_and(|w| w.text.eq_ignore_ascii_case("IN") || w.text.starts_with(|c: char| c.is_ascii_digit())) {
+        while rest.first().is_some_and(|w| {
+            w.text.eq_ignore_ascii_case("IN") || w.text.starts_with(|c: char| c.is_ascii_digit())
+        }) {
             rest = &rest[1..];
         }
         let [kind, data @ ..] = rest else {
@@ -45,7 +53,12 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         }
         if open.as_ref().is_none_or(|o| o.owner != owner) {
             finish(input, open.take(), zone.as_deref())?;
-            open = Some(Open { owner: owner.clone(), line, column, ..Open::default() });
+            open = Some(Open {
+                owner: owner.clone(),
+                line,
+                column,
+                ..Open::default()
+            });
         }
         let Some(o) = &mut open else { continue };
         match (kind.as_str(), data) {
@@ -64,15 +77,18 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
     finish(input, open, zone.as_deref())
 }
 
-/// A line that starts with `$`: the origin that holds from here on, where it says one. What would make records that we do
-/// not see is an error: a list without them is another list.
+/// A line that starts with `$`: the origin that holds from here on, where it says one. What would
+/// make records that we do not see is an error: a list without them is another list.
 fn directive(input: &mut Input, words: &[Word], origin: &str) -> Option<String> {
     let name = words[0].text.to_ascii_uppercase();
     match name.as_str() {
         "$ORIGIN" => return Some(absolute(words.get(1).map_or("", |o| &o.text), origin)),
         "$TTL" => {}
         "$INCLUDE" | "$GENERATE" => {
-            input.problem(words[0].column, &format!("{name} is not followed; give the file with its records written out"));
+            input.problem(
+                words[0].column,
+                &format!("{name} is not followed; give the file with its records written out"),
+            );
         }
         _ => input.warn(&format!("`{name}` is read over")),
     }
@@ -94,7 +110,9 @@ fn finish(input: &mut Input, open: Option<Open>, zone: Option<&str>) -> Result<(
     let Some(o) = open else { return Ok(()) };
     let zone = zone.unwrap_or("");
     let name = match o.owner.strip_suffix(zone) {
-        Some(rest) if zone.is_empty() || rest.is_empty() || rest.ends_with('.') => rest.trim_end_matches('.'),
+        Some(rest) if zone.is_empty() || rest.is_empty() || rest.ends_with('.') => {
+            rest.trim_end_matches('.')
+        }
         _ => return Ok(()), // outside the zone: glue
     };
     if name.is_empty() {
@@ -108,17 +126,33 @@ fn finish(input: &mut Input, open: Option<Open>, zone: Option<&str>) -> Result<(
 }
 
 /// What an owner's own records say: A records list; one without any is an exception.
-pub(super) fn own(input: &mut Input, name: &str, codes: &[Ipv4Addr], texts: &[String], column: usize) -> Result<(), String> {
+pub(super) fn own(
+    input: &mut Input,
+    name: &str,
+    codes: &[Ipv4Addr],
+    texts: &[String],
+    column: usize,
+) -> Result<(), String> {
     // An address outside 127/8 is that of a host of the list's own, such as a name server.
     let lists = !codes.is_empty() && codes.iter().all(|c| c.octets()[0] == 127);
-    let digest = input.options.digest.and_then(|d| d.read(name).ok()).map(Subject::Domain);
-    let checked = digest.map_or_else(|| subject(name), Ok).and_then(|s| match &s {
-        // A zone that is followed publishes what it publishes; a file is a list like others.
-        Subject::Domain(d) if lists && !input.options.followed && !matches!(d.name(), "test" | "invalid") => {
-            super::word::check_name(name, d, input.options.digest).map(|()| s).map_err(|e| e.text)
-        }
-        _ => Ok(s),
-    });
+    let digest = input
+        .options
+        .digest
+        .and_then(|d| d.read(name).ok())
+        .map(Subject::Domain);
+    let checked = digest
+        .map_or_else(|| subject(name), Ok)
+        .and_then(|s| match &s {
+            // A zone that is followed publishes what it publishes; a file is a list like others.
+            Subject::Domain(d)
+                if lists && !input.options.followed && !matches!(d.name(), "test" | "invalid") =>
+            {
+                super::word::check_name(name, d, input.options.digest)
+                    .map(|()| s)
+                    .map_err(|e| e.text)
+            }
+            _ => Ok(s),
+        });
     match checked {
         Ok(s) if lists => {
             // In these files `$` is no more than a dollar.
@@ -134,22 +168,35 @@ pub(super) fn own(input: &mut Input, name: &str, codes: &[Ipv4Addr], texts: &[St
         Err(_) => {}
     }
     // The name is there, so a wildcard above it does not speak for what is below it either.
-    let below = if name.starts_with("*.") { None } else { subject(&format!("*.{name}")).ok() };
+    let below = if name.starts_with("*.") {
+        None
+    } else {
+        subject(&format!("*.{name}")).ok()
+    };
     match below {
         Some(s @ (Subject::Domain(_) | Subject::V4(_))) => input.take_weak(&s),
         _ => Ok(()),
     }
 }
 
-/// The names above an owner exist, so a wildcard higher up does not speak for what is below them (RFC 4592 section 2.2.1):
-/// they are exceptions, unless they have a wildcard of their own.
+/// The names above an owner exist, so a wildcard higher up does not speak for what is below them
+/// (RFC 4592 section 2.2.1): they are exceptions, unless they have a wildcard of their own.
 pub(super) fn enclosers(input: &mut Input, name: &str) -> Result<(), String> {
-    let mut above = name.strip_prefix("*.").map_or_else(|| name.split_once('.').map(|(_, rest)| rest), |_| None);
+    let mut above = name
+        .strip_prefix("*.")
+        .map_or_else(|| name.split_once('.').map(|(_, rest)| rest), |_| None);
     if above.is_none() {
-        above = name.strip_prefix("*.").and_then(|n| n.split_once('.')).map(|(_, rest)| rest);
+        above = name
+            .strip_prefix("*.")
+            .and_then(|n| n.split_once('.'))
+            .map(|(_, rest)| rest);
     }
     while let Some(n) = above {
-        if input.seen.as_ref().is_some_and(|s| s.strip_suffix(n).is_some_and(|below| below.ends_with('.'))) {
+        if input
+            .seen
+            .as_ref()
+            .is_some_and(|s| s.strip_suffix(n).is_some_and(|below| below.ends_with('.')))
+        {
             break; // the owner before stood below it too
         }
         encloser(input, n)?;
@@ -171,24 +218,45 @@ pub fn subject(name: &str) -> Result<Subject, String> {
         None => (false, name),
     };
     let labels: Vec<&str> = rest.rsplit('.').collect();
-    let octets: Option<Vec<u32>> = labels.iter().map(|l| l.parse::<u8>().ok().filter(|n| n.to_string() == **l).map(u32::from)).collect();
+    let octets: Option<Vec<u32>> = labels
+        .iter()
+        .map(|l| {
+            l.parse::<u8>()
+                .ok()
+                .filter(|n| n.to_string() == **l)
+                .map(u32::from)
+        })
+        .collect();
     if let Some(o) = octets
         && (o.len() == 4 && !wild || o.len() < 4 && wild)
     {
-        let addr = o.iter().enumerate().fold(0, |a, (i, o)| a | o << (24 - 8 * i));
+        let addr = o
+            .iter()
+            .enumerate()
+            .fold(0, |a, (i, o)| a | o << (24 - 8 * i));
         return Ok(Subject::V4(Prefix4::new(addr, 8 * o.len() as u8)));
     }
-    let nibble = |l: &&str| (l.len() == 1).then(|| u128::from_str_radix(l, 16).ok()).flatten();
+    let nibble = |l: &&str| {
+        (l.len() == 1)
+            .then(|| u128::from_str_radix(l, 16).ok())
+            .flatten()
+    };
     let nibbles: Option<Vec<u128>> = labels.iter().map(nibble).collect();
     if let Some(n) = nibbles
         && (n.len() == 32 && !wild || n.len() < 32 && wild)
     {
-        let addr = n.iter().enumerate().fold(0, |a, (i, n)| a | n << (124 - 4 * i));
+        let addr = n
+            .iter()
+            .enumerate()
+            .fold(0, |a, (i, n)| a | n << (124 - 4 * i));
         let six = Subject::V6(Prefix6::new(addr, 4 * n.len() as u8));
         return Ok(six.to_string().parse().unwrap_or(six)); // mapped addresses are IPv4
     }
     let name = crate::model::domain::name_to_ascii(rest)?;
-    Ok(Subject::Domain(Domain::from_canonical(&name, if wild { Scope::Below } else { Scope::Name })))
+    Ok(Subject::Domain(Domain::from_canonical(
+        &name,
+        if wild { Scope::Below } else { Scope::Name },
+    )))
 }
 
 fn absolute(owner: &str, origin: &str) -> String {
@@ -212,9 +280,12 @@ pub(super) struct Word {
     quoted: bool,
 }
 
-/// The words of the next record, and whether it starts with a blank. Parentheses join lines (RFC 1035 section 5.1).
+/// The words of the next record, and whether it starts with a blank. Parentheses join lines (RFC
+/// 1035 section 5.1).
 pub(super) fn record(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, String> {
-    let Some(line) = input.next()? else { return Ok(None) };
+    let Some(line) = input.next()? else {
+        return Ok(None);
+    };
     let (mut words, mut depth) = (Vec::new(), 0);
     split(&line, input.line, &mut words, &mut depth);
     for _ in 0..MAX_JOINED {
@@ -225,7 +296,9 @@ pub(super) fn record(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, Str
         split(&more, input.line, &mut words, &mut depth);
     }
     if depth > 0 {
-        let (line, column) = words.first().map_or((input.line, 1), |w| (w.line, w.column));
+        let (line, column) = words
+            .first()
+            .map_or((input.line, 1), |w| (w.line, w.column));
         let now = std::mem::replace(&mut input.line, line);
         input.problem(column, "a parenthesis is not closed");
         input.line = now;
@@ -233,7 +306,8 @@ pub(super) fn record(input: &mut Input) -> Result<Option<(Vec<Word>, bool)>, Str
     Ok(Some((words, line.starts_with(char::is_whitespace))))
 }
 
-/// Adds the words of a line: quoted strings whole, escapes decoded, without comments; counts open parentheses.
+/// Adds the words of a line: quoted strings whole, escapes decoded, without comments; counts open
+/// parentheses.
 fn split(line: &str, number: u64, words: &mut Vec<Word>, depth: &mut i32) {
     let (mut word, mut quoted): (Option<Word>, bool) = (None, false);
     let mut chars = line.char_indices();
@@ -247,11 +321,19 @@ fn split(line: &str, number: u64, words: &mut Vec<Word>, depth: &mut i32) {
             }
             continue;
         }
-        let w = word.get_or_insert_with(|| Word { text: String::new(), line: number, column: i + 1, quoted: c == '"' });
+        let w = word.get_or_insert_with(|| Word {
+            text: String::new(),
+            line: number,
+            column: i + 1,
+            quoted: c == '"',
+        });
         match c {
             '"' => quoted = !quoted,
             '\\' => {
-                let code = line.get(i + 1..i + 4).filter(|d| d.bytes().all(|b| b.is_ascii_digit())).and_then(|d| d.parse::<u8>().ok());
+                let code = line
+                    .get(i + 1..i + 4)
+                    .filter(|d| d.bytes().all(|b| b.is_ascii_digit()))
+                    .and_then(|d| d.parse::<u8>().ok());
                 match code {
                     Some(byte) => {
                         chars.nth(2);

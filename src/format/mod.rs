@@ -1,4 +1,5 @@
-//! Lists in and out, streaming. One file for each format, and one line in the table of [`formats`](FORMATS).
+//! Lists in and out, streaming. One file for each format, and one line in the table of
+//! [`formats`](FORMATS).
 
 mod access_list;
 mod adblock;
@@ -42,4 +43,6 @@ pub use formats::{FORMATS, Format, guess, is_read, known, read};
 use input::Input;
 pub use input::{Entry, Sink};
 pub use options::{Options, Reasoning};
-pub use report::{MAX_PROBLEMS, Omission, Problem, Remark, Report, Shape, Tally, Unpublished, UnreadColumn};
+pub use report::{
+    MAX_PROBLEMS, Omission, Problem, Remark, Report, Shape, Tally, Unpublished, UnreadColumn,
+};

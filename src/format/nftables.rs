@@ -2,8 +2,8 @@
 
 use super::{Input, report::Omission};
 
-/// Reads a ruleset, or commands for `nft -f`: elements of sets of addresses, and sources in rules that drop or reject, are
-/// listed. Sets of other types and other rules are left out.
+/// Reads a ruleset, or commands for `nft -f`: elements of sets of addresses, and sources in rules
+/// that drop or reject, are listed. Sets of other types and other rules are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     let mut state = State::default();
     while let Some(line) = input.next()? {
@@ -13,12 +13,16 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         state.end_of_line(input)?;
     }
     if state.depth > 0 || state.element.is_some() {
-        return Err(format!("{}:{}: a brace is not closed: the file is cut off; nothing was changed", input.file, input.line));
+        return Err(format!(
+            "{}:{}: a brace is not closed: the file is cut off; nothing was changed",
+            input.file, input.line
+        ));
     }
     Ok(())
 }
 
-/// The longest statement or element, in words: a rule with a set of sources of its own is the longest.
+/// The longest statement or element, in words: a rule with a set of sources of its own is the
+/// longest.
 const MAX_WORDS: usize = 100_000;
 
 /// Where the reader stands.
@@ -63,7 +67,12 @@ impl State {
             return Ok(());
         }
         match token {
-            "{" if self.statement.last().is_some_and(|w| w == "saddr" || w == "!=") && self.statement.iter().any(|w| w == "saddr") => {
+            "{" if self
+                .statement
+                .last()
+                .is_some_and(|w| w == "saddr" || w == "!=")
+                && self.statement.iter().any(|w| w == "saddr") =>
+            {
                 self.sources = true;
                 self.column = column + 1;
             }
@@ -71,12 +80,19 @@ impl State {
             "}" if self.sources => self.sources = false,
             "{" if self.opens_elements() => {
                 self.depth += 1;
-                self.skips = !self.kind.is_empty() && !["ipv4_addr", "ipv6_addr", "ip", "ip6"].iter().any(|k| self.kind.starts_with(k));
+                self.skips = !self.kind.is_empty()
+                    && !["ipv4_addr", "ipv6_addr", "ip", "ip6"]
+                        .iter()
+                        .any(|k| self.kind.starts_with(k));
                 self.element = Some((Vec::new(), 0, 0));
             }
             "{" => {
                 self.depth += 1;
-                if self.statement.first().is_some_and(|w| matches!(w.as_str(), "set" | "map" | "table" | "chain")) {
+                if self
+                    .statement
+                    .first()
+                    .is_some_and(|w| matches!(w.as_str(), "set" | "map" | "table" | "chain"))
+                {
                     self.kind.clear();
                 }
                 if !self.statement.iter().any(|w| w == "saddr") {
@@ -104,16 +120,22 @@ impl State {
         Ok(())
     }
 
-    /// Whether a brace opens the elements of a set: `elements = {`, `add element family table set {`, `define x = {`.
+    /// Whether a brace opens the elements of a set: `elements = {`, `add element family table set
+    /// {`, `define x = {`.
     fn opens_elements(&self) -> bool {
         let s: Vec<&str> = self.statement.iter().map(String::as_str).collect();
-        matches!(s[..], ["elements", "="] | ["define", _, "="]) || s.windows(2).any(|w| w == ["add", "element"])
+        matches!(s[..], ["elements", "="] | ["define", _, "="])
+            || s.windows(2).any(|w| w == ["add", "element"])
     }
 
     /// Takes the element that ends here.
     fn element(&mut self, input: &mut Input) -> Result<(), String> {
-        let Some((words, line, column)) = self.element.take() else { return Ok(()) };
-        let Some(first) = words.first() else { return Ok(()) };
+        let Some((words, line, column)) = self.element.take() else {
+            return Ok(());
+        };
+        let Some(first) = words.first() else {
+            return Ok(());
+        };
         let joined = words.get(1).is_some_and(|w| w == ".");
         let accepted = words.iter().any(|w| w == "accept");
         let now = std::mem::replace(&mut input.line, line);
@@ -129,7 +151,11 @@ impl State {
             _ => {
                 // A range may have blanks around its dash.
                 let range = words.get(1).is_some_and(|w| w == "-");
-                let what = if range { words[..words.len().min(3)].concat() } else { first.clone() };
+                let what = if range {
+                    words[..words.len().min(3)].concat()
+                } else {
+                    first.clone()
+                };
                 input.take_word(&what, false, None, None, column)
             }
         };
@@ -143,18 +169,26 @@ impl State {
         match words[..] {
             ["type" | "typeof", ref kind @ ..] => self.kind = kind.join(" "),
             // An opened list of elements goes on in the next lines.
-            ["elements", ..] | ["define", ..] if words.len() < 4 && self.element.is_some() => return Ok(()),
+            ["elements", ..] | ["define", ..] if words.len() < 4 && self.element.is_some() => {
+                return Ok(());
+            }
             _ => {}
         }
         let source = words.iter().position(|w| *w == "saddr").map(|i| i + 1);
         let drops = words.iter().any(|w| matches!(*w, "drop" | "reject"));
         let accepts = words.iter().any(|w| matches!(*w, "accept" | "return"));
         if let Some(at) = source {
-            let found: Vec<String> = words[at..].iter().take_while(|w| is_source(w)).map(ToString::to_string).collect();
+            let found: Vec<String> = words[at..]
+                .iter()
+                .take_while(|w| is_source(w))
+                .map(ToString::to_string)
+                .collect();
             let text = words.join(" ");
             let column = self.column.max(1);
             match drops && !found.is_empty() {
-                true => found.iter().try_for_each(|w| input.take_word(w, false, None, None, column))?,
+                true => found
+                    .iter()
+                    .try_for_each(|w| input.take_word(w, false, None, None, column))?,
                 false if accepts => input.leave_out(Omission::ExceptionRule, column, &text),
                 false => input.leave_out(Omission::OtherLine, column, &text),
             }
@@ -171,7 +205,8 @@ fn is_source(word: &str) -> bool {
     super::word::is_address_form(word)
 }
 
-/// Words, braces, commas and semicolons of a line with their columns, without comments. Quoted strings are one word.
+/// Words, braces, commas and semicolons of a line with their columns, without comments. Quoted
+/// strings are one word.
 fn tokens(line: &str) -> Vec<(usize, &str)> {
     let mut out = Vec::new();
     let mut at = 0;
@@ -190,7 +225,9 @@ fn tokens(line: &str) -> Vec<(usize, &str)> {
                 len
             }
             _ => {
-                let len = rest.find(|c: char| c.is_whitespace() || "{},;#".contains(c)).unwrap_or(rest.len());
+                let len = rest
+                    .find(|c: char| c.is_whitespace() || "{},;#".contains(c))
+                    .unwrap_or(rest.len());
                 out.push((at + 1, &rest[..len]));
                 len
             }

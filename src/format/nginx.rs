@@ -8,9 +8,18 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         let text = line.split('#').next().unwrap_or("");
         for statement in text.split(';').map(str::trim).filter(|s| !s.is_empty()) {
             let column = line.find(statement).map_or(1, |i| i + 1);
-            match statement.split_once(char::is_whitespace).map(|(verb, what)| (verb, what.trim())) {
+            match statement
+                .split_once(char::is_whitespace)
+                .map(|(verb, what)| (verb, what.trim()))
+            {
                 Some(("deny", what)) if what != "all" && !what.starts_with("unix:") => {
-                    input.take_word(what, false, None, None, column + statement.len() - what.len())?;
+                    input.take_word(
+                        what,
+                        false,
+                        None,
+                        None,
+                        column + statement.len() - what.len(),
+                    )?;
                 }
                 Some(("allow", _)) => input.leave_out(Omission::ExceptionRule, column, statement),
                 _ => input.other_line(column, statement),

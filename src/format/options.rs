@@ -26,10 +26,11 @@ pub struct Options {
     pub allowed: Vec<Subject>,
     /// Public suffixes that may be listed, such as `tk`.
     pub allow_suffixes: Vec<String>,
-    /// The list is the zone of another server, which publishes what it publishes: only the rules hold that keep test points
-    /// and too wide prefixes out.
+    /// The list is the zone of another server, which publishes what it publishes: only the rules
+    /// hold that keep test points and too wide prefixes out.
     pub followed: bool,
-    /// Whether the list is a zone transfer that is not sent on in rows, since nobody can tell where its entries come from.
+    /// Whether the list is a zone transfer that is not sent on in rows, since nobody can tell where
+    /// its entries come from.
     pub untraced: bool,
     /// This store: what came through it is left out of another server's rows.
     pub store: StoreId,
@@ -39,11 +40,14 @@ pub struct Options {
     pub column: Option<String>,
     /// The origin of a master file, where it has no `$ORIGIN`.
     pub origin: Option<String>,
-    /// The type of an rbldnsd file, as rbldnsd is told it on its command line; without it each key says what it is.
+    /// The type of an rbldnsd file, as rbldnsd is told it on its command line; without it each key
+    /// says what it is.
     pub dataset: Option<String>,
-    /// Which sub-zone's data sets of a combined rbldnsd file are taken; `@`, the zone itself, where it is not said.
+    /// Which sub-zone's data sets of a combined rbldnsd file are taken; `@`, the zone itself, where
+    /// it is not said.
     pub subzone: Option<String>,
-    /// The time of the import, to see that a file has not expired and does not come from the future; 0 for unknown.
+    /// The time of the import, to see that a file has not expired and does not come from the
+    /// future; 0 for unknown.
     pub now: Time,
 }
 

@@ -2,8 +2,8 @@
 
 use super::Input;
 
-/// Reads a list: the range behind the last colon of each line. The name before it may contain anything. Octets of three digits
-/// each are read as in eMule's files.
+/// Reads a list: the range behind the last colon of each line. The name before it may contain
+/// anything. Octets of three digits each are read as in eMule's files.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
@@ -11,9 +11,19 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         }
         match line.rsplit_once(':') {
             Some((name, range)) if range.contains('-') => {
-                input.take_word(&super::emule::unpadded_range(range), false, None, None, name.len() + 2)?;
+                input.take_word(
+                    &super::emule::unpadded_range(range),
+                    false,
+                    None,
+                    None,
+                    name.len() + 2,
+                )?;
             }
-            _ => input.problem_of("not a line of a PeerGuardian list", 1, &format!("`{}`: a line is written NAME:FIRST-LAST", line.trim())),
+            _ => input.problem_of(
+                "not a line of a PeerGuardian list",
+                1,
+                &format!("`{}`: a line is written NAME:FIRST-LAST", line.trim()),
+            ),
         }
     }
     Ok(())

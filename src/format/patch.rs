@@ -1,9 +1,11 @@
-//! What changes in a list when records of the zone that it came from do: the subjects that are touched, and all that the
-//! list says of them afterwards. It says the same as reading the whole zone anew, and a property test holds it to that.
+//! What changes in a list when records of the zone that it came from do: the subjects that are
+//! touched, and all that the list says of them afterwards. It says the same as reading the whole
+//! zone anew, and a property test holds it to that.
 //!
-//! A record touches its own owner. Where an owner comes or goes, the names above it begin or end to exist, and with them
-//! exceptions from wildcards (RFC 4592 section 2.2.1). Where a wildcard begins or ends to list, everything below it is
-//! looked at, since exceptions are kept only where something wider is listed.
+//! A record touches its own owner. Where an owner comes or goes, the names above it begin or end to
+//! exist, and with them exceptions from wildcards (RFC 4592 section 2.2.1). Where a wildcard begins
+//! or ends to list, everything below it is looked at, since exceptions are kept only where
+//! something wider is listed.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,7 +22,8 @@ use crate::{
     model::Subject,
 };
 
-/// The most nodes that are looked at one by one; where more are touched the list is read as a whole.
+/// The most nodes that are looked at one by one; where more are touched the list is read as a
+/// whole.
 pub const MAX_NODES: usize = 10_000;
 
 /// The rows of a zone in order.
@@ -47,7 +50,11 @@ pub struct Merged<'a, R> {
 impl<'a, R: Rows> Merged<'a, R> {
     /// Starts before the first row: `seek` comes first.
     pub fn new(base: R, net: &'a Net) -> Merged<'a, R> {
-        Merged { base, net, next: None }
+        Merged {
+            base,
+            net,
+            next: None,
+        }
     }
 
     /// Steps over rows that are gone.
@@ -73,7 +80,11 @@ impl<'a, R: Rows> Merged<'a, R> {
 impl<R: Rows> Rows for Merged<'_, R> {
     fn seek(&mut self, from: &[u8]) -> Result<(), String> {
         self.base.seek(from)?;
-        self.next = self.net.range(from.to_vec()..).next().map(|(r, there)| (r, *there));
+        self.next = self
+            .net
+            .range(from.to_vec()..)
+            .next()
+            .map(|(r, there)| (r, *there));
         self.settle()
     }
 
@@ -86,9 +97,15 @@ impl<R: Rows> Rows for Merged<'_, R> {
     }
 
     fn next(&mut self) -> Result<(), String> {
-        let (base, come) = (self.base.row(), self.next.filter(|n| n.1).map(|n| n.0.as_slice()));
+        let (base, come) = (
+            self.base.row(),
+            self.next.filter(|n| n.1).map(|n| n.0.as_slice()),
+        );
         let both = [base, come].into_iter().flatten().min();
-        let (on_base, on_net) = (base.is_some() && base == both, come.is_some() && come == both);
+        let (on_base, on_net) = (
+            base.is_some() && base == both,
+            come.is_some() && come == both,
+        );
         if on_net {
             self.step();
         }
@@ -118,13 +135,20 @@ pub struct Zone<'a> {
     pub options: &'a Options,
 }
 
-/// Works the patch of `net` out; `old` and `new` are the rows before and after. `None` where that would take longer than
-/// to read the whole zone.
-pub fn patch(zone: &Zone, net: &Net, old: &mut dyn Rows, new: &mut dyn Rows, report: &mut Report) -> Result<Option<Patch>, String> {
+/// Works the patch of `net` out; `old` and `new` are the rows before and after. `None` where that
+/// would take longer than to read the whole zone.
+pub fn patch(
+    zone: &Zone,
+    net: &Net,
+    old: &mut dyn Rows,
+    new: &mut dyn Rows,
+    report: &mut Report,
+) -> Result<Option<Patch>, String> {
     if zone.mapping == Mapping::Rows {
         return rows(zone, net, new, report);
     }
-    // IPv4 addresses in the spelling of IPv6 share their subjects with other nodes. Only test points are usual there.
+    // IPv4 addresses in the spelling of IPv6 share their subjects with other nodes. Only test
+    // points are usual there.
     if mapped(old)? || mapped(new)? {
         return Ok(None);
     }
@@ -149,7 +173,12 @@ pub fn patch(zone: &Zone, net: &Net, old: &mut dyn Rows, new: &mut dyn Rows, rep
 }
 
 /// Rows stand each for itself.
-fn rows(zone: &Zone, net: &Net, new: &mut dyn Rows, report: &mut Report) -> Result<Option<Patch>, String> {
+fn rows(
+    zone: &Zone,
+    net: &Net,
+    new: &mut dyn Rows,
+    report: &mut Report,
+) -> Result<Option<Patch>, String> {
     let mut out = Patch::default();
     let mut last: &[u8] = &[];
     for row in net.keys() {
@@ -162,7 +191,8 @@ fn rows(zone: &Zone, net: &Net, new: &mut dyn Rows, report: &mut Report) -> Resu
         if name == super::rows::IDENTITY {
             return Ok(None); // it is checked where the whole zone is read
         }
-        out.touched.extend(super::rows::subjects(&name).unwrap_or_default());
+        out.touched
+            .extend(super::rows::subjects(&name).unwrap_or_default());
         if out.touched.len() > MAX_NODES {
             return Ok(None);
         }
@@ -172,7 +202,11 @@ fn rows(zone: &Zone, net: &Net, new: &mut dyn Rows, report: &mut Report) -> Resu
             Ok(())
         };
         if any {
-            super::rows::take(&mut input(zone.name, zone.options, report, &mut sink), &name, &is.row)?;
+            super::rows::take(
+                &mut input(zone.name, zone.options, report, &mut sink),
+                &name,
+                &is.row,
+            )?;
         }
     }
     Ok(Some(out))
@@ -189,7 +223,8 @@ fn mapped(rows: &mut dyn Rows) -> Result<bool, String> {
     Ok(rows.row().is_some_and(|r| r.starts_with(&under)))
 }
 
-/// The first row behind all that start with `prefix`, which does not end with the largest byte: it is that of a label.
+/// The first row behind all that start with `prefix`, which does not end with the largest byte: it
+/// is that of a label.
 fn after(prefix: &[u8]) -> Vec<u8> {
     let mut out = prefix.to_vec();
     while let Some(last) = out.pop() {
@@ -236,7 +271,13 @@ fn records(rows: &mut dyn Rows, owner: &[u8]) -> Result<(Owner, bool), String> {
 }
 
 /// Adds the nodes that an owner's change touches.
-fn touch(zone: &Zone, owner: &[u8], old: &mut dyn Rows, new: &mut dyn Rows, nodes: &mut BTreeSet<Vec<u8>>) -> Result<(), String> {
+fn touch(
+    zone: &Zone,
+    owner: &[u8],
+    old: &mut dyn Rows,
+    new: &mut dyn Rows,
+    nodes: &mut BTreeSet<Vec<u8>>,
+) -> Result<(), String> {
     let (n, wild) = split(owner);
     let ((before, was), (after, is)) = (records(old, owner)?, records(new, owner)?);
     nodes.insert(n.to_vec());
@@ -248,10 +289,19 @@ fn touch(zone: &Zone, owner: &[u8], old: &mut dyn Rows, new: &mut dyn Rows, node
         return Ok(());
     }
     new.seek(n)?;
-    while let Some(row) = new.row().filter(|r| r.starts_with(n) && nodes.len() <= MAX_NODES) {
+    while let Some(row) = new
+        .row()
+        .filter(|r| r.starts_with(n) && nodes.len() <= MAX_NODES)
+    {
         let Some((below, ..)) = parts(row) else { break };
         let (below, _) = split(below);
-        nodes.extend(starts(below).into_iter().chain([below.len()]).filter(|at| *at > n.len()).map(|at| below[..at].to_vec()));
+        nodes.extend(
+            starts(below)
+                .into_iter()
+                .chain([below.len()])
+                .filter(|at| *at > n.len())
+                .map(|at| below[..at].to_vec()),
+        );
         new.next()?;
     }
     Ok(())
@@ -264,7 +314,11 @@ fn listed(zone: &Zone, name: &str, owner: &Owner) -> Result<Option<Subject>, Str
         out = Some(e.subject).filter(|_| !e.hole).or(out.take());
         Ok(())
     };
-    own(&mut input(zone.name, zone.options, &mut report, &mut sink), name, owner)?;
+    own(
+        &mut input(zone.name, zone.options, &mut report, &mut sink),
+        name,
+        owner,
+    )?;
     Ok(out)
 }
 
@@ -285,7 +339,9 @@ fn one(
     if rows.row().is_some_and(|r| r.starts_with(&wild_rows)) {
         rows.seek(&after(&wild_rows))?;
     }
-    let below = rows.row().is_some_and(|r| r.starts_with(n) && r.len() > n.len() && r[n.len()] != 0);
+    let below = rows
+        .row()
+        .is_some_and(|r| r.starts_with(n) && r.len() > n.len() && r[n.len()] != 0);
     let text = name(n);
     let mut found = Vec::new();
     let mut sink = |e: Entry| {
@@ -318,7 +374,8 @@ fn one(
         }
     }
     let covered = |s: &Subject| above.iter().any(|a| discriminant(a) == discriminant(s));
-    out.entries.extend(found.into_iter().filter(|e| !e.weak || covered(&e.subject)));
+    out.entries
+        .extend(found.into_iter().filter(|e| !e.weak || covered(&e.subject)));
     Ok(())
 }
 

@@ -24,7 +24,8 @@ pub(super) fn is_reply_code(word: &str) -> bool {
     word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Reads a table: what is rejected, discarded, deferred or held is listed; patterns with other actions are left out.
+/// Reads a table: what is rejected, discarded, deferred or held is listed; patterns with other
+/// actions are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         // A line that starts with a blank goes on with the one before it.
@@ -36,13 +37,20 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             [(_, "if" | "endif"), ..] => input.leave_out(Omission::OtherLine, 1, line.trim()),
             [(column, pattern), (_, action)] if !pattern.starts_with('!') => {
                 let action = action.to_ascii_uppercase();
-                if is_reply_code(&action) || matches!(&*action, "REJECT" | "DISCARD" | "HOLD") || action.starts_with("DEFER") {
+                if is_reply_code(&action)
+                    || matches!(&*action, "REJECT" | "DISCARD" | "HOLD")
+                    || action.starts_with("DEFER")
+                {
                     input.take_word(pattern, false, None, None, column)?;
                 } else {
                     input.leave_out(Omission::ExceptionRule, column, line.trim());
                 }
             }
-            [(column, pattern)] => input.problem_of("a pattern without an action", column, &format!("`{pattern}` has no action beside it")),
+            [(column, pattern)] => input.problem_of(
+                "a pattern without an action",
+                column,
+                &format!("`{pattern}` has no action beside it"),
+            ),
             _ => input.leave_out(Omission::OtherLine, 1, line.trim()),
         }
     }

@@ -1,21 +1,29 @@
 //! rbldnsd data files (rbldnsd(8)): the lingua franca of the field.
 //!
-//! `ip4set`, `ip4trie`, `ip4tset`, `ip6trie`, `ip6tset`, `dnset` and `combined` by their keys; `generic` where its names
-//! are those of listed subjects. Where no type is said, a key is told by its form: what starts like an IPv4 address is one,
-//! hexadecimal groups with colons are IPv6, anything else is a name. After `$DATASET` the data set's type decides.
+//! `ip4set`, `ip4trie`, `ip4tset`, `ip6trie`, `ip6tset`, `dnset` and `combined` by their keys;
+//! `generic` where its names are those of listed subjects. Where no type is said, a key is told by
+//! its form: what starts like an IPv4 address is one, hexadecimal groups with colons are IPv6,
+//! anything else is a name. After `$DATASET` the data set's type decides.
 //!
-//! A source of ours has one longest match, and a file is read once, from its start. So these are known differences:
+//! A source of ours has one longest match, and a file is read once, from its start. So these are
+//! known differences:
 //!
-//! * rbldnsd's `ip4set` answers with all entries of the narrowest of /32, /24, /16 and /8 that has any, after cutting others
-//!   into these: 1.2.3.4 under 1.2.3.0/25 answers with both values there, with the host's alone here.
-//! * rbldnsd answers the union of a combined file's data sets, each with a longest match of its own. Here the sets that
-//!   count are one list; a warning says where two have keys of the same family.
-//! * `.a.b` is one entry: where the file has `a.b` or `*.a.b` too, that decides for its names, listing or exception; in
-//!   rbldnsd's `dnset` all of them count, and an exception before the others.
-//! * Of several lines with the same key and the same A value the first says the text; rbldnsd's sets answer with each text.
-//! * `$=` and `$0` to `$9` hold from where they stand; rbldnsd applies them to entries before them too. A warning tells.
+//! * rbldnsd's `ip4set` answers with all entries of the narrowest of /32, /24, /16 and /8 that has
+//!   any, after cutting others into these: 1.2.3.4 under 1.2.3.0/25 answers with both values there,
+//!   with the host's alone here.
+//! * rbldnsd answers the union of a combined file's data sets, each with a longest match of its
+//!   own. Here the sets that count are one list; a warning says where two have keys of the same
+//!   family.
+//! * `.a.b` is one entry: where the file has `a.b` or `*.a.b` too, that decides for its names,
+//!   listing or exception; in rbldnsd's `dnset` all of them count, and an exception before the
+//!   others.
+//! * Of several lines with the same key and the same A value the first says the text; rbldnsd's
+//!   sets answer with each text.
+//! * `$=` and `$0` to `$9` hold from where they stand; rbldnsd applies them to entries before them
+//!   too. A warning tells.
 //! * `$` in a text is the listed prefix here, and the address that is asked there.
-//! * In a trie the first of two lines with the same key counts; this is looked after for the first 2²⁰ keys of a data set.
+//! * In a trie the first of two lines with the same key counts; this is looked after for the first
+//!   2²⁰ keys of a data set.
 //! * An `ip6tset` takes its entries as `/64` too, and data sets without any sub-zone count.
 
 mod keys;
@@ -60,7 +68,16 @@ impl State {
     /// The start of a file or data set, with what the head of the file says.
     fn new(kind: Kind, template: Template, max_range: u64) -> State {
         let (code, text) = (Ipv4Addr::new(127, 0, 0, 2), String::new());
-        State { kind, code, text, template, max_range, defaulted: false, filled: false, seen: FxHashSet::default() }
+        State {
+            kind,
+            code,
+            text,
+            template,
+            max_range,
+            defaulted: false,
+            filled: false,
+            seen: FxHashSet::default(),
+        }
     }
 }
 
@@ -93,11 +110,20 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
 
 /// What follows `$`, `#$`, `;$` or `:$`.
 fn special(text: &str) -> Option<&str> {
-    text.strip_prefix('$').or_else(|| text.strip_prefix(['#', ';', ':']).and_then(|t| t.strip_prefix('$')))
+    text.strip_prefix('$').or_else(|| {
+        text.strip_prefix(['#', ';', ':'])
+            .and_then(|t| t.strip_prefix('$'))
+    })
 }
 
 impl State {
-    fn special(&mut self, input: &mut Input, sets: &mut Sets, text: &str, column: usize) -> Result<(), String> {
+    fn special(
+        &mut self,
+        input: &mut Input,
+        sets: &mut Sets,
+        text: &str,
+        column: usize,
+    ) -> Result<(), String> {
         let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let rest = rest.trim();
         let name = name.to_ascii_uppercase();
@@ -118,20 +144,29 @@ impl State {
             b"TIMESTAMP" => self.timestamp(input, rest, column)?,
             b"MAXRANGE4" => {
                 let size = match rest.strip_prefix('/') {
-                    Some(len) => len.parse::<u32>().ok().filter(|l| *l <= 32).map(|l| 1u64 << (32 - l)),
+                    Some(len) => len
+                        .parse::<u32>()
+                        .ok()
+                        .filter(|l| *l <= 32)
+                        .map(|l| 1u64 << (32 - l)),
                     None => rest.parse().ok(),
                 };
                 match size {
                     Some(n) => self.max_range = self.max_range.min(n),
                     None => {
-                        let what = format!("$MAXRANGE4 `{rest}` is neither a length such as /24 nor a number of addresses");
+                        let what = format!(
+                            "$MAXRANGE4 `{rest}` is neither a length such as /24 nor a number of addresses"
+                        );
                         input.problem(column, &what);
                     }
                 }
             }
             b"DATASET" => match input.options.dataset.as_deref() {
                 None | Some("combined") => sets.start(input, self, rest, column),
-                Some(kind) => input.problem(column, &format!("$DATASET stands in a combined file, and this is read as {kind}")),
+                Some(kind) => input.problem(
+                    column,
+                    &format!("$DATASET stands in a combined file, and this is read as {kind}"),
+                ),
             },
             // Others belong to rbldnsd's own way of serving.
             _ => input.warn(&format!("`${name}` is read over")),
@@ -139,7 +174,8 @@ impl State {
         Ok(())
     }
 
-    /// When the list was made, and when it ends. An end that has passed is the end of the import: rbldnsd serves no such file.
+    /// When the list was made, and when it ends. An end that has passed is the end of the import:
+    /// rbldnsd serves no such file.
     fn timestamp(&self, input: &mut Input, text: &str, column: usize) -> Result<(), String> {
         let now = input.options.now;
         let (made, ends) = match timestamp(text) {
@@ -150,11 +186,17 @@ impl State {
             }
         };
         if let Some(made) = made.filter(|t| now > Time(0) && *t > now) {
-            input.problem(column, &format!("the list was made at {made}, which is in the future"));
+            input.problem(
+                column,
+                &format!("the list was made at {made}, which is in the future"),
+            );
         }
         if let Some(end) = ends {
             if now > Time(0) && end <= now {
-                return Err(format!("{}:{}: the list has expired at {end}", input.file, input.line));
+                return Err(format!(
+                    "{}:{}: the list has expired at {end}",
+                    input.file, input.line
+                ));
             }
             input.report.expires = Some(input.report.expires.map_or(end, |old| old.min(end)));
         }
@@ -168,7 +210,10 @@ impl State {
             return input.warn("the data set has one value, and the first default line says it; this one is read over");
         }
         if kind.one_value() && self.filled {
-            return input.problem(column, "the data set has one value, so its default line stands before the entries");
+            return input.problem(
+                column,
+                "the data set has one value, so its default line stands before the entries",
+            );
         }
         match value_of(text, (Ipv4Addr::new(127, 0, 0, 2), "")) {
             Ok((code, text)) => (self.code, self.text, self.defaulted) = (code, text, true),
@@ -191,7 +236,9 @@ impl State {
             kind => kind,
         };
         let end = match kind {
-            Kind::Ip6Trie | Kind::Ip6Tset => body.find(|c: char| c.is_whitespace() || c == '#' || c == ';'),
+            Kind::Ip6Trie | Kind::Ip6Tset => {
+                body.find(|c: char| c.is_whitespace() || c == '#' || c == ';')
+            }
             _ => body.find(|c: char| c.is_whitespace() || ":#;".contains(c)),
         };
         let (key, value) = body.split_at(end.unwrap_or(body.len()));
@@ -208,7 +255,10 @@ impl State {
             input.leave_out(Omission::Inactive, column, key);
             return Ok(());
         }
-        let (subjects, value) = match (self.subjects(input, kind, key, hole), value_of(value, (self.code, &self.text))) {
+        let (subjects, value) = match (
+            self.subjects(input, kind, key, hole),
+            value_of(value, (self.code, &self.text)),
+        ) {
             (Ok(s), Ok(v)) => (s, v),
             (Err(e), _) => {
                 input.word_problem(column, &e);
@@ -224,16 +274,28 @@ impl State {
             return Ok(());
         }
         let text = self.template.text(&value.1);
-        subjects.into_iter().try_for_each(|s| input.take(s, hole, Some(value.0), Some(&text), column))
+        subjects
+            .into_iter()
+            .try_for_each(|s| input.take(s, hole, Some(value.0), Some(&text), column))
     }
 
     /// What a key stands for: nothing where it is a larger range than the file allows.
-    fn subjects(&self, input: &mut Input, kind: Kind, key: &str, hole: bool) -> Result<Vec<Subject>, WordError> {
+    fn subjects(
+        &self,
+        input: &mut Input,
+        kind: Kind,
+        key: &str,
+        hole: bool,
+    ) -> Result<Vec<Subject>, WordError> {
         let one = |s: Subject| vec![s];
         match kind {
-            Kind::Ip6Trie => keys::ip6(key, input.options.host_bits).map(one).map_err(WordError::from),
+            Kind::Ip6Trie => keys::ip6(key, input.options.host_bits)
+                .map(one)
+                .map_err(WordError::from),
             Kind::Ip6Tset => keys::ip6tset(key, hole).map(one).map_err(WordError::from),
-            Kind::Combined => Err(WordError::from("entries of a combined file stand behind a $DATASET line".to_string())),
+            Kind::Combined => Err(WordError::from(
+                "entries of a combined file stand behind a $DATASET line".to_string(),
+            )),
             Kind::Ip4Set | Kind::Ip4Trie | Kind::Ip4Tset => {
                 if kind != Kind::Ip4Set && key.contains('-') {
                     return Err(format!("`{key}`: ranges stand in an ip4set only").into());
@@ -248,7 +310,9 @@ impl State {
                 }
                 match kind {
                     Kind::Ip4Tset if hole => Err("an ip4tset has no exclusions".to_string().into()),
-                    Kind::Ip4Tset if first != last => Err(format!("`{key}`: an ip4tset has single addresses only").into()),
+                    Kind::Ip4Tset if first != last => {
+                        Err(format!("`{key}`: an ip4tset has single addresses only").into())
+                    }
                     _ => Ok(found),
                 }
             }
@@ -264,12 +328,16 @@ impl State {
             [Subject::V6(p)] => (p.first().to_be_bytes(), p.len()),
             _ => return true,
         };
-        if self.seen.len() < MAX_SEEN { self.seen.insert(key) } else { !self.seen.contains(&key) }
+        if self.seen.len() < MAX_SEEN {
+            self.seen.insert(key)
+        } else {
+            !self.seen.contains(&key)
+        }
     }
 }
 
-/// A line of a generic data set: `name [ttl] [IN] A value` lists what its name spells. Others are counted and told; they
-/// would be records of the zone's own.
+/// A line of a generic data set: `name [ttl] [IN] A value` lists what its name spells. Others are
+/// counted and told; they would be records of the zone's own.
 fn generic(input: &mut Input, body: &str, column: usize) -> Result<(), String> {
     let mut words = body.split_whitespace().peekable();
     let name = words.next().unwrap_or("").to_ascii_lowercase();
@@ -280,7 +348,11 @@ fn generic(input: &mut Input, body: &str, column: usize) -> Result<(), String> {
         return Ok(());
     };
     let mut other = |why: &str| {
-        input.leave_out(Omission::OtherRecord, column, &format!("{kind} record of {name}: {why}"));
+        input.leave_out(
+            Omission::OtherRecord,
+            column,
+            &format!("{kind} record of {name}: {why}"),
+        );
         Ok(())
     };
     if !kind.eq_ignore_ascii_case("A") {

@@ -1,5 +1,5 @@
-//! What a file is, from its first bytes. Each function says whether a head has one form; the order of the table of formats
-//! decides between them.
+//! What a file is, from its first bytes. Each function says whether a head has one form; the order
+//! of the table of formats decides between them.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -12,9 +12,11 @@ const MAX_LINES: usize = 200;
 pub(super) struct Head<'h> {
     /// Its bytes.
     pub(super) bytes: &'h [u8],
-    /// Its lines that are not empty, without blanks around them; a last line that is cut off is left out.
+    /// Its lines that are not empty, without blanks around them; a last line that is cut off is
+    /// left out.
     pub(super) lines: Vec<&'h str>,
-    /// Those of them that are not comments. Lines of rbldnsd that start like comments count as data.
+    /// Those of them that are not comments. Lines of rbldnsd that start like comments count as
+    /// data.
     pub(super) data: Vec<&'h str>,
 }
 
@@ -22,17 +24,33 @@ impl<'h> Head<'h> {
     /// The text of a head, for [`Head::new`].
     pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
         let text = String::from_utf8_lossy(bytes);
-        if text.contains(BOM) { Cow::Owned(text.replace(BOM, "")) } else { text }
+        if text.contains(BOM) {
+            Cow::Owned(text.replace(BOM, ""))
+        } else {
+            text
+        }
     }
 
     /// Looks at the lines of a head.
     pub(super) fn new(bytes: &'h [u8], text: &'h str) -> Head<'h> {
         let whole = bytes.len() < MAX_HEAD;
-        let text = if whole { text } else { text.rsplit_once('\n').map_or(text, |(lines, _)| lines) };
-        let lines: Vec<&str> =
-            text.lines().map(|l| l.trim_matches(|c: char| c.is_whitespace() || c == '\u{1a}')).filter(|l| !l.is_empty()).collect();
+        let text = if whole {
+            text
+        } else {
+            text.rsplit_once('\n').map_or(text, |(lines, _)| lines)
+        };
+        let lines: Vec<&str> = text
+            .lines()
+            .map(|l| l.trim_matches(|c: char| c.is_whitespace() || c == '\u{1a}'))
+            .filter(|l| !l.is_empty())
+            .collect();
         let comment = |l: &&str| l.starts_with(['#', ';']) && !is_rbldnsd_special(l);
-        let data = lines.iter().copied().filter(|l| !comment(l)).take(MAX_LINES).collect();
+        let data = lines
+            .iter()
+            .copied()
+            .filter(|l| !comment(l))
+            .take(MAX_LINES)
+            .collect();
         Head { bytes, lines, data }
     }
 
@@ -50,11 +68,17 @@ impl<'h> Head<'h> {
 
 /// The words of a line in lower case, as many as are looked at.
 fn words(line: &str) -> Vec<String> {
-    line.split_whitespace().take(8).map(str::to_ascii_lowercase).collect()
+    line.split_whitespace()
+        .take(8)
+        .map(str::to_ascii_lowercase)
+        .collect()
 }
 
 fn starts(line: &str, any: &[&str]) -> bool {
-    any.iter().any(|s| line.get(..s.len()).is_some_and(|head| head.eq_ignore_ascii_case(s)))
+    any.iter().any(|s| {
+        line.get(..s.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(s))
+    })
 }
 
 /// Files of other programs, by the bytes that they start with.
@@ -76,7 +100,11 @@ const MAGIC: [(&[u8], &str); 12] = [
 /// What a file of another program is.
 pub(super) fn archive_kind(bytes: &[u8]) -> Option<&'static str> {
     let tar = || (bytes.get(257..262) == Some(b"ustar")).then_some("a tar archive");
-    MAGIC.iter().find(|m| bytes.starts_with(m.0)).map(|m| m.1).or_else(tar)
+    MAGIC
+        .iter()
+        .find(|m| bytes.starts_with(m.0))
+        .map(|m| m.1)
+        .or_else(tar)
 }
 
 pub(super) fn archive(h: &Head) -> bool {
@@ -84,39 +112,77 @@ pub(super) fn archive(h: &Head) -> bool {
 }
 
 pub(super) fn binary(h: &Head) -> bool {
-    let odd = h.bytes.iter().filter(|b| **b < 0x20 && !b"\t\n\r\x0b\x0c\x1a\x1b".contains(b)).count();
+    let odd = h
+        .bytes
+        .iter()
+        .filter(|b| **b < 0x20 && !b"\t\n\r\x0b\x0c\x1a\x1b".contains(b))
+        .count();
     h.bytes.contains(&0) || odd * 20 > h.bytes.len()
 }
 
 pub(super) fn git_lfs(h: &Head) -> bool {
-    h.lines.first().is_some_and(|l| l.starts_with("version https://git-lfs"))
+    h.lines
+        .first()
+        .is_some_and(|l| l.starts_with("version https://git-lfs"))
 }
 
 /// Containers of an Apache configuration, which look like tags.
-const CONTAINERS: [&str; 9] =
-    ["<require", "<limit", "<files", "<ifmodule", "<ifversion", "<directory", "<location", "<virtualhost", "<ifdefine"];
+const CONTAINERS: [&str; 9] = [
+    "<require",
+    "<limit",
+    "<files",
+    "<ifmodule",
+    "<ifversion",
+    "<directory",
+    "<location",
+    "<virtualhost",
+    "<ifdefine",
+];
 
 pub(super) fn html(h: &Head) -> bool {
-    const TAGS: [&str; 12] =
-        ["<!doctype", "<html", "<head", "<body", "<title", "<script", "<center", "<h1", "<p>", "<div", "<table", "<br"];
+    const TAGS: [&str; 12] = [
+        "<!doctype",
+        "<html",
+        "<head",
+        "<body",
+        "<title",
+        "<script",
+        "<center",
+        "<h1",
+        "<p>",
+        "<div",
+        "<table",
+        "<br",
+    ];
     let first = h.lines.first().copied().unwrap_or("");
     let page = |l: &&str| TAGS.iter().any(|t| starts(l, &[t])) || starts(l, &["</html", "</body"]);
     let container = h.lines.iter().any(|l| starts(l, &CONTAINERS));
     let tags = h.lines.iter().filter(|l| page(l)).count();
-    !container && ((first.starts_with('<') && !first.starts_with("<?xml") && !first.starts_with("<!--")) || tags >= 2)
+    !container
+        && ((first.starts_with('<') && !first.starts_with("<?xml") && !first.starts_with("<!--"))
+            || tags >= 2)
 }
 
 pub(super) fn xml(h: &Head) -> bool {
-    h.lines.first().is_some_and(|l| l.starts_with("<?xml") || l.starts_with("<!--"))
+    h.lines
+        .first()
+        .is_some_and(|l| l.starts_with("<?xml") || l.starts_with("<!--"))
 }
 
 pub(super) fn asn_list(h: &Head) -> bool {
     let number = |w: &str| {
-        let rest = w.get(..2).filter(|p| p.eq_ignore_ascii_case("as")).map(|_| &w[2..]);
+        let rest = w
+            .get(..2)
+            .filter(|p| p.eq_ignore_ascii_case("as"))
+            .map(|_| &w[2..]);
         rest.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
     };
     let text = |l: &str| l.split([' ', '\t', ';', ',']).next().is_some_and(number);
-    let json = |l: &str| l.starts_with('{') && l.contains("\"asn\"") && !["cidr", "\"ip", "prefix"].iter().any(|k| l.contains(k));
+    let json = |l: &str| {
+        l.starts_with('{')
+            && l.contains("\"asn\"")
+            && !["cidr", "\"ip", "prefix"].iter().any(|k| l.contains(k))
+    };
     h.most(text) || h.most(json)
 }
 
@@ -124,26 +190,47 @@ pub(super) fn asn_list(h: &Head) -> bool {
 const PAGE_RULES: [&str; 6] = ["##", "#@#", "#?#", "#$#", "#%#", "#@?#"];
 
 pub(super) fn adblock(h: &Head) -> bool {
-    let title = h.lines.first().is_some_and(|l| starts(l, &["[adblock", "[adguard", "[ublock"]) || l.starts_with("! "));
+    let title = h
+        .lines
+        .first()
+        .is_some_and(|l| starts(l, &["[adblock", "[adguard", "[ublock"]) || l.starts_with("! "));
     let rule = |l: &str| l.starts_with("||") || l.starts_with("@@");
-    let page = |l: &str| PAGE_RULES.iter().any(|s| l.find(s).is_some_and(|i| i > 0 && !l[..i].ends_with(char::is_whitespace)));
-    let plain = h.data.iter().filter(|l| super::input::is_subject(l)).count();
+    let page = |l: &str| {
+        PAGE_RULES.iter().any(|s| {
+            l.find(s)
+                .is_some_and(|i| i > 0 && !l[..i].ends_with(char::is_whitespace))
+        })
+    };
+    let plain = h
+        .data
+        .iter()
+        .filter(|l| super::input::is_subject(l))
+        .count();
     title || ((h.any(rule) || h.any(page)) && plain * 2 < h.data.len())
 }
 
 /// Where a policy sends a name.
-pub(super) const POLICY_TARGETS: [&str; 5] = [".", "*.", "rpz-passthru.", "rpz-drop.", "rpz-tcp-only."];
+pub(super) const POLICY_TARGETS: [&str; 5] =
+    [".", "*.", "rpz-passthru.", "rpz-drop.", "rpz-tcp-only."];
 
 pub(super) fn rpz(h: &Head) -> bool {
-    let ours = h.lines.first().is_some_and(|l| l.starts_with(';') && l.contains(" as rpz"));
+    let ours = h
+        .lines
+        .first()
+        .is_some_and(|l| l.starts_with(';') && l.contains(" as rpz"));
     let target = |l: &str| {
         let words: Vec<&str> = l.split_whitespace().collect();
         let at = words.iter().position(|w| w.eq_ignore_ascii_case("CNAME"));
-        at.and_then(|i| words.get(i + 1)).is_some_and(|t| POLICY_TARGETS.contains(t))
+        at.and_then(|i| words.get(i + 1))
+            .is_some_and(|t| POLICY_TARGETS.contains(t))
     };
     let trigger = |l: &str| {
-        let owner = l.split_once(char::is_whitespace).map_or("", |(owner, _)| owner.trim_end_matches('.'));
-        ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"].iter().any(|t| owner.ends_with(t))
+        let owner = l
+            .split_once(char::is_whitespace)
+            .map_or("", |(owner, _)| owner.trim_end_matches('.'));
+        ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"]
+            .iter()
+            .any(|t| owner.ends_with(t))
     };
     ours || h.any(target) || h.any(trigger)
 }
@@ -152,29 +239,68 @@ pub(super) fn master(h: &Head) -> bool {
     h.any(|l| l.starts_with("$ORIGIN") || has_soa(l))
 }
 
-/// `owner [ttl] [class] SOA mname rname …`: nothing but a time and a class stands between the owner and the type.
+/// `owner [ttl] [class] SOA mname rname …`: nothing but a time and a class stands between the owner
+/// and the type.
 fn has_soa(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let Some(at) = words.iter().take(4).position(|w| *w == "SOA") else { return false };
+    let Some(at) = words.iter().take(4).position(|w| *w == "SOA") else {
+        return false;
+    };
     let between = |w: &&str| *w == "IN" || w.starts_with(|c: char| c.is_ascii_digit());
-    words.len() > at + 2 && words.iter().take(at).skip(1).all(between) && !line.starts_with(['$', '!', ':'])
+    words.len() > at + 2
+        && words.iter().take(at).skip(1).all(between)
+        && !line.starts_with(['$', '!', ':'])
 }
 
 pub(super) fn iptables(h: &Head) -> bool {
     h.most(|l| {
-        starts(l, &["-A ", "-I ", "iptables ", "ip6tables ", "*filter", "*raw", "*mangle", ":INPUT", ":FORWARD", ":OUTPUT", "COMMIT"])
+        starts(
+            l,
+            &[
+                "-A ",
+                "-I ",
+                "iptables ",
+                "ip6tables ",
+                "*filter",
+                "*raw",
+                "*mangle",
+                ":INPUT",
+                ":FORWARD",
+                ":OUTPUT",
+                "COMMIT",
+            ],
+        )
     })
 }
 
 pub(super) fn ipset(h: &Head) -> bool {
-    let restore = |l: &str| starts(l, &["add ", "create ", "flush ", "swap ", "destroy ", "ipset ", "-A ", "-N "]);
-    let saved = h.any(|l| starts(l, &["create ", "add ", "ipset "]) && l.split_whitespace().count() > 2);
+    let restore = |l: &str| {
+        starts(
+            l,
+            &[
+                "add ", "create ", "flush ", "swap ", "destroy ", "ipset ", "-A ", "-N ",
+            ],
+        )
+    };
+    let saved =
+        h.any(|l| starts(l, &["create ", "add ", "ipset "]) && l.split_whitespace().count() > 2);
     (saved && h.most(restore)) || (h.any(|l| l == "Members:") && h.any(|l| l.starts_with("Name: ")))
 }
 
 pub(super) fn nftables(h: &Head) -> bool {
     let table = |l: &str| l.starts_with("table ") && l.ends_with('{');
-    let element = |l: &str| starts(l, &["add element ", "nft add element", "add rule ", "nft add rule", "define "]);
+    let element = |l: &str| {
+        starts(
+            l,
+            &[
+                "add element ",
+                "nft add element",
+                "add rule ",
+                "nft add rule",
+                "define ",
+            ],
+        )
+    };
     h.any(table) || h.any(element) || h.any(|l| l.starts_with("elements = {"))
 }
 
@@ -183,12 +309,18 @@ pub(super) fn access_list(h: &Head) -> bool {
         let w = words(l);
         let w: Vec<&str> = w.iter().map(String::as_str).collect();
         match w[..] {
-            ["access-list" | "network-object" | "subnet", ..] | ["ip" | "ipv6", "access-list" | "prefix-list", ..] => true,
+            ["access-list" | "network-object" | "subnet", ..]
+            | ["ip" | "ipv6", "access-list" | "prefix-list", ..] => true,
             ["object-group" | "object", "network", ..] => true,
             ["ip" | "ipv6", "route", target, ..] => {
-                target.starts_with(|c: char| c.is_ascii_hexdigit()) && w.iter().any(|x| x.starts_with("null"))
+                target.starts_with(|c: char| c.is_ascii_hexdigit())
+                    && w.iter().any(|x| x.starts_with("null"))
             }
-            ["deny" | "permit", "ip" | "tcp" | "udp" | "icmp" | "host" | "any", ..] => true,
+            [
+                "deny" | "permit",
+                "ip" | "tcp" | "udp" | "icmp" | "host" | "any",
+                ..,
+            ] => true,
             [number, "deny" | "permit", ..] => number.bytes().all(|b| b.is_ascii_digit()),
             _ => false,
         }
@@ -216,15 +348,30 @@ pub(super) fn ip_route(h: &Head) -> bool {
 }
 
 pub(super) fn nginx(h: &Head) -> bool {
-    h.most(|l| starts(l, &["deny ", "allow "]) && l.split('#').next().is_some_and(|l| l.trim_end().ends_with(';')))
+    h.most(|l| {
+        starts(l, &["deny ", "allow "])
+            && l.split('#')
+                .next()
+                .is_some_and(|l| l.trim_end().ends_with(';'))
+    })
 }
 
 pub(super) fn apache(h: &Head) -> bool {
     let rule = |l: &str| {
         let w = words(l);
         let w: Vec<&str> = w.iter().map(String::as_str).collect();
-        matches!(w[..], ["deny" | "allow", "from", ..] | ["order", "allow,deny" | "deny,allow" | "deny," | "allow,", ..])
-            || matches!(w[..], ["require", "not" | "ip" | "host" | "all" | "expr", ..])
+        matches!(
+            w[..],
+            ["deny" | "allow", "from", ..]
+                | [
+                    "order",
+                    "allow,deny" | "deny,allow" | "deny," | "allow,",
+                    ..
+                ]
+        ) || matches!(
+            w[..],
+            ["require", "not" | "ip" | "host" | "all" | "expr", ..]
+        )
     };
     h.any(rule)
 }
@@ -233,7 +380,9 @@ pub(super) fn apache(h: &Head) -> bool {
 pub(super) fn is_sinkhole(word: &str) -> bool {
     match word.split('%').next().unwrap_or("").parse::<IpAddr>() {
         Ok(IpAddr::V4(a)) => matches!(a.octets()[0], 0 | 127 | 255),
-        Ok(IpAddr::V6(a)) => a.is_unspecified() || a.is_loopback() || (a.segments()[0] & 0xffc0) == 0xfe80,
+        Ok(IpAddr::V6(a)) => {
+            a.is_unspecified() || a.is_loopback() || (a.segments()[0] & 0xffc0) == 0xfe80
+        }
         Err(_) => false,
     }
 }
@@ -241,13 +390,24 @@ pub(super) fn is_sinkhole(word: &str) -> bool {
 pub(super) fn hosts(h: &Head) -> bool {
     let host = |l: &str| {
         let mut w = l.split(['#', ';']).next().unwrap_or("").split_whitespace();
-        let address = w.next().is_some_and(|a| a.split('%').next().is_some_and(|a| a.parse::<IpAddr>().is_ok()));
-        let name = w.next().is_some_and(|n| n.contains(|c: char| c.is_ascii_alphabetic()) || is_sinkhole(n));
+        let address = w.next().is_some_and(|a| {
+            a.split('%')
+                .next()
+                .is_some_and(|a| a.parse::<IpAddr>().is_ok())
+        });
+        let name = w
+            .next()
+            .is_some_and(|n| n.contains(|c: char| c.is_ascii_alphabetic()) || is_sinkhole(n));
         address && name
     };
     let sends_nowhere = |l: &str| {
         let mut w = l.split_whitespace();
-        let own = |n: &str| n.contains('.') || n.starts_with("ip6-") || n.starts_with("local") || n == "broadcasthost";
+        let own = |n: &str| {
+            n.contains('.')
+                || n.starts_with("ip6-")
+                || n.starts_with("local")
+                || n == "broadcasthost"
+        };
         w.next().is_some_and(is_sinkhole) && w.next().is_some_and(own)
     };
     h.most(host) && h.any(sends_nowhere)
@@ -264,8 +424,14 @@ pub(super) fn unbound(h: &Head) -> bool {
 pub(super) fn postfix(h: &Head) -> bool {
     h.most(|l| {
         let mut w = l.split_whitespace();
-        let pattern = w.next().is_some_and(|p| p.split('/').next().is_some_and(|a| a.parse::<IpAddr>().is_ok()));
-        let action = w.next().is_some_and(|a| super::postfix::ACTIONS.contains(&a) || super::postfix::is_reply_code(a));
+        let pattern = w.next().is_some_and(|p| {
+            p.split('/')
+                .next()
+                .is_some_and(|a| a.parse::<IpAddr>().is_ok())
+        });
+        let action = w.next().is_some_and(|a| {
+            super::postfix::ACTIONS.contains(&a) || super::postfix::is_reply_code(a)
+        });
         pattern && action
     })
 }
@@ -273,14 +439,19 @@ pub(super) fn postfix(h: &Head) -> bool {
 pub(super) fn delegated(h: &Head) -> bool {
     h.most(|l| {
         let f: Vec<&str> = l.split('|').collect();
-        f.len() >= 6 && (matches!(f[2], "ipv4" | "ipv6" | "asn") || f[0].starts_with(|c: char| c.is_ascii_digit()))
+        f.len() >= 6
+            && (matches!(f[2], "ipv4" | "ipv6" | "asn")
+                || f[0].starts_with(|c: char| c.is_ascii_digit()))
     })
 }
 
 pub(super) fn emule(h: &Head) -> bool {
     h.most(|l| {
         let f: Vec<&str> = l.splitn(3, ',').map(str::trim).collect();
-        let range = f.first().and_then(|r| r.split_once('-')).is_some_and(|(a, b)| is_padded(a.trim()) && is_padded(b.trim()));
+        let range = f
+            .first()
+            .and_then(|r| r.split_once('-'))
+            .is_some_and(|(a, b)| is_padded(a.trim()) && is_padded(b.trim()));
         range && f.len() >= 2 && f[1].bytes().all(|b| b.is_ascii_digit())
     })
 }
@@ -300,27 +471,58 @@ pub(super) fn p2p(h: &Head) -> bool {
 /// One of rbldnsd's own lines, also behind `#`, `;` or `:`, as it allows it.
 fn is_rbldnsd_special(line: &str) -> bool {
     let line = line.strip_prefix(['#', ';', ':']).unwrap_or(line);
-    ["$SOA", "$NS", "$TTL ", "$TIMESTAMP", "$DATASET", "$MAXRANGE4", "$="].iter().any(|s| line.starts_with(s))
+    [
+        "$SOA",
+        "$NS",
+        "$TTL ",
+        "$TIMESTAMP",
+        "$DATASET",
+        "$MAXRANGE4",
+        "$=",
+    ]
+    .iter()
+    .any(|s| line.starts_with(s))
 }
 
-/// A special line, a default value, an exclusion, an entry with a value of its own, or with parameters.
+/// A special line, a default value, an exclusion, an entry with a value of its own, or with
+/// parameters.
 pub(super) fn rbldnsd(h: &Head) -> bool {
     let line = |line: &str| {
         let default = line.starts_with(':') && !line.starts_with("::");
-        let value = |w: &str| w.strip_prefix(':').is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()) && !w.contains("::"));
-        let own = !line.starts_with(['{', '[', '"']) && line.split_whitespace().skip(1).take(1).any(value);
-        let exclusion = line.strip_prefix('!').is_some_and(|rest| rest.starts_with(|c: char| !c.is_whitespace()));
-        let parameters = line.split_once(" @ ").is_some_and(|(_, p)| ["ts=", "delay=", "key="].iter().any(|k| p.contains(k)));
-        is_rbldnsd_special(line) || default || exclusion || own || parameters || line.contains(":127.")
+        let value = |w: &str| {
+            w.strip_prefix(':')
+                .is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()) && !w.contains("::"))
+        };
+        let own = !line.starts_with(['{', '[', '"'])
+            && line.split_whitespace().skip(1).take(1).any(value);
+        let exclusion = line
+            .strip_prefix('!')
+            .is_some_and(|rest| rest.starts_with(|c: char| !c.is_whitespace()));
+        let parameters = line
+            .split_once(" @ ")
+            .is_some_and(|(_, p)| ["ts=", "delay=", "key="].iter().any(|k| p.contains(k)));
+        is_rbldnsd_special(line)
+            || default
+            || exclusion
+            || own
+            || parameters
+            || line.contains(":127.")
     };
     h.any(line)
 }
 
 pub(super) fn json(h: &Head) -> bool {
-    let Some(first) = h.data.first() else { return false };
+    let Some(first) = h.data.first() else {
+        return false;
+    };
     match first.chars().next() {
         Some('{' | '[') => {
-            !first.contains("]:") && !first.starts_with("[::") && first.split(']').next().is_none_or(|a| a[1..].parse::<IpAddr>().is_err())
+            !first.contains("]:")
+                && !first.starts_with("[::")
+                && first
+                    .split(']')
+                    .next()
+                    .is_none_or(|a| a[1..].parse::<IpAddr>().is_err())
         }
         Some('"') => serde_json::from_str::<String>(first.trim_end_matches(',')).is_ok(),
         _ => false,
@@ -329,20 +531,30 @@ pub(super) fn json(h: &Head) -> bool {
 
 pub(super) fn csv(h: &Head) -> bool {
     // In the other forms a comment can stand behind a line.
-    let Some(first) = h.data.first() else { return false };
+    let Some(first) = h.data.first() else {
+        return false;
+    };
     let bare = first.split(['#', ';']).next().unwrap_or("").trim();
     bare.contains(',') || super::csv::is_header(first).is_some()
 }
 
 pub(super) fn drop(h: &Head) -> bool {
-    h.most(|l| l.split_once(';').is_some_and(|(_, c)| super::list::case_number(c).is_some()))
+    h.most(|l| {
+        l.split_once(';')
+            .is_some_and(|(_, c)| super::list::case_number(c).is_some())
+    })
 }
 
 pub(super) fn dshield(h: &Head) -> bool {
-    let header = h.data.first().is_some_and(|l| super::csv::is_header(l).is_some());
+    let header = h
+        .data
+        .first()
+        .is_some_and(|l| super::csv::is_header(l).is_some());
     !header
         && h.most(|l| {
             let f: Vec<&str> = l.split('\t').collect();
-            f.len() >= 3 && f[..2].iter().all(|a| a.trim().parse::<IpAddr>().is_ok()) && f[2].trim().parse::<u32>().is_ok()
+            f.len() >= 3
+                && f[..2].iter().all(|a| a.trim().parse::<IpAddr>().is_ok())
+                && f[2].trim().parse::<u32>().is_ok()
         })
 }

@@ -1,5 +1,6 @@
-//! A followed zone's rows ([`crate::dns::incoming`]) as a list: the rules are those of master files, with one difference.
-//! Records of a zone have no order, so several texts of one owner can not be told apart: they are one text, joined.
+//! A followed zone's rows ([`crate::dns::incoming`]) as a list: the rules are those of master
+//! files, with one difference. Records of a zone have no order, so several texts of one owner can
+//! not be told apart: they are one text, joined.
 
 use std::{io::empty, net::Ipv4Addr};
 
@@ -36,7 +37,9 @@ impl Owner {
     /// Adds a record. Records of other types only make their owner exist.
     pub(super) fn add(&mut self, kind: u16, data: &[u8]) {
         match kind {
-            rtype::A => self.codes.extend(data.first_chunk::<4>().map(|a| Ipv4Addr::from(*a))),
+            rtype::A => self
+                .codes
+                .extend(data.first_chunk::<4>().map(|a| Ipv4Addr::from(*a))),
             rtype::TXT => {
                 let mut bytes = Vec::with_capacity(data.len());
                 let mut rest = data;
@@ -71,8 +74,20 @@ pub struct Records<'a> {
 
 impl<'a> Records<'a> {
     /// Starts to read; `zone` is what messages name.
-    pub fn new(mapping: Mapping, zone: &'a str, options: &'a Options, report: &'a mut Report, sink: Sink<'a>) -> Records<'a> {
-        Records { input: input(zone, options, report, sink), mapping, node: Vec::new(), owner: Owner::default(), identified: false }
+    pub fn new(
+        mapping: Mapping,
+        zone: &'a str,
+        options: &'a Options,
+        report: &'a mut Report,
+        sink: Sink<'a>,
+    ) -> Records<'a> {
+        Records {
+            input: input(zone, options, report, sink),
+            mapping,
+            node: Vec::new(),
+            owner: Owner::default(),
+            identified: false,
+        }
     }
 
     /// Takes the next row.
@@ -91,7 +106,9 @@ impl<'a> Records<'a> {
     pub fn finish(mut self) -> Result<(), String> {
         self.owned()?;
         match self.mapping {
-            Mapping::Rows if !self.identified => super::rows::check_identity(self.input.options.store, &[]),
+            Mapping::Rows if !self.identified => {
+                super::rows::check_identity(self.input.options.store, &[])
+            }
             _ => Ok(()),
         }
     }
@@ -117,7 +134,12 @@ impl<'a> Records<'a> {
 }
 
 /// An input that has no lines: its entries come from records.
-pub(super) fn input<'a>(zone: &'a str, options: &'a Options, report: &'a mut Report, sink: Sink<'a>) -> Input<'a> {
+pub(super) fn input<'a>(
+    zone: &'a str,
+    options: &'a Options,
+    report: &'a mut Report,
+    sink: Sink<'a>,
+) -> Input<'a> {
     Input::new(Box::new(empty()), zone, options, report, sink)
 }
 
@@ -128,10 +150,12 @@ pub(super) fn own(input: &mut Input, name: &str, owner: &Owner) -> Result<(), St
     master::own(input, name, &owner.codes, &owner.texts, 0)
 }
 
-/// A row as a line of a master file under the zone's `$ORIGIN`. Types whose data is not written out in words here are
-/// written as RFC 3597 section 5 has it, which every server reads.
+/// A row as a line of a master file under the zone's `$ORIGIN`. Types whose data is not written out
+/// in words here are written as RFC 3597 section 5 has it, which every server reads.
 pub fn master_line(row: &[u8], out: &mut String) {
-    let Some((node, kind, data)) = parts(row) else { return };
+    let Some((node, kind, data)) = parts(row) else {
+        return;
+    };
     let mut labels = Vec::new();
     let mut at = 0;
     while let Some(len) = node.get(at).map(|l| usize::from(*l)).filter(|l| *l > 0) {
@@ -152,14 +176,29 @@ pub fn master_line(row: &[u8], out: &mut String) {
 /// Type and data in words; `None` for what is not known, or does not read as it has to.
 fn words(kind: u16, data: &[u8]) -> Option<(String, String)> {
     Some(match kind {
-        rtype::A => ("A".into(), Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?).to_string()),
+        rtype::A => (
+            "A".into(),
+            Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?).to_string(),
+        ),
         rtype::NS => ("NS".into(), whole_name(&mut { data })?),
         rtype::SOA => {
             let mut rest = data;
             let (host, mail) = (whole_name(&mut rest)?, whole_name(&mut rest)?);
-            let numbers: Vec<String> =
-                rest.chunks_exact(4).map(|n| n.iter().fold(0u32, |a, b| a << 8 | u32::from(*b)).to_string()).collect();
-            ("SOA".into(), format!("{host} {mail} {}", (numbers.len() == 5).then(|| numbers.join(" "))?))
+            let numbers: Vec<String> = rest
+                .chunks_exact(4)
+                .map(|n| {
+                    n.iter()
+                        .fold(0u32, |a, b| a << 8 | u32::from(*b))
+                        .to_string()
+                })
+                .collect();
+            (
+                "SOA".into(),
+                format!(
+                    "{host} {mail} {}",
+                    (numbers.len() == 5).then(|| numbers.join(" "))?
+                ),
+            )
         }
         rtype::TXT => {
             let (mut strings, mut rest) = (Vec::new(), data);
@@ -168,7 +207,10 @@ fn words(kind: u16, data: &[u8]) -> Option<(String, String)> {
                 strings.push(quoted(string));
                 rest = tail;
             }
-            ("TXT".into(), (!strings.is_empty()).then(|| strings.join(" "))?)
+            (
+                "TXT".into(),
+                (!strings.is_empty()).then(|| strings.join(" "))?,
+            )
         }
         _ => return None,
     })
@@ -214,11 +256,20 @@ mod tests {
             master_line(row, &mut out);
             out
         };
-        assert_eq!(line(b"\x011\x02a.\x01*\0\0\x01\x7f\0\0\x02"), "*.a\\..1\tA\t127.0.0.2\n");
+        assert_eq!(
+            line(b"\x011\x02a.\x01*\0\0\x01\x7f\0\0\x02"),
+            "*.a\\..1\tA\t127.0.0.2\n"
+        );
         assert_eq!(line(b"\0\0\x02\x02ns\x01z\0"), "@\tNS\tns.z.\n");
-        assert_eq!(line(b"\x01x\0\0\x10\x03a\"b\x02\\\xff"), "x\tTXT\t\"a\\\"b\" \"\\\\\\255\"\n");
+        assert_eq!(
+            line(b"\x01x\0\0\x10\x03a\"b\x02\\\xff"),
+            "x\tTXT\t\"a\\\"b\" \"\\\\\\255\"\n"
+        );
         assert_eq!(line(b"\x01x\0\0\x1c\x20\x01"), "x\tTYPE28\t\\# 2 2001\n");
-        assert_eq!(line(b"\0\0\x06\0\x01m\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05"), "@\tSOA\t. m. 1 2 3 4 5\n");
+        assert_eq!(
+            line(b"\0\0\x06\0\x01m\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05"),
+            "@\tSOA\t. m. 1 2 3 4 5\n"
+        );
     }
 
     /// The order of records in a zone says nothing: several texts of an owner are one.

@@ -41,18 +41,32 @@ fn one() -> u64 {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.what)?;
+        write!(
+            f,
+            "{}:{}:{}: {}",
+            self.file, self.line, self.column, self.what
+        )?;
         if self.count > 1 {
             let lines: Vec<String> = self.lines.iter().map(ToString::to_string).collect();
-            let more = if self.count as usize > self.lines.len() + 1 { ", …" } else { "" };
+            let more = if self.count as usize > self.lines.len() + 1 {
+                ", …"
+            } else {
+                ""
+            };
             let what = if self.count == 2 { "line" } else { "lines" };
-            write!(f, " ({} more of this kind: {what} {}{more})", self.count - 1, lines.join(", "))?;
+            write!(
+                f,
+                " ({} more of this kind: {what} {}{more})",
+                self.count - 1,
+                lines.join(", ")
+            )?;
         }
         Ok(())
     }
 }
 
-/// What a rule leaves out of a list. It is not an error, and does not count against the error allowance.
+/// What a rule leaves out of a list. It is not an error, and does not count against the error
+/// allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Omission {
@@ -92,7 +106,9 @@ impl Omission {
             Omission::Loopback => "prefixes that hold 127.0.0.1, which is never listed",
             Omission::TooWide => "wider than /8 (IPv6 /19)",
             Omission::TestPoint => "test points, which every zone has by itself",
-            Omission::PublicSuffix => "names at or above a public suffix (--allow-suffix NAME takes one)",
+            Omission::PublicSuffix => {
+                "names at or above a public suffix (--allow-suffix NAME takes one)"
+            }
             Omission::OtherRecord => "records that list nothing",
             Omission::ExceptionRule => "exceptions and rules that allow",
             Omission::RuleWithOptions => "rules with options",
@@ -128,8 +144,12 @@ impl Remark {
             Remark::Port => "addresses had a port, which was not read",
             Remark::PrivateSuffix => "entries list everything below a private suffix",
             Remark::CutText => "texts were cut to the 255 bytes that an answer can hold",
-            Remark::ReplacedText => "texts had bytes that are not printable ASCII; each was replaced by `?`",
-            Remark::InvisibleCharacter => "lines had byte order marks or invisible characters, which were removed",
+            Remark::ReplacedText => {
+                "texts had bytes that are not printable ASCII; each was replaced by `?`"
+            }
+            Remark::InvisibleCharacter => {
+                "lines had byte order marks or invisible characters, which were removed"
+            }
         }
     }
 }
@@ -159,8 +179,16 @@ pub struct UnreadColumn {
 impl std::fmt::Display for UnreadColumn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.numbers {
-            Some((least, most)) => write!(f, "column {} (numbers {least} to {most}) was not read", self.column),
-            None => write!(f, "column {} (such as `{}`) was not read", self.column, self.first),
+            Some((least, most)) => write!(
+                f,
+                "column {} (numbers {least} to {most}) was not read",
+                self.column
+            ),
+            None => write!(
+                f,
+                "column {} (such as `{}`) was not read",
+                self.column, self.first
+            ),
         }
     }
 }
@@ -239,18 +267,34 @@ impl Report {
         }
     }
 
-    /// Notes a problem. Those of one class are shown as one; where `class` is empty it is the text without what stands in
-    /// backticks and without numbers.
+    /// Notes a problem. Those of one class are shown as one; where `class` is empty it is the text
+    /// without what stands in backticks and without numbers.
     pub fn problem(&mut self, file: &str, line: u64, column: usize, class: &str, what: &str) {
         self.errors += 1;
-        let class = if class.is_empty() { class_of(what) } else { class.into() };
-        if let Some(p) = self.problems.iter_mut().find(|p| p.class == class && p.file == file) {
+        let class = if class.is_empty() {
+            class_of(what)
+        } else {
+            class.into()
+        };
+        if let Some(p) = self
+            .problems
+            .iter_mut()
+            .find(|p| p.class == class && p.file == file)
+        {
             p.count += 1;
             if p.lines.len() < MAX_LINES {
                 p.lines.push(line);
             }
         } else if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(Problem { file: file.into(), line, column, what: what.into(), count: 1, lines: Vec::new(), class });
+            self.problems.push(Problem {
+                file: file.into(),
+                line,
+                column,
+                what: what.into(),
+                count: 1,
+                lines: Vec::new(),
+                class,
+            });
         }
     }
 
@@ -266,15 +310,27 @@ impl Report {
 
     /// How many a rule left out, of one kind.
     pub fn omitted(&self, kind: Omission) -> u64 {
-        self.left_out.iter().find(|t| t.kind == kind).map_or(0, |t| t.count)
+        self.left_out
+            .iter()
+            .find(|t| t.kind == kind)
+            .map_or(0, |t| t.count)
     }
 
     /// Keeps one of the first ranges as it is written.
     pub fn range(&mut self, written: &str, prefixes: &[crate::model::Subject]) {
         if self.ranges.len() < MAX_RANGES {
-            let shown: Vec<String> = prefixes.iter().take(MAX_RANGES).map(ToString::to_string).collect();
-            let more = if prefixes.len() > shown.len() { ", …" } else { "" };
-            self.ranges.push(format!("{written} is {}{more}", shown.join(", ")));
+            let shown: Vec<String> = prefixes
+                .iter()
+                .take(MAX_RANGES)
+                .map(ToString::to_string)
+                .collect();
+            let more = if prefixes.len() > shown.len() {
+                ", …"
+            } else {
+                ""
+            };
+            self.ranges
+                .push(format!("{written} is {}{more}", shown.join(", ")));
         }
     }
 
@@ -282,36 +338,81 @@ impl Report {
     pub fn unread_column(&mut self, column: usize, value: &str) {
         let number = value.parse::<i64>().ok();
         if let Some(c) = self.unread_columns.iter_mut().find(|c| c.column == column) {
-            c.numbers = c.numbers.zip(number).map(|((least, most), n)| (least.min(n), most.max(n)));
+            c.numbers = c
+                .numbers
+                .zip(number)
+                .map(|((least, most), n)| (least.min(n), most.max(n)));
         } else if self.unread_columns.len() < MAX_COLUMNS {
             let first = value.chars().take(40).collect();
-            self.unread_columns.push(UnreadColumn { column, numbers: number.map(|n| (n, n)), first });
+            self.unread_columns.push(UnreadColumn {
+                column,
+                numbers: number.map(|n| (n, n)),
+                first,
+            });
         }
     }
 
     /// What was left out and what may surprise, a line each, for people.
     pub fn notes(&self) -> Vec<String> {
-        let left = self.left_out.iter().map(|t| format!("left out: {} {}; the first: {}", t.count, t.kind.describe(), t.first));
-        let remarks = self.remarks.iter().map(|t| format!("note: {} {}; the first: {}", t.count, t.kind.describe(), t.first));
+        let left = self.left_out.iter().map(|t| {
+            format!(
+                "left out: {} {}; the first: {}",
+                t.count,
+                t.kind.describe(),
+                t.first
+            )
+        });
+        let remarks = self.remarks.iter().map(|t| {
+            format!(
+                "note: {} {}; the first: {}",
+                t.count,
+                t.kind.describe(),
+                t.first
+            )
+        });
         let columns = self.unread_columns.iter().map(|c| format!("note: {c}"));
-        let Unpublished { addresses, names, digests } = self.unpublished;
-        let unpublished = [(addresses, "addresses"), (names, "names"), (digests, "digests")].into_iter().filter(|u| u.0 > 0);
-        let unpublished =
-            unpublished.map(|(n, what)| format!("note: {n} {what} are listed and not published: no zone of the reason has {what}"));
-        left.chain(remarks).chain(columns).chain(unpublished).collect()
+        let Unpublished {
+            addresses,
+            names,
+            digests,
+        } = self.unpublished;
+        let unpublished = [
+            (addresses, "addresses"),
+            (names, "names"),
+            (digests, "digests"),
+        ]
+        .into_iter()
+        .filter(|u| u.0 > 0);
+        let unpublished = unpublished.map(|(n, what)| {
+            format!(
+                "note: {n} {what} are listed and not published: no zone of the reason has {what}"
+            )
+        });
+        left.chain(remarks)
+            .chain(columns)
+            .chain(unpublished)
+            .collect()
     }
 }
 
 fn tally<K: PartialEq>(all: &mut Vec<Tally<K>>, kind: K, first: impl FnOnce() -> String) {
     match all.iter_mut().find(|t| t.kind == kind) {
         Some(t) => t.count += 1,
-        None => all.push(Tally { kind, count: 1, first: first() }),
+        None => all.push(Tally {
+            kind,
+            count: 1,
+            first: first(),
+        }),
     }
 }
 
 /// A problem's text without what differs between problems of one class.
 fn class_of(what: &str) -> String {
-    what.split('`').step_by(2).flat_map(str::chars).filter(|c| !c.is_ascii_digit()).collect()
+    what.split('`')
+        .step_by(2)
+        .flat_map(str::chars)
+        .filter(|c| !c.is_ascii_digit())
+        .collect()
 }
 
 #[cfg(test)]
@@ -322,14 +423,26 @@ mod tests {
     fn problems_of_one_class_are_one_with_a_count_and_lines() {
         let mut r = Report::default();
         for line in [2, 3, 4, 6] {
-            r.problem("f", line, 1, "a leading zero", &format!("`45.51.100.0{line}`: leading zero"));
+            r.problem(
+                "f",
+                line,
+                1,
+                "a leading zero",
+                &format!("`45.51.100.0{line}`: leading zero"),
+            );
         }
         r.problem("f", 7, 1, "", "`127.0.0.4` is not a code");
         r.problem("f", 8, 1, "", "`127.0.0.5` is not a code");
         assert_eq!(r.errors, 6);
         let shown: Vec<String> = r.problems.iter().map(ToString::to_string).collect();
-        assert_eq!(shown[0], "f:2:1: `45.51.100.02`: leading zero (3 more of this kind: lines 3, 4, 6)");
-        assert_eq!(shown[1], "f:7:1: `127.0.0.4` is not a code (1 more of this kind: line 8)");
+        assert_eq!(
+            shown[0],
+            "f:2:1: `45.51.100.02`: leading zero (3 more of this kind: lines 3, 4, 6)"
+        );
+        assert_eq!(
+            shown[1],
+            "f:7:1: `127.0.0.4` is not a code (1 more of this kind: line 8)"
+        );
     }
 
     #[test]
@@ -340,6 +453,12 @@ mod tests {
         }
         r.unread_column(3, "host.example");
         r.unread_column(3, "4");
-        assert_eq!(r.notes(), ["note: column 2 (numbers 1 to 11) was not read", "note: column 3 (such as `host.example`) was not read"]);
+        assert_eq!(
+            r.notes(),
+            [
+                "note: column 2 (numbers 1 to 11) was not read",
+                "note: column 3 (such as `host.example`) was not read"
+            ]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A zone's rows ([`crate::index::rows`]) as a list: a row is one prefix, or a name and what is below it.
+//! A zone's rows ([`crate::index::rows`]) as a list: a row is one prefix, or a name and what is
+//! below it.
 
 use super::{Entry, Input, Reasoning};
 use crate::{
@@ -9,7 +10,8 @@ use crate::{
 /// The owner of the row with the server's identity ([`crate::index::rows::IDENTITY`]), in text.
 pub(super) const IDENTITY: &str = "_id";
 
-/// Checks the identity of the server whose rows are read: `data` is the row at [`IDENTITY`], empty where there is none.
+/// Checks the identity of the server whose rows are read: `data` is the row at [`IDENTITY`], empty
+/// where there is none.
 ///
 /// # Errors
 /// The rows have no identity, or ours: the list must not be accepted then.
@@ -23,22 +25,28 @@ pub(super) fn check_identity(own: StoreId, data: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Whether a follower leaves an item out: it has come through the follower itself, or through as many servers as may be.
+/// Whether a follower leaves an item out: it has come through the follower itself, or through as
+/// many servers as may be.
 fn is_looped(own: StoreId, path: &[StoreId]) -> bool {
     path.contains(&own) || path.len() >= MAX_HOPS
 }
 
-/// What a row's owner is about, relative to where the rows are: a prefix; or a name, and all below it.
+/// What a row's owner is about, relative to where the rows are: a prefix; or a name, and all below
+/// it.
 pub(super) fn subjects(owner: &str) -> Result<Vec<Subject>, String> {
     let wrong = || format!("`{owner}` is no owner of a row");
     let (rest, kind) = owner.rsplit_once('.').ok_or_else(wrong)?;
     if kind == "d" {
         let name = Domain::parse_any(rest)?;
-        let both = [Scope::Name, Scope::Below].map(|s| Subject::Domain(Domain::from_canonical(name.name(), s)));
+        let both = [Scope::Name, Scope::Below]
+            .map(|s| Subject::Domain(Domain::from_canonical(name.name(), s)));
         return Ok(both.into());
     }
     let mut parts = rest.split('.');
-    let len: u8 = parts.next().and_then(|l| l.parse().ok()).ok_or_else(wrong)?;
+    let len: u8 = parts
+        .next()
+        .and_then(|l| l.parse().ok())
+        .ok_or_else(wrong)?;
     let subject = match kind {
         "4" if len <= 32 => {
             let octets: Vec<u8> = parts.map_while(|o| o.parse().ok()).collect();
@@ -46,9 +54,14 @@ pub(super) fn subjects(owner: &str) -> Result<Vec<Subject>, String> {
             Subject::V4(Prefix4::new(u32::from_le_bytes(octets), len))
         }
         "6" if len <= 128 => {
-            let digits: Vec<u32> = parts.map_while(|n| n.chars().next().filter(|_| n.len() == 1)?.to_digit(16)).collect();
+            let digits: Vec<u32> = parts
+                .map_while(|n| n.chars().next().filter(|_| n.len() == 1)?.to_digit(16))
+                .collect();
             let digits: [u32; 32] = digits.try_into().map_err(|_| wrong())?;
-            let addr = digits.iter().rev().fold(0u128, |a, n| a << 4 | u128::from(*n));
+            let addr = digits
+                .iter()
+                .rev()
+                .fold(0u128, |a, n| a << 4 | u128::from(*n));
             Subject::V6(Prefix6::new(addr, len))
         }
         _ => return Err(wrong()),
@@ -112,8 +125,16 @@ fn others(reasoning: &Reasoning, said: &[Listed]) -> Vec<ReasonId> {
             }
         }
         Reasoning::Codes(codes) => {
-            let given: Vec<ReasonId> = codes.iter().filter(|(c, _)| said.iter().any(|s| s.code == c.octets())).map(|c| c.1).collect();
-            let mut out: Vec<ReasonId> = codes.iter().map(|c| c.1).filter(|r| !given.contains(r)).collect();
+            let given: Vec<ReasonId> = codes
+                .iter()
+                .filter(|(c, _)| said.iter().any(|s| s.code == c.octets()))
+                .map(|c| c.1)
+                .collect();
+            let mut out: Vec<ReasonId> = codes
+                .iter()
+                .map(|c| c.1)
+                .filter(|r| !given.contains(r))
+                .collect();
             out.sort_unstable();
             out.dedup();
             out
@@ -127,13 +148,27 @@ mod tests {
 
     #[test]
     fn owners_are_prefixes_and_names() {
-        let shown = |o: &str| subjects(o).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let shown = |o: &str| {
+            subjects(o).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
         assert_eq!(shown("24.0.2.0.192.4").unwrap(), ["192.0.2.0/24"]);
         assert_eq!(shown("32.1.2.3.4.4").unwrap(), ["4.3.2.1"]);
         let zeros = ["0"; 24].join(".");
-        assert_eq!(shown(&format!("32.{zeros}.8.b.d.0.1.0.0.2.6")).unwrap(), ["2001:db8::/32"]);
+        assert_eq!(
+            shown(&format!("32.{zeros}.8.b.d.0.1.0.0.2.6")).unwrap(),
+            ["2001:db8::/32"]
+        );
         assert_eq!(shown("bad.test.d").unwrap(), ["bad.test", "*.bad.test"]);
-        for bad in ["", "4", "33.1.2.3.4.4", "24.0.2.0.4", "24.0.2.0.256.4", "129.0.6", "24.0.2.0.192.5", "..d"] {
+        for bad in [
+            "",
+            "4",
+            "33.1.2.3.4.4",
+            "24.0.2.0.4",
+            "24.0.2.0.256.4",
+            "129.0.6",
+            "24.0.2.0.192.5",
+            "..d",
+        ] {
             assert!(subjects(bad).is_err(), "{bad}");
         }
     }

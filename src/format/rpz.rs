@@ -1,14 +1,20 @@
-//! Response policy zones (draft-vixie-dnsop-dns-rpz), with an SOA or without: names and addresses that a resolver acts on.
+//! Response policy zones (draft-vixie-dnsop-dns-rpz), with an SOA or without: names and addresses
+//! that a resolver acts on.
 
 use super::{Input, master, word};
 
 /// How many name servers of the zone are remembered.
 const MAX_SERVERS: usize = 64;
 
-/// Reads a policy zone: names and addresses of answers, clients and name servers, with any action but `rpz-passthru.`, which is an
-/// exclusion.
+/// Reads a policy zone: names and addresses of answers, clients and name servers, with any action
+/// but `rpz-passthru.`, which is an exclusion.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
-    let mut origin = input.options.origin.as_ref().map(|o| o.trim_end_matches('.').to_ascii_lowercase()).unwrap_or_default();
+    let mut origin = input
+        .options
+        .origin
+        .as_ref()
+        .map(|o| o.trim_end_matches('.').to_ascii_lowercase())
+        .unwrap_or_default();
     let mut owner = String::new();
     // Addresses of the zone's own name servers are not triggers.
     let mut servers: Vec<String> = Vec::new();
@@ -18,7 +24,11 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
         let Some(first) = words.first() else { continue };
         if first.text.starts_with('$') && !starts_blank {
             if first.text.eq_ignore_ascii_case("$ORIGIN") {
-                origin = words.get(1).map_or("", |w| &w.text).trim_end_matches('.').to_ascii_lowercase();
+                origin = words
+                    .get(1)
+                    .map_or("", |w| &w.text)
+                    .trim_end_matches('.')
+                    .to_ascii_lowercase();
             }
             continue;
         }
@@ -28,7 +38,9 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             owner = first.text.to_ascii_lowercase();
             rest = &words[1..];
         }
-        let skips = |w: &master::Word| w.text.eq_ignore_ascii_case("IN") || w.text.starts_with(|c: char| c.is_ascii_digit());
+        let skips = |w: &master::Word| {
+            w.text.eq_ignore_ascii_case("IN") || w.text.starts_with(|c: char| c.is_ascii_digit())
+        };
         while rest.first().is_some_and(skips) {
             rest = &rest[1..];
         }
@@ -41,18 +53,32 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             origin = owner.trim_end_matches('.').into();
         }
         if kind == "NS" && servers.len() < MAX_SERVERS {
-            servers.extend(data.first().map(|d| relative(&d.text.to_ascii_lowercase(), &origin)));
+            servers.extend(
+                data.first()
+                    .map(|d| relative(&d.text.to_ascii_lowercase(), &origin)),
+            );
         }
         let relative = relative(&owner, &origin);
         if data.is_empty() {
-            input.problem_of("a record without data", column, &format!("the record {kind} of `{owner}` has no data"));
+            input.problem_of(
+                "a record without data",
+                column,
+                &format!("the record {kind} of `{owner}` has no data"),
+            );
             continue;
         }
-        if relative.is_empty() || servers.contains(&relative) || matches!(kind.as_str(), "SOA" | "NS" | "TXT") || listed == owner {
+        if relative.is_empty()
+            || servers.contains(&relative)
+            || matches!(kind.as_str(), "SOA" | "NS" | "TXT")
+            || listed == owner
+        {
             continue;
         }
         listed.clone_from(&owner);
-        let passes = kind == "CNAME" && data.first().is_some_and(|d| d.text.eq_ignore_ascii_case("rpz-passthru."));
+        let passes = kind == "CNAME"
+            && data
+                .first()
+                .is_some_and(|d| d.text.eq_ignore_ascii_case("rpz-passthru."));
         let now = std::mem::replace(&mut input.line, line);
         take(input, &relative, passes, column)?;
         input.line = now;
@@ -65,9 +91,13 @@ fn relative(owner: &str, origin: &str) -> String {
     if owner == "@" {
         return String::new();
     }
-    let Some(absolute) = owner.strip_suffix('.') else { return owner.into() };
+    let Some(absolute) = owner.strip_suffix('.') else {
+        return owner.into();
+    };
     match absolute.strip_suffix(origin) {
-        Some(rest) if !origin.is_empty() && (rest.is_empty() || rest.ends_with('.')) => rest.trim_end_matches('.').into(),
+        Some(rest) if !origin.is_empty() && (rest.is_empty() || rest.ends_with('.')) => {
+            rest.trim_end_matches('.').into()
+        }
         _ => absolute.into(),
     }
 }

@@ -16,17 +16,43 @@ use crate::{
 
 fn options(codes: bool) -> Options {
     let one = Reasoning::One(ReasonId(0));
-    let two = Reasoning::Codes(vec![([127, 0, 0, 2].into(), ReasonId(0)), ([127, 0, 0, 3].into(), ReasonId(1))]);
-    Options { reasoning: if codes { two } else { one }, ..Options::default() }
+    let two = Reasoning::Codes(vec![
+        ([127, 0, 0, 2].into(), ReasonId(0)),
+        ([127, 0, 0, 3].into(), ReasonId(1)),
+    ]);
+    Options {
+        reasoning: if codes { two } else { one },
+        ..Options::default()
+    }
 }
 
-fn parse_with(format: &str, text: &[u8], options: &Options) -> (Vec<String>, Report, Result<(), String>) {
+fn parse_with(
+    format: &str,
+    text: &[u8],
+    options: &Options,
+) -> (Vec<String>, Report, Result<(), String>) {
     let (mut out, mut report) = (Vec::new(), Report::default());
-    let result = read(format, Box::new(text), "f", options, &mut report, &mut |e| {
-        let mark = if e.hole { if e.weak { "~" } else { "!" } } else { "" };
-        out.push(format!("{mark}{} {}{}", e.subject, e.reason.0, e.text.map_or(String::new(), |t| format!(" {t}"))));
-        Ok(())
-    });
+    let result = read(
+        format,
+        Box::new(text),
+        "f",
+        options,
+        &mut report,
+        &mut |e| {
+            let mark = if e.hole {
+                if e.weak { "~" } else { "!" }
+            } else {
+                ""
+            };
+            out.push(format!(
+                "{mark}{} {}{}",
+                e.subject,
+                e.reason.0,
+                e.text.map_or(String::new(), |t| format!(" {t}"))
+            ));
+            Ok(())
+        },
+    );
     (out, report, result)
 }
 
@@ -40,22 +66,36 @@ fn parse(format: &str, text: &str) -> (Vec<String>, Report) {
 fn rbldnsd_ipv4_keys() {
     let text = "1.2.3.4\n1.2.3\n5.6/16\n8.1.0.0-8.1.0.255\n9.1.0.1-3\n11.16-17\n12.1-12.1\n!1.2.3.9 # gone\n14/8\n";
     let (out, report) = parse("rbldnsd", text);
-    let want =
-        "1.2.3.4 0,1.2.3.0/24 0,5.6.0.0/16 0,8.1.0.0/24 0,9.1.0.1 0,9.1.0.2/31 0,11.16.0.0/15 0,12.1.0.0/16 0,!1.2.3.9 0,14.0.0.0/8 0";
+    let want = "1.2.3.4 0,1.2.3.0/24 0,5.6.0.0/16 0,8.1.0.0/24 0,9.1.0.1 0,9.1.0.2/31 0,11.16.0.0/15 0,12.1.0.0/16 0,!1.2.3.9 0,14.0.0.0/8 0";
     assert_eq!(out.join(","), want);
     assert_eq!((report.errors, report.lines), (0, 9));
-    let (out, report) = parse("rbldnsd", "10\n1.2.3.4/24\n1.2.3.300\n1.2.3.4-1.2\n1.2.3.9-2\n");
+    let (out, report) = parse(
+        "rbldnsd",
+        "10\n1.2.3.4/24\n1.2.3.300\n1.2.3.4-1.2\n1.2.3.9-2\n",
+    );
     assert_eq!((out.len(), report.errors), (0, 5), "{report:?}");
-    assert_eq!(report.problems[1].to_string(), "f:2:1: `1.2.3.4/24` has host bits set; the prefix is 1.2.3.0/24");
+    assert_eq!(
+        report.problems[1].to_string(),
+        "f:2:1: `1.2.3.4/24` has host bits set; the prefix is 1.2.3.0/24"
+    );
 }
 
 #[test]
 fn rbldnsd_values_defaults_and_frames() {
     let text = "$0 see\n1.1.1.0 own text\n:127.0.0.2:Open $, $0 there\n1.1.1.1\n1.1.1.2 :2:Other $$ 1.1.1.2\n1.1.1.3 :3:\n1.1.1.4 ; note\n";
     let (out, _) = parse("rbldnsd", text);
-    let want = ["1.1.1.0 0 own text", "1.1.1.1 0 Open $, see there", "1.1.1.2 0 Other $$ $", "1.1.1.3 0", "1.1.1.4 0 Open $, see there"];
+    let want = [
+        "1.1.1.0 0 own text",
+        "1.1.1.1 0 Open $, see there",
+        "1.1.1.2 0 Other $$ $",
+        "1.1.1.3 0",
+        "1.1.1.4 0 Open $, see there",
+    ];
     assert_eq!(out, want);
-    let (out, _) = parse("rbldnsd", "$= Listed: $= ($)\n1.1.1.1 spam\n1.1.1.2 =bare\n");
+    let (out, _) = parse(
+        "rbldnsd",
+        "$= Listed: $= ($)\n1.1.1.1 spam\n1.1.1.2 =bare\n",
+    );
     assert_eq!(out, ["1.1.1.1 0 Listed: spam ($)", "1.1.1.2 0 bare"]);
 }
 
@@ -67,24 +107,61 @@ fn rbldnsd_ipv6_names_combined_and_generic() {
     assert_eq!(out.join(","), want);
     let text = "$DATASET ip4set:a x @\n:3:A\n1.1.1.1\n$DATASET dnset d @\nface.test\n$DATASET ip6tset s @\n2606:4700:1:2\n$DATASET generic g @\n4.3.2.1 600 A 127.0.0.2\nwww A 8.8.8.8\n$DATASET acl a @\n1.1.1.1 :ignore\n";
     let (out, report) = parse("rbldnsd", text);
-    assert_eq!(out, ["1.1.1.1 0 A", "face.test 0", "2606:4700:1:2::/64 0", "1.2.3.4 0"]);
-    assert_eq!((report.errors, report.warnings.len(), report.omitted(Omission::OtherRecord)), (0, 1, 1));
+    assert_eq!(
+        out,
+        [
+            "1.1.1.1 0 A",
+            "face.test 0",
+            "2606:4700:1:2::/64 0",
+            "1.2.3.4 0"
+        ]
+    );
+    assert_eq!(
+        (
+            report.errors,
+            report.warnings.len(),
+            report.omitted(Omission::OtherRecord)
+        ),
+        (0, 1, 1)
+    );
 }
 
 #[test]
 fn rbldnsd_codes_become_reasons_and_the_longest_match_is_whole() {
-    let (out, report, _) = parse_with("rbldnsd", b"1.2.0.0/16 :2:\n1.2.3.0/24 :3:\n!1.2.3.4\n1.2.3.5 :9:\n", &options(true));
-    assert_eq!(out, ["~1.2.0.0/16 1", "1.2.0.0/16 0", "~1.2.3.0/24 0", "1.2.3.0/24 1", "!1.2.3.4 0", "!1.2.3.4 1"]);
+    let (out, report, _) = parse_with(
+        "rbldnsd",
+        b"1.2.0.0/16 :2:\n1.2.3.0/24 :3:\n!1.2.3.4\n1.2.3.5 :9:\n",
+        &options(true),
+    );
+    assert_eq!(
+        out,
+        [
+            "~1.2.0.0/16 1",
+            "1.2.0.0/16 0",
+            "~1.2.3.0/24 0",
+            "1.2.3.0/24 1",
+            "!1.2.3.4 0",
+            "!1.2.3.4 1"
+        ]
+    );
     assert!(report.problems[0].what.contains("127.0.0.9"), "{report:?}");
 }
 
 #[test]
 fn rbldnsd_specials_tell_when_a_list_ends() {
-    let (_, report) =
-        parse("rbldnsd", "$SOA 1 a b 0 1 1 1 1\n#$TIMESTAMP 2026:01:02:03:04:05 +1d\n$MAXRANGE4 /16\n1.0.0.0/8\n2.2.0.0/16\n");
-    assert_eq!(report.expires, Some("2026-01-03T03:04:05Z".parse().unwrap()));
+    let (_, report) = parse(
+        "rbldnsd",
+        "$SOA 1 a b 0 1 1 1 1\n#$TIMESTAMP 2026:01:02:03:04:05 +1d\n$MAXRANGE4 /16\n1.0.0.0/8\n2.2.0.0/16\n",
+    );
+    assert_eq!(
+        report.expires,
+        Some("2026-01-03T03:04:05Z".parse().unwrap())
+    );
     assert_eq!((report.taken, report.warnings.len()), (1, 1));
-    assert_eq!(parse("rbldnsd", "$TIMESTAMP 20260102 2026-02-01").1.expires, Some("2026-02-01T00:00:00Z".parse().unwrap()));
+    assert_eq!(
+        parse("rbldnsd", "$TIMESTAMP 20260102 2026-02-01").1.expires,
+        Some("2026-02-01T00:00:00Z".parse().unwrap())
+    );
     assert_eq!(parse("rbldnsd", "$TIMESTAMP soon").1.errors, 1);
 }
 
@@ -92,21 +169,49 @@ fn rbldnsd_specials_tell_when_a_list_ends() {
 fn lists_with_comments_and_columns() {
     let text = "# IPsum\n1.1.1.1\t10\n2.2.2.0/24 ; SBL1\n; x\n3.3.3.3-3.3.3.4\nbad.test,5\n\n10.0.0.1\n127.0.0.2\n16.0.0.0/4\nnope_!\n";
     let (out, report) = parse("list", text);
-    assert_eq!(out.join(","), "1.1.1.1 0,2.2.2.0/24 0,3.3.3.3 0,3.3.3.4 0,bad.test 0");
-    let left_out = [Omission::SpecialRange, Omission::TestPoint, Omission::TooWide].map(|k| report.omitted(k));
+    assert_eq!(
+        out.join(","),
+        "1.1.1.1 0,2.2.2.0/24 0,3.3.3.3 0,3.3.3.4 0,bad.test 0"
+    );
+    let left_out = [
+        Omission::SpecialRange,
+        Omission::TestPoint,
+        Omission::TooWide,
+    ]
+    .map(|k| report.omitted(k));
     assert_eq!((left_out, report.errors), ([1, 1, 1], 1));
-    assert_eq!((report.problems[0].line, report.problems[0].column), (11, 1));
+    assert_eq!(
+        (report.problems[0].line, report.problems[0].column),
+        (11, 1)
+    );
 }
 
 #[test]
 fn csv_json_and_master_files() {
-    assert_eq!(parse("csv", "name,IP\n\"a,b\",1.1.1.1\nx,2.2.2.0/24\n").0, ["1.1.1.1 0", "2.2.2.0/24 0"]);
-    let named = Options { column: Some("Net".into()), ..options(false) };
-    assert_eq!(parse_with("csv", b"ip,net\n9.9.9.9,1.1.1.0/24\n", &named).0, ["1.1.1.0/24 0"]);
-    assert!(parse_with("csv", b"a,b\n1,2\n", &options(false)).2.unwrap_err().contains("choose one with --column: a, b"));
+    assert_eq!(
+        parse("csv", "name,IP\n\"a,b\",1.1.1.1\nx,2.2.2.0/24\n").0,
+        ["1.1.1.1 0", "2.2.2.0/24 0"]
+    );
+    let named = Options {
+        column: Some("Net".into()),
+        ..options(false)
+    };
+    assert_eq!(
+        parse_with("csv", b"ip,net\n9.9.9.9,1.1.1.0/24\n", &named).0,
+        ["1.1.1.0/24 0"]
+    );
+    assert!(
+        parse_with("csv", b"a,b\n1,2\n", &options(false))
+            .2
+            .unwrap_err()
+            .contains("choose one with --column: a, b")
+    );
     let drop = "{\"cidr\":\"1.10.16.0/20\",\"sblid\":\"SBL1\"}\n{\"type\":\"metadata\"}\n[\n\"2.2.2.2\",\n{\"ip\":\"3.3.3.3\"}\n]\n{bad\n";
     let (out, report) = parse("json", drop);
-    assert_eq!((out.join(",").as_str(), report.errors), ("1.10.16.0/20 0,2.2.2.2 0,3.3.3.3 0", 1));
+    assert_eq!(
+        (out.join(",").as_str(), report.errors),
+        ("1.10.16.0/20 0,2.2.2.2 0,3.3.3.3 0", 1)
+    );
     let zone = "$ORIGIN bl.x.\n@ IN SOA a b (1 ; serial\n 2 3\n 4 5)\n @ NS ns.bl.x.\nns A 8.8.8.8\n2.0.0.127 A 127.0.0.2\n\
                 4.3.2.1 300 IN A 127.0.0.2\n TXT \"why \\\"this\\\"\"\n*.2.1 A 127.0.0.2\nevil.test A 127.0.0.2\n";
     let (mut out, report) = parse("master", zone);
@@ -117,7 +222,11 @@ fn csv_json_and_master_files() {
     );
     assert!(out.contains(&"~*.evil.test 0".into()), "{out:?}");
     out.retain(|l| !l.starts_with('~'));
-    assert_eq!(out.join(","), "1.2.3.4 0 why \"this\",1.2.0.0/16 0,evil.test 0", "{report:?}");
+    assert_eq!(
+        out.join(","),
+        "1.2.3.4 0 why \"this\",1.2.0.0/16 0,evil.test 0",
+        "{report:?}"
+    );
 }
 
 #[test]
@@ -125,10 +234,18 @@ fn gzip_is_unpacked_and_long_lines_are_told() {
     use std::io::Write;
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), Default::default());
     gz.write_all(b"1.1.1.1\n2.2.2.2").unwrap();
-    assert_eq!(parse_with("list", &gz.finish().unwrap(), &options(false)).0.len(), 2);
+    assert_eq!(
+        parse_with("list", &gz.finish().unwrap(), &options(false))
+            .0
+            .len(),
+        2
+    );
     let text = format!("1.1.1.1\n{}\n2.2.2.2\n", "x".repeat(200_000));
     let (out, report) = parse("list", &text);
-    assert_eq!((out.len(), report.errors, report.problems[0].line), (2, 1, 2));
+    assert_eq!(
+        (out.len(), report.errors, report.problems[0].line),
+        (2, 1, 2)
+    );
 }
 
 #[test]
@@ -157,7 +274,10 @@ fn formats_are_guessed() {
 }
 
 fn typed(kind: &str, text: &str) -> (Vec<String>, Report) {
-    let options = Options { dataset: Some(kind.into()), ..options(false) };
+    let options = Options {
+        dataset: Some(kind.into()),
+        ..options(false)
+    };
     let (out, report, result) = parse_with("rbldnsd", text.as_bytes(), &options);
     result.unwrap();
     (out, report)
@@ -167,7 +287,16 @@ fn typed(kind: &str, text: &str) -> (Vec<String>, Report) {
 fn texts_can_not_break_out_of_their_line() {
     let (out, _) = parse("rbldnsd", "1.1.1.1 a\tb\u{1b}[0m\u{e9}\n1.1.1.2 x\ry\n");
     assert_eq!(out, ["1.1.1.1 0 a?b?[0m??", "1.1.1.2 0 x?y"]);
-    assert_eq!(parse("master", "$ORIGIN x.\n4.3.2.1 A 127.0.0.2\n TXT \"a\\010b\"\n").0.last().unwrap(), "1.2.3.4 0 a?b");
+    assert_eq!(
+        parse(
+            "master",
+            "$ORIGIN x.\n4.3.2.1 A 127.0.0.2\n TXT \"a\\010b\"\n"
+        )
+        .0
+        .last()
+        .unwrap(),
+        "1.2.3.4 0 a?b"
+    );
     let long = format!("{}$$x", "y".repeat(254));
     assert_eq!(text::cut(&long).len(), 254, "half a `$$` is the subject");
     assert_eq!(text::cut(&"$".repeat(300)).len(), 254);
@@ -178,15 +307,30 @@ fn texts_can_not_break_out_of_their_line() {
 fn master_owners_without_a_listing_stop_the_wildcard_above() {
     let zone = "$ORIGIN bl.x.\n@ SOA a b 1 2 3 4 5\n*.1 A 127.0.0.2\n4.3.2.1 CNAME x.\n5.3.2.1 TXT \"only\"\n*.9.2.1 HINFO a b\n";
     let (out, report) = parse("master", zone);
-    for want in ["~1.2.3.4 0", "~1.2.3.5 0", "~1.2.9.0/24 0", "~1.2.3.0/24 0", "1.0.0.0/8 0"] {
+    for want in [
+        "~1.2.3.4 0",
+        "~1.2.3.5 0",
+        "~1.2.9.0/24 0",
+        "~1.2.3.0/24 0",
+        "1.0.0.0/8 0",
+    ] {
         assert!(out.iter().any(|l| l == want), "{want}: {out:?}");
     }
-    assert_eq!((report.errors, out.iter().filter(|l| !l.starts_with('~')).count()), (0, 1));
+    assert_eq!(
+        (
+            report.errors,
+            out.iter().filter(|l| !l.starts_with('~')).count()
+        ),
+        (0, 1)
+    );
 }
 
 #[test]
 fn master_directives_that_hide_records_are_errors() {
-    let (_, report) = parse("master", "$TTL 300\n$INCLUDE other\n$GENERATE 1-9 $.3.2.1 A 127.0.0.2\n");
+    let (_, report) = parse(
+        "master",
+        "$TTL 300\n$INCLUDE other\n$GENERATE 1-9 $.3.2.1 A 127.0.0.2\n",
+    );
     let places: Vec<_> = report.problems.iter().map(|p| (p.line, p.column)).collect();
     assert_eq!(places, [(2, 1), (3, 1)]);
 }
@@ -197,13 +341,43 @@ fn master_texts_are_literal_joined_and_paired_with_codes() {
                 5.3.2.1 A 127.0.0.2\n A 127.0.0.3\n TXT one\n";
     let (mut out, _, _) = parse_with("master", zone.as_bytes(), &options(true));
     out.retain(|l| !l.starts_with('~'));
-    assert_eq!(out, ["1.2.3.4 1 cost $$5 and more", "1.2.3.4 0 see $", "1.2.3.5 0 one", "1.2.3.5 1 one"]);
-    let (_, report) = parse("master", "$ORIGIN bl.x.\n4.3.2.1 IN A (\n  127.0.0.300 )\nx.y A 127.0.0.2 (\n");
-    assert_eq!(report.problems.iter().map(|p| (p.line, p.column)).collect::<Vec<_>>(), [(3, 3), (4, 1)]);
-    let origins = "@ SOA a b 1 2 3 4 5\n$ORIGIN 2.1.bl.x.\n4.3 A 127.0.0.2\n$ORIGIN 9\n1 A 127.0.0.2\n";
-    let (mut out, _, _) = parse_with("master", origins.as_bytes(), &Options { origin: Some("bl.x".into()), ..options(false) });
+    assert_eq!(
+        out,
+        [
+            "1.2.3.4 1 cost $$5 and more",
+            "1.2.3.4 0 see $",
+            "1.2.3.5 0 one",
+            "1.2.3.5 1 one"
+        ]
+    );
+    let (_, report) = parse(
+        "master",
+        "$ORIGIN bl.x.\n4.3.2.1 IN A (\n  127.0.0.300 )\nx.y A 127.0.0.2 (\n",
+    );
+    assert_eq!(
+        report
+            .problems
+            .iter()
+            .map(|p| (p.line, p.column))
+            .collect::<Vec<_>>(),
+        [(3, 3), (4, 1)]
+    );
+    let origins =
+        "@ SOA a b 1 2 3 4 5\n$ORIGIN 2.1.bl.x.\n4.3 A 127.0.0.2\n$ORIGIN 9\n1 A 127.0.0.2\n";
+    let (mut out, _, _) = parse_with(
+        "master",
+        origins.as_bytes(),
+        &Options {
+            origin: Some("bl.x".into()),
+            ..options(false)
+        },
+    );
     out.retain(|l| !l.starts_with('~'));
-    assert_eq!(out, ["1.2.3.4 0", "1.2.9.1 0"], "names are the zone's, wherever the origin stands");
+    assert_eq!(
+        out,
+        ["1.2.3.4 0", "1.2.9.1 0"],
+        "names are the zone's, wherever the origin stands"
+    );
 }
 
 #[test]
@@ -212,48 +386,136 @@ fn data_sets_count_by_their_sub_zone() {
     let (out, report) = parse("rbldnsd", text);
     assert_eq!(out, ["1.1.1.1 0", "face.test 0"]);
     assert!(report.warnings[0].contains("sub-zone two"), "{report:?}");
-    let two = Options { subzone: Some("two".into()), ..options(false) };
-    assert_eq!(parse_with("rbldnsd", text.as_bytes(), &two).0, ["2.2.2.2 0", "face.test 0"]);
-    let none = Options { subzone: Some("three".into()), ..options(false) };
+    let two = Options {
+        subzone: Some("two".into()),
+        ..options(false)
+    };
+    assert_eq!(
+        parse_with("rbldnsd", text.as_bytes(), &two).0,
+        ["2.2.2.2 0", "face.test 0"]
+    );
+    let none = Options {
+        subzone: Some("three".into()),
+        ..options(false)
+    };
     let only = "$DATASET ip4set one\n1.1.1.1\n";
-    assert!(parse_with("rbldnsd", only.as_bytes(), &none).2.unwrap_err().contains("there are one"));
-    assert!(parse_with("rbldnsd", only.as_bytes(), &options(false)).2.is_err(), "it would empty the source");
+    assert!(
+        parse_with("rbldnsd", only.as_bytes(), &none)
+            .2
+            .unwrap_err()
+            .contains("there are one")
+    );
+    assert!(
+        parse_with("rbldnsd", only.as_bytes(), &options(false))
+            .2
+            .is_err(),
+        "it would empty the source"
+    );
     assert!(parse_with("rbldnsd", b"1.1.1.1\n", &two).2.is_err());
-    let (_, report) = parse("rbldnsd", "$DATASET ip4set @\n1.1.1.1\n$DATASET ip4trie @\n1.1.1.0/24\n$DATASET dnset @\na.test\n");
-    assert_eq!(report.warnings.len(), 1, "two sets of one family: {report:?}");
+    let (_, report) = parse(
+        "rbldnsd",
+        "$DATASET ip4set @\n1.1.1.1\n$DATASET ip4trie @\n1.1.1.0/24\n$DATASET dnset @\na.test\n",
+    );
+    assert_eq!(
+        report.warnings.len(),
+        1,
+        "two sets of one family: {report:?}"
+    );
 }
 
 #[test]
 fn a_file_has_the_type_that_is_said() {
-    let (out, report) = typed("ip4tset", ":2:one\n1.2.3.4 :7:own\n:3:two\n1.2.3.5\n!1.2.3.6\n1.2.4.0/24\n");
-    assert_eq!((out.join(",").as_str(), report.errors), ("1.2.3.4 0 one,1.2.3.5 0 one", 2));
-    assert_eq!(typed("ip4tset", "1.2.3.4\n:3:b\n").1.errors, 1, "the value came too late");
-    assert_eq!(typed("dnset", "4.3.2.45 x\n!.3.2.45\n*.2.45\n").0, ["4.3.2.45 0 x", "!.3.2.45 0", "*.2.45 0"]);
+    let (out, report) = typed(
+        "ip4tset",
+        ":2:one\n1.2.3.4 :7:own\n:3:two\n1.2.3.5\n!1.2.3.6\n1.2.4.0/24\n",
+    );
+    assert_eq!(
+        (out.join(",").as_str(), report.errors),
+        ("1.2.3.4 0 one,1.2.3.5 0 one", 2)
+    );
+    assert_eq!(
+        typed("ip4tset", "1.2.3.4\n:3:b\n").1.errors,
+        1,
+        "the value came too late"
+    );
+    assert_eq!(
+        typed("dnset", "4.3.2.45 x\n!.3.2.45\n*.2.45\n").0,
+        ["4.3.2.45 0 x", "!.3.2.45 0", "*.2.45 0"]
+    );
     let mut kind = None;
-    let dnset = Options { dataset: Some("dnset".into()), ..options(false) };
-    read("rbldnsd", Box::new(&b"4.3.2.45\n"[..]), "f", &dnset, &mut Report::default(), &mut |e| {
-        kind = Some(matches!(e.subject, crate::model::Subject::Domain(_)));
-        Ok(())
-    })
+    let dnset = Options {
+        dataset: Some("dnset".into()),
+        ..options(false)
+    };
+    read(
+        "rbldnsd",
+        Box::new(&b"4.3.2.45\n"[..]),
+        "f",
+        &dnset,
+        &mut Report::default(),
+        &mut |e| {
+            kind = Some(matches!(e.subject, crate::model::Subject::Domain(_)));
+            Ok(())
+        },
+    )
     .unwrap();
     assert_eq!(kind, Some(true));
     let (out, report) = typed("ip4trie", "1.2.3.4 a\n!1.2.3.4\n1.2.3.4 b\n1.2.6.1-1\n");
-    assert_eq!((out.join(",").as_str(), report.warnings.len(), report.errors), ("1.2.3.4 0 a", 2, 1));
-    assert_eq!(typed("ip4set", "1.2.3.4 a\n!1.2.3.4\n").0, ["1.2.3.4 0 a", "!1.2.3.4 0"]);
+    assert_eq!(
+        (out.join(",").as_str(), report.warnings.len(), report.errors),
+        ("1.2.3.4 0 a", 2, 1)
+    );
+    assert_eq!(
+        typed("ip4set", "1.2.3.4 a\n!1.2.3.4\n").0,
+        ["1.2.3.4 0 a", "!1.2.3.4 0"]
+    );
     assert_eq!(typed("ip4set", "$DATASET ip4set @\n1.2.3.4\n").1.errors, 1);
-    assert_eq!(typed("combined", "1.2.3.4\n$DATASET ip4set @\n1.2.3.5\n").1.errors, 1);
-    let wrong = Options { dataset: Some("ip5set".into()), ..options(false) };
-    assert!(parse_with("rbldnsd", b"", &wrong).2.unwrap_err().contains("ip4trie"));
-    let list = Options { dataset: Some("ip4set".into()), ..options(false) };
+    assert_eq!(
+        typed("combined", "1.2.3.4\n$DATASET ip4set @\n1.2.3.5\n")
+            .1
+            .errors,
+        1
+    );
+    let wrong = Options {
+        dataset: Some("ip5set".into()),
+        ..options(false)
+    };
+    assert!(
+        parse_with("rbldnsd", b"", &wrong)
+            .2
+            .unwrap_err()
+            .contains("ip4trie")
+    );
+    let list = Options {
+        dataset: Some("ip4set".into()),
+        ..options(false)
+    };
     assert!(parse_with("list", b"", &list).2.is_err());
 }
 
 #[test]
 fn ipv6_keys_of_tries_and_sets() {
-    let special = Options { special: true, ..options(false) };
-    assert_eq!(parse_with("rbldnsd", b"::1 x\n", &special).0, ["::1 0 x"], "no default line");
-    let (out, report) = typed("ip6tset", ":3:d\n2a00:1:2:3 x\n!2a00:1:2:3::5\n!2a00:1:2:3:0:0:0:7\n2a00:1:2:5::1\n!2a00:1:2:3\n");
-    assert_eq!(out, ["2a00:1:2:3::/64 0 d", "!2a00:1:2:3::5 0", "!2a00:1:2:3::7 0"]);
+    let special = Options {
+        special: true,
+        ..options(false)
+    };
+    assert_eq!(
+        parse_with("rbldnsd", b"::1 x\n", &special).0,
+        ["::1 0 x"],
+        "no default line"
+    );
+    let (out, report) = typed(
+        "ip6tset",
+        ":3:d\n2a00:1:2:3 x\n!2a00:1:2:3::5\n!2a00:1:2:3:0:0:0:7\n2a00:1:2:5::1\n!2a00:1:2:3\n",
+    );
+    assert_eq!(
+        out,
+        [
+            "2a00:1:2:3::/64 0 d",
+            "!2a00:1:2:3::5 0",
+            "!2a00:1:2:3::7 0"
+        ]
+    );
     assert_eq!(report.errors, 2);
 }
 
@@ -263,69 +525,167 @@ fn the_head_of_a_combined_file_holds_in_every_set() {
     let (out, report) = parse("rbldnsd", text);
     assert_eq!(out, ["1.1.1.1 0 thead two", "a.test 0 uhead zwei"]);
     assert!(report.warnings[0].contains("MAXRANGE4"));
-    let (out, _) = parse("rbldnsd", "$= H $=\n$DATASET ip4set @\n$= I $=\n1.1.1.1 t\n$DATASET dnset @\nb.test u\n");
+    let (out, _) = parse(
+        "rbldnsd",
+        "$= H $=\n$DATASET ip4set @\n$= I $=\n1.1.1.1 t\n$DATASET dnset @\nb.test u\n",
+    );
     assert_eq!(out, ["1.1.1.1 0 H t", "b.test 0 H u"]);
-    assert_eq!(parse("rbldnsd", "1.1.1.1 t\n$= A $=\n").1.warnings.len(), 1, "rbldnsd would take it for the line above");
+    assert_eq!(
+        parse("rbldnsd", "1.1.1.1 t\n$= A $=\n").1.warnings.len(),
+        1,
+        "rbldnsd would take it for the line above"
+    );
 }
 
 #[test]
 fn generic_sets_list_their_a_records_only() {
-    let text =
-        "$DATASET generic @\n4.3.2.1 IN A 127.0.0.2\n5.3.2.1 1h in a 127.0.0.2\nx TXT \"y\"\n*.9.45 A 127.0.0.2\nwww A 8.8.8.8\nbad\n";
+    let text = "$DATASET generic @\n4.3.2.1 IN A 127.0.0.2\n5.3.2.1 1h in a 127.0.0.2\nx TXT \"y\"\n*.9.45 A 127.0.0.2\nwww A 8.8.8.8\nbad\n";
     let (out, report) = parse("rbldnsd", text);
     assert_eq!(out, ["1.2.3.4 0", "1.2.3.5 0"]);
-    assert_eq!((report.omitted(Omission::OtherRecord), report.warnings.len(), report.errors), (3, 0, 1));
+    assert_eq!(
+        (
+            report.omitted(Omission::OtherRecord),
+            report.warnings.len(),
+            report.errors
+        ),
+        (3, 0, 1)
+    );
 }
 
 #[test]
 fn a_last_line_without_an_end_is_told() {
     let (out, report) = parse("rbldnsd", "1.1.1.1\n1.1.1.2");
-    assert_eq!((out.len(), report.warnings.len()), (2, 1), "rbldnsd warns too, and takes it all the same");
+    assert_eq!(
+        (out.len(), report.warnings.len()),
+        (2, 1),
+        "rbldnsd warns too, and takes it all the same"
+    );
     assert_eq!(parse("rbldnsd", "1.1.1.1\n").1.warnings.len(), 0);
 }
 
 #[test]
 fn an_unknown_data_set_is_an_error_with_its_place() {
-    let (out, report) = parse("rbldnsd", "$DATASET ip4set @\n1.1.1.1\n #$DATASET foo @\n1.1.1.2\n");
-    assert_eq!((out.len(), report.problems[0].line, report.problems[0].column), (1, 3, 2));
+    let (out, report) = parse(
+        "rbldnsd",
+        "$DATASET ip4set @\n1.1.1.1\n #$DATASET foo @\n1.1.1.2\n",
+    );
+    assert_eq!(
+        (
+            out.len(),
+            report.problems[0].line,
+            report.problems[0].column
+        ),
+        (1, 3, 2)
+    );
 }
 
 #[test]
 fn stamps_are_read_and_held_against_the_clock() {
     let at = |text: &str, now: &str| {
         let now = now.parse().unwrap();
-        let (_, report, result) = parse_with("rbldnsd", format!("$TIMESTAMP {text}\n").as_bytes(), &Options { now, ..options(false) });
-        (report.errors, report.expires.map(|t| t.to_string()), result.is_err())
+        let (_, report, result) = parse_with(
+            "rbldnsd",
+            format!("$TIMESTAMP {text}\n").as_bytes(),
+            &Options {
+                now,
+                ..options(false)
+            },
+        );
+        (
+            report.errors,
+            report.expires.map(|t| t.to_string()),
+            result.is_err(),
+        )
     };
     let now = "2026-06-01T00:00:00Z";
-    for good in ["2026-1-2", "2026:1:2:03", "2026-01-02:3", "20260102", "2026010203", "20260102030405", "0", "-", "2026-1-2-3-4-5"] {
+    for good in [
+        "2026-1-2",
+        "2026:1:2:03",
+        "2026-01-02:3",
+        "20260102",
+        "2026010203",
+        "20260102030405",
+        "0",
+        "-",
+        "2026-1-2-3-4-5",
+    ] {
         assert_eq!(at(good, now), (0, None, false), "{good}");
     }
-    for bad in ["2026:13:1", "26:1:1", "2026/1/2", "0 +1d", "2026010", "2026:1", "2026:1:2:3:4:5:6", "soon", "2026::1"] {
+    for bad in [
+        "2026:13:1",
+        "26:1:1",
+        "2026/1/2",
+        "0 +1d",
+        "2026010",
+        "2026:1",
+        "2026:1:2:3:4:5:6",
+        "soon",
+        "2026::1",
+    ] {
         assert_eq!(at(bad, now).0, 1, "{bad}");
     }
     assert_eq!(at("2026:7:1", now).0, 1, "from the future");
-    assert_eq!(at("2026:7:1", "1970-01-01T00:00:00Z").0, 0, "the time is not known");
-    assert_eq!(at("2026:5:31 +2d", now), (0, Some("2026-06-02T00:00:00Z".into()), false));
-    assert!(at("2026:1:1 +50000", now).2 && at("0 2026:5:1", now).2, "it has expired");
+    assert_eq!(
+        at("2026:7:1", "1970-01-01T00:00:00Z").0,
+        0,
+        "the time is not known"
+    );
+    assert_eq!(
+        at("2026:5:31 +2d", now),
+        (0, Some("2026-06-02T00:00:00Z".into()), false)
+    );
+    assert!(
+        at("2026:1:1 +50000", now).2 && at("0 2026:5:1", now).2,
+        "it has expired"
+    );
 }
 
 #[test]
 fn short_a_values_are_read_as_addresses() {
-    for (text, want) in
-        [("2", "127.0.0.2"), ("127.2", "127.0.0.2"), ("127.0.2", "127.0.0.2"), ("127.0.0.3", "127.0.0.3"), ("0.2", "0.0.0.2")]
-    {
+    for (text, want) in [
+        ("2", "127.0.0.2"),
+        ("127.2", "127.0.0.2"),
+        ("127.0.2", "127.0.0.2"),
+        ("127.0.0.3", "127.0.0.3"),
+        ("0.2", "0.0.0.2"),
+    ] {
         let codes = Reasoning::Codes(vec![(want.parse().unwrap(), ReasonId(4))]);
-        let options = Options { reasoning: codes, ..options(false) };
-        assert_eq!(parse_with("rbldnsd", format!("1.1.1.1 :{text}:\n").as_bytes(), &options).0, ["1.1.1.1 4"], "{text}");
+        let options = Options {
+            reasoning: codes,
+            ..options(false)
+        };
+        assert_eq!(
+            parse_with(
+                "rbldnsd",
+                format!("1.1.1.1 :{text}:\n").as_bytes(),
+                &options
+            )
+            .0,
+            ["1.1.1.1 4"],
+            "{text}"
+        );
     }
-    assert_eq!(parse("rbldnsd", "1.1.1.1 :256:x\n1.1.1.2 :127.300:x\n1.1.1.3 :+2:x\n1.1.1.4 :1.2.3.4.5:\n").1.errors, 4);
+    assert_eq!(
+        parse(
+            "rbldnsd",
+            "1.1.1.1 :256:x\n1.1.1.2 :127.300:x\n1.1.1.3 :+2:x\n1.1.1.4 :1.2.3.4.5:\n"
+        )
+        .1
+        .errors,
+        4
+    );
 }
 
 #[test]
 fn templates_put_texts_together_as_rbldnsd_does() {
     let text = "1.1.1.1 a$3b $\n1.1.1.2 =bare\n1.1.1.3 ==x\n1.1.1.4 a $= b\n1.1.1.5 =\n";
-    let want = ["1.1.1.1 0 a$$3b $", "1.1.1.2 0 bare", "1.1.1.3 0 =x", "1.1.1.4 0 a a $$= b b", "1.1.1.5 0"];
+    let want = [
+        "1.1.1.1 0 a$$3b $",
+        "1.1.1.2 0 bare",
+        "1.1.1.3 0 =x",
+        "1.1.1.4 0 a a $$= b b",
+        "1.1.1.5 0",
+    ];
     assert_eq!(parse("rbldnsd", text).0, want);
     let text = "$= F($=) $ $1\n$1 w$ow$2\n$2 two\n1.1.1.1\n1.1.1.2 t $ $1\n1.1.1.3 =b $1 $= x\n1.1.1.4 :2:\n";
     let want = [
@@ -340,55 +700,131 @@ fn templates_put_texts_together_as_rbldnsd_does() {
 #[test]
 fn warnings_beyond_the_first_are_counted() {
     let (_, report) = parse("rbldnsd", &"$ODD 1\n".repeat(MAX_PROBLEMS + 5));
-    assert_eq!((report.warnings.len(), report.more_warnings), (MAX_PROBLEMS, 5));
+    assert_eq!(
+        (report.warnings.len(), report.more_warnings),
+        (MAX_PROBLEMS, 5)
+    );
 }
 
 #[test]
 fn json_of_any_shape_with_places() {
     let text = "[{\"ip\":\"1.1.1.1\"},\n{\"ip\":\"1.1.1.2\",\"x\":[1,{\"ip\":\"9.9.9.9\"}]},\n  \"bad_!\"]\n{\n  \"cidr\":\n   \"1.1.2.0/24\", \"text\": \"why\"\n}\n{\"ip\":\"1.1.1.3\"}\n[[\"1.1.1.4\"], 5]";
     let (out, report) = parse("json", text);
-    assert_eq!(out, ["1.1.1.1 0", "1.1.1.2 0", "1.1.2.0/24 0 why", "1.1.1.3 0", "1.1.1.4 0"]);
-    assert_eq!(report.problems.iter().map(|p| (p.line, p.column)).collect::<Vec<_>>()[0], (3, 4));
+    assert_eq!(
+        out,
+        [
+            "1.1.1.1 0",
+            "1.1.1.2 0",
+            "1.1.2.0/24 0 why",
+            "1.1.1.3 0",
+            "1.1.1.4 0"
+        ]
+    );
+    assert_eq!(
+        report
+            .problems
+            .iter()
+            .map(|p| (p.line, p.column))
+            .collect::<Vec<_>>()[0],
+        (3, 4)
+    );
     assert_eq!(report.problems[1].line, 9, "{report:?}");
     let lines = "{\"ip\":\"1.1.1.1\"}\n  {\"ip\":\"bad_!\"}\n{bad\n{\"ip\":\"1.1.1.2\"}\n";
     let (out, report) = parse("json", lines);
     assert_eq!(out.len(), 2);
-    assert_eq!(report.problems.iter().map(|p| (p.line, p.column)).collect::<Vec<_>>(), [(2, 10), (3, 2)]);
+    assert_eq!(
+        report
+            .problems
+            .iter()
+            .map(|p| (p.line, p.column))
+            .collect::<Vec<_>>(),
+        [(2, 10), (3, 2)]
+    );
     assert_eq!(report.lines, 4);
     let long = format!("[{}\"9.9.9.9\"]", "\"1.1.1.1\", ".repeat(20_000));
-    assert_eq!(parse("json", &long).0.len(), 20_001, "one line of any length");
-    for (text, place, part) in [("[\n\"1.1.1.1\",\n oops]\n", "f:3:2:", "not a JSON value"), ("{\"ip\": \"1.1.1.1\"\n", "f:", "cut off")] {
-        let why = parse_with("json", text.as_bytes(), &options(false)).2.unwrap_err();
+    assert_eq!(
+        parse("json", &long).0.len(),
+        20_001,
+        "one line of any length"
+    );
+    for (text, place, part) in [
+        ("[\n\"1.1.1.1\",\n oops]\n", "f:3:2:", "not a JSON value"),
+        ("{\"ip\": \"1.1.1.1\"\n", "f:", "cut off"),
+    ] {
+        let why = parse_with("json", text.as_bytes(), &options(false))
+            .2
+            .unwrap_err();
         assert!(why.starts_with(place) && why.contains(part), "{why}");
     }
-    let end = read("json", Box::new(&b"[\"1.1.1.1\"]"[..]), "f", &options(false), &mut Report::default(), &mut |_| Err("full".into()));
+    let end = read(
+        "json",
+        Box::new(&b"[\"1.1.1.1\"]"[..]),
+        "f",
+        &options(false),
+        &mut Report::default(),
+        &mut |_| Err("full".into()),
+    );
     assert_eq!(end.unwrap_err(), "full");
 }
 
 #[test]
 fn codes_need_a_format_that_has_them() {
     for format in ["list", "csv", "hosts"] {
-        assert!(parse_with(format, b"", &options(true)).2.unwrap_err().contains("master, rbldnsd, json"), "{format}");
+        assert!(
+            parse_with(format, b"", &options(true))
+                .2
+                .unwrap_err()
+                .contains("master, rbldnsd, json"),
+            "{format}"
+        );
     }
 }
 
 #[test]
 fn csv_without_a_header_by_number_and_with_a_mark() {
     assert_eq!(parse("csv", "1.1.1.1,5\n1.1.1.2,6\n").0.len(), 2);
-    let second = Options { column: Some("2".into()), ..options(false) };
-    assert_eq!(parse_with("csv", b"5,1.1.1.1\n6,1.1.1.2\n", &second).0.len(), 2);
-    assert_eq!(parse_with("csv", b"score,who\n6,1.1.1.2\n", &second).0.len(), 1);
+    let second = Options {
+        column: Some("2".into()),
+        ..options(false)
+    };
+    assert_eq!(
+        parse_with("csv", b"5,1.1.1.1\n6,1.1.1.2\n", &second)
+            .0
+            .len(),
+        2
+    );
+    assert_eq!(
+        parse_with("csv", b"score,who\n6,1.1.1.2\n", &second)
+            .0
+            .len(),
+        1
+    );
     assert_eq!(parse("csv", "\u{feff}ip,x\n1.1.1.1,5\n").0.len(), 1);
     for format in ["list", "rbldnsd", "json"] {
-        let text = if format == "json" { "\u{feff}[\"1.1.1.1\"]" } else { "\u{feff}1.1.1.1\n" };
+        let text = if format == "json" {
+            "\u{feff}[\"1.1.1.1\"]"
+        } else {
+            "\u{feff}1.1.1.1\n"
+        };
         assert_eq!(parse(format, text).0, ["1.1.1.1 0"], "{format}");
     }
 }
 
 #[test]
 fn lists_take_ranges_with_spaces() {
-    let (out, report) = parse("list", "45.1.1.8 - 45.1.1.9 x\n45.1.1.1 - a remark\n45.1.1.2 -45.1.1.3 # y\n2a00::-2a00::1\n");
-    assert_eq!(out, ["45.1.1.8/31 0", "45.1.1.1 0", "45.1.1.2/31 0", "2a00::/127 0"]);
+    let (out, report) = parse(
+        "list",
+        "45.1.1.8 - 45.1.1.9 x\n45.1.1.1 - a remark\n45.1.1.2 -45.1.1.3 # y\n2a00::-2a00::1\n",
+    );
+    assert_eq!(
+        out,
+        [
+            "45.1.1.8/31 0",
+            "45.1.1.1 0",
+            "45.1.1.2/31 0",
+            "2a00::/127 0"
+        ]
+    );
     assert_eq!(report.errors, 0);
 }
 
@@ -399,42 +835,81 @@ fn published(kind: &str, txt: &str, facts: &[Entry]) -> Snapshot {
          ttl = '5m'\nnegative_ttl = '1m'\npublish = [{{reason='r0', code='127.0.0.2'}}, {{reason='r1', code='127.0.0.3', text='=One $ and $$3'}}]"
     );
     let mut reasons = Reasons::default();
-    let texts = ["r0", "r1"].map(|r| (reasons.add(r).map(|_| r.to_string()).unwrap(), format!("{r} says $"))).into();
+    let texts = ["r0", "r1"]
+        .map(|r| {
+            (
+                reasons.add(r).map(|_| r.to_string()).unwrap(),
+                format!("{r} says $"),
+            )
+        })
+        .into();
     let view = ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &texts).unwrap();
     let mut rows: BTreeMap<Subject, BTreeMap<ReasonId, &Entry>> = BTreeMap::new();
     let rank = |e: &Entry| (e.hole && !e.weak, !e.hole);
     for e in facts {
-        let row = rows.entry(e.subject.clone()).or_default().entry(e.reason).or_insert(e);
+        let row = rows
+            .entry(e.subject.clone())
+            .or_default()
+            .entry(e.reason)
+            .or_insert(e);
         if rank(e) > rank(row) {
             *row = e;
         }
     }
     let mut b = Builder::default();
     for (subject, row) in rows {
-        let fact = |e: &Entry| RawFact { reason: e.reason, source: SourceId(0), hole: e.hole, text: e.text.as_deref().into() };
-        let id = b.intern(&RawFacts { exempt: false, facts: row.into_values().map(fact).collect() });
+        let fact = |e: &Entry| RawFact {
+            reason: e.reason,
+            source: SourceId(0),
+            hole: e.hole,
+            text: e.text.as_deref().into(),
+        };
+        let id = b.intern(&RawFacts {
+            exempt: false,
+            facts: row.into_values().map(fact).collect(),
+        });
         let mut c = Changes::default();
         b.add(&mut c, &subject, id);
         b.apply(c);
     }
     let zones = Arc::new(ZoneSet::new(vec![view]).unwrap());
-    Snapshot { tables: b.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() }
+    Snapshot {
+        tables: b.tables().clone(),
+        zones,
+        serials: vec![Serial(7)].into(),
+        seq: 1,
+        sound: true,
+        ..Snapshot::default()
+    }
 }
 
 fn entries(format: &str, text: &str) -> (Vec<Entry>, Report) {
     let (mut out, mut report) = (Vec::new(), Report::default());
-    let options = Options { origin: Some("bl.orbs.example".into()), ..options(true) };
-    read(format, Box::new(text.as_bytes()), "f", &options, &mut report, &mut |e| {
-        out.push(e);
-        Ok(())
-    })
+    let options = Options {
+        origin: Some("bl.orbs.example".into()),
+        ..options(true)
+    };
+    read(
+        format,
+        Box::new(text.as_bytes()),
+        "f",
+        &options,
+        &mut report,
+        &mut |e| {
+            out.push(e);
+            Ok(())
+        },
+    )
     .unwrap();
     (out, report)
 }
 
 fn exported(format: &str, snapshot: &Snapshot) -> String {
     let mut out = Vec::new();
-    write::Export::new(format, "", snapshot, 0).unwrap().write(&mut out).unwrap();
+    write::Export::new(format, "", snapshot, 0)
+        .unwrap()
+        .write(&mut out)
+        .unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -449,9 +924,18 @@ fn rbldnsd_exports_read_back_to_the_same_answers() {
             let first = published(kind, txt, &entries("rbldnsd", text).0);
             let data = exported("rbldnsd", &first);
             let (again, report) = entries("rbldnsd", &data);
-            assert_eq!((report.errors, report.omitted(Omission::SpecialRange)), (0, 0), "{report:?}\n{data}");
-            assert!(report.omitted(Omission::TestPoint) > 0 && report.warnings.iter().all(|w| w.contains("IPv6")), "{report:?}");
-            // The pieces are the same with the same texts, although a prefix with a hole has become several.
+            assert_eq!(
+                (report.errors, report.omitted(Omission::SpecialRange)),
+                (0, 0),
+                "{report:?}\n{data}"
+            );
+            assert!(
+                report.omitted(Omission::TestPoint) > 0
+                    && report.warnings.iter().all(|w| w.contains("IPv6")),
+                "{report:?}"
+            );
+            // The pieces are the same with the same texts, although a prefix with a hole has become
+            // several.
             let next = published(kind, txt, &again);
             for (was, is) in data.lines().zip(exported("rbldnsd", &next).lines()) {
                 assert_eq!(was, is, "{txt}");
@@ -466,7 +950,10 @@ fn rbldnsd_exports_read_back_to_the_same_answers() {
 
 #[test]
 fn rbldnsd_exports_are_what_rbldnsd_loads() {
-    let data = exported("rbldnsd", &published("address", "all", &entries("rbldnsd", ADDRESSES).0));
+    let data = exported(
+        "rbldnsd",
+        &published("address", "all", &entries("rbldnsd", ADDRESSES).0),
+    );
     for want in [
         "bl.orbs.example:combined:FILE\n$SOA 300 ns1.orbs.example host\\.master.orbs.example 7 ",
         "\n$DATASET ip4set @\n$TTL 300\n127.0.0.2 :127.0.0.2:r0 says 127.0.0.2\n127.0.0.2 :127.0.0.3:==One 127.0.0.2 and $$3\n127.0.0.3 :127.0.0.3:",
@@ -475,9 +962,14 @@ fn rbldnsd_exports_are_what_rbldnsd_loads() {
     ] {
         assert!(data.contains(want), "{want}\n{data}");
     }
-    let domains = exported("rbldnsd", &published("domain", "first", &entries("rbldnsd", NAMES).0));
+    let domains = exported(
+        "rbldnsd",
+        &published("domain", "first", &entries("rbldnsd", NAMES).0),
+    );
     assert!(
-        domains.contains("dnset:FILE") && domains.contains("\ntest :127.0.0.2:") && domains.contains("\ntest :127.0.0.3:\n"),
+        domains.contains("dnset:FILE")
+            && domains.contains("\ntest :127.0.0.2:")
+            && domains.contains("\ntest :127.0.0.3:\n"),
         "{domains}"
     );
 }
@@ -486,7 +978,10 @@ fn rbldnsd_exports_are_what_rbldnsd_loads() {
 fn master_exports_say_what_a_mirror_needs() {
     let equal = entries("rbldnsd", "45.1.1.1 :2:same\n45.1.1.1 :3:same\n").0;
     let data = exported("master", &published("address", "all", &equal));
-    assert!(data.contains("\n@ 60 IN SOA ns1.orbs.example. host\\.master.orbs.example. 7 "), "{data}");
+    assert!(
+        data.contains("\n@ 60 IN SOA ns1.orbs.example. host\\.master.orbs.example. 7 "),
+        "{data}"
+    );
     assert_eq!(data.matches("TXT \"same\"").count(), 1, "{data}");
     assert_eq!(data.matches("1.1.1.45 A ").count(), 2, "{data}");
     let bad = Entry {
@@ -499,13 +994,17 @@ fn master_exports_say_what_a_mirror_needs() {
         note: None,
     };
     for format in ["master", "rbldnsd"] {
-        let data = exported(format, &published("address", "first", std::slice::from_ref(&bad)));
+        let data = exported(
+            format,
+            &published("address", "first", std::slice::from_ref(&bad)),
+        );
         assert!(!data.lines().any(|l| l.starts_with('9')), "{data}");
     }
 }
 
 proptest! {
-    /// Whatever a file holds: entries and told problems, never a crash, and every entry can be listed.
+    /// Whatever a file holds: entries and told problems, never a crash, and every entry can be
+    /// listed.
     #[test]
     fn any_bytes_are_read_or_told(
         format in 0..FORMATS.len(),

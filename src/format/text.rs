@@ -1,17 +1,23 @@
-//! Texts on their way in and out: what may stand in a TXT record, and nothing that could end a line.
+//! Texts on their way in and out: what may stand in a TXT record, and nothing that could end a
+//! line.
 
 use std::borrow::Cow;
 
 use crate::model::{domain::name_to_ascii, verdict::MAX_TEXT};
 
-/// A text with `?` for every byte that is not printable ASCII, as answers show it. Both doors use it: what is kept can not
-/// break out of its line in an export, and what came in by another way can not either.
+/// A text with `?` for every byte that is not printable ASCII, as answers show it. Both doors use
+/// it: what is kept can not break out of its line in an export, and what came in by another way can
+/// not either.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     let plain = |b: u8| (0x20..0x7f).contains(&b);
     if text.bytes().all(plain) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.bytes().map(|b| if plain(b) { b as char } else { '?' }).collect())
+    Cow::Owned(
+        text.bytes()
+            .map(|b| if plain(b) { b as char } else { '?' })
+            .collect(),
+    )
 }
 
 /// A text where every `$` stands for itself.
@@ -19,19 +25,29 @@ pub(super) fn literal(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// The first bytes of a harmless text, as many as a TXT string holds; `$$` is not torn apart, half of it would be the subject.
+/// The first bytes of a harmless text, as many as a TXT string holds; `$$` is not torn apart, half
+/// of it would be the subject.
 pub(super) fn cut(text: &str) -> &str {
-    let Some(head) = text.get(..MAX_TEXT).filter(|_| text.len() > MAX_TEXT) else { return text };
+    let Some(head) = text.get(..MAX_TEXT).filter(|_| text.len() > MAX_TEXT) else {
+        return text;
+    };
     let run = head.bytes().rev().take_while(|b| *b == b'$').count();
-    if text.as_bytes()[MAX_TEXT] == b'$' && run % 2 == 1 { &head[..MAX_TEXT - 1] } else { head }
+    if text.as_bytes()[MAX_TEXT] == b'$' && run % 2 == 1 {
+        &head[..MAX_TEXT - 1]
+    } else {
+        head
+    }
 }
 
-/// A label in the form of a master file: what could mean something else, or is not printable, is escaped (RFC 1035 section 5.1).
+/// A label in the form of a master file: what could mean something else, or is not printable, is
+/// escaped (RFC 1035 section 5.1).
 pub(super) fn label(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for b in bytes {
         match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'*' | b'/' => out.push(*b as char),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'*' | b'/' => {
+                out.push(*b as char);
+            }
             0x21..0x7f => out.extend(['\\', *b as char]),
             b => out += &format!("\\{b:03}"),
         }
@@ -51,7 +67,16 @@ pub(super) fn rname(contact: &str) -> String {
 /// A name from a configuration in A-labels, without its final dot.
 pub(super) fn name(text: &str) -> String {
     let text = text.trim_end_matches('.');
-    let ascii = if text.is_ascii() { None } else { name_to_ascii(text).ok() };
-    let labels: Vec<String> = ascii.as_deref().unwrap_or(text).split('.').map(|l| label(l.as_bytes())).collect();
+    let ascii = if text.is_ascii() {
+        None
+    } else {
+        name_to_ascii(text).ok()
+    };
+    let labels: Vec<String> = ascii
+        .as_deref()
+        .unwrap_or(text)
+        .split('.')
+        .map(|l| label(l.as_bytes()))
+        .collect();
     labels.join(".")
 }

@@ -1,4 +1,5 @@
-//! Lines of an unbound configuration that answer for names themselves: `local-zone:` and `local-data:`.
+//! Lines of an unbound configuration that answer for names themselves: `local-zone:` and
+//! `local-data:`.
 
 use super::{Input, recognise::is_sinkhole, report::Omission};
 
@@ -17,8 +18,8 @@ const BLOCKING: [&str; 11] = [
     "always_deny",
 ];
 
-/// Reads a configuration: a zone of a type that blocks lists its name and what is below it; data with an address that leads
-/// nowhere lists its name. Other lines are left out.
+/// Reads a configuration: a zone of a type that blocks lists its name and what is below it; data
+/// with an address that leads nowhere lists its name. Other lines are left out.
 pub(super) fn read(input: &mut Input) -> Result<(), String> {
     while let Some(line) = input.next()? {
         let text = line.split('#').next().unwrap_or("").trim();
@@ -26,22 +27,43 @@ pub(super) fn read(input: &mut Input) -> Result<(), String> {
             continue;
         }
         if text.matches('"').count() % 2 == 1 {
-            input.problem_of("a quote that is not closed", 1, &format!("`{text}`: a quote is not closed"));
+            input.problem_of(
+                "a quote that is not closed",
+                1,
+                &format!("`{text}`: a quote is not closed"),
+            );
             continue;
         }
-        let (key, value) = text.split_once(':').map_or((text, ""), |(k, v)| (k.trim(), v.trim()));
-        let words: Vec<&str> = value.split(|c: char| c.is_whitespace() || "\"'".contains(c)).filter(|w| !w.is_empty()).collect();
+        let (key, value) = text
+            .split_once(':')
+            .map_or((text, ""), |(k, v)| (k.trim(), v.trim()));
+        let words: Vec<&str> = value
+            .split(|c: char| c.is_whitespace() || "\"'".contains(c))
+            .filter(|w| !w.is_empty())
+            .collect();
         let name = words.first().copied().unwrap_or("");
         let column = line.find(name).map_or(1, |i| i + 1);
         match (key, &words[..]) {
             ("local-zone", [name, kind, ..]) if BLOCKING.contains(kind) => {
-                input.take_word(&format!(".{}", name.trim_start_matches('.')), false, None, None, column)?;
+                input.take_word(
+                    &format!(".{}", name.trim_start_matches('.')),
+                    false,
+                    None,
+                    None,
+                    column,
+                )?;
             }
             ("local-zone", [_]) => {
-                input.problem_of("a local zone without a type", column, &format!("`{name}`: the type of the local zone is missing"));
+                input.problem_of(
+                    "a local zone without a type",
+                    column,
+                    &format!("`{name}`: the type of the local zone is missing"),
+                );
             }
             ("local-zone", _) => input.leave_out(Omission::ExceptionRule, column, text),
-            ("local-data", [name, .., kind, address]) if matches!(*kind, "A" | "AAAA") && is_sinkhole(address) => {
+            ("local-data", [name, .., kind, address])
+                if matches!(*kind, "A" | "AAAA") && is_sinkhole(address) =>
+            {
                 input.take_word(name, false, None, None, column)?;
             }
             ("server", _) => {}

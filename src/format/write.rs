@@ -1,12 +1,14 @@
-//! Zones out: as a master file, as rbldnsd data, as lists, and as what firewalls, resolvers and mail servers load.
+//! Zones out: as a master file, as rbldnsd data, as lists, and as what firewalls, resolvers and
+//! mail servers load.
 //!
-//! Every file starts with a line that names the zone, its serial and the format: whoever has that line knows whether the
-//! file is the current one. What a firewall or a policy takes holds what is listed and nothing else: test points
-//! (RFC 5782 section 5) are names for clients of a list, and 127.0.0.2 must not end up in anybody's packet filter.
+//! Every file starts with a line that names the zone, its serial and the format: whoever has that
+//! line knows whether the file is the current one. What a firewall or a policy takes holds what is
+//! listed and nothing else: test points (RFC 5782 section 5) are names for clients of a list, and
+//! 127.0.0.2 must not end up in anybody's packet filter.
 //!
-//! Not every format can hold all that a zone lists. What an export leaves out or changes is counted by kind in an
-//! [`ExportReport`]. A file never lists more than the zone, except for the exclusions that are too long for a policy zone,
-//! which the report counts.
+//! Not every format can hold all that a zone lists. What an export leaves out or changes is counted
+//! by kind in an [`ExportReport`]. A file never lists more than the zone, except for the exclusions
+//! that are too long for a policy zone, which the report counts.
 
 mod ipset;
 mod jsonl;
@@ -57,7 +59,13 @@ pub struct Writer {
 
 /// The formats that a zone can be written in.
 pub const WRITERS: [Writer; 10] = [
-    Writer { name: "master", what: "a master file that name servers load", comment: ";", addresses: false, write: master::master },
+    Writer {
+        name: "master",
+        what: "a master file that name servers load",
+        comment: ";",
+        addresses: false,
+        write: master::master,
+    },
     Writer {
         name: "rbldnsd",
         what: "rbldnsd data: a combined file of ip4set and ip6trie, or a dnset",
@@ -86,7 +94,13 @@ pub const WRITERS: [Writer; 10] = [
         addresses: false,
         write: jsonl::jsonl,
     },
-    Writer { name: "rpz", what: "a response policy zone for resolvers", comment: ";", addresses: false, write: rpz::rpz },
+    Writer {
+        name: "rpz",
+        what: "a response policy zone for resolvers",
+        comment: ";",
+        addresses: false,
+        write: rpz::rpz,
+    },
     Writer {
         name: "postfix",
         what: "a cidr table for Postfix's check_client_access",
@@ -94,7 +108,13 @@ pub const WRITERS: [Writer; 10] = [
         addresses: true,
         write: postfix::postfix,
     },
-    Writer { name: "nftables", what: "two sets for nft -f, replaced at once", comment: "#", addresses: true, write: nftables::nftables },
+    Writer {
+        name: "nftables",
+        what: "two sets for nft -f, replaced at once",
+        comment: "#",
+        addresses: true,
+        write: nftables::nftables,
+    },
     Writer {
         name: "nsd",
         what: "of a catalog: its zones for NSD's include, each with the pattern `orbsd`",
@@ -102,13 +122,31 @@ pub const WRITERS: [Writer; 10] = [
         addresses: false,
         write: nsd,
     },
-    Writer { name: "ipset", what: "two sets for ipset restore, swapped in", comment: "#", addresses: true, write: ipset::ipset },
+    Writer {
+        name: "ipset",
+        what: "two sets for ipset restore, swapped in",
+        comment: "#",
+        addresses: true,
+        write: ipset::ipset,
+    },
 ];
 
-/// For NSD before 4.9, which knows no catalogs: what to write for each zone stands in its pattern `orbsd`.
+/// For NSD before 4.9, which knows no catalogs: what to write for each zone stands in its pattern
+/// `orbsd`.
 fn nsd(export: &Export, _: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
-    let mut zones = export.snapshot.zones.all().iter().filter(|z| z.spec.kind != ZoneKind::Catalog);
-    zones.try_for_each(|z| writeln!(out, "zone:\n    name: \"{}\"\n    include-pattern: \"orbsd\"", z.name))
+    let mut zones = export
+        .snapshot
+        .zones
+        .all()
+        .iter()
+        .filter(|z| z.spec.kind != ZoneKind::Catalog);
+    zones.try_for_each(|z| {
+        writeln!(
+            out,
+            "zone:\n    name: \"{}\"\n    include-pattern: \"orbsd\"",
+            z.name
+        )
+    })
 }
 
 /// The names of all formats, for messages.
@@ -128,25 +166,46 @@ pub struct Export<'a> {
 }
 
 impl<'a> Export<'a> {
-    /// A zone (by its number in the snapshot) in a format. `action` is for `rpz` alone, see `check`.
-    pub fn new(format: &str, action: &'a str, snapshot: &'a Snapshot, zone: usize) -> Result<Export<'a>, String> {
+    /// A zone (by its number in the snapshot) in a format. `action` is for `rpz` alone, see
+    /// `check`.
+    pub fn new(
+        format: &str,
+        action: &'a str,
+        snapshot: &'a Snapshot,
+        zone: usize,
+    ) -> Result<Export<'a>, String> {
         let view = &snapshot.zones.all()[zone];
         let writer = check(format, action, view.spec.kind)?;
         let serial = snapshot.serials.get(zone).map_or(view.spec.serial, |s| s.0);
-        Ok(Export { snapshot, view, serial, action, writer })
+        Ok(Export {
+            snapshot,
+            view,
+            serial,
+            action,
+            writer,
+        })
     }
 
-    /// The first line of the file, without its end. A file that starts with it is this export, whole and current.
+    /// The first line of the file, without its end. A file that starts with it is this export,
+    /// whole and current.
     pub fn first_line(&self) -> String {
         let (name, format, serial) = (&self.view.name, self.writer.name, self.serial);
         if self.writer.comment.is_empty() {
             return jsonl::first_line(self);
         }
-        let action = if self.action.is_empty() { String::new() } else { format!(" {}", self.action) };
-        format!("{} {name} serial {serial} as {format}{action}", self.writer.comment)
+        let action = if self.action.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", self.action)
+        };
+        format!(
+            "{} {name} serial {serial} as {format}{action}",
+            self.writer.comment
+        )
     }
 
-    /// Writes it, streaming, and returns what the file leaves out or changes. The error is the writer's.
+    /// Writes it, streaming, and returns what the file leaves out or changes. The error is the
+    /// writer's.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<ExportReport> {
         let report = ReportBuilder::default();
         writeln!(out, "{}", self.first_line())?;
@@ -170,12 +229,15 @@ impl<'a> Export<'a> {
                 (false, true) => Scope::Below,
                 (false, false) => return,
             };
-            report.add(ExportChangeKind::NameTooLong, Domain::from_canonical(&text_of(name.labels), scope));
+            report.add(
+                ExportChangeKind::NameTooLong,
+                Domain::from_canonical(&text_of(name.labels), scope),
+            );
         });
     }
 
-    /// The names that are excluded from a wildcard above them and that are too long for the zone, so that the rendering does
-    /// not have them. They are few, or none.
+    /// The names that are excluded from a wildcard above them and that are too long for the zone,
+    /// so that the rendering does not have them. They are few, or none.
     fn long_exclusions(&self) -> Vec<String> {
         let mut out = Vec::new();
         too_long(&self.snapshot.tables, self.view, &mut |name| {
@@ -189,12 +251,23 @@ impl<'a> Export<'a> {
     /// An item of a listing whose code another of its reasons has too.
     fn one_code(&self, listing: &Listing) -> Option<Item> {
         let publish = &self.view.publish;
-        let shared = |(i, p): (usize, &Published)| publish[..i].iter().any(|q| q.code == p.code && listing.item(q.reason).is_some());
-        publish.iter().enumerate().find_map(|(i, p)| listing.item(p.reason).filter(|_| shared((i, p))))
+        let shared = |(i, p): (usize, &Published)| {
+            publish[..i]
+                .iter()
+                .any(|q| q.code == p.code && listing.item(q.reason).is_some())
+        };
+        publish
+            .iter()
+            .enumerate()
+            .find_map(|(i, p)| listing.item(p.reason).filter(|_| shared((i, p))))
     }
 
     /// Tells the fewest disjoint prefixes that hold exactly what is listed: IPv4, then IPv6.
-    fn prefixes(&self, report: &ReportBuilder, tell: &mut dyn FnMut(Net) -> io::Result<()>) -> io::Result<()> {
+    fn prefixes(
+        &self,
+        report: &ReportBuilder,
+        tell: &mut dyn FnMut(Net) -> io::Result<()>,
+    ) -> io::Result<()> {
         self.pieces(Cut::Fewest, Some(report), &mut |subject, _| match subject {
             Subject::V4(p) => tell(Net::V4(*p)),
             Subject::V6(p) => tell(Net::V6(*p)),
@@ -202,7 +275,8 @@ impl<'a> Export<'a> {
         })
     }
 
-    /// Tells pieces until one fails. Listed prefixes that are not written as they are listed are counted in the report.
+    /// Tells pieces until one fails. Listed prefixes that are not written as they are listed are
+    /// counted in the report.
     fn pieces(
         &self,
         cut: Cut,
@@ -219,19 +293,31 @@ impl<'a> Export<'a> {
                 report.add(kind, subject);
             }
         };
-        let reshaped: Option<OnReshaped> = if report.is_some() { Some(&mut reshaped) } else { None };
-        pieces_reshaped(&self.snapshot.tables, self.view, cut, reshaped, &mut |subject, items| {
-            if result.is_ok() {
-                result = tell(&subject, items);
-            }
-        });
+        let reshaped: Option<OnReshaped> = if report.is_some() {
+            Some(&mut reshaped)
+        } else {
+            None
+        };
+        pieces_reshaped(
+            &self.snapshot.tables,
+            self.view,
+            cut,
+            reshaped,
+            &mut |subject, items| {
+                if result.is_ok() {
+                    result = tell(&subject, items);
+                }
+            },
+        );
         result
     }
 }
 
 /// Labels in wire form as text. The labels of listed names are letters, digits, `-` and `_`.
 fn text_of(labels: &[u8]) -> String {
-    let labels: Vec<&str> = labels_in(labels).map(|l| std::str::from_utf8(l).unwrap_or("?")).collect();
+    let labels: Vec<&str> = labels_in(labels)
+        .map(|l| std::str::from_utf8(l).unwrap_or("?"))
+        .collect();
     labels.join(".")
 }
 
@@ -254,18 +340,32 @@ impl std::fmt::Display for Net {
 /// Whether a zone of a kind can be written in a format, with an action. The error names what can.
 pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writer, String> {
     let Some(writer) = WRITERS.iter().find(|w| w.name == format) else {
-        return Err(format!("`{format}` is not a format that a zone can be written in; it is one of {}", known()));
+        return Err(format!(
+            "`{format}` is not a format that a zone can be written in; it is one of {}",
+            known()
+        ));
     };
     match (kind == ZoneKind::Catalog, format) {
         (true, "master" | "nsd") => {}
-        (true, _) => return Err(format!("a catalog is written as master or nsd, not as {format}")),
-        (false, "nsd") => return Err("nsd is for a catalog: it tells NSD what zones there are".into()),
+        (true, _) => {
+            return Err(format!(
+                "a catalog is written as master or nsd, not as {format}"
+            ));
+        }
+        (false, "nsd") => {
+            return Err("nsd is for a catalog: it tells NSD what zones there are".into());
+        }
         (false, _) => {}
     }
     if writer.addresses && kind != ZoneKind::Address {
-        let fits = |w: &&Writer| !w.addresses && w.name != "nsd" && !(kind == ZoneKind::Hash && w.name == "rpz");
+        let fits = |w: &&Writer| {
+            !w.addresses && w.name != "nsd" && !(kind == ZoneKind::Hash && w.name == "rpz")
+        };
         let fit: Vec<&str> = WRITERS.iter().filter(fits).map(|w| w.name).collect();
-        return Err(format!("the format {format} takes addresses, and this zone has names; {} take names", fit.join(", ")));
+        return Err(format!(
+            "the format {format} takes addresses, and this zone has names; {} take names",
+            fit.join(", ")
+        ));
     }
     if kind == ZoneKind::Hash && format == "rpz" {
         return Err(
@@ -281,7 +381,24 @@ pub fn check(format: &str, action: &str, kind: ZoneKind) -> Result<&'static Writ
 
 /// A zone's short name as the name of a set: letters, digits, `_` and `-`, a letter first.
 fn set_name(view: &ZoneView) -> String {
-    let short = if view.spec.stem.is_empty() { &*view.name } else { &view.spec.stem };
-    let name: String = short.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-    if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("z{name}") }
+    let short = if view.spec.stem.is_empty() {
+        &*view.name
+    } else {
+        &view.spec.stem
+    };
+    let name: String = short
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        name
+    } else {
+        format!("z{name}")
+    }
 }

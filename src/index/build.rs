@@ -24,13 +24,21 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// How many subjects have facts: IPv4 hosts, IPv4 prefixes (and hosts that carve), IPv6 keys, domains.
+    /// How many subjects have facts: IPv4 hosts, IPv4 prefixes (and hosts that carve), IPv6 keys,
+    /// domains.
     pub fn counts(&self) -> [usize; 4] {
-        let nets = self.ip4.rows.iter().flatten().map(|r| r.nets().count()).sum();
+        let nets = self
+            .ip4
+            .rows
+            .iter()
+            .flatten()
+            .map(|r| r.nets().count())
+            .sum();
         [self.ip4.hosts(), nets, self.ip6.len(), self.names.len()]
     }
 
-    /// Calls `each` for every domain that is listed or exempt itself, in order; held and excepted ones are left out.
+    /// Calls `each` for every domain that is listed or exempt itself, in order; held and excepted
+    /// ones are left out.
     pub fn domains(&self, each: &mut dyn FnMut(Domain)) {
         self.names_with_facts(&mut |domain, facts| {
             let facts = self.interned.facts(facts);
@@ -46,7 +54,8 @@ impl Tables {
                 let text = String::from_utf8_lossy(&key[..key.len().saturating_sub(1)]);
                 let name: Vec<&str> = text.rsplit('\0').collect();
                 for (scope, f) in facts {
-                    let scope = [Scope::Tree, Scope::Below, Scope::Name][usize::from(*scope).min(2)];
+                    let scope =
+                        [Scope::Tree, Scope::Below, Scope::Name][usize::from(*scope).min(2)];
                     each(Domain::from_canonical(&name.join("."), scope), *f);
                 }
             },
@@ -70,7 +79,11 @@ impl Default for Builder {
     fn default() -> Builder {
         let mut tables = Tables::default();
         let interner = Interner::new(&mut tables.interned);
-        Builder { tables, interner, changed: 0 }
+        Builder {
+            tables,
+            interner,
+            changed: 0,
+        }
     }
 }
 
@@ -81,7 +94,8 @@ pub struct Changes {
     nets: Vec<(Prefix4, FactsId)>,
     ip6: Vec<(Prefix6, FactsId)>,
     names: Vec<(Domain, FactsId)>,
-    /// Hosts of this batch that carve, so that a later change in the same batch takes them out again.
+    /// Hosts of this batch that carve, so that a later change in the same batch takes them out
+    /// again.
     carved: BTreeSet<Prefix4>,
 }
 
@@ -128,7 +142,9 @@ impl Builder {
     }
 
     fn has_net(&self, p: Prefix4) -> bool {
-        self.tables.ip4.rows[(p.first() >> 24) as usize].as_ref().is_some_and(|r| r.has_net(p))
+        self.tables.ip4.rows[(p.first() >> 24) as usize]
+            .as_ref()
+            .is_some_and(|r| r.has_net(p))
     }
 
     /// Applies changes. Of two of the same subject the later counts.
@@ -140,8 +156,8 @@ impl Builder {
         }
     }
 
-    /// The tables as they would be if other things were said of some subjects; its own stay as they are. What is equal has
-    /// the same number in both.
+    /// The tables as they would be if other things were said of some subjects; its own stay as they
+    /// are. What is equal has the same number in both.
     pub fn with<'s>(&mut self, facts: impl Iterator<Item = (&'s Subject, RawFacts)>) -> Tables {
         let kept = self.tables.clone();
         let mut changes = Changes::default();
@@ -164,19 +180,32 @@ impl Builder {
             changes.hosts.dedup_by_key(|(a, _)| *a);
             changes.hosts.reverse();
         }
-        let mut pool = Pool { interned: &mut self.tables.interned, interner: &mut self.interner };
-        self.tables.ip4.apply(&changes.hosts, &changes.nets, &mut pool);
+        let mut pool = Pool {
+            interned: &mut self.tables.interned,
+            interner: &mut self.interner,
+        };
+        self.tables
+            .ip4
+            .apply(&changes.hosts, &changes.nets, &mut pool);
         for (p, facts) in &changes.ip6 {
             for key in keys6(*p) {
-                self.tables.ip6.set::<Nibbles>(&key, p.len(), *facts, &mut pool);
+                self.tables
+                    .ip6
+                    .set::<Nibbles>(&key, p.len(), *facts, &mut pool);
             }
         }
         for (d, facts) in &changes.names {
-            self.tables.names.set::<Labels>(&name_key(d.name()), scope_place(d.scope()), *facts, &mut pool);
+            self.tables.names.set::<Labels>(
+                &name_key(d.name()),
+                scope_place(d.scope()),
+                *facts,
+                &mut pool,
+            );
         }
     }
 
-    /// Frees interned things that nothing names any more, where there are enough of them to be worth a walk.
+    /// Frees interned things that nothing names any more, where there are enough of them to be
+    /// worth a walk.
     pub fn sweep(&mut self) {
         let [_, facts, values] = self.tables.interned.counts();
         self.changed = 0;
@@ -198,12 +227,18 @@ impl Builder {
         for trie in [&self.tables.ip6, &self.tables.names] {
             trie.visit(&mut |_, f| f.iter().for_each(|(_, f)| fact(*f)), &mut value);
         }
-        self.interner.sweep(&mut self.tables.interned, facts, values);
+        self.interner
+            .sweep(&mut self.tables.interned, facts, values);
     }
 
     /// Interns what an image holds, in its order; for [`super::image`].
-    pub(super) fn intern_facts(&mut self, exempt: bool, facts: Box<[super::values::Fact]>) -> FactsId {
-        self.interner.facts(&mut self.tables.interned, exempt, facts)
+    pub(super) fn intern_facts(
+        &mut self,
+        exempt: bool,
+        facts: Box<[super::values::Fact]>,
+    ) -> FactsId {
+        self.interner
+            .facts(&mut self.tables.interned, exempt, facts)
     }
 
     /// Interns a text of an image.
@@ -213,7 +248,10 @@ impl Builder {
 
     /// Puts a block of an image in place.
     pub(super) fn put_block(&mut self, ab: u16, block: Block) {
-        let mut pool = Pool { interned: &mut self.tables.interned, interner: &mut self.interner };
+        let mut pool = Pool {
+            interned: &mut self.tables.interned,
+            interner: &mut self.interner,
+        };
         self.tables.ip4.put_block(ab, block, &mut pool);
     }
 
@@ -236,7 +274,11 @@ fn keys6(p: Prefix6) -> impl Iterator<Item = Vec<u8>> {
     let depth = usize::from(p.len().div_ceil(4));
     let keys = 1u128 << (depth * 4 - usize::from(p.len()));
     (0..keys).map(move |i| {
-        let addr = if depth == 0 { 0 } else { p.first() | i << (128 - depth * 4) };
+        let addr = if depth == 0 {
+            0
+        } else {
+            p.first() | i << (128 - depth * 4)
+        };
         nibbles(addr)[..depth].to_vec()
     })
 }
@@ -266,7 +308,10 @@ pub(super) fn others(tables: &Tables) -> Vec<(Subject, FactsId)> {
         out.extend(row.nets().map(|(p, f)| (Subject::V4(p), f)));
     }
     let mut ip6 = |key: &[u8], facts: &[(u8, FactsId)]| {
-        let addr = key.iter().enumerate().fold(0u128, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
+        let addr = key
+            .iter()
+            .enumerate()
+            .fold(0u128, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
         for (len, f) in facts {
             // A length between nibbles has several keys; the first one speaks for them.
             let p = Prefix6::new(addr, *len);

@@ -1,4 +1,5 @@
-//! The longest match of each source, joined: what a point answers, given the facts of all that covers it.
+//! The longest match of each source, joined: what a point answers, given the facts of all that
+//! covers it.
 
 use std::cmp::Reverse;
 
@@ -28,8 +29,17 @@ impl State {
         self.exempt |= facts.exempt;
         self.hold(facts);
         for f in facts.facts.iter().filter(|f| f.source != SourceId::ALL) {
-            let part = Part { reason: f.reason, source: f.source, listed: (!f.hole).then_some(f.text), len };
-            match self.parts.iter_mut().find(|p| (p.reason, p.source) == (f.reason, f.source)) {
+            let part = Part {
+                reason: f.reason,
+                source: f.source,
+                listed: (!f.hole).then_some(f.text),
+                len,
+            };
+            match self
+                .parts
+                .iter_mut()
+                .find(|p| (p.reason, p.source) == (f.reason, f.source))
+            {
                 Some(p) => *p = part,
                 None => self.parts.push(part),
             }
@@ -48,12 +58,13 @@ impl State {
         self.exempt |= facts.exempt;
         self.hold(facts);
         for f in facts.facts.iter().filter(|f| f.hole) {
-            self.parts.retain(|p| (p.reason, p.source) != (f.reason, f.source));
+            self.parts
+                .retain(|p| (p.reason, p.source) != (f.reason, f.source));
         }
     }
 
-    /// What a point here answers. A reason is said by the most specific listing; among equals by one that has a text,
-    /// then by the first source.
+    /// What a point here answers. A reason is said by the most specific listing; among equals by
+    /// one that has a text, then by the first source.
     pub fn resolve(&self, interned: &mut Interned, interner: &mut Interner) -> ValueId {
         if self.exempt {
             return ValueId::EXEMPT;
@@ -61,7 +72,16 @@ impl State {
         let mut items: Vec<Candidate> = Vec::new();
         for p in &self.parts {
             let Some(text) = p.listed else { continue };
-            let new = (Item::new(p.reason, p.len, text, (interned.path(text).hops(), p.source)), p.source, p.source);
+            let new = (
+                Item::new(
+                    p.reason,
+                    p.len,
+                    text,
+                    (interned.path(text).hops(), p.source),
+                ),
+                p.source,
+                p.source,
+            );
             match items.iter_mut().find(|(i, ..)| i.reason == p.reason) {
                 Some(old) => *old = joined(interned, *old, new),
                 None => items.push(new),
@@ -71,7 +91,10 @@ impl State {
             return ValueId::EMPTY;
         }
         items.sort_by_key(|(i, ..)| i.reason);
-        interner.value(interned, Value::new(items.into_iter().map(|(i, ..)| i).collect()))
+        interner.value(
+            interned,
+            Value::new(items.into_iter().map(|(i, ..)| i).collect()),
+        )
     }
 }
 
@@ -83,15 +106,35 @@ fn joined(interned: &Interned, a: Candidate, b: Candidate) -> Candidate {
     let has_text = |id: TextId| interned.own_text(id).is_some();
     let shown = |(i, s, _): &Candidate| (i.len, has_text(i.text), Reverse(*s));
     let own_word = |(i, _, s): &Candidate| (i.row_len, has_text(i.row), Reverse(*s));
-    let (show, other) = if shown(&b) > shown(&a) { (b, a) } else { (a, b) };
+    let (show, other) = if shown(&b) > shown(&a) {
+        (b, a)
+    } else {
+        (a, b)
+    };
     let item = match (a.0.hops, b.0.hops) {
         (0, 0) => {
             let send = if own_word(&b) > own_word(&a) { b } else { a };
-            return (Item { row_len: send.0.row_len, row: send.0.row, ..show.0 }, show.1, send.2);
+            return (
+                Item {
+                    row_len: send.0.row_len,
+                    row: send.0.row,
+                    ..show.0
+                },
+                show.1,
+                send.2,
+            );
         }
         _ => show.0.with_shortest_path(&other.0),
     };
-    (item, show.1, if item.row == show.0.row { show.2 } else { other.2 })
+    (
+        item,
+        show.1,
+        if item.row == show.0.row {
+            show.2
+        } else {
+            other.2
+        },
+    )
 }
 
 /// The writer's tables of interned things, handed down together.
@@ -113,8 +156,9 @@ impl Pool<'_> {
         state.enter(self.interned.facts(facts), len);
     }
 
-    /// The parts of some values that a node of length `len` can give to everything below it: at most one for each reason,
-    /// since what is listed by something that short covers the whole node.
+    /// The parts of some values that a node of length `len` can give to everything below it: at
+    /// most one for each reason, since what is listed by something that short covers the whole
+    /// node.
     pub fn common(&mut self, values: impl IntoIterator<Item = ValueId>, len: u8) -> ValueId {
         let mut items: Vec<Item> = Vec::new();
         let mut last = None;
@@ -123,13 +167,23 @@ impl Pool<'_> {
                 continue;
             }
             last = Some(id);
-            for i in self.interned.value(id).items.iter().filter(|i| i.len <= len) {
+            for i in self
+                .interned
+                .value(id)
+                .items
+                .iter()
+                .filter(|i| i.len <= len)
+            {
                 if !items.iter().any(|j| j.reason == i.reason) {
                     items.push(*i);
                 }
             }
         }
         items.sort_by_key(|i| i.reason);
-        if items.is_empty() { ValueId::EMPTY } else { self.interner.value(self.interned, Value::new(items)) }
+        if items.is_empty() {
+            ValueId::EMPTY
+        } else {
+            self.interner.value(self.interned, Value::new(items))
+        }
     }
 }

@@ -1,8 +1,10 @@
-//! What differs between the renderings of one zone from two tables, looked for only where subjects changed.
+//! What differs between the renderings of one zone from two tables, looked for only where subjects
+//! changed.
 //!
-//! Values below a node depend on the subjects that cover them or lie below it, so a subject that changed can change the
-//! owners inside it, and, on the way to it, whether nodes are open and have wildcards. A node's owners depend on its own
-//! value and on its parent's wildcard: where that is another one, all its children are looked at.
+//! Values below a node depend on the subjects that cover them or lie below it, so a subject that
+//! changed can change the owners inside it, and, on the way to it, whether nodes are open and have
+//! wildcards. A node's owners depend on its own value and on its parent's wildcard: where that is
+//! another one, all its children are looked at.
 
 use std::collections::HashSet;
 
@@ -28,14 +30,21 @@ pub enum Face {
     Rows,
 }
 
-/// Sees an owner (labels relative to the origin in wire form, without a root label) of the old (false) or the new (true)
-/// rendering; false ends the search.
+/// Sees an owner (labels relative to the origin in wire form, without a root label) of the old
+/// (false) or the new (true) rendering; false ends the search.
 pub type Found<'f> = &'f mut dyn FnMut(bool, &[u8], Rendered) -> bool;
 
-/// Tells owners of the old and of the new rendering: all those that differ, and some that do not. An owner that both have
-/// is told for both. `subjects` are all that changed; the zone is the same for both. False where
-/// `found` ended it.
-pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, face: Face, subjects: &[Subject], found: Found) -> bool {
+/// Tells owners of the old and of the new rendering: all those that differ, and some that do not.
+/// An owner that both have is told for both. `subjects` are all that changed; the zone is the same
+/// for both. False where `found` ended it.
+pub fn difference(
+    old: &Tables,
+    new: &Tables,
+    zone: &ZoneView,
+    face: Face,
+    subjects: &[Subject],
+    found: Found,
+) -> bool {
     let mut go = true;
     let mut found = |new, owner: &[u8], at: Rendered| {
         go = go && found(new, owner, at);
@@ -44,7 +53,10 @@ pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, face: Face, subje
     match zone.spec.kind {
         ZoneKind::Address => {
             let four = spans(subjects.iter().filter_map(|s| match s {
-                Subject::V4(p) => Some((u128::from(p.first()) << 96, u128::from(p.last()) << 96 | u128::MAX >> 32)),
+                Subject::V4(p) => Some((
+                    u128::from(p.first()) << 96,
+                    u128::from(p.last()) << 96 | u128::MAX >> 32,
+                )),
                 _ => None,
             }));
             let six = spans(subjects.iter().filter_map(|s| match s {
@@ -52,19 +64,37 @@ pub fn difference(old: &Tables, new: &Tables, zone: &ZoneView, face: Face, subje
                 _ => None,
             }));
             fn octets(t: &Tables) -> Octets<'_> {
-                Octets { ip4: &t.ip4, interned: &t.interned }
+                Octets {
+                    ip4: &t.ip4,
+                    interned: &t.interned,
+                }
             }
             fn hextets(t: &Tables) -> Hextets<'_> {
                 Hextets::walked(&t.ip6, &t.interned)
             }
             if face == Face::Rows {
-                family([&Bits4(octets(old)), &Bits4(octets(new))], zone.mask, &four, &mut found);
-                family([&Bits6(hextets(old)), &Bits6(hextets(new))], zone.mask, &six, &mut found);
+                family(
+                    [&Bits4(octets(old)), &Bits4(octets(new))],
+                    zone.mask,
+                    &four,
+                    &mut found,
+                );
+                family(
+                    [&Bits6(hextets(old)), &Bits6(hextets(new))],
+                    zone.mask,
+                    &six,
+                    &mut found,
+                );
                 return go;
             }
             family([&octets(old), &octets(new)], zone.mask, &four, &mut found);
             if zone.spec.mapped {
-                family([&Mapped(octets(old)), &Mapped(octets(new))], zone.mask, &four, &mut found);
+                family(
+                    [&Mapped(octets(old)), &Mapped(octets(new))],
+                    zone.mask,
+                    &four,
+                    &mut found,
+                );
             }
             family([&hextets(old), &hextets(new)], zone.mask, &six, &mut found);
         }
@@ -93,7 +123,13 @@ fn spans(all: impl Iterator<Item = Span>) -> Vec<Span> {
 
 fn family<S: Space>(sides: [&S; 2], zone: Mask, spans: &[Span], found: Found) {
     if !spans.is_empty() {
-        let mut walk = Walk { sides, zone, owner: Vec::with_capacity(MAX_NAME), go: true, found };
+        let mut walk = Walk {
+            sides,
+            zone,
+            owner: Vec::with_capacity(MAX_NAME),
+            go: true,
+            found,
+        };
         walk.both(&mut Vec::with_capacity(S::LEVELS), spans);
     }
 }
@@ -110,10 +146,15 @@ struct Walk<'a, 'f, S> {
 impl<S: Space> Walk<'_, '_, S> {
     /// A node that is open on both sides.
     fn both(&mut self, key: &mut Vec<u8>, spans: &[Span]) {
-        let [(old_wild, old_parts), (new_wild, new_parts)] = self.sides.map(|s| opened(s, key, self.zone));
+        let [(old_wild, old_parts), (new_wild, new_parts)] =
+            self.sides.map(|s| opened(s, key, self.zone));
         let same = old_wild.same(&new_wild);
         if !same {
-            for (side, wild) in [&old_wild, &new_wild].into_iter().enumerate().filter(|(_, w)| !w.is_empty()) {
+            for (side, wild) in [&old_wild, &new_wild]
+                .into_iter()
+                .enumerate()
+                .filter(|(_, w)| !w.is_empty())
+            {
                 self.go = self.go && tell::<S>(&mut self.owner, self.found, side, key, true, wild);
             }
         }
@@ -144,8 +185,15 @@ impl<S: Space> Walk<'_, '_, S> {
     /// All that one side has at and below a node.
     fn one(&mut self, side: usize, open: bool, key: &mut Vec<u8>, wildcard: &Items) {
         let s = self.sides[side];
-        let Walk { owner, go, found, zone, .. } = self;
-        let mut tell = |key: &[u8], wild: bool, items: &Items| tell::<S>(owner, found, side, key, wild, items);
+        let Walk {
+            owner,
+            go,
+            found,
+            zone,
+            ..
+        } = self;
+        let mut tell =
+            |key: &[u8], wild: bool, items: &Items| tell::<S>(owner, found, side, key, wild, items);
         *go = *go
             && match open {
                 true => below(s, key, *zone, &mut tell),
@@ -154,9 +202,24 @@ impl<S: Space> Walk<'_, '_, S> {
     }
 }
 
-fn tell<S: Space>(owner: &mut Vec<u8>, found: Found, side: usize, key: &[u8], wild: bool, items: &Items) -> bool {
+fn tell<S: Space>(
+    owner: &mut Vec<u8>,
+    found: Found,
+    side: usize,
+    key: &[u8],
+    wild: bool,
+    items: &Items,
+) -> bool {
     S::owner(key, wild, owner);
-    found(side == 1, owner, Rendered::Listed(Listing { own: items.as_slice(), cover: &[], at: S::at(key) }))
+    found(
+        side == 1,
+        owner,
+        Rendered::Listed(Listing {
+            own: items.as_slice(),
+            cover: &[],
+            at: S::at(key),
+        }),
+    )
 }
 
 /// How many bits a label stands for.
@@ -171,7 +234,10 @@ fn span<S: Space>(key: &[u8]) -> Span {
         shift -= bits::<S>();
         first |= u128::from(*k) << shift;
     }
-    (first, first | 1u128.checked_shl(shift).map_or(u128::MAX, |n| n - 1))
+    (
+        first,
+        first | 1u128.checked_shl(shift).map_or(u128::MAX, |n| n - 1),
+    )
 }
 
 /// Those of the spans that meet a node.
@@ -188,11 +254,14 @@ fn touched<S: Space>(key: &[u8], spans: &[Span]) -> Parts {
     let shift = 128 - bits::<S>() * (key.len() as u32 + 1);
     let label = |addr: u128| ((addr >> shift) & u128::from(S::ARITY - 1)) as u8;
     let mut out = Parts::default();
-    spans.iter().for_each(|s| out.span(label(s.0.max(first)), label(s.1.min(last))));
+    spans
+        .iter()
+        .for_each(|s| out.span(label(s.0.max(first)), label(s.1.min(last))));
     out
 }
 
-/// Domains: every name on the way to a subject, and, where what is below it changed, all that is there.
+/// Domains: every name on the way to a subject, and, where what is below it changed, all that is
+/// there.
 fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subject], found: Found) {
     let mut go = true;
     let mut done: HashSet<Vec<u8>> = HashSet::new();
@@ -202,7 +271,11 @@ fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subje
     });
     for d in domains {
         let key = name_key(d.name());
-        let ends = key.iter().enumerate().filter(|(_, b)| **b == 0).map(|(i, _)| i + 1);
+        let ends = key
+            .iter()
+            .enumerate()
+            .filter(|(_, b)| **b == 0)
+            .map(|(i, _)| i + 1);
         for end in ends {
             both_names(sides, (zone, face), &key[..end], &mut done, &mut go, found);
         }
@@ -228,7 +301,12 @@ fn names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subje
 }
 
 /// Digests: each that changed, and nothing around it.
-fn digests(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Subject], found: Found) {
+fn digests(
+    sides: [&Tables; 2],
+    (zone, face): (&ZoneView, Face),
+    subjects: &[Subject],
+    found: Found,
+) {
     let mut labels: Vec<&str> = subjects
         .iter()
         .filter_map(|s| match s {
@@ -252,7 +330,14 @@ fn digests(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), subjects: &[Sub
     }
 }
 
-fn both_names(sides: [&Tables; 2], (zone, face): (&ZoneView, Face), key: &[u8], done: &mut HashSet<Vec<u8>>, go: &mut bool, found: Found) {
+fn both_names(
+    sides: [&Tables; 2],
+    (zone, face): (&ZoneView, Face),
+    key: &[u8],
+    done: &mut HashSet<Vec<u8>>,
+    go: &mut bool,
+    found: Found,
+) {
     if done.contains(key) {
         return;
     }
@@ -288,7 +373,9 @@ mod tests {
 
     fn shown(t: &Tables, zone: &ZoneView, at: &Rendered) -> Vec<(u16, u32, Vec<u8>)> {
         let mut out = Vec::new();
-        records(&t.interned, zone, at, &mut |rtype, ttl, data| out.push((rtype, ttl, data.to_vec())));
+        records(&t.interned, zone, at, &mut |rtype, ttl, data| {
+            out.push((rtype, ttl, data.to_vec()))
+        });
         out
     }
 
@@ -304,7 +391,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-        /// The old rendering with the difference applied is the new one; and little else than what differs is told.
+        /// The old rendering with the difference applied is the new one; and little else than what
+        /// differs is told.
         #[test]
         fn a_rendering_and_the_difference_give_the_next_rendering(before in any_world(), after in any_world(), publish in 0..3usize) {
             let mut builder = Builder::default();
@@ -345,7 +433,11 @@ mod tests {
 
     /// Gives the facts paths: none for 0, unknown for 9, else that many stores.
     fn with_paths(mut world: Vec<(Subject, RawFacts)>, hops: &[u8]) -> Vec<(Subject, RawFacts)> {
-        for (f, hops) in world.iter_mut().flat_map(|(_, f)| &mut f.facts).zip(hops.iter().cycle()) {
+        for (f, hops) in world
+            .iter_mut()
+            .flat_map(|(_, f)| &mut f.facts)
+            .zip(hops.iter().cycle())
+        {
             f.text.path = match hops {
                 0 => FeedPath::Own,
                 9 => FeedPath::Untraced,
@@ -359,7 +451,12 @@ mod tests {
         let mut out = BTreeMap::new();
         rows::render_rows(t, zone, &mut |owner, at| {
             if let Some(data) = rows::data(&t.interned, zone, owner, &at) {
-                assert_eq!(out.insert(owner.to_vec(), data), None, "{} is rendered twice", owner.escape_ascii());
+                assert_eq!(
+                    out.insert(owner.to_vec(), data),
+                    None,
+                    "{} is rendered twice",
+                    owner.escape_ascii()
+                );
             }
             true
         });
@@ -417,7 +514,9 @@ mod tests {
                 text: Default::default(),
             }],
         };
-        let world: Vec<_> = (0..100_000u32).map(|i| (Subject::host4(0x2d00_0000 + i * 37), listed.clone())).collect();
+        let world: Vec<_> = (0..100_000u32)
+            .map(|i| (Subject::host4(0x2d00_0000 + i * 37), listed.clone()))
+            .collect();
         let mut builder = Builder::default();
         apply(&mut builder, &world);
         let old = builder.tables().clone();
@@ -428,10 +527,17 @@ mod tests {
         let begun = std::time::Instant::now();
         for _ in 0..100 {
             told.clear();
-            difference(&old, builder.tables(), &zone, Face::Names, std::slice::from_ref(&subject), &mut |new, owner, _| {
-                told.push((new, owner.to_vec()));
-                true
-            });
+            difference(
+                &old,
+                builder.tables(),
+                &zone,
+                Face::Names,
+                std::slice::from_ref(&subject),
+                &mut |new, owner, _| {
+                    told.push((new, owner.to_vec()));
+                    true
+                },
+            );
         }
         println!("the difference of one host: {:?}", begun.elapsed() / 100);
         assert_eq!(told, [(true, b"\x013\x010\x010\x0245".to_vec())]);

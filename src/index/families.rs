@@ -21,7 +21,9 @@ impl Families {
     pub fn publish(&self, subject: &Subject) -> bool {
         match subject {
             Subject::V4(_) | Subject::V6(_) => self.addresses,
-            Subject::Domain(d) => self.names || self.digest.is_some_and(|digest| digest.publishes(d)),
+            Subject::Domain(d) => {
+                self.names || self.digest.is_some_and(|digest| digest.publishes(d))
+            }
         }
     }
 
@@ -34,7 +36,11 @@ impl Families {
 impl fmt::Display for Families {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digests = self.digest.map(|d| format!("{d} digests"));
-        let all = [self.addresses.then_some("addresses"), self.names.then_some("names"), digests.as_deref()];
+        let all = [
+            self.addresses.then_some("addresses"),
+            self.names.then_some("names"),
+            digests.as_deref(),
+        ];
         let all: Vec<&str> = all.into_iter().flatten().collect();
         f.write_str(if all.is_empty() { "nothing" } else { "" })?;
         f.write_str(&all.join(" and "))
@@ -42,8 +48,8 @@ impl fmt::Display for Families {
 }
 
 impl ZoneSet {
-    /// What is published for a reason by all zones together. A zone that is retired counts: its file still publishes the
-    /// reason.
+    /// What is published for a reason by all zones together. A zone that is retired counts: its
+    /// file still publishes the reason.
     pub fn published(&self, reason: ReasonId) -> Families {
         self.families(|z| z.publish.iter().any(|p| p.reason == reason))
     }
@@ -51,7 +57,11 @@ impl ZoneSet {
     /// The forms of the digests that are published for a reason, or for any.
     pub fn digests(&self, reason: Option<ReasonId>) -> Vec<Digest> {
         let mut out: Vec<Digest> = Vec::new();
-        for z in self.all().iter().filter(|z| reason.is_none_or(|r| z.publish.iter().any(|p| p.reason == r))) {
+        for z in self
+            .all()
+            .iter()
+            .filter(|z| reason.is_none_or(|r| z.publish.iter().any(|p| p.reason == r)))
+        {
             out.extend(z.spec.digest.filter(|d| !out.contains(d)));
         }
         out
@@ -70,27 +80,46 @@ impl ZoneSet {
         out
     }
 
-    /// Why a subject that is listed for a reason would not be published, and which zones publish what; `None` where one
-    /// publishes it.
-    pub fn unpublished(&self, subject: &Subject, reason: ReasonId, reasons: &Reasons) -> Option<String> {
+    /// Why a subject that is listed for a reason would not be published, and which zones publish
+    /// what; `None` where one publishes it.
+    pub fn unpublished(
+        &self,
+        subject: &Subject,
+        reason: ReasonId,
+        reasons: &Reasons,
+    ) -> Option<String> {
         if self.published(reason).publish(subject) {
             return None;
         }
         let name = reasons.name(reason);
-        let zones = self.all().iter().filter(|z| z.publish.iter().any(|p| p.reason == reason));
+        let zones = self
+            .all()
+            .iter()
+            .filter(|z| z.publish.iter().any(|p| p.reason == reason));
         let takes = |z: &super::ZoneView| match (z.spec.kind, z.spec.digest) {
             (ZoneKind::Hash, Some(d)) => format!("{d} digests"),
             (ZoneKind::Address, _) => "addresses".into(),
             _ => "names".into(),
         };
-        let of_reason: Vec<String> = zones.map(|z| format!("{} publishes {}", z.name, takes(z))).collect();
+        let of_reason: Vec<String> = zones
+            .map(|z| format!("{} publishes {}", z.name, takes(z)))
+            .collect();
         let what = match subject {
-            Subject::Domain(d) if d.scope() == Scope::Name && Digest::matches_any(d.name().as_bytes()) => "a digest",
+            Subject::Domain(d)
+                if d.scope() == Scope::Name && Digest::matches_any(d.name().as_bytes()) =>
+            {
+                "a digest"
+            }
             Subject::Domain(_) => "a name",
             _ => "an address",
         };
-        let mut text = format!("{subject} ({what}) would not be published for the reason `{name}`: ");
-        text += &if of_reason.is_empty() { "no zone publishes this reason".to_string() } else { of_reason.join(", ") };
+        let mut text =
+            format!("{subject} ({what}) would not be published for the reason `{name}`: ");
+        text += &if of_reason.is_empty() {
+            "no zone publishes this reason".to_string()
+        } else {
+            of_reason.join(", ")
+        };
         let fits: Vec<String> = self
             .all()
             .iter()
@@ -118,13 +147,23 @@ mod tests {
     fn set() -> (ZoneSet, Reasons) {
         let named = |kind: &str, publish: &[usize], extra: &str, name: &str| {
             let spec = test_zone(kind, publish, extra).spec;
-            let spec = crate::model::Zone { origin: format!("{name}.orbs.example"), ..spec };
+            let spec = crate::model::Zone {
+                origin: format!("{name}.orbs.example"),
+                ..spec
+            };
             let mut reasons = Reasons::default();
             (0..4).for_each(|i| drop(reasons.add(&format!("r{i}"))));
-            (ZoneView::new(&spec, &reasons, &Default::default()).unwrap(), reasons)
+            (
+                ZoneView::new(&spec, &reasons, &Default::default()).unwrap(),
+                reasons,
+            )
         };
         let (addresses, reasons) = named("address", &[0, 1], "", "bl");
-        let zones = vec![addresses, named("domain", &[1], "", "dbl").0, named("hash", &[2], "digest = 'md5-hex'", "ebl").0];
+        let zones = vec![
+            addresses,
+            named("domain", &[1], "", "dbl").0,
+            named("hash", &[2], "digest = 'md5-hex'", "ebl").0,
+        ];
         (ZoneSet::new(zones).unwrap(), reasons)
     }
 
@@ -132,13 +171,38 @@ mod tests {
     fn a_reason_publishes_what_its_zones_publish() {
         let (set, reasons) = set();
         let families = |r: &str| set.published(reasons.get(r).unwrap());
-        assert_eq!(families("r0"), Families { addresses: true, ..Families::default() });
-        assert_eq!(families("r1"), Families { addresses: true, names: true, digest: None });
-        assert_eq!(families("r2"), Families { digest: Some(Digest::Md5Hex), ..Families::default() });
+        assert_eq!(
+            families("r0"),
+            Families {
+                addresses: true,
+                ..Families::default()
+            }
+        );
+        assert_eq!(
+            families("r1"),
+            Families {
+                addresses: true,
+                names: true,
+                digest: None
+            }
+        );
+        assert_eq!(
+            families("r2"),
+            Families {
+                digest: Some(Digest::Md5Hex),
+                ..Families::default()
+            }
+        );
         assert!(families("r3").is_empty());
         assert_eq!(families("r1").to_string(), "addresses and names");
-        assert_eq!((families("r2").to_string(), families("r3").to_string()), ("md5-hex digests".into(), "nothing".into()));
-        assert_eq!((set.digests(None), set.digests(reasons.get("r2"))), (vec![Digest::Md5Hex], vec![Digest::Md5Hex]));
+        assert_eq!(
+            (families("r2").to_string(), families("r3").to_string()),
+            ("md5-hex digests".into(), "nothing".into())
+        );
+        assert_eq!(
+            (set.digests(None), set.digests(reasons.get("r2"))),
+            (vec![Digest::Md5Hex], vec![Digest::Md5Hex])
+        );
         assert_eq!(set.digests(reasons.get("r0")), []);
     }
 
@@ -146,19 +210,48 @@ mod tests {
     fn a_subject_that_no_zone_publishes_is_explained_with_the_zones_that_would() {
         let (set, reasons) = set();
         let digest = "d41d8cd98f00b204e9800998ecf8427e";
-        let why = |s: &str, r: &str| set.unpublished(&s.parse().unwrap(), reasons.get(r).unwrap(), &reasons);
-        for (s, r) in [("45.1.2.3", "r0"), ("2a00::/32", "r1"), ("bad.example", "r1"), (digest, "r2"), (digest, "r1")] {
+        let why = |s: &str, r: &str| {
+            set.unpublished(&s.parse().unwrap(), reasons.get(r).unwrap(), &reasons)
+        };
+        for (s, r) in [
+            ("45.1.2.3", "r0"),
+            ("2a00::/32", "r1"),
+            ("bad.example", "r1"),
+            (digest, "r2"),
+            (digest, "r1"),
+        ] {
             assert_eq!(why(s, r), None, "{s} {r}");
         }
         let text = why("bad.example", "r0").unwrap();
-        for part in ["bad.example (a name)", "`r0`", "bl.orbs.example publishes addresses", "`r1` (dbl.orbs.example)", "--unpublished"] {
+        for part in [
+            "bad.example (a name)",
+            "`r0`",
+            "bl.orbs.example publishes addresses",
+            "`r1` (dbl.orbs.example)",
+            "--unpublished",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         let text = why("45.1.2.3", "r2").unwrap();
-        assert!(text.contains("ebl.orbs.example publishes md5-hex digests") && text.contains("`r0` (bl.orbs.example)"), "{text}");
+        assert!(
+            text.contains("ebl.orbs.example publishes md5-hex digests")
+                && text.contains("`r0` (bl.orbs.example)"),
+            "{text}"
+        );
         let text = why(&digest[1..], "r2").unwrap();
-        assert!(text.contains("(a name)"), "another length is not a digest: {text}");
-        assert!(why(&format!(".{digest}"), "r2").is_some() && why(&format!("*.{digest}"), "r2").is_some(), "there are no wildcards");
-        assert!(why("45.1.2.3", "r3").unwrap().contains("no zone publishes this reason"));
+        assert!(
+            text.contains("(a name)"),
+            "another length is not a digest: {text}"
+        );
+        assert!(
+            why(&format!(".{digest}"), "r2").is_some()
+                && why(&format!("*.{digest}"), "r2").is_some(),
+            "there are no wildcards"
+        );
+        assert!(
+            why("45.1.2.3", "r3")
+                .unwrap()
+                .contains("no zone publishes this reason")
+        );
     }
 }

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::model::{Mask, Prefix4, Prefix6, ReasonId, ZoneKind, domain::MAX_LABEL};
 
-/// A name below a zone's origin, decoded once: which address or branch its labels spell from the right.
+/// A name below a zone's origin, decoded once: which address or branch its labels spell from the
+/// right.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// The labels in wire form, lower case, without a root label.
@@ -29,7 +30,14 @@ impl<'a> Asked<'a> {
     /// Decodes labels in wire form, lower case; `starts` are the places of their length bytes.
     #[inline]
     pub fn new(labels: &'a [u8], starts: &[u8]) -> Asked<'a> {
-        let mut out = Asked { labels, count: starts.len(), octets: [0; 4], octets_len: 0, nibbles: [0; 32], nibbles_len: 0 };
+        let mut out = Asked {
+            labels,
+            count: starts.len(),
+            octets: [0; 4],
+            octets_len: 0,
+            nibbles: [0; 32],
+            nibbles_len: 0,
+        };
         for (i, start) in starts.iter().rev().enumerate() {
             let start = usize::from(*start);
             let label = &labels[start + 1..start + 1 + usize::from(labels[start])];
@@ -55,8 +63,9 @@ impl<'a> Asked<'a> {
         out
     }
 
-    /// Whether the name lies below the wildcard at its last `n` labels. That is a name as any other, and nothing stands below
-    /// it: no wildcard speaks for what is asked then (RFC 4592 sections 2.1.1 and 4.2).
+    /// Whether the name lies below the wildcard at its last `n` labels. That is a name as any
+    /// other, and nothing stands below it: no wildcard speaks for what is asked then (RFC 4592
+    /// sections 2.1.1 and 4.2).
     fn below_wildcard(&self, n: usize) -> bool {
         n + 1 < self.count && self.suffix(n + 1).starts_with(&[1, b'*'])
     }
@@ -76,7 +85,10 @@ fn octet(label: &[u8]) -> Option<u8> {
     if label.len() > 3 || label.is_empty() || (label[0] == b'0' && label.len() > 1) {
         return None;
     }
-    label.iter().try_fold(0u8, |n, b| n.checked_mul(10)?.checked_add((*b as char).to_digit(10)? as u8))
+    label.iter().try_fold(0u8, |n, b| {
+        n.checked_mul(10)?
+            .checked_add((*b as char).to_digit(10)? as u8)
+    })
 }
 
 /// The listed subject, as far as the tables know it: what stands for `$`.
@@ -90,7 +102,8 @@ pub enum Where<'a> {
     Name(&'a [u8]),
 }
 
-/// A listing: items of the subject's own, then of what covers it. A reason that both have is said by the first.
+/// A listing: items of the subject's own, then of what covers it. A reason that both have is said
+/// by the first.
 #[derive(Debug, Clone, Copy)]
 pub struct Listing<'a> {
     /// Its own.
@@ -105,7 +118,11 @@ impl Listing<'_> {
     /// What is said for a reason.
     #[inline]
     pub fn item(&self, reason: ReasonId) -> Option<Item> {
-        self.own.iter().chain(self.cover).find(|i| i.reason == reason).copied()
+        self.own
+            .iter()
+            .chain(self.cover)
+            .find(|i| i.reason == reason)
+            .copied()
     }
 
     /// Writes the subject that is listed by `item`.
@@ -138,7 +155,10 @@ fn dotted(p: Prefix4, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         }
     };
     let octets = p.first().to_be_bytes();
-    octets.into_iter().zip(*b".../").for_each(|(o, after)| number(o, after));
+    octets
+        .into_iter()
+        .zip(*b".../")
+        .for_each(|(o, after)| number(o, after));
     if !p.is_host() {
         number(p.len(), b'/');
     }
@@ -162,7 +182,8 @@ pub enum Found<'a> {
     Fixed(&'a Fixed),
     /// It is listed.
     Listed(Listing<'a>),
-    /// An exception below a listed tree: it has one HINFO record, so that no wildcard speaks for it.
+    /// An exception below a listed tree: it has one HINFO record, so that no wildcard speaks for
+    /// it.
     Blank,
     /// It exists because other names stand below it.
     Empty,
@@ -171,7 +192,12 @@ pub enum Found<'a> {
 }
 
 /// Finds what stands at a name. `scratch` holds what has to be put together; nothing is allocated.
-pub fn find<'a>(tables: &'a Tables, zone: &'a ZoneView, asked: &'a Asked, scratch: &'a mut Option<Items>) -> Found<'a> {
+pub fn find<'a>(
+    tables: &'a Tables,
+    zone: &'a ZoneView,
+    asked: &'a Asked,
+    scratch: &'a mut Option<Items>,
+) -> Found<'a> {
     // The quick way, for nearly every query: a whole IPv4 address.
     let whole4 = asked.count == 4 && asked.octets_len == 4 && zone.spec.kind == ZoneKind::Address;
     if whole4 && asked.octets[0] != 127 {
@@ -180,7 +206,11 @@ pub fn find<'a>(tables: &'a Tables, zone: &'a ZoneView, asked: &'a Asked, scratc
         if cover != ValueId::EXEMPT && (own, cover) != (FactsId::NONE, ValueId::EMPTY) {
             let (own, cover) = (tables.interned.facts(own), tables.interned.value(cover));
             if (own.mask | cover.mask) & zone.mask != 0 {
-                return Found::Listed(Listing { own: &own.items, cover: &cover.items, at: Where::V4(addr) });
+                return Found::Listed(Listing {
+                    own: &own.items,
+                    cover: &cover.items,
+                    at: Where::V4(addr),
+                });
             }
         }
         if asked.nibbles_len < 4 && !zone.may_fix(asked.suffix(1)) {
@@ -220,32 +250,62 @@ fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a Fi
 }
 
 /// The nibbles above `::ffff:0:0/96`.
-const MAPPED: [u8; 24] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15, 15, 15, 15];
+const MAPPED: [u8; 24] = [
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15, 15, 15, 15,
+];
 
-fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: usize, scratch: &'a mut Option<Items>) -> Found<'a> {
-    let octets = Octets { ip4: &tables.ip4, interned: &tables.interned };
+fn find_address<'a>(
+    tables: &'a Tables,
+    zone: &ZoneView,
+    asked: &Asked,
+    fixed: usize,
+    scratch: &'a mut Option<Items>,
+) -> Found<'a> {
+    let octets = Octets {
+        ip4: &tables.ip4,
+        interned: &tables.interned,
+    };
     let hextets = Hextets::new(&tables.ip6, &tables.interned);
-    let (key4, key6) = (&asked.octets[..asked.octets_len], &asked.nibbles[..asked.nibbles_len]);
+    let (key4, key6) = (
+        &asked.octets[..asked.octets_len],
+        &asked.nibbles[..asked.nibbles_len],
+    );
     let mut buf4 = [0u8; 4];
     buf4[..key4.len()].copy_from_slice(key4);
     let at4 = Where::V4(u32::from_be_bytes(buf4));
-    let at6 = Where::V6(key6.iter().enumerate().fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)));
+    let at6 = Where::V6(
+        key6.iter()
+            .enumerate()
+            .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)),
+    );
     let mapped = zone.spec.mapped && key6.len() >= 24 && key6[..24] == MAPPED;
     if asked.count == 4 && key4.len() == 4 {
         let items = octets.value(key4, zone.mask);
         if !items.is_empty() {
-            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at: at4 });
+            return Found::Listed(Listing {
+                own: scratch.insert(items).as_slice(),
+                cover: &[],
+                at: at4,
+            });
         }
     }
     if mapped {
         let key = &key6[24..];
-        let at = Where::V4(key.iter().enumerate().fold(0, |a, (i, n)| a | u32::from(*n) << (28 - 4 * i)));
+        let at = Where::V4(
+            key.iter()
+                .enumerate()
+                .fold(0, |a, (i, n)| a | u32::from(*n) << (28 - 4 * i)),
+        );
         return mapped_tree(&Mapped(octets), key, asked, fixed, zone.mask, at, scratch);
     }
     if asked.count == 32 && key6.len() == 32 {
         let items = hextets.value(key6, zone.mask);
         if !items.is_empty() {
-            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at: at6 });
+            return Found::Listed(Listing {
+                own: scratch.insert(items).as_slice(),
+                cover: &[],
+                at: at6,
+            });
         }
         return Found::Missing; // a wildcard above it would have listed it
     }
@@ -267,19 +327,28 @@ fn find_address<'a>(tables: &'a Tables, zone: &ZoneView, asked: &Asked, fixed: u
         return Found::Empty;
     }
     if asked.below_wildcard(deep) {
-        // A fixed name has no such label next to it, and a node without a wildcard speaks for nobody.
+        // A fixed name has no such label next to it, and a node without a wildcard speaks for
+        // nobody.
         return Found::Missing;
     }
     if deep == deep4 && deep4 > 0 {
         let items = octets.wildcard(&key4[..deep4], zone.mask);
         if !items.is_empty() {
-            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at: at4 });
+            return Found::Listed(Listing {
+                own: scratch.insert(items).as_slice(),
+                cover: &[],
+                at: at4,
+            });
         }
     }
     if deep == deep6 && deep6 > 0 {
         let items = hextets.wildcard(&key6[..deep6], zone.mask);
         if !items.is_empty() {
-            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at: at6 });
+            return Found::Listed(Listing {
+                own: scratch.insert(items).as_slice(),
+                cover: &[],
+                at: at6,
+            });
         }
     }
     Found::Missing
@@ -295,38 +364,67 @@ fn mapped_tree<'a>(
     at: Where<'a>,
     scratch: &'a mut Option<Items>,
 ) -> Found<'a> {
-    let (count, fixed) = (asked.count - MAPPED.len(), fixed.saturating_sub(MAPPED.len()));
+    let (count, fixed) = (
+        asked.count - MAPPED.len(),
+        fixed.saturating_sub(MAPPED.len()),
+    );
     if count == key.len() && count == Mapped::LEVELS {
         let items = space.value(key, zone);
         if !items.is_empty() {
-            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at });
+            return Found::Listed(Listing {
+                own: scratch.insert(items).as_slice(),
+                cover: &[],
+                at,
+            });
         }
     }
-    let deep = (1..=key.len()).rev().find(|n| space.exists(&key[..*n], zone)).unwrap_or(0);
+    let deep = (1..=key.len())
+        .rev()
+        .find(|n| space.exists(&key[..*n], zone))
+        .unwrap_or(0);
     if deep.max(fixed) == count {
         return Found::Empty;
     }
     if deep >= fixed && deep > 0 && !asked.below_wildcard(MAPPED.len() + deep) {
         let items = space.wildcard(&key[..deep], zone);
         if !items.is_empty() {
-            return Found::Listed(Listing { own: scratch.insert(items).as_slice(), cover: &[], at });
+            return Found::Listed(Listing {
+                own: scratch.insert(items).as_slice(),
+                cover: &[],
+                at,
+            });
         }
     }
     Found::Missing
 }
 
-/// Finds a digest: a name of one label that has the zone's form. Below it there is nothing, and there are no wildcards.
-fn find_digest<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: usize) -> Found<'a> {
+/// Finds a digest: a name of one label that has the zone's form. Below it there is nothing, and
+/// there are no wildcards.
+fn find_digest<'a>(
+    tables: &'a Tables,
+    zone: &ZoneView,
+    asked: &'a Asked,
+    fixed: usize,
+) -> Found<'a> {
     if let Some((_, label)) = asked.labels.split_first()
         && asked.count == 1
         && let Some(v) = digest_value(tables, zone, label)
     {
-        return Found::Listed(Listing { own: &tables.interned.value(v).items, cover: &[], at: Where::Name(asked.labels) });
+        return Found::Listed(Listing {
+            own: &tables.interned.value(v).items,
+            cover: &[],
+            at: Where::Name(asked.labels),
+        });
     }
-    if fixed == asked.count { Found::Empty } else { Found::Missing }
+    if fixed == asked.count {
+        Found::Empty
+    } else {
+        Found::Missing
+    }
 }
 
-/// What a hash zone answers for a label in lower case; `None` where it is not listed or not a digest of the zone's form.
+/// What a hash zone answers for a label in lower case; `None` where it is not listed or not a
+/// digest of the zone's form.
 pub(super) fn digest_value(tables: &Tables, zone: &ZoneView, label: &[u8]) -> Option<ValueId> {
     if !zone.spec.digest.is_some_and(|d| d.matches(label)) {
         return None;
@@ -371,15 +469,27 @@ fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: u
     if deep == asked.count && deep > 0 {
         let own = tables.interned.value(at.value.own);
         if own.mask & zone.mask != 0 {
-            return Found::Listed(Listing { own: &own.items, cover: &[], at: Where::Name(asked.labels) });
+            return Found::Listed(Listing {
+                own: &own.items,
+                cover: &[],
+                at: Where::Name(asked.labels),
+            });
         }
-        return if (below.mask | at.below) & zone.mask != 0 { Found::Empty } else { Found::Blank };
+        return if (below.mask | at.below) & zone.mask != 0 {
+            Found::Empty
+        } else {
+            Found::Blank
+        };
     }
     if fixed == asked.count {
         return Found::Empty;
     }
     if deep >= fixed && deep > 0 && below.mask & zone.mask != 0 && !asked.below_wildcard(deep) {
-        return Found::Listed(Listing { own: &below.items, cover: &[], at: Where::Name(asked.labels) });
+        return Found::Listed(Listing {
+            own: &below.items,
+            cover: &[],
+            at: Where::Name(asked.labels),
+        });
     }
     Found::Missing
 }

@@ -1,8 +1,9 @@
-//! The tables as bytes, so that a start does not have to read the store: reasons and sources, never codes.
+//! The tables as bytes, so that a start does not have to read the store: reasons and sources, never
+//! codes.
 //!
-//! Layout, all numbers little-endian: texts, facts, IPv4 blocks, then everything that is not a plain IPv4 host as subject
-//! keys. Covers are compiled again when it is read. What stands around it (version, store, sequence, checksum) is the
-//! store's business.
+//! Layout, all numbers little-endian: texts, facts, IPv4 blocks, then everything that is not a
+//! plain IPv4 host as subject keys. Covers are compiled again when it is read. What stands around
+//! it (version, store, sequence, checksum) is the store's business.
 
 use super::{
     build::{Builder, Tables, others},
@@ -30,8 +31,18 @@ pub fn write(tables: &Tables) -> Vec<u8> {
             put32(&mut out, fact.text.0);
         }
     }
-    let blocks = tables.ip4.rows.iter().enumerate().filter_map(|(a, r)| Some((a, r.as_deref()?)));
-    let blocks = blocks.flat_map(|(a, r)| r.blocks.iter().enumerate().filter_map(move |(b, x)| Some((a << 8 | b, x.as_deref()?))));
+    let blocks = tables
+        .ip4
+        .rows
+        .iter()
+        .enumerate()
+        .filter_map(|(a, r)| Some((a, r.as_deref()?)));
+    let blocks = blocks.flat_map(|(a, r)| {
+        r.blocks
+            .iter()
+            .enumerate()
+            .filter_map(move |(b, x)| Some((a << 8 | b, x.as_deref()?)))
+    });
     for (ab, block) in blocks.filter(|(_, x)| x.hosts.len() > 0) {
         out.push(1);
         out.extend((ab as u16).to_le_bytes());
@@ -47,10 +58,14 @@ pub fn write(tables: &Tables) -> Vec<u8> {
     out
 }
 
-/// A text: the hops of its path, the stores of it, a byte that says whether there is a text, its length and the text.
+/// A text: the hops of its path, the stores of it, a byte that says whether there is a text, its
+/// length and the text.
 fn write_text(out: &mut Vec<u8>, t: &EntryText) {
     out.push(t.path.hops());
-    t.path.stores().iter().for_each(|s| out.extend(s.0.to_le_bytes()));
+    t.path
+        .stores()
+        .iter()
+        .for_each(|s| out.extend(s.0.to_le_bytes()));
     out.push(u8::from(t.is_some()));
     let text = t.as_deref().unwrap_or_default();
     put32(out, text.len() as u32);
@@ -60,12 +75,19 @@ fn write_text(out: &mut Vec<u8>, t: &EntryText) {
 fn read_text(r: &mut Reader) -> Result<EntryText, &'static str> {
     let path = match r.u8()? {
         FeedPath::UNTRACED_HOPS => FeedPath::Untraced,
-        hops => FeedPath::via((0..hops).map(|_| r.array().map(|b| StoreId(u64::from_le_bytes(b)))).collect::<Result<_, _>>()?),
+        hops => FeedPath::via(
+            (0..hops)
+                .map(|_| r.array().map(|b| StoreId(u64::from_le_bytes(b))))
+                .collect::<Result<_, _>>()?,
+        ),
     };
     let there = r.u8()? != 0;
     let len = r.u32()? as usize;
     let text = std::str::from_utf8(r.take(len)?).map_err(|_| "a text is not UTF-8")?;
-    Ok(EntryText { text: there.then(|| text.into()), path })
+    Ok(EntryText {
+        text: there.then(|| text.into()),
+        path,
+    })
 }
 
 fn write_block(out: &mut Vec<u8>, block: &Block) {
@@ -88,14 +110,20 @@ fn put32(out: &mut Vec<u8>, n: u32) {
     out.extend(n.to_le_bytes());
 }
 
-/// Reads tables into a new builder. The error says that the image is damaged; nothing of it is used then.
+/// Reads tables into a new builder. The error says that the image is damaged; nothing of it is used
+/// then.
 pub fn read(bytes: &[u8]) -> Result<Builder, &'static str> {
     let mut r = Reader(bytes);
     let mut builder = Builder::default();
-    let texts: Vec<TextId> = (0..r.u32()?).map(|_| Ok(builder.intern_text(&read_text(&mut r)?))).collect::<Result<_, &str>>()?;
+    let texts: Vec<TextId> = (0..r.u32()?)
+        .map(|_| Ok(builder.intern_text(&read_text(&mut r)?)))
+        .collect::<Result<_, &str>>()?;
     let text = |id: u32| match id {
         u32::MAX => Ok(TextId::NONE),
-        id => texts.get(id as usize).copied().ok_or("a fact names a text that is not there"),
+        id => texts
+            .get(id as usize)
+            .copied()
+            .ok_or("a fact names a text that is not there"),
     };
     let mut facts = Vec::new();
     for _ in 0..r.u32()? {
@@ -105,23 +133,48 @@ pub fn read(bytes: &[u8]) -> Result<Builder, &'static str> {
         for _ in 0..n {
             let (reason, hole) = (ReasonId(r.u8()?), r.u8()? != 0);
             let source = SourceId(r.u16()?);
-            list.push(Fact { reason, source, hole, text: text(r.u32()?)? });
+            list.push(Fact {
+                reason,
+                source,
+                hole,
+                text: text(r.u32()?)?,
+            });
         }
         facts.push(builder.intern_facts(exempt, list.into()));
     }
-    let fact = |id: u32| facts.get(id as usize).copied().ok_or("a subject names facts that are not there");
+    let fact = |id: u32| {
+        facts
+            .get(id as usize)
+            .copied()
+            .ok_or("a subject names facts that are not there")
+    };
     while r.u8()? == 1 {
         let ab = r.u16()?;
         let n = r.u32()? as usize;
-        let suffixes: Vec<u16> = r.take(n * 2)?.chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]])).collect();
+        let suffixes: Vec<u16> = r
+            .take(n * 2)?
+            .chunks_exact(2)
+            .map(|c| u16::from_le_bytes([c[0], c[1]]))
+            .collect();
         if !suffixes.is_sorted_by(|a, b| a < b) {
             return Err("a block is not in order");
         }
         let facts = match r.u8()? {
             1 => HostFacts::One(fact(r.u32()?)?),
-            _ => HostFacts::new(&(0..n).map(|_| fact(r.u32()?)).collect::<Result<Vec<FactsId>, _>>()?),
+            _ => HostFacts::new(
+                &(0..n)
+                    .map(|_| fact(r.u32()?))
+                    .collect::<Result<Vec<FactsId>, _>>()?,
+            ),
         };
-        builder.put_block(ab, Block { hosts: Hosts::new(&suffixes), facts, ..Block::empty(ValueId::EMPTY) });
+        builder.put_block(
+            ab,
+            Block {
+                hosts: Hosts::new(&suffixes),
+                facts,
+                ..Block::empty(ValueId::EMPTY)
+            },
+        );
     }
     let mut others = Vec::new();
     while !r.0.is_empty() {

@@ -1,8 +1,10 @@
-//! The IPv4 table: 256 × 256 blocks by /16; in a block the listed hosts as sorted 16-bit suffixes or as a bitmap.
+//! The IPv4 table: 256 × 256 blocks by /16; in a block the listed hosts as sorted 16-bit suffixes
+//! or as a bitmap.
 //!
-//! Hosts' own entries stand apart from the covering table. A block's `ranges` are the disjoint runs in which the cover
-//! differs from the /16's; what a host's exception carves out of a wider listing is such a run too. Copies share what did
-//! not change: a one-address commit copies the root, one row of 256 blocks and one block.
+//! Hosts' own entries stand apart from the covering table. A block's `ranges` are the disjoint runs
+//! in which the cover differs from the /16's; what a host's exception carves out of a wider listing
+//! is such a run too. Copies share what did not change: a one-address commit copies the root, one
+//! row of 256 blocks and one block.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -81,10 +83,19 @@ impl Hosts {
     }
 
     /// The same for as long as `tell` returns true; whether it always did.
-    pub(super) fn each_while(&self, first: u16, last: u16, mut tell: impl FnMut(usize, u16) -> bool) -> bool {
+    pub(super) fn each_while(
+        &self,
+        first: u16,
+        last: u16,
+        mut tell: impl FnMut(usize, u16) -> bool,
+    ) -> bool {
         let mut place = self.rank(first);
         match self {
-            Hosts::Sorted(s) => s[place..].iter().take_while(|s| **s <= last).enumerate().all(|(i, s)| tell(place + i, *s)),
+            Hosts::Sorted(s) => s[place..]
+                .iter()
+                .take_while(|s| **s <= last)
+                .enumerate()
+                .all(|(i, s)| tell(place + i, *s)),
             Hosts::Bits(b, _) => {
                 for word in usize::from(first) / 64..=usize::from(last) / 64 {
                     let start = (word * 64) as u16;
@@ -128,8 +139,8 @@ impl Hosts {
 /// Different facts, and for each host its place among them.
 pub type Table = (Box<[FactsId]>, Box<[u8]>);
 
-/// The facts of a block's hosts, in the order of their suffixes, in the smallest of four forms. Thin pointers: see
-/// [`Block`].
+/// The facts of a block's hosts, in the order of their suffixes, in the smallest of four forms.
+/// Thin pointers: see [`Block`].
 #[derive(Debug, Clone)]
 #[allow(clippy::redundant_allocation, clippy::type_complexity)]
 pub enum HostFacts {
@@ -146,7 +157,9 @@ pub enum HostFacts {
 impl HostFacts {
     /// From one for each host.
     pub fn new(all: &[FactsId]) -> HostFacts {
-        let (Some(first), Some(most)) = (all.first(), all.iter().map(|f| f.0).max()) else { return HostFacts::One(FactsId::NONE) };
+        let (Some(first), Some(most)) = (all.first(), all.iter().map(|f| f.0).max()) else {
+            return HostFacts::One(FactsId::NONE);
+        };
         if all.iter().all(|f| f == first) {
             return HostFacts::One(*first);
         }
@@ -162,7 +175,11 @@ impl HostFacts {
     pub fn get(&self, place: usize) -> FactsId {
         let known = match self {
             HostFacts::One(f) => Some(*f),
-            HostFacts::Few(few) => few.1.get(place).and_then(|p| few.0.get(usize::from(*p))).copied(),
+            HostFacts::Few(few) => few
+                .1
+                .get(place)
+                .and_then(|p| few.0.get(usize::from(*p)))
+                .copied(),
             HostFacts::Short(all) => all.get(place).map(|f| FactsId(u32::from(*f))),
             HostFacts::Each(all) => all.get(place).copied(),
         };
@@ -187,9 +204,13 @@ struct Few {
 }
 
 impl Few {
-    /// `None` where there are more than `limit` or 256 different ones: another form is smaller then.
+    /// `None` where there are more than `limit` or 256 different ones: another form is smaller
+    /// then.
     fn new(all: &[FactsId], limit: usize) -> Option<Few> {
-        let mut out = Few { kinds: Vec::new(), places: Vec::with_capacity(all.len()) };
+        let mut out = Few {
+            kinds: Vec::new(),
+            places: Vec::with_capacity(all.len()),
+        };
         for f in all {
             // Neighbours are most often the same.
             let place = match out.places.last() {
@@ -239,7 +260,12 @@ const _: () = assert!(size_of::<Block>() == 64);
 impl Block {
     /// A block without hosts and runs, under a cover.
     pub fn empty(outer: ValueId) -> Block {
-        Block { hosts: Hosts::Sorted(Box::new([])), facts: HostFacts::One(FactsId::NONE), ranges: Box::new([]), outer }
+        Block {
+            hosts: Hosts::Sorted(Box::new([])),
+            facts: HostFacts::One(FactsId::NONE),
+            ranges: Box::new([]),
+            outer,
+        }
     }
 
     /// Whether it says nothing that its row does not.
@@ -249,7 +275,9 @@ impl Block {
 
     /// The facts of a host.
     fn own(&self, suffix: u16) -> FactsId {
-        self.hosts.find(suffix).map_or(FactsId::NONE, |i| self.facts.get(i))
+        self.hosts
+            .find(suffix)
+            .map_or(FactsId::NONE, |i| self.facts.get(i))
     }
 
     /// The cover at a suffix.
@@ -258,19 +286,25 @@ impl Block {
             [] => return self.outer,
             ranges => ranges.get(ranges.partition_point(|r| r.last < suffix)),
         };
-        run.filter(|r| r.first <= suffix).map_or(self.outer, |r| r.value)
+        run.filter(|r| r.first <= suffix)
+            .map_or(self.outer, |r| r.value)
     }
 
     /// Whether the cover of some address from `first` to `last` is not the /16's.
     pub(super) fn has_run(&self, first: u16, last: u16) -> bool {
-        self.ranges.get(self.ranges.partition_point(|r| r.last < first)).is_some_and(|r| r.first <= last)
+        self.ranges
+            .get(self.ranges.partition_point(|r| r.last < first))
+            .is_some_and(|r| r.first <= last)
     }
 
     /// The runs from `first` to `last`, gaps included and filled with the /16's cover.
     fn runs(&self, first: u16, last: u16) -> impl Iterator<Item = ValueId> {
         let (outer, from) = (self.outer, self.ranges.partition_point(|r| r.last < first));
         let mut at = u32::from(first);
-        let mut inside = self.ranges[from..].iter().take_while(move |r| r.first <= last).peekable();
+        let mut inside = self.ranges[from..]
+            .iter()
+            .take_while(move |r| r.first <= last)
+            .peekable();
         std::iter::from_fn(move || {
             if at > u32::from(last) {
                 return None;
@@ -294,13 +328,17 @@ impl Block {
 
     /// The reasons of hosts from `first` to `last` that are not exempt.
     fn host_reasons(&self, first: u16, last: u16, interned: &Interned) -> Mask {
-        let (from, to) = (self.hosts.rank(first), self.hosts.rank(last) + usize::from(self.hosts.find(last).is_some()));
+        let (from, to) = (
+            self.hosts.rank(first),
+            self.hosts.rank(last) + usize::from(self.hosts.find(last).is_some()),
+        );
         if from == to {
             return 0;
         }
         let runs = &self.ranges[self.ranges.partition_point(|r| r.last < first)..];
         let mut runs = &runs[..runs.partition_point(|r| r.first <= last)];
-        let exempt = self.outer == ValueId::EXEMPT || runs.iter().any(|r| r.value == ValueId::EXEMPT);
+        let exempt =
+            self.outer == ValueId::EXEMPT || runs.iter().any(|r| r.value == ValueId::EXEMPT);
         let mut mask = 0;
         if !exempt && (to - from == self.hosts.len() || matches!(self.facts, HostFacts::One(_))) {
             self.facts.kinds(&mut |f| mask |= interned.facts(f).mask);
@@ -314,7 +352,10 @@ impl Block {
                 {
                     runs = rest;
                 }
-                let cover = runs.first().filter(|r| r.first <= suffix).map_or(self.outer, |r| r.value);
+                let cover = runs
+                    .first()
+                    .filter(|r| r.first <= suffix)
+                    .map_or(self.outer, |r| r.value);
                 if cover != ValueId::EXEMPT {
                     mask |= interned.facts(self.facts.get(place)).mask;
                 }
@@ -323,9 +364,15 @@ impl Block {
         mask
     }
 
-    /// Whether one of the parts of `size` addresses between `first` and `last` has nothing in it that a zone lists. Most
-    /// parts are told by their first run or two, however many there are.
-    fn hollow(&self, (first, last): (u16, u16), size: u32, zone: Mask, interned: &Interned) -> bool {
+    /// Whether one of the parts of `size` addresses between `first` and `last` has nothing in it
+    /// that a zone lists. Most parts are told by their first run or two, however many there are.
+    fn hollow(
+        &self,
+        (first, last): (u16, u16),
+        size: u32,
+        zone: Mask,
+        interned: &Interned,
+    ) -> bool {
         // What was found of the last cover and the one before, since two alternate as a rule.
         let mut known = [(ValueId::EMPTY, false), (ValueId::EXEMPT, false)];
         let mut listed = |cover: ValueId| {
@@ -337,16 +384,23 @@ impl Block {
             }
             known[0].1
         };
-        (u32::from(first)..=u32::from(last)).step_by(size as usize).any(|from| {
-            let (from, to) = (from as u16, (from + size - 1) as u16);
-            !self.runs(from, to).any(&mut listed) && self.host_reasons(from, to, interned) & zone == 0
-        })
+        (u32::from(first)..=u32::from(last))
+            .step_by(size as usize)
+            .any(|from| {
+                let (from, to) = (from as u16, (from + size - 1) as u16);
+                !self.runs(from, to).any(&mut listed)
+                    && self.host_reasons(from, to, interned) & zone == 0
+            })
     }
 
-    /// Reports what the addresses from `first` to `last` answer by: their covers, then each host's facts with its cover.
+    /// Reports what the addresses from `first` to `last` answer by: their covers, then each host's
+    /// facts with its cover.
     fn points(&self, first: u16, last: u16, emit: PointFn) -> bool {
-        self.runs(first, last).all(|cover| emit(FactsId::NONE, cover))
-            && self.hosts.each_while(first, last, |place, suffix| emit(self.facts.get(place), self.cover(suffix)))
+        self.runs(first, last)
+            .all(|cover| emit(FactsId::NONE, cover))
+            && self.hosts.each_while(first, last, |place, suffix| {
+                emit(self.facts.get(place), self.cover(suffix))
+            })
     }
 
     /// The reasons that are not the same all over `first..=last`, a node of length `len`.
@@ -368,7 +422,10 @@ pub fn varied(values: impl Iterator<Item = ValueId>, len: u8, interned: &Interne
                 first = Some(id);
                 out |= interned.value(id).longer_than(len);
             }
-            Some(f) if f != id => out |= interned.value(id).longer_than(len) | interned.value(id).differs(interned.value(f)),
+            Some(f) if f != id => {
+                out |= interned.value(id).longer_than(len)
+                    | interned.value(id).differs(interned.value(f))
+            }
             Some(_) => {}
         }
     }
@@ -400,7 +457,15 @@ pub(super) type Nets = BTreeMap<Prefix4, FactsId>;
 impl Default for Row {
     fn default() -> Row {
         let blocks = [const { None }; 256];
-        Row { at: ValueId::EMPTY, varied: 0, covers: None, touched: [0; 256], blocks, wide: Arc::default(), narrow: None }
+        Row {
+            at: ValueId::EMPTY,
+            varied: 0,
+            covers: None,
+            touched: [0; 256],
+            blocks,
+            wide: Arc::default(),
+            narrow: None,
+        }
     }
 }
 
@@ -418,12 +483,19 @@ impl Row {
     /// What is said of everything but plain hosts: prefixes up to /16, then the rest.
     pub fn nets(&self) -> impl Iterator<Item = (Prefix4, FactsId)> {
         let narrow = self.narrow.iter().flat_map(|all| all.iter()).flatten();
-        self.wide.iter().chain(narrow.flat_map(|nets| nets.iter())).map(|(p, f)| (*p, *f))
+        self.wide
+            .iter()
+            .chain(narrow.flat_map(|nets| nets.iter()))
+            .map(|(p, f)| (*p, *f))
     }
 
     /// Whether something is said of a prefix, or of a host that carves.
     pub fn has_net(&self, p: Prefix4) -> bool {
-        let nets = if p.len() > 16 { self.narrow((p.first() >> 16) as u8) } else { Some(&*self.wide) };
+        let nets = if p.len() > 16 {
+            self.narrow((p.first() >> 16) as u8)
+        } else {
+            Some(&*self.wide)
+        };
         nets.is_some_and(|n| n.contains_key(&p))
     }
 }
@@ -437,7 +509,9 @@ pub struct Ip4 {
 
 impl Default for Ip4 {
     fn default() -> Ip4 {
-        Ip4 { rows: Arc::new([const { None }; 256]) }
+        Ip4 {
+            rows: Arc::new([const { None }; 256]),
+        }
     }
 }
 
@@ -449,7 +523,9 @@ impl Ip4 {
     /// An address: its own facts, and what covers it. [`ValueId::EXEMPT`] outweighs both.
     #[inline]
     pub fn get(&self, addr: u32) -> (FactsId, ValueId) {
-        let Some(row) = self.row(addr) else { return (FactsId::NONE, ValueId::EMPTY) };
+        let Some(row) = self.row(addr) else {
+            return (FactsId::NONE, ValueId::EMPTY);
+        };
         let b = (addr >> 16) as u8;
         match &row.blocks[usize::from(b)] {
             None => (FactsId::NONE, row.cover(b)),
@@ -457,16 +533,20 @@ impl Ip4 {
         }
     }
 
-    /// Reads what look-ups of some addresses will read, each step for all of them before the next: so the waits for memory
-    /// overlap instead of adding up. Changes nothing and answers nothing.
+    /// Reads what look-ups of some addresses will read, each step for all of them before the next:
+    /// so the waits for memory overlap instead of adding up. Changes nothing and answers nothing.
     #[inline]
     pub fn warm(&self, addrs: &[u32]) {
         let block = |a: u32| self.row(a)?.blocks[(a >> 16) as usize & 255].as_deref();
-        let rows = addrs.iter().filter_map(|a| self.row(*a).map(|r| r.blocks[(*a >> 16) as usize & 255].is_some()));
+        let rows = addrs.iter().filter_map(|a| {
+            self.row(*a)
+                .map(|r| r.blocks[(*a >> 16) as usize & 255].is_some())
+        });
         std::hint::black_box(rows.fold(false, |x, y| x ^ y));
         let blocks = || addrs.iter().filter_map(|a| Some((block(*a)?, *a as u16)));
         std::hint::black_box(blocks().fold(0, |x, (b, _)| x ^ b.outer.0));
-        // Hosts and runs are spread evenly enough that an address stands near its share of the list.
+        // Hosts and runs are spread evenly enough that an address stands near its share of the
+        // list.
         let place = |len: usize, a: u16| (len * usize::from(a)) >> 16;
         let host = |b: &Block, a| match &b.hosts {
             Hosts::Sorted(s) => s.get(place(s.len(), a)).copied().unwrap_or(0),
@@ -476,14 +556,21 @@ impl Ip4 {
         std::hint::black_box(blocks().fold(0, |x, (b, a)| x ^ host(b, a) ^ run(b, a)));
     }
 
-    /// The reasons that are not the same all over a prefix of less than 32 bits: those that make names exist below it.
+    /// The reasons that are not the same all over a prefix of less than 32 bits: those that make
+    /// names exist below it.
     pub fn touched(&self, p: Prefix4, interned: &Interned) -> Mask {
         if p.len() < 8 {
             // Nothing is listed that wide, so whatever is there makes names exist.
-            let rows = self.rows[(p.first() >> 24) as usize..=(p.last() >> 24) as usize].iter().flatten();
-            return rows.fold(0, |m, r| m | r.varied | interned.value(r.at).mask | r.touched.iter().fold(0, |m, t| m | t));
+            let rows = self.rows[(p.first() >> 24) as usize..=(p.last() >> 24) as usize]
+                .iter()
+                .flatten();
+            return rows.fold(0, |m, r| {
+                m | r.varied | interned.value(r.at).mask | r.touched.iter().fold(0, |m, t| m | t)
+            });
         }
-        let Some(row) = self.row(p.first()) else { return 0 };
+        let Some(row) = self.row(p.first()) else {
+            return 0;
+        };
         let b = (p.first() >> 16) as u8;
         if p.len() == 16 {
             return row.touched[usize::from(b)];
@@ -503,24 +590,34 @@ impl Ip4 {
         below | varied((from..=to).map(|b| row.cover(b as u8)), p.len(), interned)
     }
 
-    /// Reports what the addresses of a prefix of 8 bits or more answer by, as long as `emit` returns true; whether it always
-    /// did. A /16 in which no reason of `zone` varies is reported by its cover alone.
+    /// Reports what the addresses of a prefix of 8 bits or more answer by, as long as `emit`
+    /// returns true; whether it always did. A /16 in which no reason of `zone` varies is reported
+    /// by its cover alone.
     pub fn points(&self, p: Prefix4, zone: Mask, emit: PointFn) -> bool {
-        let Some(row) = self.row(p.first()) else { return emit(FactsId::NONE, ValueId::EMPTY) };
+        let Some(row) = self.row(p.first()) else {
+            return emit(FactsId::NONE, ValueId::EMPTY);
+        };
         (p.first() >> 16..=p.last() >> 16).all(|b| {
             let b = b as u8;
-            match row.blocks[usize::from(b)].as_deref().filter(|_| row.touched[usize::from(b)] & zone != 0) {
+            match row.blocks[usize::from(b)]
+                .as_deref()
+                .filter(|_| row.touched[usize::from(b)] & zone != 0)
+            {
                 None => emit(FactsId::NONE, row.cover(b)),
-                Some(block) if p.len() > 16 => block.points(p.first() as u16, p.last() as u16, emit),
+                Some(block) if p.len() > 16 => {
+                    block.points(p.first() as u16, p.last() as u16, emit)
+                }
                 Some(block) => block.points(0, u16::MAX, emit),
             }
         })
     }
 
-    /// Tells every cover found in a prefix of 8 to 31 bits. Of their parts, those no longer than the prefix are what it
-    /// gives to everything below it that nothing longer speaks of.
+    /// Tells every cover found in a prefix of 8 to 31 bits. Of their parts, those no longer than
+    /// the prefix are what it gives to everything below it that nothing longer speaks of.
     pub fn cover(&self, p: Prefix4, take: &mut dyn FnMut(ValueId)) {
-        let Some(row) = self.row(p.first()) else { return };
+        let Some(row) = self.row(p.first()) else {
+            return;
+        };
         let b = (p.first() >> 16) as u8;
         match p.len() {
             8 => take(row.at),
@@ -533,30 +630,45 @@ impl Ip4 {
         }
     }
 
-    /// Whether one of the parts of a prefix of 8 bits or more, each of length `len`, has nothing in it that a zone lists.
+    /// Whether one of the parts of a prefix of 8 bits or more, each of length `len`, has nothing in
+    /// it that a zone lists.
     pub fn hollow(&self, p: Prefix4, len: u8, zone: Mask, interned: &Interned) -> bool {
-        let Some(row) = self.row(p.first()) else { return true };
+        let Some(row) = self.row(p.first()) else {
+            return true;
+        };
         let b = (p.first() >> 16) as u8;
         if p.len() >= 16 {
             return match &row.blocks[usize::from(b)] {
                 None => interned.value(row.cover(b)).mask & zone == 0,
-                Some(block) => block.hollow((p.first() as u16, p.last() as u16), 1 << (32 - len), zone, interned),
+                Some(block) => block.hollow(
+                    (p.first() as u16, p.last() as u16),
+                    1 << (32 - len),
+                    zone,
+                    interned,
+                ),
             };
         }
-        let empty = |b: usize| (interned.value(row.cover(b as u8)).mask | row.touched[b]) & zone == 0;
+        let empty =
+            |b: usize| (interned.value(row.cover(b as u8)).mask | row.touched[b]) & zone == 0;
         let size = 1 << (16 - len);
-        (usize::from(b)..=(p.last() >> 16) as usize & 255).step_by(size).any(|from| (from..from + size).all(empty))
+        (usize::from(b)..=(p.last() >> 16) as usize & 255)
+            .step_by(size)
+            .any(|from| (from..from + size).all(empty))
     }
 
     /// Whether no cover in the block of a prefix of 16 bits or more differs from the /16's.
     pub fn is_plain(&self, p: Prefix4) -> bool {
-        let block = self.row(p.first()).and_then(|r| r.blocks[usize::from((p.first() >> 16) as u8)].as_deref());
+        let block = self
+            .row(p.first())
+            .and_then(|r| r.blocks[usize::from((p.first() >> 16) as u8)].as_deref());
         block.is_none_or(|b| b.ranges.is_empty())
     }
 
     /// The number of hosts with entries of their own.
     pub fn hosts(&self) -> usize {
         let rows = self.rows.iter().flatten();
-        rows.flat_map(|r| r.blocks.iter().flatten()).map(|b| b.hosts.len()).sum()
+        rows.flat_map(|r| r.blocks.iter().flatten())
+            .map(|b| b.hosts.len())
+            .sum()
     }
 }

@@ -1,4 +1,5 @@
-//! Changing the IPv4 table: hosts are merged block by block, covers are compiled anew where a prefix changed.
+//! Changing the IPv4 table: hosts are merged block by block, covers are compiled anew where a
+//! prefix changed.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -10,9 +11,14 @@ use super::{
 use crate::model::Prefix4;
 
 impl Ip4 {
-    /// Sets what is said of some subjects: `hosts` (sorted by address, each once) and `nets` (any order; hosts that carve
-    /// are among them too). [`FactsId::NONE`] forgets.
-    pub(super) fn apply(&mut self, hosts: &[(u32, FactsId)], nets: &[(Prefix4, FactsId)], pool: &mut Pool) {
+    /// Sets what is said of some subjects: `hosts` (sorted by address, each once) and `nets` (any
+    /// order; hosts that carve are among them too). [`FactsId::NONE`] forgets.
+    pub(super) fn apply(
+        &mut self,
+        hosts: &[(u32, FactsId)],
+        nets: &[(Prefix4, FactsId)],
+        pool: &mut Pool,
+    ) {
         for group in hosts.chunk_by(|a, b| a.0 >> 24 == b.0 >> 24) {
             let row = self.row_mut((group[0].0 >> 24) as u8);
             for block in group.chunk_by(|a, b| a.0 >> 16 == b.0 >> 16) {
@@ -25,11 +31,19 @@ impl Ip4 {
             self.row_mut(a).set_net(*p, *facts);
             stale.insert((a, (p.len() > 16).then_some(b)));
         }
-        let whole: Vec<u8> = stale.iter().filter(|(_, b)| b.is_none()).map(|(a, _)| *a).collect();
+        let whole: Vec<u8> = stale
+            .iter()
+            .filter(|(_, b)| b.is_none())
+            .map(|(a, _)| *a)
+            .collect();
         for a in &whole {
             self.row_mut(*a).compile_all(*a, pool);
         }
-        let mut blocks = stale.iter().filter_map(|(a, b)| Some((*a, (*b)?))).filter(|(a, _)| !whole.contains(a)).peekable();
+        let mut blocks = stale
+            .iter()
+            .filter_map(|(a, b)| Some((*a, (*b)?)))
+            .filter(|(a, _)| !whole.contains(a))
+            .peekable();
         while let Some((a, b)) = blocks.next() {
             let row = self.row_mut(a);
             row.compile_block(a, b, pool);
@@ -37,10 +51,15 @@ impl Ip4 {
                 row.summarise(pool);
             }
         }
-        let touched = hosts.iter().map(|(h, _)| h >> 24).chain(nets.iter().map(|(p, _)| p.first() >> 24));
+        let touched = hosts
+            .iter()
+            .map(|(h, _)| h >> 24)
+            .chain(nets.iter().map(|(p, _)| p.first() >> 24));
         let mut last = None;
         for a in touched {
-            if last.replace(a) != Some(a) && self.rows[a as usize].as_ref().is_some_and(|r| r.is_empty()) {
+            if last.replace(a) != Some(a)
+                && self.rows[a as usize].as_ref().is_some_and(|r| r.is_empty())
+            {
                 Arc::make_mut(&mut self.rows)[a as usize] = None;
             }
         }
@@ -55,7 +74,10 @@ impl Ip4 {
     pub(super) fn put_block(&mut self, ab: u16, block: Block, pool: &mut Pool) {
         let row = self.row_mut((ab >> 8) as u8);
         let b = (ab & 255) as u8;
-        row.blocks[usize::from(b)] = Some(Arc::new(Block { outer: row.cover(b), ..block }));
+        row.blocks[usize::from(b)] = Some(Arc::new(Block {
+            outer: row.cover(b),
+            ..block
+        }));
         row.retouch(b, pool);
     }
 }
@@ -69,7 +91,8 @@ impl Row {
             && self.blocks.iter().all(Option::is_none)
     }
 
-    /// Sets what is said of a prefix or of a host that carves; of the narrow ones only the /16's own are copied.
+    /// Sets what is said of a prefix or of a host that carves; of the narrow ones only the /16's
+    /// own are copied.
     fn set_net(&mut self, p: Prefix4, facts: FactsId) {
         let set = |nets: &mut Nets| match facts {
             FactsId::NONE => drop(nets.remove(&p)),
@@ -78,7 +101,10 @@ impl Row {
         if p.len() <= 16 {
             return set(Arc::make_mut(&mut self.wide));
         }
-        let all = Arc::make_mut(self.narrow.get_or_insert_with(|| Arc::new([const { None }; 256])));
+        let all = Arc::make_mut(
+            self.narrow
+                .get_or_insert_with(|| Arc::new([const { None }; 256])),
+        );
         let slot = &mut all[(p.first() >> 16) as usize & 255];
         let nets = Arc::make_mut(slot.get_or_insert_default());
         set(nets);
@@ -94,7 +120,9 @@ impl Row {
     fn merge_hosts(&mut self, changes: &[(u32, FactsId)], pool: &mut Pool) {
         let b = (changes[0].0 >> 16) as u8;
         let outer = self.cover(b);
-        let block = Arc::make_mut(self.blocks[usize::from(b)].get_or_insert_with(|| Arc::new(Block::empty(outer))));
+        let block = Arc::make_mut(
+            self.blocks[usize::from(b)].get_or_insert_with(|| Arc::new(Block::empty(outer))),
+        );
         match changes {
             [(addr, facts)] if block.set_one(*addr as u16, *facts) => {}
             _ => block.merge(changes),
@@ -108,7 +136,8 @@ impl Row {
     /// The summary of one block after it changed.
     fn retouch(&mut self, b: u8, pool: &Pool) {
         let block = self.blocks[usize::from(b)].as_deref();
-        self.touched[usize::from(b)] = block.map_or(0, |block| block.touched(0, u16::MAX, 16, pool.interned));
+        self.touched[usize::from(b)] =
+            block.map_or(0, |block| block.touched(0, u16::MAX, 16, pool.interned));
     }
 
     /// What prefixes of at most 16 bits say of a /16.
@@ -131,12 +160,16 @@ impl Row {
         self.summarise(pool);
     }
 
-    /// Compiles the cover of one /16 and the runs inside it. [`Row::summarise`] comes after the last.
+    /// Compiles the cover of one /16 and the runs inside it. [`Row::summarise`] comes after the
+    /// last.
     fn compile_block(&mut self, a: u8, b: u8, pool: &mut Pool) {
         let state = self.state(a, b, pool);
         let (outer, ranges) = self.runs(a, b, &state, pool);
         let slot = &mut self.blocks[usize::from(b)];
-        if slot.as_ref().is_none_or(|block| *block.ranges != *ranges || block.outer != outer) {
+        if slot
+            .as_ref()
+            .is_none_or(|block| *block.ranges != *ranges || block.outer != outer)
+        {
             let block = Arc::make_mut(slot.get_or_insert_with(|| Arc::new(Block::empty(outer))));
             (block.ranges, block.outer) = (ranges.into(), outer);
             if block.is_empty() {
@@ -150,7 +183,8 @@ impl Row {
         self.retouch(b, pool);
     }
 
-    /// The runs of a block that differ from its cover, and that cover: a walk over the nested prefixes in order.
+    /// The runs of a block that differ from its cover, and that cover: a walk over the nested
+    /// prefixes in order.
     fn runs(&self, a: u8, b: u8, state: &State, pool: &mut Pool) -> (ValueId, Vec<Range>) {
         let mut outer = pool.resolve(state);
         let base = u32::from_be_bytes([a, b, 0, 0]);
@@ -164,7 +198,9 @@ impl Row {
             }
             let (first, last) = (*at as u16, (end - 1) as u16);
             match out.last_mut() {
-                Some(r) if r.value == value && u32::from(r.last) + 1 == u32::from(first) => r.last = last,
+                Some(r) if r.value == value && u32::from(r.last) + 1 == u32::from(first) => {
+                    r.last = last;
+                }
                 _ => out.push(Range { first, last, value }),
             }
             *at = (end - 1) as u32;
@@ -180,7 +216,9 @@ impl Row {
                 }
                 stack.pop();
             }
-            let Some((_, state, value)) = stack.last() else { break };
+            let Some((_, state, value)) = stack.last() else {
+                break;
+            };
             if u64::from(p.first()) > full {
                 emit(&mut at, u64::from(p.first()), *value);
                 full = u64::from(p.first());
@@ -214,28 +252,41 @@ impl Row {
         self.at = pool.common(covers.iter().copied(), 8);
         self.varied = varied(covers.iter().copied(), 8, pool.interned);
         let same = covers.iter().all(|c| *c == self.at);
-        self.covers = if same { None } else { covers.try_into().ok().map(Box::new) };
+        self.covers = if same {
+            None
+        } else {
+            covers.try_into().ok().map(Box::new)
+        };
     }
 }
 
 impl Block {
-    /// The quick way for one host: its place is made, taken out or overwritten where it is. False where the block has to
-    /// take another form; nothing has changed then.
+    /// The quick way for one host: its place is made, taken out or overwritten where it is. False
+    /// where the block has to take another form; nothing has changed then.
     fn set_one(&mut self, suffix: u16, facts: FactsId) -> bool {
         let there = self.hosts.find(suffix);
         let place = there.unwrap_or_else(|| self.hosts.rank(suffix));
         match (there, facts) {
             (None, FactsId::NONE) => true,
-            (Some(_), FactsId::NONE) => self.hosts.remove(suffix) && self.facts.splice(place, 1, None),
+            (Some(_), FactsId::NONE) => {
+                self.hosts.remove(suffix) && self.facts.splice(place, 1, None)
+            }
             (Some(_), f) => self.facts.splice(place, 1, Some(f)),
-            (None, f) => self.hosts.has_room() && self.facts.splice(place, 0, Some(f)) && self.hosts.insert(suffix),
+            (None, f) => {
+                self.hosts.has_room()
+                    && self.facts.splice(place, 0, Some(f))
+                    && self.hosts.insert(suffix)
+            }
         }
     }
 
     /// Sets the facts of some hosts, sorted, each once.
     fn merge(&mut self, changes: &[(u32, FactsId)]) {
         let old = self.hosts.to_vec();
-        let (mut suffixes, mut facts) = (Vec::with_capacity(old.len() + changes.len()), Vec::with_capacity(old.len() + changes.len()));
+        let (mut suffixes, mut facts) = (
+            Vec::with_capacity(old.len() + changes.len()),
+            Vec::with_capacity(old.len() + changes.len()),
+        );
         let mut put = |s: u16, f: FactsId| {
             if f != FactsId::NONE {
                 suffixes.push(s);
@@ -280,7 +331,9 @@ impl Hosts {
             }
             Hosts::Bits(bits, ranks) => {
                 bits[usize::from(suffix) / 64] |= 1 << (suffix % 64);
-                ranks[usize::from(suffix) / 512 + 1..].iter_mut().for_each(|r| *r = r.wrapping_add(1));
+                ranks[usize::from(suffix) / 512 + 1..]
+                    .iter_mut()
+                    .for_each(|r| *r = r.wrapping_add(1));
             }
         }
         true
@@ -296,7 +349,9 @@ impl Hosts {
             Hosts::Bits(..) if self.len() <= SORTED_MAX + 1 => return false,
             Hosts::Bits(bits, ranks) => {
                 bits[usize::from(suffix) / 64] &= !(1 << (suffix % 64));
-                ranks[usize::from(suffix) / 512 + 1..].iter_mut().for_each(|r| *r = r.wrapping_sub(1));
+                ranks[usize::from(suffix) / 512 + 1..]
+                    .iter_mut()
+                    .for_each(|r| *r = r.wrapping_sub(1));
             }
         }
         true
@@ -304,10 +359,13 @@ impl Hosts {
 }
 
 impl HostFacts {
-    /// Puts `new` in the place of `old` (none or one) facts at `place`. False where it does not fit the form.
+    /// Puts `new` in the place of `old` (none or one) facts at `place`. False where it does not fit
+    /// the form.
     fn splice(&mut self, place: usize, old: usize, new: Option<FactsId>) -> bool {
         fn put<T: Copy>(all: &[T], place: usize, old: usize, new: Option<T>) -> Box<[T]> {
-            [&all[..place], new.as_slice(), &all[place + old..]].concat().into()
+            [&all[..place], new.as_slice(), &all[place + old..]]
+                .concat()
+                .into()
         }
         match (self, new) {
             (HostFacts::One(one), new) => new.is_none_or(|f| f == *one),
@@ -323,7 +381,10 @@ impl HostFacts {
                 // What no host has any more must not be told: names would exist because of it.
                 if let Some(g) = gone.filter(|g| !places.contains(g)) {
                     let last = (kinds.len() - 1) as u8;
-                    places.iter_mut().filter(|p| **p == last).for_each(|p| *p = g);
+                    places
+                        .iter_mut()
+                        .filter(|p| **p == last)
+                        .for_each(|p| *p = g);
                     let mut left = std::mem::take(kinds).into_vec();
                     left.swap_remove(usize::from(g));
                     *kinds = left.into();
@@ -353,15 +414,30 @@ mod tests {
 
     fn check(block: &Block, model: &BTreeMap<u16, FactsId>) -> Result<(), TestCaseError> {
         prop_assert_eq!(block.hosts.len(), model.len());
-        prop_assert_eq!(block.hosts.to_vec(), model.keys().copied().collect::<Vec<_>>());
+        prop_assert_eq!(
+            block.hosts.to_vec(),
+            model.keys().copied().collect::<Vec<_>>()
+        );
         for (place, (suffix, facts)) in model.iter().enumerate() {
-            prop_assert_eq!((block.hosts.find(*suffix), block.facts.get(place)), (Some(place), *facts));
+            prop_assert_eq!(
+                (block.hosts.find(*suffix), block.facts.get(place)),
+                (Some(place), *facts)
+            );
         }
-        let ends = model.keys().step_by(model.len() / 4 + 1).map(|s| (s.saturating_sub(70), s.saturating_add(70)));
+        let ends = model
+            .keys()
+            .step_by(model.len() / 4 + 1)
+            .map(|s| (s.saturating_sub(70), s.saturating_add(70)));
         for (first, last) in ends.chain([(0, u16::MAX), (63, 64), (1, 1), (u16::MAX, u16::MAX)]) {
             let (mut got, before) = (Vec::new(), model.range(..first).count());
-            block.hosts.each(first, last, |place, suffix| got.push((place, suffix)));
-            let wanted: Vec<_> = model.range(first..=last).enumerate().map(|(i, (s, _))| (before + i, *s)).collect();
+            block
+                .hosts
+                .each(first, last, |place, suffix| got.push((place, suffix)));
+            let wanted: Vec<_> = model
+                .range(first..=last)
+                .enumerate()
+                .map(|(i, (s, _))| (before + i, *s))
+                .collect();
             prop_assert_eq!(got, wanted);
         }
         let mut kinds = BTreeSet::new();
@@ -375,8 +451,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
-        /// A block in every form (sorted and bits; one, few, short and any facts) after changes one by one and many at a
-        /// time says what a map says.
+        /// A block in every form (sorted and bits; one, few, short and any facts) after changes one
+        /// by one and many at a time says what a map says.
         #[test]
         fn a_block_is_a_map(
             size in prop_oneof![Just(0usize), Just(5), Just(300), 4090usize..4100, Just(30_000)],

@@ -1,4 +1,5 @@
-//! What answers come from: compiled tables, ready zones, and the pointer that is swapped when they change.
+//! What answers come from: compiled tables, ready zones, and the pointer that is swapped when they
+//! change.
 
 use std::sync::{Arc, Mutex};
 
@@ -60,19 +61,23 @@ pub struct Snapshot {
 
 /// The current snapshot. Readers load it without a lock; the writer replaces it.
 ///
-/// Replaced snapshots are kept until no reader has them and freed by the writer: to free a large one takes its time, which
-/// no query should have to spend.
+/// Replaced snapshots are kept until no reader has them and freed by the writer: to free a large
+/// one takes its time, which no query should have to spend.
 #[derive(Debug, Default)]
 pub struct Published {
     current: arc_swap::ArcSwap<Snapshot>,
-    /// The writer's alone; readers never touch it. Its length is at most one more than the readers that hold on.
+    /// The writer's alone; readers never touch it. Its length is at most one more than the readers
+    /// that hold on.
     old: Mutex<Vec<Arc<Snapshot>>>,
 }
 
 impl Published {
     /// Starts with a snapshot.
     pub fn new(first: Snapshot) -> Published {
-        Published { current: arc_swap::ArcSwap::from_pointee(first), old: Mutex::default() }
+        Published {
+            current: arc_swap::ArcSwap::from_pointee(first),
+            old: Mutex::default(),
+        }
     }
 
     /// The current snapshot, for a batch of queries.

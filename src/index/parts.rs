@@ -1,5 +1,5 @@
-//! The children of a node that can answer otherwise than the node: so that a rendering looks at what is there and not at
-//! all that could be.
+//! The children of a node that can answer otherwise than the node: so that a rendering looks at
+//! what is there and not at all that could be.
 
 use super::{
     ip4::{Block, Ip4},
@@ -79,17 +79,32 @@ impl Same<'_> {
 }
 
 /// The children of `p`, each `bits` longer, that have hosts, or another cover than `value`.
-pub fn parts4(ip4: &Ip4, interned: &Interned, p: Prefix4, bits: u8, zone: Mask, value: &Items) -> Parts {
+pub fn parts4(
+    ip4: &Ip4,
+    interned: &Interned,
+    p: Prefix4,
+    bits: u8,
+    zone: Mask,
+    value: &Items,
+) -> Parts {
     let child = p.len() + bits;
     let index = |addr: u32| ((addr >> (32 - child)) & ((1 << bits) - 1)) as u8;
     let mut out = Parts::default();
-    let mut same = Same { interned, zone, value, last: None };
+    let mut same = Same {
+        interned,
+        zone,
+        value,
+        last: None,
+    };
     if child <= 8 {
         let rows = (p.first() >> 24)..=(p.last() >> 24);
-        rows.filter(|a| ip4.rows[*a as usize].is_some()).for_each(|a| out.add(index(a << 24)));
+        rows.filter(|a| ip4.rows[*a as usize].is_some())
+            .for_each(|a| out.add(index(a << 24)));
         return out;
     }
-    let Some(row) = ip4.rows[(p.first() >> 24) as usize].as_deref() else { return out };
+    let Some(row) = ip4.rows[(p.first() >> 24) as usize].as_deref() else {
+        return out;
+    };
     let b = (p.first() >> 16) as u8;
     if child <= 16 {
         for b in b..=(p.last() >> 16) as u8 {
@@ -103,13 +118,25 @@ pub fn parts4(ip4: &Ip4, interned: &Interned, p: Prefix4, bits: u8, zone: Mask, 
         None if same.is(row.cover(b)) => out,
         None => Parts::all(1 << bits),
         Some(block) => {
-            in_block(block, (p.first() as u16, p.last() as u16), &|s| index(u32::from(s)), &mut same, &mut out);
+            in_block(
+                block,
+                (p.first() as u16, p.last() as u16),
+                &|s| index(u32::from(s)),
+                &mut same,
+                &mut out,
+            );
             out
         }
     }
 }
 
-fn in_block(block: &Block, (first, last): (u16, u16), index: &dyn Fn(u16) -> u8, same: &mut Same, out: &mut Parts) {
+fn in_block(
+    block: &Block,
+    (first, last): (u16, u16),
+    index: &dyn Fn(u16) -> u8,
+    same: &mut Same,
+    out: &mut Parts,
+) {
     block.hosts.each(first, last, |_, s| out.add(index(s)));
     let mut at = u32::from(first);
     let from = block.ranges.partition_point(|r| r.last < first);

@@ -20,7 +20,8 @@ use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject, ZoneKind};
 pub enum Cut {
     /// Each piece answers the same all over.
     Values,
-    /// Single addresses that are listed themselves stand alone, except where a prefix lists them too.
+    /// Single addresses that are listed themselves stand alone, except where a prefix lists them
+    /// too.
     Subjects,
     /// The fewest prefixes, whatever they answer.
     Fewest,
@@ -70,17 +71,28 @@ impl Run<'_, '_> {
     }
 }
 
-/// Tells every listed piece of a zone, in order: disjoint prefixes, or domains. A domain that is excepted comes with no
-/// items.
+/// Tells every listed piece of a zone, in order: disjoint prefixes, or domains. A domain that is
+/// excepted comes with no items.
 pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(Subject, &Items)) {
     pieces_reshaped(tables, zone, cut, None, tell);
 }
 
 /// The same; also reports each listed prefix that the pieces do not have as it is listed.
-pub fn pieces_reshaped(tables: &Tables, zone: &ZoneView, cut: Cut, reshaped: Option<OnReshaped>, tell: &mut dyn FnMut(Subject, &Items)) {
+pub fn pieces_reshaped(
+    tables: &Tables,
+    zone: &ZoneView,
+    cut: Cut,
+    reshaped: Option<OnReshaped>,
+    tell: &mut dyn FnMut(Subject, &Items),
+) {
     match zone.spec.kind {
         ZoneKind::Address => {
-            let mut run = Run { open: None, cut, tell, reshaped: Reshaped::new(Prefix4::BITS, reshaped) };
+            let mut run = Run {
+                open: None,
+                cut,
+                tell,
+                reshaped: Reshaped::new(Prefix4::BITS, reshaped),
+            };
             ip4(tables, zone, &mut run);
             run.flush();
             let mut reshaped = Reshaped::new(Prefix6::BITS, run.reshaped.finish());
@@ -94,7 +106,10 @@ pub fn pieces_reshaped(tables: &Tables, zone: &ZoneView, cut: Cut, reshaped: Opt
             };
             ip6(&six, &mut Vec::new(), zone, &mut |p, items| {
                 match &mut open {
-                    Some((_, end, old)) if end.checked_add(1) == Some(p.first()) && (cut != Cut::Values || old.same(items)) => {
+                    Some((_, end, old))
+                        if end.checked_add(1) == Some(p.first())
+                            && (cut != Cut::Values || old.same(items)) =>
+                    {
                         *end = p.last();
                     }
                     open => {
@@ -112,24 +127,48 @@ pub fn pieces_reshaped(tables: &Tables, zone: &ZoneView, cut: Cut, reshaped: Opt
 }
 
 fn ip4(tables: &Tables, zone: &ZoneView, run: &mut Run) {
-    let octets = Octets { ip4: &tables.ip4, interned: &tables.interned };
-    for (a, row) in tables.ip4.rows.iter().enumerate().filter_map(|(a, r)| Some((a as u32, r.as_deref()?))) {
+    let octets = Octets {
+        ip4: &tables.ip4,
+        interned: &tables.interned,
+    };
+    for (a, row) in tables
+        .ip4
+        .rows
+        .iter()
+        .enumerate()
+        .filter_map(|(a, r)| Some((a as u32, r.as_deref()?)))
+    {
         for b in 0..=255u8 {
             let base = a << 24 | u32::from(b) << 16;
             match row.blocks[usize::from(b)].as_deref() {
-                None => run.add(base, base | 0xffff, &octets.value(&[a as u8, b], zone.mask), false),
+                None => run.add(
+                    base,
+                    base | 0xffff,
+                    &octets.value(&[a as u8, b], zone.mask),
+                    false,
+                ),
                 Some(block) => block_runs(&octets, zone, base, block, run),
             }
         }
     }
 }
 
-/// A block: the bounds of its cover's runs and its hosts cut it into stretches that answer the same.
+/// A block: the bounds of its cover's runs and its hosts cut it into stretches that answer the
+/// same.
 fn block_runs(octets: &Octets, zone: &ZoneView, base: u32, block: &Block, run: &mut Run) {
     let hosts = block.hosts.to_vec();
     let mut cuts: Vec<u32> = vec![0, 0x1_0000];
-    cuts.extend(block.ranges.iter().flat_map(|r| [u32::from(r.first), u32::from(r.last) + 1]));
-    cuts.extend(hosts.iter().flat_map(|h| [u32::from(*h), u32::from(*h) + 1]));
+    cuts.extend(
+        block
+            .ranges
+            .iter()
+            .flat_map(|r| [u32::from(r.first), u32::from(r.last) + 1]),
+    );
+    cuts.extend(
+        hosts
+            .iter()
+            .flat_map(|h| [u32::from(*h), u32::from(*h) + 1]),
+    );
     cuts.sort_unstable();
     cuts.dedup();
     for pair in cuts.windows(2) {
@@ -152,16 +191,23 @@ fn ip6(six: &Hextets, key: &mut Vec<u8>, zone: &ZoneView, tell: &mut dyn FnMut(P
     }
     let items = six.value(key, zone.mask);
     if !items.is_empty() {
-        let addr = key.iter().enumerate().fold(0u128, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
+        let addr = key
+            .iter()
+            .enumerate()
+            .fold(0u128, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
         tell(Prefix6::new(addr, key.len() as u8 * 4), &items);
     }
 }
 
 fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)) {
     render(tables, zone, &mut |owner, at| {
-        let labels: Vec<String> = super::find::labels_in(owner).map(|l| String::from_utf8_lossy(l).into_owned()).collect();
+        let labels: Vec<String> = super::find::labels_in(owner)
+            .map(|l| String::from_utf8_lossy(l).into_owned())
+            .collect();
         let name = labels.join(".");
-        let (scope, name) = name.strip_prefix("*.").map_or((Scope::Name, &*name), |n| (Scope::Below, n));
+        let (scope, name) = name
+            .strip_prefix("*.")
+            .map_or((Scope::Name, &*name), |n| (Scope::Below, n));
         let subject = |scope| Subject::Domain(Domain::from_canonical(name, scope));
         let mut items = Items::default();
         match at {

@@ -1,4 +1,5 @@
-//! A vector whose copies share what did not change: a write copies a path of three small nodes, never the whole.
+//! A vector whose copies share what did not change: a write copies a path of three small nodes,
+//! never the whole.
 
 use std::sync::Arc;
 
@@ -16,7 +17,10 @@ pub struct PVec<T> {
 
 impl<T> Default for PVec<T> {
     fn default() -> PVec<T> {
-        PVec { top: Vec::new(), len: 0 }
+        PVec {
+            top: Vec::new(),
+            len: 0,
+        }
     }
 }
 
@@ -28,7 +32,10 @@ impl<T: Clone> PVec<T> {
 
     /// The item at `i`.
     pub fn get(&self, i: usize) -> Option<&T> {
-        self.top.get(i / (LEAF * MID))?.get(i / LEAF % MID)?.get(i % LEAF)
+        self.top
+            .get(i / (LEAF * MID))?
+            .get(i / LEAF % MID)?
+            .get(i % LEAF)
     }
 
     /// Appends an item and tells its place.
@@ -64,7 +71,10 @@ impl<T: Clone> PVec<T> {
 
     /// All items in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.top.iter().flat_map(|m| m.iter()).flat_map(|l| l.iter())
+        self.top
+            .iter()
+            .flat_map(|m| m.iter())
+            .flat_map(|l| l.iter())
     }
 }
 
@@ -82,7 +92,10 @@ mod tests {
         v.set(20_000, 7);
         v.push(8);
         assert_eq!((old.get(20_000), old.get(40_000)), (Some(&20_000), None));
-        assert_eq!((v.get(20_000), v.get(40_000), v.len()), (Some(&7), Some(&8), 40_001));
+        assert_eq!(
+            (v.get(20_000), v.get(40_000), v.len()),
+            (Some(&7), Some(&8), 40_001)
+        );
         assert!(old.iter().copied().eq(0..40_000));
     }
 }

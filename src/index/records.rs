@@ -41,12 +41,14 @@ pub struct Rr {
 pub const MAX_NAME: usize = 255;
 /// The longest TTL (RFC 2181 section 8).
 const MAX_TTL: u64 = i32::MAX as u64;
-/// The longest tag of a CAA record that is in use (RFC 8659 section 4.1 sets no shorter limit than its length byte).
+/// The longest tag of a CAA record that is in use (RFC 8659 section 4.1 sets no shorter limit than
+/// its length byte).
 const MAX_TAG: usize = 15;
 /// The data of the HINFO record that an excepted name has: CPU `exempt`, no OS.
 pub const BLANK_HINFO: &[u8] = b"\x06exempt\0";
 
-/// Splits two names that stand one after the other into what has to be written and what the origin already holds.
+/// Splits two names that stand one after the other into what has to be written and what the origin
+/// already holds.
 pub(super) fn compress(names: &[u8], origin: &[u8]) -> Vec<(std::ops::Range<usize>, Option<u16>)> {
     let mut out = Vec::new();
     let mut start = 0;
@@ -56,13 +58,20 @@ pub(super) fn compress(names: &[u8], origin: &[u8]) -> Vec<(std::ops::Range<usiz
             end += usize::from(names[end]) + 1;
         }
         let whole = &names[start..=end];
-        // The first label from which the rest ends the origin too; the root alone is not worth a pointer.
+        // The first label from which the rest ends the origin too; the root alone is not worth a
+        // pointer.
         let mut at = 0;
-        while whole.len() - at > 1 && !(origin.ends_with(&whole[at..]) && starts_label(origin, origin.len() - (whole.len() - at))) {
+        while whole.len() - at > 1
+            && !(origin.ends_with(&whole[at..])
+                && starts_label(origin, origin.len() - (whole.len() - at)))
+        {
             at += usize::from(whole[at]) + 1;
         }
         if whole.len() - at > 1 {
-            out.push((start..start + at, Some((origin.len() - (whole.len() - at)) as u16)));
+            out.push((
+                start..start + at,
+                Some((origin.len() - (whole.len() - at)) as u16),
+            ));
         } else {
             out.push((start..end + 1, None));
         }
@@ -89,7 +98,11 @@ pub fn wire_name(text: &str) -> Result<Vec<u8>, String> {
 
 /// A name in wire form, lower case, without the root label. U-labels become A-labels.
 pub(super) fn relative(text: &str) -> Result<Vec<u8>, String> {
-    let ascii = if text.is_ascii() { text.into() } else { name_to_ascii(text)? };
+    let ascii = if text.is_ascii() {
+        text.into()
+    } else {
+        name_to_ascii(text)?
+    };
     let mut out = Vec::with_capacity(text.len() + 1);
     for label in ascii.split('.') {
         if label.is_empty() || label.len() > 63 || !label.bytes().all(|b| b.is_ascii_graphic()) {
@@ -98,10 +111,15 @@ pub(super) fn relative(text: &str) -> Result<Vec<u8>, String> {
         out.push(label.len() as u8);
         out.extend(label.to_ascii_lowercase().as_bytes());
     }
-    if out.len() >= MAX_NAME { Err(format!("`{text}` is too long")) } else { Ok(out) }
+    if out.len() >= MAX_NAME {
+        Err(format!("`{text}` is too long"))
+    } else {
+        Ok(out)
+    }
 }
 
-/// A mail address as a name in wire form: what stands before the `@` is one label (RFC 1035 section 8).
+/// A mail address as a name in wire form: what stands before the `@` is one label (RFC 1035 section
+/// 8).
 pub(super) fn wire_mail(address: &str) -> Result<Vec<u8>, String> {
     match address.split_once('@') {
         Some((user, host)) if (1..64).contains(&user.len()) && user.is_ascii() => {
@@ -119,7 +137,10 @@ pub struct Text {
 
 impl Default for Text {
     fn default() -> Text {
-        Text { buf: [0; 256], len: 1 }
+        Text {
+            buf: [0; 256],
+            len: 1,
+        }
     }
 }
 
@@ -129,12 +150,18 @@ impl Text {
         let to = &mut self.buf[self.len..];
         let n = bytes.len().min(to.len());
         // Without a branch, so that many bytes go at a time.
-        to.iter_mut().zip(bytes).for_each(|(to, b)| *to = if (32..127).contains(b) { *b } else { b'?' });
+        to.iter_mut()
+            .zip(bytes)
+            .for_each(|(to, b)| *to = if (32..127).contains(b) { *b } else { b'?' });
         self.len += n;
     }
 
     /// Adds a template with `$` replaced by the subject, and `$$` by `$`. What is too long is cut.
-    pub fn fill(&mut self, template: &str, subject: impl Fn(&mut dyn std::fmt::Write) -> std::fmt::Result) {
+    pub fn fill(
+        &mut self,
+        template: &str,
+        subject: impl Fn(&mut dyn std::fmt::Write) -> std::fmt::Result,
+    ) {
         let mut rest = template;
         while let Some((run, tail)) = rest.split_once('$') {
             self.push(run.as_bytes());
@@ -164,15 +191,17 @@ impl std::fmt::Write for Text {
     }
 }
 
-/// TXT data: one string of at most 255 printable bytes, `$` replaced by the subject and `$$` by `$`.
+/// TXT data: one string of at most 255 printable bytes, `$` replaced by the subject and `$$` by
+/// `$`.
 pub fn txt_data(template: &str, subject: &str) -> Box<[u8]> {
     let mut text = Text::default();
     text.fill(template, |out| out.write_str(subject));
     text.done().into()
 }
 
-/// The strings of a text as in a master file: quoted ones apart, with `\\` before what is meant as it stands and `\\DDD`
-/// for any byte; a text that does not begin with a quote is one string, blanks included.
+/// The strings of a text as in a master file: quoted ones apart, with `\\` before what is meant as
+/// it stands and `\\DDD` for any byte; a text that does not begin with a quote is one string,
+/// blanks included.
 fn strings(text: &str) -> Result<Vec<Vec<u8>>, String> {
     let text = text.trim();
     if !text.starts_with('"') {
@@ -193,8 +222,13 @@ fn strings(text: &str) -> Result<Vec<Vec<u8>>, String> {
                 b'\\' => match bytes.next().ok_or("a quote is not closed")? {
                     d @ b'0'..=b'9' => {
                         let digits = [Some(d), bytes.next(), bytes.next()];
-                        let n = digits.iter().try_fold(0u32, |n, d| Some(n * 10 + char::from((*d)?).to_digit(10)?));
-                        string.push(n.and_then(|n| u8::try_from(n).ok()).ok_or("a backslash and digits are not a byte (\\000 to \\255)")?);
+                        let n = digits
+                            .iter()
+                            .try_fold(0u32, |n, d| Some(n * 10 + char::from((*d)?).to_digit(10)?));
+                        string.push(
+                            n.and_then(|n| u8::try_from(n).ok())
+                                .ok_or("a backslash and digits are not a byte (\\000 to \\255)")?,
+                        );
                     }
                     b => string.push(b),
                 },
@@ -213,11 +247,29 @@ pub(super) fn record_data(r: &Record) -> Result<(u16, Vec<u8>), String> {
     }
     let words: Vec<&str> = r.data.split_whitespace().collect();
     Ok(match (r.kind.to_ascii_uppercase().as_str(), &words[..]) {
-        ("A", [a]) => (rtype::A, a.parse::<Ipv4Addr>().map_err(|e| e.to_string())?.octets().to_vec()),
-        ("AAAA", [a]) => (rtype::AAAA, a.parse::<Ipv6Addr>().map_err(|e| e.to_string())?.octets().to_vec()),
+        ("A", [a]) => (
+            rtype::A,
+            a.parse::<Ipv4Addr>()
+                .map_err(|e| e.to_string())?
+                .octets()
+                .to_vec(),
+        ),
+        ("AAAA", [a]) => (
+            rtype::AAAA,
+            a.parse::<Ipv6Addr>()
+                .map_err(|e| e.to_string())?
+                .octets()
+                .to_vec(),
+        ),
         ("MX", [preference, host]) => {
-            let p: u16 = preference.parse().map_err(|_| "the preference is not a number")?;
-            let host = if *host == "." { vec![0] } else { wire_name(host)? };
+            let p: u16 = preference
+                .parse()
+                .map_err(|_| "the preference is not a number")?;
+            let host = if *host == "." {
+                vec![0]
+            } else {
+                wire_name(host)?
+            };
             (rtype::MX, [&p.to_be_bytes()[..], &host].concat())
         }
         ("NS", [host]) => (rtype::NS, wire_name(host)?),
@@ -226,20 +278,39 @@ pub(super) fn record_data(r: &Record) -> Result<(u16, Vec<u8>), String> {
             if tag.len() > MAX_TAG || !tag.bytes().all(|b| b.is_ascii_alphanumeric()) {
                 return Err(format!("`{tag}` is not a tag"));
             }
-            let rest = r.data.trim_start().strip_prefix(flags).unwrap_or("").trim_start().strip_prefix(tag).unwrap_or("");
-            let [value] = &strings(rest)?[..] else { return Err("the value is one string".into()) };
-            (rtype::CAA, [&[f, tag.len() as u8], tag.as_bytes(), value].concat())
+            let rest = r
+                .data
+                .trim_start()
+                .strip_prefix(flags)
+                .unwrap_or("")
+                .trim_start()
+                .strip_prefix(tag)
+                .unwrap_or("");
+            let [value] = &strings(rest)?[..] else {
+                return Err("the value is one string".into());
+            };
+            (
+                rtype::CAA,
+                [&[f, tag.len() as u8], tag.as_bytes(), value].concat(),
+            )
         }
         ("TXT", _) => {
             let mut data = Vec::new();
             for string in strings(&r.data)? {
                 // An empty string is one of length 0; a long one becomes several.
-                let parts = string.chunks(255).chain(string.is_empty().then_some(&[][..]));
+                let parts = string
+                    .chunks(255)
+                    .chain(string.is_empty().then_some(&[][..]));
                 parts.for_each(|p| data.extend([&[p.len() as u8], p].concat()));
             }
             (rtype::TXT, data)
         }
-        (kind, _) => return Err(format!("`{kind} {}` is not A, AAAA, NS, MX, CAA or TXT data", r.data)),
+        (kind, _) => {
+            return Err(format!(
+                "`{kind} {}` is not A, AAAA, NS, MX, CAA or TXT data",
+                r.data
+            ));
+        }
     })
 }
 
@@ -248,7 +319,13 @@ mod tests {
     use super::*;
 
     fn data(kind: &str, data: &str) -> Result<Vec<u8>, String> {
-        record_data(&Record { name: "@".into(), kind: kind.into(), data: data.into(), ttl: None }).map(|(_, d)| d)
+        record_data(&Record {
+            name: "@".into(),
+            kind: kind.into(),
+            data: data.into(),
+            ttl: None,
+        })
+        .map(|(_, d)| d)
     }
 
     #[test]
@@ -271,9 +348,18 @@ mod tests {
 
     #[test]
     fn other_data_is_read_whatever_the_blanks_and_letters() {
-        assert_eq!(data("CAA", " 0   issue \t \"ca.example; x=1\" ").unwrap(), b"\0\x05issueca.example; x=1");
-        assert_eq!(data("caa", "128 iodef mailto:a@b.example").unwrap(), b"\x80\x05iodefmailto:a@b.example");
-        assert_eq!(data("MX", "10  BÜCHER.example.").unwrap(), b"\0\x0a\x0dxn--bcher-kva\x07example\0");
+        assert_eq!(
+            data("CAA", " 0   issue \t \"ca.example; x=1\" ").unwrap(),
+            b"\0\x05issueca.example; x=1"
+        );
+        assert_eq!(
+            data("caa", "128 iodef mailto:a@b.example").unwrap(),
+            b"\x80\x05iodefmailto:a@b.example"
+        );
+        assert_eq!(
+            data("MX", "10  BÜCHER.example.").unwrap(),
+            b"\0\x0a\x0dxn--bcher-kva\x07example\0"
+        );
         for (kind, text) in [
             ("CAA", "0 issue"),
             ("CAA", "256 issue x"),
@@ -285,7 +371,12 @@ mod tests {
         ] {
             assert!(data(kind, text).is_err(), "{kind} {text}");
         }
-        let long = Record { name: "@".into(), kind: "A".into(), data: "192.0.2.1".into(), ttl: Some(crate::model::time::Seconds(1 << 31)) };
+        let long = Record {
+            name: "@".into(),
+            kind: "A".into(),
+            data: "192.0.2.1".into(),
+            ttl: Some(crate::model::time::Seconds(1 << 31)),
+        };
         assert!(record_data(&long).unwrap_err().contains("TTL"));
     }
 
@@ -294,7 +385,10 @@ mod tests {
         assert_eq!(&*txt_data("One $ and $$", "x"), b"\x0bOne x and $");
         assert_eq!(txt_data(&"$ ".repeat(99), &"y".repeat(99)).len(), 256);
         assert_eq!(&*txt_data("\u{e4}", ""), b"\x02??");
-        assert_eq!(wire_mail("a.b@c.example").unwrap(), b"\x03a.b\x01c\x07example\0");
+        assert_eq!(
+            wire_mail("a.b@c.example").unwrap(),
+            b"\x03a.b\x01c\x07example\0"
+        );
         assert!(wire_mail("@c.example").is_err() && wire_mail("nobody").is_err());
     }
 }

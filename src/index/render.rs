@@ -26,10 +26,12 @@ pub enum Rendered<'a> {
     Blank,
 }
 
-/// Called with an owner's labels, relative to the origin, in wire form without a root label; false ends the rendering.
+/// Called with an owner's labels, relative to the origin, in wire form without a root label; false
+/// ends the rendering.
 pub type Emit<'e> = &'e mut dyn FnMut(&[u8], Rendered) -> bool;
 
-/// Renders a zone: the apex first, then fixed names, then what is listed, IPv4 before IPv6. The SOA is not among them.
+/// Renders a zone: the apex first, then fixed names, then what is listed, IPv4 before IPv6. The SOA
+/// is not among them.
 pub fn render(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(&[u8], Rendered)) {
     render_while(tables, zone, &mut |owner, at| {
         emit(owner, at);
@@ -39,7 +41,11 @@ pub fn render(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(&[u8], Rend
 
 /// The same for as long as `emit` says true.
 pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
-    let mut fixed: Vec<_> = zone.fixed.iter().filter(|(_, f)| !f.rrs.is_empty()).collect();
+    let mut fixed: Vec<_> = zone
+        .fixed
+        .iter()
+        .filter(|(_, f)| !f.rrs.is_empty())
+        .collect();
     fixed.sort_by(|a, b| a.0.len().cmp(&b.0.len()).then(a.0.cmp(b.0)));
     for (place, f) in fixed {
         if !emit(place, Rendered::Fixed(f)) {
@@ -48,15 +54,26 @@ pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     }
     match zone.spec.kind {
         ZoneKind::Address => {
-            let octets = || Octets { ip4: &tables.ip4, interned: &tables.interned };
+            let octets = || Octets {
+                ip4: &tables.ip4,
+                interned: &tables.interned,
+            };
             family(&octets(), zone.mask, emit)
                 && (!zone.spec.mapped || family(&Mapped(octets()), zone.mask, emit))
-                && family(&Hextets::walked(&tables.ip6, &tables.interned), zone.mask, emit)
+                && family(
+                    &Hextets::walked(&tables.ip6, &tables.interned),
+                    zone.mask,
+                    emit,
+                )
         }
         ZoneKind::Domain => tables.names.render(zone.mask, &mut |key, seen| {
             let at = match seen {
                 Seen::Node(at) => at,
-                Seen::Edge(v) => At { value: ValueId2 { own: v, below: v }, below: zone.mask, touch: zone.mask },
+                Seen::Edge(v) => At {
+                    value: ValueId2 { own: v, below: v },
+                    below: zone.mask,
+                    touch: zone.mask,
+                },
             };
             key.last() != Some(&0) || name(&tables.interned, zone, key, at, emit)
         }),
@@ -68,23 +85,42 @@ pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     }
 }
 
-/// Renders one name of a hash zone: a digest, which has nothing below it. `label` may be several labels, which are none.
+/// Renders one name of a hash zone: a digest, which has nothing below it. `label` may be several
+/// labels, which are none.
 pub(super) fn digest(tables: &Tables, zone: &ZoneView, label: &[u8], emit: Emit) -> bool {
-    let Some(v) = digest_value(tables, zone, label) else { return true };
+    let Some(v) = digest_value(tables, zone, label) else {
+        return true;
+    };
     let mut place = Vec::with_capacity(label.len() + 1);
     place.push(label.len() as u8);
     place.extend(label);
-    let listing = Listing { own: &tables.interned.value(v).items, cover: &[], at: Where::Name(&place) };
+    let listing = Listing {
+        own: &tables.interned.value(v).items,
+        cover: &[],
+        at: Where::Name(&place),
+    };
     emit(&place, Rendered::Listed(listing))
 }
 
 /// Renders the addresses of one family.
 fn family<S: Space>(s: &S, zone: Mask, emit: Emit) -> bool {
     let mut owner = Vec::with_capacity(MAX_NAME);
-    below(s, &mut Vec::with_capacity(S::LEVELS), zone, &mut |key, wild, items| {
-        S::owner(key, wild, &mut owner);
-        emit(&owner, Rendered::Listed(Listing { own: items.as_slice(), cover: &[], at: S::at(key) }))
-    })
+    below(
+        s,
+        &mut Vec::with_capacity(S::LEVELS),
+        zone,
+        &mut |key, wild, items| {
+            S::owner(key, wild, &mut owner);
+            emit(
+                &owner,
+                Rendered::Listed(Listing {
+                    own: items.as_slice(),
+                    cover: &[],
+                    at: S::at(key),
+                }),
+            )
+        },
+    )
 }
 
 /// Sees a key, whether the owner is the wildcard below it, and the items; false ends it.
@@ -92,10 +128,18 @@ pub(super) type Tell<'t> = &'t mut dyn FnMut(&[u8], bool, &Items) -> bool;
 
 /// What an open node has: the wildcard's value, and the children to look at.
 pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::parts::Parts) {
-    let value = if key.is_empty() { Items::default() } else { s.value(key, zone) };
+    let value = if key.is_empty() {
+        Items::default()
+    } else {
+        s.value(key, zone)
+    };
     let wildcard = s.wildcard_of(key, zone, || value.clone());
     // Where the wildcard speaks for them, children that are like the node need no name.
-    let parts = if value.same(&wildcard) { s.parts(key, zone, &value) } else { super::parts::Parts::all(S::ARITY) };
+    let parts = if value.same(&wildcard) {
+        s.parts(key, zone, &value)
+    } else {
+        super::parts::Parts::all(S::ARITY)
+    };
     (wildcard, parts)
 }
 
@@ -108,10 +152,11 @@ pub(super) fn below<S: Space>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) 
     for i in parts.iter() {
         key.push(i);
         go = go
-            && s.bare(key, zone, tell).unwrap_or_else(|| match s.open(key, zone) {
-                true => below(s, key, zone, tell),
-                false => closed(s, key, zone, &wildcard, tell),
-            });
+            && s.bare(key, zone, tell)
+                .unwrap_or_else(|| match s.open(key, zone) {
+                    true => below(s, key, zone, tell),
+                    false => closed(s, key, zone, &wildcard, tell),
+                });
         key.pop();
     }
     key.truncate(depth);
@@ -119,12 +164,19 @@ pub(super) fn below<S: Space>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) 
 }
 
 /// Renders a node that is the same all over, under its parent's wildcard.
-pub(super) fn closed<S: Space>(s: &S, key: &[u8], zone: Mask, wildcard: &Items, tell: Tell) -> bool {
+pub(super) fn closed<S: Space>(
+    s: &S,
+    key: &[u8],
+    zone: Mask,
+    wildcard: &Items,
+    tell: Tell,
+) -> bool {
     let value = s.value(key, zone);
     value.is_empty() || value.same(wildcard) || tell(key, key.len() < S::LEVELS, &value)
 }
 
-/// Renders one name of a domain zone, and the wildcard below it. `key` ends with a label; `at` is what is known there.
+/// Renders one name of a domain zone, and the wildcard below it. `key` ends with a label; `at` is
+/// what is known there.
 pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emit: Emit) -> bool {
     if at.touch & zone.mask == 0 {
         return true;
@@ -138,7 +190,11 @@ pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emi
         return true;
     }
     let place = &name[2..];
-    let listing = |v| Listing { own: &interned.value(v).items, cover: &[], at: Where::Name(place) };
+    let listing = |v| Listing {
+        own: &interned.value(v).items,
+        cover: &[],
+        at: Where::Name(place),
+    };
     let go = if zone.fixed.get(place).is_some_and(|f| !f.rrs.is_empty()) {
         true // its own records stand there already; what is below it is listed all the same
     } else if listed(own) {
@@ -149,8 +205,8 @@ pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emi
     go && (!listed(below) || name.len() > room || emit(&name, Rendered::Listed(listing(below))))
 }
 
-/// A name of a zone of domains that no client can ask for, because name and origin together are longer than a name can be
-/// (RFC 1035 section 2.3.4). The zone's rendering does not have it.
+/// A name of a zone of domains that no client can ask for, because name and origin together are
+/// longer than a name can be (RFC 1035 section 2.3.4). The zone's rendering does not have it.
 #[derive(Debug, Clone, Copy)]
 pub struct TooLong<'a> {
     /// Its labels in wire form, relative to the origin, without a root label.
@@ -176,11 +232,25 @@ pub fn too_long(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(TooLong))
         // The key has as many bytes as the labels in wire form.
         if key.len() + 2 > room && key.last() == Some(&0) && at.touch & zone.mask != 0 {
             let listed = |v| tables.interned.value(v).mask & zone.mask != 0;
-            let (own, below, fits) = (listed(at.value.own), listed(at.value.below), key.len() <= room);
+            let (own, below, fits) = (
+                listed(at.value.own),
+                listed(at.value.below),
+                key.len() <= room,
+            );
             if !fits || (below && !own) {
-                let parent = key[..key.len() - 1].iter().rposition(|b| *b == 0).map_or(&[][..], |i| &key[..=i]);
-                let excluded = !fits && (!own || !below) && listed(tables.names.at(parent).value.below);
-                emit(TooLong { labels: &owner(key)[2..], fits, own, below, excluded });
+                let parent = key[..key.len() - 1]
+                    .iter()
+                    .rposition(|b| *b == 0)
+                    .map_or(&[][..], |i| &key[..=i]);
+                let excluded =
+                    !fits && (!own || !below) && listed(tables.names.at(parent).value.below);
+                emit(TooLong {
+                    labels: &owner(key)[2..],
+                    fits,
+                    own,
+                    below,
+                    excluded,
+                });
             }
         }
         true
@@ -198,20 +268,33 @@ fn owner(key: &[u8]) -> Vec<u8> {
     name
 }
 
-/// The texts of a listing in the order of the zone, each with the item it belongs to: of the first reason that has one, or
-/// of all, as the zone says.
-pub fn texts<'a>(interned: &'a Interned, zone: &'a ZoneView, listing: &'a Listing) -> impl Iterator<Item = (&'a str, Item)> {
+/// The texts of a listing in the order of the zone, each with the item it belongs to: of the first
+/// reason that has one, or of all, as the zone says.
+pub fn texts<'a>(
+    interned: &'a Interned,
+    zone: &'a ZoneView,
+    listing: &'a Listing,
+) -> impl Iterator<Item = (&'a str, Item)> {
     let limit = match zone.spec.txt {
         TxtPolicy::First => 1,
         TxtPolicy::All => usize::MAX,
     };
-    let listed = zone.publish.iter().filter_map(|p| Some((p, listing.item(p.reason)?)));
+    let listed = zone
+        .publish
+        .iter()
+        .filter_map(|p| Some((p, listing.item(p.reason)?)));
     let texts = listed.map(|(p, item)| (interned.own_text(item.text).unwrap_or(&p.text), item));
     texts.filter(|(t, _)| !t.is_empty()).take(limit)
 }
 
-/// The records of an owner in the order of an answer: type, TTL in seconds, data in wire form. A set has each record once.
-pub fn records(interned: &Interned, zone: &ZoneView, at: &Rendered, tell: &mut dyn FnMut(u16, u32, &[u8])) {
+/// The records of an owner in the order of an answer: type, TTL in seconds, data in wire form. A
+/// set has each record once.
+pub fn records(
+    interned: &Interned,
+    zone: &ZoneView,
+    at: &Rendered,
+    tell: &mut dyn FnMut(u16, u32, &[u8]),
+) {
     let ttl = zone.ttls[0];
     match at {
         Rendered::Fixed(f) => f.rrs.iter().for_each(|r| tell(r.rtype, r.ttl, &r.data)),
@@ -220,7 +303,12 @@ pub fn records(interned: &Interned, zone: &ZoneView, at: &Rendered, tell: &mut d
         Rendered::Listed(l) => {
             let mut shown: u64 = 0;
             for (i, p) in zone.publish.iter().enumerate() {
-                let given = || zone.publish[..i].iter().enumerate().any(|(j, q)| shown >> j & 1 == 1 && q.code == p.code);
+                let given = || {
+                    zone.publish[..i]
+                        .iter()
+                        .enumerate()
+                        .any(|(j, q)| shown >> j & 1 == 1 && q.code == p.code)
+                };
                 if l.item(p.reason).is_some() && !given() {
                     shown |= 1 << i;
                     tell(rtype::A, ttl, &p.code);

@@ -1,20 +1,25 @@
-//! A zone as *rows*: what somebody who keeps a list of his own needs of it. A prefix is one row and not its owner names.
+//! A zone as *rows*: what somebody who keeps a list of his own needs of it. A prefix is one row and
+//! not its owner names.
 //!
-//! Addresses are cut into the largest prefixes that say the same all over, domains into the names that differ from what is
-//! above them. Both are compared by the listing that is sent ([`Items::sent`]), not by the one that answers show: rows are
-//! the canonical form of what they say, and a boundary between two rows exists only where the listing that is sent changes.
-//! A follower stores each row as a listing, so that a row which repeats the one above it, at a name that was listed once,
-//! would be sent round a ring of servers for ever. The owner is the subject: the prefix length, the address's parts from the right, and `4` or `6`; a name
-//! and `d`. The data (type [`rtype::ROW`]) is the version of this form, then what the subject answers; of a name, what
-//! it answers itself and what it gives to everything below it. An answer is a count (with 128 added where something that is
-//! said above is not said here), and for each reason the code, the path, the length of the text and the text, in which `$`
-//! stands for the subject and `$$` for a dollar.
+//! Addresses are cut into the largest prefixes that say the same all over, domains into the names
+//! that differ from what is above them. Both are compared by the listing that is sent
+//! ([`Items::sent`]), not by the one that answers show: rows are the canonical form of what they
+//! say, and a boundary between two rows exists only where the listing that is sent changes. A
+//! follower stores each row as a listing, so that a row which repeats the one above it, at a name
+//! that was listed once, would be sent round a ring of servers for ever. The owner is the subject:
+//! the prefix length, the address's parts from the right, and `4` or `6`; a name and `d`. The data
+//! (type [`rtype::ROW`]) is the version of this form, then what the subject answers; of a name,
+//! what it answers itself and what it gives to everything below it. An answer is a count (with 128
+//! added where something that is said above is not said here), and for each reason the code, the
+//! path, the length of the text and the text, in which `$` stands for the subject and `$$` for a
+//! dollar.
 //!
-//! The *path* keeps what servers that follow each other have listed long ago from coming back for ever. It names the stores
-//! that the listing came through, this one first and the one that lists it by its own word last: their number in one byte,
-//! then eight bytes each. Of several listings the one with the shortest path is sent. A follower leaves out what came
-//! through itself and what came through [`MAX_HOPS`](crate::model::MAX_HOPS) stores. One row at [`IDENTITY`] has the form and this store's identity
-//! alone.
+//! The *path* keeps what servers that follow each other have listed long ago from coming back for
+//! ever. It names the stores that the listing came through, this one first and the one that lists
+//! it by its own word last: their number in one byte, then eight bytes each. Of several listings
+//! the one with the shortest path is sent. A follower leaves out what came through itself and what
+//! came through [`MAX_HOPS`](crate::model::MAX_HOPS) stores. One row at [`IDENTITY`] has the form
+//! and this store's identity alone.
 
 use super::{
     build::Tables,
@@ -30,7 +35,8 @@ use crate::model::{Mask, Prefix4, Prefix6, StoreId, ZoneKind};
 
 /// The label under a zone's origin where its rows are transferred, in wire form.
 pub const ROWS: &[u8] = b"\x05_rows";
-/// The owner of the row that has the sender's identity, in wire form. No subject's row has this name.
+/// The owner of the row that has the sender's identity, in wire form. No subject's row has this
+/// name.
 pub const IDENTITY: &[u8] = b"\x03_id";
 /// The version of the form of rows.
 pub const FORM: u8 = 2;
@@ -41,12 +47,18 @@ pub struct Bits4<'a>(pub Octets<'a>);
 pub struct Bits6<'a>(pub Hextets<'a>);
 
 fn prefix4(key: &[u8]) -> Prefix4 {
-    let addr = key.iter().enumerate().fold(0, |a, (i, b)| a | u32::from(*b) << (31 - i));
+    let addr = key
+        .iter()
+        .enumerate()
+        .fold(0, |a, (i, b)| a | u32::from(*b) << (31 - i));
     Prefix4::new(addr, key.len() as u8)
 }
 
 fn prefix6(key: &[u8]) -> Prefix6 {
-    let addr = key.iter().enumerate().fold(0, |a, (i, b)| a | u128::from(*b) << (127 - i));
+    let addr = key
+        .iter()
+        .enumerate()
+        .fold(0, |a, (i, b)| a | u128::from(*b) << (127 - i));
     Prefix6::new(addr, key.len() as u8)
 }
 
@@ -64,8 +76,8 @@ struct Uniform {
 }
 
 impl Uniform {
-    /// Whether an address with these items can be in one row with those before it. A listing longer than the node does not
-    /// cover all of it.
+    /// Whether an address with these items can be in one row with those before it. A listing longer
+    /// than the node does not cover all of it.
     fn admits(&mut self, items: &Items) -> bool {
         let sent = items.sent();
         if sent.as_slice().iter().any(|i| i.len > self.len) {
@@ -106,7 +118,10 @@ impl Space for Bits4<'_> {
         if key.len() < 8 {
             return self.touched(key) & zone != 0; // nothing is listed that wide
         }
-        let mut uniform = Uniform { len: key.len() as u8, first: None };
+        let mut uniform = Uniform {
+            len: key.len() as u8,
+            first: None,
+        };
         let mut last = None;
         key.len() < Self::LEVELS
             && !self.0.ip4.points(prefix4(key), zone, &mut |own, cover| {
@@ -127,13 +142,19 @@ impl Space for Bits4<'_> {
     fn owner(key: &[u8], _: bool, out: &mut Vec<u8>) {
         out.clear();
         decimal(key.len() as u32, out);
-        prefix4(key).first().to_be_bytes().iter().rev().for_each(|o| decimal(*o, out));
+        prefix4(key)
+            .first()
+            .to_be_bytes()
+            .iter()
+            .rev()
+            .for_each(|o| decimal(*o, out));
         out.extend(b"\x014");
     }
 }
 
 impl<'a> Bits6<'a> {
-    /// The nibbles of which a key's addresses have one at the end of the key, whole nibbles above them.
+    /// The nibbles of which a key's addresses have one at the end of the key, whole nibbles above
+    /// them.
     fn nibbles(key: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         let depth = key.len().div_ceil(4);
         let free = (depth * 4 - key.len()) as u32;
@@ -147,9 +168,12 @@ impl<'a> Bits6<'a> {
         })
     }
 
-    /// Reports what the addresses of a key answer, as long as `emit` returns true; whether it always did.
+    /// Reports what the addresses of a key answer, as long as `emit` returns true; whether it
+    /// always did.
     fn points(&self, key: &[u8], zone: Mask, emit: PointFn) -> bool {
-        let mut all = |finger: &mut Finger<'a>| Bits6::nibbles(key).all(|n| self.0.ip6.points(&n, zone, finger, emit));
+        let mut all = |finger: &mut Finger<'a>| {
+            Bits6::nibbles(key).all(|n| self.0.ip6.points(&n, zone, finger, emit))
+        };
         match &self.0.finger {
             Some(finger) => all(&mut finger.borrow_mut()),
             None => all(&mut Finger::default()),
@@ -164,7 +188,12 @@ impl Space for Bits6<'_> {
         // More than what is sent: `open` looks closer.
         let all: Vec<At> = Bits6::nibbles(key).map(|n| self.0.known(&n)).collect();
         let below = all.iter().fold(0, |m, at| m | at.below);
-        below | super::ip4::varied(all.iter().map(|at| at.value.below), key.len() as u8, self.0.interned)
+        below
+            | super::ip4::varied(
+                all.iter().map(|at| at.value.below),
+                key.len() as u8,
+                self.0.interned,
+            )
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
         // Only nodes that are not open have a row, and all their addresses send the same.
@@ -185,7 +214,10 @@ impl Space for Bits6<'_> {
         true
     }
     fn open(&self, key: &[u8], zone: Mask) -> bool {
-        let mut uniform = Uniform { len: key.len() as u8, first: None };
+        let mut uniform = Uniform {
+            len: key.len() as u8,
+            first: None,
+        };
         let mut last = None;
         key.len() < Self::LEVELS
             && !self.points(key, zone, &mut |v| {
@@ -207,7 +239,10 @@ impl Space for Bits6<'_> {
     fn owner(key: &[u8], _: bool, out: &mut Vec<u8>) {
         out.clear();
         decimal(key.len() as u32, out);
-        super::trie::nibbles(prefix6(key).first()).iter().rev().for_each(|n| super::space::hex(*n, out));
+        super::trie::nibbles(prefix6(key).first())
+            .iter()
+            .rev()
+            .for_each(|n| super::space::hex(*n, out));
         out.extend(b"\x016");
     }
 }
@@ -222,18 +257,35 @@ fn render_subjects(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
         let mut owner = Vec::with_capacity(80);
         let tell: Tell = &mut |key, wild, items| {
             S::owner(key, wild, &mut owner);
-            emit(&owner, Rendered::Listed(Listing { own: items.as_slice(), cover: &[], at: S::at(key) }))
+            emit(
+                &owner,
+                Rendered::Listed(Listing {
+                    own: items.as_slice(),
+                    cover: &[],
+                    at: S::at(key),
+                }),
+            )
         };
         below(s, &mut Vec::with_capacity(S::LEVELS), zone, tell)
     }
     match zone.spec.kind {
         ZoneKind::Address => {
-            family(&Bits4(Octets { ip4: &tables.ip4, interned: &tables.interned }), zone.mask, emit)
-                && family(&Bits6(Hextets::walked(&tables.ip6, &tables.interned)), zone.mask, emit)
+            family(
+                &Bits4(Octets {
+                    ip4: &tables.ip4,
+                    interned: &tables.interned,
+                }),
+                zone.mask,
+                emit,
+            ) && family(
+                &Bits6(Hextets::walked(&tables.ip6, &tables.interned)),
+                zone.mask,
+                emit,
+            )
         }
-        ZoneKind::Domain => tables
-            .names
-            .render(zone.mask, &mut |key, _| key.last() != Some(&0) || name_row(&tables.names, &tables.interned, zone, key, emit)),
+        ZoneKind::Domain => tables.names.render(zone.mask, &mut |key, _| {
+            key.last() != Some(&0) || name_row(&tables.names, &tables.interned, zone, key, emit)
+        }),
         ZoneKind::Hash => tables.names.render(zone.mask, &mut |key, _| match key {
             [label @ .., 0] => digest_row(tables, zone, label, emit),
             _ => true,
@@ -244,7 +296,9 @@ fn render_subjects(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
 
 /// The row of a digest: as that of a name with nothing above and below it.
 pub(super) fn digest_row(tables: &Tables, zone: &ZoneView, label: &[u8], emit: Emit) -> bool {
-    let Some(v) = digest_value(tables, zone, label) else { return true };
+    let Some(v) = digest_value(tables, zone, label) else {
+        return true;
+    };
     let (mut own, none) = (Items::default(), Items::default());
     own.extend(&tables.interned.value(v).items, zone.mask);
     let own = own.sent();
@@ -254,12 +308,30 @@ pub(super) fn digest_row(tables: &Tables, zone: &ZoneView, label: &[u8], emit: E
     if owner.len() + ROWS.len() + zone.origin.len() > super::zones::MAX_NAME {
         return true; // as for names: it cannot be asked for
     }
-    emit(&owner, Rendered::Row(Name { own: &own, below: &none, given: &none, labels: &place }))
+    emit(
+        &owner,
+        Rendered::Row(Name {
+            own: &own,
+            below: &none,
+            given: &none,
+            labels: &place,
+        }),
+    )
 }
 
-/// The row of a name, where what is sent of it differs from what is above it. `key` ends with a label.
-pub(super) fn name_row(names: &Trie, interned: &Interned, zone: &ZoneView, key: &[u8], emit: Emit) -> bool {
-    let parent = key[..key.len() - 1].iter().rposition(|b| *b == 0).map_or(0, |i| i + 1);
+/// The row of a name, where what is sent of it differs from what is above it. `key` ends with a
+/// label.
+pub(super) fn name_row(
+    names: &Trie,
+    interned: &Interned,
+    zone: &ZoneView,
+    key: &[u8],
+    emit: Emit,
+) -> bool {
+    let parent = key[..key.len() - 1]
+        .iter()
+        .rposition(|b| *b == 0)
+        .map_or(0, |i| i + 1);
     let items = |v: ValueId| {
         let mut out = Items::default();
         out.extend(&interned.value(v).items, zone.mask);
@@ -281,10 +353,19 @@ pub(super) fn name_row(names: &Trie, interned: &Interned, zone: &ZoneView, key: 
     if owner.len() + ROWS.len() + zone.origin.len() > super::zones::MAX_NAME {
         return true; // nobody can ask for it either
     }
-    emit(&owner, Rendered::Row(Name { own: &own, below: &below, given: &given, labels: &place }))
+    emit(
+        &owner,
+        Rendered::Row(Name {
+            own: &own,
+            below: &below,
+            given: &given,
+            labels: &place,
+        }),
+    )
 }
 
-/// What is sent ([`Items::sent`]) of a name itself, of everything below it, and of what is above it.
+/// What is sent ([`Items::sent`]) of a name itself, of everything below it, and of what is above
+/// it.
 #[derive(Debug, Clone, Copy)]
 pub struct Name<'a> {
     own: &'a Items,
@@ -304,14 +385,27 @@ pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered) -
         Rendered::Listed(l) => {
             // The first label of the owner is the prefix length.
             let digits = owner.get(1..=usize::from(owner[0])).unwrap_or(&[]);
-            let len = digits.iter().fold(0u8, |n, d| n.wrapping_mul(10).wrapping_add(d - b'0'));
+            let len = digits
+                .iter()
+                .fold(0u8, |n, d| n.wrapping_mul(10).wrapping_add(d - b'0'));
             answer(interned, zone, l, len, l.own, &mut out);
         }
         Rendered::Row(row) => {
             for items in [row.own, row.below] {
                 let (place, items) = (out.len(), items.as_slice());
-                let listing = Listing { own: items, cover: &[], at: Where::Name(row.labels) };
-                answer(interned, zone, &listing, super::find::labels_in(row.labels).count() as u8, items, &mut out);
+                let listing = Listing {
+                    own: items,
+                    cover: &[],
+                    at: Where::Name(row.labels),
+                };
+                answer(
+                    interned,
+                    zone,
+                    &listing,
+                    super::find::labels_in(row.labels).count() as u8,
+                    items,
+                    &mut out,
+                );
                 let excepted = |g: &Item| !items.iter().any(|i| i.reason == g.reason);
                 if row.given.as_slice().iter().any(excepted) {
                     out[place] |= EXCEPTION;
@@ -324,17 +418,27 @@ pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered) -
     out[1..].iter().any(|b| *b != 0).then_some(out)
 }
 
-fn answer(interned: &Interned, zone: &ZoneView, listing: &Listing, len: u8, items: &[Item], out: &mut Vec<u8>) {
+fn answer(
+    interned: &Interned,
+    zone: &ZoneView,
+    listing: &Listing,
+    len: u8,
+    items: &[Item],
+    out: &mut Vec<u8>,
+) {
     let place = out.len();
     out.push(0);
     for p in &zone.publish {
-        let Some(item) = items.iter().find(|i| i.reason == p.reason) else { continue };
+        let Some(item) = items.iter().find(|i| i.reason == p.reason) else {
+            continue;
+        };
         let template = interned.own_text(item.text).unwrap_or(&p.text);
         let mut text = Text::default();
         if item.len == OWN || item.len == len {
             text.fill(&template.replace('$', "$$"), |_| Ok(()));
         } else {
-            // Something wider is listed: its name is part of the text, and no other dollar stands for a subject.
+            // Something wider is listed: its name is part of the text, and no other dollar stands
+            // for a subject.
             let mut filled = Text::default();
             filled.fill(template, |out| listing.write_subject(*item, out));
             let literal = String::from_utf8_lossy(&filled.done()[1..]).replace('$', "$$");
@@ -343,7 +447,10 @@ fn answer(interned: &Interned, zone: &ZoneView, listing: &Listing, len: u8, item
         out.extend(p.code);
         let path = interned.path(item.text).stores();
         out.push(path.len() as u8 + 1);
-        [zone.store].iter().chain(path).for_each(|s| out.extend(s.0.to_be_bytes()));
+        [zone.store]
+            .iter()
+            .chain(path)
+            .for_each(|s| out.extend(s.0.to_be_bytes()));
         out.extend(text.done());
         out[place] += 1;
     }
@@ -363,7 +470,8 @@ pub struct Listed<'a> {
 /// One answer of a row: whether something said above is not said here, and each reason.
 pub type Said<'a> = (bool, Vec<Listed<'a>>);
 
-/// Reads the row at [`IDENTITY`]: the identity of the store that sends the rows. `None` for another form, or none.
+/// Reads the row at [`IDENTITY`]: the identity of the store that sends the rows. `None` for another
+/// form, or none.
 pub fn read_identity(data: &[u8]) -> Option<StoreId> {
     let (form, id) = data.split_first()?;
     (*form == FORM).then(|| id.try_into().map(|id| StoreId(u64::from_be_bytes(id))).ok())?
@@ -382,8 +490,17 @@ pub fn read(data: &[u8]) -> Option<Vec<Said<'_>>> {
             let (stores, tail) = tail.split_at_checked(usize::from(*hops) * 8)?;
             let (len, tail) = tail.split_first()?;
             let (text, tail) = tail.split_at_checked(usize::from(*len))?;
-            let path = stores.as_chunks::<8>().0.iter().map(|id| StoreId(u64::from_be_bytes(*id))).collect();
-            all.push(Listed { code: *code, path, text });
+            let path = stores
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .map(|id| StoreId(u64::from_be_bytes(*id)))
+                .collect();
+            all.push(Listed {
+                code: *code,
+                path,
+                text,
+            });
             rest = tail;
         }
         out.push((count & EXCEPTION != 0, all));
@@ -392,7 +509,13 @@ pub fn read(data: &[u8]) -> Option<Vec<Said<'_>>> {
 }
 
 /// A record's type and data, for a transfer of rows.
-pub fn records(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered, tell: &mut dyn FnMut(u16, u32, &[u8])) {
+pub fn records(
+    interned: &Interned,
+    zone: &ZoneView,
+    owner: &[u8],
+    at: &Rendered,
+    tell: &mut dyn FnMut(u16, u32, &[u8]),
+) {
     if let Some(data) = data(interned, zone, owner, at) {
         tell(rtype::ROW, zone.ttls[0], &data);
     }

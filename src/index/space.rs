@@ -1,10 +1,11 @@
 //! How a zone's addresses become owner names, for one family at a time.
 //!
-//! A *node* is a whole number of labels from the top: octets of IPv4, nibbles of IPv6. A node is *open* in a zone if
-//! something below it differs from the rest of it; then it exists, and what is below it is named piece by piece. A node
-//! that is not open is the same all over: it is said by a wildcard at itself or above it. A wildcard stands at an open
-//! node if that has a value and no whole child without one. This is the rendering of a zone; the answers in
-//! [`super::find`] follow the same rules without making it, and mirrors answer from it by RFC 4592.
+//! A *node* is a whole number of labels from the top: octets of IPv4, nibbles of IPv6. A node is
+//! *open* in a zone if something below it differs from the rest of it; then it exists, and what is
+//! below it is named piece by piece. A node that is not open is the same all over: it is said by a
+//! wildcard at itself or above it. A wildcard stands at an open node if that has a value and no
+//! whole child without one. This is the rendering of a zone; the answers in [`super::find`] follow
+//! the same rules without making it, and mirrors answer from it by RFC 4592.
 
 use std::cell::RefCell;
 
@@ -18,7 +19,8 @@ use super::{
 };
 use crate::model::{MAX_REASONS, Mask, Prefix4, ReasonId, SourceId};
 
-/// How many items have room without an allocation: a subject with more reasons is as rare as a zone with as many codes.
+/// How many items have room without an allocation: a subject with more reasons is as rare as a zone
+/// with as many codes.
 const INLINE: usize = 6;
 
 /// The items of an answer, at most one for each reason.
@@ -32,20 +34,34 @@ pub struct Items {
 
 impl Default for Items {
     fn default() -> Items {
-        let none = Item::new(ReasonId(0), 0, super::values::TextId::NONE, (0, SourceId(0)));
-        Items { len: 0, items: [none; INLINE], more: Vec::new() }
+        let none = Item::new(
+            ReasonId(0),
+            0,
+            super::values::TextId::NONE,
+            (0, SourceId(0)),
+        );
+        Items {
+            len: 0,
+            items: [none; INLINE],
+            more: Vec::new(),
+        }
     }
 }
 
 impl Items {
-    /// Adds those of a zone whose reasons are not there yet; of the others, what rows send where that has a shorter path.
+    /// Adds those of a zone whose reasons are not there yet; of the others, what rows send where
+    /// that has a shorter path.
     #[inline]
     pub fn extend(&mut self, from: &[Item], zone: Mask) {
         for i in from {
             if zone & i.reason.bit() == 0 {
                 continue;
             }
-            if let Some(there) = self.as_mut_slice().iter_mut().find(|j| j.reason == i.reason) {
+            if let Some(there) = self
+                .as_mut_slice()
+                .iter_mut()
+                .find(|j| j.reason == i.reason)
+            {
                 *there = there.with_shortest_path(i);
             } else if self.len < MAX_REASONS {
                 self.add(*i);
@@ -54,7 +70,11 @@ impl Items {
     }
 
     fn as_mut_slice(&mut self) -> &mut [Item] {
-        if self.len > INLINE { &mut self.more } else { &mut self.items[..self.len] }
+        if self.len > INLINE {
+            &mut self.more
+        } else {
+            &mut self.items[..self.len]
+        }
     }
 
     #[inline]
@@ -81,18 +101,25 @@ impl Items {
         self.len == 0
     }
 
-    /// What answers show, without what rows send: so that a zone's owner names do not depend on paths.
+    /// What answers show, without what rows send: so that a zone's owner names do not depend on
+    /// paths.
     #[must_use]
     pub fn shown(mut self) -> Items {
-        self.as_mut_slice().iter_mut().for_each(|i| *i = Item::new(i.reason, i.len, i.text, (0, SourceId(0))));
+        self.as_mut_slice()
+            .iter_mut()
+            .for_each(|i| *i = Item::new(i.reason, i.len, i.text, (0, SourceId(0))));
         self
     }
 
-    /// What rows send, without what answers show: so that a zone's rows do not depend on listings that are not sent.
+    /// What rows send, without what answers show: so that a zone's rows do not depend on listings
+    /// that are not sent.
     #[must_use]
     pub fn sent(&self) -> Items {
         let mut out = Items::default();
-        self.as_slice().iter().filter_map(Item::sent).for_each(|i| out.add(i));
+        self.as_slice()
+            .iter()
+            .filter_map(Item::sent)
+            .for_each(|i| out.add(i));
         out
     }
 
@@ -110,20 +137,24 @@ pub trait Space {
     const LEVELS: usize;
     /// The reasons that are not the same all over a node.
     fn touched(&self, key: &[u8]) -> Mask;
-    /// What a node gives to everything below it that nothing longer speaks of; for a whole address, what it answers.
+    /// What a node gives to everything below it that nothing longer speaks of; for a whole address,
+    /// what it answers.
     fn value(&self, key: &[u8], zone: Mask) -> Items;
     /// Whether a wildcard at this node could match a name of the other family.
     fn ambiguous(key: &[u8]) -> bool;
     /// True only if no child of an open node is without a value where the node has one.
     fn plain(&self, key: &[u8]) -> bool;
-    /// Whether a child of a node has nothing in it that a zone lists: no value, and nothing below it.
+    /// Whether a child of a node has nothing in it that a zone lists: no value, and nothing below
+    /// it.
     fn hollow(&self, key: &[u8], zone: Mask) -> bool;
-    /// The children of a node that can answer otherwise than `value`, the node's own, or hold something that does.
+    /// The children of a node that can answer otherwise than `value`, the node's own, or hold
+    /// something that does.
     fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts;
-    /// Extends the key of an open node by what alone stands below it, as long as nothing else is said there.
+    /// Extends the key of an open node by what alone stands below it, as long as nothing else is
+    /// said there.
     fn along(&self, _key: &mut Vec<u8>, _zone: Mask) {}
-    /// Renders a node in which hosts stand and which nothing covers, by a short way: most nodes are such ones. `None` where
-    /// there is more to it.
+    /// Renders a node in which hosts stand and which nothing covers, by a short way: most nodes are
+    /// such ones. `None` where there is more to it.
     fn bare(&self, _key: &mut Vec<u8>, _zone: Mask, _tell: Tell) -> Option<bool> {
         None
     }
@@ -134,7 +165,8 @@ pub trait Space {
     /// What a key spells; the first of it where it is a branch.
     fn at(key: &[u8]) -> Where<'static>;
 
-    /// Puts an owner's labels, relative to the origin, into `out` in wire form without a root label.
+    /// Puts an owner's labels, relative to the origin, into `out` in wire form without a root
+    /// label.
     fn owner(key: &[u8], wild: bool, out: &mut Vec<u8>) {
         out.clear();
         if wild {
@@ -147,7 +179,9 @@ pub trait Space {
     /// Whether something below a node differs from the rest, or it has to be spelt out.
     fn open(&self, key: &[u8], zone: Mask) -> bool {
         key.is_empty()
-            || (key.len() < Self::LEVELS && (self.touched(key) & zone != 0 || (Self::ambiguous(key) && !self.value(key, zone).is_empty())))
+            || (key.len() < Self::LEVELS
+                && (self.touched(key) & zone != 0
+                    || (Self::ambiguous(key) && !self.value(key, zone).is_empty())))
     }
 
     /// The value of the wildcard at an open node; empty where there is none.
@@ -161,7 +195,11 @@ pub trait Space {
             return Items::default();
         }
         let value = value();
-        if value.is_empty() || self.plain(key) || !self.hollow(key, zone) { value } else { Items::default() }
+        if value.is_empty() || self.plain(key) || !self.hollow(key, zone) {
+            value
+        } else {
+            Items::default()
+        }
     }
 
     /// Whether a name exists: records stand at it or below it.
@@ -171,7 +209,8 @@ pub trait Space {
         }
         let value = self.value(key, zone);
         let parent = &key[..key.len() - 1];
-        // Inside a node that is the same all over, only that node's or a higher one's wildcard speaks.
+        // Inside a node that is the same all over, only that node's or a higher one's wildcard
+        // speaks.
         !value.is_empty() && self.open(parent, zone) && !self.wildcard(parent, zone).same(&value)
     }
 }
@@ -186,7 +225,10 @@ pub struct Octets<'a> {
 
 /// The prefix of a key of octets.
 fn prefix4(key: &[u8]) -> Prefix4 {
-    let addr = key.iter().enumerate().fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
+    let addr = key
+        .iter()
+        .enumerate()
+        .fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
     Prefix4::new(addr, key.len() as u8 * 8)
 }
 
@@ -250,7 +292,8 @@ impl Space for Octets<'_> {
         key.len() >= 2 && self.ip4.is_plain(prefix4(key))
     }
     fn hollow(&self, key: &[u8], zone: Mask) -> bool {
-        self.ip4.hollow(prefix4(key), key.len() as u8 * 8 + 8, zone, self.interned)
+        self.ip4
+            .hollow(prefix4(key), key.len() as u8 * 8 + 8, zone, self.interned)
     }
     fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts {
         parts4(self.ip4, self.interned, prefix4(key), 8, zone, value)
@@ -259,7 +302,10 @@ impl Space for Octets<'_> {
         let [a, b, c] = **key else { return None };
         let block = self.ip4.rows[usize::from(a)].as_deref()?.blocks[usize::from(b)].as_deref()?;
         let (first, last) = (u16::from_be_bytes([c, 0]), u16::from_be_bytes([c, 255]));
-        if block.outer == ValueId::EXEMPT || self.interned.value(block.outer).mask & zone != 0 || block.has_run(first, last) {
+        if block.outer == ValueId::EXEMPT
+            || self.interned.value(block.outer).mask & zone != 0
+            || block.has_run(first, last)
+        {
             return None;
         }
         let mut go = true;
@@ -308,7 +354,10 @@ const MAPPED_ABOVE: [u8; 48] = {
 pub struct Mapped<'a>(pub Octets<'a>);
 
 fn prefix4_nibbles(key: &[u8]) -> Prefix4 {
-    let addr = key.iter().enumerate().fold(0, |a, (i, n)| a | u32::from(*n) << (28 - 4 * i));
+    let addr = key
+        .iter()
+        .enumerate()
+        .fold(0, |a, (i, n)| a | u32::from(*n) << (28 - 4 * i));
     Prefix4::new(addr, key.len() as u8 * 4)
 }
 
@@ -328,10 +377,22 @@ impl Space for Mapped<'_> {
         key.len() >= 4 && self.0.ip4.is_plain(prefix4_nibbles(key))
     }
     fn hollow(&self, key: &[u8], zone: Mask) -> bool {
-        self.0.ip4.hollow(prefix4_nibbles(key), key.len() as u8 * 4 + 4, zone, self.0.interned)
+        self.0.ip4.hollow(
+            prefix4_nibbles(key),
+            key.len() as u8 * 4 + 4,
+            zone,
+            self.0.interned,
+        )
     }
     fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts {
-        parts4(self.0.ip4, self.0.interned, prefix4_nibbles(key), 4, zone, value)
+        parts4(
+            self.0.ip4,
+            self.0.interned,
+            prefix4_nibbles(key),
+            4,
+            zone,
+            value,
+        )
     }
     fn label(label: u8, out: &mut Vec<u8>) {
         hex(label, out);
@@ -355,11 +416,19 @@ pub struct Hextets<'a> {
 impl<'a> Hextets<'a> {
     /// For one look-up or a few.
     pub fn new(ip6: &'a Trie, interned: &'a Interned) -> Hextets<'a> {
-        Hextets { ip6, interned, finger: None }
+        Hextets {
+            ip6,
+            interned,
+            finger: None,
+        }
     }
     /// For a walk through all of it.
     pub fn walked(ip6: &'a Trie, interned: &'a Interned) -> Hextets<'a> {
-        Hextets { ip6, interned, finger: Some(RefCell::default()) }
+        Hextets {
+            ip6,
+            interned,
+            finger: Some(RefCell::default()),
+        }
     }
     /// What is known at the end of a key.
     pub fn known(&self, key: &[u8]) -> At {
@@ -417,6 +486,10 @@ impl Space for Hextets<'_> {
         hex(label, out);
     }
     fn at(key: &[u8]) -> Where<'static> {
-        Where::V6(key.iter().enumerate().fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)))
+        Where::V6(
+            key.iter()
+                .enumerate()
+                .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)),
+        )
     }
 }

@@ -17,7 +17,10 @@ use crate::model::{Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId,
 
 /// A zone for tests: publishes the given reasons of r0, r1, r2.
 pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView {
-    let publish: Vec<String> = publish.iter().map(|i| format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2)).collect();
+    let publish: Vec<String> = publish
+        .iter()
+        .map(|i| format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2))
+        .collect();
     let text = format!(
         "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.orbs.example']\ncontact = 'h@orbs.example'\n{extra}\npublish = [{}]\n",
         publish.join(",")
@@ -36,30 +39,78 @@ pub(crate) type Facts = BTreeMap<Subject, RawFacts>;
 
 pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
     // The third source stands for a hold on every one.
-    let fact = (0u8..3, prop_oneof![8 => 0u16..2, 1 => Just(2)], prop::bool::weighted(0.3), prop::option::weighted(0.2, "t[a-c] \\$"));
-    (prop::bool::weighted(0.07), prop::collection::vec(fact, 0..3)).prop_map(|(exempt, facts)| {
-        let mut out = RawFacts { exempt, facts: vec![] };
-        for (r, s, hole, text) in facts {
-            let (source, hole) = if s == 2 { (SourceId::ALL, true) } else { (SourceId(s), hole) };
-            let f = RawFact { reason: ReasonId(r), source, hole, text: text.as_deref().into() };
-            if !out.facts.iter().any(|g: &RawFact| (g.reason, g.source) == (f.reason, f.source)) {
-                out.facts.push(f);
+    let fact = (
+        0u8..3,
+        prop_oneof![8 => 0u16..2, 1 => Just(2)],
+        prop::bool::weighted(0.3),
+        prop::option::weighted(0.2, "t[a-c] \\$"),
+    );
+    (
+        prop::bool::weighted(0.07),
+        prop::collection::vec(fact, 0..3),
+    )
+        .prop_map(|(exempt, facts)| {
+            let mut out = RawFacts {
+                exempt,
+                facts: vec![],
+            };
+            for (r, s, hole, text) in facts {
+                let (source, hole) = if s == 2 {
+                    (SourceId::ALL, true)
+                } else {
+                    (SourceId(s), hole)
+                };
+                let f = RawFact {
+                    reason: ReasonId(r),
+                    source,
+                    hole,
+                    text: text.as_deref().into(),
+                };
+                if !out
+                    .facts
+                    .iter()
+                    .any(|g: &RawFact| (g.reason, g.source) == (f.reason, f.source))
+                {
+                    out.facts.push(f);
+                }
             }
-        }
-        // What is held down for every source is held down for each of them.
-        let held: Vec<ReasonId> = out.facts.iter().filter(|f| f.source == SourceId::ALL).map(|f| f.reason).collect();
-        out.facts.iter_mut().filter(|f| held.contains(&f.reason)).for_each(|f| f.hole = true);
-        out.facts.sort_by_key(|f| (f.reason, f.source));
-        out
-    })
+            // What is held down for every source is held down for each of them.
+            let held: Vec<ReasonId> = out
+                .facts
+                .iter()
+                .filter(|f| f.source == SourceId::ALL)
+                .map(|f| f.reason)
+                .collect();
+            out.facts
+                .iter_mut()
+                .filter(|f| held.contains(&f.reason))
+                .for_each(|f| f.hole = true);
+            out.facts.sort_by_key(|f| (f.reason, f.source));
+            out
+        })
 }
 
-/// Subjects in a small world, so that they meet: 2.3.x.y, 12.34.x.y, and a few IPv6 and domain neighbourhoods.
+/// Subjects in a small world, so that they meet: 2.3.x.y, 12.34.x.y, and a few IPv6 and domain
+/// neighbourhoods.
 fn any_subject() -> impl Strategy<Value = Subject> {
     let spot = prop_oneof![Just(0x0203_0000u32), Just(0x0c22_0000), Just(0x0c00_0000)];
-    let low = prop_oneof![0u32..8, 250u32..260, Just(0x0405), Just(0xffff), any::<u32>().prop_map(|x| x & 0xffff)];
-    let spot6 = prop_oneof![Just(0x2a00u128 << 112), Just(0x2a00_1234u128 << 96), Just(0x3020u128 << 112)];
-    let low6 = prop_oneof![0u128..4, any::<u128>().prop_map(|x| x & 3 << 92), any::<u128>().prop_map(|x| x >> 60)];
+    let low = prop_oneof![
+        0u32..8,
+        250u32..260,
+        Just(0x0405),
+        Just(0xffff),
+        any::<u32>().prop_map(|x| x & 0xffff)
+    ];
+    let spot6 = prop_oneof![
+        Just(0x2a00u128 << 112),
+        Just(0x2a00_1234u128 << 96),
+        Just(0x3020u128 << 112)
+    ];
+    let low6 = prop_oneof![
+        0u128..4,
+        any::<u128>().prop_map(|x| x & 3 << 92),
+        any::<u128>().prop_map(|x| x >> 60)
+    ];
     prop_oneof![
         5 => (spot, low, prop_oneof![Just(32u8), 8u8..=32]).prop_map(|(s, l, n)| Subject::V4(Prefix4::new(s | l, n))),
         3 => (spot6, low6, prop_oneof![Just(128u8), Just(64), 19u8..=48, 19u8..=128]).prop_map(|(s, l, n)| Subject::V6(Prefix6::new(s | l, n))),
@@ -99,10 +150,14 @@ pub(crate) fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
 /// Length of the listed subject, and its text.
 type Part = (u8, Option<String>);
 
-/// (reason, text, length of the listed subject), sorted: what an address answers by the words of the design.
+/// (reason, text, length of the listed subject), sorted: what an address answers by the words of
+/// the design.
 fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Option<String>, u8)> {
     // The widest first; then every deeper fact of the same reason and source takes its place.
-    let mut way: Vec<(u8, &RawFacts)> = facts.iter().filter_map(|(s, f)| Some((covers(s)?, f))).collect();
+    let mut way: Vec<(u8, &RawFacts)> = facts
+        .iter()
+        .filter_map(|(s, f)| Some((covers(s)?, f)))
+        .collect();
     way.sort_by_key(|(n, _)| *n);
     if way.iter().any(|(_, f)| f.exempt) {
         return vec![];
@@ -111,7 +166,10 @@ fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Opt
     for (n, f) in way {
         for f in &f.facts {
             if f.source == SourceId::ALL {
-                parts.iter_mut().filter(|((r, _), _)| *r == f.reason.0).for_each(|(_, p)| *p = None);
+                parts
+                    .iter_mut()
+                    .filter(|((r, _), _)| *r == f.reason.0)
+                    .for_each(|(_, p)| *p = None);
                 continue;
             }
             let text = f.text.as_ref().map(ToString::to_string);
@@ -121,7 +179,9 @@ fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Opt
     let mut best: BTreeMap<u8, (u8, Option<String>)> = BTreeMap::new();
     for ((r, _), part) in parts {
         if let Some((n, text)) = part
-            && best.get(&r).is_none_or(|(m, t)| n > *m || (n == *m && t.is_none() && text.is_some()))
+            && best
+                .get(&r)
+                .is_none_or(|(m, t)| n > *m || (n == *m && t.is_none() && text.is_some()))
         {
             best.insert(r, (n, text));
         }
@@ -157,14 +217,24 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
     match at {
         Rendered::Row(_) | Rendered::Identity(_) => unreachable!("owner names are rendered"),
         Rendered::Blank => "HINFO".into(),
-        Rendered::Fixed(f) => format!("{:?}", f.rrs.iter().filter(|r| [rtype::A, rtype::TXT].contains(&r.rtype)).collect::<Vec<_>>()),
+        Rendered::Fixed(f) => format!(
+            "{:?}",
+            f.rrs
+                .iter()
+                .filter(|r| [rtype::A, rtype::TXT].contains(&r.rtype))
+                .collect::<Vec<_>>()
+        ),
         Rendered::Listed(l) => {
             let mut out = String::new();
             for p in &zone.publish {
                 if let Some(i) = l.item(p.reason) {
                     let mut subject = String::new();
                     l.write_subject(i, &mut subject).unwrap();
-                    let text = builder.tables().interned.own_text(i.text).unwrap_or(&p.text);
+                    let text = builder
+                        .tables()
+                        .interned
+                        .own_text(i.text)
+                        .unwrap_or(&p.text);
                     out += &format!("{:?} {text}={subject};", p.code);
                 }
             }
@@ -180,12 +250,23 @@ impl Naive4592 {
     fn new(builder: &Builder, zone: &ZoneView) -> Naive4592 {
         let mut all = BTreeMap::new();
         render(builder.tables(), zone, &mut |owner, at| {
-            let labels: Vec<_> = super::find::labels_in(owner).map(|l| String::from_utf8_lossy(l).into_owned()).collect();
+            let labels: Vec<_> = super::find::labels_in(owner)
+                .map(|l| String::from_utf8_lossy(l).into_owned())
+                .collect();
             let old = all.insert(labels.join("."), records(builder, zone, at));
             assert_eq!(old, None, "{} is rendered twice", labels.join("."));
         });
-        let above = |k: &String| k.match_indices('.').map(|(i, _)| k[i + 1..].to_string()).collect::<Vec<_>>();
-        let exist = all.keys().flat_map(above).chain(all.keys().cloned()).chain([String::new()]).collect();
+        let above = |k: &String| {
+            k.match_indices('.')
+                .map(|(i, _)| k[i + 1..].to_string())
+                .collect::<Vec<_>>()
+        };
+        let exist = all
+            .keys()
+            .flat_map(above)
+            .chain(all.keys().cloned())
+            .chain([String::new()])
+            .collect();
         Naive4592(all, exist)
     }
     fn exists(&self, name: &str) -> bool {
@@ -202,20 +283,42 @@ impl Naive4592 {
         while let Some((_, rest)) = encloser.split_once('.') {
             encloser = rest;
             if self.exists(encloser) {
-                return self.0.get(&format!("*.{encloser}")).cloned().unwrap_or("nxdomain".into());
+                return self
+                    .0
+                    .get(&format!("*.{encloser}"))
+                    .cloned()
+                    .unwrap_or("nxdomain".into());
             }
         }
         "nxdomain".into()
     }
 }
 
-/// Names worth asking for: every subject's own, its neighbours, the branches above, and some that spell nothing.
+/// Names worth asking for: every subject's own, its neighbours, the branches above, and some that
+/// spell nothing.
 pub(crate) fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
-    let mut out: Vec<String> =
-        ["", "1.0.0.127", "2.0.0.127", "0.0.127", "127", "3.0.0.127", "test", "invalid", "x.test", "*"].map(String::from).into();
+    let mut out: Vec<String> = [
+        "",
+        "1.0.0.127",
+        "2.0.0.127",
+        "0.0.127",
+        "127",
+        "3.0.0.127",
+        "test",
+        "invalid",
+        "x.test",
+        "*",
+    ]
+    .map(String::from)
+    .into();
     let v4 = |out: &mut Vec<String>, a: u32| {
         let [a, b, c, d] = a.to_be_bytes();
-        out.extend([format!("{d}.{c}.{b}.{a}"), format!("{c}.{b}.{a}"), format!("{b}.{a}"), format!("{a}")]);
+        out.extend([
+            format!("{d}.{c}.{b}.{a}"),
+            format!("{c}.{b}.{a}"),
+            format!("{b}.{a}"),
+            format!("{a}"),
+        ]);
         out.extend([
             format!("x.{c}.{b}.{a}"),
             format!("x.{d}.{c}.{b}.{a}"),
@@ -225,26 +328,51 @@ pub(crate) fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
         ]);
     };
     let v6 = |out: &mut Vec<String>, a: u128| {
-        let n: Vec<String> = super::trie::nibbles(a).iter().rev().map(|n| format!("{n:x}")).collect();
+        let n: Vec<String> = super::trie::nibbles(a)
+            .iter()
+            .rev()
+            .map(|n| format!("{n:x}"))
+            .collect();
         out.extend((0..32).map(|i| n[i..].join(".")));
-        out.extend((0..32).step_by(5).map(|i| format!("xy.{}", n[i..].join("."))));
+        out.extend(
+            (0..32)
+                .step_by(5)
+                .map(|i| format!("xy.{}", n[i..].join("."))),
+        );
     };
     for (i, s) in facts.keys().enumerate() {
         let noise = noise[i % noise.len()];
         match s {
             Subject::V4(p) => {
-                [p.first(), p.last(), p.first() ^ 1, p.last() ^ 256, p.first() ^ (noise & 0xffff)]
-                    .into_iter()
-                    .for_each(|a| v4(&mut out, a));
+                [
+                    p.first(),
+                    p.last(),
+                    p.first() ^ 1,
+                    p.last() ^ 256,
+                    p.first() ^ (noise & 0xffff),
+                ]
+                .into_iter()
+                .for_each(|a| v4(&mut out, a));
             }
             Subject::V6(p) => {
                 let noise = u128::from(noise) << (noise % 96);
-                [p.first(), p.last(), p.first() ^ 1, p.last() ^ 1 << 64, p.first() ^ noise].into_iter().for_each(|a| v6(&mut out, a));
+                [
+                    p.first(),
+                    p.last(),
+                    p.first() ^ 1,
+                    p.last() ^ 1 << 64,
+                    p.first() ^ noise,
+                ]
+                .into_iter()
+                .for_each(|a| v6(&mut out, a));
             }
             Subject::Domain(d) => {
                 let n = d.name();
                 out.extend([n.to_string(), format!("q.{n}"), format!("q.r.{n}")]);
-                out.extend(n.match_indices('.').flat_map(|(i, _)| [n[i + 1..].to_string(), format!("zz.{}", &n[i + 1..])]));
+                out.extend(
+                    n.match_indices('.')
+                        .flat_map(|(i, _)| [n[i + 1..].to_string(), format!("zz.{}", &n[i + 1..])]),
+                );
             }
         }
     }
@@ -359,19 +487,35 @@ fn no_apex_wildcard_and_no_family_is_taken_for_the_other() {
     let mut builder = Builder::default();
     let listed = RawFacts {
         exempt: false,
-        facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }],
+        facts: vec![RawFact {
+            reason: ReasonId(0),
+            source: SourceId(0),
+            hole: false,
+            text: Default::default(),
+        }],
     };
-    let world: Vec<_> = ["2.0.0.0/8", "2620::/19", "1.2.3.4"].map(|s| (s.parse().unwrap(), listed.clone())).into();
+    let world: Vec<_> = ["2.0.0.0/8", "2620::/19", "1.2.3.4"]
+        .map(|s| (s.parse().unwrap(), listed.clone()))
+        .into();
     apply(&mut builder, &world);
     let zone = test_zone("address", &[0], "");
     let owners = Naive4592::new(&builder, &zone).0;
-    assert!(!owners.contains_key("*"), "B24: a zone never lists the world");
+    assert!(
+        !owners.contains_key("*"),
+        "B24: a zone never lists the world"
+    );
     for k in owners.keys().filter_map(|k| k.strip_prefix("*.")) {
         let labels: Vec<&str> = k.split('.').collect();
         let nibbles = labels.iter().all(|l| l.len() == 1);
-        assert!(!nibbles || labels.len() >= 4, "X4: *.{k} could match the other family");
+        assert!(
+            !nibbles || labels.len() >= 4,
+            "X4: *.{k} could match the other family"
+        );
     }
-    assert_eq!(shown(&builder, &zone, "1.0.6.2"), records_of(&builder, &zone, "1.0.6.2"));
+    assert_eq!(
+        shown(&builder, &zone, "1.0.6.2"),
+        records_of(&builder, &zone, "1.0.6.2")
+    );
     assert_eq!(shown(&builder, &zone, "2"), "nodata");
 }
 
@@ -382,9 +526,17 @@ fn records_of(builder: &Builder, zone: &ZoneView, name: &str) -> String {
 fn listing(subjects: &[&str]) -> Builder {
     let listed = RawFacts {
         exempt: false,
-        facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }],
+        facts: vec![RawFact {
+            reason: ReasonId(0),
+            source: SourceId(0),
+            hole: false,
+            text: Default::default(),
+        }],
     };
-    let exempt = RawFacts { exempt: true, facts: vec![] };
+    let exempt = RawFacts {
+        exempt: true,
+        facts: vec![],
+    };
     let mut builder = Builder::default();
     let one = |s: &&str| match s.strip_prefix('!') {
         Some(s) => (s.parse().unwrap(), exempt.clone()),
@@ -399,9 +551,20 @@ fn listing(subjects: &[&str]) -> Builder {
 fn nothing_stands_below_a_wildcard_itself() {
     let builder = listing(&["*.bad.test", "203.0.0.0/16", "2a00:1234::/32"]);
     let six = "4.3.2.1.0.0.a.2";
-    for (kind, parent) in [("domain", "bad.test"), ("address", "0.203"), ("address", six)] {
+    for (kind, parent) in [
+        ("domain", "bad.test"),
+        ("address", "0.203"),
+        ("address", six),
+    ] {
         let zone = test_zone(kind, &[0], "");
-        for (name, listed) in [("*", true), ("x", true), ("x.*", false), ("*.*", false), ("*.x", true), ("x.*.y", true)] {
+        for (name, listed) in [
+            ("*", true),
+            ("x", true),
+            ("x.*", false),
+            ("*.*", false),
+            ("*.x", true),
+            ("x.*.y", true),
+        ] {
             let name = format!("{name}.{parent}");
             let got = shown(&builder, &zone, &name);
             assert_eq!(got, records_of(&builder, &zone, &name), "{name}");
@@ -412,7 +575,11 @@ fn nothing_stands_below_a_wildcard_itself() {
     let mapped = "0.0.b.c.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0";
     for name in ["*", "x.*", "x"] {
         let name = format!("{name}.{mapped}");
-        assert_eq!(shown(&builder, &zone, &name), records_of(&builder, &zone, &name), "{name}");
+        assert_eq!(
+            shown(&builder, &zone, &name),
+            records_of(&builder, &zone, &name),
+            "{name}"
+        );
     }
 }
 
@@ -421,13 +588,31 @@ fn a_fixed_name_hides_no_tree_below_it() {
     let builder = listing(&[".www.example", "*.mail.example"]);
     let record = |n: &str| format!("[[record]]\nname = '{n}'\ntype = 'A'\ndata = '192.0.2.1'\n");
     let zone = test_zone("domain", &[0], "");
-    let text = toml::to_string(&zone.spec).unwrap() + &record("www.example") + &record("x.mail.example");
+    let text =
+        toml::to_string(&zone.spec).unwrap() + &record("www.example") + &record("x.mail.example");
     let mut reasons = Reasons::default();
     (0..3).for_each(|i| drop(reasons.add(&format!("r{i}"))));
-    let zone = ZoneView::new(&toml::from_str(&text.replace("record = []\n", "")).unwrap(), &reasons, &HashMap::new()).unwrap();
+    let zone = ZoneView::new(
+        &toml::from_str(&text.replace("record = []\n", "")).unwrap(),
+        &reasons,
+        &HashMap::new(),
+    )
+    .unwrap();
     let all = Naive4592::new(&builder, &zone);
-    assert!(all.0.contains_key("*.www.example") && all.0["www.example"].contains("Rr"), "{:?}", all.0);
-    for name in ["www.example", "a.www.example", "*.www.example", "mail.example", "x.mail.example", "y.mail.example", "z.x.mail.example"] {
+    assert!(
+        all.0.contains_key("*.www.example") && all.0["www.example"].contains("Rr"),
+        "{:?}",
+        all.0
+    );
+    for name in [
+        "www.example",
+        "a.www.example",
+        "*.www.example",
+        "mail.example",
+        "x.mail.example",
+        "y.mail.example",
+        "z.x.mail.example",
+    ] {
         assert_eq!(shown(&builder, &zone, name), all.look_up(name), "{name}");
     }
 }
@@ -435,7 +620,12 @@ fn a_fixed_name_hides_no_tree_below_it() {
 #[test]
 fn what_is_longer_than_a_name_can_be_is_not_rendered() {
     let long = |n: usize| vec!["a".repeat(49); 5].join(".")[..n].to_string();
-    let names = [long(236), long(238), format!("*.{}", long(237).replacen('a', "b", 1)), format!(".{}", long(235).replacen('a', "c", 1))];
+    let names = [
+        long(236),
+        long(238),
+        format!("*.{}", long(237).replacen('a', "b", 1)),
+        format!(".{}", long(235).replacen('a', "c", 1)),
+    ];
     let builder = listing(&names.each_ref().map(String::as_str));
     let zone = test_zone("domain", &[0], "");
     let origin = zone.origin.len();
@@ -460,12 +650,36 @@ fn an_exception_in_a_tree_is_a_name_with_hinfo() {
 fn a_hash_zone_has_digests_of_its_form_and_nothing_below_them() {
     let [one, other, digits, longer] = DIGESTS;
     let (tree, below) = (format!(".{other}"), format!("x.{one}"));
-    let builder = listing(&[one, &tree, digits, longer, &below, "bad.test", &format!("!{digits}")]);
+    let builder = listing(&[
+        one,
+        &tree,
+        digits,
+        longer,
+        &below,
+        "bad.test",
+        &format!("!{digits}"),
+    ]);
     let zone = test_zone("hash", &[0], HASH);
     let owners: Vec<String> = Naive4592::new(&builder, &zone).0.into_keys().collect();
-    assert_eq!(owners, ["", one, other, "test"], "the exempt one, names and other lengths are not there");
-    assert!(shown(&builder, &zone, one).ends_with(&format!("={one};")), "{}", shown(&builder, &zone, one));
-    for name in [digits, longer, &below, &format!("x.{other}"), "bad.test", "invalid", "x.test"] {
+    assert_eq!(
+        owners,
+        ["", one, other, "test"],
+        "the exempt one, names and other lengths are not there"
+    );
+    assert!(
+        shown(&builder, &zone, one).ends_with(&format!("={one};")),
+        "{}",
+        shown(&builder, &zone, one)
+    );
+    for name in [
+        digits,
+        longer,
+        &below,
+        &format!("x.{other}"),
+        "bad.test",
+        "invalid",
+        "x.test",
+    ] {
         assert_eq!(shown(&builder, &zone, name), "nxdomain", "{name}");
     }
     assert!(shown(&builder, &zone, "test").starts_with("[Rr"));
@@ -475,14 +689,21 @@ fn a_hash_zone_has_digests_of_its_form_and_nothing_below_them() {
 fn a_fixed_name_of_a_hash_zone_cannot_be_a_digest() {
     let with = |name: &str| {
         let record = format!("[[record]]\nname = '{name}'\ntype = 'A'\ndata = '192.0.2.1'\n");
-        let text = toml::to_string(&test_zone("hash", &[0], HASH).spec).unwrap().replace("record = []\n", "") + &record;
+        let text = toml::to_string(&test_zone("hash", &[0], HASH).spec)
+            .unwrap()
+            .replace("record = []\n", "")
+            + &record;
         let mut reasons = Reasons::default();
         (0..3).for_each(|i| drop(reasons.add(&format!("r{i}"))));
         ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &HashMap::new()).map(|_| ())
     };
     assert_eq!(with("www"), Ok(()));
     assert_eq!(with(DIGESTS[3]), Ok(()), "another length");
-    for (name, part) in [(DIGESTS[0], "could be a digest"), ("test", "test point of a hash zone"), ("*", "wildcards")] {
+    for (name, part) in [
+        (DIGESTS[0], "could be a digest"),
+        ("test", "test point of a hash zone"),
+        ("*", "wildcards"),
+    ] {
         assert!(with(name).unwrap_err().contains(part), "{name}");
     }
 }
@@ -493,7 +714,10 @@ fn the_writer_frees_what_readers_have_left() {
     let reader = published.snapshot();
     let guard = published.load();
     let old = std::sync::Arc::downgrade(&reader);
-    published.replace(super::Snapshot { seq: 1, ..Default::default() });
+    published.replace(super::Snapshot {
+        seq: 1,
+        ..Default::default()
+    });
     drop(guard);
     drop(reader);
     assert!(old.upgrade().is_some(), "the last reader does not free it");
@@ -504,7 +728,11 @@ fn the_writer_frees_what_readers_have_left() {
     assert_eq!(published.load().seq, 1);
     published.replace(super::Snapshot::default());
     published.replace(super::Snapshot::default());
-    assert_eq!(std::sync::Arc::strong_count(&current), 2, "kept while it is read");
+    assert_eq!(
+        std::sync::Arc::strong_count(&current),
+        2,
+        "kept while it is read"
+    );
 }
 
 /// A4: whether a /16 with many runs has a wildcard is decided in few steps.
@@ -512,14 +740,30 @@ fn the_writer_frees_what_readers_have_left() {
 fn a_block_of_many_runs_is_answered_quickly() {
     let listed = RawFacts {
         exempt: false,
-        facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }],
+        facts: vec![RawFact {
+            reason: ReasonId(0),
+            source: SourceId(0),
+            hole: false,
+            text: Default::default(),
+        }],
     };
-    let exempt = RawFacts { exempt: true, facts: vec![] };
-    let holes = (0..5000u32).map(|i| (Subject::V4(Prefix4::new(0x0c22_0000 + i * 13, 31)), exempt.clone()));
+    let exempt = RawFacts {
+        exempt: true,
+        facts: vec![],
+    };
+    let holes = (0..5000u32).map(|i| {
+        (
+            Subject::V4(Prefix4::new(0x0c22_0000 + i * 13, 31)),
+            exempt.clone(),
+        )
+    });
     let hosts = (0..5000u32).map(|i| (Subject::host4(0x0c22_0000 + i * 13 + 1), listed.clone()));
     let mut builder = Builder::default();
     let wide = (Subject::V4(Prefix4::new(0x0c22_0000, 16)), listed.clone());
-    apply(&mut builder, &holes.chain(hosts).chain([wide]).collect::<Vec<_>>());
+    apply(
+        &mut builder,
+        &holes.chain(hosts).chain([wide]).collect::<Vec<_>>(),
+    );
     let zone = test_zone("address", &[0], "");
     let begun = std::time::Instant::now();
     for i in 0..1000 {

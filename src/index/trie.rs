@@ -1,7 +1,9 @@
-//! A trie over bytes whose copies share what did not change: IPv6 by nibbles, domains by their reversed labels.
+//! A trie over bytes whose copies share what did not change: IPv6 by nibbles, domains by their
+//! reversed labels.
 //!
-//! A node keeps the facts said at its key and, compiled, what the key and everything below it answers. It also keeps the
-//! reasons that vary below it, so that existence is one look. Edges hold as many bytes as have no branch.
+//! A node keeps the facts said at its key and, compiled, what the key and everything below it
+//! answers. It also keeps the reasons that vary below it, so that existence is one look. Edges hold
+//! as many bytes as have no branch.
 
 use std::sync::Arc;
 
@@ -13,10 +15,11 @@ use crate::model::Mask;
 
 /// What tells the two kinds of key apart: how a node's facts join what is said above.
 pub trait Kind {
-    /// Enters a node: `below` is the state for everything below it (in: the parent's), the return is the state of the key
-    /// itself where that is another.
+    /// Enters a node: `below` is the state for everything below it (in: the parent's), the return
+    /// is the state of the key itself where that is another.
     fn enter(facts: &[(u8, FactsId)], key: &[u8], below: &mut State, pool: &Pool) -> Option<State>;
-    /// How many children make a node full, so that nothing of its own is left; `None` where there is no end of them.
+    /// How many children make a node full, so that nothing of its own is left; `None` where there
+    /// is no end of them.
     const FULL: Option<usize>;
     /// The length, in the words of an item, of a key.
     fn len(key: &[u8]) -> u8;
@@ -49,7 +52,10 @@ pub struct ValueId2 {
 
 impl Default for ValueId2 {
     fn default() -> ValueId2 {
-        ValueId2 { own: ValueId::EMPTY, below: ValueId::EMPTY }
+        ValueId2 {
+            own: ValueId::EMPTY,
+            below: ValueId::EMPTY,
+        }
     }
 }
 
@@ -95,14 +101,30 @@ impl Trie {
         tell(0, node.at());
         while depth < key.len() {
             let rest = &key[depth..];
-            let gap = At { value: ValueId2 { own: node.value.below, below: node.value.below }, below: 0, touch: 0 };
+            let gap = At {
+                value: ValueId2 {
+                    own: node.value.below,
+                    below: node.value.below,
+                },
+                below: 0,
+                touch: 0,
+            };
             let Some(kid) = node.kid(rest).map(|i| &*node.kids[i]) else {
                 (depth + 1..=key.len()).for_each(|d| tell(d, gap));
                 return;
             };
-            let same = kid.frag.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            let same = kid
+                .frag
+                .iter()
+                .zip(rest)
+                .take_while(|(a, b)| a == b)
+                .count();
             // On the edge nothing is said yet, but something below is.
-            let edge = At { below: kid.touch, touch: kid.touch, ..gap };
+            let edge = At {
+                below: kid.touch,
+                touch: kid.touch,
+                ..gap
+            };
             (1..same.min(kid.frag.len() - 1) + 1).for_each(|d| tell(depth + d, edge));
             if same < kid.frag.len() {
                 (same + 1..=rest.len()).for_each(|d| tell(depth + d, gap));
@@ -114,10 +136,15 @@ impl Trie {
         }
     }
 
-    /// The nibbles that go on from `key` to something that differs from it by one of the reasons in `mask`; one bit each.
+    /// The nibbles that go on from `key` to something that differs from it by one of the reasons in
+    /// `mask`; one bit each.
     pub fn next<'a>(&'a self, key: &[u8], mask: Mask, finger: &mut Finger<'a>) -> u16 {
         match self.place(key, finger) {
-            Place::Node(node) => node.kids.iter().filter(|k| k.touch & mask != 0).fold(0, |m, k| m | 1 << k.frag[0]),
+            Place::Node(node) => node
+                .kids
+                .iter()
+                .filter(|k| k.touch & mask != 0)
+                .fold(0, |m, k| m | 1 << k.frag[0]),
             Place::Edge(_, kid, at) if kid.touch & mask != 0 => 1 << kid.frag[at],
             Place::Edge(..) | Place::Gap(_) => 0,
         }
@@ -125,15 +152,27 @@ impl Trie {
 
     /// What is known at the end of `key`, looked for from where the finger was.
     pub fn at_from<'a>(&'a self, key: &[u8], finger: &mut Finger<'a>) -> At {
-        let gap = |above: &Node| At { value: ValueId2 { own: above.value.below, below: above.value.below }, below: 0, touch: 0 };
+        let gap = |above: &Node| At {
+            value: ValueId2 {
+                own: above.value.below,
+                below: above.value.below,
+            },
+            below: 0,
+            touch: 0,
+        };
         match self.place(key, finger) {
             Place::Node(node) => node.at(),
-            Place::Edge(above, kid, _) => At { below: kid.touch, touch: kid.touch, ..gap(above) },
+            Place::Edge(above, kid, _) => At {
+                below: kid.touch,
+                touch: kid.touch,
+                ..gap(above)
+            },
             Place::Gap(above) => gap(above),
         }
     }
 
-    /// What follows `key` on an edge, but for the last byte, and what the node above it gives; nothing where it ends at none.
+    /// What follows `key` on an edge, but for the last byte, and what the node above it gives;
+    /// nothing where it ends at none.
     pub fn edge_from<'a>(&'a self, key: &[u8], finger: &mut Finger<'a>) -> (ValueId, &'a [u8]) {
         match self.place(key, finger) {
             Place::Edge(above, kid, at) => (above.value.below, &kid.frag[at..kid.frag.len() - 1]),
@@ -141,18 +180,32 @@ impl Trie {
         }
     }
 
-    /// Reports the values that the addresses at and below `key` answer, in a trie of nibbles, as long as `emit` returns true;
-    /// whether it always did. Where no reason of `mask` varies, what the node above gives is reported.
-    pub fn points<'a>(&'a self, key: &[u8], mask: Mask, finger: &mut Finger<'a>, emit: PointFn) -> bool {
+    /// Reports the values that the addresses at and below `key` answer, in a trie of nibbles, as
+    /// long as `emit` returns true; whether it always did. Where no reason of `mask` varies, what
+    /// the node above gives is reported.
+    pub fn points<'a>(
+        &'a self,
+        key: &[u8],
+        mask: Mask,
+        finger: &mut Finger<'a>,
+        emit: PointFn,
+    ) -> bool {
         match self.place(key, finger) {
             Place::Node(node) => node.points(mask, emit),
             Place::Gap(above) => emit(above.value.below),
-            Place::Edge(above, kid, _) => emit(above.value.below) && (kid.touch & mask == 0 || kid.points(mask, emit)),
+            Place::Edge(above, kid, _) => {
+                emit(above.value.below) && (kid.touch & mask == 0 || kid.points(mask, emit))
+            }
         }
     }
 
     fn place<'a>(&'a self, key: &[u8], finger: &mut Finger<'a>) -> Place<'a> {
-        let common = finger.key.iter().zip(key).take_while(|(a, b)| a == b).count();
+        let common = finger
+            .key
+            .iter()
+            .zip(key)
+            .take_while(|(a, b)| a == b)
+            .count();
         while finger.path.last().is_some_and(|(depth, _)| *depth > common) {
             finger.path.pop();
         }
@@ -161,10 +214,21 @@ impl Trie {
         let (mut depth, mut node) = finger.path.last().copied().unwrap_or((0, &*self.root));
         while depth < key.len() {
             let rest = &key[depth..];
-            let Some(kid) = node.kid(rest).map(|i| &*node.kids[i]) else { return Place::Gap(node) };
-            let same = kid.frag.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            let Some(kid) = node.kid(rest).map(|i| &*node.kids[i]) else {
+                return Place::Gap(node);
+            };
+            let same = kid
+                .frag
+                .iter()
+                .zip(rest)
+                .take_while(|(a, b)| a == b)
+                .count();
             if same < kid.frag.len() {
-                return if same == rest.len() { Place::Edge(node, kid, same) } else { Place::Gap(node) };
+                return if same == rest.len() {
+                    Place::Edge(node, kid, same)
+                } else {
+                    Place::Gap(node)
+                };
             }
             (depth, node) = (depth + same, kid);
             finger.path.push((depth, node));
@@ -177,8 +241,15 @@ impl Trie {
         let (mut node, mut depth) = (&*self.root, 0);
         while depth < key.len() {
             let rest = &key[depth..];
-            let Some(kid) = node.kid(rest).map(|i| &*node.kids[i]) else { return };
-            let same = kid.frag.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            let Some(kid) = node.kid(rest).map(|i| &*node.kids[i]) else {
+                return;
+            };
+            let same = kid
+                .frag
+                .iter()
+                .zip(rest)
+                .take_while(|(a, b)| a == b)
+                .count();
             if same < kid.frag.len() {
                 if same == rest.len() && kid.touch & mask != 0 {
                     // In the middle of an edge: what follows on it, then the node.
@@ -206,7 +277,8 @@ impl Trie {
         self.root.visit(&mut key, facts, values);
     }
 
-    /// Visits in order every key and edge that may have something to render, until `visit` says false.
+    /// Visits in order every key and edge that may have something to render, until `visit` says
+    /// false.
     pub fn render(&self, mask: Mask, visit: Visit) -> bool {
         self.root.render(mask, &mut Vec::new(), visit)
     }
@@ -248,7 +320,11 @@ pub enum Seen {
 
 impl Node {
     fn at(&self) -> At {
-        At { value: self.value, below: self.below, touch: self.touch }
+        At {
+            value: self.value,
+            below: self.below,
+            touch: self.touch,
+        }
     }
 
     fn kid(&self, rest: &[u8]) -> Option<usize> {
@@ -264,22 +340,35 @@ impl Node {
             return self.facts.iter().any(|(s, _)| *s == scope);
         }
         let kid = self.kid(key).map(|i| &self.kids[i]);
-        kid.is_some_and(|k| key.strip_prefix(&*k.frag).is_some_and(|rest| k.facts_at(rest, scope)))
+        kid.is_some_and(|k| {
+            key.strip_prefix(&*k.frag)
+                .is_some_and(|rest| k.facts_at(rest, scope))
+        })
     }
 
-    /// Sets the value from the state, after the children are right; then the summaries, also the children's.
+    /// Sets the value from the state, after the children are right; then the summaries, also the
+    /// children's.
     fn summarise<K: Kind>(&mut self, key: &[u8], own: ValueId, below: ValueId, pool: &mut Pool) {
         let full = K::FULL.is_some_and(|n| self.is_full(n));
         self.value = if full {
             let shared = pool.common(self.kids.iter().map(|k| k.value.below), K::len(key));
-            ValueId2 { own: shared, below: shared }
+            ValueId2 {
+                own: shared,
+                below: shared,
+            }
         } else {
             ValueId2 { own, below }
         };
         let mine = pool.interned.value(self.value.below);
         self.below = 0;
         for kid in &mut self.kids {
-            let differs = |v: ValueId| if v == self.value.below { 0 } else { pool.interned.value(v).differs(mine) };
+            let differs = |v: ValueId| {
+                if v == self.value.below {
+                    0
+                } else {
+                    pool.interned.value(v).differs(mine)
+                }
+            };
             let touch = kid.below | differs(kid.value.own) | differs(kid.value.below);
             if kid.touch != touch {
                 Arc::make_mut(kid).touch = touch;
@@ -296,7 +385,8 @@ impl Node {
     fn points(&self, mask: Mask, emit: PointFn) -> bool {
         // What a full node gives is what its children share, and no address answers by it.
         let varying = self.kids.iter().filter(|k| k.touch & mask != 0);
-        let full = Nibbles::FULL.is_some_and(|n| self.is_full(n)) && varying.clone().count() == self.kids.len();
+        let full = Nibbles::FULL.is_some_and(|n| self.is_full(n))
+            && varying.clone().count() == self.kids.len();
         (full || emit(self.value.below)) && varying.into_iter().all(|k| k.points(mask, emit))
     }
 
@@ -319,8 +409,16 @@ impl Node {
         kids.all(|kid| kid.render_edge(0, mask, self.value.below, key, visit))
     }
 
-    /// The edge to this node from its byte `from` on, and the node; `above` is what the node above gives.
-    fn render_edge(&self, from: usize, mask: Mask, above: ValueId, key: &mut Vec<u8>, visit: Visit) -> bool {
+    /// The edge to this node from its byte `from` on, and the node; `above` is what the node above
+    /// gives.
+    fn render_edge(
+        &self,
+        from: usize,
+        mask: Mask,
+        above: ValueId,
+        key: &mut Vec<u8>,
+        visit: Visit,
+    ) -> bool {
         let start = key.len();
         let mut go = true;
         for b in &self.frag[from..self.frag.len() - 1] {
@@ -340,12 +438,24 @@ struct Change<'a> {
     facts: FactsId,
 }
 
-/// Changes the facts at `change.key` somewhere at or below `node`, which ends at `depth`; `above` is the parent's state.
-fn insert<K: Kind>(node: &mut Arc<Node>, depth: usize, above: &State, change: &Change, pool: &mut Pool) {
+/// Changes the facts at `change.key` somewhere at or below `node`, which ends at `depth`; `above`
+/// is the parent's state.
+fn insert<K: Kind>(
+    node: &mut Arc<Node>,
+    depth: usize,
+    above: &State,
+    change: &Change,
+    pool: &mut Pool,
+) {
     let key = change.key;
     let node = Arc::make_mut(node);
     if depth == key.len() {
-        let mut facts: Vec<_> = node.facts.iter().copied().filter(|(s, _)| *s != change.scope).collect();
+        let mut facts: Vec<_> = node
+            .facts
+            .iter()
+            .copied()
+            .filter(|(s, _)| *s != change.scope)
+            .collect();
         if change.facts != FactsId::NONE {
             facts.push((change.scope, change.facts));
             facts.sort_unstable();
@@ -360,7 +470,11 @@ fn insert<K: Kind>(node: &mut Arc<Node>, depth: usize, above: &State, change: &C
     match node.kid(rest) {
         None if change.facts == FactsId::NONE => return,
         None => {
-            let mut kid = Node { frag: rest.into(), facts: [(change.scope, change.facts)].into(), ..Node::default() };
+            let mut kid = Node {
+                frag: rest.into(),
+                facts: [(change.scope, change.facts)].into(),
+                ..Node::default()
+            };
             recompile::<K>(&mut kid, &mut key.to_vec(), &state, pool);
             let at = node.kids.partition_point(|k| k.frag[0] < rest[0]);
             let mut kids = std::mem::take(&mut node.kids).into_vec();
@@ -368,7 +482,12 @@ fn insert<K: Kind>(node: &mut Arc<Node>, depth: usize, above: &State, change: &C
             node.kids = kids.into();
         }
         Some(i) => {
-            let same = node.kids[i].frag.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            let same = node.kids[i]
+                .frag
+                .iter()
+                .zip(rest)
+                .take_while(|(a, b)| a == b)
+                .count();
             if same < node.kids[i].frag.len() {
                 if change.facts == FactsId::NONE {
                     return;
@@ -385,11 +504,21 @@ fn insert<K: Kind>(node: &mut Arc<Node>, depth: usize, above: &State, change: &C
 }
 
 /// A new node in the middle of the edge to `kid`.
-fn split<K: Kind>(kid: &Arc<Node>, same: usize, key: &[u8], state: &State, pool: &mut Pool) -> Arc<Node> {
+fn split<K: Kind>(
+    kid: &Arc<Node>,
+    same: usize,
+    key: &[u8],
+    state: &State,
+    pool: &mut Pool,
+) -> Arc<Node> {
     let mut lower = (**kid).clone();
     let frag = std::mem::take(&mut lower.frag);
     lower.frag = frag[same..].into();
-    let mut upper = Node { frag: frag[..same].into(), kids: [Arc::new(lower)].into(), ..Node::default() };
+    let mut upper = Node {
+        frag: frag[..same].into(),
+        kids: [Arc::new(lower)].into(),
+        ..Node::default()
+    };
     let value = pool.resolve(state);
     upper.summarise::<K>(key, value, value, pool);
     Arc::new(upper)
@@ -435,8 +564,15 @@ pub struct Nibbles;
 
 impl Kind for Nibbles {
     const FULL: Option<usize> = Some(16);
-    fn enter(facts: &[(u8, FactsId)], _key: &[u8], below: &mut State, pool: &Pool) -> Option<State> {
-        facts.iter().for_each(|(len, f)| pool.enter(below, *f, *len));
+    fn enter(
+        facts: &[(u8, FactsId)],
+        _key: &[u8],
+        below: &mut State,
+        pool: &Pool,
+    ) -> Option<State> {
+        facts
+            .iter()
+            .for_each(|(len, f)| pool.enter(below, *f, *len));
         None
     }
     fn len(key: &[u8]) -> u8 {

@@ -1,8 +1,8 @@
 //! What the tables hold for a subject, kept once however many subjects share it.
 //!
-//! *Facts* are what the sources say of one subject, as stored. A *Value* is what a whole range answers after the longest
-//! match of each source was taken. Texts, facts and values are interned and named by 32-bit numbers; a sweep frees what
-//! nothing names any more.
+//! *Facts* are what the sources say of one subject, as stored. A *Value* is what a whole range
+//! answers after the longest match of each source was taken. Texts, facts and values are interned
+//! and named by 32-bit numbers; a sweep frees what nothing names any more.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -53,12 +53,14 @@ pub struct Fact {
     pub text: TextId,
 }
 
-/// One reason of an answer: its text and the length of the prefix (or the labels of the name) that is listed.
+/// One reason of an answer: its text and the length of the prefix (or the labels of the name) that
+/// is listed.
 ///
-/// Answers show the most specific listing. Rows ([`super::rows`]) send the listing with the shortest path, of several the
-/// one of the first source, with its own length and text. If anything that another server's rows can change decided
-/// between paths, such as the length, servers that follow each other could change their minds for ever; and if text and
-/// path were of different listings, a text could outlive its listing.
+/// Answers show the most specific listing. Rows ([`super::rows`]) send the listing with the
+/// shortest path, of several the one of the first source, with its own length and text. If anything
+/// that another server's rows can change decided between paths, such as the length, servers that
+/// follow each other could change their minds for ever; and if text and path were of different
+/// listings, a text could outlive its listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Item {
     /// Why.
@@ -81,7 +83,15 @@ impl Item {
     /// A listing of its own: the same for answers and rows.
     pub fn new(reason: ReasonId, len: u8, text: TextId, (hops, source): (u8, SourceId)) -> Item {
         let row_source = if hops == 0 { SourceId(0) } else { source };
-        Item { reason, len, row_len: len, hops, row_source, text, row: text }
+        Item {
+            reason,
+            len,
+            row_len: len,
+            hops,
+            row_source,
+            text,
+            row: text,
+        }
     }
 
     /// Sends the listing of `other` in rows, where its path is shorter.
@@ -89,14 +99,27 @@ impl Item {
         if (self.hops, self.row_source) <= (other.hops, other.row_source) {
             return self;
         }
-        Item { row_len: other.row_len, hops: other.hops, row_source: other.row_source, row: other.row, ..self }
+        Item {
+            row_len: other.row_len,
+            hops: other.hops,
+            row_source: other.row_source,
+            row: other.row,
+            ..self
+        }
     }
 
-    /// The listing that rows send, without the one that answers show. `None` where rows do not have it: its path is not
-    /// known, or has no room for one more store.
+    /// The listing that rows send, without the one that answers show. `None` where rows do not have
+    /// it: its path is not known, or has no room for one more store.
     pub fn sent(&self) -> Option<Item> {
         // The path is part of what `row` names, so `row_source` adds nothing.
-        (usize::from(self.hops) < MAX_HOPS).then(|| Item::new(self.reason, self.row_len, self.row, (self.hops, SourceId(0))))
+        (usize::from(self.hops) < MAX_HOPS).then(|| {
+            Item::new(
+                self.reason,
+                self.row_len,
+                self.row,
+                (self.hops, SourceId(0)),
+            )
+        })
     }
 }
 
@@ -133,7 +156,12 @@ impl Facts {
             }
         }
         let mask = items.iter().fold(0, |m, i| m | i.reason.bit());
-        Facts { exempt, facts, mask, items: items.into() }
+        Facts {
+            exempt,
+            facts,
+            mask,
+            items: items.into(),
+        }
     }
 
     /// Whether it changes what a wider listing says: then it belongs to the covering table too.
@@ -154,19 +182,29 @@ pub struct Value {
 impl Value {
     /// From items sorted by reason.
     pub fn new(items: Vec<Item>) -> Value {
-        Value { mask: items.iter().fold(0, |m, i| m | i.reason.bit()), items: items.into() }
+        Value {
+            mask: items.iter().fold(0, |m, i| m | i.reason.bit()),
+            items: items.into(),
+        }
     }
 
     /// The reasons whose part differs between two values: one has it, or text or length differ.
     pub fn differs(&self, other: &Value) -> Mask {
         let lone = self.mask ^ other.mask;
-        let both = self.items.iter().filter(|i| other.mask & i.reason.bit() != 0);
-        both.filter(|i| !other.items.contains(i)).fold(lone, |m, i| m | i.reason.bit())
+        let both = self
+            .items
+            .iter()
+            .filter(|i| other.mask & i.reason.bit() != 0);
+        both.filter(|i| !other.items.contains(i))
+            .fold(lone, |m, i| m | i.reason.bit())
     }
 
     /// The reasons that are listed by something longer than `len`.
     pub fn longer_than(&self, len: u8) -> Mask {
-        self.items.iter().filter(|i| i.len > len).fold(0, |m, i| m | i.reason.bit())
+        self.items
+            .iter()
+            .filter(|i| i.len > len)
+            .fold(0, |m, i| m | i.reason.bit())
     }
 }
 
@@ -188,7 +226,9 @@ impl Interned {
     }
     /// How an entry came here; [`FeedPath::Own`] for [`TextId::NONE`].
     pub fn path(&self, id: TextId) -> &FeedPath {
-        self.texts.get(id.0 as usize).map_or(&FeedPath::Own, |t| &t.path)
+        self.texts
+            .get(id.0 as usize)
+            .map_or(&FeedPath::Own, |t| &t.path)
     }
     fn hops(&self, id: TextId) -> u8 {
         self.path(id).hops()
@@ -238,7 +278,8 @@ pub struct RawFacts {
 }
 
 impl RawFacts {
-    /// What a verdict says now. What is held down counts as a hole, so that it also stays out of a wider listing.
+    /// What a verdict says now. What is held down counts as a hole, so that it also stays out of a
+    /// wider listing.
     pub fn of(v: &crate::model::Verdict) -> RawFacts {
         let facts = v.entries.iter().map(|e| RawFact {
             reason: e.reason,
@@ -247,11 +288,22 @@ impl RawFacts {
             text: e.text.clone(),
         });
         // A hold without an entry keeps the subject out of what is wider.
-        let lone = v.holds.iter().filter(|h| v.entry(h.reason, h.source).is_none());
-        let lone = lone.map(|h| RawFact { reason: h.reason, source: h.source, hole: true, text: EntryText::default() });
+        let lone = v
+            .holds
+            .iter()
+            .filter(|h| v.entry(h.reason, h.source).is_none());
+        let lone = lone.map(|h| RawFact {
+            reason: h.reason,
+            source: h.source,
+            hole: true,
+            text: EntryText::default(),
+        });
         let mut facts: Vec<RawFact> = facts.chain(lone).collect();
         facts.sort_by_key(|f| (f.reason, f.source));
-        RawFacts { exempt: v.exempt.is_some(), facts }
+        RawFacts {
+            exempt: v.exempt.is_some(),
+            facts,
+        }
     }
 }
 
@@ -304,7 +356,14 @@ impl Interner {
     /// The number of what is said of a subject.
     pub fn raw(&mut self, to: &mut Interned, raw: &RawFacts) -> FactsId {
         let facts = raw.facts.iter();
-        let facts = facts.map(|f| Fact { reason: f.reason, source: f.source, hole: f.hole, text: self.text(to, &f.text) }).collect();
+        let facts = facts
+            .map(|f| Fact {
+                reason: f.reason,
+                source: f.source,
+                hole: f.hole,
+                text: self.text(to, &f.text),
+            })
+            .collect();
         self.facts(to, raw.exempt, facts)
     }
 
@@ -330,7 +389,8 @@ impl Interner {
         ValueId(i)
     }
 
-    /// Frees every number that is not in use. `facts` and `values` tell what the tables name; texts follow from them.
+    /// Frees every number that is not in use. `facts` and `values` tell what the tables name; texts
+    /// follow from them.
     pub fn sweep(&mut self, to: &mut Interned, mut facts: Vec<bool>, mut values: Vec<bool>) {
         facts.resize(to.facts.len().max(1), false);
         values.resize(to.values.len().max(2), false);
@@ -341,14 +401,26 @@ impl Interner {
                 *t = true;
             }
         };
-        to.facts.iter().zip(&facts).filter(|(_, used)| **used).for_each(|(f, _)| f.facts.iter().for_each(|f| mark(f.text)));
-        to.values.iter().zip(&values).filter(|(_, used)| **used).for_each(|(v, _)| {
-            v.items.iter().for_each(|i| {
-                mark(i.text);
-                mark(i.row);
+        to.facts
+            .iter()
+            .zip(&facts)
+            .filter(|(_, used)| **used)
+            .for_each(|(f, _)| f.facts.iter().for_each(|f| mark(f.text)));
+        to.values
+            .iter()
+            .zip(&values)
+            .filter(|(_, used)| **used)
+            .for_each(|(v, _)| {
+                v.items.iter().for_each(|i| {
+                    mark(i.text);
+                    mark(i.row);
+                });
             });
-        });
-        let dead = |used: &[bool]| (0..used.len() as u32).filter(|i| !used[*i as usize]).collect();
+        let dead = |used: &[bool]| {
+            (0..used.len() as u32)
+                .filter(|i| !used[*i as usize])
+                .collect()
+        };
         self.texts.retain(|_, i| texts[*i as usize]);
         self.facts.retain(|_, i| facts[*i as usize]);
         self.values.retain(|_, i| values[*i as usize]);

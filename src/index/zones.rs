@@ -1,4 +1,5 @@
-//! Zones made ready to answer: names in wire form, codes in order, the fixed names with their records.
+//! Zones made ready to answer: names in wire form, codes in order, the fixed names with their
+//! records.
 
 use std::{
     collections::HashMap,
@@ -12,9 +13,12 @@ use super::{
     find::labels_in,
     records::{compress, record_data, relative, starts_label, wire_mail},
 };
-use crate::model::{Mask, ReasonId, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy};
+use crate::model::{
+    Mask, ReasonId, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy,
+};
 
-/// Moves when this program renders the same data differently; part of every zone's hash, so that the serial moves too.
+/// Moves when this program renders the same data differently; part of every zone's hash, so that
+/// the serial moves too.
 pub const RENDER_VERSION: u32 = 3;
 
 /// The version of a catalog's schema as TXT data: 2 (RFC 9432 section 4.2.1).
@@ -51,8 +55,8 @@ pub struct ZoneView {
     pub mask: Mask,
     /// In the order of the answer.
     pub publish: Vec<Published>,
-    /// Names with records of their own, by their labels relative to the origin in wire form without a root label; and the
-    /// names above them.
+    /// Names with records of their own, by their labels relative to the origin in wire form without
+    /// a root label; and the names above them.
     pub fixed: FxHashMap<Box<[u8]>, Fixed>,
     /// The labels next to the origin under which fixed names stand.
     tops: Vec<Box<[u8]>>,
@@ -60,7 +64,8 @@ pub struct ZoneView {
     pub(super) cuts: Vec<Box<[u8]>>,
     /// MNAME and RNAME in wire form.
     pub soa_names: Box<[u8]>,
-    /// The same in pieces: bytes as they stand, then a place in the origin where the rest is found (RFC 1035 section 4.1.4).
+    /// The same in pieces: bytes as they stand, then a place in the origin where the rest is found
+    /// (RFC 1035 section 4.1.4).
     pub soa_parts: Vec<(std::ops::Range<usize>, Option<u16>)>,
     /// TTLs: of listings, of NXDOMAIN, of an existing branch; in seconds.
     pub ttls: [u32; 3],
@@ -87,9 +92,11 @@ impl TransferRights {
         let mut out = TransferRights::default();
         for rule in &rules.allow {
             if let Some(key) = rule.strip_prefix("key:") {
-                out.keys.push(key.trim_end_matches('.').to_ascii_lowercase());
+                out.keys
+                    .push(key.trim_end_matches('.').to_ascii_lowercase());
             } else if !rule.starts_with("cert:") {
-                out.nets.push(allowed(rule).map_err(|e| e.replace("query.allow", "transfer.allow"))?);
+                out.nets
+                    .push(allowed(rule).map_err(|e| e.replace("query.allow", "transfer.allow"))?);
             }
         }
         Ok(out)
@@ -98,19 +105,41 @@ impl TransferRights {
 
 impl ZoneView {
     /// Prepares a zone. `texts` are the reasons' own texts. The error names what is wrong.
-    pub fn new(zone: &Zone, reasons: &Reasons, texts: &HashMap<String, String>) -> Result<ZoneView, String> {
+    pub fn new(
+        zone: &Zone,
+        reasons: &Reasons,
+        texts: &HashMap<String, String>,
+    ) -> Result<ZoneView, String> {
         let name = name_to_ascii(zone.origin.trim_end_matches('.'))?;
         let mut publish = Vec::new();
         for p in &zone.publish {
-            let reason = reasons.get(&p.reason).ok_or_else(|| format!("reason `{}` is not in config.toml", p.reason))?;
-            let text = p.text.as_ref().or_else(|| texts.get(&p.reason)).cloned().unwrap_or_default();
-            publish.push(Published { reason, code: p.code.octets(), text: text.into() });
+            let reason = reasons
+                .get(&p.reason)
+                .ok_or_else(|| format!("reason `{}` is not in config.toml", p.reason))?;
+            let text = p
+                .text
+                .as_ref()
+                .or_else(|| texts.get(&p.reason))
+                .cloned()
+                .unwrap_or_default();
+            publish.push(Published {
+                reason,
+                code: p.code.octets(),
+                text: text.into(),
+            });
         }
         let mut soa_names = wire_name(zone.ns.first().ok_or("ns: none is named")?)?;
         soa_names.extend(wire_mail(&zone.contact)?);
         let origin = wire_name(&name)?;
         let soa_parts = compress(&soa_names, &origin);
-        let hashed = (RENDER_VERSION, &publish.iter().map(|p| (p.reason.0, p.code, &p.text)).collect::<Vec<_>>(), without_rules(zone));
+        let hashed = (
+            RENDER_VERSION,
+            &publish
+                .iter()
+                .map(|p| (p.reason.0, p.code, &p.text))
+                .collect::<Vec<_>>(),
+            without_rules(zone),
+        );
         let hash = fnv(&postcard::to_stdvec(&hashed).map_err(|e| e.to_string())?);
         let mut view = ZoneView {
             origin: origin.into(),
@@ -125,13 +154,19 @@ impl ZoneView {
             hash,
             store: StoreId::default(),
             slot: 0,
-            allow: zone.query.allow.iter().map(|p| allowed(p)).collect::<Result<_, _>>()?,
+            allow: zone
+                .query
+                .allow
+                .iter()
+                .map(|p| allowed(p))
+                .collect::<Result<_, _>>()?,
             open: false,
             transfer: TransferRights::new(&zone.transfer)?,
             spec: zone.clone(),
             name,
         };
-        view.open = view.allow.contains(&allowed("0.0.0.0/0")?) && view.allow.contains(&allowed("::/0")?);
+        view.open =
+            view.allow.contains(&allowed("0.0.0.0/0")?) && view.allow.contains(&allowed("::/0")?);
         view.fix()?;
         Ok(view)
     }
@@ -144,8 +179,8 @@ impl ZoneView {
         self
     }
 
-    /// The zone as it is at a time: one that is retired lists nobody from a day on. What is published there is shown at the
-    /// test points all the same.
+    /// The zone as it is at a time: one that is retired lists nobody from a day on. What is
+    /// published there is shown at the test points all the same.
     #[must_use]
     pub fn at(mut self, now: Time) -> ZoneView {
         if self.spec.retire.as_ref().is_some_and(|r| r.is_empty(now)) {
@@ -162,42 +197,105 @@ impl ZoneView {
 
     /// Fills in the fixed names: the apex, the configured records, the test points.
     fn fix(&mut self) -> Result<(), String> {
-        let wrong = |r: &crate::model::zone::Record, e: &str| format!("record {} {}: {e}", r.name, r.kind);
+        let wrong =
+            |r: &crate::model::zone::Record, e: &str| format!("record {} {}: {e}", r.name, r.kind);
         self.fixed.entry(Box::new([])).or_default();
         for ns in self.spec.ns.clone() {
-            self.add(&[], Rr { rtype: rtype::NS, ttl: self.ttls[0], data: wire_name(&ns)?.into() });
+            self.add(
+                &[],
+                Rr {
+                    rtype: rtype::NS,
+                    ttl: self.ttls[0],
+                    data: wire_name(&ns)?.into(),
+                },
+            );
         }
         for r in self.spec.records.clone() {
             let place = match r.name.as_str() {
                 "@" => Vec::new(),
-                name => relative(name).and_then(|place| self.check_place(&place).map(|()| place)).map_err(|e| wrong(&r, &e))?,
+                name => relative(name)
+                    .and_then(|place| self.check_place(&place).map(|()| place))
+                    .map_err(|e| wrong(&r, &e))?,
             };
             let ttl = r.ttl.map_or(self.ttls[0], |t| t.0 as u32);
             let (rtype, data) = record_data(&r).map_err(|e| wrong(&r, &e))?;
             if rtype == rtype::NS {
                 self.check_cut(&place).map_err(|e| wrong(&r, &e))?;
             }
-            if self.fixed.get(&place[..]).is_some_and(|f| f.rrs.iter().any(|o| o.rtype == rtype && o.ttl != ttl)) {
-                return Err(wrong(&r, "records of one name and type have one TTL (RFC 2181 section 5.2)"));
+            if self
+                .fixed
+                .get(&place[..])
+                .is_some_and(|f| f.rrs.iter().any(|o| o.rtype == rtype && o.ttl != ttl))
+            {
+                return Err(wrong(
+                    &r,
+                    "records of one name and type have one TTL (RFC 2181 section 5.2)",
+                ));
             }
-            self.add(&place, Rr { rtype, ttl, data: data.into() });
+            self.add(
+                &place,
+                Rr {
+                    rtype,
+                    ttl,
+                    data: data.into(),
+                },
+            );
         }
         self.check_below_cuts()?;
-        let announced = self.spec.retire.as_ref().map(|r| txt_data(&r.words(&self.name), &self.name));
+        let announced = self
+            .spec
+            .retire
+            .as_ref()
+            .map(|r| txt_data(&r.words(&self.name), &self.name));
         if let Some(data) = announced.clone() {
-            let ttl = self.fixed.get(&[][..]).and_then(|f| f.rrs.iter().find(|o| o.rtype == rtype::TXT)).map_or(self.ttls[0], |o| o.ttl);
-            self.add(&[], Rr { rtype: rtype::TXT, ttl, data });
+            let ttl = self
+                .fixed
+                .get(&[][..])
+                .and_then(|f| f.rrs.iter().find(|o| o.rtype == rtype::TXT))
+                .map_or(self.ttls[0], |o| o.ttl);
+            self.add(
+                &[],
+                Rr {
+                    rtype: rtype::TXT,
+                    ttl,
+                    data,
+                },
+            );
         }
         for (name, codes, subject) in self.test_points() {
             let place = relative(&name)?;
             for code in &codes {
-                self.add(&place, Rr { rtype: rtype::A, ttl: self.ttls[0], data: (*code).into() });
+                self.add(
+                    &place,
+                    Rr {
+                        rtype: rtype::A,
+                        ttl: self.ttls[0],
+                        data: (*code).into(),
+                    },
+                );
             }
-            let shown = self.publish.iter().filter(|p| codes.contains(&p.code) && !p.text.is_empty());
-            let limit = if self.spec.txt == TxtPolicy::First { 1 } else { usize::MAX };
-            let texts: Vec<Box<[u8]>> = shown.take(limit).map(|p| txt_data(&p.text, &subject)).collect();
+            let shown = self
+                .publish
+                .iter()
+                .filter(|p| codes.contains(&p.code) && !p.text.is_empty());
+            let limit = if self.spec.txt == TxtPolicy::First {
+                1
+            } else {
+                usize::MAX
+            };
+            let texts: Vec<Box<[u8]>> = shown
+                .take(limit)
+                .map(|p| txt_data(&p.text, &subject))
+                .collect();
             for data in announced.clone().map_or(texts, |a| vec![a]) {
-                self.add(&place, Rr { rtype: rtype::TXT, ttl: self.ttls[0], data });
+                self.add(
+                    &place,
+                    Rr {
+                        rtype: rtype::TXT,
+                        ttl: self.ttls[0],
+                        data,
+                    },
+                );
             }
         }
         self.link();
@@ -218,27 +316,45 @@ impl ZoneView {
                 rest = next;
             }
         }
-        self.fixed.values_mut().for_each(|f| f.rrs.sort_by_key(|r| r.rtype));
+        self.fixed
+            .values_mut()
+            .for_each(|f| f.rrs.sort_by_key(|r| r.rtype));
     }
 
-    /// Whether a fixed name may stand at a place: never where a listing could be looked for, so that the two never meet.
+    /// Whether a fixed name may stand at a place: never where a listing could be looked for, so
+    /// that the two never meet.
     pub(super) fn check_place(&self, place: &[u8]) -> Result<(), String> {
         if place.len() + self.origin.len() > MAX_NAME {
-            return Err(format!("the name is longer than {MAX_NAME} bytes under the origin"));
+            return Err(format!(
+                "the name is longer than {MAX_NAME} bytes under the origin"
+            ));
         }
         if labels_in(place).any(|l| l == b"*") {
             return Err("`*` can not be a label of it: what is listed makes the wildcards".into());
         }
         match (self.spec.kind, labels_in(place).last()) {
-            (ZoneKind::Address, Some(top)) if top.len() < 2 || top.iter().all(u8::is_ascii_digit) => Err(format!(
-                "the label `{}` next to the origin could be part of an address; take two or more characters, not all digits (RFC 5782 section 2.3)",
-                top.escape_ascii()
-            )),
-            (ZoneKind::Domain | ZoneKind::Hash, Some(top)) if [&b"test"[..], b"invalid"].contains(&top) => {
-                Err(format!("`{}` is a test point of a {} zone (RFC 5782 section 5)", top.escape_ascii(), self.spec.kind.name()))
+            (ZoneKind::Address, Some(top))
+                if top.len() < 2 || top.iter().all(u8::is_ascii_digit) =>
+            {
+                Err(format!(
+                    "the label `{}` next to the origin could be part of an address; take two or more characters, not all digits (RFC 5782 section 2.3)",
+                    top.escape_ascii()
+                ))
+            }
+            (ZoneKind::Domain | ZoneKind::Hash, Some(top))
+                if [&b"test"[..], b"invalid"].contains(&top) =>
+            {
+                Err(format!(
+                    "`{}` is a test point of a {} zone (RFC 5782 section 5)",
+                    top.escape_ascii(),
+                    self.spec.kind.name()
+                ))
             }
             (ZoneKind::Hash, Some(top)) if self.spec.digest.is_some_and(|d| d.matches(top)) => {
-                Err(format!("the label `{}` next to the origin could be a digest; take another", top.escape_ascii()))
+                Err(format!(
+                    "the label `{}` next to the origin could be a digest; take another",
+                    top.escape_ascii()
+                ))
             }
             _ => Ok(()),
         }
@@ -250,15 +366,24 @@ impl ZoneView {
         at > 0 && child.origin[at..] == *self.origin && starts_label(&child.origin, at)
     }
 
-    /// Leaves the names below a child's origin to it: its name servers stand here as a delegation, so that mirrors know.
+    /// Leaves the names below a child's origin to it: its name servers stand here as a delegation,
+    /// so that mirrors know.
     pub(super) fn delegate(&mut self, child: &ZoneView) -> Result<(), String> {
         let place = child.origin[..child.origin.len() - self.origin.len()].to_vec();
-        self.check_place(&place).map_err(|e| format!("zone {} below zone {}: {e}", child.name, self.name))?;
+        self.check_place(&place)
+            .map_err(|e| format!("zone {} below zone {}: {e}", child.name, self.name))?;
         let mut hashed = [&self.hash.to_le_bytes()[..], &place].concat();
         for ns in &child.spec.ns {
             let data = wire_name(ns)?;
             hashed.extend(&data);
-            self.add(&place, Rr { rtype: rtype::NS, ttl: self.ttls[0], data: data.into() });
+            self.add(
+                &place,
+                Rr {
+                    rtype: rtype::NS,
+                    ttl: self.ttls[0],
+                    data: data.into(),
+                },
+            );
         }
         self.hash = fnv(&hashed);
         self.link();
@@ -271,23 +396,48 @@ impl ZoneView {
         for rr in addresses {
             hashed.extend(&rr.data);
             // One RRset has one TTL (RFC 2181 section 5.2).
-            let there = self.fixed.get(place).and_then(|f| f.rrs.iter().find(|o| o.rtype == rr.rtype)).map(|o| o.ttl);
-            self.add(place, Rr { ttl: there.unwrap_or(rr.ttl), ..rr });
+            let there = self
+                .fixed
+                .get(place)
+                .and_then(|f| f.rrs.iter().find(|o| o.rtype == rr.rtype))
+                .map(|o| o.ttl);
+            self.add(
+                place,
+                Rr {
+                    ttl: there.unwrap_or(rr.ttl),
+                    ..rr
+                },
+            );
         }
         self.hash = fnv(&hashed);
         self.link();
     }
 
-    /// Fills in a catalog (RFC 9432): its version, and for each member a label of its own, which the member keeps.
+    /// Fills in a catalog (RFC 9432): its version, and for each member a label of its own, which
+    /// the member keeps.
     pub(super) fn catalogue(&mut self, members: &[Box<str>]) -> Result<(), String> {
         let ttl = self.ttls[0];
-        self.add(&relative("version")?, Rr { rtype: rtype::TXT, ttl, data: CATALOG_VERSION.into() });
+        self.add(
+            &relative("version")?,
+            Rr {
+                rtype: rtype::TXT,
+                ttl,
+                data: CATALOG_VERSION.into(),
+            },
+        );
         let mut hashed = self.hash.to_le_bytes().to_vec();
         for member in members {
             let data = wire_name(member)?;
             let place = relative(&format!("{:016x}.zones", fnv(&data)))?;
             hashed.extend(&data);
-            self.add(&place, Rr { rtype: rtype::PTR, ttl, data: data.into() });
+            self.add(
+                &place,
+                Rr {
+                    rtype: rtype::PTR,
+                    ttl,
+                    data: data.into(),
+                },
+            );
         }
         self.hash = fnv(&hashed);
         self.link();
@@ -316,13 +466,21 @@ impl ZoneView {
             return vec![("test".into(), all, "test".into())];
         }
         let nibbles = |a: Ipv6Addr| {
-            let n: Vec<String> = super::trie::nibbles(a.to_bits()).iter().rev().map(|n| format!("{n:x}")).collect();
+            let n: Vec<String> = super::trie::nibbles(a.to_bits())
+                .iter()
+                .rev()
+                .map(|n| format!("{n:x}"))
+                .collect();
             n.join(".")
         };
         let mapped = Ipv4Addr::new(127, 0, 0, 2).to_ipv6_mapped();
         let mut out = vec![(nibbles(mapped), all.clone(), "127.0.0.2".into())];
         for code in all.iter().filter(|c| c[..3] == [127, 0, 0] && c[3] > 2) {
-            out.push((format!("{}.0.0.127", code[3]), vec![*code], Ipv4Addr::from(*code).to_string()));
+            out.push((
+                format!("{}.0.0.127", code[3]),
+                vec![*code],
+                Ipv4Addr::from(*code).to_string(),
+            ));
         }
         out.push(("2.0.0.127".into(), all, "127.0.0.2".into()));
         out
@@ -334,7 +492,8 @@ impl ZoneView {
         self.tops.iter().any(|t| **t == *top)
     }
 
-    /// The TTL of the SOA at the apex: a mirror answers NXDOMAIN for as long as the smaller of this and MINIMUM.
+    /// The TTL of the SOA at the apex: a mirror answers NXDOMAIN for as long as the smaller of this
+    /// and MINIMUM.
     pub fn soa_ttl(&self) -> u32 {
         self.ttls[0].min(self.ttls[1])
     }
@@ -347,19 +506,21 @@ impl ZoneView {
 }
 
 impl ZoneView {
-    /// Whether a client may transfer the zone: by its address, the key (without a final dot) that signed the request, or a
-    /// name in its certificate.
+    /// Whether a client may transfer the zone: by its address, the key (without a final dot) that
+    /// signed the request, or a name in its certificate.
     pub fn may_transfer(&self, client: IpAddr, key: Option<&str>, names: &[String]) -> bool {
         let rights = &self.transfer;
         rights.nets.iter().any(|net| net.contains(&client)) || self.allows_transfer_to(key, names)
     }
 
-    /// Whether a client may transfer the zone from any address: by the key that signed the request, or a name in its
-    /// certificate.
+    /// Whether a client may transfer the zone from any address: by the key that signed the request,
+    /// or a name in its certificate.
     pub fn allows_transfer_to(&self, key: Option<&str>, names: &[String]) -> bool {
         let keys = &self.transfer.keys;
-        key.is_some_and(|key| keys.iter().any(|k| k.eq_ignore_ascii_case(key.trim_end_matches('.'))))
-            || self.spec.transfer.allows_names(names)
+        key.is_some_and(|key| {
+            keys.iter()
+                .any(|k| k.eq_ignore_ascii_case(key.trim_end_matches('.')))
+        }) || self.spec.transfer.allows_names(names)
     }
 }
 
@@ -367,18 +528,28 @@ impl ZoneView {
 fn allowed(text: &str) -> Result<ipnet::IpNet, String> {
     match text.parse::<IpAddr>() {
         Ok(a) => Ok(a.into()),
-        Err(_) => text.parse::<ipnet::IpNet>().map(|n| n.trunc()).map_err(|_| format!("query.allow: `{text}` is not a prefix")),
+        Err(_) => text
+            .parse::<ipnet::IpNet>()
+            .map(|n| n.trunc())
+            .map_err(|_| format!("query.allow: `{text}` is not a prefix")),
     }
 }
 
 /// A zone without what does not show in its records.
 fn without_rules(zone: &Zone) -> Zone {
-    Zone { query: Default::default(), transfer: Default::default(), serial: 0, ..zone.clone() }
+    Zone {
+        query: Default::default(),
+        transfer: Default::default(),
+        serial: 0,
+        ..zone.clone()
+    }
 }
 
 /// FNV-1a, 64 bits: the same on every machine and in every version.
 fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -392,7 +563,11 @@ mod tests {
         );
         let mut reasons = Reasons::default();
         reasons.add("r")?;
-        ZoneView::new(&toml::from_str(&text).map_err(|e| e.to_string())?, &reasons, &HashMap::new())
+        ZoneView::new(
+            &toml::from_str(&text).map_err(|e| e.to_string())?,
+            &reasons,
+            &HashMap::new(),
+        )
     }
 
     fn record(name: &str) -> String {
@@ -429,17 +604,40 @@ mod tests {
 
     #[test]
     fn one_set_of_records_has_one_ttl() {
-        let two = |a: &str, b: &str| zone("address", &format!("{}{a}{}{b}", record("www"), record("www").replace("2.1", "2.2")));
+        let two = |a: &str, b: &str| {
+            zone(
+                "address",
+                &format!(
+                    "{}{a}{}{b}",
+                    record("www"),
+                    record("www").replace("2.1", "2.2")
+                ),
+            )
+        };
         assert!(two("", "ttl = '1h'\n").unwrap_err().contains("one TTL"));
         assert!(two("ttl = '1h'\n", "ttl = '60m'\n").is_ok());
-        assert!(zone("address", &format!("{}ttl = '{}d'\n", record("www"), 30_000)).unwrap_err().contains("TTL"));
+        assert!(
+            zone(
+                "address",
+                &format!("{}ttl = '{}d'\n", record("www"), 30_000)
+            )
+            .unwrap_err()
+            .contains("TTL")
+        );
     }
 
     #[test]
     fn names_are_read_in_either_form_and_a_test_point_without_a_text_has_no_txt() {
         let z = zone("address", "").unwrap();
-        assert_eq!(&*z.soa_names, b"\x03ns1\x0dxn--bcher-kva\x07example\0\x01h\x0dxn--bcher-kva\x07example\0");
-        let types: Vec<u16> = z.fixed[&b"\x012\x010\x010\x03127"[..]].rrs.iter().map(|r| r.rtype).collect();
+        assert_eq!(
+            &*z.soa_names,
+            b"\x03ns1\x0dxn--bcher-kva\x07example\0\x01h\x0dxn--bcher-kva\x07example\0"
+        );
+        let types: Vec<u16> = z.fixed[&b"\x012\x010\x010\x03127"[..]]
+            .rrs
+            .iter()
+            .map(|r| r.rtype)
+            .collect();
         assert_eq!(types, [rtype::A]);
     }
 }

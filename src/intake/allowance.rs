@@ -9,7 +9,8 @@ const DEFAULT_PERCENT: u64 = 5;
 /// That many errors are allowed at least where the number is not given, however short the list is.
 const DEFAULT_LINES: u64 = 3;
 
-/// How many lines with errors a list may have. What a rule leaves out, such as a special range, is not an error.
+/// How many lines with errors a list may have. What a rule leaves out, such as a special range, is
+/// not an error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ErrorAllowance {
     /// None.
@@ -50,12 +51,24 @@ impl fmt::Display for ErrorAllowance {
 impl FromStr for ErrorAllowance {
     type Err = String;
     fn from_str(text: &str) -> Result<ErrorAllowance, String> {
-        let wrong = || format!("`{text}` is not an allowance of errors; write true, false, a number of lines, or a part such as 2%");
+        let wrong = || {
+            format!(
+                "`{text}` is not an allowance of errors; write true, false, a number of lines, or a part such as 2%"
+            )
+        };
         match (text, text.strip_suffix('%')) {
             ("false", _) => Ok(ErrorAllowance::None),
             ("true", _) => Ok(ErrorAllowance::Default),
-            (_, Some(percent)) => percent.parse().ok().filter(|p| *p <= 100).map(ErrorAllowance::Percent).ok_or_else(wrong),
-            (lines, None) => lines.parse().map(ErrorAllowance::Lines).map_err(|_| wrong()),
+            (_, Some(percent)) => percent
+                .parse()
+                .ok()
+                .filter(|p| *p <= 100)
+                .map(ErrorAllowance::Percent)
+                .ok_or_else(wrong),
+            (lines, None) => lines
+                .parse()
+                .map(ErrorAllowance::Lines)
+                .map_err(|_| wrong()),
         }
     }
 }
@@ -70,13 +83,19 @@ impl<'de> Deserialize<'de> for ErrorAllowance {
                 f.write_str("true, false, a number of lines, or a part such as \"2%\"")
             }
             fn visit_bool<E>(self, all: bool) -> Result<ErrorAllowance, E> {
-                Ok(if all { ErrorAllowance::Default } else { ErrorAllowance::None })
+                Ok(if all {
+                    ErrorAllowance::Default
+                } else {
+                    ErrorAllowance::None
+                })
             }
             fn visit_u64<E>(self, lines: u64) -> Result<ErrorAllowance, E> {
                 Ok(ErrorAllowance::Lines(lines))
             }
             fn visit_i64<E: de::Error>(self, lines: i64) -> Result<ErrorAllowance, E> {
-                u64::try_from(lines).map(ErrorAllowance::Lines).map_err(|_| E::invalid_value(de::Unexpected::Signed(lines), &self))
+                u64::try_from(lines)
+                    .map(ErrorAllowance::Lines)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(lines), &self))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<ErrorAllowance, E> {
                 text.parse().map_err(E::custom)
@@ -104,7 +123,12 @@ mod tests {
             assert_eq!(is.to_string(), text);
         }
         for bad in ["", "yes", "-1", "101%", "%", "2.5%", "1e3"] {
-            assert!(bad.parse::<ErrorAllowance>().unwrap_err().contains("number of lines"), "{bad}");
+            assert!(
+                bad.parse::<ErrorAllowance>()
+                    .unwrap_err()
+                    .contains("number of lines"),
+                "{bad}"
+            );
         }
     }
 
@@ -120,7 +144,11 @@ mod tests {
             (ErrorAllowance::Percent(10), 19, 1),
             (ErrorAllowance::Percent(100), u64::MAX, u64::MAX),
         ] {
-            assert_eq!(allowance.allowed(entries), allowed, "{allowance} of {entries}");
+            assert_eq!(
+                allowance.allowed(entries),
+                allowed,
+                "{allowance} of {entries}"
+            );
         }
     }
 
@@ -130,7 +158,10 @@ mod tests {
         struct Row {
             skip_errors: ErrorAllowance,
         }
-        let read = |text: &str| serde_json::from_str::<Row>(&format!("{{\"skip_errors\": {text}}}")).map(|r| r.skip_errors);
+        let read = |text: &str| {
+            serde_json::from_str::<Row>(&format!("{{\"skip_errors\": {text}}}"))
+                .map(|r| r.skip_errors)
+        };
         assert_eq!(read("true").unwrap(), ErrorAllowance::Default);
         assert_eq!(read("20").unwrap(), ErrorAllowance::Lines(20));
         assert_eq!(read("\"1%\"").unwrap(), ErrorAllowance::Percent(1));

@@ -6,15 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The most lines of one import, 200 million: ten times the longest list of the field, read in minutes.
+/// The most lines of one import, 200 million: ten times the longest list of the field, read in
+/// minutes.
 const MAX_LINES: u64 = 200_000_000;
-/// The most lines without an entry, 10 million: a megabyte of gzip can hold a thousand million empty lines, and lists have
-/// headers of some hundred.
+/// The most lines without an entry, 10 million: a megabyte of gzip can hold a thousand million
+/// empty lines, and lists have headers of some hundred.
 const MAX_BARREN_LINES: u64 = 10_000_000;
 /// As many lines without an entry for each entry: what an object of indented JSON takes.
 const BARREN_LINES_PER_ENTRY: u64 = 16;
-/// The longest time of reading, without the time that the sender lets this machine wait: a list of [`MAX_LINES`] takes half of
-/// it.
+/// The longest time of reading, without the time that the sender lets this machine wait: a list of
+/// [`MAX_LINES`] takes half of it.
 const MAX_READING: Duration = Duration::from_secs(600);
 
 /// The limits of one import.
@@ -27,7 +28,11 @@ pub(super) struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { lines: MAX_LINES, barren_lines: MAX_BARREN_LINES, reading: MAX_READING }
+        Bounds {
+            lines: MAX_LINES,
+            barren_lines: MAX_BARREN_LINES,
+            reading: MAX_READING,
+        }
     }
 }
 
@@ -43,7 +48,13 @@ pub(super) struct Meter {
 
 impl Meter {
     pub fn new(bounds: Bounds) -> Meter {
-        Meter { bounds, started: Instant::now(), waited: Cell::default(), lines: Cell::default(), entries: Cell::default() }
+        Meter {
+            bounds,
+            started: Instant::now(),
+            waited: Cell::default(),
+            lines: Cell::default(),
+            entries: Cell::default(),
+        }
     }
 
     /// Counts an entry.
@@ -59,9 +70,15 @@ impl Meter {
     fn count(&self, block: &[u8]) -> io::Result<()> {
         let lines = self.lines.get() + block.iter().filter(|b| **b == b'\n').count() as u64;
         self.lines.set(lines);
-        let Bounds { lines: most, barren_lines, reading } = self.bounds;
+        let Bounds {
+            lines: most,
+            barren_lines,
+            reading,
+        } = self.bounds;
         if lines > most {
-            return Err(io::Error::other(format!("the list has more than {most} lines; import it in parts, with --mode add")));
+            return Err(io::Error::other(format!(
+                "the list has more than {most} lines; import it in parts, with --mode add"
+            )));
         }
         let entries = self.entries.get();
         // A block may hold as many entries as line ends, and they are counted after it.
@@ -73,7 +90,9 @@ impl Meter {
         }
         if self.started.elapsed().saturating_sub(self.waited.get()) > reading {
             let seconds = reading.as_secs();
-            return Err(io::Error::other(format!("reading the list takes more than {seconds} s of this machine; import it in parts")));
+            return Err(io::Error::other(format!(
+                "reading the list takes more than {seconds} s of this machine; import it in parts"
+            )));
         }
         Ok(())
     }
@@ -89,7 +108,9 @@ impl<R: Read> Read for Waiting<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let since = Instant::now();
         let read = self.inner.read(buf);
-        self.meter.waited.set(self.meter.waited.get() + since.elapsed());
+        self.meter
+            .waited
+            .set(self.meter.waited.get() + since.elapsed());
         read
     }
 }
@@ -135,11 +156,25 @@ mod tests {
     /// Reads a text line by line; the error, if one comes.
     fn read(text: &str, bounds: Bounds, entries: bool) -> Result<usize, String> {
         let meter = Meter::new(bounds);
-        let inner = io::BufReader::with_capacity(64, Waiting { inner: text.as_bytes(), meter: &meter });
-        let mut counted = Counted { inner, meter: &meter, ahead: 0 };
+        let inner = io::BufReader::with_capacity(
+            64,
+            Waiting {
+                inner: text.as_bytes(),
+                meter: &meter,
+            },
+        );
+        let mut counted = Counted {
+            inner,
+            meter: &meter,
+            ahead: 0,
+        };
         let mut line = Vec::new();
         let mut lines = 0;
-        while counted.read_until(b'\n', &mut line).map_err(|e| e.to_string())? > 0 {
+        while counted
+            .read_until(b'\n', &mut line)
+            .map_err(|e| e.to_string())?
+            > 0
+        {
             lines += 1;
             if entries && line != b"\n" {
                 meter.entry();
@@ -151,25 +186,53 @@ mod tests {
 
     #[test]
     fn a_list_with_too_many_lines_is_refused() {
-        let bounds = Bounds { lines: 100, ..Bounds::default() };
+        let bounds = Bounds {
+            lines: 100,
+            ..Bounds::default()
+        };
         assert_eq!(read(&"45.1.1.1\n".repeat(100), bounds, true), Ok(100));
-        assert!(read(&"45.1.1.1\n".repeat(101), bounds, true).unwrap_err().contains("more than 100 lines"));
+        assert!(
+            read(&"45.1.1.1\n".repeat(101), bounds, true)
+                .unwrap_err()
+                .contains("more than 100 lines")
+        );
     }
 
     #[test]
     fn empty_lines_without_end_are_refused() {
-        let bounds = Bounds { barren_lines: 1000, ..Bounds::default() };
-        assert!(read(&"\n".repeat(1001), bounds, true).unwrap_err().contains("no entry"));
+        let bounds = Bounds {
+            barren_lines: 1000,
+            ..Bounds::default()
+        };
+        assert!(
+            read(&"\n".repeat(1001), bounds, true)
+                .unwrap_err()
+                .contains("no entry")
+        );
         assert_eq!(read(&"\n".repeat(1000), bounds, true), Ok(1000));
-        assert_eq!(read(&"45.1.1.1\n".repeat(5000), bounds, true), Ok(5000), "entries are not barren");
+        assert_eq!(
+            read(&"45.1.1.1\n".repeat(5000), bounds, true),
+            Ok(5000),
+            "entries are not barren"
+        );
         // The objects of indented JSON take several lines.
-        assert_eq!(read(&"x\n\n\n\n\n\n\n\n".repeat(2000), bounds, true), Ok(16_000));
+        assert_eq!(
+            read(&"x\n\n\n\n\n\n\n\n".repeat(2000), bounds, true),
+            Ok(16_000)
+        );
     }
 
     #[test]
     fn a_list_that_takes_too_long_is_refused_but_not_for_its_sender() {
-        let bounds = Bounds { reading: Duration::ZERO, ..Bounds::default() };
-        assert!(read("45.1.1.1\n", bounds, true).unwrap_err().contains("more than 0 s"));
+        let bounds = Bounds {
+            reading: Duration::ZERO,
+            ..Bounds::default()
+        };
+        assert!(
+            read("45.1.1.1\n", bounds, true)
+                .unwrap_err()
+                .contains("more than 0 s")
+        );
         struct Slow;
         impl Read for Slow {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -178,8 +241,14 @@ mod tests {
                 Ok(1)
             }
         }
-        let meter = Meter::new(Bounds { reading: Duration::from_millis(50), ..Bounds::default() });
-        let mut slow = Waiting { inner: Slow, meter: &meter };
+        let meter = Meter::new(Bounds {
+            reading: Duration::from_millis(50),
+            ..Bounds::default()
+        });
+        let mut slow = Waiting {
+            inner: Slow,
+            meter: &meter,
+        };
         let mut buf = [0; 1];
         for _ in 0..3 {
             assert_eq!(slow.read(&mut buf).unwrap(), 1);

@@ -1,6 +1,7 @@
-//! The desk of relay tests: who is tested, what came of it, who is listed for it, and who is let go. Its rules are
-//! [`crate::model::probing`] and [`crate::model::retest`]; what it decides goes to the writer as rows and changes of one
-//! batch, so that no listing stands without its proof. One decision at a time: each reads what the one before has written.
+//! The desk of relay tests: who is tested, what came of it, who is listed for it, and who is let
+//! go. Its rules are [`crate::model::probing`] and [`crate::model::retest`]; what it decides goes
+//! to the writer as rows and changes of one batch, so that no listing stands without its proof. One
+//! decision at a time: each reads what the one before has written.
 
 mod arrive;
 mod claim;
@@ -36,7 +37,10 @@ pub use run::{Ran, Ready};
 use super::{Ledger, Refused};
 use crate::{
     clock::ClockReport,
-    model::{Subject, Time, history::Once, networks::Networks, probing, retest::Outage, special, time::Seconds},
+    model::{
+        Subject, Time, history::Once, networks::Networks, probing, retest::Outage, special,
+        time::Seconds,
+    },
     smtp::{Catalogue, Names, Tokens, message::Operator},
 };
 
@@ -46,7 +50,8 @@ pub const REASONS: [&str; 4] = ["relay", "input", "unconfirmed", "output"];
 pub const LIFETIME: Seconds = Seconds(90 * 86_400);
 /// The reason of those who asked not to be tested.
 pub const NOTEST: &str = "notest";
-/// How far ahead a claim that is not proved is given a place in the budget of its net; a day later it would be granted untested.
+/// How far ahead a claim that is not proved is given a place in the budget of its net; a day later
+/// it would be granted untested.
 const AHEAD: Seconds = Seconds(86_400);
 /// The door that says how the collector is.
 pub const COLLECTOR: &str = "collector";
@@ -70,7 +75,8 @@ pub struct Settings {
     pub operator: Operator,
     /// Addresses of the collector and of the tester.
     pub addresses: Vec<IpAddr>,
-    /// Tells other addresses at which the collector is reached: it may listen everywhere on this machine.
+    /// Tells other addresses at which the collector is reached: it may listen everywhere on this
+    /// machine.
     pub at_home: fn(&[SocketAddr], IpAddr) -> bool,
     /// Where the collector listens; nowhere: there is none.
     pub listen: Vec<SocketAddr>,
@@ -80,11 +86,13 @@ pub struct Settings {
     pub special: Vec<Subject>,
     /// Hosts of a net (/24, /48) that are tested in a day; for claims as many again.
     pub per_net: usize,
-    /// The same of one network (an AS, or where that is not known a /16 or /32), but for proved claims.
+    /// The same of one network (an AS, or where that is not known a /16 or /32), but for proved
+    /// claims.
     pub per_network: usize,
     /// Which network a host is of.
     pub networks: Arc<Networks>,
-    /// Claims without a proof that may wait for their test at the same time: as many as are surely tested in a day.
+    /// Claims without a proof that may wait for their test at the same time: as many as are surely
+    /// tested in a day.
     pub unproved: usize,
     /// Nominations of one reporter in a day.
     pub quota: u32,
@@ -116,7 +124,8 @@ pub struct TesterSource {
 }
 
 /// Finds out what a host is called; the names are those that it may have.
-pub type Known = Arc<dyn Fn(IpAddr, Vec<String>) -> Pin<Box<dyn Future<Output = Names> + Send>> + Send + Sync>;
+pub type Known =
+    Arc<dyn Fn(IpAddr, Vec<String>) -> Pin<Box<dyn Future<Output = Names> + Send>> + Send + Sync>;
 
 /// Why the desk says no.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,8 +187,8 @@ struct Health {
     open: bool,
 }
 
-/// Looks at the collector: how many were asked for, and which was the last that was done. Until then nothing is tested; it is no
-/// outage.
+/// Looks at the collector: how many were asked for, and which was the last that was done. Until
+/// then nothing is tested; it is no outage.
 #[derive(Debug, Default)]
 struct Looks {
     asked: AtomicU64,
@@ -216,8 +225,15 @@ impl Desk {
 
     /// Why no tests are made, and no messages judged.
     fn why(&self, health: &Health) -> Option<String> {
-        let mut all: Vec<String> = health.wrong.iter().map(|(door, why)| format!("{door}: {why}")).collect();
-        all.extend(self.is_unseen().then(|| format!("{COLLECTOR}: nobody has looked yet whether it is well")));
+        let mut all: Vec<String> = health
+            .wrong
+            .iter()
+            .map(|(door, why)| format!("{door}: {why}"))
+            .collect();
+        all.extend(
+            self.is_unseen()
+                .then(|| format!("{COLLECTOR}: nobody has looked yet whether it is well")),
+        );
         (!all.is_empty()).then(|| all.join("; "))
     }
 }
@@ -236,7 +252,8 @@ impl Desk {
 
     /// Takes a new configuration.
     pub fn configure(&self, settings: Settings) {
-        // Nobody has looked yet where the mail goes of a domain that is used on the Internet from now on.
+        // Nobody has looked yet where the mail goes of a domain that is used on the Internet from
+        // now on.
         let begins = settings.is_outside() && !self.settings().is_outside();
         if begins {
             self.unseen();
@@ -267,9 +284,14 @@ impl Desk {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A door says how it is: `None` for well, else what is wrong and since when. While one is not, nothing is tested or listed,
-    /// and waiting periods stand still.
-    pub fn well(&self, door: &'static str, wrong: Option<(String, Time)>, now: Time) -> Result<(), Denied> {
+    /// A door says how it is: `None` for well, else what is wrong and since when. While one is not,
+    /// nothing is tested or listed, and waiting periods stand still.
+    pub fn well(
+        &self,
+        door: &'static str,
+        wrong: Option<(String, Time)>,
+        now: Time,
+    ) -> Result<(), Denied> {
         let mut health = self.turn();
         let mut next = health.wrong.clone();
         next.retain(|(d, _)| *d != door);
@@ -297,7 +319,9 @@ impl Desk {
     fn outage(&self, sheet: &mut Sheet<'_>, more: Option<Outage>) -> Result<(), Denied> {
         let now = sheet.now;
         let mut all: Vec<Outage> = sheet.get(key::OUTAGES)?.unwrap_or_default();
-        all.iter_mut().filter(|o| o.1.is_none()).for_each(|o| o.1 = Some(now));
+        all.iter_mut()
+            .filter(|o| o.1.is_none())
+            .for_each(|o| o.1 = Some(now));
         all.extend(more);
         all.drain(..all.len().saturating_sub(100));
         sheet.put(key::OUTAGES, &all);
@@ -319,33 +343,69 @@ impl Desk {
     }
 
     /// Hands what was decided to the writer and waits until it is true.
-    fn write(&self, sheet: Sheet<'_>, line: Option<crate::store::schema::Audit>) -> Result<Option<super::Receipt>, Denied> {
+    fn write(
+        &self,
+        sheet: Sheet<'_>,
+        line: Option<crate::store::schema::Audit>,
+    ) -> Result<Option<super::Receipt>, Denied> {
         let entry = sheet.entry(line);
         if entry.is_empty() {
             return Ok(None);
         }
-        Ok(self.ledger.call(|r| super::Job::Record(Box::new(entry), r))?)
+        Ok(self
+            .ledger
+            .call(|r| super::Job::Record(Box::new(entry), r))?)
     }
 }
 
 impl Settings {
     /// What is known of a host without asking anybody.
     pub fn names(&self, target: IpAddr) -> Names {
-        let (domain, foreign, hello) = (self.domain.clone(), self.foreign.clone(), self.hello.clone());
-        Names { target, relay: None, hosted: None, user: None, domain, foreign, collector: None, hello }
+        let (domain, foreign, hello) = (
+            self.domain.clone(),
+            self.foreign.clone(),
+            self.hello.clone(),
+        );
+        Names {
+            target,
+            relay: None,
+            hosted: None,
+            user: None,
+            domain,
+            foreign,
+            collector: None,
+            hello,
+        }
     }
 
-    /// Another configuration, as far as it is taken without a restart: the collector keeps its name, and tokens stay good. Who
-    /// changes the name by which the tested know him tests on the Internet after the restart.
+    /// Another configuration, as far as it is taken without a restart: the collector keeps its
+    /// name, and tokens stay good. Who changes the name by which the tested know him tests on the
+    /// Internet after the restart.
     #[must_use]
     pub fn reloaded(&self, next: Settings) -> Settings {
-        let (domain, hello, addresses, tokens) = (self.domain.clone(), self.hello.clone(), self.addresses.clone(), self.tokens.clone());
+        let (domain, hello, addresses, tokens) = (
+            self.domain.clone(),
+            self.hello.clone(),
+            self.addresses.clone(),
+            self.tokens.clone(),
+        );
         let public = next.public && self.hello == next.hello && self.domain == next.domain;
         let (listen, sources) = (self.listen.clone(), self.sources.clone());
-        Settings { domain, hello, addresses, tokens, public, listen, port: self.port, sources, ..next }
+        Settings {
+            domain,
+            hello,
+            addresses,
+            tokens,
+            public,
+            listen,
+            port: self.port,
+            sources,
+            ..next
+        }
     }
 
-    /// Whether an address is the collector's or the tester's: what comes from there proves nothing, and it is not tested.
+    /// Whether an address is the collector's or the tester's: what comes from there proves nothing,
+    /// and it is not tested.
     pub fn is_ours(&self, addr: IpAddr) -> bool {
         let lab = self.special.iter().any(|s| s.covers(&Subject::host(addr)));
         self.addresses.contains(&addr) || !lab && (self.at_home)(&self.listen, addr)
@@ -353,23 +413,32 @@ impl Settings {
 
     /// The addresses that can test a host, in order.
     pub fn sources(&self, target: IpAddr) -> Vec<IpAddr> {
-        self.sources.iter().map(|s| s.address).filter(|a| a.is_ipv4() == target.is_ipv4()).collect()
+        self.sources
+            .iter()
+            .map(|s| s.address)
+            .filter(|a| a.is_ipv4() == target.is_ipv4())
+            .collect()
     }
 
     /// Our name in the greeting, from an address of ours; from the first where none is said.
     pub fn hello_from(&self, target: IpAddr, source: Option<IpAddr>) -> String {
         let source = source.or_else(|| self.sources(target).first().copied());
-        let own = self.sources.iter().find(|s| Some(s.address) == source).and_then(|s| s.ehlo_name.clone());
+        let own = self
+            .sources
+            .iter()
+            .find(|s| Some(s.address) == source)
+            .and_then(|s| s.ehlo_name.clone());
         own.unwrap_or_else(|| self.hello.clone())
     }
 
-    /// An address of ours that a host can not know for the same tester as another: in another net (/24, IPv6 /48), with another name
-    /// in the greeting.
+    /// An address of ours that a host can not know for the same tester as another: in another net
+    /// (/24, IPv6 /48), with another name in the greeting.
     pub fn second_source(&self, target: IpAddr, first: Option<IpAddr>) -> Option<IpAddr> {
         let all = self.sources(target);
         let first = first.or_else(|| all.first().copied())?;
         let name = |a| self.hello_from(target, Some(a));
-        all.into_iter().find(|a| probing::net(*a) != probing::net(first) && name(*a) != name(first))
+        all.into_iter()
+            .find(|a| probing::net(*a) != probing::net(first) && name(*a) != name(first))
     }
 
     /// A port that is asked for in place of the usual one; none where it is that.

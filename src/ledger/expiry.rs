@@ -1,6 +1,7 @@
-//! Ending what is due. Of what is due by one time, listings and sources end first, exemptions and holds after them, whatever
-//! their own due times, and nothing is published before all of it has ended: however late the ledger looks at the clock, no
-//! query sees a host whose exemption has ended while the listing that has ended with it still stands.
+//! Ending what is due. Of what is due by one time, listings and sources end first, exemptions and
+//! holds after them, whatever their own due times, and nothing is published before all of it has
+//! ended: however late the ledger looks at the clock, no query sees a host whose exemption has
+//! ended while the listing that has ended with it still stands.
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ impl Writer {
     /// Ends everything that is due now, and publishes it as one.
     ///
     /// # Errors
-    /// The store fails. What has ended by then is published; what stands open is ended by the next call, in the same order.
+    /// The store fails. What has ended by then is published; what stands open is ended by the next
+    /// call, in the same order.
     pub(super) fn expire(&mut self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let before = self.seq;
@@ -54,7 +56,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the listings that are due. Where all that is due fits into one commit the order makes no difference.
+    /// Ends the listings that are due. Where all that is due fits into one commit the order makes
+    /// no difference.
     fn end_listings(&mut self, now: Time) -> Result<(), StoreError> {
         let mut last = None;
         loop {
@@ -67,7 +70,9 @@ impl Writer {
                 work.end_listings(&self.store, subject).map_err(failed)?;
             }
             if !work.is_empty() {
-                work.uncover(&self.store).and_then(|()| self.commit(&work, None)).map_err(failed)?;
+                work.uncover(&self.store)
+                    .and_then(|()| self.commit(&work, None))
+                    .map_err(failed)?;
             }
             match due.into_iter().next_back() {
                 Some(end) => last = Some(end),
@@ -97,13 +102,16 @@ impl Writer {
             let mut work = Work::new(now);
             for (_, subject) in &due {
                 let change = Change::new(subject.clone(), EXPIRY, Ask::Expire);
-                // Expiry has no rule that could refuse it; what the store says to it comes back below.
+                // Expiry has no rule that could refuse it; what the store says to it comes back
+                // below.
                 if let Err(Refused::Poisoned(e)) = work.decide(&self.store, &change, |_| false) {
                     return Err(StoreError::Io(e));
                 }
             }
             work.clear_due(due);
-            work.uncover(&self.store).and_then(|()| self.commit(&work, None)).map_err(failed)?;
+            work.uncover(&self.store)
+                .and_then(|()| self.commit(&work, None))
+                .map_err(failed)?;
             self.next_due = self.store.next_due()?;
         }
         Ok(())

@@ -15,7 +15,8 @@ use crate::{
 
 /// Who ends what ends by itself.
 pub(super) const EXPIRY: &str = "expiry";
-/// The longest reason in the audit log, in characters; the whole of it stands in the subject's history.
+/// The longest reason in the audit log, in characters; the whole of it stands in the subject's
+/// history.
 const MAX_WHY: usize = 400;
 
 /// What became of a change.
@@ -31,21 +32,36 @@ pub(super) enum Decided {
 enum Origin {
     /// Somebody asked for it.
     Request,
-    /// It follows from a time, or from what a source lists now: it follows again in a restored store.
+    /// It follows from a time, or from what a source lists now: it follows again in a restored
+    /// store.
     Consequence,
     /// A row of an imported list came, changed or went.
     FeedRow,
 }
 
-/// What is asked for, with the end that an open one means, and the ends of the listing where it renews one.
+/// What is asked for, with the end that an open one means, and the ends of the listing where it
+/// renews one.
 fn renewed(verdict: &Verdict, change: &Change) -> (Ask, Option<Renewal>) {
     let mut ask = change.ask.clone();
-    let Ask::List { reason, source, until, .. } = &mut ask else { return (ask, None) };
-    let Some(entry) = verdict.entry(*reason, *source).filter(|e| !e.hole) else { return (ask, None) };
+    let Ask::List {
+        reason,
+        source,
+        until,
+        ..
+    } = &mut ask
+    else {
+        return (ask, None);
+    };
+    let Some(entry) = verdict.entry(*reason, *source).filter(|e| !e.hole) else {
+        return (ask, None);
+    };
     if change.terms.open_end == OpenEnd::Keep {
         *until = entry.until;
     }
-    let renewal = Renewal { was: entry.until, until: *until };
+    let renewal = Renewal {
+        was: entry.until,
+        until: *until,
+    };
     (ask, Some(renewal))
 }
 
@@ -109,7 +125,11 @@ impl Work {
         }
     }
 
-    fn verdict(&mut self, store: &Store, subject: &Subject) -> Result<&mut (Verdict, Verdict), Refused> {
+    fn verdict(
+        &mut self,
+        store: &Store,
+        subject: &Subject,
+    ) -> Result<&mut (Verdict, Verdict), Refused> {
         if !self.touched.contains_key(subject) {
             let v = store.verdict(subject)?;
             self.touched.insert(subject.clone(), (v.clone(), v));
@@ -119,7 +139,12 @@ impl Work {
 
     /// Decides a change on what stands after the changes before it, and folds the events in.
     /// `covered` tells whether something wider may list a subject.
-    pub(super) fn decide(&mut self, store: &Store, change: &Change, covered: impl Fn(&Subject) -> bool) -> Result<Decided, Refused> {
+    pub(super) fn decide(
+        &mut self,
+        store: &Store,
+        change: &Change,
+        covered: impl Fn(&Subject) -> bool,
+    ) -> Result<Decided, Refused> {
         let now = self.now;
         if let Some(once) = &change.terms.once {
             match self.made(store, once)? {
@@ -131,7 +156,9 @@ impl Work {
         }
         proven(&change.ask, change.evidence.as_ref()).map_err(Refused::Rule)?;
         let covers = match &change.ask {
-            Ask::Delist { .. } if covered(&change.subject) || self.touched.keys().any(covers_others) => {
+            Ask::Delist { .. }
+                if covered(&change.subject) || self.touched.keys().any(covers_others) =>
+            {
                 self.covers(store, &change.subject)?
             }
             _ => Vec::new(),
@@ -144,16 +171,34 @@ impl Work {
             return Err(Refused::Changed(revision(verdict)));
         }
         let (ask, renewal) = renewed(verdict, change);
-        let decided = decide(verdict, &ask, &covers, change.terms.breaks_hold, now, SourceId::is_feed).map_err(Refused::Rule)?;
+        let decided = decide(
+            verdict,
+            &ask,
+            &covers,
+            change.terms.breaks_hold,
+            now,
+            SourceId::is_feed,
+        )
+        .map_err(Refused::Rule)?;
         for what in &decided {
             verdict.fold(now, what);
         }
-        let origin = if matches!(change.ask, Ask::Expire) { Origin::Consequence } else { Origin::Request };
+        let origin = if matches!(change.ask, Ask::Expire) {
+            Origin::Consequence
+        } else {
+            Origin::Request
+        };
         for what in decided {
-            let event = Event { at: now, author: change.author.clone(), what, evidence: change.evidence.clone() };
+            let event = Event {
+                at: now,
+                author: change.author.clone(),
+                what,
+                evidence: change.evidence.clone(),
+            };
             self.events.push((change.subject.clone(), event, origin));
         }
-        self.once.extend(change.terms.once.map(|o| (o, change.subject.clone())));
+        self.once
+            .extend(change.terms.once.map(|o| (o, change.subject.clone())));
         if !matches!(change.ask, Ask::Expire) {
             self.audit.push(schema::Audit {
                 at: now,
@@ -161,7 +206,10 @@ impl Work {
                 from: change.terms.from.to_string(),
                 what: change.ask.word().into(),
                 about: change.subject.to_string(),
-                why: change.evidence.as_ref().map(|e| e.text.chars().take(MAX_WHY).collect()),
+                why: change
+                    .evidence
+                    .as_ref()
+                    .map(|e| e.text.chars().take(MAX_WHY).collect()),
                 ..schema::Audit::default()
             });
         }
@@ -171,24 +219,41 @@ impl Work {
     /// What became of the same request before; with commit 0 where it is in this group.
     fn made(&self, store: &Store, once: &Once) -> Result<Option<schema::Made>, Refused> {
         if let Some((o, _)) = self.once.iter().rev().find(|(o, _)| o.key == once.key) {
-            return Ok(Some(schema::Made { body: o.body, ..schema::Made::default() }));
+            return Ok(Some(schema::Made {
+                body: o.body,
+                ..schema::Made::default()
+            }));
         }
         Ok(store.made(self.now, &once.key)?)
     }
 
     /// The reasons and sources by which something wider lists a subject.
-    fn covers(&mut self, store: &Store, subject: &Subject) -> Result<Vec<(ReasonId, SourceId)>, Refused> {
+    fn covers(
+        &mut self,
+        store: &Store,
+        subject: &Subject,
+    ) -> Result<Vec<(ReasonId, SourceId)>, Refused> {
         let mut out = Vec::new();
         let mut said: Vec<(ReasonId, SourceId)> = Vec::new();
         let (_, own) = self.verdict(store, subject)?;
-        said.extend(own.entries.iter().filter(|e| e.hole).map(|e| (e.reason, e.source)));
+        said.extend(
+            own.entries
+                .iter()
+                .filter(|e| e.hole)
+                .map(|e| (e.reason, e.source)),
+        );
         for wider in subject.wider() {
             let verdict = match self.touched.get(&wider) {
                 Some((_, v)) => v.clone(),
                 None => store.verdict(&wider)?,
             };
             // The nearest word of each source counts.
-            for e in verdict.entries.iter().filter(|e| !said.contains(&(e.reason, e.source))).collect::<Vec<_>>() {
+            for e in verdict
+                .entries
+                .iter()
+                .filter(|e| !said.contains(&(e.reason, e.source)))
+                .collect::<Vec<_>>()
+            {
                 said.push((e.reason, e.source));
                 if !e.hole && !verdict.held(e.reason, e.source) && verdict.exempt.is_none() {
                     out.push((e.reason, e.source));
@@ -202,7 +267,10 @@ impl Work {
     pub(super) fn uncover(&mut self, store: &Store) -> Result<(), Refused> {
         let wide = self.touched.iter().filter(|(s, _)| covers_others(s));
         let lost = wide.flat_map(|(s, (before, after))| {
-            let gone = before.entries.iter().filter(|e| !e.hole && after.entry(e.reason, e.source).is_none_or(|a| a.hole));
+            let gone = before
+                .entries
+                .iter()
+                .filter(|e| !e.hole && after.entry(e.reason, e.source).is_none_or(|a| a.hole));
             gone.map(|e| (s.clone(), e.source)).collect::<Vec<_>>()
         });
         let lost: Vec<(Subject, SourceId)> = lost.collect();
@@ -211,7 +279,10 @@ impl Work {
         sources.dedup();
         for source in sources {
             for subject in store.held(source)? {
-                if lost.iter().any(|(wide, s)| *s == source && wide.covers(&subject)) {
+                if lost
+                    .iter()
+                    .any(|(wide, s)| *s == source && wide.covers(&subject))
+                {
                     self.uncovered(store, source, &subject)?;
                 }
             }
@@ -219,11 +290,22 @@ impl Work {
         Ok(())
     }
 
-    /// Ends a subject's holds that last with what covers it, where nothing of the source does any more.
-    fn uncovered(&mut self, store: &Store, source: SourceId, subject: &Subject) -> Result<(), Refused> {
+    /// Ends a subject's holds that last with what covers it, where nothing of the source does any
+    /// more.
+    fn uncovered(
+        &mut self,
+        store: &Store,
+        source: SourceId,
+        subject: &Subject,
+    ) -> Result<(), Refused> {
         let (_, verdict) = self.verdict(store, subject)?;
         let lasting = |h: &&Hold| h.source == source && h.until == Hold::WITH_COVER;
-        let reasons: Vec<ReasonId> = verdict.holds.iter().filter(lasting).map(|h| h.reason).collect();
+        let reasons: Vec<ReasonId> = verdict
+            .holds
+            .iter()
+            .filter(lasting)
+            .map(|h| h.reason)
+            .collect();
         for reason in reasons {
             let mut covered = false;
             for wider in subject.wider() {
@@ -233,10 +315,17 @@ impl Work {
                     None => listed(&store.verdict(&wider)?),
                 };
             }
-            let own = self.touched.get(subject).is_some_and(|(_, v)| v.entry(reason, source).is_some_and(|e| !e.hole));
+            let own = self
+                .touched
+                .get(subject)
+                .is_some_and(|(_, v)| v.entry(reason, source).is_some_and(|e| !e.hole));
             if !covered && own {
                 // The source lists the address itself too: that stays down as any removal does.
-                let what = What::Held { reason, source, until: self.now.plus(crate::model::history::HOLD) };
+                let what = What::Held {
+                    reason,
+                    source,
+                    until: self.now.plus(crate::model::history::HOLD),
+                };
                 self.folded(store, subject, EXPIRY, what, self.now)?;
             } else if !covered {
                 self.end_hold(subject, reason, source, EXPIRY);
@@ -261,34 +350,66 @@ impl Work {
     }
 
     /// Folds in an event about a subject.
-    pub(super) fn folded(&mut self, store: &Store, subject: &Subject, author: &str, what: What, at: Time) -> Result<(), Refused> {
+    pub(super) fn folded(
+        &mut self,
+        store: &Store,
+        subject: &Subject,
+        author: &str,
+        what: What,
+        at: Time,
+    ) -> Result<(), Refused> {
         let (_, verdict) = self.verdict(store, subject)?;
         verdict.fold(at, &what);
-        self.events.push((subject.clone(), Event { at, author: author.into(), what, evidence: None }, Origin::Consequence));
+        self.events.push((
+            subject.clone(),
+            Event {
+                at,
+                author: author.into(),
+                what,
+                evidence: None,
+            },
+            Origin::Consequence,
+        ));
         Ok(())
     }
 
     /// What the log of removals has to know of it.
     pub(super) fn removals(&self, v: &Vocabulary) -> Vec<Removal> {
-        let logged = self.events.iter().filter(|(.., origin)| *origin != Origin::FeedRow);
-        logged.filter_map(|(s, e, origin)| Removal::of(s, e, *origin == Origin::Consequence, v)).collect()
+        let logged = self
+            .events
+            .iter()
+            .filter(|(.., origin)| *origin != Origin::FeedRow);
+        logged
+            .filter_map(|(s, e, origin)| Removal::of(s, e, *origin == Origin::Consequence, v))
+            .collect()
     }
 
     fn end_hold(&mut self, subject: &Subject, reason: ReasonId, source: SourceId, author: &str) {
         let (now, what) = (self.now, What::HoldEnded { reason, source });
         if let Some((_, verdict)) = self.touched.get_mut(subject) {
             verdict.fold(now, &what);
-            self.events.push((subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, Origin::Consequence));
+            self.events.push((
+                subject.clone(),
+                Event {
+                    at: now,
+                    author: author.into(),
+                    what,
+                    evidence: None,
+                },
+                Origin::Consequence,
+            ));
         }
     }
 
     /// Takes over a verdict that was read before and has not changed since.
     pub(super) fn seed(&mut self, subject: Subject, verdict: Verdict) {
-        self.touched.entry(subject).or_insert_with(|| (verdict.clone(), verdict));
+        self.touched
+            .entry(subject)
+            .or_insert_with(|| (verdict.clone(), verdict));
     }
 
-    /// A feed's changed row, on what stands now. What the feed has dropped is held no longer; but where the feed's whole
-    /// life has `ended`, it has dropped nothing.
+    /// A feed's changed row, on what stands now. What the feed has dropped is held no longer; but
+    /// where the feed's whole life has `ended`, it has dropped nothing.
     pub(super) fn feed_row(
         &mut self,
         store: &Store,
@@ -301,10 +422,19 @@ impl Work {
         let (subject, old) = (&row.subject, &row.old);
         self.notes.extend(old.iter().filter_map(|e| {
             let note = e.note.clone()?;
-            Some(schema::FeedNote { subject: subject.key(), source, reason: e.reason, note })
+            Some(schema::FeedNote {
+                subject: subject.key(),
+                source,
+                reason: e.reason,
+                note,
+            })
         }));
         // What is new stands since its event, not since it was staged.
-        for e in row.new.iter_mut().filter(|e| !row.old.iter().any(|o| (o.reason, o.hole) == (e.reason, e.hole))) {
+        for e in row.new.iter_mut().filter(|e| {
+            !row.old
+                .iter()
+                .any(|o| (o.reason, o.hole) == (e.reason, e.hole))
+        }) {
             e.since = now;
         }
         let mut key = schema::feed_prefix(source, generation);
@@ -317,16 +447,32 @@ impl Work {
         self.feed_rows.push((key, value));
         let mut events = row.events(source);
         if ended {
-            events = row.old.iter().map(|e| What::Expired { reason: e.reason, source }).collect();
+            events = row
+                .old
+                .iter()
+                .map(|e| What::Expired {
+                    reason: e.reason,
+                    source,
+                })
+                .collect();
         }
         let mut lasting = false;
         let (_, verdict) = self.verdict(store, &row.subject)?;
-        for reason in row.old.iter().map(|e| e.reason).filter(|r| !row.new.iter().any(|e| e.reason == *r)) {
-            let own = |h: &Hold| (h.reason, h.source) == (reason, source) && h.until != Hold::WITH_COVER;
+        for reason in row
+            .old
+            .iter()
+            .map(|e| e.reason)
+            .filter(|r| !row.new.iter().any(|e| e.reason == *r))
+        {
+            let own =
+                |h: &Hold| (h.reason, h.source) == (reason, source) && h.until != Hold::WITH_COVER;
             if !ended && verdict.holds.iter().any(own) {
                 events.push(What::HoldEnded { reason, source });
             }
-            lasting |= verdict.holds.iter().any(|h| (h.reason, h.source, h.until) == (reason, source, Hold::WITH_COVER));
+            lasting |= verdict
+                .holds
+                .iter()
+                .any(|h| (h.reason, h.source, h.until) == (reason, source, Hold::WITH_COVER));
         }
         for what in &events {
             verdict.fold(now, what);
@@ -335,8 +481,21 @@ impl Work {
             verdict.put(e.entry(source)); // with its first day
         }
         for what in events {
-            let origin = if matches!(what, What::HoldEnded { .. }) { Origin::Consequence } else { Origin::FeedRow };
-            self.events.push((row.subject.clone(), Event { at: now, author: author.into(), what, evidence: None }, origin));
+            let origin = if matches!(what, What::HoldEnded { .. }) {
+                Origin::Consequence
+            } else {
+                Origin::FeedRow
+            };
+            self.events.push((
+                row.subject.clone(),
+                Event {
+                    at: now,
+                    author: author.into(),
+                    what,
+                    evidence: None,
+                },
+                origin,
+            ));
         }
         if lasting && !ended {
             self.uncovered(store, source, &row.subject)?;
@@ -344,8 +503,8 @@ impl Work {
         Ok(())
     }
 
-    /// Ends the holds on what a source no longer says of a subject, whose verdict is the one to come.
-    /// `covered` tells of a reason whether the source will list something wider.
+    /// Ends the holds on what a source no longer says of a subject, whose verdict is the one to
+    /// come. `covered` tells of a reason whether the source will list something wider.
     pub(super) fn release(
         &mut self,
         source: SourceId,
@@ -363,7 +522,8 @@ impl Work {
             gone.extend((!stays).then_some(h.reason));
         }
         self.seed(subject.clone(), verdict);
-        gone.into_iter().for_each(|reason| self.end_hold(subject, reason, source, author));
+        gone.into_iter()
+            .for_each(|reason| self.end_hold(subject, reason, source, author));
         Ok(())
     }
 
@@ -374,15 +534,17 @@ impl Work {
 
     /// The rows of a replaced generation go.
     pub(super) fn drop_generation(&mut self, source: SourceId, generation: u32) {
-        self.drops.push((schema::FEEDS, schema::feed_prefix(source, generation)));
+        self.drops
+            .push((schema::FEEDS, schema::feed_prefix(source, generation)));
     }
 
-    /// A source steps to another version of the zone that it follows, or follows none any more: the copy that counted until
-    /// now goes, or changes.
+    /// A source steps to another version of the zone that it follows, or follows none any more: the
+    /// copy that counted until now goes, or changes.
     pub(super) fn copied(&mut self, source: SourceId, was: Option<u32>, follow: Option<Follow>) {
         let is = follow.as_ref().map(|f| f.is.copy);
         if let Some(copy) = was.filter(|c| Some(*c) != is) {
-            self.drops.push((schema::RECORDS, schema::feed_prefix(source, copy)));
+            self.drops
+                .push((schema::RECORDS, schema::feed_prefix(source, copy)));
         }
         for (row, there) in follow.map(|f| f.records).unwrap_or_default() {
             let mut key = schema::feed_prefix(source, is.unwrap_or_default());
@@ -398,13 +560,20 @@ impl Work {
 
     /// The due dates that it sets.
     pub(super) fn dues(&self) -> impl Iterator<Item = Time> {
-        self.touched.values().filter_map(|(_, after)| after.next_due())
+        self.touched
+            .values()
+            .filter_map(|(_, after)| after.next_due())
     }
 
     /// What the tables have to be told: the subjects whose facts changed, and the facts.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&Subject, RawFacts)> {
-        let changed = self.touched.iter().map(|(s, (before, after))| (s, RawFacts::of(before), RawFacts::of(after)));
-        changed.filter(|(_, before, after)| before != after).map(|(s, _, after)| (s, after))
+        let changed = self
+            .touched
+            .iter()
+            .map(|(s, (before, after))| (s, RawFacts::of(before), RawFacts::of(after)));
+        changed
+            .filter(|(_, before, after)| before != after)
+            .map(|(s, _, after)| (s, after))
     }
 
     /// The reasons whose listings change: of addresses, of domains.
@@ -415,9 +584,17 @@ impl Work {
             if b == a {
                 continue;
             }
-            let mask = b.facts.iter().chain(&a.facts).fold(0, |m, f| m | f.reason.bit());
+            let mask = b
+                .facts
+                .iter()
+                .chain(&a.facts)
+                .fold(0, |m, f| m | f.reason.bit());
             // An exemption can take anything out of wider listings.
-            let mask = if b.exempt == a.exempt { mask } else { Mask::MAX };
+            let mask = if b.exempt == a.exempt {
+                mask
+            } else {
+                Mask::MAX
+            };
             out[usize::from(!subject.is_address())] |= mask;
         }
         out
@@ -428,7 +605,9 @@ impl Work {
         if let Some(v) = &self.vocabulary {
             crate::store::vocabulary_rows(v, batch);
         }
-        self.stale.iter().for_each(|(t, s)| batch.delete(schema::DUE, schema::due_key(*t, s)));
+        self.stale
+            .iter()
+            .for_each(|(t, s)| batch.delete(schema::DUE, schema::due_key(*t, s)));
         for (subject, (before, after)) in &self.touched {
             let key = subject.key();
             let own = |v| schema::Own::of(v).map(|o| schema::encode(&o));
@@ -439,8 +618,10 @@ impl Work {
             }
             let (was, is) = (before.next_due(), after.next_due());
             if was != is {
-                was.into_iter().for_each(|t| batch.delete(schema::DUE, schema::due_key(t, subject)));
-                is.into_iter().for_each(|t| batch.put(schema::DUE, schema::due_key(t, subject), vec![]));
+                was.into_iter()
+                    .for_each(|t| batch.delete(schema::DUE, schema::due_key(t, subject)));
+                is.into_iter()
+                    .for_each(|t| batch.put(schema::DUE, schema::due_key(t, subject), vec![]));
             }
             let held = |v: &Verdict, s| v.holds.iter().any(|h| h.source == s);
             for h in before.holds.iter().filter(|h| !held(after, h.source)) {
@@ -467,7 +648,11 @@ impl Work {
             batch.put(schema::PEOPLE, key.clone(), row.clone());
         }
         if let Some((source, list)) = &self.accepted {
-            batch.put(schema::META, schema::accepted_key(*source), schema::encode(list));
+            batch.put(
+                schema::META,
+                schema::accepted_key(*source),
+                schema::encode(list),
+            );
         }
         for (family, prefix) in &self.drops {
             batch.delete_range(family, prefix.clone(), schema::after(prefix));
@@ -475,47 +660,118 @@ impl Work {
         for (place, (subject, event, origin)) in self.events.iter().enumerate() {
             let value = schema::event_value(event);
             match *origin == Origin::FeedRow {
-                true => batch.put(schema::CHURN, schema::churn_key(event.at, subject, seq, place as u32), value),
-                false => batch.put(schema::EVENTS, schema::event_key(subject, seq, place as u32), value),
+                true => batch.put(
+                    schema::CHURN,
+                    schema::churn_key(event.at, subject, seq, place as u32),
+                    value,
+                ),
+                false => batch.put(
+                    schema::EVENTS,
+                    schema::event_key(subject, seq, place as u32),
+                    value,
+                ),
             }
         }
     }
 
-    /// The rows of who asked for it, from line `number` of the audit log on, and of requests that must not be done twice.
+    /// The rows of who asked for it, from line `number` of the audit log on, and of requests that
+    /// must not be done twice.
     pub(super) fn asked_rows(&self, number: u64, receipt: &Receipt, batch: &mut Batch) {
         for (n, line) in (number..).zip(&self.audit) {
-            let line = schema::Audit { commit: line.commit.or((receipt.commit > 0).then_some(receipt.commit)), ..line.clone() };
-            batch.put(schema::AUDIT, n.to_be_bytes().to_vec(), schema::encode(&line));
+            let line = schema::Audit {
+                commit: line
+                    .commit
+                    .or((receipt.commit > 0).then_some(receipt.commit)),
+                ..line.clone()
+            };
+            batch.put(
+                schema::AUDIT,
+                n.to_be_bytes().to_vec(),
+                schema::encode(&line),
+            );
         }
         let whole = self.audit.iter().filter_map(|line| Some((line.once?, 0)));
-        let single = self.once.iter().map(|(once, subject)| (*once, self.revision(subject).unwrap_or_default()));
+        let single = self
+            .once
+            .iter()
+            .map(|(once, subject)| (*once, self.revision(subject).unwrap_or_default()));
         for (once, revision) in single.chain(whole) {
-            let serials = receipt.serials.iter().map(|(o, s)| (o.clone(), *s)).collect();
-            let made = schema::Made { body: once.body, commit: receipt.commit, serials, revision };
-            batch.put(schema::ONCE, schema::once_key(self.now, &once.key), schema::encode(&made));
+            let serials = receipt
+                .serials
+                .iter()
+                .map(|(o, s)| (o.clone(), *s))
+                .collect();
+            let made = schema::Made {
+                body: once.body,
+                commit: receipt.commit,
+                serials,
+                revision,
+            };
+            batch.put(
+                schema::ONCE,
+                schema::once_key(self.now, &once.key),
+                schema::encode(&made),
+            );
         }
     }
 
     /// The revision of a subject after it.
     pub(super) fn revision(&self, subject: &Subject) -> Option<u64> {
-        self.touched.get(subject).map(|(_, after)| schema::revision(after))
+        self.touched
+            .get(subject)
+            .map(|(_, after)| schema::revision(after))
     }
 
-    /// Its row in the journal, and the sequence number; tells how many bytes the journal has ever had.
-    pub(super) fn journal(&self, seq: u64, serials: Vec<(String, Serial, Serial)>, bytes: u64, batch: &mut Batch) -> u64 {
+    /// Its row in the journal, and the sequence number; tells how many bytes the journal has ever
+    /// had.
+    pub(super) fn journal(
+        &self,
+        seq: u64,
+        serials: Vec<(String, Serial, Serial)>,
+        bytes: u64,
+        batch: &mut Batch,
+    ) -> u64 {
         for (origin, _, to) in &serials {
-            batch.put(schema::META, schema::serial_key(origin, *to), seq.to_be_bytes().to_vec());
+            batch.put(
+                schema::META,
+                schema::serial_key(origin, *to),
+                seq.to_be_bytes().to_vec(),
+            );
         }
-        let changed = self.touched.iter().filter(|(_, (before, after))| before != after);
-        let before = changed.map(|(s, (before, _))| (s.key(), before.clone())).collect();
-        let mut row = schema::Commit { at: self.now, bytes: 0, barrier: self.barrier, bulk: self.bulk.is_some(), before, serials };
+        let changed = self
+            .touched
+            .iter()
+            .filter(|(_, (before, after))| before != after);
+        let before = changed
+            .map(|(s, (before, _))| (s.key(), before.clone()))
+            .collect();
+        let mut row = schema::Commit {
+            at: self.now,
+            bytes: 0,
+            barrier: self.barrier,
+            bulk: self.bulk.is_some(),
+            before,
+            serials,
+        };
         row.bytes = bytes + schema::encode(&row).len() as u64;
-        batch.put(schema::JOURNAL, seq.to_be_bytes().to_vec(), schema::encode(&row));
+        batch.put(
+            schema::JOURNAL,
+            seq.to_be_bytes().to_vec(),
+            schema::encode(&row),
+        );
         if let Some(source) = self.bulk {
-            batch.put(schema::META, schema::bulk_key(seq), source.0.to_be_bytes().to_vec());
+            batch.put(
+                schema::META,
+                schema::bulk_key(seq),
+                source.0.to_be_bytes().to_vec(),
+            );
         }
         if !self.notes.is_empty() {
-            batch.put(schema::META, schema::notes_key(seq), schema::encode(&self.notes));
+            batch.put(
+                schema::META,
+                schema::notes_key(seq),
+                schema::encode(&self.notes),
+            );
         }
         batch.put(schema::META, b"seq".to_vec(), seq.to_be_bytes().to_vec());
         row.bytes

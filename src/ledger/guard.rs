@@ -1,4 +1,5 @@
-//! What may replace a list: the comparison of a new list with the last accepted one of the same source. Pure.
+//! What may replace a list: the comparison of a new list with the last accepted one of the same
+//! source. Pure.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,14 +41,20 @@ pub struct ListLimits {
 
 impl Default for ListLimits {
     fn default() -> ListLimits {
-        ListLimits { max_shrink: 50, max_growth: 10, allow_shrink: false, allow_growth: false }
+        ListLimits {
+            max_shrink: 50,
+            max_growth: 10,
+            allow_shrink: false,
+            allow_growth: false,
+        }
     }
 }
 
 /// A list that is compared with the last one.
 #[derive(Debug, Clone, Copy)]
 pub struct NewList<'a> {
-    /// How the list is applied; its kind and final record count only where it replaces the last one.
+    /// How the list is applied; its kind and final record count only where it replaces the last
+    /// one.
     pub mode: Mode,
     /// What it consists of.
     pub shape: &'a ListShape,
@@ -82,7 +89,10 @@ impl GuardTrip {
     /// What would happen, as sentences for people, without the way out.
     pub fn describe(&self) -> String {
         let (before, after) = (extent(&self.extents.before), extent(&self.extents.after));
-        let mut text = format!("{}: the source lists {before}, and would list {after}; nothing was changed", self.reason);
+        let mut text = format!(
+            "{}: the source lists {before}, and would list {after}; nothing was changed",
+            self.reason
+        );
         let shown = |what: &str, all: u64, sample: &[String]| match sample {
             [] => String::new(),
             some => format!("\n{all} {what}, such as {}", some.join(", ")),
@@ -126,7 +136,9 @@ pub enum ListRefusal {
 impl ListRefusal {
     /// What is wrong and what to do, for people; `source` is the source's name.
     pub fn describe(&self, source: &str) -> String {
-        let reset = format!("nothing was changed. If that is meant, run `orbsd source reset {source}` and import the list again");
+        let reset = format!(
+            "nothing was changed. If that is meant, run `orbsd source reset {source}` and import the list again"
+        );
         match self {
             ListRefusal::OnlyExclusions => {
                 "the list only excludes and lists nothing; nothing was changed. Check that it is the right file".into()
@@ -155,12 +167,22 @@ pub enum Passed {
 /// # Errors
 ///
 /// Returns why the list must not replace the last one; the guard trip has no difference yet.
-pub fn check(list: &NewList, last: Option<&AcceptedList>, limits: &ListLimits, now: Time) -> Result<Passed, ListRefusal> {
+pub fn check(
+    list: &NewList,
+    last: Option<&AcceptedList>,
+    limits: &ListLimits,
+    now: Time,
+) -> Result<Passed, ListRefusal> {
     if list.mode == Mode::Replace {
         check_shape(list, last)?;
     }
     let trip = |guard, reason| {
-        ListRefusal::Guard(Box::new(GuardTrip { guard, reason, extents: *list.extents, difference: Difference::default() }))
+        ListRefusal::Guard(Box::new(GuardTrip {
+            guard,
+            reason,
+            extents: *list.extents,
+            difference: Difference::default(),
+        }))
     };
     let mut passed = Passed::Within;
     if let Some(reason) = shrinks(list.extents, last, limits.max_shrink, now) {
@@ -209,54 +231,90 @@ fn falls_by_more(before: u64, after: u64, percent: u8) -> bool {
 }
 
 /// Which count falls too far, if one does.
-fn shrinks(extents: &Extents, last: Option<&AcceptedList>, max_shrink: u8, now: Time) -> Option<String> {
+fn shrinks(
+    extents: &Extents,
+    last: Option<&AcceptedList>,
+    max_shrink: u8,
+    now: Time,
+) -> Option<String> {
     let Extents { before, after, .. } = *extents;
     let hour = now.0 / SECONDS_PER_HOUR;
     let peaks = last.map_or(&[][..], |l| &l.peaks);
-    let peak = peaks.iter().filter(|(h, _)| h + DAY_HOURS > hour).fold(before, |all, (_, e)| all.max(*e));
+    let peak = peaks
+        .iter()
+        .filter(|(h, _)| h + DAY_HOURS > hour)
+        .fold(before, |all, (_, e)| all.max(*e));
     let day_shrink = MAX_DAY_SHRINK.max(max_shrink);
     // The counts before, after and at the peak, and how many entries of that kind go.
     let counts = [
-        ("entries", [&before, &after, &peak].map(|e| e.entries), extents.gone()),
-        ("covered IPv4 addresses", [&before, &after, &peak].map(|e| e.ipv4), extents.gone4),
-        ("covered IPv6 networks", [&before, &after, &peak].map(|e| e.ipv6), extents.gone6),
+        (
+            "entries",
+            [&before, &after, &peak].map(|e| e.entries),
+            extents.gone(),
+        ),
+        (
+            "covered IPv4 addresses",
+            [&before, &after, &peak].map(|e| e.ipv4),
+            extents.gone4,
+        ),
+        (
+            "covered IPv6 networks",
+            [&before, &after, &peak].map(|e| e.ipv6),
+            extents.gone6,
+        ),
     ];
     for (what, [was, is, most], gone) in counts {
         if gone > MAX_FREE_LOSS && falls_by_more(was, is, max_shrink) {
-            return Some(format!("the {what} fall by more than {max_shrink} %, from {was} to {is}"));
+            return Some(format!(
+                "the {what} fall by more than {max_shrink} %, from {was} to {is}"
+            ));
         }
         let lost = peak.entries.saturating_sub(after.entries).max(gone);
         if is < was && lost > MAX_FREE_LOSS && falls_by_more(most, is, day_shrink) {
-            return Some(format!("the {what} fall by more than {day_shrink} % within {DAY_HOURS} hours, from {most} to {is}"));
+            return Some(format!(
+                "the {what} fall by more than {day_shrink} % within {DAY_HOURS} hours, from {most} to {is}"
+            ));
         }
     }
     None
 }
 
-/// Which count grows too far, if one does. The first list of a source has nothing that it could be compared with.
+/// Which count grows too far, if one does. The first list of a source has nothing that it could be
+/// compared with.
 fn grows(extents: &Extents, max_growth: u64) -> Option<String> {
     let Extents { before, after, .. } = extents;
     if before.entries == 0 {
         return None;
     }
-    if after.entries > MAX_FREE_GROWTH && after.entries > before.entries.saturating_mul(max_growth) {
-        let (was, is) = (before.entries, after.entries);
-        return Some(format!("the entries grow to more than {max_growth} times as many, from {was} to {is}"));
-    }
-    for (was, is, widest, family) in
-        [(before.widest4, after.widest4, WIDEST_NEW4, "IPv4"), (before.widest6, after.widest6, WIDEST_NEW6, "IPv6")]
+    if after.entries > MAX_FREE_GROWTH && after.entries > before.entries.saturating_mul(max_growth)
     {
+        let (was, is) = (before.entries, after.entries);
+        return Some(format!(
+            "the entries grow to more than {max_growth} times as many, from {was} to {is}"
+        ));
+    }
+    for (was, is, widest, family) in [
+        (before.widest4, after.widest4, WIDEST_NEW4, "IPv4"),
+        (before.widest6, after.widest6, WIDEST_NEW6, "IPv6"),
+    ] {
         let wider = |len: Option<u8>| len.is_some_and(|l| l < widest);
         if wider(is) && !wider(was) {
             let is = is.unwrap_or_default();
-            return Some(format!("a prefix /{is} of {family} comes, and the source had none wider than /{widest}"));
+            return Some(format!(
+                "a prefix /{is} of {family} comes, and the source had none wider than /{widest}"
+            ));
         }
     }
     None
 }
 
 /// What is kept of a list that was accepted, for the comparison with the next one.
-pub fn accepted(list: &NewList, last: Option<AcceptedList>, passed: Passed, now: Time) -> AcceptedList {
+pub fn accepted(
+    list: &NewList,
+    last: Option<AcceptedList>,
+    passed: Passed,
+    now: Time,
+) -> AcceptedList {
     let mut out = last.unwrap_or_default();
     let listed = list.shape.addresses() > 0 || list.shape.labels() > 0;
     if list.mode == Mode::Replace && listed {
@@ -272,7 +330,8 @@ pub fn accepted(list: &NewList, last: Option<AcceptedList>, passed: Passed, now:
             after
         }
     };
-    out.peaks.retain(|(h, _)| h + DAY_HOURS > hour && *h <= hour);
+    out.peaks
+        .retain(|(h, _)| h + DAY_HOURS > hour && *h <= hour);
     match out.peaks.last_mut().filter(|(h, _)| *h == hour) {
         Some((_, peak)) => *peak = peak.max(newest),
         None => out.peaks.push((hour, newest)),
@@ -287,20 +346,50 @@ mod tests {
     const NOW: Time = Time(1_800_000_000);
 
     fn hosts(n: u64) -> Extent {
-        Extent { entries: n, ipv4: n, widest4: (n > 0).then_some(32), ..Extent::default() }
+        Extent {
+            entries: n,
+            ipv4: n,
+            widest4: (n > 0).then_some(32),
+            ..Extent::default()
+        }
     }
 
     fn shape(addresses: u64, names: u64) -> ListShape {
-        ListShape { ipv4: addresses, names, ..ListShape::default() }
+        ListShape {
+            ipv4: addresses,
+            names,
+            ..ListShape::default()
+        }
     }
 
     fn extents(before: Extent, after: Extent, gone4: u64) -> Extents {
-        Extents { before, after, gone4, gone6: 0, gone_names: 0 }
+        Extents {
+            before,
+            after,
+            gone4,
+            gone6: 0,
+            gone_names: 0,
+        }
     }
 
-    fn compare(before: Extent, after: Extent, gone: u64, last: Option<&AcceptedList>, limits: &ListLimits) -> Result<Passed, ListRefusal> {
+    fn compare(
+        before: Extent,
+        after: Extent,
+        gone: u64,
+        last: Option<&AcceptedList>,
+        limits: &ListLimits,
+    ) -> Result<Passed, ListRefusal> {
         let (shape, extents) = (shape(after.entries, 0), extents(before, after, gone));
-        check(&NewList { mode: Mode::Replace, shape: &shape, extents: &extents }, last, limits, NOW)
+        check(
+            &NewList {
+                mode: Mode::Replace,
+                shape: &shape,
+                extents: &extents,
+            },
+            last,
+            limits,
+            NOW,
+        )
     }
 
     fn guard(result: Result<Passed, ListRefusal>) -> Option<Guard> {
@@ -324,39 +413,115 @@ mod tests {
             (0, 0, false),
         ] {
             let result = compare(hosts(before), hosts(after), before - after, None, &limits);
-            assert_eq!(guard(result), trips.then_some(Guard::Shrink), "{before} to {after}");
+            assert_eq!(
+                guard(result),
+                trips.then_some(Guard::Shrink),
+                "{before} to {after}"
+            );
         }
-        let allowed = ListLimits { allow_shrink: true, ..limits };
-        assert_eq!(compare(hosts(100), hosts(1), 99, None, &allowed), Ok(Passed::Allowed));
-        let most = ListLimits { max_shrink: 90, ..limits };
-        assert_eq!(compare(hosts(100), hosts(10), 90, None, &most), Ok(Passed::Within));
-        assert_eq!(guard(compare(hosts(100), hosts(9), 91, None, &most)), Some(Guard::Shrink));
-        let off = ListLimits { max_shrink: 100, ..limits };
-        assert_eq!(compare(hosts(100), hosts(1), 99, None, &off), Ok(Passed::Within));
+        let allowed = ListLimits {
+            allow_shrink: true,
+            ..limits
+        };
+        assert_eq!(
+            compare(hosts(100), hosts(1), 99, None, &allowed),
+            Ok(Passed::Allowed)
+        );
+        let most = ListLimits {
+            max_shrink: 90,
+            ..limits
+        };
+        assert_eq!(
+            compare(hosts(100), hosts(10), 90, None, &most),
+            Ok(Passed::Within)
+        );
+        assert_eq!(
+            guard(compare(hosts(100), hosts(9), 91, None, &most)),
+            Some(Guard::Shrink)
+        );
+        let off = ListLimits {
+            max_shrink: 100,
+            ..limits
+        };
+        assert_eq!(
+            compare(hosts(100), hosts(1), 99, None, &off),
+            Ok(Passed::Within)
+        );
     }
 
     #[test]
     fn covered_addresses_shrink_like_entries() {
         let limits = ListLimits::default();
-        let nets = Extent { entries: 30, ipv4: 30 << 16, widest4: Some(16), ..Extent::default() };
+        let nets = Extent {
+            entries: 30,
+            ipv4: 30 << 16,
+            widest4: Some(16),
+            ..Extent::default()
+        };
         let result = compare(nets, hosts(30), 30, None, &limits);
-        assert!(matches!(&result, Err(ListRefusal::Guard(t)) if t.reason.contains("covered IPv4")), "{result:?}");
-        assert_eq!(compare(nets, hosts(30), 25, None, &limits), Ok(Passed::Within), "few entries go");
-        let nets = Extent { entries: 60, ipv6: 60 << 16, ipv4: 0, widest6: Some(48), ..Extent::default() };
+        assert!(
+            matches!(&result, Err(ListRefusal::Guard(t)) if t.reason.contains("covered IPv4")),
+            "{result:?}"
+        );
+        assert_eq!(
+            compare(nets, hosts(30), 25, None, &limits),
+            Ok(Passed::Within),
+            "few entries go"
+        );
+        let nets = Extent {
+            entries: 60,
+            ipv6: 60 << 16,
+            ipv4: 0,
+            widest6: Some(48),
+            ..Extent::default()
+        };
         let fewer = Extent { ipv6: 60, ..nets };
-        let gone6 = Extents { before: nets, after: fewer, gone6: 60, ..Extents::default() };
-        let list = NewList { mode: Mode::Replace, shape: &shape(60, 0), extents: &gone6 };
-        assert!(matches!(check(&list, None, &limits, NOW), Err(ListRefusal::Guard(t)) if t.reason.contains("IPv6")));
+        let gone6 = Extents {
+            before: nets,
+            after: fewer,
+            gone6: 60,
+            ..Extents::default()
+        };
+        let list = NewList {
+            mode: Mode::Replace,
+            shape: &shape(60, 0),
+            extents: &gone6,
+        };
+        assert!(
+            matches!(check(&list, None, &limits, NOW), Err(ListRefusal::Guard(t)) if t.reason.contains("IPv6"))
+        );
     }
 
     /// Entries that go in another family do not count.
     #[test]
     fn a_family_shrinks_by_its_own_entries() {
-        let both = Extent { entries: 1003, ipv4: 1000, ipv6: 3, ..Extent::default() };
-        let one = Extent { entries: 1000, ipv4: 1000, ..Extent::default() };
-        let extents = Extents { before: both, after: one, gone4: 30, gone6: 3, gone_names: 0 };
-        let list = NewList { mode: Mode::Replace, shape: &shape(1000, 0), extents: &extents };
-        assert_eq!(check(&list, None, &ListLimits::default(), NOW), Ok(Passed::Within));
+        let both = Extent {
+            entries: 1003,
+            ipv4: 1000,
+            ipv6: 3,
+            ..Extent::default()
+        };
+        let one = Extent {
+            entries: 1000,
+            ipv4: 1000,
+            ..Extent::default()
+        };
+        let extents = Extents {
+            before: both,
+            after: one,
+            gone4: 30,
+            gone6: 3,
+            gone_names: 0,
+        };
+        let list = NewList {
+            mode: Mode::Replace,
+            shape: &shape(1000, 0),
+            extents: &extents,
+        };
+        assert_eq!(
+            check(&list, None, &ListLimits::default(), NOW),
+            Ok(Passed::Within)
+        );
     }
 
     /// A list that halves every few hours is gone in a day.
@@ -366,8 +531,15 @@ mod tests {
         let mut last = None;
         let mut is = hosts(1000);
         let step = |last: Option<AcceptedList>, is: Extent, to: u64, at: Time| {
-            let (shape, extents) = (shape(to, 0), extents(is, hosts(to), is.entries.saturating_sub(to)));
-            let list = NewList { mode: Mode::Replace, shape: &shape, extents: &extents };
+            let (shape, extents) = (
+                shape(to, 0),
+                extents(is, hosts(to), is.entries.saturating_sub(to)),
+            );
+            let list = NewList {
+                mode: Mode::Replace,
+                shape: &shape,
+                extents: &extents,
+            };
             let passed = check(&list, last.as_ref(), &limits, at)?;
             Ok::<_, ListRefusal>(accepted(&list, last, passed, at))
         };
@@ -377,13 +549,35 @@ mod tests {
             is = hosts(to);
         }
         let refused = step(last.clone(), is, 150, hours(20));
-        assert!(matches!(&refused, Err(ListRefusal::Guard(t)) if t.reason.contains("24 hours, from 1000 to 150")), "{refused:?}");
-        assert!(step(last.clone(), is, 210, hours(20)).is_ok(), "a list that stays does not shrink");
-        assert!(step(last.clone(), is, 150, hours(24)).is_ok(), "a day later it is measured against less");
+        assert!(
+            matches!(&refused, Err(ListRefusal::Guard(t)) if t.reason.contains("24 hours, from 1000 to 150")),
+            "{refused:?}"
+        );
+        assert!(
+            step(last.clone(), is, 210, hours(20)).is_ok(),
+            "a list that stays does not shrink"
+        );
+        assert!(
+            step(last.clone(), is, 150, hours(24)).is_ok(),
+            "a day later it is measured against less"
+        );
         // What was allowed is not held against the next list.
         let (shape, cut) = (shape(10, 0), extents(is, hosts(10), 200));
-        let list = NewList { mode: Mode::Replace, shape: &shape, extents: &cut };
-        let passed = check(&list, last.as_ref(), &ListLimits { allow_shrink: true, ..limits }, hours(20)).unwrap();
+        let list = NewList {
+            mode: Mode::Replace,
+            shape: &shape,
+            extents: &cut,
+        };
+        let passed = check(
+            &list,
+            last.as_ref(),
+            &ListLimits {
+                allow_shrink: true,
+                ..limits
+            },
+            hours(20),
+        )
+        .unwrap();
         assert_eq!(passed, Passed::Allowed);
         let kept = accepted(&list, last, passed, hours(20));
         assert_eq!(kept.peaks.len(), 1);
@@ -396,8 +590,17 @@ mod tests {
         for minute in 0..3000u64 {
             let extents = extents(hosts(100), hosts(100), 0);
             let shape = shape(100, 0);
-            let list = NewList { mode: Mode::Replace, shape: &shape, extents: &extents };
-            last = Some(accepted(&list, last, Passed::Within, Time(NOW.0 + minute * 60)));
+            let list = NewList {
+                mode: Mode::Replace,
+                shape: &shape,
+                extents: &extents,
+            };
+            last = Some(accepted(
+                &list,
+                last,
+                Passed::Within,
+                Time(NOW.0 + minute * 60),
+            ));
         }
         assert!(last.unwrap().peaks.len() <= 24);
     }
@@ -405,19 +608,39 @@ mod tests {
     #[test]
     fn a_list_grows_tenfold_or_to_10000_entries_freely() {
         let limits = ListLimits::default();
-        for (before, after, trips) in
-            [(100, 10_000, false), (100, 10_001, true), (2000, 20_000, false), (2000, 20_001, true), (0, 1_000_000, false)]
-        {
+        for (before, after, trips) in [
+            (100, 10_000, false),
+            (100, 10_001, true),
+            (2000, 20_000, false),
+            (2000, 20_001, true),
+            (0, 1_000_000, false),
+        ] {
             let result = compare(hosts(before), hosts(after), 0, None, &limits);
-            assert_eq!(guard(result), trips.then_some(Guard::Growth), "{before} to {after}");
+            assert_eq!(
+                guard(result),
+                trips.then_some(Guard::Growth),
+                "{before} to {after}"
+            );
         }
-        let allowed = ListLimits { allow_growth: true, ..limits };
-        assert_eq!(compare(hosts(100), hosts(20_000), 0, None, &allowed), Ok(Passed::Allowed));
+        let allowed = ListLimits {
+            allow_growth: true,
+            ..limits
+        };
+        assert_eq!(
+            compare(hosts(100), hosts(20_000), 0, None, &allowed),
+            Ok(Passed::Allowed)
+        );
     }
 
     #[test]
     fn a_prefix_wider_than_ever_is_growth() {
-        let with = |widest4, widest6| Extent { entries: 10, ipv4: 10, widest4, widest6, ..Extent::default() };
+        let with = |widest4, widest6| Extent {
+            entries: 10,
+            ipv4: 10,
+            widest4,
+            widest6,
+            ..Extent::default()
+        };
         for (before, after, trips) in [
             (with(Some(24), None), with(Some(11), None), true),
             (with(Some(24), None), with(Some(12), None), false),
@@ -433,50 +656,139 @@ mod tests {
 
     #[test]
     fn a_change_of_kind_is_never_accepted() {
-        let allowed = ListLimits { allow_shrink: true, allow_growth: true, ..ListLimits::default() };
-        let last = |addresses, names| Some(AcceptedList { shape: shape(addresses, names), peaks: vec![] });
-        let names = |n| Extent { entries: n, names: n, ..Extent::default() };
+        let allowed = ListLimits {
+            allow_shrink: true,
+            allow_growth: true,
+            ..ListLimits::default()
+        };
+        let last = |addresses, names| {
+            Some(AcceptedList {
+                shape: shape(addresses, names),
+                peaks: vec![],
+            })
+        };
+        let names = |n| Extent {
+            entries: n,
+            names: n,
+            ..Extent::default()
+        };
         let run = |last: Option<AcceptedList>, before, list: ListShape, mode| {
             let extents = extents(before, hosts(0), 0);
-            check(&NewList { mode, shape: &list, extents: &extents }, last.as_ref(), &allowed, NOW)
+            check(
+                &NewList {
+                    mode,
+                    shape: &list,
+                    extents: &extents,
+                },
+                last.as_ref(),
+                &allowed,
+                NOW,
+            )
         };
         let replace = Mode::Replace;
-        assert_eq!(run(last(40, 0), hosts(40), shape(0, 3), replace), Err(ListRefusal::AddressesToNames));
-        assert_eq!(run(last(0, 40), names(40), shape(3, 0), replace), Err(ListRefusal::NamesToAddresses));
-        assert_eq!(run(None, hosts(40), shape(0, 3), replace), Err(ListRefusal::AddressesToNames), "no shape was kept");
+        assert_eq!(
+            run(last(40, 0), hosts(40), shape(0, 3), replace),
+            Err(ListRefusal::AddressesToNames)
+        );
+        assert_eq!(
+            run(last(0, 40), names(40), shape(3, 0), replace),
+            Err(ListRefusal::NamesToAddresses)
+        );
+        assert_eq!(
+            run(None, hosts(40), shape(0, 3), replace),
+            Err(ListRefusal::AddressesToNames),
+            "no shape was kept"
+        );
         assert!(run(last(40, 0), hosts(40), shape(3, 3), replace).is_ok());
         assert!(run(last(40, 1), hosts(40), shape(0, 3), replace).is_ok());
         assert!(run(last(40, 0), hosts(40), shape(0, 3), Mode::Add).is_ok());
-        assert!(run(last(0, 0), hosts(40), shape(0, 3), replace).is_ok(), "after a reset");
-        let only = ListShape { exclusions: 2, ..ListShape::default() };
-        assert_eq!(run(last(0, 0), hosts(0), only, replace), Err(ListRefusal::OnlyExclusions));
+        assert!(
+            run(last(0, 0), hosts(40), shape(0, 3), replace).is_ok(),
+            "after a reset"
+        );
+        let only = ListShape {
+            exclusions: 2,
+            ..ListShape::default()
+        };
+        assert_eq!(
+            run(last(0, 0), hosts(0), only, replace),
+            Err(ListRefusal::OnlyExclusions)
+        );
         // An empty list does not change the kind.
-        let empty =
-            accepted(&NewList { mode: replace, shape: &shape(0, 0), extents: &Extents::default() }, last(40, 0), Passed::Within, NOW);
-        assert_eq!(run(Some(empty), hosts(0), shape(0, 3), replace), Err(ListRefusal::AddressesToNames));
+        let empty = accepted(
+            &NewList {
+                mode: replace,
+                shape: &shape(0, 0),
+                extents: &Extents::default(),
+            },
+            last(40, 0),
+            Passed::Within,
+            NOW,
+        );
+        assert_eq!(
+            run(Some(empty), hosts(0), shape(0, 3), replace),
+            Err(ListRefusal::AddressesToNames)
+        );
     }
 
     #[test]
     fn a_final_record_stays_required() {
-        let ended = ListShape { final_record: true, ..shape(4, 0) };
-        let last = AcceptedList { shape: ended, peaks: vec![] };
+        let ended = ListShape {
+            final_record: true,
+            ..shape(4, 0)
+        };
+        let last = AcceptedList {
+            shape: ended,
+            peaks: vec![],
+        };
         let extents = extents(hosts(4), hosts(4), 0);
         let run = |shape: &ListShape, last: &AcceptedList| {
-            check(&NewList { mode: Mode::Replace, shape, extents: &extents }, Some(last), &ListLimits::default(), NOW)
+            check(
+                &NewList {
+                    mode: Mode::Replace,
+                    shape,
+                    extents: &extents,
+                },
+                Some(last),
+                &ListLimits::default(),
+                NOW,
+            )
         };
-        assert_eq!(run(&shape(4, 0), &last), Err(ListRefusal::FinalRecordMissing));
+        assert_eq!(
+            run(&shape(4, 0), &last),
+            Err(ListRefusal::FinalRecordMissing)
+        );
         assert_eq!(run(&ended, &last), Ok(Passed::Within));
-        assert_eq!(run(&shape(4, 0), &AcceptedList::default()), Ok(Passed::Within));
+        assert_eq!(
+            run(&shape(4, 0), &AcceptedList::default()),
+            Ok(Passed::Within)
+        );
         let text = ListRefusal::FinalRecordMissing.describe("drop");
-        assert!(text.contains("`orbsd source reset drop`") && text.contains("nothing was changed"), "{text}");
+        assert!(
+            text.contains("`orbsd source reset drop`") && text.contains("nothing was changed"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_guard_says_the_numbers_and_what_would_go() {
-        let Err(ListRefusal::Guard(mut trip)) = compare(hosts(100), hosts(10), 90, None, &ListLimits::default()) else { panic!() };
-        trip.difference = Difference { removed: 90, sample_removed: vec!["45.1.1.1".into(), "45.1.1.2".into()], ..Difference::default() };
+        let Err(ListRefusal::Guard(mut trip)) =
+            compare(hosts(100), hosts(10), 90, None, &ListLimits::default())
+        else {
+            panic!()
+        };
+        trip.difference = Difference {
+            removed: 90,
+            sample_removed: vec!["45.1.1.1".into(), "45.1.1.2".into()],
+            ..Difference::default()
+        };
         let text = trip.describe();
-        for part in ["fall by more than 50 %, from 100 to 10", "100 entries", "10 entries", "90 would go, such as 45.1.1.1, 45.1.1.2"] {
+        for part in [
+            "fall by more than 50 %, from 100 to 10",
+            "100 entries",
+            "10 entries",
+            "90 would go, such as 45.1.1.1, 45.1.1.2",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

@@ -12,7 +12,10 @@ use super::removal_log::OnLoss;
 use crate::{
     clock::Clock,
     index::Published,
-    model::{Change, Hold, Keys, Serial, SourceId, Subject, Time, Zone, history::Refusal, special::Unlistable, time::Seconds},
+    model::{
+        Change, Hold, Keys, Serial, SourceId, Subject, Time, Zone, history::Refusal,
+        special::Unlistable, time::Seconds,
+    },
     store::{
         Store, StoreError,
         schema::{self, Audit, Made},
@@ -57,7 +60,8 @@ pub struct Settings {
     pub removals: Option<std::path::PathBuf>,
     /// What is done when that log is lost or damaged.
     pub on_loss: OnLoss,
-    /// What the mirrors were seen to have. It is no part of the configuration: a reload leaves it as it is.
+    /// What the mirrors were seen to have. It is no part of the configuration: a reload leaves it
+    /// as it is.
     pub mirrors: super::SeenSerials,
     /// How many proposals an author may have.
     pub proposals: super::ProposalLimits,
@@ -91,7 +95,12 @@ pub struct Renewal {
 
 impl From<Made> for Receipt {
     fn from(m: Made) -> Receipt {
-        Receipt { commit: m.commit, serials: m.serials.into_iter().collect(), revision: Some(m.revision), renewal: None }
+        Receipt {
+            commit: m.commit,
+            serials: m.serials.into_iter().collect(),
+            revision: Some(m.revision),
+            renewal: None,
+        }
     }
 }
 
@@ -104,7 +113,9 @@ mod hex {
     }
     pub fn deserialize<'d, D: Deserializer<'d>>(d: D) -> Result<Option<u64>, D::Error> {
         let text = String::deserialize(d)?;
-        u64::from_str_radix(&text, 16).map(Some).map_err(serde::de::Error::custom)
+        u64::from_str_radix(&text, 16)
+            .map(Some)
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -134,7 +145,8 @@ pub enum Refused {
         /// Until it may be tried again.
         wait: Option<Seconds>,
     },
-    /// The store failed while it was written: it may be there or not. The ledger finds out before it takes more.
+    /// The store failed while it was written: it may be there or not. The ledger finds out before
+    /// it takes more.
     InDoubt(String),
     /// The ledger takes no writes until its store works again.
     Poisoned(String),
@@ -192,7 +204,8 @@ pub(super) enum Job {
     Configure(Box<Settings>, Reply<Receipt>),
     /// A serial for a zone.
     Serial(Box<super::SerialRequest>, Reply<super::SerialChange>),
-    /// A reason or source gets another name, with the configuration that has it and the audit record.
+    /// A reason or source gets another name, with the configuration that has it and the audit
+    /// record.
     Rename(Box<(super::Rename, Settings, Audit)>, Reply<Receipt>),
     /// The tables of the past, and the snapshot of now, for a difference.
     Past(Box<super::past::Asked>, Reply<Option<super::past::Both>>),
@@ -238,25 +251,39 @@ pub struct Health {
 impl Health {
     /// Why the store cannot be written; `None` where all is well.
     pub fn poisoned(&self) -> Option<String> {
-        self.poisoned.lock().unwrap_or_else(|e| e.into_inner()).clone()
+        self.poisoned
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .clone()
     }
-    /// Why no changes of listings are taken: the store, or the log of removals. `None` where all is well.
+    /// Why no changes of listings are taken: the store, or the log of removals. `None` where all is
+    /// well.
     pub fn writes_refused(&self) -> Option<String> {
         self.poisoned().or_else(|| self.removals().problem)
     }
     /// How the log of removals is.
     pub fn removals(&self) -> RemovalsHealth {
-        self.removals.lock().unwrap_or_else(|e| e.into_inner()).clone()
+        self.removals
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .clone()
     }
     pub(super) fn set_removals(&self, health: RemovalsHealth) {
         *self.removals.lock().unwrap_or_else(|e| e.into_inner()) = health;
     }
-    /// How many messages wait for each webhook, dead letters too; none for a webhook that is not in it.
+    /// How many messages wait for each webhook, dead letters too; none for a webhook that is not in
+    /// it.
     pub fn webhook_backlog(&self) -> std::collections::HashMap<String, u64> {
-        self.webhook_backlog.lock().unwrap_or_else(|e| e.into_inner()).clone()
+        self.webhook_backlog
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .clone()
     }
     pub(super) fn set_webhook_backlog(&self, waiting: impl Iterator<Item = (String, u64)>) {
-        *self.webhook_backlog.lock().unwrap_or_else(|e| e.into_inner()) = waiting.collect();
+        *self
+            .webhook_backlog
+            .lock()
+            .unwrap_or_else(|e| e.into_inner()) = waiting.collect();
     }
     pub(super) fn set(&self, why: Option<String>) {
         *self.poisoned.lock().unwrap_or_else(|e| e.into_inner()) = why;
@@ -275,8 +302,8 @@ pub struct Ledger {
     pub health: Arc<Health>,
     /// Trusted time.
     pub clock: Clock,
-    /// The number of the last commit, told after it is published and acknowledged; also told, whatever the number, when a
-    /// configuration was taken.
+    /// The number of the last commit, told after it is published and acknowledged; also told,
+    /// whatever the number, when a configuration was taken.
     pub commits: watch::Receiver<u64>,
     pub(super) book: Arc<ArcSwap<super::Book>>,
     pub(super) busy: Arc<Mutex<HashSet<SourceId>>>,
@@ -285,7 +312,8 @@ pub struct Ledger {
     pub(super) left: Arc<Mutex<FoundLeftBehind>>,
 }
 
-/// What a configuration has left behind, and when that was found out; `None` where it was not looked for.
+/// What a configuration has left behind, and when that was found out; `None` where it was not
+/// looked for.
 pub(super) type FoundLeftBehind = Option<(std::time::Instant, Vec<super::LeftBehind>)>;
 
 /// A change on its way; its receipt comes when it is synced and answered.
@@ -306,26 +334,36 @@ impl Ledger {
     /// Hands a change in; waits only while the queue is full.
     pub async fn submit(&self, change: Change) -> Result<Pending, Refused> {
         let (tx, rx) = oneshot::channel();
-        self.jobs.send(Job::Change(change, tx)).await.map_err(|_| Refused::Stopped)?;
+        self.jobs
+            .send(Job::Change(change, tx))
+            .await
+            .map_err(|_| Refused::Stopped)?;
         Ok(Pending(rx))
     }
 
     /// The same from a thread that may block.
     pub fn submit_blocking(&self, change: Change) -> Result<Pending, Refused> {
         let (tx, rx) = oneshot::channel();
-        self.jobs.blocking_send(Job::Change(change, tx)).map_err(|_| Refused::Stopped)?;
+        self.jobs
+            .blocking_send(Job::Change(change, tx))
+            .map_err(|_| Refused::Stopped)?;
         Ok(Pending(rx))
     }
 
     pub(super) fn call<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Refused> {
         let (tx, rx) = oneshot::channel();
-        self.jobs.blocking_send(job(tx)).map_err(|_| Refused::Stopped)?;
+        self.jobs
+            .blocking_send(job(tx))
+            .map_err(|_| Refused::Stopped)?;
         rx.blocking_recv().unwrap_or(Err(Refused::Stopped))
     }
 
     /// Takes a new configuration. May block.
     pub fn configure(&self, settings: Settings) -> Result<Receipt, Refused> {
-        let settings = Settings { mirrors: self.settings().mirrors.clone(), ..settings };
+        let settings = Settings {
+            mirrors: self.settings().mirrors.clone(),
+            ..settings
+        };
         let receipt = self.call(|r| Job::Configure(Box::new(settings.clone()), r))?;
         self.set_settings(settings);
         Ok(receipt)
@@ -343,7 +381,10 @@ impl Ledger {
 
     /// The configuration that is in force.
     pub fn settings(&self) -> Arc<Settings> {
-        self.settings.lock().unwrap_or_else(|e| e.into_inner()).clone()
+        self.settings
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .clone()
     }
 
     /// The number of a source, given now if it has none. May block.
@@ -364,7 +405,8 @@ impl Ledger {
         let _ = self.jobs.blocking_send(Job::Tick);
     }
 
-    /// Reads the whole log of removals through the writer, which acts on what is wrong with it. May block.
+    /// Reads the whole log of removals through the writer, which acts on what is wrong with it. May
+    /// block.
     pub fn verify_removals(&self) -> Result<(), Refused> {
         self.call(Job::VerifyRemovals)
     }

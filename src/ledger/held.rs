@@ -1,5 +1,5 @@
-//! Lists of feeds that a guard stopped: kept until a person decides, the feed brings another list, or the wait is over; and
-//! the events about feeds that webhooks are told.
+//! Lists of feeds that a guard stopped: kept until a person decides, the feed brings another list,
+//! or the wait is over; and the events about feeds that webhooks are told.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,7 +16,8 @@ use crate::{
 /// The keys of held lists in the family `people`, before the feed's name.
 pub(super) const HELD: &str = "held/";
 
-/// What tells one content of a file from another: device, inode, size, and when it was changed (seconds, nanoseconds).
+/// What tells one content of a file from another: device, inode, size, and when it was changed
+/// (seconds, nanoseconds).
 pub type FileMark = (u64, u64, u64, i64, i64);
 
 /// A feed's list that a guard stopped.
@@ -55,14 +56,16 @@ pub(super) fn held_key(feed: &str) -> Vec<u8> {
 
 /// A held list as a row: JSON, so that fields can be added.
 pub(super) fn held_row(held: &HeldList) -> Result<Vec<u8>, Refused> {
-    let text = serde_json::to_string(held).map_err(|e| Refused::Settings(format!("the held list cannot be stored: {e}")))?;
+    let text = serde_json::to_string(held)
+        .map_err(|e| Refused::Settings(format!("the held list cannot be stored: {e}")))?;
     Ok(schema::encode(&text))
 }
 
 /// Reads such a row.
 pub(super) fn read_held(row: &[u8]) -> Result<HeldList, StoreError> {
     let text = schema::decode::<String>(row).unwrap_or_default();
-    serde_json::from_str(&text).map_err(|e| StoreError::Damaged(format!("the list of a held feed: {e}")))
+    serde_json::from_str(&text)
+        .map_err(|e| StoreError::Damaged(format!("the list of a held feed: {e}")))
 }
 
 impl Ledger {
@@ -73,7 +76,8 @@ impl Ledger {
 }
 
 impl Writer {
-    /// The event is a commit of its own, so that each webhook gets it in order; without a webhook there is no commit.
+    /// The event is a commit of its own, so that each webhook gets it in order; without a webhook
+    /// there is no commit.
     pub(super) fn announce_feed(&mut self, event: FeedEvent) -> Result<(), Refused> {
         if let Some(why) = self.health.poisoned() {
             return Err(Refused::Poisoned(why));
@@ -91,7 +95,8 @@ impl Writer {
             self.commit(&work, None)?;
         } else if !rows.is_empty() {
             let mut batch = Batch::default();
-            rows.into_iter().for_each(|(key, row)| batch.put(schema::PEOPLE, key, row));
+            rows.into_iter()
+                .for_each(|(key, row)| batch.put(schema::PEOPLE, key, row));
             self.commit_batch(batch)?;
         }
         self.book.store(std::sync::Arc::new(book));
@@ -99,7 +104,12 @@ impl Writer {
     }
 
     /// The part of [`Writer::keep`] that is about held lists and the shapes of lists.
-    pub(super) fn keep_of_feed(&self, keep: Keep, book: &mut Book, batch: &mut Batch) -> Result<(), Refused> {
+    pub(super) fn keep_of_feed(
+        &self,
+        keep: Keep,
+        book: &mut Book,
+        batch: &mut Batch,
+    ) -> Result<(), Refused> {
         match keep {
             Keep::HeldList(held) => {
                 batch.put(schema::PEOPLE, held_key(&held.feed), held_row(&held)?);
@@ -111,8 +121,15 @@ impl Writer {
             }
             Keep::ShapeReset(source) => {
                 let last = self.store.accepted_list(source)?.unwrap_or_default();
-                let forgotten = AcceptedList { shape: ListShape::default(), ..last };
-                batch.put(schema::META, schema::accepted_key(source), schema::encode(&forgotten));
+                let forgotten = AcceptedList {
+                    shape: ListShape::default(),
+                    ..last
+                };
+                batch.put(
+                    schema::META,
+                    schema::accepted_key(source),
+                    schema::encode(&forgotten),
+                );
             }
             _ => {}
         }

@@ -1,4 +1,5 @@
-//! The ledger: the one writer, and the one order of commit: check, decide, commit, apply, publish, receipt.
+//! The ledger: the one writer, and the one order of commit: check, decide, commit, apply, publish,
+//! receipt.
 
 pub mod desk;
 mod expiry;
@@ -23,7 +24,10 @@ mod undo;
 mod writer;
 
 use handle::{GROUP, Job, QUEUE, Reply};
-pub use handle::{Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RemovalsHealth, Renewal, Settings};
+pub use handle::{
+    Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RemovalsHealth,
+    Renewal, Settings,
+};
 pub use import::{Follow, Import, ImportError};
 pub use past::Both;
 pub use people::{Book, Keep, Map};

@@ -1,5 +1,5 @@
-//! The one name space of users, programs, sources and built-in authors: a name in the history or in the audit log has one
-//! meaning.
+//! The one name space of users, programs, sources and built-in authors: a name in the history or in
+//! the audit log has one meaning.
 
 use std::collections::BTreeMap;
 
@@ -40,14 +40,25 @@ fn owners_of(name: &str, book: &Book, v: &Vocabulary) -> Vec<NameOwner> {
     let all = [
         (NameOwner::BuiltIn, is_built_in(name)),
         (NameOwner::User, book.people.keys().any(|n| same(n))),
-        (NameOwner::Program, book.tokens.values().any(|t| !t.person && same(&t.owner))),
+        (
+            NameOwner::Program,
+            book.tokens.values().any(|t| !t.person && same(&t.owner)),
+        ),
         (NameOwner::Source, sources.into_iter().any(|n| same(n))),
     ];
-    all.into_iter().filter(|(_, there)| *there).map(|(owner, _)| owner).collect()
+    all.into_iter()
+        .filter(|(_, there)| *there)
+        .map(|(owner, _)| owner)
+        .collect()
 }
 
 /// Refuses a name for a new user, program or source that something else has.
-pub(super) fn check_free(name: &str, owner: NameOwner, book: &Book, v: &Vocabulary) -> Result<(), Refused> {
+pub(super) fn check_free(
+    name: &str,
+    owner: NameOwner,
+    book: &Book,
+    v: &Vocabulary,
+) -> Result<(), Refused> {
     match owners_of(name, book, v).into_iter().find(|o| *o != owner) {
         None => Ok(()),
         Some(other) => Err(Refused::Settings(format!(
@@ -60,9 +71,15 @@ pub(super) fn check_free(name: &str, owner: NameOwner, book: &Book, v: &Vocabula
 
 /// The names that have more than one owner, with those; `feeds` are sources that are about to be.
 pub fn collisions(book: &Book, v: &Vocabulary, feeds: &[String]) -> Vec<String> {
-    let users = book.people.keys().chain(book.tokens.values().filter(|t| !t.person).map(|t| &t.owner));
+    let users = book
+        .people
+        .keys()
+        .chain(book.tokens.values().filter(|t| !t.person).map(|t| &t.owner));
     let mut found = BTreeMap::new();
-    for name in users.chain(v.sources.0.all().iter().skip(SourceId::DECIDING.len())).chain(feeds) {
+    for name in users
+        .chain(v.sources.0.all().iter().skip(SourceId::DECIDING.len()))
+        .chain(feeds)
+    {
         let mut owners = owners_of(name, book, v);
         if feeds.contains(name) && !owners.contains(&NameOwner::Source) {
             owners.push(NameOwner::Source);
@@ -98,7 +115,8 @@ mod tests {
             per_minute: None,
             revoked: None,
         };
-        book.people.insert_mut("anna".into(), crate::model::access::tests::person("anna"));
+        book.people
+            .insert_mut("anna".into(), crate::model::access::tests::person("anna"));
         book.tokens.insert_mut("a".into(), token("anna", true));
         book.tokens.insert_mut("b".into(), token("grafana", false));
         book
@@ -106,7 +124,10 @@ mod tests {
 
     fn vocabulary(sources: &[&str]) -> Vocabulary {
         let mut v = Vocabulary::default();
-        SourceId::DECIDING.iter().chain(sources).for_each(|s| drop(v.sources.add(s)));
+        SourceId::DECIDING
+            .iter()
+            .chain(sources)
+            .for_each(|s| drop(v.sources.add(s)));
         v
     }
 
@@ -126,21 +147,39 @@ mod tests {
             ("ipsum", User, false),
             ("IPSUM", Program, false),
         ] {
-            assert_eq!(check_free(name, owner, &book, &v).is_ok(), free, "{name} {owner:?}");
+            assert_eq!(
+                check_free(name, owner, &book, &v).is_ok(),
+                free,
+                "{name} {owner:?}"
+            );
         }
         for name in BUILT_IN_AUTHORS {
             for owner in [User, Program, Source] {
-                assert!(check_free(name, owner, &book, &v).is_err(), "{name} {owner:?}");
+                assert!(
+                    check_free(name, owner, &book, &v).is_err(),
+                    "{name} {owner:?}"
+                );
             }
         }
         let e = format!("{:?}", check_free("ipsum", User, &book, &v).unwrap_err());
-        assert!(e.contains("`ipsum` is the name of a source") && e.contains("another name for the user"), "{e}");
+        assert!(
+            e.contains("`ipsum` is the name of a source")
+                && e.contains("another name for the user"),
+            "{e}"
+        );
     }
 
     #[test]
     fn names_that_collide_in_an_earlier_store_are_found() {
-        assert_eq!(collisions(&book(), &vocabulary(&["ipsum"]), &["drop".into()]), Vec::<String>::new());
-        let found = collisions(&book(), &vocabulary(&["anna", "tester"]), &["grafana".into()]);
+        assert_eq!(
+            collisions(&book(), &vocabulary(&["ipsum"]), &["drop".into()]),
+            Vec::<String>::new()
+        );
+        let found = collisions(
+            &book(),
+            &vocabulary(&["anna", "tester"]),
+            &["grafana".into()],
+        );
         assert_eq!(
             found,
             [

@@ -1,4 +1,5 @@
-//! The outbox: what has to be sent out, kept in the same batch as what it tells of, until it was taken or given up.
+//! The outbox: what has to be sent out, kept in the same batch as what it tells of, until it was
+//! taken or given up.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +11,8 @@ use crate::{
     store::{Batch, Store, StoreError, schema},
 };
 
-/// Messages that wait for one webhook at most; while there are more, commits are left out, and the next message says so.
+/// Messages that wait for one webhook at most; while there are more, commits are left out, and the
+/// next message says so.
 const WAITING: u64 = 10_000;
 /// Subjects that a message names at most.
 const NAMED: usize = 1000;
@@ -92,14 +94,24 @@ impl Ledger {
     /// Tells what came of sending a message.
     pub async fn tried(&self, webhook: &str, commit: u64, tried: Tried) -> Result<(), Refused> {
         let (tx, rx) = tokio::sync::oneshot::channel();
-        self.jobs.send(Job::Tried(Box::new((webhook.into(), commit, tried)), tx)).await.map_err(|_| Refused::Stopped)?;
+        self.jobs
+            .send(Job::Tried(Box::new((webhook.into(), commit, tried)), tx))
+            .await
+            .map_err(|_| Refused::Stopped)?;
         rx.await.unwrap_or(Err(Refused::Stopped))
     }
 }
 
 impl Writer {
-    /// Adds the messages about a commit to its batch; the webhooks that get one, and those whose queue is full.
-    pub(super) fn announce(&self, seq: u64, work: &Work, serials: &BTreeMap<String, Serial>, batch: &mut Batch) -> Vec<(String, bool)> {
+    /// Adds the messages about a commit to its batch; the webhooks that get one, and those whose
+    /// queue is full.
+    pub(super) fn announce(
+        &self,
+        seq: u64,
+        work: &Work,
+        serials: &BTreeMap<String, Serial>,
+        batch: &mut Batch,
+    ) -> Vec<(String, bool)> {
         let book = self.book.load_full();
         let mut out = Vec::new();
         for hook in book.webhooks.values().filter(|h| h.paused.is_none()) {
@@ -108,7 +120,12 @@ impl Writer {
             if waiting >= WAITING {
                 continue;
             }
-            let mut subjects: Vec<&Subject> = work.touched.iter().filter(|(_, (a, b))| a != b).map(|(s, _)| s).collect();
+            let mut subjects: Vec<&Subject> = work
+                .touched
+                .iter()
+                .filter(|(_, (a, b))| a != b)
+                .map(|(s, _)| s)
+                .collect();
             subjects.sort();
             let named: Vec<&&Subject> = subjects.iter().take(NAMED).collect();
             let mut body = serde_json::json!({
@@ -117,7 +134,9 @@ impl Writer {
             });
             if let Some((event, fields)) = &work.notice {
                 body = serde_json::json!({"event": event, "commit": seq, "at": self.clock.now().to_string(), "gap": gap});
-                fields.iter().for_each(|(key, value)| body[key] = value.clone());
+                fields
+                    .iter()
+                    .for_each(|(key, value)| body[key] = value.clone());
             }
             let message = Message {
                 commit: seq,
@@ -147,12 +166,25 @@ impl Writer {
 
     /// Lets readers see how long the queues are.
     pub(super) fn report_queues(&self) {
-        self.health.set_webhook_backlog(self.queues.iter().map(|(hook, (waiting, _))| (hook.clone(), *waiting)));
+        self.health.set_webhook_backlog(
+            self.queues
+                .iter()
+                .map(|(hook, (waiting, _))| (hook.clone(), *waiting)),
+        );
     }
 
-    pub(super) fn tried(&mut self, webhook: &str, commit: u64, tried: Tried) -> Result<(), Refused> {
+    pub(super) fn tried(
+        &mut self,
+        webhook: &str,
+        commit: u64,
+        tried: Tried,
+    ) -> Result<(), Refused> {
         let key = key(webhook, commit);
-        let Some(row) = self.store.outbox_row(&key)? else { return Err(Refused::Unknown("there is no such message (any more)".into())) };
+        let Some(row) = self.store.outbox_row(&key)? else {
+            return Err(Refused::Unknown(
+                "there is no such message (any more)".into(),
+            ));
+        };
         let (mut batch, mut gone) = (Batch::default(), false);
         match (schema::decode::<Message>(&row), tried) {
             (None, _) | (_, Tried::Taken) => {
@@ -161,13 +193,25 @@ impl Writer {
             }
             (Some(mut m), Tried::Failed(why)) => {
                 m.tries += 1;
-                m.next = self.clock.now().plus(Seconds((1 << m.tries.min(20)).min(PATIENCE)));
+                m.next = self
+                    .clock
+                    .now()
+                    .plus(Seconds((1 << m.tries.min(20)).min(PATIENCE)));
                 m.problem = Some(why);
                 m.dead = m.tries >= TRIES;
                 batch.put(schema::OUTBOX, key, schema::encode(&m));
             }
             (Some(m), Tried::Again) => {
-                batch.put(schema::OUTBOX, key, schema::encode(&Message { tries: 0, next: Time(0), dead: false, ..m }));
+                batch.put(
+                    schema::OUTBOX,
+                    key,
+                    schema::encode(&Message {
+                        tries: 0,
+                        next: Time(0),
+                        dead: false,
+                        ..m
+                    }),
+                );
             }
         }
         self.commit_batch(batch)?;
@@ -183,7 +227,10 @@ impl Writer {
         let mut queues = Queues::new();
         self.store.outbox(&[], &mut |key, _| {
             let hook = key.split(|b| *b == 0).next().unwrap_or_default();
-            queues.entry(String::from_utf8_lossy(hook).into_owned()).or_default().0 += 1;
+            queues
+                .entry(String::from_utf8_lossy(hook).into_owned())
+                .or_default()
+                .0 += 1;
             Ok(true)
         })?;
         for (hook, (waiting, gap)) in &mut queues {

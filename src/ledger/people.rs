@@ -21,7 +21,8 @@ use crate::{
 /// A sorted map whose copies share what they have in common.
 pub type Map<V> = rpds::RedBlackTreeMapSync<String, V>;
 
-/// Everybody who may do something, beside those who reach the socket. A change is made in a copy, which shares all else.
+/// Everybody who may do something, beside those who reach the socket. A change is made in a copy,
+/// which shares all else.
 #[derive(Debug, Clone, Default)]
 pub struct Book {
     /// By name.
@@ -41,7 +42,8 @@ pub struct Book {
 }
 
 impl Book {
-    /// What a token may do now: its role, and no more than its person's. The error says why it may nothing.
+    /// What a token may do now: its role, and no more than its person's. The error says why it may
+    /// nothing.
     pub fn role(&self, token: &Token, now: Time) -> Result<Role, String> {
         if !token.alive(now) {
             return Err("this token was revoked, or its time is over".into());
@@ -56,7 +58,11 @@ impl Book {
     }
 
     /// Renames a reason or source in the bounds of tokens and in held lists.
-    pub(super) fn rename(&mut self, rename: &super::Rename, batch: &mut Batch) -> Result<(), Refused> {
+    pub(super) fn rename(
+        &mut self,
+        rename: &super::Rename,
+        batch: &mut Batch,
+    ) -> Result<(), Refused> {
         let all: Vec<Token> = self.tokens.values().cloned().collect();
         for mut token in all {
             let names = match rename.kind {
@@ -64,17 +70,31 @@ impl Book {
                 super::NameKind::Source => &mut token.bounds.sources,
             };
             if names.contains(&rename.from) {
-                names.iter_mut().for_each(|n| rename.forward(rename.kind, n));
-                batch.put(schema::PEOPLE, format!("{TOKEN}{}", token.id).into_bytes(), schema::encode(&token));
+                names
+                    .iter_mut()
+                    .for_each(|n| rename.forward(rename.kind, n));
+                batch.put(
+                    schema::PEOPLE,
+                    format!("{TOKEN}{}", token.id).into_bytes(),
+                    schema::encode(&token),
+                );
                 self.tokens.insert_mut(token.id.clone(), token);
             }
         }
-        let held = self.held.get(&rename.from).cloned().filter(|_| rename.kind == super::NameKind::Source);
+        let held = self
+            .held
+            .get(&rename.from)
+            .cloned()
+            .filter(|_| rename.kind == super::NameKind::Source);
         if let Some(mut held) = held {
             batch.delete(schema::PEOPLE, super::held::held_key(&rename.from));
             self.held.remove_mut(&rename.from);
             held.feed.clone_from(&rename.to);
-            batch.put(schema::PEOPLE, super::held::held_key(&held.feed), super::held::held_row(&held)?);
+            batch.put(
+                schema::PEOPLE,
+                super::held::held_key(&held.feed),
+                super::held::held_row(&held)?,
+            );
             self.held.insert_mut(held.feed.clone(), held);
         }
         Ok(())
@@ -82,9 +102,17 @@ impl Book {
 
     /// Keeps what is told of an import, and forgets the oldest where they are too many.
     fn remember(&mut self, id: String, at: Time, told: Arc<str>, batch: &mut Batch) {
-        batch.put(schema::PEOPLE, format!("{IMPORT}{id}").into_bytes(), schema::encode(&(at, &*told)));
+        batch.put(
+            schema::PEOPLE,
+            format!("{IMPORT}{id}").into_bytes(),
+            schema::encode(&(at, &*told)),
+        );
         self.imports.insert_mut(id, (at, told));
-        let oldest = self.imports.iter().min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
+        let oldest = self
+            .imports
+            .iter()
+            .min_by_key(|(_, (at, _))| *at)
+            .map(|(id, _)| id.clone());
         if let Some(oldest) = oldest.filter(|_| self.imports.size() > IMPORTS) {
             batch.delete(schema::PEOPLE, format!("{IMPORT}{oldest}").into_bytes());
             self.imports.remove_mut(&oldest);
@@ -93,13 +121,21 @@ impl Book {
 
     /// How many people can make people: there is to be one left.
     pub fn owners(&self) -> usize {
-        self.people.values().filter(|p| p.role == Role::Owner && p.disabled.is_none()).count()
+        self.people
+            .values()
+            .filter(|p| p.role == Role::Owner && p.disabled.is_none())
+            .count()
     }
 
     pub(super) fn read(store: &Store) -> Result<Book, StoreError> {
         let mut out = Book::default();
         for (key, value) in store.people()? {
-            let damaged = || StoreError::Damaged(format!("what is kept of {} can not be read", String::from_utf8_lossy(&key)));
+            let damaged = || {
+                StoreError::Damaged(format!(
+                    "what is kept of {} can not be read",
+                    String::from_utf8_lossy(&key)
+                ))
+            };
             if key.starts_with(PERSON.as_bytes()) {
                 let p: Person = schema::decode(&value).ok_or_else(damaged)?;
                 out.people.insert_mut(p.name.clone(), p);
@@ -113,10 +149,14 @@ impl Book {
                 out.proposals.add(read_row(&value)?, true);
             } else if let Some(id) = key.strip_prefix(USED.as_bytes()) {
                 let at: Time = schema::decode(&value).ok_or_else(damaged)?;
-                out.used.insert_mut(String::from_utf8_lossy(id).into_owned(), at);
+                out.used
+                    .insert_mut(String::from_utf8_lossy(id).into_owned(), at);
             } else if let Some(id) = key.strip_prefix(IMPORT.as_bytes()) {
                 let import: (Time, String) = schema::decode(&value).ok_or_else(damaged)?;
-                out.imports.insert_mut(String::from_utf8_lossy(id).into_owned(), (import.0, import.1.into()));
+                out.imports.insert_mut(
+                    String::from_utf8_lossy(id).into_owned(),
+                    (import.0, import.1.into()),
+                );
             } else if key.starts_with(HELD.as_bytes()) {
                 let held = read_held(&value)?;
                 out.held.insert_mut(held.feed.clone(), held);
@@ -128,8 +168,8 @@ impl Book {
     }
 }
 
-/// Who proposed how much on the day of the last record of the audit log, and that day. At most [`MAX_AUDIT_SCAN`] records are
-/// read: one that is older counts no more.
+/// Who proposed how much on the day of the last record of the audit log, and that day. At most
+/// [`MAX_AUDIT_SCAN`] records are read: one that is older counts no more.
 fn proposed_on_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), StoreError> {
     let (mut last_day, mut scanned) = (None, 0);
     let mut authors = HashMap::new();
@@ -139,14 +179,17 @@ fn proposed_on_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), S
         if day < *last_day.get_or_insert(day) || scanned > MAX_AUDIT_SCAN {
             return false;
         }
-        // A proposal whose approval failed has another record. The first one, which is read last, names its author.
+        // A proposal whose approval failed has another record. The first one, which is read last,
+        // names its author.
         if record.what == PROPOSE {
             authors.insert(record.detail, record.who);
         }
         true
     })?;
     let mut made = BTreeMap::new();
-    authors.into_values().for_each(|author| *made.entry(author).or_default() += 1);
+    authors
+        .into_values()
+        .for_each(|author| *made.entry(author).or_default() += 1);
     Ok((last_day.unwrap_or_default(), made))
 }
 
@@ -208,7 +251,10 @@ impl Ledger {
     /// Keeps somebody, with a line in the audit log where it is a change.
     pub async fn keep(&self, keep: Keep, line: Option<schema::Audit>) -> Result<(), Refused> {
         let (tx, rx) = tokio::sync::oneshot::channel();
-        self.jobs.send(Job::Keep(Box::new((keep, line)), tx)).await.map_err(|_| Refused::Stopped)?;
+        self.jobs
+            .send(Job::Keep(Box::new((keep, line)), tx))
+            .await
+            .map_err(|_| Refused::Stopped)?;
         rx.await.unwrap_or(Err(Refused::Stopped))
     }
 }
@@ -222,12 +268,22 @@ impl Ledger {
 
 impl Writer {
     /// The part of [`Writer::keep`] that is about proposals.
-    fn keep_of_proposals(&self, keep: Keep, book: &mut Book, batch: &mut Batch) -> Result<(), Refused> {
+    fn keep_of_proposals(
+        &self,
+        keep: Keep,
+        book: &mut Book,
+        batch: &mut Batch,
+    ) -> Result<(), Refused> {
         let key = |id: &str| format!("{PROPOSAL}{id}").into_bytes();
         match keep {
             Keep::Proposal(p) => {
                 // Two requests at the same time: the later takes the place of the earlier.
-                if let Some(earlier) = book.proposals.same(&p.change).map(|e| e.id.clone()).filter(|id| *id != p.id) {
+                if let Some(earlier) = book
+                    .proposals
+                    .same(&p.change)
+                    .map(|e| e.id.clone())
+                    .filter(|id| *id != p.id)
+                {
                     batch.delete(schema::PEOPLE, key(&earlier));
                     book.proposals.remove(&earlier);
                 }
@@ -243,7 +299,9 @@ impl Writer {
                 for id in ids {
                     batch.delete(schema::PEOPLE, key(&id));
                     if !book.proposals.remove(&id) {
-                        return Err(Refused::Unknown(format!("there is no proposal `{id}` (any more)")));
+                        return Err(Refused::Unknown(format!(
+                            "there is no proposal `{id}` (any more)"
+                        )));
                     }
                 }
             }
@@ -259,31 +317,53 @@ impl Writer {
         match keep {
             Keep::Person(was, p) => {
                 if book.people.get(&p.name) != was.as_deref() {
-                    return Err(Refused::Settings(format!("`{}` was changed meanwhile; look again", p.name)));
+                    return Err(Refused::Settings(format!(
+                        "`{}` was changed meanwhile; look again",
+                        p.name
+                    )));
                 }
                 if was.is_none() {
                     check_free(&p.name, NameOwner::User, &book, &self.store.vocabulary())?;
                 }
-                batch.put(schema::PEOPLE, format!("{PERSON}{}", p.name).into_bytes(), schema::encode(&p));
+                batch.put(
+                    schema::PEOPLE,
+                    format!("{PERSON}{}", p.name).into_bytes(),
+                    schema::encode(&p),
+                );
                 let owners = book.owners();
                 book.people.insert_mut(p.name.clone(), p);
                 if owners > 0 && book.owners() == 0 {
-                    return Err(Refused::Settings("this is the last owner; make another one first".into()));
+                    return Err(Refused::Settings(
+                        "this is the last owner; make another one first".into(),
+                    ));
                 }
             }
             Keep::Token(t) => {
                 // A token of an earlier store may have such a name, and is still revoked.
                 if !t.person && !book.tokens.contains_key(&t.id) {
-                    check_free(&t.owner, NameOwner::Program, &book, &self.store.vocabulary())?;
+                    check_free(
+                        &t.owner,
+                        NameOwner::Program,
+                        &book,
+                        &self.store.vocabulary(),
+                    )?;
                 }
-                batch.put(schema::PEOPLE, format!("{TOKEN}{}", t.id).into_bytes(), schema::encode(&t));
+                batch.put(
+                    schema::PEOPLE,
+                    format!("{TOKEN}{}", t.id).into_bytes(),
+                    schema::encode(&t),
+                );
                 book.tokens.insert_mut(t.id.clone(), t);
             }
             keep @ (Keep::Proposal(_) | Keep::ReturnedProposal(_) | Keep::NoProposals(_)) => {
                 self.keep_of_proposals(keep, &mut book, &mut batch)?;
             }
             Keep::Webhook(h) => {
-                batch.put(schema::PEOPLE, format!("{WEBHOOK}{}", h.id).into_bytes(), schema::encode(&h));
+                batch.put(
+                    schema::PEOPLE,
+                    format!("{WEBHOOK}{}", h.id).into_bytes(),
+                    schema::encode(&h),
+                );
                 book.webhooks.insert_mut(h.id.clone(), h);
             }
             Keep::NoWebhook(id) => {
@@ -294,20 +374,43 @@ impl Writer {
             }
             Keep::Nothing => {}
             Keep::Used(id, at) => {
-                batch.put(schema::PEOPLE, format!("{USED}{id}").into_bytes(), schema::encode(&at));
+                batch.put(
+                    schema::PEOPLE,
+                    format!("{USED}{id}").into_bytes(),
+                    schema::encode(&at),
+                );
                 book.used.insert_mut(id, at);
             }
             Keep::Import(id, at, told) => book.remember(id, at, told, &mut batch),
             Keep::Answer(once, status, body) => {
-                batch.put(schema::ONCE, schema::answer_key(self.clock.now(), &once.key), schema::encode(&(once.body, status, body)));
+                batch.put(
+                    schema::ONCE,
+                    schema::answer_key(self.clock.now(), &once.key),
+                    schema::encode(&(once.body, status, body)),
+                );
             }
-            keep @ (Keep::HeldList(_) | Keep::NoHeldList(_) | Keep::ShapeReset(_)) => self.keep_of_feed(keep, &mut book, &mut batch)?,
+            keep @ (Keep::HeldList(_) | Keep::NoHeldList(_) | Keep::ShapeReset(_)) => {
+                self.keep_of_feed(keep, &mut book, &mut batch)?;
+            }
         }
         if let Some(once) = line.and_then(|l| l.once) {
-            let made = schema::Made { body: once.body, ..schema::Made::default() };
-            batch.put(schema::ONCE, schema::once_key(self.clock.now(), &once.key), schema::encode(&made));
+            let made = schema::Made {
+                body: once.body,
+                ..schema::Made::default()
+            };
+            batch.put(
+                schema::ONCE,
+                schema::once_key(self.clock.now(), &once.key),
+                schema::encode(&made),
+            );
         }
-        line.into_iter().for_each(|l| batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(l)));
+        line.into_iter().for_each(|l| {
+            batch.put(
+                schema::AUDIT,
+                (self.audited + 1).to_be_bytes().to_vec(),
+                schema::encode(l),
+            );
+        });
         self.commit_batch(batch)?;
         self.audited += u64::from(line.is_some());
         self.queues.retain(|id, _| book.webhooks.contains_key(id));

@@ -34,9 +34,13 @@ pub struct Proposal {
     pub person: String,
 }
 
-/// A row of a store that did not keep the person and the open end: id, time, and of the change the subject, the author, the
-/// evidence, what is asked for, and the terms.
-type EarlierRow = (String, Time, (Subject, String, Option<Evidence>, Ask, EarlierTerms));
+/// A row of a store that did not keep the person and the open end: id, time, and of the change the
+/// subject, the author, the evidence, what is asked for, and the terms.
+type EarlierRow = (
+    String,
+    Time,
+    (Subject, String, Option<Evidence>, Ask, EarlierTerms),
+);
 /// Special, breaks a hold, from, the revision, and what tells a repeated request.
 type EarlierTerms = (bool, bool, Box<str>, Option<u64>, Option<Once>);
 
@@ -45,10 +49,30 @@ pub(super) fn read_row(row: &[u8]) -> Result<Proposal, StoreError> {
     let earlier = || {
         let (id, at, (subject, author, evidence, ask, terms)): EarlierRow = schema::decode(row)?;
         let (special, breaks_hold, from, expect, once) = terms;
-        let terms = Terms { special, breaks_hold, from, expect, once, open_end: OpenEnd::default() };
-        Some(Proposal { id, at, person: author.clone(), change: Change { subject, author, evidence, ask, terms } })
+        let terms = Terms {
+            special,
+            breaks_hold,
+            from,
+            expect,
+            once,
+            open_end: OpenEnd::default(),
+        };
+        Some(Proposal {
+            id,
+            at,
+            person: author.clone(),
+            change: Change {
+                subject,
+                author,
+                evidence,
+                ask,
+                terms,
+            },
+        })
     };
-    schema::decode(row).or_else(earlier).ok_or_else(|| StoreError::Damaged("a proposal cannot be read".into()))
+    schema::decode(row)
+        .or_else(earlier)
+        .ok_or_else(|| StoreError::Damaged("a proposal cannot be read".into()))
 }
 
 /// How many proposals an author may have.
@@ -62,7 +86,10 @@ pub struct ProposalLimits {
 
 impl Default for ProposalLimits {
     fn default() -> ProposalLimits {
-        ProposalLimits { waiting: 500, daily: 1000 }
+        ProposalLimits {
+            waiting: 500,
+            daily: 1000,
+        }
     }
 }
 
@@ -75,7 +102,8 @@ struct AuthorCount {
     made: u32,
 }
 
-/// All proposals that wait. A copy shares everything with the original: it costs the same for one as for ten thousand.
+/// All proposals that wait. A copy shares everything with the original: it costs the same for one
+/// as for ten thousand.
 #[derive(Debug, Clone, Default)]
 pub struct Proposals {
     by_id: Map<Arc<Proposal>>,
@@ -95,14 +123,17 @@ impl Proposals {
         all
     }
 
-    /// The proposal of an author that waits for the same listing: the same subject, reason and source.
+    /// The proposal of an author that waits for the same listing: the same subject, reason and
+    /// source.
     pub fn same(&self, change: &Change) -> Option<&Arc<Proposal>> {
         let asked = |c: &Change| match &c.ask {
             Ask::List { reason, source, .. } => Some((*reason, *source)),
             _ => None,
         };
         let listing = asked(change)?;
-        let is_same = |c: &Change| c.subject == change.subject && c.author == change.author && asked(c) == Some(listing);
+        let is_same = |c: &Change| {
+            c.subject == change.subject && c.author == change.author && asked(c) == Some(listing)
+        };
         self.by_id.values().find(|p| is_same(&p.change))
     }
 
@@ -116,8 +147,8 @@ impl Proposals {
         self.by_id.is_empty()
     }
 
-    /// Refuses a proposal that is one too many for its author, or for the store. One that comes again under its number
-    /// takes the place of the earlier one.
+    /// Refuses a proposal that is one too many for its author, or for the store. One that comes
+    /// again under its number takes the place of the earlier one.
     pub(super) fn check(&self, p: &Proposal, limits: ProposalLimits) -> Result<(), Refused> {
         if self.by_id.contains_key(&p.id) {
             return Ok(());
@@ -127,14 +158,27 @@ impl Proposals {
         let limit = |why: String, wait| Err(Refused::Limit { why, wait });
         if count.waiting >= limits.waiting {
             let waiting = count.waiting;
-            return limit(format!("{waiting} proposals of {author} wait already; an editor approves, refuses or deletes them first"), None);
+            return limit(
+                format!(
+                    "{waiting} proposals of {author} wait already; an editor approves, refuses or deletes them first"
+                ),
+                None,
+            );
         }
         if count.day == p.at.0 / DAY && count.made >= limits.daily {
-            let why = format!("{author} made {} proposals today, which is the limit", count.made);
+            let why = format!(
+                "{author} made {} proposals today, which is the limit",
+                count.made
+            );
             return limit(why, Some(Seconds(DAY - p.at.0 % DAY)));
         }
         if self.len() >= MAX_WAITING {
-            return limit(format!("{MAX_WAITING} proposals wait already; an editor approves, refuses or deletes some first"), None);
+            return limit(
+                format!(
+                    "{MAX_WAITING} proposals wait already; an editor approves, refuses or deletes some first"
+                ),
+                None,
+            );
         }
         Ok(())
     }
@@ -147,14 +191,19 @@ impl Proposals {
             count.waiting = count.waiting.saturating_sub(1);
         } else if new {
             let day = p.at.0 / DAY;
-            (count.day, count.made) = if count.day == day { (day, count.made + 1) } else { (count.day.max(day), 1) };
+            (count.day, count.made) = if count.day == day {
+                (day, count.made + 1)
+            } else {
+                (count.day.max(day), 1)
+            };
         }
         count.waiting += 1;
         self.by_author.insert_mut(author, count);
         self.by_id.insert_mut(p.id.clone(), Arc::new(p));
     }
 
-    /// Counts what authors proposed on a day, as the audit log has it: a restart does not forget proposals that were decided.
+    /// Counts what authors proposed on a day, as the audit log has it: a restart does not forget
+    /// proposals that were decided.
     pub(super) fn count_made(&mut self, day: u64, made: BTreeMap<String, u32>) {
         for (author, made) in made {
             let mut count = self.by_author.get(&author).copied().unwrap_or_default();
@@ -170,8 +219,14 @@ impl Proposals {
 
     /// Removes a proposal; whether it was there.
     pub(super) fn remove(&mut self, id: &str) -> bool {
-        let Some(p) = self.by_id.get(id).cloned() else { return false };
-        let mut count = self.by_author.get(&p.change.author).copied().unwrap_or_default();
+        let Some(p) = self.by_id.get(id).cloned() else {
+            return false;
+        };
+        let mut count = self
+            .by_author
+            .get(&p.change.author)
+            .copied()
+            .unwrap_or_default();
         count.waiting = count.waiting.saturating_sub(1);
         self.by_author.insert_mut(p.change.author.clone(), count);
         self.by_id.remove_mut(id)
@@ -184,9 +239,19 @@ mod tests {
     use crate::model::{ReasonId, SourceId};
 
     fn proposal(id: usize, author: &str, at: u64) -> Proposal {
-        let ask = Ask::List { reason: ReasonId(0), source: SourceId::OPERATOR, until: None, text: None };
+        let ask = Ask::List {
+            reason: ReasonId(0),
+            source: SourceId::OPERATOR,
+            until: None,
+            text: None,
+        };
         let change = Change::new("45.1.1.1".parse().unwrap(), author, ask);
-        Proposal { id: id.to_string(), at: Time(at), change, person: author.into() }
+        Proposal {
+            id: id.to_string(),
+            at: Time(at),
+            change,
+            person: author.into(),
+        }
     }
 
     fn add(all: &mut Proposals, p: Proposal, limits: ProposalLimits) -> Result<(), Refused> {
@@ -197,11 +262,17 @@ mod tests {
 
     #[test]
     fn proposals_are_limited_per_author_and_not_for_others() {
-        let limits = ProposalLimits { waiting: 3, daily: 100 };
+        let limits = ProposalLimits {
+            waiting: 3,
+            daily: 100,
+        };
         let mut all = Proposals::default();
         (0..3).for_each(|n| add(&mut all, proposal(n, "anna", 0), limits).unwrap());
         let e = add(&mut all, proposal(3, "anna", 0), limits).unwrap_err();
-        assert!(matches!(&e, Refused::Limit { wait: None, why } if why.contains("3 proposals of anna")), "{e:?}");
+        assert!(
+            matches!(&e, Refused::Limit { wait: None, why } if why.contains("3 proposals of anna")),
+            "{e:?}"
+        );
         add(&mut all, proposal(4, "bert", 0), limits).unwrap();
         // The same number again is the same proposal.
         add(&mut all, proposal(2, "anna", 0), limits).unwrap();
@@ -213,14 +284,26 @@ mod tests {
 
     #[test]
     fn proposals_are_limited_per_day_however_quickly_they_are_decided() {
-        let limits = ProposalLimits { waiting: 100, daily: 2 };
+        let limits = ProposalLimits {
+            waiting: 100,
+            daily: 2,
+        };
         let mut all = Proposals::default();
         for n in 0..2 {
             add(&mut all, proposal(n, "anna", DAY - 10), limits).unwrap();
             all.remove(&n.to_string());
         }
         let e = add(&mut all, proposal(2, "anna", DAY - 10), limits).unwrap_err();
-        assert!(matches!(&e, Refused::Limit { wait: Some(Seconds(10)), .. }), "{e:?}");
+        assert!(
+            matches!(
+                &e,
+                Refused::Limit {
+                    wait: Some(Seconds(10)),
+                    ..
+                }
+            ),
+            "{e:?}"
+        );
         add(&mut all, proposal(2, "bert", DAY - 10), limits).unwrap();
         add(&mut all, proposal(3, "anna", DAY), limits).unwrap();
     }
@@ -231,12 +314,24 @@ mod tests {
         all.add(proposal(1, "anna", 0), true);
         let same = |all: &Proposals, p: &Proposal| all.same(&p.change).map(|p| p.id.clone());
         assert_eq!(same(&all, &proposal(2, "anna", 5)), Some("1".into()));
-        assert_eq!(same(&all, &proposal(2, "bert", 5)), None, "of another author");
+        assert_eq!(
+            same(&all, &proposal(2, "bert", 5)),
+            None,
+            "of another author"
+        );
         let mut other = proposal(2, "anna", 5);
         other.change.subject = "45.1.1.2".parse().unwrap();
         assert_eq!(same(&all, &other), None);
-        let ask = Ask::List { reason: ReasonId(1), source: SourceId::OPERATOR, until: None, text: None };
-        other = Proposal { change: Change::new("45.1.1.1".parse().unwrap(), "anna", ask), ..proposal(2, "anna", 5) };
+        let ask = Ask::List {
+            reason: ReasonId(1),
+            source: SourceId::OPERATOR,
+            until: None,
+            text: None,
+        };
+        other = Proposal {
+            change: Change::new("45.1.1.1".parse().unwrap(), "anna", ask),
+            ..proposal(2, "anna", 5)
+        };
         assert_eq!(same(&all, &other), None);
     }
 
@@ -244,8 +339,20 @@ mod tests {
     fn a_row_of_an_earlier_store_is_read() {
         let p = proposal(1, "anna", 7);
         assert_eq!(read_row(&schema::encode(&p)).unwrap(), p);
-        let Change { subject, author, evidence, ask, terms } = p.change.clone();
-        let terms: EarlierTerms = (terms.special, terms.breaks_hold, terms.from, terms.expect, terms.once);
+        let Change {
+            subject,
+            author,
+            evidence,
+            ask,
+            terms,
+        } = p.change.clone();
+        let terms: EarlierTerms = (
+            terms.special,
+            terms.breaks_hold,
+            terms.from,
+            terms.expect,
+            terms.once,
+        );
         let row: EarlierRow = (p.id.clone(), p.at, (subject, author, evidence, ask, terms));
         assert_eq!(read_row(&schema::encode(&row)).unwrap(), p);
         assert!(read_row(b"x").is_err());
@@ -253,7 +360,10 @@ mod tests {
 
     #[test]
     fn a_copy_of_ten_thousand_proposals_costs_no_more_than_one_of_few() {
-        let limits = ProposalLimits { waiting: u32::MAX, daily: u32::MAX };
+        let limits = ProposalLimits {
+            waiting: u32::MAX,
+            daily: u32::MAX,
+        };
         let time = |count: usize| {
             let mut all = Proposals::default();
             (0..count).for_each(|n| add(&mut all, proposal(n, "anna", 0), limits).unwrap());

@@ -1,9 +1,10 @@
-//! The log of removals: a file of its own, meant for another disk, so that a store that is restored from an older copy does
-//! not list again what was taken off since.
+//! The log of removals: a file of its own, meant for another disk, so that a store that is restored
+//! from an older copy does not list again what was taken off since.
 //!
-//! Each line is JSON with a number and a checksum. A commit that takes off, holds down or exempts writes its line, synced, before
-//! the batch that makes it true, and the batch names the line's number and checksum: a restored store knows which lines it has
-//! not seen, and a running one notices that its log is no longer the one that it wrote ([`super::removal_log`]). Lines also
+//! Each line is JSON with a number and a checksum. A commit that takes off, holds down or exempts
+//! writes its line, synced, before the batch that makes it true, and the batch names the line's
+//! number and checksum: a restored store knows which lines it has not seen, and a running one
+//! notices that its log is no longer the one that it wrote ([`super::removal_log`]). Lines also
 //! carry, a good deal ahead, the serials that may have been handed out.
 
 use std::{
@@ -41,7 +42,8 @@ pub struct Line {
     /// A reason or source that got another name: the lines after it use the new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rename: Option<super::Rename>,
-    /// The store that the log belongs to, in hexadecimal digits; in the first line of a log, and where one begins anew.
+    /// The store that the log belongs to, in hexadecimal digits; in the first line of a log, and
+    /// where one begins anew.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub store: String,
     /// Set where the log had to begin anew, since it was lost or damaged.
@@ -75,7 +77,13 @@ pub(super) struct Ranges<'a>(pub(super) &'a [(u64, u64)]);
 
 impl std::fmt::Display for Ranges<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let one = |(a, b): &(u64, u64)| if a == b { a.to_string() } else { format!("{a} to {b}") };
+        let one = |(a, b): &(u64, u64)| {
+            if a == b {
+                a.to_string()
+            } else {
+                format!("{a} to {b}")
+            }
+        };
         let all: Vec<String> = self.0.iter().map(one).collect();
         match &self.0 {
             [(a, b)] if a == b => write!(f, "line {a} is"),
@@ -121,33 +129,63 @@ pub enum Decision {
 }
 
 impl Removal {
-    /// What has to be logged of an event, if anything. The end of a hold or an exemption that is a `consequence` of a time or
-    /// of what a source lists is not: it follows again in the restored store, when that stands where it stood.
+    /// What has to be logged of an event, if anything. The end of a hold or an exemption that is a
+    /// `consequence` of a time or of what a source lists is not: it follows again in the restored
+    /// store, when that stands where it stood.
     pub fn of(subject: &Subject, e: &Event, consequence: bool, v: &Vocabulary) -> Option<Removal> {
         if consequence && matches!(e.what, What::HoldEnded { .. } | What::ExemptEnded) {
             return None;
         }
         let (what, about, until) = match &e.what {
             What::Delisted { reason, source } => (Decision::Delisted, Some((reason, source)), None),
-            What::Held { reason, source, until } => (Decision::Held, Some((reason, source)), Some(*until)),
-            What::HoldEnded { reason, source } => (Decision::HoldEnded, Some((reason, source)), None),
+            What::Held {
+                reason,
+                source,
+                until,
+            } => (Decision::Held, Some((reason, source)), Some(*until)),
+            What::HoldEnded { reason, source } => {
+                (Decision::HoldEnded, Some((reason, source)), None)
+            }
             What::Exempted { until } => (Decision::Exempted, None, *until),
             What::ExemptEnded => (Decision::ExemptEnded, None, None),
             What::Listed { .. } | What::Expired { .. } | What::Dropped { .. } => return None,
         };
         let reason = about.map(|(r, _)| v.reasons.name(*r).to_string());
-        let source = about.filter(|(_, s)| **s != SourceId::ALL).map(|(_, s)| v.sources.name(*s).to_string());
-        Some(Removal { subject: subject.clone(), what, reason, source, until, author: e.author.clone() })
+        let source = about
+            .filter(|(_, s)| **s != SourceId::ALL)
+            .map(|(_, s)| v.sources.name(*s).to_string());
+        Some(Removal {
+            subject: subject.clone(),
+            what,
+            reason,
+            source,
+            until,
+            author: e.author.clone(),
+        })
     }
 
     /// The event again, in a store's words; none where the store does not know the names.
     pub fn what(&self, v: &Vocabulary) -> Option<What> {
         let reason = || self.reason.as_ref().and_then(|r| v.reasons.get(r));
-        let source = || self.source.as_ref().map_or(Some(SourceId::ALL), |s| v.sources.get(s));
+        let source = || {
+            self.source
+                .as_ref()
+                .map_or(Some(SourceId::ALL), |s| v.sources.get(s))
+        };
         Some(match self.what {
-            Decision::Delisted => What::Delisted { reason: reason()?, source: source()? },
-            Decision::Held => What::Held { reason: reason()?, source: source()?, until: self.until? },
-            Decision::HoldEnded => What::HoldEnded { reason: reason()?, source: source()? },
+            Decision::Delisted => What::Delisted {
+                reason: reason()?,
+                source: source()?,
+            },
+            Decision::Held => What::Held {
+                reason: reason()?,
+                source: source()?,
+                until: self.until?,
+            },
+            Decision::HoldEnded => What::HoldEnded {
+                reason: reason()?,
+                source: source()?,
+            },
             Decision::Exempted => What::Exempted { until: self.until },
             Decision::ExemptEnded => What::ExemptEnded,
         })
@@ -174,7 +212,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Line, String> {
             return Err("its checksum does not fit".into());
         }
     }
-    serde_json::from_slice(bytes).map(|line| Line { sum, ..line }).map_err(|e| e.to_string())
+    serde_json::from_slice(bytes)
+        .map(|line| Line { sum, ..line })
+        .map_err(|e| e.to_string())
 }
 
 /// What a log holds.
@@ -199,17 +239,26 @@ pub(super) struct Holes {
 impl Holes {
     pub(super) fn add(&mut self, line: &Line) {
         // A log begins with line 1, or with one that names the store.
-        let before = self.last.replace(line.n).or(line.store.is_empty().then_some(0));
+        let before = self
+            .last
+            .replace(line.n)
+            .or(line.store.is_empty().then_some(0));
         if let Some(last) = before.filter(|last| line.n != last + 1) {
-            self.found.push((last + 1, line.n.saturating_sub(1).max(last + 1)));
+            self.found
+                .push((last + 1, line.n.saturating_sub(1).max(last + 1)));
         }
-        self.recorded.extend(line.gap.iter().flat_map(|gap| &gap.missing));
+        self.recorded
+            .extend(line.gap.iter().flat_map(|gap| &gap.missing));
     }
 
     /// Those that no gap on record covers.
     pub(super) fn unrecorded(self) -> Vec<(u64, u64)> {
-        let covered = |(a, b): &(u64, u64)| self.recorded.iter().any(|(from, to)| from <= a && b <= to);
-        self.found.into_iter().filter(|hole| !covered(hole)).collect()
+        let covered =
+            |(a, b): &(u64, u64)| self.recorded.iter().any(|(from, to)| from <= a && b <= to);
+        self.found
+            .into_iter()
+            .filter(|hole| !covered(hole))
+            .collect()
     }
 }
 
@@ -236,10 +285,12 @@ impl Contents {
 }
 
 /// Sees a line of a log: its place, its bytes, and what it says.
-pub(super) type LineFn<'f> = &'f mut dyn FnMut((usize, u64), &[u8], Result<Line, String>) -> std::io::Result<()>;
+pub(super) type LineFn<'f> =
+    &'f mut dyn FnMut((usize, u64), &[u8], Result<Line, String>) -> std::io::Result<()>;
 
-/// Visits the lines of a log: the place of each in the file (its number from 1, and the bytes up to its end), its bytes, and what
-/// it says. A last line without an end was being written when the power went, and is left out.
+/// Visits the lines of a log: the place of each in the file (its number from 1, and the bytes up to
+/// its end), its bytes, and what it says. A last line without an end was being written when the
+/// power went, and is left out.
 pub(super) fn visit(file: &mut impl BufRead, f: LineFn) -> std::io::Result<()> {
     let (mut bytes, mut end) = (Vec::new(), 0);
     for place in 1.. {
@@ -271,7 +322,9 @@ pub fn read(path: &Path) -> Result<Contents, String> {
     });
     visited.map_err(|e| format!("{shown}: {e}"))?;
     match out.damaged.first() {
-        Some(first) if out.lines.is_empty() => Err(format!("{first}; this is not a log of removals")),
+        Some(first) if out.lines.is_empty() => {
+            Err(format!("{first}; this is not a log of removals"))
+        }
         _ => Ok(out),
     }
 }
@@ -297,23 +350,39 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Placement::New),
         found => found.map_err(|e| format!("{shown}: {e}"))?,
     };
-    if std::fs::canonicalize(log).is_ok_and(|a| std::fs::canonicalize(place).is_ok_and(|b| a == b)) {
+    if std::fs::canonicalize(log).is_ok_and(|a| std::fs::canonicalize(place).is_ok_and(|b| a == b))
+    {
         return Ok(Placement::Keep);
     }
     if found.is_file() && found.len() == 0 {
         return Ok(Placement::Replace);
     }
-    let foreign = |what: &str| Err(format!("{shown} {what}; move it away, or name another file in `path` of [removals]"));
+    let foreign = |what: &str| {
+        Err(format!(
+            "{shown} {what}; move it away, or name another file in `path` of [removals]"
+        ))
+    };
     if !found.is_file() {
         return foreign("is not a plain file");
     }
-    let Ok(there) = read(place) else { return foreign("is not a log of removals") };
-    let stores = |c: &Contents| c.lines.iter().map(|l| l.store.clone()).filter(|s| !s.is_empty()).collect::<Vec<_>>();
+    let Ok(there) = read(place) else {
+        return foreign("is not a log of removals");
+    };
+    let stores = |c: &Contents| {
+        c.lines
+            .iter()
+            .map(|l| l.store.clone())
+            .filter(|s| !s.is_empty())
+            .collect::<Vec<_>>()
+    };
     let (ours, theirs) = (stores(contents), stores(&there));
     // Lines of older versions name no store.
     let other_line = |l: &Line| contents.lines.iter().any(|o| o.n == l.n && o.sum != l.sum);
-    let is_other =
-        if ours.is_empty() || theirs.is_empty() { there.lines.iter().any(other_line) } else { theirs.iter().any(|s| !ours.contains(s)) };
+    let is_other = if ours.is_empty() || theirs.is_empty() {
+        there.lines.iter().any(other_line)
+    } else {
+        theirs.iter().any(|s| !ours.contains(s))
+    };
     if is_other {
         return foreign("is the log of another store");
     }
@@ -328,7 +397,8 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
     }
 }
 
-/// Puts a log that was replayed where the daemon looks for it. Returns where a file that was there is kept.
+/// Puts a log that was replayed where the daemon looks for it. Returns where a file that was there
+/// is kept.
 pub fn install(log: &Path, place: &Path, placement: Placement) -> Result<Option<PathBuf>, String> {
     let named = |e: std::io::Error| format!("{}: {e}", place.display());
     let mut aside = None;
@@ -336,20 +406,33 @@ pub fn install(log: &Path, place: &Path, placement: Placement) -> Result<Option<
         Placement::Keep => return Ok(None),
         Placement::New => {}
         Placement::Replace => {
-            let free = (1..).map(|n| with_suffix(place, &format!(".replaced-{n}"))).find(|p| !p.exists());
+            let free = (1..)
+                .map(|n| with_suffix(place, &format!(".replaced-{n}")))
+                .find(|p| !p.exists());
             aside = free.filter(|_| std::fs::metadata(place).is_ok_and(|m| m.len() > 0));
         }
     }
-    place.parent().map_or(Ok(()), crate::store::private::create_dir).map_err(named)?;
+    place
+        .parent()
+        .map_or(Ok(()), crate::store::private::create_dir)
+        .map_err(named)?;
     // A copy that is cut is not taken for the log.
     let new = with_suffix(place, ".new");
     std::fs::copy(log, &new).map_err(named)?;
     crate::store::private::restrict_file(&new);
     File::open(&new).and_then(|f| f.sync_all()).map_err(named)?;
-    aside.as_ref().map_or(Ok(()), |aside| std::fs::rename(place, aside)).map_err(named)?;
+    aside
+        .as_ref()
+        .map_or(Ok(()), |aside| std::fs::rename(place, aside))
+        .map_err(named)?;
     std::fs::rename(&new, place).map_err(named)?;
-    let folder = place.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|f| f.sync_all()).map_err(named)?;
+    let folder = place
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|f| f.sync_all())
+        .map_err(named)?;
     Ok(aside)
 }
 
@@ -360,8 +443,8 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// The last whole lines of a log with their checksums, at least one where there is one, and the bytes up to their end: all that
-/// a start needs, however long the log is.
+/// The last whole lines of a log with their checksums, at least one where there is one, and the
+/// bytes up to their end: all that a start needs, however long the log is.
 pub(super) fn tail(file: &mut File) -> std::io::Result<(Vec<Result<Line, String>>, u64)> {
     let size = file.metadata()?.len();
     let mut window = TAIL;
@@ -371,12 +454,18 @@ pub(super) fn tail(file: &mut File) -> std::io::Result<(Vec<Result<Line, String>
         file.seek(SeekFrom::Start(from))?;
         file.take(window).read_to_end(&mut bytes)?;
         // The first line of the window may have begun before it.
-        let start = if from == 0 { Some(0) } else { bytes.iter().position(|b| *b == b'\n').map(|i| i + 1) };
+        let start = if from == 0 {
+            Some(0)
+        } else {
+            bytes.iter().position(|b| *b == b'\n').map(|i| i + 1)
+        };
         let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
         match start.filter(|s| *s < end || from == 0) {
             None => window *= 8,
             Some(start) => {
-                let lines = bytes[start.min(end)..end].split(|b| *b == b'\n').filter(|l| !l.is_empty());
+                let lines = bytes[start.min(end)..end]
+                    .split(|b| *b == b'\n')
+                    .filter(|l| !l.is_empty());
                 return Ok((lines.map(decode).collect(), from + end as u64));
             }
         }
@@ -390,9 +479,20 @@ mod tests {
     /// A flipped digit of an address was still JSON, and another host was taken off by a restore.
     #[test]
     fn a_flipped_byte_of_a_line_is_found() {
-        let line = Line { n: 7, at: "2026-01-01T00:00:00Z".into(), store: "ab".into(), ..Line::default() };
+        let line = Line {
+            n: 7,
+            at: "2026-01-01T00:00:00Z".into(),
+            store: "ab".into(),
+            ..Line::default()
+        };
         let (bytes, sum) = encode(&line).unwrap();
-        assert_eq!(decode(&bytes), Ok(Line { sum, ..line.clone() }));
+        assert_eq!(
+            decode(&bytes),
+            Ok(Line {
+                sum,
+                ..line.clone()
+            })
+        );
         let body = bytes.len() - SUM.0.len() - 8 - SUM.1.len();
         for i in 0..body {
             let mut bytes = bytes.clone();
@@ -400,7 +500,12 @@ mod tests {
             assert!(decode(&bytes).is_err(), "byte {i}");
         }
         // What older versions wrote has no checksum.
-        assert_eq!(decode(b"{\"n\":7,\"at\":\"2026-01-01T00:00:00Z\",\"store\":\"ab\"}").unwrap().store, line.store);
+        assert_eq!(
+            decode(b"{\"n\":7,\"at\":\"2026-01-01T00:00:00Z\",\"store\":\"ab\"}")
+                .unwrap()
+                .store,
+            line.store
+        );
     }
 
     #[test]
@@ -409,7 +514,14 @@ mod tests {
         let path = dir.path().join("removals.log");
         let mut text = Vec::new();
         for n in 1..=3 {
-            text.extend(encode(&Line { n, ..Line::default() }).unwrap().0);
+            text.extend(
+                encode(&Line {
+                    n,
+                    ..Line::default()
+                })
+                .unwrap()
+                .0,
+            );
             text.push(b'\n');
         }
         text.extend(b"{\"n\":4,\"at\":"); // the power went
@@ -418,7 +530,10 @@ mod tests {
         std::fs::write(&path, &text).unwrap();
         let found = read(&path).unwrap();
         assert_eq!(found.lines.iter().map(|l| l.n).collect::<Vec<_>>(), [1, 3]);
-        assert!(found.damaged.len() == 1 && found.damaged[0].contains("removals.log:2: "), "{found:?}");
+        assert!(
+            found.damaged.len() == 1 && found.damaged[0].contains("removals.log:2: "),
+            "{found:?}"
+        );
         std::fs::write(&path, "nonsense\n{}\n").unwrap();
         assert!(read(&path).unwrap_err().contains("removals.log:1: "));
     }
@@ -430,8 +545,20 @@ mod tests {
             let path = dir.path().join(name);
             let mut text = Vec::new();
             for n in lines {
-                let store = if n == 1 { store.to_string() } else { String::new() };
-                text.extend(encode(&Line { n, store, ..Line::default() }).unwrap().0);
+                let store = if n == 1 {
+                    store.to_string()
+                } else {
+                    String::new()
+                };
+                text.extend(
+                    encode(&Line {
+                        n,
+                        store,
+                        ..Line::default()
+                    })
+                    .unwrap()
+                    .0,
+                );
                 text.push(b'\n');
             }
             std::fs::write(&path, text).unwrap();
@@ -448,14 +575,34 @@ mod tests {
         assert_eq!(at(&given), Ok(Placement::Keep));
         assert_eq!(at(&empty), Ok(Placement::Replace));
         assert_eq!(at(&log("older", "ab", 1..=2)), Ok(Placement::Replace));
-        assert!(at(&log("newer", "ab", 1..=4)).unwrap_err().contains("goes up to line 4"));
-        assert!(at(&log("foreign", "cd", 1..=2)).unwrap_err().contains("another store"));
-        assert!(at(&garbage).unwrap_err().contains("is not a log of removals"));
+        assert!(
+            at(&log("newer", "ab", 1..=4))
+                .unwrap_err()
+                .contains("goes up to line 4")
+        );
+        assert!(
+            at(&log("foreign", "cd", 1..=2))
+                .unwrap_err()
+                .contains("another store")
+        );
+        assert!(
+            at(&garbage)
+                .unwrap_err()
+                .contains("is not a log of removals")
+        );
         assert!(at(dir.path()).unwrap_err().contains("is not a plain file"));
         let older = dir.path().join("older");
         let before = std::fs::read(&older).unwrap();
-        let aside = install(&given, &older, Placement::Replace).unwrap().unwrap();
-        assert_eq!((std::fs::read(&older).unwrap(), std::fs::read(aside).unwrap()), (std::fs::read(&given).unwrap(), before));
+        let aside = install(&given, &older, Placement::Replace)
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (
+                std::fs::read(&older).unwrap(),
+                std::fs::read(aside).unwrap()
+            ),
+            (std::fs::read(&given).unwrap(), before)
+        );
     }
 
     #[test]
@@ -470,12 +617,22 @@ mod tests {
             until: None,
             author: "a".into(),
         });
-        let (mut text, _) = encode(&Line { n: 9, events: events.collect(), ..Line::default() }).unwrap();
+        let (mut text, _) = encode(&Line {
+            n: 9,
+            events: events.collect(),
+            ..Line::default()
+        })
+        .unwrap();
         text.push(b'\n');
         assert!(text.len() as u64 > 2 * TAIL);
         std::fs::write(&path, &text).unwrap();
         let (lines, len) = tail(&mut File::open(&path).unwrap()).unwrap();
-        assert_eq!(lines.last().map(|l| l.as_ref().map(|l| (l.n, l.events.len())).unwrap()), Some((9, 3000)));
+        assert_eq!(
+            lines
+                .last()
+                .map(|l| l.as_ref().map(|l| (l.n, l.events.len())).unwrap()),
+            Some((9, 3000))
+        );
         assert_eq!(len, text.len() as u64);
     }
 }

@@ -1,8 +1,10 @@
-//! Names that leave the configuration while they have listings, and the renaming of reasons and sources.
+//! Names that leave the configuration while they have listings, and the renaming of reasons and
+//! sources.
 //!
-//! Rows name reasons and sources by numbers, so that a rename changes the vocabulary alone. What names them by text is
-//! rewritten in the same batch: the bounds of tokens, lists that a guard holds, and the names of the last configuration. The
-//! removal log gets a line, so that a store that is restored from an older copy renames at the same place.
+//! Rows name reasons and sources by numbers, so that a rename changes the vocabulary alone. What
+//! names them by text is rewritten in the same batch: the bounds of tokens, lists that a guard
+//! holds, and the names of the last configuration. The removal log gets a line, so that a store
+//! that is restored from an older copy renames at the same place.
 
 use std::{
     fmt,
@@ -54,7 +56,8 @@ pub struct Rename {
 }
 
 impl Rename {
-    /// Renames in a vocabulary. Where the new name exists the two change their numbers: it has to be unused.
+    /// Renames in a vocabulary. Where the new name exists the two change their numbers: it has to
+    /// be unused.
     ///
     /// # Errors
     ///
@@ -87,7 +90,9 @@ impl Rename {
     fn check_files(&self, settings: &Settings, was_feed: bool) -> Result<(), String> {
         let Rename { kind, from, to } = self;
         let (table, has): (_, &dyn Fn(&str) -> bool) = match kind {
-            NameKind::Reason => ("[[reason]]", &|n| settings.reasons.iter().any(|r| r.name == n)),
+            NameKind::Reason => ("[[reason]]", &|n| {
+                settings.reasons.iter().any(|r| r.name == n)
+            }),
             NameKind::Source => ("[[feed]]", &|n| settings.feeds.iter().any(|f| f == n)),
         };
         if has(from) {
@@ -96,7 +101,9 @@ impl Rename {
             ));
         }
         if !has(to) && (*kind == NameKind::Reason || was_feed) {
-            return Err(format!("config.toml has no {table} `{to}`; add it there first, then run this again"));
+            return Err(format!(
+                "config.toml has no {table} `{to}`; add it there first, then run this again"
+            ));
         }
         Ok(())
     }
@@ -118,8 +125,20 @@ pub struct LeftBehind {
 
 impl fmt::Display for LeftBehind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LeftBehind { kind, name, zone, listings } = self;
-        let listings = format!("{listings} {}", if *listings == 1 { "listing" } else { "listings" });
+        let LeftBehind {
+            kind,
+            name,
+            zone,
+            listings,
+        } = self;
+        let listings = format!(
+            "{listings} {}",
+            if *listings == 1 {
+                "listing"
+            } else {
+                "listings"
+            }
+        );
         match (*kind, zone) {
             ("reason", _) => write!(
                 f,
@@ -131,8 +150,14 @@ impl fmt::Display for LeftBehind {
                 "source `{name}` has {listings} and is no [[feed]] any more, so that nothing refreshes them; \
                  `orbsd source rename {name} NEW` keeps them under a new name, `orbsd purge --source {name}` removes them"
             ),
-            (_, Some(zone)) => write!(f, "zone {zone} does not publish reason `{name}` any more, which has {listings} there"),
-            (_, None) => write!(f, "zone {name} publishes {listings} and is not configured any more"),
+            (_, Some(zone)) => write!(
+                f,
+                "zone {zone} does not publish reason `{name}` any more, which has {listings} there"
+            ),
+            (_, None) => write!(
+                f,
+                "zone {name} publishes {listings} and is not configured any more"
+            ),
         }
     }
 }
@@ -140,11 +165,25 @@ impl fmt::Display for LeftBehind {
 /// The names of a configuration, by the numbers of a store.
 fn configured(settings: &Settings, v: &Vocabulary) -> Configured {
     let zone = |z: &crate::model::Zone| {
-        let reasons = z.publish.iter().filter_map(|p| v.reasons.get(&p.reason)).collect();
-        (z.origin.trim_end_matches('.').to_ascii_lowercase(), ConfiguredZone { names: z.kind != ZoneKind::Address, reasons })
+        let reasons = z
+            .publish
+            .iter()
+            .filter_map(|p| v.reasons.get(&p.reason))
+            .collect();
+        (
+            z.origin.trim_end_matches('.').to_ascii_lowercase(),
+            ConfiguredZone {
+                names: z.kind != ZoneKind::Address,
+                reasons,
+            },
+        )
     };
     Configured {
-        reasons: settings.reasons.iter().filter_map(|r| v.reasons.get(&r.name)).collect(),
+        reasons: settings
+            .reasons
+            .iter()
+            .filter_map(|r| v.reasons.get(&r.name))
+            .collect(),
         feeds: settings.feeds.iter().cloned().collect(),
         zones: settings.zones.iter().map(zone).collect(),
     }
@@ -152,9 +191,16 @@ fn configured(settings: &Settings, v: &Vocabulary) -> Configured {
 
 /// What was configured in a store.
 fn last_configured(store: &Store, v: &Vocabulary) -> Result<Configured, StoreError> {
-    let all = || (0..v.reasons.0.all().len()).filter_map(|i| v.reasons.get(&v.reasons.0.all()[i])).collect();
+    let all = || {
+        (0..v.reasons.0.all().len())
+            .filter_map(|i| v.reasons.get(&v.reasons.0.all()[i]))
+            .collect()
+    };
     // An older version kept no names: every reason that it knows was configured one day.
-    Ok(store.configured()?.unwrap_or_else(|| Configured { reasons: all(), ..Configured::default() }))
+    Ok(store.configured()?.unwrap_or_else(|| Configured {
+        reasons: all(),
+        ..Configured::default()
+    }))
 }
 
 /// How many subjects each name of a store lists.
@@ -185,10 +231,17 @@ impl Usage {
                 mask |= e.reason.bit();
                 if !seen.contains(&e.source) {
                     seen.push(e.source);
-                    u.sources.get_mut(usize::from(e.source.0)).into_iter().for_each(|n| *n += 1);
+                    u.sources
+                        .get_mut(usize::from(e.source.0))
+                        .into_iter()
+                        .for_each(|n| *n += 1);
                 }
             }
-            let listed = u.reasons.iter_mut().enumerate().filter(|(i, _)| mask >> i & 1 == 1);
+            let listed = u
+                .reasons
+                .iter_mut()
+                .enumerate()
+                .filter(|(i, _)| mask >> i & 1 == 1);
             listed.for_each(|(_, n)| n[usize::from(names)] += 1);
             for (n, (of_names, reasons)) in u.zones.iter_mut().zip(zones) {
                 *n += u64::from(*of_names == names && mask & reasons != 0);
@@ -205,8 +258,12 @@ impl Usage {
     }
 }
 
-/// The names that were configured, are not in `settings`, and have listings. Every verdict is read where a name is gone.
-pub(super) fn left_behind(store: &Store, settings: &Settings) -> Result<Vec<LeftBehind>, StoreError> {
+/// The names that were configured, are not in `settings`, and have listings. Every verdict is read
+/// where a name is gone.
+pub(super) fn left_behind(
+    store: &Store,
+    settings: &Settings,
+) -> Result<Vec<LeftBehind>, StoreError> {
     let v = store.vocabulary();
     let (was, now) = (last_configured(store, &v)?, configured(settings, &v));
     let reasons: Vec<_> = was.reasons.difference(&now.reasons).copied().collect();
@@ -219,7 +276,10 @@ pub(super) fn left_behind(store: &Store, settings: &Settings) -> Result<Vec<Left
                 masks.push((zone.names, zone.reasons.iter().fold(0, |m, r| m | r.bit())));
             }
             Some(n) => {
-                let gone = zone.reasons.difference(&n.reasons).filter(|r| !reasons.contains(r));
+                let gone = zone
+                    .reasons
+                    .difference(&n.reasons)
+                    .filter(|r| !reasons.contains(r));
                 publish.extend(gone.map(|r| (origin, zone.names, *r)));
             }
         }
@@ -231,27 +291,63 @@ pub(super) fn left_behind(store: &Store, settings: &Settings) -> Result<Vec<Left
     let mut out = Vec::new();
     let mut add = |kind, name: &str, zone: Option<&String>, listings| {
         if listings > 0 {
-            out.push(LeftBehind { kind, name: name.into(), zone: zone.cloned(), listings });
+            out.push(LeftBehind {
+                kind,
+                name: name.into(),
+                zone: zone.cloned(),
+                listings,
+            });
         }
     };
-    let count = |r: crate::model::ReasonId| usage.reasons.get(usize::from(r.0)).copied().unwrap_or_default();
-    reasons.iter().for_each(|r| add("reason", v.reasons.name(*r), None, count(*r).iter().sum()));
+    let count = |r: crate::model::ReasonId| {
+        usage
+            .reasons
+            .get(usize::from(r.0))
+            .copied()
+            .unwrap_or_default()
+    };
+    reasons
+        .iter()
+        .for_each(|r| add("reason", v.reasons.name(*r), None, count(*r).iter().sum()));
     for f in &feeds {
         let source = v.sources.get(f).map(|s| usize::from(s.0));
-        add("feed", f, None, source.and_then(|s| usage.sources.get(s)).copied().unwrap_or(0));
+        add(
+            "feed",
+            f,
+            None,
+            source
+                .and_then(|s| usage.sources.get(s))
+                .copied()
+                .unwrap_or(0),
+        );
     }
-    zones.iter().zip(&usage.zones).for_each(|(origin, n)| add("zone", origin, None, *n));
-    publish.iter().for_each(|(zone, names, r)| add("publish", v.reasons.name(*r), Some(zone), count(*r)[usize::from(*names)]));
+    zones
+        .iter()
+        .zip(&usage.zones)
+        .for_each(|(origin, n)| add("zone", origin, None, *n));
+    publish.iter().for_each(|(zone, names, r)| {
+        add(
+            "publish",
+            v.reasons.name(*r),
+            Some(zone),
+            count(*r)[usize::from(*names)],
+        );
+    });
     Ok(out)
 }
 
-/// The same of a store that no daemon has open, which is read and not changed. None where there is no store yet.
+/// The same of a store that no daemon has open, which is read and not changed. None where there is
+/// no store yet.
 ///
 /// # Errors
 ///
 /// The store cannot be read.
-pub fn left_behind_while_stopped(store: crate::store::Settings, settings: &Settings) -> Result<Vec<LeftBehind>, StoreError> {
-    Store::open_read_only(store)?.map_or_else(|| Ok(Vec::new()), |store| left_behind(&store, settings))
+pub fn left_behind_while_stopped(
+    store: crate::store::Settings,
+    settings: &Settings,
+) -> Result<Vec<LeftBehind>, StoreError> {
+    Store::open_read_only(store)?
+        .map_or_else(|| Ok(Vec::new()), |store| left_behind(&store, settings))
 }
 
 /// Refuses a rename that would mix two names or leave a fixed one.
@@ -266,10 +362,18 @@ fn check(store: &Store, v: &Vocabulary, rename: &Rename) -> Result<(), Refused> 
         NameKind::Source => v.sources.get(from).is_some(),
     };
     if !known {
-        return Err(Refused::Unknown(format!("no {} `{from}` has ever been used", kind.as_str())));
+        return Err(Refused::Unknown(format!(
+            "no {} `{from}` has ever been used",
+            kind.as_str()
+        )));
     }
-    if let Some(fixed) = [from, to].into_iter().find(|n| *kind == NameKind::Source && SourceId::DECIDING.contains(&n.as_str())) {
-        return no(format!("the source `{fixed}` is built in and keeps its name"));
+    if let Some(fixed) = [from, to]
+        .into_iter()
+        .find(|n| *kind == NameKind::Source && SourceId::DECIDING.contains(&n.as_str()))
+    {
+        return no(format!(
+            "the source `{fixed}` is built in and keeps its name"
+        ));
     }
     let used = |listings: u64| {
         let option = kind.as_str();
@@ -279,23 +383,39 @@ fn check(store: &Store, v: &Vocabulary, rename: &Rename) -> Result<(), Refused> 
     };
     match kind {
         NameKind::Reason => {
-            let Some(id) = v.reasons.get(to) else { return Ok(()) };
+            let Some(id) = v.reasons.get(to) else {
+                return Ok(());
+            };
             let usage = Usage::read(store, v, &[])?;
-            let listings = usage.reasons.get(usize::from(id.0)).map_or(0, |n| n.iter().sum());
-            if listings > 0 || usage.held_reasons & id.bit() != 0 { used(listings) } else { Ok(()) }
+            let listings = usage
+                .reasons
+                .get(usize::from(id.0))
+                .map_or(0, |n| n.iter().sum());
+            if listings > 0 || usage.held_reasons & id.bit() != 0 {
+                used(listings)
+            } else {
+                Ok(())
+            }
         }
         NameKind::Source => {
-            let Some(id) = v.sources.get(to) else { return Ok(()) };
+            let Some(id) = v.sources.get(to) else {
+                return Ok(());
+            };
             let usage = Usage::read(store, v, &[])?;
             let listings = usage.sources.get(usize::from(id.0)).copied().unwrap_or(0);
             let held = usage.held_sources.contains(&id);
-            if listings > 0 || held { used(listings) } else { Ok(()) }
+            if listings > 0 || held {
+                used(listings)
+            } else {
+                Ok(())
+            }
         }
     }
 }
 
 impl Writer {
-    /// Notes what the configuration in force names. With `replace` a name that is gone is forgotten: somebody accepted it.
+    /// Notes what the configuration in force names. With `replace` a name that is gone is
+    /// forgotten: somebody accepted it.
     pub(super) fn note_configured(&self, replace: bool) -> Result<(), Refused> {
         let v = self.store.vocabulary();
         let mut next = configured(&self.settings, &v);
@@ -311,17 +431,29 @@ impl Writer {
     }
 
     /// Renames, and takes the configuration that has the new name.
-    pub(super) fn rename(&mut self, rename: &Rename, settings: Settings, line: &schema::Audit) -> Result<super::Receipt, Refused> {
+    pub(super) fn rename(
+        &mut self,
+        rename: &Rename,
+        settings: Settings,
+        line: &schema::Audit,
+    ) -> Result<super::Receipt, Refused> {
         if let Some(why) = self.health.writes_refused() {
             return Err(Refused::Poisoned(why));
         }
         let mut v = Vocabulary::clone(&self.store.vocabulary());
         let mut named = last_configured(&self.store, &v)?;
         let was_feed = rename.kind == NameKind::Source && named.feeds.contains(&rename.from);
-        rename.check_files(&settings, was_feed).map_err(Refused::Settings)?;
+        rename
+            .check_files(&settings, was_feed)
+            .map_err(Refused::Settings)?;
         check(&self.store, &v, rename)?;
         if rename.kind == NameKind::Source {
-            super::names::check_free(&rename.to, super::names::NameOwner::Source, &self.book.load(), &v)?;
+            super::names::check_free(
+                &rename.to,
+                super::names::NameOwner::Source,
+                &self.book.load(),
+                &v,
+            )?;
         }
         rename.apply(&mut v).map_err(Refused::Settings)?;
         let mut batch = Batch::default();
@@ -334,7 +466,11 @@ impl Writer {
         named.row(&mut batch);
         let mut book = Book::clone(&self.book.load());
         book.rename(rename, &mut batch)?;
-        batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(line));
+        batch.put(
+            schema::AUDIT,
+            (self.audited + 1).to_be_bytes().to_vec(),
+            schema::encode(line),
+        );
         self.commit_batch(batch)?;
         self.audited += 1;
         self.store.set_vocabulary(v);
@@ -346,7 +482,8 @@ impl Writer {
 }
 
 impl Ledger {
-    /// The names that were configured, are not in `settings`, and have listings. Blocks; reads every verdict where a name is gone.
+    /// The names that were configured, are not in `settings`, and have listings. Blocks; reads
+    /// every verdict where a name is gone.
     ///
     /// # Errors
     ///
@@ -376,12 +513,30 @@ impl Ledger {
     /// # Errors
     ///
     /// The files or the store do not fit the rename; nothing has changed then.
-    pub fn rename(&self, rename: Rename, settings: Settings, line: schema::Audit) -> Result<super::Receipt, Refused> {
-        let source = (rename.kind == NameKind::Source).then(|| self.store.vocabulary().sources.get(&rename.from)).flatten();
-        if source.is_some_and(|s| self.busy.lock().unwrap_or_else(|e| e.into_inner()).contains(&s)) {
-            return Err(Refused::Settings(format!("a list of `{}` is being imported; run this again when it is done", rename.from)));
+    pub fn rename(
+        &self,
+        rename: Rename,
+        settings: Settings,
+        line: schema::Audit,
+    ) -> Result<super::Receipt, Refused> {
+        let source = (rename.kind == NameKind::Source)
+            .then(|| self.store.vocabulary().sources.get(&rename.from))
+            .flatten();
+        if source.is_some_and(|s| {
+            self.busy
+                .lock()
+                .unwrap_or_else(|e| e.into_inner())
+                .contains(&s)
+        }) {
+            return Err(Refused::Settings(format!(
+                "a list of `{}` is being imported; run this again when it is done",
+                rename.from
+            )));
         }
-        let settings = Settings { mirrors: self.settings().mirrors.clone(), ..settings };
+        let settings = Settings {
+            mirrors: self.settings().mirrors.clone(),
+            ..settings
+        };
         let receipt = self.call(|r| Job::Rename(Box::new((rename, settings.clone(), line)), r))?;
         self.set_settings(settings);
         Ok(receipt)

@@ -34,7 +34,8 @@ pub(super) fn build(store: &Store, vocabulary: &Vocabulary) -> Result<Builder, S
     Ok(builder)
 }
 
-/// The tables at the last commit, and the commit of the image they came from; 0 where the rows were read instead.
+/// The tables at the last commit, and the commit of the image they came from; 0 where the rows were
+/// read instead.
 fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
     let v = store.vocabulary();
     let (mut builder, seq) = match store.read_image() {
@@ -61,20 +62,35 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
         None => "the store is older than what it has acknowledged".into(),
     };
     let what = match (newest > seq, store.lacks_rows()) {
-        (true, _) => format!("commits {} to {newest} were acknowledged and are missing: {}", seq + 1, why(cut)),
+        (true, _) => format!(
+            "commits {} to {newest} were acknowledged and are missing: {}",
+            seq + 1,
+            why(cut)
+        ),
         (false, true) => {
-            format!("changes after commit {seq} that have no number (people, tokens, the audit log) are missing: {}", why(cut))
+            format!(
+                "changes after commit {seq} that have no number (people, tokens, the audit log) are missing: {}",
+                why(cut)
+            )
         }
         (false, false) => match (cut, store.unknown_commit()) {
             (Some(why), None) => {
-                tracing::warn!(why, "the last unsynchronised record of the write-ahead log was cut; no acknowledged commit is missing");
+                tracing::warn!(
+                    why,
+                    "the last unsynchronised record of the write-ahead log was cut; no acknowledged commit is missing"
+                );
                 return Ok(());
             }
             (Some(cut), Some(why)) => {
-                format!("the end of the write-ahead log was cut after commit {seq} ({cut}), and {why}: acknowledged changes may be missing")
+                format!(
+                    "the end of the write-ahead log was cut after commit {seq} ({cut}), and {why}: acknowledged changes may be missing"
+                )
             }
             (None, Some(UnknownCommit::Damaged)) => {
-                format!("{}: whether commits after {seq} were acknowledged and are missing is not known", UnknownCommit::Damaged)
+                format!(
+                    "{}: whether commits after {seq} were acknowledged and are missing is not known",
+                    UnknownCommit::Damaged
+                )
             }
             (None, _) => return Ok(()),
         },
@@ -84,23 +100,38 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
     store.start_from_here()
 }
 
-/// Opens the ledger on a store, by the time of `clock`: what fell due while it was stopped is ended before the first answer.
-/// `on_start` runs on the writer's thread first, to lower its priority where that is wanted.
-pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnce() + Send + 'static) -> Result<Ledger, Refused> {
+/// Opens the ledger on a store, by the time of `clock`: what fell due while it was stopped is ended
+/// before the first answer. `on_start` runs on the writer's thread first, to lower its priority
+/// where that is wanted.
+pub fn open(
+    store: Store,
+    settings: Settings,
+    clock: Clock,
+    on_start: impl FnOnce() + Send + 'static,
+) -> Result<Ledger, Refused> {
     if let Some(path) = &settings.removals {
-        super::restore::catch_up(&store, path, settings.on_loss, &settings.mirrors, clock.now())?;
+        super::restore::catch_up(
+            &store,
+            path,
+            settings.on_loss,
+            &settings.mirrors,
+            clock.now(),
+        )?;
     }
     let store = Arc::new(store);
     let (builder, imaged) = tables(&store)?;
     let seq = store.seq()?;
-    // An image ahead of the store: commits are lost, by a copy from an older day or by a disk that lied. Mirrors may have
-    // seen their serials.
+    // An image ahead of the store: commits are lost, by a copy from an older day or by a disk that
+    // lied. Mirrors may have seen their serials.
     let newest = imaged.max(store.acknowledged());
     let lost = newest > seq;
     report_start(&store, newest, seq)?;
     let published = Arc::new(Published::default());
     let health = Arc::new(Health::default());
-    health.set_removals(super::RemovalsHealth { problem: None, gap: store.removals_gap()? });
+    health.set_removals(super::RemovalsHealth {
+        problem: None,
+        gap: store.removals_gap()?,
+    });
     let (told, commits) = watch::channel(seq);
     let book = Arc::new(ArcSwap::from_pointee(super::Book::read(&store)?));
     let mut writer = Writer {
@@ -118,7 +149,10 @@ pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnc
         published: published.clone(),
         health: health.clone(),
         told,
-        settings: Settings { mirrors: settings.mirrors.clone(), ..Settings::default() },
+        settings: Settings {
+            mirrors: settings.mirrors.clone(),
+            ..Settings::default()
+        },
         zones: Arc::default(),
         serials: Vec::new(),
         since_image: 0,
@@ -129,7 +163,8 @@ pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnc
     };
     writer.count_queues()?;
     writer.take_over(settings.clone(), lost)?;
-    // All of the log: a line that somebody took out while the store was stopped is missed by a restore alone.
+    // All of the log: a line that somebody took out while the store was stopped is missed by a
+    // restore alone.
     writer.watch_removals(true);
     writer.expire()?;
     if imaged == 0 || lost {
@@ -137,11 +172,14 @@ pub fn open(store: Store, settings: Settings, clock: Clock, on_start: impl FnOnc
     }
     clock.save();
     let (jobs, rx) = mpsc::channel(QUEUE);
-    let thread = std::thread::Builder::new().name("ledger".into()).spawn(move || {
-        on_start();
-        writer.run(rx);
-    });
-    thread.map_err(|e| Refused::Settings(format!("the writer's thread could not be started: {e}")))?;
+    let thread = std::thread::Builder::new()
+        .name("ledger".into())
+        .spawn(move || {
+            on_start();
+            writer.run(rx);
+        });
+    thread
+        .map_err(|e| Refused::Settings(format!("the writer's thread could not be started: {e}")))?;
     Ok(Ledger {
         jobs,
         published,

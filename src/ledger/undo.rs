@@ -78,8 +78,8 @@ struct Touched {
     now: Verdict,
     /// The feeds whose entries the commit has changed.
     feeds: Vec<SourceId>,
-    /// The commit that has changed it since, or the commit itself where another author has changed it there too; none where it
-    /// stands as the commit left it.
+    /// The commit that has changed it since, or the commit itself where another author has changed
+    /// it there too; none where it stands as the commit left it.
     changed_by: Option<u64>,
 }
 
@@ -90,7 +90,13 @@ fn of_source(v: &Verdict, source: SourceId) -> Vec<&Entry> {
 
 /// The feeds whose entries differ.
 fn changed_feeds(before: &Verdict, after: &Verdict) -> Vec<SourceId> {
-    let mut out: Vec<SourceId> = before.entries.iter().chain(&after.entries).map(|e| e.source).filter(|s| s.is_feed()).collect();
+    let mut out: Vec<SourceId> = before
+        .entries
+        .iter()
+        .chain(&after.entries)
+        .map(|e| e.source)
+        .filter(|s| s.is_feed())
+        .collect();
     out.sort_unstable();
     out.dedup();
     out.retain(|s| of_source(before, *s) != of_source(after, *s));
@@ -100,9 +106,10 @@ fn changed_feeds(before: &Verdict, after: &Verdict) -> Vec<SourceId> {
 /// Which commit each commit that is a way back took back.
 type Backs = HashMap<u64, u64>;
 
-/// Whether of the commits that changed a subject after `seq` every one has been taken back. What comes back has a later day, so
-/// verdicts do not tell: of two commits only the last could be taken back. And a row that somebody listed again since, or a hold
-/// that was granted again, looks alike and is another's word.
+/// Whether of the commits that changed a subject after `seq` every one has been taken back. What
+/// comes back has a later day, so verdicts do not tell: of two commits only the last could be taken
+/// back. And a row that somebody listed again since, or a hold that was granted again, looks alike
+/// and is another's word.
 fn all_taken_back(seq: u64, later: &[u64], backs: &Backs) -> bool {
     let mut standing = HashSet::new();
     let mut last = None;
@@ -135,7 +142,10 @@ impl Ledger {
     /// Takes a commit back as far as its subjects still stand as it left them. May block.
     pub fn undo(&self, undo: &Undo) -> Result<Undone, Refused> {
         let Some(commit) = self.store.commit_row(undo.seq)? else {
-            return Err(Refused::Unknown(format!("the journal has no commit {} (any more)", undo.seq)));
+            return Err(Refused::Unknown(format!(
+                "the journal has no commit {} (any more)",
+                undo.seq
+            )));
         };
         if commit.bulk {
             return self.undo_bulk(undo, &commit);
@@ -155,14 +165,29 @@ impl Ledger {
                 out.changed_since.push(t.subject.clone());
                 continue;
             }
-            // A removal that was granted since, or by the commit itself, stands unless it may be broken.
-            let granted = t.now.holds.iter().any(|h| !t.before.holds.iter().any(|o| (o.reason, o.source) == (h.reason, h.source)));
+            // A removal that was granted since, or by the commit itself, stands unless it may be
+            // broken.
+            let granted = t.now.holds.iter().any(|h| {
+                !t.before
+                    .holds
+                    .iter()
+                    .any(|o| (o.reason, o.source) == (h.reason, h.source))
+            });
             if granted && !undo.terms.breaks_hold {
                 out.held.push(t.subject.clone());
                 continue;
             }
-            let rows = |v: &Verdict, s| of_source(v, s).into_iter().map(|e| (e.reason, e.hole, e.text.clone())).collect::<Vec<_>>();
-            for s in t.feeds.iter().filter(|s| rows(&t.before, **s) != rows(&t.now, **s)) {
+            let rows = |v: &Verdict, s| {
+                of_source(v, s)
+                    .into_iter()
+                    .map(|e| (e.reason, e.hole, e.text.clone()))
+                    .collect::<Vec<_>>()
+            };
+            for s in t
+                .feeds
+                .iter()
+                .filter(|s| rows(&t.before, **s) != rows(&t.now, **s))
+            {
                 if !feeds.contains(s) {
                     feeds.push(*s);
                 }
@@ -170,7 +195,12 @@ impl Ledger {
             changes.extend(undo.own(&t.subject, &t.now, &t.before, &t.before));
             out.undone.push(t.subject.clone());
         }
-        out.changed_by = self.changed_by(touched.iter().filter_map(|t| Some((t.changed_by?, &t.subject))), undo.seq)?;
+        out.changed_by = self.changed_by(
+            touched
+                .iter()
+                .filter_map(|t| Some((t.changed_by?, &t.subject))),
+            undo.seq,
+        )?;
         if undo.dry_run {
             return Ok(out);
         }
@@ -181,7 +211,10 @@ impl Ledger {
             out.receipt = Some(self.submit_many(changes, line)?);
         }
         let undone: HashSet<&Subject> = out.undone.iter().collect();
-        let same: Vec<&Touched> = touched.iter().filter(|t| undone.contains(&t.subject)).collect();
+        let same: Vec<&Touched> = touched
+            .iter()
+            .filter(|t| undone.contains(&t.subject))
+            .collect();
         let last = feeds.len();
         for (n, source) in (1..).zip(feeds) {
             let mut line = undo.line(self.now(), same.len());
@@ -195,24 +228,48 @@ impl Ledger {
     fn touched(&self, undo: &Undo, commit: &Commit) -> Result<Vec<Touched>, Refused> {
         let theirs: Option<HashSet<String>> = match &undo.of {
             None => None,
-            Some(who) => Some(self.store.audit_of(undo.seq)?.into_iter().filter(|l| l.who == *who).map(|l| l.about).collect()),
+            Some(who) => Some(
+                self.store
+                    .audit_of(undo.seq)?
+                    .into_iter()
+                    .filter(|l| l.who == *who)
+                    .map(|l| l.about)
+                    .collect(),
+            ),
         };
         // What somebody else did to the same subject in it is not his to take back.
         let others: HashSet<String> = match &undo.of {
             None => HashSet::new(),
-            Some(who) => self.store.audit_of(undo.seq)?.into_iter().filter(|l| l.who != *who).map(|l| l.about).collect(),
+            Some(who) => self
+                .store
+                .audit_of(undo.seq)?
+                .into_iter()
+                .filter(|l| l.who != *who)
+                .map(|l| l.about)
+                .collect(),
         };
         let (later, bulks) = self.store.later(undo.seq, commit)?;
         let backs = self.backs(undo.seq)?;
         // The last large import that may have changed a source's rows, and was not taken back.
         let bulk_of = |source: SourceId| {
-            let all: Vec<u64> = bulks.iter().filter(|(_, of)| of.is_none_or(|of| of == source)).map(|(at, _)| *at).collect();
-            all.last().copied().filter(|_| !all_taken_back(undo.seq, &all, &backs))
+            let all: Vec<u64> = bulks
+                .iter()
+                .filter(|(_, of)| of.is_none_or(|of| of == source))
+                .map(|(at, _)| *at)
+                .collect();
+            all.last()
+                .copied()
+                .filter(|_| !all_taken_back(undo.seq, &all, &backs))
         };
         let mut out = Vec::new();
         for (key, before) in &commit.before {
-            let Some(subject) = Subject::from_key(key) else { continue };
-            if theirs.as_ref().is_some_and(|t| !t.contains(&subject.to_string())) {
+            let Some(subject) = Subject::from_key(key) else {
+                continue;
+            };
+            if theirs
+                .as_ref()
+                .is_some_and(|t| !t.contains(&subject.to_string()))
+            {
                 continue;
             }
             let now = self.store.verdict(&subject)?;
@@ -224,28 +281,55 @@ impl Ledger {
                 after = later.map_or(&now, |(left, _)| left).clone();
             }
             let feeds = changed_feeds(before, &after);
-            // A large import has no before-images: the rows tell whether it changed what the commit has left. Rows of a source
-            // that the commit did not touch are of no account.
-            let by_bulk = feeds.iter().find_map(|s| bulk_of(*s).filter(|_| of_source(&after, *s) != of_source(&now, *s)));
+            // A large import has no before-images: the rows tell whether it changed what the commit
+            // has left. Rows of a source that the commit did not touch are of no account.
+            let by_bulk = feeds
+                .iter()
+                .find_map(|s| bulk_of(*s).filter(|_| of_source(&after, *s) != of_source(&now, *s)));
             let stands = |left: &Verdict| {
-                let counts = |e: &&Entry| !e.source.is_feed() || feeds.contains(&e.source) || bulk_of(e.source).is_none();
-                let of = |v: &Verdict| (v.entries.iter().filter(counts).cloned().collect::<Vec<_>>(), v.exempt.clone(), v.holds.clone());
+                let counts = |e: &&Entry| {
+                    !e.source.is_feed() || feeds.contains(&e.source) || bulk_of(e.source).is_none()
+                };
+                let of = |v: &Verdict| {
+                    (
+                        v.entries.iter().filter(counts).cloned().collect::<Vec<_>>(),
+                        v.exempt.clone(),
+                        v.holds.clone(),
+                    )
+                };
                 of(left) == of(&now)
             };
-            let by_later = later.filter(|(left, by)| !stands(left) && !all_taken_back(undo.seq, by, &backs));
+            let by_later =
+                later.filter(|(left, by)| !stands(left) && !all_taken_back(undo.seq, by, &backs));
             let by_others = others.contains(&subject.to_string()).then_some(undo.seq);
-            let changed_by = by_later.and_then(|(_, by)| by.last().copied()).or(by_bulk).or(by_others);
-            out.push(Touched { subject, before: before.clone(), now, feeds, changed_by });
+            let changed_by = by_later
+                .and_then(|(_, by)| by.last().copied())
+                .or(by_bulk)
+                .or(by_others);
+            out.push(Touched {
+                subject,
+                before: before.clone(),
+                now,
+                feeds,
+                changed_by,
+            });
         }
         out.sort_by(|a, b| a.subject.cmp(&b.subject));
         Ok(out)
     }
 
     /// The commits that have changed subjects, with samples; the newest first.
-    fn changed_by<'s>(&self, all: impl Iterator<Item = (u64, &'s Subject)>, seq: u64) -> Result<Vec<ChangedBy>, Refused> {
+    fn changed_by<'s>(
+        &self,
+        all: impl Iterator<Item = (u64, &'s Subject)>,
+        seq: u64,
+    ) -> Result<Vec<ChangedBy>, Refused> {
         let mut by: BTreeMap<u64, ChangedBy> = BTreeMap::new();
         for (commit, subject) in all {
-            let entry = by.entry(commit).or_insert_with(|| ChangedBy { commit, ..ChangedBy::default() });
+            let entry = by.entry(commit).or_insert_with(|| ChangedBy {
+                commit,
+                ..ChangedBy::default()
+            });
             entry.count += 1;
             if entry.sample.len() < SAMPLES {
                 entry.sample.push(subject.clone());
@@ -270,9 +354,18 @@ impl Ledger {
         if let Some(source) = self.store.bulk_source(commit)? {
             return Ok(format!("a large import of {}", v.sources.name(source)));
         }
-        let (Some(subject), Some(row)) = (subject, self.store.commit_row(commit)?) else { return Ok("not known".into()) };
-        let author = self.store.events_at(commit, row.at, subject)?.into_iter().next().map(|e| e.author);
-        Ok(author.map_or("a large import".into(), |author| format!("a change by {author}")))
+        let (Some(subject), Some(row)) = (subject, self.store.commit_row(commit)?) else {
+            return Ok("not known".into());
+        };
+        let author = self
+            .store
+            .events_at(commit, row.at, subject)?
+            .into_iter()
+            .next()
+            .map(|e| e.author);
+        Ok(author.map_or("a large import".into(), |author| {
+            format!("a change by {author}")
+        }))
     }
 
     /// The ways back among the commits after one.
@@ -287,17 +380,39 @@ impl Ledger {
     }
 
     /// Brings a feed's rows back, for the subjects that still stand as the commit left them.
-    fn undo_feed(&self, line: Audit, source: SourceId, seq: u64, same: &[&Touched]) -> Result<ImportResult, Refused> {
+    fn undo_feed(
+        &self,
+        line: Audit,
+        source: SourceId,
+        seq: u64,
+        same: &[&Touched],
+    ) -> Result<ImportResult, Refused> {
         let same: Vec<&&Touched> = same.iter().filter(|t| t.feeds.contains(&source)).collect();
         let subjects = same.iter().map(|t| t.subject.clone()).collect();
-        let notes = self.store.notes_before(seq)?.into_iter().filter(|n| n.source == source);
+        let notes = self
+            .store
+            .notes_before(seq)?
+            .into_iter()
+            .filter(|n| n.source == source);
         let mut notes: HashMap<_, _> = notes.map(|n| ((n.subject, n.reason), n.note)).collect();
-        let mut import = Import { mode: Mode::Patch, touched: subjects, asked: Some(line), ..Import::replace(source) };
+        let mut import = Import {
+            mode: Mode::Patch,
+            touched: subjects,
+            asked: Some(line),
+            ..Import::replace(source)
+        };
         let result = self.import_with(&mut import, |_, sink| {
             for t in same {
                 for e in t.before.entries.iter().filter(|e| e.source == source) {
                     let note = notes.remove(&(t.subject.key(), e.reason));
-                    let entry = FeedEntry { reason: e.reason, hole: e.hole, weak: false, since: e.since, text: e.text.clone(), note };
+                    let entry = FeedEntry {
+                        reason: e.reason,
+                        hole: e.hole,
+                        weak: false,
+                        since: e.since,
+                        text: e.text.clone(),
+                        note,
+                    };
                     sink(t.subject.clone(), entry)?;
                 }
             }
@@ -309,48 +424,108 @@ impl Ledger {
     /// Takes a large import back: what it replaced is imported again, while it is kept.
     fn undo_bulk(&self, undo: &Undo, commit: &Commit) -> Result<Undone, Refused> {
         let v = self.store.vocabulary();
-        let kept = v.records.iter().enumerate().find_map(|(i, r)| Some((SourceId(i as u16), r.kept.filter(|k| k.commit == undo.seq)?)));
-        let Some((source, kept)) = kept else { return Err(Refused::Unknown(self.why_irreversible(undo.seq)?)) };
-        let generation = v.records.get(usize::from(source.0)).map_or(0, |r| r.generation);
+        let kept = v.records.iter().enumerate().find_map(|(i, r)| {
+            Some((SourceId(i as u16), r.kept.filter(|k| k.commit == undo.seq)?))
+        });
+        let Some((source, kept)) = kept else {
+            return Err(Refused::Unknown(self.why_irreversible(undo.seq)?));
+        };
+        let generation = v
+            .records
+            .get(usize::from(source.0))
+            .map_or(0, |r| r.generation);
         // Rows that were changed since stay as they are now.
         let backs = self.backs(undo.seq)?;
         let mut changed = self.store.rows_changed_since(undo.seq, source)?;
         changed.retain(|_, by| !all_taken_back(undo.seq, by, &backs));
-        let changed_by = self.changed_by(changed.iter().filter_map(|(subject, by)| Some((*by.last()?, subject))), undo.seq)?;
+        let changed_by = self.changed_by(
+            changed
+                .iter()
+                .filter_map(|(subject, by)| Some((*by.last()?, subject))),
+            undo.seq,
+        )?;
         // Holds that it ended come back before what they held down does.
         let mut changes = Vec::new();
         for t in self.touched(undo, commit)? {
-            let missing = t.before.holds.iter().filter(|h| h.source == source && !t.now.held(h.reason, source)).cloned();
-            let target = Verdict { holds: t.now.holds.iter().cloned().chain(missing).collect(), ..t.now.clone() };
+            let missing = t
+                .before
+                .holds
+                .iter()
+                .filter(|h| h.source == source && !t.now.held(h.reason, source))
+                .cloned();
+            let target = Verdict {
+                holds: t.now.holds.iter().cloned().chain(missing).collect(),
+                ..t.now.clone()
+            };
             changes.extend(undo.own(&t.subject, &t.now, &t.now, &target));
         }
         if !undo.dry_run && !changes.is_empty() {
-            self.submit_many(changes, Audit { once: None, ..undo.line(self.now(), 0) })?;
+            self.submit_many(
+                changes,
+                Audit {
+                    once: None,
+                    ..undo.line(self.now(), 0)
+                },
+            )?;
         }
         // A life that was over comes back for a moment, and ends with the next tick.
-        let expires = kept.expires.map(|t| t.max(self.clock.now().plus(Seconds(2))));
-        let mut import = Import { dry_run: undo.dry_run, asked: Some(undo.line(self.now(), 0)), expires, ..Import::replace(source) };
+        let expires = kept
+            .expires
+            .map(|t| t.max(self.clock.now().plus(Seconds(2))));
+        let mut import = Import {
+            dry_run: undo.dry_run,
+            asked: Some(undo.line(self.now(), 0)),
+            expires,
+            ..Import::replace(source)
+        };
         let result = self.import_with(&mut import, |_, sink| {
-            let record = self.store.vocabulary().records.get(usize::from(source.0)).cloned().unwrap_or_default();
-            if record.generation != generation || record.kept.map(|k| k.generation) != Some(kept.generation) {
+            let record = self
+                .store
+                .vocabulary()
+                .records
+                .get(usize::from(source.0))
+                .cloned()
+                .unwrap_or_default();
+            if record.generation != generation
+                || record.kept.map(|k| k.generation) != Some(kept.generation)
+            {
                 return Err("the source was imported meanwhile; try again".into());
             }
-            let mut push = |subject: &Subject, entries: Vec<FeedEntry>| entries.into_iter().try_for_each(|e| sink(subject.clone(), e));
+            let mut push = |subject: &Subject, entries: Vec<FeedEntry>| {
+                entries
+                    .into_iter()
+                    .try_for_each(|e| sink(subject.clone(), e))
+            };
             for subject in changed.keys() {
-                push(subject, self.store.feed_row(source, generation, subject).map_err(|e| e.to_string())?)?;
+                push(
+                    subject,
+                    self.store
+                        .feed_row(source, generation, subject)
+                        .map_err(|e| e.to_string())?,
+                )?;
             }
             if kept.generation == 0 {
                 return Ok(());
             }
-            let each = &mut |subject: Subject, entries: Vec<FeedEntry>| match changed.contains_key(&subject) {
+            let each = &mut |subject: Subject, entries: Vec<FeedEntry>| match changed
+                .contains_key(&subject)
+            {
                 true => Ok(()),
                 false => push(&subject, entries).map_err(StoreError::Io),
             };
-            self.store.feed_scan(source, kept.generation, each).map_err(|e| e.to_string())
+            self.store
+                .feed_scan(source, kept.generation, each)
+                .map_err(|e| e.to_string())
         });
         let result = self.imported(result)?;
         let changed_since = changed.into_keys().collect();
-        Ok(Undone { receipt: result.receipt, rows: Some(result.difference), changed_since, changed_by, ..Undone::default() })
+        Ok(Undone {
+            receipt: result.receipt,
+            rows: Some(result.difference),
+            changed_since,
+            changed_by,
+            ..Undone::default()
+        })
     }
 
     /// Why a large import cannot be undone.
@@ -374,7 +549,9 @@ impl Ledger {
                     "commit {at} has replaced the source `{name}` as a whole since ({what}), and only the rows before the newest such commit are kept; import the list that is wanted again"
                 ))
             }
-            None => no(format!("the life of the source `{name}` has ended since, and the rows before it were dropped")),
+            None => no(format!(
+                "the life of the source `{name}` has ended since, and the rows before it were dropped"
+            )),
         }
     }
 
@@ -396,18 +573,41 @@ fn taken_back(line: &Audit) -> Option<u64> {
 }
 
 impl Undo {
-    /// The change that brings what is decided one by one of a subject from `now` to where `own` (entries and exemption) and
-    /// `holds` stood; none where it stands there.
-    fn own(&self, subject: &Subject, now: &Verdict, own: &Verdict, holds: &Verdict) -> Option<Change> {
-        let decided = |v: &Verdict| (v.entries.iter().filter(|e| !e.source.is_feed()).cloned().collect::<Vec<_>>(), v.exempt.clone());
+    /// The change that brings what is decided one by one of a subject from `now` to where `own`
+    /// (entries and exemption) and `holds` stood; none where it stands there.
+    fn own(
+        &self,
+        subject: &Subject,
+        now: &Verdict,
+        own: &Verdict,
+        holds: &Verdict,
+    ) -> Option<Change> {
+        let decided = |v: &Verdict| {
+            (
+                v.entries
+                    .iter()
+                    .filter(|e| !e.source.is_feed())
+                    .cloned()
+                    .collect::<Vec<_>>(),
+                v.exempt.clone(),
+            )
+        };
         if decided(now) == decided(own) && now.holds == holds.holds {
             return None;
         }
         let (entries, exempt) = decided(own);
-        let ask = Ask::Restore { entries, exempt, holds: holds.holds.clone() };
+        let ask = Ask::Restore {
+            entries,
+            exempt,
+            holds: holds.holds.clone(),
+        };
         let mut change = Change::new(subject.clone(), self.author.clone(), ask);
         change.evidence = self.why.clone().map(crate::model::Evidence::word);
-        change.terms = Terms { expect: Some(revision(now)), once: None, ..self.terms.clone() };
+        change.terms = Terms {
+            expect: Some(revision(now)),
+            once: None,
+            ..self.terms.clone()
+        };
         Some(change)
     }
 
@@ -430,7 +630,9 @@ impl Writer {
     /// Refuses what came with the same key before.
     pub(super) fn first(&self, line: &Audit) -> Result<(), Refused> {
         match &line.once {
-            Some(once) if self.store.made(self.clock.now(), &once.key)?.is_some() => Err(Refused::Again),
+            Some(once) if self.store.made(self.clock.now(), &once.key)?.is_some() => {
+                Err(Refused::Again)
+            }
             _ => Ok(()),
         }
     }
@@ -440,7 +642,10 @@ impl Writer {
         self.first(&line)?;
         let mut work = Work::new(self.clock.now());
         for change in changes {
-            match self.check(change).and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)))? {
+            match self
+                .check(change)
+                .and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)))?
+            {
                 Decided::Now(_) => {}
                 Decided::Before(made) => return Ok(made.into()),
             }
@@ -455,10 +660,21 @@ impl Writer {
 mod tests {
     use super::*;
 
-    /// A later commit that looked alike was taken for the one before, and its word was taken back with it.
+    /// A later commit that looked alike was taken for the one before, and its word was taken back
+    /// with it.
     #[test]
     fn commits_count_until_they_are_taken_back() {
-        let backs: Backs = [(12, 11), (13, 12), (14, 11), (20, 10), (21, 20), (31, 30), (32, 30), (33, 10)].into();
+        let backs: Backs = [
+            (12, 11),
+            (13, 12),
+            (14, 11),
+            (20, 10),
+            (21, 20),
+            (31, 30),
+            (32, 30),
+            (33, 10),
+        ]
+        .into();
         for (later, all) in [
             (&[][..], true),
             (&[11], false),

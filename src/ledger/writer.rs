@@ -31,7 +31,8 @@ use crate::{
 const IMAGE_EVERY: usize = 100_000;
 /// How often the journal is trimmed, in ticks of a second.
 const TRIM_EVERY: u64 = 60;
-/// How often an image is written however little has changed, in ticks: what is trimmed from the journal has to be in it.
+/// How often an image is written however little has changed, in ticks: what is trimmed from the
+/// journal has to be in it.
 const IMAGE_TICKS: u64 = 3600;
 /// How often the log of removals is looked at, in ticks; it is looked at before each write too.
 const WATCH_EVERY: u64 = 10;
@@ -85,7 +86,8 @@ impl Writer {
 
     /// One turn: what waits, in order; changes in a row are one commit.
     fn turn(&mut self, waiting: &mut Vec<Job>) -> Option<Reply<()>> {
-        // Before a change is accepted or refused: the log of removals may be lost or back, or begin anew by a new setting.
+        // Before a change is accepted or refused: the log of removals may be lost or back, or begin
+        // anew by a new setting.
         if waiting.iter().any(|job| !matches!(job, Job::Tick)) {
             self.watch_removals(false);
         }
@@ -100,7 +102,9 @@ impl Writer {
                 Job::Change(..) => {}
                 Job::Tick => self.tick(),
                 Job::Import(ready, reply) => self.import(*ready, reply),
-                Job::Fork(reply) => drop(reply.send(Ok((Box::new(self.builder.clone()), self.seq)))),
+                Job::Fork(reply) => {
+                    drop(reply.send(Ok((Box::new(self.builder.clone()), self.seq))));
+                }
                 Job::Generation(source, reply) => drop(reply.send(self.generation(source))),
                 Job::Source(name, reply) => drop(reply.send(self.source(&name))),
                 Job::Tried(all, reply) => {
@@ -141,19 +145,30 @@ impl Writer {
         let mut decided = Vec::with_capacity(group.len());
         for (change, reply) in group {
             let subject = change.subject.clone();
-            let result = self.check(change).and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)));
+            let result = self
+                .check(change)
+                .and_then(|c| work.decide(&self.store, &c, |s| self.covered(s)));
             decided.push((reply, subject, result));
         }
-        let accepted = decided.iter().any(|(.., r)| matches!(r, Ok(Decided::Now(_))));
+        let accepted = decided
+            .iter()
+            .any(|(.., r)| matches!(r, Ok(Decided::Now(_))));
         let result = match accepted {
-            true => work.uncover(&self.store).and_then(|()| self.commit(&work, None)),
+            true => work
+                .uncover(&self.store)
+                .and_then(|()| self.commit(&work, None)),
             false => Err(Refused::Stopped),
         };
         for (reply, subject, decision) in decided {
             let _ = reply.send(match (decision, &result) {
-                (Ok(Decided::Now(renewal)), r) => r.clone().map(|r| Receipt { revision: work.revision(&subject), renewal, ..r }),
+                (Ok(Decided::Now(renewal)), r) => r.clone().map(|r| Receipt {
+                    revision: work.revision(&subject),
+                    renewal,
+                    ..r
+                }),
                 (Ok(Decided::Before(made)), _) => Ok(made.into()),
-                // The refusal may rest on a change before it in the group, of which nobody knows now.
+                // The refusal may rest on a change before it in the group, of which nobody knows
+                // now.
                 (Err(Refused::Rule(_)), Err(e)) if accepted => Err(e.clone()),
                 (Err(e), _) => Err(e),
             });
@@ -163,13 +178,16 @@ impl Writer {
 
     /// The last step of a commit: whoever waits for one is woken.
     fn tell(&self) {
-        self.told.send_if_modified(|told| std::mem::replace(told, self.seq) != self.seq);
+        self.told
+            .send_if_modified(|told| std::mem::replace(told, self.seq) != self.seq);
     }
 
     /// Whether something wider may list a subject: told by the tables where they are quick to tell.
     pub(super) fn covered(&self, subject: &Subject) -> bool {
         match subject {
-            Subject::V4(p) if p.is_host() => self.builder.tables().ip4.get(p.first()).1 != crate::index::values::ValueId::EMPTY,
+            Subject::V4(p) if p.is_host() => {
+                self.builder.tables().ip4.get(p.first()).1 != crate::index::values::ValueId::EMPTY
+            }
             _ => true,
         }
     }
@@ -180,10 +198,18 @@ impl Writer {
             return Err(Refused::Poisoned(why));
         }
         use crate::model::special::{Unlistable, unlistable};
-        if matches!(change.ask, Ask::Exempt { .. }) && unlistable(&change.subject, &[]) == Some(Unlistable::TooWide) {
+        if matches!(change.ask, Ask::Exempt { .. })
+            && unlistable(&change.subject, &[]) == Some(Unlistable::TooWide)
+        {
             return Err(Refused::Unlistable(Unlistable::TooWide)); // nothing that wide is listed
         }
-        if let Ask::List { reason, source, until, text } = &mut change.ask {
+        if let Ask::List {
+            reason,
+            source,
+            until,
+            text,
+        } = &mut change.ask
+        {
             match unlistable(&change.subject, &self.settings.special) {
                 Some(Unlistable::Special) if change.terms.special => {}
                 Some(why) => return Err(Refused::Unlistable(why)),
@@ -191,15 +217,22 @@ impl Writer {
             }
             let name = self.store.vocabulary().reasons.name(*reason).to_string();
             let Some(known) = self.settings.reasons.iter().find(|r| r.name == name) else {
-                return Err(Refused::Settings(format!("the reason `{name}` is not in config.toml")));
+                return Err(Refused::Settings(format!(
+                    "the reason `{name}` is not in config.toml"
+                )));
             };
             if until.is_some() {
                 change.terms.open_end = OpenEnd::Lifetime; // it is not open
             } else {
                 // What tests have found always ends (safety rule S14).
-                let tested = *source == SourceId::PROBER && super::desk::REASONS.contains(&name.as_str());
-                let lifetime = known.lifetime.filter(|_| change.terms.open_end != OpenEnd::Never || tested);
-                *until = lifetime.or(tested.then_some(super::desk::LIFETIME)).map(|l| self.clock.now().plus(l));
+                let tested =
+                    *source == SourceId::PROBER && super::desk::REASONS.contains(&name.as_str());
+                let lifetime = known
+                    .lifetime
+                    .filter(|_| change.terms.open_end != OpenEnd::Never || tested);
+                *until = lifetime
+                    .or(tested.then_some(super::desk::LIFETIME))
+                    .map(|l| self.clock.now().plus(l));
             }
             if let Some(t) = text {
                 *t = own_text(t, &change.subject).into();
@@ -208,9 +241,13 @@ impl Writer {
         Ok(change)
     }
 
-    /// Commits a piece of work and publishes it. `tables` are those that a large import has prepared: they take the place of
-    /// the builder's.
-    pub(super) fn commit(&mut self, work: &Work, tables: Option<Builder>) -> Result<Receipt, Refused> {
+    /// Commits a piece of work and publishes it. `tables` are those that a large import has
+    /// prepared: they take the place of the builder's.
+    pub(super) fn commit(
+        &mut self,
+        work: &Work,
+        tables: Option<Builder>,
+    ) -> Result<Receipt, Refused> {
         let seq = self.seq + 1;
         let (receipt, mut moved) = self.receipt(seq, work);
         let changed = work.touched.len();
@@ -220,7 +257,8 @@ impl Writer {
         self.commit_batch(batch)?;
         self.audited += work.audit.len() as u64;
         self.announced(told);
-        // Not before: nobody may read, or prepare an import, by a generation that might not be true.
+        // Not before: nobody may read, or prepare an import, by a generation that might not be
+        // true.
         if let Some(v) = &work.vocabulary {
             self.store.set_vocabulary(v.clone());
         }
@@ -235,7 +273,9 @@ impl Writer {
             self.publish();
         }
         self.health.commits.fetch_add(1, Ordering::Relaxed);
-        self.health.changes.fetch_add(changed as u64, Ordering::Relaxed);
+        self.health
+            .changes
+            .fetch_add(changed as u64, Ordering::Relaxed);
         self.since_image += changed;
         if self.since_image >= IMAGE_EVERY {
             self.write_image(false, None);
@@ -247,7 +287,10 @@ impl Writer {
     fn receipt(&self, seq: u64, work: &Work) -> (Receipt, Vec<Serial>) {
         let masks = work.masks();
         let mut serials = self.serials.clone();
-        let mut receipt = Receipt { commit: seq, ..Receipt::default() };
+        let mut receipt = Receipt {
+            commit: seq,
+            ..Receipt::default()
+        };
         for (zone, serial) in self.zones.all().iter().zip(&mut serials) {
             let names = zone.spec.kind != crate::model::ZoneKind::Address;
             if masks[usize::from(names)] & zone.mask != 0 {
@@ -264,11 +307,23 @@ impl Writer {
         work.rows(seq, &mut batch);
         work.asked_rows(self.audited + 1, receipt, &mut batch);
         for (origin, serial) in &receipt.serials {
-            let hash = self.zones.by_name(origin).map_or(0, |i| self.zones.all()[i].hash);
+            let hash = self
+                .zones
+                .by_name(origin)
+                .map_or(0, |i| self.zones.all()[i].hash);
             put_zone(&mut batch, origin, *serial, hash);
         }
-        let was = |origin: &str| self.zones.by_name(origin).and_then(|i| self.serials.get(i).copied()).unwrap_or_default();
-        let serials = receipt.serials.iter().map(|(o, s)| (o.clone(), was(o), *s)).collect();
+        let was = |origin: &str| {
+            self.zones
+                .by_name(origin)
+                .and_then(|i| self.serials.get(i).copied())
+                .unwrap_or_default()
+        };
+        let serials = receipt
+            .serials
+            .iter()
+            .map(|(o, s)| (o.clone(), was(o), *s))
+            .collect();
         self.journal_bytes = work.journal(seq, serials, self.journal_bytes, &mut batch);
         batch
     }
@@ -305,7 +360,11 @@ impl Writer {
         self.ticks += 1;
         self.published.sweep();
         for damage in self.store.date_damage(self.clock.now()) {
-            tracing::error!(found_by = damage.found_by.as_str(), what = damage.what, "the store is damaged; restore it from a backup");
+            tracing::error!(
+                found_by = damage.found_by.as_str(),
+                what = damage.what,
+                "the store is damaged; restore it from a backup"
+            );
         }
         if self.ticks.is_multiple_of(WATCH_EVERY) {
             self.watch_removals(false);
@@ -339,22 +398,40 @@ impl Writer {
     /// Empties the zones whose day has come.
     fn retire(&mut self) {
         let now = self.clock.now();
-        let due: Vec<String> = self.zones.all().iter().filter(|z| z.falls_empty(now)).map(|z| z.name.to_string()).collect();
+        let due: Vec<String> = self
+            .zones
+            .all()
+            .iter()
+            .filter(|z| z.falls_empty(now))
+            .map(|z| z.name.to_string())
+            .collect();
         if due.is_empty() {
             return;
         }
         match self.take_over(self.settings.clone(), false) {
-            Ok(receipt) => tracing::warn!(zones = ?due, serials = ?receipt.serials, "retired: lists nobody from now on"),
-            Err(e) => tracing::error!(zones = ?due, why = e.text(&self.store.vocabulary()), "a zone could not be emptied; tried again"),
+            Ok(receipt) => {
+                tracing::warn!(zones = ?due, serials = ?receipt.serials, "retired: lists nobody from now on");
+            }
+            Err(e) => {
+                tracing::error!(zones = ?due, why = e.text(&self.store.vocabulary()), "a zone could not be emptied; tried again");
+            }
         }
     }
 
     /// Opens the store again after an error, and finds out whether the commit in doubt is there.
     fn recover(&mut self) {
-        let found = self.store.reopen().and_then(|()| self.store.seq()).and_then(|seq| match seq < self.seq {
-            true => Err(StoreError::Damaged(format!("commits {} to {} were acknowledged and are missing", seq + 1, self.seq))),
-            false => self.catch_up(seq),
-        });
+        let found = self
+            .store
+            .reopen()
+            .and_then(|()| self.store.seq())
+            .and_then(|seq| match seq < self.seq {
+                true => Err(StoreError::Damaged(format!(
+                    "commits {} to {} were acknowledged and are missing",
+                    seq + 1,
+                    self.seq
+                ))),
+                false => self.catch_up(seq),
+            });
         if let Err(e) = found {
             if matches!(e, StoreError::Damaged(_)) {
                 tracing::error!(error = %e, "every query gets SERVFAIL until the store can be trusted again");
@@ -363,7 +440,8 @@ impl Writer {
             return self.health.set(Some(e.to_string()));
         }
         self.health.set(None);
-        // A configuration that was in doubt may be on disk: what is served has to have a serial of its own.
+        // A configuration that was in doubt may be on disk: what is served has to have a serial of
+        // its own.
         match self.take_over(self.settings.clone(), false) {
             Ok(_) => tracing::info!(commit = self.seq, "the store works again; writes are taken"),
             Err(e) => self.health.set(Some(e.text(&self.store.vocabulary()))),
@@ -405,8 +483,8 @@ impl Writer {
         }
     }
 
-    /// Takes a configuration: zones, reasons, limits. Zones that render differently get a new serial and a barrier. Where
-    /// commits are `lost`, all serials jump.
+    /// Takes a configuration: zones, reasons, limits. Zones that render differently get a new
+    /// serial and a barrier. Where commits are `lost`, all serials jump.
     pub(super) fn take_over(&mut self, settings: Settings, lost: bool) -> Result<Receipt, Refused> {
         let mut vocabulary = Vocabulary::clone(&self.store.vocabulary());
         // Another log counts only when all the rest is taken: until then the old one does.
@@ -419,15 +497,31 @@ impl Writer {
         for r in &settings.reasons {
             vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
         }
-        let texts: HashMap<String, String> = settings.reasons.iter().map(|r| (r.name.clone(), r.text.clone())).collect();
+        let texts: HashMap<String, String> = settings
+            .reasons
+            .iter()
+            .map(|r| (r.name.clone(), r.text.clone()))
+            .collect();
         let now = self.clock.now();
         let store = self.store.store_id();
-        let view = |z| Ok(ZoneView::new(z, &vocabulary.reasons, &texts)?.of_store(store).at(now));
-        let views = settings.zones.iter().map(|z| view(z).map_err(|e: String| Refused::Settings(format!("zone {}: {e}", z.origin))));
-        let zones = self.zones.next(views.collect::<Result<_, _>>()?).map_err(Refused::Settings)?;
+        let view = |z| {
+            Ok(ZoneView::new(z, &vocabulary.reasons, &texts)?
+                .of_store(store)
+                .at(now))
+        };
+        let views = settings.zones.iter().map(|z| {
+            view(z).map_err(|e: String| Refused::Settings(format!("zone {}: {e}", z.origin)))
+        });
+        let zones = self
+            .zones
+            .next(views.collect::<Result<_, _>>()?)
+            .map_err(Refused::Settings)?;
         let mut work = Work::new(now);
         let (mut serials, mut moved) = (Vec::new(), Vec::new());
-        let mut receipt = Receipt { commit: self.seq, ..Receipt::default() };
+        let mut receipt = Receipt {
+            commit: self.seq,
+            ..Receipt::default()
+        };
         let mut batch = Batch::default();
         for zone in zones.all() {
             let old = self.store.zone(&zone.name)?;
@@ -436,10 +530,15 @@ impl Writer {
             if old.is_none_or(|r| (r.serial, r.hash) != (serial, zone.hash)) {
                 put_zone(&mut batch, &zone.name, serial, zone.hash);
                 receipt.serials.insert(zone.name.to_string(), serial);
-                moved.push((zone.name.to_string(), old.map_or(serial, |r| r.serial), serial));
+                moved.push((
+                    zone.name.to_string(),
+                    old.map_or(serial, |r| r.serial),
+                    serial,
+                ));
             }
         }
-        // A zone that is not served does not follow the changes: if it comes back, it is another one.
+        // A zone that is not served does not follow the changes: if it comes back, it is another
+        // one.
         let mut gone = false;
         for (origin, record) in self.store.zones()? {
             if record.hash != 0 && zones.by_name(&origin).is_none() {
@@ -475,8 +574,16 @@ impl Writer {
         let mut v = Vocabulary::clone(&self.store.vocabulary());
         let id = v.sources.add(name).map_err(Refused::Settings)?;
         if usize::from(id.0) == v.records.len() {
-            super::names::check_free(name, super::names::NameOwner::Source, &self.book.load(), &self.store.vocabulary())?;
-            v.records.push(schema::SourceRecord { name: name.into(), ..Default::default() });
+            super::names::check_free(
+                name,
+                super::names::NameOwner::Source,
+                &self.book.load(),
+                &self.store.vocabulary(),
+            )?;
+            v.records.push(schema::SourceRecord {
+                name: name.into(),
+                ..Default::default()
+            });
             self.save(v)?;
         }
         Ok(id)
@@ -491,7 +598,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Commits rows. A failure leaves it open whether they are there: no writes are taken until that is found out.
+    /// Commits rows. A failure leaves it open whether they are there: no writes are taken until
+    /// that is found out.
     pub(super) fn commit_batch(&self, batch: Batch) -> Result<(), Refused> {
         if let Some(why) = self.health.poisoned() {
             return Err(Refused::Poisoned(why));
@@ -503,7 +611,8 @@ impl Writer {
         })
     }
 
-    /// Writes an image of what is published, beside the work; then does `then`. `flush` empties the log too.
+    /// Writes an image of what is published, beside the work; then does `then`. `flush` empties the
+    /// log too.
     pub(super) fn write_image(&mut self, flush: bool, then: Option<Box<dyn FnOnce() + Send>>) {
         if let Some(last) = self.image.take_if(|h| h.is_finished() || flush) {
             let _ = last.join();
@@ -512,11 +621,18 @@ impl Writer {
             return;
         }
         (self.since_image, self.next_image) = (0, self.ticks + IMAGE_TICKS);
-        let (store, tables, seq, imaged) = (self.store.clone(), self.builder.tables().clone(), self.seq, self.imaged.clone());
+        let (store, tables, seq, imaged) = (
+            self.store.clone(),
+            self.builder.tables().clone(),
+            self.seq,
+            self.imaged.clone(),
+        );
         self.image = Some(std::thread::spawn(move || {
             match store.write_image(&tables, seq) {
                 Ok(()) => imaged.store(seq, Ordering::Relaxed),
-                Err(e) => tracing::warn!(error = %e, "the image could not be written; the next start may have to read the store instead"),
+                Err(e) => {
+                    tracing::warn!(error = %e, "the image could not be written; the next start may have to read the store instead");
+                }
             }
             if let Some(then) = then {
                 then();
@@ -540,11 +656,21 @@ impl Writer {
 }
 
 pub(super) fn put_zone(batch: &mut Batch, origin: &str, serial: Serial, hash: u64) {
-    batch.put(schema::META, format!("zone/{origin}").into_bytes(), schema::encode(&schema::ZoneRecord { serial, hash }));
+    batch.put(
+        schema::META,
+        format!("zone/{origin}").into_bytes(),
+        schema::encode(&schema::ZoneRecord { serial, hash }),
+    );
 }
 
-/// Sets the facts of some subjects (in order) to what the store says, with the feeds' generations of `vocabulary`.
-pub(super) fn load(store: &Store, vocabulary: &Vocabulary, builder: &mut Builder, subjects: &[Subject]) -> Result<(), StoreError> {
+/// Sets the facts of some subjects (in order) to what the store says, with the feeds' generations
+/// of `vocabulary`.
+pub(super) fn load(
+    store: &Store,
+    vocabulary: &Vocabulary,
+    builder: &mut Builder,
+    subjects: &[Subject],
+) -> Result<(), StoreError> {
     const CHUNK: usize = 1 << 16;
     for chunk in subjects.chunks(CHUNK) {
         let mut changes = crate::index::Changes::default();

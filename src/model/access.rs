@@ -22,7 +22,13 @@ pub enum Role {
 
 impl Role {
     /// All of them, the least first.
-    pub const ALL: [Role; 5] = [Role::Reader, Role::Reporter, Role::Editor, Role::Operator, Role::Owner];
+    pub const ALL: [Role; 5] = [
+        Role::Reader,
+        Role::Reporter,
+        Role::Editor,
+        Role::Operator,
+        Role::Owner,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -42,7 +48,12 @@ impl std::str::FromStr for Role {
         Role::ALL
             .into_iter()
             .find(|r| r.name() == s)
-            .ok_or_else(|| format!("`{s}` is no role; there are {}", Role::ALL.map(Role::name).join(", ")))
+            .ok_or_else(|| {
+                format!(
+                    "`{s}` is no role; there are {}",
+                    Role::ALL.map(Role::name).join(", ")
+                )
+            })
     }
 }
 
@@ -64,23 +75,46 @@ impl Bounds {
         *self == Bounds::default()
     }
 
-    /// Whether a write is within them. `None` for a reason or source stands for all there are, which only what is not bound
-    /// in that may touch. The error says what is out of them.
-    pub fn allow(&self, subject: Option<&Subject>, reason: Option<&str>, source: Option<&str>) -> Result<(), String> {
+    /// Whether a write is within them. `None` for a reason or source stands for all there are,
+    /// which only what is not bound in that may touch. The error says what is out of them.
+    pub fn allow(
+        &self,
+        subject: Option<&Subject>,
+        reason: Option<&str>,
+        source: Option<&str>,
+    ) -> Result<(), String> {
         let named = |what: &str, bound: &[String], name: Option<&str>| match name {
             _ if bound.is_empty() => Ok(()),
             Some(n) if bound.iter().any(|b| b == n) => Ok(()),
-            Some(n) => Err(format!("this token is bound to {what} {}; not `{n}`", bound.join(", "))),
-            None => Err(format!("this token is bound to {what} {}; name one", bound.join(", "))),
+            Some(n) => Err(format!(
+                "this token is bound to {what} {}; not `{n}`",
+                bound.join(", ")
+            )),
+            None => Err(format!(
+                "this token is bound to {what} {}; name one",
+                bound.join(", ")
+            )),
         };
         named("the reasons", &self.reasons, reason)?;
         named("the sources", &self.sources, source)?;
-        let shown = || self.prefixes.iter().map(Subject::to_string).collect::<Vec<_>>().join(", ");
+        let shown = || {
+            self.prefixes
+                .iter()
+                .map(Subject::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         match subject {
             _ if self.prefixes.is_empty() => Ok(()),
             Some(s) if self.prefixes.iter().any(|p| p.covers(s)) => Ok(()),
-            Some(s) => Err(format!("this token is bound to {}; {s} is outside", shown())),
-            None => Err(format!("this token is bound to {}; this touches others too", shown())),
+            Some(s) => Err(format!(
+                "this token is bound to {}; {s} is outside",
+                shown()
+            )),
+            None => Err(format!(
+                "this token is bound to {}; this touches others too",
+                shown()
+            )),
         }
     }
 }
@@ -139,19 +173,27 @@ impl Token {
 }
 
 /// Names that orbsd itself writes as an author, or decides under as a source; nobody else has one.
-pub const BUILT_IN_AUTHORS: [&str; 7] = ["operator", "prober", "trap", "expiry", "tester", "claimant", "socket"];
+pub const BUILT_IN_AUTHORS: [&str; 7] = [
+    "operator", "prober", "trap", "expiry", "tester", "claimant", "socket",
+];
 
 /// Whether a name is that of a built-in author, whatever the case of its letters.
 pub fn is_built_in(name: &str) -> bool {
-    BUILT_IN_AUTHORS.iter().any(|b| b.eq_ignore_ascii_case(name))
+    BUILT_IN_AUTHORS
+        .iter()
+        .any(|b| b.eq_ignore_ascii_case(name))
 }
 
-/// Whether a name can be a person's or a program's: it is shown in logs and history, and stands in paths.
+/// Whether a name can be a person's or a program's: it is shown in logs and history, and stands in
+/// paths.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.@".contains(&b);
     match name.len() {
         1..=64 if name.bytes().all(fine) => Ok(()),
-        _ => Err(format!("`{}` is no name: 1 to 64 letters, digits, `-`, `_`, `.` and `@`", name.escape_debug())),
+        _ => Err(format!(
+            "`{}` is no name: 1 to 64 letters, digits, `-`, `_`, `.` and `@`",
+            name.escape_debug()
+        )),
     }
 }
 
@@ -162,15 +204,30 @@ pub(crate) mod tests {
     /// A person with a name, for tests of others.
     pub(crate) fn person(name: &str) -> Person {
         let name = name.to_string();
-        Person { name, role: Role::Editor, password: String::new(), totp: vec![], recovery: vec![], since: Time(0), disabled: None }
+        Person {
+            name,
+            role: Role::Editor,
+            password: String::new(),
+            totp: vec![],
+            recovery: vec![],
+            since: Time(0),
+            disabled: None,
+        }
     }
 
     #[test]
     fn bounds_hold_what_they_name_and_all_of_it() {
         let s = |t: &str| t.parse::<Subject>().unwrap();
-        let b = Bounds { reasons: vec!["relay".into()], sources: vec![], prefixes: vec![s("45.0.0.0/8"), s(".spam.example")] };
+        let b = Bounds {
+            reasons: vec!["relay".into()],
+            sources: vec![],
+            prefixes: vec![s("45.0.0.0/8"), s(".spam.example")],
+        };
         assert_eq!(b.allow(Some(&s("45.1.2.3")), Some("relay"), None), Ok(()));
-        assert_eq!(b.allow(Some(&s("x.spam.example")), Some("relay"), Some("operator")), Ok(()));
+        assert_eq!(
+            b.allow(Some(&s("x.spam.example")), Some("relay"), Some("operator")),
+            Ok(())
+        );
         for (subject, reason, part) in [
             (Some(s("46.1.2.3")), Some("relay"), "46.1.2.3 is outside"),
             (Some(s("45.1.2.3")), Some("input"), "not `input`"),
@@ -190,7 +247,12 @@ pub(crate) mod tests {
         for r in Role::ALL {
             assert_eq!(r.name().parse(), Ok(r));
         }
-        assert!("root".parse::<Role>().unwrap_err().contains("reader, reporter"));
+        assert!(
+            "root"
+                .parse::<Role>()
+                .unwrap_err()
+                .contains("reader, reporter")
+        );
     }
 
     #[test]

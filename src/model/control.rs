@@ -1,8 +1,9 @@
 //! The control of a relay test, and the table that decides a claim by it.
 //!
-//! A server that refuses every test message may be closed, or it may refuse our tester alone. The control tells them apart: with
-//! the same sender and greeting as the messages, the tester asks for the server's own postmaster, whom every server accepts
-//! (RFC 5321 section 4.5.1). All functions are pure. `docs/relay.md` has the table for people; a test holds both to each other.
+//! A server that refuses every test message may be closed, or it may refuse our tester alone. The
+//! control tells them apart: with the same sender and greeting as the messages, the tester asks for
+//! the server's own postmaster, whom every server accepts (RFC 5321 section 4.5.1). All functions
+//! are pure. `docs/relay.md` has the table for people; a test holds both to each other.
 
 use std::{
     collections::BTreeSet,
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::probing::{Assessment, Outcome, Stage, Tried, assess};
 
-/// Forms that a session with a control carries at most. With the two controls it has ten RSETs, so that neither a limit on errors
-/// (Postfix: 20) nor one on commands that send no mail (Exim: 10) cuts the control off.
+/// Forms that a session with a control carries at most. With the two controls it has ten RSETs, so
+/// that neither a limit on errors (Postfix: 20) nor one on commands that send no mail (Exim: 10)
+/// cuts the control off.
 pub const MAX_FORMS_PER_SESSION: usize = 8;
 
 /// A reply to `RCPT TO` of a control.
@@ -48,7 +50,8 @@ pub struct ControlSession {
     /// The greeting line of ours; empty where none was sent.
     #[serde(default)]
     pub greeting: String,
-    /// Whether EHLO was accepted. A session that greets with HELO, or not at all, cannot show what the server offers.
+    /// Whether EHLO was accepted. A session that greets with HELO, or not at all, cannot show what
+    /// the server offers.
     #[serde(default)]
     pub ehlo: bool,
     /// Whether the reply to EHLO offered AUTH.
@@ -65,7 +68,8 @@ pub struct ControlSession {
     pub after: ControlCheck,
 }
 
-/// The most recipients of a control, and the most characters of a text, that are taken from somebody else's tester.
+/// The most recipients of a control, and the most characters of a text, that are taken from
+/// somebody else's tester.
 const MAX_REPLIES: usize = 4;
 const MAX_TEXT: usize = 200;
 /// The most places of a session that are taken from somebody else's tester.
@@ -79,19 +83,24 @@ impl ControlSession {
         cut(&mut self.greeting);
         for check in [&mut self.before, &mut self.after] {
             check.replies.truncate(MAX_REPLIES);
-            check.replies.iter_mut().for_each(|r| [&mut r.recipient, &mut r.text].into_iter().for_each(cut));
+            check
+                .replies
+                .iter_mut()
+                .for_each(|r| [&mut r.recipient, &mut r.text].into_iter().for_each(cut));
             check.failure.iter_mut().for_each(cut);
         }
     }
 }
 
-/// What a control says; ordered from what speaks most against a release to what speaks least against it.
+/// What a control says; ordered from what speaks most against a release to what speaks least
+/// against it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ControlResult {
     /// Postmaster was refused by the same 5xx reply as a form.
     Same,
-    /// 4xx, a cut connection, or never reached. Or a form was refused after its recipient was accepted, where a control never goes.
+    /// 4xx, a cut connection, or never reached. Or a form was refused after its recipient was
+    /// accepted, where a control never goes.
     None,
     /// Postmaster was refused by another 5xx reply than the forms.
     Other,
@@ -102,7 +111,8 @@ pub enum ControlResult {
 /// Which forms a claim is decided by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CameThrough {
-    /// The tests of which a message of ours was delivered since the last release; empty: all tests count.
+    /// The tests of which a message of ours was delivered since the last release; empty: all tests
+    /// count.
     pub tests: BTreeSet<String>,
     /// A form came through at another port than the one that was tested now.
     pub other_port: bool,
@@ -220,7 +230,9 @@ impl Row {
             (FormsResult::Delivered, _) => Row::Delivered,
             (FormsResult::Accepted, _) => Row::Accepted,
             (FormsResult::Refused, ControlResult::Yes) => Row::RefusedControlAccepted,
-            (FormsResult::Refused, ControlResult::Other | ControlResult::None) => Row::RefusedControlDiffers,
+            (FormsResult::Refused, ControlResult::Other | ControlResult::None) => {
+                Row::RefusedControlDiffers
+            }
             (FormsResult::Refused, ControlResult::Same) => Row::RefusedControlSame,
             (FormsResult::Deferred, ControlResult::Yes) => Row::DeferredControlAccepted,
             (FormsResult::Deferred, _) => Row::DeferredControlFailed,
@@ -242,22 +254,34 @@ impl Row {
                 _ => ClaimOutcome::Waiting,
             },
             Row::LoginRequired if proved => ClaimOutcome::Waiting,
-            Row::Accepted | Row::DeferredControlAccepted | Row::IncompleteControlAccepted => ClaimOutcome::Waiting,
-            Row::RefusedControlSame | Row::DeferredControlFailed | Row::LoginRequired | Row::ShutOut | Row::IncompleteControlFailed => {
-                ClaimOutcome::Blocked
+            Row::Accepted | Row::DeferredControlAccepted | Row::IncompleteControlAccepted => {
+                ClaimOutcome::Waiting
             }
+            Row::RefusedControlSame
+            | Row::DeferredControlFailed
+            | Row::LoginRequired
+            | Row::ShutOut
+            | Row::IncompleteControlFailed => ClaimOutcome::Blocked,
         }
     }
 
-    /// Whether a second source address that came to this row sees what the first one saw: refusals of the forms, and not of us.
+    /// Whether a second source address that came to this row sees what the first one saw: refusals
+    /// of the forms, and not of us.
     pub fn confirms_refusal(self) -> bool {
-        matches!(self, Row::RefusedControlAccepted | Row::RefusedControlDiffers)
+        matches!(
+            self,
+            Row::RefusedControlAccepted | Row::RefusedControlDiffers
+        )
     }
 }
 
 /// The row of a job: its results, the forms that had come through, and its sessions with controls.
 pub fn row(results: &[Tried], came: &CameThrough, sessions: &[ControlSession]) -> Row {
-    let forms: Vec<(usize, &Tried)> = results.iter().enumerate().filter(|(_, r)| came.counts(r)).collect();
+    let forms: Vec<(usize, &Tried)> = results
+        .iter()
+        .enumerate()
+        .filter(|(_, r)| came.counts(r))
+        .collect();
     let mut control = control(&forms, results, sessions);
     let mut found = forms_result(&forms, results, came, sessions);
     // Such a text speaks about us, and not about the form. It never speaks for a release.
@@ -282,7 +306,12 @@ impl CameThrough {
 }
 
 /// What became of the forms that count, and of the classes.
-fn forms_result(forms: &[(usize, &Tried)], results: &[Tried], came: &CameThrough, sessions: &[ControlSession]) -> FormsResult {
+fn forms_result(
+    forms: &[(usize, &Tried)],
+    results: &[Tried],
+    came: &CameThrough,
+    sessions: &[ControlSession],
+) -> FormsResult {
     let any = |f: fn(&Outcome) -> bool| results.iter().any(|r| f(&r.outcome));
     if any(|o| matches!(o, Outcome::Delivered { .. })) {
         return FormsResult::Delivered;
@@ -295,13 +324,30 @@ fn forms_result(forms: &[(usize, &Tried)], results: &[Tried], came: &CameThrough
         return FormsResult::Incomplete;
     }
     let all = |f: &dyn Fn(&Outcome) -> bool| forms.iter().all(|(_, r)| f(&r.outcome));
-    if all(&|o| o.refused_at().is_some_and(|s| s <= Stage::Mail) || matches!(o, Outcome::Inconclusive { deferred_at: None, .. })) {
+    if all(&|o| {
+        o.refused_at().is_some_and(|s| s <= Stage::Mail)
+            || matches!(
+                o,
+                Outcome::Inconclusive {
+                    deferred_at: None,
+                    ..
+                }
+            )
+    }) {
         let login = offers_login(sessions) && forms.iter().all(|(_, r)| r.outcome.requires_login());
-        return if login { FormsResult::LoginRequired } else { FormsResult::ShutOut };
+        return if login {
+            FormsResult::LoginRequired
+        } else {
+            FormsResult::ShutOut
+        };
     }
     if all(&|o| matches!(o, Outcome::Refused { .. })) {
         let assessment = assess(results.iter().map(|r| (r.class.as_str(), &r.outcome)));
-        return if assessment == Assessment::Closed { FormsResult::Refused } else { FormsResult::Incomplete };
+        return if assessment == Assessment::Closed {
+            FormsResult::Refused
+        } else {
+            FormsResult::Incomplete
+        };
     }
     match all(&|o| o.refused_at().is_some()) {
         true => FormsResult::Deferred,
@@ -309,33 +355,61 @@ fn forms_result(forms: &[(usize, &Tried)], results: &[Tried], came: &CameThrough
     }
 }
 
-/// Whether the server offers a login: in each session whose EHLO it accepted, and in one at least. Forms that greet with HELO, or not
-/// at all, have sessions that cannot show it.
+/// Whether the server offers a login: in each session whose EHLO it accepted, and in one at least.
+/// Forms that greet with HELO, or not at all, have sessions that cannot show it.
 fn offers_login(sessions: &[ControlSession]) -> bool {
     let mut greeted = sessions.iter().filter(|s| s.ehlo || s.auth).peekable();
     greeted.peek().is_some() && greeted.all(|s| s.auth)
 }
 
-/// The worst of all sessions' controls; a form without a session was never controlled. A control ends at RCPT: it cannot say whether a
-/// refusal at DATA or after the message is of the form or of the tester.
-fn control(forms: &[(usize, &Tried)], results: &[Tried], sessions: &[ControlSession]) -> ControlResult {
+/// The worst of all sessions' controls; a form without a session was never controlled. A control
+/// ends at RCPT: it cannot say whether a refusal at DATA or after the message is of the form or of
+/// the tester.
+fn control(
+    forms: &[(usize, &Tried)],
+    results: &[Tried],
+    sessions: &[ControlSession],
+) -> ControlResult {
     let is_covered = |place: &usize| sessions.iter().any(|s| s.places.contains(place));
     let sent = |r: &Tried| !matches!(r.outcome, Outcome::Skipped { .. });
     let uncovered = forms.iter().any(|(place, r)| sent(r) && !is_covered(place));
-    let worst = sessions.iter().map(|s| session_control(s, results)).min().unwrap_or(ControlResult::None);
-    let after_recipient = forms.iter().any(|(_, r)| r.outcome.refused_at().is_some_and(|stage| stage > Stage::Rcpt));
-    if uncovered || after_recipient { worst.min(ControlResult::None) } else { worst }
+    let worst = sessions
+        .iter()
+        .map(|s| session_control(s, results))
+        .min()
+        .unwrap_or(ControlResult::None);
+    let after_recipient = forms.iter().any(|(_, r)| {
+        r.outcome
+            .refused_at()
+            .is_some_and(|stage| stage > Stage::Rcpt)
+    });
+    if uncovered || after_recipient {
+        worst.min(ControlResult::None)
+    } else {
+        worst
+    }
 }
 
-/// Whether the controls of a job support what its forms came to: postmaster was accepted before and after the forms of each session.
+/// Whether the controls of a job support what its forms came to: postmaster was accepted before and
+/// after the forms of each session.
 pub fn is_supported(results: &[Tried], sessions: &[ControlSession]) -> bool {
     let is_controlled = |place: &usize| sessions.iter().any(|s| s.places.contains(place));
-    let forms: Vec<(usize, &Tried)> = results.iter().enumerate().filter(|(place, _)| is_controlled(place)).collect();
-    control(&forms, results, sessions) == ControlResult::Yes && !forms.iter().any(|(_, r)| r.outcome.names_blocklist())
+    let forms: Vec<(usize, &Tried)> = results
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| is_controlled(place))
+        .collect();
+    control(&forms, results, sessions) == ControlResult::Yes
+        && !forms.iter().any(|(_, r)| r.outcome.names_blocklist())
 }
 
 fn session_control(session: &ControlSession, results: &[Tried]) -> ControlResult {
-    let refusals: Vec<Comparable> = session.places.iter().filter_map(|p| results.get(*p)).filter_map(Comparable::of_form).collect();
+    let refusals: Vec<Comparable> = session
+        .places
+        .iter()
+        .filter_map(|p| results.get(*p))
+        .filter_map(Comparable::of_form)
+        .collect();
     check_result(&session.before, &refusals).min(check_result(&session.after, &refusals))
 }
 
@@ -344,7 +418,9 @@ fn check_result(check: &ControlCheck, refusals: &[Comparable]) -> ControlResult 
     if check.replies.iter().any(|r| class(r) == 2) {
         return ControlResult::Yes;
     }
-    let is_same = |r: &RecipientReply| class(r) == 5 && refusals.contains(&Comparable::new(r.code, &r.text, &r.recipient));
+    let is_same = |r: &RecipientReply| {
+        class(r) == 5 && refusals.contains(&Comparable::new(r.code, &r.text, &r.recipient))
+    };
     if check.replies.iter().any(is_same) {
         return ControlResult::Same;
     }
@@ -354,7 +430,8 @@ fn check_result(check: &ControlCheck, refusals: &[Comparable]) -> ControlResult 
     }
 }
 
-/// A reply as it is compared: code, enhanced code (RFC 3463) and text, without addresses and numbers.
+/// A reply as it is compared: code, enhanced code (RFC 3463) and text, without addresses and
+/// numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Comparable {
     code: u16,
@@ -369,7 +446,10 @@ impl Comparable {
     fn new(code: u16, text: &str, recipient: &str) -> Comparable {
         let recipient = recipient.to_ascii_lowercase();
         let is_part = |c: char| c.is_alphanumeric() || c == '-' || c == '.';
-        let parts: Vec<&str> = recipient.split(|c: char| !is_part(c)).filter(|p| p.len() >= MIN_ECHO).collect();
+        let parts: Vec<&str> = recipient
+            .split(|c: char| !is_part(c))
+            .filter(|p| p.len() >= MIN_ECHO)
+            .collect();
         let lower = text.to_lowercase();
         let mut words: Vec<&str> = Vec::new();
         for word in lower.split_whitespace() {
@@ -385,12 +465,18 @@ impl Comparable {
                 words.push(word);
             }
         }
-        Comparable { code, enhanced: enhanced(text).map(String::from), text: words.join(" ") }
+        Comparable {
+            code,
+            enhanced: enhanced(text).map(String::from),
+            text: words.join(" "),
+        }
     }
 
     fn of_form(tried: &Tried) -> Option<Comparable> {
         match &tried.outcome {
-            Outcome::Refused { code, text, .. } => Some(Comparable::new(*code, text, &tried.envelope.1)),
+            Outcome::Refused { code, text, .. } => {
+                Some(Comparable::new(*code, text, &tried.envelope.1))
+            }
             _ => None,
         }
     }
@@ -398,7 +484,10 @@ impl Comparable {
 
 fn is_enhanced(word: &str) -> bool {
     let parts: Vec<&str> = word.split('.').collect();
-    parts.len() == 3 && parts.iter().all(|p| (1..=3).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()))
+    parts.len() == 3
+        && parts
+            .iter()
+            .all(|p| (1..=3).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The enhanced code that a reply's text begins with.
@@ -408,7 +497,10 @@ pub fn enhanced(text: &str) -> Option<&str> {
 
 fn is_address(word: &str) -> bool {
     let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != ':');
-    let bare = bare.strip_prefix("ipv6:").unwrap_or(bare).trim_end_matches(':');
+    let bare = bare
+        .strip_prefix("ipv6:")
+        .unwrap_or(bare)
+        .trim_end_matches(':');
     word.contains('@') || bare.parse::<IpAddr>().is_ok() || bare.parse::<Ipv6Addr>().is_ok()
 }
 
@@ -440,9 +532,10 @@ pub fn names_blocklist(text: &str) -> bool {
     let lower = text.to_lowercase();
     let is_inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     BLOCKLIST_WORDS.iter().any(|word| {
-        lower
-            .match_indices(word)
-            .any(|(at, _)| !is_inside(lower[..at].chars().next_back()) && !is_inside(lower[at + word.len()..].chars().next()))
+        lower.match_indices(word).any(|(at, _)| {
+            !is_inside(lower[..at].chars().next_back())
+                && !is_inside(lower[at + word.len()..].chars().next())
+        })
     })
 }
 

@@ -8,8 +8,9 @@ use super::domain::{Domain, MAX_LABEL, Scope};
 
 /// The form of a hash zone's names: one label that is a digest of a fixed length.
 ///
-/// The digest is that of something that cannot be a name itself, such as a mail address or a file; which function made it
-/// shows in its length alone, so the server checks length and alphabet and computes nothing.
+/// The digest is that of something that cannot be a name itself, such as a mail address or a file;
+/// which function made it shows in its length alone, so the server checks length and alphabet and
+/// computes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Digest {
     /// 32 hexadecimal digits.
@@ -59,7 +60,11 @@ const FORMS: [(Digest, &str, usize, Alphabet); 7] = [
 
 /// Digests in hexadecimal digits that are longer than a label, and what to use instead.
 const TOO_LONG: [(&str, usize, &str); 3] = [
-    ("sha256-hex", 64, "use `sha256-base32`, which has 52 characters"),
+    (
+        "sha256-hex",
+        64,
+        "use `sha256-base32`, which has 52 characters",
+    ),
     ("sha384-hex", 96, "use `sha256-base32`"),
     ("sha512-hex", 128, "use `sha256-base32`"),
 ];
@@ -69,15 +74,21 @@ impl Digest {
     ///
     /// # Errors
     ///
-    /// Names the forms that exist; for one that does not fit into a label, gives its length and names the one to use.
+    /// Names the forms that exist; for one that does not fit into a label, gives its length and
+    /// names the one to use.
     pub fn parse(name: &str) -> Result<Digest, String> {
         if let Some((form, ..)) = FORMS.iter().find(|f| f.1 == name) {
             return Ok(*form);
         }
         if let Some((_, len, instead)) = TOO_LONG.iter().find(|t| t.0 == name) {
-            return Err(format!("digest: `{name}` has {len} digits, and a label of a name has at most {MAX_LABEL} bytes; {instead}"));
+            return Err(format!(
+                "digest: `{name}` has {len} digits, and a label of a name has at most {MAX_LABEL} bytes; {instead}"
+            ));
         }
-        Err(format!("digest: `{name}` is not known; use one of {}", FORMS.map(|f| f.1).join(", ")))
+        Err(format!(
+            "digest: `{name}` is not known; use one of {}",
+            FORMS.map(|f| f.1).join(", ")
+        ))
     }
 
     fn form(self) -> (&'static str, usize, Alphabet) {
@@ -112,14 +123,24 @@ impl Digest {
         let (name, len, alphabet) = self.form();
         let expected = match alphabet {
             Alphabet::Hex => format!("{len} hexadecimal digits"),
-            Alphabet::Base32 => format!("{len} base32 characters (a to z and 2 to 7, without padding)"),
+            Alphabet::Base32 => {
+                format!("{len} base32 characters (a to z and 2 to 7, without padding)")
+            }
         };
         let lower = label.to_ascii_lowercase();
-        if let Some(c) = lower.chars().find(|c| !u8::try_from(*c).is_ok_and(|b| alphabet.contains(b))) {
-            return Err(format!("`{label}` is not a {name} digest, which has {expected}: it contains {c:?}"));
+        if let Some(c) = lower
+            .chars()
+            .find(|c| !u8::try_from(*c).is_ok_and(|b| alphabet.contains(b)))
+        {
+            return Err(format!(
+                "`{label}` is not a {name} digest, which has {expected}: it contains {c:?}"
+            ));
         }
         if lower.len() != len {
-            return Err(format!("`{label}` is not a {name} digest, which has {expected}: it has {}", lower.len()));
+            return Err(format!(
+                "`{label}` is not a {name} digest, which has {expected}: it has {}",
+                lower.len()
+            ));
         }
         Ok(())
     }
@@ -132,7 +153,10 @@ impl Digest {
     pub fn read(self, text: &str) -> Result<Domain, String> {
         let label = text.strip_suffix('.').unwrap_or(text);
         self.check(label)?;
-        Ok(Domain::from_canonical(&label.to_ascii_lowercase(), Scope::Name))
+        Ok(Domain::from_canonical(
+            &label.to_ascii_lowercase(),
+            Scope::Name,
+        ))
     }
 
     /// Whether a domain is a subject that a zone of this form publishes.
@@ -191,15 +215,31 @@ mod tests {
         assert_eq!(Digest::Md5Hex.check(MD5), Ok(()));
         assert_eq!(Digest::Md5Hex.check(&MD5.to_uppercase()), Ok(()));
         assert_eq!(Digest::Sha256Base32.check(SHA256), Ok(()));
-        assert_eq!(Digest::Md5Hex.check("12345678901234567890123456789012"), Ok(()), "digits alone are a digest");
+        assert_eq!(
+            Digest::Md5Hex.check("12345678901234567890123456789012"),
+            Ok(()),
+            "digits alone are a digest"
+        );
         for (form, label, part) in [
             (Digest::Sha1Hex, MD5, "40 hexadecimal digits: it has 32"),
-            (Digest::Md5Hex, "g41d8cd98f00b204e9800998ecf8427e", "it contains 'g'"),
+            (
+                Digest::Md5Hex,
+                "g41d8cd98f00b204e9800998ecf8427e",
+                "it contains 'g'",
+            ),
             (Digest::Sha256Base32, "bad.example", "it contains '.'"),
             (Digest::Sha1Base32, MD5, "it contains '1'"),
-            (Digest::Sha256Base32, &SHA256[1..], "52 base32 characters (a to z and 2 to 7, without padding): it has 51"),
+            (
+                Digest::Sha256Base32,
+                &SHA256[1..],
+                "52 base32 characters (a to z and 2 to 7, without padding): it has 51",
+            ),
             (Digest::Md5Hex, "", "it has 0"),
-            (Digest::Md5Hex, "\u{e9}41d8cd98f00b204e9800998ecf8427e", "it contains"),
+            (
+                Digest::Md5Hex,
+                "\u{e9}41d8cd98f00b204e9800998ecf8427e",
+                "it contains",
+            ),
         ] {
             let why = form.check(label).unwrap_err();
             assert!(why.contains(part) && why.contains(form.name()), "{why}");
@@ -210,14 +250,24 @@ mod tests {
     #[test]
     fn a_digest_that_no_label_can_hold_is_refused_with_the_one_to_use() {
         let why = Digest::parse("sha256-hex").unwrap_err();
-        assert!(why.contains("64 digits") && why.contains("63 bytes") && why.contains("`sha256-base32`"), "{why}");
+        assert!(
+            why.contains("64 digits")
+                && why.contains("63 bytes")
+                && why.contains("`sha256-base32`"),
+            "{why}"
+        );
         let why = Digest::parse("crc32").unwrap_err();
-        assert!(why.contains("`crc32` is not known") && why.contains("sha1-hex"), "{why}");
+        assert!(
+            why.contains("`crc32` is not known") && why.contains("sha1-hex"),
+            "{why}"
+        );
     }
 
     #[test]
     fn a_digest_is_read_in_lower_case_and_without_a_final_dot() {
-        let read = Digest::Md5Hex.read(&format!("{}.", MD5.to_uppercase())).unwrap();
+        let read = Digest::Md5Hex
+            .read(&format!("{}.", MD5.to_uppercase()))
+            .unwrap();
         assert_eq!((read.name(), read.scope()), (MD5, Scope::Name));
         assert!(Digest::Md5Hex.publishes(&read) && !Digest::Sha1Hex.publishes(&read));
         assert!(!Digest::Md5Hex.publishes(&Domain::from_canonical(MD5, Scope::Tree)));

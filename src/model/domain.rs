@@ -37,16 +37,19 @@ pub struct Domain {
 const MAX_NAME: usize = 253;
 /// The longest label (RFC 1035 section 2.3.4).
 pub const MAX_LABEL: usize = 63;
-/// The length of the shortest digest of a hash zone: a label of so many digits is a digest, and not a slip in an address.
+/// The length of the shortest digest of a hash zone: a label of so many digits is a digest, and not
+/// a slip in an address.
 const MIN_DIGEST: usize = 26;
 
 impl Domain {
-    /// Reads `a.b`, `*.a.b` or `.a.b`, in A-label or U-label form, any letter case, with or without a final dot.
+    /// Reads `a.b`, `*.a.b` or `.a.b`, in A-label or U-label form, any letter case, with or without
+    /// a final dot.
     pub fn parse(text: &str) -> Result<Domain, String> {
         Domain::read(text, name_to_ascii)
     }
 
-    /// The same where it is known that a name is meant, also one of numbers alone, such as a line of a list of domains.
+    /// The same where it is known that a name is meant, also one of numbers alone, such as a line
+    /// of a list of domains.
     pub fn parse_any(text: &str) -> Result<Domain, String> {
         Domain::read(text, any_name_to_ascii)
     }
@@ -59,12 +62,19 @@ impl Domain {
                 None => (Scope::Name, text),
             },
         };
-        Ok(Domain { name: name(rest.strip_suffix('.').unwrap_or(rest))?, scope })
+        Ok(Domain {
+            name: name(rest.strip_suffix('.').unwrap_or(rest))?,
+            scope,
+        })
     }
 
-    /// From a name that is already canonical (lower-case A-labels, no final dot), as read back from the store.
+    /// From a name that is already canonical (lower-case A-labels, no final dot), as read back from
+    /// the store.
     pub fn from_canonical(name: &str, scope: Scope) -> Domain {
-        Domain { name: name.into(), scope }
+        Domain {
+            name: name.into(),
+            scope,
+        }
     }
 
     /// The name, without the mark of its scope.
@@ -91,8 +101,8 @@ impl Domain {
     }
 }
 
-/// A host name as lower-case A-labels; the error says what is wrong with it. What has only digits is taken for a slip: it
-/// was to be an address; a label of a digest's length is not.
+/// A host name as lower-case A-labels; the error says what is wrong with it. What has only digits
+/// is taken for a slip: it was to be an address; a label of a digest's length is not.
 pub fn name_to_ascii(text: &str) -> Result<Box<str>, String> {
     let name = any_name_to_ascii(text)?;
     let digest = name.len() >= MIN_DIGEST && !name.contains('.');
@@ -107,7 +117,8 @@ pub fn name_to_ascii(text: &str) -> Result<Box<str>, String> {
 /// The same where it is known that a name is meant: lists of domains, and what the store has.
 pub fn any_name_to_ascii(text: &str) -> Result<Box<str>, String> {
     let bad = |why: &str| Err(format!("`{text}` is not a domain name: {why}"));
-    // The IDNA tables are only needed beyond ASCII; plain names, also those with `_`, are taken as they are.
+    // The IDNA tables are only needed beyond ASCII; plain names, also those with `_`, are taken as
+    // they are.
     let name = if text.is_ascii() {
         text.to_ascii_lowercase()
     } else {
@@ -123,7 +134,10 @@ pub fn any_name_to_ascii(text: &str) -> Result<Box<str>, String> {
         if label.is_empty() || label.len() > MAX_LABEL {
             return bad("each label has to have 1 to 63 characters");
         }
-        if let Some(c) = label.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_".contains(*c)) {
+        if let Some(c) = label
+            .chars()
+            .find(|c| !c.is_ascii_alphanumeric() && !"-_".contains(*c))
+        {
             return bad(&format!("the character {c:?} does not belong in one"));
         }
         // A-labels that do not decode would be stored under a name that no client ever asks for.
@@ -142,7 +156,10 @@ impl PartialOrd for Domain {
 
 impl Ord for Domain {
     fn cmp(&self, other: &Domain) -> Ordering {
-        self.name.rsplit('.').cmp(other.name.rsplit('.')).then(self.scope.cmp(&other.scope))
+        self.name
+            .rsplit('.')
+            .cmp(other.name.rsplit('.'))
+            .then(self.scope.cmp(&other.scope))
     }
 }
 
@@ -159,21 +176,51 @@ mod tests {
 
     #[test]
     fn idna_names_are_stored_as_a_labels() {
-        assert_eq!(Domain::parse("BÜCHER.example.").unwrap().to_string(), "xn--bcher-kva.example");
-        assert_eq!(Domain::parse("*.xn--bcher-kva.example").unwrap().to_string(), "*.xn--bcher-kva.example");
+        assert_eq!(
+            Domain::parse("BÜCHER.example.").unwrap().to_string(),
+            "xn--bcher-kva.example"
+        );
+        assert_eq!(
+            Domain::parse("*.xn--bcher-kva.example")
+                .unwrap()
+                .to_string(),
+            "*.xn--bcher-kva.example"
+        );
         assert_eq!(Domain::parse(".A.b").unwrap().scope(), Scope::Tree);
-        for bad in ["", "*.", "a..b", "1.2.3", "a b.c", "xn--99999999.x", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "*.",
+            "a..b",
+            "1.2.3",
+            "a b.c",
+            "xn--99999999.x",
+            &"a".repeat(64),
+        ] {
             assert!(Domain::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn order_is_by_labels_from_the_right() {
-        let mut v: Vec<_> = ["b.example", "a.example", "example", "z.a.example", "*.a.example"].map(|s| Domain::parse(s).unwrap()).into();
+        let mut v: Vec<_> = [
+            "b.example",
+            "a.example",
+            "example",
+            "z.a.example",
+            "*.a.example",
+        ]
+        .map(|s| Domain::parse(s).unwrap())
+        .into();
         v.sort();
         assert_eq!(
             v.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["example", "a.example", "*.a.example", "z.a.example", "b.example"]
+            [
+                "example",
+                "a.example",
+                "*.a.example",
+                "z.a.example",
+                "b.example"
+            ]
         );
     }
 

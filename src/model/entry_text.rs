@@ -1,14 +1,16 @@
 //! The text of an entry, with the servers that it came through.
 //!
-//! Text and path are one value: they are stored, interned and compared together, since a server that follows another one
-//! needs both and nothing else has a use for the path.
+//! Text and path are one value: they are stored, interned and compared together, since a server
+//! that follows another one needs both and nothing else has a use for the path.
 
 use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// The identity of a store: a random number that no other store has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct StoreId(pub u64);
 
 impl std::fmt::Display for StoreId {
@@ -26,10 +28,11 @@ pub enum FeedPath {
     /// This server lists it by its own word, or by a list that was imported here.
     #[default]
     Own,
-    /// Rows of other servers brought it: the stores that it came through, the nearest first, at most [`MAX_HOPS`].
+    /// Rows of other servers brought it: the stores that it came through, the nearest first, at
+    /// most [`MAX_HOPS`].
     Via(Box<[StoreId]>),
-    /// A zone transfer without paths brought it, so that nobody can tell whether it comes from here. It is not sent on in
-    /// rows.
+    /// A zone transfer without paths brought it, so that nobody can tell whether it comes from
+    /// here. It is not sent on in rows.
     Untraced,
 }
 
@@ -39,7 +42,11 @@ impl FeedPath {
 
     /// The path of an entry that was received through these stores.
     pub fn via(stores: Vec<StoreId>) -> FeedPath {
-        if stores.is_empty() { FeedPath::Own } else { FeedPath::Via(stores.into()) }
+        if stores.is_empty() {
+            FeedPath::Own
+        } else {
+            FeedPath::Via(stores.into())
+        }
     }
 
     /// The stores, the nearest first.
@@ -77,7 +84,10 @@ impl Deref for EntryText {
 
 impl From<Option<Box<str>>> for EntryText {
     fn from(text: Option<Box<str>>) -> EntryText {
-        EntryText { text, path: FeedPath::Own }
+        EntryText {
+            text,
+            path: FeedPath::Own,
+        }
     }
 }
 
@@ -93,9 +103,10 @@ impl From<&str> for EntryText {
     }
 }
 
-/// Starts a stored text that has a path in front: this byte, the number of stores or `u`, 16 digits for each, and `.`
-/// where there is a text behind. A text without a path is stored as it is, so that entries of one's own word look as they
-/// did before there were paths; one that itself starts with the byte has an empty path in front.
+/// Starts a stored text that has a path in front: this byte, the number of stores or `u`, 16 digits
+/// for each, and `.` where there is a text behind. A text without a path is stored as it is, so
+/// that entries of one's own word look as they did before there were paths; one that itself starts
+/// with the byte has an empty path in front.
 const MARK: char = '\u{1}';
 
 impl EntryText {
@@ -109,7 +120,10 @@ impl EntryText {
             FeedPath::Untraced => out.push('u'),
             path => out += &path.stores().len().to_string(),
         }
-        self.path.stores().iter().for_each(|s| out += &s.to_string());
+        self.path
+            .stores()
+            .iter()
+            .for_each(|s| out += &s.to_string());
         if let Some(text) = text {
             out.push('.');
             out += text;
@@ -118,7 +132,9 @@ impl EntryText {
     }
 
     fn parse(stored: &str) -> Option<EntryText> {
-        let Some(rest) = stored.strip_prefix(MARK) else { return Some(EntryText::from(stored)) };
+        let Some(rest) = stored.strip_prefix(MARK) else {
+            return Some(EntryText::from(stored));
+        };
         let (kind, mut rest) = rest.split_at_checked(1)?;
         let mut stores = Vec::new();
         for _ in 0..kind.parse::<usize>().unwrap_or(0) {
@@ -149,11 +165,14 @@ impl Serialize for EntryText {
 
 impl<'de> Deserialize<'de> for EntryText {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<EntryText, D::Error> {
-        let Some(stored) = Option::<Box<str>>::deserialize(from)? else { return Ok(EntryText::default()) };
+        let Some(stored) = Option::<Box<str>>::deserialize(from)? else {
+            return Ok(EntryText::default());
+        };
         if !stored.starts_with(MARK) {
             return Ok(EntryText::from(Some(stored)));
         }
-        EntryText::parse(&stored).ok_or_else(|| D::Error::custom("the path of an entry cannot be read"))
+        EntryText::parse(&stored)
+            .ok_or_else(|| D::Error::custom("the path of an entry cannot be read"))
     }
 }
 
@@ -163,7 +182,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn path() -> impl Strategy<Value = FeedPath> {
-        let via = prop::collection::vec(any::<u64>().prop_map(StoreId), 0..MAX_HOPS).prop_map(FeedPath::via);
+        let via = prop::collection::vec(any::<u64>().prop_map(StoreId), 0..MAX_HOPS)
+            .prop_map(FeedPath::via);
         prop_oneof![Just(FeedPath::Own), via, Just(FeedPath::Untraced)]
     }
 
@@ -182,8 +202,14 @@ mod tests {
         for text in [None, Some("see $"), Some("")] {
             let text: Option<Box<str>> = text.map(Into::into);
             let before = postcard::to_stdvec(&text).unwrap();
-            assert_eq!(postcard::to_stdvec(&EntryText::from(text.clone())).unwrap(), before);
-            assert_eq!(postcard::from_bytes::<EntryText>(&before).unwrap(), EntryText::from(text));
+            assert_eq!(
+                postcard::to_stdvec(&EntryText::from(text.clone())).unwrap(),
+                before
+            );
+            assert_eq!(
+                postcard::from_bytes::<EntryText>(&before).unwrap(),
+                EntryText::from(text)
+            );
         }
     }
 }

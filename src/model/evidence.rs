@@ -33,6 +33,9 @@ impl Evidence {
 
     /// Somebody's word.
     pub fn word(text: impl Into<String>) -> Evidence {
-        Evidence { kind: EvidenceKind::Word, text: text.into() }
+        Evidence {
+            kind: EvidenceKind::Word,
+            text: text.into(),
+        }
     }
 }

@@ -30,7 +30,8 @@ pub struct Event {
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
-    /// A source says a reason (or a hole in it); again for a renewal, which keeps the first `since`.
+    /// A source says a reason (or a hole in it); again for a renewal, which keeps the first
+    /// `since`.
     Listed {
         /// Why.
         reason: ReasonId,
@@ -142,7 +143,8 @@ pub enum OpenEnd {
     /// After the lifetime of its reason.
     #[default]
     Lifetime,
-    /// When it ended before, where it is listed already; otherwise after the lifetime of its reason.
+    /// When it ended before, where it is listed already; otherwise after the lifetime of its
+    /// reason.
     Keep,
     /// Never.
     Never,
@@ -160,7 +162,13 @@ pub struct Once {
 impl Change {
     /// What an author asks for of a subject.
     pub fn new(subject: Subject, author: impl Into<String>, ask: Ask) -> Change {
-        Change { subject, author: author.into(), evidence: None, ask, terms: Terms::default() }
+        Change {
+            subject,
+            author: author.into(),
+            evidence: None,
+            ask,
+            terms: Terms::default(),
+        }
     }
 }
 
@@ -269,15 +277,20 @@ pub enum Refusal {
 /// For the source `prober` only a delivery lists: a test message that came out of the host.
 pub fn proven(ask: &Ask, evidence: Option<&Evidence>) -> Result<(), Refusal> {
     match ask {
-        Ask::List { source: SourceId::PROBER, .. } if evidence.is_none_or(|e| e.kind != EvidenceKind::Delivery) => Err(Refusal::NoDelivery),
+        Ask::List {
+            source: SourceId::PROBER,
+            ..
+        } if evidence.is_none_or(|e| e.kind != EvidenceKind::Delivery) => Err(Refusal::NoDelivery),
         _ => Ok(()),
     }
 }
 
-/// Decides a change: the events that it makes of the verdict, at `now`. `covers` are the reasons and sources that list the
-/// subject by something wider; `is_feed` tells the sources that a feed replaces.
+/// Decides a change: the events that it makes of the verdict, at `now`. `covers` are the reasons
+/// and sources that list the subject by something wider; `is_feed` tells the sources that a feed
+/// replaces.
 ///
-/// A feed's entry is never ended here, only held down, for its feed would bring it back with the next import.
+/// A feed's entry is never ended here, only held down, for its feed would bring it back with the
+/// next import.
 pub fn decide(
     verdict: &Verdict,
     ask: &Ask,
@@ -288,16 +301,38 @@ pub fn decide(
 ) -> Result<Vec<What>, Refusal> {
     match ask {
         Ask::List { source, .. } if is_feed(*source) => Err(Refusal::FeedOwned(*source)),
-        Ask::List { until: Some(t), .. } | Ask::Exempt { until: Some(t) } | Ask::Hold { until: Some(t), .. } if *t <= now => {
+        Ask::List { until: Some(t), .. }
+        | Ask::Exempt { until: Some(t) }
+        | Ask::Hold { until: Some(t), .. }
+            if *t <= now =>
+        {
             Err(Refusal::AlreadyOver(*t))
         }
-        Ask::Delist { hold: HoldFor::Until(t), .. } if *t <= now => Err(Refusal::AlreadyOver(*t)),
-        Ask::List { reason, source, until, text } => {
+        Ask::Delist {
+            hold: HoldFor::Until(t),
+            ..
+        } if *t <= now => Err(Refusal::AlreadyOver(*t)),
+        Ask::List {
+            reason,
+            source,
+            until,
+            text,
+        } => {
             let mut out = broken(verdict, *reason, *source, breaks_hold)?;
-            out.push(What::Listed { reason: *reason, source: *source, until: *until, hole: false, text: text.clone().into() });
+            out.push(What::Listed {
+                reason: *reason,
+                source: *source,
+                until: *until,
+                hole: false,
+                text: text.clone().into(),
+            });
             Ok(out)
         }
-        Ask::Delist { reason, source, hold } => {
+        Ask::Delist {
+            reason,
+            source,
+            hold,
+        } => {
             let until = match hold {
                 HoldFor::Usual => Some(now.plus(HOLD)),
                 HoldFor::Until(t) => Some(*t),
@@ -305,15 +340,39 @@ pub fn decide(
             };
             delist(verdict, (*reason, *source), covers, until, is_feed)
         }
-        Ask::Hold { reason, until } => {
-            Ok(vec![What::Held { reason: *reason, source: SourceId::ALL, until: until.unwrap_or_else(|| now.plus(HOLD)) }])
-        }
+        Ask::Hold { reason, until } => Ok(vec![What::Held {
+            reason: *reason,
+            source: SourceId::ALL,
+            until: until.unwrap_or_else(|| now.plus(HOLD)),
+        }]),
         Ask::Unhold { reason } => {
-            let ends = verdict.holds.iter().filter(|h| reason.is_none_or(|r| r == h.reason));
-            let ends: Vec<What> = ends.map(|h| What::HoldEnded { reason: h.reason, source: h.source }).collect();
-            if ends.is_empty() { Err(Refusal::NotHeld) } else { Ok(ends) }
+            let ends = verdict
+                .holds
+                .iter()
+                .filter(|h| reason.is_none_or(|r| r == h.reason));
+            let ends: Vec<What> = ends
+                .map(|h| What::HoldEnded {
+                    reason: h.reason,
+                    source: h.source,
+                })
+                .collect();
+            if ends.is_empty() {
+                Err(Refusal::NotHeld)
+            } else {
+                Ok(ends)
+            }
         }
-        Ask::Restore { entries, exempt, holds } => Ok(restore(verdict, (entries, exempt.as_ref(), holds), breaks_hold, now, is_feed)),
+        Ask::Restore {
+            entries,
+            exempt,
+            holds,
+        } => Ok(restore(
+            verdict,
+            (entries, exempt.as_ref(), holds),
+            breaks_hold,
+            now,
+            is_feed,
+        )),
         Ask::Exempt { until } => Ok(vec![What::Exempted { until: *until }]),
         Ask::Unexempt if verdict.exempt.is_none() => Err(Refusal::NotExempt),
         Ask::Unexempt => Ok(vec![What::ExemptEnded]),
@@ -322,11 +381,26 @@ pub fn decide(
 }
 
 /// The ends of the holds that a listing breaks, where it may.
-fn broken(verdict: &Verdict, reason: ReasonId, source: SourceId, may: bool) -> Result<Vec<What>, Refusal> {
-    let holds: Vec<&Hold> = verdict.holds.iter().filter(|h| h.on(reason, source)).collect();
+fn broken(
+    verdict: &Verdict,
+    reason: ReasonId,
+    source: SourceId,
+    may: bool,
+) -> Result<Vec<What>, Refusal> {
+    let holds: Vec<&Hold> = verdict
+        .holds
+        .iter()
+        .filter(|h| h.on(reason, source))
+        .collect();
     match holds.iter().map(|h| h.until).max() {
         Some(until) if !may => Err(Refusal::Held(until)),
-        _ => Ok(holds.iter().map(|h| What::HoldEnded { reason: h.reason, source: h.source }).collect()),
+        _ => Ok(holds
+            .iter()
+            .map(|h| What::HoldEnded {
+                reason: h.reason,
+                source: h.source,
+            })
+            .collect()),
     }
 }
 
@@ -337,23 +411,44 @@ fn delist(
     until: Option<Time>,
     is_feed: impl Fn(SourceId) -> bool,
 ) -> Result<Vec<What>, Refusal> {
-    let meant = |r: ReasonId, s: SourceId| reason.is_none_or(|x| x == r) && source.is_none_or(|x| x == s);
-    let Some(until) = until else { return mistaken(verdict, meant, is_feed) };
+    let meant =
+        |r: ReasonId, s: SourceId| reason.is_none_or(|x| x == r) && source.is_none_or(|x| x == s);
+    let Some(until) = until else {
+        return mistaken(verdict, meant, is_feed);
+    };
     let mut out = Vec::new();
     // The reasons that were granted as a whole: no source may bring them back.
     let mut granted: Vec<ReasonId> = Vec::new();
-    for e in verdict.entries.iter().filter(|e| !e.hole && meant(e.reason, e.source)) {
+    for e in verdict
+        .entries
+        .iter()
+        .filter(|e| !e.hole && meant(e.reason, e.source))
+    {
         if !is_feed(e.source) {
-            out.push(What::Delisted { reason: e.reason, source: e.source });
+            out.push(What::Delisted {
+                reason: e.reason,
+                source: e.source,
+            });
         } else if verdict.held(e.reason, e.source) {
             continue;
         } else if source.is_some() {
-            out.push(What::Held { reason: e.reason, source: e.source, until });
+            out.push(What::Held {
+                reason: e.reason,
+                source: e.source,
+                until,
+            });
         }
         granted.push(e.reason);
     }
-    for (r, s) in covers.iter().filter(|(r, s)| meant(*r, *s) && !verdict.held(*r, *s)) {
-        out.push(What::Held { reason: *r, source: *s, until: Hold::WITH_COVER });
+    for (r, s) in covers
+        .iter()
+        .filter(|(r, s)| meant(*r, *s) && !verdict.held(*r, *s))
+    {
+        out.push(What::Held {
+            reason: *r,
+            source: *s,
+            until: Hold::WITH_COVER,
+        });
         granted.push(*r);
     }
     granted.sort_unstable();
@@ -363,8 +458,22 @@ fn delist(
     }
     if source.is_none() {
         // One that lasts longer stays.
-        let held = |r: &ReasonId| verdict.holds.iter().any(|h| (h.reason, h.source) == (*r, SourceId::ALL) && h.until >= until);
-        out.extend(granted.into_iter().filter(|r| !held(r)).map(|reason| What::Held { reason, source: SourceId::ALL, until }));
+        let held = |r: &ReasonId| {
+            verdict
+                .holds
+                .iter()
+                .any(|h| (h.reason, h.source) == (*r, SourceId::ALL) && h.until >= until)
+        };
+        out.extend(
+            granted
+                .into_iter()
+                .filter(|r| !held(r))
+                .map(|reason| What::Held {
+                    reason,
+                    source: SourceId::ALL,
+                    until,
+                }),
+        );
     }
     Ok(out)
 }
@@ -375,8 +484,19 @@ fn mistaken(
     meant: impl Fn(ReasonId, SourceId) -> bool,
     is_feed: impl Fn(SourceId) -> bool,
 ) -> Result<Vec<What>, Refusal> {
-    let listed = || verdict.entries.iter().filter(|e| !e.hole && meant(e.reason, e.source));
-    let own: Vec<What> = listed().filter(|e| !is_feed(e.source)).map(|e| What::Delisted { reason: e.reason, source: e.source }).collect();
+    let listed = || {
+        verdict
+            .entries
+            .iter()
+            .filter(|e| !e.hole && meant(e.reason, e.source))
+    };
+    let own: Vec<What> = listed()
+        .filter(|e| !is_feed(e.source))
+        .map(|e| What::Delisted {
+            reason: e.reason,
+            source: e.source,
+        })
+        .collect();
     match listed().next() {
         _ if !own.is_empty() => Ok(own),
         Some(e) => Err(Refusal::FeedOwned(e.source)),
@@ -392,31 +512,66 @@ fn restore(
     is_feed: impl Fn(SourceId) -> bool,
 ) -> Vec<What> {
     let mut out = Vec::new();
-    for h in verdict.holds.iter().filter(|h| breaks_hold && !holds.iter().any(|o| (o.reason, o.source) == (h.reason, h.source))) {
-        out.push(What::HoldEnded { reason: h.reason, source: h.source });
+    for h in verdict.holds.iter().filter(|h| {
+        breaks_hold
+            && !holds
+                .iter()
+                .any(|o| (o.reason, o.source) == (h.reason, h.source))
+    }) {
+        out.push(What::HoldEnded {
+            reason: h.reason,
+            source: h.source,
+        });
     }
     let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
     let own = |e: &&Entry| !is_feed(e.source);
-    let like = |a: &Entry, b: &Entry| (a.reason, a.source, a.hole, &a.text, a.until) == (b.reason, b.source, b.hole, &b.text, b.until);
+    let like = |a: &Entry, b: &Entry| {
+        (a.reason, a.source, a.hole, &a.text, a.until)
+            == (b.reason, b.source, b.hole, &b.text, b.until)
+    };
     for e in verdict.entries.iter().filter(own) {
-        if !entries.iter().any(|o| (o.reason, o.source) == (e.reason, e.source) && !over(o.until)) {
-            out.push(What::Delisted { reason: e.reason, source: e.source });
+        if !entries
+            .iter()
+            .any(|o| (o.reason, o.source) == (e.reason, e.source) && !over(o.until))
+        {
+            out.push(What::Delisted {
+                reason: e.reason,
+                source: e.source,
+            });
         }
     }
     for e in entries.iter().filter(own).filter(|e| !over(e.until)) {
-        if verdict.entry(e.reason, e.source).is_some_and(|o| like(o, e)) {
+        if verdict
+            .entry(e.reason, e.source)
+            .is_some_and(|o| like(o, e))
+        {
             continue;
         }
         if verdict.held(e.reason, e.source) && !breaks_hold {
             continue;
         }
-        out.push(What::Listed { reason: e.reason, source: e.source, until: e.until, hole: e.hole, text: e.text.clone() });
+        out.push(What::Listed {
+            reason: e.reason,
+            source: e.source,
+            until: e.until,
+            hole: e.hole,
+            text: e.text.clone(),
+        });
     }
-    for h in holds.iter().filter(|h| h.until > now && !verdict.holds.contains(h)) {
-        out.push(What::Held { reason: h.reason, source: h.source, until: h.until });
+    for h in holds
+        .iter()
+        .filter(|h| h.until > now && !verdict.holds.contains(h))
+    {
+        out.push(What::Held {
+            reason: h.reason,
+            source: h.source,
+            until: h.until,
+        });
     }
     match (exempt.filter(|e| !over(e.until)), &verdict.exempt) {
-        (Some(e), is) if is.as_ref().map(|i| i.until) != Some(e.until) => out.push(What::Exempted { until: e.until }),
+        (Some(e), is) if is.as_ref().map(|i| i.until) != Some(e.until) => {
+            out.push(What::Exempted { until: e.until });
+        }
         (None, Some(_)) => out.push(What::ExemptEnded),
         _ => {}
     }
@@ -426,14 +581,25 @@ fn restore(
 /// The ends of the listings of a subject whose time is over at `now`.
 pub fn ended_listings(verdict: &Verdict, now: Time) -> Vec<What> {
     let over = |e: &&Entry| e.until.is_some_and(|t| t <= now);
-    verdict.entries.iter().filter(over).map(|e| What::Expired { reason: e.reason, source: e.source }).collect()
+    verdict
+        .entries
+        .iter()
+        .filter(over)
+        .map(|e| What::Expired {
+            reason: e.reason,
+            source: e.source,
+        })
+        .collect()
 }
 
 fn expire(verdict: &Verdict, now: Time) -> Vec<What> {
     let mut out = ended_listings(verdict, now);
     let over = |t: Option<Time>| t.is_some_and(|t| t <= now);
     for h in verdict.holds.iter().filter(|h| h.until <= now) {
-        out.push(What::HoldEnded { reason: h.reason, source: h.source });
+        out.push(What::HoldEnded {
+            reason: h.reason,
+            source: h.source,
+        });
     }
     if verdict.exempt.as_ref().is_some_and(|e| over(e.until)) {
         out.push(What::ExemptEnded);
@@ -455,18 +621,25 @@ mod tests {
         let r = (0u8..3).prop_map(ReasonId);
         let s = (0u16..3).prop_map(SourceId);
         prop_oneof![
-            (r.clone(), s.clone(), proptest::option::of(1u64..200)).prop_map(|(reason, source, until)| Ask::List {
+            (r.clone(), s.clone(), proptest::option::of(1u64..200)).prop_map(
+                |(reason, source, until)| Ask::List {
+                    reason,
+                    source,
+                    until: until.map(Time),
+                    text: None
+                }
+            ),
+            (proptest::option::of(r.clone()), proptest::option::of(s)).prop_map(
+                |(reason, source)| Ask::Delist {
+                    reason,
+                    source,
+                    hold: HoldFor::Usual
+                }
+            ),
+            (r, proptest::option::of(1u64..200)).prop_map(|(reason, until)| Ask::Hold {
                 reason,
-                source,
-                until: until.map(Time),
-                text: None
+                until: until.map(Time)
             }),
-            (proptest::option::of(r.clone()), proptest::option::of(s)).prop_map(|(reason, source)| Ask::Delist {
-                reason,
-                source,
-                hold: HoldFor::Usual
-            }),
-            (r, proptest::option::of(1u64..200)).prop_map(|(reason, until)| Ask::Hold { reason, until: until.map(Time) }),
             Just(Ask::Unhold { reason: None }),
             proptest::option::of(1u64..200).prop_map(|u| Ask::Exempt { until: u.map(Time) }),
             Just(Ask::Unexempt),
@@ -475,7 +648,8 @@ mod tests {
     }
 
     proptest! {
-        /// A verdict is the fold of its events, has one sorted entry a reason and source, and nothing outlives its end.
+        /// A verdict is the fold of its events, has one sorted entry a reason and source, and
+        /// nothing outlives its end.
         #[test]
         fn laws_of_the_fold(asks in proptest::collection::vec(any_ask(), 0..40)) {
             let mut v = Verdict::default();
@@ -506,10 +680,20 @@ mod tests {
     }
 
     fn listed(source: SourceId) -> What {
-        What::Listed { reason: ReasonId(0), source, until: None, hole: false, text: EntryText::default() }
+        What::Listed {
+            reason: ReasonId(0),
+            source,
+            until: None,
+            hole: false,
+            text: EntryText::default(),
+        }
     }
     fn delisted(source: Option<SourceId>) -> Ask {
-        Ask::Delist { reason: None, source, hold: HoldFor::Usual }
+        Ask::Delist {
+            reason: None,
+            source,
+            hold: HoldFor::Usual,
+        }
     }
 
     #[test]
@@ -517,11 +701,26 @@ mod tests {
         let mut v = Verdict::default();
         v.fold(Time(1), &listed(FEED));
         let events = decide(&v, &delisted(Some(FEED)), &[], false, Time(2), is_feed).unwrap();
-        assert_eq!(events, [What::Held { reason: ReasonId(0), source: FEED, until: Time(2).plus(HOLD) }]);
+        assert_eq!(
+            events,
+            [What::Held {
+                reason: ReasonId(0),
+                source: FEED,
+                until: Time(2).plus(HOLD)
+            }]
+        );
         v.fold(Time(2), &events[0]);
         assert_eq!((v.reasons(), v.entries.len()), (0, 1));
-        let ask = Ask::List { reason: ReasonId(0), source: FEED, until: None, text: None };
-        assert_eq!(decide(&v, &ask, &[], false, Time(3), is_feed), Err(Refusal::FeedOwned(FEED)));
+        let ask = Ask::List {
+            reason: ReasonId(0),
+            source: FEED,
+            until: None,
+            text: None,
+        };
+        assert_eq!(
+            decide(&v, &ask, &[], false, Time(3), is_feed),
+            Err(Refusal::FeedOwned(FEED))
+        );
         for w in decide(&v, &Ask::Expire, &[], false, Time(2).plus(HOLD), is_feed).unwrap() {
             v.fold(Time(9), &w);
         }
@@ -531,14 +730,24 @@ mod tests {
     #[test]
     fn a_granted_removal_holds_every_source_until_somebody_breaks_it() {
         let mut v = Verdict::default();
-        [SourceId(0), FEED].iter().for_each(|s| v.fold(Time(1), &listed(*s)));
+        [SourceId(0), FEED]
+            .iter()
+            .for_each(|s| v.fold(Time(1), &listed(*s)));
         for w in decide(&v, &delisted(None), &[], false, Time(2), is_feed).unwrap() {
             v.fold(Time(2), &w);
         }
         v.fold(Time(3), &listed(SourceId(9)));
         assert_eq!(v.reasons(), 0, "whoever says it");
-        let ask = Ask::List { reason: ReasonId(0), source: SourceId(0), until: None, text: None };
-        assert_eq!(decide(&v, &ask, &[], false, Time(4), is_feed), Err(Refusal::Held(Time(2).plus(HOLD))));
+        let ask = Ask::List {
+            reason: ReasonId(0),
+            source: SourceId(0),
+            until: None,
+            text: None,
+        };
+        assert_eq!(
+            decide(&v, &ask, &[], false, Time(4), is_feed),
+            Err(Refusal::Held(Time(2).plus(HOLD)))
+        );
         for w in decide(&v, &ask, &[], true, Time(4), is_feed).unwrap() {
             v.fold(Time(4), &w);
         }
@@ -548,11 +757,39 @@ mod tests {
     #[test]
     fn what_a_wider_listing_covers_is_taken_out_for_as_long_as_that_stands() {
         let v = Verdict::default();
-        assert_eq!(decide(&v, &delisted(None), &[], false, Time(2), is_feed), Err(Refusal::NotListed));
-        let held = |source, until| What::Held { reason: ReasonId(0), source, until };
-        let events = decide(&v, &delisted(None), &[(ReasonId(0), FEED)], false, Time(2), is_feed).unwrap();
-        assert_eq!(events, [held(FEED, Hold::WITH_COVER), held(SourceId::ALL, Time(2).plus(HOLD))]);
-        let events = decide(&v, &delisted(Some(FEED)), &[(ReasonId(0), FEED), (ReasonId(0), SourceId(0))], false, Time(2), is_feed);
+        assert_eq!(
+            decide(&v, &delisted(None), &[], false, Time(2), is_feed),
+            Err(Refusal::NotListed)
+        );
+        let held = |source, until| What::Held {
+            reason: ReasonId(0),
+            source,
+            until,
+        };
+        let events = decide(
+            &v,
+            &delisted(None),
+            &[(ReasonId(0), FEED)],
+            false,
+            Time(2),
+            is_feed,
+        )
+        .unwrap();
+        assert_eq!(
+            events,
+            [
+                held(FEED, Hold::WITH_COVER),
+                held(SourceId::ALL, Time(2).plus(HOLD))
+            ]
+        );
+        let events = decide(
+            &v,
+            &delisted(Some(FEED)),
+            &[(ReasonId(0), FEED), (ReasonId(0), SourceId(0))],
+            false,
+            Time(2),
+            is_feed,
+        );
         assert_eq!(events.unwrap(), [held(FEED, Hold::WITH_COVER)]);
     }
 
@@ -561,21 +798,49 @@ mod tests {
         let mut v = Verdict::default();
         v.fold(
             Time(1),
-            &What::Listed { reason: ReasonId(1), source: SourceId(0), until: Some(Time(90)), hole: false, text: EntryText::default() },
+            &What::Listed {
+                reason: ReasonId(1),
+                source: SourceId(0),
+                until: Some(Time(90)),
+                hole: false,
+                text: EntryText::default(),
+            },
         );
         let before = v.clone();
         for w in decide(&v, &delisted(None), &[], false, Time(2), is_feed).unwrap() {
             v.fold(Time(2), &w);
         }
         v.fold(Time(3), &listed(SourceId(0)));
-        let ask = Ask::Restore { entries: before.entries.clone(), exempt: None, holds: vec![] };
-        let back = |v: &Verdict, breaks, now| decide(v, &ask, &[], breaks, Time(now), is_feed).unwrap();
-        assert_eq!(back(&v, false, 4), [What::Delisted { reason: ReasonId(0), source: SourceId(0) }], "the removal holds");
+        let ask = Ask::Restore {
+            entries: before.entries.clone(),
+            exempt: None,
+            holds: vec![],
+        };
+        let back =
+            |v: &Verdict, breaks, now| decide(v, &ask, &[], breaks, Time(now), is_feed).unwrap();
+        assert_eq!(
+            back(&v, false, 4),
+            [What::Delisted {
+                reason: ReasonId(0),
+                source: SourceId(0)
+            }],
+            "the removal holds"
+        );
         for w in back(&v, true, 4) {
             v.fold(Time(4), &w);
         }
-        assert_eq!((v.reasons(), v.entries[0].until, v.holds.len()), (2, Some(Time(90)), 0));
-        assert_eq!(back(&before, false, 95), [What::Delisted { reason: ReasonId(1), source: SourceId(0) }], "its time is over");
+        assert_eq!(
+            (v.reasons(), v.entries[0].until, v.holds.len()),
+            (2, Some(Time(90)), 0)
+        );
+        assert_eq!(
+            back(&before, false, 95),
+            [What::Delisted {
+                reason: ReasonId(1),
+                source: SourceId(0)
+            }],
+            "its time is over"
+        );
     }
 
     #[test]
@@ -593,6 +858,9 @@ mod tests {
                 },
             );
         }
-        assert_eq!((v.entries[0].since, v.entries[0].until), (Time(10), Some(Time(150))));
+        assert_eq!(
+            (v.entries[0].since, v.entries[0].until),
+            (Time(10), Some(Time(150)))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Key: a secret shared with a mirror, for TSIG (RFC 8945), and the forms of the file that holds it.
+//! Key: a secret shared with a mirror, for TSIG (RFC 8945), and the forms of the file that holds
+//! it.
 
 use std::{fmt, sync::Arc};
 
@@ -22,7 +23,11 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Algorithm; 3] = [Algorithm::HmacSha256, Algorithm::HmacSha384, Algorithm::HmacSha512];
+    pub const ALL: [Algorithm; 3] = [
+        Algorithm::HmacSha256,
+        Algorithm::HmacSha384,
+        Algorithm::HmacSha512,
+    ];
 
     /// Its name in files, and as a domain name (RFC 8945 section 6).
     pub fn name(self) -> &'static str {
@@ -46,8 +51,12 @@ impl Algorithm {
 impl std::str::FromStr for Algorithm {
     type Err = String;
     fn from_str(text: &str) -> Result<Algorithm, String> {
-        let known = Algorithm::ALL.into_iter().find(|a| a.name().eq_ignore_ascii_case(text));
-        known.ok_or_else(|| format!("the algorithm `{text}` is not hmac-sha256, hmac-sha384 or hmac-sha512"))
+        let known = Algorithm::ALL
+            .into_iter()
+            .find(|a| a.name().eq_ignore_ascii_case(text));
+        known.ok_or_else(|| {
+            format!("the algorithm `{text}` is not hmac-sha256, hmac-sha384 or hmac-sha512")
+        })
     }
 }
 
@@ -61,7 +70,10 @@ pub struct TsigKey {
 
 impl fmt::Debug for TsigKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TsigKey").field("name", &self.name).field("algorithm", &self.algorithm).finish_non_exhaustive()
+        f.debug_struct("TsigKey")
+            .field("name", &self.name)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,25 +81,41 @@ impl TsigKey {
     /// A key of these parts; the error says what is wrong with them.
     pub fn new(name: &str, algorithm: Algorithm, secret: &[u8]) -> Result<TsigKey, String> {
         if !(MIN_SECRET..=MAX_SECRET).contains(&secret.len()) {
-            return Err(format!("the secret has {} bytes; at least {MIN_SECRET} and at most {MAX_SECRET} are taken", secret.len()));
+            return Err(format!(
+                "the secret has {} bytes; at least {MIN_SECRET} and at most {MAX_SECRET} are taken",
+                secret.len()
+            ));
         }
-        Ok(TsigKey { name: key_name(name)?.into(), algorithm, secret: secret.into() })
+        Ok(TsigKey {
+            name: key_name(name)?.into(),
+            algorithm,
+            secret: secret.into(),
+        })
     }
 
-    /// A key whose secret stands in a file: alone in base64, or in BIND's form, where name and algorithm have to be the
-    /// same. The error is the line (from 1) and what is wrong there.
+    /// A key whose secret stands in a file: alone in base64, or in BIND's form, where name and
+    /// algorithm have to be the same. The error is the line (from 1) and what is wrong there.
     pub fn read(name: &str, algorithm: Algorithm, file: &str) -> Result<TsigKey, (usize, String)> {
-        let (line, secret) = if file.contains('{') { clause(name, algorithm, file)? } else { bare(file)? };
+        let (line, secret) = if file.contains('{') {
+            clause(name, algorithm, file)?
+        } else {
+            bare(file)?
+        };
         let packed: String = secret.split_whitespace().collect();
         // What does not decode is not repeated: it is a secret but for a slip.
-        let secret = BASE64.decode(packed.as_bytes()).map_err(|_| (line, "the secret is not base64".to_string()))?;
+        let secret = BASE64
+            .decode(packed.as_bytes())
+            .map_err(|_| (line, "the secret is not base64".to_string()))?;
         TsigKey::new(name, algorithm, &secret).map_err(|e| (line, e))
     }
 
-    /// The name and the algorithm that a file in BIND's form says, which [`TsigKey::read`] then reads.
+    /// The name and the algorithm that a file in BIND's form says, which [`TsigKey::read`] then
+    /// reads.
     pub fn told(file: &str) -> Result<(String, Algorithm), String> {
         let words: Vec<String> = words(file).into_iter().map(|w| w.1).collect();
-        let at = words.iter().position(|w| w.eq_ignore_ascii_case("algorithm"));
+        let at = words
+            .iter()
+            .position(|w| w.eq_ignore_ascii_case("algorithm"));
         match (words.first(), words.get(1), at.and_then(|at| words.get(at + 1))) {
             (Some(key), Some(name), Some(algorithm)) if key.eq_ignore_ascii_case("key") => Ok((name.clone(), algorithm.parse()?)),
             _ => Err("it is not of the form key \"name\" { algorithm …; secret \"…\"; }; which says its name".into()),
@@ -108,12 +136,19 @@ impl TsigKey {
     }
 }
 
-/// A key's name as it is compared: lower case, without a final dot. The error says what a name has to be.
+/// A key's name as it is compared: lower case, without a final dot. The error says what a name has
+/// to be.
 pub fn key_name(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    let fine = |l: &str| (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let fine = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
     if name.len() > 253 || !name.split('.').all(fine) {
-        return Err(format!("`{text}` is not a key's name: labels of letters, digits, `-` and `_`, with dots between them"));
+        return Err(format!(
+            "`{text}` is not a key's name: labels of letters, digits, `-` and `_`, with dots between them"
+        ));
     }
     Ok(name)
 }
@@ -122,27 +157,48 @@ pub fn key_name(text: &str) -> Result<String, String> {
 fn bare(file: &str) -> Result<(usize, String), (usize, String)> {
     let lines = file.lines().enumerate().map(|(i, l)| (i + 1, l.trim()));
     let mut lines = lines.filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
-    let (line, secret) = lines.next().ok_or((1, "there is no secret; `orbsd key` makes one".to_string()))?;
+    let (line, secret) = lines
+        .next()
+        .ok_or((1, "there is no secret; `orbsd key` makes one".to_string()))?;
     match lines.next() {
-        Some((second, _)) => Err((second, "there is a second line; a secret in base64 is one".into())),
+        Some((second, _)) => Err((
+            second,
+            "there is a second line; a secret in base64 is one".into(),
+        )),
         None => Ok((line, secret.into())),
     }
 }
 
 /// BIND's form: `key "name" { algorithm hmac-sha256; secret "…"; };`.
-fn clause(name: &str, algorithm: Algorithm, file: &str) -> Result<(usize, String), (usize, String)> {
+fn clause(
+    name: &str,
+    algorithm: Algorithm,
+    file: &str,
+) -> Result<(usize, String), (usize, String)> {
     let words = words(file);
     let last = words.last().map_or(1, |(line, _)| *line);
     let mut words = words.into_iter();
     let mut next = |wanted: &str| match words.next() {
         Some((line, w)) if wanted.is_empty() || w.eq_ignore_ascii_case(wanted) => Ok((line, w)),
-        Some((line, _)) => Err((line, format!("`{wanted}` is missing here; the form is key \"name\" {{ algorithm …; secret \"…\"; }};"))),
-        None => Err((last, "the file ends too early; the form is key \"name\" { algorithm …; secret \"…\"; };".to_string())),
+        Some((line, _)) => Err((
+            line,
+            format!(
+                "`{wanted}` is missing here; the form is key \"name\" {{ algorithm …; secret \"…\"; }};"
+            ),
+        )),
+        None => Err((
+            last,
+            "the file ends too early; the form is key \"name\" { algorithm …; secret \"…\"; };"
+                .to_string(),
+        )),
     };
     next("key")?;
     let (line, found) = next("")?;
     if key_name(&found).ok() != key_name(name).ok() {
-        return Err((line, format!("the key is called `{found}` here and `{name}` in config.toml")));
+        return Err((
+            line,
+            format!("the key is called `{found}` here and `{name}` in config.toml"),
+        ));
     }
     next("{")?;
     let mut secret = None;
@@ -151,11 +207,22 @@ fn clause(name: &str, algorithm: Algorithm, file: &str) -> Result<(usize, String
         let (at, value) = next("")?;
         match word.to_ascii_lowercase().as_str() {
             "algorithm" if !value.eq_ignore_ascii_case(algorithm.name()) => {
-                return Err((at, format!("the algorithm is `{value}` here and `{}` in config.toml", algorithm.name())));
+                return Err((
+                    at,
+                    format!(
+                        "the algorithm is `{value}` here and `{}` in config.toml",
+                        algorithm.name()
+                    ),
+                ));
             }
             "algorithm" => {}
             "secret" => secret = Some((at, value)),
-            _ => return Err((line, "a key has an `algorithm` and a `secret`, and nothing else".into())),
+            _ => {
+                return Err((
+                    line,
+                    "a key has an `algorithm` and a `secret`, and nothing else".into(),
+                ));
+            }
         }
         next(";")?;
     }
@@ -167,7 +234,8 @@ fn clause(name: &str, algorithm: Algorithm, file: &str) -> Result<(usize, String
     }
 }
 
-/// The words of BIND's form with their lines: quoted or plain, `{`, `}` and `;` alone; comments are left out.
+/// The words of BIND's form with their lines: quoted or plain, `{`, `}` and `;` alone; comments are
+/// left out.
 fn words(file: &str) -> Vec<(usize, String)> {
     let mut out = Vec::new();
     let (mut rest, mut line) = (file, 1);
@@ -190,7 +258,9 @@ fn words(file: &str) -> Vec<(usize, String)> {
                 (end + 2).min(rest.len())
             }
             _ => {
-                let end = rest.find(|c: char| c.is_whitespace() || "{};\"".contains(c)).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| c.is_whitespace() || "{};\"".contains(c))
+                    .unwrap_or(rest.len());
                 out.push((line, rest[..end].to_string()));
                 end
             }
@@ -219,7 +289,10 @@ impl Keys {
     /// The key of a name, in any letter case, with a final dot or without.
     pub fn get(&self, name: &str) -> Option<&Arc<TsigKey>> {
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        self.0.binary_search_by(|k| (*k.name).cmp(&name)).ok().map(|i| &self.0[i])
+        self.0
+            .binary_search_by(|k| (*k.name).cmp(&name))
+            .ok()
+            .map(|i| &self.0[i])
     }
 
     /// Whether there is none.
@@ -244,10 +317,15 @@ mod tests {
             SECRET.to_string(),
             format!("\n# a comment\n  {SECRET}  \n"),
             format!("key \"mirror\" {{\n\talgorithm hmac-sha256;\n\tsecret \"{SECRET}\";\n}};\n"),
-            format!("# one\n// two\n/* three\n four */ key MIRROR. {{ secret {SECRET}; algorithm \"HMAC-SHA256\"; }};"),
+            format!(
+                "# one\n// two\n/* three\n four */ key MIRROR. {{ secret {SECRET}; algorithm \"HMAC-SHA256\"; }};"
+            ),
         ] {
             let key = read(&file).unwrap_or_else(|e| panic!("{file}: {e:?}"));
-            assert_eq!((key.name(), key.secret()), ("mirror", &b"01234567890123456789012345678901"[..]));
+            assert_eq!(
+                (key.name(), key.secret()),
+                ("mirror", &b"01234567890123456789012345678901"[..])
+            );
             assert!(!format!("{key:?}").contains("48"), "{key:?}");
         }
     }
@@ -261,17 +339,28 @@ mod tests {
             (format!("{c}\n{c}\n"), 2, "second line"),
             ("c2hvcnQ=".into(), 1, "at least 16"),
             ("key \"other\" {".into(), 1, "`other` here and `Mirror.`"),
-            ("key mirror {\n\nalgorithm hmac-md5;".into(), 3, "`hmac-md5` here"),
+            (
+                "key mirror {\n\nalgorithm hmac-md5;".into(),
+                3,
+                "`hmac-md5` here",
+            ),
             (format!("{o}secret \"{c}\"\n}};"), 4, "`;` is missing"),
             (format!("{o}secret \"{c}\";"), 3, "ends too early"),
-            (format!("{o}secret \"{c}\"; }};\nkey b {{ }};"), 4, "more than one"),
+            (
+                format!("{o}secret \"{c}\"; }};\nkey b {{ }};"),
+                4,
+                "more than one",
+            ),
             (format!("{o}algorithm hmac-sha256; }};"), 3, "no `secret`"),
             (format!("{o}secret \"x{c}\"; }};"), 3, "not base64"),
             (format!("{o}server 1;"), 3, "nothing else"),
             (format!("{o}secret \"{c}"), 3, "ends too early"),
         ] {
             let (at, said) = read(&file).unwrap_err();
-            assert!(at == line && said.contains(part) && !said.contains(&c[..8]), "{file:?}: {at} {said}");
+            assert!(
+                at == line && said.contains(part) && !said.contains(&c[..8]),
+                "{file:?}: {at} {said}"
+            );
         }
         for name in ["", ".", "a..b", "a b", "ä", &"x".repeat(64)] {
             assert!(key_name(name).is_err(), "{name:?}");
@@ -285,6 +374,10 @@ mod tests {
         assert_eq!(keys.get("B.Example.").map(|k| k.name()), Some("b.example"));
         assert_eq!(keys.get("a").map(|k| k.name()), Some("a"));
         assert!(keys.get("c").is_none() && !keys.is_empty());
-        assert!(Keys::new(vec![key("b"), key("B.")]).unwrap_err().contains("`b`"));
+        assert!(
+            Keys::new(vec![key("b"), key("B.")])
+                .unwrap_err()
+                .contains("`b`")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Which network a host belongs to: that of an operator (an AS), as a routing table says, or else a wide prefix. Nobody's
-//! network is swept (safety rule S3).
+//! Which network a host belongs to: that of an operator (an AS), as a routing table says, or else a
+//! wide prefix. Nobody's network is swept (safety rule S3).
 
 use std::net::IpAddr;
 
@@ -45,8 +45,9 @@ fn first(value: u128, length: u8) -> u128 {
 }
 
 impl Networks {
-    /// Reads a table: one route a line, `PREFIX AS` or `ADDRESS BITS AS` with blanks or tabs between, as collectors of routes
-    /// publish it. Of several origins (`1_2`, `{1,2}`) the first counts. `#`, `;` and `%` begin a comment. The error names the line.
+    /// Reads a table: one route a line, `PREFIX AS` or `ADDRESS BITS AS` with blanks or tabs
+    /// between, as collectors of routes publish it. Of several origins (`1_2`, `{1,2}`) the first
+    /// counts. `#`, `;` and `%` begin a comment. The error names the line.
     pub fn read(text: &str) -> Result<Networks, String> {
         let mut routes = Vec::new();
         for (n, line) in text.lines().enumerate() {
@@ -54,7 +55,13 @@ impl Networks {
             if line.is_empty() || line.starts_with(['#', ';', '%']) {
                 continue;
             }
-            routes.push(route(line).ok_or_else(|| format!("line {}: `{}` is no `PREFIX AS`", n + 1, line.escape_debug()))?);
+            routes.push(route(line).ok_or_else(|| {
+                format!(
+                    "line {}: `{}` is no `PREFIX AS`",
+                    n + 1,
+                    line.escape_debug()
+                )
+            })?);
         }
         routes.sort_unstable();
         // The first of several that announce the same prefix counts.
@@ -91,7 +98,9 @@ fn route(line: &str) -> Option<(u128, u8, u32)> {
     let addr: IpAddr = addr.parse().ok()?;
     let length: u8 = length.parse().ok()?;
     let origin = words.next()?.trim_start_matches(['A', 'S', 'a', 's', '{']);
-    let digits = origin.find(|c: char| !c.is_ascii_digit()).unwrap_or(origin.len());
+    let digits = origin
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(origin.len());
     let origin = origin[..digits].parse().ok()?;
     let length = match addr {
         IpAddr::V4(_) if length <= 32 => length + 96,
@@ -114,20 +123,43 @@ mod tests {
     fn the_longest_route_names_the_network() {
         let text = "# routes\n192.0.0.0/8 1\n192.0.2.0\t24\t64500\n\n2001:db8::/32 AS64501\n198.51.100.0/24 {7,8}\n203.0.113.0 24 9_10\n";
         let table = Networks::read(text).unwrap();
-        let said: Vec<String> = ["192.0.2.9", "192.1.1.1", "2001:db8:5::1", "198.51.100.1", "203.0.113.7", "10.1.2.3", "2001:db9:1::2"]
-            .iter()
-            .map(|a| of(&table, a))
-            .collect();
-        assert_eq!(said, ["AS64500", "AS1", "AS64501", "AS7", "AS9", "10.1.0.0/16", "2001:db9::/32"]);
+        let said: Vec<String> = [
+            "192.0.2.9",
+            "192.1.1.1",
+            "2001:db8:5::1",
+            "198.51.100.1",
+            "203.0.113.7",
+            "10.1.2.3",
+            "2001:db9:1::2",
+        ]
+        .iter()
+        .map(|a| of(&table, a))
+        .collect();
+        assert_eq!(
+            said,
+            [
+                "AS64500",
+                "AS1",
+                "AS64501",
+                "AS7",
+                "AS9",
+                "10.1.0.0/16",
+                "2001:db9::/32"
+            ]
+        );
         assert_eq!(of(&table, "::ffff:192.0.2.9"), "AS64500");
         assert_eq!(of(&Networks::default(), "192.0.2.9"), "192.0.0.0/16");
     }
 
     #[test]
     fn a_line_that_is_no_route_is_named() {
-        for (line, text) in
-            [("x", "x"), ("10.0.0.0/33 1", "/33"), ("10.0.0.0 1", "10.0.0.0 1"), ("2001:db8::/129 1", "129"), ("10.0.0.0/8 -", "-")]
-        {
+        for (line, text) in [
+            ("x", "x"),
+            ("10.0.0.0/33 1", "/33"),
+            ("10.0.0.0 1", "10.0.0.0 1"),
+            ("2001:db8::/129 1", "129"),
+            ("10.0.0.0/8 -", "-"),
+        ] {
             let said = Networks::read(&format!("10.0.0.0/8 1\n{line}\n")).unwrap_err();
             assert!(said.starts_with("line 2") && said.contains(text), "{said}");
         }

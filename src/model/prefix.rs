@@ -8,7 +8,8 @@ use std::{
 macro_rules! prefix {
     ($name:ident, $int:ty, $addr:ty, $bits:literal, $doc:literal) => {
         #[doc = $doc]
-        /// No host bits are ever set; equal prefixes are equal values. Ordered by address, wider first.
+        /// No host bits are ever set; equal prefixes are equal values. Ordered by address, wider
+        /// first.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name {
             addr: $int,
@@ -19,10 +20,14 @@ macro_rules! prefix {
             /// The length of a single address.
             pub const BITS: u8 = $bits;
 
-            /// The prefix of `len` bits that holds `addr`; host bits are cleared, a longer `len` counts as a host.
+            /// The prefix of `len` bits that holds `addr`; host bits are cleared, a longer `len`
+            /// counts as a host.
             pub fn new(addr: $int, len: u8) -> Self {
                 let len = len.min($bits);
-                Self { addr: addr & Self::mask(len), len }
+                Self {
+                    addr: addr & Self::mask(len),
+                    len,
+                }
             }
 
             /// A prefix that is known to have no host bits.
@@ -37,7 +42,11 @@ macro_rules! prefix {
 
             /// The network bits of a prefix of `len` bits.
             pub fn mask(len: u8) -> $int {
-                if len == 0 { 0 } else { <$int>::MAX << ($bits - len) }
+                if len == 0 {
+                    0
+                } else {
+                    <$int>::MAX << ($bits - len)
+                }
             }
 
             /// The first address.
@@ -68,7 +77,11 @@ macro_rules! prefix {
 
             /// The wider prefix of `len` bits around it; itself where `len` is not shorter.
             pub fn widen(self, len: u8) -> Self {
-                if len < self.len { Self::new(self.addr, len) } else { self }
+                if len < self.len {
+                    Self::new(self.addr, len)
+                } else {
+                    self
+                }
             }
 
             /// The fewest prefixes that make up `first..=last`, in order.
@@ -93,7 +106,11 @@ macro_rules! prefix {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let a = <$addr>::from(self.addr);
-                if self.is_host() { write!(f, "{a}") } else { write!(f, "{a}/{}", self.len) }
+                if self.is_host() {
+                    write!(f, "{a}")
+                } else {
+                    write!(f, "{a}/{}", self.len)
+                }
             }
         }
     };
@@ -128,7 +145,13 @@ mod tests {
 
     #[test]
     fn the_whole_space_is_one_prefix() {
-        assert_eq!(Prefix4::cover(0, u32::MAX).collect::<Vec<_>>(), [Prefix4::new(0, 0)]);
-        assert_eq!(Prefix6::cover(0, u128::MAX).collect::<Vec<_>>(), [Prefix6::new(0, 0)]);
+        assert_eq!(
+            Prefix4::cover(0, u32::MAX).collect::<Vec<_>>(),
+            [Prefix4::new(0, 0)]
+        );
+        assert_eq!(
+            Prefix6::cover(0, u128::MAX).collect::<Vec<_>>(),
+            [Prefix6::new(0, 0)]
+        );
     }
 }

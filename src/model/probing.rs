@@ -1,5 +1,5 @@
-//! Relay testing: what a host did when it was asked, and the rules that follow from it. Who is tested when stands in
-//! [`super::retest`].
+//! Relay testing: what a host did when it was asked, and the rules that follow from it. Who is
+//! tested when stands in [`super::retest`].
 
 use std::net::IpAddr;
 
@@ -107,7 +107,11 @@ pub enum Outcome {
 impl Outcome {
     /// Nothing can be said, and why.
     pub fn inconclusive(why: impl Into<String>) -> Outcome {
-        Outcome::Inconclusive { why: why.into(), deferred_at: None, blocklist: false }
+        Outcome::Inconclusive {
+            why: why.into(),
+            deferred_at: None,
+            blocklist: false,
+        }
     }
 
     /// In one word.
@@ -132,18 +136,24 @@ impl Outcome {
         }
     }
 
-    /// Whether the reply asks for a login (RFC 4954 section 6): 530, or the enhanced code 5.7.0 or 5.7.1.
+    /// Whether the reply asks for a login (RFC 4954 section 6): 530, or the enhanced code 5.7.0 or
+    /// 5.7.1.
     pub fn requires_login(&self) -> bool {
         match self {
-            Outcome::Refused { code, text, .. } => *code == 530 || matches!(control::enhanced(text), Some("5.7.0" | "5.7.1")),
+            Outcome::Refused { code, text, .. } => {
+                *code == 530 || matches!(control::enhanced(text), Some("5.7.0" | "5.7.1"))
+            }
             _ => false,
         }
     }
 
-    /// Whether the reply that refused it speaks of a blocklist: of the tester, and not of the message.
+    /// Whether the reply that refused it speaks of a blocklist: of the tester, and not of the
+    /// message.
     pub fn names_blocklist(&self) -> bool {
         match self {
-            Outcome::Refused { text, .. } | Outcome::TempFail { text, .. } => control::names_blocklist(text),
+            Outcome::Refused { text, .. } | Outcome::TempFail { text, .. } => {
+                control::names_blocklist(text)
+            }
             Outcome::Inconclusive { blocklist, .. } => *blocklist,
             _ => false,
         }
@@ -185,7 +195,8 @@ pub enum Assessment {
     Closed,
     /// The same, and no control shows that the host does not refuse the tester alone.
     Refused,
-    /// We were refused before a recipient was named, in every test: that says nothing about relaying.
+    /// We were refused before a recipient was named, in every test: that says nothing about
+    /// relaying.
     Blocked,
     /// Some tests have no outcome.
     Inconclusive,
@@ -195,11 +206,14 @@ pub enum Assessment {
 
 /// Judges a job's outcomes, each with its class.
 ///
-/// A class is closed when one of its tests was refused for good behind the greeting, and none was taken: a 4xx that never ends
-/// on one form says nothing against the others. A refusal at the door or to our greeting says nothing about relaying, but
-/// for the tests of greetings (class `helo`).
+/// A class is closed when one of its tests was refused for good behind the greeting, and none was
+/// taken: a 4xx that never ends on one form says nothing against the others. A refusal at the door
+/// or to our greeting says nothing about relaying, but for the tests of greetings (class `helo`).
 pub fn assess<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a Outcome)>) -> Assessment {
-    let classes: Vec<(&str, &Outcome)> = outcomes.into_iter().filter(|(_, o)| !matches!(o, Outcome::Skipped { .. })).collect();
+    let classes: Vec<(&str, &Outcome)> = outcomes
+        .into_iter()
+        .filter(|(_, o)| !matches!(o, Outcome::Skipped { .. }))
+        .collect();
     let all: Vec<&Outcome> = classes.iter().map(|(_, o)| *o).collect();
     let any = |f: fn(&Outcome) -> bool| all.iter().any(|o| f(o));
     if all.is_empty() {
@@ -212,17 +226,26 @@ pub fn assess<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a Outcome)>) ->
         return Assessment::Accepted;
     }
     let early = |o: &Outcome| match o {
-        Outcome::Refused { stage, .. } | Outcome::TempFail { stage, .. } | Outcome::Inconclusive { deferred_at: Some(stage), .. } => {
-            *stage <= Stage::Mail
-        }
+        Outcome::Refused { stage, .. }
+        | Outcome::TempFail { stage, .. }
+        | Outcome::Inconclusive {
+            deferred_at: Some(stage),
+            ..
+        } => *stage <= Stage::Mail,
         _ => false,
     };
     if all.iter().all(|o| early(o)) {
         return Assessment::Blocked;
     }
     let shut = |class: &str| {
-        let least = if class == HELO { Stage::Hello } else { Stage::Mail };
-        classes.iter().any(|(c, o)| *c == class && matches!(o, Outcome::Refused { stage, .. } if *stage >= least))
+        let least = if class == HELO {
+            Stage::Hello
+        } else {
+            Stage::Mail
+        };
+        classes.iter().any(|(c, o)| {
+            *c == class && matches!(o, Outcome::Refused { stage, .. } if *stage >= least)
+        })
     };
     match classes.iter().all(|(class, _)| shut(class)) {
         true => Assessment::Closed,
@@ -248,11 +271,13 @@ pub struct Issued {
     /// Its sender is the null sender: else one that has it is a report.
     #[serde(default)]
     pub null: bool,
-    /// The test has local recipients beside the probe's: a message that a user forwarded proves nothing.
+    /// The test has local recipients beside the probe's: a message that a user forwarded proves
+    /// nothing.
     pub strict: bool,
     /// Asked for by the host's owner: it proves nothing against outputs.
     pub owner: bool,
-    /// Sender and recipient are the same address: a report that calls itself none looks like the message.
+    /// Sender and recipient are the same address: a report that calls itself none looks like the
+    /// message.
     #[serde(default)]
     pub same: bool,
     /// Whom it came from already.
@@ -288,7 +313,8 @@ pub enum NoProof {
     Forwarded,
     /// It comes from ourselves.
     Ours,
-    /// An untrusted reporter sent it, and another host than the tested one handed it in: he may have done that himself.
+    /// An untrusted reporter sent it, and another host than the tested one handed it in: he may
+    /// have done that himself.
     Elsewhere,
 }
 
@@ -307,7 +333,12 @@ pub struct Arrival {
 
 /// Decides what an arrival proves. `released` is when the host was taken off last.
 /// `ours` tells whether whoever handed it in is ourselves.
-pub fn proves(issued: &Issued, arrival: &Arrival, released: Option<Time>, ours: bool) -> Result<Finding, NoProof> {
+pub fn proves(
+    issued: &Issued,
+    arrival: &Arrival,
+    released: Option<Time>,
+    ours: bool,
+) -> Result<Finding, NoProof> {
     if arrival.at > issued.at.plus(TOKEN_LIFE) {
         return Err(NoProof::Late);
     }
@@ -326,7 +357,10 @@ pub fn proves(issued: &Issued, arrival: &Arrival, released: Option<Time>, ours: 
     if released.is_some_and(|r| issued.at <= r) {
         return Err(NoProof::BeforeRelease);
     }
-    match (issued.tester.is_some() && !issued.trusted, arrival.output == issued.target) {
+    match (
+        issued.tester.is_some() && !issued.trusted,
+        arrival.output == issued.target,
+    ) {
         (true, true) => Ok(Finding::Unconfirmed),
         (true, false) => Err(NoProof::Elsewhere),
         (false, true) => Ok(Finding::Relay),
@@ -348,45 +382,100 @@ mod tests {
     use proptest::prelude::*;
 
     fn refused(stage: Stage) -> Outcome {
-        Outcome::Refused { stage, code: 550, text: String::new() }
+        Outcome::Refused {
+            stage,
+            code: 550,
+            text: String::new(),
+        }
     }
     fn accepted() -> Outcome {
-        Outcome::Accepted { text: String::new() }
+        Outcome::Accepted {
+            text: String::new(),
+        }
     }
 
     #[test]
     fn the_three_way_rule_and_its_neighbours() {
-        let later = Outcome::TempFail { stage: Stage::Rcpt, code: 450, text: String::new() };
+        let later = Outcome::TempFail {
+            stage: Stage::Rcpt,
+            code: 450,
+            text: String::new(),
+        };
         let cut = Outcome::inconclusive("");
-        let put_off = |stage| Outcome::Inconclusive { why: String::new(), deferred_at: Some(stage), blocklist: false };
+        let put_off = |stage| Outcome::Inconclusive {
+            why: String::new(),
+            deferred_at: Some(stage),
+            blocklist: false,
+        };
         let skipped = Outcome::Skipped { why: String::new() };
-        let delivered = Outcome::Delivered { output: "192.0.2.1".parse().unwrap(), at: Time(1) };
+        let delivered = Outcome::Delivered {
+            output: "192.0.2.1".parse().unwrap(),
+            at: Time(1),
+        };
         // Each of a class of its own.
         fn assess(all: &[Outcome]) -> Assessment {
             let names: Vec<String> = (0..all.len()).map(|i| i.to_string()).collect();
             super::assess(names.iter().map(String::as_str).zip(all))
         }
-        assert_eq!(super::assess([("a", &refused(Stage::Rcpt)), ("a", &later)]), Assessment::Closed, "one 4xx of a class");
         assert_eq!(
-            super::assess([("a", &refused(Stage::Rcpt)), ("b", &refused(Stage::Connect))]),
+            super::assess([("a", &refused(Stage::Rcpt)), ("a", &later)]),
+            Assessment::Closed,
+            "one 4xx of a class"
+        );
+        assert_eq!(
+            super::assess([
+                ("a", &refused(Stage::Rcpt)),
+                ("b", &refused(Stage::Connect))
+            ]),
             Assessment::Inconclusive,
             "the door was shut"
         );
-        assert_eq!(super::assess([("a", &refused(Stage::Rcpt)), ("helo", &refused(Stage::Hello))]), Assessment::Closed);
-        assert_eq!(assess(&[refused(Stage::Rcpt), delivered, cut.clone()]), Assessment::Open);
-        assert_eq!(assess(&[refused(Stage::Rcpt), accepted(), cut.clone()]), Assessment::Accepted);
-        assert_eq!(assess(&[refused(Stage::Mail), Outcome::Bounced { at: Time(1) }]), Assessment::Accepted);
-        assert_eq!(assess(&[refused(Stage::Rcpt), refused(Stage::Mail), skipped.clone()]), Assessment::Closed);
-        assert_eq!(assess(&[refused(Stage::Connect), refused(Stage::Mail)]), Assessment::Blocked);
+        assert_eq!(
+            super::assess([
+                ("a", &refused(Stage::Rcpt)),
+                ("helo", &refused(Stage::Hello))
+            ]),
+            Assessment::Closed
+        );
+        assert_eq!(
+            assess(&[refused(Stage::Rcpt), delivered, cut.clone()]),
+            Assessment::Open
+        );
+        assert_eq!(
+            assess(&[refused(Stage::Rcpt), accepted(), cut.clone()]),
+            Assessment::Accepted
+        );
+        assert_eq!(
+            assess(&[refused(Stage::Mail), Outcome::Bounced { at: Time(1) }]),
+            Assessment::Accepted
+        );
+        assert_eq!(
+            assess(&[refused(Stage::Rcpt), refused(Stage::Mail), skipped.clone()]),
+            Assessment::Closed
+        );
+        assert_eq!(
+            assess(&[refused(Stage::Connect), refused(Stage::Mail)]),
+            Assessment::Blocked
+        );
         assert_eq!(
             assess(&[refused(Stage::Rcpt), later.clone()]),
             Assessment::Inconclusive,
             "a 530 or a 4xx on one does not clear the others"
         );
-        assert_eq!(assess(&[refused(Stage::Rcpt), cut]), Assessment::Inconclusive);
+        assert_eq!(
+            assess(&[refused(Stage::Rcpt), cut]),
+            Assessment::Inconclusive
+        );
         assert_eq!(assess(&[later]), Assessment::Inconclusive);
-        assert_eq!(assess(&[put_off(Stage::Rcpt), put_off(Stage::Rcpt)]), Assessment::Inconclusive, "a 4xx is no 5xx");
-        assert_eq!(assess(&[put_off(Stage::Mail), refused(Stage::Connect)]), Assessment::Blocked);
+        assert_eq!(
+            assess(&[put_off(Stage::Rcpt), put_off(Stage::Rcpt)]),
+            Assessment::Inconclusive,
+            "a 4xx is no 5xx"
+        );
+        assert_eq!(
+            assess(&[put_off(Stage::Mail), refused(Stage::Connect)]),
+            Assessment::Blocked
+        );
         assert_eq!(assess(&[skipped]), Assessment::Untestable);
         assert_eq!(assess(&[]), Assessment::Untestable);
     }
@@ -412,27 +501,119 @@ mod tests {
     #[test]
     fn what_an_arrival_proves() {
         let (own, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.9".parse().unwrap());
-        let at = |output| Arrival { output, at: Time(2000), direct: true, back: false };
-        let say = |i: &Issued, a: &Arrival, released| proves(i, a, released, a.output == "198.51.100.1".parse::<IpAddr>().unwrap());
+        let at = |output| Arrival {
+            output,
+            at: Time(2000),
+            direct: true,
+            back: false,
+        };
+        let say = |i: &Issued, a: &Arrival, released| {
+            proves(
+                i,
+                a,
+                released,
+                a.output == "198.51.100.1".parse::<IpAddr>().unwrap(),
+            )
+        };
         assert_eq!(say(&issued(), &at(own), None), Ok(Finding::Relay));
         assert_eq!(say(&issued(), &at(other), None), Ok(Finding::Input));
-        let foreign = Issued { tester: Some("anna".into()), ..issued() };
+        let foreign = Issued {
+            tester: Some("anna".into()),
+            ..issued()
+        };
         assert_eq!(say(&foreign, &at(own), None), Ok(Finding::Unconfirmed));
-        assert_eq!(say(&foreign, &at(other), None), Err(NoProof::Elsewhere), "he may have handed it in himself");
-        assert_eq!(say(&Issued { trusted: true, ..foreign }, &at(own), None), Ok(Finding::Relay));
-        assert_eq!(say(&issued(), &Arrival { back: true, ..at(own) }, None), Err(NoProof::Back));
-        assert_eq!(say(&issued(), &Arrival { at: Time(1001).plus(TOKEN_LIFE), ..at(own) }, None), Err(NoProof::Late));
-        assert_eq!(say(&issued(), &at(own), Some(Time(1000))), Err(NoProof::BeforeRelease));
-        assert_eq!(say(&issued(), &at(own), Some(Time(999))), Ok(Finding::Relay));
-        assert_eq!(say(&Issued { outputs: vec![own], ..issued() }, &at(own), None), Err(NoProof::Again));
-        assert_eq!(say(&Issued { outputs: vec![own], ..issued() }, &at(other), None), Ok(Finding::Input));
-        assert_eq!(say(&issued(), &at("198.51.100.1".parse().unwrap()), None), Err(NoProof::Ours));
-        let strict = Issued { strict: true, ..issued() };
-        assert_eq!(say(&strict, &Arrival { direct: false, ..at(own) }, None), Err(NoProof::Forwarded));
+        assert_eq!(
+            say(&foreign, &at(other), None),
+            Err(NoProof::Elsewhere),
+            "he may have handed it in himself"
+        );
+        assert_eq!(
+            say(
+                &Issued {
+                    trusted: true,
+                    ..foreign
+                },
+                &at(own),
+                None
+            ),
+            Ok(Finding::Relay)
+        );
+        assert_eq!(
+            say(
+                &issued(),
+                &Arrival {
+                    back: true,
+                    ..at(own)
+                },
+                None
+            ),
+            Err(NoProof::Back)
+        );
+        assert_eq!(
+            say(
+                &issued(),
+                &Arrival {
+                    at: Time(1001).plus(TOKEN_LIFE),
+                    ..at(own)
+                },
+                None
+            ),
+            Err(NoProof::Late)
+        );
+        assert_eq!(
+            say(&issued(), &at(own), Some(Time(1000))),
+            Err(NoProof::BeforeRelease)
+        );
+        assert_eq!(
+            say(&issued(), &at(own), Some(Time(999))),
+            Ok(Finding::Relay)
+        );
+        assert_eq!(
+            say(
+                &Issued {
+                    outputs: vec![own],
+                    ..issued()
+                },
+                &at(own),
+                None
+            ),
+            Err(NoProof::Again)
+        );
+        assert_eq!(
+            say(
+                &Issued {
+                    outputs: vec![own],
+                    ..issued()
+                },
+                &at(other),
+                None
+            ),
+            Ok(Finding::Input)
+        );
+        assert_eq!(
+            say(&issued(), &at("198.51.100.1".parse().unwrap()), None),
+            Err(NoProof::Ours)
+        );
+        let strict = Issued {
+            strict: true,
+            ..issued()
+        };
+        assert_eq!(
+            say(
+                &strict,
+                &Arrival {
+                    direct: false,
+                    ..at(own)
+                },
+                None
+            ),
+            Err(NoProof::Forwarded)
+        );
     }
 
     proptest! {
-        /// Without a delivery no outcomes are a assessment that lists; with one, nothing talks it away.
+        /// Without a delivery no outcomes are a assessment that lists; with one, nothing talks it
+        /// away.
         #[test]
         fn only_a_delivery_is_open(kinds in proptest::collection::vec((0u8..6, 0u8..6), 0..12), delivered: bool) {
             let stages = [Stage::Connect, Stage::Hello, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Body];

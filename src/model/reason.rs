@@ -1,4 +1,5 @@
-//! Reason and Source: the configured vocabulary of why, and the names of who says so, as small numbers.
+//! Reason and Source: the configured vocabulary of why, and the names of who says so, as small
+//! numbers.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,9 @@ pub const MAX_SOURCES: usize = 4096;
 pub type Mask = u64;
 
 /// A reason's number in this store; given once, never reused for another name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct ReasonId(pub u8);
 
@@ -23,7 +26,9 @@ impl ReasonId {
 }
 
 /// A source's number in this store; given once, never reused for another name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct SourceId(pub u16);
 
@@ -36,7 +41,8 @@ impl SourceId {
     pub const TRAP: SourceId = SourceId(2);
     /// Every source there is or will be: what a hold on a whole reason names.
     pub const ALL: SourceId = SourceId(u16::MAX);
-    /// The sources that decide one by one, in order of number. Every other source is a feed, replaced by its imports.
+    /// The sources that decide one by one, in order of number. Every other source is a feed,
+    /// replaced by its imports.
     pub const DECIDING: [&str; 3] = ["operator", "prober", "trap"];
 
     /// Whether a feed replaces this source's listings.
@@ -56,7 +62,12 @@ pub struct Names {
 impl Names {
     /// From the names in order of number.
     pub fn new(names: Vec<String>) -> Names {
-        let numbers = names.iter().cloned().enumerate().map(|(i, n)| (n, i)).collect();
+        let numbers = names
+            .iter()
+            .cloned()
+            .enumerate()
+            .map(|(i, n)| (n, i))
+            .collect();
         Names { names, numbers }
     }
     /// All names in order of number.
@@ -68,7 +79,9 @@ impl Names {
     }
     fn rename(&mut self, from: &str, to: &str, what: &str) -> Result<(), String> {
         check_name(to, what)?;
-        let i = self.get(from).ok_or_else(|| format!("there is no {what} `{from}`"))?;
+        let i = self
+            .get(from)
+            .ok_or_else(|| format!("there is no {what} `{from}`"))?;
         if let Some(other) = self.get(to) {
             self.names[other] = from.into();
             self.numbers.insert(from.into(), other);
@@ -85,7 +98,9 @@ impl Names {
         }
         check_name(name, what)?;
         if self.names.len() >= limit {
-            return Err(format!("no room for the {what} `{name}`: a store knows at most {limit}"));
+            return Err(format!(
+                "no room for the {what} `{name}`: a store knows at most {limit}"
+            ));
         }
         self.names.push(name.into());
         self.numbers.insert(name.into(), self.names.len() - 1);
@@ -96,11 +111,16 @@ impl Names {
 /// A reason's or source's name: 1 to 64 of `a-z 0-9 - _ .`, a letter or digit first.
 fn check_name(name: &str, what: &str) -> Result<(), String> {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-    let first = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    let first = name
+        .chars()
+        .next()
+        .is_some_and(|c| c.is_ascii_alphanumeric());
     if name.len() <= 64 && first && name.chars().all(fine) {
         return Ok(());
     }
-    Err(format!("`{name}` is no name for a {what}: 1 to 64 of a-z, 0-9, `-`, `_` and `.`, a letter or digit first"))
+    Err(format!(
+        "`{name}` is no name for a {what}: 1 to 64 of a-z, 0-9, `-`, `_` and `.`, a letter or digit first"
+    ))
 }
 
 macro_rules! vocabulary {
@@ -114,7 +134,8 @@ macro_rules! vocabulary {
             pub fn get(&self, name: &str) -> Option<$id> {
                 self.0.get(name).map(|i| $id(i as $int))
             }
-            /// The number of a name, given now if it has none; an error where there is no room or the name is bad.
+            /// The number of a name, given now if it has none; an error where there is no room or
+            /// the name is bad.
             pub fn add(&mut self, name: &str) -> Result<$id, String> {
                 self.0.add(name, $limit, $what).map(|i| $id(i as $int))
             }
@@ -134,8 +155,22 @@ macro_rules! vocabulary {
     };
 }
 
-vocabulary!(Reasons, ReasonId, u8, MAX_REASONS, "reason", "The reasons a store has ever known.");
-vocabulary!(Sources, SourceId, u16, MAX_SOURCES, "source", "The sources a store has ever known.");
+vocabulary!(
+    Reasons,
+    ReasonId,
+    u8,
+    MAX_REASONS,
+    "reason",
+    "The reasons a store has ever known."
+);
+vocabulary!(
+    Sources,
+    SourceId,
+    u16,
+    MAX_SOURCES,
+    "source",
+    "The sources a store has ever known."
+);
 
 #[cfg(test)]
 mod tests {

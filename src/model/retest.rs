@@ -1,4 +1,5 @@
-//! Who is tested when: budgets, the pace of claims, waiting periods. Values and arithmetic; the clock comes from outside.
+//! Who is tested when: budgets, the pace of claims, waiting periods. Values and arithmetic; the
+//! clock comes from outside.
 
 use std::{collections::VecDeque, net::IpAddr};
 
@@ -136,14 +137,20 @@ pub struct Job {
 }
 
 impl Job {
-    /// What its results and its controls say. A nominated host that never relayed has no control; it counts as closed without one.
+    /// What its results and its controls say. A nominated host that never relayed has no control;
+    /// it counts as closed without one.
     pub fn assessment(&self) -> Assessment {
-        let assessment = super::probing::assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)));
+        let assessment =
+            super::probing::assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)));
         let is_supported = match self.controls.is_empty() {
             true => !self.is_claim() && self.cause != Trigger::Recheck,
             false => control::is_supported(&self.results, &self.controls),
         };
-        if assessment == Assessment::Closed && !is_supported { Assessment::Refused } else { assessment }
+        if assessment == Assessment::Closed && !is_supported {
+            Assessment::Refused
+        } else {
+            assessment
+        }
     }
     /// Whether a claim led to it.
     pub fn is_claim(&self) -> bool {
@@ -152,10 +159,15 @@ impl Job {
 
     /// The address of ours that it was made from, as far as that is known.
     pub fn source_used(&self) -> Option<IpAddr> {
-        self.controls.iter().rev().find_map(|s| s.source).or(self.source)
+        self.controls
+            .iter()
+            .rev()
+            .find_map(|s| s.source)
+            .or(self.source)
     }
 
-    /// Takes what a tester reports of its sessions. A message that was sent again belongs to its last session.
+    /// Takes what a tester reports of its sessions. A message that was sent again belongs to its
+    /// last session.
     pub fn add_controls(&mut self, sessions: Vec<ControlSession>) {
         for new in sessions {
             for old in &mut self.controls {
@@ -168,7 +180,11 @@ impl Job {
 
     /// The budget that it counts in.
     pub fn budget_kind(&self) -> BudgetKind {
-        if self.remote { BudgetKind::Remote } else { self.cause.budget_kind() }
+        if self.remote {
+            BudgetKind::Remote
+        } else {
+            self.cause.budget_kind()
+        }
     }
     /// Whether it still waits or runs.
     pub fn open(&self) -> bool {
@@ -210,10 +226,13 @@ impl Claim {
         sent >= self.since.unwrap_or(self.at)
     }
 
-    /// When it is granted where nobody has tested it. A test that has begun may come to its end, but not for ever.
+    /// When it is granted where nobody has tested it. A test that has begun may come to its end,
+    /// but not for ever.
     pub fn granted(&self, begun: Option<Time>) -> Time {
         let usual = self.due.plus(UNTESTED);
-        begun.map_or(usual, |b| b.plus(UNTESTED).clamp(usual, usual.plus(UNTESTED)))
+        begun.map_or(usual, |b| {
+            b.plus(UNTESTED).clamp(usual, usual.plus(UNTESTED))
+        })
     }
 }
 
@@ -245,7 +264,8 @@ pub struct Host {
     pub blocked: [BlockedClaims; 2],
 }
 
-/// Claims of a listing whose tests were blocked: the host refused the tester, which says nothing about relaying.
+/// Claims of a listing whose tests were blocked: the host refused the tester, which says nothing
+/// about relaying.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BlockedClaims {
@@ -262,7 +282,8 @@ pub struct BlockedClaims {
 /// The most jobs that are remembered of blocked claims.
 const MAX_BLOCKED_JOBS: usize = 8;
 
-/// How long after a blocked claim the next one is tested from the same address, for the first [`QUICK_BLOCKED`] ones of a listing.
+/// How long after a blocked claim the next one is tested from the same address, for the first
+/// [`QUICK_BLOCKED`] ones of a listing.
 pub const BLOCKED_PAUSE: Seconds = Seconds(15 * 60);
 /// See [`BLOCKED_PAUSE`]; later ones wait as after failed claims.
 pub const QUICK_BLOCKED: u32 = 3;
@@ -274,18 +295,21 @@ impl BlockedClaims {
     pub fn note(&mut self, job: u64, source: Option<IpAddr>, now: Time) {
         (self.count, self.last) = (self.count.saturating_add(1), Some(now));
         self.jobs.push(job);
-        self.jobs.drain(..self.jobs.len().saturating_sub(MAX_BLOCKED_JOBS));
+        self.jobs
+            .drain(..self.jobs.len().saturating_sub(MAX_BLOCKED_JOBS));
         if let Some(source) = source {
             self.sources.retain(|s| *s != source);
             self.sources.push(source);
         }
     }
 
-    /// The address of ours that tests the next claim, of those that can: one that was not blocked yet, else the one that was blocked
-    /// longest ago.
+    /// The address of ours that tests the next claim, of those that can: one that was not blocked
+    /// yet, else the one that was blocked longest ago.
     pub fn next_source(&self, all: &[IpAddr]) -> Option<IpAddr> {
         let blocked = |s: &IpAddr| self.sources.iter().position(|b| b == s);
-        all.iter().copied().min_by_key(|s| blocked(s).map_or(0, |at| at + 1))
+        all.iter()
+            .copied()
+            .min_by_key(|s| blocked(s).map_or(0, |at| at + 1))
     }
 
     /// When the next claim may be tested: at once from an address that was not blocked yet.
@@ -303,7 +327,8 @@ impl BlockedClaims {
 /// What led to tests, and is remembered of a host.
 const MAX_GROUNDS: usize = 16;
 
-/// How long after the last failed claim of its kind the next one is tested: at once, then 1, 4, 16, 64, 64 … hours.
+/// How long after the last failed claim of its kind the next one is tested: at once, then 1, 4, 16,
+/// 64, 64 … hours.
 pub fn claim_pause(failed: u32) -> Seconds {
     match failed {
         0 => Seconds(0),
@@ -312,17 +337,22 @@ pub fn claim_pause(failed: u32) -> Seconds {
 }
 
 impl Host {
-    /// When a claim made `now` is tested, by one of our addresses. An unproved one leads to at most one test a day, whatever became
-    /// of it.
+    /// When a claim made `now` is tested, by one of our addresses. An unproved one leads to at most
+    /// one test a day, whatever became of it.
     pub fn claim_time(&self, proved: bool, sources: &[IpAddr], now: Time) -> Time {
         let (failed, last) = self.failed[usize::from(proved)];
         let paced = last.map_or(now, |t| t.plus(claim_pause(failed)));
-        let daily = self.unproved.filter(|_| !proved).map_or(now, |t| t.plus(BETWEEN));
-        now.max(paced).max(daily).max(self.blocked[usize::from(proved)].next_time(sources, now))
+        let daily = self
+            .unproved
+            .filter(|_| !proved)
+            .map_or(now, |t| t.plus(BETWEEN));
+        now.max(paced)
+            .max(daily)
+            .max(self.blocked[usize::from(proved)].next_time(sources, now))
     }
 
-    /// When evidence that came `now` leads to a test. One that a reporter makes himself (`remote`) delays none of ours; and waits
-    /// for ours and for others'.
+    /// When evidence that came `now` leads to a test. One that a reporter makes himself (`remote`)
+    /// delays none of ours; and waits for ours and for others'.
     pub fn nomination_time(&self, hash: u64, remote: bool, now: Time) -> Time {
         let theirs = if remote { &self.remote[..] } else { &[] };
         let last = self.tested.max(theirs.iter().map(|g| g.0).max());
@@ -385,8 +415,8 @@ impl Trigger {
 }
 
 impl Budget {
-    /// When a host of the net may be tested, with at most `most` others in a day. A host that has a place already keeps it:
-    /// whoever comes behind it does not push it back.
+    /// When a host of the net may be tested, with at most `most` others in a day. A host that has a
+    /// place already keeps it: whoever comes behind it does not push it back.
     pub fn time(&self, target: IpAddr, kind: BudgetKind, most: usize, now: Time) -> Time {
         let all = match kind {
             BudgetKind::Tests => &self.tests,
@@ -395,9 +425,14 @@ impl Budget {
             BudgetKind::Remote => &self.remote,
         };
         let most = most.max(1);
-        let own = all.iter().find(|(a, _)| *a == target).map(|(_, t)| (*t).max(now));
+        let own = all
+            .iter()
+            .find(|(a, _)| *a == target)
+            .map(|(_, t)| (*t).max(now));
         let before = |t: Time| own.is_none_or(|o| t <= o);
-        let others = all.iter().filter(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now && before(*t));
+        let others = all
+            .iter()
+            .filter(|(a, t)| *a != target && t.plus(Seconds(DAY)) > now && before(*t));
         let mut recent: Vec<Time> = others.map(|(_, t)| *t).collect();
         recent.sort_unstable();
         let free = match recent.len() < most {
@@ -409,10 +444,14 @@ impl Budget {
 
     /// Whether all of its tests are of days before.
     pub fn is_over(&self, now: Time) -> bool {
-        [&self.tests, &self.claims, &self.unproved, &self.remote].into_iter().flatten().all(|(_, t)| t.plus(Seconds(DAY)) <= now)
+        [&self.tests, &self.claims, &self.unproved, &self.remote]
+            .into_iter()
+            .flatten()
+            .all(|(_, t)| t.plus(Seconds(DAY)) <= now)
     }
 
-    /// Counts a test at a time, which may lie ahead: then it is a place for the host. Forgets those of the days before.
+    /// Counts a test at a time, which may lie ahead: then it is a place for the host. Forgets those
+    /// of the days before.
     pub fn count(&mut self, target: IpAddr, kind: BudgetKind, at: Time, now: Time) {
         let all = match kind {
             BudgetKind::Tests => &mut self.tests,
@@ -508,27 +547,41 @@ pub struct Output {
 impl Output {
     /// Takes note of an input.
     pub fn add(&mut self, fed: RelayPath) {
-        if !self.inputs.iter().any(|f| (f.input, &f.by, f.owner) == (fed.input, &fed.by, fed.owner)) {
+        if !self
+            .inputs
+            .iter()
+            .any(|f| (f.input, &f.by, f.owner) == (fed.input, &fed.by, fed.owner))
+        {
             self.inputs.push(fed);
         }
     }
 
-    /// When there were two inputs in different nets, nominated by two, none of them by its owner: since then the notice
-    /// period runs.
+    /// When there were two inputs in different nets, nominated by two, none of them by its owner:
+    /// since then the notice period runs.
     pub fn proved(&self) -> Option<Time> {
         let strangers: Vec<&RelayPath> = self.inputs.iter().filter(|f| !f.owner).collect();
         let pair = |a: &RelayPath, b: &RelayPath| net(a.input) != net(b.input) && a.by != b.by;
-        let pairs = strangers.iter().enumerate().flat_map(|(i, a)| strangers[i + 1..].iter().map(move |b| (a, b)));
-        pairs.filter(|(a, b)| pair(a, b)).map(|(a, b)| a.at.max(b.at)).min()
+        let pairs = strangers
+            .iter()
+            .enumerate()
+            .flat_map(|(i, a)| strangers[i + 1..].iter().map(move |b| (a, b)));
+        pairs
+            .filter(|(a, b)| pair(a, b))
+            .map(|(a, b)| a.at.max(b.at))
+            .min()
     }
 }
 
-/// When the collector or the clock could not be trusted (safety rule S18): begin, and end where it is over.
+/// When the collector or the clock could not be trusted (safety rule S18): begin, and end where it
+/// is over.
 pub type Outage = (Time, Option<Time>);
 
 /// How much of a span lay in outages, which may overlap; the waiting period stands still there.
 pub fn lost(outages: &[Outage], from: Time, to: Time) -> Seconds {
-    let mut spans: Vec<(u64, u64)> = outages.iter().map(|(a, b)| (a.0.max(from.0), b.unwrap_or(to).0.min(to.0))).collect();
+    let mut spans: Vec<(u64, u64)> = outages
+        .iter()
+        .map(|(a, b)| (a.0.max(from.0), b.unwrap_or(to).0.min(to.0)))
+        .collect();
     spans.sort_unstable();
     let (mut sum, mut done) = (0, from.0);
     for (a, b) in spans {
@@ -541,12 +594,20 @@ pub fn lost(outages: &[Outage], from: Time, to: Time) -> Seconds {
 /// The most that load of the collector delays a claim, in all.
 pub const MAX_LOAD_PAUSE: Seconds = Seconds(7 * DAY);
 
-/// How long a period of a claim, which began at `from`, has stood still: in outages, and while the collector was under load; but
-/// for load at most [`MAX_LOAD_PAUSE`] since the claim was made.
-pub fn paused(outages: &[Outage], loads: &[Outage], claimed: Time, from: Time, now: Time) -> Seconds {
+/// How long a period of a claim, which began at `from`, has stood still: in outages, and while the
+/// collector was under load; but for load at most [`MAX_LOAD_PAUSE`] since the claim was made.
+pub fn paused(
+    outages: &[Outage],
+    loads: &[Outage],
+    claimed: Time,
+    from: Time,
+    now: Time,
+) -> Seconds {
     let in_outages = lost(outages, from, now).0;
     let in_all = lost(&[outages, loads].concat(), from, now).0;
-    let left = MAX_LOAD_PAUSE.0.saturating_sub(lost(loads, claimed, from).0);
+    let left = MAX_LOAD_PAUSE
+        .0
+        .saturating_sub(lost(loads, claimed, from).0);
     Seconds(in_outages + (in_all - in_outages).min(left))
 }
 
@@ -565,11 +626,22 @@ mod tests {
         let hours: Vec<u64> = (0..7).map(|n| claim_pause(n).0 / HOUR).collect();
         assert_eq!(hours, [0, 1, 4, 16, 64, 64, 64]);
         let now = Time(1_000_000);
-        let mut h = Host { failed: [(3, Some(now)), (0, None)], ..Host::default() };
-        assert_eq!(h.claim_time(true, &[], now), now, "an unproved claim never delays a proved one");
+        let mut h = Host {
+            failed: [(3, Some(now)), (0, None)],
+            ..Host::default()
+        };
+        assert_eq!(
+            h.claim_time(true, &[], now),
+            now,
+            "an unproved claim never delays a proved one"
+        );
         assert_eq!(h.claim_time(false, &[], now), now.plus(Seconds(16 * HOUR)));
         h.unproved = Some(now);
-        assert_eq!(h.claim_time(false, &[], now), now.plus(BETWEEN), "one test a day");
+        assert_eq!(
+            h.claim_time(false, &[], now),
+            now.plus(BETWEEN),
+            "one test a day"
+        );
         h.failed[1] = (2, Some(now));
         assert_eq!(h.claim_time(true, &[], now), now.plus(Seconds(4 * HOUR)));
     }
@@ -577,14 +649,27 @@ mod tests {
     #[test]
     fn nothing_is_tested_twice_a_day_or_for_old_news() {
         let now = Time(10_000_000);
-        let h = Host { tested: Some(now), grounds: vec![(now, 7)], ..Host::default() };
+        let h = Host {
+            tested: Some(now),
+            grounds: vec![(now, 7)],
+            ..Host::default()
+        };
         assert_eq!(h.nomination_time(8, false, now), now.plus(BETWEEN));
         assert_eq!(h.nomination_time(7, false, now), now.plus(SAME_EVIDENCE));
         assert_eq!(Host::default().nomination_time(7, false, now), now);
         // What reporters send themselves waits for all, and delays nobody else.
-        let theirs = Host { remote: vec![(now, 7)], ..Host::default() };
-        assert_eq!([7, 8].map(|h| theirs.nomination_time(h, false, now)), [now; 2]);
-        assert_eq!([7, 8].map(|h| theirs.nomination_time(h, true, now)), [now.plus(SAME_EVIDENCE), now.plus(BETWEEN)]);
+        let theirs = Host {
+            remote: vec![(now, 7)],
+            ..Host::default()
+        };
+        assert_eq!(
+            [7, 8].map(|h| theirs.nomination_time(h, false, now)),
+            [now; 2]
+        );
+        assert_eq!(
+            [7, 8].map(|h| theirs.nomination_time(h, true, now)),
+            [now.plus(SAME_EVIDENCE), now.plus(BETWEEN)]
+        );
         assert_eq!(h.nomination_time(8, true, now), now.plus(BETWEEN));
     }
 
@@ -597,10 +682,23 @@ mod tests {
             assert_eq!(b.time(a, BudgetKind::Tests, 3, Time(i)), Time(i));
             b.count(a, BudgetKind::Tests, Time(i), Time(i));
         }
-        assert_eq!(b.time(ip("192.0.2.4"), BudgetKind::Tests, 3, Time(10)), Time(1 + DAY));
-        assert_eq!(b.time(ip("192.0.2.3"), BudgetKind::Tests, 3, Time(10)), Time(10), "one of the three");
-        assert_eq!(b.time(ip("192.0.2.4"), BudgetKind::Claims, 3, Time(10)), Time(10));
-        assert_eq!(b.time(ip("192.0.2.4"), BudgetKind::Tests, 3, Time(DAY + 2)), Time(DAY + 2));
+        assert_eq!(
+            b.time(ip("192.0.2.4"), BudgetKind::Tests, 3, Time(10)),
+            Time(1 + DAY)
+        );
+        assert_eq!(
+            b.time(ip("192.0.2.3"), BudgetKind::Tests, 3, Time(10)),
+            Time(10),
+            "one of the three"
+        );
+        assert_eq!(
+            b.time(ip("192.0.2.4"), BudgetKind::Claims, 3, Time(10)),
+            Time(10)
+        );
+        assert_eq!(
+            b.time(ip("192.0.2.4"), BudgetKind::Tests, 3, Time(DAY + 2)),
+            Time(DAY + 2)
+        );
         assert!(!b.is_over(Time(DAY + 2)) && b.is_over(Time(DAY + 3)));
     }
 
@@ -617,12 +715,19 @@ mod tests {
         }
         assert_eq!(times, [100, 100, 100 + DAY, 100 + DAY, 100 + 2 * DAY]);
         for (i, at) in (1..=5).zip(&times) {
-            assert_eq!(b.time(host(i), BudgetKind::Unproved, 2, Time(100)), Time(*at), "{i}");
+            assert_eq!(
+                b.time(host(i), BudgetKind::Unproved, 2, Time(100)),
+                Time(*at),
+                "{i}"
+            );
         }
         // One that was tested late takes from those behind it.
         b.count(host(1), BudgetKind::Unproved, Time(7000), Time(7000));
         b.count(host(2), BudgetKind::Unproved, Time(7000), Time(7000));
-        assert_eq!(b.time(host(3), BudgetKind::Unproved, 2, Time(100 + DAY)), Time(7000 + DAY));
+        assert_eq!(
+            b.time(host(3), BudgetKind::Unproved, 2, Time(100 + DAY)),
+            Time(7000 + DAY)
+        );
     }
 
     #[test]
@@ -638,19 +743,69 @@ mod tests {
         assert!(r.is_watched(), "{}", r.reputation());
         r.note(59, true);
         assert!(r.recent.back() == Some(&(59, true)));
-        assert!(r.count(2, Time(0)) && r.count(2, Time(1)) && !r.count(2, Time(2)) && r.count(2, Time(DAY)));
+        assert!(
+            r.count(2, Time(0))
+                && r.count(2, Time(1))
+                && !r.count(2, Time(2))
+                && r.count(2, Time(DAY))
+        );
     }
 
     #[test]
     fn an_output_takes_two_inputs_of_two_nets_and_two_nominators() {
-        let fed = |i: &str, by: &str, owner, at| RelayPath { input: ip(i), by: by.into(), owner, at: Time(at) };
-        let proved = |all: &[RelayPath]| Output { inputs: all.to_vec(), listed: false }.proved();
+        let fed = |i: &str, by: &str, owner, at| RelayPath {
+            input: ip(i),
+            by: by.into(),
+            owner,
+            at: Time(at),
+        };
+        let proved = |all: &[RelayPath]| {
+            Output {
+                inputs: all.to_vec(),
+                listed: false,
+            }
+            .proved()
+        };
         assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1)]), None);
-        assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("192.0.2.9", "b", false, 2)]), None, "one net");
-        assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("198.51.100.1", "a", false, 2)]), None, "one nominator");
-        assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("198.51.100.1", "b", true, 2)]), None, "its owner");
-        assert_eq!(proved(&[fed("192.0.2.1", "a", false, 1), fed("198.51.100.1", "b", false, 2)]), Some(Time(2)));
-        assert_eq!(proved(&[fed("2001:db8::1", "a", false, 3), fed("2001:db8:0:1::", "b", false, 2)]), None, "one /48");
+        assert_eq!(
+            proved(&[
+                fed("192.0.2.1", "a", false, 1),
+                fed("192.0.2.9", "b", false, 2)
+            ]),
+            None,
+            "one net"
+        );
+        assert_eq!(
+            proved(&[
+                fed("192.0.2.1", "a", false, 1),
+                fed("198.51.100.1", "a", false, 2)
+            ]),
+            None,
+            "one nominator"
+        );
+        assert_eq!(
+            proved(&[
+                fed("192.0.2.1", "a", false, 1),
+                fed("198.51.100.1", "b", true, 2)
+            ]),
+            None,
+            "its owner"
+        );
+        assert_eq!(
+            proved(&[
+                fed("192.0.2.1", "a", false, 1),
+                fed("198.51.100.1", "b", false, 2)
+            ]),
+            Some(Time(2))
+        );
+        assert_eq!(
+            proved(&[
+                fed("2001:db8::1", "a", false, 3),
+                fed("2001:db8:0:1::", "b", false, 2)
+            ]),
+            None,
+            "one /48"
+        );
     }
 
     #[test]
@@ -659,18 +814,37 @@ mod tests {
         let days = |n: u64| Seconds(n * DAY);
         let load = |a, b| (day(a), Some(day(b)));
         assert_eq!(paused(&[], &[load(1, 3)], day(0), day(0), day(10)), days(2));
-        assert_eq!(paused(&[], &[(day(1), None)], day(0), day(0), day(20)), days(7));
-        assert_eq!(paused(&[], &[load(1, 5), load(8, 20)], day(0), day(0), day(20)), days(7));
+        assert_eq!(
+            paused(&[], &[(day(1), None)], day(0), day(0), day(20)),
+            days(7)
+        );
+        assert_eq!(
+            paused(&[], &[load(1, 5), load(8, 20)], day(0), day(0), day(20)),
+            days(7)
+        );
         // What one period has used the next one lacks.
-        assert_eq!(paused(&[], &[load(0, 5), load(8, 20)], day(0), day(8), day(20)), days(2));
+        assert_eq!(
+            paused(&[], &[load(0, 5), load(8, 20)], day(0), day(8), day(20)),
+            days(2)
+        );
         // Outages count whatever their length, and a time that is both counts once.
-        assert_eq!(paused(&[load(2, 4)], &[load(1, 5)], day(0), day(0), day(20)), days(4));
-        assert_eq!(paused(&[load(0, 30)], &[load(1, 5)], day(0), day(0), day(20)), days(20));
-        assert_eq!(paused(&[load(0, 10)], &[load(0, 30)], day(0), day(0), day(30)), days(17));
+        assert_eq!(
+            paused(&[load(2, 4)], &[load(1, 5)], day(0), day(0), day(20)),
+            days(4)
+        );
+        assert_eq!(
+            paused(&[load(0, 30)], &[load(1, 5)], day(0), day(0), day(20)),
+            days(20)
+        );
+        assert_eq!(
+            paused(&[load(0, 10)], &[load(0, 30)], day(0), day(0), day(30)),
+            days(17)
+        );
     }
 
     proptest! {
-        /// S18: time that was lost is never more than the span, and counts once, also where a stop came into an outage.
+        /// S18: time that was lost is never more than the span, and counts once, also where a stop
+        /// came into an outage.
         #[test]
         fn lost_time_adds_up(spans in proptest::collection::vec((0u64..200, 0u64..90, any::<bool>()), 0..6), from in 0u64..100, len in 0u64..300) {
             let to = from + len;

@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use super::Time;
 
 /// A zone's SOA serial. Ordered by RFC 1982: two serials exactly 2³¹ apart have no order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 pub struct Serial(pub u32);
 
 impl Serial {
@@ -31,7 +33,11 @@ impl Serial {
     /// The newer of two; `self` where they have no order.
     #[must_use]
     pub fn max(self, other: Serial) -> Serial {
-        if self.partial_cmp(&other) == Some(Ordering::Less) { other } else { self }
+        if self.partial_cmp(&other) == Some(Ordering::Less) {
+            other
+        } else {
+            self
+        }
     }
 }
 
@@ -52,11 +58,12 @@ impl std::fmt::Display for Serial {
     }
 }
 
-/// How far a zone may have come in so many seconds: [`Serial::MIN_STEP`] and 10,000 serials a second, at most
-/// [`Serial::MAX_STEP`].
+/// How far a zone may have come in so many seconds: [`Serial::MIN_STEP`] and 10,000 serials a
+/// second, at most [`Serial::MAX_STEP`].
 ///
-/// The step grows with the age of a copy, so that two restores of one copy do not give the same serials: above three quarters
-/// of the most it still grows, by 100 serials a second at first and by one after ten months.
+/// The step grows with the age of a copy, so that two restores of one copy do not give the same
+/// serials: above three quarters of the most it still grows, by 100 serials a second at first and
+/// by one after ten months.
 pub fn restore_step(seconds: u64) -> u32 {
     const RATE: u64 = 10_000;
     /// Where the step grows slower, in serials.
@@ -103,7 +110,8 @@ pub struct Jumped {
     pub serial: Serial,
     /// Whether it is newer than all that the zone itself is known to have had.
     pub newer: bool,
-    /// The places in `seen` of the mirrors for which it is not newer: they would keep what they have.
+    /// The places in `seen` of the mirrors for which it is not newer: they would keep what they
+    /// have.
     pub not_newer_for: Vec<usize>,
 }
 
@@ -114,11 +122,12 @@ impl Jumped {
     }
 }
 
-/// Decides every jump of a serial. `own` are serials that the zone itself is known to have had, `seen` those that mirrors
-/// were seen to have.
+/// Decides every jump of a serial. `own` are serials that the zone itself is known to have had,
+/// `seen` those that mirrors were seen to have.
 ///
-/// [`Jump::Past`] finds a serial that is newer for all of them by RFC 1982 wherever there is one, and never takes more than
-/// half of what the mirror that is furthest behind can still order, so that further jumps are possible.
+/// [`Jump::Past`] finds a serial that is newer for all of them by RFC 1982 wherever there is one,
+/// and never takes more than half of what the mirror that is furthest behind can still order, so
+/// that further jumps are possible.
 pub fn jump(own: &[Serial], jump: Jump, seen: &[Serial]) -> Jumped {
     let serial = match jump {
         Jump::To(serial) => serial,
@@ -126,7 +135,11 @@ pub fn jump(own: &[Serial], jump: Jump, seen: &[Serial]) -> Jumped {
     };
     let older = |s: &Serial| *s < serial;
     let not_newer_for = (0..seen.len()).filter(|i| !older(&seen[*i])).collect();
-    Jumped { serial, newer: own.iter().all(older), not_newer_for }
+    Jumped {
+        serial,
+        newer: own.iter().all(older),
+        not_newer_for,
+    }
 }
 
 fn past(own: &[Serial], step: u32, seen: &[Serial]) -> Serial {
@@ -134,9 +147,17 @@ fn past(own: &[Serial], step: u32, seen: &[Serial]) -> Serial {
     let newest = known().find(|n| known().all(|k| k <= n));
     let Some(newest) = newest else {
         // They are too far apart for any serial to be newer than all: the zone's own count.
-        return own.iter().copied().reduce(Serial::max).unwrap_or_default().advance(step.max(1));
+        return own
+            .iter()
+            .copied()
+            .reduce(Serial::max)
+            .unwrap_or_default()
+            .advance(step.max(1));
     };
-    let behind = known().map(|k| newest.0.wrapping_sub(k.0)).max().unwrap_or_default();
+    let behind = known()
+        .map(|k| newest.0.wrapping_sub(k.0))
+        .max()
+        .unwrap_or_default();
     let room = Serial::HALF - 1 - behind;
     newest.advance(step.min(room.div_ceil(2)).max(1))
 }
@@ -151,14 +172,21 @@ pub fn forced_transfers(zone: &str) -> [(&'static str, String); 4] {
     ]
 }
 
-/// Names the mirrors that keep what they have because a zone's serial is not newer for them, and what to do there.
+/// Names the mirrors that keep what they have because a zone's serial is not newer for them, and
+/// what to do there.
 pub fn left_behind(zone: &str, serial: Serial, mirrors: &[SeenMirror]) -> String {
     let one = |m: &SeenMirror| {
-        let key = m.key.as_ref().map_or(String::new(), |k| format!(" (key {k})"));
+        let key = m
+            .key
+            .as_ref()
+            .map_or(String::new(), |k| format!(" (key {k})"));
         format!("{}{key} has {}", m.address, m.serial)
     };
     let named: Vec<String> = mirrors.iter().map(one).collect();
-    let commands: Vec<String> = forced_transfers(zone).iter().map(|(software, c)| format!("`{c}` on {software}")).collect();
+    let commands: Vec<String> = forced_transfers(zone)
+        .iter()
+        .map(|(software, c)| format!("`{c}` on {software}"))
+        .collect();
     format!(
         "zone {zone}: serial {serial} is not newer (RFC 1982) for: {}; each keeps its old zone until a transfer is forced there: {}",
         named.join(", "),
@@ -198,17 +226,41 @@ mod tests {
     #[test]
     fn a_restore_counts_ten_thousand_serials_a_second_within_its_limits() {
         let least = Serial::MIN_STEP;
-        assert_eq!([0, 104, 3600, 80_000].map(restore_step), [least, least + 1_040_000, least + 36_000_000, least + 800_000_000]);
+        assert_eq!(
+            [0, 104, 3600, 80_000].map(restore_step),
+            [
+                least,
+                least + 1_040_000,
+                least + 36_000_000,
+                least + 800_000_000
+            ]
+        );
         for age in [0, 105, 80_400, 86_400, 1 << 20, 1 << 30, u64::MAX] {
-            let bound = age.saturating_mul(10_000).clamp(Serial::MIN_STEP.into(), (Serial::MAX_STEP / 4 * 3).into());
-            assert!((bound..=Serial::MAX_STEP.into()).contains(&restore_step(age).into()), "{age}");
+            let bound = age
+                .saturating_mul(10_000)
+                .clamp(Serial::MIN_STEP.into(), (Serial::MAX_STEP / 4 * 3).into());
+            assert!(
+                (bound..=Serial::MAX_STEP.into()).contains(&restore_step(age).into()),
+                "{age}"
+            );
         }
     }
 
     #[test]
     fn a_later_restore_of_the_same_copy_gives_a_newer_serial() {
         const DAY: u64 = 86_400;
-        for age in [0, 50, 104, 3600, 80_421, 80_422, 107_374, 2 * DAY, 30 * DAY, 300 * DAY] {
+        for age in [
+            0,
+            50,
+            104,
+            3600,
+            80_421,
+            80_422,
+            107_374,
+            2 * DAY,
+            30 * DAY,
+            300 * DAY,
+        ] {
             assert!(restore_step(age + 1) > restore_step(age), "{age} seconds");
         }
         assert!(restore_step(31 * DAY) - restore_step(30 * DAY) > 1_000_000);
@@ -220,23 +272,41 @@ mod tests {
         let followed = first.serial.advance(17);
         let second = jump(&[Serial(2)], Jump::Past(Serial::MIN_STEP), &[followed]);
         assert!(first.is_accepted() && second.is_accepted());
-        assert!(second.serial > followed && second.serial > Serial(2), "{second:?}");
+        assert!(
+            second.serial > followed && second.serial > Serial(2),
+            "{second:?}"
+        );
     }
 
     #[test]
     fn a_serial_that_is_named_is_not_newer_for_those_that_are_ahead_or_half_way_round() {
-        let seen = [Serial(5), Serial(6), Serial(7), Serial(6 + Serial::HALF), Serial(7 + Serial::HALF)];
+        let seen = [
+            Serial(5),
+            Serial(6),
+            Serial(7),
+            Serial(6 + Serial::HALF),
+            Serial(7 + Serial::HALF),
+        ];
         let found = jump(&[Serial(5)], Jump::To(Serial(6)), &seen);
         assert_eq!((found.newer, found.not_newer_for), (true, vec![1, 2, 3]));
         assert!(!jump(&[Serial(6)], Jump::To(Serial(6)), &[]).newer);
         let text = left_behind(
             "bl.example",
             Serial(6),
-            &[SeenMirror { address: "192.0.2.1:53".into(), key: Some("k".into()), serial: Serial(7), seen: Time(0) }],
+            &[SeenMirror {
+                address: "192.0.2.1:53".into(),
+                key: Some("k".into()),
+                serial: Serial(7),
+                seen: Time(0),
+            }],
         );
-        for part in
-            ["192.0.2.1:53 (key k) has 7", "force_transfer bl", "zone-retransfer bl", "rndc retransfer bl", "pdns_control retrieve bl"]
-        {
+        for part in [
+            "192.0.2.1:53 (key k) has 7",
+            "force_transfer bl",
+            "zone-retransfer bl",
+            "rndc retransfer bl",
+            "pdns_control retrieve bl",
+        ] {
             assert!(text.contains(part), "{text}");
         }
     }
@@ -265,7 +335,10 @@ mod tests {
             (1u32..50_000_000).prop_map(Event::Commits),
             (0usize..4).prop_map(Event::Follow),
             Just(Event::Backup),
-            (any::<u32>(), any::<bool>()).prop_map(|(seconds, logged)| Event::Restore { seconds: seconds % 200_000, logged }),
+            (any::<u32>(), any::<bool>()).prop_map(|(seconds, logged)| Event::Restore {
+                seconds: seconds % 200_000,
+                logged
+            }),
             Just(Event::Lost),
             Just(Event::Back),
             any::<u32>().prop_map(Event::Named),

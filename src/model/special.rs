@@ -1,4 +1,5 @@
-//! Ranges that must not be listed unless somebody says so: special-purpose addresses, and prefixes that are too wide.
+//! Ranges that must not be listed unless somebody says so: special-purpose addresses, and prefixes
+//! that are too wide.
 
 use super::{
     prefix::{Prefix4, Prefix6},
@@ -7,8 +8,8 @@ use super::{
 
 /// The widest IPv4 prefix that can be listed without an explicit word.
 pub const WIDEST4: u8 = 8;
-/// The widest IPv6 prefix that can be listed without an explicit word. Also what keeps an IPv6 wildcard from
-/// matching an IPv4 name: it has at least four labels under it.
+/// The widest IPv6 prefix that can be listed without an explicit word. Also what keeps an IPv6
+/// wildcard from matching an IPv4 name: it has at least four labels under it.
 pub const WIDEST6: u8 = 19;
 
 /// IANA's IPv4 special-purpose address registry (RFC 6890 and its updates), multicast and 240/4.
@@ -69,15 +70,22 @@ impl std::fmt::Display for Unlistable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Unlistable::Never => "127.0.0.1 and `invalid` are never listed (RFC 5782)",
-            Unlistable::HoldsNever => "it holds 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)",
-            Unlistable::TestPoint => "it is a test point, which every zone has by itself (RFC 5782)",
-            Unlistable::Special => "it lies in a special-purpose range; say --special if you mean it",
+            Unlistable::HoldsNever => {
+                "it holds 127.0.0.1 or ::ffff:127.0.0.1, which are never listed (RFC 5782)"
+            }
+            Unlistable::TestPoint => {
+                "it is a test point, which every zone has by itself (RFC 5782)"
+            }
+            Unlistable::Special => {
+                "it lies in a special-purpose range; say --special if you mean it"
+            }
             Unlistable::TooWide => "it is wider than /8 (IPv6: /19)",
         })
     }
 }
 
-/// Says why `subject` can not be listed without a further word; `allowed` are the configured `[limits] special` ranges.
+/// Says why `subject` can not be listed without a further word; `allowed` are the configured
+/// `[limits] special` ranges.
 pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> {
     match subject {
         Subject::V4(p) => match p {
@@ -109,11 +117,15 @@ pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> 
 const TESTS4: Prefix4 = Prefix4::network(0x7f00_0000, 24);
 
 fn special4() -> impl Iterator<Item = Prefix4> {
-    SPECIAL4.iter().map(|(a, l)| Prefix4::new(u32::from_be_bytes(*a), *l))
+    SPECIAL4
+        .iter()
+        .map(|(a, l)| Prefix4::new(u32::from_be_bytes(*a), *l))
 }
 
 fn special6() -> impl Iterator<Item = Prefix6> {
-    SPECIAL6.iter().map(|(a, l)| Prefix6::new(u128::from(*a) << 64, *l))
+    SPECIAL6
+        .iter()
+        .map(|(a, l)| Prefix6::new(u128::from(*a) << 64, *l))
 }
 
 #[cfg(test)]
@@ -123,7 +135,17 @@ mod tests {
     #[test]
     fn b25_special_ranges_need_a_word() {
         let why = |s: &str| unlistable(&s.parse().unwrap(), &["127.64.0.0/10".parse().unwrap()]);
-        for s in ["10.1.2.3", "192.0.2.0/24", "192.0.0.0/16", "224.1.1.1", "255.255.255.255", "2001:db8::1", "fe80::1", "ff02::1", "::1"] {
+        for s in [
+            "10.1.2.3",
+            "192.0.2.0/24",
+            "192.0.0.0/16",
+            "224.1.1.1",
+            "255.255.255.255",
+            "2001:db8::1",
+            "fe80::1",
+            "ff02::1",
+            "::1",
+        ] {
             assert_eq!(why(s), Some(Unlistable::Special), "{s}");
         }
         for s in ["4.0.0.0/6", "0.0.0.0/0", "2000::/18", "::/0"] {
@@ -133,13 +155,32 @@ mod tests {
         assert_eq!(why("127.0.0.2"), Some(Unlistable::TestPoint));
         assert_eq!(why("::ffff:127.0.0.2"), Some(Unlistable::TestPoint));
         assert_eq!(why("test"), Some(Unlistable::TestPoint));
-        for s in ["8.8.8.8", "9.0.0.0/8", "2a00::/19", "2606:4700::1", "a.b", "127.64.3.0/24"] {
+        for s in [
+            "8.8.8.8",
+            "9.0.0.0/8",
+            "2a00::/19",
+            "2606:4700::1",
+            "a.b",
+            "127.64.3.0/24",
+        ] {
             assert_eq!(why(s), None, "{s}");
         }
-        for s in ["127.0.0.0/8", "127.0.0.0/24", "127.0.0.0/30", "127.0.0.2/31", "::/32", "::8000:0:0/81", "::fffe:0:0/95"] {
+        for s in [
+            "127.0.0.0/8",
+            "127.0.0.0/24",
+            "127.0.0.0/30",
+            "127.0.0.2/31",
+            "::/32",
+            "::8000:0:0/81",
+            "::fffe:0:0/95",
+        ] {
             assert_eq!(why(s), Some(Unlistable::HoldsNever), "{s}");
         }
         assert_eq!(why("127.0.0.0/9"), Some(Unlistable::HoldsNever));
-        assert_eq!(why("127.128.0.0/9"), Some(Unlistable::Special), "an allowed part does not allow the whole");
+        assert_eq!(
+            why("127.128.0.0/9"),
+            Some(Unlistable::Special),
+            "an allowed part does not allow the whole"
+        );
     }
 }

@@ -24,8 +24,9 @@ pub fn covers_others(subject: &Subject) -> bool {
 
 /// An IPv4 address or prefix, an IPv6 address or prefix, or a domain.
 ///
-/// In canonical order IPv4 prefixes come first, then IPv4 addresses, then IPv6, then domains; within each, by address
-/// and then the wider first. [`Subject::key`] has the same order byte by byte.
+/// In canonical order IPv4 prefixes come first, then IPv4 addresses, then IPv6, then domains;
+/// within each, by address and then the wider first. [`Subject::key`] has the same order byte by
+/// byte.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// An IPv4 address (length 32) or prefix.
@@ -64,7 +65,8 @@ impl Subject {
         Subject::V4(Prefix4::host(addr))
     }
 
-    /// Reads an address, a prefix (`192.0.2.0/24`, `2001:db8::/32`) or a domain (`a.b`, `*.a.b`, `.a.b`).
+    /// Reads an address, a prefix (`192.0.2.0/24`, `2001:db8::/32`) or a domain (`a.b`, `*.a.b`,
+    /// `.a.b`).
     ///
     /// `::ffff:192.0.2.1` is the IPv4 address. The error says what was wrong and what is accepted.
     pub fn parse(text: &str, host_bits: HostBits) -> Result<Subject, String> {
@@ -83,7 +85,11 @@ impl Subject {
             None => bits,
             Some(l) => match l.parse::<u8>() {
                 Ok(n) if n <= bits && l.bytes().all(|b| b.is_ascii_digit()) => n,
-                _ => return Err(format!("`{text}`: a prefix length is a number from 0 to {bits}")),
+                _ => {
+                    return Err(format!(
+                        "`{text}`: a prefix length is a number from 0 to {bits}"
+                    ));
+                }
             },
         };
         let subject = match addr {
@@ -96,7 +102,9 @@ impl Subject {
             _ => true,
         };
         if !clean && host_bits == HostBits::Refuse {
-            return Err(format!("`{text}` has host bits set; the prefix is {subject}"));
+            return Err(format!(
+                "`{text}` has host bits set; the prefix is {subject}"
+            ));
         }
         Ok(subject.unmapped())
     }
@@ -106,7 +114,9 @@ impl Subject {
     pub fn unmapped(self) -> Subject {
         const MAPPED: u128 = 0xffff << 32;
         match self {
-            Subject::V6(p) if p.len() >= 96 && p.first() >> 32 == MAPPED >> 32 => Subject::V4(Prefix4::new(p.first() as u32, p.len() - 96)),
+            Subject::V6(p) if p.len() >= 96 && p.first() >> 32 == MAPPED >> 32 => {
+                Subject::V4(Prefix4::new(p.first() as u32, p.len() - 96))
+            }
             s => s,
         }
     }
@@ -115,7 +125,9 @@ impl Subject {
     pub fn addresses(&self) -> u128 {
         match self {
             Subject::V4(p) => 1u128 << (Prefix4::BITS - p.len()),
-            Subject::V6(p) => 1u128.checked_shl(u32::from(Prefix6::BITS - p.len())).unwrap_or(u128::MAX),
+            Subject::V6(p) => 1u128
+                .checked_shl(u32::from(Prefix6::BITS - p.len()))
+                .unwrap_or(u128::MAX),
             Subject::Domain(_) => 0,
         }
     }
@@ -141,16 +153,28 @@ impl Subject {
     /// The subjects that could cover this one, the nearest first.
     pub fn wider(&self) -> Vec<Subject> {
         match self {
-            Subject::V4(p) => (special::WIDEST4..p.len()).rev().map(|l| Subject::V4(p.widen(l))).collect(),
-            Subject::V6(p) => (special::WIDEST6..p.len()).rev().map(|l| Subject::V6(p.widen(l))).collect(),
+            Subject::V4(p) => (special::WIDEST4..p.len())
+                .rev()
+                .map(|l| Subject::V4(p.widen(l)))
+                .collect(),
+            Subject::V6(p) => (special::WIDEST6..p.len())
+                .rev()
+                .map(|l| Subject::V6(p.widen(l)))
+                .collect(),
             Subject::Domain(d) => {
                 let above = d.name().match_indices('.').map(|(i, _)| &d.name()[i + 1..]);
                 let mut out: Vec<Subject> = Vec::new();
                 if d.scope() != Scope::Tree {
-                    out.push(Subject::Domain(Domain::from_canonical(d.name(), Scope::Tree)));
+                    out.push(Subject::Domain(Domain::from_canonical(
+                        d.name(),
+                        Scope::Tree,
+                    )));
                 }
                 for name in above {
-                    out.extend([Scope::Below, Scope::Tree].map(|s| Subject::Domain(Domain::from_canonical(name, s))));
+                    out.extend(
+                        [Scope::Below, Scope::Tree]
+                            .map(|s| Subject::Domain(Domain::from_canonical(name, s))),
+                    );
                 }
                 out
             }
@@ -187,7 +211,8 @@ impl Subject {
                     out.extend(label.as_bytes());
                     out.push(0);
                 }
-                // Below every letter of a label, so that a name's own rows precede those of names below it.
+                // Below every letter of a label, so that a name's own rows precede those of names
+                // below it.
                 out.push(1 + d.scope() as u8);
             }
         }
@@ -212,8 +237,11 @@ impl Subject {
             }
             tag::DOMAIN => {
                 let (&scope, labels) = rest.split_last()?;
-                let scope = *[Scope::Name, Scope::Below, Scope::Tree].get(usize::from(scope).checked_sub(1)?)?;
-                let labels = std::str::from_utf8(labels.strip_suffix(&[0])?).ok().filter(|l| !l.contains('.'))?;
+                let scope = *[Scope::Name, Scope::Below, Scope::Tree]
+                    .get(usize::from(scope).checked_sub(1)?)?;
+                let labels = std::str::from_utf8(labels.strip_suffix(&[0])?)
+                    .ok()
+                    .filter(|l| !l.contains('.'))?;
                 let name: Vec<&str> = labels.rsplit('\0').collect();
                 let name = name.join(".");
                 let sound = super::domain::any_name_to_ascii(&name).is_ok_and(|n| *n == *name);
@@ -274,7 +302,8 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Subject::V4(p) => p.fmt(f),
-            // `Ipv6Addr` prints `::7f00:2` and its like with a dotted quad only for mapped addresses, which are IPv4 here.
+            // `Ipv6Addr` prints `::7f00:2` and its like with a dotted quad only for mapped
+            // addresses, which are IPv4 here.
             Subject::V6(p) if p.is_host() => Ipv6Addr::from(p.first()).fmt(f),
             Subject::V6(p) => p.fmt(f),
             Subject::Domain(d) => d.fmt(f),
@@ -290,7 +319,9 @@ impl serde::Serialize for Subject {
 
 impl<'de> serde::Deserialize<'de> for Subject {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Subject, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(d)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -303,10 +334,15 @@ pub(crate) mod tests {
     pub fn any_subject() -> impl Strategy<Value = Subject> {
         prop_oneof![
             (any::<u32>(), 0u8..=32).prop_map(|(a, l)| Subject::V4(Prefix4::new(a, l))),
-            (any::<u128>(), 0u8..=128).prop_map(|(a, l)| Subject::V6(Prefix6::new(a, l)).unmapped()),
+            (any::<u128>(), 0u8..=128)
+                .prop_map(|(a, l)| Subject::V6(Prefix6::new(a, l)).unmapped()),
             ("[a-z][a-z0-9-]{0,8}(\\.[a-z]{1,5}){0,3}", 0..3usize)
-                .prop_filter("an A-label that does not decode", |(n, _)| !n.starts_with("xn--"))
-                .prop_map(|(n, s)| Subject::Domain(Domain::from_canonical(&n, [Scope::Name, Scope::Below, Scope::Tree][s]))),
+                .prop_filter("an A-label that does not decode", |(n, _)| !n
+                    .starts_with("xn--"))
+                .prop_map(|(n, s)| Subject::Domain(Domain::from_canonical(
+                    &n,
+                    [Scope::Name, Scope::Below, Scope::Tree][s]
+                ))),
         ]
     }
 
@@ -351,9 +387,16 @@ pub(crate) mod tests {
             let s = Subject::Domain(Domain::parse_any(text).unwrap());
             assert_eq!(Subject::from_key(&s.key()), Some(s));
         }
-        assert!("123".parse::<Subject>().is_err(), "on a command line it is a slip");
+        assert!(
+            "123".parse::<Subject>().is_err(),
+            "on a command line it is a slip"
+        );
         let digits = "12345678901234567890123456789012";
-        assert_eq!(digits.parse::<Subject>().unwrap().to_string(), digits, "no address has as many: it is a digest");
+        assert_eq!(
+            digits.parse::<Subject>().unwrap().to_string(),
+            digits,
+            "no address has as many: it is a digest"
+        );
     }
 
     #[test]
@@ -371,6 +414,8 @@ pub(crate) mod tests {
         assert!(show("192.0.2.7/24").unwrap_err().contains("192.0.2.0/24"));
         assert!(show("192.0.2.0/33").unwrap_err().contains("0 to 32"));
         assert!(show("192.0.2").unwrap_err().contains("four octets"));
-        assert!(show("192.0.2.256").is_err() && show("192.0.2.01").is_err() && show("1::2::3").is_err());
+        assert!(
+            show("192.0.2.256").is_err() && show("192.0.2.01").is_err() && show("1::2::3").is_err()
+        );
     }
 }

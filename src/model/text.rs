@@ -2,26 +2,31 @@
 
 use std::borrow::Cow;
 
-/// Whether a character can change more of a terminal or of a line than its own place: control characters, line breaks,
-/// bidirectional controls (UAX #9), and characters that are not seen.
+/// Whether a character can change more of a terminal or of a line than its own place: control
+/// characters, line breaks, bidirectional controls (UAX #9), and characters that are not seen.
 pub fn needs_escape(c: char) -> bool {
     c.is_control() || is_line_break(c) || is_bidi_control(c) || is_invisible(c)
 }
 
 fn is_line_break(c: char) -> bool {
-    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+    matches!(
+        c,
+        '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+    )
 }
 
 fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Characters without a width that are no part of any script: joiners of scripts are not among them.
+/// Characters without a width that are no part of any script: joiners of scripts are not among
+/// them.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Replaces each unsafe character by the escape that JSON has for it, so that the text is one line, and JSON stays JSON.
+/// Replaces each unsafe character by the escape that JSON has for it, so that the text is one line,
+/// and JSON stays JSON.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(needs_escape) {
         return Cow::Borrowed(text);
@@ -32,7 +37,10 @@ pub fn escape(text: &str) -> Cow<'_, str> {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if needs_escape(c) => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+            c if needs_escape(c) => c
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
             c => out.push(c),
         }
     }
@@ -45,15 +53,32 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 ///
 /// Names the first control character or line break, and its place.
 pub fn check_line(text: &str) -> Result<(), String> {
-    match text.chars().enumerate().find(|(_, c)| c.is_control() || is_line_break(*c)) {
+    match text
+        .chars()
+        .enumerate()
+        .find(|(_, c)| c.is_control() || is_line_break(*c))
+    {
         None => Ok(()),
-        Some((i, c)) => Err(format!("character {} is the control character U+{:04X}; remove it", i + 1, u32::from(c))),
+        Some((i, c)) => Err(format!(
+            "character {} is the control character U+{:04X}; remove it",
+            i + 1,
+            u32::from(c)
+        )),
     }
 }
 
-/// Replaces every unsafe character by U+FFFD: for text that is kept as it came from a network, such as an envelope.
+/// Replaces every unsafe character by U+FFFD: for text that is kept as it came from a network, such
+/// as an envelope.
 pub fn cleaned(text: &str) -> String {
-    text.chars().map(|c| if needs_escape(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if needs_escape(c) {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -64,7 +89,10 @@ mod tests {
 
     #[test]
     fn escapes_are_those_of_json() {
-        assert_eq!(escape("a\nb\r\t\u{1b}[2J\u{9b}\u{202e}\u{2028}\u{e0041}"), r"a\nb\r\t\u001b[2J\u009b\u202e\u2028\udb40\udc41");
+        assert_eq!(
+            escape("a\nb\r\t\u{1b}[2J\u{9b}\u{202e}\u{2028}\u{e0041}"),
+            r"a\nb\r\t\u001b[2J\u009b\u202e\u2028\udb40\udc41"
+        );
         assert!(matches!(escape("plain \\n ü עברית"), Cow::Borrowed(_)));
     }
 

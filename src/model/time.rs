@@ -1,12 +1,25 @@
-//! Time: whole seconds since 1970 UTC, and the ways people write it: a duration, a date or an RFC 3339 time. Every option,
-//! key and field reads them here.
+//! Time: whole seconds since 1970 UTC, and the ways people write it: a duration, a date or an RFC
+//! 3339 time. Every option, key and field reads them here.
 
 use std::{fmt, str::FromStr};
 
 use jiff::{SignedDuration, Span, civil::DateTime, fmt::temporal::Pieces};
 
-/// A point in time, in whole seconds since 1970-01-01T00:00:00Z. Nobody here reads a clock; it is handed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
+/// A point in time, in whole seconds since 1970-01-01T00:00:00Z. Nobody here reads a clock; it is
+/// handed in.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct Time(pub u64);
 
@@ -45,7 +58,11 @@ impl FromStr for Time {
     type Err = String;
     /// A date (its first second in UTC) or an RFC 3339 time.
     fn from_str(s: &str) -> Result<Time, String> {
-        let bad = |why: &str| format!("`{s}` is not a time{why}; write a date (2026-12-31) or an RFC 3339 time (2026-12-31T00:00:00Z)");
+        let bad = |why: &str| {
+            format!(
+                "`{s}` is not a time{why}; write a date (2026-12-31) or an RFC 3339 time (2026-12-31T00:00:00Z)"
+            )
+        };
         let pieces = Pieces::parse(s.trim()).map_err(|_| bad(""))?;
         if pieces.time_zone_annotation().is_some() {
             return Err(bad(": a time zone in brackets is not read"));
@@ -60,7 +77,9 @@ impl FromStr for Time {
         if seconds > seconds_since_epoch(DateTime::MAX) {
             return Err(format!("`{s}` is after the year 9999"));
         }
-        u64::try_from(seconds).map(Time).map_err(|_| format!("`{s}` is before 1970"))
+        u64::try_from(seconds)
+            .map(Time)
+            .map_err(|_| format!("`{s}` is before 1970"))
     }
 }
 
@@ -70,7 +89,9 @@ pub fn text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Time, D::Error>
     impl serde::de::Visitor<'_> for Text {
         type Value = Time;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a date or time in quotes, such as \"2026-12-31\" or \"2026-12-31T00:00:00Z\"")
+            f.write_str(
+                "a date or time in quotes, such as \"2026-12-31\" or \"2026-12-31T00:00:00Z\"",
+            )
         }
         fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
             text.parse().map_err(E::custom)
@@ -79,8 +100,9 @@ pub fn text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Time, D::Error>
     from.deserialize_str(Text)
 }
 
-/// A span of time in seconds, written as `30s`, `5m`, `12h`, `90d`, `2w`, or joined (`1h30m`): jiff's friendly format. A
-/// duration by itself starts at no date, so that a month (`mo`) has 30 days and a year (`y`) 365.
+/// A span of time in seconds, written as `30s`, `5m`, `12h`, `90d`, `2w`, or joined (`1h30m`):
+/// jiff's friendly format. A duration by itself starts at no date, so that a month (`mo`) has 30
+/// days and a year (`y`) 365.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seconds(pub u64);
 
@@ -88,18 +110,33 @@ pub struct Seconds(pub u64);
 fn span(s: &str) -> Option<Span> {
     let s = s.trim();
     // ISO 8601 (`P1D`) stays as it is; `90D` was accepted by earlier versions.
-    let lower = if s.starts_with(['P', 'p']) { s.to_string() } else { s.to_ascii_lowercase() };
+    let lower = if s.starts_with(['P', 'p']) {
+        s.to_string()
+    } else {
+        s.to_ascii_lowercase()
+    };
     let span: Span = lower.parse().ok()?;
-    let fraction = (span.get_milliseconds(), span.get_microseconds(), span.get_nanoseconds());
+    let fraction = (
+        span.get_milliseconds(),
+        span.get_microseconds(),
+        span.get_nanoseconds(),
+    );
     (!span.is_negative() && fraction == (0, 0, 0)).then_some(span)
 }
 
-/// Refuses the unit `M`, which is minutes to some and months to others. In ISO 8601 (`P1M`, `PT1M`) its place tells them apart.
+/// Refuses the unit `M`, which is minutes to some and months to others. In ISO 8601 (`P1M`, `PT1M`)
+/// its place tells them apart.
 fn check_unit(s: &str) -> Result<(), String> {
     let iso = s.trim_start().starts_with(['P', 'p']);
-    let unit = s.split(|c: char| !c.is_alphabetic()).any(|word| word == "M");
+    let unit = s
+        .split(|c: char| !c.is_alphabetic())
+        .any(|word| word == "M");
     match unit && !iso && s.contains(|c: char| c.is_ascii_digit()) {
-        true => Err(format!("`{s}` may mean minutes or months; write {} or {}", s.replace('M', "m"), s.replace('M', "mo"))),
+        true => Err(format!(
+            "`{s}` may mean minutes or months; write {} or {}",
+            s.replace('M', "m"),
+            s.replace('M', "mo")
+        )),
         false => Ok(()),
     }
 }
@@ -119,8 +156,13 @@ impl FromStr for Seconds {
             (span.get_minutes(), 60),
             (span.get_seconds(), 1),
         ];
-        let total = parts.iter().try_fold(0i64, |sum, (n, unit)| sum.checked_add(n.checked_mul(*unit)?));
-        total.and_then(|t| u64::try_from(t).ok()).map(Seconds).ok_or_else(bad)
+        let total = parts.iter().try_fold(0i64, |sum, (n, unit)| {
+            sum.checked_add(n.checked_mul(*unit)?)
+        });
+        total
+            .and_then(|t| u64::try_from(t).ok())
+            .map(Seconds)
+            .ok_or_else(bad)
     }
 }
 
@@ -158,8 +200,8 @@ impl serde::Serialize for Seconds {
     }
 }
 
-/// An end, such as `--until`: a duration from `now` on by the calendar in UTC (`1y` ends on the same day of the next year), a
-/// date (its first second in UTC), or an RFC 3339 time.
+/// An end, such as `--until`: a duration from `now` on by the calendar in UTC (`1y` ends on the
+/// same day of the next year), a date (its first second in UTC), or an RFC 3339 time.
 ///
 /// # Errors
 ///
@@ -169,8 +211,12 @@ pub fn until(s: &str, now: Time) -> Result<Time, String> {
     match span(s) {
         Some(span) => {
             let end = civil(now).and_then(|now| now.checked_add(span).ok());
-            let end = end.ok_or_else(|| format!("`{s}` from now is after the year 9999; leave it out for no end"))?;
-            u64::try_from(seconds_since_epoch(end)).map(Time).map_err(|_| format!("`{s}` is before 1970"))
+            let end = end.ok_or_else(|| {
+                format!("`{s}` from now is after the year 9999; leave it out for no end")
+            })?;
+            u64::try_from(seconds_since_epoch(end))
+                .map(Time)
+                .map_err(|_| format!("`{s}` is before 1970"))
         }
         None => point(s),
     }
@@ -181,7 +227,8 @@ pub fn is_relative(s: &str) -> bool {
     span(s).is_some()
 }
 
-/// A start, such as `--since`: a duration back from `now` by the calendar in UTC, a date, or an RFC 3339 time.
+/// A start, such as `--since`: a duration back from `now` by the calendar in UTC, a date, or an RFC
+/// 3339 time.
 ///
 /// # Errors
 ///
@@ -192,7 +239,9 @@ pub fn since(s: &str, now: Time) -> Result<Time, String> {
         Some(span) => {
             let start = civil(now).and_then(|now| now.checked_sub(span).ok());
             let seconds = start.and_then(|s| u64::try_from(seconds_since_epoch(s)).ok());
-            seconds.map(Time).ok_or_else(|| format!("`{s}` ago is before 1970"))
+            seconds
+                .map(Time)
+                .ok_or_else(|| format!("`{s}` ago is before 1970"))
         }
         None => point(s),
     }
@@ -200,10 +249,13 @@ pub fn since(s: &str, now: Time) -> Result<Time, String> {
 
 /// A time of its own where a duration would do as well.
 fn point(s: &str) -> Result<Time, String> {
-    s.parse().map_err(|e: String| match e.split_once("; write a date") {
-        Some((what, forms)) => format!("{what}; write a duration (90d, 12h, 1y), a date{forms}"),
-        None => e,
-    })
+    s.parse()
+        .map_err(|e: String| match e.split_once("; write a date") {
+            Some((what, forms)) => {
+                format!("{what}; write a duration (90d, 12h, 1y), a date{forms}")
+            }
+            None => e,
+        })
 }
 
 #[cfg(test)]
@@ -231,9 +283,25 @@ mod tests {
             assert_eq!(Seconds(seconds).to_string(), shown);
             assert_eq!(shown.parse::<Seconds>().unwrap().0, seconds);
         }
-        for bad in ["", "90", "d", "-5m", "5m ago", "99999999999999999999d", "1.5s", "20ms", "1 potato", "2026-12-31", "5m;", "1d1d"] {
+        for bad in [
+            "",
+            "90",
+            "d",
+            "-5m",
+            "5m ago",
+            "99999999999999999999d",
+            "1.5s",
+            "20ms",
+            "1 potato",
+            "2026-12-31",
+            "5m;",
+            "1d1d",
+        ] {
             let e = bad.parse::<Seconds>().unwrap_err();
-            assert!(e.contains(&format!("`{bad}` is not a duration; write it as 30s, 5m")), "{e}");
+            assert!(
+                e.contains(&format!("`{bad}` is not a duration; write it as 30s, 5m")),
+                "{e}"
+            );
         }
     }
 
@@ -244,9 +312,20 @@ mod tests {
         assert_eq!(until("5M", Time(0)).unwrap_err(), wrong);
         assert_eq!(since("5M", Time(10_000_000)).unwrap_err(), wrong);
         for text in ["1h5M", "5 M", "1M"] {
-            assert!(text.parse::<Seconds>().unwrap_err().contains("minutes or months"), "{text}");
+            assert!(
+                text.parse::<Seconds>()
+                    .unwrap_err()
+                    .contains("minutes or months"),
+                "{text}"
+            );
         }
-        for (text, seconds) in [("PT5M", 300), ("P1M", 2_592_000), ("5MIN", 300), ("1MO", 2_592_000), ("5m", 300)] {
+        for (text, seconds) in [
+            ("PT5M", 300),
+            ("P1M", 2_592_000),
+            ("5MIN", 300),
+            ("1MO", 2_592_000),
+            ("5m", 300),
+        ] {
             assert_eq!(text.parse::<Seconds>().unwrap().0, seconds, "{text}");
         }
     }
@@ -266,14 +345,24 @@ mod tests {
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
             ("9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59Z"),
         ] {
-            assert_eq!(until(text, now).map(|t| t.to_string()), Ok(end.into()), "{text}");
+            assert_eq!(
+                until(text, now).map(|t| t.to_string()),
+                Ok(end.into()),
+                "{text}"
+            );
         }
         for (text, part) in [
-            ("soon", "`soon` is not a time; write a duration (90d, 12h, 1y), a date (2026-12-31) or an RFC 3339 time"),
+            (
+                "soon",
+                "`soon` is not a time; write a duration (90d, 12h, 1y), a date (2026-12-31) or an RFC 3339 time",
+            ),
             ("", "is not a time"),
             ("2026-13-01", "is not a time"),
             ("2026-12-31T12:00:00", "no offset, such as Z"),
-            ("2026-12-31T12:00:00Z[Europe/Berlin]", "time zone in brackets"),
+            (
+                "2026-12-31T12:00:00Z[Europe/Berlin]",
+                "time zone in brackets",
+            ),
             ("9999-12-31T23:59:59-01:00", "after the year 9999"),
             ("10000-01-01T00:00:00Z", "is not a time"),
             ("9000y", "`9000y` from now is after the year 9999"),
@@ -288,11 +377,23 @@ mod tests {
     #[test]
     fn a_start_counts_durations_back() {
         let now: Time = "2028-02-29T10:00:00Z".parse().unwrap();
-        for (text, start) in [("1y", "2027-02-28T10:00:00Z"), ("7d", "2028-02-22T10:00:00Z"), ("2028-01-01", "2028-01-01T00:00:00Z")] {
-            assert_eq!(since(text, now).map(|t| t.to_string()), Ok(start.into()), "{text}");
+        for (text, start) in [
+            ("1y", "2027-02-28T10:00:00Z"),
+            ("7d", "2028-02-22T10:00:00Z"),
+            ("2028-01-01", "2028-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(
+                since(text, now).map(|t| t.to_string()),
+                Ok(start.into()),
+                "{text}"
+            );
         }
         assert!(since("100y", now).unwrap_err().contains("before 1970"));
-        assert!(since("lately", now).unwrap_err().contains("a duration (90d"));
+        assert!(
+            since("lately", now)
+                .unwrap_err()
+                .contains("a duration (90d")
+        );
     }
 
     #[test]

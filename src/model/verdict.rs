@@ -13,8 +13,9 @@ use super::{
 /// The longest text of an entry, in bytes: what one TXT string holds (RFC 1035 section 3.3.14).
 pub const MAX_TEXT: usize = 255;
 
-/// A text as it is kept: cut to what can be shown, and where it names its own subject, with `$` for that, so that one
-/// text serves many subjects. A `$` stands for the subject without the mark of a domain's scope, as answers show it.
+/// A text as it is kept: cut to what can be shown, and where it names its own subject, with `$` for
+/// that, so that one text serves many subjects. A `$` stands for the subject without the mark of a
+/// domain's scope, as answers show it.
 pub fn own_text(text: &str, subject: &Subject) -> String {
     let mut cut = MAX_TEXT.min(text.len());
     while !text.is_char_boundary(cut) {
@@ -36,7 +37,13 @@ pub fn own_text(text: &str, subject: &Subject) -> String {
         let (before, behind) = (&rest[..at], &rest[at + shown.len()..]);
         // A full stop behind it may end the sentence.
         let next = behind.strip_prefix('.').unwrap_or(behind);
-        let inside = out.chars().chain(before.chars()).next_back().is_some_and(part) || next.starts_with(part) || behind.starts_with('/');
+        let inside = out
+            .chars()
+            .chain(before.chars())
+            .next_back()
+            .is_some_and(part)
+            || next.starts_with(part)
+            || behind.starts_with('/');
         out += before;
         out += if inside { &shown } else { "$" };
         rest = behind;
@@ -84,7 +91,8 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// The end of a hold that lasts as long as the source lists something wider: it keeps one address out of a prefix.
+    /// The end of a hold that lasts as long as the source lists something wider: it keeps one
+    /// address out of a prefix.
     pub const WITH_COVER: Time = Time(u64::MAX);
 
     /// Whether it speaks of a reason of a source.
@@ -112,7 +120,9 @@ impl Verdict {
 
     /// The entry of a reason and source.
     pub fn entry(&self, reason: ReasonId, source: SourceId) -> Option<&Entry> {
-        self.entries.iter().find(|e| (e.reason, e.source) == (reason, source))
+        self.entries
+            .iter()
+            .find(|e| (e.reason, e.source) == (reason, source))
     }
 
     /// Whether a reason of a source is held down.
@@ -120,10 +130,13 @@ impl Verdict {
         self.holds.iter().any(|h| h.on(reason, source))
     }
 
-    /// The entries that list the subject now: no holes, nothing held, and nothing at all where it is exempt.
+    /// The entries that list the subject now: no holes, nothing held, and nothing at all where it
+    /// is exempt.
     pub fn in_force(&self) -> impl Iterator<Item = &Entry> {
         let exempt = self.exempt.is_some();
-        self.entries.iter().filter(move |e| !exempt && !e.hole && !self.held(e.reason, e.source))
+        self.entries
+            .iter()
+            .filter(move |e| !exempt && !e.hole && !self.held(e.reason, e.source))
     }
 
     /// The reasons in force.
@@ -135,12 +148,17 @@ impl Verdict {
     pub fn next_due(&self) -> Option<Time> {
         let entries = self.entries.iter().filter_map(|e| e.until);
         let holds = self.holds.iter().map(|h| h.until);
-        entries.chain(holds).chain(self.exempt.as_ref().and_then(|e| e.until)).min()
+        entries
+            .chain(holds)
+            .chain(self.exempt.as_ref().and_then(|e| e.until))
+            .min()
     }
 
     /// Sets the entry of its reason and source.
     pub fn put(&mut self, entry: Entry) {
-        let place = self.entries.binary_search_by_key(&(entry.reason, entry.source), |e| (e.reason, e.source));
+        let place = self
+            .entries
+            .binary_search_by_key(&(entry.reason, entry.source), |e| (e.reason, e.source));
         match place {
             Ok(i) => self.entries[i] = entry,
             Err(i) => self.entries.insert(i, entry),
@@ -150,20 +168,56 @@ impl Verdict {
     /// The next verdict: one event folded in. Never fails; an event about nothing changes nothing.
     pub fn fold(&mut self, at: Time, what: &What) {
         match what {
-            What::Listed { reason, source, until, hole, text } => {
-                let since = self.entry(*reason, *source).filter(|e| e.hole == *hole).map_or(at, |e| e.since);
-                self.put(Entry { reason: *reason, source: *source, since, until: *until, hole: *hole, text: text.clone() });
+            What::Listed {
+                reason,
+                source,
+                until,
+                hole,
+                text,
+            } => {
+                let since = self
+                    .entry(*reason, *source)
+                    .filter(|e| e.hole == *hole)
+                    .map_or(at, |e| e.since);
+                self.put(Entry {
+                    reason: *reason,
+                    source: *source,
+                    since,
+                    until: *until,
+                    hole: *hole,
+                    text: text.clone(),
+                });
             }
-            What::Delisted { reason, source } | What::Expired { reason, source } | What::Dropped { reason, source } => {
-                self.entries.retain(|e| (e.reason, e.source) != (*reason, *source));
+            What::Delisted { reason, source }
+            | What::Expired { reason, source }
+            | What::Dropped { reason, source } => {
+                self.entries
+                    .retain(|e| (e.reason, e.source) != (*reason, *source));
             }
-            What::Held { reason, source, until } => {
-                self.holds.retain(|h| (h.reason, h.source) != (*reason, *source));
-                self.holds.push(Hold { reason: *reason, source: *source, since: at, until: *until });
+            What::Held {
+                reason,
+                source,
+                until,
+            } => {
+                self.holds
+                    .retain(|h| (h.reason, h.source) != (*reason, *source));
+                self.holds.push(Hold {
+                    reason: *reason,
+                    source: *source,
+                    since: at,
+                    until: *until,
+                });
                 self.holds.sort_by_key(|h| (h.reason, h.source));
             }
-            What::HoldEnded { reason, source } => self.holds.retain(|h| (h.reason, h.source) != (*reason, *source)),
-            What::Exempted { until } => self.exempt = Some(Exempt { since: at, until: *until }),
+            What::HoldEnded { reason, source } => self
+                .holds
+                .retain(|h| (h.reason, h.source) != (*reason, *source)),
+            What::Exempted { until } => {
+                self.exempt = Some(Exempt {
+                    since: at,
+                    until: *until,
+                });
+            }
             What::ExemptEnded => self.exempt = None,
         }
     }
@@ -176,11 +230,20 @@ mod tests {
     #[test]
     fn a_text_names_its_own_subject_only_as_a_word() {
         let own = |t: &str, s: &str| own_text(t, &s.parse().unwrap());
-        assert_eq!(own("see https://x.example/?ip=45.1.1.1", "45.1.1.1"), "see https://x.example/?ip=$");
+        assert_eq!(
+            own("see https://x.example/?ip=45.1.1.1", "45.1.1.1"),
+            "see https://x.example/?ip=$"
+        );
         assert_eq!(own("45.1.1.1.", "45.1.1.1"), "$.");
-        assert_eq!(own("45.1.1.12 and 45.1.1.1/24 and 145.1.1.1", "45.1.1.1"), "45.1.1.12 and 45.1.1.1/24 and 145.1.1.1");
+        assert_eq!(
+            own("45.1.1.12 and 45.1.1.1/24 and 145.1.1.1", "45.1.1.1"),
+            "45.1.1.12 and 45.1.1.1/24 and 145.1.1.1"
+        );
         assert_eq!(own("cost: $45.1.1.1", "45.1.1.1"), "cost: $45.1.1.1");
-        assert_eq!(own("see www.spam.example", ".spam.example"), "see www.spam.example");
+        assert_eq!(
+            own("see www.spam.example", ".spam.example"),
+            "see www.spam.example"
+        );
         assert_eq!(own("spam.example is bad", "*.spam.example"), "$ is bad");
         assert_eq!(own("net 45.1.0.0/16, all", "45.1.0.0/16"), "net $, all");
         assert_eq!(own(&"ü".repeat(200), "45.1.1.1").len(), 254);

@@ -1,4 +1,5 @@
-//! Zone: a published list, as its file describes it. A view on the index: which reasons, under which codes and texts.
+//! Zone: a published list, as its file describes it. A view on the index: which reasons, under
+//! which codes and texts.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -47,7 +48,11 @@ pub struct Publish {
 
 impl Default for Publish {
     fn default() -> Publish {
-        Publish { reason: String::new(), code: Ipv4Addr::UNSPECIFIED, text: None }
+        Publish {
+            reason: String::new(),
+            code: Ipv4Addr::UNSPECIFIED,
+            text: None,
+        }
     }
 }
 
@@ -57,8 +62,8 @@ impl Default for Publish {
 pub struct Record {
     /// `@` for the origin, or a name relative to it.
     pub name: String,
-    /// A, AAAA, NS, MX, CAA or TXT. NS delegates a name that no listing can have; A and AAAA of a name server inside the zone
-    /// are its glue.
+    /// A, AAAA, NS, MX, CAA or TXT. NS delegates a name that no listing can have; A and AAAA of a
+    /// name server inside the zone are its glue.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its data as in a master file.
@@ -73,14 +78,17 @@ pub struct Record {
 pub struct QueryRules {
     /// Prefixes of the clients that are answered; others get REFUSED.
     pub allow: Vec<String>,
-    /// Answer a refused client with this A record instead of REFUSED (127.255.255.x); never by default, since mail
-    /// servers take any A record for a listing.
+    /// Answer a refused client with this A record instead of REFUSED (127.255.255.x); never by
+    /// default, since mail servers take any A record for a listing.
     pub refused_code: Option<Ipv4Addr>,
 }
 
 impl Default for QueryRules {
     fn default() -> QueryRules {
-        QueryRules { allow: vec!["0.0.0.0/0".into(), "::/0".into()], refused_code: None }
+        QueryRules {
+            allow: vec!["0.0.0.0/0".into(), "::/0".into()],
+            refused_code: None,
+        }
     }
 }
 
@@ -119,7 +127,8 @@ impl<'de> Deserialize<'de> for Notify {
                 Ok(Notify::Plain(text.into()))
             }
             fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Notify, A::Error> {
-                NotifyTable::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Notify::Full)
+                NotifyTable::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                    .map(Notify::Full)
             }
         }
         from.deserialize_any(Either)
@@ -152,10 +161,15 @@ impl TransferRules {
         self.allow.iter().filter_map(|a| a.strip_prefix("cert:"))
     }
 
-    /// Whether a client may transfer that has proved these names by a certificate (in small letters, as a connection has
-    /// them). A name stands for itself: one with a wildcard in the certificate is not compared.
+    /// Whether a client may transfer that has proved these names by a certificate (in small
+    /// letters, as a connection has them). A name stands for itself: one with a wildcard in the
+    /// certificate is not compared.
     pub fn allows_names(&self, names: &[String]) -> bool {
-        self.names().any(|rule| names.iter().any(|n| n.eq_ignore_ascii_case(rule.trim_end_matches('.'))))
+        self.names().any(|rule| {
+            names
+                .iter()
+                .any(|n| n.eq_ignore_ascii_case(rule.trim_end_matches('.')))
+        })
     }
 }
 
@@ -181,7 +195,8 @@ pub struct Zone {
     pub origin: String,
     /// What its names are made of.
     pub kind: ZoneKind,
-    /// Of a hash zone: the form of its names. Left out where there is none, so that the hash of other zones stays.
+    /// Of a hash zone: the form of its names. Left out where there is none, so that the hash of
+    /// other zones stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// Its name servers; the first is the SOA's MNAME.
@@ -259,7 +274,8 @@ pub enum Lint {
 }
 
 impl Zone {
-    /// The least TTL of a reply that says an empty branch exists or a name does not, as SOA MINIMUM: the larger of both.
+    /// The least TTL of a reply that says an empty branch exists or a name does not, as SOA
+    /// MINIMUM: the larger of both.
     pub fn minimum(&self) -> Seconds {
         self.negative_ttl.max(self.nodata_ttl)
     }
@@ -269,7 +285,10 @@ impl Zone {
         let mut out = Vec::new();
         let mut error = |text: String| out.push(Lint::Error(text));
         match name_to_ascii(self.origin.trim_end_matches('.')) {
-            Ok(name) if name.len() > 180 => error(format!("origin: `{}` leaves no room for a reversed IPv6 address below it", self.origin)),
+            Ok(name) if name.len() > 180 => error(format!(
+                "origin: `{}` leaves no room for a reversed IPv6 address below it",
+                self.origin
+            )),
             Ok(_) => {}
             Err(e) => error(format!("origin: {e}")),
         }
@@ -282,8 +301,12 @@ impl Zone {
             }
         }
         match self.contact.split_once('@') {
-            Some((user, host)) if !user.is_empty() && user.len() < 64 && name_to_ascii(host).is_ok() => {}
-            _ => error(format!("contact: `{}` is not a mail address such as hostmaster@orbs.example", self.contact)),
+            Some((user, host))
+                if !user.is_empty() && user.len() < 64 && name_to_ascii(host).is_ok() => {}
+            _ => error(format!(
+                "contact: `{}` is not a mail address such as hostmaster@orbs.example",
+                self.contact
+            )),
         }
         for (name, value) in [
             ("ttl", self.ttl),
@@ -294,7 +317,9 @@ impl Zone {
             ("expire", self.expire),
         ] {
             if value.0 > i32::MAX as u64 {
-                error(format!("{name}: {value} is longer than a TTL can be (RFC 2181 section 8)"));
+                error(format!(
+                    "{name}: {value} is longer than a TTL can be (RFC 2181 section 8)"
+                ));
             }
         }
         self.lint_transfer(&mut out);
@@ -313,7 +338,9 @@ impl Zone {
         for rule in &self.transfer.allow {
             if let Some(name) = rule.strip_prefix("cert:") {
                 if let Err(e) = name_to_ascii(name.trim_end_matches('.')) {
-                    error(format!("transfer.allow: `{rule}` has to name a host as its certificate does, cert:mirror.example: {e}"));
+                    error(format!(
+                        "transfer.allow: `{rule}` has to name a host as its certificate does, cert:mirror.example: {e}"
+                    ));
                 }
                 continue;
             }
@@ -322,7 +349,9 @@ impl Zone {
                 None => rule.parse::<ipnet::IpNet>().is_ok() || rule.parse::<IpAddr>().is_ok(),
             };
             if !fine {
-                error(format!("transfer.allow: `{rule}` is neither a prefix such as 192.0.2.0/24 nor `key:NAME` nor `cert:NAME`"));
+                error(format!(
+                    "transfer.allow: `{rule}` is neither a prefix such as 192.0.2.0/24 nor `key:NAME` nor `cert:NAME`"
+                ));
             }
         }
         for mirror in &self.transfer.notify {
@@ -331,10 +360,14 @@ impl Zone {
                 Notify::Full(table) => (&table.address, table.source.as_ref()),
             };
             if address.parse::<SocketAddr>().is_err() {
-                error(format!("transfer.notify: `{address}` is not an address with a port, such as 192.0.2.53:53 or [2001:db8::53]:53"));
+                error(format!(
+                    "transfer.notify: `{address}` is not an address with a port, such as 192.0.2.53:53 or [2001:db8::53]:53"
+                ));
             }
             if let Some(source) = source.filter(|s| s.parse::<IpAddr>().is_err()) {
-                error(format!("transfer.notify: source `{source}` is not an address"));
+                error(format!(
+                    "transfer.notify: source `{source}` is not an address"
+                ));
             }
         }
     }
@@ -352,7 +385,10 @@ impl Zone {
             .collect();
         for (i, (address, key)) in mirrors.iter().enumerate() {
             let Some(address) = address else { continue };
-            let same = mirrors[..i].iter().filter(|(a, k)| a.is_some_and(|a| a.ip() == address.ip()) && k == key).count();
+            let same = mirrors[..i]
+                .iter()
+                .filter(|(a, k)| a.is_some_and(|a| a.ip() == address.ip()) && k == key)
+                .count();
             if same == 1 {
                 out.push(Lint::Warning(format!(
                     "transfer.notify: more than one mirror has the address {}{}; give each a key of its own, or what they have cannot be told apart",
@@ -365,21 +401,37 @@ impl Zone {
 
     fn lint_codes(&self, reasons: &[String], out: &mut Vec<Lint>) {
         for (i, p) in self.publish.iter().enumerate() {
-            let mut error = |text: String| out.push(Lint::Error(format!("publish {}: {text}", i + 1)));
+            let mut error =
+                |text: String| out.push(Lint::Error(format!("publish {}: {text}", i + 1)));
             if p.code.octets()[0] != 127 {
-                error(format!("code {} lies outside 127.0.0.0/8; clients take that for a broken list (RFC 5782 section 2.3)", p.code));
+                error(format!(
+                    "code {} lies outside 127.0.0.0/8; clients take that for a broken list (RFC 5782 section 2.3)",
+                    p.code
+                ));
             }
             if p.code.octets()[..3] == [127, 255, 255] {
-                let text =
-                    format!("publish {}: code {} lies in 127.255.255.0/24, which clients take for an error of the list", i + 1, p.code);
-                out.push(if self.bitmask { Lint::Error(text) } else { Lint::Warning(text) });
+                let text = format!(
+                    "publish {}: code {} lies in 127.255.255.0/24, which clients take for an error of the list",
+                    i + 1,
+                    p.code
+                );
+                out.push(if self.bitmask {
+                    Lint::Error(text)
+                } else {
+                    Lint::Warning(text)
+                });
             }
-            let mut error = |text: String| out.push(Lint::Error(format!("publish {}: {text}", i + 1)));
+            let mut error =
+                |text: String| out.push(Lint::Error(format!("publish {}: {text}", i + 1)));
             if p.code == Ipv4Addr::LOCALHOST {
                 error("127.0.0.1 is the test point that is never listed and can not be a code (RFC 5782 section 5)".into());
             }
             if !reasons.contains(&p.reason) {
-                error(format!("reason `{}` is not in config.toml{}", p.reason, suggest(&p.reason, reasons)));
+                error(format!(
+                    "reason `{}` is not in config.toml{}",
+                    p.reason,
+                    suggest(&p.reason, reasons)
+                ));
             }
             if self.publish[..i].iter().any(|q| q.reason == p.reason) {
                 error(format!("reason `{}` is published twice", p.reason));
@@ -395,13 +447,22 @@ impl Zone {
             if self.bitmask {
                 out.push(Lint::Error(format!("query.refused_code: {code} would match every bit of a bit-mask zone; leave it out")));
             } else if code.octets()[..3] != [127, 255, 255] {
-                out.push(Lint::Error(format!("query.refused_code: {code} has to lie in 127.255.255.0/24")));
+                out.push(Lint::Error(format!(
+                    "query.refused_code: {code} has to lie in 127.255.255.0/24"
+                )));
             } else {
                 out.push(Lint::Warning(format!("query.refused_code: mail servers that do not look at the code take {code} for a listing")));
             }
         }
-        if self.bitmask && self.publish.iter().any(|p| p.code.octets()[3].count_ones() != 1) {
-            out.push(Lint::Warning("bitmask: every code should set exactly one bit of the last octet".into()));
+        if self.bitmask
+            && self
+                .publish
+                .iter()
+                .any(|p| p.code.octets()[3].count_ones() != 1)
+        {
+            out.push(Lint::Warning(
+                "bitmask: every code should set exactly one bit of the last octet".into(),
+            ));
         }
     }
 
@@ -430,30 +491,44 @@ impl Zone {
             )));
         }
         if self.ns.len() == 1 {
-            out.push(Lint::Warning("ns: one name server is one too few (RFC 2182)".into()));
+            out.push(Lint::Warning(
+                "ns: one name server is one too few (RFC 2182)".into(),
+            ));
         }
         if self.kind == ZoneKind::Catalog && !(self.publish.is_empty() && self.records.is_empty()) {
             out.push(Lint::Error("a catalog names the other zones and nothing else: it has no publish and no [[record]]".into()));
             return;
         }
         if self.publish.is_empty() && self.kind != ZoneKind::Catalog {
-            out.push(Lint::Warning("publish: it is empty, so that the zone lists nobody".into()));
+            out.push(Lint::Warning(
+                "publish: it is empty, so that the zone lists nobody".into(),
+            ));
         }
         if self.negative_ttl.0 > 3600 {
-            out.push(Lint::Warning(format!("negative_ttl: {}: a new listing stays unseen that long", self.negative_ttl)));
+            out.push(Lint::Warning(format!(
+                "negative_ttl: {}: a new listing stays unseen that long",
+                self.negative_ttl
+            )));
         }
     }
 }
 
-/// What is wrong with the zones of a folder together: a reason whose subjects would mean different things in two of them.
-/// Each error comes with the number of the zone whose file has to change.
+/// What is wrong with the zones of a folder together: a reason whose subjects would mean different
+/// things in two of them. Each error comes with the number of the zone whose file has to change.
 pub fn lint_reasons(zones: &[Zone]) -> Vec<(usize, String)> {
     let mut out = Vec::new();
-    for (i, zone) in zones.iter().enumerate().filter(|(_, z)| z.kind == ZoneKind::Hash) {
+    for (i, zone) in zones
+        .iter()
+        .enumerate()
+        .filter(|(_, z)| z.kind == ZoneKind::Hash)
+    {
         for (n, p) in zone.publish.iter().enumerate() {
             let publishes = |z: &&Zone| z.publish.iter().any(|q| q.reason == p.reason);
             let name = &p.reason;
-            if let Some(other) = zones.iter().find(|z| z.kind == ZoneKind::Domain && publishes(z)) {
+            if let Some(other) = zones
+                .iter()
+                .find(|z| z.kind == ZoneKind::Domain && publishes(z))
+            {
                 out.push((
                     i,
                     format!(
@@ -463,7 +538,9 @@ pub fn lint_reasons(zones: &[Zone]) -> Vec<(usize, String)> {
                     ),
                 ));
             }
-            let other = zones[..i].iter().find(|z| z.kind == ZoneKind::Hash && z.digest != zone.digest && publishes(z));
+            let other = zones[..i]
+                .iter()
+                .find(|z| z.kind == ZoneKind::Hash && z.digest != zone.digest && publishes(z));
             if let Some((other, digest)) = other.and_then(|z| Some((z, z.digest?))) {
                 out.push((
                     i,
@@ -501,7 +578,11 @@ mod tests {
             txt: TxtPolicy::First,
             mapped: false,
             bitmask: false,
-            publish: vec![Publish { reason: "relay".into(), code: Ipv4Addr::new(127, 0, 0, 2), text: None }],
+            publish: vec![Publish {
+                reason: "relay".into(),
+                code: Ipv4Addr::new(127, 0, 0, 2),
+                text: None,
+            }],
             records: vec![],
             query: QueryRules::default(),
             transfer: TransferRules::default(),
@@ -525,22 +606,62 @@ mod tests {
 
     #[test]
     fn a11_a18_b19_b22_codes_and_origin_are_linted() {
-        let publish = |reason: &str, code: [u8; 4]| Publish { reason: reason.into(), code: code.into(), text: None };
-        assert!(says(&zone(|z| z.publish[0].code = [10, 0, 0, 2].into()), true, "127.0.0.0/8"));
-        assert!(says(&zone(|z| z.publish[0].code = Ipv4Addr::LOCALHOST), true, "127.0.0.1"));
-        assert!(says(&zone(|z| z.publish[0].reason = "relai".into()), true, "relai"));
-        assert!(says(&zone(|z| z.publish.push(publish("input", [127, 0, 0, 2]))), false, "share the code"));
-        assert!(says(&zone(|z| z.publish.push(publish("relay", [127, 0, 0, 3]))), true, "twice"));
-        assert!(says(&zone(|z| z.origin = "orbs.example".into()), false, "sub-domain"));
+        let publish = |reason: &str, code: [u8; 4]| Publish {
+            reason: reason.into(),
+            code: code.into(),
+            text: None,
+        };
+        assert!(says(
+            &zone(|z| z.publish[0].code = [10, 0, 0, 2].into()),
+            true,
+            "127.0.0.0/8"
+        ));
+        assert!(says(
+            &zone(|z| z.publish[0].code = Ipv4Addr::LOCALHOST),
+            true,
+            "127.0.0.1"
+        ));
+        assert!(says(
+            &zone(|z| z.publish[0].reason = "relai".into()),
+            true,
+            "relai"
+        ));
+        assert!(says(
+            &zone(|z| z.publish.push(publish("input", [127, 0, 0, 2]))),
+            false,
+            "share the code"
+        ));
+        assert!(says(
+            &zone(|z| z.publish.push(publish("relay", [127, 0, 0, 3]))),
+            true,
+            "twice"
+        ));
+        assert!(says(
+            &zone(|z| z.origin = "orbs.example".into()),
+            false,
+            "sub-domain"
+        ));
         assert!(says(&zone(|z| z.origin = "a..b".into()), true, "origin"));
-        assert!(says(&zone(|z| z.contact = "hostmaster".into()), true, "contact"));
+        assert!(says(
+            &zone(|z| z.contact = "hostmaster".into()),
+            true,
+            "contact"
+        ));
     }
 
     #[test]
     fn an_error_code_as_a_listing_is_doubtful_and_wrong_in_a_bit_mask() {
         let code = Ipv4Addr::new(127, 255, 255, 2);
-        assert!(says(&zone(|z| z.publish[0].code = code), false, "127.255.255.0/24"));
-        assert!(says(&zone(|z| (z.publish[0].code, z.bitmask) = (code, true)), true, "127.255.255.0/24"));
+        assert!(says(
+            &zone(|z| z.publish[0].code = code),
+            false,
+            "127.255.255.0/24"
+        ));
+        assert!(says(
+            &zone(|z| (z.publish[0].code, z.bitmask) = (code, true)),
+            true,
+            "127.255.255.0/24"
+        ));
     }
 
     #[test]
@@ -560,39 +681,75 @@ mod tests {
             ("allow = ['192.0.2.0/33']", "neither a prefix"),
             ("notify = ['192.0.2.53']", "with a port"),
             ("notify = [{address = 'ns1.example:53'}]", "with a port"),
-            ("notify = [{address = '192.0.2.53:53', source = 'eth0'}]", "source"),
+            (
+                "notify = [{address = '192.0.2.53:53', source = 'eth0'}]",
+                "source",
+            ),
         ] {
             assert!(says(&with(rules).unwrap(), true, part), "{rules}");
         }
-        assert!(with("notify = [{address = '192.0.2.53:53', kee = 'mirror'}]").unwrap_err().contains("kee"));
+        assert!(
+            with("notify = [{address = '192.0.2.53:53', kee = 'mirror'}]")
+                .unwrap_err()
+                .contains("kee")
+        );
         assert!(with("notify = [53]").unwrap_err().contains("address"));
     }
 
     #[test]
     fn a_certificate_allows_by_each_of_its_names_and_no_other() {
-        let rules: TransferRules = toml::from_str("allow = ['key:b.example', 'cert:Mirror.example.']").unwrap();
-        let allows = |names: &[&str]| rules.allows_names(&names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
+        let rules: TransferRules =
+            toml::from_str("allow = ['key:b.example', 'cert:Mirror.example.']").unwrap();
+        let allows = |names: &[&str]| {
+            rules.allows_names(&names.iter().map(|n| n.to_string()).collect::<Vec<_>>())
+        };
         assert!(allows(&["a.example", "mirror.example"]));
-        for other in [&[][..], &["b.example"], &["x.mirror.example"], &["*.example"], &["mirror.example.org"]] {
+        for other in [
+            &[][..],
+            &["b.example"],
+            &["x.mirror.example"],
+            &["*.example"],
+            &["mirror.example.org"],
+        ] {
             assert!(!allows(other), "{other:?}");
         }
     }
 
     #[test]
     fn a_hash_zone_needs_the_form_of_its_names_and_no_other_zone_has_one() {
-        assert!(says(&zone(|z| z.kind = ZoneKind::Hash), true, "digest: a zone of kind \"hash\" needs"));
-        assert_eq!(zone(|z| (z.kind, z.digest) = (ZoneKind::Hash, Some(Digest::Sha1Hex))), []);
+        assert!(says(
+            &zone(|z| z.kind = ZoneKind::Hash),
+            true,
+            "digest: a zone of kind \"hash\" needs"
+        ));
+        assert_eq!(
+            zone(|z| (z.kind, z.digest) = (ZoneKind::Hash, Some(Digest::Sha1Hex))),
+            []
+        );
         for kind in [ZoneKind::Address, ZoneKind::Domain] {
-            assert!(says(&zone(|z| (z.kind, z.digest) = (kind, Some(Digest::Sha1Hex))), true, "remove the key"));
+            assert!(says(
+                &zone(|z| (z.kind, z.digest) = (kind, Some(Digest::Sha1Hex))),
+                true,
+                "remove the key"
+            ));
         }
-        let mapped = zone(|z| (z.kind, z.digest, z.mapped) = (ZoneKind::Hash, Some(Digest::Sha1Hex), true));
+        let mapped =
+            zone(|z| (z.kind, z.digest, z.mapped) = (ZoneKind::Hash, Some(Digest::Sha1Hex), true));
         assert!(says(&mapped, true, "mapped"));
     }
 
     #[test]
     fn c1_an_error_code_is_refused_for_bit_masks() {
         let code = Some(Ipv4Addr::new(127, 255, 255, 254));
-        assert!(says(&zone(|z| (z.bitmask, z.query.refused_code) = (true, code)), true, "bit-mask"));
-        assert!(says(&zone(|z| z.query.refused_code = code), false, "take 127.255.255.254"));
+        assert!(says(
+            &zone(|z| (z.bitmask, z.query.refused_code) = (true, code)),
+            true,
+            "bit-mask"
+        ));
+        assert!(says(
+            &zone(|z| z.query.refused_code = code),
+            false,
+            "take 127.255.255.254"
+        ));
     }
 }

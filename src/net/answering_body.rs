@@ -36,7 +36,10 @@ pub struct RequestBody<B> {
 impl<B: Body> RequestBody<B> {
     /// A request has begun on the connection.
     pub fn new(body: B, permit: &Arc<ConnectionPermit>) -> RequestBody<B> {
-        let exchange = Exchange { permit: permit.clone(), answer: Arc::default() };
+        let exchange = Exchange {
+            permit: permit.clone(),
+            answer: Arc::default(),
+        };
         match body.is_end_stream() {
             true => exchange.received(),
             false => permit.await_request(),
@@ -64,7 +67,10 @@ impl<B: Body + Unpin> Body for RequestBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if matches!(frame, Poll::Ready(None)) || frame.is_ready() && self.body.is_end_stream() {
             self.exchange.received();
@@ -81,7 +87,8 @@ impl<B: Body + Unpin> Body for RequestBody<B> {
     }
 }
 
-/// The body of an answer. The connection answers until it is dropped, which is when the last of it is taken.
+/// The body of an answer. The connection answers until it is dropped, which is when the last of it
+/// is taken.
 pub struct AnsweringBody<B> {
     body: B,
     exchange: Exchange,
@@ -91,9 +98,18 @@ impl<B: Body + Unpin> Body for AnsweringBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        // Asked for the next part, the connection has room: the client has taken some of what was before.
-        if let Some(answer) = &*self.exchange.answer.lock().unwrap_or_else(PoisonError::into_inner) {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        // Asked for the next part, the connection has room: the client has taken some of what was
+        // before.
+        if let Some(answer) = &*self
+            .exchange
+            .answer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
             answer.progress();
         }
         Pin::new(&mut self.body).poll_frame(cx)
@@ -110,6 +126,10 @@ impl<B: Body + Unpin> Body for AnsweringBody<B> {
 
 impl<B> Drop for AnsweringBody<B> {
     fn drop(&mut self) {
-        self.exchange.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.exchange
+            .answer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 }

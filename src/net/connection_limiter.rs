@@ -1,7 +1,9 @@
-//! The limit of a listener's connections: one for DNS over streams, one for each HTTP listener, one for the collector.
+//! The limit of a listener's connections: one for DNS over streams, one for each HTTP listener, one
+//! for the collector.
 //!
-//! No listener stops accepting. A new connection gets a free place, or that of a connection which is worth less
-//! ([`table::ConnectionTable`]), or is closed at once. So a few networks never keep others out, whatever they send.
+//! No listener stops accepting. A new connection gets a free place, or that of a connection which
+//! is worth less ([`table::ConnectionTable`]), or is closed at once. So a few networks never keep
+//! others out, whatever they send.
 
 use std::{
     net::IpAddr,
@@ -19,7 +21,8 @@ pub mod table;
 
 use table::{AnswerId, Client, ConnectionId, ConnectionTable, Shares, Stats};
 
-/// Connections that were shed and are not closed yet, beyond which no more are accepted: each holds a file descriptor still.
+/// Connections that were shed and are not closed yet, beyond which no more are accepted: each holds
+/// a file descriptor still.
 const MAX_CLOSING: usize = 4;
 /// How long to wait for them at most.
 const CLOSING_TIMEOUT: Duration = Duration::from_millis(50);
@@ -50,7 +53,12 @@ impl ConnectionLimiter {
     }
 
     /// For so many connections, and so many transfers besides, some of both for reserved clients.
-    pub fn with_transfers(total: usize, transfers: usize, shares: &Shares, is_reserved: IsReserved) -> ConnectionLimiter {
+    pub fn with_transfers(
+        total: usize,
+        transfers: usize,
+        shares: &Shares,
+        is_reserved: IsReserved,
+    ) -> ConnectionLimiter {
         let table = Mutex::new(ConnectionTable::new(total, transfers, shares));
         let (transfer_ended, closed) = (Notify::new(), Notify::new());
         ConnectionLimiter(Arc::new(Inner {
@@ -75,10 +83,16 @@ impl ConnectionLimiter {
         let (id, shed) = table.admit(addr, client, self.now(), closed.clone())?;
         self.close(shed);
         drop(table);
-        Some(Arc::new(ConnectionPermit { limiter: self.clone(), id, closed, is_over: AtomicBool::new(false) }))
+        Some(Arc::new(ConnectionPermit {
+            limiter: self.clone(),
+            id,
+            closed,
+            is_over: AtomicBool::new(false),
+        }))
     }
 
-    /// Waits until connections that were shed are closed: a listener accepts the next one after that.
+    /// Waits until connections that were shed are closed: a listener accepts the next one after
+    /// that.
     pub async fn settled(&self) {
         let few = async {
             loop {
@@ -92,7 +106,8 @@ impl ConnectionLimiter {
         let _ = timeout(CLOSING_TIMEOUT, few).await;
     }
 
-    /// Whether a client has to show that its address is its own before it gets a place: few are left.
+    /// Whether a client has to show that its address is its own before it gets a place: few are
+    /// left.
     pub fn is_pressed(&self, addr: IpAddr) -> bool {
         let client = self.client(addr);
         self.table().is_pressed(addr, client)
@@ -104,7 +119,11 @@ impl ConnectionLimiter {
     }
 
     fn client(&self, addr: IpAddr) -> Client {
-        if (self.0.is_reserved)(addr.to_canonical()) { Client::Reserved } else { Client::Ordinary }
+        if (self.0.is_reserved)(addr.to_canonical()) {
+            Client::Reserved
+        } else {
+            Client::Ordinary
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, ConnectionTable<CancellationToken>> {
@@ -115,7 +134,8 @@ impl ConnectionLimiter {
         self.0.started.elapsed()
     }
 
-    /// Tells a connection that it was shed, while the table is locked: so it sees that, whenever it ends.
+    /// Tells a connection that it was shed, while the table is locked: so it sees that, whenever it
+    /// ends.
     fn close(&self, shed: Option<CancellationToken>) {
         if let Some(shed) = shed {
             self.0.closing.fetch_add(1, AcqRel);
@@ -158,12 +178,17 @@ impl ConnectionPermit {
 
     /// The connection waits for the rest of a request that has begun.
     pub fn await_request(&self) {
-        self.limiter.table().await_request(self.id, self.limiter.now());
+        self.limiter
+            .table()
+            .await_request(self.id, self.limiter.now());
     }
 
     /// A full request has come. `None` where the connection was shed.
     pub fn begin_answer(self: &Arc<Self>) -> Option<AnswerGuard> {
-        let answer = self.limiter.table().begin_answer(self.id, self.limiter.now())?;
+        let answer = self
+            .limiter
+            .table()
+            .begin_answer(self.id, self.limiter.now())?;
         Some(AnswerGuard(self.clone(), answer))
     }
 
@@ -172,7 +197,8 @@ impl ConnectionPermit {
         self.limiter.table().prefer(self.id);
     }
 
-    /// The connection is that of another client, as its trusted proxy says. False where that client has its share.
+    /// The connection is that of another client, as its trusted proxy says. False where that client
+    /// has its share.
     pub fn reassign(&self, addr: IpAddr) -> bool {
         let mut table = self.limiter.table();
         let (kept, shed) = table.reassign(self.id, addr, self.limiter.now());
@@ -180,8 +206,8 @@ impl ConnectionPermit {
         kept
     }
 
-    /// The connection becomes a transfer: it moves to the transfers' places, for one of which it waits as long as this. False
-    /// where none became free, or the connection was shed meanwhile.
+    /// The connection becomes a transfer: it moves to the transfers' places, for one of which it
+    /// waits as long as this. False where none became free, or the connection was shed meanwhile.
     pub async fn begin_transfer(&self, wait: Duration) -> bool {
         let moved = async {
             loop {
@@ -220,13 +246,19 @@ pub struct AnswerGuard(Arc<ConnectionPermit>, AnswerId);
 impl AnswerGuard {
     /// The client has taken a part of the answer.
     pub fn progress(&self) {
-        self.0.limiter.table().progress(self.0.id, self.1, self.0.limiter.now());
+        self.0
+            .limiter
+            .table()
+            .progress(self.0.id, self.1, self.0.limiter.now());
     }
 }
 
 impl Drop for AnswerGuard {
     fn drop(&mut self) {
-        self.0.limiter.table().end_answer(self.0.id, self.1, self.0.limiter.now());
+        self.0
+            .limiter
+            .table()
+            .end_answer(self.0.id, self.1, self.0.limiter.now());
     }
 }
 
@@ -236,19 +268,33 @@ mod tests {
 
     #[tokio::test]
     async fn a_shed_connection_is_told_and_its_place_is_given_on() {
-        let limiter = ConnectionLimiter::new(2, &Shares { address: 1, network: 1, wide_network: 1, reserved: 16 });
+        let limiter = ConnectionLimiter::new(
+            2,
+            &Shares {
+                address: 1,
+                network: 1,
+                wide_network: 1,
+                reserved: 16,
+            },
+        );
         let addr = |n: u8| IpAddr::from([192, 0, n, 1]);
         let first = limiter.admit(addr(1)).unwrap();
         let second = limiter.admit(addr(2)).unwrap();
         let answer = second.begin_answer().unwrap();
         let third = limiter.admit(addr(3)).unwrap();
-        timeout(Duration::from_secs(1), first.shed()).await.expect("the one without a request");
+        timeout(Duration::from_secs(1), first.shed())
+            .await
+            .expect("the one without a request");
         assert!(first.begin_answer().is_none());
         assert_eq!(limiter.0.closing.load(Acquire), 1);
         first.run(std::future::pending()).await;
         drop(first);
         assert_eq!(limiter.0.closing.load(Acquire), 0);
-        assert_eq!(limiter.stats().open, 2, "a shed connection gives nothing back twice");
+        assert_eq!(
+            limiter.stats().open,
+            2,
+            "a shed connection gives nothing back twice"
+        );
         drop(answer);
         assert!(third.begin_answer().is_some());
         drop((second, third));
@@ -257,13 +303,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_transfer_waits_for_a_place_and_gives_its_own_back() {
-        let shares = Shares { address: 1, network: 1, wide_network: 1, reserved: 2 };
+        let shares = Shares {
+            address: 1,
+            network: 1,
+            wide_network: 1,
+            reserved: 2,
+        };
         let limiter = ConnectionLimiter::with_transfers(8, 2, &shares, Arc::new(|_| false));
         let [a, b] = [1, 2].map(|n| limiter.admit([192, 0, n, 1].into()).unwrap());
         assert!(a.begin_transfer(Duration::ZERO).await);
         assert_eq!((limiter.stats().open, limiter.stats().transfers), (1, 1));
-        assert!(!b.begin_transfer(Duration::from_millis(10)).await, "one place is everybody's, one is reserved");
-        let waiting = tokio::spawn(async move { (b.begin_transfer(Duration::from_secs(5)).await, b) });
+        assert!(
+            !b.begin_transfer(Duration::from_millis(10)).await,
+            "one place is everybody's, one is reserved"
+        );
+        let waiting =
+            tokio::spawn(async move { (b.begin_transfer(Duration::from_secs(5)).await, b) });
         tokio::task::yield_now().await;
         assert!(a.end_transfer());
         assert!(waiting.await.unwrap().0);

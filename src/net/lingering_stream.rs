@@ -15,17 +15,18 @@ use tokio::{
 
 /// How long a client may go on sending after the answer is complete.
 const MAX_LINGER: Duration = Duration::from_secs(2);
-/// How long it may pause: a connection that idled is closed soon, and a daemon that stops does not wait for it.
+/// How long it may pause: a connection that idled is closed soon, and a daemon that stops does not
+/// wait for it.
 const MAX_SILENCE: Duration = Duration::from_millis(500);
 /// How many bytes of a client are discarded after the answer is complete.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 
 /// A stream socket whose shutdown reads what the client still sends, for a limited time.
 ///
-/// An answer can be complete before the request is: an upload that is refused, for example. A kernel resets a socket that is
-/// closed with unread data, and the client may lose the answer by it (RFC 9112 section 9.6). So shutting down closes the
-/// sending side first and discards what arrives until the client closes too, within [`MAX_LINGER`],
-/// [`MAX_SILENCE`] and [`MAX_DISCARDED_BYTES`].
+/// An answer can be complete before the request is: an upload that is refused, for example. A
+/// kernel resets a socket that is closed with unread data, and the client may lose the answer by it
+/// (RFC 9112 section 9.6). So shutting down closes the sending side first and discards what arrives
+/// until the client closes too, within [`MAX_LINGER`], [`MAX_SILENCE`] and [`MAX_DISCARDED_BYTES`].
 #[derive(Debug)]
 pub struct LingeringStream<S> {
     socket: S,
@@ -43,18 +44,29 @@ struct Closing {
 impl<S> LingeringStream<S> {
     /// Wraps a socket.
     pub fn new(socket: S) -> LingeringStream<S> {
-        LingeringStream { socket, closing: None }
+        LingeringStream {
+            socket,
+            closing: None,
+        }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for LingeringStream<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().socket).poll_write(cx, buf)
     }
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -72,18 +84,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
             discarded: 0,
         });
         let mut bytes = [0; 8192];
-        while closing.discarded < MAX_DISCARDED_BYTES && closing.silence.as_mut().poll(cx).is_pending() {
+        while closing.discarded < MAX_DISCARDED_BYTES
+            && closing.silence.as_mut().poll(cx).is_pending()
+        {
             let mut buf = ReadBuf::new(&mut bytes);
             match ready!(Pin::new(&mut this.socket).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => closing.discarded += buf.filled().len(),
                 // The end, or a client that has reset the connection: there is nothing to wait for.
                 _ => break,
             }
-            closing.silence.as_mut().reset(closing.deadline.min(now + MAX_SILENCE));
+            closing
+                .silence
+                .as_mut()
+                .reset(closing.deadline.min(now + MAX_SILENCE));
         }
         Poll::Ready(Ok(()))
     }
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, bufs)
     }
     fn is_write_vectored(&self) -> bool {
@@ -101,7 +122,10 @@ mod tests {
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (client, server) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (client, server) = tokio::join!(
+            TcpStream::connect(listener.local_addr().unwrap()),
+            listener.accept()
+        );
         (client.unwrap(), server.unwrap().0)
     }
 

@@ -1,5 +1,6 @@
-//! What listeners share: how many connections a client may have ([`ConnectionLimiter`]), how often it may do something
-//! ([`RateLimiter`]), and how the process's file descriptors are divided ([`FileBudget`]).
+//! What listeners share: how many connections a client may have ([`ConnectionLimiter`]), how often
+//! it may do something ([`RateLimiter`]), and how the process's file descriptors are divided
+//! ([`FileBudget`]).
 
 mod answering_body;
 pub mod connection_limiter;

@@ -14,13 +14,17 @@ pub struct ClientPrefix {
 }
 
 impl ClientPrefix {
-    /// The prefixes of an address, the narrowest first: IPv4 /32, /24 and /16; IPv6 /64 (one customer as a rule), /48 and /32.
+    /// The prefixes of an address, the narrowest first: IPv4 /32, /24 and /16; IPv6 /64 (one
+    /// customer as a rule), /48 and /32.
     pub fn of(addr: IpAddr) -> [ClientPrefix; 3] {
         let (first_bits, kinds, base) = match addr.to_canonical() {
             IpAddr::V4(a) => (u64::from(u32::from(a)) << 32, [32, 24, 16], 100),
             IpAddr::V6(a) => ((u128::from(a) >> 64) as u64, [64, 48, 32], 0),
         };
-        kinds.map(|length: u8| ClientPrefix { bits: first_bits & (u64::MAX << (64 - length)), kind: base + length })
+        kinds.map(|length: u8| ClientPrefix {
+            bits: first_bits & (u64::MAX << (64 - length)),
+            kind: base + length,
+        })
     }
 
     /// Whether it is a prefix of IPv6 addresses.
@@ -34,7 +38,10 @@ impl fmt::Display for ClientPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (addr, length) = match self.is_ipv6() {
             true => (IpAddr::V6((u128::from(self.bits) << 64).into()), self.kind),
-            false => (IpAddr::V4(((self.bits >> 32) as u32).into()), self.kind - 100),
+            false => (
+                IpAddr::V4(((self.bits >> 32) as u32).into()),
+                self.kind - 100,
+            ),
         };
         match IpNet::new(addr, length) {
             Ok(net) if net.prefix_len() < net.max_prefix_len() => net.fmt(f),
@@ -60,12 +67,28 @@ mod tests {
         assert_eq!(equal("192.0.2.1", "192.0.3.1"), [false, false, true]);
         assert_eq!(equal("192.0.2.1", "192.1.2.1"), [false; 3]);
         assert_eq!(equal("2001:db8:1:2::1", "2001:db8:1:2:3::"), [true; 3]);
-        assert_eq!(equal("2001:db8:1:2::1", "2001:db8:1:3::1"), [false, true, true]);
-        assert_eq!(equal("2001:db8:1:2::1", "2001:db8:2:2::1"), [false, false, true]);
+        assert_eq!(
+            equal("2001:db8:1:2::1", "2001:db8:1:3::1"),
+            [false, true, true]
+        );
+        assert_eq!(
+            equal("2001:db8:1:2::1", "2001:db8:2:2::1"),
+            [false, false, true]
+        );
         assert_eq!(equal("2001:db8:1:2::1", "2001:db9:1:2::1"), [false; 3]);
-        assert_eq!(of("192.0.2.1").map(|p| p.to_string()), ["192.0.2.1", "192.0.2.0/24", "192.0.0.0/16"]);
-        assert_eq!(of("2001:db8:1:2::1").map(|p| p.to_string()), ["2001:db8:1:2::/64", "2001:db8:1::/48", "2001:db8::/32"]);
+        assert_eq!(
+            of("192.0.2.1").map(|p| p.to_string()),
+            ["192.0.2.1", "192.0.2.0/24", "192.0.0.0/16"]
+        );
+        assert_eq!(
+            of("2001:db8:1:2::1").map(|p| p.to_string()),
+            ["2001:db8:1:2::/64", "2001:db8:1::/48", "2001:db8::/32"]
+        );
         // An IPv4 address is never an IPv6 prefix.
-        assert!(of("192.0.2.1").iter().all(|p| !p.is_ipv6() && !of("c000:201::").contains(p)));
+        assert!(
+            of("192.0.2.1")
+                .iter()
+                .all(|p| !p.is_ipv6() && !of("c000:201::").contains(p))
+        );
     }
 }

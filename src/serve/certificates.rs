@@ -1,10 +1,12 @@
-//! The certificate, its key and the authorities of clients: read from files, given to every encrypted front, and read
-//! again when the files change. What can not be used changes nothing: the fronts keep what they have, and it is said.
+//! The certificate, its key and the authorities of clients: read from files, given to every
+//! encrypted front, and read again when the files change. What can not be used changes nothing: the
+//! fronts keep what they have, and it is said.
 //!
-//! TLS 1.3 alone is spoken: RFC 9103 section 7.2 demands it of transfers, DoQ has nothing else, and whoever asks a DNSBL
-//! over TLS or HTTPS today speaks it. A session is resumed from this process's memory, as rustls does by itself; new files
-//! forget all sessions, so that a client whose authority is gone proves itself again. Early data (0-RTT) is not taken: it
-//! can be sent again by whoever saw it, and a query that is one datagram over UDP has no use for it.
+//! TLS 1.3 alone is spoken: RFC 9103 section 7.2 demands it of transfers, DoQ has nothing else, and
+//! whoever asks a DNSBL over TLS or HTTPS today speaks it. A session is resumed from this process's
+//! memory, as rustls does by itself; new files forget all sessions, so that a client whose
+//! authority is gone proves itself again. Early data (0-RTT) is not taken: it can be sent again by
+//! whoever saw it, and a query that is one datagram over UDP has no use for it.
 
 use std::{
     fs,
@@ -28,16 +30,23 @@ use tokio_rustls::rustls::{
 
 use crate::model::Time;
 
-/// How often the files are looked at; a new certificate is in use so long after it was written, at most.
+/// How often the files are looked at; a new certificate is in use so long after it was written, at
+/// most.
 pub const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// The largest file that is read: room for some hundred certificates.
 const MAX_FILE: u64 = 1 << 20;
 
 /// The protocol name of HTTP/2.
 pub(super) const HTTP2: &[u8] = b"h2";
-/// The protocol names that the fronts agree on with their clients (ALPN), the preferred first: DoT and XoT (RFC 7858, RFC 9103
-/// section 7.1), DoH over HTTP/2 (RFC 8484 section 5.2) and HTTP/1, DoQ (RFC 9250 section 4.1), and the HTTP API.
-const ALPN: [&[&[u8]]; 4] = [&[b"dot"], &[HTTP2, b"http/1.1", b"http/1.0"], &[b"doq"], &[b"http/1.1", b"http/1.0"]];
+/// The protocol names that the fronts agree on with their clients (ALPN), the preferred first: DoT
+/// and XoT (RFC 7858, RFC 9103 section 7.1), DoH over HTTP/2 (RFC 8484 section 5.2) and HTTP/1, DoQ
+/// (RFC 9250 section 4.1), and the HTTP API.
+const ALPN: [&[&[u8]]; 4] = [
+    &[b"dot"],
+    &[HTTP2, b"http/1.1", b"http/1.0"],
+    &[b"doq"],
+    &[b"http/1.1", b"http/1.0"],
+];
 
 /// Where the files are: PEM, as every tool writes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,7 +96,14 @@ impl Certificates {
         // The stamp first: what is written meanwhile is seen by the next check.
         let stamp = files.stamp();
         let ready = ArcSwap::from_pointee(files.read()?);
-        Ok(Certificates { ready, state: Mutex::new(State { files, stamp, said: None }) })
+        Ok(Certificates {
+            ready,
+            state: Mutex::new(State {
+                files,
+                stamp,
+                said: None,
+            }),
+        })
     }
 
     /// What is in use.
@@ -95,24 +111,35 @@ impl Certificates {
         self.ready.load_full()
     }
 
-    /// Takes what the files hold now, which may be others than before; whether that is anything new. On an error everything
-    /// stays as it is.
+    /// Takes what the files hold now, which may be others than before; whether that is anything
+    /// new. On an error everything stays as it is.
     pub fn reload(&self, files: &Files) -> Result<bool, String> {
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         let stamp = files.stamp();
         if (&state.files, state.stamp) == (files, stamp) {
             return Ok(false);
         }
-        let ready = files.read().map_err(|e| format!("{e}; the certificate that was in use stays"))?;
+        let ready = files
+            .read()
+            .map_err(|e| format!("{e}; the certificate that was in use stays"))?;
         self.ready.store(Arc::new(ready));
-        *state = State { files: files.clone(), stamp, said: None };
+        *state = State {
+            files: files.clone(),
+            stamp,
+            said: None,
+        };
         tracing::info!(certificate = %files.certificate.display(), "certificate taken");
         Ok(true)
     }
 
     /// Looks at the files, as every [`CHECK_EVERY`] does.
     pub fn check(&self) {
-        let files = self.state.lock().unwrap_or_else(|e| e.into_inner()).files.clone();
+        let files = self
+            .state
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .files
+            .clone();
         let wrong = self.reload(&files).err();
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         if state.said != wrong {
@@ -141,14 +168,23 @@ impl Files {
         let provider = Arc::new(ring::default_provider());
         let shown = self.certificate.display();
         let chain = certificates(&self.certificate)?;
-        let not_after = chain.first().and_then(|c| end_of(c)).ok_or_else(|| format!("{shown}: the first certificate can not be read"))?;
+        let not_after = chain
+            .first()
+            .and_then(|c| end_of(c))
+            .ok_or_else(|| format!("{shown}: the first certificate can not be read"))?;
         let metadata = fs::metadata(&self.key).map_err(|e| unread(&self.key, &e))?;
         if metadata.mode() & 0o007 != 0 {
-            return Err(format!("{}: anybody may use this key; run `chmod o= {0}`", self.key.display()));
+            return Err(format!(
+                "{}: anybody may use this key; run `chmod o= {0}`",
+                self.key.display()
+            ));
         }
         let key = PrivateKeyDer::from_pem_slice(&bytes(&self.key)?).map_err(|e| match e {
             pem::Error::NoItemsFound => {
-                format!("{}: there is no private key in it; it has to be PEM, without a password", self.key.display())
+                format!(
+                    "{}: there is no private key in it; it has to be PEM, without a password",
+                    self.key.display()
+                )
             }
             e => format!("{}: {e}", self.key.display()),
         })?;
@@ -159,11 +195,16 @@ impl Files {
             rustls::Error::InvalidCertificate(e) => format!("{shown}: the first certificate can not be read: {e:?}"),
             e => format!("{}: {e}", self.key.display()),
         })?;
-        let clients = self.clients.as_deref().map(|path| authorities(path, &provider)).transpose()?;
+        let clients = self
+            .clients
+            .as_deref()
+            .map(|path| authorities(path, &provider))
+            .transpose()?;
         let pair = Arc::new(SingleCertAndKey::from(pair));
         let [tls, https, quic, web] = ALPN.map(|alpn| {
-            let builder =
-                ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13]).map_err(|e| e.to_string())?;
+            let builder = ServerConfig::builder_with_provider(provider.clone())
+                .with_protocol_versions(&[&TLS13])
+                .map_err(|e| e.to_string())?;
             let asks = clients.clone().filter(|_| alpn == ALPN[0]);
             let builder = match asks {
                 Some(verifier) => builder.with_client_cert_verifier(verifier),
@@ -174,13 +215,32 @@ impl Files {
             Ok::<_, String>(Arc::new(config))
         });
         let quic = QuicServerConfig::try_from(quic?).map_err(|e| format!("QUIC: {e}"))?;
-        Ok(Ready { tls: tls?, https: https?, quic: Arc::new(quic), web: web?, not_after })
+        Ok(Ready {
+            tls: tls?,
+            https: https?,
+            quic: Arc::new(quic),
+            web: web?,
+            not_after,
+        })
     }
 
     /// How the files stand; what is not there is all zeros.
     fn stamp(&self) -> Stamp {
-        [Some(&self.certificate), Some(&self.key), self.clients.as_ref()].map(|path| match path.map(fs::metadata) {
-            Some(Ok(m)) => (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec()),
+        [
+            Some(&self.certificate),
+            Some(&self.key),
+            self.clients.as_ref(),
+        ]
+        .map(|path| match path.map(fs::metadata) {
+            Some(Ok(m)) => (
+                m.dev(),
+                m.ino(),
+                m.size(),
+                m.mtime(),
+                m.mtime_nsec(),
+                m.ctime(),
+                m.ctime_nsec(),
+            ),
             _ => Default::default(),
         })
     }
@@ -190,7 +250,9 @@ impl Files {
 fn unread(path: &Path, e: &std::io::Error) -> String {
     let hint = match e.kind() {
         std::io::ErrorKind::NotFound => "; [tls] of config.toml names it",
-        std::io::ErrorKind::PermissionDenied => "; the user that orbsd runs as has to read it, now and when it is renewed",
+        std::io::ErrorKind::PermissionDenied => {
+            "; the user that orbsd runs as has to read it, now and when it is renewed"
+        }
         _ => "",
     };
     format!("{}: {e}{hint}", path.display())
@@ -199,9 +261,14 @@ fn unread(path: &Path, e: &std::io::Error) -> String {
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let file = fs::File::open(path).map_err(|e| unread(path, &e))?;
-    file.take(MAX_FILE + 1).read_to_end(&mut out).map_err(|e| unread(path, &e))?;
+    file.take(MAX_FILE + 1)
+        .read_to_end(&mut out)
+        .map_err(|e| unread(path, &e))?;
     if out.len() as u64 > MAX_FILE {
-        return Err(format!("{}: longer than {MAX_FILE} bytes; that is no file of certificates", path.display()));
+        return Err(format!(
+            "{}: longer than {MAX_FILE} bytes; that is no file of certificates",
+            path.display()
+        ));
     }
     Ok(out)
 }
@@ -210,7 +277,10 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
     match read {
-        Ok(all) if all.is_empty() => Err(format!("{}: there is no certificate in it; it has to be PEM", path.display())),
+        Ok(all) if all.is_empty() => Err(format!(
+            "{}: there is no certificate in it; it has to be PEM",
+            path.display()
+        )),
         Ok(all) => Ok(all),
         Err(e) => Err(format!("{}: {e}", path.display())),
     }
@@ -219,17 +289,32 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 /// When a certificate ends (RFC 5280 section 4.1.2.5).
 fn end_of(certificate: &[u8]) -> Option<Time> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    u64::try_from(certificate.validity().not_after.timestamp()).ok().map(Time)
+    u64::try_from(certificate.validity().not_after.timestamp())
+        .ok()
+        .map(Time)
 }
 
-/// Who vouches for clients: asked for a certificate, a client may come without, but not with one that nobody vouches for.
-fn authorities(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, String> {
+/// Who vouches for clients: asked for a certificate, a client may come without, but not with one
+/// that nobody vouches for.
+fn authorities(
+    path: &Path,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
     for (i, cert) in certificates(path)?.into_iter().enumerate() {
-        roots.add(cert).map_err(|e| format!("{}: certificate {} can not be read: {e}", path.display(), i + 1))?;
+        roots.add(cert).map_err(|e| {
+            format!(
+                "{}: certificate {} can not be read: {e}",
+                path.display(),
+                i + 1
+            )
+        })?;
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).allow_unauthenticated();
-    verifier.build().map_err(|e| format!("{}: {e}", path.display()))
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated();
+    verifier
+        .build()
+        .map_err(|e| format!("{}: {e}", path.display()))
 }
 
 #[cfg(test)]
@@ -252,7 +337,14 @@ pub(super) mod tests {
     pub fn issue(by: &Authority, names: &[&str]) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
-        (CertificateParams::new(names).unwrap().signed_by(&key, by).unwrap().pem(), key.serialize_pem())
+        (
+            CertificateParams::new(names)
+                .unwrap()
+                .signed_by(&key, by)
+                .unwrap()
+                .pem(),
+            key.serialize_pem(),
+        )
     }
 
     fn put(path: &Path, text: &str) {
@@ -260,10 +352,15 @@ pub(super) mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    /// The three files in a folder: a certificate of `ns.example`, and the authority as that of clients.
+    /// The three files in a folder: a certificate of `ns.example`, and the authority as that of
+    /// clients.
     pub fn files(folder: &Path, by: &Authority) -> Files {
         let (certificate, key) = issue(by, &["ns.example"]);
-        let files = Files { certificate: folder.join("c.pem"), key: folder.join("k.pem"), clients: Some(folder.join("ca.pem")) };
+        let files = Files {
+            certificate: folder.join("c.pem"),
+            key: folder.join("k.pem"),
+            clients: Some(folder.join("ca.pem")),
+        };
         put(&files.certificate, &certificate);
         put(&files.key, &key);
         put(&folder.join("ca.pem"), &by.pem());
@@ -286,15 +383,69 @@ pub(super) mod tests {
         fs::set_permissions(&open, fs::Permissions::from_mode(0o604)).unwrap();
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let cases: [(Files, &[&str]); 9] = [
-            (Files { certificate: dir.path().join("none"), ..good.clone() }, &["none: ", "[tls] of config.toml"]),
-            (Files { certificate: at("empty.pem", ""), ..good.clone() }, &["empty.pem: there is no certificate"]),
-            (Files { certificate: at("broken.pem", broken), ..good.clone() }, &["broken.pem", "can not be read"]),
-            (Files { certificate: at("long.pem", &"x".repeat(MAX_FILE as usize + 1)), ..good.clone() }, &["long.pem: longer than"]),
-            (Files { certificate: at("other.pem", &other), ..good.clone() }, &["k.pem: this is not the key", "other.pem"]),
-            (Files { key: open, ..good.clone() }, &["open.pem: anybody may use this key", "chmod"]),
-            (Files { key: at("nokey.pem", &other), ..good.clone() }, &["nokey.pem: there is no private key"]),
-            (Files { clients: Some(at("noca.pem", "")), ..good.clone() }, &["noca.pem: there is no certificate"]),
-            (Files { clients: Some(at("badca.pem", broken)), ..good.clone() }, &["badca.pem: certificate 1 can not be read"]),
+            (
+                Files {
+                    certificate: dir.path().join("none"),
+                    ..good.clone()
+                },
+                &["none: ", "[tls] of config.toml"],
+            ),
+            (
+                Files {
+                    certificate: at("empty.pem", ""),
+                    ..good.clone()
+                },
+                &["empty.pem: there is no certificate"],
+            ),
+            (
+                Files {
+                    certificate: at("broken.pem", broken),
+                    ..good.clone()
+                },
+                &["broken.pem", "can not be read"],
+            ),
+            (
+                Files {
+                    certificate: at("long.pem", &"x".repeat(MAX_FILE as usize + 1)),
+                    ..good.clone()
+                },
+                &["long.pem: longer than"],
+            ),
+            (
+                Files {
+                    certificate: at("other.pem", &other),
+                    ..good.clone()
+                },
+                &["k.pem: this is not the key", "other.pem"],
+            ),
+            (
+                Files {
+                    key: open,
+                    ..good.clone()
+                },
+                &["open.pem: anybody may use this key", "chmod"],
+            ),
+            (
+                Files {
+                    key: at("nokey.pem", &other),
+                    ..good.clone()
+                },
+                &["nokey.pem: there is no private key"],
+            ),
+            (
+                Files {
+                    clients: Some(at("noca.pem", "")),
+                    ..good.clone()
+                },
+                &["noca.pem: there is no certificate"],
+            ),
+            (
+                Files {
+                    clients: Some(at("badca.pem", broken)),
+                    ..good.clone()
+                },
+                &["badca.pem: certificate 1 can not be read"],
+            ),
         ];
         for (files, parts) in cases {
             let said = files.read().err().unwrap_or_default();
@@ -310,21 +461,61 @@ pub(super) mod tests {
         let certificates = Certificates::open(files.clone()).unwrap();
         let first = certificates.ready();
         assert_eq!(certificates.reload(&files), Ok(false));
-        assert!(Arc::ptr_eq(&first, &certificates.ready()), "nothing changed");
+        assert!(
+            Arc::ptr_eq(&first, &certificates.ready()),
+            "nothing changed"
+        );
         let (certificate, key) = issue(&ca, &["ns.example"]);
         put(&files.certificate, &certificate);
         for _ in 0..2 {
-            assert!(certificates.reload(&files).unwrap_err().contains("that was in use stays"));
+            assert!(
+                certificates
+                    .reload(&files)
+                    .unwrap_err()
+                    .contains("that was in use stays")
+            );
         }
         certificates.check();
-        assert!(Arc::ptr_eq(&first, &certificates.ready()), "the key does not belong to it");
-        assert!(certificates.state.lock().unwrap().said.as_ref().unwrap().contains("not the key"));
+        assert!(
+            Arc::ptr_eq(&first, &certificates.ready()),
+            "the key does not belong to it"
+        );
+        assert!(
+            certificates
+                .state
+                .lock()
+                .unwrap()
+                .said
+                .as_ref()
+                .unwrap()
+                .contains("not the key")
+        );
         put(&files.key, &key);
         certificates.check();
-        assert!(!Arc::ptr_eq(&first, &certificates.ready()), "taken by the check");
+        assert!(
+            !Arc::ptr_eq(&first, &certificates.ready()),
+            "taken by the check"
+        );
         assert_eq!(certificates.state.lock().unwrap().said, None);
-        assert_eq!(certificates.reload(&Files { clients: None, ..files.clone() }), Ok(true));
-        assert!(certificates.reload(&Files { key: dir.path().join("none"), ..files.clone() }).is_err());
-        assert_eq!(certificates.state.lock().unwrap().files.key, files.key, "what works is looked at");
+        assert_eq!(
+            certificates.reload(&Files {
+                clients: None,
+                ..files.clone()
+            }),
+            Ok(true)
+        );
+        assert!(
+            certificates
+                .reload(&Files {
+                    key: dir.path().join("none"),
+                    ..files.clone()
+                })
+                .is_err()
+        );
+        assert_eq!(
+            certificates.state.lock().unwrap().files.key,
+            files.key,
+            "what works is looked at"
+        );
     }
 }

@@ -1,9 +1,12 @@
-//! The DoH front (RFC 8484): GET, HEAD and POST over HTTP/2 and HTTP/1.1. hyper speaks HTTP; limits and answers are ours.
+//! The DoH front (RFC 8484): GET, HEAD and POST over HTTP/2 and HTTP/1.1. hyper speaks HTTP; limits
+//! and answers are ours.
 //!
-//! The client chooses the version by ALPN; without ALPN it is HTTP/1.1, which is what proxies speak. `Accept` is not looked
-//! at: a client has to be ready for `application/dns-message` whatever it accepts (RFC 8484 section 4.1).
+//! The client chooses the version by ALPN; without ALPN it is HTTP/1.1, which is what proxies
+//! speak. `Accept` is not looked at: a client has to be ready for `application/dns-message`
+//! whatever it accepts (RFC 8484 section 4.1).
 //!
-//! A response of HTTP carries one message, so there are no transfers here: AXFR and IXFR are refused.
+//! A response of HTTP carries one message, so there are no transfers here: AXFR and IXFR are
+//! refused.
 
 use std::{
     convert::Infallible,
@@ -71,23 +74,47 @@ struct Client {
 }
 
 /// Takes connections until the task is dropped. `path` is where queries are answered.
-pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimiter, certificates: Arc<Certificates>, path: Arc<str>) {
-    let counters = shared.metrics.worker(&tcp::name("https", listener.local_addr()));
+pub async fn run(
+    listener: TcpListener,
+    shared: Shared,
+    limiter: ConnectionLimiter,
+    certificates: Arc<Certificates>,
+    path: Arc<str>,
+) {
+    let counters = shared
+        .metrics
+        .worker(&tcp::name("https", listener.local_addr()));
     let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters, path) = (shared.clone(), counters.clone(), path.clone());
         let config = certificates.ready().https.clone();
         async move {
-            let Ok(Ok(stream)) = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await else { return };
+            let Ok(Ok(stream)) = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await
+            else {
+                return;
+            };
             let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
-            let client = Client { addr, shared, counters, path, permit, last: AtomicU64::new(0), since: Instant::now() };
+            let client = Client {
+                addr,
+                shared,
+                counters,
+                path,
+                permit,
+                last: AtomicU64::new(0),
+                since: Instant::now(),
+            };
             let _ = timeout(tcp::TOTAL, connection(stream, http2, Arc::new(client))).await;
         }
     };
     tcp::accept(listener, limiter, serve).await;
 }
 
-/// Serves one connection until it ends or idles for too long. What its client has not taken by then is lost.
-async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, http2: bool, client: Arc<Client>) {
+/// Serves one connection until it ends or idles for too long. What its client has not taken by then
+/// is lost.
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    stream: S,
+    http2: bool,
+    client: Arc<Client>,
+) {
     let service = service_fn(|request: Request<Incoming>| {
         let client = client.clone();
         async move {
@@ -97,17 +124,36 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, http
         }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
-    let mut builder = if http2 { builder.http2_only() } else { builder.http1_only() };
+    let mut builder = if http2 {
+        builder.http2_only()
+    } else {
+        builder.http1_only()
+    };
     // The header's timeout also ends a connection that waits for its next request.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(tcp::IDLE).max_buf_size(MAX_HEADER_BYTES as usize);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(tcp::PIPELINE as u32).max_header_list_size(MAX_HEADER_BYTES);
-    builder.http2().initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(SEND_BUFFER);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(tcp::IDLE)
+        .max_buf_size(MAX_HEADER_BYTES as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(tcp::PIPELINE as u32)
+        .max_header_list_size(MAX_HEADER_BYTES);
+    builder
+        .http2()
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buf_size(SEND_BUFFER);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     loop {
         if timeout(IDLE_CHECK, connection.as_mut()).await.is_ok() {
             return;
         }
-        let idle = client.since.elapsed().saturating_sub(Duration::from_millis(client.last.load(Relaxed)));
+        let idle = client
+            .since
+            .elapsed()
+            .saturating_sub(Duration::from_millis(client.last.load(Relaxed)));
         if idle >= tcp::IDLE || client.shared.stop.load(Relaxed) {
             connection.as_mut().graceful_shutdown();
             let _ = timeout(tcp::STALL, connection).await;
@@ -119,7 +165,8 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, http
 impl Client {
     /// Answers one request. HEAD gets what GET would, without the body.
     async fn answer(&self, request: Request<RequestBody<Incoming>>) -> Response<Full<Bytes>> {
-        self.last.store(self.since.elapsed().as_millis() as u64, Relaxed);
+        self.last
+            .store(self.since.elapsed().as_millis() as u64, Relaxed);
         let (head, mut body) = request.into_parts();
         let mut response = match self.query(&head, &mut body).await {
             Ok(query) => self.reply(&query),
@@ -143,10 +190,14 @@ impl Client {
         if !reply(query, peer, &self.shared, &self.counters, &mut message) {
             return refused(StatusCode::BAD_REQUEST, "that is no DNS query");
         }
-        // RFC 8484 section 5.1: a cache keeps it no longer than its records live; what has none is not kept at all.
-        let kept = lifetime::seconds(&message).map_or("no-store".to_string(), |ttl| format!("max-age={ttl}"));
+        // RFC 8484 section 5.1: a cache keeps it no longer than its records live; what has none is
+        // not kept at all.
+        let kept = lifetime::seconds(&message)
+            .map_or("no-store".to_string(), |ttl| format!("max-age={ttl}"));
         let mut response = Response::new(Full::new(Bytes::from(message)));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MESSAGE));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(MESSAGE));
         if let Ok(kept) = HeaderValue::from_str(&kept) {
             response.headers_mut().insert(CACHE_CONTROL, kept);
         }
@@ -154,48 +205,81 @@ impl Client {
     }
 
     /// The query of a request: in `dns` of its address, base64url without padding, or as its body.
-    async fn query(&self, head: &Parts, body: &mut RequestBody<Incoming>) -> Result<Bytes, (StatusCode, &'static str)> {
+    async fn query(
+        &self,
+        head: &Parts,
+        body: &mut RequestBody<Incoming>,
+    ) -> Result<Bytes, (StatusCode, &'static str)> {
         if head.uri.path() != &*self.path {
-            return Err((StatusCode::NOT_FOUND, "DNS queries are answered at another path"));
+            return Err((
+                StatusCode::NOT_FOUND,
+                "DNS queries are answered at another path",
+            ));
         }
         match head.method {
             Method::GET | Method::HEAD => {
-                let of = |q: &str| q.split('&').find_map(|pair| pair.strip_prefix("dns=").map(|v| BASE64URL_NOPAD.decode(v.as_bytes())));
+                let of = |q: &str| {
+                    q.split('&').find_map(|pair| {
+                        pair.strip_prefix("dns=")
+                            .map(|v| BASE64URL_NOPAD.decode(v.as_bytes()))
+                    })
+                };
                 match head.uri.query().and_then(of) {
                     Some(Ok(query)) => Ok(query.into()),
-                    Some(Err(_)) => Err((StatusCode::BAD_REQUEST, "`dns` is not base64url without padding (RFC 8484 section 6)")),
-                    None => Err((StatusCode::BAD_REQUEST, "there is no `dns` (RFC 8484 section 4.1)")),
+                    Some(Err(_)) => Err((
+                        StatusCode::BAD_REQUEST,
+                        "`dns` is not base64url without padding (RFC 8484 section 6)",
+                    )),
+                    None => Err((
+                        StatusCode::BAD_REQUEST,
+                        "there is no `dns` (RFC 8484 section 4.1)",
+                    )),
                 }
             }
             Method::POST => {
                 if !is_message(&head.headers) {
-                    return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "a body has to be application/dns-message"));
+                    return Err((
+                        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                        "a body has to be application/dns-message",
+                    ));
                 }
                 let body = Limited::new(body, tcp::READ);
                 match timeout(tcp::STALL, body.collect()).await {
                     Ok(Ok(body)) => Ok(body.to_bytes()),
-                    Ok(Err(_)) => Err((StatusCode::PAYLOAD_TOO_LARGE, "a query of this length is none")),
+                    Ok(Err(_)) => Err((
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "a query of this length is none",
+                    )),
                     Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the query did not come")),
                 }
             }
-            _ => Err((StatusCode::METHOD_NOT_ALLOWED, "queries are asked by GET, HEAD or POST")),
+            _ => Err((
+                StatusCode::METHOD_NOT_ALLOWED,
+                "queries are asked by GET, HEAD or POST",
+            )),
         }
     }
 }
 
-/// Whether the body is a DNS message: one media type, whose case and parameters do not matter (RFC 9110 section 8.3.1).
+/// Whether the body is a DNS message: one media type, whose case and parameters do not matter (RFC
+/// 9110 section 8.3.1).
 fn is_message(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let essence = |t: &HeaderValue| {
-        let bytes = t.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+        let bytes = t
+            .as_bytes()
+            .split(|b| *b == b';')
+            .next()
+            .unwrap_or_default();
         bytes.trim_ascii().eq_ignore_ascii_case(MESSAGE.as_bytes())
     };
     types.next().is_some_and(essence) && types.next().is_none()
 }
 
-/// Reads the rest of a refused request's body. A stream that is reset, or a connection that is closed, while the client still
-/// sends takes the response with it in many clients. So the body is read up to a limit, then flow control stops the client, and
-/// after [`tcp::STALL`] the stream ends with NO_ERROR (RFC 9113 section 8.1).
+/// Reads the rest of a refused request's body. A stream that is reset, or a connection that is
+/// closed, while the client still sends takes the response with it in many clients. So the body is
+/// read up to a limit, then flow control stops the client, and after [`tcp::STALL`] the stream ends
+/// with NO_ERROR (RFC 9113 section 8.1).
 async fn discard(mut body: Incoming) {
     let deadline = Instant::now() + tcp::STALL;
     let mut discarded = 0;
@@ -212,7 +296,11 @@ async fn discard(mut body: Incoming) {
 fn refused(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(format!("{text}\n"))));
     *response.status_mut() = status;
-    let mut header = |name: HeaderName, value| response.headers_mut().insert(name, HeaderValue::from_static(value));
+    let mut header = |name: HeaderName, value| {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value))
+    };
     header(CONTENT_TYPE, "text/plain; charset=utf-8");
     header(CACHE_CONTROL, "no-store");
     if status == StatusCode::METHOD_NOT_ALLOWED {

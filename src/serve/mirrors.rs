@@ -1,5 +1,5 @@
-//! What is known of each mirror: what it was told, what it asked for, what it has. Kept in a file beside the store's folder,
-//! so that a restart and a restore know it. Not used on the query path.
+//! What is known of each mirror: what it was told, what it asked for, what it has. Kept in a file
+//! beside the store's folder, so that a restart and a restore know it. Not used on the query path.
 
 use std::{
     cmp::Ordering,
@@ -27,7 +27,8 @@ use crate::{
     },
 };
 
-/// How many mirrors are kept that ask without being configured; the one that was silent for longest goes first.
+/// How many mirrors are kept that ask without being configured; the one that was silent for longest
+/// goes first.
 const MAX_OTHERS: usize = 1024;
 /// How many times of publication are kept of a zone; when there are more, every second one goes.
 const MAX_LOG: usize = 4096;
@@ -37,10 +38,12 @@ const REMEMBERED: Seconds = Seconds(30 * 86_400);
 const RESERVED_FOR: Seconds = Seconds(7 * 86_400);
 /// From which step on a serial has jumped: the file is written at once then.
 const JUMP: u32 = 4096;
-/// How many addresses with completed transfers are kept; the one whose transfer is oldest goes first.
+/// How many addresses with completed transfers are kept; the one whose transfer is oldest goes
+/// first.
 const MAX_TRANSFERRED: usize = 1024;
 
-/// Which mirror: one of `transfer.notify` by its address and key, or one that is only known from what it asks.
+/// Which mirror: one of `transfer.notify` by its address and key, or one that is only known from
+/// what it asks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Who {
     Configured(SocketAddr, Option<String>),
@@ -60,7 +63,10 @@ pub(super) struct Configured {
 
 impl Configured {
     fn place(&self) -> (String, Who) {
-        (self.zone.clone(), Who::Configured(self.address, self.key.clone()))
+        (
+            self.zone.clone(),
+            Who::Configured(self.address, self.key.clone()),
+        )
     }
 }
 
@@ -108,10 +114,11 @@ struct Row {
     has: Option<Serial>,
     /// Whether `has` is the claim of an unsigned datagram, whose sender may be anybody.
     unproved: bool,
-    /// The serial of ours that was not newer than what it has: until it has taken a whole zone, its copy is another one,
-    /// whatever its serial says.
+    /// The serial of ours that was not newer than what it has: until it has taken a whole zone, its
+    /// copy is another one, whatever its serial says.
     left_at: Option<Serial>,
-    /// Since when it lacks a serial, as far as the times of publication were known when the file was written.
+    /// Since when it lacks a serial, as far as the times of publication were known when the file
+    /// was written.
     lacks_since: Option<Time>,
     notified: Option<Notified>,
     asked: Option<Asked>,
@@ -126,7 +133,8 @@ pub type GivenOut = BTreeMap<String, (Serial, Time)>;
 #[derive(Debug, Default)]
 struct Log {
     current: Serial,
-    /// The newest serial that anybody was seen to have from us; a transfer can be ahead of `current` for a moment.
+    /// The newest serial that anybody was seen to have from us; a transfer can be ahead of
+    /// `current` for a moment.
     newest: Option<Serial>,
     /// The first serial of a second, and the second.
     entries: VecDeque<(Serial, Time)>,
@@ -134,7 +142,11 @@ struct Log {
 
 impl Log {
     fn push(&mut self, serial: Serial, at: Time) {
-        if self.entries.back().is_some_and(|(_, last)| self.current == serial || *last == at) {
+        if self
+            .entries
+            .back()
+            .is_some_and(|(_, last)| self.current == serial || *last == at)
+        {
             self.current = serial;
             return;
         }
@@ -160,7 +172,9 @@ impl Log {
     fn after(&self, serial: Serial) -> Option<Time> {
         let before_now = |s: Serial| self.current.0.wrapping_sub(s.0);
         let wanted = before_now(serial.next());
-        let upto = self.entries.partition_point(|(s, _)| before_now(*s) >= wanted);
+        let upto = self
+            .entries
+            .partition_point(|(s, _)| before_now(*s) >= wanted);
         upto.checked_sub(1).map(|i| self.entries[i].1)
     }
 }
@@ -173,7 +187,8 @@ struct Inner {
     transferred: BTreeMap<IpAddr, Time>,
     given_out: GivenOut,
     changed: bool,
-    /// Whether a serial has jumped since the file was written: a restore that does not know it would go back.
+    /// Whether a serial has jumped since the file was written: a restore that does not know it
+    /// would go back.
     jumped: bool,
 }
 
@@ -206,17 +221,23 @@ pub struct Mirrors {
 }
 
 impl Mirrors {
-    /// With what the files at these places say, the newer of two; a damaged one is warned of, and left out.
+    /// With what the files at these places say, the newer of two; a damaged one is warned of, and
+    /// left out.
     pub fn open(places: Vec<PathBuf>, clock: Clock) -> Mirrors {
         let mut rows: BTreeMap<(String, Who), Row> = BTreeMap::new();
         let mut transferred: BTreeMap<IpAddr, Time> = BTreeMap::new();
         let (mut given_out, mut problems) = (GivenOut::new(), Vec::new());
         for path in &places {
             let found = file::read(path).unwrap_or_else(|e| {
-                problems.push(format!("{}: {e}; what it had of the mirrors and of serials is not used", path.display()));
+                problems.push(format!(
+                    "{}: {e}; what it had of the mirrors and of serials is not used",
+                    path.display()
+                ));
                 file::Saved::default()
             });
-            found.given_out.iter().for_each(|(zone, (serial, at))| note_given_out(&mut given_out, zone, *serial, *at));
+            found.given_out.iter().for_each(|(zone, (serial, at))| {
+                note_given_out(&mut given_out, zone, *serial, *at);
+            });
             for (addr, at) in found.transferred {
                 let last = transferred.entry(addr).or_insert(at);
                 *last = at.max(*last);
@@ -229,7 +250,17 @@ impl Mirrors {
             }
         }
         problems.iter().for_each(|p| tracing::warn!("{p}"));
-        Mirrors { places, problems, clock, inner: Mutex::new(Inner { rows, transferred, given_out, ..Inner::default() }) }
+        Mirrors {
+            places,
+            problems,
+            clock,
+            inner: Mutex::new(Inner {
+                rows,
+                transferred,
+                given_out,
+                ..Inner::default()
+            }),
+        }
     }
 
     /// What is wrong with files that could not be read at the start.
@@ -248,13 +279,16 @@ impl Mirrors {
         !inner.given_out.is_empty() || inner.rows.values().any(|row| row.has.is_some())
     }
 
-    /// Keeps the serials that a restore gives out, so that the next restore of the same copy does not give them again.
+    /// Keeps the serials that a restore gives out, so that the next restore of the same copy does
+    /// not give them again.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn keep_restored(&self, serials: &[(String, Serial)]) -> Result<(), String> {
         let mut inner = self.lock();
-        serials.iter().for_each(|(zone, serial)| note_given_out(&mut inner.given_out, zone, *serial, self.clock.now()));
+        serials.iter().for_each(|(zone, serial)| {
+            note_given_out(&mut inner.given_out, zone, *serial, self.clock.now());
+        });
         let saved = inner.saved();
         drop(inner);
         file::write(&self.places, &saved)
@@ -268,10 +302,13 @@ impl Mirrors {
     /// What the ledger asks before a serial jumps.
     pub fn seen_serials(self: &std::sync::Arc<Mirrors>) -> SeenSerials {
         let mirrors = self.clone();
-        SeenSerials(Some(std::sync::Arc::new(move |zone| mirrors.seen(zone, mirrors.clock.now()))))
+        SeenSerials(Some(std::sync::Arc::new(move |zone| {
+            mirrors.seen(zone, mirrors.clock.now())
+        })))
     }
 
-    /// The mirrors of a zone that were seen in the last 30 days, with the serials that they have for certain.
+    /// The mirrors of a zone that were seen in the last 30 days, with the serials that they have
+    /// for certain.
     fn seen(&self, zone: &str, at: Time) -> Vec<SeenMirror> {
         let inner = self.lock();
         inner
@@ -285,14 +322,20 @@ impl Mirrors {
     /// The mirrors for which a serial was not newer, and which have not taken a whole zone since.
     pub(super) fn left_behind(&self, zone: &str) -> Vec<SeenMirror> {
         let (inner, at) = (self.lock(), self.clock.now());
-        inner.rows.iter().filter(|((z, _), r)| z == zone && r.left_at.is_some()).filter_map(|(p, r)| seen_mirror(p, r, at)).collect()
+        inner
+            .rows
+            .iter()
+            .filter(|((z, _), r)| z == zone && r.left_at.is_some())
+            .filter_map(|(p, r)| seen_mirror(p, r, at))
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Takes the configured mirrors. One that is configured no more is known on by what it asked for.
+    /// Takes the configured mirrors. One that is configured no more is known on by what it asked
+    /// for.
     pub(super) fn configure(&self, all: &[Configured]) {
         self.lock().configure(all);
     }
@@ -305,8 +348,19 @@ impl Mirrors {
     /// A mirror is being told of a serial.
     pub(super) fn sent(&self, mirror: &Configured, serial: Serial) {
         self.lock().configured(mirror, |row| {
-            let again = row.notified.as_ref().filter(|n| n.serial == serial).map_or(0, |n| n.tries);
-            row.notified = Some(Notified { serial, at: self.clock.now(), tries: again + 1, rcode: None, answer_ms: None, problem: None });
+            let again = row
+                .notified
+                .as_ref()
+                .filter(|n| n.serial == serial)
+                .map_or(0, |n| n.tries);
+            row.notified = Some(Notified {
+                serial,
+                at: self.clock.now(),
+                tries: again + 1,
+                rcode: None,
+                answer_ms: None,
+                problem: None,
+            });
             row.counts.notified += 1;
         });
     }
@@ -316,7 +370,8 @@ impl Mirrors {
         self.lock().configured(mirror, |row| {
             row.counts.answered += 1;
             if let Some(n) = &mut row.notified {
-                (n.rcode, n.answer_ms, n.problem) = (Some(rcode), Some(took.as_millis() as u64), None);
+                (n.rcode, n.answer_ms, n.problem) =
+                    (Some(rcode), Some(took.as_millis() as u64), None);
             }
         });
     }
@@ -337,24 +392,39 @@ impl Mirrors {
 
     /// How often a configured mirror has asked for a transfer.
     pub(super) fn times_asked(&self, mirror: &Configured) -> u64 {
-        self.lock().rows.get(&mirror.place()).map_or(0, |r| r.counts.asked)
+        self.lock()
+            .rows
+            .get(&mirror.place())
+            .map_or(0, |r| r.counts.asked)
     }
 
-    /// An address has completed a transfer that its key or certificate allows, or was told that it is up to date. A transfer that
-    /// anybody of a wide prefix may make does not count: strangers would fill the reserved places.
+    /// An address has completed a transfer that its key or certificate allows, or was told that it
+    /// is up to date. A transfer that anybody of a wide prefix may make does not count: strangers
+    /// would fill the reserved places.
     pub(super) fn completed(&self, addr: IpAddr) {
         self.lock().completed(addr.to_canonical(), self.clock.now());
     }
 
     /// Whether an address completed such a transfer in the last days.
     pub(super) fn has_transferred(&self, addr: IpAddr) -> bool {
-        self.lock().transferred.get(&addr.to_canonical()).is_some_and(|t| t.plus(RESERVED_FOR) > self.clock.now())
+        self.lock()
+            .transferred
+            .get(&addr.to_canonical())
+            .is_some_and(|t| t.plus(RESERVED_FOR) > self.clock.now())
     }
 
-    /// A mirror has asked for a transfer: of what changed since the serial that it has, or of the whole zone. True where it
-    /// has to take the whole zone, because its copy is not what its serial stands for here.
+    /// A mirror has asked for a transfer: of what changed since the serial that it has, or of the
+    /// whole zone. True where it has to take the whole zone, because its copy is not what its
+    /// serial stands for here.
     pub fn asked(&self, request: &TransferRequest) -> bool {
-        let TransferRequest { zone, addr, key, serial, proved, current } = *request;
+        let TransferRequest {
+            zone,
+            addr,
+            key,
+            serial,
+            proved,
+            current,
+        } = *request;
         let mut inner = self.lock();
         let newest = inner.logs.entry(zone.into()).or_default().note(current);
         inner.known(zone, addr, key, self.clock.now(), |row, at| {
@@ -369,13 +439,29 @@ impl Mirrors {
         })
     }
 
-    /// A mirror has been given a zone up to a serial: the whole of it, or what changed since `from`.
+    /// A mirror has been given a zone up to a serial: the whole of it, or what changed since
+    /// `from`.
     #[allow(clippy::too_many_arguments)] // they are one record, and this is its only use
-    pub fn transferred(&self, zone: &str, addr: IpAddr, key: Option<&str>, from: Option<Serial>, to: Serial, bytes: u64, took: Duration) {
+    pub fn transferred(
+        &self,
+        zone: &str,
+        addr: IpAddr,
+        key: Option<&str>,
+        from: Option<Serial>,
+        to: Serial,
+        bytes: u64,
+        took: Duration,
+    ) {
         let mut inner = self.lock();
         inner.logs.entry(zone.into()).or_default().note(to);
         inner.known(zone, addr, key, self.clock.now(), |row, at| {
-            row.transfer = Some(Transferred { from, to, at, bytes, took_ms: took.as_millis() as u64 });
+            row.transfer = Some(Transferred {
+                from,
+                to,
+                at,
+                bytes,
+                took_ms: took.as_millis() as u64,
+            });
             (row.has, row.lacks_since, row.unproved) = (Some(to), None, false);
             if from.is_none() {
                 row.left_at = None;
@@ -453,21 +539,32 @@ fn note_given_out(all: &mut GivenOut, zone: &str, serial: Serial, at: Time) {
 impl Row {
     /// Notes that our serial is not newer than what the mirror has for certain.
     fn mark(&mut self, ours: Serial) {
-        let follows = self.has.is_none_or(|has| matches!(has.partial_cmp(&ours), Some(Ordering::Less | Ordering::Equal)));
+        let follows = self.has.is_none_or(|has| {
+            matches!(
+                has.partial_cmp(&ours),
+                Some(Ordering::Less | Ordering::Equal)
+            )
+        });
         if !follows && !self.unproved && self.left_at.is_none() {
             self.left_at = Some(ours);
         }
     }
 }
 
-/// What a serial is held against; `None` for a mirror without a serial, or that was not seen for long.
+/// What a serial is held against; `None` for a mirror without a serial, or that was not seen for
+/// long.
 fn seen_mirror((_, who): &(String, Who), row: &Row, at: Time) -> Option<SeenMirror> {
     let (address, key) = match who {
         Who::Configured(address, key) => (address.to_string(), key.clone()),
         Who::Other(address, key) => (address.to_string(), key.clone()),
     };
     let serial = row.has.filter(|_| row.seen.plus(REMEMBERED) >= at)?;
-    Some(SeenMirror { address, key, serial, seen: row.seen })
+    Some(SeenMirror {
+        address,
+        key,
+        serial,
+        seen: row.seen,
+    })
 }
 
 impl Inner {
@@ -475,25 +572,41 @@ impl Inner {
         let log = self.logs.entry(zone.into()).or_default();
         log.push(serial, at);
         let newest = log.note(serial);
-        let last = self.given_out.get(zone).map_or(Serial::default(), |(serial, _)| *serial);
+        let last = self
+            .given_out
+            .get(zone)
+            .map_or(Serial::default(), |(serial, _)| *serial);
         self.jumped |= serial.0.wrapping_sub(last.0) >= JUMP;
         note_given_out(&mut self.given_out, zone, serial, at);
-        self.rows.iter_mut().filter(|((z, _), _)| z == zone).for_each(|(_, row)| row.mark(newest));
+        self.rows
+            .iter_mut()
+            .filter(|((z, _), _)| z == zone)
+            .for_each(|(_, row)| row.mark(newest));
         self.changed = true;
     }
 
     fn configure(&mut self, all: &[Configured]) {
         let places: Vec<(String, Who)> = all.iter().map(Configured::place).collect();
-        let gone = |place: &(String, Who)| matches!(place.1, Who::Configured(..)) && !places.contains(place);
+        let gone = |place: &(String, Who)| {
+            matches!(place.1, Who::Configured(..)) && !places.contains(place)
+        };
         let mut old: Vec<_> = self.rows.extract_if(.., |place, _| gone(place)).collect();
         for place in places {
             // With another key it is the same mirror.
-            let before = old.iter().position(|((zone, who), _)| match (who, &place.1) {
-                (Who::Configured(a, _), Who::Configured(b, _)) => *zone == place.0 && a == b,
-                _ => false,
-            });
-            let row = if self.rows.contains_key(&place) { None } else { before.map(|i| old.swap_remove(i).1) };
-            self.rows.entry(place).or_insert_with(|| row.unwrap_or_default());
+            let before = old
+                .iter()
+                .position(|((zone, who), _)| match (who, &place.1) {
+                    (Who::Configured(a, _), Who::Configured(b, _)) => *zone == place.0 && a == b,
+                    _ => false,
+                });
+            let row = if self.rows.contains_key(&place) {
+                None
+            } else {
+                before.map(|i| old.swap_remove(i).1)
+            };
+            self.rows
+                .entry(place)
+                .or_insert_with(|| row.unwrap_or_default());
         }
         for ((zone, who), row) in old {
             if let (Who::Configured(address, key), true) = (who, row.has.is_some()) {
@@ -514,9 +627,16 @@ impl Inner {
         }
     }
 
-    /// The row of whoever asks. A configured mirror is known by its key where no other has it, else by its address where no
-    /// other has that; anybody else has a row of its own.
-    fn known<T>(&mut self, zone: &str, addr: IpAddr, key: Option<&str>, at: Time, change: impl FnOnce(&mut Row, Time) -> T) -> T {
+    /// The row of whoever asks. A configured mirror is known by its key where no other has it, else
+    /// by its address where no other has that; anybody else has a row of its own.
+    fn known<T>(
+        &mut self,
+        zone: &str,
+        addr: IpAddr,
+        key: Option<&str>,
+        at: Time,
+        change: impl FnOnce(&mut Row, Time) -> T,
+    ) -> T {
         let addr = addr.to_canonical();
         let mine = || {
             let here = self.rows.keys().filter(|(z, _)| z == zone);
@@ -529,7 +649,10 @@ impl Inner {
             .or_else(|| only(mine().filter(|(_, here, k)| *here && *k == key)))
             .or_else(|| only(mine().filter(|(_, here, k)| *here && (key.is_none() || k.is_none()))))
             .map(|(who, ..)| who.clone());
-        let place = (zone.to_string(), found.unwrap_or_else(|| Who::Other(addr, key.map(Into::into))));
+        let place = (
+            zone.to_string(),
+            found.unwrap_or_else(|| Who::Other(addr, key.map(Into::into))),
+        );
         if !self.rows.contains_key(&place) {
             self.make_room();
         }
@@ -542,7 +665,11 @@ impl Inner {
     fn completed(&mut self, addr: IpAddr, at: Time) {
         if self.transferred.len() >= MAX_TRANSFERRED
             && !self.transferred.contains_key(&addr)
-            && let Some(oldest) = self.transferred.iter().min_by_key(|(_, t)| **t).map(|(a, _)| *a)
+            && let Some(oldest) = self
+                .transferred
+                .iter()
+                .min_by_key(|(_, t)| **t)
+                .map(|(a, _)| *a)
         {
             self.transferred.remove(&oldest);
         }
@@ -551,19 +678,29 @@ impl Inner {
     }
 
     fn make_room(&mut self) {
-        let others = self.rows.iter().filter(|((_, who), _)| matches!(who, Who::Other(..)));
+        let others = self
+            .rows
+            .iter()
+            .filter(|((_, who), _)| matches!(who, Who::Other(..)));
         if others.clone().count() >= MAX_OTHERS
-            && let Some(oldest) = others.min_by_key(|(_, row)| row.seen).map(|(place, _)| place.clone())
+            && let Some(oldest) = others
+                .min_by_key(|(_, row)| row.seen)
+                .map(|(place, _)| place.clone())
         {
             self.rows.remove(&oldest);
         }
     }
 
-    /// How far a mirror is behind: serials, and seconds since the first that it lacks. `None` where that is not known.
+    /// How far a mirror is behind: serials, and seconds since the first that it lacks. `None` where
+    /// that is not known.
     fn behind(&self, zone: &str, row: &Row, current: Serial, at: Time) -> Option<(u32, u64)> {
         let has = row.has?;
         match has.partial_cmp(&current)? {
-            Ordering::Less => Some((current.0.wrapping_sub(has.0), self.lacks_since(zone, row).map_or(0, |t| at.0.saturating_sub(t.0)))),
+            Ordering::Less => Some((
+                current.0.wrapping_sub(has.0),
+                self.lacks_since(zone, row)
+                    .map_or(0, |t| at.0.saturating_sub(t.0)),
+            )),
             Ordering::Equal => Some((0, 0)),
             Ordering::Greater => None,
         }
@@ -572,17 +709,41 @@ impl Inner {
     fn lacks_since(&self, zone: &str, row: &Row) -> Option<Time> {
         let log = self.logs.get(zone);
         let known = log.and_then(|l| l.after(row.has?));
-        known.or(row.lacks_since).or_else(|| log?.entries.front().map(|(_, t)| *t))
+        known
+            .or(row.lacks_since)
+            .or_else(|| log?.entries.front().map(|(_, t)| *t))
     }
 
     fn saved(&self) -> file::Saved {
         let one = |((zone, who), row): (&(String, Who), &Row)| {
-            let current = self.logs.get(zone).filter(|l| !l.entries.is_empty()).map(|l| l.current);
-            let lacks = row.has.zip(current).is_some_and(|(has, current)| has < current);
-            let lacks_since = if lacks || current.is_none() { self.lacks_since(zone, row) } else { None };
-            (zone.clone(), who.clone(), Row { lacks_since, ..row.clone() })
+            let current = self
+                .logs
+                .get(zone)
+                .filter(|l| !l.entries.is_empty())
+                .map(|l| l.current);
+            let lacks = row
+                .has
+                .zip(current)
+                .is_some_and(|(has, current)| has < current);
+            let lacks_since = if lacks || current.is_none() {
+                self.lacks_since(zone, row)
+            } else {
+                None
+            };
+            (
+                zone.clone(),
+                who.clone(),
+                Row {
+                    lacks_since,
+                    ..row.clone()
+                },
+            )
         };
-        file::Saved::new(self.rows.iter().map(one).collect(), self.transferred.clone(), self.given_out.clone())
+        file::Saved::new(
+            self.rows.iter().map(one).collect(),
+            self.transferred.clone(),
+            self.given_out.clone(),
+        )
     }
 }
 

@@ -1,5 +1,6 @@
-//! The doors for DNS: UDP workers and the TCP front, and the encrypted ones: TLS on the TCP front, HTTPS and QUIC. All of
-//! them call [`crate::dns::respond`] and send its bytes as they are. Transfers and NOTIFY to the mirrors are here too.
+//! The doors for DNS: UDP workers and the TCP front, and the encrypted ones: TLS on the TCP front,
+//! HTTPS and QUIC. All of them call [`crate::dns::respond`] and send its bytes as they are.
+//! Transfers and NOTIFY to the mirrors are here too.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -48,7 +49,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Zones on their way to mirrors; none where there is no ledger behind.
     pub transfers: Option<Arc<transfer::Transfers>>,
-    /// Who is told of a NOTIFY: the zone in wire form, who sent it, and the key that signed it. True where it is followed.
+    /// Who is told of a NOTIFY: the zone in wire form, who sent it, and the key that signed it.
+    /// True where it is followed.
     pub notified: Option<Notified>,
     /// Set when it is time to stop.
     pub stop: Arc<std::sync::atomic::AtomicBool>,
@@ -58,10 +60,17 @@ impl Shared {
     /// Of the fronts of a ledger; what mirrors ask for and get is told to `mirrors`.
     pub fn new(ledger: &crate::ledger::Ledger, mirrors: Option<Arc<Mirrors>>) -> Shared {
         let transfers = Some(Arc::new(transfer::Transfers::new(ledger.clone(), mirrors)));
-        Shared { published: ledger.published.clone(), metrics: Arc::default(), transfers, notified: None, stop: Arc::default() }
+        Shared {
+            published: ledger.published.clone(),
+            metrics: Arc::default(),
+            transfers,
+            notified: None,
+            stop: Arc::default(),
+        }
     }
 
-    /// The reply to a NOTIFY for a zone that is followed, signed as the request was; none for any other. May take a lock.
+    /// The reply to a NOTIFY for a zone that is followed, signed as the request was; none for any
+    /// other. May take a lock.
     fn notify(&self, message: &[u8], addr: std::net::IpAddr) -> Option<Vec<u8>> {
         let notified = self.notified.as_ref()?;
         let (zone, _) = crate::dns::incoming::notified(message)?;
@@ -71,7 +80,10 @@ impl Shared {
             return None;
         }
         let mut out = crate::dns::notify::taken(message)?;
-        session.as_mut().is_none_or(|s| s.seal_message(&mut out, wall())).then_some(out)
+        session
+            .as_mut()
+            .is_none_or(|s| s.seal_message(&mut out, wall()))
+            .then_some(out)
     }
 }
 
@@ -95,9 +107,15 @@ pub fn count(totals: &mut Totals, outcome: &Outcome, bytes_in: usize) {
     *place += 1;
 }
 
-/// Answers a query of a front whose answers are one message each, behind what stands in `output`, and counts it. False where
-/// there is no answer.
-fn reply(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> bool {
+/// Answers a query of a front whose answers are one message each, behind what stands in `output`,
+/// and counts it. False where there is no answer.
+fn reply(
+    query: &[u8],
+    peer: Peer<'_>,
+    shared: &Shared,
+    counters: &Worker,
+    output: &mut Vec<u8>,
+) -> bool {
     tcp::ANSWER.with_borrow_mut(|buffer| {
         let outcome = respond(&shared.published.load(), query, peer, wall(), buffer);
         let mut totals = Totals::default();

@@ -1,8 +1,10 @@
-//! NOTIFY (RFC 1996): tells each configured mirror of a new serial, at once, and again until it has answered. A mirror that
-//! has answered and does not ask is told a few times more: name servers drop a NOTIFY that comes while they are busy.
+//! NOTIFY (RFC 1996): tells each configured mirror of a new serial, at once, and again until it has
+//! answered. A mirror that has answered and does not ask is told a few times more: name servers
+//! drop a NOTIFY that comes while they are busy.
 //!
-//! One task for each zone and mirror: it has at most one NOTIFY outstanding, always tells the newest serial, and waits
-//! longer each time nobody answers. The socket of a NOTIFY stays open until the next one, so a late answer counts.
+//! One task for each zone and mirror: it has at most one NOTIFY outstanding, always tells the
+//! newest serial, and waits longer each time nobody answers. The socket of a NOTIFY stays open
+//! until the next one, so a late answer counts.
 
 use std::{
     collections::HashMap,
@@ -41,7 +43,8 @@ use crate::{
 const MAX_TARGETS: usize = 1024;
 /// How soon after an answer the mirror is told of the next serial.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-/// How long the first answer is waited for; a new serial does not shorten that. Doubled with each try.
+/// How long the first answer is waited for; a new serial does not shorten that. Doubled with each
+/// try.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait between tries.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -49,9 +52,13 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 const MAX_TRIES: u32 = 10;
 /// How often an unreachable mirror, or one that refuses, is told while it is behind.
 const SLOW: Duration = Duration::from_secs(15 * 60);
-/// When a mirror that has acknowledged a serial, and has not asked for it, is told again: how long after the NOTIFY before.
-/// The first of them goes to every mirror.
-const REMINDERS: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(30)];
+/// When a mirror that has acknowledged a serial, and has not asked for it, is told again: how long
+/// after the NOTIFY before. The first of them goes to every mirror.
+const REMINDERS: [Duration; 3] = [
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+];
 /// How often the log names mirrors that need a forced transfer, in seconds, where nothing changes.
 const NAMED_EVERY: Duration = Duration::from_secs(3600);
 /// How many datagrams that are no answer are looked at in one try.
@@ -142,15 +149,31 @@ struct Named {
 impl Named {
     fn log(&mut self, snapshot: &Snapshot, mirrors: &Mirrors) {
         let left = |zone: &ZoneView| (zone.name.to_string(), mirrors.left_behind(&zone.name));
-        let all: Vec<_> = snapshot.zones.all().iter().map(left).filter(|(_, left)| !left.is_empty()).collect();
+        let all: Vec<_> = snapshot
+            .zones
+            .all()
+            .iter()
+            .map(left)
+            .filter(|(_, left)| !left.is_empty())
+            .collect();
         let who = |all: &[(String, Vec<SeenMirror>)]| -> Vec<_> {
-            all.iter().flat_map(|(z, left)| left.iter().map(move |m| (z.clone(), m.address.clone(), m.key.clone()))).collect()
+            all.iter()
+                .flat_map(|(z, left)| {
+                    left.iter()
+                        .map(move |m| (z.clone(), m.address.clone(), m.key.clone()))
+                })
+                .collect()
         };
         if who(&all) == who(&self.last) && self.at.is_some_and(|at| at.elapsed() < NAMED_EVERY) {
             return;
         }
         for (zone, left) in &all {
-            let serial = snapshot.zones.by_name(zone).and_then(|i| snapshot.serials.get(i)).copied().unwrap_or_default();
+            let serial = snapshot
+                .zones
+                .by_name(zone)
+                .and_then(|i| snapshot.serials.get(i))
+                .copied()
+                .unwrap_or_default();
             tracing::error!("{}", left_behind(zone, serial, left));
         }
         (self.last, self.at) = (all, Some(Instant::now()));
@@ -158,18 +181,37 @@ impl Named {
 }
 
 /// Brings the tasks to what a snapshot says.
-fn look(snapshot: &Snapshot, seen: &Seen, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Target, Task>) -> Seen {
+fn look(
+    snapshot: &Snapshot,
+    seen: &Seen,
+    mirrors: &Arc<Mirrors>,
+    tasks: &mut HashMap<Target, Task>,
+) -> Seen {
     if !Arc::ptr_eq(&snapshot.zones, &seen.zones) || !Arc::ptr_eq(&snapshot.keys, &seen.keys) {
         configure(snapshot, mirrors, tasks);
     }
     let same = Arc::ptr_eq(&snapshot.zones, &seen.zones);
-    for (i, (zone, serial)) in snapshot.zones.all().iter().zip(snapshot.serials.iter()).enumerate() {
-        let place = if same { Some(i) } else { seen.zones.by_name(&zone.name) };
+    for (i, (zone, serial)) in snapshot
+        .zones
+        .all()
+        .iter()
+        .zip(snapshot.serials.iter())
+        .enumerate()
+    {
+        let place = if same {
+            Some(i)
+        } else {
+            seen.zones.by_name(&zone.name)
+        };
         if place.and_then(|i| seen.serials.get(i)) != Some(serial) {
             tell(zone, *serial, mirrors, tasks);
         }
     }
-    Seen { zones: snapshot.zones.clone(), serials: snapshot.serials.clone(), keys: snapshot.keys.clone() }
+    Seen {
+        zones: snapshot.zones.clone(),
+        serials: snapshot.serials.clone(),
+        keys: snapshot.keys.clone(),
+    }
 }
 
 /// Starts and ends tasks, so that there is one for each configured mirror.
@@ -178,18 +220,29 @@ fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Ta
     for (zone, serial) in snapshot.zones.all().iter().zip(snapshot.serials.iter()) {
         let message: Arc<[u8]> = request(zone, *serial, 0).into();
         for n in &zone.spec.transfer.notify {
-            let Some((mut target, key)) = target(zone, n) else { continue };
+            let Some((mut target, key)) = target(zone, n) else {
+                continue;
+            };
             let tsig = key.as_deref().and_then(|k| snapshot.keys.get(k)).cloned();
             target.mirror.key = tsig.as_ref().map(|k| k.name().to_string());
             if all.contains(&target.mirror) {
                 continue; // it is there twice
             }
             if all.len() == MAX_TARGETS {
-                tracing::warn!("transfer.notify: only the first {MAX_TARGETS} mirrors of all zones are notified");
+                tracing::warn!(
+                    "transfer.notify: only the first {MAX_TARGETS} mirrors of all zones are notified"
+                );
                 break;
             }
             all.push(target.mirror.clone());
-            wanted.push((target, Wanted { serial: *serial, message: message.clone(), key: tsig }));
+            wanted.push((
+                target,
+                Wanted {
+                    serial: *serial,
+                    message: message.clone(),
+                    key: tsig,
+                },
+            ));
         }
     }
     mirrors.configure(&all);
@@ -206,14 +259,19 @@ fn configure(snapshot: &Snapshot, mirrors: &Arc<Mirrors>, tasks: &mut HashMap<Ta
     }
 }
 
-/// The target of a line of `transfer.notify`, and its key's name; `None` where it can not be read, which `check` says.
+/// The target of a line of `transfer.notify`, and its key's name; `None` where it can not be read,
+/// which `check` says.
 fn target(zone: &ZoneView, n: &Notify) -> Option<(Target, Option<String>)> {
     let (address, source, key) = match n {
         Notify::Plain(address) => (address, None, None),
         Notify::Full(t) => (&t.address, t.source.as_ref(), t.key.clone()),
     };
     let source = source.and_then(|s| s.parse().ok());
-    let mirror = Configured { zone: zone.name.to_string(), address: address.parse().ok()?, key: None };
+    let mirror = Configured {
+        zone: zone.name.to_string(),
+        address: address.parse().ok()?,
+        key: None,
+    };
     Some((Target { mirror, source }, key))
 }
 
@@ -232,9 +290,18 @@ fn tell(zone: &ZoneView, serial: Serial, mirrors: &Mirrors, tasks: &HashMap<Targ
     mirrors.published(&zone.name, serial);
     let mut message: Option<Arc<[u8]>> = None;
     for (_, task) in tasks.iter().filter(|(t, _)| t.mirror.zone == *zone.name) {
-        let message = message.get_or_insert_with(|| request(zone, serial, 0).into()).clone();
+        let message = message
+            .get_or_insert_with(|| request(zone, serial, 0).into())
+            .clone();
         let key = task.wanted.borrow().key.clone();
-        update(&task.wanted, Wanted { serial, message, key });
+        update(
+            &task.wanted,
+            Wanted {
+                serial,
+                message,
+                key,
+            },
+        );
     }
 }
 
@@ -277,8 +344,9 @@ async fn keep_told(target: Target, mut wanted: watch::Receiver<Wanted>, mirrors:
                 Some(at) => sleep_until(at).await,
                 None => std::future::pending().await,
             }
-            // A mirror that was given this serial needs no NOTIFY, nor does one that has acknowledged it and asks. But for one
-            // reminder: NSD drops transfers that come while it puts others in place, and waits for minutes then.
+            // A mirror that was given this serial needs no NOTIFY, nor does one that has
+            // acknowledged it and asks. But for one reminder: NSD drops transfers that come while
+            // it puts others in place, and waits for minutes then.
             let has = mirrors.has(mirror).is_some_and(|has| has >= want.serial);
             let follows = has || acknowledged && mirrors.times_asked(mirror) != asked;
             if follows && !(acknowledged && reminders == 1) {
@@ -302,8 +370,8 @@ async fn newer(wanted: &watch::Receiver<Wanted>, floor: Instant) {
     let _ = wanted.changed().await;
 }
 
-/// Sends one NOTIFY and reads until its answer is there: the RCODE. Ends only then; what is wrong meanwhile is told to
-/// `mirrors`.
+/// Sends one NOTIFY and reads until its answer is there: the RCODE. Ends only then; what is wrong
+/// meanwhile is told to `mirrors`.
 async fn attempt(target: &Target, want: &Wanted, mirrors: &Mirrors) -> Option<u8> {
     let failed = |why: &str| mirrors.failed(&target.mirror, why);
     match exchange(target, want, &failed).await {
@@ -316,18 +384,27 @@ async fn attempt(target: &Target, want: &Wanted, mirrors: &Mirrors) -> Option<u8
 }
 
 async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io::Result<u8> {
-    let any = if target.mirror.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any = if target.mirror.address.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
     let source = SocketAddr::new(target.source.unwrap_or(any), 0);
-    let socket = UdpSocket::bind(source).await.map_err(|e| io::Error::new(e.kind(), format!("source {}: {e}", source.ip())))?;
+    let socket = UdpSocket::bind(source)
+        .await
+        .map_err(|e| io::Error::new(e.kind(), format!("source {}: {e}", source.ip())))?;
     socket.connect(target.mirror.address).await?;
     let mut message = vec![0; UDP_SIZE];
     let mut len = want.message.len();
     message[..len].copy_from_slice(&want.message);
-    SystemRandom::new().fill(&mut message[..2]).map_err(|_| io::Error::other("the system has no random numbers to give"))?;
+    SystemRandom::new()
+        .fill(&mut message[..2])
+        .map_err(|_| io::Error::other("the system has no random numbers to give"))?;
     let mut session = None;
     if let Some(key) = &want.key {
         let signed = Session::request(key.clone(), &mut message, len, wall());
-        let (s, end) = signed.ok_or_else(|| io::Error::other("the NOTIFY has no room for its signature"))?;
+        let (s, end) =
+            signed.ok_or_else(|| io::Error::other("the NOTIFY has no room for its signature"))?;
         (session, len) = (Some(s), end);
     }
     let message = &message[..len];
@@ -336,13 +413,16 @@ async fn exchange(target: &Target, want: &Wanted, failed: &impl Fn(&str)) -> io:
     for _ in 0..MAX_STRAY {
         let got = match socket.recv(&mut buf).await {
             Ok(n) => &buf[..n],
-            // What comes back as an error is that nobody listens there now; an answer may still come.
+            // What comes back as an error is that nobody listens there now; an answer may still
+            // come.
             Err(e) => {
                 failed(&e.to_string());
                 continue;
             }
         };
-        let Some(rcode) = reply(message, got) else { continue };
+        let Some(rcode) = reply(message, got) else {
+            continue;
+        };
         match &session {
             None => return Ok(rcode),
             // Each answer is checked on its own: a forged one must not spoil the next.

@@ -1,7 +1,8 @@
-//! The DoQ front (RFC 9250): one query on each stream of a connection. quinn speaks QUIC; limits and answers are ours.
+//! The DoQ front (RFC 9250): one query on each stream of a connection. quinn speaks QUIC; limits
+//! and answers are ours.
 //!
-//! There are no transfers here: AXFR and IXFR are refused, and go over TLS. Packets are padded to full length, which is what
-//! RFC 9250 section 5.4 wants against an observer who counts bytes.
+//! There are no transfers here: AXFR and IXFR are refused, and go over TLS. Packets are padded to
+//! full length, which is what RFC 9250 section 5.4 wants against an observer who counts bytes.
 
 use std::{
     io,
@@ -10,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
@@ -30,9 +34,11 @@ use crate::{
 const RECEIVE_WINDOW: u32 = 64 * 1024;
 /// Bytes of answers on one connection that the client has not taken.
 const SEND_WINDOW: u64 = 256 * 1024;
-/// Connections that wait to be taken, and the bytes that each of them and all of them may have sent by then.
+/// Connections that wait to be taken, and the bytes that each of them and all of them may have sent
+/// by then.
 const MAX_WAITING: (usize, u64, u64) = (1024, 16 * 1024, 4 * 1024 * 1024);
-/// After so long without a packet the other side is gone; a client that is there is cut by our own idle limit before.
+/// After so long without a packet the other side is gone; a client that is there is cut by our own
+/// idle limit before.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// How often a connection is looked at, whether it idles for too long.
@@ -45,15 +51,28 @@ const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
 /// DOQ_EXCESSIVE_LOAD.
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 
-/// Takes connections until the task is dropped. The socket is one of [`super::udp::bind`]. The error says that the system
-/// does not give what QUIC needs.
-pub async fn run(socket: UdpSocket, shared: Shared, limiter: ConnectionLimiter, certificates: Arc<Certificates>) -> io::Result<()> {
-    let counters = shared.metrics.worker(&tcp::name("quic", socket.local_addr()));
+/// Takes connections until the task is dropped. The socket is one of [`super::udp::bind`]. The
+/// error says that the system does not give what QUIC needs.
+pub async fn run(
+    socket: UdpSocket,
+    shared: Shared,
+    limiter: ConnectionLimiter,
+    certificates: Arc<Certificates>,
+) -> io::Result<()> {
+    let counters = shared
+        .metrics
+        .worker(&tcp::name("quic", socket.local_addr()));
     let base = settings(ServerConfig::with_crypto(certificates.ready().quic.clone()));
-    let endpoint = Endpoint::new(EndpointConfig::default(), Some(base.clone()), socket, Arc::new(TokioRuntime))?;
+    let endpoint = Endpoint::new(
+        EndpointConfig::default(),
+        Some(base.clone()),
+        socket,
+        Arc::new(TokioRuntime),
+    )?;
     while let Some(incoming) = endpoint.accept().await {
         let addr = incoming.remote_address().ip().to_canonical();
-        // A forged address can not take the places of others: where they get few, the client first shows that it is there.
+        // A forged address can not take the places of others: where they get few, the client first
+        // shows that it is there.
         if limiter.is_pressed(addr) && incoming.may_retry() {
             let _ = incoming.retry();
             continue;
@@ -64,24 +83,43 @@ pub async fn run(socket: UdpSocket, shared: Shared, limiter: ConnectionLimiter, 
         };
         let mut config = base.clone();
         config.crypto = certificates.ready().quic.clone();
-        let client = Arc::new(Client { addr, shared: shared.clone(), counters: counters.clone(), permit: permit.clone() });
+        let client = Arc::new(Client {
+            addr,
+            shared: shared.clone(),
+            counters: counters.clone(),
+            permit: permit.clone(),
+        });
         tokio::spawn(async move {
-            let served = async { drop(timeout(tcp::TOTAL, client.connection(incoming, config)).await) };
+            let served =
+                async { drop(timeout(tcp::TOTAL, client.connection(incoming, config)).await) };
             permit.run(served).await;
         });
     }
     Ok(())
 }
 
-/// Our limits of a connection. It stays with the address that it began with: who may ask is decided by that.
+/// Our limits of a connection. It stays with the address that it began with: who may ask is decided
+/// by that.
 fn settings(mut config: ServerConfig) -> ServerConfig {
     let mut transport = TransportConfig::default();
-    transport.max_concurrent_bidi_streams(VarInt::from_u32(tcp::PIPELINE as u32)).max_concurrent_uni_streams(VarInt::from_u32(0));
-    transport.stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW)).receive_window(VarInt::from_u32(RECEIVE_WINDOW));
-    transport.send_window(SEND_WINDOW).datagram_receive_buffer_size(None).pad_to_mtu(true);
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(tcp::PIPELINE as u32))
+        .max_concurrent_uni_streams(VarInt::from_u32(0));
+    transport
+        .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW))
+        .receive_window(VarInt::from_u32(RECEIVE_WINDOW));
+    transport
+        .send_window(SEND_WINDOW)
+        .datagram_receive_buffer_size(None)
+        .pad_to_mtu(true);
     transport.max_idle_timeout(SILENCE.try_into().ok());
-    config.transport_config(Arc::new(transport)).migration(false);
-    config.max_incoming(MAX_WAITING.0).incoming_buffer_size(MAX_WAITING.1).incoming_buffer_size_total(MAX_WAITING.2);
+    config
+        .transport_config(Arc::new(transport))
+        .migration(false);
+    config
+        .max_incoming(MAX_WAITING.0)
+        .incoming_buffer_size(MAX_WAITING.1)
+        .incoming_buffer_size_total(MAX_WAITING.2);
     config
 }
 
@@ -119,8 +157,14 @@ impl Client {
         }
     }
 
-    /// Answers the query of one stream. What breaks the protocol ends the connection (RFC 9250 section 4.3.3).
-    async fn stream(&self, connection: &Connection, mut send: SendStream, mut receive: RecvStream) -> Option<()> {
+    /// Answers the query of one stream. What breaks the protocol ends the connection (RFC 9250
+    /// section 4.3.3).
+    async fn stream(
+        &self,
+        connection: &Connection,
+        mut send: SendStream,
+        mut receive: RecvStream,
+    ) -> Option<()> {
         let mut out = vec![0, 0];
         let read = match timeout(tcp::STALL, receive.read_to_end(2 + tcp::READ)).await {
             Ok(Ok(read)) => read,
@@ -136,7 +180,14 @@ impl Client {
         };
         let _answering = self.permit.begin_answer()?;
         match query(&read) {
-            Ok(query) if reply(query, Peer::single(self.addr), &self.shared, &self.counters, &mut out) => {}
+            Ok(query)
+                if reply(
+                    query,
+                    Peer::single(self.addr),
+                    &self.shared,
+                    &self.counters,
+                    &mut out,
+                ) => {}
             Ok(_) => {
                 connection.close(PROTOCOL_ERROR, b"that is no DNS query");
                 return None;
@@ -153,9 +204,12 @@ impl Client {
     }
 }
 
-/// The one query that a stream holds, behind its length; or what is wrong with it (RFC 9250 sections 4.2.1, 4.3.3 and 5.5.2).
+/// The one query that a stream holds, behind its length; or what is wrong with it (RFC 9250
+/// sections 4.2.1, 4.3.3 and 5.5.2).
 fn query(read: &[u8]) -> Result<&[u8], &'static str> {
-    let (len, query) = read.split_first_chunk::<2>().ok_or("the stream ended before its query")?;
+    let (len, query) = read
+        .split_first_chunk::<2>()
+        .ok_or("the stream ended before its query")?;
     match usize::from(u16::from_be_bytes(*len)) {
         len if len > query.len() => return Err("the stream ended before its query"),
         len if len < query.len() => return Err("a stream has one query"),
@@ -164,7 +218,8 @@ fn query(read: &[u8]) -> Result<&[u8], &'static str> {
     if query.get(..2).is_some_and(|id| id != [0, 0]) {
         return Err("the message id has to be 0");
     }
-    if Query::parse(query, &mut Room::default()).is_ok_and(|q| q.edns.is_some_and(|e| e.keepalive)) {
+    if Query::parse(query, &mut Room::default()).is_ok_and(|q| q.edns.is_some_and(|e| e.keepalive))
+    {
         return Err("edns-tcp-keepalive is not for QUIC");
     }
     Ok(query)
@@ -181,7 +236,11 @@ mod tests {
         assert_eq!(query(&framed(&plain)), Ok(&plain[..]));
         let mut id = plain;
         id[1] = 1;
-        let mut keepalive = [&plain[..], &[0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 4, 0, 11, 0, 0]].concat();
+        let mut keepalive = [
+            &plain[..],
+            &[0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 4, 0, 11, 0, 0],
+        ]
+        .concat();
         keepalive[11] = 1;
         for (bad, text) in [
             (vec![], "ended before"),

@@ -35,7 +35,9 @@ impl Settings {
         if !self.wanted() {
             return Ok(None);
         }
-        Certificates::open(self.files.clone()).map(|c| Some(Arc::new(c))).map_err(|e| format!("[tls]: {e}"))
+        Certificates::open(self.files.clone())
+            .map(|c| Some(Arc::new(c)))
+            .map_err(|e| format!("[tls]: {e}"))
     }
 }
 
@@ -56,7 +58,11 @@ pub fn bind(settings: &Settings) -> Result<Sockets, String> {
     })
 }
 
-fn each<S>(key: &str, addrs: &[SocketAddr], bind: impl Fn(SocketAddr) -> io::Result<S>) -> Result<Vec<S>, String> {
+fn each<S>(
+    key: &str,
+    addrs: &[SocketAddr],
+    bind: impl Fn(SocketAddr) -> io::Result<S>,
+) -> Result<Vec<S>, String> {
     let mut out = Vec::new();
     for addr in addrs {
         match bind(*addr) {
@@ -72,16 +78,34 @@ fn each<S>(key: &str, addrs: &[SocketAddr], bind: impl Fn(SocketAddr) -> io::Res
 
 impl Sockets {
     /// Serves them all, and looks after the certificate, until the tasks are aborted.
-    pub fn serve(self, path: &str, certificates: &Arc<Certificates>, shared: &Shared, limiter: &ConnectionLimiter) -> Vec<JoinHandle<()>> {
+    pub fn serve(
+        self,
+        path: &str,
+        certificates: &Arc<Certificates>,
+        shared: &Shared,
+        limiter: &ConnectionLimiter,
+    ) -> Vec<JoinHandle<()>> {
         let mut tasks = vec![tokio::spawn(certificates.clone().watch())];
         for l in self.tls {
-            tasks.push(tokio::spawn(tls::run(l, shared.clone(), limiter.clone(), certificates.clone())));
+            tasks.push(tokio::spawn(tls::run(
+                l,
+                shared.clone(),
+                limiter.clone(),
+                certificates.clone(),
+            )));
         }
         for l in self.https {
-            tasks.push(tokio::spawn(https::run(l, shared.clone(), limiter.clone(), certificates.clone(), path.into())));
+            tasks.push(tokio::spawn(https::run(
+                l,
+                shared.clone(),
+                limiter.clone(),
+                certificates.clone(),
+                path.into(),
+            )));
         }
         for socket in self.quic {
-            let (shared, limiter, certificates) = (shared.clone(), limiter.clone(), certificates.clone());
+            let (shared, limiter, certificates) =
+                (shared.clone(), limiter.clone(), certificates.clone());
             tasks.push(tokio::spawn(async move {
                 if let Err(e) = quic::run(socket, shared, limiter, certificates).await {
                     tracing::error!(error = %e, "QUIC can not be served");

@@ -1,5 +1,6 @@
-//! The TCP front (RFC 7766): many queries on a connection, answered in order as they come, with a limit on everything.
-//! What is here also carries the encrypted fronts: their permits, their limits, and the talk on one connection.
+//! The TCP front (RFC 7766): many queries on a connection, answered in order as they come, with a
+//! limit on everything. What is here also carries the encrypted fronts: their permits, their
+//! limits, and the talk on one connection.
 
 use std::{
     cell::RefCell,
@@ -47,10 +48,14 @@ thread_local! {
     pub(super) static ANSWER: RefCell<Vec<u8>> = RefCell::new(vec![0; TCP_SIZE]);
 }
 
-/// Opens a listener. An IPv6 one is for IPv6 alone, as the UDP sockets are, so that `0.0.0.0` and `[::]` can stand side by
-/// side.
+/// Opens a listener. An IPv6 one is for IPv6 alone, as the UDP sockets are, so that `0.0.0.0` and
+/// `[::]` can stand side by side.
 pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
     if addr.is_ipv6() {
         set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
@@ -74,10 +79,14 @@ pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimit
 
 /// The name of a front's counters, such as `tcp-127.0.0.1:53`.
 pub(super) fn name(front: &str, addr: io::Result<SocketAddr>) -> String {
-    format!("{front}-{}", addr.map_or_else(|_| "?".into(), |a| a.to_string()))
+    format!(
+        "{front}-{}",
+        addr.map_or_else(|_| "?".into(), |a| a.to_string())
+    )
 }
 
-/// Takes connections until the task is dropped, each with a permit that it gets before a byte is read.
+/// Takes connections until the task is dropped, each with a permit that it gets before a byte is
+/// read.
 pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
     limiter: ConnectionLimiter,
@@ -87,7 +96,9 @@ pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
         limiter.settled().await;
         match listener.accept().await {
             Ok((stream, from)) => {
-                let Some(permit) = limiter.admit(from.ip()) else { continue };
+                let Some(permit) = limiter.admit(from.ip()) else {
+                    continue;
+                };
                 if stream.set_nodelay(true).is_ok() {
                     let work = serve(stream, from.ip().to_canonical(), permit.clone());
                     tokio::spawn(async move { permit.run(work).await });
@@ -121,9 +132,14 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         }
         let mut rest = &input[..];
         let is_whole = !matches!(split(rest), Ok(None));
-        let mut answering = if is_whole { Some(permit.begin_answer().ok_or_else(shed)?) } else { None };
+        let mut answering = if is_whole {
+            Some(permit.begin_answer().ok_or_else(shed)?)
+        } else {
+            None
+        };
         let mut waiting = 0;
-        // Whoever sends what is no query does not speak DNS; what was answered before is written all the same.
+        // Whoever sends what is no query does not speak DNS; what was answered before is written
+        // all the same.
         let sound = loop {
             let (query, tail) = match split(rest) {
                 Ok(Some(found)) => found,
@@ -144,14 +160,19 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
             }
             waiting += 1;
             if waiting % PIPELINE == 0 {
-                // A client that does not read gets no further answers: its queries wait in its own buffers.
+                // A client that does not read gets no further answers: its queries wait in its own
+                // buffers.
                 send(&mut stream, &output).await?;
                 output.clear();
             }
         };
         let used = input.len() - rest.len();
         input.drain(..used);
-        begun = if input.is_empty() { None } else { Some(begun.filter(|_| used == 0).unwrap_or_else(Instant::now)) };
+        begun = if input.is_empty() {
+            None
+        } else {
+            Some(begun.filter(|_| used == 0).unwrap_or_else(Instant::now))
+        };
         send(&mut stream, &output).await?;
         output.clear();
         drop(answering);
@@ -186,7 +207,9 @@ async fn transfer<S: AsyncWrite + Unpin>(
     stream: &mut S,
     permit: &Arc<ConnectionPermit>,
 ) -> io::Result<()> {
-    let Some(transfers) = &shared.transfers else { return Err(io::Error::other("transfers are not served here")) };
+    let Some(transfers) = &shared.transfers else {
+        return Err(io::Error::other("transfers are not served here"));
+    };
     if !permit.begin_transfer(TRANSFER_WAIT).await {
         tracing::info!(client = %peer.addr, "a transfer was refused: too many are under way");
         return Err(io::Error::other("too many transfers at the same time"));
@@ -197,19 +220,35 @@ async fn transfer<S: AsyncWrite + Unpin>(
         Ok(s) => {
             tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?begun.elapsed(), "transferred");
         }
-        Err(e) => tracing::info!(client = %peer.addr, error = %e, took = ?begun.elapsed(), "a transfer was cut off"),
+        Err(e) => {
+            tracing::info!(client = %peer.addr, error = %e, took = ?begun.elapsed(), "a transfer was cut off");
+        }
     }
-    if permit.end_transfer() { sent.map(drop) } else { Err(shed()) }
+    if permit.end_transfer() {
+        sent.map(drop)
+    } else {
+        Err(shed())
+    }
 }
 
 /// Answers a query behind what was answered before, unless it is a transfer.
-fn answer(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, output: &mut Vec<u8>) -> Kind {
+fn answer(
+    query: &[u8],
+    peer: Peer<'_>,
+    shared: &Shared,
+    counters: &Worker,
+    output: &mut Vec<u8>,
+) -> Kind {
     ANSWER.with_borrow_mut(|buffer| {
         let outcome = respond(&shared.published.load(), query, peer, wall(), buffer);
         let mut totals = Totals::default();
         count(&mut totals, &outcome, query.len());
         counters.of(outcome.zone).add(&totals);
-        let notified = if notify::is_one(query) { shared.notify(query, peer.addr) } else { None };
+        let notified = if notify::is_one(query) {
+            shared.notify(query, peer.addr)
+        } else {
+            None
+        };
         let reply = notified.as_deref().unwrap_or(&buffer[..outcome.len]);
         if !reply.is_empty() && outcome.kind != Kind::Transfer {
             output.extend((reply.len() as u16).to_be_bytes());
@@ -221,10 +260,15 @@ fn answer(query: &[u8], peer: Peer<'_>, shared: &Shared, counters: &Worker, outp
 
 /// The first whole message of what was read, and what follows it.
 fn split(bytes: &[u8]) -> io::Result<Option<(&[u8], &[u8])>> {
-    let Some((len, rest)) = bytes.split_first_chunk::<2>() else { return Ok(None) };
+    let Some((len, rest)) = bytes.split_first_chunk::<2>() else {
+        return Ok(None);
+    };
     let len = usize::from(u16::from_be_bytes(*len));
     if len > READ {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a query of this length is none"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a query of this length is none",
+        ));
     }
     Ok(rest.split_at_checked(len))
 }
@@ -239,7 +283,10 @@ mod tests {
     };
 
     fn shared() -> Shared {
-        let snapshot = Snapshot { sound: true, ..Snapshot::default() };
+        let snapshot = Snapshot {
+            sound: true,
+            ..Snapshot::default()
+        };
         Shared {
             published: Arc::new(Published::new(snapshot)),
             metrics: Arc::new(Metrics::default()),
@@ -251,11 +298,16 @@ mod tests {
 
     /// A framed query that is refused, since there are no zones.
     fn query(id: u8) -> Vec<u8> {
-        vec![0, 19, 0, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1]
+        vec![
+            0, 19, 0, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1,
+        ]
     }
 
     async fn reply(s: &mut TcpStream) -> Option<Vec<u8>> {
-        let len = timeout(Duration::from_secs(3), s.read_u16()).await.ok()?.ok()?;
+        let len = timeout(Duration::from_secs(3), s.read_u16())
+            .await
+            .ok()?
+            .ok()?;
         let mut out = vec![0; usize::from(len)];
         s.read_exact(&mut out).await.ok()?;
         Some(out)
@@ -265,7 +317,10 @@ mod tests {
     async fn both_wildcard_addresses_listen_on_one_port() {
         let four = bind("0.0.0.0:0".parse().unwrap()).unwrap();
         let port = four.local_addr().unwrap().port();
-        match bind(SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port)) {
+        match bind(SocketAddr::new(
+            std::net::Ipv6Addr::UNSPECIFIED.into(),
+            port,
+        )) {
             Ok(six) => assert_eq!(six.local_addr().unwrap().port(), port),
             Err(e) => assert!(crate::serve::sys::is_missing(&e), "{e}"),
         }
@@ -278,7 +333,10 @@ mod tests {
     #[tokio::test]
     async fn all_listeners_share_the_connections_of_a_client() {
         let limiter = limiter(2048);
-        let listeners = [bind("127.0.0.1:0".parse().unwrap()).unwrap(), bind("127.0.0.1:0".parse().unwrap()).unwrap()];
+        let listeners = [
+            bind("127.0.0.1:0".parse().unwrap()).unwrap(),
+            bind("127.0.0.1:0".parse().unwrap()).unwrap(),
+        ];
         let addrs = listeners.each_ref().map(|l| l.local_addr().unwrap());
         for l in listeners {
             tokio::spawn(run(l, shared(), limiter.clone()));
@@ -290,10 +348,22 @@ mod tests {
             assert!(reply(&mut s).await.is_some(), "{i}: a new one is answered");
             open.push(s);
         }
-        assert_eq!((limiter.stats().open, limiter.stats().shed_of_share), (64, 10));
+        assert_eq!(
+            (limiter.stats().open, limiter.stats().shed_of_share),
+            (64, 10)
+        );
         for (i, s) in open.iter_mut().enumerate() {
-            let closed = timeout(Duration::from_millis(if i < 10 { 3000 } else { 1 }), s.read_u8()).await.is_ok();
-            assert_eq!(closed, i < 10, "{i}: those that were idle longest are closed");
+            let closed = timeout(
+                Duration::from_millis(if i < 10 { 3000 } else { 1 }),
+                s.read_u8(),
+            )
+            .await
+            .is_ok();
+            assert_eq!(
+                closed,
+                i < 10,
+                "{i}: those that were idle longest are closed"
+            );
         }
         drop(open);
         for _ in 0..50 {
@@ -310,14 +380,26 @@ mod tests {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(run(listener, shared(), limiter(2048)));
-        for bad in [&[0xff, 0xff, 0][..], &[0, 3, 1, 2, 3], &[0, 12, 0, 1, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
+        for bad in [
+            &[0xff, 0xff, 0][..],
+            &[0, 3, 1, 2, 3],
+            &[0, 12, 0, 1, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ] {
             let mut s = TcpStream::connect(addr).await.unwrap();
-            s.write_all(&[&query(1)[..], &query(2), bad].concat()).await.unwrap();
+            s.write_all(&[&query(1)[..], &query(2), bad].concat())
+                .await
+                .unwrap();
             for id in [1, 2] {
                 let got = reply(&mut s).await.unwrap();
                 assert_eq!((got[1], got[3] & 15), (id, 5));
             }
-            assert!(matches!(timeout(Duration::from_secs(3), s.read_u8()).await, Ok(Err(_))), "closed");
+            assert!(
+                matches!(
+                    timeout(Duration::from_secs(3), s.read_u8()).await,
+                    Ok(Err(_))
+                ),
+                "closed"
+            );
         }
     }
 

@@ -1,8 +1,10 @@
-//! The TLS front: DoT (RFC 7858) and transfers over TLS (XoT, RFC 9103), the talk of the TCP front on an encrypted stream.
+//! The TLS front: DoT (RFC 7858) and transfers over TLS (XoT, RFC 9103), the talk of the TCP front
+//! on an encrypted stream.
 //!
-//! The protocol name `dot` is agreed on (ALPN) with every client that offers it, and RFC 9103 section 7.1 wants it of
-//! transfers; a client that offers others alone is refused in the handshake. One that offers none is served, since DoT is
-//! older than its name (RFC 7858 knows none): it has the rights of a client on TCP, and no fewer.
+//! The protocol name `dot` is agreed on (ALPN) with every client that offers it, and RFC 9103
+//! section 7.1 wants it of transfers; a client that offers others alone is refused in the
+//! handshake. One that offers none is served, since DoT is older than its name (RFC 7858 knows
+//! none): it has the rights of a client on TCP, and no fewer.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -25,13 +27,25 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 const MAX_NAMES: usize = 64;
 
 /// Takes connections until the task is dropped.
-pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimiter, certificates: Arc<Certificates>) {
-    let counters = shared.metrics.worker(&tcp::name("tls", listener.local_addr()));
+pub async fn run(
+    listener: TcpListener,
+    shared: Shared,
+    limiter: ConnectionLimiter,
+    certificates: Arc<Certificates>,
+) {
+    let counters = shared
+        .metrics
+        .worker(&tcp::name("tls", listener.local_addr()));
     let serve = move |stream, addr, permit: Arc<ConnectionPermit>| {
         let (shared, counters, ready) = (shared.clone(), counters.clone(), certificates.ready());
         async move {
-            let Ok((mut stream, names)) = greet(stream, &ready).await else { return };
-            let peer = Peer { names: &names, ..Peer::tcp(addr) };
+            let Ok((mut stream, names)) = greet(stream, &ready).await else {
+                return;
+            };
+            let peer = Peer {
+                names: &names,
+                ..Peer::tcp(addr)
+            };
             let _ = tcp::connection(&mut stream, peer, &shared, &counters, &permit).await;
             // close_notify: the client knows then that nothing was cut off (RFC 8446 section 6.1).
             let _ = timeout(HANDSHAKE, stream.shutdown()).await;
@@ -41,9 +55,20 @@ pub async fn run(listener: TcpListener, shared: Shared, limiter: ConnectionLimit
 }
 
 /// The handshake, and the names that the client has proved to have.
-async fn greet<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ready: &Ready) -> io::Result<(TlsStream<S>, Vec<String>)> {
-    let stream = timeout(HANDSHAKE, TlsAcceptor::from(ready.tls.clone()).accept(stream)).await??;
-    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    ready: &Ready,
+) -> io::Result<(TlsStream<S>, Vec<String>)> {
+    let stream = timeout(
+        HANDSHAKE,
+        TlsAcceptor::from(ready.tls.clone()).accept(stream),
+    )
+    .await??;
+    let shown = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|chain| chain.first());
     let names = shown.map_or_else(Vec::new, names);
     Ok((stream, names))
 }
@@ -51,7 +76,11 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ready: &Ready) -> i
 /// The DNS names of a certificate (its subjectAltName), in small letters.
 fn names(certificate: &CertificateDer) -> Vec<String> {
     match webpki::EndEntityCert::try_from(certificate) {
-        Ok(c) => c.valid_dns_names().take(MAX_NAMES).map(str::to_ascii_lowercase).collect(),
+        Ok(c) => c
+            .valid_dns_names()
+            .take(MAX_NAMES)
+            .map(str::to_ascii_lowercase)
+            .collect(),
         Err(_) => Vec::new(),
     }
 }
@@ -75,26 +104,50 @@ mod tests {
         let mut roots = RootCertStore::empty();
         roots.add(ca.der().clone()).unwrap();
         let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]).unwrap();
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .unwrap();
         let builder = builder.with_root_certificates(roots);
         let mut config = match shown {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).map(|c| c.unwrap()).collect();
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+                let chain = CertificateDer::pem_slice_iter(certificate.as_bytes())
+                    .map(|c| c.unwrap())
+                    .collect();
+                builder
+                    .with_client_auth_cert(
+                        chain,
+                        PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+                    )
+                    .unwrap()
             }
         };
         config.alpn_protocols = alpn.iter().map(|a| a.as_bytes().to_vec()).collect();
         config
     }
 
-    /// The handshake of both sides: the names we see and the protocol name the client got, or our error.
-    async fn talk(ready: &Ready, config: ClientConfig) -> Result<(Vec<String>, Option<Vec<u8>>), String> {
+    /// The handshake of both sides: the names we see and the protocol name the client got, or our
+    /// error.
+    async fn talk(
+        ready: &Ready,
+        config: ClientConfig,
+    ) -> Result<(Vec<String>, Option<Vec<u8>>), String> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let connector = TlsConnector::from(Arc::new(config));
-        let (ours, theirs) = tokio::join!(greet(ours, ready), connector.connect("ns.example".try_into().unwrap(), theirs));
+        let (ours, theirs) = tokio::join!(
+            greet(ours, ready),
+            connector.connect("ns.example".try_into().unwrap(), theirs)
+        );
         let names = ours.map_err(|e| e.to_string())?.1;
-        Ok((names, theirs.map_err(|e| e.to_string())?.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)))
+        Ok((
+            names,
+            theirs
+                .map_err(|e| e.to_string())?
+                .get_ref()
+                .1
+                .alpn_protocol()
+                .map(<[u8]>::to_vec),
+        ))
     }
 
     #[tokio::test]
@@ -108,11 +161,22 @@ mod tests {
             async move { talk(ready, config).await.map(|t| t.0) }
         };
         assert_eq!(
-            names(Some(issue(&ca, &["Mirror.example", "m2.example", "192.0.2.1"]))).await.unwrap(),
+            names(Some(issue(
+                &ca,
+                &["Mirror.example", "m2.example", "192.0.2.1"]
+            )))
+            .await
+            .unwrap(),
             ["mirror.example", "m2.example"]
         );
-        assert_eq!(names(None).await.unwrap(), Vec::<String>::new(), "asked for, not demanded");
-        let e = names(Some(issue(&stranger, &["mirror.example"]))).await.unwrap_err();
+        assert_eq!(
+            names(None).await.unwrap(),
+            Vec::<String>::new(),
+            "asked for, not demanded"
+        );
+        let e = names(Some(issue(&stranger, &["mirror.example"])))
+            .await
+            .unwrap_err();
         assert!(e.contains("certificate"), "{e}");
     }
 

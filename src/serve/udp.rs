@@ -1,7 +1,7 @@
 //! UDP workers: one thread and one SO_REUSEPORT socket each, `recvmmsg` → [`respond`] → `sendmmsg`.
 //!
-//! A worker shares nothing but the published snapshot, which it loads once for a batch. All `unsafe` code of the data
-//! path is in this file.
+//! A worker shares nothing but the published snapshot, which it loads once for a batch. All
+//! `unsafe` code of the data path is in this file.
 
 use std::{
     io,
@@ -22,8 +22,8 @@ use crate::{
 
 /// Datagrams of one system call.
 const BATCH: usize = 64;
-/// Room for a query; a longer datagram is cut and answered FORMERR. An odd number of cache lines, so that the buffers do
-/// not crowd into the same few sets of the cache.
+/// Room for a query; a longer datagram is cut and answered FORMERR. An odd number of cache lines,
+/// so that the buffers do not crowd into the same few sets of the cache.
 const QUERY: usize = 21 * 64;
 /// Room for the packet information that comes with a datagram: an IPv6 one and its header.
 const CONTROL: usize = 64;
@@ -33,15 +33,21 @@ const BUFFER: libc::c_int = 4 << 20;
 const LATER: usize = 64;
 /// How long a worker waits for a datagram before it looks whether to stop.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(250);
-/// How long a worker pauses after an error of its socket; twice as long after each further one, up to [`PATIENCE`].
+/// How long a worker pauses after an error of its socket; twice as long after each further one, up
+/// to [`PATIENCE`].
 const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_micros(100);
 /// Errors in a row after which the log says so.
 const LASTING_ERRORS: u32 = 16;
 
 /// Opens a worker's socket.
 pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
-    let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    // SAFETY: plain system calls; the descriptor is owned by the socket at once and so closed on every way out.
+    let family = if addr.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
+    // SAFETY: plain system calls; the descriptor is owned by the socket at once and so closed on
+    // every way out.
     let socket = unsafe {
         let fd = libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
         if fd < 0 {
@@ -52,18 +58,32 @@ pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     // With the privilege (CAP_NET_ADMIN) past the system's limit, else up to it.
-    for (force, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
-        let _ = set(&socket, libc::SOL_SOCKET, force, BUFFER).or_else(|_| set(&socket, libc::SOL_SOCKET, plain, BUFFER));
+    for (force, plain) in [
+        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
+        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
+    ] {
+        let _ = set(&socket, libc::SOL_SOCKET, force, BUFFER)
+            .or_else(|_| set(&socket, libc::SOL_SOCKET, plain, BUFFER));
     }
     if addr.is_ipv4() {
         // Replies may be fragmented rather than shrink to what a forged ICMP message says.
-        set(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT)?;
+        set(
+            &socket,
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_OMIT,
+        )?;
         if addr.ip().is_unspecified() {
             set(&socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
         }
     } else {
         set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
-        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT)?;
+        set(
+            &socket,
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_OMIT,
+        )?;
         if addr.ip().is_unspecified() {
             set(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
         }
@@ -81,7 +101,8 @@ fn to_storage(addr: SocketAddr) -> (sockaddr_storage, socklen_t) {
     let mut storage: sockaddr_storage = unsafe { zeroed() };
     match addr {
         SocketAddr::V4(a) => {
-            // SAFETY: the storage is large and aligned enough for every address family, by its definition.
+            // SAFETY: the storage is large and aligned enough for every address family, by its
+            // definition.
             let to = unsafe { &mut *addr_of_mut!(storage).cast::<sockaddr_in>() };
             to.sin_family = libc::AF_INET as libc::sa_family_t;
             to.sin_port = a.port().to_be();
@@ -122,8 +143,9 @@ fn peer_of(from: &sockaddr_storage) -> Option<IpAddr> {
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL]);
 
-/// A worker's buffers, one of a kind for each message of a batch. The message headers point into the other fields, which
-/// never grow, so that their places on the heap never move (a `Box` would claim that nobody else points into it).
+/// A worker's buffers, one of a kind for each message of a batch. The message headers point into
+/// the other fields, which never grow, so that their places on the heap never move (a `Box` would
+/// claim that nobody else points into it).
 struct Buffers {
     queries: Vec<[u8; QUERY]>,
     answers: Vec<[u8; UDP_SIZE]>,
@@ -139,7 +161,8 @@ struct Buffers {
 impl Buffers {
     fn new(info: bool) -> Buffers {
         // SAFETY: all zeros is a valid value of these plain C structures.
-        let (storage, vector, header) = unsafe { (zeroed(), zeroed::<iovec>(), zeroed::<mmsghdr>()) };
+        let (storage, vector, header) =
+            unsafe { (zeroed(), zeroed::<iovec>(), zeroed::<mmsghdr>()) };
         let mut b = Buffers {
             queries: vec![[0; QUERY]; BATCH],
             answers: vec![[0; UDP_SIZE]; BATCH],
@@ -151,7 +174,10 @@ impl Buffers {
             info,
         };
         for i in 0..BATCH {
-            b.vectors[i] = iovec { iov_base: b.queries[i].as_mut_ptr().cast(), iov_len: QUERY };
+            b.vectors[i] = iovec {
+                iov_base: b.queries[i].as_mut_ptr().cast(),
+                iov_len: QUERY,
+            };
             let h = &mut b.incoming[i].msg_hdr;
             h.msg_name = addr_of_mut!(b.from[i]).cast();
             h.msg_iov = &mut b.vectors[i];
@@ -176,7 +202,10 @@ impl Buffers {
     #[inline]
     fn ready(&mut self, n: usize, i: usize, len: usize) {
         let v = &mut self.vectors[BATCH + n];
-        *v = iovec { iov_base: self.answers[n].as_mut_ptr().cast(), iov_len: len };
+        *v = iovec {
+            iov_base: self.answers[n].as_mut_ptr().cast(),
+            iov_len: len,
+        };
         let from = self.incoming[i].msg_hdr;
         let h = &mut self.outgoing[n].msg_hdr;
         h.msg_iov = v;
@@ -189,10 +218,11 @@ impl Buffers {
     }
 }
 
-/// Leaves the packet information as it came, so that the answer leaves from the address that was asked; but not the
-/// interface, which routing decides.
+/// Leaves the packet information as it came, so that the answer leaves from the address that was
+/// asked; but not the interface, which routing decides.
 fn keep_source(h: &mut libc::msghdr) {
-    // SAFETY: the kernel wrote well-formed control messages of `msg_controllen` bytes, and the macros stay inside them.
+    // SAFETY: the kernel wrote well-formed control messages of `msg_controllen` bytes, and the
+    // macros stay inside them.
     unsafe {
         let c: *mut cmsghdr = libc::CMSG_FIRSTHDR(h);
         if c.is_null() {
@@ -206,7 +236,8 @@ fn keep_source(h: &mut libc::msghdr) {
             }
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 let info = libc::CMSG_DATA(c).cast::<libc::in6_pktinfo>();
-                let link_local = (*info).ipi6_addr.s6_addr[0] == 0xfe && (*info).ipi6_addr.s6_addr[1] & 0xc0 == 0x80;
+                let link_local = (*info).ipi6_addr.s6_addr[0] == 0xfe
+                    && (*info).ipi6_addr.s6_addr[1] & 0xc0 == 0x80;
                 if !link_local {
                     (*info).ipi6_ifindex = 0;
                 }
@@ -216,8 +247,8 @@ fn keep_source(h: &mut libc::msghdr) {
     }
 }
 
-/// A request for a difference, to be answered from the store, or a NOTIFY; and its reply where that is not to be had: the
-/// current SOA alone, or NOTIMP.
+/// A request for a difference, to be answered from the store, or a NOTIFY; and its reply where that
+/// is not to be had: the current SOA alone, or NOTIMP.
 struct Later {
     query: Vec<u8>,
     plain: Vec<u8>,
@@ -231,7 +262,11 @@ struct Later {
 impl Later {
     fn new(b: &Buffers, i: usize, query: &[u8], plain: &[u8], addr: IpAddr) -> Later {
         let h = &b.incoming[i].msg_hdr;
-        let control_len = if b.info { h.msg_controllen.min(CONTROL) } else { 0 };
+        let control_len = if b.info {
+            h.msg_controllen.min(CONTROL)
+        } else {
+            0
+        };
         Later {
             query: query.into(),
             plain: plain.into(),
@@ -245,19 +280,27 @@ impl Later {
 
     fn answer(mut self, fd: libc::c_int, shared: &Shared) {
         let mut room = crate::dns::query::Room::default();
-        let limit = crate::dns::query::Query::parse(&self.query, &mut room).map_or(0, |q| q.udp_limit());
+        let limit =
+            crate::dns::query::Query::parse(&self.query, &mut room).map_or(0, |q| q.udp_limit());
         let whole = match notify::is_one(&self.query) {
             true => shared.notify(&self.query, self.addr),
-            false => shared.transfers.as_ref().and_then(|t| t.datagram(&self.query, Peer::udp(self.addr), limit)),
+            false => shared
+                .transfers
+                .as_ref()
+                .and_then(|t| t.datagram(&self.query, Peer::udp(self.addr), limit)),
         };
         let mut reply = whole.unwrap_or_else(|| std::mem::take(&mut self.plain));
-        let mut v = iovec { iov_base: reply.as_mut_ptr().cast(), iov_len: reply.len() };
+        let mut v = iovec {
+            iov_base: reply.as_mut_ptr().cast(),
+            iov_len: reply.len(),
+        };
         // SAFETY: all zeros is a valid value of this plain C structure.
         let mut h: libc::msghdr = unsafe { zeroed() };
         (h.msg_name, h.msg_namelen) = (addr_of_mut!(self.from).cast(), self.from_len);
         (h.msg_iov, h.msg_iovlen) = (&mut v, 1);
         if self.control_len > 0 {
-            (h.msg_control, h.msg_controllen) = (self.control.0.as_mut_ptr().cast(), self.control_len as _);
+            (h.msg_control, h.msg_controllen) =
+                (self.control.0.as_mut_ptr().cast(), self.control_len as _);
             keep_source(&mut h);
         }
         // SAFETY: the header points to values that live longer than the call.
@@ -279,7 +322,12 @@ pub fn run(socket: &UdpSocket, shared: &Shared, name: &str) -> io::Result<()> {
     })
 }
 
-fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc::SyncSender<Later>) -> io::Result<()> {
+fn work(
+    socket: &UdpSocket,
+    shared: &Shared,
+    name: &str,
+    later: &std::sync::mpsc::SyncSender<Later>,
+) -> io::Result<()> {
     let counters = shared.metrics.worker(name);
     let info = socket.local_addr()?.ip().is_unspecified();
     let mut b = Buffers::new(info);
@@ -289,7 +337,15 @@ fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc
     let mut errors = ReceiveErrors::default();
     while !shared.stop.load(Ordering::Relaxed) {
         // SAFETY: every header points into the buffers of `b`, which live longer than the call.
-        let got = unsafe { libc::recvmmsg(fd, b.incoming.as_mut_ptr(), BATCH as u32, libc::MSG_WAITFORONE, null_mut()) };
+        let got = unsafe {
+            libc::recvmmsg(
+                fd,
+                b.incoming.as_mut_ptr(),
+                BATCH as u32,
+                libc::MSG_WAITFORONE,
+                null_mut(),
+            )
+        };
         if got <= 0 {
             errors.wait(&io::Error::last_os_error(), name);
             continue;
@@ -310,14 +366,28 @@ fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc
         let mut n = 0;
         for i in 0..got {
             let len = b.incoming[i].msg_len as usize;
-            let Some(addr) = peer_of(&b.from[i]) else { continue };
-            let outcome = respond(&snapshot, &b.queries[i][..len.min(QUERY)], Peer::udp(addr), now, &mut b.answers[n][..]);
+            let Some(addr) = peer_of(&b.from[i]) else {
+                continue;
+            };
+            let outcome = respond(
+                &snapshot,
+                &b.queries[i][..len.min(QUERY)],
+                Peer::udp(addr),
+                now,
+                &mut b.answers[n][..],
+            );
             let place = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
             count(&mut totals[place], &outcome, len);
             used[place] = true;
-            if outcome.kind == Kind::Transfer || outcome.kind == Kind::Malformed && notify::is_one(&b.queries[i][..len.min(QUERY)]) {
+            if outcome.kind == Kind::Transfer
+                || outcome.kind == Kind::Malformed
+                    && notify::is_one(&b.queries[i][..len.min(QUERY)])
+            {
                 let query = &b.queries[i][..len.min(QUERY)];
-                if later.try_send(Later::new(&b, i, query, &b.answers[n][..outcome.len], addr)).is_ok() {
+                if later
+                    .try_send(Later::new(&b, i, query, &b.answers[n][..outcome.len], addr))
+                    .is_ok()
+                {
                     continue;
                 }
             }
@@ -338,8 +408,8 @@ fn work(socket: &UdpSocket, shared: &Shared, name: &str, later: &std::sync::mpsc
     Ok(())
 }
 
-/// Errors of `recvmmsg` in a row. One may be that of an earlier answer; a socket that has them all the time must not keep a core
-/// busy, and is tried again all the same: the fault may pass.
+/// Errors of `recvmmsg` in a row. One may be that of an earlier answer; a socket that has them all
+/// the time must not keep a core busy, and is tried again all the same: the fault may pass.
 #[derive(Default)]
 struct ReceiveErrors {
     count: u32,
@@ -349,7 +419,10 @@ impl ReceiveErrors {
     #[cold]
     fn wait(&mut self, e: &io::Error, name: &str) {
         // Nothing came in time, or a signal did.
-        if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+        if matches!(
+            e.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+        ) {
             return;
         }
         self.count = self.count.saturating_add(1);
@@ -378,7 +451,8 @@ mod tests {
     use super::*;
     use crate::{index::Published, metrics::Metrics};
 
-    /// More than one batch, on a plain and on a wildcard address: every query gets the answer that belongs to it.
+    /// More than one batch, on a plain and on a wildcard address: every query gets the answer that
+    /// belongs to it.
     #[test]
     fn answers_go_back_to_who_asked() {
         for addr in ["127.0.0.1:0", "0.0.0.0:0"] {
@@ -395,11 +469,22 @@ mod tests {
                 let shared = shared.clone();
                 move || run(&socket, &shared, "udp-0")
             });
-            let clients: Vec<_> = (0..4).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+            let clients: Vec<_> = (0..4)
+                .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
+                .collect();
             for (c, client) in clients.iter().enumerate() {
-                client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                client
+                    .set_read_timeout(Some(Duration::from_secs(5)))
+                    .unwrap();
                 for id in 0..40 {
-                    client.send_to(&[c as u8, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1], to).unwrap();
+                    client
+                        .send_to(
+                            &[
+                                c as u8, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1,
+                            ],
+                            to,
+                        )
+                        .unwrap();
                 }
             }
             for (c, client) in clients.iter().enumerate() {
@@ -430,14 +515,18 @@ mod tests {
             notified: None,
             stop: Arc::default(),
         };
-        // A socket that listens for TCP has an address, and nothing can be received from it: ENOTCONN, each time.
+        // A socket that listens for TCP has an address, and nothing can be received from it:
+        // ENOTCONN, each time.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = UdpSocket::from(std::os::fd::OwnedFd::from(listener));
         let worker = std::thread::spawn({
             let shared = shared.clone();
             move || {
                 run(&socket, &shared, "udp-0").unwrap();
-                let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+                let mut t = libc::timespec {
+                    tv_sec: 0,
+                    tv_nsec: 0,
+                };
                 // SAFETY: `t` is a valid place for the result.
                 unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t) };
                 Duration::new(t.tv_sec as u64, t.tv_nsec as u32)

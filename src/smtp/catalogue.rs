@@ -1,5 +1,5 @@
-//! The relay tests as data: `catalogue.toml`, and an operator's own file beside it. One table, from which the tester sends,
-//! which `/v1/tests` shows, and which [`super::lint`] checks.
+//! The relay tests as data: `catalogue.toml`, and an operator's own file beside it. One table, from
+//! which the tester sends, which `/v1/tests` shows, and which [`super::lint`] checks.
 
 use std::net::IpAddr;
 
@@ -38,12 +38,15 @@ pub enum Run {
     OptIn,
     /// Only against hosts of one's own.
     Lab,
-    /// It has stopped old servers: only where the operator has named it, and never past a greeting of those.
+    /// It has stopped old servers: only where the operator has named it, and never past a greeting
+    /// of those.
     Danger,
 }
 
 /// The port that a test goes to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Port {
     /// 25, or the port that the job names.
@@ -123,7 +126,9 @@ impl Catalogue {
     /// Reads `[[test]]` tables. The error names the line.
     pub fn read(text: &str) -> Result<Catalogue, String> {
         let file: File = toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(0, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+            let line = e.span().map_or(0, |s| {
+                text[..s.start.min(text.len())].matches('\n').count() + 1
+            });
             format!("line {line}: {}", e.message())
         })?;
         Ok(Catalogue(file.test))
@@ -134,7 +139,9 @@ impl Catalogue {
         self.0.extend(more.0);
         let messages: usize = self.0.iter().map(|t| t.to.len()).sum();
         if messages > MAX_MESSAGES {
-            return Err(format!("the tests are {messages} messages; at most {MAX_MESSAGES} are sent to a host"));
+            return Err(format!(
+                "the tests are {messages} messages; at most {MAX_MESSAGES} are sent to a host"
+            ));
         }
         for (i, t) in self.0.iter().enumerate() {
             super::lint::check(t).map_err(|e| format!("test `{}`: {e}", t.name))?;
@@ -150,17 +157,29 @@ impl Catalogue {
         self.0.iter().find(|t| t.name == name)
     }
 
-    /// Those that are run against a target where the operator has named `chosen`, or just the ones in `only`.
-    pub fn chosen<'a>(&'a self, target: IpAddr, chosen: &'a [String], only: &'a [String], own: bool) -> Vec<&'a Test> {
+    /// Those that are run against a target where the operator has named `chosen`, or just the ones
+    /// in `only`.
+    pub fn chosen<'a>(
+        &'a self,
+        target: IpAddr,
+        chosen: &'a [String],
+        only: &'a [String],
+        own: bool,
+    ) -> Vec<&'a Test> {
         let wanted = |t: &&Test| match t.run {
-            // Naming a test does not make it harmless: what is opt-in stays the operator's word, but on hosts of one's own.
+            // Naming a test does not make it harmless: what is opt-in stays the operator's word,
+            // but on hosts of one's own.
             _ if !only.is_empty() && !only.contains(&t.name) => false,
             _ if !only.is_empty() && own => true,
             Run::Live => true,
             Run::OptIn | Run::Danger => chosen.contains(&t.name),
             Run::Lab => own && chosen.contains(&t.name),
         };
-        self.0.iter().filter(|t| t.group != Group::Ipv6 || target.is_ipv6()).filter(wanted).collect()
+        self.0
+            .iter()
+            .filter(|t| t.group != Group::Ipv6 || target.is_ipv6())
+            .filter(wanted)
+            .collect()
     }
 }
 
@@ -225,21 +244,42 @@ impl Names {
                 rest = after;
                 continue;
             }
-            let Some((key, after)) = after.split_once('}') else { return Err("a brace that is never closed") };
+            let Some((key, after)) = after.split_once('}') else {
+                return Err("a brace that is never closed");
+            };
             match key {
                 "u" => out.push_str(token),
                 "s" => out.push_str(back),
                 "d" => out.push_str(&self.domain),
                 "D" => out.push_str(&format!("{}.", self.domain.to_ascii_uppercase())),
                 "X" => out.push_str(&self.domain.replace('.', "+2E")),
-                "e" => out.push_str(self.foreign.as_deref().ok_or("no second domain is configured ([probe] foreign)")?),
+                "e" => out.push_str(
+                    self.foreign
+                        .as_deref()
+                        .ok_or("no second domain is configured ([probe] foreign)")?,
+                ),
                 "r" => out.push_str(&format!("x{}", token.get(1..12).unwrap_or("none"))),
-                "R" => out.push_str(self.relay.as_deref().ok_or("no name of the relay points at its address")?),
-                "L" => out.push_str(self.hosted.as_deref().ok_or("no domain is known whose MX is the relay")?),
+                "R" => out.push_str(
+                    self.relay
+                        .as_deref()
+                        .ok_or("no name of the relay points at its address")?,
+                ),
+                "L" => out.push_str(
+                    self.hosted
+                        .as_deref()
+                        .ok_or("no domain is known whose MX is the relay")?,
+                ),
                 "I" => out.push_str(&literal(self.target)),
                 "i" => out.push_str(&self.target.to_string()),
-                "C" => out.push_str(&literal(self.collector.ok_or("the collector has no address to be named by")?)),
-                "v" => out.push_str(self.user.as_deref().ok_or("no user of the relay is known from evidence")?),
+                "C" => out.push_str(&literal(
+                    self.collector
+                        .ok_or("the collector has no address to be named by")?,
+                )),
+                "v" => out.push_str(
+                    self.user
+                        .as_deref()
+                        .ok_or("no user of the relay is known from evidence")?,
+                ),
                 _ => return Err("a brace with a name that is none"),
             }
             rest = after;
@@ -248,8 +288,9 @@ impl Names {
         Ok(out)
     }
 
-    /// The messages of a test. `turn` alternates the sender of the group "recipient"; `plain` sends from our own domain
-    /// instead, to tell the recipient's form from the sender's. The error says why the test is skipped.
+    /// The messages of a test. `turn` alternates the sender of the group "recipient"; `plain` sends
+    /// from our own domain instead, to tell the recipient's form from the sender's. The error says
+    /// why the test is skipped.
     pub fn envelopes(
         &self,
         test: &Test,
@@ -274,7 +315,11 @@ impl Names {
             let fill = |form: &str| self.fill(form, &u, &s);
             let first = test.first.as_deref().map(fill).transpose()?;
             let probe = usize::from(first.is_some());
-            let to = first.into_iter().chain([fill(form)?]).chain(test.last.as_deref().map(fill).transpose()?).collect();
+            let to = first
+                .into_iter()
+                .chain([fill(form)?])
+                .chain(test.last.as_deref().map(fill).transpose()?)
+                .collect();
             let envelope = Envelope {
                 test: test.name.clone(),
                 hello: hello.clone(),
@@ -310,35 +355,89 @@ pub(super) mod tests {
     #[test]
     fn the_standard_catalogue_is_whole() {
         let c = Catalogue::read(STANDARD).unwrap();
-        assert_eq!(c.clone().with(Catalogue(Vec::new())).map(|c| c.0.len()), Ok(c.0.len()), "every test passes the linter");
-        let expected: Vec<String> = (1..=17).chain(20..=49).map(|n| format!("E{n:02}")).collect();
-        let there: Vec<&str> = c.0.iter().map(|t| t.id.as_str()).filter(|i| i.starts_with('E')).collect();
+        assert_eq!(
+            c.clone().with(Catalogue(Vec::new())).map(|c| c.0.len()),
+            Ok(c.0.len()),
+            "every test passes the linter"
+        );
+        let expected: Vec<String> = (1..=17)
+            .chain(20..=49)
+            .map(|n| format!("E{n:02}"))
+            .collect();
+        let there: Vec<&str> =
+            c.0.iter()
+                .map(|t| t.id.as_str())
+                .filter(|i| i.starts_with('E'))
+                .collect();
         assert_eq!(there, expected, "E18 and E19 are not in the literature");
         for t in &c.0 {
-            let made = names().envelopes(t, 0, false, || ("t".repeat(27), "b".repeat(27))).unwrap();
-            assert!(!made.is_empty() && made.iter().all(|(_, e)| !e.from.contains('{') && e.to.iter().all(|r| !r.contains('{'))));
+            let made = names()
+                .envelopes(t, 0, false, || ("t".repeat(27), "b".repeat(27)))
+                .unwrap();
+            assert!(
+                !made.is_empty()
+                    && made.iter().all(
+                        |(_, e)| !e.from.contains('{') && e.to.iter().all(|r| !r.contains('{'))
+                    )
+            );
         }
-        let percent = names().envelopes(c.get("percent-at-name").unwrap(), 0, false, || ("tok".into(), "ret".into())).unwrap();
+        let percent = names()
+            .envelopes(c.get("percent-at-name").unwrap(), 0, false, || {
+                ("tok".into(), "ret".into())
+            })
+            .unwrap();
         assert_eq!(
             (percent[0].1.from.as_str(), percent[0].1.to[0].as_str()),
-            ("<ret@mail.relay.example>", "<tok%probe.example@mail.relay.example>")
+            (
+                "<ret@mail.relay.example>",
+                "<tok%probe.example@mail.relay.example>"
+            )
         );
-        assert_eq!(names().fill("<a{{b@{d}>", "tok", "ret").as_deref(), Ok("<a{b@probe.example>"));
-        let turned = names().envelopes(c.get("percent-at-name").unwrap(), 1, false, || ("tok".into(), "ret".into())).unwrap();
+        assert_eq!(
+            names().fill("<a{{b@{d}>", "tok", "ret").as_deref(),
+            Ok("<a{b@probe.example>")
+        );
+        let turned = names()
+            .envelopes(c.get("percent-at-name").unwrap(), 1, false, || {
+                ("tok".into(), "ret".into())
+            })
+            .unwrap();
         assert_eq!(turned[0].1.from, "<ret@[192.0.2.1]>");
-        let encapsulated = names().envelopes(c.get("encapsulated-smtp").unwrap(), 0, true, || ("tok".into(), "ret".into())).unwrap();
-        assert_eq!(encapsulated[0].1.to[0], "<IMCEASMTP-tok+40probe+2Eexample@relay.example>");
+        let encapsulated = names()
+            .envelopes(c.get("encapsulated-smtp").unwrap(), 0, true, || {
+                ("tok".into(), "ret".into())
+            })
+            .unwrap();
+        assert_eq!(
+            encapsulated[0].1.to[0],
+            "<IMCEASMTP-tok+40probe+2Eexample@relay.example>"
+        );
     }
 
-    /// The well-known script took `ESMTP` from `220 ESMTP` for the relay's name; ours takes no name that it does not know.
+    /// The well-known script took `ESMTP` from `220 ESMTP` for the relay's name; ours takes no name
+    /// that it does not know.
     #[test]
     fn a_test_that_lacks_a_name_is_skipped_and_says_so() {
         let c = Catalogue::standard();
-        let bare = Names { relay: None, hosted: None, ..names() };
-        let run = |n: &str| bare.envelopes(c.get(n).unwrap(), 0, false, || ("t".into(), "b".into()));
-        assert_eq!(run("percent-at-name"), Err("no name of the relay points at its address"));
-        assert_eq!(run("percent-at-hosted"), Err("no domain is known whose MX is the relay"));
-        assert_eq!(run("percent-at-literal").unwrap()[0].1.from, "<b@[192.0.2.1]>");
+        let bare = Names {
+            relay: None,
+            hosted: None,
+            ..names()
+        };
+        let run =
+            |n: &str| bare.envelopes(c.get(n).unwrap(), 0, false, || ("t".into(), "b".into()));
+        assert_eq!(
+            run("percent-at-name"),
+            Err("no name of the relay points at its address")
+        );
+        assert_eq!(
+            run("percent-at-hosted"),
+            Err("no domain is known whose MX is the relay")
+        );
+        assert_eq!(
+            run("percent-at-literal").unwrap()[0].1.from,
+            "<b@[192.0.2.1]>"
+        );
     }
 
     #[test]
@@ -346,9 +445,21 @@ pub(super) mod tests {
         let more = |text: &str| Catalogue::read(text).and_then(|m| Catalogue::standard().with(m));
         let own = "[[test]]\nname = \"own\"\ngroup = \"recipient\"\nclass = \"percent\"\nsince = 2026\nwhat = \"Own.\"\nto = [\"<{u}%{d}%{L}@{R}>\"]\n";
         assert!(more(own).unwrap().get("own").is_some());
-        assert!(more(&own.replace("own", "plain")).unwrap_err().contains("twice"));
-        assert!(more(&own.replace("<{u}%{d}%{L}@{R}>", "<{u}@victim.example>")).unwrap_err().contains("victim.example"));
-        assert!(more("[[test]]\nname = \"x\"\ngroop = \"recipient\"\n").unwrap_err().starts_with("line 3"));
+        assert!(
+            more(&own.replace("own", "plain"))
+                .unwrap_err()
+                .contains("twice")
+        );
+        assert!(
+            more(&own.replace("<{u}%{d}%{L}@{R}>", "<{u}@victim.example>"))
+                .unwrap_err()
+                .contains("victim.example")
+        );
+        assert!(
+            more("[[test]]\nname = \"x\"\ngroop = \"recipient\"\n")
+                .unwrap_err()
+                .starts_with("line 3")
+        );
     }
 
     #[test]
@@ -357,11 +468,27 @@ pub(super) mod tests {
         let v4 = "192.0.2.1".parse().unwrap();
         let has = |list: &[&Test], n: &str| list.iter().any(|t| t.name == n);
         let live = c.chosen(v4, &[], &[], false);
-        assert!(has(&live, "plain") && !has(&live, "local-then-foreign") && !has(&live, "localhost-sender") && !has(&live, "ipv6"));
+        assert!(
+            has(&live, "plain")
+                && !has(&live, "local-then-foreign")
+                && !has(&live, "localhost-sender")
+                && !has(&live, "ipv6")
+        );
         let chosen = ["local-then-foreign".to_string()];
-        assert!(has(&c.chosen(v4, &chosen, &[], false), "local-then-foreign"));
-        assert!(has(&c.chosen("2001:db8::1".parse().unwrap(), &[], &[], false), "ipv6"));
+        assert!(has(
+            &c.chosen(v4, &chosen, &[], false),
+            "local-then-foreign"
+        ));
+        assert!(has(
+            &c.chosen("2001:db8::1".parse().unwrap(), &[], &[], false),
+            "ipv6"
+        ));
         assert_eq!(c.chosen(v4, &[], &["helo-local".into()], true).len(), 1);
-        assert_eq!(c.chosen(v4, &[], &["helo-local".into(), "plain".into()], false).len(), 1, "whoever names it");
+        assert_eq!(
+            c.chosen(v4, &[], &["helo-local".into(), "plain".into()], false)
+                .len(),
+            1,
+            "whoever names it"
+        );
     }
 }

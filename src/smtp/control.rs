@@ -1,11 +1,13 @@
-//! The control of a relay test: which recipients it names. What it says is [`crate::model::control`].
+//! The control of a relay test: which recipients it names. What it says is
+//! [`crate::model::control`].
 
 use serde::{Deserialize, Serialize};
 
 use super::{catalogue::Names, lint};
 
-/// What a control may name: the server's postmaster, alone and at a domain that is the server's own. The one exception to the
-/// safety rules S8 (no recipients are tried out) and S10 (messages go to our collector): nothing follows but RSET.
+/// What a control may name: the server's postmaster, alone and at a domain that is the server's
+/// own. The one exception to the safety rules S8 (no recipients are tried out) and S10 (messages go
+/// to our collector): nothing follows but RSET.
 pub const FORMS: [&str; 3] = ["<postmaster>", "<postmaster@{L}>", "<postmaster@{R}>"];
 
 /// The control of a session, as each of its messages carries it.
@@ -17,9 +19,14 @@ pub struct ControlPlan {
     pub recipients: Vec<String>,
 }
 
-/// The recipients of a host's control: `<postmaster>`, and the same at a domain whose MX, else whose address, is the host's.
+/// The recipients of a host's control: `<postmaster>`, and the same at a domain whose MX, else
+/// whose address, is the host's.
 pub fn recipients(names: &Names) -> Vec<String> {
-    let fill = |form: &&str| lint::check_control(form).ok().and_then(|()| names.fill(form, "", "").ok());
+    let fill = |form: &&str| {
+        lint::check_control(form)
+            .ok()
+            .and_then(|()| names.fill(form, "", "").ok())
+    };
     let own = FORMS[1..].iter().find_map(fill);
     FORMS[..1].iter().filter_map(fill).chain(own).collect()
 }
@@ -30,9 +37,25 @@ mod tests {
 
     #[test]
     fn a_control_names_postmaster_and_a_domain_of_the_host_alone() {
-        assert_eq!(recipients(&names()), ["<postmaster>", "<postmaster@relay.example>"]);
-        assert_eq!(recipients(&Names { hosted: None, ..names() }), ["<postmaster>", "<postmaster@mail.relay.example>"]);
-        assert_eq!(recipients(&Names { hosted: None, relay: None, ..names() }), ["<postmaster>"]);
+        assert_eq!(
+            recipients(&names()),
+            ["<postmaster>", "<postmaster@relay.example>"]
+        );
+        assert_eq!(
+            recipients(&Names {
+                hosted: None,
+                ..names()
+            }),
+            ["<postmaster>", "<postmaster@mail.relay.example>"]
+        );
+        assert_eq!(
+            recipients(&Names {
+                hosted: None,
+                relay: None,
+                ..names()
+            }),
+            ["<postmaster>"]
+        );
     }
 
     /// The linter knows one exception, and no other.
@@ -41,9 +64,15 @@ mod tests {
         for form in FORMS {
             assert_eq!(lint::check_control(form), Ok(()), "{form}");
         }
-        for bad in
-            ["<{u}@{d}>", "<abuse@{R}>", "<postmaster@victim.example>", "<postmaster%victim.example@{R}>", "<postmaster@{d}>", "<{v}>", ""]
-        {
+        for bad in [
+            "<{u}@{d}>",
+            "<abuse@{R}>",
+            "<postmaster@victim.example>",
+            "<postmaster%victim.example@{R}>",
+            "<postmaster@{d}>",
+            "<{v}>",
+            "",
+        ] {
             assert!(lint::check_control(bad).is_err(), "{bad}");
         }
     }

@@ -1,7 +1,9 @@
-//! The linter of the catalogue: wherever a server's way of reading a recipient may send it, that is the collector, the server
-//! itself, or nowhere (safety rules S7 and S10). The reader here takes every meaning that a mailer ever gave to a form.
+//! The linter of the catalogue: wherever a server's way of reading a recipient may send it, that is
+//! the collector, the server itself, or nowhere (safety rules S7 and S10). The reader here takes
+//! every meaning that a mailer ever gave to a form.
 //!
-//! One exception: a control names the server's own postmaster ([`check_control`]), and sends no message.
+//! One exception: a control names the server's own postmaster ([`check_control`]), and sends no
+//! message.
 
 use std::collections::BTreeSet;
 
@@ -27,13 +29,24 @@ const THEIRS: [&str; 3] = ["relay.lint", "hosted.lint", "[198.18.0.1]"];
 
 /// Checks a test; the error says what is wrong with it.
 pub fn check(test: &Test) -> Result<(), String> {
-    if test.name.is_empty() || !test.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+    if test.name.is_empty()
+        || !test
+            .name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    {
         return Err("a name has lower-case letters, digits and hyphens".into());
     }
     if test.to.is_empty() {
         return Err("it has no recipient".into());
     }
-    let all = test.to.iter().chain(&test.from).chain(&test.first).chain(&test.last).chain(&test.helo);
+    let all = test
+        .to
+        .iter()
+        .chain(&test.from)
+        .chain(&test.first)
+        .chain(&test.last)
+        .chain(&test.helo);
     for form in all.clone() {
         if form.chars().any(char::is_control) {
             return Err(format!("`{}` has a control character", form.escape_debug()));
@@ -43,68 +56,103 @@ pub fn check(test: &Test) -> Result<(), String> {
         }
         fill(form)?;
     }
-    let loopback = all.clone().any(|f| f.contains("localhost") || f.contains("127.") || f.contains("::1"));
+    let loopback = all
+        .clone()
+        .any(|f| f.contains("localhost") || f.contains("127.") || f.contains("::1"));
     if loopback && !matches!(test.run, Run::Danger | Run::Lab) {
-        return Err("a loopback name or address is for run = \"danger\" or \"lab\" alone (CVE-2000-1203)".into());
+        return Err(
+            "a loopback name or address is for run = \"danger\" or \"lab\" alone (CVE-2000-1203)"
+                .into(),
+        );
     }
     for form in &test.to {
         if !form.contains("{u}") {
-            return Err(format!("`{form}` has no {{u}}: nothing would tell whose message came back"));
+            return Err(format!(
+                "`{form}` has no {{u}}: nothing would tell whose message came back"
+            ));
         }
         one_address(form)?;
         let places = places(&fill(form)?);
         if let Some(Place::Foreign(host)) = places.iter().find(|p| matches!(p, Place::Foreign(_))) {
-            return Err(format!("`{form}` may be sent to {host}, which is neither the collector nor the target"));
+            return Err(format!(
+                "`{form}` may be sent to {host}, which is neither the collector nor the target"
+            ));
         }
         if !places.contains(&Place::Collector) {
-            return Err(format!("`{form}` can not reach the collector in any reading"));
+            return Err(format!(
+                "`{form}` can not reach the collector in any reading"
+            ));
         }
     }
     for form in test.first.iter().chain(&test.last) {
         one_address(form)?;
         if test.run != Run::OptIn {
-            return Err("a local recipient beside the probe's gets a copy: run = \"opt-in\"".into());
+            return Err(
+                "a local recipient beside the probe's gets a copy: run = \"opt-in\"".into(),
+            );
         }
-        if places(&fill(form)?).iter().any(|p| matches!(p, Place::Foreign(_))) {
+        if places(&fill(form)?)
+            .iter()
+            .any(|p| matches!(p, Place::Foreign(_)))
+        {
             return Err(format!("`{form}` is not the target's own"));
         }
     }
     if let Some(form) = &test.from {
         let address = form.split('>').next().unwrap_or(form);
-        if let Some(Place::Foreign(host)) =
-            places(&fill(address)?).into_iter().find(|p| matches!(p, Place::Foreign(h) if !(loopback || h.ends_with(".probe.lint"))))
+        if let Some(Place::Foreign(host)) = places(&fill(address)?)
+            .into_iter()
+            .find(|p| matches!(p, Place::Foreign(h) if !(loopback || h.ends_with(".probe.lint"))))
         {
-            return Err(format!("`{form}` names {host} as the sender, whom a bounce would reach"));
+            return Err(format!(
+                "`{form}` names {host} as the sender, whom a bounce would reach"
+            ));
         }
     }
     Ok(())
 }
 
-/// Checks a recipient of a control: the server's postmaster, at no domain or at one of the server's own. The error says what is wrong.
+/// Checks a recipient of a control: the server's postmaster, at no domain or at one of the server's
+/// own. The error says what is wrong.
 pub fn check_control(form: &str) -> Result<(), String> {
-    let local = form.strip_prefix('<').and_then(|f| f.strip_suffix('>')).map(|f| f.split('@').next().unwrap_or(f));
+    let local = form
+        .strip_prefix('<')
+        .and_then(|f| f.strip_suffix('>'))
+        .map(|f| f.split('@').next().unwrap_or(f));
     if local != Some("postmaster") {
-        return Err(format!("`{form}` is not the postmaster, whom alone a control names"));
+        return Err(format!(
+            "`{form}` is not the postmaster, whom alone a control names"
+        ));
     }
     one_address(form)?;
-    match places(&fill(form)?).into_iter().find(|p| *p != Place::Target) {
+    match places(&fill(form)?)
+        .into_iter()
+        .find(|p| *p != Place::Target)
+    {
         Some(_) => Err(format!("`{form}` is not the target's own")),
         None => Ok(()),
     }
 }
 
-/// A server that stops at the first bracket, space or comma would read another address than one that goes on to the last.
+/// A server that stops at the first bracket, space or comma would read another address than one
+/// that goes on to the last.
 fn one_address(form: &str) -> Result<(), String> {
     let inner = form.trim();
-    let inner = inner.strip_prefix('<').map_or(inner, |i| i.strip_suffix('>').unwrap_or(i));
+    let inner = inner
+        .strip_prefix('<')
+        .map_or(inner, |i| i.strip_suffix('>').unwrap_or(i));
     let mut quoted = false;
     // A route has commas, up to its colon.
     let mut route = inner.starts_with('@');
     for c in inner.trim().chars() {
         quoted ^= c == '"';
         route &= c != ':';
-        if !quoted && (matches!(c, '<' | '>' | ';' | '(' | ')') || c.is_whitespace() || c == ',' && !route) {
-            return Err(format!("`{form}` is more than one address: `{c}` stands outside of quotes"));
+        if !quoted
+            && (matches!(c, '<' | '>' | ';' | '(' | ')') || c.is_whitespace() || c == ',' && !route)
+        {
+            return Err(format!(
+                "`{form}` is more than one address: `{c}` stands outside of quotes"
+            ));
         }
     }
     Ok(())
@@ -122,7 +170,9 @@ fn fill(form: &str) -> Result<String, String> {
         collector: Some(std::net::Ipv4Addr::new(198, 18, 0, 9).into()),
         hello: "tester.lint".into(),
     };
-    names.fill(form, "token", "return").map_err(|e| format!("`{form}`: {e}"))
+    names
+        .fill(form, "token", "return")
+        .map_err(|e| format!("`{form}`: {e}"))
 }
 
 /// Every place that a form may lead to, by any reading.
@@ -135,7 +185,12 @@ pub fn places(form: &str) -> BTreeSet<Place> {
 
 /// A host by its name: ours, theirs, or a stranger's.
 fn host(name: &str) -> Place {
-    let is = |known: &[&str]| known.iter().any(|k| k.trim_end_matches('.').eq_ignore_ascii_case(name.trim_end_matches('.')));
+    let is = |known: &[&str]| {
+        known.iter().any(|k| {
+            k.trim_end_matches('.')
+                .eq_ignore_ascii_case(name.trim_end_matches('.'))
+        })
+    };
     match name {
         _ if is(&OURS) => Place::Collector,
         _ if name.is_empty() || is(&THEIRS) || name == "198.18.0.1" => Place::Target,
@@ -219,10 +274,17 @@ fn decoded(local: &str) -> Vec<String> {
     } else if lower.starts_with("=?") {
         // RFC 2047, encoding q: text between the third and the last question mark.
         if let Some(text) = local.splitn(4, '?').nth(3) {
-            let text = text.trim_end_matches("?=").replace("=40", "@").replace("=3e", ">").replace("=3E", ">");
+            let text = text
+                .trim_end_matches("?=")
+                .replace("=40", "@")
+                .replace("=3e", ">")
+                .replace("=3E", ">");
             out.push(text.split('>').next().unwrap_or("").to_string());
         }
-    } else if let Some((user, name)) = local.split_once(['=', '+']).filter(|(_, n)| n.contains('.')) {
+    } else if let Some((user, name)) = local
+        .split_once(['=', '+'])
+        .filter(|(_, n)| n.contains('.'))
+    {
         out.push(format!("{user}@{name}"));
     }
     out
@@ -239,8 +301,13 @@ mod tests {
     /// A server that stops at the first of two addresses mailed a stranger.
     #[test]
     fn a_form_is_one_address() {
-        let test =
-            |to: &str| super::super::Test { to: vec![to.into()], ..super::super::Catalogue::standard().get("plain").unwrap().clone() };
+        let test = |to: &str| super::super::Test {
+            to: vec![to.into()],
+            ..super::super::Catalogue::standard()
+                .get("plain")
+                .unwrap()
+                .clone()
+        };
         for bad in [
             "<victim@x.example> <{u}@{d}>",
             "<victim@x.example,{u}@{d}>",
@@ -250,7 +317,12 @@ mod tests {
             "<{u}@{d}> <victim@x.example>",
             "<@{R}:victim@x.example,{u}@{d}>",
         ] {
-            assert!(check(&test(bad)).unwrap_err().contains("more than one address"), "{bad}");
+            assert!(
+                check(&test(bad))
+                    .unwrap_err()
+                    .contains("more than one address"),
+                "{bad}"
+            );
         }
         for good in ["<{u}@{d}>", "<@{R},@{d}:{u}@{d}>", "{u}@{d}", " <{u}@{d}>"] {
             assert_eq!(check(&test(good)), Ok(()), "{good}");

@@ -1,5 +1,5 @@
-//! Both sides of the SMTP talk without sockets: what the tester sends and how it reads the answers, and what the collector
-//! answers. Bytes in, values out.
+//! Both sides of the SMTP talk without sockets: what the tester sends and how it reads the answers,
+//! and what the collector answers. Bytes in, values out.
 
 pub mod catalogue;
 pub mod control;

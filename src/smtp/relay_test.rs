@@ -1,9 +1,10 @@
-//! One relay test as a talk: replies in, commands out. The tester's socket runs it; so do its tests, without one.
+//! One relay test as a talk: replies in, commands out. The tester's socket runs it; so do its
+//! tests, without one.
 //!
-//! Nothing here sends two commands at a time, guesses a password, asks for a user (VRFY, EXPN), or a line of more than
-//! [`super::message::MAX_COMMAND`] bytes (safety rule S8). The one exception is a control ([`super::control`]): it names the
-//! server's postmaster by RCPT, and then sends RSET, never DATA. Acceptance is no verdict: it is an outcome that waits for the
-//! collector.
+//! Nothing here sends two commands at a time, guesses a password, asks for a user (VRFY, EXPN), or
+//! a line of more than [`super::message::MAX_COMMAND`] bytes (safety rule S8). The one exception is
+//! a control ([`super::control`]): it names the server's postmaster by RCPT, and then sends RSET,
+//! never DATA. Acceptance is no verdict: it is an outcome that waits for the collector.
 
 use super::{Envelope, catalogue::Port, message::MAX_COMMAND, reply::Reply};
 use crate::model::{
@@ -50,7 +51,8 @@ pub enum Next {
 pub enum Gate {
     /// Everything.
     Open,
-    /// No literal and no loopback name as a sender or in the greeting: it would loop (CVE-2000-1203).
+    /// No literal and no loopback name as a sender or in the greeting: it would loop
+    /// (CVE-2000-1203).
     NoLiterals,
     /// Nothing at all: it bombs itself.
     Shut,
@@ -62,9 +64,14 @@ pub fn gate(greeting: &str) -> Gate {
     if text.contains("cc:mail") {
         return Gate::Shut;
     }
-    let domino = text.split_once("lotus domino release ").map(|(_, v)| v.trim_start());
+    let domino = text
+        .split_once("lotus domino release ")
+        .map(|(_, v)| v.trim_start());
     let version = |v: &str| -> Vec<u32> {
-        let digits: String = v.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        let digits: String = v
+            .chars()
+            .take_while(|c| c.is_ascii_digit() || *c == '.')
+            .collect();
         digits.split('.').filter_map(|n| n.parse().ok()).collect()
     };
     match domino.map(version) {
@@ -105,12 +112,27 @@ const MAX_TEXT: usize = 200;
 impl<'a> Talk<'a> {
     /// Begins a test on a connection, new or used before; tells what to do first.
     pub fn new(envelope: &'a Envelope, message: &'a [u8], link: &'a mut Link) -> (Talk<'a>, Next) {
-        Talk::begin(Talk { envelope, message, link, state: State::Greeting, outcome: None, control: None })
+        Talk::begin(Talk {
+            envelope,
+            message,
+            link,
+            state: State::Greeting,
+            outcome: None,
+            control: None,
+        })
     }
 
-    /// Begins a control on a connection: greeting, sender and recipients of the envelope, then RSET.
+    /// Begins a control on a connection: greeting, sender and recipients of the envelope, then
+    /// RSET.
     pub fn control(envelope: &'a Envelope, link: &'a mut Link) -> (Talk<'a>, Next) {
-        Talk::begin(Talk { envelope, message: &[], link, state: State::Greeting, outcome: None, control: Some(Vec::new()) })
+        Talk::begin(Talk {
+            envelope,
+            message: &[],
+            link,
+            state: State::Greeting,
+            outcome: None,
+            control: Some(Vec::new()),
+        })
     }
 
     fn begin(mut talk: Talk<'a>) -> (Talk<'a>, Next) {
@@ -138,11 +160,14 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// What was known when the connection broke or a deadline passed: a test whose outcome had come keeps it.
+    /// What was known when the connection broke or a deadline passed: a test whose outcome had come
+    /// keeps it.
     pub fn broken(&mut self, why: &str) -> Outcome {
         self.link.over = true;
         let stage = self.stage();
-        self.outcome.take().unwrap_or_else(|| Outcome::inconclusive(format!("{why} ({})", stage.name())))
+        self.outcome
+            .take()
+            .unwrap_or_else(|| Outcome::inconclusive(format!("{why} ({})", stage.name())))
     }
 
     /// TLS is there.
@@ -158,12 +183,25 @@ impl<'a> Talk<'a> {
     fn greeted(&mut self) -> Next {
         let e = self.envelope;
         // The target's own address in any spelling, and every other address too.
-        let is_address =
-            |name: &str| name.trim_matches(['[', ']', '>', ' ']).trim_start_matches("IPv6:").parse::<std::net::IpAddr>().is_ok();
-        let loopback = |t: &str| t.contains("@[") || t.contains("localhost") || t.rsplit_once('@').is_some_and(|(_, n)| is_address(n));
+        let is_address = |name: &str| {
+            name.trim_matches(['[', ']', '>', ' '])
+                .trim_start_matches("IPv6:")
+                .parse::<std::net::IpAddr>()
+                .is_ok()
+        };
+        let loopback = |t: &str| {
+            t.contains("@[")
+                || t.contains("localhost")
+                || t.rsplit_once('@').is_some_and(|(_, n)| is_address(n))
+        };
         match gate(self.link.greeting.as_deref().unwrap_or("")) {
             Gate::Shut => return self.skip("the greeting names a product that tests have harmed"),
-            Gate::NoLiterals if loopback(&e.from) || e.hello.as_deref().is_some_and(|h| h.contains('[') || h.contains("localhost")) => {
+            Gate::NoLiterals
+                if loopback(&e.from)
+                    || e.hello
+                        .as_deref()
+                        .is_some_and(|h| h.contains('[') || h.contains("localhost")) =>
+            {
                 return self.skip("the greeting names a product that loops on such a sender");
             }
             _ => {}
@@ -187,7 +225,12 @@ impl<'a> Talk<'a> {
             return self.skip("the server does not offer SMTPUTF8");
         }
         let line = format!("MAIL FROM:{}", e.from);
-        if e.to.iter().map(|t| t.len() + 10).chain([line.len() + 2]).any(|n| n > MAX_COMMAND) {
+        if e.to
+            .iter()
+            .map(|t| t.len() + 10)
+            .chain([line.len() + 2])
+            .any(|n| n > MAX_COMMAND)
+        {
             return self.skip("a line would be longer than 512 bytes");
         }
         self.state = State::Mail;
@@ -201,7 +244,9 @@ impl<'a> Talk<'a> {
                 Talk::command(&format!("RCPT TO:{to}"))
             }
             // A control ends here: it never sends a message.
-            None if self.control.is_some() => self.end(Outcome::Accepted { text: String::new() }),
+            None if self.control.is_some() => self.end(Outcome::Accepted {
+                text: String::new(),
+            }),
             None => {
                 self.state = State::Data;
                 Talk::command("DATA")
@@ -213,7 +258,11 @@ impl<'a> Talk<'a> {
     fn named(&mut self, n: usize, reply: &Reply) -> Next {
         let recipient = self.envelope.to.get(n).cloned().unwrap_or_default();
         let text = reply.lines.join(" ").chars().take(MAX_TEXT).collect();
-        self.control.get_or_insert_default().push(RecipientReply { recipient, code: reply.code, text });
+        self.control.get_or_insert_default().push(RecipientReply {
+            recipient,
+            code: reply.code,
+            text,
+        });
         match reply.code == 421 || !matches!(reply.code / 100, 2 | 4 | 5) {
             true => self.refused(reply),
             false => self.rcpt(n + 1),
@@ -228,14 +277,21 @@ impl<'a> Talk<'a> {
     }
 
     fn refused(&mut self, reply: &Reply) -> Next {
-        let (stage, code, text) = (self.stage(), reply.code, reply.lines.join(" ").chars().take(MAX_TEXT).collect());
+        let (stage, code, text) = (
+            self.stage(),
+            reply.code,
+            reply.lines.join(" ").chars().take(MAX_TEXT).collect(),
+        );
         let outcome = match code / 100 {
             4 => Outcome::TempFail { stage, code, text },
             5 => Outcome::Refused { stage, code, text },
-            // It means nothing at this place: it is no refusal, and who knows what it is an answer to.
+            // It means nothing at this place: it is no refusal, and who knows what it is an answer
+            // to.
             _ => {
                 self.link.over = true;
-                return Next::Done(Outcome::inconclusive(format!("a reply out of place: {code}")));
+                return Next::Done(Outcome::inconclusive(format!(
+                    "a reply out of place: {code}"
+                )));
             }
         };
         if code == 421 || stage == Stage::Connect {
@@ -254,8 +310,14 @@ impl<'a> Talk<'a> {
             }
             State::Hello | State::OldHello if reply.done() => {
                 self.link.hello.clone_from(&self.envelope.hello);
-                (self.link.starttls, self.link.utf8) = (reply.offers("STARTTLS"), reply.offers("SMTPUTF8"));
-                self.link.ehlo |= self.state == State::Hello && self.envelope.hello.as_deref().is_some_and(|h| h.starts_with("EHLO "));
+                (self.link.starttls, self.link.utf8) =
+                    (reply.offers("STARTTLS"), reply.offers("SMTPUTF8"));
+                self.link.ehlo |= self.state == State::Hello
+                    && self
+                        .envelope
+                        .hello
+                        .as_deref()
+                        .is_some_and(|h| h.starts_with("EHLO "));
                 self.link.auth |= reply.offers("AUTH");
                 if self.envelope.port == Port::Submission && self.link.starttls && !self.link.tls {
                     self.state = State::StartTls;
@@ -264,9 +326,22 @@ impl<'a> Talk<'a> {
                 self.mail()
             }
             // A server from before EHLO.
-            State::Hello if reply.code / 100 == 5 && self.envelope.hello.as_deref().is_some_and(|h| h.starts_with("EHLO ")) => {
+            State::Hello
+                if reply.code / 100 == 5
+                    && self
+                        .envelope
+                        .hello
+                        .as_deref()
+                        .is_some_and(|h| h.starts_with("EHLO ")) =>
+            {
                 self.state = State::OldHello;
-                let name = self.envelope.hello.as_deref().unwrap_or("").trim_start_matches("EHLO ").to_string();
+                let name = self
+                    .envelope
+                    .hello
+                    .as_deref()
+                    .unwrap_or("")
+                    .trim_start_matches("EHLO ")
+                    .to_string();
                 Talk::command(&format!("HELO {name}"))
             }
             State::StartTls if reply.done() => Next::StartTls,
@@ -284,7 +359,11 @@ impl<'a> Talk<'a> {
             }
             State::Reset => {
                 self.link.over |= !reply.done();
-                Next::Done(self.outcome.take().unwrap_or_else(|| Outcome::inconclusive("no outcome")))
+                Next::Done(
+                    self.outcome
+                        .take()
+                        .unwrap_or_else(|| Outcome::inconclusive("no outcome")),
+                )
             }
             _ => self.refused(reply),
         }
@@ -298,13 +377,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn reply(text: &str) -> Reply {
-        let (mut r, bytes) = (super::super::reply::Reader::default(), format!("{}\r\n", text.replace('\n', "\r\n")));
+        let (mut r, bytes) = (
+            super::super::reply::Reader::default(),
+            format!("{}\r\n", text.replace('\n', "\r\n")),
+        );
         r.take(bytes.as_bytes()).1.unwrap().unwrap()
     }
 
     /// Runs a test against fixed replies; the commands that were sent, and the outcome.
     fn run(test: &str, replies: &[&str]) -> (Vec<String>, Outcome, Link) {
-        let made = names().envelopes(Catalogue::standard().get(test).unwrap(), 0, false, || ("tok".into(), "ret".into())).unwrap();
+        let made = names()
+            .envelopes(Catalogue::standard().get(test).unwrap(), 0, false, || {
+                ("tok".into(), "ret".into())
+            })
+            .unwrap();
         let (mut link, mut sent) = (Link::default(), Vec::new());
         let (mut talk, mut next) = Talk::new(&made[0].1, b"Subject: x\r\n\r\nx\r\n", &mut link);
         let mut replies = replies.iter();
@@ -316,7 +402,9 @@ mod tests {
                     next = talk.secured();
                     continue;
                 }
-                Next::Send(bytes) => sent.push(String::from_utf8(bytes).unwrap().trim_end().to_string()),
+                Next::Send(bytes) => {
+                    sent.push(String::from_utf8(bytes).unwrap().trim_end().to_string());
+                }
                 Next::Read => {}
             }
             match replies.next() {
@@ -329,19 +417,60 @@ mod tests {
 
     #[test]
     fn the_whole_way_and_acceptance_is_no_verdict() {
-        let (sent, outcome, link) =
-            run("plain", &["220 x ESMTP", "250-x\n250 SIZE", "250 ok", "250 ok", "354 go", "250 queued as 1", "250 reset"]);
-        assert_eq!(sent[..4], ["EHLO tester.example", "MAIL FROM:<ret@probe.example>", "RCPT TO:<tok@probe.example>", "DATA"]);
-        assert_eq!((sent[4].as_str(), sent[5].as_str()), ("Subject: x\r\n\r\nx\r\n.", "RSET"));
-        assert_eq!((outcome, link.over), (Outcome::Accepted { text: "queued as 1".into() }, false));
+        let (sent, outcome, link) = run(
+            "plain",
+            &[
+                "220 x ESMTP",
+                "250-x\n250 SIZE",
+                "250 ok",
+                "250 ok",
+                "354 go",
+                "250 queued as 1",
+                "250 reset",
+            ],
+        );
+        assert_eq!(
+            sent[..4],
+            [
+                "EHLO tester.example",
+                "MAIL FROM:<ret@probe.example>",
+                "RCPT TO:<tok@probe.example>",
+                "DATA"
+            ]
+        );
+        assert_eq!(
+            (sent[4].as_str(), sent[5].as_str()),
+            ("Subject: x\r\n\r\nx\r\n.", "RSET")
+        );
+        assert_eq!(
+            (outcome, link.over),
+            (
+                Outcome::Accepted {
+                    text: "queued as 1".into()
+                },
+                false
+            )
+        );
     }
 
     /// S7: a Domino that loops gets no address for a sender's domain, however it is written.
     #[test]
     fn what_loops_gets_no_literal_in_any_spelling() {
         let domino = "220 x ESMTP Service (Lotus Domino Release 5.0.8) ready";
-        for test in ["relay-literal-sender", "relay-ip-sender-unbracketed", "localhost-sender", "helo-local", "helo-target-literal"] {
-            assert!(matches!(run(test, &[domino, "250 x", "250 x"]).1, Outcome::Skipped { .. }), "{test}");
+        for test in [
+            "relay-literal-sender",
+            "relay-ip-sender-unbracketed",
+            "localhost-sender",
+            "helo-local",
+            "helo-target-literal",
+        ] {
+            assert!(
+                matches!(
+                    run(test, &[domino, "250 x", "250 x"]).1,
+                    Outcome::Skipped { .. }
+                ),
+                "{test}"
+            );
         }
         assert_eq!(run("plain", &[domino, "250 x", "250 x"]).0.len(), 3);
     }
@@ -351,54 +480,145 @@ mod tests {
         let at = |replies: &[&str]| {
             let (sent, outcome, link) = run("plain", replies);
             match outcome {
-                Outcome::Refused { stage, code, .. } | Outcome::TempFail { stage, code, .. } => {
-                    (stage, code, sent.last().cloned().unwrap_or_default(), link.over)
-                }
+                Outcome::Refused { stage, code, .. } | Outcome::TempFail { stage, code, .. } => (
+                    stage,
+                    code,
+                    sent.last().cloned().unwrap_or_default(),
+                    link.over,
+                ),
                 o => panic!("{o:?}"),
             }
         };
         assert_eq!(at(&["554 no"]), (Stage::Connect, 554, String::new(), true));
-        assert_eq!(at(&["220 x", "550 no", "550 no", "250 r"]), (Stage::Hello, 550, "RSET".into(), false));
-        assert_eq!(at(&["220 x", "250 x", "450 later", "250 r"]), (Stage::Mail, 450, "RSET".into(), false));
-        assert_eq!(at(&["220 x", "250 x", "250 x", "550 no relay", "250 r"]), (Stage::Rcpt, 550, "RSET".into(), false));
-        assert_eq!(at(&["220 x", "250 x", "250 x", "250 x", "503 no", "250 r"]), (Stage::Data, 503, "RSET".into(), false));
-        assert_eq!(at(&["220 x", "250 x", "250 x", "250 x", "354 x", "550 spam", "500 r"]), (Stage::Body, 550, "RSET".into(), true));
-        assert_eq!(at(&["220 x", "250 x", "250 x", "421 bye"]), (Stage::Rcpt, 421, "RCPT TO:<tok@probe.example>".into(), true));
+        assert_eq!(
+            at(&["220 x", "550 no", "550 no", "250 r"]),
+            (Stage::Hello, 550, "RSET".into(), false)
+        );
+        assert_eq!(
+            at(&["220 x", "250 x", "450 later", "250 r"]),
+            (Stage::Mail, 450, "RSET".into(), false)
+        );
+        assert_eq!(
+            at(&["220 x", "250 x", "250 x", "550 no relay", "250 r"]),
+            (Stage::Rcpt, 550, "RSET".into(), false)
+        );
+        assert_eq!(
+            at(&["220 x", "250 x", "250 x", "250 x", "503 no", "250 r"]),
+            (Stage::Data, 503, "RSET".into(), false)
+        );
+        assert_eq!(
+            at(&[
+                "220 x", "250 x", "250 x", "250 x", "354 x", "550 spam", "500 r"
+            ]),
+            (Stage::Body, 550, "RSET".into(), true)
+        );
+        assert_eq!(
+            at(&["220 x", "250 x", "250 x", "421 bye"]),
+            (Stage::Rcpt, 421, "RCPT TO:<tok@probe.example>".into(), true)
+        );
     }
 
     /// A tool went on counting after the peer had cut the connection, and said that all was well.
     #[test]
     fn a_cut_is_inconclusive_unless_the_outcome_had_come() {
-        assert!(matches!(run("plain", &["220 x", "250 x", "250 x"]).1, Outcome::Inconclusive { why, .. } if why == "cut (RCPT)"));
-        assert!(matches!(run("plain", &["220 x", "250 x", "250 x", "250 x", "354 x", "250 queued"]).1, Outcome::Accepted { .. }));
-        assert!(matches!(run("plain", &["220 x", "250 x", "250 x", "550 no"]).1, Outcome::Refused { .. }));
+        assert!(
+            matches!(run("plain", &["220 x", "250 x", "250 x"]).1, Outcome::Inconclusive { why, .. } if why == "cut (RCPT)")
+        );
+        assert!(matches!(
+            run(
+                "plain",
+                &["220 x", "250 x", "250 x", "250 x", "354 x", "250 queued"]
+            )
+            .1,
+            Outcome::Accepted { .. }
+        ));
+        assert!(matches!(
+            run("plain", &["220 x", "250 x", "250 x", "550 no"]).1,
+            Outcome::Refused { .. }
+        ));
     }
 
     #[test]
     fn old_servers_submission_and_several_recipients() {
         let (sent, ..) = run("plain", &["220 x", "502 what?", "250 x", "550 no", "250 r"]);
         assert_eq!(sent[..2], ["EHLO tester.example", "HELO tester.example"]);
-        let (sent, ..) = run("submission-no-auth", &["220 x", "250-x\n250 STARTTLS", "220 go", "250 x", "530 log in", "250 r"]);
-        assert_eq!(sent[..4], ["EHLO tester.example", "STARTTLS", "(TLS)", "EHLO tester.example"]);
-        let (sent, outcome, _) = run("local-then-foreign", &["220 x", "250 x", "250 x", "250 x", "550 no", "250 r"]);
-        assert_eq!(sent[2..], ["RCPT TO:<postmaster@relay.example>", "RCPT TO:<tok@probe.example>", "RSET"]);
-        assert!(matches!(outcome, Outcome::Refused { stage: Stage::Rcpt, .. }), "nothing is sent unless both are accepted");
-        assert!(matches!(run("utf8-local-part", &["220 x", "250 x"]).1, Outcome::Skipped { .. }));
-        assert_eq!(run("no-helo", &["220 x", "503 greet", "250 r"]).0[0], "MAIL FROM:<ret@probe.example>");
+        let (sent, ..) = run(
+            "submission-no-auth",
+            &[
+                "220 x",
+                "250-x\n250 STARTTLS",
+                "220 go",
+                "250 x",
+                "530 log in",
+                "250 r",
+            ],
+        );
+        assert_eq!(
+            sent[..4],
+            [
+                "EHLO tester.example",
+                "STARTTLS",
+                "(TLS)",
+                "EHLO tester.example"
+            ]
+        );
+        let (sent, outcome, _) = run(
+            "local-then-foreign",
+            &["220 x", "250 x", "250 x", "250 x", "550 no", "250 r"],
+        );
+        assert_eq!(
+            sent[2..],
+            [
+                "RCPT TO:<postmaster@relay.example>",
+                "RCPT TO:<tok@probe.example>",
+                "RSET"
+            ]
+        );
+        assert!(
+            matches!(
+                outcome,
+                Outcome::Refused {
+                    stage: Stage::Rcpt,
+                    ..
+                }
+            ),
+            "nothing is sent unless both are accepted"
+        );
+        assert!(matches!(
+            run("utf8-local-part", &["220 x", "250 x"]).1,
+            Outcome::Skipped { .. }
+        ));
+        assert_eq!(
+            run("no-helo", &["220 x", "503 greet", "250 r"]).0[0],
+            "MAIL FROM:<ret@probe.example>"
+        );
     }
 
-    /// Runs a control against fixed replies: the commands that were sent, what the recipients were answered, and the link.
+    /// Runs a control against fixed replies: the commands that were sent, what the recipients were
+    /// answered, and the link.
     fn run_control(replies: &[&str]) -> (Vec<String>, Vec<u16>, Outcome, Link) {
-        let (_, plain) =
-            names().envelopes(Catalogue::standard().get("plain").unwrap(), 0, false, || ("t".into(), "b".into())).unwrap().remove(0);
-        let envelope = Envelope { to: super::super::control::recipients(&names()), ..plain };
+        let (_, plain) = names()
+            .envelopes(
+                Catalogue::standard().get("plain").unwrap(),
+                0,
+                false,
+                || ("t".into(), "b".into()),
+            )
+            .unwrap()
+            .remove(0);
+        let envelope = Envelope {
+            to: super::super::control::recipients(&names()),
+            ..plain
+        };
         let (mut link, mut sent) = (Link::default(), Vec::new());
         let (mut talk, mut next) = Talk::control(&envelope, &mut link);
         let mut replies = replies.iter();
         let outcome = loop {
             match next {
                 Next::Done(o) => break o,
-                Next::Send(bytes) => sent.push(String::from_utf8(bytes).unwrap().trim_end().to_string()),
+                Next::Send(bytes) => {
+                    sent.push(String::from_utf8(bytes).unwrap().trim_end().to_string());
+                }
                 Next::StartTls | Next::Read => {}
             }
             match replies.next() {
@@ -412,33 +632,74 @@ mod tests {
 
     #[test]
     fn a_control_names_its_recipients_and_sends_no_message() {
-        let (sent, codes, _, link) = run_control(&["220 x", "250-x\n250 AUTH PLAIN", "250 ok", "550 no", "250 ok", "250 reset"]);
-        assert_eq!(sent[1..], ["MAIL FROM:<b@probe.example>", "RCPT TO:<postmaster>", "RCPT TO:<postmaster@relay.example>", "RSET"]);
+        let (sent, codes, _, link) = run_control(&[
+            "220 x",
+            "250-x\n250 AUTH PLAIN",
+            "250 ok",
+            "550 no",
+            "250 ok",
+            "250 reset",
+        ]);
+        assert_eq!(
+            sent[1..],
+            [
+                "MAIL FROM:<b@probe.example>",
+                "RCPT TO:<postmaster>",
+                "RCPT TO:<postmaster@relay.example>",
+                "RSET"
+            ]
+        );
         assert_eq!((codes, link.over, link.auth), (vec![550, 250], false, true));
         let (sent, codes, outcome, link) = run_control(&["220 x", "250 x", "250 ok", "421 bye"]);
-        assert_eq!((codes, link.over, sent.last().unwrap().as_str()), (vec![421], true, "RCPT TO:<postmaster>"));
+        assert_eq!(
+            (codes, link.over, sent.last().unwrap().as_str()),
+            (vec![421], true, "RCPT TO:<postmaster>")
+        );
         assert!(matches!(outcome, Outcome::TempFail { code: 421, .. }));
         let (_, codes, outcome, _) = run_control(&["220 x", "250 x", "550 go away", "250 reset"]);
-        assert!(codes.is_empty() && matches!(outcome, Outcome::Refused { stage: Stage::Mail, .. }), "never reached");
+        assert!(
+            codes.is_empty()
+                && matches!(
+                    outcome,
+                    Outcome::Refused {
+                        stage: Stage::Mail,
+                        ..
+                    }
+                ),
+            "never reached"
+        );
         let (_, codes, outcome, _) = run_control(&["220 x", "250 x", "250 ok"]);
         assert!(codes.is_empty() && matches!(outcome, Outcome::Inconclusive { .. }));
     }
 
     #[test]
     fn the_danger_gate_reads_the_greeting() {
-        assert_eq!(gate("x ESMTP Service (Lotus Domino Release 5.0.8) ready"), Gate::NoLiterals);
-        assert_eq!(gate("x ESMTP Service (Lotus Domino Release 5.0.9a) ready"), Gate::Open);
-        assert_eq!(gate("x ESMTP Service (Lotus Domino Release 6.5) ready"), Gate::Open);
+        assert_eq!(
+            gate("x ESMTP Service (Lotus Domino Release 5.0.8) ready"),
+            Gate::NoLiterals
+        );
+        assert_eq!(
+            gate("x ESMTP Service (Lotus Domino Release 5.0.9a) ready"),
+            Gate::Open
+        );
+        assert_eq!(
+            gate("x ESMTP Service (Lotus Domino Release 6.5) ready"),
+            Gate::Open
+        );
         assert_eq!(gate("Lotus SMTP MTA Service Ready"), Gate::NoLiterals);
         assert_eq!(gate("cc:Mail Link to SMTP"), Gate::Shut);
         assert_eq!(gate("mx ESMTP Postfix"), Gate::Open);
-        let (sent, outcome, _) = run("relay-literal-sender", &["220 x (Lotus Domino Release 5.0.8)"]);
+        let (sent, outcome, _) = run(
+            "relay-literal-sender",
+            &["220 x (Lotus Domino Release 5.0.8)"],
+        );
         assert!(sent.is_empty() && matches!(outcome, Outcome::Skipped { .. }));
         assert!(run("plain", &["220 cc:Mail"]).0.is_empty());
     }
 
     proptest! {
-        /// S8, S10: whatever a server answers, a control names nobody but postmaster, and sends no message.
+        /// S8, S10: whatever a server answers, a control names nobody but postmaster, and sends no
+        /// message.
         #[test]
         fn no_server_gets_a_message_from_a_control(codes in proptest::collection::vec(200u16..600, 0..20)) {
             let replies: Vec<String> = codes.iter().map(|c| format!("{c} x")).collect();
@@ -449,7 +710,8 @@ mod tests {
             }
         }
 
-        /// Whatever a server answers: a talk ends, sends one line at a time, and nothing that S8 forbids.
+        /// Whatever a server answers: a talk ends, sends one line at a time, and nothing that S8
+        /// forbids.
         #[test]
         fn no_server_makes_it_do_harm(test in 0usize..56, codes in proptest::collection::vec((200u16..600, any::<bool>()), 0..30)) {
             let all = Catalogue::standard();

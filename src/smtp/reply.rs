@@ -25,7 +25,11 @@ impl Reply {
     }
     /// Whether it offers an extension (RFC 5321 section 4.1.1.1), in the answer to EHLO.
     pub fn offers(&self, keyword: &str) -> bool {
-        self.lines.iter().skip(1).any(|l| l.split_whitespace().next().is_some_and(|w| w.eq_ignore_ascii_case(keyword)))
+        self.lines.iter().skip(1).any(|l| {
+            l.split_whitespace()
+                .next()
+                .is_some_and(|w| w.eq_ignore_ascii_case(keyword))
+        })
     }
     /// In one line, for people.
     pub fn text(&self) -> String {
@@ -49,7 +53,9 @@ pub enum Unreadable {
 impl std::fmt::Display for Unreadable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Unreadable::LongLine => write!(f, "a line of the reply is longer than {MAX_LINE} bytes"),
+            Unreadable::LongLine => {
+                write!(f, "a line of the reply is longer than {MAX_LINE} bytes")
+            }
             Unreadable::ManyLines => write!(f, "the reply has more than {MAX_LINES} lines"),
             Unreadable::NoCode => f.write_str("that is no SMTP reply"),
             Unreadable::Mixed => f.write_str("the lines of the reply have different codes"),
@@ -66,8 +72,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Takes bytes; tells how many of them it has read, and the reply when it is whole. After an error the connection is of
-    /// no more use.
+    /// Takes bytes; tells how many of them it has read, and the reply when it is whole. After an
+    /// error the connection is of no more use.
     pub fn take(&mut self, bytes: &[u8]) -> (usize, Result<Option<Reply>, Unreadable>) {
         for (i, b) in bytes.iter().enumerate() {
             if *b != b'\n' {
@@ -104,7 +110,10 @@ impl Reader {
         }
         Ok(last.then(|| {
             self.code = None;
-            Reply { code, lines: std::mem::take(&mut self.lines) }
+            Reply {
+                code,
+                lines: std::mem::take(&mut self.lines),
+            }
         }))
     }
 }
@@ -141,7 +150,10 @@ mod tests {
 
     #[test]
     fn one_line_many_lines_and_what_is_none() {
-        let one = |code, lines: &[&str]| Reply { code, lines: lines.iter().map(|l| l.to_string()).collect() };
+        let one = |code, lines: &[&str]| Reply {
+            code,
+            lines: lines.iter().map(|l| l.to_string()).collect(),
+        };
         assert_eq!(read(b"220 ESMTP\r\n").unwrap(), [one(220, &["ESMTP"])]);
         assert_eq!(
             read(b"250-a\r\n250-SIZE 1\n250 STARTTLS\r\n354\r\n").unwrap(),
@@ -153,7 +165,10 @@ mod tests {
         assert_eq!(read(b"199 x\r\n"), Err(Unreadable::NoCode));
         assert_eq!(read(b"25\r\n"), Err(Unreadable::NoCode));
         assert_eq!(read(&[b'2'; MAX_LINE + 1]), Err(Unreadable::LongLine));
-        assert_eq!(read(&b"250-x\r\n".repeat(MAX_LINES + 1)), Err(Unreadable::ManyLines));
+        assert_eq!(
+            read(&b"250-x\r\n".repeat(MAX_LINES + 1)),
+            Err(Unreadable::ManyLines)
+        );
     }
 
     proptest! {

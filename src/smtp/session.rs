@@ -1,6 +1,7 @@
-//! The collector's side of the talk: bytes in, replies and messages out. It takes mail for the probe domain alone, sends
-//! none, and reads the end of a message in one way only: CRLF, a dot, CRLF. A bare CR or LF, a NUL, or a command that came
-//! before its turn (SMTP smuggling: VU#302671) ends in a refusal.
+//! The collector's side of the talk: bytes in, replies and messages out. It takes mail for the
+//! probe domain alone, sends none, and reads the end of a message in one way only: CRLF, a dot,
+//! CRLF. A bare CR or LF, a NUL, or a command that came before its turn (SMTP smuggling: VU#302671)
+//! ends in a refusal.
 
 use std::net::IpAddr;
 
@@ -50,7 +51,8 @@ pub enum Act {
     More,
     /// Send this line.
     Reply(String),
-    /// A message begins: send this line, or say that there is no room for it and tell [`Session::judged`].
+    /// A message begins: send this line, or say that there is no room for it and tell
+    /// [`Session::judged`].
     Data(String),
     /// Send this line, then begin TLS and tell [`Session::secured`].
     Tls(String),
@@ -101,12 +103,20 @@ impl<'a> Session<'a> {
 
     /// The first line.
     pub fn greeting(&self) -> String {
-        format!("220 {} ESMTP for test messages of {} alone", self.receiver.hello, self.receiver.domain)
+        format!(
+            "220 {} ESMTP for test messages of {} alone",
+            self.receiver.hello, self.receiver.domain
+        )
     }
 
     /// TLS is there: everything before it is forgotten (RFC 3207 section 4.2).
     pub fn secured(&mut self) {
-        *self = Session { tls: true, commands: self.commands, errors: self.errors, ..Session::new(self.receiver) };
+        *self = Session {
+            tls: true,
+            commands: self.commands,
+            errors: self.errors,
+            ..Session::new(self.receiver)
+        };
     }
 
     /// Whom the message that comes in is for.
@@ -138,13 +148,28 @@ impl<'a> Session<'a> {
         let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
             self.buffer.extend(bytes.iter().take(MAX_LINE + 1));
             let long = self.buffer.len() > MAX_LINE;
-            return (bytes.len(), if long { Act::Close("500 5.5.2 that line is too long".into()) } else { Act::More });
+            return (
+                bytes.len(),
+                if long {
+                    Act::Close("500 5.5.2 that line is too long".into())
+                } else {
+                    Act::More
+                },
+            );
         };
         self.buffer.extend(&bytes[..=end]);
         let line = std::mem::take(&mut self.buffer);
         let more = bytes.len() > end + 1;
-        let Some(line) = line.strip_suffix(b"\r\n").filter(|l| l.len() <= MAX_LINE && !l.iter().any(|b| matches!(b, b'\r' | 0))) else {
-            return (end + 1, Act::Close("500 5.5.2 a line ends with CRLF, has no NUL, and at most 1024 bytes".into()));
+        let Some(line) = line
+            .strip_suffix(b"\r\n")
+            .filter(|l| l.len() <= MAX_LINE && !l.iter().any(|b| matches!(b, b'\r' | 0)))
+        else {
+            return (
+                end + 1,
+                Act::Close(
+                    "500 5.5.2 a line ends with CRLF, has no NUL, and at most 1024 bytes".into(),
+                ),
+            );
         };
         self.commands += 1;
         if self.commands > MAX_COMMANDS {
@@ -153,9 +178,16 @@ impl<'a> Session<'a> {
         let text = String::from_utf8_lossy(line).into_owned();
         let act = self.command(&text);
         // What comes before its turn was never meant for us to read as a command.
-        let early = more && (self.state == State::Data || matches!(act, Act::Tls(_)) || is(&text, "EHLO") || is(&text, "HELO"));
+        let early = more
+            && (self.state == State::Data
+                || matches!(act, Act::Tls(_))
+                || is(&text, "EHLO")
+                || is(&text, "HELO"));
         if early {
-            return (bytes.len(), Act::Close("554 5.5.1 wait for the reply before you go on".into()));
+            return (
+                bytes.len(),
+                Act::Close("554 5.5.1 wait for the reply before you go on".into()),
+            );
         }
         if let Act::Reply(r) = &act
             && r.starts_with('5')
@@ -176,15 +208,24 @@ impl<'a> Session<'a> {
             "EHLO" => {
                 self.forget();
                 self.hello = Some(rest.trim().chars().take(255).collect());
-                let tls = if self.receiver.tls && !self.tls { "250-STARTTLS\r\n" } else { "" };
-                Act::Reply(format!("250-{}\r\n250-SIZE {MAX_MESSAGE}\r\n{tls}250-SMTPUTF8\r\n250 8BITMIME", self.receiver.hello))
+                let tls = if self.receiver.tls && !self.tls {
+                    "250-STARTTLS\r\n"
+                } else {
+                    ""
+                };
+                Act::Reply(format!(
+                    "250-{}\r\n250-SIZE {MAX_MESSAGE}\r\n{tls}250-SMTPUTF8\r\n250 8BITMIME",
+                    self.receiver.hello
+                ))
             }
             "HELO" => {
                 self.forget();
                 self.hello = Some(rest.trim().chars().take(255).collect());
                 Act::Reply(format!("250 {}", self.receiver.hello))
             }
-            "STARTTLS" if self.receiver.tls && !self.tls && rest.is_empty() => Act::Tls("220 2.0.0 go ahead".into()),
+            "STARTTLS" if self.receiver.tls && !self.tls && rest.is_empty() => {
+                Act::Tls("220 2.0.0 go ahead".into())
+            }
             "MAIL" if self.hello.is_none() => reply("503 5.5.1 EHLO first"),
             "MAIL" if self.from.is_some() => reply("503 5.5.1 there is a sender already"),
             "MAIL" => match path(rest, "FROM:") {
@@ -223,16 +264,23 @@ impl<'a> Session<'a> {
 
     /// Whether an address is in the probe domain, in any spelling of it.
     fn ours(&self, address: &str) -> bool {
-        let Some((local, domain)) = address.rsplit_once('@') else { return false };
-        // Whatever a relay has made of the local part: it is carried no further. A route is somebody else's.
+        let Some((local, domain)) = address.rsplit_once('@') else {
+            return false;
+        };
+        // Whatever a relay has made of the local part: it is carried no further. A route is
+        // somebody else's.
         if local.is_empty() || address.starts_with('@') {
             return false;
         }
         if let Some(literal) = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']')) {
             let bare = literal.strip_prefix("IPv6:").unwrap_or(literal);
-            return bare.parse::<IpAddr>().is_ok_and(|a| self.receiver.addresses.contains(&a));
+            return bare
+                .parse::<IpAddr>()
+                .is_ok_and(|a| self.receiver.addresses.contains(&a));
         }
-        domain.trim_end_matches('.').eq_ignore_ascii_case(&self.receiver.domain)
+        domain
+            .trim_end_matches('.')
+            .eq_ignore_ascii_case(&self.receiver.domain)
     }
 
     fn take_data(&mut self, bytes: &[u8]) -> (usize, Act) {
@@ -244,10 +292,12 @@ impl<'a> Session<'a> {
                 _ => false,
             };
             if bare {
-                self.bad.get_or_insert("550 5.6.0 the message has a bare CR or LF, or a NUL");
+                self.bad
+                    .get_or_insert("550 5.6.0 the message has a bare CR or LF, or a NUL");
             }
             self.buffer.push(*b);
-            let ended = *b == b'\n' && (self.buffer.ends_with(b"\r\n.\r\n") || self.buffer == b".\r\n");
+            let ended =
+                *b == b'\n' && (self.buffer.ends_with(b"\r\n.\r\n") || self.buffer == b".\r\n");
             if ended {
                 let act = self.ended(bytes.len() > i + 1);
                 return (i + 1, act);
@@ -266,7 +316,9 @@ impl<'a> Session<'a> {
             return Act::Close("554 5.5.1 wait for the reply before you go on".into());
         }
         let data = std::mem::take(&mut self.buffer);
-        let bad = self.bad.or((data.len() > MAX_MESSAGE).then_some("552 5.3.4 the message is too large"));
+        let bad = self
+            .bad
+            .or((data.len() > MAX_MESSAGE).then_some("552 5.3.4 the message is too large"));
         if let Some(bad) = bad {
             self.forget();
             return Act::Reply(bad.into());
@@ -287,7 +339,8 @@ impl<'a> Session<'a> {
 }
 
 fn is(line: &str, verb: &str) -> bool {
-    line.get(..verb.len()).is_some_and(|v| v.eq_ignore_ascii_case(verb))
+    line.get(..verb.len())
+        .is_some_and(|v| v.eq_ignore_ascii_case(verb))
 }
 
 /// A message without the dots that stand in front of dots (RFC 5321 section 4.5.2).
@@ -302,7 +355,11 @@ fn unstuffed(data: &[u8]) -> Vec<u8> {
 /// The address and the parameters of MAIL or RCPT.
 fn path<'t>(rest: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
     let rest = rest.trim_start();
-    let rest = rest.get(..word.len()).filter(|w| w.eq_ignore_ascii_case(word)).map(|w| &rest[w.len()..])?.trim();
+    let rest = rest
+        .get(..word.len())
+        .filter(|w| w.eq_ignore_ascii_case(word))
+        .map(|w| &rest[w.len()..])?
+        .trim();
     match rest.strip_prefix('<') {
         Some(inner) => {
             // A quoted local part may hold a bracket.
@@ -313,13 +370,17 @@ fn path<'t>(rest: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
             })?;
             Some((&inner[..end.0], inner[end.0 + 1..].trim()))
         }
-        None => Some(rest.split_once(' ').unwrap_or((rest, ""))).filter(|(a, _)| !a.is_empty() && !a.contains('>')),
+        None => Some(rest.split_once(' ').unwrap_or((rest, "")))
+            .filter(|(a, _)| !a.is_empty() && !a.contains('>')),
     }
 }
 
 /// The size that a sender announces (RFC 1870).
 fn size(parameters: &str) -> usize {
-    let said = parameters.split_whitespace().find_map(|p| p.split_once('=').filter(|(k, _)| k.eq_ignore_ascii_case("SIZE")));
+    let said = parameters.split_whitespace().find_map(|p| {
+        p.split_once('=')
+            .filter(|(k, _)| k.eq_ignore_ascii_case("SIZE"))
+    });
     said.and_then(|(_, v)| v.parse().ok()).unwrap_or(0)
 }
 
@@ -332,7 +393,10 @@ mod tests {
         Receiver {
             hello: "collector.example".into(),
             domain: "probe.example".into(),
-            addresses: vec!["198.51.100.9".parse().unwrap(), "2001:db8::9".parse().unwrap()],
+            addresses: vec![
+                "198.51.100.9".parse().unwrap(),
+                "2001:db8::9".parse().unwrap(),
+            ],
             tls: true,
         }
     }
@@ -368,7 +432,12 @@ mod tests {
         (replies, messages)
     }
 
-    const START: [&[u8]; 4] = [b"EHLO x\r\n", b"MAIL FROM:<>\r\n", b"RCPT TO:<a@probe.example>\r\n", b"DATA\r\n"];
+    const START: [&[u8]; 4] = [
+        b"EHLO x\r\n",
+        b"MAIL FROM:<>\r\n",
+        b"RCPT TO:<a@probe.example>\r\n",
+        b"DATA\r\n",
+    ];
 
     fn with(data: &[&[u8]]) -> (Vec<String>, Vec<Incoming>) {
         let (mut r, m) = talk(&[&START[..], data].concat());
@@ -378,10 +447,14 @@ mod tests {
 
     #[test]
     fn a_message_is_taken_as_it_is() {
-        let (replies, messages) = with(&[b"Subject: x\r\n\r\n..dot\r\n", b".", b"\r\n", b"QUIT\r\n"]);
+        let (replies, messages) =
+            with(&[b"Subject: x\r\n\r\n..dot\r\n", b".", b"\r\n", b"QUIT\r\n"]);
         assert_eq!(replies, ["(judged)", "CLOSE 221 2.0.0 bye"]);
         assert_eq!(messages[0].data, b"Subject: x\r\n\r\n.dot\r\n");
-        assert_eq!((messages[0].to.as_slice(), messages[0].from.as_str()), (&["a@probe.example".to_string()][..], ""));
+        assert_eq!(
+            (messages[0].to.as_slice(), messages[0].from.as_str()),
+            (&["a@probe.example".to_string()][..], "")
+        );
     }
 
     #[test]
@@ -407,12 +480,21 @@ mod tests {
         ] {
             assert!(to(yes), "{yes}");
         }
-        for no in ["<a@other.example>", "<a>", "<>", "", "<a@[198.51.100.8]>", "<@probe.example:a@y.example>", "<a@sub.probe.example>"] {
+        for no in [
+            "<a@other.example>",
+            "<a>",
+            "<>",
+            "",
+            "<a@[198.51.100.8]>",
+            "<@probe.example:a@y.example>",
+            "<a@sub.probe.example>",
+        ] {
             assert!(!to(no), "{no}");
         }
     }
 
-    /// X03: every way to end a message that a lax server takes for the end and a strict one does not.
+    /// X03: every way to end a message that a lax server takes for the end and a strict one does
+    /// not.
     #[test]
     fn no_smuggled_end_ends_a_message() {
         let smuggled = b"MAIL FROM:<evil@x>\r\nRCPT TO:<b@probe.example>\r\nDATA\r\nfake\r\n.\r\n";
@@ -430,12 +512,28 @@ mod tests {
         ] {
             let (replies, messages) = with(&[&[b"Subject: x\r\n\r\nx", end, smuggled].concat()]);
             assert_eq!(messages, [], "{end:?}");
-            assert!(replies[0].starts_with("550") || replies[0].starts_with("CLOSE 554"), "{end:?}: {replies:?}");
-            assert_eq!(replies.len(), 1, "nothing inside was read as a command: {replies:?}");
+            assert!(
+                replies[0].starts_with("550") || replies[0].starts_with("CLOSE 554"),
+                "{end:?}: {replies:?}"
+            );
+            assert_eq!(
+                replies.len(),
+                1,
+                "nothing inside was read as a command: {replies:?}"
+            );
         }
         let (replies, messages) = with(&[b"Subject: x\r\n\r\nx\r\n.\r\nMAIL FROM:<evil@x>\r\n"]);
-        assert_eq!((replies.as_slice(), messages.len()), (&["CLOSE 554 5.5.1 wait for the reply before you go on".to_string()][..], 0));
-        assert!(talk(&[b"EHLO x\r\n", b"STARTTLS\r\nMAIL FROM:<>\r\n"]).0[1].starts_with("CLOSE"), "nothing before TLS is read behind it");
+        assert_eq!(
+            (replies.as_slice(), messages.len()),
+            (
+                &["CLOSE 554 5.5.1 wait for the reply before you go on".to_string()][..],
+                0
+            )
+        );
+        assert!(
+            talk(&[b"EHLO x\r\n", b"STARTTLS\r\nMAIL FROM:<>\r\n"]).0[1].starts_with("CLOSE"),
+            "nothing before TLS is read behind it"
+        );
         assert!(talk(&[b"EHLO x\n"]).0[0].starts_with("CLOSE"));
     }
 
@@ -443,18 +541,39 @@ mod tests {
     fn limits_have_ends() {
         let long = vec![b'x'; MAX_LINE + 10];
         assert!(talk(&[&long, b"\r\n"]).0[0].starts_with("CLOSE 500"));
-        let big = b"x".repeat(60).into_iter().chain(*b"\r\n").collect::<Vec<u8>>().repeat(MAX_MESSAGE / 50);
+        let big = b"x"
+            .repeat(60)
+            .into_iter()
+            .chain(*b"\r\n")
+            .collect::<Vec<u8>>()
+            .repeat(MAX_MESSAGE / 50);
         let (replies, messages) = with(&[&big, b".\r\n", b"NOOP\r\n"]);
-        assert_eq!((replies[0].as_str(), replies[1].as_str(), messages.len()), ("552 5.3.4 the message is too large", "250 2.0.0 ok", 0));
+        assert_eq!(
+            (replies[0].as_str(), replies[1].as_str(), messages.len()),
+            ("552 5.3.4 the message is too large", "250 2.0.0 ok", 0)
+        );
         let circles = b"Received: x\r\n".repeat(MAX_HOPS + 1);
         assert!(with(&[&circles, b"\r\n.\r\n"]).0[0].starts_with("554"));
-        assert!(talk(&[b"X\r\n".as_slice(); 20]).0.last().unwrap().starts_with("CLOSE 421"));
-        assert!(talk(&[b"NOOP\r\n".as_slice(); 300]).0.last().unwrap().starts_with("CLOSE 421"));
+        assert!(
+            talk(&[b"X\r\n".as_slice(); 20])
+                .0
+                .last()
+                .unwrap()
+                .starts_with("CLOSE 421")
+        );
+        assert!(
+            talk(&[b"NOOP\r\n".as_slice(); 300])
+                .0
+                .last()
+                .unwrap()
+                .starts_with("CLOSE 421")
+        );
         assert!(talk(&[b"HELO x\r\n", b"MAIL FROM:<> SIZE=9999999\r\n"]).0[1].starts_with("552"));
     }
 
     proptest! {
-        /// Whatever comes, however it is cut: no panic, no growth, and no message but one that ended as the rules say.
+        /// Whatever comes, however it is cut: no panic, no growth, and no message but one that
+        /// ended as the rules say.
         #[test]
         fn no_bytes_do_harm(words in proptest::collection::vec(proptest::sample::select(vec![
             "EHLO x\r\n", "MAIL FROM:<>\r\n", "RCPT TO:<a@probe.example>\r\n", "DATA\r\n", ".", "\r\n", "\r", "\n", "\r\n.\r\n", "RSET\r\n", "\0", "abc", "<\">",

@@ -1,9 +1,10 @@
 //! Tokens of test messages: what ties a message that comes back to the host that was given it.
 //!
-//! A token is one letter, which tells the probe's recipient (`t`) from its return path (`b`), and 26 characters of
-//! lower-case base32 without padding: eight random bytes, and the first eight of HMAC-SHA256 over the letter and them. It has
-//! none of the characters that old mailers rewrite, survives a change of case, and fits a local part (RFC 5321 section
-//! 4.5.3.1.1: 64 bytes). What it was made for stands in the store under its number.
+//! A token is one letter, which tells the probe's recipient (`t`) from its return path (`b`), and
+//! 26 characters of lower-case base32 without padding: eight random bytes, and the first eight of
+//! HMAC-SHA256 over the letter and them. It has none of the characters that old mailers rewrite,
+//! survives a change of case, and fits a local part (RFC 5321 section 4.5.3.1.1: 64 bytes). What it
+//! was made for stands in the store under its number.
 
 use data_encoding::{Encoding, Specification};
 use ring::hmac;
@@ -15,7 +16,8 @@ const LEN: usize = 26;
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut s = Specification::new();
     s.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
-    // 128 bits are 25.6 characters: the two bits left over have to be zero, so that a token has one spelling.
+    // 128 bits are 25.6 characters: the two bits left over have to be zero, so that a token has one
+    // spelling.
     s.check_trailing_bits = true;
     s.encoding().unwrap_or(data_encoding::BASE32_NOPAD)
 });
@@ -74,7 +76,9 @@ impl Tokens {
     pub fn read(&self, text: &[u8]) -> Option<(Way, Id)> {
         let text = text.to_ascii_lowercase();
         let (letter, rest) = text.split_first()?;
-        let way = [Way::Probe, Way::Return].into_iter().find(|w| w.letter() == *letter)?;
+        let way = [Way::Probe, Way::Return]
+            .into_iter()
+            .find(|w| w.letter() == *letter)?;
         let bytes = BASE32.decode(rest).ok()?;
         let (id, mac) = bytes.split_first_chunk::<8>()?;
         let fits = subtle::ConstantTimeEq::ct_eq(&self.mac(way, id)[..], mac);
@@ -84,7 +88,10 @@ impl Tokens {
     /// All tokens of ours that stand in a text as words of their own, in order, each once.
     pub fn find(&self, text: &[u8]) -> Vec<(Way, Id)> {
         let mut out = Vec::new();
-        for word in text.split(|b| !b.is_ascii_alphanumeric()).filter(|w| w.len() == LEN + 1) {
+        for word in text
+            .split(|b| !b.is_ascii_alphanumeric())
+            .filter(|w| w.len() == LEN + 1)
+        {
             if let Some(t) = self.read(word).filter(|t| !out.contains(t)) {
                 out.push(t);
             }
@@ -103,10 +110,17 @@ mod tests {
         let t = Tokens::new(b"secret");
         let (p, b) = (t.text(Way::Probe, &[7; 8]), t.text(Way::Return, &[7; 8]));
         assert_eq!((p.len(), p == b), (27, false));
-        assert_eq!(t.read(p.to_uppercase().as_bytes()), Some((Way::Probe, [7; 8])));
+        assert_eq!(
+            t.read(p.to_uppercase().as_bytes()),
+            Some((Way::Probe, [7; 8]))
+        );
         assert_eq!(t.read(b.as_bytes()), Some((Way::Return, [7; 8])));
         assert_eq!(Tokens::new(b"other").read(p.as_bytes()), None);
-        assert_eq!(t.read(format!("b{}", &p[1..]).as_bytes()), None, "a way does not become the other");
+        assert_eq!(
+            t.read(format!("b{}", &p[1..]).as_bytes()),
+            None,
+            "a way does not become the other"
+        );
         for form in [
             "<\"X@probe.example\"@relay>",
             "X%probe.example@relay",
@@ -115,14 +129,19 @@ mod tests {
             "IMCEASMTP-X+40probe+2Eexample@l",
             "x: X\r\n",
         ] {
-            assert_eq!(t.find(form.replace('X', &p).as_bytes()), [(Way::Probe, [7; 8])], "{form}");
+            assert_eq!(
+                t.find(form.replace('X', &p).as_bytes()),
+                [(Way::Probe, [7; 8])],
+                "{form}"
+            );
         }
         assert_eq!(t.find(format!("{p} {b} {p}").as_bytes()).len(), 2);
         assert_eq!(t.find(format!("x{p}").as_bytes()), []);
     }
 
     proptest! {
-        /// No text that was not made by it is a token (a random one is in one of 2^64 cases), and every one reads back.
+        /// No text that was not made by it is a token (a random one is in one of 2^64 cases), and
+        /// every one reads back.
         #[test]
         fn what_is_made_is_read_and_nothing_else(id in any::<[u8; 8]>(), place in 0usize..27, to in "[a-z2-7]") {
             let t = Tokens::new(b"secret");

@@ -42,32 +42,56 @@ fn empty(path: &Path) -> Result<bool> {
     }
 }
 
-/// Reads every block of a copy, which checks their sums, and tells what it holds. It is opened for reading alone.
+/// Reads every block of a copy, which checks their sums, and tells what it holds. It is opened for
+/// reading alone.
 fn read(path: &Path, at: String) -> Result<Backup> {
-    let db = DB::open_cf_for_read_only(&super::scrub::copy_options(), path, schema::FAMILIES, false)?;
+    let db =
+        DB::open_cf_for_read_only(&super::scrub::copy_options(), path, schema::FAMILIES, false)?;
     let mut rows = std::collections::BTreeMap::new();
     for family in schema::FAMILIES {
         let mut n = 0;
-        for row in db.iterator_cf_opt(&cf(&db, family)?, super::scrub::checked(), IteratorMode::Start) {
+        for row in db.iterator_cf_opt(
+            &cf(&db, family)?,
+            super::scrub::checked(),
+            IteratorMode::Start,
+        ) {
             row?;
             n += 1;
         }
         rows.insert(family.to_string(), n);
     }
-    let get = |key: &str| -> Result<Option<Vec<u8>>> { Ok(db.get_cf(&cf(&db, schema::META)?, key)?) };
-    let number = |key: &str| -> Result<u64> { Ok(get(key)?.and_then(|v| v.try_into().ok()).map_or(0, u64::from_be_bytes)) };
-    let version = get("version")?.and_then(|v| v.try_into().ok()).map(u32::from_be_bytes).ok_or_else(|| damaged("the copy's version"))?;
+    let get =
+        |key: &str| -> Result<Option<Vec<u8>>> { Ok(db.get_cf(&cf(&db, schema::META)?, key)?) };
+    let number = |key: &str| -> Result<u64> {
+        Ok(get(key)?
+            .and_then(|v| v.try_into().ok())
+            .map_or(0, u64::from_be_bytes))
+    };
+    let version = get("version")?
+        .and_then(|v| v.try_into().ok())
+        .map(u32::from_be_bytes)
+        .ok_or_else(|| damaged("the copy's version"))?;
     let id = get("id")?.ok_or_else(|| damaged("the copy's identity"))?;
     let id = id.iter().map(|b| format!("{b:02x}")).collect();
-    Ok(Backup { version, id, commit: number("seq")?, removals: number("removals")?, rows, at })
+    Ok(Backup {
+        version,
+        id,
+        commit: number("seq")?,
+        removals: number("removals")?,
+        rows,
+        at,
+    })
 }
 
 impl Store {
-    /// Copies the store, as it stands between two commits, into a new folder, and reads the copy back. Files that do not
-    /// change any more are linked where the folder lies on the same disk.
+    /// Copies the store, as it stands between two commits, into a new folder, and reads the copy
+    /// back. Files that do not change any more are linked where the folder lies on the same disk.
     pub fn backup(&self, to: &Path, at: String) -> Result<Backup> {
         if !empty(to)? {
-            return Err(StoreError::Io(format!("{} is not empty; name a new folder", to.display())));
+            return Err(StoreError::Io(format!(
+                "{} is not empty; name a new folder",
+                to.display()
+            )));
         }
         if let Some(own) = self.own_folder(to) {
             return Err(StoreError::Io(format!(
@@ -79,7 +103,8 @@ impl Store {
         restrict_dir(to).map_err(io(to))?;
         self.with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(to.join(FOLDER))?))?;
         restrict_dir(&to.join(FOLDER)).map_err(io(to))?;
-        // The copy is made of links to the store's own files, where both are on one disk: what is damaged there is damaged here.
+        // The copy is made of links to the store's own files, where both are on one disk: what is
+        // damaged there is damaged here.
         let found = read(&to.join(FOLDER), at).inspect_err(|e| {
             if let StoreError::Damaged(why) = e {
                 self.record_damage(super::FoundBy::Backup, why);
@@ -89,8 +114,12 @@ impl Store {
         let description = to.join(DESCRIPTION);
         std::fs::write(&description, text + "\n").map_err(io(&description))?;
         restrict_dir(to).map_err(io(to))?;
-        std::fs::File::open(&description).and_then(|f| f.sync_all()).map_err(io(&description))?;
-        std::fs::File::open(to).and_then(|f| f.sync_all()).map_err(io(to))?;
+        std::fs::File::open(&description)
+            .and_then(|f| f.sync_all())
+            .map_err(io(&description))?;
+        std::fs::File::open(to)
+            .and_then(|f| f.sync_all())
+            .map_err(io(to))?;
         Ok(found)
     }
 
@@ -99,20 +128,29 @@ impl Store {
         let path = std::path::absolute(path).ok()?;
         // By what is there already: the rest of the path has no links.
         let there = path.ancestors().find(|p| p.exists())?;
-        let path = std::fs::canonicalize(there).ok()?.join(path.strip_prefix(there).ok()?);
+        let path = std::fs::canonicalize(there)
+            .ok()?
+            .join(path.strip_prefix(there).ok()?);
         let store = std::fs::canonicalize(self.path()).ok()?;
-        let own = [self.stage_path().file_name()?.into(), super::scrub::FOLDER.into(), std::ffi::OsString::from(RESTORING)];
-        own.into_iter().map(|name| store.join(name)).find(|folder| path.starts_with(folder))
+        let own = [
+            self.stage_path().file_name()?.into(),
+            super::scrub::FOLDER.into(),
+            std::ffi::OsString::from(RESTORING),
+        ];
+        own.into_iter()
+            .map(|name| store.join(name))
+            .find(|folder| path.starts_with(folder))
     }
 }
 
-/// The folder, inside that of the store, where a copy is put and brought up to date before it counts.
+/// The folder, inside that of the store, where a copy is put and brought up to date before it
+/// counts.
 const RESTORING: &str = "restoring";
 /// The file that makes a folder a store: it comes last.
 const CURRENT: &str = "CURRENT";
 
-/// A copy on its way to the place of a store. Nothing of it can be opened there before [`Restoration::finish`]; dropped before,
-/// it leaves nothing.
+/// A copy on its way to the place of a store. Nothing of it can be opened there before
+/// [`Restoration::finish`]; dropped before, it leaves nothing.
 #[derive(Debug)]
 pub struct Restoration {
     to: PathBuf,
@@ -122,38 +160,58 @@ pub struct Restoration {
 }
 
 impl Restoration {
-    /// Copies a backup into a folder of its own, inside the folder where the store has to lie, and checks it before and after.
-    /// What a restore that was cut has left there goes first. The backup itself is not touched.
+    /// Copies a backup into a folder of its own, inside the folder where the store has to lie, and
+    /// checks it before and after. What a restore that was cut has left there goes first. The
+    /// backup itself is not touched.
     ///
     /// # Errors
     /// There is a store, or the copy cannot be read or written.
     pub fn begin(from: &Path, to: &Path) -> Result<Restoration> {
         let description = from.join(DESCRIPTION);
         let text = std::fs::read(&description).map_err(io(&description))?;
-        let said: Backup = serde_json::from_slice(&text).map_err(|e| StoreError::Damaged(format!("{}: {e}", description.display())))?;
+        let said: Backup = serde_json::from_slice(&text)
+            .map_err(|e| StoreError::Damaged(format!("{}: {e}", description.display())))?;
         if said.version > schema::VERSION {
             return Err(StoreError::Newer(said.version));
         }
         // The socket and such may be there already; a database may not.
         if to.join(CURRENT).exists() {
-            return Err(StoreError::Io(format!("there is a store in {}; move it away first", to.display())));
+            return Err(StoreError::Io(format!(
+                "there is a store in {}; move it away first",
+                to.display()
+            )));
         }
         remove_leftovers(to)?;
         if let Some(name) = database_files(to)?.first() {
-            return Err(StoreError::Io(format!("there is a part of a store in {}: {name}; move it away first", to.display())));
+            return Err(StoreError::Io(format!(
+                "there is a part of a store in {}: {name}; move it away first",
+                to.display()
+            )));
         }
-        let out = Restoration { to: to.to_path_buf(), found: said, finished: false };
+        let out = Restoration {
+            to: to.to_path_buf(),
+            found: said,
+            finished: false,
+        };
         let (source, path) = (from.join(FOLDER), out.path());
-        restrict_dir(to).and_then(|()| restrict_dir(&path)).map_err(io(&path))?;
+        restrict_dir(to)
+            .and_then(|()| restrict_dir(&path))
+            .map_err(io(&path))?;
         for entry in std::fs::read_dir(&source).map_err(io(&source))? {
             let name = entry.map_err(io(&source))?.file_name();
             let (a, b) = (source.join(&name), path.join(&name));
             std::fs::copy(&a, &b).map_err(io(&a))?;
-            std::fs::File::open(&b).and_then(|f| f.sync_all()).map_err(io(&b))?;
+            std::fs::File::open(&b)
+                .and_then(|f| f.sync_all())
+                .map_err(io(&b))?;
         }
         sync_folder(&path)?;
         if read(&path, out.found.at.clone())? != out.found {
-            return Err(StoreError::Damaged(format!("the copy in {} does not hold what {} says", from.display(), description.display())));
+            return Err(StoreError::Damaged(format!(
+                "the copy in {} does not hold what {} says",
+                from.display(),
+                description.display()
+            )));
         }
         Ok(out)
     }
@@ -167,10 +225,18 @@ impl Restoration {
     pub fn finish(mut self) -> Result<()> {
         let path = self.path();
         // What was kept beside another store is not this one's.
-        for name in ["image", super::integrity::LAST_COMMIT, super::integrity::REPORT] {
+        for name in [
+            "image",
+            super::integrity::LAST_COMMIT,
+            super::integrity::REPORT,
+        ] {
             let _ = std::fs::remove_file(self.to.join(name));
         }
-        let mut names: Vec<_> = std::fs::read_dir(&path).map_err(io(&path))?.flatten().map(|e| e.file_name()).collect();
+        let mut names: Vec<_> = std::fs::read_dir(&path)
+            .map_err(io(&path))?
+            .flatten()
+            .map(|e| e.file_name())
+            .collect();
         names.sort_by_key(|n| n == CURRENT);
         for name in names {
             if name == CURRENT {
@@ -197,7 +263,9 @@ impl Drop for Restoration {
 }
 
 fn sync_folder(path: &Path) -> Result<()> {
-    std::fs::File::open(path).and_then(|f| f.sync_all()).map_err(io(path))
+    std::fs::File::open(path)
+        .and_then(|f| f.sync_all())
+        .map_err(io(path))
 }
 
 /// Whether a restore into a folder was cut before its end.
@@ -215,7 +283,11 @@ pub(super) fn database_files(path: &Path) -> Result<Vec<String>> {
     for entry in entries {
         let entry = entry.map_err(io(path))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let one = name.ends_with(".sst") || name.ends_with(".log") && name.bytes().all(|b| b.is_ascii_digit() || b".log".contains(&b));
+        let one = name.ends_with(".sst")
+            || name.ends_with(".log")
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || b".log".contains(&b));
         // A file without a byte holds nothing.
         if (one || name.starts_with("MANIFEST-")) && entry.metadata().is_ok_and(|m| m.len() > 0) {
             out.push(name);
@@ -224,8 +296,9 @@ pub(super) fn database_files(path: &Path) -> Result<Vec<String>> {
     Ok(out)
 }
 
-/// Removes what a restore that was cut has left: its folder, and files that it has moved to their place already. Without
-/// `CURRENT` they are none of a store's, and before it began there were none.
+/// Removes what a restore that was cut has left: its folder, and files that it has moved to their
+/// place already. Without `CURRENT` they are none of a store's, and before it began there were
+/// none.
 fn remove_leftovers(to: &Path) -> Result<()> {
     if !is_unfinished(to) || to.join(CURRENT).exists() {
         return Ok(());

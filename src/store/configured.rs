@@ -1,4 +1,5 @@
-//! What the last accepted configuration named: so that a name that is gone from the files is noticed while it has listings.
+//! What the last accepted configuration named: so that a name that is gone from the files is
+//! noticed while it has listings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,14 +32,18 @@ pub struct ConfiguredZone {
 }
 
 impl Configured {
-    /// Both together: a name that has left the files stays until a configuration without it is accepted.
+    /// Both together: a name that has left the files stays until a configuration without it is
+    /// accepted.
     pub fn merge(&mut self, other: Configured) {
         self.reasons.extend(other.reasons);
         self.feeds.extend(other.feeds);
         for (origin, zone) in other.zones {
             self.zones
                 .entry(origin)
-                .or_insert_with(|| ConfiguredZone { names: zone.names, ..Default::default() })
+                .or_insert_with(|| ConfiguredZone {
+                    names: zone.names,
+                    ..Default::default()
+                })
                 .reasons
                 .extend(zone.reasons);
         }
@@ -59,7 +64,9 @@ impl Store {
     pub fn configured(&self) -> Result<Option<Configured>> {
         match self.get(schema::META, KEY)? {
             None => Ok(None),
-            Some(row) => schema::decode(&row).map(Some).ok_or_else(|| damaged("the names of the last configuration")),
+            Some(row) => schema::decode(&row)
+                .map(Some)
+                .ok_or_else(|| damaged("the names of the last configuration")),
         }
     }
 }

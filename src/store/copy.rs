@@ -1,5 +1,6 @@
-//! Copies of followed zones: their records in order, so that a difference can be held against them, and lists be made from
-//! them. A new copy is written beside the one that counts; nothing sees it before a commit names it.
+//! Copies of followed zones: their records in order, so that a difference can be held against them,
+//! and lists be made from them. A new copy is written beside the one that counts; nothing sees it
+//! before a commit names it.
 
 use std::path::PathBuf;
 
@@ -8,7 +9,8 @@ use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 use super::{Result, Store, StoreError, feeds::Cursor, schema};
 use crate::model::SourceId;
 
-/// Bytes of records that are sorted in memory at a time; then they become a file that RocksDB takes in.
+/// Bytes of records that are sorted in memory at a time; then they become a file that RocksDB takes
+/// in.
 const RUN: usize = 64 << 20;
 
 /// Writes a copy.
@@ -26,8 +28,17 @@ impl Store {
     pub fn write_copy(&self, source: SourceId, copy: u32) -> Result<CopyWriter<'_>> {
         let prefix = schema::feed_prefix(source, copy);
         self.drop_rows(schema::RECORDS, &prefix)?;
-        let file = self.stage_path().join(format!("{}-{copy}.records", source.0));
-        Ok(CopyWriter { store: self, prefix, file, keys: Vec::new(), bytes: 0, records: 0 })
+        let file = self
+            .stage_path()
+            .join(format!("{}-{copy}.records", source.0));
+        Ok(CopyWriter {
+            store: self,
+            prefix,
+            file,
+            keys: Vec::new(),
+            bytes: 0,
+            records: 0,
+        })
     }
 
     /// Removes a copy that never counted.
@@ -37,13 +48,30 @@ impl Store {
 
     /// Whether a copy has a record.
     pub fn has_record(&self, source: SourceId, copy: u32, row: &[u8]) -> Result<bool> {
-        Ok(self.get(schema::RECORDS, &[&schema::feed_prefix(source, copy), row].concat())?.is_some())
+        Ok(self
+            .get(
+                schema::RECORDS,
+                &[&schema::feed_prefix(source, copy), row].concat(),
+            )?
+            .is_some())
     }
 
     /// Runs `f` with two readers of a copy's records.
-    pub fn read_copy<T>(&self, source: SourceId, copy: u32, f: impl FnOnce([CopyReader; 2]) -> T) -> Result<T> {
+    pub fn read_copy<T>(
+        &self,
+        source: SourceId,
+        copy: u32,
+        f: impl FnOnce([CopyReader; 2]) -> T,
+    ) -> Result<T> {
         self.with(|db| {
-            let reader = || Result::Ok(CopyReader(Cursor::new(db, schema::RECORDS, schema::feed_prefix(source, copy), None)?));
+            let reader = || {
+                Result::Ok(CopyReader(Cursor::new(
+                    db,
+                    schema::RECORDS,
+                    schema::feed_prefix(source, copy),
+                    None,
+                )?))
+            };
             Ok(f([reader()?, reader()?]))
         })
     }
@@ -78,7 +106,11 @@ impl CopyWriter<'_> {
         self.bytes += key.len();
         self.records += 1;
         self.keys.push(key.into());
-        if self.bytes >= RUN { self.spill() } else { Ok(()) }
+        if self.bytes >= RUN {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     /// How many records there are.
@@ -99,7 +131,8 @@ impl CopyWriter<'_> {
         if keys.is_empty() {
             return Ok(());
         }
-        std::fs::create_dir_all(self.store.stage_path()).map_err(|e| StoreError::Io(format!("staging a zone: {e}")))?;
+        std::fs::create_dir_all(self.store.stage_path())
+            .map_err(|e| StoreError::Io(format!("staging a zone: {e}")))?;
         let cache = rocksdb::Cache::new_lru_cache(1 << 20);
         let options = super::open::family_options(&cache);
         let mut file = SstFileWriter::create(&options);
@@ -108,7 +141,13 @@ impl CopyWriter<'_> {
         file.finish()?;
         let mut how = IngestExternalFileOptions::default();
         how.set_move_files(true);
-        self.store.with(|db| Ok(db.ingest_external_file_cf_opts(&super::cf(db, schema::RECORDS)?, &how, vec![&self.file])?))
+        self.store.with(|db| {
+            Ok(db.ingest_external_file_cf_opts(
+                &super::cf(db, schema::RECORDS)?,
+                &how,
+                vec![&self.file],
+            )?)
+        })
     }
 
     /// Ends it. It is on disk then, but does not count before a commit names it.

@@ -1,4 +1,5 @@
-//! How much a source lists: its entries and the addresses that they cover, counted from rows in key order.
+//! How much a source lists: its entries and the addresses that they cover, counted from rows in key
+//! order.
 
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +94,13 @@ impl ExtentCounter {
     /// The counts.
     pub fn extents(&self) -> Extents {
         let [gone4, gone6, gone_names] = self.gone;
-        Extents { before: self.before.extent(), after: self.after.extent(), gone4, gone6, gone_names }
+        Extents {
+            before: self.before.extent(),
+            after: self.after.extent(),
+            gone4,
+            gone6,
+            gone_names,
+        }
     }
 }
 
@@ -138,7 +145,8 @@ impl Side {
     }
 }
 
-/// The reasons that remain where an entry lies in something wider, and how the count of covered units changes.
+/// The reasons that remain where an entry lies in something wider, and how the count of covered
+/// units changes.
 fn nested(outer: Mask, listed: Mask, excluded: Mask, units: u64, covered: &mut u64) -> Mask {
     let inner = (outer & !excluded) | listed;
     match (outer != 0, inner != 0) {
@@ -149,8 +157,8 @@ fn nested(outer: Mask, listed: Mask, excluded: Mask, units: u64, covered: &mut u
     inner
 }
 
-/// Covered IPv4 addresses. In key order every prefix comes before the first host: the prefixes become segments of equal
-/// reasons, beside which the hosts are walked.
+/// Covered IPv4 addresses. In key order every prefix comes before the first host: the prefixes
+/// become segments of equal reasons, beside which the hosts are walked.
 #[derive(Debug, Default)]
 struct Cover4 {
     covered: u64,
@@ -235,7 +243,10 @@ impl Cover6 {
             return; // an exclusion of less than a network takes no network out
         }
         let whole = p.widen(NETWORK6);
-        let (first, last) = ((whole.first() >> NETWORK6) as u64, (whole.last() >> NETWORK6) as u64);
+        let (first, last) = (
+            (whole.first() >> NETWORK6) as u64,
+            (whole.last() >> NETWORK6) as u64,
+        );
         while self.open.pop_if(|o| o.1 < first).is_some() {}
         let outer = self.open.last().map_or(0, |o| o.2);
         let units = (last - first).saturating_add(1);
@@ -253,33 +264,76 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(reason: u8, hole: bool) -> FeedEntry {
-        FeedEntry { reason: ReasonId(reason), hole, weak: false, since: Time(0), text: Default::default(), note: None }
+        FeedEntry {
+            reason: ReasonId(reason),
+            hole,
+            weak: false,
+            since: Time(0),
+            text: Default::default(),
+            note: None,
+        }
     }
 
     /// The extent of lines such as `45.0.0.0/8` or `!45.1.0.0/16`.
     fn extent(lines: &[&str]) -> Extent {
-        let mut rows: Vec<(Subject, bool)> =
-            lines.iter().map(|l| (l.trim_start_matches('!').parse().unwrap(), l.starts_with('!'))).collect();
+        let mut rows: Vec<(Subject, bool)> = lines
+            .iter()
+            .map(|l| {
+                (
+                    l.trim_start_matches('!').parse().unwrap(),
+                    l.starts_with('!'),
+                )
+            })
+            .collect();
         rows.sort();
         let mut counter = ExtentCounter::default();
-        rows.iter().for_each(|(s, hole)| counter.add(s, &[], &[entry(0, *hole)]));
+        rows.iter()
+            .for_each(|(s, hole)| counter.add(s, &[], &[entry(0, *hole)]));
         counter.extents().after
     }
 
     #[test]
     fn covered_addresses_count_once_and_without_exclusions() {
-        let e = extent(&["45.0.0.0/16", "45.0.1.0/24", "45.0.1.1", "45.1.1.1", "46.0.0.0/24"]);
-        assert_eq!((e.entries, e.ipv4, e.widest4), (5, 65_536 + 1 + 256, Some(16)));
-        let e = extent(&["45.0.0.0/16", "!45.0.1.0/24", "45.0.1.1", "!45.0.2.2", "!47.1.1.1"]);
+        let e = extent(&[
+            "45.0.0.0/16",
+            "45.0.1.0/24",
+            "45.0.1.1",
+            "45.1.1.1",
+            "46.0.0.0/24",
+        ]);
+        assert_eq!(
+            (e.entries, e.ipv4, e.widest4),
+            (5, 65_536 + 1 + 256, Some(16))
+        );
+        let e = extent(&[
+            "45.0.0.0/16",
+            "!45.0.1.0/24",
+            "45.0.1.1",
+            "!45.0.2.2",
+            "!47.1.1.1",
+        ]);
         assert_eq!((e.entries, e.ipv4), (2, 65_536 - 256 + 1 - 1));
         let e = extent(&["255.255.0.0/16", "!255.255.255.255", "1.0.0.0/8"]);
-        assert_eq!((e.entries, e.ipv4, e.widest4), (2, 65_536 - 1 + (1 << 24), Some(8)));
+        assert_eq!(
+            (e.entries, e.ipv4, e.widest4),
+            (2, 65_536 - 1 + (1 << 24), Some(8))
+        );
     }
 
     #[test]
     fn ipv6_counts_networks_of_64_bits_and_a_host_as_one() {
-        let e = extent(&["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "2001:db9::/48", "2001:db9::7", "!2001:db9:0:1::/64"]);
-        assert_eq!((e.entries, e.ipv6, e.widest6, e.ipv4), (5, 2 + 65_536 - 1, Some(48), 0));
+        let e = extent(&[
+            "2001:db8::1",
+            "2001:db8::2",
+            "2001:db8:0:1::1",
+            "2001:db9::/48",
+            "2001:db9::7",
+            "!2001:db9:0:1::/64",
+        ]);
+        assert_eq!(
+            (e.entries, e.ipv6, e.widest6, e.ipv4),
+            (5, 2 + 65_536 - 1, Some(48), 0)
+        );
         // Exclusions of less than a network do not count.
         assert_eq!(extent(&["2001:db8::/64", "!2001:db8::1"]).ipv6, 1);
     }
@@ -288,13 +342,32 @@ mod tests {
     fn a_reason_that_remains_covers_what_another_excludes() {
         let mut counter = ExtentCounter::default();
         let subject = |s: &str| s.parse::<Subject>().unwrap();
-        counter.add(&subject("45.0.0.0/24"), &[entry(0, false), entry(1, false)], &[]);
+        counter.add(
+            &subject("45.0.0.0/24"),
+            &[entry(0, false), entry(1, false)],
+            &[],
+        );
         counter.add(&subject("45.0.0.0/25"), &[entry(0, true)], &[]);
         counter.add(&subject("45.0.0.1"), &[entry(1, true)], &[]);
-        counter.add(&subject("bad.example"), &[entry(1, false)], &[entry(1, false)]);
+        counter.add(
+            &subject("bad.example"),
+            &[entry(1, false)],
+            &[entry(1, false)],
+        );
         let e = counter.extents();
-        assert_eq!((e.before.ipv4, e.before.entries, e.before.names, e.before.addresses()), (255, 2, 1, 1));
-        assert_eq!((e.gone4, e.gone6, e.gone_names, e.gone(), e.after.entries), (1, 0, 0, 1, 1));
+        assert_eq!(
+            (
+                e.before.ipv4,
+                e.before.entries,
+                e.before.names,
+                e.before.addresses()
+            ),
+            (255, 2, 1, 1)
+        );
+        assert_eq!(
+            (e.gone4, e.gone6, e.gone_names, e.gone(), e.after.entries),
+            (1, 0, 0, 1, 1)
+        );
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! Feeds' rows read in order, all sources side by side: for a full build, and for many subjects at once.
+//! Feeds' rows read in order, all sources side by side: for a full build, and for many subjects at
+//! once.
 
 use rocksdb::{DB, DBRawIterator, ReadOptions};
 
@@ -18,7 +19,12 @@ pub(super) struct Cursor<'a> {
 const STEPS: usize = 16;
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(db: &'a DB, family: &str, prefix: Vec<u8>, source: Option<SourceId>) -> Result<Cursor<'a>> {
+    pub(super) fn new(
+        db: &'a DB,
+        family: &str,
+        prefix: Vec<u8>,
+        source: Option<SourceId>,
+    ) -> Result<Cursor<'a>> {
         let mut o = ReadOptions::default();
         o.set_readahead_size(1 << 20);
         o.fill_cache(false);
@@ -27,7 +33,11 @@ impl<'a> Cursor<'a> {
         }
         let mut rows = db.raw_iterator_cf_opt(&cf(db, family)?, o);
         rows.seek(&prefix);
-        Ok(Cursor { rows, prefix, source })
+        Ok(Cursor {
+            rows,
+            prefix,
+            source,
+        })
     }
 
     /// Goes to the first row at or behind `key`, in whatever direction.
@@ -68,11 +78,15 @@ impl<'a> Cursor<'a> {
     fn join(&self, verdict: &mut Verdict) -> Result<()> {
         match self.source {
             Some(source) => {
-                let entries = schema::read_feed(self.value()).ok_or_else(|| damaged("a feed's row"))?;
-                entries.into_iter().for_each(|e| verdict.put(e.entry(source)));
+                let entries =
+                    schema::read_feed(self.value()).ok_or_else(|| damaged("a feed's row"))?;
+                entries
+                    .into_iter()
+                    .for_each(|e| verdict.put(e.entry(source)));
             }
             None => {
-                let own: schema::Own = schema::decode(self.value()).ok_or_else(|| damaged("a verdict"))?;
+                let own: schema::Own =
+                    schema::decode(self.value()).ok_or_else(|| damaged("a verdict"))?;
                 own.entries.into_iter().for_each(|e| verdict.put(e));
                 (verdict.exempt, verdict.holds) = (own.exempt, own.holds);
             }
@@ -85,18 +99,31 @@ impl Store {
     fn cursors<'a>(&self, db: &'a DB, vocabulary: &Vocabulary) -> Result<Vec<Cursor<'a>>> {
         let mut out = vec![Cursor::new(db, schema::VERDICTS, vec![], None)?];
         for (source, generation) in vocabulary.feeds() {
-            out.push(Cursor::new(db, schema::FEEDS, schema::feed_prefix(source, generation), Some(source))?);
+            out.push(Cursor::new(
+                db,
+                schema::FEEDS,
+                schema::feed_prefix(source, generation),
+                Some(source),
+            )?);
         }
         Ok(out)
     }
 
-    /// Visits the verdict of every subject that has one, in order, with the feeds' generations of `vocabulary`.
-    pub fn scan(&self, vocabulary: &Vocabulary, f: &mut dyn FnMut(Subject, Verdict) -> Result<()>) -> Result<()> {
-        self.scan_range(vocabulary, &[], &[u8::MAX; 32], &mut |s, v| f(s, v).map(|()| true)).map(drop)
+    /// Visits the verdict of every subject that has one, in order, with the feeds' generations of
+    /// `vocabulary`.
+    pub fn scan(
+        &self,
+        vocabulary: &Vocabulary,
+        f: &mut dyn FnMut(Subject, Verdict) -> Result<()>,
+    ) -> Result<()> {
+        self.scan_range(vocabulary, &[], &[u8::MAX; 32], &mut |s, v| {
+            f(s, v).map(|()| true)
+        })
+        .map(drop)
     }
 
-    /// Visits, in order, the verdicts of the subjects whose keys are `from` or later and before `to`, until `f` says false.
-    /// Tells whether it came to the end.
+    /// Visits, in order, the verdicts of the subjects whose keys are `from` or later and before
+    /// `to`, until `f` says false. Tells whether it came to the end.
     pub fn scan_range(
         &self,
         vocabulary: &Vocabulary,
@@ -110,11 +137,17 @@ impl Store {
             if !from.is_empty() {
                 cursors.iter_mut().for_each(|c| c.seek(from));
             }
-            while let Some(key) = cursors.iter().filter_map(Cursor::key).min().map(<[u8]>::to_vec) {
+            while let Some(key) = cursors
+                .iter()
+                .filter_map(Cursor::key)
+                .min()
+                .map(<[u8]>::to_vec)
+            {
                 if *key >= *to {
                     break;
                 }
-                let subject = Subject::from_key(&key).ok_or_else(|| self.damaged("a subject's key"))?;
+                let subject =
+                    Subject::from_key(&key).ok_or_else(|| self.damaged("a subject's key"))?;
                 let mut verdict = Verdict::default();
                 for c in cursors.iter_mut().filter(|c| c.key() == Some(&key)) {
                     c.join(&mut verdict)?;
@@ -134,9 +167,14 @@ impl Store {
         Ok(whole)
     }
 
-    /// Visits what is decided one by one of each subject behind `after`, in order, until `f` says false: its entries of
-    /// sources that are no feeds, its exemption and its holds. Tells whether it came to the end.
-    pub fn decided(&self, after: Option<&Subject>, f: &mut dyn FnMut(Subject, Verdict) -> Result<bool>) -> Result<bool> {
+    /// Visits what is decided one by one of each subject behind `after`, in order, until `f` says
+    /// false: its entries of sources that are no feeds, its exemption and its holds. Tells whether
+    /// it came to the end.
+    pub fn decided(
+        &self,
+        after: Option<&Subject>,
+        f: &mut dyn FnMut(Subject, Verdict) -> Result<bool>,
+    ) -> Result<bool> {
         let mut whole = true;
         let from = after.map(Subject::key).unwrap_or_default();
         self.rows(schema::VERDICTS, &from, &mut |key, row| {
@@ -144,14 +182,23 @@ impl Store {
                 return Ok(true);
             }
             let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a subject's key"))?;
-            let own: schema::Own = schema::decode(row).ok_or_else(|| self.damaged(&format!("the verdict of {subject}")))?;
-            whole = f(subject, Verdict { entries: own.entries, exempt: own.exempt, holds: own.holds })?;
+            let own: schema::Own = schema::decode(row)
+                .ok_or_else(|| self.damaged(&format!("the verdict of {subject}")))?;
+            whole = f(
+                subject,
+                Verdict {
+                    entries: own.entries,
+                    exempt: own.exempt,
+                    holds: own.holds,
+                },
+            )?;
             Ok(whole)
         })?;
         Ok(whole)
     }
 
-    /// Visits the verdicts of some subjects, which are in order, with the feeds' generations of `vocabulary`.
+    /// Visits the verdicts of some subjects, which are in order, with the feeds' generations of
+    /// `vocabulary`.
     pub fn verdicts<'s>(
         &self,
         vocabulary: &Vocabulary,
@@ -178,12 +225,18 @@ impl Store {
 
 impl Store {
     /// What a generation of a source says of a subject.
-    pub fn feed_row(&self, source: SourceId, generation: u32, subject: &Subject) -> Result<Vec<FeedEntry>> {
+    pub fn feed_row(
+        &self,
+        source: SourceId,
+        generation: u32,
+        subject: &Subject,
+    ) -> Result<Vec<FeedEntry>> {
         let mut key = schema::feed_prefix(source, generation);
         subject.write_key(&mut key);
         match self.get(schema::FEEDS, &key)? {
             None => Ok(Vec::new()),
-            Some(row) => schema::read_feed(&row).ok_or_else(|| self.damaged(&format!("a feed's row of {subject}"))),
+            Some(row) => schema::read_feed(&row)
+                .ok_or_else(|| self.damaged(&format!("a feed's row of {subject}"))),
         }
     }
 
@@ -196,10 +249,16 @@ impl Store {
     ) -> std::result::Result<(), E> {
         let mut broken = None;
         self.with(|db| {
-            let mut rows = Cursor::new(db, schema::FEEDS, schema::feed_prefix(source, generation), Some(source))?;
+            let mut rows = Cursor::new(
+                db,
+                schema::FEEDS,
+                schema::feed_prefix(source, generation),
+                Some(source),
+            )?;
             while let Some(key) = rows.key() {
                 let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a feed's key"))?;
-                let entries = schema::read_feed(rows.value()).ok_or_else(|| self.damaged("a feed's row"))?;
+                let entries =
+                    schema::read_feed(rows.value()).ok_or_else(|| self.damaged("a feed's row"))?;
                 if let Err(e) = f(subject, entries) {
                     broken = Some(e);
                     return Ok(());
@@ -212,13 +271,26 @@ impl Store {
     }
 
     /// The rows of a generation of a source, at most `limit`.
-    pub fn feed_rows(&self, source: SourceId, generation: u32, limit: usize) -> Result<Vec<(Subject, Vec<FeedEntry>)>> {
+    pub fn feed_rows(
+        &self,
+        source: SourceId,
+        generation: u32,
+        limit: usize,
+    ) -> Result<Vec<(Subject, Vec<FeedEntry>)>> {
         let mut out = Vec::new();
         self.with(|db| {
-            let mut rows = Cursor::new(db, schema::FEEDS, schema::feed_prefix(source, generation), Some(source))?;
+            let mut rows = Cursor::new(
+                db,
+                schema::FEEDS,
+                schema::feed_prefix(source, generation),
+                Some(source),
+            )?;
             while let Some(key) = rows.key().filter(|_| out.len() < limit) {
                 let subject = Subject::from_key(key).ok_or_else(|| self.damaged("a feed's key"))?;
-                out.push((subject, schema::read_feed(rows.value()).ok_or_else(|| self.damaged("a feed's row"))?));
+                out.push((
+                    subject,
+                    schema::read_feed(rows.value()).ok_or_else(|| self.damaged("a feed's row"))?,
+                ));
                 rows.next();
             }
             rows.check()

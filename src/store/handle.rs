@@ -12,7 +12,9 @@ use super::{
     integrity::{FoundBy, Integrity},
     schema::{self, Own, SourceRecord, ZoneRecord},
 };
-use crate::model::{Event, Hold, Reasons, SourceId, Sources, StoreId, Subject, Time, Verdict, history::What};
+use crate::model::{
+    Event, Hold, Reasons, SourceId, Sources, StoreId, Subject, Time, Verdict, history::What,
+};
 
 /// Settings of the store: `[store]` and `[journal]`.
 #[derive(Debug, Clone)]
@@ -49,13 +51,19 @@ pub enum StoreError {
 impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            StoreError::Locked(p) => write!(f, "the store {} is open in another process; is an orbsd running on it?", p.display()),
+            StoreError::Locked(p) => write!(
+                f,
+                "the store {} is open in another process; is an orbsd running on it?",
+                p.display()
+            ),
             StoreError::Newer(v) => write!(
                 f,
                 "the store was written by a newer orbsd (version {v}, this one knows {}); run that one, or restore an older copy",
                 schema::VERSION
             ),
-            StoreError::Damaged(why) => write!(f, "the store is damaged: {why}; restore it from a backup"),
+            StoreError::Damaged(why) => {
+                write!(f, "the store is damaged: {why}; restore it from a backup")
+            }
             StoreError::Io(why) => write!(f, "the store can not be read or written: {why}"),
         }
     }
@@ -103,7 +111,8 @@ impl Vocabulary {
     /// The feeds that have rows: source and generation.
     pub fn feeds(&self) -> impl Iterator<Item = (SourceId, u32)> {
         let all = self.records.iter().enumerate();
-        all.filter(|(_, r)| r.generation > 0).map(|(i, r)| (SourceId(i as u16), r.generation))
+        all.filter(|(_, r)| r.generation > 0)
+            .map(|(i, r)| (SourceId(i as u16), r.generation))
     }
 }
 
@@ -114,8 +123,8 @@ pub struct Store {
     pub(super) id: [u8; 16],
     pub(super) vocabulary: RwLock<Arc<Vocabulary>>,
     pub(super) integrity: Integrity,
-    /// The last commit that it had acknowledged before it was opened, 0 where that is not known; and whether rows that it had
-    /// acknowledged are missing.
+    /// The last commit that it had acknowledged before it was opened, 0 where that is not known;
+    /// and whether rows that it had acknowledged are missing.
     pub(super) acknowledged: (u64, bool),
     /// Why that is not known.
     pub(super) unknown_commit: Option<super::UnknownCommit>,
@@ -166,7 +175,10 @@ impl Batch {
 impl Store {
     /// The names and sources, as they stand.
     pub fn vocabulary(&self) -> Arc<Vocabulary> {
-        self.vocabulary.read().unwrap_or_else(|e| e.into_inner()).clone()
+        self.vocabulary
+            .read()
+            .unwrap_or_else(|e| e.into_inner())
+            .clone()
     }
 
     /// Its settings.
@@ -181,7 +193,9 @@ impl Store {
 
     /// The identity that rows have: the first half of [`Store::id`].
     pub fn store_id(&self) -> StoreId {
-        self.id.first_chunk().map_or(StoreId::default(), |half| StoreId(u64::from_be_bytes(*half)))
+        self.id.first_chunk().map_or(StoreId::default(), |half| {
+            StoreId(u64::from_be_bytes(*half))
+        })
     }
 
     /// Where it lies.
@@ -189,7 +203,8 @@ impl Store {
         &self.settings.path
     }
 
-    /// Why the end of the write-ahead log was cut when the store was opened; none where it was whole.
+    /// Why the end of the write-ahead log was cut when the store was opened; none where it was
+    /// whole.
     pub fn cut(&self) -> Option<String> {
         self.cut.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
@@ -198,7 +213,9 @@ impl Store {
     pub(super) fn with<T>(&self, f: impl FnOnce(&DB) -> Result<T>) -> Result<T> {
         let result = match self.db.read().unwrap_or_else(|e| e.into_inner()).as_ref() {
             Some(db) => f(db),
-            None => Err(StoreError::Io("it is closed after an error, and opened again when the cause is gone".into())),
+            None => Err(StoreError::Io(
+                "it is closed after an error, and opened again when the cause is gone".into(),
+            )),
         };
         if let Err(StoreError::Damaged(why)) = &result {
             self.integrity.record(FoundBy::Use, why);
@@ -222,7 +239,10 @@ impl Store {
     /// Visits the rows of a family from `from` on, until `f` says false.
     pub(super) fn rows(&self, family: &'static str, from: &[u8], f: RowFn) -> Result<()> {
         self.with(|db| {
-            for row in db.iterator_cf(&cf(db, family)?, IteratorMode::From(from, Direction::Forward)) {
+            for row in db.iterator_cf(
+                &cf(db, family)?,
+                IteratorMode::From(from, Direction::Forward),
+            ) {
                 let (key, value) = row?;
                 if !f(&key, &value)? {
                     break;
@@ -236,7 +256,10 @@ impl Store {
     pub fn seq(&self) -> Result<u64> {
         match self.get(schema::META, b"seq")? {
             None => Ok(0),
-            Some(v) => v.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("the sequence number")),
+            Some(v) => v
+                .try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| self.damaged("the sequence number")),
         }
     }
 
@@ -249,12 +272,17 @@ impl Store {
     pub fn verdict_in(&self, vocabulary: &Vocabulary, subject: &Subject) -> Result<Verdict> {
         let key = subject.key();
         let own = self.own(subject)?;
-        let mut out = Verdict { entries: own.entries, exempt: own.exempt, holds: own.holds };
+        let mut out = Verdict {
+            entries: own.entries,
+            exempt: own.exempt,
+            holds: own.holds,
+        };
         for (source, generation) in vocabulary.feeds() {
             let mut row_key = schema::feed_prefix(source, generation);
             row_key.extend(&key);
             if let Some(row) = self.get(schema::FEEDS, &row_key)? {
-                let entries = schema::read_feed(&row).ok_or_else(|| self.damaged(&format!("a feed's row of {subject}")))?;
+                let entries = schema::read_feed(&row)
+                    .ok_or_else(|| self.damaged(&format!("a feed's row of {subject}")))?;
                 entries.into_iter().for_each(|e| out.put(e.entry(source)));
             }
         }
@@ -267,12 +295,20 @@ impl Store {
         let key = subject.key();
         let mut take = |prefix: &[u8], family| {
             self.rows(family, prefix, &mut |k, v| {
-                let Some(tail) = k.strip_prefix(prefix).filter(|t| t.len() == schema::EVENT_TAIL) else {
+                let Some(tail) = k
+                    .strip_prefix(prefix)
+                    .filter(|t| t.len() == schema::EVENT_TAIL)
+                else {
                     return Ok(k.starts_with(prefix));
                 };
                 let seq = tail.first_chunk().map_or(0, |s| u64::from_be_bytes(*s));
                 let place = tail.last_chunk().map_or(0, |s| u32::from_be_bytes(*s));
-                out.push((seq, place, schema::decode(v).ok_or_else(|| self.damaged(&format!("an event of {subject}")))?));
+                out.push((
+                    seq,
+                    place,
+                    schema::decode(v)
+                        .ok_or_else(|| self.damaged(&format!("an event of {subject}")))?,
+                ));
                 Ok(true)
             })
         };
@@ -299,19 +335,31 @@ impl Store {
         Ok(with_ends(in_order(out).into_iter(), &vocabulary))
     }
 
-    /// The subjects of which something ends by itself at `now` or before, with their due dates, in that order: those after
-    /// `last`, at most `limit`.
-    pub fn due(&self, last: Option<&(Time, Subject)>, now: Time, limit: usize) -> Result<Vec<(Time, Subject)>> {
+    /// The subjects of which something ends by itself at `now` or before, with their due dates, in
+    /// that order: those after `last`, at most `limit`.
+    pub fn due(
+        &self,
+        last: Option<&(Time, Subject)>,
+        now: Time,
+        limit: usize,
+    ) -> Result<Vec<(Time, Subject)>> {
         let mut out = Vec::new();
         // The first key after one is the same with a zero byte.
-        let from = last.map_or(Vec::new(), |(at, subject)| [schema::due_key(*at, subject), vec![0]].concat());
+        let from = last.map_or(Vec::new(), |(at, subject)| {
+            [schema::due_key(*at, subject), vec![0]].concat()
+        });
         self.rows(schema::DUE, &from, &mut |k, _| {
-            let (at, key) = k.split_first_chunk().ok_or_else(|| self.damaged("a due date"))?;
+            let (at, key) = k
+                .split_first_chunk()
+                .ok_or_else(|| self.damaged("a due date"))?;
             let at = Time(u64::from_be_bytes(*at));
             if at > now || out.len() >= limit {
                 return Ok(false);
             }
-            out.push((at, Subject::from_key(key).ok_or_else(|| self.damaged("a due date"))?));
+            out.push((
+                at,
+                Subject::from_key(key).ok_or_else(|| self.damaged("a due date"))?,
+            ));
             Ok(true)
         })?;
         Ok(out)
@@ -332,7 +380,9 @@ impl Store {
         let prefix = source.0.to_be_bytes();
         let mut out = Vec::new();
         self.rows(schema::HOLDS, &prefix, &mut |k, _| {
-            let Some(key) = k.strip_prefix(&prefix) else { return Ok(false) };
+            let Some(key) = k.strip_prefix(&prefix) else {
+                return Ok(false);
+            };
             out.push(Subject::from_key(key).ok_or_else(|| self.damaged("a hold"))?);
             Ok(true)
         })?;
@@ -342,7 +392,11 @@ impl Store {
     /// The subjects of which something of a source is held down, with all their holds.
     pub fn holds_on(&self, source: SourceId) -> Result<HashMap<Subject, Vec<Hold>>> {
         let mut out = HashMap::new();
-        for subject in self.held(source)?.into_iter().chain(self.held(SourceId::ALL)?) {
+        for subject in self
+            .held(source)?
+            .into_iter()
+            .chain(self.held(SourceId::ALL)?)
+        {
             let own = self.own(&subject)?;
             out.insert(subject, own.holds);
         }
@@ -353,7 +407,8 @@ impl Store {
     fn own(&self, subject: &Subject) -> Result<Own> {
         match self.get(schema::VERDICTS, &subject.key())? {
             None => Ok(Own::default()),
-            Some(row) => schema::decode(&row).ok_or_else(|| self.damaged(&format!("the verdict of {subject}"))),
+            Some(row) => schema::decode(&row)
+                .ok_or_else(|| self.damaged(&format!("the verdict of {subject}"))),
         }
     }
 
@@ -361,18 +416,22 @@ impl Store {
     pub fn made(&self, now: Time, key: &[u8; 16]) -> Result<Option<schema::Made>> {
         for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
             if let Some(row) = self.get(schema::ONCE, &schema::once_key(at, key))? {
-                return Ok(Some(schema::decode(&row).ok_or_else(|| self.damaged("what became of a request"))?));
+                return Ok(Some(
+                    schema::decode(&row).ok_or_else(|| self.damaged("what became of a request"))?,
+                ));
             }
         }
         Ok(None)
     }
 
-    /// The answer to a request that must not be done twice, where it came before and the answer is kept: a hash of what was
-    /// asked for, the status, and the body.
+    /// The answer to a request that must not be done twice, where it came before and the answer is
+    /// kept: a hash of what was asked for, the status, and the body.
     pub fn answer(&self, now: Time, key: &[u8; 16]) -> Result<Option<(u64, u16, String)>> {
         for at in [now, Time(now.0.saturating_sub(schema::DAY))] {
             if let Some(row) = self.get(schema::ONCE, &schema::answer_key(at, key))? {
-                return Ok(Some(schema::decode(&row).ok_or_else(|| self.damaged("the answer to a request"))?));
+                return Ok(Some(
+                    schema::decode(&row).ok_or_else(|| self.damaged("the answer to a request"))?,
+                ));
             }
         }
         Ok(None)
@@ -383,16 +442,27 @@ impl Store {
         self.get(schema::PROBES, key)
     }
 
-    /// The rows of relay tests whose keys begin with something, from `from` on, until `f` says false.
+    /// The rows of relay tests whose keys begin with something, from `from` on, until `f` says
+    /// false.
     pub fn probes(&self, prefix: &[u8], from: &[u8], f: RowFn) -> Result<()> {
         let from = if from < prefix { prefix } else { from };
-        self.rows(schema::PROBES, from, &mut |k, v| if k.starts_with(prefix) { f(k, v) } else { Ok(false) })
+        self.rows(schema::PROBES, from, &mut |k, v| {
+            if k.starts_with(prefix) {
+                f(k, v)
+            } else {
+                Ok(false)
+            }
+        })
     }
 
-    /// The rows of relay tests whose keys begin with something, from before `before` backwards, until `f` says false.
+    /// The rows of relay tests whose keys begin with something, from before `before` backwards,
+    /// until `f` says false.
     pub fn probes_back(&self, prefix: &[u8], before: &[u8], f: RowFn) -> Result<()> {
         self.with(|db| {
-            for row in db.iterator_cf(&cf(db, schema::PROBES)?, IteratorMode::From(before, Direction::Reverse)) {
+            for row in db.iterator_cf(
+                &cf(db, schema::PROBES)?,
+                IteratorMode::From(before, Direction::Reverse),
+            ) {
                 let (key, value) = row?;
                 if &*key < before && !(key.starts_with(prefix) && f(&key, &value)?) {
                     break;
@@ -416,10 +486,20 @@ impl Store {
     pub fn audit(&self, from: u64, f: &mut dyn FnMut(u64, schema::Audit) -> bool) -> Result<()> {
         self.with(|db| {
             let from = from.to_be_bytes();
-            for row in db.iterator_cf(&cf(db, schema::AUDIT)?, IteratorMode::From(&from, Direction::Reverse)) {
+            for row in db.iterator_cf(
+                &cf(db, schema::AUDIT)?,
+                IteratorMode::From(&from, Direction::Reverse),
+            ) {
                 let (k, v) = row?;
-                let number = k[..].try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a line of the audit log"))?;
-                if !f(number, schema::decode(&v).ok_or_else(|| self.damaged(&format!("line {number} of the audit log")))?) {
+                let number = k[..]
+                    .try_into()
+                    .map(u64::from_be_bytes)
+                    .map_err(|_| self.damaged("a line of the audit log"))?;
+                if !f(
+                    number,
+                    schema::decode(&v)
+                        .ok_or_else(|| self.damaged(&format!("line {number} of the audit log")))?,
+                ) {
                     break;
                 }
             }
@@ -446,13 +526,20 @@ impl Store {
             rows.status()?;
             Ok(rows.key().map(<[u8]>::to_vec))
         })?;
-        last.map_or(Ok(0), |k| k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a line of the audit log")))
+        last.map_or(Ok(0), |k| {
+            k.try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| self.damaged("a line of the audit log"))
+        })
     }
 
     /// The last list of a source that was accepted; `None` where no list was compared yet.
     pub fn accepted_list(&self, source: SourceId) -> Result<Option<schema::AcceptedList>> {
         let row = self.get(schema::META, &schema::accepted_key(source))?;
-        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged("the shape of a source's last list"))).transpose()
+        row.map(|r| {
+            schema::decode(&r).ok_or_else(|| self.damaged("the shape of a source's last list"))
+        })
+        .transpose()
     }
 
     /// Visits the messages of the outbox from `from` on, in order, until `f` says false.
@@ -469,9 +556,12 @@ impl Store {
     pub fn zones(&self) -> Result<Vec<(String, ZoneRecord)>> {
         let mut out = Vec::new();
         self.rows(schema::META, b"zone/", &mut |k, v| {
-            let Some(origin) = k.strip_prefix(b"zone/") else { return Ok(false) };
+            let Some(origin) = k.strip_prefix(b"zone/") else {
+                return Ok(false);
+            };
             let origin = String::from_utf8_lossy(origin).into_owned();
-            let record = schema::decode(v).ok_or_else(|| self.damaged(&format!("the record of zone {origin}")))?;
+            let record = schema::decode(v)
+                .ok_or_else(|| self.damaged(&format!("the record of zone {origin}")))?;
             out.push((origin, record));
             Ok(true)
         })?;
@@ -481,10 +571,14 @@ impl Store {
     /// What is known of a zone.
     pub fn zone(&self, origin: &str) -> Result<Option<ZoneRecord>> {
         let row = self.get(schema::META, format!("zone/{origin}").as_bytes())?;
-        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged(&format!("the record of zone {origin}")))).transpose()
+        row.map(|r| {
+            schema::decode(&r).ok_or_else(|| self.damaged(&format!("the record of zone {origin}")))
+        })
+        .transpose()
     }
 
-    /// Writes a batch, synced. After an error nobody knows whether it is there until the tail was read.
+    /// Writes a batch, synced. After an error nobody knows whether it is there until the tail was
+    /// read.
     pub fn commit(&self, batch: Batch) -> Result<()> {
         let fault = self.fault.load(std::sync::atomic::Ordering::Relaxed);
         let asked = || StoreError::Io("a failure was asked for".into());
@@ -492,7 +586,9 @@ impl Store {
             return Err(asked());
         }
         let number = |(family, key, value): &Put| {
-            let value = value.as_ref().filter(|_| *family == schema::META && key == b"seq")?;
+            let value = value
+                .as_ref()
+                .filter(|_| *family == schema::META && key == b"seq")?;
             value.first_chunk().map(|n| u64::from_be_bytes(*n))
         };
         let commit = batch.0.iter().find_map(number);
@@ -510,12 +606,18 @@ impl Store {
             let mut synced = WriteOptions::default();
             synced.set_sync(true);
             db.write_opt(out, &synced)?;
-            self.integrity.acknowledge(commit, db.latest_sequence_number());
-            if fault == Fault::After as u8 { Err(asked()) } else { Ok(()) }
+            self.integrity
+                .acknowledge(commit, db.latest_sequence_number());
+            if fault == Fault::After as u8 {
+                Err(asked())
+            } else {
+                Ok(())
+            }
         })
     }
 
-    /// Puts what is only in the log and in memory into files, so that the next start has nothing to replay.
+    /// Puts what is only in the log and in memory into files, so that the next start has nothing to
+    /// replay.
     pub fn flush(&self) -> Result<()> {
         self.with(|db| {
             for family in schema::FAMILIES {
@@ -531,8 +633,9 @@ impl Store {
     }
 }
 
-/// Events in the order in which they were decided: that of their commits, whatever the clock did meanwhile. What was staged
-/// before its commit had a number stands by its time; of the same second, before what was decided on it.
+/// Events in the order in which they were decided: that of their commits, whatever the clock did
+/// meanwhile. What was staged before its commit had a number stands by its time; of the same
+/// second, before what was decided on it.
 fn in_order(mut all: Vec<(u64, u32, Event)>) -> Vec<Event> {
     all.sort_by_key(|(seq, place, _)| (*seq, *place));
     let split = all.partition_point(|(seq, ..)| seq >> 63 == 0);
@@ -561,11 +664,21 @@ fn with_ends(events: impl Iterator<Item = Event>, vocabulary: &Vocabulary) -> Ve
     let (mut out, mut verdict) = (Vec::new(), Verdict::default());
     let mut end = |upto: Option<Time>, verdict: &mut Verdict, out: &mut Vec<Event>| {
         while let Some((at, source)) = ends.next_if(|(t, _)| upto.is_none_or(|u| *t < u)) {
-            let reasons: Vec<_> = verdict.entries.iter().filter(|e| e.source == source).map(|e| e.reason).collect();
+            let reasons: Vec<_> = verdict
+                .entries
+                .iter()
+                .filter(|e| e.source == source)
+                .map(|e| e.reason)
+                .collect();
             for reason in reasons {
                 let what = What::Expired { reason, source };
                 verdict.fold(at, &what);
-                out.push(Event { at, author: vocabulary.sources.name(source).into(), what, evidence: None });
+                out.push(Event {
+                    at,
+                    author: vocabulary.sources.name(source).into(),
+                    what,
+                    evidence: None,
+                });
             }
         }
     };
@@ -580,13 +693,22 @@ fn with_ends(events: impl Iterator<Item = Event>, vocabulary: &Vocabulary) -> Ve
 
 /// The rows of a vocabulary.
 pub fn vocabulary_rows(v: &Vocabulary, batch: &mut Batch) {
-    batch.put(schema::META, b"reasons".to_vec(), schema::encode(&v.reasons.0.all()));
-    batch.put(schema::META, b"sources".to_vec(), schema::encode(&v.records));
+    batch.put(
+        schema::META,
+        b"reasons".to_vec(),
+        schema::encode(&v.reasons.0.all()),
+    );
+    batch.put(
+        schema::META,
+        b"sources".to_vec(),
+        schema::encode(&v.records),
+    );
 }
 
 /// A column family. It is there: `open` made it.
 pub(super) fn cf<'a>(db: &'a DB, family: &str) -> Result<&'a rocksdb::ColumnFamily> {
-    db.cf_handle(family).ok_or_else(|| StoreError::Damaged(format!("it has no column family `{family}`")))
+    db.cf_handle(family)
+        .ok_or_else(|| StoreError::Damaged(format!("it has no column family `{family}`")))
 }
 
 #[cfg(test)]
@@ -597,11 +719,24 @@ mod tests {
     /// Events stood in the order of the clock, so that one that stepped back turned a story round.
     #[test]
     fn history_follows_the_commits_when_the_clock_steps_back() {
-        let event = |at: u64, what| Event { at: Time(at), author: "t".into(), what, evidence: None };
+        let event = |at: u64, what| Event {
+            at: Time(at),
+            author: "t".into(),
+            what,
+            evidence: None,
+        };
         let (reason, source) = (ReasonId(0), SourceId(3));
         let all = vec![
-            (1u64 << 63 | 7, 0, event(14, What::Dropped { reason, source })),
-            (1 << 63 | 5, 0, event(10, What::HoldEnded { reason, source })),
+            (
+                1u64 << 63 | 7,
+                0,
+                event(14, What::Dropped { reason, source }),
+            ),
+            (
+                1 << 63 | 5,
+                0,
+                event(10, What::HoldEnded { reason, source }),
+            ),
             (2, 0, event(7, What::ExemptEnded)),
             (1, 1, event(10, What::Exempted { until: None })),
             (1, 0, event(10, What::Delisted { reason, source })),
@@ -610,7 +745,11 @@ mod tests {
         assert_eq!(at, [10, 10, 10, 7, 14]);
         let mut verdict = Verdict::default();
         let ordered = in_order(all);
-        assert_eq!(ordered[0].what, What::HoldEnded { reason, source }, "of the same second, what was staged comes first");
+        assert_eq!(
+            ordered[0].what,
+            What::HoldEnded { reason, source },
+            "of the same second, what was staged comes first"
+        );
         ordered.iter().for_each(|e| verdict.fold(e.at, &e.what));
         assert!(verdict.exempt.is_none());
     }

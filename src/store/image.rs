@@ -1,4 +1,5 @@
-//! The image: the compiled tables in a file, with the store's identity and the commit they stand at.
+//! The image: the compiled tables in a file, with the store's identity and the commit they stand
+//! at.
 
 use std::{
     fs,
@@ -17,11 +18,14 @@ impl Store {
         self.path().join("image")
     }
 
-    /// Writes the tables as they stood at commit `seq`. A reader sees the old image or the new one, whole.
+    /// Writes the tables as they stood at commit `seq`. A reader sees the old image or the new one,
+    /// whole.
     pub fn write_image(&self, tables: &Tables, seq: u64) -> std::io::Result<()> {
         let body = image::write(tables);
         let tmp = self.path().join("image.new");
-        let written = self.write_to(&tmp, seq, &body).and_then(|()| fs::rename(&tmp, self.image_path()));
+        let written = self
+            .write_to(&tmp, seq, &body)
+            .and_then(|()| fs::rename(&tmp, self.image_path()));
         if written.is_err() {
             let _ = fs::remove_file(&tmp); // most likely the disk is full
         }
@@ -38,8 +42,8 @@ impl Store {
         file.sync_all()
     }
 
-    /// Reads the image: the tables and the commit they stand at. An error says why there is none to use; the store
-    /// is scanned then.
+    /// Reads the image: the tables and the commit they stand at. An error says why there is none to
+    /// use; the store is scanned then.
     pub fn read_image(&self) -> Result<(Builder, u64), String> {
         let mut bytes = Vec::new();
         let read = fs::File::open(self.image_path()).and_then(|mut f| f.read_to_end(&mut bytes));

@@ -1,5 +1,5 @@
-//! What is known of the store's integrity: damage that was found, until it is mended; the last scrub; and the last commit that
-//! was acknowledged, so that a start notices that it is missing.
+//! What is known of the store's integrity: damage that was found, until it is mended; the last
+//! scrub; and the last commit that was acknowledged, so that a start notices that it is missing.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,8 +14,8 @@ use crate::model::{Time, time::Seconds};
 
 /// The file beside the database with the damage and the last scrub, in JSON.
 pub(super) const REPORT: &str = "integrity.json";
-/// The file beside the database with the last acknowledged commit: the store's identity, the commit's number, the database's own
-/// number of the last row that was written, a checksum.
+/// The file beside the database with the last acknowledged commit: the store's identity, the
+/// commit's number, the database's own number of the last row that was written, a checksum.
 pub(super) const LAST_COMMIT: &str = "last-commit";
 /// How many findings are kept; more are of the same kind.
 const MAX_DAMAGE: usize = 32;
@@ -109,7 +109,8 @@ pub(super) struct Integrity {
     acknowledged: Mutex<Acknowledged>,
 }
 
-/// What was acknowledged last. Rows that belong to no numbered commit, such as those of people, have only the second number.
+/// What was acknowledged last. Rows that belong to no numbered commit, such as those of people,
+/// have only the second number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Acknowledged {
     /// The number of the commit.
@@ -121,7 +122,8 @@ pub(super) struct Acknowledged {
 /// Why it is not known what was acknowledged last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownCommit {
-    /// The file is not there or empty, as in a store of an older version or one that was just restored.
+    /// The file is not there or empty, as in a store of an older version or one that was just
+    /// restored.
     Missing,
     /// The file is another store's.
     OfAnotherStore,
@@ -142,11 +144,22 @@ impl std::fmt::Display for UnknownCommit {
 impl Integrity {
     /// Reads what was kept beside a store.
     pub(super) fn open(folder: &Path) -> Integrity {
-        let read = std::fs::read(folder.join(REPORT)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let read = std::fs::read(folder.join(REPORT))
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
         let report: Report = read.unwrap_or_default();
         // What was damaged before is looked at again at once.
-        let state = State { wanted: !report.damage.is_empty(), report, progress: None };
-        Integrity { folder: folder.to_path_buf(), state: Mutex::new(state), last_commit: OnceLock::new(), acknowledged: Mutex::default() }
+        let state = State {
+            wanted: !report.damage.is_empty(),
+            report,
+            progress: None,
+        };
+        Integrity {
+            folder: folder.to_path_buf(),
+            state: Mutex::new(state),
+            last_commit: OnceLock::new(),
+            acknowledged: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -155,9 +168,14 @@ impl Integrity {
 
     /// Keeps the report beside the store. A disk that takes no file is no reason to serve nobody.
     fn save(&self, state: &State) {
-        let (path, new) = (self.folder.join(REPORT), self.folder.join(format!("{REPORT}.new")));
+        let (path, new) = (
+            self.folder.join(REPORT),
+            self.folder.join(format!("{REPORT}.new")),
+        );
         let text = serde_json::to_vec_pretty(&state.report).unwrap_or_default();
-        let written = std::fs::write(&new, text).and_then(|()| File::open(&new)?.sync_all()).and_then(|()| std::fs::rename(&new, &path));
+        let written = std::fs::write(&new, text)
+            .and_then(|()| File::open(&new)?.sync_all())
+            .and_then(|()| std::fs::rename(&new, &path));
         if let Err(e) = written {
             tracing::warn!(error = %e, path = %path.display(), "the report on the store's integrity could not be kept");
         }
@@ -166,10 +184,16 @@ impl Integrity {
     /// Remembers damage; the same is remembered once.
     pub(super) fn record(&self, found_by: FoundBy, what: &str) {
         let mut state = self.state();
-        if state.report.damage.iter().any(|d| d.what == what) || state.report.damage.len() >= MAX_DAMAGE {
+        if state.report.damage.iter().any(|d| d.what == what)
+            || state.report.damage.len() >= MAX_DAMAGE
+        {
             return;
         }
-        state.report.damage.push(Damage { at: None, found_by, what: what.into() });
+        state.report.damage.push(Damage {
+            at: None,
+            found_by,
+            what: what.into(),
+        });
         state.wanted |= found_by != FoundBy::Start;
         self.save(&state);
     }
@@ -230,39 +254,62 @@ impl Integrity {
     pub(super) fn scrub_began(&self, progress: ScrubProgress) -> Vec<Damage> {
         let mut state = self.state();
         (state.progress, state.wanted) = (Some(progress), false);
-        state.report.damage.iter().filter(|d| d.found_by != FoundBy::Start).cloned().collect()
+        state
+            .report
+            .damage
+            .iter()
+            .filter(|d| d.found_by != FoundBy::Start)
+            .cloned()
+            .collect()
     }
 
     pub(super) fn scrub_goes_on(&self, progress: ScrubProgress) {
         self.state().progress = Some(progress);
     }
 
-    /// A scrub ends: with a report where it read everything. Damage from before it is mended where it found none.
+    /// A scrub ends: with a report where it read everything. Damage from before it is mended where
+    /// it found none.
     pub(super) fn scrub_ended(&self, report: Option<ScrubReport>, before: &[Damage]) {
         let mut state = self.state();
         state.progress = None;
         let Some(report) = report else { return };
         if report.damaged == 0 {
-            state.report.damage.retain(|d| !before.iter().any(|b| b.what == d.what));
+            state
+                .report
+                .damage
+                .retain(|d| !before.iter().any(|b| b.what == d.what));
         }
         state.report.scrub = Some(report);
         self.save(&state);
     }
 
-    /// What a store with this identity has acknowledged last. From now on [`Integrity::acknowledge`] keeps it.
+    /// What a store with this identity has acknowledged last. From now on
+    /// [`Integrity::acknowledge`] keeps it.
     ///
     /// # Errors
     /// It is not known.
     pub(super) fn acknowledged(&self, id: [u8; 16]) -> Result<Acknowledged, UnknownCommit> {
         let path = self.folder.join(LAST_COMMIT);
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path);
         let file = file.map_err(|_| UnknownCommit::Damaged)?;
         let mut bytes = [0; RECORD];
-        let number = |bytes: &[u8; RECORD], at: usize| bytes[at..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+        let number = |bytes: &[u8; RECORD], at: usize| {
+            bytes[at..]
+                .first_chunk()
+                .map_or(0, |b| u64::from_le_bytes(*b))
+        };
         let read = file.read_exact_at(&mut bytes, 0);
         let is_empty = file.metadata().is_ok_and(|m| m.len() == 0);
         let _ = self.last_commit.set((file, id));
-        let found = Acknowledged { commit: number(&bytes, 16), sequence: number(&bytes, 24) };
+        let found = Acknowledged {
+            commit: number(&bytes, 16),
+            sequence: number(&bytes, 24),
+        };
         // A file that was new when the power went can be empty, or have noughts.
         if is_empty || (read.is_ok() && bytes == [0; RECORD]) {
             return Err(UnknownCommit::Missing);
@@ -284,12 +331,15 @@ impl Integrity {
         self.acknowledge(Some(commit), sequence);
     }
 
-    /// Keeps the numbers of what is on disk. They are not synced: they are of use after damage, not after a power loss, and never
-    /// ahead of what was written.
+    /// Keeps the numbers of what is on disk. They are not synced: they are of use after damage, not
+    /// after a power loss, and never ahead of what was written.
     pub(super) fn acknowledge(&self, commit: Option<u64>, sequence: u64) {
         if let Some((file, id)) = self.last_commit.get() {
             let mut last = self.acknowledged.lock().unwrap_or_else(|e| e.into_inner());
-            *last = Acknowledged { commit: commit.unwrap_or(last.commit), sequence: last.sequence.max(sequence) };
+            *last = Acknowledged {
+                commit: commit.unwrap_or(last.commit),
+                sequence: last.sequence.max(sequence),
+            };
             let _ = file.write_all_at(&record(*id, *last), 0);
         }
     }

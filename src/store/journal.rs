@@ -31,13 +31,29 @@ pub type Bulk = (u64, Option<SourceId>);
 const TRIM_ROWS: usize = 100_000;
 
 impl Store {
-    /// Where the subjects stood, when a zone had serial `from`, that changed up to commit `last`; `None` where the journal
-    /// does not know: it does not reach back so far, no commit gave the zone exactly that serial, there is a barrier for
-    /// the zone on the way, or more than `limit` subjects changed.
-    pub fn past(&self, origin: &str, from: Serial, last: u64, limit: usize) -> Result<Option<Past>> {
-        let Some(row) = self.get(schema::META, &schema::serial_key(origin, from))? else { return Ok(None) };
-        let seq = row.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("the number of a serial's commit"))?;
-        let gave = |c: &Commit| c.serials.iter().any(|(o, _, to)| o == origin && *to == from);
+    /// Where the subjects stood, when a zone had serial `from`, that changed up to commit `last`;
+    /// `None` where the journal does not know: it does not reach back so far, no commit gave the
+    /// zone exactly that serial, there is a barrier for the zone on the way, or more than `limit`
+    /// subjects changed.
+    pub fn past(
+        &self,
+        origin: &str,
+        from: Serial,
+        last: u64,
+        limit: usize,
+    ) -> Result<Option<Past>> {
+        let Some(row) = self.get(schema::META, &schema::serial_key(origin, from))? else {
+            return Ok(None);
+        };
+        let seq = row
+            .try_into()
+            .map(u64::from_be_bytes)
+            .map_err(|_| self.damaged("the number of a serial's commit"))?;
+        let gave = |c: &Commit| {
+            c.serials
+                .iter()
+                .any(|(o, _, to)| o == origin && *to == from)
+        };
         if !self.commit_row(seq)?.is_some_and(|c| gave(&c)) {
             return Ok(None);
         }
@@ -46,20 +62,25 @@ impl Store {
         Ok((whole && out.len() <= limit).then_some(out))
     }
 
-    /// Adds to `past` the subjects that changed after commit `seq` up to `last`, unless they are in it. False where there
-    /// is a barrier for the zone.
+    /// Adds to `past` the subjects that changed after commit `seq` up to `last`, unless they are in
+    /// it. False where there is a barrier for the zone.
     pub fn before(&self, origin: &str, seq: u64, last: u64, past: &mut Past) -> Result<bool> {
         let (mut next, mut barred) = (seq + 1, false);
         self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
+            let at = k
+                .try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| self.damaged("a journal key"))?;
             if at != next || at > last {
                 return Ok(false);
             }
             next += 1;
-            let commit: Commit = schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
+            let commit: Commit =
+                schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
             barred = commit.barrier && commit.serials.iter().any(|(o, ..)| o == origin);
             for (key, verdict) in commit.before {
-                let subject = Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?;
+                let subject =
+                    Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?;
                 past.entry(subject).or_insert(verdict);
             }
             Ok(!barred)
@@ -67,44 +88,68 @@ impl Store {
         Ok(!barred && next > last)
     }
 
-    /// Of the subjects of a commit that changed after it: where it left each, and the commits that changed it, in order. And the
-    /// large imports after it, whose subjects are too many to list, with their sources where they are known.
+    /// Of the subjects of a commit that changed after it: where it left each, and the commits that
+    /// changed it, in order. And the large imports after it, whose subjects are too many to list,
+    /// with their sources where they are known.
     pub fn later(&self, seq: u64, commit: &Commit) -> Result<(LaterByKey, Vec<Bulk>)> {
         let asked: HashSet<&[u8]> = commit.before.iter().map(|(key, _)| &key[..]).collect();
         let (mut out, mut bulks) = (HashMap::<Vec<u8>, Later>::new(), Vec::new());
         self.commits(seq + 1, &mut |at, commit| {
             bulks.extend(commit.bulk.then_some(at));
-            for (key, verdict) in commit.before.into_iter().filter(|(key, _)| asked.contains(&key[..])) {
-                out.entry(key).or_insert_with(|| (verdict, Vec::new())).1.push(at);
+            for (key, verdict) in commit
+                .before
+                .into_iter()
+                .filter(|(key, _)| asked.contains(&key[..]))
+            {
+                out.entry(key)
+                    .or_insert_with(|| (verdict, Vec::new()))
+                    .1
+                    .push(at);
             }
             Ok(true)
         })?;
-        let bulks: Result<_> = bulks.into_iter().map(|at| Ok((at, self.bulk_source(at)?))).collect();
+        let bulks: Result<_> = bulks
+            .into_iter()
+            .map(|at| Ok((at, self.bulk_source(at)?)))
+            .collect();
         Ok((out, bulks?))
     }
 
     /// The source of a large import, by its commit; none where an older version made it.
     pub fn bulk_source(&self, seq: u64) -> Result<Option<SourceId>> {
         let row = self.get(schema::META, &schema::bulk_key(seq))?;
-        row.map(|v| v.try_into().map(|n| SourceId(u16::from_be_bytes(n))).map_err(|_| self.damaged("the source of a large import")))
-            .transpose()
+        row.map(|v| {
+            v.try_into()
+                .map(|n| SourceId(u16::from_be_bytes(n)))
+                .map_err(|_| self.damaged("the source of a large import"))
+        })
+        .transpose()
     }
 
     /// The notes of a commit's rows as they stood before it.
     pub fn notes_before(&self, seq: u64) -> Result<Vec<FeedNote>> {
         let row = self.get(schema::META, &schema::notes_key(seq))?;
-        row.map_or(Ok(Vec::new()), |r| schema::decode(&r).ok_or_else(|| self.damaged(&format!("the notes of commit {seq}"))))
+        row.map_or(Ok(Vec::new()), |r| {
+            schema::decode(&r).ok_or_else(|| self.damaged(&format!("the notes of commit {seq}")))
+        })
     }
 
     /// What a commit did to a subject, in order.
     pub fn events_at(&self, seq: u64, at: Time, subject: &Subject) -> Result<Vec<Event>> {
         let mut out = Vec::new();
-        let whole = [(schema::EVENTS, schema::event_key(subject, seq, 0)), (schema::CHURN, schema::churn_key(at, subject, seq, 0))];
+        let whole = [
+            (schema::EVENTS, schema::event_key(subject, seq, 0)),
+            (schema::CHURN, schema::churn_key(at, subject, seq, 0)),
+        ];
         for (family, key) in whole {
             let prefix = &key[..key.len() - 4];
             self.rows(family, prefix, &mut |k, v| {
-                let Some(place) = k.strip_prefix(prefix).and_then(|tail| tail.try_into().ok()) else { return Ok(false) };
-                let event: Event = schema::decode(v).ok_or_else(|| self.damaged(&format!("an event of {subject}")))?;
+                let Some(place) = k.strip_prefix(prefix).and_then(|tail| tail.try_into().ok())
+                else {
+                    return Ok(false);
+                };
+                let event: Event = schema::decode(v)
+                    .ok_or_else(|| self.damaged(&format!("an event of {subject}")))?;
                 out.push((u32::from_be_bytes(place), event));
                 Ok(true)
             })?;
@@ -113,16 +158,29 @@ impl Store {
         Ok(out.into_iter().map(|(_, event)| event).collect())
     }
 
-    /// The subjects of which a source's entries have changed after commit `seq`, and the commits that changed them. Between it and
-    /// now there must be no large import of the source.
-    pub fn rows_changed_since(&self, seq: u64, source: SourceId) -> Result<BTreeMap<Subject, Vec<u64>>> {
-        let of_source = |v: &Verdict| v.entries.iter().filter(|e| e.source == source).cloned().collect::<Vec<_>>();
-        // The last commit that had the subject, the entries before it, and the commits that changed them.
+    /// The subjects of which a source's entries have changed after commit `seq`, and the commits
+    /// that changed them. Between it and now there must be no large import of the source.
+    pub fn rows_changed_since(
+        &self,
+        seq: u64,
+        source: SourceId,
+    ) -> Result<BTreeMap<Subject, Vec<u64>>> {
+        let of_source = |v: &Verdict| {
+            v.entries
+                .iter()
+                .filter(|e| e.source == source)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        // The last commit that had the subject, the entries before it, and the commits that changed
+        // them.
         let mut all: HashMap<Vec<u8>, (u64, Vec<Entry>, Vec<u64>)> = HashMap::new();
         self.commits(seq + 1, &mut |at, commit| {
             for (key, verdict) in commit.before {
                 let now = of_source(&verdict);
-                let (last, entries, changed) = all.entry(key).or_insert_with(|| (at, now.clone(), Vec::new()));
+                let (last, entries, changed) = all
+                    .entry(key)
+                    .or_insert_with(|| (at, now.clone(), Vec::new()));
                 if *entries != now {
                     changed.push(*last);
                 }
@@ -132,7 +190,8 @@ impl Store {
         })?;
         let mut out = BTreeMap::new();
         for (key, (last, entries, mut changed)) in all {
-            let subject = Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?;
+            let subject =
+                Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?;
             if of_source(&self.verdict(&subject)?) != entries {
                 changed.push(last);
             }
@@ -146,18 +205,26 @@ impl Store {
     /// Visits the commits that the journal has, from `seq` on, until `f` says false.
     pub fn commits(&self, seq: u64, f: &mut dyn FnMut(u64, Commit) -> Result<bool>) -> Result<()> {
         self.rows(schema::JOURNAL, &seq.to_be_bytes(), &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
-            f(at, schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?)
+            let at = k
+                .try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| self.damaged("a journal key"))?;
+            f(
+                at,
+                schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?,
+            )
         })
     }
 
     /// A commit by its number.
     pub fn commit_row(&self, seq: u64) -> Result<Option<Commit>> {
         let row = self.get(schema::JOURNAL, &seq.to_be_bytes())?;
-        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged(&format!("commit {seq}")))).transpose()
+        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged(&format!("commit {seq}"))))
+            .transpose()
     }
 
-    /// When the last commit was made; `None` where there is none, or the journal does not have it any more.
+    /// When the last commit was made; `None` where there is none, or the journal does not have it
+    /// any more.
     pub fn last_commit_time(&self) -> Result<Option<Time>> {
         Ok(self.commit_row(self.seq()?)?.map(|c| c.at))
     }
@@ -169,12 +236,16 @@ impl Store {
         let mut out = Vec::new();
         let mut bulk = false;
         self.rows(schema::JOURNAL, &next.to_be_bytes(), &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
+            let at = k
+                .try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| self.damaged("a journal key"))?;
             if at != next || at > last {
                 return Ok(false);
             }
             next += 1;
-            let commit: Commit = schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
+            let commit: Commit =
+                schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
             bulk |= commit.bulk;
             for (key, _) in commit.before {
                 out.push(Subject::from_key(&key).ok_or_else(|| self.damaged("a journal subject"))?);
@@ -195,8 +266,8 @@ impl Store {
         Ok(self.commit_row(seq)?.map_or(0, |c| c.bytes))
     }
 
-    /// The rows of old commits and of old feeds' events that may go now, as a batch; `None` where there are none. Commits
-    /// behind `imaged` stay: a start needs them.
+    /// The rows of old commits and of old feeds' events that may go now, as a batch; `None` where
+    /// there are none. Commits behind `imaged` stay: a start needs them.
     pub fn trim(&self, now: Time, imaged: u64) -> Result<Option<Batch>> {
         let (age, size) = (self.settings.journal_age.0, self.settings.journal_size);
         let total = self.journal_bytes()?;
@@ -205,14 +276,21 @@ impl Store {
         let mut batch = Batch::default();
         let mut rows = 0;
         self.rows(schema::JOURNAL, &[], &mut |k, v| {
-            let at = k.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("a journal key"))?;
-            let commit: Commit = schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
+            let at = k
+                .try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| self.damaged("a journal key"))?;
+            let commit: Commit =
+                schema::decode(v).ok_or_else(|| self.damaged(&format!("commit {at}")))?;
             let old = commit.at.0 + age < now.0 || total - commit.bytes.min(total) > size;
             rows += 1;
             let goes = old && at < last && at <= imaged && rows <= TRIM_ROWS;
             if goes {
                 keep_from = Some(at + 1);
-                commit.serials.iter().for_each(|(o, _, to)| batch.delete(schema::META, schema::serial_key(o, *to)));
+                commit
+                    .serials
+                    .iter()
+                    .for_each(|(o, _, to)| batch.delete(schema::META, schema::serial_key(o, *to)));
             }
             Ok(goes)
         })?;
@@ -225,7 +303,9 @@ impl Store {
         let today = (now.0 / schema::DAY) as u32;
         let mut stale = false;
         self.rows(schema::ONCE, &[], &mut |k, _| {
-            stale = k.first_chunk::<4>().is_some_and(|b| u32::from_be_bytes(*b) + 1 < today);
+            stale = k
+                .first_chunk::<4>()
+                .is_some_and(|b| u32::from_be_bytes(*b) + 1 < today);
             Ok(false)
         })?;
         if stale {

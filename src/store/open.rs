@@ -3,14 +3,18 @@
 use std::sync::{Mutex, RwLock, atomic::AtomicU8};
 
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Env, LruCacheOptions,
-    Options,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRecoveryMode, Env, LruCacheOptions, Options,
 };
 
-use super::{Batch, Result, Settings, Store, StoreError, Vocabulary, damaged, integrity::Integrity, schema, upgrade};
+use super::{
+    Batch, Result, Settings, Store, StoreError, Vocabulary, damaged, integrity::Integrity, schema,
+    upgrade,
+};
 use crate::model::{Reasons, SourceId, Sources, reason::Names};
 
-/// The log is cut by a flush when it grows past this many bytes: what a start after a crash has to replay.
+/// The log is cut by a flush when it grows past this many bytes: what a start after a crash has to
+/// replay.
 const MAX_LOG: u64 = 16 << 20;
 /// Memory for blocks read from files, in bytes; index and filter blocks are in it too.
 const BLOCK_CACHE: usize = 24 << 20;
@@ -20,7 +24,8 @@ const WRITE_BUFFER: usize = 4 << 20;
 pub(super) fn family_options(cache: &Cache) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_bloom_filter(10.0, false);
-    // A feed of millions has a filter of megabytes: in pieces, so that a look-up reads a page of it and not the whole.
+    // A feed of millions has a filter of megabytes: in pieces, so that a look-up reads a page of it
+    // and not the whole.
     table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
     table.set_partition_filters(true);
     table.set_metadata_block_size(4096);
@@ -35,9 +40,10 @@ pub(super) fn family_options(cache: &Cache) -> Options {
     o
 }
 
-/// Opens the database, and tells why the end of its write-ahead log was cut, where it was. First the log has to be whole to its
-/// last byte. If it is not, everything before the first damaged record is taken: after a power loss that is a record that was
-/// being written, and was never acknowledged. Whether an acknowledged one is missing, the ledger finds out.
+/// Opens the database, and tells why the end of its write-ahead log was cut, where it was. First
+/// the log has to be whole to its last byte. If it is not, everything before the first damaged
+/// record is taken: after a power loss that is a record that was being written, and was never
+/// acknowledged. Whether an acknowledged one is missing, the ledger finds out.
 fn open_db(settings: &Settings) -> Result<(DB, Option<String>)> {
     match open_with(settings, DBRecoveryMode::AbsoluteConsistency) {
         Err(StoreError::Damaged(why)) if settings.path.join("CURRENT").exists() => {
@@ -74,25 +80,35 @@ fn open_with(settings: &Settings, recovery: DBRecoveryMode) -> Result<DB> {
     }
     let families = schema::FAMILIES.map(|f| ColumnFamilyDescriptor::new(f, family_options(&cache)));
     DB::open_cf_descriptors(&o, &settings.path, families).map_err(|e| match e.to_string() {
-        // What RocksDB says of its lock file; "block", a path or a damaged file must not be taken for it.
-        text if text.contains("While lock file") || text.contains("lock hold by current process") => {
+        // What RocksDB says of its lock file; "block", a path or a damaged file must not be taken
+        // for it.
+        text if text.contains("While lock file")
+            || text.contains("lock hold by current process") =>
+        {
             StoreError::Locked(settings.path.clone())
         }
-        text if text.contains("Column families not opened") => StoreError::Newer(schema::VERSION + 1),
+        text if text.contains("Column families not opened") => {
+            StoreError::Newer(schema::VERSION + 1)
+        }
         _ => e.into(),
     })
 }
 
-/// Whether a folder has no database yet. One that has lost its first file is damaged, and never a new one.
+/// Whether a folder has no database yet. One that has lost its first file is damaged, and never a
+/// new one.
 fn is_fresh(path: &std::path::Path) -> Result<bool> {
     if path.join("CURRENT").exists() {
         return Ok(false);
     }
     if super::backup::is_unfinished(path) {
-        return Err(StoreError::Damaged("a restore was cut before its end; run `orbsd restore` again".into()));
+        return Err(StoreError::Damaged(
+            "a restore was cut before its end; run `orbsd restore` again".into(),
+        ));
     }
     if let Some(name) = super::backup::database_files(path)?.first() {
-        return Err(StoreError::Damaged(format!("there is {name}, but no file CURRENT")));
+        return Err(StoreError::Damaged(format!(
+            "there is {name}, but no file CURRENT"
+        )));
     }
     Ok(true)
 }
@@ -105,13 +121,16 @@ fn new_id() -> Result<[u8; 16]> {
     use std::io::Read;
     let mut id = [0; 16];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut id));
-    read.map(|()| id).map_err(|e| StoreError::Io(format!("/dev/urandom: {e}")))
+    read.map(|()| id)
+        .map_err(|e| StoreError::Io(format!("/dev/urandom: {e}")))
 }
 
 impl Store {
-    /// Opens a store, and makes it where there is none. An older version is upgraded, a newer one refused.
+    /// Opens a store, and makes it where there is none. An older version is upgraded, a newer one
+    /// refused.
     pub fn open(settings: Settings) -> Result<Store> {
-        super::private::restrict_dir(&settings.path).map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
+        super::private::restrict_dir(&settings.path)
+            .map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
         let (db, cut) = open_db(&settings)?;
         let sequence = db.latest_sequence_number();
         let integrity = Integrity::open(&settings.path);
@@ -130,11 +149,17 @@ impl Store {
             None if store.is_empty()? => store.found()?,
             None => return Err(damaged("the version")),
             Some(v) => {
-                let v = v.try_into().map(u32::from_be_bytes).map_err(|_| damaged("the version"))?;
+                let v = v
+                    .try_into()
+                    .map(u32::from_be_bytes)
+                    .map_err(|_| damaged("the version"))?;
                 upgrade::run(&store, v)?;
             }
         }
-        store.id = store.get(schema::META, b"id")?.and_then(|v| v.try_into().ok()).ok_or_else(|| damaged("the store's identity"))?;
+        store.id = store
+            .get(schema::META, b"id")?
+            .and_then(|v| v.try_into().ok())
+            .ok_or_else(|| damaged("the store's identity"))?;
         let last = store.integrity.acknowledged(store.id);
         store.unknown_commit = last.err();
         let last = last.unwrap_or_default();
@@ -144,17 +169,26 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens a store for reading alone, whoever has it open; nothing in its folder changes. `None` where there is none.
+    /// Opens a store for reading alone, whoever has it open; nothing in its folder changes. `None`
+    /// where there is none.
     ///
     /// # Errors
     ///
     /// It cannot be read, or another version wrote it.
     pub fn open_read_only(settings: Settings) -> Result<Option<Store>> {
         let current = settings.path.join("CURRENT");
-        if !current.try_exists().map_err(|e| StoreError::Io(format!("{}: {e}", current.display())))? {
+        if !current
+            .try_exists()
+            .map_err(|e| StoreError::Io(format!("{}: {e}", current.display())))?
+        {
             return Ok(None);
         }
-        let db = DB::open_cf_for_read_only(&super::scrub::copy_options(), &settings.path, schema::FAMILIES, false)?;
+        let db = DB::open_cf_for_read_only(
+            &super::scrub::copy_options(),
+            &settings.path,
+            schema::FAMILIES,
+            false,
+        )?;
         let integrity = Integrity::open(&settings.path);
         let store = Store {
             db: RwLock::new(Some(db)),
@@ -167,18 +201,27 @@ impl Store {
             cut: Mutex::new(None),
             fault: AtomicU8::new(0),
         };
-        match store.get(schema::META, b"version")?.and_then(|v| v.try_into().ok()).map(u32::from_be_bytes) {
+        match store
+            .get(schema::META, b"version")?
+            .and_then(|v| v.try_into().ok())
+            .map(u32::from_be_bytes)
+        {
             Some(schema::VERSION) => {}
             Some(newer) if newer > schema::VERSION => return Err(StoreError::Newer(newer)),
-            Some(_) => return Err(StoreError::Io("an earlier version wrote it; the next start upgrades it".into())),
+            Some(_) => {
+                return Err(StoreError::Io(
+                    "an earlier version wrote it; the next start upgrades it".into(),
+                ));
+            }
             None => return Err(damaged("the version")),
         }
         store.load_vocabulary()?;
         Ok(Some(store))
     }
 
-    /// Gives a store that was copied an identity of its own, so that servers which follow each other tell the two apart. Zones
-    /// get new serials at the next start, since every row of them has the identity.
+    /// Gives a store that was copied an identity of its own, so that servers which follow each
+    /// other tell the two apart. Zones get new serials at the next start, since every row of them
+    /// has the identity.
     pub fn renew_identity(&mut self) -> Result<()> {
         let id = new_id()?;
         let mut batch = Batch::default();
@@ -203,37 +246,62 @@ impl Store {
     fn found(&self) -> Result<()> {
         self.integrity.forget();
         let mut batch = Batch::default();
-        batch.put(schema::META, b"version".to_vec(), schema::VERSION.to_be_bytes().to_vec());
+        batch.put(
+            schema::META,
+            b"version".to_vec(),
+            schema::VERSION.to_be_bytes().to_vec(),
+        );
         batch.put(schema::META, b"id".to_vec(), new_id()?.to_vec());
         let mut v = Vocabulary::default();
         for name in SourceId::DECIDING {
             v.sources.add(name).map_err(StoreError::Io)?;
-            v.records.push(schema::SourceRecord { name: name.into(), ..Default::default() });
+            v.records.push(schema::SourceRecord {
+                name: name.into(),
+                ..Default::default()
+            });
         }
         super::vocabulary_rows(&v, &mut batch);
         self.commit(batch)
     }
 
     fn load_vocabulary(&self) -> Result<()> {
-        let row = |name: &str| self.get(schema::META, name.as_bytes())?.ok_or_else(|| damaged(&format!("the row `{name}`")));
-        let reasons: Vec<String> = schema::decode(&row("reasons")?).ok_or_else(|| damaged("the reasons"))?;
-        let records: Vec<schema::SourceRecord> = schema::decode(&row("sources")?).ok_or_else(|| damaged("the sources"))?;
+        let row = |name: &str| {
+            self.get(schema::META, name.as_bytes())?
+                .ok_or_else(|| damaged(&format!("the row `{name}`")))
+        };
+        let reasons: Vec<String> =
+            schema::decode(&row("reasons")?).ok_or_else(|| damaged("the reasons"))?;
+        let records: Vec<schema::SourceRecord> =
+            schema::decode(&row("sources")?).ok_or_else(|| damaged("the sources"))?;
         let names = records.iter().map(|r| r.name.clone()).collect();
-        let v = Vocabulary { reasons: Reasons(Names::new(reasons)), sources: Sources(Names::new(names)), records };
+        let v = Vocabulary {
+            reasons: Reasons(Names::new(reasons)),
+            sources: Sources(Names::new(names)),
+            records,
+        };
         self.set_vocabulary(v);
         Ok(())
     }
 
-    /// Drops what an import staged and nothing made true, and generations and copies that were replaced.
+    /// Drops what an import staged and nothing made true, and generations and copies that were
+    /// replaced.
     fn drop_stages(&self) -> Result<()> {
-        self.drop_stale(schema::FEEDS, |r, n| r.generation == n || r.kept.is_some_and(|k| k.generation == n))?;
-        self.drop_stale(schema::RECORDS, |r, n| r.followed.as_ref().is_some_and(|f| f.copy == n))?;
+        self.drop_stale(schema::FEEDS, |r, n| {
+            r.generation == n || r.kept.is_some_and(|k| k.generation == n)
+        })?;
+        self.drop_stale(schema::RECORDS, |r, n| {
+            r.followed.as_ref().is_some_and(|f| f.copy == n)
+        })?;
         let _ = std::fs::remove_dir_all(self.stage_path());
         Ok(())
     }
 
     /// Drops all rows under a source and a number, but those whose number counts.
-    fn drop_stale(&self, family: &'static str, counts: impl Fn(&schema::SourceRecord, u32) -> bool) -> Result<()> {
+    fn drop_stale(
+        &self,
+        family: &'static str,
+        counts: impl Fn(&schema::SourceRecord, u32) -> bool,
+    ) -> Result<()> {
         let v = self.vocabulary();
         let (mut from, mut stale) = (Vec::new(), Vec::new());
         loop {
@@ -250,7 +318,9 @@ impl Store {
             }
             from = schema::after(&prefix);
         }
-        stale.iter().try_for_each(|prefix| self.drop_rows(family, prefix))
+        stale
+            .iter()
+            .try_for_each(|prefix| self.drop_rows(family, prefix))
     }
 
     /// Removes the rows of a generation that never became true, or is no longer true.

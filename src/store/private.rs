@@ -1,4 +1,5 @@
-//! Directories and files that nobody but their owner may read: the store, the journal and the removal log in it, keys, backups.
+//! Directories and files that nobody but their owner may read: the store, the journal and the
+//! removal log in it, keys, backups.
 
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -10,13 +11,15 @@ use std::{
 /// The mode bits of a group and of others.
 const NOT_OWNER: u32 = 0o077;
 
-/// Creates a directory, and those above it that are missing, for their owner alone (0700), whatever the umask.
+/// Creates a directory, and those above it that are missing, for their owner alone (0700), whatever
+/// the umask.
 pub fn create_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Creates a directory or takes one that is there, and takes group and others every right to it (0700) and to the files in
-/// it (0600). What belongs to another user is left as it is: `check` warns of it.
+/// Creates a directory or takes one that is there, and takes group and others every right to it
+/// (0700) and to the files in it (0600). What belongs to another user is left as it is: `check`
+/// warns of it.
 pub fn restrict_dir(path: &Path) -> io::Result<()> {
     create_dir(path)?;
     restrict(path, 0o700);
@@ -39,16 +42,23 @@ fn restrict(path: &Path, mode: u32) {
     }
 }
 
-/// Why others than its owner can read a file or directory, and what to do; `None` where nobody can, or nothing is there.
+/// Why others than its owner can read a file or directory, and what to do; `None` where nobody can,
+/// or nothing is there.
 pub fn readable_by_others(path: &Path) -> Option<String> {
     let meta = fs::metadata(path).ok()?;
     let mode = meta.mode() & 0o7777;
     let (who, right) = match (mode & NOT_OWNER, mode & 0o007) {
         (0, _) => return None,
         (_, 0) => ("its group", if meta.is_dir() { "700" } else { "600" }),
-        _ => ("every user of this machine", if meta.is_dir() { "700" } else { "600" }),
+        _ => (
+            "every user of this machine",
+            if meta.is_dir() { "700" } else { "600" },
+        ),
     };
-    Some(format!("{}: its mode is {mode:04o}, so {who} can read what is secret in it; run `chmod {right} {0}`", path.display()))
+    Some(format!(
+        "{}: its mode is {mode:04o}, so {who} can read what is secret in it; run `chmod {right} {0}`",
+        path.display()
+    ))
 }
 
 #[cfg(test)]
@@ -62,14 +72,22 @@ mod tests {
     #[test]
     fn a_directory_that_others_could_read_is_shut_with_its_files() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, file) = (dir.path().join("a/store"), dir.path().join("a/store/000001.sst"));
+        let (store, file) = (
+            dir.path().join("a/store"),
+            dir.path().join("a/store/000001.sst"),
+        );
         create_dir(&store).unwrap();
         assert_eq!((mode(&dir.path().join("a")), mode(&store)), (0o700, 0o700));
         fs::write(&file, "x").unwrap();
         fs::set_permissions(&store, Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
         let warning = readable_by_others(&store).unwrap();
-        assert!(warning.contains("0755") && warning.contains("every user") && warning.contains("chmod 700"), "{warning}");
+        assert!(
+            warning.contains("0755")
+                && warning.contains("every user")
+                && warning.contains("chmod 700"),
+            "{warning}"
+        );
         restrict_dir(&store).unwrap();
         assert_eq!((mode(&store), mode(&file)), (0o700, 0o600));
         assert_eq!(readable_by_others(&store), None);

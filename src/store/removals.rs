@@ -7,19 +7,30 @@ impl Store {
     pub fn removals(&self) -> Result<u64> {
         match self.get(schema::META, b"removals")? {
             None => Ok(0),
-            Some(v) => v.try_into().map(u64::from_be_bytes).map_err(|_| self.damaged("the number of the log of removals")),
+            Some(v) => v
+                .try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| self.damaged("the number of the log of removals")),
         }
     }
 
     /// The checksum of that line; none where an older version wrote it.
     pub fn removals_sum(&self) -> Result<Option<u32>> {
         let row = self.get(schema::META, schema::REMOVALS_SUM)?;
-        row.map(|v| v.try_into().map(u32::from_be_bytes).map_err(|_| self.damaged("the checksum of the log of removals"))).transpose()
+        row.map(|v| {
+            v.try_into()
+                .map(u32::from_be_bytes)
+                .map_err(|_| self.damaged("the checksum of the log of removals"))
+        })
+        .transpose()
     }
 
     /// What the log of removals has lost, until a backup knows it.
     pub fn removals_gap(&self) -> Result<Option<schema::RemovalGap>> {
         let row = self.get(schema::META, schema::REMOVALS_GAP)?;
-        row.map(|r| schema::decode(&r).ok_or_else(|| self.damaged("the gap of the log of removals"))).transpose()
+        row.map(|r| {
+            schema::decode(&r).ok_or_else(|| self.damaged("the gap of the log of removals"))
+        })
+        .transpose()
     }
 }

@@ -23,13 +23,17 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::extent::Extent;
 use crate::model::{
-    Entry, EntryText, Event, Exempt, FeedPath, Hold, Mask, ReasonId, Serial, SourceId, StoreId, Subject, Time, Verdict, history::What,
+    Entry, EntryText, Event, Exempt, FeedPath, Hold, Mask, ReasonId, Serial, SourceId, StoreId,
+    Subject, Time, Verdict, history::What,
 };
 
 /// The version of everything below; a store of a newer one is refused.
 pub const VERSION: u32 = 6;
 /// All column families.
-pub const FAMILIES: [&str; 14] = [VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META, PEOPLE, AUDIT, ONCE, OUTBOX, PROBES];
+pub const FAMILIES: [&str; 14] = [
+    VERDICTS, FEEDS, RECORDS, EVENTS, CHURN, DUE, HOLDS, JOURNAL, META, PEOPLE, AUDIT, ONCE,
+    OUTBOX, PROBES,
+];
 /// See the table above.
 pub const VERDICTS: &str = "verdicts";
 /// See the table above.
@@ -83,7 +87,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     }
 }
 
-/// The stored part of a verdict: what is decided subject by subject. Feeds' entries live in their own family.
+/// The stored part of a verdict: what is decided subject by subject. Feeds' entries live in their
+/// own family.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Own {
     /// Entries of sources that are no feeds.
@@ -97,8 +102,17 @@ pub struct Own {
 impl Own {
     /// The stored part of a verdict, if there is any.
     pub fn of(v: &Verdict) -> Option<Own> {
-        let entries = v.entries.iter().filter(|e| !e.source.is_feed()).cloned().collect();
-        let own = Own { entries, exempt: v.exempt.clone(), holds: v.holds.clone() };
+        let entries = v
+            .entries
+            .iter()
+            .filter(|e| !e.source.is_feed())
+            .cloned()
+            .collect();
+        let own = Own {
+            entries,
+            exempt: v.exempt.clone(),
+            holds: v.holds.clone(),
+        };
         (!own.entries.is_empty() || own.exempt.is_some() || !own.holds.is_empty()).then_some(own)
     }
 }
@@ -110,8 +124,8 @@ pub struct FeedEntry {
     pub reason: ReasonId,
     /// An exception from the feed's wider listing.
     pub hole: bool,
-    /// Only while it is staged: an exception that yields to a listing of the very same subject, and that goes where
-    /// nothing wider is listed.
+    /// Only while it is staged: an exception that yields to a listing of the very same subject, and
+    /// that goes where nothing wider is listed.
     pub weak: bool,
     /// Since when the feed has it.
     pub since: Time,
@@ -138,17 +152,30 @@ const HAS_PATH: u8 = 1 << 4;
 /// The longest note of an entry, in bytes; the rest is cut off.
 pub const MAX_NOTE_BYTES: usize = 255;
 
-/// Writes a feed's row: this version's byte, then for each entry reason, flags, since, path, text, note.
+/// Writes a feed's row: this version's byte, then for each entry reason, flags, since, path, text,
+/// note.
 pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     out.push(FORM);
     for e in entries {
-        write_entry((e.reason, e.hole, e.weak, e.since), e.text.as_deref(), &e.text.path, e.note.as_deref(), out);
+        write_entry(
+            (e.reason, e.hole, e.weak, e.since),
+            e.text.as_deref(),
+            &e.text.path,
+            e.note.as_deref(),
+            out,
+        );
     }
 }
 
 /// Writes the row of one entry.
 #[cfg(feature = "daemon")]
-pub(super) fn write_single(head: EntryHead, text: Option<&str>, path: &FeedPath, note: Option<&str>, out: &mut Vec<u8>) {
+pub(super) fn write_single(
+    head: EntryHead,
+    text: Option<&str>,
+    path: &FeedPath,
+    note: Option<&str>,
+    out: &mut Vec<u8>,
+) {
     out.push(FORM);
     write_entry(head, text, path, note, out);
 }
@@ -156,15 +183,26 @@ pub(super) fn write_single(head: EntryHead, text: Option<&str>, path: &FeedPath,
 /// Reason, whether it is an exception, whether it is a weak one, since when.
 pub(super) type EntryHead = (ReasonId, bool, bool, Time);
 
-fn write_entry((reason, hole, weak, since): EntryHead, text: Option<&str>, path: &FeedPath, note: Option<&str>, out: &mut Vec<u8>) {
+fn write_entry(
+    (reason, hole, weak, since): EntryHead,
+    text: Option<&str>,
+    path: &FeedPath,
+    note: Option<&str>,
+    out: &mut Vec<u8>,
+) {
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-    let flags = flag(hole, HOLE) | flag(text.is_some(), HAS_TEXT) | flag(weak, WEAK) | flag(note.is_some(), HAS_NOTE);
+    let flags = flag(hole, HOLE)
+        | flag(text.is_some(), HAS_TEXT)
+        | flag(weak, WEAK)
+        | flag(note.is_some(), HAS_NOTE);
     out.extend([reason.0, flags | flag(*path != FeedPath::Own, HAS_PATH)]);
     out.extend((since.0 as u32).to_be_bytes());
     if *path != FeedPath::Own {
         // The number of stores, and their identities.
         out.push(path.hops());
-        path.stores().iter().for_each(|s| out.extend(s.0.to_be_bytes()));
+        path.stores()
+            .iter()
+            .for_each(|s| out.extend(s.0.to_be_bytes()));
     }
     if let Some(text) = text {
         // Readers cut texts; a longer one is cut here, so that the row reads back.
@@ -194,13 +232,21 @@ pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
             rest = tail;
             if *hops != FeedPath::UNTRACED_HOPS {
                 let (stores, tail) = rest.split_at_checked(usize::from(*hops) * 8)?;
-                path = FeedPath::via(stores.as_chunks::<8>().0.iter().map(|id| StoreId(u64::from_be_bytes(*id))).collect());
+                path = FeedPath::via(
+                    stores
+                        .as_chunks::<8>()
+                        .0
+                        .iter()
+                        .map(|id| StoreId(u64::from_be_bytes(*id)))
+                        .collect(),
+                );
                 rest = tail;
             }
         }
         if has(HAS_TEXT) {
             let (len, tail) = rest.split_at_checked(2)?;
-            let (bytes, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(len.try_into().ok()?)))?;
+            let (bytes, tail) =
+                tail.split_at_checked(usize::from(u16::from_be_bytes(len.try_into().ok()?)))?;
             text = Some(std::str::from_utf8(bytes).ok()?.into());
             rest = tail;
         }
@@ -210,7 +256,14 @@ pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
             note = Some(std::str::from_utf8(bytes).ok()?.into());
             rest = tail;
         }
-        out.push(FeedEntry { reason: ReasonId(head[0]), hole: has(HOLE), weak: has(WEAK), since, text: EntryText { text, path }, note });
+        out.push(FeedEntry {
+            reason: ReasonId(head[0]),
+            hole: has(HOLE),
+            weak: has(WEAK),
+            since,
+            text: EntryText { text, path },
+            note,
+        });
     }
     (*form == FORM && rest.is_empty()).then_some(out)
 }
@@ -218,7 +271,14 @@ pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
 impl FeedEntry {
     /// As an entry of a verdict.
     pub fn entry(self, source: SourceId) -> Entry {
-        Entry { reason: self.reason, source, since: self.since, until: None, hole: self.hole, text: self.text }
+        Entry {
+            reason: self.reason,
+            source,
+            since: self.since,
+            until: None,
+            hole: self.hole,
+            text: self.text,
+        }
     }
 }
 
@@ -260,7 +320,8 @@ pub struct Kept {
     pub expires: Option<Time>,
 }
 
-/// A zone that a source follows: which version of it the source's rows say, and where its records are kept.
+/// A zone that a source follows: which version of it the source's rows say, and where its records
+/// are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Followed {
     /// The zone's name.
@@ -309,7 +370,8 @@ impl ListShape {
 pub struct AcceptedList {
     /// What it consisted of.
     pub shape: ListShape,
-    /// For each hour of the last day with an accepted list: the hour since 1970 and the largest extent in it.
+    /// For each hour of the last day with an accepted list: the hour since 1970 and the largest
+    /// extent in it.
     pub peaks: Vec<(u64, Extent)>,
 }
 
@@ -341,7 +403,8 @@ pub struct FeedNote {
     pub note: Box<str>,
 }
 
-/// The key, in the family `meta`, of the checksum of the last line of the log of removals that the store knows.
+/// The key, in the family `meta`, of the checksum of the last line of the log of removals that the
+/// store knows.
 pub const REMOVALS_SUM: &[u8] = b"removals-sum";
 /// The key, in the family `meta`, of what the log of removals has lost.
 pub const REMOVALS_GAP: &[u8] = b"removals-gap";
@@ -378,7 +441,8 @@ pub struct Commit {
     pub at: Time,
     /// Bytes of the journal up to and with this row, since the store was made.
     pub bytes: u64,
-    /// True: what happened is too much to list (a large import, a configuration): a transfer across it is a full one.
+    /// True: what happened is too much to list (a large import, a configuration): a transfer across
+    /// it is a full one.
     pub barrier: bool,
     /// True: the tables can not be brought past it from the rows; a start behind it scans.
     pub bulk: bool,
@@ -442,10 +506,14 @@ pub const DAY: u64 = 86_400;
 /// What tells a subject's verdict from what it was before and after.
 pub fn revision(v: &Verdict) -> u64 {
     let digest = ring::digest::digest(&ring::digest::SHA256, &encode(v));
-    digest.as_ref().first_chunk().map_or(0, |b| u64::from_be_bytes(*b))
+    digest
+        .as_ref()
+        .first_chunk()
+        .map_or(0, |b| u64::from_be_bytes(*b))
 }
 
-/// `source, generation` in front of a feed's rows, and `source, copy` in front of a followed zone's records.
+/// `source, generation` in front of a feed's rows, and `source, copy` in front of a followed zone's
+/// records.
 pub fn feed_prefix(source: SourceId, generation: u32) -> Vec<u8> {
     let mut key = Vec::with_capacity(26);
     key.extend(source.0.to_be_bytes());
@@ -455,7 +523,13 @@ pub fn feed_prefix(source: SourceId, generation: u32) -> Vec<u8> {
 
 /// The key in the family of singles of the commit that gave a zone a serial.
 pub fn serial_key(origin: &str, serial: Serial) -> Vec<u8> {
-    [b"serial/", origin.as_bytes(), b"\0", &serial.0.to_be_bytes()].concat()
+    [
+        b"serial/",
+        origin.as_bytes(),
+        b"\0",
+        &serial.0.to_be_bytes(),
+    ]
+    .concat()
 }
 
 /// The key of an event.
@@ -466,8 +540,8 @@ pub fn event_key(subject: &Subject, seq: u64, place: u32) -> Vec<u8> {
     key
 }
 
-/// The place of a sequence number in the keys of a large import's events: they are staged before their commit has a
-/// number, and count if their generation became true.
+/// The place of a sequence number in the keys of a large import's events: they are staged before
+/// their commit has a number, and count if their generation became true.
 pub fn staged_seq(source: SourceId, generation: u32) -> u64 {
     1 << 63 | u64::from(source.0) << 32 | u64::from(generation)
 }
@@ -524,7 +598,15 @@ pub fn write_event(at: Time, author: &str, what: &What, out: &mut Vec<u8>) {
         evidence: Option<()>,
     }
     out.push(FORM);
-    let written = postcard::to_extend(&Borrowed { at, author, what, evidence: None }, std::mem::take(out));
+    let written = postcard::to_extend(
+        &Borrowed {
+            at,
+            author,
+            what,
+            evidence: None,
+        },
+        std::mem::take(out),
+    );
     *out = written.unwrap_or_default();
 }
 
@@ -558,20 +640,38 @@ mod tests {
     fn an_event_of_every_kind_reads_back() {
         let (reason, source, until) = (ReasonId(3), SourceId(9), Time(7));
         let all = [
-            What::Listed { reason, source, until: Some(until), hole: true, text: "t $".into() },
+            What::Listed {
+                reason,
+                source,
+                until: Some(until),
+                hole: true,
+                text: "t $".into(),
+            },
             What::Delisted { reason, source },
             What::Expired { reason, source },
             What::Dropped { reason, source },
-            What::Held { reason, source, until },
+            What::Held {
+                reason,
+                source,
+                until,
+            },
             What::HoldEnded { reason, source },
             What::Exempted { until: None },
             What::ExemptEnded,
         ];
         for what in all {
             let evidence = Some(crate::model::Evidence::word("seen"));
-            let event = Event { at: Time(1), author: "uid:0".into(), what, evidence };
+            let event = Event {
+                at: Time(1),
+                author: "uid:0".into(),
+                what,
+                evidence,
+            };
             assert_eq!(decode::<Event>(&event_value(&event)), Some(event.clone()));
-            let plain = Event { evidence: None, ..event };
+            let plain = Event {
+                evidence: None,
+                ..event
+            };
             let mut written = Vec::new();
             write_event(plain.at, &plain.author, &plain.what, &mut written);
             assert_eq!(written, event_value(&plain));
@@ -581,7 +681,9 @@ mod tests {
     /// Rows of versions before notes have no bit for them.
     #[test]
     fn a_row_without_notes_reads_as_before() {
-        let row = [FORM, 3, HAS_TEXT, 0, 0, 0, 9, 0, 1, b't', 4, HOLE, 0, 0, 0, 7];
+        let row = [
+            FORM, 3, HAS_TEXT, 0, 0, 0, 9, 0, 1, b't', 4, HOLE, 0, 0, 0, 7,
+        ];
         let entry = |reason, hole, since, text: Option<&str>| FeedEntry {
             reason: ReasonId(reason),
             hole,
@@ -609,7 +711,10 @@ mod tests {
         };
         let mut row = Vec::new();
         write_feed(&[entry], &mut row);
-        assert_eq!(read_feed(&row).unwrap()[0].note.as_ref().map(|n| n.len()), Some(254));
+        assert_eq!(
+            read_feed(&row).unwrap()[0].note.as_ref().map(|n| n.len()),
+            Some(254)
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The scrub: everything that is on disk is read once a day, at a bounded rate, with its checksums.
 //!
-//! It reads a checkpoint, which is made of links to the store's files: blocks that a cache holds are read from disk too, no lock
-//! is held, and the store's own cache stays as it is.
+//! It reads a checkpoint, which is made of links to the store's files: blocks that a cache holds
+//! are read from disk too, no lock is held, and the store's own cache stays as it is.
 
 use std::{path::Path, time::Duration};
 
@@ -30,7 +30,8 @@ pub(super) fn checked() -> ReadOptions {
     o
 }
 
-/// How a copy is opened to be read: with few open files, since the store's own and the listeners' have the rest.
+/// How a copy is opened to be read: with few open files, since the store's own and the listeners'
+/// have the rest.
 pub(super) fn copy_options() -> Options {
     let mut options = Options::default();
     options.set_max_open_files(20); // the least that RocksDB takes
@@ -43,12 +44,14 @@ impl Store {
         self.integrity.damage()
     }
 
-    /// The last commit that was acknowledged before the store was opened; 0 where that is not known.
+    /// The last commit that was acknowledged before the store was opened; 0 where that is not
+    /// known.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.0
     }
 
-    /// Why it is not known which commit was acknowledged last before the store was opened; `None` where it is.
+    /// Why it is not known which commit was acknowledged last before the store was opened; `None`
+    /// where it is.
     pub fn unknown_commit(&self) -> Option<super::UnknownCommit> {
         self.unknown_commit
     }
@@ -103,18 +106,23 @@ impl Store {
         self.integrity.scrub_due(now, self.settings.scrub_every)
     }
 
-    /// Reads every row of every family. Damage that was found before is mended where nothing is found now. Returns the report;
-    /// none where `wait` ended it.
+    /// Reads every row of every family. Damage that was found before is mended where nothing is
+    /// found now. Returns the report; none where `wait` ended it.
     ///
     /// # Errors
     /// It could not be done. Damage is not an error here: it is remembered.
     pub fn scrub(&self, now: &dyn Fn() -> Time, wait: Wait) -> Result<Option<ScrubReport>> {
-        let progress = ScrubProgress { started: now(), families: (0, FAMILIES.len()), bytes: 0 };
+        let progress = ScrubProgress {
+            started: now(),
+            families: (0, FAMILIES.len()),
+            bytes: 0,
+        };
         let before = self.integrity.scrub_began(progress);
         let folder = self.path().join(FOLDER);
         let _ = std::fs::remove_dir_all(&folder);
-        let read =
-            self.with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(&folder)?)).and_then(|()| self.scrub_copy(&folder, progress, wait));
+        let read = self
+            .with(|db| Ok(Checkpoint::new(db)?.create_checkpoint(&folder)?))
+            .and_then(|()| self.scrub_copy(&folder, progress, wait));
         let _ = std::fs::remove_dir_all(&folder);
         let report = match read {
             Ok(report) => report.map(|r| ScrubReport { ended: now(), ..r }),
@@ -127,13 +135,22 @@ impl Store {
         Ok(report)
     }
 
-    fn scrub_copy(&self, folder: &Path, mut progress: ScrubProgress, wait: Wait) -> Result<Option<ScrubReport>> {
-        let mut report = ScrubReport { started: progress.started, ..ScrubReport::default() };
+    fn scrub_copy(
+        &self,
+        folder: &Path,
+        mut progress: ScrubProgress,
+        wait: Wait,
+    ) -> Result<Option<ScrubReport>> {
+        let mut report = ScrubReport {
+            started: progress.started,
+            ..ScrubReport::default()
+        };
         let damaged = |e: rocksdb::Error, family: &str| match StoreError::from(e) {
             StoreError::Damaged(why) => {
                 // Files are named as they are in the store.
                 let why = why.replace(&*folder.to_string_lossy(), &self.path().to_string_lossy());
-                self.integrity.record(FoundBy::Scrub, &format!("{family}: {why}"));
+                self.integrity
+                    .record(FoundBy::Scrub, &format!("{family}: {why}"));
                 Ok(())
             }
             e => Err(e),
@@ -142,7 +159,10 @@ impl Store {
             Ok(db) => db,
             Err(e) => {
                 damaged(e, schema::META)?;
-                return Ok(Some(ScrubReport { damaged: 1, ..report }));
+                return Ok(Some(ScrubReport {
+                    damaged: 1,
+                    ..report
+                }));
             }
         };
         let mut unpaid = 0;
@@ -158,11 +178,14 @@ impl Store {
                     }
                 };
                 let bytes = (key.len() + value.len()) as u64;
-                (report.rows, report.bytes, unpaid) = (report.rows + 1, report.bytes + bytes, unpaid + bytes);
+                (report.rows, report.bytes, unpaid) =
+                    (report.rows + 1, report.bytes + bytes, unpaid + bytes);
                 if unpaid >= SLICE {
                     progress.bytes = report.bytes;
                     self.integrity.scrub_goes_on(progress);
-                    let time = Duration::from_secs_f64(unpaid as f64 / self.settings.scrub_rate.max(1) as f64);
+                    let time = Duration::from_secs_f64(
+                        unpaid as f64 / self.settings.scrub_rate.max(1) as f64,
+                    );
                     unpaid = 0;
                     if !wait(time) {
                         return Ok(None);
@@ -206,8 +229,14 @@ mod tests {
         batch.put(schema::META, b"seq".to_vec(), seq.to_be_bytes().to_vec());
         for i in 0..rows {
             // What does not compress: the rate is that of rows.
-            let value: Vec<u8> = (0..100u32).map(|k| (i.wrapping_mul(2_654_435_761).rotate_left(k) >> 7) as u8).collect();
-            batch.put(schema::PROBES, [&seq.to_be_bytes()[..], &i.to_be_bytes()].concat(), value);
+            let value: Vec<u8> = (0..100u32)
+                .map(|k| (i.wrapping_mul(2_654_435_761).rotate_left(k) >> 7) as u8)
+                .collect();
+            batch.put(
+                schema::PROBES,
+                [&seq.to_be_bytes()[..], &i.to_be_bytes()].concat(),
+                value,
+            );
         }
         store.commit(batch).unwrap();
     }
@@ -218,8 +247,13 @@ mod tests {
 
     /// The largest table, its bytes, and the same with a block in the middle that is damaged.
     fn table(path: &Path) -> (std::path::PathBuf, Vec<u8>, Vec<u8>) {
-        let files = fs::read_dir(path).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "sst"));
-        let file = files.max_by_key(|p| fs::metadata(p).unwrap().len()).unwrap();
+        let files = fs::read_dir(path)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .filter(|p| p.extension().is_some_and(|e| e == "sst"));
+        let file = files
+            .max_by_key(|p| fs::metadata(p).unwrap().len())
+            .unwrap();
         let bytes = fs::read(&file).unwrap();
         let mut damaged = bytes.clone();
         let middle = bytes.len() / 2;
@@ -229,7 +263,10 @@ mod tests {
 
     /// The newest write-ahead log.
     fn wal(path: &Path) -> std::path::PathBuf {
-        let files = fs::read_dir(path).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "log"));
+        let files = fs::read_dir(path)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .filter(|p| p.extension().is_some_and(|e| e == "log"));
         files.max().unwrap()
     }
 
@@ -245,12 +282,21 @@ mod tests {
         fs::write(&file, damaged).unwrap();
         assert_eq!(scrub(&store, 20).damaged, 1);
         let found = store.damage();
-        assert!(found.len() == 1 && found[0].found_by == FoundBy::Scrub && found[0].what.starts_with("probes: "), "{found:?}");
+        assert!(
+            found.len() == 1
+                && found[0].found_by == FoundBy::Scrub
+                && found[0].what.starts_with("probes: "),
+            "{found:?}"
+        );
         assert!(!found[0].what.contains("/scrub/"), "{found:?}");
         assert_eq!(store.date_damage(Time(21)).len(), 1);
         assert!(store.date_damage(Time(22)).is_empty());
         scrub(&store, 25);
-        assert_eq!(store.damage()[0].at, Some(Time(21)), "the same is not found twice");
+        assert_eq!(
+            store.damage()[0].at,
+            Some(Time(21)),
+            "the same is not found twice"
+        );
         store.close().unwrap();
         drop(store);
         let store = open(dir.path());
@@ -282,9 +328,20 @@ mod tests {
             Ok(true)
         });
         assert!(matches!(read, Err(StoreError::Damaged(_))) && rows > 0);
-        assert_eq!(store.damage().iter().map(|d| d.found_by).collect::<Vec<_>>(), [FoundBy::Use]);
+        assert_eq!(
+            store
+                .damage()
+                .iter()
+                .map(|d| d.found_by)
+                .collect::<Vec<_>>(),
+            [FoundBy::Use]
+        );
         assert!(store.scrub_wanted(), "the scrub looks at the rest");
-        assert!(store.backup(&dir.path().join("copy"), String::new()).is_err());
+        assert!(
+            store
+                .backup(&dir.path().join("copy"), String::new())
+                .is_err()
+        );
         assert!(store.damage().iter().any(|d| d.found_by == FoundBy::Backup));
         // A row that is whole and says nothing is damage too.
         let mut batch = Batch::default();
@@ -307,10 +364,17 @@ mod tests {
         });
         let report = report.unwrap().unwrap();
         let wanted = report.bytes as f64 / (1 << 20) as f64;
-        assert!((waited.as_secs_f64() - wanted).abs() < 0.3 && wanted > 3.0, "{waited:?} for {wanted} MiB");
+        assert!(
+            (waited.as_secs_f64() - wanted).abs() < 0.3 && wanted > 3.0,
+            "{waited:?} for {wanted} MiB"
+        );
         assert!(seen > 3 << 20 && store.scrubs() == (None, Some(report)));
         assert_eq!(store.scrub(&|| Time(6), &mut |_| false).unwrap(), None);
-        assert_eq!(store.scrubs().1, Some(report), "one that was ended counts for nothing");
+        assert_eq!(
+            store.scrubs().1,
+            Some(report),
+            "one that was ended counts for nothing"
+        );
         assert!(!dir.path().join(FOLDER).exists());
     }
 
@@ -323,7 +387,11 @@ mod tests {
         commit(&store, 4, 1);
         drop(store);
         // The power went while the fourth was written.
-        fs::write(dir.path().join(super::super::integrity::LAST_COMMIT), acknowledged).unwrap();
+        fs::write(
+            dir.path().join(super::super::integrity::LAST_COMMIT),
+            acknowledged,
+        )
+        .unwrap();
         let (log, bytes) = (wal(dir.path()), fs::read(wal(dir.path())).unwrap());
         fs::write(&log, &bytes[..bytes.len() - 30]).unwrap();
         let store = open(dir.path());
@@ -342,7 +410,11 @@ mod tests {
         commit(&store, 1, 1);
         drop(store);
         let sound = fs::read(&path).unwrap();
-        let flipped = sound.iter().enumerate().map(|(i, b)| if i == 17 { b ^ 1 } else { *b }).collect();
+        let flipped = sound
+            .iter()
+            .enumerate()
+            .map(|(i, b)| if i == 17 { b ^ 1 } else { *b })
+            .collect();
         let cases: [(Vec<u8>, Option<UnknownCommit>); 5] = [
             (sound.clone(), None),
             (flipped, Some(UnknownCommit::Damaged)),
@@ -361,11 +433,22 @@ mod tests {
     #[test]
     fn a_commit_that_was_acknowledged_and_is_missing_is_known() {
         for (what, damage) in [
-            ("the last record cut", &(|b: &[u8]| b[..b.len() - 7].to_vec()) as &dyn Fn(&[u8]) -> Vec<u8>),
+            (
+                "the last record cut",
+                &(|b: &[u8]| b[..b.len() - 7].to_vec()) as &dyn Fn(&[u8]) -> Vec<u8>,
+            ),
             ("a byte of the last record flipped", &|b| {
-                b.iter().enumerate().map(|(i, x)| if i == b.len() - 9 { x ^ 1 } else { *x }).collect()
+                b.iter()
+                    .enumerate()
+                    .map(|(i, x)| if i == b.len() - 9 { x ^ 1 } else { *x })
+                    .collect()
             }),
-            ("a byte in the middle flipped", &|b| b.iter().enumerate().map(|(i, x)| if i == b.len() / 2 { x ^ 1 } else { *x }).collect()),
+            ("a byte in the middle flipped", &|b| {
+                b.iter()
+                    .enumerate()
+                    .map(|(i, x)| if i == b.len() / 2 { x ^ 1 } else { *x })
+                    .collect()
+            }),
             ("all of it lost", &|_| Vec::new()),
         ] {
             let dir = tempfile::tempdir().unwrap();
@@ -377,7 +460,11 @@ mod tests {
             let log = wal(dir.path());
             fs::write(&log, damage(&fs::read(&log).unwrap())).unwrap();
             let store = open(dir.path());
-            assert!(store.seq().unwrap() < 9 && store.acknowledged() == 9, "{what}: {}", store.seq().unwrap());
+            assert!(
+                store.seq().unwrap() < 9 && store.acknowledged() == 9,
+                "{what}: {}",
+                store.seq().unwrap()
+            );
             assert!(store.lacks_rows(), "{what}");
             drop(store);
             let store = open(dir.path());

@@ -1,5 +1,6 @@
-//! An import before it is true: its lines sorted, compared with what the source has, and, if the difference is large,
-//! written as a new generation in files that RocksDB takes in whole. Nothing of it is seen until one small batch names it.
+//! An import before it is true: its lines sorted, compared with what the source has, and, if the
+//! difference is large, written as a new generation in files that RocksDB takes in whole. Nothing
+//! of it is seen until one small batch names it.
 
 use std::{
     cell::RefCell,
@@ -30,7 +31,8 @@ use line::{Line, read_line};
 
 /// Lines that are sorted in memory at a time; more are put aside in sorted files.
 const RUN: usize = 1 << 20;
-/// A difference of at most this many subjects is committed row by row, with every before-image in the journal.
+/// A difference of at most this many subjects is committed row by row, with every before-image in
+/// the journal.
 pub const SMALL: usize = 20_000;
 /// How many subjects of each kind a report shows.
 const SAMPLES: usize = 10;
@@ -42,11 +44,13 @@ pub struct Terms {
     pub source: SourceId,
     /// How what is there is treated.
     pub mode: Mode,
-    /// Exceptions may follow from values or from the order of names, so that prefixes have to be remembered.
+    /// Exceptions may follow from values or from the order of names, so that prefixes have to be
+    /// remembered.
     pub exceptions: bool,
     /// When.
     pub now: Time,
-    /// How many subjects the store has: whether it is quicker to build the tables anew than to change them.
+    /// How many subjects the store has: whether it is quicker to build the tables anew than to
+    /// change them.
     pub known: usize,
 }
 
@@ -60,7 +64,8 @@ pub enum Mode {
     Add,
     /// What the file has is taken away.
     Remove,
-    /// Of some subjects the file has all that there is; the others stay. Only for those who know which they are.
+    /// Of some subjects the file has all that there is; the others stay. Only for those who know
+    /// which they are.
     #[serde(skip_deserializing)]
     Patch,
 }
@@ -85,7 +90,8 @@ pub struct Staged {
     pub base: u32,
     /// What changes.
     pub difference: Difference,
-    /// What the source lists before and after; not counted for a patch, which does not see all rows.
+    /// What the source lists before and after; not counted for a patch, which does not see all
+    /// rows.
     pub extents: Extents,
     /// The reasons that change: of addresses, of domains.
     pub masks: [Mask; 2],
@@ -100,7 +106,8 @@ pub struct Staged {
 pub enum Rows {
     /// Few enough to commit one by one.
     Small(Vec<Row>),
-    /// A whole generation in files; and the subjects that change, unless everything has to be built anew anyway.
+    /// A whole generation in files; and the subjects that change, unless everything has to be built
+    /// anew anyway.
     Large(u32, Option<Vec<Subject>>),
 }
 
@@ -163,8 +170,22 @@ impl Store {
 
     /// Starts an import for a source.
     pub fn stage(&self, terms: Terms) -> Stage<'_> {
-        let base = self.vocabulary().records.get(usize::from(terms.source.0)).map_or(0, |r| r.generation);
-        Stage { store: self, terms, base, lines: vec![], runs: vec![], files: vec![], total: 0, wide: HashSet::new(), touched: vec![] }
+        let base = self
+            .vocabulary()
+            .records
+            .get(usize::from(terms.source.0))
+            .map_or(0, |r| r.generation);
+        Stage {
+            store: self,
+            terms,
+            base,
+            lines: vec![],
+            runs: vec![],
+            files: vec![],
+            total: 0,
+            wide: HashSet::new(),
+            touched: vec![],
+        }
     }
 }
 
@@ -176,7 +197,11 @@ impl Stage<'_> {
         }
         self.lines.push(Line::new(subject, entry));
         self.total += 1;
-        if self.lines.len() >= RUN { self.spill() } else { Ok(()) }
+        if self.lines.len() >= RUN {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     /// The subjects that a patch is about, in order: at most [`SMALL`].
@@ -194,10 +219,15 @@ impl Stage<'_> {
         self.total == 0
     }
 
-    /// Puts the lines in memory aside, sorted. Lines of the same subject stay in the order of the file.
+    /// Puts the lines in memory aside, sorted. Lines of the same subject stay in the order of the
+    /// file.
     fn spill(&mut self) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
-        let path = self.store.stage_path().join(format!("{}-{}.run", self.terms.source.0, self.runs.len()));
+        let path = self.store.stage_path().join(format!(
+            "{}-{}.run",
+            self.terms.source.0,
+            self.runs.len()
+        ));
         self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
         self.runs.push(path.clone()); // first, so that it goes even if it can not be written whole
         let mut file = BufWriter::new(File::create(&path).map_err(io)?);
@@ -216,19 +246,28 @@ impl Stage<'_> {
         for run in &self.runs {
             let mut file = BufReader::with_capacity(1 << 18, File::open(run).map_err(io)?);
             let broken = broken.clone();
-            let lines: Box<dyn Iterator<Item = (Subject, FeedEntry)>> = Box::new(std::iter::from_fn(move || match read_line(&mut file) {
-                Ok(line) => line,
-                Err(e) => {
-                    *broken.borrow_mut() = Some(io(e));
-                    None
-                }
-            }));
+            let lines: Box<dyn Iterator<Item = (Subject, FeedEntry)>> =
+                Box::new(std::iter::from_fn(move || match read_line(&mut file) {
+                    Ok(line) => line,
+                    Err(e) => {
+                        *broken.borrow_mut() = Some(io(e));
+                        None
+                    }
+                }));
             sources.push(lines.peekable());
         }
-        let rest = self.lines.iter().map(|l| (l.subject.clone(), l.entry(self.terms.now)));
+        let rest = self
+            .lines
+            .iter()
+            .map(|l| (l.subject.clone(), l.entry(self.terms.now)));
         let rest: Box<dyn Iterator<Item = (Subject, FeedEntry)>> = Box::new(rest);
         sources.push(rest.peekable());
-        Ok(Groups { sources, wide: &self.wide, all: matches!(self.terms.mode, Mode::Remove | Mode::Patch), broken })
+        Ok(Groups {
+            sources,
+            wide: &self.wide,
+            all: matches!(self.terms.mode, Mode::Remove | Mode::Patch),
+            broken,
+        })
     }
 
     /// Compares with what the source has; `dry` keeps no rows.
@@ -243,9 +282,19 @@ impl Stage<'_> {
             rows: Rows::Small(vec![]),
             holds: self.store.holds_on(self.terms.source)?,
         };
-        let changed = Changed { small: Some(vec![]), subjects: Some(vec![]), limit: (self.terms.known + self.total) / 4 };
+        let changed = Changed {
+            small: Some(vec![]),
+            subjects: Some(vec![]),
+            limit: (self.terms.known + self.total) / 4,
+        };
         let fresh = self.base == 0 && self.total > SMALL && !dry && self.terms.mode != Mode::Patch;
-        let mut out = Compared { staged, counter: ExtentCounter::default(), changed, fresh, dry };
+        let mut out = Compared {
+            staged,
+            counter: ExtentCounter::default(),
+            changed,
+            fresh,
+            dry,
+        };
         if self.terms.mode == Mode::Patch {
             let mut rows = Vec::new();
             self.compare_some(&mut |row| rows.extend(Some(row).filter(|r| out.staged.note(r))))?;
@@ -261,9 +310,13 @@ impl Stage<'_> {
         Ok(out)
     }
 
-    /// Makes what was compared ready to be committed. A large difference is written as a new generation, numbered by
-    /// `generation`; a dry run writes nothing.
-    pub fn finish(mut self, mut compared: Compared, generation: impl FnOnce() -> Result<u32>) -> Result<Staged> {
+    /// Makes what was compared ready to be committed. A large difference is written as a new
+    /// generation, numbered by `generation`; a dry run writes nothing.
+    pub fn finish(
+        mut self,
+        mut compared: Compared,
+        generation: impl FnOnce() -> Result<u32>,
+    ) -> Result<Staged> {
         let small = compared.changed.small.take_if(|_| !compared.fresh);
         if compared.dry || small.is_some() {
             compared.staged.extents = compared.extents();
@@ -289,18 +342,31 @@ impl Stage<'_> {
         groups.check()?;
         self.store.with(|db| {
             let source = self.terms.source;
-            let mut old = Cursor::new(db, schema::FEEDS, schema::feed_prefix(source, self.base.max(1)), Some(source))?;
+            let mut old = Cursor::new(
+                db,
+                schema::FEEDS,
+                schema::feed_prefix(source, self.base.max(1)),
+                Some(source),
+            )?;
             loop {
-                let old_subject = old.key().map(|k| Subject::from_key(k).ok_or_else(|| super::damaged("a feed's key"))).transpose()?;
+                let old_subject = old
+                    .key()
+                    .map(|k| Subject::from_key(k).ok_or_else(|| super::damaged("a feed's key")))
+                    .transpose()?;
                 let subject = match (&next, old_subject) {
                     (None, None) => break,
                     (Some((n, _)), Some(o)) => o.min(n.clone()),
                     (Some((n, _)), None) => n.clone(),
                     (None, Some(o)) => o,
                 };
-                let mut row = Row { old: Vec::new(), new: Vec::new(), subject };
+                let mut row = Row {
+                    old: Vec::new(),
+                    new: Vec::new(),
+                    subject,
+                };
                 if self.base > 0 && old.key() == Some(&row.subject.key()) {
-                    row.old = schema::read_feed(old.value()).ok_or_else(|| super::damaged("a feed's row"))?;
+                    row.old = schema::read_feed(old.value())
+                        .ok_or_else(|| super::damaged("a feed's row"))?;
                     old.next();
                 }
                 let file = match next.take_if(|(n, _)| *n == row.subject) {
@@ -334,27 +400,45 @@ impl Stage<'_> {
                 }
                 None => Vec::new(),
             };
-            f(Row { new: self.merge(&old, file), old, subject: subject.clone() });
+            f(Row {
+                new: self.merge(&old, file),
+                old,
+                subject: subject.clone(),
+            });
         }
         groups.check()?;
         match next {
             None => Ok(()),
-            Some((s, _)) => Err(StoreError::Io(format!("a patch that does not name {s} has lines for it"))),
+            Some((s, _)) => Err(StoreError::Io(format!(
+                "a patch that does not name {s} has lines for it"
+            ))),
         }
     }
 
     /// What the source says of a subject afterwards. What stays keeps its first day.
     fn merge(&self, old: &[FeedEntry], file: Vec<FeedEntry>) -> Vec<FeedEntry> {
         let in_file = |e: &FeedEntry| file.iter().any(|f| f.reason == e.reason);
-        // Of what is taken away, a listing ends a listing and an exception an exception: nothing gets listed by it.
-        let the_same = |e: &FeedEntry| file.iter().any(|f| (f.reason, f.hole) == (e.reason, e.hole));
+        // Of what is taken away, a listing ends a listing and an exception an exception: nothing
+        // gets listed by it.
+        let the_same = |e: &FeedEntry| {
+            file.iter()
+                .any(|f| (f.reason, f.hole) == (e.reason, e.hole))
+        };
         let mut new = match self.terms.mode {
             Mode::Replace | Mode::Patch => file,
             Mode::Remove => return old.iter().filter(|e| !the_same(e)).cloned().collect(),
-            Mode::Add => old.iter().filter(|e| !in_file(e)).cloned().chain(file.iter().cloned()).collect(),
+            Mode::Add => old
+                .iter()
+                .filter(|e| !in_file(e))
+                .cloned()
+                .chain(file.iter().cloned())
+                .collect(),
         };
         for e in &mut new {
-            if let Some(o) = old.iter().find(|o| (o.reason, o.hole) == (e.reason, e.hole)) {
+            if let Some(o) = old
+                .iter()
+                .find(|o| (o.reason, o.hole) == (e.reason, e.hole))
+            {
                 e.since = o.since;
             }
         }
@@ -362,15 +446,23 @@ impl Stage<'_> {
         new
     }
 
-    /// Writes the whole of what the source has afterwards, and the events of the difference, and takes both files in.
+    /// Writes the whole of what the source has afterwards, and the events of the difference, and
+    /// takes both files in.
     fn write_generation(&mut self, generation: u32, note: &mut dyn FnMut(&Row)) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
         let Terms { source, now, .. } = self.terms;
-        let path = |what: &str| self.store.stage_path().join(format!("{}-{generation}.{what}", source.0));
+        let path = |what: &str| {
+            self.store
+                .stage_path()
+                .join(format!("{}-{generation}.{what}", source.0))
+        };
         self.files = vec![path("rows"), path("events")];
         let cache = rocksdb::Cache::new_lru_cache(1 << 20);
         let options = super::open::family_options(&cache);
-        let (mut rows, mut events) = (SstFileWriter::create(&options), SstFileWriter::create(&options));
+        let (mut rows, mut events) = (
+            SstFileWriter::create(&options),
+            SstFileWriter::create(&options),
+        );
         rows.open(path("rows"))?;
         events.open(path("events"))?;
         let prefix = schema::feed_prefix(source, generation);
@@ -404,10 +496,15 @@ impl Stage<'_> {
         })?;
         let mut how = IngestExternalFileOptions::default();
         how.set_move_files(true);
-        for (count, mut file, family, name) in [(n, rows, schema::FEEDS, "rows"), (m, events, schema::CHURN, "events")] {
+        for (count, mut file, family, name) in [
+            (n, rows, schema::FEEDS, "rows"),
+            (m, events, schema::CHURN, "events"),
+        ] {
             if count > 0 {
                 file.finish()?;
-                self.store.with(|db| Ok(db.ingest_external_file_cf_opts(&cf(db, family)?, &how, vec![path(name)])?))?;
+                self.store.with(|db| {
+                    Ok(db.ingest_external_file_cf_opts(&cf(db, family)?, &how, vec![path(name)])?)
+                })?;
             }
         }
         Ok(())
@@ -425,11 +522,29 @@ impl Drop for Stage<'_> {
 impl Row {
     /// What happens to the subject.
     pub fn events(&self, source: SourceId) -> Vec<What> {
-        let gone = self.old.iter().filter(|o| !self.new.iter().any(|e| e.reason == o.reason));
-        let mut out: Vec<What> = gone.map(|o| What::Dropped { reason: o.reason, source }).collect();
-        let said = |e: &FeedEntry| self.old.iter().any(|o| o.publishes_as(e) && o.since == e.since);
+        let gone = self
+            .old
+            .iter()
+            .filter(|o| !self.new.iter().any(|e| e.reason == o.reason));
+        let mut out: Vec<What> = gone
+            .map(|o| What::Dropped {
+                reason: o.reason,
+                source,
+            })
+            .collect();
+        let said = |e: &FeedEntry| {
+            self.old
+                .iter()
+                .any(|o| o.publishes_as(e) && o.since == e.since)
+        };
         for e in self.new.iter().filter(|e| !said(e)) {
-            out.push(What::Listed { reason: e.reason, source, until: None, hole: e.hole, text: e.text.clone() });
+            out.push(What::Listed {
+                reason: e.reason,
+                source,
+                until: None,
+                hole: e.hole,
+                text: e.text.clone(),
+            });
         }
         out
     }
@@ -440,7 +555,10 @@ impl Staged {
     fn note(&mut self, row: &Row) -> bool {
         let d = &mut self.difference;
         if let Some(holds) = self.holds.get(&row.subject)
-            && row.new.iter().any(|e| !e.hole && holds.iter().any(|h| h.on(e.reason, self.source)))
+            && row
+                .new
+                .iter()
+                .any(|e| !e.hole && holds.iter().any(|h| h.on(e.reason, self.source)))
         {
             d.held += 1;
             if d.sample_held.len() < SAMPLES {
@@ -452,7 +570,11 @@ impl Staged {
             d.excluded_same += u64::from(is_exclusion(&row.old));
             return false;
         }
-        let excluded = is_exclusion(if row.new.is_empty() { &row.old } else { &row.new });
+        let excluded = is_exclusion(if row.new.is_empty() {
+            &row.old
+        } else {
+            &row.new
+        });
         let (count, sample) = match (row.old.is_empty(), row.new.is_empty()) {
             (true, _) => {
                 d.excluded_added += u64::from(excluded);
@@ -466,12 +588,28 @@ impl Staged {
         };
         *count += 1;
         if let Some(s) = sample.filter(|s| s.len() < SAMPLES) {
-            s.push(if excluded { format!("!{} (excluded)", row.subject) } else { row.subject.to_string() });
+            s.push(if excluded {
+                format!("!{} (excluded)", row.subject)
+            } else {
+                row.subject.to_string()
+            });
         }
         // A note that changes is not published.
-        let published = |e: &FeedEntry, others: &[FeedEntry]| !others.iter().any(|o| o.publishes_as(e));
-        let changes = row.old.iter().filter(|e| published(e, &row.new)).chain(row.new.iter().filter(|e| published(e, &row.old)));
-        let mask = if changes.count() == 0 { 0 } else { row.old.iter().chain(&row.new).fold(0, |m, e| m | e.reason.bit()) };
+        let published =
+            |e: &FeedEntry, others: &[FeedEntry]| !others.iter().any(|o| o.publishes_as(e));
+        let changes = row
+            .old
+            .iter()
+            .filter(|e| published(e, &row.new))
+            .chain(row.new.iter().filter(|e| published(e, &row.old)));
+        let mask = if changes.count() == 0 {
+            0
+        } else {
+            row.old
+                .iter()
+                .chain(&row.new)
+                .fold(0, |m, e| m | e.reason.bit())
+        };
         self.masks[usize::from(!row.subject.is_address())] |= mask;
         true
     }
@@ -486,7 +624,8 @@ fn is_exclusion(row: &[FeedEntry]) -> bool {
 struct Changed {
     small: Option<Vec<Row>>,
     subjects: Option<Vec<Subject>>,
-    /// More subjects than this, and building the tables anew from the rows is as quick as changing them.
+    /// More subjects than this, and building the tables anew from the rows is as quick as changing
+    /// them.
     limit: usize,
 }
 
@@ -503,10 +642,12 @@ impl Changed {
     }
 }
 
-/// Lines joined by subject: at most one entry for each reason, a hole before a listing, else the first.
+/// Lines joined by subject: at most one entry for each reason, a hole before a listing, else the
+/// first.
 struct Groups<'a> {
     wide: &'a HashSet<Subject>,
-    /// Exceptions stay although the file itself has nothing wider: they are to be taken away, or of a patch.
+    /// Exceptions stay although the file itself has nothing wider: they are to be taken away, or of
+    /// a patch.
     all: bool,
     sources: Vec<Lines<'a>>,
     /// A run that could not be read to its end: what follows from it must not be believed.
@@ -521,7 +662,11 @@ impl Groups<'_> {
     fn next(&mut self) -> Option<(Subject, Vec<FeedEntry>)> {
         let subject = match &mut self.sources[..] {
             [only] => only.peek()?.0.clone(),
-            many => many.iter_mut().filter_map(|s| s.peek().map(|(s, _)| s)).min()?.clone(),
+            many => many
+                .iter_mut()
+                .filter_map(|s| s.peek().map(|(s, _)| s))
+                .min()?
+                .clone(),
         };
         let mut out: Vec<FeedEntry> = Vec::with_capacity(1);
         for source in &mut self.sources {
@@ -540,8 +685,8 @@ impl Groups<'_> {
     }
 }
 
-/// Of entries of the same subject and reason: an exception in the file, then a listing, then an exception that only
-/// follows from another value.
+/// Of entries of the same subject and reason: an exception in the file, then a listing, then an
+/// exception that only follows from another value.
 fn rank(e: &FeedEntry) -> u8 {
     match (e.hole, e.weak) {
         (true, false) => 2,
@@ -553,12 +698,18 @@ fn rank(e: &FeedEntry) -> u8 {
 /// Whether something wider in the same source lists this subject too.
 fn covered(subject: &Subject, wide: &HashSet<Subject>) -> bool {
     match subject {
-        Subject::V4(p) => (special::WIDEST4..p.len()).any(|l| wide.contains(&Subject::V4(p.widen(l)))),
-        Subject::V6(p) => (special::WIDEST6..p.len()).any(|l| wide.contains(&Subject::V6(p.widen(l)))),
+        Subject::V4(p) => {
+            (special::WIDEST4..p.len()).any(|l| wide.contains(&Subject::V4(p.widen(l))))
+        }
+        Subject::V6(p) => {
+            (special::WIDEST6..p.len()).any(|l| wide.contains(&Subject::V6(p.widen(l))))
+        }
         Subject::Domain(d) => {
             let above = d.name().match_indices('.').map(|(i, _)| &d.name()[i + 1..]);
             let has = |n: &str, s| wide.contains(&Subject::Domain(Domain::from_canonical(n, s)));
-            above.into_iter().any(|n| has(n, Scope::Below) || has(n, Scope::Tree))
+            above
+                .into_iter()
+                .any(|n| has(n, Scope::Below) || has(n, Scope::Tree))
                 || (d.scope() != Scope::Tree && has(d.name(), Scope::Tree))
         }
     }

@@ -1,5 +1,5 @@
-//! From every older version on disk to this one. A step for each version; stores of the older ones are kept as test
-//! fixtures.
+//! From every older version on disk to this one. A step for each version; stores of the older ones
+//! are kept as test fixtures.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,9 @@ pub fn run(store: &Store, from: u32) -> Result<()> {
         4 => relay_tests(store).and_then(|()| run(store, 5)),
         5 => notes_of_entries(store),
         v if v > schema::VERSION => Err(StoreError::Newer(v)),
-        v => Err(StoreError::Damaged(format!("its version {v} was never released"))),
+        v => Err(StoreError::Damaged(format!(
+            "its version {v} was never released"
+        ))),
     }
 }
 
@@ -61,10 +63,13 @@ struct Source3 {
     followed: Option<schema::Followed>,
 }
 
-/// 1 to 2: sources know their reasons and the ends of their lives; commits in the journal know the serials before them.
-/// The journal is not carried over: a transfer across the upgrade is a full one.
+/// 1 to 2: sources know their reasons and the ends of their lives; commits in the journal know the
+/// serials before them. The journal is not carried over: a transfer across the upgrade is a full
+/// one.
 fn sources_with_masks(store: &Store) -> Result<()> {
-    let old = store.get(schema::META, b"sources")?.ok_or_else(|| damaged("the sources"))?;
+    let old = store
+        .get(schema::META, b"sources")?
+        .ok_or_else(|| damaged("the sources"))?;
     let old: Vec<Source1> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
     let new = old.into_iter().map(|s| Source2 {
         name: s.name,
@@ -75,19 +80,33 @@ fn sources_with_masks(store: &Store) -> Result<()> {
         refreshed: s.refreshed,
         expires: s.expires,
         // What it has listed for is not known: its end will move the serials of all zones.
-        masks: if s.generation > 0 { [Mask::MAX; 2] } else { [0; 2] },
+        masks: if s.generation > 0 {
+            [Mask::MAX; 2]
+        } else {
+            [0; 2]
+        },
         ends: Vec::new(),
     });
     let mut batch = Batch::default();
-    batch.put(schema::META, b"sources".to_vec(), schema::encode(&new.collect::<Vec<_>>()));
+    batch.put(
+        schema::META,
+        b"sources".to_vec(),
+        schema::encode(&new.collect::<Vec<_>>()),
+    );
     batch.delete_range(schema::JOURNAL, vec![], vec![u8::MAX; 9]);
-    batch.put(schema::META, b"version".to_vec(), 2u32.to_be_bytes().to_vec());
+    batch.put(
+        schema::META,
+        b"version".to_vec(),
+        2u32.to_be_bytes().to_vec(),
+    );
     store.commit(batch)
 }
 
 /// 2 to 3: sources know the zone that they follow. None does yet.
 fn sources_that_follow(store: &Store) -> Result<()> {
-    let old = store.get(schema::META, b"sources")?.ok_or_else(|| damaged("the sources"))?;
+    let old = store
+        .get(schema::META, b"sources")?
+        .ok_or_else(|| damaged("the sources"))?;
     let old: Vec<Source2> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
     let new = old.into_iter().map(|s| Source3 {
         name: s.name,
@@ -102,15 +121,25 @@ fn sources_that_follow(store: &Store) -> Result<()> {
         followed: None,
     });
     let mut batch = Batch::default();
-    batch.put(schema::META, b"sources".to_vec(), schema::encode(&new.collect::<Vec<_>>()));
-    batch.put(schema::META, b"version".to_vec(), 3u32.to_be_bytes().to_vec());
+    batch.put(
+        schema::META,
+        b"sources".to_vec(),
+        schema::encode(&new.collect::<Vec<_>>()),
+    );
+    batch.put(
+        schema::META,
+        b"version".to_vec(),
+        3u32.to_be_bytes().to_vec(),
+    );
     store.commit(batch)
 }
 
-/// 3 to 4: sources know the rows that their last import replaced. None does yet; all else that is new has families of its
-/// own.
+/// 3 to 4: sources know the rows that their last import replaced. None does yet; all else that is
+/// new has families of its own.
 fn sources_that_keep(store: &Store) -> Result<()> {
-    let old = store.get(schema::META, b"sources")?.ok_or_else(|| damaged("the sources"))?;
+    let old = store
+        .get(schema::META, b"sources")?
+        .ok_or_else(|| damaged("the sources"))?;
     let old: Vec<Source3> = schema::decode(&old).ok_or_else(|| damaged("the sources"))?;
     let new = old.into_iter().map(|s| schema::SourceRecord {
         name: s.name,
@@ -126,21 +155,37 @@ fn sources_that_keep(store: &Store) -> Result<()> {
         kept: None,
     });
     let mut batch = Batch::default();
-    batch.put(schema::META, b"sources".to_vec(), schema::encode(&new.collect::<Vec<_>>()));
-    batch.put(schema::META, b"version".to_vec(), 4u32.to_be_bytes().to_vec());
+    batch.put(
+        schema::META,
+        b"sources".to_vec(),
+        schema::encode(&new.collect::<Vec<_>>()),
+    );
+    batch.put(
+        schema::META,
+        b"version".to_vec(),
+        4u32.to_be_bytes().to_vec(),
+    );
     store.commit(batch)
 }
 
 /// 4 to 5: relay tests have a family of their own, which is empty.
 fn relay_tests(store: &Store) -> Result<()> {
     let mut batch = Batch::default();
-    batch.put(schema::META, b"version".to_vec(), 5u32.to_be_bytes().to_vec());
+    batch.put(
+        schema::META,
+        b"version".to_vec(),
+        5u32.to_be_bytes().to_vec(),
+    );
     store.commit(batch)
 }
 
 /// 5 to 6: rows of feeds may carry notes, and sources the shape of their last list. None does yet.
 fn notes_of_entries(store: &Store) -> Result<()> {
     let mut batch = Batch::default();
-    batch.put(schema::META, b"version".to_vec(), 6u32.to_be_bytes().to_vec());
+    batch.put(
+        schema::META,
+        b"version".to_vec(),
+        6u32.to_be_bytes().to_vec(),
+    );
     store.commit(batch)
 }

@@ -57,7 +57,12 @@ pub const ROUTES: [Route; 87] = [
     ("GET", "/v1/zones", Some(Role::Reader), Quick),
     ("GET", "/v1/zones/{origin}", Some(Role::Reader), Quick),
     ("GET", "/v1/zones/{origin}/export", Some(Role::Reader), Long),
-    ("GET", "/v1/zones/{origin}/export/report", Some(Role::Reader), Long),
+    (
+        "GET",
+        "/v1/zones/{origin}/export/report",
+        Some(Role::Reader),
+        Long,
+    ),
     ("GET", "/v1/commits/{seq}", Some(Role::Reader), Quick),
     ("GET", "/v1/changes", Some(Role::Reader), Long),
     ("GET", "/v1/mirrors", Some(Role::Reader), Quick),
@@ -81,12 +86,22 @@ pub const ROUTES: [Route; 87] = [
     ("DELETE", "/v1/jobs/{id}", Some(Role::Editor), Quick),
     ("POST", "/v1/optouts", Some(Role::Editor), Quick),
     ("DELETE", "/v1/optouts", Some(Role::Editor), Quick),
-    ("GET", "/v1/jobs/{id}/transcript", Some(Role::Operator), Quick),
+    (
+        "GET",
+        "/v1/jobs/{id}/transcript",
+        Some(Role::Operator),
+        Quick,
+    ),
     ("POST", "/v1/reviews", Some(Role::Operator), Quick),
     ("POST", "/v1/listings", Some(Role::Reporter), Quick),
     ("PATCH", "/v1/listings/{id}", Some(Role::Editor), Quick),
     ("DELETE", "/v1/listings/{id}", Some(Role::Editor), Quick),
-    ("POST", "/v1/proposals/{id}/approve", Some(Role::Editor), Quick),
+    (
+        "POST",
+        "/v1/proposals/{id}/approve",
+        Some(Role::Editor),
+        Quick,
+    ),
     ("DELETE", "/v1/proposals/{id}", Some(Role::Editor), Quick),
     ("DELETE", "/v1/proposals", Some(Role::Editor), Quick),
     ("POST", "/v1/bulk", Some(Role::Editor), Long),
@@ -95,27 +110,67 @@ pub const ROUTES: [Route; 87] = [
     ("POST", "/v1/exemptions", Some(Role::Operator), Quick),
     ("DELETE", "/v1/exemptions", Some(Role::Operator), Quick),
     ("POST", "/v1/imports", Some(Role::Operator), Long),
-    ("POST", "/v1/feeds/{name}/accept", Some(Role::Operator), Long),
-    ("POST", "/v1/feeds/{name}/refuse", Some(Role::Operator), Long),
-    ("POST", "/v1/sources/{name}/reset", Some(Role::Operator), Quick),
+    (
+        "POST",
+        "/v1/feeds/{name}/accept",
+        Some(Role::Operator),
+        Long,
+    ),
+    (
+        "POST",
+        "/v1/feeds/{name}/refuse",
+        Some(Role::Operator),
+        Long,
+    ),
+    (
+        "POST",
+        "/v1/sources/{name}/reset",
+        Some(Role::Operator),
+        Quick,
+    ),
     ("POST", "/v1/purges", Some(Role::Operator), Long),
     ("POST", "/v1/commits/{seq}/undo", Some(Role::Operator), Long),
     ("POST", "/v1/reload", Some(Role::Operator), Long),
     ("GET", "/v1/unconfigured", Some(Role::Reader), Long),
-    ("POST", "/v1/reasons/{name}/rename", Some(Role::Operator), Long),
-    ("POST", "/v1/sources/{name}/rename", Some(Role::Operator), Long),
-    ("POST", "/v1/zones/{origin}/serial", Some(Role::Operator), Quick),
+    (
+        "POST",
+        "/v1/reasons/{name}/rename",
+        Some(Role::Operator),
+        Long,
+    ),
+    (
+        "POST",
+        "/v1/sources/{name}/rename",
+        Some(Role::Operator),
+        Long,
+    ),
+    (
+        "POST",
+        "/v1/zones/{origin}/serial",
+        Some(Role::Operator),
+        Quick,
+    ),
     ("POST", "/v1/backups", Some(Role::Owner), Long),
     ("POST", "/v1/scrubs", Some(Role::Owner), Long),
     ("POST", "/v1/clock/accept", Some(Role::Owner), Quick),
     ("GET", "/v1/audit", Some(Role::Operator), Long),
     ("GET", "/v1/webhooks", Some(Role::Operator), Quick),
     ("GET", "/v1/webhooks/{id}", Some(Role::Operator), Quick),
-    ("GET", "/v1/webhooks/{id}/messages", Some(Role::Operator), Quick),
+    (
+        "GET",
+        "/v1/webhooks/{id}/messages",
+        Some(Role::Operator),
+        Quick,
+    ),
     ("POST", "/v1/webhooks", Some(Role::Operator), Quick),
     ("PATCH", "/v1/webhooks/{id}", Some(Role::Operator), Quick),
     ("DELETE", "/v1/webhooks/{id}", Some(Role::Operator), Quick),
-    ("POST", "/v1/webhooks/{id}/retry", Some(Role::Operator), Quick),
+    (
+        "POST",
+        "/v1/webhooks/{id}/retry",
+        Some(Role::Operator),
+        Quick,
+    ),
     ("GET", "/v1/people", Some(Role::Operator), Quick),
     ("POST", "/v1/people", Some(Role::Owner), Quick),
     ("PATCH", "/v1/people/{name}", Some(Role::Owner), Quick),
@@ -148,25 +203,37 @@ const BOUNDED: [&str; 18] = [
     "/v1/proposals/{id}",
     "/v1/proposals/{id}/approve",
 ];
-/// Writes of subjects, which take an `Idempotency-Key` change by change, and whether an `If-Match` too. The others that take
-/// one are in [`once`].
-const CONDITIONAL: [(&str, bool); 5] =
-    [("/v1/listings", true), ("/v1/listings/{id}", true), ("/v1/holds", true), ("/v1/exemptions", true), ("/v1/bulk", false)];
+/// Writes of subjects, which take an `Idempotency-Key` change by change, and whether an `If-Match`
+/// too. The others that take one are in [`once`].
+const CONDITIONAL: [(&str, bool); 5] = [
+    ("/v1/listings", true),
+    ("/v1/listings/{id}", true),
+    ("/v1/holds", true),
+    ("/v1/exemptions", true),
+    ("/v1/bulk", false),
+];
 
-/// Refuses a write that asks for what its route does not do, so that nobody relies on it, and one of a bound token that its
-/// route does not hold to the bounds.
+/// Refuses a write that asks for what its route does not do, so that nobody relies on it, and one
+/// of a bound token that its route does not hold to the bounds.
 fn fits(method: &str, path: &str, request: &Request, caller: &Caller) -> Result<(), Problem> {
     if method == "GET" {
         return Ok(());
     }
     if !caller.bounds.is_empty() && !BOUNDED.contains(&path) {
-        return Err(Problem::forbidden("a token that is bound to reasons, sources or prefixes may not do this"));
+        return Err(Problem::forbidden(
+            "a token that is bound to reasons, sources or prefixes may not do this",
+        ));
     }
     let known = CONDITIONAL.iter().find(|(p, _)| *p == path);
     let keyed = known.is_some() || once::kept(method, path).is_some();
-    for (header, taken) in [("idempotency-key", keyed), ("if-match", known.is_some_and(|k| k.1))] {
+    for (header, taken) in [
+        ("idempotency-key", keyed),
+        ("if-match", known.is_some_and(|k| k.1)),
+    ] {
         if !taken && request.headers().contains_key(header) {
-            return Err(Problem::invalid(format!("{header} is not taken here; leave it out")));
+            return Err(Problem::invalid(format!(
+                "{header} is not taken here; leave it out"
+            )));
         }
     }
     Ok(())
@@ -175,9 +242,15 @@ fn fits(method: &str, path: &str, request: &Request, caller: &Caller) -> Result<
 /// How long a quick handler may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Requests with a wrong token that an address may make in a minute.
-const FAILURES: RateLimit = RateLimit { times: 20, period: Duration::from_secs(60) };
+const FAILURES: RateLimit = RateLimit {
+    times: 20,
+    period: Duration::from_secs(60),
+};
 /// Claims of everybody that are taken from an address in a minute.
-const CLAIMS: RateLimit = RateLimit { times: 10, period: Duration::from_secs(60) };
+const CLAIMS: RateLimit = RateLimit {
+    times: 10,
+    period: Duration::from_secs(60),
+};
 /// How often the last use of a token is written down, in seconds.
 const USE_EVERY: u64 = 3600;
 
@@ -213,13 +286,26 @@ pub struct Caller {
 
 impl Caller {
     /// Refuses a write outside of what the caller is bound to.
-    pub fn allow(&self, subject: Option<&Subject>, reason: Option<&str>, source: Option<&str>) -> Result<(), Problem> {
-        self.bounds.allow(subject, reason, source).map_err(Problem::forbidden)
+    pub fn allow(
+        &self,
+        subject: Option<&Subject>,
+        reason: Option<&str>,
+        source: Option<&str>,
+    ) -> Result<(), Problem> {
+        self.bounds
+            .allow(subject, reason, source)
+            .map_err(Problem::forbidden)
     }
 
     /// A line for the audit log.
     #[allow(clippy::needless_pass_by_value)] // what is shown is most often made for it
-    pub fn line(&self, what: &str, about: impl ToString, detail: impl ToString, why: Option<String>) -> Audit {
+    pub fn line(
+        &self,
+        what: &str,
+        about: impl ToString,
+        detail: impl ToString,
+        why: Option<String>,
+    ) -> Audit {
         let (about, detail) = (about.to_string(), detail.to_string());
         Audit {
             at: self.clock.now(),
@@ -247,7 +333,12 @@ pub struct Access {
 impl Default for Access {
     fn default() -> Access {
         let (failures, claims) = (RateLimiter::new(FAILURES), RateLimiter::new(CLAIMS));
-        Access { uses: Mutex::default(), started: Instant::now(), failures, claims }
+        Access {
+            uses: Mutex::default(),
+            started: Instant::now(),
+            failures,
+            claims,
+        }
     }
 }
 
@@ -263,11 +354,15 @@ struct Use {
 impl Access {
     /// When a token was used last since the start.
     pub fn last(&self, token: &str) -> Option<Time> {
-        self.uses.lock().unwrap_or_else(PoisonError::into_inner).get(token).map(|u| u.at)
+        self.uses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(token)
+            .map(|u| u.at)
     }
 
-    /// Counts a request with a wrong token. The error is what limit its neighbours have to wait for with the next
-    /// wrong one.
+    /// Counts a request with a wrong token. The error is what limit its neighbours have to wait for
+    /// with the next wrong one.
     fn failed(&self, peer: Peer, now: Duration) -> Result<(), RateLimited> {
         match peer {
             Peer::Net(addr) => self.failures.charge(addr, now),
@@ -285,7 +380,11 @@ impl Access {
         let mut all = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let u = all.entry(token.id.clone()).or_default();
         let minute = at.0 / 60;
-        u.count = if u.minute == minute { u.count.saturating_add(1) } else { 1 };
+        u.count = if u.minute == minute {
+            u.count.saturating_add(1)
+        } else {
+            1
+        };
         (u.at, u.minute) = (at, minute);
         let write = at.0 >= u.written.0 + USE_EVERY;
         if write {
@@ -303,8 +402,8 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
         Peer::Net(addr) => addr.to_canonical().to_string(),
     };
     let at = app.ledger.now();
-    // What is wrong is refused, and after many of it without a word on why. A valid token is never refused for it: whoever has
-    // one may have neighbours, and 256 bits are not guessed.
+    // What is wrong is refused, and after many of it without a word on why. A valid token is never
+    // refused for it: whoever has one may have neighbours, and 256 bits are not guessed.
     let wrong = |why: &str| match app.access.failed(peer, app.access.started.elapsed()) {
         Ok(()) => {
             tracing::warn!(from, why, "a request with a token that is none");
@@ -313,15 +412,26 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
         Err(limited) => Problem::rate_limited("wrong tokens", &limited),
     };
     let Some(header) = request.headers().get(AUTHORIZATION) else {
-        return Err(Problem::new("unauthorized", "this takes a token; send `Authorization: Bearer orbsd_…`"));
+        return Err(Problem::new(
+            "unauthorized",
+            "this takes a token; send `Authorization: Bearer orbsd_…`",
+        ));
     };
-    let shown = header.to_str().ok().and_then(|h| h.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let shown = header
+        .to_str()
+        .ok()
+        .and_then(|h| h.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let Some((id, secret)) = shown.and_then(|(_, token)| secrets::parts(token)) else {
         return Err(wrong("the Authorization header holds no token of ours"));
     };
     let book = app.ledger.book();
     // One word for a number that is not there and a secret that is wrong.
-    let token = book.tokens.get(id).filter(|t| secrets::is(t, secret)).ok_or_else(|| wrong("there is no such token"))?;
+    let token = book
+        .tokens
+        .get(id)
+        .filter(|t| secrets::is(t, secret))
+        .ok_or_else(|| wrong("there is no such token"))?;
     let role = book.role(token, at).map_err(|why| wrong(&why))?;
     let (may, write) = app.access.used(token, at);
     if write {
@@ -330,9 +440,16 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
     }
     if !may {
         let most = token.per_minute.unwrap_or_default();
-        return Err(Problem::this_minute(format!("this token may make {most} requests a minute"), at));
+        return Err(Problem::this_minute(
+            format!("this token may make {most} requests a minute"),
+            at,
+        ));
     }
-    let person = if token.person { token.owner.clone() } else { super::identity::person(app, &token.by) };
+    let person = if token.person {
+        token.owner.clone()
+    } else {
+        super::identity::person(app, &token.by)
+    };
     if let Some(permit) = request.extensions().get::<Arc<ConnectionPermit>>() {
         permit.prefer();
     }
@@ -348,14 +465,19 @@ fn identify(app: &App, peer: Peer, request: &Request) -> Result<Caller, Problem>
     })
 }
 
-/// The guard: a number for the request, who calls, whether he may, and an end to what takes too long.
+/// The guard: a number for the request, who calls, whether he may, and an end to what takes too
+/// long.
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let number = secrets::random::<8>().map(u64::from_be_bytes).unwrap_or_default();
+    let number = secrets::random::<8>()
+        .map(u64::from_be_bytes)
+        .unwrap_or_default();
     let number = format!("{number:016x}");
     let (method, path) = (request.method().clone(), request.uri().path().to_string());
     let peer = request.extensions().get::<Peer>().copied();
     let begun = std::time::Instant::now();
-    let mut response = admitted(&app, peer, &mut request, next).await.unwrap_or_else(IntoResponse::into_response);
+    let mut response = admitted(&app, peer, &mut request, next)
+        .await
+        .unwrap_or_else(IntoResponse::into_response);
     if let Ok(value) = HeaderValue::from_str(&number) {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -364,10 +486,22 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     response
 }
 
-async fn admitted(app: &App, peer: Option<Peer>, request: &mut Request, next: Next) -> Result<Response, Problem> {
+async fn admitted(
+    app: &App,
+    peer: Option<Peer>,
+    request: &mut Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let method = request.method().clone();
-    let method = if method == "HEAD" { "GET" } else { method.as_str() };
-    let matched = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_string());
+    let method = if method == "HEAD" {
+        "GET"
+    } else {
+        method.as_str()
+    };
+    let matched = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|p| p.as_str().to_string());
     let work = match &matched {
         // Nothing is there: the router says so.
         None => Quick,
@@ -376,14 +510,26 @@ async fn admitted(app: &App, peer: Option<Peer>, request: &mut Request, next: Ne
             match route {
                 Some((.., None, work)) => *work,
                 Some((.., Some(least), work)) => {
-                    let peer = peer.ok_or_else(|| Problem::new("unauthorized", "nobody knows where you are"))?;
+                    let peer = peer.ok_or_else(|| {
+                        Problem::new("unauthorized", "nobody knows where you are")
+                    })?;
                     let caller = identify(app, peer, request)?;
                     if caller.role < *least {
                         let (least, has) = (least.name(), caller.role.name());
-                        return Err(Problem::forbidden(format!("this takes the role {least}; yours is {has}")));
+                        return Err(Problem::forbidden(format!(
+                            "this takes the role {least}; yours is {has}"
+                        )));
                     }
                     fits(method, path, request, &caller)?;
-                    return once::run(app, method, path, caller, std::mem::take(request), |request| served(*work, next.run(request))).await;
+                    return once::run(
+                        app,
+                        method,
+                        path,
+                        caller,
+                        std::mem::take(request),
+                        |request| served(*work, next.run(request)),
+                    )
+                    .await;
                 }
                 // The path is there, the method is not.
                 None => Quick,
@@ -413,9 +559,17 @@ mod tests {
         let access = Access::default();
         let net = |t: &str| Peer::Net(t.parse().unwrap());
         let at = Duration::from_secs;
-        let tries = |t: &str, now| (0..100).take_while(|_| access.failed(net(t), now).is_ok()).count();
+        let tries = |t: &str, now| {
+            (0..100)
+                .take_while(|_| access.failed(net(t), now).is_ok())
+                .count()
+        };
         assert_eq!(tries("2001:db8::1", at(0)), 20);
-        assert_eq!(access.failed(net("2001:db8::3"), at(1)).map_err(|e| e.wait), Err(at(2)), "the same /64");
+        assert_eq!(
+            access.failed(net("2001:db8::3"), at(1)).map_err(|e| e.wait),
+            Err(at(2)),
+            "the same /64"
+        );
         assert_eq!(tries("2001:db8:0:1::", at(1)), 20);
         assert_eq!(tries("2001:db8::3", at(60)), 20);
         assert_eq!(tries("192.0.2.1", at(0)), 20);

@@ -36,7 +36,9 @@ pub(super) async fn create(
     Body(asked): Body<NewBackup>,
 ) -> Result<(axum::http::StatusCode, Json<BackupShape>), Problem> {
     if caller.token.is_some() {
-        return Err(Problem::forbidden("a backup is written to this machine's disk; run `orbsd backup` here"));
+        return Err(Problem::forbidden(
+            "a backup is written to this machine's disk; run `orbsd backup` here",
+        ));
     }
     let path = PathBuf::from(&asked.path);
     if !path.is_absolute() {
@@ -45,12 +47,30 @@ pub(super) async fn create(
     let ledger = app.ledger.clone();
     let copy = move || {
         let made = ledger.store.backup(&path, ledger.now().to_string())?;
-        ledger.backed_up(made.removals).map_err(|e| Problem::of(&e, &ledger.store.vocabulary()))?;
+        ledger
+            .backed_up(made.removals)
+            .map_err(|e| Problem::of(&e, &ledger.store.vocabulary()))?;
         Ok::<_, Problem>(made)
     };
-    let made = tokio::task::spawn_blocking(copy).await.map_err(Problem::failed)??;
-    let line = caller.line("backup", &asked.path, format!("commit {}", made.commit), None);
-    app.ledger.note(line).await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
-    let shape = BackupShape { path: asked.path, commit: made.commit, removals: made.removals, rows: made.rows.values().sum(), at: made.at };
+    let made = tokio::task::spawn_blocking(copy)
+        .await
+        .map_err(Problem::failed)??;
+    let line = caller.line(
+        "backup",
+        &asked.path,
+        format!("commit {}", made.commit),
+        None,
+    );
+    app.ledger
+        .note(line)
+        .await
+        .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+    let shape = BackupShape {
+        path: asked.path,
+        commit: made.commit,
+        removals: made.removals,
+        rows: made.rows.values().sum(),
+        at: made.at,
+    };
     Ok((axum::http::StatusCode::CREATED, Json(shape)))
 }

@@ -48,13 +48,15 @@ pub struct Answer {
     commit: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     proposal: Option<String>,
-    /// Of a listing, with `?published=true`: the zones that publish the subject now, each with its codes.
+    /// Of a listing, with `?published=true`: the zones that publish the subject now, each with its
+    /// codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     published: Option<Vec<String>>,
     /// Of a listing that was there: when it would have ended, and when it ends now.
     #[serde(skip_serializing_if = "Option::is_none")]
     renewed: Option<RenewalShape>,
-    /// Of a `delist` with `no_hold`, with `?published=true`: what still lists the subject, by whom and for which reason.
+    /// Of a `delist` with `no_hold`, with `?published=true`: what still lists the subject, by whom
+    /// and for which reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     still_listed_by: Option<Vec<String>>,
     /// The problem, in words.
@@ -69,7 +71,8 @@ pub struct Answer {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BulkQuery {
-    /// Name the zones that publish what is listed, and who still lists what is delisted without a hold.
+    /// Name the zones that publish what is listed, and who still lists what is delisted without a
+    /// hold.
     published: bool,
 }
 
@@ -89,15 +92,21 @@ impl Answer {
     }
 
     fn no(line: u64, p: Problem) -> Answer {
-        Answer { status: p.status, detail: Some(p.detail.clone()), problem: Some(p), ..Answer::new(line) }
+        Answer {
+            status: p.status,
+            detail: Some(p.detail.clone()),
+            problem: Some(p),
+            ..Answer::new(line)
+        }
     }
 }
 
-/// A change on each line (NDJSON); for each a line `{line, status, …}` in the same order, as soon as it is true in DNS.
+/// A change on each line (NDJSON); for each a line `{line, status, …}` in the same order, as soon
+/// as it is true in DNS.
 ///
-/// What is on its way is limited, so a sender that does not read its answers is not read either. Under an
-/// `Idempotency-Key` a stream that was cut can be sent again from its beginning: lines that were made are answered as
-/// before, and the rest is made.
+/// What is on its way is limited, so a sender that does not read its answers is not read either.
+/// Under an `Idempotency-Key` a stream that was cut can be sent again from its beginning: lines
+/// that were made are answered as before, and the rest is made.
 #[utoipa::path(post, path = "/v1/bulk", tag = "listings", request_body(content = String, content_type = "application/x-ndjson", description = "A change (as POST /v1/listings takes, with `op`) on each line"),
     params(BulkQuery, ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = Answer, content_type = "application/x-ndjson", description = "A line for each line"), Problem))]
@@ -108,26 +117,49 @@ pub(super) async fn bulk(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let conditions = Conditions { expect: None, ..Conditions::of(&headers)? };
+    let conditions = Conditions {
+        expect: None,
+        ..Conditions::of(&headers)?
+    };
     let (waiting, mut answers) = mpsc::channel::<(u64, Result<Submitted, Problem>)>(IN_FLIGHT);
     let (out, lines) = mpsc::channel::<Result<Bytes, std::io::Error>>(16);
-    let reader = Reader { app: app.clone(), caller, conditions, line: 0, published: query.published };
+    let reader = Reader {
+        app: app.clone(),
+        caller,
+        conditions,
+        line: 0,
+        published: query.published,
+    };
     tokio::spawn(reader.run(body, waiting));
     tokio::spawn(async move {
         let mut buffer = Vec::new();
         while let Some((line, placed)) = answers.recv().await {
             let answer = match placed {
                 Err(p) => Answer::no(line, p),
-                Ok((Placed::Proposed(id), _)) => Answer { status: 202, proposal: Some(id), ..Answer::new(line) },
+                Ok((Placed::Proposed(id), _)) => Answer {
+                    status: 202,
+                    proposal: Some(id),
+                    ..Answer::new(line)
+                },
                 Ok((Placed::Pending(p), report)) => match p.receipt().await {
                     Ok(r) => {
-                        let mut answer = Answer { status: 201, commit: Some(r.commit), ..Answer::new(line) };
+                        let mut answer = Answer {
+                            status: 201,
+                            commit: Some(r.commit),
+                            ..Answer::new(line)
+                        };
                         answer.renewed = r.renewal.map(Into::into);
                         match report {
                             Some(Report::Published(s)) => {
-                                answer.published = Some(super::lookup::published(&app.ledger.published.snapshot(), &s));
+                                answer.published = Some(super::lookup::published(
+                                    &app.ledger.published.snapshot(),
+                                    &s,
+                                ));
                             }
-                            Some(Report::StillListed(s)) => answer.still_listed_by = super::lookup::listed_by(&app.ledger.store, &s).ok(),
+                            Some(Report::StillListed(s)) => {
+                                answer.still_listed_by =
+                                    super::lookup::listed_by(&app.ledger.store, &s).ok();
+                            }
                             None => {}
                         }
                         answer
@@ -138,7 +170,12 @@ pub(super) async fn bulk(
             buffer.extend(serde_json::to_vec(&answer).unwrap_or_default());
             buffer.push(b'\n');
             let full = buffer.len() > PIECE || answers.is_empty();
-            if full && out.send(Ok(std::mem::take(&mut buffer).into())).await.is_err() {
+            if full
+                && out
+                    .send(Ok(std::mem::take(&mut buffer).into()))
+                    .await
+                    .is_err()
+            {
                 return;
             }
         }
@@ -229,13 +266,24 @@ impl Reader {
     async fn place(&self, text: &[u8]) -> Result<Submitted, Problem> {
         let ordered: Ordered = json(text)?;
         let what = format!("bulk {}", self.line);
-        let change = change(&self.app, &ordered, &self.caller, self.conditions.terms(&self.caller, &what, text))?;
+        let change = change(
+            &self.app,
+            &ordered,
+            &self.caller,
+            self.conditions.terms(&self.caller, &what, text),
+        )?;
         let report = match &change.ask {
             Ask::List { .. } => Some(Report::Published(change.subject.clone())),
-            Ask::Delist { hold: HoldFor::Nothing, .. } => Some(Report::StillListed(change.subject.clone())),
+            Ask::Delist {
+                hold: HoldFor::Nothing,
+                ..
+            } => Some(Report::StillListed(change.subject.clone())),
             _ => None,
         };
-        Ok((place(&self.app, &self.caller, change).await?, report.filter(|_| self.published)))
+        Ok((
+            place(&self.app, &self.caller, change).await?,
+            report.filter(|_| self.published),
+        ))
     }
 
     /// The last line of a stream that is not read to its end.

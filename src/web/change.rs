@@ -1,4 +1,5 @@
-//! Single changes: list, renew, delist. What a request says becomes a [`Change`] here, for bulk streams too.
+//! Single changes: list, renew, delist. What a request says becomes a [`Change`] here, for bulk
+//! streams too.
 
 use axum::{
     Extension, Json,
@@ -47,8 +48,9 @@ pub struct Ordered {
     pub reason: Option<String>,
     /// Who says so; `operator` where it is left out.
     pub source: Option<String>,
-    /// A duration (`30d`), a time (RFC 3339), or, of `list`, `never`: when it ends by itself. Where it is left out, a listing that
-    /// is there keeps its end, and a new one ends after the reason's lifetime.
+    /// A duration (`30d`), a time (RFC 3339), or, of `list`, `never`: when it ends by itself. Where
+    /// it is left out, a listing that is there keeps its end, and a new one ends after the reason's
+    /// lifetime.
     pub until: Option<String>,
     /// Its own text, `$` standing for the subject.
     pub text: Option<String>,
@@ -86,25 +88,39 @@ pub struct Conditions {
 impl Conditions {
     /// Reads the headers.
     pub fn of(headers: &HeaderMap) -> Result<Conditions, Problem> {
-        let text = |name: &str| headers.get(name).map(|v| v.to_str().map(str::trim).unwrap_or("\u{0}"));
+        let text = |name: &str| {
+            headers
+                .get(name)
+                .map(|v| v.to_str().map(str::trim).unwrap_or("\u{0}"))
+        };
         let expect = match text("if-match") {
             None | Some("*") => None,
             Some(r) => {
                 let r = r.trim_matches('"');
-                let read = Some(r).filter(|r| r.len() == 16).and_then(|r| u64::from_str_radix(r, 16).ok());
-                Some(read.ok_or_else(|| Problem::invalid("If-Match takes one revision, as it stands in a listing"))?)
+                let read = Some(r)
+                    .filter(|r| r.len() == 16)
+                    .and_then(|r| u64::from_str_radix(r, 16).ok());
+                Some(read.ok_or_else(|| {
+                    Problem::invalid("If-Match takes one revision, as it stands in a listing")
+                })?)
             }
         };
-        let fine = |k: &str| (1..=MAX_KEY).contains(&k.len()) && k.bytes().all(|b| (32..127).contains(&b));
+        let fine =
+            |k: &str| (1..=MAX_KEY).contains(&k.len()) && k.bytes().all(|b| (32..127).contains(&b));
         let key = match text("idempotency-key") {
             None => None,
             Some(k) if fine(k) => Some(k.to_string()),
-            Some(_) => return Err(Problem::invalid(format!("Idempotency-Key takes 1 to {MAX_KEY} printable characters"))),
+            Some(_) => {
+                return Err(Problem::invalid(format!(
+                    "Idempotency-Key takes 1 to {MAX_KEY} printable characters"
+                )));
+            }
         };
         Ok(Conditions { expect, key })
     }
 
-    /// What a change depends on. `what` tells requests of one key apart, such as lines; `body` is what is asked for.
+    /// What a change depends on. `what` tells requests of one key apart, such as lines; `body` is
+    /// what is asked for.
     pub fn terms(&self, caller: &Caller, what: &str, body: &[u8]) -> Terms {
         let short = |parts: &[&[u8]]| {
             let mut all = digest::Context::new(&digest::SHA256);
@@ -116,26 +132,54 @@ impl Conditions {
         };
         let once = self.key.as_ref().map(|key| {
             let who = caller.token.as_ref().unwrap_or(&caller.name);
-            let (k, b) = (short(&[who.as_bytes(), key.as_bytes(), what.as_bytes()]), short(&[body]));
-            let of = |d: &digest::Digest, out: &mut [u8]| out.iter_mut().zip(d.as_ref()).for_each(|(o, d)| *o = *d);
+            let (k, b) = (
+                short(&[who.as_bytes(), key.as_bytes(), what.as_bytes()]),
+                short(&[body]),
+            );
+            let of = |d: &digest::Digest, out: &mut [u8]| {
+                out.iter_mut().zip(d.as_ref()).for_each(|(o, d)| *o = *d);
+            };
             let (mut key, mut body) = ([0; 16], [0; 8]);
             of(&k, &mut key);
             of(&b, &mut body);
-            Once { key, body: u64::from_be_bytes(body) }
+            Once {
+                key,
+                body: u64::from_be_bytes(body),
+            }
         });
-        Terms { from: caller.from.clone(), expect: self.expect, once, ..Terms::default() }
+        Terms {
+            from: caller.from.clone(),
+            expect: self.expect,
+            once,
+            ..Terms::default()
+        }
     }
 }
 
 /// Makes a change of what was ordered, where the caller may order it.
-pub(super) fn change(app: &App, ordered: &Ordered, caller: &Caller, terms: Terms) -> Result<Change, Problem> {
-    let bits = if ordered.host_bits { HostBits::Clear } else { HostBits::Refuse };
+pub(super) fn change(
+    app: &App,
+    ordered: &Ordered,
+    caller: &Caller,
+    terms: Terms,
+) -> Result<Change, Problem> {
+    let bits = if ordered.host_bits {
+        HostBits::Clear
+    } else {
+        HostBits::Refuse
+    };
     let subject = match ordered.op.as_deref().unwrap_or("list") {
         op @ ("list" | "exempt") => {
             let reason = ordered.reason.as_deref().filter(|_| op == "list");
             let reason = reason.and_then(|r| app.ledger.store.vocabulary().reasons.get(r));
             let snapshot = app.ledger.published.snapshot();
-            subject::intake(&snapshot.zones, &ordered.subject, bits, reason, &ordered.allow_suffix)?
+            subject::intake(
+                &snapshot.zones,
+                &ordered.subject,
+                bits,
+                reason,
+                &ordered.allow_suffix,
+            )?
         }
         _ => subject::stored(app, &ordered.subject, bits)?,
     };
@@ -152,15 +196,32 @@ pub(super) fn change(app: &App, ordered: &Ordered, caller: &Caller, terms: Terms
 }
 
 /// The same for a subject that is known, such as that of a listing that is renewed.
-fn change_of(app: &App, subject: Subject, ordered: &Ordered, caller: &Caller, mut terms: Terms) -> Result<Change, Problem> {
+fn change_of(
+    app: &App,
+    subject: Subject,
+    ordered: &Ordered,
+    caller: &Caller,
+    mut terms: Terms,
+) -> Result<Change, Problem> {
     let vocabulary = app.ledger.store.vocabulary();
     let known = || vocabulary.reasons.0.all().join(", ");
     let reason = |name: &String| {
         let found = vocabulary.reasons.get(name);
-        found.ok_or_else(|| Problem::invalid(format!("reason: `{name}` is not in config.toml; there are {}", known())))
+        found.ok_or_else(|| {
+            Problem::invalid(format!(
+                "reason: `{name}` is not in config.toml; there are {}",
+                known()
+            ))
+        })
     };
-    let source = |name: &String| vocabulary.sources.get(name).ok_or_else(|| Problem::invalid(format!("source: there is no `{name}`")));
-    if ordered.until.as_deref() == Some(NEVER) && ordered.op.as_deref().unwrap_or("list") == "list" {
+    let source = |name: &String| {
+        vocabulary
+            .sources
+            .get(name)
+            .ok_or_else(|| Problem::invalid(format!("source: there is no `{name}`")))
+    };
+    if ordered.until.as_deref() == Some(NEVER) && ordered.op.as_deref().unwrap_or("list") == "list"
+    {
         terms.open_end = OpenEnd::Never;
     }
     let until = ordered
@@ -171,12 +232,17 @@ fn change_of(app: &App, subject: Subject, ordered: &Ordered, caller: &Caller, mu
         .transpose()?;
     for (field, text) in [("text", &ordered.text), ("note", &ordered.note)] {
         if text.as_ref().is_some_and(|t| t.len() > Evidence::MAX_TEXT) {
-            return Err(Problem::invalid(format!("{field}: at most {} bytes", Evidence::MAX_TEXT)));
+            return Err(Problem::invalid(format!(
+                "{field}: at most {} bytes",
+                Evidence::MAX_TEXT
+            )));
         }
-        text.as_ref().map_or(Ok(()), |t| super::input::line(field, t))?;
+        text.as_ref()
+            .map_or(Ok(()), |t| super::input::line(field, t))?;
     }
     let some_reason = ordered.reason.as_ref().map(reason).transpose()?;
-    let one_reason = || some_reason.ok_or_else(|| Problem::invalid(format!("reason: say one of {}", known())));
+    let one_reason =
+        || some_reason.ok_or_else(|| Problem::invalid(format!("reason: say one of {}", known())));
     let some_source = ordered.source.as_ref().map(source).transpose()?;
     let op = ordered.op.as_deref().unwrap_or("list");
     let ask = match op {
@@ -197,9 +263,18 @@ fn change_of(app: &App, subject: Subject, ordered: &Ordered, caller: &Caller, mu
         },
         "exempt" => Ask::Exempt { until },
         "unexempt" => Ask::Unexempt,
-        "hold" => Ask::Hold { reason: one_reason()?, until },
-        "unhold" => Ask::Unhold { reason: some_reason },
-        op => return Err(Problem::invalid(format!("op: `{op}` is not list, delist, exempt, unexempt, hold or unhold"))),
+        "hold" => Ask::Hold {
+            reason: one_reason()?,
+            until,
+        },
+        "unhold" => Ask::Unhold {
+            reason: some_reason,
+        },
+        op => {
+            return Err(Problem::invalid(format!(
+                "op: `{op}` is not list, delist, exempt, unexempt, hold or unhold"
+            )));
+        }
     };
     let least = match op {
         "exempt" | "unexempt" | "unhold" => Role::Operator,
@@ -208,10 +283,19 @@ fn change_of(app: &App, subject: Subject, ordered: &Ordered, caller: &Caller, mu
         _ => Role::Editor,
     };
     if caller.role < least {
-        return Err(Problem::forbidden(format!("this takes the role {}; yours is {}", least.name(), caller.role.name())));
+        return Err(Problem::forbidden(format!(
+            "this takes the role {}; yours is {}",
+            least.name(),
+            caller.role.name()
+        )));
     }
-    let said = if op == "list" { Some(ordered.source.as_deref().unwrap_or(SourceId::DECIDING[0])) } else { ordered.source.as_deref() };
-    // What an order does not take binds nothing: an exemption is for every reason, a hold for every source.
+    let said = if op == "list" {
+        Some(ordered.source.as_deref().unwrap_or(SourceId::DECIDING[0]))
+    } else {
+        ordered.source.as_deref()
+    };
+    // What an order does not take binds nothing: an exemption is for every reason, a hold for every
+    // source.
     let (of, said) = match op {
         "exempt" | "unexempt" => (None, None),
         "hold" | "unhold" => (ordered.reason.as_deref(), None),
@@ -219,18 +303,41 @@ fn change_of(app: &App, subject: Subject, ordered: &Ordered, caller: &Caller, mu
     };
     caller.allow(Some(&subject), of, said)?;
     (terms.special, terms.breaks_hold) = (ordered.special, ordered.break_hold);
-    Ok(Change { subject, author: caller.name.clone(), evidence: ordered.note.clone().map(Evidence::word), ask, terms })
+    Ok(Change {
+        subject,
+        author: caller.name.clone(),
+        evidence: ordered.note.clone().map(Evidence::word),
+        ask,
+        terms,
+    })
 }
 
-/// Refuses a listing that no zone would publish, unless it renews one. What a relay test or a trap has found is listed all
-/// the same: their evidence is kept.
-fn check_published(app: &App, subject: &Subject, reason: ReasonId, source: SourceId) -> Result<(), Problem> {
+/// Refuses a listing that no zone would publish, unless it renews one. What a relay test or a trap
+/// has found is listed all the same: their evidence is kept.
+fn check_published(
+    app: &App,
+    subject: &Subject,
+    reason: ReasonId,
+    source: SourceId,
+) -> Result<(), Problem> {
     if [SourceId::PROBER, SourceId::TRAP].contains(&source) {
         return Ok(());
     }
     let snapshot = app.ledger.published.snapshot();
-    match snapshot.zones.unpublished(subject, reason, &app.ledger.store.vocabulary().reasons) {
-        Some(why) if app.ledger.store.verdict(subject)?.entry(reason, source).is_none() => Err(Problem::invalid(format!("subject: {why}"))),
+    match snapshot
+        .zones
+        .unpublished(subject, reason, &app.ledger.store.vocabulary().reasons)
+    {
+        Some(why)
+            if app
+                .ledger
+                .store
+                .verdict(subject)?
+                .entry(reason, source)
+                .is_none() =>
+        {
+            Err(Problem::invalid(format!("subject: {why}")))
+        }
         _ => Ok(()),
     }
 }
@@ -248,24 +355,57 @@ pub(super) async fn place(app: &App, caller: &Caller, change: Change) -> Result<
     let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
     let two = match &change.ask {
         Ask::List { reason, .. } => {
-            let name = app.ledger.store.vocabulary().reasons.name(*reason).to_string();
-            caller.role < Role::Editor || app.ledger.settings().reasons.iter().any(|r| r.name == name && r.two_persons)
+            let name = app
+                .ledger
+                .store
+                .vocabulary()
+                .reasons
+                .name(*reason)
+                .to_string();
+            caller.role < Role::Editor
+                || app
+                    .ledger
+                    .settings()
+                    .reasons
+                    .iter()
+                    .any(|r| r.name == name && r.two_persons)
         }
         _ => false,
     };
     if !two {
-        return Ok(Placed::Pending(app.ledger.submit(change).await.map_err(problem)?));
+        return Ok(Placed::Pending(
+            app.ledger.submit(change).await.map_err(problem)?,
+        ));
     }
-    // A repeated request is the same proposal, and so is another one of the same author for the same listing.
-    let waiting = app.ledger.book().proposals.same(&change).map(|p| p.id.clone());
+    // A repeated request is the same proposal, and so is another one of the same author for the
+    // same listing.
+    let waiting = app
+        .ledger
+        .book()
+        .proposals
+        .same(&change)
+        .map(|p| p.id.clone());
     let id = match (waiting, &change.terms.once) {
         (Some(id), _) => id,
         (None, Some(once)) => super::secrets::text(&once.key),
         (None, None) => super::secrets::token().map_err(Problem::failed)?.0,
     };
-    let line = caller.line(PROPOSE, &change.subject, &id, change.evidence.as_ref().map(|e| e.text.clone()));
-    let proposal = Proposal { id: id.clone(), at: app.ledger.now(), change, person: caller.person.clone() };
-    app.ledger.keep(Keep::Proposal(proposal), Some(line)).await.map_err(problem)?;
+    let line = caller.line(
+        PROPOSE,
+        &change.subject,
+        &id,
+        change.evidence.as_ref().map(|e| e.text.clone()),
+    );
+    let proposal = Proposal {
+        id: id.clone(),
+        at: app.ledger.now(),
+        change,
+        person: caller.person.clone(),
+    };
+    app.ledger
+        .keep(Keep::Proposal(proposal), Some(line))
+        .await
+        .map_err(problem)?;
     Ok(Placed::Proposed(id))
 }
 
@@ -296,25 +436,55 @@ pub(super) async fn create(
     let conditions = Conditions::of(&headers)?;
     let ordered: Ordered = json(&body)?;
     if ordered.op.as_deref().is_some_and(|op| op != "list") {
-        return Err(Problem::invalid("op: only `list` here; POST /v1/bulk takes the others"));
+        return Err(Problem::invalid(
+            "op: only `list` here; POST /v1/bulk takes the others",
+        ));
     }
-    let change = change(&app, &ordered, &caller, conditions.terms(&caller, "listings", &body))?;
+    let change = change(
+        &app,
+        &ordered,
+        &caller,
+        conditions.terms(&caller, "listings", &body),
+    )?;
     let id = match &change.ask {
         Ask::List { reason, source, .. } => listing_id(&change.subject, *reason, *source),
         _ => String::new(),
     };
     Ok(match place(&app, &caller, change).await? {
-        Placed::Proposed(proposal) => (StatusCode::ACCEPTED, Json(Created { id, receipt: None, proposal: Some(proposal) })).into_response(),
+        Placed::Proposed(proposal) => (
+            StatusCode::ACCEPTED,
+            Json(Created {
+                id,
+                receipt: None,
+                proposal: Some(proposal),
+            }),
+        )
+            .into_response(),
         Placed::Pending(pending) => {
-            let receipt = pending.receipt().await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+            let receipt = pending
+                .receipt()
+                .await
+                .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
             let place = [(header::LOCATION, format!("/v1/listings/{id}"))];
-            (StatusCode::CREATED, place, Json(Created { id, receipt: Some(receipt.into()), proposal: None })).into_response()
+            (
+                StatusCode::CREATED,
+                place,
+                Json(Created {
+                    id,
+                    receipt: Some(receipt.into()),
+                    proposal: None,
+                }),
+            )
+                .into_response()
         }
     })
 }
 
 /// A listing as its number names it: what it is about, and where that stands.
-fn found(app: &App, id: &str) -> Result<(Subject, crate::model::Verdict, crate::model::Entry), Problem> {
+fn found(
+    app: &App,
+    id: &str,
+) -> Result<(Subject, crate::model::Verdict, crate::model::Entry), Problem> {
     let none = || Problem::not_found(format!("there is no listing `{id}` (any more)"));
     let (subject, reason, source) = listing_of(id).ok_or_else(none)?;
     let verdict = app.ledger.store.verdict(&subject)?;
@@ -328,9 +498,17 @@ pub(super) async fn get(State(app): State<App>, Part(id): Part) -> Result<Respon
     let work = move || {
         let (subject, verdict, entry) = found(&app, &id)?;
         let history = app.ledger.store.history(&subject)?;
-        Ok::<_, Problem>(listing(&app.ledger.store.vocabulary(), &subject, &verdict, &entry, &history))
+        Ok::<_, Problem>(listing(
+            &app.ledger.store.vocabulary(),
+            &subject,
+            &verdict,
+            &entry,
+            &history,
+        ))
     };
-    let out = tokio::task::spawn_blocking(work).await.map_err(Problem::failed)??;
+    let out = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Problem::failed)??;
     Ok(([(header::ETAG, format!("\"{}\"", out.revision))], Json(out)).into_response())
 }
 
@@ -361,7 +539,10 @@ pub(super) async fn renew(
     let renewal: Renewal = json(&body)?;
     let terms = Conditions::of(&headers)?.terms(&caller, &id, &body);
     // What was done under the same key is told again, also when the listing is gone.
-    if let Some(made) = terms.once.map(|o| Ok::<_, Problem>((o, app.ledger.store.made(app.ledger.now(), &o.key)?))).transpose()?
+    if let Some(made) = terms
+        .once
+        .map(|o| Ok::<_, Problem>((o, app.ledger.store.made(app.ledger.now(), &o.key)?)))
+        .transpose()?
         && let (once, Some(made)) = made
         && once.body == made.body
     {
@@ -380,11 +561,20 @@ pub(super) async fn renew(
     let mut change = change_of(&app, subject, &ordered, &caller, terms)?;
     change.terms.special = true; // it is listed already
     match place(&app, &caller, change).await? {
-        Placed::Proposed(proposal) => {
-            Ok((StatusCode::ACCEPTED, Json(Created { id, receipt: None, proposal: Some(proposal) })).into_response())
-        }
+        Placed::Proposed(proposal) => Ok((
+            StatusCode::ACCEPTED,
+            Json(Created {
+                id,
+                receipt: None,
+                proposal: Some(proposal),
+            }),
+        )
+            .into_response()),
         Placed::Pending(pending) => {
-            let receipt = pending.receipt().await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+            let receipt = pending
+                .receipt()
+                .await
+                .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
             Ok(Json(ReceiptShape::from(receipt)).into_response())
         }
     }
@@ -402,7 +592,8 @@ pub(super) async fn done(app: &App, change: Change) -> Result<ReceiptShape, Prob
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Removal {
-    /// How long no source may list it again: a duration, a time, or `none` where it was a mistake. 30 days where it is left out.
+    /// How long no source may list it again: a duration, a time, or `none` where it was a mistake.
+    /// 30 days where it is left out.
     hold: Option<String>,
     /// Only this source's word ends; other sources may go on.
     only: bool,
@@ -410,7 +601,8 @@ pub(super) struct Removal {
     note: Option<String>,
 }
 
-/// Grants a removal: every source's listing for the reason ends, and a hold keeps it from coming back.
+/// Grants a removal: every source's listing for the reason ends, and a hold keeps it from coming
+/// back.
 #[utoipa::path(delete, path = "/v1/listings/{id}", tag = "listings",
     params(("id" = String, Path), Removal, ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = ReceiptShape), Problem))]
@@ -424,9 +616,15 @@ pub(super) async fn remove(
     let conditions = Conditions::of(&headers)?;
     let body = format!("{removal:?}");
     let terms = conditions.terms(&caller, &id, body.as_bytes());
-    let Some((subject, reason, source)) = listing_of(&id) else { return Err(Problem::not_found(format!("there is no listing `{id}`"))) };
+    let Some((subject, reason, source)) = listing_of(&id) else {
+        return Err(Problem::not_found(format!("there is no listing `{id}`")));
+    };
     // What was done under the same key is told again, also when nothing is left to take off.
-    let again = terms.once.map(|o| app.ledger.store.made(app.ledger.now(), &o.key)).transpose()?.flatten();
+    let again = terms
+        .once
+        .map(|o| app.ledger.store.made(app.ledger.now(), &o.key))
+        .transpose()?
+        .flatten();
     if again.is_none() {
         found(&app, &id)?;
     }

@@ -85,9 +85,11 @@ fn blocked(desk: &Desk, target: IpAddr) -> Result<Vec<BlockedShape>, crate::ledg
 }
 
 /// What a claimant has to know of the control.
-const REFUSES: &str = " Its own postmaster has to be accepted: a host that refuses the tester alone stays listed.";
+const REFUSES: &str =
+    " Its own postmaster has to be accepted: a host that refuses the tester alone stays listed.";
 
-/// What follows from a claim, in words. What its test came to is for who has proved to speak for the host.
+/// What follows from a claim, in words. What its test came to is for who has proved to speak for
+/// the host.
 fn what_happens(done: &Claimed, proved: bool) -> String {
     let Some(end) = done.release else {
         return match done.job.state {
@@ -104,24 +106,51 @@ fn what_happens(done: &Claimed, proved: bool) -> String {
         Some(Row::RefusedControlDiffers) => {
             "Every test was refused, but not by a reply that its own postmaster shows to be meant for everybody."
         }
-        Some(Row::DeferredControlAccepted) => "Some tests were deferred (4xx) in each of three tries.",
+        Some(Row::DeferredControlAccepted) => {
+            "Some tests were deferred (4xx) in each of three tries."
+        }
         Some(Row::LoginRequired) => "Every test was refused for want of a login.",
         Some(Row::IncompleteControlAccepted) => "Some tests could not be made, or have no result.",
         _ => "Its tests do not show yet that it is closed.",
     };
-    let still = if done.paused { " The waiting period stands still now, so that it ends later by as long as that lasts." } else { "" };
+    let still = if done.paused {
+        " The waiting period stands still now, so that it ends later by as long as that lasts."
+    } else {
+        ""
+    };
     format!("{found} If no test message is delivered, it is released at {end}.{still}")
 }
 
-async fn claimed(app: &App, who: Asker, target: IpAddr, proved: bool) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
+async fn claimed(
+    app: &App,
+    who: Asker,
+    target: IpAddr,
+    proved: bool,
+) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
     let (done, blocked) = ask(app, move |desk| {
         let done = desk.claim(&who, target, proved, desk.now())?;
-        Ok((done, if proved { blocked(desk, target)? } else { Vec::new() }))
+        Ok((
+            done,
+            if proved {
+                blocked(desk, target)?
+            } else {
+                Vec::new()
+            },
+        ))
     })
     .await?;
     let what_happens = what_happens(&done, proved);
     let release = done.release.map(|t| t.to_string());
-    Ok((StatusCode::ACCEPTED, Json(ClaimShape { job: JobShape::public(&done.job), proved, release, what_happens, blocked })))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(ClaimShape {
+            job: JobShape::public(&done.job),
+            proved,
+            release,
+            what_happens,
+            blocked,
+        }),
+    ))
 }
 
 /// "File your server closed": the host is tested again, and released when it is.
@@ -149,16 +178,30 @@ pub(super) async fn claim_public(
 ) -> Result<(StatusCode, Json<ClaimShape>), Problem> {
     let target = host("target", &asked.target)?;
     if asked.proved {
-        return Err(Problem::invalid("proved: nobody can say that here; claim it from the address itself"));
+        return Err(Problem::invalid(
+            "proved: nobody can say that here; claim it from the address itself",
+        ));
     }
     let (from, own) = match peer {
         Some(Extension(Peer::Net(a))) => {
-            app.access.claim(a).map_err(|limited| Problem::rate_limited("claims", &limited))?;
+            app.access
+                .claim(a)
+                .map_err(|limited| Problem::rate_limited("claims", &limited))?;
             (a.to_canonical().to_string(), a.to_canonical() == target)
         }
         _ => ("socket".into(), false),
     };
-    claimed(&app, Asker { name: "claimant".into(), from, once: None }, target, own).await
+    claimed(
+        &app,
+        Asker {
+            name: "claimant".into(),
+            from,
+            once: None,
+        },
+        target,
+        own,
+    )
+    .await
 }
 
 /// A release after a person has looked.
@@ -189,8 +232,13 @@ pub(super) async fn review(
         return Err(Problem::invalid("note: say why"));
     }
     super::input::note(Some(&asked.note))?;
-    let receipt = ask(&app, move |desk| desk.review(&asker(&caller), target, &asked.note, desk.now())).await?;
-    Ok(Json(ReviewShape { receipt: receipt.map(Into::into) }))
+    let receipt = ask(&app, move |desk| {
+        desk.review(&asker(&caller), target, &asked.note, desk.now())
+    })
+    .await?;
+    Ok(Json(ReviewShape {
+        receipt: receipt.map(Into::into),
+    }))
 }
 
 /// Somebody who asked not to be tested.
@@ -205,7 +253,12 @@ pub struct OptOutShape {
 
 impl From<OptOut> for OptOutShape {
     fn from(o: OptOut) -> OptOutShape {
-        OptOutShape { subject: o.subject, since: o.at.to_string(), by: o.by, proof: o.proof }
+        OptOutShape {
+            subject: o.subject,
+            since: o.at.to_string(),
+            by: o.by,
+            proof: o.proof,
+        }
     }
 }
 
@@ -225,10 +278,17 @@ fn subject(text: &str) -> Result<Subject, Problem> {
 
 /// All opt-outs.
 #[utoipa::path(get, path = "/v1/optouts", tag = "tests", responses((status = 200, body = Page<OptOutShape>), Problem))]
-pub(super) async fn opt_outs(State(app): State<App>, Extension(caller): Extension<Caller>) -> Result<Json<Page<OptOutShape>>, Problem> {
+pub(super) async fn opt_outs(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Page<OptOutShape>>, Problem> {
     let all = ask(&app, Desk::opt_outs).await?;
     let seen = |o: OptOut| OptOutShape {
-        proof: if caller.role >= Role::Editor { o.proof.clone() } else { String::new() },
+        proof: if caller.role >= Role::Editor {
+            o.proof.clone()
+        } else {
+            String::new()
+        },
         ..OptOutShape::from(o.clone())
     };
     Ok(Json(Page::all(all.into_iter().map(seen).collect())))
@@ -247,7 +307,10 @@ pub(super) async fn opt_out(
         return Err(Problem::invalid("proof: say how control of it was proved"));
     }
     super::input::line("proof", &asked.proof)?;
-    let done = ask(&app, move |desk| desk.opt_out(&asker(&caller), &subject, &asked.proof, desk.now())).await?;
+    let done = ask(&app, move |desk| {
+        desk.opt_out(&asker(&caller), &subject, &asked.proof, desk.now())
+    })
+    .await?;
     Ok((StatusCode::CREATED, Json(done.into())))
 }
 
@@ -276,11 +339,15 @@ pub(super) async fn opt_in(
     let subject = subject(&which.subject)?;
     caller.allow(Some(&subject), Some(crate::ledger::desk::NOTEST), None)?;
     let shown = subject.to_string();
-    ask(&app, move |desk| desk.opt_in(&asker(&caller), &subject, desk.now())).await?;
+    ask(&app, move |desk| {
+        desk.opt_in(&asker(&caller), &subject, desk.now())
+    })
+    .await?;
     Ok(Json(OptInShape { subject: shown }))
 }
 
-/// A message that came through: what everybody may see of it, and more for its owner and for operators.
+/// A message that came through: what everybody may see of it, and more for its owner and for
+/// operators.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProofShape {
     id: u64,
@@ -291,7 +358,8 @@ pub struct ProofShape {
     output: String,
     sent: String,
     came: String,
-    /// What the input answered when it was given the message, as codes of SMTP; none where a reporter sent it.
+    /// What the input answered when it was given the message, as codes of SMTP; none where a
+    /// reporter sent it.
     codes: Vec<u16>,
     /// The reason that it was listed for, or why it was not.
     outcome: String,
@@ -319,10 +387,15 @@ enum Audience {
 fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
     let settings = desk.settings();
     // Our own addresses stay readable: the contact is there to be written to.
-    let (own, contact) = ([settings.domain.as_str()], [settings.operator.contact.as_str()]);
+    let (own, contact) = (
+        [settings.domain.as_str()],
+        [settings.operator.contact.as_str()],
+    );
     let view = |text: String| match audience {
         Audience::Public => None,
-        Audience::Owner | Audience::Output => Some(redact(&text, &own, &contact, p.token.as_bytes())),
+        Audience::Owner | Audience::Output => {
+            Some(redact(&text, &own, &contact, p.token.as_bytes()))
+        }
         Audience::Operator => Some(text),
     };
     // Only what was said about this test: others are not part of this proof.
@@ -330,11 +403,20 @@ fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
     // What a reporter says of it is his word, and no answer that we had.
     let own = desk.job(p.job).is_ok_and(|j| !j.remote);
     let codes = if own { codes(&said) } else { Vec::new() };
-    let transcript = if matches!(audience, Audience::Public | Audience::Output) { String::new() } else { said };
+    let transcript = if matches!(audience, Audience::Public | Audience::Output) {
+        String::new()
+    } else {
+        said
+    };
     ProofShape {
         id: p.id,
         codes,
-        envelope: view(format!("EHLO {} MAIL FROM:<{}> RCPT TO:<{}>", p.hello, p.from, p.to.join(">, <"))),
+        envelope: view(format!(
+            "EHLO {} MAIL FROM:<{}> RCPT TO:<{}>",
+            p.hello,
+            p.from,
+            p.to.join(">, <")
+        )),
         message: view(p.message.clone()),
         transcript: view(transcript),
         test: p.test,
@@ -349,10 +431,15 @@ fn redacted_for(desk: &Desk, p: Proof, audience: Audience) -> ProofShape {
 /// The part of a transcript that is about one test.
 fn section(all: &str, test: &str) -> String {
     let begin = format!("- test {test}: MAIL");
-    let other = |l: &str| l.contains(" - test ") && l.contains(": MAIL FROM:") && !l.contains(&begin);
+    let other =
+        |l: &str| l.contains(" - test ") && l.contains(": MAIL FROM:") && !l.contains(&begin);
     let (mut out, mut inside) = (String::new(), false);
     for line in all.lines() {
-        inside = if line.contains(&begin) { true } else { inside && !other(line) };
+        inside = if line.contains(&begin) {
+            true
+        } else {
+            inside && !other(line)
+        };
         if inside {
             out.push_str(line);
             out.push('\n');
@@ -363,7 +450,10 @@ fn section(all: &str, test: &str) -> String {
 
 /// The codes of the replies in a transcript.
 fn codes(said: &str) -> Vec<u16> {
-    let reply = |l: &str| l.split_once(" S ").and_then(|(_, text)| text.get(..3)?.parse().ok());
+    let reply = |l: &str| {
+        l.split_once(" S ")
+            .and_then(|(_, text)| text.get(..3)?.parse().ok())
+    };
     said.lines().filter_map(reply).collect()
 }
 
@@ -376,7 +466,8 @@ pub(super) struct OfWhom {
     target: String,
 }
 
-/// The messages that came through a host or from it, the newest first, with all that is known of them.
+/// The messages that came through a host or from it, the newest first, with all that is known of
+/// them.
 #[utoipa::path(get, path = "/v1/evidence", tag = "tests", params(OfWhom), responses((status = 200, body = Page<ProofShape>), Problem))]
 pub(super) async fn evidence(
     State(app): State<App>,
@@ -384,25 +475,46 @@ pub(super) async fn evidence(
     Params(of): Params<OfWhom>,
 ) -> Result<Json<Page<ProofShape>>, Problem> {
     let target = host("target", &of.target)?;
-    let audience = if caller.role >= Role::Operator { Audience::Operator } else { Audience::Public };
-    let all =
-        ask(&app, move |desk| Ok(of_host(desk, target, SHOWN)?.into_iter().map(|p| redacted_for(desk, p, audience)).collect())).await?;
+    let audience = if caller.role >= Role::Operator {
+        Audience::Operator
+    } else {
+        Audience::Public
+    };
+    let all = ask(&app, move |desk| {
+        Ok(of_host(desk, target, SHOWN)?
+            .into_iter()
+            .map(|p| redacted_for(desk, p, audience))
+            .collect())
+    })
+    .await?;
     Ok(Json(Page::all(all)))
 }
 
 /// What came through a host and from it.
-pub(super) fn of_host(desk: &Desk, target: IpAddr, most: usize) -> Result<Vec<Proof>, crate::ledger::desk::Denied> {
+pub(super) fn of_host(
+    desk: &Desk,
+    target: IpAddr,
+    most: usize,
+) -> Result<Vec<Proof>, crate::ledger::desk::Denied> {
     let mut all = desk.proofs(target, true, most)?;
-    all.extend(desk.proofs(target, false, most)?.into_iter().filter(|p| p.input != target));
+    all.extend(
+        desk.proofs(target, false, most)?
+            .into_iter()
+            .filter(|p| p.input != target),
+    );
     all.sort_by_key(|p| std::cmp::Reverse(p.id));
     all.truncate(most);
     Ok(all)
 }
 
-/// One message that came through. Who asks from the address of its input or its output sees the message and what was said,
-/// others' addresses hashed.
+/// One message that came through. Who asks from the address of its input or its output sees the
+/// message and what was said, others' addresses hashed.
 #[utoipa::path(get, path = "/evidence/{id}", security(()), tag = "public", params(("id" = u64, Path)), responses((status = 200, body = ProofShape), Problem))]
-pub(super) async fn proof(State(app): State<App>, peer: Option<Extension<Peer>>, Part(id): Part) -> Result<Json<ProofShape>, Problem> {
+pub(super) async fn proof(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    Part(id): Part,
+) -> Result<Json<ProofShape>, Problem> {
     let id = number(&id, "proof")?;
     let from = match peer {
         Some(Extension(Peer::Net(a))) => Some(a.to_canonical()),
@@ -417,7 +529,9 @@ pub(super) async fn proof(State(app): State<App>, peer: Option<Extension<Peer>>,
         };
         // That a host was tested, and did not prove open or does no more, is nobody's business.
         if audience == Audience::Public && !desk.is_shown(&proof)? {
-            return Err(crate::ledger::desk::Denied::Unknown(format!("there is no proof {id} (any more)")));
+            return Err(crate::ledger::desk::Denied::Unknown(format!(
+                "there is no proof {id} (any more)"
+            )));
         }
         Ok(redacted_for(desk, proof, audience))
     });
@@ -449,14 +563,34 @@ pub struct PublicProof {
 
 /// The tests that a public look-up shows to a client.
 pub(super) fn tested(desk: &Desk, target: IpAddr, client: IpAddr) -> Option<Tested> {
-    let proofs = desk.listing(target, 20, |p| desk.is_shown(p).unwrap_or(false)).ok()?;
-    let one =
-        |p: Proof| PublicProof { id: p.id, test: p.test, input: p.input.to_string(), output: p.output.to_string(), came: p.at.to_string() };
+    let proofs = desk
+        .listing(target, 20, |p| desk.is_shown(p).unwrap_or(false))
+        .ok()?;
+    let one = |p: Proof| PublicProof {
+        id: p.id,
+        test: p.test,
+        input: p.input.to_string(),
+        output: p.output.to_string(),
+        came: p.at.to_string(),
+    };
     let of = proofs.into_iter().map(one).collect::<Vec<_>>();
     let output = desk.output(target).ok()?;
-    let inputs = output.inputs.iter().filter(|_| output.listed).map(|f| f.input.to_string()).collect::<Vec<_>>();
-    let blocked = if client.to_canonical() == target { blocked(desk, target).ok()? } else { Vec::new() };
-    (!of.is_empty() || !inputs.is_empty()).then_some(Tested { proofs: of, blocked, inputs })
+    let inputs = output
+        .inputs
+        .iter()
+        .filter(|_| output.listed)
+        .map(|f| f.input.to_string())
+        .collect::<Vec<_>>();
+    let blocked = if client.to_canonical() == target {
+        blocked(desk, target).ok()?
+    } else {
+        Vec::new()
+    };
+    (!of.is_empty() || !inputs.is_empty()).then_some(Tested {
+        proofs: of,
+        blocked,
+        inputs,
+    })
 }
 
 #[cfg(test)]
@@ -468,25 +602,39 @@ mod tests {
     };
 
     fn done(row: Option<Row>, paused: bool) -> Claimed {
-        let grounds = EvidenceSummary { kind: "claim".into(), text: String::new(), at: Time(0) };
+        let grounds = EvidenceSummary {
+            kind: "claim".into(),
+            text: String::new(),
+            at: Time(0),
+        };
         let job = serde_json::json!({
             "id": 1, "target": "192.0.2.1", "port": null, "cause": Trigger::Claim { proved: true }, "by": "owner", "grounds": grounds,
             "at": 0, "state": "done", "waiting_for": null, "not_before": 0, "agreed": false, "remote": false, "only": [], "tries": 1,
             "begun": null, "ended": 0, "results": []
         });
         let job: Job = serde_json::from_value(job).unwrap();
-        Claimed { job, release: Some(Time(86_400)), row, paused }
+        Claimed {
+            job,
+            release: Some(Time(86_400)),
+            row,
+            paused,
+        }
     }
 
     #[test]
     fn a_waiting_period_is_explained_by_what_the_test_came_to() {
         let differs = what_happens(&done(Some(Row::RefusedControlDiffers), false), true);
         assert!(
-            differs.starts_with("Every test was refused, but") && differs.ends_with("it is released at 1970-01-02T00:00:00Z."),
+            differs.starts_with("Every test was refused, but")
+                && differs.ends_with("it is released at 1970-01-02T00:00:00Z."),
             "{differs}"
         );
         let deferred = what_happens(&done(Some(Row::DeferredControlAccepted), true), true);
-        assert!(deferred.starts_with("Some tests were deferred (4xx)") && deferred.contains("stands still now"), "{deferred}");
+        assert!(
+            deferred.starts_with("Some tests were deferred (4xx)")
+                && deferred.contains("stands still now"),
+            "{deferred}"
+        );
         // Whoever has not proved to speak for the host does not hear what it answered.
         for row in Row::ALL {
             let text = what_happens(&done(Some(row), false), false);

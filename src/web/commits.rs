@@ -61,30 +61,52 @@ pub struct CommitShape {
 }
 
 fn shape(seq: u64, c: &Commit) -> CommitShape {
-    let mut subjects: Vec<Subject> = c.before.iter().filter_map(|(k, _)| Subject::from_key(k)).collect();
+    let mut subjects: Vec<Subject> = c
+        .before
+        .iter()
+        .filter_map(|(k, _)| Subject::from_key(k))
+        .collect();
     subjects.sort();
     CommitShape {
         commit: seq,
         at: c.at.to_string(),
-        serials: c.serials.iter().map(|(z, from, to)| Moved { zone: z.clone(), from: from.0, to: to.0 }).collect(),
+        serials: c
+            .serials
+            .iter()
+            .map(|(z, from, to)| Moved {
+                zone: z.clone(),
+                from: from.0,
+                to: to.0,
+            })
+            .collect(),
         count: subjects.len(),
-        subjects: subjects.iter().take(SHOWN).map(Subject::to_string).collect(),
+        subjects: subjects
+            .iter()
+            .take(SHOWN)
+            .map(Subject::to_string)
+            .collect(),
         bulk: c.bulk,
         barrier: c.barrier,
     }
 }
 
 fn number(text: &str) -> Result<u64, Problem> {
-    text.parse().map_err(|_| Problem::not_found(format!("`{text}` is no commit's number")))
+    text.parse()
+        .map_err(|_| Problem::not_found(format!("`{text}` is no commit's number")))
 }
 
 /// A commit, while the journal has it.
 #[utoipa::path(get, path = "/v1/commits/{seq}", tag = "commits", params(("seq" = u64, Path)), responses((status = 200, body = CommitShape), Problem))]
-pub(super) async fn get(State(app): State<App>, Part(seq): Part) -> Result<Json<CommitShape>, Problem> {
+pub(super) async fn get(
+    State(app): State<App>,
+    Part(seq): Part,
+) -> Result<Json<CommitShape>, Problem> {
     let seq = number(&seq)?;
     match app.ledger.store.commit_row(seq)? {
         Some(c) if seq <= app.ledger.store.seq()? => Ok(Json(shape(seq, &c))),
-        _ => Err(Problem::not_found(format!("the journal has no commit {seq} (any more)"))),
+        _ => Err(Problem::not_found(format!(
+            "the journal has no commit {seq} (any more)"
+        ))),
     }
 }
 
@@ -147,12 +169,32 @@ pub struct DifferenceShape {
 
 impl From<Difference> for DifferenceShape {
     fn from(d: Difference) -> DifferenceShape {
-        let Difference { added, changed, removed, same, held, sample_added, sample_removed, sample_held, .. } = d;
-        DifferenceShape { added, changed, removed, same, held, sample_added, sample_removed, sample_held }
+        let Difference {
+            added,
+            changed,
+            removed,
+            same,
+            held,
+            sample_added,
+            sample_removed,
+            sample_held,
+            ..
+        } = d;
+        DifferenceShape {
+            added,
+            changed,
+            removed,
+            same,
+            held,
+            sample_added,
+            sample_removed,
+            sample_held,
+        }
     }
 }
 
-/// Takes a commit back, as far as its subjects still stand as it left them. The way back is a commit itself.
+/// Takes a commit back, as far as its subjects still stand as it left them. The way back is a
+/// commit itself.
 #[utoipa::path(post, path = "/v1/commits/{seq}/undo", tag = "commits", params(("seq" = u64, Path)), request_body = Undoing, responses((status = 200, body = UndoneShape), Problem))]
 pub(super) async fn undo(
     State(app): State<App>,
@@ -166,16 +208,37 @@ pub(super) async fn undo(
         ));
     }
     if asked.break_hold && caller.role < Role::Operator {
-        return Err(Problem::forbidden("breaking a hold takes the role operator"));
+        return Err(Problem::forbidden(
+            "breaking a hold takes the role operator",
+        ));
     }
     super::input::note(asked.note.as_ref())?;
-    let terms = Terms { from: caller.from.clone(), once: caller.once, breaks_hold: asked.break_hold, ..Terms::default() };
-    let undo = Undo { seq: number(&seq)?, author: caller.name.clone(), why: asked.note, terms, of: asked.author, dry_run: asked.dry_run };
+    let terms = Terms {
+        from: caller.from.clone(),
+        once: caller.once,
+        breaks_hold: asked.break_hold,
+        ..Terms::default()
+    };
+    let undo = Undo {
+        seq: number(&seq)?,
+        author: caller.name.clone(),
+        why: asked.note,
+        terms,
+        of: asked.author,
+        dry_run: asked.dry_run,
+    };
     let ledger = app.ledger.clone();
-    let done = tokio::task::spawn_blocking(move || ledger.undo(&undo)).await.map_err(Problem::failed)?;
+    let done = tokio::task::spawn_blocking(move || ledger.undo(&undo))
+        .await
+        .map_err(Problem::failed)?;
     let done = done.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
     let names = |s: Vec<Subject>| s.iter().map(Subject::to_string).collect();
-    let changed = |c: ChangedBy| ChangedByShape { commit: c.commit, what: c.what, count: c.count, sample: names(c.sample) };
+    let changed = |c: ChangedBy| ChangedByShape {
+        commit: c.commit,
+        what: c.what,
+        count: c.count,
+        sample: names(c.sample),
+    };
     Ok(Json(UndoneShape {
         receipt: done.receipt.map(Into::into),
         undone: names(done.undone),
@@ -211,39 +274,65 @@ pub struct Changes {
 fn read(app: &App, since: u64, most: usize) -> Result<Changes, StoreError> {
     let last = app.ledger.published.snapshot().seq;
     let mut commits = Vec::new();
-    app.ledger.store.commits(since.saturating_add(1), &mut |seq, c| {
-        if seq > last || commits.len() >= most {
-            return Ok(false);
-        }
-        commits.push(shape(seq, &c));
-        Ok(true)
-    })?;
+    app.ledger
+        .store
+        .commits(since.saturating_add(1), &mut |seq, c| {
+            if seq > last || commits.len() >= most {
+                return Ok(false);
+            }
+            commits.push(shape(seq, &c));
+            Ok(true)
+        })?;
     // A number that was never given is one of another store, or of what was lost.
     let gap = since > last || since < last && commits.first().is_none_or(|c| c.commit != since + 1);
     Ok(Changes { commits, last, gap })
 }
 
-/// What changed: a page, or with `Accept: text/event-stream` a stream that goes on. A stream's events are `commit` (its id
-/// is the number; send it back in `Last-Event-ID`), `gap` where the journal no longer reaches back, and `end`.
+/// What changed: a page, or with `Accept: text/event-stream` a stream that goes on. A stream's
+/// events are `commit` (its id is the number; send it back in `Last-Event-ID`), `gap` where the
+/// journal no longer reaches back, and `end`.
 #[utoipa::path(get, path = "/v1/changes", tag = "commits", params(Since), responses((status = 200, content((Changes = "application/json"), (String = "text/event-stream"))), Problem))]
-pub(super) async fn changes(State(app): State<App>, headers: HeaderMap, Params(asked): Params<Since>) -> Result<Response, Problem> {
+pub(super) async fn changes(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Params(asked): Params<Since>,
+) -> Result<Response, Problem> {
     let most = limit(asked.limit)?;
-    let streamed = headers.get(header::ACCEPT).and_then(|a| a.to_str().ok()).is_some_and(|a| a.contains("text/event-stream"));
+    let streamed = headers
+        .get(header::ACCEPT)
+        .and_then(|a| a.to_str().ok())
+        .is_some_and(|a| a.contains("text/event-stream"));
     if !streamed {
         let work = move || read(&app, asked.since.unwrap_or(0), most);
-        return Ok(Json(tokio::task::spawn_blocking(work).await.map_err(Problem::failed)??).into_response());
+        return Ok(Json(
+            tokio::task::spawn_blocking(work)
+                .await
+                .map_err(Problem::failed)??,
+        )
+        .into_response());
     }
-    let last_id = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    let from = last_id.or(asked.since).unwrap_or(app.ledger.published.snapshot().seq);
+    let last_id = headers
+        .get("last-event-id")
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse().ok());
+    let from = last_id
+        .or(asked.since)
+        .unwrap_or(app.ledger.published.snapshot().seq);
     let (tx, rx) = mpsc::channel(WAITING);
     tokio::spawn(stream(app, from, tx));
     let keep = KeepAlive::new().interval(Duration::from_secs(15));
-    Ok(Sse::new(ReceiverStream::new(rx)).keep_alive(keep).into_response())
+    Ok(Sse::new(ReceiverStream::new(rx))
+        .keep_alive(keep)
+        .into_response())
 }
 
 async fn stream(app: App, mut at: u64, tx: mpsc::Sender<Result<Event, Infallible>>) {
     let (mut commits, mut stop) = (app.ledger.commits.clone(), app.stop.clone());
-    let end = |why: &str, at: u64| Event::default().event("end").data(format!("{{\"reason\":\"{why}\",\"since\":{at}}}"));
+    let end = |why: &str, at: u64| {
+        Event::default()
+            .event("end")
+            .data(format!("{{\"reason\":\"{why}\",\"since\":{at}}}"))
+    };
     loop {
         commits.borrow_and_update();
         let of = app.clone();
@@ -253,8 +342,15 @@ async fn stream(app: App, mut at: u64, tx: mpsc::Sender<Result<Event, Infallible
             return;
         };
         if found.gap {
-            let text = format!("{{\"since\":{at},\"next\":{}}}", found.commits.first().map_or(found.last, |c| c.commit));
-            if tx.send(Ok(Event::default().event("gap").data(text))).await.is_err() {
+            let text = format!(
+                "{{\"since\":{at},\"next\":{}}}",
+                found.commits.first().map_or(found.last, |c| c.commit)
+            );
+            if tx
+                .send(Ok(Event::default().event("gap").data(text)))
+                .await
+                .is_err()
+            {
                 return;
             }
             at = found.commits.first().map_or(found.last, |c| c.commit - 1);
@@ -262,7 +358,10 @@ async fn stream(app: App, mut at: u64, tx: mpsc::Sender<Result<Event, Infallible
         let more = found.commits.len() == READ;
         for c in found.commits {
             at = c.commit;
-            let event = Event::default().id(at.to_string()).event("commit").data(serde_json::to_string(&c).unwrap_or_default());
+            let event = Event::default()
+                .id(at.to_string())
+                .event("commit")
+                .data(serde_json::to_string(&c).unwrap_or_default());
             if tx.send(Ok(event)).await.is_err() {
                 return;
             }

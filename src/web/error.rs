@@ -1,4 +1,5 @@
-//! Errors as problem documents (RFC 9457). Each type is a row of [`KINDS`], shown at `/problems/{name}`.
+//! Errors as problem documents (RFC 9457). Each type is a row of [`KINDS`], shown at
+//! `/problems/{name}`.
 
 use axum::{
     extract::Path,
@@ -24,33 +25,108 @@ pub type Kind = (&'static str, u16, &'static str, &'static str);
 
 /// Every kind of problem there is.
 pub const KINDS: [Kind; 17] = [
-    ("invalid", 422, "The request makes no sense", "`errors` names each field, what was wrong with it and what is accepted."),
+    (
+        "invalid",
+        422,
+        "The request makes no sense",
+        "`errors` names each field, what was wrong with it and what is accepted.",
+    ),
     (
         "list-refused",
         422,
         "The list was refused",
         "Nothing was changed. `detail` says what is wrong with the list, and whether an option or `orbsd source reset` accepts it.",
     ),
-    ("unreadable", 400, "The request can not be read", "Its body is cut short, is no JSON, or is no text; `detail` says where."),
-    ("unauthorized", 401, "Who are you?", "Send a token: `Authorization: Bearer orbsd_…`. `orbsd token create` makes one."),
-    ("forbidden", 403, "You may not do this", "`detail` says which role, reason, source or prefix it takes."),
-    ("not-found", 404, "There is no such thing", "Nothing of that name is there, or nothing to take off."),
-    ("wrong-method", 405, "Not by this method", "The `Allow` header names those that are answered here."),
-    ("refused", 409, "The rules say no", "`detail` says which rule, and what would be accepted."),
-    ("held", 409, "A removal was granted", "It holds the reason down until its time is over. An operator breaks it with `break_hold`."),
-    ("changed", 412, "It has changed since you looked", "Read it again, and send its new revision in `If-Match`."),
-    ("too-large", 413, "The body is too long", "`detail` names the limit."),
-    ("other-body", 422, "The key was used for something else", "Another request came with the same `Idempotency-Key`; take a new key."),
+    (
+        "unreadable",
+        400,
+        "The request can not be read",
+        "Its body is cut short, is no JSON, or is no text; `detail` says where.",
+    ),
+    (
+        "unauthorized",
+        401,
+        "Who are you?",
+        "Send a token: `Authorization: Bearer orbsd_…`. `orbsd token create` makes one.",
+    ),
+    (
+        "forbidden",
+        403,
+        "You may not do this",
+        "`detail` says which role, reason, source or prefix it takes.",
+    ),
+    (
+        "not-found",
+        404,
+        "There is no such thing",
+        "Nothing of that name is there, or nothing to take off.",
+    ),
+    (
+        "wrong-method",
+        405,
+        "Not by this method",
+        "The `Allow` header names those that are answered here.",
+    ),
+    (
+        "refused",
+        409,
+        "The rules say no",
+        "`detail` says which rule, and what would be accepted.",
+    ),
+    (
+        "held",
+        409,
+        "A removal was granted",
+        "It holds the reason down until its time is over. An operator breaks it with `break_hold`.",
+    ),
+    (
+        "changed",
+        412,
+        "It has changed since you looked",
+        "Read it again, and send its new revision in `If-Match`.",
+    ),
+    (
+        "too-large",
+        413,
+        "The body is too long",
+        "`detail` names the limit.",
+    ),
+    (
+        "other-body",
+        422,
+        "The key was used for something else",
+        "Another request came with the same `Idempotency-Key`; take a new key.",
+    ),
     (
         "done-before",
         409,
         "It was done before",
         "A request with the same `Idempotency-Key` was done, and its answer is not kept. Look at what there is.",
     ),
-    ("too-many", 429, "Too many requests", "Wait as long as `Retry-After` says."),
-    ("in-doubt", 500, "Nobody knows whether it was done", "The store failed while it was written. Look before you repeat it."),
-    ("unavailable", 503, "Not now", "The store fails, or the daemon stops. Try again later; nothing was written."),
-    ("too-slow", 408, "It took too long", "The body did not come, or the work was not done in time."),
+    (
+        "too-many",
+        429,
+        "Too many requests",
+        "Wait as long as `Retry-After` says.",
+    ),
+    (
+        "in-doubt",
+        500,
+        "Nobody knows whether it was done",
+        "The store failed while it was written. Look before you repeat it.",
+    ),
+    (
+        "unavailable",
+        503,
+        "Not now",
+        "The store fails, or the daemon stops. Try again later; nothing was written.",
+    ),
+    (
+        "too-slow",
+        408,
+        "It took too long",
+        "The body did not come, or the work was not done in time.",
+    ),
 ];
 
 /// What was wrong with a field.
@@ -90,24 +166,48 @@ impl Problem {
     pub fn new(name: &str, detail: impl Into<String>) -> Problem {
         let (name, status, title, _) = KINDS.into_iter().find(|k| k.0 == name).unwrap_or(KINDS[0]);
         let retry_after = matches!(status, 429 | 503).then_some(RETRY.0);
-        Problem { kind: format!("/problems/{name}"), title: title.into(), status, detail: detail.into(), errors: Vec::new(), retry_after }
+        Problem {
+            kind: format!("/problems/{name}"),
+            title: title.into(),
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after,
+        }
     }
     /// The request makes no sense. A detail `field: …` names the field.
     pub fn invalid(detail: impl Into<String>) -> Problem {
         let mut out = Problem::new("invalid", detail);
-        if let Some((field, why)) = out.detail.split_once(": ").filter(|(f, _)| f.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) {
-            out.errors.push(FieldError { field: field.into(), detail: why.into() });
+        if let Some((field, why)) = out
+            .detail
+            .split_once(": ")
+            .filter(|(f, _)| f.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        {
+            out.errors.push(FieldError {
+                field: field.into(),
+                detail: why.into(),
+            });
         }
         out
     }
     /// It was asked too often: worth trying again after `wait`.
     pub fn too_many(detail: impl Into<String>, wait: Seconds) -> Problem {
-        Problem { retry_after: Some(wait.0.max(1)), ..Problem::new("too-many", detail) }
+        Problem {
+            retry_after: Some(wait.0.max(1)),
+            ..Problem::new("too-many", detail)
+        }
     }
     /// An address, or a network around it, does `what` too often. Both limits are per minute.
     pub fn rate_limited(what: &str, limited: &RateLimited) -> Problem {
-        let RateLimited { prefix, times, wait } = limited;
-        Problem::too_many(format!("at most {times} {what} a minute are accepted from {prefix}"), Seconds(wait.as_secs() + 1))
+        let RateLimited {
+            prefix,
+            times,
+            wait,
+        } = limited;
+        Problem::too_many(
+            format!("at most {times} {what} a minute are accepted from {prefix}"),
+            Seconds(wait.as_secs() + 1),
+        )
     }
     /// It was asked too often in this minute.
     pub fn this_minute(detail: impl Into<String>, now: Time) -> Problem {
@@ -128,16 +228,22 @@ impl Problem {
     /// A worker of this process failed.
     pub fn failed(e: impl std::fmt::Display) -> Problem {
         tracing::error!(error = %e, "a request failed");
-        Problem::new("unavailable", "the daemon could not do it; its log says why")
+        Problem::new(
+            "unavailable",
+            "the daemon could not do it; its log says why",
+        )
     }
     /// The ledger's word.
     pub fn of(refused: &Refused, vocabulary: &Vocabulary) -> Problem {
         let name = match refused {
-            Refused::Rule(Refusal::NotListed | Refusal::NotExempt | Refusal::NotHeld) | Refused::Unknown(_) => "not-found",
+            Refused::Rule(Refusal::NotListed | Refusal::NotExempt | Refusal::NotHeld)
+            | Refused::Unknown(_) => "not-found",
             Refused::Rule(Refusal::Held(_)) => "held",
             Refused::Rule(_) | Refused::Unlistable(_) | Refused::Serial(_) => "refused",
             Refused::Settings(_) => "invalid",
-            Refused::Limit { wait: Some(wait), .. } => return Problem::too_many(refused.text(vocabulary), *wait),
+            Refused::Limit {
+                wait: Some(wait), ..
+            } => return Problem::too_many(refused.text(vocabulary), *wait),
             Refused::Limit { wait: None, .. } => "refused",
             Refused::Changed(_) => "changed",
             Refused::OtherBody => "other-body",
@@ -159,10 +265,20 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_string(&self).unwrap_or_default();
-        let mut out = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut out = (
+            status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            body,
+        )
+            .into_response();
         let header = match self.status {
-            401 => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"orbsd\""))),
-            _ => self.retry_after.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds))),
+            401 => Some((
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"orbsd\""),
+            )),
+            _ => self
+                .retry_after
+                .map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds))),
         };
         if let Some((name, value)) = header {
             out.headers_mut().insert(name, value);
@@ -179,11 +295,20 @@ impl IntoResponses for Problem {
             by_status.entry(status.to_string()).or_default().push(name);
         }
         let one = |names: Vec<&str>| {
-            let content = ContentBuilder::new().schema(Some(Problem::schema_ref())).build();
+            let content = ContentBuilder::new()
+                .schema(Some(Problem::schema_ref()))
+                .build();
             let text = format!("Problem: {}", names.join(", "));
-            ResponseBuilder::new().description(text).content("application/problem+json", content).build().into()
+            ResponseBuilder::new()
+                .description(text)
+                .content("application/problem+json", content)
+                .build()
+                .into()
         };
-        by_status.into_iter().map(|(status, names)| (status, one(names))).collect()
+        by_status
+            .into_iter()
+            .map(|(status, names)| (status, one(names)))
+            .collect()
     }
 }
 
@@ -197,7 +322,9 @@ impl Problem {
 #[utoipa::path(get, path = "/problems/{name}", security(()), tag = "about", params(("name" = String, Path, description = "The last part of a problem's type")),
     responses((status = 200, description = "What it means", body = String, content_type = "text/plain"), (status = 404, description = "There is no such kind", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn explain(Path(name): Path<String>) -> Result<String, Problem> {
-    let (name, status, title, what) =
-        KINDS.into_iter().find(|k| k.0 == name).ok_or_else(|| Problem::not_found(format!("there is no kind of problem `{name}`")))?;
+    let (name, status, title, what) = KINDS
+        .into_iter()
+        .find(|k| k.0 == name)
+        .ok_or_else(|| Problem::not_found(format!("there is no kind of problem `{name}`")))?;
     Ok(format!("{name} ({status}): {title}\n\n{what}\n"))
 }

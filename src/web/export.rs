@@ -97,19 +97,32 @@ fn shape(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneShape {
 
 /// Counters by name.
 pub(super) fn counters(t: Totals) -> BTreeMap<String, u64> {
-    serde_json::to_value(t).ok().and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default()
+    serde_json::to_value(t)
+        .ok()
+        .and_then(|v| serde_json::from_value(v).ok())
+        .unwrap_or_default()
 }
 
 /// All zones.
 #[utoipa::path(get, path = "/v1/zones", tag = "zones", responses((status = 200, body = Page<ZoneShape>), Problem))]
 pub(super) async fn zones(State(app): State<App>) -> Json<Page<ZoneShape>> {
     let snapshot = app.ledger.published.snapshot();
-    Json(Page::all(snapshot.zones.all().iter().map(|z| shape(&app, &snapshot, z)).collect()))
+    Json(Page::all(
+        snapshot
+            .zones
+            .all()
+            .iter()
+            .map(|z| shape(&app, &snapshot, z))
+            .collect(),
+    ))
 }
 
 /// A zone, by its origin or its file's stem.
 #[utoipa::path(get, path = "/v1/zones/{origin}", tag = "zones", params(("origin" = String, Path)), responses((status = 200, body = ZoneShape), Problem))]
-pub(super) async fn one(State(app): State<App>, Part(origin): Part) -> Result<Json<ZoneShape>, Problem> {
+pub(super) async fn one(
+    State(app): State<App>,
+    Part(origin): Part,
+) -> Result<Json<ZoneShape>, Problem> {
     let snapshot = app.ledger.published.snapshot();
     let zone = find_zone(&snapshot, &origin)?;
     Ok(Json(shape(&app, &snapshot, zone)))
@@ -120,8 +133,8 @@ pub(super) async fn one(State(app): State<App>, Part(origin): Part) -> Result<Js
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
-    /// A format of `orbsd export` (`master` where it is left out), `axfr` (master-file lines from SOA to SOA) or `dns` (the
-    /// messages of an AXFR, each behind its length in two bytes).
+    /// A format of `orbsd export` (`master` where it is left out), `axfr` (master-file lines from
+    /// SOA to SOA) or `dns` (the messages of an AXFR, each behind its length in two bytes).
     format: String,
     /// Of `rpz`: what a resolver does.
     action: String,
@@ -136,8 +149,9 @@ enum Plan {
     Part(bool, Arc<Difference>),
 }
 
-/// A zone, streamed from one snapshot, whatever is written meanwhile; gzip where the client takes it. A file ends with the
-/// trailer `Export-Report`, for a client that sends `TE: trailers`: what the file leaves out or changes, as JSON.
+/// A zone, streamed from one snapshot, whatever is written meanwhile; gzip where the client takes
+/// it. A file ends with the trailer `Export-Report`, for a client that sends `TE: trailers`: what
+/// the file leaves out or changes, as JSON.
 #[utoipa::path(get, path = "/v1/zones/{origin}/export", tag = "zones",
     params(("origin" = String, Path), Asked, ("If-None-Match" = Option<String>, Header, description = "The ETag that you have")),
     responses((status = 200, description = "The zone", body = String, content_type = "text/plain"), (status = 304, description = "You have the current one"), Problem))]
@@ -151,33 +165,58 @@ pub(super) async fn export(
     let origin = find_zone(&snapshot, &origin)?.name.clone();
     let gone = || Problem::not_found("the zone is gone");
     let number = snapshot.zones.by_name(&origin).ok_or_else(gone)?;
-    let format = if asked.format.is_empty() { "master".to_string() } else { asked.format };
+    let format = if asked.format.is_empty() {
+        "master".to_string()
+    } else {
+        asked.format
+    };
     let transfer = TRANSFERS.contains(&format.as_str());
     if !transfer {
         let known = |e: String| Problem::invalid(format!("format: {e}, axfr, dns"));
-        write::check(&format, &asked.action, snapshot.zones.all()[number].spec.kind).map_err(known)?;
+        write::check(
+            &format,
+            &asked.action,
+            snapshot.zones.all()[number].spec.kind,
+        )
+        .map_err(known)?;
     }
     let serial = transfer::serial(&snapshot, number);
     let gzip = negotiation::accepts_gzip(&headers);
     let since = asked.since.map_or(String::new(), |s| format!("-since-{s}"));
-    let tag = format!("\"{origin}-{}-{format}{}{since}{}\"", serial.0, asked.action, if gzip { "-gzip" } else { "" });
+    let tag = format!(
+        "\"{origin}-{}-{format}{}{since}{}\"",
+        serial.0,
+        asked.action,
+        if gzip { "-gzip" } else { "" }
+    );
     if negotiation::has_current(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let plan = match asked.since {
         None if transfer => Plan::Whole(format == "dns"),
         None => Plan::File(format.clone(), asked.action),
-        Some(_) if !transfer => return Err(Problem::invalid("since: only axfr and dns tell what changed")),
+        Some(_) if !transfer => {
+            return Err(Problem::invalid(
+                "since: only axfr and dns tell what changed",
+            ));
+        }
         Some(from) => {
             let (ledger, origin) = (app.ledger.clone(), origin.clone());
-            let found = tokio::task::spawn_blocking(move || changed(&ledger, &origin, Serial(from))).await.map_err(Problem::failed)??;
+            let found =
+                tokio::task::spawn_blocking(move || changed(&ledger, &origin, Serial(from)))
+                    .await
+                    .map_err(Problem::failed)??;
             snapshot = found.0;
             Plan::Part(format == "dns", found.1)
         }
     };
     let number = snapshot.zones.by_name(&origin).ok_or_else(gone)?;
     // Each has a thread as long as it lasts.
-    let permit = app.exports.clone().try_acquire_owned().map_err(|_| too_many())?;
+    let permit = app
+        .exports
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| too_many())?;
     let (tx, rx) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -189,33 +228,59 @@ pub(super) async fn export(
         _ => "text/plain; charset=utf-8",
     };
     let body = Body::new(StreamBody::new(ReceiverStream::new(rx)));
-    let mut out = ([(header::ETAG, tag), (header::CONTENT_TYPE, kind.into())], body).into_response();
-    out.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    let mut out = (
+        [(header::ETAG, tag), (header::CONTENT_TYPE, kind.into())],
+        body,
+    )
+        .into_response();
+    out.headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     if gzip {
-        out.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        out.headers_mut()
+            .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     if !transfer {
-        out.headers_mut().insert(header::TRAILER, HeaderValue::from_static(REPORT_TRAILER));
+        out.headers_mut()
+            .insert(header::TRAILER, HeaderValue::from_static(REPORT_TRAILER));
     }
     Ok(out)
 }
 
 fn too_many() -> Problem {
-    Problem::new("too-many", "too many exports are under way; try again when some are done")
+    Problem::new(
+        "too-many",
+        "too many exports are under way; try again when some are done",
+    )
 }
 
-/// Writes what was planned into a body, which ends with the report as a trailer (RFC 9110 section 6.5).
-fn stream(plan: &Plan, snapshot: &Snapshot, number: usize, gzip: bool, tx: &mpsc::Sender<io::Result<Frame<Bytes>>>) {
+/// Writes what was planned into a body, which ends with the report as a trailer (RFC 9110 section
+/// 6.5).
+fn stream(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    number: usize,
+    gzip: bool,
+    tx: &mpsc::Sender<io::Result<Frame<Bytes>>>,
+) {
     let sender = BufWriter::with_capacity(PIECE, Sender(tx.clone()));
     let written = match gzip {
         false => run(plan, snapshot, number, sender).map(|(_, report)| report),
-        true => run(plan, snapshot, number, GzEncoder::new(sender, Compression::fast()))
-            .and_then(|(z, report)| z.finish()?.flush().map(|()| report)),
+        true => run(
+            plan,
+            snapshot,
+            number,
+            GzEncoder::new(sender, Compression::fast()),
+        )
+        .and_then(|(z, report)| z.finish()?.flush().map(|()| report)),
     };
     let last = match written {
         Ok(report) => {
-            let value = serde_json::to_string(&report).ok().and_then(|r| HeaderValue::try_from(r).ok());
-            let Some(value) = value.filter(|_| matches!(plan, Plan::File(..))) else { return };
+            let value = serde_json::to_string(&report)
+                .ok()
+                .and_then(|r| HeaderValue::try_from(r).ok());
+            let Some(value) = value.filter(|_| matches!(plan, Plan::File(..))) else {
+                return;
+            };
             let mut trailers = HeaderMap::new();
             trailers.insert(REPORT_TRAILER, value);
             Ok(Frame::trailers(trailers))
@@ -264,8 +329,8 @@ pub struct ExportChangeResponse {
     first: Vec<String>,
 }
 
-/// Reports what an export of the zone leaves out or changes. The export itself ends with the same report, as JSON in the
-/// trailer `Export-Report`, for clients that send `TE: trailers`.
+/// Reports what an export of the zone leaves out or changes. The export itself ends with the same
+/// report, as JSON in the trailer `Export-Report`, for clients that send `TE: trailers`.
 #[utoipa::path(get, path = "/v1/zones/{origin}/export/report", tag = "zones", params(("origin" = String, Path), ReportQuery),
     responses((status = 200, body = ExportReportResponse), Problem))]
 pub(super) async fn report(
@@ -275,52 +340,115 @@ pub(super) async fn report(
 ) -> Result<Json<ExportReportResponse>, Problem> {
     let snapshot = app.ledger.published.snapshot();
     let zone = find_zone(&snapshot, &origin)?.name.clone();
-    let number = snapshot.zones.by_name(&zone).ok_or_else(|| Problem::not_found("the zone is gone"))?;
-    let format = if query.format.is_empty() { "master".to_string() } else { query.format };
-    let permit = app.exports.clone().try_acquire_owned().map_err(|_| too_many())?;
+    let number = snapshot
+        .zones
+        .by_name(&zone)
+        .ok_or_else(|| Problem::not_found("the zone is gone"))?;
+    let format = if query.format.is_empty() {
+        "master".to_string()
+    } else {
+        query.format
+    };
+    let permit = app
+        .exports
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| too_many())?;
     let found = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let export = Export::new(&format, &query.action, &snapshot, number).map_err(|e| Problem::invalid(format!("format: {e}")))?;
-        let changes = export.report().changes.into_iter().map(|c| ExportChangeResponse {
-            kind: c.kind,
-            description: c.kind.description().into(),
-            count: c.count,
-            first: c.first,
-        });
-        Ok(Json(ExportReportResponse { serial: export.serial, changes: changes.collect(), zone: zone.to_string(), format }))
+        let export = Export::new(&format, &query.action, &snapshot, number)
+            .map_err(|e| Problem::invalid(format!("format: {e}")))?;
+        let changes = export
+            .report()
+            .changes
+            .into_iter()
+            .map(|c| ExportChangeResponse {
+                kind: c.kind,
+                description: c.kind.description().into(),
+                count: c.count,
+                first: c.first,
+            });
+        Ok(Json(ExportReportResponse {
+            serial: export.serial,
+            changes: changes.collect(),
+            zone: zone.to_string(),
+            format,
+        }))
     });
     found.await.map_err(Problem::failed)?
 }
 
 /// What changed in a zone after a serial, and the snapshot up to which.
-fn changed(ledger: &crate::ledger::Ledger, origin: &str, from: Serial) -> Result<(Arc<Snapshot>, Arc<Difference>), Problem> {
+fn changed(
+    ledger: &crate::ledger::Ledger,
+    origin: &str,
+    from: Serial,
+) -> Result<(Arc<Snapshot>, Arc<Difference>), Problem> {
     let problem = |e| Problem::of(&e, &ledger.store.vocabulary());
-    let whole =
-        || Problem::refused(format!("since: what changed in {origin} after {} is not known (any more); take the whole zone", from.0));
-    let both = ledger.past(origin, from).map_err(problem)?.ok_or_else(whole)?;
+    let whole = || {
+        Problem::refused(format!(
+            "since: what changed in {origin} after {} is not known (any more); take the whole zone",
+            from.0
+        ))
+    };
+    let both = ledger
+        .past(origin, from)
+        .map_err(problem)?
+        .ok_or_else(whole)?;
     let number = both.new.zones.by_name(origin).ok_or_else(whole)?;
-    let difference = Difference::new(&both.old, from, &both.new, number, Face::Names, &both.subjects).ok_or_else(whole)?;
+    let difference = Difference::new(
+        &both.old,
+        from,
+        &both.new,
+        number,
+        Face::Names,
+        &both.subjects,
+    )
+    .ok_or_else(whole)?;
     Ok((both.new, Arc::new(difference)))
 }
 
 /// Writes what was planned; gives the writer back, flushed, and the report, which only a file has.
-fn run<W: Write>(plan: &Plan, snapshot: &Snapshot, number: usize, mut out: W) -> io::Result<(W, ExportReport)> {
+fn run<W: Write>(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    number: usize,
+    mut out: W,
+) -> io::Result<(W, ExportReport)> {
     let view = &snapshot.zones.all()[number];
     let mut report = ExportReport::default();
     match plan {
         Plan::File(format, action) => {
-            report = Export::new(format, action, snapshot, number).map_err(io::Error::other)?.write(&mut out)?;
+            report = Export::new(format, action, snapshot, number)
+                .map_err(io::Error::other)?
+                .write(&mut out)?;
         }
-        Plan::Whole(false) => lines::axfr(snapshot, number, transfer::serial(snapshot, number), &mut out)?,
+        Plan::Whole(false) => lines::axfr(
+            snapshot,
+            number,
+            transfer::serial(snapshot, number),
+            &mut out,
+        )?,
         Plan::Part(false, d) => lines::ixfr(view, d, &mut out)?,
         Plan::Whole(true) | Plan::Part(true, _) => {
             let mut query = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
             query.extend(&view.origin);
-            query.extend([0, if matches!(plan, Plan::Whole(_)) { rtype::AXFR } else { rtype::IXFR } as u8, 0, 1]);
+            query.extend([
+                0,
+                if matches!(plan, Plan::Whole(_)) {
+                    rtype::AXFR
+                } else {
+                    rtype::IXFR
+                } as u8,
+                0,
+                1,
+            ]);
             let mut result = Ok(());
             let mut take = |m: &mut Vec<u8>| {
                 // A message has at most 65,535 bytes.
-                result = out.write_all(&(m.len() as u16).to_be_bytes()).and_then(|()| out.write_all(m));
+                result = out
+                    .write_all(&(m.len() as u16).to_be_bytes())
+                    .and_then(|()| out.write_all(m));
                 result.is_ok()
             };
             let mut writer = transfer::Writer::new(&query, query.len(), false, &mut take);
@@ -340,8 +468,11 @@ struct Sender(mpsc::Sender<io::Result<Frame<Bytes>>>);
 
 impl Write for Sender {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(Frame::data(Bytes::copy_from_slice(buf))));
-        sent.map(|()| buf.len()).map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away"))
+        let sent = self
+            .0
+            .blocking_send(Ok(Frame::data(Bytes::copy_from_slice(buf))));
+        sent.map(|()| buf.len())
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away"))
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())

@@ -1,4 +1,5 @@
-//! What comes in, read strictly: whatever can not be read becomes a problem document that says where.
+//! What comes in, read strictly: whatever can not be read becomes a problem document that says
+//! where.
 
 use axum::{
     body::Bytes,
@@ -19,7 +20,9 @@ pub struct Params<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, Problem> {
-        Query::try_from_uri(&parts.uri).map(|Query(t)| Params(t)).map_err(|e| Problem::invalid(said(&e)))
+        Query::try_from_uri(&parts.uri)
+            .map(|Query(t)| Params(t))
+            .map_err(|e| Problem::invalid(said(&e)))
     }
 }
 
@@ -38,7 +41,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Part {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Part, Problem> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        path.map(|Path(p)| Part(p)).map_err(|e| Problem::new("unreadable", e.body_text()))
+        path.map(|Path(p)| Part(p))
+            .map_err(|e| Problem::new("unreadable", e.body_text()))
     }
 }
 
@@ -55,13 +59,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
 /// The whole of a body, within its limit.
 pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|e| match e.status().as_u16() {
-        413 => Problem::new("too-large", "the body is longer than this takes"),
-        _ => Problem::new("unreadable", e.body_text()),
-    })
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|e| match e.status().as_u16() {
+            413 => Problem::new("too-large", "the body is longer than this takes"),
+            _ => Problem::new("unreadable", e.body_text()),
+        })
 }
 
-/// Bytes as JSON of a known shape. What is no JSON at all is another problem than what does not fit.
+/// Bytes as JSON of a known shape. What is no JSON at all is another problem than what does not
+/// fit.
 pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = match bytes.trim_ascii() {
         [] => b"{}",
@@ -79,7 +86,9 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 pub fn limit(asked: Option<usize>) -> Result<usize, Problem> {
     match asked.unwrap_or(100) {
         n @ 1..=MOST => Ok(n),
-        n => Err(Problem::invalid(format!("limit: {n} is not between 1 and {MOST}"))),
+        n => Err(Problem::invalid(format!(
+            "limit: {n} is not between 1 and {MOST}"
+        ))),
     }
 }
 
@@ -95,7 +104,9 @@ pub fn line(field: &str, text: &str) -> Result<(), Problem> {
 pub fn note(note: Option<&String>) -> Result<(), Problem> {
     note.map_or(Ok(()), |n| line("note", n))?;
     match note {
-        Some(n) if n.len() > MAX_NOTE => Err(Problem::invalid(format!("note: at most {MAX_NOTE} bytes; each subject keeps it"))),
+        Some(n) if n.len() > MAX_NOTE => Err(Problem::invalid(format!(
+            "note: at most {MAX_NOTE} bytes; each subject keeps it"
+        ))),
         _ => Ok(()),
     }
 }

@@ -45,12 +45,18 @@ pub(super) async fn ask<T: Send + 'static>(
     f: impl FnOnce(&crate::ledger::desk::Desk) -> Result<T, Denied> + Send + 'static,
 ) -> Result<T, Problem> {
     let desk = app.desk.clone();
-    let done = tokio::task::spawn_blocking(move || f(&desk)).await.map_err(Problem::failed)?;
+    let done = tokio::task::spawn_blocking(move || f(&desk))
+        .await
+        .map_err(Problem::failed)?;
     done.map_err(|e| Problem::denied(e, &app.ledger.store.vocabulary()))
 }
 
 pub(super) fn asker(caller: &Caller) -> Asker {
-    Asker { name: caller.name.clone(), from: caller.from.to_string(), once: caller.once }
+    Asker {
+        name: caller.name.clone(),
+        from: caller.from.to_string(),
+        once: caller.once,
+    }
 }
 
 /// One host, and nothing wider.
@@ -58,13 +64,18 @@ pub(super) fn host(field: &str, text: &str) -> Result<IpAddr, Problem> {
     let addr: Result<IpAddr, _> = text.trim().trim_matches(['[', ']']).parse();
     match addr {
         Ok(a) => Ok(a.to_canonical()),
-        Err(_) if text.contains('/') => Err(Problem::invalid(format!("{field}: single addresses are tested, and no networks"))),
-        Err(_) => Err(Problem::invalid(format!("{field}: `{text}` is no IP address"))),
+        Err(_) if text.contains('/') => Err(Problem::invalid(format!(
+            "{field}: single addresses are tested, and no networks"
+        ))),
+        Err(_) => Err(Problem::invalid(format!(
+            "{field}: `{text}` is no IP address"
+        ))),
     }
 }
 
 pub(super) fn number(text: &str, what: &str) -> Result<u64, Problem> {
-    text.parse().map_err(|_| Problem::not_found(format!("there is no {what} `{text}`")))
+    text.parse()
+        .map_err(|_| Problem::not_found(format!("there is no {what} `{text}`")))
 }
 
 /// What is brought to be tested.
@@ -81,11 +92,12 @@ pub struct Nominated {
     pub at: Option<String>,
     /// Instead of port 25.
     pub port: Option<u16>,
-    /// Names that the host may have, from the evidence, such as that of its greeting; only those that point at it are used. An
-    /// editor's word.
+    /// Names that the host may have, from the evidence, such as that of its greeting; only those
+    /// that point at it are used. An editor's word.
     #[serde(default)]
     pub names: Vec<String>,
-    /// Only these tests, by name. An editor's word, but for messages that the reporter sends himself.
+    /// Only these tests, by name. An editor's word, but for messages that the reporter sends
+    /// himself.
     #[serde(default)]
     pub tests: Vec<String>,
 }
@@ -95,34 +107,62 @@ impl Nominated {
         let target = host("target", &self.target)?;
         caller.allow(Some(&Subject::host(target)), None, None)?;
         if !["message", "log", "owner"].contains(&self.kind.as_str()) {
-            return Err(Problem::invalid(format!("kind: `{}` is not message, log or owner", self.kind)));
+            return Err(Problem::invalid(format!(
+                "kind: `{}` is not message, log or owner",
+                self.kind
+            )));
         }
         if self.evidence.len() > 4096 {
             return Err(Problem::invalid("evidence: at most 4096 bytes"));
         }
         super::input::line("evidence", &self.evidence)?;
         if self.names.len() > 5 || self.names.iter().any(|n| n.len() > 100) {
-            return Err(Problem::invalid("names: at most five, of at most 100 bytes each"));
+            return Err(Problem::invalid(
+                "names: at most five, of at most 100 bytes each",
+            ));
         }
         let decides = caller.role >= Role::Editor;
         let owner = self.kind == "owner";
-        // A name of his own at a shared host lets a reporter's own mail look like relaying; a choice of tests hides the others.
+        // A name of his own at a shared host lets a reporter's own mail look like relaying; a
+        // choice of tests hides the others.
         if !decides && !(self.names.is_empty() && (remote || self.tests.is_empty())) {
-            return Err(Problem::forbidden("names, tests: that takes the role editor"));
+            return Err(Problem::forbidden(
+                "names, tests: that takes the role editor",
+            ));
         }
         if owner && !decides {
-            return Err(Problem::forbidden("that somebody has proved to be the owner is the word of an editor"));
+            return Err(Problem::forbidden(
+                "that somebody has proved to be the owner is the word of an editor",
+            ));
         }
         if self.port == Some(0) || self.port.is_some_and(|p| p != 25) && !decides {
-            return Err(Problem::forbidden("port: another port than 25 takes the role editor"));
+            return Err(Problem::forbidden(
+                "port: another port than 25 takes the role editor",
+            ));
         }
         let at = self
             .at
-            .map(|t| t.parse::<Time>().map_err(|e| Problem::invalid(format!("at: {e}"))))
+            .map(|t| {
+                t.parse::<Time>()
+                    .map_err(|e| Problem::invalid(format!("at: {e}")))
+            })
             .transpose()?
             .unwrap_or_else(|| caller.clock.now());
-        let grounds = EvidenceSummary { kind: self.kind, text: self.evidence, at };
-        Ok(Nomination { target, port: self.port, grounds, decides, owner, remote, names: self.names, only: self.tests })
+        let grounds = EvidenceSummary {
+            kind: self.kind,
+            text: self.evidence,
+            at,
+        };
+        Ok(Nomination {
+            target,
+            port: self.port,
+            grounds,
+            decides,
+            owner,
+            remote,
+            names: self.names,
+            only: self.tests,
+        })
     }
 }
 
@@ -141,7 +181,8 @@ pub struct ResultShape {
     /// For operators: what was sent behind `RCPT TO:`.
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
-    /// The outcome in full; what the server said for operators alone, since servers repeat what they hear.
+    /// The outcome in full; what the server said for operators alone, since servers repeat what
+    /// they hear.
     detail: serde_json::Value,
 }
 
@@ -161,8 +202,9 @@ pub struct JobShape {
     not_before: String,
     begun: Option<String>,
     ended: Option<String>,
-    /// open, accepted, closed, refused, blocked, inconclusive or untestable; where it has ended. refused: every test was refused, and
-    /// no control shows that the host does not refuse the tester alone.
+    /// open, accepted, closed, refused, blocked, inconclusive or untestable; where it has ended.
+    /// refused: every test was refused, and no control shows that the host does not refuse the
+    /// tester alone.
     says: Option<String>,
     /// The row of the table in docs/relay.md that a claim's test came to.
     row: Option<String>,
@@ -173,14 +215,16 @@ pub struct JobShape {
     controls: Vec<ControlShape>,
 }
 
-/// A session of a test that asked for the server's postmaster before its first message and after its last one.
+/// A session of a test that asked for the server's postmaster before its first message and after
+/// its last one.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ControlShape {
     /// The address of ours.
     source: Option<String>,
     /// Whether the server offered a login.
     offers_auth: bool,
-    /// The codes of the replies to the postmaster before the first message; none where it was not reached.
+    /// The codes of the replies to the postmaster before the first message; none where it was not
+    /// reached.
     before: Vec<u16>,
     /// The same after the last message.
     after: Vec<u16>,
@@ -192,10 +236,16 @@ pub struct ControlShape {
 impl ControlShape {
     fn of(s: &ControlSession, full: bool) -> ControlShape {
         let codes = |c: &ControlCheck| c.replies.iter().map(|r| r.code).collect();
-        let texts = [&s.before, &s.after].into_iter().filter(|_| full).flat_map(|c| {
-            let replies = c.replies.iter().map(|r| format!("RCPT TO:{}: {} {}", r.recipient, r.code, r.text));
-            replies.chain(c.failure.clone())
-        });
+        let texts = [&s.before, &s.after]
+            .into_iter()
+            .filter(|_| full)
+            .flat_map(|c| {
+                let replies = c
+                    .replies
+                    .iter()
+                    .map(|r| format!("RCPT TO:{}: {} {}", r.recipient, r.code, r.text));
+                replies.chain(c.failure.clone())
+            });
         ControlShape {
             source: s.source.map(|a| a.to_string()),
             offers_auth: s.auth,
@@ -267,13 +317,22 @@ impl JobShape {
             state: word(&j.state),
             waiting_for: j.waiting_for.clone(),
             // When a released host is tested once more is nobody's to know.
-            not_before: if full || j.cause != Trigger::Recheck { j.not_before } else { j.at }.to_string(),
+            not_before: if full || j.cause != Trigger::Recheck {
+                j.not_before
+            } else {
+                j.at
+            }
+            .to_string(),
             begun: time(j.begun),
             ended: time(j.ended),
             says: (!j.open()).then(|| word(&j.assessment())),
             row: j.row.map(|r| r.name().into()),
             source: j.source.map(|a| a.to_string()),
-            controls: j.controls.iter().map(|s| ControlShape::of(s, full)).collect(),
+            controls: j
+                .controls
+                .iter()
+                .map(|s| ControlShape::of(s, full))
+                .collect(),
             results: j.results.iter().map(|r| ResultShape::of(r, full)).collect(),
         }
     }
@@ -287,7 +346,10 @@ pub(super) async fn nominate(
     Body(asked): Body<Nominated>,
 ) -> Result<(StatusCode, Json<JobShape>), Problem> {
     let (nomination, who) = (asked.read(&caller, false)?, asker(&caller));
-    let job = ask(&app, move |desk| desk.nominate(&who, nomination, desk.now())).await?;
+    let job = ask(&app, move |desk| {
+        desk.nominate(&who, nomination, desk.now())
+    })
+    .await?;
     Ok((StatusCode::ACCEPTED, Json(JobShape::of(&job, &caller))))
 }
 
@@ -313,24 +375,47 @@ pub(super) async fn jobs(
     Params(which): Params<Which>,
 ) -> Result<Json<Page<JobShape>>, Problem> {
     let most = limit(which.limit)?;
-    let before = which.after.as_ref().map(|a| a.parse().map_err(|_| Problem::invalid("after: take the `next` of a page"))).transpose()?;
+    let before = which
+        .after
+        .as_ref()
+        .map(|a| {
+            a.parse()
+                .map_err(|_| Problem::invalid("after: take the `next` of a page"))
+        })
+        .transpose()?;
     let found = ask(&app, move |desk| desk.jobs(before, which.open, most)).await?;
-    let next = found.last().filter(|_| found.len() == most).map(|j| j.id.to_string());
-    Ok(Json(Page { items: found.iter().map(|j| JobShape::of(j, &caller)).collect(), next }))
+    let next = found
+        .last()
+        .filter(|_| found.len() == most)
+        .map(|j| j.id.to_string());
+    Ok(Json(Page {
+        items: found.iter().map(|j| JobShape::of(j, &caller)).collect(),
+        next,
+    }))
 }
 
 /// One job.
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "tests", params(("id" = u64, Path)), responses((status = 200, body = JobShape), Problem))]
-pub(super) async fn job(State(app): State<App>, Extension(caller): Extension<Caller>, Part(id): Part) -> Result<Json<JobShape>, Problem> {
+pub(super) async fn job(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Part(id): Part,
+) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
-    Ok(Json(JobShape::of(&ask(&app, move |desk| desk.job(id)).await?, &caller)))
+    Ok(Json(JobShape::of(
+        &ask(&app, move |desk| desk.job(id)).await?,
+        &caller,
+    )))
 }
 
 /// A job's transcript: all that was said, with who said it and how long it took.
 #[utoipa::path(get, path = "/v1/jobs/{id}/transcript", tag = "tests", params(("id" = u64, Path)), responses((status = 200, body = String, content_type = "text/plain"), Problem))]
 pub(super) async fn transcript(State(app): State<App>, Part(id): Part) -> Result<String, Problem> {
     let id = number(&id, "job")?;
-    ask(&app, move |desk| desk.job(id).and_then(|_| desk.transcript(id))).await
+    ask(&app, move |desk| {
+        desk.job(id).and_then(|_| desk.transcript(id))
+    })
+    .await
 }
 
 /// Lets a job that waits for a person run.
@@ -342,7 +427,10 @@ pub(super) async fn approve(
 ) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
     let who = asker(&caller);
-    Ok(Json(JobShape::of(&ask(&app, move |desk| desk.decide(&who, id, true, desk.now())).await?, &caller)))
+    Ok(Json(JobShape::of(
+        &ask(&app, move |desk| desk.decide(&who, id, true, desk.now())).await?,
+        &caller,
+    )))
 }
 
 /// Ends a job that waits.
@@ -354,7 +442,10 @@ pub(super) async fn refuse(
 ) -> Result<Json<JobShape>, Problem> {
     let id = number(&id, "job")?;
     let who = asker(&caller);
-    Ok(Json(JobShape::of(&ask(&app, move |desk| desk.decide(&who, id, false, desk.now())).await?, &caller)))
+    Ok(Json(JobShape::of(
+        &ask(&app, move |desk| desk.decide(&who, id, false, desk.now())).await?,
+        &caller,
+    )))
 }
 
 /// A relay test, as it stands in the catalogue.
@@ -412,7 +503,14 @@ fn test(t: &Test, chosen: &[String]) -> TestShape {
 #[utoipa::path(get, path = "/v1/tests", security(()), tag = "tests", responses((status = 200, body = Page<TestShape>), Problem))]
 pub(super) async fn tests(State(app): State<App>) -> Json<Page<TestShape>> {
     let settings = app.desk.settings();
-    Json(Page::all(settings.catalogue.0.iter().map(|t| test(t, &settings.chosen)).collect()))
+    Json(Page::all(
+        settings
+            .catalogue
+            .0
+            .iter()
+            .map(|t| test(t, &settings.chosen))
+            .collect(),
+    ))
 }
 
 /// Messages for a reporter to send himself.
@@ -425,8 +523,8 @@ pub struct ProbesShape {
     messages: Vec<Ready>,
 }
 
-/// Asks for test messages with tokens of ours, which the caller sends from where he is. What comes through is listed as
-/// `unconfirmed`, unless `[probe] trusted` names him.
+/// Asks for test messages with tokens of ours, which the caller sends from where he is. What comes
+/// through is listed as `unconfirmed`, unless `[probe] trusted` names him.
 #[utoipa::path(post, path = "/v1/probes", tag = "tests", request_body = Nominated, responses((status = 201, body = ProbesShape), Problem))]
 pub(super) async fn probes(
     State(app): State<App>,
@@ -441,11 +539,29 @@ pub(super) async fn probes(
     }
     let (job, messages) = ask(&app, move |desk| {
         // Its key would be spent where the messages are not given yet.
-        let job = desk.nominate(&Asker { once: None, ..asker(&caller) }, nomination, desk.now())?;
-        desk.begin(job.id, &names, &mut || ids.pop().unwrap_or_default(), desk.now())
+        let job = desk.nominate(
+            &Asker {
+                once: None,
+                ..asker(&caller)
+            },
+            nomination,
+            desk.now(),
+        )?;
+        desk.begin(
+            job.id,
+            &names,
+            &mut || ids.pop().unwrap_or_default(),
+            desk.now(),
+        )
     })
     .await?;
-    Ok((StatusCode::CREATED, Json(ProbesShape { job: job.id, messages })))
+    Ok((
+        StatusCode::CREATED,
+        Json(ProbesShape {
+            job: job.id,
+            messages,
+        }),
+    ))
 }
 
 /// What a reporter saw when he sent messages of ours.
@@ -476,24 +592,38 @@ pub(super) async fn results(
     let id = number(&id, "job")?;
     let job = ask(&app, move |desk| desk.job(id)).await?;
     if job.by != caller.name || !job.remote {
-        return Err(Problem::forbidden("these results are for whoever was given the messages"));
+        return Err(Problem::forbidden(
+            "these results are for whoever was given the messages",
+        ));
     }
     // Nobody but the collector says that something was delivered or came back.
-    let own = |r: &Ran| !matches!(r.outcome, Outcome::Delivered { .. } | Outcome::Bounced { .. });
+    let own = |r: &Ran| {
+        !matches!(
+            r.outcome,
+            Outcome::Delivered { .. } | Outcome::Bounced { .. }
+        )
+    };
     let cut = |text: &mut String| *text = cleaned(&text.chars().take(200).collect::<String>());
     let mut results: Vec<Ran> = told.results.into_iter().filter(own).collect();
     for r in &mut results {
         match &mut r.outcome {
-            Outcome::Refused { text, .. } | Outcome::TempFail { text, .. } | Outcome::Accepted { text } => cut(text),
+            Outcome::Refused { text, .. }
+            | Outcome::TempFail { text, .. }
+            | Outcome::Accepted { text } => cut(text),
             Outcome::Inconclusive { why, .. } | Outcome::Skipped { why } => cut(why),
             Outcome::Delivered { .. } | Outcome::Bounced { .. } => {}
         }
     }
     let mut controls = told.controls;
     if controls.len() > MAX_MESSAGES {
-        return Err(Problem::invalid(format!("controls: at most {MAX_MESSAGES}")));
+        return Err(Problem::invalid(format!(
+            "controls: at most {MAX_MESSAGES}"
+        )));
     }
     controls.iter_mut().for_each(ControlSession::shorten);
-    let job = ask(&app, move |desk| desk.finish(id, results, controls, &told.transcript, desk.now())).await?;
+    let job = ask(&app, move |desk| {
+        desk.finish(id, results, controls, &told.transcript, desk.now())
+    })
+    .await?;
     Ok(Json(JobShape::of(&job, &caller)))
 }

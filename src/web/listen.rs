@@ -1,5 +1,5 @@
-//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP; limits and timeouts are
-//! ours.
+//! Listeners: the socket of the command line, and addresses for everybody else. hyper speaks HTTP;
+//! limits and timeouts are ours.
 
 use std::{
     convert::Infallible,
@@ -56,7 +56,8 @@ pub struct Door {
 /// Gives the certificate that is in use.
 pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
-/// The user and the group that the socket, and a directory that is made for it, belong to; none: those of this process.
+/// The user and the group that the socket, and a directory that is made for it, belong to; none:
+/// those of this process.
 #[derive(Debug, Clone, Default)]
 pub struct SocketOwner {
     /// The user id.
@@ -83,12 +84,15 @@ impl SocketOwner {
         })
     }
 
-    /// Gives a directory that was there before to the configured group, where nobody but its owner and group may enter it: its
-    /// members have to reach the socket. One that is for its owner alone stays so.
+    /// Gives a directory that was there before to the configured group, where nobody but its owner
+    /// and group may enter it: its members have to reach the socket. One that is for its owner
+    /// alone stays so.
     fn give_directory(&self, path: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::MetadataExt;
         let found = std::fs::metadata(path)?;
-        let Some(group) = &self.group_name else { return Ok(()) };
+        let Some(group) = &self.group_name else {
+            return Ok(());
+        };
         if found.mode() & 0o011 == 0 {
             let directory = path.display();
             tracing::warn!(
@@ -98,12 +102,17 @@ impl SocketOwner {
         if found.mode() & 0o011 != 0o010 || self.group == Some(found.gid()) {
             return Ok(());
         }
-        SocketOwner { user: None, ..self.clone() }.give(path)
+        SocketOwner {
+            user: None,
+            ..self.clone()
+        }
+        .give(path)
     }
 }
 
-/// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is an error. The socket gets
-/// the mode 0660, and a directory that is made for it 0750; one that is there gets the group alone.
+/// Opens the socket. A file that nobody listens on any more is replaced; one that somebody does is
+/// an error. The socket gets the mode 0660, and a directory that is made for it 0750; one that is
+/// there gets the group alone.
 ///
 /// # Errors
 /// Says what could not be done, and leaves nothing behind.
@@ -111,13 +120,26 @@ pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListe
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     // What is not a socket is never removed.
     if std::fs::symlink_metadata(path).is_ok_and(|m| !m.file_type().is_socket()) {
-        return Err(std::io::Error::other(format!("{} is not a socket; name another path", path.display())));
+        return Err(std::io::Error::other(format!(
+            "{} is not a socket; name another path",
+            path.display()
+        )));
     }
     match UnixStream::connect(path).await.map_err(|e| e.kind()) {
         Err(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {}
-        Ok(_) => return Err(std::io::Error::other(format!("{} is in use; is another orbsd running?", path.display()))),
+        Ok(_) => {
+            return Err(std::io::Error::other(format!(
+                "{} is in use; is another orbsd running?",
+                path.display()
+            )));
+        }
         // A full backlog or a file that is not ours to open: somebody may well be there.
-        Err(e) => return Err(std::io::Error::new(e, format!("{}: {e}; is another orbsd running?", path.display()))),
+        Err(e) => {
+            return Err(std::io::Error::new(
+                e,
+                format!("{}: {e}; is another orbsd running?", path.display()),
+            ));
+        }
     }
     let open = |path: &Path, mode: u32| {
         owner.give(path)?;
@@ -139,14 +161,23 @@ pub async fn bind(path: &Path, owner: &SocketOwner) -> std::io::Result<UnixListe
 
 /// Opens an address, inside of a runtime.
 pub fn bind_tcp(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)?.into_std()
 }
 
 /// Serves the socket until `stop` says true; requests that are under way are finished.
-pub async fn run_socket(listener: UnixListener, router: Router, limiter: ConnectionLimiter, mut stop: watch::Receiver<bool>) {
+pub async fn run_socket(
+    listener: UnixListener,
+    router: Router,
+    limiter: ConnectionLimiter,
+    mut stop: watch::Receiver<bool>,
+) {
     let tasks = TaskTracker::new();
     loop {
         limiter.settled().await;
@@ -159,11 +190,25 @@ pub async fn run_socket(listener: UnixListener, router: Router, limiter: Connect
             continue;
         };
         // All are on this machine: there is no address that they could be counted by.
-        let Some(permit) = limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), Client::Uncounted) else { continue };
+        let Some(permit) =
+            limiter.admit_as(std::net::Ipv4Addr::LOCALHOST.into(), Client::Uncounted)
+        else {
+            continue;
+        };
         let uid = stream.peer_cred().ok().map(|c| c.uid());
         let (router, stop) = (router.clone(), stop.clone());
         let stream = LingeringStream::new(stream);
-        tasks.spawn(async move { permit.run(connection(stream, Caller::Itself(Peer::Socket(uid)), router, stop, permit.clone())).await });
+        tasks.spawn(async move {
+            permit
+                .run(connection(
+                    stream,
+                    Caller::Itself(Peer::Socket(uid)),
+                    router,
+                    stop,
+                    permit.clone(),
+                ))
+                .await;
+        });
     }
     drop(listener);
     tasks.close();
@@ -171,7 +216,12 @@ pub async fn run_socket(listener: UnixListener, router: Router, limiter: Connect
 }
 
 /// Serves an address until `stop` says true.
-pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop: watch::Receiver<bool>) {
+pub async fn run_tcp(
+    listener: TcpListener,
+    router: Router,
+    door: Door,
+    mut stop: watch::Receiver<bool>,
+) {
     let tasks = TaskTracker::new();
     let warned: Arc<Mutex<Option<Instant>>> = Arc::default();
     loop {
@@ -186,12 +236,33 @@ pub async fn run_tcp(listener: TcpListener, router: Router, door: Door, mut stop
         };
         // A proxy brings the connections of many.
         let trusted = door.proxies.contain(addr.ip());
-        let client = if trusted { Client::Uncounted } else { Client::Ordinary };
-        let Some(permit) = door.limiter.admit_as(addr.ip(), client) else { continue };
+        let client = if trusted {
+            Client::Uncounted
+        } else {
+            Client::Ordinary
+        };
+        let Some(permit) = door.limiter.admit_as(addr.ip(), client) else {
+            continue;
+        };
         let _ = stream.set_nodelay(true);
-        let proxy = trusted.then(|| Proxy { forwarded: door.proxies.forwarded, warned: warned.clone() });
+        let proxy = trusted.then(|| Proxy {
+            forwarded: door.proxies.forwarded,
+            warned: warned.clone(),
+        });
         let (tls, router, stop) = (door.tls.clone(), router.clone(), stop.clone());
-        tasks.spawn(async move { permit.run(knock(stream, addr.ip(), proxy, tls, router, stop, permit.clone())).await });
+        tasks.spawn(async move {
+            permit
+                .run(knock(
+                    stream,
+                    addr.ip(),
+                    proxy,
+                    tls,
+                    router,
+                    stop,
+                    permit.clone(),
+                ))
+                .await;
+        });
     }
     drop(listener);
     tasks.close();
@@ -218,7 +289,9 @@ impl Proxy {
                     tracing::warn!(%proxy, %error, "connection of a trusted proxy closed: it does not start with a PROXY v2 header; \
                         let the proxy send one, or set `forwarded = true` beside `trust`");
                 }
-                HeaderError::Unsupported(why) => tracing::warn!(%proxy, "connection of a trusted proxy closed: {why}"),
+                HeaderError::Unsupported(why) => {
+                    tracing::warn!(%proxy, "connection of a trusted proxy closed: {why}");
+                }
             }
         }
     }
@@ -237,7 +310,8 @@ async fn knock(
     let caller = match proxy {
         None => Caller::Itself(Peer::Net(addr)),
         Some(proxy) if proxy.forwarded => Caller::Behind(addr),
-        // The header is not guessed (section 2 of its specification): a client that connects without one is not known.
+        // The header is not guessed (section 2 of its specification): a client that connects
+        // without one is not known.
         Some(proxy) => match tokio::time::timeout(HEAD, proxy::read_header(&mut stream)).await {
             Ok(Ok(None)) => Caller::Itself(Peer::Net(addr)),
             // From here on it counts as the client's connection.
@@ -251,7 +325,9 @@ async fn knock(
     match tls {
         None => connection(stream, caller, router, stop, permit).await,
         Some(tls) => {
-            if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, TlsAcceptor::from(tls()).accept(stream)).await {
+            if let Ok(Ok(stream)) =
+                tokio::time::timeout(HEAD, TlsAcceptor::from(tls()).accept(stream)).await
+            {
                 connection(stream, caller, router, stop, permit).await;
             }
         }
@@ -275,7 +351,12 @@ impl Caller {
             Caller::Behind(addr) => addr,
         };
         let client = proxy::forwarded(headers);
-        let client = client.map_err(|e| Problem::new("unreadable", format!("your proxy has to name you in `Forwarded`: {e}")))?;
+        let client = client.map_err(|e| {
+            Problem::new(
+                "unreadable",
+                format!("your proxy has to name you in `Forwarded`: {e}"),
+            )
+        })?;
         Ok(Peer::Net(client.unwrap_or(addr)))
     }
 }
@@ -305,10 +386,15 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD).half_close(true);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(MAX_HEAD)
+        .half_close(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STALL));
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
+    let mut connection =
+        std::pin::pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
     tokio::select! {
         _ = connection.as_mut() => return,
         () = super::stopped(&mut stop) => connection.as_mut().graceful_shutdown(),

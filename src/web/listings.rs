@@ -10,10 +10,16 @@ use super::{
     change::{Conditions, Ordered, change, done},
     error::Problem,
     input::{Params, json, limit},
-    shapes::{ExemptShape, HoldShape, Listing, Page, ReceiptShape, hex, hold, listing, listing_id, listing_of},
+    shapes::{
+        ExemptShape, HoldShape, Listing, Page, ReceiptShape, hex, hold, listing, listing_id,
+        listing_of,
+    },
 };
 use crate::{
-    model::{Domain, Entry, Event, Scope, SourceId, Subject, Time, Verdict, subject::HostBits, time::since},
+    model::{
+        Domain, Entry, Event, Scope, SourceId, Subject, Time, Verdict, subject::HostBits,
+        time::since,
+    },
     store::{StoreError, Vocabulary, schema::revision},
 };
 
@@ -37,7 +43,8 @@ pub(super) struct Search {
     author: Option<String>,
     /// Only where the text or the note has this in it.
     text: Option<String>,
-    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before now (7d).
+    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before
+    /// now (7d).
     from: Option<String>,
     /// Only what is listed since this time or earlier.
     to: Option<String>,
@@ -69,29 +76,44 @@ impl Wanted {
         (reason, source): (Option<&String>, Option<&String>),
         (from, to): (Option<&String>, Option<&String>),
     ) -> Result<Wanted, Problem> {
-        let time =
-            |field: &str, t: Option<&String>| t.map(|t| since(t, now).map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose();
+        let time = |field: &str, t: Option<&String>| {
+            t.map(|t| since(t, now).map_err(|e| Problem::invalid(format!("{field}: {e}"))))
+                .transpose()
+        };
         let within = match within {
             (Some(p), None) => {
-                let s = Subject::parse(p, HostBits::Refuse).map_err(|e| Problem::invalid(format!("prefix: {e}")))?;
+                let s = Subject::parse(p, HostBits::Refuse)
+                    .map_err(|e| Problem::invalid(format!("prefix: {e}")))?;
                 if !s.is_address() {
-                    return Err(Problem::invalid(format!("prefix: `{p}` is no address or prefix; say `domain` for a name")));
+                    return Err(Problem::invalid(format!(
+                        "prefix: `{p}` is no address or prefix; say `domain` for a name"
+                    )));
                 }
                 Some(s)
             }
             (None, Some(d)) => {
                 let d = Domain::parse(d.trim_start_matches("*.").trim_start_matches('.'))
                     .map_err(|e| Problem::invalid(format!("domain: {e}")))?;
-                Some(Subject::Domain(Domain::from_canonical(d.name(), Scope::Tree)))
+                Some(Subject::Domain(Domain::from_canonical(
+                    d.name(),
+                    Scope::Tree,
+                )))
             }
             (None, None) => None,
-            (Some(_), Some(_)) => return Err(Problem::invalid("domain: take either `prefix` or `domain`")),
+            (Some(_), Some(_)) => {
+                return Err(Problem::invalid("domain: take either `prefix` or `domain`"));
+            }
         };
-        let known = |field: &str, name: &String| Problem::invalid(format!("{field}: there is no `{name}`"));
+        let known =
+            |field: &str, name: &String| Problem::invalid(format!("{field}: there is no `{name}`"));
         Ok(Wanted {
             within,
-            reason: reason.map(|r| v.reasons.get(r).ok_or_else(|| known("reason", r))).transpose()?,
-            source: source.map(|s| v.sources.get(s).ok_or_else(|| known("source", s))).transpose()?,
+            reason: reason
+                .map(|r| v.reasons.get(r).ok_or_else(|| known("reason", r)))
+                .transpose()?,
+            source: source
+                .map(|s| v.sources.get(s).ok_or_else(|| known("source", s)))
+                .transpose()?,
             from: time("from", from)?,
             to: time("to", to)?,
             ..Wanted::default()
@@ -117,23 +139,41 @@ impl Wanted {
         use crate::model::history::What;
         let of = |w: &What| matches!(w, What::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
         let last = history.iter().rev().find(|h| of(&h.what));
-        let note = last.and_then(|h| h.evidence.as_ref()).map_or("", |n| &n.text);
-        self.author.as_ref().is_none_or(|a| last.is_some_and(|h| h.author == *a))
-            && self.text.as_ref().is_none_or(|t| note.contains(t.as_str()) || e.text.as_deref().unwrap_or("").contains(t.as_str()))
+        let note = last
+            .and_then(|h| h.evidence.as_ref())
+            .map_or("", |n| &n.text);
+        self.author
+            .as_ref()
+            .is_none_or(|a| last.is_some_and(|h| h.author == *a))
+            && self.text.as_ref().is_none_or(|t| {
+                note.contains(t.as_str()) || e.text.as_deref().unwrap_or("").contains(t.as_str())
+            })
     }
 
     /// Where such subjects lie among the keys: from, and up to but not with.
     pub(super) fn ranges(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let Some(within) = &self.within else { return vec![(vec![], vec![u8::MAX; 32])] };
+        let Some(within) = &self.within else {
+            return vec![(vec![], vec![u8::MAX; 32])];
+        };
         let behind = |mut key: Vec<u8>| {
             key.push(u8::MAX);
             key
         };
         match within {
             Subject::V4(p) => {
-                let nets = (within.key(), Subject::V4(crate::model::Prefix4::new(p.last(), 31)).key());
-                let hosts = (Subject::host4(p.first()).key(), behind(Subject::host4(p.last()).key()));
-                if p.is_host() { vec![hosts] } else { vec![(nets.0, behind(nets.1)), hosts] }
+                let nets = (
+                    within.key(),
+                    Subject::V4(crate::model::Prefix4::new(p.last(), 31)).key(),
+                );
+                let hosts = (
+                    Subject::host4(p.first()).key(),
+                    behind(Subject::host4(p.last()).key()),
+                );
+                if p.is_host() {
+                    vec![hosts]
+                } else {
+                    vec![(nets.0, behind(nets.1)), hosts]
+                }
             }
             Subject::V6(p) => {
                 let last = Subject::V6(crate::model::Prefix6::host(p.last())).key();
@@ -151,21 +191,39 @@ impl Wanted {
 
 /// Listings, in order of their subjects.
 #[utoipa::path(get, path = "/v1/listings", tag = "listings", params(Search), responses((status = 200, body = Page<Listing>), Problem))]
-pub(super) async fn search(State(app): State<App>, Params(s): Params<Search>) -> Result<Json<Page<Listing>>, Problem> {
+pub(super) async fn search(
+    State(app): State<App>,
+    Params(s): Params<Search>,
+) -> Result<Json<Page<Listing>>, Problem> {
     let v = app.ledger.store.vocabulary();
     let most = limit(s.limit)?;
-    let words = ((s.prefix.as_ref(), s.domain.as_ref()), (s.reason.as_ref(), s.source.as_ref()), (s.from.as_ref(), s.to.as_ref()));
-    let wanted = Wanted { author: s.author, text: s.text, ..Wanted::read(&v, app.ledger.now(), words.0, words.1, words.2)? };
+    let words = (
+        (s.prefix.as_ref(), s.domain.as_ref()),
+        (s.reason.as_ref(), s.source.as_ref()),
+        (s.from.as_ref(), s.to.as_ref()),
+    );
+    let wanted = Wanted {
+        author: s.author,
+        text: s.text,
+        ..Wanted::read(&v, app.ledger.now(), words.0, words.1, words.2)?
+    };
     let after = match &s.after {
         None => None,
-        Some(id) => Some(listing_of(id).ok_or_else(|| Problem::invalid("after: take the `next` of the page before"))?),
+        Some(id) => Some(
+            listing_of(id)
+                .ok_or_else(|| Problem::invalid("after: take the `next` of the page before"))?,
+        ),
     };
     let work = move || {
         let store = &app.ledger.store;
         let (mut items, mut next, mut looked) = (Vec::new(), None, 0);
         let mut see = |subject: Subject, verdict: Verdict| -> Result<bool, StoreError> {
             looked += 1;
-            let fits: Vec<&Entry> = verdict.entries.iter().filter(|e| wanted.fits(&subject, e)).collect();
+            let fits: Vec<&Entry> = verdict
+                .entries
+                .iter()
+                .filter(|e| wanted.fits(&subject, e))
+                .collect();
             let mut history = None;
             for e in fits {
                 let place = (subject.clone(), e.reason, e.source);
@@ -187,21 +245,33 @@ pub(super) async fn search(State(app): State<App>, Params(s): Params<Search>) ->
             }
             if looked >= LOOKED_AT {
                 // Go on behind this subject, whatever it had.
-                next = Some(listing_id(&subject, crate::model::ReasonId(u8::MAX), SourceId::ALL));
+                next = Some(listing_id(
+                    &subject,
+                    crate::model::ReasonId(u8::MAX),
+                    SourceId::ALL,
+                ));
                 return Ok(false);
             }
             Ok(true)
         };
         let mut whole = true;
         for (from, to) in wanted.ranges() {
-            let from = after.as_ref().map_or(from.clone(), |(s, ..)| s.key().max(from));
+            let from = after
+                .as_ref()
+                .map_or(from.clone(), |(s, ..)| s.key().max(from));
             if whole && from < to {
                 whole = store.scan_range(&v, &from, &to, &mut see)?;
             }
         }
-        Ok::<_, Problem>(Page { items, next: next.filter(|_| !whole) })
+        Ok::<_, Problem>(Page {
+            items,
+            next: next.filter(|_| !whole),
+        })
     };
-    tokio::task::spawn_blocking(work).await.map_err(Problem::failed)?.map(Json)
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Problem::failed)?
+        .map(Json)
 }
 
 /// Which page.
@@ -224,7 +294,10 @@ async fn decided<T: Send + 'static>(
 ) -> Result<Json<Page<T>>, Problem> {
     let most = limit(paging.limit)?;
     let bad = || Problem::invalid("after: take the `next` of the page before");
-    let after = paging.after.map(|a| a.parse::<Subject>().map_err(|_| bad())).transpose()?;
+    let after = paging
+        .after
+        .map(|a| a.parse::<Subject>().map_err(|_| bad()))
+        .transpose()?;
     let work = move || {
         let (store, v) = (&app.ledger.store, app.ledger.store.vocabulary());
         let (mut items, mut next) = (Vec::new(), None);
@@ -240,14 +313,24 @@ async fn decided<T: Send + 'static>(
                 items.extend(found);
                 Ok(true)
             })
-            .map(|whole| Page { items, next: next.filter(|_| !whole) })
+            .map(|whole| Page {
+                items,
+                next: next.filter(|_| !whole),
+            })
     };
-    Ok(Json(tokio::task::spawn_blocking(work).await.map_err(Problem::failed)??))
+    Ok(Json(
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(Problem::failed)??,
+    ))
 }
 
 /// Subjects that are never published.
 #[utoipa::path(get, path = "/v1/exemptions", tag = "exemptions", params(Paging), responses((status = 200, body = Page<ExemptShape>), Problem))]
-pub(super) async fn exemptions(State(app): State<App>, Params(paging): Params<Paging>) -> Result<Json<Page<ExemptShape>>, Problem> {
+pub(super) async fn exemptions(
+    State(app): State<App>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Page<ExemptShape>>, Problem> {
     let one = |_: &Vocabulary, s: &Subject, v: &Verdict| {
         let shape = v.exempt.as_ref().map(|e| ExemptShape {
             subject: s.to_string(),
@@ -262,8 +345,14 @@ pub(super) async fn exemptions(State(app): State<App>, Params(paging): Params<Pa
 
 /// Reasons that are held down, since a removal was granted.
 #[utoipa::path(get, path = "/v1/holds", tag = "holds", params(Paging), responses((status = 200, body = Page<HoldShape>), Problem))]
-pub(super) async fn holds(State(app): State<App>, Params(paging): Params<Paging>) -> Result<Json<Page<HoldShape>>, Problem> {
-    decided(app, paging, |v, s, verdict| verdict.holds.iter().map(|h| hold(v, s, h)).collect()).await
+pub(super) async fn holds(
+    State(app): State<App>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Page<HoldShape>>, Problem> {
+    decided(app, paging, |v, s, verdict| {
+        verdict.holds.iter().map(|h| hold(v, s, h)).collect()
+    })
+    .await
 }
 
 /// A subject that is to be exempt, or whose reason is to be held down.
@@ -283,10 +372,35 @@ pub struct Decided {
     allow_suffix: Vec<String>,
 }
 
-async fn decide(app: &App, caller: &Caller, headers: &HeaderMap, op: &str, body: &[u8]) -> Result<Json<ReceiptShape>, Problem> {
-    let Decided { subject, reason, until, note, allow_suffix } = json(body)?;
-    let ordered = Ordered { op: Some(op.into()), subject, reason, until, note, allow_suffix, ..Ordered::default() };
-    let change = change(app, &ordered, caller, Conditions::of(headers)?.terms(caller, op, body))?;
+async fn decide(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    op: &str,
+    body: &[u8],
+) -> Result<Json<ReceiptShape>, Problem> {
+    let Decided {
+        subject,
+        reason,
+        until,
+        note,
+        allow_suffix,
+    } = json(body)?;
+    let ordered = Ordered {
+        op: Some(op.into()),
+        subject,
+        reason,
+        until,
+        note,
+        allow_suffix,
+        ..Ordered::default()
+    };
+    let change = change(
+        app,
+        &ordered,
+        caller,
+        Conditions::of(headers)?.terms(caller, op, body),
+    )?;
     done(app, change).await.map(Json)
 }
 
@@ -303,10 +417,24 @@ pub(super) struct Ending {
     note: Option<String>,
 }
 
-async fn end(app: &App, caller: &Caller, headers: &HeaderMap, op: &str, e: Ending) -> Result<Json<ReceiptShape>, Problem> {
+async fn end(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    op: &str,
+    e: Ending,
+) -> Result<Json<ReceiptShape>, Problem> {
     let terms = Conditions::of(headers)?.terms(caller, op, format!("{e:?}").as_bytes());
-    let ordered = Ordered { op: Some(op.into()), subject: e.subject, reason: e.reason, note: e.note, ..Ordered::default() };
-    done(app, change(app, &ordered, caller, terms)?).await.map(Json)
+    let ordered = Ordered {
+        op: Some(op.into()),
+        subject: e.subject,
+        reason: e.reason,
+        note: e.note,
+        ..Ordered::default()
+    };
+    done(app, change(app, &ordered, caller, terms)?)
+        .await
+        .map(Json)
 }
 
 /// Never publishes a subject, whatever lists it.
@@ -317,7 +445,14 @@ pub(super) async fn exempt(
     headers: HeaderMap,
     request: axum::extract::Request,
 ) -> Result<Json<ReceiptShape>, Problem> {
-    decide(&app, &caller, &headers, "exempt", &super::input::bytes(request, &app).await?).await
+    decide(
+        &app,
+        &caller,
+        &headers,
+        "exempt",
+        &super::input::bytes(request, &app).await?,
+    )
+    .await
 }
 
 /// Publishes a subject again where it is listed.
@@ -339,7 +474,14 @@ pub(super) async fn hold_down(
     headers: HeaderMap,
     request: axum::extract::Request,
 ) -> Result<Json<ReceiptShape>, Problem> {
-    decide(&app, &caller, &headers, "hold", &super::input::bytes(request, &app).await?).await
+    decide(
+        &app,
+        &caller,
+        &headers,
+        "hold",
+        &super::input::bytes(request, &app).await?,
+    )
+    .await
 }
 
 /// Breaks holds: of a subject, or only for one reason.
@@ -359,7 +501,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// A subject lies in the ranges of everything that covers it, and a range has nothing of another kind.
+        /// A subject lies in the ranges of everything that covers it, and a range has nothing of
+        /// another kind.
         #[test]
         fn ranges_hold_all_that_is_covered(addr: u32, len in 8u8..=32, host: u32, other in 8u8..=32) {
             use crate::model::Prefix4;
@@ -377,11 +520,18 @@ mod tests {
     fn a_domains_range_has_what_is_below_it_and_no_neighbour() {
         let v = Vocabulary::default();
         let d = "spam.example".to_string();
-        let wanted = Wanted::read(&v, Time(0), (None, Some(&d)), (None, None), (None, None)).unwrap();
-        let [(from, to)] = &wanted.ranges()[..] else { panic!() };
-        for (s, is) in
-            [("spam.example", true), ("*.spam.example", true), ("x.spam.example", true), ("spam2.example", false), ("spa.example", false)]
-        {
+        let wanted =
+            Wanted::read(&v, Time(0), (None, Some(&d)), (None, None), (None, None)).unwrap();
+        let [(from, to)] = &wanted.ranges()[..] else {
+            panic!()
+        };
+        for (s, is) in [
+            ("spam.example", true),
+            ("*.spam.example", true),
+            ("x.spam.example", true),
+            ("spam2.example", false),
+            ("spa.example", false),
+        ] {
             let key = s.parse::<Subject>().unwrap().key();
             assert_eq!(*from <= key && key < *to, is, "{s}");
         }

@@ -1,4 +1,5 @@
-//! Look-up: where a subject stands and why; for operators with all its history, for everybody what is public.
+//! Look-up: where a subject stands and why; for operators with all its history, for everybody what
+//! is public.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -20,7 +21,9 @@ use super::{
 };
 use crate::{
     format::write::limits,
-    index::{Asked, Found, Snapshot, ZoneView, find, find::labels_in, records::txt_data, zones::rtype},
+    index::{
+        Asked, Found, Snapshot, ZoneView, find, find::labels_in, records::txt_data, zones::rtype,
+    },
     model::{Entry, Subject, Verdict, ZoneKind, subject::HostBits},
     store::{Store, StoreError, Vocabulary, schema::revision},
 };
@@ -76,16 +79,29 @@ pub struct SubjectShape {
     revision: String,
 }
 
-/// What lists a subject, itself or by something wider, and is not held down: by whom, and for which reason.
+/// What lists a subject, itself or by something wider, and is not held down: by whom, and for which
+/// reason.
 pub(super) fn listed_by(store: &Store, subject: &Subject) -> Result<Vec<String>, StoreError> {
     let v = store.vocabulary();
     let mut out = Vec::new();
     for s in std::iter::once(subject.clone()).chain(subject.wider()) {
         let verdict = store.verdict(&s)?;
-        for e in verdict.entries.iter().filter(|e| !e.hole && !verdict.held(e.reason, e.source)) {
+        for e in verdict
+            .entries
+            .iter()
+            .filter(|e| !e.hole && !verdict.held(e.reason, e.source))
+        {
             let kind = if e.source.is_feed() { "feed " } else { "" };
-            let place = if s == *subject { String::new() } else { format!(" as part of {s}") };
-            out.push(format!("{kind}{} for {}{place}", v.sources.name(e.source), v.reasons.name(e.reason)));
+            let place = if s == *subject {
+                String::new()
+            } else {
+                format!(" as part of {s}")
+            };
+            out.push(format!(
+                "{kind}{} for {}{place}",
+                v.sources.name(e.source),
+                v.reasons.name(e.reason)
+            ));
         }
     }
     Ok(out)
@@ -98,13 +114,28 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
     let subject = super::subject::stored(&app, &text, HostBits::Refuse)?;
     let (store, snapshot) = (app.ledger.store.clone(), app.ledger.published.snapshot());
     let found = tokio::task::spawn_blocking(move || -> Result<SubjectShape, Problem> {
-        let (verdict, history, v) = (store.verdict(&subject)?, store.history(&subject)?, store.vocabulary());
-        let zones: Vec<ZoneAnswer> = snapshot.zones.all().iter().filter_map(|z| answers(&snapshot, z, &subject)).collect();
-        let listings = |s: &Subject, verdict: &Verdict, history: &[crate::model::Event]| -> Result<Vec<Listing>, StoreError> {
+        let (verdict, history, v) = (
+            store.verdict(&subject)?,
+            store.history(&subject)?,
+            store.vocabulary(),
+        );
+        let zones: Vec<ZoneAnswer> = snapshot
+            .zones
+            .all()
+            .iter()
+            .filter_map(|z| answers(&snapshot, z, &subject))
+            .collect();
+        let listings = |s: &Subject,
+                        verdict: &Verdict,
+                        history: &[crate::model::Event]|
+         -> Result<Vec<Listing>, StoreError> {
             let each = verdict.entries.iter();
             each.map(|e| {
                 let listing = listing(&v, s, verdict, e, history);
-                Ok(Listing { note: list_note(&store, &v, s, e)?.or(listing.note), ..listing })
+                Ok(Listing {
+                    note: list_note(&store, &v, s, e)?.or(listing.note),
+                    ..listing
+                })
             })
             .collect()
         };
@@ -113,7 +144,11 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
             let found = store.verdict(&wider)?;
             if !found.is_empty() {
                 let entries = listings(&wider, &found, &store.history(&wider)?)?;
-                covered_by.push(Cover { subject: wider.to_string(), entries, exempt: found.exempt.is_some() });
+                covered_by.push(Cover {
+                    subject: wider.to_string(),
+                    entries,
+                    exempt: found.exempt.is_some(),
+                });
             }
         }
         let exempt = verdict.exempt.as_ref().map(|e| ExemptShape {
@@ -127,7 +162,11 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
             listed: zones.iter().any(|z| !z.a.is_empty()),
             entries: listings(&subject, &verdict, &history)?,
             exempt,
-            holds: verdict.holds.iter().map(|h| hold(&v, &subject, h)).collect(),
+            holds: verdict
+                .holds
+                .iter()
+                .map(|h| hold(&v, &subject, h))
+                .collect(),
             covered_by,
             zones,
             history: history.iter().map(|e| event(e, &v)).collect(),
@@ -135,17 +174,33 @@ pub(super) async fn subject(State(app): State<App>, Part(text): Part) -> Result<
         })
     });
     let found = found.await.map_err(Problem::failed)??;
-    Ok(([(header::ETAG, format!("\"{}\"", found.revision))], Json(found)).into_response())
+    Ok((
+        [(header::ETAG, format!("\"{}\"", found.revision))],
+        Json(found),
+    )
+        .into_response())
 }
 
 /// What a feed's list says about an entry, for operators.
-fn list_note(store: &Store, v: &Vocabulary, subject: &Subject, e: &Entry) -> Result<Option<String>, StoreError> {
-    let generation = v.records.get(usize::from(e.source.0)).map_or(0, |r| r.generation);
+fn list_note(
+    store: &Store,
+    v: &Vocabulary,
+    subject: &Subject,
+    e: &Entry,
+) -> Result<Option<String>, StoreError> {
+    let generation = v
+        .records
+        .get(usize::from(e.source.0))
+        .map_or(0, |r| r.generation);
     if !e.source.is_feed() || generation == 0 {
         return Ok(None);
     }
     let row = store.feed_row(e.source, generation, subject)?;
-    Ok(row.into_iter().find(|f| f.reason == e.reason).and_then(|f| f.note).map(String::from))
+    Ok(row
+        .into_iter()
+        .find(|f| f.reason == e.reason)
+        .and_then(|f| f.note)
+        .map(String::from))
 }
 
 /// Why a zone lists a subject, for everybody to read.
@@ -202,12 +257,23 @@ pub struct Public {
 fn asked(query: Option<&str>, peer: Option<Peer>) -> Result<Subject, Problem> {
     let query = query.unwrap_or_default();
     let decode = |t: &str| percent_decoded(&t.replace('+', " "));
-    let of = |name: &str| query.split('&').find_map(|p| p.split_once('=').filter(|(k, _)| *k == name).map(|(_, v)| decode(v)));
-    let text = of("subject").or_else(|| of("ip")).or_else(|| (!query.is_empty() && !query.contains(['=', '&'])).then(|| decode(query)));
+    let of = |name: &str| {
+        query.split('&').find_map(|p| {
+            p.split_once('=')
+                .filter(|(k, _)| *k == name)
+                .map(|(_, v)| decode(v))
+        })
+    };
+    let text = of("subject")
+        .or_else(|| of("ip"))
+        .or_else(|| (!query.is_empty() && !query.contains(['=', '&'])).then(|| decode(query)));
     match (text, peer) {
-        (Some(t), _) => Subject::parse(t.trim(), HostBits::Refuse).map_err(|e| Problem::invalid(format!("subject: {e}"))),
+        (Some(t), _) => Subject::parse(t.trim(), HostBits::Refuse)
+            .map_err(|e| Problem::invalid(format!("subject: {e}"))),
         (None, Some(Peer::Net(addr))) if query.is_empty() => Ok(Subject::host(addr.to_canonical())),
-        _ => Err(Problem::invalid("subject: say an address, a prefix or a domain")),
+        _ => Err(Problem::invalid(
+            "subject: say an address, a prefix or a domain",
+        )),
     }
 }
 
@@ -216,7 +282,10 @@ pub(super) fn percent_decoded(text: &str) -> String {
     let (mut out, mut bytes) = (Vec::new(), text.as_bytes().iter().copied());
     while let Some(b) = bytes.next() {
         let rest: Vec<u8> = bytes.clone().take(2).collect();
-        let hex = rest.get(..2).and_then(|h| std::str::from_utf8(h).ok()).filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
+        let hex = rest
+            .get(..2)
+            .and_then(|h| std::str::from_utf8(h).ok())
+            .filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
         match (b, hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
             (b'%', Some(d)) => {
                 out.push(d);
@@ -228,7 +297,8 @@ pub(super) fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The public answer: listed or not, where, why, since when, and what to do. `?subject=`, `?ip=`, or the bare address.
+/// The public answer: listed or not, where, why, since when, and what to do. `?subject=`, `?ip=`,
+/// or the bare address.
 #[utoipa::path(get, path = "/lookup", security(()), tag = "public", params(("subject" = Option<String>, Query, description = "An address, a prefix or a domain"), ("ip" = Option<String>, Query, description = "The same")),
     responses((status = 200, body = Public), Problem))]
 pub(super) async fn public(
@@ -241,26 +311,38 @@ pub(super) async fn public(
         Some(Extension(Peer::Net(addr))) => addr,
         _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
-    let done = tokio::task::spawn_blocking(move || find_public(&app, &subject, client)).await.map_err(Problem::failed)?;
+    let done = tokio::task::spawn_blocking(move || find_public(&app, &subject, client))
+        .await
+        .map_err(Problem::failed)?;
     Ok(Json(done?))
 }
 
 /// The same under its old name.
 #[utoipa::path(get, path = "/nph-lookup", security(()), tag = "public", params(("ip" = Option<String>, Query)), responses((status = 200, body = Public), Problem))]
-pub(super) async fn public_old(app: State<App>, peer: Option<Extension<Peer>>, query: RawQuery) -> Result<Json<Public>, Problem> {
+pub(super) async fn public_old(
+    app: State<App>,
+    peer: Option<Extension<Peer>>,
+    query: RawQuery,
+) -> Result<Json<Public>, Problem> {
     public(app, peer, query).await
 }
 
 fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, StoreError> {
     let (store, snapshot) = (&app.ledger.store, app.ledger.published.snapshot());
     let v = store.vocabulary();
-    // What is said of it and of all that covers it, read once for all zones, and only where some zone lists it.
+    // What is said of it and of all that covers it, read once for all zones, and only where some
+    // zone lists it.
     let mut said: Option<Vec<(Subject, Verdict)>> = None;
     let (mut zones, mut never_asked) = (Vec::new(), Vec::new());
     for z in snapshot.zones.all().iter().filter(|z| z.allows(client)) {
-        let Some(answer) = answers(&snapshot, z, subject) else { continue };
+        let Some(answer) = answers(&snapshot, z, subject) else {
+            continue;
+        };
         if let Some(why) = answer.never_asked {
-            never_asked.push(NeverAsked { zone: answer.zone, why });
+            never_asked.push(NeverAsked {
+                zone: answer.zone,
+                why,
+            });
             continue;
         }
         if answer.a.is_empty() {
@@ -287,7 +369,9 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, S
             contact: z.spec.contact.clone(),
         });
     }
-    let tested = single(subject).filter(|_| !zones.is_empty()).and_then(|a| super::claims::tested(&app.desk, a, client));
+    let tested = single(subject)
+        .filter(|_| !zones.is_empty())
+        .and_then(|a| super::claims::tested(&app.desk, a, client));
     let what_to_do = match zones.is_empty() {
         true => "Nothing: it is not listed here.".to_string(),
         false if tested.as_ref().is_some_and(|t| t.inputs.is_empty()) => {
@@ -295,7 +379,14 @@ fn find_public(app: &App, subject: &Subject, client: IpAddr) -> Result<Public, S
         }
         false => "Read the text of each zone and mend what it names. Then write to the contact of the zone and ask for its removal.".into(),
     };
-    Ok(Public { subject: subject.to_string(), listed: !zones.is_empty(), zones, never_asked, tested, what_to_do })
+    Ok(Public {
+        subject: subject.to_string(),
+        listed: !zones.is_empty(),
+        zones,
+        never_asked,
+        tested,
+        what_to_do,
+    })
 }
 
 /// The host that a subject is.
@@ -307,7 +398,8 @@ fn single(subject: &Subject) -> Option<IpAddr> {
     }
 }
 
-/// The reasons of a zone that are in force, each once: the nearest word, the longest standing of several sources.
+/// The reasons of a zone that are in force, each once: the nearest word, the longest standing of
+/// several sources.
 fn why(v: &Vocabulary, z: &ZoneView, said: &[(Subject, Verdict)]) -> Vec<PublicReason> {
     let mut out = Vec::new();
     for p in &z.publish {
@@ -333,37 +425,71 @@ fn public_reason(v: &Vocabulary, subject: &Subject, e: &Entry) -> PublicReason {
 
 /// The zones that list a subject, each with its codes, such as `relays.orbs.example 127.0.0.2`.
 pub(super) fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<String> {
-    let answers = snapshot.zones.all().iter().filter_map(|z| answers(snapshot, z, subject));
-    answers.filter(|a| !a.a.is_empty()).map(|a| format!("{} {}", a.zone, a.a.join(" "))).collect()
+    let answers = snapshot
+        .zones
+        .all()
+        .iter()
+        .filter_map(|z| answers(snapshot, z, subject));
+    answers
+        .filter(|a| !a.a.is_empty())
+        .map(|a| format!("{} {}", a.zone, a.a.join(" ")))
+        .collect()
 }
 
-/// What a zone says to whoever may ask it, of the subject itself (a prefix: its first address; `*.a.b`: a name below).
+/// What a zone says to whoever may ask it, of the subject itself (a prefix: its first address;
+/// `*.a.b`: a name below).
 fn answers(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<ZoneAnswer> {
     let (never_asked, not_exported) = match subject {
         Subject::Domain(d) => (limits::never_asked(zone, d), limits::left_out(zone, d)),
         _ => (None, Vec::new()),
     };
-    let not_exported = not_exported.into_iter().map(|l| NotExported { format: l.format.into(), why: l.why }).collect();
-    let (a, txt) = if never_asked.is_some() { Default::default() } else { records(snapshot, zone, subject)? };
-    Some(ZoneAnswer { zone: zone.name.to_string(), a, txt, never_asked, not_exported })
+    let not_exported = not_exported
+        .into_iter()
+        .map(|l| NotExported {
+            format: l.format.into(),
+            why: l.why,
+        })
+        .collect();
+    let (a, txt) = if never_asked.is_some() {
+        Default::default()
+    } else {
+        records(snapshot, zone, subject)?
+    };
+    Some(ZoneAnswer {
+        zone: zone.name.to_string(),
+        a,
+        txt,
+        never_asked,
+        not_exported,
+    })
 }
 
 /// The A and TXT records of a subject in a zone; `None` where the zone is not about such subjects.
-fn records(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<(Vec<String>, Vec<String>)> {
+fn records(
+    snapshot: &Snapshot,
+    zone: &ZoneView,
+    subject: &Subject,
+) -> Option<(Vec<String>, Vec<String>)> {
     let name = match (zone.spec.kind, subject) {
         (ZoneKind::Address, Subject::V4(p)) => {
             let [a, b, c, d] = p.first().to_be_bytes();
             format!("{d}.{c}.{b}.{a}.{}", zone.name)
         }
         (ZoneKind::Address, Subject::V6(p)) => {
-            let n: Vec<String> = crate::index::trie::nibbles(p.first()).iter().rev().map(|n| format!("{n:x}")).collect();
+            let n: Vec<String> = crate::index::trie::nibbles(p.first())
+                .iter()
+                .rev()
+                .map(|n| format!("{n:x}"))
+                .collect();
             format!("{}.{}", n.join("."), zone.name)
         }
         (ZoneKind::Domain, Subject::Domain(d)) => {
             let below = if d.scope().name() { "" } else { "any." };
             format!("{below}{}.{}", d.name(), zone.name)
         }
-        (ZoneKind::Hash, Subject::Domain(d)) if zone.spec.digest.is_some_and(|digest| digest.publishes(d)) => {
+        (ZoneKind::Hash, Subject::Domain(d))
+            if zone.spec.digest.is_some_and(|digest| digest.publishes(d)) =>
+        {
             format!("{}.{}", d.name(), zone.name)
         }
         _ => return None,
@@ -385,7 +511,8 @@ fn records(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<(V
                     a.push(code);
                 }
             }
-            for (template, item) in crate::index::render::texts(&snapshot.tables.interned, zone, &l) {
+            for (template, item) in crate::index::render::texts(&snapshot.tables.interned, zone, &l)
+            {
                 let mut subject = String::new();
                 let _ = l.write_subject(item, &mut subject);
                 txt.push(string(&txt_data(template, &subject)));
@@ -393,7 +520,10 @@ fn records(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<(V
         }
         Found::Fixed(f) => {
             let of = |rtype: u16| f.rrs.iter().filter(move |r| r.rtype == rtype);
-            a.extend(of(rtype::A).filter_map(|r| Some(Ipv4Addr::from(*r.data.first_chunk::<4>()?).to_string())));
+            a.extend(
+                of(rtype::A)
+                    .filter_map(|r| Some(Ipv4Addr::from(*r.data.first_chunk::<4>()?).to_string())),
+            );
             txt.extend(of(rtype::TXT).map(|r| string(&r.data)));
         }
         _ => {}
@@ -403,6 +533,8 @@ fn records(snapshot: &Snapshot, zone: &ZoneView, subject: &Subject) -> Option<(V
 
 /// The first string of TXT data.
 fn string(data: &[u8]) -> String {
-    let text = data.split_first().map_or(&[][..], |(len, rest)| &rest[..usize::from(*len).min(rest.len())]);
+    let text = data.split_first().map_or(&[][..], |(len, rest)| {
+        &rest[..usize::from(*len).min(rest.len())]
+    });
     String::from_utf8_lossy(text).into_owned()
 }

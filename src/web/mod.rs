@@ -1,6 +1,6 @@
-//! The HTTP API: what an operator and his programs do to a list. One router for the socket, which is the command line's
-//! door (also when no daemon runs), and for `[admin] listen`; a small one for `[web] listen`, where only the public answer
-//! is served.
+//! The HTTP API: what an operator and his programs do to a list. One router for the socket, which
+//! is the command line's door (also when no daemon runs), and for `[admin] listen`; a small one for
+//! `[web] listen`, where only the public answer is served.
 
 pub mod access;
 mod backup;

@@ -28,7 +28,8 @@ pub struct NameClass {
     first: Vec<String>,
 }
 
-/// Names in the store that would not be accepted today. They are published, found and removed like all others.
+/// Names in the store that would not be accepted today. They are published, found and removed like
+/// all others.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectedNames {
     /// How many names were looked at.
@@ -50,12 +51,25 @@ pub(super) struct NamesQuery {
 
 /// Names that are listed or exempt and that the intake rule would not accept today.
 #[utoipa::path(get, path = "/v1/names/rejected", tag = "state", params(NamesQuery), responses((status = 200, body = RejectedNames), Problem))]
-pub(super) async fn rejected(State(app): State<App>, Params(query): Params<NamesQuery>) -> Result<Json<RejectedNames>, Problem> {
+pub(super) async fn rejected(
+    State(app): State<App>,
+    Params(query): Params<NamesQuery>,
+) -> Result<Json<RejectedNames>, Problem> {
     let snapshot = app.ledger.published.snapshot();
-    let feeds: Vec<String> = query.feeds.split(',').filter(|f| !f.is_empty()).map(String::from).collect();
+    let feeds: Vec<String> = query
+        .feeds
+        .split(',')
+        .filter(|f| !f.is_empty())
+        .map(String::from)
+        .collect();
     let collisions = collisions(&app.ledger.book(), &app.ledger.store.vocabulary(), &feeds);
-    let found = tokio::task::spawn_blocking(move || find(&snapshot)).await.map_err(Problem::failed)?;
-    Ok(Json(RejectedNames { collisions, ..found }))
+    let found = tokio::task::spawn_blocking(move || find(&snapshot))
+        .await
+        .map_err(Problem::failed)?;
+    Ok(Json(RejectedNames {
+        collisions,
+        ..found
+    }))
 }
 
 fn find(snapshot: &Snapshot) -> RejectedNames {
@@ -74,7 +88,11 @@ fn find(snapshot: &Snapshot) -> RejectedNames {
             found.first.push(domain.to_string());
         }
     });
-    RejectedNames { checked, classes: classes.into_values().collect(), collisions: Vec::new() }
+    RejectedNames {
+        checked,
+        classes: classes.into_values().collect(),
+        collisions: Vec::new(),
+    }
 }
 
 /// Why the intake rule does not accept a name; `None` where it does.
@@ -82,7 +100,8 @@ fn class(domain: &Domain) -> Option<&'static str> {
     match word::parse(&domain.to_string(), &Rules::default()) {
         Err(e) => Some(e.class),
         Ok(subjects) => match &subjects[..] {
-            [s @ Subject::Domain(_)] => (word::public_suffix(s, &[]) == Some(PublicSuffix::Icann)).then_some("a public suffix"),
+            [s @ Subject::Domain(_)] => (word::public_suffix(s, &[]) == Some(PublicSuffix::Icann))
+                .then_some("a public suffix"),
             _ => Some("an address or a range"),
         },
     }
@@ -101,20 +120,61 @@ mod tests {
     #[test]
     fn names_that_the_intake_rule_refuses_are_counted_by_class() {
         let digest = "d41d8cd98f00b204e9800998ecf8427e";
-        let names = ["too", "forbidden", "bad.example", "7.100.51.45.in-addr.arpa", "arpa", "45.51.100.x", "co.uk", "45.51.100.7", digest];
+        let names = [
+            "too",
+            "forbidden",
+            "bad.example",
+            "7.100.51.45.in-addr.arpa",
+            "arpa",
+            "45.51.100.x",
+            "co.uk",
+            "45.51.100.7",
+            digest,
+        ];
         let listed = RawFacts {
             exempt: false,
-            facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }],
+            facts: vec![RawFact {
+                reason: ReasonId(0),
+                source: SourceId(0),
+                hole: false,
+                text: Default::default(),
+            }],
         };
         let mut builder = Builder::default();
-        apply(&mut builder, &names.map(|n| (Subject::Domain(Domain::parse_any(n).unwrap()), listed.clone())));
+        apply(
+            &mut builder,
+            &names.map(|n| {
+                (
+                    Subject::Domain(Domain::parse_any(n).unwrap()),
+                    listed.clone(),
+                )
+            }),
+        );
         let zones = Arc::new(ZoneSet::new(vec![test_zone("hash", &[0], HASH)]).unwrap());
-        let found = find(&Snapshot { tables: builder.tables().clone(), zones, ..Snapshot::default() });
+        let found = find(&Snapshot {
+            tables: builder.tables().clone(),
+            zones,
+            ..Snapshot::default()
+        });
         assert_eq!(found.checked, 9);
-        let count = |class: &str| found.classes.iter().find(|c| c.class == class).map_or((0, vec![]), |c| (c.count, c.first.clone()));
-        assert_eq!(count("a single label"), (2, vec!["forbidden".into(), "too".into()]));
+        let count = |class: &str| {
+            found
+                .classes
+                .iter()
+                .find(|c| c.class == class)
+                .map_or((0, vec![]), |c| (c.count, c.first.clone()))
+        };
+        assert_eq!(
+            count("a single label"),
+            (2, vec!["forbidden".into(), "too".into()])
+        );
         assert_eq!(count("a reverse name").0, 2);
         assert_eq!(count("a public suffix"), (1, vec!["co.uk".into()]));
-        assert_eq!(found.classes.iter().map(|c| c.count).sum::<u64>(), 7, "{:?}", found.classes);
+        assert_eq!(
+            found.classes.iter().map(|c| c.count).sum::<u64>(),
+            7,
+            "{:?}",
+            found.classes
+        );
     }
 }

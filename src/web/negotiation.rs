@@ -2,7 +2,8 @@
 
 use axum::http::{HeaderMap, header};
 
-/// Whether the client takes gzip: it names it, or everything, with a weight above zero (RFC 9110 section 12.5.3).
+/// Whether the client takes gzip: it names it, or everything, with a weight above zero (RFC 9110
+/// section 12.5.3).
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = None;
     for value in headers.get_all(header::ACCEPT_ENCODING) {
@@ -21,10 +22,20 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     any.unwrap_or(false)
 }
 
-/// Whether the client has what this entity tag stands for (RFC 9110 section 13.1.2: a weak comparison).
+/// Whether the client has what this entity tag stands for (RFC 9110 section 13.1.2: a weak
+/// comparison).
 pub(super) fn has_current(headers: &HeaderMap, tag: &str) -> bool {
-    let has = |value: &str| value.trim() == "*" || value.split(',').any(|t| t.trim().trim_start_matches("W/") == tag);
-    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok()).any(has)
+    let has = |value: &str| {
+        value.trim() == "*"
+            || value
+                .split(',')
+                .any(|t| t.trim().trim_start_matches("W/") == tag)
+    };
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .any(has)
 }
 
 #[cfg(test)]
@@ -35,13 +46,31 @@ mod tests {
     fn gzip_is_sent_only_to_clients_that_accept_it() {
         let accepts = |values: &[&'static str]| {
             let mut headers = HeaderMap::new();
-            values.iter().for_each(|v| _ = headers.append(header::ACCEPT_ENCODING, v.parse().unwrap()));
+            values
+                .iter()
+                .for_each(|v| _ = headers.append(header::ACCEPT_ENCODING, v.parse().unwrap()));
             accepts_gzip(&headers)
         };
-        for yes in [&["gzip"][..], &["br, GZIP;q=0.5"], &["*"], &["identity;q=0, *;q=0.1"], &["br", "gzip"], &["gzip ; q=1"]] {
+        for yes in [
+            &["gzip"][..],
+            &["br, GZIP;q=0.5"],
+            &["*"],
+            &["identity;q=0, *;q=0.1"],
+            &["br", "gzip"],
+            &["gzip ; q=1"],
+        ] {
             assert!(accepts(yes), "{yes:?}");
         }
-        for no in [&[][..], &[""], &["identity"], &["gzip;q=0"], &["gzip; q=0.000, *"], &["*;q=0"], &["gzip;q=x"], &["notgzip"]] {
+        for no in [
+            &[][..],
+            &[""],
+            &["identity"],
+            &["gzip;q=0"],
+            &["gzip; q=0.000, *"],
+            &["*;q=0"],
+            &["gzip;q=x"],
+            &["notgzip"],
+        ] {
             assert!(!accepts(no), "{no:?}");
         }
     }

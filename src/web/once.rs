@@ -1,5 +1,6 @@
-//! Requests that are not done twice (`Idempotency-Key`), where the whole request is one: what it does says so in its own
-//! batch, and its answer is kept to be told again. Changes of subjects are told apart one by one (see [`super::change`]).
+//! Requests that are not done twice (`Idempotency-Key`), where the whole request is one: what it
+//! does says so in its own batch, and its answer is kept to be told again. Changes of subjects are
+//! told apart one by one (see [`super::change`]).
 
 use axum::{
     body::{Body, Bytes},
@@ -24,7 +25,8 @@ pub(super) enum Kept {
     Answer,
     /// Only that it was done: its answer shows a secret, and is shown once.
     Secret,
-    /// Its answer; its body is a file, and is told apart by the file's hash, which the answer names.
+    /// Its answer; its body is a file, and is told apart by the file's hash, which the answer
+    /// names.
     File,
 }
 use Kept::{Answer, File, Secret};
@@ -64,7 +66,10 @@ const MAX_ANSWER: usize = 1 << 20;
 
 /// What is kept of a route's requests; `None` where it takes no key, or one for each change.
 pub(super) fn kept(method: &str, path: &str) -> Option<Kept> {
-    KEYED.iter().find(|(m, p, _)| *m == method && *p == path).map(|k| k.2)
+    KEYED
+        .iter()
+        .find(|(m, p, _)| *m == method && *p == path)
+        .map(|k| k.2)
 }
 
 /// Lets a request through, once: what came before with its key is told again.
@@ -88,10 +93,19 @@ pub(super) async fn run<F: Future<Output = Result<Response, Problem>>>(
         }
         Answer | Secret => {
             let (parts, body) = request.into_parts();
-            let body = tokio::time::timeout(PATIENCE, super::input::bytes(Request::new(body), &())).await;
-            let body = body.map_err(|_| Problem::new("too-slow", "the body did not come in time"))??;
-            caller.once = conditions.terms(&caller, path, &[what.as_bytes(), b"\n", &body].concat()).once;
-            if let Some(before) = caller.once.map(|once| before(app, once)).transpose()?.flatten() {
+            let body =
+                tokio::time::timeout(PATIENCE, super::input::bytes(Request::new(body), &())).await;
+            let body =
+                body.map_err(|_| Problem::new("too-slow", "the body did not come in time"))??;
+            caller.once = conditions
+                .terms(&caller, path, &[what.as_bytes(), b"\n", &body].concat())
+                .once;
+            if let Some(before) = caller
+                .once
+                .map(|once| before(app, once))
+                .transpose()?
+                .flatten()
+            {
                 return Ok(before);
             }
             Request::from_parts(parts, Body::from(body))
@@ -100,7 +114,9 @@ pub(super) async fn run<F: Future<Output = Result<Response, Problem>>>(
     let once = caller.once;
     let response = next(with(request, caller)).await?;
     match (once, kept) {
-        (Some(once), Answer | File) if response.status().is_success() => keep(app, once, response).await,
+        (Some(once), Answer | File) if response.status().is_success() => {
+            keep(app, once, response).await
+        }
         _ => Ok(response),
     }
 }
@@ -110,22 +126,40 @@ fn with(mut request: Request, caller: Caller) -> Request {
     request
 }
 
-/// What a request under the same key was told before; a problem where it was another one, or the answer is not kept.
+/// What a request under the same key was told before; a problem where it was another one, or the
+/// answer is not kept.
 pub(super) fn before(app: &App, once: Once) -> Result<Option<Response>, Problem> {
     let made = app.ledger.store.made(app.ledger.now(), &once.key)?;
     let answer = app.ledger.store.answer(app.ledger.now(), &once.key)?;
-    let asked = answer.as_ref().map(|a| a.0).or(made.as_ref().map(|m| m.body));
+    let asked = answer
+        .as_ref()
+        .map(|a| a.0)
+        .or(made.as_ref().map(|m| m.body));
     if asked.is_some_and(|body| body != once.body) {
-        return Err(Problem::new("other-body", "another request came with the same Idempotency-Key before; take a new key"));
+        return Err(Problem::new(
+            "other-body",
+            "another request came with the same Idempotency-Key before; take a new key",
+        ));
     }
     match (answer, made) {
         (Some((_, status, body)), _) => {
             let status = StatusCode::from_u16(status).unwrap_or_default();
-            Ok(Some((status, [(header::CONTENT_TYPE, "application/json")], body).into_response()))
+            Ok(Some(
+                (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            ))
         }
         (None, Some(made)) => {
-            let commit = if made.commit > 0 { format!(", as commit {}", made.commit) } else { String::new() };
-            Err(Problem::new("done-before", format!("this was done before under its Idempotency-Key{commit}; its answer is not kept")))
+            let commit = if made.commit > 0 {
+                format!(", as commit {}", made.commit)
+            } else {
+                String::new()
+            };
+            Err(Problem::new(
+                "done-before",
+                format!(
+                    "this was done before under its Idempotency-Key{commit}; its answer is not kept"
+                ),
+            ))
         }
         (None, None) => Ok(None),
     }
@@ -138,7 +172,13 @@ async fn keep(app: &App, once: Once, response: Response) -> Result<Response, Pro
     if let Ok(text) = std::str::from_utf8(&body)
         && text.len() <= MAX_ANSWER
     {
-        let kept = app.ledger.keep(Keep::Answer(once, parts.status.as_u16(), text.to_string()), None).await;
+        let kept = app
+            .ledger
+            .keep(
+                Keep::Answer(once, parts.status.as_u16(), text.to_string()),
+                None,
+            )
+            .await;
         if let Err(e) = kept {
             tracing::warn!(error = ?e, "the answer to a request with an Idempotency-Key could not be kept");
         }
@@ -153,7 +193,9 @@ pub(super) fn describe(api: &mut utoipa::openapi::OpenApi) {
         schema::{ObjectBuilder, SchemaType, Type},
     };
     for (method, path, kept) in KEYED {
-        let Some(item) = api.paths.paths.get_mut(path) else { continue };
+        let Some(item) = api.paths.paths.get_mut(path) else {
+            continue;
+        };
         let operation = match method {
             "POST" => &mut item.post,
             "PATCH" => &mut item.patch,
@@ -161,9 +203,13 @@ pub(super) fn describe(api: &mut utoipa::openapi::OpenApi) {
         };
         let said = match kept {
             Answer | File => "Makes a repeated request one: it is told what it was told before",
-            Secret => "Makes a repeated request one: its answer is shown once, and the repetition gets a problem",
+            Secret => {
+                "Makes a repeated request one: its answer is shown once, and the repetition gets a problem"
+            }
         };
-        let schema = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).build();
+        let schema = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .build();
         let parameter = ParameterBuilder::new()
             .name("Idempotency-Key")
             .parameter_in(ParameterIn::Header)

@@ -1,7 +1,9 @@
-//! The files of an import as they come in: one body, or several parts of `multipart/form-data` within limits.
+//! The files of an import as they come in: one body, or several parts of `multipart/form-data`
+//! within limits.
 //!
-//! The parser of multipart bodies keeps a part's header until its end has come, searches it anew for each block, and takes
-//! blocks until its stream has none. So the stream hands it one small block at a time, and fails where a header is too long.
+//! The parser of multipart bodies keeps a part's header until its end has come, searches it anew
+//! for each block, and takes blocks until its stream has none. So the stream hands it one small
+//! block at a time, and fails where a header is too long.
 
 use std::{
     io::{self, Read},
@@ -33,7 +35,8 @@ const WAITING: usize = 16;
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest header of a part, in bytes.
 const MAX_PART_HEADER_BYTES: usize = 16 * 1024;
-/// The longest block that the parser is given at a time, in bytes: it may add its second block to a first one.
+/// The longest block that the parser is given at a time, in bytes: it may add its second block to a
+/// first one.
 const MAX_BLOCK_BYTES: usize = 16 * 1024;
 /// The most files of one import.
 const MAX_FILES: usize = 100;
@@ -59,21 +62,39 @@ type Sender = mpsc::Sender<io::Result<Piece>>;
 /// Returns a problem where the body is said to be multipart and has no boundary.
 pub(super) async fn receive(request: Request, name: String) -> Result<Pieces, Problem> {
     let (tx, rx) = mpsc::channel(WAITING);
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|k| k.to_str().ok()).unwrap_or("");
+    let kind = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|k| k.to_str().ok())
+        .unwrap_or("");
     if kind.starts_with("multipart/form-data") {
         let pending = Arc::new(AtomicUsize::new(0));
         let (parts, body) = request.into_parts();
-        let blocks = Blocks { body: body.into_data_stream(), rest: Bytes::new(), yielded: false, pending: pending.clone() };
+        let blocks = Blocks {
+            body: body.into_data_stream(),
+            rest: Bytes::new(),
+            yielded: false,
+            pending: pending.clone(),
+        };
         let request = Request::from_parts(parts, Body::from_stream(blocks));
-        let parts = Multipart::from_request(request, &()).await.map_err(|e| Problem::invalid(e.to_string()))?;
+        let parts = Multipart::from_request(request, &())
+            .await
+            .map_err(|e| Problem::invalid(e.to_string()))?;
         tokio::spawn(send_parts(parts, pending, tx));
     } else {
         tokio::spawn(send_body(request.into_body(), name, tx));
     }
-    Ok(Pieces { rx, piece: Bytes::new(), state: Place::Between, read: digest::Context::new(&digest::SHA256), broken: None })
+    Ok(Pieces {
+        rx,
+        piece: Bytes::new(),
+        state: Place::Between,
+        read: digest::Context::new(&digest::SHA256),
+        broken: None,
+    })
 }
 
-/// A body in small blocks, each followed by a pause, so that the parser takes no second one before it has used the first.
+/// A body in small blocks, each followed by a pause, so that the parser takes no second one before
+/// it has used the first.
 struct Blocks {
     body: BodyDataStream,
     rest: Bytes,
@@ -85,7 +106,10 @@ struct Blocks {
 impl Stream for Blocks {
     type Item = io::Result<Bytes>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Bytes>>> {
         if std::mem::take(&mut self.yielded) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -101,7 +125,9 @@ impl Stream for Blocks {
         let n = self.rest.len().min(MAX_BLOCK_BYTES);
         let block = self.rest.split_to(n);
         if self.pending.fetch_add(n, Relaxed) + n > MAX_PART_HEADER_BYTES + 2 * MAX_BLOCK_BYTES {
-            return Poll::Ready(Some(Err(too_long(&format!("the header of a part is longer than {MAX_PART_HEADER_BYTES} bytes")))));
+            return Poll::Ready(Some(Err(too_long(&format!(
+                "the header of a part is longer than {MAX_PART_HEADER_BYTES} bytes"
+            )))));
         }
         self.yielded = true;
         Poll::Ready(Some(Ok(block)))
@@ -109,18 +135,29 @@ impl Stream for Blocks {
 }
 
 fn too_long(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("multipart body: {what}; send fewer or shorter parts"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("multipart body: {what}; send fewer or shorter parts"),
+    )
 }
 
 /// Waits for a sender, but not for ever: its source is busy meanwhile.
-async fn in_time<T, E: Into<axum::BoxError>>(next: impl Future<Output = Result<T, E>>) -> io::Result<T> {
+async fn in_time<T, E: Into<axum::BoxError>>(
+    next: impl Future<Output = Result<T, E>>,
+) -> io::Result<T> {
     match tokio::time::timeout(READ_TIMEOUT, next).await {
         Ok(Ok(t)) => Ok(t),
         Ok(Err(e)) => {
             let e: axum::BoxError = e.into();
             Err(io::Error::new(kind(&*e), innermost(&*e)))
         }
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("the sender has sent nothing for {} s", READ_TIMEOUT.as_secs()))),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!(
+                "the sender has sent nothing for {} s",
+                READ_TIMEOUT.as_secs()
+            ),
+        )),
     }
 }
 
@@ -161,7 +198,11 @@ fn file_name(encoded: &str) -> String {
 
 /// Says of an error which file of the body it follows, or that it is in the first one.
 fn after_file(files: usize, e: &io::Error) -> io::Error {
-    let place = if files == 0 { "in the header of the first file".to_string() } else { format!("after file {files}") };
+    let place = if files == 0 {
+        "in the header of the first file".to_string()
+    } else {
+        format!("after file {files}")
+    };
     io::Error::new(e.kind(), format!("{place}: {e}"))
 }
 
@@ -169,7 +210,10 @@ async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender)
     let result: io::Result<()> = async {
         let gone = || io::Error::other("the import has ended");
         let mut files = 0;
-        while let Some(mut part) = in_time(parts.next_field()).await.map_err(|e| after_file(files, &e))? {
+        while let Some(mut part) = in_time(parts.next_field())
+            .await
+            .map_err(|e| after_file(files, &e))?
+        {
             pending.store(0, Relaxed);
             files += 1;
             if files > MAX_FILES {
@@ -177,9 +221,13 @@ async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender)
             }
             let name = part.file_name().unwrap_or("-").to_string();
             if name.len() > MAX_NAME_BYTES {
-                return Err(too_long(&format!("the name of a file is longer than {MAX_NAME_BYTES} bytes")));
+                return Err(too_long(&format!(
+                    "the name of a file is longer than {MAX_NAME_BYTES} bytes"
+                )));
             }
-            tx.send(Ok(Piece::File(file_name(&name)))).await.map_err(|_| gone())?;
+            tx.send(Ok(Piece::File(file_name(&name))))
+                .await
+                .map_err(|_| gone())?;
             while let Some(data) = in_time(part.chunk()).await? {
                 pending.store(0, Relaxed);
                 tx.send(Ok(Piece::Data(data))).await.map_err(|_| gone())?;
@@ -233,7 +281,13 @@ impl intake::Files for Pieces {
 impl Pieces {
     /// The SHA-256 of the files as far as they were read, in hex.
     pub fn sum(&self) -> String {
-        self.read.clone().finish().as_ref().iter().map(|b| format!("{b:02x}")).collect()
+        self.read
+            .clone()
+            .finish()
+            .as_ref()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect()
     }
 
     /// Reads what is left and throws it away; the sum of it all.
@@ -252,7 +306,12 @@ impl Pieces {
     /// Takes the next piece.
     fn advance(&mut self) -> io::Result<()> {
         let received = self.rx.blocking_recv();
-        let piece = received.unwrap_or_else(|| Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the sender went away")));
+        let piece = received.unwrap_or_else(|| {
+            Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the sender went away",
+            ))
+        });
         match piece {
             Ok(Piece::File(name)) => self.state = Place::At(name),
             Ok(Piece::Data(data)) => {

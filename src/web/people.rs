@@ -90,31 +90,50 @@ fn shape(p: &Person) -> PersonShape {
 }
 
 fn role(text: &str) -> Result<Role, Problem> {
-    text.parse().map_err(|e| Problem::invalid(format!("role: {e}")))
+    text.parse()
+        .map_err(|e| Problem::invalid(format!("role: {e}")))
 }
 
 /// New secrets, made beside the other requests, since a good hash takes its time.
 async fn fresh(password: Option<String>) -> Result<(secrets::Fresh, bool), Problem> {
-    if password.as_ref().is_some_and(|p| !(12..=1024).contains(&p.chars().count())) {
-        return Err(Problem::invalid("password: at least 12 characters, at most 1024"));
+    if password
+        .as_ref()
+        .is_some_and(|p| !(12..=1024).contains(&p.chars().count()))
+    {
+        return Err(Problem::invalid(
+            "password: at least 12 characters, at most 1024",
+        ));
     }
     let given = password.is_some();
-    let made = tokio::task::spawn_blocking(move || secrets::Fresh::new(password)).await.map_err(Problem::failed)?;
+    let made = tokio::task::spawn_blocking(move || secrets::Fresh::new(password))
+        .await
+        .map_err(Problem::failed)?;
     Ok((made.map_err(Problem::failed)?, given))
 }
 
 fn shown(p: &Person, fresh: Option<(secrets::Fresh, bool)>) -> Shown {
     let (password, totp_uri, recovery) = match fresh {
         None => (None, None, Vec::new()),
-        Some((f, given)) => ((!given).then(|| f.password.clone()), Some(f.uri(&p.name)), f.codes),
+        Some((f, given)) => (
+            (!given).then(|| f.password.clone()),
+            Some(f.uri(&p.name)),
+            f.codes,
+        ),
     };
-    Shown { person: shape(p), password, totp_uri, recovery }
+    Shown {
+        person: shape(p),
+        password,
+        totp_uri,
+        recovery,
+    }
 }
 
 /// Everybody who can log in.
 #[utoipa::path(get, path = "/v1/people", tag = "people", responses((status = 200, body = Page<PersonShape>), Problem))]
 pub(super) async fn people(State(app): State<App>) -> Json<Page<PersonShape>> {
-    Json(Page::all(app.ledger.book().people.values().map(shape).collect()))
+    Json(Page::all(
+        app.ledger.book().people.values().map(shape).collect(),
+    ))
 }
 
 /// Makes a person. The secrets in the answer are shown once.
@@ -127,7 +146,10 @@ pub(super) async fn add(
     check_name(&new.name).map_err(|e| Problem::invalid(format!("name: {e}")))?;
     let role = role(&new.role)?;
     if app.ledger.book().people.contains_key(&new.name) {
-        return Err(Problem::refused(format!("there is a person `{}`; PATCH /v1/people/{} changes it", new.name, new.name)));
+        return Err(Problem::refused(format!(
+            "there is a person `{}`; PATCH /v1/people/{} changes it",
+            new.name, new.name
+        )));
     }
     let (fresh, given) = fresh(new.password).await?;
     let person = Person {
@@ -135,17 +157,27 @@ pub(super) async fn add(
         role,
         password: fresh.hashed.clone(),
         totp: fresh.totp.clone(),
-        recovery: fresh.codes.iter().map(|c| secrets::hash(c.as_bytes())).collect(),
+        recovery: fresh
+            .codes
+            .iter()
+            .map(|c| secrets::hash(c.as_bytes()))
+            .collect(),
         since: app.ledger.now(),
         disabled: None,
     };
     let line = caller.line("person.add", &person.name, role.name(), None);
     keep(&app, Keep::Person(None, person.clone()), line).await?;
-    Ok((StatusCode::CREATED, Json(shown(&person, Some((fresh, given))))))
+    Ok((
+        StatusCode::CREATED,
+        Json(shown(&person, Some((fresh, given)))),
+    ))
 }
 
 async fn keep(app: &App, keep: Keep, line: crate::store::schema::Audit) -> Result<(), Problem> {
-    app.ledger.keep(keep, Some(line)).await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))
+    app.ledger
+        .keep(keep, Some(line))
+        .await
+        .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))
 }
 
 /// Changes a person's role or secrets, or disables the person with all their tokens.
@@ -157,7 +189,9 @@ pub(super) async fn change(
     Asked(asked): Asked<PersonChange>,
 ) -> Result<Json<Shown>, Problem> {
     let book = app.ledger.book();
-    let Some(old) = book.people.get(&name) else { return Err(Problem::not_found(format!("there is no person `{name}`"))) };
+    let Some(old) = book.people.get(&name) else {
+        return Err(Problem::not_found(format!("there is no person `{name}`")));
+    };
     let mut person = old.clone();
     let mut what = Vec::new();
     if let Some(text) = &asked.role {
@@ -166,25 +200,42 @@ pub(super) async fn change(
     }
     if let Some(off) = asked.disabled {
         person.disabled = off.then(|| app.ledger.now());
-        what.push(if off { "disabled".into() } else { "enabled".to_string() });
+        what.push(if off {
+            "disabled".into()
+        } else {
+            "enabled".to_string()
+        });
     }
     let last = old.role == Role::Owner && old.disabled.is_none() && book.owners() == 1;
     if last && (person.role != Role::Owner || person.disabled.is_some()) {
-        return Err(Problem::refused("this is the last owner; make another one first"));
+        return Err(Problem::refused(
+            "this is the last owner; make another one first",
+        ));
     }
     let mut new = None;
     if asked.reset || asked.password.is_some() {
         let (f, given) = fresh(asked.password).await?;
         (person.password, person.totp) = (f.hashed.clone(), f.totp.clone());
-        person.recovery = f.codes.iter().map(|c| secrets::hash(c.as_bytes())).collect();
+        person.recovery = f
+            .codes
+            .iter()
+            .map(|c| secrets::hash(c.as_bytes()))
+            .collect();
         what.push("new secrets".into());
         new = Some((f, given));
     }
     if what.is_empty() {
-        return Err(Problem::invalid("say what changes: role, disabled, reset or password"));
+        return Err(Problem::invalid(
+            "say what changes: role, disabled, reset or password",
+        ));
     }
     let line = caller.line("person.change", &name, what.join(", "), None);
-    keep(&app, Keep::Person(Some(Box::new(old.clone())), person.clone()), line).await?;
+    keep(
+        &app,
+        Keep::Person(Some(Box::new(old.clone())), person.clone()),
+        line,
+    )
+    .await?;
     Ok(Json(shown(&person, new)))
 }
 
@@ -243,7 +294,10 @@ pub struct ShownToken {
 }
 
 fn token_shape(app: &App, t: &Token) -> TokenShape {
-    let used = app.access.last(&t.id).max(app.ledger.book().used.get(&t.id).copied());
+    let used = app
+        .access
+        .last(&t.id)
+        .max(app.ledger.book().used.get(&t.id).copied());
     TokenShape {
         id: t.id.clone(),
         owner: t.owner.clone(),
@@ -266,17 +320,34 @@ fn token_shape(app: &App, t: &Token) -> TokenShape {
 /// All tokens, without their secrets.
 #[utoipa::path(get, path = "/v1/tokens", tag = "people", responses((status = 200, body = Page<TokenShape>), Problem))]
 pub(super) async fn tokens(State(app): State<App>) -> Json<Page<TokenShape>> {
-    Json(Page::all(app.ledger.book().tokens.values().map(|t| token_shape(&app, t)).collect()))
+    Json(Page::all(
+        app.ledger
+            .book()
+            .tokens
+            .values()
+            .map(|t| token_shape(&app, t))
+            .collect(),
+    ))
 }
 
 fn bounds(app: &App, asked: BoundsShape) -> Result<Bounds, Problem> {
     let v = app.ledger.store.vocabulary();
     if let Some(r) = asked.reasons.iter().find(|r| v.reasons.get(r).is_none()) {
-        return Err(Problem::invalid(format!("bounds: there is no reason `{r}`; there are {}", v.reasons.0.all().join(", "))));
+        return Err(Problem::invalid(format!(
+            "bounds: there is no reason `{r}`; there are {}",
+            v.reasons.0.all().join(", ")
+        )));
     }
-    let parse = |s: &String| s.parse::<Subject>().map_err(|e| Problem::invalid(format!("bounds: {e}")));
+    let parse = |s: &String| {
+        s.parse::<Subject>()
+            .map_err(|e| Problem::invalid(format!("bounds: {e}")))
+    };
     let prefixes = asked.prefixes.iter().map(parse).collect::<Result<_, _>>()?;
-    Ok(Bounds { reasons: asked.reasons, sources: asked.sources, prefixes })
+    Ok(Bounds {
+        reasons: asked.reasons,
+        sources: asked.sources,
+        prefixes,
+    })
 }
 
 /// Makes a token. Its secret is in the answer and nowhere else.
@@ -295,11 +366,18 @@ pub(super) async fn make(
             "{} has the role {}{}; a token of theirs can not have more",
             p.name,
             p.role.name(),
-            if p.disabled.is_some() { " and is disabled" } else { "" }
+            if p.disabled.is_some() {
+                " and is disabled"
+            } else {
+                ""
+            }
         )));
     }
-    let expires =
-        new.expires.as_ref().map(|e| until(e, app.ledger.now()).map_err(|e| Problem::invalid(format!("expires: {e}")))).transpose()?;
+    let expires = new
+        .expires
+        .as_ref()
+        .map(|e| until(e, app.ledger.now()).map_err(|e| Problem::invalid(format!("expires: {e}"))))
+        .transpose()?;
     if expires.is_some_and(|t| t <= app.ledger.now()) {
         return Err(Problem::invalid("expires: that time is over already"));
     }
@@ -320,9 +398,20 @@ pub(super) async fn make(
         per_minute: new.per_minute,
         revoked: None,
     };
-    let line = caller.line("token.create", &token.id, format!("{} for {}", role.name(), token.owner), None);
+    let line = caller.line(
+        "token.create",
+        &token.id,
+        format!("{} for {}", role.name(), token.owner),
+        None,
+    );
     keep(&app, Keep::Token(token.clone()), line).await?;
-    Ok((StatusCode::CREATED, Json(ShownToken { about: token_shape(&app, &token), token: shown })))
+    Ok((
+        StatusCode::CREATED,
+        Json(ShownToken {
+            about: token_shape(&app, &token),
+            token: shown,
+        }),
+    ))
 }
 
 /// Revokes a token, from this moment on.
@@ -333,9 +422,19 @@ pub(super) async fn revoke(
     Part(id): Part,
 ) -> Result<Json<TokenShape>, Problem> {
     let book = app.ledger.book();
-    let Some(old) = book.tokens.get(&id) else { return Err(Problem::not_found(format!("there is no token `{id}`"))) };
-    let token = Token { revoked: old.revoked.or(Some(app.ledger.now())), ..old.clone() };
-    keep(&app, Keep::Token(token.clone()), caller.line("token.revoke", &id, &token.owner, None)).await?;
+    let Some(old) = book.tokens.get(&id) else {
+        return Err(Problem::not_found(format!("there is no token `{id}`")));
+    };
+    let token = Token {
+        revoked: old.revoked.or(Some(app.ledger.now())),
+        ..old.clone()
+    };
+    keep(
+        &app,
+        Keep::Token(token.clone()),
+        caller.line("token.revoke", &id, &token.owner, None),
+    )
+    .await?;
     Ok(Json(token_shape(&app, &token)))
 }
 
@@ -375,13 +474,24 @@ pub struct Line {
     commit: Option<u64>,
 }
 
-/// The audit log, newest first: who wrote what, from where, and why. With `Accept: application/x-ndjson` a line each.
+/// The audit log, newest first: who wrote what, from where, and why. With `Accept:
+/// application/x-ndjson` a line each.
 #[utoipa::path(get, path = "/v1/audit", tag = "people", params(Search), responses((status = 200, content((Page<Line> = "application/json"), (String = "application/x-ndjson"))), Problem))]
-pub(super) async fn audit(State(app): State<App>, headers: HeaderMap, Params(search): Params<Search>) -> Result<Response, Problem> {
-    let lines = headers.get(header::ACCEPT).is_some_and(|a| a.as_bytes() == b"application/x-ndjson");
+pub(super) async fn audit(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Params(search): Params<Search>,
+) -> Result<Response, Problem> {
+    let lines = headers
+        .get(header::ACCEPT)
+        .is_some_and(|a| a.as_bytes() == b"application/x-ndjson");
     let limit = super::input::limit(search.limit)?;
     let time = |field: &str, t: &Option<String>| {
-        t.as_ref().map(|t| since(t, app.ledger.now()).map_err(|e| Problem::invalid(format!("{field}: {e}")))).transpose()
+        t.as_ref()
+            .map(|t| {
+                since(t, app.ledger.now()).map_err(|e| Problem::invalid(format!("{field}: {e}")))
+            })
+            .transpose()
     };
     let (from, to) = (time("from", &search.from)?, time("to", &search.to)?);
     let after = search.after.as_ref().map(|n| n.parse::<u64>()).transpose();
@@ -389,35 +499,54 @@ pub(super) async fn audit(State(app): State<App>, headers: HeaderMap, Params(sea
     let store = app.ledger.store.clone();
     let work = move || {
         let (mut out, mut next, mut looked) = (Vec::new(), None, 0);
-        store.audit(after.map_or(u64::MAX, |n| n.saturating_sub(1)), &mut |number, l| {
-            if out.len() >= limit || looked >= LOOKED_AT {
-                next = Some(number + 1);
-                return false;
-            }
-            looked += 1;
-            let is = |asked: &Option<String>, had: &String| asked.as_ref().is_none_or(|a| a == had);
-            let fits = is(&search.who, &l.who) && is(&search.what, &l.what) && is(&search.about, &l.about);
-            if fits && from.is_none_or(|t| l.at >= t) && to.is_none_or(|t| l.at <= t) {
-                out.push(Line {
-                    number,
-                    at: l.at.to_string(),
-                    who: l.who,
-                    from: l.from,
-                    what: l.what,
-                    about: l.about,
-                    detail: l.detail,
-                    why: l.why,
-                    commit: l.commit,
-                });
-            }
-            true
-        })?;
+        store.audit(
+            after.map_or(u64::MAX, |n| n.saturating_sub(1)),
+            &mut |number, l| {
+                if out.len() >= limit || looked >= LOOKED_AT {
+                    next = Some(number + 1);
+                    return false;
+                }
+                looked += 1;
+                let is =
+                    |asked: &Option<String>, had: &String| asked.as_ref().is_none_or(|a| a == had);
+                let fits = is(&search.who, &l.who)
+                    && is(&search.what, &l.what)
+                    && is(&search.about, &l.about);
+                if fits && from.is_none_or(|t| l.at >= t) && to.is_none_or(|t| l.at <= t) {
+                    out.push(Line {
+                        number,
+                        at: l.at.to_string(),
+                        who: l.who,
+                        from: l.from,
+                        what: l.what,
+                        about: l.about,
+                        detail: l.detail,
+                        why: l.why,
+                        commit: l.commit,
+                    });
+                }
+                true
+            },
+        )?;
         Ok::<_, Problem>((out, next))
     };
-    let (items, next) = tokio::task::spawn_blocking(work).await.map_err(Problem::failed)??;
+    let (items, next) = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Problem::failed)??;
     if lines {
-        let text: String = items.iter().map(|l| serde_json::to_string(l).unwrap_or_default() + "\n").collect();
-        return Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from(text)).into_response());
+        let text: String = items
+            .iter()
+            .map(|l| serde_json::to_string(l).unwrap_or_default() + "\n")
+            .collect();
+        return Ok((
+            [(header::CONTENT_TYPE, "application/x-ndjson")],
+            Body::from(text),
+        )
+            .into_response());
     }
-    Ok(Json(Page { items, next: next.map(|n| n.to_string()) }).into_response())
+    Ok(Json(Page {
+        items,
+        next: next.map(|n| n.to_string()),
+    })
+    .into_response())
 }

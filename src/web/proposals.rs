@@ -41,7 +41,12 @@ pub struct ProposalShape {
 fn shape(app: &App, p: &Proposal) -> ProposalShape {
     let v = app.ledger.store.vocabulary();
     let (reason, source, until, text) = match &p.change.ask {
-        Ask::List { reason, source, until, text } => (
+        Ask::List {
+            reason,
+            source,
+            until,
+            text,
+        } => (
             v.reasons.name(*reason).into(),
             v.sources.name(*source).into(),
             until.map(|t| t.to_string()),
@@ -73,36 +78,70 @@ pub(super) struct ProposalsQuery {
 
 /// Listings that wait for another person, the oldest first.
 #[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(ProposalsQuery), responses((status = 200, body = Page<ProposalShape>), Problem))]
-pub(super) async fn all(State(app): State<App>, Params(query): Params<ProposalsQuery>) -> Json<Page<ProposalShape>> {
+pub(super) async fn all(
+    State(app): State<App>,
+    Params(query): Params<ProposalsQuery>,
+) -> Json<Page<ProposalShape>> {
     let all = app.ledger.book().proposals.all();
-    let of_author = all.iter().filter(|p| query.author.as_ref().is_none_or(|a| *a == p.change.author));
+    let of_author = all
+        .iter()
+        .filter(|p| query.author.as_ref().is_none_or(|a| *a == p.change.author));
     Json(Page::all(of_author.map(|p| shape(&app, p)).collect()))
 }
 
 /// One proposal.
 #[utoipa::path(get, path = "/v1/proposals/{id}", tag = "proposals", params(("id" = String, Path)), responses((status = 200, body = ProposalShape), Problem))]
-pub(super) async fn one(State(app): State<App>, Part(id): Part) -> Result<Json<ProposalShape>, Problem> {
+pub(super) async fn one(
+    State(app): State<App>,
+    Part(id): Part,
+) -> Result<Json<ProposalShape>, Problem> {
     find(&app, &id).map(|p| Json(shape(&app, &p)))
 }
 
 fn find(app: &App, id: &str) -> Result<Arc<Proposal>, Problem> {
-    app.ledger.book().proposals.get(id).cloned().ok_or_else(|| Problem::not_found(format!("there is no proposal `{id}` (any more)")))
+    app.ledger
+        .book()
+        .proposals
+        .get(id)
+        .cloned()
+        .ok_or_else(|| Problem::not_found(format!("there is no proposal `{id}` (any more)")))
 }
 
-async fn forget(app: &App, caller: &Caller, what: &str, p: &Proposal, once: Option<Once>) -> Result<(), Problem> {
+async fn forget(
+    app: &App,
+    caller: &Caller,
+    what: &str,
+    p: &Proposal,
+    once: Option<Once>,
+) -> Result<(), Problem> {
     let mut line = caller.line(what, &p.change.subject, &p.id, None);
     line.once = once;
     let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
-    app.ledger.keep(Keep::NoProposals(vec![p.id.clone()]), Some(line)).await.map_err(problem)
+    app.ledger
+        .keep(Keep::NoProposals(vec![p.id.clone()]), Some(line))
+        .await
+        .map_err(problem)
 }
 
-/// Refuses whoever would approve their own proposal: the same author, and, for a reason that takes two persons, the same
-/// person behind two authors.
-fn check_other_person(app: &App, caller: &Caller, proposal: &Proposal, reason: &str) -> Result<(), Problem> {
-    let two = app.ledger.settings().reasons.iter().any(|r| r.name == reason && r.two_persons);
+/// Refuses whoever would approve their own proposal: the same author, and, for a reason that takes
+/// two persons, the same person behind two authors.
+fn check_other_person(
+    app: &App,
+    caller: &Caller,
+    proposal: &Proposal,
+    reason: &str,
+) -> Result<(), Problem> {
+    let two = app
+        .ledger
+        .settings()
+        .reasons
+        .iter()
+        .any(|r| r.name == reason && r.two_persons);
     let author = &proposal.change.author;
     if *author == caller.name {
-        return Err(Problem::forbidden("somebody else has to approve what you proposed"));
+        return Err(Problem::forbidden(
+            "somebody else has to approve what you proposed",
+        ));
     }
     let person = super::identity::person(app, &proposal.person);
     if two && person == caller.person {
@@ -124,19 +163,41 @@ pub(super) async fn approve(
     let proposal = find(&app, &id)?;
     let known = shape(&app, &proposal);
     check_other_person(&app, &caller, &proposal, &known.reason)?;
-    caller.allow(Some(&proposal.change.subject), Some(&known.reason), Some(&known.source))?;
+    caller.allow(
+        Some(&proposal.change.subject),
+        Some(&known.reason),
+        Some(&known.source),
+    )?;
     let mut change = proposal.change.clone();
-    let note = change.evidence.as_ref().map_or(String::new(), |e| format!("{} ", e.text));
-    change.evidence = Some(Evidence::word(format!("{note}(approved by {})", caller.name)));
-    (change.terms.expect, change.terms.once, change.terms.from) = (None, caller.once, caller.from.clone());
+    let note = change
+        .evidence
+        .as_ref()
+        .map_or(String::new(), |e| format!("{} ", e.text));
+    change.evidence = Some(Evidence::word(format!(
+        "{note}(approved by {})",
+        caller.name
+    )));
+    (change.terms.expect, change.terms.once, change.terms.from) =
+        (None, caller.once, caller.from.clone());
     // Taken away first: nobody turns down what is listed meanwhile, and nobody approves it twice.
     forget(&app, &caller, "approve", &proposal, None).await?;
     let receipt = match done(&app, change).await {
         Ok(receipt) => receipt,
         Err(e) => {
-            let mut line = caller.line(PROPOSE, &proposal.change.subject, &proposal.id, Some("the approval failed".into()));
+            let mut line = caller.line(
+                PROPOSE,
+                &proposal.change.subject,
+                &proposal.id,
+                Some("the approval failed".into()),
+            );
             line.once = None;
-            let _ = app.ledger.keep(Keep::ReturnedProposal(Proposal::clone(&proposal)), Some(line)).await;
+            let _ = app
+                .ledger
+                .keep(
+                    Keep::ReturnedProposal(Proposal::clone(&proposal)),
+                    Some(line),
+                )
+                .await;
             return Err(e);
         }
     };
@@ -152,7 +213,11 @@ pub(super) async fn refuse(
 ) -> Result<Json<ProposalShape>, Problem> {
     let proposal = find(&app, &id)?;
     let known = shape(&app, &proposal);
-    caller.allow(Some(&proposal.change.subject), Some(&known.reason), Some(&known.source))?;
+    caller.allow(
+        Some(&proposal.change.subject),
+        Some(&known.reason),
+        Some(&known.source),
+    )?;
     forget(&app, &caller, "turn down", &proposal, caller.once).await?;
     Ok(Json(shape(&app, &proposal)))
 }
@@ -162,7 +227,8 @@ pub(super) async fn refuse(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeletionQuery {
-    /// All waiting proposals of this author are deleted, as far as the caller may decide about them.
+    /// All waiting proposals of this author are deleted, as far as the caller may decide about
+    /// them.
     author: String,
 }
 
@@ -184,14 +250,32 @@ pub(super) async fn delete(
 ) -> Result<Json<DeletedProposals>, Problem> {
     let allowed = |p: &Proposal| {
         let known = shape(&app, p);
-        caller.allow(Some(&p.change.subject), Some(&known.reason), Some(&known.source)).is_ok()
+        caller
+            .allow(
+                Some(&p.change.subject),
+                Some(&known.reason),
+                Some(&known.source),
+            )
+            .is_ok()
     };
     let all = app.ledger.book().proposals.all();
-    let ids: Vec<String> = all.iter().filter(|p| p.change.author == author && allowed(p)).map(|p| p.id.clone()).collect();
+    let ids: Vec<String> = all
+        .iter()
+        .filter(|p| p.change.author == author && allowed(p))
+        .map(|p| p.id.clone())
+        .collect();
     let deleted = ids.len();
-    let mut line = caller.line("proposals.delete", &author, format!("{deleted} proposals"), None);
+    let mut line = caller.line(
+        "proposals.delete",
+        &author,
+        format!("{deleted} proposals"),
+        None,
+    );
     line.once = caller.once;
     let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
-    app.ledger.keep(Keep::NoProposals(ids), Some(line)).await.map_err(problem)?;
+    app.ledger
+        .keep(Keep::NoProposals(ids), Some(line))
+        .await
+        .map_err(problem)?;
     Ok(Json(DeletedProposals { author, deleted }))
 }

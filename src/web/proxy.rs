@@ -1,5 +1,6 @@
-//! Clients of trusted proxies: a PROXY header of version 2 at the start of a connection or, where the operator chose it, the
-//! `Forwarded` header (RFC 7239) of each request. Never both, and never one that the client itself can write.
+//! Clients of trusted proxies: a PROXY header of version 2 at the start of a connection or, where
+//! the operator chose it, the `Forwarded` header (RFC 7239) of each request. Never both, and never
+//! one that the client itself can write.
 
 use std::{io, net::IpAddr};
 
@@ -14,7 +15,8 @@ use crate::model::Subject;
 pub struct TrustedProxies {
     /// Their addresses.
     pub addresses: Vec<Subject>,
-    /// Whether they name the client in `Forwarded`; otherwise each of their connections starts with a PROXY v2 header.
+    /// Whether they name the client in `Forwarded`; otherwise each of their connections starts with
+    /// a PROXY v2 header.
     pub forwarded: bool,
 }
 
@@ -26,7 +28,8 @@ impl TrustedProxies {
     }
 }
 
-/// The bytes of a PROXY v2 header before its addresses; the last two are the length of what follows.
+/// The bytes of a PROXY v2 header before its addresses; the last two are the length of what
+/// follows.
 const PREFIX_BYTES: usize = 16;
 /// The longest part after [`PREFIX_BYTES`].
 const MAX_REST_BYTES: usize = 4096;
@@ -40,12 +43,13 @@ pub(super) enum HeaderError {
     Unsupported(String),
 }
 
-/// Reads the PROXY v2 header that a trusted proxy's connection has to start with: the client's address, or `None` where the
-/// proxy speaks for itself (LOCAL, as health checks do).
+/// Reads the PROXY v2 header that a trusted proxy's connection has to start with: the client's
+/// address, or `None` where the proxy speaks for itself (LOCAL, as health checks do).
 ///
 /// # Errors
 ///
-/// The connection ended, or started with anything else: the client is not known, and the connection has to be closed.
+/// The connection ended, or started with anything else: the client is not known, and the connection
+/// has to be closed.
 pub(super) async fn read_header(stream: &mut TcpStream) -> Result<Option<IpAddr>, HeaderError> {
     let mut header = vec![0; PREFIX_BYTES];
     let missing = |e: io::Error| HeaderError::Missing(e.to_string());
@@ -56,13 +60,21 @@ pub(super) async fn read_header(stream: &mut TcpStream) -> Result<Option<IpAddr>
     {
         return Err(HeaderError::Missing(e.to_string()));
     }
-    let rest = usize::from(u16::from_be_bytes([header[PREFIX_BYTES - 2], header[PREFIX_BYTES - 1]]));
+    let rest = usize::from(u16::from_be_bytes([
+        header[PREFIX_BYTES - 2],
+        header[PREFIX_BYTES - 1],
+    ]));
     if rest > MAX_REST_BYTES {
-        let why = format!("its PROXY v2 header has {rest} bytes after the first {PREFIX_BYTES}; at most {MAX_REST_BYTES} are accepted");
+        let why = format!(
+            "its PROXY v2 header has {rest} bytes after the first {PREFIX_BYTES}; at most {MAX_REST_BYTES} are accepted"
+        );
         return Err(HeaderError::Unsupported(why));
     }
     header.resize(PREFIX_BYTES + rest, 0);
-    stream.read_exact(&mut header[PREFIX_BYTES..]).await.map_err(missing)?;
+    stream
+        .read_exact(&mut header[PREFIX_BYTES..])
+        .await
+        .map_err(missing)?;
     client_of(&header)
 }
 
@@ -72,7 +84,9 @@ fn client_of(header: &[u8]) -> Result<Option<IpAddr>, HeaderError> {
     match (header.command, header.protocol, header.addresses) {
         (Command::Local, ..) => Ok(None),
         (Command::Proxy, Protocol::Stream, Addresses::IPv4(a)) => Ok(Some(a.source_address.into())),
-        (Command::Proxy, Protocol::Stream, Addresses::IPv6(a)) => Ok(Some(IpAddr::from(a.source_address).to_canonical())),
+        (Command::Proxy, Protocol::Stream, Addresses::IPv6(a)) => {
+            Ok(Some(IpAddr::from(a.source_address).to_canonical()))
+        }
         (_, protocol, addresses) => {
             let family = match addresses {
                 Addresses::Unspecified => "UNSPEC",
@@ -85,26 +99,37 @@ fn client_of(header: &[u8]) -> Result<Option<IpAddr>, HeaderError> {
                 Protocol::Stream => "STREAM",
                 Protocol::Datagram => "DGRAM",
             };
-            let why = format!("its PROXY v2 header names a client of {family} and {protocol}; only IPv4 or IPv6 with STREAM is accepted");
+            let why = format!(
+                "its PROXY v2 header names a client of {family} and {protocol}; only IPv4 or IPv6 with STREAM is accepted"
+            );
             Err(HeaderError::Unsupported(why))
         }
     }
 }
 
-/// The client's address of a request through a proxy that names it in `Forwarded`; `None` where the header is missing: the
-/// proxy speaks for itself, as in a health check. Only the last element counts, which is the one that the proxy wrote.
+/// The client's address of a request through a proxy that names it in `Forwarded`; `None` where the
+/// header is missing: the proxy speaks for itself, as in a health check. Only the last element
+/// counts, which is the one that the proxy wrote.
 ///
 /// # Errors
 ///
 /// What the last line of the header says is malformed, or names no address (`unknown`, `_hidden`).
 pub(super) fn forwarded(headers: &HeaderMap) -> Result<Option<IpAddr>, &'static str> {
-    let Some(line) = headers.get_all(FORWARDED).iter().next_back() else { return Ok(None) };
-    // The whole line is read from its start: a quote that a client left open would otherwise hide where the last element begins.
-    let elements = parse(line.to_str().ok().ok_or("it is not ASCII")?).ok_or("it is malformed (RFC 7239 section 4)")?;
+    let Some(line) = headers.get_all(FORWARDED).iter().next_back() else {
+        return Ok(None);
+    };
+    // The whole line is read from its start: a quote that a client left open would otherwise hide
+    // where the last element begins.
+    let elements = parse(line.to_str().ok().ok_or("it is not ASCII")?)
+        .ok_or("it is malformed (RFC 7239 section 4)")?;
     let last = elements.last().map_or(&[][..], Vec::as_slice);
-    let mut nodes = last.iter().filter(|(name, _)| name.eq_ignore_ascii_case("for"));
+    let mut nodes = last
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("for"));
     match (nodes.next(), nodes.next()) {
-        (Some((_, node)), None) => address(node).map(Some).ok_or("its last element names no address"),
+        (Some((_, node)), None) => address(node)
+            .map(Some)
+            .ok_or("its last element names no address"),
         (Some(_), Some(_)) => Err("its last element has `for` twice"),
         (None, _) => Err("its last element has no `for`"),
     }
@@ -144,7 +169,9 @@ const BLANK: [char; 2] = [' ', '\t'];
 
 /// The token at the start of a text (RFC 9110 section 5.6.2), and what follows it.
 fn token(text: &str) -> Option<(&str, &str)> {
-    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)))
+        .unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 
@@ -166,7 +193,8 @@ fn unquote(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// The address of a node (RFC 7239 section 6): `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+/// The address of a node (RFC 7239 section 6): `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]`,
+/// `[2001:db8::1]:80`.
 fn address(node: &str) -> Option<IpAddr> {
     let (addr, port): (IpAddr, &str) = match node.strip_prefix('[') {
         Some(v6) => {
@@ -179,7 +207,12 @@ fn address(node: &str) -> Option<IpAddr> {
         }
     };
     let is_port = |p: &str| match p.strip_prefix('_') {
-        Some(name) => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
+        Some(name) => {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        }
         None => (1..=5).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()),
     };
     (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)).then(|| addr.to_canonical())
@@ -193,7 +226,9 @@ mod tests {
 
     fn of(lines: &[&str]) -> Result<Option<String>, &'static str> {
         let mut headers = HeaderMap::new();
-        lines.iter().for_each(|l| _ = headers.append(FORWARDED, l.parse().unwrap()));
+        lines
+            .iter()
+            .for_each(|l| _ = headers.append(FORWARDED, l.parse().unwrap()));
         forwarded(&headers).map(|a| a.map(|a| a.to_string()))
     }
 
@@ -201,7 +236,10 @@ mod tests {
     fn only_the_last_element_of_forwarded_counts() {
         for (lines, client) in [
             (&["for=192.0.2.1"][..], "192.0.2.1"),
-            (&["for=1.2.3.4, for=192.0.2.1;proto=https;by=203.0.113.43"], "192.0.2.1"),
+            (
+                &["for=1.2.3.4, for=192.0.2.1;proto=https;by=203.0.113.43"],
+                "192.0.2.1",
+            ),
             (&["proto=http; FOR=\"192.0.2.1:80\" ;by=_x"], "192.0.2.1"),
             (&["For=\"[2001:db8::1]:4711\""], "2001:db8::1"),
             (&["for=\"[::ffff:192.0.2.1]:_port\""], "192.0.2.1"),
@@ -267,7 +305,8 @@ mod tests {
             prop_assert_eq!(of(&[&written, own]), Ok(Some(addr.to_string())));
         }
 
-        /// No header makes the parser of PROXY v2 panic, and none of a whole TCP connection is misread.
+        /// No header makes the parser of PROXY v2 panic, and none of a whole TCP connection is
+        /// misread.
         #[test]
         fn any_proxy_header_is_read_or_refused(command: u8, family: u8, rest in prop::collection::vec(any::<u8>(), 0..300), claimed: u16) {
             let whole = header(command, family, &rest);
@@ -285,7 +324,13 @@ mod tests {
 
     fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = (rest.len() as u16).to_be_bytes();
-        [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length, rest].concat()
+        [
+            &b"\r\n\r\n\0\r\nQUIT\n"[..],
+            &[command, family],
+            &length,
+            rest,
+        ]
+        .concat()
     }
 
     #[test]
@@ -295,7 +340,15 @@ mod tests {
         let v6 = [&mapped.octets()[..], &[0; 16], &[0, 80, 0, 81]].concat();
         let client = Ok(Some("192.0.2.1".parse().unwrap()));
         assert_eq!(client_of(&header(0x21, 0x11, &v4)), client);
-        assert_eq!(client_of(&header(0x21, 0x11, &[&v4[..], &[3, 0, 4, 0, 0, 0, 0]].concat())), client, "with a TLV");
+        assert_eq!(
+            client_of(&header(
+                0x21,
+                0x11,
+                &[&v4[..], &[3, 0, 4, 0, 0, 0, 0]].concat()
+            )),
+            client,
+            "with a TLV"
+        );
         assert_eq!(client_of(&header(0x21, 0x21, &v6)), client);
         assert_eq!(client_of(&header(0x20, 0x11, &v4)), Ok(None), "LOCAL");
         assert_eq!(client_of(&header(0x20, 0x00, &[])), Ok(None), "LOCAL");
@@ -308,7 +361,10 @@ mod tests {
             (0x11, 0x11, &v4), // version 1
             (0x22, 0x11, &v4),
         ] {
-            assert!(client_of(&header(command, family, rest)).is_err(), "{command:x} {family:x}");
+            assert!(
+                client_of(&header(command, family, rest)).is_err(),
+                "{command:x} {family:x}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Purges: many listings taken off at once, by what they have in common; first looked at, then done.
+//! Purges: many listings taken off at once, by what they have in common; first looked at, then
+//! done.
 
 use axum::{Extension, Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,8 @@ pub struct Purge {
     prefix: Option<String>,
     /// Only this domain and what is below it.
     domain: Option<String>,
-    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before now (7d).
+    /// Only what is listed since this time or later: a date, an RFC 3339 time, or a duration before
+    /// now (7d).
     from: Option<String>,
     /// Only what is listed since this time or earlier.
     to: Option<String>,
@@ -69,7 +71,8 @@ pub struct Purged {
     count: usize,
     /// Some of their subjects.
     sample: Vec<String>,
-    /// What was done, commit by commit; at most 50,000 subjects in each, so that all of it can be undone.
+    /// What was done, commit by commit; at most 50,000 subjects in each, so that all of it can be
+    /// undone.
     commits: Vec<ReceiptShape>,
 }
 
@@ -89,7 +92,9 @@ pub(super) async fn purge(
         && asked.from.is_none()
         && asked.to.is_none()
     {
-        return Err(Problem::invalid("say what is to go: source, reason, author, prefix, domain, from or to"));
+        return Err(Problem::invalid(
+            "say what is to go: source, reason, author, prefix, domain, from or to",
+        ));
     }
     super::input::note(asked.note.as_ref())?;
     let v = app.ledger.store.vocabulary();
@@ -98,10 +103,20 @@ pub(super) async fn purge(
         (asked.reason.as_ref(), asked.source.as_ref()),
         (asked.from.as_ref(), asked.to.as_ref()),
     );
-    let wanted = Wanted { author: asked.author.clone(), ..Wanted::read(&v, app.ledger.now(), words.0, words.1, words.2)? };
-    caller.allow(wanted.within.as_ref(), asked.reason.as_deref(), asked.source.as_deref())?;
+    let wanted = Wanted {
+        author: asked.author.clone(),
+        ..Wanted::read(&v, app.ledger.now(), words.0, words.1, words.2)?
+    };
+    caller.allow(
+        wanted.within.as_ref(),
+        asked.reason.as_deref(),
+        asked.source.as_deref(),
+    )?;
     let work = move || run(&app, &caller, &asked, &wanted, how.dry_run);
-    tokio::task::spawn_blocking(work).await.map_err(Problem::failed)?.map(Json)
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Problem::failed)?
+        .map(Json)
 }
 
 /// The listings that are meant: subject, reason, source.
@@ -110,7 +125,11 @@ fn meant(app: &App, wanted: &Wanted) -> Result<Vec<(Subject, ReasonId, SourceId)
     let mut out = Vec::new();
     for (from, to) in wanted.ranges() {
         store.scan_range(&v, &from, &to, &mut |subject, verdict| {
-            for e in verdict.entries.iter().filter(|e| !e.hole && wanted.fits(&subject, e)) {
+            for e in verdict
+                .entries
+                .iter()
+                .filter(|e| !e.hole && wanted.fits(&subject, e))
+            {
                 if !wanted.asks_history() || wanted.fits_history(e, &store.history(&subject)?) {
                     out.push((subject.clone(), e.reason, e.source));
                 }
@@ -121,31 +140,66 @@ fn meant(app: &App, wanted: &Wanted) -> Result<Vec<(Subject, ReasonId, SourceId)
     Ok(out)
 }
 
-fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool) -> Result<Purged, Problem> {
+fn run(
+    app: &App,
+    caller: &Caller,
+    asked: &Purge,
+    wanted: &Wanted,
+    dry_run: bool,
+) -> Result<Purged, Problem> {
     let problem = |e| Problem::of(&e, &app.ledger.store.vocabulary());
     let all = meant(app, wanted)?;
-    let sample = all.iter().take(SAMPLES).map(|(s, ..)| s.to_string()).collect();
-    let mut out = Purged { count: all.len(), sample, commits: Vec::new() };
+    let sample = all
+        .iter()
+        .take(SAMPLES)
+        .map(|(s, ..)| s.to_string())
+        .collect();
+    let mut out = Purged {
+        count: all.len(),
+        sample,
+        commits: Vec::new(),
+    };
     if dry_run || all.is_empty() {
         return Ok(out);
     }
-    // The last of its commits is the one that says that it was done: what is cut before goes on when it is asked for again.
+    // The last of its commits is the one that says that it was done: what is cut before goes on
+    // when it is asked for again.
     let line = |detail: String, last: bool| {
-        let line = caller.line("purge", asked.source.as_deref().unwrap_or("listings"), detail, asked.note.clone());
-        Audit { once: line.once.filter(|_| last), ..line }
+        let line = caller.line(
+            "purge",
+            asked.source.as_deref().unwrap_or("listings"),
+            detail,
+            asked.note.clone(),
+        );
+        Audit {
+            once: line.once.filter(|_| last),
+            ..line
+        }
     };
     let mut asks: Vec<(&Subject, Ask)> = Vec::new();
     for (subject, reason, source) in all.iter().filter(|(.., s)| asked.hold || !s.is_feed()) {
-        let hold = if asked.hold { HoldFor::Usual } else { HoldFor::Nothing };
+        let hold = if asked.hold {
+            HoldFor::Usual
+        } else {
+            HoldFor::Nothing
+        };
         // With a hold it is the reason that is granted, whoever says it: once for each.
-        let ask = Ask::Delist { reason: Some(*reason), source: (!asked.hold).then_some(*source), hold };
+        let ask = Ask::Delist {
+            reason: Some(*reason),
+            source: (!asked.hold).then_some(*source),
+            hold,
+        };
         if asks.last().is_none_or(|(s, a)| (*s, a) != (subject, &ask)) {
             asks.push((subject, ask));
         }
     }
     let mut feeds: Vec<SourceId> = match asked.hold {
         true => Vec::new(),
-        false => all.iter().map(|(.., s)| *s).filter(|s| s.is_feed()).collect(),
+        false => all
+            .iter()
+            .map(|(.., s)| *s)
+            .filter(|s| s.is_feed())
+            .collect(),
     };
     feeds.sort_unstable();
     feeds.dedup();
@@ -157,12 +211,24 @@ fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool
             change.terms = Conditions::default().terms(caller, "purge", &[]);
             change
         };
-        let line = line(format!("{} subjects", part.len()), n == parts && feeds.is_empty());
-        out.commits.push(app.ledger.submit_many(part.iter().map(change).collect(), line).map_err(problem)?.into());
+        let line = line(
+            format!("{} subjects", part.len()),
+            n == parts && feeds.is_empty(),
+        );
+        out.commits.push(
+            app.ledger
+                .submit_many(part.iter().map(change).collect(), line)
+                .map_err(problem)?
+                .into(),
+        );
     }
     for (n, source) in (1..).zip(&feeds) {
         let line = line(String::new(), n == feeds.len());
-        let mut import = Import { mode: Mode::Remove, asked: Some(line), ..Import::replace(*source) };
+        let mut import = Import {
+            mode: Mode::Remove,
+            asked: Some(line),
+            ..Import::replace(*source)
+        };
         let rows = all.iter().filter(|(.., s)| s == source);
         let result = app.ledger.import_with(&mut import, |_, sink| {
             for (subject, reason, _) in rows {
@@ -180,7 +246,8 @@ fn run(app: &App, caller: &Caller, asked: &Purge, wanted: &Wanted, dry_run: bool
             }
             Ok(())
         });
-        let result = result.map_err(|e| Problem::refused(e.text(&app.ledger.store.vocabulary())))?;
+        let result =
+            result.map_err(|e| Problem::refused(e.text(&app.ledger.store.vocabulary())))?;
         out.commits.extend(result.receipt.map(Into::into));
     }
     Ok(out)

@@ -13,8 +13,9 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, Problem, access, backup, bulk, change, claims, clock, commits, document, error, export, feeds, import, integrity, jobs, listings,
-    lookup, names, once, people, proposals, purge, rename, status, webhooks, zone_serial,
+    App, Problem, access, backup, bulk, change, claims, clock, commits, document, error, export,
+    feeds, import, integrity, jobs, listings, lookup, names, once, people, proposals, purge,
+    rename, status, webhooks, zone_serial,
 };
 
 /// The longest body of a single change, in bytes.
@@ -37,10 +38,20 @@ struct Bearer;
 
 impl utoipa::Modify for Bearer {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token of `orbsd token create`")).build();
-        api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
-        api.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+        use utoipa::openapi::security::{
+            HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+        };
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A token of `orbsd token create`"))
+            .build();
+        api.components
+            .get_or_insert_default()
+            .add_security_scheme("token", SecurityScheme::Http(scheme));
+        api.security = Some(vec![SecurityRequirement::new(
+            "token",
+            Vec::<String>::new(),
+        )]);
     }
 }
 
@@ -50,8 +61,16 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(listings::search, change::create))
         .routes(routes!(change::get, change::renew, change::remove))
         .routes(routes!(lookup::subject))
-        .routes(routes!(listings::exemptions, listings::exempt, listings::unexempt))
-        .routes(routes!(listings::holds, listings::hold_down, listings::unhold))
+        .routes(routes!(
+            listings::exemptions,
+            listings::exempt,
+            listings::unexempt
+        ))
+        .routes(routes!(
+            listings::holds,
+            listings::hold_down,
+            listings::unhold
+        ))
         .routes(routes!(proposals::all, proposals::delete))
         .routes(routes!(proposals::approve))
         .routes(routes!(proposals::one, proposals::refuse))
@@ -100,7 +119,10 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(error::explain))
         .layer(DefaultBodyLimit::max(MAX_CHANGE));
     // Streams have their own limits, piece by piece.
-    let long = OpenApiRouter::new().routes(routes!(bulk::bulk)).routes(routes!(import::create)).layer(DefaultBodyLimit::disable());
+    let long = OpenApiRouter::new()
+        .routes(routes!(bulk::bulk))
+        .routes(routes!(import::create))
+        .layer(DefaultBodyLimit::disable());
     let (routes, mut api) = one.merge(long).split_for_parts();
     once::describe(&mut api);
     document::complete(&mut api);
@@ -131,8 +153,14 @@ pub fn router(app: App) -> Router {
     let (routes, api) = described();
     let api = Arc::new(api);
     routes
-        .route("/openapi.json", get(move |headers: HeaderMap| async move { document::respond(&api, &headers) }))
-        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
+        .route(
+            "/openapi.json",
+            get(move |headers: HeaderMap| async move { document::respond(&api, &headers) }),
+        )
+        .merge(
+            utoipa_swagger_ui::SwaggerUi::new("/docs")
+                .config(utoipa_swagger_ui::Config::from("/openapi.json")),
+        )
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), access::guard))
@@ -154,11 +182,17 @@ pub fn public_router(app: App) -> Router {
 }
 
 async fn nothing(uri: axum::http::Uri) -> Problem {
-    Problem::not_found(format!("nothing is served at {}", uri.path().chars().take(100).collect::<String>()))
+    Problem::not_found(format!(
+        "nothing is served at {}",
+        uri.path().chars().take(100).collect::<String>()
+    ))
 }
 
 async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
-    Problem::new("wrong-method", format!("{} is not answered by {method}", uri.path()))
+    Problem::new(
+        "wrong-method",
+        format!("{} is not answered by {method}", uri.path()),
+    )
 }
 
 #[cfg(test)]
@@ -171,12 +205,25 @@ mod tests {
         let (_, api) = described();
         let mut described = std::collections::BTreeSet::new();
         for (path, item) in &api.paths.paths {
-            let all = [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete), ("PUT", &item.put)];
-            described.extend(all.iter().filter(|(_, o)| o.is_some()).map(|(m, _)| (m.to_string(), path.clone())));
+            let all = [
+                ("GET", &item.get),
+                ("POST", &item.post),
+                ("PATCH", &item.patch),
+                ("DELETE", &item.delete),
+                ("PUT", &item.put),
+            ];
+            described.extend(
+                all.iter()
+                    .filter(|(_, o)| o.is_some())
+                    .map(|(m, _)| (m.to_string(), path.clone())),
+            );
         }
         let own = |p: &str| p == "/openapi.json" || p.starts_with("/docs");
-        let table: std::collections::BTreeSet<_> =
-            access::ROUTES.iter().filter(|r| !own(r.1)).map(|r| (r.0.to_string(), r.1.to_string())).collect();
+        let table: std::collections::BTreeSet<_> = access::ROUTES
+            .iter()
+            .filter(|r| !own(r.1))
+            .map(|r| (r.0.to_string(), r.1.to_string()))
+            .collect();
         assert_eq!(described, table);
     }
 }

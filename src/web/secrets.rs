@@ -23,7 +23,9 @@ const CODES: usize = 10;
 /// Random bytes of the system.
 pub fn random<const N: usize>() -> Result<[u8; N], String> {
     let mut out = [0; N];
-    SystemRandom::new().fill(&mut out).map_err(|_| "the system has no randomness".to_string())?;
+    SystemRandom::new()
+        .fill(&mut out)
+        .map_err(|_| "the system has no randomness".to_string())?;
     Ok(out)
 }
 
@@ -75,20 +77,38 @@ impl Fresh {
             Some(p) => p,
             None => text(&random::<15>()?),
         };
-        let hashed = Argon2::default().hash_password(password.as_bytes()).map_err(|e| e.to_string())?.to_string();
-        let codes = (0..CODES).map(|_| Ok(text(&random::<10>()?))).collect::<Result<_, String>>()?;
-        Ok(Fresh { password, hashed, totp: random::<20>()?.into(), codes })
+        let hashed = Argon2::default()
+            .hash_password(password.as_bytes())
+            .map_err(|e| e.to_string())?
+            .to_string();
+        let codes = (0..CODES)
+            .map(|_| Ok(text(&random::<10>()?)))
+            .collect::<Result<_, String>>()?;
+        Ok(Fresh {
+            password,
+            hashed,
+            totp: random::<20>()?.into(),
+            codes,
+        })
     }
 
     /// What an authenticator application takes (Key Uri Format).
     pub fn uri(&self, name: &str) -> String {
-        format!("otpauth://totp/orbsd:{name}?secret={}&issuer=orbsd", BASE32_NOPAD.encode(&self.totp))
+        format!(
+            "otpauth://totp/orbsd:{name}?secret={}&issuer=orbsd",
+            BASE32_NOPAD.encode(&self.totp)
+        )
     }
 }
 
-/// Whether a password is the one that was hashed. Takes tens of milliseconds and 19 MiB, as it should.
+/// Whether a password is the one that was hashed. Takes tens of milliseconds and 19 MiB, as it
+/// should.
 pub fn password_is(hashed: &str, password: &str) -> bool {
-    PasswordHash::new(hashed).is_ok_and(|h| Argon2::default().verify_password(password.as_bytes(), &h).is_ok())
+    PasswordHash::new(hashed).is_ok_and(|h| {
+        Argon2::default()
+            .verify_password(password.as_bytes(), &h)
+            .is_ok()
+    })
 }
 
 /// The one-time password of a moment (RFC 6238, RFC 4226): six digits.
@@ -97,14 +117,23 @@ pub fn one_time(secret: &[u8], at: Time) -> u32 {
     let tag = hmac::sign(&key, &(at.0 / STEP).to_be_bytes());
     let tag = tag.as_ref();
     let offset = usize::from(tag[tag.len() - 1] & 15);
-    let word = tag.get(offset..).and_then(|t| t.first_chunk()).map_or(0, |b| u32::from_be_bytes(*b));
+    let word = tag
+        .get(offset..)
+        .and_then(|t| t.first_chunk())
+        .map_or(0, |b| u32::from_be_bytes(*b));
     (word & 0x7fff_ffff) % 1_000_000
 }
 
-/// Whether a one-time password counts now; the one before and the one after do too, for clocks that are off.
+/// Whether a one-time password counts now; the one before and the one after do too, for clocks that
+/// are off.
 pub fn one_time_is(secret: &[u8], at: Time, shown: &str) -> bool {
     let near = [at.0.saturating_sub(STEP), at.0, at.0 + STEP];
-    near.iter().any(|t| format!("{:06}", one_time(secret, Time(*t))).as_bytes().ct_eq(shown.as_bytes()).into())
+    near.iter().any(|t| {
+        format!("{:06}", one_time(secret, Time(*t)))
+            .as_bytes()
+            .ct_eq(shown.as_bytes())
+            .into()
+    })
 }
 
 #[cfg(test)]
@@ -115,20 +144,42 @@ mod tests {
     #[test]
     fn rfc6238_vectors() {
         let secret = b"12345678901234567890";
-        for (at, code) in [(59, 287_082), (1_111_111_109, 81_804), (1_234_567_890, 5_924), (20_000_000_000, 353_130)] {
+        for (at, code) in [
+            (59, 287_082),
+            (1_111_111_109, 81_804),
+            (1_234_567_890, 5_924),
+            (20_000_000_000, 353_130),
+        ] {
             assert_eq!(one_time(secret, Time(at)), code);
         }
-        assert!(one_time_is(secret, Time(59 + 29), "287082") && !one_time_is(secret, Time(59 + 61), "287082"));
+        assert!(
+            one_time_is(secret, Time(59 + 29), "287082")
+                && !one_time_is(secret, Time(59 + 61), "287082")
+        );
         assert!(!one_time_is(secret, Time(59), "28708"));
     }
 
     #[test]
     fn a_password_is_known_again_and_no_other() {
         let fresh = Fresh::new(Some("correct horse".into())).unwrap();
-        assert!(password_is(&fresh.hashed, "correct horse") && !password_is(&fresh.hashed, "correct horsf"));
+        assert!(
+            password_is(&fresh.hashed, "correct horse")
+                && !password_is(&fresh.hashed, "correct horsf")
+        );
         assert!(!password_is("", "x"));
-        assert_eq!(fresh.codes.iter().collect::<std::collections::BTreeSet<_>>().len(), CODES);
-        assert!(fresh.uri("anna").starts_with("otpauth://totp/orbsd:anna?secret="));
+        assert_eq!(
+            fresh
+                .codes
+                .iter()
+                .collect::<std::collections::BTreeSet<_>>()
+                .len(),
+            CODES
+        );
+        assert!(
+            fresh
+                .uri("anna")
+                .starts_with("otpauth://totp/orbsd:anna?secret=")
+        );
     }
 
     #[test]

@@ -55,7 +55,10 @@ pub struct RenewalShape {
 impl From<crate::ledger::Renewal> for RenewalShape {
     fn from(r: crate::ledger::Renewal) -> RenewalShape {
         let text = |t: Option<Time>| t.map(|t| t.to_string());
-        RenewalShape { was: text(r.was), until: text(r.until) }
+        RenewalShape {
+            was: text(r.was),
+            until: text(r.until),
+        }
     }
 }
 
@@ -125,16 +128,31 @@ pub fn listing_id(subject: &Subject, reason: ReasonId, source: SourceId) -> Stri
 
 /// What the number of a listing names.
 pub fn listing_of(id: &str) -> Option<(Subject, ReasonId, SourceId)> {
-    let bytes = BASE32_NOPAD.decode(id.to_ascii_uppercase().as_bytes()).ok()?;
+    let bytes = BASE32_NOPAD
+        .decode(id.to_ascii_uppercase().as_bytes())
+        .ok()?;
     let (head, key) = bytes.split_first_chunk::<3>()?;
-    Some((Subject::from_key(key)?, ReasonId(head[0]), SourceId(u16::from_be_bytes([head[1], head[2]]))))
+    Some((
+        Subject::from_key(key)?,
+        ReasonId(head[0]),
+        SourceId(u16::from_be_bytes([head[1], head[2]])),
+    ))
 }
 
 /// A listing with what its history says of it.
-pub fn listing(v: &Vocabulary, subject: &Subject, verdict: &Verdict, e: &Entry, history: &[Event]) -> Listing {
+pub fn listing(
+    v: &Vocabulary,
+    subject: &Subject,
+    verdict: &Verdict,
+    e: &Entry,
+    history: &[Event],
+) -> Listing {
     let of = |w: &What| matches!(w, What::Listed { reason, source, .. } if (*reason, *source) == (e.reason, e.source));
     let last = history.iter().rev().find(|h| of(&h.what));
-    let said = history.iter().filter(|h| of(&h.what) && h.at >= e.since).filter_map(|h| h.evidence.as_ref());
+    let said = history
+        .iter()
+        .filter(|h| of(&h.what) && h.at >= e.since)
+        .filter_map(|h| h.evidence.as_ref());
     let evidence: Vec<EvidenceShape> = said.map(evidence).collect();
     Listing {
         id: listing_id(subject, e.reason, e.source),
@@ -147,7 +165,9 @@ pub fn listing(v: &Vocabulary, subject: &Subject, verdict: &Verdict, e: &Entry, 
         hole: e.hole,
         held: verdict.held(e.reason, e.source),
         author: last.map(|h| h.author.clone()),
-        note: last.and_then(|h| h.evidence.as_ref()).map(|n| n.text.clone()),
+        note: last
+            .and_then(|h| h.evidence.as_ref())
+            .map(|n| n.text.clone()),
         evidence,
         revision: hex(revision(verdict)),
     }
@@ -155,8 +175,14 @@ pub fn listing(v: &Vocabulary, subject: &Subject, verdict: &Verdict, e: &Entry, 
 
 /// What was seen, as it is shown.
 pub fn evidence(e: &crate::model::Evidence) -> EvidenceShape {
-    let kind = serde_json::to_value(e.kind).ok().and_then(|k| k.as_str().map(String::from)).unwrap_or_default();
-    EvidenceShape { kind, text: e.text.clone() }
+    let kind = serde_json::to_value(e.kind)
+        .ok()
+        .and_then(|k| k.as_str().map(String::from))
+        .unwrap_or_default();
+    EvidenceShape {
+        kind,
+        text: e.text.clone(),
+    }
 }
 
 /// A reason that is held down.
@@ -220,11 +246,29 @@ pub struct EventShape {
 /// An event, as it is shown.
 pub fn event(e: &Event, v: &Vocabulary) -> EventShape {
     let (name, about, until) = match &e.what {
-        What::Listed { reason, source, until, hole, .. } => (if *hole { "excepted" } else { "listed" }, Some((reason, source)), *until),
+        What::Listed {
+            reason,
+            source,
+            until,
+            hole,
+            ..
+        } => (
+            if *hole { "excepted" } else { "listed" },
+            Some((reason, source)),
+            *until,
+        ),
         What::Delisted { reason, source } => ("delisted", Some((reason, source)), None),
         What::Expired { reason, source } => ("expired", Some((reason, source)), None),
         What::Dropped { reason, source } => ("dropped", Some((reason, source)), None),
-        What::Held { reason, source, until } => ("held", Some((reason, source)), Some(*until).filter(|t| *t != Hold::WITH_COVER)),
+        What::Held {
+            reason,
+            source,
+            until,
+        } => (
+            "held",
+            Some((reason, source)),
+            Some(*until).filter(|t| *t != Hold::WITH_COVER),
+        ),
         What::HoldEnded { reason, source } => ("hold_ended", Some((reason, source)), None),
         What::Exempted { until } => ("exempted", None, *until),
         What::ExemptEnded => ("exempt_ended", None, None),
@@ -233,7 +277,9 @@ pub fn event(e: &Event, v: &Vocabulary) -> EventShape {
         at: e.at.to_string(),
         event: name.into(),
         reason: about.map(|(r, _)| v.reasons.name(*r).into()),
-        source: about.filter(|(_, s)| **s != SourceId::ALL).map(|(_, s)| v.sources.name(*s).into()),
+        source: about
+            .filter(|(_, s)| **s != SourceId::ALL)
+            .map(|(_, s)| v.sources.name(*s).into()),
         until: until.map(|t: Time| t.to_string()),
         author: e.author.clone(),
         evidence: e.evidence.as_ref().map(evidence),
@@ -249,7 +295,11 @@ mod tests {
         for s in ["192.0.2.1", "45.0.0.0/8", "2001:db8::/32", "*.spam.example"] {
             let subject: Subject = s.parse().unwrap();
             let id = listing_id(&subject, ReasonId(3), SourceId(700));
-            assert_eq!(listing_of(&id), Some((subject, ReasonId(3), SourceId(700))), "{id}");
+            assert_eq!(
+                listing_of(&id),
+                Some((subject, ReasonId(3), SourceId(700))),
+                "{id}"
+            );
         }
         for bad in ["", "a", "!!", "aaaaaaaa"] {
             assert_eq!(listing_of(bad), None, "{bad}");

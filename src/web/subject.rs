@@ -1,4 +1,5 @@
-//! The subject of a request: by the intake rule where it is to be listed or exempted, otherwise also by what the store has.
+//! The subject of a request: by the intake rule where it is to be listed or exempted, otherwise
+//! also by what the store has.
 
 use super::{App, error::Problem};
 use crate::{
@@ -7,12 +8,13 @@ use crate::{
     model::{Domain, ReasonId, Subject, subject::HostBits},
 };
 
-/// Reads the subject of a listing for a reason, or of an exemption (no reason), by the intake rule. `allow_suffix` are the
-/// public suffixes that may be listed.
+/// Reads the subject of a listing for a reason, or of an exemption (no reason), by the intake rule.
+/// `allow_suffix` are the public suffixes that may be listed.
 ///
 /// # Errors
 ///
-/// A problem that says what is wrong with the text. A range of several prefixes is one, and lists them.
+/// A problem that says what is wrong with the text. A range of several prefixes is one, and lists
+/// them.
 pub(super) fn intake(
     zones: &ZoneSet,
     text: &str,
@@ -25,7 +27,16 @@ pub(super) fn intake(
     if let Some(digest) = digests.iter().find_map(|d| d.read(text).ok()) {
         return Ok(Subject::Domain(digest));
     }
-    let subject = match (word::parse(text, &Rules { host_bits, digest: None }), digests.first()) {
+    let subject = match (
+        word::parse(
+            text,
+            &Rules {
+                host_bits,
+                digest: None,
+            },
+        ),
+        digests.first(),
+    ) {
         (Ok(subjects), _) => one(text, subjects)?,
         (Err(e), Some(digest)) if !text.contains('.') && !word::is_address_form(text) => {
             let why = digest.check(text).err().unwrap_or(e.text);
@@ -46,8 +57,9 @@ pub(super) fn intake(
     Ok(subject)
 }
 
-/// Reads the subject of a request about what is in the store, such as a removal: everything that [`Subject::parse`] reads,
-/// a name that the store has although it is not accepted any more, and the spellings of one prefix that lists have.
+/// Reads the subject of a request about what is in the store, such as a removal: everything that
+/// [`Subject::parse`] reads, a name that the store has although it is not accepted any more, and
+/// the spellings of one prefix that lists have.
 ///
 /// # Errors
 ///
@@ -66,19 +78,30 @@ pub(super) fn stored(app: &App, text: &str, host_bits: HostBits) -> Result<Subje
     {
         return Ok(name);
     }
-    match word::parse_address(text, &Rules { host_bits, digest: None }) {
+    match word::parse_address(
+        text,
+        &Rules {
+            host_bits,
+            digest: None,
+        },
+    ) {
         Some(Ok(subjects)) => one(text, subjects),
         Some(Err(e)) => Err(Problem::invalid(format!("subject: {e}"))),
         None => read.map_err(|e| Problem::invalid(format!("subject: {e}"))),
     }
 }
 
-/// The one subject of a word. A range of several prefixes is refused with all of them: one request changes one subject.
+/// The one subject of a word. A range of several prefixes is refused with all of them: one request
+/// changes one subject.
 fn one(text: &str, mut subjects: Vec<Subject>) -> Result<Subject, Problem> {
     match (subjects.pop(), subjects.is_empty()) {
         (Some(subject), true) => Ok(subject),
         (last, _) => {
-            let all: Vec<String> = subjects.iter().chain(&last).map(ToString::to_string).collect();
+            let all: Vec<String> = subjects
+                .iter()
+                .chain(&last)
+                .map(ToString::to_string)
+                .collect();
             Err(Problem::invalid(format!(
                 "subject: `{text}` is a range of {} prefixes, and a request is about one subject; send one for each of {}",
                 all.len(),

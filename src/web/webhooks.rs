@@ -83,26 +83,40 @@ fn shape(h: &Webhook) -> WebhookShape {
 }
 
 fn find(app: &App, id: &str) -> Result<Webhook, Problem> {
-    app.ledger.book().webhooks.get(id).cloned().ok_or_else(|| Problem::not_found(format!("there is no webhook `{id}`")))
+    app.ledger
+        .book()
+        .webhooks
+        .get(id)
+        .cloned()
+        .ok_or_else(|| Problem::not_found(format!("there is no webhook `{id}`")))
 }
 
 async fn keep(app: &App, keep: Keep, line: crate::store::schema::Audit) -> Result<(), Problem> {
-    app.ledger.keep(keep, Some(line)).await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))
+    app.ledger
+        .keep(keep, Some(line))
+        .await
+        .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))
 }
 
 /// All webhooks.
 #[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", responses((status = 200, body = Page<WebhookShape>), Problem))]
 pub(super) async fn all(State(app): State<App>) -> Json<Page<WebhookShape>> {
-    Json(Page::all(app.ledger.book().webhooks.values().map(shape).collect()))
+    Json(Page::all(
+        app.ledger.book().webhooks.values().map(shape).collect(),
+    ))
 }
 
 /// One webhook.
 #[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)), responses((status = 200, body = WebhookShape), Problem))]
-pub(super) async fn one(State(app): State<App>, Part(id): Part) -> Result<Json<WebhookShape>, Problem> {
+pub(super) async fn one(
+    State(app): State<App>,
+    Part(id): Part,
+) -> Result<Json<WebhookShape>, Problem> {
     find(&app, &id).map(|hook| Json(shape(&hook)))
 }
 
-/// Makes a webhook: each commit is told there, signed, until it is taken. The secret in the answer is shown once.
+/// Makes a webhook: each commit is told there, signed, until it is taken. The secret in the answer
+/// is shown once.
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = NewWebhook, responses((status = 201, body = ShownWebhook), Problem))]
 pub(super) async fn make(
     State(app): State<App>,
@@ -111,14 +125,33 @@ pub(super) async fn make(
 ) -> Result<(StatusCode, Json<ShownWebhook>), Problem> {
     (app.check_url)(&new.url).map_err(|e| Problem::invalid(format!("url: {e}")))?;
     if app.ledger.book().webhooks.size() >= MOST {
-        return Err(Problem::refused(format!("there are {MOST} webhooks already")));
+        return Err(Problem::refused(format!(
+            "there are {MOST} webhooks already"
+        )));
     }
     let (id, _, _) = secrets::token().map_err(Problem::failed)?;
     let secret = secrets::text(&secrets::random::<32>().map_err(Problem::failed)?);
-    let hook =
-        Webhook { id, url: new.url, secret: secret.clone().into_bytes(), since: app.ledger.now(), by: caller.name.clone(), paused: None };
-    keep(&app, Keep::Webhook(hook.clone()), caller.line("webhook.add", &hook.id, &hook.url, None)).await?;
-    Ok((StatusCode::CREATED, Json(ShownWebhook { about: shape(&hook), secret })))
+    let hook = Webhook {
+        id,
+        url: new.url,
+        secret: secret.clone().into_bytes(),
+        since: app.ledger.now(),
+        by: caller.name.clone(),
+        paused: None,
+    };
+    keep(
+        &app,
+        Keep::Webhook(hook.clone()),
+        caller.line("webhook.add", &hook.id, &hook.url, None),
+    )
+    .await?;
+    Ok((
+        StatusCode::CREATED,
+        Json(ShownWebhook {
+            about: shape(&hook),
+            secret,
+        }),
+    ))
 }
 
 /// Pauses a webhook, or lets it go on.
@@ -129,9 +162,21 @@ pub(super) async fn change(
     Part(id): Part,
     Body(asked): Body<WebhookChange>,
 ) -> Result<Json<WebhookShape>, Problem> {
-    let hook = Webhook { paused: asked.paused.then(|| app.ledger.now()), ..find(&app, &id)? };
-    let what = if asked.paused { "webhook.pause" } else { "webhook.resume" };
-    keep(&app, Keep::Webhook(hook.clone()), caller.line(what, &id, &hook.url, None)).await?;
+    let hook = Webhook {
+        paused: asked.paused.then(|| app.ledger.now()),
+        ..find(&app, &id)?
+    };
+    let what = if asked.paused {
+        "webhook.pause"
+    } else {
+        "webhook.resume"
+    };
+    keep(
+        &app,
+        Keep::Webhook(hook.clone()),
+        caller.line(what, &id, &hook.url, None),
+    )
+    .await?;
     Ok(Json(shape(&hook)))
 }
 
@@ -143,13 +188,21 @@ pub(super) async fn remove(
     Part(id): Part,
 ) -> Result<Json<WebhookShape>, Problem> {
     let hook = find(&app, &id)?;
-    keep(&app, Keep::NoWebhook(id.clone()), caller.line("webhook.remove", &id, &hook.url, None)).await?;
+    keep(
+        &app,
+        Keep::NoWebhook(id.clone()),
+        caller.line("webhook.remove", &id, &hook.url, None),
+    )
+    .await?;
     Ok(Json(shape(&hook)))
 }
 
 /// What waits for a webhook, and its dead letters.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/messages", tag = "webhooks", params(("id" = String, Path)), responses((status = 200, body = Page<MessageShape>), Problem))]
-pub(super) async fn waiting(State(app): State<App>, Part(id): Part) -> Result<Json<Page<MessageShape>>, Problem> {
+pub(super) async fn waiting(
+    State(app): State<App>,
+    Part(id): Part,
+) -> Result<Json<Page<MessageShape>>, Problem> {
     find(&app, &id)?;
     let all = messages(&app.ledger.store, &id, SHOWN)?;
     let one = |m: crate::ledger::outbox::Message| MessageShape {
@@ -176,7 +229,15 @@ pub(super) async fn retry(
         // What was taken meanwhile is there no more.
         let _ = app.ledger.tried(&id, m.commit, Tried::Again).await;
     }
-    let line = caller.line("webhook.retry", &id, format!("{} messages", all.len()), None);
-    app.ledger.note(line).await.map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
+    let line = caller.line(
+        "webhook.retry",
+        &id,
+        format!("{} messages", all.len()),
+        None,
+    );
+    app.ledger
+        .note(line)
+        .await
+        .map_err(|e| Problem::of(&e, &app.ledger.store.vocabulary()))?;
     Ok(Json(shape(&hook)))
 }

@@ -1,4 +1,5 @@
-//! The daemon under a wall clock that is wrong. libfaketime sets the wall clock of the child and leaves the others alone.
+//! The daemon under a wall clock that is wrong. libfaketime sets the wall clock of the child and
+//! leaves the others alone.
 
 use std::{
     fs,
@@ -47,10 +48,18 @@ impl Machine {
             daemon.stop();
         }
         self.set(ahead);
-        let libraries = fs::read_dir(peers().join("root/usr/lib")).unwrap().flatten();
+        let libraries = fs::read_dir(peers().join("root/usr/lib"))
+            .unwrap()
+            .flatten();
         let mut libraries = libraries.map(|e| e.path().join("faketime/libfaketimeMT.so.1"));
-        let library = libraries.find(|p| p.exists()).expect("libfaketime was not fetched");
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.api.f.path().join("log")).unwrap();
+        let library = libraries
+            .find(|p| p.exists())
+            .expect("libfaketime was not fetched");
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.api.f.path().join("log"))
+            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_orbsd"))
             .arg("serve")
             .current_dir(self.api.f.path())
@@ -63,7 +72,9 @@ impl Machine {
             .spawn()
             .unwrap();
         self.api.daemon = Some(Daemon(child));
-        self.until("it answers", |m| std::net::TcpStream::connect(m.api.addr).is_ok());
+        self.until("it answers", |m| {
+            std::net::TcpStream::connect(m.api.addr).is_ok()
+        });
     }
 
     fn until(&self, what: &str, done: impl Fn(&Machine) -> bool) {
@@ -85,35 +96,58 @@ impl Machine {
     fn lists(&self, addr: &str) -> bool {
         let reversed: Vec<&str> = addr.rsplit('.').collect();
         let question = query(&format!("{}.bl.orbs.example", reversed.join(".")), 1, true);
-        shown(&udp(self.api.f.addr(), &question, Duration::from_secs(5)).unwrap()).starts_with("NOERROR 127.")
+        shown(&udp(self.api.f.addr(), &question, Duration::from_secs(5)).unwrap())
+            .starts_with("NOERROR 127.")
     }
 
     /// What has to hold whatever the wall clock says.
     fn is_as_it_was(&self) {
-        assert!(self.lists(LISTED) && !self.lists(EXEMPT), "{}\n{}", self.clock(), self.api.f.log());
+        assert!(
+            self.lists(LISTED) && !self.lists(EXEMPT),
+            "{}\n{}",
+            self.clock(),
+            self.api.f.log()
+        );
     }
 }
 
 #[test]
 fn a_daemon_whose_wall_clock_jumps_ends_nothing_and_reports_it() {
     let mut m = Machine::new();
-    m.api.f.ok(&["list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x"]);
-    m.api.f.ok(&["list", EXEMPT, "--reason", "relay", "--until", "400d", "--note", "x"]);
-    m.api.f.ok(&["exempt", EXEMPT, "--until", "20d", "--note", "x"]);
+    m.api.f.ok(&[
+        "list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x",
+    ]);
+    m.api.f.ok(&[
+        "list", EXEMPT, "--reason", "relay", "--until", "400d", "--note", "x",
+    ]);
+    m.api
+        .f
+        .ok(&["exempt", EXEMPT, "--until", "20d", "--note", "x"]);
     m.is_as_it_was();
     let health = |m: &Machine| m.api.call("", "GET", "/health/ready", &[], "");
     let metric = |m: &Machine, name: &str| {
         let text = m.api.call(&m.api.owner, "GET", "/metrics", &[], "").text();
-        text.lines().find_map(|l| l.strip_prefix(&format!("orbsd_{name} "))).unwrap().parse::<f64>().unwrap()
+        text.lines()
+            .find_map(|l| l.strip_prefix(&format!("orbsd_{name} ")))
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
     };
-    assert_eq!((m.state(), health(&m).text(), metric(&m, "clock_differs")), ("agrees".into(), "ready\n".into(), 0.0));
+    assert_eq!(
+        (m.state(), health(&m).text(), metric(&m, "clock_differs")),
+        ("agrees".into(), "ready\n".into(), 0.0)
+    );
     // Sixty days ahead for three seconds.
     m.set(60 * DAY);
     m.until("the difference is seen", |m| m.state() == "differs");
     std::thread::sleep(Duration::from_secs(3));
     m.is_as_it_was();
     let degraded = health(&m);
-    assert!(degraded.status == 200 && degraded.text().starts_with("degraded: clock differs: "), "{}", degraded.text());
+    assert!(
+        degraded.status == 200 && degraded.text().starts_with("degraded: clock differs: "),
+        "{}",
+        degraded.text()
+    );
     assert_eq!(metric(&m, "clock_differs"), 1.0);
     assert!((metric(&m, "clock_offset_seconds") - 60.0 * DAY as f64).abs() < 5.0);
     assert!(m.api.f.ok(&["status"]).contains("clock differs: "));
@@ -141,12 +175,28 @@ fn a_time_from_now_on_is_warned_of_while_the_clocks_differ() {
         text.contains("was counted from trusted time; clock differs: ")
     };
     let relative = ["list", LISTED, "--reason", "relay", "--until", "90d"];
-    let import = ["import", "--source", "x", "--reason", "relay", "--max-age", "30d", "list"];
+    let import = [
+        "import",
+        "--source",
+        "x",
+        "--reason",
+        "relay",
+        "--max-age",
+        "30d",
+        "list",
+    ];
     assert!(!warned(&relative) && !warned(&import));
     m.set(60 * DAY);
     m.until("the difference is seen", |m| m.state() == "differs");
     assert!(warned(&relative) && warned(&import) && warned(&["exempt", EXEMPT, "--until", "20d"]));
-    assert!(!warned(&["list", LISTED, "--reason", "relay", "--until", "2090-01-01"]));
+    assert!(!warned(&[
+        "list",
+        LISTED,
+        "--reason",
+        "relay",
+        "--until",
+        "2090-01-01"
+    ]));
     assert!(!warned(&["list", LISTED, "--reason", "relay"]));
 }
 
@@ -154,9 +204,15 @@ fn a_time_from_now_on_is_warned_of_while_the_clocks_differ() {
 #[test]
 fn a_start_without_a_record_of_the_clock_goes_by_the_last_commit() {
     let mut m = Machine::new();
-    m.api.f.ok(&["list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x"]);
-    m.api.f.ok(&["list", EXEMPT, "--reason", "relay", "--until", "400d", "--note", "x"]);
-    m.api.f.ok(&["exempt", EXEMPT, "--until", "20d", "--note", "x"]);
+    m.api.f.ok(&[
+        "list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x",
+    ]);
+    m.api.f.ok(&[
+        "list", EXEMPT, "--reason", "relay", "--until", "400d", "--note", "x",
+    ]);
+    m.api
+        .f
+        .ok(&["exempt", EXEMPT, "--until", "20d", "--note", "x"]);
     let record = m.api.f.config().clock();
     for damaged in [false, true] {
         m.api.daemon.take().unwrap().stop();
@@ -167,36 +223,63 @@ fn a_start_without_a_record_of_the_clock_goes_by_the_last_commit() {
         m.restart(400 * DAY);
         m.until("it is seen at the start", |m| m.state() == "unconfirmed");
         m.is_as_it_was();
-        assert!(m.api.f.log().contains("the last commit of the store"), "{}", m.api.f.log());
+        assert!(
+            m.api.f.log().contains("the last commit of the store"),
+            "{}",
+            m.api.f.log()
+        );
     }
 }
 
 #[test]
 fn an_owner_accepts_the_wall_clock_and_what_is_due_by_it_ends() {
     let m = Machine::new();
-    m.api.f.ok(&["list", LISTED, "--reason", "relay", "--until", "30d", "--note", "x"]);
-    m.api.f.ok(&["list", EXEMPT, "--reason", "relay", "--until", "40d", "--note", "x"]);
-    m.api.f.ok(&["exempt", EXEMPT, "--until", "20d", "--note", "x"]);
+    m.api.f.ok(&[
+        "list", LISTED, "--reason", "relay", "--until", "30d", "--note", "x",
+    ]);
+    m.api.f.ok(&[
+        "list", EXEMPT, "--reason", "relay", "--until", "40d", "--note", "x",
+    ]);
+    m.api
+        .f
+        .ok(&["exempt", EXEMPT, "--until", "20d", "--note", "x"]);
     m.set(60 * DAY);
     m.until("the difference is seen", |m| m.state() == "differs");
     // A token that is good now and would be over by the wall clock.
     let operator = m.api.token("otto", "operator", &["--expires", "10d"]);
-    assert_eq!(m.api.call(&operator, "POST", "/v1/clock/accept", &[], "").status, 403, "owners alone");
+    assert_eq!(
+        m.api
+            .call(&operator, "POST", "/v1/clock/accept", &[], "")
+            .status,
+        403,
+        "owners alone"
+    );
     m.is_as_it_was();
     let shown = m.api.f.orbsd(&["clock", "show"]);
-    assert!(shown.status.code() == Some(1) && String::from_utf8_lossy(&shown.stderr).contains("orbsd clock accept"));
+    assert!(
+        shown.status.code() == Some(1)
+            && String::from_utf8_lossy(&shown.stderr).contains("orbsd clock accept")
+    );
     let said = m.api.f.ok(&["clock", "accept"]);
     assert!(said.starts_with("trusted time is "), "{said}");
-    m.until("what is due has ended", |m| !m.lists(LISTED) && !m.lists(EXEMPT));
+    m.until("what is due has ended", |m| {
+        !m.lists(LISTED) && !m.lists(EXEMPT)
+    });
     assert_eq!(m.state(), "agrees");
     assert!(m.api.f.ok(&["audit"]).contains("clock.accept"));
-    assert_eq!(m.api.call(&operator, "GET", "/v1/status", &[], "").status, 401, "the token's time is over");
+    assert_eq!(
+        m.api.call(&operator, "GET", "/v1/status", &[], "").status,
+        401,
+        "the token's time is over"
+    );
 }
 
 #[test]
 fn a_command_without_a_daemon_goes_by_the_record_too() {
     let mut m = Machine::new();
-    m.api.f.ok(&["list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x"]);
+    m.api.f.ok(&[
+        "list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x",
+    ]);
     m.set(60 * DAY);
     m.until("the difference is seen", |m| m.state() == "differs");
     m.api.daemon.take().unwrap().stop();

@@ -5,50 +5,95 @@ use std::{fs, time::Duration};
 use crate::lab::{Daemon, Folder, query, shown, udp};
 
 fn a(folder: &Folder, name: &str) -> String {
-    shown(&udp(folder.addr(), &query(&format!("{name}.bl.orbs.example"), 1, true), Duration::from_secs(5)).unwrap())
+    shown(
+        &udp(
+            folder.addr(),
+            &query(&format!("{name}.bl.orbs.example"), 1, true),
+            Duration::from_secs(5),
+        )
+        .unwrap(),
+    )
 }
 
 fn code(folder: &Folder, args: &[&str]) -> (i32, String) {
     let out = folder.orbsd(args);
-    (out.status.code().unwrap_or(-1), String::from_utf8_lossy(&out.stderr).into_owned())
+    (
+        out.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&out.stderr).into_owned(),
+    )
 }
 
 #[test]
 fn a_listing_from_the_command_line_is_in_dns_when_it_returns() {
     let f = Folder::new();
     let daemon = Daemon::start(&f);
-    f.ok(&["list", "45.51.100.7", "--reason", "relay", "--until", "30d", "--note", "seen relaying"]);
+    f.ok(&[
+        "list",
+        "45.51.100.7",
+        "--reason",
+        "relay",
+        "--until",
+        "30d",
+        "--note",
+        "seen relaying",
+    ]);
     assert_eq!(a(&f, "7.100.51.45"), "NOERROR 127.0.0.2");
     let found = f.json(&["lookup", "45.51.100.7", "--json"]);
     assert_eq!(found["listed"], true);
-    assert_eq!((&found["entries"][0]["reason"], &found["entries"][0]["source"]), (&"relay".into(), &"operator".into()));
+    assert_eq!(
+        (
+            &found["entries"][0]["reason"],
+            &found["entries"][0]["source"]
+        ),
+        (&"relay".into(), &"operator".into())
+    );
     assert_eq!(found["zones"][0]["a"][0], "127.0.0.2");
     assert_eq!(found["history"][0]["event"], "listed");
     assert_eq!(found["history"][0]["evidence"]["text"], "seen relaying");
-    assert!(found["history"][0]["author"].as_str().unwrap().starts_with("uid:"));
+    assert!(
+        found["history"][0]["author"]
+            .as_str()
+            .unwrap()
+            .starts_with("uid:")
+    );
     assert_eq!(code(&f, &["lookup", "45.51.100.8"]).0, 1);
     assert_eq!(code(&f, &["delist", "45.51.100.8"]).0, 1);
     f.ok(&["delist", "45.51.100.7"]);
     assert_eq!(a(&f, "7.100.51.45"), "NXDOMAIN soa 60");
-    assert_eq!(f.json(&["lookup", "45.51.100.7", "--json"])["history"][1]["event"], "delisted");
+    assert_eq!(
+        f.json(&["lookup", "45.51.100.7", "--json"])["history"][1]["event"],
+        "delisted"
+    );
     // Special ranges need the word.
     let (n, why) = code(&f, &["list", "198.51.100.7", "--reason", "relay"]);
     assert!(n == 1 && why.contains("--special"), "{n} {why}");
     f.ok(&["list", "198.51.100.7", "--reason", "relay", "--special"]);
     assert_eq!(a(&f, "7.100.51.198"), "NOERROR 127.0.0.2");
     // Many from standard input, with a bad one among them: it is named, the others are taken.
-    let out = f.orbsd_with(&["list", "--reason", "netblock"], "46.1.0.0/16 # net\n\n47.1.1.300\n2a00:1::/32\n");
+    let out = f.orbsd_with(
+        &["list", "--reason", "netblock"],
+        "46.1.0.0/16 # net\n\n47.1.1.300\n2a00:1::/32\n",
+    );
     let err = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(2) && err.contains("47.1.1.300"), "{err}");
+    assert!(
+        out.status.code() == Some(2) && err.contains("47.1.1.300"),
+        "{err}"
+    );
     assert_eq!(a(&f, "1.1.1.46"), "NOERROR 127.0.0.3");
     let status = f.json(&["status", "--json"]);
-    assert_eq!((&status["running"], &status["listed"]["ipv4_hosts"]), (&true.into(), &1.into()));
+    assert_eq!(
+        (&status["running"], &status["listed"]["ipv4_hosts"]),
+        (&true.into(), &1.into())
+    );
     assert!(status["zones"][0]["counters"]["listed"].as_u64().unwrap() >= 2);
     assert!(daemon.stop().success());
     // Without a daemon the same commands work on the store itself.
     assert_eq!(f.json(&["status", "--json"])["running"], false);
     f.ok(&["list", "45.51.100.9", "--reason", "relay"]);
-    assert_eq!(f.json(&["lookup", "45.51.100.9", "--json"])["zones"][0]["a"][0], "127.0.0.2");
+    assert_eq!(
+        f.json(&["lookup", "45.51.100.9", "--json"])["zones"][0]["a"][0],
+        "127.0.0.2"
+    );
     let _daemon = Daemon::start(&f);
     assert_eq!(a(&f, "9.100.51.45"), "NOERROR 127.0.0.2");
     assert_eq!(a(&f, "1.1.1.46"), "NOERROR 127.0.0.3");
@@ -61,15 +106,32 @@ fn wrong_usage_and_configuration_are_exit_code_2_with_the_place() {
         (&["list", "45.1.1.1", "--reason", "relai"][..], "relay"),
         (&["list", "45.1.1.1"], "--reason"),
         (&["list", "45.1.1.7/24", "--reason", "relay"], "45.1.1.0/24"),
-        (&["list", "45.1.1.1", "--reason", "relay", "--until", "soon"], "write a duration (90d, 12h, 1y), a date (2026-12-31)"),
-        (&["import", "--source", "x", "--reason", "relay", "nowhere.txt"], "nowhere.txt"),
+        (
+            &["list", "45.1.1.1", "--reason", "relay", "--until", "soon"],
+            "write a duration (90d, 12h, 1y), a date (2026-12-31)",
+        ),
+        (
+            &[
+                "import",
+                "--source",
+                "x",
+                "--reason",
+                "relay",
+                "nowhere.txt",
+            ],
+            "nowhere.txt",
+        ),
         (&["export", "bl", "--format", "pdf"], "master"),
         (&["--config", "nowhere.toml", "check"], "nowhere.toml"),
         (&["frobnicate"], "frobnicate"),
     ] {
         let out = f.orbsd(args);
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(out.status.code() == Some(2) && said.contains(part), "{args:?}: {:?} {said}", out.status);
+        assert!(
+            out.status.code() == Some(2) && said.contains(part),
+            "{args:?}: {:?} {said}",
+            out.status
+        );
     }
     assert_eq!(code(&f, &["export", "nosuch"]).0, 1);
     assert_eq!(code(&f, &["reload"]).0, 1);
@@ -80,8 +142,18 @@ fn wrong_usage_and_configuration_are_exit_code_2_with_the_place() {
     );
     let out = f.orbsd(&["check"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    for part in ["zones/bl.toml", "`foo`", "contact", "ns", "nope", "127.0.0.0/8"] {
-        assert!(out.status.code() == Some(2) && said.contains(part), "{part}: {said}");
+    for part in [
+        "zones/bl.toml",
+        "`foo`",
+        "contact",
+        "ns",
+        "nope",
+        "127.0.0.0/8",
+    ] {
+        assert!(
+            out.status.code() == Some(2) && said.contains(part),
+            "{part}: {said}"
+        );
     }
 }
 
@@ -94,8 +166,24 @@ fn a_reload_takes_what_is_sound_and_refuses_what_is_not() {
     f.write("zones/bl.toml", &zone.replace("127.0.0.2", "127.0.0.9"));
     f.ok(&["reload"]);
     assert_eq!(a(&f, "7.100.51.45"), "NOERROR 127.0.0.9");
-    let soa = |f: &Folder| shown(&udp(f.addr(), &query("bl.orbs.example", 6, true), Duration::from_secs(5)).unwrap());
-    let serial = |f: &Folder| soa(f).split_whitespace().nth(3).unwrap().parse::<u32>().unwrap();
+    let soa = |f: &Folder| {
+        shown(
+            &udp(
+                f.addr(),
+                &query("bl.orbs.example", 6, true),
+                Duration::from_secs(5),
+            )
+            .unwrap(),
+        )
+    };
+    let serial = |f: &Folder| {
+        soa(f)
+            .split_whitespace()
+            .nth(3)
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+    };
     let before = serial(&f);
     f.write("zones/bl.toml", "origin = 3");
     assert_eq!(code(&f, &["reload"]).0, 2);
@@ -106,11 +194,17 @@ fn a_reload_takes_what_is_sound_and_refuses_what_is_not() {
     daemon.signal("HUP");
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(a(&f, "7.100.51.45"), "NOERROR 127.0.0.2");
-    assert!(serial(&f) > before, "what is rendered from configuration moves the serial");
+    assert!(
+        serial(&f) > before,
+        "what is rendered from configuration moves the serial"
+    );
     let before = serial(&f);
     daemon.stop();
     // Also while it was stopped; `serial` counts on the first day alone.
-    f.write("zones/bl.toml", &zone.replace("contact", "serial = 1000\nttl = '9m'\ncontact"));
+    f.write(
+        "zones/bl.toml",
+        &zone.replace("contact", "serial = 1000\nttl = '9m'\ncontact"),
+    );
     let daemon = Daemon::start(&f);
     assert_eq!(serial(&f), before + 1);
     daemon.stop();
@@ -130,11 +224,19 @@ fn a_second_daemon_on_the_same_store_is_told_why_not() {
     other.write("config.toml", &format!("{store}{config}"));
     let out = other.orbsd(&["serve"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(1) && said.contains("open in another process"), "{said}");
-    // A command there neither takes the lock away nor changes anything, and works when the daemon is gone.
+    assert!(
+        out.status.code() == Some(1) && said.contains("open in another process"),
+        "{said}"
+    );
+    // A command there neither takes the lock away nor changes anything, and works when the daemon
+    // is gone.
     let (n, said) = code(&other, &["list", "45.1.1.1", "--reason", "relay"]);
     assert!(n == 1 && said.contains("open in another process"), "{said}");
-    assert_eq!(f.orbsd(&["serve"]).status.code(), Some(1), "the address is taken");
+    assert_eq!(
+        f.orbsd(&["serve"]).status.code(),
+        Some(1),
+        "the address is taken"
+    );
     assert_eq!(code(&f, &["lookup", "45.1.1.1"]).0, 1);
     drop(daemon);
     other.ok(&["list", "45.1.1.1", "--reason", "relay"]);
@@ -153,10 +255,17 @@ fn every_line_of_standard_input_is_taken_or_named() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"45.1.1.1\n\xff\n45.1.1.2\n").unwrap();
+    std::io::Write::write_all(
+        &mut child.stdin.take().unwrap(),
+        b"45.1.1.1\n\xff\n45.1.1.2\n",
+    )
+    .unwrap();
     let out = child.wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(2));
-    assert_eq!((a(&f, "1.1.1.45"), a(&f, "2.1.1.45")), ("NOERROR 127.0.0.2".into(), "NOERROR 127.0.0.2".into()));
+    assert_eq!(
+        (a(&f, "1.1.1.45"), a(&f, "2.1.1.45")),
+        ("NOERROR 127.0.0.2".into(), "NOERROR 127.0.0.2".into())
+    );
 }
 
 /// Stopping: whoever waits for a receipt keeps the answers waiting for nobody.
@@ -170,15 +279,25 @@ fn queries_are_answered_while_requests_end_and_a_reload_drops_none() {
     let asked = std::thread::spawn(move || {
         let mut n = 0;
         while !asker.load(std::sync::atomic::Ordering::Relaxed) {
-            let reply = udp(addr, &query("1.1.1.45.bl.orbs.example", 1, true), Duration::from_secs(2));
-            assert!(shown(&reply.expect("an answer")).starts_with("NOERROR 127.0.0."), "query {n}");
+            let reply = udp(
+                addr,
+                &query("1.1.1.45.bl.orbs.example", 1, true),
+                Duration::from_secs(2),
+            );
+            assert!(
+                shown(&reply.expect("an answer")).starts_with("NOERROR 127.0.0."),
+                "query {n}"
+            );
             n += 1;
         }
         n
     });
     let zone = fs::read_to_string(f.path().join("zones/bl.toml")).unwrap();
     for i in 0..20 {
-        f.write("zones/bl.toml", &zone.replace("127.0.0.2", &format!("127.0.0.{}", 4 + i)));
+        f.write(
+            "zones/bl.toml",
+            &zone.replace("127.0.0.2", &format!("127.0.0.{}", 4 + i)),
+        );
         daemon.signal("HUP");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -204,7 +323,9 @@ fn queries_are_answered_while_requests_end_and_a_reload_drops_none() {
 fn a_reload_that_comes_too_early_and_readiness_are_told_right() {
     let f = Folder::new();
     let socket = std::os::unix::net::UnixDatagram::bind(f.path().join("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
         .arg("serve")
         .current_dir(f.path())
@@ -238,23 +359,48 @@ fn a_reload_that_comes_too_early_and_readiness_are_told_right() {
     assert!(child.stop().success());
 }
 
-/// Started as root it becomes the user that is named, with its store and socket; the test is of use where root runs it.
+/// Started as root it becomes the user that is named, with its store and socket; the test is of use
+/// where root runs it.
 #[test]
 fn root_is_given_up_for_the_user_that_is_named() {
-    let me = fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m)).unwrap();
+    let me = fs::metadata("/proc/self")
+        .map(|m| std::os::unix::fs::MetadataExt::uid(&m))
+        .unwrap();
     let f = Folder::new();
     let config = fs::read_to_string(f.path().join("config.toml")).unwrap();
-    f.write("config.toml", &format!("{config}\n[process]\nuser = \"nobody\"\n"));
-    fs::set_permissions(f.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    f.write(
+        "config.toml",
+        &format!("{config}\n[process]\nuser = \"nobody\"\n"),
+    );
+    fs::set_permissions(
+        f.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
     let daemon = Daemon::start(&f);
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.0.id())).unwrap();
-    let ids: Vec<&str> = status.lines().find(|l| l.starts_with("Uid:")).unwrap().split_whitespace().skip(1).collect();
+    let ids: Vec<&str> = status
+        .lines()
+        .find(|l| l.starts_with("Uid:"))
+        .unwrap()
+        .split_whitespace()
+        .skip(1)
+        .collect();
     if me == 0 {
         assert!(ids.iter().all(|id| *id != "0"), "{ids:?}");
-        let owner = |p: &str| std::os::unix::fs::MetadataExt::uid(&fs::metadata(f.path().join(p)).unwrap()).to_string();
-        assert!(owner("data") == ids[0] && owner("run/orbsd.sock") == ids[0], "{ids:?}");
+        let owner = |p: &str| {
+            std::os::unix::fs::MetadataExt::uid(&fs::metadata(f.path().join(p)).unwrap())
+                .to_string()
+        };
+        assert!(
+            owner("data") == ids[0] && owner("run/orbsd.sock") == ids[0],
+            "{ids:?}"
+        );
     } else {
-        assert!(ids.iter().all(|id| *id == me.to_string()), "who is not root stays who he is: {ids:?}");
+        assert!(
+            ids.iter().all(|id| *id == me.to_string()),
+            "who is not root stays who he is: {ids:?}"
+        );
     }
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     assert_eq!(a(&f, "1.1.1.45"), "NOERROR 127.0.0.2");
@@ -267,16 +413,29 @@ fn check_tells_what_the_listeners_and_the_tester_lack() {
     let f = Folder::new();
     f.write(
         "zones/bl.toml",
-        &format!("{}\n[[record]]\nname = \"mail\"\ntype = \"MX\"\ndata = \"10 mx.orbs.example.\"\n", crate::lab::ZONE),
+        &format!(
+            "{}\n[[record]]\nname = \"mail\"\ntype = \"MX\"\ndata = \"10 mx.orbs.example.\"\n",
+            crate::lab::ZONE
+        ),
     );
     fs::create_dir(f.path().join("folder")).unwrap();
     f.write("short", "x");
-    let reasons: String =
-        ["relay", "netblock", "spam", "input", "output", "unconfirmed", "notest"].map(|n| format!("[[reason]]\nname = \"{n}\"\n")).concat();
+    let reasons: String = [
+        "relay",
+        "netblock",
+        "spam",
+        "input",
+        "output",
+        "unconfirmed",
+        "notest",
+    ]
+    .map(|n| format!("[[reason]]\nname = \"{n}\"\n"))
+    .concat();
     let check = |more: &str| {
         f.write("config.toml", &format!("{more}\n{reasons}"));
         let out = f.orbsd(&["check"]);
-        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        let said = String::from_utf8_lossy(&out.stdout).into_owned()
+            + &String::from_utf8_lossy(&out.stderr);
         (out.status.code().unwrap(), said)
     };
     let probe = "[admin]\nlisten = \"\"\n[probe]\ndomain = ";
@@ -308,39 +467,77 @@ fn check_tells_what_the_listeners_and_the_tester_lack() {
 #[test]
 fn a_token_is_not_sent_unencrypted_beyond_this_machine() {
     let port = crate::lab::free_port();
-    let config = crate::lab::CONFIG.replace("listen = \"\"", &format!("listen = \"0.0.0.0:{port}\""));
+    let config =
+        crate::lab::CONFIG.replace("listen = \"\"", &format!("listen = \"0.0.0.0:{port}\""));
     let f = Folder::with(&config, &[("bl", crate::lab::ZONE)]);
     let _daemon = Daemon::start(&f);
-    let path = f.write("token", &f.ok(&["token", "create", "--for", "anna", "--role", "reader"]));
-    let mode = |mode: u32| fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    let path = f.write(
+        "token",
+        &f.ok(&["token", "create", "--for", "anna", "--role", "reader"]),
+    );
+    let mode = |mode: u32| {
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
     mode(0o600);
     let remote = |host: &str, more: &[&str]| {
         let server = format!("{host}:{port}");
         let out = f.orbsd(&[&["status", "--server", &server, "--token", "token"], more].concat());
-        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+        (
+            out.status.code(),
+            String::from_utf8_lossy(&out.stderr).into_owned(),
+        )
     };
     for host in ["http://127.0.0.1", "http://localhost", "http://127.9.9.9"] {
         assert_eq!(remote(host, &[]), (Some(0), String::new()), "{host}");
     }
     // The unspecified address leads here too, and is not an address of the loopback.
-    for host in ["http://0.0.0.0", "http://192.0.2.1", "http://[2001:db8::1]", "http://[::ffff:192.0.2.1]"] {
+    for host in [
+        "http://0.0.0.0",
+        "http://192.0.2.1",
+        "http://[2001:db8::1]",
+        "http://[::ffff:192.0.2.1]",
+    ] {
         let (code, said) = remote(host, &[]);
-        assert!(code == Some(2) && said.contains("--insecure") && said.contains("https://"), "{host}: {said}");
+        assert!(
+            code == Some(2) && said.contains("--insecure") && said.contains("https://"),
+            "{host}: {said}"
+        );
     }
-    assert_eq!(remote("http://0.0.0.0", &["--insecure"]), (Some(0), String::new()));
+    assert_eq!(
+        remote("http://0.0.0.0", &["--insecure"]),
+        (Some(0), String::new())
+    );
     let (code, said) = remote("https://127.0.0.1", &["--insecure"]);
     assert!(code == Some(2) && said.contains("--ca"), "{said}");
     // A device that never ends, and a file that holds no token.
     f.write("long", &"x".repeat(70_000));
-    for (token, part) in [("/dev/zero", "neither a regular file nor a pipe"), ("long", "longer than 65536 bytes"), ("zones", "neither")] {
+    for (token, part) in [
+        ("/dev/zero", "neither a regular file nor a pipe"),
+        ("long", "longer than 65536 bytes"),
+        ("zones", "neither"),
+    ] {
         let server = format!("http://127.0.0.1:{port}");
         let out = f.orbsd(&["status", "--server", &server, "--token", token]);
         let text = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(out.status.code() == Some(2) && text.contains(token) && text.contains(part), "{text}");
+        assert!(
+            out.status.code() == Some(2) && text.contains(token) && text.contains(part),
+            "{text}"
+        );
     }
-    for (bits, warned) in [(0o644, true), (0o604, true), (0o660, true), (0o602, true), (0o640, false), (0o400, false)] {
+    for (bits, warned) in [
+        (0o644, true),
+        (0o604, true),
+        (0o660, true),
+        (0o602, true),
+        (0o640, false),
+        (0o400, false),
+    ] {
         mode(bits);
         let (code, said) = remote("http://127.0.0.1", &[]);
-        assert_eq!((code, said.contains("chmod 600 token")), (Some(0), warned), "{bits:o}: {said}");
+        assert_eq!(
+            (code, said.contains("chmod 600 token")),
+            (Some(0), warned),
+            "{bits:o}: {said}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Strangers who hold connections, whatever they send on them: other clients, mirrors, the tester and the store are served.
+//! Strangers who hold connections, whatever they send on them: other clients, mirrors, the tester
+//! and the store are served.
 
 use std::{
     io::{Read, Write},
@@ -35,11 +36,21 @@ const SOON: Duration = Duration::from_secs(2);
 struct Attack(Option<tokio::runtime::Runtime>);
 
 impl Attack {
-    /// Each source holds so many connections. It sends `payload` on each, and again after each pause, or nothing more; one that
-    /// is closed is opened again after two seconds.
-    fn start(to: SocketAddr, sources: &[IpAddr], each: usize, payload: &[u8], pause: Option<Duration>) -> Attack {
+    /// Each source holds so many connections. It sends `payload` on each, and again after each
+    /// pause, or nothing more; one that is closed is opened again after two seconds.
+    fn start(
+        to: SocketAddr,
+        sources: &[IpAddr],
+        each: usize,
+        payload: &[u8],
+        pause: Option<Duration>,
+    ) -> Attack {
         let _ = orbsd::serve::sys::raise_file_limit();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         for source in sources {
             for _ in 0..each {
                 runtime.spawn(hold(to, *source, payload.to_vec(), pause));
@@ -64,8 +75,17 @@ async fn hold(to: SocketAddr, source: IpAddr, payload: Vec<u8>, pause: Option<Du
     }
 }
 
-async fn session(to: SocketAddr, source: IpAddr, payload: &[u8], pause: Option<Duration>) -> std::io::Result<()> {
-    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+async fn session(
+    to: SocketAddr,
+    source: IpAddr,
+    payload: &[u8],
+    pause: Option<Duration>,
+) -> std::io::Result<()> {
+    let socket = if to.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::new(source, 0))?;
     let mut stream = socket.connect(to).await?;
@@ -83,7 +103,9 @@ async fn session(to: SocketAddr, source: IpAddr, payload: &[u8], pause: Option<D
 
 /// How many connections a listener has.
 fn open_connections(f: &Folder, listener: &str) -> u64 {
-    f.json(&["status", "--json"])["connections"][listener]["open"].as_u64().unwrap()
+    f.json(&["status", "--json"])["connections"][listener]["open"]
+        .as_u64()
+        .unwrap()
 }
 
 fn framed(query: &[u8]) -> Vec<u8> {
@@ -107,18 +129,32 @@ fn others_are_served(to: SocketAddr, client: IpAddr, mirror: IpAddr) {
     std::thread::sleep(Duration::from_millis(2500));
     for round in 0..6 {
         let (answer, took) = ask(to, client, &query("2.0.0.127.bl.orbs.example", 1, true));
-        assert_eq!(answer.map(|a| shown(&a)).as_deref(), Some("NOERROR 127.0.0.2 127.0.0.3"), "{round}: after {took:?}");
+        assert_eq!(
+            answer.map(|a| shown(&a)).as_deref(),
+            Some("NOERROR 127.0.0.2 127.0.0.3"),
+            "{round}: after {took:?}"
+        );
         assert!(took < SOON, "{round}: {took:?}");
         let (zone, took) = ask(to, mirror, &query("bl.orbs.example", 252, false));
         let zone = zone.unwrap_or_else(|| panic!("{round}: no transfer after {took:?}"));
-        assert!(zone[3] & 15 == 0 && u16::from_be_bytes([zone[6], zone[7]]) > 2, "{round}: {}", shown(&zone));
+        assert!(
+            zone[3] & 15 == 0 && u16::from_be_bytes([zone[6], zone[7]]) > 2,
+            "{round}: {}",
+            shown(&zone)
+        );
         assert!(took < SOON, "{round}: {took:?}");
         std::thread::sleep(Duration::from_millis(150));
     }
 }
 
 fn folder(config: &str, allow: &str) -> Folder {
-    Folder::with(&format!("{CONFIG}{config}"), &[("bl", &format!("{ZONE}[transfer]\nallow = [{allow}]\n")), ("dbl", DOMAINS)])
+    Folder::with(
+        &format!("{CONFIG}{config}"),
+        &[
+            ("bl", &format!("{ZONE}[transfer]\nallow = [{allow}]\n")),
+            ("dbl", DOMAINS),
+        ],
+    )
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -145,14 +181,24 @@ fn forty_addresses_of_a_network_keep_nobody_out() {
 #[test]
 fn many_networks_that_take_all_places_keep_nobody_out() {
     for (payload, pause, allow) in [
-        (framed(&query("1.2.3.4.bl.orbs.example", 1, true)), BUSY, "'127.0.0.0/8'"),
-        (framed(&query("1.2.3.4.bl.orbs.example", 1, true)), BUSY, "'127.77.0.2'"),
+        (
+            framed(&query("1.2.3.4.bl.orbs.example", 1, true)),
+            BUSY,
+            "'127.0.0.0/8'",
+        ),
+        (
+            framed(&query("1.2.3.4.bl.orbs.example", 1, true)),
+            BUSY,
+            "'127.77.0.2'",
+        ),
         (vec![0, 30, 1], None, "'127.0.0.0/8'"),
         (vec![], None, "'127.0.0.0/8'"),
     ] {
         let f = folder("[connections]\ndns = 256\n", allow);
         let _daemon = Daemon::start(&f);
-        let strangers: Vec<IpAddr> = (0..96).map(|n| [127, 10 + n / 4, n % 4, 1].into()).collect();
+        let strangers: Vec<IpAddr> = (0..96)
+            .map(|n| [127, 10 + n / 4, n % 4, 1].into())
+            .collect();
         let _attack = Attack::start(f.addr(), &strangers, 4, &payload, pause);
         others_are_served(f.addr(), ip("127.77.0.1"), ip("127.77.0.2"));
         let open = open_connections(&f, "dns");
@@ -162,14 +208,17 @@ fn many_networks_that_take_all_places_keep_nobody_out() {
 
 /// Runs a test of this file again in a network namespace of its own.
 fn in_namespace(test: &str) {
-    let root = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).unwrap();
+    let root = std::fs::metadata("/proc/self")
+        .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+        .unwrap();
     let out = Command::new("unshare")
         .args(if root { &["-n"][..] } else { &["-rn"] })
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--ignored", "--nocapture"])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    let said =
+        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success() && said.contains("1 passed"), "{said}");
 }
 
@@ -181,15 +230,46 @@ fn thirty_three_subnets_of_an_ipv6_network_keep_nobody_out() {
 #[test]
 #[ignore = "run by the test above in a network namespace"]
 fn inside_a_namespace_with_ipv6_networks() {
-    let ip_command = |args: &[&str]| assert!(Command::new("ip").args(args).status().unwrap().success(), "{args:?}");
+    let ip_command = |args: &[&str]| {
+        assert!(
+            Command::new("ip").args(args).status().unwrap().success(),
+            "{args:?}"
+        );
+    };
     ip_command(&["link", "set", "lo", "up"]);
-    let strangers: Vec<IpAddr> = (0..33).map(|n| ip(&format!("2001:db8:0:40{n:02x}::1"))).collect();
-    let others = ["2001:db9::53", "2001:db9:1::1", "2001:db9:2::1", "2001:db8:0:40ff::1", "2001:db8:0:40fe::1"].map(ip);
+    let strangers: Vec<IpAddr> = (0..33)
+        .map(|n| ip(&format!("2001:db8:0:40{n:02x}::1")))
+        .collect();
+    let others = [
+        "2001:db9::53",
+        "2001:db9:1::1",
+        "2001:db9:2::1",
+        "2001:db8:0:40ff::1",
+        "2001:db8:0:40fe::1",
+    ]
+    .map(ip);
     for addr in strangers.iter().chain(&others) {
-        ip_command(&["-6", "addr", "add", &format!("{addr}/128"), "dev", "lo", "nodad"]);
+        ip_command(&[
+            "-6",
+            "addr",
+            "add",
+            &format!("{addr}/128"),
+            "dev",
+            "lo",
+            "nodad",
+        ]);
     }
-    let config = CONFIG.replace("[\"127.0.0.1:PORT\"]", "[\"127.0.0.1:PORT\", \"[::]:PORT\"]");
-    let f = Folder::with(&config, &[("bl", &format!("{ZONE}[transfer]\nallow = ['::/0']\n")), ("dbl", DOMAINS)]);
+    let config = CONFIG.replace(
+        "[\"127.0.0.1:PORT\"]",
+        "[\"127.0.0.1:PORT\", \"[::]:PORT\"]",
+    );
+    let f = Folder::with(
+        &config,
+        &[
+            ("bl", &format!("{ZONE}[transfer]\nallow = ['::/0']\n")),
+            ("dbl", DOMAINS),
+        ],
+    );
     let _daemon = Daemon::start(&f);
     let to = SocketAddr::new(others[0], f.port);
     let busy = framed(&query("1.2.3.4.bl.orbs.example", 1, true));
@@ -211,7 +291,8 @@ fn signed_axfr(key: Arc<orbsd::model::TsigKey>) -> Vec<u8> {
     request
 }
 
-/// Whether an address keeps a connection while its neighbours take all that their network may have, and more.
+/// Whether an address keeps a connection while its neighbours take all that their network may have,
+/// and more.
 fn keeps_connection(f: &Folder, addr: IpAddr) -> bool {
     let soa = framed(&query("bl.orbs.example", 6, true));
     let mut kept = connect(addr, f.addr()).unwrap();
@@ -223,19 +304,36 @@ fn keeps_connection(f: &Folder, addr: IpAddr) -> bool {
     exchange()
 }
 
-/// Anybody may transfer this zone, and one client has a key: the others do not get reserved places by that.
+/// Anybody may transfer this zone, and one client has a key: the others do not get reserved places
+/// by that.
 #[test]
 fn a_transfer_by_a_key_reserves_places_also_after_a_restart_and_one_by_a_wide_prefix_does_not() {
     let f = folder("[connections]\ndns = 64\n", "");
     let made = f.json(&["key", "mirror.example", "--json"]);
-    let config = format!("{CONFIG}[connections]\ndns = 64\n{}", made["lines"]["orbsd_config"].as_str().unwrap());
+    let config = format!(
+        "{CONFIG}[connections]\ndns = 64\n{}",
+        made["lines"]["orbsd_config"].as_str().unwrap()
+    );
     f.write("config.toml", &config.replace("PORT", &f.port.to_string()));
-    f.write("zones/bl.toml", &format!("{ZONE}[transfer]\nallow = ['0.0.0.0/0', 'key:mirror.example']\n"));
-    let key = f.config().ledger.keys.get("mirror.example").unwrap().clone();
+    f.write(
+        "zones/bl.toml",
+        &format!("{ZONE}[transfer]\nallow = ['0.0.0.0/0', 'key:mirror.example']\n"),
+    );
+    let key = f
+        .config()
+        .ledger
+        .keys
+        .get("mirror.example")
+        .unwrap()
+        .clone();
     let daemon = Daemon::start(&f);
     let (mirror, stranger) = (ip("127.9.1.250"), ip("127.9.1.251"));
     assert!(ask(f.addr(), mirror, &signed_axfr(key)).0.is_some());
-    assert!(ask(f.addr(), stranger, &query("bl.orbs.example", 252, false)).0.is_some());
+    assert!(
+        ask(f.addr(), stranger, &query("bl.orbs.example", 252, false))
+            .0
+            .is_some()
+    );
     assert!(daemon.stop().success());
     let _daemon = Daemon::start(&f);
     assert!(keeps_connection(&f, mirror));
@@ -248,7 +346,9 @@ fn http(to: SocketAddr, from: IpAddr, request: &str) -> (String, Duration) {
     let mut text = String::new();
     if let Ok(mut s) = connect(from, to) {
         s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let _ = s.write_all(request.as_bytes()).and_then(|()| s.read_to_string(&mut text).map(drop));
+        let _ = s
+            .write_all(request.as_bytes())
+            .and_then(|()| s.read_to_string(&mut text).map(drop));
     }
     (text.lines().next().unwrap_or("").into(), begun.elapsed())
 }
@@ -257,9 +357,14 @@ fn http(to: SocketAddr, from: IpAddr, request: &str) -> (String, Duration) {
 fn twenty_addresses_do_not_shut_the_web_listeners() {
     let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let api = Api::with(&format!("{CONFIG}[web]\nlisten = \"{web}\"\n"));
-    let strangers: Vec<IpAddr> = (0..20).map(|n| [127, 20 + n % 5, 0, n + 1].into()).collect();
+    let strangers: Vec<IpAddr> = (0..20)
+        .map(|n| [127, 20 + n % 5, 0, n + 1].into())
+        .collect();
     let ask = |from: &str, path: &str| {
-        format!("GET {path} HTTP/1.1\r\nhost: {from}\r\nconnection: close\r\nauthorization: Bearer {}\r\n\r\n", api.owner)
+        format!(
+            "GET {path} HTTP/1.1\r\nhost: {from}\r\nconnection: close\r\nauthorization: Bearer {}\r\n\r\n",
+            api.owner
+        )
     };
     for payload in [
         "GET /lookup HTTP/1.1\r\nx: ",
@@ -270,20 +375,28 @@ fn twenty_addresses_do_not_shut_the_web_listeners() {
             let _attack = Attack::start(to, &strangers, 64, payload.as_bytes(), None);
             let until = Instant::now() + Duration::from_secs(10);
             while open_connections(&api.f, if to == web { "web" } else { "admin" }) < 500 {
-                assert!(Instant::now() < until, "{}", api.f.json(&["status", "--json"])["connections"]);
+                assert!(
+                    Instant::now() < until,
+                    "{}",
+                    api.f.json(&["status", "--json"])["connections"]
+                );
                 std::thread::sleep(Duration::from_millis(100));
             }
             for _ in 0..3 {
                 for from in ["127.99.0.1", "127.20.0.200"] {
                     let (status, took) = http(to, ip(from), &ask(from, path));
-                    assert!(status.contains("200 OK") && took < SOON, "{payload:?}, {to}: {status:?} after {took:?}");
+                    assert!(
+                        status.contains("200 OK") && took < SOON,
+                        "{payload:?}, {to}: {status:?} after {took:?}"
+                    );
                 }
             }
         }
     }
 }
 
-/// Sends requests without waiting for answers, and takes 8 KiB of those every 0.4 s, until the connection is closed.
+/// Sends requests without waiting for answers, and takes 8 KiB of those every 0.4 s, until the
+/// connection is closed.
 async fn read_slowly(to: SocketAddr, source: IpAddr, requests: Vec<u8>) -> std::io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4096)?;
@@ -301,14 +414,31 @@ async fn read_slowly(to: SocketAddr, source: IpAddr, requests: Vec<u8>) -> std::
 #[test]
 fn pipelined_requests_that_are_read_slowly_keep_nobody_out() {
     let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
-    let api = Api::with(&format!("{CONFIG}[web]\nlisten = \"{web}\"\n[connections]\nweb = 64\nadmin = 64\n"));
-    let request = |path: &str, from: &str| format!("GET {path} HTTP/1.1\r\nhost: {from}\r\nauthorization: Bearer {}\r\n", api.owner);
-    for (to, path) in [(web, "/lookup?subject=45.51.1.1"), (api.addr, "/v1/reasons")] {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let api = Api::with(&format!(
+        "{CONFIG}[web]\nlisten = \"{web}\"\n[connections]\nweb = 64\nadmin = 64\n"
+    ));
+    let request = |path: &str, from: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nhost: {from}\r\nauthorization: Bearer {}\r\n",
+            api.owner
+        )
+    };
+    for (to, path) in [
+        (web, "/lookup?subject=45.51.1.1"),
+        (api.addr, "/v1/reasons"),
+    ] {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let payload = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(200);
         for n in 0..16u8 {
             for _ in 0..5 {
-                let (payload, source) = (payload.clone().into_bytes(), [127, 20 + n % 4, n % 2, n + 1].into());
+                let (payload, source) = (
+                    payload.clone().into_bytes(),
+                    [127, 20 + n % 4, n % 2, n + 1].into(),
+                );
                 runtime.spawn(async move {
                     loop {
                         let _ = read_slowly(to, source, payload.clone()).await;
@@ -320,8 +450,15 @@ fn pipelined_requests_that_are_read_slowly_keep_nobody_out() {
         std::thread::sleep(Duration::from_millis(2500));
         for n in 0..10 {
             let from = format!("127.{}.0.1", 99 + n);
-            let (status, took) = http(to, ip(&from), &(request(path, &from) + "connection: close\r\n\r\n"));
-            assert!(status.contains("200 OK") && took < SOON, "{to}, {n}: {status:?} after {took:?}");
+            let (status, took) = http(
+                to,
+                ip(&from),
+                &(request(path, &from) + "connection: close\r\n\r\n"),
+            );
+            assert!(
+                status.contains("200 OK") && took < SOON,
+                "{to}, {n}: {status:?} after {took:?}"
+            );
         }
         runtime.shutdown_background();
     }
@@ -330,15 +467,29 @@ fn pipelined_requests_that_are_read_slowly_keep_nobody_out() {
 /// One answer that is never taken, and a short one on the same connection each 0.6 s.
 async fn hold_stuck_stream(s: &Secure, source: Ipv4Addr) -> Option<()> {
     let stream = s.tls(s.doh, "h2", source).await?;
-    let (mut send, connection) = h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(stream).await.ok()?;
+    let (mut send, connection) = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .ok()?;
     tokio::spawn(connection);
     let path = data_encoding::BASE64URL_NOPAD.encode(&query("1.2.3.4.bl.orbs.example", 1, true));
     let uri = format!("https://ns.orbs.example/dns-query?dns={path}");
-    let request = |method: &str| Request::builder().method(method).uri(&uri).body(()).unwrap();
+    let request = |method: &str| {
+        Request::builder()
+            .method(method)
+            .uri(&uri)
+            .body(())
+            .unwrap()
+    };
     let _stuck = send.send_request(request("GET"), true).ok()?.0.await.ok()?;
     loop {
         send = send.ready().await.ok()?;
-        send.send_request(request("HEAD"), true).ok()?.0.await.ok()?;
+        send.send_request(request("HEAD"), true)
+            .ok()?
+            .0
+            .await
+            .ok()?;
         sleep(Duration::from_millis(600)).await;
     }
 }
@@ -363,7 +514,11 @@ fn stuck_streams_of_http_2_keep_nobody_out() {
     std::thread::sleep(Duration::from_millis(4000));
     assert!(open_connections(&s.folder, "dns") > 50);
     for n in 0..10 {
-        let (answer, took) = ask(s.folder.addr(), [127, 99 + n, 0, 1].into(), &query("2.0.0.127.bl.orbs.example", 1, true));
+        let (answer, took) = ask(
+            s.folder.addr(),
+            [127, 99 + n, 0, 1].into(),
+            &query("2.0.0.127.bl.orbs.example", 1, true),
+        );
         assert!(answer.is_some() && took < SOON, "{n}: {took:?}");
     }
 }
@@ -371,9 +526,19 @@ fn stuck_streams_of_http_2_keep_nobody_out() {
 #[test]
 fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
     let f = Field::new("\n[connections]\ncollect = 512\n");
-    let mta = f.mta(v4(7, 1), "h7", Habits { open: true, ..Habits::default() });
-    // 42 networks with 4 addresses each, in 14 networks of the next size; one half speaks, the other is silent.
-    let strangers: Vec<IpAddr> = (0..168u8).map(|n| [127, 128 + n / 12, n / 4 % 3, n % 4 + 1].into()).collect();
+    let mta = f.mta(
+        v4(7, 1),
+        "h7",
+        Habits {
+            open: true,
+            ..Habits::default()
+        },
+    );
+    // 42 networks with 4 addresses each, in 14 networks of the next size; one half speaks, the
+    // other is silent.
+    let strangers: Vec<IpAddr> = (0..168u8)
+        .map(|n| [127, 128 + n / 12, n / 4 % 3, n % 4 + 1].into())
+        .collect();
     let (silent, speaking) = strangers.split_at(84);
     let _silent = Attack::start(f.collector, silent, 4, b"", None);
     let _speaking = Attack::start(f.collector, speaking, 4, b"NOOP\r\n", BUSY);
@@ -384,16 +549,27 @@ fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
         s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut text = [0; 3];
         s.read_exact(&mut text).unwrap();
-        assert!(&text == b"220" && begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        assert!(
+            &text == b"220" && begun.elapsed() < SOON,
+            "{:?}",
+            begun.elapsed()
+        );
     }
     let begun = Instant::now();
     let job = f.done(f.nominate(v4(7, 1), &json!({"tests": ["plain"]})));
     assert_eq!(job["says"], "open", "{job:#}");
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
     let status = f.api.get("/v1/status").ok();
     assert!(status["tester"]["wrong"].is_null(), "{status}");
     let sessions = &status["connections"]["collect"];
-    assert!(sessions["open"].as_u64().unwrap() > 400 && sessions["shed"].as_u64().unwrap() > 0, "{sessions}");
+    assert!(
+        sessions["open"].as_u64().unwrap() > 400 && sessions["shed"].as_u64().unwrap() > 0,
+        "{sessions}"
+    );
     drop(mta);
 }
 
@@ -401,35 +577,66 @@ fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
 fn strangers_do_not_take_the_files_of_the_store() {
     let collector: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let admin: SocketAddr = ([127, 0, 0, 1], free_port()).into();
-    let reasons: String =
-        ["input", "output", "unconfirmed", "notest"].map(|n| format!("[[reason]]\nname = \"{n}\"\ntext = \"{n} $\"\n")).concat();
+    let reasons: String = ["input", "output", "unconfirmed", "notest"]
+        .map(|n| format!("[[reason]]\nname = \"{n}\"\ntext = \"{n} $\"\n"))
+        .concat();
     let config = CONFIG.replace("listen = \"\"", &format!("listen = \"{admin}\""));
     let f = Folder::with(
-        &format!("{config}{reasons}[probe]\ndomain = \"probe.example\"\n[collect]\nlisten = [\"{collector}\"]\n"),
+        &format!(
+            "{config}{reasons}[probe]\ndomain = \"probe.example\"\n[collect]\nlisten = [\"{collector}\"]\n"
+        ),
         &[("bl", ZONE), ("dbl", DOMAINS)],
     );
     let log = std::fs::File::create(f.path().join("log")).unwrap();
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 256 && exec \"$0\" serve", env!("CARGO_BIN_EXE_orbsd")]).current_dir(f.path());
+    command
+        .args([
+            "-c",
+            "ulimit -n 256 && exec \"$0\" serve",
+            env!("CARGO_BIN_EXE_orbsd"),
+        ])
+        .current_dir(f.path());
     let daemon = Daemon(command.stderr(log).stdin(Stdio::null()).spawn().unwrap());
     let until = Instant::now() + Duration::from_secs(20);
-    while ask(f.addr(), ip("127.77.0.1"), &query("2.0.0.127.bl.orbs.example", 1, true)).0.is_none() {
+    while ask(
+        f.addr(),
+        ip("127.77.0.1"),
+        &query("2.0.0.127.bl.orbs.example", 1, true),
+    )
+    .0
+    .is_none()
+    {
         assert!(Instant::now() < until, "{}", f.log());
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(f.log().contains("256 files can be open") && f.log().contains("dns 2048 to"), "{}", f.log());
+    assert!(
+        f.log().contains("256 files can be open") && f.log().contains("dns 2048 to"),
+        "{}",
+        f.log()
+    );
     let strangers: Vec<IpAddr> = (0..100).map(|n| [127, 100 + n, 0, 1].into()).collect();
-    let _attacks = [f.addr(), admin, collector].map(|to| Attack::start(to, &strangers, 2, b"", None));
+    let _attacks =
+        [f.addr(), admin, collector].map(|to| Attack::start(to, &strangers, 2, b"", None));
     std::thread::sleep(Duration::from_millis(1500));
-    let list: String = (0..20_000u32).map(|n| format!("45.{}.{}.{}\n", n / 65_536, n / 256 % 256, n % 256)).collect();
+    let list: String = (0..20_000u32)
+        .map(|n| format!("45.{}.{}.{}\n", n / 65_536, n / 256 % 256, n % 256))
+        .collect();
     f.write("list.txt", &list);
     for mode in ["replace", "add"] {
-        f.ok(&["import", "--source", "xbl", "--reason", "relay", "--mode", mode, "list.txt"]);
+        f.ok(&[
+            "import", "--source", "xbl", "--reason", "relay", "--mode", mode, "list.txt",
+        ]);
     }
     f.ok(&["backup", "copy"]);
-    let (answer, took) = ask(f.addr(), ip("127.77.0.1"), &query("7.1.0.45.bl.orbs.example", 1, true));
+    let (answer, took) = ask(
+        f.addr(),
+        ip("127.77.0.1"),
+        &query("7.1.0.45.bl.orbs.example", 1, true),
+    );
     assert!(answer.is_some() && took < SOON, "{took:?}");
-    let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.0.id())).unwrap().count();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.0.id()))
+        .unwrap()
+        .count();
     assert!(open < 240, "{open} of 256 files are open");
     assert!(!f.log().contains("Too many open files"), "{}", f.log());
 }
@@ -438,21 +645,51 @@ fn strangers_do_not_take_the_files_of_the_store() {
 fn places_are_given_back_when_strangers_go() {
     let f = folder("[connections]\ndns = 64\n", "'127.0.0.0/8'");
     let daemon = Daemon::start(&f);
-    let files = || std::fs::read_dir(format!("/proc/{}/fd", daemon.0.id())).unwrap().count();
+    let files = || {
+        std::fs::read_dir(format!("/proc/{}/fd", daemon.0.id()))
+            .unwrap()
+            .count()
+    };
     let before = files();
     let strangers: Vec<IpAddr> = (0..60).map(|n| [127, 100 + n, 0, 1].into()).collect();
-    let attack = Attack::start(f.addr(), &strangers, 2, &framed(&query("bl.orbs.example", 6, true)), BUSY);
+    let attack = Attack::start(
+        f.addr(),
+        &strangers,
+        2,
+        &framed(&query("bl.orbs.example", 6, true)),
+        BUSY,
+    );
     let until = Instant::now() + Duration::from_secs(10);
     while open_connections(&f, "dns") < 55 || !(before + 50..=before + 70).contains(&files()) {
-        assert!(Instant::now() < until, "{before}, {}, {}", files(), open_connections(&f, "dns"));
+        assert!(
+            Instant::now() < until,
+            "{before}, {}, {}",
+            files(),
+            open_connections(&f, "dns")
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     drop(attack);
     let until = Instant::now() + Duration::from_secs(5);
     while open_connections(&f, "dns") > 0 || files() > before + 5 {
-        assert!(Instant::now() < until, "{before}, {}, {}", files(), open_connections(&f, "dns"));
+        assert!(
+            Instant::now() < until,
+            "{before}, {}, {}",
+            files(),
+            open_connections(&f, "dns")
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { assert!(timeout(SOON, tokio::net::TcpStream::connect(f.addr())).await.unwrap().is_ok()) });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        assert!(
+            timeout(SOON, tokio::net::TcpStream::connect(f.addr()))
+                .await
+                .unwrap()
+                .is_ok()
+        );
+    });
 }

@@ -1,4 +1,5 @@
-//! DoH as clients and proxies speak it: both versions of HTTP, HEAD, media types, and errors that arrive.
+//! DoH as clients and proxies speak it: both versions of HTTP, HEAD, media types, and errors that
+//! arrive.
 
 use std::{
     fs,
@@ -50,11 +51,17 @@ impl Http1 {
     }
 
     async fn open_from(s: &Secure, alpn: &str, from: Ipv4Addr) -> Http1 {
-        Http1 { stream: s.tls(s.doh, alpn, from).await.unwrap(), rest: Vec::new() }
+        Http1 {
+            stream: s.tls(s.doh, alpn, from).await.unwrap(),
+            rest: Vec::new(),
+        }
     }
 
     async fn send(&mut self, head: &str, body: &[u8]) {
-        self.stream.write_all(&[head.replace('\n', "\r\n").as_bytes(), body].concat()).await.unwrap();
+        self.stream
+            .write_all(&[head.replace('\n', "\r\n").as_bytes(), body].concat())
+            .await
+            .unwrap();
         self.stream.flush().await.unwrap();
     }
 
@@ -62,8 +69,13 @@ impl Http1 {
     async fn receive(&mut self, head_only: bool) -> Option<Response> {
         loop {
             if let Some(end) = self.rest.windows(4).position(|w| w == b"\r\n\r\n") {
-                let head = String::from_utf8(self.rest[..end].to_vec()).unwrap().to_ascii_lowercase();
-                let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).map_or(0, |l| l.parse().unwrap());
+                let head = String::from_utf8(self.rest[..end].to_vec())
+                    .unwrap()
+                    .to_ascii_lowercase();
+                let length = head
+                    .lines()
+                    .find_map(|l| l.strip_prefix("content-length: "))
+                    .map_or(0, |l| l.parse().unwrap());
                 let whole = end + 4 + if head_only { 0 } else { length };
                 if self.rest.len() >= whole {
                     let body = self.rest[end + 4..whole].to_vec();
@@ -71,7 +83,12 @@ impl Http1 {
                     return Some((head.split(' ').nth(1).unwrap().parse().unwrap(), head, body));
                 }
             }
-            if timeout(TIMEOUT, self.stream.read_buf(&mut self.rest)).await.ok()?.ok()? == 0 {
+            if timeout(TIMEOUT, self.stream.read_buf(&mut self.rest))
+                .await
+                .ok()?
+                .ok()?
+                == 0
+            {
                 return None;
             }
         }
@@ -80,7 +97,8 @@ impl Http1 {
 
 /// Sends the fields of the head that differ between responses of one kind.
 fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "))
+    head.lines()
+        .find_map(|l| l.strip_prefix(name)?.strip_prefix(": "))
 }
 
 #[test]
@@ -93,7 +111,8 @@ fn doh_answers_the_same_over_http_1_and_http_2() {
         // A client without ALPN speaks HTTP/1.1.
         for alpn in ["http/1.1", ""] {
             let mut http = Http1::open(&s, alpn).await;
-            // One connection carries many requests, also where they are sent before the first is answered.
+            // One connection carries many requests, also where they are sent before the first is
+            // answered.
             for _ in 0..3 {
                 http.send(&format!("GET {} HTTP/1.1\nhost: ns.orbs.example\n\n", path(&q)), b"").await;
                 http.send(&format!("POST /dns-query HTTP/1.1\nhost: x\ncontent-type: {MESSAGE}\ncontent-length: {}\n\n", q.len()), &q)
@@ -115,10 +134,18 @@ fn doh_answers_the_same_over_http_1_and_http_2() {
         assert_eq!(http.receive(false).await.unwrap().2, wanted);
         assert!(http.receive(false).await.is_none(), "closed as asked");
     });
-    for (version, shown) in [("--http2", "200 2 "), ("--http1.1", "200 1.1 "), ("--http1.0", "200 1 ")] {
+    for (version, shown) in [
+        ("--http2", "200 2 "),
+        ("--http1.1", "200 1.1 "),
+        ("--http1.0", "200 1 "),
+    ] {
         let url = format!("https://ns.orbs.example:{}{}", s.doh.port(), path(&q));
         let (body, status) = curl(&s, &[version, &url]);
-        assert_eq!((body, status.as_str()), (wanted.clone(), shown), "{version}");
+        assert_eq!(
+            (body, status.as_str()),
+            (wanted.clone(), shown),
+            "{version}"
+        );
     }
 }
 
@@ -128,19 +155,36 @@ fn doh_head_has_the_header_fields_of_get_and_no_body() {
     let _daemon = s.listed();
     let found = path(&question());
     s.runtime.block_on(async {
-        for (path, status) in [(found.as_str(), 200), ("/dns-query", 400), ("/dns-query?dns=%", 400), ("/other", 404)] {
+        for (path, status) in [
+            (found.as_str(), 200),
+            ("/dns-query", 400),
+            ("/dns-query?dns=%", 400),
+            ("/other", 404),
+        ] {
             let mut http = Http1::open(&s, "http/1.1").await;
             let mut heads = Vec::new();
             for method in ["GET", "HEAD", "GET"] {
-                http.send(&format!("{method} {path} HTTP/1.1\nhost: x\n\n"), b"").await;
+                http.send(&format!("{method} {path} HTTP/1.1\nhost: x\n\n"), b"")
+                    .await;
                 let (got, head, body) = http.receive(method == "HEAD").await.unwrap();
                 assert_eq!(got, status, "{method} {path}");
                 assert_eq!(body.is_empty(), method == "HEAD", "{method} {path}");
-                heads.push(head.lines().filter(|l| !l.starts_with("date: ")).map(String::from).collect::<Vec<_>>());
+                heads.push(
+                    head.lines()
+                        .filter(|l| !l.starts_with("date: "))
+                        .map(String::from)
+                        .collect::<Vec<_>>(),
+                );
             }
-            assert!(heads[0] == heads[1] && heads[1] == heads[2], "{path}: {heads:?}");
+            assert!(
+                heads[0] == heads[1] && heads[1] == heads[2],
+                "{path}: {heads:?}"
+            );
             let mut second = H2::open(&s).await;
-            let (get, head) = (second.ask("GET", path, &[], &[]).await, second.ask("HEAD", path, &[], &[]).await);
+            let (get, head) = (
+                second.ask("GET", path, &[], &[]).await,
+                second.ask("HEAD", path, &[], &[]).await,
+            );
             assert_eq!((get.status, head.status), (status, status), "{path}");
             assert!(!get.body.is_empty() && head.body.is_empty(), "{path}");
             for name in ["content-type", "content-length", "cache-control"] {
@@ -164,17 +208,46 @@ fn doh_takes_media_types_with_parameters() {
             "Application/DNS-Message",
             " application/dns-message ;x=\"a;b\"",
         ] {
-            assert_eq!(http.ask("POST", "/dns-query", &[("content-type", kind)], &q).await.status, 200, "{kind}");
+            assert_eq!(
+                http.ask("POST", "/dns-query", &[("content-type", kind)], &q)
+                    .await
+                    .status,
+                200,
+                "{kind}"
+            );
         }
-        for kind in ["application/dns-messages", "application/dns", "text/plain; x=application/dns-message", "", ";application/dns-message"]
-        {
-            assert_eq!(http.ask("POST", "/dns-query", &[("content-type", kind)], &q).await.status, 415, "{kind}");
+        for kind in [
+            "application/dns-messages",
+            "application/dns",
+            "text/plain; x=application/dns-message",
+            "",
+            ";application/dns-message",
+        ] {
+            assert_eq!(
+                http.ask("POST", "/dns-query", &[("content-type", kind)], &q)
+                    .await
+                    .status,
+                415,
+                "{kind}"
+            );
         }
         let twice = [("content-type", MESSAGE), ("content-type", "text/plain")];
         assert_eq!(http.ask("POST", "/dns-query", &twice, &q).await.status, 415);
-        for accepted in ["application/dns-message; charset=utf-8", "application/dns-message;q=0.1, */*;q=0", "*/*", "text/html", ""] {
-            let reply = http.ask("GET", &path(&q), &[("accept", accepted)], &[]).await;
-            assert_eq!((reply.status, reply.headers["content-type"].as_bytes()), (200, MESSAGE.as_bytes()), "{accepted}");
+        for accepted in [
+            "application/dns-message; charset=utf-8",
+            "application/dns-message;q=0.1, */*;q=0",
+            "*/*",
+            "text/html",
+            "",
+        ] {
+            let reply = http
+                .ask("GET", &path(&q), &[("accept", accepted)], &[])
+                .await;
+            assert_eq!(
+                (reply.status, reply.headers["content-type"].as_bytes()),
+                (200, MESSAGE.as_bytes()),
+                "{accepted}"
+            );
         }
     });
 }
@@ -188,7 +261,8 @@ struct Reply {
     status: u16,
     headers: HeaderMap,
     body: Vec<u8>,
-    /// How the stream ended for a client that still sends: by an end of the body, or by RST_STREAM with this reason.
+    /// How the stream ended for a client that still sends: by an end of the body, or by RST_STREAM
+    /// with this reason.
     reset: Option<h2::Reason>,
 }
 
@@ -200,35 +274,70 @@ impl H2 {
         H2 { send }
     }
 
-    async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    async fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
         self.stream(method, path, headers, body, true).await
     }
 
-    /// Sends as much of a body as flow control allows, and waits for the whole response; then, where the body has no end, for
-    /// the end of the stream.
-    async fn stream(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8], end: bool) -> Reply {
-        let mut request = Request::builder().method(method).uri(format!("https://ns.orbs.example{path}"));
+    /// Sends as much of a body as flow control allows, and waits for the whole response; then,
+    /// where the body has no end, for the end of the stream.
+    async fn stream(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        end: bool,
+    ) -> Reply {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("https://ns.orbs.example{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         self.send = self.send.clone().ready().await.unwrap();
-        let (response, mut sink) = self.send.send_request(request.body(()).unwrap(), end && body.is_empty()).unwrap();
+        let (response, mut sink) = self
+            .send
+            .send_request(request.body(()).unwrap(), end && body.is_empty())
+            .unwrap();
         if !body.is_empty() {
             sink.send_data(Bytes::copy_from_slice(body), end).unwrap();
         }
-        let response = timeout(TIMEOUT, response).await.unwrap().unwrap_or_else(|e| panic!("{method} {path}: no response: {e}"));
+        let response = timeout(TIMEOUT, response)
+            .await
+            .unwrap()
+            .unwrap_or_else(|e| panic!("{method} {path}: no response: {e}"));
         let (head, mut incoming) = response.into_parts();
         let mut read = Vec::new();
         while let Some(piece) = timeout(TIMEOUT, incoming.data()).await.unwrap() {
-            let piece = piece.unwrap_or_else(|e| panic!("{method} {path}: the response is cut short: {e}"));
-            incoming.flow_control().release_capacity(piece.len()).unwrap();
+            let piece =
+                piece.unwrap_or_else(|e| panic!("{method} {path}: the response is cut short: {e}"));
+            incoming
+                .flow_control()
+                .release_capacity(piece.len())
+                .unwrap();
             read.extend(piece);
         }
         let reset = match end {
             true => None,
-            false => Some(timeout(TIMEOUT, std::future::poll_fn(|cx| sink.poll_reset(cx))).await.unwrap().unwrap()),
+            false => Some(
+                timeout(TIMEOUT, std::future::poll_fn(|cx| sink.poll_reset(cx)))
+                    .await
+                    .unwrap()
+                    .unwrap(),
+            ),
         };
-        Reply { status: head.status.as_u16(), headers: head.headers, body: read, reset }
+        Reply {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: read,
+            reset,
+        }
     }
 }
 
@@ -256,7 +365,8 @@ fn doh_errors_arrive_before_the_stream_is_reset() {
             let good = http.ask("POST", "/dns-query", &message, &q).await;
             assert_eq!(good.status, 200, "the connection goes on after {method} {path}");
         }
-        // A body that never ends, and one that is longer than what is read: the response is whole, then NO_ERROR.
+        // A body that never ends, and one that is longer than what is read: the response is whole,
+        // then NO_ERROR.
         for body in [&big, &endless] {
             let mut http = H2::open(&s).await;
             let reply = http.stream("POST", "/dns-query", &plain, body, false).await;
@@ -287,7 +397,10 @@ fn doh_errors_arrive_before_the_stream_is_reset() {
             (["-X", "PUT"], "405"),
         ] {
             let url = format!("https://ns.orbs.example:{}/dns-query", s.doh.port());
-            let (_, shown) = curl(&s, &[&[version, "--data-binary", "@big"][..], &args, &[&url]].concat());
+            let (_, shown) = curl(
+                &s,
+                &[&[version, "--data-binary", "@big"][..], &args, &[&url]].concat(),
+            );
             assert!(shown.starts_with(status), "{version} {args:?}: {shown}");
         }
     }
@@ -327,7 +440,8 @@ fn doh_connections_of_http_1_end_when_they_idle_or_stall() {
     });
 }
 
-/// Of an address that has its share, a connection that waits for a request is closed first, then the one that was idle longest.
+/// Of an address that has its share, a connection that waits for a request is closed first, then
+/// the one that was idle longest.
 #[test]
 fn doh_connections_of_http_1_are_closed_for_others_by_their_state() {
     let s = Secure::new();
@@ -383,5 +497,8 @@ fn curl(s: &Secure, args: &[&str]) -> (Vec<u8>, String) {
         .current_dir(s.folder.path())
         .output()
         .expect("curl is installed (tests/need.sh)");
-    (out.stdout, String::from_utf8_lossy(&out.stderr).into_owned())
+    (
+        out.stdout,
+        String::from_utf8_lossy(&out.stderr).into_owned(),
+    )
 }

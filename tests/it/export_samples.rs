@@ -1,5 +1,5 @@
-//! Lists that are hard to export: texts, long names, client triggers, overlapping prefixes; read by the programs that load
-//! the files.
+//! Lists that are hard to export: texts, long names, client triggers, overlapping prefixes; read by
+//! the programs that load the files.
 
 use std::{collections::BTreeMap, fs, io::Write, net::TcpStream, time::Duration};
 
@@ -38,14 +38,22 @@ fn published() -> BTreeMap<String, Vec<u8>> {
     texts
         .iter()
         .enumerate()
-        .map(|(i, t)| (format!("{}.100.51.45.bl.orbs.example.", i + 1), t.as_bytes()[..t.len().min(255)].to_vec()))
+        .map(|(i, t)| {
+            (
+                format!("{}.100.51.45.bl.orbs.example.", i + 1),
+                t.as_bytes()[..t.len().min(255)].to_vec(),
+            )
+        })
         .collect()
 }
 
 /// The TXT records of a message, by owner.
 fn texts_of(message: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let message = Message::from_vec(message).unwrap();
-    let txt = message.answers.iter().filter(|r| r.record_type() == RecordType::TXT);
+    let txt = message
+        .answers
+        .iter()
+        .filter(|r| r.record_type() == RecordType::TXT);
     let data = |r: &hickory_proto::rr::Record| match &r.data {
         RData::TXT(t) => t.txt_data.iter().flat_map(|s| s.to_vec()).collect(),
         other => panic!("{other:?}"),
@@ -53,7 +61,8 @@ fn texts_of(message: &[u8]) -> BTreeMap<String, Vec<u8>> {
     txt.map(|r| (r.name.to_string(), data(r))).collect()
 }
 
-/// The TXT records of a master file with whole names and one record a line, as servers print it, by owner.
+/// The TXT records of a master file with whole names and one record a line, as servers print it, by
+/// owner.
 fn texts_in_file(text: &str) -> BTreeMap<String, Vec<u8>> {
     let one = |line: &str| {
         let (head, data) = line.split_once("TXT")?;
@@ -85,26 +94,58 @@ fn texts_are_the_same_bytes_by_dns_by_transfer_and_in_a_master_file() {
     let zone = format!("{ZONE}\n[transfer]\nallow = [\"127.0.0.1\"]\n");
     let f = Folder::with(CONFIG, &[("bl", &zone)]);
     f.write("texts.rbl", &TEXTS.replace("LONG", &"x".repeat(250)));
-    f.ok(&["import", "--source", "x", "--reason", "relay", "--format", "rbldnsd", "texts.rbl"]);
+    f.ok(&[
+        "import",
+        "--source",
+        "x",
+        "--reason",
+        "relay",
+        "--format",
+        "rbldnsd",
+        "texts.rbl",
+    ]);
     let _daemon = Daemon::start(&f);
     let want = published();
     let ours = |mut found: BTreeMap<String, Vec<u8>>| {
         found.retain(|owner, _| owner.ends_with(".45.bl.orbs.example."));
         found
     };
-    let asked = want.keys().flat_map(|name| texts_of(&udp(f.addr(), &query(name, 16, true), Duration::from_secs(3)).unwrap())).collect();
+    let asked = want
+        .keys()
+        .flat_map(|name| {
+            texts_of(&udp(f.addr(), &query(name, 16, true), Duration::from_secs(3)).unwrap())
+        })
+        .collect();
     assert_eq!(ours(asked), want, "by DNS");
     let axfr = query("bl.orbs.example", 252, false);
     let mut stream = TcpStream::connect(f.addr()).unwrap();
-    stream.write_all(&[&(axfr.len() as u16).to_be_bytes()[..], &axfr].concat()).unwrap();
-    assert_eq!(ours(texts_of(&read_tcp(&mut stream).unwrap())), want, "by transfer");
+    stream
+        .write_all(&[&(axfr.len() as u16).to_be_bytes()[..], &axfr].concat())
+        .unwrap();
+    assert_eq!(
+        ours(texts_of(&read_tcp(&mut stream).unwrap())),
+        want,
+        "by transfer"
+    );
     f.ok(&["export", "bl", "-o", "bl.zone"]);
-    let readers: [(&str, &[&str]); 2] =
-        [("bin/named-compilezone", &["-q", "-i", "local", "-o", "-", "bl.orbs.example", "bl.zone"]), ("bin/ldns-read-zone", &["bl.zone"])];
+    let readers: [(&str, &[&str]); 2] = [
+        (
+            "bin/named-compilezone",
+            &["-q", "-i", "local", "-o", "-", "bl.orbs.example", "bl.zone"],
+        ),
+        ("bin/ldns-read-zone", &["bl.zone"]),
+    ];
     for (program, args) in readers {
-        let Some(mut reader) = tool(program) else { continue };
+        let Some(mut reader) = tool(program) else {
+            continue;
+        };
         let out = reader.args(args).current_dir(f.path()).output().unwrap();
-        assert_eq!(ours(texts_in_file(&String::from_utf8_lossy(&out.stdout))), want, "{program}: {}", said(&out));
+        assert_eq!(
+            ours(texts_in_file(&String::from_utf8_lossy(&out.stdout))),
+            want,
+            "{program}: {}",
+            said(&out)
+        );
     }
 }
 
@@ -119,44 +160,87 @@ fn long_name(len: usize) -> String {
 #[test]
 fn names_too_long_are_left_out_of_exports_and_the_look_up_says_why() {
     let tables = "[[export]]\nzone='dbl'\nformat='master'\npath='dbl.zone'\nevery='1s'\n";
-    let f = Folder::with(&format!("{CONFIG}{tables}"), &[("bl", ZONE), ("dbl", DOMAINS)]);
-    // The origin has 16 characters: 236 are left for a name. A policy zone leaves 195 bytes, one more than the text has.
+    let f = Folder::with(
+        &format!("{CONFIG}{tables}"),
+        &[("bl", ZONE), ("dbl", DOMAINS)],
+    );
+    // The origin has 16 characters: 236 are left for a name. A policy zone leaves 195 bytes, one
+    // more than the text has.
     let (fits, policy, never) = (long_name(190), long_name(220), long_name(244));
-    f.write("names", &format!("{fits}\n{policy}\n{never}\nshort.bad.example\n"));
-    f.ok(&["import", "--source", "x", "--reason", "spam", "--format", "list", "names"]);
+    f.write(
+        "names",
+        &format!("{fits}\n{policy}\n{never}\nshort.bad.example\n"),
+    );
+    f.ok(&[
+        "import", "--source", "x", "--reason", "spam", "--format", "list", "names",
+    ]);
     let exported = |format: &str| {
         let out = f.orbsd(&["export", "dbl", "--format", format]);
         assert!(out.status.success(), "{}", said(&out));
-        (String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap())
+        (
+            String::from_utf8(out.stdout).unwrap(),
+            String::from_utf8(out.stderr).unwrap(),
+        )
     };
     let daemon = Daemon::start(&f);
     for format in ["master", "rbldnsd", "list", "jsonl"] {
         let (text, report) = exported(format);
-        assert!(text.contains(&fits) && text.contains(&policy) && !text.contains(&never), "{format}: {text}");
+        assert!(
+            text.contains(&fits) && text.contains(&policy) && !text.contains(&never),
+            "{format}: {text}"
+        );
         let want = "1 left out: name and zone together are longer than a DNS name can be (253 characters): ";
         assert_eq!(report, format!("dbl as {format}: {want}{never}\n"));
     }
     let (text, report) = exported("rpz");
-    assert!(text.contains(&fits) && !text.contains(&policy) && !text.contains(&never), "{text}");
-    assert!(report.lines().count() == 2 && report.contains("60 are reserved for the policy zone") && report.contains(&policy), "{report}");
+    assert!(
+        text.contains(&fits) && !text.contains(&policy) && !text.contains(&never),
+        "{text}"
+    );
+    assert!(
+        report.lines().count() == 2
+            && report.contains("60 are reserved for the policy zone")
+            && report.contains(&policy),
+        "{report}"
+    );
     let looked = String::from_utf8(f.orbsd(&["lookup", &never]).stdout).unwrap();
     assert!(looked.contains("dbl.orbs.example: never asked: name and zone together have 261 characters, at most 253\n"), "{looked}");
-    assert!(looked.contains("left out of exports as master, rbldnsd, list, cidr, jsonl, rpz\n"), "{looked}");
+    assert!(
+        looked.contains("left out of exports as master, rbldnsd, list, cidr, jsonl, rpz\n"),
+        "{looked}"
+    );
     let looked = f.ok(&["lookup", &policy]);
-    assert!(looked.contains("left out of exports as rpz: the name has 221 bytes in a message"), "{looked}");
+    assert!(
+        looked.contains("left out of exports as rpz: the name has 221 bytes in a message"),
+        "{looked}"
+    );
     assert!(!f.ok(&["lookup", "short.bad.example"]).contains("left out"));
     // The scheduled file: once in the log for each change, and in the status as long as it is so.
     let status = f.ok(&["status"]);
-    assert!(status.contains("  1 left out: name and zone together are longer"), "{status}");
-    assert_eq!(f.json(&["status", "--json"])["exports"][0]["changes"][0]["kind"], "name-too-long");
+    assert!(
+        status.contains("  1 left out: name and zone together are longer"),
+        "{status}"
+    );
+    assert_eq!(
+        f.json(&["status", "--json"])["exports"][0]["changes"][0]["kind"],
+        "name-too-long"
+    );
     f.ok(&["list", "other.bad.example", "--reason", "spam"]);
     let end = std::time::Instant::now() + Duration::from_secs(15);
-    while !fs::read_to_string(f.path().join("dbl.zone")).unwrap().contains("other.bad.example") {
+    while !fs::read_to_string(f.path().join("dbl.zone"))
+        .unwrap()
+        .contains("other.bad.example")
+    {
         assert!(std::time::Instant::now() < end, "the file is not written");
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(daemon.stop().success());
-    assert_eq!(f.log().matches("export differs from the zone").count(), 1, "{}", f.log());
+    assert_eq!(
+        f.log().matches("export differs from the zone").count(),
+        1,
+        "{}",
+        f.log()
+    );
 }
 
 #[test]
@@ -165,30 +249,64 @@ fn the_api_reports_what_an_export_leaves_out() {
     let never = long_name(244);
     api.list(&never, "spam");
     let report = api.get("/v1/zones/dbl/export/report?format=list").ok();
-    assert_eq!((&report["zone"], &report["format"]), (&"dbl.orbs.example".into(), &"list".into()));
+    assert_eq!(
+        (&report["zone"], &report["format"]),
+        (&"dbl.orbs.example".into(), &"list".into())
+    );
     assert_eq!(report["changes"][0]["kind"], "name-too-long");
-    assert_eq!((&report["changes"][0]["count"], &report["changes"][0]["first"][0]), (&1.into(), &never.clone().into()));
-    assert_eq!(api.get("/v1/zones/dbl/export/report?format=ipset").problem(), "invalid");
+    assert_eq!(
+        (
+            &report["changes"][0]["count"],
+            &report["changes"][0]["first"][0]
+        ),
+        (&1.into(), &never.clone().into())
+    );
+    assert_eq!(
+        api.get("/v1/zones/dbl/export/report?format=ipset")
+            .problem(),
+        "invalid"
+    );
     assert_eq!(api.get("/v1/zones/nope/export/report").status, 404);
     let found = api.get(&format!("/v1/subjects/{never}")).ok();
-    let zone = found["zones"].as_array().unwrap().iter().find(|z| z["zone"] == "dbl.orbs.example").unwrap();
-    assert_eq!(zone["never_asked"], "never asked: name and zone together have 261 characters, at most 253");
+    let zone = found["zones"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|z| z["zone"] == "dbl.orbs.example")
+        .unwrap();
+    assert_eq!(
+        zone["never_asked"],
+        "never asked: name and zone together have 261 characters, at most 253"
+    );
     assert_eq!(zone["not_exported"].as_array().unwrap().len(), 6);
     let public = api.get(&format!("/lookup?subject={never}")).ok();
-    assert_eq!((&public["listed"], &public["never_asked"][0]["zone"]), (&false.into(), &"dbl.orbs.example".into()));
-    // A client that takes trailers gets the same report at the end of the file; others get the file alone.
+    assert_eq!(
+        (&public["listed"], &public["never_asked"][0]["zone"]),
+        (&false.into(), &"dbl.orbs.example".into())
+    );
+    // A client that takes trailers gets the same report at the end of the file; others get the file
+    // alone.
     let end = |te: &str| {
         let mut s = TcpStream::connect(api.addr).unwrap();
-        let head = format!("GET /v1/zones/dbl/export?format=list HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n{te}", api.owner);
-        s.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).unwrap();
+        let head = format!(
+            "GET /v1/zones/dbl/export?format=list HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n{te}",
+            api.owner
+        );
+        s.write_all(format!("{head}connection: close\r\n\r\n").as_bytes())
+            .unwrap();
         let mut all = String::new();
         std::io::Read::read_to_string(&mut s, &mut all).unwrap();
         all.rsplit_once("\r\n0\r\n").unwrap().1.to_string()
     };
     let trailer = end("te: trailers\r\n");
-    let value = trailer.strip_prefix("export-report: ").unwrap_or_else(|| panic!("{trailer}"));
+    let value = trailer
+        .strip_prefix("export-report: ")
+        .unwrap_or_else(|| panic!("{trailer}"));
     let value: serde_json::Value = serde_json::from_str(value.trim()).unwrap();
-    assert_eq!((&value[0]["kind"], &value[0]["count"]), (&"name-too-long".into(), &1.into()));
+    assert_eq!(
+        (&value[0]["kind"], &value[0]["count"]),
+        (&"name-too-long".into(), &1.into())
+    );
     assert_eq!(end(""), "\r\n");
 }
 
@@ -211,7 +329,11 @@ const ASK_FROM: [(&str, bool); 11] = [
 ];
 
 /// A resolver's program, its arguments, and its configuration files, where `DIR` is their folder.
-type Resolver = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+type Resolver = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
 
 const RESOLVERS: [Resolver; 3] = [
     (
@@ -247,80 +369,178 @@ const RESOLVERS: [Resolver; 3] = [
                  lua-config-file=DIR/recursor.lua\nsocket-dir=DIR\nsecurity-poll-suffix=\ndnssec=off\nwrite-pid=no\nhint-file=no\n\
                  disable-packetcache=yes\n",
             ),
-            ("recursor.lua", "rpzFile('DIR/clients.rpz', {policyName='clients'})\n"),
+            (
+                "recursor.lua",
+                "rpzFile('DIR/clients.rpz', {policyName='clients'})\n",
+            ),
         ],
     ),
 ];
 
-/// BIND, unbound and PowerDNS Recursor load the triggers, without a complaint, and follow them for clients of both families.
+/// BIND, unbound and PowerDNS Recursor load the triggers, without a complaint, and follow them for
+/// clients of both families.
 #[test]
 fn resolvers_follow_client_triggers_of_both_families() {
     let f = Folder::new();
     f.write("clients", CLIENTS);
-    f.ok(&["import", "--source", "x", "--reason", "relay", "--format", "list", "--special", "clients"]);
+    f.ok(&[
+        "import",
+        "--source",
+        "x",
+        "--reason",
+        "relay",
+        "--format",
+        "list",
+        "--special",
+        "clients",
+    ]);
     f.ok(&["export", "bl", "--format", "rpz", "-o", "clients.rpz"]);
     f.write("example.zone", "$ORIGIN example.\n$TTL 60\n@ SOA a b 1 60 60 60 60\n@ NS a\na A 192.0.2.1\nwww A 192.0.2.53\n");
-    f.write("root.zone", "$TTL 60\n@ SOA a. b. 1 60 60 60 60\n@ NS a.\na. A 192.0.2.1\n* A 192.0.2.53\n");
+    f.write(
+        "root.zone",
+        "$TTL 60\n@ SOA a. b. 1 60 60 60 60\n@ NS a.\na. A 192.0.2.1\n* A 192.0.2.53\n",
+    );
     let dir = f.path().display().to_string();
     for (program, args, files) in RESOLVERS {
-        let Some(resolver) = tool(program) else { continue };
-        files.iter().for_each(|(name, text)| drop(f.write(name, &text.replace("DIR", &dir))));
+        let Some(resolver) = tool(program) else {
+            continue;
+        };
+        files
+            .iter()
+            .for_each(|(name, text)| drop(f.write(name, &text.replace("DIR", &dir))));
         let mut script = "ip link set lo up\n".to_string();
         for (addr, _) in ASK_FROM {
-            let more = if addr.contains(':') { "/128 dev lo nodad" } else { "/32 dev lo" };
+            let more = if addr.contains(':') {
+                "/128 dev lo nodad"
+            } else {
+                "/32 dev lo"
+            };
             script += &format!("ip addr add {addr}{more}\n");
         }
-        script += &format!("\"$TOOL\" {} >log 2>&1 & pid=$!\nunset LD_LIBRARY_PATH\n", args.replace("DIR", &dir));
+        script += &format!(
+            "\"$TOOL\" {} >log 2>&1 & pid=$!\nunset LD_LIBRARY_PATH\n",
+            args.replace("DIR", &dir)
+        );
         let ask = |from: &str| {
-            let server = if from.contains(':') { "::1" } else { "127.0.0.1" };
-            format!("dig +time=1 +tries=1 -b {from} @{server} -p 5300 www.example A | sed -n 's/.*status: \\([A-Z]*\\),.*/\\1/p'")
+            let server = if from.contains(':') {
+                "::1"
+            } else {
+                "127.0.0.1"
+            };
+            format!(
+                "dig +time=1 +tries=1 -b {from} @{server} -p 5300 www.example A | sed -n 's/.*status: \\([A-Z]*\\),.*/\\1/p'"
+            )
         };
-        script += &format!("i=0; until [ -n \"$({})\" ] || [ $i -gt 20 ]; do i=$((i + 1)); sleep 0.3; done\n", ask("127.0.0.1"));
-        ASK_FROM.iter().for_each(|(addr, _)| script += &format!("echo {addr} $({})\n", ask(addr)));
+        script += &format!(
+            "i=0; until [ -n \"$({})\" ] || [ $i -gt 20 ]; do i=$((i + 1)); sleep 0.3; done\n",
+            ask("127.0.0.1")
+        );
+        ASK_FROM
+            .iter()
+            .for_each(|(addr, _)| script += &format!("echo {addr} $({})\n", ask(addr)));
         script += "kill $pid; wait $pid || true\n";
         let out = in_network(&resolver, &script, &f);
-        let want: String =
-            ASK_FROM.iter().map(|(addr, listed)| format!("{addr} {}\n", if *listed { "NXDOMAIN" } else { "NOERROR" })).collect();
+        let want: String = ASK_FROM
+            .iter()
+            .map(|(addr, listed)| {
+                format!("{addr} {}\n", if *listed { "NXDOMAIN" } else { "NOERROR" })
+            })
+            .collect();
         let log = fs::read_to_string(f.path().join("log")).unwrap_or_default();
-        assert_eq!(String::from_utf8_lossy(&out.stdout), want, "{program}: {}\n{log}", said(&out));
+        assert_eq!(
+            String::from_utf8_lossy(&out.stdout),
+            want,
+            "{program}: {}\n{log}",
+            said(&out)
+        );
         let complaints = ["invalid", "rror loading", "could not parse", "rror parsing"];
-        let wrong: Vec<&str> = log.lines().filter(|l| complaints.iter().any(|c| l.contains(c))).collect();
+        let wrong: Vec<&str> = log
+            .lines()
+            .filter(|l| complaints.iter().any(|c| l.contains(c)))
+            .collect();
         assert!(wrong.is_empty(), "{program}: {wrong:#?}");
     }
 }
 
 /// Prefixes inside prefixes, neighbours, and a range.
-const OVERLAPS: &str =
-    "45.51.100.0/23\n45.51.101.0/24\n45.51.101.7\n45.51.102.0-45.51.102.130\n45.51.102.131\n2001:db8:1::/48\n2001:db8:1:2::/64\n";
+const OVERLAPS: &str = "45.51.100.0/23\n45.51.101.0/24\n45.51.101.7\n45.51.102.0-45.51.102.130\n45.51.102.131\n2001:db8:1::/48\n2001:db8:1:2::/64\n";
 
 #[test]
 fn packet_filter_exports_of_overlapping_prefixes_have_no_overlap() {
     let f = Folder::new();
     f.write("overlaps", OVERLAPS);
-    f.ok(&["import", "--source", "x", "--reason", "relay", "--format", "list", "--special", "overlaps"]);
-    let want = ["45.51.100.0/23", "45.51.102.0/25", "45.51.102.128/30", "2001:db8:1::/48"];
+    f.ok(&[
+        "import",
+        "--source",
+        "x",
+        "--reason",
+        "relay",
+        "--format",
+        "list",
+        "--special",
+        "overlaps",
+    ]);
+    let want = [
+        "45.51.100.0/23",
+        "45.51.102.0/25",
+        "45.51.102.128/30",
+        "2001:db8:1::/48",
+    ];
     let out = f.orbsd(&["export", "bl", "--format", "cidr"]);
-    assert_eq!(String::from_utf8_lossy(&out.stdout).lines().skip(1).collect::<Vec<_>>(), want);
+    assert_eq!(
+        String::from_utf8_lossy(&out.stdout)
+            .lines()
+            .skip(1)
+            .collect::<Vec<_>>(),
+        want
+    );
     let report = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(report.starts_with("bl as cidr: ") && report.contains("written as a part of a wider prefix: 45.51.101."), "{report}");
+    assert!(
+        report.starts_with("bl as cidr: ")
+            && report.contains("written as a part of a wider prefix: 45.51.101."),
+        "{report}"
+    );
     f.ok(&["export", "bl", "--format", "nftables", "-o", "bl.nft"]);
     f.ok(&["export", "bl", "--format", "ipset", "-o", "bl.ipset"]);
     f.ok(&["export", "bl", "--format", "postfix", "-o", "bl.postfix"]);
     let prefixes = |file: &str, cut: fn(&str) -> Option<&str>| {
         let text = fs::read_to_string(f.path().join(file)).unwrap();
-        text.lines().filter_map(cut).map(String::from).collect::<Vec<_>>()
+        text.lines()
+            .filter_map(cut)
+            .map(String::from)
+            .collect::<Vec<_>>()
     };
     assert_eq!(prefixes("bl.nft", |l| l.strip_suffix(',')), want);
-    assert_eq!(prefixes("bl.ipset", |l| l.strip_prefix("add ")?.split(' ').nth(1)), want);
+    assert_eq!(
+        prefixes("bl.ipset", |l| l.strip_prefix("add ")?.split(' ').nth(1)),
+        want
+    );
     let postfix: Vec<orbsd::model::Subject> =
-        prefixes("bl.postfix", |l| Some(l.split_once(" REJECT ")?.0)).iter().map(|p| p.parse().unwrap()).collect();
+        prefixes("bl.postfix", |l| Some(l.split_once(" REJECT ")?.0))
+            .iter()
+            .map(|p| p.parse().unwrap())
+            .collect();
     for (i, a) in postfix.iter().enumerate() {
-        assert!(postfix.iter().skip(i + 1).all(|b| !a.covers(b) && !b.covers(a)), "{postfix:?}");
+        assert!(
+            postfix
+                .iter()
+                .skip(i + 1)
+                .all(|b| !a.covers(b) && !b.covers(a)),
+            "{postfix:?}"
+        );
     }
-    for (program, script) in [("sbin/nft", "\"$TOOL\" -c -f bl.nft && \"$TOOL\" -f bl.nft"), ("sbin/ipset", "\"$TOOL\" restore < bl.ipset")]
-    {
-        let Some(filter) = tool(program) else { continue };
+    for (program, script) in [
+        ("sbin/nft", "\"$TOOL\" -c -f bl.nft && \"$TOOL\" -f bl.nft"),
+        ("sbin/ipset", "\"$TOOL\" restore < bl.ipset"),
+    ] {
+        let Some(filter) = tool(program) else {
+            continue;
+        };
         let out = in_network(&filter, script, &f);
-        assert!(out.status.success() && said(&out).is_empty(), "{program}: {}", said(&out));
+        assert!(
+            out.status.success() && said(&out).is_empty(),
+            "{program}: {}",
+            said(&out)
+        );
     }
 }

@@ -16,7 +16,10 @@ use std::{
 use crate::lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE, query, shown, udp};
 
 fn folder(tables: &str) -> Folder {
-    Folder::with(&format!("{CONFIG}{tables}"), &[("bl", ZONE), ("dbl", DOMAINS)])
+    Folder::with(
+        &format!("{CONFIG}{tables}"),
+        &[("bl", ZONE), ("dbl", DOMAINS)],
+    )
 }
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {
@@ -40,9 +43,16 @@ fn scheduled_files_follow_the_zone_and_the_configuration() {
                   [[export]]\nzone='dbl.orbs.example'\nformat='rpz'\naction='drop'\npath='out/dbl.rpz.gz'\nevery='1s'\n";
     let f = folder(tables);
     let daemon = Daemon::start(&f);
-    let (zone, rpz) = (f.path().join("out/bl.zone"), f.path().join("out/dbl.rpz.gz"));
+    let (zone, rpz) = (
+        f.path().join("out/bl.zone"),
+        f.path().join("out/dbl.rpz.gz"),
+    );
     until("both files at the start", || zone.exists() && rpz.exists());
-    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&zone).unwrap().permissions()) & 0o777, 0o644);
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&zone).unwrap().permissions())
+            & 0o777,
+        0o644
+    );
     // Whoever reads meanwhile has a whole file: it begins and ends with the same SOA.
     let (stop, path) = (Arc::new(AtomicBool::new(false)), zone.clone());
     let stopped = stop.clone();
@@ -52,7 +62,10 @@ fn scheduled_files_follow_the_zone_and_the_configuration() {
             let text = fs::read_to_string(&path).unwrap();
             let soa = text.lines().nth(3).unwrap();
             assert!(
-                soa.contains(" SOA ") && text.matches(" SOA ").count() == 1 && text.lines().count() >= 12 && text.ends_with('\n'),
+                soa.contains(" SOA ")
+                    && text.matches(" SOA ").count() == 1
+                    && text.lines().count() >= 12
+                    && text.ends_with('\n'),
                 "{text}"
             );
             seen += 1;
@@ -61,32 +74,63 @@ fn scheduled_files_follow_the_zone_and_the_configuration() {
     });
     f.ok(&["list", "45.51.100.7", "--reason", "relay"]);
     f.ok(&["list", ".bad.test", "--reason", "spam"]);
-    until("the listing", || fs::read_to_string(&zone).unwrap().contains("7.100.51.45 A 127.0.0.2"));
-    until("the domain", || unpacked(rpz.clone()).contains("\n*.bad.test CNAME rpz-drop.\n"));
-    let many: String = (0..3000).map(|i| format!("46.1.{}.{}\n", i / 200, i % 200)).collect();
+    until("the listing", || {
+        fs::read_to_string(&zone)
+            .unwrap()
+            .contains("7.100.51.45 A 127.0.0.2")
+    });
+    until("the domain", || {
+        unpacked(rpz.clone()).contains("\n*.bad.test CNAME rpz-drop.\n")
+    });
+    let many: String = (0..3000)
+        .map(|i| format!("46.1.{}.{}\n", i / 200, i % 200))
+        .collect();
     f.write("many", &many);
     f.ok(&["import", "--source", "x", "--reason", "relay", "many"]);
-    until("the import", || fs::read_to_string(&zone).unwrap().contains("1.0.1.46 A"));
+    until("the import", || {
+        fs::read_to_string(&zone).unwrap().contains("1.0.1.46 A")
+    });
     stop.store(true, Ordering::Relaxed);
     assert!(reader.join().unwrap() > 0);
     let status = f.json(&["status", "--json"]);
-    let serial = status["zones"].as_array().unwrap().iter().find(|z| z["zone"] == "bl.orbs.example").unwrap()["serial"].clone();
-    until("status", || f.json(&["status", "--json"])["exports"][0]["serial"] == serial);
-    assert!(fs::read_to_string(&zone).unwrap().starts_with(&format!("; bl.orbs.example serial {serial} as master\n")));
-    assert!(f.ok(&["status"]).contains("out/bl.zone as master of bl.orbs.example: serial"));
+    let serial = status["zones"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|z| z["zone"] == "bl.orbs.example")
+        .unwrap()["serial"]
+        .clone();
+    until("status", || {
+        f.json(&["status", "--json"])["exports"][0]["serial"] == serial
+    });
+    assert!(
+        fs::read_to_string(&zone)
+            .unwrap()
+            .starts_with(&format!("; bl.orbs.example serial {serial} as master\n"))
+    );
+    assert!(
+        f.ok(&["status"])
+            .contains("out/bl.zone as master of bl.orbs.example: serial")
+    );
     // Another set with the next reload: at once, although nothing was listed.
     let config = fs::read_to_string(f.path().join("config.toml")).unwrap();
     f.write("config.toml", &config.replace("'master'", "'cidr'"));
     f.ok(&["reload"]);
     until("the other format", || {
-        fs::read_to_string(&zone).unwrap().starts_with(&format!("# bl.orbs.example serial {serial} as cidr\n45.51"))
+        fs::read_to_string(&zone)
+            .unwrap()
+            .starts_with(&format!("# bl.orbs.example serial {serial} as cidr\n45.51"))
     });
     assert!(daemon.stop().success());
     let before = fs::metadata(&zone).unwrap().modified().unwrap();
     fs::remove_file(&rpz).unwrap();
     let _daemon = Daemon::start(&f);
     until("the file that is missing at a start", || rpz.exists());
-    assert_eq!(fs::metadata(&zone).unwrap().modified().unwrap(), before, "what is current is left alone");
+    assert_eq!(
+        fs::metadata(&zone).unwrap().modified().unwrap(),
+        before,
+        "what is current is left alone"
+    );
 }
 
 #[test]
@@ -107,16 +151,31 @@ fn wrong_tables_are_named() {
         "`bang`",
         "evry",
     ] {
-        assert!(out.status.code() == Some(2) && said.contains(part), "{part}: {said}");
+        assert!(
+            out.status.code() == Some(2) && said.contains(part),
+            "{part}: {said}"
+        );
     }
     let f = Folder::new();
     for (args, part) in [
-        (&["export", "dbl", "--format", "nftables"][..], "takes addresses"),
-        (&["export", "bl", "--format", "rpz", "--action", "bang"], "passthru"),
-        (&["export", "bl", "--format", "list", "--action", "drop"], "no action"),
+        (
+            &["export", "dbl", "--format", "nftables"][..],
+            "takes addresses",
+        ),
+        (
+            &["export", "bl", "--format", "rpz", "--action", "bang"],
+            "passthru",
+        ),
+        (
+            &["export", "bl", "--format", "list", "--action", "drop"],
+            "no action",
+        ),
     ] {
         let out = f.orbsd(args);
-        assert!(out.status.code() == Some(2) && String::from_utf8_lossy(&out.stderr).contains(part), "{args:?}");
+        assert!(
+            out.status.code() == Some(2) && String::from_utf8_lossy(&out.stderr).contains(part),
+            "{args:?}"
+        );
     }
 }
 
@@ -125,10 +184,17 @@ fn wrong_tables_are_named() {
 fn a_full_disk_keeps_the_old_file() {
     let f = folder("[[export]]\nzone='bl'\nformat='list'\npath='small/list'\nevery='1s'\n");
     fs::create_dir(f.path().join("small")).unwrap();
-    let root = fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).unwrap();
+    let root = fs::metadata("/proc/self")
+        .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+        .unwrap();
     let log = fs::File::create(f.path().join("log")).unwrap();
     let child = Command::new("unshare")
-        .args([if root { "-m" } else { "-rm" }, "sh", "-c", "mount -t tmpfs -o size=64k x small && exec \"$0\" serve"])
+        .args([
+            if root { "-m" } else { "-rm" },
+            "sh",
+            "-c",
+            "mount -t tmpfs -o size=64k x small && exec \"$0\" serve",
+        ])
         .arg(env!("CARGO_BIN_EXE_orbsd"))
         .current_dir(f.path())
         .stdin(Stdio::null())
@@ -136,66 +202,154 @@ fn a_full_disk_keeps_the_old_file() {
         .spawn()
         .unwrap();
     // Its folder, as it sees it.
-    let seen = PathBuf::from(format!("/proc/{}/root{}", child.id(), f.path().join("small").display()));
+    let seen = PathBuf::from(format!(
+        "/proc/{}/root{}",
+        child.id(),
+        f.path().join("small").display()
+    ));
     let daemon = Daemon(child);
     let list = || fs::read_to_string(seen.join("list")).unwrap_or_default();
-    until("the first file", || list().starts_with("# bl.orbs.example serial "));
+    until("the first file", || {
+        list().starts_with("# bl.orbs.example serial ")
+    });
     f.ok(&["list", "45.51.100.7", "--reason", "relay"]);
     until("the listing", || list().contains("45.51.100.7"));
-    let (old, many) = (list(), (0..20_000).map(|i| format!("46.{}.{}.1\n", i / 200, i % 200)).collect::<String>());
+    let (old, many) = (
+        list(),
+        (0..20_000)
+            .map(|i| format!("46.{}.{}.1\n", i / 200, i % 200))
+            .collect::<String>(),
+    );
     f.write("many", &many);
     f.ok(&["import", "--source", "x", "--reason", "relay", "many"]);
     until("the error", || f.ok(&["status"]).contains("NOT current"));
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(list(), old);
-    assert_eq!(fs::read_dir(&seen).unwrap().count(), 1, "nothing is left of what did not fit");
-    assert_eq!(f.log().matches("could not be exported").count(), 1, "{}", f.log());
+    assert_eq!(
+        fs::read_dir(&seen).unwrap().count(),
+        1,
+        "nothing is left of what did not fit"
+    );
+    assert_eq!(
+        f.log().matches("could not be exported").count(),
+        1,
+        "{}",
+        f.log()
+    );
     f.write("many", "46.1.1.1\n");
-    f.ok(&["import", "--source", "x", "--reason", "relay", "--allow-shrink", "many"]);
+    f.ok(&[
+        "import",
+        "--source",
+        "x",
+        "--reason",
+        "relay",
+        "--allow-shrink",
+        "many",
+    ]);
     until("room again", || list().contains("46.1.1.1"));
-    until("no problem", || f.json(&["status", "--json"])["exports"][0]["problem"].is_null());
+    until("no problem", || {
+        f.json(&["status", "--json"])["exports"][0]["problem"].is_null()
+    });
     assert!(daemon.stop().success());
 }
 
 /// A fetched program; `None` only where the peers were fetched before it was one of them.
 pub fn tool(path: &str) -> Option<Command> {
-    let peers = PathBuf::from(std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`; run `make test`"));
+    let peers = PathBuf::from(
+        std::env::var_os("ORBSD_PEERS")
+            .expect("ORBSD_PEERS names the folder of `make peers`; run `make test`"),
+    );
     let root = peers.join("root");
-    let found = ["", "usr/"].map(|p| root.join(format!("{p}{path}"))).into_iter().find(|p| p.exists());
-    assert!(found.is_some() || !peers.join(".done-4").exists(), "{path} is missing in {}: run `make peers`", root.display());
+    let found = ["", "usr/"]
+        .map(|p| root.join(format!("{p}{path}")))
+        .into_iter()
+        .find(|p| p.exists());
+    assert!(
+        found.is_some() || !peers.join(".done-4").exists(),
+        "{path} is missing in {}: run `make peers`",
+        root.display()
+    );
     let Some(program) = found else {
         eprintln!("left out: {path} was not fetched");
         return None;
     };
-    let libraries = ["x86_64-linux-gnu", "aarch64-linux-gnu", "postfix"].map(|l| format!("{0}/usr/lib/{l}:{0}/lib/{l}", root.display()));
+    let libraries = ["x86_64-linux-gnu", "aarch64-linux-gnu", "postfix"]
+        .map(|l| format!("{0}/usr/lib/{l}:{0}/lib/{l}", root.display()));
     let mut command = Command::new(program);
     command.env("LD_LIBRARY_PATH", libraries.join(":"));
     Some(command)
 }
 
 pub fn said(out: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    )
 }
 
 /// Addresses of both families, prefixes, a hole in one; then what is listed and what is not.
 fn listed() -> (Folder, [&'static str; 6], [&'static str; 6]) {
     let f = folder("");
     f.write("a.rbl", "45.51.100.7\n45.51.100.8\n46.0.0.0/8\n!46.1.2.0/25\n127.1.2.0/25\n2a00:1:2::/48\n2a00:1:2:3::/64\n2a00:9:0:0:1::1/128\n2a00::1/128\n");
-    f.ok(&["import", "--source", "a", "--reason", "relay", "--format", "rbldnsd", "--special", "a.rbl"]);
-    f.write("d.rbl", "bad.test\n*.worse.test\n!.ok.worse.test\nx.y.ok.worse.test\n");
-    f.ok(&["import", "--source", "d", "--reason", "spam", "--format", "rbldnsd", "--dataset", "dnset", "d.rbl"]);
+    f.ok(&[
+        "import",
+        "--source",
+        "a",
+        "--reason",
+        "relay",
+        "--format",
+        "rbldnsd",
+        "--special",
+        "a.rbl",
+    ]);
+    f.write(
+        "d.rbl",
+        "bad.test\n*.worse.test\n!.ok.worse.test\nx.y.ok.worse.test\n",
+    );
+    f.ok(&[
+        "import",
+        "--source",
+        "d",
+        "--reason",
+        "spam",
+        "--format",
+        "rbldnsd",
+        "--dataset",
+        "dnset",
+        "d.rbl",
+    ]);
     (
         f,
-        ["45.51.100.7", "46.0.0.1", "46.1.2.128", "2a00:1:2:3::9", "2a00:9:0:0:1::1", "2a00::1"],
-        ["45.51.100.9", "46.1.2.5", "47.0.0.1", "2a00:1:3::1", "2a00:9:0:0:1::2", "127.0.0.2"],
+        [
+            "45.51.100.7",
+            "46.0.0.1",
+            "46.1.2.128",
+            "2a00:1:2:3::9",
+            "2a00:9:0:0:1::1",
+            "2a00::1",
+        ],
+        [
+            "45.51.100.9",
+            "46.1.2.5",
+            "47.0.0.1",
+            "2a00:1:3::1",
+            "2a00:9:0:0:1::2",
+            "127.0.0.2",
+        ],
     )
 }
 
 /// Runs a script in a network of its own, with `$TOOL`.
 pub fn in_network(tool: &Command, script: &str, f: &Folder) -> Output {
-    let root = fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).unwrap();
+    let root = fs::metadata("/proc/self")
+        .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+        .unwrap();
     let mut command = Command::new("unshare");
-    command.args([if root { "-n" } else { "-rn" }, "sh", "-euc", script]).env("TOOL", tool.get_program()).current_dir(f.path());
+    command
+        .args([if root { "-n" } else { "-rn" }, "sh", "-euc", script])
+        .env("TOOL", tool.get_program())
+        .current_dir(f.path());
     command.envs(tool.get_envs().filter_map(|(k, v)| Some((k, v?))));
     command.output().unwrap()
 }
@@ -210,7 +364,10 @@ fn nft_loads_the_sets_and_a_reload_replaces_them() {
         "table inet orbsd {\n set bl_v4 { type ipv4_addr; flags interval; }\n}\nadd element inet orbsd bl_v4 { 47.0.0.0/8 }\n",
     );
     let empty = Folder::new();
-    f.write("empty.nft", &empty.ok(&["export", "bl", "--format", "nftables"]));
+    f.write(
+        "empty.nft",
+        &empty.ok(&["export", "bl", "--format", "nftables"]),
+    );
     let mut script = "\"$TOOL\" -c -f new.nft; \"$TOOL\" -f old.nft; \"$TOOL\" -f new.nft; \"$TOOL\" -f new.nft\n".to_string();
     for (wanted, addresses) in [("in", inside), ("out", outside)] {
         for a in addresses {
@@ -222,22 +379,33 @@ fn nft_loads_the_sets_and_a_reload_replaces_them() {
     }
     script += "\"$TOOL\" -f empty.nft; \"$TOOL\" list ruleset | grep -c elements || echo emptied\n";
     let out = in_network(&nft, &script, &f);
-    assert!(out.status.success() && said(&out) == "0\nemptied\n", "{}", said(&out));
+    assert!(
+        out.status.success() && said(&out) == "0\nemptied\n",
+        "{}",
+        said(&out)
+    );
 }
 
 #[test]
 fn ipset_restores_the_sets_and_swaps_them_in() {
-    let Some(ipset) = tool("sbin/ipset") else { return };
+    let Some(ipset) = tool("sbin/ipset") else {
+        return;
+    };
     let (f, inside, outside) = listed();
     f.ok(&["export", "bl", "--format", "ipset", "-o", "new.ipset"]);
     let empty = Folder::new();
-    f.write("empty.ipset", &empty.ok(&["export", "bl", "--format", "ipset"]));
+    f.write(
+        "empty.ipset",
+        &empty.ok(&["export", "bl", "--format", "ipset"]),
+    );
     let mut script =
         "\"$TOOL\" restore < empty.ipset; \"$TOOL\" restore < new.ipset; \"$TOOL\" restore < new.ipset\n\"$TOOL\" list -n\n".to_string();
     for (wanted, addresses) in [("in", inside), ("out", outside)] {
         for a in addresses {
             let set = if a.contains(':') { "bl_v6" } else { "bl_v4" };
-            script += &format!("\"$TOOL\" test {set} {a} >/dev/null 2>&1 && is=in || is=out\n[ $is = {wanted} ] || echo wrong: {a}\n");
+            script += &format!(
+                "\"$TOOL\" test {set} {a} >/dev/null 2>&1 && is=in || is=out\n[ $is = {wanted} ] || echo wrong: {a}\n"
+            );
         }
     }
     // A file that is cut short changes nothing.
@@ -246,16 +414,25 @@ fn ipset_restores_the_sets_and_swaps_them_in() {
     let out = in_network(&ipset, &script, &f);
     let mut words: Vec<String> = said(&out).lines().map(String::from).collect();
     words.sort();
-    assert!(out.status.success() && words == ["bl_v4", "bl_v6"], "{}", said(&out));
+    assert!(
+        out.status.success() && words == ["bl_v4", "bl_v6"],
+        "{}",
+        said(&out)
+    );
 }
 
 #[test]
 fn postfix_looks_up_the_table() {
-    let Some(mut postmap) = tool("sbin/postmap") else { return };
+    let Some(mut postmap) = tool("sbin/postmap") else {
+        return;
+    };
     let (f, inside, outside) = listed();
     f.ok(&["export", "bl", "--format", "postfix", "-o", "bl.cidr"]);
     // Its own users need not be here.
-    f.write("main.cf", "compatibility_level = 3.6\nmail_owner = daemon\nsetgid_group = mail\n");
+    f.write(
+        "main.cf",
+        "compatibility_level = 3.6\nmail_owner = daemon\nsetgid_group = mail\n",
+    );
     postmap
         .args(["-c", ".", "-q", "-", "cidr:bl.cidr"])
         .current_dir(f.path())
@@ -263,27 +440,61 @@ fn postfix_looks_up_the_table() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = postmap.spawn().unwrap();
-    child.stdin.take().unwrap().write_all([inside, outside].concat().join("\n").as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all([inside, outside].concat().join("\n").as_bytes())
+        .unwrap();
     let out = child.wait_with_output().unwrap();
-    let found: Vec<String> = String::from_utf8_lossy(&out.stdout).lines().map(String::from).collect();
-    let keys: Vec<&str> =
-        found.iter().filter_map(|l| l.split_once("\tREJECT Open relay, see https://orbs.example/")).map(|(k, _)| k).collect();
+    let found: Vec<String> = String::from_utf8_lossy(&out.stdout)
+        .lines()
+        .map(String::from)
+        .collect();
+    let keys: Vec<&str> = found
+        .iter()
+        .filter_map(|l| l.split_once("\tREJECT Open relay, see https://orbs.example/"))
+        .map(|(k, _)| k)
+        .collect();
     assert_eq!(keys, inside, "{}", said(&out));
-    assert!(found.contains(&"46.1.2.128\tREJECT Open relay, see https://orbs.example/46.0.0.0/8".to_string()), "{found:?}");
+    assert!(
+        found.contains(
+            &"46.1.2.128\tREJECT Open relay, see https://orbs.example/46.0.0.0/8".to_string()
+        ),
+        "{found:?}"
+    );
 }
 
 /// BIND checks the policies and does what they say: to clients by their address, and of names.
 #[test]
 fn bind_follows_the_policies() {
-    let (Some(mut check), Some(mut named)) = (tool("bin/named-checkzone"), tool("sbin/named")) else { return };
+    let (Some(mut check), Some(mut named)) = (tool("bin/named-checkzone"), tool("sbin/named"))
+    else {
+        return;
+    };
     let (f, ..) = listed();
     for zone in ["bl", "dbl"] {
-        f.ok(&["export", zone, "--format", "rpz", "-o", &format!("{zone}.rpz")]);
-        let out = check.args(["-i", "local"]).arg(format!("{zone}.rpz.test")).arg(f.path().join(format!("{zone}.rpz"))).output().unwrap();
+        f.ok(&[
+            "export",
+            zone,
+            "--format",
+            "rpz",
+            "-o",
+            &format!("{zone}.rpz"),
+        ]);
+        let out = check
+            .args(["-i", "local"])
+            .arg(format!("{zone}.rpz.test"))
+            .arg(f.path().join(format!("{zone}.rpz")))
+            .output()
+            .unwrap();
         assert!(out.status.success(), "{}", said(&out));
         check = tool("bin/named-checkzone").unwrap();
     }
-    f.write("root", "$TTL 60\n@ SOA a. b. 1 60 60 60 60\n@ NS a.\na. A 192.0.2.1\n* A 192.0.2.53\n");
+    f.write(
+        "root",
+        "$TTL 60\n@ SOA a. b. 1 60 60 60 60\n@ NS a.\na. A 192.0.2.1\n* A 192.0.2.53\n",
+    );
     let port = Folder::new().port;
     f.write(
         "named.conf",
@@ -297,18 +508,38 @@ fn bind_follows_the_policies() {
         ),
     );
     let log = fs::File::create(f.path().join("log")).unwrap();
-    named.args(["-g", "-n", "1", "-c", "named.conf"]).current_dir(f.path()).stderr(log).stdin(Stdio::null());
+    named
+        .args(["-g", "-n", "1", "-c", "named.conf"])
+        .current_dir(f.path())
+        .stderr(log)
+        .stdin(Stdio::null());
     let _named = Daemon(named.spawn().unwrap());
     let ask = |from: &str, name: &str| {
         let socket = UdpSocket::bind((from, 0)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
         socket.connect(("127.0.0.1", port)).unwrap();
         let mut reply = [0; 1500];
-        let n = socket.send(&query(name, 1, false)).and_then(|_| socket.recv(&mut reply)).ok()?;
-        (n > 12 && reply[2] & 0x80 != 0).then(|| shown(&reply[..n]).split(' ').take(2).collect::<Vec<_>>().join(" "))
+        let n = socket
+            .send(&query(name, 1, false))
+            .and_then(|_| socket.recv(&mut reply))
+            .ok()?;
+        (n > 12 && reply[2] & 0x80 != 0).then(|| {
+            shown(&reply[..n])
+                .split(' ')
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
     };
-    until("named with its policies", || ask("127.1.2.3", "www.example").is_some_and(|a| a.starts_with("NXDOMAIN")));
-    let (yes, no) = (Some("NOERROR 192.0.2.53".to_string()), Some("NXDOMAIN soa".to_string()));
+    until("named with its policies", || {
+        ask("127.1.2.3", "www.example").is_some_and(|a| a.starts_with("NXDOMAIN"))
+    });
+    let (yes, no) = (
+        Some("NOERROR 192.0.2.53".to_string()),
+        Some("NXDOMAIN soa".to_string()),
+    );
     for (from, name, want) in [
         ("127.1.2.127", "www.example", &no),
         ("127.1.2.128", "www.example", &yes),
@@ -326,9 +557,21 @@ fn bind_follows_the_policies() {
         ("127.0.0.1", "test", &yes),
     ] {
         let got = ask(from, name);
-        let same = got == *want || (want == &no && got.as_deref().is_some_and(|g| g.starts_with("NXDOMAIN")));
+        let same = got == *want
+            || (want == &no && got.as_deref().is_some_and(|g| g.starts_with("NXDOMAIN")));
         assert!(same, "{from} {name}: {got:?}\n{}", f.log());
     }
-    assert!(!f.log().contains("invalid"), "every trigger is one: {}", f.log());
-    assert!(udp(([127, 0, 0, 1], port).into(), &query("www.example", 1, false), Duration::from_secs(1)).is_some());
+    assert!(
+        !f.log().contains("invalid"),
+        "every trigger is one: {}",
+        f.log()
+    );
+    assert!(
+        udp(
+            ([127, 0, 0, 1], port).into(),
+            &query("www.example", 1, false),
+            Duration::from_secs(1)
+        )
+        .is_some()
+    );
 }

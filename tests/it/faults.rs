@@ -1,4 +1,5 @@
-//! Stores that can not be trusted or written, and commits of which nobody knows: never a wrong answer, never a loss.
+//! Stores that can not be trusted or written, and commits of which nobody knows: never a wrong
+//! answer, never a loss.
 
 use std::{fs, process::Command, sync::atomic::Ordering, time::Duration};
 
@@ -12,8 +13,19 @@ use crate::lab::{Daemon, Folder, Lab, query, shown, udp};
 
 fn list(lab: &Lab, subject: &str) -> Result<Receipt, Refused> {
     let v = lab.ledger.store.vocabulary();
-    let ask = Ask::List { reason: v.reasons.get("relay").unwrap(), source: SourceId::OPERATOR, until: None, text: None };
-    let change = Change { subject: subject.parse().unwrap(), author: "test".into(), evidence: None, ask, terms: Default::default() };
+    let ask = Ask::List {
+        reason: v.reasons.get("relay").unwrap(),
+        source: SourceId::OPERATOR,
+        until: None,
+        text: None,
+    };
+    let change = Change {
+        subject: subject.parse().unwrap(),
+        author: "test".into(),
+        evidence: None,
+        ask,
+        terms: Default::default(),
+    };
     lab.ledger.submit_blocking(change)?.wait()
 }
 
@@ -41,15 +53,31 @@ fn a_commit_in_doubt_that_is_there_is_published_when_it_is_found() {
     fault(&lab, Fault::After);
     assert!(matches!(list(&lab, "45.1.1.2"), Err(Refused::InDoubt(_))));
     assert!(matches!(list(&lab, "45.1.1.3"), Err(Refused::Poisoned(_))));
-    assert_eq!(lab.ask("2.1.1.45.bl.orbs.example", 1), "NXDOMAIN soa 60", "not before it is known");
+    assert_eq!(
+        lab.ask("2.1.1.45.bl.orbs.example", 1),
+        "NXDOMAIN soa 60",
+        "not before it is known"
+    );
     mend(&lab);
-    assert_eq!(lab.ask("2.1.1.45.bl.orbs.example", 1), "NOERROR 127.0.0.2", "it was there");
+    assert_eq!(
+        lab.ask("2.1.1.45.bl.orbs.example", 1),
+        "NOERROR 127.0.0.2",
+        "it was there"
+    );
     assert_eq!(lab.ask("3.1.1.45.bl.orbs.example", 1), "NXDOMAIN soa 60");
     list(&lab, "45.1.1.3").unwrap();
-    assert_eq!(lab.ledger.store.history(&Subject::host4(0x2d01_0102)).unwrap().len(), 1);
+    assert_eq!(
+        lab.ledger
+            .store
+            .history(&Subject::host4(0x2d01_0102))
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
-/// A configuration that was in doubt must not be served later under a serial that something else was served under.
+/// A configuration that was in doubt must not be served later under a serial that something else
+/// was served under.
 #[test]
 fn a_reload_in_doubt_gives_every_content_a_serial_of_its_own() {
     let f = Folder::new();
@@ -60,11 +88,25 @@ fn a_reload_in_doubt_gives_every_content_a_serial_of_its_own() {
     f.write("zones/bl.toml", &zone);
     let lab = Lab::new(f);
     list(&lab, "45.1.1.1").unwrap();
-    let seen = || (lab.ledger.published.snapshot().serials[0], lab.ask("1.1.1.45.bl.orbs.example", 1));
+    let seen = || {
+        (
+            lab.ledger.published.snapshot().serials[0],
+            lab.ask("1.1.1.45.bl.orbs.example", 1),
+        )
+    };
     let first = seen();
     fault(&lab, Fault::After);
-    assert!(matches!(lab.ledger.configure(after.clone()), Err(Refused::InDoubt(_))));
-    assert!(matches!(lab.ledger.configure(after.clone()), Err(Refused::Poisoned(_))), "no more while it is not known");
+    assert!(matches!(
+        lab.ledger.configure(after.clone()),
+        Err(Refused::InDoubt(_))
+    ));
+    assert!(
+        matches!(
+            lab.ledger.configure(after.clone()),
+            Err(Refused::Poisoned(_))
+        ),
+        "no more while it is not known"
+    );
     assert_eq!(seen(), first, "the old one stays");
     mend(&lab);
     let second = seen();
@@ -95,7 +137,13 @@ umount data
         .current_dir(f.path())
         .output()
         .unwrap();
-    assert!(out.status.success(), "{:?} {} {}", out.status, String::from_utf8_lossy(&out.stderr), f.log());
+    assert!(
+        out.status.success(),
+        "{:?} {} {}",
+        out.status,
+        String::from_utf8_lossy(&out.stderr),
+        f.log()
+    );
     assert!(f.log().to_lowercase().contains("read-only"), "{}", f.log());
     f.ok(&["lookup", "45.1.1.1"]);
     assert_eq!(f.orbsd(&["lookup", "45.1.1.2"]).status.code(), Some(1));
@@ -113,23 +161,39 @@ fn a_store_that_lost_its_first_file_is_damaged_and_not_empty() {
     for _ in 0..2 {
         let out = f.orbsd(&["status"]);
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(out.status.code() == Some(1) && said.contains("damaged"), "{said}");
+        assert!(
+            out.status.code() == Some(1) && said.contains("damaged"),
+            "{said}"
+        );
     }
     fs::write(&current, text).unwrap();
     f.ok(&["lookup", "45.1.1.1"]);
 }
 
-/// A copy from an older day under a newer image: the listings are those of the copy, and the serials can not be mistaken
-/// for those that mirrors have seen.
+/// A copy from an older day under a newer image: the listings are those of the copy, and the
+/// serials can not be mistaken for those that mirrors have seen.
 #[test]
 fn an_older_copy_of_the_store_makes_the_serials_jump() {
     let f = Folder::new();
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     let copy = f.path().join("copy");
-    let run = |args: &[&str]| assert!(Command::new(args[0]).args(&args[1..]).current_dir(f.path()).status().unwrap().success());
+    let run = |args: &[&str]| {
+        assert!(
+            Command::new(args[0])
+                .args(&args[1..])
+                .current_dir(f.path())
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
     run(&["cp", "-r", "data", "copy"]);
     f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
-    let serial = |f: &Folder| f.json(&["status", "--json"])["zones"][0]["serial"].as_u64().unwrap();
+    let serial = |f: &Folder| {
+        f.json(&["status", "--json"])["zones"][0]["serial"]
+            .as_u64()
+            .unwrap()
+    };
     let seen = serial(&f);
     fs::copy(f.path().join("data/image"), copy.join("image")).unwrap();
     fs::remove_dir_all(f.path().join("data")).unwrap();
@@ -137,7 +201,11 @@ fn an_older_copy_of_the_store_makes_the_serials_jump() {
     let _daemon = Daemon::start(&f);
     assert_eq!(f.orbsd(&["lookup", "45.1.1.2"]).status.code(), Some(1));
     f.ok(&["lookup", "45.1.1.1"]);
-    assert!(serial(&f) >= seen + (1 << 30) - 1, "{} after {seen}", serial(&f));
+    assert!(
+        serial(&f) >= seen + (1 << 30) - 1,
+        "{} after {seen}",
+        serial(&f)
+    );
 }
 
 /// A zone that is away while others change comes back with another serial.
@@ -146,7 +214,11 @@ fn a_zone_that_comes_back_has_a_new_serial() {
     let f = Folder::new();
     let zone = fs::read_to_string(f.path().join("zones/bl.toml")).unwrap();
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
-    let serial = |f: &Folder| f.json(&["status", "--json"])["zones"][0]["serial"].as_u64().unwrap();
+    let serial = |f: &Folder| {
+        f.json(&["status", "--json"])["zones"][0]["serial"]
+            .as_u64()
+            .unwrap()
+    };
     let seen = serial(&f);
     fs::remove_file(f.path().join("zones/bl.toml")).unwrap();
     f.ok(&["list", "45.1.1.2", "--reason", "relay", "--unpublished"]);
@@ -157,21 +229,53 @@ fn a_zone_that_comes_back_has_a_new_serial() {
 /// Stores of every older version are upgraded and say what they said.
 #[test]
 fn stores_of_older_versions_are_upgraded() {
-    ["store-1", "store-2", "store-3", "store-4", "store-5"].iter().for_each(|name| upgraded(name));
+    ["store-1", "store-2", "store-3", "store-4", "store-5"]
+        .iter()
+        .for_each(|name| upgraded(name));
 }
 
 fn upgraded(name: &str) {
     let f = Folder::new();
-    let fixture = std::env::current_dir().unwrap().join(format!("tests/fixtures/{name}.tar.gz"));
-    assert!(Command::new("tar").arg("xzf").arg(&fixture).current_dir(f.path()).status().unwrap().success());
+    let fixture = std::env::current_dir()
+        .unwrap()
+        .join(format!("tests/fixtures/{name}.tar.gz"));
+    assert!(
+        Command::new("tar")
+            .arg("xzf")
+            .arg(&fixture)
+            .current_dir(f.path())
+            .status()
+            .unwrap()
+            .success()
+    );
     let _daemon = Daemon::start(&f);
-    let a = |name: &str| shown(&udp(f.addr(), &query(&format!("{name}.bl.orbs.example"), 1, true), Duration::from_secs(5)).unwrap());
+    let a = |name: &str| {
+        shown(
+            &udp(
+                f.addr(),
+                &query(&format!("{name}.bl.orbs.example"), 1, true),
+                Duration::from_secs(5),
+            )
+            .unwrap(),
+        )
+    };
     assert_eq!(a("1.1.1.45"), "NOERROR 127.0.0.2");
     assert_eq!(a("2.1.1.45"), "NXDOMAIN soa 60");
-    assert_eq!((a("1.9.2.45").as_str(), a("1.3.2.45").as_str()), ("NOERROR 127.0.0.3", "NXDOMAIN soa 60"));
+    assert_eq!(
+        (a("1.9.2.45").as_str(), a("1.3.2.45").as_str()),
+        ("NOERROR 127.0.0.3", "NXDOMAIN soa 60")
+    );
     assert_eq!(a("1.1.1.46"), "NXDOMAIN soa 60", "held down");
-    assert_eq!(f.json(&["lookup", "45.1.1.1", "--json"])["history"][0]["evidence"]["text"], "seen");
+    assert_eq!(
+        f.json(&["lookup", "45.1.1.1", "--json"])["history"][0]["evidence"]["text"],
+        "seen"
+    );
     f.write("a.txt", "45.2.0.0/16\n");
-    let d = f.json(&["import", "--json", "--source", "xbl", "--reason", "netblock", "a.txt"]);
-    assert_eq!((&d["difference"]["removed"], &d["difference"]["same"]), (&2.into(), &1.into()));
+    let d = f.json(&[
+        "import", "--json", "--source", "xbl", "--reason", "netblock", "a.txt",
+    ]);
+    assert_eq!(
+        (&d["difference"]["removed"], &d["difference"]["same"]),
+        (&2.into(), &1.into())
+    );
 }

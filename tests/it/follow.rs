@@ -30,10 +30,21 @@ fn server(p: &Primary) -> Server {
 }
 
 fn refresh_with(ledger: &Ledger, server: &Server, codes: &str) -> Result<Refreshed, Failed> {
-    let reasons = Reasons { reason: None, codes: Some(codes.into()) };
+    let reasons = Reasons {
+        reason: None,
+        codes: Some(codes.into()),
+    };
     let stop = AtomicBool::new(false);
-    let following =
-        Following { ledger, name: "peer", server, mapping: Mapping::Names, transit: false, reasons: &reasons, max_age: None, stop: &stop };
+    let following = Following {
+        ledger,
+        name: "peer",
+        server,
+        mapping: Mapping::Names,
+        transit: false,
+        reasons: &reasons,
+        max_age: None,
+        stop: &stop,
+    };
     following.refresh()
 }
 
@@ -46,9 +57,23 @@ type Listed = BTreeMap<Subject, Vec<(u8, bool, Option<Box<str>>)>>;
 /// What the source says.
 fn listed(ledger: &Ledger) -> Listed {
     let v = ledger.store.vocabulary();
-    let Some(id) = v.sources.get("peer") else { return Listed::new() };
-    let rows = ledger.store.feed_rows(id, v.records[usize::from(id.0)].generation, usize::MAX).unwrap();
-    rows.into_iter().map(|(s, of)| (s, of.into_iter().map(|e| (e.reason.0, e.hole, e.text.text)).collect())).collect()
+    let Some(id) = v.sources.get("peer") else {
+        return Listed::new();
+    };
+    let rows = ledger
+        .store
+        .feed_rows(id, v.records[usize::from(id.0)].generation, usize::MAX)
+        .unwrap();
+    rows.into_iter()
+        .map(|(s, of)| {
+            (
+                s,
+                of.into_iter()
+                    .map(|e| (e.reason.0, e.hole, e.text.text))
+                    .collect(),
+            )
+        })
+        .collect()
 }
 
 fn names(ledger: &Ledger) -> BTreeSet<String> {
@@ -80,21 +105,41 @@ fn names_become_subjects_and_changes_are_few() {
         ("ns".into(), 1, vec![192, 0, 2, 1]),
     ]);
     let done = refresh(&ledger, &p).unwrap();
-    assert_eq!((done.how, done.soa.serial.0, p.asked()), (Came::Whole, 1, vec!["AXFR".to_string()]));
+    assert_eq!(
+        (done.how, done.soa.serial.0, p.asked()),
+        (Came::Whole, 1, vec!["AXFR".to_string()])
+    );
     let all = listed(&ledger);
     let of = |s: &str| all.get(&s.parse::<Subject>().unwrap()).cloned();
-    assert_eq!(of("45.1.1.1"), Some(vec![(0, false, Some("see http://x/$$".into()))]));
+    assert_eq!(
+        of("45.1.1.1"),
+        Some(vec![(0, false, Some("see http://x/$$".into()))])
+    );
     assert_eq!(of("45.2.0.0/16"), Some(vec![(1, false, None)]));
-    assert_eq!(of("45.2.2.7"), Some(vec![(0, false, None), (1, true, None)]), "the longest match is whole");
-    assert_eq!(of("45.2.2.0/24"), Some(vec![(0, true, None), (1, true, None)]), "the closest encloser");
+    assert_eq!(
+        of("45.2.2.7"),
+        Some(vec![(0, false, None), (1, true, None)]),
+        "the longest match is whole"
+    );
+    assert_eq!(
+        of("45.2.2.0/24"),
+        Some(vec![(0, true, None), (1, true, None)]),
+        "the closest encloser"
+    );
     assert_eq!(of("2a00:db80::/28"), Some(vec![(0, false, None)]));
-    assert_eq!(of("2a00:db80::1"), Some(vec![(0, false, None), (1, true, None)]));
+    assert_eq!(
+        of("2a00:db80::1"),
+        Some(vec![(0, false, None), (1, true, None)])
+    );
     assert_eq!(of("127.0.0.2"), None);
     // Few records, few rows: nothing else is touched.
     p.step(&[a("1.1.1.45", 2)], &[a("1.1.1.45", 3), a("9.1.1.45", 2)]);
     let done = refresh(&ledger, &p).unwrap();
     let d = &done.difference;
-    assert_eq!((done.how, d.added, d.changed, d.removed, d.same, p.asked()), (Came::Changes, 1, 1, 0, 0, vec!["IXFR 1".to_string()]));
+    assert_eq!(
+        (done.how, d.added, d.changed, d.removed, d.same, p.asked()),
+        (Came::Changes, 1, 1, 0, 0, vec!["IXFR 1".to_string()])
+    );
     // Nothing new: one look at the SOA, and the source lives on.
     let done = refresh(&ledger, &p).unwrap();
     assert_eq!((done.how, p.asked()), (Came::Same, vec![]));
@@ -119,7 +164,10 @@ impl Dice {
     fn record(&mut self) -> Record {
         let labels = ["1", "2", "45", "46"];
         let depth = 1 + self.roll(4);
-        let mut name = (0..depth).map(|_| labels[self.roll(4)]).collect::<Vec<_>>().join(".");
+        let mut name = (0..depth)
+            .map(|_| labels[self.roll(4)])
+            .collect::<Vec<_>>()
+            .join(".");
         match self.roll(6) {
             0 => name = six(["1", "2", "a"][self.roll(3)]),
             1 => name = ["8.b.d.0.0.a.2", "0.0.8.b.d.0.0.a.2"][self.roll(2)].into(),
@@ -149,8 +197,12 @@ fn random_histories_by_ixfr_are_what_an_axfr_gives() {
         for round in 0..5 {
             for _ in 0..1 + dice.roll(3) {
                 let zone = p.script.lock().unwrap().versions.last().unwrap().1.clone();
-                let gone: Vec<Record> = zone.iter().filter(|_| dice.roll(6) == 0).cloned().collect();
-                let come: Vec<Record> = (0..dice.roll(6)).map(|_| dice.record()).filter(|r| !zone.contains(r)).collect();
+                let gone: Vec<Record> =
+                    zone.iter().filter(|_| dice.roll(6) == 0).cloned().collect();
+                let come: Vec<Record> = (0..dice.roll(6))
+                    .map(|_| dice.record())
+                    .filter(|r| !zone.contains(r))
+                    .collect();
                 p.step(&gone, &come);
             }
             p.asked();
@@ -158,7 +210,11 @@ fn random_histories_by_ixfr_are_what_an_axfr_gives() {
             let fresh = Folder::new();
             let other = fresh.ledger();
             assert_eq!(refresh(&other, &p).unwrap().how, Came::Whole);
-            assert_eq!(listed(&ledger), listed(&other), "seed {seed}, round {round}");
+            assert_eq!(
+                listed(&ledger),
+                listed(&other),
+                "seed {seed}, round {round}"
+            );
             assert!(p.asked()[0].starts_with("IXFR "));
             other.stop().unwrap();
         }
@@ -208,9 +264,18 @@ fn what_goes_wrong_on_the_way_changes_nothing_or_ends_in_a_whole_zone() {
         assert_eq!(done.how == Came::Changes, how == How::Well);
         let serial = p.script.lock().unwrap().versions.last().unwrap().0;
         assert_eq!(done.soa.serial.0, serial);
-        p.step(&[a(&format!("{serial}.1.1.45"), 2)], &[a(&format!("{serial}.2.1.46"), 2)]);
+        p.step(
+            &[a(&format!("{serial}.1.1.45"), 2)],
+            &[a(&format!("{serial}.2.1.46"), 2)],
+        );
     }
-    assert_eq!(names(&ledger).iter().filter(|n| n.starts_with("46.")).count(), 4);
+    assert_eq!(
+        names(&ledger)
+            .iter()
+            .filter(|n| n.starts_with("46."))
+            .count(),
+        4
+    );
     ledger.stop().unwrap();
 }
 
@@ -221,7 +286,12 @@ fn codes_that_change_make_the_list_anew_from_what_is_there() {
     let p = Primary::new([a("1.1.1.45", 2), a("2.1.1.45", 9)]);
     let ledger = f.ledger();
     let done = refresh(&ledger, &p).unwrap();
-    assert!(done.note.unwrap().contains("2.1.1.45: `127.0.0.9` is not a code of the zone"), "told, and the rest is taken");
+    assert!(
+        done.note
+            .unwrap()
+            .contains("2.1.1.45: `127.0.0.9` is not a code of the zone"),
+        "told, and the rest is taken"
+    );
     assert_eq!(names(&ledger), set(&["45.1.1.1"]));
     p.asked();
     ledger.stop().unwrap();
@@ -229,11 +299,19 @@ fn codes_that_change_make_the_list_anew_from_what_is_there() {
     f.write("zones/bl.toml", &zone.replace("127.0.0.3", "127.0.0.9"));
     let ledger = f.ledger();
     let done = refresh(&ledger, &p).unwrap();
-    assert_eq!((done.how, done.note, p.asked()), (Came::Remade, None, vec![]));
+    assert_eq!(
+        (done.how, done.note, p.asked()),
+        (Came::Remade, None, vec![])
+    );
     assert_eq!(names(&ledger), set(&["45.1.1.1", "45.1.1.2"]));
     // Codes of which none fits are a slip of the configuration: nothing goes.
     p.step(&[], &[]);
-    assert!(refresh_with(&ledger, &server(&p), "dbl").unwrap_err().text().contains("nothing in the zone can be taken"));
+    assert!(
+        refresh_with(&ledger, &server(&p), "dbl")
+            .unwrap_err()
+            .text()
+            .contains("nothing in the zone can be taken")
+    );
     assert_eq!(names(&ledger), set(&["45.1.1.1", "45.1.1.2"]));
     ledger.stop().unwrap();
 }
@@ -242,10 +320,17 @@ fn codes_that_change_make_the_list_anew_from_what_is_there() {
 fn transfers_are_signed_and_checked() {
     let f = Folder::new();
     let ledger = f.ledger();
-    let p = Primary::new((1..30).map(|i| a(&format!("{i}.1.1.45"), 2)).collect::<Vec<_>>());
+    let p = Primary::new(
+        (1..30)
+            .map(|i| a(&format!("{i}.1.1.45"), 2))
+            .collect::<Vec<_>>(),
+    );
     let key = |secret: &[u8]| TsigKey::new("mirror", Algorithm::HmacSha256, secret).unwrap();
     p.script.lock().unwrap().keys = Keys::new(vec![key(&[7; 32])]).unwrap();
-    let with = |k: Option<TsigKey>| Server { key: k.map(Arc::new), ..server(&p) };
+    let with = |k: Option<TsigKey>| Server {
+        key: k.map(Arc::new),
+        ..server(&p)
+    };
     refresh_with(&ledger, &with(Some(key(&[7; 32]))), "bl").unwrap();
     assert_eq!(names(&ledger).len(), 29);
     p.step(&[], &[a("1.1.1.46", 2)]);
@@ -254,7 +339,9 @@ fn transfers_are_signed_and_checked() {
     }
     // A server that does not sign is not believed.
     p.script.lock().unwrap().keys = Keys::default();
-    let e = refresh_with(&ledger, &with(Some(key(&[7; 32]))), "bl").unwrap_err().text();
+    let e = refresh_with(&ledger, &with(Some(key(&[7; 32]))), "bl")
+        .unwrap_err()
+        .text();
     assert!(e.contains("not signed"), "{e}");
     assert_eq!(names(&ledger).len(), 29);
     ledger.stop().unwrap();
@@ -277,28 +364,46 @@ fn a_notify_from_the_server_makes_a_feed_look_at_once() {
     feeds.configure(&[Settings {
         name: "peer".into(),
         kind: Kind::zone(server(&p)),
-        reasons: Reasons { reason: Some("relay".into()), codes: None },
+        reasons: Reasons {
+            reason: Some("relay".into()),
+            codes: None,
+        },
         every: Seconds(300),
         max_age: None,
     }]);
-    until("the first transfer", || feeds.states()[0].refreshed.is_some());
+    until("the first transfer", || {
+        feeds.states()[0].refreshed.is_some()
+    });
     let zone = wire_name(ORIGIN).unwrap();
     let other = wire_name("other.example").unwrap();
-    assert!(!feeds.notified(&zone, [192, 0, 2, 9].into(), None), "a stranger");
-    assert!(!feeds.notified(&zone, [192, 0, 2, 9].into(), Some("mirror")), "a key of ours, but not that feed's");
+    assert!(
+        !feeds.notified(&zone, [192, 0, 2, 9].into(), None),
+        "a stranger"
+    );
+    assert!(
+        !feeds.notified(&zone, [192, 0, 2, 9].into(), Some("mirror")),
+        "a key of ours, but not that feed's"
+    );
     assert!(!feeds.notified(&other, [127, 0, 0, 1].into(), None));
     p.step(&[], &[a("2.1.1.45", 4)]);
     assert!(feeds.notified(&zone, [127, 0, 0, 1].into(), None));
-    until("the change", || names(&ledger) == set(&["45.1.1.1", "45.1.1.2"]));
+    until("the change", || {
+        names(&ledger) == set(&["45.1.1.1", "45.1.1.2"])
+    });
     assert_eq!(feeds.states()[0].how, Some("changes"));
     feeds.stop();
     ledger.stop().unwrap();
 }
 
 fn followed(p: &Primary, more: &str) -> Folder {
-    let feed =
-        format!("\n[[feed]]\nname = \"peer\"\nkind = \"axfr\"\nserver = \"{}\"\nzone = \"{ORIGIN}\"\nevery = \"1s\"\n{more}", p.addr);
-    Folder::with(&(crate::lab::CONFIG.to_string() + &feed), &[("bl", crate::lab::ZONE), ("dbl", crate::lab::DOMAINS)])
+    let feed = format!(
+        "\n[[feed]]\nname = \"peer\"\nkind = \"axfr\"\nserver = \"{}\"\nzone = \"{ORIGIN}\"\nevery = \"1s\"\n{more}",
+        p.addr
+    );
+    Folder::with(
+        &(crate::lab::CONFIG.to_string() + &feed),
+        &[("bl", crate::lab::ZONE), ("dbl", crate::lab::DOMAINS)],
+    )
 }
 
 fn status(f: &Folder) -> serde_json::Value {
@@ -310,8 +415,16 @@ fn a_daemon_follows_goes_on_after_a_kill_and_ends_what_is_too_old() {
     let p = Primary::new([a("1.1.1.45", 2), txt("1.1.1.45", "their word")]);
     p.script.lock().unwrap().timers = [1, 1, 3];
     let f = followed(&p, "codes = \"bl\"");
-    let ask =
-        |name: &str, kind| shown(&udp(f.addr(), &query(&format!("{name}.bl.orbs.example"), kind, true), Duration::from_secs(5)).unwrap());
+    let ask = |name: &str, kind| {
+        shown(
+            &udp(
+                f.addr(),
+                &query(&format!("{name}.bl.orbs.example"), kind, true),
+                Duration::from_secs(5),
+            )
+            .unwrap(),
+        )
+    };
     let daemon = Daemon::start(&f);
     until("the listing", || ask("1.1.1.45", 1) == "NOERROR 127.0.0.2");
     assert_eq!(ask("1.1.1.45", 16), "NOERROR their word");
@@ -322,13 +435,25 @@ fn a_daemon_follows_goes_on_after_a_kill_and_ends_what_is_too_old() {
     p.step(&[a("1.1.1.45", 2)], &[]);
     p.asked();
     let daemon = Daemon::start(&f);
-    until("the next change", || ask("1.1.1.45", 1).starts_with("NXDOMAIN"));
+    until("the next change", || {
+        ask("1.1.1.45", 1).starts_with("NXDOMAIN")
+    });
     assert_eq!(p.asked(), ["IXFR 2"], "it goes on where it was");
     // The server is gone: one line in the log, and after `expire` the listings end.
     p.set(How::Refused);
     until("the end", || ask("2.1.1.45", 1).starts_with("NXDOMAIN"));
-    assert!(status(&f)["problem"].as_str().unwrap().contains("allow this host"));
-    assert_eq!(f.log().matches("the feed can not be refreshed").count(), 1, "{}", f.log());
+    assert!(
+        status(&f)["problem"]
+            .as_str()
+            .unwrap()
+            .contains("allow this host")
+    );
+    assert_eq!(
+        f.log().matches("the feed can not be refreshed").count(),
+        1,
+        "{}",
+        f.log()
+    );
     assert!(f.ok(&["status"]).contains("problem: "));
     p.set(How::Well);
     until("its return", || ask("2.1.1.45", 1) == "NOERROR 127.0.0.3");
@@ -338,40 +463,94 @@ fn a_daemon_follows_goes_on_after_a_kill_and_ends_what_is_too_old() {
 
 #[test]
 fn a_zone_is_transferred_once_shown_first_or_written() {
-    let p = Primary::new([a("1.1.1.45", 2), txt("1.1.1.45", "say \"hi\""), a("*.2.45", 3), a("2.0.0.127", 2)]);
+    let p = Primary::new([
+        a("1.1.1.45", 2),
+        txt("1.1.1.45", "say \"hi\""),
+        a("*.2.45", 3),
+        a("2.0.0.127", 2),
+    ]);
     let f = Folder::new();
     let from = p.addr.to_string();
-    let d = f.json(&["transfer", "--from", &from, ORIGIN, "--codes", "bl", "--dry-run", "--json"]);
-    assert_eq!((&d["difference"]["added"], &d["receipt"], &d["source"]), (&2.into(), &serde_json::Value::Null, &ORIGIN.into()));
-    let said = f.ok(&["transfer", "--from", &from, ORIGIN, "--codes", "bl", "--source", "peer"]);
+    let d = f.json(&[
+        "transfer",
+        "--from",
+        &from,
+        ORIGIN,
+        "--codes",
+        "bl",
+        "--dry-run",
+        "--json",
+    ]);
+    assert_eq!(
+        (&d["difference"]["added"], &d["receipt"], &d["source"]),
+        (&2.into(), &serde_json::Value::Null, &ORIGIN.into())
+    );
+    let said = f.ok(&[
+        "transfer", "--from", &from, ORIGIN, "--codes", "bl", "--source", "peer",
+    ]);
     assert!(said.contains("2 added"), "{said}");
-    assert_eq!(f.json(&["lookup", "45.1.1.1", "--json"])["zones"][0]["txt"][0], "say \"hi\"");
+    assert_eq!(
+        f.json(&["lookup", "45.1.1.1", "--json"])["zones"][0]["txt"][0],
+        "say \"hi\""
+    );
     assert_eq!(f.json(&["lookup", "45.2.9.9", "--json"])["listed"], true);
     f.ok(&["transfer", "--from", &from, ORIGIN, "--output", "zone.txt"]);
     let text = fs::read_to_string(f.path().join("zone.txt")).unwrap();
-    assert!(text.starts_with(&format!("$ORIGIN {ORIGIN}.\n$TTL 3600\n@\tSOA\t. . 1 ")), "{text}");
-    assert!(text.contains("@\tNS\tn.\n") && text.contains("*.2.45\tA\t127.0.0.3\n") && text.contains("\"say \\\"hi\\\"\""), "{text}");
-    let d = f.json(&["import", "--json", "--source", "peer", "--codes", "bl", "--format", "master", "zone.txt"]);
-    assert_eq!((&d["difference"]["same"], &d["difference"]["changed"]), (&2.into(), &0.into()));
+    assert!(
+        text.starts_with(&format!("$ORIGIN {ORIGIN}.\n$TTL 3600\n@\tSOA\t. . 1 ")),
+        "{text}"
+    );
+    assert!(
+        text.contains("@\tNS\tn.\n")
+            && text.contains("*.2.45\tA\t127.0.0.3\n")
+            && text.contains("\"say \\\"hi\\\"\""),
+        "{text}"
+    );
+    let d = f.json(&[
+        "import", "--json", "--source", "peer", "--codes", "bl", "--format", "master", "zone.txt",
+    ]);
+    assert_eq!(
+        (&d["difference"]["same"], &d["difference"]["changed"]),
+        (&2.into(), &0.into())
+    );
     // Cut in the middle: nothing has changed, and the reason is told.
     p.set(How::Cut(120));
-    let out = f.orbsd(&["transfer", "--from", &from, ORIGIN, "--codes", "bl", "--source", "peer"]);
+    let out = f.orbsd(&[
+        "transfer", "--from", &from, ORIGIN, "--codes", "bl", "--source", "peer",
+    ]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(1) && said.contains("closed the connection before the end; nothing was changed"), "{said}");
+    assert!(
+        out.status.code() == Some(1)
+            && said.contains("closed the connection before the end; nothing was changed"),
+        "{said}"
+    );
     let out = f.orbsd(&["transfer", "--from", &from, ORIGIN, "--output", "zone.txt"]);
     assert_eq!(out.status.code(), Some(1));
     assert_eq!(fs::read_to_string(f.path().join("zone.txt")).unwrap(), text);
-    let out = f.orbsd(&["transfer", "--from", &from, ORIGIN, "--reason", "relay", "--key", "none"]);
-    assert!(out.status.code() == Some(2) && String::from_utf8_lossy(&out.stderr).contains("neither a [[key]]"));
+    let out = f.orbsd(&[
+        "transfer", "--from", &from, ORIGIN, "--reason", "relay", "--key", "none",
+    ]);
+    assert!(
+        out.status.code() == Some(2)
+            && String::from_utf8_lossy(&out.stderr).contains("neither a [[key]]")
+    );
 }
 
 #[test]
 fn a_file_is_read_again_when_it_has_changed() {
-    let feed = "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\nevery = \"1s\"\n";
-    let f = Folder::with(&(crate::lab::CONFIG.to_string() + feed), &[("bl", crate::lab::ZONE), ("dbl", crate::lab::DOMAINS)]);
+    let feed =
+        "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\nevery = \"1s\"\n";
+    let f = Folder::with(
+        &(crate::lab::CONFIG.to_string() + feed),
+        &[("bl", crate::lab::ZONE), ("dbl", crate::lab::DOMAINS)],
+    );
     let _daemon = Daemon::start(&f);
     let listed = |s: &str| f.json(&["lookup", s, "--json"])["listed"] == true;
-    until("the problem", || status(&f)["problem"].as_str().is_some_and(|p| p.contains("xbl.txt")));
+    until("the problem", || {
+        status(&f)["problem"]
+            .as_str()
+            .is_some_and(|p| p.contains("xbl.txt"))
+    });
     f.write("xbl.txt", "45.1.1.1\n");
     until("the file", || listed("45.1.1.1"));
     let commit = || f.json(&["status", "--json"])["commit"].clone();
@@ -379,14 +558,24 @@ fn a_file_is_read_again_when_it_has_changed() {
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(commit(), before, "a file that stays is not read");
     f.write("xbl.txt", "45.1.1.2\nnope_!\n");
-    until("the error", || status(&f)["problem"].as_str().is_some_and(|p| p.contains("xbl.txt:2:1")));
+    until("the error", || {
+        status(&f)["problem"]
+            .as_str()
+            .is_some_and(|p| p.contains("xbl.txt:2:1"))
+    });
     assert!(listed("45.1.1.1"));
     f.write("xbl.txt", "45.1.1.2\n45.1.1.3\n");
     until("the change", || listed("45.1.1.3") && !listed("45.1.1.1"));
     assert!(status(&f)["problem"].is_null());
     // A reload that takes the feed away leaves its listings to their life.
-    f.write("config.toml", &crate::lab::CONFIG.replace("PORT", &f.port.to_string()));
+    f.write(
+        "config.toml",
+        &crate::lab::CONFIG.replace("PORT", &f.port.to_string()),
+    );
     f.ok(&["reload", "--force"]);
-    assert_eq!(f.json(&["status", "--json"])["feeds"], serde_json::json!([]));
+    assert_eq!(
+        f.json(&["status", "--json"])["feeds"],
+        serde_json::json!([])
+    );
     assert!(listed("45.1.1.3"));
 }

@@ -1,5 +1,5 @@
-//! The encrypted fronts: each says what UDP says, to clients of ours and to real ones; certificates come and go; nobody
-//! takes more than his places.
+//! The encrypted fronts: each says what UDP says, to clients of ours and to real ones; certificates
+//! come and go; nobody takes more than his places.
 
 use std::{
     fs,
@@ -63,19 +63,38 @@ impl Secure {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
         let listeners = [free(), free()];
         let [dot, doh] = listeners.each_ref().map(|l| l.local_addr().unwrap());
-        let doq = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let doq = UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         drop(listeners);
         let tls = format!(
             "[tls]\nlisten = ['{dot}']\nhttps = ['{doh}']\nquic = ['{doq}']\ncertificate = 'c.pem'\nkey = 'k.pem'\nclients = 'ca.pem'\n"
         );
-        let folder = Folder::with(&format!("{tls}{CONFIG}{more}"), &[("bl", ZONE), ("dbl", DOMAINS), ("closed", CLOSED)]);
+        let folder = Folder::with(
+            &format!("{tls}{CONFIG}{more}"),
+            &[("bl", ZONE), ("dbl", DOMAINS), ("closed", CLOSED)],
+        );
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "an authority of tests");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "an authority of tests");
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         folder.write("ca.pem", &ca.pem());
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let this = Secure { folder, ca, dot, doh, doq, runtime };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let this = Secure {
+            folder,
+            ca,
+            dot,
+            doh,
+            doq,
+            runtime,
+        };
         this.renew();
         this
     }
@@ -83,7 +102,8 @@ impl Secure {
     /// Writes a new certificate and its key.
     fn renew(&self) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["ns.orbs.example".into(), "127.0.0.1".into()]).unwrap();
+        let params =
+            CertificateParams::new(["ns.orbs.example".into(), "127.0.0.1".into()]).unwrap();
         self.put("k.pem", &key.serialize_pem());
         self.put("c.pem", &params.signed_by(&key, &self.ca).unwrap().pem());
     }
@@ -98,44 +118,76 @@ impl Secure {
     fn client(&self, alpn: &str) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.der().clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_protocol_versions(&[&TLS13]).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&TLS13])
+            .unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = if alpn.is_empty() { Vec::new() } else { vec![alpn.into()] };
+        config.alpn_protocols = if alpn.is_empty() {
+            Vec::new()
+        } else {
+            vec![alpn.into()]
+        };
         Arc::new(config)
     }
 
-    pub async fn tls(&self, to: SocketAddr, alpn: &str, from: Ipv4Addr) -> Option<TlsStream<TcpStream>> {
+    pub async fn tls(
+        &self,
+        to: SocketAddr,
+        alpn: &str,
+        from: Ipv4Addr,
+    ) -> Option<TlsStream<TcpStream>> {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
         socket.set_nodelay(true).unwrap();
         let stream = timeout(PATIENCE, socket.connect(to)).await.ok()?.ok()?;
         let name = "ns.orbs.example".try_into().unwrap();
-        timeout(PATIENCE, TlsConnector::from(self.client(alpn)).connect(name, stream)).await.ok()?.ok()
+        timeout(
+            PATIENCE,
+            TlsConnector::from(self.client(alpn)).connect(name, stream),
+        )
+        .await
+        .ok()?
+        .ok()
     }
 
     async fn dot(&self) -> TlsStream<TcpStream> {
-        self.tls(self.dot, "dot", Ipv4Addr::LOCALHOST).await.unwrap()
+        self.tls(self.dot, "dot", Ipv4Addr::LOCALHOST)
+            .await
+            .unwrap()
     }
 
     async fn doh(&self) -> http2::SendRequest<Full<Bytes>> {
         let stream = self.tls(self.doh, "h2", Ipv4Addr::LOCALHOST).await.unwrap();
-        let (send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let (send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(connection);
         send
     }
 
     async fn doq(&self) -> Result<(quinn::Endpoint, quinn::Connection), quinn::ConnectionError> {
         let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-        let crypto: quinn::crypto::rustls::QuicClientConfig = self.client("doq").try_into().unwrap();
+        let crypto: quinn::crypto::rustls::QuicClientConfig =
+            self.client("doq").try_into().unwrap();
         let config = quinn::ClientConfig::new(Arc::new(crypto));
-        let connection = endpoint.connect_with(config, self.doq, "ns.orbs.example").unwrap().await?;
+        let connection = endpoint
+            .connect_with(config, self.doq, "ns.orbs.example")
+            .unwrap()
+            .await?;
         Ok((endpoint, connection))
     }
 
     pub fn listed(&self) -> Daemon {
         let daemon = Daemon::start(&self.folder);
         let f = &self.folder;
-        f.ok(&["list", "45.51.100.7", "45.51.100.9", "2a00:2::5", "--reason", "relay"]);
+        f.ok(&[
+            "list",
+            "45.51.100.7",
+            "45.51.100.9",
+            "2a00:2::5",
+            "--reason",
+            "relay",
+        ]);
         f.ok(&["list", "46.1.0.0/16", "2a00:1::/32", "--reason", "netblock"]);
         f.ok(&["list", "bad.test", "*.worse.test", "--reason", "spam"]);
         daemon
@@ -143,8 +195,14 @@ impl Secure {
 }
 
 /// A message on a stream, behind its length.
-async fn framed(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), query: &[u8]) -> Option<Vec<u8>> {
-    stream.write_all(&[&(query.len() as u16).to_be_bytes()[..], query].concat()).await.ok()?;
+async fn framed(
+    stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin),
+    query: &[u8],
+) -> Option<Vec<u8>> {
+    stream
+        .write_all(&[&(query.len() as u16).to_be_bytes()[..], query].concat())
+        .await
+        .ok()?;
     stream.flush().await.ok()?;
     let len = timeout(PATIENCE, stream.read_u16()).await.ok()?.ok()?;
     let mut out = vec![0; usize::from(len)];
@@ -153,13 +211,21 @@ async fn framed(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), query:
 }
 
 /// What a connection of QUIC says to a query.
-async fn over_quic(connection: &quinn::Connection, query: &[u8]) -> Result<Vec<u8>, quinn::ConnectionError> {
+async fn over_quic(
+    connection: &quinn::Connection,
+    query: &[u8],
+) -> Result<Vec<u8>, quinn::ConnectionError> {
     let (mut send, mut receive) = connection.open_bi().await?;
-    send.write_all(&[&(query.len() as u16).to_be_bytes()[..], query].concat()).await.unwrap();
+    send.write_all(&[&(query.len() as u16).to_be_bytes()[..], query].concat())
+        .await
+        .unwrap();
     send.finish().unwrap();
     match receive.read_to_end(70_000).await {
         Ok(read) => {
-            assert_eq!(usize::from(u16::from_be_bytes([read[0], read[1]])), read.len() - 2);
+            assert_eq!(
+                usize::from(u16::from_be_bytes([read[0], read[1]])),
+                read.len() - 2
+            );
             Ok(read[2..].to_vec())
         }
         Err(_) => Err(connection.closed().await),
@@ -171,11 +237,17 @@ type Reply = (StatusCode, header::HeaderMap, Bytes);
 async fn http(send: &mut http2::SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> Reply {
     send.ready().await.unwrap();
     let (head, body) = send.send_request(request).await.unwrap().into_parts();
-    (head.status, head.headers, body.collect().await.unwrap().to_bytes())
+    (
+        head.status,
+        head.headers,
+        body.collect().await.unwrap().to_bytes(),
+    )
 }
 
 fn get(rest: &str) -> Request<Full<Bytes>> {
-    Request::get(format!("https://ns.orbs.example{rest}")).body(Full::default()).unwrap()
+    Request::get(format!("https://ns.orbs.example{rest}"))
+        .body(Full::default())
+        .unwrap()
 }
 
 fn asked(query: &[u8]) -> Request<Full<Bytes>> {
@@ -189,18 +261,56 @@ fn post(kind: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
 
 /// Hundreds of queries of every kind, with id 0.
 fn queries() -> Vec<Vec<u8>> {
-    let mut names: Vec<String> = (0..20).map(|d| format!("{d}.100.51.45.bl.orbs.example")).collect();
-    let in_bl =
-        ["", "45.", "51.45.", "100.51.45.", "1.1.1.46.", "1.46.", "46.", "1.47.", "256.1.1.1.", "x.", "a.7.100.51.45.", "7.100.51.45.7."];
+    let mut names: Vec<String> = (0..20)
+        .map(|d| format!("{d}.100.51.45.bl.orbs.example"))
+        .collect();
+    let in_bl = [
+        "",
+        "45.",
+        "51.45.",
+        "100.51.45.",
+        "1.1.1.46.",
+        "1.46.",
+        "46.",
+        "1.47.",
+        "256.1.1.1.",
+        "x.",
+        "a.7.100.51.45.",
+        "7.100.51.45.7.",
+    ];
     names.extend(in_bl.map(|n| format!("{n}bl.orbs.example")));
     names.extend((1..5).map(|n| format!("{n}.0.0.127.bl.orbs.example")));
-    names.push(format!("5.{}2.0.0.0.0.0.a.2.bl.orbs.example", "0.".repeat(23)));
-    names.push(format!("7.{}1.0.0.0.0.0.a.2.bl.orbs.example", "0.".repeat(23)));
+    names.push(format!(
+        "5.{}2.0.0.0.0.0.a.2.bl.orbs.example",
+        "0.".repeat(23)
+    ));
+    names.push(format!(
+        "7.{}1.0.0.0.0.0.a.2.bl.orbs.example",
+        "0.".repeat(23)
+    ));
     names.push("1.0.0.0.0.0.a.2.bl.orbs.example".into());
     names.extend(
-        ["", "test.", "invalid.", "bad.test.", "x.bad.test.", "worse.test.", "a.b.worse.test."].map(|n| format!("{n}dbl.orbs.example")),
+        [
+            "",
+            "test.",
+            "invalid.",
+            "bad.test.",
+            "x.bad.test.",
+            "worse.test.",
+            "a.b.worse.test.",
+        ]
+        .map(|n| format!("{n}dbl.orbs.example")),
     );
-    names.extend(["7.100.51.45.closed.orbs.example", "example.org", "", "orbs.example", "BL.ORBS.example"].map(String::from));
+    names.extend(
+        [
+            "7.100.51.45.closed.orbs.example",
+            "example.org",
+            "",
+            "orbs.example",
+            "BL.ORBS.example",
+        ]
+        .map(String::from),
+    );
     let mut out = Vec::new();
     for name in &names {
         // A, NS, SOA, MX, TXT, AAAA, ANY, CAA, and one that nobody knows.
@@ -225,7 +335,14 @@ fn queries() -> Vec<Vec<u8>> {
         with(edns - 1, 77),
         with(11, 2),
     ]);
-    out.extend([with(12, 0xc0), plain[..12].to_vec(), plain[..20].to_vec(), [&plain[..], b"more"].concat(), with(3, 0xf0), with(9, 1)]);
+    out.extend([
+        with(12, 0xc0),
+        plain[..12].to_vec(),
+        plain[..20].to_vec(),
+        [&plain[..], b"more"].concat(),
+        with(3, 0xf0),
+        with(9, 1),
+    ]);
     // Options: NSID, and one that nobody knows.
     out.extend([3u8, 99].map(|code| [&with(edns + 10, 4)[..], &[0, code, 0, 0]].concat()));
     for q in &mut out {
@@ -245,9 +362,12 @@ fn every_front_says_what_udp_says() {
         let (mut dot, mut doh) = (s.dot().await, s.doh().await);
         let (_endpoint, doq) = s.doq().await.unwrap();
         for q in &all {
-            let wanted = udp(s.folder.addr(), q, Duration::from_secs(5)).unwrap_or_else(|| panic!("no answer over UDP: {q:?}"));
+            let wanted = udp(s.folder.addr(), q, Duration::from_secs(5))
+                .unwrap_or_else(|| panic!("no answer over UDP: {q:?}"));
             let read = Message::from_vec(&wanted).unwrap();
-            *rcodes.entry(format!("{:?}", read.metadata.response_code)).or_insert(0) += 1;
+            *rcodes
+                .entry(format!("{:?}", read.metadata.response_code))
+                .or_insert(0) += 1;
             let posted = http(&mut doh, post("application/dns-message", q.clone())).await;
             let got = http(&mut doh, asked(q)).await;
             let others = [
@@ -259,63 +379,117 @@ fn every_front_says_what_udp_says() {
             ];
             for (front, bytes) in others {
                 let other = Message::from_vec(&bytes).unwrap();
-                let records = |m: &Message| [m.answers.clone(), m.authorities.clone(), m.additionals.clone()];
-                assert_eq!((&other.metadata, &other.queries, &other.edns), (&read.metadata, &read.queries, &read.edns), "{front}: {q:?}");
+                let records = |m: &Message| {
+                    [
+                        m.answers.clone(),
+                        m.authorities.clone(),
+                        m.additionals.clone(),
+                    ]
+                };
+                assert_eq!(
+                    (&other.metadata, &other.queries, &other.edns),
+                    (&read.metadata, &read.queries, &read.edns),
+                    "{front}: {q:?}"
+                );
                 assert_eq!(records(&other), records(&read), "{front}: {q:?}");
                 assert_eq!(bytes, wanted, "{front}: {q:?}");
             }
             for (status, headers, _) in [&posted, &got] {
-                assert_eq!((*status, headers[header::CONTENT_TYPE].as_bytes()), (StatusCode::OK, &b"application/dns-message"[..]));
-                let least = read.answers.iter().map(|r| r.ttl).min().or(read.authorities.first().map(|r| r.ttl));
+                assert_eq!(
+                    (*status, headers[header::CONTENT_TYPE].as_bytes()),
+                    (StatusCode::OK, &b"application/dns-message"[..])
+                );
+                let least = read
+                    .answers
+                    .iter()
+                    .map(|r| r.ttl)
+                    .min()
+                    .or(read.authorities.first().map(|r| r.ttl));
                 let kept = least.map_or("no-store".into(), |ttl| format!("max-age={ttl}"));
-                assert_eq!(headers[header::CACHE_CONTROL].to_str().unwrap(), kept, "{q:?}");
+                assert_eq!(
+                    headers[header::CACHE_CONTROL].to_str().unwrap(),
+                    kept,
+                    "{q:?}"
+                );
             }
         }
         // Transfers are not for fronts whose answer is one message.
         for qtype in [251, 252] {
             let mut q = query("bl.orbs.example", qtype, true);
             q[..2].copy_from_slice(&[0, 0]);
-            for reply in [http(&mut doh, asked(&q)).await.2.to_vec(), over_quic(&doq, &q).await.unwrap()] {
+            for reply in [
+                http(&mut doh, asked(&q)).await.2.to_vec(),
+                over_quic(&doq, &q).await.unwrap(),
+            ] {
                 let said = Message::from_vec(&reply).unwrap();
                 assert_eq!(said.metadata.response_code, ResponseCode::Refused);
-                assert!(reply.windows(12).any(|w| w == b"no transfers"), "an extended error says why");
+                assert!(
+                    reply.windows(12).any(|w| w == b"no transfers"),
+                    "an extended error says why"
+                );
             }
         }
     });
     // BADVERS has the number of BADSIG (RFC 6895 section 2.3), and the library calls it that.
-    for rcode in ["NoError", "NXDomain", "Refused", "FormErr", "NotImp", "BADSIG"] {
+    for rcode in [
+        "NoError", "NXDomain", "Refused", "FormErr", "NotImp", "BADSIG",
+    ] {
         assert!(rcodes.contains_key(rcode), "{rcodes:?} has no {rcode}");
     }
     // Each front counts for itself.
     let workers = s.folder.json(&["status", "--json"])["workers"].clone();
-    let count = |name: String| workers[&name]["total"]["queries"].as_u64().unwrap_or_else(|| panic!("{name}: {workers}"));
+    let count = |name: String| {
+        workers[&name]["total"]["queries"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{name}: {workers}"))
+    };
     let n = all.len() as u64;
     assert_eq!(
-        [count(format!("tls-{}", s.dot)), count(format!("https-{}", s.doh)), count(format!("quic-{}", s.doq))],
+        [
+            count(format!("tls-{}", s.dot)),
+            count(format!("https-{}", s.doh)),
+            count(format!("quic-{}", s.doq))
+        ],
         [n, 2 * n + 2, n + 2]
     );
     assert!(daemon.stop().success());
-    assert!(!s.folder.log().contains("orbs.example:"), "no line for a query: {}", s.folder.log());
+    assert!(
+        !s.folder.log().contains("orbs.example:"),
+        "no line for a query: {}",
+        s.folder.log()
+    );
 }
 
 /// XoT (RFC 9103): a zone goes over TLS to whoever has the certificate, and to nobody else.
 #[test]
 fn a_zone_is_transferred_over_tls_to_a_client_with_the_certificate() {
     let s = Secure::new();
-    s.folder.write("zones/bl.toml", &format!("{ZONE}[transfer]\nallow = ['cert:mirror.example']\n"));
+    s.folder.write(
+        "zones/bl.toml",
+        &format!("{ZONE}[transfer]\nallow = ['cert:mirror.example']\n"),
+    );
     let _daemon = s.listed();
     let axfr = query("bl.orbs.example", 252, true);
     let key = KeyPair::generate().unwrap();
-    let shown = CertificateParams::new(["mirror.example".into()]).unwrap().signed_by(&key, &s.ca).unwrap();
+    let shown = CertificateParams::new(["mirror.example".into()])
+        .unwrap()
+        .signed_by(&key, &s.ca)
+        .unwrap();
     let known = |names: bool| {
         let mut roots = RootCertStore::empty();
         roots.add(s.ca.der().clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_protocol_versions(&[&TLS13]).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&TLS13])
+            .unwrap();
         let builder = builder.with_root_certificates(roots);
         let mut config = match names {
             true => {
-                let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-                builder.with_client_auth_cert(vec![shown.der().clone()], key).unwrap()
+                let key =
+                    tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der())
+                        .unwrap();
+                builder
+                    .with_client_auth_cert(vec![shown.der().clone()], key)
+                    .unwrap()
             }
             false => builder.with_no_client_auth(),
         };
@@ -323,15 +497,26 @@ fn a_zone_is_transferred_over_tls_to_a_client_with_the_certificate() {
         Arc::new(config)
     };
     s.runtime.block_on(async {
-        for (names, rcode, records) in [(false, ResponseCode::Refused, 0), (true, ResponseCode::NoError, 20)] {
+        for (names, rcode, records) in [
+            (false, ResponseCode::Refused, 0),
+            (true, ResponseCode::NoError, 20),
+        ] {
             let stream = TcpStream::connect(s.dot).await.unwrap();
-            let mut stream = TlsConnector::from(known(names)).connect("ns.orbs.example".try_into().unwrap(), stream).await.unwrap();
+            let mut stream = TlsConnector::from(known(names))
+                .connect("ns.orbs.example".try_into().unwrap(), stream)
+                .await
+                .unwrap();
             let m = Message::from_vec(&framed(&mut stream, &axfr).await.unwrap()).unwrap();
             assert_eq!(m.metadata.response_code, rcode);
             assert!(m.answers.len() >= records, "{}", m.answers.len());
             assert!(m.answers.first() == m.answers.last(), "from SOA to SOA");
             // The connection goes on.
-            let m = Message::from_vec(&framed(&mut stream, &query("7.100.51.45.bl.orbs.example", 1, true)).await.unwrap()).unwrap();
+            let m = Message::from_vec(
+                &framed(&mut stream, &query("7.100.51.45.bl.orbs.example", 1, true))
+                    .await
+                    .unwrap(),
+            )
+            .unwrap();
             assert_eq!(m.answers.len(), 1);
         }
     });
@@ -341,7 +526,11 @@ fn a_zone_is_transferred_over_tls_to_a_client_with_the_certificate() {
 fn requests_that_hold_no_query_are_told_so() {
     let s = Secure::new();
     let _daemon = s.listed();
-    let good = [&[0, 0][..], &query("7.100.51.45.bl.orbs.example", 1, true)[2..]].concat();
+    let good = [
+        &[0, 0][..],
+        &query("7.100.51.45.bl.orbs.example", 1, true)[2..],
+    ]
+    .concat();
     let mut reply = good.clone();
     reply[2] |= 0x80;
     s.runtime.block_on(async {
@@ -352,23 +541,46 @@ fn requests_that_hold_no_query_are_told_so() {
             (get("/dns-query?x=1&dns=%20"), StatusCode::BAD_REQUEST),
             (get("/dns-query?dns="), StatusCode::BAD_REQUEST),
             (asked(&reply), StatusCode::BAD_REQUEST),
-            (post("text/plain", good.clone()), StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            (post("application/dns-message", vec![0; 9000]), StatusCode::PAYLOAD_TOO_LARGE),
-            (Request::put("https://ns.orbs.example/dns-query").body(Full::default()).unwrap(), StatusCode::METHOD_NOT_ALLOWED),
+            (
+                post("text/plain", good.clone()),
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ),
+            (
+                post("application/dns-message", vec![0; 9000]),
+                StatusCode::PAYLOAD_TOO_LARGE,
+            ),
+            (
+                Request::put("https://ns.orbs.example/dns-query")
+                    .body(Full::default())
+                    .unwrap(),
+                StatusCode::METHOD_NOT_ALLOWED,
+            ),
         ] {
             let shown = format!("{request:?}");
             let (got, headers, body) = http(&mut doh, request).await;
             assert_eq!(got, status, "{shown}");
-            assert!(headers[header::CONTENT_TYPE].as_bytes().starts_with(b"text/plain") && body.len() > 10, "it says why: {shown}");
+            assert!(
+                headers[header::CONTENT_TYPE]
+                    .as_bytes()
+                    .starts_with(b"text/plain")
+                    && body.len() > 10,
+                "it says why: {shown}"
+            );
         }
-        assert_eq!(http(&mut doh, asked(&good)).await.0, StatusCode::OK, "the connection goes on");
+        assert_eq!(
+            http(&mut doh, asked(&good)).await.0,
+            StatusCode::OK,
+            "the connection goes on"
+        );
         // What breaks DoQ's rules ends the connection with DOQ_PROTOCOL_ERROR.
         let mut numbered = good.clone();
         numbered[1] = 7;
         for bad in [numbered, reply.clone(), vec![0; 3], vec![0; 9000]] {
             let (_endpoint, doq) = s.doq().await.unwrap();
             match over_quic(&doq, &bad).await {
-                Err(quinn::ConnectionError::ApplicationClosed(c)) => assert_eq!(c.error_code, 2u32.into(), "{}", bad.len()),
+                Err(quinn::ConnectionError::ApplicationClosed(c)) => {
+                    assert_eq!(c.error_code, 2u32.into(), "{}", bad.len());
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -382,39 +594,86 @@ fn real_clients_are_answered_on_every_front() {
     let openssl = |args: &[&str]| {
         let to = s.dot.to_string();
         let out = Command::new("openssl")
-            .args(["s_client", "-connect", &to, "-servername", "ns.orbs.example", "-verify_return_error", "-CAfile", "ca.pem"])
+            .args([
+                "s_client",
+                "-connect",
+                &to,
+                "-servername",
+                "ns.orbs.example",
+                "-verify_return_error",
+                "-CAfile",
+                "ca.pem",
+            ])
             .args(args)
             .current_dir(s.folder.path())
             .stdin(std::process::Stdio::null())
             .output()
             .unwrap();
-        (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
+        (
+            out.status.success(),
+            String::from_utf8_lossy(&out.stdout).into_owned()
+                + &String::from_utf8_lossy(&out.stderr),
+        )
     };
     let (fine, said) = openssl(&["-alpn", "dot"]);
-    assert!(fine && said.contains("ALPN protocol: dot") && said.contains("TLSv1.3") && said.contains("Verify return code: 0"), "{said}");
+    assert!(
+        fine && said.contains("ALPN protocol: dot")
+            && said.contains("TLSv1.3")
+            && said.contains("Verify return code: 0"),
+        "{said}"
+    );
     assert!(openssl(&[]).0, "without a protocol name");
-    for (args, part) in [(["-alpn", "h2"], "no application protocol"), (["-tls1_2", "-showcerts"], "protocol version")] {
+    for (args, part) in [
+        (["-alpn", "h2"], "no application protocol"),
+        (["-tls1_2", "-showcerts"], "protocol version"),
+    ] {
         let (fine, said) = openssl(&args);
         assert!(!fine && said.contains(part), "{args:?}: {said}");
     }
-    let Some(root) = std::env::var_os("ORBSD_PEERS").map(|p| PathBuf::from(p).join("root")).filter(|r| r.join("usr/bin/kdig").exists())
+    let Some(root) = std::env::var_os("ORBSD_PEERS")
+        .map(|p| PathBuf::from(p).join("root"))
+        .filter(|r| r.join("usr/bin/kdig").exists())
     else {
         return;
     };
     let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"].map(|l| root.join(l));
     let ca = format!("+tls-ca={}", s.folder.path().join("ca.pem").display());
-    for (port, flags) in
-        [(s.dot.port(), &["+tls"][..]), (s.doh.port(), &["+https"]), (s.doh.port(), &["+https", "+https-get"]), (s.doq.port(), &["+quic"])]
-    {
+    for (port, flags) in [
+        (s.dot.port(), &["+tls"][..]),
+        (s.doh.port(), &["+https"]),
+        (s.doh.port(), &["+https", "+https-get"]),
+        (s.doq.port(), &["+quic"]),
+    ] {
         let out = Command::new(root.join("usr/bin/kdig"))
-            .args(["@127.0.0.1", "-p", &port.to_string(), &ca, "+tls-hostname=ns.orbs.example", "+timeout=5", "+retry=0"])
+            .args([
+                "@127.0.0.1",
+                "-p",
+                &port.to_string(),
+                &ca,
+                "+tls-hostname=ns.orbs.example",
+                "+timeout=5",
+                "+retry=0",
+            ])
             .args(flags)
-            .args(["7.100.51.45.bl.orbs.example", "A", "7.100.51.45.bl.orbs.example", "TXT", "8.100.51.45.bl.orbs.example", "A"])
+            .args([
+                "7.100.51.45.bl.orbs.example",
+                "A",
+                "7.100.51.45.bl.orbs.example",
+                "TXT",
+                "8.100.51.45.bl.orbs.example",
+                "A",
+            ])
             .env("LD_LIBRARY_PATH", std::env::join_paths(&libraries).unwrap())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-        for part in ["127.0.0.2", "\"Open relay, see https://orbs.example/45.51.100.7\"", "NXDOMAIN", "TLS1.3"] {
+        let said = String::from_utf8_lossy(&out.stdout).into_owned()
+            + &String::from_utf8_lossy(&out.stderr);
+        for part in [
+            "127.0.0.2",
+            "\"Open relay, see https://orbs.example/45.51.100.7\"",
+            "NXDOMAIN",
+            "TLS1.3",
+        ] {
             assert!(said.contains(part), "{flags:?}: {part}\n{said}");
         }
     }
@@ -425,21 +684,41 @@ fn a_certificate_is_renewed_under_open_connections_and_a_bad_one_is_not_taken() 
     let s = Secure::new();
     let _daemon = s.listed();
     let q = query("7.100.51.45.bl.orbs.example", 1, true);
-    let shown = |stream: &TlsStream<TcpStream>| stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+    let shown =
+        |stream: &TlsStream<TcpStream>| stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
     let quic_shown = |c: &quinn::Connection| {
-        let chain = c.peer_identity().unwrap().downcast::<Vec<tokio_rustls::rustls::pki_types::CertificateDer>>().unwrap();
+        let chain = c
+            .peer_identity()
+            .unwrap()
+            .downcast::<Vec<tokio_rustls::rustls::pki_types::CertificateDer>>()
+            .unwrap();
         chain[0].to_vec()
     };
-    let (mut old, old_doq) = s.runtime.block_on(async { (s.dot().await, s.doq().await.unwrap()) });
+    let (mut old, old_doq) = s
+        .runtime
+        .block_on(async { (s.dot().await, s.doq().await.unwrap()) });
     let first = shown(&old);
     assert_eq!(quic_shown(&old_doq.1), first);
     // One whose key is another's.
     let other = CertificateParams::new(["ns.orbs.example".into()]).unwrap();
-    s.put("c.pem", &other.signed_by(&KeyPair::generate().unwrap(), &s.ca).unwrap().pem());
+    s.put(
+        "c.pem",
+        &other
+            .signed_by(&KeyPair::generate().unwrap(), &s.ca)
+            .unwrap()
+            .pem(),
+    );
     let said = s.folder.ok(&["reload"]);
-    assert!(said.contains("k.pem: this is not the key of the certificate in") && said.contains("that was in use stays"), "{said}");
+    assert!(
+        said.contains("k.pem: this is not the key of the certificate in")
+            && said.contains("that was in use stays"),
+        "{said}"
+    );
     let check = s.folder.orbsd(&["check"]);
-    assert!(check.status.code() == Some(2) && String::from_utf8_lossy(&check.stderr).contains("k.pem"), "{check:?}");
+    assert!(
+        check.status.code() == Some(2) && String::from_utf8_lossy(&check.stderr).contains("k.pem"),
+        "{check:?}"
+    );
     assert_eq!(shown(&s.runtime.block_on(s.dot())), first);
     s.renew();
     assert!(s.folder.orbsd(&["check"]).status.success());
@@ -449,9 +728,15 @@ fn a_certificate_is_renewed_under_open_connections_and_a_bad_one_is_not_taken() 
         assert_ne!(new, first);
         let doh = s.tls(s.doh, "h2", Ipv4Addr::LOCALHOST).await.unwrap();
         let doq = s.doq().await.unwrap();
-        assert_eq!((shown(&doh), quic_shown(&doq.1)), (new.clone(), new.clone()));
+        assert_eq!(
+            (shown(&doh), quic_shown(&doq.1)),
+            (new.clone(), new.clone())
+        );
         let id0 = [&[0, 0][..], &q[2..]].concat();
-        assert!(framed(&mut old, &q).await.is_some() && over_quic(&old_doq.1, &id0).await.is_ok(), "open connections go on");
+        assert!(
+            framed(&mut old, &q).await.is_some() && over_quic(&old_doq.1, &id0).await.is_ok(),
+            "open connections go on"
+        );
         new
     });
     // By itself, without being told.
@@ -469,22 +754,40 @@ fn a_front_does_not_start_without_what_it_needs_and_check_says_what() {
     let check = |part: &str| {
         let out = s.folder.orbsd(&["check"]);
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(out.status.code() == Some(2) && said.contains(part), "{part}: {said}");
+        assert!(
+            out.status.code() == Some(2) && said.contains(part),
+            "{part}: {said}"
+        );
     };
     assert!(s.folder.orbsd(&["check"]).status.success());
-    fs::set_permissions(s.folder.path().join("k.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(
+        s.folder.path().join("k.pem"),
+        fs::Permissions::from_mode(0o644),
+    )
+    .unwrap();
     check("k.pem: anybody may use this key");
     let mut daemon = Daemon::spawn(&s.folder);
     assert_eq!(daemon.0.wait().unwrap().code(), Some(1));
-    assert!(s.folder.log().contains("k.pem: anybody may use this key"), "{}", s.folder.log());
+    assert!(
+        s.folder.log().contains("k.pem: anybody may use this key"),
+        "{}",
+        s.folder.log()
+    );
     fs::remove_file(s.folder.path().join("k.pem")).unwrap();
     check("k.pem: ");
     let config = fs::read_to_string(s.folder.path().join("config.toml")).unwrap();
-    s.folder.write("config.toml", &config.replace("key = 'k.pem'", "path = 'q'"));
+    s.folder.write(
+        "config.toml",
+        &config.replace("key = 'k.pem'", "path = 'q'"),
+    );
     check("tls.key: it is required when any TLS listener is configured");
     check("tls.path: `q`");
-    s.folder.write("config.toml", &config.replace("clients = 'ca.pem'", ""));
-    s.folder.write("zones/bl.toml", &format!("{ZONE}[transfer]\nallow = ['cert:mirror.example']"));
+    s.folder
+        .write("config.toml", &config.replace("clients = 'ca.pem'", ""));
+    s.folder.write(
+        "zones/bl.toml",
+        &format!("{ZONE}[transfer]\nallow = ['cert:mirror.example']"),
+    );
     check("set `listen` and `clients` of [tls]");
 }
 
@@ -494,26 +797,44 @@ fn stalled_and_greedy_clients_are_cut_and_others_served() {
     let _daemon = s.listed();
     let q = query("7.100.51.45.bl.orbs.example", 1, true);
     s.runtime.block_on(async {
-        // One says nothing, one stops in the middle, one goes on for the talk but not for the query.
+        // One says nothing, one stops in the middle, one goes on for the talk but not for the
+        // query.
         let begun = Instant::now();
         let mut silent = TcpStream::connect(s.dot).await.unwrap();
         let mut half = TcpStream::connect(s.doh).await.unwrap();
-        half.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).await.unwrap();
+        half.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])
+            .await
+            .unwrap();
         let mut slow = s.dot().await;
         slow.write_all(&[0]).await.unwrap();
         slow.flush().await.unwrap();
         for stream in [&mut silent, &mut half] {
             let mut rest = Vec::new();
-            let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("cut off");
+            let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
+                .await
+                .expect("cut off");
         }
         // A clean end says so by close_notify: without, the client's library calls it an error.
-        assert_eq!(timeout(PATIENCE, slow.read(&mut [0; 9])).await.unwrap().unwrap(), 0);
+        assert_eq!(
+            timeout(PATIENCE, slow.read(&mut [0; 9]))
+                .await
+                .unwrap()
+                .unwrap(),
+            0
+        );
         let took = begun.elapsed();
-        assert!(took > Duration::from_secs(4) && took < Duration::from_secs(9), "{took:?}");
+        assert!(
+            took > Duration::from_secs(4) && took < Duration::from_secs(9),
+            "{took:?}"
+        );
         // All fronts share the places of a client.
         let mut held = Vec::new();
         for i in 0..80 {
-            let (to, alpn) = if i % 2 == 0 { (s.dot, "dot") } else { (s.doh, "h2") };
+            let (to, alpn) = if i % 2 == 0 {
+                (s.dot, "dot")
+            } else {
+                (s.doh, "h2")
+            };
             if let Some(stream) = s.tls(to, alpn, Ipv4Addr::LOCALHOST).await {
                 held.push(stream);
             }
@@ -523,10 +844,20 @@ fn stalled_and_greedy_clients_are_cut_and_others_served() {
         // For each that is more than one client may have, that which was idle longest was closed.
         let mut closed = 0;
         for stream in &mut held {
-            closed += usize::from(timeout(Duration::from_millis(10), stream.read_to_end(&mut Vec::new())).await.is_ok());
+            closed += usize::from(
+                timeout(
+                    Duration::from_millis(10),
+                    stream.read_to_end(&mut Vec::new()),
+                )
+                .await
+                .is_ok(),
+            );
         }
         assert_eq!(closed, 80 + 1 - 64);
-        let mut other = s.tls(s.dot, "dot", Ipv4Addr::new(127, 0, 0, 9)).await.unwrap();
+        let mut other = s
+            .tls(s.dot, "dot", Ipv4Addr::new(127, 0, 0, 9))
+            .await
+            .unwrap();
         assert!(framed(&mut other, &q).await.is_some());
         drop(held);
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -550,29 +881,53 @@ fn the_api_is_served_over_tls() {
     let admin = crate::lab::free_port();
     let config = fs::read_to_string(s.folder.path().join("config.toml")).unwrap();
     let doors = format!("[admin]\nlisten = '127.0.0.1:{admin}'\ntls = true");
-    s.folder.write("config.toml", &config.replace("[admin]\nlisten = \"\"", &doors));
+    s.folder.write(
+        "config.toml",
+        &config.replace("[admin]\nlisten = \"\"", &doors),
+    );
     let daemon = Daemon::start(&s.folder);
-    let token = s.folder.ok(&["token", "create", "--for", "anna", "--role", "editor"]);
+    let token = s
+        .folder
+        .ok(&["token", "create", "--for", "anna", "--role", "editor"]);
     s.folder.write("token", &token);
     let server = format!("https://127.0.0.1:{admin}");
-    let remote = |more: &[&str]| s.folder.orbsd(&[more, &["--server", &server, "--token", "token"]].concat());
+    let remote = |more: &[&str]| {
+        s.folder
+            .orbsd(&[more, &["--server", &server, "--token", "token"]].concat())
+    };
     let refused = remote(&["list", "45.1.1.1", "--reason", "relay"]);
-    assert!(refused.status.code() == Some(1) && String::from_utf8_lossy(&refused.stderr).contains("TLS"), "{refused:?}");
+    assert!(
+        refused.status.code() == Some(1)
+            && String::from_utf8_lossy(&refused.stderr).contains("TLS"),
+        "{refused:?}"
+    );
     let done = remote(&["list", "45.1.1.1", "--reason", "relay", "--ca", "ca.pem"]);
     assert!(done.status.success(), "{done:?}");
     // A new certificate is taken without a restart.
     s.renew();
     s.folder.ok(&["reload"]);
-    assert!(remote(&["lookup", "45.1.1.1", "--ca", "ca.pem"]).status.success());
+    assert!(
+        remote(&["lookup", "45.1.1.1", "--ca", "ca.pem"])
+            .status
+            .success()
+    );
     // Plain HTTP is not spoken there.
     let plain = |port: u16, bytes: &[u8]| {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
         stream.write_all(bytes).unwrap();
         let mut out = Vec::new();
         let _ = stream.read_to_end(&mut out);
         String::from_utf8_lossy(&out).into_owned()
     };
-    assert!(!plain(admin, b"GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").contains("200 OK"));
+    assert!(
+        !plain(
+            admin,
+            b"GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .contains("200 OK")
+    );
     assert!(daemon.stop().success());
 }

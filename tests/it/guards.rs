@@ -1,4 +1,5 @@
-//! What may replace a list: shrink and growth guards, held feeds, allowances of errors, and what no option accepts.
+//! What may replace a list: shrink and growth guards, held feeds, allowances of errors, and what no
+//! option accepts.
 
 use std::{
     fmt::Write as _,
@@ -22,11 +23,17 @@ fn hosts(from: u32, to: u32) -> String {
 
 fn import(f: &Folder, args: &[&str]) -> (i32, String) {
     let out = f.orbsd(&[&["import", "--source", "xbl", "--reason", "relay"], args].concat());
-    (out.status.code().unwrap_or(-1), String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout))
+    (
+        out.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout),
+    )
 }
 
 fn entries(f: &Folder) -> usize {
-    f.ok(&["export", "bl", "--format", "list"]).lines().filter(|l| !l.starts_with('#')).count()
+    f.ok(&["export", "bl", "--format", "list"])
+        .lines()
+        .filter(|l| !l.starts_with('#'))
+        .count()
 }
 
 fn listed(f: &Folder, subject: &str) -> bool {
@@ -90,7 +97,10 @@ fn a_list_that_shrinks_step_by_step_is_refused_within_a_day() {
     let _daemon = Daemon::start(&f);
     f.write("x.txt", &hosts(0, 33));
     let (code, said) = import(&f, &["x.txt"]);
-    assert!(code == 3 && said.contains("24 hours, from 200 to 33"), "{code} {said}");
+    assert!(
+        code == 3 && said.contains("24 hours, from 200 to 33"),
+        "{code} {said}"
+    );
     assert_eq!(entries(&f), 60);
 }
 
@@ -102,7 +112,10 @@ fn covered_addresses_shrink_like_entries() {
     f.write("hosts.txt", &nets.replace("/16", ""));
     assert_eq!(import(&f, &["nets.txt"]).0, 0);
     let (code, said) = import(&f, &["hosts.txt"]);
-    assert!(code == 3 && said.contains("covered IPv4 addresses"), "{code} {said}");
+    assert!(
+        code == 3 && said.contains("covered IPv4 addresses"),
+        "{code} {said}"
+    );
 }
 
 #[test]
@@ -113,9 +126,15 @@ fn a_list_that_grows_too_far_is_refused() {
     f.write("many.txt", &hosts(0, 12_000));
     f.write("wide.txt", &(hosts(0, 100) + "46.0.0.0/9\n"));
     assert_eq!(import(&f, &["few.txt"]).0, 0);
-    for (file, part) in [("many.txt", "from 100 to 12000"), ("wide.txt", "a prefix /9")] {
+    for (file, part) in [
+        ("many.txt", "from 100 to 12000"),
+        ("wide.txt", "a prefix /9"),
+    ] {
         let (code, said) = import(&f, &[file]);
-        assert!(code == 3 && said.contains(part) && said.contains("--allow-growth"), "{code} {said}");
+        assert!(
+            code == 3 && said.contains(part) && said.contains("--allow-growth"),
+            "{code} {said}"
+        );
         assert_eq!(entries(&f), 100);
     }
     assert_eq!(import(&f, &["--allow-growth", "many.txt"]).0, 0);
@@ -132,18 +151,38 @@ fn a_change_of_kind_needs_a_reset_of_the_source() {
     let _daemon = Daemon::start(&f);
     let spam = |args: &[&str]| {
         let out = f.orbsd(&[&["import", "--source", "xbl", "--reason", "spam"], args].concat());
-        (out.status.code().unwrap_or(-1), String::from_utf8_lossy(&out.stderr).into_owned())
+        (
+            out.status.code().unwrap_or(-1),
+            String::from_utf8_lossy(&out.stderr).into_owned(),
+        )
     };
     f.write("addresses.txt", &hosts(0, 10));
     f.write("names.txt", "bad.example\nworse.example\n");
     assert_eq!(import(&f, &["addresses.txt"]).0, 0);
-    for options in [&[][..], &["--skip-errors=100%", "--allow-shrink", "--allow-growth", "--allow-empty"]] {
+    for options in [
+        &[][..],
+        &[
+            "--skip-errors=100%",
+            "--allow-shrink",
+            "--allow-growth",
+            "--allow-empty",
+        ],
+    ] {
         let (code, said) = spam(&[options, &["names.txt"]].concat());
-        assert!(code == 3 && said.contains("`orbsd source reset xbl`") && said.contains("names only"), "{code} {said}");
+        assert!(
+            code == 3 && said.contains("`orbsd source reset xbl`") && said.contains("names only"),
+            "{code} {said}"
+        );
     }
     assert_eq!(entries(&f), 10);
-    assert_eq!(f.orbsd(&["source", "reset", "nowhere"]).status.code(), Some(1));
-    assert_eq!(f.orbsd(&["source", "reset", "operator"]).status.code(), Some(1));
+    assert_eq!(
+        f.orbsd(&["source", "reset", "nowhere"]).status.code(),
+        Some(1)
+    );
+    assert_eq!(
+        f.orbsd(&["source", "reset", "operator"]).status.code(),
+        Some(1)
+    );
     f.ok(&["source", "reset", "xbl"]);
     assert_eq!(entries(&f), 10, "no entry is removed");
     let audit = f.ok(&["audit"]);
@@ -163,9 +202,15 @@ fn a_list_that_only_excludes_replaces_nothing() {
     f.write("a.rbl", "45.51.0.0/24\n!45.51.0.7\n");
     f.write("b.rbl", "!45.51.0.7\n!45.51.0.8\n");
     assert_eq!(import(&f, &["--format", "rbldnsd", "a.rbl"]).0, 0);
-    for options in [&[][..], &["--skip-errors", "--allow-empty", "--allow-shrink"]] {
+    for options in [
+        &[][..],
+        &["--skip-errors", "--allow-empty", "--allow-shrink"],
+    ] {
         let (code, said) = import(&f, &[options, &["--format", "rbldnsd", "b.rbl"]].concat());
-        assert!(code == 3 && said.contains("only exclusions"), "{code} {said}");
+        assert!(
+            code == 3 && said.contains("only exclusions"),
+            "{code} {said}"
+        );
     }
     assert!(listed(&f, "45.51.0.6"));
 }
@@ -175,7 +220,9 @@ fn a_list_that_only_excludes_replaces_nothing() {
 fn a_list_that_lost_its_final_record_is_refused() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
-    let entry = |i: u32| format!("{{\"cidr\":\"45.5{i}.0.0/24\",\"sblid\":\"SBL90000{i}\",\"rir\":\"arin\"}}\n");
+    let entry = |i: u32| {
+        format!("{{\"cidr\":\"45.5{i}.0.0/24\",\"sblid\":\"SBL90000{i}\",\"rir\":\"arin\"}}\n")
+    };
     let last = "{\"type\":\"metadata\",\"timestamp\":1790000000,\"size\":246,\"records\":4}\n";
     let all: String = (0..4).map(entry).collect();
     f.write("whole.json", &(all.clone() + last));
@@ -186,7 +233,10 @@ fn a_list_that_lost_its_final_record_is_refused() {
     assert_eq!(import(&f, &["whole.json"]).0, 0);
     for options in [&[][..], &["--skip-errors=100%", "--allow-shrink"]] {
         let (code, said) = import(&f, &[options, &["cut.json"]].concat());
-        assert!(code == 3 && said.contains("`orbsd source reset xbl`") && said.contains("cut off"), "{code} {said}");
+        assert!(
+            code == 3 && said.contains("`orbsd source reset xbl`") && said.contains("cut off"),
+            "{code} {said}"
+        );
         let (code, said) = import(&f, &[options, &["short.json"]].concat());
         assert!(code == 3 && said.contains("short.json"), "{code} {said}");
         assert_eq!(entries(&f), 4);
@@ -203,12 +253,22 @@ fn a_message_of_a_server_replaces_no_list() {
     let api = feed("skip_errors = \"100%\"");
     for (text, part) in [
         ("Too many requests. Come again later\n", "xbl.txt"),
-        ("Forbidden\nYou may not read this list from here.\n", "xbl.txt"),
-        ("<!doctype html>\n<html lang=\"en\">\n<body><p>The list has moved to 45.51.100.9</p></body>\n</html>\n", "HTML"),
+        (
+            "Forbidden\nYou may not read this list from here.\n",
+            "xbl.txt",
+        ),
+        (
+            "<!doctype html>\n<html lang=\"en\">\n<body><p>The list has moved to 45.51.100.9</p></body>\n</html>\n",
+            "HTML",
+        ),
         ("", "no entries"),
     ] {
         replace(&api.f, text);
-        until(text, &api.f, || state(&api.f)["problem"].as_str().is_some_and(|p| p.contains(part)));
+        until(text, &api.f, || {
+            state(&api.f)["problem"]
+                .as_str()
+                .is_some_and(|p| p.contains(part))
+        });
         assert_eq!(entries(&api.f), 100);
         for options in [&[][..], &["--skip-errors=100%", "--allow-shrink"]] {
             let (code, said) = import(&api.f, &[options, &["xbl.txt"]].concat());
@@ -216,7 +276,9 @@ fn a_message_of_a_server_replaces_no_list() {
         }
         assert_eq!(entries(&api.f), 100);
         replace(&api.f, &hosts(0, 100));
-        until("the good list", &api.f, || state(&api.f)["problem"].is_null());
+        until("the good list", &api.f, || {
+            state(&api.f)["problem"].is_null()
+        });
     }
 }
 
@@ -224,7 +286,8 @@ fn a_message_of_a_server_replaces_no_list() {
 fn errors_are_allowed_by_number_and_by_part() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
-    let list = |entries: u32, errors: u32| hosts(0, entries) + &"45.51.0.300/33\n".repeat(errors as usize);
+    let list =
+        |entries: u32, errors: u32| hosts(0, entries) + &"45.51.0.300/33\n".repeat(errors as usize);
     for (entries_, errors, option, code) in [
         (10, 1, "", 3),
         (10, 3, "--skip-errors", 0),
@@ -241,11 +304,19 @@ fn errors_are_allowed_by_number_and_by_part() {
     ] {
         let f2 = format!("x{entries_}-{errors}.txt");
         f.write(&f2, &list(entries_, errors));
-        let args: Vec<&str> = [option].into_iter().filter(|o| !o.is_empty()).chain(["--allow-shrink", &f2]).collect();
+        let args: Vec<&str> = [option]
+            .into_iter()
+            .filter(|o| !o.is_empty())
+            .chain(["--allow-shrink", &f2])
+            .collect();
         let (got, said) = import(&f, &args);
         assert_eq!(got, code, "{entries_} {errors} {option}: {said}");
         if code == 3 {
-            assert!(said.contains(&format!("{f2}:{}:", entries_ + 1)) && said.contains("nothing was changed"), "{said}");
+            assert!(
+                said.contains(&format!("{f2}:{}:", entries_ + 1))
+                    && said.contains("nothing was changed"),
+                "{said}"
+            );
         }
     }
     // What a rule leaves out is not an error.
@@ -256,25 +327,56 @@ fn errors_are_allowed_by_number_and_by_part() {
 #[test]
 fn the_api_names_a_refused_list() {
     let api = Api::new();
-    let import = |query: &str, body: &str| api.post(&format!("/v1/imports?source=xbl&reason=relay&{query}"), body);
+    let import = |query: &str, body: &str| {
+        api.post(
+            &format!("/v1/imports?source=xbl&reason=relay&{query}"),
+            body,
+        )
+    };
     import("", &hosts(0, 100)).ok();
     let refused = import("", &hosts(0, 10));
-    assert_eq!((refused.status, refused.problem().as_str()), (422, "list-refused"));
-    assert!(refused.json()["detail"].as_str().unwrap().contains("from 100 to 10"));
-    assert_eq!(import("dry_run=true", &hosts(0, 10)).problem(), "list-refused");
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (422, "list-refused")
+    );
+    assert!(
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("from 100 to 10")
+    );
+    assert_eq!(
+        import("dry_run=true", &hosts(0, 10)).problem(),
+        "list-refused"
+    );
     assert_eq!(import("", "").problem(), "list-refused");
     assert_eq!(import("", "45.51.0.300/33\n").problem(), "list-refused");
-    assert_eq!(import("skip_errors=perhaps", &hosts(0, 100)).problem(), "invalid");
+    assert_eq!(
+        import("skip_errors=perhaps", &hosts(0, 100)).problem(),
+        "invalid"
+    );
     assert_eq!(import("format=xls", &hosts(0, 100)).problem(), "invalid");
     import("skip_errors=1", &(hosts(0, 100) + "45.51.0.300/33\n")).ok();
     import("allow_shrink=true", &hosts(0, 10)).ok();
-    assert!(api.get("/problems/list-refused").text().contains("orbsd source reset"));
+    assert!(
+        api.get("/problems/list-refused")
+            .text()
+            .contains("orbsd source reset")
+    );
     // Only an operator resets a source, and only the one that the token is bound to.
     let editor = api.token("anna", "editor", &[]);
     let bound = api.token("feeder", "operator", &["--source", "other"]);
     for token in [&editor, &bound] {
-        assert_eq!(api.call(token, "POST", "/v1/sources/xbl/reset", &[], "").problem(), "forbidden");
-        assert_eq!(api.call(token, "POST", "/v1/feeds/xbl/accept", &[], "").problem(), "forbidden");
+        assert_eq!(
+            api.call(token, "POST", "/v1/sources/xbl/reset", &[], "")
+                .problem(),
+            "forbidden"
+        );
+        assert_eq!(
+            api.call(token, "POST", "/v1/feeds/xbl/accept", &[], "")
+                .problem(),
+            "forbidden"
+        );
     }
     api.post("/v1/sources/xbl/reset", "").ok();
     assert_eq!(api.post("/v1/feeds/xbl/accept", "").problem(), "not-found");
@@ -293,23 +395,47 @@ fn a_note_of_a_feed_is_shown_to_operators_and_never_published() {
     let source = ledger.source("drop").unwrap();
     let reason = ledger.store.vocabulary().reasons.get("relay").unwrap();
     let run = |note: Option<&str>, mode: Mode| {
-        let entry = FeedEntry { reason, hole: false, weak: false, since: Time(0), text: Default::default(), note: note.map(Into::into) };
-        let mut what = orbsd::ledger::Import { mode, ..orbsd::ledger::Import::replace(source) };
-        ledger.import_with(&mut what, |_, sink| sink("45.51.0.0/24".parse().unwrap(), entry)).unwrap()
+        let entry = FeedEntry {
+            reason,
+            hole: false,
+            weak: false,
+            since: Time(0),
+            text: Default::default(),
+            note: note.map(Into::into),
+        };
+        let mut what = orbsd::ledger::Import {
+            mode,
+            ..orbsd::ledger::Import::replace(source)
+        };
+        ledger
+            .import_with(&mut what, |_, sink| {
+                sink("45.51.0.0/24".parse().unwrap(), entry)
+            })
+            .unwrap()
     };
     run(Some("SBL900001"), Mode::Replace);
     let done = run(Some("SBL900002"), Mode::Replace);
     assert_eq!((done.difference.changed, done.difference.same), (1, 0));
-    assert!(done.receipt.unwrap().serials.is_empty(), "a note is not published");
+    assert!(
+        done.receipt.unwrap().serials.is_empty(),
+        "a note is not published"
+    );
     let again = run(Some("SBL900002"), Mode::Replace);
     assert_eq!(again.difference.same, 1);
     ledger.stop().unwrap();
     let found = f.json(&["lookup", "45.51.0.0/24", "--json"]);
     assert_eq!(found["entries"][0]["note"], "SBL900002");
     assert!(f.ok(&["lookup", "45.51.0.7"]).contains("45.51.0.0/24"));
-    assert_eq!(f.json(&["lookup", "45.51.0.7", "--json"])["covered_by"][0]["entries"][0]["note"], "SBL900002");
+    assert_eq!(
+        f.json(&["lookup", "45.51.0.7", "--json"])["covered_by"][0]["entries"][0]["note"],
+        "SBL900002"
+    );
     for format in ["master", "rbldnsd", "jsonl", "list"] {
-        assert!(!f.ok(&["export", "bl", "--format", format]).contains("SBL90000"), "{format}");
+        assert!(
+            !f.ok(&["export", "bl", "--format", format])
+                .contains("SBL90000"),
+            "{format}"
+        );
     }
 }
 
@@ -318,7 +444,10 @@ fn feed(more: &str) -> Api {
     let feed = format!(
         "\n[outgoing]\nallow = [\"127.0.0.1\"]\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\nevery = \"1s\"\n{more}\n"
     );
-    let api = Api::with_zones(&(CONFIG.to_string() + &feed), &[("bl", ZONE), ("dbl", DOMAINS)]);
+    let api = Api::with_zones(
+        &(CONFIG.to_string() + &feed),
+        &[("bl", ZONE), ("dbl", DOMAINS)],
+    );
     replace(&api.f, &hosts(0, 100));
     until("the first list", &api.f, || listed(&api.f, "45.51.0.99"));
     api
@@ -341,39 +470,101 @@ fn until_held(f: &Folder) {
 fn a_held_list_is_shown_and_accepted() {
     let mut api = feed("max_age = \"2d\"");
     let sink = crate::api::hooks::Sink::new();
-    api.post("/v1/webhooks", &json!({"url": format!("http://{}/", sink.addr)}).to_string()).ok();
-    let expires = |api: &Api| api.f.json(&["status", "--json"])["sources"].as_array().unwrap().last().unwrap()["expires"].clone();
+    api.post(
+        "/v1/webhooks",
+        &json!({"url": format!("http://{}/", sink.addr)}).to_string(),
+    )
+    .ok();
+    let expires = |api: &Api| {
+        api.f.json(&["status", "--json"])["sources"]
+            .as_array()
+            .unwrap()
+            .last()
+            .unwrap()["expires"]
+            .clone()
+    };
     let ends = expires(&api);
     replace(&api.f, &hosts(0, 10));
     until_held(&api.f);
     let held = state(&api.f)["held"].clone();
-    assert_eq!((&held["extents"]["before"]["entries"], &held["extents"]["after"]["entries"]), (&json!(100), &json!(10)));
-    assert_eq!((&held["difference"]["removed"], held["difference"]["sample_removed"].as_array().unwrap().len()), (&json!(90), 10));
+    assert_eq!(
+        (
+            &held["extents"]["before"]["entries"],
+            &held["extents"]["after"]["entries"]
+        ),
+        (&json!(100), &json!(10))
+    );
+    assert_eq!(
+        (
+            &held["difference"]["removed"],
+            held["difference"]["sample_removed"]
+                .as_array()
+                .unwrap()
+                .len()
+        ),
+        (&json!(90), 10)
+    );
     assert_eq!(entries(&api.f), 100, "the old list answers");
     assert_eq!(expires(&api), ends, "and its life runs on");
     // Status, metrics, log, webhook.
     let status = api.f.ok(&["status"]);
-    assert!(status.contains("list held since") && status.contains("orbsd feed accept xbl"), "{status}");
-    assert!(api.get("/metrics").text().contains("orbsd_feed_held{feed=\"xbl\"} 1\n"));
-    assert!(api.get("/metrics").text().contains("orbsd_feed_failing{feed=\"xbl\"} 0\n"));
-    assert_eq!(api.f.log().matches("feed held: ").count(), 1, "{}", api.f.log());
+    assert!(
+        status.contains("list held since") && status.contains("orbsd feed accept xbl"),
+        "{status}"
+    );
+    assert!(
+        api.get("/metrics")
+            .text()
+            .contains("orbsd_feed_held{feed=\"xbl\"} 1\n")
+    );
+    assert!(
+        api.get("/metrics")
+            .text()
+            .contains("orbsd_feed_failing{feed=\"xbl\"} 0\n")
+    );
+    assert_eq!(
+        api.f.log().matches("feed held: ").count(),
+        1,
+        "{}",
+        api.f.log()
+    );
     let (_, told) = sink.wait(1).remove(0);
-    assert_eq!((&told["event"], &told["feed"], &told["difference"]["removed"]), (&json!("feed-held"), &json!("xbl"), &json!(90)));
+    assert_eq!(
+        (
+            &told["event"],
+            &told["feed"],
+            &told["difference"]["removed"]
+        ),
+        (&json!("feed-held"), &json!("xbl"), &json!(90))
+    );
     assert!(api.f.ok(&["feed", "list"]).contains("xbl (file): held"));
     // It is held over a restart, and not told twice.
     drop(api.daemon.take());
     api.start();
     until_held(&api.f);
     assert_eq!(state(&api.f)["held"]["since"], held["since"]);
-    assert_eq!(api.f.log().matches("feed held: ").count(), 1, "{}", api.f.log());
+    assert_eq!(
+        api.f.log().matches("feed held: ").count(),
+        1,
+        "{}",
+        api.f.log()
+    );
     assert!(api.f.ok(&["feed", "accept", "xbl"]).contains("90 removed"));
     assert_eq!(entries(&api.f), 10);
     assert!(state(&api.f)["held"].is_null());
     assert!(api.f.ok(&["audit"]).contains("feed.accept"));
-    assert_eq!(api.f.orbsd(&["feed", "accept", "xbl"]).status.code(), Some(1), "nothing is held any more");
+    assert_eq!(
+        api.f.orbsd(&["feed", "accept", "xbl"]).status.code(),
+        Some(1),
+        "nothing is held any more"
+    );
     std::thread::sleep(Duration::from_millis(1500));
     assert!(state(&api.f)["held"].is_null());
-    assert!(api.get("/metrics").text().contains("orbsd_feed_held{feed=\"xbl\"} 0\n"));
+    assert!(
+        api.get("/metrics")
+            .text()
+            .contains("orbsd_feed_held{feed=\"xbl\"} 0\n")
+    );
 }
 
 #[test]
@@ -383,10 +574,21 @@ fn a_refused_list_stays_out_until_the_file_changes() {
     until_held(&api.f);
     api.f.ok(&["feed", "refuse", "xbl"]);
     assert!(api.f.ok(&["audit"]).contains("feed.refuse"));
-    assert_eq!(api.f.orbsd(&["feed", "refuse", "xbl"]).status.code(), Some(1), "once is enough");
+    assert_eq!(
+        api.f.orbsd(&["feed", "refuse", "xbl"]).status.code(),
+        Some(1),
+        "once is enough"
+    );
     std::thread::sleep(Duration::from_millis(1500));
-    assert_eq!((state(&api.f)["held"]["refused"].clone(), entries(&api.f)), (json!(true), 100));
-    assert!(api.get("/metrics").text().contains("orbsd_feed_held{feed=\"xbl\"} 0\n"));
+    assert_eq!(
+        (state(&api.f)["held"]["refused"].clone(), entries(&api.f)),
+        (json!(true), 100)
+    );
+    assert!(
+        api.get("/metrics")
+            .text()
+            .contains("orbsd_feed_held{feed=\"xbl\"} 0\n")
+    );
     replace(&api.f, &hosts(0, 12));
     until_held(&api.f);
     assert_eq!(entries(&api.f), 100);
@@ -423,7 +625,9 @@ fn a_held_list_is_accepted_after_the_wait_and_three_more_like_it() {
         assert_eq!(entries(&api.f), 100, "after {n}");
         std::thread::sleep(Duration::from_millis(1100));
         replace(&api.f, &hosts(0, 40 + n));
-        until("the next", &api.f, || state(&api.f)["held"]["refreshes"] == n || state(&api.f)["held"].is_null());
+        until("the next", &api.f, || {
+            state(&api.f)["held"]["refreshes"] == n || state(&api.f)["held"].is_null()
+        });
     }
     until("accepted", &api.f, || entries(&api.f) == 43);
     assert!(state(&api.f)["held"].is_null());
@@ -436,17 +640,38 @@ fn a_held_list_is_accepted_after_the_wait_and_three_more_like_it() {
 fn a_feed_with_a_bad_list_keeps_the_old_one_and_says_so() {
     let api = feed("skip_errors = true");
     let sink = crate::api::hooks::Sink::new();
-    api.post("/v1/webhooks", &json!({"url": format!("http://{}/", sink.addr)}).to_string()).ok();
+    api.post(
+        "/v1/webhooks",
+        &json!({"url": format!("http://{}/", sink.addr)}).to_string(),
+    )
+    .ok();
     replace(&api.f, &"45.51.0.300/33\n".repeat(5));
-    until("the problem", &api.f, || state(&api.f)["problem"].as_str().is_some_and(|p| p.contains("5 lines with errors")));
+    until("the problem", &api.f, || {
+        state(&api.f)["problem"]
+            .as_str()
+            .is_some_and(|p| p.contains("5 lines with errors"))
+    });
     assert_eq!(entries(&api.f), 100);
-    assert!(api.get("/metrics").text().contains("orbsd_feed_failing{feed=\"xbl\"} 1\n"));
+    assert!(
+        api.get("/metrics")
+            .text()
+            .contains("orbsd_feed_failing{feed=\"xbl\"} 1\n")
+    );
     let (_, told) = sink.wait(1).remove(0);
-    assert_eq!((&told["event"], &told["feed"]), (&json!("feed-refused"), &json!("xbl")));
+    assert_eq!(
+        (&told["event"], &told["feed"]),
+        (&json!("feed-refused"), &json!("xbl"))
+    );
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(sink.wait(1).len(), 1, "told once");
     replace(&api.f, "");
-    until("the empty list", &api.f, || state(&api.f)["problem"].as_str().is_some_and(|p| p.contains("no entries")));
+    until("the empty list", &api.f, || {
+        state(&api.f)["problem"]
+            .as_str()
+            .is_some_and(|p| p.contains("no entries"))
+    });
     replace(&api.f, &(hosts(0, 100) + "45.51.0.300/33\n"));
-    until("the good list", &api.f, || state(&api.f)["problem"].is_null());
+    until("the good list", &api.f, || {
+        state(&api.f)["problem"].is_null()
+    });
 }

@@ -37,8 +37,18 @@ fn many_queries_on_one_connection_are_answered_in_order() {
     q[at] = 4;
     q.extend([0, 11, 0, 0]);
     s.write_all(&frame(&q)).unwrap();
-    assert!(read_tcp(&mut s).unwrap().windows(6).any(|w| w == [0, 11, 0, 2, 0, 100]));
-    assert!(!udp(lab.addr, &q, Duration::from_secs(5)).unwrap().windows(4).any(|w| w == [0, 11, 0, 2]));
+    assert!(
+        read_tcp(&mut s)
+            .unwrap()
+            .windows(6)
+            .any(|w| w == [0, 11, 0, 2, 0, 100])
+    );
+    assert!(
+        !udp(lab.addr, &q, Duration::from_secs(5))
+            .unwrap()
+            .windows(4)
+            .any(|w| w == [0, 11, 0, 2])
+    );
 }
 
 #[test]
@@ -57,16 +67,22 @@ fn slow_half_open_and_oversized_clients_are_cut_off_and_others_served() {
         assert!(matches!(s.read(&mut buf), Ok(0) | Err(_)), "closed");
     }
     let begun = Instant::now();
-    slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
     assert!(matches!(slow.read(&mut [0; 10]), Ok(0) | Err(_)));
-    assert!(begun.elapsed() < Duration::from_secs(15), "a client that does not go on is cut off");
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "a client that does not go on is cut off"
+    );
     assert!(tcp(lab.addr, &query("2.0.0.127.bl.orbs.example", 1, false)).is_some());
 }
 
 #[test]
 fn one_client_can_not_take_all_connections() {
     let lab = Lab::new(Folder::new());
-    let held: Vec<TcpStream> = (0..300).filter_map(|_| TcpStream::connect_timeout(&lab.addr, Duration::from_secs(2)).ok()).collect();
+    let held: Vec<TcpStream> = (0..300)
+        .filter_map(|_| TcpStream::connect_timeout(&lab.addr, Duration::from_secs(2)).ok())
+        .collect();
     std::thread::sleep(Duration::from_millis(200));
     let open = held
         .iter()
@@ -79,16 +95,23 @@ fn one_client_can_not_take_all_connections() {
     assert!(open <= 64, "{open} of one client");
     // Another client is served, from another address of the loopback network.
     let socket = std::net::SocketAddr::from(([127, 0, 0, 9], 0));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let stream = runtime.block_on(async {
         let s = tokio::net::TcpSocket::new_v4().unwrap();
         s.bind(socket).unwrap();
         s.connect(lab.addr).await.unwrap().into_std().unwrap()
     });
     stream.set_nonblocking(false).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
     let mut stream = stream;
-    stream.write_all(&frame(&query("2.0.0.127.bl.orbs.example", 1, false))).unwrap();
+    stream
+        .write_all(&frame(&query("2.0.0.127.bl.orbs.example", 1, false)))
+        .unwrap();
     assert!(read_tcp(&mut stream).is_some());
 }
 
@@ -107,33 +130,52 @@ fn datagrams_of_every_length_are_survived() {
         s.send_to(&bytes, lab.addr).unwrap();
     }
     let mut q = query("2.0.0.127.bl.orbs.example", 1, false);
-    assert_eq!(shown(&udp(lab.addr, &q, Duration::from_secs(5)).unwrap()), "NOERROR 127.0.0.2 127.0.0.3");
+    assert_eq!(
+        shown(&udp(lab.addr, &q, Duration::from_secs(5)).unwrap()),
+        "NOERROR 127.0.0.2 127.0.0.3"
+    );
     q[11] = 9; // more records than there are
-    assert_eq!(udp(lab.addr, &q, Duration::from_secs(5)).unwrap()[3] & 15, 1);
+    assert_eq!(
+        udp(lab.addr, &q, Duration::from_secs(5)).unwrap()[3] & 15,
+        1
+    );
 }
 
 /// On a wildcard bind the answer leaves from the address that was asked.
 #[test]
 fn a_wildcard_bind_answers_from_the_address_that_was_asked() {
     let lab = Lab::new(Folder::new());
-    for (bind, asked) in [("0.0.0.0:0", ["127.0.0.5", "127.0.0.77"]), ("[::]:0", ["::1", "::1"])] {
-        let Ok(socket) = orbsd::serve::udp::bind(bind.parse().unwrap()) else { continue };
+    for (bind, asked) in [
+        ("0.0.0.0:0", ["127.0.0.5", "127.0.0.77"]),
+        ("[::]:0", ["::1", "::1"]),
+    ] {
+        let Ok(socket) = orbsd::serve::udp::bind(bind.parse().unwrap()) else {
+            continue;
+        };
         let port = socket.local_addr().unwrap().port();
         let shared = lab.shared.clone();
         let thread = std::thread::spawn(move || orbsd::serve::udp::run(&socket, &shared, "wild"));
         for ip in asked {
             let to = SocketAddr::new(ip.parse().unwrap(), port);
-            let s =
-                UdpSocket::bind(if to.is_ipv4() { (Ipv4Addr::LOCALHOST, 0).into() } else { SocketAddr::new("::1".parse().unwrap(), 0) })
-                    .unwrap();
+            let s = UdpSocket::bind(if to.is_ipv4() {
+                (Ipv4Addr::LOCALHOST, 0).into()
+            } else {
+                SocketAddr::new("::1".parse().unwrap(), 0)
+            })
+            .unwrap();
             s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-            s.send_to(&query("2.0.0.127.bl.orbs.example", 1, true), to).unwrap();
+            s.send_to(&query("2.0.0.127.bl.orbs.example", 1, true), to)
+                .unwrap();
             let mut buf = [0; 2000];
             let (_, from) = s.recv_from(&mut buf).unwrap();
             assert_eq!(from, to);
         }
-        lab.shared.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        lab.shared
+            .stop
+            .store(true, std::sync::atomic::Ordering::Relaxed);
         thread.join().unwrap().unwrap();
-        lab.shared.stop.store(false, std::sync::atomic::Ordering::Relaxed);
+        lab.shared
+            .stop
+            .store(false, std::sync::atomic::Ordering::Relaxed);
     }
 }

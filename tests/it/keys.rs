@@ -15,9 +15,27 @@ use crate::lab::{CONFIG, Daemon, Folder, ZONE, query};
 
 /// Makes a key and puts what was printed for our own files into them.
 fn with_key(f: &Folder) -> serde_json::Value {
-    let made = f.json(&["key", "Mirror.Example.", "--algorithm", "hmac-sha512", "--server", "192.0.2.9", "--json"]);
-    f.write("config.toml", &format!("{}{}", CONFIG.replace("PORT", &f.port.to_string()), made["lines"]["orbsd_config"].as_str().unwrap()));
-    f.write("zones/bl.toml", &format!("{ZONE}{}", made["lines"]["orbsd_zone"].as_str().unwrap()));
+    let made = f.json(&[
+        "key",
+        "Mirror.Example.",
+        "--algorithm",
+        "hmac-sha512",
+        "--server",
+        "192.0.2.9",
+        "--json",
+    ]);
+    f.write(
+        "config.toml",
+        &format!(
+            "{}{}",
+            CONFIG.replace("PORT", &f.port.to_string()),
+            made["lines"]["orbsd_config"].as_str().unwrap()
+        ),
+    );
+    f.write(
+        "zones/bl.toml",
+        &format!("{ZONE}{}", made["lines"]["orbsd_zone"].as_str().unwrap()),
+    );
     made
 }
 
@@ -27,27 +45,43 @@ fn a_key_that_was_made_is_accepted_and_never_overwritten() {
     let made = with_key(&f);
     let path = f.path().join("keys/mirror.example");
     assert_eq!(made["file"], "keys/mirror.example");
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     f.ok(&["check"]);
     let keys = f.config().ledger.keys;
     let key = keys.get("mirror.example").unwrap();
-    assert_eq!((key.algorithm(), key.secret().len()), (Algorithm::HmacSha512, 64));
+    assert_eq!(
+        (key.algorithm(), key.secret().len()),
+        (Algorithm::HmacSha512, 64)
+    );
     // Its secret is in what the others get, and its file is BIND's.
     let secret = data_encoding::BASE64.encode(key.secret());
     for (other, part) in [
         ("nsd", "request-xfr: 192.0.2.9@53 mirror.example"),
         ("knot", "address: 192.0.2.9@53"),
-        ("bind", "primaries { 192.0.2.9 port 53 key \"mirror.example\"; };"),
-        ("powerdns", "create-secondary-zone bl.orbs.example 192.0.2.9:53"),
+        (
+            "bind",
+            "primaries { 192.0.2.9 port 53 key \"mirror.example\"; };",
+        ),
+        (
+            "powerdns",
+            "create-secondary-zone bl.orbs.example 192.0.2.9:53",
+        ),
     ] {
         let lines = made["lines"][other].as_str().unwrap();
-        assert!(lines.contains(&secret) && lines.contains(part), "{other}: {lines}");
+        assert!(
+            lines.contains(&secret) && lines.contains(part),
+            "{other}: {lines}"
+        );
     }
     let clause = fs::read_to_string(&path).unwrap();
     assert!(made["lines"]["bind"].as_str().unwrap().starts_with(&clause));
     let human = f.ok(&["key", "second", "--file", "keys/b"]);
     assert!(
-        human.contains("# Knot, knot.conf") && human.contains("name = \"second\"\nalgorithm = \"hmac-sha256\"\nfile = \"keys/b\""),
+        human.contains("# Knot, knot.conf")
+            && human.contains("name = \"second\"\nalgorithm = \"hmac-sha256\"\nfile = \"keys/b\""),
         "{human}"
     );
     assert_ne!(fs::read_to_string(f.path().join("keys/b")).unwrap(), clause);
@@ -56,7 +90,11 @@ fn a_key_that_was_made_is_accepted_and_never_overwritten() {
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("stays as it is"));
     assert_eq!(fs::read_to_string(&path).unwrap(), clause);
-    for args in [&["key", "a b"][..], &["key", "c", "--algorithm", "hmac-md5"], &["key", "c", "--server", "ns1"]] {
+    for args in [
+        &["key", "a b"][..],
+        &["key", "c", "--algorithm", "hmac-md5"],
+        &["key", "c", "--server", "ns1"],
+    ] {
         assert_eq!(f.orbsd(args).status.code(), Some(2), "{args:?}");
     }
     assert!(!f.path().join("keys/c").exists());
@@ -64,7 +102,12 @@ fn a_key_that_was_made_is_accepted_and_never_overwritten() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let out = f.orbsd(&["check"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(2) && said.contains("keys/mirror.example") && said.contains("chmod 600"), "{said}");
+    assert!(
+        out.status.code() == Some(2)
+            && said.contains("keys/mirror.example")
+            && said.contains("chmod 600"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -74,14 +117,19 @@ fn a_reload_takes_new_keys() {
     let published = || ledger.published.snapshot().keys.clone();
     assert!(published().is_empty());
     with_key(&f);
-    ledger.configure(f.config().ledger).map_err(|e| format!("{e:?}")).unwrap();
+    ledger
+        .configure(f.config().ledger)
+        .map_err(|e| format!("{e:?}"))
+        .unwrap();
     let key = published().get("mirror.example").unwrap().clone();
     // What a client signs with it, the snapshot's keys verify.
     let mut request = query("bl.orbs.example", 6, true);
     let len = request.len();
     request.resize(512, 0);
     let (_, end) = Session::request(key, &mut request, len, Time(1_800_000_000)).unwrap();
-    let session = tsig::verify(&published(), &request[..end], Time(1_800_000_000)).unwrap().unwrap();
+    let session = tsig::verify(&published(), &request[..end], Time(1_800_000_000))
+        .unwrap()
+        .unwrap();
     assert_eq!(session.key(), "mirror.example");
     ledger.stop().map_err(|e| format!("{e:?}")).unwrap();
 }
@@ -91,21 +139,39 @@ fn a_broken_key_file_is_refused_with_its_line_and_the_old_keys_stay() {
     let f = Folder::new();
     with_key(&f);
     let daemon = Daemon::start(&f);
-    f.write("keys/mirror.example", "key \"mirror.example\" {\n\talgorithm hmac-sha256;\n");
-    fs::set_permissions(f.path().join("keys/mirror.example"), fs::Permissions::from_mode(0o600)).unwrap();
+    f.write(
+        "keys/mirror.example",
+        "key \"mirror.example\" {\n\talgorithm hmac-sha256;\n",
+    );
+    fs::set_permissions(
+        f.path().join("keys/mirror.example"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
     let out = f.orbsd(&["reload"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(2) && said.contains("keys/mirror.example:2: the algorithm is `hmac-sha256` here"), "{said}");
+    assert!(
+        out.status.code() == Some(2)
+            && said.contains("keys/mirror.example:2: the algorithm is `hmac-sha256` here"),
+        "{said}"
+    );
     assert!(daemon.stop().success());
 }
 
-/// A mirror whose clock is ten minutes off: refused with BADTIME and our time, signed, over the wire; no zone is sent.
+/// A mirror whose clock is ten minutes off: refused with BADTIME and our time, signed, over the
+/// wire; no zone is sent.
 #[test]
 fn a_clock_ten_minutes_off_is_told_the_time() {
     let f = Folder::new();
     with_key(&f);
     let daemon = Daemon::start(&f);
-    let key = f.config().ledger.keys.get("mirror.example").unwrap().clone();
+    let key = f
+        .config()
+        .ledger
+        .keys
+        .get("mirror.example")
+        .unwrap()
+        .clone();
     let ask = |off: i64| {
         let mut request = query("bl.orbs.example", 252, false);
         let len = request.len();
@@ -113,8 +179,12 @@ fn a_clock_ten_minutes_off_is_told_the_time() {
         let at = Time((orbsd::clock::wall().0 as i64 + off) as u64);
         let (_, end) = Session::request(key.clone(), &mut request, len, at).unwrap();
         let mut stream = std::net::TcpStream::connect(f.addr()).unwrap();
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
-        stream.write_all(&[&(end as u16).to_be_bytes()[..], &request[..end]].concat()).unwrap();
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+            .unwrap();
+        stream
+            .write_all(&[&(end as u16).to_be_bytes()[..], &request[..end]].concat())
+            .unwrap();
         let mut len = [0; 2];
         stream.read_exact(&mut len).unwrap();
         let mut reply = vec![0; usize::from(u16::from_be_bytes(len))];
@@ -123,12 +193,19 @@ fn a_clock_ten_minutes_off_is_told_the_time() {
     };
     for off in [-600, 600] {
         let reply = ask(off);
-        assert_eq!((u16::from(reply.response_code), reply.answers.len()), (9, 0), "NOTAUTH: {reply:?}");
+        assert_eq!(
+            (u16::from(reply.response_code), reply.answers.len()),
+            (9, 0),
+            "NOTAUTH: {reply:?}"
+        );
         let shown = format!("{reply:?}");
         assert!(shown.contains("BadTime"), "{shown}");
         assert!(shown.contains("hmac") || shown.contains("Hmac"), "{shown}");
     }
     let reply = ask(200);
-    assert!(u16::from(reply.response_code) == 0 && reply.answers.len() > 4, "{reply:?}");
+    assert!(
+        u16::from(reply.response_code) == 0 && reply.answers.len() > 4,
+        "{reply:?}"
+    );
     assert!(daemon.stop().success());
 }

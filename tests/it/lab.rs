@@ -68,14 +68,19 @@ pub fn clock() -> Clock {
     Clock::without_record(SystemTimeSource::default())
 }
 
-/// A port of this host that is free for UDP and TCP alike; below those that the kernel gives to clients, so that none of
-/// them takes it before the server comes, and no two of this process are the same.
+/// A port of this host that is free for UDP and TCP alike; below those that the kernel gives to
+/// clients, so that none of them takes it before the server comes, and no two of this process are
+/// the same.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        let n = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(61));
+        let n = NEXT
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(std::process::id().wrapping_mul(61));
         let port = 11_000 + (n % 21_000) as u16;
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok()
+            && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
+        {
             return port;
         }
     }
@@ -95,7 +100,11 @@ impl Folder {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
         fs::create_dir(dir.path().join("zones")).unwrap();
-        fs::write(dir.path().join("config.toml"), config.replace("PORT", &port.to_string())).unwrap();
+        fs::write(
+            dir.path().join("config.toml"),
+            config.replace("PORT", &port.to_string()),
+        )
+        .unwrap();
         for (name, text) in zones {
             fs::write(dir.path().join(format!("zones/{name}.toml")), text).unwrap();
         }
@@ -112,7 +121,14 @@ impl Folder {
     }
     pub fn ledger(&self) -> Ledger {
         let config = self.config();
-        ledger::open(Store::open(config.store.clone()).unwrap(), config.ledger, clock(), || ()).map_err(|e| format!("{e:?}")).unwrap()
+        ledger::open(
+            Store::open(config.store.clone()).unwrap(),
+            config.ledger,
+            clock(),
+            || (),
+        )
+        .map_err(|e| format!("{e:?}"))
+        .unwrap()
     }
     /// Runs the command line here; the exit code and what it printed.
     pub fn orbsd(&self, args: &[&str]) -> Output {
@@ -127,18 +143,29 @@ impl Folder {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
         child.wait_with_output().unwrap()
     }
     /// The same, and it has to succeed; what it printed.
     pub fn ok(&self, args: &[&str]) -> String {
         let out = self.orbsd(args);
-        assert!(out.status.success(), "{args:?}: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{args:?}: {}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
         String::from_utf8(out.stdout).unwrap()
     }
     pub fn json(&self, args: &[&str]) -> serde_json::Value {
         let out = self.orbsd(args);
-        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {}", String::from_utf8_lossy(&out.stderr)))
+        serde_json::from_slice(&out.stdout)
+            .unwrap_or_else(|e| panic!("{args:?}: {e}: {}", String::from_utf8_lossy(&out.stderr)))
     }
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
@@ -162,20 +189,41 @@ impl Daemon {
     pub fn start(folder: &Folder) -> Daemon {
         let daemon = Daemon::spawn(folder);
         let until = Instant::now() + Duration::from_secs(20);
-        while udp(folder.addr(), &query("2.0.0.127.bl.orbs.example", 1, true), Duration::from_millis(100)).is_none() {
-            assert!(Instant::now() < until, "the daemon does not answer: {}", folder.log());
+        while udp(
+            folder.addr(),
+            &query("2.0.0.127.bl.orbs.example", 1, true),
+            Duration::from_millis(100),
+        )
+        .is_none()
+        {
+            assert!(
+                Instant::now() < until,
+                "the daemon does not answer: {}",
+                folder.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         daemon
     }
     pub fn spawn(folder: &Folder) -> Daemon {
-        let log = fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log")).unwrap();
-        let child =
-            Command::new(env!("CARGO_BIN_EXE_orbsd")).arg("serve").current_dir(folder.path()).stderr(log).stdin(Stdio::null()).spawn();
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.path().join("log"))
+            .unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_orbsd"))
+            .arg("serve")
+            .current_dir(folder.path())
+            .stderr(log)
+            .stdin(Stdio::null())
+            .spawn();
         Daemon(child.unwrap())
     }
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), self.0.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
     /// Stops it in order, also where it was told so before.
@@ -216,7 +264,12 @@ pub fn query(name: &str, qtype: u16, edns: bool) -> Vec<u8> {
 }
 
 pub fn udp(to: SocketAddr, query: &[u8], patience: Duration) -> Option<Vec<u8>> {
-    let s = UdpSocket::bind(if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).unwrap();
+    let s = UdpSocket::bind(if to.is_ipv4() {
+        "127.0.0.1:0"
+    } else {
+        "[::1]:0"
+    })
+    .unwrap();
     s.set_read_timeout(Some(patience)).unwrap();
     s.connect(to).unwrap();
     s.send(query).ok()?;
@@ -230,7 +283,8 @@ pub fn udp(to: SocketAddr, query: &[u8], patience: Duration) -> Option<Vec<u8>> 
 pub fn tcp(to: SocketAddr, query: &[u8]) -> Option<Vec<u8>> {
     let mut s = TcpStream::connect(to).ok()?;
     s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    s.write_all(&[&(query.len() as u16).to_be_bytes()[..], query].concat()).ok()?;
+    s.write_all(&[&(query.len() as u16).to_be_bytes()[..], query].concat())
+        .ok()?;
     read_tcp(&mut s)
 }
 
@@ -242,13 +296,21 @@ pub fn read_tcp(s: &mut TcpStream) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// An answer in words: rcode, then the records' data; or `no data`, with the SOA's TTL for negative ones.
+/// An answer in words: rcode, then the records' data; or `no data`, with the SOA's TTL for negative
+/// ones.
 pub fn shown(reply: &[u8]) -> String {
     let m = Message::from_vec(reply).unwrap();
     let data: Vec<String> = m.answers.iter().map(|r| r.data.to_string()).collect();
     let rcode = format!("{:?}", m.metadata.response_code).to_uppercase();
-    let rcode = if rcode == "NXDOMAIN" { "NXDOMAIN".to_string() } else { rcode };
-    let soa = m.authorities.first().map_or(String::new(), |r| format!(" soa {}", r.ttl));
+    let rcode = if rcode == "NXDOMAIN" {
+        "NXDOMAIN".to_string()
+    } else {
+        rcode
+    };
+    let soa = m
+        .authorities
+        .first()
+        .map_or(String::new(), |r| format!(" soa {}", r.ttl));
     [rcode, data.join(" ")].join(" ").trim().to_string() + &soa
 }
 
@@ -270,17 +332,35 @@ impl Lab {
         let threads = (0..2).map(|i| {
             let socket = serve::udp::bind(addr).unwrap();
             let shared = shared.clone();
-            std::thread::spawn(move || serve::udp::run(&socket, &shared, &format!("udp-{i}")).unwrap())
+            std::thread::spawn(move || {
+                serve::udp::run(&socket, &shared, &format!("udp-{i}")).unwrap();
+            })
         });
         let threads = threads.collect();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let listener = {
             let _in = runtime.enter();
             serve::tcp::bind(addr).unwrap()
         };
-        let limiter = ConnectionLimiter::with_transfers(2048, 64, &Shares::default(), std::sync::Arc::new(|_| false));
+        let limiter = ConnectionLimiter::with_transfers(
+            2048,
+            64,
+            &Shares::default(),
+            std::sync::Arc::new(|_| false),
+        );
         runtime.spawn(serve::tcp::run(listener, shared.clone(), limiter));
-        Lab { _folder: folder, ledger, shared, addr, runtime: Some(runtime), threads }
+        Lab {
+            _folder: folder,
+            ledger,
+            shared,
+            addr,
+            runtime: Some(runtime),
+            threads,
+        }
     }
 
     /// The same question on every front; they have to agree.
@@ -291,7 +371,11 @@ impl Lab {
         let snapshot = self.ledger.published.snapshot();
         let n = orbsd::dns::respond(&snapshot, &q, peer, orbsd::model::Time(0), &mut out).len;
         let pure = shown(&out[..n]);
-        assert_eq!(shown(&udp(self.addr, &q, Duration::from_secs(5)).unwrap()), pure, "UDP");
+        assert_eq!(
+            shown(&udp(self.addr, &q, Duration::from_secs(5)).unwrap()),
+            pure,
+            "UDP"
+        );
         assert_eq!(shown(&tcp(self.addr, &q).unwrap()), pure, "TCP");
         pure
     }
@@ -299,7 +383,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        self.shared.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.shared
+            .stop
+            .store(true, std::sync::atomic::Ordering::Relaxed);
         self.threads.drain(..).for_each(|t| drop(t.join()));
         if let Some(r) = self.runtime.take() {
             r.shutdown_background();

@@ -1,4 +1,5 @@
-//! `tests/lists/table.txt` on a daemon: what comes over a list that is there, by command and as a feed.
+//! `tests/lists/table.txt` on a daemon: what comes over a list that is there, by command and as a
+//! feed.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +14,9 @@ use crate::lab::{CONFIG, DOMAINS, Daemon, Folder, ZONE};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lists/files").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/lists/files")
+        .join(name)
 }
 
 /// A row of the table that is about a list over another one.
@@ -27,7 +30,9 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    let table = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lists/table.txt")).unwrap();
+    let table =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lists/table.txt"))
+            .unwrap();
     let row = |(i, line): (usize, &str)| {
         let fields: Vec<&str> = line.strip_prefix("over:")?.split(" | ").collect();
         let (good, files) = fields[0].split_once('+')?;
@@ -35,7 +40,11 @@ fn rows() -> Vec<Row> {
             line: i + 1,
             good: good.into(),
             files: files.split('+').map(String::from).collect(),
-            options: fields[1].split_whitespace().filter(|o| *o != "-").map(String::from).collect(),
+            options: fields[1]
+                .split_whitespace()
+                .filter(|o| *o != "-")
+                .map(String::from)
+                .collect(),
             kind: fields[2].into(),
             details: fields[3].into(),
         })
@@ -46,33 +55,65 @@ fn rows() -> Vec<Row> {
 /// A reason that publishes addresses and names.
 fn folder(feeds: &str) -> Folder {
     let config = format!("{CONFIG}[[reason]]\nname = \"any\"\ntext = \"Any $\"\n{feeds}");
-    let any = |zone: &str, code: &str| zone.replace("publish = [", &format!("publish = [{{ reason = \"any\", code = \"{code}\" }}, "));
-    Folder::with(&config, &[("bl", &any(ZONE, "127.0.0.9")), ("dbl", &any(DOMAINS, "127.0.1.9"))])
+    let any = |zone: &str, code: &str| {
+        zone.replace(
+            "publish = [",
+            &format!("publish = [{{ reason = \"any\", code = \"{code}\" }}, "),
+        )
+    };
+    Folder::with(
+        &config,
+        &[
+            ("bl", &any(ZONE, "127.0.0.9")),
+            ("dbl", &any(DOMAINS, "127.0.1.9")),
+        ],
+    )
 }
 
 /// The options of a row as those of `orbsd import`.
 fn arguments(options: &[String]) -> Vec<String> {
-    options.iter().map(|o| format!("--{}", o.replacen('_', "-", 1))).collect()
+    options
+        .iter()
+        .map(|o| format!("--{}", o.replacen('_', "-", 1)))
+        .collect()
 }
 
 fn import(f: &Folder, source: &str, options: &[String], files: &[String]) -> (i32, String) {
-    let mut args: Vec<String> = ["import", "--source", source, "--reason", "any"].map(String::from).into();
+    let mut args: Vec<String> = ["import", "--source", source, "--reason", "any"]
+        .map(String::from)
+        .into();
     args.extend(arguments(options));
     args.extend(files.iter().map(|n| file(n).display().to_string()));
     let out = f.orbsd(&args.iter().map(String::as_str).collect::<Vec<_>>());
-    (out.status.code().unwrap_or(-1), String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout))
+    (
+        out.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout),
+    )
 }
 
 /// Whether a source's list is what this file says: nothing would change.
 fn stands(f: &Folder, source: &str, options: &[String], files: &[String]) -> bool {
-    let options: Vec<String> = options.iter().filter(|o| !o.starts_with("skip_errors")).cloned().collect();
-    let (code, said) = import(f, source, &[options, vec!["dry_run".into()]].concat(), files);
+    let options: Vec<String> = options
+        .iter()
+        .filter(|o| !o.starts_with("skip_errors"))
+        .cloned()
+        .collect();
+    let (code, said) = import(
+        f,
+        source,
+        &[options, vec!["dry_run".into()]].concat(),
+        files,
+    );
     code == 0 && said.contains("listings: 0 to add, 0 to change, 0 to remove")
 }
 
 /// The options that say how a file is read, and not what is tolerated.
 fn reading(row: &Row) -> Vec<String> {
-    row.options.iter().filter(|o| o.starts_with("column") || o.starts_with("format")).cloned().collect()
+    row.options
+        .iter()
+        .filter(|o| o.starts_with("column") || o.starts_with("format"))
+        .cloned()
+        .collect()
 }
 
 #[test]
@@ -88,26 +129,45 @@ fn nothing_bad_replaces_a_good_list() {
         let fault = match (row.kind.as_str(), code) {
             ("refused", 3) => {
                 let lower = said.to_lowercase();
-                let missing: Vec<&str> = row.details.split(" && ").filter(|p| !lower.contains(&p.to_lowercase())).collect();
+                let missing: Vec<&str> = row
+                    .details
+                    .split(" && ")
+                    .filter(|p| !lower.contains(&p.to_lowercase()))
+                    .collect();
                 (!missing.is_empty()).then(|| format!("the refusal lacks {missing:?}: {said}"))
             }
             ("takes", 0) | ("either", 0 | 3) => None,
             (kind, code) => Some(format!("{kind}: exit code {code}: {said}")),
         };
         let fault = fault.or_else(|| {
-            let kept = code == 3 && !stands(&f, &source, &reading(row), std::slice::from_ref(&row.good));
+            let kept =
+                code == 3 && !stands(&f, &source, &reading(row), std::slice::from_ref(&row.good));
             kept.then(|| "the good list does not stand any more".into())
         });
-        wrong.extend(fault.map(|why| format!("table.txt:{}: {:?} over {} {:?}: {why}", row.line, row.files, row.good, row.options)));
+        wrong.extend(fault.map(|why| {
+            format!(
+                "table.txt:{}: {:?} over {} {:?}: {why}",
+                row.line, row.files, row.good, row.options
+            )
+        }));
     }
-    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} rows:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn nothing_bad_replaces_the_good_list_of_a_feed() {
-    // One file each, once: a feed has no two files, and different allowances say the same of what is never taken.
+    // One file each, once: a feed has no two files, and different allowances say the same of what
+    // is never taken.
     let mut bad: BTreeMap<String, Row> = BTreeMap::new();
-    for row in rows().into_iter().filter(|r| r.kind == "refused" && r.files.len() == 1 && reading(r).is_empty()) {
+    for row in rows()
+        .into_iter()
+        .filter(|r| r.kind == "refused" && r.files.len() == 1 && reading(r).is_empty())
+    {
         bad.entry(row.files[0].clone()).or_insert(row);
     }
     let bad: Vec<Row> = bad.into_values().take(60).collect();
@@ -124,24 +184,44 @@ fn nothing_bad_replaces_the_good_list_of_a_feed() {
         loop {
             let feeds = f.json(&["feed", "list", "--json"]);
             let feeds = feeds["items"].as_array().cloned().unwrap_or_default();
-            let open: Vec<String> = feeds.iter().filter(|x| !done(x)).map(|x| format!("{x}")).collect();
+            let open: Vec<String> = feeds
+                .iter()
+                .filter(|x| !done(x))
+                .map(|x| format!("{x}"))
+                .collect();
             if feeds.len() == bad.len() && open.is_empty() {
                 return;
             }
-            assert!(Instant::now() < end, "{what}: {} of {} feeds: {}", open.len(), bad.len(), open.join("\n"));
+            assert!(
+                Instant::now() < end,
+                "{what}: {} of {} feeds: {}",
+                open.len(),
+                bad.len(),
+                open.join("\n")
+            );
             std::thread::sleep(Duration::from_millis(200));
         }
     };
-    all_feeds("refreshed", &|x| !x["refreshed"].is_null() && x["problem"].is_null());
+    all_feeds("refreshed", &|x| {
+        !x["refreshed"].is_null() && x["problem"].is_null()
+    });
     for (i, row) in bad.iter().enumerate() {
         // A reader sees the old file or the new one.
         let new = f.path().join(format!("s{i}.new"));
         fs::copy(file(&row.files[0]), &new).unwrap();
         fs::rename(&new, f.path().join(format!("s{i}.txt"))).unwrap();
     }
-    all_feeds("refused or held", &|x| !x["problem"].is_null() || !x["held"].is_null());
+    all_feeds("refused or held", &|x| {
+        !x["problem"].is_null() || !x["held"].is_null()
+    });
     for (i, row) in bad.iter().enumerate() {
         let good = std::slice::from_ref(&row.good);
-        assert!(stands(&f, &format!("s{i}"), &[], good), "table.txt:{}: {:?} over {}", row.line, row.files, row.good);
+        assert!(
+            stands(&f, &format!("s{i}"), &[], good),
+            "table.txt:{}: {:?} over {}",
+            row.line,
+            row.files,
+            row.good
+        );
     }
 }

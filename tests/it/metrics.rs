@@ -1,4 +1,5 @@
-//! Metrics: each is documented, each alert fires, and Prometheus takes the files of docs/metrics.md as they are printed.
+//! Metrics: each is documented, each alert fires, and Prometheus takes the files of docs/metrics.md
+//! as they are printed.
 
 use std::{
     collections::BTreeSet,
@@ -18,31 +19,72 @@ use crate::{
 const PAGE: &str = "docs/metrics.md";
 
 fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64()
 }
 
 /// The value of a sample, by its name and labels.
 fn value(metrics: &str, sample: &str) -> Option<f64> {
-    metrics.lines().find_map(|l| l.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
+    metrics
+        .lines()
+        .find_map(|l| l.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
 }
 
 #[test]
 fn every_metric_is_documented_and_every_documented_metric_exists() {
     let api = Api::new();
     let metrics = api.get("/metrics").text();
-    let served: BTreeSet<&str> = metrics.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let served: BTreeSet<&str> = metrics
+        .lines()
+        .filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
     let page = fs::read_to_string(PAGE).unwrap();
-    let documented: BTreeSet<&str> = page.lines().filter_map(|l| l.strip_prefix("| `orbsd_")?.split('`').next()).collect();
-    let served: BTreeSet<&str> = served.iter().map(|n| n.strip_prefix("orbsd_").unwrap()).collect();
+    let documented: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|l| l.strip_prefix("| `orbsd_")?.split('`').next())
+        .collect();
+    let served: BTreeSet<&str> = served
+        .iter()
+        .map(|n| n.strip_prefix("orbsd_").unwrap())
+        .collect();
     assert_eq!(served, documented);
-    assert_eq!(value(&metrics, &format!("orbsd_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), Some(1.0));
+    assert_eq!(
+        value(
+            &metrics,
+            &format!(
+                "orbsd_build_info{{version=\"{}\"}}",
+                env!("CARGO_PKG_VERSION")
+            )
+        ),
+        Some(1.0)
+    );
     for disk in ["store", "removals"] {
-        let of = |name: &str| value(&metrics, &format!("orbsd_disk_{name}_bytes{{disk=\"{disk}\"}}")).unwrap();
+        let of = |name: &str| {
+            value(
+                &metrics,
+                &format!("orbsd_disk_{name}_bytes{{disk=\"{disk}\"}}"),
+            )
+            .unwrap()
+        };
         assert!(of("free") > 0.0 && of("free") <= of("size"), "{metrics}");
     }
-    assert!(value(&metrics, "orbsd_store_bytes").unwrap() > 1000.0, "{metrics}");
-    assert_eq!([value(&metrics, "orbsd_tester_enabled"), value(&metrics, "orbsd_tester_ready")], [Some(0.0), Some(0.0)]);
-    assert!(!metrics.contains("\norbsd_tls_not_after_seconds "), "no certificate, no sample");
+    assert!(
+        value(&metrics, "orbsd_store_bytes").unwrap() > 1000.0,
+        "{metrics}"
+    );
+    assert_eq!(
+        [
+            value(&metrics, "orbsd_tester_enabled"),
+            value(&metrics, "orbsd_tester_ready")
+        ],
+        [Some(0.0), Some(0.0)]
+    );
+    assert!(
+        !metrics.contains("\norbsd_tls_not_after_seconds "),
+        "no certificate, no sample"
+    );
 }
 
 #[test]
@@ -50,18 +92,37 @@ fn a_certificates_end_is_a_metric() {
     let s = Secure::new();
     let admin = free_port();
     let path = s.folder.path().join("config.toml");
-    let config = fs::read_to_string(&path).unwrap().replace("[admin]\nlisten = \"\"", &format!("[admin]\nlisten = '127.0.0.1:{admin}'"));
+    let config = fs::read_to_string(&path).unwrap().replace(
+        "[admin]\nlisten = \"\"",
+        &format!("[admin]\nlisten = '127.0.0.1:{admin}'"),
+    );
     fs::write(&path, config).unwrap();
     let _daemon = Daemon::start(&s.folder);
-    let token = s.folder.ok(&["token", "create", "--for", "prometheus", "--role", "reader"]);
+    let token = s
+        .folder
+        .ok(&["token", "create", "--for", "prometheus", "--role", "reader"]);
     let header = format!("authorization: Bearer {}", token.trim());
-    let out = Command::new("curl").args(["-sS", "-H", &header, &format!("http://127.0.0.1:{admin}/metrics")]).output().unwrap();
-    let end = value(&String::from_utf8_lossy(&out.stdout), "orbsd_tls_not_after_seconds").unwrap();
+    let out = Command::new("curl")
+        .args([
+            "-sS",
+            "-H",
+            &header,
+            &format!("http://127.0.0.1:{admin}/metrics"),
+        ])
+        .output()
+        .unwrap();
+    let end = value(
+        &String::from_utf8_lossy(&out.stdout),
+        "orbsd_tls_not_after_seconds",
+    )
+    .unwrap();
     // Not valid a minute after the end that the metric names, and valid a minute before.
     let valid = |shift: i64| {
         let seconds = ((end - now()) as i64 + shift).to_string();
-        let out =
-            Command::new("openssl").args(["x509", "-in", "c.pem", "-noout", "-checkend", &seconds]).current_dir(s.folder.path()).output();
+        let out = Command::new("openssl")
+            .args(["x509", "-in", "c.pem", "-noout", "-checkend", &seconds])
+            .current_dir(s.folder.path())
+            .output();
         out.unwrap().status.success()
     };
     assert!(valid(-60) && !valid(60), "{end}");
@@ -69,7 +130,9 @@ fn a_certificates_end_is_a_metric() {
 
 #[test]
 fn a_tester_that_can_work_is_a_metric() {
-    let reasons = ["input", "output", "unconfirmed", "notest"].map(|n| format!("[[reason]]\nname = \"{n}\"\n")).concat();
+    let reasons = ["input", "output", "unconfirmed", "notest"]
+        .map(|n| format!("[[reason]]\nname = \"{n}\"\n"))
+        .concat();
     let tables = format!(
         "[limits]\nspecial = [\"127.64.0.0/10\"]\n[collect]\nlisten = [\"127.0.0.1:{}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\n\
          hello = \"tester.example\"\n",
@@ -93,9 +156,19 @@ fn a_webhooks_backlog_is_a_metric() {
     let api = Api::with(&format!("[outgoing]\nallow = [\"127.0.0.1\"]\n{CONFIG}"));
     let sink = Sink::new();
     sink.fail();
-    let hook = api.post("/v1/webhooks", &format!("{{\"url\":\"http://{}/\"}}", sink.addr)).ok();
+    let hook = api
+        .post(
+            "/v1/webhooks",
+            &format!("{{\"url\":\"http://{}/\"}}", sink.addr),
+        )
+        .ok();
     let id = hook["id"].as_str().unwrap();
-    let of = |name: &str| value(&api.get("/metrics").text(), &format!("orbsd_webhook_{name}{{webhook=\"{id}\"}}"));
+    let of = |name: &str| {
+        value(
+            &api.get("/metrics").text(),
+            &format!("orbsd_webhook_{name}{{webhook=\"{id}\"}}"),
+        )
+    };
     assert_eq!((of("waiting"), of("oldest_seconds")), (Some(0.0), None));
     (1..4).for_each(|i| _ = api.list(&format!("45.1.1.{i}"), "relay"));
     assert_eq!(of("waiting"), Some(3.0));
@@ -110,7 +183,8 @@ fn a_webhooks_backlog_is_a_metric() {
     assert_eq!(of("oldest_seconds"), None);
 }
 
-/// Samples for two instances, before and after one minute each; the alerts that have to fire for the second alone.
+/// Samples for two instances, before and after one minute each; the alerts that have to fire for
+/// the second alone.
 const CASES: &str = r#"
 rule_files: [orbsd.rules.yml]
 evaluation_interval: 1m
@@ -154,32 +228,69 @@ tests:
 
 #[test]
 fn prometheus_takes_the_documented_files_and_every_alert_fires() {
-    let blocks: Vec<_> = recipes::blocks(PAGE).into_iter().filter(|b| b.language == "yaml").collect();
+    let blocks: Vec<_> = recipes::blocks(PAGE)
+        .into_iter()
+        .filter(|b| b.language == "yaml")
+        .collect();
     let (config, rules) = (&blocks[0].text, &blocks[1].text);
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
     write("orbsd.token", "orbsd_x_y\n");
-    write("prometheus.yml", &config.replace("/etc/prometheus/orbsd.token", "orbsd.token"));
+    write(
+        "prometheus.yml",
+        &config.replace("/etc/prometheus/orbsd.token", "orbsd.token"),
+    );
     write("orbsd.rules.yml", rules);
-    let alerts: Vec<&str> = rules.lines().filter_map(|l| l.trim().strip_prefix("- alert: ")).collect();
+    let alerts: Vec<&str> = rules
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("- alert: "))
+        .collect();
     assert!(alerts.len() >= 10, "{alerts:?}");
-    let samples: Vec<String> = alerts.iter().map(|a| format!("{{ labels: '{{alertname=\"{a}\"}}', value: 1 }}")).collect();
-    write("cases.yml", &CASES.replace("[ALERTS]", &format!("[{}]", samples.join(", "))));
-    let peers = PathBuf::from(std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`"));
-    for args in [["check", "config", "prometheus.yml"], ["check", "rules", "orbsd.rules.yml"], ["test", "rules", "cases.yml"]] {
-        let out = Command::new(peers.join("web/usr/bin/promtool")).args(args).current_dir(dir.path()).output().unwrap();
-        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    let samples: Vec<String> = alerts
+        .iter()
+        .map(|a| format!("{{ labels: '{{alertname=\"{a}\"}}', value: 1 }}"))
+        .collect();
+    write(
+        "cases.yml",
+        &CASES.replace("[ALERTS]", &format!("[{}]", samples.join(", "))),
+    );
+    let peers = PathBuf::from(
+        std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`"),
+    );
+    for args in [
+        ["check", "config", "prometheus.yml"],
+        ["check", "rules", "orbsd.rules.yml"],
+        ["test", "rules", "cases.yml"],
+    ] {
+        let out = Command::new(peers.join("web/usr/bin/promtool"))
+            .args(args)
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned()
+            + &String::from_utf8_lossy(&out.stderr);
         assert!(out.status.success(), "{args:?}: {said}");
     }
     // Each metric of an alert is one that the daemon has.
     let page = fs::read_to_string(PAGE).unwrap();
-    for name in rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("orbsd_")) {
+    for name in rules
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|w| w.starts_with("orbsd_"))
+    {
         assert!(page.contains(&format!("| `{name}` |")), "{name}");
     }
     // What is served is well formed.
     let api = Api::new();
     write("metrics", &api.get("/metrics").text());
     let input = fs::File::open(dir.path().join("metrics")).unwrap();
-    let out = Command::new(peers.join("web/usr/bin/promtool")).args(["check", "metrics"]).stdin(input).output().unwrap();
-    assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+    let out = Command::new(peers.join("web/usr/bin/promtool"))
+        .args(["check", "metrics"])
+        .stdin(input)
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success() && out.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }

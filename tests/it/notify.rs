@@ -36,7 +36,10 @@ impl Mirror {
         let mut buf = [0; 2000];
         self.0.set_read_timeout(Some(patience)).unwrap();
         let (n, from) = self.0.recv_from(&mut buf).ok()?;
-        Some(Told { bytes: buf[..n].to_vec(), from })
+        Some(Told {
+            bytes: buf[..n].to_vec(),
+            from,
+        })
     }
     fn hear(&self) -> Told {
         self.next(Duration::from_secs(10)).expect("a NOTIFY")
@@ -60,9 +63,14 @@ impl Mirror {
 impl Told {
     fn serial(&self) -> u32 {
         let m = hickory_proto::op::Message::from_vec(&self.bytes).unwrap();
-        assert_eq!((m.metadata.op_code, m.metadata.authoritative), (hickory_proto::op::OpCode::Notify, true));
+        assert_eq!(
+            (m.metadata.op_code, m.metadata.authoritative),
+            (hickory_proto::op::OpCode::Notify, true)
+        );
         assert_eq!(m.queries[0].name().to_string(), "bl.orbs.example.");
-        let hickory_proto::rr::RData::SOA(soa) = &m.answers[0].data else { panic!("{m:?}") };
+        let hickory_proto::rr::RData::SOA(soa) = &m.answers[0].data else {
+            panic!("{m:?}")
+        };
         soa.serial
     }
     /// The header and the question, as a reply.
@@ -91,18 +99,56 @@ impl Teller {
     }
     fn of(folder: Folder) -> Teller {
         let ledger = folder.ledger();
-        let mirrors = Arc::new(Mirrors::open(folder.config().mirrors(), crate::lab::clock()));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mirrors = Arc::new(Mirrors::open(
+            folder.config().mirrors(),
+            crate::lab::clock(),
+        ));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.spawn(notify::run(ledger.clone(), mirrors.clone()));
-        Teller { ledger, mirrors, runtime: Some(runtime), folder }
+        Teller {
+            ledger,
+            mirrors,
+            runtime: Some(runtime),
+            folder,
+        }
     }
     fn commit(&self, n: u32) {
         let reason = self.ledger.store.vocabulary().reasons.get("relay").unwrap();
-        let source = self.ledger.store.vocabulary().sources.get("operator").unwrap();
-        let ask = Ask::List { reason, source, until: None, text: None };
-        let subject = std::net::Ipv4Addr::from(0x2d00_0000 + n).to_string().parse().unwrap();
-        let change = Change { subject, author: "test".into(), evidence: None, ask, terms: Default::default() };
-        self.ledger.submit_blocking(change).map_err(|e| format!("{e:?}")).unwrap().wait().map_err(|e| format!("{e:?}")).unwrap();
+        let source = self
+            .ledger
+            .store
+            .vocabulary()
+            .sources
+            .get("operator")
+            .unwrap();
+        let ask = Ask::List {
+            reason,
+            source,
+            until: None,
+            text: None,
+        };
+        let subject = std::net::Ipv4Addr::from(0x2d00_0000 + n)
+            .to_string()
+            .parse()
+            .unwrap();
+        let change = Change {
+            subject,
+            author: "test".into(),
+            evidence: None,
+            ask,
+            terms: Default::default(),
+        };
+        self.ledger
+            .submit_blocking(change)
+            .map_err(|e| format!("{e:?}"))
+            .unwrap()
+            .wait()
+            .map_err(|e| format!("{e:?}"))
+            .unwrap();
     }
     /// A mirror asks for what came after a serial.
     fn asks(&self, serial: u32) {
@@ -147,12 +193,27 @@ impl Drop for Teller {
 #[test]
 fn a_commit_is_told_at_once_and_the_lag_is_known() {
     let m = Mirror::new();
-    let t = Teller::new(&format!("{{ address = '{}', source = '127.0.0.3' }}", m.addr()));
+    let t = Teller::new(&format!(
+        "{{ address = '{}', source = '127.0.0.3' }}",
+        m.addr()
+    ));
     let first = m.hear();
-    assert_eq!((first.serial(), first.from.ip().to_string()), (t.serial(), "127.0.0.3".into()), "once at start");
+    assert_eq!(
+        (first.serial(), first.from.ip().to_string()),
+        (t.serial(), "127.0.0.3".into()),
+        "once at start"
+    );
     m.answer(&first, 0);
     t.until(|r| r["notified"]["acknowledged"] == true);
-    t.mirrors.transferred("bl.orbs.example", [127, 0, 0, 1].into(), None, None, Serial(t.serial()), 1000, Duration::from_millis(2));
+    t.mirrors.transferred(
+        "bl.orbs.example",
+        [127, 0, 0, 1].into(),
+        None,
+        None,
+        Serial(t.serial()),
+        1000,
+        Duration::from_millis(2),
+    );
     assert_eq!(t.report()["behind"]["serials"], 0);
     // The quickest of a few: a machine can be busy once.
     let mut quickest = Duration::MAX;
@@ -172,16 +233,37 @@ fn a_commit_is_told_at_once_and_the_lag_is_known() {
     assert_eq!(t.report()["behind"]["serials"], 5);
     m.answer(&told, 0);
     let r = t.until(|r| r["notified"]["acknowledged"] == true);
-    assert_eq!((&r["notified"]["serial"], &r["notified"]["tries"], &r["counts"]["answered"]), (&t.serial().into(), &1.into(), &6.into()));
+    assert_eq!(
+        (
+            &r["notified"]["serial"],
+            &r["notified"]["tries"],
+            &r["counts"]["answered"]
+        ),
+        (&t.serial().into(), &1.into(), &6.into())
+    );
     t.asks(t.serial());
     let r = t.report();
-    assert_eq!((&r["has"], &r["behind"]["serials"], &r["asked"]["serial"]), (&t.serial().into(), &0.into(), &t.serial().into()));
-    assert_eq!((&r["transfer"]["kind"], &r["transfer"]["bytes"], &r["configured"]), (&"whole".into(), &1000.into(), &true.into()));
-    assert!(m.next(Duration::from_millis(1300)).is_none(), "who has answered is left alone");
+    assert_eq!(
+        (&r["has"], &r["behind"]["serials"], &r["asked"]["serial"]),
+        (&t.serial().into(), &0.into(), &t.serial().into())
+    );
+    assert_eq!(
+        (
+            &r["transfer"]["kind"],
+            &r["transfer"]["bytes"],
+            &r["configured"]
+        ),
+        (&"whole".into(), &1000.into(), &true.into())
+    );
+    assert!(
+        m.next(Duration::from_millis(1300)).is_none(),
+        "who has answered is left alone"
+    );
 }
 
-/// Name servers acknowledge a NOTIFY and lose it, or the transfer after it, while they are busy: they are told again after 5,
-/// 15 and 45 seconds; after the first of these only where they do not ask.
+/// Name servers acknowledge a NOTIFY and lose it, or the transfer after it, while they are busy:
+/// they are told again after 5, 15 and 45 seconds; after the first of these only where they do not
+/// ask.
 #[test]
 fn a_mirror_that_acknowledged_and_does_not_ask_is_told_again() {
     let (silent, asks) = (Mirror::new(), Mirror::new());
@@ -193,19 +275,40 @@ fn a_mirror_that_acknowledged_and_does_not_ask_is_told_again() {
     std::thread::sleep(Duration::from_millis(200));
     other.asks(0);
     let again = silent.next(Duration::from_secs(7)).expect("a reminder");
-    assert!((4500..7000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert!(
+        (4500..7000).contains(&start.elapsed().as_millis()),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(again.serial(), t.serial());
     silent.answer(&again, 0);
     asks.answer(&asks.next(Duration::from_secs(2)).expect("one reminder"), 0);
     std::thread::sleep(Duration::from_millis(200));
     other.asks(0);
     t.until(|r| r["notified"]["acknowledged"] == true && r["notified"]["tries"] == 2);
-    let third = silent.next(Duration::from_secs(12)).expect("a second reminder");
-    assert!((14_500..17_500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    let third = silent
+        .next(Duration::from_secs(12))
+        .expect("a second reminder");
+    assert!(
+        (14_500..17_500).contains(&start.elapsed().as_millis()),
+        "{:?}",
+        start.elapsed()
+    );
     silent.answer(&third, 0);
     // Who has it is told no more.
-    t.mirrors.transferred("bl.orbs.example", [127, 0, 0, 1].into(), None, None, Serial(t.serial()), 1, Duration::ZERO);
-    assert!(asks.next(Duration::from_millis(100)).is_none(), "who asks is left alone");
+    t.mirrors.transferred(
+        "bl.orbs.example",
+        [127, 0, 0, 1].into(),
+        None,
+        None,
+        Serial(t.serial()),
+        1,
+        Duration::ZERO,
+    );
+    assert!(
+        asks.next(Duration::from_millis(100)).is_none(),
+        "who asks is left alone"
+    );
 }
 
 #[test]
@@ -213,19 +316,39 @@ fn two_mirrors_at_one_address_are_notified_each_with_its_key() {
     let (m, f) = (Mirror::new(), Folder::new());
     let mut config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
     for key in ["one", "two"] {
-        config += f.json(&["key", key, "--json"])["lines"]["orbsd_config"].as_str().unwrap();
+        config += f.json(&["key", key, "--json"])["lines"]["orbsd_config"]
+            .as_str()
+            .unwrap();
     }
     f.write("config.toml", &config);
-    let both: Vec<String> = ["one", "two"].iter().map(|k| format!("{{ address = '{}', key = '{k}' }}", m.addr())).collect();
+    let both: Vec<String> = ["one", "two"]
+        .iter()
+        .map(|k| format!("{{ address = '{}', key = '{k}' }}", m.addr()))
+        .collect();
     f.write("zones/bl.toml", &zone(&both.join(", ")));
     let keys = f.config().ledger.keys;
     let t = Teller::of(f);
-    let mut signed_by: Vec<String> =
-        (0..2).map(|_| tsig::verify(&keys, &m.hear().bytes, orbsd::clock::wall()).unwrap().unwrap().key().to_string()).collect();
+    let mut signed_by: Vec<String> = (0..2)
+        .map(|_| {
+            tsig::verify(&keys, &m.hear().bytes, orbsd::clock::wall())
+                .unwrap()
+                .unwrap()
+                .key()
+                .to_string()
+        })
+        .collect();
     signed_by.sort();
     assert_eq!(signed_by, ["one", "two"]);
     let report = t.mirrors.report(&t.ledger.published.snapshot());
-    assert_eq!(report["mirrors"].as_array().unwrap().iter().map(|m| &m["key"]).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(
+        report["mirrors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|m| &m["key"])
+            .collect::<Vec<_>>(),
+        ["one", "two"]
+    );
 }
 
 #[test]
@@ -243,8 +366,15 @@ fn a_thousand_commits_are_few_words_and_a_dead_mirror_holds_up_nobody() {
     let most = start.elapsed().as_millis() as usize / 100 + 3;
     assert!(told <= most, "{told} times in {:?}", start.elapsed());
     // The dead one has one outstanding at a time, and the newest serial in it.
-    let heard: Vec<u32> = std::iter::from_fn(|| dead.next(Duration::from_millis(1500))).take(30).map(|t| t.serial()).collect();
-    assert!(heard.len() <= start.elapsed().as_secs() as usize + 2, "{heard:?} in {:?}", start.elapsed());
+    let heard: Vec<u32> = std::iter::from_fn(|| dead.next(Duration::from_millis(1500)))
+        .take(30)
+        .map(|t| t.serial())
+        .collect();
+    assert!(
+        heard.len() <= start.elapsed().as_secs() as usize + 2,
+        "{heard:?} in {:?}",
+        start.elapsed()
+    );
     assert_eq!(heard.last(), Some(&t.serial()));
 }
 
@@ -256,20 +386,42 @@ fn a_late_answer_counts_and_silence_is_asked_again() {
     std::thread::sleep(Duration::from_millis(700));
     m.answer(&told, 0);
     let r = t.until(|r| r["notified"]["acknowledged"] == true);
-    assert!(r["notified"]["answer_ms"].as_u64().unwrap() >= 700 && r["notified"]["tries"] == 1, "{r}");
+    assert!(
+        r["notified"]["answer_ms"].as_u64().unwrap() >= 700 && r["notified"]["tries"] == 1,
+        "{r}"
+    );
     t.commit(1);
     let (first, sent) = (m.hear(), Instant::now());
     let second = m.hear();
-    assert!(sent.elapsed() > Duration::from_millis(900) && sent.elapsed() < Duration::from_secs(5), "{:?}", sent.elapsed());
+    assert!(
+        sent.elapsed() > Duration::from_millis(900) && sent.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        sent.elapsed()
+    );
     assert_eq!((first.serial(), second.serial()), (t.serial(), t.serial()));
     let third = m.hear();
-    assert!(sent.elapsed() > Duration::from_millis(2800), "longer each time: {:?}", sent.elapsed());
+    assert!(
+        sent.elapsed() > Duration::from_millis(2800),
+        "longer each time: {:?}",
+        sent.elapsed()
+    );
     m.answer(&third, 0);
-    assert_eq!(t.until(|r| r["notified"]["acknowledged"] == true)["notified"]["tries"], 3);
+    assert_eq!(
+        t.until(|r| r["notified"]["acknowledged"] == true)["notified"]["tries"],
+        3
+    );
     // Whoever has fetched it is not asked again, whether it has answered or not.
     t.commit(2);
     m.hear();
-    t.mirrors.transferred("bl.orbs.example", [127, 0, 0, 1].into(), None, None, Serial(t.serial()), 1, Duration::ZERO);
+    t.mirrors.transferred(
+        "bl.orbs.example",
+        [127, 0, 0, 1].into(),
+        None,
+        None,
+        Serial(t.serial()),
+        1,
+        Duration::ZERO,
+    );
     assert!(m.next(Duration::from_millis(1500)).is_none());
 }
 
@@ -288,7 +440,10 @@ fn what_is_no_answer_is_none_and_a_refusal_is_shown() {
     m.answer(&told, 9);
     let r = t.until(|r| r["notified"]["rcode"] == "NOTAUTH");
     assert_eq!(r["notified"]["acknowledged"], false);
-    assert!(m.next(Duration::from_millis(1500)).is_none(), "not again for this serial");
+    assert!(
+        m.next(Duration::from_millis(1500)).is_none(),
+        "not again for this serial"
+    );
     t.commit(1);
     let told = m.hear();
     assert_eq!(told.serial(), t.serial(), "but for the next");
@@ -302,8 +457,17 @@ fn keyed() -> (Mirror, Folder) {
     let (m, f) = (Mirror::new(), Folder::new());
     let made = f.json(&["key", "mirror", "--json"]);
     let config = std::fs::read_to_string(f.path().join("config.toml")).unwrap();
-    f.write("config.toml", &format!("{config}{}", made["lines"]["orbsd_config"].as_str().unwrap()));
-    f.write("zones/bl.toml", &zone(&format!("{{ address = '{}', key = 'mirror' }}", m.addr())));
+    f.write(
+        "config.toml",
+        &format!(
+            "{config}{}",
+            made["lines"]["orbsd_config"].as_str().unwrap()
+        ),
+    );
+    f.write(
+        "zones/bl.toml",
+        &zone(&format!("{{ address = '{}', key = 'mirror' }}", m.addr())),
+    );
     (m, f)
 }
 
@@ -324,22 +488,44 @@ fn a_notify_is_signed_and_so_is_its_answer() {
     let t = Teller::of(f);
     let told = m.hear();
     assert_eq!(told.serial(), t.serial());
-    let session = tsig::verify(&keys, &told.bytes, orbsd::clock::wall()).unwrap().expect("a signed NOTIFY");
+    let session = tsig::verify(&keys, &told.bytes, orbsd::clock::wall())
+        .unwrap()
+        .expect("a signed NOTIFY");
     m.answer(&told, 0);
-    t.until(|r| r["notified"]["problem"].as_str().is_some_and(|p| p.contains("not signed")));
+    t.until(|r| {
+        r["notified"]["problem"]
+            .as_str()
+            .is_some_and(|p| p.contains("not signed"))
+    });
     let mut forged = signed(&told, &mut session.clone());
     *forged.last_mut().unwrap() ^= 1;
     m.0.send_to(&forged, told.from).unwrap();
-    let other = keys.get("mirror").map(|k| orbsd::model::TsigKey::new("mirror", k.algorithm(), &[1; 32]).unwrap()).unwrap();
-    let wrong = tsig::verify(&Keys::new(vec![other]).unwrap(), &told.bytes, orbsd::clock::wall()).unwrap_err();
+    let other = keys
+        .get("mirror")
+        .map(|k| orbsd::model::TsigKey::new("mirror", k.algorithm(), &[1; 32]).unwrap())
+        .unwrap();
+    let wrong = tsig::verify(
+        &Keys::new(vec![other]).unwrap(),
+        &told.bytes,
+        orbsd::clock::wall(),
+    )
+    .unwrap_err();
     let mut reply = told.reply(wrong.rcode());
     let len = reply.len();
     reply.resize(600, 0);
     let end = wrong.sign(&mut reply, len).unwrap();
     m.0.send_to(&reply[..end], told.from).unwrap();
-    let r = t.until(|r| r["notified"]["problem"].as_str().is_some_and(|p| p.contains("BADSIG")));
-    assert_eq!((&r["notified"]["rcode"], &r["key"]), (&Value::Null, &"mirror".into()));
-    m.0.send_to(&signed(&told, &mut session.clone()), told.from).unwrap();
+    let r = t.until(|r| {
+        r["notified"]["problem"]
+            .as_str()
+            .is_some_and(|p| p.contains("BADSIG"))
+    });
+    assert_eq!(
+        (&r["notified"]["rcode"], &r["key"]),
+        (&Value::Null, &"mirror".into())
+    );
+    m.0.send_to(&signed(&told, &mut session.clone()), told.from)
+        .unwrap();
     let r = t.until(|r| r["notified"]["acknowledged"] == true);
     assert_eq!(r["notified"]["problem"], Value::Null);
 }
@@ -349,11 +535,16 @@ fn a_reload_changes_who_is_told() {
     let (a, b) = (Mirror::new(), Mirror::new());
     let t = Teller::new(&format!("'{}'", a.addr()));
     a.answer(&a.hear(), 0);
-    t.folder.write("zones/bl.toml", &zone(&format!("'{}'", b.addr())));
-    t.ledger.configure(t.folder.config().ledger).map_err(|e| format!("{e:?}")).unwrap();
+    t.folder
+        .write("zones/bl.toml", &zone(&format!("'{}'", b.addr())));
+    t.ledger
+        .configure(t.folder.config().ledger)
+        .map_err(|e| format!("{e:?}"))
+        .unwrap();
     let told = b.hear();
     b.answer(&told, 0);
-    let r = t.until(|r| r["address"] == b.addr().to_string() && r["notified"]["acknowledged"] == true);
+    let r =
+        t.until(|r| r["address"] == b.addr().to_string() && r["notified"]["acknowledged"] == true);
     assert_eq!(r["notified"]["serial"], t.serial());
     t.commit(1);
     assert_eq!(b.until(t.serial()), 1);
@@ -380,11 +571,24 @@ fn the_state_is_shown_and_survives_a_restart() {
     assert!(sent.elapsed() < Duration::from_secs(5));
     answers(2);
     let shown = one();
-    assert_eq!((&shown["zone"], &shown["address"]), (&"bl.orbs.example".into(), &m.addr().to_string().into()));
-    assert_eq!((&shown["notified"]["serial"], &shown["notified"]["acknowledged"]), (&told.serial().into(), &true.into()));
+    assert_eq!(
+        (&shown["zone"], &shown["address"]),
+        (&"bl.orbs.example".into(), &m.addr().to_string().into())
+    );
+    assert_eq!(
+        (
+            &shown["notified"]["serial"],
+            &shown["notified"]["acknowledged"]
+        ),
+        (&told.serial().into(), &true.into())
+    );
     assert_eq!(shown["has"], Value::Null);
     let human = f.ok(&["status", "mirrors"]);
-    assert!(human.contains("acknowledged after") && human.contains("has not been seen to have any serial"), "{human}");
+    assert!(
+        human.contains("acknowledged after")
+            && human.contains("has not been seen to have any serial"),
+        "{human}"
+    );
     assert_eq!(f.json(&["status", "--json"])["running"], true);
     assert!(daemon.stop().success());
     assert_eq!(one(), shown, "also without a daemon");

@@ -1,4 +1,5 @@
-//! Real programs of the field: resolvers and mail servers that ask us, and rbldnsd on the same files.
+//! Real programs of the field: resolvers and mail servers that ask us, and rbldnsd on the same
+//! files.
 
 use std::{
     fs,
@@ -11,20 +12,33 @@ use crate::lab::{Daemon, Folder, query, udp};
 
 /// Where the fetched servers lie.
 pub fn peers() -> PathBuf {
-    let at = std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`; run `make test`");
+    let at = std::env::var_os("ORBSD_PEERS")
+        .expect("ORBSD_PEERS names the folder of `make peers`; run `make test`");
     let path = PathBuf::from(at);
-    assert!(path.join("root/usr/sbin/rbldnsd").exists(), "{}: run `make peers`", path.display());
+    assert!(
+        path.join("root/usr/sbin/rbldnsd").exists(),
+        "{}: run `make peers`",
+        path.display()
+    );
     path
 }
 
-/// Strict resolvers and real mail servers see what is listed and what is not, by the recipes of README.md as they stand there.
+/// Strict resolvers and real mail servers see what is listed and what is not, by the recipes of
+/// README.md as they stand there.
 #[test]
 fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean() {
     let dir = tempfile::tempdir().unwrap();
     let script = std::env::current_dir().unwrap().join("tests/mail.sh");
-    // Postfix needs users beside root: real root has them, anybody else takes a range of subordinate ids.
-    let root = fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).unwrap();
-    let ways: &[&str] = if root { &["-mn"] } else { &["-rmn", "--map-auto"] };
+    // Postfix needs users beside root: real root has them, anybody else takes a range of
+    // subordinate ids.
+    let root = fs::metadata("/proc/self")
+        .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+        .unwrap();
+    let ways: &[&str] = if root {
+        &["-mn"]
+    } else {
+        &["-rmn", "--map-auto"]
+    };
     let out = Command::new("unshare")
         .args(ways)
         .arg("sh")
@@ -58,7 +72,8 @@ fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean
         "1.2.3.47 A: NXDOMAIN",
         "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.0.0.0.1.0.0.0.0.0.7.4.6.0.6.2 A: NOERROR 127.0.0.2",
         "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.0.0.0.1.0.0.0.0.0.7.4.6.0.6.2 A: NXDOMAIN",
-        // rspamd's and Haraka's probes: a list is dead unless the one is listed and the other does not exist.
+        // rspamd's and Haraka's probes: a list is dead unless the one is listed and the other does
+        // not exist.
         "1.0.0.127 A: NXDOMAIN",
         "2.0.0.127 A: NOERROR 127.0.0.2",
         "postfix clean: 250",
@@ -71,13 +86,25 @@ fn c_unbound_postfix_exim_spamassassin_and_rspamd_know_the_listed_from_the_clean
         "rspamd clean: none",
         "rspamd refuses: 0",
     ] {
-        assert!(said.lines().any(|l| l.trim_end().starts_with(want)), "missing: {want}\n{}", logs());
+        assert!(
+            said.lines().any(|l| l.trim_end().starts_with(want)),
+            "missing: {want}\n{}",
+            logs()
+        );
     }
     for name in ["postfix listed: 5", "postscreen listed: 5"] {
         let line = said.lines().find(|l| l.starts_with(name));
-        assert!(line.is_some_and(|l| l.contains("bl.orbs.example")), "missing: {name}\n{}", logs());
+        assert!(
+            line.is_some_and(|l| l.contains("bl.orbs.example")),
+            "missing: {name}\n{}",
+            logs()
+        );
     }
-    assert!(said.contains("https://orbs.example/lookup?subject=45.51.100.7"), "Postfix shows our text\n{}", logs());
+    assert!(
+        said.contains("https://orbs.example/lookup?subject=45.51.100.7"),
+        "Postfix shows our text\n{}",
+        logs()
+    );
 }
 
 struct Peer(Child);
@@ -97,15 +124,19 @@ fn both(q: &[u8], to: std::net::SocketAddr) -> Option<(u8, Vec<String>)> {
     Some((reply[3] & 15, data))
 }
 
-/// Data set type, file and zone, data; each in networks of its own, since all zones here publish the same reasons. What is
-/// known to differ (`src/format/rbldnsd.rs`) is left out here.
+/// Data set type, file and zone, data; each in networks of its own, since all zones here publish
+/// the same reasons. What is known to differ (`src/format/rbldnsd.rs`) is left out here.
 const FILES: [(&str, &str, &str); 8] = [
     (
         "ip4trie",
         "a",
         ":127.0.0.2:first $\n45.0.0.0/8\n!45.1.0.0/16\n45.1.2.0/24\n45.1.2.128/25 :3:second $\n!45.1.2.200\n45.1.2.201 :2:own\n46.1.1.1\n46.1.2.0/23\n",
     ),
-    ("ip4set", "b", ":127.0.0.2:set $\n47.1.1.1\n47.1.2\n47.2.0.0-47.2.0.99\n47.3.1.4-9\n!47.1.2.7\n48.1-3\n!48.2.5\n48.2.5.9\n"),
+    (
+        "ip4set",
+        "b",
+        ":127.0.0.2:set $\n47.1.1.1\n47.1.2\n47.2.0.0-47.2.0.99\n47.3.1.4-9\n!47.1.2.7\n48.1-3\n!48.2.5\n48.2.5.9\n",
+    ),
     (
         "dnset",
         "c",
@@ -116,41 +147,86 @@ const FILES: [(&str, &str, &str); 8] = [
         "d",
         "$1 word\n$= frame $= end\n:127.0.0.2:six $1\n2a00:1::/32\n!2a00:1:5::/48\n2a00:1:5:7::/64 :3:inner $$ $7\n2a00:2:3:4::5 :2:=bare\n",
     ),
-    ("ip6tset", "e", ":127.0.0.2:tset\n2a00:10:1:2\n2a00:10:1:3\n!2a00:10:1:2::7\n"),
-    ("ip4tset", "f", ":127.0.0.3:all $\n49.60.1.1\n49.60.1.2 :2:ignored\n49.60.2.9\n"),
+    (
+        "ip6tset",
+        "e",
+        ":127.0.0.2:tset\n2a00:10:1:2\n2a00:10:1:3\n!2a00:10:1:2::7\n",
+    ),
+    (
+        "ip4tset",
+        "f",
+        ":127.0.0.3:all $\n49.60.1.1\n49.60.1.2 :2:ignored\n49.60.2.9\n",
+    ),
     (
         "combined",
         "g",
         "$DATASET ip4trie @\n:127.0.0.2:four $\n50.70.0.0/16\n!50.70.3.0/24\n50.70.3.9 :3:back\n$DATASET ip6trie @\n:127.0.0.3:six\n2a00:70::/32\n\
          $DATASET ip4trie:w white\n50.71.0.0/16\n$DATASET generic @\n4.3.72.50 A 127.0.0.2\n",
     ),
-    ("generic", "h", "4.3.2.53 A 127.0.0.2\n9.8.7.53 600 A 127.0.0.3\n"),
+    (
+        "generic",
+        "h",
+        "4.3.2.53 A 127.0.0.2\n9.8.7.53 600 A 127.0.0.3\n",
+    ),
 ];
 
 /// Both servers on the same files: our folder and daemon, theirs, and where they answer.
 fn side_by_side() -> (Folder, Daemon, Peer, std::net::SocketAddr) {
     let f = Folder::new();
     for (kind, name, text) in FILES {
-        f.write(name, &format!("$SOA 300 a.x b.x 1 600 300 86400 60\n$NS 300 a.x\n{text}"));
+        f.write(
+            name,
+            &format!("$SOA 300 a.x b.x 1 600 300 86400 60\n$NS 300 a.x\n{text}"),
+        );
         let zone = format!(
             "origin='{name}.orbs.example'\nkind='{}'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\n\
              publish=[{{reason='relay', code='127.0.0.2'}}, {{reason='netblock', code='127.0.0.3'}}]",
             if kind == "dnset" { "domain" } else { "address" }
         );
         f.write(&format!("zones/{name}.toml"), &zone);
-        f.ok(&["import", "--source", name, "--codes", name, "--format", "rbldnsd", "--dataset", kind, name]);
+        f.ok(&[
+            "import",
+            "--source",
+            name,
+            "--codes",
+            name,
+            "--format",
+            "rbldnsd",
+            "--dataset",
+            kind,
+            name,
+        ]);
     }
     let daemon = Daemon::start(&f);
     let root = peers().join("root");
     let port = crate::lab::free_port();
-    let zones: Vec<String> = FILES.iter().map(|(kind, name, _)| format!("{name}.orbs.example:{kind}:{name}")).collect();
+    let zones: Vec<String> = FILES
+        .iter()
+        .map(|(kind, name, _)| format!("{name}.orbs.example:{kind}:{name}"))
+        .collect();
     let mut command = Command::new(root.join("usr/sbin/rbldnsd"));
-    command.args(["-n", "-b", &format!("127.0.0.1/{port}"), "-w"]).arg(f.path()).args(&zones);
-    if fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).unwrap() {
-        fs::set_permissions(f.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    command
+        .args(["-n", "-b", &format!("127.0.0.1/{port}"), "-w"])
+        .arg(f.path())
+        .args(&zones);
+    if fs::metadata("/proc/self")
+        .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+        .unwrap()
+    {
+        fs::set_permissions(
+            f.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
         command.args(["-u", "nobody:nogroup"]);
     }
-    let peer = Peer(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let peer = Peer(
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
     let to = ([127, 0, 0, 1], port).into();
     let until = Instant::now() + Duration::from_secs(10);
     while both(&query("1.1.1.46.a.orbs.example", 1, false), to).is_none() {
@@ -168,13 +244,28 @@ fn names() -> Vec<String> {
         format!("{d}.{c}.{b}.{a}")
     };
     for (zone, spots) in [
-        ("a", &[0x2d01_0000u32, 0x2d01_0200, 0x2e01_0100, 0x2e01_0200][..]),
-        ("b", &[0x2f01_0100, 0x2f01_0200, 0x2f02_0000, 0x2f03_0100, 0x3001_0000, 0x3002_0500]),
+        (
+            "a",
+            &[0x2d01_0000u32, 0x2d01_0200, 0x2e01_0100, 0x2e01_0200][..],
+        ),
+        (
+            "b",
+            &[
+                0x2f01_0100,
+                0x2f01_0200,
+                0x2f02_0000,
+                0x2f03_0100,
+                0x3001_0000,
+                0x3002_0500,
+            ],
+        ),
         ("f", &[0x313c_0100, 0x313c_0200]),
         ("g", &[0x3246_0000, 0x3246_0300, 0x3247_0000, 0x3248_0300]),
         ("h", &[0x3502_0300, 0x3507_0800]),
     ] {
-        spots.iter().for_each(|spot| names.extend((0..300).map(|i| format!("{}.{zone}.orbs.example", four(spot + i)))));
+        spots.iter().for_each(|spot| {
+            names.extend((0..300).map(|i| format!("{}.{zone}.orbs.example", four(spot + i))));
+        });
     }
     for (zone, spot, step) in [
         ("d", 0x2a00_0001_0000u128 << 80, 1u128 << 78),
@@ -185,20 +276,39 @@ fn names() -> Vec<String> {
         ("g", 0x2a00_0070_0000u128 << 80, 1 << 94),
     ] {
         for i in 0..60 {
-            let nibbles: Vec<String> = format!("{:032x}", spot + step * i).chars().rev().map(String::from).collect();
+            let nibbles: Vec<String> = format!("{:032x}", spot + step * i)
+                .chars()
+                .rev()
+                .map(String::from)
+                .collect();
             names.push(format!("{}.{zone}.orbs.example", nibbles.join(".")));
         }
     }
-    for n in ["bad.test", "worse.test", "both.test", "ok.both.test", "deep.ok.both.test", "many.labels.of.one.test", "other.test"] {
+    for n in [
+        "bad.test",
+        "worse.test",
+        "both.test",
+        "ok.both.test",
+        "deep.ok.both.test",
+        "many.labels.of.one.test",
+        "other.test",
+    ] {
         names.extend(["", "x.", "y.x."].map(|p| format!("{p}{n}.c.orbs.example")));
     }
     names
 }
 
-/// A text with every address, prefix and name in it as `@`: `$` names what is listed with us, and what is asked for there.
+/// A text with every address, prefix and name in it as `@`: `$` names what is listed with us, and
+/// what is asked for there.
 fn without_subject(text: &str) -> String {
-    let subject = |w: &&str| w.trim_matches('"').parse::<orbsd::model::Subject>().is_ok() && w.contains(['.', ':']);
-    text.split(' ').map(|w| if subject(&w) { "@" } else { w }).collect::<Vec<_>>().join(" ").replace('"', "")
+    let subject = |w: &&str| {
+        w.trim_matches('"').parse::<orbsd::model::Subject>().is_ok() && w.contains(['.', ':'])
+    };
+    text.split(' ')
+        .map(|w| if subject(&w) { "@" } else { w })
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('"', "")
 }
 
 /// rbldnsd files keep rbldnsd's meaning: thousands of answers are the same, A and TXT.
@@ -242,16 +352,41 @@ fn the_known_differences_from_rbldnsd_are_these() {
         (reply(f.addr()), reply(to))
     };
     // Rcode and the number of additional records: ours, theirs.
-    assert_eq!(asked("1.1.46.a", 1, false), (Some((0, 0)), Some((3, 0))), "an empty branch is NODATA, not NXDOMAIN");
-    assert_eq!(asked("1.1.1.46.a", 1, true), (Some((0, 1)), Some((0, 0))), "an OPT in every reply to an OPT");
-    assert_eq!(asked("1.1.1.46.a", 257, false), (Some((0, 0)), Some((4, 0))), "CAA is NODATA, not NOTIMP");
-    assert_eq!(asked("2.0.0.127.a", 1, false), (Some((0, 0)), Some((3, 0))), "test points are built in");
-    let tcp = |to: std::net::SocketAddr| crate::lab::tcp(to, &query("1.1.1.46.a.orbs.example", 1, false)).is_some();
+    assert_eq!(
+        asked("1.1.46.a", 1, false),
+        (Some((0, 0)), Some((3, 0))),
+        "an empty branch is NODATA, not NXDOMAIN"
+    );
+    assert_eq!(
+        asked("1.1.1.46.a", 1, true),
+        (Some((0, 1)), Some((0, 0))),
+        "an OPT in every reply to an OPT"
+    );
+    assert_eq!(
+        asked("1.1.1.46.a", 257, false),
+        (Some((0, 0)), Some((4, 0))),
+        "CAA is NODATA, not NOTIMP"
+    );
+    assert_eq!(
+        asked("2.0.0.127.a", 1, false),
+        (Some((0, 0)), Some((3, 0))),
+        "test points are built in"
+    );
+    let tcp = |to: std::net::SocketAddr| {
+        crate::lab::tcp(to, &query("1.1.1.46.a.orbs.example", 1, false)).is_some()
+    };
     assert_eq!((tcp(f.addr()), tcp(to)), (true, false), "TCP is answered");
-    let text = |to| both(&query("9.0.0.45.a.orbs.example", 16, false), to).unwrap().1;
+    let text = |to| {
+        both(&query("9.0.0.45.a.orbs.example", 16, false), to)
+            .unwrap()
+            .1
+    };
     assert_eq!(
         (text(f.addr()), text(to)),
-        (vec!["first 45.0.0.0/8".to_string()], vec!["first 45.0.0.9".to_string()]),
+        (
+            vec!["first 45.0.0.0/8".to_string()],
+            vec!["first 45.0.0.9".to_string()]
+        ),
         "`$` is what is listed"
     );
 }

@@ -1,4 +1,5 @@
-//! Users of this machine and users of orbsd: files that nobody else can read, who is who at the socket, proposals and webhooks.
+//! Users of this machine and users of orbsd: files that nobody else can read, who is who at the
+//! socket, proposals and webhooks.
 
 use std::{
     fs,
@@ -43,10 +44,14 @@ fn group() -> (String, u32) {
         let mut parts = l.split(':');
         Some((parts.next()?.to_string(), parts.nth(1)?.parse().ok()?))
     };
-    all.lines().filter_map(parse).find(|(_, gid)| *gid > 0).unwrap()
+    all.lines()
+        .filter_map(parse)
+        .find(|(_, gid)| *gid > 0)
+        .unwrap()
 }
 
-/// The command line with a umask of 0, and as another user and group where they are named: exit code, and what it printed.
+/// The command line with a umask of 0, and as another user and group where they are named: exit
+/// code, and what it printed.
 fn orbsd(f: &Folder, args: &[&str], ids: Option<(u32, u32)>) -> (i32, String) {
     // The binary's directory need not be open to other users.
     let binary = f.path().join("orbsd");
@@ -54,31 +59,51 @@ fn orbsd(f: &Folder, args: &[&str], ids: Option<(u32, u32)>) -> (i32, String) {
         fs::copy(env!("CARGO_BIN_EXE_orbsd"), &binary).unwrap();
     }
     let mut command = Command::new("sh");
-    command.args(["-c", "umask 0; exec \"$@\"", "sh"]).arg(binary).args(args).current_dir(f.path()).stdin(Stdio::null());
+    command
+        .args(["-c", "umask 0; exec \"$@\"", "sh"])
+        .arg(binary)
+        .args(args)
+        .current_dir(f.path())
+        .stdin(Stdio::null());
     if let Some((uid, gid)) = ids {
         command.uid(uid).gid(gid);
     }
     let out = command.output().unwrap();
-    let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    let text =
+        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
     (out.status.code().unwrap_or(-1), text)
 }
 
 #[test]
 fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
-    let config = format!("{CONFIG}\n[[export]]\nzone = \"bl\"\nformat = \"list\"\npath = \"pub/deep/bl.txt\"\nevery = \"1s\"\n");
+    let config = format!(
+        "{CONFIG}\n[[export]]\nzone = \"bl\"\nformat = \"list\"\npath = \"pub/deep/bl.txt\"\nevery = \"1s\"\n"
+    );
     let f = Folder::with(&config, &[("bl", crate::lab::ZONE)]);
     // A command that makes the store, by itself.
-    assert_eq!(orbsd(&f, &["list", "45.1.1.1", "--reason", "relay"], None).0, 0);
+    assert_eq!(
+        orbsd(&f, &["list", "45.1.1.1", "--reason", "relay"], None).0,
+        0
+    );
     assert_eq!(orbsd(&f, &["key", "mirror"], None).0, 0);
     let backup = f.path().join("backup");
     let (code, text) = orbsd(&f, &["backup", backup.to_str().unwrap()], None);
     assert_eq!(code, 0, "{text}");
     fs::rename(f.path().join("data"), f.path().join("old")).unwrap();
-    let (code, text) = orbsd(&f, &["restore", "backup", "--removals", "old/removals.log"], None);
+    let (code, text) = orbsd(
+        &f,
+        &["restore", "backup", "--removals", "old/removals.log"],
+        None,
+    );
     assert_eq!(code, 0, "{text}");
     // A daemon whose user has a umask of 0 too.
     let log = fs::File::create(f.path().join("log")).unwrap();
-    let daemon = Command::new("sh").args(["-c", "umask 0; exec ./orbsd serve"]).current_dir(f.path()).stderr(log).spawn().unwrap();
+    let daemon = Command::new("sh")
+        .args(["-c", "umask 0; exec ./orbsd serve"])
+        .current_dir(f.path())
+        .stderr(log)
+        .spawn()
+        .unwrap();
     let daemon = Daemon(daemon);
     let until = Instant::now() + Duration::from_secs(20);
     while !f.path().join("pub/deep/bl.txt").exists() {
@@ -96,13 +121,25 @@ fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
         }
     }
     // What others fetch, they can; the socket is for its group.
-    assert_eq!(["pub", "pub/deep", "pub/deep/bl.txt"].map(|p| mode(&f.path().join(p))), [0o755, 0o755, 0o644]);
-    assert_eq!(["run", "run/orbsd.sock"].map(|p| mode(&f.path().join(p))), [0o750, 0o660]);
+    assert_eq!(
+        ["pub", "pub/deep", "pub/deep/bl.txt"].map(|p| mode(&f.path().join(p))),
+        [0o755, 0o755, 0o644]
+    );
+    assert_eq!(
+        ["run", "run/orbsd.sock"].map(|p| mode(&f.path().join(p))),
+        [0o750, 0o660]
+    );
     assert!(daemon.stop().success());
-    // A store of an earlier version that others could read is shut, and `check` warns of it until then.
+    // A store of an earlier version that others could read is shut, and `check` warns of it until
+    // then.
     fs::set_permissions(f.path().join("data"), fs::Permissions::from_mode(0o755)).unwrap();
     let (code, text) = orbsd(&f, &["check"], None);
-    assert!(code == 0 && text.contains("every user of this machine can read") && text.contains("chmod 700"), "{text}");
+    assert!(
+        code == 0
+            && text.contains("every user of this machine can read")
+            && text.contains("chmod 700"),
+        "{text}"
+    );
     assert_eq!(orbsd(&f, &["status"], None).0, 0);
     assert_eq!(mode(&f.path().join("data")), 0o700);
     // A file that the user has a command write gets what the umask leaves, and keeps its mode.
@@ -113,11 +150,18 @@ fn store_journal_keys_and_backups_are_private_whatever_the_umask() {
     assert_eq!(mode(&f.path().join("bl.zone")), 0o640);
 }
 
-/// A daemon whose socket a group may open, with keys that nobody else can read; and that group's number.
+/// A daemon whose socket a group may open, with keys that nobody else can read; and that group's
+/// number.
 fn shared(more: &str) -> (Folder, Daemon, u32) {
     let (name, gid) = group();
-    let config = CONFIG.replace("[admin]\n", &format!("[admin]\nsocket_group = \"{name}\"\n"));
-    let f = Folder::with(&format!("{config}\n{more}\n[[key]]\nname = \"mirror\"\nfile = \"keys/mirror\"\n"), &[("bl", crate::lab::ZONE)]);
+    let config = CONFIG.replace(
+        "[admin]\n",
+        &format!("[admin]\nsocket_group = \"{name}\"\n"),
+    );
+    let f = Folder::with(
+        &format!("{config}\n{more}\n[[key]]\nname = \"mirror\"\nfile = \"keys/mirror\"\n"),
+        &[("bl", crate::lab::ZONE)],
+    );
     // The key comes first: without it the configuration is not sound.
     assert!(f.orbsd(&["key", "mirror"]).status.success());
     let daemon = Daemon::start(&f);
@@ -134,7 +178,8 @@ fn owned(config: &str, (uid, gid): (u32, u32)) -> Folder {
     let f = Folder::with(config, &[("bl", crate::lab::ZONE)]);
     fs::create_dir(f.path().join("run")).unwrap();
     let all = ["", "zones", "zones/bl.toml", "config.toml", "run"];
-    all.iter().for_each(|p| std::os::unix::fs::chown(f.path().join(p), Some(uid), Some(gid)).unwrap());
+    all.iter()
+        .for_each(|p| std::os::unix::fs::chown(f.path().join(p), Some(uid), Some(gid)).unwrap());
     fs::set_permissions(f.path().join("run"), fs::Permissions::from_mode(0o750)).unwrap();
     f
 }
@@ -151,30 +196,58 @@ fn what_root_restores_belongs_to_the_user_of_the_daemon() {
         assert_eq!(code, 0, "{args:?}: {text}");
     };
     run(&["list", "45.1.1.1", "--reason", "relay"], Some(user));
-    run(&["backup", f.path().join("copy").to_str().unwrap()], Some(user));
-    for restore in [&["restore", "copy", "--without-removals"][..], &["restore", "copy", "--removals", "old-0/removals.log"]] {
-        let old = (0..).map(|n| f.path().join(format!("old-{n}"))).find(|p| !p.exists()).unwrap();
+    run(
+        &["backup", f.path().join("copy").to_str().unwrap()],
+        Some(user),
+    );
+    for restore in [
+        &["restore", "copy", "--without-removals"][..],
+        &["restore", "copy", "--removals", "old-0/removals.log"],
+    ] {
+        let old = (0..)
+            .map(|n| f.path().join(format!("old-{n}")))
+            .find(|p| !p.exists())
+            .unwrap();
         fs::rename(f.path().join("data"), old).unwrap();
         run(restore, None);
         let mut all = vec![f.path().join("data"), f.path().join("data.mirrors.json")];
         below(&f.path().join("data"), &mut all);
         assert!(all.len() > 5);
         for path in all {
-            assert_eq!(fs::symlink_metadata(&path).map(|m| (m.uid(), m.gid())).unwrap(), user, "{}", path.display());
+            assert_eq!(
+                fs::symlink_metadata(&path)
+                    .map(|m| (m.uid(), m.gid()))
+                    .unwrap(),
+                user,
+                "{}",
+                path.display()
+            );
         }
         run(&["list", "45.1.1.2", "--reason", "relay"], Some(user));
     }
     // One that is refused leaves nothing that is in the daemon's way.
     fs::rename(f.path().join("data"), f.path().join("old-2")).unwrap();
-    f.write("other.log", "{\"n\":9,\"at\":\"2026-01-01T00:00:00Z\",\"store\":\"ab\"}\n");
-    assert_eq!(orbsd(&f, &["restore", "copy", "--removals", "other.log"], None).0, 1);
+    f.write(
+        "other.log",
+        "{\"n\":9,\"at\":\"2026-01-01T00:00:00Z\",\"store\":\"ab\"}\n",
+    );
+    assert_eq!(
+        orbsd(&f, &["restore", "copy", "--removals", "other.log"], None).0,
+        1
+    );
     run(&["list", "45.1.1.2", "--reason", "relay"], Some(user));
     run(&["key", "mirror"], None);
-    assert_eq!(["keys", "keys/mirror"].map(|p| fs::metadata(f.path().join(p)).unwrap().uid()), [user.0; 2]);
+    assert_eq!(
+        ["keys", "keys/mirror"].map(|p| fs::metadata(f.path().join(p)).unwrap().uid()),
+        [user.0; 2]
+    );
     // A store that root would make.
     fs::rename(f.path().join("data"), f.path().join("gone")).unwrap();
     let (code, text) = orbsd(&f, &["list", "45.1.1.1", "--reason", "relay"], None);
-    assert!(code == 1 && text.contains("belongs to uid 4711") && !f.path().join("data").exists(), "{text}");
+    assert!(
+        code == 1 && text.contains("belongs to uid 4711") && !f.path().join("data").exists(),
+        "{text}"
+    );
 }
 
 #[test]
@@ -183,10 +256,20 @@ fn a_directory_that_was_there_gets_the_group_of_the_socket() {
         return;
     }
     let (name, gid) = group();
-    let f = owned(&CONFIG.replace("[admin]\n", &format!("[admin]\nsocket_group = \"{name}\"\n")), (0, 0));
+    let f = owned(
+        &CONFIG.replace(
+            "[admin]\n",
+            &format!("[admin]\nsocket_group = \"{name}\"\n"),
+        ),
+        (0, 0),
+    );
     let daemon = Daemon::start(&f);
     for path in ["run", "run/orbsd.sock"] {
-        assert_eq!(fs::metadata(f.path().join(path)).unwrap().gid(), gid, "{path}");
+        assert_eq!(
+            fs::metadata(f.path().join(path)).unwrap().gid(),
+            gid,
+            "{path}"
+        );
     }
     assert!(daemon.stop().success());
 }
@@ -198,14 +281,25 @@ fn a_socket_group_that_the_daemon_may_not_give_is_named_and_nothing_is_left() {
     }
     let (name, gid) = group();
     let user = (4711, 4712);
-    let f = owned(&CONFIG.replace("[admin]\n", &format!("[admin]\nsocket_group = \"{name}\"\n")), user);
+    let f = owned(
+        &CONFIG.replace(
+            "[admin]\n",
+            &format!("[admin]\nsocket_group = \"{name}\"\n"),
+        ),
+        user,
+    );
     for folder in ["4712", "set"] {
         if folder == "set" {
             // The directory has the group already, and the socket cannot get it.
             std::os::unix::fs::chown(f.path().join("run"), None, Some(gid)).unwrap();
         }
         let (code, text) = orbsd(&f, &["serve"], Some(user));
-        assert!(code != 0 && text.contains("socket_group") && text.contains(&format!("SupplementaryGroups={name}")), "{text}");
+        assert!(
+            code != 0
+                && text.contains("socket_group")
+                && text.contains(&format!("SupplementaryGroups={name}")),
+            "{text}"
+        );
         assert!(!f.path().join("run/orbsd.sock").exists());
     }
     // A command without a daemon needs no group.
@@ -222,7 +316,10 @@ fn nobody_is_told_to_join_the_group_of_root() {
     let _daemon = Daemon::start(&f);
     fs::set_permissions(f.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let (code, text) = orbsd(&f, &["status"], Some((4711, 4712)));
-    assert!(code == 1 && text.contains("no access to run/orbsd.sock") && text.contains("socket_group"), "{text}");
+    assert!(
+        code == 1 && text.contains("no access to run/orbsd.sock") && text.contains("socket_group"),
+        "{text}"
+    );
     assert!(!text.contains("join the group"), "{text}");
 }
 
@@ -241,17 +338,33 @@ fn members_of_the_group_read_through_the_socket_alone() {
     assert!(code == 0 && text.contains("listed by operator"), "{text}");
     // The keys cannot be read, so the daemon checks for them.
     let (code, text) = orbsd(&f, &["check"], member);
-    assert!(code == 0 && text.contains("the daemon has checked its own") && text.contains("sound, 1 zones"), "{text}");
+    assert!(
+        code == 0
+            && text.contains("the daemon has checked its own")
+            && text.contains("sound, 1 zones"),
+        "{text}"
+    );
     f.write("zones/bl.toml", "origin = 1");
     let (code, text) = orbsd(&f, &["check"], member);
     assert!(code == 2 && text.contains("bl.toml:1"), "{text}");
     // Nothing else.
-    for args in [&["list", "45.1.1.2", "--reason", "relay"][..], &["audit"], &["person", "add", "eve", "--role", "owner"], &["reload"]] {
+    for args in [
+        &["list", "45.1.1.2", "--reason", "relay"][..],
+        &["audit"],
+        &["person", "add", "eve", "--role", "owner"],
+        &["reload"],
+    ] {
         let (code, text) = orbsd(&f, args, member);
-        assert!(code == 1 && text.contains("yours is reader"), "{args:?}: {code} {text}");
+        assert!(
+            code == 1 && text.contains("yours is reader"),
+            "{args:?}: {code} {text}"
+        );
     }
     let (code, text) = orbsd(&f, &["status"], Some((4712, 4712)));
-    assert!(code == 1 && text.contains("no access to run/orbsd.sock: join the group"), "{text}");
+    assert!(
+        code == 1 && text.contains("no access to run/orbsd.sock: join the group"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -262,7 +375,10 @@ fn a_user_of_the_machine_is_the_user_that_the_configuration_names() {
     let (f, _daemon, gid) = shared("[admin.uids]\n4711 = \"anna\"");
     let member = Some((4711, gid));
     let (code, text) = orbsd(&f, &["status"], member);
-    assert!(code == 1 && text.contains("there is no such user"), "{text}");
+    assert!(
+        code == 1 && text.contains("there is no such user"),
+        "{text}"
+    );
     f.ok(&["person", "add", "anna", "--role", "editor"]);
     let (code, text) = orbsd(&f, &["list", "45.1.1.2", "--reason", "relay"], member);
     assert_eq!(code, 0, "{text}");
@@ -270,37 +386,68 @@ fn a_user_of_the_machine_is_the_user_that_the_configuration_names() {
     assert_eq!(last["history"][0]["author"], "anna");
     f.ok(&["person", "disable", "anna"]);
     let (code, text) = orbsd(&f, &["status"], member);
-    assert!(code == 1 && text.contains("anna (uid 4711) is disabled"), "{text}");
+    assert!(
+        code == 1 && text.contains("anna (uid 4711) is disabled"),
+        "{text}"
+    );
 }
 
 #[test]
 fn two_persons_are_two_users() {
-    let config = CONFIG.replace("name = \"netblock\"", "name = \"netblock\"\ntwo_persons = true");
+    let config = CONFIG.replace(
+        "name = \"netblock\"",
+        "name = \"netblock\"\ntwo_persons = true",
+    );
     let api = Api::with(&config);
     let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     let again = api.token("anna", "editor", &[]);
     // Programs of root, and root himself at the socket, are one person.
-    let (bot, other) = (api.token("bot", "editor", &[]), api.token("other", "editor", &[]));
+    let (bot, other) = (
+        api.token("bot", "editor", &[]),
+        api.token("other", "editor", &[]),
+    );
     let propose = |token: &str, subject: &str| {
         let body = json!({"subject": subject, "reason": "netblock"}).to_string();
         let made = api.call(token, "POST", "/v1/listings", &[], &body);
         assert_eq!(made.status, 202, "{}", made.text());
         made.json()["proposal"].as_str().unwrap().to_string()
     };
-    let approve = |token: &str, id: &str| api.call(token, "POST", &format!("/v1/proposals/{id}/approve"), &[], "");
+    let approve = |token: &str, id: &str| {
+        api.call(
+            token,
+            "POST",
+            &format!("/v1/proposals/{id}/approve"),
+            &[],
+            "",
+        )
+    };
     let id = propose(&anna, "45.1.0.0/16");
-    assert_eq!(approve(&again, &id).problem(), "forbidden", "two tokens of one user are one");
+    assert_eq!(
+        approve(&again, &id).problem(),
+        "forbidden",
+        "two tokens of one user are one"
+    );
     approve(&bert, &id).ok();
     let id = propose(&bot, "45.2.0.0/16");
     assert_eq!(approve(&other, &id).problem(), "forbidden");
     let out = api.f.orbsd(&["proposal", "approve", &id]);
     let why = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(1) && why.contains("both act for uid:0") && why.contains("two persons"), "{why}");
+    assert!(
+        out.status.code() == Some(1)
+            && why.contains("both act for uid:0")
+            && why.contains("two persons"),
+        "{why}"
+    );
     approve(&anna, &id).ok();
     // Of a reason that takes one person, root approves what a program of his reports.
     let reporter = api.token("trapper", "reporter", &[]);
     let body = json!({"subject": "45.3.1.1", "reason": "relay"}).to_string();
-    let id = api.call(&reporter, "POST", "/v1/listings", &[], &body).json()["proposal"].as_str().unwrap().to_string();
+    let id = api
+        .call(&reporter, "POST", "/v1/listings", &[], &body)
+        .json()["proposal"]
+        .as_str()
+        .unwrap()
+        .to_string();
     api.f.ok(&["proposal", "approve", &id]);
     assert_eq!(api.dns("1.1.3.45"), "NOERROR 127.0.0.2");
 }
@@ -310,7 +457,10 @@ fn root_and_the_daemons_user_are_one_person() {
     if !is_root() {
         return;
     }
-    let config = CONFIG.replace("name = \"netblock\"", "name = \"netblock\"\ntwo_persons = true") + "\n[process]\nuser = \"nobody\"\n";
+    let config = CONFIG.replace(
+        "name = \"netblock\"",
+        "name = \"netblock\"\ntwo_persons = true",
+    ) + "\n[process]\nuser = \"nobody\"\n";
     let f = Folder::with(&config, &[("bl", crate::lab::ZONE)]);
     fs::set_permissions(f.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let _daemon = Daemon::start(&f);
@@ -318,18 +468,31 @@ fn root_and_the_daemons_user_are_one_person() {
     let nobody = Some((run.uid(), run.gid()));
     assert!(run.uid() > 0 && run.mode() & 0o777 == 0o750, "{run:?}");
     f.ok(&["list", "45.1.1.1", "--reason", "netblock"]);
-    let id = f.json(&["proposal", "list", "--json"])["items"][0]["id"].as_str().unwrap().to_string();
+    let id = f.json(&["proposal", "list", "--json"])["items"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_string();
     let (code, text) = orbsd(&f, &["proposal", "approve", &id], nobody);
-    assert!(code == 1 && text.contains("both act for uid:0"), "{code} {text}");
+    assert!(
+        code == 1 && text.contains("both act for uid:0"),
+        "{code} {text}"
+    );
     // The daemon's user is an owner, too.
-    assert_eq!(orbsd(&f, &["person", "add", "anna", "--role", "editor"], nobody).0, 0);
+    assert_eq!(
+        orbsd(&f, &["person", "add", "anna", "--role", "editor"], nobody).0,
+        0
+    );
 }
 
 #[test]
 fn names_of_users_programs_and_sources_do_not_collide() {
     let api = Api::new();
     api.f.write("list.txt", "45.1.1.1\n");
-    let import = |source: &str| api.f.orbsd(&["import", "--source", source, "--reason", "relay", "list.txt"]);
+    let import = |source: &str| {
+        api.f.orbsd(&[
+            "import", "--source", source, "--reason", "relay", "list.txt",
+        ])
+    };
     assert!(import("ipsum").status.success());
     api.f.ok(&["person", "add", "anna", "--role", "editor"]);
     for args in [
@@ -343,28 +506,47 @@ fn names_of_users_programs_and_sources_do_not_collide() {
     ] {
         let out = api.f.orbsd(args);
         let why = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(out.status.code() == Some(2) && why.contains("share one name space"), "{args:?}: {why}");
+        assert!(
+            out.status.code() == Some(2) && why.contains("share one name space"),
+            "{args:?}: {why}"
+        );
     }
     for source in ["anna", "root", "expiry"] {
         let out = import(source);
         let why = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(!out.status.success() && why.contains("share one name space"), "{source}: {why}");
+        assert!(
+            !out.status.success() && why.contains("share one name space"),
+            "{source}: {why}"
+        );
     }
     // `check` sees what a feed of the configuration would collide with.
     let config = fs::read_to_string(api.f.path().join("config.toml")).unwrap();
-    let feed = |name: &str| format!("{config}\n[[feed]]\nname = \"{name}\"\npath = \"list.txt\"\nreason = \"relay\"\n");
+    let feed = |name: &str| {
+        format!("{config}\n[[feed]]\nname = \"{name}\"\npath = \"list.txt\"\nreason = \"relay\"\n")
+    };
     api.f.write("config.toml", &feed("anna"));
     let text = api.f.ok(&["check"]);
-    assert!(text.contains("`anna` is the name of a user and of a source"), "{text}");
+    assert!(
+        text.contains("`anna` is the name of a user and of a source"),
+        "{text}"
+    );
     api.f.write("config.toml", &feed("tester"));
     let out = api.f.orbsd(&["check"]);
-    assert!(String::from_utf8_lossy(&out.stderr).contains("built-in author") && out.status.code() == Some(2));
+    assert!(
+        String::from_utf8_lossy(&out.stderr).contains("built-in author")
+            && out.status.code() == Some(2)
+    );
     // A program is told apart from a user whose name was mistyped.
-    let out = api.f.orbsd(&["token", "create", "--for", "carl", "--role", "reader"]);
-    assert!(out.status.success() && String::from_utf8_lossy(&out.stderr).contains("carl is not a user"));
+    let out = api
+        .f
+        .orbsd(&["token", "create", "--for", "carl", "--role", "reader"]);
+    assert!(
+        out.status.success() && String::from_utf8_lossy(&out.stderr).contains("carl is not a user")
+    );
 }
 
-/// The end of an exemption by somebody whose name is that of a source of an earlier store is a decision all the same.
+/// The end of an exemption by somebody whose name is that of a source of an earlier store is a
+/// decision all the same.
 #[test]
 fn a_removal_is_logged_by_its_kind_and_not_by_the_authors_name() {
     use orbsd::model::{Change, history::Ask};
@@ -374,18 +556,27 @@ fn a_removal_is_logged_by_its_kind_and_not_by_the_authors_name() {
     for (n, author) in ["bob", "expiry", "anna"].into_iter().enumerate() {
         let subject: orbsd::model::Subject = format!("45.51.7.{n}").parse().unwrap();
         for ask in [Ask::Exempt { until: None }, Ask::Unexempt] {
-            ledger.submit_blocking(Change::new(subject.clone(), author, ask)).unwrap().wait().unwrap();
+            ledger
+                .submit_blocking(Change::new(subject.clone(), author, ask))
+                .unwrap()
+                .wait()
+                .unwrap();
         }
     }
-    let ended: Vec<(String, String)> = orbsd::ledger::removals::read(&f.path().join("data/removals.log"))
-        .unwrap()
-        .lines
-        .into_iter()
-        .flat_map(|l| l.events)
-        .filter(|e| e.what == orbsd::ledger::removals::Decision::ExemptEnded)
-        .map(|e| (e.author, e.subject.to_string()))
-        .collect();
-    let expected = [("bob", "45.51.7.0"), ("expiry", "45.51.7.1"), ("anna", "45.51.7.2")];
+    let ended: Vec<(String, String)> =
+        orbsd::ledger::removals::read(&f.path().join("data/removals.log"))
+            .unwrap()
+            .lines
+            .into_iter()
+            .flat_map(|l| l.events)
+            .filter(|e| e.what == orbsd::ledger::removals::Decision::ExemptEnded)
+            .map(|e| (e.author, e.subject.to_string()))
+            .collect();
+    let expected = [
+        ("bob", "45.51.7.0"),
+        ("expiry", "45.51.7.1"),
+        ("anna", "45.51.7.2"),
+    ];
     assert_eq!(ended, expected.map(|(a, s)| (a.to_string(), s.to_string())));
     ledger.stop().unwrap();
 }
@@ -394,14 +585,25 @@ fn a_removal_is_logged_by_its_kind_and_not_by_the_authors_name() {
 fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
     let config = CONFIG.to_string() + "\n[limits]\nwaiting_proposals = 40\ndaily_proposals = 60\n";
     let api = Api::with(&config);
-    let (eve, carl, editor) = (api.token("eve", "reporter", &[]), api.token("carl", "reporter", &[]), api.token("editor", "editor", &[]));
+    let (eve, carl, editor) = (
+        api.token("eve", "reporter", &[]),
+        api.token("carl", "reporter", &[]),
+        api.token("editor", "editor", &[]),
+    );
     let propose = |token: &str, n: u32| {
         let body = json!({"subject": format!("45.{}.{}.1", n >> 8, n & 255), "reason": "relay", "note": "x".repeat(2000)}).to_string();
         api.call(token, "POST", "/v1/listings", &[], &body)
     };
     let list = |n: u32| {
         let begun = Instant::now();
-        api.call(&editor, "POST", "/v1/listings", &[], &json!({"subject": format!("46.1.1.{n}"), "reason": "relay"}).to_string()).ok();
+        api.call(
+            &editor,
+            "POST",
+            "/v1/listings",
+            &[],
+            &json!({"subject": format!("46.1.1.{n}"), "reason": "relay"}).to_string(),
+        )
+        .ok();
         begun.elapsed()
     };
     let mut alone: Vec<Duration> = (0..15).map(list).collect();
@@ -422,59 +624,155 @@ fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
     });
     alone.sort();
     beside.sort();
-    assert!(beside[7] < alone[7] * 10 + Duration::from_millis(50), "{alone:?} {beside:?}");
-    let waiting = |author: &str| api.get(&format!("/v1/proposals?author={author}")).ok()["items"].as_array().unwrap().len();
+    assert!(
+        beside[7] < alone[7] * 10 + Duration::from_millis(50),
+        "{alone:?} {beside:?}"
+    );
+    let waiting = |author: &str| {
+        api.get(&format!("/v1/proposals?author={author}")).ok()["items"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
     assert_eq!((waiting("eve"), waiting("carl")), (40, 0));
     let refused = propose(&eve, 60_000);
-    assert!(refused.problem() == "refused" && refused.text().contains("40 proposals of eve wait already"), "{}", refused.text());
+    assert!(
+        refused.problem() == "refused"
+            && refused.text().contains("40 proposals of eve wait already"),
+        "{}",
+        refused.text()
+    );
     assert_eq!(propose(&carl, 1).status, 202, "another reporter is served");
     // Deleted in bulk, and limited by the day all the same.
     let text = api.f.ok(&["proposal", "delete", "--author", "eve"]);
     assert!(text.contains("eve: 40 proposals deleted"), "{text}");
     assert_eq!((waiting("eve"), waiting("carl")), (0, 1));
     let answers: Vec<u16> = (0..21).map(|n| propose(&eve, 61_000 + n).status).collect();
-    assert_eq!((answers.iter().filter(|s| **s == 202).count(), answers[20]), (20, 429), "{answers:?}");
-    assert!(propose(&eve, 62_000).header("retry-after").parse::<u64>().unwrap() <= 86_400);
+    assert_eq!(
+        (answers.iter().filter(|s| **s == 202).count(), answers[20]),
+        (20, 429),
+        "{answers:?}"
+    );
+    assert!(
+        propose(&eve, 62_000)
+            .header("retry-after")
+            .parse::<u64>()
+            .unwrap()
+            <= 86_400
+    );
     let mut api = api;
     api.daemon.take().unwrap().stop();
     api.daemon = Some(Daemon::start(&api.f));
     let body = json!({"subject": "45.2.2.2", "reason": "relay"}).to_string();
-    assert_eq!(api.call(&eve, "POST", "/v1/listings", &[], &body).status, 429, "a restart forgets nothing");
-    assert_eq!(api.call(&carl, "POST", "/v1/listings", &[], &body).status, 202);
+    assert_eq!(
+        api.call(&eve, "POST", "/v1/listings", &[], &body).status,
+        429,
+        "a restart forgets nothing"
+    );
+    assert_eq!(
+        api.call(&carl, "POST", "/v1/listings", &[], &body).status,
+        202
+    );
     // An author's own role does not delete, and bound tokens delete what is within their bounds.
-    assert_eq!(api.call(&eve, "DELETE", "/v1/proposals?author=eve", &[], "").problem(), "forbidden");
+    assert_eq!(
+        api.call(&eve, "DELETE", "/v1/proposals?author=eve", &[], "")
+            .problem(),
+        "forbidden"
+    );
     let bound = api.token("bound", "editor", &["--reason", "netblock"]);
-    assert_eq!(api.call(&bound, "DELETE", "/v1/proposals?author=eve", &[], "").ok()["deleted"], 0);
+    assert_eq!(
+        api.call(&bound, "DELETE", "/v1/proposals?author=eve", &[], "")
+            .ok()["deleted"],
+        0
+    );
 }
 
 #[test]
 fn a_listing_for_two_persons_says_how_another_person_approves_it() {
-    let config = CONFIG.replace("name = \"netblock\"", "name = \"netblock\"\ntwo_persons = true");
+    let config = CONFIG.replace(
+        "name = \"netblock\"",
+        "name = \"netblock\"\ntwo_persons = true",
+    );
     let api = Api::with(&config);
-    let out = api.f.orbsd(&["list", "45.70.1.1", "--reason", "netblock", "--note", "seen", "--until", "30d"]);
+    let out = api.f.orbsd(&[
+        "list",
+        "45.70.1.1",
+        "--reason",
+        "netblock",
+        "--note",
+        "seen",
+        "--until",
+        "30d",
+    ]);
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(out.status.code() == Some(0) && text.contains("45.70.1.1: proposed ("), "{text}");
+    assert!(
+        out.status.code() == Some(0) && text.contains("45.70.1.1: proposed ("),
+        "{text}"
+    );
     let id = text.split(['(', ')']).nth(1).unwrap().to_string();
-    assert!(text.contains(&format!("another person approves it: orbsd proposal approve {id}")), "{text}");
-    let again = api.f.ok(&["list", "45.70.1.1", "--reason", "netblock", "--note", "seen", "--until", "30d"]);
-    assert!(again.contains(&id), "the same author and listing are the same proposal: {again}");
+    assert!(
+        text.contains(&format!(
+            "another person approves it: orbsd proposal approve {id}"
+        )),
+        "{text}"
+    );
+    let again = api.f.ok(&[
+        "list",
+        "45.70.1.1",
+        "--reason",
+        "netblock",
+        "--note",
+        "seen",
+        "--until",
+        "30d",
+    ]);
+    assert!(
+        again.contains(&id),
+        "the same author and listing are the same proposal: {again}"
+    );
     let all = api.f.ok(&["proposal", "list"]);
     assert_eq!(all.matches("45.70.1.1").count(), 1, "{all}");
-    assert!(all.lines().count() == 1 && all.contains(&id) && all.contains("netblock: seen"), "{all}");
+    assert!(
+        all.lines().count() == 1 && all.contains(&id) && all.contains("netblock: seen"),
+        "{all}"
+    );
     let one = api.f.ok(&["proposal", "show", &id]);
-    assert!(one.contains("proposed by uid:") && one.contains("ends: 20") && one.contains("note: seen"), "{one}");
-    assert_eq!(api.f.orbsd(&["proposal", "show", "nothing"]).status.code(), Some(1));
-    assert_eq!(api.f.orbsd(&["proposal", "approve", &id]).status.code(), Some(1), "not by who proposed it");
+    assert!(
+        one.contains("proposed by uid:") && one.contains("ends: 20") && one.contains("note: seen"),
+        "{one}"
+    );
+    assert_eq!(
+        api.f.orbsd(&["proposal", "show", "nothing"]).status.code(),
+        Some(1)
+    );
+    assert_eq!(
+        api.f.orbsd(&["proposal", "approve", &id]).status.code(),
+        Some(1),
+        "not by who proposed it"
+    );
     let bert = api.user("bert", "editor");
     api.f.write("token", &bert);
-    fs::set_permissions(api.f.path().join("token"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(
+        api.f.path().join("token"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
     let server = format!("http://{}", api.addr);
-    let text = api.f.ok(&["proposal", "approve", &id, "--server", &server, "--token", "token"]);
+    let text = api.f.ok(&[
+        "proposal", "approve", &id, "--server", &server, "--token", "token",
+    ]);
     assert!(text.contains("approved and listed (commit "), "{text}");
     assert_eq!(api.dns("1.1.70.45"), "NOERROR 127.0.0.3");
     api.f.ok(&["list", "45.71.1.1", "--reason", "netblock"]);
-    let id = api.f.json(&["proposal", "list", "--json"])["items"][0]["id"].as_str().unwrap().to_string();
-    assert!(api.f.ok(&["proposal", "refuse", &id]).contains("45.71.1.1 is not listed"));
+    let id = api.f.json(&["proposal", "list", "--json"])["items"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    assert!(
+        api.f
+            .ok(&["proposal", "refuse", &id])
+            .contains("45.71.1.1 is not listed")
+    );
     assert_eq!(api.f.ok(&["proposal", "list"]), "");
 }
 
@@ -486,13 +784,19 @@ fn webhooks_are_managed_by_the_command_line() {
     let id = made["id"].as_str().unwrap();
     assert!(made["secret"].as_str().unwrap().len() > 20);
     let text = f.ok(&["webhook", "list"]);
-    assert!(text.lines().count() == 1 && text.contains(id) && text.contains("https://hook.example/"), "{text}");
+    assert!(
+        text.lines().count() == 1 && text.contains(id) && text.contains("https://hook.example/"),
+        "{text}"
+    );
     f.ok(&["webhook", "pause", id]);
     assert!(f.ok(&["webhook", "show", id]).contains("paused since"));
     f.ok(&["webhook", "resume", id]);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     let shown = f.ok(&["webhook", "show", id]);
-    assert!(shown.contains("1 messages wait") && shown.contains("  commit "), "{shown}");
+    assert!(
+        shown.contains("1 messages wait") && shown.contains("  commit "),
+        "{shown}"
+    );
     f.ok(&["webhook", "retry", id]);
     f.ok(&["webhook", "remove", id]);
     assert_eq!(f.ok(&["webhook", "list"]), "");
@@ -503,26 +807,69 @@ fn webhooks_are_managed_by_the_command_line() {
 fn a_listing_keeps_its_end_unless_another_is_named() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
-    let until = |subject: &str| f.json(&["lookup", subject, "--json"])["entries"][0]["until"].clone();
+    let until =
+        |subject: &str| f.json(&["lookup", subject, "--json"])["entries"][0]["until"].clone();
     // A reason with a lifetime.
-    let first = f.ok(&["list", "45.1.1.1", "--reason", "relay", "--until", "2031-01-02T00:00:00Z"]);
-    assert!(first.contains(": listed (") && !first.contains("ends"), "{first}");
+    let first = f.ok(&[
+        "list",
+        "45.1.1.1",
+        "--reason",
+        "relay",
+        "--until",
+        "2031-01-02T00:00:00Z",
+    ]);
+    assert!(
+        first.contains(": listed (") && !first.contains("ends"),
+        "{first}"
+    );
     let text = f.ok(&["list", "45.1.1.1", "--reason", "relay", "--note", "again"]);
-    assert!(text.contains(": renewed (") && text.contains("ends 2031-01-02T00:00:00Z, as before"), "{text}");
+    assert!(
+        text.contains(": renewed (") && text.contains("ends 2031-01-02T00:00:00Z, as before"),
+        "{text}"
+    );
     assert_eq!(until("45.1.1.1"), "2031-01-02T00:00:00Z");
-    let text = f.ok(&["list", "45.1.1.1", "--reason", "relay", "--until", "2032-01-02T00:00:00Z"]);
-    assert!(text.contains("ends 2032-01-02T00:00:00Z (was 2031-01-02T00:00:00Z)"), "{text}");
+    let text = f.ok(&[
+        "list",
+        "45.1.1.1",
+        "--reason",
+        "relay",
+        "--until",
+        "2032-01-02T00:00:00Z",
+    ]);
+    assert!(
+        text.contains("ends 2032-01-02T00:00:00Z (was 2031-01-02T00:00:00Z)"),
+        "{text}"
+    );
     let text = f.ok(&["list", "45.1.1.1", "--reason", "relay", "--until", "never"]);
-    assert!(text.contains("ends never (was 2032-01-02T00:00:00Z)"), "{text}");
+    assert!(
+        text.contains("ends never (was 2032-01-02T00:00:00Z)"),
+        "{text}"
+    );
     let text = f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     assert!(text.contains("ends never, as before"), "{text}");
     assert_eq!(until("45.1.1.1"), Value::Null);
     // One without.
-    f.ok(&["list", "45.1.1.2", "--reason", "netblock", "--until", "2031-01-02T00:00:00Z"]);
+    f.ok(&[
+        "list",
+        "45.1.1.2",
+        "--reason",
+        "netblock",
+        "--until",
+        "2031-01-02T00:00:00Z",
+    ]);
     f.ok(&["list", "45.1.1.2", "--reason", "netblock"]);
     assert_eq!(until("45.1.1.2"), "2031-01-02T00:00:00Z");
     // Of several in one stream each sees the one before it.
-    let out = f.orbsd_with(&["list", "--reason", "relay", "--until", "2033-01-01T00:00:00Z"], "45.1.1.3\n45.1.1.3\n");
+    let out = f.orbsd_with(
+        &[
+            "list",
+            "--reason",
+            "relay",
+            "--until",
+            "2033-01-01T00:00:00Z",
+        ],
+        "45.1.1.3\n45.1.1.3\n",
+    );
     assert!(String::from_utf8_lossy(&out.stdout).contains("ends 2033-01-01T00:00:00Z, as before"));
     // A new one gets the lifetime of its reason.
     f.ok(&["list", "45.1.1.4", "--reason", "relay"]);
@@ -534,11 +881,21 @@ fn a_delisting_without_a_hold_says_who_still_lists_it() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     f.write("list.txt", "45.1.1.1\n");
-    f.ok(&["import", "--source", "ipsum", "--reason", "relay", "list.txt"]);
+    f.ok(&[
+        "import", "--source", "ipsum", "--reason", "relay", "list.txt",
+    ]);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     f.ok(&["list", "45.1.0.0/16", "--reason", "netblock"]);
     let text = f.ok(&["delist", "45.1.1.1", "--no-hold"]);
-    assert!(text.contains("still listed by: feed ipsum for relay, operator for netblock as part of 45.1.0.0/16"), "{text}");
+    assert!(
+        text.contains(
+            "still listed by: feed ipsum for relay, operator for netblock as part of 45.1.0.0/16"
+        ),
+        "{text}"
+    );
     f.ok(&["list", "46.1.1.1", "--reason", "relay"]);
-    assert!(f.ok(&["delist", "46.1.1.1", "--no-hold"]).contains("still listed by: nobody"));
+    assert!(
+        f.ok(&["delist", "46.1.1.1", "--no-hold"])
+            .contains("still listed by: nobody")
+    );
 }

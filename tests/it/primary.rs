@@ -1,4 +1,5 @@
-//! A name server of a script: a zone in versions, served by SOA, AXFR and IXFR, rightly or in one of many wrong ways.
+//! A name server of a script: a zone in versions, served by SOA, AXFR and IXFR, rightly or in one
+//! of many wrong ways.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +22,11 @@ pub fn a(name: &str, last: u8) -> Record {
 }
 
 pub fn txt(name: &str, text: &str) -> Record {
-    (name.into(), 16, [&[text.len() as u8], text.as_bytes()].concat())
+    (
+        name.into(),
+        16,
+        [&[text.len() as u8], text.as_bytes()].concat(),
+    )
 }
 
 /// How it answers.
@@ -78,8 +83,12 @@ impl Primary {
             log: vec![],
             keys: Keys::default(),
         };
-        let (script, stop) = (Arc::new(Mutex::new(script)), Arc::new(AtomicBool::new(false)));
-        udp.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let (script, stop) = (
+            Arc::new(Mutex::new(script)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        udp.set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
         let (s, end) = (script.clone(), stop.clone());
         std::thread::spawn(move || {
             let mut buf = [0; 512];
@@ -107,7 +116,8 @@ impl Primary {
     pub fn step(&self, gone: &[Record], come: &[Record]) -> u32 {
         let mut s = self.script.lock().unwrap();
         let (serial, mut zone) = s.versions.last().unwrap().clone();
-        gone.iter().for_each(|r| assert!(zone.remove(r), "{r:?} is not there"));
+        gone.iter()
+            .for_each(|r| assert!(zone.remove(r), "{r:?} is not there"));
         zone.extend(come.iter().cloned());
         s.versions.push((serial + 1, zone));
         serial + 1
@@ -174,12 +184,23 @@ fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
     let kind = u16::from_be_bytes([query[end - 4], query[end - 3]]);
     let soa = |serial: u32| -> Record {
         let t = s.timers;
-        (String::new(), 6, [&[0, 0][..], &[serial, t[0], t[1], t[2], 60].map(u32::to_be_bytes).concat()].concat())
+        (
+            String::new(),
+            6,
+            [
+                &[0, 0][..],
+                &[serial, t[0], t[1], t[2], 60]
+                    .map(u32::to_be_bytes)
+                    .concat(),
+            ]
+            .concat(),
+        )
     };
     let (newest, all) = s.versions.last().unwrap().clone();
     let mut rcode = if s.how == How::Refused { 5 } else { 0 };
     let mut records = vec![soa(newest)];
-    let from = (kind == 251).then(|| u32::from_be_bytes(query[end + 14..end + 18].try_into().unwrap()));
+    let from =
+        (kind == 251).then(|| u32::from_be_bytes(query[end + 14..end + 18].try_into().unwrap()));
     let known = s.versions.iter().position(|v| Some(v.0) == from);
     match (kind, known) {
         (6, _) => {}
@@ -201,7 +222,11 @@ fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
             // As some servers do, in no order at all but for the SOAs.
             records.extend(all.iter().rev().cloned());
             records.push((String::new(), 2, b"\x01n\0".to_vec()));
-            records.push(soa(if s.how == How::OtherEnd { newest + 1 } else { newest }));
+            records.push(soa(if s.how == How::OtherEnd {
+                newest + 1
+            } else {
+                newest
+            }));
         }
     }
     s.log.push(match (kind, from) {
@@ -217,7 +242,11 @@ fn replies(s: &mut Script, query: &[u8]) -> Vec<Vec<u8>> {
         records.clear();
     }
     let mut out = Vec::new();
-    let chunks: Vec<&[Record]> = if records.is_empty() { vec![&[]] } else { records.chunks(3).collect() };
+    let chunks: Vec<&[Record]> = if records.is_empty() {
+        vec![&[]]
+    } else {
+        records.chunks(3).collect()
+    };
     for chunk in chunks {
         let mut m = query[..2].to_vec();
         m.extend([0x84, rcode, 0, 1, 0, chunk.len() as u8, 0, 0, 0, 0]);

@@ -1,5 +1,6 @@
-//! HTTP behind proxies: a client is who its proxy says, by PROXY v2 or by `Forwarded`, whatever the client writes itself.
-//! With real proxies, by the lines that `orbsd check` and docs/proxies.md print.
+//! HTTP behind proxies: a client is who its proxy says, by PROXY v2 or by `Forwarded`, whatever the
+//! client writes itself. With real proxies, by the lines that `orbsd check` and docs/proxies.md
+//! print.
 
 use std::{
     fs,
@@ -25,15 +26,24 @@ struct Web {
 impl Web {
     fn new(lines: &str) -> Web {
         let port = free_port();
-        let folder = Folder::with(&format!("[web]\nlisten = '127.0.0.1:{port}'\n{lines}\n{CONFIG}"), &[("bl", ZONE), ("dbl", DOMAINS)]);
+        let folder = Folder::with(
+            &format!("[web]\nlisten = '127.0.0.1:{port}'\n{lines}\n{CONFIG}"),
+            &[("bl", ZONE), ("dbl", DOMAINS)],
+        );
         let daemon = Daemon::start(&folder);
-        Web { folder, port, _daemon: daemon }
+        Web {
+            folder,
+            port,
+            _daemon: daemon,
+        }
     }
 
     /// Sends bytes, and reads what comes back until the end.
     fn talk(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
         let _ = stream.write_all(bytes);
         let mut out = Vec::new();
         let _ = stream.read_to_end(&mut out);
@@ -42,18 +52,30 @@ impl Web {
 
     /// Looks up the one who asks, behind some bytes and with some header fields.
     fn ask(&self, before: &[u8], fields: &str) -> String {
-        let request = format!("GET /lookup HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fields}\r\n");
+        let request =
+            format!("GET /lookup HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fields}\r\n");
         self.talk(&[before, request.as_bytes()].concat())
     }
 }
 
 /// The subject that an answer is about.
 fn subject(answer: &str) -> String {
-    answer.split("\"subject\":\"").nth(1).and_then(|s| s.split('"').next()).unwrap_or("").into()
+    answer
+        .split("\"subject\":\"")
+        .nth(1)
+        .and_then(|s| s.split('"').next())
+        .unwrap_or("")
+        .into()
 }
 
 fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
-    [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &(rest.len() as u16).to_be_bytes(), rest].concat()
+    [
+        &b"\r\n\r\n\0\r\nQUIT\n"[..],
+        &[command, family],
+        &(rest.len() as u16).to_be_bytes(),
+        rest,
+    ]
+    .concat()
 }
 
 const CLIENT: [u8; 12] = [45, 1, 1, 1, 127, 0, 0, 1, 0, 80, 0, 81];
@@ -64,13 +86,31 @@ fn a_proxys_connection_starts_with_a_proxy_v2_header_or_is_closed() {
     let good = header(0x21, 0x11, &CLIENT);
     assert_eq!(subject(&web.ask(&good, "")), "45.1.1.1");
     // What the client writes is not believed: it claimed other people's hosts so.
-    for fields in ["forwarded: for=45.2.2.2\r\n", "x-forwarded-for: 45.2.2.2\r\nx-real-ip: 45.2.2.2\r\n"] {
+    for fields in [
+        "forwarded: for=45.2.2.2\r\n",
+        "x-forwarded-for: 45.2.2.2\r\nx-real-ip: 45.2.2.2\r\n",
+    ] {
         assert_eq!(subject(&web.ask(&good, fields)), "45.1.1.1", "{fields}");
     }
     // A second header is the client's own.
-    assert!(web.ask(&[&good[..], &header(0x21, 0x11, &[45, 2, 2, 2, 127, 0, 0, 1, 0, 80, 0, 81])].concat(), "").contains(" 400 "));
-    assert_eq!(subject(&web.ask(&header(0x20, 0x00, &[]), "")), "127.0.0.1", "a health check of the proxy");
-    // Without a header, with one of version 1, with a broken one, or with one that names no client, nothing is answered.
+    assert!(
+        web.ask(
+            &[
+                &good[..],
+                &header(0x21, 0x11, &[45, 2, 2, 2, 127, 0, 0, 1, 0, 80, 0, 81])
+            ]
+            .concat(),
+            ""
+        )
+        .contains(" 400 ")
+    );
+    assert_eq!(
+        subject(&web.ask(&header(0x20, 0x00, &[]), "")),
+        "127.0.0.1",
+        "a health check of the proxy"
+    );
+    // Without a header, with one of version 1, with a broken one, or with one that names no client,
+    // nothing is answered.
     for bad in [
         &b""[..],
         b"PROXY TCP4 45.2.2.2 127.0.0.1 80 81\r\n",
@@ -85,22 +125,44 @@ fn a_proxys_connection_starts_with_a_proxy_v2_header_or_is_closed() {
         }
     }
     let log = web.folder.log();
-    assert_eq!(log.matches("connection of a trusted proxy closed").count(), 1, "once a minute: {log}");
-    assert!(log.contains("forwarded = true"), "it says what to do: {log}");
+    assert_eq!(
+        log.matches("connection of a trusted proxy closed").count(),
+        1,
+        "once a minute: {log}"
+    );
+    assert!(
+        log.contains("forwarded = true"),
+        "it says what to do: {log}"
+    );
 }
 
 #[test]
 fn the_log_says_what_is_wrong_with_a_proxy_v2_header() {
     for (bad, text) in [
-        (header(0x21, 0x12, &CLIENT), "names a client of IPv4 and DGRAM"),
-        (header(0x21, 0x00, &[]), "names a client of UNSPEC and UNSPEC"),
-        (header(0x21, 0x31, &[0; 216]), "names a client of UNIX and STREAM"),
-        (header(0x21, 0x11, &[0; 5000]), "has 5000 bytes after the first 16; at most 4096 are accepted"),
+        (
+            header(0x21, 0x12, &CLIENT),
+            "names a client of IPv4 and DGRAM",
+        ),
+        (
+            header(0x21, 0x00, &[]),
+            "names a client of UNSPEC and UNSPEC",
+        ),
+        (
+            header(0x21, 0x31, &[0; 216]),
+            "names a client of UNIX and STREAM",
+        ),
+        (
+            header(0x21, 0x11, &[0; 5000]),
+            "has 5000 bytes after the first 16; at most 4096 are accepted",
+        ),
     ] {
         let web = Web::new("trust = ['127.0.0.1']\nforwarded = false");
         assert_eq!(web.ask(&bad, ""), "");
         let log = web.folder.log();
-        assert!(log.contains(text) && !log.contains("does not start with"), "{text}: {log}");
+        assert!(
+            log.contains(text) && !log.contains("does not start with"),
+            "{text}: {log}"
+        );
     }
 }
 
@@ -109,7 +171,9 @@ fn a_client_behind_a_proxy_is_counted_as_itself() {
     let web = Web::new("trust = ['127.0.0.1']\nforwarded = false\n[connections]\nweb = 64");
     let open = |client: [u8; 4]| {
         let mut stream = TcpStream::connect(("127.0.0.1", web.port)).unwrap();
-        stream.write_all(&header(0x21, 0x11, &[&client[..], &CLIENT[4..]].concat())).unwrap();
+        stream
+            .write_all(&header(0x21, 0x11, &[&client[..], &CLIENT[4..]].concat()))
+            .unwrap();
         stream
     };
     // Four connections are the share of an address.
@@ -124,7 +188,11 @@ fn a_client_behind_a_proxy_is_counted_as_itself() {
         assert!(Instant::now() < until, "{counted}");
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(subject(&web.ask(&header(0x21, 0x11, &CLIENT), "")), "45.1.1.1", "its newest connection is served");
+    assert_eq!(
+        subject(&web.ask(&header(0x21, 0x11, &CLIENT), "")),
+        "45.1.1.1",
+        "its newest connection is served"
+    );
     drop((greedy, others));
 }
 
@@ -132,19 +200,44 @@ fn a_client_behind_a_proxy_is_counted_as_itself() {
 fn forwarded_is_believed_only_where_it_was_chosen_and_only_the_last_element() {
     let web = Web::new("trust = ['127.0.0.1']\nforwarded = true");
     let ask = |fields: &str| web.ask(b"", fields);
-    assert_eq!(subject(&ask("forwarded: for=1.2.3.4, for=45.1.1.1\r\n")), "45.1.1.1");
-    assert_eq!(subject(&ask("forwarded: for=\"\r\nforwarded: for=45.1.1.1\r\n")), "45.1.1.1");
-    assert_eq!(subject(&ask("forwarded: for=\"[2a00::1]:99\"\r\n")), "2a00::1");
+    assert_eq!(
+        subject(&ask("forwarded: for=1.2.3.4, for=45.1.1.1\r\n")),
+        "45.1.1.1"
+    );
+    assert_eq!(
+        subject(&ask("forwarded: for=\"\r\nforwarded: for=45.1.1.1\r\n")),
+        "45.1.1.1"
+    );
+    assert_eq!(
+        subject(&ask("forwarded: for=\"[2a00::1]:99\"\r\n")),
+        "2a00::1"
+    );
     assert_eq!(subject(&ask("")), "127.0.0.1", "the proxy itself");
-    for bad in ["unknown", "_hidden", "", "\"45.1.1.1", "2a00::1", "45.1.1.1;for=45.2.2.2", "45.1.1.1, x"] {
+    for bad in [
+        "unknown",
+        "_hidden",
+        "",
+        "\"45.1.1.1",
+        "2a00::1",
+        "45.1.1.1;for=45.2.2.2",
+        "45.1.1.1, x",
+    ] {
         let answer = ask(&format!("forwarded: for={bad}\r\n"));
-        assert!(answer.contains(" 400 ") && answer.contains("/problems/unreadable") && answer.contains("Forwarded"), "{bad}: {answer}");
+        assert!(
+            answer.contains(" 400 ")
+                && answer.contains("/problems/unreadable")
+                && answer.contains("Forwarded"),
+            "{bad}: {answer}"
+        );
     }
     // A PROXY header is not read there.
     assert!(web.ask(&header(0x21, 0x11, &CLIENT), "").contains(" 400 "));
     // Another address is not a proxy, and is not believed.
     let web = Web::new("trust = ['192.0.2.1']\nforwarded = true");
-    assert_eq!(subject(&web.ask(b"", "forwarded: for=45.1.1.1\r\n")), "127.0.0.1");
+    assert_eq!(
+        subject(&web.ask(b"", "forwarded: for=45.1.1.1\r\n")),
+        "127.0.0.1"
+    );
 }
 
 /// A proxy that is a child of this test.
@@ -160,8 +253,12 @@ impl Drop for Proxy {
 impl Proxy {
     /// Starts a program of `make peers` in a folder, and waits until it listens on a port.
     fn start(folder: &Folder, program: &str, args: &[&str], port: u16) -> Proxy {
-        let root = PathBuf::from(std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`")).join("web");
-        let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"].map(|l| root.join(l));
+        let root = PathBuf::from(
+            std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`"),
+        )
+        .join("web");
+        let libraries =
+            ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"].map(|l| root.join(l));
         let log = fs::File::create(folder.path().join("proxy.log")).unwrap();
         let child = Command::new(root.join("usr/sbin").join(program))
             .args(args)
@@ -177,7 +274,10 @@ impl Proxy {
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let ended = proxy.0.try_wait().unwrap();
             let log = fs::read_to_string(folder.path().join("proxy.log")).unwrap();
-            assert!(ended.is_none() && Instant::now() < until, "{program}: {log}");
+            assert!(
+                ended.is_none() && Instant::now() < until,
+                "{program}: {log}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         proxy
@@ -191,20 +291,32 @@ impl Proxy {
 
     /// nginx with the content of its `http` block.
     fn nginx(folder: &Folder, http: &str, port: u16) -> Proxy {
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|t| format!("{t}_temp_path tmp-{t};\n")).concat();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|t| format!("{t}_temp_path tmp-{t};\n"))
+            .concat();
         let config = format!(
             "daemon off; master_process off; pid nginx.pid; error_log stderr;\nevents {{ }}\nhttp {{\naccess_log off;\n{temporary}{http}\n}}\n"
         );
         folder.write("nginx.conf", &config);
         let path = folder.path().display().to_string();
-        Proxy::start(folder, "nginx", &["-p", &path, "-c", "nginx.conf", "-e", "stderr"], port)
+        Proxy::start(
+            folder,
+            "nginx",
+            &["-p", &path, "-c", "nginx.conf", "-e", "stderr"],
+            port,
+        )
     }
 }
 
-/// Whom orbsd sees behind a proxy on a port: the client itself, whatever it writes, over IPv4 and IPv6.
+/// Whom orbsd sees behind a proxy on a port: the client itself, whatever it writes, over IPv4 and
+/// IPv6.
 fn clients_are_seen_and_cannot_forge(port: u16) {
     let ask = |from: &str, fields: &[&str]| {
-        let url = if from.contains(':') { format!("http://[::1]:{port}/lookup") } else { format!("http://127.0.0.1:{port}/lookup") };
+        let url = if from.contains(':') {
+            format!("http://[::1]:{port}/lookup")
+        } else {
+            format!("http://127.0.0.1:{port}/lookup")
+        };
         let mut command = Command::new("curl");
         command.args(["-sS", "--max-time", "10", "--interface", from, &url]);
         fields.iter().for_each(|f| _ = command.args(["-H", f]));
@@ -212,7 +324,10 @@ fn clients_are_seen_and_cannot_forge(port: u16) {
         subject(&String::from_utf8_lossy(&out.stdout))
     };
     let six = TcpStream::connect(("::1", port)).is_ok();
-    for from in ["127.0.0.1", "127.0.0.5", "::1"].into_iter().filter(|f| six || !f.contains(':')) {
+    for from in ["127.0.0.1", "127.0.0.5", "::1"]
+        .into_iter()
+        .filter(|f| six || !f.contains(':'))
+    {
         for fields in [
             &[][..],
             &["forwarded: for=45.2.2.2"],
@@ -230,43 +345,78 @@ fn clients_are_seen_and_cannot_forge(port: u16) {
 fn check_names_the_lines_for_an_old_trust_and_they_work() {
     let port = free_port();
     let orbsd = free_port();
-    let config = |lines: &str| format!("[web]\nlisten = '127.0.0.1:{orbsd}'\ntrust = ['127.0.0.1']\n{lines}{CONFIG}");
+    let config = |lines: &str| {
+        format!("[web]\nlisten = '127.0.0.1:{orbsd}'\ntrust = ['127.0.0.1']\n{lines}{CONFIG}")
+    };
     let folder = Folder::with(&config(""), &[("bl", ZONE), ("dbl", DOMAINS)]);
     let out = folder.orbsd(&["check"]);
     let said = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(2), "{said}");
-    assert!(said.contains("web.trust: ") && !folder.orbsd(&["serve"]).status.success(), "{said}");
+    assert!(
+        said.contains("web.trust: ") && !folder.orbsd(&["serve"]).status.success(),
+        "{said}"
+    );
     let lines = said.lines();
-    let choices: Vec<&str> = lines.filter(|l| l.trim().starts_with("forwarded = ")).map(str::trim).collect();
+    let choices: Vec<&str> = lines
+        .filter(|l| l.trim().starts_with("forwarded = "))
+        .map(str::trim)
+        .collect();
     assert_eq!(choices, ["forwarded = false", "forwarded = true"]);
     // The line after a label, or all lines that follow it without one.
     let line = |label: &str, n: usize| -> String {
         let from = said.lines().skip_while(|l| !l.contains(label)).take(n);
-        from.map(|l| format!("    {}\n", l.split(label).last().unwrap().trim())).collect()
+        from.map(|l| format!("    {}\n", l.split(label).last().unwrap().trim()))
+            .collect()
     };
-    let (front, back) = (format!("    bind 127.0.0.1:{port}\n    bind ::1:{port}\n"), "    mode http\n");
-    let front = format!("frontend f\n    mode http\n{front}    default_backend b\nbackend b\n{back}");
+    let (front, back) = (
+        format!("    bind 127.0.0.1:{port}\n    bind ::1:{port}\n"),
+        "    mode http\n",
+    );
+    let front =
+        format!("frontend f\n    mode http\n{front}    default_backend b\nbackend b\n{back}");
     let server = line("HAProxy, in `backend`:", 1);
     let plain = format!("    server orbsd 127.0.0.1:{orbsd}\n");
-    assert_eq!(server.trim(), format!("server orbsd 127.0.0.1:{orbsd} send-proxy-v2"));
-    folder.write("config.toml", &config("forwarded = false\n").replace("PORT", &folder.port.to_string()));
+    assert_eq!(
+        server.trim(),
+        format!("server orbsd 127.0.0.1:{orbsd} send-proxy-v2")
+    );
+    folder.write(
+        "config.toml",
+        &config("forwarded = false\n").replace("PORT", &folder.port.to_string()),
+    );
     folder.ok(&["check"]);
     {
         let _daemon = Daemon::start(&folder);
         let _proxy = Proxy::haproxy(&folder, &format!("{front}{server}"), port);
         clients_are_seen_and_cannot_forge(port);
     }
-    folder.write("config.toml", &config("forwarded = true\n").replace("PORT", &folder.port.to_string()));
+    folder.write(
+        "config.toml",
+        &config("forwarded = true\n").replace("PORT", &folder.port.to_string()),
+    );
     folder.ok(&["check"]);
     let _daemon = Daemon::start(&folder);
-    let forwarded = said.split("forwarded = true").nth(1).unwrap().lines().skip_while(|l| !l.contains("HAProxy")).take(2);
-    let forwarded: String = forwarded.map(|l| format!("    {}\n", &l[l.find("http-request").unwrap()..])).collect();
+    let forwarded = said
+        .split("forwarded = true")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .skip_while(|l| !l.contains("HAProxy"))
+        .take(2);
+    let forwarded: String = forwarded
+        .map(|l| format!("    {}\n", &l[l.find("http-request").unwrap()..]))
+        .collect();
     {
         let _proxy = Proxy::haproxy(&folder, &format!("{front}{forwarded}{plain}"), port);
         clients_are_seen_and_cannot_forge(port);
     }
-    let (http, location) = (line("nginx, in `http`:", 1), line("nginx, in `location`:", 1));
-    let server = format!("listen 127.0.0.1:{port}; listen [::1]:{port}; location / {{ proxy_pass http://127.0.0.1:{orbsd}; {location} }}");
+    let (http, location) = (
+        line("nginx, in `http`:", 1),
+        line("nginx, in `location`:", 1),
+    );
+    let server = format!(
+        "listen 127.0.0.1:{port}; listen [::1]:{port}; location / {{ proxy_pass http://127.0.0.1:{orbsd}; {location} }}"
+    );
     let _proxy = Proxy::nginx(&folder, &format!("{http}\nserver {{ {server} }}"), port);
     clients_are_seen_and_cannot_forge(port);
 }
@@ -275,26 +425,45 @@ fn check_names_the_lines_for_an_old_trust_and_they_work() {
 fn the_proxies_of_the_documentation_work_as_they_are_printed() {
     let blocks = recipes::blocks("docs/proxies.md");
     let find = |language: &str, part: &str| {
-        let found = blocks.iter().find(|b| b.language == language && b.text.contains(part));
-        found.unwrap_or_else(|| panic!("docs/proxies.md has no {language} block with {part}")).text.clone()
+        let found = blocks
+            .iter()
+            .find(|b| b.language == language && b.text.contains(part));
+        found
+            .unwrap_or_else(|| panic!("docs/proxies.md has no {language} block with {part}"))
+            .text
+            .clone()
     };
-    for (proxy, forwarded) in [("haproxy", "forwarded = false"), ("nginx", "forwarded = true")] {
+    for (proxy, forwarded) in [
+        ("haproxy", "forwarded = false"),
+        ("nginx", "forwarded = true"),
+    ] {
         let (port, orbsd) = (free_port(), free_port());
         let local = |text: String| text.replace("8054", &orbsd.to_string());
-        let folder = Folder::with(&format!("{}\n{CONFIG}", local(find("toml", forwarded))), &[("bl", ZONE), ("dbl", DOMAINS)]);
+        let folder = Folder::with(
+            &format!("{}\n{CONFIG}", local(find("toml", forwarded))),
+            &[("bl", ZONE), ("dbl", DOMAINS)],
+        );
         folder.ok(&["check"]);
         let _daemon = Daemon::start(&folder);
         let config = local(find(proxy, "127.0.0.1:8054"));
         let _proxy = match proxy {
             "haproxy" => {
-                let config =
-                    config.replace(":443,:::443 v6only ssl crt /etc/haproxy/orbs.example.pem", &format!("127.0.0.1:{port},::1:{port}"));
+                let config = config.replace(
+                    ":443,:::443 v6only ssl crt /etc/haproxy/orbs.example.pem",
+                    &format!("127.0.0.1:{port},::1:{port}"),
+                );
                 Proxy::haproxy(&folder, &config, port)
             }
             _ => {
                 let keep = |l: &&str| !l.trim().starts_with("ssl_certificate");
-                let config: String = config.lines().filter(keep).map(|l| format!("{l}\n")).collect();
-                let config = config.replace("[::]:443 ssl", &format!("[::1]:{port}")).replace("443 ssl", &format!("127.0.0.1:{port}"));
+                let config: String = config
+                    .lines()
+                    .filter(keep)
+                    .map(|l| format!("{l}\n"))
+                    .collect();
+                let config = config
+                    .replace("[::]:443 ssl", &format!("[::1]:{port}"))
+                    .replace("443 ssl", &format!("127.0.0.1:{port}"));
                 Proxy::nginx(&folder, &config, port)
             }
         };

@@ -28,7 +28,12 @@ pub fn blocks(document: &str) -> Vec<Block> {
     for (i, line) in text.lines().enumerate() {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(language)) => {
-                open = Some(Block { document: document.into(), line: i + 1, language: language.into(), text: String::new() });
+                open = Some(Block {
+                    document: document.into(),
+                    line: i + 1,
+                    language: language.into(),
+                    text: String::new(),
+                });
             }
             (Some(_), Some(_)) => out.extend(open.take()),
             (Some(block), None) => block.text += &format!("{line}\n"),
@@ -51,7 +56,8 @@ const PAGES: [&str; 8] = [
     "docs/mirrors/powerdns.md",
 ];
 
-/// The blocks that no test here runs, by a text in them, and why. Other tests run those of the first group.
+/// The blocks that no test here runs, by a text in them, and why. Other tests run those of the
+/// first group.
 const ELSEWHERE: [(&str, &str); 17] = [
     ("reject_rbl_client", "tests/mail.sh"),
     ("postscreen_dnsbl_sites", "tests/mail.sh"),
@@ -65,7 +71,10 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("alert: OrbsdDown", "tests/it/metrics.rs"),
     ("unix socket (HTTP)", "a picture"),
     ("tls: on", "Knot 3.4, which Debian 12 does not have"),
-    ("catalog: consumer", "NSD 4.9, which Debian 12 does not have"),
+    (
+        "catalog: consumer",
+        "NSD 4.9, which Debian 12 does not have",
+    ),
     ("rndc zonestatus", "commands of a running BIND"),
     ("knotc zone-status", "commands of a running Knot"),
     ("nsd-control zonestatus", "commands of a running NSD"),
@@ -90,7 +99,12 @@ fn check_of(b: &Block) -> Option<Check> {
         _ if ELSEWHERE.iter().any(|(part, _)| b.text.contains(part)) => Some(Check::Elsewhere),
         "toml" => Some(Check::Configuration),
         "sh" => Some(Check::Commands),
-        _ if b.text.contains("tls-auth") || b.text.contains("include: ") || b.text.contains("tls orbsd {") => Some(Check::NameServer),
+        _ if b.text.contains("tls-auth")
+            || b.text.contains("include: ")
+            || b.text.contains("tls orbsd {") =>
+        {
+            Some(Check::NameServer)
+        }
         _ => None,
     }
 }
@@ -99,32 +113,60 @@ fn check_of(b: &Block) -> Option<Check> {
 fn every_block_of_the_documentation_is_tested_or_has_a_reason() {
     let blocks = all();
     for b in &blocks {
-        assert!(check_of(b).is_some(), "{}:{}: no test knows this block:\n{}", b.document, b.line, b.text);
+        assert!(
+            check_of(b).is_some(),
+            "{}:{}: no test knows this block:\n{}",
+            b.document,
+            b.line,
+            b.text
+        );
     }
     for (part, _) in ELSEWHERE {
-        assert!(blocks.iter().any(|b| b.text.contains(part)), "no block has {part} any more");
+        assert!(
+            blocks.iter().any(|b| b.text.contains(part)),
+            "no block has {part} any more"
+        );
     }
 }
 
 fn run(folder: &Folder, program: &str, args: &[&str]) -> String {
-    let out = Command::new(program).args(args).current_dir(folder.path()).output().unwrap_or_else(|e| panic!("{program}: {e}"));
-    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    let out = Command::new(program)
+        .args(args)
+        .current_dir(folder.path())
+        .output()
+        .unwrap_or_else(|e| panic!("{program}: {e}"));
+    let said =
+        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{program} {args:?}: {said}");
     said
 }
 
-/// Each block of configuration is accepted by `orbsd check`, with what the text around it takes for granted.
+/// Each block of configuration is accepted by `orbsd check`, with what the text around it takes for
+/// granted.
 #[test]
 fn documented_configuration_is_accepted() {
     let mut checked = 0;
-    for b in all().iter().filter(|b| check_of(b) == Some(Check::Configuration)) {
-        let reasons = ["input", "output", "unconfirmed", "notest", "drop-box"].map(|r| format!("[[reason]]\nname = \"{r}\"\n"));
+    for b in all()
+        .iter()
+        .filter(|b| check_of(b) == Some(Check::Configuration))
+    {
+        let reasons = ["input", "output", "unconfirmed", "notest", "drop-box"]
+            .map(|r| format!("[[reason]]\nname = \"{r}\"\n"));
         let mut base = format!("{CONFIG}{}", reasons.concat());
         let relays = ZONE.replace("bl.orbs.example", "relays.orbs.example");
         let first = b.text.lines().find(|l| !l.starts_with('#')).unwrap();
         let zones = match first {
             f if f.starts_with("origin") => {
-                vec![("relays", relays), ("block", format!("{}\nns = ['ns1.a.example']\ncontact = 'h@a.example'\n", b.text))]
+                vec![
+                    ("relays", relays),
+                    (
+                        "block",
+                        format!(
+                            "{}\nns = ['ns1.a.example']\ncontact = 'h@a.example'\n",
+                            b.text
+                        ),
+                    ),
+                ]
             }
             "[transfer]" => vec![("relays", format!("{relays}\n{}", b.text))],
             _ => {
@@ -135,7 +177,10 @@ fn documented_configuration_is_accepted() {
         if !base.contains("[[key]]") {
             base += "[[key]]\nname = \"mirror\"\nfile = \"keys/mirror\"\n";
         }
-        let zones: Vec<(&str, &str)> = zones.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let zones: Vec<(&str, &str)> = zones
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect();
         let f = Folder::with(&base, &zones);
         fs::create_dir_all(f.path().join("tls")).unwrap();
         fs::create_dir_all(f.path().join("keys")).unwrap();
@@ -152,34 +197,69 @@ fn documented_configuration_is_accepted() {
             "-keyout",
             "tls/privkey.pem",
         ];
-        run(&f, "openssl", &[&key[..], &["-out", "tls/fullchain.pem"]].concat());
-        fs::copy(f.path().join("tls/fullchain.pem"), f.path().join("tls/mirrors-ca.pem")).unwrap();
-        f.write("keys/mirror", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n");
+        run(
+            &f,
+            "openssl",
+            &[&key[..], &["-out", "tls/fullchain.pem"]].concat(),
+        );
+        fs::copy(
+            f.path().join("tls/fullchain.pem"),
+            f.path().join("tls/mirrors-ca.pem"),
+        )
+        .unwrap();
+        f.write(
+            "keys/mirror",
+            "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n",
+        );
         for secret in ["keys/mirror", "tls/privkey.pem"] {
-            fs::set_permissions(f.path().join(secret), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            fs::set_permissions(
+                f.path().join(secret),
+                std::os::unix::fs::PermissionsExt::from_mode(0o600),
+            )
+            .unwrap();
         }
         let out = f.orbsd(&["check"]);
-        assert!(out.status.success(), "{}:{}: {}", b.document, b.line, String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{}:{}: {}",
+            b.document,
+            b.line,
+            String::from_utf8_lossy(&out.stderr)
+        );
         checked += 1;
     }
     assert!(checked >= 11, "{checked}");
 }
 
-/// Blocks for name servers, by the servers' own checkers, with the key that the page takes for granted.
+/// Blocks for name servers, by the servers' own checkers, with the key that the page takes for
+/// granted.
 #[test]
 fn documented_name_server_configuration_is_accepted() {
     let root = crate::peers::peers().join("root");
     let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"].map(|l| root.join(l));
     let mut checked = 0;
-    for b in all().iter().filter(|b| check_of(b) == Some(Check::NameServer)) {
+    for b in all()
+        .iter()
+        .filter(|b| check_of(b) == Some(Check::NameServer))
+    {
         let f = Folder::new();
         let secret = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
-        let text = b.text.replace("/etc/nsd/orbsd.zones", &f.write("orbsd.zones", "").display().to_string());
+        let text = b.text.replace(
+            "/etc/nsd/orbsd.zones",
+            &f.write("orbsd.zones", "").display().to_string(),
+        );
         let (program, text) = match text.contains("tls orbsd {") {
-            true => ("usr/bin/named-checkconf", format!("key \"mirror\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n{text}")),
+            true => (
+                "usr/bin/named-checkconf",
+                format!(
+                    "key \"mirror\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n{text}"
+                ),
+            ),
             false => (
                 "usr/sbin/nsd-checkconf",
-                format!("key:\n    name: \"mirror\"\n    algorithm: hmac-sha256\n    secret: \"{secret}\"\n{text}"),
+                format!(
+                    "key:\n    name: \"mirror\"\n    algorithm: hmac-sha256\n    secret: \"{secret}\"\n{text}"
+                ),
             ),
         };
         f.write("conf", &text);
@@ -189,7 +269,8 @@ fn documented_name_server_configuration_is_accepted() {
             .env("LD_LIBRARY_PATH", std::env::join_paths(&libraries).unwrap())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        let said = String::from_utf8_lossy(&out.stdout).into_owned()
+            + &String::from_utf8_lossy(&out.stderr);
         assert!(out.status.success(), "{}:{}: {said}", b.document, b.line);
         checked += 1;
     }
@@ -199,13 +280,28 @@ fn documented_name_server_configuration_is_accepted() {
 /// A folder with the shipped configuration on free ports, and its daemon.
 fn shipped() -> (Folder, Daemon, u16, u16) {
     let (dns, admin) = (free_port(), free_port());
-    let config = fs::read_to_string("config.toml").unwrap().replace("5300", &dns.to_string()).replace("8053", &admin.to_string());
+    let config = fs::read_to_string("config.toml")
+        .unwrap()
+        .replace("5300", &dns.to_string())
+        .replace("8053", &admin.to_string());
     let f = Folder::with(&config, &[]);
     for zone in fs::read_dir("zones").unwrap() {
         let path = zone.unwrap().path();
-        fs::copy(&path, f.path().join("zones").join(path.file_name().unwrap())).unwrap();
+        fs::copy(
+            &path,
+            f.path().join("zones").join(path.file_name().unwrap()),
+        )
+        .unwrap();
     }
-    f.ok(&["import", "--source", "sample", "--reason", "relay", "--special", "zones/sample.txt"]);
+    f.ok(&[
+        "import",
+        "--source",
+        "sample",
+        "--reason",
+        "relay",
+        "--special",
+        "zones/sample.txt",
+    ]);
     let daemon = Daemon::spawn(&f);
     let until = Instant::now() + Duration::from_secs(20);
     while std::net::TcpStream::connect(("127.0.0.1", admin)).is_err() {
@@ -215,7 +311,8 @@ fn shipped() -> (Folder, Daemon, u16, u16) {
     (f, daemon, dns, admin)
 }
 
-/// In the place of `orbsd` and `curl`: runs the real one, shows what it wrote, and writes down how it ended.
+/// In the place of `orbsd` and `curl`: runs the real one, shows what it wrote, and writes down how
+/// it ended.
 const ORBSD: &str = r#"#!/bin/sh
 case "$1" in
 serve | probe | restore) timeout 9 "$ORBSD" "$@" --help > out 2>&1; code=$? ;;
@@ -232,14 +329,28 @@ case "$*" in *192.0.2.*) exit ;; esac
 echo "dig $("$DIG" +time=2 +tries=1 +short "$@" | tr '\n' ' ') $*" >> "$RAN"
 "#;
 
-/// The commands of README.md and docs/, on the shipped configuration: all are understood, and all that can succeed do.
+/// The commands of README.md and docs/, on the shipped configuration: all are understood, and all
+/// that can succeed do.
 #[test]
 fn documented_commands_run() {
-    let ran: String = all().iter().filter(|b| check_of(b) == Some(Check::Commands)).map(commands_of).collect();
+    let ran: String = all()
+        .iter()
+        .filter(|b| check_of(b) == Some(Check::Commands))
+        .map(commands_of)
+        .collect();
     let targets = fs::read_to_string("Makefile").unwrap();
-    // What cannot succeed here: placeholders, hosts that are not listed, tests that are switched off, a stream without an end.
+    // What cannot succeed here: placeholders, hosts that are not listed, tests that are switched
+    // off, a stream without an end.
     let excused = [
-        ("orbsd 1", &["lookup 45.51.100.7", "undo 4711", "claim ", "export catalog"][..]),
+        (
+            "orbsd 1",
+            &[
+                "lookup 45.51.100.7",
+                "undo 4711",
+                "claim ",
+                "export catalog",
+            ][..],
+        ),
         ("orbsd 124", &["watch"]),
         ("curl 404", &["/ID", "/commits/12/"]),
     ];
@@ -249,18 +360,25 @@ fn documented_commands_run() {
         let good = match program {
             "orbsd" => result == "0",
             "curl" => ["200", "201", "202"].contains(&result),
-            "make" => targets.lines().any(|l| l.starts_with(&format!("{result}:"))),
+            "make" => targets
+                .lines()
+                .any(|l| l.starts_with(&format!("{result}:"))),
             _ => true,
         };
         let how = format!("{program} {result}");
-        let excuse = excused.iter().any(|(e, parts)| *e == how && parts.iter().any(|p| line.contains(p)));
+        let excuse = excused
+            .iter()
+            .any(|(e, parts)| *e == how && parts.iter().any(|p| line.contains(p)));
         assert!(good || excuse, "{line}\n\n{ran}");
     }
     for (program, least) in [("orbsd ", 30), ("curl ", 6), ("dig ", 2), ("make ", 3)] {
         let n = ran.lines().filter(|l| l.starts_with(program)).count();
         assert!(n >= least, "{n} of {program}\n{ran}");
     }
-    assert!(ran.contains("dig 127.0.0.2 127.0.0.3  @127.0.0.1") && ran.contains("subject=203.0.113.7"), "{ran}");
+    assert!(
+        ran.contains("dig 127.0.0.2 127.0.0.3  @127.0.0.1") && ran.contains("subject=203.0.113.7"),
+        "{ran}"
+    );
 }
 
 /// Runs the commands of a block on an installation of its own: one line for each, with its result.
@@ -270,7 +388,11 @@ fn commands_of(b: &Block) -> String {
     fs::create_dir(&bin).unwrap();
     let executable = |name: &str, text: &str| {
         f.write(&format!("bin/{name}"), text);
-        fs::set_permissions(bin.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(
+            bin.join(name),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
     };
     executable("orbsd", ORBSD);
     executable("curl", CURL);
@@ -284,9 +406,17 @@ fn commands_of(b: &Block) -> String {
     f.write("data.rbl", ":127.0.0.2:Relay $\n45.53.1.1\n45.53.2.0/24\n");
     f.write("list.txt", "45.52.1.1\n");
     run(&f, "gzip", &["list.txt"]);
-    let found = |name: &str| run(&f, "sh", &["-c", &format!("command -v {name}")]).trim().to_string();
+    let found = |name: &str| {
+        run(&f, "sh", &["-c", &format!("command -v {name}")])
+            .trim()
+            .to_string()
+    };
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let text = b.text.replace("5300", &dns.to_string()).replace("8053", &admin.to_string()).replace("/etc/prometheus/", "");
+    let text = b
+        .text
+        .replace("5300", &dns.to_string())
+        .replace("8053", &admin.to_string())
+        .replace("/etc/prometheus/", "");
     let out = Command::new("sh")
         .args(["-e", "-c", &text])
         .current_dir(f.path())
@@ -298,6 +428,12 @@ fn commands_of(b: &Block) -> String {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    assert!(out.status.success(), "{}:{}: {}", b.document, b.line, String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}:{}: {}",
+        b.document,
+        b.line,
+        String::from_utf8_lossy(&out.stderr)
+    );
     fs::read_to_string(f.path().join("ran")).unwrap_or_default()
 }

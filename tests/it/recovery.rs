@@ -19,12 +19,16 @@ use crate::lab::{Daemon, Folder, Lab, query, shown, udp};
 
 fn answer(f: &Folder, addr: u32) -> String {
     let [a, b, c, d] = addr.to_be_bytes();
-    let reply = udp(f.addr(), &query(&format!("{d}.{c}.{b}.{a}.bl.orbs.example"), 1, true), Duration::from_secs(5));
+    let reply = udp(
+        f.addr(),
+        &query(&format!("{d}.{c}.{b}.{a}.bl.orbs.example"), 1, true),
+        Duration::from_secs(5),
+    );
     shown(&reply.unwrap_or_else(|| panic!("no answer; the daemon says: {}", f.log())))
 }
 
-/// Fifty times `kill -9` under a stream of writes: every acknowledged listing is there, and what was in doubt is wholly
-/// there or wholly not.
+/// Fifty times `kill -9` under a stream of writes: every acknowledged listing is there, and what
+/// was in doubt is wholly there or wholly not.
 #[test]
 fn kill_9_under_a_stream_of_writes() {
     kill_rounds(50);
@@ -34,7 +38,10 @@ fn kill_9_under_a_stream_of_writes() {
 #[test]
 #[ignore = "a drill: `make drill`"]
 fn kill_9_for_hours() {
-    let minutes = std::env::var("ORBSD_DRILL_MINUTES").ok().and_then(|m| m.parse().ok()).unwrap_or(60u64);
+    let minutes = std::env::var("ORBSD_DRILL_MINUTES")
+        .ok()
+        .and_then(|m| m.parse().ok())
+        .unwrap_or(60u64);
     let until = std::time::Instant::now() + Duration::from_secs(minutes * 60);
     while std::time::Instant::now() < until {
         kill_rounds(50);
@@ -47,21 +54,36 @@ fn kill_9_for_hours() {
 fn ten_million_addresses() {
     let f = Folder::new();
     let mut out = std::io::BufWriter::new(fs::File::create(f.path().join("big.txt")).unwrap());
-    // Every 300th address and a bit, all over the public space: 45.0.0.0 and up, 10 million of them.
+    // Every 300th address and a bit, all over the public space: 45.0.0.0 and up, 10 million of
+    // them.
     for i in 0..10_000_000u32 {
         writeln!(out, "{}", std::net::Ipv4Addr::from(0x2d00_0000 + i * 97)).unwrap();
     }
     drop(out);
     let daemon = Daemon::start(&f);
-    f.ok(&["import", "--source", "big", "--reason", "relay", "--special", "big.txt"]);
-    assert_eq!(answer(&f, 0x2d00_0000 + 9_999_999 * 97), "NOERROR 127.0.0.2");
+    f.ok(&[
+        "import",
+        "--source",
+        "big",
+        "--reason",
+        "relay",
+        "--special",
+        "big.txt",
+    ]);
+    assert_eq!(
+        answer(&f, 0x2d00_0000 + 9_999_999 * 97),
+        "NOERROR 127.0.0.2"
+    );
     assert_eq!(answer(&f, 0x2d00_0001), "NXDOMAIN soa 60");
     std::thread::sleep(Duration::from_secs(5)); // the image is written beside the work
     drop(daemon);
     let begun = std::time::Instant::now();
     let _daemon = Daemon::start(&f);
     let took = begun.elapsed();
-    assert_eq!(answer(&f, 0x2d00_0000 + 9_999_999 * 97), "NOERROR 127.0.0.2");
+    assert_eq!(
+        answer(&f, 0x2d00_0000 + 9_999_999 * 97),
+        "NOERROR 127.0.0.2"
+    );
     eprintln!("ready after {took:?}");
 }
 
@@ -76,7 +98,10 @@ fn stored(ledger: &orbsd::ledger::Ledger, addr: u32) -> bool {
     let history = !ledger.store.history(&subject).unwrap().is_empty();
     let snapshot = ledger.published.snapshot();
     let answered = snapshot.tables.ip4.get(addr).0 != orbsd::index::values::FactsId::NONE;
-    assert!(stored == answered && stored == history, "{subject}: {stored} {answered} {history}");
+    assert!(
+        stored == answered && stored == history,
+        "{subject}: {stored} {answered} {history}"
+    );
     stored
 }
 
@@ -87,7 +112,11 @@ fn kill_rounds(rounds: u32) {
     for round in 0..rounds {
         let daemon = Daemon::start(&f);
         for addr in acked.iter().filter(|a| *a % 7 == round % 7) {
-            assert_eq!(answer(&f, *addr), "NOERROR 127.0.0.2", "acknowledged in an earlier round");
+            assert_eq!(
+                answer(&f, *addr),
+                "NOERROR 127.0.0.2",
+                "acknowledged in an earlier round"
+            );
         }
         let mut child = Command::new(env!("CARGO_BIN_EXE_orbsd"))
             .args(["list", "--reason", "relay", "--until", "90d"])
@@ -102,7 +131,11 @@ fn kill_rounds(rounds: u32) {
         let writer = std::thread::spawn(move || {
             for i in 0..20_000u32 {
                 // Every tenth line is refused: it lies in a special range.
-                let special = if i % 10 == 0 { format!("{}\n", std::net::Ipv4Addr::from(0x0a00_0000 + i)) } else { String::new() };
+                let special = if i % 10 == 0 {
+                    format!("{}\n", std::net::Ipv4Addr::from(0x0a00_0000 + i))
+                } else {
+                    String::new()
+                };
                 if writeln!(stdin, "{special}{}", std::net::Ipv4Addr::from(base + i)).is_err() {
                     return;
                 }
@@ -110,21 +143,36 @@ fn kill_rounds(rounds: u32) {
         });
         // Every third round a large import is under way too, of a list of its own.
         let import = (round % 3 == 0).then(|| {
-            let lines: String =
-                (0..IMPORTED).map(|i| format!("{}\n", std::net::Ipv4Addr::from(0x5000_0000 + round * 0x10_0000 + i))).collect();
+            let lines: String = (0..IMPORTED)
+                .map(|i| {
+                    format!(
+                        "{}\n",
+                        std::net::Ipv4Addr::from(0x5000_0000 + round * 0x10_0000 + i)
+                    )
+                })
+                .collect();
             f.write("big.txt", &lines);
             let mut c = Command::new(env!("CARGO_BIN_EXE_orbsd"));
-            c.args(["import", "--source", "big", "--reason", "relay", "big.txt"]).current_dir(f.path());
-            c.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+            c.args(["import", "--source", "big", "--reason", "relay", "big.txt"])
+                .current_dir(f.path());
+            c.stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
         });
         seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12345);
-        let wait = Duration::from_millis(u64::from(20 + (seed >> 16) % if import.is_some() { 400 } else { 150 }));
+        let wait = Duration::from_millis(u64::from(
+            20 + (seed >> 16) % if import.is_some() { 400 } else { 150 },
+        ));
         let killer = std::thread::spawn(move || {
             std::thread::sleep(wait);
             drop(daemon);
         });
         let mut now = Vec::new();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        for line in BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+        {
             if let Some((addr, _)) = line.split_once(": listed") {
                 now.push(addr.parse::<std::net::Ipv4Addr>().unwrap().to_bits());
             }
@@ -140,29 +188,60 @@ fn kill_rounds(rounds: u32) {
         for addr in &now {
             assert!(stored(&ledger, *addr), "lost {addr:x}");
         }
-        // What was on its way may be there or not, but wholly, and nothing behind a gap; what was refused is not.
+        // What was on its way may be there or not, but wholly, and nothing behind a gap; what was
+        // refused is not.
         let next = now.last().map_or(base, |a| a + 1);
-        let there: Vec<bool> = (next..next + IN_FLIGHT).map(|a| stored(&ledger, a)).collect();
-        assert!(there.is_sorted_by(|a, b| a >= b), "changes are committed in order");
-        (0..20).for_each(|i| assert!(!stored(&ledger, 0x0a00_0000 + i * 10), "refused and yet listed"));
+        let there: Vec<bool> = (next..next + IN_FLIGHT)
+            .map(|a| stored(&ledger, a))
+            .collect();
+        assert!(
+            there.is_sorted_by(|a, b| a >= b),
+            "changes are committed in order"
+        );
+        (0..20).for_each(|i| {
+            assert!(
+                !stored(&ledger, 0x0a00_0000 + i * 10),
+                "refused and yet listed"
+            );
+        });
         if round % 3 == 0 {
             let first = 0x5000_0000 + round * 0x10_0000;
             let there = (0..IMPORTED).filter(|i| stored(&ledger, first + i)).count() as u32;
-            assert!(there == 0 || there == IMPORTED, "an import is whole or not at all: {there}");
+            assert!(
+                there == 0 || there == IMPORTED,
+                "an import is whole or not at all: {there}"
+            );
             assert!(!acked_import || there == IMPORTED, "an acknowledged import");
             imported += u32::from(there > 0);
         }
         ledger.stop().unwrap();
     }
-    assert!(told * 2 > rounds && acked.len() > rounds as usize, "too slow to prove anything: {told} of {rounds}, {}", acked.len());
-    eprintln!("{} acknowledged in {told} of {rounds} rounds, {imported} imports", acked.len());
+    assert!(
+        told * 2 > rounds && acked.len() > rounds as usize,
+        "too slow to prove anything: {told} of {rounds}, {}",
+        acked.len()
+    );
+    eprintln!(
+        "{} acknowledged in {told} of {rounds} rounds, {imported} imports",
+        acked.len()
+    );
 }
 
 fn list(lab: &Lab, addr: u32) -> Result<orbsd::ledger::Receipt, Refused> {
     let v = lab.ledger.store.vocabulary();
-    let ask = Ask::List { reason: v.reasons.get("relay").unwrap(), source: SourceId::OPERATOR, until: None, text: None };
-    let change =
-        Change { subject: orbsd::model::Subject::host4(addr), author: "test".into(), evidence: None, ask, terms: Default::default() };
+    let ask = Ask::List {
+        reason: v.reasons.get("relay").unwrap(),
+        source: SourceId::OPERATOR,
+        until: None,
+        text: None,
+    };
+    let change = Change {
+        subject: orbsd::model::Subject::host4(addr),
+        author: "test".into(),
+        evidence: None,
+        ask,
+        terms: Default::default(),
+    };
     lab.ledger.submit_blocking(change)?.wait()
 }
 
@@ -170,13 +249,27 @@ fn list(lab: &Lab, addr: u32) -> Result<orbsd::ledger::Receipt, Refused> {
 fn a_failed_commit_poisons_until_the_store_works_again() {
     let lab = Lab::new(Folder::new());
     list(&lab, 0x2d01_0101).unwrap();
-    lab.ledger.store.fault.store(Fault::Before as u8, Ordering::Relaxed);
+    lab.ledger
+        .store
+        .fault
+        .store(Fault::Before as u8, Ordering::Relaxed);
     assert!(matches!(list(&lab, 0x2d01_0102), Err(Refused::InDoubt(_))));
     assert!(matches!(list(&lab, 0x2d01_0103), Err(Refused::Poisoned(_))));
     assert!(lab.ledger.health.poisoned().is_some());
-    assert_eq!(lab.ask("1.1.1.45.bl.orbs.example", 1), "NOERROR 127.0.0.2", "answers go on");
-    assert_eq!(lab.ask("2.1.1.45.bl.orbs.example", 1), "NXDOMAIN soa 60", "nothing wrong is answered");
-    lab.ledger.store.fault.store(Fault::None as u8, Ordering::Relaxed);
+    assert_eq!(
+        lab.ask("1.1.1.45.bl.orbs.example", 1),
+        "NOERROR 127.0.0.2",
+        "answers go on"
+    );
+    assert_eq!(
+        lab.ask("2.1.1.45.bl.orbs.example", 1),
+        "NXDOMAIN soa 60",
+        "nothing wrong is answered"
+    );
+    lab.ledger
+        .store
+        .fault
+        .store(Fault::None as u8, Ordering::Relaxed);
     lab.ledger.tick_blocking();
     for _ in 0..100 {
         if lab.ledger.health.poisoned().is_none() {
@@ -186,10 +279,15 @@ fn a_failed_commit_poisons_until_the_store_works_again() {
     }
     list(&lab, 0x2d01_0103).unwrap();
     assert_eq!(lab.ask("3.1.1.45.bl.orbs.example", 1), "NOERROR 127.0.0.2");
-    assert_eq!(lab.ask("2.1.1.45.bl.orbs.example", 1), "NXDOMAIN soa 60", "the commit in doubt was absent");
+    assert_eq!(
+        lab.ask("2.1.1.45.bl.orbs.example", 1),
+        "NXDOMAIN soa 60",
+        "the commit in doubt was absent"
+    );
 }
 
-/// A small disk that fills up: no acknowledgement is a lie, and freeing it is enough. In a mount namespace of its own.
+/// A small disk that fills up: no acknowledgement is a lie, and freeing it is enough. In a mount
+/// namespace of its own.
 #[test]
 fn a_full_disk_refuses_writes_and_recovers_without_loss() {
     let f = Folder::new();
@@ -223,14 +321,33 @@ $ORBSD lookup 45.9.9.9 > /dev/null || exit 96
 "#;
     let script = script.replace("PORT", &f.port.to_string());
     let out = Command::new("unshare")
-        .args(["-rm", "--pid", "--fork", "--kill-child", "sh", "-c", &script])
+        .args([
+            "-rm",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-c",
+            &script,
+        ])
         .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
         .current_dir(f.path())
         .output()
         .unwrap();
     let read = |n: &str| fs::read_to_string(f.path().join(n)).unwrap_or_default();
-    assert!(out.status.success(), "{:?} {} {}\n{}", out.status, String::from_utf8_lossy(&out.stderr), read("refused"), read("log"));
-    assert!(read("log").contains("a commit failed"), "the log says it: {}", read("log"));
+    assert!(
+        out.status.success(),
+        "{:?} {} {}\n{}",
+        out.status,
+        String::from_utf8_lossy(&out.stderr),
+        read("refused"),
+        read("log")
+    );
+    assert!(
+        read("log").contains("a commit failed"),
+        "the log says it: {}",
+        read("log")
+    );
 }
 
 #[test]
@@ -240,22 +357,33 @@ fn a_newer_store_is_refused_and_a_damaged_one_never_served() {
     ledger.stop().unwrap();
     let store = Store::open(f.config().store).unwrap();
     let mut batch = Batch::default();
-    batch.put(schema::META, b"version".to_vec(), 99u32.to_be_bytes().to_vec());
+    batch.put(
+        schema::META,
+        b"version".to_vec(),
+        99u32.to_be_bytes().to_vec(),
+    );
     store.commit(batch).unwrap();
     store.close().unwrap();
-    assert!(matches!(Store::open(f.config().store), Err(StoreError::Newer(99))));
+    assert!(matches!(
+        Store::open(f.config().store),
+        Err(StoreError::Newer(99))
+    ));
     let said = String::from_utf8_lossy(&f.orbsd(&["status"]).stderr).into_owned();
     assert!(said.contains("newer orbsd"), "{said}");
 
     let f = Folder::new();
     let ledger = f.ledger();
-    let lines: String = (0..30_000u32).map(|i| format!("{}\n", std::net::Ipv4Addr::from(0x2d00_0000 + i * 7))).collect();
+    let lines: String = (0..30_000u32)
+        .map(|i| format!("{}\n", std::net::Ipv4Addr::from(0x2d00_0000 + i * 7)))
+        .collect();
     f.write("a.txt", &lines);
     ledger.stop().unwrap();
     f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
     fs::remove_file(f.path().join("data/image")).unwrap();
-    let largest =
-        fs::read_dir(f.path().join("data")).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "sst"));
+    let largest = fs::read_dir(f.path().join("data"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "sst"));
     let mut damaged = 0;
     for path in largest.filter(|p| fs::metadata(p).unwrap().len() > 100_000) {
         let mut bytes = fs::read(&path).unwrap();
@@ -266,32 +394,53 @@ fn a_newer_store_is_refused_and_a_damaged_one_never_served() {
     assert!(damaged > 0);
     let out = f.orbsd(&["serve"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.code() == Some(1) && said.contains("damaged"), "{said}");
+    assert!(
+        out.status.code() == Some(1) && said.contains("damaged"),
+        "{said}"
+    );
 }
 
 #[test]
 fn restarts_answer_the_same_from_image_journal_and_scan() {
     let f = Folder::new();
-    f.write("a.rbl", "45.0.0.0/16\n!45.0.3.0/24\n45.0.3.7 :3:own\n2a00:1::/32\n46.1.1.1\n");
-    f.ok(&["import", "--source", "one", "--codes", "bl", "--format", "rbldnsd", "a.rbl"]);
+    f.write(
+        "a.rbl",
+        "45.0.0.0/16\n!45.0.3.0/24\n45.0.3.7 :3:own\n2a00:1::/32\n46.1.1.1\n",
+    );
+    f.ok(&[
+        "import", "--source", "one", "--codes", "bl", "--format", "rbldnsd", "a.rbl",
+    ]);
     f.ok(&["list", "bad.test", "--reason", "spam"]);
     f.ok(&["exempt", "45.0.9.0/24"]);
     let export = |f: &Folder| ["bl", "dbl"].map(|z| f.ok(&["export", z]));
     let want = export(&f);
     {
         let _daemon = Daemon::start(&f);
-        f.ok(&["list", "47.1.1.1", "48.0.0.0/12", "worse.test", "--reason", "netblock", "--unpublished"]);
+        f.ok(&[
+            "list",
+            "47.1.1.1",
+            "48.0.0.0/12",
+            "worse.test",
+            "--reason",
+            "netblock",
+            "--unpublished",
+        ]);
         f.ok(&["delist", "45.0.3.7"]);
         f.ok(&["exempt", "47.1.1.1", "--until", "1h"]);
     } // kill -9: the journal after the image
     let image = f.path().join("data/image");
     let before = fs::read(&image).unwrap();
     let after = export(&f); // the last command stops in order, and writes an image
-    assert!(after != want && after[0].contains("*.0.48"), "the journal was read: {}", after[0]);
+    assert!(
+        after != want && after[0].contains("*.0.48"),
+        "the journal was read: {}",
+        after[0]
+    );
     let written = fs::read(&image).unwrap();
     fs::remove_file(&image).unwrap();
     assert_eq!(export(&f), after, "from the rows, with the same serials");
-    // An older image and the journal after it; damaged ones: not used, and nothing else is answered.
+    // An older image and the journal after it; damaged ones: not used, and nothing else is
+    // answered.
     let flip = |at: usize| {
         let mut bytes = written.clone();
         bytes[at] ^= 1;
@@ -300,7 +449,10 @@ fn restarts_answer_the_same_from_image_journal_and_scan() {
     let cut = written[..written.len() / 2].to_vec();
     for (what, bytes) in [
         ("older", before),
-        ("garbage", b"ORBSIMG\x02 this is no image at all, but long enough to look like one".to_vec()),
+        (
+            "garbage",
+            b"ORBSIMG\x02 this is no image at all, but long enough to look like one".to_vec(),
+        ),
         ("its body", flip(written.len() - 3)),
         ("its store", flip(10)),
         ("its commit", flip(24)),
@@ -318,7 +470,10 @@ fn what_fell_due_while_stopped_is_ended_before_the_first_answer() {
     f.ok(&["list", "45.1.1.2", "--reason", "relay", "--until", "1h"]);
     std::thread::sleep(Duration::from_millis(2100));
     let _daemon = Daemon::start(&f);
-    assert_eq!((answer(&f, 0x2d01_0101), answer(&f, 0x2d01_0102)), ("NXDOMAIN soa 60".into(), "NOERROR 127.0.0.2".into()));
+    assert_eq!(
+        (answer(&f, 0x2d01_0101), answer(&f, 0x2d01_0102)),
+        ("NXDOMAIN soa 60".into(), "NOERROR 127.0.0.2".into())
+    );
     let found = f.json(&["lookup", "45.1.1.1", "--json"]);
     assert_eq!(found["history"][1]["event"], "expired");
 }
@@ -327,7 +482,16 @@ fn what_fell_due_while_stopped_is_ended_before_the_first_answer() {
 fn a_feed_that_is_not_refreshed_ends_as_a_whole() {
     let f = Folder::new();
     f.write("a.txt", "45.1.1.1\n45.1.1.2\n");
-    f.ok(&["import", "--source", "xbl", "--reason", "relay", "--max-age", "2s", "a.txt"]);
+    f.ok(&[
+        "import",
+        "--source",
+        "xbl",
+        "--reason",
+        "relay",
+        "--max-age",
+        "2s",
+        "a.txt",
+    ]);
     let _daemon = Daemon::start(&f);
     assert_eq!(answer(&f, 0x2d01_0101), "NOERROR 127.0.0.2");
     for _ in 0..60 {
@@ -336,7 +500,14 @@ fn a_feed_that_is_not_refreshed_ends_as_a_whole() {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    assert_eq!((answer(&f, 0x2d01_0101), answer(&f, 0x2d01_0102)), ("NXDOMAIN soa 60".into(), "NXDOMAIN soa 60".into()));
+    assert_eq!(
+        (answer(&f, 0x2d01_0101), answer(&f, 0x2d01_0102)),
+        ("NXDOMAIN soa 60".into(), "NXDOMAIN soa 60".into())
+    );
     f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
-    assert_eq!(answer(&f, 0x2d01_0101), "NOERROR 127.0.0.2", "the next import brings it back");
+    assert_eq!(
+        answer(&f, 0x2d01_0101),
+        "NOERROR 127.0.0.2",
+        "the next import brings it back"
+    );
 }

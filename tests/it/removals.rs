@@ -28,7 +28,12 @@ fn status(api: &Api) -> Value {
 /// Exit code and standard error.
 fn failed(f: &Folder, args: &[&str]) -> String {
     let out = f.orbsd(args);
-    assert_eq!(out.status.code(), Some(1), "{args:?}: {}", String::from_utf8_lossy(&out.stdout));
+    assert_eq!(
+        out.status.code(),
+        Some(1),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&out.stdout)
+    );
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
 
@@ -62,19 +67,36 @@ fn a_deleted_log_of_removals_stops_writes_until_it_is_back() {
     fs::remove_file(log(&api)).unwrap();
     assert!(failed(&api.f, &["delist", "45.1.1.2"]).contains("was deleted while it was open"));
     assert_eq!(api.dns("2.1.1.45"), "NOERROR 127.0.0.2");
-    assert!(failed(&api.f, &["list", "45.1.1.9", "--reason", "relay"]).contains("no writes are taken"));
-    assert!(failed(&api.f, &["status"]).contains("on_loss"), "it says what to do");
+    assert!(
+        failed(&api.f, &["list", "45.1.1.9", "--reason", "relay"]).contains("no writes are taken")
+    );
+    assert!(
+        failed(&api.f, &["status"]).contains("on_loss"),
+        "it says what to do"
+    );
     assert_eq!(api.get("/health/ready").status, 503);
-    assert!(api.get("/metrics").text().contains("orbsd_removals_log_whole 0\n"));
+    assert!(
+        api.get("/metrics")
+            .text()
+            .contains("orbsd_removals_log_whole 0\n")
+    );
     // At a start too.
     assert!(api.daemon.take().unwrap().stop().success());
     api.start();
-    assert!(status(&api)["problem"].as_str().unwrap().contains("is missing, and the store knows line"));
+    assert!(
+        status(&api)["problem"]
+            .as_str()
+            .unwrap()
+            .contains("is missing, and the store knows line")
+    );
     assert!(failed(&api.f, &["delist", "45.1.1.2"]).contains("is missing"));
     fs::write(log(&api), whole).unwrap();
     api.f.ok(&["list", "45.1.1.8", "--reason", "relay"]);
     api.f.ok(&["delist", "45.1.1.2"]);
-    assert_eq!((&status(&api)["problem"], api.get("/health/ready").status), (&Value::Null, 200));
+    assert_eq!(
+        (&status(&api)["problem"], api.get("/health/ready").status),
+        (&Value::Null, 200)
+    );
     assert!(fs::read_to_string(log(&api)).unwrap().contains("45.1.1.2"));
 }
 
@@ -87,30 +109,53 @@ fn a_line_that_was_taken_out_of_the_log_is_found_by_a_scrub_and_at_a_start() {
         api.f.ok(&["delist", &format!("45.1.1.{i}")]);
     }
     let whole = fs::read_to_string(log(&api)).unwrap();
-    let cut: String = whole.split_inclusive('\n').filter(|l| !l.contains("45.1.1.2")).collect();
+    let cut: String = whole
+        .split_inclusive('\n')
+        .filter(|l| !l.contains("45.1.1.2"))
+        .collect();
     assert!(cut.len() < whole.len());
     assert!(api.daemon.take().unwrap().stop().success());
     fs::write(log(&api), &cut).unwrap();
     api.start();
-    assert!(status(&api)["problem"].as_str().unwrap().contains("line 3 is missing"), "{}", status(&api));
+    assert!(
+        status(&api)["problem"]
+            .as_str()
+            .unwrap()
+            .contains("line 3 is missing"),
+        "{}",
+        status(&api)
+    );
     assert!(failed(&api.f, &["delist", "45.1.1.9"]).contains("line 3 is missing"));
     fs::write(log(&api), &whole).unwrap();
     api.f.ok(&["exempt", "45.1.1.9"]);
     let whole = fs::read_to_string(log(&api)).unwrap();
     // In place, so that the next scrub is what finds it, or the next write.
-    fs::write(log(&api), whole.split_inclusive('\n').filter(|l| !l.contains("45.1.1.2")).collect::<String>()).unwrap();
+    fs::write(
+        log(&api),
+        whole
+            .split_inclusive('\n')
+            .filter(|l| !l.contains("45.1.1.2"))
+            .collect::<String>(),
+    )
+    .unwrap();
     assert!(scrub(&api)["problem"].is_string());
 }
 
 #[test]
 fn the_first_write_after_the_log_was_lost_is_refused_also_where_it_has_no_removals() {
-    let write: [&[&str]; 2] = [&["list", "45.1.1.2", "--reason", "relay"], &["zone", "serial", "bl", "90000"]];
+    let write: [&[&str]; 2] = [
+        &["list", "45.1.1.2", "--reason", "relay"],
+        &["zone", "serial", "bl", "90000"],
+    ];
     for args in write {
         let api = Api::new();
         api.list("45.1.1.1", "relay");
         fs::remove_file(log(&api)).unwrap();
         let said = failed(&api.f, args);
-        assert!(said.contains("was deleted while it was open"), "{args:?}: {said}");
+        assert!(
+            said.contains("was deleted while it was open"),
+            "{args:?}: {said}"
+        );
     }
 }
 
@@ -123,7 +168,12 @@ fn a_log_of_another_store_is_not_mended_by_a_setting() {
     other.ok(&["delist", "45.1.1.1"]);
     fs::copy(other.path().join("data/removals.log"), log(&api)).unwrap();
     let said = failed(&api.f, &["delist", "45.1.1.1"]);
-    assert!(said.contains("is the log of another store") && said.contains("move this one away") && !said.contains("on_loss"), "{said}");
+    assert!(
+        said.contains("is the log of another store")
+            && said.contains("move this one away")
+            && !said.contains("on_loss"),
+        "{said}"
+    );
 }
 
 /// The log went on behind a gap of which nobody knew before the day of the restore.
@@ -150,25 +200,60 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     let s = status(&api);
     let missing = s["removals"]["gap"]["missing"].clone();
     assert_eq!(missing, json!([[known + 2, known + 3]]), "{s}");
-    assert!(s["writes"] == "taken" && s["problem"].as_str().unwrap().contains("make a backup"), "{s}");
+    assert!(
+        s["writes"] == "taken" && s["problem"].as_str().unwrap().contains("make a backup"),
+        "{s}"
+    );
     assert!(api.get("/health/ready").text().starts_with("degraded: "));
-    assert!(api.get("/metrics").text().contains("orbsd_removals_log_missing_lines 2\n"));
+    assert!(
+        api.get("/metrics")
+            .text()
+            .contains("orbsd_removals_log_missing_lines 2\n")
+    );
     api.f.ok(&["delist", "45.1.1.3"]);
     // A copy that was made since knows all that is missing.
-    assert!(fs::read_to_string(api.f.path().join("log")).unwrap().contains("began anew"));
+    assert!(
+        fs::read_to_string(api.f.path().join("log"))
+            .unwrap()
+            .contains("began anew")
+    );
     api.f.ok(&["backup", "copy2"]);
-    assert_eq!((&status(&api)["removals"]["gap"], &status(&api)["problem"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&status(&api)["removals"]["gap"], &status(&api)["problem"]),
+        (&Value::Null, &Value::Null)
+    );
     drop(api.daemon.take());
     fs::copy(log(&api), api.f.path().join("saved.log")).unwrap();
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
     let said = failed(&api.f, &["restore", "copy", "--removals", "saved.log"]);
-    assert!(said.contains(&format!("lines {} to {} are missing", known + 2, known + 3)) && said.contains("--allow-gap"), "{said}");
-    assert!(!api.f.path().join("data/CURRENT").exists() && !api.f.path().join("data/restoring").exists());
-    let said = api.f.json(&["restore", "copy", "--removals", "saved.log", "--allow-gap", "--json"]);
+    assert!(
+        said.contains(&format!("lines {} to {} are missing", known + 2, known + 3))
+            && said.contains("--allow-gap"),
+        "{said}"
+    );
+    assert!(
+        !api.f.path().join("data/CURRENT").exists()
+            && !api.f.path().join("data/restoring").exists()
+    );
+    let said = api.f.json(&[
+        "restore",
+        "copy",
+        "--removals",
+        "saved.log",
+        "--allow-gap",
+        "--json",
+    ]);
     assert_eq!(said["missing"], missing);
     api.start();
-    assert_eq!(["1.1.1.45", "2.1.1.45", "3.1.1.45"].map(|n| api.dns(n).starts_with("NOERROR")), [true, true, false]);
-    assert_eq!(status(&api)["problem"], Value::Null, "the log was put in its place");
+    assert_eq!(
+        ["1.1.1.45", "2.1.1.45", "3.1.1.45"].map(|n| api.dns(n).starts_with("NOERROR")),
+        [true, true, false]
+    );
+    assert_eq!(
+        status(&api)["problem"],
+        Value::Null,
+        "the log was put in its place"
+    );
     api.f.ok(&["delist", "45.1.1.1"]);
     // The newer copy needs nothing of what is missing.
     drop(api.daemon.take());
@@ -191,12 +276,25 @@ fn a_failed_restore_leaves_nothing_that_can_start() {
     let other = Folder::new();
     other.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     other.ok(&["delist", "45.1.1.1"]);
-    fs::copy(other.path().join("data/removals.log"), api.f.path().join("other.log")).unwrap();
-    let bare = whole.lines().last().unwrap().split(",\"sum\"").next().unwrap().replace("\"n\":2", "\"n\":9");
+    fs::copy(
+        other.path().join("data/removals.log"),
+        api.f.path().join("other.log"),
+    )
+    .unwrap();
+    let bare = whole
+        .lines()
+        .last()
+        .unwrap()
+        .split(",\"sum\"")
+        .next()
+        .unwrap()
+        .replace("\"n\":2", "\"n\":9");
     api.f.write("gap.log", &format!("{bare}}}\n"));
     for file in ["other.log", "gap.log"] {
         failed(&api.f, &["restore", "copy", "--removals", file]);
-        let left: Vec<_> = fs::read_dir(&data).map(|d| d.flatten().map(|e| e.file_name()).collect()).unwrap_or_default();
+        let left: Vec<_> = fs::read_dir(&data)
+            .map(|d| d.flatten().map(|e| e.file_name()).collect())
+            .unwrap_or_default();
         assert!(left.is_empty(), "{file}: {left:?}");
     }
     // One that was killed.
@@ -211,7 +309,8 @@ fn a_failed_restore_leaves_nothing_that_can_start() {
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
 }
 
-/// The log that was named was not put in place of an older one, and what it had was reported as lost.
+/// The log that was named was not put in place of an older one, and what it had was reported as
+/// lost.
 #[test]
 fn a_restore_puts_its_log_in_place_of_an_older_one_and_refuses_another_stores() {
     let mut api = Api::new();
@@ -237,13 +336,26 @@ fn a_restore_puts_its_log_in_place_of_an_older_one_and_refuses_another_stores() 
         prepare(there);
         api.f.ok(&["restore", "copy", "--removals", "saved.log"]);
         let is = fs::read(log(&api)).unwrap();
-        assert!(is == whole, "no gap is recorded: {}", String::from_utf8_lossy(&is));
-        assert_eq!(data.join("removals.log.replaced-1").exists(), !there.is_empty());
+        assert!(
+            is == whole,
+            "no gap is recorded: {}",
+            String::from_utf8_lossy(&is)
+        );
+        assert_eq!(
+            data.join("removals.log.replaced-1").exists(),
+            !there.is_empty()
+        );
     }
-    for (there, why) in [(&foreign[..], "is the log of another store"), (b"root:x:0:0\n", "is not a log of removals")] {
+    for (there, why) in [
+        (&foreign[..], "is the log of another store"),
+        (b"root:x:0:0\n", "is not a log of removals"),
+    ] {
         prepare(there);
         assert!(failed(&api.f, &["restore", "copy", "--removals", "saved.log"]).contains(why));
-        assert!(fs::read(log(&api)).unwrap() == there && fs::read_dir(&data).unwrap().count() == 1, "nothing was done");
+        assert!(
+            fs::read(log(&api)).unwrap() == there && fs::read_dir(&data).unwrap().count() == 1,
+            "nothing was done"
+        );
     }
 }
 
@@ -259,7 +371,14 @@ fn a_damaged_record_of_the_last_commit_is_reported_until_it_is_accepted() {
     fs::write(&path, bytes).unwrap();
     api.start();
     let s = status(&api);
-    assert!(s["problem"].as_str().unwrap().contains("last-commit is damaged") && s["writes"] == "taken", "{s}");
+    assert!(
+        s["problem"]
+            .as_str()
+            .unwrap()
+            .contains("last-commit is damaged")
+            && s["writes"] == "taken",
+        "{s}"
+    );
     api.f.ok(&["scrub", "--accept-missing-commits"]);
     assert_eq!(status(&api)["problem"], Value::Null);
     drop(api.daemon.take());
@@ -274,8 +393,16 @@ fn a_start_that_cannot_know_whether_a_commit_is_missing_does_not_deny_it() {
     std::thread::sleep(Duration::from_millis(500));
     api.f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
     drop(api.daemon.take()); // kill -9
-    let logs = fs::read_dir(api.f.path().join("data")).unwrap().map(|e| e.unwrap().path());
-    let wal = logs.filter(|p| p.file_name().unwrap().to_string_lossy().strip_suffix(".log").is_some_and(|n| n.parse::<u64>().is_ok()));
+    let logs = fs::read_dir(api.f.path().join("data"))
+        .unwrap()
+        .map(|e| e.unwrap().path());
+    let wal = logs.filter(|p| {
+        p.file_name()
+            .unwrap()
+            .to_string_lossy()
+            .strip_suffix(".log")
+            .is_some_and(|n| n.parse::<u64>().is_ok())
+    });
     let wal = wal.max().unwrap();
     let bytes = fs::read(&wal).unwrap();
     fs::write(&wal, &bytes[..bytes.len() - 5]).unwrap();
@@ -285,7 +412,10 @@ fn a_start_that_cannot_know_whether_a_commit_is_missing_does_not_deny_it() {
     api.start();
     let s = status(&api);
     let problem = s["problem"].as_str().unwrap();
-    assert!(problem.contains("last-commit is missing") && problem.contains("may be missing"), "{s}");
+    assert!(
+        problem.contains("last-commit is missing") && problem.contains("may be missing"),
+        "{s}"
+    );
     assert!(!api.f.log().contains("no acknowledged commit is missing"));
 }
 
@@ -294,7 +424,10 @@ fn a_backup_into_a_folder_that_the_store_empties_is_refused() {
     let f = Folder::new();
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     for folder in ["data/stage/x", "data/scrub/a/b", "data/restoring"] {
-        assert!(failed(&f, &["backup", folder]).contains("which the store empties"), "{folder}");
+        assert!(
+            failed(&f, &["backup", folder]).contains("which the store empties"),
+            "{folder}"
+        );
         assert!(!f.path().join(folder).exists());
     }
 }
@@ -309,13 +442,25 @@ fn a_restore_with_a_new_identity_replays_the_log_and_begins_another_one() {
     assert!(api.daemon.take().unwrap().stop().success());
     fs::copy(log(&api), api.f.path().join("old.log")).unwrap();
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f.ok(&["restore", "copy", "--removals", "old.log", "--new-identity"]);
+    api.f
+        .ok(&["restore", "copy", "--removals", "old.log", "--new-identity"]);
     api.start();
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
-    assert_eq!((&status(&api)["problem"], api.get("/health/ready").status), (&Value::Null, 200));
-    let store = |text: &str| serde_json::from_str::<Value>(text.lines().next().unwrap()).unwrap()["store"].clone();
-    let (old, new) = (fs::read_to_string(api.f.path().join("old.log")).unwrap(), fs::read_to_string(log(&api)).unwrap());
-    assert!(store(&new).is_string() && store(&old) != store(&new), "{new}");
+    assert_eq!(
+        (&status(&api)["problem"], api.get("/health/ready").status),
+        (&Value::Null, 200)
+    );
+    let store = |text: &str| {
+        serde_json::from_str::<Value>(text.lines().next().unwrap()).unwrap()["store"].clone()
+    };
+    let (old, new) = (
+        fs::read_to_string(api.f.path().join("old.log")).unwrap(),
+        fs::read_to_string(log(&api)).unwrap(),
+    );
+    assert!(
+        store(&new).is_string() && store(&old) != store(&new),
+        "{new}"
+    );
     api.list("45.1.1.2", "relay");
     assert!(api.daemon.take().unwrap().stop().success());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
@@ -346,35 +491,73 @@ fn a_flipped_byte_in_the_middle_of_the_log_is_found_and_says_what_to_do() {
     for i in 1..=3 {
         api.f.ok(&["delist", &format!("45.1.1.{i}")]);
     }
-    let flipped = fs::read_to_string(log(&api)).unwrap().replace("45.1.1.2", "45.1.1.4");
+    let flipped = fs::read_to_string(log(&api))
+        .unwrap()
+        .replace("45.1.1.2", "45.1.1.4");
     // As a disk does it: in place.
     fs::write(log(&api), &flipped).unwrap();
     let s = scrub(&api);
-    assert!(s["problem"].as_str().is_some_and(|p| p.contains("its checksum does not fit") && p.contains("on_loss")), "{s}");
+    assert!(
+        s["problem"]
+            .as_str()
+            .is_some_and(|p| p.contains("its checksum does not fit") && p.contains("on_loss")),
+        "{s}"
+    );
     drop(api.daemon.take());
     api.f.write("flipped.log", &flipped);
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
     let said = failed(&api.f, &["restore", "copy", "--removals", "flipped.log"]);
-    assert!(said.contains("flipped.log:") && said.contains("--allow-gap"), "{said}");
-    api.f.ok(&["restore", "copy", "--removals", "flipped.log", "--allow-gap"]);
+    assert!(
+        said.contains("flipped.log:") && said.contains("--allow-gap"),
+        "{said}"
+    );
+    api.f.ok(&[
+        "restore",
+        "copy",
+        "--removals",
+        "flipped.log",
+        "--allow-gap",
+    ]);
     api.start();
-    let answers = ["1.1.1.45", "2.1.1.45", "3.1.1.45", "4.1.1.45"].map(|n| api.dns(n).starts_with("NOERROR"));
-    assert_eq!(answers, [false, true, false, true], "nobody is taken off for a flipped digit");
-    assert_eq!(scrub(&api)["problem"], Value::Null, "the damage that --allow-gap accepted is not reported again");
+    let answers =
+        ["1.1.1.45", "2.1.1.45", "3.1.1.45", "4.1.1.45"].map(|n| api.dns(n).starts_with("NOERROR"));
+    assert_eq!(
+        answers,
+        [false, true, false, true],
+        "nobody is taken off for a flipped digit"
+    );
+    assert_eq!(
+        scrub(&api)["problem"],
+        Value::Null,
+        "the damage that --allow-gap accepted is not reported again"
+    );
     api.f.ok(&["delist", "45.1.1.2"]);
-    assert!(fs::read_to_string(log(&api)).unwrap().contains("--allow-gap"), "the new log says why it has a gap");
+    assert!(
+        fs::read_to_string(log(&api))
+            .unwrap()
+            .contains("--allow-gap"),
+        "the new log says why it has a gap"
+    );
 }
 
 /// Damage that a backup found changed neither health nor status.
 #[test]
 fn damage_shows_until_it_is_mended_and_survives_a_restart() {
     let mut api = Api::new();
-    let lines: String = (0..30_000u32).map(|i| format!("{}\n", std::net::Ipv4Addr::from(0x2d00_0000 + i * 7))).collect();
+    let lines: String = (0..30_000u32)
+        .map(|i| format!("{}\n", std::net::Ipv4Addr::from(0x2d00_0000 + i * 7)))
+        .collect();
     api.f.write("a.txt", &lines);
-    api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    api.f
+        .ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
     assert!(api.daemon.take().unwrap().stop().success());
-    let tables = fs::read_dir(api.f.path().join("data")).unwrap().map(|e| e.unwrap().path());
-    let table = tables.filter(|p| p.extension().is_some_and(|e| e == "sst")).max_by_key(|p| fs::metadata(p).unwrap().len()).unwrap();
+    let tables = fs::read_dir(api.f.path().join("data"))
+        .unwrap()
+        .map(|e| e.unwrap().path());
+    let table = tables
+        .filter(|p| p.extension().is_some_and(|e| e == "sst"))
+        .max_by_key(|p| fs::metadata(p).unwrap().len())
+        .unwrap();
     let whole = fs::read(&table).unwrap();
     let mut damaged = whole.clone();
     damaged[whole.len() / 2] ^= 1;
@@ -387,16 +570,35 @@ fn damage_shows_until_it_is_mended_and_survives_a_restart() {
             api.start();
         }
         let s = status(&api);
-        assert!(s["problem"].as_str().is_some_and(|p| p.contains("damaged")) && s["writes"] == "taken", "{s}");
-        assert!(api.get("/health/ready").text().starts_with("degraded: the store is damaged"));
-        assert!(!api.get("/metrics").text().contains("orbsd_store_damage 0\n"));
+        assert!(
+            s["problem"].as_str().is_some_and(|p| p.contains("damaged")) && s["writes"] == "taken",
+            "{s}"
+        );
+        assert!(
+            api.get("/health/ready")
+                .text()
+                .starts_with("degraded: the store is damaged")
+        );
+        assert!(
+            !api.get("/metrics")
+                .text()
+                .contains("orbsd_store_damage 0\n")
+        );
         assert_eq!(api.f.orbsd(&["status"]).status.code(), Some(1));
         api.dns("0.0.0.45");
     }
     fs::write(&table, &whole).unwrap();
     let s = scrub(&api);
-    assert_eq!((&s["problem"], &s["integrity"]["damage"]), (&Value::Null, &json!([])), "{s}");
-    assert!(api.get("/metrics").text().contains("orbsd_store_damage 0\n"));
+    assert_eq!(
+        (&s["problem"], &s["integrity"]["damage"]),
+        (&Value::Null, &json!([])),
+        "{s}"
+    );
+    assert!(
+        api.get("/metrics")
+            .text()
+            .contains("orbsd_store_damage 0\n")
+    );
 }
 
 /// A flipped or cut last record was dropped without a word, and a listing with it.
@@ -409,20 +611,46 @@ fn an_acknowledged_commit_that_is_missing_at_a_start_is_damage() {
     // The use of the token is written down after the answer; the listing has to be the last record.
     std::thread::sleep(Duration::from_millis(500));
     api.f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
-    let (commit, serial) = (s["commit"].as_u64().unwrap() + 1, s["zones"][0]["serial"].as_u64().unwrap() + 1);
+    let (commit, serial) = (
+        s["commit"].as_u64().unwrap() + 1,
+        s["zones"][0]["serial"].as_u64().unwrap() + 1,
+    );
     drop(api.daemon.take()); // kill -9
-    let logs = fs::read_dir(api.f.path().join("data")).unwrap().map(|e| e.unwrap().path());
-    let wal = logs.filter(|p| p.file_name().unwrap().to_string_lossy().strip_suffix(".log").is_some_and(|n| n.parse::<u64>().is_ok()));
+    let logs = fs::read_dir(api.f.path().join("data"))
+        .unwrap()
+        .map(|e| e.unwrap().path());
+    let wal = logs.filter(|p| {
+        p.file_name()
+            .unwrap()
+            .to_string_lossy()
+            .strip_suffix(".log")
+            .is_some_and(|n| n.parse::<u64>().is_ok())
+    });
     let wal = wal.max().unwrap();
     let bytes = fs::read(&wal).unwrap();
     fs::write(&wal, &bytes[..bytes.len() - 5]).unwrap();
     api.start();
-    assert_eq!([api.dns("1.1.1.45"), api.dns("2.1.1.45")].map(|a| a.starts_with("NOERROR")), [true, false]);
+    assert_eq!(
+        [api.dns("1.1.1.45"), api.dns("2.1.1.45")].map(|a| a.starts_with("NOERROR")),
+        [true, false]
+    );
     let s = status(&api);
-    assert!(s["problem"].as_str().unwrap().contains(&format!("to {commit} were acknowledged and are missing")), "{s}");
-    assert!(s["zones"][0]["serial"].as_u64().unwrap() > serial, "mirrors take it anew");
+    assert!(
+        s["problem"]
+            .as_str()
+            .unwrap()
+            .contains(&format!("to {commit} were acknowledged and are missing")),
+        "{s}"
+    );
+    assert!(
+        s["zones"][0]["serial"].as_u64().unwrap() > serial,
+        "mirrors take it anew"
+    );
     api.list("45.1.1.2", "relay");
-    assert!(scrub(&api)["problem"].is_string(), "a scrub mends nothing of it");
+    assert!(
+        scrub(&api)["problem"].is_string(),
+        "a scrub mends nothing of it"
+    );
     api.f.ok(&["scrub", "--accept-missing-commits"]);
     assert_eq!(status(&api)["problem"], Value::Null);
     drop(api.daemon.take());

@@ -1,4 +1,5 @@
-//! Names that leave the configuration while they have listings, and the renaming of reasons and sources.
+//! Names that leave the configuration while they have listings, and the renaming of reasons and
+//! sources.
 
 use std::{fs, time::Duration};
 
@@ -12,21 +13,34 @@ struct Lab {
     daemon: Option<Daemon>,
 }
 
-const FEED: &str = "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"netblock\"\nevery = \"1s\"\n";
+const FEED: &str =
+    "\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"netblock\"\nevery = \"1s\"\n";
 
 impl Lab {
     fn new() -> Lab {
-        let f = Folder::with(&(CONFIG.to_string() + FEED), &[("bl", ZONE), ("dbl", DOMAINS)]);
+        let f = Folder::with(
+            &(CONFIG.to_string() + FEED),
+            &[("bl", ZONE), ("dbl", DOMAINS)],
+        );
         f.write("xbl.txt", "46.1.1.1\n46.1.1.2\n");
         let daemon = Some(Daemon::start(&f));
         let lab = Lab { f, daemon };
         lab.until("1.1.1.46", "NOERROR 127.0.0.3");
-        lab.f.ok(&["list", "45.1.1.1", "45.1.1.2", "45.1.1.3", "--reason", "relay"]);
+        lab.f.ok(&[
+            "list", "45.1.1.1", "45.1.1.2", "45.1.1.3", "--reason", "relay",
+        ]);
         lab.f.ok(&["list", "bad.example.com", "--reason", "spam"]);
         lab
     }
     fn a(&self, name: &str) -> String {
-        shown(&udp(self.f.addr(), &query(&format!("{name}.bl.orbs.example"), 1, true), Duration::from_secs(5)).unwrap())
+        shown(
+            &udp(
+                self.f.addr(),
+                &query(&format!("{name}.bl.orbs.example"), 1, true),
+                Duration::from_secs(5),
+            )
+            .unwrap(),
+        )
     }
     fn until(&self, name: &str, answer: &str) {
         for _ in 0..400 {
@@ -35,7 +49,11 @@ impl Lab {
             }
             std::thread::sleep(Duration::from_millis(25));
         }
-        panic!("{name}: {} and not {answer}: {}", self.a(name), self.f.log());
+        panic!(
+            "{name}: {} and not {answer}: {}",
+            self.a(name),
+            self.f.log()
+        );
     }
     /// Replaces a word in the configuration and the zone files.
     fn edit(&self, from: &str, to: &str) {
@@ -48,7 +66,11 @@ impl Lab {
     /// The exit code and what was printed, both streams.
     fn run(&self, args: &[&str]) -> (i32, String) {
         let out = self.f.orbsd(args);
-        (out.status.code().unwrap(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
+        (
+            out.status.code().unwrap(),
+            String::from_utf8_lossy(&out.stdout).into_owned()
+                + &String::from_utf8_lossy(&out.stderr),
+        )
     }
     fn status(&self) -> Value {
         let out = self.f.orbsd(&["status", "--json"]);
@@ -66,16 +88,34 @@ fn check_names_what_a_configuration_has_lost_while_the_daemon_is_stopped() {
     lab.daemon = None;
     assert_eq!(lab.run(&["check"]).0, 0);
     for (from, to, part) in [
-        ("\"relay\"", "\"openrelay\"", "reason `relay` has 3 listings and is not configured any more"),
-        (FEED, "", "source `xbl` has 2 listings and is no [[feed]] any more"),
-        ("\"bl.orbs.example\"", "\"other.orbs.example\"", "zone bl.orbs.example publishes 5 listings and is not configured"),
+        (
+            "\"relay\"",
+            "\"openrelay\"",
+            "reason `relay` has 3 listings and is not configured any more",
+        ),
+        (
+            FEED,
+            "",
+            "source `xbl` has 2 listings and is no [[feed]] any more",
+        ),
+        (
+            "\"bl.orbs.example\"",
+            "\"other.orbs.example\"",
+            "zone bl.orbs.example publishes 5 listings and is not configured",
+        ),
     ] {
         lab.edit(from, to);
         let (code, printed) = lab.run(&["check"]);
-        assert!(code == 2 && printed.contains(part) && printed.contains("`--force` accepts it"), "{printed}");
+        assert!(
+            code == 2 && printed.contains(part) && printed.contains("`--force` accepts it"),
+            "{printed}"
+        );
         assert_eq!(lab.run(&["check", "--force"]).0, 0);
         match to.is_empty() {
-            true => drop(lab.f.write("config.toml", &(fs::read_to_string(lab.f.path().join("config.toml")).unwrap() + from))),
+            true => drop(lab.f.write(
+                "config.toml",
+                &(fs::read_to_string(lab.f.path().join("config.toml")).unwrap() + from),
+            )),
             false => lab.edit(to, from),
         }
     }
@@ -83,7 +123,11 @@ fn check_names_what_a_configuration_has_lost_while_the_daemon_is_stopped() {
     let current = lab.f.path().join("data/CURRENT");
     fs::write(&current, "MANIFEST-999999\n").unwrap();
     let (code, printed) = lab.run(&["check"]);
-    assert!(code == 0 && printed.contains("the configuration was not compared with the names in the store"), "{printed}");
+    assert!(
+        code == 0
+            && printed.contains("the configuration was not compared with the names in the store"),
+        "{printed}"
+    );
     fs::remove_dir_all(lab.f.path().join("data")).unwrap();
     let (code, printed) = lab.run(&["check"]);
     assert!(code == 0 && !printed.contains("compared"), "{printed}");
@@ -92,28 +136,57 @@ fn check_names_what_a_configuration_has_lost_while_the_daemon_is_stopped() {
 #[test]
 fn a_reload_that_leaves_listings_behind_is_refused_with_counts_and_forced() {
     for (from, to, part) in [
-        ("\"relay\"", "\"openrelay\"", "reason `relay` has 3 listings and is not configured any more"),
-        (FEED, "", "source `xbl` has 2 listings and is no [[feed]] any more"),
-        ("\"bl.orbs.example\"", "\"other.orbs.example\"", "zone bl.orbs.example publishes 5 listings and is not configured"),
+        (
+            "\"relay\"",
+            "\"openrelay\"",
+            "reason `relay` has 3 listings and is not configured any more",
+        ),
+        (
+            FEED,
+            "",
+            "source `xbl` has 2 listings and is no [[feed]] any more",
+        ),
+        (
+            "\"bl.orbs.example\"",
+            "\"other.orbs.example\"",
+            "zone bl.orbs.example publishes 5 listings and is not configured",
+        ),
         (
             "{ reason = \"relay\", code = \"127.0.0.2\" }, ",
             "",
             "zone bl.orbs.example does not publish reason `relay` any more, which has 3 listings",
         ),
-        ("\"domain\"", "\"address\"", "zone dbl.orbs.example publishes 1 listing and"),
+        (
+            "\"domain\"",
+            "\"address\"",
+            "zone dbl.orbs.example publishes 1 listing and",
+        ),
     ] {
         let lab = Lab::new();
         assert_eq!(lab.run(&["check"]).0, 0);
         lab.edit(from, to);
         let (code, said) = lab.run(&["check"]);
-        assert!(code == 2 && said.contains(part) && said.contains("--force"), "{said}");
+        assert!(
+            code == 2 && said.contains(part) && said.contains("--force"),
+            "{said}"
+        );
         let (code, said) = lab.run(&["check", "--force"]);
-        assert!(code == 0 && said.contains("warning: ") && said.contains(part), "{said}");
+        assert!(
+            code == 0 && said.contains("warning: ") && said.contains(part),
+            "{said}"
+        );
         let (code, said) = lab.run(&["reload"]);
-        assert!(code != 0 && said.contains(part) && said.contains("orbsd reload --force"), "{code} {said}");
+        assert!(
+            code != 0 && said.contains(part) && said.contains("orbsd reload --force"),
+            "{code} {said}"
+        );
         lab.daemon.as_ref().unwrap().signal("HUP");
         std::thread::sleep(Duration::from_millis(300));
-        assert_eq!((lab.a("1.1.1.45"), lab.a("1.1.1.46")), ("NOERROR 127.0.0.2".into(), "NOERROR 127.0.0.3".into()), "{part}");
+        assert_eq!(
+            (lab.a("1.1.1.45"), lab.a("1.1.1.46")),
+            ("NOERROR 127.0.0.2".into(), "NOERROR 127.0.0.3".into()),
+            "{part}"
+        );
         lab.f.ok(&["reload", "--force"]);
         assert!(lab.status().as_array().unwrap().is_empty());
         // Accepted once, it is accepted.
@@ -125,7 +198,8 @@ fn a_reload_that_leaves_listings_behind_is_refused_with_counts_and_forced() {
 #[test]
 fn names_without_listings_leave_the_configuration_freely() {
     let lab = Lab::new();
-    lab.f.ok(&["delist", "45.1.1.1", "45.1.1.2", "45.1.1.3", "--no-hold"]);
+    lab.f
+        .ok(&["delist", "45.1.1.1", "45.1.1.2", "45.1.1.3", "--no-hold"]);
     lab.edit("\"relay\"", "\"openrelay\"");
     assert_eq!(lab.run(&["check"]).0, 0);
     lab.f.ok(&["reload"]);
@@ -137,15 +211,33 @@ fn a_start_serves_what_is_left_and_reports_the_lost_name_until_it_is_mended() {
     lab.daemon = None;
     lab.edit("\"relay\"", "\"openrelay\"");
     lab.restart();
-    assert_eq!((lab.a("1.1.1.45"), lab.a("1.1.1.46")), ("NXDOMAIN soa 60".into(), "NOERROR 127.0.0.3".into()));
-    assert!(lab.f.log().contains("the configuration has lost a name: reason `relay` has 3 listings"), "{}", lab.f.log());
+    assert_eq!(
+        (lab.a("1.1.1.45"), lab.a("1.1.1.46")),
+        ("NXDOMAIN soa 60".into(), "NOERROR 127.0.0.3".into())
+    );
+    assert!(
+        lab.f
+            .log()
+            .contains("the configuration has lost a name: reason `relay` has 3 listings"),
+        "{}",
+        lab.f.log()
+    );
     assert_eq!(lab.status()[0]["listings"], 3);
     let (code, said) = lab.run(&["status"]);
-    assert!(code == 1 && said.contains("LEFT BEHIND: reason `relay` has 3 listings"), "{said}");
+    assert!(
+        code == 1 && said.contains("LEFT BEHIND: reason `relay` has 3 listings"),
+        "{said}"
+    );
     let s: Value = serde_json::from_slice(&lab.f.orbsd(&["status", "--json"]).stdout).unwrap();
-    assert!(s["writes"] == "taken" && s["problem"].as_str().unwrap().contains("has lost a name"), "{s}");
+    assert!(
+        s["writes"] == "taken" && s["problem"].as_str().unwrap().contains("has lost a name"),
+        "{s}"
+    );
     let (code, said) = lab.run(&["reload"]);
-    assert!(code != 0 && said.contains("reason `relay` has 3 listings"), "{said}");
+    assert!(
+        code != 0 && said.contains("reason `relay` has 3 listings"),
+        "{said}"
+    );
     // The new name has a number of its own by now, which nothing uses.
     lab.f.ok(&["reason", "rename", "relay", "openrelay"]);
     assert_eq!(lab.a("1.1.1.45"), "NOERROR 127.0.0.2");
@@ -160,35 +252,65 @@ fn a_start_serves_what_is_left_and_reports_the_lost_name_until_it_is_mended() {
 fn a_renamed_reason_keeps_its_listings_holds_history_and_tokens() {
     let mut lab = Lab::new();
     lab.f.ok(&["delist", "45.1.1.3"]);
-    let token = lab.f.json(&["token", "create", "--for", "feeder", "--role", "editor", "--reason", "relay", "--json"]);
+    let token = lab.f.json(&[
+        "token", "create", "--for", "feeder", "--role", "editor", "--reason", "relay", "--json",
+    ]);
     // The files first: what is asked for must be what they say.
     for (args, part) in [
-        (["reason", "rename", "relay", "openrelay"], "config.toml still has the [[reason]] `relay`"),
-        (["reason", "rename", "nothing", "openrelay"], "config.toml has no [[reason]] `openrelay`"),
+        (
+            ["reason", "rename", "relay", "openrelay"],
+            "config.toml still has the [[reason]] `relay`",
+        ),
+        (
+            ["reason", "rename", "nothing", "openrelay"],
+            "config.toml has no [[reason]] `openrelay`",
+        ),
     ] {
         let (code, said) = lab.run(&args);
         assert!(code != 0 && said.contains(part), "{said}");
     }
     lab.edit("\"relay\"", "\"openrelay\"");
     let (code, said) = lab.run(&["reason", "rename", "relay", "spam"]);
-    assert!(code != 0 && said.contains("the reason `spam` is in use itself (1 listings)"), "{said}");
+    assert!(
+        code != 0 && said.contains("the reason `spam` is in use itself (1 listings)"),
+        "{said}"
+    );
     let (code, said) = lab.run(&["reason", "rename", "nothing", "openrelay"]);
-    assert!(code != 0 && said.contains("no reason `nothing` has ever been used"), "{said}");
+    assert!(
+        code != 0 && said.contains("no reason `nothing` has ever been used"),
+        "{said}"
+    );
     let said = lab.f.ok(&["reason", "rename", "relay", "openrelay"]);
-    assert!(said.contains("reason relay is called openrelay now"), "{said}");
+    assert!(
+        said.contains("reason relay is called openrelay now"),
+        "{said}"
+    );
     for restarted in [false, true] {
         if restarted {
             lab.restart();
         }
-        assert_eq!((lab.a("1.1.1.45"), lab.a("3.1.1.45")), ("NOERROR 127.0.0.2".into(), "NXDOMAIN soa 60".into()));
+        assert_eq!(
+            (lab.a("1.1.1.45"), lab.a("3.1.1.45")),
+            ("NOERROR 127.0.0.2".into(), "NXDOMAIN soa 60".into())
+        );
         let said = lab.f.ok(&["lookup", "45.1.1.1"]);
-        assert!(said.contains("openrelay") && !said.contains("`relay`"), "{said}");
+        assert!(
+            said.contains("openrelay") && !said.contains("`relay`"),
+            "{said}"
+        );
         let held = lab.f.json(&["lookup", "45.1.1.3", "--json"]);
         assert_eq!(held["holds"][0]["reason"], "openrelay", "{held}");
     }
     let tokens = lab.f.json(&["token", "list", "--json"]).to_string();
-    assert!(tokens.contains("openrelay") && !tokens.contains("\"relay\""), "{tokens}: {token}");
-    assert!(lab.f.ok(&["audit"]).contains("reason.rename"), "{}", lab.f.ok(&["audit"]));
+    assert!(
+        tokens.contains("openrelay") && !tokens.contains("\"relay\""),
+        "{tokens}: {token}"
+    );
+    assert!(
+        lab.f.ok(&["audit"]).contains("reason.rename"),
+        "{}",
+        lab.f.ok(&["audit"])
+    );
     lab.f.ok(&["list", "45.1.1.9", "--reason", "openrelay"]);
     assert_eq!(lab.run(&["list", "45.1.1.8", "--reason", "relay"]).0, 2);
     lab.f.ok(&["delist", "45.1.1.1"]);
@@ -210,33 +332,70 @@ fn a_copy_from_before_a_rename_is_restored_with_the_new_name() {
     lab.f.ok(&["restore", "copy", "--removals", "removals.log"]);
     lab.restart();
     let answers = ["1.1.1.45", "2.1.1.45", "3.1.1.45"].map(|n| lab.a(n));
-    assert_eq!(answers, ["NXDOMAIN soa 60", "NXDOMAIN soa 60", "NOERROR 127.0.0.2"]);
+    assert_eq!(
+        answers,
+        ["NXDOMAIN soa 60", "NXDOMAIN soa 60", "NOERROR 127.0.0.2"]
+    );
     let held = lab.f.json(&["lookup", "45.1.1.1", "--json"]);
     assert_eq!(held["holds"][0]["reason"], "openrelay", "{held}");
-    assert!(lab.status().as_array().unwrap().is_empty(), "{}", lab.status());
+    assert!(
+        lab.status().as_array().unwrap().is_empty(),
+        "{}",
+        lab.status()
+    );
 }
 
 #[test]
 fn a_renamed_feed_goes_on_with_its_rows() {
     let mut lab = Lab::new();
     let (code, said) = lab.run(&["source", "rename", "xbl", "zbl"]);
-    assert!(code != 0 && said.contains("config.toml still has the [[feed]] `xbl`"), "{said}");
+    assert!(
+        code != 0 && said.contains("config.toml still has the [[feed]] `xbl`"),
+        "{said}"
+    );
     lab.edit("\"xbl\"", "\"zbl\"");
     let (code, said) = lab.run(&["reload"]);
-    assert!(code != 0 && said.contains("`orbsd source rename xbl NEW`"), "{said}");
+    assert!(
+        code != 0 && said.contains("`orbsd source rename xbl NEW`"),
+        "{said}"
+    );
     lab.f.ok(&["source", "rename", "xbl", "zbl"]);
     assert_eq!(lab.a("1.1.1.46"), "NOERROR 127.0.0.3");
-    fs::rename(lab.f.write("new", "46.1.1.2\n46.1.1.3\n"), lab.f.path().join("xbl.txt")).unwrap();
+    fs::rename(
+        lab.f.write("new", "46.1.1.2\n46.1.1.3\n"),
+        lab.f.path().join("xbl.txt"),
+    )
+    .unwrap();
     lab.until("3.1.1.46", "NOERROR 127.0.0.3");
-    assert_eq!(lab.a("1.1.1.46"), "NXDOMAIN soa 60", "one source has the rows, not two");
+    assert_eq!(
+        lab.a("1.1.1.46"),
+        "NXDOMAIN soa 60",
+        "one source has the rows, not two"
+    );
     let sources = lab.f.json(&["status", "--json"])["sources"].to_string();
-    assert!(sources.contains("\"zbl\"") && !sources.contains("\"xbl\""), "{sources}");
+    assert!(
+        sources.contains("\"zbl\"") && !sources.contains("\"xbl\""),
+        "{sources}"
+    );
     lab.restart();
     assert_eq!(lab.a("2.1.1.46"), "NOERROR 127.0.0.3");
-    for (old, new, part) in [("operator", "me", "built in"), ("zbl", "prober", "built in"), ("zbl", "Bad Name", "no name for a source")] {
-        lab.edit("name = \"zbl\"", &format!("name = \"{}\"", if new == "Bad Name" { "fine" } else { "gone" }));
+    for (old, new, part) in [
+        ("operator", "me", "built in"),
+        ("zbl", "prober", "built in"),
+        ("zbl", "Bad Name", "no name for a source"),
+    ] {
+        lab.edit(
+            "name = \"zbl\"",
+            &format!(
+                "name = \"{}\"",
+                if new == "Bad Name" { "fine" } else { "gone" }
+            ),
+        );
         let (code, said) = lab.run(&["source", "rename", old, new]);
-        assert!(code != 0 && (said.contains(part) || said.contains("config.toml has no [[feed]]")), "{said}");
+        assert!(
+            code != 0 && (said.contains(part) || said.contains("config.toml has no [[feed]]")),
+            "{said}"
+        );
         lab.edit("name = \"gone\"", "name = \"zbl\"");
         lab.edit("name = \"fine\"", "name = \"zbl\"");
     }

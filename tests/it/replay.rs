@@ -63,33 +63,71 @@ fn import(ledger: &Ledger, dice: &mut Dice, name: &str) {
         }
     }
     let source = ledger.source(name).unwrap();
-    let done = ledger.import_with(&mut Import::replace(source), |_, sink| lines.into_iter().try_for_each(|(s, e)| sink(s, e)));
+    let done = ledger.import_with(&mut Import::replace(source), |_, sink| {
+        lines.into_iter().try_for_each(|(s, e)| sink(s, e))
+    });
     done.unwrap_or_else(|e| panic!("{e:?}"));
 }
 
 fn change(ledger: &Ledger, dice: &mut Dice) {
     let v = ledger.store.vocabulary();
-    let reason = v.reasons.get(["relay", "netblock", "spam"][dice.below(3) as usize]).unwrap();
+    let reason = v
+        .reasons
+        .get(["relay", "netblock", "spam"][dice.below(3) as usize])
+        .unwrap();
     let source = SourceId(dice.below(3) as u16);
-    let until = (dice.below(3) == 0).then(|| orbsd::clock::wall().plus(orbsd::model::time::Seconds(1 + dice.below(2))));
+    let until = (dice.below(3) == 0)
+        .then(|| orbsd::clock::wall().plus(orbsd::model::time::Seconds(1 + dice.below(2))));
     let ask = match dice.below(8) {
-        0..4 => Ask::List { reason, source, until, text: (dice.below(3) == 0).then(|| "word".into()) },
-        4 => Ask::Delist { reason: None, source: None, hold: Default::default() },
-        5 => Ask::Delist { reason: Some(reason), source: None, hold: Default::default() },
+        0..4 => Ask::List {
+            reason,
+            source,
+            until,
+            text: (dice.below(3) == 0).then(|| "word".into()),
+        },
+        4 => Ask::Delist {
+            reason: None,
+            source: None,
+            hold: Default::default(),
+        },
+        5 => Ask::Delist {
+            reason: Some(reason),
+            source: None,
+            hold: Default::default(),
+        },
         6 => Ask::Exempt { until },
         _ => Ask::Unexempt,
     };
     let subject: Subject = SUBJECTS[dice.below(12) as usize].parse().unwrap();
-    let change = Change { subject, author: "dice".into(), evidence: None, ask, terms: Default::default() };
+    let change = Change {
+        subject,
+        author: "dice".into(),
+        evidence: None,
+        ask,
+        terms: Default::default(),
+    };
     // Refusals are part of it: they leave nothing behind.
     let _ = ledger.submit_blocking(change).unwrap().wait();
 }
 
 /// Waits until all that was handed to the writer before is done.
 fn settle(ledger: &Ledger) {
-    let ask = Ask::Delist { reason: None, source: None, hold: Default::default() };
-    let change = Change { subject: "44.4.4.4".parse().unwrap(), author: "dice".into(), evidence: None, ask, terms: Default::default() };
-    assert!(ledger.submit_blocking(change).unwrap().wait().is_err(), "refused, but in its turn");
+    let ask = Ask::Delist {
+        reason: None,
+        source: None,
+        hold: Default::default(),
+    };
+    let change = Change {
+        subject: "44.4.4.4".parse().unwrap(),
+        author: "dice".into(),
+        evidence: None,
+        ask,
+        terms: Default::default(),
+    };
+    assert!(
+        ledger.submit_blocking(change).unwrap().wait().is_err(),
+        "refused, but in its turn"
+    );
 }
 
 /// Every subject's events folded, against its verdict.
@@ -110,14 +148,19 @@ fn check_journal(ledger: &Ledger, seed: u64) {
     let last = ledger.store.seq().unwrap();
     let mut back: BTreeMap<Vec<u8>, Verdict> = BTreeMap::new();
     for seq in (1..=last).rev() {
-        let Some(commit) = ledger.store.commit_row(seq).unwrap() else { break };
+        let Some(commit) = ledger.store.commit_row(seq).unwrap() else {
+            break;
+        };
         assert!(!commit.bulk, "these are small");
         for (_, from, to) in &commit.serials {
             assert!(from <= to, "seed {seed}: {from} {to}");
         }
         back.extend(commit.before);
     }
-    assert!(back.values().all(Verdict::is_empty), "seed {seed}: {back:?}");
+    assert!(
+        back.values().all(Verdict::is_empty),
+        "seed {seed}: {back:?}"
+    );
 }
 
 #[test]
@@ -151,16 +194,28 @@ fn story(seed: u64) {
     ledger.stop().unwrap();
     drop(ledger);
     // The tables from the image, and from the rows: the same zones.
-    let export = || ["bl", "dbl"].map(|z| f.ok(&["export", z]).lines().filter(|l| !l.contains("SOA")).collect::<Vec<_>>().join("\n"));
+    let export = || {
+        ["bl", "dbl"].map(|z| {
+            f.ok(&["export", z])
+                .lines()
+                .filter(|l| !l.contains("SOA"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
+    };
     let imaged = export();
     fs::remove_file(f.path().join("data/image")).unwrap();
     for (a, b) in export().iter().zip(&imaged) {
         let other = a.lines().zip(b.lines()).find(|(a, b)| a != b);
-        assert!(other.is_none() && a.len() == b.len(), "seed {seed}: {other:?}");
+        assert!(
+            other.is_none() && a.len() == b.len(),
+            "seed {seed}: {other:?}"
+        );
     }
 }
 
-/// What was staged while somebody else changed the same subjects is rechecked against what stands then.
+/// What was staged while somebody else changed the same subjects is rechecked against what stands
+/// then.
 #[test]
 fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
     for large in [false, true] {
@@ -169,8 +224,14 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
         let v = ledger.store.vocabulary();
         let relay = v.reasons.get("relay").unwrap();
         let source = ledger.source("xbl").unwrap();
-        let entry =
-            || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: Default::default(), note: None };
+        let entry = || FeedEntry {
+            reason: relay,
+            hole: false,
+            weak: false,
+            since: Default::default(),
+            text: Default::default(),
+            note: None,
+        };
         let lines = if large { 25_000u32 } else { 10 };
         let import = |upto: u32, ledger: &Ledger, meanwhile: &dyn Fn()| {
             let done = ledger.import_with(&mut Import::replace(source), |_, sink| {
@@ -182,33 +243,67 @@ fn subjects_that_change_while_an_import_is_staged_are_rechecked() {
         };
         import(lines, &ledger, &|| ());
         let ask = |ask: Ask, addr: u32| {
-            let change = Change { subject: Subject::host4(addr), author: "t".into(), evidence: None, ask, terms: Default::default() };
+            let change = Change {
+                subject: Subject::host4(addr),
+                author: "t".into(),
+                evidence: None,
+                ask,
+                terms: Default::default(),
+            };
             ledger.submit_blocking(change).unwrap().wait().unwrap();
         };
-        let own = Ask::List { reason: relay, source: SourceId::OPERATOR, until: None, text: Some("own".into()) };
-        // Meanwhile: a removal of a listing that the feed keeps, one of a listing that it drops, and listings of a person.
+        let own = Ask::List {
+            reason: relay,
+            source: SourceId::OPERATOR,
+            until: None,
+            text: Some("own".into()),
+        };
+        // Meanwhile: a removal of a listing that the feed keeps, one of a listing that it drops,
+        // and listings of a person.
         let drops = lines / 2;
         import(lines - drops, &ledger, &|| {
-            let off = Ask::Delist { reason: None, source: Some(source), hold: Default::default() };
+            let off = Ask::Delist {
+                reason: None,
+                source: Some(source),
+                hold: Default::default(),
+            };
             ask(off.clone(), 0x2d00_0000);
             ask(off, 0x2d00_0000 + (lines - 1) * 3);
             ask(own.clone(), 0x2d00_0003);
             ask(own.clone(), 0x2d00_0000 + (lines - 2) * 3);
         });
-        let verdict = |i: u32| ledger.store.verdict(&Subject::host4(0x2d00_0000 + i * 3)).unwrap();
-        assert!(verdict(0).held(relay, source) && verdict(0).reasons() == 0, "large {large}: held down, and the feed still has it");
-        assert!(verdict(lines - 1).is_empty(), "large {large}: dropped, so no longer held: {:?}", verdict(lines - 1));
-        assert_eq!((verdict(1).entries.len(), verdict(lines - 2).entries.len()), (2, 1), "large {large}");
+        let verdict = |i: u32| {
+            ledger
+                .store
+                .verdict(&Subject::host4(0x2d00_0000 + i * 3))
+                .unwrap()
+        };
+        assert!(
+            verdict(0).held(relay, source) && verdict(0).reasons() == 0,
+            "large {large}: held down, and the feed still has it"
+        );
+        assert!(
+            verdict(lines - 1).is_empty(),
+            "large {large}: dropped, so no longer held: {:?}",
+            verdict(lines - 1)
+        );
+        assert_eq!(
+            (verdict(1).entries.len(), verdict(lines - 2).entries.len()),
+            (2, 1),
+            "large {large}"
+        );
         let snapshot = ledger.published.snapshot();
         for i in 0..lines {
-            let answered = snapshot.tables.ip4.get(0x2d00_0000 + i * 3).0 != orbsd::index::values::FactsId::NONE;
+            let answered = snapshot.tables.ip4.get(0x2d00_0000 + i * 3).0
+                != orbsd::index::values::FactsId::NONE;
             assert_eq!(answered, verdict(i).reasons() != 0, "large {large}: {i}");
         }
         ledger.stop().unwrap();
     }
 }
 
-/// A feed that was not refreshed has dropped nothing: what is held down stays so, few rows or many, and history says it.
+/// A feed that was not refreshed has dropped nothing: what is held down stays so, few rows or many,
+/// and history says it.
 #[test]
 fn the_end_of_a_feed_is_no_word_of_the_feed() {
     for lines in [10u32, 25_000] {
@@ -217,16 +312,37 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
         let relay = ledger.store.vocabulary().reasons.get("relay").unwrap();
         let source = ledger.source("xbl").unwrap();
         let import = |max_age: u64| {
-            let mut what = Import { max_age: Some(orbsd::model::time::Seconds(max_age)), ..Import::replace(source) };
-            let entry =
-                || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: Default::default(), note: None };
-            let done = ledger.import_with(&mut what, |_, sink| (0..lines).try_for_each(|i| sink(Subject::host4(0x2d00_0000 + i), entry())));
+            let mut what = Import {
+                max_age: Some(orbsd::model::time::Seconds(max_age)),
+                ..Import::replace(source)
+            };
+            let entry = || FeedEntry {
+                reason: relay,
+                hole: false,
+                weak: false,
+                since: Default::default(),
+                text: Default::default(),
+                note: None,
+            };
+            let done = ledger.import_with(&mut what, |_, sink| {
+                (0..lines).try_for_each(|i| sink(Subject::host4(0x2d00_0000 + i), entry()))
+            });
             done.unwrap_or_else(|e| panic!("{e:?}"));
         };
         import(2);
         let held = Subject::host4(0x2d00_0005);
-        let ask = Ask::Delist { reason: None, source: None, hold: Default::default() };
-        let change = Change { subject: held.clone(), author: "t".into(), evidence: None, ask, terms: Default::default() };
+        let ask = Ask::Delist {
+            reason: None,
+            source: None,
+            hold: Default::default(),
+        };
+        let change = Change {
+            subject: held.clone(),
+            author: "t".into(),
+            evidence: None,
+            ask,
+            terms: Default::default(),
+        };
         ledger.submit_blocking(change).unwrap().wait().unwrap();
         let other = Subject::host4(0x2d00_0006);
         let dbl = |l: &Ledger| l.published.snapshot().serials[1];
@@ -238,19 +354,43 @@ fn the_end_of_a_feed_is_no_word_of_the_feed() {
             std::thread::sleep(std::time::Duration::from_millis(100));
             ledger.tick_blocking();
         }
-        assert!(ledger.store.verdict(&other).unwrap().is_empty(), "{lines}: it has ended");
-        assert_eq!(dbl(&ledger), before, "{lines}: a zone that publishes nothing of it does not move");
+        assert!(
+            ledger.store.verdict(&other).unwrap().is_empty(),
+            "{lines}: it has ended"
+        );
+        assert_eq!(
+            dbl(&ledger),
+            before,
+            "{lines}: a zone that publishes nothing of it does not move"
+        );
         let mut folded = Verdict::default();
-        ledger.store.history(&other).unwrap().iter().for_each(|e| folded.fold(e.at, &e.what));
-        assert!(folded.is_empty(), "{lines}: history ends with it: {folded:?}");
+        ledger
+            .store
+            .history(&other)
+            .unwrap()
+            .iter()
+            .for_each(|e| folded.fold(e.at, &e.what));
+        assert!(
+            folded.is_empty(),
+            "{lines}: history ends with it: {folded:?}"
+        );
         import(3600);
-        assert_eq!(ledger.store.verdict(&held).unwrap().reasons(), 0, "{lines}: still held down");
-        assert_ne!(ledger.store.verdict(&other).unwrap().reasons(), 0, "{lines}: back");
+        assert_eq!(
+            ledger.store.verdict(&held).unwrap().reasons(),
+            0,
+            "{lines}: still held down"
+        );
+        assert_ne!(
+            ledger.store.verdict(&other).unwrap().reasons(),
+            0,
+            "{lines}: back"
+        );
         ledger.stop().unwrap();
     }
 }
 
-/// What feeds brought and took goes after its time; what people decided stays for good. A start never needs what has gone.
+/// What feeds brought and took goes after its time; what people decided stays for good. A start
+/// never needs what has gone.
 #[test]
 fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
     let f = Folder::new();
@@ -258,10 +398,32 @@ fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
     let relay = ledger.store.vocabulary().reasons.get("relay").unwrap();
     let source = ledger.source("xbl").unwrap();
     let both = Subject::host4(0x2d01_0101);
-    let entry = || FeedEntry { reason: relay, hole: false, weak: false, since: Default::default(), text: Default::default(), note: None };
-    ledger.import_with(&mut Import::replace(source), |_, sink| sink(both.clone(), entry())).unwrap();
-    let ask = Ask::List { reason: relay, source: SourceId::OPERATOR, until: None, text: None };
-    let change = Change { subject: both.clone(), author: "t".into(), evidence: None, ask, terms: Default::default() };
+    let entry = || FeedEntry {
+        reason: relay,
+        hole: false,
+        weak: false,
+        since: Default::default(),
+        text: Default::default(),
+        note: None,
+    };
+    ledger
+        .import_with(&mut Import::replace(source), |_, sink| {
+            sink(both.clone(), entry())
+        })
+        .unwrap();
+    let ask = Ask::List {
+        reason: relay,
+        source: SourceId::OPERATOR,
+        until: None,
+        text: None,
+    };
+    let change = Change {
+        subject: both.clone(),
+        author: "t".into(),
+        evidence: None,
+        ask,
+        terms: Default::default(),
+    };
     ledger.submit_blocking(change).unwrap().wait().unwrap();
     let store = ledger.store.clone();
     assert_eq!(store.history(&both).unwrap().len(), 2);
@@ -272,13 +434,27 @@ fn a_feeds_churn_is_forgotten_and_the_word_of_people_is_not() {
         if let Some(batch) = store.trim(later, imaged).unwrap() {
             store.commit(batch).unwrap();
         }
-        (1..=last).filter(|s| store.commit_row(*s).unwrap().is_some()).count() as u64
+        (1..=last)
+            .filter(|s| store.commit_row(*s).unwrap().is_some())
+            .count() as u64
     };
     assert_eq!(kept(0), last);
-    assert_eq!(store.history(&both).unwrap().len(), 1, "the feed's event has gone");
+    assert_eq!(
+        store.history(&both).unwrap().len(),
+        1,
+        "the feed's event has gone"
+    );
     assert_eq!(store.history(&both).unwrap()[0].author, "t");
-    assert_eq!(kept(last), 1, "the last commit stays: numbers go on from it");
-    assert_eq!(store.verdict(&both).unwrap().entries.len(), 2, "what stands, stands");
+    assert_eq!(
+        kept(last),
+        1,
+        "the last commit stays: numbers go on from it"
+    );
+    assert_eq!(
+        store.verdict(&both).unwrap().entries.len(),
+        2,
+        "what stands, stands"
+    );
     drop(store);
     ledger.stop().unwrap();
     let again = f.ledger();

@@ -1,4 +1,5 @@
-//! The end of a list (RFC 6471 section 3.4): before, while it is announced, when it lists nobody, and back.
+//! The end of a list (RFC 6471 section 3.4): before, while it is announced, when it lists nobody,
+//! and back.
 
 use std::{
     fs,
@@ -8,24 +9,46 @@ use std::{
 use crate::lab::{Daemon, Folder, query, shown, udp};
 
 fn ask(f: &Folder, name: &str, qtype: u16) -> String {
-    let name = if name.is_empty() { "bl.orbs.example".to_string() } else { format!("{name}.bl.orbs.example") };
+    let name = if name.is_empty() {
+        "bl.orbs.example".to_string()
+    } else {
+        format!("{name}.bl.orbs.example")
+    };
     shown(&udp(f.addr(), &query(&name, qtype, true), Duration::from_secs(5)).unwrap())
 }
 
 fn serial(f: &Folder) -> u64 {
-    ask(f, "", 6).split_whitespace().nth(3).unwrap().parse().unwrap()
+    ask(f, "", 6)
+        .split_whitespace()
+        .nth(3)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 fn zone(f: &Folder) -> serde_json::Value {
-    f.json(&["status", "--json"])["zones"].as_array().unwrap().iter().find(|z| z["zone"] == "bl.orbs.example").unwrap().clone()
+    f.json(&["status", "--json"])["zones"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|z| z["zone"] == "bl.orbs.example")
+        .unwrap()
+        .clone()
 }
 
-/// What holds at every time: the zone is there, its test points answer, and nobody answers for everybody.
+/// What holds at every time: the zone is there, its test points answer, and nobody answers for
+/// everybody.
 fn sound(f: &Folder) {
     assert_eq!(ask(f, "2.0.0.127", 1), "NOERROR 127.0.0.2 127.0.0.3");
     assert_eq!(ask(f, "3.0.0.127", 1), "NOERROR 127.0.0.3");
     assert_eq!(ask(f, "", 2), "NOERROR ns1.orbs.example. ns2.orbs.example.");
-    for name in ["1.0.0.127", "9.9.9.9", "7.7.51.45", "random", "x.7.100.51.45"] {
+    for name in [
+        "1.0.0.127",
+        "9.9.9.9",
+        "7.7.51.45",
+        "random",
+        "x.7.100.51.45",
+    ] {
         assert_eq!(ask(f, name, 1), "NXDOMAIN soa 60", "{name}");
     }
     assert_eq!(ask(f, "", 1), "NOERROR soa 60", "no A at the apex");
@@ -34,29 +57,55 @@ fn sound(f: &Folder) {
 #[test]
 fn the_plan_of_another_server_is_asked_of_it() {
     let port = crate::lab::free_port();
-    let config = crate::lab::CONFIG.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\""));
+    let config =
+        crate::lab::CONFIG.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\""));
     let far = Folder::with(&config, &[("bl", crate::lab::ZONE)]);
     let _daemon = Daemon::start(&far);
-    let token = far.write("token", &far.ok(&["token", "create", "--for", "anna", "--role", "reader"]));
+    let token = far.write(
+        "token",
+        &far.ok(&["token", "create", "--for", "anna", "--role", "reader"]),
+    );
     fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     // Nothing of this machine's is read.
     let near = Folder::with(crate::lab::CONFIG, &[]);
     let server = format!("http://127.0.0.1:{port}");
     let run = |args: &[&str]| {
-        let out = near.orbsd(&[&["retire"], args, &["--server", &server, "--token", token.to_str().unwrap()]].concat());
-        (out.status.code(), String::from_utf8(out.stdout).unwrap() + &String::from_utf8_lossy(&out.stderr))
+        let out = near.orbsd(
+            &[
+                &["retire"],
+                args,
+                &["--server", &server, "--token", token.to_str().unwrap()],
+            ]
+            .concat(),
+        );
+        (
+            out.status.code(),
+            String::from_utf8(out.stdout).unwrap() + &String::from_utf8_lossy(&out.stderr),
+        )
     };
-    assert_eq!(run(&["bl"]), (Some(0), "bl.orbs.example is not being retired\n".into()));
+    assert_eq!(
+        run(&["bl"]),
+        (Some(0), "bl.orbs.example is not being retired\n".into())
+    );
     far.ok(&["retire", "bl", "--empty", "60d"]);
     for name in ["bl", "bl.orbs.example."] {
         let (code, text) = run(&[name]);
-        assert!(code == Some(0) && text.contains("lists nobody") && text.contains("announced"), "{text}");
+        assert!(
+            code == Some(0) && text.contains("lists nobody") && text.contains("announced"),
+            "{text}"
+        );
     }
     let (code, text) = run(&["nowhere"]);
-    assert!(code == Some(1) && text.contains("has no zone `nowhere`; it has bl.orbs.example"), "{text}");
+    assert!(
+        code == Some(1) && text.contains("has no zone `nowhere`; it has bl.orbs.example"),
+        "{text}"
+    );
     for args in [&["bl", "--undo"][..], &["bl", "--empty", "60d"]] {
         let (code, text) = run(args);
-        assert!(code == Some(2) && text.contains("run this on that machine"), "{text}");
+        assert!(
+            code == Some(2) && text.contains("run this on that machine"),
+            "{text}"
+        );
     }
 }
 
@@ -66,19 +115,38 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
     let daemon = Daemon::start(&f);
     let file = f.path().join("zones/bl.toml");
     let before = fs::read_to_string(&file).unwrap();
-    for (subject, reason) in [("45.51.100.7", "relay"), ("46.1.0.0/16", "netblock"), ("2a00:1::/32", "relay")] {
+    for (subject, reason) in [
+        ("45.51.100.7", "relay"),
+        ("46.1.0.0/16", "netblock"),
+        ("2a00:1::/32", "relay"),
+    ] {
         f.ok(&["list", subject, "--reason", reason]);
     }
     let lists = |f: &Folder| [ask(f, "7.100.51.45", 1), ask(f, "1.2.1.46", 1)];
-    let (yes, nobody) = (["NOERROR 127.0.0.2", "NOERROR 127.0.0.3"], ["NXDOMAIN soa 60", "NXDOMAIN soa 60"]);
+    let (yes, nobody) = (
+        ["NOERROR 127.0.0.2", "NOERROR 127.0.0.3"],
+        ["NXDOMAIN soa 60", "NXDOMAIN soa 60"],
+    );
     // The plan alone changes nothing.
     let first = serial(&f);
     let plan = f.ok(&["retire", "bl"]);
-    assert!(plan.contains("nothing was changed") && plan.contains("--empty 20") && plan.contains("192.0.2.1"), "{plan}");
-    assert_eq!((serial(&f), fs::read_to_string(&file).unwrap()), (first, before.clone()));
+    assert!(
+        plan.contains("nothing was changed")
+            && plan.contains("--empty 20")
+            && plan.contains("192.0.2.1"),
+        "{plan}"
+    );
+    assert_eq!(
+        (serial(&f), fs::read_to_string(&file).unwrap()),
+        (first, before.clone())
+    );
     assert_eq!(f.json(&["retire", "bl", "--json"])["retiring"], false);
     // A month is announced, or somebody has said that he knows.
-    for args in [&["retire", "bl", "--empty", "10d"][..], &["retire", "bl", "--empty", "someday"], &["retire", "bl", "--soon"]] {
+    for args in [
+        &["retire", "bl", "--empty", "10d"][..],
+        &["retire", "bl", "--empty", "someday"],
+        &["retire", "bl", "--soon"],
+    ] {
         assert_eq!(f.orbsd(args).status.code(), Some(2), "{args:?}");
     }
     for args in [&["retire", "nope"][..], &["retire", "bl", "--undo"]] {
@@ -89,20 +157,31 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
     // Announced: it lists as ever, and says so.
     let said = f.ok(&["retire", "bl", "--empty", "4s", "--soon"]);
     let began = Instant::now();
-    assert!(said.contains("lists nobody from 20") && said.contains("--undo"), "{said}");
+    assert!(
+        said.contains("lists nobody from 20") && said.contains("--undo"),
+        "{said}"
+    );
     assert_eq!(lists(&f), yes);
     sound(&f);
     for name in ["", "2.0.0.127", "3.0.0.127"] {
         assert!(
-            ask(&f, name, 16).starts_with("NOERROR bl.orbs.example is being shut down: it lists nobody from 20"),
+            ask(&f, name, 16)
+                .starts_with("NOERROR bl.orbs.example is being shut down: it lists nobody from 20"),
             "{}",
             ask(&f, name, 16)
         );
     }
     assert!(serial(&f) > first);
     assert_eq!(zone(&f)["retire"]["stage"], "announced");
-    assert!(f.ok(&["status"]).contains("retiring: lists as ever until 20"));
-    assert_eq!(f.orbsd(&["retire", "bl", "--empty", "90d"]).status.code(), Some(1), "it is under way");
+    assert!(
+        f.ok(&["status"])
+            .contains("retiring: lists as ever until 20")
+    );
+    assert_eq!(
+        f.orbsd(&["retire", "bl", "--empty", "90d"]).status.code(),
+        Some(1),
+        "it is under way"
+    );
 
     // Empty, by itself, at its second.
     let announced = serial(&f);
@@ -115,26 +194,44 @@ fn b24_a28_a_list_ends_in_order_and_never_lists_the_world() {
     assert!(serial(&f) > announced, "mirrors have to see that it moved");
     assert_eq!(zone(&f)["retire"]["stage"], "empty");
     for (format, lines) in [("list", 1), ("cidr", 1), ("jsonl", 1)] {
-        assert_eq!(f.ok(&["export", "bl", "--format", format]).lines().count(), lines, "{format}");
+        assert_eq!(
+            f.ok(&["export", "bl", "--format", format]).lines().count(),
+            lines,
+            "{format}"
+        );
     }
     // What a mirror gets: SOA, NS, announcement and test points.
     let master = f.ok(&["export", "bl", "--format", "master"]);
-    assert!(master.contains("2.0.0.127 A 127.0.0.2") && master.contains("@ TXT \"bl.orbs.example is being shut down"), "{master}");
-    assert!(!master.contains('*') && !master.contains(".45 ") && !master.contains(".46 "), "{master}");
+    assert!(
+        master.contains("2.0.0.127 A 127.0.0.2")
+            && master.contains("@ TXT \"bl.orbs.example is being shut down"),
+        "{master}"
+    );
+    assert!(
+        !master.contains('*') && !master.contains(".45 ") && !master.contains(".46 "),
+        "{master}"
+    );
     // Listings go on to be kept, and are not shown.
     f.ok(&["list", "45.51.100.8", "--reason", "relay"]);
     assert_eq!(ask(&f, "8.100.51.45", 1), "NXDOMAIN soa 60");
     let empty = serial(&f);
     assert!(daemon.stop().success());
     let daemon = Daemon::start(&f);
-    assert_eq!((lists(&f), serial(&f)), (nobody.map(String::from), empty), "a restart changes nothing");
+    assert_eq!(
+        (lists(&f), serial(&f)),
+        (nobody.map(String::from), empty),
+        "a restart changes nothing"
+    );
     sound(&f);
 
     // And back: nothing was lost.
     let said = f.ok(&["retire", "bl", "--undo"]);
     assert!(said.contains("not being retired"), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
-    assert_eq!((lists(&f), ask(&f, "8.100.51.45", 1)), (yes.map(String::from), "NOERROR 127.0.0.2".into()));
+    assert_eq!(
+        (lists(&f), ask(&f, "8.100.51.45", 1)),
+        (yes.map(String::from), "NOERROR 127.0.0.2".into())
+    );
     assert!(serial(&f) > empty && zone(&f)["retire"].is_null());
     assert_eq!(ask(&f, "", 16), "NOERROR soa 60");
     sound(&f);
@@ -149,16 +246,34 @@ fn a_day_that_came_while_it_was_stopped_has_come_before_the_first_answer() {
     let before = fs::read_to_string(&file).unwrap();
     // Written by hand, with words of its own; no daemon runs.
     f.write("zones/bl.toml", &format!("{before}[retire]\nannounced = '2020-01-01'\nempty = '2020-03-01'\ntext = 'Gone for $$0, $'\n"));
-    assert!(f.ok(&["check"]).contains("lists nobody from 2020-03-01T00:00:00Z on"));
-    assert!(f.ok(&["retire", "bl"]).contains("All that is done here is done"));
+    assert!(
+        f.ok(&["check"])
+            .contains("lists nobody from 2020-03-01T00:00:00Z on")
+    );
+    assert!(
+        f.ok(&["retire", "bl"])
+            .contains("All that is done here is done")
+    );
     let out = f.orbsd(&["retire", "bl", "--undo"]);
-    assert!(out.status.code() == Some(1) && String::from_utf8_lossy(&out.stderr).contains("take it out"), "it is somebody's own");
+    assert!(
+        out.status.code() == Some(1)
+            && String::from_utf8_lossy(&out.stderr).contains("take it out"),
+        "it is somebody's own"
+    );
     let _daemon = Daemon::start(&f);
     assert_eq!(ask(&f, "7.100.51.45", 1), "NXDOMAIN soa 60");
     assert_eq!(ask(&f, "", 16), "NOERROR Gone for $0, bl.orbs.example");
     sound(&f);
     assert_eq!(zone(&f)["retire"]["stage"], "over");
-    f.write("zones/bl.toml", &before.replace("kind", "retire = { announced = '2020-01-01', empty = 'soon' }\nkind"));
+    f.write(
+        "zones/bl.toml",
+        &before.replace(
+            "kind",
+            "retire = { announced = '2020-01-01', empty = 'soon' }\nkind",
+        ),
+    );
     let out = f.orbsd(&["check"]);
-    assert!(out.status.code() == Some(2) && String::from_utf8_lossy(&out.stderr).contains("2026-12-31"));
+    assert!(
+        out.status.code() == Some(2) && String::from_utf8_lossy(&out.stderr).contains("2026-12-31")
+    );
 }

@@ -50,7 +50,11 @@ fn equal(leader: &Folder, follower: &Folder, names: &[String]) {
             if ours == theirs {
                 break;
             }
-            assert!(Instant::now() < end, "{name}: {ours:?} here, {theirs:?} there\n{}", follower.ok(&["status"]));
+            assert!(
+                Instant::now() < end,
+                "{name}: {ours:?} here, {theirs:?} there\n{}",
+                follower.ok(&["status"])
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -63,33 +67,71 @@ fn v4(a: u32) -> String {
 
 #[test]
 fn x_an_orbsd_that_follows_rows_answers_as_the_one_it_follows() {
-    let follower =
-        Folder::with(CONFIG, &[("bl", &zone("bl.orbs.example", "address", "")), ("dbl", &zone("dbl.orbs.example", "domain", ""))]);
-    let transfer = format!("[transfer]\nallow = ['127.0.0.0/8']\nnotify = ['{}']\n", follower.addr());
+    let follower = Folder::with(
+        CONFIG,
+        &[
+            ("bl", &zone("bl.orbs.example", "address", "")),
+            ("dbl", &zone("dbl.orbs.example", "domain", "")),
+        ],
+    );
+    let transfer = format!(
+        "[transfer]\nallow = ['127.0.0.0/8']\nnotify = ['{}']\n",
+        follower.addr()
+    );
     let leader = Folder::with(
         CONFIG,
-        &[("bl", &zone("bl.orbs.example", "address", &transfer)), ("dbl", &zone("dbl.orbs.example", "domain", &transfer))],
+        &[
+            ("bl", &zone("bl.orbs.example", "address", &transfer)),
+            ("dbl", &zone("dbl.orbs.example", "domain", &transfer)),
+        ],
     );
     let _leader = Daemon::start(&leader);
     let feed = |name: &str, zone: &str| {
-        format!("[[feed]]\nname = '{name}'\nkind = 'orbsd'\nserver = '{}'\nzone = '{zone}.orbs.example'\ncodes = '{zone}'\n", leader.addr())
+        format!(
+            "[[feed]]\nname = '{name}'\nkind = 'orbsd'\nserver = '{}'\nzone = '{zone}.orbs.example'\ncodes = '{zone}'\n",
+            leader.addr()
+        )
     };
     let config = std::fs::read_to_string(follower.path().join("config.toml")).unwrap();
-    follower.write("config.toml", &(config + &feed("up-bl", "bl") + &feed("up-dbl", "dbl")));
+    follower.write(
+        "config.toml",
+        &(config + &feed("up-bl", "bl") + &feed("up-dbl", "dbl")),
+    );
     leader.ok(&["list", "45.1.0.0/16", "--reason", "netblock"]);
     leader.ok(&["list", "45.1.2.3", "--reason", "relay"]);
     let _follower = Daemon::start(&follower);
     leader.write("x.rbl", ":127.0.0.2:own $$ of $\n45.2.0.0/15\n!45.2.128.0/17\n45.2.200.7 :3:hole's own $\n2a00:1::/32\n!2a00:1:5::/48\n");
-    leader.ok(&["import", "--source", "xbl", "--codes", "bl", "--format", "rbldnsd", "x.rbl"]);
+    leader.ok(&[
+        "import", "--source", "xbl", "--codes", "bl", "--format", "rbldnsd", "x.rbl",
+    ]);
     leader.ok(&["list", ".bad.test", "--reason", "spam"]);
     leader.ok(&["list", "x.good.bad.test", "--reason", "relay"]);
     leader.ok(&["exempt", ".good.bad.test"]);
     leader.ok(&["exempt", "45.1.7.0/24"]);
-    let mut names: Vec<String> =
-        [0x2d01_0001u32, 0x2d01_0203, 0x2d01_0204, 0x2d01_0707, 0x2d02_0001, 0x2d02_8001, 0x2d02_c807, 0x2d03_0001, 0x2d04_0001]
-            .map(v4)
-            .into();
-    names.extend(["bad", "x.bad", "good.bad", "x.good.bad", "y.good.bad", "other"].map(|n| format!("{n}.test.dbl.orbs.example")));
+    let mut names: Vec<String> = [
+        0x2d01_0001u32,
+        0x2d01_0203,
+        0x2d01_0204,
+        0x2d01_0707,
+        0x2d02_0001,
+        0x2d02_8001,
+        0x2d02_c807,
+        0x2d03_0001,
+        0x2d04_0001,
+    ]
+    .map(v4)
+    .into();
+    names.extend(
+        [
+            "bad",
+            "x.bad",
+            "good.bad",
+            "x.good.bad",
+            "y.good.bad",
+            "other",
+        ]
+        .map(|n| format!("{n}.test.dbl.orbs.example")),
+    );
     let six = |a: &str| {
         let n: Vec<String> = a
             .parse::<std::net::Ipv6Addr>()
@@ -111,19 +153,43 @@ fn x_an_orbsd_that_follows_rows_answers_as_the_one_it_follows() {
     let begun = Instant::now();
     leader.ok(&["list", "45.4.0.1", "--reason", "relay", "--note", "n"]);
     equal(&leader, &follower, &[v4(0x2d04_0001)]);
-    assert!(begun.elapsed() < Duration::from_secs(5), "told, and not found by the timers: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "told, and not found by the timers: {:?}",
+        begun.elapsed()
+    );
     equal(&leader, &follower, &names);
     let feeds = follower.json(&["status", "--json"])["feeds"].clone();
-    assert!(feeds.as_array().unwrap().iter().any(|f| f["kind"] == "orbsd" && f["problem"].is_null()), "{feeds:#}");
+    assert!(
+        feeds
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|f| f["kind"] == "orbsd" && f["problem"].is_null()),
+        "{feeds:#}"
+    );
 }
 
 /// `count` servers; each publishes the same zone and tells all others of it.
 fn servers(count: usize) -> Vec<Folder> {
-    let all: Vec<Folder> = (0..count).map(|_| Folder::with(CONFIG, &[("bl", &zone("bl.orbs.example", "address", ""))])).collect();
+    let all: Vec<Folder> = (0..count)
+        .map(|_| Folder::with(CONFIG, &[("bl", &zone("bl.orbs.example", "address", ""))]))
+        .collect();
     for (i, f) in all.iter().enumerate() {
-        let others: Vec<String> = all.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, f)| format!("'{}'", f.addr())).collect();
-        let transfer = format!("[transfer]\nallow = ['127.0.0.0/8']\nnotify = [{}]\n", others.join(", "));
-        f.write("zones/bl.toml", &zone("bl.orbs.example", "address", &transfer));
+        let others: Vec<String> = all
+            .iter()
+            .enumerate()
+            .filter(|(j, _)| *j != i)
+            .map(|(_, f)| format!("'{}'", f.addr()))
+            .collect();
+        let transfer = format!(
+            "[transfer]\nallow = ['127.0.0.0/8']\nnotify = [{}]\n",
+            others.join(", ")
+        );
+        f.write(
+            "zones/bl.toml",
+            &zone("bl.orbs.example", "address", &transfer),
+        );
     }
     all
 }
@@ -143,14 +209,23 @@ fn all_answer(servers: &[Folder], name: &str, expected: &str) {
     let end = Instant::now() + Duration::from_secs(15);
     for f in servers {
         while !answers(f, name)[0].contains(expected) {
-            assert!(Instant::now() < end, "{name}: {:?}, not {expected}\n{}", answers(f, name), f.ok(&["status"]));
+            assert!(
+                Instant::now() < end,
+                "{name}: {:?}, not {expected}\n{}",
+                answers(f, name),
+                f.ok(&["status"])
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 }
 
 fn serials(servers: &[Folder]) -> Vec<serde_json::Value> {
-    servers.iter().map(|f| f.json(&["status", "--json"])["zones"].clone()).map(|z| z[0]["serial"].clone()).collect()
+    servers
+        .iter()
+        .map(|f| f.json(&["status", "--json"])["zones"].clone())
+        .map(|z| z[0]["serial"].clone())
+        .collect()
 }
 
 /// In a ring, what ends at its origin ends everywhere, and then no serial moves.
@@ -196,12 +271,18 @@ fn server_that_follows_itself_is_refused_and_warned_of() {
     let all = servers(2);
     follow(&all[0], "mirror", "orbsd", &all[0]);
     let warning = all[0].ok(&["check"]);
-    assert!(warning.contains("feed \"mirror\"") && warning.contains("is this server itself"), "{warning}");
+    assert!(
+        warning.contains("feed \"mirror\"") && warning.contains("is this server itself"),
+        "{warning}"
+    );
     let _daemon = Daemon::start(&all[0]);
     let end = Instant::now() + Duration::from_secs(10);
     loop {
         let status = all[0].json(&["status", "--json"]);
-        if status["feeds"][0]["problem"].as_str().is_some_and(|p| p.contains("the identity of this server's own store")) {
+        if status["feeds"][0]["problem"]
+            .as_str()
+            .is_some_and(|p| p.contains("the identity of this server's own store"))
+        {
             break;
         }
         assert!(Instant::now() < end, "{status:#}");
@@ -216,7 +297,10 @@ fn entries_of_a_zone_transfer_are_sent_on_only_in_transit() {
     follow(&all[1], "plain", "axfr", &all[0]);
     follow(&all[2], "rows", "orbsd", &all[1]);
     let warning = all[1].ok(&["check"]);
-    assert!(warning.contains("feed \"plain\"") && warning.contains("round between both servers"), "{warning}");
+    assert!(
+        warning.contains("feed \"plain\"") && warning.contains("round between both servers"),
+        "{warning}"
+    );
     let _daemons: Vec<Daemon> = all.iter().map(Daemon::start).collect();
     all[0].ok(&["list", "45.1.2.3", "--reason", "relay"]);
     all[1].ok(&["list", "45.1.2.4", "--reason", "relay"]);
@@ -224,7 +308,10 @@ fn entries_of_a_zone_transfer_are_sent_on_only_in_transit() {
     all_answer(&all[..2], "3.2.1.45.bl.orbs.example", "127.0.0.2");
     assert!(answers(&all[2], "3.2.1.45.bl.orbs.example")[0].contains("NXDOMAIN"));
     let config = std::fs::read_to_string(all[1].path().join("config.toml")).unwrap();
-    all[1].write("config.toml", &config.replace("every = '1s'", "every = '1s'\ntransit = true"));
+    all[1].write(
+        "config.toml",
+        &config.replace("every = '1s'", "every = '1s'\ntransit = true"),
+    );
     all[1].ok(&["reload"]);
     all_answer(&all, "3.2.1.45.bl.orbs.example", "127.0.0.2");
 }
@@ -240,7 +327,11 @@ fn restored_copy_has_the_identity_of_its_original_unless_told() {
     follow(&all[1], "original", "orbsd", &all[0]);
     let restore = |more: &[&str]| {
         let _ = std::fs::remove_dir_all(all[1].path().join("data"));
-        let words = [&["restore", copy.to_str().unwrap(), "--without-removals"], more].concat();
+        let words = [
+            &["restore", copy.to_str().unwrap(), "--without-removals"],
+            more,
+        ]
+        .concat();
         all[1].ok(&words);
         Daemon::start(&all[1])
     };
@@ -253,7 +344,11 @@ fn restored_copy_has_the_identity_of_its_original_unless_told() {
         }
     };
     let same = restore(&[]);
-    wait(&|f| f["problem"].as_str().is_some_and(|p| p.contains("restore --new-identity")));
+    wait(&|f| {
+        f["problem"]
+            .as_str()
+            .is_some_and(|p| p.contains("restore --new-identity"))
+    });
     same.stop();
     let _other = restore(&["--new-identity"]);
     wait(&|f| f["refreshed"].is_string() && f["problem"].is_null());

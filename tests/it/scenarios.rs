@@ -1,7 +1,8 @@
 //! Text scenarios: what is done, what is asked, what is answered; each on `respond()`, UDP and TCP.
 //!
-//! A line is `list SUBJECT REASON [key=value…]`, `delist`, `exempt`, `unexempt`, `import SOURCE REASON` with indented
-//! lines after it, `wait SECONDS`, or `NAME TYPE => ANSWER`. Names without a final dot are under bl.orbs.example.
+//! A line is `list SUBJECT REASON [key=value…]`, `delist`, `exempt`, `unexempt`, `import SOURCE
+//! REASON` with indented lines after it, `wait SECONDS`, or `NAME TYPE => ANSWER`. Names without a
+//! final dot are under bl.orbs.example.
 
 use std::{fs, time::Duration};
 
@@ -17,17 +18,26 @@ use crate::lab::{CONFIG, DIGESTS, DOMAINS, Folder, Lab, ZONE};
 
 #[test]
 fn every_scenario_holds_on_every_front() {
-    let mut files: Vec<_> = fs::read_dir("tests/scenarios").unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir("tests/scenarios")
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     files.sort();
     assert!(files.len() >= 4);
     for path in files {
-        run(&path.display().to_string(), &fs::read_to_string(&path).unwrap());
+        run(
+            &path.display().to_string(),
+            &fs::read_to_string(&path).unwrap(),
+        );
     }
 }
 
 fn run(file: &str, text: &str) {
     let config = format!("{CONFIG}[[reason]]\nname = \"drop-box\"\ntext = \"Drop box $\"\n");
-    let lab = Lab::new(Folder::with(&config, &[("bl", ZONE), ("dbl", DOMAINS), ("ebl", DIGESTS)]));
+    let lab = Lab::new(Folder::with(
+        &config,
+        &[("bl", ZONE), ("dbl", DOMAINS), ("ebl", DIGESTS)],
+    ));
     let mut lines = text.lines().enumerate().peekable();
     while let Some((i, line)) = lines.next() {
         let at = format!("{file}:{}: {line}", i + 1);
@@ -43,8 +53,20 @@ fn run(file: &str, text: &str) {
                 None if name == "@" => "bl.orbs.example".into(),
                 None => format!("{name}.bl.orbs.example"),
             };
-            let kinds = [("A", 1), ("NS", 2), ("SOA", 6), ("TXT", 16), ("AAAA", 28), ("CAA", 257), ("ANY", 255)];
-            let qtype = kinds.iter().find(|k| k.0 == kind).unwrap_or_else(|| panic!("{at}: type")).1;
+            let kinds = [
+                ("A", 1),
+                ("NS", 2),
+                ("SOA", 6),
+                ("TXT", 16),
+                ("AAAA", 28),
+                ("CAA", 257),
+                ("ANY", 255),
+            ];
+            let qtype = kinds
+                .iter()
+                .find(|k| k.0 == kind)
+                .unwrap_or_else(|| panic!("{at}: type"))
+                .1;
             assert_eq!(lab.ask(&name, qtype), want.trim(), "{at}");
             continue;
         }
@@ -62,7 +84,12 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let v = lab.ledger.store.vocabulary();
     let subject = |i: usize| Subject::parse(words[i], HostBits::Refuse);
-    let value = |key: &str| words.iter().find_map(|w| w.strip_prefix(key)?.strip_prefix('=')).map(|w| w.replace('_', " "));
+    let value = |key: &str| {
+        words
+            .iter()
+            .find_map(|w| w.strip_prefix(key)?.strip_prefix('='))
+            .map(|w| w.replace('_', " "))
+    };
     let end = value("until").map(|u| until(&u, wall())).transpose()?;
     let ask = match words[0] {
         "wait" => {
@@ -76,30 +103,59 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
         "import" => {
             let source = lab.ledger.source(words[1]).map_err(|e| format!("{e:?}"))?;
             let reason = v.reasons.get(words[2]).ok_or("reason")?;
-            let options = format::Options { reasoning: format::Reasoning::One(reason), ..Default::default() };
+            let options = format::Options {
+                reasoning: format::Reasoning::One(reason),
+                ..Default::default()
+            };
             let mut what = Import::replace(source);
             let result = lab.ledger.import_with(&mut what, |_, sink| {
-                format::read("rbldnsd", Box::new(body.as_bytes()), "body", &options, &mut Default::default(), &mut |e| {
-                    sink(
-                        e.subject,
-                        FeedEntry { reason: e.reason, hole: e.hole, weak: e.weak, since: Time(0), text: e.text.into(), note: e.note },
-                    )
-                })
+                format::read(
+                    "rbldnsd",
+                    Box::new(body.as_bytes()),
+                    "body",
+                    &options,
+                    &mut Default::default(),
+                    &mut |e| {
+                        sink(
+                            e.subject,
+                            FeedEntry {
+                                reason: e.reason,
+                                hole: e.hole,
+                                weak: e.weak,
+                                since: Time(0),
+                                text: e.text.into(),
+                                note: e.note,
+                            },
+                        )
+                    },
+                )
             });
             return result.map(|_| ()).map_err(|e| format!("{e:?}"));
         }
         "list" => Ask::List {
             reason: v.reasons.get(words[2]).ok_or("reason")?,
-            source: value("source").and_then(|s| v.sources.get(&s)).unwrap_or(orbsd::model::SourceId::OPERATOR),
+            source: value("source")
+                .and_then(|s| v.sources.get(&s))
+                .unwrap_or(orbsd::model::SourceId::OPERATOR),
             until: end,
             text: value("text").map(Into::into),
         },
-        "delist" => Ask::Delist { reason: None, source: value("source").and_then(|s| v.sources.get(&s)), hold: Default::default() },
+        "delist" => Ask::Delist {
+            reason: None,
+            source: value("source").and_then(|s| v.sources.get(&s)),
+            hold: Default::default(),
+        },
         "exempt" => Ask::Exempt { until: end },
         "unexempt" => Ask::Unexempt,
         other => return Err(format!("there is no action `{other}`")),
     };
-    let change = Change { subject: subject(1)?, author: "scenario".into(), evidence: None, ask, terms: Default::default() };
+    let change = Change {
+        subject: subject(1)?,
+        author: "scenario".into(),
+        evidence: None,
+        ask,
+        terms: Default::default(),
+    };
     let receipt = lab.ledger.submit_blocking(change).and_then(|p| p.wait());
     match (receipt, line.contains("!refused")) {
         (Ok(_), false) | (Err(_), true) => Ok(()),

@@ -40,7 +40,8 @@ fn stderr(out: &std::process::Output) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
 
-/// The case of the field: the same copy, and then a copy of what was restored, served serials that mirrors had behind them.
+/// The case of the field: the same copy, and then a copy of what was restored, served serials that
+/// mirrors had behind them.
 #[test]
 fn restores_in_a_row_without_the_log_move_forward_for_a_mirror_that_followed() {
     let mut api = api();
@@ -63,14 +64,23 @@ fn restores_in_a_row_without_the_log_move_forward_for_a_mirror_that_followed() {
         }
     }
     let shown = api.f.json(&["status", "mirrors", "--json"]);
-    assert_eq!(shown["mirrors"][0]["needs_transfer"], Value::Null, "{shown}");
+    assert_eq!(
+        shown["mirrors"][0]["needs_transfer"],
+        Value::Null,
+        "{shown}"
+    );
 }
 
 /// Two mirrors that are so far apart that no serial is newer for both.
 fn far_apart() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let row = |addr: &str, has: u32| json!([NAME, {"Other": [addr, null]}, {"seen": now, "has": has}]);
-    json!({"version": 2, "mirrors": [row("192.0.2.1", 10), row("192.0.2.2", 10 + HALF)]}).to_string()
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let row =
+        |addr: &str, has: u32| json!([NAME, {"Other": [addr, null]}, {"seen": now, "has": has}]);
+    json!({"version": 2, "mirrors": [row("192.0.2.1", 10), row("192.0.2.2", 10 + HALF)]})
+        .to_string()
 }
 
 #[test]
@@ -84,21 +94,53 @@ fn a_restore_that_a_mirror_could_not_follow_is_refused_and_named_when_forced() {
     let refused = api.f.orbsd(&["restore", "copy", "--without-removals"]);
     let said = stderr(&refused);
     assert_eq!(refused.status.code(), Some(1), "{said}");
-    let named = ["192.0.2.2 has 2147483658", "nsd-control force_transfer bl.orbs.example", "knotc zone-retransfer", "rndc retransfer"];
-    for part in named.iter().chain(&["pdns_control retrieve", "nothing was restored", "--force"]) {
+    let named = [
+        "192.0.2.2 has 2147483658",
+        "nsd-control force_transfer bl.orbs.example",
+        "knotc zone-retransfer",
+        "rndc retransfer",
+    ];
+    for part in named
+        .iter()
+        .chain(&["pdns_control retrieve", "nothing was restored", "--force"])
+    {
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert!(fs::read_to_string(api.f.path().join("data.mirrors.json")).unwrap() == known, "what they have is left alone");
+    assert!(
+        fs::read_to_string(api.f.path().join("data.mirrors.json")).unwrap() == known,
+        "what they have is left alone"
+    );
     let _ = fs::remove_dir_all(api.f.path().join("data"));
-    let said = api.f.ok(&["restore", "copy", "--without-removals", "--force"]);
-    named.iter().for_each(|part| assert!(said.contains(part), "{said}"));
+    let said = api
+        .f
+        .ok(&["restore", "copy", "--without-removals", "--force"]);
+    named
+        .iter()
+        .for_each(|part| assert!(said.contains(part), "{said}"));
     api.start();
     let shown = api.f.ok(&["status", "mirrors"]);
-    assert!(shown.contains("192.0.2.2") && shown.contains("knotc zone-retransfer bl.orbs.example"), "{shown}");
+    assert!(
+        shown.contains("192.0.2.2") && shown.contains("knotc zone-retransfer bl.orbs.example"),
+        "{shown}"
+    );
     let metrics = api.get("/metrics").text();
-    assert!(metrics.contains("orbsd_mirror_needs_transfer{zone=\"bl.orbs.example\",mirror=\"192.0.2.2\",key=\"\"} 1"), "{metrics}");
-    assert!(metrics.contains("orbsd_mirror_needs_transfer{zone=\"bl.orbs.example\",mirror=\"192.0.2.1\",key=\"\"} 0"), "{metrics}");
-    assert!(api.f.log().contains("rndc retransfer bl.orbs.example"), "{}", api.f.log());
+    assert!(
+        metrics.contains(
+            "orbsd_mirror_needs_transfer{zone=\"bl.orbs.example\",mirror=\"192.0.2.2\",key=\"\"} 1"
+        ),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(
+            "orbsd_mirror_needs_transfer{zone=\"bl.orbs.example\",mirror=\"192.0.2.1\",key=\"\"} 0"
+        ),
+        "{metrics}"
+    );
+    assert!(
+        api.f.log().contains("rndc retransfer bl.orbs.example"),
+        "{}",
+        api.f.log()
+    );
 }
 
 #[test]
@@ -108,18 +150,42 @@ fn the_zone_files_serial_counts_on_the_first_day_and_a_person_sets_a_newer_one()
     api.f.write("zones/bl.toml", &zone("serial = 9000"));
     api.f.ok(&["reload"]);
     assert_eq!(serial(&api), 500);
-    assert!(api.f.log().contains("orbsd zone serial bl.orbs.example 9000"), "{}", api.f.log());
+    assert!(
+        api.f
+            .log()
+            .contains("orbsd zone serial bl.orbs.example 9000"),
+        "{}",
+        api.f.log()
+    );
     let copy = take(api.f.addr(), NAME, None).unwrap();
-    assert_eq!(api.f.ok(&["zone", "serial", "bl", "9000"]).lines().count(), 1);
+    assert_eq!(
+        api.f.ok(&["zone", "serial", "bl", "9000"]).lines().count(),
+        1
+    );
     assert_eq!(serial(&api), 9000);
     let step = take(api.f.addr(), NAME, Some(500)).unwrap();
-    assert!(step.records.len() == 4 && copy.records.len() > 4, "the same zone under another serial: {:?}", step.records);
+    assert!(
+        step.records.len() == 4 && copy.records.len() > 4,
+        "the same zone under another serial: {:?}",
+        step.records
+    );
     for old in [9000, 8999, 9000 + HALF] {
         let refused = api.f.orbsd(&["zone", "serial", NAME, &old.to_string()]);
-        assert!(refused.status.code() == Some(1) && stderr(&refused).contains("is not newer"), "{old}: {}", stderr(&refused));
+        assert!(
+            refused.status.code() == Some(1) && stderr(&refused).contains("is not newer"),
+            "{old}: {}",
+            stderr(&refused)
+        );
     }
-    assert_eq!(api.f.orbsd(&["zone", "serial", "nowhere", "9"]).status.code(), Some(1));
-    // Past half of the number space, 1 is newer by RFC 1982 than what we have: the file's `serial` was served then.
+    assert_eq!(
+        api.f
+            .orbsd(&["zone", "serial", "nowhere", "9"])
+            .status
+            .code(),
+        Some(1)
+    );
+    // Past half of the number space, 1 is newer by RFC 1982 than what we have: the file's `serial`
+    // was served then.
     api.f.write("zones/bl.toml", &zone(""));
     api.f.ok(&["zone", "serial", "bl", "2147483640"]);
     take(api.f.addr(), NAME, Some(9000)).unwrap();
@@ -128,7 +194,10 @@ fn the_zone_files_serial_counts_on_the_first_day_and_a_person_sets_a_newer_one()
     api.start();
     assert_eq!(serial(&api), 3_000_000_000);
     let audit = api.f.ok(&["audit"]);
-    assert!(audit.contains("zone.serial") && audit.contains("3000000000"), "{audit}");
+    assert!(
+        audit.contains("zone.serial") && audit.contains("3000000000"),
+        "{audit}"
+    );
 }
 
 #[test]
@@ -138,16 +207,32 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
     let had = serial(&api);
     take(api.f.addr(), NAME, None).unwrap();
     let first = had.wrapping_add(HALF - 1);
-    let set = |n: u32, force: bool| api.post("/v1/zones/bl/serial", &json!({"serial": n, "force": force}).to_string());
+    let set = |n: u32, force: bool| {
+        api.post(
+            "/v1/zones/bl/serial",
+            &json!({"serial": n, "force": force}).to_string(),
+        )
+    };
     assert_eq!(set(first, false).ok()["left_behind"], json!([]));
     let second = first.wrapping_add(HALF - 1);
     let refused = set(second, false);
-    assert!(refused.problem() == "refused" && refused.text().contains("127.0.0.1 has"), "{}", refused.text());
+    assert!(
+        refused.problem() == "refused" && refused.text().contains("127.0.0.1 has"),
+        "{}",
+        refused.text()
+    );
     assert_eq!(serial(&api), first);
     let done = set(second, true).ok();
-    assert_eq!((&done["serial"], &done["left_behind"][0]["address"]), (&json!(second), &json!("127.0.0.1")));
-    assert_eq!(done["commands"]["Knot"], "knotc zone-retransfer bl.orbs.example");
-    let needs = || api.f.json(&["status", "mirrors", "--json"])["mirrors"][0]["needs_transfer"].clone();
+    assert_eq!(
+        (&done["serial"], &done["left_behind"][0]["address"]),
+        (&json!(second), &json!("127.0.0.1"))
+    );
+    assert_eq!(
+        done["commands"]["Knot"],
+        "knotc zone-retransfer bl.orbs.example"
+    );
+    let needs =
+        || api.f.json(&["status", "mirrors", "--json"])["mirrors"][0]["needs_transfer"].clone();
     assert!(needs()["BIND"].is_string(), "{}", needs());
     // Also when we have come to the very serial that it has, its zone is not ours.
     api.list("45.1.1.2", "relay");
@@ -155,15 +240,29 @@ fn a_serial_that_is_not_newer_for_a_mirror_takes_force_and_names_it() {
     api.list("45.1.1.4", "relay");
     assert!(newer(serial(&api), had));
     let whole = take(api.f.addr(), NAME, Some(had)).unwrap();
-    assert!(whole.records.len() > 10, "the whole zone: {:?}", whole.records);
+    assert!(
+        whole.records.len() > 10,
+        "the whole zone: {:?}",
+        whole.records
+    );
     assert_eq!(needs(), Value::Null);
-    assert_eq!(api.call("", "POST", "/v1/zones/bl/serial", &[], "{}").status, 401);
+    assert_eq!(
+        api.call("", "POST", "/v1/zones/bl/serial", &[], "{}")
+            .status,
+        401
+    );
 }
 
 /// A store that is lost altogether, and a zone that comes back: what mirrors have counts.
 #[test]
 fn a_zone_that_comes_back_is_newer_for_its_mirrors() {
-    let mut api = Api::with_zones(CONFIG, &[("bl", &zone("serial = 100")), ("other", &ZONE.replace("bl.orbs", "other.orbs"))]);
+    let mut api = Api::with_zones(
+        CONFIG,
+        &[
+            ("bl", &zone("serial = 100")),
+            ("other", &ZONE.replace("bl.orbs", "other.orbs")),
+        ],
+    );
     api.list("45.1.1.1", "relay");
     take(api.f.addr(), NAME, None).unwrap();
     let had = serial(&api);
@@ -176,27 +275,59 @@ fn a_zone_that_comes_back_is_newer_for_its_mirrors() {
     lose_the_store(&mut api);
     api.daemon = Some(Daemon::start(&api.f));
     let shown = api.f.json(&["status", "--json"]);
-    let is = shown["zones"].as_array().unwrap().iter().find(|z| z["zone"] == NAME).unwrap()["serial"].as_u64().unwrap() as u32;
+    let is = shown["zones"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|z| z["zone"] == NAME)
+        .unwrap()["serial"]
+        .as_u64()
+        .unwrap() as u32;
     assert!(newer(is, had) && is >= had + (1 << 20), "{is} after {had}");
 }
 
 /// The serials of a log of removals are passed, and also those of a mirror that has newer ones.
 #[test]
 fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
-    let config = CONFIG.replace("[admin]", "[removals]\npath = \"disk2/removals.log\"\n[admin]");
+    let config = CONFIG.replace(
+        "[admin]",
+        "[removals]\npath = \"disk2/removals.log\"\n[admin]",
+    );
     let f = Folder::with(&config, &[("bl", &zone(""))]);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     f.ok(&["backup", "copy"]);
     f.ok(&["delist", "45.1.1.1"]);
     fs::remove_dir_all(f.path().join("data")).unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
     let row = json!([NAME, {"Other": ["192.0.2.1", null]}, {"seen": now, "has": 70_000}]);
-    f.write("data.mirrors.json", &json!({"version": 2, "mirrors": [row]}).to_string());
-    let said = f.json(&["restore", "copy", "--removals", "disk2/removals.log", "--json"]);
-    assert_eq!((&said["serials"][NAME], &said["left_behind"]), (&json!(70_001), &json!([])), "{said}");
+    f.write(
+        "data.mirrors.json",
+        &json!({"version": 2, "mirrors": [row]}).to_string(),
+    );
+    let said = f.json(&[
+        "restore",
+        "copy",
+        "--removals",
+        "disk2/removals.log",
+        "--json",
+    ]);
+    assert_eq!(
+        (&said["serials"][NAME], &said["left_behind"]),
+        (&json!(70_001), &json!([])),
+        "{said}"
+    );
     fs::remove_dir_all(f.path().join("data")).unwrap();
     fs::remove_file(f.path().join("data.mirrors.json")).unwrap();
-    let said = f.json(&["restore", "copy", "--removals", "disk2/removals.log", "--json"]);
+    let said = f.json(&[
+        "restore",
+        "copy",
+        "--removals",
+        "disk2/removals.log",
+        "--json",
+    ]);
     let after = said["serials"][NAME].as_u64().unwrap();
     assert!((4096..9000).contains(&after), "{said}");
 }
@@ -221,9 +352,15 @@ fn restores_of_one_old_copy_never_give_the_same_serial() {
     };
     fs::remove_dir_all(f.path().join("data")).unwrap();
     let (first, warned) = restore();
-    assert!(warned.contains("data.mirrors.json is missing") && warned.contains("copy it to"), "{warned}");
+    assert!(
+        warned.contains("data.mirrors.json is missing") && warned.contains("copy it to"),
+        "{warned}"
+    );
     let (second, warned) = restore();
-    assert!(newer(second, first) && !warned.contains("missing"), "{second} after {first}: {warned}");
+    assert!(
+        newer(second, first) && !warned.contains("missing"),
+        "{second} after {first}: {warned}"
+    );
     // The file went away with the store; what is left is that the copy is older now.
     fs::remove_file(f.path().join("data.mirrors.json")).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1100));
@@ -231,10 +368,14 @@ fn restores_of_one_old_copy_never_give_the_same_serial() {
     assert!(newer(third, first), "{third} after {first}");
     f.write("data.mirrors.json", "{");
     let (_, warned) = restore();
-    assert!(warned.contains("data.mirrors.json: ") && warned.contains("is not used"), "{warned}");
+    assert!(
+        warned.contains("data.mirrors.json: ") && warned.contains("is not used"),
+        "{warned}"
+    );
 }
 
-/// The log names serials ahead, so one after a jump by almost half of the number space looked older than the copy's.
+/// The log names serials ahead, so one after a jump by almost half of the number space looked older
+/// than the copy's.
 #[test]
 fn a_restore_with_the_log_goes_on_after_a_serial_that_jumped_by_almost_half() {
     let mut api = api();
@@ -244,15 +385,24 @@ fn a_restore_with_the_log_goes_on_after_a_serial_that_jumped_by_almost_half() {
     api.f.ok(&["zone", "serial", NAME, &to.to_string()]);
     take(api.f.addr(), NAME, None).unwrap();
     assert!(api.daemon.take().unwrap().stop().success());
-    fs::copy(api.f.path().join("data/removals.log"), api.f.path().join("saved.log")).unwrap();
+    fs::copy(
+        api.f.path().join("data/removals.log"),
+        api.f.path().join("saved.log"),
+    )
+    .unwrap();
     for known in [true, false] {
         fs::remove_dir_all(api.f.path().join("data")).unwrap();
         if !known {
             fs::remove_file(api.f.path().join("data.mirrors.json")).unwrap();
         }
-        let said = api.f.json(&["restore", "copy", "--removals", "saved.log", "--json"]);
+        let said = api
+            .f
+            .json(&["restore", "copy", "--removals", "saved.log", "--json"]);
         let is = said["serials"][NAME].as_u64().unwrap() as u32;
-        assert!(newer(is, to) && is.wrapping_sub(to) < 10_000, "{is} after {to}, mirrors known: {known}");
+        assert!(
+            newer(is, to) && is.wrapping_sub(to) < 10_000,
+            "{is} after {to}, mirrors known: {known}"
+        );
     }
 }
 
@@ -262,7 +412,11 @@ fn a_serial_that_jumps_is_kept_for_a_restore_at_once() {
     api.list("45.1.1.1", "relay");
     api.f.ok(&["backup", "copy"]);
     api.f.ok(&["zone", "serial", NAME, "2000000000"]);
-    let kept = || fs::read_to_string(api.f.path().join("data.mirrors.json")).unwrap_or_default().contains("2000000000");
+    let kept = || {
+        fs::read_to_string(api.f.path().join("data.mirrors.json"))
+            .unwrap_or_default()
+            .contains("2000000000")
+    };
     let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
     while !kept() {
         assert!(std::time::Instant::now() < until);
@@ -270,6 +424,14 @@ fn a_serial_that_jumps_is_kept_for_a_restore_at_once() {
     }
     drop(api.daemon.take()); // kill -9
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    let said = api.f.json(&["restore", "copy", "--without-removals", "--json"]);
-    assert!(newer(said["serials"][NAME].as_u64().unwrap() as u32, 2_000_000_000), "{said}");
+    let said = api
+        .f
+        .json(&["restore", "copy", "--without-removals", "--json"]);
+    assert!(
+        newer(
+            said["serials"][NAME].as_u64().unwrap() as u32,
+            2_000_000_000
+        ),
+        "{said}"
+    );
 }

@@ -28,7 +28,18 @@ fn hostile(depth: u32) -> Value {
         let one = hostile(depth - 1);
         // Below the first level, what a printer reads there: a whole tree would be too large.
         let read = |key: &&str| {
-            depth > 1 || ["entries", "results", "not_exported", "evidence", "counters", "total", "before", "after"].contains(key)
+            depth > 1
+                || [
+                    "entries",
+                    "results",
+                    "not_exported",
+                    "evidence",
+                    "counters",
+                    "total",
+                    "before",
+                    "after",
+                ]
+                .contains(key)
         };
         for key in [
             "items",
@@ -118,7 +129,8 @@ fn server(status: u16, kind: &'static str, body: String) -> u16 {
                 );
                 let _ = stream.write_all(body.as_bytes());
                 let _ = stream.flush();
-                // Whatever of a body still comes is taken, so that the answer is not lost with a reset.
+                // Whatever of a body still comes is taken, so that the answer is not lost with a
+                // reset.
                 let _ = std::io::copy(&mut stream, &mut std::io::sink());
             });
         }
@@ -173,14 +185,28 @@ fn run(f: &Folder, args: &[&str], port: u16, json: bool) -> (String, String) {
     let server = format!("http://127.0.0.1:{port}");
     let mut args = [args, &["--server", &server, "--token", "token"]].concat();
     args.extend(json.then_some("--json"));
-    let out = Command::new(env!("CARGO_BIN_EXE_orbsd")).args(&args).current_dir(f.path()).stdin(Stdio::null()).output().unwrap();
-    (String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap())
+    let out = Command::new(env!("CARGO_BIN_EXE_orbsd"))
+        .args(&args)
+        .current_dir(f.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (
+        String::from_utf8(out.stdout).unwrap(),
+        String::from_utf8(out.stderr).unwrap(),
+    )
 }
 
 fn check(args: &[&str], printed: &str) {
     for line in printed.split('\n') {
-        assert!(!line.contains(orbsd::model::text::needs_escape), "{args:?} prints {line:?}");
-        assert!(!line.starts_with("FORGED"), "{args:?} lets a text begin a line: {line}");
+        assert!(
+            !line.contains(orbsd::model::text::needs_escape),
+            "{args:?} prints {line:?}"
+        );
+        assert!(
+            !line.starts_with("FORGED"),
+            "{args:?} lets a text begin a line: {line}"
+        );
     }
 }
 
@@ -190,7 +216,11 @@ fn text_of_a_hostile_server_is_escaped_by_every_command() {
     f.write("token", "orbsd_a_b");
     f.write("list.txt", "45.1.1.1\n");
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(f.path().join("token"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(
+        f.path().join("token"),
+        std::fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
     let body = hostile(2);
     let good = server(200, "application/json", format!("{body}\n"));
     let bad = server(409, "application/problem+json", format!("{body}\n"));
@@ -204,17 +234,32 @@ fn text_of_a_hostile_server_is_escaped_by_every_command() {
             refused += usize::from(port == bad && err.contains("\\u001b"));
             if json && !args.contains(&"--transcript") {
                 for read in serde_json::Deserializer::from_str(&out).into_iter::<Value>() {
-                    assert!(read.unwrap_or_else(|e| panic!("{args:?}: {e}")).is_object(), "{args:?}");
+                    assert!(
+                        read.unwrap_or_else(|e| panic!("{args:?}: {e}")).is_object(),
+                        "{args:?}"
+                    );
                 }
             }
         }
     }
     // They do print the hostile text, and it is the escaping that holds it back.
-    assert!(shown > COMMANDS.len() && refused > COMMANDS.len(), "{shown} {refused}");
-    let events = format!("event: commit\ndata: {}\n\nevent: gap\ndata: {}\n\n", hostile(1), hostile(1));
+    assert!(
+        shown > COMMANDS.len() && refused > COMMANDS.len(),
+        "{shown} {refused}"
+    );
+    let events = format!(
+        "event: commit\ndata: {}\n\nevent: gap\ndata: {}\n\n",
+        hostile(1),
+        hostile(1)
+    );
     let stream = server(200, "text/event-stream", events);
     check(&["watch"], &run(&f, &["watch"], stream, false).0);
-    let export = run(&f, &["export", "bl"], server(200, "text/plain", "a\nb\n".into()), false);
+    let export = run(
+        &f,
+        &["export", "bl"],
+        server(200, "text/plain", "a\nb\n".into()),
+        false,
+    );
     assert_eq!(export.0, "a\nb\n", "content goes to a pipe as it is");
 }
 
@@ -223,34 +268,92 @@ fn control_characters_are_refused_in_notes_proofs_and_evidence() {
     let f = Folder::new();
     let _daemon = Daemon::start(&f);
     for args in [
-        &["list", "45.1.1.1", "--reason", "relay", "--note", "x\n2026-11-29T09:00:00Z anna person.add mallory"][..],
-        &["list", "45.1.1.1", "--reason", "relay", "--text", "x\u{1b}]0;pwn\u{7}"],
+        &[
+            "list",
+            "45.1.1.1",
+            "--reason",
+            "relay",
+            "--note",
+            "x\n2026-11-29T09:00:00Z anna person.add mallory",
+        ][..],
+        &[
+            "list",
+            "45.1.1.1",
+            "--reason",
+            "relay",
+            "--text",
+            "x\u{1b}]0;pwn\u{7}",
+        ],
         &["exempt", "45.1.1.1", "--note", "x\ty"],
         &["purge", "--source", "operator", "--note", "x\u{9b}"],
-        &["holds", "add", "45.1.1.1", "--reason", "relay", "--note", "\u{7f}"],
+        &[
+            "holds", "add", "45.1.1.1", "--reason", "relay", "--note", "\u{7f}",
+        ],
         &["nominate", "45.1.1.1", "--evidence", "x\r\ny"],
         &["optout", "add", "45.1.1.1", "--proof", "x\u{85}"],
     ] {
         let out = f.orbsd(args);
         let why = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(out.status.code() == Some(2) && why.contains("control character U+"), "{args:?}: {why}");
+        assert!(
+            out.status.code() == Some(2) && why.contains("control character U+"),
+            "{args:?}: {why}"
+        );
         check(args, why.trim_start_matches(|c| c != '\n'));
     }
     // The API refuses them by itself, and names the field and the place.
     for (path, body, place) in [
-        ("/v1/listings", json!({"subject": "45.1.1.1", "reason": "relay", "note": "ab\u{1b}"}), "note: character 3"),
-        ("/v1/purges", json!({"source": "operator", "note": "\n"}), "note: character 1"),
-        ("/v1/commits/1/undo", json!({"note": "\n"}), "note: character 1"),
-        ("/v1/reviews", json!({"target": "45.1.1.1", "note": "a\nb"}), "note: character 2"),
-        ("/v1/nominations", json!({"target": "45.1.1.1", "kind": "log", "evidence": "a\tb"}), "evidence: character 2"),
-        ("/v1/optouts", json!({"subject": "45.1.1.1", "proof": "a\u{2028}"}), "proof: character 2"),
-        ("/v1/holds", json!({"subject": "45.1.1.1", "reason": "relay", "note": "\u{0}"}), "note: character 1"),
+        (
+            "/v1/listings",
+            json!({"subject": "45.1.1.1", "reason": "relay", "note": "ab\u{1b}"}),
+            "note: character 3",
+        ),
+        (
+            "/v1/purges",
+            json!({"source": "operator", "note": "\n"}),
+            "note: character 1",
+        ),
+        (
+            "/v1/commits/1/undo",
+            json!({"note": "\n"}),
+            "note: character 1",
+        ),
+        (
+            "/v1/reviews",
+            json!({"target": "45.1.1.1", "note": "a\nb"}),
+            "note: character 2",
+        ),
+        (
+            "/v1/nominations",
+            json!({"target": "45.1.1.1", "kind": "log", "evidence": "a\tb"}),
+            "evidence: character 2",
+        ),
+        (
+            "/v1/optouts",
+            json!({"subject": "45.1.1.1", "proof": "a\u{2028}"}),
+            "proof: character 2",
+        ),
+        (
+            "/v1/holds",
+            json!({"subject": "45.1.1.1", "reason": "relay", "note": "\u{0}"}),
+            "note: character 1",
+        ),
     ] {
         let answer = request(&f, "POST", path, &body.to_string());
-        assert!(answer.starts_with("HTTP/1.1 422") && answer.contains(place), "{path}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 422") && answer.contains(place),
+            "{path}: {answer}"
+        );
     }
-    let answer = request(&f, "DELETE", "/v1/exemptions?subject=45.1.1.1&note=a%0Ab", "");
-    assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("note: character 2"), "{answer}");
+    let answer = request(
+        &f,
+        "DELETE",
+        "/v1/exemptions?subject=45.1.1.1&note=a%0Ab",
+        "",
+    );
+    assert!(
+        answer.starts_with("HTTP/1.1 422") && answer.contains("note: character 2"),
+        "{answer}"
+    );
 }
 
 /// A request through the daemon's socket; the whole answer.
@@ -262,7 +365,8 @@ pub fn request(f: &Folder, method: &str, path: &str, body: &str) -> String {
     answer
 }
 
-/// An argument in an error of the command line begins no line, and no control of it reaches the terminal.
+/// An argument in an error of the command line begins no line, and no control of it reaches the
+/// terminal.
 #[test]
 fn errors_of_the_command_line_are_escaped() {
     let f = Folder::new();
@@ -270,18 +374,28 @@ fn errors_of_the_command_line_are_escaped() {
         vec![HOSTILE.trim_start_matches('x').trim_start()],
         vec!["lookup", "45.1.1.1", HOSTILE],
         vec!["--config"],
-        vec!["import", &*Box::leak(format!("--mode={HOSTILE}").into_boxed_str()), "x"],
+        vec![
+            "import",
+            &*Box::leak(format!("--mode={HOSTILE}").into_boxed_str()),
+            "x",
+        ],
         vec!["list", "45.1.1.1", "--reason", "relay", "--note", HOSTILE],
     ] {
         let out = f.orbsd(&args);
         let text = String::from_utf8(out.stderr).unwrap();
         assert_eq!(out.status.code(), Some(2), "{text}");
-        assert!(!text.chars().any(|c| orbsd::model::text::needs_escape(c) && c != '\n'), "{text:?}");
+        assert!(
+            !text
+                .chars()
+                .any(|c| orbsd::model::text::needs_escape(c) && c != '\n'),
+            "{text:?}"
+        );
         assert!(!text.lines().any(|l| l.starts_with("FORGED")), "{text:?}");
     }
 }
 
-/// A command whose output nobody has got has not succeeded, and says so; a reader that has had enough is no error.
+/// A command whose output nobody has got has not succeeded, and says so; a reader that has had
+/// enough is no error.
 #[test]
 fn an_output_that_cannot_be_written_is_reported_with_its_own_code() {
     let f = Folder::new();
@@ -289,7 +403,13 @@ fn an_output_that_cannot_be_written_is_reported_with_its_own_code() {
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     let run = |args: &[&str], out: Stdio| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_orbsd"));
-        let child = command.args(args).current_dir(f.path()).stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command
+            .args(args)
+            .current_dir(f.path())
+            .stdout(out)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let out = child.wait_with_output().unwrap();
         (out.status.code(), String::from_utf8(out.stderr).unwrap())
     };
@@ -304,15 +424,31 @@ fn an_output_that_cannot_be_written_is_reported_with_its_own_code() {
         &["--version"],
     ];
     for args in commands {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
         let (code, text) = run(args, full.into());
-        assert!(code == Some(74) && text.contains("orbsd: standard output: No space left on device"), "{args:?}: {code:?} {text}");
+        assert!(
+            code == Some(74) && text.contains("orbsd: standard output: No space left on device"),
+            "{args:?}: {code:?} {text}"
+        );
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        assert_eq!(run(args, writer.into()), (Some(0), String::new()), "{args:?}");
+        assert_eq!(
+            run(args, writer.into()),
+            (Some(0), String::new()),
+            "{args:?}"
+        );
     }
     // What went wrong is reported all the same.
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
     let (code, text) = run(&["retire", "nowhere", "--json"], full.into());
-    assert!(code == Some(74) && text.contains("there is no zone `nowhere`"), "{code:?} {text}");
+    assert!(
+        code == Some(74) && text.contains("there is no zone `nowhere`"),
+        "{code:?} {text}"
+    );
 }

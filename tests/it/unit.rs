@@ -14,7 +14,10 @@ const UNIT: &str = "orbsd.service";
 /// The values of a setting of the unit.
 fn values(setting: &str) -> Vec<String> {
     let unit = fs::read_to_string(UNIT).unwrap();
-    unit.lines().filter_map(|l| l.strip_prefix(setting)?.strip_prefix('=')).map(String::from).collect()
+    unit.lines()
+        .filter_map(|l| l.strip_prefix(setting)?.strip_prefix('='))
+        .map(String::from)
+        .collect()
 }
 
 #[test]
@@ -31,22 +34,41 @@ fn the_unit_lets_the_daemon_ask_about_the_clock_and_not_set_it() {
 
 #[test]
 fn systemd_accepts_the_unit_and_finds_little_exposure() {
-    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+    if Command::new("systemd-analyze")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
         eprintln!("skipped: systemd-analyze is not here; `sh tests/need.sh` installs it");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let unit = dir.path().join(UNIT);
-    fs::write(&unit, fs::read_to_string(UNIT).unwrap().replace("/usr/local/bin/orbsd", env!("CARGO_BIN_EXE_orbsd"))).unwrap();
-    for args in [&["verify"][..], &["security", "--offline=true", "--threshold=25", "--no-pager"]] {
-        let out = Command::new("systemd-analyze").args(args).arg(&unit).output().unwrap();
-        let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    fs::write(
+        &unit,
+        fs::read_to_string(UNIT)
+            .unwrap()
+            .replace("/usr/local/bin/orbsd", env!("CARGO_BIN_EXE_orbsd")),
+    )
+    .unwrap();
+    for args in [
+        &["verify"][..],
+        &["security", "--offline=true", "--threshold=25", "--no-pager"],
+    ] {
+        let out = Command::new("systemd-analyze")
+            .args(args)
+            .arg(&unit)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned()
+            + &String::from_utf8_lossy(&out.stderr);
         assert!(out.status.success(), "{args:?}: {text}");
         assert!(args[0] != "verify" || text.trim().is_empty(), "{text}");
     }
 }
 
-/// The folder of a machine: `etc` with the shipped configuration and what the unit's header asks for, `state` and `run`.
+/// The folder of a machine: `etc` with the shipped configuration and what the unit's header asks
+/// for, `state` and `run`.
 struct Machine {
     dir: tempfile::TempDir,
     port: u16,
@@ -65,10 +87,17 @@ impl Machine {
         let header = fs::read_to_string(UNIT).unwrap();
         let mut settings: Vec<(String, String)> = Vec::new();
         for line in header.lines().take_while(|l| l.starts_with('#')) {
-            let Some((table, setting)) = line.strip_prefix("#   [").and_then(|l| l.split_once("] ")) else { continue };
+            let Some((table, setting)) =
+                line.strip_prefix("#   [").and_then(|l| l.split_once("] "))
+            else {
+                continue;
+            };
             settings.push((table.into(), machine.here(setting)));
         }
-        assert!(settings.len() == 2, "the header names the settings that it needs: {settings:?}");
+        assert!(
+            settings.len() == 2,
+            "the header names the settings that it needs: {settings:?}"
+        );
         settings.push(("dns".into(), format!("listen = [\"127.0.0.1:{port}\"]")));
         settings.push(("admin".into(), "listen = \"\"".into()));
         settings.push(("probe".into(), "domain = \"probe.example\"".into()));
@@ -77,7 +106,11 @@ impl Machine {
         }
         fs::write(machine.path("etc/config.toml"), config).unwrap();
         for zone in fs::read_dir("zones").unwrap().map(|e| e.unwrap().path()) {
-            fs::copy(&zone, machine.path("etc/zones").join(zone.file_name().unwrap())).unwrap();
+            fs::copy(
+                &zone,
+                machine.path("etc/zones").join(zone.file_name().unwrap()),
+            )
+            .unwrap();
         }
         machine
     }
@@ -95,8 +128,8 @@ impl Machine {
             .replace("/usr/local/bin/orbsd", env!("CARGO_BIN_EXE_orbsd"))
     }
 
-    /// Starts a command of the unit where only the state and the runtime directory can be written, without capabilities but
-    /// the one to bind ports.
+    /// Starts a command of the unit where only the state and the runtime directory can be written,
+    /// without capabilities but the one to bind ports.
     fn command(&self, setting: &str) -> Command {
         let script = r#"
 set -u
@@ -114,7 +147,10 @@ exec chroot root setpriv --no-new-privs --inh-caps=-all,+net_bind_service --boun
 "#;
         let line = values(setting).pop().unwrap();
         let mut command = Command::new("unshare");
-        command.args(["-rm", "sh", "-c", script]).env("COMMAND", self.here(&line)).current_dir(self.dir.path());
+        command
+            .args(["-rm", "sh", "-c", script])
+            .env("COMMAND", self.here(&line))
+            .current_dir(self.dir.path());
         command
     }
 }
@@ -127,7 +163,10 @@ fn with(config: &str, table: &str, setting: &str) -> String {
         if line.starts_with('[') {
             within = line.starts_with(&format!("[{table}]"));
         }
-        let sets = within && line.trim_start_matches("# ").starts_with(&format!("{key} ="));
+        let sets = within
+            && line
+                .trim_start_matches("# ")
+                .starts_with(&format!("{key} ="));
         out += if sets && !done { setting } else { line };
         out.push('\n');
         done |= sets;
@@ -137,7 +176,10 @@ fn with(config: &str, table: &str, setting: &str) -> String {
 }
 
 fn files(folder: &Path) -> Vec<String> {
-    let mut out: Vec<String> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let mut out: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
     out.sort();
     out
 }
@@ -149,34 +191,71 @@ fn the_daemon_runs_under_the_restrictions_of_its_unit_and_a_refused_reload_fails
     let log = fs::File::create(machine.path("log")).unwrap();
     let daemon = Daemon(machine.command("ExecStart").stderr(log).spawn().unwrap());
     let addr = ([127, 0, 0, 1], machine.port).into();
-    let ask = |name: &str| udp(addr, &query(&format!("{name}.relays.orbs.example"), 1, true), Duration::from_millis(200));
+    let ask = |name: &str| {
+        udp(
+            addr,
+            &query(&format!("{name}.relays.orbs.example"), 1, true),
+            Duration::from_millis(200),
+        )
+    };
     let until = Instant::now() + Duration::from_secs(20);
     while ask("2.0.0.127").is_none() {
-        assert!(Instant::now() < until, "it does not start: {}", fs::read_to_string(machine.path("log")).unwrap());
+        assert!(
+            Instant::now() < until,
+            "it does not start: {}",
+            fs::read_to_string(machine.path("log")).unwrap()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     let run = |args: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_orbsd"));
-        let out = command.args(["--config", &machine.here("/etc/orbsd/config.toml")]).args(args.split(' ')).output().unwrap();
-        assert!(out.status.success(), "{args}: {}", String::from_utf8_lossy(&out.stderr));
+        let out = command
+            .args(["--config", &machine.here("/etc/orbsd/config.toml")])
+            .args(args.split(' '))
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{args}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
     };
     run("list 45.51.100.7 --reason relay");
     assert_eq!(shown(&ask("7.100.51.45").unwrap()), "NOERROR 127.0.0.2");
     run("delist 45.51.100.7");
     for file in ["data/removals.log", "data/probe.key", "data.mirrors.json"] {
-        assert!(machine.path("state").join(file).is_file(), "{file}: {:?}", files(&machine.path("state")));
+        assert!(
+            machine.path("state").join(file).is_file(),
+            "{file}: {:?}",
+            files(&machine.path("state"))
+        );
     }
     assert_eq!(files(&machine.path("run")), ["orbsd.sock"]);
-    assert_eq!(files(&machine.path("etc")), before, "the configuration is only read");
+    assert_eq!(
+        files(&machine.path("etc")),
+        before,
+        "the configuration is only read"
+    );
     // `systemctl reload` does what ExecReload= does, and fails as it does.
     let reload = || machine.command("ExecReload").output().unwrap();
     let out = reload();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     let config = fs::read_to_string(machine.path("etc/config.toml")).unwrap();
-    fs::write(machine.path("etc/config.toml"), config.replace("workers = 0", "workers = \"many\"")).unwrap();
+    fs::write(
+        machine.path("etc/config.toml"),
+        config.replace("workers = 0", "workers = \"many\""),
+    )
+    .unwrap();
     let out = reload();
     assert!(matches!(out.status.code(), Some(1 | 2)), "{:?}", out.status);
-    assert!(String::from_utf8_lossy(&out.stderr).contains("dns.workers: \"many\" is not a whole number"));
+    assert!(
+        String::from_utf8_lossy(&out.stderr)
+            .contains("dns.workers: \"many\" is not a whole number")
+    );
     assert!(ask("2.0.0.127").is_some());
     assert!(daemon.stop().success());
 }

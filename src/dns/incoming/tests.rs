@@ -5,11 +5,20 @@ use crate::index::records::wire_name;
 
 fn soa_record(serial: u32) -> Vec<u8> {
     let numbers = [serial, 10, 5, 100, 1].map(u32::to_be_bytes).concat();
-    [&[0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0][..], &numbers].concat()
+    [
+        &[0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0][..],
+        &numbers,
+    ]
+    .concat()
 }
 
 fn a(label: &str, last: u8) -> Vec<u8> {
-    [&[label.len() as u8], label.as_bytes(), &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, last]].concat()
+    [
+        &[label.len() as u8],
+        label.as_bytes(),
+        &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, last],
+    ]
+    .concat()
 }
 
 fn message(kind: u16, records: &[Vec<u8>]) -> Vec<u8> {
@@ -29,7 +38,12 @@ fn read(asked: Asked, messages: &[Vec<u8>]) -> Result<(Option<End>, Vec<String>)
     for m in messages {
         incoming.message(m, &mut |c| {
             let (node, ..) = parts(c.row).unwrap();
-            out.push(format!("{}{}{}", if c.gone { '-' } else { '+' }, if c.whole { "W" } else { "" }, name(node)));
+            out.push(format!(
+                "{}{}{}",
+                if c.gone { '-' } else { '+' },
+                if c.whole { "W" } else { "" },
+                name(node)
+            ));
             Ok(())
         })?;
     }
@@ -49,14 +63,25 @@ fn serial(end: Option<End>) -> (u8, u32) {
 fn a_whole_zone_comes_between_two_soas_in_any_number_of_messages() {
     let (s, ixfr) = (soa_record, Asked::Ixfr(Serial(1)));
     let one = [message(252, &[s(9), a("x", 2), a("y", 2), s(9)])];
-    let many = [message(252, &[s(9)]), message(252, &[a("x", 2)]), message(252, &[a("y", 2), s(9)])];
+    let many = [
+        message(252, &[s(9)]),
+        message(252, &[a("x", 2)]),
+        message(252, &[a("y", 2), s(9)]),
+    ];
     for m in [&one[..], &many] {
         let (end, out) = read(Asked::Axfr, m).unwrap();
-        assert_eq!((serial(end), out), ((2, 9), vec!["+Wx".to_string(), "+Wy".into()]));
+        assert_eq!(
+            (serial(end), out),
+            ((2, 9), vec!["+Wx".to_string(), "+Wy".into()])
+        );
     }
     let (end, out) = read(ixfr, &[message(251, &[s(9), a("x", 2), s(9)])]).unwrap();
     assert_eq!((serial(end), out), ((2, 9), vec!["+Wx".to_string()]));
-    assert_eq!(serial(read(ixfr, &[message(251, &[s(9), s(9)])]).unwrap().0), (2, 9), "an empty zone");
+    assert_eq!(
+        serial(read(ixfr, &[message(251, &[s(9), s(9)])]).unwrap().0),
+        (2, 9),
+        "an empty zone"
+    );
     // Signatures and names outside the zone are left out.
     let mut outside = a("x", 2);
     outside.splice(2..4, *b"\x01q\x00");
@@ -70,22 +95,42 @@ fn a_whole_zone_comes_between_two_soas_in_any_number_of_messages() {
 fn differences_are_chains() {
     let s = soa_record;
     let ixfr = |records: &[Vec<u8>]| read(Asked::Ixfr(Serial(1)), &[message(251, records)]);
-    let (end, out) = ixfr(&[s(3), s(1), a("x", 2), s(2), a("y", 2), s(2), a("y", 2), s(3), a("w", 3), a("v", 3), s(3)]).unwrap();
-    assert_eq!((serial(end), out.join(" ").as_str()), ((3, 3), "-x +y -y +w +v"));
+    let (end, out) = ixfr(&[
+        s(3),
+        s(1),
+        a("x", 2),
+        s(2),
+        a("y", 2),
+        s(2),
+        a("y", 2),
+        s(3),
+        a("w", 3),
+        a("v", 3),
+        s(3),
+    ])
+    .unwrap();
+    assert_eq!(
+        (serial(end), out.join(" ").as_str()),
+        ((3, 3), "-x +y -y +w +v")
+    );
     let (end, _) = ixfr(&[s(3), s(1), s(3), a("y", 2), s(3)]).unwrap();
     assert_eq!(serial(end), (3, 3), "condensed, nothing goes");
     assert_eq!(serial(ixfr(&[s(1)]).unwrap().0), (1, 1));
-    assert_eq!(serial(ixfr(&[s(0)]).unwrap().0), (1, 0), "a server behind us");
+    assert_eq!(
+        serial(ixfr(&[s(0)]).unwrap().0),
+        (1, 0),
+        "a server behind us"
+    );
     assert_eq!(serial(ixfr(&[s(3)]).unwrap().0), (0, 0), "more has to come");
     assert_eq!(serial(ixfr(&[s(3), s(1), a("x", 2)]).unwrap().0), (0, 0));
     for wrong in [
-        vec![s(3), s(2), a("x", 2), s(3), s(3)],             // not from our serial
+        vec![s(3), s(2), a("x", 2), s(3), s(3)], // not from our serial
         vec![s(3), s(1), s(2), a("x", 2), s(1), s(3), s(3)], // a chain that is torn
-        vec![s(3), s(1), a("x", 2), s(1), s(3)],             // not forward
-        vec![s(3), s(1), a("x", 2), s(9), s(9)],             // beyond the newest
-        vec![s(3), s(1), a("x", 2), s(3), s(3), a("y", 2)],  // more behind the end
-        vec![s(3), a("x", 2), s(4)],                         // a whole zone of two serials
-        vec![a("x", 2), s(3)],                               // no SOA first
+        vec![s(3), s(1), a("x", 2), s(1), s(3)], // not forward
+        vec![s(3), s(1), a("x", 2), s(9), s(9)], // beyond the newest
+        vec![s(3), s(1), a("x", 2), s(3), s(3), a("y", 2)], // more behind the end
+        vec![s(3), a("x", 2), s(4)],             // a whole zone of two serials
+        vec![a("x", 2), s(3)],                   // no SOA first
     ] {
         assert!(ixfr(&wrong).is_err());
     }
@@ -108,7 +153,11 @@ fn replies_to_something_else_are_refused_with_words() {
         let e = read(Asked::Axfr, &[m]).unwrap_err();
         assert!(e.contains(part), "{part}: {e}");
     }
-    assert!(read(Asked::Axfr, &[good.clone(), good]).unwrap_err().contains("behind the last SOA"));
+    assert!(
+        read(Asked::Axfr, &[good.clone(), good])
+            .unwrap_err()
+            .contains("behind the last SOA")
+    );
 }
 
 #[test]
@@ -117,7 +166,11 @@ fn queries_and_notifications() {
     let q = ask(7, &zone, Asked::Ixfr(Serial(5)));
     let m = hickory_proto::op::Message::from_vec(&q).unwrap();
     assert_eq!(m.queries[0].to_string(), "z.example. IN IXFR");
-    assert!(m.authorities[0].data.to_string().contains(" 5 "), "{}", m.authorities[0].data);
+    assert!(
+        m.authorities[0].data.to_string().contains(" 5 "),
+        "{}",
+        m.authorities[0].data
+    );
     let mut n = ask(7, &zone, Asked::Soa);
     n[2] = 0x24;
     assert_eq!(notified(&n), Some((zone.clone(), None)));
@@ -131,7 +184,30 @@ fn queries_and_notifications() {
 /// Compressed and plain spellings, in any letter case, are one row: what goes must be found.
 #[test]
 fn names_in_data_are_written_out() {
-    let mx = |name: &[u8]| [&[1, b'X', 0xc0, 12, 0, 15, 0, 1, 0, 0, 0, 0, 0, name.len() as u8 + 2, 0, 10], name].concat();
+    let mx = |name: &[u8]| {
+        [
+            &[
+                1,
+                b'X',
+                0xc0,
+                12,
+                0,
+                15,
+                0,
+                1,
+                0,
+                0,
+                0,
+                0,
+                0,
+                name.len() as u8 + 2,
+                0,
+                10,
+            ],
+            name,
+        ]
+        .concat()
+    };
     let rows = |records: &[Vec<u8>]| {
         let zone = wire_name("z.example").unwrap();
         let mut out = Vec::new();
@@ -143,7 +219,11 @@ fn names_in_data_are_written_out() {
             .unwrap();
         out
     };
-    let out = rows(&[soa_record(1), mx(b"\x01m\xc0\x0c"), mx(b"\x01M\x01Z\x07Example\0")]);
+    let out = rows(&[
+        soa_record(1),
+        mx(b"\x01m\xc0\x0c"),
+        mx(b"\x01M\x01Z\x07Example\0"),
+    ]);
     assert_eq!(out[0], out[1]);
     assert_eq!(out[0], b"\x01x\0\0\x0f\0\x0a\x01m\x01z\x07example\0");
 }

@@ -1,5 +1,5 @@
-//! Law 8 through `respond()`: what a client is told is what RFC 4592 finds in the zone's rendering, byte for byte as
-//! another reader sees it; and a domain is listed as the words of the design say.
+//! Law 8 through `respond()`: what a client is told is what RFC 4592 finds in the zone's rendering,
+//! byte for byte as another reader sees it; and a domain is listed as the words of the design say.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use super::{tests::query, *};
 use crate::{
     index::{
-        Builder, HASH, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView, any_facts, any_world, apply, names,
+        Builder, HASH, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView, any_facts, any_world, apply,
+        names,
         render::{Rendered, render},
         zones::rtype,
     },
@@ -24,7 +25,10 @@ const ORDERS: [&[usize]; 4] = [&[0, 1, 2], &[1], &[2, 0], &[2, 1, 0]];
 
 /// A zone that publishes some of r0, r1 and r2. r1 has no text, and r0 and r2 have the same.
 fn zone(kind: &str, publish: &[usize], extra: &str, records: &[String]) -> ZoneView {
-    let publish: Vec<String> = publish.iter().map(|i| format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2)).collect();
+    let publish: Vec<String> = publish
+        .iter()
+        .map(|i| format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2))
+        .collect();
     let records: Vec<String> = records
         .iter()
         .map(|n| format!("[[record]]\nname = '{n}'\ntype = 'A'\ndata = '192.0.2.80'\n[[record]]\nname = '{n}'\ntype = 'TXT'\ndata = 'own'\nttl = '1h'\n"))
@@ -37,7 +41,10 @@ fn zone(kind: &str, publish: &[usize], extra: &str, records: &[String]) -> ZoneV
     );
     let mut reasons = Reasons::default();
     (0..3).for_each(|i| drop(reasons.add(&format!("r{i}"))));
-    let texts = HashMap::from([("r0".to_string(), "see $ or $$".to_string()), ("r2".into(), "see $ or $$".into())]);
+    let texts = HashMap::from([
+        ("r0".to_string(), "see $ or $$".to_string()),
+        ("r2".into(), "see $ or $$".into()),
+    ]);
     ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &texts).unwrap()
 }
 
@@ -77,14 +84,25 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> Vec<Record> {
                 out.push((rtype::A, 420, format!("{a}.{b}.{c}.{d}")));
                 let mut subject = String::new();
                 l.write_subject(i, &mut subject).unwrap();
-                let template = builder.tables().interned.own_text(i.text).unwrap_or(&p.text);
-                let text = template.replace("$$", "\u{1}").replace('$', &subject).replace('\u{1}', "$");
+                let template = builder
+                    .tables()
+                    .interned
+                    .own_text(i.text)
+                    .unwrap_or(&p.text);
+                let text = template
+                    .replace("$$", "\u{1}")
+                    .replace('$', &subject)
+                    .replace('\u{1}', "$");
                 let record = (rtype::TXT, 420, text.chars().take(255).collect());
                 if !template.is_empty() && !texts.contains(&record) {
                     texts.push(record);
                 }
             }
-            texts.truncate(if zone.spec.txt == crate::model::zone::TxtPolicy::First { 1 } else { 64 });
+            texts.truncate(if zone.spec.txt == crate::model::zone::TxtPolicy::First {
+                1
+            } else {
+                64
+            });
             out.extend(texts);
         }
     }
@@ -98,11 +116,27 @@ impl Mirror {
     fn new(builder: &Builder, zone: &ZoneView) -> Mirror {
         let mut all = BTreeMap::new();
         render(builder.tables(), zone, &mut |owner, at| {
-            let labels: Vec<_> = crate::index::find::labels_in(owner).map(|l| String::from_utf8_lossy(l).into_owned()).collect();
-            assert_eq!(all.insert(labels.join("."), records(builder, zone, at)), None, "{} twice", labels.join("."));
+            let labels: Vec<_> = crate::index::find::labels_in(owner)
+                .map(|l| String::from_utf8_lossy(l).into_owned())
+                .collect();
+            assert_eq!(
+                all.insert(labels.join("."), records(builder, zone, at)),
+                None,
+                "{} twice",
+                labels.join(".")
+            );
         });
-        let above = |k: &String| k.match_indices('.').map(|(i, _)| k[i + 1..].to_string()).collect::<Vec<_>>();
-        let exist = all.keys().flat_map(above).chain(all.keys().cloned()).chain([String::new()]).collect();
+        let above = |k: &String| {
+            k.match_indices('.')
+                .map(|(i, _)| k[i + 1..].to_string())
+                .collect::<Vec<_>>()
+        };
+        let exist = all
+            .keys()
+            .flat_map(above)
+            .chain(all.keys().cloned())
+            .chain([String::new()])
+            .collect();
         Mirror(all, exist)
     }
 
@@ -110,7 +144,10 @@ impl Mirror {
     fn look_up(&self, name: &str, qtype: u16) -> Option<Vec<Record>> {
         let of = |all: &Vec<Record>| {
             let first = all.first().map_or(0, |r| r.0);
-            all.iter().filter(|r| r.0 == if qtype == rtype::ANY { first } else { qtype }).cloned().collect()
+            all.iter()
+                .filter(|r| r.0 == if qtype == rtype::ANY { first } else { qtype })
+                .cloned()
+                .collect()
         };
         if let Some(all) = self.0.get(name) {
             return Some(of(all));
@@ -118,17 +155,39 @@ impl Mirror {
         if self.1.contains(name) {
             return Some(vec![]);
         }
-        let encloser = name.match_indices('.').map(|(i, _)| &name[i + 1..]).find(|n| self.1.contains(*n)).unwrap_or("");
-        let wildcard = if encloser.is_empty() { "*".into() } else { format!("*.{encloser}") };
+        let encloser = name
+            .match_indices('.')
+            .map(|(i, _)| &name[i + 1..])
+            .find(|n| self.1.contains(*n))
+            .unwrap_or("");
+        let wildcard = if encloser.is_empty() {
+            "*".into()
+        } else {
+            format!("*.{encloser}")
+        };
         self.0.get(&wildcard).map(of)
     }
 }
 
-/// Asks, and has the reply read by the other reader: its counts are those of the header, and it fits.
+/// Asks, and has the reply read by the other reader: its counts are those of the header, and it
+/// fits.
 pub(super) fn ask(s: &Snapshot, name: &str, qtype: u16, stream: bool) -> Message {
-    let name = if name.is_empty() { "bl.orbs.example".into() } else { format!("{name}.bl.orbs.example") };
+    let name = if name.is_empty() {
+        "bl.orbs.example".into()
+    } else {
+        format!("{name}.bl.orbs.example")
+    };
     let mut out = vec![0; TCP_SIZE];
-    let o = respond(s, &query(&name, qtype, true), Peer { stream, ..Peer::udp([192, 0, 2, 53].into()) }, Time(0), &mut out);
+    let o = respond(
+        s,
+        &query(&name, qtype, true),
+        Peer {
+            stream,
+            ..Peer::udp([192, 0, 2, 53].into())
+        },
+        Time(0),
+        &mut out,
+    );
     assert!(stream || o.len <= UDP_SIZE);
     read(&out[..o.len])
 }
@@ -136,7 +195,12 @@ pub(super) fn ask(s: &Snapshot, name: &str, qtype: u16, stream: bool) -> Message
 fn read(reply: &[u8]) -> Message {
     let m = Message::from_vec(reply).unwrap();
     let count = |i: usize| usize::from(u16::from_be_bytes([reply[i], reply[i + 1]]));
-    let got = [m.queries.len(), m.answers.len(), m.authorities.len(), m.additionals.len() + usize::from(m.edns.is_some())];
+    let got = [
+        m.queries.len(),
+        m.answers.len(),
+        m.authorities.len(),
+        m.additionals.len() + usize::from(m.edns.is_some()),
+    ];
     assert_eq!([4, 6, 8, 10].map(count), got);
     m
 }
@@ -159,7 +223,14 @@ fn more_names(world: &BTreeMap<Subject, RawFacts>, records: &[String]) -> Vec<St
     ]
     .map(String::from)
     .into();
-    out.extend(records.iter().flat_map(|r| [r.clone(), format!("q.{r}"), format!("*.{r}"), format!("q.*.{r}")]));
+    out.extend(records.iter().flat_map(|r| {
+        [
+            r.clone(),
+            format!("q.{r}"),
+            format!("*.{r}"),
+            format!("q.*.{r}"),
+        ]
+    }));
     for s in world.keys() {
         let parent = match s {
             Subject::V4(p) => {
@@ -174,8 +245,16 @@ fn more_names(world: &BTreeMap<Subject, RawFacts>, records: &[String]) -> Vec<St
                 format!("{b}.{a}")
             }
             Subject::V6(p) => {
-                let n: Vec<String> = crate::index::trie::nibbles(p.first()).iter().map(|n| format!("{n:x}")).collect();
-                n[..usize::from(p.len()).div_ceil(4).clamp(1, 31)].iter().rev().cloned().collect::<Vec<_>>().join(".")
+                let n: Vec<String> = crate::index::trie::nibbles(p.first())
+                    .iter()
+                    .map(|n| format!("{n:x}"))
+                    .collect();
+                n[..usize::from(p.len()).div_ceil(4).clamp(1, 31)]
+                    .iter()
+                    .rev()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(".")
             }
             Subject::Domain(d) => d.name().into(),
         };
@@ -195,20 +274,44 @@ fn compare(builder: &Builder, zone: &ZoneView, asked: &[String]) -> Result<(), T
             }
             let m = ask(&s, &name, qtype, true);
             let want = mirror.look_up(&name, qtype);
-            let rcode = if want.is_some() { ResponseCode::NoError } else { ResponseCode::NXDomain };
-            prop_assert_eq!(m.metadata.response_code, rcode, "{} {} in {:?}", name, qtype, mirror.0);
-            let got: Vec<Record> = m.answers.iter().map(|r| (u16::from(r.record_type()), r.ttl, r.data.to_string())).collect();
+            let rcode = if want.is_some() {
+                ResponseCode::NoError
+            } else {
+                ResponseCode::NXDomain
+            };
+            prop_assert_eq!(
+                m.metadata.response_code,
+                rcode,
+                "{} {} in {:?}",
+                name,
+                qtype,
+                mirror.0
+            );
+            let got: Vec<Record> = m
+                .answers
+                .iter()
+                .map(|r| (u16::from(r.record_type()), r.ttl, r.data.to_string()))
+                .collect();
             let want = want.unwrap_or_default();
-            prop_assert_eq!(m.authorities.len(), usize::from(want.is_empty()), "{} {}", name, qtype);
+            prop_assert_eq!(
+                m.authorities.len(),
+                usize::from(want.is_empty()),
+                "{} {}",
+                name,
+                qtype
+            );
             prop_assert_eq!(got, want, "{} {} in {:?}", name, qtype, mirror.0);
         }
     }
     Ok(())
 }
 
-/// A run of hosts in 12.34.5.0/24 and an extra fact for some of them: blocks where nearly every child is full.
+/// A run of hosts in 12.34.5.0/24 and an extra fact for some of them: blocks where nearly every
+/// child is full.
 fn dense(first: u8, last: u8, facts: &RawFacts) -> Vec<(Subject, RawFacts)> {
-    (first..=last).map(|d| (Subject::host4(0x0c22_0500 | u32::from(d)), facts.clone())).collect()
+    (first..=last)
+        .map(|d| (Subject::host4(0x0c22_0500 | u32::from(d)), facts.clone()))
+        .collect()
 }
 
 proptest! {
@@ -248,7 +351,8 @@ proptest! {
         compare(&builder, &zone("hash", ORDERS[order], &extra.replace("true", "false").replacen("txt", &format!("{HASH}\ntxt"), 1), &records), &asked)?;
     }
 
-    /// A domain answers what the longest match of each source says: the name itself, else the nearest tree.
+    /// A domain answers what the longest match of each source says: the name itself, else the
+    /// nearest tree.
     #[test]
     fn domains_answer_as_the_naive_model(world in any_world(), order in 0..4usize) {
         let world: Vec<_> = world.into_iter().filter(|(s, _)| matches!(s, Subject::Domain(_))).collect();
@@ -290,40 +394,68 @@ proptest! {
 fn a_full_block_answers_as_its_rendering() {
     let listed = |r| RawFacts {
         exempt: false,
-        facts: vec![RawFact { reason: ReasonId(r), source: SourceId(0), hole: false, text: Default::default() }],
+        facts: vec![RawFact {
+            reason: ReasonId(r),
+            source: SourceId(0),
+            hole: false,
+            text: Default::default(),
+        }],
     };
-    let exempt = RawFacts { exempt: true, facts: vec![] };
-    let hosts =
-        (0..0x1_0000u32).filter(|i| i % 3 == 0 || i >> 8 == 7).map(|i| (Subject::host4(0x0c22_0000 | i), listed((i >> 12) as u8 % 2)));
-    for holes in [vec![], vec!["12.34.7.0/24", "12.34.8.4/30", "12.34.9.9"], vec!["12.34.255.255", "12.34.0.0", "12.34.200.0/21"]] {
+    let exempt = RawFacts {
+        exempt: true,
+        facts: vec![],
+    };
+    let hosts = (0..0x1_0000u32)
+        .filter(|i| i % 3 == 0 || i >> 8 == 7)
+        .map(|i| (Subject::host4(0x0c22_0000 | i), listed((i >> 12) as u8 % 2)));
+    for holes in [
+        vec![],
+        vec!["12.34.7.0/24", "12.34.8.4/30", "12.34.9.9"],
+        vec!["12.34.255.255", "12.34.0.0", "12.34.200.0/21"],
+    ] {
         for wide in [None, Some("12.34.0.0/16"), Some("12.34.128.0/18")] {
             let mut world: Vec<_> = hosts.clone().collect();
             world.extend(holes.iter().map(|h| (h.parse().unwrap(), exempt.clone())));
             world.extend(wide.map(|w| (w.parse().unwrap(), listed(1))));
             let mut builder = Builder::default();
             apply(&mut builder, &world);
-            let mut asked: Vec<String> = ["34.12", "x.34.12", "12", "x.12", "*.34.12", "x.*.34.12"].map(String::from).into();
+            let mut asked: Vec<String> = ["34.12", "x.34.12", "12", "x.12", "*.34.12", "x.*.34.12"]
+                .map(String::from)
+                .into();
             for c in (0..=255).step_by(17).chain([7, 8, 9, 200, 207, 208]) {
                 asked.extend([format!("{c}.34.12"), format!("x.{c}.34.12")]);
                 asked.extend([0, 1, 3, 4, 7, 8, 9, 254, 255].map(|d| format!("{d}.{c}.34.12")));
             }
-            compare(&builder, &zone("address", &[1, 0], "mapped = true", &[]), &asked).unwrap();
+            compare(
+                &builder,
+                &zone("address", &[1, 0], "mapped = true", &[]),
+                &asked,
+            )
+            .unwrap();
             compare(&builder, &zone("address", &[0], "", &[]), &asked).unwrap();
         }
     }
 }
 
-/// RFC 6891 section 6.2.5: what does not fit in the smaller of both sizes is cut, and the OPT record stays.
+/// RFC 6891 section 6.2.5: what does not fit in the smaller of both sizes is cut, and the OPT
+/// record stays.
 #[test]
 fn a_reply_is_cut_at_the_smaller_of_both_sizes() {
-    let publish: Vec<String> = (2..64).map(|i| format!("{{reason='x{i}', code='127.0.0.{i}'}}")).collect();
+    let publish: Vec<String> = (2..64)
+        .map(|i| format!("{{reason='x{i}', code='127.0.0.{i}'}}"))
+        .collect();
     let text = format!(
         "origin='bl.orbs.example'\nkind='address'\nns=['ns1.orbs.example']\ncontact='h@orbs.example'\npublish=[{}]",
         publish.join(",")
     );
     let mut reasons = Reasons::default();
     (2..64).for_each(|i| drop(reasons.add(&format!("x{i}"))));
-    let zone = ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &Default::default()).unwrap();
+    let zone = ZoneView::new(
+        &toml::from_str(&text).unwrap(),
+        &reasons,
+        &Default::default(),
+    )
+    .unwrap();
     assert_eq!(zone.spec.kind, ZoneKind::Address);
     let s = snapshot(&Builder::default(), &zone);
     for size in [0u16, 100, 512, 700, 1100, 1232, 4096, 65_535] {
@@ -336,7 +468,11 @@ fn a_reply_is_cut_at_the_smaller_of_both_sizes() {
         let limit = usize::from(size).clamp(PLAIN_SIZE, UDP_SIZE);
         assert!(o.len <= limit, "{size}: {}", o.len);
         let whole = q.len() + 62 * 16 <= limit;
-        assert_eq!((o.truncated, m.metadata.truncation, m.answers.len()), (!whole, !whole, if whole { 62 } else { 0 }), "{size}");
+        assert_eq!(
+            (o.truncated, m.metadata.truncation, m.answers.len()),
+            (!whole, !whole, if whole { 62 } else { 0 }),
+            "{size}"
+        );
         assert_eq!(m.edns.map(|e| e.max_payload()), Some(1232), "{size}");
     }
 }
@@ -347,20 +483,51 @@ fn every_kind_of_reply_is_well_formed() {
     let mut builder = Builder::default();
     let listed = RawFacts {
         exempt: false,
-        facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() }],
+        facts: vec![RawFact {
+            reason: ReasonId(0),
+            source: SourceId(0),
+            hole: false,
+            text: Default::default(),
+        }],
     };
-    let exempt = RawFacts { exempt: true, facts: vec![] };
-    apply(&mut builder, &[(".a.b".parse().unwrap(), listed), (".c.a.b".parse().unwrap(), exempt)]);
-    for extra in ["", "query = { allow = [] }", "query = { allow = [], refused_code = '127.255.255.254' }"] {
+    let exempt = RawFacts {
+        exempt: true,
+        facts: vec![],
+    };
+    apply(
+        &mut builder,
+        &[
+            (".a.b".parse().unwrap(), listed),
+            (".c.a.b".parse().unwrap(), exempt),
+        ],
+    );
+    for extra in [
+        "",
+        "query = { allow = [] }",
+        "query = { allow = [], refused_code = '127.255.255.254' }",
+    ] {
         let zone = zone("domain", &[0, 1, 2], extra, &[]);
         let mut s = snapshot(&builder, &zone);
         s.nsid = "n".into();
-        for name in ["", "a.b", "x.a.b", "c.a.b", "x.c.a.b", "b", "test", "invalid", "x.*.a.b"] {
-            for qtype in [rtype::A, rtype::TXT, rtype::SOA, rtype::NS, rtype::ANY, rtype::HINFO, rtype::AXFR, 65_535] {
+        for name in [
+            "", "a.b", "x.a.b", "c.a.b", "x.c.a.b", "b", "test", "invalid", "x.*.a.b",
+        ] {
+            for qtype in [
+                rtype::A,
+                rtype::TXT,
+                rtype::SOA,
+                rtype::NS,
+                rtype::ANY,
+                rtype::HINFO,
+                rtype::AXFR,
+                65_535,
+            ] {
                 for stream in [false, true] {
                     ask(&s, name, qtype, stream);
                 }
-                for (opcode, version, additional) in [(0, 1, 1), (4, 0, 1), (5, 0, 2), (0, 0, 2), (15, 9, 0)] {
+                for (opcode, version, additional) in
+                    [(0, 1, 1), (4, 0, 1), (5, 0, 2), (0, 0, 2), (15, 9, 0)]
+                {
                     let mut q = query(&format!("{name}.bl.orbs.example"), qtype, true);
                     let version_at = q.len() - 5;
                     (q[2], q[version_at], q[11]) = (opcode << 3, version, additional);

@@ -32,26 +32,47 @@ pub struct Difference {
 type See<'s> = &'s mut dyn FnMut(&[u8], u16, u32, &[u8]);
 
 impl Difference {
-    /// The difference of a zone between `old` and the snapshot, where `subjects` are all that changed. `None` where it is
-    /// too large, or larger than the zone.
-    pub fn new(old: &Tables, from: Serial, snapshot: &Snapshot, number: usize, face: Face, subjects: &[Subject]) -> Option<Difference> {
+    /// The difference of a zone between `old` and the snapshot, where `subjects` are all that
+    /// changed. `None` where it is too large, or larger than the zone.
+    pub fn new(
+        old: &Tables,
+        from: Serial,
+        snapshot: &Snapshot,
+        number: usize,
+        face: Face,
+        subjects: &[Subject],
+    ) -> Option<Difference> {
         let (zone, new) = (&snapshot.zones.all()[number], &snapshot.tables);
         let mut owners: BTreeMap<Box<[u8]>, [Vec<u8>; 2]> = BTreeMap::new();
         let mut room = MAX_DIFFERENCE;
-        let small = difference::difference(old, new, zone, face, subjects, &mut |side, owner, at| {
-            let sets = owners.entry(owner.into()).or_default();
-            let set = &mut sets[usize::from(side)];
-            let tables = if side { new } else { old };
-            super::records_of(face, &tables.interned, zone, owner, &at, &mut |rtype, ttl, data| pack(set, owner, rtype, ttl, data));
-            let used = set.len() + owner.len();
-            room = room.saturating_sub(used);
-            room > 0
-        });
+        let small =
+            difference::difference(old, new, zone, face, subjects, &mut |side, owner, at| {
+                let sets = owners.entry(owner.into()).or_default();
+                let set = &mut sets[usize::from(side)];
+                let tables = if side { new } else { old };
+                super::records_of(
+                    face,
+                    &tables.interned,
+                    zone,
+                    owner,
+                    &at,
+                    &mut |rtype, ttl, data| pack(set, owner, rtype, ttl, data),
+                );
+                let used = set.len() + owner.len();
+                room = room.saturating_sub(used);
+                room > 0
+            });
         if !small {
             return None;
         }
         let to = super::serial(snapshot, number);
-        let mut out = Difference { from, to, removed: Vec::new(), added: Vec::new(), records: 0 };
+        let mut out = Difference {
+            from,
+            to,
+            removed: Vec::new(),
+            added: Vec::new(),
+            records: 0,
+        };
         for [was, is] in owners.into_values().filter(|[was, is]| was != is) {
             for (set, other, to) in [(&was, &is, &mut out.removed), (&is, &was, &mut out.added)] {
                 for record in packed(set).filter(|r| !packed(other).any(|o| o == *r)) {
@@ -84,7 +105,9 @@ fn larger(tables: &Tables, zone: &ZoneView, face: Face, than: usize) -> bool {
     let mut left = than;
     left == 0
         || !super::render_face(face, tables, zone, &mut |owner, at: Rendered| {
-            super::records_of(face, &tables.interned, zone, owner, &at, &mut |_, _, _| left = left.saturating_sub(1));
+            super::records_of(face, &tables.interned, zone, owner, &at, &mut |_, _, _| {
+                left = left.saturating_sub(1);
+            });
             left > 0
         })
 }
@@ -112,7 +135,14 @@ fn packed(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn unpack(bytes: &[u8], see: See) {
     for r in packed(bytes) {
         let (owner, rest) = r[1..].split_at(usize::from(r[0]));
-        let ([a, b, c, d, e, f, _, _], data) = (&rest[..8], &rest[8..]) else { continue };
-        see(owner, u16::from_be_bytes([*a, *b]), u32::from_be_bytes([*c, *d, *e, *f]), data);
+        let ([a, b, c, d, e, f, _, _], data) = (&rest[..8], &rest[8..]) else {
+            continue;
+        };
+        see(
+            owner,
+            u16::from_be_bytes([*a, *b]),
+            u32::from_be_bytes([*c, *d, *e, *f]),
+            data,
+        );
     }
 }

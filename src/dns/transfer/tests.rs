@@ -38,7 +38,12 @@ fn read(write: impl FnOnce(&mut Writer) -> bool) -> (Vec<hickory_proto::rr::Reco
     let mut records = Vec::new();
     for m in &messages {
         let m = Message::from_vec(m).unwrap();
-        assert!(m.metadata.authoritative && m.metadata.id == 0xabcd && m.edns.is_some() && m.queries.len() == 1);
+        assert!(
+            m.metadata.authoritative
+                && m.metadata.id == 0xabcd
+                && m.edns.is_some()
+                && m.queries.len() == 1
+        );
         records.extend(m.answers.iter().cloned());
     }
     (records, messages)
@@ -51,7 +56,10 @@ fn text(r: &hickory_proto::rr::Record) -> String {
 fn full(s: &Snapshot, face: Face) -> Zone {
     let (records, _) = read(|w| axfr(s, 0, face, w));
     let (first, last) = (&records[0], &records[records.len() - 1]);
-    assert!(first == last && first.record_type() == RecordType::SOA, "from SOA to SOA");
+    assert!(
+        first == last && first.record_type() == RecordType::SOA,
+        "from SOA to SOA"
+    );
     let inner: Vec<String> = records[1..records.len() - 1].iter().map(text).collect();
     let set: Zone = inner.iter().cloned().collect();
     assert_eq!(set.len(), inner.len(), "each record once");
@@ -62,12 +70,36 @@ fn full(s: &Snapshot, face: Face) -> Zone {
 /// Applies an IXFR answer as RFC 1995 section 4 says, strictly.
 fn applied(mut zone: Zone, difference: &Difference, view: &ZoneView) -> Zone {
     let (records, _) = read(|w| ixfr(view, difference, w));
-    let soas: Vec<usize> = records.iter().enumerate().filter(|(_, r)| r.record_type() == RecordType::SOA).map(|(i, _)| i).collect();
-    let [0, 1, middle, last] = soas[..] else { panic!("{soas:?}") };
+    let soas: Vec<usize> = records
+        .iter()
+        .enumerate()
+        .filter(|(_, r)| r.record_type() == RecordType::SOA)
+        .map(|(i, _)| i)
+        .collect();
+    let [0, 1, middle, last] = soas[..] else {
+        panic!("{soas:?}")
+    };
     assert_eq!(last, records.len() - 1);
-    let serial = |i: usize| records[i].data.to_string().split(' ').nth(2).unwrap().parse().unwrap();
+    let serial = |i: usize| {
+        records[i]
+            .data
+            .to_string()
+            .split(' ')
+            .nth(2)
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
     let serials: [u32; 4] = [serial(0), serial(1), serial(middle), serial(last)];
-    assert_eq!(serials, [difference.to.0, difference.from.0, difference.to.0, difference.to.0]);
+    assert_eq!(
+        serials,
+        [
+            difference.to.0,
+            difference.from.0,
+            difference.to.0,
+            difference.to.0
+        ]
+    );
     for r in &records[2..middle] {
         assert!(zone.remove(&text(r)), "{} was not there", text(r));
     }
@@ -81,7 +113,8 @@ fn applied(mut zone: Zone, difference: &Difference, view: &ZoneView) -> Zone {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// Law 7: IXFR from a to b and from b to c is IXFR from a to c, and is AXFR of c; nothing is sent that did not change.
+    /// Law 7: IXFR from a to b and from b to c is IXFR from a to c, and is AXFR of c; nothing is
+    /// sent that did not change.
     #[test]
     fn ixfr_is_axfr_record_for_record(a in any_world(), b in any_world(), c in any_world(), txt in any::<bool>()) {
         let txt = if txt { "txt = 'all'" } else { "" };
@@ -123,10 +156,20 @@ proptest! {
 }
 
 fn listed(n: u32) -> Builder {
-    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() };
-    let facts = RawFacts { exempt: false, facts: vec![fact] };
+    let fact = RawFact {
+        reason: ReasonId(0),
+        source: SourceId(0),
+        hole: false,
+        text: Default::default(),
+    };
+    let facts = RawFacts {
+        exempt: false,
+        facts: vec![fact],
+    };
     let mut builder = Builder::default();
-    let world: Vec<_> = (0..n).map(|i| (Subject::host4(0x2d00_0000 + i * 7), facts.clone())).collect();
+    let world: Vec<_> = (0..n)
+        .map(|i| (Subject::host4(0x2d00_0000 + i * 7), facts.clone()))
+        .collect();
     apply(&mut builder, &world);
     builder
 }
@@ -134,11 +177,22 @@ fn listed(n: u32) -> Builder {
 /// Names of IPv6 pointed from one to the next, and dnspython gave up on the chain.
 #[test]
 fn no_name_is_read_by_a_long_chain_of_pointers() {
-    let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole: false, text: Default::default() };
-    let facts = RawFacts { exempt: false, facts: vec![fact] };
+    let fact = RawFact {
+        reason: ReasonId(0),
+        source: SourceId(0),
+        hole: false,
+        text: Default::default(),
+    };
+    let facts = RawFacts {
+        exempt: false,
+        facts: vec![fact],
+    };
     let mut builder = Builder::default();
-    let six =
-        |i: u128| Subject::V6(crate::model::Prefix6::host(0x2a00 << 112 | i.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 16));
+    let six = |i: u128| {
+        Subject::V6(crate::model::Prefix6::host(
+            0x2a00 << 112 | i.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 16,
+        ))
+    };
     let world: Vec<_> = (0..2_000).map(|i| (six(i), facts.clone())).collect();
     apply(&mut builder, &world);
     let s = snapshot(&builder, test_zone("address", &[0], ""), 3);
@@ -151,7 +205,11 @@ fn no_name_is_read_by_a_long_chain_of_pointers() {
             while m[p] != 0 {
                 let pointer = m[p] & 0xc0 == 0xc0;
                 hops += u32::from(pointer);
-                p = if pointer { usize::from(u16::from_be_bytes([m[p] & 0x3f, m[p + 1]])) } else { p + 1 + usize::from(m[p]) };
+                p = if pointer {
+                    usize::from(u16::from_be_bytes([m[p] & 0x3f, m[p + 1]]))
+                } else {
+                    p + 1 + usize::from(m[p])
+                };
             }
             most = most.max(hops);
             at = crate::dns::query::skip_name(m, at).unwrap();
@@ -165,9 +223,17 @@ fn no_name_is_read_by_a_long_chain_of_pointers() {
 fn messages_are_filled_and_names_compressed() {
     let s = snapshot(&listed(20_000), test_zone("address", &[0], ""), 3);
     let (records, messages) = read(|w| axfr(&s, 0, Face::Names, w));
-    assert_eq!(records.len(), 2 + 1 + 20_000 * 2 + 4, "two SOA, NS, hosts, two test points");
+    assert_eq!(
+        records.len(),
+        2 + 1 + 20_000 * 2 + 4,
+        "two SOA, NS, hosts, two test points"
+    );
     let last = messages.len() - 1;
-    assert!(messages[..last].iter().all(|m| m.len() >= FULL && m.len() < FULL + 1024));
+    assert!(
+        messages[..last]
+            .iter()
+            .all(|m| m.len() >= FULL && m.len() < FULL + 1024)
+    );
     let bytes: usize = messages.iter().map(Vec::len).sum();
     let each = bytes as f64 / records.len() as f64;
     assert!(each < 30.0, "{each} bytes a record");
@@ -179,7 +245,11 @@ fn messages_are_filled_and_names_compressed() {
     };
     let mut w = Writer::new(&q, q.len(), false, &mut take);
     assert!(!axfr(&s, 0, Face::Names, &mut w));
-    assert!(w.records < 5_000, "{} records were written for nobody", w.records);
+    assert!(
+        w.records < 5_000,
+        "{} records were written for nobody",
+        w.records
+    );
     assert_eq!(taken, 3);
 }
 
@@ -198,33 +268,74 @@ fn what_a_request_gets() {
     let may = "[transfer]\nallow = ['192.0.2.0/24', 'key:Mirror.', 'cert:ns.example']";
     let s = snapshot(&listed(10), test_zone("address", &[0], ""), 100);
     let mut zone = s.zones.all()[0].spec.clone();
-    zone.transfer =
-        toml::from_str::<std::collections::BTreeMap<String, crate::model::zone::TransferRules>>(may).unwrap()["transfer"].clone();
+    zone.transfer = toml::from_str::<
+        std::collections::BTreeMap<String, crate::model::zone::TransferRules>,
+    >(may)
+    .unwrap()["transfer"]
+        .clone();
     let mut reasons = crate::model::Reasons::default();
     (0..3).for_each(|i| drop(reasons.add(&format!("r{i}"))));
     let view = ZoneView::new(&zone, &reasons, &Default::default()).unwrap();
-    let s = Snapshot { zones: Arc::new(ZoneSet::new(vec![view]).unwrap()), ..s };
+    let s = Snapshot {
+        zones: Arc::new(ZoneSet::new(vec![view]).unwrap()),
+        ..s
+    };
     let (mirror, stranger) = ([192, 0, 2, 9].into(), [198, 51, 100, 1].into());
     let mut out = vec![0; TCP_SIZE];
     let mut ask = |q: &[u8], peer: Peer<'_>| {
         let o = respond(&s, q, peer, Time(0), &mut out);
-        (o.kind, out[3] & 15, Message::from_vec(&out[..o.len]).unwrap().answers.len())
+        (
+            o.kind,
+            out[3] & 15,
+            Message::from_vec(&out[..o.len]).unwrap().answers.len(),
+        )
     };
     let axfr = query("bl.orbs.example", rtype::AXFR, true);
     assert_eq!(ask(&axfr, Peer::tcp(mirror)), (Kind::Transfer, 0, 1));
-    assert_eq!(ask(&axfr, Peer::udp(mirror)), (Kind::Refused, 5, 0), "not over UDP");
+    assert_eq!(
+        ask(&axfr, Peer::udp(mirror)),
+        (Kind::Refused, 5, 0),
+        "not over UDP"
+    );
     assert_eq!(ask(&axfr, Peer::tcp(stranger)), (Kind::Refused, 5, 0));
     let names = ["ns.example".to_string()];
-    assert_eq!(ask(&axfr, Peer { names: &names, ..Peer::tcp(stranger) }), (Kind::Transfer, 0, 1));
+    assert_eq!(
+        ask(
+            &axfr,
+            Peer {
+                names: &names,
+                ..Peer::tcp(stranger)
+            }
+        ),
+        (Kind::Transfer, 0, 1)
+    );
     assert!(s.zones.all()[0].may_transfer(stranger, Some("mirror"), &[]));
     assert!(!s.zones.all()[0].may_transfer(stranger, Some("mirrors"), &["ns2.example".into()]));
-    assert_eq!(ask(&query("x.bl.orbs.example", rtype::AXFR, true), Peer::tcp(mirror)), (Kind::Refused, 9, 0), "NOTAUTH");
+    assert_eq!(
+        ask(
+            &query("x.bl.orbs.example", rtype::AXFR, true),
+            Peer::tcp(mirror)
+        ),
+        (Kind::Refused, 9, 0),
+        "NOTAUTH"
+    );
     for peer in [Peer::tcp(mirror), Peer::udp(mirror)] {
         for theirs in [99, 100, 101, 100u32.wrapping_add(1 << 31)] {
-            assert_eq!(ask(&ixfr_query(theirs), peer), (Kind::Transfer, 0, 1), "{theirs}");
+            assert_eq!(
+                ask(&ixfr_query(theirs), peer),
+                (Kind::Transfer, 0, 1),
+                "{theirs}"
+            );
         }
     }
-    assert_eq!(ask(&query("bl.orbs.example", rtype::IXFR, true), Peer::udp(mirror)), (Kind::Malformed, 1, 0), "no serial");
+    assert_eq!(
+        ask(
+            &query("bl.orbs.example", rtype::IXFR, true),
+            Peer::udp(mirror)
+        ),
+        (Kind::Malformed, 1, 0),
+        "no serial"
+    );
     let mut cut = ixfr_query(99);
     cut.truncate(cut.len() - 1);
     let o = respond(&s, &cut, Peer::tcp(mirror), Time(0), &mut out);

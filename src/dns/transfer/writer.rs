@@ -2,8 +2,8 @@
 
 use crate::index::zones::rtype;
 
-/// A message is handed on when it has this many bytes: everything that a compression pointer can reach (RFC 1035 section
-/// 4.1.4) has been used then.
+/// A message is handed on when it has this many bytes: everything that a compression pointer can
+/// reach (RFC 1035 section 4.1.4) has been used then.
 pub const FULL: usize = 16 * 1024;
 /// The longest message (RFC 1035 section 4.2.2), less what a signature takes.
 const MAX: usize = 65_535 - 1024;
@@ -14,7 +14,8 @@ const CHAIN: u8 = 4;
 /// The most labels of a name.
 const LABELS: usize = 128;
 
-/// Takes a whole message, without its length in front; it may append a signature. False: nobody wants more.
+/// Takes a whole message, without its length in front; it may append a signature. False: nobody
+/// wants more.
 pub type Take<'t> = &'t mut dyn FnMut(&mut Vec<u8>) -> bool;
 
 /// Puts records into messages and hands these on.
@@ -36,7 +37,8 @@ pub struct Writer<'t> {
     pub messages: u64,
 }
 
-/// The owner that was written last: where its labels start, and where in the message each of them begins.
+/// The owner that was written last: where its labels start, and where in the message each of them
+/// begins.
 struct Name {
     wire: Vec<u8>,
     labels: usize,
@@ -47,18 +49,37 @@ struct Name {
 }
 
 impl<'t> Writer<'t> {
-    /// For the answer to a query, whose question ends at `question_end`; with an OPT record of ours where it had one.
+    /// For the answer to a query, whose question ends at `question_end`; with an OPT record of ours
+    /// where it had one.
     pub fn new(query: &[u8], question_end: usize, edns: bool, take: Take<'t>) -> Writer<'t> {
         let mut head = query[..question_end.min(query.len())].to_vec();
-        // QR and AA; opcode and RD come back. One question, which every message repeats: it holds the origin's name.
+        // QR and AA; opcode and RD come back. One question, which every message repeats: it holds
+        // the origin's name.
         head[2] = 0x84 | head[2] & 0x79;
         head[3] = 0;
         head[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
         let [hi, lo] = (super::super::UDP_SIZE as u16).to_be_bytes();
         let opt = edns.then_some([0, 0, rtype::OPT as u8, hi, lo, 0, 0, 0, 0, 0, 0]);
-        let last = Name { wire: Vec::with_capacity(256), labels: 0, starts: [0; LABELS], places: [0; LABELS], chains: [0; LABELS] };
+        let last = Name {
+            wire: Vec::with_capacity(256),
+            labels: 0,
+            starts: [0; LABELS],
+            places: [0; LABELS],
+            chains: [0; LABELS],
+        };
         let message = Vec::with_capacity(FULL + 1024);
-        let mut out = Writer { head, opt, message, count: 0, last, take, wanted: true, bytes: 0, records: 0, messages: 0 };
+        let mut out = Writer {
+            head,
+            opt,
+            message,
+            count: 0,
+            last,
+            take,
+            wanted: true,
+            bytes: 0,
+            records: 0,
+            messages: 0,
+        };
         out.begin();
         out
     }
@@ -68,7 +89,8 @@ impl<'t> Writer<'t> {
         self.wanted
     }
 
-    /// Adds a record. `owner` is relative to the origin, in wire form without a root label; `data` is not compressed.
+    /// Adds a record. `owner` is relative to the origin, in wire form without a root label; `data`
+    /// is not compressed.
     pub fn record(&mut self, owner: &[u8], rtype: u16, ttl: u32, data: &[u8]) {
         if !self.wanted {
             return;
@@ -76,9 +98,18 @@ impl<'t> Writer<'t> {
         if self.message.len() >= FULL || self.message.len() + owner.len() + data.len() + 12 > MAX {
             self.flush();
         }
-        let Name { wire, labels, places, .. } = &self.last;
+        let Name {
+            wire,
+            labels,
+            places,
+            ..
+        } = &self.last;
         let again = *labels > 0 && wire == owner;
-        let known = if again { Some(places[0]) } else { owner.is_empty().then_some(ORIGIN) };
+        let known = if again {
+            Some(places[0])
+        } else {
+            owner.is_empty().then_some(ORIGIN)
+        };
         match known {
             Some(place) => self.message.extend((0xc000 | place).to_be_bytes()),
             None => self.name(owner),
@@ -110,7 +141,10 @@ impl<'t> Writer<'t> {
         };
         let mut common = 0;
         while common < n && common < last.labels {
-            let (a, b) = (label(owner, starts[n - 1 - common]), label(&last.wire, last.starts[last.labels - 1 - common]));
+            let (a, b) = (
+                label(owner, starts[n - 1 - common]),
+                label(&last.wire, last.starts[last.labels - 1 - common]),
+            );
             if owner[a] != last.wire[b] {
                 break;
             }
@@ -120,16 +154,30 @@ impl<'t> Writer<'t> {
             common -= 1;
         }
         let fresh = n - common;
-        let chain = if common > 0 { last.chains[last.labels - common] + 1 } else { 1 };
-        last.chains.copy_within(last.labels - common..last.labels, fresh);
+        let chain = if common > 0 {
+            last.chains[last.labels - common] + 1
+        } else {
+            1
+        };
+        last.chains
+            .copy_within(last.labels - common..last.labels, fresh);
         last.chains[..fresh].fill(chain);
-        let pointer = if common > 0 { last.places[last.labels - common] } else { ORIGIN };
-        last.places.copy_within(last.labels - common..last.labels, fresh);
+        let pointer = if common > 0 {
+            last.places[last.labels - common]
+        } else {
+            ORIGIN
+        };
+        last.places
+            .copy_within(last.labels - common..last.labels, fresh);
         for (i, start) in starts[..fresh].iter().enumerate() {
             // Below 16 KiB: a message that is longer is handed on before the next name.
             last.places[i] = (self.message.len() + usize::from(*start)) as u16;
         }
-        let end = if fresh < n { usize::from(starts[fresh]) } else { owner.len() };
+        let end = if fresh < n {
+            usize::from(starts[fresh])
+        } else {
+            owner.len()
+        };
         self.message.extend(&owner[..end]);
         self.message.extend((0xc000 | pointer).to_be_bytes());
         last.wire.clear();

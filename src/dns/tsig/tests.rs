@@ -7,12 +7,21 @@ const NOW: Time = Time(1_800_000_000);
 const DIG: Time = Time(1795549482);
 
 fn vectors(of: &str) -> Vec<Vec<u8>> {
-    let lines = include_str!("vectors.txt").lines().filter_map(|l| l.strip_prefix(of)?.strip_prefix(' '));
-    lines.map(|l| data_encoding::HEXLOWER.decode(l.as_bytes()).unwrap()).collect()
+    let lines = include_str!("vectors.txt")
+        .lines()
+        .filter_map(|l| l.strip_prefix(of)?.strip_prefix(' '));
+    lines
+        .map(|l| data_encoding::HEXLOWER.decode(l.as_bytes()).unwrap())
+        .collect()
 }
 
 fn key(algorithm: Algorithm) -> TsigKey {
-    TsigKey::new("mirror.orbs.example", algorithm, &(0..32).collect::<Vec<u8>>()).unwrap()
+    TsigKey::new(
+        "mirror.orbs.example",
+        algorithm,
+        &(0..32).collect::<Vec<u8>>(),
+    )
+    .unwrap()
 }
 
 fn keys(algorithm: Algorithm) -> Keys {
@@ -35,7 +44,12 @@ fn tsig(message: &[u8]) -> TSIG {
 /// A query for `name` in wire form.
 fn query(name: &[u8], id: u16) -> Vec<u8> {
     let id = id.to_be_bytes();
-    [&[id[0], id[1], 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], name, &[0, 6, 0, 1]].concat()
+    [
+        &[id[0], id[1], 1, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+        name,
+        &[0, 6, 0, 1],
+    ]
+    .concat()
 }
 
 fn signed(key: TsigKey, message: &[u8], now: Time) -> (Session, Vec<u8>) {
@@ -60,7 +74,11 @@ fn requests_and_streams_of_another_implementation_are_read_and_made() {
         assert_eq!(replies.len(), 5);
         for (i, reply) in replies.iter().enumerate() {
             let is_signed = client.check(reply, NOW).unwrap();
-            assert_eq!((is_signed, client.whole()), (i < 2 || i == 4, i < 2 || i == 4), "message {i}");
+            assert_eq!(
+                (is_signed, client.whole()),
+                (i < 2 || i == 4, i < 2 || i == 4),
+                "message {i}"
+            );
             if i < 2 {
                 let (mut body, len) = bare(reply);
                 let end = server.sign(&mut body, len, NOW).unwrap();
@@ -73,7 +91,11 @@ fn requests_and_streams_of_another_implementation_are_read_and_made() {
 #[test]
 fn dig_signs_what_we_verify() {
     let request = &vectors("dig request")[0];
-    assert!(verify(&keys(Algorithm::HmacSha512), request, DIG).unwrap().is_some());
+    assert!(
+        verify(&keys(Algorithm::HmacSha512), request, DIG)
+            .unwrap()
+            .is_some()
+    );
     // The same name with another algorithm is another key.
     let wrong = verify(&keys(Algorithm::HmacSha256), request, DIG).unwrap_err();
     assert_eq!((wrong.fault, wrong.rcode()), (Fault::BadKey, 9));
@@ -87,19 +109,31 @@ fn hickory_verifies_what_we_sign() {
     let (_, request) = signed(key(Algorithm::HmacSha384), &query(b"\x02bl\0", 9), NOW);
     let (mut prior, time, _) = signer.verify_message_byte(&request, None, true).unwrap();
     assert_eq!(time, NOW.0);
-    let mut server = verify(&keys(Algorithm::HmacSha384), &request, NOW).unwrap().unwrap();
+    let mut server = verify(&keys(Algorithm::HmacSha384), &request, NOW)
+        .unwrap()
+        .unwrap();
     for i in 0..4 {
         let mut buf = query(b"\x02bl\0", 9);
         let len = buf.len();
         (buf[2], buf[3]) = (0x84, i);
         buf.resize(1000, 0);
-        let end = server.sign(&mut buf, len, Time(NOW.0 + u64::from(i))).unwrap();
-        (prior, ..) = signer.verify_message_byte(&buf[..end], Some(&prior), i == 0).unwrap();
+        let end = server
+            .sign(&mut buf, len, Time(NOW.0 + u64::from(i)))
+            .unwrap();
+        (prior, ..) = signer
+            .verify_message_byte(&buf[..end], Some(&prior), i == 0)
+            .unwrap();
     }
 }
 
 /// What a rejected request gets, and what its sender reads in it.
-fn answered(request: &[u8], session: &mut Session, keys: &Keys, now: Time, client_now: Time) -> (Fault, u8, Vec<u8>, Result<bool, Wrong>) {
+fn answered(
+    request: &[u8],
+    session: &mut Session,
+    keys: &Keys,
+    now: Time,
+    client_now: Time,
+) -> (Fault, u8, Vec<u8>, Result<bool, Wrong>) {
     let rejected = verify(keys, request, now).unwrap_err();
     let (fault, rcode, size) = (rejected.fault, rejected.rcode(), rejected.size());
     let mut reply = query(b"\x02bl\x04orbs\x07example\0", 7);
@@ -117,42 +151,79 @@ fn answered(request: &[u8], session: &mut Session, keys: &Keys, now: Time, clien
 fn the_errors_are_those_of_the_rfc() {
     let (keys, good) = (keys(Algorithm::HmacSha256), key(Algorithm::HmacSha256));
     let body = query(b"\x02bl\x04orbs\x07example\0", 7);
-    let other = |name: &str, secret: u8| TsigKey::new(name, Algorithm::HmacSha256, &[secret; 32]).unwrap();
+    let other =
+        |name: &str, secret: u8| TsigKey::new(name, Algorithm::HmacSha256, &[secret; 32]).unwrap();
     // 5.2.1: unsigned BADKEY, with the name that was asked for.
     let (mut s, request) = signed(other("nobody", 1), &body, NOW);
     let (fault, rcode, reply, said) = answered(&request, &mut s, &keys, NOW, NOW);
-    assert_eq!((fault, rcode, said), (Fault::BadKey, 9, Err(Wrong::Told(17))));
+    assert_eq!(
+        (fault, rcode, said),
+        (Fault::BadKey, 9, Err(Wrong::Told(17)))
+    );
     assert!(tsig(&reply).mac.is_empty() && tsig(&reply).oid == 7);
     // 5.2.2: unsigned BADSIG.
     let (mut s, request) = signed(other("mirror.orbs.example", 1), &body, NOW);
     let (fault, rcode, reply, said) = answered(&request, &mut s, &keys, NOW, NOW);
-    assert_eq!((fault, rcode, said), (Fault::BadSig, 9, Err(Wrong::Told(16))));
+    assert_eq!(
+        (fault, rcode, said),
+        (Fault::BadSig, 9, Err(Wrong::Told(16)))
+    );
     assert!(tsig(&reply).mac.is_empty());
-    // 5.2.3: BADTIME, signed with the client's time, and ours in the other data; both ends of the fudge are in.
+    // 5.2.3: BADTIME, signed with the client's time, and ours in the other data; both ends of the
+    // fudge are in.
     let (s, request) = signed(good.clone(), &body, NOW);
     for (now, fine) in [(-301, false), (-300, true), (300, true), (301, false)] {
         let now = Time(NOW.0.wrapping_add_signed(now));
         assert_eq!(verify(&keys, &request, now).is_ok(), fine, "{now:?}");
         if !fine {
             let (fault, rcode, reply, said) = answered(&request, &mut s.clone(), &keys, now, NOW);
-            assert_eq!((fault, rcode, said), (Fault::BadTime, 9, Err(Wrong::Told(18))));
-            assert_eq!((tsig(&reply).time, tsig(&reply).other), (NOW.0, now.0.to_be_bytes()[2..].to_vec()));
+            assert_eq!(
+                (fault, rcode, said),
+                (Fault::BadTime, 9, Err(Wrong::Told(18)))
+            );
+            assert_eq!(
+                (tsig(&reply).time, tsig(&reply).other),
+                (NOW.0, now.0.to_be_bytes()[2..].to_vec())
+            );
         }
     }
-    // 5.2.2.1 and 5.2.4: a MAC cut to half is looked at and refused by our choice; a shorter one is malformed.
-    for (mac, want) in [(31, Fault::BadTrunc), (16, Fault::BadTrunc), (15, Fault::Format), (0, Fault::Format)] {
+    // 5.2.2.1 and 5.2.4: a MAC cut to half is looked at and refused by our choice; a shorter one is
+    // malformed.
+    for (mac, want) in [
+        (31, Fault::BadTrunc),
+        (16, Fault::BadTrunc),
+        (15, Fault::Format),
+        (0, Fault::Format),
+    ] {
         let mut cut = tsig(&request);
         cut.mac.truncate(mac);
         let (mut message, len) = bare(&request);
-        let record = bytes(&Name::from_ascii("mirror.orbs.example.").unwrap(), cut.clone()).unwrap();
+        let record = bytes(
+            &Name::from_ascii("mirror.orbs.example.").unwrap(),
+            cut.clone(),
+        )
+        .unwrap();
         let end = append(&mut message, len, &record).unwrap();
         let wrong = verify(&keys, &message[..end], NOW).unwrap_err();
-        assert_eq!((wrong.fault, wrong.rcode()), (want, if want == Fault::Format { 1 } else { 9 }), "{mac}");
+        assert_eq!(
+            (wrong.fault, wrong.rcode()),
+            (want, if want == Fault::Format { 1 } else { 9 }),
+            "{mac}"
+        );
         if want == Fault::BadTrunc {
-            let mut s = Session { prior: cut.mac, ..s.clone() };
-            assert_eq!(answered(&message[..end], &mut s, &keys, NOW, NOW).3, Err(Wrong::Told(22)));
+            let mut s = Session {
+                prior: cut.mac,
+                ..s.clone()
+            };
+            assert_eq!(
+                answered(&message[..end], &mut s, &keys, NOW, NOW).3,
+                Err(Wrong::Told(22))
+            );
             message[len - 1] ^= 1; // and a wrong one that is cut is BADSIG all the same
-            assert_eq!(verify(&keys, &message[..end], NOW).unwrap_err().fault, Fault::BadSig);
+            assert_eq!(
+                verify(&keys, &message[..end], NOW).unwrap_err().fault,
+                Fault::BadSig
+            );
         }
     }
 }
@@ -171,7 +242,11 @@ fn the_signed_error_is_that_of_another_implementation() {
 fn a_tsig_anywhere_but_at_the_end_is_malformed() {
     let (_, request) = signed(key(Algorithm::HmacSha256), &query(b"\x02bl\0", 7), NOW);
     let at = find(&request).unwrap().unwrap();
-    let fault = |m: &[u8]| verify(&keys(Algorithm::HmacSha256), m, NOW).unwrap_err().fault;
+    let fault = |m: &[u8]| {
+        verify(&keys(Algorithm::HmacSha256), m, NOW)
+            .unwrap_err()
+            .fault
+    };
     let opt = [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
     let with = |tail: &[u8], counts: [u8; 3]| {
         let mut m = [&request, tail].concat();
@@ -202,7 +277,11 @@ fn a_tsig_anywhere_but_at_the_end_is_malformed() {
     let mut body = body;
     body[11] = 1;
     let (_, request) = signed(key(Algorithm::HmacSha256), &body, NOW);
-    assert!(verify(&keys(Algorithm::HmacSha256), &request, NOW).unwrap().is_some());
+    assert!(
+        verify(&keys(Algorithm::HmacSha256), &request, NOW)
+            .unwrap()
+            .is_some()
+    );
 }
 
 /// The messages of a stream, of which only some are signed.
@@ -236,7 +315,10 @@ fn a_stream_is_believed_as_far_as_it_is_signed() {
     let all = stream(&mut server.clone(), |_| true, 5);
     let read = |messages: &[Vec<u8>]| {
         let mut c = client.clone();
-        messages.iter().try_for_each(|m| c.check(m, NOW).map(drop)).map(|()| c.whole())
+        messages
+            .iter()
+            .try_for_each(|m| c.check(m, NOW).map(drop))
+            .map(|()| c.whole())
     };
     assert_eq!(read(&all), Ok(true));
     assert_eq!(read(&[]), Ok(false));
@@ -249,7 +331,11 @@ fn a_stream_is_believed_as_far_as_it_is_signed() {
     other = all.clone();
     other[3] = bare(&all[3]).0[..19].to_vec();
     assert_eq!(read(&other), Err(Wrong::Mac), "one robbed of its TSIG");
-    assert_eq!(read(&[query(b"\x02bl\0", 7)]), Err(Wrong::Unsigned), "the first has to be signed");
+    assert_eq!(
+        read(&[query(b"\x02bl\0", 7)]),
+        Err(Wrong::Unsigned),
+        "the first has to be signed"
+    );
     let mut late = client.clone();
     assert_eq!(late.check(&all[0], Time(NOW.0 + 301)), Err(Wrong::Time));
     // Up to 99 unsigned ones in between.
@@ -257,7 +343,10 @@ fn a_stream_is_believed_as_far_as_it_is_signed() {
         let mut server = Session { ..server.clone() };
         let messages = stream_of(&mut server, n);
         assert_eq!(read(&messages).is_ok(), fine, "{n}");
-        assert!(!read(&messages[..messages.len() - 1]).unwrap_or(false), "the last has to be signed");
+        assert!(
+            !read(&messages[..messages.len() - 1]).unwrap_or(false),
+            "the last has to be signed"
+        );
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 
 use crate::format::Input;
 
-/// Where the reader stands: line and column of the last byte read; or, where only one line is read, that and what of it was
-/// taken before.
+/// Where the reader stands: line and column of the last byte read; or, where only one line is read,
+/// that and what of it was taken before.
 pub(super) struct Place<'l> {
     pub(super) at: Cell<(u64, usize)>,
     pub(super) line: Option<&'l str>,
@@ -37,7 +37,11 @@ impl<R: Read> Read for Counted<'_, R> {
         let n = self.inner.read(buf)?;
         let (mut line, mut column) = self.place.at.get();
         for b in &buf[..n] {
-            (line, column) = if *b == b'\n' { (line + 1, 0) } else { (line, column + 1) };
+            (line, column) = if *b == b'\n' {
+                (line + 1, 0)
+            } else {
+                (line, column + 1)
+            };
         }
         self.place.at.set((line, column));
         Ok(n)

@@ -1,4 +1,5 @@
-//! Walks through a JSON value and takes what it lists: strings, and objects with the subject under a key.
+//! Walks through a JSON value and takes what it lists: strings, and objects with the subject under
+//! a key.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,7 +23,9 @@ const MAX_KEYS: usize = 20;
 /// How many values are kept of what stands under one key.
 const MAX_VALUES: usize = 512;
 /// Keys of a server's error.
-const ERRORS: [&str; 7] = ["error", "errors", "message", "detail", "title", "reason", "status"];
+const ERRORS: [&str; 7] = [
+    "error", "errors", "message", "detail", "title", "reason", "status",
+];
 
 /// What was seen of a file so far.
 #[derive(Default)]
@@ -50,8 +53,18 @@ pub(super) struct Walk<'w, 'i> {
 const NEITHER: &str = "a value is a string, or an object with the subject in it";
 
 impl<'w, 'i> Walk<'w, 'i> {
-    pub(super) fn new(input: &'w mut Input<'i>, place: &'w Place<'w>, seen: &'w Seen) -> Walk<'w, 'i> {
-        Walk { input: RefCell::new(input), place, seen, path: RefCell::default(), fatal: RefCell::default() }
+    pub(super) fn new(
+        input: &'w mut Input<'i>,
+        place: &'w Place<'w>,
+        seen: &'w Seen,
+    ) -> Walk<'w, 'i> {
+        Walk {
+            input: RefCell::new(input),
+            place,
+            seen,
+            path: RefCell::default(),
+            fatal: RefCell::default(),
+        }
     }
 
     /// Why everything ends, where it does.
@@ -78,21 +91,33 @@ impl<'w, 'i> Walk<'w, 'i> {
     }
 
     fn problem<E>(&self, class: &str, what: &str) -> Result<(), E> {
-        self.at(self.place.of(""), |input, column| input.problem_of(class, column, what));
+        self.at(self.place.of(""), |input, column| {
+            input.problem_of(class, column, what);
+        });
         Ok(())
     }
 
     /// The chosen key, split at its dots.
     fn wanted(&self) -> Option<Vec<String>> {
         let input = self.input.borrow();
-        input.options.column.as_ref().map(|c| c.split('.').map(String::from).collect())
+        input
+            .options
+            .column
+            .as_ref()
+            .map(|c| c.split('.').map(String::from).collect())
     }
 
-    /// The rank of a key as the subject's: 0 for the chosen one. Nothing else counts where one was chosen.
+    /// The rank of a key as the subject's: 0 for the chosen one. Nothing else counts where one was
+    /// chosen.
     fn rank(&self, wanted: Option<&[String]>, key: &str) -> Option<usize> {
         match wanted {
-            Some([above @ .., last]) => (last.eq_ignore_ascii_case(key) && self.is_at(above)).then_some(0),
-            _ => columns::SUBJECTS.iter().position(|k| k.eq_ignore_ascii_case(key)).map(|i| i + 1),
+            Some([above @ .., last]) => {
+                (last.eq_ignore_ascii_case(key) && self.is_at(above)).then_some(0)
+            }
+            _ => columns::SUBJECTS
+                .iter()
+                .position(|k| k.eq_ignore_ascii_case(key))
+                .map(|i| i + 1),
         }
     }
 
@@ -118,7 +143,9 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
 
     fn visit_str<E: Error>(self, word: &str) -> Result<(), E> {
         self.seen.any.set(true);
-        let taken = self.at(self.place.of(word), |input, column| input.take_word(word.trim(), false, None, None, column));
+        let taken = self.at(self.place.of(word), |input, column| {
+            input.take_word(word.trim(), false, None, None, column)
+        });
         taken.map_err(|why| self.end(why))
     }
 
@@ -152,25 +179,39 @@ impl<'de> Visitor<'de> for &Walk<'_, '_> {
         let mut object = Object::default();
         let looks = self.seen.looked_at.get() < LOOKED_AT;
         while let Some(key) = map.next_key::<String>()? {
-            if wanted.as_ref().is_some_and(|w| w.len() > 1 && self.leads(w, &key)) {
+            if wanted
+                .as_ref()
+                .is_some_and(|w| w.len() > 1 && self.leads(w, &key))
+            {
                 self.path.borrow_mut().push(key);
                 map.next_value_seed(self)?;
                 self.path.borrow_mut().pop();
                 object.led_on = true;
                 continue;
             }
-            let rank = self.rank(wanted.as_deref(), &key).filter(|r| object.subject.as_ref().is_none_or(|s| *r < s.rank));
+            let rank = self
+                .rank(wanted.as_deref(), &key)
+                .filter(|r| object.subject.as_ref().is_none_or(|s| *r < s.rank));
             let lower = key.to_ascii_lowercase();
-            let known =
-                matches!(&*lower, "text" | "type" | "records" | "sblid" | "asn" | "reasons" | "format") || columns::part(&lower).is_some();
+            let known = matches!(
+                &*lower,
+                "text" | "type" | "records" | "sblid" | "asn" | "reasons" | "format"
+            ) || columns::part(&lower).is_some();
             if rank.is_none() && !known && !looks {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             let value = map.next_value_seed(Limited::new(&Cell::new(MAX_VALUES)))?;
             if let (Some(rank), Some(word)) = (rank, value.as_str()) {
-                let replaced = object.subject.replace(Found { rank, key, word: word.into(), at: self.place.of(word) });
-                object.others.extend(replaced.map(|f| (f.key, Value::String(f.word))));
+                let replaced = object.subject.replace(Found {
+                    rank,
+                    key,
+                    word: word.into(),
+                    at: self.place.of(word),
+                });
+                object
+                    .others
+                    .extend(replaced.map(|f| (f.key, Value::String(f.word))));
             } else {
                 object.others.push((key, value));
             }
@@ -198,7 +239,10 @@ struct Object {
 
 impl Object {
     fn get(&self, key: &str) -> Option<&Value> {
-        self.others.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v)
+        self.others
+            .iter()
+            .find(|(k, _)| k.eq_ignore_ascii_case(key))
+            .map(|(_, v)| v)
     }
 
     fn text(&self, key: &str) -> Option<&str> {
@@ -210,7 +254,9 @@ impl Walk<'_, '_> {
     /// Whether a key is the next one on the way to the chosen key.
     fn leads(&self, wanted: &[String], key: &str) -> bool {
         let path = self.path.borrow();
-        path.len() + 1 < wanted.len() && wanted[..path.len()] == path[..] && wanted[path.len()] == key
+        path.len() + 1 < wanted.len()
+            && wanted[..path.len()] == path[..]
+            && wanted[path.len()] == key
     }
 
     /// Takes what an object lists.
@@ -218,10 +264,18 @@ impl Walk<'_, '_> {
         if object.led_on {
             return Ok(());
         }
-        let is_address = |f: &&Found| !matches!(&*f.key.to_ascii_lowercase(), "domain" | "host" | "hostname");
-        let Some(found) = &object.subject else { return self.without_subject(object) };
-        if object.get("asn").is_some() && !chosen && object.subject.as_ref().filter(is_address).is_none() {
-            self.at(found.at, |input, column| input.leave_out(Omission::AsNumber, column, &found.word));
+        let is_address =
+            |f: &&Found| !matches!(&*f.key.to_ascii_lowercase(), "domain" | "host" | "hostname");
+        let Some(found) = &object.subject else {
+            return self.without_subject(object);
+        };
+        if object.get("asn").is_some()
+            && !chosen
+            && object.subject.as_ref().filter(is_address).is_none()
+        {
+            self.at(found.at, |input, column| {
+                input.leave_out(Omission::AsNumber, column, &found.word);
+            });
             self.seen.objects.set(self.seen.objects.get() + 1);
             return Ok(());
         }
@@ -234,29 +288,36 @@ impl Walk<'_, '_> {
             .others
             .iter()
             .filter_map(|(k, v)| {
-                columns::part(&k.to_ascii_lowercase()).map(|c| (v.as_str().map_or_else(|| v.to_string(), String::from), c))
+                columns::part(&k.to_ascii_lowercase())
+                    .map(|c| (v.as_str().map_or_else(|| v.to_string(), String::from), c))
             })
             .collect();
-        let parts: Vec<(columns::Column, &str)> = parts.iter().map(|(v, c)| (*c, v.as_str())).collect();
-        let taken = self.at(found.at, |input, column| match columns::join(found.word.trim(), &parts, chosen) {
-            Ok(word) => {
-                input.note = object.text("sblid").map(Into::into);
-                let taken = take(input, &word, object, column);
-                input.note = None;
-                taken
-            }
-            Err(why) => {
-                input.problem_of("columns that disagree", column, &why);
-                Ok(())
+        let parts: Vec<(columns::Column, &str)> =
+            parts.iter().map(|(v, c)| (*c, v.as_str())).collect();
+        let taken = self.at(found.at, |input, column| {
+            match columns::join(found.word.trim(), &parts, chosen) {
+                Ok(word) => {
+                    input.note = object.text("sblid").map(Into::into);
+                    let taken = take(input, &word, object, column);
+                    input.note = None;
+                    taken
+                }
+                Err(why) => {
+                    input.problem_of("columns that disagree", column, &why);
+                    Ok(())
+                }
             }
         });
         taken.map_err(|why| self.end(why))
     }
 
-    /// An object that has no subject: the record about the list, a server's error, or a form that is not known.
+    /// An object that has no subject: the record about the list, a server's error, or a form that
+    /// is not known.
     fn without_subject<E: Error>(&self, object: &Object) -> Result<(), E> {
         if object.get("asn").is_some() {
-            self.at(self.place.of(""), |input, column| input.leave_out(Omission::AsNumber, column, "an AS number"));
+            self.at(self.place.of(""), |input, column| {
+                input.leave_out(Omission::AsNumber, column, "an AS number");
+            });
             self.seen.objects.set(self.seen.objects.get() + 1);
             return Ok(());
         }
@@ -268,7 +329,11 @@ impl Walk<'_, '_> {
         }
         let place = self.place.of("");
         let file = self.input.borrow().file.to_string();
-        let said = ERRORS.iter().find_map(|k| object.get(k).map(|v| v.as_str().map_or_else(|| v.to_string(), String::from)));
+        let said = ERRORS.iter().find_map(|k| {
+            object
+                .get(k)
+                .map(|v| v.as_str().map_or_else(|| v.to_string(), String::from))
+        });
         if let Some(said) = said.filter(|_| !self.seen.any.get()) {
             let said: String = said.chars().take(200).collect();
             return Err(
@@ -276,14 +341,29 @@ impl Walk<'_, '_> {
             );
         }
         let mut keys = Vec::new();
-        object.others.iter().for_each(|(k, v)| paths(&mut self.path.borrow().clone(), k, v, &mut keys));
-        let shown = if keys.is_empty() { "the object is empty".to_string() } else { format!("its keys are {}", keys.join(", ")) };
+        object
+            .others
+            .iter()
+            .for_each(|(k, v)| paths(&mut self.path.borrow().clone(), k, v, &mut keys));
+        let shown = if keys.is_empty() {
+            "the object is empty".to_string()
+        } else {
+            format!("its keys are {}", keys.join(", "))
+        };
         let wanted = self.input.borrow().options.column.clone();
-        let other = object.get(wanted.as_deref().map_or("ip", |w| w.rsplit('.').next().unwrap_or(w)));
+        let other = object.get(
+            wanted
+                .as_deref()
+                .map_or("ip", |w| w.rsplit('.').next().unwrap_or(w)),
+        );
         let what = match (other, wanted) {
-            (Some(value), _) => format!("`{value}` is not a string with an address or name; {shown}"),
+            (Some(value), _) => {
+                format!("`{value}` is not a string with an address or name; {shown}")
+            }
             (None, Some(wanted)) => format!("the object has no string under `{wanted}`; {shown}"),
-            (None, None) => format!("no key of the object holds the subject; {shown}; choose one with --column"),
+            (None, None) => {
+                format!("no key of the object holds the subject; {shown}; choose one with --column")
+            }
         };
         if self.seen.any.get() {
             return self.problem("an object without subject", &what);
@@ -294,7 +374,10 @@ impl Walk<'_, '_> {
     /// The record about the list at its end: its count has to be right.
     fn final_record<E: Error>(&self, object: &Object) -> Result<(), E> {
         let count = self.seen.objects.get();
-        let said = object.get("records").or_else(|| object.get("count")).and_then(Value::as_u64);
+        let said = object
+            .get("records")
+            .or_else(|| object.get("count"))
+            .and_then(Value::as_u64);
         if let Some(said) = said.filter(|s| *s != count) {
             let (line, _) = self.place.of("");
             let file = self.input.borrow().file.to_string();
@@ -311,19 +394,32 @@ impl Walk<'_, '_> {
         let seen = &self.seen.looked_at;
         seen.set(seen.get() + 1);
         let holds = |(k, v): &&(String, Value)| {
-            columns::part(&k.to_ascii_lowercase()).is_none() && k != "text" && v.as_str().is_some_and(columns::holds_subject)
+            columns::part(&k.to_ascii_lowercase()).is_none()
+                && k != "text"
+                && v.as_str().is_some_and(columns::holds_subject)
         };
-        let others: Vec<String> = object.others.iter().filter(holds).map(|(k, _)| k.clone()).collect();
+        let others: Vec<String> = object
+            .others
+            .iter()
+            .filter(holds)
+            .map(|(k, _)| k.clone())
+            .collect();
         if others.is_empty() {
             return Ok(());
         }
         let all = [vec![found.key.clone()], others].concat();
         let file = self.input.borrow().file.to_string();
-        Err(self.end(format!("{file}:{}:{}: {}", found.at.0, found.at.1, columns::several("keys", &all))))
+        Err(self.end(format!(
+            "{file}:{}:{}: {}",
+            found.at.0,
+            found.at.1,
+            columns::several("keys", &all)
+        )))
     }
 }
 
-/// Takes the subject of an object with what it says of it. Our own export has reasons with codes; none is an exception.
+/// Takes the subject of an object with what it says of it. Our own export has reasons with codes;
+/// none is an exception.
 fn take(input: &mut Input, word: &str, object: &Object, column: usize) -> Result<(), String> {
     let Some(Value::Array(reasons)) = object.get("reasons") else {
         return input.take_word(word, false, None, object.text("text"), column);
@@ -333,9 +429,15 @@ fn take(input: &mut Input, word: &str, object: &Object, column: usize) -> Result
     }
     let by_code = matches!(input.options.reasoning, Reasoning::Codes(_));
     for reason in reasons.iter().take(if by_code { reasons.len() } else { 1 }) {
-        let code = reason.get("code").and_then(Value::as_str).and_then(|c| c.parse::<Ipv4Addr>().ok());
+        let code = reason
+            .get("code")
+            .and_then(Value::as_str)
+            .and_then(|c| c.parse::<Ipv4Addr>().ok());
         // `$` is filled in already.
-        let text = reason.get("text").and_then(Value::as_str).map(|t| t.replace('$', "$$"));
+        let text = reason
+            .get("text")
+            .and_then(Value::as_str)
+            .map(|t| t.replace('$', "$$"));
         input.take_word(word, false, code, text.as_deref(), column)?;
     }
     Ok(())

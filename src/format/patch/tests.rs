@@ -21,7 +21,10 @@ impl Rows for Set<'_> {
     }
     fn next(&mut self) -> Result<(), String> {
         if let Some(row) = self.1 {
-            self.1 = self.0.range((Bound::Excluded(row.clone()), Bound::Unbounded)).next();
+            self.1 = self
+                .0
+                .range((Bound::Excluded(row.clone()), Bound::Unbounded))
+                .next();
         }
         Ok(())
     }
@@ -44,21 +47,34 @@ fn list(entries: Vec<Entry>, wide: &dyn Fn(&Subject) -> bool) -> List {
         of.retain(|_, e| !e.weak || wide(s));
     }
     out.retain(|_, of| !of.is_empty());
-    out.into_iter().map(|(s, of)| (s, of.into_iter().map(|(r, e)| (r, (e.hole, e.text))).collect())).collect()
+    out.into_iter()
+        .map(|(s, of)| {
+            (
+                s,
+                of.into_iter().map(|(r, e)| (r, (e.hole, e.text))).collect(),
+            )
+        })
+        .collect()
 }
 
 fn above(a: &Subject, s: &Subject) -> bool {
     match (a, s) {
         (Subject::V4(a), Subject::V4(s)) => a.len() < s.len() && s.widen(a.len()) == *a,
         (Subject::V6(a), Subject::V6(s)) => a.len() < s.len() && s.widen(a.len()) == *a,
-        (Subject::Domain(a), Subject::Domain(s)) => a != s && a.scope() == Scope::Below && s.name().ends_with(&format!(".{}", a.name())),
+        (Subject::Domain(a), Subject::Domain(s)) => {
+            a != s && a.scope() == Scope::Below && s.name().ends_with(&format!(".{}", a.name()))
+        }
         _ => false,
     }
 }
 
 fn options() -> Options {
-    let codes = [(2, 0), (3, 1), (4, 1)].map(|(code, reason)| (Ipv4Addr::new(127, 0, 0, code), ReasonId(reason)));
-    Options { reasoning: crate::format::Reasoning::Codes(codes.into()), ..Options::default() }
+    let codes = [(2, 0), (3, 1), (4, 1)]
+        .map(|(code, reason)| (Ipv4Addr::new(127, 0, 0, code), ReasonId(reason)));
+    Options {
+        reasoning: crate::format::Reasoning::Codes(codes.into()),
+        ..Options::default()
+    }
 }
 
 fn whole(options: &Options, rows: &mut dyn Rows) -> List {
@@ -74,7 +90,11 @@ fn whole(options: &Options, rows: &mut dyn Rows) -> List {
         rows.next().unwrap();
     }
     records.finish().unwrap();
-    let wides: HashSet<Subject> = all.iter().filter(|e| !e.hole).map(|e| e.subject.clone()).collect();
+    let wides: HashSet<Subject> = all
+        .iter()
+        .filter(|e| !e.hole)
+        .map(|e| e.subject.clone())
+        .collect();
     list(all, &|s| wides.iter().any(|w| above(w, s)))
 }
 
@@ -92,15 +112,20 @@ fn row(name: &str, record: u8) -> Vec<u8> {
 }
 
 fn names() -> impl Strategy<Value = String> {
-    let four = prop::collection::vec(prop::sample::select(vec!["45", "46", "7"]), 1..=4).prop_map(|l| l.join("."));
-    let six = (prop::collection::vec(prop::sample::select(vec!["a", "1"]), 1..=4), prop::sample::select(vec![28usize, 20, 8])).prop_map(
-        |(low, zeros)| {
+    let four = prop::collection::vec(prop::sample::select(vec!["45", "46", "7"]), 1..=4)
+        .prop_map(|l| l.join("."));
+    let six = (
+        prop::collection::vec(prop::sample::select(vec!["a", "1"]), 1..=4),
+        prop::sample::select(vec![28usize, 20, 8]),
+    )
+        .prop_map(|(low, zeros)| {
             let high = [vec!["0"; zeros], vec!["8", "0", "a", "2"]].concat();
             [low, high].concat().join(".")
-        },
-    );
-    let domain = prop::collection::vec(prop::sample::select(vec!["x", "yy", "com"]), 1..=4).prop_map(|l| l.join("."));
-    (prop_oneof![4 => four, 2 => six, 2 => domain], any::<bool>()).prop_map(|(n, wild)| if wild { format!("*.{n}") } else { n })
+        });
+    let domain = prop::collection::vec(prop::sample::select(vec!["x", "yy", "com"]), 1..=4)
+        .prop_map(|l| l.join("."));
+    (prop_oneof![4 => four, 2 => six, 2 => domain], any::<bool>())
+        .prop_map(|(n, wild)| if wild { format!("*.{n}") } else { n })
 }
 
 fn rows() -> impl Strategy<Value = BTreeSet<Vec<u8>>> {
@@ -142,20 +167,41 @@ proptest! {
     }
 }
 
-/// Millions of mapped addresses would need a second look at every node; the whole zone is read instead.
+/// Millions of mapped addresses would need a second look at every node; the whole zone is read
+/// instead.
 #[test]
 fn mapped_addresses_are_read_as_a_whole_but_for_test_points() {
-    let zone = |o| Zone { name: "z", mapping: Mapping::Names, options: o };
+    let zone = |o| Zone {
+        name: "z",
+        mapping: Mapping::Names,
+        options: o,
+    };
     let options = options();
     let mapped = |last: &str| format!("{last}.f.f.f.f.{}", ["0"; 20].join("."));
-    for (name, patched) in [(mapped("2.0.0.0.0.0.f.7"), true), (mapped("2.0.1.0.1.0.d.2"), false)] {
-        let (old, net) = (BTreeSet::from([row(&name, 2)]), Net::from([(row("1.1.1.45", 2), true)]));
+    for (name, patched) in [
+        (mapped("2.0.0.0.0.0.f.7"), true),
+        (mapped("2.0.1.0.1.0.d.2"), false),
+    ] {
+        let (old, net) = (
+            BTreeSet::from([row(&name, 2)]),
+            Net::from([(row("1.1.1.45", 2), true)]),
+        );
         let mut merged = Merged::new(Set(&old, None), &net);
-        let found = patch(&zone(&options), &net, &mut Set(&old, None), &mut merged, &mut Report::default()).unwrap();
+        let found = patch(
+            &zone(&options),
+            &net,
+            &mut Set(&old, None),
+            &mut merged,
+            &mut Report::default(),
+        )
+        .unwrap();
         assert_eq!(found.is_some(), patched, "{name}");
         let all = whole(&options, &mut merged);
         assert!(all.contains_key(&"45.1.1.1".parse().unwrap()));
         assert_eq!(all.len(), if patched { 1 } else { 2 });
     }
-    assert_eq!(Subject::Domain(Domain::from_canonical("a", Scope::Name)), master::subject("a").unwrap());
+    assert_eq!(
+        Subject::Domain(Domain::from_canonical("a", Scope::Name)),
+        master::subject("a").unwrap()
+    );
 }

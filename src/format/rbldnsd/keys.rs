@@ -11,21 +11,31 @@ pub(super) fn guess(body: &str) -> Kind {
     let word = body.split(|c: char| c.is_whitespace()).next().unwrap_or("");
     let key = word.split([':', '#', ';']).next().unwrap_or("");
     if !key.is_empty()
-        && key.bytes().all(|b| b.is_ascii_digit() || b"./-".contains(&b))
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b"./-".contains(&b))
         && (key.contains(['.', '/']) || !word.contains(':'))
     {
         return Kind::Ip4Set;
     }
-    if word.contains(':') && word.bytes().all(|b| b.is_ascii_hexdigit() || b":/.".contains(&b)) {
+    if word.contains(':')
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_hexdigit() || b":/.".contains(&b))
+    {
         return Kind::Ip6Trie;
     }
     Kind::Names
 }
 
-/// The addresses of an IPv4 key: `1.2.3.4`, `1.2.3` (a /24), `1.2.3.0/24`, `1.2/16`, `1.2.3.4-1.2.3.9`, `1.2.3.4-9`,
-/// `1.2-5`, `1.2-1.5`.
+/// The addresses of an IPv4 key: `1.2.3.4`, `1.2.3` (a /24), `1.2.3.0/24`, `1.2/16`,
+/// `1.2.3.4-1.2.3.9`, `1.2.3.4-9`, `1.2-5`, `1.2-1.5`.
 pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), WordError> {
-    let bad = |why: &str| Err(WordError::from(format!("`{key}` is not an IPv4 address, prefix or range: {why}")));
+    let bad = |why: &str| {
+        Err(WordError::from(format!(
+            "`{key}` is not an IPv4 address, prefix or range: {why}"
+        )))
+    };
     if has_leading_zero(key.as_bytes()) {
         return Err(WordError {
             class: "a leading zero",
@@ -40,14 +50,21 @@ pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), WordE
         Some((a, l)) => (a, Some(l)),
         None => (low, None),
     };
-    let Some((first, count)) = octets(low) else { return bad("octets are numbers from 0 to 255") };
+    let Some((first, count)) = octets(low) else {
+        return bad("octets are numbers from 0 to 255");
+    };
     let whole = |n: usize| Prefix4::mask((n * 8) as u8);
     match (high, len) {
         (None, Some(len)) => {
-            let Some(len) = len.parse::<u8>().ok().filter(|l| *l <= 32) else { return bad("a length is a number from 0 to 32") };
+            let Some(len) = len.parse::<u8>().ok().filter(|l| *l <= 32) else {
+                return bad("a length is a number from 0 to 32");
+            };
             let p = Prefix4::new(first, len);
             if p.first() != first && host_bits == HostBits::Refuse {
-                return Err(WordError { class: "host bits set", text: format!("`{key}` has host bits set; the prefix is {p}") });
+                return Err(WordError {
+                    class: "host bits set",
+                    text: format!("`{key}` has host bits set; the prefix is {p}"),
+                });
             }
             Ok((p.first(), p.last()))
         }
@@ -59,10 +76,18 @@ pub(super) fn range4(key: &str, host_bits: HostBits) -> Result<(u32, u32), WordE
                 // The last octet alone, or as many octets as the start has.
                 Some((v, 1)) if count > 1 => first & whole(count - 1) | (v >> (8 * (count - 1))),
                 Some((v, n)) if n == count => v,
-                _ => return bad("both ends have the same number of octets, or the end is the last octet alone"),
+                _ => {
+                    return bad(
+                        "both ends have the same number of octets, or the end is the last octet alone",
+                    );
+                }
             };
             let last = last | !whole(count);
-            if last < first { bad("a range goes from the lower address to the higher") } else { Ok((first, last)) }
+            if last < first {
+                bad("a range goes from the lower address to the higher")
+            } else {
+                Ok((first, last))
+            }
         }
     }
 }
@@ -75,14 +100,26 @@ fn has_leading_zero(key: &[u8]) -> bool {
 
 /// One to four octets, from the left, and how many.
 fn octets(text: &str) -> Option<(u32, usize)> {
-    let parts: Vec<u8> =
-        text.split('.').map(|p| p.parse::<u8>().ok().filter(|_| p.bytes().all(|b| b.is_ascii_digit()))).collect::<Option<_>>()?;
-    let addr = parts.iter().take(4).enumerate().fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
-    (1..=4).contains(&parts.len()).then_some((addr, parts.len()))
+    let parts: Vec<u8> = text
+        .split('.')
+        .map(|p| {
+            p.parse::<u8>()
+                .ok()
+                .filter(|_| p.bytes().all(|b| b.is_ascii_digit()))
+        })
+        .collect::<Option<_>>()?;
+    let addr = parts
+        .iter()
+        .take(4)
+        .enumerate()
+        .fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
+    (1..=4)
+        .contains(&parts.len())
+        .then_some((addr, parts.len()))
 }
 
-/// The address that an IPv6 key spells, groups left out at the end being zero; how many groups it has where they are not
-/// all there; and its length, where it says one.
+/// The address that an IPv6 key spells, groups left out at the end being zero; how many groups it
+/// has where they are not all there; and its length, where it says one.
 fn address6(key: &str) -> Result<(Ipv6Addr, Option<usize>, Option<u8>), String> {
     let (addr, len) = match key.split_once('/') {
         Some((a, l)) => (a, Some(l)),
@@ -90,10 +127,21 @@ fn address6(key: &str) -> Result<(Ipv6Addr, Option<usize>, Option<u8>), String> 
     };
     let groups = addr.split(':').filter(|g| !g.is_empty()).count();
     let cut = !addr.contains("::") && groups < 8;
-    let whole = if cut { format!("{addr}::") } else { addr.to_string() };
-    let parsed = whole.parse().map_err(|_| format!("`{key}` is not an IPv6 address or prefix"))?;
+    let whole = if cut {
+        format!("{addr}::")
+    } else {
+        addr.to_string()
+    };
+    let parsed = whole
+        .parse()
+        .map_err(|_| format!("`{key}` is not an IPv6 address or prefix"))?;
     let len = match len {
-        Some(l) => Some(l.parse::<u8>().ok().filter(|l| *l <= 128).ok_or_else(|| format!("`{key}`: a length is a number from 0 to 128"))?),
+        Some(l) => Some(
+            l.parse::<u8>()
+                .ok()
+                .filter(|l| *l <= 128)
+                .ok_or_else(|| format!("`{key}`: a length is a number from 0 to 128"))?,
+        ),
         None => None,
     };
     Ok((parsed, cut.then_some(groups), len))
@@ -121,19 +169,26 @@ pub(super) fn ip6tset(key: &str, hole: bool) -> Result<Subject, String> {
     };
     match right {
         Some(len) => Prefix6::new(addr.to_bits(), len).to_string().parse(),
-        None if hole => Err(format!("`{key}`: an exclusion in an ip6tset is a single address")),
-        None => Err(format!("`{key}`: an entry of an ip6tset is a /64, written as its four groups")),
+        None if hole => Err(format!(
+            "`{key}`: an exclusion in an ip6tset is a single address"
+        )),
+        None => Err(format!(
+            "`{key}`: an entry of an ip6tset is a /64, written as its four groups"
+        )),
     }
 }
 
-/// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of numbers is a name there; where the
-/// type of the data set is `unknown`, it was to be an address.
+/// A key of a `dnset`: a name, `*.name` for what is below it, `.name` for both. A name of numbers
+/// is a name there; where the type of the data set is `unknown`, it was to be an address.
 pub(super) fn name(key: &str, unknown: bool, digest: Option<Digest>) -> Result<Subject, WordError> {
     if unknown && word::is_address_form(key) {
         return word::parse(key, &word::Rules::default()).and_then(|_| other_form(key));
     }
     let domain = Domain::parse_any(key).map_err(WordError::from)?;
-    let digits = domain.name().bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let digits = domain
+        .name()
+        .bytes()
+        .all(|b| b.is_ascii_digit() || b == b'.');
     let is_free = matches!(domain.name(), "test" | "invalid") || (digits && digest.is_none());
     if !is_free {
         word::check_name(key, &domain, digest)?;
@@ -145,6 +200,8 @@ pub(super) fn name(key: &str, unknown: bool, digest: Option<Digest>) -> Result<S
 fn other_form(key: &str) -> Result<Subject, WordError> {
     Err(WordError {
         class: "not a key of a data set",
-        text: format!("`{key}` is not in a form that data sets have; write an address, a prefix or a range"),
+        text: format!(
+            "`{key}` is not in a form that data sets have; write an address, a prefix or a range"
+        ),
     })
 }

@@ -1,4 +1,5 @@
-//! Parameters of entries, which rspamd's rbldnsd knows: `1.2.3.4 :2:text @ ts=1790000000;delay=60s;key=require`.
+//! Parameters of entries, which rspamd's rbldnsd knows: `1.2.3.4 :2:text @
+//! ts=1790000000;delay=60s;key=require`.
 
 use crate::model::{Time, time::Seconds};
 
@@ -14,30 +15,51 @@ pub(super) enum Active {
 /// Keys that are known.
 const KEYS: [&str; 3] = ["ts", "delay", "key"];
 
-/// The value of an entry without its parameters, and what they say. They start with an `@` after a blank; a text with an `@`
-/// and none of the known keys is a text.
+/// The value of an entry without its parameters, and what they say. They start with an `@` after a
+/// blank; a text with an `@` and none of the known keys is a text.
 ///
 /// # Errors
 ///
-/// Names a parameter that cannot be read: an entry whose parameters are not understood is not published.
+/// Names a parameter that cannot be read: an entry whose parameters are not understood is not
+/// published.
 pub(super) fn split(value: &str, now: Time) -> Result<(&str, Active), String> {
     if !value.contains('@') {
         return Ok((value, Active::Yes));
     }
-    let at = value.char_indices().find(|(i, c)| *c == '@' && value[..*i].chars().next_back().is_none_or(char::is_whitespace));
-    let Some((at, _)) = at else { return Ok((value, Active::Yes)) };
-    let pairs: Vec<(&str, &str)> =
-        value[at + 1..].split([';', ':']).map(str::trim).filter(|p| !p.is_empty()).map(|p| p.split_once('=').unwrap_or((p, ""))).collect();
+    let at = value.char_indices().find(|(i, c)| {
+        *c == '@'
+            && value[..*i]
+                .chars()
+                .next_back()
+                .is_none_or(char::is_whitespace)
+    });
+    let Some((at, _)) = at else {
+        return Ok((value, Active::Yes));
+    };
+    let pairs: Vec<(&str, &str)> = value[at + 1..]
+        .split([';', ':'])
+        .map(str::trim)
+        .filter(|p| !p.is_empty())
+        .map(|p| p.split_once('=').unwrap_or((p, "")))
+        .collect();
     if !pairs.iter().any(|(k, _)| KEYS.contains(&k.trim())) {
         return Ok((value, Active::Yes));
     }
     let (mut since, mut delay, mut keyed) = (None, None, false);
     for (key, said) in &pairs {
-        let bad = || format!("the parameter `{key}={said}` of rspamd's rbldnsd is not understood; remove it, or the entry");
+        let bad = || {
+            format!(
+                "the parameter `{key}={said}` of rspamd's rbldnsd is not understood; remove it, or the entry"
+            )
+        };
         match (key.trim(), said.trim()) {
             ("ts", t) => since = Some(t.parse::<u64>().map_err(|_| bad())?),
             ("delay", d) => {
-                let d = if d.ends_with(|c: char| c.is_ascii_digit()) { format!("{d}s") } else { d.to_string() };
+                let d = if d.ends_with(|c: char| c.is_ascii_digit()) {
+                    format!("{d}s")
+                } else {
+                    d.to_string()
+                };
                 delay = Some(d.parse::<Seconds>().map_err(|_| bad())?);
             }
             ("key", "require") => keyed = true,
@@ -46,7 +68,14 @@ pub(super) fn split(value: &str, now: Time) -> Result<(&str, Active), String> {
         }
     }
     let waits = since.zip(delay).is_some_and(|(t, d)| Time(t).plus(d) > now);
-    Ok((value[..at].trim_end(), if keyed || waits { Active::No } else { Active::Yes }))
+    Ok((
+        value[..at].trim_end(),
+        if keyed || waits {
+            Active::No
+        } else {
+            Active::Yes
+        },
+    ))
 }
 
 #[cfg(test)]
@@ -56,14 +85,35 @@ mod tests {
     #[test]
     fn parameters_are_understood_or_refused_and_are_not_part_of_the_text() {
         let read = |v| split(v, Time(1_000));
-        assert_eq!(read(":2:why @ ts=900;delay=60s"), Ok((":2:why", Active::Yes)));
+        assert_eq!(
+            read(":2:why @ ts=900;delay=60s"),
+            Ok((":2:why", Active::Yes))
+        );
         assert_eq!(read(":2:why @ ts=990;delay=60"), Ok((":2:why", Active::No)));
         assert_eq!(read("@ key=require"), Ok(("", Active::No)));
-        assert_eq!(read("why @ ts=990;delay=1m;key=nodelay"), Ok(("why", Active::No)));
-        assert_eq!(read("why @ delay=5s"), Ok(("why", Active::Yes)), "answers come later, and are the same");
-        assert_eq!(read("write to abuse @ list.example"), Ok(("write to abuse @ list.example", Active::Yes)));
-        assert_eq!(read("abuse@list.example"), Ok(("abuse@list.example", Active::Yes)));
-        for bad in ["@ ts=soon", "x @ delay=60parsecs", "x @ key=other", "x @ ts=1;mode=odd"] {
+        assert_eq!(
+            read("why @ ts=990;delay=1m;key=nodelay"),
+            Ok(("why", Active::No))
+        );
+        assert_eq!(
+            read("why @ delay=5s"),
+            Ok(("why", Active::Yes)),
+            "answers come later, and are the same"
+        );
+        assert_eq!(
+            read("write to abuse @ list.example"),
+            Ok(("write to abuse @ list.example", Active::Yes))
+        );
+        assert_eq!(
+            read("abuse@list.example"),
+            Ok(("abuse@list.example", Active::Yes))
+        );
+        for bad in [
+            "@ ts=soon",
+            "x @ delay=60parsecs",
+            "x @ key=other",
+            "x @ ts=1;mode=odd",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

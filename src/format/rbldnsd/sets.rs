@@ -1,4 +1,5 @@
-//! Types of data sets, and the data sets of a combined file: which of them count, and what its head says for all.
+//! Types of data sets, and the data sets of a combined file: which of them count, and what its head
+//! says for all.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +49,12 @@ impl Kind {
             .iter()
             .find(|k| k.0 == name)
             .map(|k| k.1)
-            .ok_or_else(|| format!("there is no data set type `{name}`; it is one of {}", known()))
+            .ok_or_else(|| {
+                format!(
+                    "there is no data set type `{name}`; it is one of {}",
+                    known()
+                )
+            })
     }
 
     /// One value holds for every entry, and entries have none of their own.
@@ -78,36 +84,64 @@ pub(super) struct Sets {
 }
 
 impl Sets {
-    /// A file whose data sets are all for other sub-zones would empty its source: somebody has to say which one is meant.
+    /// A file whose data sets are all for other sub-zones would empty its source: somebody has to
+    /// say which one is meant.
     pub(super) fn check(&self, input: &Input) -> Result<(), String> {
         let wanted = input.options.subzone.as_deref();
         match &self.head {
             Some(_) if self.counted => Ok(()),
             None if wanted.is_none() => Ok(()),
-            None => Err(format!("{}: a sub-zone is asked for, and the file has no $DATASET", input.file)),
+            None => Err(format!(
+                "{}: a sub-zone is asked for, and the file has no $DATASET",
+                input.file
+            )),
             Some(_) => {
                 let known: Vec<&str> = self.subzones.iter().map(String::as_str).collect();
-                Err(format!("{}: no data set is for the sub-zone `{}`; there are {}", input.file, wanted.unwrap_or("@"), known.join(", ")))
+                Err(format!(
+                    "{}: no data set is for the sub-zone `{}`; there are {}",
+                    input.file,
+                    wanted.unwrap_or("@"),
+                    known.join(", ")
+                ))
             }
         }
     }
 
     /// A data set starts: `$DATASET type[:name] sub-zone…`.
-    pub(super) fn start(&mut self, input: &mut Input, state: &mut State, rest: &str, column: usize) {
+    pub(super) fn start(
+        &mut self,
+        input: &mut Input,
+        state: &mut State,
+        rest: &str,
+        column: usize,
+    ) {
         let mut words = rest.split_whitespace();
         let name = words.next().unwrap_or("").split(':').next().unwrap_or("");
-        let (template, max_range) = self.head.get_or_insert_with(|| (state.template.clone(), state.max_range)).clone();
+        let (template, max_range) = self
+            .head
+            .get_or_insert_with(|| (state.template.clone(), state.max_range))
+            .clone();
         *state = State::new(Kind::Skip, template, max_range);
         let kind = match Kind::of(name) {
-            Ok(Kind::Combined) => return input.problem(column, "a combined data set can not stand in another"),
+            Ok(Kind::Combined) => {
+                return input.problem(column, "a combined data set can not stand in another");
+            }
             Ok(kind) => kind,
             Err(why) => return input.problem(column, &why),
         };
         let places: Vec<&str> = words.collect();
         let wanted = input.options.subzone.as_deref().unwrap_or("@");
         if !places.is_empty() && !places.contains(&wanted) {
-            self.subzones.extend(places.iter().take(MAX_SUBZONES.saturating_sub(self.subzones.len())).map(ToString::to_string));
-            return input.warn(&format!("a data set is skipped: it is for the sub-zone {}, not `{wanted}`", places.join(" ")));
+            self.subzones.extend(
+                places
+                    .iter()
+                    .take(MAX_SUBZONES.saturating_sub(self.subzones.len()))
+                    .map(ToString::to_string),
+            );
+            return input.warn(&format!(
+                "a data set is skipped: it is for the sub-zone {}, not `{wanted}`",
+                places.join(" ")
+            ));
         }
         if places.is_empty() {
             input.warn("the data set names no sub-zone; rbldnsd leaves such a set out");
@@ -118,7 +152,9 @@ impl Sets {
         }
         state.kind = kind;
         if let Some(family) = kind.family().filter(|f| !self.families.insert(f)) {
-            input.warn(&format!("several data sets have {family}; they are one list here, with one longest match"));
+            input.warn(&format!(
+                "several data sets have {family}; they are one list here, with one longest match"
+            ));
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::model::{Time, time::Seconds};
 
-/// The two times of a stamp: when the list was made, and when it ends. The end is a time, or `+` and a span from the first.
+/// The two times of a stamp: when the list was made, and when it ends. The end is a time, or `+`
+/// and a span from the first.
 pub(super) fn timestamp(text: &str) -> Result<(Option<Time>, Option<Time>), String> {
     let mut words = text.split_whitespace();
     let stamp = moment(words.next().unwrap_or(""))?;
@@ -10,9 +11,15 @@ pub(super) fn timestamp(text: &str) -> Result<(Option<Time>, Option<Time>), Stri
         None => None,
         Some(e) => match e.strip_prefix('+') {
             Some(span) => {
-                let span = if span.ends_with(|c: char| c.is_ascii_digit()) { format!("{span}s") } else { span.to_string() };
+                let span = if span.ends_with(|c: char| c.is_ascii_digit()) {
+                    format!("{span}s")
+                } else {
+                    span.to_string()
+                };
                 let span: Seconds = span.parse()?;
-                Some(stamp.map(|s| s.plus(span)).ok_or_else(|| format!("$TIMESTAMP `{text}`: a span needs a stamp to start from"))?)
+                Some(stamp.map(|s| s.plus(span)).ok_or_else(|| {
+                    format!("$TIMESTAMP `{text}`: a span needs a stamp to start from")
+                })?)
             }
             None => moment(e)?,
         },
@@ -20,8 +27,8 @@ pub(super) fn timestamp(text: &str) -> Result<(Option<Time>, Option<Time>), Stri
     Ok((stamp, ends))
 }
 
-/// `yyyy:mm:dd[:hh[:mi[:ss]]]` with `:` or `-` between, where a number may have one digit; or yyyymmdd[hh[mi[ss]]];
-/// `0` or `-` for none.
+/// `yyyy:mm:dd[:hh[:mi[:ss]]]` with `:` or `-` between, where a number may have one digit; or
+/// yyyymmdd[hh[mi[ss]]]; `0` or `-` for none.
 fn moment(text: &str) -> Result<Option<Time>, String> {
     if matches!(text, "0" | "-") {
         return Ok(None);
@@ -31,15 +38,23 @@ fn moment(text: &str) -> Result<Option<Time>, String> {
     let parts: Vec<&str> = match text.contains([':', '-']) {
         true => text.split([':', '-']).collect(),
         false if matches!(text.len(), 8 | 10 | 12 | 14) && text.is_ascii() => {
-            [0..4, 4..6, 6..8, 8..10, 10..12, 12..14].into_iter().filter_map(|r| text.get(r)).collect()
+            [0..4, 4..6, 6..8, 8..10, 10..12, 12..14]
+                .into_iter()
+                .filter_map(|r| text.get(r))
+                .collect()
         }
         false => return Err(bad()),
     };
-    let right = (3..=6).contains(&parts.len()) && parts[0].len() == 4 && parts[1..].iter().all(|p| p.len() <= 2);
+    let right = (3..=6).contains(&parts.len())
+        && parts[0].len() == 4
+        && parts[1..].iter().all(|p| p.len() <= 2);
     if !right || !parts.iter().all(digits) {
         return Err(bad());
     }
     let part = |i: usize| parts.get(i).map_or("0", |p| p);
     let (y, mo, d, h, mi, s) = (part(0), part(1), part(2), part(3), part(4), part(5));
-    format!("{y}-{mo:0>2}-{d:0>2}T{h:0>2}:{mi:0>2}:{s:0>2}Z").parse().map(Some).map_err(|_| bad())
+    format!("{y}-{mo:0>2}-{d:0>2}T{h:0>2}:{mi:0>2}:{s:0>2}Z")
+        .parse()
+        .map(Some)
+        .map_err(|_| bad())
 }

@@ -4,7 +4,8 @@ use std::net::Ipv4Addr;
 
 use crate::format::text::literal;
 
-/// What stands around every text of a data set: `$=`, and the words `$0` to `$9`. Of each the first counts.
+/// What stands around every text of a data set: `$=`, and the words `$0` to `$9`. Of each the first
+/// counts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Template {
     frame: Option<String>,
@@ -20,8 +21,8 @@ impl Template {
         self.words[usize::from(digit % 10)].get_or_insert_with(|| text.into());
     }
 
-    /// A text in its frame, in our form: `$` for the subject, `$$` for a dollar. What is put in is not read again. A text
-    /// that starts with `=` is a frame for itself.
+    /// A text in its frame, in our form: `$` for the subject, `$$` for a dollar. What is put in is
+    /// not read again. A text that starts with `=` is a frame for itself.
     pub(super) fn text(&self, own: &str) -> String {
         let (frame, own) = match (own.strip_prefix('='), &self.frame) {
             (Some(own), _) => (own, own),
@@ -29,7 +30,12 @@ impl Template {
             (None, None) => (own, own),
         };
         // Nearly all texts have no word to put in: a `$` alone and `$$` stay as they are.
-        let puts_in = |(at, _): (usize, &str)| frame.as_bytes().get(at + 1).is_some_and(|b| b.is_ascii_digit() || *b == b'=');
+        let puts_in = |(at, _): (usize, &str)| {
+            frame
+                .as_bytes()
+                .get(at + 1)
+                .is_some_and(|b| b.is_ascii_digit() || *b == b'=')
+        };
         if !frame.match_indices('$').any(puts_in) {
             return frame.to_string();
         }
@@ -40,10 +46,12 @@ impl Template {
                 ('$', Some('$')) => out += "$$",
                 ('$', Some('=')) if own.is_empty() => out.push('$'),
                 ('$', Some('=')) => out += &literal(own),
-                ('$', Some(d)) if d.is_ascii_digit() => match &self.words[usize::from(d as u8 - b'0')] {
-                    Some(word) => out += &literal(word),
-                    None => out.extend(['$', '$', d]),
-                },
+                ('$', Some(d)) if d.is_ascii_digit() => {
+                    match &self.words[usize::from(d as u8 - b'0')] {
+                        Some(word) => out += &literal(word),
+                        None => out.extend(['$', '$', d]),
+                    }
+                }
                 (c, _) => {
                     out.push(c);
                     continue;
@@ -55,25 +63,37 @@ impl Template {
     }
 }
 
-/// The code and text behind a key, given those that stand without: nothing, `:A`, `:A:TXT`, or a text alone. A comment is
-/// nothing.
-pub(super) fn value_of(value: &str, standing: (Ipv4Addr, &str)) -> Result<(Ipv4Addr, String), String> {
+/// The code and text behind a key, given those that stand without: nothing, `:A`, `:A:TXT`, or a
+/// text alone. A comment is nothing.
+pub(super) fn value_of(
+    value: &str,
+    standing: (Ipv4Addr, &str),
+) -> Result<(Ipv4Addr, String), String> {
     let value = value.trim();
     if value.is_empty() || value.starts_with(['#', ';']) {
         return Ok((standing.0, standing.1.into()));
     }
-    let Some(rest) = value.strip_prefix(':') else { return Ok((standing.0, value.into())) };
+    let Some(rest) = value.strip_prefix(':') else {
+        return Ok((standing.0, value.into()));
+    };
     let (a, text) = match rest.split_once(':') {
         Some((a, t)) => (a.trim(), Some(t.trim())),
         None => (rest.trim(), None),
     };
-    let code = code(a).ok_or_else(|| format!("`{a}` is not an A value; write 127.0.0.2, or its last number alone"))?;
+    let code = code(a).ok_or_else(|| {
+        format!("`{a}` is not an A value; write 127.0.0.2, or its last number alone")
+    })?;
     Ok((code, text.unwrap_or(standing.1).into()))
 }
 
-/// `127.0.0.2`, its last number alone, or with zeros left out before it, as `inet_aton` reads it: `127.2` is 127.0.0.2.
+/// `127.0.0.2`, its last number alone, or with zeros left out before it, as `inet_aton` reads it:
+/// `127.2` is 127.0.0.2.
 pub(super) fn code(text: &str) -> Option<Ipv4Addr> {
-    let number = |p: &str| p.parse::<u8>().ok().filter(|_| p.bytes().all(|b| b.is_ascii_digit()));
+    let number = |p: &str| {
+        p.parse::<u8>()
+            .ok()
+            .filter(|_| p.bytes().all(|b| b.is_ascii_digit()))
+    };
     let parts: Vec<u8> = text.split('.').map(number).collect::<Option<_>>()?;
     match parts[..] {
         [d] => Some(Ipv4Addr::new(127, 0, 0, d)),

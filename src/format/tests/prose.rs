@@ -60,9 +60,16 @@ fn any_word() -> impl Strategy<Value = String> {
 /// Whether a line is a name and nothing else but a comment, numbers and dates.
 fn is_name_alone(line: &str, name: &Subject) -> bool {
     let text = line.split(['#', ';']).next().unwrap_or("");
-    let mut words = text.split([' ', '\t', ',', '|', '\u{a0}', '\r']).filter(|w| !w.trim().is_empty());
-    let first = words.next().map(|w| word::parse(w.trim_matches('"'), &word::Rules::default()));
-    let number = |w: &str| w.chars().all(|c| c.is_ascii_digit() || "+-.:/%TZUC\"".contains(c));
+    let mut words = text
+        .split([' ', '\t', ',', '|', '\u{a0}', '\r'])
+        .filter(|w| !w.trim().is_empty());
+    let first = words
+        .next()
+        .map(|w| word::parse(w.trim_matches('"'), &word::Rules::default()));
+    let number = |w: &str| {
+        w.chars()
+            .all(|c| c.is_ascii_digit() || "+-.:/%TZUC\"".contains(c))
+    };
     first.is_some_and(|f| f.is_ok_and(|all| all == [name.clone()])) && words.all(number)
 }
 

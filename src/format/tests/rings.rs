@@ -1,5 +1,6 @@
-//! Servers that follow each other by rows, in memory: whatever they list and delist, and whichever of them cannot reach
-//! each other for a while, each ends with what the servers that it follows list by their own word, and then nothing moves.
+//! Servers that follow each other by rows, in memory: whatever they list and delist, and whichever
+//! of them cannot reach each other for a while, each ends with what the servers that it follows
+//! list by their own word, and then nothing moves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,18 +36,32 @@ impl Server {
     /// Its rows as records of a zone's copy, in order.
     fn rows(&self, kind: &str) -> BTreeSet<Vec<u8>> {
         let mut facts: BTreeMap<&Subject, Vec<RawFact>> = BTreeMap::new();
-        let fact = |source: usize, hole, text| RawFact { reason: ReasonId(0), source: SourceId(source as u16), hole, text };
+        let fact = |source: usize, hole, text| RawFact {
+            reason: ReasonId(0),
+            source: SourceId(source as u16),
+            hole,
+            text,
+        };
         for (s, text) in &self.own {
-            facts.entry(s).or_default().push(fact(0, false, (*text).into()));
+            facts
+                .entry(s)
+                .or_default()
+                .push(fact(0, false, (*text).into()));
         }
         for (from, list) in &self.received {
             for (s, (hole, text)) in list {
-                facts.entry(s).or_default().push(fact(from + 1, *hole, text.clone()));
+                facts
+                    .entry(s)
+                    .or_default()
+                    .push(fact(from + 1, *hole, text.clone()));
             }
         }
         let mut builder = Builder::default();
         for (s, facts) in facts {
-            let id = builder.intern(&RawFacts { exempt: false, facts });
+            let id = builder.intern(&RawFacts {
+                exempt: false,
+                facts,
+            });
             let mut changes = Changes::default();
             builder.add(&mut changes, s, id);
             builder.apply(changes);
@@ -55,8 +70,18 @@ impl Server {
         let mut out = BTreeSet::new();
         render_rows(builder.tables(), &zone, &mut |owner, at| {
             if let Some(data) = data(&builder.tables().interned, &zone, owner, &at) {
-                let labels: Vec<_> = crate::index::find::labels_in(owner).map(String::from_utf8_lossy).collect();
-                out.insert([&node(&labels.join("."))[..], &[0], &rtype::ROW.to_be_bytes(), &data].concat());
+                let labels: Vec<_> = crate::index::find::labels_in(owner)
+                    .map(String::from_utf8_lossy)
+                    .collect();
+                out.insert(
+                    [
+                        &node(&labels.join("."))[..],
+                        &[0],
+                        &rtype::ROW.to_be_bytes(),
+                        &data,
+                    ]
+                    .concat(),
+                );
             }
             true
         });
@@ -66,10 +91,18 @@ impl Server {
     /// Takes the rows of another server over what it had from there.
     fn receive(&mut self, from: usize, rows: &BTreeSet<Vec<u8>>) -> Result<u64, String> {
         let reasoning = Reasoning::One(ReasonId(0));
-        let options = Options { reasoning, followed: true, store: self.id, ..Options::default() };
+        let options = Options {
+            reasoning,
+            followed: true,
+            store: self.id,
+            ..Options::default()
+        };
         let (mut report, mut list) = (Report::default(), List::new());
         let mut sink = |e: crate::format::Entry| {
-            let text = EntryText { text: e.text, path: e.path };
+            let text = EntryText {
+                text: e.text,
+                path: e.path,
+            };
             list.insert(e.subject, (e.hole, text));
             Ok(())
         };
@@ -85,8 +118,12 @@ impl Server {
     fn lists(&self, point: &Subject) -> bool {
         let own = self.own.keys().any(|s| covers(s, point).is_some());
         let longest = |list: &List| {
-            let matches = list.iter().filter_map(|(s, (hole, _))| Some((covers(s, point)?, *hole)));
-            matches.max_by_key(|(len, _)| *len).is_some_and(|(_, hole)| !hole)
+            let matches = list
+                .iter()
+                .filter_map(|(s, (hole, _))| Some((covers(s, point)?, *hole)));
+            matches
+                .max_by_key(|(len, _)| *len)
+                .is_some_and(|(_, hole)| !hole)
         };
         own || self.received.values().any(longest)
     }
@@ -99,14 +136,23 @@ fn zone(kind: &str) -> ZoneView {
     );
     let mut reasons = Reasons::default();
     reasons.add("r").unwrap();
-    ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &Default::default()).unwrap()
+    ZoneView::new(
+        &toml::from_str(&text).unwrap(),
+        &reasons,
+        &Default::default(),
+    )
+    .unwrap()
 }
 
 /// How specific a subject is that covers a point; `None` where it does not.
 fn covers(s: &Subject, point: &Subject) -> Option<u32> {
     match (s, point) {
-        (Subject::V4(a), Subject::V4(p)) => (a.len() <= p.len() && p.widen(a.len()) == *a).then(|| u32::from(a.len())),
-        (Subject::V6(a), Subject::V6(p)) => (a.len() <= p.len() && p.widen(a.len()) == *a).then(|| u32::from(a.len())),
+        (Subject::V4(a), Subject::V4(p)) => {
+            (a.len() <= p.len() && p.widen(a.len()) == *a).then(|| u32::from(a.len()))
+        }
+        (Subject::V6(a), Subject::V6(p)) => {
+            (a.len() <= p.len() && p.widen(a.len()) == *a).then(|| u32::from(a.len()))
+        }
         (Subject::Domain(a), Subject::Domain(p)) => {
             let depth = 2 * a.name().split('.').count() as u32;
             let below = p.name().ends_with(&format!(".{}", a.name()));
@@ -122,7 +168,11 @@ fn covers(s: &Subject, point: &Subject) -> Option<u32> {
 
 /// What can be listed, and the points that are looked at.
 fn universe(kind: &str) -> (Vec<Subject>, Vec<Subject>) {
-    let parse = |all: &[&str]| all.iter().map(|s| s.parse().unwrap()).collect::<Vec<Subject>>();
+    let parse = |all: &[&str]| {
+        all.iter()
+            .map(|s| s.parse().unwrap())
+            .collect::<Vec<Subject>>()
+    };
     if kind == "address" {
         let listed = [
             "45.51.100.0/24",
@@ -134,14 +184,33 @@ fn universe(kind: &str) -> (Vec<Subject>, Vec<Subject>) {
             "2a00:db8::/63",
             "2a00:db8::7",
         ];
-        let points =
-            ["45.51.100.0", "45.51.100.1", "45.51.100.4", "45.51.100.5", "45.51.100.99", "2a00:db8::7", "2a00:db8::8", "2a00:db8:1::1"];
+        let points = [
+            "45.51.100.0",
+            "45.51.100.1",
+            "45.51.100.4",
+            "45.51.100.5",
+            "45.51.100.99",
+            "2a00:db8::7",
+            "2a00:db8::8",
+            "2a00:db8:1::1",
+        ];
         return (parse(&listed), parse(&points));
     }
     let domain = |name: &str, scope| Subject::Domain(Domain::from_canonical(name, scope));
     let names = ["bad.test", "x.bad.test", "y.x.bad.test", "worse.test"];
-    let listed = names.iter().flat_map(|n| [Scope::Name, Scope::Below, Scope::Tree].map(|s| domain(n, s))).collect();
-    let points = names.iter().flat_map(|n| [domain(n, Scope::Name), domain(&format!("q.{n}"), Scope::Name)]).collect();
+    let listed = names
+        .iter()
+        .flat_map(|n| [Scope::Name, Scope::Below, Scope::Tree].map(|s| domain(n, s)))
+        .collect();
+    let points = names
+        .iter()
+        .flat_map(|n| {
+            [
+                domain(n, Scope::Name),
+                domain(&format!("q.{n}"), Scope::Name),
+            ]
+        })
+        .collect();
     (listed, points)
 }
 
@@ -156,7 +225,8 @@ enum Step {
     All,
     /// An edge cannot be used, or can be used again.
     Cut(usize, bool),
-    /// A server lists a subject, the feeds of these edges refresh one after the other, and the server no longer lists it.
+    /// A server lists a subject, the feeds of these edges refresh one after the other, and the
+    /// server no longer lists it.
     Ghost(usize, usize, Vec<usize>),
 }
 
@@ -216,7 +286,9 @@ impl World {
             }
             Step::Ghost(server, subject, edges) => {
                 self.run(&Step::Word(*server, *subject, Some(0)), subjects);
-                edges.iter().for_each(|e| self.run(&Step::Refresh(*e), subjects));
+                edges
+                    .iter()
+                    .for_each(|e| self.run(&Step::Refresh(*e), subjects));
                 self.run(&Step::Word(*server, *subject, None), subjects);
             }
             Step::Refresh(_) | Step::Cut(..) => {}
@@ -226,7 +298,12 @@ impl World {
     /// Refreshes all feeds until nothing moves; the rounds that it took.
     fn settle(&mut self) -> usize {
         self.edges.iter_mut().for_each(|e| e.2 = true);
-        let state = |w: &World| w.servers.iter().map(|s| s.received.clone()).collect::<Vec<_>>();
+        let state = |w: &World| {
+            w.servers
+                .iter()
+                .map(|s| s.received.clone())
+                .collect::<Vec<_>>()
+        };
         let all: Vec<_> = (0..self.edges.len()).collect();
         (1..100)
             .find(|_| {
@@ -237,11 +314,17 @@ impl World {
             .expect("the servers' serials never stand still")
     }
 
-    /// The servers whose own words a server has: itself and those that it follows, by way of others too.
+    /// The servers whose own words a server has: itself and those that it follows, by way of others
+    /// too.
     fn sources(&self, server: usize) -> BTreeSet<usize> {
         let mut out = BTreeSet::from([server]);
         loop {
-            let more: Vec<_> = self.edges.iter().filter(|(to, from, _)| out.contains(to) && !out.contains(from)).map(|e| e.1).collect();
+            let more: Vec<_> = self
+                .edges
+                .iter()
+                .filter(|(to, from, _)| out.contains(to) && !out.contains(from))
+                .map(|e| e.1)
+                .collect();
             if more.is_empty() {
                 return out;
             }
@@ -250,10 +333,29 @@ impl World {
     }
 }
 
-fn check(kind: &'static str, count: usize, edges: &[(usize, usize)], steps: &[Step]) -> Result<(), TestCaseError> {
-    let servers = (0..count).map(|i| Server { id: StoreId(0xa0 + i as u64), own: BTreeMap::new(), received: BTreeMap::new() }).collect();
-    let edges: BTreeSet<_> = edges.iter().map(|(a, b)| (a % count, b % count)).filter(|(a, b)| a != b).collect();
-    let mut world = World { kind, servers, edges: edges.into_iter().map(|(a, b)| (a, b, true)).collect() };
+fn check(
+    kind: &'static str,
+    count: usize,
+    edges: &[(usize, usize)],
+    steps: &[Step],
+) -> Result<(), TestCaseError> {
+    let servers = (0..count)
+        .map(|i| Server {
+            id: StoreId(0xa0 + i as u64),
+            own: BTreeMap::new(),
+            received: BTreeMap::new(),
+        })
+        .collect();
+    let edges: BTreeSet<_> = edges
+        .iter()
+        .map(|(a, b)| (a % count, b % count))
+        .filter(|(a, b)| a != b)
+        .collect();
+    let mut world = World {
+        kind,
+        servers,
+        edges: edges.into_iter().map(|(a, b)| (a, b, true)).collect(),
+    };
     let (subjects, points) = universe(kind);
     steps.iter().for_each(|s| world.run(s, &subjects));
     let rounds = world.settle();
@@ -261,18 +363,51 @@ fn check(kind: &'static str, count: usize, edges: &[(usize, usize)], steps: &[St
     for i in 0..count {
         let sources = world.sources(i);
         for point in &points {
-            let expected = sources.iter().any(|s| world.servers[*s].own.keys().any(|o| covers(o, point).is_some()));
-            prop_assert_eq!(world.servers[i].lists(point), expected, "server {} about {}", i, point);
+            let expected = sources.iter().any(|s| {
+                world.servers[*s]
+                    .own
+                    .keys()
+                    .any(|o| covers(o, point).is_some())
+            });
+            prop_assert_eq!(
+                world.servers[i].lists(point),
+                expected,
+                "server {} about {}",
+                i,
+                point
+            );
         }
         // A text ends with the listing that it belongs to.
-        let texts: BTreeSet<&str> = world.servers.iter().flat_map(|s| s.own.values().flatten().copied()).chain([DEFAULT]).collect();
+        let texts: BTreeSet<&str> = world
+            .servers
+            .iter()
+            .flat_map(|s| s.own.values().flatten().copied())
+            .chain([DEFAULT])
+            .collect();
         for (_, (_, text)) in world.servers[i].received.values().flatten() {
-            prop_assert!(text.as_deref().is_none_or(|t| texts.contains(t)), "{:?}", text);
+            prop_assert!(
+                text.as_deref().is_none_or(|t| texts.contains(t)),
+                "{:?}",
+                text
+            );
         }
     }
-    // Nothing is left of what happened before: servers that have never listed anything else end with the same lists.
-    let fresh = world.servers.iter().map(|s| Server { id: s.id, own: s.own.clone(), received: BTreeMap::new() }).collect();
-    let mut fresh = World { kind, servers: fresh, edges: world.edges.clone() };
+    // Nothing is left of what happened before: servers that have never listed anything else end
+    // with the same lists.
+    let fresh = world
+        .servers
+        .iter()
+        .map(|s| Server {
+            id: s.id,
+            own: s.own.clone(),
+            received: BTreeMap::new(),
+        })
+        .collect();
+    let mut fresh = World {
+        kind,
+        servers: fresh,
+        edges: world.edges.clone(),
+    };
     fresh.settle();
     for (i, (s, t)) in world.servers.iter().zip(&fresh.servers).enumerate() {
         prop_assert_eq!(&s.received, &t.received, "server {}", i);
@@ -304,13 +439,17 @@ proptest! {
     }
 }
 
-/// In the ring 0→1→3→0, 0 no longer lists what is more specific than the listing of 2, which 0 and 3 follow.
+/// In the ring 0→1→3→0, 0 no longer lists what is more specific than the listing of 2, which 0 and
+/// 3 follow.
 #[test]
 fn ghost_entry_does_not_go_round_a_ring() {
     // By number in the universe: `.x.bad.test` in `*.bad.test`, a /30 in a /24, a /63 in a /32.
     for (kind, narrow, wide) in [("domain", 5, 1), ("address", 2, 0), ("address", 6, 5)] {
         // The edge of server 1 to 0 is the third in order.
-        let steps = [Step::Word(2, wide, Some(0)), Step::Ghost(0, narrow, vec![2])];
+        let steps = [
+            Step::Word(2, wide, Some(0)),
+            Step::Ghost(0, narrow, vec![2]),
+        ];
         check(kind, 4, &[(0, 2), (0, 3), (1, 0), (3, 1), (3, 2)], &steps).unwrap();
     }
 }
@@ -319,51 +458,116 @@ fn ghost_entry_does_not_go_round_a_ring() {
 fn row_that_repeats_the_row_above_is_not_sent() {
     let domain = |name, scope| Subject::Domain(Domain::from_canonical(name, scope));
     let pairs = [
-        ("domain", domain("x.bad.test", Scope::Tree), domain("bad.test", Scope::Below)),
-        ("domain", domain("x.bad.test", Scope::Name), domain("bad.test", Scope::Tree)),
-        ("address", "45.51.100.4/30".parse().unwrap(), "45.51.100.0/24".parse().unwrap()),
-        ("address", "45.51.100.5".parse().unwrap(), "45.51.0.0/16".parse().unwrap()),
-        ("address", "45.51.100.0/24".parse().unwrap(), "45.48.0.0/14".parse().unwrap()),
-        ("address", "2a00:db8::/63".parse().unwrap(), "2a00:db8::/32".parse().unwrap()),
-        ("address", "2a00:db8::7".parse().unwrap(), "2a00:db8::/61".parse().unwrap()),
+        (
+            "domain",
+            domain("x.bad.test", Scope::Tree),
+            domain("bad.test", Scope::Below),
+        ),
+        (
+            "domain",
+            domain("x.bad.test", Scope::Name),
+            domain("bad.test", Scope::Tree),
+        ),
+        (
+            "address",
+            "45.51.100.4/30".parse().unwrap(),
+            "45.51.100.0/24".parse().unwrap(),
+        ),
+        (
+            "address",
+            "45.51.100.5".parse().unwrap(),
+            "45.51.0.0/16".parse().unwrap(),
+        ),
+        (
+            "address",
+            "45.51.100.0/24".parse().unwrap(),
+            "45.48.0.0/14".parse().unwrap(),
+        ),
+        (
+            "address",
+            "2a00:db8::/63".parse().unwrap(),
+            "2a00:db8::/32".parse().unwrap(),
+        ),
+        (
+            "address",
+            "2a00:db8::7".parse().unwrap(),
+            "2a00:db8::/61".parse().unwrap(),
+        ),
     ];
     for (kind, narrow, wide) in pairs {
         let list = |s: &Subject, path: &[u64]| {
-            let path = crate::model::FeedPath::via(path.iter().map(|id| StoreId(*id)).collect::<Vec<_>>());
-            List::from([(s.clone(), (false, EntryText { text: Some("listed by a feed".into()), path }))])
+            let path =
+                crate::model::FeedPath::via(path.iter().map(|id| StoreId(*id)).collect::<Vec<_>>());
+            List::from([(
+                s.clone(),
+                (
+                    false,
+                    EntryText {
+                        text: Some("listed by a feed".into()),
+                        path,
+                    },
+                ),
+            )])
         };
-        let mut server = Server { id: StoreId(7), own: BTreeMap::new(), received: BTreeMap::from([(1, list(&wide, &[2]))]) };
+        let mut server = Server {
+            id: StoreId(7),
+            own: BTreeMap::new(),
+            received: BTreeMap::from([(1, list(&wide, &[2]))]),
+        };
         let rows = server.rows(kind);
         assert_eq!(rows.len(), 2, "the identity and one row: {wide}");
         for longer in [&[1, 3][..], &[1; 8]] {
             server.received.insert(0, list(&narrow, longer));
-            assert_eq!(server.rows(kind), rows, "{narrow} in {wide} has the longer path {longer:?}");
+            assert_eq!(
+                server.rows(kind),
+                rows,
+                "{narrow} in {wide} has the longer path {longer:?}"
+            );
         }
         server.received.insert(0, list(&narrow, &[1]));
-        assert!(server.rows(kind).len() > 2, "{narrow} in {wide} has a path as short, of an earlier source");
+        assert!(
+            server.rows(kind).len() > 2,
+            "{narrow} in {wide} has a path as short, of an earlier source"
+        );
     }
 }
 
 /// Two servers that follow each other: what ended at its origin ends at both.
 #[test]
 fn ended_entry_does_not_come_back_through_a_follower() {
-    let steps = [Step::Word(0, 3, Some(1)), Step::All, Step::All, Step::All, Step::Word(0, 3, None), Step::All];
+    let steps = [
+        Step::Word(0, 3, Some(1)),
+        Step::All,
+        Step::All,
+        Step::All,
+        Step::Word(0, 3, None),
+        Step::All,
+    ];
     check("address", 2, &[(0, 1), (1, 0)], &steps).unwrap();
 }
 
-/// If each server preferred the more specific listing of the other, both would change their minds at every refresh.
+/// If each server preferred the more specific listing of the other, both would change their minds
+/// at every refresh.
 #[test]
 fn followers_of_each_other_come_to_rest() {
-    let words = [(0, 0), (1, 0), (2, 4)].map(|(server, subject)| Step::Word(server, subject, Some(0)));
+    let words =
+        [(0, 0), (1, 0), (2, 4)].map(|(server, subject)| Step::Word(server, subject, Some(0)));
     check("address", 3, &[(0, 1), (1, 0), (0, 2), (1, 2)], &words).unwrap();
 }
 
 #[test]
 fn server_does_not_follow_itself() {
-    let mut server = Server { id: StoreId(7), own: BTreeMap::new(), received: BTreeMap::new() };
+    let mut server = Server {
+        id: StoreId(7),
+        own: BTreeMap::new(),
+        received: BTreeMap::new(),
+    };
     let rows = server.rows("address");
     let e = server.receive(0, &rows).unwrap_err();
-    assert!(e.contains("identity of this server's own store, 0000000000000007"), "{e}");
+    assert!(
+        e.contains("identity of this server's own store, 0000000000000007"),
+        "{e}"
+    );
     let without: BTreeSet<Vec<u8>> = BTreeSet::new();
     let e = server.receive(0, &without).unwrap_err();
     assert!(e.contains("a form that this version does not read"), "{e}");

@@ -1,4 +1,5 @@
-//! `tests/lists/table.txt`: list files, how they are read, and what they list. A line more is a case more.
+//! `tests/lists/table.txt`: list files, how they are read, and what they list. A line more is a
+//! case more.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -21,50 +22,97 @@ fn folder() -> std::path::PathBuf {
 fn allowance(option: &str, lines: u64) -> u64 {
     match option.strip_prefix("skip_errors=") {
         None => 3.max(lines * 5 / 100),
-        Some(n) => n.strip_suffix('%').map_or_else(|| n.parse().unwrap(), |p| lines * p.parse::<u64>().unwrap() / 100),
+        Some(n) => n.strip_suffix('%').map_or_else(
+            || n.parse().unwrap(),
+            |p| lines * p.parse::<u64>().unwrap() / 100,
+        ),
     }
 }
 
 fn outcome(files: &str, options: &str) -> Outcome {
     let words: Vec<&str> = options.split_whitespace().filter(|w| *w != "-").collect();
-    let value = |key: &str| words.iter().find_map(|w| w.strip_prefix(key)).map(String::from);
+    let value = |key: &str| {
+        words
+            .iter()
+            .find_map(|w| w.strip_prefix(key))
+            .map(String::from)
+    };
     let has = |word: &str| words.contains(&word);
-    let codes = vec![([127, 0, 0, 2].into(), ReasonId(0)), ([127, 0, 0, 3].into(), ReasonId(1))];
+    let codes = vec![
+        ([127, 0, 0, 2].into(), ReasonId(0)),
+        ([127, 0, 0, 3].into(), ReasonId(1)),
+    ];
     let options = Options {
-        reasoning: if has("codes") { Reasoning::Codes(codes) } else { Reasoning::One(ReasonId(0)) },
-        host_bits: if has("host_bits") { HostBits::Clear } else { HostBits::Refuse },
+        reasoning: if has("codes") {
+            Reasoning::Codes(codes)
+        } else {
+            Reasoning::One(ReasonId(0))
+        },
+        host_bits: if has("host_bits") {
+            HostBits::Clear
+        } else {
+            HostBits::Refuse
+        },
         special: has("special"),
         column: value("column="),
         dataset: value("dataset="),
         subzone: value("subzone="),
         digest: value("digest=").map(|d| d.parse().unwrap()),
-        allow_suffixes: value("allow_suffix=").map_or(Vec::new(), |s| s.split(',').map(String::from).collect()),
+        allow_suffixes: value("allow_suffix=")
+            .map_or(Vec::new(), |s| s.split(',').map(String::from).collect()),
         ..Options::default()
     };
-    let mut out = Outcome { subjects: BTreeSet::new(), report: Report::default(), refusal: None };
+    let mut out = Outcome {
+        subjects: BTreeSet::new(),
+        report: Report::default(),
+        refusal: None,
+    };
     for file in files.split('+') {
         let bytes = fs::read(folder().join("files").join(file)).unwrap();
         let mut head = plain(Box::new(&bytes[..])).map_err(|e| e.to_string());
         let format = match (value("format="), &mut head) {
             (Some(name), _) => Ok(name),
-            (None, Ok(lines)) => lines.fill_buf().map_err(|e| e.to_string()).and_then(guess).map(String::from),
+            (None, Ok(lines)) => lines
+                .fill_buf()
+                .map_err(|e| e.to_string())
+                .and_then(guess)
+                .map(String::from),
             (None, Err(e)) => Err(e.clone()),
         };
         let subjects = &mut out.subjects;
-        let result = format.map_err(|e| format!("{file}: {e}")).and_then(|format| {
-            read(&format, Box::new(&bytes[..]), file, &options, &mut out.report, &mut |e| {
-                if !e.weak {
-                    subjects.insert(format!("{}{}", if e.hole { "!" } else { "" }, e.subject));
-                }
-                Ok(())
-            })
-        });
+        let result = format
+            .map_err(|e| format!("{file}: {e}"))
+            .and_then(|format| {
+                read(
+                    &format,
+                    Box::new(&bytes[..]),
+                    file,
+                    &options,
+                    &mut out.report,
+                    &mut |e| {
+                        if !e.weak {
+                            subjects.insert(format!(
+                                "{}{}",
+                                if e.hole { "!" } else { "" },
+                                e.subject
+                            ));
+                        }
+                        Ok(())
+                    },
+                )
+            });
         if let Err(why) = result {
             out.refusal.get_or_insert(why);
         }
     }
     let r = &out.report;
-    let problems = || r.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let problems = || {
+        r.problems
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     let skip = words.iter().find(|w| w.starts_with("skip_errors"));
     let shape = &r.shape;
     let listed = shape.ipv4 + shape.ipv6 + shape.names + shape.digests;
@@ -72,8 +120,16 @@ fn outcome(files: &str, options: &str) -> Outcome {
         _ if out.refusal.is_some() => None,
         n if n > skip.map_or(0, |o| allowance(o, r.taken + n)) => Some(problems()),
         n if listed == 0 && (n > 0 || !has("allow_empty")) => {
-            let what = if shape.exclusions > 0 { "only exclusions were taken" } else { "nothing was taken" };
-            Some(format!("{files}: {what}\n{}\n{}", problems(), [r.notes(), r.warnings.clone()].concat().join("\n")))
+            let what = if shape.exclusions > 0 {
+                "only exclusions were taken"
+            } else {
+                "nothing was taken"
+            };
+            Some(format!(
+                "{files}: {what}\n{}\n{}",
+                problems(),
+                [r.notes(), r.warnings.clone()].concat().join("\n")
+            ))
         }
         _ => None,
     };
@@ -97,7 +153,13 @@ fn joined(subjects: &BTreeSet<String>) -> BTreeSet<String> {
 }
 
 fn listed(details: &str) -> BTreeSet<String> {
-    joined(&details.split_whitespace().filter(|w| *w != "-").map(String::from).collect())
+    joined(
+        &details
+            .split_whitespace()
+            .filter(|w| *w != "-")
+            .map(String::from)
+            .collect(),
+    )
 }
 
 /// What is wrong with an outcome, where anything is.
@@ -110,20 +172,32 @@ fn fault(kind: &str, details: &str, is: &Outcome) -> Option<String> {
             "lists {:?} too much and lacks {:?}; errors: {:?}",
             got.difference(want).collect::<Vec<_>>(),
             want.difference(&got).collect::<Vec<_>>(),
-            is.report.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+            is.report
+                .problems
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
         )),
     };
     let refused = |parts: &str| {
-        let Some(why) = &is.refusal else { return Some(format!("taken: {got:?}")) };
+        let Some(why) = &is.refusal else {
+            return Some(format!("taken: {got:?}"));
+        };
         let lower = why.to_lowercase();
-        let missing: Vec<&str> = parts.split(" && ").filter(|p| !lower.contains(&p.trim().to_lowercase())).collect();
+        let missing: Vec<&str> = parts
+            .split(" && ")
+            .filter(|p| !lower.contains(&p.trim().to_lowercase()))
+            .collect();
         (!missing.is_empty()).then(|| format!("the refusal lacks {missing:?}: {why}"))
     };
     match kind {
         "takes" => takes(&listed(details)),
         "takes-at-least" => match &is.refusal {
             Some(why) => Some(format!("refused: {why}")),
-            None => listed(details).difference(&got).next().map(|s| format!("lacks {s}")),
+            None => listed(details)
+                .difference(&got)
+                .next()
+                .map(|s| format!("lacks {s}")),
         },
         "refused" => refused(details),
         "left-out" => takes(&listed(details.split(" ; ").next().unwrap_or(""))),
@@ -139,7 +213,11 @@ fn fault(kind: &str, details: &str, is: &Outcome) -> Option<String> {
 fn every_file_of_the_table_lists_what_it_says() {
     let table = fs::read_to_string(folder().join("table.txt")).unwrap();
     let mut wrong = Vec::new();
-    for (i, line) in table.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
+    for (i, line) in table
+        .lines()
+        .enumerate()
+        .filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'))
+    {
         let [files, options, kind, details] = line.split(" | ").collect::<Vec<_>>()[..] else {
             wrong.push(format!("table.txt:{}: a row has four fields", i + 1));
             continue;
@@ -149,7 +227,15 @@ fn every_file_of_the_table_lists_what_it_says() {
             continue;
         }
         let is = outcome(files, options);
-        wrong.extend(fault(kind, details, &is).map(|f| format!("table.txt:{}: {files} {options}: {kind}: {f}", i + 1)));
+        wrong.extend(
+            fault(kind, details, &is)
+                .map(|f| format!("table.txt:{}: {files} {options}: {kind}: {f}", i + 1)),
+        );
     }
-    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} rows:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

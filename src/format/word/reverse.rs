@@ -8,10 +8,18 @@ use crate::model::{Prefix4, Prefix6, Subject};
 /// Owners of a response policy zone that are not names.
 pub(super) const TRIGGERS: [&str; 4] = ["rpz-ip", "rpz-client-ip", "rpz-nsip", "rpz-nsdname"];
 
-/// A name below `in-addr.arpa` or a trigger of a response policy zone, with the address that is meant.
+/// A name below `in-addr.arpa` or a trigger of a response policy zone, with the address that is
+/// meant.
 pub(super) fn reverse_name(word: &str, ascii: &str) -> WordError {
-    let meant = reverse_subject(ascii).map_or_else(|| "list the address or prefix that is meant".to_string(), |s| format!("list {s}"));
-    let what = if ascii.ends_with("arpa") { "the reverse name of an address" } else { "a trigger of a response policy zone" };
+    let meant = reverse_subject(ascii).map_or_else(
+        || "list the address or prefix that is meant".to_string(),
+        |s| format!("list {s}"),
+    );
+    let what = if ascii.ends_with("arpa") {
+        "the reverse name of an address"
+    } else {
+        "a trigger of a response policy zone"
+    };
     error("a reverse name", format!("`{word}` is {what}; {meant}"))
 }
 
@@ -19,22 +27,41 @@ pub(super) fn reverse_name(word: &str, ascii: &str) -> WordError {
 fn reverse_subject(ascii: &str) -> Option<Subject> {
     if let Some(reversed) = ascii.strip_suffix(".in-addr.arpa") {
         let reversed = reversed.strip_prefix("*.").unwrap_or(reversed);
-        let octets: Vec<u8> = reversed.rsplit('.').map(|o| o.parse().ok()).collect::<Option<_>>()?;
-        let addr = octets.iter().take(4).enumerate().fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
-        return (octets.len() <= 4).then(|| Subject::V4(Prefix4::new(addr, 8 * octets.len() as u8)));
+        let octets: Vec<u8> = reversed
+            .rsplit('.')
+            .map(|o| o.parse().ok())
+            .collect::<Option<_>>()?;
+        let addr = octets
+            .iter()
+            .take(4)
+            .enumerate()
+            .fold(0, |a, (i, o)| a | u32::from(*o) << (24 - 8 * i));
+        return (octets.len() <= 4)
+            .then(|| Subject::V4(Prefix4::new(addr, 8 * octets.len() as u8)));
     }
     if let Some(reversed) = ascii.strip_suffix(".ip6.arpa") {
-        let nibbles: Vec<u8> =
-            reversed.rsplit('.').map(|n| u8::from_str_radix(n, 16).ok().filter(|_| n.len() == 1)).collect::<Option<_>>()?;
-        let addr = nibbles.iter().take(32).enumerate().fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
-        return (nibbles.len() <= 32).then(|| Subject::V6(Prefix6::new(addr, 4 * nibbles.len() as u8)).unmapped());
+        let nibbles: Vec<u8> = reversed
+            .rsplit('.')
+            .map(|n| u8::from_str_radix(n, 16).ok().filter(|_| n.len() == 1))
+            .collect::<Option<_>>()?;
+        let addr = nibbles
+            .iter()
+            .take(32)
+            .enumerate()
+            .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
+        return (nibbles.len() <= 32)
+            .then(|| Subject::V6(Prefix6::new(addr, 4 * nibbles.len() as u8)).unmapped());
     }
     let (owner, kind) = ascii.rsplit_once('.')?;
-    TRIGGERS[..3].contains(&kind).then(|| policy_address(owner)).flatten()
+    TRIGGERS[..3]
+        .contains(&kind)
+        .then(|| policy_address(owner))
+        .flatten()
 }
 
-/// The prefix of a trigger's owner without its type: `32.7.2.0.192` or `48.zz.db8.2001` (draft-vixie-dnsop-dns-rpz,
-/// section 4.1.1): the length, then the address from its end; `zz` is the run of zeros.
+/// The prefix of a trigger's owner without its type: `32.7.2.0.192` or `48.zz.db8.2001`
+/// (draft-vixie-dnsop-dns-rpz, section 4.1.1): the length, then the address from its end; `zz` is
+/// the run of zeros.
 pub(in crate::format) fn policy_address(owner: &str) -> Option<Subject> {
     let mut labels = owner.split('.');
     let len: u8 = labels.next()?.parse().ok()?;

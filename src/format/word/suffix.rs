@@ -7,32 +7,49 @@ use crate::model::{Scope, Subject};
 pub enum PublicSuffix {
     /// The name is such a suffix, or stands above one: it is not a name of one owner.
     Icann,
-    /// The name is a suffix of the list's private section, such as `github.io`, and what is below it is listed too.
+    /// The name is a suffix of the list's private section, such as `github.io`, and what is below
+    /// it is listed too.
     PrivateTree,
 }
 
 /// Whether a subject is a public suffix. `allowed` are suffixes that may be listed all the same.
 pub fn public_suffix(subject: &Subject, allowed: &[String]) -> Option<PublicSuffix> {
-    let Subject::Domain(d) = subject else { return None };
+    let Subject::Domain(d) = subject else {
+        return None;
+    };
     let name = d.name();
-    match psl::Psl::suffix(&psl::List, name.as_bytes()).map(|s| (s.as_bytes().len() == name.len(), s.typ())) {
-        Some((true, Some(psl::Type::Icann))) if !is_allowed(name, allowed) => Some(PublicSuffix::Icann),
-        Some((true, Some(psl::Type::Private))) if d.scope() != Scope::Name => Some(PublicSuffix::PrivateTree),
+    match psl::Psl::suffix(&psl::List, name.as_bytes())
+        .map(|s| (s.as_bytes().len() == name.len(), s.typ()))
+    {
+        Some((true, Some(psl::Type::Icann))) if !is_allowed(name, allowed) => {
+            Some(PublicSuffix::Icann)
+        }
+        Some((true, Some(psl::Type::Private))) if d.scope() != Scope::Name => {
+            Some(PublicSuffix::PrivateTree)
+        }
         Some(_) if is_above_suffix(name) && !is_allowed(name, allowed) => Some(PublicSuffix::Icann),
         _ => None,
     }
 }
 
 pub(super) fn is_top_level(label: &str) -> bool {
-    psl::Psl::suffix(&psl::List, label.as_bytes()).is_some_and(|s| s.typ() == Some(psl::Type::Icann)) || is_above_suffix(label)
+    psl::Psl::suffix(&psl::List, label.as_bytes())
+        .is_some_and(|s| s.typ() == Some(psl::Type::Icann))
+        || is_above_suffix(label)
 }
 
 fn is_allowed(name: &str, allowed: &[String]) -> bool {
-    allowed.iter().any(|a| a.trim_start_matches("*.").trim_matches('.').eq_ignore_ascii_case(name))
+    allowed.iter().any(|a| {
+        a.trim_start_matches("*.")
+            .trim_matches('.')
+            .eq_ignore_ascii_case(name)
+    })
 }
 
-/// Whether every name right below this one is a suffix: a wildcard rule of the list, such as `*.kawasaki.jp`.
+/// Whether every name right below this one is a suffix: a wildcard rule of the list, such as
+/// `*.kawasaki.jp`.
 fn is_above_suffix(name: &str) -> bool {
     let below = format!("a.{name}");
-    psl::Psl::suffix(&psl::List, below.as_bytes()).is_some_and(|s| s.typ() == Some(psl::Type::Icann) && s.as_bytes().len() == below.len())
+    psl::Psl::suffix(&psl::List, below.as_bytes())
+        .is_some_and(|s| s.typ() == Some(psl::Type::Icann) && s.as_bytes().len() == below.len())
 }

@@ -2,7 +2,14 @@ use super::*;
 
 fn shown(text: &str) -> Result<String, String> {
     let rules = Rules::default();
-    parse(text, &rules).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")).map_err(|e| e.text)
+    parse(text, &rules)
+        .map(|all| {
+            all.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .map_err(|e| e.text)
 }
 
 #[test]
@@ -89,7 +96,10 @@ fn an_address_form_is_an_address_or_an_error() {
         ("45.51.100.7 45.51.100.9", "more than one entry"),
         ("45.51.100.7 bad.example", "more than one entry"),
         ("http://bad.example/x", "list the domain bad.example"),
-        ("https://45.51.100.3:8080/load.sh", "list the address 45.51.100.3"),
+        (
+            "https://45.51.100.3:8080/load.sh",
+            "list the address 45.51.100.3",
+        ),
         ("bad.example/x", "list the domain bad.example"),
         ("bad.example/24", "list the domain bad.example"),
         ("bad.example:443", "list the domain bad.example"),
@@ -145,14 +155,40 @@ fn suffixes_of_the_icann_section_are_not_names_of_one_owner() {
         let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
         public_suffix(&parse(s, &Rules::default()).unwrap()[0], &allowed)
     };
-    for s in ["com", "*.com", ".tk", "co.uk", "*.co.uk", "kawasaki.jp", "ck", "*.ck", "xn--p1ai", ".xn--p1ai"] {
+    for s in [
+        "com",
+        "*.com",
+        ".tk",
+        "co.uk",
+        "*.co.uk",
+        "kawasaki.jp",
+        "ck",
+        "*.ck",
+        "xn--p1ai",
+        ".xn--p1ai",
+    ] {
         assert_eq!(kind(s, &[]), Some(PublicSuffix::Icann), "{s}");
     }
-    for s in ["bad.com", "bad.co.uk", "a.b.kawasaki.jp", "github.io", "bad.example", "city.kawasaki.jp", "xn--90a.xn--p1ai"] {
+    for s in [
+        "bad.com",
+        "bad.co.uk",
+        "a.b.kawasaki.jp",
+        "github.io",
+        "bad.example",
+        "city.kawasaki.jp",
+        "xn--90a.xn--p1ai",
+    ] {
         assert_eq!(kind(s, &[]), None, "{s}");
     }
     assert_eq!(kind("*.github.io", &[]), Some(PublicSuffix::PrivateTree));
-    assert_eq!((kind("*.tk", &["tk"]), kind("co.uk", &[".co.uk"]), kind("com", &["tk"])), (None, None, Some(PublicSuffix::Icann)));
+    assert_eq!(
+        (
+            kind("*.tk", &["tk"]),
+            kind("co.uk", &[".co.uk"]),
+            kind("com", &["tk"])
+        ),
+        (None, None, Some(PublicSuffix::Icann))
+    );
 }
 
 proptest::proptest! {

@@ -1,5 +1,6 @@
-//! Two sets for `ipset restore`: filled beside the ones in use and swapped in, so that a packet sees the old set or the new
-//! one. A restore stops at the first line that fails, and then the old one stays.
+//! Two sets for `ipset restore`: filled beside the ones in use and swapped in, so that a packet
+//! sees the old set or the new one. A restore stops at the first line that fails, and then the old
+//! one stays.
 
 use std::io::{self, Write};
 
@@ -9,19 +10,27 @@ use super::{Export, Net, report::ReportBuilder, set_name};
 const MAX_NAME: usize = 31;
 /// What is added to a zone's name at most.
 const SUFFIX: usize = "_v4_new".len();
-/// How many prefixes a set can hold. It is only a limit; but it has to be the same in every file, or the set that is there
-/// counts as another one.
+/// How many prefixes a set can hold. It is only a limit; but it has to be the same in every file,
+/// or the set that is there counts as another one.
 const MAX_ELEMENTS: u32 = 1 << 30;
 
 pub(super) fn ipset(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let name = short(set_name(e.view));
     let head = |out: &mut dyn Write, family: &str, kind: &str| {
         for set in [format!("{name}_{family}"), format!("{name}_{family}_new")] {
-            writeln!(out, "create -exist {set} hash:net family {kind} maxelem {MAX_ELEMENTS}")?;
+            writeln!(
+                out,
+                "create -exist {set} hash:net family {kind} maxelem {MAX_ELEMENTS}"
+            )?;
         }
         writeln!(out, "flush {name}_{family}_new")
     };
-    let swap = |out: &mut dyn Write, family: &str| writeln!(out, "swap {name}_{family}_new {name}_{family}\ndestroy {name}_{family}_new");
+    let swap = |out: &mut dyn Write, family: &str| {
+        writeln!(
+            out,
+            "swap {name}_{family}_new {name}_{family}\ndestroy {name}_{family}_new"
+        )
+    };
     let mut six = false;
     head(out, "v4", "inet")?;
     e.prefixes(report, &mut |net| {
@@ -39,11 +48,14 @@ pub(super) fn ipset(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> 
     swap(out, "v6")
 }
 
-/// A name that fits: the rest of a long one is told by a number (FNV-1a), so that two do not become one.
+/// A name that fits: the rest of a long one is told by a number (FNV-1a), so that two do not become
+/// one.
 fn short(name: String) -> String {
     if name.len() + SUFFIX <= MAX_NAME {
         return name;
     }
-    let hash = name.bytes().fold(0x811c_9dc5u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    let hash = name.bytes().fold(0x811c_9dc5u32, |h, b| {
+        (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
+    });
     format!("{}_{hash:08x}", &name[..MAX_NAME - SUFFIX - 9])
 }

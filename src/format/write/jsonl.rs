@@ -1,7 +1,8 @@
-//! JSON lines: first an object about the file, then one for each subject with its reasons as they are answered.
+//! JSON lines: first an object about the file, then one for each subject with its reasons as they
+//! are answered.
 //!
-//! In a zone of domains the most specific subject decides, as everywhere here: one without reasons is an exception below a
-//! listed tree.
+//! In a zone of domains the most specific subject decides, as everywhere here: one without reasons
+//! is an exception below a listed tree.
 
 use std::io::{self, Write};
 
@@ -15,32 +16,51 @@ use crate::{
 
 /// The first line.
 pub(super) fn first_line(e: &Export) -> String {
-    json!({"zone": e.view.name, "serial": e.serial, "format": "jsonl", "kind": e.view.spec.kind}).to_string()
+    json!({"zone": e.view.name, "serial": e.serial, "format": "jsonl", "kind": e.view.spec.kind})
+        .to_string()
 }
 
 pub(super) fn jsonl(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     if e.view.spec.kind != ZoneKind::Address {
-        return names(e, &mut |name, items| line(e, report, &Subject::Domain(name.clone()), items, out));
+        return names(e, &mut |name, items| {
+            line(e, report, &Subject::Domain(name.clone()), items, out)
+        });
     }
     let reshaped = ReportBuilder::default();
-    e.pieces(Cut::Values, Some(&reshaped), &mut |piece, items| parts(piece, items, &mut |part| line(e, report, part, items, out)))?;
+    e.pieces(Cut::Values, Some(&reshaped), &mut |piece, items| {
+        parts(piece, items, &mut |part| line(e, report, part, items, out))
+    })?;
     // What was merged in a piece is a line of its own again.
     report.take(&reshaped, ExportChangeKind::Split);
     Ok(())
 }
 
-fn line(e: &Export, report: &ReportBuilder, subject: &Subject, items: &Items, out: &mut dyn Write) -> io::Result<()> {
+fn line(
+    e: &Export,
+    report: &ReportBuilder,
+    subject: &Subject,
+    items: &Items,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let reason = |s: super::said::Said| {
         report.add_text(s.change, subject);
         json!({"reason": s.reason, "code": std::net::Ipv4Addr::from(s.code).to_string(), "text": s.text})
     };
     let reasons: Vec<Value> = said(e, subject, items).into_iter().map(reason).collect();
-    writeln!(out, "{}", json!({"subject": subject.to_string(), "reasons": reasons}))
+    writeln!(
+        out,
+        "{}",
+        json!({"subject": subject.to_string(), "reasons": reasons})
+    )
 }
 
-/// Cuts a piece into what is listed, where several that say the same have become one: each has a text of its own. There are
-/// never more than what is listed.
-fn parts(piece: &Subject, items: &Items, tell: &mut dyn FnMut(&Subject) -> io::Result<()>) -> io::Result<()> {
+/// Cuts a piece into what is listed, where several that say the same have become one: each has a
+/// text of its own. There are never more than what is listed.
+fn parts(
+    piece: &Subject,
+    items: &Items,
+    tell: &mut dyn FnMut(&Subject) -> io::Result<()>,
+) -> io::Result<()> {
     let longest = items.as_slice().iter().map(|i| i.len).max().unwrap_or(0);
     match piece {
         Subject::V4(p) if longest > p.len() => {

@@ -26,7 +26,10 @@ pub fn never_asked(zone: &ZoneView, domain: &Domain) -> Option<String> {
     let whole = domain.name().len() + 1 + zone.name.len();
     // What is below the name has one more label, of one character or more.
     let (what, count) = match domain.scope() {
-        Scope::Below => ("a name below it and the zone together have at least", whole + 2),
+        Scope::Below => (
+            "a name below it and the zone together have at least",
+            whole + 2,
+        ),
         Scope::Name | Scope::Tree => ("name and zone together have", whole),
     };
     let too_long = zone.spec.kind == ZoneKind::Domain && count > MAX_TEXT_NAME;
@@ -39,20 +42,32 @@ pub fn left_out(zone: &ZoneView, domain: &Domain) -> Vec<FormatLimit> {
         return Vec::new();
     }
     let never = never_asked(zone, domain);
-    let formats = WRITERS.iter().map(|w| w.name).filter(|format| check(format, "", zone.spec.kind).is_ok());
+    let formats = WRITERS
+        .iter()
+        .map(|w| w.name)
+        .filter(|format| check(format, "", zone.spec.kind).is_ok());
     let why = |format: &str| match &never {
         Some(why) => Some(why.clone()),
         None if format == "rpz" => policy(domain),
         None => None,
     };
-    formats.filter_map(|format| Some(FormatLimit { format, why: why(format)? })).collect()
+    formats
+        .filter_map(|format| {
+            Some(FormatLimit {
+                format,
+                why: why(format)?,
+            })
+        })
+        .collect()
 }
 
 /// Why a policy zone does not have a name.
 fn policy(domain: &Domain) -> Option<String> {
     let bytes = super::rpz::owner_bytes(domain);
     if reserved(domain.name()) {
-        Some("in a policy zone, names whose last label starts with `rpz-` are not host names".into())
+        Some(
+            "in a policy zone, names whose last label starts with `rpz-` are not host names".into(),
+        )
     } else if bytes + POLICY_ZONE_RESERVE > MAX_NAME {
         Some(format!(
             "the name has {bytes} bytes in a message; {POLICY_ZONE_RESERVE} of the {MAX_NAME} that a name can have are reserved for the policy zone"

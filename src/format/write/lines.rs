@@ -24,7 +24,12 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn soa(&mut self, serial: Serial) {
-        let line = format!("{}. {} SOA {}\n", self.view.name, self.view.soa_ttl(), soa_data(self.view, serial.0));
+        let line = format!(
+            "{}. {} SOA {}\n",
+            self.view.name,
+            self.view.soa_ttl(),
+            soa_data(self.view, serial.0)
+        );
         self.put(line.as_bytes());
     }
 
@@ -48,21 +53,42 @@ impl Lines<'_> {
 }
 
 /// Writes a zone (by its number in the snapshot) as the lines of an AXFR.
-pub fn axfr(snapshot: &Snapshot, zone: usize, serial: Serial, out: &mut dyn Write) -> io::Result<()> {
+pub fn axfr(
+    snapshot: &Snapshot,
+    zone: usize,
+    serial: Serial,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let view = &snapshot.zones.all()[zone];
-    let mut lines = Lines { view, out, text: String::new(), result: Ok(()) };
+    let mut lines = Lines {
+        view,
+        out,
+        text: String::new(),
+        result: Ok(()),
+    };
     lines.soa(serial);
     render_while(&snapshot.tables, view, &mut |owner, at| {
-        records(&snapshot.tables.interned, view, &at, &mut |kind, ttl, data| lines.record(owner, kind, ttl, data));
+        records(
+            &snapshot.tables.interned,
+            view,
+            &at,
+            &mut |kind, ttl, data| lines.record(owner, kind, ttl, data),
+        );
         lines.result.is_ok()
     });
     lines.soa(serial);
     lines.result
 }
 
-/// Writes what changed in a zone as the lines of an IXFR: one sequence, condensed (RFC 1995 section 4).
+/// Writes what changed in a zone as the lines of an IXFR: one sequence, condensed (RFC 1995 section
+/// 4).
 pub fn ixfr(view: &ZoneView, difference: &Difference, out: &mut dyn Write) -> io::Result<()> {
-    let mut lines = Lines { view, out, text: String::new(), result: Ok(()) };
+    let mut lines = Lines {
+        view,
+        out,
+        text: String::new(),
+        result: Ok(()),
+    };
     lines.soa(difference.to);
     lines.soa(difference.from);
     difference.removed(&mut |owner, kind, ttl, data| lines.record(owner, kind, ttl, data));

@@ -1,5 +1,5 @@
-//! One subject a line. The format has no exclusions, so a wildcard that has some below it is left out: the file never lists
-//! what the zone does not.
+//! One subject a line. The format has no exclusions, so a wildcard that has some below it is left
+//! out: the file never lists what the zone does not.
 
 use std::io::{self, Write};
 
@@ -9,17 +9,34 @@ use crate::{
     model::{Domain, Scope, ZoneKind},
 };
 
-pub(super) fn list(e: &Export, cut: Cut, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn list(
+    e: &Export,
+    cut: Cut,
+    report: &ReportBuilder,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     if e.view.spec.kind != ZoneKind::Domain {
-        return e.pieces(cut, Some(report), &mut |subject, items| if items.is_empty() { Ok(()) } else { writeln!(out, "{subject}") });
+        return e.pieces(cut, Some(report), &mut |subject, items| {
+            if items.is_empty() {
+                Ok(())
+            } else {
+                writeln!(out, "{subject}")
+            }
+        });
     }
     let excluded = e.long_exclusions();
-    let mut lines = Lines { report, out, excluded: &excluded, open: Vec::new() };
+    let mut lines = Lines {
+        report,
+        out,
+        excluded: &excluded,
+        open: Vec::new(),
+    };
     names(e, &mut |domain, items| lines.add(domain, items.is_empty()))?;
     lines.close(None)
 }
 
-/// Writes the names; a wildcard after what is below it, when it is known whether that has exclusions.
+/// Writes the names; a wildcard after what is below it, when it is known whether that has
+/// exclusions.
 struct Lines<'l> {
     report: &'l ReportBuilder,
     out: &'l mut dyn Write,
@@ -33,7 +50,11 @@ impl Lines<'_> {
     fn add(&mut self, domain: &Domain, excluded: bool) -> io::Result<()> {
         self.close(Some(domain.name()))?;
         match (excluded, domain.scope()) {
-            (true, _) => self.open.iter_mut().filter(|(above, _)| is_below(domain.name(), above.name())).for_each(|o| o.1 = true),
+            (true, _) => self
+                .open
+                .iter_mut()
+                .filter(|(above, _)| is_below(domain.name(), above.name()))
+                .for_each(|o| o.1 = true),
             (false, Scope::Below) => self.open.push((domain.clone(), false)),
             (false, _) => writeln!(self.out, "{domain}")?,
         }
@@ -42,9 +63,13 @@ impl Lines<'_> {
 
     /// Writes the wildcards that a name is not below; all of them where there is no further name.
     fn close(&mut self, name: Option<&str>) -> io::Result<()> {
-        while let Some((wildcard, excluded)) = self.open.pop_if(|(above, _)| name.is_none_or(|n| !is_below(n, above.name()))) {
+        while let Some((wildcard, excluded)) = self
+            .open
+            .pop_if(|(above, _)| name.is_none_or(|n| !is_below(n, above.name())))
+        {
             if excluded || self.excluded.iter().any(|n| is_below(n, wildcard.name())) {
-                self.report.add(ExportChangeKind::WildcardWithExclusions, &wildcard);
+                self.report
+                    .add(ExportChangeKind::WildcardWithExclusions, &wildcard);
             } else {
                 writeln!(self.out, "{wildcard}")?;
             }
@@ -55,5 +80,6 @@ impl Lines<'_> {
 
 /// Whether a name is strictly below another.
 fn is_below(name: &str, above: &str) -> bool {
-    name.strip_suffix(above).is_some_and(|rest| rest.ends_with('.'))
+    name.strip_suffix(above)
+        .is_some_and(|rest| rest.ends_with('.'))
 }

@@ -1,4 +1,5 @@
-//! A zone as a master file: what a mirror would get by a transfer, with the one SOA that servers take in a file.
+//! A zone as a master file: what a mirror would get by a transfer, with the one SOA that servers
+//! take in a file.
 
 use std::{
     fmt::Write as _,
@@ -15,11 +16,15 @@ use crate::{
     },
 };
 
-/// The SOA. A mirror takes the lesser of its TTL and MINIMUM for names that do not exist (RFC 2308 section 3), and these
-/// have a TTL of their own here.
+/// The SOA. A mirror takes the lesser of its TTL and MINIMUM for names that do not exist (RFC 2308
+/// section 3), and these have a TTL of their own here.
 fn soa(view: &ZoneView, serial: u32) -> String {
     let [ttl, negative, _] = view.ttls;
-    format!("@ {} IN SOA {}\n", ttl.min(negative), soa_data(view, serial))
+    format!(
+        "@ {} IN SOA {}\n",
+        ttl.min(negative),
+        soa_data(view, serial)
+    )
 }
 
 /// What a SOA says.
@@ -37,7 +42,12 @@ pub(super) fn soa_data(view: &ZoneView, serial: u32) -> String {
 }
 
 pub(super) fn master(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
-    let Export { snapshot, view, serial, .. } = *e;
+    let Export {
+        snapshot,
+        view,
+        serial,
+        ..
+    } = *e;
     let soa = soa(view, serial);
     write!(out, "$ORIGIN {}.\n$TTL {}\n{soa}", view.name, view.ttls[0])?;
     let mut result = Ok(());
@@ -49,12 +59,26 @@ pub(super) fn master(e: &Export, report: &ReportBuilder, out: &mut dyn Write) ->
         text.clear();
         let mut name = String::new();
         for l in crate::index::find::labels_in(owner) {
-            let _ = write!(name, "{}{}", if name.is_empty() { "" } else { "." }, label(l));
+            let _ = write!(
+                name,
+                "{}{}",
+                if name.is_empty() { "" } else { "." },
+                label(l)
+            );
         }
-        let name = if name.is_empty() { "@".to_string() } else { name };
-        records(&snapshot.tables.interned, view, &at, &mut |rtype, ttl, data| {
-            record(&mut text, &name, ttl, view.ttls[0], rtype, data);
-        });
+        let name = if name.is_empty() {
+            "@".to_string()
+        } else {
+            name
+        };
+        records(
+            &snapshot.tables.interned,
+            view,
+            &at,
+            &mut |rtype, ttl, data| {
+                record(&mut text, &name, ttl, view.ttls[0], rtype, data);
+            },
+        );
         if let Rendered::Listed(listing) = at {
             changes(e, report, &listing);
         }
@@ -108,10 +132,18 @@ pub(super) fn record(text: &mut String, name: &str, ttl: u32, usual: u32, kind: 
     };
     let (kind, data) = match (kind, data) {
         (rtype::A, [a, b, c, d]) => ("A", format!("{a}.{b}.{c}.{d}")),
-        (rtype::AAAA, d) => ("AAAA", d.try_into().map(|o: [u8; 16]| std::net::Ipv6Addr::from(o).to_string()).unwrap_or_default()),
+        (rtype::AAAA, d) => (
+            "AAAA",
+            d.try_into()
+                .map(|o: [u8; 16]| std::net::Ipv6Addr::from(o).to_string())
+                .unwrap_or_default(),
+        ),
         (rtype::NS, d) => ("NS", wire(d)),
         (rtype::PTR, d) => ("PTR", wire(d)),
-        (rtype::MX, [a, b, host @ ..]) => ("MX", format!("{} {}", u16::from_be_bytes([*a, *b]), wire(host))),
+        (rtype::MX, [a, b, host @ ..]) => (
+            "MX",
+            format!("{} {}", u16::from_be_bytes([*a, *b]), wire(host)),
+        ),
         (rtype::CAA, [flags, len, rest @ ..]) => {
             let (tag, value) = rest.split_at(usize::from(*len).min(rest.len()));
             ("CAA", format!("{flags} {} {}", label(tag), quoted(value)))

@@ -1,7 +1,9 @@
-//! A zone of domains as names that a reader can look up either way: by the rules of DNS (RFC 4592: the closest name that
-//! exists speaks), or by taking labels off until a wildcard fits. Resolvers do the one or the other with policies.
+//! A zone of domains as names that a reader can look up either way: by the rules of DNS (RFC 4592:
+//! the closest name that exists speaks), or by taking labels off until a wildcard fits. Resolvers
+//! do the one or the other with policies.
 //!
-//! For that, whatever is not listed below a listed wildcard is said: names with others below them, and what is below those.
+//! For that, whatever is not listed below a listed wildcard is said: names with others below them,
+//! and what is below those.
 
 use std::io;
 
@@ -51,7 +53,9 @@ impl Walk<'_> {
 
     /// Tells the name in work.
     fn finish(&mut self) {
-        let Some((at, above)) = self.way.split_last_mut() else { return };
+        let Some((at, above)) = self.way.split_last_mut() else {
+            return;
+        };
         if at.told {
             return;
         }
@@ -65,29 +69,47 @@ impl Walk<'_> {
         }
     }
 
-    /// Goes to a name: back from what it is not below of, and through the names between, which only have others below.
+    /// Goes to a name: back from what it is not below of, and through the names between, which only
+    /// have others below.
     fn enter(&mut self, name: &str) {
-        let within = |a: &Above| name.strip_suffix(&a.name).is_some_and(|rest| rest.ends_with('.'));
+        let within = |a: &Above| {
+            name.strip_suffix(&a.name)
+                .is_some_and(|rest| rest.ends_with('.'))
+        };
         while self.way.last().is_some_and(|a| !within(a)) {
             self.way.pop();
         }
         let known = self.way.last().map_or(0, |a| a.name.len());
-        let starts: Vec<usize> = [0].into_iter().chain(name.match_indices('.').map(|(i, _)| i + 1)).collect();
+        let starts: Vec<usize> = [0]
+            .into_iter()
+            .chain(name.match_indices('.').map(|(i, _)| i + 1))
+            .collect();
         for start in starts.into_iter().rev().filter(|s| name.len() - s > known) {
             self.finish();
-            self.way.push(Above { name: name[start..].into(), own: Items::default(), below: Items::default(), told: false });
+            self.way.push(Above {
+                name: name[start..].into(),
+                own: Items::default(),
+                below: Items::default(),
+                told: false,
+            });
         }
     }
 }
 
 /// Tells all names of a zone of domains, those above before those below them.
 pub(super) fn names(e: &Export, tell: Tell) -> io::Result<()> {
-    let mut walk = Walk { tell, way: Vec::new(), result: Ok(()) };
+    let mut walk = Walk {
+        tell,
+        way: Vec::new(),
+        result: Ok(()),
+    };
     render(&e.snapshot.tables, e.view, &mut |owner, at| {
         if walk.result.is_err() {
             return;
         }
-        let labels: Vec<&str> = labels_in(owner).map(|l| std::str::from_utf8(l).unwrap_or("?")).collect();
+        let labels: Vec<&str> = labels_in(owner)
+            .map(|l| std::str::from_utf8(l).unwrap_or("?"))
+            .collect();
         let (scope, labels) = match labels.split_first() {
             Some((&"*", rest)) => (Scope::Below, rest),
             _ => (Scope::Name, &labels[..]),

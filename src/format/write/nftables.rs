@@ -1,5 +1,5 @@
-//! Two sets for `nft -f`: one transaction that makes them where they are missing, empties and fills them, so that a packet
-//! sees the old set or the new one.
+//! Two sets for `nft -f`: one transaction that makes them where they are missing, empties and fills
+//! them, so that a packet sees the old set or the new one.
 
 use std::io::{self, Write};
 
@@ -10,16 +10,26 @@ const TABLE: &str = "inet orbsd";
 
 pub(super) fn nftables(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let name = set_name(e.view);
-    writeln!(out, "# In a chain of this table: ip saddr @{name}_v4 drop; ip6 saddr @{name}_v6 drop")?;
+    writeln!(
+        out,
+        "# In a chain of this table: ip saddr @{name}_v4 drop; ip6 saddr @{name}_v6 drop"
+    )?;
     writeln!(out, "table {TABLE} {{")?;
     writeln!(out, "\tset {name}_v4 {{ type ipv4_addr; flags interval; }}")?;
     writeln!(out, "\tset {name}_v6 {{ type ipv6_addr; flags interval; }}")?;
-    writeln!(out, "}}\nflush set {TABLE} {name}_v4\nflush set {TABLE} {name}_v6")?;
-    // One command for each set: nft puts the intervals of a set in order again with every command for it. An empty one is
-    // wrong, so it is opened by its first element.
+    writeln!(
+        out,
+        "}}\nflush set {TABLE} {name}_v4\nflush set {TABLE} {name}_v6"
+    )?;
+    // One command for each set: nft puts the intervals of a set in order again with every command
+    // for it. An empty one is wrong, so it is opened by its first element.
     let mut open = "";
     e.prefixes(report, &mut |net| {
-        let family = if matches!(net, Net::V4(_)) { "v4" } else { "v6" };
+        let family = if matches!(net, Net::V4(_)) {
+            "v4"
+        } else {
+            "v6"
+        };
         if open != family {
             let end = if open.is_empty() { "" } else { "}\n" };
             writeln!(out, "{end}add element {TABLE} {name}_{family} {{")?;
@@ -27,5 +37,9 @@ pub(super) fn nftables(e: &Export, report: &ReportBuilder, out: &mut dyn Write) 
         }
         writeln!(out, "{net},")
     })?;
-    if open.is_empty() { Ok(()) } else { writeln!(out, "}}") }
+    if open.is_empty() {
+        Ok(())
+    } else {
+        writeln!(out, "}}")
+    }
 }

@@ -1,8 +1,8 @@
 //! A Postfix cidr table (cidr_table(5)), for `check_client_access cidr:FILE`.
 //!
-//! The first pattern that matches decides there; our prefixes are disjoint, so their order does not matter and a hole
-//! needs no line. Names have no place in it, and access(5) tables are no way out: by default Postfix takes a name in one
-//! for everything below it too.
+//! The first pattern that matches decides there; our prefixes are disjoint, so their order does not
+//! matter and a hole needs no line. Names have no place in it, and access(5) tables are no way out:
+//! by default Postfix takes a name in one for everything below it too.
 
 use std::io::{self, Write};
 
@@ -10,5 +10,7 @@ use super::{Export, report::ReportBuilder, said::text};
 use crate::index::pieces::Cut;
 
 pub(super) fn postfix(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
-    e.pieces(Cut::Values, Some(report), &mut |piece, items| writeln!(out, "{piece} REJECT {}", text(e, report, piece, items)))
+    e.pieces(Cut::Values, Some(report), &mut |piece, items| {
+        writeln!(out, "{piece} REJECT {}", text(e, report, piece, items))
+    })
 }

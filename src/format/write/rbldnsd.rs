@@ -1,4 +1,5 @@
-//! A zone as rbldnsd data: a combined file for addresses, a dnset for names. It answers as we do, test points included.
+//! A zone as rbldnsd data: a combined file for addresses, a dnset for names. It answers as we do,
+//! test points included.
 
 use std::io::{self, Write};
 
@@ -14,8 +15,8 @@ use crate::{
     model::{Prefix6, Subject, ZoneKind, zone::TxtPolicy},
 };
 
-/// Writes the data. In a trie one key has one value, so what has several stands in several data sets: rbldnsd answers with
-/// what all of them say.
+/// Writes the data. In a trie one key has one value, so what has several stands in several data
+/// sets: rbldnsd answers with what all of them say.
 pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let Export { view, serial, .. } = *e;
     let s = &view.spec;
@@ -35,7 +36,12 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
         s.minimum().0
     )?;
     writeln!(out, "$NS {} {}\n$TTL {}", s.ttl.0, ns.join(" "), s.ttl.0)?;
-    let mut w = Writer { out, e, report, last: String::new() };
+    let mut w = Writer {
+        out,
+        e,
+        report,
+        last: String::new(),
+    };
     let tests = test_points(view);
     if domains {
         w.tests(&tests, false, None)?;
@@ -45,12 +51,21 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
     w.tests(&tests, false, None)?;
     let mut six = 0;
     w.pieces(|s| !matches!(s, Subject::V6(_)), None)?;
-    let most = tests.iter().filter(|t| t.six).map(|t| t.values.len()).max().unwrap_or(0);
+    let most = tests
+        .iter()
+        .filter(|t| t.six)
+        .map(|t| t.values.len())
+        .max()
+        .unwrap_or(0);
     for place in 0.. {
         if place > 0 && place >= most.max(six) {
             break;
         }
-        w.section(&if place == 0 { "ip6trie".to_string() } else { format!("ip6trie:{}", place + 1) })?;
+        w.section(&if place == 0 {
+            "ip6trie".to_string()
+        } else {
+            format!("ip6trie:{}", place + 1)
+        })?;
         w.tests(&tests, true, Some(place))?;
         if place == 0 || place < six {
             six = w.pieces(|s| matches!(s, Subject::V6(_)), Some(place))?;
@@ -78,22 +93,43 @@ struct TestPoint {
 fn test_points(view: &ZoneView) -> Vec<TestPoint> {
     let mut out = Vec::new();
     for (place, fixed) in &view.fixed {
-        let labels: Vec<String> = labels_in(place).map(|l| String::from_utf8_lossy(l).into_owned()).collect();
+        let labels: Vec<String> = labels_in(place)
+            .map(|l| String::from_utf8_lossy(l).into_owned())
+            .collect();
         let key = match (view.spec.kind, &labels[..]) {
             (ZoneKind::Domain | ZoneKind::Hash, [test]) if test == "test" => test.clone(),
-            (ZoneKind::Address, [d, zero, nil, net]) if [zero, nil, net] == ["0", "0", "127"] => format!("127.0.0.{d}"),
+            (ZoneKind::Address, [d, zero, nil, net]) if [zero, nil, net] == ["0", "0", "127"] => {
+                format!("127.0.0.{d}")
+            }
             (ZoneKind::Address, nibbles) if nibbles.len() == 32 => {
                 let digits: String = nibbles.iter().rev().map(String::as_str).collect();
-                let Ok(addr) = u128::from_str_radix(&digits, 16) else { continue };
+                let Ok(addr) = u128::from_str_radix(&digits, 16) else {
+                    continue;
+                };
                 entry(&Subject::V6(Prefix6::host(addr)))
             }
             _ => continue,
         };
-        let data = |kind| fixed.rrs.iter().filter(move |r| r.rtype == kind).map(|r| &r.data[..]);
+        let data = |kind| {
+            fixed
+                .rrs
+                .iter()
+                .filter(move |r| r.rtype == kind)
+                .map(|r| &r.data[..])
+        };
         let mut texts = data(rtype::TXT).map(|t| shown(t.get(1..).unwrap_or(&[])));
-        let value = |code: &[u8]| code.try_into().ok().map(|c| Value { line: value_line(c, &texts.next().unwrap_or_default()), own: true });
+        let value = |code: &[u8]| {
+            code.try_into().ok().map(|c| Value {
+                line: value_line(c, &texts.next().unwrap_or_default()),
+                own: true,
+            })
+        };
         let values: Vec<Value> = data(rtype::A).filter_map(value).collect();
-        out.push(TestPoint { six: labels.len() == 32, key, values });
+        out.push(TestPoint {
+            six: labels.len() == 32,
+            key,
+            values,
+        });
     }
     out.sort_by(|a, b| a.key.cmp(&b.key));
     out
@@ -106,7 +142,11 @@ fn shown(data: &[u8]) -> String {
 
 /// A text whose first `=` would be taken for a mark.
 fn escaped(text: String) -> String {
-    if text.starts_with('=') { format!("={text}") } else { text }
+    if text.starts_with('=') {
+        format!("={text}")
+    } else {
+        text
+    }
 }
 
 fn value_line(code: [u8; 4], text: &str) -> String {
@@ -137,7 +177,11 @@ struct Writer<'w> {
 impl Writer<'_> {
     fn section(&mut self, kind: &str) -> io::Result<()> {
         self.last.clear();
-        writeln!(self.out, "$DATASET {kind} @\n$TTL {}", self.e.view.spec.ttl.0)
+        writeln!(
+            self.out,
+            "$DATASET {kind} @\n$TTL {}",
+            self.e.view.spec.ttl.0
+        )
     }
 
     fn tests(&mut self, tests: &[TestPoint], six: bool, place: Option<usize>) -> io::Result<()> {
@@ -147,8 +191,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes the pieces of a family: all their values, or the one at a place. Tells how many values a piece had at most.
-    fn pieces(&mut self, family: impl Fn(&Subject) -> bool, place: Option<usize>) -> io::Result<usize> {
+    /// Writes the pieces of a family: all their values, or the one at a place. Tells how many
+    /// values a piece had at most.
+    fn pieces(
+        &mut self,
+        family: impl Fn(&Subject) -> bool,
+        place: Option<usize>,
+    ) -> io::Result<usize> {
         let mut most = 0;
         // Both families are walked each time; the first walk counts.
         let report = place.is_none().then_some(self.report);
@@ -178,7 +227,8 @@ impl Writer<'_> {
         })
     }
 
-    /// Writes an entry. Where it has one value, that stands in a default line for the entries below it.
+    /// Writes an entry. Where it has one value, that stands in a default line for the entries below
+    /// it.
     fn entry(&mut self, key: &str, values: &[Value], place: Option<usize>) -> io::Result<()> {
         let values = match place {
             Some(i) => values.get(i..values.len().min(i + 1)).unwrap_or(&[]),
@@ -192,13 +242,20 @@ impl Writer<'_> {
                 }
                 writeln!(self.out, "{key}")
             }
-            many => many.iter().try_for_each(|v| writeln!(self.out, "{key} {}", v.line)),
+            many => many
+                .iter()
+                .try_for_each(|v| writeln!(self.out, "{key} {}", v.line)),
         }
     }
 }
 
 /// The values of a piece: one for each code, with its text; no text twice.
-fn values(e: &Export, report: Option<&ReportBuilder>, subject: &Subject, items: &Items) -> Vec<Value> {
+fn values(
+    e: &Export,
+    report: Option<&ReportBuilder>,
+    subject: &Subject,
+    items: &Items,
+) -> Vec<Value> {
     let (snapshot, view) = (e.snapshot, e.view);
     let mut wire = Vec::new();
     let (at, alone) = match subject {
@@ -216,33 +273,61 @@ fn values(e: &Export, report: Option<&ReportBuilder>, subject: &Subject, items: 
         Subject::Domain(d) => d.name().to_string(),
         s => s.to_string(),
     };
-    let l = Listing { own: items.as_slice(), cover: &[], at };
+    let l = Listing {
+        own: items.as_slice(),
+        cover: &[],
+        at,
+    };
     let (mut out, mut codes, mut texts) = (Vec::new(), Vec::new(), Vec::new());
     for p in view.publish.iter() {
-        let Some(item) = l.item(p.reason) else { continue };
+        let Some(item) = l.item(p.reason) else {
+            continue;
+        };
         let mut listed = String::new();
         let _ = l.write_subject(item, &mut listed);
-        let template = snapshot.tables.interned.own_text(item.text).unwrap_or(&p.text);
+        let template = snapshot
+            .tables
+            .interned
+            .own_text(item.text)
+            .unwrap_or(&p.text);
         let data = txt_data(template, &listed);
         if let Some(report) = report {
             let shown = data.get(1..).unwrap_or(&[]);
             let trimmed = shown.first() == Some(&b' ') || shown.last() == Some(&b' ');
-            report.add_text(TextChange { trimmed, ..TextChange::of(template, || listed.len()) }, subject);
+            report.add_text(
+                TextChange {
+                    trimmed,
+                    ..TextChange::of(template, || listed.len())
+                },
+                subject,
+            );
             if codes.contains(&p.code) {
                 report.add(ExportChangeKind::ReasonsWithOneCode, subject);
             }
         }
-        let told = data.len() < 2 || texts.contains(&data) || (view.spec.txt == TxtPolicy::First && !codes.is_empty());
+        let told = data.len() < 2
+            || texts.contains(&data)
+            || (view.spec.txt == TxtPolicy::First && !codes.is_empty());
         if told && codes.contains(&p.code) {
             continue;
         }
         codes.push(p.code);
         let template = harmless(template);
         let value = match (told, alone && listed == piece && plain(&template)) {
-            (true, _) => Value { line: value_line(p.code, ""), own: false },
-            (_, true) => Value { line: value_line(p.code, &escaped(template.into_owned())), own: false },
-            // rbldnsd puts the address asked in the place of `$`; we say what is listed, so here that stands itself.
-            _ => Value { line: value_line(p.code, &shown(&data[1..])), own: listed == piece && template.replace("$$", "").contains('$') },
+            (true, _) => Value {
+                line: value_line(p.code, ""),
+                own: false,
+            },
+            (_, true) => Value {
+                line: value_line(p.code, &escaped(template.into_owned())),
+                own: false,
+            },
+            // rbldnsd puts the address asked in the place of `$`; we say what is listed, so here
+            // that stands itself.
+            _ => Value {
+                line: value_line(p.code, &shown(&data[1..])),
+                own: listed == piece && template.replace("$$", "").contains('$'),
+            },
         };
         if !told {
             texts.push(data);
@@ -252,11 +337,17 @@ fn values(e: &Export, report: Option<&ReportBuilder>, subject: &Subject, items: 
     out
 }
 
-/// Whether rbldnsd reads a text's `$` as we do: digits and `=` behind it would make it another thing.
+/// Whether rbldnsd reads a text's `$` as we do: digits and `=` behind it would make it another
+/// thing.
 fn plain(template: &str) -> bool {
     let mut bytes = template.bytes().peekable();
     while let Some(b) = bytes.next() {
-        if b == b'$' && bytes.next_if_eq(&b'$').is_none() && bytes.peek().is_some_and(|n| n.is_ascii_digit() || *n == b'=') {
+        if b == b'$'
+            && bytes.next_if_eq(&b'$').is_none()
+            && bytes
+                .peek()
+                .is_some_and(|n| n.is_ascii_digit() || *n == b'=')
+        {
             return false;
         }
     }

@@ -1,4 +1,5 @@
-//! What an export leaves out of a zone, or writes otherwise than it is listed: counts by kind, each with its first subjects.
+//! What an export leaves out of a zone, or writes otherwise than it is listed: counts by kind, each
+//! with its first subjects.
 
 use std::{cell::RefCell, collections::BTreeMap, fmt};
 
@@ -18,9 +19,11 @@ pub enum ExportChangeKind {
     NameTooLongForPolicyZone,
     /// Left out of `rpz`: its last label starts with `rpz-`, which means something else there.
     ReservedName,
-    /// An exclusion that is left out of `rpz` because it is too long; the policy of the wildcard above it applies.
+    /// An exclusion that is left out of `rpz` because it is too long; the policy of the wildcard
+    /// above it applies.
     ExclusionTooLong,
-    /// Left out of `list` and `cidr`: a wildcard with exclusions below it, which these formats do not have.
+    /// Left out of `list` and `cidr`: a wildcard with exclusions below it, which these formats do
+    /// not have.
     WildcardWithExclusions,
     /// Reasons of a subject whose texts are left out: the format has one text for a subject.
     FurtherReasons,
@@ -42,23 +45,41 @@ impl ExportChangeKind {
     /// What happened to the subjects of this kind, in one line.
     pub fn description(self) -> &'static str {
         match self {
-            ExportChangeKind::NameTooLong => "left out: name and zone together are longer than a DNS name can be (253 characters)",
+            ExportChangeKind::NameTooLong => {
+                "left out: name and zone together are longer than a DNS name can be (253 characters)"
+            }
             ExportChangeKind::NameTooLongForPolicyZone => {
                 "left out: name and policy zone together may be longer than a DNS name can be (255 bytes, of which 60 are reserved for \
                  the policy zone)"
             }
-            ExportChangeKind::ReservedName => "left out: in a policy zone, names whose last label starts with `rpz-` are not host names",
+            ExportChangeKind::ReservedName => {
+                "left out: in a policy zone, names whose last label starts with `rpz-` are not host names"
+            }
             ExportChangeKind::ExclusionTooLong => {
                 "exclusion left out: it is too long for a policy zone, so the wildcard above applies to it"
             }
-            ExportChangeKind::WildcardWithExclusions => "left out: a wildcard with exclusions below it, which the format cannot express",
-            ExportChangeKind::FurtherReasons => "several reasons: the format has one text, so only the first reason's is written",
-            ExportChangeKind::ReasonsWithOneCode => "several reasons with the same code: the file does not tell them apart",
-            ExportChangeKind::TextReplaced => "text changed: `?` replaces each byte that is not printable ASCII",
-            ExportChangeKind::TextCut => "text changed: it is cut to 255 bytes, the length of a TXT string",
-            ExportChangeKind::TextTrimmed => "text changed: the format does not keep blanks at the start or the end",
+            ExportChangeKind::WildcardWithExclusions => {
+                "left out: a wildcard with exclusions below it, which the format cannot express"
+            }
+            ExportChangeKind::FurtherReasons => {
+                "several reasons: the format has one text, so only the first reason's is written"
+            }
+            ExportChangeKind::ReasonsWithOneCode => {
+                "several reasons with the same code: the file does not tell them apart"
+            }
+            ExportChangeKind::TextReplaced => {
+                "text changed: `?` replaces each byte that is not printable ASCII"
+            }
+            ExportChangeKind::TextCut => {
+                "text changed: it is cut to 255 bytes, the length of a TXT string"
+            }
+            ExportChangeKind::TextTrimmed => {
+                "text changed: the format does not keep blanks at the start or the end"
+            }
             ExportChangeKind::Merged => "written as a part of a wider prefix",
-            ExportChangeKind::Split => "written in parts, because of what is listed or excluded inside",
+            ExportChangeKind::Split => {
+                "written in parts, because of what is listed or excluded inside"
+            }
         }
     }
 
@@ -81,12 +102,23 @@ pub struct ExportChange {
 
 impl fmt::Display for ExportChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let more = if self.count > self.first.len() as u64 { ", …" } else { "" };
-        write!(f, "{} {}: {}{more}", self.count, self.kind.description(), self.first.join(", "))
+        let more = if self.count > self.first.len() as u64 {
+            ", …"
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "{} {}: {}{more}",
+            self.count,
+            self.kind.description(),
+            self.first.join(", ")
+        )
     }
 }
 
-/// What an export left out or changed. Empty if the file has all that the zone lists, as it is listed.
+/// What an export left out or changed. Empty if the file has all that the zone lists, as it is
+/// listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExportReport {
@@ -97,7 +129,10 @@ pub struct ExportReport {
 impl ExportReport {
     /// How many subjects a kind concerns.
     pub fn count(&self, kind: ExportChangeKind) -> u64 {
-        self.changes.iter().find(|c| c.kind == kind).map_or(0, |c| c.count)
+        self.changes
+            .iter()
+            .find(|c| c.kind == kind)
+            .map_or(0, |c| c.count)
     }
 
     /// Whether the file has all that the zone lists, as it is listed.
@@ -143,6 +178,10 @@ impl ReportBuilder {
 
     pub(super) fn finish(self) -> ExportReport {
         let changes = self.0.into_inner().into_iter();
-        ExportReport { changes: changes.map(|(kind, (count, first))| ExportChange { kind, count, first }).collect() }
+        ExportReport {
+            changes: changes
+                .map(|(kind, (count, first))| ExportChange { kind, count, first })
+                .collect(),
+        }
     }
 }

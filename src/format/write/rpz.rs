@@ -1,8 +1,9 @@
-//! A response policy zone (draft-vixie-dnsop-dns-rpz): what is listed as triggers, with one action for all.
+//! A response policy zone (draft-vixie-dnsop-dns-rpz): what is listed as triggers, with one action
+//! for all.
 //!
-//! An address zone becomes `rpz-client-ip` triggers: its hosts are the clients that the policy is for. A zone of domains
-//! becomes names, with `rpz-passthru.` for exceptions below a listed tree. Owner names are relative, so that the file can
-//! be loaded under any name.
+//! An address zone becomes `rpz-client-ip` triggers: its hosts are the clients that the policy is
+//! for. A zone of domains becomes names, with `rpz-passthru.` for exceptions below a listed tree.
+//! Owner names are relative, so that the file can be loaded under any name.
 
 use std::{
     fmt::Write as _,
@@ -20,8 +21,8 @@ use crate::{
     model::{Domain, Prefix6, Scope, Subject, ZoneKind},
 };
 
-/// Bytes of an owner name that are kept for the resolver's name of the policy zone, its root label included: the file is
-/// loaded under a name that is not known here.
+/// Bytes of an owner name that are kept for the resolver's name of the policy zone, its root label
+/// included: the file is loaded under a name that is not known here.
 pub(super) const POLICY_ZONE_RESERVE: usize = 60;
 
 /// What a resolver does (section 3 of the draft).
@@ -29,12 +30,14 @@ pub(super) const POLICY_ZONE_RESERVE: usize = 60;
 pub(super) enum Action {
     /// A CNAME with a meaning, or to a host of ours.
     Cname(String),
-    /// Answer with an address; the reason is there as TXT. Beside a CNAME there can be none (RFC 1034 section 3.6.2).
+    /// Answer with an address; the reason is there as TXT. Beside a CNAME there can be none (RFC
+    /// 1034 section 3.6.2).
     Address(std::net::IpAddr),
 }
 
 impl Action {
-    /// `nxdomain` (the default), `nodata`, `drop`, `tcp-only`, `passthru`, an address or a host's name.
+    /// `nxdomain` (the default), `nodata`, `drop`, `tcp-only`, `passthru`, an address or a host's
+    /// name.
     pub(super) fn parse(text: &str) -> Result<Action, String> {
         let cname = |target: &str| Ok(Action::Cname(target.into()));
         match text {
@@ -43,7 +46,9 @@ impl Action {
             "drop" | "tcp-only" | "passthru" => cname(&format!("rpz-{text}.")),
             other => match other.parse() {
                 Ok(address) => Ok(Action::Address(address)),
-                Err(_) if other.contains('.') && wire_name(other).is_ok() => cname(&format!("{}.", name(other))),
+                Err(_) if other.contains('.') && wire_name(other).is_ok() => {
+                    cname(&format!("{}.", name(other)))
+                }
                 Err(_) => Err(format!(
                     "`{other}` is not an action; it is one of nxdomain, nodata, drop, tcp-only, passthru, an address, or a host's name with a dot"
                 )),
@@ -62,7 +67,11 @@ impl Action {
             Action::Cname(target) => writeln!(out, "{owner} CNAME {target}"),
             Action::Address(a) => {
                 let kind = if a.is_ipv4() { "A" } else { "AAAA" };
-                writeln!(out, "{owner} {kind} {a}\n{owner} TXT {}", super::master::quoted(why.as_bytes()))
+                writeln!(
+                    out,
+                    "{owner} {kind} {a}\n{owner} TXT {}",
+                    super::master::quoted(why.as_bytes())
+                )
             }
         }
     }
@@ -74,15 +83,28 @@ pub(super) fn rpz(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io
     let ns: Vec<String> = s.ns.iter().map(|n| format!("{}.", name(n))).collect();
     let first = ns.first().map_or(".", |n| n);
     writeln!(out, "$TTL {}", s.ttl.0)?;
-    let times = [s.refresh, s.retry, s.expire, s.minimum()].map(|t| t.0.to_string()).join(" ");
-    writeln!(out, "@ SOA {first} {}. {} {times}", rname(&s.contact), e.serial)?;
+    let times = [s.refresh, s.retry, s.expire, s.minimum()]
+        .map(|t| t.0.to_string())
+        .join(" ");
+    writeln!(
+        out,
+        "@ SOA {first} {}. {} {times}",
+        rname(&s.contact),
+        e.serial
+    )?;
     ns.iter().try_for_each(|n| writeln!(out, "@ NS {n}"))?;
     match s.kind {
-        ZoneKind::Address if action.tells() => e.pieces(Cut::Values, Some(report), &mut |piece, items| match piece {
-            Subject::V4(p) => action.write(&client(Net::V4(*p)), &text(e, report, piece, items), out),
-            Subject::V6(p) => action.write(&client(Net::V6(*p)), &text(e, report, piece, items), out),
-            Subject::Domain(_) => Ok(()),
-        }),
+        ZoneKind::Address if action.tells() => {
+            e.pieces(Cut::Values, Some(report), &mut |piece, items| match piece {
+                Subject::V4(p) => {
+                    action.write(&client(Net::V4(*p)), &text(e, report, piece, items), out)
+                }
+                Subject::V6(p) => {
+                    action.write(&client(Net::V6(*p)), &text(e, report, piece, items), out)
+                }
+                Subject::Domain(_) => Ok(()),
+            })
+        }
         ZoneKind::Address => e.prefixes(report, &mut |net| action.write(&client(net), "", out)),
         _ => domains(e, &action, report, out),
     }
@@ -90,7 +112,9 @@ pub(super) fn rpz(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io
 
 /// Whether resolvers read something else than a host name at a name: an address, or a name server.
 pub(super) fn reserved(name: &str) -> bool {
-    name.rsplit('.').next().is_some_and(|top| top.starts_with("rpz-"))
+    name.rsplit('.')
+        .next()
+        .is_some_and(|top| top.starts_with("rpz-"))
 }
 
 /// The bytes of a trigger's owner name in a message, relative to the policy zone.
@@ -98,7 +122,12 @@ pub(super) fn owner_bytes(domain: &Domain) -> usize {
     domain.name().len() + 1 + if domain.scope() == Scope::Below { 2 } else { 0 }
 }
 
-fn domains(e: &Export, action: &Action, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
+fn domains(
+    e: &Export,
+    action: &Action,
+    report: &ReportBuilder,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let exception = Action::Cname("rpz-passthru.".into());
     for name in e.long_exclusions() {
         report.add(ExportChangeKind::ExclusionTooLong, name);
@@ -116,20 +145,33 @@ fn domains(e: &Export, action: &Action, report: &ReportBuilder, out: &mut dyn Wr
             }
             return Ok(());
         }
-        let mut owner = String::from(if domain.scope() == Scope::Below { "*." } else { "" });
+        let mut owner = String::from(if domain.scope() == Scope::Below {
+            "*."
+        } else {
+            ""
+        });
         for (i, l) in domain.name().split('.').enumerate() {
-            let _ = write!(owner, "{}{}", if i > 0 { "." } else { "" }, label(l.as_bytes()));
+            let _ = write!(
+                owner,
+                "{}{}",
+                if i > 0 { "." } else { "" },
+                label(l.as_bytes())
+            );
         }
         match (excluded, action.tells()) {
             (true, _) => exception.write(&owner, "", out),
-            (false, true) => action.write(&owner, &text(e, report, &Subject::Domain(domain.clone()), items), out),
+            (false, true) => action.write(
+                &owner,
+                &text(e, report, &Subject::Domain(domain.clone()), items),
+                out,
+            ),
             (false, false) => action.write(&owner, "", out),
         }
     })
 }
 
-/// The owner of a client's trigger (section 4.1.1): the length, then the address from its end; of IPv6 16 bits a label, the
-/// longest run of zeros as `zz`.
+/// The owner of a client's trigger (section 4.1.1): the length, then the address from its end; of
+/// IPv6 16 bits a label, the longest run of zeros as `zz`.
 fn client(net: Net) -> String {
     match net {
         Net::V4(p) => {
@@ -140,11 +182,17 @@ fn client(net: Net) -> String {
     }
 }
 
-/// As RFC 5952 shortens: the longest run of two or more, the first of equals. Resolvers refuse other spellings.
+/// As RFC 5952 shortens: the longest run of two or more, the first of equals. Resolvers refuse
+/// other spellings.
 pub(super) fn words(p: Prefix6) -> String {
-    let words: Vec<u16> = (0..8).map(|i| (p.first() >> (112 - 16 * i)) as u16).collect();
+    let words: Vec<u16> = (0..8)
+        .map(|i| (p.first() >> (112 - 16 * i)) as u16)
+        .collect();
     let run = |at: usize| words[at..].iter().take_while(|w| **w == 0).count();
-    let longest = (0..8).map(|at| (run(at), at)).filter(|(n, _)| *n > 1).max_by_key(|(n, at)| (*n, 8 - at));
+    let longest = (0..8)
+        .map(|at| (run(at), at))
+        .filter(|(n, _)| *n > 1)
+        .max_by_key(|(n, at)| (*n, 8 - at));
     let mut out: Vec<String> = Vec::with_capacity(8);
     let mut at = 0;
     while at < 8 {

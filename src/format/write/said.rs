@@ -40,14 +40,19 @@ impl TextChange {
         let dollars = template.bytes().filter(|b| *b == b'$').count();
         let cut = template.len() + dollars * MAX_NAME > MAX_TEXT && {
             let literal = template.matches("$$").count();
-            template.len() - literal + (dollars - 2 * literal) * subject() - (dollars - 2 * literal) > MAX_TEXT
+            template.len() - literal + (dollars - 2 * literal) * subject() - (dollars - 2 * literal)
+                > MAX_TEXT
         };
-        TextChange { replaced, cut, trimmed: false }
+        TextChange {
+            replaced,
+            cut,
+            trimmed: false,
+        }
     }
 }
 
-/// What is said of a piece, in the order of the answer. `$` is what is listed, as in an answer; or the piece, where several
-/// that are listed have become one.
+/// What is said of a piece, in the order of the answer. `$` is what is listed, as in an answer; or
+/// the piece, where several that are listed have become one.
 pub(super) fn said<'e>(e: &Export<'e>, piece: &Subject, items: &Items) -> Vec<Said<'e>> {
     let mut wire = Vec::new();
     let (at, len) = match piece {
@@ -61,11 +66,23 @@ pub(super) fn said<'e>(e: &Export<'e>, piece: &Subject, items: &Items) -> Vec<Sa
             (Where::Name(&wire), u8::MAX)
         }
     };
-    let listing = Listing { own: items.as_slice(), cover: &[], at };
+    let listing = Listing {
+        own: items.as_slice(),
+        cover: &[],
+        at,
+    };
     let published = e.view.publish.iter().zip(&e.view.spec.publish);
-    let one = |(p, spec): (&crate::index::zones::Published, &'e crate::model::zone::Publish)| {
+    let one = |(p, spec): (
+        &crate::index::zones::Published,
+        &'e crate::model::zone::Publish,
+    )| {
         let item = listing.item(p.reason)?;
-        let template = e.snapshot.tables.interned.own_text(item.text).unwrap_or(&p.text);
+        let template = e
+            .snapshot
+            .tables
+            .interned
+            .own_text(item.text)
+            .unwrap_or(&p.text);
         let mut listed = String::new();
         if item.len > len && !alone(piece) {
             listed = piece.to_string();
@@ -74,15 +91,24 @@ pub(super) fn said<'e>(e: &Export<'e>, piece: &Subject, items: &Items) -> Vec<Sa
         }
         let data = txt_data(template, &listed);
         let text = String::from_utf8_lossy(data.get(1..).unwrap_or(&[])).into_owned();
-        Some(Said { reason: &spec.reason, code: p.code, text, change: TextChange::of(template, || listed.len()) })
+        Some(Said {
+            reason: &spec.reason,
+            code: p.code,
+            text,
+            change: TextChange::of(template, || listed.len()),
+        })
     };
     published.filter_map(one).collect()
 }
 
 /// The text that a client is shown for a piece where a format has one: the first that is not empty.
 pub(super) fn text(e: &Export, report: &ReportBuilder, piece: &Subject, items: &Items) -> String {
-    let mut texts = said(e, piece, items).into_iter().filter(|t| !t.text.is_empty());
-    let Some(first) = texts.next() else { return format!("listed in {}", e.view.name) };
+    let mut texts = said(e, piece, items)
+        .into_iter()
+        .filter(|t| !t.text.is_empty());
+    let Some(first) = texts.next() else {
+        return format!("listed in {}", e.view.name);
+    };
     report.add_text(first.change, piece);
     if texts.any(|t| t.text != first.text) {
         report.add(ExportChangeKind::FurtherReasons, piece);

@@ -1,4 +1,5 @@
-//! What is exported against what is listed: in any small world, by the rules of whoever loads the file.
+//! What is exported against what is listed: in any small world, by the rules of whoever loads the
+//! file.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,17 +23,37 @@ fn snapshot(kind: &str, world: &[(Subject, RawFacts)]) -> Snapshot {
     let mut builder = Builder::default();
     apply(&mut builder, world);
     let zones = Arc::new(ZoneSet::new(vec![test_zone(kind, &[0, 1], "")]).unwrap());
-    Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() }
+    Snapshot {
+        tables: builder.tables().clone(),
+        zones,
+        serials: vec![Serial(7)].into(),
+        seq: 1,
+        sound: true,
+        ..Snapshot::default()
+    }
 }
 
 /// Subjects that are listed for r0; with `!` before them holes, with a text after them.
 fn world(text: &str) -> World {
     let mut rows: BTreeMap<Subject, RawFacts> = BTreeMap::new();
     for word in text.split(' ') {
-        let (word, text) = word.split_once('=').map_or((word, None), |(w, t)| (w, Some(t.replace('_', " ").into_boxed_str())));
+        let (word, text) = word.split_once('=').map_or((word, None), |(w, t)| {
+            (w, Some(t.replace('_', " ").into_boxed_str()))
+        });
         let (subject, hole) = word.strip_prefix('!').map_or((word, false), |s| (s, true));
-        let fact = RawFact { reason: ReasonId(0), source: SourceId(0), hole, text: text.into() };
-        rows.insert(subject.parse().unwrap(), RawFacts { exempt: false, facts: vec![fact] });
+        let fact = RawFact {
+            reason: ReasonId(0),
+            source: SourceId(0),
+            hole,
+            text: text.into(),
+        };
+        rows.insert(
+            subject.parse().unwrap(),
+            RawFacts {
+                exempt: false,
+                facts: vec![fact],
+            },
+        );
     }
     rows.into_iter().collect()
 }
@@ -54,7 +75,15 @@ fn listed(snapshot: &Snapshot, name: &str) -> bool {
         wire.push(l.len() as u8);
         wire.extend(l.as_bytes());
     }
-    matches!(find(&snapshot.tables, &snapshot.zones.all()[0], &Asked::new(&wire, &starts), &mut scratch), Found::Listed(_))
+    matches!(
+        find(
+            &snapshot.tables,
+            &snapshot.zones.all()[0],
+            &Asked::new(&wire, &starts),
+            &mut scratch
+        ),
+        Found::Listed(_)
+    )
 }
 
 fn lists(snapshot: &Snapshot, subject: &Subject) -> bool {
@@ -65,7 +94,12 @@ fn lists(snapshot: &Snapshot, subject: &Subject) -> bool {
                 let [a, b, c, d] = p.first().to_be_bytes();
                 format!("{d}.{c}.{b}.{a}")
             }
-            Subject::V6(p) => format!("{:032x}", p.first()).chars().rev().map(String::from).collect::<Vec<_>>().join("."),
+            Subject::V6(p) => format!("{:032x}", p.first())
+                .chars()
+                .rev()
+                .map(String::from)
+                .collect::<Vec<_>>()
+                .join("."),
             Subject::Domain(d) => d.name().to_string(),
         },
     )
@@ -78,12 +112,22 @@ fn held(format: &str, text: &str) -> Vec<Subject> {
             "cidr" => (!l.starts_with('#')).then(|| l.to_string()),
             "postfix" => l.split_once(" REJECT ").map(|(p, _)| p.to_string()),
             "nftables" => l.strip_suffix(',').map(String::from),
-            "ipset" => l.strip_prefix("add ").and_then(|l| l.split_once(' ')).map(|(_, p)| p.to_string()),
-            "jsonl" => serde_json::from_str::<serde_json::Value>(l).unwrap()["subject"].as_str().map(String::from),
-            _ => l.split_once(".rpz-client-ip CNAME .").map(|(o, _)| prefix(o)),
+            "ipset" => l
+                .strip_prefix("add ")
+                .and_then(|l| l.split_once(' '))
+                .map(|(_, p)| p.to_string()),
+            "jsonl" => serde_json::from_str::<serde_json::Value>(l).unwrap()["subject"]
+                .as_str()
+                .map(String::from),
+            _ => l
+                .split_once(".rpz-client-ip CNAME .")
+                .map(|(o, _)| prefix(o)),
         }
     };
-    text.lines().filter_map(word).map(|w| w.parse().unwrap_or_else(|e| panic!("{format}: {w}: {e}"))).collect()
+    text.lines()
+        .filter_map(word)
+        .map(|w| w.parse().unwrap_or_else(|e| panic!("{format}: {w}: {e}")))
+        .collect()
 }
 
 /// A client trigger read back by the rules of the draft.
@@ -116,7 +160,8 @@ const FORMATS: [&str; 6] = ["cidr", "postfix", "nftables", "ipset", "rpz", "json
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
-    /// X1, X2, X3: every listed address is inside, no other is, whatever lies in what; nothing is there twice.
+    /// X1, X2, X3: every listed address is inside, no other is, whatever lies in what; nothing is
+    /// there twice.
     #[test]
     fn x1_x2_x3_exactly_what_is_listed_is_inside(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
         let snapshot = snapshot("address", &world);
@@ -145,7 +190,8 @@ proptest! {
         }
     }
 
-    /// X1, X2: names are listed or not as in DNS, both by the closest name that exists and by taking labels off.
+    /// X1, X2: names are listed or not as in DNS, both by the closest name that exists and by
+    /// taking labels off.
     #[test]
     fn x1_x2_names_of_a_policy_say_what_dns_says(world in any_world(), noise in prop::collection::vec(any::<u32>(), 4)) {
         let snapshot = snapshot("domain", &world);
@@ -157,7 +203,8 @@ proptest! {
         prop_assert_eq!(rules.len(), text.matches(" CNAME ").count(), "an owner has one rule");
         let exists = |name: &str| rules.keys().any(|k| *k == name || k.ends_with(&format!(".{name}")));
         for name in names(&world.into_iter().collect(), &noise) {
-            // What the zone of the list has at fixed names, and what can not be a name, is no matter of a policy.
+            // What the zone of the list has at fixed names, and what can not be a name, is no
+            // matter of a policy.
             if name.is_empty() || name.split('.').next_back().is_some_and(|t| ["*", "test", "127"].contains(&t)) {
                 continue;
             }
@@ -181,24 +228,43 @@ proptest! {
 fn x4_families_never_stand_in_one_set() {
     let snapshot = snapshot("address", &world("2.0.0.0/8 2a00:1::/32"));
     let nft = exported("nftables", "", &snapshot);
-    let (four, six) = nft.split_once("add element inet orbsd bl_orbs_example_v6 {\n").unwrap();
-    assert!(four.contains("\n2.0.0.0/8,\n}\n") && !four.contains("2a00"), "{nft}");
+    let (four, six) = nft
+        .split_once("add element inet orbsd bl_orbs_example_v6 {\n")
+        .unwrap();
+    assert!(
+        four.contains("\n2.0.0.0/8,\n}\n") && !four.contains("2a00"),
+        "{nft}"
+    );
     assert_eq!(six, "2a00:1::/32,\n}\n");
     let ipset = exported("ipset", "", &snapshot);
-    assert!(ipset.contains("add bl_orbs_example_v4_new 2.0.0.0/8\nswap bl_orbs_example_v4_new bl_orbs_example_v4\n"), "{ipset}");
+    assert!(
+        ipset.contains(
+            "add bl_orbs_example_v4_new 2.0.0.0/8\nswap bl_orbs_example_v4_new bl_orbs_example_v4\n"
+        ),
+        "{ipset}"
+    );
     assert!(ipset.ends_with(
         "add bl_orbs_example_v6_new 2a00:1::/32\nswap bl_orbs_example_v6_new bl_orbs_example_v6\ndestroy bl_orbs_example_v6_new\n"
     ));
     let rpz = exported("rpz", "", &snapshot);
-    assert!(rpz.contains("\n8.0.0.0.2.rpz-client-ip CNAME .\n32.zz.1.2a00.rpz-client-ip CNAME .\n"), "{rpz}");
+    assert!(
+        rpz.contains("\n8.0.0.0.2.rpz-client-ip CNAME .\n32.zz.1.2a00.rpz-client-ip CNAME .\n"),
+        "{rpz}"
+    );
 }
 
 #[test]
 fn x5_texts_name_what_is_listed_and_not_every_address() {
-    let snapshot = snapshot("address", &world("45.1.0.0/16=in_$ 45.2.0.4=host_$ 45.2.0.5=host_$ 46.1.1.1=alone_$ !45.1.0.0/24"));
+    let snapshot = snapshot(
+        "address",
+        &world("45.1.0.0/16=in_$ 45.2.0.4=host_$ 45.2.0.5=host_$ 46.1.1.1=alone_$ !45.1.0.0/24"),
+    );
     let postfix = exported("postfix", "", &snapshot);
-    for want in ["\n45.1.128.0/17 REJECT in 45.1.0.0/16\n", "\n45.2.0.4/31 REJECT host 45.2.0.4/31\n", "\n46.1.1.1 REJECT alone 46.1.1.1\n"]
-    {
+    for want in [
+        "\n45.1.128.0/17 REJECT in 45.1.0.0/16\n",
+        "\n45.2.0.4/31 REJECT host 45.2.0.4/31\n",
+        "\n46.1.1.1 REJECT alone 46.1.1.1\n",
+    ] {
         assert!(postfix.contains(want), "{want}{postfix}");
     }
     let jsonl = exported("jsonl", "", &snapshot);
@@ -212,10 +278,24 @@ fn x5_texts_name_what_is_listed_and_not_every_address() {
 fn x7_test_points_are_for_clients_of_the_list_alone() {
     for kind in ["address", "domain"] {
         let snapshot = snapshot(kind, &world("45.1.1.1 .a.test"));
-        assert!(exported("master", "", &snapshot).contains(if kind == "address" { "\n2.0.0.127 A " } else { "\ntest A " }));
-        for format in FORMATS.iter().filter(|f| check(f, "", snapshot.zones.all()[0].spec.kind).is_ok()) {
+        assert!(
+            exported("master", "", &snapshot).contains(if kind == "address" {
+                "\n2.0.0.127 A "
+            } else {
+                "\ntest A "
+            })
+        );
+        for format in FORMATS
+            .iter()
+            .filter(|f| check(f, "", snapshot.zones.all()[0].spec.kind).is_ok())
+        {
             let text = exported(format, "", &snapshot);
-            assert!(!text.contains("127.0.0.2\",\"reasons") && !text.contains("\ntest ") && !text.contains("0.0.127."), "{format}: {text}");
+            assert!(
+                !text.contains("127.0.0.2\",\"reasons")
+                    && !text.contains("\ntest ")
+                    && !text.contains("0.0.127."),
+                "{format}: {text}"
+            );
             assert!(!held_has_loopback(format, &text), "{format}: {text}");
         }
     }
@@ -230,16 +310,30 @@ fn held_has_loopback(format: &str, text: &str) -> bool {
 fn x8_the_serial_is_in_every_file() {
     let snapshot = snapshot("address", &world("45.1.1.1"));
     for w in WRITERS.iter().filter(|w| w.name != "nsd") {
-        let first = exported(w.name, "", &snapshot).lines().next().unwrap().to_string();
-        let want = if w.name == "jsonl" { "\"serial\":7".to_string() } else { format!("bl.orbs.example serial 7 as {}", w.name) };
+        let first = exported(w.name, "", &snapshot)
+            .lines()
+            .next()
+            .unwrap()
+            .to_string();
+        let want = if w.name == "jsonl" {
+            "\"serial\":7".to_string()
+        } else {
+            format!("bl.orbs.example serial 7 as {}", w.name)
+        };
         assert!(first.contains(&want), "{first}");
     }
-    assert!(exported("rpz", "", &snapshot).contains("\n@ SOA ns1.orbs.example. h.orbs.example. 7 600 300 "));
+    assert!(
+        exported("rpz", "", &snapshot)
+            .contains("\n@ SOA ns1.orbs.example. h.orbs.example. 7 600 300 ")
+    );
 }
 
 #[test]
 fn exceptions_pass_below_listed_trees() {
-    let snapshot = snapshot("domain", &world("*.a.bx !.ok.a.bx x.y.ok.a.bx .t.rpz-client-ip plain.bx"));
+    let snapshot = snapshot(
+        "domain",
+        &world("*.a.bx !.ok.a.bx x.y.ok.a.bx .t.rpz-client-ip plain.bx"),
+    );
     let rpz = exported("rpz", "nodata", &snapshot);
     let rules: Vec<&str> = rpz.lines().filter(|l| l.contains("CNAME")).collect();
     let want = [
@@ -253,9 +347,17 @@ fn exceptions_pass_below_listed_trees() {
     assert_eq!(rules.len(), want.len() - 1, "{rules:#?}");
     assert!(want[1..].iter().all(|w| rules.contains(w)), "{rules:#?}");
     let jsonl = exported("jsonl", "", &snapshot);
-    assert!(jsonl.contains("{\"reasons\":[],\"subject\":\"ok.a.bx\"}\n{\"reasons\":[],\"subject\":\"*.ok.a.bx\"}"), "{jsonl}");
+    assert!(
+        jsonl.contains(
+            "{\"reasons\":[],\"subject\":\"ok.a.bx\"}\n{\"reasons\":[],\"subject\":\"*.ok.a.bx\"}"
+        ),
+        "{jsonl}"
+    );
     let local = exported("rpz", "2001:db8::80", &snapshot);
-    assert!(local.contains("\nplain.bx AAAA 2001:db8::80\nplain.bx TXT \"reason 0: plain.bx\"\n"), "{local}");
+    assert!(
+        local.contains("\nplain.bx AAAA 2001:db8::80\nplain.bx TXT \"reason 0: plain.bx\"\n"),
+        "{local}"
+    );
 }
 
 #[test]
@@ -267,7 +369,9 @@ fn ipv6_triggers_are_spelt_the_one_way() {
         ("2a00:1:0:2:3:4:5:6", "128.6.5.4.3.2.0.1.2a00"),
         ("2a00::1", "128.1.zz.2a00"),
     ] {
-        let Ok(Subject::V6(p)) = text.parse::<Subject>() else { panic!("{text}") };
+        let Ok(Subject::V6(p)) = text.parse::<Subject>() else {
+            panic!("{text}")
+        };
         assert_eq!(format!("{}.{}", p.len(), super::rpz::words(p)), want);
     }
 }
@@ -276,26 +380,63 @@ fn ipv6_triggers_are_spelt_the_one_way() {
 fn what_does_not_fit_is_refused_with_what_does() {
     for format in ["postfix", "nftables", "ipset"] {
         let why = check(format, "", ZoneKind::Domain).err().unwrap();
-        assert!(why.contains("rpz") && why.contains("jsonl") && !why.contains("ipset,"), "{why}");
+        assert!(
+            why.contains("rpz") && why.contains("jsonl") && !why.contains("ipset,"),
+            "{why}"
+        );
     }
     let why = check("rpz", "", ZoneKind::Hash).err().unwrap();
-    assert!(why.contains("a hash zone has digests") && why.contains("rbldnsd"), "{why}");
+    assert!(
+        why.contains("a hash zone has digests") && why.contains("rbldnsd"),
+        "{why}"
+    );
     let why = check("nftables", "", ZoneKind::Hash).err().unwrap();
     assert!(why.contains("jsonl") && !why.contains("rpz"), "{why}");
-    assert!(check("pdf", "", ZoneKind::Address).err().unwrap().contains("nftables"));
-    assert!(check("list", "drop", ZoneKind::Address).err().unwrap().contains("rpz"));
-    for good in ["", "nxdomain", "nodata", "drop", "tcp-only", "passthru", "192.0.2.1", "2001:db8::1", "garden.example.org"] {
+    assert!(
+        check("pdf", "", ZoneKind::Address)
+            .err()
+            .unwrap()
+            .contains("nftables")
+    );
+    assert!(
+        check("list", "drop", ZoneKind::Address)
+            .err()
+            .unwrap()
+            .contains("rpz")
+    );
+    for good in [
+        "",
+        "nxdomain",
+        "nodata",
+        "drop",
+        "tcp-only",
+        "passthru",
+        "192.0.2.1",
+        "2001:db8::1",
+        "garden.example.org",
+    ] {
         assert!(check("rpz", good, ZoneKind::Domain).is_ok(), "{good}");
     }
     for bad in ["reject", "a b.c", "..", "x\n.y"] {
-        assert!(check("rpz", bad, ZoneKind::Domain).err().unwrap().contains("nxdomain"), "{bad}");
+        assert!(
+            check("rpz", bad, ZoneKind::Domain)
+                .err()
+                .unwrap()
+                .contains("nxdomain"),
+            "{bad}"
+        );
     }
 }
 
 #[test]
 fn names_of_sets_fit() {
     let mut view = test_zone("address", &[0], "");
-    for (stem, want) in [("relays", "relays"), ("", "bl_orbs_example"), ("4.x", "z4_x"), ("a b;c", "a_b_c")] {
+    for (stem, want) in [
+        ("relays", "relays"),
+        ("", "bl_orbs_example"),
+        ("4.x", "z4_x"),
+        ("a b;c", "a_b_c"),
+    ] {
         view.spec.stem = stem.into();
         assert_eq!(set_name(&view), want);
     }
@@ -303,14 +444,28 @@ fn names_of_sets_fit() {
         let mut view = test_zone("address", &[0], "");
         view.spec.stem = stem.into();
         let zones = Arc::new(ZoneSet::new(vec![view]).unwrap());
-        let text = exported("ipset", "", &Snapshot { zones, ..snapshot("address", &world("45.1.1.1")) });
-        text.lines().find_map(|l| l.strip_prefix("flush ")).unwrap().to_string()
+        let text = exported(
+            "ipset",
+            "",
+            &Snapshot {
+                zones,
+                ..snapshot("address", &world("45.1.1.1"))
+            },
+        );
+        text.lines()
+            .find_map(|l| l.strip_prefix("flush "))
+            .unwrap()
+            .to_string()
     };
-    let (a, b) = (long("a-very-long-name-of-a-zone-one"), long("a-very-long-name-of-a-zone-two"));
+    let (a, b) = (
+        long("a-very-long-name-of-a-zone-one"),
+        long("a-very-long-name-of-a-zone-two"),
+    );
     assert!(a != b && a.len() == 31 && b.len() == 31, "{a} {b}");
 }
 
-/// Texts that are hard to carry: quotes, semicolons, backslashes, dollars, a comment sign, a tab, other letters, too long.
+/// Texts that are hard to carry: quotes, semicolons, backslashes, dollars, a comment sign, a tab,
+/// other letters, too long.
 const TEXTS: [&str; 8] = [
     "he said \"no\"; see C:\\list\\ and 50% off",
     "ends with a backslash \\",
@@ -322,19 +477,31 @@ const TEXTS: [&str; 8] = [
     "LONG the end of a long one $$",
 ];
 
-/// A text of [`TEXTS`], in place of each text of a world; names are put below `example`, and some are made very long.
+/// A text of [`TEXTS`], in place of each text of a world; names are put below `example`, and some
+/// are made very long.
 fn hard_world(world: World, noise: &[u32]) -> World {
     let mut rows: BTreeMap<Subject, RawFacts> = BTreeMap::new();
     for (i, (subject, mut facts)) in world.into_iter().enumerate() {
-        for (j, fact) in facts.facts.iter_mut().enumerate().filter(|(_, f)| f.text.is_some()) {
-            fact.text = TEXTS[(i + j) % TEXTS.len()].replace("LONG", &"x".repeat(250)).as_str().into();
+        for (j, fact) in facts
+            .facts
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, f)| f.text.is_some())
+        {
+            fact.text = TEXTS[(i + j) % TEXTS.len()]
+                .replace("LONG", &"x".repeat(250))
+                .as_str()
+                .into();
         }
         let subject = match subject {
             Subject::Domain(d) => {
                 let label = "l".repeat(42 + (noise[i % noise.len()] % 20) as usize);
                 let long = noise[i % noise.len()].is_multiple_of(5);
-                let name =
-                    if long { format!("{label}.{label}.{label}.{label}.{}.example", d.name()) } else { format!("{}.example", d.name()) };
+                let name = if long {
+                    format!("{label}.{label}.{label}.{label}.{}.example", d.name())
+                } else {
+                    format!("{}.example", d.name())
+                };
                 Subject::Domain(Domain::from_canonical(&name, d.scope()))
             }
             address => address,
@@ -356,28 +523,91 @@ struct ReadBack {
 
 /// One line for each format that is read back.
 const READ_BACK: [ReadBack; 9] = [
-    ReadBack { format: "master", action: "", read: |text| read_as("master", text, true), reasons: true },
-    ReadBack { format: "rbldnsd", action: "", read: |text| read_as("rbldnsd", text, true), reasons: true },
-    ReadBack { format: "jsonl", action: "", read: |text| read_as("json", text, true), reasons: true },
-    ReadBack { format: "list", action: "", read: |text| read_as("list", text, false), reasons: false },
-    ReadBack { format: "cidr", action: "", read: |text| read_as("list", text, false), reasons: false },
-    ReadBack { format: "rpz", action: "", read: |text| read_as("rpz", text, false), reasons: false },
-    ReadBack { format: "nftables", action: "", read: |text| read_as("nftables", text, false), reasons: false },
-    ReadBack { format: "ipset", action: "", read: |text| read_as("ipset", text, false), reasons: false },
-    ReadBack { format: "postfix", action: "", read: |text| read_as("postfix", text, false), reasons: false },
+    ReadBack {
+        format: "master",
+        action: "",
+        read: |text| read_as("master", text, true),
+        reasons: true,
+    },
+    ReadBack {
+        format: "rbldnsd",
+        action: "",
+        read: |text| read_as("rbldnsd", text, true),
+        reasons: true,
+    },
+    ReadBack {
+        format: "jsonl",
+        action: "",
+        read: |text| read_as("json", text, true),
+        reasons: true,
+    },
+    ReadBack {
+        format: "list",
+        action: "",
+        read: |text| read_as("list", text, false),
+        reasons: false,
+    },
+    ReadBack {
+        format: "cidr",
+        action: "",
+        read: |text| read_as("list", text, false),
+        reasons: false,
+    },
+    ReadBack {
+        format: "rpz",
+        action: "",
+        read: |text| read_as("rpz", text, false),
+        reasons: false,
+    },
+    ReadBack {
+        format: "nftables",
+        action: "",
+        read: |text| read_as("nftables", text, false),
+        reasons: false,
+    },
+    ReadBack {
+        format: "ipset",
+        action: "",
+        read: |text| read_as("ipset", text, false),
+        reasons: false,
+    },
+    ReadBack {
+        format: "postfix",
+        action: "",
+        read: |text| read_as("postfix", text, false),
+        reasons: false,
+    },
 ];
 
 /// Reads a file by the reader of a format: with the codes of [`test_zone`], or all for one reason.
 fn read_as(reader: &str, text: &str, codes: bool) -> Vec<Entry> {
     let code = |i: u8| (std::net::Ipv4Addr::new(127, 0, 0, i + 2), ReasonId(i));
-    let reasoning = if codes { Reasoning::Codes((0..3).map(code).collect()) } else { Reasoning::One(ReasonId(0)) };
-    let options = Options { reasoning, origin: Some("bl.orbs.example".into()), ..Options::default() };
+    let reasoning = if codes {
+        Reasoning::Codes((0..3).map(code).collect())
+    } else {
+        Reasoning::One(ReasonId(0))
+    };
+    let options = Options {
+        reasoning,
+        origin: Some("bl.orbs.example".into()),
+        ..Options::default()
+    };
     let (mut out, mut report) = (Vec::new(), Report::default());
-    let done = read(reader, Box::new(text.as_bytes()), "f", &options, &mut report, &mut |e| {
-        out.push(e);
-        Ok(())
-    });
-    assert!(done.is_ok() && report.errors == 0, "{reader}: {done:?} {report:?}\n{text}");
+    let done = read(
+        reader,
+        Box::new(text.as_bytes()),
+        "f",
+        &options,
+        &mut report,
+        &mut |e| {
+            out.push(e);
+            Ok(())
+        },
+    );
+    assert!(
+        done.is_ok() && report.errors == 0,
+        "{reader}: {done:?} {report:?}\n{text}"
+    );
     out
 }
 
@@ -386,14 +616,33 @@ fn read_again(kind: &str, extra: &str, entries: &[Entry]) -> Snapshot {
     let mut rows: BTreeMap<Subject, BTreeMap<ReasonId, &Entry>> = BTreeMap::new();
     let rank = |e: &Entry| (e.hole && !e.weak, !e.hole);
     for e in entries {
-        let row = rows.entry(e.subject.clone()).or_default().entry(e.reason).or_insert(e);
+        let row = rows
+            .entry(e.subject.clone())
+            .or_default()
+            .entry(e.reason)
+            .or_insert(e);
         if rank(e) > rank(row) {
             *row = e;
         }
     }
-    let fact = |e: &Entry| RawFact { reason: e.reason, source: SourceId(0), hole: e.hole, text: e.text.clone().into() };
-    let world: World =
-        rows.into_iter().map(|(s, row)| (s, RawFacts { exempt: false, facts: row.into_values().map(fact).collect() })).collect();
+    let fact = |e: &Entry| RawFact {
+        reason: e.reason,
+        source: SourceId(0),
+        hole: e.hole,
+        text: e.text.clone().into(),
+    };
+    let world: World = rows
+        .into_iter()
+        .map(|(s, row)| {
+            (
+                s,
+                RawFacts {
+                    exempt: false,
+                    facts: row.into_values().map(fact).collect(),
+                },
+            )
+        })
+        .collect();
     snapshot_of(kind, extra, &world)
 }
 
@@ -401,7 +650,14 @@ fn snapshot_of(kind: &str, extra: &str, world: &[(Subject, RawFacts)]) -> Snapsh
     let mut builder = Builder::default();
     apply(&mut builder, world);
     let zones = Arc::new(ZoneSet::new(vec![test_zone(kind, &[0, 1, 2], extra)]).unwrap());
-    Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() }
+    Snapshot {
+        tables: builder.tables().clone(),
+        zones,
+        serials: vec![Serial(7)].into(),
+        seq: 1,
+        sound: true,
+        ..Snapshot::default()
+    }
 }
 
 /// The A and TXT records of a name below the zone; `None` where it is not listed.
@@ -414,23 +670,37 @@ fn answer(snapshot: &Snapshot, name: &str) -> Option<(Vec<Vec<u8>>, Vec<String>)
     }
     let view = &snapshot.zones.all()[0];
     let asked = Asked::new(&wire, &starts);
-    let Found::Listed(l) = find(&snapshot.tables, view, &asked, &mut scratch) else { return None };
+    let Found::Listed(l) = find(&snapshot.tables, view, &asked, &mut scratch) else {
+        return None;
+    };
     let (mut a, mut txt) = (Vec::new(), Vec::new());
-    records(&snapshot.tables.interned, view, &Rendered::Listed(l), &mut |kind, _, data| match kind {
-        rtype::A => a.push(data.to_vec()),
-        // The rbldnsd format keeps no blanks at the ends.
-        _ => txt.push(String::from_utf8_lossy(&data[1..]).trim().to_string()),
-    });
+    records(
+        &snapshot.tables.interned,
+        view,
+        &Rendered::Listed(l),
+        &mut |kind, _, data| match kind {
+            rtype::A => a.push(data.to_vec()),
+            // The rbldnsd format keeps no blanks at the ends.
+            _ => txt.push(String::from_utf8_lossy(&data[1..]).trim().to_string()),
+        },
+    );
     Some((a, txt))
 }
 
-/// Names that are asked of both: whole addresses in and around the listed prefixes, or names in and around the listed ones.
+/// Names that are asked of both: whole addresses in and around the listed prefixes, or names in and
+/// around the listed ones.
 fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
     let facts = world.iter().cloned().collect();
     let whole = |n: &String| {
         let labels: Vec<&str> = n.split('.').collect();
-        let v4 = labels.len() == 4 && labels.iter().all(|l| l.parse::<u8>().is_ok_and(|o| o.to_string() == *l));
-        v4 || (labels.len() == 32 && labels.iter().all(|l| l.len() == 1 && u8::from_str_radix(l, 16).is_ok()))
+        let v4 = labels.len() == 4
+            && labels
+                .iter()
+                .all(|l| l.parse::<u8>().is_ok_and(|o| o.to_string() == *l));
+        v4 || (labels.len() == 32
+            && labels
+                .iter()
+                .all(|l| l.len() == 1 && u8::from_str_radix(l, 16).is_ok()))
     };
     let mut out = names(&facts, noise);
     match kind {
@@ -444,8 +714,8 @@ fn asked_of_both(kind: &str, world: &World, noise: &[u32]) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
-    /// Every export, read back, publishes the same addresses and names, less what its report says was left out. What carries
-    /// reasons gives the same answers.
+    /// Every export, read back, publishes the same addresses and names, less what its report says
+    /// was left out. What carries reasons gives the same answers.
     #[test]
     fn exports_read_back_publish_the_same(
         world in any_world(), noise in prop::collection::vec(any::<u32>(), 4), domains in any::<bool>(), mapped in any::<bool>(),
@@ -475,25 +745,43 @@ proptest! {
 /// What an export of a domain zone with these subjects reports, as lines.
 fn reported(format: &str, action: &str, snapshot: &Snapshot) -> Vec<String> {
     let report = Export::new(format, action, snapshot, 0).unwrap().report();
-    report.changes.iter().map(|c| format!("{:?} {} {}", c.kind, c.count, c.first.join(" "))).collect()
+    report
+        .changes
+        .iter()
+        .map(|c| format!("{:?} {} {}", c.kind, c.count, c.first.join(" ")))
+        .collect()
 }
 
 #[test]
 fn names_too_long_for_the_zone_are_left_out_of_every_format_and_counted() {
     let long = format!("{0}.{0}.{0}.{0}.bad.example", "l".repeat(56));
-    let snapshot = snapshot("domain", &world(&format!("{long} .{long}x *.{long}y short.bad.example")));
+    let snapshot = snapshot(
+        "domain",
+        &world(&format!("{long} .{long}x *.{long}y short.bad.example")),
+    );
     for format in ["master", "rbldnsd", "list", "cidr", "jsonl", "rpz"] {
         let text = exported(format, "", &snapshot);
-        assert!(text.contains("short.bad.example") && !text.contains("llll"), "{format}: {text}");
-        assert_eq!(reported(format, "", &snapshot), [format!("NameTooLong 3 {long} .{long}x *.{long}y")], "{format}");
+        assert!(
+            text.contains("short.bad.example") && !text.contains("llll"),
+            "{format}: {text}"
+        );
+        assert_eq!(
+            reported(format, "", &snapshot),
+            [format!("NameTooLong 3 {long} .{long}x *.{long}y")],
+            "{format}"
+        );
     }
 }
 
 #[test]
 fn names_that_a_policy_zone_cannot_have_are_left_out_and_counted() {
     let label = "l".repeat(46);
-    let (long, excluded) = (format!("{label}.{label}.{label}.{label}.bad.example"), format!("{label}.{label}.{label}.{label}.w.example"));
-    let text = format!("{long} short.bad.example 32.1.100.51.45.rpz-client-ip .w.example !.{excluded}");
+    let (long, excluded) = (
+        format!("{label}.{label}.{label}.{label}.bad.example"),
+        format!("{label}.{label}.{label}.{label}.w.example"),
+    );
+    let text =
+        format!("{long} short.bad.example 32.1.100.51.45.rpz-client-ip .w.example !.{excluded}");
     let snapshot = snapshot("domain", &world(&text));
     assert_eq!(
         reported("rpz", "", &snapshot),
@@ -505,19 +793,38 @@ fn names_that_a_policy_zone_cannot_have_are_left_out_and_counted() {
     );
     let rpz = exported("rpz", "", &snapshot);
     assert!(rpz.contains("\nshort.bad.example CNAME .\n"), "{rpz}");
-    assert!(![&long[..], &excluded, "rpz-client"].iter().any(|left_out| rpz.contains(left_out)), "{rpz}");
+    assert!(
+        ![&long[..], &excluded, "rpz-client"]
+            .iter()
+            .any(|left_out| rpz.contains(left_out)),
+        "{rpz}"
+    );
     assert_eq!(reported("master", "", &snapshot), Vec::<String>::new());
 }
 
 #[test]
 fn a_list_leaves_out_a_wildcard_that_has_exclusions() {
-    let snapshot = snapshot("domain", &world("*.a.bx !.ok.a.bx x.y.ok.a.bx .whole.bx plain.bx"));
+    let snapshot = snapshot(
+        "domain",
+        &world("*.a.bx !.ok.a.bx x.y.ok.a.bx .whole.bx plain.bx"),
+    );
     for format in ["list", "cidr"] {
         let text = exported(format, "", &snapshot);
         let lines: Vec<&str> = text.lines().skip(1).collect();
-        assert!(["x.y.ok.a.bx", "whole.bx", "*.whole.bx", "plain.bx"].iter().all(|l| lines.contains(l)), "{text}");
-        assert!(!text.contains("\n*.a.bx\n") && !text.contains("ok.a.bx\n*.ok"), "{text}");
-        assert_eq!(reported(format, "", &snapshot), ["WildcardWithExclusions 1 *.a.bx"]);
+        assert!(
+            ["x.y.ok.a.bx", "whole.bx", "*.whole.bx", "plain.bx"]
+                .iter()
+                .all(|l| lines.contains(l)),
+            "{text}"
+        );
+        assert!(
+            !text.contains("\n*.a.bx\n") && !text.contains("ok.a.bx\n*.ok"),
+            "{text}"
+        );
+        assert_eq!(
+            reported(format, "", &snapshot),
+            ["WildcardWithExclusions 1 *.a.bx"]
+        );
     }
 }
 
@@ -526,25 +833,38 @@ fn rbldnsd_data_excludes_a_name_and_what_is_below_it_separately() {
     let snapshot = snapshot("domain", &world("*.a.bx !one.a.bx two.a.bx !*.two.a.bx"));
     let text = exported("rbldnsd", "", &snapshot);
     let has = |line: &str| text.lines().any(|l| l == line);
-    assert!(has("!one.a.bx") && has("*.one.a.bx") && has("two.a.bx") && has("!*.two.a.bx"), "{text}");
+    assert!(
+        has("!one.a.bx") && has("*.one.a.bx") && has("two.a.bx") && has("!*.two.a.bx"),
+        "{text}"
+    );
 }
 
 #[test]
 fn merged_and_split_prefixes_are_counted() {
     let rows = world("45.1.1.1 45.1.1.4/30 2a00::1");
-    let world =
-        world("45.51.100.0/23 45.51.101.0/24 45.51.101.7 45.51.102.0/25 45.51.102.128 46.0.0.0/8 !46.1.0.0/16 2a00:1::/48 2a00:1:0:2::/64");
+    let world = world(
+        "45.51.100.0/23 45.51.101.0/24 45.51.101.7 45.51.102.0/25 45.51.102.128 46.0.0.0/8 !46.1.0.0/16 2a00:1::/48 2a00:1:0:2::/64",
+    );
     let snapshot = snapshot("address", &world);
     for format in ["cidr", "nftables", "ipset", "rpz"] {
         assert_eq!(
             reported(format, "", &snapshot),
-            ["Merged 3 45.51.101.7 45.51.101.0/24 2a00:1:0:2::/64", "Split 1 46.0.0.0/8"],
+            [
+                "Merged 3 45.51.101.7 45.51.101.0/24 2a00:1:0:2::/64",
+                "Split 1 46.0.0.0/8"
+            ],
             "{format}\n{}",
             exported(format, "", &snapshot)
         );
     }
     // Where texts differ, each part is a line of its own.
-    assert_eq!(reported("postfix", "", &snapshot)[0].split(' ').take(2).collect::<Vec<_>>(), ["Split", "4"]);
+    assert_eq!(
+        reported("postfix", "", &snapshot)[0]
+            .split(' ')
+            .take(2)
+            .collect::<Vec<_>>(),
+        ["Split", "4"]
+    );
     let plain = snapshot_of("address", "", &rows);
     assert!(FORMATS.iter().all(|f| reported(f, "", &plain).is_empty()));
 }
@@ -552,48 +872,99 @@ fn merged_and_split_prefixes_are_counted() {
 #[test]
 fn texts_that_are_changed_are_counted() {
     let mut rows = world("45.1.1.1 45.1.1.3 45.1.1.5");
-    let texts = ["caf\u{e9} and\ta tab".to_string(), "x".repeat(250) + " is $", "plain $$ and \"$\"".into()];
+    let texts = [
+        "caf\u{e9} and\ta tab".to_string(),
+        "x".repeat(250) + " is $",
+        "plain $$ and \"$\"".into(),
+    ];
     for ((_, facts), text) in rows.iter_mut().zip(texts) {
         facts.facts[0].text = text.as_str().into();
     }
     let snapshot = snapshot("address", &rows);
-    for (format, action) in [("master", ""), ("rbldnsd", ""), ("jsonl", ""), ("postfix", ""), ("rpz", "192.0.2.1")] {
-        assert_eq!(reported(format, action, &snapshot), ["TextReplaced 1 45.1.1.1", "TextCut 1 45.1.1.3"], "{format}");
+    for (format, action) in [
+        ("master", ""),
+        ("rbldnsd", ""),
+        ("jsonl", ""),
+        ("postfix", ""),
+        ("rpz", "192.0.2.1"),
+    ] {
+        assert_eq!(
+            reported(format, action, &snapshot),
+            ["TextReplaced 1 45.1.1.1", "TextCut 1 45.1.1.3"],
+            "{format}"
+        );
     }
-    assert!(reported("list", "", &snapshot).is_empty(), "it has no texts");
+    assert!(
+        reported("list", "", &snapshot).is_empty(),
+        "it has no texts"
+    );
 }
 
 #[test]
 fn reasons_that_a_format_cannot_carry_are_counted() {
     let mut rows = world("45.1.1.1 45.1.1.3");
-    let second = RawFact { reason: ReasonId(1), ..rows[0].1.facts[0].clone() };
+    let second = RawFact {
+        reason: ReasonId(1),
+        ..rows[0].1.facts[0].clone()
+    };
     rows[0].1.facts.push(second);
     let snapshot = snapshot("address", &rows);
     for (format, action) in [("postfix", ""), ("rpz", "192.0.2.1")] {
-        assert_eq!(reported(format, action, &snapshot), ["FurtherReasons 1 45.1.1.1"], "{format}");
+        assert_eq!(
+            reported(format, action, &snapshot),
+            ["FurtherReasons 1 45.1.1.1"],
+            "{format}"
+        );
     }
     let mut view = test_zone("address", &[0, 1], "");
     view.publish[1].code = view.publish[0].code;
-    let joined = Snapshot { zones: Arc::new(ZoneSet::new(vec![view]).unwrap()), ..snapshot };
+    let joined = Snapshot {
+        zones: Arc::new(ZoneSet::new(vec![view]).unwrap()),
+        ..snapshot
+    };
     for format in ["master", "rbldnsd"] {
-        assert_eq!(reported(format, "", &joined), ["ReasonsWithOneCode 1 45.1.1.1"], "{format}");
+        assert_eq!(
+            reported(format, "", &joined),
+            ["ReasonsWithOneCode 1 45.1.1.1"],
+            "{format}"
+        );
     }
 }
 
 #[test]
 fn small_and_odd_zones_are_written_in_every_format() {
-    let many: String = (0..1000).map(|i| format!(" 46.1.{}.{}=text_{i}_of_$", i / 250, i % 250)).collect();
-    for (text, want) in [("", 0), ("45.1.1.1", 1), ("::ffff:45.51.102.1", 1), (&many[..], 1000)] {
-        let world = if text.is_empty() { World::new() } else { world(text.trim()) };
+    let many: String = (0..1000)
+        .map(|i| format!(" 46.1.{}.{}=text_{i}_of_$", i / 250, i % 250))
+        .collect();
+    for (text, want) in [
+        ("", 0),
+        ("45.1.1.1", 1),
+        ("::ffff:45.51.102.1", 1),
+        (&many[..], 1000),
+    ] {
+        let world = if text.is_empty() {
+            World::new()
+        } else {
+            world(text.trim())
+        };
         let snapshot = snapshot("address", &world);
         for back in &READ_BACK {
             let entries = (back.read)(&exported(back.format, "", &snapshot));
             let again = read_again("address", "", &entries);
             let listed = world.iter().filter(|(s, _)| lists(&again, s)).count();
-            assert_eq!((listed, lists(&again, &"45.1.1.2".parse().unwrap())), (want, false), "{}", back.format);
+            assert_eq!(
+                (listed, lists(&again, &"45.1.1.2".parse().unwrap())),
+                (want, false),
+                "{}",
+                back.format
+            );
         }
         for format in FORMATS {
-            assert_eq!(held(format, &exported(format, "", &snapshot)).is_empty(), want == 0, "{format}");
+            assert_eq!(
+                held(format, &exported(format, "", &snapshot)).is_empty(),
+                want == 0,
+                "{format}"
+            );
         }
     }
 }
@@ -608,38 +979,85 @@ fn a_look_up_names_the_formats_that_leave_a_name_out() {
     let label = "l".repeat(56);
     let long = format!("{label}.{label}.{label}.{label}.bad.example");
     let why = limits::never_asked(&view, &Domain::parse(&long).unwrap());
-    assert_eq!(why.as_deref(), Some("never asked: name and zone together have 255 characters, at most 253"));
+    assert_eq!(
+        why.as_deref(),
+        Some("never asked: name and zone together have 255 characters, at most 253")
+    );
     assert_eq!(formats(&long), "master rbldnsd list cidr jsonl rpz");
-    let below = format!("*.{}.bad.example", &long[..long.len() - "bad.example".len() - 3]);
+    let below = format!(
+        "*.{}.bad.example",
+        &long[..long.len() - "bad.example".len() - 3]
+    );
     let why = limits::never_asked(&view, &Domain::parse(&below).unwrap()).unwrap();
-    assert!(why.contains("a name below it and the zone together have at least 25"), "{why}");
-    assert_eq!(formats(&format!("{label}.{label}.{label}.{}.example", "m".repeat(20))), "rpz");
-    assert_eq!((formats("a.rpz-ip"), formats("bad.example")), ("rpz".into(), String::new()));
-    assert_eq!(limits::never_asked(&view, &Domain::parse("bad.example").unwrap()), None);
+    assert!(
+        why.contains("a name below it and the zone together have at least 25"),
+        "{why}"
+    );
+    assert_eq!(
+        formats(&format!(
+            "{label}.{label}.{label}.{}.example",
+            "m".repeat(20)
+        )),
+        "rpz"
+    );
+    assert_eq!(
+        (formats("a.rpz-ip"), formats("bad.example")),
+        ("rpz".into(), String::new())
+    );
+    assert_eq!(
+        limits::never_asked(&view, &Domain::parse("bad.example").unwrap()),
+        None
+    );
 }
 
 #[test]
 fn a_hash_zone_is_exported_as_its_digests_alone() {
-    let (one, digits) = ("d41d8cd98f00b204e9800998ecf8427e", "12345678901234567890123456789012");
+    let (one, digits) = (
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "12345678901234567890123456789012",
+    );
     let longer = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
-    let world = world(&format!("{one} {digits}=own_$ {longer} .bad.example x.{one} 45.1.2.3"));
+    let world = world(&format!(
+        "{one} {digits}=own_$ {longer} .bad.example x.{one} 45.1.2.3"
+    ));
     let mut builder = Builder::default();
     apply(&mut builder, &world);
-    let zones = Arc::new(ZoneSet::new(vec![test_zone("hash", &[0, 1], crate::index::HASH)]).unwrap());
-    let snapshot =
-        Snapshot { tables: builder.tables().clone(), zones, serials: vec![Serial(7)].into(), seq: 1, sound: true, ..Snapshot::default() };
+    let zones =
+        Arc::new(ZoneSet::new(vec![test_zone("hash", &[0, 1], crate::index::HASH)]).unwrap());
+    let snapshot = Snapshot {
+        tables: builder.tables().clone(),
+        zones,
+        serials: vec![Serial(7)].into(),
+        seq: 1,
+        sound: true,
+        ..Snapshot::default()
+    };
     let lines = |format: &str| {
         let text = exported(format, "", &snapshot);
-        let of =
-            |l: &&str| l.contains(one) || l.contains(digits) || l.contains(longer) || l.contains("bad.example") || l.contains("45.1.2.3");
-        text.lines().filter(of).map(String::from).collect::<Vec<_>>()
+        let of = |l: &&str| {
+            l.contains(one)
+                || l.contains(digits)
+                || l.contains(longer)
+                || l.contains("bad.example")
+                || l.contains("45.1.2.3")
+        };
+        text.lines()
+            .filter(of)
+            .map(String::from)
+            .collect::<Vec<_>>()
     };
     assert_eq!(lines("list"), [digits, one]);
     let master = lines("master");
     assert_eq!(master.len(), 4, "an A and a TXT record of each: {master:?}");
     let jsonl = lines("jsonl");
-    assert!(jsonl.len() == 2 && jsonl[0].contains(&format!("own {digits}")), "{jsonl:?}");
+    assert!(
+        jsonl.len() == 2 && jsonl[0].contains(&format!("own {digits}")),
+        "{jsonl:?}"
+    );
     let rbldnsd = lines("rbldnsd");
-    assert!(rbldnsd.contains(&one.to_string()) && rbldnsd.contains(&digits.to_string()), "{rbldnsd:?}");
+    assert!(
+        rbldnsd.contains(&one.to_string()) && rbldnsd.contains(&digits.to_string()),
+        "{rbldnsd:?}"
+    );
     assert!(exported("rbldnsd", "", &snapshot).contains("dnset"));
 }

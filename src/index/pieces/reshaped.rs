@@ -20,8 +20,8 @@ pub type OnReshaped<'a> = &'a mut dyn FnMut(Shape, Subject);
 /// A prefix of either family: its first address and its length.
 type Prefix = (u128, u8);
 
-/// Compares the listed prefixes of one family with the runs that a cut writes as the fewest prefixes. Memory is bounded by
-/// the depth to which prefixes nest, not by their number.
+/// Compares the listed prefixes of one family with the runs that a cut writes as the fewest
+/// prefixes. Memory is bounded by the depth to which prefixes nest, not by their number.
 pub(super) struct Reshaped<'a> {
     bits: u8,
     emit: Option<OnReshaped<'a>>,
@@ -35,7 +35,13 @@ pub(super) struct Reshaped<'a> {
 impl<'a> Reshaped<'a> {
     /// Starts a family whose addresses have `bits` bits.
     pub(super) fn new(bits: u8, emit: Option<OnReshaped<'a>>) -> Reshaped<'a> {
-        Reshaped { bits, emit, open: Vec::new(), pending: Vec::new(), run: None }
+        Reshaped {
+            bits,
+            emit,
+            open: Vec::new(),
+            pending: Vec::new(),
+            run: None,
+        }
     }
 
     /// Gives the receiver back, for the other family.
@@ -81,14 +87,21 @@ impl<'a> Reshaped<'a> {
 
     /// Reports the pending prefixes whose shape is known: all of them where the run has ended.
     fn settle(&mut self, ended: bool) {
-        let (Some((start, end)), Some(emit)) = (self.run, &mut self.emit) else { return };
+        let (Some((start, end)), Some(emit)) = (self.run, &mut self.emit) else {
+            return;
+        };
         let bits = self.bits;
         self.pending.retain(|prefix| {
-            let parent = prefix.1.checked_sub(1).map(|len| (prefix.0 & !host_mask(bits, len), len));
+            let parent = prefix
+                .1
+                .checked_sub(1)
+                .map(|len| (prefix.0 & !host_mask(bits, len), len));
             let whole = prefix.0 >= start && last(bits, *prefix) <= end;
             let grows = !ended && parent.is_some_and(|p| p.0 >= start);
             match () {
-                () if parent.is_some_and(|p| p.0 >= start && last(bits, p) <= end) => emit(Shape::Merged, subject(bits, *prefix)),
+                () if parent.is_some_and(|p| p.0 >= start && last(bits, p) <= end) => {
+                    emit(Shape::Merged, subject(bits, *prefix));
+                }
                 () if grows || (!whole && !ended && prefix.0 >= start) => return true,
                 () if whole => {}
                 () => emit(Shape::Split, subject(bits, *prefix)),

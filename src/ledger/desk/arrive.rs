@@ -85,31 +85,60 @@ pub enum Arrived {
 }
 
 impl Desk {
-    /// Takes a message that was handed to the collector by `output`. When this returns, what follows from it is true. Nobody
-    /// is listed for a message without a token of ours, with one that came before the last release, or twice for the same way.
-    pub fn arrived(&self, incoming: &Incoming, output: IpAddr, now: Time) -> Result<Arrived, Denied> {
+    /// Takes a message that was handed to the collector by `output`. When this returns, what
+    /// follows from it is true. Nobody is listed for a message without a token of ours, with one
+    /// that came before the last release, or twice for the same way.
+    pub fn arrived(
+        &self,
+        incoming: &Incoming,
+        output: IpAddr,
+        now: Time,
+    ) -> Result<Arrived, Denied> {
         let settings = self.settings();
-        // Read before it is anybody's turn: a message can hold thousands of words that look like a token.
-        let Some(seen) = message::seen(&settings.tokens, &incoming.to, &incoming.data) else { return Ok(Arrived::Stranger) };
+        // Read before it is anybody's turn: a message can hold thousands of words that look like a
+        // token.
+        let Some(seen) = message::seen(&settings.tokens, &incoming.to, &incoming.data) else {
+            return Ok(Arrived::Stranger);
+        };
         let health = self.turn();
         if self.why(&health).is_some() {
-            return Err(Denied::No("the collector can not judge now; try again later".into()));
+            return Err(Denied::No(
+                "the collector can not judge now; try again later".into(),
+            ));
         }
         let (Seen::Probe(id) | Seen::Back(id)) = seen;
         let mut sheet = self.sheet(now);
-        let Some(mut issued) = sheet.get::<Issued>(&key::token(&id))? else { return Ok(Arrived::Stranger) };
+        let Some(mut issued) = sheet.get::<Issued>(&key::token(&id))? else {
+            return Ok(Arrived::Stranger);
+        };
         // Whoever lost our trust has lost it for what he was given before, too.
-        issued.trusted &= issued.tester.as_ref().is_some_and(|t| settings.trusted.contains(t));
-        let direct = incoming.to.iter().any(|t| settings.tokens.find(t.as_bytes()).contains(&(Way::Probe, id)));
+        issued.trusted &= issued
+            .tester
+            .as_ref()
+            .is_some_and(|t| settings.trusted.contains(t));
+        let direct = incoming.to.iter().any(|t| {
+            settings
+                .tokens
+                .find(t.as_bytes())
+                .contains(&(Way::Probe, id))
+        });
         // A report has the null sender, and no probe but one that began with it.
         let back = matches!(seen, Seen::Back(_)) || incoming.from.is_empty() && !issued.null;
         // So does one that went to the address that it came from, and is not the message itself.
-        let back = back || issued.same && !message::parse(&incoming.data).is_itself(&settings.tokens);
-        let arrival = Arrival { output, at: now, direct, back };
+        let back =
+            back || issued.same && !message::parse(&incoming.data).is_itself(&settings.tokens);
+        let arrival = Arrival {
+            output,
+            at: now,
+            direct,
+            back,
+        };
         if let Some(known) = known(&issued, &arrival) {
             return Ok(Arrived::Known(known));
         }
-        let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
+        let host: Host = sheet
+            .get(&key::host(b'H', issued.target))?
+            .unwrap_or_default();
         let released = host.released.max(self.removed(issued.target)?);
         let mut found = proves(&issued, &arrival, released, settings.is_ours(output)).map_err(said);
         if issued.outputs.len() >= MAX_OUTPUTS {
@@ -140,7 +169,9 @@ impl Desk {
             }
             Err(why) => {
                 // The word of others leads to no test.
-                if why == said(NoProof::BeforeRelease) && (issued.tester.is_none() || issued.trusted) {
+                if why == said(NoProof::BeforeRelease)
+                    && (issued.tester.is_none() || issued.trusted)
+                {
                     review(&mut sheet, &settings, &issued)?;
                 }
                 why.to_string()
@@ -158,17 +189,31 @@ impl Desk {
     }
 
     /// Writes what was decided; where a rule of the list says no, the proof is kept and says so.
-    fn write_or_keep(&self, sheet: Sheet<'_>, (number, proof): (u64, &Proof), id: &Id, mut issued: Issued) -> Result<(), Denied> {
+    fn write_or_keep(
+        &self,
+        sheet: Sheet<'_>,
+        (number, proof): (u64, &Proof),
+        id: &Id,
+        mut issued: Issued,
+    ) -> Result<(), Denied> {
         let now = sheet.now;
         match self.write(sheet, None) {
             Ok(_) => Ok(()),
-            Err(Denied::Ledger(e @ (Refused::Rule(_) | Refused::Unlistable(_) | Refused::Settings(_)))) => {
+            Err(Denied::Ledger(
+                e @ (Refused::Rule(_) | Refused::Unlistable(_) | Refused::Settings(_)),
+            )) => {
                 let mut kept = self.sheet(now);
                 let outcome = format!("not listed: {}", e.text(&self.ledger.store.vocabulary()));
                 kept.put(key::NUMBER, &number);
                 issued.outputs.retain(|o| *o != proof.output);
                 kept.put(key::token(id), &issued);
-                kept.put(key::number(b'P', number), &Proof { outcome, ..proof.clone() });
+                kept.put(
+                    key::number(b'P', number),
+                    &Proof {
+                        outcome,
+                        ..proof.clone()
+                    },
+                );
                 kept.put(key::both(b'I', proof.input, number), &());
                 kept.put(key::both(b'Y', proof.output, number), &());
                 self.write(kept, None).map(drop)
@@ -177,14 +222,21 @@ impl Desk {
         }
     }
 
-    /// When a person last took off what tests had listed, or held it down. The desk's own releases are known by the host's row.
+    /// When a person last took off what tests had listed, or held it down. The desk's own releases
+    /// are known by the host's row.
     fn removed(&self, target: IpAddr) -> Result<Option<Time>, Denied> {
         let history = self.ledger.store.history(&Subject::host(target))?;
         let v = self.ledger.store.vocabulary();
-        let ours: Vec<_> = REASONS[..3].iter().filter_map(|r| v.reasons.get(r)).collect();
+        let ours: Vec<_> = REASONS[..3]
+            .iter()
+            .filter_map(|r| v.reasons.get(r))
+            .collect();
         let one = |e: &crate::model::Event| match e.what {
             What::Held { reason, .. } | What::Delisted { reason, .. } => {
-                ours.contains(&reason) && e.evidence.as_ref().is_none_or(|e| e.kind != EvidenceKind::Probe)
+                ours.contains(&reason)
+                    && e.evidence
+                        .as_ref()
+                        .is_none_or(|e| e.kind != EvidenceKind::Probe)
             }
             _ => false,
         };
@@ -218,9 +270,17 @@ impl Desk {
             // A new listing: claims against the last one count no more.
             (host.failed, host.blocked) = Default::default();
         }
-        // So many that it makes no difference: a host that has its messages handed in from everywhere fills no store.
-        if finding == Finding::Input && (host.outputs.contains(&output) || host.outputs.len() < MAX_OUTPUTS_OF_HOST) {
-            let fed = RelayPath { input: issued.target, by: job.map_or(String::new(), |j| j.by), owner: issued.owner, at: sheet.now };
+        // So many that it makes no difference: a host that has its messages handed in from
+        // everywhere fills no store.
+        if finding == Finding::Input
+            && (host.outputs.contains(&output) || host.outputs.len() < MAX_OUTPUTS_OF_HOST)
+        {
+            let fed = RelayPath {
+                input: issued.target,
+                by: job.map_or(String::new(), |j| j.by),
+                owner: issued.owner,
+                at: sheet.now,
+            };
             let key = key::host(b'X', output);
             let mut row: Output = sheet.get(&key)?.unwrap_or_default();
             row.add(fed);
@@ -231,44 +291,83 @@ impl Desk {
         }
         sheet.put(place, &host);
         let reason = self.reason(name)?;
-        let ask = Ask::List { reason, source: SourceId::PROBER, until: None, text: None };
-        let text = format!("relay test `{}`: given to [{}], came from [{output}]; proof {proof}", issued.test, issued.target);
+        let ask = Ask::List {
+            reason,
+            source: SourceId::PROBER,
+            until: None,
+            text: None,
+        };
+        let text = format!(
+            "relay test `{}`: given to [{}], came from [{output}]; proof {proof}",
+            issued.test, issued.target
+        );
         // A hold gives way to what our own tester has proved, and not to the word of others.
-        sheet.change(subject, issued.tester.as_deref().unwrap_or("tester"), ask, text, finding != Finding::Unconfirmed);
+        sheet.change(
+            subject,
+            issued.tester.as_deref().unwrap_or("tester"),
+            ask,
+            text,
+            finding != Finding::Unconfirmed,
+        );
         Ok(name)
     }
 
     pub(super) fn reason(&self, name: &str) -> Result<crate::model::ReasonId, Denied> {
         let found = self.ledger.store.vocabulary().reasons.get(name);
-        found.ok_or_else(|| Denied::Ledger(Refused::Settings(format!("the reason `{name}` is not in config.toml"))))
+        found.ok_or_else(|| {
+            Denied::Ledger(Refused::Settings(format!(
+                "the reason `{name}` is not in config.toml"
+            )))
+        })
     }
 
-    /// The messages that a host was listed for, as input or output, of those that are meant; the newest first.
-    pub fn listing(&self, addr: IpAddr, most: usize, meant: impl Fn(&Proof) -> bool) -> Result<Vec<Proof>, Denied> {
+    /// The messages that a host was listed for, as input or output, of those that are meant; the
+    /// newest first.
+    pub fn listing(
+        &self,
+        addr: IpAddr,
+        most: usize,
+        meant: impl Fn(&Proof) -> bool,
+    ) -> Result<Vec<Proof>, Denied> {
         let sheet = self.sheet(Time(0));
         let mut out = Vec::new();
-        for number in sheet.numbers_below(&key::host(b'G', addr), u64::MAX, most.saturating_mul(LOOKED))? {
+        for number in sheet.numbers_below(
+            &key::host(b'G', addr),
+            u64::MAX,
+            most.saturating_mul(LOOKED),
+        )? {
             if out.len() >= most {
                 break;
             }
-            out.extend(sheet.get::<Proof>(&key::number(b'P', number))?.filter(&meant));
+            out.extend(
+                sheet
+                    .get::<Proof>(&key::number(b'P', number))?
+                    .filter(&meant),
+            );
         }
         Ok(out)
     }
 
-    /// Whether everybody may see a proof: while the host that it lists is listed. Of one that was released nobody is told, nor
-    /// of whoever delivered for it.
+    /// Whether everybody may see a proof: while the host that it lists is listed. Of one that was
+    /// released nobody is told, nor of whoever delivered for it.
     pub fn is_shown(&self, proof: &Proof) -> Result<bool, Denied> {
         let verdict = self.ledger.store.verdict(&Subject::host(proof.input))?;
         let proves = REASONS.contains(&proof.outcome.as_str());
-        Ok(proves && REASONS[..3].iter().any(|r| claim::is_listed(self, &verdict, r)))
+        Ok(proves
+            && REASONS[..3]
+                .iter()
+                .any(|r| claim::is_listed(self, &verdict, r)))
     }
 
     /// The messages that came through a host (`input`) or from it, the newest first.
     pub fn proofs(&self, addr: IpAddr, input: bool, most: usize) -> Result<Vec<Proof>, Denied> {
         let sheet = self.sheet(Time(0));
         let mut out = Vec::new();
-        for number in sheet.numbers_below(&key::host(if input { b'I' } else { b'Y' }, addr), u64::MAX, most)? {
+        for number in sheet.numbers_below(
+            &key::host(if input { b'I' } else { b'Y' }, addr),
+            u64::MAX,
+            most,
+        )? {
             out.extend(sheet.get::<Proof>(&key::number(b'P', number))?);
         }
         Ok(out)
@@ -276,25 +375,35 @@ impl Desk {
 
     /// One of them.
     pub fn proof(&self, id: u64) -> Result<Proof, Denied> {
-        self.sheet(Time(0)).get(&key::number(b'P', id))?.ok_or_else(|| Denied::Unknown(format!("there is no proof {id} (any more)")))
+        self.sheet(Time(0))
+            .get(&key::number(b'P', id))?
+            .ok_or_else(|| Denied::Unknown(format!("there is no proof {id} (any more)")))
     }
 
     /// For whom a host delivers.
     pub fn output(&self, addr: IpAddr) -> Result<Output, Denied> {
-        Ok(self.sheet(Time(0)).get(&key::host(b'X', addr))?.unwrap_or_default())
+        Ok(self
+            .sheet(Time(0))
+            .get(&key::host(b'X', addr))?
+            .unwrap_or_default())
     }
 
     /// What is known of a host.
     pub fn host(&self, addr: IpAddr) -> Result<Host, Denied> {
-        Ok(self.sheet(Time(0)).get(&key::host(b'H', addr))?.unwrap_or_default())
+        Ok(self
+            .sheet(Time(0))
+            .get(&key::host(b'H', addr))?
+            .unwrap_or_default())
     }
 }
 
-/// The proof of the same message by the same way, which was told before; where there are too many ways, the last.
+/// The proof of the same message by the same way, which was told before; where there are too many
+/// ways, the last.
 fn known(issued: &Issued, arrival: &Arrival) -> Option<u64> {
     let way = |a: &Arrival| (a.output, a.direct, a.back);
     let same = issued.seen.iter().find(|(a, _)| way(a) == way(arrival));
-    same.or_else(|| issued.seen.last().filter(|_| issued.seen.len() >= MAX_SEEN)).map(|(_, proof)| *proof)
+    same.or_else(|| issued.seen.last().filter(|_| issued.seen.len() >= MAX_SEEN))
+        .map(|(_, proof)| *proof)
 }
 
 /// Why there is no listing, for people.
@@ -306,30 +415,54 @@ fn said(why: NoProof) -> &'static str {
         NoProof::Back => "bounced: it came back to the sender",
         NoProof::Forwarded => "a user of the host may have passed it on",
         NoProof::Ours => "it came from ourselves",
-        NoProof::Elsewhere => "a reporter sent it, and another host than the tested one handed it in",
+        NoProof::Elsewhere => {
+            "a reporter sent it, and another host than the tested one handed it in"
+        }
     }
 }
 
 /// Whether our own tester was told no to a message.
 fn refused(sheet: &Sheet<'_>, issued: &Issued, id: &Id) -> Result<bool, Denied> {
-    let job = sheet.get::<Job>(&key::number(b'J', issued.job))?.filter(|j| !j.remote);
+    let job = sheet
+        .get::<Job>(&key::number(b'J', issued.job))?
+        .filter(|j| !j.remote);
     let token = hex(id);
-    let result = job.as_ref().and_then(|j| j.results.iter().find(|r| r.token == token));
+    let result = job
+        .as_ref()
+        .and_then(|j| j.results.iter().find(|r| r.token == token));
     Ok(result.is_some_and(|r| matches!(r.outcome, Outcome::Refused { .. })))
 }
 
 /// Writes an arrival into its job's results; where it `lists`, whoever brought the host was right.
-fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival, lists: bool) -> Result<(), Denied> {
-    let Some(mut job) = sheet.get::<Job>(&key::number(b'J', issued.job))? else { return Ok(()) };
+fn result(
+    sheet: &mut Sheet<'_>,
+    issued: &Issued,
+    id: &Id,
+    arrival: &Arrival,
+    lists: bool,
+) -> Result<(), Denied> {
+    let Some(mut job) = sheet.get::<Job>(&key::number(b'J', issued.job))? else {
+        return Ok(());
+    };
     let outcome = match arrival.back {
         true => Outcome::Bounced { at: arrival.at },
-        false => Outcome::Delivered { output: arrival.output, at: arrival.at },
+        false => Outcome::Delivered {
+            output: arrival.output,
+            at: arrival.at,
+        },
     };
     let token = hex(id);
     let remote = job.remote;
     let refused = |o: &Outcome| !remote && matches!(o, Outcome::Refused { .. });
-    let open = |r: &&mut crate::model::probing::Tried| r.outcome.superseded_by(&outcome) && !refused(&r.outcome);
-    if let Some(r) = job.results.iter_mut().find(|r| r.token == token).filter(open) {
+    let open = |r: &&mut crate::model::probing::Tried| {
+        r.outcome.superseded_by(&outcome) && !refused(&r.outcome)
+    };
+    if let Some(r) = job
+        .results
+        .iter_mut()
+        .find(|r| r.token == token)
+        .filter(open)
+    {
         r.outcome = outcome.clone();
         save(sheet, &job)?;
     }
@@ -345,12 +478,18 @@ fn result(sheet: &mut Sheet<'_>, issued: &Issued, id: &Id, arrival: &Arrival, li
 
 /// The host is tested again, for a message from before its release.
 fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result<(), Denied> {
-    let host: Host = sheet.get(&key::host(b'H', issued.target))?.unwrap_or_default();
+    let host: Host = sheet
+        .get(&key::host(b'H', issued.target))?
+        .unwrap_or_default();
     // One that waits for a person, or knocks at another door, is none in its place.
     let same = |j: &Job| {
-        !j.remote && j.state != State::Held && j.cause != Trigger::Recheck && settings.other_port(j.port) == settings.other_port(host.port)
+        !j.remote
+            && j.state != State::Held
+            && j.cause != Trigger::Recheck
+            && settings.other_port(j.port) == settings.other_port(host.port)
     };
-    if open_job(sheet, issued.target, same)?.is_some() || opted_out(sheet, issued.target)?.is_some() {
+    if open_job(sheet, issued.target, same)?.is_some() || opted_out(sheet, issued.target)?.is_some()
+    {
         return Ok(());
     }
     let grounds = EvidenceSummary {
@@ -365,13 +504,29 @@ fn review(sheet: &mut Sheet<'_>, settings: &Settings, issued: &Issued) -> Result
     Ok(())
 }
 
-fn proof(number: u64, issued: &Issued, id: &Id, incoming: &Incoming, arrival: &Arrival, outcome: String) -> Proof {
+fn proof(
+    number: u64,
+    issued: &Issued,
+    id: &Id,
+    incoming: &Incoming,
+    arrival: &Arrival,
+    outcome: String,
+) -> Proof {
     let short = |text: &str| cleaned(&text[..text.floor_char_boundary(MAX_ADDRESS)]);
     // What a host sends may be anything: it fills no store, and no terminal.
-    let plain = |c: char| if needs_escape(c) && !matches!(c, '\n' | '\r' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+    let plain = |c: char| {
+        if needs_escape(c) && !matches!(c, '\n' | '\r' | '\t') {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
     let lists = REASONS.contains(&outcome.as_str()) && issued.outputs.len() <= 1;
     let message = match lists || issued.seen.len() <= MAX_MESSAGES {
-        true => String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_KEPT)]).chars().map(plain).collect(),
+        true => String::from_utf8_lossy(&incoming.data[..incoming.data.len().min(MAX_KEPT)])
+            .chars()
+            .map(plain)
+            .collect(),
         false => String::new(),
     };
     Proof {

@@ -15,7 +15,10 @@ use crate::{
         control::{self, CameThrough, ClaimOutcome, RecipientReply, Row, SecondSource},
         history::{Ask, HoldFor},
         probing::{Issued, Outcome, Stage},
-        retest::{BETWEEN, Claim, EvidenceSummary, Host, Job, Output, RECHECK_WITHIN, State, Trigger, WAITING},
+        retest::{
+            BETWEEN, Claim, EvidenceSummary, Host, Job, Output, RECHECK_WITHIN, State, Trigger,
+            WAITING,
+        },
         time::Seconds,
     },
 };
@@ -37,15 +40,27 @@ pub struct Claimed {
 }
 
 impl Desk {
-    /// Takes a claim that a host is closed. The first is tested at once; each one that failed makes the next of its kind wait.
-    pub fn claim(&self, who: &Asker, target: IpAddr, proved: bool, now: Time) -> Result<Claimed, Denied> {
+    /// Takes a claim that a host is closed. The first is tested at once; each one that failed makes
+    /// the next of its kind wait.
+    pub fn claim(
+        &self,
+        who: &Asker,
+        target: IpAddr,
+        proved: bool,
+        now: Time,
+    ) -> Result<Claimed, Denied> {
         let settings = self.settings();
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
         let verdict = sheet.verdict(&Subject::host(target))?;
-        let listed: Vec<&str> = REASONS.into_iter().filter(|r| is_listed(self, &verdict, r)).collect();
+        let listed: Vec<&str> = REASONS
+            .into_iter()
+            .filter(|r| is_listed(self, &verdict, r))
+            .collect();
         if listed.is_empty() {
-            return Err(Denied::Unknown(format!("{target} is not listed for a relay test; other listings end in other ways")));
+            return Err(Denied::Unknown(format!(
+                "{target} is not listed for a relay test; other listings end in other ways"
+            )));
         }
         if listed == [REASONS[3]] {
             let row: Output = sheet.get(&key::host(b'X', target))?.unwrap_or_default();
@@ -56,7 +71,8 @@ impl Desk {
             )));
         }
         if let Some(out) = opted_out(&sheet, target)? {
-            // Who lets nobody look can not say that it is closed: else an open host was let out for good that way.
+            // Who lets nobody look can not say that it is closed: else an open host was let out for
+            // good that way.
             return Err(Denied::No(format!(
                 "{out} asked not to be tested: what was proved before stays until it ends. Take the opt-out back, and claim it then"
             )));
@@ -70,7 +86,8 @@ impl Desk {
             }
         }
         if !proved && self.unproved(&sheet)? >= settings.unproved {
-            let why = "too many claims wait; claim it from the address itself, or try again tomorrow";
+            let why =
+                "too many claims wait; claim it from the address itself, or try again tomorrow";
             return Err(Denied::TooMany(why.into(), BETWEEN));
         }
         // A proved claim takes the place of an unproved one. What others have brought waits on.
@@ -79,52 +96,107 @@ impl Desk {
             end(&mut old, "a claim took its place", now);
             save(&mut sheet, &old)?;
         }
-        let grounds = EvidenceSummary { kind: "claim".into(), text: format!("{} says that it is closed", who.name), at: now };
-        let mut job = new_job(&mut sheet, target, Trigger::Claim { proved }, &who.name, grounds)?;
+        let grounds = EvidenceSummary {
+            kind: "claim".into(),
+            text: format!("{} says that it is closed", who.name),
+            at: now,
+        };
+        let mut job = new_job(
+            &mut sheet,
+            target,
+            Trigger::Claim { proved },
+            &who.name,
+            grounds,
+        )?;
         let sources = settings.sources(target);
         let due = host.claim_time(proved, &sources, now);
         (job.not_before, job.names, job.port) = (due, host.names.clone(), host.port);
         job.source = host.blocked[usize::from(proved)].next_source(&sources);
         place(&sheet, &settings, &mut job)?;
         if !proved && matches!(job.state, State::Queued | State::Deferred) {
-            // What nobody tests is granted: a claim is taken only where there is a place for its test.
+            // What nobody tests is granted: a claim is taken only where there is a place for its
+            // test.
             let at = job.not_before.max(now);
             if at > due.plus(AHEAD) {
                 let again = Time(at.0.saturating_sub(AHEAD.0));
-                let why = format!("too many claims of its network wait; claim it from the address itself, or after {again}");
+                let why = format!(
+                    "too many claims of its network wait; claim it from the address itself, or after {again}"
+                );
                 return Err(Denied::TooMany(why, Seconds(again.0.saturating_sub(now.0))));
             }
             charge(&mut sheet, &settings, &job, at)?;
         }
         save(&mut sheet, &job)?;
-        // A waiting period that runs already runs on: whoever proves that he speaks for the host is no worse off.
+        // A waiting period that runs already runs on: whoever proves that he speaks for the host is
+        // no worse off.
         let runs = host.claim.as_ref().filter(|c| c.release.is_some());
-        let (release, since) = (runs.and_then(|c| c.release), runs.map(|c| c.since.unwrap_or(c.at)));
-        let claim = Claim { at: now, by: who.name.clone(), proved, job: job.id, due, release, since, second_job: None };
+        let (release, since) = (
+            runs.and_then(|c| c.release),
+            runs.map(|c| c.since.unwrap_or(c.at)),
+        );
+        let claim = Claim {
+            at: now,
+            by: who.name.clone(),
+            proved,
+            job: job.id,
+            due,
+            release,
+            since,
+            second_job: None,
+        };
         let claimed = self.claimed(&sheet, &claim, job.clone())?;
         host.claim = Some(claim);
         sheet.put(slot, &host);
         sheet.put(key::host(b'C', target), &!proved);
         let how = if proved { "proved" } else { "not proved" };
-        self.write(sheet, Some(line(who, "claim", &target, format!("job {}, {how}", job.id), None, now)))?;
+        self.write(
+            sheet,
+            Some(line(
+                who,
+                "claim",
+                &target,
+                format!("job {}, {how}", job.id),
+                None,
+                now,
+            )),
+        )?;
         Ok(claimed)
     }
 
-    /// What a claimant is told. A waiting period that stood still ends later by as much, and never in the past.
+    /// What a claimant is told. A waiting period that stood still ends later by as much, and never
+    /// in the past.
     fn claimed(&self, sheet: &Sheet<'_>, claim: &Claim, job: Job) -> Result<Claimed, Denied> {
-        let Some(release) = claim.release else { return Ok(Claimed { job, release: None, row: None, paused: false }) };
-        let stood_still = |to: Time| Self::waiting_paused(sheet, claim.at, waiting_since(release), to);
-        let (until_now, until_next) = (stood_still(sheet.now)?, stood_still(sheet.now.plus(Seconds(1)))?);
+        let Some(release) = claim.release else {
+            return Ok(Claimed {
+                job,
+                release: None,
+                row: None,
+                paused: false,
+            });
+        };
+        let stood_still =
+            |to: Time| Self::waiting_paused(sheet, claim.at, waiting_since(release), to);
+        let (until_now, until_next) = (
+            stood_still(sheet.now)?,
+            stood_still(sheet.now.plus(Seconds(1)))?,
+        );
         let paused = until_next > until_now;
         let end = release.plus(until_now).max(sheet.now);
         let row = job.row;
-        Ok(Claimed { job, release: Some(end), row, paused })
+        Ok(Claimed {
+            job,
+            release: Some(end),
+            row,
+            paused,
+        })
     }
 
     /// Claims without a proof that wait for their test.
     pub(super) fn unproved(&self, sheet: &Sheet<'_>) -> Result<usize, Denied> {
         let mut n = 0;
-        sheet.each(b"C", &mut |waits: Option<bool>| n += usize::from(waits == Some(true)))?;
+        sheet.each(b"C", &mut |waits: Option<bool>| {
+            n += usize::from(waits == Some(true));
+        })?;
         Ok(n)
     }
 
@@ -133,7 +205,9 @@ impl Desk {
         let settings = self.settings();
         let slot = key::host(b'H', job.target);
         let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
-        let came = self.came_through(sheet, job.target, job.port)?.unwrap_or_default();
+        let came = self
+            .came_through(sheet, job.target, job.port)?
+            .unwrap_or_default();
         let row = control::row(&job.results, &came, &job.controls);
         // One whose message came has failed already; and one that was released early is over.
         let Some(claim) = host.claim.as_mut().filter(|c| c.is_tested_by(job.id)) else {
@@ -175,12 +249,16 @@ impl Desk {
         Ok(())
     }
 
-    /// The first groups of a claim's messages have been sent: where they suffice for a release, the host is released now. The rest
-    /// runs on, and lists the host again by a delivery alone.
+    /// The first groups of a claim's messages have been sent: where they suffice for a release, the
+    /// host is released now. The rest runs on, and lists the host again by a delivery alone.
     pub(super) fn release_early(&self, sheet: &mut Sheet<'_>, job: &mut Job) -> Result<(), Denied> {
         let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
-        let Some(claim) = host.claim.as_ref().filter(|c| c.job == job.id) else { return Ok(()) };
-        let came = self.came_through(sheet, job.target, job.port)?.unwrap_or_default();
+        let Some(claim) = host.claim.as_ref().filter(|c| c.job == job.id) else {
+            return Ok(());
+        };
+        let came = self
+            .came_through(sheet, job.target, job.port)?
+            .unwrap_or_default();
         let row = control::row(&job.results, &came, &job.controls);
         if row.outcome(claim.proved, SecondSource::Unavailable) != ClaimOutcome::Released {
             return Ok(());
@@ -189,21 +267,44 @@ impl Desk {
         self.release_tested(sheet, job, &came)
     }
 
-    /// Releases a host whose test says that it is closed. What that test has sent still counts; and the same forms are sent once more
-    /// at a time that nobody can know, from another address of ours where there is one.
-    fn release_tested(&self, sheet: &mut Sheet<'_>, job: &Job, came: &CameThrough) -> Result<(), Denied> {
+    /// Releases a host whose test says that it is closed. What that test has sent still counts; and
+    /// the same forms are sent once more at a time that nobody can know, from another address of
+    /// ours where there is one.
+    fn release_tested(
+        &self,
+        sheet: &mut Sheet<'_>,
+        job: &Job,
+        came: &CameThrough,
+    ) -> Result<(), Denied> {
         let settings = self.settings();
         let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
         let claimed = host.claim.as_ref().map_or(job.at, |c| c.at);
-        self.release(sheet, job.target, ("every test was refused", false), before(claimed))?;
+        self.release(
+            sheet,
+            job.target,
+            ("every test was refused", false),
+            before(claimed),
+        )?;
         let text = format!("released after job {}", job.id);
-        let grounds = EvidenceSummary { kind: "recheck".into(), text, at: sheet.now };
+        let grounds = EvidenceSummary {
+            kind: "recheck".into(),
+            text,
+            at: sheet.now,
+        };
         let mut recheck = new_job(sheet, job.target, Trigger::Recheck, "tester", grounds)?;
-        (recheck.names, recheck.port, recheck.only) = (host.names, job.port, came.tests.iter().cloned().collect());
+        (recheck.names, recheck.port, recheck.only) =
+            (host.names, job.port, came.tests.iter().cloned().collect());
         let used = job.source_used();
         let sources = settings.sources(job.target);
-        recheck.source = sources.iter().copied().find(|s| Some(*s) != used).or(used).filter(|s| sources.contains(s));
-        let at = sheet.now.plus(Seconds(1 + (settings.random)(RECHECK_WITHIN.0)));
+        recheck.source = sources
+            .iter()
+            .copied()
+            .find(|s| Some(*s) != used)
+            .or(used)
+            .filter(|s| sources.contains(s));
+        let at = sheet
+            .now
+            .plus(Seconds(1 + (settings.random)(RECHECK_WITHIN.0)));
         (recheck.state, recheck.not_before) = (State::Deferred, at);
         // When it comes is nobody's to know.
         recheck.waiting_for = Some("a random time within 72 hours after the release".into());
@@ -211,26 +312,49 @@ impl Desk {
         Ok(())
     }
 
-    /// Has a second source address send the forms that had come through, while the waiting period runs.
-    fn ask_second_source(&self, sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, came: &CameThrough) -> Result<Option<u64>, Denied> {
+    /// Has a second source address send the forms that had come through, while the waiting period
+    /// runs.
+    fn ask_second_source(
+        &self,
+        sheet: &mut Sheet<'_>,
+        settings: &Settings,
+        job: &Job,
+        came: &CameThrough,
+    ) -> Result<Option<u64>, Denied> {
         let source = settings.second_source(job.target, job.source_used());
         let text = format!("what job {} has seen, from a second address", job.id);
-        let grounds = EvidenceSummary { kind: "claim".into(), text, at: sheet.now };
+        let grounds = EvidenceSummary {
+            kind: "claim".into(),
+            text,
+            at: sheet.now,
+        };
         let mut second = new_job(sheet, job.target, job.cause, &job.by, grounds)?;
-        (second.names, second.port, second.only) = (job.names.clone(), job.port, came.tests.iter().cloned().collect());
+        (second.names, second.port, second.only) = (
+            job.names.clone(),
+            job.port,
+            came.tests.iter().cloned().collect(),
+        );
         (second.source, second.second) = (source, true);
         place(sheet, settings, &mut second)?;
         save(sheet, &second)?;
         Ok(Some(second.id))
     }
 
-    /// The forms that have proved a host open since its last release: whoever takes a name away takes the tests with it that use the
-    /// name. None where there is no proof. `port` is where they are tried now.
-    pub(super) fn came_through(&self, sheet: &Sheet<'_>, target: IpAddr, port: Option<u16>) -> Result<Option<CameThrough>, Denied> {
+    /// The forms that have proved a host open since its last release: whoever takes a name away
+    /// takes the tests with it that use the name. None where there is no proof. `port` is where
+    /// they are tried now.
+    pub(super) fn came_through(
+        &self,
+        sheet: &Sheet<'_>,
+        target: IpAddr,
+        port: Option<u16>,
+    ) -> Result<Option<CameThrough>, Denied> {
         let settings = self.settings();
         let host: Host = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
         let since = |p: &Proof| p.input == target && host.released.is_none_or(|r| p.issued > r);
-        let ours = self.listing(target, MOST_PROOFS, |p| since(p) && REASONS[..2].contains(&p.outcome.as_str()))?;
+        let ours = self.listing(target, MOST_PROOFS, |p| {
+            since(p) && REASONS[..2].contains(&p.outcome.as_str())
+        })?;
         if ours.is_empty() {
             // The word of others names no form: all of them count.
             let is_any = !self.listing(target, 1, since)?.is_empty();
@@ -240,9 +364,13 @@ impl Desk {
         let mut other_port = false;
         for p in &ours {
             let proved: Option<Job> = sheet.get(&key::number(b'J', p.job))?;
-            other_port |= proved.is_some_and(|j| settings.other_port(j.port) != settings.other_port(port));
+            other_port |=
+                proved.is_some_and(|j| settings.other_port(j.port) != settings.other_port(port));
         }
-        let tests = ours.iter().map(|p| p.test.strip_suffix(PLAIN).unwrap_or(&p.test).to_string()).collect();
+        let tests = ours
+            .iter()
+            .map(|p| p.test.strip_suffix(PLAIN).unwrap_or(&p.test).to_string())
+            .collect();
         Ok(Some(CameThrough { tests, other_port }))
     }
 
@@ -250,16 +378,26 @@ impl Desk {
     pub fn blocked(&self, target: IpAddr) -> Result<Vec<SourceReplies>, Denied> {
         let sheet = self.sheet(Time(0));
         let host: Host = sheet.get(&key::host(b'H', target))?.unwrap_or_default();
-        let mut jobs: Vec<u64> = host.blocked.iter().flat_map(|b| b.jobs.iter().copied()).collect();
+        let mut jobs: Vec<u64> = host
+            .blocked
+            .iter()
+            .flat_map(|b| b.jobs.iter().copied())
+            .collect();
         jobs.sort_unstable_by_key(|n| std::cmp::Reverse(*n));
         let mut out = Vec::new();
         for id in jobs {
-            out.extend(sheet.get::<Job>(&key::number(b'J', id))?.as_ref().map(SourceReplies::of));
+            out.extend(
+                sheet
+                    .get::<Job>(&key::number(b'J', id))?
+                    .as_ref()
+                    .map(SourceReplies::of),
+            );
         }
         Ok(out)
     }
 
-    /// Takes a host off for good: what was sent before `since` lists it no more. On request: nobody has tested it.
+    /// Takes a host off for good: what was sent before `since` lists it no more. On request: nobody
+    /// has tested it.
     pub(super) fn release(
         &self,
         sheet: &mut Sheet<'_>,
@@ -269,14 +407,25 @@ impl Desk {
     ) -> Result<(), Denied> {
         let slot = key::host(b'H', target);
         let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
-        let by = host.claim.as_ref().map_or_else(|| "tester".to_string(), |c| c.by.clone());
+        let by = host
+            .claim
+            .as_ref()
+            .map_or_else(|| "tester".to_string(), |c| c.by.clone());
         let verdict = sheet.verdict(&Subject::host(target))?;
-        let text = if on_request { format!("on-request: {why}") } else { why.to_string() };
+        let text = if on_request {
+            format!("on-request: {why}")
+        } else {
+            why.to_string()
+        };
         for name in &REASONS[..3] {
             if is_listed(self, &verdict, name) {
                 // What nobody has tested says nothing against the word of others.
                 let source = on_request.then_some(SourceId::PROBER);
-                let ask = Ask::Delist { reason: Some(self.reason(name)?), source, hold: HoldFor::Usual };
+                let ask = Ask::Delist {
+                    reason: Some(self.reason(name)?),
+                    source,
+                    hold: HoldFor::Usual,
+                };
                 sheet.change(Subject::host(target), &by, ask, text.clone(), false);
             }
         }
@@ -294,22 +443,44 @@ impl Desk {
     }
 
     /// An operator releases a host after he has looked.
-    pub fn review(&self, who: &Asker, target: IpAddr, why: &str, now: Time) -> Result<Option<Receipt>, Denied> {
+    pub fn review(
+        &self,
+        who: &Asker,
+        target: IpAddr,
+        why: &str,
+        now: Time,
+    ) -> Result<Option<Receipt>, Denied> {
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
         let verdict = sheet.verdict(&Subject::host(target))?;
         if !REASONS.iter().any(|r| is_listed(self, &verdict, r)) {
-            return Err(Denied::Unknown(format!("{target} is not listed for a relay test")));
+            return Err(Denied::Unknown(format!(
+                "{target} is not listed for a relay test"
+            )));
         }
         // Whoever has looked has looked at what was sent before, too.
         self.release(&mut sheet, target, (why, false), now)?;
         if is_listed(self, &verdict, REASONS[3]) {
             // Whoever has looked is not asked again by the next message.
-            let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: None, hold: HoldFor::Usual };
+            let ask = Ask::Delist {
+                reason: Some(self.reason(REASONS[3])?),
+                source: None,
+                hold: HoldFor::Usual,
+            };
             sheet.change(Subject::host(target), &who.name, ask, why.into(), false);
             sheet.drop_row(key::host(b'X', target));
         }
-        self.write(sheet, Some(line(who, "review", &target, "released".into(), Some(why.into()), now)))
+        self.write(
+            sheet,
+            Some(line(
+                who,
+                "review",
+                &target,
+                "released".into(),
+                Some(why.into()),
+                now,
+            )),
+        )
     }
 }
 
@@ -323,7 +494,8 @@ pub(super) fn waiting_since(release: Time) -> Time {
     Time(release.0.saturating_sub(WAITING.0))
 }
 
-/// The moment before a claim: what was sent with the claim or after it still lists the host after its release.
+/// The moment before a claim: what was sent with the claim or after it still lists the host after
+/// its release.
 pub(super) fn before(claimed: Time) -> Time {
     Time(claimed.0.saturating_sub(1))
 }
@@ -347,29 +519,70 @@ const MAX_REPLIES: usize = 40;
 impl SourceReplies {
     fn of(job: &Job) -> SourceReplies {
         let controls = job.controls.iter().flat_map(|s| [&s.before, &s.after]);
-        let replied = |r: &RecipientReply| (format!("control: RCPT TO:{}", r.recipient), format!("{} {}", r.code, r.text));
-        let control = controls.flat_map(|c| c.replies.iter().map(replied).chain(c.failure.iter().map(|f| ("control".into(), f.clone()))));
+        let replied = |r: &RecipientReply| {
+            (
+                format!("control: RCPT TO:{}", r.recipient),
+                format!("{} {}", r.code, r.text),
+            )
+        };
+        let control = controls.flat_map(|c| {
+            c.replies
+                .iter()
+                .map(replied)
+                .chain(c.failure.iter().map(|f| ("control".into(), f.clone())))
+        });
         let forms = job.results.iter().filter_map(|r| {
-            let sent = |stage: Option<Stage>| format!("test {}{}", r.test, stage.map_or_else(String::new, |s| format!(": {}", s.name())));
+            let sent = |stage: Option<Stage>| {
+                format!(
+                    "test {}{}",
+                    r.test,
+                    stage.map_or_else(String::new, |s| format!(": {}", s.name()))
+                )
+            };
             match &r.outcome {
-                Outcome::Refused { stage, code, text } | Outcome::TempFail { stage, code, text } => {
+                Outcome::Refused { stage, code, text }
+                | Outcome::TempFail { stage, code, text } => {
                     Some((sent(Some(*stage)), format!("{code} {text}")))
                 }
-                Outcome::Inconclusive { why, deferred_at, .. } => Some((sent(*deferred_at), why.clone())),
+                Outcome::Inconclusive {
+                    why, deferred_at, ..
+                } => Some((sent(*deferred_at), why.clone())),
                 _ => None,
             }
         });
         // What a server says may be anything: it reaches terminals.
-        let printable = |text: String| text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-        let replies = control.chain(forms).map(|(sent, answered)| (sent, printable(answered))).take(MAX_REPLIES).collect();
-        SourceReplies { source: job.source_used(), at: job.ended, row: job.row, replies }
+        let printable = |text: String| {
+            text.chars()
+                .map(|c| {
+                    if c.is_control() {
+                        char::REPLACEMENT_CHARACTER
+                    } else {
+                        c
+                    }
+                })
+                .collect()
+        };
+        let replies = control
+            .chain(forms)
+            .map(|(sent, answered)| (sent, printable(answered)))
+            .take(MAX_REPLIES)
+            .collect();
+        SourceReplies {
+            source: job.source_used(),
+            at: job.ended,
+            row: job.row,
+            replies,
+        }
     }
 }
 
 /// Whether the tester's findings list a host for a reason.
 pub(super) fn is_listed(desk: &Desk, verdict: &crate::model::Verdict, reason: &str) -> bool {
     let reason = desk.ledger.store.vocabulary().reasons.get(reason);
-    reason.is_some_and(|r| verdict.entry(r, SourceId::PROBER).is_some_and(|e| !e.hole) && !verdict.held(r, SourceId::PROBER))
+    reason.is_some_and(|r| {
+        verdict.entry(r, SourceId::PROBER).is_some_and(|e| !e.hole)
+            && !verdict.held(r, SourceId::PROBER)
+    })
 }
 
 /// A claim whose job has ended without a test is none any more.
@@ -387,7 +600,9 @@ pub(super) fn forget(sheet: &mut Sheet<'_>, job: &Job) -> Result<(), Denied> {
 pub(super) fn failed(sheet: &mut Sheet<'_>, issued: &Issued) -> Result<(), Denied> {
     let slot = key::host(b'H', issued.target);
     let mut host: Host = sheet.get(&slot)?.unwrap_or_default();
-    let Some(claim) = host.claim.take_if(|c| c.is_refuted(issued.at)) else { return Ok(()) };
+    let Some(claim) = host.claim.take_if(|c| c.is_refuted(issued.at)) else {
+        return Ok(());
+    };
     let kind = usize::from(claim.proved);
     host.failed[kind] = (host.failed[kind].0 + 1, Some(sheet.now));
     sheet.put(slot, &host);

@@ -68,7 +68,14 @@ const FULL: Seconds = Seconds(3600);
 /// How far in the future a time may lie, for clocks that differ.
 const SKEW: Seconds = Seconds(300);
 
-pub(super) fn line(who: &Asker, what: &str, about: &dyn ToString, detail: String, why: Option<String>, now: Time) -> Audit {
+pub(super) fn line(
+    who: &Asker,
+    what: &str,
+    about: &dyn ToString,
+    detail: String,
+    why: Option<String>,
+    now: Time,
+) -> Audit {
     Audit {
         at: now,
         who: who.name.clone(),
@@ -86,7 +93,10 @@ impl Desk {
     /// Takes a nomination: the job that it became, or that there was already.
     pub fn nominate(&self, who: &Asker, n: Nomination, now: Time) -> Result<Job, Denied> {
         let settings = self.settings();
-        let n = Nomination { port: settings.other_port(n.port), ..n };
+        let n = Nomination {
+            port: settings.other_port(n.port),
+            ..n
+        };
         let _turn = self.turn();
         if n.grounds.text.trim().is_empty() {
             return Err(Denied::Invalid(
@@ -94,13 +104,17 @@ impl Desk {
             ));
         }
         if n.grounds.at.plus(retest::EVIDENCE_LIFE) < now {
-            return Err(Denied::Invalid("at: evidence older than 14 days leads to no test".into()));
+            return Err(Denied::Invalid(
+                "at: evidence older than 14 days leads to no test".into(),
+            ));
         }
         if n.grounds.at > now.plus(SKEW) {
             return Err(Denied::Invalid("at: that has not happened yet".into()));
         }
         if let Some(name) = n.only.iter().find(|o| settings.catalogue.get(o).is_none()) {
-            return Err(Denied::Invalid(format!("tests: there is no test `{name}`; /v1/tests shows all")));
+            return Err(Denied::Invalid(format!(
+                "tests: there is no test `{name}`; /v1/tests shows all"
+            )));
         }
         let mut sheet = self.sheet(now);
         if let Some(out) = opted_out(&sheet, n.target)? {
@@ -112,26 +126,46 @@ impl Desk {
             let mut reporter: Reporter = sheet.get(&name)?.unwrap_or_default();
             if !reporter.count(settings.quota, now) {
                 let most = settings.quota;
-                return Err(Denied::TooMany(format!("{most} nominations a day are taken from one reporter"), reporter.next_day(now)));
+                return Err(Denied::TooMany(
+                    format!("{most} nominations a day are taken from one reporter"),
+                    reporter.next_day(now),
+                ));
             }
             agrees = !reporter.is_watched();
             sheet.put(name, &reporter);
         }
         let claim = |j: &Job| !matches!(j.cause, Trigger::Nomination | Trigger::Owner);
         // A test of another port is another test; and a recheck is made of a few forms alone.
-        let same = |j: &Job| j.remote == n.remote && j.cause != Trigger::Recheck && settings.other_port(j.port) == n.port;
+        let same = |j: &Job| {
+            j.remote == n.remote
+                && j.cause != Trigger::Recheck
+                && settings.other_port(j.port) == n.port
+        };
         if let Some(job) = open_job(&sheet, n.target, same)? {
             if n.remote && job.by != who.name {
                 // Tokens are for one reporter alone.
-                return Err(Denied::No("another reporter tests this host now; try again later".into()));
+                return Err(Denied::No(
+                    "another reporter tests this host now; try again later".into(),
+                ));
             }
             // A claim's or a review's test is made as it is.
-            return if claim(&job) { Ok(job) } else { self.join(sheet, who, &job, (n, agrees)) };
+            return if claim(&job) {
+                Ok(job)
+            } else {
+                self.join(sheet, who, &job, (n, agrees))
+            };
         }
         if sheet.keys(b"Q", MAX_OPEN)?.len() >= MAX_OPEN {
-            return Err(Denied::TooMany(format!("{MAX_OPEN} jobs wait already"), FULL));
+            return Err(Denied::TooMany(
+                format!("{MAX_OPEN} jobs wait already"),
+                FULL,
+            ));
         }
-        let cause = if n.owner { Trigger::Owner } else { Trigger::Nomination };
+        let cause = if n.owner {
+            Trigger::Owner
+        } else {
+            Trigger::Nomination
+        };
         let mut job = new_job(&mut sheet, n.target, cause, &who.name, n.grounds)?;
         (job.port, job.approved, job.remote) = (n.port, n.decides || n.owner, n.remote);
         (job.names, job.only) = (n.names, n.only);
@@ -140,23 +174,48 @@ impl Desk {
             // Nobody's job that waits keeps others out: he comes again.
             settings.may(job.target).map_err(Denied::No)?;
             if let (State::Deferred, Some(why)) = (job.state, &job.waiting_for) {
-                return Err(Denied::TooMany(why.clone(), Seconds(job.not_before.0.saturating_sub(now.0))));
+                return Err(Denied::TooMany(
+                    why.clone(),
+                    Seconds(job.not_before.0.saturating_sub(now.0)),
+                ));
             }
         }
         save(&mut sheet, &job)?;
-        let line = line(who, "nominate", &job.target, format!("job {}", job.id), Some(job.grounds.text.chars().take(500).collect()), now);
+        let line = line(
+            who,
+            "nominate",
+            &job.target,
+            format!("job {}", job.id),
+            Some(job.grounds.text.chars().take(500).collect()),
+            now,
+        );
         self.write(sheet, Some(line))?;
         Ok(job)
     }
 
-    /// A nomination of a host whose job still waits: nobody's job keeps the evidence of another out, nor fewer tests more. `agrees`
-    /// says that no person has to be asked for whoever brings it.
-    fn join(&self, mut sheet: Sheet<'_>, who: &Asker, job: &Job, (n, agrees): (Nomination, bool)) -> Result<Job, Denied> {
+    /// A nomination of a host whose job still waits: nobody's job keeps the evidence of another
+    /// out, nor fewer tests more. `agrees` says that no person has to be asked for whoever brings
+    /// it.
+    fn join(
+        &self,
+        mut sheet: Sheet<'_>,
+        who: &Asker,
+        job: &Job,
+        (n, agrees): (Nomination, bool),
+    ) -> Result<Job, Denied> {
         let mut joined = job.clone();
-        if !n.remote && job.begun.is_none() && matches!(job.state, State::Held | State::Deferred | State::Queued) {
+        if !n.remote
+            && job.begun.is_none()
+            && matches!(job.state, State::Held | State::Deferred | State::Queued)
+        {
             let host: Host = sheet.get(&key::host(b'H', n.target))?.unwrap_or_default();
             // Whichever evidence leads to a test sooner, and of two the newer.
-            let time = |g: &EvidenceSummary| (host.nomination_time(hash(g), false, sheet.now), std::cmp::Reverse(g.at));
+            let time = |g: &EvidenceSummary| {
+                (
+                    host.nomination_time(hash(g), false, sheet.now),
+                    std::cmp::Reverse(g.at),
+                )
+            };
             if time(&n.grounds) < time(&job.grounds) {
                 joined.grounds = n.grounds;
             }
@@ -170,18 +229,29 @@ impl Desk {
                 // A stranger's word counts against outputs too.
                 (joined.cause, joined.by) = (Trigger::Nomination, who.name.clone());
             }
-            joined.names.extend(n.names.into_iter().filter(|name| !job.names.contains(name)));
+            joined
+                .names
+                .extend(n.names.into_iter().filter(|name| !job.names.contains(name)));
             joined.names.truncate(MAX_NAMES);
             match job.only.is_empty() || n.only.is_empty() {
                 true => joined.only.clear(),
-                false => joined.only.extend(n.only.into_iter().filter(|t| !job.only.contains(t))),
+                false => joined
+                    .only
+                    .extend(n.only.into_iter().filter(|t| !job.only.contains(t))),
             }
             place(&sheet, &self.settings(), &mut joined)?;
         }
         if joined != *job {
             save(&mut sheet, &joined)?;
             let text = joined.grounds.text.chars().take(500).collect();
-            let line = line(who, "nominate", &job.target, format!("job {}, which waited", job.id), Some(text), sheet.now);
+            let line = line(
+                who,
+                "nominate",
+                &job.target,
+                format!("job {}, which waited", job.id),
+                Some(text),
+                sheet.now,
+            );
             self.write(sheet, Some(line))?;
         }
         Ok(joined)
@@ -204,12 +274,24 @@ impl Desk {
             super::claim::forget(&mut sheet, &job)?;
         }
         save(&mut sheet, &job)?;
-        self.write(sheet, Some(line(who, if run { "job.approve" } else { "job.refuse" }, &job.target, format!("job {id}"), None, now)))?;
+        self.write(
+            sheet,
+            Some(line(
+                who,
+                if run { "job.approve" } else { "job.refuse" },
+                &job.target,
+                format!("job {id}"),
+                None,
+                now,
+            )),
+        )?;
         Ok(job)
     }
 
     fn need(&self, sheet: &Sheet<'_>, id: u64) -> Result<Job, Denied> {
-        sheet.get(&key::number(b'J', id))?.ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))
+        sheet
+            .get(&key::number(b'J', id))?
+            .ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))
     }
 
     /// A job.
@@ -220,23 +302,43 @@ impl Desk {
     /// The newest jobs first, from before `before` on.
     pub fn jobs(&self, before: Option<u64>, open: bool, most: usize) -> Result<Vec<Job>, Denied> {
         let sheet = self.sheet(self.now());
-        let numbers = sheet.numbers_below(if open { b"Q" } else { b"J" }, before.unwrap_or(u64::MAX), most)?;
+        let numbers = sheet.numbers_below(
+            if open { b"Q" } else { b"J" },
+            before.unwrap_or(u64::MAX),
+            most,
+        )?;
         numbers.into_iter().map(|n| self.need(&sheet, n)).collect()
     }
 
     /// A job's transcript.
     pub fn transcript(&self, id: u64) -> Result<String, Denied> {
-        Ok(self.sheet(self.now()).get(&key::number(b'S', id))?.unwrap_or_default())
+        Ok(self
+            .sheet(self.now())
+            .get(&key::number(b'S', id))?
+            .unwrap_or_default())
     }
 
     /// Takes an opt-out: what it covers is not tested from now on, and jobs that wait end.
-    pub fn opt_out(&self, who: &Asker, subject: &Subject, proof: &str, now: Time) -> Result<OptOut, Denied> {
+    pub fn opt_out(
+        &self,
+        who: &Asker,
+        subject: &Subject,
+        proof: &str,
+        now: Time,
+    ) -> Result<OptOut, Denied> {
         if !subject.is_address() {
-            return Err(Denied::Invalid("subject: an address or a prefix is what can be tested".into()));
+            return Err(Denied::Invalid(
+                "subject: an address or a prefix is what can be tested".into(),
+            ));
         }
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
-        let out = OptOut { subject: subject.to_string(), at: now, by: who.name.clone(), proof: proof.chars().take(500).collect() };
+        let out = OptOut {
+            subject: subject.to_string(),
+            at: now,
+            by: who.name.clone(),
+            proof: proof.chars().take(500).collect(),
+        };
         sheet.put(key::opt_out(subject), &out);
         for k in sheet.keys(b"Q", usize::MAX)? {
             let mut job = self.need(&sheet, key::tail(&k))?;
@@ -247,13 +349,31 @@ impl Desk {
             }
         }
         if let Some(reason) = self.ledger.store.vocabulary().reasons.get(NOTEST) {
-            let ask = Ask::List { reason, source: SourceId::OPERATOR, until: None, text: None };
+            let ask = Ask::List {
+                reason,
+                source: SourceId::OPERATOR,
+                until: None,
+                text: None,
+            };
             let mut change = Change::new(subject.clone(), who.name.clone(), ask);
-            (change.evidence, change.terms.from, change.terms.breaks_hold) =
-                (Some(Evidence::word(out.proof.clone())), who.from.clone().into(), true);
+            (change.evidence, change.terms.from, change.terms.breaks_hold) = (
+                Some(Evidence::word(out.proof.clone())),
+                who.from.clone().into(),
+                true,
+            );
             sheet.changes.push(change);
         }
-        self.write(sheet, Some(line(who, "optout", subject, String::new(), Some(out.proof.clone()), now)))?;
+        self.write(
+            sheet,
+            Some(line(
+                who,
+                "optout",
+                subject,
+                String::new(),
+                Some(out.proof.clone()),
+                now,
+            )),
+        )?;
         Ok(out)
     }
 
@@ -266,18 +386,30 @@ impl Desk {
         }
         sheet.drop_row(key::opt_out(subject));
         let listed = self.ledger.store.vocabulary().reasons.get(NOTEST);
-        if let Some(reason) = listed.filter(|r| sheet.verdict(subject).is_ok_and(|v| v.entry(*r, SourceId::OPERATOR).is_some())) {
-            let ask = Ask::Delist { reason: Some(reason), source: Some(SourceId::OPERATOR), hold: HoldFor::Nothing };
+        if let Some(reason) = listed.filter(|r| {
+            sheet
+                .verdict(subject)
+                .is_ok_and(|v| v.entry(*r, SourceId::OPERATOR).is_some())
+        }) {
+            let ask = Ask::Delist {
+                reason: Some(reason),
+                source: Some(SourceId::OPERATOR),
+                hold: HoldFor::Nothing,
+            };
             sheet.change(subject.clone(), &who.name, ask, "opted in".into(), false);
         }
-        self.write(sheet, Some(line(who, "optin", subject, String::new(), None, now)))?;
+        self.write(
+            sheet,
+            Some(line(who, "optin", subject, String::new(), None, now)),
+        )?;
         Ok(())
     }
 
     /// All opt-outs.
     pub fn opt_outs(&self) -> Result<Vec<OptOut>, Denied> {
         let mut out = Vec::new();
-        self.sheet(self.now()).each(b"O", &mut |o: OptOut| out.push(o))?;
+        self.sheet(self.now())
+            .each(b"O", &mut |o: OptOut| out.push(o))?;
         Ok(out)
     }
 }
@@ -295,8 +427,16 @@ pub(super) fn opted_out(sheet: &Sheet<'_>, target: IpAddr) -> Result<Option<Stri
 
 /// The job of a host that runs.
 pub(super) fn running_job(sheet: &Sheet<'_>, target: IpAddr, but: u64) -> Result<bool, StoreError> {
-    for k in sheet.keys(&key::host(b'L', target), usize::MAX)?.iter().rev().filter(|k| key::tail(k) != but) {
-        if sheet.get::<Job>(&key::number(b'J', key::tail(k)))?.is_some_and(|j| j.state == State::Running && !j.remote) {
+    for k in sheet
+        .keys(&key::host(b'L', target), usize::MAX)?
+        .iter()
+        .rev()
+        .filter(|k| key::tail(k) != but)
+    {
+        if sheet
+            .get::<Job>(&key::number(b'J', key::tail(k)))?
+            .is_some_and(|j| j.state == State::Running && !j.remote)
+        {
             return Ok(true);
         }
     }
@@ -304,9 +444,20 @@ pub(super) fn running_job(sheet: &Sheet<'_>, target: IpAddr, but: u64) -> Result
 }
 
 /// The job of a host that is open, of those that are meant.
-pub(super) fn open_job(sheet: &Sheet<'_>, target: IpAddr, meant: impl Fn(&Job) -> bool) -> Result<Option<Job>, StoreError> {
-    for k in sheet.keys(&key::host(b'L', target), usize::MAX)?.iter().rev() {
-        if let Some(job) = sheet.get::<Job>(&key::number(b'J', key::tail(k)))?.filter(|j| j.open() && meant(j)) {
+pub(super) fn open_job(
+    sheet: &Sheet<'_>,
+    target: IpAddr,
+    meant: impl Fn(&Job) -> bool,
+) -> Result<Option<Job>, StoreError> {
+    for k in sheet
+        .keys(&key::host(b'L', target), usize::MAX)?
+        .iter()
+        .rev()
+    {
+        if let Some(job) = sheet
+            .get::<Job>(&key::number(b'J', key::tail(k)))?
+            .filter(|j| j.open() && meant(j))
+        {
             return Ok(Some(job));
         }
     }
@@ -353,8 +504,8 @@ pub(super) fn end(job: &mut Job, why: &str, now: Time) {
     (job.state, job.waiting_for, job.ended) = (State::Done, Some(why.into()), Some(now));
 }
 
-/// Where jobs stand in line that wait for nothing but a turn: whoever has proved that he speaks for a host is not kept waiting by
-/// those who have not. These lie before all times.
+/// Where jobs stand in line that wait for nothing but a turn: whoever has proved that he speaks for
+/// a host is not kept waiting by those who have not. These lie before all times.
 pub(super) const LINES: [u64; 3] = [0, 1, 2];
 /// Behind all times: they wait for somebody's word.
 pub(super) const HELD: u64 = 1 << 63;
@@ -391,22 +542,37 @@ pub(super) fn save(sheet: &mut Sheet<'_>, job: &Job) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The budgets that a host's tests count in: its net's, and its network's, with how many hosts of each are tested in a day.
+/// The budgets that a host's tests count in: its net's, and its network's, with how many hosts of
+/// each are tested in a day.
 fn budgets(settings: &Settings, target: IpAddr, kind: BudgetKind) -> Vec<(Vec<u8>, usize, String)> {
     let net = key::host(b'N', crate::model::probing::net(target));
-    // Of proved claims a whole /24's: what is not tested in time is granted, and a crowd is no reason for that.
-    let most = if kind == BudgetKind::Claims { settings.per_net.max(PROVED) } else { settings.per_net };
+    // Of proved claims a whole /24's: what is not tested in time is granted, and a crowd is no
+    // reason for that.
+    let most = if kind == BudgetKind::Claims {
+        settings.per_net.max(PROVED)
+    } else {
+        settings.per_net
+    };
     let mut out = vec![(net, most, "its net".to_string())];
     // Who has proved that he speaks for a host asked for it.
     if kind != BudgetKind::Claims {
         let network = settings.networks.of(target).to_string();
-        out.push(([b"A", network.as_bytes()].concat(), settings.per_network, network));
+        out.push((
+            [b"A", network.as_bytes()].concat(),
+            settings.per_network,
+            network,
+        ));
     }
     out
 }
 
 /// Counts a test of a host at a time, which may lie ahead.
-pub(super) fn charge(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, at: Time) -> Result<(), StoreError> {
+pub(super) fn charge(
+    sheet: &mut Sheet<'_>,
+    settings: &Settings,
+    job: &Job,
+    at: Time,
+) -> Result<(), StoreError> {
     let kind = job.budget_kind();
     for (slot, ..) in budgets(settings, job.target, kind) {
         let mut budget: Budget = sheet.get(&slot)?.unwrap_or_default();
@@ -417,9 +583,15 @@ pub(super) fn charge(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, at: 
 }
 
 /// Says where a job that does not run stands: whether it may, and when.
-pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Result<(), StoreError> {
+pub(super) fn place(
+    sheet: &Sheet<'_>,
+    settings: &Settings,
+    job: &mut Job,
+) -> Result<(), StoreError> {
     let now = sheet.now;
-    if matches!(job.cause, Trigger::Nomination | Trigger::Owner) && job.begun.is_none() && job.grounds.at.plus(retest::EVIDENCE_LIFE) < now
+    if matches!(job.cause, Trigger::Nomination | Trigger::Owner)
+        && job.begun.is_none()
+        && job.grounds.at.plus(retest::EVIDENCE_LIFE) < now
     {
         end(job, "its evidence is older than 14 days", now);
         return Ok(());
@@ -434,37 +606,56 @@ pub(super) fn place(sheet: &Sheet<'_>, settings: &Settings, job: &mut Job) -> Re
         return Ok(());
     }
     let mut held = |why: String| (job.state, job.waiting_for) = (State::Held, Some(why));
-    if let Err(why) = if job.remote { settings.may(job.target) } else { settings.ready(job.target) } {
+    if let Err(why) = if job.remote {
+        settings.may(job.target)
+    } else {
+        settings.ready(job.target)
+    } {
         held(why);
         return Ok(());
     }
     if !job.approved {
         let reporter: Reporter = sheet.get(&key::reporter(&job.by))?.unwrap_or_default();
         if reporter.is_watched() {
-            held(format!("a person: too few of what {} has brought were open", job.by));
+            held(format!(
+                "a person: too few of what {} has brought were open",
+                job.by
+            ));
             return Ok(());
         }
     }
     // What is run again has its time already.
-    let (mut at, mut why) = (job.not_before.max(now), "the pause between tries".to_string());
+    let (mut at, mut why) = (
+        job.not_before.max(now),
+        "the pause between tries".to_string(),
+    );
     if job.begun.is_none() {
         let host: Host = sheet.get(&key::host(b'H', job.target))?.unwrap_or_default();
         let own = match job.cause {
             Trigger::Claim { .. } | Trigger::Recheck => job.not_before.max(now),
             Trigger::Nomination => host.nomination_time(hash(&job.grounds), job.remote, now),
-            Trigger::Owner | Trigger::Review => host.tested.map_or(now, |t| t.plus(retest::BETWEEN)).max(now),
+            Trigger::Owner | Trigger::Review => host
+                .tested
+                .map_or(now, |t| t.plus(retest::BETWEEN))
+                .max(now),
         };
         (at, why) = (own, "the pause since its last test".into());
         for (slot, most, name) in budgets(settings, job.target, job.budget_kind()) {
             let budget: Budget = sheet.get(&slot)?.unwrap_or_default();
             let free = budget.time(job.target, job.budget_kind(), most, now);
             if free > at {
-                (at, why) = (free, format!("{name}: a few hosts of one are tested in a day"));
+                (at, why) = (
+                    free,
+                    format!("{name}: a few hosts of one are tested in a day"),
+                );
             }
         }
     }
     match at > now {
-        true => (job.not_before, job.state, job.waiting_for) = (at, State::Deferred, Some(format!("{why}, until {at}"))),
+        true => {
+            (job.not_before, job.state, job.waiting_for) =
+                (at, State::Deferred, Some(format!("{why}, until {at}")));
+        }
         false => (job.state, job.waiting_for) = (State::Queued, None),
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! Time under load: what was sent to the collector then may have been turned away, so claims wait longer for it.
+//! Time under load: what was sent to the collector then may have been turned away, so claims wait
+//! longer for it.
 
 use super::{Denied, Desk, Sheet, key};
 use crate::model::{
@@ -43,14 +44,23 @@ impl Desk {
     }
 
     /// How long a claim's waiting period, which began at `from`, has stood still until `to`.
-    pub(super) fn waiting_paused(sheet: &Sheet<'_>, claimed: Time, from: Time, to: Time) -> Result<Seconds, Denied> {
+    pub(super) fn waiting_paused(
+        sheet: &Sheet<'_>,
+        claimed: Time,
+        from: Time,
+        to: Time,
+    ) -> Result<Seconds, Denied> {
         let outages: Vec<Outage> = sheet.get(key::OUTAGES)?.unwrap_or_default();
         let loads: Vec<Outage> = sheet.get(key::LOADS)?.unwrap_or_default();
         Ok(paused(&outages, &loads, claimed, from, to))
     }
 
     /// How long the time has stood still after which a claim is granted untested: for load alone.
-    pub(super) fn grant_paused(sheet: &Sheet<'_>, claimed: Time, from: Time) -> Result<Seconds, Denied> {
+    pub(super) fn grant_paused(
+        sheet: &Sheet<'_>,
+        claimed: Time,
+        from: Time,
+    ) -> Result<Seconds, Denied> {
         let loads: Vec<Outage> = sheet.get(key::LOADS)?.unwrap_or_default();
         Ok(paused(&[], &loads, claimed, from, sheet.now))
     }

@@ -23,7 +23,8 @@ use crate::{
     },
 };
 
-/// The groups of messages of a test that the host's owner asked for, in the order in which they are sent.
+/// The groups of messages of a test that the host's owner asked for, in the order in which they are
+/// sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
@@ -36,7 +37,8 @@ pub enum Phase {
     Rest,
 }
 
-/// Puts messages in order and into sessions. `came` are the forms that had come through, where the host is listed for such.
+/// Puts messages in order and into sessions. `came` are the forms that had come through, where the
+/// host is listed for such.
 pub(super) fn arrange(
     settings: &Settings,
     job: &mut Job,
@@ -52,7 +54,9 @@ pub(super) fn arrange(
         Some(_) => Some(Phase::ClassSample),
         None => None,
     };
-    let (first, mut rest): (Vec<Ready>, Vec<Ready>) = messages.into_iter().partition(|m| Some(m.phase) == controlled);
+    let (first, mut rest): (Vec<Ready>, Vec<Ready>) = messages
+        .into_iter()
+        .partition(|m| Some(m.phase) == controlled);
     if job.cause.is_by_owner() || job.is_claim() {
         rest.sort_by_key(|m| m.phase);
     }
@@ -64,14 +68,28 @@ pub(super) fn arrange(
 /// Says for each message to which group it belongs.
 fn assign_phases(job: &Job, came: Option<&CameThrough>, messages: &mut [Ready]) {
     let mut known: HashSet<(String, Port)> = HashSet::new();
-    let key = |m: &Ready| (job.results.get(m.place).map_or_else(String::new, |r| r.class.clone()), m.envelope.port);
-    for m in messages.iter_mut().filter(|m| came.is_some_and(|c| c.tests.is_empty() || c.tests.contains(&m.test))) {
+    let key = |m: &Ready| {
+        (
+            job.results
+                .get(m.place)
+                .map_or_else(String::new, |r| r.class.clone()),
+            m.envelope.port,
+        )
+    };
+    for m in messages
+        .iter_mut()
+        .filter(|m| came.is_some_and(|c| c.tests.is_empty() || c.tests.contains(&m.test)))
+    {
         m.phase = Phase::CameThrough;
         known.insert(key(m));
     }
-    // A form that takes an extension may be skipped: it stands for its class only where nothing else does.
+    // A form that takes an extension may be skipped: it stands for its class only where nothing
+    // else does.
     for utf8 in [false, true] {
-        for m in messages.iter_mut().filter(|m| m.phase == Phase::Rest && m.envelope.utf8 == utf8) {
+        for m in messages
+            .iter_mut()
+            .filter(|m| m.phase == Phase::Rest && m.envelope.utf8 == utf8)
+        {
             if known.insert(key(m)) {
                 m.phase = Phase::ClassSample;
             }
@@ -79,17 +97,31 @@ fn assign_phases(job: &Job, came: Option<&CameThrough>, messages: &mut [Ready]) 
     }
 }
 
-/// Groups messages that can share a session, which have one sender, greeting and port, at most [`MAX_FORMS_PER_SESSION`] in each.
-fn into_sessions(settings: &Settings, job: &mut Job, (names, now): (&Names, Time), messages: Vec<Ready>) -> Vec<Ready> {
+/// Groups messages that can share a session, which have one sender, greeting and port, at most
+/// [`MAX_FORMS_PER_SESSION`] in each.
+fn into_sessions(
+    settings: &Settings,
+    job: &mut Job,
+    (names, now): (&Names, Time),
+    messages: Vec<Ready>,
+) -> Vec<Ready> {
     /// Port, greeting and sender; the messages of a group, with the token in their sender.
     type Group = ((Port, Option<String>, String), Vec<(Ready, Option<String>)>);
     let mut groups: Vec<Group> = Vec::new();
     for m in messages {
         // The sender without its token; one that was sent before keeps the sender that it had.
-        let new = job.results.get(m.place).filter(|r| !matches!(r.outcome, Outcome::TempFail { .. }));
-        let token = new.and_then(|r| token_id(&r.token)).map(|id| settings.tokens.text(Way::Return, &id));
+        let new = job
+            .results
+            .get(m.place)
+            .filter(|r| !matches!(r.outcome, Outcome::TempFail { .. }));
+        let token = new
+            .and_then(|r| token_id(&r.token))
+            .map(|id| settings.tokens.text(Way::Return, &id));
         let own = token.filter(|t| m.envelope.from.contains(t.as_str()));
-        let from = own.as_ref().map_or_else(|| m.envelope.from.clone(), |t| m.envelope.from.replace(t.as_str(), "{s}"));
+        let from = own.as_ref().map_or_else(
+            || m.envelope.from.clone(),
+            |t| m.envelope.from.replace(t.as_str(), "{s}"),
+        );
         let key = (m.envelope.port, m.envelope.hello.clone(), from);
         match groups.iter_mut().find(|(k, _)| *k == key) {
             Some((_, group)) => group.push((m, own)),
@@ -102,10 +134,16 @@ fn into_sessions(settings: &Settings, job: &mut Job, (names, now): (&Names, Time
     for (_, mut group) in groups {
         while !group.is_empty() {
             let rest = group.split_off(group.len().min(MAX_FORMS_PER_SESSION));
-            // Controls and messages have the sender of the first one; a bounce is told by the message that it quotes.
-            let from = group.first().map_or_else(String::new, |(m, _)| m.envelope.from.clone());
+            // Controls and messages have the sender of the first one; a bounce is told by the
+            // message that it quotes.
+            let from = group
+                .first()
+                .map_or_else(String::new, |(m, _)| m.envelope.from.clone());
             for (mut m, own) in group {
-                m.control = Some(ControlPlan { session, recipients: recipients.clone() });
+                m.control = Some(ControlPlan {
+                    session,
+                    recipients: recipients.clone(),
+                });
                 if own.is_some() && m.envelope.from != from {
                     m.envelope.from.clone_from(&from);
                     readdress(settings, job, (names, now), &mut m);
@@ -120,8 +158,19 @@ fn into_sessions(settings: &Settings, job: &mut Job, (names, now): (&Names, Time
 
 /// Makes a message again whose sender is another now.
 fn readdress(settings: &Settings, job: &mut Job, (names, now): (&Names, Time), m: &mut Ready) {
-    let Some(result) = job.results.get_mut(m.place) else { return };
+    let Some(result) = job.results.get_mut(m.place) else {
+        return;
+    };
     result.envelope.0.clone_from(&m.envelope.from);
-    let token = token_id(&result.token).map(|id| settings.tokens.text(Way::Probe, &id)).unwrap_or_default();
-    m.message = message::probe(names, &m.envelope, &token, &settings.operator, &said(job), now);
+    let token = token_id(&result.token)
+        .map(|id| settings.tokens.text(Way::Probe, &id))
+        .unwrap_or_default();
+    m.message = message::probe(
+        names,
+        &m.envelope,
+        &token,
+        &settings.operator,
+        &said(job),
+        now,
+    );
 }

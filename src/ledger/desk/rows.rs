@@ -1,5 +1,5 @@
-//! What the desk keeps: rows of JSON under a letter and a host or number. JSON, because these rows are few, long-lived, and
-//! get new fields.
+//! What the desk keeps: rows of JSON under a letter and a host or number. JSON, because these rows
+//! are few, long-lived, and get new fields.
 //!
 //! | key | value |
 //! | --- | --- |
@@ -107,7 +107,12 @@ pub(super) struct Sheet<'a> {
 
 impl<'a> Sheet<'a> {
     pub fn new(ledger: &'a Ledger, now: Time) -> Sheet<'a> {
-        Sheet { store: &ledger.store, now, rows: BTreeMap::new(), changes: Vec::new() }
+        Sheet {
+            store: &ledger.store,
+            now,
+            rows: BTreeMap::new(),
+            changes: Vec::new(),
+        }
     }
 
     pub fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
@@ -135,7 +140,11 @@ impl<'a> Sheet<'a> {
             out.insert(k.to_vec());
             Ok(out.len() < most)
         })?;
-        for (k, v) in self.rows.range(prefix.to_vec()..).take_while(|(k, _)| k.starts_with(prefix)) {
+        for (k, v) in self
+            .rows
+            .range(prefix.to_vec()..)
+            .take_while(|(k, _)| k.starts_with(prefix))
+        {
             match v {
                 Some(_) => out.insert(k.clone()),
                 None => out.remove(k),
@@ -145,7 +154,11 @@ impl<'a> Sheet<'a> {
     }
 
     /// Each stored value under a prefix.
-    pub fn each<T: DeserializeOwned>(&self, prefix: &[u8], f: &mut dyn FnMut(T)) -> Result<(), StoreError> {
+    pub fn each<T: DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+        f: &mut dyn FnMut(T),
+    ) -> Result<(), StoreError> {
         self.store.probes(prefix, prefix, &mut |k, v| {
             f(read(k, v)?);
             Ok(true)
@@ -153,7 +166,12 @@ impl<'a> Sheet<'a> {
     }
 
     /// The stored rows under a prefix behind a key; at most `most`.
-    pub fn keys_behind(&self, prefix: &[u8], behind: &[u8], most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub fn keys_behind(
+        &self,
+        prefix: &[u8],
+        behind: &[u8],
+        most: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut out = Vec::new();
         self.store.probes(prefix, behind, &mut |k, _| {
             if k > behind {
@@ -167,23 +185,34 @@ impl<'a> Sheet<'a> {
     /// The stored rows that say when jobs are looked at, from a time to a time; at most `most`.
     pub fn whens(&self, from: u64, to: u64, most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let (mut out, end) = (Vec::new(), key::when(to, u64::MAX));
-        self.store.probes(b"W", &key::number(b'W', from), &mut |k, _| {
-            let within = k <= &end[..] && out.len() < most;
-            if within {
-                out.push(k.to_vec());
-            }
-            Ok(within)
-        })?;
+        self.store
+            .probes(b"W", &key::number(b'W', from), &mut |k, _| {
+                let within = k <= &end[..] && out.len() < most;
+                if within {
+                    out.push(k.to_vec());
+                }
+                Ok(within)
+            })?;
         Ok(out)
     }
 
-    /// The stored numbers behind a prefix that are lower than one, the highest first; at most `most`.
-    pub fn numbers_below(&self, prefix: &[u8], number: u64, most: usize) -> Result<Vec<u64>, StoreError> {
+    /// The stored numbers behind a prefix that are lower than one, the highest first; at most
+    /// `most`.
+    pub fn numbers_below(
+        &self,
+        prefix: &[u8],
+        number: u64,
+        most: usize,
+    ) -> Result<Vec<u64>, StoreError> {
         let mut out = Vec::new();
-        self.store.probes_back(prefix, &[prefix, &number.to_be_bytes()].concat(), &mut |k, _| {
-            out.push(key::tail(k));
-            Ok(out.len() < most)
-        })?;
+        self.store.probes_back(
+            prefix,
+            &[prefix, &number.to_be_bytes()].concat(),
+            &mut |k, _| {
+                out.push(key::tail(k));
+                Ok(out.len() < most)
+            },
+        )?;
         Ok(out)
     }
 
@@ -199,20 +228,49 @@ impl<'a> Sheet<'a> {
     }
 
     /// A change of a listing, on a proof.
-    pub fn change(&mut self, subject: Subject, author: &str, ask: Ask, proof: String, breaks_hold: bool) {
-        let kind = if matches!(ask, Ask::List { .. }) { EvidenceKind::Delivery } else { EvidenceKind::Probe };
-        let terms = Terms { from: "tester".into(), breaks_hold, ..Terms::default() };
-        self.changes.push(Change { subject, author: author.into(), evidence: Some(Evidence { kind, text: proof }), ask, terms });
+    pub fn change(
+        &mut self,
+        subject: Subject,
+        author: &str,
+        ask: Ask,
+        proof: String,
+        breaks_hold: bool,
+    ) {
+        let kind = if matches!(ask, Ask::List { .. }) {
+            EvidenceKind::Delivery
+        } else {
+            EvidenceKind::Probe
+        };
+        let terms = Terms {
+            from: "tester".into(),
+            breaks_hold,
+            ..Terms::default()
+        };
+        self.changes.push(Change {
+            subject,
+            author: author.into(),
+            evidence: Some(Evidence { kind, text: proof }),
+            ask,
+            terms,
+        });
     }
 
     pub fn entry(self, line: Option<schema::Audit>) -> Entry {
-        Entry { rows: self.rows.into_iter().collect(), changes: self.changes, line }
+        Entry {
+            rows: self.rows.into_iter().collect(),
+            changes: self.changes,
+            line,
+        }
     }
 }
 
 pub(super) fn read<T: DeserializeOwned>(key: &[u8], row: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(row)
-        .map_err(|e| StoreError::Damaged(format!("a row of relay tests ({}): {e}", String::from_utf8_lossy(&key[..1]))))
+    serde_json::from_slice(row).map_err(|e| {
+        StoreError::Damaged(format!(
+            "a row of relay tests ({}): {e}",
+            String::from_utf8_lossy(&key[..1])
+        ))
+    })
 }
 
 /// Puts rows into a batch.
@@ -226,17 +284,31 @@ pub fn put(rows: &[(Vec<u8>, Option<Vec<u8>>)], batch: &mut Batch) {
 }
 
 impl Writer {
-    /// Rows with the changes that belong to them, all or none; the receipt where something was listed or taken off.
+    /// Rows with the changes that belong to them, all or none; the receipt where something was
+    /// listed or taken off.
     pub(in super::super) fn record(&mut self, entry: Entry) -> Result<Option<Receipt>, Refused> {
         entry.line.as_ref().map_or(Ok(()), |l| self.first(l))?;
         if entry.changes.is_empty() {
             let mut batch = Batch::default();
             put(&entry.rows, &mut batch);
             if let Some(once) = entry.line.as_ref().and_then(|l| l.once) {
-                let made = schema::Made { body: once.body, ..schema::Made::default() };
-                batch.put(schema::ONCE, schema::once_key(self.clock.now(), &once.key), schema::encode(&made));
+                let made = schema::Made {
+                    body: once.body,
+                    ..schema::Made::default()
+                };
+                batch.put(
+                    schema::ONCE,
+                    schema::once_key(self.clock.now(), &once.key),
+                    schema::encode(&made),
+                );
             }
-            entry.line.iter().for_each(|l| batch.put(schema::AUDIT, (self.audited + 1).to_be_bytes().to_vec(), schema::encode(l)));
+            entry.line.iter().for_each(|l| {
+                batch.put(
+                    schema::AUDIT,
+                    (self.audited + 1).to_be_bytes().to_vec(),
+                    schema::encode(l),
+                );
+            });
             self.commit_batch(batch)?;
             self.audited += u64::from(entry.line.is_some());
             return Ok(None);

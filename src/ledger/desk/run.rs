@@ -64,7 +64,8 @@ pub struct Ran {
 }
 
 impl Desk {
-    /// Jobs that may run now, the oldest first; at most `most`. Those that waited for a time or a switch are looked at again.
+    /// Jobs that may run now, the oldest first; at most `most`. Those that waited for a time or a
+    /// switch are looked at again.
     pub fn due(&self, most: usize, now: Time) -> Result<Vec<Job>, Denied> {
         let settings = self.settings();
         let health = self.turn();
@@ -76,10 +77,17 @@ impl Desk {
         let ripe = sheet.whens(LINES[2] + 1, now.0, RIPE)?;
         let held = self.round(&sheet, &key::number(b'W', HELD), SOME)?;
         for k in ripe.iter().chain(&held) {
-            let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(k)))? else { continue };
+            let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(k)))? else {
+                continue;
+            };
             let before = job.clone();
             if job.state == State::Running {
-                self.cut_off(&mut sheet, &mut job, &settings, "it ran for a day without a result")?;
+                self.cut_off(
+                    &mut sheet,
+                    &mut job,
+                    &settings,
+                    "it ran for a day without a result",
+                )?;
             } else {
                 place(&sheet, &settings, &mut job)?;
             }
@@ -94,7 +102,9 @@ impl Desk {
         for line in LINES {
             let mut waiting = VecDeque::new();
             for k in sheet.whens(line, line, most + SOME)? {
-                let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
+                let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else {
+                    continue;
+                };
                 if settings.ready(job.target).is_err() {
                     place(&sheet, &settings, &mut job)?;
                     save(&mut sheet, &job)?;
@@ -105,11 +115,16 @@ impl Desk {
             lines.push(waiting);
         }
         self.write(sheet, None)?;
-        // Every second turn is a proved claim's; those without a proof and all others share the rest, so that nobody starves another.
+        // Every second turn is a proved claim's; those without a proof and all others share the
+        // rest, so that nobody starves another.
         let mut out: Vec<Job> = Vec::new();
         // One place comes free at a time as a rule: whose turn it is changes with the second.
         for turn in now.0.. {
-            out.extend(TURNS[(turn % 4) as usize].iter().find_map(|line| lines[*line].pop_front()));
+            out.extend(
+                TURNS[(turn % 4) as usize]
+                    .iter()
+                    .find_map(|line| lines[*line].pop_front()),
+            );
             if out.len() >= most || lines.iter().all(VecDeque::is_empty) {
                 break;
             }
@@ -117,15 +132,26 @@ impl Desk {
         Ok(out)
     }
 
-    /// Begins a job: its messages, with their tokens. `names` are what is known of the host; `id` makes numbers of tokens.
-    pub fn begin(&self, id: u64, names: &Names, fresh: &mut dyn FnMut() -> Id, now: Time) -> Result<(Job, Vec<Ready>), Denied> {
+    /// Begins a job: its messages, with their tokens. `names` are what is known of the host; `id`
+    /// makes numbers of tokens.
+    pub fn begin(
+        &self,
+        id: u64,
+        names: &Names,
+        fresh: &mut dyn FnMut() -> Id,
+        now: Time,
+    ) -> Result<(Job, Vec<Ready>), Denied> {
         let settings = self.settings();
         let health = self.turn();
         if let Some(why) = self.why(&health) {
-            return Err(Denied::No(format!("no tests are made now: {why}; try again later")));
+            return Err(Denied::No(format!(
+                "no tests are made now: {why}; try again later"
+            )));
         }
         let mut sheet = self.sheet(now);
-        let mut job: Job = sheet.get(&key::number(b'J', id))?.ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))?;
+        let mut job: Job = sheet
+            .get(&key::number(b'J', id))?
+            .ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))?;
         if job.state == State::Queued || job.state == State::Deferred && job.not_before <= now {
             place(&sheet, &settings, &mut job)?;
         }
@@ -141,14 +167,25 @@ impl Desk {
         if first {
             job.results = Vec::new();
         }
-        job.source = job.source.filter(|s| settings.sources(job.target).contains(s));
+        job.source = job
+            .source
+            .filter(|s| settings.sources(job.target).contains(s));
         let hello = settings.hello_from(job.target, job.source);
-        let names = &Names { hello, ..names.clone() };
+        let names = &Names {
+            hello,
+            ..names.clone()
+        };
         let out = messages(&mut sheet, &settings, &mut job, names, fresh);
-        // First what has proved it: a host that takes its time is left after a while, and a claim rests on these.
+        // First what has proved it: a host that takes its time is left after a while, and a claim
+        // rests on these.
         let came = self.came_through(&sheet, job.target, job.port)?;
-        // After a release nothing counts as come through, and a recheck has the forms alone that had.
-        let came = if job.is_claim() || job.cause == Trigger::Recheck { Some(came.unwrap_or_default()) } else { came };
+        // After a release nothing counts as come through, and a recheck has the forms alone that
+        // had.
+        let came = if job.is_claim() || job.cause == Trigger::Recheck {
+            Some(came.unwrap_or_default())
+        } else {
+            came
+        };
         let out = plan::arrange(&settings, &mut job, (names, came.as_ref(), now), out);
         // What a reporter sends himself, and what sends nothing, delays no test of ours.
         match job.remote {
@@ -169,11 +206,23 @@ impl Desk {
         Ok((job, out))
     }
 
-    /// Takes what the first groups of a claim's messages came to; the host is released now where that suffices.
-    pub fn progress(&self, id: u64, ran: Vec<Ran>, controls: Vec<ControlSession>, now: Time) -> Result<(), Denied> {
+    /// Takes what the first groups of a claim's messages came to; the host is released now where
+    /// that suffices.
+    pub fn progress(
+        &self,
+        id: u64,
+        ran: Vec<Ran>,
+        controls: Vec<ControlSession>,
+        now: Time,
+    ) -> Result<(), Denied> {
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
-        let Some(mut job) = sheet.get::<Job>(&key::number(b'J', id))?.filter(|j| j.state == State::Running) else { return Ok(()) };
+        let Some(mut job) = sheet
+            .get::<Job>(&key::number(b'J', id))?
+            .filter(|j| j.state == State::Running)
+        else {
+            return Ok(());
+        };
         note_results(&mut job, ran);
         job.add_controls(controls);
         save(&mut sheet, &job)?;
@@ -182,39 +231,68 @@ impl Desk {
         self.write(sheet, None).map(drop)
     }
 
-    /// Writes down what became of a job's messages. What was put off is tried again later; else the job ends.
-    pub fn finish(&self, id: u64, ran: Vec<Ran>, controls: Vec<ControlSession>, transcript: &str, now: Time) -> Result<Job, Denied> {
+    /// Writes down what became of a job's messages. What was put off is tried again later; else the
+    /// job ends.
+    pub fn finish(
+        &self,
+        id: u64,
+        ran: Vec<Ran>,
+        controls: Vec<ControlSession>,
+        transcript: &str,
+        now: Time,
+    ) -> Result<Job, Denied> {
         let settings = self.settings();
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
-        let mut job: Job = sheet.get(&key::number(b'J', id))?.ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))?;
+        let mut job: Job = sheet
+            .get(&key::number(b'J', id))?
+            .ok_or_else(|| Denied::Unknown(format!("there is no job {id}")))?;
         if job.state != State::Running {
             return Err(Denied::No(format!("job {id} does not run")));
         }
         // What was to be sent and has no word about it was cut off.
         let told: HashSet<usize> = ran.iter().map(|r| r.place).collect();
         let to_send = |r: &Tried| is_unsent(r) || matches!(r.outcome, Outcome::TempFail { .. });
-        let is_cut = !job.remote && job.results.iter().enumerate().any(|(place, r)| to_send(r) && !told.contains(&place));
+        let is_cut = !job.remote
+            && job
+                .results
+                .iter()
+                .enumerate()
+                .any(|(place, r)| to_send(r) && !told.contains(&place));
         note_results(&mut job, ran);
         job.add_controls(controls);
         append(&mut sheet, id, transcript)?;
-        let put_off = job.results.iter().any(|r| matches!(r.outcome, Outcome::TempFail { .. }));
+        let put_off = job
+            .results
+            .iter()
+            .any(|r| matches!(r.outcome, Outcome::TempFail { .. }));
         if is_cut {
             // It was switched off meanwhile: what was not sent says nothing about the host.
-            self.cut_off(&mut sheet, &mut job, &settings, "the tester was switched off while it ran")?;
+            self.cut_off(
+                &mut sheet,
+                &mut job,
+                &settings,
+                "the tester was switched off while it ran",
+            )?;
         } else if job.remote {
             // The reporter's own words are no outcome of ours: only what arrives counts.
             end(&mut job, "sent by the reporter", now);
             job.waiting_for = None;
         } else if put_off && job.tries < probing::TRIES {
-            let pause = settings.retry[usize::from(job.tries.saturating_sub(1)).min(settings.retry.len() - 1)];
+            let pause = settings.retry
+                [usize::from(job.tries.saturating_sub(1)).min(settings.retry.len() - 1)];
             (job.state, job.not_before) = (State::Deferred, now.plus(pause));
-            job.waiting_for = Some(format!("some tests were put off; tried again at {}", job.not_before));
+            job.waiting_for = Some(format!(
+                "some tests were put off; tried again at {}",
+                job.not_before
+            ));
         } else {
             put_off_for_good(&mut job);
             if again_plain(&settings, &mut job) {
                 (job.state, job.not_before, job.tries) = (State::Deferred, now.plus(Seconds(1)), 0);
-                job.waiting_for = Some("the forms that came through are sent once more, from our own domain".into());
+                job.waiting_for = Some(
+                    "the forms that came through are sent once more, from our own domain".into(),
+                );
             } else {
                 (job.state, job.ended, job.waiting_for) = (State::Done, Some(now), None);
                 save(&mut sheet, &job)?;
@@ -223,10 +301,19 @@ impl Desk {
         }
         save(&mut sheet, &job)?;
         let line = (job.state == State::Done).then(|| {
-            let who = Asker { name: "tester".into(), from: job.by.clone(), once: None };
+            let who = Asker {
+                name: "tester".into(),
+                from: job.by.clone(),
+                once: None,
+            };
             let said = serde_json::to_value(job.assessment()).ok();
-            let row = job.row.map_or_else(String::new, |r| format!(" ({})", r.name()));
-            let detail = format!("job {id}: {}{row}", said.as_ref().and_then(|v| v.as_str()).unwrap_or(""));
+            let row = job
+                .row
+                .map_or_else(String::new, |r| format!(" ({})", r.name()));
+            let detail = format!(
+                "job {id}: {}{row}",
+                said.as_ref().and_then(|v| v.as_str()).unwrap_or("")
+            );
             line(&who, "test", &job.target, detail, None, now)
         });
         self.write(sheet, line)?;
@@ -239,7 +326,12 @@ impl Desk {
             return Ok(());
         }
         for k in sheet.keys(b"P", usize::MAX)? {
-            let Some(p) = sheet.get::<super::Proof>(&k)?.filter(|p| super::REASONS.contains(&p.outcome.as_str())) else { continue };
+            let Some(p) = sheet
+                .get::<super::Proof>(&k)?
+                .filter(|p| super::REASONS.contains(&p.outcome.as_str()))
+            else {
+                continue;
+            };
             sheet.put(key::both(b'G', p.input, p.id), &());
             sheet.put(key::both(b'G', p.output, p.id), &());
         }
@@ -247,11 +339,21 @@ impl Desk {
         Ok(())
     }
 
-    /// A job lost its tester by our doing. Where it ends by that, what has come counts for whoever brought the host, and what has
-    /// not does not count against him.
-    fn cut_off(&self, sheet: &mut Sheet<'_>, job: &mut Job, settings: &Settings, why: &str) -> Result<(), Denied> {
+    /// A job lost its tester by our doing. Where it ends by that, what has come counts for whoever
+    /// brought the host, and what has not does not count against him.
+    fn cut_off(
+        &self,
+        sheet: &mut Sheet<'_>,
+        job: &mut Job,
+        settings: &Settings,
+        why: &str,
+    ) -> Result<(), Denied> {
         cut(job, settings, why, sheet.now);
-        if job.assessment() == Assessment::Open { self.over(sheet, job) } else { Ok(()) }
+        if job.assessment() == Assessment::Open {
+            self.over(sheet, job)
+        } else {
+            Ok(())
+        }
     }
 
     /// What follows from a job that has ended.
@@ -280,12 +382,23 @@ impl Desk {
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
         // A store of an earlier version does not say when its jobs are looked at.
-        let known: HashSet<u64> = sheet.keys(b"W", usize::MAX)?.iter().map(|k| key::tail(k)).collect();
+        let known: HashSet<u64> = sheet
+            .keys(b"W", usize::MAX)?
+            .iter()
+            .map(|k| key::tail(k))
+            .collect();
         for k in sheet.keys(b"Q", usize::MAX)? {
-            let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else { continue };
+            let Some(mut job) = sheet.get::<Job>(&key::number(b'J', key::tail(&k)))? else {
+                continue;
+            };
             let cut_off = job.state == State::Running && !job.remote;
             if cut_off {
-                self.cut_off(&mut sheet, &mut job, &settings, "the daemon was stopped while it ran")?;
+                self.cut_off(
+                    &mut sheet,
+                    &mut job,
+                    &settings,
+                    "the daemon was stopped while it ran",
+                )?;
             }
             if cut_off || !known.contains(&job.id) {
                 save(&mut sheet, &job)?;
@@ -314,18 +427,34 @@ const AWAY: Seconds = Seconds(180);
 /// How often a job may be cut off until it ends.
 const CUTS: u8 = 20;
 
-/// A job that lost its tester by our doing: that is none of its tries, and says nothing about the host, the owner's claim or the
-/// reporter. What was not sent is sent later; a job that is cut off again and again ends, but for a claim, which is granted in time.
+/// A job that lost its tester by our doing: that is none of its tries, and says nothing about the
+/// host, the owner's claim or the reporter. What was not sent is sent later; a job that is cut off
+/// again and again ends, but for a claim, which is granted in time.
 fn cut(job: &mut Job, settings: &Settings, why: &str, now: Time) {
     if job.remote {
         end(job, "its reporter told nothing", now);
         return;
     }
-    (job.interruptions, job.tries) = (job.interruptions.saturating_add(1), job.tries.saturating_sub(1));
+    (job.interruptions, job.tries) = (
+        job.interruptions.saturating_add(1),
+        job.tries.saturating_sub(1),
+    );
     let again = job.interruptions < CUTS || matches!(job.cause, Trigger::Claim { .. });
-    for r in job.results.iter_mut().filter(|r| is_unsent(r) || !again && matches!(r.outcome, Outcome::TempFail { .. })) {
+    for r in job
+        .results
+        .iter_mut()
+        .filter(|r| is_unsent(r) || !again && matches!(r.outcome, Outcome::TempFail { .. }))
+    {
         let (stage, text) = (probing::Stage::Connect, why.to_string());
-        r.outcome = if again { Outcome::TempFail { stage, code: 421, text } } else { Outcome::inconclusive(text) };
+        r.outcome = if again {
+            Outcome::TempFail {
+                stage,
+                code: 421,
+                text,
+            }
+        } else {
+            Outcome::inconclusive(text)
+        };
     }
     if again {
         let pause = settings.retry[usize::from(job.interruptions > probing::TRIES)];
@@ -343,7 +472,11 @@ fn put_off_for_good(job: &mut Job) {
             // Without its words: servers repeat tokens, and this is shown to readers.
             let why = format!("put off {} times, last with {code}", probing::TRIES);
             let blocklist = control::names_blocklist(text);
-            r.outcome = Outcome::Inconclusive { why, deferred_at: Some(*stage), blocklist };
+            r.outcome = Outcome::Inconclusive {
+                why,
+                deferred_at: Some(*stage),
+                blocklist,
+            };
         }
     }
 }
@@ -352,7 +485,12 @@ fn put_off_for_good(job: &mut Job) {
 const MAX_NAMES: usize = 5;
 
 /// Counts a test that begins, for the host and its net.
-fn count(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, names: &Names) -> Result<(), Denied> {
+fn count(
+    sheet: &mut Sheet<'_>,
+    settings: &Settings,
+    job: &Job,
+    names: &Names,
+) -> Result<(), Denied> {
     let now = sheet.now;
     let place = key::host(b'H', job.target);
     let mut host: Host = sheet.get(&place)?.unwrap_or_default();
@@ -373,45 +511,106 @@ fn count(sheet: &mut Sheet<'_>, settings: &Settings, job: &Job, names: &Names) -
 }
 
 /// The messages of a job's turn: all of them at first, later those that were put off or are new.
-fn messages(sheet: &mut Sheet<'_>, settings: &Settings, job: &mut Job, names: &Names, fresh: &mut dyn FnMut() -> Id) -> Vec<Ready> {
+fn messages(
+    sheet: &mut Sheet<'_>,
+    settings: &Settings,
+    job: &mut Job,
+    names: &Names,
+    fresh: &mut dyn FnMut() -> Id,
+) -> Vec<Ready> {
     let mut out = Vec::new();
     if job.results.is_empty() {
-        let own = settings.special.iter().any(|s| s.covers(&crate::model::Subject::host(job.target)));
-        let tests: Vec<Test> = settings.catalogue.chosen(job.target, &settings.chosen, &job.only, own).into_iter().cloned().collect();
+        let own = settings
+            .special
+            .iter()
+            .any(|s| s.covers(&crate::model::Subject::host(job.target)));
+        let tests: Vec<Test> = settings
+            .catalogue
+            .chosen(job.target, &settings.chosen, &job.only, own)
+            .into_iter()
+            .cloned()
+            .collect();
         for (turn, test) in tests.iter().enumerate() {
-            make(sheet, settings, job, (names, test, turn, false), fresh, &mut out);
+            make(
+                sheet,
+                settings,
+                job,
+                (names, test, turn, false),
+                fresh,
+                &mut out,
+            );
         }
         return out;
     }
     // Forms that came through, from our own domain.
-    let plain: Vec<String> =
-        job.results.iter().filter(|r| is_unsent(r)).filter_map(|r| r.test.strip_suffix(PLAIN).map(String::from)).collect();
-    job.results.retain(|r| !(is_unsent(r) && r.test.ends_with(PLAIN)));
+    let plain: Vec<String> = job
+        .results
+        .iter()
+        .filter(|r| is_unsent(r))
+        .filter_map(|r| r.test.strip_suffix(PLAIN).map(String::from))
+        .collect();
+    job.results
+        .retain(|r| !(is_unsent(r) && r.test.ends_with(PLAIN)));
     for name in plain {
         if let Some(test) = settings.catalogue.get(&name) {
-            make(sheet, settings, job, (names, test, 0, true), fresh, &mut out);
+            make(
+                sheet,
+                settings,
+                job,
+                (names, test, 0, true),
+                fresh,
+                &mut out,
+            );
         }
     }
     // What was put off goes with the same token.
     let said = said(job);
-    for (place, r) in job.results.iter_mut().enumerate().filter(|(_, r)| matches!(r.outcome, Outcome::TempFail { .. })) {
+    for (place, r) in job
+        .results
+        .iter_mut()
+        .enumerate()
+        .filter(|(_, r)| matches!(r.outcome, Outcome::TempFail { .. }))
+    {
         let Some((token, envelope)) = again(settings, names, r) else {
-            r.outcome = Outcome::inconclusive("put off, and the names that it takes are no longer the host's");
+            r.outcome = Outcome::inconclusive(
+                "put off, and the names that it takes are no longer the host's",
+            );
             continue;
         };
-        let message = message::probe(names, &envelope, &token, &settings.operator, &said, sheet.now);
-        out.push(Ready { place, test: r.test.clone(), envelope, message, control: None, phase: Phase::Rest });
+        let message = message::probe(
+            names,
+            &envelope,
+            &token,
+            &settings.operator,
+            &said,
+            sheet.now,
+        );
+        out.push(Ready {
+            place,
+            test: r.test.clone(),
+            envelope,
+            message,
+            control: None,
+            phase: Phase::Rest,
+        });
     }
     out
 }
 
 /// A message that was put off, as it was.
 fn again(settings: &Settings, names: &Names, r: &Tried) -> Option<(String, Envelope)> {
-    let test = settings.catalogue.get(r.test.strip_suffix(PLAIN).unwrap_or(&r.test))?;
+    let test = settings
+        .catalogue
+        .get(r.test.strip_suffix(PLAIN).unwrap_or(&r.test))?;
     let id = token_id(&r.token)?;
-    let tokens = (settings.tokens.text(Way::Probe, &id), settings.tokens.text(Way::Return, &id));
+    let tokens = (
+        settings.tokens.text(Way::Probe, &id),
+        settings.tokens.text(Way::Return, &id),
+    );
     let forms = names.envelopes(test, 0, true, || tokens.clone()).ok()?;
-    let (token, mut envelope) = forms.into_iter().find(|(_, e)| e.to.get(e.probe) == Some(&r.envelope.1))?;
+    let (token, mut envelope) = forms
+        .into_iter()
+        .find(|(_, e)| e.to.get(e.probe) == Some(&r.envelope.1))?;
     // The sender is the one that it had.
     envelope.from.clone_from(&r.envelope.0);
     Some((token, envelope))
@@ -420,7 +619,11 @@ fn again(settings: &Settings, names: &Names, r: &Tried) -> Option<(String, Envel
 /// Writes what messages came to into a job's results.
 fn note_results(job: &mut Job, ran: Vec<Ran>) {
     for r in ran {
-        if let Some(t) = job.results.get_mut(r.place).filter(|t| t.outcome.superseded_by(&r.outcome)) {
+        if let Some(t) = job
+            .results
+            .get_mut(r.place)
+            .filter(|t| t.outcome.superseded_by(&r.outcome))
+        {
             t.outcome = r.outcome;
         }
     }
@@ -444,17 +647,30 @@ fn make(
     out: &mut Vec<Ready>,
 ) {
     let mut ids = Vec::new();
-    let name = if plain { format!("{}{PLAIN}", test.name) } else { test.name.clone() };
+    let name = if plain {
+        format!("{}{PLAIN}", test.name)
+    } else {
+        test.name.clone()
+    };
     let mut tokens = || {
         let id = fresh();
         ids.push(id);
-        (settings.tokens.text(Way::Probe, &id), settings.tokens.text(Way::Return, &id))
+        (
+            settings.tokens.text(Way::Probe, &id),
+            settings.tokens.text(Way::Return, &id),
+        )
     };
     let made = match names.envelopes(test, turn, plain, &mut tokens) {
         Ok(made) => made,
         Err(why) => {
             let outcome = Outcome::Skipped { why: why.into() };
-            job.results.push(Tried { test: name, class: test.class.clone(), token: String::new(), envelope: Default::default(), outcome });
+            job.results.push(Tried {
+                test: name,
+                class: test.class.clone(),
+                token: String::new(),
+                envelope: Default::default(),
+                outcome,
+            });
             return;
         }
     };
@@ -475,7 +691,14 @@ fn make(
             seen: Vec::new(),
         };
         sheet.put(key::token(&id), &issued);
-        let message = message::probe(names, &envelope, &token, &settings.operator, &said(job), sheet.now);
+        let message = message::probe(
+            names,
+            &envelope,
+            &token,
+            &settings.operator,
+            &said(job),
+            sheet.now,
+        );
         job.results.push(Tried {
             test: name.clone(),
             class: test.class.clone(),
@@ -484,18 +707,31 @@ fn make(
             outcome: Outcome::inconclusive(UNSENT),
         });
         let place = job.results.len() - 1;
-        out.push(Ready { place, test: name.clone(), envelope, message, control: None, phase: Phase::Rest });
+        out.push(Ready {
+            place,
+            test: name.clone(),
+            envelope,
+            message,
+            control: None,
+            phase: Phase::Rest,
+        });
     }
 }
 
-/// Adds forms that came through with a sender of the host's own, to be sent once more from our domain; whether there are any.
+/// Adds forms that came through with a sender of the host's own, to be sent once more from our
+/// domain; whether there are any.
 fn again_plain(settings: &Settings, job: &mut Job) -> bool {
     let is_new = |job: &Job, name: &str| !job.results.iter().any(|r| r.test == name);
     let came: Vec<(String, String)> = job
         .results
         .iter()
         .filter(|r| matches!(r.outcome, Outcome::Delivered { .. }))
-        .filter(|r| settings.catalogue.get(&r.test).is_some_and(|t| t.group == Group::Recipient && t.from.is_none()))
+        .filter(|r| {
+            settings
+                .catalogue
+                .get(&r.test)
+                .is_some_and(|t| t.group == Group::Recipient && t.from.is_none())
+        })
         .map(|r| (format!("{}{PLAIN}", r.test), r.class.clone()))
         .filter(|(name, _)| is_new(job, name))
         .collect();
@@ -503,7 +739,13 @@ fn again_plain(settings: &Settings, job: &mut Job) -> bool {
     for (test, class) in came {
         if is_new(job, &test) {
             let outcome = Outcome::inconclusive(UNSENT);
-            job.results.push(Tried { test, class, token: String::new(), envelope: Default::default(), outcome });
+            job.results.push(Tried {
+                test,
+                class,
+                token: String::new(),
+                envelope: Default::default(),
+                outcome,
+            });
         }
     }
     any
@@ -517,8 +759,16 @@ fn append(sheet: &mut Sheet<'_>, id: u64, transcript: &str) -> Result<(), Denied
     let mut all: String = sheet.get(&place)?.unwrap_or_default();
     let room = MAX_TRANSCRIPT.saturating_sub(all.len());
     // Its lines are typed, one for each thing said; what a host says in one is no other.
-    let transcript = transcript.lines().map(|l| cleaned(l) + "\n").collect::<String>();
-    let cut = transcript.char_indices().map(|(i, c)| i + c.len_utf8()).take_while(|i| *i <= room).last().unwrap_or(0);
+    let transcript = transcript
+        .lines()
+        .map(|l| cleaned(l) + "\n")
+        .collect::<String>();
+    let cut = transcript
+        .char_indices()
+        .map(|(i, c)| i + c.len_utf8())
+        .take_while(|i| *i <= room)
+        .last()
+        .unwrap_or(0);
     all.push_str(&transcript[..cut]);
     sheet.put(place, &all);
     Ok(())
@@ -530,5 +780,8 @@ pub(super) fn hex(id: &Id) -> String {
 }
 
 pub(super) fn token_id(text: &str) -> Option<Id> {
-    u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16).map(u64::to_be_bytes)
+    u64::from_str_radix(text, 16)
+        .ok()
+        .filter(|_| text.len() == 16)
+        .map(u64::to_be_bytes)
 }

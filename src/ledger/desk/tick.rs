@@ -1,5 +1,5 @@
-//! What time does: waiting periods end, claims that nobody tested are granted, outputs are listed after their notice, and
-//! what is old is forgotten.
+//! What time does: waiting periods end, claims that nobody tested are granted, outputs are listed
+//! after their notice, and what is old is forgotten.
 
 use std::net::IpAddr;
 
@@ -48,7 +48,11 @@ impl Desk {
         };
         // By a clock that has jumped everything would be over.
         let sheet = self.sheet(now);
-        let claims = if clock { Vec::new() } else { self.round(&sheet, b"C", SOME)? };
+        let claims = if clock {
+            Vec::new()
+        } else {
+            self.round(&sheet, b"C", SOME)?
+        };
         let outputs = self.round(&sheet, b"X", SOME)?;
         for target in claims.iter().filter_map(|k| key::addr(k)) {
             one("a claim", target, self.claim_due(target, now));
@@ -78,14 +82,24 @@ impl Desk {
         }
         if let Some(release) = claim.release {
             // The waiting period stands still while nothing could have come.
-            if now < release.plus(Self::waiting_paused(&sheet, claim.at, waiting_since(release), now)?) {
+            if now
+                < release.plus(Self::waiting_paused(
+                    &sheet,
+                    claim.at,
+                    waiting_since(release),
+                    now,
+                )?)
+            {
                 return Ok(());
             }
             // What the claim's own test has sent still counts.
             self.release(
                 &mut sheet,
                 target,
-                ("not every test was refused, and nothing was delivered in five days", false),
+                (
+                    "not every test was refused, and nothing was delivered in five days",
+                    false,
+                ),
                 before(claim.at),
             )?;
             return self.write(sheet, None).map(drop);
@@ -97,29 +111,52 @@ impl Desk {
         }
         let at = claim.at;
         let paused = Self::grant_paused(&sheet, at, claim.due)?;
-        if now < claim.granted(job.as_ref().and_then(|j| j.begun)).plus(paused) || state == State::Running {
+        if now
+            < claim
+                .granted(job.as_ref().and_then(|j| j.begun))
+                .plus(paused)
+            || state == State::Running
+        {
             return Ok(());
         }
         if let Some(mut job) = job.filter(|j| j.open() && j.state != State::Running) {
-            end(&mut job, "granted on request: it was not tested within two days", now);
+            end(
+                &mut job,
+                "granted on request: it was not tested within two days",
+                now,
+            );
             save(&mut sheet, &job)?;
         }
-        self.release(&mut sheet, target, ("it was not tested within two days", true), at)?;
+        self.release(
+            &mut sheet,
+            target,
+            ("it was not tested within two days", true),
+            at,
+        )?;
         self.write(sheet, None).map(drop)
     }
 
     fn forget_claim(&self, mut sheet: Sheet<'_>, target: IpAddr, host: Host) -> Result<(), Denied> {
-        sheet.put(key::host(b'H', target), &Host { claim: None, ..host });
+        sheet.put(
+            key::host(b'H', target),
+            &Host {
+                claim: None,
+                ..host
+            },
+        );
         sheet.drop_row(key::host(b'C', target));
         self.write(sheet, None).map(drop)
     }
 
-    /// Inputs that are closed feed nobody; an output is listed after its notice, and goes with its last input.
+    /// Inputs that are closed feed nobody; an output is listed after its notice, and goes with its
+    /// last input.
     fn output_due(&self, settings: &Settings, addr: IpAddr, now: Time) -> Result<(), Denied> {
         let health = self.turn();
         let mut sheet = self.sheet(now);
         let slot = key::host(b'X', addr);
-        let Some(before) = sheet.get::<Output>(&slot)? else { return Ok(()) };
+        let Some(before) = sheet.get::<Output>(&slot)? else {
+            return Ok(());
+        };
         let mut row = before.clone();
         let mut open = Vec::new();
         for f in row.inputs.drain(..) {
@@ -134,15 +171,45 @@ impl Desk {
             // It has ended, or somebody has taken it off: only what comes from now on counts.
             row = Output::default();
         }
-        let ripe = row.proved().is_some_and(|t| t.plus(settings.notice) <= now) && self.why(&health).is_none();
+        let ripe = row.proved().is_some_and(|t| t.plus(settings.notice) <= now)
+            && self.why(&health).is_none();
         if listed && row.inputs.is_empty() {
-            let ask = Ask::Delist { reason: Some(self.reason(REASONS[3])?), source: Some(SourceId::PROBER), hold: HoldFor::Nothing };
-            sheet.change(Subject::host(addr), "tester", ask, "all hosts that it delivered for are closed".into(), false);
+            let ask = Ask::Delist {
+                reason: Some(self.reason(REASONS[3])?),
+                source: Some(SourceId::PROBER),
+                hold: HoldFor::Nothing,
+            };
+            sheet.change(
+                Subject::host(addr),
+                "tester",
+                ask,
+                "all hosts that it delivered for are closed".into(),
+                false,
+            );
             row.listed = false;
-        } else if ripe && opted_out(&sheet, addr)?.is_none() && !row.listed && !verdict.held(self.reason(REASONS[3])?, SourceId::PROBER) {
-            let inputs: Vec<String> = row.inputs.iter().map(|f| format!("[{}]", f.input)).collect();
-            let ask = Ask::List { reason: self.reason(REASONS[3])?, source: SourceId::PROBER, until: None, text: None };
-            sheet.change(Subject::host(addr), "tester", ask, format!("delivers what open hosts take: {}", inputs.join(", ")), false);
+        } else if ripe
+            && opted_out(&sheet, addr)?.is_none()
+            && !row.listed
+            && !verdict.held(self.reason(REASONS[3])?, SourceId::PROBER)
+        {
+            let inputs: Vec<String> = row
+                .inputs
+                .iter()
+                .map(|f| format!("[{}]", f.input))
+                .collect();
+            let ask = Ask::List {
+                reason: self.reason(REASONS[3])?,
+                source: SourceId::PROBER,
+                until: None,
+                text: None,
+            };
+            sheet.change(
+                Subject::host(addr),
+                "tester",
+                ask,
+                format!("delivers what open hosts take: {}", inputs.join(", ")),
+                false,
+            );
             row.listed = true;
         }
         match row.inputs.is_empty() {
@@ -154,23 +221,38 @@ impl Desk {
         self.write(sheet, None).map(drop)
     }
 
-    /// Forgets what is old: tokens, jobs with their transcripts, and evidence of listings that ended 90 days ago.
+    /// Forgets what is old: tokens, jobs with their transcripts, and evidence of listings that
+    /// ended 90 days ago.
     pub fn forget(&self, now: Time) -> Result<(), Denied> {
         let _turn = self.turn();
         let mut sheet = self.sheet(now);
         for k in self.round(&sheet, b"T", ROUND)? {
-            if sheet.get::<Issued>(&k)?.is_some_and(|i| i.at.plus(TOKEN_LIFE).plus(Seconds(86_400)) < now) {
+            if sheet
+                .get::<Issued>(&k)?
+                .is_some_and(|i| i.at.plus(TOKEN_LIFE).plus(Seconds(86_400)) < now)
+            {
                 sheet.drop_row(k);
             }
         }
         let before = Time(now.0.saturating_sub(KEPT.0));
         let listed = |a: IpAddr| -> Result<bool, Denied> {
-            Ok(self.ledger.store.verdict(&Subject::host(a))?.entries.iter().any(|e| e.source == SourceId::PROBER))
+            Ok(self
+                .ledger
+                .store
+                .verdict(&Subject::host(a))?
+                .entries
+                .iter()
+                .any(|e| e.source == SourceId::PROBER))
         };
         for k in self.round(&sheet, b"P", ROUND)? {
-            let Some(proof) = sheet.get::<Proof>(&k)? else { continue };
+            let Some(proof) = sheet.get::<Proof>(&k)? else {
+                continue;
+            };
             let gone = proof.at.plus(KEPT) < now && !listed(proof.input)? && !listed(proof.output)?;
-            if gone && self.ended_before(proof.input, before)? && self.ended_before(proof.output, before)? {
+            if gone
+                && self.ended_before(proof.input, before)?
+                && self.ended_before(proof.output, before)?
+            {
                 sheet.drop_row(key::both(b'I', proof.input, proof.id));
                 sheet.drop_row(key::both(b'Y', proof.output, proof.id));
                 sheet.drop_row(key::both(b'G', proof.input, proof.id));
@@ -180,10 +262,18 @@ impl Desk {
             }
         }
         for k in self.round(&sheet, b"J", ROUND)? {
-            let Some(job) = sheet.get::<Job>(&k)?.filter(|j| j.ended.is_some_and(|t| t.plus(KEPT) < now)) else { continue };
+            let Some(job) = sheet
+                .get::<Job>(&k)?
+                .filter(|j| j.ended.is_some_and(|t| t.plus(KEPT) < now))
+            else {
+                continue;
+            };
             // What was said goes before the job does; that of a proof goes with the proof.
             let script = key::number(b'S', job.id);
-            if !listed(job.target)? && !sheet.keys(&script, 1)?.is_empty() && self.ended_before(job.target, before)? {
+            if !listed(job.target)?
+                && !sheet.keys(&script, 1)?.is_empty()
+                && self.ended_before(job.target, before)?
+            {
                 sheet.drop_row(script);
             }
             if job.ended.is_none_or(|t| t.plus(JOBS) >= now) {
@@ -202,10 +292,23 @@ impl Desk {
         let now = sheet.now;
         let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(KNOWN) < now);
         for k in self.round(sheet, b"H", ROUND)? {
-            let (Some(host), Some(addr)) = (sheet.get::<Host>(&k)?, key::addr(&k)) else { continue };
-            let times = [host.tested, host.released, host.unproved, host.remote.iter().map(|g| g.0).max()];
+            let (Some(host), Some(addr)) = (sheet.get::<Host>(&k)?, key::addr(&k)) else {
+                continue;
+            };
+            let times = [
+                host.tested,
+                host.released,
+                host.unproved,
+                host.remote.iter().map(|g| g.0).max(),
+            ];
             let quiet = host.claim.is_none() && times.into_iter().all(is_old);
-            if quiet && sheet.verdict(&Subject::host(addr))?.entries.iter().all(|e| e.source != SourceId::PROBER) {
+            if quiet
+                && sheet
+                    .verdict(&Subject::host(addr))?
+                    .entries
+                    .iter()
+                    .all(|e| e.source != SourceId::PROBER)
+            {
                 sheet.drop_row(k);
             }
         }
@@ -217,7 +320,10 @@ impl Desk {
             }
         }
         for k in self.round(sheet, b"R", ROUND)? {
-            if sheet.get::<Reporter>(&k)?.is_some_and(|r| is_old(Some(r.last()))) {
+            if sheet
+                .get::<Reporter>(&k)?
+                .is_some_and(|r| is_old(Some(r.last())))
+            {
                 sheet.drop_row(k);
             }
         }
@@ -225,22 +331,42 @@ impl Desk {
     }
 
     /// The rows under a prefix that are looked at now; the next round goes on behind them.
-    pub(super) fn round(&self, sheet: &Sheet<'_>, prefix: &[u8], most: usize) -> Result<Vec<Vec<u8>>, Denied> {
-        let mut all = self.rounds.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    pub(super) fn round(
+        &self,
+        sheet: &Sheet<'_>,
+        prefix: &[u8],
+        most: usize,
+    ) -> Result<Vec<Vec<u8>>, Denied> {
+        let mut all = self
+            .rounds
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let keys = sheet.keys_behind(prefix, all.get(prefix).map_or(&[], Vec::as_slice), most)?;
-        let behind = if keys.len() < most { Vec::new() } else { keys.last().cloned().unwrap_or_default() };
+        let behind = if keys.len() < most {
+            Vec::new()
+        } else {
+            keys.last().cloned().unwrap_or_default()
+        };
         all.insert(prefix.to_vec(), behind);
         Ok(keys)
     }
 
-    /// Whether a host's last listing by a relay test ended before a time. What feeds say of it keeps no evidence.
+    /// Whether a host's last listing by a relay test ended before a time. What feeds say of it
+    /// keeps no evidence.
     fn ended_before(&self, target: IpAddr, time: Time) -> Result<bool, Denied> {
         let history = self.ledger.store.history(&Subject::host(target))?;
         let v = self.ledger.store.vocabulary();
         let ours: Vec<_> = REASONS.iter().filter_map(|r| v.reasons.get(r)).collect();
         let is_ours = |what: &What| {
-            what.about().is_some_and(|(reason, source)| ours.contains(&reason) && [SourceId::PROBER, SourceId::ALL].contains(&source))
+            what.about().is_some_and(|(reason, source)| {
+                ours.contains(&reason) && [SourceId::PROBER, SourceId::ALL].contains(&source)
+            })
         };
-        Ok(history.iter().filter(|e| is_ours(&e.what)).map(|e| e.at).max().is_none_or(|t| t < time))
+        Ok(history
+            .iter()
+            .filter(|e| is_ours(&e.what))
+            .map(|e| e.at)
+            .max()
+            .is_none_or(|t| t < time))
     }
 }

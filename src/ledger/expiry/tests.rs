@@ -35,7 +35,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let mut bench = Bench { time: ManualTime::at(BEGIN), dir: tempfile::tempdir().unwrap(), ledger: None };
+        let mut bench = Bench {
+            time: ManualTime::at(BEGIN),
+            dir: tempfile::tempdir().unwrap(),
+            ledger: None,
+        };
         bench.start();
         bench
     }
@@ -53,10 +57,25 @@ impl Bench {
             open_tables: crate::store::MAX_OPEN_TABLES,
         };
         let zone: Zone = toml::from_str(ZONE).unwrap();
-        let relay = ReasonSettings { name: "relay".into(), text: "x".into(), lifetime: Some(Seconds(90 * DAY)), two_persons: false };
-        let settings = ledger::Settings { reasons: vec![relay], zones: vec![zone], ..ledger::Settings::default() };
-        let clock = Clock::start(self.time.clone(), Some(path.join("clock")), TrustAtStart::Plausible, None);
-        self.ledger = Some(ledger::open(Store::open(store).unwrap(), settings, clock, || ()).unwrap());
+        let relay = ReasonSettings {
+            name: "relay".into(),
+            text: "x".into(),
+            lifetime: Some(Seconds(90 * DAY)),
+            two_persons: false,
+        };
+        let settings = ledger::Settings {
+            reasons: vec![relay],
+            zones: vec![zone],
+            ..ledger::Settings::default()
+        };
+        let clock = Clock::start(
+            self.time.clone(),
+            Some(path.join("clock")),
+            TrustAtStart::Plausible,
+            None,
+        );
+        self.ledger =
+            Some(ledger::open(Store::open(store).unwrap(), settings, clock, || ()).unwrap());
     }
 
     fn stop(&mut self) {
@@ -80,16 +99,33 @@ impl Bench {
 
     fn change(&self, subject: &str, ask: Ask) {
         let change = Change::new(subject.parse().unwrap(), "anna", ask);
-        self.ledger().submit_blocking(change).unwrap().wait().unwrap();
+        self.ledger()
+            .submit_blocking(change)
+            .unwrap()
+            .wait()
+            .unwrap();
     }
 
     fn list(&self, subject: &str, days: u64) {
         let until = Some(self.ledger().now().plus(Seconds(days * DAY)));
-        self.change(subject, Ask::List { reason: RELAY, source: SourceId::OPERATOR, until, text: None });
+        self.change(
+            subject,
+            Ask::List {
+                reason: RELAY,
+                source: SourceId::OPERATOR,
+                until,
+                text: None,
+            },
+        );
     }
 
     fn exempt(&self, subject: &str, days: u64) {
-        self.change(subject, Ask::Exempt { until: Some(self.ledger().now().plus(Seconds(days * DAY))) });
+        self.change(
+            subject,
+            Ask::Exempt {
+                until: Some(self.ledger().now().plus(Seconds(days * DAY))),
+            },
+        );
     }
 
     /// Whether DNS lists an address.
@@ -102,7 +138,13 @@ impl Bench {
         query.extend([0, 0, 1, 0, 1]);
         let mut out = vec![0; 4096];
         let from = "192.0.2.1".parse().unwrap();
-        let done = respond(&self.ledger().published.snapshot(), &query, Peer::udp(from), self.ledger().now(), &mut out);
+        let done = respond(
+            &self.ledger().published.snapshot(),
+            &query,
+            Peer::udp(from),
+            self.ledger().now(),
+            &mut out,
+        );
         done.kind == crate::dns::Kind::Listed
     }
 }
@@ -150,7 +192,10 @@ fn what_is_due_ends_at_its_own_pace_while_the_clock_differs() {
     b.pass(20 * DAY - 60);
     assert!(b.listed("45.51.1.1") && !b.listed("45.51.1.2"));
     b.pass(60);
-    assert!(b.listed("45.51.1.2"), "its exemption has ended by trusted time");
+    assert!(
+        b.listed("45.51.1.2"),
+        "its exemption has ended by trusted time"
+    );
     b.pass(70 * DAY);
     assert!(!b.listed("45.51.1.1"));
 }
@@ -174,7 +219,10 @@ fn a_machine_that_was_off_for_40_days_ends_what_is_due_when_its_clock_is_confirm
     b.time.reboot(40 * DAY as i64, 0);
     b.start();
     b.pass(3600);
-    assert!(b.listed("45.51.1.1") && b.listed("45.51.1.2"), "without NTP");
+    assert!(
+        b.listed("45.51.1.1") && b.listed("45.51.1.2"),
+        "without NTP"
+    );
     b.time.set_synchronised(true);
     b.pass(60);
     assert!(!b.listed("45.51.1.1") && b.listed("45.51.1.2"), "with it");
@@ -186,14 +234,23 @@ fn a_copy_restored_on_another_machine_goes_by_the_clock_there() {
     b.pass(120);
     let (copy, other) = (b.dir.path().join("copy"), tempfile::tempdir().unwrap());
     let made = b.ledger().store.backup(&copy, "now".into()).unwrap();
-    assert!(made.commit > 0 && !walk(&copy).iter().any(|name| name == "clock"), "the record belongs to the machine");
+    assert!(
+        made.commit > 0 && !walk(&copy).iter().any(|name| name == "clock"),
+        "the record belongs to the machine"
+    );
     b.stop();
     let data = other.path().join("data");
-    crate::store::Restoration::begin(&copy, &data).unwrap().finish().unwrap();
+    crate::store::Restoration::begin(&copy, &data)
+        .unwrap()
+        .finish()
+        .unwrap();
     (b.dir, b.time) = (other, ManualTime::at(BEGIN + 100 * DAY as i64));
     b.start();
     assert_eq!(b.ledger().clock.report().state, ClockState::Agrees);
-    assert!(!b.listed("45.51.1.1") && b.listed("45.51.1.2"), "100 days later by its wall clock");
+    assert!(
+        !b.listed("45.51.1.1") && b.listed("45.51.1.2"),
+        "100 days later by its wall clock"
+    );
     b.pass(120);
     b.stop();
     assert!(data.join("clock").exists());
@@ -202,7 +259,15 @@ fn a_copy_restored_on_another_machine_goes_by_the_clock_there() {
 /// All names in a folder.
 fn walk(folder: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().flatten();
-    entries.flat_map(|e| if e.path().is_dir() { walk(&e.path()) } else { vec![e.file_name().to_string_lossy().into_owned()] }).collect()
+    entries
+        .flat_map(|e| {
+            if e.path().is_dir() {
+                walk(&e.path())
+            } else {
+                vec![e.file_name().to_string_lossy().into_owned()]
+            }
+        })
+        .collect()
 }
 
 /// Does something; the commits that queries saw meanwhile.
@@ -237,32 +302,71 @@ fn listings_and_sources_end_before_exemptions_whatever_their_due_times_and_are_p
         })
         .collect();
     for part in all.chunks(1000) {
-        b.ledger().submit_many(part.to_vec(), crate::store::schema::Audit::default()).unwrap();
+        b.ledger()
+            .submit_many(part.to_vec(), crate::store::schema::Audit::default())
+            .unwrap();
     }
     // What covers them ends later: a listing, and a whole source.
     b.list("45.60.0.0/16", 30);
     let source = b.ledger().source("xbl").unwrap();
     let expires = Some(b.ledger().now().plus(Seconds(40 * DAY)));
-    let mut import = Import { expires, ..Import::replace(source) };
-    let entry = FeedEntry { reason: RELAY, hole: false, weak: false, since: b.ledger().now(), text: EntryText::default(), note: None };
+    let mut import = Import {
+        expires,
+        ..Import::replace(source)
+    };
+    let entry = FeedEntry {
+        reason: RELAY,
+        hole: false,
+        weak: false,
+        since: b.ledger().now(),
+        text: EntryText::default(),
+        note: None,
+    };
     let wide: Subject = "45.61.0.0/16".parse().unwrap();
-    b.ledger().import_with(&mut import, |_, sink| sink(wide, entry)).unwrap();
-    assert!(b.listed("45.60.0.1") && b.listed("45.61.0.1") && !b.listed(&host(0)) && !b.listed(&host(300)));
+    b.ledger()
+        .import_with(&mut import, |_, sink| sink(wide, entry))
+        .unwrap();
+    assert!(
+        b.listed("45.60.0.1")
+            && b.listed("45.61.0.1")
+            && !b.listed(&host(0))
+            && !b.listed(&host(300))
+    );
     b.time.step(60 * DAY as i64);
     let before = b.ledger().published.snapshot().seq;
     b.ledger().clock.accept();
     let seen = commits_seen(b.ledger(), || b.tick());
     let after = b.ledger().published.snapshot().seq;
     assert!(after - before >= 4, "it took {} commits", after - before);
-    assert!(seen.iter().all(|seq| [before, after].contains(seq)), "{seen:?} between {before} and {after}");
-    assert!(!b.listed(&host(0)) && !b.listed(&host(300)) && !b.listed("45.60.0.1") && !b.listed("45.61.0.1"));
+    assert!(
+        seen.iter().all(|seq| [before, after].contains(seq)),
+        "{seen:?} between {before} and {after}"
+    );
+    assert!(
+        !b.listed(&host(0))
+            && !b.listed(&host(300))
+            && !b.listed("45.60.0.1")
+            && !b.listed("45.61.0.1")
+    );
     // In the order of commits, too: a failure between them leaves no exempt host listed.
     let changed = |seq: u64, subject: &str| {
         let key = subject.parse::<Subject>().unwrap().key();
-        b.ledger().store.commit_row(seq).unwrap().is_some_and(|c| c.before.iter().any(|(k, _)| *k == key))
+        b.ledger()
+            .store
+            .commit_row(seq)
+            .unwrap()
+            .is_some_and(|c| c.before.iter().any(|(k, _)| *k == key))
     };
-    let commit_of = |subject: &str| (before + 1..=after).find(|seq| changed(*seq, subject)).unwrap();
-    for (wide, exempt) in [("45.60.0.0/16", 0), ("45.61.0.0/16", 300), ("45.61.0.0/16", n - 1)] {
+    let commit_of = |subject: &str| {
+        (before + 1..=after)
+            .find(|seq| changed(*seq, subject))
+            .unwrap()
+    };
+    for (wide, exempt) in [
+        ("45.60.0.0/16", 0),
+        ("45.61.0.0/16", 300),
+        ("45.61.0.0/16", n - 1),
+    ] {
         assert!(commit_of(wide) < commit_of(&host(exempt)), "{wide}");
     }
 }
@@ -290,8 +394,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// Hosts are listed, by themselves and by what is wider, for as long as their exemptions last or longer, and each is
-    /// looked up after each step, whatever the wall clock did.
+    /// Hosts are listed, by themselves and by what is wider, for as long as their exemptions last
+    /// or longer, and each is looked up after each step, whatever the wall clock did.
     #[test]
     fn no_sequence_of_wall_clocks_publishes_a_host_whose_exemption_lasts(
         hosts in prop::collection::vec((1u64..80, 1u64..80), 1..8),

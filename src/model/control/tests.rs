@@ -5,30 +5,71 @@ use proptest::prelude::*;
 use super::*;
 
 fn refused(stage: Stage, code: u16, text: &str) -> Outcome {
-    Outcome::Refused { stage, code, text: text.into() }
+    Outcome::Refused {
+        stage,
+        code,
+        text: text.into(),
+    }
 }
 fn deferred(stage: Stage) -> Outcome {
-    Outcome::Inconclusive { why: "put off".into(), deferred_at: Some(stage), blocklist: false }
+    Outcome::Inconclusive {
+        why: "put off".into(),
+        deferred_at: Some(stage),
+        blocklist: false,
+    }
 }
 fn tried(test: &str, outcome: Outcome) -> Tried {
-    let envelope = ("<b@probe.example>".into(), format!("<t{test}aaaaaaaaaaaaaaaaaaa@probe.example>"));
-    Tried { test: test.into(), class: "open".into(), token: "1".into(), envelope, outcome }
+    let envelope = (
+        "<b@probe.example>".into(),
+        format!("<t{test}aaaaaaaaaaaaaaaaaaa@probe.example>"),
+    );
+    Tried {
+        test: test.into(),
+        class: "open".into(),
+        token: "1".into(),
+        envelope,
+        outcome,
+    }
 }
 fn check(code: u16, text: &str) -> ControlCheck {
-    ControlCheck { replies: vec![RecipientReply { recipient: "<postmaster>".into(), code, text: text.into() }], failure: None }
+    ControlCheck {
+        replies: vec![RecipientReply {
+            recipient: "<postmaster>".into(),
+            code,
+            text: text.into(),
+        }],
+        failure: None,
+    }
 }
 fn never() -> ControlCheck {
-    ControlCheck { replies: vec![], failure: Some("cut".into()) }
+    ControlCheck {
+        replies: vec![],
+        failure: Some("cut".into()),
+    }
 }
 fn session(places: &[usize], before: ControlCheck, after: ControlCheck) -> ControlSession {
-    ControlSession { ehlo: true, auth: true, places: places.to_vec(), before, after, ..ControlSession::default() }
+    ControlSession {
+        ehlo: true,
+        auth: true,
+        places: places.to_vec(),
+        before,
+        after,
+        ..ControlSession::default()
+    }
 }
 fn came(tests: &[&str]) -> CameThrough {
-    CameThrough { tests: tests.iter().map(|t| (*t).to_string()).collect(), other_port: false }
+    CameThrough {
+        tests: tests.iter().map(|t| (*t).to_string()).collect(),
+        other_port: false,
+    }
 }
 /// The row of one form's outcome, with the same control before and after.
 fn row_of(outcome: Outcome, control: &ControlCheck) -> Row {
-    row(&[tried("plain", outcome)], &came(&["plain"]), &[session(&[0], control.clone(), control.clone())])
+    row(
+        &[tried("plain", outcome)],
+        &came(&["plain"]),
+        &[session(&[0], control.clone(), control.clone())],
+    )
 }
 
 const DENIED: &str = "5.7.1 Relaying denied";
@@ -36,19 +77,57 @@ const DENIED: &str = "5.7.1 Relaying denied";
 #[test]
 fn every_row_of_the_table_has_its_outcome() {
     use ClaimOutcome::{Blocked, Failed, Released, Waiting, WaitingForSecondSource};
-    let (yes, other, same, none) = (check(250, "ok"), check(550, "5.1.1 no such user"), check(550, DENIED), check(450, "later"));
+    let (yes, other, same, none) = (
+        check(250, "ok"),
+        check(550, "5.1.1 no such user"),
+        check(550, DENIED),
+        check(450, "later"),
+    );
     let closed = || refused(Stage::Rcpt, 550, DENIED);
-    let delivered = || Outcome::Delivered { output: "192.0.2.1".parse().unwrap(), at: crate::model::Time(1) };
-    let accepted = || Outcome::Accepted { text: String::new() };
+    let delivered = || Outcome::Delivered {
+        output: "192.0.2.1".parse().unwrap(),
+        at: crate::model::Time(1),
+    };
+    let accepted = || Outcome::Accepted {
+        text: String::new(),
+    };
     let login = || refused(Stage::Mail, 530, "5.7.0 log in");
     let cut = || Outcome::inconclusive("cut");
-    // Forms, control; the row; what follows for a claim that is not proved, proved, and proved with a second address that can ask.
+    // Forms, control; the row; what follows for a claim that is not proved, proved, and proved with
+    // a second address that can ask.
     let table: Vec<(Outcome, Vec<&ControlCheck>, Row, [ClaimOutcome; 3])> = vec![
-        (delivered(), vec![&yes, &other, &same, &none], Row::Delivered, [Failed; 3]),
-        (accepted(), vec![&yes, &other, &same, &none], Row::Accepted, [Waiting; 3]),
-        (Outcome::Bounced { at: crate::model::Time(1) }, vec![&yes, &same], Row::Accepted, [Waiting; 3]),
-        (closed(), vec![&yes], Row::RefusedControlAccepted, [Released; 3]),
-        (closed(), vec![&other, &none], Row::RefusedControlDiffers, [Waiting, Waiting, WaitingForSecondSource]),
+        (
+            delivered(),
+            vec![&yes, &other, &same, &none],
+            Row::Delivered,
+            [Failed; 3],
+        ),
+        (
+            accepted(),
+            vec![&yes, &other, &same, &none],
+            Row::Accepted,
+            [Waiting; 3],
+        ),
+        (
+            Outcome::Bounced {
+                at: crate::model::Time(1),
+            },
+            vec![&yes, &same],
+            Row::Accepted,
+            [Waiting; 3],
+        ),
+        (
+            closed(),
+            vec![&yes],
+            Row::RefusedControlAccepted,
+            [Released; 3],
+        ),
+        (
+            closed(),
+            vec![&other, &none],
+            Row::RefusedControlDiffers,
+            [Waiting, Waiting, WaitingForSecondSource],
+        ),
         (
             refused(Stage::Data, 554, DENIED),
             vec![&yes, &other, &none],
@@ -62,17 +141,67 @@ fn every_row_of_the_table_has_its_outcome() {
             [Waiting, Waiting, WaitingForSecondSource],
         ),
         (closed(), vec![&same], Row::RefusedControlSame, [Blocked; 3]),
-        (deferred(Stage::Rcpt), vec![&yes], Row::DeferredControlAccepted, [Waiting; 3]),
-        (deferred(Stage::Rcpt), vec![&other, &same, &none], Row::DeferredControlFailed, [Blocked; 3]),
-        (deferred(Stage::Data), vec![&yes, &other, &none], Row::DeferredControlFailed, [Blocked; 3]),
-        (login(), vec![&none, &same], Row::LoginRequired, [Blocked, Waiting, Waiting]),
-        (refused(Stage::Mail, 550, "5.7.1 no"), vec![&none], Row::LoginRequired, [Blocked, Waiting, Waiting]),
-        (refused(Stage::Mail, 550, "5.7.9 no"), vec![&yes, &none, &same], Row::ShutOut, [Blocked; 3]),
-        (refused(Stage::Connect, 554, "go away"), vec![&none], Row::ShutOut, [Blocked; 3]),
-        (deferred(Stage::Hello), vec![&none], Row::ShutOut, [Blocked; 3]),
+        (
+            deferred(Stage::Rcpt),
+            vec![&yes],
+            Row::DeferredControlAccepted,
+            [Waiting; 3],
+        ),
+        (
+            deferred(Stage::Rcpt),
+            vec![&other, &same, &none],
+            Row::DeferredControlFailed,
+            [Blocked; 3],
+        ),
+        (
+            deferred(Stage::Data),
+            vec![&yes, &other, &none],
+            Row::DeferredControlFailed,
+            [Blocked; 3],
+        ),
+        (
+            login(),
+            vec![&none, &same],
+            Row::LoginRequired,
+            [Blocked, Waiting, Waiting],
+        ),
+        (
+            refused(Stage::Mail, 550, "5.7.1 no"),
+            vec![&none],
+            Row::LoginRequired,
+            [Blocked, Waiting, Waiting],
+        ),
+        (
+            refused(Stage::Mail, 550, "5.7.9 no"),
+            vec![&yes, &none, &same],
+            Row::ShutOut,
+            [Blocked; 3],
+        ),
+        (
+            refused(Stage::Connect, 554, "go away"),
+            vec![&none],
+            Row::ShutOut,
+            [Blocked; 3],
+        ),
+        (
+            deferred(Stage::Hello),
+            vec![&none],
+            Row::ShutOut,
+            [Blocked; 3],
+        ),
         (cut(), vec![&none], Row::ShutOut, [Blocked; 3]),
-        (Outcome::Skipped { why: String::new() }, vec![&yes], Row::IncompleteControlAccepted, [Waiting; 3]),
-        (Outcome::Skipped { why: String::new() }, vec![&other, &same, &none], Row::IncompleteControlFailed, [Blocked; 3]),
+        (
+            Outcome::Skipped { why: String::new() },
+            vec![&yes],
+            Row::IncompleteControlAccepted,
+            [Waiting; 3],
+        ),
+        (
+            Outcome::Skipped { why: String::new() },
+            vec![&other, &same, &none],
+            Row::IncompleteControlFailed,
+            [Blocked; 3],
+        ),
     ];
     let mut seen: Vec<Row> = Vec::new();
     for (outcome, controls, expected, outcomes) in table {
@@ -88,7 +217,10 @@ fn every_row_of_the_table_has_its_outcome() {
         }
         seen.push(expected);
     }
-    assert!(Row::ALL.iter().all(|r| seen.contains(r)), "a row without a test");
+    assert!(
+        Row::ALL.iter().all(|r| seen.contains(r)),
+        "a row without a test"
+    );
     // A second address that sees the same releases a proved claim, and no other.
     let differs = Row::RefusedControlDiffers;
     assert_eq!(differs.outcome(true, SecondSource::Agrees), Released);
@@ -97,33 +229,64 @@ fn every_row_of_the_table_has_its_outcome() {
     assert!(Row::ALL.iter().filter(|r| r.confirms_refusal()).count() == 2);
 }
 
-/// An open relay that accepts each recipient, and refuses our tester at DATA or after the message, accepts postmaster like all others.
+/// An open relay that accepts each recipient, and refuses our tester at DATA or after the message,
+/// accepts postmaster like all others.
 #[test]
 fn a_refusal_after_rcpt_is_not_controlled_by_an_accepted_postmaster() {
     let yes = || check(250, "ok");
     let at = |stages: &[Stage]| -> Row {
-        let forms: Vec<Tried> = stages.iter().enumerate().map(|(i, s)| tried(&format!("form-{i}"), refused(*s, 554, DENIED))).collect();
+        let forms: Vec<Tried> = stages
+            .iter()
+            .enumerate()
+            .map(|(i, s)| tried(&format!("form-{i}"), refused(*s, 554, DENIED)))
+            .collect();
         let places: Vec<usize> = (0..forms.len()).collect();
-        row(&forms, &CameThrough::default(), &[session(&places, yes(), yes())])
+        row(
+            &forms,
+            &CameThrough::default(),
+            &[session(&places, yes(), yes())],
+        )
     };
     assert_eq!(at(&[Stage::Rcpt, Stage::Rcpt]), Row::RefusedControlAccepted);
     for stage in [Stage::Data, Stage::Body] {
         assert_eq!(at(&[stage]), Row::RefusedControlDiffers);
-        assert_eq!(at(&[Stage::Rcpt, stage]), Row::RefusedControlDiffers, "one form is enough");
+        assert_eq!(
+            at(&[Stage::Rcpt, stage]),
+            Row::RefusedControlDiffers,
+            "one form is enough"
+        );
         assert_eq!(row_of(deferred(stage), &yes()), Row::DeferredControlFailed);
     }
     // A form that had not come through says nothing about those that had.
-    let forms = [tried("plain", refused(Stage::Rcpt, 550, DENIED)), tried("bang", refused(Stage::Data, 554, DENIED))];
-    assert_eq!(row(&forms, &came(&["plain"]), &[session(&[0], yes(), yes())]), Row::RefusedControlAccepted);
+    let forms = [
+        tried("plain", refused(Stage::Rcpt, 550, DENIED)),
+        tried("bang", refused(Stage::Data, 554, DENIED)),
+    ];
+    assert_eq!(
+        row(&forms, &came(&["plain"]), &[session(&[0], yes(), yes())]),
+        Row::RefusedControlAccepted
+    );
 }
 
-/// A session that greets with HELO, or not at all, shows no AUTH; those with EHLO speak for the server.
+/// A session that greets with HELO, or not at all, shows no AUTH; those with EHLO speak for the
+/// server.
 #[test]
 fn a_login_is_offered_by_every_session_that_said_ehlo() {
-    let forms = [tried("plain", refused(Stage::Mail, 530, "5.7.0 log in")), tried("no-helo", refused(Stage::Mail, 530, "5.7.0 log in"))];
+    let forms = [
+        tried("plain", refused(Stage::Mail, 530, "5.7.0 log in")),
+        tried("no-helo", refused(Stage::Mail, 530, "5.7.0 log in")),
+    ];
     let of = |offers: [(bool, bool); 2]| {
-        let one = |(i, (ehlo, auth)): (usize, (bool, bool))| ControlSession { ehlo, auth, ..session(&[i], never(), never()) };
-        row(&forms, &came(&["plain", "no-helo"]), &offers.into_iter().enumerate().map(one).collect::<Vec<_>>())
+        let one = |(i, (ehlo, auth)): (usize, (bool, bool))| ControlSession {
+            ehlo,
+            auth,
+            ..session(&[i], never(), never())
+        };
+        row(
+            &forms,
+            &came(&["plain", "no-helo"]),
+            &offers.into_iter().enumerate().map(one).collect::<Vec<_>>(),
+        )
     };
     assert_eq!(of([(true, true), (false, false)]), Row::LoginRequired);
     assert_eq!(of([(true, true), (true, true)]), Row::LoginRequired);
@@ -137,15 +300,24 @@ fn a_login_is_offered_by_every_session_that_said_ehlo() {
 fn the_table_of_the_documentation_has_every_row() {
     let text = include_str!("../../../docs/relay.md");
     for row in Row::ALL {
-        let line = text.lines().find(|l| l.starts_with(&format!("| `{}` |", row.name()))).unwrap_or_else(|| panic!("{}", row.name()));
-        let (unproved, proved) = (row.outcome(false, SecondSource::Unavailable), row.outcome(true, SecondSource::Unavailable));
+        let line = text
+            .lines()
+            .find(|l| l.starts_with(&format!("| `{}` |", row.name())))
+            .unwrap_or_else(|| panic!("{}", row.name()));
+        let (unproved, proved) = (
+            row.outcome(false, SecondSource::Unavailable),
+            row.outcome(true, SecondSource::Unavailable),
+        );
         let word = |o| match o {
             ClaimOutcome::Failed => "stays",
             ClaimOutcome::Waiting | ClaimOutcome::WaitingForSecondSource => "waiting period",
             ClaimOutcome::Released => "released",
             ClaimOutcome::Blocked => "blocked",
         };
-        assert!(line.contains(word(unproved)) && line.contains(word(proved)), "{line}");
+        assert!(
+            line.contains(word(unproved)) && line.contains(word(proved)),
+            "{line}"
+        );
         assert_eq!(serde_json::to_value(row).unwrap(), row.name());
     }
 }
@@ -154,47 +326,126 @@ fn the_table_of_the_documentation_has_every_row() {
 #[test]
 fn a_control_counts_both_times_and_in_every_session() {
     let (yes, same) = (check(250, "ok"), check(550, DENIED));
-    let forms = [tried("plain", refused(Stage::Rcpt, 550, DENIED)), tried("percent", refused(Stage::Rcpt, 550, DENIED))];
+    let forms = [
+        tried("plain", refused(Stage::Rcpt, 550, DENIED)),
+        tried("percent", refused(Stage::Rcpt, 550, DENIED)),
+    ];
     let of = |sessions: &[ControlSession]| row(&forms, &came(&["plain", "percent"]), sessions);
-    assert_eq!(of(&[session(&[0, 1], yes.clone(), yes.clone())]), Row::RefusedControlAccepted);
-    assert_eq!(of(&[session(&[0, 1], yes.clone(), same.clone())]), Row::RefusedControlSame);
-    assert_eq!(of(&[session(&[0, 1], yes.clone(), never())]), Row::RefusedControlDiffers);
-    assert_eq!(of(&[session(&[0, 1], yes.clone(), ControlCheck::default())]), Row::RefusedControlDiffers);
-    assert_eq!(of(&[session(&[0], yes.clone(), yes.clone())]), Row::RefusedControlDiffers, "a form without a session");
-    assert_eq!(of(&[session(&[0], yes.clone(), yes.clone()), session(&[1], same, yes.clone())]), Row::RefusedControlSame);
+    assert_eq!(
+        of(&[session(&[0, 1], yes.clone(), yes.clone())]),
+        Row::RefusedControlAccepted
+    );
+    assert_eq!(
+        of(&[session(&[0, 1], yes.clone(), same.clone())]),
+        Row::RefusedControlSame
+    );
+    assert_eq!(
+        of(&[session(&[0, 1], yes.clone(), never())]),
+        Row::RefusedControlDiffers
+    );
+    assert_eq!(
+        of(&[session(&[0, 1], yes.clone(), ControlCheck::default())]),
+        Row::RefusedControlDiffers
+    );
+    assert_eq!(
+        of(&[session(&[0], yes.clone(), yes.clone())]),
+        Row::RefusedControlDiffers,
+        "a form without a session"
+    );
+    assert_eq!(
+        of(&[
+            session(&[0], yes.clone(), yes.clone()),
+            session(&[1], same, yes.clone())
+        ]),
+        Row::RefusedControlSame
+    );
     // One of the two names is enough: many a server has no postmaster but at its domain.
     let mut both = check(550, DENIED);
     both.replies.extend(yes.replies);
-    assert_eq!(of(&[session(&[0, 1], both.clone(), both)]), Row::RefusedControlAccepted);
+    assert_eq!(
+        of(&[session(&[0, 1], both.clone(), both)]),
+        Row::RefusedControlAccepted
+    );
 }
 
 #[test]
 fn a_refusal_is_the_same_whatever_addresses_and_numbers_it_repeats() {
-    let form = Comparable::new(550, "5.7.1 <tabcdef@probe.example>: Relay denied for [192.0.2.7] (id 4711-a)", "<tabcdef@probe.example>");
-    let control = Comparable::new(550, "5.7.1 <postmaster>: relay  denied for [192.0.2.7] (id 4712-b)", "<postmaster>");
+    let form = Comparable::new(
+        550,
+        "5.7.1 <tabcdef@probe.example>: Relay denied for [192.0.2.7] (id 4711-a)",
+        "<tabcdef@probe.example>",
+    );
+    let control = Comparable::new(
+        550,
+        "5.7.1 <postmaster>: relay  denied for [192.0.2.7] (id 4712-b)",
+        "<postmaster>",
+    );
     assert_eq!(form, control);
-    for other in
-        ["5.1.1 <postmaster>: relay denied for [192.0.2.7] (id 1234)", "5.7.1 <postmaster>: no", "<postmaster>: relay denied for x"]
-    {
+    for other in [
+        "5.1.1 <postmaster>: relay denied for [192.0.2.7] (id 1234)",
+        "5.7.1 <postmaster>: no",
+        "<postmaster>: relay denied for x",
+    ] {
         assert_ne!(form, Comparable::new(550, other, "<postmaster>"), "{other}");
     }
-    assert_ne!(form, Comparable { code: 554, ..control });
-    assert_eq!(Comparable::new(550, "no a%b.example@c.example here", "<a%b.example@c.example>").text, "no @ here");
+    assert_ne!(
+        form,
+        Comparable {
+            code: 554,
+            ..control
+        }
+    );
+    assert_eq!(
+        Comparable::new(
+            550,
+            "no a%b.example@c.example here",
+            "<a%b.example@c.example>"
+        )
+        .text,
+        "no @ here"
+    );
 }
 
 /// Such texts move a row towards blocked, never towards release.
 #[test]
 fn texts_about_blocklists_only_move_towards_blocked() {
-    for text in ["5.7.1 Blocked using zen.spamhaus.org", "your host is on our blacklist", "poor reputation", "see RBL: x", "on a DNSBL."] {
+    for text in [
+        "5.7.1 Blocked using zen.spamhaus.org",
+        "your host is on our blacklist",
+        "poor reputation",
+        "see RBL: x",
+        "on a DNSBL.",
+    ] {
         assert!(names_blocklist(text), "{text}");
-        assert_eq!(row_of(refused(Stage::Rcpt, 550, text), &check(250, "ok")), Row::RefusedControlSame);
-        assert_eq!(row_of(refused(Stage::Mail, 530, text), &never()), Row::ShutOut);
+        assert_eq!(
+            row_of(refused(Stage::Rcpt, 550, text), &check(250, "ok")),
+            Row::RefusedControlSame
+        );
+        assert_eq!(
+            row_of(refused(Stage::Mail, 530, text), &never()),
+            Row::ShutOut
+        );
         // A control that speaks of one is no reason to release.
-        assert_eq!(row_of(refused(Stage::Rcpt, 550, DENIED), &check(550, text)), Row::RefusedControlDiffers);
+        assert_eq!(
+            row_of(refused(Stage::Rcpt, 550, DENIED), &check(550, text)),
+            Row::RefusedControlDiffers
+        );
     }
-    let put_off = Outcome::Inconclusive { why: String::new(), deferred_at: Some(Stage::Rcpt), blocklist: true };
-    assert_eq!(row_of(put_off, &check(250, "ok")), Row::DeferredControlFailed);
-    for text in [DENIED, "4.7.1 Relay access denied", "terrible marble", "you are not on the list of our clients"] {
+    let put_off = Outcome::Inconclusive {
+        why: String::new(),
+        deferred_at: Some(Stage::Rcpt),
+        blocklist: true,
+    };
+    assert_eq!(
+        row_of(put_off, &check(250, "ok")),
+        Row::DeferredControlFailed
+    );
+    for text in [
+        DENIED,
+        "4.7.1 Relay access denied",
+        "terrible marble",
+        "you are not on the list of our clients",
+    ] {
         assert!(!names_blocklist(text), "{text}");
     }
 }
@@ -202,29 +453,74 @@ fn texts_about_blocklists_only_move_towards_blocked() {
 #[test]
 fn forms_of_several_kinds_are_decided_by_the_weakest() {
     let yes = [session(&[0, 1], check(250, "ok"), check(250, "ok"))];
-    let two = |a, b| row(&[tried("plain", a), tried("percent", b)], &came(&["plain", "percent"]), &yes);
+    let two = |a, b| {
+        row(
+            &[tried("plain", a), tried("percent", b)],
+            &came(&["plain", "percent"]),
+            &yes,
+        )
+    };
     let closed = || refused(Stage::Rcpt, 550, DENIED);
     assert_eq!(two(closed(), closed()), Row::RefusedControlAccepted);
-    assert_eq!(two(closed(), deferred(Stage::Rcpt)), Row::DeferredControlAccepted);
-    assert_eq!(two(closed(), Outcome::inconclusive("cut")), Row::IncompleteControlAccepted);
-    assert_eq!(two(closed(), Outcome::Skipped { why: String::new() }), Row::IncompleteControlAccepted);
+    assert_eq!(
+        two(closed(), deferred(Stage::Rcpt)),
+        Row::DeferredControlAccepted
+    );
+    assert_eq!(
+        two(closed(), Outcome::inconclusive("cut")),
+        Row::IncompleteControlAccepted
+    );
+    assert_eq!(
+        two(closed(), Outcome::Skipped { why: String::new() }),
+        Row::IncompleteControlAccepted
+    );
     let one = [tried("plain", closed())];
-    assert_eq!(row(&one, &came(&["plain", "gone"]), &yes), Row::IncompleteControlAccepted, "it is not in the catalogue any more");
-    let moved = CameThrough { other_port: true, ..came(&["plain"]) };
+    assert_eq!(
+        row(&one, &came(&["plain", "gone"]), &yes),
+        Row::IncompleteControlAccepted,
+        "it is not in the catalogue any more"
+    );
+    let moved = CameThrough {
+        other_port: true,
+        ..came(&["plain"])
+    };
     assert_eq!(row(&one, &moved, &yes), Row::IncompleteControlAccepted);
     // A class that is not closed.
-    let mut open_class = vec![tried("plain", closed()), tried("bang-bare", Outcome::inconclusive("cut"))];
+    let mut open_class = vec![
+        tried("plain", closed()),
+        tried("bang-bare", Outcome::inconclusive("cut")),
+    ];
     open_class[1].class = "bang".into();
-    assert_eq!(row(&open_class, &came(&["plain"]), &yes), Row::IncompleteControlAccepted);
-    // Where no form of ours had come through, all count, but for those that the host has no name for.
-    let all = [tried("plain", closed()), tried("percent", Outcome::Skipped { why: String::new() })];
-    assert_eq!(row(&all, &CameThrough::default(), &yes), Row::RefusedControlAccepted);
-    let all = [tried("plain", closed()), tried("percent", deferred(Stage::Rcpt))];
-    assert_eq!(row(&all, &CameThrough::default(), &yes), Row::DeferredControlAccepted);
-    assert_eq!(row(&[], &CameThrough::default(), &[]), Row::IncompleteControlFailed);
+    assert_eq!(
+        row(&open_class, &came(&["plain"]), &yes),
+        Row::IncompleteControlAccepted
+    );
+    // Where no form of ours had come through, all count, but for those that the host has no name
+    // for.
+    let all = [
+        tried("plain", closed()),
+        tried("percent", Outcome::Skipped { why: String::new() }),
+    ];
+    assert_eq!(
+        row(&all, &CameThrough::default(), &yes),
+        Row::RefusedControlAccepted
+    );
+    let all = [
+        tried("plain", closed()),
+        tried("percent", deferred(Stage::Rcpt)),
+    ];
+    assert_eq!(
+        row(&all, &CameThrough::default(), &yes),
+        Row::DeferredControlAccepted
+    );
+    assert_eq!(
+        row(&[], &CameThrough::default(), &[]),
+        Row::IncompleteControlFailed
+    );
 }
 
-/// How a host answers that refuses our tester alone: the step, the code, and a text in which it may repeat what it was asked.
+/// How a host answers that refuses our tester alone: the step, the code, and a text in which it may
+/// repeat what it was asked.
 fn refusal(step: Stage, code: u16, template: usize, recipient: &str, n: u32) -> (u16, String) {
     let text = match template {
         0 => "go away".to_string(),
@@ -232,12 +528,16 @@ fn refusal(step: Stage, code: u16, template: usize, recipient: &str, n: u32) -> 
         2 => format!("4.7.1 client host rejected: {recipient}"),
         _ => String::new(),
     };
-    (code, format!("{text}{}", if step == Stage::Rcpt { "" } else { "!" }))
+    (
+        code,
+        format!("{text}{}", if step == Stage::Rcpt { "" } else { "!" }),
+    )
 }
 
 proptest! {
-    /// A host that refuses us alone says so to every recipient: no step, code or text of it releases the host, now or later. One that
-    /// does so at DATA or after the message is not released now.
+    /// A host that refuses us alone says so to every recipient: no step, code or text of it
+    /// releases the host, now or later. One that does so at DATA or after the message is not
+    /// released now.
     #[test]
     fn no_host_that_refuses_us_alone_is_released(
         step in 0usize..6, code in 400u16..600, template in 0usize..4, forms in 1usize..9, all: bool, proved: bool, second: bool, auth: bool,
@@ -262,16 +562,18 @@ proptest! {
         let row = row(&results, &which, &[session]);
         let second = if second { SecondSource::Available } else { SecondSource::Unavailable };
         let outcome = row.outcome(proved, second);
-        // The one exception is a server that asks for a login, which an owner has to prove; he waits.
+        // The one exception is a server that asks for a login, which an owner has to prove; he
+        // waits.
         let login = auth && step <= Stage::Mail && proved;
-        // Nor can a host that accepts each recipient be told from one that changed its mind: it waits, or a second address looks.
+        // Nor can a host that accepts each recipient be told from one that changed its mind: it
+        // waits, or a second address looks.
         let past_rcpt = step > Stage::Rcpt && code >= 500;
         let waits = matches!(outcome, ClaimOutcome::Waiting | ClaimOutcome::WaitingForSecondSource);
         prop_assert!(outcome == ClaimOutcome::Blocked || past_rcpt && waits || login && outcome == ClaimOutcome::Waiting, "{row:?}: {outcome:?}");
     }
 
-    /// Whatever a host answers: one that has not accepted postmaster both times, in every session, is not released at once by the word
-    /// of one address.
+    /// Whatever a host answers: one that has not accepted postmaster both times, in every session,
+    /// is not released at once by the word of one address.
     #[test]
     fn no_replies_release_at_once_without_an_accepted_postmaster(
         outcomes in proptest::collection::vec((0u8..7, 0usize..6, 500u16..560, "[a-z0-9 .<>@]{0,30}"), 1..10),

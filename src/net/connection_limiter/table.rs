@@ -1,5 +1,5 @@
-//! The table of a listener's connections: who may have one more, and which one is closed for it. A data structure without
-//! sockets and without a clock: times come in as durations since any moment.
+//! The table of a listener's connections: who may have one more, and which one is closed for it. A
+//! data structure without sockets and without a clock: times come in as durations since any moment.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -14,7 +14,8 @@ pub enum ConnectionState {
     BeforeRequest(Duration),
     /// Its requests are answered, and the next one has not come, since this time.
     Idle(Duration),
-    /// Answers are being made or written. Since this time the client has taken nothing of one of them.
+    /// Answers are being made or written. Since this time the client has taken nothing of one of
+    /// them.
     Answering(Duration),
     /// It carries a zone transfer.
     Transfer,
@@ -70,14 +71,20 @@ pub struct Shares {
 
 impl Default for Shares {
     fn default() -> Shares {
-        Shares { address: 32, network: 8, wide_network: 4, reserved: 16 }
+        Shares {
+            address: 32,
+            network: 8,
+            wide_network: 4,
+            reserved: 16,
+        }
     }
 }
 
 /// The least share of one address, where half of its network's share is not less.
 const MIN_PER_ADDRESS: usize = 64;
 
-/// How many connections of a pool there may be: of an address, a network and a wide network, and in all.
+/// How many connections of a pool there may be: of an address, a network and a wide network, and in
+/// all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
     /// By prefix, the narrowest first.
@@ -87,17 +94,35 @@ pub struct PoolLimits {
 }
 
 impl PoolLimits {
-    const ONE: PoolLimits = PoolLimits { per_prefix: [1; 3], total: 1 };
+    const ONE: PoolLimits = PoolLimits {
+        per_prefix: [1; 3],
+        total: 1,
+    };
 
     /// Of a listener's total: of everybody's places, and of the reserved ones.
     fn of(total: usize, shares: &Shares, reserves: bool) -> [PoolLimits; 2] {
         let part = |of: usize, share: usize| (of / share.max(1)).max(1);
-        let reserved = if reserves { part(total, shares.reserved) } else { 0 };
-        let (network, wide) = (part(total, shares.network), part(total, shares.wide_network));
-        let address = part(total, shares.address).max(MIN_PER_ADDRESS).min((network / 2).max(1));
-        let general = PoolLimits { per_prefix: [address, network, wide], total: total.saturating_sub(reserved).max(1) };
+        let reserved = if reserves {
+            part(total, shares.reserved)
+        } else {
+            0
+        };
+        let (network, wide) = (
+            part(total, shares.network),
+            part(total, shares.wide_network),
+        );
+        let address = part(total, shares.address)
+            .max(MIN_PER_ADDRESS)
+            .min((network / 2).max(1));
+        let general = PoolLimits {
+            per_prefix: [address, network, wide],
+            total: total.saturating_sub(reserved).max(1),
+        };
         // Reserved clients are few and known; one of them still does not take all.
-        let reserved = PoolLimits { per_prefix: [part(reserved, 4), part(reserved, 2), reserved], total: reserved };
+        let reserved = PoolLimits {
+            per_prefix: [part(reserved, 4), part(reserved, 2), reserved],
+            total: reserved,
+        };
         [general, reserved]
     }
 }
@@ -140,12 +165,27 @@ pub type ConnectionId = u64;
 pub type AnswerId = u32;
 
 impl<T> Connection<T> {
-    fn new(prefixes: [ClientPrefix; 3], client: Client, pool: Pool, state: ConnectionState, handle: T) -> Connection<T> {
-        Connection { prefixes, client, pool, state, answers: Vec::new(), last_answer: 0, preferred: false, handle }
+    fn new(
+        prefixes: [ClientPrefix; 3],
+        client: Client,
+        pool: Pool,
+        state: ConnectionState,
+        handle: T,
+    ) -> Connection<T> {
+        Connection {
+            prefixes,
+            client,
+            pool,
+            state,
+            answers: Vec::new(),
+            last_answer: 0,
+            preferred: false,
+            handle,
+        }
     }
 
-    /// The state while answers are under way: that of the one which waits longest. Another one that is taken, or that ends,
-    /// does not make it any younger.
+    /// The state while answers are under way: that of the one which waits longest. Another one that
+    /// is taken, or that ends, does not make it any younger.
     fn set_answering(&mut self) {
         if let Some(oldest) = self.answers.iter().map(|(_, at)| *at).min() {
             self.state = ConnectionState::Answering(oldest);
@@ -160,7 +200,8 @@ enum Full {
     Total,
 }
 
-/// The connections of a listener, or of several that share their places. `T` is what tells a connection that it is closed.
+/// The connections of a listener, or of several that share their places. `T` is what tells a
+/// connection that it is closed.
 #[derive(Debug)]
 pub struct ConnectionTable<T> {
     connections: HashMap<ConnectionId, Connection<T>>,
@@ -172,11 +213,14 @@ pub struct ConnectionTable<T> {
 }
 
 impl<T> ConnectionTable<T> {
-    /// For so many connections beside transfers, and so many transfers. Places are reserved where there are transfers.
+    /// For so many connections beside transfers, and so many transfers. Places are reserved where
+    /// there are transfers.
     pub fn new(total: usize, transfers: usize, shares: &Shares) -> ConnectionTable<T> {
         let reserves = transfers > 0;
-        let ([general, reserved], [all, reserved_transfers]) =
-            (PoolLimits::of(total, shares, reserves), PoolLimits::of(transfers, shares, reserves));
+        let ([general, reserved], [all, reserved_transfers]) = (
+            PoolLimits::of(total, shares, reserves),
+            PoolLimits::of(transfers, shares, reserves),
+        );
         ConnectionTable {
             connections: HashMap::new(),
             counts: HashMap::new(),
@@ -200,7 +244,11 @@ impl<T> ConnectionTable<T> {
     /// What became of connections.
     pub fn stats(&self) -> Stats {
         let of = |pools: [Pool; 2]| pools.map(|p| self.len(p)).iter().sum();
-        Stats { open: of([Pool::General, Pool::Reserved]), transfers: of([Pool::Transfers, Pool::ReservedTransfers]), ..self.stats }
+        Stats {
+            open: of([Pool::General, Pool::Reserved]),
+            transfers: of([Pool::Transfers, Pool::ReservedTransfers]),
+            ..self.stats
+        }
     }
 
     /// Where a connection stands; `None` after it was closed.
@@ -208,8 +256,8 @@ impl<T> ConnectionTable<T> {
         self.connections.get(&id).map(|c| c.state)
     }
 
-    /// Whether a new connection of this client would take one of few places: then it has to show first that its address is
-    /// its own.
+    /// Whether a new connection of this client would take one of few places: then it has to show
+    /// first that its address is its own.
     pub fn is_pressed(&self, addr: IpAddr, client: Client) -> bool {
         let limits = self.limits(Pool::General);
         let count = |p: ClientPrefix| self.counts.get(&(Pool::General, p)).copied().unwrap_or(0);
@@ -222,14 +270,24 @@ impl<T> ConnectionTable<T> {
             || self.len(Pool::General) >= most(limits.total)
     }
 
-    /// Gives a new connection a place: its number, and the handle of the connection that is closed for it, if any. `None` where
-    /// it is refused. `handle` is what the connection itself is told by.
-    pub fn admit(&mut self, addr: IpAddr, client: Client, now: Duration, handle: T) -> Option<(ConnectionId, Option<T>)> {
+    /// Gives a new connection a place: its number, and the handle of the connection that is closed
+    /// for it, if any. `None` where it is refused. `handle` is what the connection itself is told
+    /// by.
+    pub fn admit(
+        &mut self,
+        addr: IpAddr,
+        client: Client,
+        now: Duration,
+        handle: T,
+    ) -> Option<(ConnectionId, Option<T>)> {
         let prefixes = ClientPrefix::of(addr);
         let (pool, shed) = self.place(prefixes, client, now)?;
         self.last += 1;
         let state = ConnectionState::BeforeRequest(now);
-        self.insert(self.last, Connection::new(prefixes, client, pool, state, handle));
+        self.insert(
+            self.last,
+            Connection::new(prefixes, client, pool, state, handle),
+        );
         Some((self.last, shed))
     }
 
@@ -237,7 +295,11 @@ impl<T> ConnectionTable<T> {
     pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
         let connection = self.connections.remove(&id)?;
         self.totals[connection.pool as usize] -= 1;
-        for prefix in connection.prefixes.into_iter().filter(|_| connection.client.is_counted()) {
+        for prefix in connection
+            .prefixes
+            .into_iter()
+            .filter(|_| connection.client.is_counted())
+        {
             if let Some(n) = self.counts.get_mut(&(connection.pool, prefix)) {
                 *n -= 1;
                 if *n == 0 {
@@ -248,17 +310,32 @@ impl<T> ConnectionTable<T> {
         Some(connection.handle)
     }
 
-    /// The connection is another client's, as its proxy says. False where that client has its share: it is closed then.
+    /// The connection is another client's, as its proxy says. False where that client has its
+    /// share: it is closed then.
     pub fn reassign(&mut self, id: ConnectionId, addr: IpAddr, now: Duration) -> (bool, Option<T>) {
-        let Some((state, preferred)) = self.connections.get(&id).map(|c| (c.state, c.preferred)) else { return (false, None) };
-        let Some(handle) = self.remove(id) else { return (false, None) };
+        let Some((state, preferred)) = self.connections.get(&id).map(|c| (c.state, c.preferred))
+        else {
+            return (false, None);
+        };
+        let Some(handle) = self.remove(id) else {
+            return (false, None);
+        };
         let prefixes = ClientPrefix::of(addr);
-        let Some((pool, shed)) = self.place(prefixes, Client::Ordinary, now) else { return (false, None) };
-        self.insert(id, Connection { preferred, ..Connection::new(prefixes, Client::Ordinary, pool, state, handle) });
+        let Some((pool, shed)) = self.place(prefixes, Client::Ordinary, now) else {
+            return (false, None);
+        };
+        self.insert(
+            id,
+            Connection {
+                preferred,
+                ..Connection::new(prefixes, Client::Ordinary, pool, state, handle)
+            },
+        );
         (true, shed)
     }
 
-    /// A request has begun, and the connection waits for the rest of it. One that waits already, or answers others, does so on.
+    /// A request has begun, and the connection waits for the rest of it. One that waits already, or
+    /// answers others, does so on.
     pub fn await_request(&mut self, id: ConnectionId, now: Duration) {
         self.change(id, |c| {
             if let ConnectionState::Idle(_) = c.state {
@@ -306,28 +383,53 @@ impl<T> ConnectionTable<T> {
         self.change(id, |c| c.preferred = true);
     }
 
-    /// The connection's question is read, and it is a transfer: it moves to the transfers' places. False where none is free.
+    /// The connection's question is read, and it is a transfer: it moves to the transfers' places.
+    /// False where none is free.
     pub fn begin_transfer(&mut self, id: ConnectionId) -> bool {
-        let Some(c) = self.connections.get(&id) else { return false };
+        let Some(c) = self.connections.get(&id) else {
+            return false;
+        };
         let (prefixes, client) = (c.prefixes, c.client);
-        let pools: &[Pool] = if client == Client::Reserved { &[Pool::ReservedTransfers, Pool::Transfers] } else { &[Pool::Transfers] };
-        let Some(pool) = pools.iter().find(|p| self.full(**p, prefixes, client).is_none()).copied() else { return false };
+        let pools: &[Pool] = if client == Client::Reserved {
+            &[Pool::ReservedTransfers, Pool::Transfers]
+        } else {
+            &[Pool::Transfers]
+        };
+        let Some(pool) = pools
+            .iter()
+            .find(|p| self.full(**p, prefixes, client).is_none())
+            .copied()
+        else {
+            return false;
+        };
         self.relocate(id, pool, ConnectionState::Transfer);
         true
     }
 
-    /// The transfer is over: the connection takes a place among the others again. False where there is none for it: it is closed.
+    /// The transfer is over: the connection takes a place among the others again. False where there
+    /// is none for it: it is closed.
     pub fn end_transfer(&mut self, id: ConnectionId, now: Duration) -> (bool, Option<T>) {
-        let Some(c) = self.connections.get(&id).filter(|c| c.state == ConnectionState::Transfer) else { return (false, None) };
+        let Some(c) = self
+            .connections
+            .get(&id)
+            .filter(|c| c.state == ConnectionState::Transfer)
+        else {
+            return (false, None);
+        };
         let (prefixes, client) = (c.prefixes, c.client);
-        let Some((pool, shed)) = self.place(prefixes, client, now) else { return (false, None) };
+        let Some((pool, shed)) = self.place(prefixes, client, now) else {
+            return (false, None);
+        };
         self.relocate(id, pool, ConnectionState::Idle(now));
         (true, shed)
     }
 
-    /// Changes a connection; one that carries a transfer stands as it is. False where it was closed.
+    /// Changes a connection; one that carries a transfer stands as it is. False where it was
+    /// closed.
     fn change(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection<T>)) -> bool {
-        let Some(found) = self.connections.get_mut(&id) else { return false };
+        let Some(found) = self.connections.get_mut(&id) else {
+            return false;
+        };
         if found.state != ConnectionState::Transfer {
             change(found);
         }
@@ -337,21 +439,37 @@ impl<T> ConnectionTable<T> {
     fn insert(&mut self, id: ConnectionId, connection: Connection<T>) {
         self.totals[connection.pool as usize] += 1;
         if connection.client.is_counted() {
-            connection.prefixes.iter().for_each(|p| *self.counts.entry((connection.pool, *p)).or_default() += 1);
+            connection
+                .prefixes
+                .iter()
+                .for_each(|p| *self.counts.entry((connection.pool, *p)).or_default() += 1);
         }
         self.connections.insert(id, connection);
     }
 
     fn relocate(&mut self, id: ConnectionId, pool: Pool, state: ConnectionState) {
-        let Some(c) = self.connections.get(&id) else { return };
+        let Some(c) = self.connections.get(&id) else {
+            return;
+        };
         let (prefixes, client, preferred) = (c.prefixes, c.client, c.preferred);
         if let Some(handle) = self.remove(id) {
-            self.insert(id, Connection { preferred, ..Connection::new(prefixes, client, pool, state, handle) });
+            self.insert(
+                id,
+                Connection {
+                    preferred,
+                    ..Connection::new(prefixes, client, pool, state, handle)
+                },
+            );
         }
     }
 
     /// A free place, or one that is made free by closing a connection, whose handle comes with it.
-    fn place(&mut self, prefixes: [ClientPrefix; 3], client: Client, now: Duration) -> Option<(Pool, Option<T>)> {
+    fn place(
+        &mut self,
+        prefixes: [ClientPrefix; 3],
+        client: Client,
+        now: Duration,
+    ) -> Option<(Pool, Option<T>)> {
         let pools: &[Pool] = match client {
             Client::Reserved => &[Pool::Reserved, Pool::General],
             Client::HealthCheck => &[Pool::HealthCheck],
@@ -362,7 +480,9 @@ impl<T> ConnectionTable<T> {
             return Some((*pool, None));
         }
         for pool in pools {
-            let Some(full) = full(self, *pool) else { continue };
+            let Some(full) = full(self, *pool) else {
+                continue;
+            };
             if let Some(victim) = self.victim(*pool, full, prefixes, client, now) {
                 match full {
                     // The last check has not closed its connection yet.
@@ -380,11 +500,16 @@ impl<T> ConnectionTable<T> {
         None
     }
 
-    /// What keeps a client from one more place of a pool, the narrowest first: what is freed there is free in all wider ones.
+    /// What keeps a client from one more place of a pool, the narrowest first: what is freed there
+    /// is free in all wider ones.
     fn full(&self, pool: Pool, prefixes: [ClientPrefix; 3], client: Client) -> Option<Full> {
         let limits = self.limits(pool);
         let count = |p: &ClientPrefix| self.counts.get(&(pool, *p)).copied().unwrap_or(0);
-        let share = prefixes.iter().zip(limits.per_prefix).find(|(p, most)| count(p) >= *most).map(|(p, _)| Full::Share(*p));
+        let share = prefixes
+            .iter()
+            .zip(limits.per_prefix)
+            .find(|(p, most)| count(p) >= *most)
+            .map(|(p, _)| Full::Share(*p));
         let share = share.filter(|_| client.is_counted());
         share.or_else(|| (self.len(pool) >= limits.total).then_some(Full::Total))
     }

@@ -38,8 +38,17 @@ pub(super) struct Saved {
 
 impl Saved {
     /// In the newest form.
-    pub(super) fn new(mirrors: Vec<SavedRow>, transferred: BTreeMap<IpAddr, Time>, given_out: GivenOut) -> Saved {
-        Saved { version: VERSION, mirrors, transferred, given_out }
+    pub(super) fn new(
+        mirrors: Vec<SavedRow>,
+        transferred: BTreeMap<IpAddr, Time>,
+        given_out: GivenOut,
+    ) -> Saved {
+        Saved {
+            version: VERSION,
+            mirrors,
+            transferred,
+            given_out,
+        }
     }
 }
 
@@ -81,11 +90,18 @@ pub(super) fn read(path: &Path) -> Result<Saved, String> {
                 };
                 Ok((zone, who, serde_json::from_value(row).map_err(wrong)?))
             };
-            let mirrors = saved.mirrors.into_iter().map(one).collect::<Result<_, String>>()?;
+            let mirrors = saved
+                .mirrors
+                .into_iter()
+                .map(one)
+                .collect::<Result<_, String>>()?;
             Ok(Saved::new(mirrors, BTreeMap::new(), GivenOut::new()))
         }
         Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(wrong),
-        other => Err(format!("version {} of its form is not known here", other.map_or("?".into(), |v| v.to_string()))),
+        other => Err(format!(
+            "version {} of its form is not known here",
+            other.map_or("?".into(), |v| v.to_string())
+        )),
     }
 }
 
@@ -96,7 +112,9 @@ pub(super) fn write(places: &[PathBuf], saved: &Saved) -> Result<(), String> {
     for (i, path) in places.iter().enumerate() {
         match replace(path, &bytes) {
             Ok(()) => {
-                places[i + 1..].iter().for_each(|other| drop(fs::remove_file(other)));
+                places[i + 1..]
+                    .iter()
+                    .for_each(|other| drop(fs::remove_file(other)));
                 return Ok(());
             }
             Err(e) => problem = format!("{}: {e}", path.display()),
@@ -107,7 +125,12 @@ pub(super) fn write(places: &[PathBuf], saved: &Saved) -> Result<(), String> {
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("json.new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
     io::Write::write_all(&mut file, bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)

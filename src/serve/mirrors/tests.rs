@@ -17,25 +17,51 @@ fn open() -> (tempfile::TempDir, Mirrors) {
 }
 
 fn mirror(address: &str, key: Option<&str>) -> Configured {
-    Configured { zone: "bl".into(), address: address.parse().unwrap(), key: key.map(Into::into) }
+    Configured {
+        zone: "bl".into(),
+        address: address.parse().unwrap(),
+        key: key.map(Into::into),
+    }
 }
 
 fn configured(mirrors: &Mirrors) -> [Configured; 3] {
-    let all = [mirror("192.0.2.1:53", None), mirror("192.0.2.2:53", Some("k")), mirror("192.0.2.2:54", None)];
+    let all = [
+        mirror("192.0.2.1:53", None),
+        mirror("192.0.2.2:53", Some("k")),
+        mirror("192.0.2.2:54", None),
+    ];
     mirrors.configure(&all);
     all
 }
 
 /// A mirror asks for what came after its serial, and the answer is ours.
-fn asks(m: &Mirrors, zone: &str, from: &str, key: Option<&str>, serial: Option<u32>, current: u32) -> bool {
+fn asks(
+    m: &Mirrors,
+    zone: &str,
+    from: &str,
+    key: Option<&str>,
+    serial: Option<u32>,
+    current: u32,
+) -> bool {
     let addr = from.parse().unwrap();
-    m.asked(&TransferRequest { zone, addr, key, serial: serial.map(Serial), proved: true, current: Serial(current) })
+    m.asked(&TransferRequest {
+        zone,
+        addr,
+        key,
+        serial: serial.map(Serial),
+        proved: true,
+        current: Serial(current),
+    })
 }
 
 /// Who has which serial.
 fn have(mirrors: &Mirrors) -> Vec<(String, u32)> {
     let inner = mirrors.lock();
-    inner.rows.iter().filter_map(|((_, who), r)| Some((format!("{who:?}"), r.has?.0))).collect()
+    inner
+        .rows
+        .iter()
+        .filter_map(|((_, who), r)| Some((format!("{who:?}"), r.has?.0)))
+        .collect()
 }
 
 #[test]
@@ -44,19 +70,51 @@ fn whoever_asks_is_known_by_key_then_by_address() {
     configured(&m);
     for (from, key, serial, who) in [
         ("192.0.2.1", None, 1, "Configured(192.0.2.1:53, None)"),
-        ("192.0.2.1", Some("other"), 2, "Configured(192.0.2.1:53, None)"),
-        ("::ffff:192.0.2.1", None, 3, "Configured(192.0.2.1:53, None)"),
-        ("192.0.2.2", Some("k"), 4, "Configured(192.0.2.2:53, Some(\"k\"))"),
-        ("198.51.100.1", Some("k"), 5, "Configured(192.0.2.2:53, Some(\"k\"))"),
+        (
+            "192.0.2.1",
+            Some("other"),
+            2,
+            "Configured(192.0.2.1:53, None)",
+        ),
+        (
+            "::ffff:192.0.2.1",
+            None,
+            3,
+            "Configured(192.0.2.1:53, None)",
+        ),
+        (
+            "192.0.2.2",
+            Some("k"),
+            4,
+            "Configured(192.0.2.2:53, Some(\"k\"))",
+        ),
+        (
+            "198.51.100.1",
+            Some("k"),
+            5,
+            "Configured(192.0.2.2:53, Some(\"k\"))",
+        ),
         ("192.0.2.2", None, 6, "Configured(192.0.2.2:54, None)"),
         ("198.51.100.1", None, 7, "Other(198.51.100.1, None)"),
-        ("198.51.100.1", Some("x"), 8, "Other(198.51.100.1, Some(\"x\"))"),
+        (
+            "198.51.100.1",
+            Some("x"),
+            8,
+            "Other(198.51.100.1, Some(\"x\"))",
+        ),
     ] {
         asks(&m, "bl", from, key, Some(serial), 9);
-        assert!(have(&m).contains(&(who.to_string(), serial)), "{from} {key:?}: {:?}", have(&m));
+        assert!(
+            have(&m).contains(&(who.to_string(), serial)),
+            "{from} {key:?}: {:?}",
+            have(&m)
+        );
     }
     asks(&m, "other", "192.0.2.1", None, Some(9), 9);
-    assert!(have(&m).contains(&("Other(192.0.2.1, None)".into(), 9)), "another zone");
+    assert!(
+        have(&m).contains(&("Other(192.0.2.1, None)".into(), 9)),
+        "another zone"
+    );
     // A SOA query says nothing of what they have.
     asks(&m, "bl", "192.0.2.1", None, None, 9);
     assert!(have(&m).contains(&("Configured(192.0.2.1:53, None)".into(), 3)));
@@ -69,7 +127,13 @@ fn those_that_are_not_configured_are_bounded_the_oldest_goes() {
     let (_dir, m) = open();
     let mut inner = m.lock();
     for i in 0..MAX_OTHERS as u32 + 3 {
-        inner.known("bl", IpAddr::from(i.to_be_bytes()), None, Time(u64::from(i)), |r, _| r.has = Some(Serial(i)));
+        inner.known(
+            "bl",
+            IpAddr::from(i.to_be_bytes()),
+            None,
+            Time(u64::from(i)),
+            |r, _| r.has = Some(Serial(i)),
+        );
     }
     assert_eq!(inner.rows.len(), MAX_OTHERS);
     assert_eq!(inner.rows.values().map(|r| r.seen.0).min(), Some(3));
@@ -78,20 +142,50 @@ fn those_that_are_not_configured_are_bounded_the_oldest_goes() {
 #[test]
 fn the_lag_counts_serials_and_the_seconds_since_the_first_that_is_missing() {
     let mut inner = Inner::default();
-    for (serial, at) in [(u32::MAX - 1, 100), (u32::MAX, 110), (0, 110), (1, 120), (2, 130)] {
+    for (serial, at) in [
+        (u32::MAX - 1, 100),
+        (u32::MAX, 110),
+        (0, 110),
+        (1, 120),
+        (2, 130),
+    ] {
         inner.published("bl", Serial(serial), Time(at));
     }
-    let behind = |has: u32, at| inner.behind("bl", &Row { has: Some(Serial(has)), ..Row::default() }, Serial(2), Time(at));
+    let behind = |has: u32, at| {
+        inner.behind(
+            "bl",
+            &Row {
+                has: Some(Serial(has)),
+                ..Row::default()
+            },
+            Serial(2),
+            Time(at),
+        )
+    };
     assert_eq!(behind(2, 150), Some((0, 0)));
     assert_eq!(behind(1, 150), Some((1, 20)));
     assert_eq!(behind(0, 150), Some((2, 30)));
     assert_eq!(behind(u32::MAX - 1, 150), Some((4, 40)), "over the wrap");
-    assert_eq!(behind(u32::MAX - 5, 150), Some((8, 50)), "from before the first that is known");
+    assert_eq!(
+        behind(u32::MAX - 5, 150),
+        Some((8, 50)),
+        "from before the first that is known"
+    );
     assert_eq!(behind(3, 150), None, "a serial of the future");
-    assert_eq!(inner.behind("bl", &Row::default(), Serial(2), Time(150)), None);
+    assert_eq!(
+        inner.behind("bl", &Row::default(), Serial(2), Time(150)),
+        None
+    );
     // Over a restart the time is that of the file.
-    let old = Row { has: Some(Serial(u32::MAX - 5)), lacks_since: Some(Time(40)), ..Row::default() };
-    assert_eq!(inner.behind("bl", &old, Serial(2), Time(150)), Some((8, 110)));
+    let old = Row {
+        has: Some(Serial(u32::MAX - 5)),
+        lacks_since: Some(Time(40)),
+        ..Row::default()
+    };
+    assert_eq!(
+        inner.behind("bl", &old, Serial(2), Time(150)),
+        Some((8, 110))
+    );
 }
 
 #[test]
@@ -104,7 +198,10 @@ fn the_times_of_publication_are_bounded_and_grow_coarse() {
     assert!(log.entries.len() <= MAX_LOG);
     for has in [0, 1000, 9000, 3 * MAX_LOG as u32 - 3] {
         let found = log.after(Serial(has)).unwrap().0;
-        assert!(found <= u64::from(has) + 1 && found + 32 > u64::from(has), "{has}: {found}");
+        assert!(
+            found <= u64::from(has) + 1 && found + 32 > u64::from(has),
+            "{has}: {found}"
+        );
     }
 }
 
@@ -117,26 +214,49 @@ fn the_file_keeps_the_state_and_a_damaged_one_is_an_empty_state() {
     m.answered(&at[0], 5, Duration::from_millis(3));
     m.sent(&at[1], Serial(7));
     m.failed(&at[1], "nobody");
-    m.transferred("bl", at[0].address.ip(), None, Some(Serial(5)), Serial(6), 1234, Duration::from_millis(20));
+    m.transferred(
+        "bl",
+        at[0].address.ip(),
+        None,
+        Some(Serial(5)),
+        Serial(6),
+        1234,
+        Duration::from_millis(20),
+    );
     asks(&m, "bl", "2001:db8::1", Some("k2"), Some(4), 7);
     m.save();
     let path = dir.path().join("mirrors.json");
     let again = Mirrors::open(vec![path.clone()], clock());
-    assert_eq!(have(&again), [("Configured(192.0.2.1:53, None)".to_string(), 6), ("Other(2001:db8::1, Some(\"k2\"))".into(), 4)]);
+    assert_eq!(
+        have(&again),
+        [
+            ("Configured(192.0.2.1:53, None)".to_string(), 6),
+            ("Other(2001:db8::1, Some(\"k2\"))".into(), 4)
+        ]
+    );
     let inner = again.lock();
     let row = &inner.rows[&at[0].place()];
     let n = row.notified.as_ref().unwrap();
-    assert_eq!((n.serial, n.rcode, n.answer_ms, row.counts.bytes), (Serial(7), Some(5), Some(3), 1234));
+    assert_eq!(
+        (n.serial, n.rcode, n.answer_ms, row.counts.bytes),
+        (Serial(7), Some(5), Some(3), 1234)
+    );
     assert!(row.lacks_since.is_some());
     let other = inner.rows[&at[1].place()].notified.clone().unwrap();
-    assert_eq!((other.problem.as_deref(), other.rcode, other.tries), (Some("nobody"), None, 1));
+    assert_eq!(
+        (other.problem.as_deref(), other.rcode, other.tries),
+        (Some("nobody"), None, 1)
+    );
     // Nothing new: nothing is written.
     fs::remove_file(&path).unwrap();
     m.save();
     assert!(!path.exists());
     for damaged in ["{", "{\"version\":9,\"mirrors\":[]}", ""] {
         fs::write(&path, damaged).unwrap();
-        assert!(have(&Mirrors::open(vec![path.clone()], clock())).is_empty(), "{damaged}");
+        assert!(
+            have(&Mirrors::open(vec![path.clone()], clock())).is_empty(),
+            "{damaged}"
+        );
     }
 }
 
@@ -158,11 +278,20 @@ fn two_mirrors_behind_one_address_are_told_apart_by_key() {
 #[test]
 fn a_mirror_with_another_key_is_the_same_and_one_that_is_configured_no_more_still_counts() {
     let (_dir, m) = open();
-    m.configure(&[mirror("192.0.2.1:53", Some("old")), mirror("192.0.2.9:53", None)]);
+    m.configure(&[
+        mirror("192.0.2.1:53", Some("old")),
+        mirror("192.0.2.9:53", None),
+    ]);
     asks(&m, "bl", "192.0.2.1", Some("old"), Some(3), 5);
     asks(&m, "bl", "192.0.2.9", None, Some(4), 5);
     m.configure(&[mirror("192.0.2.1:53", Some("new"))]);
-    assert_eq!(have(&m), [("Configured(192.0.2.1:53, Some(\"new\"))".to_string(), 3), ("Other(192.0.2.9, None)".into(), 4)]);
+    assert_eq!(
+        have(&m),
+        [
+            ("Configured(192.0.2.1:53, Some(\"new\"))".to_string(), 3),
+            ("Other(192.0.2.9, None)".into(), 4)
+        ]
+    );
 }
 
 #[test]
@@ -171,9 +300,25 @@ fn mirrors_seen_in_the_last_thirty_days_count_when_a_serial_jumps() {
     configured(&m);
     asks(&m, "bl", "192.0.2.1", None, Some(3), 5);
     let (addr, key, serial) = ("192.0.2.2".parse().unwrap(), None, Some(Serial(77)));
-    m.asked(&TransferRequest { zone: "bl", addr, key, serial, proved: false, current: Serial(5) });
-    let seen = |at: Time| m.seen("bl", at).iter().map(|s| (s.address.clone(), s.serial.0)).collect::<Vec<_>>();
-    assert_eq!(seen(now()), [("192.0.2.1:53".to_string(), 3)], "a datagram that anybody can send proves nothing");
+    m.asked(&TransferRequest {
+        zone: "bl",
+        addr,
+        key,
+        serial,
+        proved: false,
+        current: Serial(5),
+    });
+    let seen = |at: Time| {
+        m.seen("bl", at)
+            .iter()
+            .map(|s| (s.address.clone(), s.serial.0))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        seen(now()),
+        [("192.0.2.1:53".to_string(), 3)],
+        "a datagram that anybody can send proves nothing"
+    );
     assert_eq!(seen(now().plus(REMEMBERED)).len(), 1);
     assert_eq!(seen(now().plus(Seconds(REMEMBERED.0 + 5))), []);
     asks(&m, "bl", "192.0.2.2", None, Some(77), 5);
@@ -181,25 +326,59 @@ fn mirrors_seen_in_the_last_thirty_days_count_when_a_serial_jumps() {
     assert_eq!(m.seen("other", now()), []);
 }
 
-/// Until it has taken a whole zone, a mirror that was ahead has another zone than ours, also when our serial has passed its own.
+/// Until it has taken a whole zone, a mirror that was ahead has another zone than ours, also when
+/// our serial has passed its own.
 #[test]
 fn a_mirror_that_was_left_behind_is_named_until_it_took_the_whole_zone() {
     let (dir, m) = open();
     let [a, ..] = configured(&m);
     m.published("bl", Serial(100));
-    m.transferred("bl", a.address.ip(), None, None, Serial(100), 1, Duration::ZERO);
+    m.transferred(
+        "bl",
+        a.address.ip(),
+        None,
+        None,
+        Serial(100),
+        1,
+        Duration::ZERO,
+    );
     assert!(m.left_behind("bl").is_empty());
     m.save();
     // The store is put back: our serials start again below its own.
     let m = Mirrors::open(vec![dir.path().join("mirrors.json")], clock());
     m.published("bl", Serial(50));
-    assert_eq!(m.left_behind("bl").iter().map(|l| l.serial.0).collect::<Vec<_>>(), [100]);
+    assert_eq!(
+        m.left_behind("bl")
+            .iter()
+            .map(|l| l.serial.0)
+            .collect::<Vec<_>>(),
+        [100]
+    );
     m.published("bl", Serial(200));
     assert_eq!(m.left_behind("bl").len(), 1, "its 100 is not our 100");
-    assert!(asks(&m, "bl", "192.0.2.1", None, Some(100), 200), "it needs the whole zone");
-    m.transferred("bl", a.address.ip(), None, Some(Serial(100)), Serial(200), 1, Duration::ZERO);
+    assert!(
+        asks(&m, "bl", "192.0.2.1", None, Some(100), 200),
+        "it needs the whole zone"
+    );
+    m.transferred(
+        "bl",
+        a.address.ip(),
+        None,
+        Some(Serial(100)),
+        Serial(200),
+        1,
+        Duration::ZERO,
+    );
     assert_eq!(m.left_behind("bl").len(), 1);
-    m.transferred("bl", a.address.ip(), None, None, Serial(200), 1, Duration::ZERO);
+    m.transferred(
+        "bl",
+        a.address.ip(),
+        None,
+        None,
+        Serial(200),
+        1,
+        Duration::ZERO,
+    );
     assert!(m.left_behind("bl").is_empty() && !asks(&m, "bl", "192.0.2.1", None, Some(200), 200));
 }
 
@@ -208,7 +387,15 @@ fn a_mirror_that_is_quicker_than_the_announcement_is_not_ahead() {
     let (_dir, m) = open();
     let [a, ..] = configured(&m);
     m.published("bl", Serial(1));
-    m.transferred("bl", a.address.ip(), None, Some(Serial(1)), Serial(3), 1, Duration::ZERO);
+    m.transferred(
+        "bl",
+        a.address.ip(),
+        None,
+        Some(Serial(1)),
+        Serial(3),
+        1,
+        Duration::ZERO,
+    );
     m.published("bl", Serial(2));
     assert!(!asks(&m, "bl", "192.0.2.1", None, Some(3), 3) && m.left_behind("bl").is_empty());
 }
@@ -216,12 +403,18 @@ fn a_mirror_that_is_quicker_than_the_announcement_is_not_ahead() {
 #[test]
 fn the_file_lies_at_the_first_place_that_takes_it_and_the_first_form_is_read() {
     let dir = tempfile::tempdir().unwrap();
-    let (beside, inside) = (dir.path().join("data.mirrors.json"), dir.path().join("data/mirrors.json"));
+    let (beside, inside) = (
+        dir.path().join("data.mirrors.json"),
+        dir.path().join("data/mirrors.json"),
+    );
     fs::create_dir(dir.path().join("data")).unwrap();
     let old = r#"{"version":1,"mirrors":[["bl",{"Configured":"192.0.2.1:53"},{"key":"k","seen":7,"has":5}],["bl",{"Other":["::1",null]},{"seen":7,"has":4}]]}"#;
     fs::write(&inside, old).unwrap();
     let places = vec![beside.clone(), inside.clone()];
-    let have_both = [("Configured(192.0.2.1:53, Some(\"k\"))".to_string(), 5), ("Other(::1, None)".into(), 4)];
+    let have_both = [
+        ("Configured(192.0.2.1:53, Some(\"k\"))".to_string(), 5),
+        ("Other(::1, None)".into(), 4),
+    ];
     let m = Mirrors::open(places.clone(), clock());
     assert_eq!(have(&m), have_both);
     m.configure(&[mirror("192.0.2.1:53", Some("k"))]);

@@ -35,7 +35,14 @@ pub struct Difference {
 impl Difference {
     /// In words: how many of each.
     pub fn words(&self) -> String {
-        let Difference { added, changed, removed, same, held, .. } = self;
+        let Difference {
+            added,
+            changed,
+            removed,
+            same,
+            held,
+            ..
+        } = self;
         format!("{added} added, {changed} changed, {removed} removed, {same} the same, {held} held")
     }
 }

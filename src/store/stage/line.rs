@@ -1,4 +1,5 @@
-//! A line of an import as it waits to be sorted: in as few bytes as can be, since a million of them are in memory.
+//! A line of an import as it waits to be sorted: in as few bytes as can be, since a million of them
+//! are in memory.
 
 use std::io::BufRead;
 
@@ -25,20 +26,41 @@ const HAS_NOTE: u8 = 1 << 3;
 
 impl Line {
     pub(super) fn new(subject: Subject, entry: FeedEntry) -> Line {
-        let FeedEntry { reason, hole, weak, text, note, .. } = entry;
+        let FeedEntry {
+            reason,
+            hole,
+            weak,
+            text,
+            note,
+            ..
+        } = entry;
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        let flags = flag(hole, HOLE) | flag(weak, WEAK) | flag(text.is_some(), HAS_TEXT) | flag(note.is_some(), HAS_NOTE);
+        let flags = flag(hole, HOLE)
+            | flag(weak, WEAK)
+            | flag(text.is_some(), HAS_TEXT)
+            | flag(note.is_some(), HAS_NOTE);
         let EntryText { text, path } = text;
         let text = text.unwrap_or_default();
         // Readers cut texts far below this.
-        let text = if text.len() > usize::from(u16::MAX) { text[..text.floor_char_boundary(usize::from(u16::MAX))].into() } else { text };
+        let text = if text.len() > usize::from(u16::MAX) {
+            text[..text.floor_char_boundary(usize::from(u16::MAX))].into()
+        } else {
+            text
+        };
         let text_bytes = text.len() as u16;
         let words = match note {
             None => text,
             Some(note) => [&*text, &*note].concat().into(),
         };
         let path = (path != FeedPath::Own).then(|| Box::new(path));
-        Line { subject, words, text_bytes, path, reason, flags }
+        Line {
+            subject,
+            words,
+            text_bytes,
+            path,
+            reason,
+            flags,
+        }
     }
 
     fn has(&self, bit: u8) -> bool {
@@ -46,7 +68,8 @@ impl Line {
     }
 
     fn text(&self) -> Option<&str> {
-        self.has(HAS_TEXT).then(|| &self.words[..usize::from(self.text_bytes)])
+        self.has(HAS_TEXT)
+            .then(|| &self.words[..usize::from(self.text_bytes)])
     }
 
     fn path(&self) -> &FeedPath {
@@ -54,23 +77,41 @@ impl Line {
     }
 
     fn note(&self) -> Option<&str> {
-        self.has(HAS_NOTE).then(|| &self.words[usize::from(self.text_bytes)..])
+        self.has(HAS_NOTE)
+            .then(|| &self.words[usize::from(self.text_bytes)..])
     }
 
     /// The entry of the line in an import of this time.
     pub(super) fn entry(&self, since: Time) -> FeedEntry {
         let (text, note) = (self.text().map(Into::into), self.note().map(Into::into));
-        let text = EntryText { text, path: self.path().clone() };
-        FeedEntry { reason: self.reason, hole: self.has(HOLE), weak: self.has(WEAK), since, text, note }
+        let text = EntryText {
+            text,
+            path: self.path().clone(),
+        };
+        FeedEntry {
+            reason: self.reason,
+            hole: self.has(HOLE),
+            weak: self.has(WEAK),
+            since,
+            text,
+            note,
+        }
     }
 
-    /// Writes the line as a run has it: the lengths of the key and of the row in two bytes each, the key, and the row.
+    /// Writes the line as a run has it: the lengths of the key and of the row in two bytes each,
+    /// the key, and the row.
     pub(super) fn write(&self, since: Time, out: &mut Vec<u8>) {
         out.clear();
         out.extend([0; 4]);
         self.subject.write_key(out);
         let key = (out.len() - 4) as u16;
-        schema::write_single((self.reason, self.has(HOLE), self.has(WEAK), since), self.text(), self.path(), self.note(), out);
+        schema::write_single(
+            (self.reason, self.has(HOLE), self.has(WEAK), since),
+            self.text(),
+            self.path(),
+            self.note(),
+            out,
+        );
         let row = (out.len() - 4) as u16 - key;
         out[..2].copy_from_slice(&key.to_be_bytes());
         out[2..4].copy_from_slice(&row.to_be_bytes());
@@ -84,11 +125,14 @@ pub(super) fn read_line(file: &mut impl BufRead) -> std::io::Result<Option<(Subj
     }
     let mut head = [0; 4];
     file.read_exact(&mut head)?;
-    let [key, row] = [[head[0], head[1]], [head[2], head[3]]].map(|b| usize::from(u16::from_be_bytes(b)));
+    let [key, row] =
+        [[head[0], head[1]], [head[2], head[3]]].map(|b| usize::from(u16::from_be_bytes(b)));
     let mut buf = vec![0; key + row];
     file.read_exact(&mut buf)?;
-    let line = Subject::from_key(&buf[..key]).zip(schema::read_feed(&buf[key..]).and_then(|mut row| row.pop()));
-    line.map(Some).ok_or_else(|| std::io::Error::other("a sorted run cannot be read back"))
+    let line = Subject::from_key(&buf[..key])
+        .zip(schema::read_feed(&buf[key..]).and_then(|mut row| row.pop()));
+    line.map(Some)
+        .ok_or_else(|| std::io::Error::other("a sorted run cannot be read back"))
 }
 
 #[cfg(test)]
@@ -122,9 +166,16 @@ mod tests {
         }
         let mut file = &run[..];
         for (subject, entry) in lines {
-            assert_eq!(read_line(&mut file).unwrap(), Some((subject.parse().unwrap(), entry)));
+            assert_eq!(
+                read_line(&mut file).unwrap(),
+                Some((subject.parse().unwrap(), entry))
+            );
         }
         assert_eq!(read_line(&mut file).unwrap(), None);
-        assert!(size_of::<Line>() <= 80, "{} bytes a line", size_of::<Line>());
+        assert!(
+            size_of::<Line>() <= 80,
+            "{} bytes a line",
+            size_of::<Line>()
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What comes in of a transfer, a NOTIFY or a signature is read or refused, whatever it is; and what is read of a transfer
-//! reads the same from the writer's messages.
+//! What comes in of a transfer, a NOTIFY or a signature is read or refused, whatever it is; and
+//! what is read of a transfer reads the same from the writer's messages.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

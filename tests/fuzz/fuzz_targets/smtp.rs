@@ -1,5 +1,6 @@
-//! What comes over SMTP from anybody: replies of a host that is tested, sessions at the collector, tokens, messages, and an
-//! operator's catalogue. Nothing panics, nothing grows without end, and no message or token is taken that is none.
+//! What comes over SMTP from anybody: replies of a host that is tested, sessions at the collector,
+//! tokens, messages, and an operator's catalogue. Nothing panics, nothing grows without end, and no
+//! message or token is taken that is none.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

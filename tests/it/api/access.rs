@@ -8,24 +8,46 @@ use serde_json::json;
 use super::Api;
 use crate::lab::CONFIG;
 
-/// Every route of the table with a token of every role, and with none: what is not allowed is refused before it is read.
+/// Every route of the table with a token of every role, and with none: what is not allowed is
+/// refused before it is read.
 #[test]
 fn the_table_of_who_may_call_what_holds_for_every_role() {
     let api = Api::new();
-    let tokens: Vec<(Role, String)> = Role::ALL.iter().map(|r| (*r, api.token("program", r.name(), &[]))).collect();
+    let tokens: Vec<(Role, String)> = Role::ALL
+        .iter()
+        .map(|r| (*r, api.token("program", r.name(), &[])))
+        .collect();
     for (method, path, least, _) in ROUTES {
-        let path = path.replace("{id}", "x").replace("{seq}", "0").replace("{name}", "x").replace("{subject}", "45.1.1.1");
+        let path = path
+            .replace("{id}", "x")
+            .replace("{seq}", "0")
+            .replace("{name}", "x")
+            .replace("{subject}", "45.1.1.1");
         let path = path.replace("{origin}", "nowhere").replace("{*rest}", "x");
         let open = api.call("", method, &path, &[], "");
         match least {
-            None => assert!(![401, 403].contains(&open.status), "{method} {path}: {open:?}"),
-            Some(_) => assert_eq!((open.status, open.problem().as_str()), (401, "unauthorized"), "{method} {path}"),
+            None => assert!(
+                ![401, 403].contains(&open.status),
+                "{method} {path}: {open:?}"
+            ),
+            Some(_) => assert_eq!(
+                (open.status, open.problem().as_str()),
+                (401, "unauthorized"),
+                "{method} {path}"
+            ),
         }
         for (role, token) in &tokens {
-            // Nothing here reads the body before the guard has spoken, and no body here is one that does anything.
+            // Nothing here reads the body before the guard has spoken, and no body here is one that
+            // does anything.
             let reply = api.call(token, method, &path, &[], "{\"nothing\":");
             let refused = least.is_some_and(|l| *role < l);
-            assert_eq!(reply.status == 403, refused, "{method} {path} as {}: {}", role.name(), reply.text());
+            assert_eq!(
+                reply.status == 403,
+                refused,
+                "{method} {path} as {}: {}",
+                role.name(),
+                reply.text()
+            );
             assert_ne!(reply.status, 401, "{method} {path}");
             assert!(reply.status < 500, "{method} {path}: {}", reply.text());
             assert_eq!(reply.header("x-request-id").len(), 16, "{method} {path}");
@@ -36,20 +58,35 @@ fn the_table_of_who_may_call_what_holds_for_every_role() {
 #[test]
 fn a_token_ends_with_its_time_its_person_and_its_revocation() {
     let api = Api::new();
-    let anna = api.f.json(&["person", "add", "anna", "--role", "editor", "--json"]);
+    let anna = api
+        .f
+        .json(&["person", "add", "anna", "--role", "editor", "--json"]);
     assert_eq!(anna["recovery"].as_array().unwrap().len(), 10);
-    assert!(anna["totp_uri"].as_str().unwrap().contains("otpauth://totp/orbsd:anna"));
+    assert!(
+        anna["totp_uri"]
+            .as_str()
+            .unwrap()
+            .contains("otpauth://totp/orbsd:anna")
+    );
     let password = anna["password"].as_str().unwrap();
     assert!(password.len() >= 20);
-    assert!(!String::from_utf8_lossy(&std::fs::read(api.f.path().join("log")).unwrap()).contains(password));
-    let refused = api.f.orbsd(&["token", "create", "--for", "anna", "--role", "operator"]);
+    assert!(
+        !String::from_utf8_lossy(&std::fs::read(api.f.path().join("log")).unwrap())
+            .contains(password)
+    );
+    let refused = api
+        .f
+        .orbsd(&["token", "create", "--for", "anna", "--role", "operator"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("anna has the role editor"));
     let token = api.token("anna", "editor", &[]);
     let status = |token: &str| api.call(token, "GET", "/v1/reasons", &[], "").status;
     assert_eq!(status(&token), 200);
     // Less for the person is less for the token.
     api.f.ok(&["person", "role", "anna", "reader"]);
-    assert_eq!(api.call(&token, "POST", "/v1/listings", &[], "{}").status, 403);
+    assert_eq!(
+        api.call(&token, "POST", "/v1/listings", &[], "{}").status,
+        403
+    );
     api.f.ok(&["person", "disable", "anna"]);
     assert_eq!(status(&token), 401);
     api.f.ok(&["person", "enable", "anna"]);
@@ -69,7 +106,10 @@ fn a_token_ends_with_its_time_its_person_and_its_revocation() {
     }
     let all = api.f.json(&["token", "list", "--json"]);
     let shown = all["items"].as_array().unwrap();
-    assert!(shown.iter().any(|t| !t["last_used"].is_null()) && !all.to_string().contains("hash"), "{all}");
+    assert!(
+        shown.iter().any(|t| !t["last_used"].is_null()) && !all.to_string().contains("hash"),
+        "{all}"
+    );
     // The last owner stays one.
     api.f.ok(&["person", "add", "otto", "--role", "owner"]);
     let refused = api.f.orbsd(&["person", "disable", "otto"]);
@@ -79,27 +119,52 @@ fn a_token_ends_with_its_time_its_person_and_its_revocation() {
 #[test]
 fn a_token_stays_within_its_bounds_and_its_pace() {
     let api = Api::new();
-    let bound = api.token("feed", "editor", &["--reason", "relay", "--prefix", "45.0.0.0/8"]);
+    let bound = api.token(
+        "feed",
+        "editor",
+        &["--reason", "relay", "--prefix", "45.0.0.0/8"],
+    );
     let list = |subject: &str, reason: &str| {
-        api.call(&bound, "POST", "/v1/listings", &[], &json!({"subject": subject, "reason": reason}).to_string())
+        api.call(
+            &bound,
+            "POST",
+            "/v1/listings",
+            &[],
+            &json!({"subject": subject, "reason": reason}).to_string(),
+        )
     };
     assert_eq!(list("45.1.1.1", "relay").status, 201);
     assert_eq!(list("46.1.1.1", "relay").problem(), "forbidden");
     assert_eq!(list("45.1.1.1", "netblock").problem(), "forbidden");
     let lines = "{\"subject\":\"45.1.1.2\",\"reason\":\"relay\"}\n{\"subject\":\"46.1.1.2\",\"reason\":\"relay\"}\n{\"op\":\"delist\",\"subject\":\"45.1.1.1\"}\n";
     let answers = api.call(&bound, "POST", "/v1/bulk", &[], lines).text();
-    let status: Vec<u64> =
-        answers.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["status"].as_u64().unwrap()).collect();
+    let status: Vec<u64> = answers
+        .lines()
+        .map(|l| {
+            serde_json::from_str::<serde_json::Value>(l).unwrap()["status"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
     assert_eq!(status, [201, 403, 403], "{answers}");
     let slow = api.token("slow", "reader", &["--per-minute", "3"]);
-    let replies: Vec<_> = (0..5).map(|_| api.call(&slow, "GET", "/v1/reasons", &[], "")).collect();
+    let replies: Vec<_> = (0..5)
+        .map(|_| api.call(&slow, "GET", "/v1/reasons", &[], ""))
+        .collect();
     let all: Vec<u16> = replies.iter().map(|r| r.status).collect();
     // The minute may have turned in between.
-    assert!(all[..3].iter().all(|s| *s == 200) && all.iter().filter(|s| **s == 429).count() >= 1, "{all:?}");
+    assert!(
+        all[..3].iter().all(|s| *s == 200) && all.iter().filter(|s| **s == 429).count() >= 1,
+        "{all:?}"
+    );
     // Told to wait until the next minute, not for ten seconds whatever it was.
     let told = replies.iter().find(|r| r.status == 429).unwrap();
     let wait: u64 = told.header("retry-after").parse().unwrap();
-    assert!((1..=60).contains(&wait) && told.json()["retry_after"] == wait, "{}", told.text());
+    assert!(
+        (1..=60).contains(&wait) && told.json()["retry_after"] == wait,
+        "{}",
+        told.text()
+    );
 }
 
 /// 21 wrong tokens refused the valid ones of the same address for the rest of the minute.
@@ -108,7 +173,10 @@ fn a_valid_token_is_not_refused_for_wrong_ones_from_the_same_address() {
     let api = Api::new();
     let wrong = |token: &str| api.call(token, "GET", "/v1/reasons", &[], "");
     let statuses: Vec<u16> = (0..45).map(|_| wrong("orbsd_aaaaaaaa_b").status).collect();
-    assert!(statuses[..20].iter().all(|s| *s == 401) && statuses[40..].iter().all(|s| *s == 429), "{statuses:?}");
+    assert!(
+        statuses[..20].iter().all(|s| *s == 401) && statuses[40..].iter().all(|s| *s == 429),
+        "{statuses:?}"
+    );
     for _ in 0..30 {
         assert_eq!(api.get("/v1/reasons").status, 200);
     }
@@ -123,33 +191,73 @@ fn a_valid_token_is_not_refused_for_wrong_ones_from_the_same_address() {
 fn every_write_is_in_the_audit_log() {
     let api = Api::new();
     let token = api.token("anna", "editor", &[]);
-    let body = json!({"subject": "45.1.1.1", "reason": "relay", "note": "seen by hand"}).to_string();
+    let body =
+        json!({"subject": "45.1.1.1", "reason": "relay", "note": "seen by hand"}).to_string();
     let made = api.call(&token, "POST", "/v1/listings", &[], &body).ok();
     api.f.ok(&["delist", "45.1.1.1", "--note", "closed"]);
     api.f.write("a.txt", "46.1.1.1\n46.1.1.2\n");
-    api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    api.f
+        .ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
     let lines = api.f.orbsd(&["audit", "--json"]);
-    let lines: Vec<serde_json::Value> = String::from_utf8_lossy(&lines.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let lines: Vec<serde_json::Value> = String::from_utf8_lossy(&lines.stdout)
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
     let what: Vec<&str> = lines.iter().map(|l| l["what"].as_str().unwrap()).collect();
-    assert_eq!(what, ["import", "delist", "list", "token.create", "token.create"]);
     assert_eq!(
-        (&lines[2]["who"], &lines[2]["from"], &lines[2]["about"], &lines[2]["why"], &lines[2]["commit"]),
-        (&json!("anna"), &json!("127.0.0.1"), &json!("45.1.1.1"), &json!("seen by hand"), &made["commit"])
+        what,
+        ["import", "delist", "list", "token.create", "token.create"]
     );
-    assert!(lines[1]["from"] == "socket" && lines[1]["who"].as_str().unwrap().starts_with("uid:"), "{}", lines[1]);
-    assert!(lines[0]["detail"].as_str().unwrap().starts_with("2 added"), "{}", lines[0]);
+    assert_eq!(
+        (
+            &lines[2]["who"],
+            &lines[2]["from"],
+            &lines[2]["about"],
+            &lines[2]["why"],
+            &lines[2]["commit"]
+        ),
+        (
+            &json!("anna"),
+            &json!("127.0.0.1"),
+            &json!("45.1.1.1"),
+            &json!("seen by hand"),
+            &made["commit"]
+        )
+    );
+    assert!(
+        lines[1]["from"] == "socket" && lines[1]["who"].as_str().unwrap().starts_with("uid:"),
+        "{}",
+        lines[1]
+    );
+    assert!(
+        lines[0]["detail"].as_str().unwrap().starts_with("2 added"),
+        "{}",
+        lines[0]
+    );
     let page = api.get("/v1/audit?what=list&who=anna").ok();
     assert_eq!(page["items"].as_array().unwrap().len(), 1);
     let page = api.get("/v1/audit?limit=2").ok();
     let next = page["next"].as_str().unwrap();
-    assert_eq!(api.get(&format!("/v1/audit?limit=2&after={next}")).ok()["items"][0]["what"], "list");
-    let ndjson = api.call(&api.owner, "GET", "/v1/audit", &[("accept", "application/x-ndjson")], "");
+    assert_eq!(
+        api.get(&format!("/v1/audit?limit=2&after={next}")).ok()["items"][0]["what"],
+        "list"
+    );
+    let ndjson = api.call(
+        &api.owner,
+        "GET",
+        "/v1/audit",
+        &[("accept", "application/x-ndjson")],
+        "",
+    );
     assert_eq!(ndjson.text().lines().count(), 5);
 }
 
 #[test]
 fn a_listing_that_takes_two_persons_waits_for_the_second() {
-    let api = Api::with(&CONFIG.replace("name = \"netblock\"", "name = \"netblock\"\ntwo_persons = true"));
+    let api = Api::with(&CONFIG.replace(
+        "name = \"netblock\"",
+        "name = \"netblock\"\ntwo_persons = true",
+    ));
     let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     let body = json!({"subject": "45.1.0.0/16", "reason": "netblock"}).to_string();
     let made = api.call(&anna, "POST", "/v1/listings", &[], &body);
@@ -157,7 +265,15 @@ fn a_listing_that_takes_two_persons_waits_for_the_second() {
     let id = made.json()["proposal"].as_str().unwrap().to_string();
     assert_eq!(api.dns("1.1.1.45"), "NXDOMAIN soa 60");
     assert_eq!(api.get("/v1/proposals").ok()["items"][0]["by"], "anna");
-    let approve = |token: &str| api.call(token, "POST", &format!("/v1/proposals/{id}/approve"), &[], "");
+    let approve = |token: &str| {
+        api.call(
+            token,
+            "POST",
+            &format!("/v1/proposals/{id}/approve"),
+            &[],
+            "",
+        )
+    };
     assert_eq!(approve(&anna).problem(), "forbidden");
     approve(&bert).ok();
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.3");
@@ -165,19 +281,32 @@ fn a_listing_that_takes_two_persons_waits_for_the_second() {
     // A reporter's listings always wait.
     let reporter = api.token("carl", "reporter", &[]);
     let body = json!({"subject": "46.1.1.1", "reason": "relay"}).to_string();
-    let id = api.call(&reporter, "POST", "/v1/listings", &[], &body).json()["proposal"].as_str().unwrap().to_string();
-    api.call(&anna, "DELETE", &format!("/v1/proposals/{id}"), &[], "").ok();
-    assert!(api.get("/v1/proposals").ok()["items"].as_array().unwrap().is_empty());
+    let id = api
+        .call(&reporter, "POST", "/v1/listings", &[], &body)
+        .json()["proposal"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    api.call(&anna, "DELETE", &format!("/v1/proposals/{id}"), &[], "")
+        .ok();
+    assert!(
+        api.get("/v1/proposals").ok()["items"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(api.dns("1.1.1.46"), "NXDOMAIN soa 60");
 }
 
-/// Requests that are no requests: each gets an answer of the 4xx kind or a closed connection, and the daemon goes on.
+/// Requests that are no requests: each gets an answer of the 4xx kind or a closed connection, and
+/// the daemon goes on.
 #[test]
 fn what_is_no_request_does_no_harm() {
     let api = Api::new();
     let raw = |bytes: &[u8]| {
         let mut s = std::net::TcpStream::connect(api.addr).unwrap();
-        s.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        s.set_read_timeout(Some(std::time::Duration::from_secs(5)))
+            .unwrap();
         let _ = s.write_all(bytes);
         let _ = s.shutdown(std::net::Shutdown::Write);
         let mut out = Vec::new();
@@ -197,11 +326,17 @@ fn what_is_no_request_does_no_harm() {
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{said}");
     }
     // A body that is longer than a single change may be is not read to its end.
-    let big = format!("{{\"subject\":\"45.1.1.1\",\"note\":\"{}\"}}", "x".repeat(300_000));
+    let big = format!(
+        "{{\"subject\":\"45.1.1.1\",\"note\":\"{}\"}}",
+        "x".repeat(300_000)
+    );
     assert_eq!(api.post("/v1/listings", &big).problem(), "too-large");
     // Header injection: what a client sends comes back in no header.
     let reply = api.get("/v1/zones/x%0d%0aset-cookie:%20a=b/export");
-    assert!(reply.status == 404 && reply.header("set-cookie").is_empty(), "{reply:?}");
+    assert!(
+        reply.status == 404 && reply.header("set-cookie").is_empty(),
+        "{reply:?}"
+    );
     assert_eq!(api.get("/v1/reasons").status, 200);
 }
 
@@ -209,7 +344,9 @@ fn what_is_no_request_does_no_harm() {
 #[test]
 fn many_connections_of_one_address_are_limited() {
     let api = Api::new();
-    let held: Vec<_> = (0..200).filter_map(|_| std::net::TcpStream::connect(api.addr).ok()).collect();
+    let held: Vec<_> = (0..200)
+        .filter_map(|_| std::net::TcpStream::connect(api.addr).ok())
+        .collect();
     std::thread::sleep(std::time::Duration::from_millis(300));
     api.f.ok(&["status"]); // the socket's door is another one
     drop(held);

@@ -14,22 +14,36 @@ use super::Api;
 /// Sends a request whose answer nobody waits for.
 fn send_only(api: &Api, path: &str, body: &str) -> TcpStream {
     let mut s = TcpStream::connect(api.addr).unwrap();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}", api.owner, body.len());
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}",
+        api.owner,
+        body.len()
+    );
     s.write_all(head.as_bytes()).unwrap();
     s
 }
 
 fn hosts(api: &Api) -> u64 {
-    api.get("/v1/status").ok()["listed"]["ipv4_hosts"].as_u64().unwrap()
+    api.get("/v1/status").ok()["listed"]["ipv4_hosts"]
+        .as_u64()
+        .unwrap()
 }
 
-/// A purge of 60,000 listings is two commits, and so is the way back: whenever it is cut, each is there whole or not at all.
+/// A purge of 60,000 listings is two commits, and so is the way back: whenever it is cut, each is
+/// there whole or not at all.
 #[test]
 fn kill_9_during_a_purge_and_its_undo_leaves_whole_commits() {
     let mut api = Api::new();
-    let lines: String =
-        (0..60_000u32).map(|i| format!("{{\"subject\":\"45.{}.{}.{}\",\"reason\":\"relay\"}}\n", i >> 16, i >> 8 & 255, i & 255)).collect();
+    let lines: String = (0..60_000u32)
+        .map(|i| {
+            format!(
+                "{{\"subject\":\"45.{}.{}.{}\",\"reason\":\"relay\"}}\n",
+                i >> 16,
+                i >> 8 & 255,
+                i & 255
+            )
+        })
+        .collect();
     api.post("/v1/bulk", &lines);
     assert_eq!(hosts(&api), 60_000);
     let mut seen = std::collections::BTreeSet::new();
@@ -54,10 +68,21 @@ fn kill_9_during_a_purge_and_its_undo_leaves_whole_commits() {
     // The way back of the last commit of a purge, cut at any moment.
     let changes = api.get("/v1/changes?since=0&limit=1000").ok();
     let of = |c: &&Value| c["count"].as_u64().unwrap() >= 10_000;
-    let commit = changes["commits"].as_array().unwrap().iter().rev().find(of).unwrap().clone();
+    let commit = changes["commits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .find(of)
+        .unwrap()
+        .clone();
     let count = commit["count"].as_u64().unwrap();
     for wait in [1, 200, 500] {
-        let s = send_only(&api, &format!("/v1/commits/{}/undo", commit["commit"]), "{}");
+        let s = send_only(
+            &api,
+            &format!("/v1/commits/{}/undo", commit["commit"]),
+            "{}",
+        );
         std::thread::sleep(Duration::from_millis(wait));
         drop(api.daemon.take());
         drop(s);
@@ -68,8 +93,14 @@ fn kill_9_during_a_purge_and_its_undo_leaves_whole_commits() {
             break;
         }
     }
-    let done = api.post(&format!("/v1/commits/{}/undo", commit["commit"]), "{}").ok();
-    assert!(hosts(&api) == count, "{}", done["changed_since"].as_array().unwrap().len());
+    let done = api
+        .post(&format!("/v1/commits/{}/undo", commit["commit"]), "{}")
+        .ok();
+    assert!(
+        hosts(&api) == count,
+        "{}",
+        done["changed_since"].as_array().unwrap().len()
+    );
 }
 
 /// What grows without end while it is unpacked is refused, and takes no memory.
@@ -91,9 +122,24 @@ fn a_bomb_is_refused_in_constant_memory() {
     let _ = s.write_all(&bomb);
     let mut said = Vec::new();
     let _ = s.read_to_end(&mut said);
-    assert!(String::from_utf8_lossy(&said).starts_with("HTTP/1.1 4"), "{}", String::from_utf8_lossy(&said));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", api.daemon.as_ref().unwrap().0.id())).unwrap();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+    assert!(
+        String::from_utf8_lossy(&said).starts_with("HTTP/1.1 4"),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+    let status = std::fs::read_to_string(format!(
+        "/proc/{}/status",
+        api.daemon.as_ref().unwrap().0.id()
+    ))
+    .unwrap();
+    let peak = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:"))
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .unwrap();
     assert!(peak < 300_000, "{peak} kB");
     assert_eq!(api.get("/v1/reasons").status, 200);
 }
@@ -104,13 +150,25 @@ fn the_parser_of_prometheus_reads_the_metrics() {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     let file = api.f.write("metrics", &api.get("/metrics").text());
-    let peers = std::env::var_os("ORBSD_PEERS").expect("ORBSD_PEERS names the folder of `make peers`; run `make test`");
+    let peers = std::env::var_os("ORBSD_PEERS")
+        .expect("ORBSD_PEERS names the folder of `make peers`; run `make test`");
     let script = "import sys, json\nfrom prometheus_client.parser import text_string_to_metric_families as read\n\
                   print(json.dumps({s.name: s.value for f in read(open(sys.argv[1]).read()) for s in f.samples}))";
     let python = std::path::PathBuf::from(peers).join("venv/bin/python");
-    let out = Command::new(python).args(["-c", script]).arg(file).output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let out = Command::new(python)
+        .args(["-c", script])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     let read: Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!((&read["orbsd_writes_taken"], &read["orbsd_commit"]), (&json!(1), &json!(2)));
+    assert_eq!(
+        (&read["orbsd_writes_taken"], &read["orbsd_commit"]),
+        (&json!(1), &json!(2))
+    );
     assert!(read.as_object().unwrap().len() > 15, "{read}");
 }

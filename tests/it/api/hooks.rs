@@ -30,7 +30,11 @@ pub struct Sink {
 impl Sink {
     pub fn new() -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let sink = Sink { addr: listener.local_addr().unwrap(), how: Arc::default(), got: Arc::default() };
+        let sink = Sink {
+            addr: listener.local_addr().unwrap(),
+            how: Arc::default(),
+            got: Arc::default(),
+        };
         let (how, got) = (sink.how.clone(), sink.got.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -43,7 +47,8 @@ impl Sink {
                         if stream.read_line(&mut line).unwrap_or(0) < 3 {
                             break;
                         }
-                        if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+                        if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length: ")
+                        {
                             len = n.trim().parse().unwrap();
                         }
                         head += &line;
@@ -53,13 +58,19 @@ impl Sink {
                     let answer = match how.load(Ordering::Relaxed) {
                         TAKES => "204 No Content\r\n",
                         FAILS => "500 No\r\ncontent-length: 0\r\n",
-                        REDIRECTS => "302 There\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n",
+                        REDIRECTS => {
+                            "302 There\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n"
+                        }
                         _ => return std::thread::sleep(Duration::from_secs(60)),
                     };
                     if how.load(Ordering::Relaxed) == TAKES {
-                        got.lock().unwrap().push((head, String::from_utf8(body).unwrap()));
+                        got.lock()
+                            .unwrap()
+                            .push((head, String::from_utf8(body).unwrap()));
                     }
-                    let _ = stream.get_mut().write_all(format!("HTTP/1.1 {answer}\r\n").as_bytes());
+                    let _ = stream
+                        .get_mut()
+                        .write_all(format!("HTTP/1.1 {answer}\r\n").as_bytes());
                 });
             }
         });
@@ -79,7 +90,10 @@ impl Sink {
         loop {
             let got = self.got.lock().unwrap().clone();
             if got.len() >= n {
-                return got.into_iter().map(|(h, b)| (h, serde_json::from_str(&b).unwrap())).collect();
+                return got
+                    .into_iter()
+                    .map(|(h, b)| (h, serde_json::from_str(&b).unwrap()))
+                    .collect();
             }
             assert!(Instant::now() < until, "{} of {n} came", got.len());
             std::thread::sleep(Duration::from_millis(20));
@@ -88,12 +102,20 @@ impl Sink {
 }
 
 fn allowed() -> String {
-    format!("[outgoing]\nallow = [\"127.0.0.1\"]\n{}", crate::lab::CONFIG)
+    format!(
+        "[outgoing]\nallow = [\"127.0.0.1\"]\n{}",
+        crate::lab::CONFIG
+    )
 }
 
 fn hook(api: &Api, url: &str) -> (String, String) {
-    let made = api.post("/v1/webhooks", &json!({"url": url}).to_string()).ok();
-    (made["id"].as_str().unwrap().into(), made["secret"].as_str().unwrap().into())
+    let made = api
+        .post("/v1/webhooks", &json!({"url": url}).to_string())
+        .ok();
+    (
+        made["id"].as_str().unwrap().into(),
+        made["secret"].as_str().unwrap().into(),
+    )
 }
 
 #[test]
@@ -105,43 +127,94 @@ fn each_commit_is_told_signed_and_in_order_until_it_is_taken() {
     api.list("45.1.1.1", "relay");
     let (head, body) = sink.wait(1).remove(0);
     assert!(head.starts_with("POST /orbsd?a=b HTTP/1.1\r\n"), "{head}");
-    assert_eq!((&body["event"], &body["subjects"], &body["count"]), (&json!("commit"), &json!(["45.1.1.1"]), &json!(1)));
+    assert_eq!(
+        (&body["event"], &body["subjects"], &body["count"]),
+        (&json!("commit"), &json!(["45.1.1.1"]), &json!(1))
+    );
     // The signature is what the page says it is.
-    let of = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)).unwrap().trim().to_string();
+    let of = |name: &str| {
+        head.lines()
+            .find_map(|l| l.strip_prefix(name))
+            .unwrap()
+            .trim()
+            .to_string()
+    };
     let signature = of("orbsd-signature: ");
-    let (t, v1) = signature.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+    let (t, v1) = signature
+        .strip_prefix("t=")
+        .unwrap()
+        .split_once(",v1=")
+        .unwrap();
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
     let raw = sink.got.lock().unwrap()[0].1.clone();
-    let tag: Vec<u8> = (0..v1.len()).step_by(2).map(|i| u8::from_str_radix(&v1[i..i + 2], 16).unwrap()).collect();
+    let tag: Vec<u8> = (0..v1.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&v1[i..i + 2], 16).unwrap())
+        .collect();
     ring::hmac::verify(&key, format!("{t}.{raw}").as_bytes(), &tag).unwrap();
     assert_eq!(of("orbsd-delivery: "), format!("{id}-{}", body["commit"]));
     // It fails, hangs and redirects: nothing is lost, also over kill -9.
-    for (how, subject) in [(FAILS, "45.1.1.2"), (HANGS, "45.1.1.3"), (REDIRECTS, "45.1.1.4")] {
+    for (how, subject) in [
+        (FAILS, "45.1.1.2"),
+        (HANGS, "45.1.1.3"),
+        (REDIRECTS, "45.1.1.4"),
+    ] {
         sink.how.store(how, Ordering::Relaxed);
         api.list(subject, "relay");
         std::thread::sleep(Duration::from_millis(300));
     }
     let waiting = api.get(&format!("/v1/webhooks/{id}/messages")).ok();
     assert_eq!(waiting["items"].as_array().unwrap().len(), 3);
-    assert!(waiting["items"][0]["problem"].as_str().unwrap().contains("500"), "{waiting}");
+    assert!(
+        waiting["items"][0]["problem"]
+            .as_str()
+            .unwrap()
+            .contains("500"),
+        "{waiting}"
+    );
     drop(api.daemon.take());
     api.start();
     sink.how.store(TAKES, Ordering::Relaxed);
     api.post(&format!("/v1/webhooks/{id}/retry"), "").ok();
     let all = sink.wait(4);
-    let subjects: Vec<&str> = all.iter().map(|(_, b)| b["subjects"][0].as_str().unwrap()).collect();
+    let subjects: Vec<&str> = all
+        .iter()
+        .map(|(_, b)| b["subjects"][0].as_str().unwrap())
+        .collect();
     assert_eq!(subjects, ["45.1.1.1", "45.1.1.2", "45.1.1.3", "45.1.1.4"]);
     let until = Instant::now() + Duration::from_secs(5);
-    while !api.get(&format!("/v1/webhooks/{id}/messages")).ok()["items"].as_array().unwrap().is_empty() {
+    while !api.get(&format!("/v1/webhooks/{id}/messages")).ok()["items"]
+        .as_array()
+        .unwrap()
+        .is_empty()
+    {
         assert!(Instant::now() < until);
         std::thread::sleep(Duration::from_millis(20));
     }
     // Paused, nothing is gathered.
-    api.call(&api.owner, "PATCH", &format!("/v1/webhooks/{id}"), &[], "{\"paused\":true}").ok();
+    api.call(
+        &api.owner,
+        "PATCH",
+        &format!("/v1/webhooks/{id}"),
+        &[],
+        "{\"paused\":true}",
+    )
+    .ok();
     api.list("45.1.1.5", "relay");
-    assert!(api.get(&format!("/v1/webhooks/{id}/messages")).ok()["items"].as_array().unwrap().is_empty());
-    api.call(&api.owner, "DELETE", &format!("/v1/webhooks/{id}"), &[], "").ok();
-    assert!(api.get("/v1/webhooks").ok()["items"].as_array().unwrap().is_empty());
+    assert!(
+        api.get(&format!("/v1/webhooks/{id}/messages")).ok()["items"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    api.call(&api.owner, "DELETE", &format!("/v1/webhooks/{id}"), &[], "")
+        .ok();
+    assert!(
+        api.get("/v1/webhooks").ok()["items"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
 }
 
 /// What points at this machine, or at a network behind it, is not connected to.
@@ -159,7 +232,12 @@ fn a_webhook_can_not_reach_what_is_behind_us() {
     ];
     let hooks: Vec<String> = urls.iter().map(|u| hook(&api, u).0).collect();
     for bad in ["ftp://x.example/", "http://a:b@x.example/", "x", ""] {
-        assert_eq!(api.post("/v1/webhooks", &json!({"url": bad}).to_string()).problem(), "invalid", "{bad}");
+        assert_eq!(
+            api.post("/v1/webhooks", &json!({"url": bad}).to_string())
+                .problem(),
+            "invalid",
+            "{bad}"
+        );
     }
     api.list("45.1.1.1", "relay");
     for (url, id) in urls.iter().zip(hooks) {
@@ -182,15 +260,25 @@ fn a_webhook_can_not_reach_what_is_behind_us() {
 fn a_name_is_looked_up_by_the_configured_servers_and_its_address_checked() {
     for (allow, sent) in [("", false), ("\"127.0.0.0/8\"", true)] {
         let port = crate::lab::free_port();
-        let config = crate::lab::CONFIG.replace("127.0.0.1:PORT", &format!("127.0.0.1:PORT\", \"127.0.0.1:{port}"));
-        let config = format!("[outgoing]\nallow = [{allow}]\nresolvers = [\"127.0.0.1:{port}\"]\n{config}");
+        let config = crate::lab::CONFIG.replace(
+            "127.0.0.1:PORT",
+            &format!("127.0.0.1:PORT\", \"127.0.0.1:{port}"),
+        );
+        let config =
+            format!("[outgoing]\nallow = [{allow}]\nresolvers = [\"127.0.0.1:{port}\"]\n{config}");
         let api = Api::with(&config);
         // We are the server that knows the name.
         let zone = std::fs::read_to_string(api.f.path().join("zones/bl.toml")).unwrap();
-        api.f.write("zones/bl.toml", &format!("{zone}\n[[record]]\nname = \"hooks\"\ntype = \"A\"\ndata = \"127.0.0.1\"\n"));
+        api.f.write(
+            "zones/bl.toml",
+            &format!("{zone}\n[[record]]\nname = \"hooks\"\ntype = \"A\"\ndata = \"127.0.0.1\"\n"),
+        );
         api.f.ok(&["reload"]);
         let sink = Sink::new();
-        let (id, _) = hook(&api, &format!("http://hooks.bl.orbs.example:{}/", sink.addr.port()));
+        let (id, _) = hook(
+            &api,
+            &format!("http://hooks.bl.orbs.example:{}/", sink.addr.port()),
+        );
         api.list("45.1.1.1", "relay");
         if sent {
             assert_eq!(sink.wait(1)[0].1["count"], 1);
@@ -213,7 +301,11 @@ fn a_name_is_looked_up_by_the_configured_servers_and_its_address_checked() {
 fn a_webhook_by_mail_takes_a_smart_host() {
     let api = Api::new();
     let refused = api.post("/v1/webhooks", "{\"url\":\"mailto:ops@orbs.example\"}");
-    assert!(refused.problem() == "invalid" && refused.text().contains("set `smarthost`"), "{}", refused.text());
+    assert!(
+        refused.problem() == "invalid" && refused.text().contains("set `smarthost`"),
+        "{}",
+        refused.text()
+    );
 }
 
 /// A `mailto:` webhook goes by the smart host; a smart host that says no has it tried again.
@@ -221,17 +313,28 @@ fn a_webhook_by_mail_takes_a_smart_host() {
 fn a_commit_is_told_by_mail_through_the_smart_host() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let smarthost = listener.local_addr().unwrap();
-    let (got, refuse) = (Arc::new(Mutex::new(Vec::<String>::new())), Arc::new(AtomicU8::new(1)));
+    let (got, refuse) = (
+        Arc::new(Mutex::new(Vec::<String>::new())),
+        Arc::new(AtomicU8::new(1)),
+    );
     let (mails, refuses) = (got.clone(), refuse.clone());
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let mut stream = BufReader::new(stream);
-            let say = |s: &mut BufReader<std::net::TcpStream>, t: &str| s.get_mut().write_all(format!("{t}\r\n").as_bytes()).unwrap();
+            let say = |s: &mut BufReader<std::net::TcpStream>, t: &str| {
+                s.get_mut()
+                    .write_all(format!("{t}\r\n").as_bytes())
+                    .unwrap();
+            };
             say(&mut stream, "220 smart.example");
             let (mut mail, mut data) = (String::new(), false);
             let mut line = String::new();
             while stream.read_line(&mut line).unwrap_or(0) > 0 {
-                let word = line.split_whitespace().next().unwrap_or("").to_ascii_uppercase();
+                let word = line
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or("")
+                    .to_ascii_uppercase();
                 mail += &line;
                 match (data, word.as_str()) {
                     (true, ".") => {
@@ -240,7 +343,9 @@ fn a_commit_is_told_by_mail_through_the_smart_host() {
                         say(&mut stream, "250 taken");
                     }
                     (true, _) => {}
-                    (_, "RCPT") if refuses.swap(0, Ordering::Relaxed) == 1 => say(&mut stream, "450 later"),
+                    (_, "RCPT") if refuses.swap(0, Ordering::Relaxed) == 1 => {
+                        say(&mut stream, "450 later");
+                    }
                     (_, "DATA") => {
                         data = true;
                         say(&mut stream, "354 go on");
@@ -252,14 +357,24 @@ fn a_commit_is_told_by_mail_through_the_smart_host() {
             }
         }
     });
-    let mail = format!("[mail]\nsmarthost = \"{smarthost}\"\nfrom = \"orbsd@orbs.example\"\ntls = false\n");
+    let mail = format!(
+        "[mail]\nsmarthost = \"{smarthost}\"\nfrom = \"orbsd@orbs.example\"\ntls = false\n"
+    );
     let api = Api::with(&format!("{mail}{}", crate::lab::CONFIG));
-    assert_eq!(api.post("/v1/webhooks", "{\"url\":\"mailto:nobody\"}").problem(), "invalid");
+    assert_eq!(
+        api.post("/v1/webhooks", "{\"url\":\"mailto:nobody\"}")
+            .problem(),
+        "invalid"
+    );
     let (id, _) = hook(&api, "mailto:ops@orbs.example");
     api.list("45.1.1.1", "relay");
     let until = Instant::now() + Duration::from_secs(20);
     while got.lock().unwrap().is_empty() {
-        assert!(Instant::now() < until, "{}", api.get(&format!("/v1/webhooks/{id}/messages")).text());
+        assert!(
+            Instant::now() < until,
+            "{}",
+            api.get(&format!("/v1/webhooks/{id}/messages")).text()
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     let mail = got.lock().unwrap()[0].clone();
@@ -272,5 +387,9 @@ fn a_commit_is_told_by_mail_through_the_smart_host() {
     ] {
         assert!(mail.contains(part), "{part}: {mail}");
     }
-    assert_eq!(refuse.load(Ordering::Relaxed), 0, "the first try was refused");
+    assert_eq!(
+        refuse.load(Ordering::Relaxed),
+        0,
+        "the first try was refused"
+    );
 }

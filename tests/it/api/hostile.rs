@@ -19,74 +19,210 @@ fn a_prefix_that_is_none_is_refused_and_never_everything() {
     let api = Api::new();
     api.list("45.1.1.1", "relay");
     for bad in ["com", "localhost", "spam.example"] {
-        assert_eq!(api.post("/v1/purges?dry_run=true", &json!({"prefix": bad}).to_string()).problem(), "invalid", "{bad}");
-        assert_eq!(api.get(&format!("/v1/listings?prefix={bad}")).problem(), "invalid", "{bad}");
+        assert_eq!(
+            api.post(
+                "/v1/purges?dry_run=true",
+                &json!({"prefix": bad}).to_string()
+            )
+            .problem(),
+            "invalid",
+            "{bad}"
+        );
+        assert_eq!(
+            api.get(&format!("/v1/listings?prefix={bad}")).problem(),
+            "invalid",
+            "{bad}"
+        );
     }
-    assert_eq!(api.post("/v1/purges", "{\"domain\":\"com\"}").ok()["count"], 0);
+    assert_eq!(
+        api.post("/v1/purges", "{\"domain\":\"com\"}").ok()["count"],
+        0
+    );
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
 }
 
-/// A token got out of its bounds by naming what its order does not take, or by an order that did not look.
+/// A token got out of its bounds by naming what its order does not take, or by an order that did
+/// not look.
 #[test]
 fn a_bound_token_can_not_get_out_of_its_bounds() {
     let api = Api::new();
     let operator = api.token("bound", "operator", &["--reason", "relay"]);
     let owner = api.token("bound", "owner", &["--prefix", "45.0.0.0/8"]);
     let source = api.token("bound", "editor", &["--source", "operator"]);
-    let call = |token: &str, method: &str, path: &str, body: &str| api.call(token, method, path, &[], body);
+    let call = |token: &str, method: &str, path: &str, body: &str| {
+        api.call(token, method, path, &[], body)
+    };
     for (token, method, path, body) in [
-        (&operator, "POST", "/v1/exemptions", "{\"subject\":\"45.77.0.0/16\",\"reason\":\"relay\"}"),
-        (&operator, "DELETE", "/v1/exemptions?subject=45.77.0.0%2F16&reason=relay", ""),
-        (&operator, "POST", "/v1/webhooks", "{\"url\":\"http://x.example/\"}"),
+        (
+            &operator,
+            "POST",
+            "/v1/exemptions",
+            "{\"subject\":\"45.77.0.0/16\",\"reason\":\"relay\"}",
+        ),
+        (
+            &operator,
+            "DELETE",
+            "/v1/exemptions?subject=45.77.0.0%2F16&reason=relay",
+            "",
+        ),
+        (
+            &operator,
+            "POST",
+            "/v1/webhooks",
+            "{\"url\":\"http://x.example/\"}",
+        ),
         (&operator, "POST", "/v1/reload", ""),
-        (&owner, "POST", "/v1/tokens", "{\"for\":\"evil\",\"role\":\"owner\"}"),
-        (&owner, "POST", "/v1/people", "{\"name\":\"evil\",\"role\":\"owner\"}"),
-        (&owner, "POST", "/v1/holds", "{\"subject\":\"46.1.1.1\",\"reason\":\"relay\"}"),
+        (
+            &owner,
+            "POST",
+            "/v1/tokens",
+            "{\"for\":\"evil\",\"role\":\"owner\"}",
+        ),
+        (
+            &owner,
+            "POST",
+            "/v1/people",
+            "{\"name\":\"evil\",\"role\":\"owner\"}",
+        ),
+        (
+            &owner,
+            "POST",
+            "/v1/holds",
+            "{\"subject\":\"46.1.1.1\",\"reason\":\"relay\"}",
+        ),
     ] {
         let reply = call(token, method, path, body);
         assert_eq!(reply.status, 403, "{method} {path}: {}", reply.text());
     }
-    let line = "{\"op\":\"hold\",\"subject\":\"46.0.0.3\",\"reason\":\"relay\",\"source\":\"operator\"}";
-    assert!(call(&source, "POST", "/v1/bulk", line).text().contains("\"status\":403"));
+    let line =
+        "{\"op\":\"hold\",\"subject\":\"46.0.0.3\",\"reason\":\"relay\",\"source\":\"operator\"}";
+    assert!(
+        call(&source, "POST", "/v1/bulk", line)
+            .text()
+            .contains("\"status\":403")
+    );
 }
 
 /// One person renewed what takes two, and what was turned down was listed.
 #[test]
 fn two_persons_are_two_persons_for_a_renewal_too() {
-    let api = Api::with(&CONFIG.replace("name = \"netblock\"", "name = \"netblock\"\ntwo_persons = true"));
+    let api = Api::with(&CONFIG.replace(
+        "name = \"netblock\"",
+        "name = \"netblock\"\ntwo_persons = true",
+    ));
     let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
-    let body = json!({"subject": "45.1.0.0/16", "reason": "netblock", "until": "1d", "note": "seen"}).to_string();
-    let send = || api.call(&anna, "POST", "/v1/listings", &[("idempotency-key", "k")], &body);
+    let body =
+        json!({"subject": "45.1.0.0/16", "reason": "netblock", "until": "1d", "note": "seen"})
+            .to_string();
+    let send = || {
+        api.call(
+            &anna,
+            "POST",
+            "/v1/listings",
+            &[("idempotency-key", "k")],
+            &body,
+        )
+    };
     let made = send().json();
-    assert_eq!(send().json()["proposal"], made["proposal"], "a repeated request is the same proposal");
+    assert_eq!(
+        send().json()["proposal"],
+        made["proposal"],
+        "a repeated request is the same proposal"
+    );
     let proposal = made["proposal"].as_str().unwrap();
-    api.call(&bert, "POST", &format!("/v1/proposals/{proposal}/approve"), &[], "").ok();
+    api.call(
+        &bert,
+        "POST",
+        &format!("/v1/proposals/{proposal}/approve"),
+        &[],
+        "",
+    )
+    .ok();
     let found = api.get("/v1/listings?author=anna").ok();
-    assert!(found["items"][0]["note"].as_str().unwrap().contains("approved by bert"), "{found}");
-    let renew = api.call(&anna, "PATCH", &format!("/v1/listings/{}", made["id"].as_str().unwrap()), &[], "{\"until\":\"3650d\"}");
+    assert!(
+        found["items"][0]["note"]
+            .as_str()
+            .unwrap()
+            .contains("approved by bert"),
+        "{found}"
+    );
+    let renew = api.call(
+        &anna,
+        "PATCH",
+        &format!("/v1/listings/{}", made["id"].as_str().unwrap()),
+        &[],
+        "{\"until\":\"3650d\"}",
+    );
     assert_eq!(renew.status, 202, "{}", renew.text());
     let second = renew.json()["proposal"].as_str().unwrap().to_string();
-    api.call(&bert, "DELETE", &format!("/v1/proposals/{second}"), &[], "").ok();
-    assert_eq!(api.call(&bert, "POST", &format!("/v1/proposals/{second}/approve"), &[], "").problem(), "not-found");
-    let until = api.get(&format!("/v1/listings/{}", made["id"].as_str().unwrap())).ok()["until"].as_str().unwrap().to_string();
+    api.call(&bert, "DELETE", &format!("/v1/proposals/{second}"), &[], "")
+        .ok();
+    assert_eq!(
+        api.call(
+            &bert,
+            "POST",
+            &format!("/v1/proposals/{second}/approve"),
+            &[],
+            ""
+        )
+        .problem(),
+        "not-found"
+    );
+    let until = api
+        .get(&format!("/v1/listings/{}", made["id"].as_str().unwrap()))
+        .ok()["until"]
+        .as_str()
+        .unwrap()
+        .to_string();
     assert!(until.starts_with("202"), "{until}");
 }
 
-/// Somebody approves and somebody turns down at the same moment: one of them has the word, and the list says the same.
+/// Somebody approves and somebody turns down at the same moment: one of them has the word, and the
+/// list says the same.
 #[test]
 fn an_approval_and_a_refusal_at_once_agree() {
-    let api = Api::with(&CONFIG.replace("name = \"netblock\"", "name = \"netblock\"\ntwo_persons = true"));
+    let api = Api::with(&CONFIG.replace(
+        "name = \"netblock\"",
+        "name = \"netblock\"\ntwo_persons = true",
+    ));
     let (anna, bert) = (api.user("anna", "editor"), api.user("bert", "editor"));
     for i in 1..=20 {
         let body = json!({"subject": format!("45.{i}.0.0/16"), "reason": "netblock"}).to_string();
-        let id = api.call(&anna, "POST", "/v1/listings", &[], &body).json()["proposal"].as_str().unwrap().to_string();
+        let id = api.call(&anna, "POST", "/v1/listings", &[], &body).json()["proposal"]
+            .as_str()
+            .unwrap()
+            .to_string();
         let (approved, refused) = std::thread::scope(|s| {
-            let a = s.spawn(|| api.call(&bert, "POST", &format!("/v1/proposals/{id}/approve"), &[], "").status);
-            let b = s.spawn(|| api.call(&api.owner, "DELETE", &format!("/v1/proposals/{id}"), &[], "").status);
+            let a = s.spawn(|| {
+                api.call(
+                    &bert,
+                    "POST",
+                    &format!("/v1/proposals/{id}/approve"),
+                    &[],
+                    "",
+                )
+                .status
+            });
+            let b = s.spawn(|| {
+                api.call(
+                    &api.owner,
+                    "DELETE",
+                    &format!("/v1/proposals/{id}"),
+                    &[],
+                    "",
+                )
+                .status
+            });
             (a.join().unwrap(), b.join().unwrap())
         });
-        assert!([(200, 404), (404, 200)].contains(&(approved, refused)), "{approved} {refused}");
-        assert_eq!(api.dns(&format!("1.1.{i}.45")).starts_with("NOERROR"), approved == 200);
+        assert!(
+            [(200, 404), (404, 200)].contains(&(approved, refused)),
+            "{approved} {refused}"
+        );
+        assert_eq!(
+            api.dns(&format!("1.1.{i}.45")).starts_with("NOERROR"),
+            approved == 200
+        );
     }
 }
 
@@ -96,7 +232,10 @@ fn a_person_is_changed_by_one_at_a_time() {
     let api = Api::new();
     api.f.ok(&["person", "add", "anna", "--role", "editor"]);
     for _ in 0..5 {
-        let change = |body: &str| api.call(&api.owner, "PATCH", "/v1/people/anna", &[], body).status;
+        let change = |body: &str| {
+            api.call(&api.owner, "PATCH", "/v1/people/anna", &[], body)
+                .status
+        };
         let (reset, off) = std::thread::scope(|s| {
             let a = s.spawn(|| change("{\"reset\":true}"));
             let b = s.spawn(|| {
@@ -105,7 +244,10 @@ fn a_person_is_changed_by_one_at_a_time() {
             });
             (a.join().unwrap(), b.join().unwrap())
         });
-        assert!(off != 200 || !api.get("/v1/people").ok()["items"][0]["disabled"].is_null(), "{reset} {off}");
+        assert!(
+            off != 200 || !api.get("/v1/people").ok()["items"][0]["disabled"].is_null(),
+            "{reset} {off}"
+        );
         change("{\"disabled\":false}");
     }
 }
@@ -114,37 +256,85 @@ fn a_person_is_changed_by_one_at_a_time() {
 #[test]
 fn what_a_route_does_not_take_is_refused() {
     let api = Api::new();
-    let with = |path: &str, header: (&str, &str), body: &str| api.call(&api.owner, "POST", path, &[header], body);
-    assert_eq!(with("/v1/purges", ("if-match", "\"0000000000000000\""), "{\"reason\":\"relay\"}").problem(), "invalid");
-    assert_eq!(with("/v1/reload", ("idempotency-key", "k"), "").problem(), "invalid");
-    assert_eq!(with("/v1/bulk", ("if-match", "\"0000000000000000\""), "{}").problem(), "invalid");
+    let with = |path: &str, header: (&str, &str), body: &str| {
+        api.call(&api.owner, "POST", path, &[header], body)
+    };
+    assert_eq!(
+        with(
+            "/v1/purges",
+            ("if-match", "\"0000000000000000\""),
+            "{\"reason\":\"relay\"}"
+        )
+        .problem(),
+        "invalid"
+    );
+    assert_eq!(
+        with("/v1/reload", ("idempotency-key", "k"), "").problem(),
+        "invalid"
+    );
+    assert_eq!(
+        with("/v1/bulk", ("if-match", "\"0000000000000000\""), "{}").problem(),
+        "invalid"
+    );
     let long = json!({"reason": "relay", "note": "x".repeat(3000)}).to_string();
     assert_eq!(api.post("/v1/purges", &long).problem(), "invalid");
     assert_eq!(api.get("/v1/changes?since=99999").ok()["gap"], true);
-    assert_eq!(api.get("/v1/changes?since=18446744073709551615").ok()["gap"], true);
-    assert_eq!(api.post("/v1/webhooks", "{\"url\":\"http://x.example:99999/\"}").problem(), "invalid");
+    assert_eq!(
+        api.get("/v1/changes?since=18446744073709551615").ok()["gap"],
+        true
+    );
+    assert_eq!(
+        api.post("/v1/webhooks", "{\"url\":\"http://x.example:99999/\"}")
+            .problem(),
+        "invalid"
+    );
 }
 
 /// Clients that ask and do not read held all places of the listener, and all threads.
 #[test]
 fn clients_that_do_not_read_are_cut_and_others_are_served() {
     let api = Api::new();
-    let lines: String = (0..60_000u32).map(|i| format!("45.{}.{}.{}\n", i >> 16, i >> 8 & 255, i & 255)).collect();
+    let lines: String = (0..60_000u32)
+        .map(|i| format!("45.{}.{}.{}\n", i >> 16, i >> 8 & 255, i & 255))
+        .collect();
     api.f.write("a.txt", &lines);
-    api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    api.f
+        .ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
     let ask = |path: &str, times: usize| {
         let mut s = TcpStream::connect(api.addr).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n", api.owner);
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
+            api.owner
+        );
         let _ = s.write_all(request.repeat(times).as_bytes());
         s
     };
-    let held: Vec<TcpStream> = (0..28).map(|i| ask(if i % 2 == 0 { "/v1/zones/bl/export" } else { "/openapi.json" }, 200)).collect();
+    let held: Vec<TcpStream> = (0..28)
+        .map(|i| {
+            ask(
+                if i % 2 == 0 {
+                    "/v1/zones/bl/export"
+                } else {
+                    "/openapi.json"
+                },
+                200,
+            )
+        })
+        .collect();
     std::thread::sleep(Duration::from_millis(500));
     // The look-up goes on, and the sixteenth export is told to wait.
     let begun = Instant::now();
-    assert_eq!(api.call("", "GET", "/lookup?subject=45.0.0.1", &[], "").status, 200);
+    assert_eq!(
+        api.call("", "GET", "/lookup?subject=45.0.0.1", &[], "")
+            .status,
+        200
+    );
     // Long before the others are cut, also where the machine has much else to do.
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
     let mut cut = 0;
     std::thread::sleep(Duration::from_secs(17));
     for mut s in held {
@@ -171,17 +361,26 @@ fn slow_bodies_are_not_waited_for() {
     let send = |path: &str, body: &str| {
         let mut s = TcpStream::connect(api.addr).unwrap();
         s.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 1000\r\n\r\n{body}", api.owner);
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 1000\r\n\r\n{body}",
+            api.owner
+        );
         s.write_all(head.as_bytes()).unwrap();
         s
     };
     let mut single = send("/v1/listings", "{\"subject\":");
-    let mut stream = send("/v1/bulk", "{\"subject\":\"45.1.1.1\",\"reason\":\"relay\"}\n{\"subj");
+    let mut stream = send(
+        "/v1/bulk",
+        "{\"subject\":\"45.1.1.1\",\"reason\":\"relay\"}\n{\"subj",
+    );
     let begun = Instant::now();
     let mut said = vec![0; 4096];
     let n = single.read(&mut said).unwrap();
     let said = String::from_utf8_lossy(&said[..n]).into_owned();
-    assert!(said.starts_with("HTTP/1.1 408") && begun.elapsed() < Duration::from_secs(45), "{said}");
+    assert!(
+        said.starts_with("HTTP/1.1 408") && begun.elapsed() < Duration::from_secs(45),
+        "{said}"
+    );
     let mut lines = String::new();
     while !lines.contains("too-slow") {
         let mut some = vec![0; 4096];
@@ -189,23 +388,37 @@ fn slow_bodies_are_not_waited_for() {
         assert!(n > 0, "{lines}");
         lines += &String::from_utf8_lossy(&some[..n]);
     }
-    assert!(lines.contains("\"line\":1,\"status\":201") && begun.elapsed() < Duration::from_secs(80), "{lines}");
-    assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2", "the line that was whole counts");
+    assert!(
+        lines.contains("\"line\":1,\"status\":201") && begun.elapsed() < Duration::from_secs(80),
+        "{lines}"
+    );
+    assert_eq!(
+        api.dns("1.1.1.45"),
+        "NOERROR 127.0.0.2",
+        "the line that was whole counts"
+    );
 }
 
-/// Two thousand connections of many addresses that say nothing: they are dropped after a while, and the socket is never
-/// concerned.
+/// Two thousand connections of many addresses that say nothing: they are dropped after a while, and
+/// the socket is never concerned.
 #[test]
 fn thousands_of_silent_connections_pass() {
     let api = Api::new();
     let addr: std::net::SocketAddr = api.addr;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let held = runtime.block_on(async {
         let mut held = Vec::new();
         for i in 0..2000u32 {
             let socket = tokio::net::TcpSocket::new_v4().unwrap();
-            socket.bind((std::net::Ipv4Addr::from(0x7f00_0100 + i / 25), 0).into()).unwrap();
-            if let Ok(Ok(s)) = tokio::time::timeout(Duration::from_millis(200), socket.connect(addr)).await {
+            socket
+                .bind((std::net::Ipv4Addr::from(0x7f00_0100 + i / 25), 0).into())
+                .unwrap();
+            if let Ok(Ok(s)) =
+                tokio::time::timeout(Duration::from_millis(200), socket.connect(addr)).await
+            {
                 held.push(s);
             }
         }
@@ -229,29 +442,48 @@ fn thousands_of_silent_connections_pass() {
     drop(held);
 }
 
-/// 40 MB that are refused before their end: a client that writes all of it before it reads, and the command line.
+/// 40 MB that are refused before their end: a client that writes all of it before it reads, and the
+/// command line.
 #[test]
 fn an_upload_that_is_refused_early_gets_its_answer() {
     let api = Api::new();
     let big = "45.51.1.1 # a list that is refused\n".repeat(1_200_000);
     api.f.write("big", &big);
     api.f.write("token", &api.owner);
-    fs::set_permissions(api.f.path().join("token"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(
+        api.f.path().join("token"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
     let server = format!("http://{}", api.addr);
     for run in 0..10 {
         let mut stream = TcpStream::connect(api.addr).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let head = format!("POST /v1/imports?source=x HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", big.len());
-        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(big.as_bytes()));
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let head = format!(
+            "POST /v1/imports?source=x HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+            big.len()
+        );
+        let _ = stream
+            .write_all(head.as_bytes())
+            .and_then(|()| stream.write_all(big.as_bytes()));
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
-        assert!(answer.starts_with(b"HTTP/1.1 401 "), "{run}: {}", String::from_utf8_lossy(&answer));
+        assert!(
+            answer.starts_with(b"HTTP/1.1 401 "),
+            "{run}: {}",
+            String::from_utf8_lossy(&answer)
+        );
         let import = ["import", "--source", "x", "--reason", "nonsense", "big"];
         let remote = ["--server", &server, "--token", "token"];
         for args in [&import[..], &[&remote[..], &import[..]].concat()] {
             let out = api.f.orbsd(args);
             let text = String::from_utf8_lossy(&out.stderr).into_owned();
-            assert!(!out.status.success() && text.contains("nonsense"), "{run}, {args:?}: {text}");
+            assert!(
+                !out.status.success() && text.contains("nonsense"),
+                "{run}, {args:?}: {text}"
+            );
         }
     }
 }

@@ -50,15 +50,29 @@ impl Reply {
     }
     /// The JSON, and it has to be a success.
     pub fn ok(self) -> Value {
-        assert!((200..300).contains(&self.status), "{}: {}", self.status, self.text());
+        assert!(
+            (200..300).contains(&self.status),
+            "{}: {}",
+            self.status,
+            self.text()
+        );
         self.json()
     }
     /// The last part of the problem's type, and it has to be one.
     pub fn problem(&self) -> String {
-        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
         let p = self.json();
         assert_eq!(p["status"], self.status, "{p}");
-        p["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_string()
+        p["type"]
+            .as_str()
+            .unwrap()
+            .strip_prefix("/problems/")
+            .unwrap()
+            .to_string()
     }
 }
 
@@ -71,9 +85,17 @@ impl Api {
     }
     pub fn with_zones(config: &str, zones: &[(&str, &str)]) -> Api {
         let port = free_port();
-        let f = Folder::with(&config.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\"")), zones);
+        let f = Folder::with(
+            &config.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\"")),
+            zones,
+        );
         let daemon = Daemon::start(&f);
-        let mut api = Api { f, daemon: Some(daemon), addr: ([127, 0, 0, 1], port).into(), owner: String::new() };
+        let mut api = Api {
+            f,
+            daemon: Some(daemon),
+            addr: ([127, 0, 0, 1], port).into(),
+            owner: String::new(),
+        };
         api.owner = api.token("root", "owner", &[]);
         api
     }
@@ -84,13 +106,29 @@ impl Api {
     }
     /// A token made by the command line.
     pub fn token(&self, owner: &str, role: &str, more: &[&str]) -> String {
-        let args = [&["token", "create", "--for", owner, "--role", role][..], more].concat();
+        let args = [
+            &["token", "create", "--for", owner, "--role", role][..],
+            more,
+        ]
+        .concat();
         self.f.ok(&args).trim().to_string()
     }
-    pub fn call(&self, token: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-        let agent: ureq::Agent =
-            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(60))).build().into();
-        let mut request = http::Request::builder().method(method).uri(format!("http://{}{path}", self.addr));
+    pub fn call(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build()
+            .into();
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.addr));
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -102,8 +140,17 @@ impl Api {
             false => agent.run(request.body(body.to_string()).unwrap()),
         };
         let mut reply = sent.unwrap_or_else(|e| panic!("{method} {path}: {e}"));
-        let body = reply.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
-        Reply { status: reply.status().as_u16(), headers: reply.headers().clone(), body }
+        let body = reply
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()
+            .unwrap();
+        Reply {
+            status: reply.status().as_u16(),
+            headers: reply.headers().clone(),
+            body,
+        }
     }
     pub fn get(&self, path: &str) -> Reply {
         self.call(&self.owner, "GET", path, &[], "")
@@ -113,12 +160,27 @@ impl Api {
     }
     /// Lists a subject for a reason; the listing's number and revision.
     pub fn list(&self, subject: &str, reason: &str) -> (String, String) {
-        let made = self.post("/v1/listings", &serde_json::json!({"subject": subject, "reason": reason}).to_string()).ok();
-        (made["id"].as_str().unwrap().into(), made["revision"].as_str().unwrap().into())
+        let made = self
+            .post(
+                "/v1/listings",
+                &serde_json::json!({"subject": subject, "reason": reason}).to_string(),
+            )
+            .ok();
+        (
+            made["id"].as_str().unwrap().into(),
+            made["revision"].as_str().unwrap().into(),
+        )
     }
     /// What DNS says of a name in the address zone.
     pub fn dns(&self, reversed: &str) -> String {
-        shown(&udp(self.f.addr(), &query(&format!("{reversed}.bl.orbs.example"), 1, true), Duration::from_secs(5)).unwrap())
+        shown(
+            &udp(
+                self.f.addr(),
+                &query(&format!("{reversed}.bl.orbs.example"), 1, true),
+                Duration::from_secs(5),
+            )
+            .unwrap(),
+        )
     }
     /// Starts the daemon again after it was ended.
     pub fn start(&mut self) {

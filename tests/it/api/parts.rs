@@ -11,7 +11,8 @@ use super::Api;
 
 const HEAD: &str = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"";
 
-/// Sends an import in chunks of 16 KiB until the server has had enough; how many bytes went, and the answer.
+/// Sends an import in chunks of 16 KiB until the server has had enough; how many bytes went, and
+/// the answer.
 fn send(api: &Api, first: &str, block: &[u8], blocks: usize, last: &str) -> (usize, String) {
     let mut s = TcpStream::connect(api.addr).unwrap();
     s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -45,7 +46,12 @@ fn memory(api: &Api) -> usize {
     let id = api.daemon.as_ref().unwrap().0.id();
     let text = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = text.lines().find(|l| l.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        * 1024
 }
 
 /// The parser kept such a header in memory to its end, and searched it anew for each block.
@@ -55,41 +61,83 @@ fn a_header_without_an_end_is_refused_early() {
     let before = memory(&api);
     for first in [format!("{HEAD}x\"\r\nx: "), "no boundary".into()] {
         let (_, answer) = send(&api, &first, &[b'x'; 16 * 1024], 4096, "");
-        assert!(answer.is_empty() || answer.contains("413") && answer.contains("16384 bytes"), "{answer}");
+        assert!(
+            answer.is_empty() || answer.contains("413") && answer.contains("16384 bytes"),
+            "{answer}"
+        );
     }
     let grown = memory(&api).saturating_sub(before);
     assert!(grown < 16 << 20, "{grown} bytes more");
     // The answer is there for who sends no more than that.
-    let (_, answer) = send(&api, &format!("{HEAD}x\"\r\nx: "), &[b'x'; 16 * 1024], 5, "");
-    assert!(answer.contains(" 413 ") && answer.contains("/problems/too-large"), "{answer}");
+    let (_, answer) = send(
+        &api,
+        &format!("{HEAD}x\"\r\nx: "),
+        &[b'x'; 16 * 1024],
+        5,
+        "",
+    );
+    assert!(
+        answer.contains(" 413 ") && answer.contains("/problems/too-large"),
+        "{answer}"
+    );
 }
 
 #[test]
 fn names_of_files_and_their_number_are_bounded() {
     let api = Api::new();
     let name = "n".repeat(1 << 20);
-    let (_, answer) = send(&api, HEAD, name.as_bytes(), 1, "\"\r\n\r\n45.51.1.1\r\n--b--\r\n");
+    let (_, answer) = send(
+        &api,
+        HEAD,
+        name.as_bytes(),
+        1,
+        "\"\r\n\r\n45.51.1.1\r\n--b--\r\n",
+    );
     assert!(answer.contains(" 413 "), "the answer is lost: {answer}");
-    let (_, answer) = send(&api, HEAD, &[b'n'; 256], 1, "\"\r\n\r\n45.51.1.1\r\n--b--\r\n");
-    assert!(answer.contains(" 413 ") && answer.contains("255 bytes"), "{answer}");
-    let (_, answer) = send(&api, HEAD, &[b'n'; 255], 1, "\"\r\n\r\n45.51.1.1\r\n--b--\r\n");
+    let (_, answer) = send(
+        &api,
+        HEAD,
+        &[b'n'; 256],
+        1,
+        "\"\r\n\r\n45.51.1.1\r\n--b--\r\n",
+    );
+    assert!(
+        answer.contains(" 413 ") && answer.contains("255 bytes"),
+        "{answer}"
+    );
+    let (_, answer) = send(
+        &api,
+        HEAD,
+        &[b'n'; 255],
+        1,
+        "\"\r\n\r\n45.51.1.1\r\n--b--\r\n",
+    );
     assert!(answer.contains(" 200 "), "{answer}");
     let part = format!("{HEAD}x\"\r\n\r\n45.51.1.1\r\n");
     let (_, answer) = send(&api, "", part.repeat(100).as_bytes(), 1, "--b--\r\n");
     assert!(answer.contains(" 200 "), "{answer}");
     let (_, answer) = send(&api, "", part.repeat(101).as_bytes(), 1, "--b--\r\n");
-    assert!(answer.contains(" 413 ") && answer.contains("100 files"), "{answer}");
+    assert!(
+        answer.contains(" 413 ") && answer.contains("100 files"),
+        "{answer}"
+    );
 }
 
 /// The header of a part, its data and the next boundary come byte by byte or all at once.
 #[test]
 fn parts_are_read_in_whatever_pieces_they_come() {
     let api = Api::new();
-    let lines: String = (0..20_000).map(|i| format!("45.52.{}.{}\n", i >> 8, i & 255)).collect();
+    let lines: String = (0..20_000)
+        .map(|i| format!("45.52.{}.{}\n", i >> 8, i & 255))
+        .collect();
     let body = format!("{HEAD}a\"\r\n\r\n{lines}\r\n{HEAD}b\"\r\n\r\n45.51.1.1\r\n--b--\r\n");
     let (_, answer) = send(&api, &body, b"", 0, " ");
-    assert!(answer.contains(" 200 ") && answer.contains("\"taken\":20001"), "{answer}");
-    let small = format!("{HEAD}a\"\r\n\r\n45.51.1.2\n45.51.1.3\r\n{HEAD}b\"\r\n\r\n45.51.1.1\r\n--b--\r\n");
+    assert!(
+        answer.contains(" 200 ") && answer.contains("\"taken\":20001"),
+        "{answer}"
+    );
+    let small =
+        format!("{HEAD}a\"\r\n\r\n45.51.1.2\n45.51.1.3\r\n{HEAD}b\"\r\n\r\n45.51.1.1\r\n--b--\r\n");
     let mut s = TcpStream::connect(api.addr).unwrap();
     s.set_nodelay(true).unwrap();
     s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -104,5 +152,8 @@ fn parts_are_read_in_whatever_pieces_they_come() {
     }
     let mut answer = String::new();
     s.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains(" 200 ") && answer.contains("\"taken\":3"), "{answer}");
+    assert!(
+        answer.contains(" 200 ") && answer.contains("\"taken\":3"),
+        "{answer}"
+    );
 }

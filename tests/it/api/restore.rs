@@ -8,24 +8,43 @@ use super::Api;
 use crate::lab::Folder;
 
 fn run(f: &Folder, args: &[&str]) {
-    assert!(Command::new(args[0]).args(&args[1..]).current_dir(f.path()).status().unwrap().success(), "{args:?}");
+    assert!(
+        Command::new(args[0])
+            .args(&args[1..])
+            .current_dir(f.path())
+            .status()
+            .unwrap()
+            .success(),
+        "{args:?}"
+    );
 }
 
-/// The drill: back up, delist, lose the disk, restore: the host stays off; import its feed again: it stays off.
+/// The drill: back up, delist, lose the disk, restore: the host stays off; import its feed again:
+/// it stays off.
 #[test]
 fn a_restored_store_keeps_who_was_taken_off_since() {
-    let config = crate::lab::CONFIG.replace("[admin]", "[removals]\npath = \"disk2/removals.log\"\n[admin]");
+    let config = crate::lab::CONFIG.replace(
+        "[admin]",
+        "[removals]\npath = \"disk2/removals.log\"\n[admin]",
+    );
     let mut api = Api::with(&config);
     api.list("45.1.1.1", "relay");
     api.list("45.1.1.2", "relay");
     api.f.write("a.txt", "46.1.1.1\n46.1.1.2\n47.0.0.0/16\n");
-    let import = |api: &Api| api.f.json(&["import", "--source", "xbl", "--reason", "relay", "--json", "a.txt"]);
+    let import = |api: &Api| {
+        api.f.json(&[
+            "import", "--source", "xbl", "--reason", "relay", "--json", "a.txt",
+        ])
+    };
     import(&api);
     let said = api.f.ok(&["backup", "copy"]);
     assert!(said.contains("read back"), "{said}");
     let again = api.f.orbsd(&["backup", "copy"]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("is not empty"));
-    assert_eq!(api.post("/v1/backups", "{\"path\":\"/tmp/x\"}").problem(), "forbidden");
+    assert_eq!(
+        api.post("/v1/backups", "{\"path\":\"/tmp/x\"}").problem(),
+        "forbidden"
+    );
     for taken in ["45.1.1.1", "46.1.1.1", "47.0.9.9"] {
         api.f.ok(&["delist", taken]);
     }
@@ -33,30 +52,58 @@ fn a_restored_store_keeps_who_was_taken_off_since() {
     api.list("45.1.1.3", "relay"); // lost with the disk
     let serial = |api: &Api| api.get("/v1/zones/bl").ok()["serial"].as_u64().unwrap();
     let seen = serial(&api);
-    let names = ["1.1.1.45", "2.1.1.45", "3.1.1.45", "1.1.1.46", "2.1.1.46", "9.9.0.47", "8.9.0.47"];
+    let names = [
+        "1.1.1.45", "2.1.1.45", "3.1.1.45", "1.1.1.46", "2.1.1.46", "9.9.0.47", "8.9.0.47",
+    ];
     let listed = |api: &Api| names.map(|n| api.dns(n) == "NOERROR 127.0.0.2");
     assert_eq!(listed(&api), [false, true, true, false, false, false, true]);
-    let refused = api.f.orbsd(&["restore", "copy", "--removals", "disk2/removals.log"]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("move it away first"), "{refused:?}");
+    let refused = api
+        .f
+        .orbsd(&["restore", "copy", "--removals", "disk2/removals.log"]);
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("move it away first"),
+        "{refused:?}"
+    );
     drop(api.daemon.take()); // kill -9, and the disk is gone
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
     let refused = api.f.orbsd(&["restore", "copy"]);
-    assert!(refused.status.code() == Some(2) && String::from_utf8_lossy(&refused.stderr).contains("--without-removals"));
-    let said = api.f.json(&["restore", "copy", "--removals", "disk2/removals.log", "--json"]);
+    assert!(
+        refused.status.code() == Some(2)
+            && String::from_utf8_lossy(&refused.stderr).contains("--without-removals")
+    );
+    let said = api.f.json(&[
+        "restore",
+        "copy",
+        "--removals",
+        "disk2/removals.log",
+        "--json",
+    ]);
     assert_eq!(said["lines"], 4, "{said}");
     api.start();
-    assert_eq!(listed(&api), [false, true, false, false, false, false, true]);
-    assert!(serial(&api) > seen && serial(&api) < seen + 100_000, "{} after {seen}", serial(&api));
+    assert_eq!(
+        listed(&api),
+        [false, true, false, false, false, false, true]
+    );
+    assert!(
+        serial(&api) > seen && serial(&api) < seen + 100_000,
+        "{} after {seen}",
+        serial(&api)
+    );
     import(&api);
-    assert_eq!(listed(&api), [false, true, false, false, false, false, true]);
+    assert_eq!(
+        listed(&api),
+        [false, true, false, false, false, false, true]
+    );
     let history = api.get("/v1/subjects/46.1.1.1").ok();
     assert_eq!(history["holds"][0]["source"], json!(null), "{history}");
     // A second copy knows what the first did not: nothing of the log is replayed twice.
-    api.f.ok(&["list", "45.1.1.1", "--reason", "relay", "--break-hold"]);
+    api.f
+        .ok(&["list", "45.1.1.1", "--reason", "relay", "--break-hold"]);
     api.f.ok(&["backup", "copy2"]);
     drop(api.daemon.take());
     fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f.ok(&["restore", "copy2", "--removals", "disk2/removals.log"]);
+    api.f
+        .ok(&["restore", "copy2", "--removals", "disk2/removals.log"]);
     api.start();
     assert_eq!(listed(&api), [true, true, false, false, false, false, true]);
 }
@@ -75,7 +122,11 @@ fn without_the_log_serials_jump_as_far_as_the_zone_may_have_come() {
     api.start();
     assert_eq!(api.dns("1.1.1.45"), "NOERROR 127.0.0.2");
     let jumped = serial(&api) - seen;
-    assert!((1 << 20..=(1 << 20) + 600_000).contains(&jumped), "{} after {seen}", serial(&api));
+    assert!(
+        (1 << 20..=(1 << 20) + 600_000).contains(&jumped),
+        "{} after {seen}",
+        serial(&api)
+    );
 }
 
 #[test]
@@ -96,14 +147,25 @@ fn a_copy_that_was_damaged_is_not_restored() {
     fs::remove_file(&sst).unwrap(); // it may be a link to the store's own
     fs::write(&sst, bytes).unwrap();
     let refused = f.orbsd(&["restore", "copy", "--without-removals"]);
-    assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert_eq!(
+        refused.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&refused.stderr)
+    );
 }
 
 /// What can not be logged is not done, and is told so; what needs no log goes on.
 #[test]
 fn a_removal_that_can_not_be_logged_is_refused_and_nothing_is_lost() {
-    let config = crate::lab::CONFIG.replace("[admin]", "[removals]\npath = \"disk2/removals.log\"\n[admin]");
-    let f = Folder::with(&config, &[("bl", crate::lab::ZONE), ("dbl", crate::lab::DOMAINS)]);
+    let config = crate::lab::CONFIG.replace(
+        "[admin]",
+        "[removals]\npath = \"disk2/removals.log\"\n[admin]",
+    );
+    let f = Folder::with(
+        &config,
+        &[("bl", crate::lab::ZONE), ("dbl", crate::lab::DOMAINS)],
+    );
     let script = r#"
 set -u
 trap 'kill $pid 2> /dev/null' EXIT
@@ -138,27 +200,43 @@ fn a_refused_reload_keeps_the_log_of_removals() {
     api.list("45.1.1.1", "relay");
     let config = fs::read_to_string(api.f.path().join("config.toml")).unwrap();
     fs::create_dir(api.f.path().join("folder")).unwrap();
-    api.f.write("config.toml", &format!("[removals]\npath = \"folder\"\n{config}"));
+    api.f.write(
+        "config.toml",
+        &format!("[removals]\npath = \"folder\"\n{config}"),
+    );
     assert_ne!(api.f.orbsd(&["reload"]).status.code(), Some(0));
     api.f.write("config.toml", &config);
     api.f.ok(&["delist", "45.1.1.1"]);
-    assert!(fs::read_to_string(api.f.path().join("data/removals.log")).unwrap().contains("delisted"));
+    assert!(
+        fs::read_to_string(api.f.path().join("data/removals.log"))
+            .unwrap()
+            .contains("delisted")
+    );
 }
 
-/// A store that was copied back by hand learns from its log at the next start; a zone that came after the copy goes on
-/// behind its last serial; what only a feed ended is not replayed.
+/// A store that was copied back by hand learns from its log at the next start; a zone that came
+/// after the copy goes on behind its last serial; what only a feed ended is not replayed.
 #[test]
 fn a_store_that_lacks_its_log_catches_up_at_its_start() {
-    let config = crate::lab::CONFIG.replace("[admin]", "[removals]\npath = \"disk2/removals.log\"\n[admin]");
+    let config = crate::lab::CONFIG.replace(
+        "[admin]",
+        "[removals]\npath = \"disk2/removals.log\"\n[admin]",
+    );
     let mut api = Api::with(&config);
     api.list("45.1.1.1", "relay");
     api.f.write("a.txt", "46.1.1.1\n46.1.1.2\n");
-    let import = |api: &Api| api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"]);
+    let import = |api: &Api| {
+        api.f
+            .ok(&["import", "--source", "xbl", "--reason", "relay", "a.txt"])
+    };
     import(&api);
     assert!(api.daemon.take().unwrap().stop().success());
     run(&api.f, &["cp", "-r", "data", "copy"]);
     let zone = fs::read_to_string(api.f.path().join("zones/bl.toml")).unwrap();
-    api.f.write("zones/new.toml", &zone.replace("bl.orbs.example", "new.orbs.example"));
+    api.f.write(
+        "zones/new.toml",
+        &zone.replace("bl.orbs.example", "new.orbs.example"),
+    );
     api.start();
     for i in 0..5 {
         api.list(&format!("44.1.1.{i}"), "relay");
@@ -172,16 +250,28 @@ fn a_store_that_lacks_its_log_catches_up_at_its_start() {
     run(&api.f, &["rm", "-r", "data"]);
     run(&api.f, &["mv", "copy", "data"]);
     api.start();
-    assert_eq!(["1.1.1.45", "1.1.1.46", "2.1.1.46"].map(|n| api.dns(n)), ["NXDOMAIN soa 60", "NXDOMAIN soa 60", "NOERROR 127.0.0.2"]);
+    assert_eq!(
+        ["1.1.1.45", "1.1.1.46", "2.1.1.46"].map(|n| api.dns(n)),
+        ["NXDOMAIN soa 60", "NXDOMAIN soa 60", "NOERROR 127.0.0.2"]
+    );
     let now = api.get("/v1/zones/new").ok()["serial"].as_u64().unwrap();
     assert!(now > seen, "{now} after {seen}");
     // Another store's log is told apart.
     assert!(api.daemon.take().unwrap().stop().success());
     let log = fs::read_to_string(api.f.path().join("disk2/removals.log")).unwrap();
-    let cut: String = log.lines().enumerate().filter(|(i, _)| *i != 1).map(|(_, l)| format!("{l}\n")).collect();
+    let cut: String = log
+        .lines()
+        .enumerate()
+        .filter(|(i, _)| *i != 1)
+        .map(|(_, l)| format!("{l}\n"))
+        .collect();
     api.f.ok(&["backup", "b"]);
     api.f.write("cut.log", &cut);
     run(&api.f, &["mv", "data", "gone"]);
     let refused = api.f.orbsd(&["restore", "b", "--removals", "cut.log"]);
-    assert!(refused.status.code() == Some(1) && String::from_utf8_lossy(&refused.stderr).contains("gap"), "{refused:?}");
+    assert!(
+        refused.status.code() == Some(1)
+            && String::from_utf8_lossy(&refused.stderr).contains("gap"),
+        "{refused:?}"
+    );
 }

@@ -11,10 +11,16 @@ use serde_json::Value;
 use super::Api;
 
 fn line(i: u32) -> String {
-    format!("{{\"subject\":\"45.{}.{}.{}\",\"reason\":\"relay\"}}\n", i >> 16 & 255, i >> 8 & 255, i & 255)
+    format!(
+        "{{\"subject\":\"45.{}.{}.{}\",\"reason\":\"relay\"}}\n",
+        i >> 16 & 255,
+        i >> 8 & 255,
+        i & 255
+    )
 }
 
-/// A stream under a key that was cut is sent again: lines that were made are told again, the rest is made.
+/// A stream under a key that was cut is sent again: lines that were made are told again, the rest
+/// is made.
 #[test]
 fn a_stream_under_a_key_goes_on_where_it_was_cut() {
     let mut api = Api::new();
@@ -29,26 +35,67 @@ fn a_stream_under_a_key_goes_on_where_it_was_cut() {
     s.write_all(head.as_bytes()).unwrap();
     for part in lines[..1500].chunks(100) {
         let part = part.concat();
-        s.write_all(format!("{:x}\r\n{part}\r\n", part.len()).as_bytes()).unwrap();
+        s.write_all(format!("{:x}\r\n{part}\r\n", part.len()).as_bytes())
+            .unwrap();
     }
     // Half a line more, and away.
-    s.write_all(b"20\r\n{\"subject\":\"46.1.1.1\",\"reason\":\"\r\n").unwrap();
+    s.write_all(b"20\r\n{\"subject\":\"46.1.1.1\",\"reason\":\"\r\n")
+        .unwrap();
     let mut got = vec![0; 4096];
     let n = s.read(&mut got).unwrap();
     assert!(String::from_utf8_lossy(&got[..n]).contains("200 OK"));
     drop(s);
     drop(api.daemon.take()); // kill -9 in the middle of it
     api.start();
-    let answers = api.call(&api.owner, "POST", "/v1/bulk", &[("idempotency-key", "s1")], &lines.concat()).text();
-    let answers: Vec<Value> = answers.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let answers = api
+        .call(
+            &api.owner,
+            "POST",
+            "/v1/bulk",
+            &[("idempotency-key", "s1")],
+            &lines.concat(),
+        )
+        .text();
+    let answers: Vec<Value> = answers
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
     assert_eq!(answers.len(), 3000);
-    assert!(answers.iter().enumerate().all(|(i, a)| a["status"] == 201 && a["line"] == i as u64 + 1));
-    let again = api.call(&api.owner, "POST", "/v1/bulk", &[("idempotency-key", "s1")], &lines.concat()).text();
-    let commits = |a: &[Value]| a.iter().map(|a| a["commit"].as_u64().unwrap()).collect::<Vec<_>>();
-    let again: Vec<Value> = again.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    assert_eq!(commits(&again), commits(&answers), "told again, not made again");
+    assert!(
+        answers
+            .iter()
+            .enumerate()
+            .all(|(i, a)| a["status"] == 201 && a["line"] == i as u64 + 1)
+    );
+    let again = api
+        .call(
+            &api.owner,
+            "POST",
+            "/v1/bulk",
+            &[("idempotency-key", "s1")],
+            &lines.concat(),
+        )
+        .text();
+    let commits = |a: &[Value]| {
+        a.iter()
+            .map(|a| a["commit"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let again: Vec<Value> = again
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(
+        commits(&again),
+        commits(&answers),
+        "told again, not made again"
+    );
     assert_eq!(api.get("/v1/status").ok()["listed"]["ipv4_hosts"], 3000);
-    assert_eq!(api.dns("1.1.1.46"), "NXDOMAIN soa 60", "half a line is no line");
+    assert_eq!(
+        api.dns("1.1.1.46"),
+        "NXDOMAIN soa 60",
+        "half a line is no line"
+    );
 }
 
 #[test]
@@ -57,10 +104,26 @@ fn every_line_is_answered_in_order_with_its_problem() {
     let body = "{\"subject\":\"45.1.1.1\",\"reason\":\"relay\"}\n\n{\"subject\":\"45.1.1.1\"}\nnonsense\n{\"op\":\"delist\",\"subject\":\"45.9.9.9\"}\n{\"op\":\"hold\",\"subject\":\"45.1.1.9\",\"reason\":\"relay\"}\n{\"subject\":\"45.1.1.9\",\"reason\":\"relay\"}";
     let answers = api.post("/v1/bulk", body);
     assert_eq!(answers.header("content-type"), "application/x-ndjson");
-    let all: Vec<Value> = answers.text().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    let short: Vec<(u64, u64)> = all.iter().map(|a| (a["line"].as_u64().unwrap(), a["status"].as_u64().unwrap())).collect();
-    assert_eq!(short, [(1, 201), (3, 422), (4, 400), (5, 404), (6, 201), (7, 409)]);
-    assert_eq!((&all[1]["problem"]["errors"][0]["field"], &all[5]["problem"]["type"]), (&"reason".into(), &"/problems/held".into()));
+    let all: Vec<Value> = answers
+        .text()
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let short: Vec<(u64, u64)> = all
+        .iter()
+        .map(|a| (a["line"].as_u64().unwrap(), a["status"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(
+        short,
+        [(1, 201), (3, 422), (4, 400), (5, 404), (6, 201), (7, 409)]
+    );
+    assert_eq!(
+        (
+            &all[1]["problem"]["errors"][0]["field"],
+            &all[5]["problem"]["type"]
+        ),
+        (&"reason".into(), &"/problems/held".into())
+    );
 }
 
 /// The change stream: from a commit on, as they come, and a clear last line when the daemon stops.
@@ -70,7 +133,15 @@ fn changes_are_streamed_until_the_daemon_stops() {
     api.list("45.1.1.1", "relay");
     let page = api.get("/v1/changes?since=0&limit=1000").ok();
     let last = page["last"].as_u64().unwrap();
-    assert!(page["gap"] == false && page["commits"].as_array().unwrap().iter().any(|c| c["subjects"][0] == "45.1.1.1"), "{page}");
+    assert!(
+        page["gap"] == false
+            && page["commits"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|c| c["subjects"][0] == "45.1.1.1"),
+        "{page}"
+    );
     let mut s = TcpStream::connect(api.addr).unwrap();
     s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let head = format!(
@@ -96,22 +167,36 @@ fn changes_are_streamed_until_the_daemon_stops() {
     assert!(daemon.stop().success());
 }
 
-/// A sender that is stopped by the daemon's end is told which line was not done; all that was acknowledged is there.
+/// A sender that is stopped by the daemon's end is told which line was not done; all that was
+/// acknowledged is there.
 #[test]
 fn a_stream_under_way_ends_with_a_clear_line_when_the_daemon_stops() {
     let mut api = Api::new();
     let mut s = TcpStream::connect(api.addr).unwrap();
     s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let head = format!("POST /v1/bulk HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ntransfer-encoding: chunked\r\n\r\n", api.owner);
+    let head = format!(
+        "POST /v1/bulk HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ntransfer-encoding: chunked\r\n\r\n",
+        api.owner
+    );
     s.write_all(head.as_bytes()).unwrap();
     let part = (0..200).map(line).collect::<String>();
-    s.write_all(format!("{:x}\r\n{part}\r\n", part.len()).as_bytes()).unwrap();
-    let mut lines = BufReader::new(s.try_clone().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.by_ref().any(|l| l.contains("\"line\":200,\"status\":201")));
+    s.write_all(format!("{:x}\r\n{part}\r\n", part.len()).as_bytes())
+        .unwrap();
+    let mut lines = BufReader::new(s.try_clone().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    assert!(
+        lines
+            .by_ref()
+            .any(|l| l.contains("\"line\":200,\"status\":201"))
+    );
     let daemon = api.daemon.take().unwrap();
     daemon.signal("TERM");
     let end = lines.by_ref().find(|l| l.contains("\"line\":201")).unwrap();
-    assert!(end.contains("503") && end.contains("the daemon stops"), "{end}");
+    assert!(
+        end.contains("503") && end.contains("the daemon stops"),
+        "{end}"
+    );
     drop(s);
     assert!(daemon.stop().success());
     api.start();
@@ -121,7 +206,20 @@ fn a_stream_under_way_ends_with_a_clear_line_when_the_daemon_stops() {
 #[test]
 fn a_line_that_is_too_long_ends_the_stream() {
     let api = Api::new();
-    let body = format!("{}{{\"subject\":\"45.1.1.9\",\"note\":\"{}\"}}\n", line(1), "x".repeat(200_000));
-    let answers: Vec<Value> = api.post("/v1/bulk", &body).text().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    assert_eq!((&answers[0]["status"], &answers[1]["status"], answers.len()), (&201.into(), &413.into(), 2), "{answers:?}");
+    let body = format!(
+        "{}{{\"subject\":\"45.1.1.9\",\"note\":\"{}\"}}\n",
+        line(1),
+        "x".repeat(200_000)
+    );
+    let answers: Vec<Value> = api
+        .post("/v1/bulk", &body)
+        .text()
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(
+        (&answers[0]["status"], &answers[1]["status"], answers.len()),
+        (&201.into(), &413.into(), 2),
+        "{answers:?}"
+    );
 }

@@ -20,7 +20,13 @@ fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
     std::thread::sleep(std::time::Duration::from_secs(6));
     for name in &ZONES[..2] {
         let we = lab.equal(name);
-        let names = names(name, &owners(name, &we), &world.listed, &mut Random(6), 2000);
+        let names = names(
+            name,
+            &owners(name, &we),
+            &world.listed,
+            &mut Random(6),
+            2000,
+        );
         agree(lab.folder.addr(), &lab.mirrors, name, &names);
     }
     // Another zone file is another zone everywhere, and one that is gone is gone.
@@ -31,8 +37,18 @@ fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
     lab.folder.ok(&["reload", "--force"]);
     lab.in_step(domains);
     let until = std::time::Instant::now() + PATIENCE;
-    while let Some(m) = lab.mirrors.iter().find(|m| serial(m.addr, ZONES[1]).is_some()) {
-        assert!(std::time::Instant::now() < until, "{:?} still has {}:\n{}", m.kind, ZONES[1], m.log());
+    while let Some(m) = lab
+        .mirrors
+        .iter()
+        .find(|m| serial(m.addr, ZONES[1]).is_some())
+    {
+        assert!(
+            std::time::Instant::now() < until,
+            "{:?} still has {}:\n{}",
+            m.kind,
+            ZONES[1],
+            m.log()
+        );
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     lab.equal(domains);
@@ -41,13 +57,27 @@ fn zones_come_and_go_with_the_catalog_at_knot_bind_and_powerdns() {
 
 #[test]
 fn zones_come_and_go_with_an_include_file_at_nsd() {
-    let mut lab =
-        Laboratory::prepared("", &ZONES[..1], &[Kind::Nsd], |f| drop(send(f.path(), &World::default().changes(&mut Random(5), 300))));
+    let mut lab = Laboratory::prepared("", &ZONES[..1], &[Kind::Nsd], |f| {
+        drop(send(
+            f.path(),
+            &World::default().changes(&mut Random(5), 300),
+        ));
+    });
     let at = lab.mirrors.remove(0).addr;
-    lab.folder.write("zones/catalog.toml", &catalog(CATALOG, &[]));
+    lab.folder
+        .write("zones/catalog.toml", &catalog(CATALOG, &[]));
     lab.folder.ok(&["reload", "--force"]);
     let file = lab.folder.path().join("nsd.zones");
-    let export = || lab.folder.ok(&["export", "catalog", "--format", "nsd", "--output", file.to_str().unwrap()]);
+    let export = || {
+        lab.folder.ok(&[
+            "export",
+            "catalog",
+            "--format",
+            "nsd",
+            "--output",
+            file.to_str().unwrap(),
+        ])
+    };
     export();
     let mut mirror = Mirror::with_include(at, lab.folder.addr(), &file);
     mirror.start();
@@ -60,7 +90,12 @@ fn zones_come_and_go_with_an_include_file_at_nsd() {
     mirror.in_step(ZONES[3], lab.folder.addr(), PATIENCE);
     let until = std::time::Instant::now() + PATIENCE;
     while serial(at, ZONES[0]).is_some() {
-        assert!(std::time::Instant::now() < until, "it still has {}:\n{}", ZONES[0], mirror.log());
+        assert!(
+            std::time::Instant::now() < until,
+            "it still has {}:\n{}",
+            ZONES[0],
+            mirror.log()
+        );
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     lab.mirrors.push(mirror);

@@ -17,7 +17,8 @@ use super::{
 const ZONE: &str = "bl.orbs.example";
 /// Orders of one burst; each is a commit.
 const BURST: usize = 400;
-/// How long a mirror may take after a burst: NSD drops a transfer at times, and then waits for the reminder after 5 seconds.
+/// How long a mirror may take after a burst: NSD drops a transfer at times, and then waits for the
+/// reminder after 5 seconds.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// An order that lists, delists or exempts a prefix of either family, wide or narrow.
@@ -36,11 +37,16 @@ fn order(r: &mut Random, listed: &mut Vec<String>) -> Option<Value> {
         return Some(json!({"op": "exempt", "subject": v4(r, region, len)}));
     }
     let subject = if r.chance(70) {
-        let len = if r.chance(25) { 8 + r.below(8) } else { 16 + r.below(17) } as u32;
+        let len = if r.chance(25) {
+            8 + r.below(8)
+        } else {
+            16 + r.below(17)
+        } as u32;
         v4(r, region, len)
     } else {
         let len = 20 + r.below(109) as u32;
-        let addr = (0x2a00_u128 << 112 | u128::from(r.below(1 << 40)) << 72) & (u128::MAX << (128 - len));
+        let addr =
+            (0x2a00_u128 << 112 | u128::from(r.below(1 << 40)) << 72) & (u128::MAX << (128 - len));
         format!("{}/{len}", Ipv6Addr::from(addr))
     };
     if listed.contains(&subject) {
@@ -55,20 +61,33 @@ fn order(r: &mut Random, listed: &mut Vec<String>) -> Option<Value> {
 #[ignore = "a drill: `make drill`"]
 fn mirrors_follow_bursts_of_wide_prefixes_within_seconds() {
     let first = json!({"op": "list", "subject": "45.1.1.1", "reason": "relay"});
-    let lab = Laboratory::new("", &[ZONE], &[Kind::Nsd, Kind::Knot], |f| drop(send(f.path(), &[first])));
+    let lab = Laboratory::new("", &[ZONE], &[Kind::Nsd, Kind::Knot], |f| {
+        drop(send(f.path(), &[first]));
+    });
     let (mut r, mut listed) = (Random(10), Vec::new());
     for burst in 0..20 {
         for _ in 0..BURST {
-            order(&mut r, &mut listed).into_iter().for_each(|o| drop(send(lab.folder.path(), &[o])));
+            order(&mut r, &mut listed)
+                .into_iter()
+                .for_each(|o| drop(send(lab.folder.path(), &[o])));
         }
         let (begun, ours) = (Instant::now(), serial(lab.folder.addr(), ZONE));
         for m in &lab.mirrors {
             while serial(m.addr, ZONE) != ours {
-                assert!(begun.elapsed() < LIMIT, "burst {burst}: {:?} has not {ours:?}:\n{}", m.kind, m.log());
+                assert!(
+                    begun.elapsed() < LIMIT,
+                    "burst {burst}: {:?} has not {ours:?}:\n{}",
+                    m.kind,
+                    m.log()
+                );
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        println!("burst {burst}: {} listed, all in step after {:?}", listed.len(), begun.elapsed());
+        println!(
+            "burst {burst}: {} listed, all in step after {:?}",
+            listed.len(),
+            begun.elapsed()
+        );
     }
     lab.equal(ZONE);
 }

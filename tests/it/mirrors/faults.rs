@@ -1,4 +1,5 @@
-//! What goes wrong between us and a mirror: it is away, the journal is too short, connections break, we die.
+//! What goes wrong between us and a mirror: it is away, the journal is too short, connections
+//! break, we die.
 
 use std::{
     io::{Read, Write},
@@ -25,19 +26,31 @@ const BOTH: [Kind; 2] = [Kind::Nsd, Kind::Knot];
 
 fn list(addresses: std::ops::Range<u32>) -> Vec<Value> {
     let host = |i: u32| std::net::Ipv4Addr::from((45 << 24) + i).to_string();
-    addresses.map(|i| json!({"op": "list", "subject": host(i), "reason": "relay"})).collect()
+    addresses
+        .map(|i| json!({"op": "list", "subject": host(i), "reason": "relay"}))
+        .collect()
 }
 
 /// A list of so many hosts, imported as a feed: one serial.
 fn import(f: &Folder, source: &str, hosts: std::ops::Range<u32>) {
-    let text: String = hosts.map(|i| format!("{}\n", std::net::Ipv4Addr::from((50 << 24) + i * 3))).collect();
+    let text: String = hosts
+        .map(|i| format!("{}\n", std::net::Ipv4Addr::from((50 << 24) + i * 3)))
+        .collect();
     f.write(source, &text);
-    f.ok(&["import", "--source", source, "--reason", "relay", "--format", "list", source]);
+    f.ok(&[
+        "import", "--source", source, "--reason", "relay", "--format", "list", source,
+    ]);
 }
 
 /// Kinds of the transfers of a mirror that passed since the last look and carried something.
 fn kinds(lab: &Laboratory, mirror: usize) -> Vec<Passed> {
-    lab.mirrors[mirror].wire.passed().iter().filter(|p| p.zone == ZONE && p.bytes > 0).map(|p| p.kind).collect()
+    lab.mirrors[mirror]
+        .wire
+        .passed()
+        .iter()
+        .filter(|p| p.zone == ZONE && p.bytes > 0)
+        .map(|p| p.kind)
+        .collect()
 }
 
 #[test]
@@ -58,13 +71,20 @@ fn a_mirror_that_was_away_comes_back_by_differences() {
     lab.equal(ZONE);
     for m in 0..2 {
         let kinds = kinds(&lab, m);
-        assert!(kinds.contains(&Passed::Ixfr) && !kinds.contains(&Passed::Whole) && !kinds.contains(&Passed::Axfr), "{kinds:?}");
+        assert!(
+            kinds.contains(&Passed::Ixfr)
+                && !kinds.contains(&Passed::Whole)
+                && !kinds.contains(&Passed::Axfr),
+            "{kinds:?}"
+        );
     }
 }
 
 #[test]
 fn past_the_end_of_the_journal_the_whole_zone_comes() {
-    let lab = Laboratory::new("[journal]\nsize = \"64KiB\"", &[ZONE], &BOTH, |f| drop(send(f.path(), &list(0..500))));
+    let lab = Laboratory::new("[journal]\nsize = \"64KiB\"", &[ZONE], &BOTH, |f| {
+        drop(send(f.path(), &list(0..500)));
+    });
     lab.equal(ZONE);
     let old = serial(lab.folder.addr(), ZONE).unwrap();
     (0..2).for_each(|m| drop(kinds(&lab, m)));
@@ -73,21 +93,39 @@ fn past_the_end_of_the_journal_the_whole_zone_comes() {
     for some in list(1000..9000).chunks(400) {
         send(lab.folder.path(), some);
     }
-    let Laboratory { folder, mirrors, daemon } = lab;
+    let Laboratory {
+        folder,
+        mirrors,
+        daemon,
+    } = lab;
     assert!(daemon.stop().success());
     let store = Store::open(folder.config().store).unwrap();
-    let goes = store.trim(orbsd::clock::wall(), store.seq().unwrap()).unwrap().expect("64 KiB of journal hold 8,000 changes");
+    let goes = store
+        .trim(orbsd::clock::wall(), store.seq().unwrap())
+        .unwrap()
+        .expect("64 KiB of journal hold 8,000 changes");
     store.commit(goes).unwrap();
     drop(store);
-    let lab = Laboratory { daemon: Daemon::start(&folder), folder, mirrors };
+    let lab = Laboratory {
+        daemon: Daemon::start(&folder),
+        folder,
+        mirrors,
+    };
     let taken = wire::take(lab.folder.addr(), ZONE, Some(old)).unwrap();
-    assert_eq!(taken.records.get(1).and_then(serial_of), None, "the whole zone, not differences");
+    assert_eq!(
+        taken.records.get(1).and_then(serial_of),
+        None,
+        "the whole zone, not differences"
+    );
     lab.mirrors.iter().for_each(|m| m.wire.away(false));
     send(lab.folder.path(), &list(9000..9001));
     lab.equal(ZONE);
     for m in 0..2 {
         let kinds = kinds(&lab, m);
-        assert!(kinds.contains(&Passed::Whole) || kinds.contains(&Passed::Axfr), "{kinds:?}");
+        assert!(
+            kinds.contains(&Passed::Whole) || kinds.contains(&Passed::Axfr),
+            "{kinds:?}"
+        );
         assert!(!kinds.contains(&Passed::Ixfr), "{kinds:?}");
     }
 }
@@ -96,7 +134,8 @@ fn past_the_end_of_the_journal_the_whole_zone_comes() {
 fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
     let lab = Laboratory::new("", &[ZONE], &BOTH, |f| import(f, "many", 0..30_000));
     let first = lab.equal(ZONE);
-    // Differences are cut: the mirrors keep what they had. One commit, so that there is nothing between.
+    // Differences are cut: the mirrors keep what they had. One commit, so that there is nothing
+    // between.
     lab.mirrors.iter().for_each(|m| m.wire.cut_after(40_000));
     import(&lab.folder, "more", 40_000..45_000);
     let cut = |times: u64| {
@@ -110,7 +149,12 @@ fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
     for (i, m) in lab.mirrors.iter().enumerate() {
         // It may have been quick to ask again; never anything between.
         let has = lab.copy(i, ZONE);
-        assert!(has == first || serial(m.addr, ZONE) == serial(lab.folder.addr(), ZONE), "{:?} has {} records", m.kind, has.len());
+        assert!(
+            has == first || serial(m.addr, ZONE) == serial(lab.folder.addr(), ZONE),
+            "{:?} has {} records",
+            m.kind,
+            has.len()
+        );
     }
     send(lab.folder.path(), &list(5000..5001));
     let second = lab.equal(ZONE);
@@ -119,23 +163,39 @@ fn a_transfer_that_is_cut_leaves_the_old_zone_and_is_made_up_for() {
     (0..2).for_each(|m| drop(kinds(&lab, m)));
     lab.mirrors.iter().for_each(|m| m.wire.cut_after(400_000));
     let told: Vec<_> = lab.mirrors.iter().map(|m| m.addr).collect();
-    lab.folder.write("zones/bl.toml", &format!("ttl='9m'\n{}", worlds::zone(ZONE, &told)));
+    lab.folder.write(
+        "zones/bl.toml",
+        &format!("ttl='9m'\n{}", worlds::zone(ZONE, &told)),
+    );
     lab.folder.ok(&["reload"]);
     cut(2);
     for (i, m) in lab.mirrors.iter().enumerate() {
         let has = lab.copy(i, ZONE);
-        assert!(has == second || serial(m.addr, ZONE) == serial(lab.folder.addr(), ZONE), "{:?} has {} records", m.kind, has.len());
+        assert!(
+            has == second || serial(m.addr, ZONE) == serial(lab.folder.addr(), ZONE),
+            "{:?} has {} records",
+            m.kind,
+            has.len()
+        );
     }
     send(lab.folder.path(), &list(5001..5002));
     let third = lab.equal(ZONE);
     assert!(third.iter().filter(|l| l.contains(" 540 A ")).count() > 30_000);
-    (0..2).for_each(|m| assert!(kinds(&lab, m).contains(&Passed::Whole), "{:?}", lab.mirrors[m].kind));
+    (0..2).for_each(|m| {
+        assert!(
+            kinds(&lab, m).contains(&Passed::Whole),
+            "{:?}",
+            lab.mirrors[m].kind
+        );
+    });
 }
 
 #[test]
 fn we_die_in_the_middle_of_a_transfer() {
     let mut lab = Laboratory::prepared("", &[ZONE], &BOTH, |f| import(f, "many", 0..40_000));
-    lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::from_millis(60)));
+    lab.mirrors
+        .iter()
+        .for_each(|m| m.wire.pace(Duration::from_millis(60)));
     lab.mirrors.iter_mut().for_each(super::Mirror::start);
     let until = Instant::now() + PATIENCE;
     while lab.mirrors.iter().any(|m| m.wire.under_way() < 60_000) {
@@ -144,14 +204,19 @@ fn we_die_in_the_middle_of_a_transfer() {
     }
     lab.daemon.0.kill().unwrap();
     lab.daemon.0.wait().unwrap();
-    assert!(lab.mirrors.iter().all(|m| serial(m.addr, ZONE).is_none()), "half a zone is none");
+    assert!(
+        lab.mirrors.iter().all(|m| serial(m.addr, ZONE).is_none()),
+        "half a zone is none"
+    );
     lab.daemon = Daemon::start(&lab.folder);
     lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::ZERO));
     send(lab.folder.path(), &list(0..1));
     let all = lab.equal(ZONE);
     assert!(all.len() > 80_000);
     // And with a zone there already: what it has stays.
-    lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::from_millis(60)));
+    lab.mirrors
+        .iter()
+        .for_each(|m| m.wire.pace(Duration::from_millis(60)));
     (0..2).for_each(|m| drop(kinds(&lab, m)));
     import(&lab.folder, "more", 50_000..62_000);
     while lab.mirrors.iter().any(|m| m.wire.under_way() < 40_000) {
@@ -163,7 +228,11 @@ fn we_die_in_the_middle_of_a_transfer() {
     lab.daemon.0.wait().unwrap();
     (0..2).for_each(|m| assert!(lab.copy(m, ZONE) == all, "the old zone stays"));
     lab.daemon = Daemon::start(&lab.folder);
-    assert_eq!(serial(lab.folder.addr(), ZONE), newest, "what was acknowledged is there, at its serial");
+    assert_eq!(
+        serial(lab.folder.addr(), ZONE),
+        newest,
+        "what was acknowledged is there, at its serial"
+    );
     lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::ZERO));
     send(lab.folder.path(), &list(1..2));
     lab.equal(ZONE);
@@ -176,7 +245,9 @@ fn a_thousand_transfers_at_once_starve_nobody() {
     let to = lab.folder.addr();
     let mut clients: Vec<TcpStream> = Vec::new();
     for _ in 0..1000 {
-        let Ok(mut s) = TcpStream::connect(to) else { continue };
+        let Ok(mut s) = TcpStream::connect(to) else {
+            continue;
+        };
         s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         // Whoever is turned away at once may be gone already.
         let _ = s.write_all(&framed(&transfer_query(ZONE, None)));
@@ -186,7 +257,15 @@ fn a_thousand_transfers_at_once_starve_nobody() {
     let mut slowest = Duration::ZERO;
     for i in 0..200 {
         let begun = Instant::now();
-        assert!(udp(to, &query(&format!("2.0.0.127.{ZONE}"), 1, true), Duration::from_secs(2)).is_some(), "query {i}");
+        assert!(
+            udp(
+                to,
+                &query(&format!("2.0.0.127.{ZONE}"), 1, true),
+                Duration::from_secs(2)
+            )
+            .is_some(),
+            "query {i}"
+        );
         slowest = slowest.max(begun.elapsed());
     }
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
@@ -217,22 +296,40 @@ fn a_thousand_transfers_at_once_starve_nobody() {
             }
         }
     }
-    assert!(whole > 0 && whole + refused + cut == clients.len(), "{whole} whole, {refused} refused, {cut} cut");
+    assert!(
+        whole > 0 && whole + refused + cut == clients.len(),
+        "{whole} whole, {refused} refused, {cut} cut"
+    );
     drop(clients);
     send(lab.folder.path(), &list(10..20));
     lab.equal(ZONE);
     let memory = std::fs::read_to_string(format!("/proc/{}/status", lab.daemon.0.id())).unwrap();
-    let peak: u64 = memory.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok()).unwrap();
+    let peak: u64 = memory
+        .lines()
+        .find_map(|l| {
+            l.strip_prefix("VmHWM:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap();
     assert!(peak < 600_000, "{peak} kB for a thousand transfers");
 }
 
 #[test]
 fn a_serial_of_the_future_is_answered_with_ours_alone() {
-    let lab = Laboratory::new("", &[ZONE], &BOTH, |f| (0..5).for_each(|i| drop(send(f.path(), &list(i * 20..i * 20 + 20)))));
+    let lab = Laboratory::new("", &[ZONE], &BOTH, |f| {
+        (0..5).for_each(|i| drop(send(f.path(), &list(i * 20..i * 20 + 20))));
+    });
     let now = serial(lab.folder.addr(), ZONE).unwrap();
     let single = |m: &[u8]| {
         let m = Message::from_vec(m).unwrap();
-        (m.answers.len(), m.answers.first().and_then(serial_of), m.metadata.truncation)
+        (
+            m.answers.len(),
+            m.answers.first().and_then(serial_of),
+            m.metadata.truncation,
+        )
     };
     for ahead in [0, 1, 1000, (1 << 31) - 1] {
         let q = transfer_query(ZONE, Some(now.wrapping_add(ahead)));
@@ -241,14 +338,23 @@ fn a_serial_of_the_future_is_answered_with_ours_alone() {
         let mut s = TcpStream::connect(lab.folder.addr()).unwrap();
         s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         s.write_all(&framed(&q)).unwrap();
-        assert_eq!(single(&frame(&mut s).unwrap().unwrap()), (1, Some(now), false), "TCP, {ahead} ahead");
+        assert_eq!(
+            single(&frame(&mut s).unwrap().unwrap()),
+            (1, Some(now), false),
+            "TCP, {ahead} ahead"
+        );
         // And nothing after it.
-        s.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        s.set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
         assert!(!matches!(s.read(&mut [0; 2]), Ok(1..)), "{ahead} ahead");
     }
-    // Our store is lost with all that is known of the mirrors, and our serial is behind theirs: they keep what they have, are
-    // named, and take the whole zone once we are past them.
-    let Laboratory { folder, mirrors, daemon } = lab;
+    // Our store is lost with all that is known of the mirrors, and our serial is behind theirs:
+    // they keep what they have, are named, and take the whole zone once we are past them.
+    let Laboratory {
+        folder,
+        mirrors,
+        daemon,
+    } = lab;
     assert!(daemon.stop().success());
     std::fs::rename(folder.path().join("data"), folder.path().join("lost")).unwrap();
     std::fs::remove_file(folder.path().join("data.mirrors.json")).unwrap();
@@ -257,26 +363,47 @@ fn a_serial_of_the_future_is_answered_with_ours_alone() {
     assert!(behind < now, "{behind}, {now}");
     send(folder.path(), &list(50_000..50_001));
     std::thread::sleep(Duration::from_secs(1));
-    mirrors.iter().for_each(|m| assert_eq!(serial(m.addr, ZONE), Some(now), "{:?}", m.kind));
+    mirrors
+        .iter()
+        .for_each(|m| assert_eq!(serial(m.addr, ZONE), Some(now), "{:?}", m.kind));
     folder.ok(&["zone", "serial", ZONE, &(now + 1).to_string()]);
     send(folder.path(), &list(50_001..50_002));
-    let lab = Laboratory { folder, mirrors, daemon };
+    let lab = Laboratory {
+        folder,
+        mirrors,
+        daemon,
+    };
     assert!(lab.equal(ZONE).len() < 40);
 }
 
-/// Every kind of mirror keeps what it has where our serial is not newer, and comes back by the command that we print.
+/// Every kind of mirror keeps what it has where our serial is not newer, and comes back by the
+/// command that we print.
 #[test]
 fn the_commands_that_we_print_force_a_transfer() {
-    let lab = Laboratory::new("", &[ZONE], &super::servers::ALL, |f| drop(send(f.path(), &list(0..50))));
+    let lab = Laboratory::new("", &[ZONE], &super::servers::ALL, |f| {
+        drop(send(f.path(), &list(0..50)));
+    });
     lab.equal(ZONE);
     lab.mirrors.iter().for_each(|m| m.wire.away(true));
     let had = serial(lab.folder.addr(), ZONE).unwrap();
     let far = (1u32 << 31) - 1;
     let first = had.wrapping_add(far);
     lab.folder.ok(&["zone", "serial", ZONE, &first.to_string()]);
-    let refused = lab.folder.orbsd(&["zone", "serial", ZONE, &first.wrapping_add(far).to_string()]);
-    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("nsd-control force_transfer"), "{refused:?}");
-    lab.folder.ok(&["zone", "serial", ZONE, &first.wrapping_add(far).to_string(), "--force"]);
+    let refused = lab
+        .folder
+        .orbsd(&["zone", "serial", ZONE, &first.wrapping_add(far).to_string()]);
+    assert!(
+        !refused.status.success()
+            && String::from_utf8_lossy(&refused.stderr).contains("nsd-control force_transfer"),
+        "{refused:?}"
+    );
+    lab.folder.ok(&[
+        "zone",
+        "serial",
+        ZONE,
+        &first.wrapping_add(far).to_string(),
+        "--force",
+    ]);
     lab.mirrors.iter().for_each(|m| m.wire.away(false));
     send(lab.folder.path(), &list(100..101));
     std::thread::sleep(Duration::from_secs(2));

@@ -83,7 +83,8 @@ impl Proxy {
             told: AtomicUsize::new(0),
         });
         tcp.set_nonblocking(true).unwrap();
-        udp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        udp.set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
         let (one, two) = (state.clone(), state.clone());
         std::thread::spawn(move || datagrams(&udp, &one));
         std::thread::spawn(move || connections(&tcp, &two));
@@ -119,7 +120,9 @@ impl Proxy {
 fn datagrams(udp: &UdpSocket, state: &State) {
     let mut buffer = [0; 4096];
     while !state.stop.load(SeqCst) {
-        let Ok((n, from)) = udp.recv_from(&mut buffer) else { continue };
+        let Ok((n, from)) = udp.recv_from(&mut buffer) else {
+            continue;
+        };
         if state.away.load(SeqCst) {
             continue;
         }
@@ -154,13 +157,24 @@ fn carry(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
             if let Ok(m) = Message::from_vec(&q)
                 && let Some(first) = m.queries.first()
             {
-                let at = [AXFR, IXFR].contains(&u16::from(first.query_type())).then(|| {
-                    let kind = if u16::from(first.query_type()) == AXFR { Kind::Axfr } else { Kind::Asked };
-                    let zone = first.name().to_string().trim_end_matches('.').to_string();
-                    let mut log = log.log.lock().unwrap();
-                    log.push(Passed { zone, kind, bytes: 0, head: Vec::new() });
-                    log.len() - 1
-                });
+                let at = [AXFR, IXFR]
+                    .contains(&u16::from(first.query_type()))
+                    .then(|| {
+                        let kind = if u16::from(first.query_type()) == AXFR {
+                            Kind::Axfr
+                        } else {
+                            Kind::Asked
+                        };
+                        let zone = first.name().to_string().trim_end_matches('.').to_string();
+                        let mut log = log.log.lock().unwrap();
+                        log.push(Passed {
+                            zone,
+                            kind,
+                            bytes: 0,
+                            head: Vec::new(),
+                        });
+                        log.len() - 1
+                    });
                 questions.lock().unwrap().insert([q[0], q[1]], at);
             }
             if to.write_all(&framed(&q)).is_err() {
@@ -171,7 +185,12 @@ fn carry(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
     });
     let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
     while let Ok(Some(reply)) = frame(&mut from) {
-        let at = asked.lock().unwrap().get(&[reply[0], reply[1]]).copied().flatten();
+        let at = asked
+            .lock()
+            .unwrap()
+            .get(&[reply[0], reply[1]])
+            .copied()
+            .flatten();
         if let Some(at) = at {
             note(state, at, &reply);
             std::thread::sleep(Duration::from_micros(state.pace.load(SeqCst)));
@@ -204,7 +223,11 @@ fn note(state: &State, at: usize, reply: &[u8]) {
         let m = Message::from_vec(reply).unwrap_or_else(|e| panic!("a message of a transfer: {e}"));
         p.head.extend(m.answers.iter().take(2).map(serial_of));
         if p.kind == Kind::Asked && p.head.len() >= 2 {
-            p.kind = if p.head[1].is_some_and(|s| Some(s) != p.head[0]) { Kind::Ixfr } else { Kind::Whole };
+            p.kind = if p.head[1].is_some_and(|s| Some(s) != p.head[0]) {
+                Kind::Ixfr
+            } else {
+                Kind::Whole
+            };
         }
     }
 }

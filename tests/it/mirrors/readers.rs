@@ -1,4 +1,5 @@
-//! Others read what we send: hickory-proto, ldns, dnspython, and the pipelines of twenty-five years ago.
+//! Others read what we send: hickory-proto, ldns, dnspython, and the pipelines of twenty-five years
+//! ago.
 
 use std::{
     collections::BTreeSet,
@@ -29,7 +30,12 @@ fn filled() -> (Folder, Daemon) {
 
 fn said(command: &mut Command) -> String {
     let out = command.stderr(Stdio::piped()).output().unwrap();
-    assert!(out.status.success(), "{command:?}: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
     String::from_utf8(out.stdout).unwrap()
 }
 
@@ -73,7 +79,8 @@ fn hickory_ldns_and_dnspython_read_our_transfers() {
         let file = f.write("axfr", &text.replace("\t\t", "\t"));
         let read = said(program("ldns-read-zone").arg(&file));
         assert_eq!(heads(&read), want, "{zone}");
-        // dnspython checks the order of SOAs and makes a zone of it, which fails on records outside and twice the same.
+        // dnspython checks the order of SOAs and makes a zone of it, which fails on records outside
+        // and twice the same.
         let script = "import sys, dns.query, dns.zone, dns.rdatatype, dns.message, dns.versioned\n\
                       zone, port = sys.argv[1], int(sys.argv[2])\n\
                       z = dns.zone.from_xfr(dns.query.xfr('127.0.0.1', zone, port=port, relativize=False), relativize=False)\n\
@@ -82,7 +89,14 @@ fn hickory_ldns_and_dnspython_read_our_transfers() {
                       for n, ttl, d in v.iterate_rdatas(): print(n, ttl, 'IN', dns.rdatatype.to_text(d.rdtype), d)\n\
                       assert sorted(map(str, z.iterate_rdatas())) == sorted(map(str, v.iterate_rdatas()))\n";
         let mut python = Command::new("python3");
-        let lines = said(python.env("PYTHONPATH", peers().join("root/usr/lib/python3/dist-packages")).args(["-c", script, zone, &port]));
+        let lines = said(
+            python
+                .env(
+                    "PYTHONPATH",
+                    peers().join("root/usr/lib/python3/dist-packages"),
+                )
+                .args(["-c", script, zone, &port]),
+        );
         assert_eq!(heads(&lines), want, "{zone}");
     }
 }
@@ -103,7 +117,10 @@ fn dnspython_and_hickory_follow_by_differences() {
          for n, ttl, d in v.iterate_rdatas(): print(n, ttl, 'IN', dns.rdatatype.to_text(d.rdtype), d)\n",
     );
     let mut python = Command::new("python3")
-        .env("PYTHONPATH", peers().join("root/usr/lib/python3/dist-packages"))
+        .env(
+            "PYTHONPATH",
+            peers().join("root/usr/lib/python3/dist-packages"),
+        )
         .arg(script)
         .args([zone, &f.port.to_string()])
         .stdin(Stdio::piped())
@@ -120,7 +137,15 @@ fn dnspython_and_hickory_follow_by_differences() {
     for count in [0, 1, 30, 400] {
         let before = wire::serial(f.addr(), zone).unwrap();
         if count > 0 {
-            send(f.path(), &world.changes(&mut r, count).into_iter().map(|mut o| (o["until"].take(), o).1).map(clean).collect::<Vec<_>>());
+            send(
+                f.path(),
+                &world
+                    .changes(&mut r, count)
+                    .into_iter()
+                    .map(|mut o| (o["until"].take(), o).1)
+                    .map(clean)
+                    .collect::<Vec<_>>(),
+            );
         }
         writeln!(input, "go").unwrap();
         let have: usize = lines.next().unwrap().unwrap().parse().unwrap();
@@ -128,7 +153,11 @@ fn dnspython_and_hickory_follow_by_differences() {
         let after = wire::serial(f.addr(), zone).unwrap();
         if after != before {
             let taken = take(f.addr(), zone, Some(before)).unwrap();
-            assert_eq!(wire::serial_of(&taken.records[1]), Some(before), "differences, and from where we were");
+            assert_eq!(
+                wire::serial_of(&taken.records[1]),
+                Some(before),
+                "differences, and from where we were"
+            );
             steps += 1;
         }
     }
@@ -145,8 +174,8 @@ fn clean(mut order: serde_json::Value) -> serde_json::Value {
     order
 }
 
-/// The two pipelines of the founding document, but for server, port and zone (and, in the second, what its web page had
-/// eaten: the handle in `<>` and the last braces).
+/// The two pipelines of the founding document, but for server, port and zone (and, in the second,
+/// what its web page had eaten: the handle in `<>` and the last braces).
 #[test]
 fn the_pipelines_of_the_year_2000_read_our_transfer() {
     let config = "[admin]\nlisten = \"\"\n[dns]\nlisten = [\"127.0.0.1:PORT\"]\n[[reason]]\nname = \"relay\"\ntext = \"see <https://orbs.example/cgi-bin/nph-lookup?$>\"\n";
@@ -155,11 +184,24 @@ fn the_pipelines_of_the_year_2000_read_our_transfer() {
     let f = Folder::with(config, &[("bl", zone)]);
     let _daemon = Daemon::start(&f);
     let mut r = Random(2000);
-    let hosts: BTreeSet<String> = (0..2000).map(|_| std::net::Ipv4Addr::from((45 << 24) + r.below(1 << 24) as u32).to_string()).collect();
-    f.write("hosts", &hosts.iter().map(|h| format!("{h}\n")).collect::<String>());
-    f.ok(&["import", "--source", "hosts", "--reason", "relay", "--format", "list", "hosts"]);
-    let first = format!("dig -p {} @127.0.0.1 bl.orbs.example axfr | grep nph | cut -f2 -d\\? | cut -f1 -d\\> | sort", f.port);
-    let got: Vec<String> = said(Command::new("sh").args(["-c", &first])).lines().map(String::from).collect();
+    let hosts: BTreeSet<String> = (0..2000)
+        .map(|_| std::net::Ipv4Addr::from((45 << 24) + r.below(1 << 24) as u32).to_string())
+        .collect();
+    f.write(
+        "hosts",
+        &hosts.iter().map(|h| format!("{h}\n")).collect::<String>(),
+    );
+    f.ok(&[
+        "import", "--source", "hosts", "--reason", "relay", "--format", "list", "hosts",
+    ]);
+    let first = format!(
+        "dig -p {} @127.0.0.1 bl.orbs.example axfr | grep nph | cut -f2 -d\\? | cut -f1 -d\\> | sort",
+        f.port
+    );
+    let got: Vec<String> = said(Command::new("sh").args(["-c", &first]))
+        .lines()
+        .map(String::from)
+        .collect();
     // The test point is of the list too, twice: the mapped one says the same address.
     let points: Vec<&String> = got.iter().filter(|l| !hosts.contains(*l)).collect();
     assert_eq!(points, ["127.0.0.2", "127.0.0.2"]);
@@ -176,10 +218,21 @@ while(<DIG>) {{
         f.port
     );
     let file = f.write("list.pl", &second);
-    let got: Vec<String> = said(Command::new("perl").arg(file)).lines().map(String::from).collect();
+    let got: Vec<String> = said(Command::new("perl").arg(file))
+        .lines()
+        .map(String::from)
+        .collect();
     let lines = got.iter().filter(|l| hosts.contains(*l)).count();
-    assert_eq!(lines, 2 * hosts.len(), "a line for the A record and one for the TXT record of each, as it was then");
+    assert_eq!(
+        lines,
+        2 * hosts.len(),
+        "a line for the A record and one for the TXT record of each, as it was then"
+    );
     // It knew no IPv6: of the mapped test point it takes the last four nibbles.
-    let others: BTreeSet<&str> = got.iter().map(String::as_str).filter(|l| !hosts.contains(*l)).collect();
+    let others: BTreeSet<&str> = got
+        .iter()
+        .map(String::as_str)
+        .filter(|l| !hosts.contains(*l))
+        .collect();
     assert_eq!(others, BTreeSet::from(["127.0.0.2", "0.0.0.2"]));
 }

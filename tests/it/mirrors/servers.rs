@@ -48,9 +48,19 @@ impl Drop for Mirror {
 /// A program of `make peers`, with the libraries that came along.
 pub fn program(name: &str) -> Command {
     let root = peers().join("root");
-    let found = ["usr/sbin", "usr/bin"].iter().map(|d| root.join(d).join(name)).find(|p| p.exists());
-    let mut command = Command::new(found.unwrap_or_else(|| panic!("there is no {name} under {}: run `make peers`", root.display())));
-    command.env("LD_LIBRARY_PATH", libraries()).stdin(Stdio::null());
+    let found = ["usr/sbin", "usr/bin"]
+        .iter()
+        .map(|d| root.join(d).join(name))
+        .find(|p| p.exists());
+    let mut command = Command::new(found.unwrap_or_else(|| {
+        panic!(
+            "there is no {name} under {}: run `make peers`",
+            root.display()
+        )
+    }));
+    command
+        .env("LD_LIBRARY_PATH", libraries())
+        .stdin(Stdio::null());
     command
 }
 
@@ -59,10 +69,14 @@ fn libraries() -> PathBuf {
     peers().join(format!("root/usr/lib/{}-linux-gnu", std::env::consts::ARCH))
 }
 
-/// A text of the documentation with what is of this machine in it. What is to be replaced has to be there.
+/// A text of the documentation with what is of this machine in it. What is to be replaced has to be
+/// there.
 fn filled(text: &str, pairs: &[(&str, &str)]) -> String {
     pairs.iter().fold(text.to_string(), |text, (from, to)| {
-        assert!(text.contains(from), "the documentation's configuration has no `{from}`");
+        assert!(
+            text.contains(from),
+            "the documentation's configuration has no `{from}`"
+        );
         text.replace(from, to)
     })
 }
@@ -88,7 +102,8 @@ impl Kind {
         }
     }
 
-    /// Where we are, in the documentation and here; the same in the parts for zones and for the catalog.
+    /// Where we are, in the documentation and here; the same in the parts for zones and for the
+    /// catalog.
     fn primary(self, port: u16) -> (&'static str, String) {
         match self {
             Kind::Nsd | Kind::Knot => ("192.0.2.1@53", format!("127.0.0.1@{port}")),
@@ -114,13 +129,24 @@ impl Kind {
                 ("/run/knot", dir.into()),
                 ("udp-workers: 2", "udp-workers: 1".into()),
                 ("tcp-workers: 2", "tcp-workers: 1".into()),
-                ("journal-db-max-size: 4G", "journal-db-max-size: 256M".into()),
+                (
+                    "journal-db-max-size: 4G",
+                    "journal-db-max-size: 256M".into(),
+                ),
             ],
             Kind::Bind => vec![
-                ("listen-on port 53 { 192.0.2.53; }", format!("listen-on port {here} {{ 127.0.0.1; }}")),
+                (
+                    "listen-on port 53 { 192.0.2.53; }",
+                    format!("listen-on port {here} {{ 127.0.0.1; }}"),
+                ),
                 ("/var/cache/bind", dir.into()),
                 ("/run/named", dir.into()),
-                ("controls { };", format!("controls {{ inet 127.0.0.1 port {control} allow {{ 127.0.0.1; }} keys {{ \"mirror\"; }}; }};")),
+                (
+                    "controls { };",
+                    format!(
+                        "controls {{ inet 127.0.0.1 port {control} allow {{ 127.0.0.1; }} keys {{ \"mirror\"; }}; }};"
+                    ),
+                ),
             ],
             Kind::Powerdns => vec![("pdnsutil ", format!("pdnsutil --config-dir={dir} "))],
         }
@@ -135,7 +161,9 @@ fn shown(name: &str) -> String {
 impl Mirror {
     /// Prepares a mirror of what is at `ours`; it starts with [`Mirror::start`].
     pub fn new(kind: Kind, ours: SocketAddr, zones: &[&str]) -> Mirror {
-        Mirror::make(kind, ([127, 0, 0, 1], free_port()).into(), ours, |text| for_each(&text, zones))
+        Mirror::make(kind, ([127, 0, 0, 1], free_port()).into(), ours, |text| {
+            for_each(&text, zones)
+        })
     }
 
     /// Prepares a mirror at an address, which is told of the catalog alone.
@@ -144,10 +172,15 @@ impl Mirror {
             let (once, _) = text.split_once(EACH).unwrap();
             let once = once.trim_end().trim_end_matches(['#', '/']);
             let catalog = shown(kind.files().1);
-            let Some((options, zone)) = catalog.split_once("// In place of") else { return format!("{once}\n{catalog}") };
+            let Some((options, zone)) = catalog.split_once("// In place of") else {
+                return format!("{once}\n{catalog}");
+            };
             // BIND's has a part that stands within another.
             let before = "    zone-statistics none;\n";
-            format!("{}\n// In place of{zone}", filled(once, &[(before, &format!("{before}{options}"))]))
+            format!(
+                "{}\n// In place of{zone}",
+                filled(once, &[(before, &format!("{before}{options}"))])
+            )
         })
     }
 
@@ -155,14 +188,31 @@ impl Mirror {
     pub fn with_include(addr: SocketAddr, ours: SocketAddr, zones: &Path) -> Mirror {
         let include = format!("include: \"{}\"\n", zones.display());
         Mirror::make(Kind::Nsd, addr, ours, |text| {
-            format!("{}\n{include}", text.split_once(EACH).unwrap().0.trim_end().trim_end_matches('#'))
+            format!(
+                "{}\n{include}",
+                text.split_once(EACH)
+                    .unwrap()
+                    .0
+                    .trim_end()
+                    .trim_end_matches('#')
+            )
         })
     }
 
     /// `nsd-control`.
     pub fn control(&self, command: &str) {
-        let out = program("nsd-control").arg("-c").arg(self.dir().join("nsd.conf")).arg(command).output().unwrap();
-        assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        let out = program("nsd-control")
+            .arg("-c")
+            .arg(self.dir().join("nsd.conf"))
+            .arg(command)
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
     }
 
     /// Lets it take a zone whatever its serial, by the command that we print.
@@ -173,7 +223,10 @@ impl Mirror {
             Kind::Bind => "BIND",
             Kind::Powerdns => "PowerDNS",
         };
-        let (_, command) = orbsd::model::serial::forced_transfers(zone).into_iter().find(|c| c.0 == software).unwrap();
+        let (_, command) = orbsd::model::serial::forced_transfers(zone)
+            .into_iter()
+            .find(|c| c.0 == software)
+            .unwrap();
         let mut words = command.split(' ');
         let mut run = program(words.next().unwrap());
         match self.kind {
@@ -182,21 +235,54 @@ impl Mirror {
             Kind::Powerdns => run.arg(format!("--config-dir={}", self.dir().display())),
             Kind::Bind => {
                 let key = self.dir().join("rndc.key");
-                fs::write(&key, format!("key \"mirror\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n")).unwrap();
-                run.args(["-s", "127.0.0.1", "-p", &self.control.to_string(), "-y", "mirror", "-k"]).arg(key)
+                fs::write(
+                    &key,
+                    format!("key \"mirror\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n"),
+                )
+                .unwrap();
+                run.args([
+                    "-s",
+                    "127.0.0.1",
+                    "-p",
+                    &self.control.to_string(),
+                    "-y",
+                    "mirror",
+                    "-k",
+                ])
+                .arg(key)
             }
         };
         let out = run.args(words).output().unwrap();
-        assert!(out.status.success(), "{command}: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{command}: {}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
     }
 
-    fn make(kind: Kind, addr: SocketAddr, ours: SocketAddr, whole: impl FnOnce(String) -> String) -> Mirror {
-        let mirror = Mirror { kind, addr, wire: Proxy::to(ours), control: free_port(), dir: tempfile::tempdir().unwrap(), child: None };
+    fn make(
+        kind: Kind,
+        addr: SocketAddr,
+        ours: SocketAddr,
+        whole: impl FnOnce(String) -> String,
+    ) -> Mirror {
+        let mirror = Mirror {
+            kind,
+            addr,
+            wire: Proxy::to(ours),
+            control: free_port(),
+            dir: tempfile::tempdir().unwrap(),
+            child: None,
+        };
         let dir = mirror.dir().to_str().unwrap().to_string();
         let (from, to) = kind.primary(mirror.wire.addr.port());
         let text = filled(&whole(shown(kind.files().0)), &[(from, &to)]);
         let pairs = kind.pairs(&dir, addr.port(), mirror.control);
-        let text = filled(&text, &pairs.iter().map(|(a, b)| (*a, &b[..])).collect::<Vec<_>>());
+        let text = filled(
+            &text,
+            &pairs.iter().map(|(a, b)| (*a, &b[..])).collect::<Vec<_>>(),
+        );
         match kind {
             Kind::Powerdns => mirror.commands(&text),
             _ => fs::write(mirror.dir().join(kind.files().0), text).unwrap(),
@@ -211,14 +297,35 @@ impl Mirror {
             ("local-address=192.0.2.53", "local-address=127.0.0.1"),
             ("local-port=53", &format!("local-port={port}")),
             ("allow-notify-from=192.0.2.1", "allow-notify-from=127.0.0.1"),
-            ("setuid=pdns\nsetgid=pdns\n", &format!("module-dir={}/pdns\n", libraries().display())),
+            (
+                "setuid=pdns\nsetgid=pdns\n",
+                &format!("module-dir={}/pdns\n", libraries().display()),
+            ),
             ("/var/lib/powerdns", &dir.to_string()),
             ("/run/pdns", &dir.to_string()),
         ];
-        fs::write(self.dir().join("pdns.conf"), filled(&shown("pdns.conf"), &pairs)).unwrap();
-        let path = format!("{}:{}", peers().join("root/usr/bin").display(), std::env::var("PATH").unwrap());
-        let out = Command::new("sh").args(["-ec", commands]).env("PATH", path).env("LD_LIBRARY_PATH", libraries()).output().unwrap();
-        assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        fs::write(
+            self.dir().join("pdns.conf"),
+            filled(&shown("pdns.conf"), &pairs),
+        )
+        .unwrap();
+        let path = format!(
+            "{}:{}",
+            peers().join("root/usr/bin").display(),
+            std::env::var("PATH").unwrap()
+        );
+        let out = Command::new("sh")
+            .args(["-ec", commands])
+            .env("PATH", path)
+            .env("LD_LIBRARY_PATH", libraries())
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
     }
 
     pub fn dir(&self) -> &Path {
@@ -236,22 +343,45 @@ impl Mirror {
         match self.kind {
             Kind::Nsd => command.args(["-d".into(), "-c".into(), conf("nsd.conf")]),
             Kind::Knot => command.args(["-c".into(), conf("knot.conf")]),
-            Kind::Bind => command.args(["-g".into(), "-n".into(), "1".into(), "-c".into(), conf("named.conf")]),
-            Kind::Powerdns => command.arg(format!("--config-dir={}", self.dir().display())).args([
-                "--daemon=no",
-                "--guardian=no",
-                "--receiver-threads=1",
-                "--loglevel=6",
+            Kind::Bind => command.args([
+                "-g".into(),
+                "-n".into(),
+                "1".into(),
+                "-c".into(),
+                conf("named.conf"),
             ]),
+            Kind::Powerdns => command
+                .arg(format!("--config-dir={}", self.dir().display()))
+                .args([
+                    "--daemon=no",
+                    "--guardian=no",
+                    "--receiver-threads=1",
+                    "--loglevel=6",
+                ]),
         };
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir().join("log")).unwrap();
-        self.child = Some(command.stdout(log.try_clone().unwrap()).stderr(log).current_dir(self.dir()).spawn().unwrap());
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir().join("log"))
+            .unwrap();
+        self.child = Some(
+            command
+                .stdout(log.try_clone().unwrap())
+                .stderr(log)
+                .current_dir(self.dir())
+                .spawn()
+                .unwrap(),
+        );
     }
 
     /// Ends it in order, so that none of its own children stays.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        let _ = Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status();
         let until = Instant::now() + Duration::from_secs(10);
         while child.try_wait().is_ok_and(|s| s.is_none()) {
             if Instant::now() > until {
@@ -277,7 +407,12 @@ impl Mirror {
             if has == want && want.is_some() {
                 return;
             }
-            assert!(Instant::now() < until, "{:?} has {zone} at {has:?}, not {want:?}:\n{}", self.kind, self.log());
+            assert!(
+                Instant::now() < until,
+                "{:?} has {zone} at {has:?}, not {want:?}:\n{}",
+                self.kind,
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -34,7 +34,8 @@ pub const CAA: u16 = 257;
 pub struct Answer {
     pub rcode: u16,
     pub aa: bool,
-    /// Type, TTL and data of the answer section; an owner that is not the name asked for stands with the data.
+    /// Type, TTL and data of the answer section; an owner that is not the name asked for stands
+    /// with the data.
     pub records: Vec<(u16, u32, String)>,
     /// Whether AUTHORITY has the SOA.
     pub soa: bool,
@@ -48,8 +49,14 @@ impl Answer {
             .iter()
             .map(|r| {
                 let owner = r.name.to_string();
-                let own = owner.trim_end_matches('.').eq_ignore_ascii_case(name.trim_end_matches('.'));
-                let data = if own { r.data.to_string() } else { format!("{owner} {}", r.data) };
+                let own = owner
+                    .trim_end_matches('.')
+                    .eq_ignore_ascii_case(name.trim_end_matches('.'));
+                let data = if own {
+                    r.data.to_string()
+                } else {
+                    format!("{owner} {}", r.data)
+                };
                 (r.record_type().into(), r.ttl, data)
             })
             .collect();
@@ -58,7 +65,10 @@ impl Answer {
             rcode: u16::from(m.metadata.response_code),
             aa: m.metadata.authoritative,
             records,
-            soa: m.authorities.iter().any(|r| r.record_type() == RecordType::SOA),
+            soa: m
+                .authorities
+                .iter()
+                .any(|r| r.record_type() == RecordType::SOA),
         }
     }
 }
@@ -67,7 +77,9 @@ impl Answer {
 pub fn ask_all(to: SocketAddr, questions: &[(String, u16)]) -> Result<Vec<Answer>, String> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(to).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
     let mut out: Vec<Option<Answer>> = vec![None; questions.len()];
     let mut waiting: HashMap<u16, (usize, Instant, usize)> = HashMap::new();
     let (mut next, mut id) = (0, 0u16);
@@ -163,8 +175,13 @@ pub struct Taken {
 pub fn take(from: SocketAddr, zone: &str, serial: Option<u32>) -> Result<Taken, String> {
     let mut s = TcpStream::connect(from).map_err(|e| e.to_string())?;
     s.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    s.write_all(&framed(&transfer_query(zone, serial))).map_err(|e| e.to_string())?;
-    let mut taken = Taken { records: Vec::new(), messages: 0, bytes: 0 };
+    s.write_all(&framed(&transfer_query(zone, serial)))
+        .map_err(|e| e.to_string())?;
+    let mut taken = Taken {
+        records: Vec::new(),
+        messages: 0,
+        bytes: 0,
+    };
     loop {
         let message = frame(&mut s).map_err(|e| e.to_string())?.ok_or("cut off")?;
         let m = Message::from_vec(&message).map_err(|e| e.to_string())?;
@@ -183,23 +200,44 @@ pub fn take(from: SocketAddr, zone: &str, serial: Option<u32>) -> Result<Taken, 
     }
 }
 
-/// Whether a transfer's records are whole: the SOA it started with has come back as often as its kind needs.
+/// Whether a transfer's records are whole: the SOA it started with has come back as often as its
+/// kind needs.
 fn ended(records: &[Record], asked: Option<u32>) -> bool {
-    let Some(newest) = records.first().and_then(serial_of) else { return true };
+    let Some(newest) = records.first().and_then(serial_of) else {
+        return true;
+    };
     let last = records.len() > 1 && records.last().and_then(serial_of) == Some(newest);
-    let incremental = asked.is_some() && records.get(1).and_then(serial_of).is_some_and(|s| s != newest);
+    let incremental = asked.is_some()
+        && records
+            .get(1)
+            .and_then(serial_of)
+            .is_some_and(|s| s != newest);
     match asked {
         // Ours is not older: the single SOA.
         Some(mine) if records.len() == 1 => mine == newest || mine.wrapping_sub(newest) < 1 << 31,
         // The newest SOA heads the last additions too.
-        Some(_) if incremental => last && records.iter().filter(|r| serial_of(r) == Some(newest)).count() == 3,
+        Some(_) if incremental => {
+            last && records
+                .iter()
+                .filter(|r| serial_of(r) == Some(newest))
+                .count()
+                == 3
+        }
         _ => last,
     }
 }
 
 /// Records as sorted lines `owner TTL type data`, without the SOA at the end.
 pub fn lines(records: &[Record]) -> Vec<String> {
-    let line = |r: &Record| format!("{} {} {} {}", r.name.to_lowercase(), r.ttl, r.record_type(), r.data);
+    let line = |r: &Record| {
+        format!(
+            "{} {} {} {}",
+            r.name.to_lowercase(),
+            r.ttl,
+            r.record_type(),
+            r.data
+        )
+    };
     let body = &records[..records.len().saturating_sub(1).max(1).min(records.len())];
     let mut out: Vec<String> = body.iter().map(line).collect();
     out.sort();

@@ -1,4 +1,5 @@
-//! What is listed in the laboratory: zones of every kind, feeds with holes, and thousands of random changes.
+//! What is listed in the laboratory: zones of every kind, feeds with holes, and thousands of random
+//! changes.
 
 use std::{
     io::{Read, Write},
@@ -34,8 +35,15 @@ impl Random {
     }
 }
 
-/// The zones of the laboratory: a plain one, one with every text, one with mapped addresses, one of domains, one of digests.
-pub const ZONES: [&str; 5] = ["bl.orbs.example", "all.orbs.example", "mapped.orbs.example", "dbl.orbs.example", "ebl.orbs.example"];
+/// The zones of the laboratory: a plain one, one with every text, one with mapped addresses, one of
+/// domains, one of digests.
+pub const ZONES: [&str; 5] = [
+    "bl.orbs.example",
+    "all.orbs.example",
+    "mapped.orbs.example",
+    "dbl.orbs.example",
+    "ebl.orbs.example",
+];
 
 const REASONS: [&str; 3] = ["relay", "netblock", "dynamic"];
 
@@ -51,7 +59,11 @@ pub fn config(more: &str) -> String {
 
 /// Mirrors to tell, as a zone file has them.
 fn told(mirrors: &[std::net::SocketAddr]) -> String {
-    mirrors.iter().map(|m| format!("{{address='{m}',key='mirror'}}")).collect::<Vec<_>>().join(",")
+    mirrors
+        .iter()
+        .map(|m| format!("{{address='{m}',key='mirror'}}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// A zone file that lets this host and the key transfer, and tells these mirrors.
@@ -64,9 +76,13 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
         "mapped" => {
             "kind='address'\nmapped=true\nttl='10m'\npublish=[{reason='relay',code='127.0.0.2'},{reason='dynamic',code='127.0.0.4'}]"
         }
-        "dbl" => "kind='domain'\nttl='7m'\npublish=[{reason='spam',code='127.0.1.2'},{reason='phish',code='127.0.1.4'}]",
+        "dbl" => {
+            "kind='domain'\nttl='7m'\npublish=[{reason='spam',code='127.0.1.2'},{reason='phish',code='127.0.1.4'}]"
+        }
         "ebl" => "kind='hash'\ndigest='sha1-hex'\npublish=[{reason='drop-box',code='127.0.1.6'}]",
-        _ => "kind='address'\npublish=[{reason='relay',code='127.0.0.2'},{reason='netblock',code='127.0.0.3'}]",
+        _ => {
+            "kind='address'\npublish=[{reason='relay',code='127.0.0.2'},{reason='netblock',code='127.0.0.3'}]"
+        }
     };
     let fixed = "[[record]]\nname='@'\ntype='A'\ndata='198.51.100.80'\n[[record]]\nname='@'\ntype='CAA'\ndata='0 issue \"ca.example\"'\n\
                  [[record]]\nname='www.info'\ntype='AAAA'\ndata='2001:db8::80'\n[[record]]\nname='@'\ntype='MX'\ndata='10 mx.orbs.example.'\n";
@@ -88,7 +104,10 @@ pub fn catalog(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
 
 /// A folder with zones, the key, and mirrors to tell.
 pub fn folder(more: &str, zones: &[&str], mirrors: &[std::net::SocketAddr]) -> Folder {
-    let texts: Vec<(String, String)> = zones.iter().map(|z| (z.split('.').next().unwrap().to_string(), zone(z, mirrors))).collect();
+    let texts: Vec<(String, String)> = zones
+        .iter()
+        .map(|z| (z.split('.').next().unwrap().to_string(), zone(z, mirrors)))
+        .collect();
     let texts: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (&a[..], &b[..])).collect();
     let f = Folder::with(&config(more), &texts);
     std::fs::create_dir(f.path().join("keys")).unwrap();
@@ -100,10 +119,22 @@ pub fn folder(more: &str, zones: &[&str], mirrors: &[std::net::SocketAddr]) -> F
 /// An IPv4 subject; the regions are small, so that many meet, and one of them is of single digits.
 pub fn v4(r: &mut Random) -> String {
     let (digits, addr) = match r.below(8) {
-        0..=3 => (false, 45 << 24 | r.below(4) << 16 | r.below(8) << 8 | r.below(256)),
-        4 => (true, 4 << 24 | r.below(3) << 16 | r.below(10) << 8 | r.below(if r.0 & 1 == 0 { 10 } else { 256 })),
+        0..=3 => (
+            false,
+            45 << 24 | r.below(4) << 16 | r.below(8) << 8 | r.below(256),
+        ),
+        4 => (
+            true,
+            4 << 24
+                | r.below(3) << 16
+                | r.below(10) << 8
+                | r.below(if r.0 & 1 == 0 { 10 } else { 256 }),
+        ),
         5 => (false, 91 << 24 | r.below(1 << 24)),
-        _ => (false, 50 << 24 | (60 + r.below(30)) << 16 | r.below(3) << 8 | r.below(256)),
+        _ => (
+            false,
+            50 << 24 | (60 + r.below(30)) << 16 | r.below(3) << 8 | r.below(256),
+        ),
     };
     let len = match r.below(100) {
         0..=54 => 32,
@@ -113,7 +144,11 @@ pub fn v4(r: &mut Random) -> String {
         _ if digits => 23,
         _ => 12 + r.below(8),
     };
-    prefix(std::net::Ipv4Addr::from((addr as u32) >> (32 - len) << (32 - len)).into(), len, 32)
+    prefix(
+        std::net::Ipv4Addr::from((addr as u32) >> (32 - len) << (32 - len)).into(),
+        len,
+        32,
+    )
 }
 
 /// An IPv6 subject, of digits alone now and then.
@@ -124,7 +159,12 @@ pub fn v6(r: &mut Random) -> String {
             let digits = (0..24).fold(0u128, |a, _| a << 4 | u128::from(r.below(10)));
             0x2600_1234u128 << 96 | digits
         }
-        1 => 0x2a00_0001u128 << 96 | u128::from(r.below(4)) << 80 | u128::from(r.below(64)) << 64 | u128::from(r.below(16)),
+        1 => {
+            0x2a00_0001u128 << 96
+                | u128::from(r.below(4)) << 80
+                | u128::from(r.below(64)) << 64
+                | u128::from(r.below(16))
+        }
         2 => 0x2a00_0001u128 << 96 | u128::from(r.below(3)) << 80 | low,
         _ => 0x2a10u128 << 112 | low << 60,
     };
@@ -135,16 +175,31 @@ pub fn v6(r: &mut Random) -> String {
         75..=79 => 21 + r.below(12),
         _ => 33 + r.below(95),
     };
-    prefix(std::net::Ipv6Addr::from(if len == 128 { addr } else { addr >> (128 - len) << (128 - len) }).into(), len, 128)
+    prefix(
+        std::net::Ipv6Addr::from(if len == 128 {
+            addr
+        } else {
+            addr >> (128 - len) << (128 - len)
+        })
+        .into(),
+        len,
+        128,
+    )
 }
 
 fn prefix(addr: std::net::IpAddr, len: u64, whole: u64) -> String {
-    if len == whole { addr.to_string() } else { format!("{addr}/{len}") }
+    if len == whole {
+        addr.to_string()
+    } else {
+        format!("{addr}/{len}")
+    }
 }
 
 /// A domain, what is below it, or both.
 pub fn domain(r: &mut Random) -> String {
-    let name: Vec<String> = (0..1 + r.below(3)).map(|i| format!("{}{}", ["x", "y", "mail"][i as usize], r.below(4))).collect();
+    let name: Vec<String> = (0..1 + r.below(3))
+        .map(|i| format!("{}{}", ["x", "y", "mail"][i as usize], r.below(4)))
+        .collect();
     let form = ["", "*.", "."][r.below(3) as usize];
     format!("{form}{}.d{}.test", name.join("."), r.below(150))
 }
@@ -153,7 +208,9 @@ pub fn domain(r: &mut Random) -> String {
 pub fn digest(r: &mut Random) -> String {
     let base = if r.chance(10) { 10 } else { 16 };
     let few = r.below(300);
-    (0..40).map(|i| format!("{:x}", ((few * (i + 7) * 31) >> (i % 5)) % base)).collect()
+    (0..40)
+        .map(|i| format!("{:x}", ((few * (i + 7) * 31) >> (i % 5)) % base))
+        .collect()
 }
 
 /// Whether a subject is of the kind that a zone publishes.
@@ -189,15 +246,21 @@ impl World {
     }
 
     fn change(&mut self, r: &mut Random) -> Value {
-        let take = |from: &mut Vec<String>, r: &mut Random| from.swap_remove(r.below(from.len() as u64) as usize);
+        let take = |from: &mut Vec<String>, r: &mut Random| {
+            from.swap_remove(r.below(from.len() as u64) as usize)
+        };
         match r.below(100) {
-            0..=24 if !self.listed.is_empty() => json!({"op": "delist", "subject": take(&mut self.listed, r)}),
+            0..=24 if !self.listed.is_empty() => {
+                json!({"op": "delist", "subject": take(&mut self.listed, r)})
+            }
             25..=30 => {
                 let s = subject(r);
                 self.exempt.push(s.clone());
                 json!({"op": "exempt", "subject": s})
             }
-            31..=35 if !self.exempt.is_empty() => json!({"op": "unexempt", "subject": take(&mut self.exempt, r)}),
+            31..=35 if !self.exempt.is_empty() => {
+                json!({"op": "unexempt", "subject": take(&mut self.exempt, r)})
+            }
             _ => {
                 let s = subject(r);
                 self.listed.push(s.clone());
@@ -219,11 +282,15 @@ impl World {
     }
 }
 
-/// Sends changes through the daemon's socket; the last is acknowledged when this returns. Gives back what was refused.
+/// Sends changes through the daemon's socket; the last is acknowledged when this returns. Gives
+/// back what was refused.
 pub fn send(folder: &Path, orders: &[Value]) -> Vec<Value> {
     let body: String = orders.iter().map(|o| format!("{o}\n")).collect();
     let mut s = UnixStream::connect(folder.join("run/orbsd.sock")).unwrap();
-    let head = format!("POST /v1/bulk HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /v1/bulk HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     let mut reader = s.try_clone().unwrap();
     let all = std::thread::spawn(move || {
         let mut out = String::new();
@@ -234,7 +301,11 @@ pub fn send(folder: &Path, orders: &[Value]) -> Vec<Value> {
     s.write_all(body.as_bytes()).unwrap();
     let reply = all.join().unwrap();
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
-    let answers: Vec<Value> = reply.lines().filter(|l| l.starts_with("{\"")).map(|l| serde_json::from_str(l).unwrap()).collect();
+    let answers: Vec<Value> = reply
+        .lines()
+        .filter(|l| l.starts_with("{\""))
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
     assert_eq!(answers.len(), orders.len(), "every change is answered");
     answers.into_iter().filter(|a| a["status"] != 201).collect()
 }
@@ -245,8 +316,23 @@ pub fn feeds(f: &Folder) {
                 91.17.130.0/24 :127.0.0.2:own text\n4.1.0.0/21\n!4.1.3.0/24\n!4.1.4.7\n4.1.3.9\n9.4.0.0/15\n!9.5.16.0/20\n";
     let six = ":127.0.0.2:six $\n2a00:1::/33\n!2a00:1:2::/47\n2a00:1:2:5::/64\n!2a00:1:2:5:8000::/66\n2a20::/21\n!2a20:10::/30\n2600:1234:5000::/36\n!2600:1234:5678::/48\n";
     let names = ":127.0.1.2:name $\nbad.test\n*.worse.test\n.both.test\n!ok.both.test\n.deep.ok.both.test :127.0.1.4:deep\nmany.labels.of.one.test\n";
-    for (source, zone, set, text) in [("xbl", "bl", "ip4trie", four), ("six", "all", "ip6trie", six), ("dom", "dbl", "dnset", names)] {
+    for (source, zone, set, text) in [
+        ("xbl", "bl", "ip4trie", four),
+        ("six", "all", "ip6trie", six),
+        ("dom", "dbl", "dnset", names),
+    ] {
         f.write(source, text);
-        f.ok(&["import", "--source", source, "--codes", zone, "--format", "rbldnsd", "--dataset", set, source]);
+        f.ok(&[
+            "import",
+            "--source",
+            source,
+            "--codes",
+            zone,
+            "--format",
+            "rbldnsd",
+            "--dataset",
+            set,
+            source,
+        ]);
     }
 }

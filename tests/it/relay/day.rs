@@ -1,4 +1,5 @@
-//! A day in the life, and the weeks after it, with a clock that the test moves: a real daemon, its listings, and its mirror.
+//! A day in the life, and the weeks after it, with a clock that the test moves: a real daemon, its
+//! listings, and its mirror.
 
 use std::{
     net::IpAddr,
@@ -18,14 +19,25 @@ use crate::{lab::Daemon, peers::peers};
 /// The daemon again, under a clock of the test's.
 fn with_clock(f: &mut Field) -> Clock {
     f.api.daemon.take().unwrap().stop();
-    // libfaketime counts the time since the machine started from another beginning: the record would be of another machine.
+    // libfaketime counts the time since the machine started from another beginning: the record
+    // would be of another machine.
     std::fs::remove_file(f.api.f.path().join("data/clock")).unwrap();
     let file = f.api.f.path().join("clock");
     let clock = Clock { file, ahead: 0 };
     clock.set();
-    let lib = std::fs::read_dir(peers().join("root/usr/lib")).unwrap().flatten().map(|e| e.path().join("faketime/libfaketimeMT.so.1"));
-    let lib = lib.into_iter().find(|p| p.exists()).expect("libfaketime was not fetched");
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(f.api.f.path().join("log")).unwrap();
+    let lib = std::fs::read_dir(peers().join("root/usr/lib"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.path().join("faketime/libfaketimeMT.so.1"));
+    let lib = lib
+        .into_iter()
+        .find(|p| p.exists())
+        .expect("libfaketime was not fetched");
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(f.api.f.path().join("log"))
+        .unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_orbsd"))
         .arg("serve")
         .current_dir(f.api.f.path())
@@ -75,21 +87,47 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
     let mut f = Field::new("");
     let mut clock = with_clock(&mut f);
     let addr: IpAddr = v4(1, 1);
-    let mta = f.mta(addr, "day", Habits { open: true, ..Habits::default() });
+    let mta = f.mta(
+        addr,
+        "day",
+        Habits {
+            open: true,
+            ..Habits::default()
+        },
+    );
     let only = json!({"tests": ["plain"]});
     let listed = |f: &Field| f.dns(addr) == "NOERROR 127.0.0.2";
-    let claim = |f: &Field| -> Value { f.api.post("/v1/claims", &json!({"target": addr, "proved": true}).to_string()).ok() };
+    let claim = |f: &Field| -> Value {
+        f.api
+            .post(
+                "/v1/claims",
+                &json!({"target": addr, "proved": true}).to_string(),
+            )
+            .ok()
+    };
     // Nominated, tested, delivered, listed.
     let job = f.done(f.nominate(addr, &only));
     assert_eq!((&job["says"], listed(&f)), (&json!("open"), true));
     // The same news leads to no second test; other news not before the next day.
     let again = f.job(f.nominate(addr, &only));
     assert_eq!(again["state"], "deferred");
-    f.api.call(&f.api.owner, "DELETE", &format!("/v1/jobs/{}", again["id"]), &[], "").ok();
-    // Claimed too early: tested at once, and still open. The next claim waits an hour, the one after it four.
+    f.api
+        .call(
+            &f.api.owner,
+            "DELETE",
+            &format!("/v1/jobs/{}", again["id"]),
+            &[],
+            "",
+        )
+        .ok();
+    // Claimed too early: tested at once, and still open. The next claim waits an hour, the one
+    // after it four.
     for (hours, text) in [(0, "tested now"), (1, "tested at"), (4, "tested at")] {
         let c = claim(&f);
-        assert!(c["what_happens"].as_str().unwrap().contains(text), "{hours}: {c}");
+        assert!(
+            c["what_happens"].as_str().unwrap().contains(text),
+            "{hours}: {c}"
+        );
         let id = c["job"]["id"].as_u64().unwrap();
         if hours > 0 {
             clock.forward(hours * HOUR - 60);
@@ -100,7 +138,8 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
         assert_eq!(f.done(id)["says"], "open");
         assert!(listed(&f));
     }
-    // Its owner closes it, and claims: sixteen hours later it is tested, refuses, and is released at once.
+    // Its owner closes it, and claims: sixteen hours later it is tested, refuses, and is released
+    // at once.
     mta.close();
     let id = claim(&f)["job"]["id"].as_u64().unwrap();
     clock.forward(16 * HOUR + 1);
@@ -108,7 +147,15 @@ fn a_day_in_the_life_from_nomination_to_release_and_after() {
     wait(&f, "released", || !listed(&f));
     // No feed brings it back while the removal holds; when that is over, one does.
     f.api.f.write("feed.txt", &format!("{addr}\n"));
-    f.api.f.ok(&["import", "--source", "xbl", "--reason", "relay", "--special", "feed.txt"]);
+    f.api.f.ok(&[
+        "import",
+        "--source",
+        "xbl",
+        "--reason",
+        "relay",
+        "--special",
+        "feed.txt",
+    ]);
     assert!(!listed(&f));
     clock.forward(31 * 24 * HOUR);
     wait(&f, "the hold has ended", || listed(&f));
@@ -119,17 +166,40 @@ fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
     let mut f = Field::new("");
     let mut clock = with_clock(&mut f);
     let (one, two) = (v4(1, 1), v4(2, 1));
-    f.mta(one, "ends", Habits { open: true, ..Habits::default() });
-    let held = f.mta(two, "held", Habits { open: true, fate: Fate::Hold, ..Habits::default() });
+    f.mta(
+        one,
+        "ends",
+        Habits {
+            open: true,
+            ..Habits::default()
+        },
+    );
+    let held = f.mta(
+        two,
+        "held",
+        Habits {
+            open: true,
+            fate: Fate::Hold,
+            ..Habits::default()
+        },
+    );
     for addr in [one, two] {
         f.done(f.nominate(addr, &json!({"tests": ["plain"]})));
     }
     // It comes ten days later, and counts.
     clock.forward(10 * 24 * HOUR);
     assert!(held.release() > 0);
-    wait(&f, "what comes late lists", || f.dns(two) == "NOERROR 127.0.0.2");
+    wait(&f, "what comes late lists", || {
+        f.dns(two) == "NOERROR 127.0.0.2"
+    });
     // A claim: accepted again, and nothing comes. Released after five days, not before.
-    let c = f.api.post("/v1/claims", &json!({"target": two, "proved": true}).to_string()).ok();
+    let c = f
+        .api
+        .post(
+            "/v1/claims",
+            &json!({"target": two, "proved": true}).to_string(),
+        )
+        .ok();
     let job = f.done(c["job"]["id"].as_u64().unwrap());
     assert_eq!(job["says"], "accepted");
     clock.forward(5 * 24 * HOUR - 600);
@@ -139,7 +209,9 @@ fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
     wait(&f, "five days", || f.dns(two) == "NXDOMAIN soa 60");
     // What the claim's own test had sent comes after all: the host is open, and was never closed.
     held.release();
-    wait(&f, "what was sent after the claim counts", || f.dns(two) == "NOERROR 127.0.0.2");
+    wait(&f, "what was sent after the claim counts", || {
+        f.dns(two) == "NOERROR 127.0.0.2"
+    });
     // The other one ends by itself, 90 days after it was proved.
     assert_eq!(f.dns(one), "NOERROR 127.0.0.2");
     clock.forward(75 * 24 * HOUR);
@@ -151,21 +223,42 @@ fn listings_end_at_their_second_and_what_was_accepted_is_released_in_time() {
 fn claims_are_granted_where_there_is_no_tester_any_more() {
     let mut f = Field::new("");
     let addr = v4(1, 1);
-    f.mta(addr, "left", Habits { open: true, ..Habits::default() });
+    f.mta(
+        addr,
+        "left",
+        Habits {
+            open: true,
+            ..Habits::default()
+        },
+    );
     f.done(f.nominate(addr, &json!({"tests": ["plain"]})));
     // Its reason says nothing about how long: what tests have found ends all the same.
     let shown = f.api.get(&format!("/v1/listings?prefix={addr}")).ok();
     assert!(shown["items"][0]["until"].is_string(), "{shown}");
     let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
-    f.api.f.write("config.toml", &config.replace("enabled = true\ndomain = \"probe.example\"", "enabled = false\ndomain = \"\""));
+    f.api.f.write(
+        "config.toml",
+        &config.replace(
+            "enabled = true\ndomain = \"probe.example\"",
+            "enabled = false\ndomain = \"\"",
+        ),
+    );
     let mut clock = with_clock(&mut f);
-    let c = f.api.post("/v1/claims", &json!({"target": addr, "proved": true}).to_string()).ok();
+    let c = f
+        .api
+        .post(
+            "/v1/claims",
+            &json!({"target": addr, "proved": true}).to_string(),
+        )
+        .ok();
     assert_eq!(c["job"]["state"], "held", "{c}");
     clock.forward(47 * HOUR);
     std::thread::sleep(Duration::from_secs(7));
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
     clock.forward(2 * HOUR);
-    wait(&f, "granted on request", || f.dns(addr) == "NXDOMAIN soa 60");
+    wait(&f, "granted on request", || {
+        f.dns(addr) == "NXDOMAIN soa 60"
+    });
 }
 
 /// A reporter's own tester makes the controls too, and the server keeps what they came to.
@@ -174,17 +267,63 @@ fn a_remote_tester_carries_the_control() {
     let mut f = Field::new("");
     let mut clock = with_clock(&mut f);
     let addr: IpAddr = v4(1, 1);
-    let mta = f.mta(addr, "remote", Habits { open: true, ..Habits::default() });
+    let mta = f.mta(
+        addr,
+        "remote",
+        Habits {
+            open: true,
+            ..Habits::default()
+        },
+    );
     f.done(f.nominate(addr, &json!({"tests": ["plain"]})));
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
     mta.close();
     clock.forward(25 * HOUR);
-    let token = f.api.f.write("rep.token", &f.api.token("rep", "editor", &[]));
-    let (server, target, port) = (format!("http://{}", f.api.addr), addr.to_string(), f.port.to_string());
-    let args = ["--json", "--server", &server, "--token", token.to_str().unwrap(), "probe", &target, "--port", &port];
-    let more = ["--wait", "0s", "--pause", "0s", "--test", "plain", "--evidence", "message 4711"];
+    let token = f
+        .api
+        .f
+        .write("rep.token", &f.api.token("rep", "editor", &[]));
+    let (server, target, port) = (
+        format!("http://{}", f.api.addr),
+        addr.to_string(),
+        f.port.to_string(),
+    );
+    let args = [
+        "--json",
+        "--server",
+        &server,
+        "--token",
+        token.to_str().unwrap(),
+        "probe",
+        &target,
+        "--port",
+        &port,
+    ];
+    let more = [
+        "--wait",
+        "0s",
+        "--pause",
+        "0s",
+        "--test",
+        "plain",
+        "--evidence",
+        "message 4711",
+    ];
     let out = f.api.f.orbsd(&[&args[..], &more[..]].concat());
-    let job: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
-    assert_eq!((&job["controls"][0]["before"], &job["controls"][0]["after"]), (&json!([250]), &json!([250])), "{job:#}");
-    assert_eq!(mta.said.lock().unwrap().iter().filter(|l| *l == "RCPT TO:<postmaster>").count(), 2);
+    let job: Value = serde_json::from_slice(&out.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
+    assert_eq!(
+        (&job["controls"][0]["before"], &job["controls"][0]["after"]),
+        (&json!([250]), &json!([250])),
+        "{job:#}"
+    );
+    assert_eq!(
+        mta.said
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|l| *l == "RCPT TO:<postmaster>")
+            .count(),
+        2
+    );
 }

@@ -15,50 +15,262 @@ type Kind = (&'static str, Habits, &'static str);
 
 fn kinds() -> Vec<Kind> {
     let closed = Habits::default;
-    let open = || Habits { open: true, ..Habits::default() };
+    let open = || Habits {
+        open: true,
+        ..Habits::default()
+    };
     vec![
         ("closed", closed(), ""),
         ("wide-open", open(), "127.0.0.2"),
-        ("percent-only", Habits { percent: true, ..closed() }, "127.0.0.2"),
-        ("quoted-only", Habits { quoted: true, ..closed() }, "127.0.0.2"),
-        ("bang-only", Habits { bang: true, ..closed() }, "127.0.0.2"),
-        ("route-only", Habits { route: true, ..closed() }, "127.0.0.2"),
-        ("forged-local-sender", Habits { own_sender: true, ..closed() }, "127.0.0.2"),
-        ("unqualified-sender", Habits { bare_sender: true, ..closed() }, "127.0.0.2"),
-        ("first-recipient-local", Habits { after_local: true, ..closed() }, "127.0.0.2"),
-        ("bare-recipient", Habits { bare_recipient: true, ..closed() }, "127.0.0.2"),
-        ("encapsulated", Habits { encapsulated: true, ..closed() }, "127.0.0.2"),
-        ("accept-then-drop", Habits { fate: Fate::Drop, ..open() }, ""),
-        ("accept-then-bounce", Habits { fate: Fate::Bounce, ..open() }, ""),
-        ("greylisting", Habits { greylist: true, ..closed() }, ""),
-        ("greylisting-open", Habits { greylist: true, ..open() }, "127.0.0.2"),
-        ("cuts-after-errors", Habits { cut_after: Some(3), ..closed() }, ""),
-        ("tarpit", Habits { silent: true, ..closed() }, ""),
-        ("multi-stage", Habits { via: Some(v4(200, 1)), ..open() }, "127.0.0.3"),
-        ("no-host-name", Habits { greeting: Some("220 ESMTP"), ..closed() }, ""),
-        ("530-on-everything", Habits { always: Some("530 log in first"), ..closed() }, ""),
-        ("shut-door", Habits { greeting: Some("554 go away"), ..closed() }, ""),
-        ("loops-back-to-sender", Habits { fate: Fate::BackToSender, ..open() }, ""),
-        ("delivers-twice", Habits { fate: Fate::Twice, ..open() }, "127.0.0.2"),
-        ("delivers-late", Habits { fate: Fate::Hold, ..open() }, ""),
-        ("strips-headers", Habits { strips: true, ..open() }, "127.0.0.2"),
-        ("upper-case-local-part", Habits { lowers: true, ..open() }, "127.0.0.2"),
-        ("local-bang", Habits { local_bang: true, ..closed() }, ""),
-        ("open-submission", Habits { submission: true, ..closed() }, "127.0.0.2"),
-        ("offers-utf8", Habits { utf8: true, ..open() }, "127.0.0.2"),
-        ("dangerous-product", Habits { greeting: Some("220 x ESMTP Service (Lotus Domino Release 5.0.8) ready"), ..closed() }, ""),
-        ("self-bombing-product", Habits { greeting: Some("220 cc:Mail Link to SMTP ready"), ..open() }, ""),
+        (
+            "percent-only",
+            Habits {
+                percent: true,
+                ..closed()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "quoted-only",
+            Habits {
+                quoted: true,
+                ..closed()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "bang-only",
+            Habits {
+                bang: true,
+                ..closed()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "route-only",
+            Habits {
+                route: true,
+                ..closed()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "forged-local-sender",
+            Habits {
+                own_sender: true,
+                ..closed()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "unqualified-sender",
+            Habits {
+                bare_sender: true,
+                ..closed()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "first-recipient-local",
+            Habits {
+                after_local: true,
+                ..closed()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "bare-recipient",
+            Habits {
+                bare_recipient: true,
+                ..closed()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "encapsulated",
+            Habits {
+                encapsulated: true,
+                ..closed()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "accept-then-drop",
+            Habits {
+                fate: Fate::Drop,
+                ..open()
+            },
+            "",
+        ),
+        (
+            "accept-then-bounce",
+            Habits {
+                fate: Fate::Bounce,
+                ..open()
+            },
+            "",
+        ),
+        (
+            "greylisting",
+            Habits {
+                greylist: true,
+                ..closed()
+            },
+            "",
+        ),
+        (
+            "greylisting-open",
+            Habits {
+                greylist: true,
+                ..open()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "cuts-after-errors",
+            Habits {
+                cut_after: Some(3),
+                ..closed()
+            },
+            "",
+        ),
+        (
+            "tarpit",
+            Habits {
+                silent: true,
+                ..closed()
+            },
+            "",
+        ),
+        (
+            "multi-stage",
+            Habits {
+                via: Some(v4(200, 1)),
+                ..open()
+            },
+            "127.0.0.3",
+        ),
+        (
+            "no-host-name",
+            Habits {
+                greeting: Some("220 ESMTP"),
+                ..closed()
+            },
+            "",
+        ),
+        (
+            "530-on-everything",
+            Habits {
+                always: Some("530 log in first"),
+                ..closed()
+            },
+            "",
+        ),
+        (
+            "shut-door",
+            Habits {
+                greeting: Some("554 go away"),
+                ..closed()
+            },
+            "",
+        ),
+        (
+            "loops-back-to-sender",
+            Habits {
+                fate: Fate::BackToSender,
+                ..open()
+            },
+            "",
+        ),
+        (
+            "delivers-twice",
+            Habits {
+                fate: Fate::Twice,
+                ..open()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "delivers-late",
+            Habits {
+                fate: Fate::Hold,
+                ..open()
+            },
+            "",
+        ),
+        (
+            "strips-headers",
+            Habits {
+                strips: true,
+                ..open()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "upper-case-local-part",
+            Habits {
+                lowers: true,
+                ..open()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "local-bang",
+            Habits {
+                local_bang: true,
+                ..closed()
+            },
+            "",
+        ),
+        (
+            "open-submission",
+            Habits {
+                submission: true,
+                ..closed()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "offers-utf8",
+            Habits {
+                utf8: true,
+                ..open()
+            },
+            "127.0.0.2",
+        ),
+        (
+            "dangerous-product",
+            Habits {
+                greeting: Some("220 x ESMTP Service (Lotus Domino Release 5.0.8) ready"),
+                ..closed()
+            },
+            "",
+        ),
+        (
+            "self-bombing-product",
+            Habits {
+                greeting: Some("220 cc:Mail Link to SMTP ready"),
+                ..open()
+            },
+            "",
+        ),
     ]
 }
 
-/// The outcome that a kind of server gives to a test, from what the kind is: never from the server's own code.
+/// The outcome that a kind of server gives to a test, from what the kind is: never from the
+/// server's own code.
 fn expected(kind: &str, test: &str) -> &'static str {
     let submission = ["submission-no-auth", "submissions-no-auth"].contains(&test);
     if submission {
-        return if kind == "open-submission" { "delivered" } else { "skipped" };
+        return if kind == "open-submission" {
+            "delivered"
+        } else {
+            "skipped"
+        };
     }
     // What a server offers is known where it lets us in.
-    let offers = test == "utf8-local-part" && !["tarpit", "530-on-everything", "shut-door", "offers-utf8"].contains(&kind);
+    let offers = test == "utf8-local-part"
+        && !["tarpit", "530-on-everything", "shut-door", "offers-utf8"].contains(&kind);
     if test == "known-local-user-sender" || offers || kind == "self-bombing-product" {
         return "skipped";
     }
@@ -93,45 +305,114 @@ fn expected(kind: &str, test: &str) -> &'static str {
         "route-two-hops",
     ];
     // What is sent once more from our own domain, because its form came through.
-    let (test, again) = test.strip_suffix("+plain-sender").map_or((test, false), |t| (t, true));
-    let own =
-        ["relay-name-sender", "relay-literal-sender", "relay-ip-sender-unbracketed", "hosted-domain-sender", "relay-postmaster-sender"];
+    let (test, again) = test
+        .strip_suffix("+plain-sender")
+        .map_or((test, false), |t| (t, true));
+    let own = [
+        "relay-name-sender",
+        "relay-literal-sender",
+        "relay-ip-sender-unbracketed",
+        "hosted-domain-sender",
+        "relay-postmaster-sender",
+    ];
     // With a sender of the relay's own, in turns its name and its literal.
-    let recipient_plain = ["collector-literal", "case-and-dot", "space-before-bracket", "route-name", "route-literal", "route-two-hops"];
+    let recipient_plain = [
+        "collector-literal",
+        "case-and-dot",
+        "space-before-bracket",
+        "route-name",
+        "route-literal",
+        "route-two-hops",
+    ];
     let through = |yes: bool| if yes { "delivered" } else { "refused" };
     let taken = |yes: bool| if yes { "accepted" } else { "refused" };
     match kind {
         // Without its fields it can not be told from a report.
         "strips-headers" if test == "same-address" => "bounced",
         "offers-utf8" => through(plain.contains(&test) || test == "utf8-local-part"),
-        "wide-open" | "delivers-twice" | "strips-headers" | "upper-case-local-part" | "multi-stage" | "greylisting-open" => {
-            through(plain.contains(&test))
-        }
+        "wide-open"
+        | "delivers-twice"
+        | "strips-headers"
+        | "upper-case-local-part"
+        | "multi-stage"
+        | "greylisting-open" => through(plain.contains(&test)),
         "accept-then-drop" | "delivers-late" => taken(plain.contains(&test)),
         // A null sender hears of nothing, and a sender of the relay's own is no way back to us.
         "accept-then-bounce" | "loops-back-to-sender" => match test {
-            "null-sender" | "localhost-sender" | "unqualified-sender" | "unresolvable-sender" | "foreign-sender" => "accepted",
+            "null-sender"
+            | "localhost-sender"
+            | "unqualified-sender"
+            | "unresolvable-sender"
+            | "foreign-sender" => "accepted",
             _ if own.contains(&test) || recipient_plain.contains(&test) => "accepted",
             _ if plain.contains(&test) => "bounced",
             _ => "refused",
         },
         "percent-only" => through(
-            ["percent-at-name", "percent-at-literal", "percent-at-hosted", "percent-bare", "percent-empty-host", "mixed-operators"]
-                .contains(&test),
+            [
+                "percent-at-name",
+                "percent-at-literal",
+                "percent-at-hosted",
+                "percent-bare",
+                "percent-empty-host",
+                "mixed-operators",
+            ]
+            .contains(&test),
         ),
-        "quoted-only" => through(["quoted-address", "quoted-percent", "quoted-at-name", "quoted-at-literal"].contains(&test)),
-        "bang-only" => through(["bang-bare", "bang-at-name", "bang-at-literal", "bang-chain", "mixed-operators"].contains(&test)),
-        "route-only" => through(["route-name", "route-literal", "route-two-hops", "colon-forms"].contains(&test)),
+        "quoted-only" => through(
+            [
+                "quoted-address",
+                "quoted-percent",
+                "quoted-at-name",
+                "quoted-at-literal",
+            ]
+            .contains(&test),
+        ),
+        "bang-only" => through(
+            [
+                "bang-bare",
+                "bang-at-name",
+                "bang-at-literal",
+                "bang-chain",
+                "mixed-operators",
+            ]
+            .contains(&test),
+        ),
+        "route-only" => through(
+            [
+                "route-name",
+                "route-literal",
+                "route-two-hops",
+                "colon-forms",
+            ]
+            .contains(&test),
+        ),
         "encapsulated" => through(test == "encapsulated-smtp"),
-        "forged-local-sender" => through(own.contains(&test) || recipient_plain.contains(&test) && !again),
+        "forged-local-sender" => {
+            through(own.contains(&test) || recipient_plain.contains(&test) && !again)
+        }
         "unqualified-sender" => through(test == "unqualified-sender"),
         "first-recipient-local" => through(test == "local-then-foreign"),
         "bare-recipient" => through(test == "bare-recipient"),
         "tarpit" => "inconclusive",
-        "local-bang" => taken(["bang-bare", "bang-at-name", "bang-at-literal", "bang-chain", "mixed-operators"].contains(&test)),
-        // No address for a sender's domain or a greeting, in any spelling; recipients' forms take one in turns.
+        "local-bang" => taken(
+            [
+                "bang-bare",
+                "bang-at-name",
+                "bang-at-literal",
+                "bang-chain",
+                "mixed-operators",
+            ]
+            .contains(&test),
+        ),
+        // No address for a sender's domain or a greeting, in any spelling; recipients' forms take
+        // one in turns.
         "dangerous-product" => match test {
-            "relay-literal-sender" | "relay-ip-sender-unbracketed" | "localhost-sender" | "helo-local" | "helo-target-literal" => "skipped",
+            "relay-literal-sender"
+            | "relay-ip-sender-unbracketed"
+            | "localhost-sender"
+            | "helo-local"
+            | "helo-target-literal" => "skipped",
             _ if plain.contains(&test) && !recipient_plain.contains(&test) => "refused",
             _ => BY_SENDER,
         },
@@ -144,16 +425,35 @@ const BY_SENDER: &str = "by its sender";
 
 /// Skipped where every message of a test had an address in place of a name for its sender's domain.
 fn by_sender(job: &Value, test: &str) -> &'static str {
-    let mut of = job["results"].as_array().unwrap().iter().filter(|r| r["test"] == test);
-    if of.all(|r| r["from"].as_str().unwrap().contains("@[")) { "skipped" } else { "refused" }
+    let mut of = job["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|r| r["test"] == test);
+    if of.all(|r| r["from"].as_str().unwrap().contains("@[")) {
+        "skipped"
+    } else {
+        "refused"
+    }
 }
 
 /// The outcomes of a test's messages as one cell: the strongest.
 fn cells(job: &Value) -> BTreeMap<String, String> {
-    let order = ["skipped", "refused", "inconclusive", "later", "accepted", "bounced", "delivered"];
+    let order = [
+        "skipped",
+        "refused",
+        "inconclusive",
+        "later",
+        "accepted",
+        "bounced",
+        "delivered",
+    ];
     let mut out: BTreeMap<String, String> = BTreeMap::new();
     for r in job["results"].as_array().unwrap() {
-        let (test, outcome) = (r["test"].as_str().unwrap().to_string(), r["outcome"].as_str().unwrap().to_string());
+        let (test, outcome) = (
+            r["test"].as_str().unwrap().to_string(),
+            r["outcome"].as_str().unwrap().to_string(),
+        );
         let rank = |o: &str| order.iter().position(|x| *x == o).unwrap();
         let cell = out.entry(test).or_insert_with(|| outcome.clone());
         if rank(&outcome) > rank(cell) {
@@ -165,10 +465,17 @@ fn cells(job: &Value) -> BTreeMap<String, String> {
 
 /// The matrix for people: a line for each test, a column for each kind.
 fn drawn(kinds: &[(&str, Value)], matrix: &BTreeMap<String, Vec<String>>) -> String {
-    let mut out =
-        String::from("Relay tests against kinds of servers: D delivered, B bounced, a accepted, . refused, ? inconclusive, - skipped.\n");
+    let mut out = String::from(
+        "Relay tests against kinds of servers: D delivered, B bounced, a accepted, . refused, ? inconclusive, - skipped.\n",
+    );
     for (n, (kind, job)) in kinds.iter().enumerate() {
-        let _ = writeln!(out, "{}{:<24} {}", "  ".repeat(n), kind, job["says"].as_str().unwrap_or(""));
+        let _ = writeln!(
+            out,
+            "{}{:<24} {}",
+            "  ".repeat(n),
+            kind,
+            job["says"].as_str().unwrap_or("")
+        );
     }
     let letter = |o: &str| match o {
         "delivered" => 'D',
@@ -180,14 +487,22 @@ fn drawn(kinds: &[(&str, Value)], matrix: &BTreeMap<String, Vec<String>>) -> Str
         _ => '?',
     };
     for (test, row) in matrix {
-        let _ = writeln!(out, "{} {test}", row.iter().map(|o| format!("{} ", letter(o))).collect::<String>());
+        let _ = writeln!(
+            out,
+            "{} {test}",
+            row.iter()
+                .map(|o| format!("{} ", letter(o)))
+                .collect::<String>()
+        );
     }
     out
 }
 
 #[test]
 fn every_cell_of_the_matrix_is_what_its_kind_says() {
-    let f = Field::new("choose = [\"local-then-foreign\", \"foreign-then-local\", \"localhost-sender\", \"helo-local\"]\n");
+    let f = Field::new(
+        "choose = [\"local-then-foreign\", \"foreign-then-local\", \"localhost-sender\", \"helo-local\"]\n",
+    );
     let all: Vec<(Kind, IpAddr, _)> = kinds()
         .into_iter()
         .zip(1u8..)
@@ -200,9 +515,22 @@ fn every_cell_of_the_matrix_is_what_its_kind_says() {
     // Closed on IPv4, and open on IPv6: each address has its own verdict.
     let six: IpAddr = std::net::Ipv6Addr::LOCALHOST.into();
     f.mta(v4(100, 1), "dual4", Habits::default());
-    f.mta(six, "dual6", Habits { open: true, ..Habits::default() });
-    let jobs: Vec<u64> = all.iter().map(|(_, a, _)| f.nominate(*a, &json!({}))).collect();
-    let dual = [f.nominate(v4(100, 1), &json!({})), f.nominate(six, &json!({}))];
+    f.mta(
+        six,
+        "dual6",
+        Habits {
+            open: true,
+            ..Habits::default()
+        },
+    );
+    let jobs: Vec<u64> = all
+        .iter()
+        .map(|(_, a, _)| f.nominate(*a, &json!({})))
+        .collect();
+    let dual = [
+        f.nominate(v4(100, 1), &json!({})),
+        f.nominate(six, &json!({})),
+    ];
     let mut wrong = String::new();
     let mut matrix: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (column, ((kind, addr, mta), id)) in all.iter().zip(&jobs).enumerate() {
@@ -213,13 +541,20 @@ fn every_cell_of_the_matrix_is_what_its_kind_says() {
                 BY_SENDER => by_sender(&job, test),
                 should => should,
             };
-            matrix.entry(test.clone()).or_insert_with(|| vec![String::new(); all.len()])[column].clone_from(is);
+            matrix
+                .entry(test.clone())
+                .or_insert_with(|| vec![String::new(); all.len()])[column]
+                .clone_from(is);
             if should != is {
                 let _ = writeln!(wrong, "{} × {test}: {is}, not {should}", kind.0);
             }
         }
         let dns = f.dns(*addr);
-        let says = if kind.2.is_empty() { "NXDOMAIN soa 60".to_string() } else { format!("NOERROR {}", kind.2) };
+        let says = if kind.2.is_empty() {
+            "NXDOMAIN soa 60".to_string()
+        } else {
+            format!("NOERROR {}", kind.2)
+        };
         if dns != says {
             let _ = writeln!(wrong, "{}: DNS says {dns}, not {says}", kind.0);
         }
@@ -229,16 +564,36 @@ fn every_cell_of_the_matrix_is_what_its_kind_says() {
             let _ = writeln!(wrong, "{}: {most} sessions at a time", kind.0);
         }
     }
-    let table = drawn(&all.iter().zip(&jobs).map(|((k, ..), id)| (k.0, f.job(*id))).collect::<Vec<_>>(), &matrix);
-    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/relay-matrix.txt"), &table).unwrap();
+    let table = drawn(
+        &all.iter()
+            .zip(&jobs)
+            .map(|((k, ..), id)| (k.0, f.job(*id)))
+            .collect::<Vec<_>>(),
+        &matrix,
+    );
+    std::fs::write(
+        concat!(env!("CARGO_TARGET_TMPDIR"), "/relay-matrix.txt"),
+        &table,
+    )
+    .unwrap();
     assert!(wrong.is_empty(), "{wrong}\n{table}");
     let [four, six_job] = dual.map(|id| f.done(id));
-    assert_eq!((&four["says"], &six_job["says"]), (&json!("closed"), &json!("open")));
-    assert_eq!((f.dns(v4(100, 1)).as_str(), f.dns(six).as_str()), ("NXDOMAIN soa 60", "NOERROR 127.0.0.2"));
+    assert_eq!(
+        (&four["says"], &six_job["says"]),
+        (&json!("closed"), &json!("open"))
+    );
+    assert_eq!(
+        (f.dns(v4(100, 1)).as_str(), f.dns(six).as_str()),
+        ("NXDOMAIN soa 60", "NOERROR 127.0.0.2")
+    );
     assert_eq!(cells(&six_job)["ipv6"], "delivered");
     for (test, is) in cells(&six_job).iter().filter(|(t, _)| *t != "ipv6") {
         // The collector is named by no IPv6 address.
-        let should = if test == "collector-literal" { "skipped" } else { expected("wide-open", test) };
+        let should = if test == "collector-literal" {
+            "skipped"
+        } else {
+            expected("wide-open", test)
+        };
         assert_eq!(is, should, "over IPv6: {test}");
     }
     says_of_hosts(&f, &all, &jobs);
@@ -246,7 +601,11 @@ fn every_cell_of_the_matrix_is_what_its_kind_says() {
 
 /// What the jobs say as a whole, and what comes late.
 fn says_of_hosts(f: &Field, all: &[(Kind, IpAddr, std::sync::Arc<super::mta::Mta>)], jobs: &[u64]) {
-    let by: BTreeMap<&str, (usize, Value)> = all.iter().enumerate().map(|(i, (k, ..))| (k.0, (i, f.job(jobs[i])))).collect();
+    let by: BTreeMap<&str, (usize, Value)> = all
+        .iter()
+        .enumerate()
+        .map(|(i, (k, ..))| (k.0, (i, f.job(jobs[i]))))
+        .collect();
     for (kind, says) in [
         ("closed", "closed"),
         ("accept-then-drop", "accepted"),
@@ -268,7 +627,10 @@ fn says_of_hosts(f: &Field, all: &[(Kind, IpAddr, std::sync::Arc<super::mta::Mta
     // Blocked is not listed, and nobody takes the greeting's second word for a name.
     for kind in ["no-host-name", "530-on-everything"] {
         let said = all[by[kind].0].2.said.lock().unwrap().join("\n");
-        assert!(!said.contains("@ESMTP") && !said.contains("AUTH") && !said.contains("VRFY"), "{said}");
+        assert!(
+            !said.contains("@ESMTP") && !said.contains("AUTH") && !said.contains("VRFY"),
+            "{said}"
+        );
     }
     // Who delivers for an input is not listed at once.
     assert_eq!(f.dns(v4(200, 1)), "NXDOMAIN soa 60");
@@ -284,13 +646,23 @@ fn says_of_hosts(f: &Field, all: &[(Kind, IpAddr, std::sync::Arc<super::mta::Mta
     // The public answer names the proof, and nothing private.
     let public = f.api.get(&format!("/lookup?ip={}", all[i].1)).ok();
     let proof = &public["tested"]["proofs"][0];
-    assert_eq!((&proof["input"], &proof["output"]), (&json!(all[i].1), &json!(all[i].1)));
+    assert_eq!(
+        (&proof["input"], &proof["output"]),
+        (&json!(all[i].1), &json!(all[i].1))
+    );
     let shown = f.api.get(&format!("/evidence/{}", proof["id"])).ok();
-    assert!(shown["message"].is_null() && shown["transcript"].is_null(), "{shown}");
+    assert!(
+        shown["message"].is_null() && shown["transcript"].is_null(),
+        "{shown}"
+    );
     let full = f.api.get(&format!("/v1/evidence?target={}", all[i].1)).ok();
     let first = &full["items"][0];
     assert!(
-        first["message"].as_str().unwrap().contains("X-Envelope-Recipient") && first["transcript"].as_str().unwrap().contains("C RCPT TO:"),
+        first["message"]
+            .as_str()
+            .unwrap()
+            .contains("X-Envelope-Recipient")
+            && first["transcript"].as_str().unwrap().contains("C RCPT TO:"),
         "{first:#}"
     );
 }

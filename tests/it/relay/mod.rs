@@ -58,8 +58,9 @@ impl Field {
         let (port, dns, six) = (free_port(), free_port(), free_port());
         let submission = [free_port(), free_port()];
         let collector: SocketAddr = ([127, 127, 0, 1], free_port()).into();
-        let reasons: String =
-            ["input", "output", "unconfirmed", "notest"].map(|n| format!("[[reason]]\nname = \"{n}\"\ntext = \"{n} $\"\n")).concat();
+        let reasons: String = ["input", "output", "unconfirmed", "notest"]
+            .map(|n| format!("[[reason]]\nname = \"{n}\"\ntext = \"{n} $\"\n"))
+            .concat();
         let config = format!(
             "{CONFIG}{reasons}[limits]\nspecial = [\"127.64.0.0/10\", \"::1\"]\n[outgoing]\nresolvers = [\"127.0.0.1:{dns}\"]\n\
              [collect]\nlisten = [\"{collector}\", \"[::]:{six}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\nforeign = \"other.example\"\n\
@@ -70,11 +71,21 @@ impl Field {
         let names = Names::start(([127, 0, 0, 1], dns).into());
         let api = Api::with_zones(&config, &[("bl", ZONE)]);
         let until = Instant::now() + Duration::from_secs(20);
-        while api.get("/v1/status").ok()["tester"]["wrong"].as_str().is_some_and(|w| w.contains("nobody has looked")) {
+        while api.get("/v1/status").ok()["tester"]["wrong"]
+            .as_str()
+            .is_some_and(|w| w.contains("nobody has looked"))
+        {
             assert!(Instant::now() < until, "{}", api.f.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Field { api, names, collector, port, submission, six }
+        Field {
+            api,
+            names,
+            collector,
+            port,
+            submission,
+            six,
+        }
     }
 
     pub fn mta(&self, addr: IpAddr, name: &str, habits: Habits) -> Arc<Mta> {
@@ -82,7 +93,13 @@ impl Field {
         self.names.add(addr, &name);
         let six = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), self.six);
         let submission = habits.submission;
-        let mta = Mta::start(addr, self.port, &name, habits, if addr.is_ipv4() { self.collector } else { six });
+        let mta = Mta::start(
+            addr,
+            self.port,
+            &name,
+            habits,
+            if addr.is_ipv4() { self.collector } else { six },
+        );
         if submission {
             mta.submission(self.submission);
         }
@@ -91,8 +108,13 @@ impl Field {
 
     pub fn nominate(&self, target: IpAddr, more: &Value) -> u64 {
         let mut body = json!({"target": target, "evidence": "a line of a log", "kind": "log", "names": self.names.of(target)});
-        more.as_object().into_iter().flatten().for_each(|(k, v)| body[k] = v.clone());
-        self.api.post("/v1/nominations", &body.to_string()).ok()["id"].as_u64().unwrap()
+        more.as_object()
+            .into_iter()
+            .flatten()
+            .for_each(|(k, v)| body[k] = v.clone());
+        self.api.post("/v1/nominations", &body.to_string()).ok()["id"]
+            .as_u64()
+            .unwrap()
     }
 
     pub fn job(&self, id: u64) -> Value {
@@ -120,7 +142,12 @@ impl Field {
                 self.api.dns(&format!("{d}.{c}.{b}.{a}"))
             }
             IpAddr::V6(a) => {
-                let name: Vec<String> = a.octets().iter().rev().map(|b| format!("{:x}.{:x}", b & 15, b >> 4)).collect();
+                let name: Vec<String> = a
+                    .octets()
+                    .iter()
+                    .rev()
+                    .map(|b| format!("{:x}.{:x}", b & 15, b >> 4))
+                    .collect();
                 self.api.dns(&name.join("."))
             }
         }

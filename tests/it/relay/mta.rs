@@ -1,4 +1,5 @@
-//! Mail servers with one habit each. What they take for somebody else they hand to the collector, from their own address.
+//! Mail servers with one habit each. What they take for somebody else they hand to the collector,
+//! from their own address.
 
 use std::{
     collections::HashSet,
@@ -67,7 +68,8 @@ pub struct Habits {
     pub lowers: bool,
 }
 
-/// What a server answers once its owner has changed it; what is left out is answered as by a closed server.
+/// What a server answers once its owner has changed it; what is left out is answered as by a closed
+/// server.
 #[derive(Debug, Clone, Default)]
 pub struct Change {
     /// Only to this client; others are answered as before.
@@ -108,12 +110,22 @@ fn say(wire: &mut Wire, text: &str) -> std::io::Result<()> {
 
 /// Begins TLS with a certificate that nobody has signed.
 fn secure(wire: Wire) -> Wire {
-    use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring, pki_types::PrivateKeyDer};
+    use tokio_rustls::rustls::{
+        ServerConfig, ServerConnection, StreamOwned, crypto::ring, pki_types::PrivateKeyDer,
+    };
     let own = rcgen::generate_simple_self_signed(vec!["mta.example".to_string()]).unwrap();
     let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(ring::default_provider().into()).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
-    BufReader::new(Box::new(StreamOwned::new(ServerConnection::new(config.into()).unwrap(), wire.into_inner())))
+    let config = ServerConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let config = config
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .unwrap();
+    BufReader::new(Box::new(StreamOwned::new(
+        ServerConnection::new(config.into()).unwrap(),
+        wire.into_inner(),
+    )))
 }
 
 /// Where a session comes in.
@@ -152,8 +164,15 @@ enum Found {
 }
 
 impl Mta {
-    pub fn start(addr: IpAddr, port: u16, name: &str, habits: Habits, collector: SocketAddr) -> Arc<Mta> {
-        let listener = TcpListener::bind((addr, port)).unwrap_or_else(|e| panic!("{addr}:{port}: {e}"));
+    pub fn start(
+        addr: IpAddr,
+        port: u16,
+        name: &str,
+        habits: Habits,
+        collector: SocketAddr,
+    ) -> Arc<Mta> {
+        let listener =
+            TcpListener::bind((addr, port)).unwrap_or_else(|e| panic!("{addr}:{port}: {e}"));
         let mta = Arc::new(Mta {
             addr,
             name: name.into(),
@@ -199,20 +218,36 @@ impl Mta {
             IpAddr::V4(a) => format!("[{a}]"),
             IpAddr::V6(a) => format!("[IPv6:{a}]"),
         };
-        domain.is_empty() || domain.eq_ignore_ascii_case(&self.name) || domain == literal || domain == self.addr.to_string()
+        domain.is_empty()
+            || domain.eq_ignore_ascii_case(&self.name)
+            || domain == literal
+            || domain == self.addr.to_string()
     }
 
     fn session(&self, stream: TcpStream, door: Door) -> std::io::Result<()> {
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let client = stream.peer_addr()?.ip();
-        let change = self.change.lock().unwrap().clone().filter(|c| c.only.is_none_or(|a| a == client));
+        let change = self
+            .change
+            .lock()
+            .unwrap()
+            .clone()
+            .filter(|c| c.only.is_none_or(|a| a == client));
         let mut wire: Wire = BufReader::new(Box::new(stream));
         let mut tls = door == Door::Submissions;
         if tls {
             wire = secure(wire);
         }
-        let greeting = change.as_ref().and_then(|c| c.greeting).or(self.habits.greeting);
-        say(&mut wire, greeting.map_or_else(|| format!("220 {} ESMTP", self.name), String::from).as_str())?;
+        let greeting = change
+            .as_ref()
+            .and_then(|c| c.greeting)
+            .or(self.habits.greeting);
+        say(
+            &mut wire,
+            greeting
+                .map_or_else(|| format!("220 {} ESMTP", self.name), String::from)
+                .as_str(),
+        )?;
         let (mut from, mut to, mut local, mut errors) = (None::<String>, Vec::new(), false, 0);
         loop {
             let mut raw = Vec::new();
@@ -229,7 +264,11 @@ impl Mta {
             let changed = change.as_ref().and_then(|c| self.changed(c, &upper));
             let reply: String = match upper.split(' ').next().unwrap_or("") {
                 _ if changed.is_some() => changed.unwrap_or_default(),
-                "DATA" if change.as_ref().is_some_and(|c| c.drops || c.message.is_some()) => {
+                "DATA"
+                    if change
+                        .as_ref()
+                        .is_some_and(|c| c.drops || c.message.is_some()) =>
+                {
                     say(&mut wire, "354 go on")?;
                     let mut l = Vec::new();
                     while l != b".\r\n" {
@@ -238,11 +277,23 @@ impl Mta {
                             return Ok(());
                         }
                     }
-                    change.as_ref().and_then(|c| c.message).unwrap_or("250 dropped").into()
+                    change
+                        .as_ref()
+                        .and_then(|c| c.message)
+                        .unwrap_or("250 dropped")
+                        .into()
                 }
                 "EHLO" => {
-                    let utf8 = if self.habits.utf8 { "250-SMTPUTF8\r\n" } else { "" };
-                    let offers = if door == Door::Submission && !tls { "250-STARTTLS\r\n" } else { utf8 };
+                    let utf8 = if self.habits.utf8 {
+                        "250-SMTPUTF8\r\n"
+                    } else {
+                        ""
+                    };
+                    let offers = if door == Door::Submission && !tls {
+                        "250-STARTTLS\r\n"
+                    } else {
+                        utf8
+                    };
                     format!("250-{}\r\n{offers}250 8BITMIME", self.name)
                 }
                 "STARTTLS" if door == Door::Submission && !tls => {
@@ -271,7 +322,13 @@ impl Mta {
                     if self.habits.silent {
                         std::thread::sleep(Duration::from_secs(60));
                     }
-                    self.recipient(from.as_deref().unwrap_or(""), &line[8..], &mut to, &mut local, door)
+                    self.recipient(
+                        from.as_deref().unwrap_or(""),
+                        &line[8..],
+                        &mut to,
+                        &mut local,
+                        door,
+                    )
                 }
                 "DATA" if to.is_empty() && !local => "503 no recipients".into(),
                 "DATA" => {
@@ -289,7 +346,11 @@ impl Mta {
                     }
                     self.messages.fetch_add(1, Ordering::SeqCst);
                     for t in to.drain(..) {
-                        self.took(Letter { from: self.sender(from.as_deref().unwrap_or("")), to: t, data: data.clone() });
+                        self.took(Letter {
+                            from: self.sender(from.as_deref().unwrap_or("")),
+                            to: t,
+                            data: data.clone(),
+                        });
                     }
                     (from, local) = (None, false);
                     "250 queued".into()
@@ -304,14 +365,26 @@ impl Mta {
         }
     }
 
-    /// What a changed server answers to a line, where that is not what a server with its habits would.
+    /// What a changed server answers to a line, where that is not what a server with its habits
+    /// would.
     fn changed(&self, c: &Change, line: &str) -> Option<String> {
         if let Some(raw) = line.strip_prefix("RCPT TO:") {
             let own = raw.trim().trim_matches(['<', '>']).to_ascii_lowercase();
             let is_postmaster = own == "postmaster" || own == format!("postmaster@{}", self.name);
             let accepts = c.drops || c.data.is_some() || c.message.is_some();
-            let other = c.foreign.unwrap_or(if accepts { "250 ok" } else { "550 5.7.1 relaying denied" });
-            return Some(if is_postmaster { c.postmaster.unwrap_or("250 ok") } else { other }.replace("{}", &own));
+            let other = c.foreign.unwrap_or(if accepts {
+                "250 ok"
+            } else {
+                "550 5.7.1 relaying denied"
+            });
+            return Some(
+                if is_postmaster {
+                    c.postmaster.unwrap_or("250 ok")
+                } else {
+                    other
+                }
+                .replace("{}", &own),
+            );
         }
         if line.starts_with("MAIL FROM:") {
             return c.mail.map(String::from);
@@ -329,11 +402,25 @@ impl Mta {
 
     fn sender(&self, raw: &str) -> String {
         let inner = raw.split(' ').next().unwrap_or("").trim_matches(['<', '>']);
-        let inner = inner.rsplit_once(':').filter(|_| inner.starts_with('@')).map_or(inner, |(_, r)| r);
-        if inner.is_empty() || inner.contains('@') { inner.to_string() } else { format!("{inner}@{}", self.name) }
+        let inner = inner
+            .rsplit_once(':')
+            .filter(|_| inner.starts_with('@'))
+            .map_or(inner, |(_, r)| r);
+        if inner.is_empty() || inner.contains('@') {
+            inner.to_string()
+        } else {
+            format!("{inner}@{}", self.name)
+        }
     }
 
-    fn recipient(&self, from: &str, raw: &str, to: &mut Vec<String>, local: &mut bool, door: Door) -> String {
+    fn recipient(
+        &self,
+        from: &str,
+        raw: &str,
+        to: &mut Vec<String>,
+        local: &mut bool,
+        door: Door,
+    ) -> String {
         let h = &self.habits;
         let submitted = h.submission && door != Door::Smtp;
         if h.greylist && self.seen.lock().unwrap().insert(format!("{from}{raw}")) {
@@ -341,13 +428,20 @@ impl Mta {
         }
         let bare = !raw.trim().starts_with('<');
         let inner = raw.trim().trim_start_matches('<').trim_end_matches('>');
-        let sender = from.split(' ').next().unwrap_or("").trim_matches(['<', '>']);
+        let sender = from
+            .split(' ')
+            .next()
+            .unwrap_or("")
+            .trim_matches(['<', '>']);
         let ours = match sender.rsplit_once('@') {
             Some((_, d)) => h.own_sender && self.own(d),
             None => h.bare_sender && !sender.is_empty(),
         };
-        let trusted =
-            h.open && !self.closed.load(Ordering::SeqCst) || ours || h.after_local && *local || h.bare_recipient && bare || submitted;
+        let trusted = h.open && !self.closed.load(Ordering::SeqCst)
+            || ours
+            || h.after_local && *local
+            || h.bare_recipient && bare
+            || submitted;
         match self.read(inner, 8) {
             Found::Foreign(a) if trusted => {
                 to.push(a);
@@ -377,19 +471,32 @@ impl Mta {
             },
         };
         if let Some(inner) = a.strip_prefix('"').and_then(|r| r.strip_suffix('"')) {
-            return if h.quoted { through(&inner.replace('%', "@")) } else { Found::Nobody };
+            return if h.quoted {
+                through(&inner.replace('%', "@"))
+            } else {
+                Found::Nobody
+            };
         }
         if let Some(route) = a.strip_prefix('@') {
             // A literal has colons of its own.
-            let from = route.find(']').filter(|_| route.starts_with('[')).unwrap_or(0);
+            let from = route
+                .find(']')
+                .filter(|_| route.starts_with('['))
+                .unwrap_or(0);
             let rest = route[from..].split_once(':').map_or("", |(_, r)| r);
-            return if h.route { through(rest) } else { self.read(rest, depth.saturating_sub(1)) };
+            return if h.route {
+                through(rest)
+            } else {
+                self.read(rest, depth.saturating_sub(1))
+            };
         }
         let Some((local, domain)) = a.rsplit_once('@') else {
             return match () {
                 () if a.contains('!') => self.bang(a, &through),
                 () if a.contains('%') && h.percent => through(&at(a)),
-                () if a.contains(':') && h.route => a.split_once(':').map_or(Found::Nobody, |(d, u)| through(&format!("{u}@{d}"))),
+                () if a.contains(':') && h.route => a
+                    .split_once(':')
+                    .map_or(Found::Nobody, |(d, u)| through(&format!("{u}@{d}"))),
                 () if a.eq_ignore_ascii_case("postmaster") => Found::Local,
                 () => Found::Nobody,
             };
@@ -399,10 +506,18 @@ impl Mta {
                 return Found::Nobody;
             }
             if let Some((first, rest)) = local.split_once('!') {
-                return if h.bang && self.own(first) { through(&format!("{rest}@{domain}")) } else { Found::Nobody };
+                return if h.bang && self.own(first) {
+                    through(&format!("{rest}@{domain}"))
+                } else {
+                    Found::Nobody
+                };
             }
             if let Some((first, rest)) = local.split_once(':') {
-                return if h.route && self.own(first) { through(&format!("{rest}@{domain}")) } else { Found::Nobody };
+                return if h.route && self.own(first) {
+                    through(&format!("{rest}@{domain}"))
+                } else {
+                    Found::Nobody
+                };
             }
             return Found::Foreign(a.into());
         }
@@ -417,8 +532,12 @@ impl Mta {
             () if local.contains('@') => Found::Nobody,
             () if local.contains('%') && h.percent => through(&at(local)),
             () if local.contains('!') => self.bang(local, &through),
-            () if local.contains(':') && h.route => local.split_once(':').map_or(Found::Nobody, |(d, u)| through(&format!("{u}@{d}"))),
-            () if local.starts_with("IMCEASMTP-") && h.encapsulated => through(&local[10..].replace("+40", "@").replace("+2E", ".")),
+            () if local.contains(':') && h.route => local
+                .split_once(':')
+                .map_or(Found::Nobody, |(d, u)| through(&format!("{u}@{d}"))),
+            () if local.starts_with("IMCEASMTP-") && h.encapsulated => {
+                through(&local[10..].replace("+40", "@").replace("+2E", "."))
+            }
             () if local.eq_ignore_ascii_case("postmaster") => Found::Local,
             () => Found::Nobody,
         }
@@ -428,7 +547,10 @@ impl Mta {
         match a.split_once('!') {
             _ if self.habits.local_bang => Found::Local,
             Some((first, rest)) if self.habits.bang && self.own(first) => through(rest),
-            Some((first, rest)) if self.habits.bang => through(&format!("{}@{first}", rest.split('%').next().unwrap_or(rest))),
+            Some((first, rest)) if self.habits.bang => through(&format!(
+                "{}@{first}",
+                rest.split('%').next().unwrap_or(rest)
+            )),
             _ => Found::Nobody,
         }
     }
@@ -442,11 +564,19 @@ impl Mta {
                 self.deliver(letter.clone());
                 self.deliver(letter);
             }
-            Fate::BackToSender => self.deliver(Letter { to: letter.from.clone(), from: String::new(), ..letter }),
+            Fate::BackToSender => self.deliver(Letter {
+                to: letter.from.clone(),
+                from: String::new(),
+                ..letter
+            }),
             Fate::Bounce => {
                 let head = b"From: MAILER-DAEMON\r\nContent-Type: multipart/report; boundary=x\r\n\r\nIt did not go.\r\n\r\n";
                 let data = [&head[..], &letter.data].concat();
-                self.deliver(Letter { to: letter.from.clone(), from: String::new(), data });
+                self.deliver(Letter {
+                    to: letter.from.clone(),
+                    from: String::new(),
+                    data,
+                });
             }
         }
     }
@@ -465,19 +595,27 @@ impl Mta {
     }
 
     fn deliver(&self, mut letter: Letter) {
-        if !letter.to.contains('@') || letter.to.rsplit_once('@').is_some_and(|(_, d)| self.own(d)) {
+        if !letter.to.contains('@') || letter.to.rsplit_once('@').is_some_and(|(_, d)| self.own(d))
+        {
             return;
         }
         if self.habits.strips {
             let text = String::from_utf8_lossy(&letter.data).into_owned();
             letter.data = text
                 .split_inclusive("\r\n")
-                .filter(|l| !l.starts_with("X-Orbs") && !l.starts_with("X-Env") && !l.starts_with("Message-ID"))
+                .filter(|l| {
+                    !l.starts_with("X-Orbs")
+                        && !l.starts_with("X-Env")
+                        && !l.starts_with("Message-ID")
+                })
                 .collect::<String>()
                 .into_bytes();
         }
         if self.habits.lowers {
-            letter.to = letter.to.to_ascii_uppercase().replace("PROBE.EXAMPLE", "probe.example");
+            letter.to = letter
+                .to
+                .to_ascii_uppercase()
+                .replace("PROBE.EXAMPLE", "probe.example");
         }
         let (source, to) = (self.habits.via.unwrap_or(self.addr), self.collector);
         let name = self.name.clone();
@@ -495,9 +633,15 @@ fn at(local: &str) -> String {
 
 /// Connects from an address of this machine.
 pub fn connect(source: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let stream = runtime.block_on(async {
-        let socket = if to.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+        let socket = if to.is_ipv4() {
+            tokio::net::TcpSocket::new_v4()?
+        } else {
+            tokio::net::TcpSocket::new_v6()?
+        };
         socket.bind(SocketAddr::new(source, 0))?;
         socket.connect(to).await
     })?;
@@ -507,12 +651,24 @@ pub fn connect(source: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn hand_over(source: IpAddr, to: SocketAddr, name: &str, letter: &Letter) -> std::io::Result<String> {
+fn hand_over(
+    source: IpAddr,
+    to: SocketAddr,
+    name: &str,
+    letter: &Letter,
+) -> std::io::Result<String> {
     let stream = connect(source, to)?;
     let mut out = stream.try_clone()?;
     let mut lines = BufReader::new(stream);
     let mut last = String::new();
-    let data = [&b"Received: by "[..], name.as_bytes(), b"\r\n", &letter.data, b".\r\n"].concat();
+    let data = [
+        &b"Received: by "[..],
+        name.as_bytes(),
+        b"\r\n",
+        &letter.data,
+        b".\r\n",
+    ]
+    .concat();
     let steps: [Vec<u8>; 6] = [
         vec![],
         format!("EHLO {name}\r\n").into_bytes(),

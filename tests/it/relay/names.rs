@@ -42,22 +42,38 @@ impl Names {
         self.0.lock().unwrap().remove(&addr);
     }
 
-    /// The name of an address. The resolver knows itself what 127/8 is called, so that a laboratory says it.
+    /// The name of an address. The resolver knows itself what 127/8 is called, so that a laboratory
+    /// says it.
     pub fn of(&self, addr: IpAddr) -> Vec<String> {
-        self.0.lock().unwrap().get(&addr).cloned().into_iter().collect()
+        self.0
+            .lock()
+            .unwrap()
+            .get(&addr)
+            .cloned()
+            .into_iter()
+            .collect()
     }
 
     fn answer(&self, query: &Message) -> Message {
         let mut out = Message::response(query.metadata.id, query.metadata.op_code);
         out.metadata.message_type = MessageType::Response;
-        let Some(q) = query.queries.first() else { return out };
+        let Some(q) = query.queries.first() else {
+            return out;
+        };
         out.add_query(q.clone());
         let all = self.0.lock().unwrap();
-        let asked = q.name().to_lowercase().to_utf8().trim_end_matches('.').to_string();
+        let asked = q
+            .name()
+            .to_lowercase()
+            .to_utf8()
+            .trim_end_matches('.')
+            .to_string();
         let name = |t: &str| Name::from_utf8(format!("{t}.")).unwrap();
         for (addr, host) in all.iter() {
             let data = match q.query_type() {
-                RecordType::PTR if Name::from(*addr).to_lowercase() == q.name().to_lowercase() => Some(RData::PTR(PTR(name(host)))),
+                RecordType::PTR if Name::from(*addr).to_lowercase() == q.name().to_lowercase() => {
+                    Some(RData::PTR(PTR(name(host))))
+                }
                 RecordType::MX if asked == *host => Some(RData::MX(MX::new(10, name(host)))),
                 RecordType::A if asked == *host => match addr {
                     IpAddr::V4(a) => Some(RData::A(A(*a))),

@@ -9,29 +9,56 @@ use crate::peers::peers;
 /// What the laboratory has seen.
 fn laboratory(more: &[&str]) -> Value {
     let out = Command::new("python3")
-        .args(["tests/demo/lab.py", env!("CARGO_BIN_EXE_orbsd"), peers().to_str().unwrap(), "facts"])
+        .args([
+            "tests/demo/lab.py",
+            env!("CARGO_BIN_EXE_orbsd"),
+            peers().to_str().unwrap(),
+            "facts",
+        ])
         .args(more)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    let from = said.find('{').unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&out.stderr)));
+    let from = said
+        .find('{')
+        .unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&out.stderr)));
     serde_json::from_str(&said[from..]).unwrap_or_else(|e| panic!("{e}: {said}"))
 }
 
 /// The outcomes of one kind, or fewer of them.
 fn all_of<'a>(v: &'a Value, outcome: &str) -> Vec<&'a str> {
-    v.as_object().unwrap().iter().filter(|(_, o)| *o == outcome).map(|(t, _)| t.as_str()).collect()
+    v.as_object()
+        .unwrap()
+        .iter()
+        .filter(|(_, o)| *o == outcome)
+        .map(|(t, _)| t.as_str())
+        .collect()
 }
 
 #[test]
 fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
     let f = laboratory(&[]);
-    let pair = |v: &Value, is: &str| assert_eq!(*v, serde_json::json!([is, is]), "of us and of the mirror: {f}");
+    let pair = |v: &Value, is: &str| {
+        assert_eq!(
+            *v,
+            serde_json::json!([is, is]),
+            "of us and of the mirror: {f}"
+        );
+    };
     pair(&f["before"], "NXDOMAIN");
     pair(&f["listed"], "127.0.0.2");
-    // Forms that need a name of the host find it in DNS: left out are those of a user whom nobody knows, and of ports that are shut.
+    // Forms that need a name of the host find it in DNS: left out are those of a user whom nobody
+    // knows, and of ports that are shut.
     for host in ["pf-open", "pf-closed", "ex-closed", "ex-open"] {
-        assert_eq!(all_of(&f[host], "skipped"), ["known-local-user-sender", "submission-no-auth", "submissions-no-auth"], "{host}");
+        assert_eq!(
+            all_of(&f[host], "skipped"),
+            [
+                "known-local-user-sender",
+                "submission-no-auth",
+                "submissions-no-auth"
+            ],
+            "{host}"
+        );
     }
     // Closed ones are closed, in every test, and nobody is listed.
     for host in ["pf-closed", "ex-closed", "pf-grey"] {
@@ -39,22 +66,41 @@ fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
         for outcome in ["delivered", "accepted", "inconclusive", "bounced"] {
             assert_eq!(all_of(&f[host], outcome), Vec::<&str>::new(), "{host}");
         }
-        let says = if host == "pf-closed" { &f["closed says"] } else { &f[format!("{host} says")] };
+        let says = if host == "pf-closed" {
+            &f["closed says"]
+        } else {
+            &f[format!("{host} says")]
+        };
         assert_eq!(says, "closed", "{host}");
     }
     pair(&f["closed"], "NXDOMAIN");
     pair(&f["ex-closed dns"], "NXDOMAIN");
     pair(&f["pf-grey dns"], "NXDOMAIN");
-    // Debian's Postfix puts strangers off for good: that is no proof of anything, and its owner gets out all the same.
+    // Debian's Postfix puts strangers off for good: that is no proof of anything, and its owner
+    // gets out all the same.
     assert!(all_of(&f["pf-defer"], "inconclusive").len() >= 40, "{f}");
     assert_eq!(
         (&f["pf-defer says"], &f["put off"][0], &f["put off"][1]),
-        (&"inconclusive".into(), &"inconclusive".into(), &"inconclusive".into())
+        (
+            &"inconclusive".into(),
+            &"inconclusive".into(),
+            &"inconclusive".into()
+        )
     );
     pair(&f["pf-defer dns"], "NXDOMAIN");
-    assert!(f["put off"][2].is_string() && f["put off"][3].as_str().unwrap().contains("it is released at"), "{}", f["put off"]);
+    assert!(
+        f["put off"][2].is_string()
+            && f["put off"][3]
+                .as_str()
+                .unwrap()
+                .contains("it is released at"),
+        "{}",
+        f["put off"]
+    );
     // Open ones, each in its way.
-    let has = |host: &str, test: &str, outcome: &str| assert_eq!(f[host][test], outcome, "{host} × {test}");
+    let has = |host: &str, test: &str, outcome: &str| {
+        assert_eq!(f[host][test], outcome, "{host} × {test}");
+    };
     has("pf-open", "plain", "delivered");
     has("pf-open", "percent-at-name", "delivered");
     has("pf-domain", "plain", "delivered");
@@ -66,22 +112,47 @@ fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
         has(host, "percent-at-name", "delivered");
         has(host, "percent-at-name+plain-sender", "refused");
     }
-    for host in ["ex-open", "ex-domain", "ex-hosts", "pf-client", "pf-recipient"] {
+    for host in [
+        "ex-open",
+        "ex-domain",
+        "ex-hosts",
+        "pf-client",
+        "pf-recipient",
+    ] {
         has(host, "plain", "delivered");
     }
     has("ex-percent", "plain", "refused");
     has("ex-percent", "percent-at-name", "delivered");
     has("ex-percent", "percent-at-name+plain-sender", "delivered");
-    for host in ["pf-domain", "pf-sender", "pf-client", "pf-recipient", "ex-open", "ex-percent", "ex-sender", "ex-domain", "ex-hosts"] {
+    for host in [
+        "pf-domain",
+        "pf-sender",
+        "pf-client",
+        "pf-recipient",
+        "ex-open",
+        "ex-percent",
+        "ex-sender",
+        "ex-domain",
+        "ex-hosts",
+    ] {
         pair(&f[format!("{host} dns")], "127.0.0.2");
     }
     // The chain: the input is listed, who delivers for it is not.
     pair(&f["input"], "127.0.0.3");
     pair(&f["output"], "NXDOMAIN");
     // A claim too early fails and waits; a closed host is released, on the mirror too.
-    assert_eq!((&f["early"][0], &f["early"][1]), (&Value::from("open"), &Value::from("deferred")));
+    assert_eq!(
+        (&f["early"][0], &f["early"][1]),
+        (&Value::from("open"), &Value::from("deferred"))
+    );
     pair(&f["early"][2], "127.0.0.2");
-    assert_eq!((&f["released"][0], &f["released"][2]), (&Value::from("closed"), &Value::from("refused-control-accepted")));
+    assert_eq!(
+        (&f["released"][0], &f["released"][2]),
+        (
+            &Value::from("closed"),
+            &Value::from("refused-control-accepted")
+        )
+    );
     assert_eq!(f["put off"][4], "deferred-control-accepted");
     pair(&f["released"][1], "NXDOMAIN");
 }
@@ -91,16 +162,28 @@ fn postfix_and_exim_closed_open_in_their_ways_chained_and_greylisting() {
 #[ignore = "a drill: `make drill`"]
 fn opensmtpd_and_sendmail_closed_and_open_in_their_ways() {
     let f = laboratory(&["drill"]);
-    let pair = |host: &str, is: &str| assert_eq!(f[format!("{host} dns")], serde_json::json!([is, is]), "of us and of the mirror: {host}");
+    let pair = |host: &str, is: &str| {
+        assert_eq!(
+            f[format!("{host} dns")],
+            serde_json::json!([is, is]),
+            "of us and of the mirror: {host}"
+        );
+    };
     for host in ["os-closed", "sm-closed"] {
-        assert!(all_of(&f[host], "refused").len() >= 44, "{host}: {}", f[host]);
+        assert!(
+            all_of(&f[host], "refused").len() >= 44,
+            "{host}: {}",
+            f[host]
+        );
         for outcome in ["delivered", "accepted", "bounced"] {
             assert_eq!(all_of(&f[host], outcome), Vec::<&str>::new(), "{host}");
         }
         assert_eq!(f[format!("{host} says")], "closed", "{host}: {}", f[host]);
         pair(host, "NXDOMAIN");
     }
-    let has = |host: &str, test: &str, outcome: &str| assert_eq!(f[host][test], outcome, "{host} × {test}");
+    let has = |host: &str, test: &str, outcome: &str| {
+        assert_eq!(f[host][test], outcome, "{host} × {test}");
+    };
     for host in ["os-open", "os-domain", "sm-open", "sm-domain"] {
         has(host, "plain", "delivered");
     }
@@ -109,7 +192,14 @@ fn opensmtpd_and_sendmail_closed_and_open_in_their_ways() {
         has(host, "relay-name-sender", "delivered");
         has(host, "hosted-domain-sender", "delivered");
     }
-    for host in ["os-open", "os-domain", "os-sender", "sm-open", "sm-domain", "sm-sender"] {
+    for host in [
+        "os-open",
+        "os-domain",
+        "os-sender",
+        "sm-open",
+        "sm-domain",
+        "sm-sender",
+    ] {
         pair(host, "127.0.0.2");
     }
 }

@@ -1,4 +1,5 @@
-//! The rules on a real daemon: the whole loop, who sees what, pace, bad input, the collector under attack.
+//! The rules on a real daemon: the whole loop, who sees what, pace, bad input, the collector under
+//! attack.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -16,10 +17,14 @@ use super::{
 };
 
 fn open() -> Habits {
-    Habits { open: true, ..Habits::default() }
+    Habits {
+        open: true,
+        ..Habits::default()
+    }
 }
 
-/// From nomination to release: the loop that this is all about, over the API, with DNS at each step.
+/// From nomination to release: the loop that this is all about, over the API, with DNS at each
+/// step.
 #[test]
 fn the_loop_from_nomination_to_release() {
     let f = Field::new("");
@@ -28,33 +33,93 @@ fn the_loop_from_nomination_to_release() {
     let only = json!({"tests": ["plain"]});
     assert_eq!(f.dns(addr), "NXDOMAIN soa 60");
     let job = f.done(f.nominate(addr, &only));
-    assert_eq!((&job["says"], f.dns(addr).as_str()), (&json!("open"), "NOERROR 127.0.0.2"));
+    assert_eq!(
+        (&job["says"], f.dns(addr).as_str()),
+        (&json!("open"), "NOERROR 127.0.0.2")
+    );
     // Still open: the claim is tested, and fails.
-    let claim = |proved: bool| f.api.post("/v1/claims", &json!({"target": addr, "proved": proved}).to_string());
+    let claim = |proved: bool| {
+        f.api.post(
+            "/v1/claims",
+            &json!({"target": addr, "proved": proved}).to_string(),
+        )
+    };
     let first = claim(true).ok();
     let what_happens = first["what_happens"].as_str().unwrap();
-    assert!(what_happens.starts_with("It is tested now, and released when every test is refused."), "{what_happens}");
+    assert!(
+        what_happens.starts_with("It is tested now, and released when every test is refused."),
+        "{what_happens}"
+    );
     let tested = f.done(first["job"]["id"].as_u64().unwrap());
-    assert_eq!((&tested["cause"], &tested["says"]), (&json!("claim"), &json!("open")));
+    assert_eq!(
+        (&tested["cause"], &tested["says"]),
+        (&json!("claim"), &json!("open"))
+    );
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
     // The next one waits an hour, and says so.
     let early = claim(true).ok();
     assert_eq!(early["job"]["state"], "deferred");
-    assert!(early["what_happens"].as_str().unwrap().starts_with("It is tested at "), "{early}");
-    // The public page takes claims too; from elsewhere they are not proved. It is the same claim then.
-    let public = f.api.call("", "POST", "/claims", &[], &json!({"target": addr}).to_string()).ok();
-    assert_eq!((&public["proved"], &public["job"]["id"]), (&json!(false), &early["job"]["id"]));
-    assert_eq!(f.api.call("", "POST", "/claims", &[], &json!({"target": addr, "proved": true}).to_string()).problem(), "invalid");
+    assert!(
+        early["what_happens"]
+            .as_str()
+            .unwrap()
+            .starts_with("It is tested at "),
+        "{early}"
+    );
+    // The public page takes claims too; from elsewhere they are not proved. It is the same claim
+    // then.
+    let public = f
+        .api
+        .call(
+            "",
+            "POST",
+            "/claims",
+            &[],
+            &json!({"target": addr}).to_string(),
+        )
+        .ok();
+    assert_eq!(
+        (&public["proved"], &public["job"]["id"]),
+        (&json!(false), &early["job"]["id"])
+    );
+    assert_eq!(
+        f.api
+            .call(
+                "",
+                "POST",
+                "/claims",
+                &[],
+                &json!({"target": addr, "proved": true}).to_string()
+            )
+            .problem(),
+        "invalid"
+    );
     // An operator who has looked lets it go.
-    assert_eq!(f.api.post("/v1/reviews", &json!({"target": addr, "note": " "}).to_string()).problem(), "invalid");
-    f.api.post("/v1/reviews", &json!({"target": addr, "note": "closed, I have seen it"}).to_string()).ok();
+    assert_eq!(
+        f.api
+            .post(
+                "/v1/reviews",
+                &json!({"target": addr, "note": " "}).to_string()
+            )
+            .problem(),
+        "invalid"
+    );
+    f.api
+        .post(
+            "/v1/reviews",
+            &json!({"target": addr, "note": "closed, I have seen it"}).to_string(),
+        )
+        .ok();
     assert_eq!(f.dns(addr), "NXDOMAIN soa 60");
     assert_eq!(claim(true).problem(), "not-found");
     assert!(mta.messages.load(Ordering::SeqCst) >= 2);
     // Every step has its line.
     let log = f.api.get("/v1/audit").ok().to_string();
     for what in ["nominate", "claim", "review"] {
-        assert!(log.contains(&format!("\"what\":\"{what}\"")), "{what}: {log}");
+        assert!(
+            log.contains(&format!("\"what\":\"{what}\"")),
+            "{what}: {log}"
+        );
     }
 }
 
@@ -63,7 +128,14 @@ fn the_loop_from_nomination_to_release() {
 fn a_host_that_was_closed_is_released_at_once() {
     let f = Field::new("");
     let addr = v4(1, 1);
-    let mta = f.mta(addr, "shut", Habits { fate: super::mta::Fate::Hold, ..open() });
+    let mta = f.mta(
+        addr,
+        "shut",
+        Habits {
+            fate: super::mta::Fate::Hold,
+            ..open()
+        },
+    );
     let job = f.nominate(addr, &json!({"tests": ["plain"]}));
     f.done(job);
     assert_eq!(f.dns(addr), "NXDOMAIN soa 60", "accepted is not open");
@@ -71,11 +143,23 @@ fn a_host_that_was_closed_is_released_at_once() {
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
     // Its owner closes it: another server has its address from now on.
     mta.close();
-    let claim = f.api.post("/v1/claims", &json!({"target": addr, "proved": true}).to_string()).ok();
+    let claim = f
+        .api
+        .post(
+            "/v1/claims",
+            &json!({"target": addr, "proved": true}).to_string(),
+        )
+        .ok();
     let job = f.done(claim["job"]["id"].as_u64().unwrap());
-    assert_eq!((&job["says"], f.dns(addr).as_str()), (&json!("closed"), "NXDOMAIN soa 60"));
+    assert_eq!(
+        (&job["says"], f.dns(addr).as_str()),
+        (&json!("closed"), "NXDOMAIN soa 60")
+    );
     let subject = f.api.get(&format!("/v1/subjects/{addr}")).ok();
-    assert_eq!(subject["holds"][0]["reason"], "relay", "no feed brings it back");
+    assert_eq!(
+        subject["holds"][0]["reason"], "relay",
+        "no feed brings it back"
+    );
 }
 
 /// S1 with the shipped defaults; S2, S3, S6 over the API.
@@ -86,45 +170,132 @@ fn what_may_not_be_tested_is_not() {
     let good = json!({"target": "198.51.100.1", "evidence": "x", "kind": "log"});
     let job = nominate(good.clone()).ok();
     assert_eq!(job["state"], "held");
-    assert_eq!(nominate(json!({"target": "8.8.8.8", "evidence": "x", "kind": "log"})).ok()["state"], "held");
+    assert_eq!(
+        nominate(json!({"target": "8.8.8.8", "evidence": "x", "kind": "log"})).ok()["state"],
+        "held"
+    );
     for (bad, why) in [
-        (json!({"target": "198.51.100.0/24", "evidence": "x", "kind": "log"}), "no networks"),
-        (json!({"target": "mail.example", "evidence": "x", "kind": "log"}), "no IP address"),
-        (json!({"target": "198.51.100.2", "evidence": "", "kind": "log"}), "evidence"),
+        (
+            json!({"target": "198.51.100.0/24", "evidence": "x", "kind": "log"}),
+            "no networks",
+        ),
+        (
+            json!({"target": "mail.example", "evidence": "x", "kind": "log"}),
+            "no IP address",
+        ),
+        (
+            json!({"target": "198.51.100.2", "evidence": "", "kind": "log"}),
+            "evidence",
+        ),
         (json!({"target": "198.51.100.2", "kind": "log"}), "evidence"),
-        (json!({"target": "198.51.100.2", "evidence": "x", "kind": "rumour"}), "rumour"),
-        (json!({"target": "198.51.100.2", "evidence": "x", "kind": "log", "at": "2020-01-01T00:00:00Z"}), "14 days"),
-        (json!({"target": "198.51.100.2", "evidence": "x", "kind": "log", "tests": ["nope"]}), "nope"),
+        (
+            json!({"target": "198.51.100.2", "evidence": "x", "kind": "rumour"}),
+            "rumour",
+        ),
+        (
+            json!({"target": "198.51.100.2", "evidence": "x", "kind": "log", "at": "2020-01-01T00:00:00Z"}),
+            "14 days",
+        ),
+        (
+            json!({"target": "198.51.100.2", "evidence": "x", "kind": "log", "tests": ["nope"]}),
+            "nope",
+        ),
     ] {
         let reply = nominate(bad);
-        assert_eq!((reply.status, reply.text().contains(why)), (422, true), "{why}: {}", reply.text());
+        assert_eq!(
+            (reply.status, reply.text().contains(why)),
+            (422, true),
+            "{why}: {}",
+            reply.text()
+        );
     }
     // An opt-out ends what waits, is published for information, and is found by what it covers.
-    f.api.post("/v1/optouts", &json!({"subject": "198.51.100.0/24", "proof": "mail from the RIR contact"}).to_string());
-    let reply = f.api.post("/v1/optouts", &json!({"subject": "127.64.9.0/24", "proof": "a word"}).to_string());
+    f.api.post(
+        "/v1/optouts",
+        &json!({"subject": "198.51.100.0/24", "proof": "mail from the RIR contact"}).to_string(),
+    );
+    let reply = f.api.post(
+        "/v1/optouts",
+        &json!({"subject": "127.64.9.0/24", "proof": "a word"}).to_string(),
+    );
     assert_eq!(reply.status, 201, "{}", reply.text());
     // What lets a reporter's own mail look like relaying, or hides other tests, is not his to say.
     let rep = f.api.token("namer", "reporter", &[]);
-    for more in [json!({"names": ["mine.example"]}), json!({"tests": ["bang-bare"]})] {
+    for more in [
+        json!({"names": ["mine.example"]}),
+        json!({"tests": ["bang-bare"]}),
+    ] {
         let mut body = json!({"target": v4(8, 9), "evidence": "x", "kind": "log"});
-        more.as_object().unwrap().iter().for_each(|(k, v)| body[k] = v.clone());
-        assert_eq!(f.api.call(&rep, "POST", "/v1/nominations", &[], &body.to_string()).problem(), "forbidden", "{body}");
+        more.as_object()
+            .unwrap()
+            .iter()
+            .for_each(|(k, v)| body[k] = v.clone());
+        assert_eq!(
+            f.api
+                .call(&rep, "POST", "/v1/nominations", &[], &body.to_string())
+                .problem(),
+            "forbidden",
+            "{body}"
+        );
     }
     let refused = nominate(json!({"target": "127.64.9.1", "evidence": "x", "kind": "log"}));
-    assert_eq!((refused.status, refused.text().contains("asked not to be tested")), (409, true));
+    assert_eq!(
+        (
+            refused.status,
+            refused.text().contains("asked not to be tested")
+        ),
+        (409, true)
+    );
     assert_eq!(f.dns(v4(9, 1)), "NOERROR 127.0.0.13");
-    f.api.call(&f.api.owner, "DELETE", "/v1/optouts?subject=127.64.9.0/24", &[], "").ok();
+    f.api
+        .call(
+            &f.api.owner,
+            "DELETE",
+            "/v1/optouts?subject=127.64.9.0/24",
+            &[],
+            "",
+        )
+        .ok();
     assert_eq!(f.dns(v4(9, 1)), "NXDOMAIN soa 60");
     // Reporters: the first ones wait for a person.
     let rep = f.api.token("rep", "reporter", &[]);
-    let job =
-        f.api.call(&rep, "POST", "/v1/nominations", &[], &json!({"target": v4(8, 1), "evidence": "x", "kind": "message"}).to_string()).ok();
-    assert_eq!((&job["state"], job["waiting_for"].as_str().unwrap().contains("a person")), (&json!("held"), true));
+    let job = f
+        .api
+        .call(
+            &rep,
+            "POST",
+            "/v1/nominations",
+            &[],
+            &json!({"target": v4(8, 1), "evidence": "x", "kind": "message"}).to_string(),
+        )
+        .ok();
+    assert_eq!(
+        (
+            &job["state"],
+            job["waiting_for"].as_str().unwrap().contains("a person")
+        ),
+        (&json!("held"), true)
+    );
     let id = job["id"].as_u64().unwrap();
-    assert_eq!(f.api.call(&rep, "POST", &format!("/v1/jobs/{id}/approve"), &[], "").problem(), "forbidden");
-    assert_eq!(f.api.call(&f.api.owner, "DELETE", &format!("/v1/jobs/{id}"), &[], "").ok()["state"], "done");
-    let owner =
-        f.api.call(&rep, "POST", "/v1/nominations", &[], &json!({"target": v4(8, 1), "evidence": "x", "kind": "owner"}).to_string());
+    assert_eq!(
+        f.api
+            .call(&rep, "POST", &format!("/v1/jobs/{id}/approve"), &[], "")
+            .problem(),
+        "forbidden"
+    );
+    assert_eq!(
+        f.api
+            .call(&f.api.owner, "DELETE", &format!("/v1/jobs/{id}"), &[], "")
+            .ok()["state"],
+        "done"
+    );
+    let owner = f.api.call(
+        &rep,
+        "POST",
+        "/v1/nominations",
+        &[],
+        &json!({"target": v4(8, 1), "evidence": "x", "kind": "owner"}).to_string(),
+    );
     assert_eq!(owner.problem(), "forbidden");
 }
 
@@ -138,39 +309,87 @@ fn the_tester_is_off_until_it_is_switched_on() {
         ("45.1.1.1", "the tester is off"),
         ("2a00::1", "the tester is off"),
     ] {
-        let job = api.post("/v1/nominations", &json!({"target": target, "evidence": "x", "kind": "log"}).to_string()).ok();
-        assert_eq!((&job["state"], job["waiting_for"].as_str().unwrap().contains(why)), (&json!("held"), true), "{job}");
+        let job = api
+            .post(
+                "/v1/nominations",
+                &json!({"target": target, "evidence": "x", "kind": "log"}).to_string(),
+            )
+            .ok();
+        assert_eq!(
+            (
+                &job["state"],
+                job["waiting_for"].as_str().unwrap().contains(why)
+            ),
+            (&json!("held"), true),
+            "{job}"
+        );
     }
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(api.get("/v1/jobs?open=true").ok()["items"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        api.get("/v1/jobs?open=true").ok()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        4
+    );
     let status = api.get("/v1/status").ok();
     assert_eq!(status["tester"], json!({"enabled": false, "wrong": null}));
 }
 
-/// S4: one session, a pause between two messages, the set spread; S8 and S9: one command at a time, and who tests.
+/// S4: one session, a pause between two messages, the set spread; S8 and S9: one command at a time,
+/// and who tests.
 #[test]
 fn a_host_is_tested_slowly_by_somebody_who_says_who_he_is() {
-    let f = Field::new("contact = \"relaytest@orbs.example\"\nabout = \"https://orbs.example/tests\"\n");
+    let f = Field::new(
+        "contact = \"relaytest@orbs.example\"\nabout = \"https://orbs.example/tests\"\n",
+    );
     let addr = v4(1, 1);
     let mta = f.mta(addr, "paced", open());
     let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
     assert!(config.contains("pause = \"0s\""));
     let mut f = f;
     f.api.daemon.take().unwrap().stop();
-    f.api.f.write("config.toml", &config.replace("pause = \"0s\"", "pause = \"1s\"").replace("spread = \"0s\"", "spread = \"8s\""));
+    f.api.f.write(
+        "config.toml",
+        &config
+            .replace("pause = \"0s\"", "pause = \"1s\"")
+            .replace("spread = \"0s\"", "spread = \"8s\""),
+    );
     f.api.start();
     let begun = Instant::now();
-    f.done(f.nominate(addr, &json!({"tests": ["plain", "null-sender", "percent-at-literal", "quoted-address"]})));
+    f.done(f.nominate(
+        addr,
+        &json!({"tests": ["plain", "null-sender", "percent-at-literal", "quoted-address"]}),
+    ));
     let took = begun.elapsed();
-    assert!(took >= Duration::from_secs(8), "three pauses, eight seconds in all: {took:?}");
-    assert_eq!((mta.most.load(Ordering::SeqCst), mta.messages.load(Ordering::SeqCst)), (1, 2));
+    assert!(
+        took >= Duration::from_secs(8),
+        "three pauses, eight seconds in all: {took:?}"
+    );
+    assert_eq!(
+        (
+            mta.most.load(Ordering::SeqCst),
+            mta.messages.load(Ordering::SeqCst)
+        ),
+        (1, 2)
+    );
     let said = mta.said.lock().unwrap().join("\n");
-    assert!(!said.contains("AUTH") && !said.contains("VRFY") && !said.contains("EXPN") && said.contains("EHLO tester.example"), "{said}");
+    assert!(
+        !said.contains("AUTH")
+            && !said.contains("VRFY")
+            && !said.contains("EXPN")
+            && said.contains("EHLO tester.example"),
+        "{said}"
+    );
     let evidence = f.api.get(&format!("/v1/evidence?target={addr}")).ok();
     let message = evidence["items"][0]["message"].as_str().unwrap();
-    for part in
-        ["relaytest@orbs.example", "https://orbs.example/tests", "Auto-Submitted: auto-generated", "job 1 (log)", "X-Envelope-Sender:"]
-    {
+    for part in [
+        "relaytest@orbs.example",
+        "https://orbs.example/tests",
+        "Auto-Submitted: auto-generated",
+        "job 1 (log)",
+        "X-Envelope-Sender:",
+    ] {
         assert!(message.contains(part), "{part}: {message}");
     }
 }
@@ -179,7 +398,10 @@ fn a_host_is_tested_slowly_by_somebody_who_says_who_he_is() {
 #[test]
 fn the_command_tests_from_here_and_lists_nobody() {
     let f = Field::new("");
-    let (port, collector) = (f.port.to_string(), format!("127.127.0.2:{}", crate::lab::free_port()));
+    let (port, collector) = (
+        f.port.to_string(),
+        format!("127.127.0.2:{}", crate::lab::free_port()),
+    );
     let at: std::net::SocketAddr = collector.parse().unwrap();
     let start = |n: u8, habits: Habits| {
         let addr = v4(n, 1);
@@ -189,24 +411,69 @@ fn the_command_tests_from_here_and_lists_nobody() {
     let (shut, open_, drop_, closed_door) = (
         start(1, Habits::default()),
         start(2, open()),
-        start(3, Habits { fate: super::mta::Fate::Drop, ..open() }),
-        start(4, Habits { greeting: Some("554 no"), ..Habits::default() }),
+        start(
+            3,
+            Habits {
+                fate: super::mta::Fate::Drop,
+                ..open()
+            },
+        ),
+        start(
+            4,
+            Habits {
+                greeting: Some("554 no"),
+                ..Habits::default()
+            },
+        ),
     );
     let run = |target: &str, more: &[&str]| {
-        let base = ["probe", target, "--port", &port, "--pause", "0s", "--collect", &collector, "--wait", "1s"];
+        let base = [
+            "probe",
+            target,
+            "--port",
+            &port,
+            "--pause",
+            "0s",
+            "--collect",
+            &collector,
+            "--wait",
+            "1s",
+        ];
         let out = f.api.f.orbsd(&[&base[..], more].concat());
-        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
+        (
+            out.status.code(),
+            String::from_utf8_lossy(&out.stdout).into_owned()
+                + &String::from_utf8_lossy(&out.stderr),
+        )
     };
     let plain = ["--test", "plain", "--test", "percent-at-literal"];
     let (code, text) = run(&shut, &plain);
-    assert_eq!((code, text.contains("every kind of test was refused") && text.contains("C RCPT TO:<t")), (Some(0), true), "{text}");
+    assert_eq!(
+        (
+            code,
+            text.contains("every kind of test was refused") && text.contains("C RCPT TO:<t")
+        ),
+        (Some(0), true),
+        "{text}"
+    );
     let (code, text) = run(&open_, &plain);
-    assert_eq!((code, text.contains("it relays")), (Some(2), true), "{text}");
+    assert_eq!(
+        (code, text.contains("it relays")),
+        (Some(2), true),
+        "{text}"
+    );
     assert_eq!(run(&drop_, &plain).0, Some(3));
     assert_eq!(run(&closed_door, &plain).0, Some(4));
-    assert_eq!(run(&open_, &["--mail-from", "<>", "--rcpt-to", "<{u}@{d}>"]).0, Some(2));
+    assert_eq!(
+        run(&open_, &["--mail-from", "<>", "--rcpt-to", "<{u}@{d}>"]).0,
+        Some(2)
+    );
     assert_eq!(run(&shut, &["--test", "nope"]).0, Some(64));
-    assert_eq!(run("8.8.8.8", &plain).0, Some(64), "not against the Internet");
+    assert_eq!(
+        run("8.8.8.8", &plain).0,
+        Some(64),
+        "not against the Internet"
+    );
     assert_eq!(run("nowhere", &plain).0, Some(64));
     assert_eq!(run(&shut, &["--rcpt-to", "<{x}>"]).0, Some(64));
     assert_eq!(f.dns(v4(2, 1)), "NXDOMAIN soa 60");
@@ -225,7 +492,10 @@ fn the_command_tests_from_here_and_lists_nobody() {
         "lab.example",
     ]);
     let all: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert!(all["results"].as_array().unwrap().len() > 40 && all["says"] == "closed", "{all:#}");
+    assert!(
+        all["results"].as_array().unwrap().len() > 40 && all["says"] == "closed",
+        "{all:#}"
+    );
 }
 
 /// The forms that need the host's names find them: the command asks DNS, as the daemon does.
@@ -236,19 +506,49 @@ fn the_command_finds_the_names_of_a_host() {
     let addr = v4(1, 1);
     f.mta(addr, "named", Habits::default());
     let run = |more: &[&str]| {
-        let base = ["probe", &addr.to_string(), "--port", &f.port.to_string(), "--pause", "0s", "--wait", "0s"];
+        let base = [
+            "probe",
+            &addr.to_string(),
+            "--port",
+            &f.port.to_string(),
+            "--pause",
+            "0s",
+            "--wait",
+            "0s",
+        ];
         let out = f.api.f.orbsd(&[&base[..], more].concat());
-        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
+        (
+            out.status.code(),
+            String::from_utf8_lossy(&out.stdout).into_owned()
+                + &String::from_utf8_lossy(&out.stderr),
+        )
     };
     // One name leads to the other: the relay's own takes the domain's mail.
-    let (code, text) = run(&["--test", "percent-at-hosted", "--test", "percent-at-name", "--relay", "named.lab.example"]);
-    assert_eq!((code, text.matches("%probe.example@named.lab.example>").count() >= 2), (Some(0), true), "{text}");
+    let (code, text) = run(&[
+        "--test",
+        "percent-at-hosted",
+        "--test",
+        "percent-at-name",
+        "--relay",
+        "named.lab.example",
+    ]);
+    assert_eq!(
+        (
+            code,
+            text.matches("%probe.example@named.lab.example>").count() >= 2
+        ),
+        (Some(0), true),
+        "{text}"
+    );
 }
 
-/// S10, S18: where DNS sends the probe domain's mail elsewhere, nothing could come, and somebody else would get it.
+/// S10, S18: where DNS sends the probe domain's mail elsewhere, nothing could come, and somebody
+/// else would get it.
 #[test]
 fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
-    let mut f = Field::new("allow_public = true\ncontact = \"relaytest@orbs.example\"\nabout = \"https://orbs.example/tests\"\n");
+    let mut f = Field::new(
+        "allow_public = true\ncontact = \"relaytest@orbs.example\"\nabout = \"https://orbs.example/tests\"\n",
+    );
     let addr = v4(1, 1);
     f.mta(addr, "waits", open());
     let says = |f: &Field, part: &str| {
@@ -271,20 +571,37 @@ fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
     };
     f.names.add(v4(9, 9), "probe.example");
     again(&mut f);
-    says(&f, "goes to probe.example, 127.64.9.9, which is no address of the collector");
-    assert_eq!((f.job(id)["state"].clone(), f.dns(addr).as_str()), (json!("queued"), "NXDOMAIN soa 60"));
+    says(
+        &f,
+        "goes to probe.example, 127.64.9.9, which is no address of the collector",
+    );
+    assert_eq!(
+        (f.job(id)["state"].clone(), f.dns(addr).as_str()),
+        (json!("queued"), "NXDOMAIN soa 60")
+    );
     // Nor does a reporter get messages, which would reach somebody else.
-    let order = json!({"target": v4(2, 1), "evidence": "x", "kind": "log", "tests": ["plain"]}).to_string();
+    let order =
+        json!({"target": v4(2, 1), "evidence": "x", "kind": "log", "tests": ["plain"]}).to_string();
     let refused = f.api.post("/v1/probes", &order);
-    assert!(refused.status == 409 && refused.text().contains("127.64.9.9"), "{}", refused.text());
+    assert!(
+        refused.status == 409 && refused.text().contains("127.64.9.9"),
+        "{}",
+        refused.text()
+    );
     f.names.remove(v4(9, 9));
     f.names.add(f.collector.ip(), "probe.example");
     again(&mut f);
     says(&f, "");
-    assert_eq!((f.done(id)["says"].clone(), f.dns(addr).as_str()), (json!("open"), "NOERROR 127.0.0.2"));
+    assert_eq!(
+        (f.done(id)["says"].clone(), f.dns(addr).as_str()),
+        (json!("open"), "NOERROR 127.0.0.2")
+    );
     // Whoever switches it on while it runs is not believed before it was looked at.
     let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
-    f.api.f.write("config.toml", &config.replace("allow_public = true", "allow_public = false"));
+    f.api.f.write(
+        "config.toml",
+        &config.replace("allow_public = true", "allow_public = false"),
+    );
     f.names.remove(f.collector.ip());
     f.names.add(v4(9, 9), "probe.example");
     f.mta(v4(3, 1), "waits too", open());
@@ -297,7 +614,8 @@ fn nothing_is_tested_while_mail_for_the_probe_domain_goes_elsewhere() {
     assert_eq!(f.job(id)["state"], "queued");
 }
 
-/// DSBL's way: the reporter sends, the server's collector sees. His word is unconfirmed unless he is trusted.
+/// DSBL's way: the reporter sends, the server's collector sees. His word is unconfirmed unless he
+/// is trusted.
 #[test]
 fn a_reporter_tests_from_his_own_machine() {
     let f = Field::new("trusted = [\"trusty\"]\n");
@@ -305,7 +623,10 @@ fn a_reporter_tests_from_his_own_machine() {
     for (n, who, code) in [(1, "rep", "127.0.0.8"), (2, "trusty", "127.0.0.2")] {
         let addr = v4(n, 1);
         f.mta(addr, &format!("r{n}"), open());
-        let token = f.api.f.write(&format!("{who}.token"), &f.api.token(who, "editor", &[]));
+        let token = f
+            .api
+            .f
+            .write(&format!("{who}.token"), &f.api.token(who, "editor", &[]));
         let server = format!("http://{}", f.api.addr);
         let target = addr.to_string();
         let out = f.api.f.orbsd(&[
@@ -326,14 +647,33 @@ fn a_reporter_tests_from_his_own_machine() {
             "--evidence",
             "message 4711",
         ]);
-        assert_eq!(out.status.code(), Some(2), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert_eq!(
+            out.status.code(),
+            Some(2),
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
         assert_eq!(f.dns(addr), format!("NOERROR {code}"));
     }
     // Without evidence nobody is tested.
     let token = f.api.f.path().join("rep.token");
     let server = format!("http://{}", f.api.addr);
-    let out = f.api.f.orbsd(&["--server", &server, "--token", token.to_str().unwrap(), "probe", &v4(1, 1).to_string()]);
-    assert_eq!((out.status.code(), String::from_utf8_lossy(&out.stderr).contains("--evidence")), (Some(64), true));
+    let out = f.api.f.orbsd(&[
+        "--server",
+        &server,
+        "--token",
+        token.to_str().unwrap(),
+        "probe",
+        &v4(1, 1).to_string(),
+    ]);
+    assert_eq!(
+        (
+            out.status.code(),
+            String::from_utf8_lossy(&out.stderr).contains("--evidence")
+        ),
+        (Some(64), true)
+    );
     // Nobody else's results are taken, and none that say what only the collector can.
     let other = f.api.token("other", "editor", &[]);
     let made = f.api.call(
@@ -341,14 +681,18 @@ fn a_reporter_tests_from_his_own_machine() {
         "POST",
         "/v1/probes",
         &[],
-        &json!({"target": v4(3, 1), "evidence": "x", "kind": "log", "tests": ["plain"]}).to_string(),
+        &json!({"target": v4(3, 1), "evidence": "x", "kind": "log", "tests": ["plain"]})
+            .to_string(),
     );
     let made = made.ok();
     let path = format!("/v1/jobs/{}/results", made["job"]);
     let lie = json!({"results": [{"place": 0, "outcome": {"outcome": "delivered", "output": v4(3, 1), "at": 1}}]}).to_string();
     assert_eq!(f.api.post(&path, &lie).problem(), "forbidden");
     let job = f.api.call(&other, "POST", &path, &[], &lie).ok();
-    assert_eq!((&job["says"], f.dns(v4(3, 1)).as_str()), (&json!("inconclusive"), "NXDOMAIN soa 60"));
+    assert_eq!(
+        (&job["says"], f.dns(v4(3, 1)).as_str()),
+        (&json!("inconclusive"), "NXDOMAIN soa 60")
+    );
 }
 
 /// A reporter whose results could not be told went away with the exit code of a closed host.
@@ -357,12 +701,39 @@ fn results_that_the_server_does_not_hear_are_an_error() {
     let mut f = Field::new("");
     let addr = v4(1, 1);
     let mta = f.mta(addr, "unheard", Habits::default());
-    let token = f.api.f.write("rep.token", &f.api.token("rep", "editor", &[]));
-    let (server, target, port) = (format!("http://{}", f.api.addr), addr.to_string(), f.port.to_string());
+    let token = f
+        .api
+        .f
+        .write("rep.token", &f.api.token("rep", "editor", &[]));
+    let (server, target, port) = (
+        format!("http://{}", f.api.addr),
+        addr.to_string(),
+        f.port.to_string(),
+    );
     let child = std::process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
         .current_dir(f.api.f.path())
-        .args(["--server", &server, "--token", token.to_str().unwrap(), "probe", &target, "--port", &port, "--wait", "1s"])
-        .args(["--evidence", "message 4711", "--pause", "3s", "--test", "plain", "--test", "null-sender"])
+        .args([
+            "--server",
+            &server,
+            "--token",
+            token.to_str().unwrap(),
+            "probe",
+            &target,
+            "--port",
+            &port,
+            "--wait",
+            "1s",
+        ])
+        .args([
+            "--evidence",
+            "message 4711",
+            "--pause",
+            "3s",
+            "--test",
+            "plain",
+            "--test",
+            "null-sender",
+        ])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -396,7 +767,8 @@ pub fn talk(f: &Field, source: IpAddr, steps: &[&str]) -> Vec<String> {
         let mut line = String::new();
         loop {
             line.clear();
-            if lines.read_line(&mut line).unwrap_or(0) == 0 || line.as_bytes().get(3) != Some(&b'-') {
+            if lines.read_line(&mut line).unwrap_or(0) == 0 || line.as_bytes().get(3) != Some(&b'-')
+            {
                 break;
             }
         }
@@ -421,7 +793,11 @@ fn the_collector_is_no_relay_and_takes_no_other_mail() {
         "Subject: buy\r\n\r\nx\r\n.\r\n",
     ]);
     let codes: Vec<&str> = r.iter().map(|l| &l[..3]).collect();
-    assert_eq!(codes, ["220", "250", "250", "550", "250", "250", "354", "550"], "{r:?}");
+    assert_eq!(
+        codes,
+        ["220", "250", "250", "550", "250", "250", "354", "550"],
+        "{r:?}"
+    );
     assert!(r[7].contains("no test message of ours"));
     // X03, in one piece, as an attacker sends it.
     let r = say(&[
@@ -433,7 +809,9 @@ fn the_collector_is_no_relay_and_takes_no_other_mail() {
     ]);
     assert!(r[5].starts_with("550 5.6.0") && r.len() == 6, "{r:?}");
     // Slow ones and silent ones hold nobody up.
-    let held: Vec<_> = (0..300).map(|i| connect(v4(60 + (i / 100) as u8, 1), f.collector).unwrap()).collect();
+    let held: Vec<_> = (0..300)
+        .map(|i| connect(v4(60 + (i / 100) as u8, 1), f.collector).unwrap())
+        .collect();
     let begun = Instant::now();
     assert_eq!(&say(&["NOOP\r\n"])[1][..3], "250");
     assert!(begun.elapsed() < Duration::from_secs(2));
@@ -456,7 +834,12 @@ fn the_collector_is_no_relay_and_takes_no_other_mail() {
         "--wait",
         "0s",
     ]);
-    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stdout));
+    assert_eq!(
+        out.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&out.stdout)
+    );
 }
 
 /// STARTTLS on both sides: our tester at a submission port, which is our collector's.
@@ -464,20 +847,28 @@ fn the_collector_is_no_relay_and_takes_no_other_mail() {
 fn tester_and_collector_speak_tls_with_each_other() {
     let key = rcgen::generate_simple_self_signed(vec!["collector.example".to_string()]).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    for (name, text) in [("cert.pem", key.cert.pem()), ("key.pem", key.signing_key.serialize_pem())] {
+    for (name, text) in [
+        ("cert.pem", key.cert.pem()),
+        ("key.pem", key.signing_key.serialize_pem()),
+    ] {
         use std::os::unix::fs::PermissionsExt;
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     let at = dir.path().display();
-    let f = Field::new(&format!("[tls]\ncertificate = \"{at}/cert.pem\"\nkey = \"{at}/key.pem\"\n"));
+    let f = Field::new(&format!(
+        "[tls]\ncertificate = \"{at}/cert.pem\"\nkey = \"{at}/key.pem\"\n"
+    ));
     let mut f = f;
     f.api.daemon.take().unwrap().stop();
     let config = std::fs::read_to_string(f.api.f.path().join("config.toml")).unwrap();
     let config = config
         .replace("[collect]\n", "[collect]\ntls = true\n")
-        .replace(&format!("ports = [{}, {}, ", f.port, f.submission[0]), &format!("ports = [{}, {}, ", f.port, f.collector.port()));
+        .replace(
+            &format!("ports = [{}, {}, ", f.port, f.submission[0]),
+            &format!("ports = [{}, {}, ", f.port, f.collector.port()),
+        );
     f.api.f.write("config.toml", &config);
     f.api.start();
     let out = f.api.f.orbsd(&[
@@ -493,17 +884,55 @@ fn tester_and_collector_speak_tls_with_each_other() {
         "submission-no-auth",
     ]);
     let text = String::from_utf8_lossy(&out.stdout);
-    for line in ["C STARTTLS", "- TLS", "RCPT TO:<t", "S 550 5.7.1", "every kind of test was refused"] {
-        assert!(text.contains(line), "{line}: {text}{}", String::from_utf8_lossy(&out.stderr));
+    for line in [
+        "C STARTTLS",
+        "- TLS",
+        "RCPT TO:<t",
+        "S 550 5.7.1",
+        "every kind of test was refused",
+    ] {
+        assert!(
+            text.contains(line),
+            "{line}: {text}{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
     }
     assert_eq!(out.status.code(), Some(0));
-    assert_eq!(text.matches("C EHLO").count(), 2, "once before TLS, and again behind it: {text}");
-    // What comes in front of TLS in the same piece is not read behind it (CVE-2011-0411), and garbage is no TLS.
+    assert_eq!(
+        text.matches("C EHLO").count(),
+        2,
+        "once before TLS, and again behind it: {text}"
+    );
+    // What comes in front of TLS in the same piece is not read behind it (CVE-2011-0411), and
+    // garbage is no TLS.
     let hello = ["220", "250", "554"];
-    let codes = |steps: &[&str]| talk(&f, v4(50, 1), steps).iter().map(|l| l.chars().take(3).collect::<String>()).collect::<Vec<_>>();
-    assert_eq!(codes(&["EHLO x\r\n", "STARTTLS\r\nMAIL FROM:<>\r\n", "RCPT TO:<a@probe.example>\r\n"])[..3], hello);
-    let garbage = codes(&["EHLO x\r\n", "STARTTLS\r\n", "\u{1}\u{2}not TLS at all\r\n\r\n", "MAIL FROM:<>\r\n"]);
-    assert!(garbage[2] == "220" && !garbage[3..].iter().any(|c| c.starts_with(['2', '3', '4', '5'])), "{garbage:?}");
+    let codes = |steps: &[&str]| {
+        talk(&f, v4(50, 1), steps)
+            .iter()
+            .map(|l| l.chars().take(3).collect::<String>())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        codes(&[
+            "EHLO x\r\n",
+            "STARTTLS\r\nMAIL FROM:<>\r\n",
+            "RCPT TO:<a@probe.example>\r\n"
+        ])[..3],
+        hello
+    );
+    let garbage = codes(&[
+        "EHLO x\r\n",
+        "STARTTLS\r\n",
+        "\u{1}\u{2}not TLS at all\r\n\r\n",
+        "MAIL FROM:<>\r\n",
+    ]);
+    assert!(
+        garbage[2] == "220"
+            && !garbage[3..]
+                .iter()
+                .any(|c| c.starts_with(['2', '3', '4', '5'])),
+        "{garbage:?}"
+    );
     assert_eq!(codes(&["NOOP\r\n"]), ["220", "250"]);
 }
 
@@ -513,43 +942,114 @@ fn evidence_is_kept_apart_by_who_may_see_it() {
     let f = Field::new("contact = \"relaytest@orbs.example\"\n");
     let addr = v4(1, 1);
     f.mta(addr, "seen", open());
-    f.done(f.nominate(addr, &json!({"tests": ["relay-name-sender"], "evidence": "user@victim.example got it"})));
-    let public = f.api.call("", "GET", &format!("/lookup?ip={addr}"), &[], "").ok();
+    f.done(f.nominate(
+        addr,
+        &json!({"tests": ["relay-name-sender"], "evidence": "user@victim.example got it"}),
+    ));
+    let public = f
+        .api
+        .call("", "GET", &format!("/lookup?ip={addr}"), &[], "")
+        .ok();
     let id = public["tested"]["proofs"][0]["id"].clone();
     let shown = f.api.call("", "GET", &format!("/evidence/{id}"), &[], "");
     for private in ["victim.example", "relay test <", "EHLO", "transcript"] {
-        assert!(!shown.text().contains(private), "{private}: {}", shown.text());
+        assert!(
+            !shown.text().contains(private),
+            "{private}: {}",
+            shown.text()
+        );
     }
     // What the input answered is no secret, and what was said is.
-    assert_eq!(shown.ok()["codes"].as_array().unwrap()[..6], json!([220, 250, 250, 250, 354, 250]).as_array().unwrap()[..]);
+    assert_eq!(
+        shown.ok()["codes"].as_array().unwrap()[..6],
+        json!([220, 250, 250, 250, 354, 250]).as_array().unwrap()[..]
+    );
     // Its owner asks from the address itself.
     let own = |id: &serde_json::Value| {
         let stream = connect(addr, f.api.addr).unwrap();
         let mut out = stream.try_clone().unwrap();
-        write!(out, "GET /evidence/{id} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        write!(
+            out,
+            "GET /evidence/{id} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut all = String::new();
         std::io::Read::read_to_string(&mut BufReader::new(stream), &mut all).unwrap();
         all
     };
     let said = own(&id);
-    assert!(said.contains("X-Envelope-Recipient") && said.contains("C RCPT TO:"), "{said}");
-    assert!(said.contains("From: relay test <relaytest@orbs.example>") && said.contains("Write to: relaytest@orbs.example"), "{said}");
+    assert!(
+        said.contains("X-Envelope-Recipient") && said.contains("C RCPT TO:"),
+        "{said}"
+    );
+    assert!(
+        said.contains("From: relay test <relaytest@orbs.example>")
+            && said.contains("Write to: relaytest@orbs.example"),
+        "{said}"
+    );
     // What a second host hands in names somebody: operators see whom, the owner does not.
-    let to = f.api.get("/v1/jobs/1").ok()["results"][0]["to"].as_str().unwrap().to_string();
+    let to = f.api.get("/v1/jobs/1").ok()["results"][0]["to"]
+        .as_str()
+        .unwrap()
+        .to_string();
     let data = "Received: from x (anna.b@victim.example)\r\n\r\nx\r\n.\r\n";
-    let steps = ["EHLO x\r\n", "MAIL FROM:<carl@victim.example>\r\n", &format!("RCPT TO:{to}\r\n"), "DATA\r\n", data];
-    assert!(talk(&f, v4(1, 2), &steps).last().unwrap().starts_with("250 2.0.0 recorded"));
+    let steps = [
+        "EHLO x\r\n",
+        "MAIL FROM:<carl@victim.example>\r\n",
+        &format!("RCPT TO:{to}\r\n"),
+        "DATA\r\n",
+        data,
+    ];
+    assert!(
+        talk(&f, v4(1, 2), &steps)
+            .last()
+            .unwrap()
+            .starts_with("250 2.0.0 recorded")
+    );
     let second = f.api.get(&format!("/v1/evidence?target={addr}")).ok()["items"][0].clone();
-    assert!(second["message"].as_str().unwrap().contains("anna.b@victim.example"), "{second}");
+    assert!(
+        second["message"]
+            .as_str()
+            .unwrap()
+            .contains("anna.b@victim.example"),
+        "{second}"
+    );
     let said = own(&second["id"]);
-    assert!(said.contains("@victim.example") && !said.contains("anna.b") && !said.contains("carl@"), "{said}");
+    assert!(
+        said.contains("@victim.example") && !said.contains("anna.b") && !said.contains("carl@"),
+        "{said}"
+    );
     let all = f.api.get(&format!("/v1/evidence?target={addr}")).ok();
-    assert!(all["items"][1]["message"].as_str().unwrap().contains("Received: by seen.lab.example"));
+    assert!(
+        all["items"][1]["message"]
+            .as_str()
+            .unwrap()
+            .contains("Received: by seen.lab.example")
+    );
     let reader = f.api.token("r", "reader", &[]);
-    let less = f.api.call(&reader, "GET", &format!("/v1/evidence?target={addr}"), &[], "").ok();
+    let less = f
+        .api
+        .call(
+            &reader,
+            "GET",
+            &format!("/v1/evidence?target={addr}"),
+            &[],
+            "",
+        )
+        .ok();
     assert!(less["items"][0]["message"].is_null());
     // Of a host that is listed no more nobody is told; its owner is.
-    f.api.post("/v1/reviews", &json!({"target": addr, "note": "looked at it"}).to_string()).ok();
-    assert_eq!(f.api.call("", "GET", &format!("/evidence/{id}"), &[], "").problem(), "not-found");
+    f.api
+        .post(
+            "/v1/reviews",
+            &json!({"target": addr, "note": "looked at it"}).to_string(),
+        )
+        .ok();
+    assert_eq!(
+        f.api
+            .call("", "GET", &format!("/evidence/{id}"), &[], "")
+            .problem(),
+        "not-found"
+    );
     assert!(own(&id).contains("C RCPT TO:"));
 }

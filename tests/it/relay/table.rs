@@ -20,21 +20,40 @@ fn field(sources: &str) -> Field {
     Field::new(&format!("source = {sources}\n"))
 }
 
-/// A server that a test has proved open, and that its owner changes then. An empty `test` is the whole catalogue.
+/// A server that a test has proved open, and that its owner changes then. An empty `test` is the
+/// whole catalogue.
 fn proved(f: &Field, n: u8, test: &str) -> (IpAddr, Arc<Mta>) {
     let addr = v4(n, 1);
-    let mta = f.mta(addr, &format!("row{n}"), Habits { open: true, percent: true, ..Habits::default() });
+    let mta = f.mta(
+        addr,
+        &format!("row{n}"),
+        Habits {
+            open: true,
+            percent: true,
+            ..Habits::default()
+        },
+    );
     let tests: Vec<&str> = Some(test).into_iter().filter(|t| !t.is_empty()).collect();
     let job = f.done(f.nominate(addr, &json!({"tests": tests})));
-    assert_eq!((&job["says"], f.dns(addr).as_str()), (&json!("open"), "NOERROR 127.0.0.2"), "{n}");
+    assert_eq!(
+        (&job["says"], f.dns(addr).as_str()),
+        (&json!("open"), "NOERROR 127.0.0.2"),
+        "{n}"
+    );
     (addr, mta)
 }
 
 fn claim(f: &Field, addr: IpAddr, proved: bool) -> Value {
-    f.api.post("/v1/claims", &json!({"target": addr, "proved": proved}).to_string()).ok()
+    f.api
+        .post(
+            "/v1/claims",
+            &json!({"target": addr, "proved": proved}).to_string(),
+        )
+        .ok()
 }
 
-/// What follows from a claim's test: its row, and whether the host is released, waits, has failed or is blocked.
+/// What follows from a claim's test: its row, and whether the host is released, waits, has failed
+/// or is blocked.
 fn follows(f: &Field, addr: IpAddr, tested: &Value) -> (String, &'static str) {
     let row = tested["row"].as_str().unwrap_or("").to_string();
     if f.dns(addr).starts_with("NXDOMAIN") {
@@ -53,36 +72,158 @@ fn follows(f: &Field, addr: IpAddr, tested: &Value) -> (String, &'static str) {
 #[test]
 fn every_row_of_the_table_has_a_server() {
     let f = field(&format!("[\"{}\"]", IpAddr::from(FIRST)));
-    let differs = Change { postmaster: Some("550 5.1.1 no such user here"), ..Change::default() };
-    let same = Change { postmaster: Some(DENIED), ..Change::default() };
-    let later = Change { foreign: Some("454 4.7.1 relay access denied"), ..Change::default() };
+    let differs = Change {
+        postmaster: Some("550 5.1.1 no such user here"),
+        ..Change::default()
+    };
+    let same = Change {
+        postmaster: Some(DENIED),
+        ..Change::default()
+    };
+    let later = Change {
+        foreign: Some("454 4.7.1 relay access denied"),
+        ..Change::default()
+    };
     let percent = "percent-at-name";
     let rows: Vec<(&str, &str, Option<Change>, &str)> = vec![
         ("delivered", "plain", None, "failed"),
-        ("accepted", "plain", Some(Change { drops: true, ..Change::default() }), "waits"),
-        ("refused-control-accepted", "plain", Some(Change::default()), "released"),
+        (
+            "accepted",
+            "plain",
+            Some(Change {
+                drops: true,
+                ..Change::default()
+            }),
+            "waits",
+        ),
+        (
+            "refused-control-accepted",
+            "plain",
+            Some(Change::default()),
+            "released",
+        ),
         ("refused-control-differs", "plain", Some(differs), "waits"),
-        ("refused-control-differs", "plain", Some(Change { postmaster: Some("450 4.2.0 later"), ..Change::default() }), "waits"),
+        (
+            "refused-control-differs",
+            "plain",
+            Some(Change {
+                postmaster: Some("450 4.2.0 later"),
+                ..Change::default()
+            }),
+            "waits",
+        ),
         // A control ends at RCPT, and says nothing about a refusal after it.
-        ("refused-control-differs", "plain", Some(Change { data: Some("554 5.7.1 no"), ..Change::default() }), "waits"),
-        ("refused-control-differs", "plain", Some(Change { message: Some("550 5.7.1 no"), ..Change::default() }), "waits"),
-        ("deferred-control-failed", "plain", Some(Change { message: Some("451 4.7.1 later"), ..Change::default() }), "blocked"),
-        ("refused-control-same", "plain", Some(same.clone()), "blocked"),
+        (
+            "refused-control-differs",
+            "plain",
+            Some(Change {
+                data: Some("554 5.7.1 no"),
+                ..Change::default()
+            }),
+            "waits",
+        ),
+        (
+            "refused-control-differs",
+            "plain",
+            Some(Change {
+                message: Some("550 5.7.1 no"),
+                ..Change::default()
+            }),
+            "waits",
+        ),
+        (
+            "deferred-control-failed",
+            "plain",
+            Some(Change {
+                message: Some("451 4.7.1 later"),
+                ..Change::default()
+            }),
+            "blocked",
+        ),
         (
             "refused-control-same",
             "plain",
-            Some(Change { foreign: Some("550 5.7.1 <{}>: see our blocklist"), ..Change::default() }),
+            Some(same.clone()),
             "blocked",
         ),
-        ("deferred-control-accepted", "plain", Some(later.clone()), "waits"),
-        ("deferred-control-failed", "plain", Some(Change { postmaster: later.foreign, ..later }), "blocked"),
-        ("login-required", "plain", Some(Change { mail: Some("530 5.7.0 log in"), auth: true, ..Change::default() }), "waits"),
+        (
+            "refused-control-same",
+            "plain",
+            Some(Change {
+                foreign: Some("550 5.7.1 <{}>: see our blocklist"),
+                ..Change::default()
+            }),
+            "blocked",
+        ),
+        (
+            "deferred-control-accepted",
+            "plain",
+            Some(later.clone()),
+            "waits",
+        ),
+        (
+            "deferred-control-failed",
+            "plain",
+            Some(Change {
+                postmaster: later.foreign,
+                ..later
+            }),
+            "blocked",
+        ),
+        (
+            "login-required",
+            "plain",
+            Some(Change {
+                mail: Some("530 5.7.0 log in"),
+                auth: true,
+                ..Change::default()
+            }),
+            "waits",
+        ),
         // Some of its forms greet with HELO, or not at all.
-        ("login-required", "", Some(Change { mail: Some("530 5.7.0 log in"), auth: true, ..Change::default() }), "waits"),
-        ("shut-out", "plain", Some(Change { mail: Some("530 5.7.0 log in"), ..Change::default() }), "blocked"),
-        ("shut-out", "", Some(Change { mail: Some("530 5.7.0 log in"), ..Change::default() }), "blocked"),
-        ("shut-out", "plain", Some(Change { greeting: Some("554 go away"), ..Change::default() }), "blocked"),
-        ("incomplete-control-accepted", percent, Some(Change::default()), "waits"),
+        (
+            "login-required",
+            "",
+            Some(Change {
+                mail: Some("530 5.7.0 log in"),
+                auth: true,
+                ..Change::default()
+            }),
+            "waits",
+        ),
+        (
+            "shut-out",
+            "plain",
+            Some(Change {
+                mail: Some("530 5.7.0 log in"),
+                ..Change::default()
+            }),
+            "blocked",
+        ),
+        (
+            "shut-out",
+            "",
+            Some(Change {
+                mail: Some("530 5.7.0 log in"),
+                ..Change::default()
+            }),
+            "blocked",
+        ),
+        (
+            "shut-out",
+            "plain",
+            Some(Change {
+                greeting: Some("554 go away"),
+                ..Change::default()
+            }),
+            "blocked",
+        ),
+        (
+            "incomplete-control-accepted",
+            percent,
+            Some(Change::default()),
+            "waits",
+        ),
         ("incomplete-control-failed", percent, Some(same), "blocked"),
     ];
     let mut claims = Vec::new();
@@ -95,21 +236,41 @@ fn every_row_of_the_table_has_a_server() {
         if let Some(change) = change {
             mta.change(change);
         }
-        claims.push((row, outcome, addr, claim(&f, addr, true)["job"]["id"].as_u64().unwrap(), mta));
+        claims.push((
+            row,
+            outcome,
+            addr,
+            claim(&f, addr, true)["job"]["id"].as_u64().unwrap(),
+            mta,
+        ));
     }
     let mut wrong = Vec::new();
     for (row, outcome, addr, id, mta) in &claims {
         let tested = f.done(*id);
         let found = follows(&f, *addr, &tested);
         if found != ((*row).to_string(), *outcome) {
-            wrong.push(format!("{addr}: {found:?}, not {row} and {outcome}: {} {}", tested["says"], tested["controls"]));
+            wrong.push(format!(
+                "{addr}: {found:?}, not {row} and {outcome}: {} {}",
+                tested["says"], tested["controls"]
+            ));
         }
         // S8, S10: a control names nobody but postmaster, and the first thing after it is RSET.
         let said = mta.said.lock().unwrap();
-        for (i, line) in said.iter().enumerate().filter(|(_, l)| l.starts_with("RCPT TO:<postmaster")) {
-            assert!(said[i + 1].starts_with("RSET") || said[i + 1].starts_with("RCPT TO:<postmaster@"), "{line}: {}", said[i + 1]);
+        for (i, line) in said
+            .iter()
+            .enumerate()
+            .filter(|(_, l)| l.starts_with("RCPT TO:<postmaster"))
+        {
+            assert!(
+                said[i + 1].starts_with("RSET") || said[i + 1].starts_with("RCPT TO:<postmaster@"),
+                "{line}: {}",
+                said[i + 1]
+            );
         }
-        assert!(said.iter().all(|l| !l.starts_with("AUTH") && !l.starts_with("VRFY")));
+        assert!(
+            said.iter()
+                .all(|l| !l.starts_with("AUTH") && !l.starts_with("VRFY"))
+        );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -117,53 +278,108 @@ fn every_row_of_the_table_has_a_server() {
 /// An open relay that answered 550 to our tester alone was released at once.
 #[test]
 fn who_refuses_the_tester_alone_is_found_out_by_another_address() {
-    let sources = format!("[\"{}\", {{ address = \"{}\", ehlo_name = \"second.example\" }}]", IpAddr::from(FIRST), IpAddr::from(SECOND));
+    let sources = format!(
+        "[\"{}\", {{ address = \"{}\", ehlo_name = \"second.example\" }}]",
+        IpAddr::from(FIRST),
+        IpAddr::from(SECOND)
+    );
     let f = field(&sources);
     let (addr, mta) = proved(&f, 1, "plain");
-    let alone = Change { only: Some(FIRST.into()), foreign: Some(DENIED), postmaster: Some(DENIED), ..Change::default() };
+    let alone = Change {
+        only: Some(FIRST.into()),
+        foreign: Some(DENIED),
+        postmaster: Some(DENIED),
+        ..Change::default()
+    };
     mta.change(alone);
     let first = f.done(claim(&f, addr, true)["job"]["id"].as_u64().unwrap());
-    assert_eq!((&first["row"], &first["source"]), (&json!("refused-control-same"), &json!(IpAddr::from(FIRST))), "{first:#}");
+    assert_eq!(
+        (&first["row"], &first["source"]),
+        (&json!("refused-control-same"), &json!(IpAddr::from(FIRST))),
+        "{first:#}"
+    );
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
     // At once again, from the other address, which it does not know.
     let again = claim(&f, addr, true);
     let shown = again["blocked"][0].to_string();
     assert!(
-        shown.contains("127.65.1.1") && shown.contains("control: RCPT TO:<postmaster>") && shown.contains("relaying denied"),
+        shown.contains("127.65.1.1")
+            && shown.contains("control: RCPT TO:<postmaster>")
+            && shown.contains("relaying denied"),
         "{again:#}"
     );
     let second = f.done(again["job"]["id"].as_u64().unwrap());
-    assert_eq!((&second["says"], &second["source"]), (&json!("open"), &json!(IpAddr::from(SECOND))), "{second:#}");
+    assert_eq!(
+        (&second["says"], &second["source"]),
+        (&json!("open"), &json!(IpAddr::from(SECOND))),
+        "{second:#}"
+    );
     assert_eq!(f.dns(addr), "NOERROR 127.0.0.2");
-    assert!(mta.said.lock().unwrap().iter().any(|l| l == "EHLO second.example"));
+    assert!(
+        mta.said
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|l| l == "EHLO second.example")
+    );
     // The owner sees it in the look-up from the address itself, and nobody else does.
     let look = |from: IpAddr| {
         use std::io::{Read, Write};
         let mut stream = connect(from, f.api.addr).unwrap();
-        write!(stream, "GET /lookup?ip={addr} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "GET /lookup?ip={addr} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut all = String::new();
         stream.read_to_string(&mut all).unwrap();
         all
     };
-    assert!(look(addr).contains("\"blocked\"") && look(addr).contains("refused-control-same"), "{}", look(addr));
+    assert!(
+        look(addr).contains("\"blocked\"") && look(addr).contains("refused-control-same"),
+        "{}",
+        look(addr)
+    );
     assert!(!look(v4(9, 9)).contains("refused-control-same"));
-    // Where the postmaster is refused in other words, the second address decides too: of this one it hears the truth.
+    // Where the postmaster is refused in other words, the second address decides too: of this one
+    // it hears the truth.
     let (open, mta) = proved(&f, 2, "plain");
     let user = Some("550 5.1.1 no such user");
-    mta.change(Change { only: Some(FIRST.into()), foreign: Some(DENIED), postmaster: user, ..Change::default() });
+    mta.change(Change {
+        only: Some(FIRST.into()),
+        foreign: Some(DENIED),
+        postmaster: user,
+        ..Change::default()
+    });
     let (closed, mta) = proved(&f, 3, "plain");
-    mta.change(Change { foreign: Some(DENIED), postmaster: user, ..Change::default() });
+    mta.change(Change {
+        foreign: Some(DENIED),
+        postmaster: user,
+        ..Change::default()
+    });
     for addr in [open, closed] {
         let tested = f.done(claim(&f, addr, true)["job"]["id"].as_u64().unwrap());
         assert_eq!(tested["row"], "refused-control-differs", "{tested:#}");
     }
     let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while f.dns(closed) != "NXDOMAIN soa 60" {
-        assert!(std::time::Instant::now() < until, "{}", f.api.get("/v1/jobs").ok());
+        assert!(
+            std::time::Instant::now() < until,
+            "{}",
+            f.api.get("/v1/jobs").ok()
+        );
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert_eq!(f.dns(open), "NOERROR 127.0.0.2");
     let jobs = f.api.get("/v1/jobs").ok();
-    let recheck = jobs["items"].as_array().unwrap().iter().find(|j| j["cause"] == "recheck").unwrap_or_else(|| panic!("{jobs:#}"));
-    assert_eq!((&recheck["target"], &recheck["state"]), (&json!(closed), &json!("deferred")));
+    let recheck = jobs["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|j| j["cause"] == "recheck")
+        .unwrap_or_else(|| panic!("{jobs:#}"));
+    assert_eq!(
+        (&recheck["target"], &recheck["state"]),
+        (&json!(closed), &json!("deferred"))
+    );
 }

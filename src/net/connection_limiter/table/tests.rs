@@ -38,25 +38,46 @@ fn limits_are_shares_of_the_total() {
         (l.per_prefix, l.total)
     };
     assert_eq!(limits(2048), ([64, 256, 512], 1920));
-    assert_eq!(limits(1024), ([64, 128, 256], 960), "half of the network's share is not less than 64");
+    assert_eq!(
+        limits(1024),
+        ([64, 128, 256], 960),
+        "half of the network's share is not less than 64"
+    );
     assert_eq!(limits(8192), ([256, 1024, 2048], 7680));
-    assert_eq!(limits(64), ([4, 8, 16], 60), "at most half of the network's share");
+    assert_eq!(
+        limits(64),
+        ([4, 8, 16], 60),
+        "at most half of the network's share"
+    );
     assert_eq!(limits(1), ([1, 1, 1], 1));
     assert_eq!(table().limits(Pool::Reserved).total, 128);
-    assert_eq!(Table::new(1024, 0, &Shares::default()).limits(Pool::General).total, 1024, "nothing is reserved without transfers");
+    assert_eq!(
+        Table::new(1024, 0, &Shares::default())
+            .limits(Pool::General)
+            .total,
+        1024,
+        "nothing is reserved without transfers"
+    );
 }
 
 /// 33 /64 of a /58, and 40 addresses of a /24, took all 2,048 places.
 #[test]
 fn few_networks_do_not_take_all_places() {
-    for addr in [|i: usize| v6(7, (i % 33) as u128), |i: usize| v4(198, 51, 100, (i % 40) as u8)] {
+    for addr in [
+        |i: usize| v6(7, (i % 33) as u128),
+        |i: usize| v4(198, 51, 100, (i % 40) as u8),
+    ] {
         let mut t = table();
         for i in 0..40 * 64 {
             idle(&mut t, addr(i), ms(i as u64));
         }
         assert_eq!(t.len(Pool::General), 256);
         let s = t.stats();
-        assert_eq!((s.shed, s.refused), (0, 0), "nobody else is closed for them");
+        assert_eq!(
+            (s.shed, s.refused),
+            (0, 0),
+            "nobody else is closed for them"
+        );
         assert!(s.shed_of_share > 0);
     }
 }
@@ -70,16 +91,33 @@ fn a_full_share_closes_a_connection_of_that_share_alone() {
         own.push(idle(&mut t, v4(192, 0, 2, 1), ms(1000 + i)).unwrap());
     }
     let next = idle(&mut t, v4(192, 0, 2, 1), ms(5000)).unwrap();
-    assert_eq!(t.state(own[0]), None, "the one that is idle longest, of its own");
+    assert_eq!(
+        t.state(own[0]),
+        None,
+        "the one that is idle longest, of its own"
+    );
     assert!(t.state(other).is_some() && t.state(next).is_some() && t.state(own[1]).is_some());
 }
 
-/// The order of decisions: before a full request, then idle longest, then the answers that are not taken; but what has many
-/// connections comes before all others.
+/// The order of decisions: before a full request, then idle longest, then the answers that are not
+/// taken; but what has many connections comes before all others.
 #[test]
 fn connections_are_shed_in_order_of_their_worth() {
-    let mut t = Table::new(8, 0, &Shares { address: 1, network: 1, wide_network: 1, reserved: 16 });
-    let open = |t: &mut Table, n: u8, now| t.admit(v4(10, n, 0, 1), Client::Ordinary, ms(now), ()).unwrap().0;
+    let mut t = Table::new(
+        8,
+        0,
+        &Shares {
+            address: 1,
+            network: 1,
+            wide_network: 1,
+            reserved: 16,
+        },
+    );
+    let open = |t: &mut Table, n: u8, now| {
+        t.admit(v4(10, n, 0, 1), Client::Ordinary, ms(now), ())
+            .unwrap()
+            .0
+    };
     let waits = open(&mut t, 1, 500);
     let waits_longer = idle(&mut t, v4(10, 2, 0, 1), ms(0)).unwrap();
     t.await_request(waits_longer, ms(400));
@@ -89,45 +127,90 @@ fn connections_are_shed_in_order_of_their_worth() {
     let answers = open(&mut t, 5, 0);
     t.begin_answer(answers, ms(5500));
     let stalled = [open(&mut t, 6, 0), open(&mut t, 6, 0)];
-    stalled.iter().zip([1000, 1100]).for_each(|(id, at)| _ = t.begin_answer(*id, ms(at)));
+    stalled
+        .iter()
+        .zip([1000, 1100])
+        .for_each(|(id, at)| _ = t.begin_answer(*id, ms(at)));
     let preferred = open(&mut t, 7, 0);
     t.prefer(preferred);
     // From here on each new one closes another; they answer at once, and stay.
     let mut order = Vec::new();
     for n in 0..6 {
-        let before: Vec<_> = [waits, waits_longer, idle_long, idle_short, stalled[0], stalled[1], answers, preferred]
-            .into_iter()
-            .filter(|c| t.state(*c).is_some())
-            .collect();
+        let before: Vec<_> = [
+            waits,
+            waits_longer,
+            idle_long,
+            idle_short,
+            stalled[0],
+            stalled[1],
+            answers,
+            preferred,
+        ]
+        .into_iter()
+        .filter(|c| t.state(*c).is_some())
+        .collect();
         let id = open(&mut t, 100 + n, 5600);
         t.begin_answer(id, ms(5600));
         order.extend(before.into_iter().filter(|c| t.state(*c).is_none()));
     }
-    assert_eq!(order, [stalled[0], waits_longer, waits, idle_long, idle_short, stalled[1]]);
+    assert_eq!(
+        order,
+        [
+            stalled[0],
+            waits_longer,
+            waits,
+            idle_long,
+            idle_short,
+            stalled[1]
+        ]
+    );
     // Of those that are left one has shown a token, and the others are being answered.
     let id = open(&mut t, 200, 5600);
-    assert_eq!((t.state(preferred), t.state(answers).is_some()), (None, true));
+    assert_eq!(
+        (t.state(preferred), t.state(answers).is_some()),
+        (None, true)
+    );
     t.begin_answer(id, ms(5600));
-    assert!(t.admit(v4(10, 201, 0, 1), Client::Ordinary, ms(5600), ()).is_none(), "answers are not cut off");
+    assert!(
+        t.admit(v4(10, 201, 0, 1), Client::Ordinary, ms(5600), ())
+            .is_none(),
+        "answers are not cut off"
+    );
     assert_eq!(t.stats().refused, 1);
-    assert!(t.admit(v4(10, 201, 0, 1), Client::Ordinary, ms(6700), ()).is_some(), "but those that are not taken are");
+    assert!(
+        t.admit(v4(10, 201, 0, 1), Client::Ordinary, ms(6700), ())
+            .is_some(),
+        "but those that are not taken are"
+    );
 }
 
-/// 16 addresses pipelined requests and read slowly: all 1,024 places were answering within the last second, for ever.
+/// 16 addresses pipelined requests and read slowly: all 1,024 places were answering within the last
+/// second, for ever.
 #[test]
 fn addresses_with_many_answers_give_way_to_a_newcomer_with_few_connections() {
     let mut t = Table::new(1024, 0, &Shares::default());
     let hostile = |i: u64| v4(10, (i % 4) as u8, (i / 4 % 4) as u8, 1);
-    while let Some((id, None)) = t.admit(hostile(t.len(Pool::General) as u64), Client::Ordinary, ms(0), ()) {
+    while let Some((id, None)) = t.admit(
+        hostile(t.len(Pool::General) as u64),
+        Client::Ordinary,
+        ms(0),
+        (),
+    ) {
         t.begin_answer(id, ms(0));
     }
     assert_eq!(t.len(Pool::General), 1024);
-    let (own, shed) = t.admit(v4(203, 0, 113, 1), Client::Ordinary, ms(1), ()).unwrap();
+    let (own, shed) = t
+        .admit(v4(203, 0, 113, 1), Client::Ordinary, ms(1), ())
+        .unwrap();
     assert!(shed.is_some());
-    // They connect again at once, and do not get its place: not while it sends a request, nor while it is idle.
+    // They connect again at once, and do not get its place: not while it sends a request, nor while
+    // it is idle.
     for state in ["new", "answering", "idle"] {
         for i in 0..64 {
-            assert!(t.admit(hostile(i), Client::Ordinary, ms(900), ()).is_none(), "{state}");
+            assert!(
+                t.admit(hostile(i), Client::Ordinary, ms(900), ()).is_none(),
+                "{state}"
+            );
         }
         if state == "new" {
             t.begin_answer(own, ms(900)).unwrap();
@@ -143,17 +226,24 @@ fn addresses_with_many_answers_give_way_to_a_newcomer_with_few_connections() {
 fn a_full_network_gives_way_to_a_newcomer_of_another() {
     let mut t = Table::new(1024, 0, &Shares::default());
     for i in 0..1024u128 {
-        let addr = IpAddr::V6((((0x2001_0db8 + i % 4) << 96) | ((i % 8) << 80) | ((i + 1) << 64) | 1).into());
+        let addr = IpAddr::V6(
+            (((0x2001_0db8 + i % 4) << 96) | ((i % 8) << 80) | ((i + 1) << 64) | 1).into(),
+        );
         let (id, _) = t.admit(addr, Client::Ordinary, ms(0), ()).unwrap();
         t.begin_answer(id, ms(0));
     }
-    assert!(t.admit(v4(203, 0, 113, 1), Client::Ordinary, ms(1), ()).is_some());
+    assert!(
+        t.admit(v4(203, 0, 113, 1), Client::Ordinary, ms(1), ())
+            .is_some()
+    );
 }
 
 #[test]
 fn an_answer_is_not_protected_by_another_one() {
     let mut t = table();
-    let (id, _) = t.admit(v4(10, 0, 0, 1), Client::Ordinary, ms(0), ()).unwrap();
+    let (id, _) = t
+        .admit(v4(10, 0, 0, 1), Client::Ordinary, ms(0), ())
+        .unwrap();
     let stuck = t.begin_answer(id, ms(100)).unwrap();
     for at in [600, 1200, 1800] {
         let other = t.begin_answer(id, ms(at)).unwrap();
@@ -171,18 +261,24 @@ fn an_answer_is_not_protected_by_another_one() {
     assert_eq!(t.state(id), Some(ConnectionState::Idle(ms(2200))));
 }
 
-/// 16 addresses held 1,024 idle connections, and ten newcomers per second closed every request that took over a second.
+/// 16 addresses held 1,024 idle connections, and ten newcomers per second closed every request that
+/// took over a second.
 #[test]
 fn a_slow_client_is_not_shed_before_addresses_with_many_idle_connections() {
     let mut t = Table::new(1024, 0, &Shares::default());
     for i in 0..1024u64 {
         idle(&mut t, v4(10, (i % 4) as u8, (i / 4 % 4) as u8, 1), ms(i)).unwrap();
     }
-    let (slow, _) = t.admit(v4(203, 0, 113, 1), Client::Ordinary, ms(2000), ()).unwrap();
+    let (slow, _) = t
+        .admit(v4(203, 0, 113, 1), Client::Ordinary, ms(2000), ())
+        .unwrap();
     for i in 0..200u64 {
         idle(&mut t, v4(192, 0, i as u8, 1), ms(2000 + i * 100)).unwrap();
     }
-    assert_eq!(t.state(slow), Some(ConnectionState::BeforeRequest(ms(2000))));
+    assert_eq!(
+        t.state(slow),
+        Some(ConnectionState::BeforeRequest(ms(2000)))
+    );
 }
 
 #[test]
@@ -191,13 +287,25 @@ fn a_client_without_a_request_yet_is_not_shed_for_busy_ones() {
     let mut t = Table::new(1024, 0, &Shares::default());
     let mut n = 0;
     while t.len(Pool::General) < 1024 {
-        idle(&mut t, v4(10, (n / 256 % 8) as u8, (n / 64) as u8, (n % 64) as u8), ms(n % 400)).unwrap();
+        idle(
+            &mut t,
+            v4(10, (n / 256 % 8) as u8, (n / 64) as u8, (n % 64) as u8),
+            ms(n % 400),
+        )
+        .unwrap();
         n += 1;
     }
-    let (mine, _) = t.admit(v4(203, 0, 113, 5), Client::Ordinary, ms(400), ()).unwrap();
+    let (mine, _) = t
+        .admit(v4(203, 0, 113, 5), Client::Ordinary, ms(400), ())
+        .unwrap();
     // They open more, and answer, for as long as a handshake takes.
     for i in 0..500u64 {
-        idle(&mut t, v4(10, 20 + (i % 8) as u8, (i % 200) as u8, 1), ms(400 + i)).unwrap();
+        idle(
+            &mut t,
+            v4(10, 20 + (i % 8) as u8, (i % 200) as u8, 1),
+            ms(400 + i),
+        )
+        .unwrap();
     }
     assert_eq!(t.state(mine), Some(ConnectionState::BeforeRequest(ms(400))));
 }
@@ -209,21 +317,48 @@ fn reserved_clients_find_a_place_whatever_others_hold() {
     let mut all = 0u32;
     loop {
         let addr = v4(10, (all % 251) as u8, (all / 251) as u8, 1);
-        let Some((id, _)) = t.admit(addr, Client::Ordinary, ms(0), ()) else { break };
+        let Some((id, _)) = t.admit(addr, Client::Ordinary, ms(0), ()) else {
+            break;
+        };
         t.begin_answer(id, ms(0));
         all += 1;
     }
     assert_eq!(all, 1920);
-    let mirrors: Vec<_> = (0..128).map(|n| t.admit(v4(192, 0, n, 1), Client::Reserved, ms(1), ()).unwrap().0).collect();
-    let answers: Vec<_> = mirrors.iter().map(|id| (*id, t.begin_answer(*id, ms(1)).unwrap())).collect();
-    assert!(t.admit(v4(192, 0, 200, 1), Client::Reserved, ms(1), ()).is_none(), "their own answers are not cut off either");
-    answers.iter().for_each(|(id, answer)| t.end_answer(*id, *answer, ms(2)));
-    assert!(t.admit(v4(192, 0, 200, 1), Client::Reserved, ms(3), ()).is_some());
+    let mirrors: Vec<_> = (0..128)
+        .map(|n| {
+            t.admit(v4(192, 0, n, 1), Client::Reserved, ms(1), ())
+                .unwrap()
+                .0
+        })
+        .collect();
+    let answers: Vec<_> = mirrors
+        .iter()
+        .map(|id| (*id, t.begin_answer(*id, ms(1)).unwrap()))
+        .collect();
+    assert!(
+        t.admit(v4(192, 0, 200, 1), Client::Reserved, ms(1), ())
+            .is_none(),
+        "their own answers are not cut off either"
+    );
+    answers
+        .iter()
+        .for_each(|(id, answer)| t.end_answer(*id, *answer, ms(2)));
+    assert!(
+        t.admit(v4(192, 0, 200, 1), Client::Reserved, ms(3), ())
+            .is_some()
+    );
     let mut one = table();
     let taken = (0..2000)
-        .filter(|_| one.admit(v4(192, 0, 2, 1), Client::Reserved, ms(0), ()).is_some_and(|(id, _)| one.begin_answer(id, ms(0)).is_some()))
+        .filter(|_| {
+            one.admit(v4(192, 0, 2, 1), Client::Reserved, ms(0), ())
+                .is_some_and(|(id, _)| one.begin_answer(id, ms(0)).is_some())
+        })
         .count();
-    assert_eq!(taken, 32 + 64, "one of them does not take all reserved places, and its share of the others");
+    assert_eq!(
+        taken,
+        32 + 64,
+        "one of them does not take all reserved places, and its share of the others"
+    );
 }
 
 #[test]
@@ -241,7 +376,10 @@ fn transfers_have_places_of_their_own() {
         }
     }
     assert_eq!((transfers.len(), t.len(Pool::Transfers)), (60, 60));
-    assert!(start(&mut t, v4(192, 0, 2, 1), Client::Reserved).0, "some are reserved");
+    assert!(
+        start(&mut t, v4(192, 0, 2, 1), Client::Reserved).0,
+        "some are reserved"
+    );
     assert_eq!(t.state(transfers[0]), Some(ConnectionState::Transfer));
     // They are in nobody's way, and nobody closes them.
     let open = t.stats().open;
@@ -251,23 +389,52 @@ fn transfers_have_places_of_their_own() {
     assert_eq!((t.stats().open, t.stats().transfers), (open + 1, 60));
     assert!(start(&mut t, v4(10, 99, 0, 9), Client::Ordinary).0);
     let mut one = table();
-    let own = (0..20).filter(|_| start(&mut one, v4(192, 0, 2, 1), Client::Ordinary).0).count();
+    let own = (0..20)
+        .filter(|_| start(&mut one, v4(192, 0, 2, 1), Client::Ordinary).0)
+        .count();
     assert_eq!(own, 4, "of one address");
 }
 
 #[test]
 fn the_health_check_has_a_place_and_takes_no_other() {
-    let mut t = Table::new(8, 0, &Shares { address: 1, network: 1, wide_network: 1, reserved: 16 });
+    let mut t = Table::new(
+        8,
+        0,
+        &Shares {
+            address: 1,
+            network: 1,
+            wide_network: 1,
+            reserved: 16,
+        },
+    );
     for n in 0..8 {
-        let (id, _) = t.admit(v4(10, n, 0, 1), Client::Ordinary, ms(0), ()).unwrap();
+        let (id, _) = t
+            .admit(v4(10, n, 0, 1), Client::Ordinary, ms(0), ())
+            .unwrap();
         t.begin_answer(id, ms(0));
     }
-    let (first, shed) = t.admit(v4(127, 0, 0, 1), Client::HealthCheck, ms(0), ()).unwrap();
+    let (first, shed) = t
+        .admit(v4(127, 0, 0, 1), Client::HealthCheck, ms(0), ())
+        .unwrap();
     assert!(shed.is_none());
     t.begin_answer(first, ms(0));
-    assert!(t.admit(v4(127, 0, 0, 1), Client::HealthCheck, ms(0), ()).is_some());
-    assert_eq!((t.state(first), t.len(Pool::General), t.len(Pool::HealthCheck)), (None, 8, 1));
-    assert_eq!((t.stats().shed, t.stats().refused), (0, 0), "it is no sign of load");
+    assert!(
+        t.admit(v4(127, 0, 0, 1), Client::HealthCheck, ms(0), ())
+            .is_some()
+    );
+    assert_eq!(
+        (
+            t.state(first),
+            t.len(Pool::General),
+            t.len(Pool::HealthCheck)
+        ),
+        (None, 8, 1)
+    );
+    assert_eq!(
+        (t.stats().shed, t.stats().refused),
+        (0, 0),
+        "it is no sign of load"
+    );
 }
 
 #[test]
@@ -317,9 +484,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever clients do: no limit is exceeded, no transfer is closed, no place is lost, an answer that is taken in time is cut
-    /// off only for an address with fewer connections, and a client without a connection is refused only while answers of
-    /// clients with few are under way.
+    /// Whatever clients do: no limit is exceeded, no transfer is closed, no place is lost, an
+    /// answer that is taken in time is cut off only for an address with fewer connections, and a
+    /// client without a connection is refused only while answers of clients with few are under way.
     #[test]
     fn limits_hold_and_answers_of_clients_with_few_connections_are_never_cut_off(
         steps in proptest::collection::vec(step(), 1..300)
@@ -400,8 +567,8 @@ proptest! {
         }
         prop_assert!(t.connections.is_empty() && t.counts.is_empty() && t.totals == [0; 5]);
     }
-    /// Whatever addresses do with their connections, and however they share them: where the total allows one place for each,
-    /// and one more, a client of an unused network gets a place.
+    /// Whatever addresses do with their connections, and however they share them: where the total
+    /// allows one place for each, and one more, a client of an unused network gets a place.
     #[test]
     fn a_newcomer_of_an_unused_network_is_always_admitted(
         addrs in proptest::collection::vec(hostile_address(), 1..28),
