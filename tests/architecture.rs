@@ -347,7 +347,7 @@ fn files_do_not_import_each_other_in_cycles() {
             }
         }
     }
-    assert_eq!(count, CYCLES_LEFT, "{report}");
+    assert!(count <= CYCLES_LEFT, "{count} cycles: {report}");
 }
 
 #[test]
@@ -362,5 +362,9 @@ fn no_two_public_types_share_a_name() {
         }
     }
     found.retain(|_, files| files.len() > 1);
-    assert_eq!(found.len(), SHARED_NAMES_LEFT, "{found:#?}");
+    assert!(
+        found.len() <= SHARED_NAMES_LEFT,
+        "{} names: {found:#?}",
+        found.len()
+    );
 }

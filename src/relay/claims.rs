@@ -9,7 +9,7 @@ use super::{
     messages::PLAIN_SUFFIX,
     policy::{
         BETWEEN, Claim, ClaimEvent, ClaimState, EvidenceOrigin, EvidenceSummary, HostRecord, Job,
-        JobState, OutputRecord, RECHECK_WITHIN, Trigger,
+        JobState, OutputRecord, RECHECK_WITHIN, Trigger, WAITING,
     },
     proof::{IssuedToken, ProofKind},
     proofs::{Proof, ProofOutcome},
@@ -38,8 +38,17 @@ const MOST_PROOFS: usize = 1000;
 pub struct ClaimReceipt {
     /// Its test.
     pub job: Job,
-    /// When the host is released, if no message is delivered until then.
+    /// When the host is released if no message is delivered until then: the end of its waiting
+    /// period.
     pub release: Option<Time>,
+    /// The row of the test that began the waiting period, where it is known.
+    pub row: Option<DecisionRow>,
+    /// The waiting period stands still now, so that it ends later than `release`.
+    pub paused: bool,
+    /// The row that the test which began the waiting period came to, where it is known.
+    pub row: Option<DecisionRow>,
+    /// The waiting period stands still now, so that it ends later than `release`.
+    pub paused: bool,
 }
 
 impl RelayService {
@@ -85,10 +94,7 @@ impl RelayService {
         if let Some(claim) = &host.claim {
             let job: Option<Job> = batch.get(&RelayKey::Job(claim.job))?;
             if let Some(job) = job.filter(|_| claim.proved || !proved) {
-                return Ok(ClaimReceipt {
-                    job,
-                    release: claim.release,
-                });
+                return Self::receipt(&batch, claim, job);
             }
         }
         if !proved && self.unproved(&batch)? >= settings.max_unproved_claims {
@@ -144,7 +150,7 @@ impl RelayService {
             runs.and_then(|c| c.release),
             runs.map(|c| c.since.unwrap_or(c.at)),
         );
-        host.claim = Some(Claim {
+        let claim = Claim {
             at: now,
             by: who.name.clone(),
             proved,
@@ -153,7 +159,9 @@ impl RelayService {
             release,
             since,
             second_job: None,
-        });
+        };
+        let receipt = Self::receipt(&batch, &claim, job.clone())?;
+        host.claim = Some(claim);
         batch.put(&slot, &host);
         batch.put(&RelayKey::Claim(target), &!proved);
         let how = if proved { "proved" } else { "not proved" };
@@ -168,7 +176,35 @@ impl RelayService {
                 now,
             )),
         )?;
-        Ok(ClaimReceipt { job, release })
+        Ok(receipt)
+    }
+
+    /// The answer to a claim. A waiting period that stood still ends later by as much, and never in
+    /// the past.
+    fn receipt(
+        batch: &RelayBatch<'_>,
+        claim: &Claim,
+        job: Job,
+    ) -> Result<ClaimReceipt, RelayError> {
+        let Some(release) = claim.release else {
+            return Ok(ClaimReceipt {
+                job,
+                release: None,
+                row: None,
+                paused: false,
+            });
+        };
+        let paused_until =
+            |to: Time| Self::waiting_paused(batch, claim.at, waiting_since(release), to);
+        let until_now = paused_until(batch.now)?;
+        let until_next = paused_until(batch.now.plus(Seconds(1)))?;
+        let row = job.row;
+        Ok(ClaimReceipt {
+            job,
+            release: Some(release.plus(until_now).max(batch.now)),
+            row,
+            paused: until_next > until_now,
+        })
     }
 
     /// Claims without a proof that wait for their test.
@@ -484,6 +520,11 @@ impl RelayService {
             )),
         )
     }
+}
+
+/// When a waiting period began that ends at `release`.
+pub(super) fn waiting_since(release: Time) -> Time {
+    Time(release.0.saturating_sub(WAITING.0))
 }
 
 /// The second before a claim: messages that were sent with the claim or after it still list the

@@ -123,7 +123,7 @@ impl Drop for TokenUse {
 /// The place of a message while it is received.
 struct MessagePermit {
     _permit: OwnedSemaphorePermit,
-    _named: Option<TokenUse>,
+    named: Option<TokenUse>,
 }
 
 impl Collector {
@@ -163,7 +163,7 @@ impl Collector {
             .inspect_err(|_| self.has_deferred.store(true, Relaxed));
         Some(MessagePermit {
             _permit: permit.ok()?,
-            _named: named,
+            named,
         })
     }
 
@@ -263,37 +263,39 @@ async fn session(
                     say(&mut stream, &text).await?;
                 }
                 ServerAction::Data(text) => {
-                    // A client that sends a message keeps its connection; until then others may
-                    // need the place.
-                    drop(permit.begin_answer());
                     (place, until) = (
                         collector.begin_message(session.recipients()),
                         Instant::now() + MESSAGE_TIMEOUT,
                     );
                     if place.is_none() {
                         session.end_message();
+                    } else if has_token(place.as_ref()) {
+                        // This client has named a token; until then other sessions may need the
+                        // place.
+                        drop(permit.begin_answer());
                     }
-                    say(
-                        &mut stream,
-                        if place.is_some() {
-                            &text
-                        } else {
-                            TOO_MANY_MESSAGES
-                        },
-                    )
-                    .await?;
+                    let reply = if place.is_some() {
+                        &text
+                    } else {
+                        TOO_MANY_MESSAGES
+                    };
+                    say(&mut stream, reply).await?;
                 }
                 ServerAction::Close(text) => {
                     say(&mut stream, &text).await?;
                     return stream.shutdown().await;
                 }
                 ServerAction::Message(incoming) => {
+                    let has_token = has_token(place.as_ref());
                     let answering = permit.begin_answer();
                     let reply = handle(incoming, addr, collector).await;
                     session.end_message();
                     drop(place.take());
                     say(&mut stream, &reply).await?;
                     drop(answering);
+                    if !has_token {
+                        permit.await_request();
+                    }
                 }
                 ServerAction::Tls(text) => {
                     let Some(tls) = &collector.tls else {
@@ -308,6 +310,11 @@ async fn session(
             }
         }
     }
+}
+
+/// Whether the message that is received is for a valid token.
+fn has_token(place: Option<&MessagePermit>) -> bool {
+    place.is_some_and(|p| p.named.is_some())
 }
 
 /// A session that has named a valid token is closed after all others.
@@ -542,6 +549,48 @@ mod tests {
                 .copied()
                 .collect::<Vec<_>>(),
             [MAX_USES_PER_TOKEN]
+        );
+    }
+
+    /// Every session that said DATA counted as idle, and was closed after those that had not named
+    /// their recipient yet.
+    #[tokio::test]
+    async fn a_message_without_a_token_does_not_protect_its_session() {
+        let shares = crate::net::Shares {
+            address: 1,
+            network: 1,
+            wide_network: 1,
+            reserved: 16,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(run(listener, collector(ConnectionLimiter::new(2, &shares))));
+        let from = async |n: u8| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, n, 0, 1], 0).into()).unwrap();
+            let mut s = socket.connect(addr).await.unwrap();
+            talk(&mut s, "", "220").await;
+            s
+        };
+        let mut stranger = from(1).await;
+        talk(&mut stranger, "EHLO x\r\n", "250 8BITMIME").await;
+        talk(
+            &mut stranger,
+            "MAIL FROM:<>\r\nRCPT TO:<a@probe.example>\r\n",
+            "250 2.1.5",
+        )
+        .await;
+        let mut slow = from(2).await;
+        talk(&mut stranger, "DATA\r\n", "354").await;
+        sleep(Duration::from_millis(1200)).await;
+        let _newcomer = from(3).await;
+        talk(&mut slow, "EHLO x\r\n", "250 8BITMIME").await;
+        assert_eq!(
+            timeout(Duration::from_secs(10), stranger.read(&mut [0; 64]))
+                .await
+                .unwrap()
+                .unwrap_or(0),
+            0
         );
     }
 }

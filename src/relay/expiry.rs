@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use super::{
     batch::RelayBatch,
-    claims::before,
+    claims::{before, waiting_since},
     keys::{RelayKey, RelayRange, RelayTable},
     policy::{
         Budget, Claim, ClaimEvent, ClaimState, HostRecord, Job, JobState, OutputRecord,
-        ReporterRecord, WAITING,
+        ReporterRecord,
     },
     proof::{IssuedToken, ProofKind, TOKEN_LIFE},
     proofs::Proof,
@@ -117,8 +117,9 @@ impl RelayService {
         }
         if let Some(release) = claim.release {
             // The waiting period stands still while nothing could be delivered.
-            let began = Time(release.0.saturating_sub(WAITING.0));
-            let end = release.plus(Self::waiting_paused(batch, claim.at, began)?);
+            let began = waiting_since(release);
+            let paused = Self::waiting_paused(batch, claim.at, began, batch.now)?;
+            let end = release.plus(paused);
             return Ok((batch.now >= end).then_some(ClaimEvent::WaitingPeriodOver));
         }
         let job = batch.get::<Job>(&RelayKey::Job(claim.job))?;

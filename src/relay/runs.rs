@@ -163,7 +163,9 @@ impl RelayService {
         // First the forms that have proved the host open: a slow host is left after a while, and a
         // claim is decided by these.
         let came = self.came_through(&batch, job.target, job.port)?;
-        let came = if job.is_claim() {
+        // After a release no form counts as having come through, and a recheck has only forms that
+        // had.
+        let came = if job.is_claim() || job.cause == Trigger::Recheck {
             Some(came.unwrap_or_default())
         } else {
             came

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     model::Time,
     relay::{
-        control::{ControlSession, DecisionRow},
+        control::{self, ControlSession, DecisionRow},
         outcome::{Assessment, TestResult, assess},
     },
 };
@@ -216,9 +216,19 @@ impl Job {
         }
     }
 
-    /// The assessment of its results.
+    /// The assessment of its results and controls. A nominated host that never relayed has no
+    /// control; it counts as closed without one.
     pub fn assessment(&self) -> Assessment {
-        assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)))
+        let assessment = assess(self.results.iter().map(|r| (r.class.as_str(), &r.outcome)));
+        let is_supported = match self.controls.is_empty() {
+            true => !self.is_claim() && self.cause != Trigger::Recheck,
+            false => control::is_supported(&self.results, &self.controls),
+        };
+        if assessment == Assessment::Closed && !is_supported {
+            Assessment::Refused
+        } else {
+            assessment
+        }
     }
     /// Whether a claim led to it.
     pub fn is_claim(&self) -> bool {
