@@ -45,10 +45,6 @@ pub struct ClaimReceipt {
     pub row: Option<DecisionRow>,
     /// The waiting period stands still now, so that it ends later than `release`.
     pub paused: bool,
-    /// The row that the test which began the waiting period came to, where it is known.
-    pub row: Option<DecisionRow>,
-    /// The waiting period stands still now, so that it ends later than `release`.
-    pub paused: bool,
 }
 
 impl RelayService {
