@@ -210,13 +210,8 @@ pub async fn run(listener: TcpListener, collector: Collector) {
         let collector = collector.clone();
         tokio::spawn(async move {
             let served = async {
-                drop(
-                    timeout(
-                        MAX_CONNECTION_AGE,
-                        session(stream, addr, &collector, &permit),
-                    )
-                    .await,
-                )
+                let session = session(stream, addr, &collector, &permit);
+                let _ = timeout(MAX_CONNECTION_AGE, session).await;
             };
             permit.run(served).await;
         });

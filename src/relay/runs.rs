@@ -438,7 +438,7 @@ fn give_up_deferred(job: &mut Job) {
                 };
             }
             MessageOutcome::Interrupted { why } => {
-                r.outcome = MessageOutcome::inconclusive(why.as_str())
+                r.outcome = MessageOutcome::inconclusive(why.as_str());
             }
             _ => {}
         }
