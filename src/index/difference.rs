@@ -374,7 +374,7 @@ mod tests {
     fn shown(t: &Tables, zone: &ZoneView, at: &Rendered) -> Vec<(u16, u32, Vec<u8>)> {
         let mut out = Vec::new();
         records(&t.interned, zone, at, &mut |rtype, ttl, data| {
-            out.push((rtype, ttl, data.to_vec()))
+            out.push((rtype, ttl, data.to_vec()));
         });
         out
     }

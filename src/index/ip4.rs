@@ -423,7 +423,7 @@ pub fn varied(values: impl Iterator<Item = ValueId>, len: u8, interned: &Interne
             }
             Some(f) if f != id => {
                 out |= interned.value(id).longer_than(len)
-                    | interned.value(id).differs(interned.value(f))
+                    | interned.value(id).differs(interned.value(f));
             }
             Some(_) => {}
         }
