@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::{App, clock, error::Problem, export::counters, integrity, shapes::Page};
 use crate::{
     metrics::{MAX_ZONES, Totals},
-    model::retire::Plan,
+    model::retirement::RetirementPlan,
 };
 
 /// `GET /v1/status`: version, store, zones with their counters, sources.
@@ -30,7 +30,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
         json!({
             "zone": z.name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
             "counters": app.metrics.zone(Some(z.slot)),
-            "retire": z.spec.retire.as_ref().map(|r| Plan::new(&z.spec, r, app.ledger.now())),
+            "retire": z.spec.retire.as_ref().map(|r| RetirementPlan::new(&z.spec, r, app.ledger.now())),
         })
     });
     let sources = v.records.iter().map(|r| {

@@ -1,40 +1,53 @@
 //! The ledger: the one writer, and the one order of commit: check, decide, commit, apply, publish,
 //! receipt.
+//!
+//! Each feature has a file with its types, one below `handle` that asks for it, and one below
+//! `writer` that does it.
 
+mod accounts;
+mod command;
 pub mod desk;
-mod expiry;
-mod group;
+mod diff;
+mod error;
 pub mod guard;
 mod handle;
+mod health;
 pub mod held;
 mod import;
+mod left_behind;
+mod map;
 pub mod names;
 pub mod outbox;
-mod past;
-mod people;
 mod proposals;
+mod receipt;
 pub mod removal_log;
 mod removal_watch;
 pub mod removals;
 mod rename;
 mod restore;
 mod serials;
+mod settings;
 mod start;
+mod tables;
+mod transaction;
 mod undo;
 mod writer;
 
-use handle::{GROUP, Job, QUEUE, Reply};
-pub use handle::{
-    Health, ImportResult, Ledger, Pending, ReasonSettings, Receipt, Refused, RemovalsHealth,
-    Renewal, Settings,
-};
+pub use accounts::{Book, Keep};
+use command::{Job, QUEUE};
+pub use diff::Both;
+pub use error::Refused;
+pub use handle::{Ledger, Pending};
+pub use health::{Health, RemovalsHealth};
 pub use import::{Follow, Import, ImportError};
-pub use past::Both;
-pub use people::{Book, Keep, Map};
+pub use left_behind::LeftBehind;
+pub use map::Map;
 pub use proposals::{Proposal, ProposalLimits, Proposals};
+pub use receipt::{ImportResult, Receipt, Renewal};
 pub use removal_log::OnLoss;
-pub use rename::{LeftBehind, NameKind, Rename};
+pub use rename::{NameKind, Rename};
 pub use restore::{Replayed, RestoreSerials, begin_log, check_log, restore};
 pub use serials::{SeenSerials, SerialChange, SerialRequest};
+pub use settings::{ReasonSettings, Settings};
 pub use start::open;
 pub use undo::{ChangedBy, MANY, Undo, Undone};

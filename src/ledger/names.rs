@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Book, Refused};
+use super::{accounts::Book, error::Refused};
 use crate::{
     model::{SourceId, access::is_built_in},
     store::Vocabulary,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Map, Refused};
+use super::{error::Refused, map::Map};
 use crate::{
     model::{
         Change, Evidence, Subject, Terms, Time,

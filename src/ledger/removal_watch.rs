@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     Refused, RemovalsHealth,
-    group::Work,
     removal_log::{Known, OnLoss, RemovalLog},
+    transaction::Work,
     writer::Writer,
 };
 use crate::{

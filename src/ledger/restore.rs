@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     NameKind, Refused, SeenSerials,
-    group::Work,
     removal_log::{Known, OnLoss, RemovalLog},
     removals::{Contents, Line, Ranges, Removal},
+    transaction::Work,
 };
 use crate::{
     model::{

@@ -7,32 +7,14 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Health, Ledger, QUEUE, Refused, Settings,
-    writer::{Writer, load},
+    tables::{build, load},
+    writer::Writer,
 };
 use crate::{
     clock::Clock,
-    index::{Builder, Changes, Published, RawFacts},
-    store::{FoundBy, Store, StoreError, Vocabulary, journal::Since},
+    index::{Builder, Published},
+    store::{FoundBy, Store, StoreError, journal::Since},
 };
-
-/// How many subjects a scan gathers before it builds.
-const CHUNK: usize = 1 << 18;
-
-/// Builds the tables from the rows.
-pub(super) fn build(store: &Store, vocabulary: &Vocabulary) -> Result<Builder, StoreError> {
-    let mut builder = Builder::default();
-    let mut changes = Changes::default();
-    store.scan(vocabulary, &mut |subject, verdict| {
-        let id = builder.intern(&RawFacts::of(&verdict));
-        builder.add(&mut changes, &subject, id);
-        if changes.len() >= CHUNK {
-            builder.apply(std::mem::take(&mut changes));
-        }
-        Ok(())
-    })?;
-    builder.apply(changes);
-    Ok(builder)
-}
 
 /// The tables at the last commit, and the commit of the image they came from; 0 where the rows were
 /// read instead.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     Import, ImportError, ImportResult, Job, Ledger, Receipt, Refused,
-    group::{Decided, Work},
+    transaction::{Decided, Work},
     writer::Writer,
 };
 use crate::{

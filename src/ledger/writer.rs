@@ -1,46 +1,59 @@
 //! The writer's loop: takes jobs in order, changes that wait together as one group.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+mod accounts;
+mod configure;
+mod diff;
+mod expiry;
+mod feeds;
+mod image;
+mod import;
+mod outbox;
+mod recover;
+mod rename;
+mod serials;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    GROUP, Health, Job, Receipt, Refused, Reply, Settings,
-    group::{Decided, Work},
+    accounts::Book,
+    command::{GROUP, Job, Reply},
+    error::Refused,
+    health::Health,
+    outbox::Queues,
+    receipt::Receipt,
     removal_log::RemovalLog,
+    settings::Settings,
+    transaction::{Decided, Work},
 };
 use crate::{
     clock::Clock,
-    index::{Builder, Published, Snapshot, ZoneSet, ZoneView},
+    index::{Builder, Published, Snapshot, ZoneSet},
     model::{
         Change, Serial, SourceId, Subject, Time,
         history::{Ask, OpenEnd},
         verdict::own_text,
     },
-    store::{Batch, Store, StoreError, Vocabulary, journal::Since, schema, vocabulary_rows},
+    store::{Batch, Store, schema},
 };
 
 /// After how many changed subjects a new image is written.
 const IMAGE_EVERY: usize = 100_000;
 /// How often the journal is trimmed, in ticks of a second.
 const TRIM_EVERY: u64 = 60;
-/// How often an image is written however little has changed, in ticks: what is trimmed from the
-/// journal has to be in it.
-const IMAGE_TICKS: u64 = 3600;
+
 /// How often the log of removals is looked at, in ticks; it is looked at before each write too.
 const WATCH_EVERY: u64 = 10;
 
 pub(super) struct Writer {
     pub(super) store: Arc<Store>,
     pub(super) builder: Builder,
-    pub(super) book: Arc<ArcSwap<super::Book>>,
+    pub(super) book: Arc<ArcSwap<Book>>,
     pub(super) published: Arc<Published>,
     pub(super) health: Arc<Health>,
     /// Tells whoever waits for commits; see [`Ledger::commits`](super::Ledger::commits).
@@ -51,7 +64,7 @@ pub(super) struct Writer {
     pub(super) seq: u64,
     pub(super) journal_bytes: u64,
     /// What waits for each webhook.
-    pub(super) queues: super::outbox::Queues,
+    pub(super) queues: Queues,
     /// The log of removals.
     pub(super) removals: Option<RemovalLog>,
     /// Trusted time.
@@ -395,204 +408,10 @@ impl Writer {
         }
     }
 
-    /// Empties the zones whose day has come.
-    fn retire(&mut self) {
-        let now = self.clock.now();
-        let due: Vec<String> = self
-            .zones
-            .all()
-            .iter()
-            .filter(|z| z.falls_empty(now))
-            .map(|z| z.name.to_string())
-            .collect();
-        if due.is_empty() {
-            return;
-        }
-        match self.take_over(self.settings.clone(), false) {
-            Ok(receipt) => {
-                tracing::warn!(zones = ?due, serials = ?receipt.serials, "retired: lists nobody from now on");
-            }
-            Err(e) => {
-                tracing::error!(zones = ?due, why = e.text(&self.store.vocabulary()), "a zone could not be emptied; tried again");
-            }
-        }
-    }
-
-    /// Opens the store again after an error, and finds out whether the commit in doubt is there.
-    fn recover(&mut self) {
-        let found = self
-            .store
-            .reopen()
-            .and_then(|()| self.store.seq())
-            .and_then(|seq| match seq < self.seq {
-                true => Err(StoreError::Damaged(format!(
-                    "commits {} to {} were acknowledged and are missing",
-                    seq + 1,
-                    self.seq
-                ))),
-                false => self.catch_up(seq),
-            });
-        if let Err(e) = found {
-            if matches!(e, StoreError::Damaged(_)) {
-                tracing::error!(error = %e, "every query gets SERVFAIL until the store can be trusted again");
-                self.publish_as(false);
-            }
-            return self.health.set(Some(e.to_string()));
-        }
-        self.health.set(None);
-        // A configuration that was in doubt may be on disk: what is served has to have a serial of
-        // its own.
-        match self.take_over(self.settings.clone(), false) {
-            Ok(_) => tracing::info!(commit = self.seq, "the store works again; writes are taken"),
-            Err(e) => self.health.set(Some(e.text(&self.store.vocabulary()))),
-        }
-    }
-
-    /// Takes over commits that are in the store and not yet in the tables.
-    fn catch_up(&mut self, last: u64) -> Result<(), StoreError> {
-        if last > self.seq {
-            let v = self.store.vocabulary();
-            match self.store.changed_since(self.seq)? {
-                Since::Subjects(subjects) => load(&self.store, &v, &mut self.builder, &subjects)?,
-                Since::Everything => self.builder = super::start::build(&self.store, &v)?,
-            }
-            self.seq = last;
-            for (zone, serial) in self.zones.all().iter().zip(&mut self.serials) {
-                *serial = self.store.zone(&zone.name)?.map_or(*serial, |r| r.serial);
-            }
-            self.publish();
-        }
-        self.journal_bytes = self.store.journal_bytes()?;
-        self.next_due = self.store.next_due()?;
-        // What was in doubt may be there too.
-        self.audited = self.store.audited()?;
-        self.book.store(Arc::new(super::Book::read(&self.store)?));
-        self.count_queues()?;
-        Ok(())
-    }
-
-    /// Takes a new configuration; none while it is not known what the store has.
-    fn configure(&mut self, settings: Settings) -> Result<Receipt, Refused> {
-        match self.health.poisoned() {
-            Some(why) => Err(Refused::Poisoned(why)),
-            None => {
-                let receipt = self.take_over(settings, false)?;
-                self.note_configured(true)?;
-                Ok(receipt)
-            }
-        }
-    }
-
-    /// Takes a configuration: zones, reasons, limits. Zones that render differently get a new
-    /// serial and a barrier. Where commits are `lost`, all serials jump.
-    pub(super) fn take_over(&mut self, settings: Settings, lost: bool) -> Result<Receipt, Refused> {
-        let mut vocabulary = Vocabulary::clone(&self.store.vocabulary());
-        // Another log counts only when all the rest is taken: until then the old one does.
-        let other = match (&self.removals, &settings.removals) {
-            (Some(log), Some(path)) if log.path() == path => None,
-            (_, Some(path)) => Some(Some(self.open_removals(path)?)),
-            (None, None) => None,
-            (Some(_), None) => Some(None),
-        };
-        for r in &settings.reasons {
-            vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
-        }
-        let texts: HashMap<String, String> = settings
-            .reasons
-            .iter()
-            .map(|r| (r.name.clone(), r.text.clone()))
-            .collect();
-        let now = self.clock.now();
-        let store = self.store.store_id();
-        let view = |z| {
-            Ok(ZoneView::new(z, &vocabulary.reasons, &texts)?
-                .of_store(store)
-                .at(now))
-        };
-        let views = settings.zones.iter().map(|z| {
-            view(z).map_err(|e: String| Refused::Settings(format!("zone {}: {e}", z.origin)))
-        });
-        let zones = self
-            .zones
-            .next(views.collect::<Result<_, _>>()?)
-            .map_err(Refused::Settings)?;
-        let mut work = Work::new(now);
-        let (mut serials, mut moved) = (Vec::new(), Vec::new());
-        let mut receipt = Receipt {
-            commit: self.seq,
-            ..Receipt::default()
-        };
-        let mut batch = Batch::default();
-        for zone in zones.all() {
-            let old = self.store.zone(&zone.name)?;
-            let serial = self.zone_serial(zone, old, lost);
-            serials.push(serial);
-            if old.is_none_or(|r| (r.serial, r.hash) != (serial, zone.hash)) {
-                put_zone(&mut batch, &zone.name, serial, zone.hash);
-                receipt.serials.insert(zone.name.to_string(), serial);
-                moved.push((
-                    zone.name.to_string(),
-                    old.map_or(serial, |r| r.serial),
-                    serial,
-                ));
-            }
-        }
-        // A zone that is not served does not follow the changes: if it comes back, it is another
-        // one.
-        let mut gone = false;
-        for (origin, record) in self.store.zones()? {
-            if record.hash != 0 && zones.by_name(&origin).is_none() {
-                put_zone(&mut batch, &origin, record.serial, 0);
-                gone = true;
-            }
-        }
-        self.warn_of_serials(zones.all(), &serials);
-        let words = vocabulary.reasons.0.all() != self.store.vocabulary().reasons.0.all();
-        if words || gone || !receipt.serials.is_empty() {
-            receipt.commit = self.seq + 1;
-            work.barrier = true;
-            vocabulary_rows(&vocabulary, &mut batch);
-            let bytes = work.journal(receipt.commit, moved, self.journal_bytes, &mut batch);
-            if self.removals.is_some() {
-                self.log_removals(&work, &receipt.serials, &mut batch)?;
-            }
-            self.commit_batch(batch)?;
-            (self.seq, self.journal_bytes) = (receipt.commit, bytes);
-            self.store.set_vocabulary(vocabulary);
-        }
-        (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
-        self.publish();
-        if let Some(other) = other {
-            self.take_removals(other);
-        }
-        self.note_configured(false)?;
-        Ok(receipt)
-    }
-
-    /// Gives a name its number.
-    fn source(&mut self, name: &str) -> Result<SourceId, Refused> {
-        let mut v = Vocabulary::clone(&self.store.vocabulary());
-        let id = v.sources.add(name).map_err(Refused::Settings)?;
-        if usize::from(id.0) == v.records.len() {
-            super::names::check_free(
-                name,
-                super::names::NameOwner::Source,
-                &self.book.load(),
-                &self.store.vocabulary(),
-            )?;
-            v.records.push(schema::SourceRecord {
-                name: name.into(),
-                ..Default::default()
-            });
-            self.save(v)?;
-        }
-        Ok(id)
-    }
-
     /// Writes a vocabulary and takes it over.
-    pub(super) fn save(&self, v: Vocabulary) -> Result<(), Refused> {
+    pub(super) fn save(&self, v: crate::store::Vocabulary) -> Result<(), Refused> {
         let mut batch = Batch::default();
-        vocabulary_rows(&v, &mut batch);
+        crate::store::vocabulary_rows(&v, &mut batch);
         self.commit_batch(batch)?;
         self.store.set_vocabulary(v);
         Ok(())
@@ -609,38 +428,6 @@ impl Writer {
             self.health.set(Some(e.to_string()));
             Refused::InDoubt(e.to_string())
         })
-    }
-
-    /// Writes an image of what is published, beside the work; then does `then`. `flush` empties the
-    /// log too.
-    pub(super) fn write_image(&mut self, flush: bool, then: Option<Box<dyn FnOnce() + Send>>) {
-        if let Some(last) = self.image.take_if(|h| h.is_finished() || flush) {
-            let _ = last.join();
-        }
-        if self.image.is_some() {
-            return;
-        }
-        (self.since_image, self.next_image) = (0, self.ticks + IMAGE_TICKS);
-        let (store, tables, seq, imaged) = (
-            self.store.clone(),
-            self.builder.tables().clone(),
-            self.seq,
-            self.imaged.clone(),
-        );
-        self.image = Some(std::thread::spawn(move || {
-            match store.write_image(&tables, seq) {
-                Ok(()) => imaged.store(seq, Ordering::Relaxed),
-                Err(e) => {
-                    tracing::warn!(error = %e, "the image could not be written; the next start may have to read the store instead");
-                }
-            }
-            if let Some(then) = then {
-                then();
-            }
-            if flush && let Err(e) = store.flush() {
-                tracing::warn!(error = %e, "the log could not be flushed");
-            }
-        }));
     }
 
     fn stop(&mut self) -> Result<(), Refused> {
@@ -661,25 +448,4 @@ pub(super) fn put_zone(batch: &mut Batch, origin: &str, serial: Serial, hash: u6
         format!("zone/{origin}").into_bytes(),
         schema::encode(&schema::ZoneRecord { serial, hash }),
     );
-}
-
-/// Sets the facts of some subjects (in order) to what the store says, with the feeds' generations
-/// of `vocabulary`.
-pub(super) fn load(
-    store: &Store,
-    vocabulary: &Vocabulary,
-    builder: &mut Builder,
-    subjects: &[Subject],
-) -> Result<(), StoreError> {
-    const CHUNK: usize = 1 << 16;
-    for chunk in subjects.chunks(CHUNK) {
-        let mut changes = crate::index::Changes::default();
-        store.verdicts(vocabulary, chunk, &mut |subject, verdict| {
-            let id = builder.intern(&crate::index::RawFacts::of(&verdict));
-            builder.add(&mut changes, subject, id);
-            Ok(())
-        })?;
-        builder.apply(changes);
-    }
-    Ok(())
 }

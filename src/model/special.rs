@@ -2,15 +2,9 @@
 //! that are too wide.
 
 use super::{
-    prefix::{Prefix4, Prefix6},
+    prefix::{MIN_LISTED_LEN4, MIN_LISTED_LEN6, Prefix4, Prefix6},
     subject::Subject,
 };
-
-/// The widest IPv4 prefix that can be listed without an explicit word.
-pub const WIDEST4: u8 = 8;
-/// The widest IPv6 prefix that can be listed without an explicit word. Also what keeps an IPv6
-/// wildcard from matching an IPv4 name: it has at least four labels under it.
-pub const WIDEST6: u8 = 19;
 
 /// IANA's IPv4 special-purpose address registry (RFC 6890 and its updates), multicast and 240/4.
 const SPECIAL4: [([u8; 4], u8); 18] = [
@@ -89,7 +83,7 @@ impl std::fmt::Display for Unlistable {
 pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> {
     match subject {
         Subject::V4(p) => match p {
-            _ if p.len() < WIDEST4 => Some(Unlistable::TooWide),
+            _ if p.len() < MIN_LISTED_LEN4 => Some(Unlistable::TooWide),
             _ if p.first() == 0x7f00_0001 && p.is_host() => Some(Unlistable::Never),
             _ if p.is_host() && p.first() >> 8 == 0x007f_0000 => Some(Unlistable::TestPoint),
             _ if TESTS4.contains(*p) || p.contains(TESTS4) => Some(Unlistable::HoldsNever),
@@ -98,7 +92,7 @@ pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> 
             _ => None,
         },
         Subject::V6(p) => match p {
-            _ if p.len() < WIDEST6 => Some(Unlistable::TooWide),
+            _ if p.len() < MIN_LISTED_LEN6 => Some(Unlistable::TooWide),
             _ if p.contains(Prefix6::host(0xffff << 32)) => Some(Unlistable::HoldsNever),
             _ if allowed.iter().any(|a| a.covers(subject)) => None,
             _ if special6().any(|s| s.contains(*p) || p.contains(s)) => Some(Unlistable::Special),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     entry_text::EntryText,
-    history::What,
+    event::What,
     reason::{Mask, ReasonId, SourceId},
     subject::Subject,
     time::Time,

@@ -7,6 +7,7 @@ pub mod configured;
 #[cfg(feature = "daemon")]
 pub mod copy;
 pub mod extent;
+pub mod extent_counter;
 #[cfg(feature = "daemon")]
 pub mod feeds;
 #[cfg(feature = "daemon")]
@@ -31,6 +32,8 @@ mod handle;
 mod open;
 #[cfg(feature = "daemon")]
 mod removals;
+#[cfg(all(test, feature = "daemon"))]
+mod tests;
 
 #[cfg(feature = "daemon")]
 pub use backup::{Backup, Restoration};

@@ -15,12 +15,10 @@ use std::{
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 
 use super::{
-    Result, Store, StoreError, cf,
-    extent::{ExtentCounter, Extents},
-    feeds::Cursor,
+    Result, Store, StoreError, cf, extent::Extents, extent_counter::ExtentCounter, feeds::Cursor,
     schema,
 };
-use crate::model::{Domain, Hold, Mask, Scope, SourceId, Subject, Time, history::What, special};
+use crate::model::{Domain, Hold, Mask, Scope, SourceId, Subject, Time, event::What, prefix};
 use schema::FeedEntry;
 
 mod difference;
@@ -699,10 +697,10 @@ fn rank(e: &FeedEntry) -> u8 {
 fn covered(subject: &Subject, wide: &HashSet<Subject>) -> bool {
     match subject {
         Subject::V4(p) => {
-            (special::WIDEST4..p.len()).any(|l| wide.contains(&Subject::V4(p.widen(l))))
+            (prefix::MIN_LISTED_LEN4..p.len()).any(|l| wide.contains(&Subject::V4(p.widen(l))))
         }
         Subject::V6(p) => {
-            (special::WIDEST6..p.len()).any(|l| wide.contains(&Subject::V6(p.widen(l))))
+            (prefix::MIN_LISTED_LEN6..p.len()).any(|l| wide.contains(&Subject::V6(p.widen(l))))
         }
         Subject::Domain(d) => {
             let above = d.name().match_indices('.').map(|(i, _)| &d.name()[i + 1..]);

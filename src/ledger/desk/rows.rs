@@ -25,7 +25,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::super::{Ledger, Receipt, Refused, group::Work, writer::Writer};
+use super::super::{Ledger, Receipt, Refused, transaction::Work, writer::Writer};
 use crate::{
     model::{Change, Evidence, EvidenceKind, Subject, Terms, Time, Verdict, history::Ask},
     store::{Batch, Store, StoreError, schema},

@@ -2,7 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::{Follow, Receipt, Refused, Renewal, removals::Removal};
+use super::{
+    error::Refused,
+    import::Follow,
+    receipt::{Receipt, Renewal},
+    removals::Removal,
+};
 use crate::{
     index::RawFacts,
     model::{

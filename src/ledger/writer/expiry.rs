@@ -6,12 +6,12 @@
 #[cfg(test)]
 mod tests;
 
-use super::{
-    Refused,
-    group::{EXPIRY, Work},
-    writer::Writer,
-};
+use super::Writer;
 use crate::{
+    ledger::{
+        error::Refused,
+        transaction::{EXPIRY, Work},
+    },
     model::{Change, SourceId, Time, history::Ask},
     store::StoreError,
 };
@@ -32,7 +32,7 @@ impl Writer {
     /// # Errors
     /// The store fails. What has ended by then is published; what stands open is ended by the next
     /// call, in the same order.
-    pub(super) fn expire(&mut self) -> Result<(), StoreError> {
+    pub(in crate::ledger) fn expire(&mut self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let before = self.seq;
         self.expiring = true;
