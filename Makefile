@@ -24,7 +24,7 @@ check: need ## format, lints, pure layers, house rules: minutes
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) check --lib --no-default-features --locked
 	$(CARGO) test --lib --no-default-features --locked -q
-	$(CARGO) test --test tidy --locked -q
+	$(CARGO) test --test tidy --test architecture --locked -q
 
 peers: ## fetches the servers that tests and benches run, without installing them
 	@sh tests/peers.sh $(TARGET)/peers
