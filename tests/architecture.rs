@@ -20,7 +20,7 @@ use syn::{
 const EXCEPTIONS: [&str; 1] = ["src/index/"];
 
 /// Cycles and shared names that are left; a change may lower these numbers and not raise them.
-const CYCLES_LEFT: usize = 13;
+const CYCLES_LEFT: usize = 9;
 const SHARED_NAMES_LEFT: usize = 37;
 
 /// A path of modules from the crate's root.
