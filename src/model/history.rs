@@ -519,6 +519,7 @@ fn expire(verdict: &Verdict, now: Time) -> Vec<What> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::EntryText;
     use proptest::prelude::*;
 
     const FEED: SourceId = SourceId(7);

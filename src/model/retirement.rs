@@ -74,6 +74,7 @@ impl RetirementPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::zone::Lint;
 
     fn zone(tail: &str) -> Zone {
         let text = format!(
@@ -115,7 +116,7 @@ mod tests {
         let lints = |tail: &str| zone(tail).lint(&["r".into()]);
         let month = "[retire]\nannounced='2026-01-01'\nempty='2026-02-01'";
         assert!(
-            matches!(&lints(month)[..], [Lint::Warning(w)] if w.contains("nobody")),
+            matches!(&lints(month)[..], [Lint::Warning(w)] if w.contains("nothing")),
             "{:?}",
             lints(month)
         );
