@@ -1,4 +1,4 @@
-//! When a list that a guard stopped is held, held on, or accepted without a person. Pure.
+//! Whether a list that a guard stopped is held, stays held, or is accepted without a person. Pure.
 
 use serde::Serialize;
 
@@ -11,14 +11,13 @@ use crate::{
     store::{extent::Extents, stage::Difference},
 };
 
-/// How many lists have to come that are like the first one held before it is accepted without a
-/// person.
+/// How many lists like the first held one have to come before it is accepted without a person.
 const MIN_REFRESHES: u32 = 3;
 
-/// What a list that a guard stopped leads to.
+/// The decision about a list that a guard stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// It is held, and that is news.
+    /// It is held; this is new.
     Hold(HeldList),
     /// It is held like the one before it.
     HoldOn(HeldList),
@@ -37,7 +36,7 @@ pub fn next(
 ) -> Step {
     let entries = trip.extents.after.entries;
     let held = match last {
-        // The same file is read again after a restart, or by other settings.
+        // The same file was read again after a restart, or with other settings.
         Some(last) if last.mark == mark => HeldList {
             trip,
             ..last.clone()
@@ -84,12 +83,12 @@ fn is_alike(entries: u64, first: u64) -> bool {
     u128::from(entries.abs_diff(first)) * 10 <= u128::from(first)
 }
 
-/// A held list as the status shows it.
+/// A held list, as the status shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HeldState {
-    /// Since when such lists come.
+    /// Since when such lists have come.
     pub since: String,
-    /// When it may be accepted without a person, if the feed brings more such lists; none for a
+    /// When it may be accepted without a person, if the feed brings more such lists; `None` for a
     /// list that a person refused.
     pub accepted_after: Option<String>,
     /// How many such lists came after the first.
@@ -98,9 +97,9 @@ pub struct HeldState {
     pub refused: bool,
     /// Which guard stopped it.
     pub guard: Guard,
-    /// What it exceeds.
+    /// Which limit it exceeds.
     pub reason: String,
-    /// What the source lists, and what it would list.
+    /// What the source lists now, and what it would list.
     pub extents: Extents,
     /// What would change, with samples.
     pub difference: Difference,

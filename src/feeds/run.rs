@@ -1,4 +1,4 @@
-//! One feed's thread: when it looks, and what is told of it.
+//! The thread of one feed: when it refreshes, and what it reports.
 
 use std::{
     net::IpAddr,
@@ -23,10 +23,10 @@ use crate::{
     store::stage::Difference,
 };
 
-/// The shortest and the longest time between two looks, whatever an SOA says, in seconds.
+/// The shortest and the longest time between two refreshes, whatever an SOA says, in seconds.
 const WAITS: (u64, u64) = (1, 7 * 86_400);
 
-/// How a feed is; what `orbsd status` shows.
+/// The state of a feed, as `orbsd status` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct State {
     /// Its name.
@@ -35,24 +35,24 @@ pub struct State {
     pub kind: &'static str,
     /// The file, or zone and server.
     pub from: String,
-    /// The serial of the zone that its listings say.
+    /// The serial of the zone from which its listings were made.
     pub serial: Option<Serial>,
-    /// When it was last looked at.
+    /// When it was last checked.
     pub checked: Option<String>,
-    /// When that last went well.
+    /// When a check last succeeded.
     pub refreshed: Option<String>,
-    /// How the last change came: `whole`, `changes`, `remade`.
+    /// How the last change was transferred: `whole`, `changes`, `remade`.
     pub how: Option<&'static str>,
-    /// When it is looked at next.
+    /// When it is checked next.
     pub next: Option<String>,
-    /// Why the last look failed, and what to do.
+    /// Why the last check failed, and what to do.
     pub problem: Option<String>,
-    /// Items of another server's rows that were left out, since they came through this server or
-    /// through as many servers as an item may; counted each time that they are read, since the
-    /// daemon's start.
+    /// Rows of another server that were left out because they came through this server or through
+    /// as many servers as a row may; counted each time that they are read, since the daemon's
+    /// start.
     #[serde(skip_serializing_if = "is_zero")]
     pub looped: u64,
-    /// Something to look at.
+    /// A warning.
     pub note: Option<String>,
     /// The list that a guard stopped.
     pub held: Option<HeldState>,
@@ -89,7 +89,7 @@ impl State {
     }
 }
 
-/// Looks, waits, and looks again, until it is told to stop.
+/// Refreshes, waits, and repeats, until it is told to stop.
 pub(super) fn run(ledger: &Ledger, feed: &Feed) {
     while !feed.stop.load(Relaxed) {
         let wait = match (&feed.settings.kind, Look::new(ledger, feed)) {
@@ -115,7 +115,7 @@ pub(super) fn run(ledger: &Ledger, feed: &Feed) {
     }
 }
 
-/// Refreshes a zone; how long to wait.
+/// Refreshes a zone; returns how long to wait.
 fn follow(
     ledger: &Ledger,
     feed: &Feed,
@@ -144,7 +144,7 @@ fn follow(
         .and_then(|id| v.records.get(usize::from(id.0)))
         .and_then(|r| r.followed.as_ref());
     lock(&feed.state).serial = followed.map(|f| f.serial);
-    // By what the zone itself says, or, before it has said anything, by what is configured.
+    // By the zone's own timers, or, before the first answer, by the configuration.
     let retry = followed.map_or(s.every.0, |f| u64::from(f.timers[1]));
     match result {
         Ok(Refreshed {
@@ -173,7 +173,7 @@ fn follow(
 }
 
 impl Feed {
-    /// Notes how a look went, and tells it where that is news; gives the time to wait back.
+    /// Records the result of a check and logs it if it is new; returns the time to wait.
     fn settle(
         &self,
         at: Time,
@@ -223,7 +223,7 @@ impl Feed {
             }
             Err(why) => {
                 if state.problem.as_ref() != Some(&why) {
-                    tracing::warn!(feed = name, "the feed can not be refreshed: {why}");
+                    tracing::warn!(feed = name, "the feed cannot be refreshed: {why}");
                 }
                 state.problem = Some(why);
             }
@@ -231,8 +231,8 @@ impl Feed {
         wait
     }
 
-    /// Waits, or until it is woken; never less than the shortest time, so that nobody can make it
-    /// look all the time.
+    /// Waits for a time or until it is woken; never less than the shortest time, so that a stream
+    /// of NOTIFY cannot make it refresh all the time.
     fn wait(&self, time: Duration) {
         let start = Instant::now();
         let mut woken = lock(&self.woken);

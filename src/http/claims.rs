@@ -117,7 +117,7 @@ async fn claimed(
             )
         }
         (None, crate::model::retest::State::Held) => {
-            "It can not be tested now. If that stays so for two days, it is released on request."
+            "It cannot be tested now. If that stays so for two days, it is released on request."
                 .into()
         }
         (None, _) => format!("It is tested now, and released when every test is refused.{REFUSES}"),

@@ -338,7 +338,7 @@ async fn stream(app: App, mut at: u64, tx: mpsc::Sender<Result<Event, Infallible
         let of = app.clone();
         let found = tokio::task::spawn_blocking(move || read(&of, at, READ)).await;
         let Ok(Ok(found)) = found else {
-            let _ = tx.send(Ok(end("the journal can not be read", at))).await;
+            let _ = tx.send(Ok(end("the journal cannot be read", at))).await;
             return;
         };
         if found.gap {

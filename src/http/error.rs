@@ -39,7 +39,7 @@ pub const KINDS: [Kind; 17] = [
     (
         "unreadable",
         400,
-        "The request can not be read",
+        "The request cannot be read",
         "Its body is cut short, is no JSON, or is no text; `detail` says where.",
     ),
     (

@@ -1,4 +1,4 @@
-//! What comes in, read strictly: whatever can not be read becomes a problem document that says
+//! What comes in, read strictly: whatever cannot be read becomes a problem document that says
 //! where.
 
 use axum::{

@@ -165,7 +165,7 @@ pub(super) fn before(app: &App, once: Once) -> Result<Option<Response>, Problem>
     }
 }
 
-/// Keeps an answer. It was given to be sent: where it can not be kept, it is sent all the same.
+/// Keeps an answer. It was given to be sent: where it cannot be kept, it is sent all the same.
 async fn keep(app: &App, once: Once, response: Response) -> Result<Response, Problem> {
     let (parts, body) = response.into_parts();
     let body: Bytes = body.collect().await.map_err(Problem::failed)?.to_bytes();

@@ -363,7 +363,7 @@ pub(super) async fn make(
     let person = book.people.get(&new.owner);
     if let Some(p) = person.filter(|p| p.role < role || p.disabled.is_some()) {
         return Err(Problem::refused(format!(
-            "{} has the role {}{}; a token of theirs can not have more",
+            "{} has the role {}{}; a token of theirs cannot have more",
             p.name,
             p.role.name(),
             if p.disabled.is_some() {

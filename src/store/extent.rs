@@ -11,7 +11,7 @@ pub struct Extent {
     pub names: u64,
     /// Covered IPv4 addresses, without those that an exclusion takes out.
     pub ipv4: u64,
-    /// Covered IPv6 networks of 64 bits.
+    /// Covered IPv6 networks of 64 bits, without those that an exclusion takes out.
     pub ipv6: u64,
     /// The length of the widest listed IPv4 prefix; `None` without any.
     pub widest4: Option<u8>,
@@ -20,7 +20,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// The larger of both, count by count.
+    /// The larger value of each count.
     pub fn max(self, other: Extent) -> Extent {
         let wider = |a: Option<u8>, b: Option<u8>| a.into_iter().chain(b).min();
         Extent {
