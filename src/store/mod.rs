@@ -32,7 +32,8 @@ mod handle;
 mod open;
 #[cfg(feature = "daemon")]
 mod removals;
-#[cfg(all(test, feature = "daemon"))]
+#[cfg(feature = "daemon")]
+#[cfg(test)]
 mod tests;
 
 #[cfg(feature = "daemon")]
