@@ -10,6 +10,7 @@ use super::{
     import::{Handed, Ready},
     outbox::Tried,
     receipt::Receipt,
+    relay_rows::RelayRows,
     rename::Rename,
     serials::{SerialChange, SerialRequest},
     settings::Settings,
@@ -48,8 +49,8 @@ pub(super) enum Job {
     Past(Box<Asked>, Reply<Option<Both>>),
     /// Many changes as one commit, and their line in the audit log.
     Many(Box<(Vec<Change>, Audit)>, Reply<Receipt>),
-    /// Rows of relay tests, with the changes and the line that belong to them.
-    Record(Box<super::desk::Entry>, Reply<Option<Receipt>>),
+    /// Rows of relay tests, with the changes and the audit record that belong to them.
+    Record(Box<RelayRows>, Reply<Option<Receipt>>),
     /// What webhooks are told about a feed.
     FeedEvent(Box<FeedEvent>, Reply<()>),
     /// What came of sending a message: the webhook, the message's commit.

@@ -5,6 +5,7 @@ mod diff;
 mod feeds;
 mod import;
 mod outbox;
+mod relay_rows;
 mod rename;
 mod serials;
 

@@ -6,7 +6,6 @@
 
 mod accounts;
 mod command;
-pub mod desk;
 mod diff;
 mod error;
 pub mod guard;
@@ -20,6 +19,7 @@ pub mod names;
 pub mod outbox;
 mod proposals;
 mod receipt;
+mod relay_rows;
 pub mod removal_log;
 mod removal_watch;
 pub mod removals;
@@ -44,6 +44,7 @@ pub use left_behind::LeftBehind;
 pub use map::Map;
 pub use proposals::{Proposal, ProposalLimits, Proposals};
 pub use receipt::{ImportResult, Receipt, Renewal};
+pub use relay_rows::RelayRows;
 pub use removal_log::OnLoss;
 pub use rename::{NameKind, Rename};
 pub use restore::{Replayed, RestoreSerials, begin_log, check_log, restore};

@@ -9,6 +9,7 @@ mod image;
 mod import;
 mod outbox;
 mod recover;
+mod relay_rows;
 mod rename;
 mod serials;
 
@@ -36,7 +37,7 @@ use crate::{
     index::{Builder, Published, Snapshot, ZoneSet},
     model::{
         Change, Serial, SourceId, Subject, Time,
-        history::{Ask, OpenEnd},
+        history::{Ask, OpenEnd, PROBER_LIFETIME, PROBER_REASONS},
         verdict::own_text,
     },
     store::{Batch, Store, schema},
@@ -238,13 +239,12 @@ impl Writer {
                 change.terms.open_end = OpenEnd::Lifetime; // it is not open
             } else {
                 // What tests have found always ends (safety rule S14).
-                let tested =
-                    *source == SourceId::PROBER && super::desk::REASONS.contains(&name.as_str());
+                let tested = *source == SourceId::PROBER && PROBER_REASONS.contains(&name.as_str());
                 let lifetime = known
                     .lifetime
                     .filter(|_| change.terms.open_end != OpenEnd::Never || tested);
                 *until = lifetime
-                    .or(tested.then_some(super::desk::LIFETIME))
+                    .or(tested.then_some(PROBER_LIFETIME))
                     .map(|l| self.clock.now().plus(l));
             }
             if let Some(t) = text {

@@ -1,0 +1,22 @@
+//! Rows of relay tests, which the ledger stores and does not read.
+
+use crate::{model::Change, store::schema::Audit};
+
+/// Rows of relay tests, which the ledger stores as they are, with the changes and the audit record
+/// that are committed with them.
+#[derive(Debug, Default)]
+pub struct RelayRows {
+    /// Keys and values; none removes a row.
+    pub rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Changes of listings.
+    pub changes: Vec<Change>,
+    /// The audit record.
+    pub audit: Option<Audit>,
+}
+
+impl RelayRows {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.changes.is_empty() && self.audit.is_none()
+    }
+}
