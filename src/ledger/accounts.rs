@@ -1,13 +1,16 @@
 //! People and tokens: kept in the store, changed by the writer, and read from one shared book.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{
     error::Refused,
     held::{HELD, HeldList, held_key, held_row, read_held},
     map::Map,
     outbox::Webhook,
-    proposals::{Proposal, Proposals, read_row},
+    proposals::{DAY, PROPOSE, Proposal, Proposals, read_row},
     rename::{NameKind, Rename},
 };
 use crate::{
@@ -148,9 +151,39 @@ impl Book {
                 out.held.insert_mut(held.feed.clone(), held);
             }
         }
+        let (day, made) = proposed_on_last_day(store)?;
+        out.proposals.count_made(day, made);
         Ok(out)
     }
 }
+
+/// Returns the day of the last audit record, and how many proposals each author made on it. Reads at
+/// most [`MAX_AUDIT_SCAN`] records.
+fn proposed_on_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), StoreError> {
+    let (mut last_day, mut scanned) = (None, 0);
+    let mut authors = HashMap::new();
+    store.audit(u64::MAX, &mut |_, record| {
+        let day = record.at.0 / DAY;
+        scanned += 1;
+        if day < *last_day.get_or_insert(day) || scanned > MAX_AUDIT_SCAN {
+            return false;
+        }
+        // A proposal whose approval failed has another record. The first one, which is read last,
+        // names its author.
+        if record.what == PROPOSE {
+            authors.insert(record.detail, record.who);
+        }
+        true
+    })?;
+    let mut made = BTreeMap::new();
+    authors
+        .into_values()
+        .for_each(|author| *made.entry(author).or_default() += 1);
+    Ok((last_day.unwrap_or_default(), made))
+}
+
+/// How many audit records are read at a start.
+const MAX_AUDIT_SCAN: usize = 50_000;
 
 pub(super) const WEBHOOK: &str = "webhook/";
 pub(super) const PROPOSAL: &str = "proposal/";

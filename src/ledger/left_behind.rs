@@ -243,3 +243,17 @@ pub(super) fn left_behind(
     });
     Ok(out)
 }
+
+/// The names that a configuration has left behind in a store that no daemon has open. The store is
+/// only read. Empty if there is no store yet.
+///
+/// # Errors
+///
+/// The store cannot be read.
+pub fn left_behind_while_stopped(
+    store: crate::store::Settings,
+    settings: &Settings,
+) -> Result<Vec<LeftBehind>, StoreError> {
+    Store::open_read_only(store)?
+        .map_or_else(|| Ok(Vec::new()), |store| left_behind(&store, settings))
+}

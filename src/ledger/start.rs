@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Clock,
     index::{Builder, Published},
-    store::{FoundBy, Store, StoreError, journal::Since},
+    store::{FoundBy, Store, StoreError, UnknownCommit, journal::Since},
 };
 
 /// The tables at the last commit, and the commit of the image they came from; 0 where the rows were
@@ -55,17 +55,29 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
                 why(cut)
             )
         }
-        (false, false) => {
-            if let Some(why) = cut {
+        (false, false) => match (cut, store.unknown_commit()) {
+            (Some(why), None) => {
                 tracing::warn!(
                     why,
                     "the last unsynchronised record of the write-ahead log was cut; no acknowledged commit is missing"
                 );
+                return Ok(());
             }
-            return Ok(());
-        }
+            (Some(cut), Some(why)) => {
+                format!(
+                    "the end of the write-ahead log was cut after commit {seq} ({cut}), and {why}: acknowledged changes may be missing"
+                )
+            }
+            (None, Some(UnknownCommit::Damaged)) => {
+                format!(
+                    "{}: whether commits after {seq} were acknowledged and are missing is not known",
+                    UnknownCommit::Damaged
+                )
+            }
+            (None, _) => return Ok(()),
+        },
     };
-    tracing::error!(what, "acknowledged changes are lost");
+    tracing::error!(what, "acknowledged changes are lost, or may be");
     store.record_damage(FoundBy::Start, &what);
     store.start_from_here()
 }
@@ -133,6 +145,9 @@ pub fn open(
     };
     writer.count_queues()?;
     writer.take_over(settings.clone(), lost)?;
+    // All of the log: a line that somebody took out while the store was stopped is missed by a
+    // restore alone.
+    writer.watch_removals(true);
     writer.expire()?;
     if imaged == 0 || lost {
         writer.write_image(false, None);

@@ -23,6 +23,16 @@ impl Writer {
         let key = |id: &str| format!("{PROPOSAL}{id}").into_bytes();
         match keep {
             Keep::Proposal(p) => {
+                // Of two requests at the same time, the later replaces the earlier.
+                if let Some(earlier) = book
+                    .proposals
+                    .same(&p.change)
+                    .map(|e| e.id.clone())
+                    .filter(|id| *id != p.id)
+                {
+                    batch.delete(schema::PEOPLE, key(&earlier));
+                    book.proposals.remove(&earlier);
+                }
                 book.proposals.check(&p, self.settings.proposals)?;
                 batch.put(schema::PEOPLE, key(&p.id), schema::encode(&p));
                 book.proposals.add(p, true);
