@@ -23,18 +23,18 @@ use crate::{
         policy::{EvidenceSummary, Job, Trigger},
     },
     smtp::Outcome,
-    store::Vocabulary,
+    store::Dictionary,
 };
 
 impl Problem {
     /// The desk's word.
-    pub fn denied(e: RelayError, vocabulary: &Vocabulary) -> Problem {
+    pub fn denied(e: RelayError, dictionary: &Dictionary) -> Problem {
         match e {
             RelayError::Invalid(why) => Problem::invalid(why),
             RelayError::TooMany(why, wait) => Problem::too_many(why, wait),
             RelayError::No(why) => Problem::refused(why),
             RelayError::Unknown(why) => Problem::not_found(why),
-            RelayError::Ledger(e) => Problem::of(&e, vocabulary),
+            RelayError::Ledger(e) => Problem::of(&e, dictionary),
         }
     }
 }
@@ -48,7 +48,7 @@ pub(super) async fn ask<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(move || f(&relay))
         .await
         .map_err(Problem::failed)?;
-    done.map_err(|e| Problem::denied(e, &app.ledger.store.vocabulary()))
+    done.map_err(|e| Problem::denied(e, &app.ledger.store.dictionary()))
 }
 
 pub(super) fn actor(caller: &Caller) -> Actor {

@@ -24,7 +24,7 @@ use crate::{
 #[utoipa::path(get, path = "/v1/status", tag = "state", responses((status = 200, body = Value), Problem))]
 pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let snapshot = app.ledger.published.snapshot();
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let [hosts, nets, ip6, names] = snapshot.tables.counts();
     let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| {
         json!({
@@ -301,7 +301,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         one(app.started.0 as f64),
     );
     clock::metrics(&mut out, &app.ledger.clock.report());
-    let v = app.ledger.store.vocabulary();
+    let v = app.ledger.store.dictionary();
     let fed = || v.records.iter().filter(|r| r.feed);
     let of = |r: &crate::store::schema::SourceRecord| format!("{{{}}}", label("source", &r.name));
     family(

@@ -1,4 +1,5 @@
-//! People and tokens: kept in the store, changed by the writer, and read from one shared book.
+//! Users, tokens, webhooks, proposals and other named values: stored as rows, changed by the writer,
+//! and read from one shared copy in memory.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -6,7 +7,7 @@ use std::{
 };
 
 use super::{
-    error::Refused,
+    error::LedgerError,
     held::{HELD, HeldList, held_key, held_row, read_held},
     map::Map,
     outbox::Webhook,
@@ -14,48 +15,50 @@ use super::{
     rename::{NameKind, Rename},
 };
 use crate::{
-    model::{Person, Role, SourceId, Time, Token, history::Once},
+    model::{Role, SourceId, Time, Token, User, history::IdempotencyKey},
     store::{Batch, Store, StoreError, schema},
 };
 
-/// Everybody who may do something, beside those who reach the socket. A change is made in a copy,
-/// which shares all else.
+/// Users, tokens and other named values. A change is made in a copy, which shares the rest.
 #[derive(Debug, Clone, Default)]
-pub struct Book {
+pub struct Accounts {
     /// By name.
-    pub people: Map<Person>,
+    pub users: Map<User>,
     /// By the first part of a token.
     pub tokens: Map<Token>,
-    /// Who is told what happens, by number.
+    /// Webhooks by id.
     pub webhooks: Map<Webhook>,
-    /// Listings that wait for another person.
+    /// Listings that wait for the approval of another user.
     pub proposals: Proposals,
-    /// When each of them was used last, to the hour.
+    /// The time at which each token was last used, to the hour.
     pub used: Map<Time>,
-    /// The last imports by number: when each began, and what is told of it, in JSON.
+    /// The last imports by id: the beginning of each, and its report in JSON.
     pub imports: Map<(Time, Arc<str>)>,
     /// Lists that a guard stopped, by feed.
     pub held: Map<HeldList>,
 }
 
-impl Book {
-    /// What a token may do now: its role, and no more than its person's. The error says why it may
-    /// nothing.
+impl Accounts {
+    /// The role of a token now: its own, and at most that of its user.
+    ///
+    /// # Errors
+    ///
+    /// The token is revoked or expired, or its user is disabled.
     pub fn role(&self, token: &Token, now: Time) -> Result<Role, String> {
         if !token.alive(now) {
-            return Err("this token was revoked, or its time is over".into());
+            return Err("this token was revoked or has expired".into());
         }
         if !token.person {
             return Ok(token.role);
         }
-        match self.people.get(&token.owner) {
+        match self.users.get(&token.owner) {
             Some(p) if p.disabled.is_none() => Ok(token.role.min(p.role)),
-            _ => Err("the person whose token this is may do nothing any more".into()),
+            _ => Err("the user of this token is disabled".into()),
         }
     }
 
     /// Renames a reason or source in the bounds of tokens and in held lists.
-    pub(super) fn rename(&mut self, rename: &Rename, batch: &mut Batch) -> Result<(), Refused> {
+    pub(super) fn rename(&mut self, rename: &Rename, batch: &mut Batch) -> Result<(), LedgerError> {
         let all: Vec<Token> = self.tokens.values().cloned().collect();
         for mut token in all {
             let names = match rename.kind {
@@ -67,7 +70,7 @@ impl Book {
                     .iter_mut()
                     .for_each(|n| rename.forward(rename.kind, n));
                 batch.put(
-                    schema::PEOPLE,
+                    schema::ACCOUNTS,
                     format!("{TOKEN}{}", token.id).into_bytes(),
                     schema::encode(&token),
                 );
@@ -80,19 +83,19 @@ impl Book {
             .cloned()
             .filter(|_| rename.kind == NameKind::Source);
         if let Some(mut held) = held {
-            batch.delete(schema::PEOPLE, held_key(&rename.from));
+            batch.delete(schema::ACCOUNTS, held_key(&rename.from));
             self.held.remove_mut(&rename.from);
             held.feed.clone_from(&rename.to);
-            batch.put(schema::PEOPLE, held_key(&held.feed), held_row(&held)?);
+            batch.put(schema::ACCOUNTS, held_key(&held.feed), held_row(&held)?);
             self.held.insert_mut(held.feed.clone(), held);
         }
         Ok(())
     }
 
-    /// Keeps what is told of an import, and forgets the oldest where they are too many.
+    /// Sets the report of an import, and deletes the oldest if there are too many.
     pub(super) fn remember(&mut self, id: String, at: Time, told: Arc<str>, batch: &mut Batch) {
         batch.put(
-            schema::PEOPLE,
+            schema::ACCOUNTS,
             format!("{IMPORT}{id}").into_bytes(),
             schema::encode(&(at, &*told)),
         );
@@ -103,22 +106,22 @@ impl Book {
             .min_by_key(|(_, (at, _))| *at)
             .map(|(id, _)| id.clone());
         if let Some(oldest) = oldest.filter(|_| self.imports.size() > IMPORTS) {
-            batch.delete(schema::PEOPLE, format!("{IMPORT}{oldest}").into_bytes());
+            batch.delete(schema::ACCOUNTS, format!("{IMPORT}{oldest}").into_bytes());
             self.imports.remove_mut(&oldest);
         }
     }
 
-    /// How many people can make people: there is to be one left.
+    /// How many enabled users have the role owner.
     pub fn owners(&self) -> usize {
-        self.people
+        self.users
             .values()
             .filter(|p| p.role == Role::Owner && p.disabled.is_none())
             .count()
     }
 
-    pub(super) fn read(store: &Store) -> Result<Book, StoreError> {
-        let mut out = Book::default();
-        for (key, value) in store.people()? {
+    pub(super) fn read(store: &Store) -> Result<Accounts, StoreError> {
+        let mut out = Accounts::default();
+        for (key, value) in store.account_rows()? {
             let damaged = || {
                 StoreError::Damaged(format!(
                     "what is kept of {} cannot be read",
@@ -126,8 +129,8 @@ impl Book {
                 ))
             };
             if key.starts_with(PERSON.as_bytes()) {
-                let p: Person = schema::decode(&value).ok_or_else(damaged)?;
-                out.people.insert_mut(p.name.clone(), p);
+                let p: User = schema::decode(&value).ok_or_else(damaged)?;
+                out.users.insert_mut(p.name.clone(), p);
             } else if key.starts_with(TOKEN.as_bytes()) {
                 let t: Token = schema::decode(&value).ok_or_else(damaged)?;
                 out.tokens.insert_mut(t.id.clone(), t);
@@ -194,35 +197,35 @@ const IMPORT: &str = "import/";
 /// How many imports are remembered.
 const IMPORTS: usize = 200;
 
-/// Somebody or something to keep; what had the name before is replaced.
+/// A change of an account or of another named value. A value replaces the one that had its name.
 #[derive(Debug, Clone)]
-pub enum Keep {
-    /// A person, where it still is as it was (none: is not there yet).
-    Person(Option<Box<Person>>, Person),
-    /// A token.
+pub enum AccountChange {
+    /// Sets a user, if the present value is the expected one (none: there must be no such user).
+    User(Option<Box<User>>, User),
+    /// Sets a token.
     Token(Token),
-    /// A listing that waits for another person, within the limits of its author.
+    /// Adds a proposal, within the limits of its author.
     Proposal(Proposal),
-    /// A proposal whose approval failed: it waits again.
+    /// Adds a proposal again whose approval failed.
     ReturnedProposal(Proposal),
-    /// Proposals that wait no longer, by number; all of them or none.
-    NoProposals(Vec<String>),
-    /// A webhook.
+    /// Deletes proposals by id: all of them or none.
+    DeleteProposals(Vec<String>),
+    /// Sets a webhook.
     Webhook(Webhook),
-    /// A webhook that is no more, with all that waits for it.
-    NoWebhook(String),
-    /// Nothing but the line.
-    Nothing,
-    /// The last use of a token.
-    Used(String, Time),
-    /// An import: its number, when it began, and what is told of it.
+    /// Deletes a webhook by id, with the messages that wait for it.
+    DeleteWebhook(String),
+    /// Changes nothing, and writes the audit record.
+    AuditOnly,
+    /// Sets the time at which a token was last used.
+    TokenUsed(String, Time),
+    /// Sets the report of an import: its id, its beginning, the report in JSON.
     Import(String, Time, Arc<str>),
-    /// The answer to a request that must not be done twice: its status and body.
-    Answer(Once, u16, String),
-    /// A feed's list that a guard stopped.
+    /// Sets the answer of an idempotent request: its status and body.
+    Answer(IdempotencyKey, u16, String),
+    /// Sets a feed's list that a guard stopped.
     HeldList(Box<HeldList>),
-    /// The list of a feed, by name, is held no longer.
-    NoHeldList(String),
-    /// The shape of a source's last list is forgotten, so that a list of another shape may follow.
-    ShapeReset(SourceId),
+    /// Deletes the held list of a feed, by the feed's name.
+    DeleteHeldList(String),
+    /// Forgets the shape of a source's last list, so that a list of another shape is accepted.
+    ResetListShape(SourceId),
 }

@@ -3,64 +3,65 @@
 use tokio::sync::oneshot;
 
 use super::{
-    accounts::Keep,
-    diff::{Asked, Both},
-    error::Refused,
+    accounts::AccountChange,
+    diff::{DiffRequest, OldAndNew},
+    error::LedgerError,
     held::FeedEvent,
-    import::{Handed, Ready},
-    outbox::Tried,
+    import::{ImportReply, StagedImport},
+    outbox::DeliveryResult,
     receipt::Receipt,
     relay_rows::RelayRows,
     rename::Rename,
     serials::{SerialChange, SerialRequest},
-    settings::Settings,
+    settings::LedgerSettings,
 };
 use crate::{
     index::Builder,
     model::{Change, SourceId},
-    store::schema::Audit,
+    store::schema::AuditRecord,
 };
 
-/// How many changes wait for the writer at most; who brings more waits.
-pub(super) const QUEUE: usize = 4096;
+/// How many commands wait for the writer at most; callers with more wait.
+pub(super) const QUEUE_LENGTH: usize = 4096;
 
-/// How many changes one commit takes at most.
-pub(super) const GROUP: usize = 1024;
+/// How many changes one commit has at most.
+pub(super) const GROUP_COMMIT_MAX: usize = 1024;
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Refused>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
 
-#[allow(clippy::large_enum_variant)] // changes are what nearly all jobs are; a box for each would cost more
-pub(super) enum Job {
+/// A command to the writer, with the channel for its reply.
+#[allow(clippy::large_enum_variant)] // nearly all commands are changes, and a box for each costs time
+pub(super) enum WriterCommand {
     Change(Change, Reply<Receipt>),
-    Import(Box<Ready>, Reply<Handed>),
-    /// A copy of the tables' builder, and the commit it stands at.
+    Import(Box<StagedImport>, Reply<ImportReply>),
+    /// A copy of the tables' builder, and the commit that it is at.
     Fork(Reply<(Box<Builder>, u64)>),
-    /// A number for a generation that is about to be staged.
-    Generation(SourceId, Reply<u32>),
-    /// The number of a source's name, given now if it has none.
+    /// The number of a generation that is about to be staged.
+    NewGeneration(SourceId, Reply<u32>),
+    /// The number of a source; a new name gets one.
     Source(String, Reply<SourceId>),
-    Configure(Box<Settings>, Reply<Receipt>),
+    Configure(Box<LedgerSettings>, Reply<Receipt>),
     /// A serial for a zone.
-    Serial(Box<SerialRequest>, Reply<SerialChange>),
-    /// A reason or source gets another name, with the configuration that has it and the audit
-    /// record.
-    Rename(Box<(Rename, Settings, Audit)>, Reply<Receipt>),
-    /// The tables of the past, and the snapshot of now, for a difference.
-    Past(Box<Asked>, Reply<Option<Both>>),
-    /// Many changes as one commit, and their line in the audit log.
-    Many(Box<(Vec<Change>, Audit)>, Reply<Receipt>),
+    SetSerial(Box<SerialRequest>, Reply<SerialChange>),
+    /// The renaming of a reason or source, the configuration with the new name, the audit record.
+    Rename(Box<(Rename, LedgerSettings, AuditRecord)>, Reply<Receipt>),
+    /// The tables of a zone at an earlier serial, and the present snapshot.
+    DiffSince(Box<DiffRequest>, Reply<Option<OldAndNew>>),
+    /// Several changes as one commit, and its audit record.
+    ChangeMany(Box<(Vec<Change>, AuditRecord)>, Reply<Receipt>),
     /// Rows of relay tests, with the changes and the audit record that belong to them.
-    Record(Box<RelayRows>, Reply<Option<Receipt>>),
-    /// What webhooks are told about a feed.
+    RelayRows(Box<RelayRows>, Reply<Option<Receipt>>),
+    /// An event about a feed, for webhooks.
     FeedEvent(Box<FeedEvent>, Reply<()>),
-    /// What came of sending a message: the webhook, the message's commit.
-    Tried(Box<(String, u64, Tried)>, Reply<()>),
-    /// A person or a token, and the line in the audit log.
-    Keep(Box<(Keep, Option<Audit>)>, Reply<()>),
-    /// Reads the whole log of removals, and acts on what is wrong with it.
+    /// The result of a delivery: the webhook, the commit of the message, the result.
+    DeliveryResult(Box<(String, u64, DeliveryResult)>, Reply<()>),
+    /// A change of an account, and its audit record.
+    ChangeAccounts(Box<(AccountChange, Option<AuditRecord>)>, Reply<()>),
+    /// Reads the whole removal log, and handles damage.
     VerifyRemovals(Reply<()>),
-    /// A copy of the store was made that knows the log of removals up to this line.
+    /// A backup was made that has the removal log up to this line.
     BackedUp(u64, Reply<()>),
+    /// A second has passed.
     Tick,
     Stop(Reply<()>),
 }

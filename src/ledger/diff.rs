@@ -12,20 +12,20 @@ use crate::{
     store::journal::Past,
 };
 
-/// The past that somebody asks for.
-pub(super) struct Asked {
+/// A request for a zone at an earlier serial.
+pub(super) struct DiffRequest {
     pub(super) origin: String,
     pub(super) past: Past,
     /// The commit up to which `past` was read.
     pub(super) seq: u64,
 }
 
-/// A zone at a serial of the past, and now.
-pub struct Both {
-    /// The tables as they were.
+/// A zone at an earlier serial and now.
+pub struct OldAndNew {
+    /// The tables at the earlier serial.
     pub old: Tables,
-    /// What is published now.
+    /// The published snapshot.
     pub new: Arc<Snapshot>,
-    /// What changed in between.
+    /// The subjects that changed in between.
     pub subjects: Vec<Subject>,
 }

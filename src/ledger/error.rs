@@ -1,82 +1,87 @@
 //! Why the ledger did not make a change.
 
 use crate::{
-    model::{Hold, history::Refusal, special::Unlistable, time::Seconds},
+    model::{Hold, history::RuleViolation, special::Unlistable, time::Seconds},
     store::StoreError,
 };
 
-/// Why a change was not acknowledged.
+/// Why the ledger did not do what it was asked for, by what the caller can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
-    /// The rules say no; nothing was written.
-    Rule(Refusal),
-    /// It cannot be listed as it stands.
+pub enum LedgerError {
+    /// A rule forbids the change in the state in which the subject is.
+    Rule(RuleViolation),
+    /// The subject must not be listed: change the subject, or permit it.
     Unlistable(Unlistable),
-    /// The subject is no longer as the author has seen it; its revision now.
-    Changed(u64),
-    /// The same key came with another request before.
-    OtherBody,
-    /// The same request was done before, or is being done.
-    Again,
-    /// There is nothing of that name.
-    Unknown(String),
-    /// The configuration does not fit.
-    Settings(String),
-    /// A serial is not newer for a zone, or for mirrors of it.
-    Serial(String),
-    /// A limit is reached; with how long to wait where time alone helps.
-    Limit {
-        /// Which limit.
+    /// The subject is not at the revision that the caller expects. Has the revision that it is at:
+    /// read it again.
+    PreconditionFailed(u64),
+    /// Another request has used the same idempotency key: take a new key.
+    IdempotencyKeyReused,
+    /// The same idempotent request was done before, or is being done: read its result.
+    Duplicate,
+    /// Nothing has the name, or the commit is not in the journal.
+    NotFound(String),
+    /// The request or the configuration is wrong: change it.
+    Invalid(String),
+    /// The request does not fit the state of the ledger: something has the name already, or has
+    /// changed meanwhile. Read the state, then decide again.
+    Conflict(String),
+    /// A serial is not newer than that of the zone or of a mirror.
+    SerialNotNewer(String),
+    /// A limit is reached.
+    LimitReached {
+        /// The limit, for people.
         why: String,
-        /// Until it may be tried again.
+        /// How long to wait, if waiting helps.
         wait: Option<Seconds>,
     },
-    /// The store failed while it was written: it may be there or not. The ledger finds out before
-    /// it takes more.
-    InDoubt(String),
-    /// The ledger takes no writes until its store works again.
-    Poisoned(String),
+    /// The store failed during the commit: it may be stored or not. The ledger refuses writes until
+    /// it knows.
+    OutcomeUnknown(String),
+    /// The ledger refuses writes until its store or its removal log works again. Nothing was
+    /// written.
+    Unavailable(String),
     /// The ledger has stopped.
     Stopped,
 }
 
-impl Refused {
-    /// In words for people; `vocabulary` gives the names.
-    pub fn text(&self, vocabulary: &crate::store::Vocabulary) -> String {
+impl LedgerError {
+    /// The message for people; `dictionary` has the names of sources.
+    pub fn text(&self, dictionary: &crate::store::Dictionary) -> String {
         match self {
-            Refused::Rule(Refusal::NotListed) => {
-                "it has no such listing of its own; where a wider one covers it (`orbsd lookup` shows it), delist that or exempt this"
+            LedgerError::Rule(RuleViolation::NotListed) => {
+                "the subject has no such listing of its own; if a wider listing covers it (see `orbsd lookup`), delist that one or exempt the subject"
                     .into()
             }
-            Refused::Rule(Refusal::NotExempt) => "it is not exempt itself (`orbsd lookup` shows what covers it)".into(),
-            Refused::Rule(Refusal::FeedOwned(s)) => {
-                format!("the source `{}` is a feed: its listings come from its imports alone", vocabulary.sources.name(*s))
+            LedgerError::Rule(RuleViolation::NotExempt) => "the subject is not exempt itself (`orbsd lookup` shows what covers it)".into(),
+            LedgerError::Rule(RuleViolation::FeedOwned(s)) => {
+                format!("the source `{}` is a feed: its listings come from its imports alone", dictionary.sources.name(*s))
             }
-            Refused::Rule(Refusal::AlreadyOver(t)) => format!("{t} is over already"),
-            Refused::Rule(Refusal::Held(Hold::WITH_COVER)) => {
+            LedgerError::Rule(RuleViolation::AlreadyOver(t)) => format!("{t} is over already"),
+            LedgerError::Rule(RuleViolation::Held(Hold::WITH_COVER)) => {
                 "it was taken out of a wider listing and is held down as long as that stands; an operator can break the hold".into()
             }
-            Refused::Rule(Refusal::Held(t)) => {
+            LedgerError::Rule(RuleViolation::Held(t)) => {
                 format!("a removal was granted, and holds it down until {t}; an operator can break the hold")
             }
-            Refused::Rule(Refusal::NoDelivery) => {
+            LedgerError::Rule(RuleViolation::NoDelivery) => {
                 "the source `prober` lists what a relay test has proved by delivery, and nothing else; take another source".into()
             }
-            Refused::Rule(Refusal::NotHeld) => "nothing of it is held down".into(),
-            Refused::Changed(now) => format!("it has changed since you looked: its revision is {now:016x} now; look again"),
-            Refused::OtherBody => "another request came with the same Idempotency-Key before; take a new key".into(),
-            Refused::Again => "a request with this Idempotency-Key was just done; send it again to see what it was told".into(),
-            Refused::Unlistable(u) => u.to_string(),
-            Refused::Settings(why) | Refused::Serial(why) | Refused::Unknown(why) | Refused::Limit { why, .. } => why.clone(),
-            Refused::InDoubt(why) => format!("in doubt: the store failed while this was written ({why}); look it up before you repeat it"),
-            Refused::Poisoned(why) => format!("no writes are taken: {why}"),
-            Refused::Stopped => "the daemon is stopping".into(),
+            LedgerError::Rule(RuleViolation::NotHeld) => "nothing of it is held down".into(),
+            LedgerError::PreconditionFailed(now) => format!("the subject has changed: its revision is now {now:016x}; look it up, then try again"),
+            LedgerError::IdempotencyKeyReused => "another request has used this Idempotency-Key; use a new key".into(),
+            LedgerError::Duplicate => "a request with this Idempotency-Key was just done; send it again to get its answer".into(),
+            LedgerError::Unlistable(u) => u.to_string(),
+            LedgerError::Invalid(why) | LedgerError::Conflict(why) | LedgerError::SerialNotNewer(why) | LedgerError::NotFound(why) | LedgerError::LimitReached { why, .. } => why.clone(),
+            LedgerError::OutcomeUnknown(why) => format!("outcome unknown: the store failed during the commit ({why}); check whether it was stored before you repeat it"),
+            LedgerError::Unavailable(why) => format!("writes are refused: {why}"),
+            LedgerError::Stopped => "the daemon is stopping".into(),
         }
     }
 }
 
-impl From<StoreError> for Refused {
-    fn from(e: StoreError) -> Refused {
-        Refused::Poisoned(e.to_string())
+impl From<StoreError> for LedgerError {
+    fn from(e: StoreError) -> LedgerError {
+        LedgerError::Unavailable(e.to_string())
     }
 }

@@ -9,22 +9,20 @@ mod relay_rows;
 mod rename;
 mod serials;
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashSet, sync::Arc};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    accounts::Book,
-    command::{Job, Reply},
-    error::Refused,
+    accounts::Accounts,
+    command::{Reply, WriterCommand},
+    error::LedgerError,
     health::Health,
     left_behind::LeftBehind,
     receipt::Receipt,
-    settings::Settings,
+    settings::LedgerSettings,
 };
 use crate::{
     clock::Clock,
@@ -33,81 +31,84 @@ use crate::{
     store::Store,
 };
 
-/// The way to the writer. Clones share it.
+/// The handle of the ledger. Clones share it.
 #[derive(Clone)]
 pub struct Ledger {
-    pub(super) jobs: mpsc::Sender<Job>,
-    /// What answers come from.
+    pub(super) jobs: mpsc::Sender<WriterCommand>,
+    /// The published snapshot, from which queries are answered.
     pub published: Arc<Published>,
-    /// What can be read.
+    /// The store, for reading.
     pub store: Arc<Store>,
-    /// How it is.
+    /// The state of the writer.
     pub health: Arc<Health>,
     /// Trusted time.
     pub clock: Clock,
     /// The number of the last commit, told after it is published and acknowledged; also told,
     /// whatever the number, when a configuration was taken.
     pub commits: watch::Receiver<u64>,
-    pub(super) book: Arc<ArcSwap<Book>>,
-    pub(super) busy: Arc<Mutex<HashSet<SourceId>>>,
-    pub(super) settings: Arc<Mutex<Arc<Settings>>>,
-    /// What the configuration in force has left behind, and when that was found out.
+    pub(super) accounts: Arc<ArcSwap<Accounts>>,
+    pub(super) busy: Arc<Mutex<HashSet<Option<SourceId>>>>,
+    pub(super) settings: Arc<Mutex<Arc<LedgerSettings>>>,
+    /// The names that the configuration has left behind, and when they were looked up.
     pub(super) left: Arc<Mutex<FoundLeftBehind>>,
 }
 
-/// What a configuration has left behind, and when that was found out; `None` where it was not
-/// looked for.
+/// The names that a configuration has left behind, and when they were looked up; `None` if they were
+/// not.
 pub(super) type FoundLeftBehind = Option<(std::time::Instant, Vec<LeftBehind>)>;
 
-/// A change on its way; its receipt comes when it is synced and answered.
-pub struct Pending(oneshot::Receiver<Result<Receipt, Refused>>);
+/// A submitted change. Its receipt arrives when it is stored and published.
+pub struct Pending(oneshot::Receiver<Result<Receipt, LedgerError>>);
 
 impl Pending {
     /// Waits for the receipt.
-    pub async fn receipt(self) -> Result<Receipt, Refused> {
-        self.0.await.unwrap_or(Err(Refused::Stopped))
+    pub async fn receipt(self) -> Result<Receipt, LedgerError> {
+        self.0.await.unwrap_or(Err(LedgerError::Stopped))
     }
     /// Waits for the receipt on a thread that may block.
-    pub fn wait(self) -> Result<Receipt, Refused> {
-        self.0.blocking_recv().unwrap_or(Err(Refused::Stopped))
+    pub fn wait(self) -> Result<Receipt, LedgerError> {
+        self.0.blocking_recv().unwrap_or(Err(LedgerError::Stopped))
     }
 }
 
 impl Ledger {
-    /// Hands a change in; waits only while the queue is full.
-    pub async fn submit(&self, change: Change) -> Result<Pending, Refused> {
+    /// Submits a change. Waits only while the queue is full.
+    pub async fn submit(&self, change: Change) -> Result<Pending, LedgerError> {
         let (tx, rx) = oneshot::channel();
         self.jobs
-            .send(Job::Change(change, tx))
+            .send(WriterCommand::Change(change, tx))
             .await
-            .map_err(|_| Refused::Stopped)?;
+            .map_err(|_| LedgerError::Stopped)?;
         Ok(Pending(rx))
     }
 
-    /// The same from a thread that may block.
-    pub fn submit_blocking(&self, change: Change) -> Result<Pending, Refused> {
+    /// Submits a change from a thread that may block.
+    pub fn submit_blocking(&self, change: Change) -> Result<Pending, LedgerError> {
         let (tx, rx) = oneshot::channel();
         self.jobs
-            .blocking_send(Job::Change(change, tx))
-            .map_err(|_| Refused::Stopped)?;
+            .blocking_send(WriterCommand::Change(change, tx))
+            .map_err(|_| LedgerError::Stopped)?;
         Ok(Pending(rx))
     }
 
-    pub(super) fn call<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Refused> {
+    pub(super) fn call<T>(
+        &self,
+        job: impl FnOnce(Reply<T>) -> WriterCommand,
+    ) -> Result<T, LedgerError> {
         let (tx, rx) = oneshot::channel();
         self.jobs
             .blocking_send(job(tx))
-            .map_err(|_| Refused::Stopped)?;
-        rx.blocking_recv().unwrap_or(Err(Refused::Stopped))
+            .map_err(|_| LedgerError::Stopped)?;
+        rx.blocking_recv().unwrap_or(Err(LedgerError::Stopped))
     }
 
-    /// Takes a new configuration. May block.
-    pub fn configure(&self, settings: Settings) -> Result<Receipt, Refused> {
-        let settings = Settings {
+    /// Applies new settings. May block.
+    pub fn configure(&self, settings: LedgerSettings) -> Result<Receipt, LedgerError> {
+        let settings = LedgerSettings {
             mirrors: self.settings().mirrors.clone(),
             ..settings
         };
-        let receipt = self.call(|r| Job::Configure(Box::new(settings.clone()), r))?;
+        let receipt = self.call(|r| WriterCommand::Configure(Box::new(settings.clone()), r))?;
         self.set_settings(settings);
         Ok(receipt)
     }
@@ -117,50 +118,46 @@ impl Ledger {
         self.clock.now()
     }
 
-    pub(super) fn set_settings(&self, settings: Settings) {
-        *self.settings.lock().unwrap_or_else(|e| e.into_inner()) = Arc::new(settings);
-        *self.left.lock().unwrap_or_else(|e| e.into_inner()) = None;
+    pub(super) fn set_settings(&self, settings: LedgerSettings) {
+        *self.settings.lock() = Arc::new(settings);
+        *self.left.lock() = None;
     }
 
-    /// The configuration that is in force.
-    pub fn settings(&self) -> Arc<Settings> {
-        self.settings
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .clone()
+    /// The present settings.
+    pub fn settings(&self) -> Arc<LedgerSettings> {
+        self.settings.lock().clone()
     }
 
-    /// The number of a source, given now if it has none. May block.
-    pub fn source(&self, name: &str) -> Result<SourceId, Refused> {
-        match self.store.vocabulary().sources.get(name) {
+    /// The number of a source; a new name gets one. May block.
+    pub fn source(&self, name: &str) -> Result<SourceId, LedgerError> {
+        match self.store.dictionary().sources.get(name) {
             Some(s) => Ok(s),
-            None => self.call(|r| Job::Source(name.into(), r)),
+            None => self.call(|r| WriterCommand::Source(name.into(), r)),
         }
     }
 
-    /// A second has passed: what is due is ended, and a failed store tried again.
+    /// Reports that a second has passed: the writer ends what is due, and tries a failed store again.
     pub async fn tick(&self) {
-        let _ = self.jobs.send(Job::Tick).await;
+        let _ = self.jobs.send(WriterCommand::Tick).await;
     }
 
-    /// The same from a thread that may block.
+    /// Reports that a second has passed, from a thread that may block.
     pub fn tick_blocking(&self) {
-        let _ = self.jobs.blocking_send(Job::Tick);
+        let _ = self.jobs.blocking_send(WriterCommand::Tick);
     }
 
-    /// Reads the whole log of removals through the writer, which acts on what is wrong with it. May
-    /// block.
-    pub fn verify_removals(&self) -> Result<(), Refused> {
-        self.call(Job::VerifyRemovals)
+    /// Lets the writer read the whole removal log and handle damage. May block.
+    pub fn verify_removals(&self) -> Result<(), LedgerError> {
+        self.call(WriterCommand::VerifyRemovals)
     }
 
-    /// Reports a copy of the store that knows the log of removals up to a line. May block.
-    pub fn backed_up(&self, line: u64) -> Result<(), Refused> {
-        self.call(|r| Job::BackedUp(line, r))
+    /// Reports a backup that has the removal log up to a line. May block.
+    pub fn backed_up(&self, line: u64) -> Result<(), LedgerError> {
+        self.call(|r| WriterCommand::BackedUp(line, r))
     }
 
-    /// Stops the writer: an image is written, the store closed. May block.
-    pub fn stop(&self) -> Result<(), Refused> {
-        self.call(Job::Stop)
+    /// Stops the writer, which writes an image and closes the store. May block.
+    pub fn stop(&self) -> Result<(), LedgerError> {
+        self.call(WriterCommand::Stop)
     }
 }

@@ -1,26 +1,25 @@
 //! The state of the writer that others may read.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, atomic::AtomicU64},
-};
+use std::{collections::HashMap, sync::atomic::AtomicU64};
+
+use parking_lot::Mutex;
 
 use crate::store::schema;
 
-/// How the log of removals is.
+/// The state of the removal log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct RemovalsHealth {
-    /// Why nothing can be written to it, so that no writes are taken.
+pub struct RemovalLogHealth {
+    /// Why it cannot be written; the ledger refuses writes meanwhile.
     pub problem: Option<String>,
-    /// What it lost when it began anew; until a backup knows all that is missing.
+    /// The lines that were lost when it was started anew, until a backup has all of them.
     pub gap: Option<schema::RemovalGap>,
 }
 
-/// What the outside may know of the writer.
+/// The state of the writer.
 #[derive(Debug, Default)]
 pub struct Health {
     poisoned: Mutex<Option<String>>,
-    removals: Mutex<RemovalsHealth>,
+    removals: Mutex<RemovalLogHealth>,
     /// Commits since the start.
     pub commits: AtomicU64,
     /// Changes since the start.
@@ -29,43 +28,31 @@ pub struct Health {
 }
 
 impl Health {
-    /// Why the store cannot be written; `None` where all is well.
+    /// Why the store cannot be written; `None` if it can.
     pub fn poisoned(&self) -> Option<String> {
-        self.poisoned
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .clone()
+        self.poisoned.lock().clone()
     }
-    /// Why no changes of listings are taken: the store, or the log of removals. `None` where all is
-    /// well.
+    /// Why changes of listings are refused, because of the store or of the removal log; `None` if they
+    /// are accepted.
     pub fn writes_refused(&self) -> Option<String> {
         self.poisoned().or_else(|| self.removals().problem)
     }
-    /// How the log of removals is.
-    pub fn removals(&self) -> RemovalsHealth {
-        self.removals
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .clone()
+    /// The state of the removal log.
+    pub fn removals(&self) -> RemovalLogHealth {
+        self.removals.lock().clone()
     }
-    pub(super) fn set_removals(&self, health: RemovalsHealth) {
-        *self.removals.lock().unwrap_or_else(|e| e.into_inner()) = health;
+    pub(super) fn set_removals(&self, health: RemovalLogHealth) {
+        *self.removals.lock() = health;
     }
-    /// How many messages wait for each webhook, dead letters too; none for a webhook that is not in
-    /// it.
+    /// How many messages wait for each webhook, with dead letters; a webhook without an entry has
+    /// none.
     pub fn webhook_backlog(&self) -> HashMap<String, u64> {
-        self.webhook_backlog
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .clone()
+        self.webhook_backlog.lock().clone()
     }
     pub(super) fn set_webhook_backlog(&self, waiting: impl Iterator<Item = (String, u64)>) {
-        *self
-            .webhook_backlog
-            .lock()
-            .unwrap_or_else(|e| e.into_inner()) = waiting.collect();
+        *self.webhook_backlog.lock() = waiting.collect();
     }
-    pub(super) fn set(&self, why: Option<String>) {
-        *self.poisoned.lock().unwrap_or_else(|e| e.into_inner()) = why;
+    pub(crate) fn set(&self, why: Option<String>) {
+        *self.poisoned.lock() = why;
     }
 }

@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{error::Refused, guard::GuardTrip};
+use super::{error::LedgerError, guard::GuardTrip};
 use crate::{
     model::Time,
-    store::{StoreError, schema},
+    store::{Encoded, StoreError, schema},
 };
 
 /// The keys of held lists in the family `people`, before the feed's name.
@@ -52,9 +52,9 @@ pub(super) fn held_key(feed: &str) -> Vec<u8> {
 }
 
 /// A held list as a row: JSON, so that fields can be added.
-pub(super) fn held_row(held: &HeldList) -> Result<Vec<u8>, Refused> {
+pub(super) fn held_row(held: &HeldList) -> Result<Encoded, LedgerError> {
     let text = serde_json::to_string(held)
-        .map_err(|e| Refused::Settings(format!("the held list cannot be stored: {e}")))?;
+        .map_err(|e| LedgerError::Invalid(format!("the held list cannot be stored: {e}")))?;
     Ok(schema::encode(&text))
 }
 

@@ -1,7 +1,7 @@
-//! Imports: staged beside the writer, made true by it in one small commit.
+//! Imports: staged beside the writer, and committed by it in one small batch.
 
 use super::{
-    error::Refused,
+    error::LedgerError,
     guard::{ListLimits, ListRefusal, Passed},
     receipt::Receipt,
 };
@@ -9,36 +9,36 @@ use crate::{
     index::Builder,
     model::{SourceId, Subject, Time, Verdict, time::Seconds},
     store::{
-        StoreError, Vocabulary,
-        schema::{Audit, FeedEntry, Followed, ListShape},
+        Dictionary, StoreError,
+        schema::{AuditRecord, FeedEntry, Followed, ListShape},
         stage::{Mode, Staged},
     },
 };
 
-/// How many imports run at the same time.
+/// How many imports run at the same time at most.
 pub(super) const IMPORTS: usize = 4;
 
-/// What an import is about.
+/// An import that is requested.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// Whose listings.
-    pub source: SourceId,
-    /// How what is there is treated.
+    /// The source whose listings they are; none for a dry run of a source that has no number yet.
+    pub source: Option<SourceId>,
+    /// What happens to present entries.
     pub mode: Mode,
-    /// Only tell what would change.
+    /// Whether to report the changes only.
     pub dry_run: bool,
     /// When the source's whole life ends unless it is imported again, counted from now.
     pub max_age: Option<Seconds>,
     /// The same as a point in time, from the file itself.
     pub expires: Option<Time>,
-    /// See [`Terms::exceptions`](crate::store::stage::Terms::exceptions).
+    /// See [`StageOptions::exceptions`](crate::store::stage::StageOptions::exceptions).
     pub exceptions: bool,
     /// The zone that it comes from, where it does; any other import ends the source's following.
     pub follow: Option<Follow>,
-    /// The subjects of a [`Mode::Patch`], in order; at most [`SMALL`](crate::store::stage::SMALL).
+    /// The subjects of a [`Mode::Patch`], in order; at most [`ROW_COMMIT_MAX`](crate::store::stage::ROW_COMMIT_MAX).
     pub touched: Vec<Subject>,
-    /// Who asks for it, where it is not the source itself: a line for the audit log.
-    pub asked: Option<Audit>,
+    /// The audit record; none if the source itself imports.
+    pub asked: Option<AuditRecord>,
     /// How far the list may differ from the source's last one; `None` where any difference is
     /// meant.
     pub limits: Option<ListLimits>,
@@ -59,9 +59,9 @@ pub struct Follow {
 
 impl Import {
     /// Makes the source's listings equal to the lines.
-    pub fn replace(source: SourceId) -> Import {
+    pub fn replace(source: impl Into<Option<SourceId>>) -> Import {
         Import {
-            source,
+            source: source.into(),
             mode: Mode::Replace,
             dry_run: false,
             max_age: None,
@@ -76,62 +76,69 @@ impl Import {
     }
 }
 
-/// Why an import did not happen; nothing has changed then.
+/// Why an import was not done. Nothing has changed.
 #[derive(Debug)]
 pub enum ImportError {
-    /// Another import of the same source is under way, or too many of others.
+    /// Another import of the same source is running, or too many of other sources.
     Busy,
-    /// The list ended before it came.
+    /// The list has expired, at this time.
     Over(Time),
-    /// The source's listings are decided one by one.
+    /// The source is not a feed: its listings are decided one by one.
     NotAFeed(String),
-    /// The ledger or the store said no.
-    Refused(Refused),
-    /// The lines ended with an error; its text was told to whoever reads them.
+    /// The ledger refused it, or the store failed.
+    Ledger(LedgerError),
+    /// Reading the lines failed.
     Input(String),
-    /// The list must not replace the source's last one.
+    /// A rule or a guard refuses the list.
     List(ListRefusal),
 }
 
 impl ImportError {
     /// In words for people.
-    pub fn text(&self, vocabulary: &Vocabulary) -> String {
+    pub fn text(&self, dictionary: &Dictionary) -> String {
         match self {
             ImportError::Busy => format!(
-                "another import of this source is under way, or {IMPORTS} of others; try again when it is done"
+                "another import of this source is running, or {IMPORTS} of other sources; try again when it is done"
             ),
             ImportError::Over(t) => {
-                format!("the list says that it ended at {t}; nothing was changed")
+                format!("the list expired at {t}, by its own statement; nothing was changed")
             }
             ImportError::NotAFeed(name) => {
                 format!(
-                    "`{name}` is no feed: list its subjects one by one (`orbsd list` reads them from standard input), or import under another name"
+                    "`{name}` is not a feed source; use `orbsd list`, which reads subjects from standard input, or import under another source name"
                 )
             }
-            ImportError::Refused(r) => r.text(vocabulary),
+            ImportError::Ledger(r) => r.text(dictionary),
             ImportError::Input(why) => why.clone(),
             ImportError::List(refusal) => refusal.describe("NAME"),
         }
     }
 }
 
-impl From<StoreError> for ImportError {
-    fn from(e: StoreError) -> ImportError {
-        ImportError::Refused(e.into())
+impl From<LedgerError> for ImportError {
+    fn from(e: LedgerError) -> ImportError {
+        ImportError::Ledger(e)
     }
 }
 
-/// A staged import on its way to the writer.
-pub(super) struct Ready {
+impl From<StoreError> for ImportError {
+    fn from(e: StoreError) -> ImportError {
+        ImportError::Ledger(e.into())
+    }
+}
+
+/// A staged import that is submitted to the writer.
+pub(super) struct StagedImport {
+    pub(super) source: SourceId,
     pub(super) staged: Staged,
     /// When the source's life ends from now on.
     pub(super) expires: Option<Time>,
-    /// True where its life has ended, and nobody dropped anything.
+    /// Whether the source has expired, which drops nothing on purpose.
     pub(super) ended: bool,
     /// See [`Import::follow`].
     pub(super) follow: Option<Follow>,
     /// See [`Import::asked`].
-    pub(super) asked: Option<Audit>,
+    pub(super) asked: Option<AuditRecord>,
     /// When the source's life would have ended without it.
     pub(super) was_expires: Option<Time>,
     /// See [`Import::shape`]; `None` where the list was not compared with the last one.
@@ -153,13 +160,13 @@ pub(super) enum Prepared {
     Nothing,
 }
 
-/// What became of an import that was handed in.
-pub(super) enum Handed {
-    /// It is true.
+/// The writer's reply to a staged import.
+pub(super) enum ImportReply {
+    /// It is committed.
     Done(Receipt),
-    /// Too much was written meanwhile: it has to be prepared again.
-    Stale(Box<Ready>),
+    /// Too much was written meanwhile: prepare it again.
+    Stale(Box<StagedImport>),
 }
 
 /// Where an import's lines go.
-pub type Sink<'a> = &'a mut dyn FnMut(Subject, FeedEntry) -> Result<(), String>;
+pub type LineSink<'a> = &'a mut dyn FnMut(Subject, FeedEntry) -> Result<(), String>;

@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::settings::Settings;
+use super::settings::LedgerSettings;
 use crate::{
     model::{Mask, SourceId, ZoneKind},
     store::{
-        Store, StoreError, Vocabulary,
+        Dictionary, Store, StoreError,
         configured::{Configured, ConfiguredZone},
     },
 };
@@ -67,7 +67,7 @@ impl fmt::Display for LeftBehind {
 }
 
 /// The names of a configuration, by the numbers of a store.
-pub(super) fn configured(settings: &Settings, v: &Vocabulary) -> Configured {
+pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> Configured {
     let zone = |z: &crate::model::Zone| {
         let reasons = z
             .publish
@@ -94,7 +94,7 @@ pub(super) fn configured(settings: &Settings, v: &Vocabulary) -> Configured {
 }
 
 /// What was configured in a store.
-pub(super) fn last_configured(store: &Store, v: &Vocabulary) -> Result<Configured, StoreError> {
+pub(super) fn last_configured(store: &Store, v: &Dictionary) -> Result<Configured, StoreError> {
     let all = || {
         (0..v.reasons.0.all().len())
             .filter_map(|i| v.reasons.get(&v.reasons.0.all()[i]))
@@ -123,7 +123,7 @@ impl Usage {
     /// Reads every verdict.
     pub(super) fn read(
         store: &Store,
-        v: &Vocabulary,
+        v: &Dictionary,
         zones: &[(bool, Mask)],
     ) -> Result<Usage, StoreError> {
         let mut u = Usage {
@@ -135,7 +135,7 @@ impl Usage {
         store.scan(v, &mut |subject, verdict| {
             let names = !subject.is_address();
             let (mut mask, mut seen) = (0, Vec::new());
-            for e in verdict.entries.iter().filter(|e| !e.hole) {
+            for e in verdict.entries.iter().filter(|e| !e.exclusion) {
                 mask |= e.reason.bit();
                 if !seen.contains(&e.source) {
                     seen.push(e.source);
@@ -170,9 +170,9 @@ impl Usage {
 /// where a name is gone.
 pub(super) fn left_behind(
     store: &Store,
-    settings: &Settings,
+    settings: &LedgerSettings,
 ) -> Result<Vec<LeftBehind>, StoreError> {
-    let v = store.vocabulary();
+    let v = store.dictionary();
     let (was, now) = (last_configured(store, &v)?, configured(settings, &v));
     let reasons: Vec<_> = was.reasons.difference(&now.reasons).copied().collect();
     let feeds: Vec<_> = was.feeds.difference(&now.feeds).cloned().collect();
@@ -251,8 +251,8 @@ pub(super) fn left_behind(
 ///
 /// The store cannot be read.
 pub fn left_behind_while_stopped(
-    store: crate::store::Settings,
-    settings: &Settings,
+    store: crate::store::StoreSettings,
+    settings: &LedgerSettings,
 ) -> Result<Vec<LeftBehind>, StoreError> {
     Store::open_read_only(store)?
         .map_or_else(|| Ok(Vec::new()), |store| left_behind(&store, settings))

@@ -1,8 +1,8 @@
-//! The ledger: the one writer, and the one order of commit: check, decide, commit, apply, publish,
-//! receipt.
+//! The ledger: the only writer of the store. It handles one command at a time: check, decide, write
+//! one synced batch, apply, publish, acknowledge, notify.
 //!
-//! Each feature has a file with its types, one below `handle` that asks for it, and one below
-//! `writer` that does it.
+//! A feature has up to three files: its types here, the caller's side in `handle/`, and the writer's
+//! side in `writer/`. Types name neither side.
 
 mod accounts;
 mod command;
@@ -33,12 +33,12 @@ mod transaction;
 mod undo;
 mod writer;
 
-pub use accounts::{Book, Keep};
-use command::{Job, QUEUE};
-pub use diff::Both;
-pub use error::Refused;
+pub use accounts::{AccountChange, Accounts};
+use command::{QUEUE_LENGTH, WriterCommand};
+pub use diff::OldAndNew;
+pub use error::LedgerError;
 pub use handle::{Ledger, Pending};
-pub use health::{Health, RemovalsHealth};
+pub use health::{Health, RemovalLogHealth};
 pub use import::{Follow, Import, ImportError};
 pub use left_behind::{LeftBehind, left_behind_while_stopped};
 pub use map::Map;
@@ -49,6 +49,6 @@ pub use removal_log::OnLoss;
 pub use rename::{NameKind, Rename};
 pub use restore::{Replayed, RestoreSerials, begin_log, check_log, restore};
 pub use serials::{SeenSerials, SerialChange, SerialRequest};
-pub use settings::{ReasonSettings, Settings};
+pub use settings::{LedgerSettings, ReasonSettings};
 pub use start::open;
-pub use undo::{ChangedBy, MANY, Undo, Undone};
+pub use undo::{ChangedBy, MAX_CHANGES, Undo, Undone};

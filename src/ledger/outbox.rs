@@ -10,51 +10,51 @@ use crate::{
     store::{Store, StoreError, schema},
 };
 
-/// Somebody who is told what happens.
+/// A receiver of events over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
-    /// Its number.
+    /// Its id.
     pub id: String,
-    /// Where messages go.
+    /// The URL to which messages are sent.
     pub url: String,
-    /// What messages are signed with; both sides need it.
+    /// The secret that signs messages; the receiver has it too.
     pub secret: Vec<u8>,
     /// Since when.
     pub since: Time,
     /// Who made it.
     pub by: String,
-    /// Since when nothing is sent.
+    /// The time since which it is paused.
     pub paused: Option<Time>,
 }
 
-/// A message on its way.
+/// A message that waits for delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// The commit that it tells of: its number for its webhook.
+    /// The commit that it reports; identifies it among the messages of its webhook.
     pub commit: u64,
-    /// What is sent.
+    /// The body, in JSON.
     pub body: String,
-    /// Since when it waits.
+    /// The time since which it waits.
     pub since: Time,
-    /// How often it was tried.
+    /// How many deliveries were tried.
     pub tries: u32,
-    /// When it is tried next.
+    /// The time of the next delivery.
     pub next: Time,
-    /// What came of the last try.
+    /// Why the last delivery failed.
     pub problem: Option<String>,
-    /// It was given up; somebody may have it tried again.
+    /// Whether it is a dead letter, which is only sent again on request.
     pub dead: bool,
 }
 
-/// What came of a try.
+/// The result of a delivery.
 #[derive(Debug, Clone)]
-pub enum Tried {
-    /// It was taken.
-    Taken,
-    /// It was not.
+pub enum DeliveryResult {
+    /// The receiver accepted the message.
+    Delivered,
+    /// The delivery failed, with the reason.
     Failed(String),
-    /// A dead letter is tried again.
-    Again,
+    /// A dead letter shall be sent again.
+    Retry,
 }
 
 pub(super) fn key(webhook: &str, commit: u64) -> Vec<u8> {

@@ -4,35 +4,35 @@ use std::collections::BTreeMap;
 
 use crate::{
     model::{Serial, Time},
-    store::{schema::Made, stage::Difference},
+    store::{schema::StoredReceipt, stage::ImportDifference},
 };
 
-/// What a commit did: its number, and the serials that moved.
+/// The result of a commit: its number, and the new serials.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Receipt {
     /// The commit's number.
     pub commit: u64,
     /// New serials by origin.
     pub serials: BTreeMap<String, Serial>,
-    /// The subject's revision after it, where it was about one.
+    /// The revision of the subject after it, for a change of one subject.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "hex")]
     pub revision: Option<u64>,
-    /// The ends of the listing, where it renewed one.
+    /// The ends of the listing before and after, for a renewal.
     #[serde(skip)]
     pub renewal: Option<Renewal>,
 }
 
-/// The ends of a listing that was renewed.
+/// When a renewed listing ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
-    /// When it would have ended before; none: never.
+    /// The end before the renewal; none: never.
     pub was: Option<Time>,
-    /// When it ends now; none: never.
+    /// The end after the renewal; none: never.
     pub until: Option<Time>,
 }
 
-impl From<Made> for Receipt {
-    fn from(m: Made) -> Receipt {
+impl From<StoredReceipt> for Receipt {
+    fn from(m: StoredReceipt) -> Receipt {
         Receipt {
             commit: m.commit,
             serials: m.serials.into_iter().collect(),
@@ -57,11 +57,11 @@ mod hex {
     }
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ImportResult {
-    /// The commit; `None` for a dry run, or where nothing changed.
+    /// The commit; `None` for a dry run, or if nothing changed.
     pub receipt: Option<Receipt>,
     /// What changed.
-    pub difference: Difference,
+    pub difference: ImportDifference,
 }

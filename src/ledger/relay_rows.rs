@@ -1,6 +1,6 @@
 //! Rows of relay tests, which the ledger stores and does not read.
 
-use crate::{model::Change, store::schema::Audit};
+use crate::{model::Change, store::schema::AuditRecord};
 
 /// Rows of relay tests, which the ledger stores as they are, with the changes and the audit record
 /// that are committed with them.
@@ -11,7 +11,7 @@ pub struct RelayRows {
     /// Changes of listings.
     pub changes: Vec<Change>,
     /// The audit record.
-    pub audit: Option<Audit>,
+    pub audit: Option<AuditRecord>,
 }
 
 impl RelayRows {

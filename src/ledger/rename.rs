@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::Vocabulary;
+use crate::store::Dictionary;
 
 /// What a name is the name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ impl Rename {
     /// # Errors
     ///
     /// There is no such name, or the new one cannot be a name.
-    pub(super) fn apply(&self, v: &mut Vocabulary) -> Result<(), String> {
+    pub(super) fn apply(&self, v: &mut Dictionary) -> Result<(), String> {
         match self.kind {
             NameKind::Reason => v.reasons.rename(&self.from, &self.to),
             NameKind::Source => {

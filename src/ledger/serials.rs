@@ -10,7 +10,7 @@ use crate::{
         Serial,
         serial::{Jump, SeenMirror, jump},
     },
-    store::schema::Audit,
+    store::schema::AuditRecord,
 };
 
 /// Returns the mirrors of a zone that were seen lately.
@@ -64,7 +64,7 @@ pub struct SerialRequest {
     /// Whether it is taken although it is not newer for mirrors that were seen.
     pub force: bool,
     /// The record for the audit log.
-    pub audit: Audit,
+    pub audit: AuditRecord,
 }
 
 /// A serial that was given: the commit, and the mirrors for which it is not newer.

@@ -12,36 +12,36 @@ pub struct ReasonSettings {
     pub name: String,
     /// Its text, `$` standing for the listed subject.
     pub text: String,
-    /// How long a single listing lasts where nobody says.
+    /// How long a listing lasts if its request names no end.
     pub lifetime: Option<Seconds>,
-    /// Whether a listing takes a second person.
+    /// Whether a listing needs the approval of a second user.
     pub two_persons: bool,
 }
 
-/// What the ledger takes from the configuration; a reload replaces it as a whole.
+/// The settings of the ledger; a reload replaces all of them.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
+pub struct LedgerSettings {
     /// The reasons.
     pub reasons: Vec<ReasonSettings>,
     /// The zones.
     pub zones: Vec<Zone>,
     /// The sources that a `[[feed]]` refreshes.
     pub feeds: Vec<String>,
-    /// Special ranges that may be listed all the same.
+    /// Special-purpose ranges that may be listed.
     pub special: Vec<Subject>,
     /// The name for NSID.
     pub nsid: String,
     /// The keys for TSIG.
     pub keys: Arc<Keys>,
-    /// Where the log of removals lies; none: none is kept.
+    /// The file of the removal log; none: there is no removal log.
     pub removals: Option<std::path::PathBuf>,
-    /// What is done when that log is lost or damaged.
+    /// What to do if that log is lost or damaged.
     pub on_loss: OnLoss,
-    /// What the mirrors were seen to have. It is no part of the configuration: a reload leaves it
-    /// as it is.
+    /// The serials that mirrors were seen to have. They do not come from the configuration, and a
+    /// reload keeps them.
     pub mirrors: SeenSerials,
-    /// How many proposals an author may have.
+    /// The limits of proposals of an author.
     pub proposals: ProposalLimits,
-    /// The users of this machine who are users here, by uid.
+    /// Users of this machine by uid, with their user names here.
     pub socket_users: BTreeMap<u32, String>,
 }

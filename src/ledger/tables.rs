@@ -3,7 +3,7 @@
 use crate::{
     index::{Builder, Changes, RawFacts},
     model::Subject,
-    store::{Store, StoreError, Vocabulary},
+    store::{Dictionary, Store, StoreError},
 };
 
 /// How many subjects are read from the store at a time.
@@ -12,10 +12,10 @@ const READ_CHUNK: usize = 1 << 16;
 const CHUNK: usize = 1 << 18;
 
 /// Builds the tables from the rows.
-pub(super) fn build(store: &Store, vocabulary: &Vocabulary) -> Result<Builder, StoreError> {
+pub(super) fn build(store: &Store, dictionary: &Dictionary) -> Result<Builder, StoreError> {
     let mut builder = Builder::default();
     let mut changes = Changes::default();
-    store.scan(vocabulary, &mut |subject, verdict| {
+    store.scan(dictionary, &mut |subject, verdict| {
         let id = builder.intern(&RawFacts::of(&verdict));
         builder.add(&mut changes, &subject, id);
         if changes.len() >= CHUNK {
@@ -28,16 +28,16 @@ pub(super) fn build(store: &Store, vocabulary: &Vocabulary) -> Result<Builder, S
 }
 
 /// Sets the facts of some subjects (in order) to what the store says, with the feeds' generations
-/// of `vocabulary`.
+/// of `dictionary`.
 pub(super) fn load(
     store: &Store,
-    vocabulary: &Vocabulary,
+    dictionary: &Dictionary,
     builder: &mut Builder,
     subjects: &[Subject],
 ) -> Result<(), StoreError> {
     for chunk in subjects.chunks(READ_CHUNK) {
         let mut changes = Changes::default();
-        store.verdicts(vocabulary, chunk, &mut |subject, verdict| {
+        store.verdicts(dictionary, chunk, &mut |subject, verdict| {
             let id = builder.intern(&RawFacts::of(&verdict));
             builder.add(&mut changes, subject, id);
             Ok(())

@@ -9,93 +9,93 @@ use super::{
     time::Time,
 };
 
-/// One decided change in a subject's history.
+/// An event in the history of a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// When it was decided.
     pub at: Time,
-    /// Who asked for it.
+    /// The author of the request.
     pub author: String,
-    /// What was decided.
-    pub what: What,
-    /// What was seen.
+    /// What happened.
+    pub what: EventKind,
+    /// The evidence for it.
     pub evidence: Option<Evidence>,
 }
 
-/// What was decided.
+/// What an event does to a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum What {
-    /// A source says a reason (or a hole in it); again for a renewal, which keeps the first
-    /// `since`.
+pub enum EventKind {
+    /// A source lists the subject, or excludes it from its wider listing. A renewal is another such
+    /// event, and keeps the first `since`.
     Listed {
-        /// Why.
+        /// The reason.
         reason: ReasonId,
-        /// Who says so.
+        /// The source.
         source: SourceId,
-        /// When it ends by itself.
+        /// The end; none: it does not end by itself.
         until: Option<Time>,
-        /// An exception from a wider listing, and not a listing.
-        hole: bool,
-        /// Its own text, and how it came here.
+        /// Whether it is an exclusion from a wider listing, not a listing.
+        exclusion: bool,
+        /// Its own text, and the stores through which it came.
         text: EntryText,
     },
-    /// Somebody took it off.
+    /// A listing was removed on request.
     Delisted {
-        /// Why it was listed.
+        /// The reason of the listing.
         reason: ReasonId,
-        /// Who had said so.
+        /// The source of the listing.
         source: SourceId,
     },
-    /// It ran out.
+    /// A listing has expired.
     Expired {
-        /// Why it was listed.
+        /// The reason of the listing.
         reason: ReasonId,
-        /// Who had said so.
+        /// The source of the listing.
         source: SourceId,
     },
-    /// Its feed no longer has it.
+    /// A feed has dropped its entry.
     Dropped {
-        /// Why it was listed.
+        /// The reason of the listing.
         reason: ReasonId,
-        /// Who had said so.
+        /// The source of the listing.
         source: SourceId,
     },
-    /// A feed's entry is held down.
+    /// A hold was set.
     Held {
-        /// The reason held.
+        /// The suppressed reason.
         reason: ReasonId,
-        /// The source held.
+        /// The suppressed source, or [`SourceId::ALL`].
         source: SourceId,
-        /// Until when at the latest.
+        /// The latest end of the hold.
         until: Time,
     },
-    /// A hold ran out, or its feed has dropped the entry.
+    /// A hold has ended: it has expired, or its feed has dropped the entry.
     HoldEnded {
-        /// The reason held.
+        /// The suppressed reason.
         reason: ReasonId,
-        /// The source held.
+        /// The suppressed source, or [`SourceId::ALL`].
         source: SourceId,
     },
-    /// It must never be published.
+    /// The subject is exempt: it is not published.
     Exempted {
-        /// When that ends by itself.
+        /// The end; none: it does not end by itself.
         until: Option<Time>,
     },
-    /// That is over.
+    /// The exemption has ended.
     ExemptEnded,
 }
 
-impl What {
-    /// The reason and the source that it is about; an exemption is about all.
+impl EventKind {
+    /// The reason and the source of the event; `None` for exemptions, which have neither.
     pub fn about(&self) -> Option<(ReasonId, SourceId)> {
         match self {
-            What::Listed { reason, source, .. }
-            | What::Delisted { reason, source }
-            | What::Expired { reason, source }
-            | What::Dropped { reason, source }
-            | What::Held { reason, source, .. }
-            | What::HoldEnded { reason, source } => Some((*reason, *source)),
-            What::Exempted { .. } | What::ExemptEnded => None,
+            EventKind::Listed { reason, source, .. }
+            | EventKind::Delisted { reason, source }
+            | EventKind::Expired { reason, source }
+            | EventKind::Dropped { reason, source }
+            | EventKind::Held { reason, source, .. }
+            | EventKind::HoldEnded { reason, source } => Some((*reason, *source)),
+            EventKind::Exempted { .. } | EventKind::ExemptEnded => None,
         }
     }
 }

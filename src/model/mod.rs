@@ -21,13 +21,13 @@ pub mod time;
 pub mod verdict;
 pub mod zone;
 
-pub use access::{Bounds, Person, Role, Token};
+pub use access::{Role, Token, TokenRestrictions, User};
 pub use digest::Digest;
 pub use domain::{Domain, Scope};
 pub use entry_text::{EntryText, FeedPath, MAX_HOPS, StoreId};
-pub use event::{Event, What};
+pub use event::{Event, EventKind};
 pub use evidence::{Evidence, EvidenceKind};
-pub use history::{Change, Terms};
+pub use history::{Change, Preconditions};
 pub use key::{Algorithm, Keys, TsigKey};
 pub use prefix::{Prefix4, Prefix6};
 pub use reason::{MAX_REASONS, Mask, ReasonId, Reasons, SourceId, Sources};

@@ -1,5 +1,5 @@
-//! Ranges that must not be listed unless somebody says so: special-purpose addresses, and prefixes
-//! that are too wide.
+//! Subjects that cannot be listed without permission: special-purpose ranges, and prefixes that are
+//! too wide.
 
 use super::{
     prefix::{MIN_LISTED_LEN4, MIN_LISTED_LEN6, Prefix4, Prefix6},
@@ -45,16 +45,16 @@ const SPECIAL6: [(u64, u8); 13] = [
     (0xfe00_0000_0000_0000, 7), // link-local, site-local and multicast
 ];
 
-/// Why a subject cannot be listed as it stands.
+/// Why a subject cannot be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlistable {
     /// It is 127.0.0.1, or the name `invalid`, which no list may ever have (RFC 5782 section 5).
     Never,
-    /// It is a test point, which every zone has by itself.
+    /// It is a test point, which every zone has already.
     TestPoint,
     /// It is a prefix that holds 127.0.0.1 or its IPv6 spelling.
     HoldsNever,
-    /// It touches a special range; `--special` lists it all the same.
+    /// It overlaps a special-purpose range; `--special` permits it.
     Special,
     /// It is wider than /8 (IPv6 /19).
     TooWide,
@@ -78,8 +78,8 @@ impl std::fmt::Display for Unlistable {
     }
 }
 
-/// Says why `subject` cannot be listed without a further word; `allowed` are the configured
-/// `[limits] special` ranges.
+/// Why `subject` cannot be listed without a permission; `allowed` are the special-purpose ranges
+/// that the configuration permits.
 pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> {
     match subject {
         Subject::V4(p) => match p {

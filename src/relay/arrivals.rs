@@ -19,10 +19,10 @@ use super::{
     token::{TokenId, TokenKind, hex},
 };
 use crate::{
-    ledger::Refused,
+    ledger::LedgerError,
     model::{
-        EvidenceKind, SourceId, Subject, Time, What,
-        history::Ask,
+        EventKind, EvidenceKind, SourceId, Subject, Time,
+        history::Command,
         text::{cleaned, needs_escape},
     },
     smtp::{Outcome, mail::parse_mail, session::ReceivedMessage},
@@ -171,10 +171,10 @@ impl RelayService {
         match self.write(sheet, None) {
             Ok(_) => Ok(()),
             Err(RelayError::Ledger(
-                e @ (Refused::Rule(_) | Refused::Unlistable(_) | Refused::Settings(_)),
+                e @ (LedgerError::Rule(_) | LedgerError::Unlistable(_) | LedgerError::Invalid(_)),
             )) => {
                 let mut kept = self.sheet(now);
-                let outcome = format!("not listed: {}", e.text(&self.ledger.store.vocabulary()));
+                let outcome = format!("not listed: {}", e.text(&self.ledger.store.dictionary()));
                 kept.put(key::NUMBER, &number);
                 issued.outputs.retain(|o| *o != proof.output);
                 kept.put(key::token(id), &issued);
@@ -197,13 +197,13 @@ impl RelayService {
     /// are known by the host's row.
     fn removed(&self, target: IpAddr) -> Result<Option<Time>, RelayError> {
         let history = self.ledger.store.history(&Subject::host(target))?;
-        let v = self.ledger.store.vocabulary();
+        let v = self.ledger.store.dictionary();
         let ours: Vec<_> = REASONS[..3]
             .iter()
             .filter_map(|r| v.reasons.get(r))
             .collect();
         let one = |e: &crate::model::Event| match e.what {
-            What::Held { reason, .. } | What::Delisted { reason, .. } => {
+            EventKind::Held { reason, .. } | EventKind::Delisted { reason, .. } => {
                 ours.contains(&reason)
                     && e.evidence
                         .as_ref()
@@ -262,7 +262,7 @@ impl RelayService {
         }
         sheet.put(place, &host);
         let reason = self.reason(name)?;
-        let ask = Ask::List {
+        let ask = Command::List {
             reason,
             source: SourceId::PROBER,
             until: None,

@@ -20,7 +20,7 @@ use crate::{
     ledger::Receipt,
     model::{
         SourceId, Subject, Time,
-        history::{Ask, HoldFor},
+        history::{Command, HoldFor},
         time::Seconds,
     },
     smtp::{Outcome, Stage, outcome::RecipientReply},
@@ -443,7 +443,7 @@ impl RelayService {
             if is_listed(self, &verdict, name) {
                 // What nobody has tested says nothing against the word of others.
                 let source = on_request.then_some(SourceId::PROBER);
-                let ask = Ask::Delist {
+                let ask = Command::Delist {
                     reason: Some(self.reason(name)?),
                     source,
                     hold: HoldFor::Usual,
@@ -484,7 +484,7 @@ impl RelayService {
         self.release(&mut sheet, target, (why, false), now)?;
         if is_listed(self, &verdict, REASONS[3]) {
             // Whoever has looked is not asked again by the next message.
-            let ask = Ask::Delist {
+            let ask = Command::Delist {
                 reason: Some(self.reason(REASONS[3])?),
                 source: None,
                 hold: HoldFor::Usual,

@@ -27,7 +27,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     ledger::{Ledger, RelayRows},
-    model::{Change, Evidence, EvidenceKind, Subject, Terms, Time, Verdict, history::Ask},
+    model::{
+        Change, Evidence, EvidenceKind, Preconditions, Subject, Time, Verdict, history::Command,
+    },
     store::{Store, StoreError, schema},
 };
 
@@ -103,7 +105,7 @@ impl<'a> RelayBatch<'a> {
     pub fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
         let row = match self.rows.get(key) {
             Some(put) => put.clone(),
-            None => self.store.probe(key)?,
+            None => self.store.relay_row(key)?,
         };
         row.map(|r| read(key, &r)).transpose()
     }
@@ -121,7 +123,7 @@ impl<'a> RelayBatch<'a> {
     /// The stored rows under a prefix, with what was put since; at most `most`.
     pub fn keys(&self, prefix: &[u8], most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut out = std::collections::BTreeSet::new();
-        self.store.probes(prefix, prefix, &mut |k, _| {
+        self.store.relay_rows(prefix, prefix, &mut |k, _| {
             out.insert(k.to_vec());
             Ok(out.len() < most)
         })?;
@@ -144,7 +146,7 @@ impl<'a> RelayBatch<'a> {
         prefix: &[u8],
         f: &mut dyn FnMut(T),
     ) -> Result<(), StoreError> {
-        self.store.probes(prefix, prefix, &mut |k, v| {
+        self.store.relay_rows(prefix, prefix, &mut |k, v| {
             f(read(k, v)?);
             Ok(true)
         })
@@ -158,7 +160,7 @@ impl<'a> RelayBatch<'a> {
         most: usize,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut out = Vec::new();
-        self.store.probes(prefix, behind, &mut |k, _| {
+        self.store.relay_rows(prefix, behind, &mut |k, _| {
             if k > behind {
                 out.push(k.to_vec());
             }
@@ -171,7 +173,7 @@ impl<'a> RelayBatch<'a> {
     pub fn whens(&self, from: u64, to: u64, most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let (mut out, end) = (Vec::new(), key::when(to, u64::MAX));
         self.store
-            .probes(b"W", &key::number(b'W', from), &mut |k, _| {
+            .relay_rows(b"W", &key::number(b'W', from), &mut |k, _| {
                 let within = k <= &end[..] && out.len() < most;
                 if within {
                     out.push(k.to_vec());
@@ -190,7 +192,7 @@ impl<'a> RelayBatch<'a> {
         most: usize,
     ) -> Result<Vec<u64>, StoreError> {
         let mut out = Vec::new();
-        self.store.probes_back(
+        self.store.relay_rows_desc(
             prefix,
             &[prefix, &number.to_be_bytes()].concat(),
             &mut |k, _| {
@@ -217,31 +219,31 @@ impl<'a> RelayBatch<'a> {
         &mut self,
         subject: Subject,
         author: &str,
-        ask: Ask,
+        ask: Command,
         proof: String,
         breaks_hold: bool,
     ) {
-        let kind = if matches!(ask, Ask::List { .. }) {
+        let kind = if matches!(ask, Command::List { .. }) {
             EvidenceKind::Delivery
         } else {
             EvidenceKind::Probe
         };
-        let terms = Terms {
+        let preconditions = Preconditions {
             from: "tester".into(),
             breaks_hold,
-            ..Terms::default()
+            ..Preconditions::default()
         };
         self.changes.push(Change {
             subject,
             author: author.into(),
             evidence: Some(Evidence { kind, text: proof }),
-            ask,
-            terms,
+            command: ask,
+            preconditions,
         });
     }
 
     /// Everything that was put, as one commit with its audit record.
-    pub fn rows(self, audit: Option<schema::Audit>) -> RelayRows {
+    pub fn rows(self, audit: Option<schema::AuditRecord>) -> RelayRows {
         RelayRows {
             rows: self.rows.into_iter().collect(),
             changes: self.changes,

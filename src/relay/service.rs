@@ -20,13 +20,13 @@ use super::{
 };
 use crate::{
     clock::ClockReport,
-    ledger::{Ledger, Receipt, Refused},
+    ledger::{Ledger, LedgerError, Receipt},
     model::{
         ReasonId, SourceId, Time, Verdict,
-        history::{Once, PROBER_REASONS},
+        history::{IdempotencyKey, PROBER_REASONS},
         time::Seconds,
     },
-    store::schema::Audit,
+    store::schema::AuditRecord,
 };
 
 /// The reasons that the tester's findings are listed under.
@@ -54,11 +54,11 @@ pub enum RelayError {
     /// There is nothing of that name.
     Unknown(String),
     /// The ledger says no.
-    Ledger(Refused),
+    Ledger(LedgerError),
 }
 
-impl From<Refused> for RelayError {
-    fn from(e: Refused) -> RelayError {
+impl From<LedgerError> for RelayError {
+    fn from(e: LedgerError) -> RelayError {
         RelayError::Ledger(e)
     }
 }
@@ -76,7 +76,7 @@ pub struct Actor {
     /// Where he is.
     pub from: String,
     /// His request is not done twice.
-    pub once: Option<Once>,
+    pub once: Option<IdempotencyKey>,
 }
 
 /// The desk. Clones share it.
@@ -265,7 +265,7 @@ impl RelayService {
     pub(super) fn write(
         &self,
         sheet: RelayBatch<'_>,
-        line: Option<Audit>,
+        line: Option<AuditRecord>,
     ) -> Result<Option<Receipt>, RelayError> {
         let rows = sheet.rows(line);
         if rows.is_empty() {
@@ -293,9 +293,9 @@ impl RelayService {
     }
 
     pub(super) fn reason(&self, name: &str) -> Result<ReasonId, RelayError> {
-        let found = self.ledger.store.vocabulary().reasons.get(name);
+        let found = self.ledger.store.dictionary().reasons.get(name);
         found.ok_or_else(|| {
-            RelayError::Ledger(Refused::Settings(format!(
+            RelayError::Ledger(LedgerError::Invalid(format!(
                 "the reason `{name}` is not in config.toml"
             )))
         })
@@ -310,9 +310,11 @@ impl RelayService {
 
 /// Whether the tester's findings list a host for a reason.
 pub(super) fn is_listed(desk: &RelayService, verdict: &Verdict, reason: &str) -> bool {
-    let reason = desk.ledger.store.vocabulary().reasons.get(reason);
+    let reason = desk.ledger.store.dictionary().reasons.get(reason);
     reason.is_some_and(|r| {
-        verdict.entry(r, SourceId::PROBER).is_some_and(|e| !e.hole)
+        verdict
+            .entry(r, SourceId::PROBER)
+            .is_some_and(|e| !e.exclusion)
             && !verdict.held(r, SourceId::PROBER)
     })
 }
@@ -324,8 +326,8 @@ pub(super) fn audit_record(
     detail: String,
     why: Option<String>,
     now: Time,
-) -> Audit {
-    Audit {
+) -> AuditRecord {
+    AuditRecord {
         at: now,
         who: who.name.clone(),
         from: who.from.clone(),
@@ -333,7 +335,7 @@ pub(super) fn audit_record(
         about: about.to_string(),
         detail,
         why,
-        once: who.once,
-        ..Audit::default()
+        idempotency: who.once,
+        ..AuditRecord::default()
     }
 }

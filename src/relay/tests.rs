@@ -32,7 +32,7 @@ use crate::{
     ledger::{self, ReasonSettings},
     model::{
         SourceId, Subject, Time,
-        history::{Ask, HoldFor},
+        history::{Command, HoldFor},
         time::Seconds,
     },
     smtp::{Outcome, Stage, outcome::RecipientReply, session::ReceivedMessage},
@@ -54,12 +54,12 @@ pub fn ip(t: &str) -> IpAddr {
 impl Bench {
     pub fn new() -> Bench {
         let dir = tempfile::tempdir().unwrap();
-        let settings = crate::store::Settings {
+        let settings = crate::store::StoreSettings {
             path: dir.path().join("data"),
             journal_age: Seconds(86_400),
             open_tables: crate::store::MAX_OPEN_TABLES,
             journal_size: 1 << 30,
-            churn_age: Seconds(86_400),
+            feed_event_age: Seconds(86_400),
             scrub_every: Seconds(0),
             scrub_rate: 1 << 23,
         };
@@ -73,7 +73,7 @@ impl Bench {
             "127.64.0.0/10".parse().unwrap(),
             "fd00::/8".parse().unwrap(),
         ];
-        let own = ledger::Settings {
+        let own = ledger::LedgerSettings {
             reasons: reasons.collect(),
             zones: Vec::new(),
             feeds: Vec::new(),
@@ -81,7 +81,7 @@ impl Bench {
             nsid: String::new(),
             keys: Default::default(),
             removals: None,
-            ..ledger::Settings::default()
+            ..ledger::LedgerSettings::default()
         };
         let ledger = ledger::open(
             Store::open(settings).unwrap(),
@@ -1071,7 +1071,7 @@ fn a_stop_in_the_middle_runs_the_rest_later_and_old_rows_are_forgotten() {
     b.desk
         .ledger
         .store
-        .probes(b"T", b"T", &mut |_, _| {
+        .relay_rows(b"T", b"T", &mut |_, _| {
             rows += 1;
             Ok(true)
         })
@@ -1662,7 +1662,7 @@ fn a_test_that_is_switched_off_again_and_again_ends_and_is_in_the_audit_log() {
         b.now = b.now.max(job.not_before);
     }
     let mut lines = Vec::new();
-    let each = &mut |_, line: crate::store::schema::Audit| {
+    let each = &mut |_, line: crate::store::schema::AuditRecord| {
         lines.push(line.what);
         true
     };
@@ -2143,7 +2143,7 @@ fn an_output_that_was_taken_off_needs_new_proofs() {
     assert_eq!(b.listed(out), ["output"]);
     // By an operator, in the ordinary way: it stays off while the hold lasts, though its inputs are
     // open.
-    let ask = Ask::Delist {
+    let ask = Command::Delist {
         reason: Some(b.desk.reason("output").unwrap()),
         source: Some(SourceId::PROBER),
         hold: HoldFor::Nothing,

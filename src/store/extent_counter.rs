@@ -62,7 +62,11 @@ impl Side {
         }
         let (mut listed, mut excluded): (Mask, Mask) = (0, 0);
         for e in entries {
-            let set = if e.hole { &mut excluded } else { &mut listed };
+            let set = if e.exclusion {
+                &mut excluded
+            } else {
+                &mut listed
+            };
             *set |= e.reason.bit();
         }
         match subject {
@@ -204,11 +208,11 @@ mod tests {
     use crate::model::{ReasonId, Time};
     use proptest::prelude::*;
 
-    fn entry(reason: u8, hole: bool) -> FeedEntry {
+    fn entry(reason: u8, exclusion: bool) -> FeedEntry {
         FeedEntry {
             reason: ReasonId(reason),
-            hole,
-            weak: false,
+            exclusion,
+            implied: false,
             since: Time(0),
             text: Default::default(),
             note: None,
@@ -229,7 +233,7 @@ mod tests {
         rows.sort();
         let mut counter = ExtentCounter::default();
         rows.iter()
-            .for_each(|(s, hole)| counter.add(s, &[], &[entry(0, *hole)]));
+            .for_each(|(s, exclusion)| counter.add(s, &[], &[entry(0, *exclusion)]));
         counter.extents().after
     }
 
@@ -316,11 +320,11 @@ mod tests {
         #[test]
         fn counting_agrees_with_a_count_by_address(rows in prop::collection::btree_map((0u32..512, 23u8..=32), any::<(bool, bool, bool)>(), 0..40)) {
             let mut by_subject = std::collections::BTreeMap::new();
-            for ((a, len), (hole, second, both)) in rows {
+            for ((a, len), (exclusion, second, both)) in rows {
                 let p = Prefix4::new(0x2d00_0000 + a, len);
-                let mut entries = vec![entry(u8::from(second), hole)];
+                let mut entries = vec![entry(u8::from(second), exclusion)];
                 if both {
-                    entries.push(entry(u8::from(!second), !hole));
+                    entries.push(entry(u8::from(!second), !exclusion));
                 }
                 by_subject.insert(Subject::V4(p), entries);
             }
@@ -332,10 +336,10 @@ mod tests {
                 for len in 0..=32 {
                     let p = Subject::V4(Prefix4::new(0x2d00_0000 + a, len));
                     for e in by_subject.get(&p).into_iter().flatten() {
-                        reasons = if e.hole { reasons & !e.reason.bit() } else { reasons };
+                        reasons = if e.exclusion { reasons & !e.reason.bit() } else { reasons };
                     }
                     for e in by_subject.get(&p).into_iter().flatten() {
-                        reasons = if e.hole { reasons } else { reasons | e.reason.bit() };
+                        reasons = if e.exclusion { reasons } else { reasons | e.reason.bit() };
                     }
                 }
                 covered += u64::from(reasons != 0);

@@ -6,6 +6,7 @@ pub mod backup;
 pub mod configured;
 #[cfg(feature = "daemon")]
 pub mod copy;
+mod encoded;
 pub mod extent;
 pub mod extent_counter;
 #[cfg(feature = "daemon")]
@@ -38,8 +39,11 @@ mod tests;
 
 #[cfg(feature = "daemon")]
 pub use backup::{Backup, Restoration};
+pub use encoded::Encoded;
 #[cfg(feature = "daemon")]
-pub use handle::{Batch, Fault, Settings, Store, StoreError, Vocabulary, vocabulary_rows};
+pub use handle::{
+    Batch, Dictionary, InjectedFault, Store, StoreError, StoreSettings, dictionary_rows,
+};
 #[cfg(feature = "daemon")]
 use handle::{Result, cf, damaged};
 #[cfg(feature = "daemon")]

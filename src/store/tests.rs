@@ -5,23 +5,26 @@ use std::path::Path;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Batch, MAX_OPEN_TABLES, Settings, Store,
+    Batch, MAX_OPEN_TABLES, Store, StoreError, StoreSettings,
     configured::Configured,
-    schema::{self, AcceptedList, Audit, Commit, Followed, Made, Own, SourceRecord, ZoneRecord},
+    schema::{
+        self, AcceptedList, AuditRecord, Commit, Followed, Own, SourceRecord, StoredReceipt,
+        ZoneRecord,
+    },
 };
 use crate::{
     clock::{Clock, TrustAtStart, tests::ManualTime},
     ledger::{
-        self, Follow, Import, Keep, Ledger, Proposal, ReasonSettings,
+        self, AccountChange, Follow, Import, Ledger, Proposal, ReasonSettings,
         guard::{Guard, GuardTrip},
         held::{FeedEvent, HeldList},
         outbox::{Message, Webhook},
     },
     model::{
-        Bounds, Change, EntryText, Event, Evidence, EvidenceKind, FeedPath, Person, ReasonId, Role,
-        Serial, SourceId, StoreId, Subject, Time, Token, Zone,
+        Change, EntryText, Event, Evidence, EvidenceKind, FeedPath, ReasonId, Role, Serial,
+        SourceId, StoreId, Subject, Time, Token, TokenRestrictions, User, Zone,
         access::tests::person,
-        history::{Ask, HoldFor, Once, OpenEnd},
+        history::{Command, HoldFor, IdempotencyKey, OpenEnd},
         time::Seconds,
     },
 };
@@ -41,11 +44,11 @@ publish = [{ reason = "relay", code = "127.0.0.2" }, { reason = "input", code = 
 "#;
 
 fn store(path: &Path) -> Store {
-    Store::open(Settings {
+    Store::open(StoreSettings {
         path: path.to_path_buf(),
         journal_age: Seconds(DAY),
         journal_size: 1 << 30,
-        churn_age: Seconds(DAY),
+        feed_event_age: Seconds(DAY),
         scrub_every: Seconds(0),
         scrub_rate: 1 << 23,
         open_tables: MAX_OPEN_TABLES,
@@ -61,13 +64,18 @@ fn open(path: &Path) -> Ledger {
         two_persons: false,
     };
     let zone: Zone = toml::from_str(ZONE).unwrap();
-    let settings = ledger::Settings {
+    let settings = ledger::LedgerSettings {
         reasons: vec![reason("relay"), reason("input")],
         zones: vec![zone],
         feeds: vec!["ipsum".into()],
-        ..ledger::Settings::default()
+        ..ledger::LedgerSettings::default()
     };
-    let clock = Clock::start(ManualTime::at(BEGIN as i64), None, TrustAtStart::Always);
+    let clock = Clock::start(
+        ManualTime::at(BEGIN as i64),
+        None,
+        TrustAtStart::Always,
+        None,
+    );
     ledger::open(store(path), settings, clock, || ()).unwrap()
 }
 
@@ -118,7 +126,7 @@ fn write(path: &Path, rows: &str) {
 
 fn same<T: Serialize + DeserializeOwned>(row: &[u8]) -> Vec<u8> {
     let value: T = schema::decode(row).unwrap();
-    schema::encode(&value)
+    schema::encode(&value).into_bytes().unwrap()
 }
 
 /// Reads a row as what it is, and writes it again; none for rows of other modules, and those
@@ -132,22 +140,23 @@ fn written_again(family: &str, key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
             schema::write_feed(&schema::read_feed(row).unwrap(), &mut out);
             out
         }
-        schema::EVENTS | schema::CHURN => same::<Event>(row),
+        schema::EVENTS | schema::FEED_EVENTS => same::<Event>(row),
         schema::JOURNAL => same::<Commit>(row),
-        schema::AUDIT => same::<Audit>(row),
-        schema::ONCE if key.len() == 20 => same::<Made>(row),
-        schema::ONCE => same::<(u64, u16, String)>(row),
+        schema::AUDIT => same::<AuditRecord>(row),
+        schema::IDEMPOTENCY if key.len() == 20 => same::<StoredReceipt>(row),
+        schema::IDEMPOTENCY => same::<(u64, u16, String)>(row),
         schema::OUTBOX => same::<Message>(row),
-        schema::PEOPLE if starts("person/") => same::<Person>(row),
-        schema::PEOPLE if starts("token/") => same::<Token>(row),
-        schema::PEOPLE if starts("webhook/") => same::<Webhook>(row),
-        schema::PEOPLE if starts("proposal/") => same::<Proposal>(row),
-        schema::PEOPLE if starts("used/") => same::<Time>(row),
-        schema::PEOPLE if starts("import/") => same::<(Time, String)>(row),
-        schema::PEOPLE if starts("held/") => {
+        schema::ACCOUNTS if starts("person/") => same::<User>(row),
+        schema::ACCOUNTS if starts("token/") => same::<Token>(row),
+        schema::ACCOUNTS if starts("webhook/") => same::<Webhook>(row),
+        schema::ACCOUNTS if starts("proposal/") => same::<Proposal>(row),
+        schema::ACCOUNTS if starts("used/") => same::<Time>(row),
+        schema::ACCOUNTS if starts("import/") => same::<(Time, String)>(row),
+        schema::ACCOUNTS if starts("held/") => {
             let text: String = schema::decode(row).unwrap();
             let held: HeldList = serde_json::from_str(&text).unwrap();
-            schema::encode(&serde_json::to_string(&held).unwrap())
+            let text = serde_json::to_string(&held).unwrap();
+            schema::encode(&text).into_bytes().unwrap()
         }
         schema::META if starts("zone/") => same::<ZoneRecord>(row),
         schema::META if starts("sources") => same::<Vec<SourceRecord>>(row),
@@ -164,15 +173,23 @@ fn rows_of_an_earlier_build_are_the_same_after_a_round_trip() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), ROWS);
     let ledger = open(dir.path());
-    let v = ledger.store.vocabulary();
+    let v = ledger.store.dictionary();
     assert_eq!(v.sources.get("ipsum"), Some(SourceId(3)));
-    let book = ledger.book();
+    let accounts = ledger.accounts();
     assert_eq!(
-        (book.people.size(), book.tokens.size(), book.webhooks.size()),
+        (
+            accounts.users.size(),
+            accounts.tokens.size(),
+            accounts.webhooks.size()
+        ),
         (1, 1, 1)
     );
     assert_eq!(
-        (book.proposals.len(), book.held.size(), book.imports.size()),
+        (
+            accounts.proposals.len(),
+            accounts.held.size(),
+            accounts.imports.size()
+        ),
         (1, 1, 1)
     );
     let verdict = |s: &str| ledger.store.verdict(&s.parse().unwrap()).unwrap();
@@ -201,11 +218,41 @@ fn rows_of_an_earlier_build_are_the_same_after_a_round_trip() {
     assert_eq!(rows(&store), ROWS);
 }
 
-fn entry(text: Option<&str>, path: FeedPath, hole: bool, note: Option<&str>) -> schema::FeedEntry {
+/// A value that no serializer can write.
+struct Broken;
+
+impl Serialize for Broken {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("broken"))
+    }
+}
+
+#[test]
+fn value_that_cannot_be_encoded_stops_the_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let before = rows(&store);
+    let mut batch = Batch::default();
+    batch.put(schema::META, b"first".to_vec(), vec![1]);
+    batch.put(schema::META, b"broken".to_vec(), schema::encode(&Broken));
+    let e = store.commit(batch).unwrap_err();
+    assert!(
+        matches!(&e, StoreError::Encode(why) if why.contains("meta")),
+        "{e}"
+    );
+    assert_eq!(rows(&store), before);
+}
+
+fn entry(
+    text: Option<&str>,
+    path: FeedPath,
+    exclusion: bool,
+    note: Option<&str>,
+) -> schema::FeedEntry {
     schema::FeedEntry {
         reason: RELAY,
-        hole,
-        weak: false,
+        exclusion,
+        implied: false,
         since: Time(BEGIN),
         text: EntryText {
             text: text.map(Into::into),
@@ -221,7 +268,7 @@ fn import(ledger: &Ledger, source: SourceId, lines: &[(&str, schema::FeedEntry)]
     what.limits = Some(Default::default());
     what.shape.ipv4 = lines.len() as u64;
     what.follow = Some(Follow {
-        was: ledger.store.vocabulary().records[usize::from(source.0)]
+        was: ledger.store.dictionary().records[usize::from(source.0)]
             .followed
             .clone(),
         is: Followed {
@@ -250,7 +297,7 @@ fn write_rows() {
     let ledger = open(dir.path());
     let feed = ledger.source("ipsum").unwrap();
     let keep = |keep| {
-        let line = Audit {
+        let line = AuditRecord {
             at: Time(BEGIN),
             who: "anna".into(),
             from: "192.0.2.1".into(),
@@ -258,11 +305,11 @@ fn write_rows() {
             about: "something".into(),
             detail: "a detail".into(),
             why: Some("a reason".into()),
-            ..Audit::default()
+            ..AuditRecord::default()
         };
-        ledger.keep_blocking(keep, Some(line)).unwrap();
+        ledger.change_accounts_blocking(keep, Some(line)).unwrap();
     };
-    keep(Keep::Webhook(Webhook {
+    keep(AccountChange::Webhook(Webhook {
         id: "w1".into(),
         url: "https://hook.example/".into(),
         secret: vec![1, 2, 3],
@@ -270,21 +317,21 @@ fn write_rows() {
         by: "anna".into(),
         paused: None,
     }));
-    keep(Keep::Person(
+    keep(AccountChange::User(
         None,
-        Person {
+        User {
             totp: vec![4, 5],
             recovery: vec![[6; 32]],
             disabled: Some(Time(BEGIN + 1)),
             ..person("bert")
         },
     ));
-    keep(Keep::Token(Token {
+    keep(AccountChange::Token(Token {
         id: "t1".into(),
         owner: "grafana".into(),
         person: false,
         role: Role::Reporter,
-        bounds: Bounds {
+        bounds: TokenRestrictions {
             reasons: vec!["relay".into()],
             sources: vec!["operator".into()],
             prefixes: vec!["45.0.0.0/8".parse().unwrap()],
@@ -296,7 +343,7 @@ fn write_rows() {
         per_minute: Some(60),
         revoked: None,
     }));
-    let once = |n: u8| Once {
+    let once = |n: u8| IdempotencyKey {
         key: [n; 16],
         body: u64::from(n),
     };
@@ -306,18 +353,18 @@ fn write_rows() {
             kind: EvidenceKind::Probe,
             text: "a transcript".into(),
         });
-        change.terms.from = "192.0.2.1".into();
-        change.terms.once = (tag > 0).then(|| once(tag));
-        change.terms.open_end = OpenEnd::Never;
+        change.preconditions.from = "192.0.2.1".into();
+        change.preconditions.idempotency = (tag > 0).then(|| once(tag));
+        change.preconditions.open_end = OpenEnd::Never;
         change
     };
-    let list = |until: Option<u64>, text: Option<&str>| Ask::List {
+    let list = |until: Option<u64>, text: Option<&str>| Command::List {
         reason: RELAY,
         source: SourceId::OPERATOR,
         until: until.map(|d| Time(BEGIN + d * DAY)),
         text: text.map(Into::into),
     };
-    let delist = |reason, source| Ask::Delist {
+    let delist = |reason, source| Command::Delist {
         reason,
         source,
         hold: HoldFor::Usual,
@@ -349,18 +396,18 @@ fn write_rows() {
         ask("45.1.1.2", delist(None, None), 2),
         ask(
             "45.1.1.3",
-            Ask::Exempt {
+            Command::Exempt {
                 until: Some(Time(BEGIN + 60 * DAY)),
             },
             0,
         ),
-        ask("45.1.1.4", Ask::Exempt { until: None }, 0),
-        ask("45.1.1.4", Ask::Unexempt, 0),
+        ask("45.1.1.4", Command::Exempt { until: None }, 0),
+        ask("45.1.1.4", Command::Unexempt, 0),
         ask("2001:db9::/48", list(None, None), 0),
         ask(".spam.example", list(None, None), 0),
         ask(
             "45.1.1.5",
-            Ask::Hold {
+            Command::Hold {
                 reason: RELAY,
                 until: None,
             },
@@ -368,13 +415,13 @@ fn write_rows() {
         ),
         ask(
             "45.1.1.6",
-            Ask::Hold {
+            Command::Hold {
                 reason: RELAY,
                 until: None,
             },
             0,
         ),
-        ask("45.1.1.6", Ask::Unhold { reason: None }, 0),
+        ask("45.1.1.6", Command::Unhold { reason: None }, 0),
         ask("46.1.7.7", delist(Some(RELAY), Some(feed)), 0),
         ask("46.2.2.2", delist(Some(RELAY), Some(feed)), 0),
     ];
@@ -393,19 +440,19 @@ fn write_rows() {
         ],
     );
     let proposal = ask("45.1.1.9", list(Some(9), Some("text")), 3);
-    keep(Keep::Proposal(Proposal {
+    keep(AccountChange::Proposal(Proposal {
         id: "p1".into(),
         at: Time(BEGIN),
         change: proposal,
         person: "anna".into(),
     }));
-    keep(Keep::Used("t1".into(), Time(BEGIN)));
-    keep(Keep::Import(
+    keep(AccountChange::TokenUsed("t1".into(), Time(BEGIN)));
+    keep(AccountChange::Import(
         "i1".into(),
         Time(BEGIN),
         "{\"state\":\"done\"}".into(),
     ));
-    keep(Keep::Answer(once(4), 201, "{}".into()));
+    keep(AccountChange::Answer(once(4), 201, "{}".into()));
     let held = HeldList {
         feed: "ipsum".into(),
         mark: (1, 2, 3, 4, 5),

@@ -5,36 +5,45 @@ use std::sync::Arc;
 use super::Ledger;
 use crate::{
     ledger::{
-        accounts::{Book, Keep},
-        command::Job,
-        error::Refused,
+        accounts::{AccountChange, Accounts},
+        command::WriterCommand,
+        error::LedgerError,
     },
     store::schema,
 };
 
 impl Ledger {
-    /// Everybody who may do something.
-    pub fn book(&self) -> Arc<Book> {
-        self.book.load_full()
+    /// Users, tokens and other named values.
+    pub fn accounts(&self) -> Arc<Accounts> {
+        self.accounts.load_full()
     }
 
-    /// The same from a thread that may block.
-    pub fn keep_blocking(&self, keep: Keep, line: Option<schema::Audit>) -> Result<(), Refused> {
-        self.call(|r| Job::Keep(Box::new((keep, line)), r))
+    /// Changes an account, from a thread that may block; see [`Ledger::change_accounts`].
+    pub fn change_accounts_blocking(
+        &self,
+        change: AccountChange,
+        line: Option<schema::AuditRecord>,
+    ) -> Result<(), LedgerError> {
+        self.call(|r| WriterCommand::ChangeAccounts(Box::new((change, line)), r))
     }
 
-    /// Keeps somebody, with a line in the audit log where it is a change.
-    pub async fn keep(&self, keep: Keep, line: Option<schema::Audit>) -> Result<(), Refused> {
+    /// Changes an account, with an audit record unless the change is not one that a person made.
+    pub async fn change_accounts(
+        &self,
+        change: AccountChange,
+        line: Option<schema::AuditRecord>,
+    ) -> Result<(), LedgerError> {
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.jobs
-            .send(Job::Keep(Box::new((keep, line)), tx))
+            .send(WriterCommand::ChangeAccounts(Box::new((change, line)), tx))
             .await
-            .map_err(|_| Refused::Stopped)?;
-        rx.await.unwrap_or(Err(Refused::Stopped))
+            .map_err(|_| LedgerError::Stopped)?;
+        rx.await.unwrap_or(Err(LedgerError::Stopped))
     }
 
-    /// Writes a line in the audit log for what is no change of the store itself.
-    pub async fn note(&self, line: schema::Audit) -> Result<(), Refused> {
-        self.keep(Keep::Nothing, Some(line)).await
+    /// Writes an audit record of an action that changes nothing else in the store.
+    pub async fn note(&self, line: schema::AuditRecord) -> Result<(), LedgerError> {
+        self.change_accounts(AccountChange::AuditOnly, Some(line))
+            .await
     }
 }

@@ -3,9 +3,9 @@
 use super::Ledger;
 use crate::{
     ledger::{
-        command::Job,
-        diff::{Asked, Both},
-        error::Refused,
+        command::WriterCommand,
+        diff::{DiffRequest, OldAndNew},
+        error::LedgerError,
     },
     model::Serial,
 };
@@ -17,12 +17,12 @@ const MAX_SUBJECTS: usize = 100_000;
 impl Ledger {
     /// A zone when it had serial `from`, beside the present. `None` where the journal does not
     /// know, or too much changed. Blocks.
-    pub fn past(&self, origin: &str, from: Serial) -> Result<Option<Both>, Refused> {
+    pub fn diff_since(&self, origin: &str, from: Serial) -> Result<Option<OldAndNew>, LedgerError> {
         let seq = self.published.load().seq;
         match self.store.past(origin, from, seq, MAX_SUBJECTS)? {
             Some(past) => self.call(|r| {
-                Job::Past(
-                    Box::new(Asked {
+                WriterCommand::DiffSince(
+                    Box::new(DiffRequest {
                         origin: origin.into(),
                         past,
                         seq,

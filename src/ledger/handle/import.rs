@@ -4,17 +4,17 @@
 use super::Ledger;
 use crate::{
     ledger::{
-        command::Job,
-        error::Refused,
+        command::WriterCommand,
+        error::LedgerError,
         guard::{self, ListRefusal, NewList, Passed},
-        import::{Handed, IMPORTS, Import, ImportError, Prepared, Ready, Sink},
+        import::{IMPORTS, Import, ImportError, ImportReply, LineSink, Prepared, StagedImport},
         receipt::{ImportResult, Receipt},
         tables::{build, load},
     },
-    model::Time,
+    model::{SourceId, Time},
     store::{
-        StoreError, Vocabulary,
-        stage::{Compared, Mode, Rows, Terms},
+        Dictionary, StoreError,
+        stage::{Compared, Mode, StageOptions, StagedRows},
     },
 };
 
@@ -28,14 +28,20 @@ impl Ledger {
     pub fn import_with(
         &self,
         what: &mut Import,
-        lines: impl FnOnce(&mut Import, Sink) -> Result<(), String>,
+        lines: impl FnOnce(&mut Import, LineSink) -> Result<(), String>,
     ) -> Result<ImportResult, ImportError> {
-        if !what.source.is_feed() {
-            return Err(ImportError::NotAFeed(
-                self.store.vocabulary().sources.name(what.source).into(),
-            ));
+        match what.source {
+            Some(source) if !source.is_feed() => {
+                let name = self.store.dictionary().sources.name(source).into();
+                return Err(ImportError::NotAFeed(name));
+            }
+            None if !what.dry_run => {
+                let why = "a source without a number can only be imported as a dry run";
+                return Err(LedgerError::Invalid(why.into()).into());
+            }
+            _ => {}
         }
-        let busy = || self.busy.lock().unwrap_or_else(|e| e.into_inner());
+        let busy = || self.busy.lock();
         {
             let mut busy = busy();
             if busy.len() >= IMPORTS || !busy.insert(what.source) {
@@ -50,7 +56,7 @@ impl Ledger {
     fn import_alone(
         &self,
         what: &mut Import,
-        lines: impl FnOnce(&mut Import, Sink) -> Result<(), String>,
+        lines: impl FnOnce(&mut Import, LineSink) -> Result<(), String>,
     ) -> Result<ImportResult, ImportError> {
         let known = self.published.load().tables.counts().iter().sum();
         let Import {
@@ -59,7 +65,7 @@ impl Ledger {
             exceptions,
             ..
         } = *what;
-        let mut stage = self.store.stage(Terms {
+        let mut stage = self.store.stage(StageOptions {
             source,
             mode,
             exceptions,
@@ -86,30 +92,33 @@ impl Ledger {
         let passed = self.compare_with_last(what, &compared)?;
         let mut refused = None;
         let generation = || {
-            self.call(|r| Job::Generation(source, r)).map_err(|e| {
-                let text = e.text(&self.store.vocabulary());
-                refused = Some(e);
-                StoreError::Io(text)
-            })
+            let source = source.ok_or_else(|| StoreError::Io("its source has no number".into()))?;
+            self.call(|r| WriterCommand::NewGeneration(source, r))
+                .map_err(|e| {
+                    let text = e.text(&self.store.dictionary());
+                    refused = Some(e);
+                    StoreError::Io(text)
+                })
         };
         let staged = stage.finish(compared, generation);
         if let Some(e) = refused {
-            return Err(ImportError::Refused(e));
+            return Err(ImportError::Ledger(e));
         }
         let staged = staged?;
         let difference = staged.difference.clone();
-        if what.dry_run {
+        let Some(source) = source.filter(|_| !what.dry_run) else {
             return Ok(ImportResult {
                 receipt: None,
                 difference,
             });
-        }
-        let expires = self.expires(what);
-        let generation = match &staged.rows {
-            Rows::Large(g, _) => Some(*g),
-            Rows::Small(_) => None,
         };
-        let ready = Ready {
+        let expires = self.expires(what, source);
+        let generation = match &staged.rows {
+            StagedRows::Large(g, _) => Some(*g),
+            StagedRows::Small(_) => None,
+        };
+        let staged_import = StagedImport {
+            source,
             staged,
             expires,
             ended: false,
@@ -121,11 +130,15 @@ impl Ledger {
             base: 0,
             prepared: Prepared::Nothing,
         };
-        let receipt = self.hand_in(ready);
+        let receipt = self.submit_import(staged_import);
         if let (
             Some(g),
-            Err(ImportError::Refused(
-                Refused::Settings(_) | Refused::Poisoned(_) | Refused::Stopped,
+            Err(ImportError::Ledger(
+                LedgerError::Conflict(_)
+                | LedgerError::Invalid(_)
+                | LedgerError::NotFound(_)
+                | LedgerError::Unavailable(_)
+                | LedgerError::Stopped,
             )),
         ) = (generation, &receipt)
         {
@@ -139,7 +152,7 @@ impl Ledger {
     }
 
     /// When the source's life ends after an import, unless it is imported again.
-    fn expires(&self, what: &Import) -> Option<Time> {
+    fn expires(&self, what: &Import, source: SourceId) -> Option<Time> {
         let said = what
             .expires
             .into_iter()
@@ -148,9 +161,9 @@ impl Ledger {
         // Where a part of the list comes or goes, the life of the whole stays as it is.
         let stays = || {
             self.store
-                .vocabulary()
+                .dictionary()
                 .records
-                .get(usize::from(what.source.0))
+                .get(usize::from(source.0))
                 .and_then(|r| r.expires)
         };
         said.or_else(|| {
@@ -171,7 +184,10 @@ impl Ledger {
         let Some(limits) = &what.limits else {
             return Ok(None);
         };
-        let last = self.store.accepted_list(what.source)?;
+        let last = match what.source {
+            Some(source) => self.store.accepted_list(source)?,
+            None => None,
+        };
         let list = NewList {
             mode: what.mode,
             shape: &what.shape,
@@ -189,57 +205,59 @@ impl Ledger {
 
     /// Prepares a staged import beside the writer and hands it in, again while too much was written
     /// meanwhile.
-    fn hand_in(&self, mut ready: Ready) -> Result<Receipt, ImportError> {
+    fn submit_import(&self, mut staged_import: StagedImport) -> Result<Receipt, ImportError> {
         for last in (0..TRIES).rev() {
-            self.prepare(&mut ready)?;
+            self.prepare(&mut staged_import)?;
             match self
-                .call(|r| Job::Import(Box::new(ready), r))
-                .map_err(ImportError::Refused)?
+                .call(|r| WriterCommand::Import(Box::new(staged_import), r))
+                .map_err(ImportError::Ledger)?
             {
-                Handed::Done(receipt) => return Ok(receipt),
-                Handed::Stale(again) => ready = *again,
+                ImportReply::Done(receipt) => return Ok(receipt),
+                ImportReply::Stale(again) => staged_import = *again,
             }
             if last == 0 {
-                ready.prepared = Prepared::Nothing;
+                staged_import.prepared = Prepared::Nothing;
             }
         }
         match self
-            .call(|r| Job::Import(Box::new(ready), r))
-            .map_err(ImportError::Refused)?
+            .call(|r| WriterCommand::Import(Box::new(staged_import), r))
+            .map_err(ImportError::Ledger)?
         {
-            Handed::Done(receipt) => Ok(receipt),
-            Handed::Stale(_) => Err(ImportError::Busy),
+            ImportReply::Done(receipt) => Ok(receipt),
+            ImportReply::Stale(_) => Err(ImportError::Busy),
         }
     }
 
-    fn prepare(&self, ready: &mut Ready) -> Result<(), ImportError> {
-        let source = ready.staged.source;
-        match &ready.staged.rows {
-            Rows::Small(rows) => {
-                ready.base = self.store.seq()?;
+    fn prepare(&self, staged_import: &mut StagedImport) -> Result<(), ImportError> {
+        let source = staged_import.source;
+        match &staged_import.staged.rows {
+            StagedRows::Small(rows) => {
+                staged_import.base = self.store.seq()?;
                 let mut read = Vec::with_capacity(rows.len());
                 self.store.verdicts(
-                    &self.store.vocabulary(),
+                    &self.store.dictionary(),
                     rows.iter().map(|r| &r.subject),
                     &mut |s, v| {
                         read.push((s.clone(), v));
                         Ok(())
                     },
                 )?;
-                ready.prepared = Prepared::Verdicts(read);
+                staged_import.prepared = Prepared::Verdicts(read);
             }
-            Rows::Large(generation, listed) => {
+            StagedRows::Large(generation, listed) => {
                 let (mut builder, base) = match listed {
-                    Some(_) => self.call(Job::Fork).map_err(ImportError::Refused)?,
+                    Some(_) => self
+                        .call(WriterCommand::Fork)
+                        .map_err(ImportError::Ledger)?,
                     None => (Box::default(), self.store.seq()?),
                 };
-                let mut v = Vocabulary::clone(&self.store.vocabulary());
+                let mut v = Dictionary::clone(&self.store.dictionary());
                 v.records[usize::from(source.0)].generation = *generation;
                 match listed {
                     Some(list) => load(&self.store, &v, &mut builder, list)?,
                     None => *builder = build(&self.store, &v)?,
                 }
-                (ready.base, ready.prepared) = (base, Prepared::Tables(builder));
+                (staged_import.base, staged_import.prepared) = (base, Prepared::Tables(builder));
             }
         }
         Ok(())

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use super::Ledger;
 use crate::{
     ledger::{
-        command::Job,
-        error::Refused,
+        command::WriterCommand,
+        error::LedgerError,
         left_behind::{LeftBehind, left_behind},
         receipt::Receipt,
         rename::{NameKind, Rename},
-        settings::Settings,
+        settings::LedgerSettings,
     },
     store::schema,
 };
@@ -22,7 +22,7 @@ impl Ledger {
     /// # Errors
     ///
     /// The store cannot be read.
-    pub fn left_behind(&self, settings: &Settings) -> Result<Vec<LeftBehind>, Refused> {
+    pub fn left_behind(&self, settings: &LedgerSettings) -> Result<Vec<LeftBehind>, LedgerError> {
         Ok(left_behind(&self.store, settings)?)
     }
 
@@ -31,9 +31,9 @@ impl Ledger {
     /// # Errors
     ///
     /// The store cannot be read.
-    pub fn left_behind_now(&self) -> Result<Vec<LeftBehind>, Refused> {
+    pub fn left_behind_now(&self) -> Result<Vec<LeftBehind>, LedgerError> {
         const MAX_AGE: Duration = Duration::from_secs(60);
-        let mut left = self.left.lock().unwrap_or_else(|e| e.into_inner());
+        let mut left = self.left.lock();
         if let Some((_, found)) = left.as_ref().filter(|(at, _)| at.elapsed() < MAX_AGE) {
             return Ok(found.clone());
         }
@@ -50,28 +50,24 @@ impl Ledger {
     pub fn rename(
         &self,
         rename: Rename,
-        settings: Settings,
-        line: schema::Audit,
-    ) -> Result<Receipt, Refused> {
+        settings: LedgerSettings,
+        line: schema::AuditRecord,
+    ) -> Result<Receipt, LedgerError> {
         let source = (rename.kind == NameKind::Source)
-            .then(|| self.store.vocabulary().sources.get(&rename.from))
+            .then(|| self.store.dictionary().sources.get(&rename.from))
             .flatten();
-        if source.is_some_and(|s| {
-            self.busy
-                .lock()
-                .unwrap_or_else(|e| e.into_inner())
-                .contains(&s)
-        }) {
-            return Err(Refused::Settings(format!(
+        if source.is_some_and(|s| self.busy.lock().contains(&Some(s))) {
+            return Err(LedgerError::Conflict(format!(
                 "a list of `{}` is being imported; run this again when it is done",
                 rename.from
             )));
         }
-        let settings = Settings {
+        let settings = LedgerSettings {
             mirrors: self.settings().mirrors.clone(),
             ..settings
         };
-        let receipt = self.call(|r| Job::Rename(Box::new((rename, settings.clone(), line)), r))?;
+        let receipt =
+            self.call(|r| WriterCommand::Rename(Box::new((rename, settings.clone(), line)), r))?;
         self.set_settings(settings);
         Ok(receipt)
     }

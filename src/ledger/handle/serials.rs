@@ -2,8 +2,8 @@
 
 use super::Ledger;
 use crate::ledger::{
-    command::Job,
-    error::Refused,
+    command::WriterCommand,
+    error::LedgerError,
     serials::{SerialChange, SerialRequest},
 };
 
@@ -12,9 +12,9 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`Refused::Serial`] where the serial is not newer than the zone's own, or, without `force`,
+    /// [`LedgerError::SerialNotNewer`] where the serial is not newer than the zone's own, or, without `force`,
     /// than those of mirrors.
-    pub fn set_serial(&self, request: SerialRequest) -> Result<SerialChange, Refused> {
-        self.call(|r| Job::Serial(Box::new(request), r))
+    pub fn set_serial(&self, request: SerialRequest) -> Result<SerialChange, LedgerError> {
+        self.call(|r| WriterCommand::SetSerial(Box::new(request), r))
     }
 }

@@ -5,47 +5,47 @@ use std::sync::Arc;
 use super::Writer;
 use crate::{
     ledger::{
-        accounts::{Book, Keep, PERSON, PROPOSAL, TOKEN, USED, WEBHOOK},
-        error::Refused,
+        accounts::{AccountChange, Accounts, PERSON, PROPOSAL, TOKEN, USED, WEBHOOK},
+        error::LedgerError,
         names::{NameOwner, check_free},
     },
     store::{Batch, schema},
 };
 
 impl Writer {
-    /// The part of [`Writer::keep`] that is about proposals.
-    fn keep_of_proposals(
+    /// The part of [`Writer::change`] that is about proposals.
+    fn change_proposals(
         &self,
-        keep: Keep,
-        book: &mut Book,
+        change: AccountChange,
+        accounts: &mut Accounts,
         batch: &mut Batch,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), LedgerError> {
         let key = |id: &str| format!("{PROPOSAL}{id}").into_bytes();
-        match keep {
-            Keep::Proposal(p) => {
+        match change {
+            AccountChange::Proposal(p) => {
                 // Of two requests at the same time, the later replaces the earlier.
-                if let Some(earlier) = book
+                if let Some(earlier) = accounts
                     .proposals
                     .same(&p.change)
                     .map(|e| e.id.clone())
                     .filter(|id| *id != p.id)
                 {
-                    batch.delete(schema::PEOPLE, key(&earlier));
-                    book.proposals.remove(&earlier);
+                    batch.delete(schema::ACCOUNTS, key(&earlier));
+                    accounts.proposals.remove(&earlier);
                 }
-                book.proposals.check(&p, self.settings.proposals)?;
-                batch.put(schema::PEOPLE, key(&p.id), schema::encode(&p));
-                book.proposals.add(p, true);
+                accounts.proposals.check(&p, self.settings.proposals)?;
+                batch.put(schema::ACCOUNTS, key(&p.id), schema::encode(&p));
+                accounts.proposals.add(p, true);
             }
-            Keep::ReturnedProposal(p) => {
-                batch.put(schema::PEOPLE, key(&p.id), schema::encode(&p));
-                book.proposals.add(p, false);
+            AccountChange::ReturnedProposal(p) => {
+                batch.put(schema::ACCOUNTS, key(&p.id), schema::encode(&p));
+                accounts.proposals.add(p, false);
             }
-            Keep::NoProposals(ids) => {
+            AccountChange::DeleteProposals(ids) => {
                 for id in ids {
-                    batch.delete(schema::PEOPLE, key(&id));
-                    if !book.proposals.remove(&id) {
-                        return Err(Refused::Unknown(format!(
+                    batch.delete(schema::ACCOUNTS, key(&id));
+                    if !accounts.proposals.remove(&id) {
+                        return Err(LedgerError::NotFound(format!(
                             "there is no proposal `{id}` (any more)"
                         )));
                     }
@@ -56,97 +56,110 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn keep(&mut self, keep: Keep, line: Option<&schema::Audit>) -> Result<(), Refused> {
-        line.map_or(Ok(()), |l| self.first(l))?;
-        let mut book = Book::clone(&self.book.load());
+    pub(super) fn change_accounts(
+        &mut self,
+        change: AccountChange,
+        line: Option<&schema::AuditRecord>,
+    ) -> Result<(), LedgerError> {
+        line.map_or(Ok(()), |l| self.check_idempotency(l))?;
+        let mut accounts = Accounts::clone(&self.accounts.load());
         let mut batch = Batch::default();
-        match keep {
-            Keep::Person(was, p) => {
-                if book.people.get(&p.name) != was.as_deref() {
-                    return Err(Refused::Settings(format!(
+        match change {
+            AccountChange::User(was, p) => {
+                if accounts.users.get(&p.name) != was.as_deref() {
+                    return Err(LedgerError::Conflict(format!(
                         "`{}` was changed meanwhile; look again",
                         p.name
                     )));
                 }
                 if was.is_none() {
-                    check_free(&p.name, NameOwner::User, &book, &self.store.vocabulary())?;
+                    check_free(
+                        &p.name,
+                        NameOwner::User,
+                        &accounts,
+                        &self.store.dictionary(),
+                    )?;
                 }
                 batch.put(
-                    schema::PEOPLE,
+                    schema::ACCOUNTS,
                     format!("{PERSON}{}", p.name).into_bytes(),
                     schema::encode(&p),
                 );
-                let owners = book.owners();
-                book.people.insert_mut(p.name.clone(), p);
-                if owners > 0 && book.owners() == 0 {
-                    return Err(Refused::Settings(
+                let owners = accounts.owners();
+                accounts.users.insert_mut(p.name.clone(), p);
+                if owners > 0 && accounts.owners() == 0 {
+                    return Err(LedgerError::Conflict(
                         "this is the last owner; make another one first".into(),
                     ));
                 }
             }
-            Keep::Token(t) => {
+            AccountChange::Token(t) => {
                 // A token of an earlier store may have such a name, and is still revoked.
-                if !t.person && !book.tokens.contains_key(&t.id) {
+                if !t.person && !accounts.tokens.contains_key(&t.id) {
                     check_free(
                         &t.owner,
                         NameOwner::Program,
-                        &book,
-                        &self.store.vocabulary(),
+                        &accounts,
+                        &self.store.dictionary(),
                     )?;
                 }
                 batch.put(
-                    schema::PEOPLE,
+                    schema::ACCOUNTS,
                     format!("{TOKEN}{}", t.id).into_bytes(),
                     schema::encode(&t),
                 );
-                book.tokens.insert_mut(t.id.clone(), t);
+                accounts.tokens.insert_mut(t.id.clone(), t);
             }
-            keep @ (Keep::Proposal(_) | Keep::ReturnedProposal(_) | Keep::NoProposals(_)) => {
-                self.keep_of_proposals(keep, &mut book, &mut batch)?;
+            change @ (AccountChange::Proposal(_)
+            | AccountChange::ReturnedProposal(_)
+            | AccountChange::DeleteProposals(_)) => {
+                self.change_proposals(change, &mut accounts, &mut batch)?;
             }
-            Keep::Webhook(h) => {
+            AccountChange::Webhook(h) => {
                 batch.put(
-                    schema::PEOPLE,
+                    schema::ACCOUNTS,
                     format!("{WEBHOOK}{}", h.id).into_bytes(),
                     schema::encode(&h),
                 );
-                book.webhooks.insert_mut(h.id.clone(), h);
+                accounts.webhooks.insert_mut(h.id.clone(), h);
             }
-            Keep::NoWebhook(id) => {
-                batch.delete(schema::PEOPLE, format!("{WEBHOOK}{id}").into_bytes());
+            AccountChange::DeleteWebhook(id) => {
+                batch.delete(schema::ACCOUNTS, format!("{WEBHOOK}{id}").into_bytes());
                 let prefix = [id.as_bytes(), &[0]].concat();
                 batch.delete_range(schema::OUTBOX, prefix.clone(), schema::after(&prefix));
-                book.webhooks.remove_mut(&id);
+                accounts.webhooks.remove_mut(&id);
             }
-            Keep::Nothing => {}
-            Keep::Used(id, at) => {
+            AccountChange::AuditOnly => {}
+            AccountChange::TokenUsed(id, at) => {
                 batch.put(
-                    schema::PEOPLE,
+                    schema::ACCOUNTS,
                     format!("{USED}{id}").into_bytes(),
                     schema::encode(&at),
                 );
-                book.used.insert_mut(id, at);
+                accounts.used.insert_mut(id, at);
             }
-            Keep::Import(id, at, told) => book.remember(id, at, told, &mut batch),
-            Keep::Answer(once, status, body) => {
+            AccountChange::Import(id, at, told) => accounts.remember(id, at, told, &mut batch),
+            AccountChange::Answer(once, status, body) => {
                 batch.put(
-                    schema::ONCE,
+                    schema::IDEMPOTENCY,
                     schema::answer_key(self.clock.now(), &once.key),
                     schema::encode(&(once.body, status, body)),
                 );
             }
-            keep @ (Keep::HeldList(_) | Keep::NoHeldList(_) | Keep::ShapeReset(_)) => {
-                self.keep_of_feed(keep, &mut book, &mut batch)?;
+            change @ (AccountChange::HeldList(_)
+            | AccountChange::DeleteHeldList(_)
+            | AccountChange::ResetListShape(_)) => {
+                self.change_feed_state(change, &mut accounts, &mut batch)?;
             }
         }
-        if let Some(once) = line.and_then(|l| l.once) {
-            let made = schema::Made {
+        if let Some(once) = line.and_then(|l| l.idempotency) {
+            let made = schema::StoredReceipt {
                 body: once.body,
-                ..schema::Made::default()
+                ..schema::StoredReceipt::default()
             };
             batch.put(
-                schema::ONCE,
-                schema::once_key(self.clock.now(), &once.key),
+                schema::IDEMPOTENCY,
+                schema::idempotency_key(self.clock.now(), &once.key),
                 schema::encode(&made),
             );
         }
@@ -159,9 +172,10 @@ impl Writer {
         });
         self.commit_batch(batch)?;
         self.audited += u64::from(line.is_some());
-        self.queues.retain(|id, _| book.webhooks.contains_key(id));
+        self.queues
+            .retain(|id, _| accounts.webhooks.contains_key(id));
         self.report_queues();
-        self.book.store(Arc::new(book));
+        self.accounts.store(Arc::new(accounts));
         Ok(())
     }
 }

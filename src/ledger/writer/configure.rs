@@ -6,14 +6,14 @@ use super::{Writer, put_zone};
 use crate::{
     index::ZoneView,
     ledger::{
-        error::Refused,
+        error::LedgerError,
         names::{NameOwner, check_free},
         receipt::Receipt,
-        settings::Settings,
-        transaction::Work,
+        settings::LedgerSettings,
+        transaction::Transaction,
     },
     model::SourceId,
-    store::{Batch, Vocabulary, schema, vocabulary_rows},
+    store::{Batch, Dictionary, dictionary_rows, schema},
 };
 
 impl Writer {
@@ -30,22 +30,22 @@ impl Writer {
         if due.is_empty() {
             return;
         }
-        match self.take_over(self.settings.clone(), false) {
+        match self.apply_settings(self.settings.clone(), false) {
             Ok(receipt) => {
                 tracing::warn!(zones = ?due, serials = ?receipt.serials, "retired: lists nobody from now on");
             }
             Err(e) => {
-                tracing::error!(zones = ?due, why = e.text(&self.store.vocabulary()), "a zone could not be emptied; tried again");
+                tracing::error!(zones = ?due, why = e.text(&self.store.dictionary()), "a zone could not be emptied; tried again");
             }
         }
     }
 
     /// Takes a new configuration; none while it is not known what the store has.
-    pub(super) fn configure(&mut self, settings: Settings) -> Result<Receipt, Refused> {
+    pub(super) fn configure(&mut self, settings: LedgerSettings) -> Result<Receipt, LedgerError> {
         match self.health.poisoned() {
-            Some(why) => Err(Refused::Poisoned(why)),
+            Some(why) => Err(LedgerError::Unavailable(why)),
             None => {
-                let receipt = self.take_over(settings, false)?;
+                let receipt = self.apply_settings(settings, false)?;
                 self.note_configured(true)?;
                 Ok(receipt)
             }
@@ -54,12 +54,12 @@ impl Writer {
 
     /// Takes a configuration: zones, reasons, limits. Zones that render differently get a new
     /// serial and a barrier. Where commits are `lost`, all serials jump.
-    pub(in crate::ledger) fn take_over(
+    pub(in crate::ledger) fn apply_settings(
         &mut self,
-        settings: Settings,
+        settings: LedgerSettings,
         lost: bool,
-    ) -> Result<Receipt, Refused> {
-        let mut vocabulary = Vocabulary::clone(&self.store.vocabulary());
+    ) -> Result<Receipt, LedgerError> {
+        let mut dictionary = Dictionary::clone(&self.store.dictionary());
         // Another log counts only when all the rest is taken: until then the old one does.
         let other = match (&self.removals, &settings.removals) {
             (Some(log), Some(path)) if log.path() == path => None,
@@ -68,7 +68,10 @@ impl Writer {
             (Some(_), None) => Some(None),
         };
         for r in &settings.reasons {
-            vocabulary.reasons.add(&r.name).map_err(Refused::Settings)?;
+            dictionary
+                .reasons
+                .add(&r.name)
+                .map_err(LedgerError::Invalid)?;
         }
         let texts: HashMap<String, String> = settings
             .reasons
@@ -78,18 +81,18 @@ impl Writer {
         let now = self.clock.now();
         let store = self.store.store_id();
         let view = |z| {
-            Ok(ZoneView::new(z, &vocabulary.reasons, &texts)?
+            Ok(ZoneView::new(z, &dictionary.reasons, &texts)?
                 .of_store(store)
                 .at(now))
         };
         let views = settings.zones.iter().map(|z| {
-            view(z).map_err(|e: String| Refused::Settings(format!("zone {}: {e}", z.origin)))
+            view(z).map_err(|e: String| LedgerError::Invalid(format!("zone {}: {e}", z.origin)))
         });
         let zones = self
             .zones
             .next(views.collect::<Result<_, _>>()?)
-            .map_err(Refused::Settings)?;
-        let mut work = Work::new(now);
+            .map_err(LedgerError::Invalid)?;
+        let mut transaction = Transaction::new(now);
         let (mut serials, mut moved) = (Vec::new(), Vec::new());
         let mut receipt = Receipt {
             commit: self.seq,
@@ -120,38 +123,38 @@ impl Writer {
             }
         }
         self.warn_of_serials(zones.all(), &serials);
-        let words = vocabulary.reasons.0.all() != self.store.vocabulary().reasons.0.all();
+        let words = dictionary.reasons.0.all() != self.store.dictionary().reasons.0.all();
         if words || gone || !receipt.serials.is_empty() {
             receipt.commit = self.seq + 1;
-            work.barrier = true;
-            vocabulary_rows(&vocabulary, &mut batch);
-            let bytes = work.journal(receipt.commit, moved, self.journal_bytes, &mut batch);
+            transaction.barrier = true;
+            dictionary_rows(&dictionary, &mut batch);
+            let bytes = transaction.journal(receipt.commit, moved, self.journal_bytes, &mut batch);
             if self.removals.is_some() {
-                self.log_removals(&work, &receipt.serials, &mut batch)?;
+                self.log_removals(&transaction, &receipt.serials, &mut batch)?;
             }
             self.commit_batch(batch)?;
             (self.seq, self.journal_bytes) = (receipt.commit, bytes);
-            self.store.set_vocabulary(vocabulary);
+            self.store.set_dictionary(dictionary);
         }
         (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
         self.publish();
         if let Some(other) = other {
-            self.take_removals(other);
+            self.switch_removal_log(other);
         }
         self.note_configured(false)?;
         Ok(receipt)
     }
 
     /// Gives a name its number.
-    pub(super) fn source(&mut self, name: &str) -> Result<SourceId, Refused> {
-        let mut v = Vocabulary::clone(&self.store.vocabulary());
-        let id = v.sources.add(name).map_err(Refused::Settings)?;
+    pub(super) fn source(&mut self, name: &str) -> Result<SourceId, LedgerError> {
+        let mut v = Dictionary::clone(&self.store.dictionary());
+        let id = v.sources.add(name).map_err(LedgerError::Invalid)?;
         if usize::from(id.0) == v.records.len() {
             check_free(
                 name,
                 NameOwner::Source,
-                &self.book.load(),
-                &self.store.vocabulary(),
+                &self.accounts.load(),
+                &self.store.dictionary(),
             )?;
             v.records.push(schema::SourceRecord {
                 name: name.into(),

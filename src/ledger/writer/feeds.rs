@@ -3,10 +3,10 @@
 use super::Writer;
 use crate::{
     ledger::{
-        accounts::{Book, Keep},
-        error::Refused,
+        accounts::{AccountChange, Accounts},
+        error::LedgerError,
         held::{FeedEvent, held_key, held_row},
-        transaction::Work,
+        transaction::Transaction,
     },
     store::{
         Batch,
@@ -17,48 +17,48 @@ use crate::{
 impl Writer {
     /// The event is a commit of its own, so that each webhook gets it in order; without a webhook
     /// there is no commit.
-    pub(super) fn announce_feed(&mut self, event: FeedEvent) -> Result<(), Refused> {
+    pub(super) fn announce_feed(&mut self, event: FeedEvent) -> Result<(), LedgerError> {
         if let Some(why) = self.health.poisoned() {
-            return Err(Refused::Poisoned(why));
+            return Err(LedgerError::Unavailable(why));
         }
-        let mut book = Book::clone(&self.book.load());
+        let mut accounts = Accounts::clone(&self.accounts.load());
         let mut rows = Vec::new();
         if let Some(held) = event.held {
             rows.push((held_key(&held.feed), held_row(&held)?));
-            book.held.insert_mut(held.feed.clone(), held);
+            accounts.held.insert_mut(held.feed.clone(), held);
         }
-        if book.webhooks.values().any(|h| h.paused.is_none()) {
-            let mut work = Work::new(self.clock.now());
-            work.people = rows;
-            work.notice = Some((event.event, event.fields));
-            self.commit(&work, None)?;
+        if accounts.webhooks.values().any(|h| h.paused.is_none()) {
+            let mut transaction = Transaction::new(self.clock.now());
+            transaction.account_rows = rows;
+            transaction.notice = Some((event.event, event.fields));
+            self.commit(&transaction, None)?;
         } else if !rows.is_empty() {
             let mut batch = Batch::default();
             rows.into_iter()
-                .for_each(|(key, row)| batch.put(schema::PEOPLE, key, row));
+                .for_each(|(key, row)| batch.put(schema::ACCOUNTS, key, row));
             self.commit_batch(batch)?;
         }
-        self.book.store(std::sync::Arc::new(book));
+        self.accounts.store(std::sync::Arc::new(accounts));
         Ok(())
     }
 
-    /// The part of [`Writer::keep`] that is about held lists and the shapes of lists.
-    pub(super) fn keep_of_feed(
+    /// The part of [`Writer::change`] that is about held lists and the shapes of lists.
+    pub(super) fn change_feed_state(
         &self,
-        keep: Keep,
-        book: &mut Book,
+        change: AccountChange,
+        accounts: &mut Accounts,
         batch: &mut Batch,
-    ) -> Result<(), Refused> {
-        match keep {
-            Keep::HeldList(held) => {
-                batch.put(schema::PEOPLE, held_key(&held.feed), held_row(&held)?);
-                book.held.insert_mut(held.feed.clone(), *held);
+    ) -> Result<(), LedgerError> {
+        match change {
+            AccountChange::HeldList(held) => {
+                batch.put(schema::ACCOUNTS, held_key(&held.feed), held_row(&held)?);
+                accounts.held.insert_mut(held.feed.clone(), *held);
             }
-            Keep::NoHeldList(feed) => {
-                batch.delete(schema::PEOPLE, held_key(&feed));
-                book.held.remove_mut(&feed);
+            AccountChange::DeleteHeldList(feed) => {
+                batch.delete(schema::ACCOUNTS, held_key(&feed));
+                accounts.held.remove_mut(&feed);
             }
-            Keep::ShapeReset(source) => {
+            AccountChange::ResetListShape(source) => {
                 let last = self.store.accepted_list(source)?.unwrap_or_default();
                 let forgotten = AcceptedList {
                     shape: ListShape::default(),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::Writer;
 use crate::{
     ledger::{
-        error::Refused,
-        outbox::{Message, Queues, Tried, key},
-        transaction::Work,
+        error::LedgerError,
+        outbox::{DeliveryResult, Message, Queues, key},
+        transaction::Transaction,
     },
     model::{Serial, Subject, Time, time::Seconds},
     store::{Batch, StoreError, schema},
@@ -32,19 +32,19 @@ impl Writer {
     pub(super) fn announce(
         &self,
         seq: u64,
-        work: &Work,
+        transaction: &Transaction,
         serials: &BTreeMap<String, Serial>,
         batch: &mut Batch,
     ) -> Vec<(String, bool)> {
-        let book = self.book.load_full();
+        let accounts = self.accounts.load_full();
         let mut out = Vec::new();
-        for hook in book.webhooks.values().filter(|h| h.paused.is_none()) {
+        for hook in accounts.webhooks.values().filter(|h| h.paused.is_none()) {
             let (waiting, gap) = self.queues.get(&hook.id).copied().unwrap_or_default();
             out.push((hook.id.clone(), waiting < WAITING));
             if waiting >= WAITING {
                 continue;
             }
-            let mut subjects: Vec<&Subject> = work
+            let mut subjects: Vec<&Subject> = transaction
                 .touched
                 .iter()
                 .filter(|(_, (a, b))| a != b)
@@ -54,9 +54,9 @@ impl Writer {
             let named: Vec<&&Subject> = subjects.iter().take(NAMED).collect();
             let mut body = serde_json::json!({
                 "event": "commit", "commit": seq, "at": self.clock.now().to_string(), "serials": serials, "subjects": named,
-                "count": subjects.len(), "bulk": work.bulk, "gap": gap,
+                "count": subjects.len(), "bulk": transaction.bulk, "gap": gap,
             });
-            if let Some((event, fields)) = &work.notice {
+            if let Some((event, fields)) = &transaction.notice {
                 body = serde_json::json!({"event": event, "commit": seq, "at": self.clock.now().to_string(), "gap": gap});
                 fields
                     .iter()
@@ -97,25 +97,25 @@ impl Writer {
         );
     }
 
-    pub(super) fn tried(
+    pub(super) fn record_delivery(
         &mut self,
         webhook: &str,
         commit: u64,
-        tried: Tried,
-    ) -> Result<(), Refused> {
+        tried: DeliveryResult,
+    ) -> Result<(), LedgerError> {
         let key = key(webhook, commit);
         let Some(row) = self.store.outbox_row(&key)? else {
-            return Err(Refused::Unknown(
+            return Err(LedgerError::NotFound(
                 "there is no such message (any more)".into(),
             ));
         };
         let (mut batch, mut gone) = (Batch::default(), false);
         match (schema::decode::<Message>(&row), tried) {
-            (None, _) | (_, Tried::Taken) => {
+            (None, _) | (_, DeliveryResult::Delivered) => {
                 batch.delete(schema::OUTBOX, key);
                 gone = true;
             }
-            (Some(mut m), Tried::Failed(why)) => {
+            (Some(mut m), DeliveryResult::Failed(why)) => {
                 m.tries += 1;
                 m.next = self
                     .clock
@@ -125,7 +125,7 @@ impl Writer {
                 m.dead = m.tries >= TRIES;
                 batch.put(schema::OUTBOX, key, schema::encode(&m));
             }
-            (Some(m), Tried::Again) => {
+            (Some(m), DeliveryResult::Retry) => {
                 batch.put(
                     schema::OUTBOX,
                     key,

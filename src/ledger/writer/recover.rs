@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::Writer;
 use crate::{
     ledger::{
-        accounts::Book,
+        accounts::Accounts,
         tables::{build, load},
     },
-    store::{StoreError, journal::Since},
+    store::{StoreError, journal::ChangedSince},
 };
 
 impl Writer {
@@ -36,19 +36,21 @@ impl Writer {
         self.health.set(None);
         // A configuration that was in doubt may be on disk: what is served has to have a serial of
         // its own.
-        match self.take_over(self.settings.clone(), false) {
+        match self.apply_settings(self.settings.clone(), false) {
             Ok(_) => tracing::info!(commit = self.seq, "the store works again; writes are taken"),
-            Err(e) => self.health.set(Some(e.text(&self.store.vocabulary()))),
+            Err(e) => self.health.set(Some(e.text(&self.store.dictionary()))),
         }
     }
 
     /// Takes over commits that are in the store and not yet in the tables.
     fn catch_up(&mut self, last: u64) -> Result<(), StoreError> {
         if last > self.seq {
-            let v = self.store.vocabulary();
+            let v = self.store.dictionary();
             match self.store.changed_since(self.seq)? {
-                Since::Subjects(subjects) => load(&self.store, &v, &mut self.builder, &subjects)?,
-                Since::Everything => self.builder = build(&self.store, &v)?,
+                ChangedSince::Subjects(subjects) => {
+                    load(&self.store, &v, &mut self.builder, &subjects)?;
+                }
+                ChangedSince::Everything => self.builder = build(&self.store, &v)?,
             }
             self.seq = last;
             for (zone, serial) in self.zones.all().iter().zip(&mut self.serials) {
@@ -60,7 +62,7 @@ impl Writer {
         self.next_due = self.store.next_due()?;
         // What was in doubt may be there too.
         self.audited = self.store.audited()?;
-        self.book.store(Arc::new(Book::read(&self.store)?));
+        self.accounts.store(Arc::new(Accounts::read(&self.store)?));
         self.count_queues()?;
         Ok(())
     }

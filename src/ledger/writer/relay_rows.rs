@@ -3,10 +3,10 @@
 use super::Writer;
 use crate::{
     ledger::{
-        error::Refused,
+        error::LedgerError,
         receipt::Receipt,
         relay_rows::RelayRows,
-        transaction::{Work, put_relay_rows},
+        transaction::{Transaction, put_relay_rows},
     },
     store::{Batch, schema},
 };
@@ -14,19 +14,22 @@ use crate::{
 impl Writer {
     /// Rows with the changes that belong to them, all or none; the receipt where something was
     /// listed or taken off.
-    pub(super) fn record(&mut self, entry: RelayRows) -> Result<Option<Receipt>, Refused> {
-        entry.audit.as_ref().map_or(Ok(()), |l| self.first(l))?;
+    pub(super) fn record(&mut self, entry: RelayRows) -> Result<Option<Receipt>, LedgerError> {
+        entry
+            .audit
+            .as_ref()
+            .map_or(Ok(()), |l| self.check_idempotency(l))?;
         if entry.changes.is_empty() {
             let mut batch = Batch::default();
             put_relay_rows(&entry.rows, &mut batch);
-            if let Some(once) = entry.audit.as_ref().and_then(|l| l.once) {
-                let made = schema::Made {
+            if let Some(once) = entry.audit.as_ref().and_then(|l| l.idempotency) {
+                let made = schema::StoredReceipt {
                     body: once.body,
-                    ..schema::Made::default()
+                    ..schema::StoredReceipt::default()
                 };
                 batch.put(
-                    schema::ONCE,
-                    schema::once_key(self.clock.now(), &once.key),
+                    schema::IDEMPOTENCY,
+                    schema::idempotency_key(self.clock.now(), &once.key),
                     schema::encode(&made),
                 );
             }
@@ -41,14 +44,14 @@ impl Writer {
             self.audited += u64::from(entry.audit.is_some());
             return Ok(None);
         }
-        let mut work = Work::new(self.clock.now());
+        let mut transaction = Transaction::new(self.clock.now());
         for change in entry.changes {
             let change = self.check(change)?;
-            work.decide(&self.store, &change, |s| self.covered(s))?;
+            transaction.decide(&self.store, &change, |s| self.covered(s))?;
         }
-        work.audit.extend(entry.audit);
-        work.probes = entry.rows;
-        work.uncover(&self.store)?;
-        self.commit(&work, None).map(Some)
+        transaction.audit.extend(entry.audit);
+        transaction.relay_rows = entry.rows;
+        transaction.release_orphaned_holds(&self.store)?;
+        self.commit(&transaction, None).map(Some)
     }
 }

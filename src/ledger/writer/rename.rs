@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::Writer;
 use crate::{
     ledger::{
-        accounts::Book,
-        error::Refused,
+        accounts::Accounts,
+        error::LedgerError,
         left_behind::{Usage, configured, last_configured},
         names::{NameOwner, check_free},
         receipt::Receipt,
         rename::{NameKind, Rename},
-        settings::Settings,
+        settings::LedgerSettings,
     },
     model::SourceId,
-    store::{Batch, Store, Vocabulary, schema, vocabulary_rows},
+    store::{Batch, Dictionary, Store, dictionary_rows, schema},
 };
 
 /// Checks a rename against the configuration that is to be in force after it.
@@ -22,7 +22,7 @@ use crate::{
 /// # Errors
 ///
 /// The files still have the old name, or do not have the new one.
-fn check_files(rename: &Rename, settings: &Settings, was_feed: bool) -> Result<(), String> {
+fn check_files(rename: &Rename, settings: &LedgerSettings, was_feed: bool) -> Result<(), String> {
     let Rename { kind, from, to } = rename;
     let (table, has): (_, &dyn Fn(&str) -> bool) = match kind {
         NameKind::Reason => ("[[reason]]", &|n| {
@@ -44,9 +44,10 @@ fn check_files(rename: &Rename, settings: &Settings, was_feed: bool) -> Result<(
 }
 
 /// Refuses a rename that would mix two names or leave a fixed one.
-fn check(store: &Store, v: &Vocabulary, rename: &Rename) -> Result<(), Refused> {
+fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerError> {
     let Rename { kind, from, to } = rename;
-    let no = |why: String| Err(Refused::Settings(why));
+    let no = |why: String| Err(LedgerError::Invalid(why));
+    let conflict = |why: String| Err(LedgerError::Conflict(why));
     if from == to {
         return no(format!("`{from}` and `{to}` are the same name"));
     }
@@ -55,7 +56,7 @@ fn check(store: &Store, v: &Vocabulary, rename: &Rename) -> Result<(), Refused> 
         NameKind::Source => v.sources.get(from).is_some(),
     };
     if !known {
-        return Err(Refused::Unknown(format!(
+        return Err(LedgerError::NotFound(format!(
             "no {} `{from}` has ever been used",
             kind.as_str()
         )));
@@ -70,7 +71,7 @@ fn check(store: &Store, v: &Vocabulary, rename: &Rename) -> Result<(), Refused> 
     }
     let used = |listings: u64| {
         let option = kind.as_str();
-        no(format!(
+        conflict(format!(
             "the {option} `{to}` is in use itself ({listings} listings), and two cannot become one; choose another name, or `orbsd purge --{option} {to}` first"
         ))
     };
@@ -109,8 +110,8 @@ fn check(store: &Store, v: &Vocabulary, rename: &Rename) -> Result<(), Refused> 
 impl Writer {
     /// Notes what the configuration in force names. With `replace` a name that is gone is
     /// forgotten: somebody accepted it.
-    pub(super) fn note_configured(&self, replace: bool) -> Result<(), Refused> {
-        let v = self.store.vocabulary();
+    pub(super) fn note_configured(&self, replace: bool) -> Result<(), LedgerError> {
+        let v = self.store.dictionary();
         let mut next = configured(&self.settings, &v);
         if !replace {
             next.merge(last_configured(&self.store, &v)?);
@@ -127,31 +128,31 @@ impl Writer {
     pub(super) fn rename(
         &mut self,
         rename: &Rename,
-        settings: Settings,
-        line: &schema::Audit,
-    ) -> Result<Receipt, Refused> {
+        settings: LedgerSettings,
+        line: &schema::AuditRecord,
+    ) -> Result<Receipt, LedgerError> {
         if let Some(why) = self.health.writes_refused() {
-            return Err(Refused::Poisoned(why));
+            return Err(LedgerError::Unavailable(why));
         }
-        let mut v = Vocabulary::clone(&self.store.vocabulary());
+        let mut v = Dictionary::clone(&self.store.dictionary());
         let mut named = last_configured(&self.store, &v)?;
         let was_feed = rename.kind == NameKind::Source && named.feeds.contains(&rename.from);
-        check_files(rename, &settings, was_feed).map_err(Refused::Settings)?;
+        check_files(rename, &settings, was_feed).map_err(LedgerError::Conflict)?;
         check(&self.store, &v, rename)?;
         if rename.kind == NameKind::Source {
-            check_free(&rename.to, NameOwner::Source, &self.book.load(), &v)?;
+            check_free(&rename.to, NameOwner::Source, &self.accounts.load(), &v)?;
         }
-        rename.apply(&mut v).map_err(Refused::Settings)?;
+        rename.apply(&mut v).map_err(LedgerError::Invalid)?;
         let mut batch = Batch::default();
         self.log_rename(rename, &mut batch)?;
-        vocabulary_rows(&v, &mut batch);
+        dictionary_rows(&v, &mut batch);
         if was_feed {
             named.feeds.remove(&rename.from);
             named.feeds.insert(rename.to.clone());
         }
         named.row(&mut batch);
-        let mut book = Book::clone(&self.book.load());
-        book.rename(rename, &mut batch)?;
+        let mut accounts = Accounts::clone(&self.accounts.load());
+        accounts.rename(rename, &mut batch)?;
         batch.put(
             schema::AUDIT,
             (self.audited + 1).to_be_bytes().to_vec(),
@@ -159,10 +160,10 @@ impl Writer {
         );
         self.commit_batch(batch)?;
         self.audited += 1;
-        self.store.set_vocabulary(v);
-        self.book.store(Arc::new(book));
+        self.store.set_dictionary(v);
+        self.accounts.store(Arc::new(accounts));
         // From here on the old files must not be taken again: they would make the old name anew.
         self.settings = settings.clone();
-        self.take_over(settings, false)
+        self.apply_settings(settings, false)
     }
 }

@@ -4,10 +4,10 @@ use super::{Writer, put_zone};
 use crate::{
     index::ZoneView,
     ledger::{
-        error::Refused,
+        error::LedgerError,
         receipt::Receipt,
         serials::{SerialChange, SerialRequest},
-        transaction::Work,
+        transaction::Transaction,
     },
     model::{
         Serial,
@@ -68,13 +68,16 @@ impl Writer {
 
     /// Gives a zone a newer serial, in a commit of its own. Nothing else changes, so a mirror takes
     /// an IXFR without records.
-    pub(super) fn set_serial(&mut self, request: &SerialRequest) -> Result<SerialChange, Refused> {
+    pub(super) fn set_serial(
+        &mut self,
+        request: &SerialRequest,
+    ) -> Result<SerialChange, LedgerError> {
         if let Some(why) = self.health.writes_refused() {
-            return Err(Refused::Poisoned(why));
+            return Err(LedgerError::Unavailable(why));
         }
-        self.first(&request.audit)?;
+        self.check_idempotency(&request.audit)?;
         let Some(i) = self.zones.by_name(&request.zone) else {
-            return Err(Refused::Unknown(format!(
+            return Err(LedgerError::NotFound(format!(
                 "there is no zone `{}`",
                 request.zone
             )));
@@ -82,20 +85,20 @@ impl Writer {
         let (name, hash) = (self.zones.all()[i].name.clone(), self.zones.all()[i].hash);
         let (was, to) = (self.serials[i], request.serial);
         if was.partial_cmp(&to) != Some(std::cmp::Ordering::Less) {
-            return Err(Refused::Serial(format!(
+            return Err(LedgerError::SerialNotNewer(format!(
                 "zone {name} has serial {was}, and {to} is not newer (RFC 1982); the newest that is: {}",
                 was.advance(Serial::HALF - 1)
             )));
         }
         let (_, left) = self.settings.mirrors.jump(&name, &[was], Jump::To(to));
         if !left.is_empty() && !request.force {
-            return Err(Refused::Serial(format!(
+            return Err(LedgerError::SerialNotNewer(format!(
                 "{}; nothing was changed; --force sets it all the same",
                 left_behind(&name, to, &left)
             )));
         }
-        let mut work = Work::new(self.clock.now());
-        work.audit.push(request.audit.clone());
+        let mut transaction = Transaction::new(self.clock.now());
+        transaction.audit.push(request.audit.clone());
         let receipt = Receipt {
             commit: self.seq + 1,
             serials: [(name.to_string(), to)].into(),
@@ -103,14 +106,14 @@ impl Writer {
         };
         let mut batch = Batch::default();
         put_zone(&mut batch, &name, to, hash);
-        work.asked_rows(self.audited + 1, &receipt, &mut batch);
-        let bytes = work.journal(
+        transaction.asked_rows(self.audited + 1, &receipt, &mut batch);
+        let bytes = transaction.journal(
             receipt.commit,
             vec![(name.to_string(), was, to)],
             self.journal_bytes,
             &mut batch,
         );
-        self.log_removals(&work, &receipt.serials, &mut batch)?;
+        self.log_removals(&transaction, &receipt.serials, &mut batch)?;
         self.commit_batch(batch)?;
         self.audited += 1;
         (self.seq, self.journal_bytes) = (receipt.commit, bytes);
