@@ -60,7 +60,7 @@ pub(super) fn write(out: &mut String, app: &App) {
         "1 if relay tests are switched on",
         one(flag(enabled)),
     );
-    let ready = enabled && app.relay.wrong().is_none();
+    let ready = enabled && app.relay.problem().is_none();
     family(
         out,
         "tester_ready",

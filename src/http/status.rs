@@ -60,7 +60,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let degraded = integrity::degraded(&app).await;
     // It waits for whoever decides something now, who may wait for the disk.
     let relay = app.relay.clone();
-    let wrong = tokio::task::spawn_blocking(move || relay.wrong())
+    let wrong = tokio::task::spawn_blocking(move || relay.problem())
         .await
         .unwrap_or_else(|e| Some(e.to_string()));
     let ledger = app.ledger.clone();
