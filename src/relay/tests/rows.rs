@@ -14,9 +14,16 @@ use crate::relay::{
 /// Keys in hexadecimal digits, and values.
 const ROWS: &str = include_str!("rows.txt");
 
+/// Fields that were added after the fixture, with the values that old rows get.
+const ADDED_FIELDS: [&str; 1] = ["\"ehlo\":false,"];
+
 fn same<T: Serialize + DeserializeOwned>(value: &str) {
     let read: T = serde_json::from_str(value).unwrap_or_else(|e| panic!("{value}: {e}"));
-    assert_eq!(serde_json::to_string(&read).unwrap(), value);
+    let mut written = serde_json::to_string(&read).unwrap();
+    for field in ADDED_FIELDS {
+        written = written.replace(field, "");
+    }
+    assert_eq!(written, value);
 }
 
 #[test]
