@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use rustc_hash::FxBuildHasher;
 
 use super::pvec::PVec;
-use crate::model::{EntryText, FeedPath, Mask, ReasonId, SourceId};
+use crate::model::{EntryText, FeedPath, MAX_HOPS, Mask, ReasonId, SourceId};
 
 /// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
 pub const OWN: u8 = u8::MAX;
@@ -106,6 +106,20 @@ impl Item {
             row: other.row,
             ..self
         }
+    }
+
+    /// The listing that rows send, without the one that answers show. `None` where rows do not have
+    /// it: its path is not known, or has no room for one more store.
+    pub fn sent(&self) -> Option<Item> {
+        // The path is part of what `row` names, so `row_source` adds nothing.
+        (usize::from(self.hops) < MAX_HOPS).then(|| {
+            Item::new(
+                self.reason,
+                self.row_len,
+                self.row,
+                (self.hops, SourceId(0)),
+            )
+        })
     }
 }
 
