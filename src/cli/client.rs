@@ -527,9 +527,9 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, Failure> {
 
 /// What a command may do with the configuration where no daemon runs: the store was opened with the
 /// files as they are.
-fn offline_reload(ledger: Ledger, settings: crate::ledger::Settings) -> http::Reload {
+fn offline_reload(ledger: Ledger, settings: crate::ledger::LedgerSettings) -> http::Reload {
     Arc::new(move |request| {
-        let text = |e: crate::ledger::Refused| e.text(&ledger.store.vocabulary());
+        let text = |e: crate::ledger::LedgerError| e.text(&ledger.store.dictionary());
         if let Some((rename, line)) = request.rename {
             ledger
                 .rename(rename, settings.clone(), line)

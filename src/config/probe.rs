@@ -77,9 +77,10 @@ impl<'de> Deserialize<'de> for SourceEntry {
 
 /// A random number below another.
 fn random_below(most: u64) -> u64 {
-    let random = crate::http::secrets::random::<8>().map(u64::from_be_bytes);
     // Without random numbers it is the latest: nothing is gained by making them fail.
-    random.map_or(most.saturating_sub(1), |n| n % most.max(1))
+    crate::random::Random::system()
+        .below(most)
+        .unwrap_or(most.saturating_sub(1))
 }
 
 /// The most hosts that are tested at the same time.

@@ -24,18 +24,18 @@ use crate::{
         transcript::{parse_transcript, render_transcript},
     },
     smtp::MessageOutcome,
-    store::Vocabulary,
+    store::Dictionary,
 };
 
 impl Problem {
     /// The problem that a refusal of the relay service is.
-    pub fn denied(e: RelayError, vocabulary: &Vocabulary) -> Problem {
+    pub fn denied(e: RelayError, dictionary: &Dictionary) -> Problem {
         match e {
             RelayError::Invalid(why) => Problem::invalid(why),
             RelayError::LimitReached(why, wait) => Problem::too_many(why, wait),
             RelayError::Refused(why) => Problem::refused(why),
             RelayError::NotFound(why) => Problem::not_found(why),
-            RelayError::Ledger(e) => Problem::of(&e, vocabulary),
+            RelayError::Ledger(e) => Problem::of(&e, dictionary),
         }
     }
 }
@@ -49,7 +49,7 @@ pub(super) async fn ask<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(move || f(&relay))
         .await
         .map_err(Problem::failed)?;
-    done.map_err(|e| Problem::denied(e, &app.ledger.store.vocabulary()))
+    done.map_err(|e| Problem::denied(e, &app.ledger.store.dictionary()))
 }
 
 pub(super) fn actor(caller: &Caller) -> Actor {

@@ -510,7 +510,7 @@ mod tests {
             facts: vec![crate::index::RawFact {
                 reason: crate::model::ReasonId(0),
                 source: crate::model::SourceId(0),
-                hole: false,
+                exclusion: false,
                 text: Default::default(),
             }],
         };

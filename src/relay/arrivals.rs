@@ -20,10 +20,10 @@ use super::{
     token::{TokenId, TokenKind, hex},
 };
 use crate::{
-    ledger::Refused,
+    ledger::LedgerError,
     model::{
-        EvidenceKind, SourceId, Subject, Time, What,
-        history::Ask,
+        EventKind, EvidenceKind, SourceId, Subject, Time,
+        history::Command,
         text::{cleaned, needs_escape},
     },
     smtp::{MessageOutcome, mail::parse_mail, session::ReceivedMessage},
@@ -171,10 +171,10 @@ impl RelayService {
         match self.write(batch, None) {
             Ok(_) => Ok(()),
             Err(RelayError::Ledger(
-                e @ (Refused::Rule(_) | Refused::Unlistable(_) | Refused::Settings(_)),
+                e @ (LedgerError::Rule(_) | LedgerError::Unlistable(_) | LedgerError::Invalid(_)),
             )) => {
                 let mut kept = self.batch(now);
-                let why = format!("not listed: {}", e.text(&self.ledger.store.vocabulary()));
+                let why = format!("not listed: {}", e.text(&self.ledger.store.dictionary()));
                 let outcome = ProofOutcome::NotListed(why);
                 kept.put(&RelayKey::LastId, &number);
                 issued.outputs.retain(|o| *o != proof.output);
@@ -198,13 +198,13 @@ impl RelayService {
     /// are in the host's row.
     fn removed(&self, target: IpAddr) -> Result<Option<Time>, RelayError> {
         let history = self.ledger.store.history(&Subject::host(target))?;
-        let v = self.ledger.store.vocabulary();
+        let v = self.ledger.store.dictionary();
         let ours: Vec<_> = INPUT_REASONS
             .iter()
             .filter_map(|r| v.reasons.get(r))
             .collect();
         let one = |e: &crate::model::Event| match e.what {
-            What::Held { reason, .. } | What::Delisted { reason, .. } => {
+            EventKind::Held { reason, .. } | EventKind::Delisted { reason, .. } => {
                 ours.contains(&reason)
                     && e.evidence
                         .as_ref()
@@ -260,7 +260,7 @@ impl RelayService {
         }
         batch.put(&place, &host);
         let reason = self.reason(name)?;
-        let ask = Ask::List {
+        let ask = Command::List {
             reason,
             source: SourceId::PROBER,
             until: None,

@@ -9,7 +9,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::keys::{Due, RelayKey, RelayRange, RelayTable};
 use crate::{
     ledger::{Ledger, RelayRows},
-    model::{Change, Evidence, EvidenceKind, Subject, Terms, Time, Verdict, history::Ask},
+    model::{
+        Change, Evidence, EvidenceKind, Preconditions, Subject, Time, Verdict, history::Command,
+    },
     store::{Store, StoreError, schema},
 };
 
@@ -45,7 +47,7 @@ impl<'a> RelayBatch<'a> {
         let bytes = key.encode();
         let row = match self.rows.get(&bytes) {
             Some(entry) => entry.clone(),
-            None => self.store.probe(&bytes)?,
+            None => self.store.relay_row(&bytes)?,
         };
         row.map(|r| decode_value(&bytes, &r)).transpose()
     }
@@ -70,7 +72,7 @@ impl<'a> RelayBatch<'a> {
     pub fn scan(&self, range: RelayRange, most: usize) -> Result<Vec<RelayKey>, StoreError> {
         let prefix = range.prefix();
         let mut out = std::collections::BTreeSet::new();
-        self.store.probes(&prefix, &prefix, &mut |k, _| {
+        self.store.relay_rows(&prefix, &prefix, &mut |k, _| {
             out.insert(k.to_vec());
             Ok(out.len() < most)
         })?;
@@ -92,7 +94,7 @@ impl<'a> RelayBatch<'a> {
         let bytes = key.encode();
         Ok(match self.rows.get(&bytes) {
             Some(entry) => entry.is_some(),
-            None => self.store.probe(&bytes)?.is_some(),
+            None => self.store.relay_row(&bytes)?.is_some(),
         })
     }
 
@@ -103,7 +105,7 @@ impl<'a> RelayBatch<'a> {
         f: &mut dyn FnMut(T),
     ) -> Result<(), StoreError> {
         let prefix = RelayRange::All(table).prefix();
-        self.store.probes(&prefix, &prefix, &mut |k, v| {
+        self.store.relay_rows(&prefix, &prefix, &mut |k, v| {
             f(decode_value(k, v)?);
             Ok(true)
         })
@@ -118,12 +120,13 @@ impl<'a> RelayBatch<'a> {
     ) -> Result<Vec<RelayKey>, StoreError> {
         let after = after.map(RelayKey::encode).unwrap_or_default();
         let mut out = Vec::new();
-        self.store.probes(&range.prefix(), &after, &mut |k, _| {
-            if k > &after[..] {
-                out.extend(RelayKey::decode(k));
-            }
-            Ok(out.len() < most)
-        })?;
+        self.store
+            .relay_rows(&range.prefix(), &after, &mut |k, _| {
+                if k > &after[..] {
+                    out.extend(RelayKey::decode(k));
+                }
+                Ok(out.len() < most)
+            })?;
         Ok(out)
     }
 
@@ -131,7 +134,7 @@ impl<'a> RelayBatch<'a> {
     pub fn scan_due(&self, from: Due, to: Due, most: usize) -> Result<Vec<u64>, StoreError> {
         let mut out = Vec::new();
         let end = RelayKey::DueJob(to, u64::MAX).encode();
-        self.store.probes(
+        self.store.relay_rows(
             &RelayRange::All(RelayTable::DueJobs).prefix(),
             &RelayRange::DueAt(from).prefix(),
             &mut |k, _| {
@@ -155,7 +158,7 @@ impl<'a> RelayBatch<'a> {
     ) -> Result<Vec<u64>, StoreError> {
         let (mut out, prefix) = (Vec::new(), range.prefix());
         let before = [&prefix[..], &below.to_be_bytes()].concat();
-        self.store.probes_back(&prefix, &before, &mut |k, _| {
+        self.store.relay_rows_desc(&prefix, &before, &mut |k, _| {
             out.extend(RelayKey::decode(k).map(|k| k.id()));
             Ok(out.len() < most)
         })?;
@@ -179,26 +182,26 @@ impl<'a> RelayBatch<'a> {
         &mut self,
         subject: Subject,
         author: &str,
-        ask: Ask,
+        ask: Command,
         proof: String,
         breaks_hold: bool,
     ) {
-        let kind = if matches!(ask, Ask::List { .. }) {
+        let kind = if matches!(ask, Command::List { .. }) {
             EvidenceKind::Delivery
         } else {
             EvidenceKind::Probe
         };
-        let terms = Terms {
+        let preconditions = Preconditions {
             from: "tester".into(),
             breaks_hold,
-            ..Terms::default()
+            ..Preconditions::default()
         };
         self.changes.push(Change {
             subject,
             author: author.into(),
             evidence: Some(Evidence { kind, text: proof }),
-            ask,
-            terms,
+            command: ask,
+            preconditions,
         });
     }
 
@@ -207,7 +210,7 @@ impl<'a> RelayBatch<'a> {
     /// # Errors
     ///
     /// A value could not be encoded.
-    pub fn into_rows(self, audit: Option<schema::Audit>) -> Result<RelayRows, StoreError> {
+    pub fn into_rows(self, audit: Option<schema::AuditRecord>) -> Result<RelayRows, StoreError> {
         match self.unencoded {
             Some(error) => Err(error),
             None => Ok(RelayRows {

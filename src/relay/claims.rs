@@ -24,7 +24,7 @@ use crate::{
     ledger::Receipt,
     model::{
         SourceId, Subject, Time,
-        history::{Ask, HoldFor},
+        history::{Command, HoldFor},
         time::Seconds,
     },
     smtp::{MessageOutcome, SmtpStage, outcome::RecipientReply},
@@ -455,7 +455,7 @@ impl RelayService {
             if self.is_listed(&verdict, name) {
                 // Without a test nothing speaks against the listings of other sources.
                 let source = on_request.then_some(SourceId::PROBER);
-                let ask = Ask::Delist {
+                let ask = Command::Delist {
                     reason: Some(self.reason(name)?),
                     source,
                     hold: HoldFor::Usual,
@@ -496,7 +496,7 @@ impl RelayService {
         self.release(&mut batch, target, (why, false), now)?;
         if self.is_listed(&verdict, OUTPUT_REASON) {
             // The next message does not list the host again at once.
-            let ask = Ask::Delist {
+            let ask = Command::Delist {
                 reason: Some(self.reason(OUTPUT_REASON)?),
                 source: None,
                 hold: HoldFor::Usual,

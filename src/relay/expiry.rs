@@ -18,8 +18,8 @@ use super::{
     settings::RelaySettings,
 };
 use crate::model::{
-    SourceId, Subject, Time, What,
-    history::{Ask, HoldFor},
+    EventKind, SourceId, Subject, Time,
+    history::{Command, HoldFor},
     time::Seconds,
 };
 
@@ -184,7 +184,7 @@ impl RelayService {
             .is_some_and(|t| t.plus(settings.grace_period) <= now)
             && self.problem_in(&health).is_none();
         if listed && row.inputs.is_empty() {
-            let ask = Ask::Delist {
+            let ask = Command::Delist {
                 reason: Some(self.reason(OUTPUT_REASON)?),
                 source: Some(SourceId::PROBER),
                 hold: HoldFor::Nothing,
@@ -207,7 +207,7 @@ impl RelayService {
                 .iter()
                 .map(|f| format!("[{}]", f.input))
                 .collect();
-            let ask = Ask::List {
+            let ask = Command::List {
                 reason: self.reason(OUTPUT_REASON)?,
                 source: SourceId::PROBER,
                 until: None,
@@ -346,9 +346,9 @@ impl RelayService {
     /// evidence.
     fn ended_before(&self, target: IpAddr, time: Time) -> Result<bool, RelayError> {
         let history = self.ledger.store.history(&Subject::host(target))?;
-        let v = self.ledger.store.vocabulary();
+        let v = self.ledger.store.dictionary();
         let ours: Vec<_> = REASONS.iter().filter_map(|r| v.reasons.get(r)).collect();
-        let is_ours = |what: &What| {
+        let is_ours = |what: &EventKind| {
             what.about().is_some_and(|(reason, source)| {
                 ours.contains(&reason) && [SourceId::PROBER, SourceId::ALL].contains(&source)
             })

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{
     Change, Evidence, SourceId, Subject, Time,
-    history::{Ask, HoldFor},
+    history::{Command, HoldFor},
 };
 
 impl RelayService {
@@ -42,15 +42,19 @@ impl RelayService {
                 save(&mut batch, &job)?;
             }
         }
-        if let Some(reason) = self.ledger.store.vocabulary().reasons.get(NOTEST) {
-            let ask = Ask::List {
+        if let Some(reason) = self.ledger.store.dictionary().reasons.get(NOTEST) {
+            let ask = Command::List {
                 reason,
                 source: SourceId::OPERATOR,
                 until: None,
                 text: None,
             };
             let mut change = Change::new(subject.clone(), who.name.clone(), ask);
-            (change.evidence, change.terms.from, change.terms.breaks_hold) = (
+            (
+                change.evidence,
+                change.preconditions.from,
+                change.preconditions.breaks_hold,
+            ) = (
                 Some(Evidence::word(out.proof.clone())),
                 who.from.clone().into(),
                 true,
@@ -84,13 +88,13 @@ impl RelayService {
             )));
         }
         batch.delete(&RelayKey::OptOut(subject.clone()));
-        let listed = self.ledger.store.vocabulary().reasons.get(NOTEST);
+        let listed = self.ledger.store.dictionary().reasons.get(NOTEST);
         if let Some(reason) = listed.filter(|r| {
             batch
                 .verdict(subject)
                 .is_ok_and(|v| v.entry(*r, SourceId::OPERATOR).is_some())
         }) {
-            let ask = Ask::Delist {
+            let ask = Command::Delist {
                 reason: Some(reason),
                 source: Some(SourceId::OPERATOR),
                 hold: HoldFor::Nothing,

@@ -22,13 +22,13 @@ use super::{
 };
 use crate::{
     clock::ClockReport,
-    ledger::{Ledger, Receipt, Refused},
+    ledger::{Ledger, LedgerError, Receipt},
     model::{
         ReasonId, SourceId, Time, Verdict,
-        history::{Once, PROBER_REASONS},
+        history::{IdempotencyKey, PROBER_REASONS},
         time::Seconds,
     },
-    store::schema::Audit,
+    store::schema::AuditRecord,
 };
 
 /// The reasons that the results of tests are listed under: `relay`, `input`, `unconfirmed` and
@@ -61,11 +61,11 @@ pub enum RelayError {
     /// There is no such thing.
     NotFound(String),
     /// The ledger refuses it.
-    Ledger(Refused),
+    Ledger(LedgerError),
 }
 
-impl From<Refused> for RelayError {
-    fn from(e: Refused) -> RelayError {
+impl From<LedgerError> for RelayError {
+    fn from(e: LedgerError) -> RelayError {
         RelayError::Ledger(e)
     }
 }
@@ -88,7 +88,7 @@ pub struct Actor {
     /// Where the request comes from.
     pub from: String,
     /// The key of an idempotent request.
-    pub once: Option<Once>,
+    pub once: Option<IdempotencyKey>,
 }
 
 /// What has to work so that tests are made.
@@ -304,7 +304,7 @@ impl RelayService {
     pub(super) fn write(
         &self,
         batch: RelayBatch<'_>,
-        audit: Option<Audit>,
+        audit: Option<AuditRecord>,
     ) -> Result<Option<Receipt>, RelayError> {
         let rows = batch.into_rows(audit)?;
         if rows.is_empty() {
@@ -330,9 +330,9 @@ impl RelayService {
     }
 
     pub(super) fn reason(&self, name: &str) -> Result<ReasonId, RelayError> {
-        let found = self.ledger.store.vocabulary().reasons.get(name);
+        let found = self.ledger.store.dictionary().reasons.get(name);
         found.ok_or_else(|| {
-            RelayError::Ledger(Refused::Settings(format!(
+            RelayError::Ledger(LedgerError::Invalid(format!(
                 "the reason `{name}` is not in config.toml"
             )))
         })
@@ -340,9 +340,11 @@ impl RelayService {
 
     /// Whether source `prober` lists a host for a reason.
     pub(super) fn is_listed(&self, verdict: &Verdict, reason: &str) -> bool {
-        let reason = self.ledger.store.vocabulary().reasons.get(reason);
+        let reason = self.ledger.store.dictionary().reasons.get(reason);
         reason.is_some_and(|r| {
-            verdict.entry(r, SourceId::PROBER).is_some_and(|e| !e.hole)
+            verdict
+                .entry(r, SourceId::PROBER)
+                .is_some_and(|e| !e.exclusion)
                 && !verdict.held(r, SourceId::PROBER)
         })
     }
@@ -367,8 +369,8 @@ pub(super) fn audit_record(
     detail: String,
     why: Option<String>,
     now: Time,
-) -> Audit {
-    Audit {
+) -> AuditRecord {
+    AuditRecord {
         at: now,
         who: actor.name.clone(),
         from: actor.from.clone(),
@@ -376,7 +378,7 @@ pub(super) fn audit_record(
         about: about.to_string(),
         detail,
         why,
-        once: actor.once,
-        ..Audit::default()
+        idempotency: actor.once,
+        ..AuditRecord::default()
     }
 }

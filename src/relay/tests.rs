@@ -51,7 +51,7 @@ use crate::{
     ledger::{self, ReasonSettings},
     model::{
         SourceId, Subject, Time,
-        history::{Ask, HoldFor},
+        history::{Command, HoldFor},
         time::Seconds,
     },
     smtp::{MessageOutcome, SmtpStage, outcome::RecipientReply, session::ReceivedMessage},
@@ -73,12 +73,12 @@ pub fn ip(t: &str) -> IpAddr {
 impl Bench {
     pub fn new() -> Bench {
         let dir = tempfile::tempdir().unwrap();
-        let settings = crate::store::Settings {
+        let settings = crate::store::StoreSettings {
             path: dir.path().join("data"),
             journal_age: Seconds(86_400),
             open_tables: crate::store::MAX_OPEN_TABLES,
             journal_size: 1 << 30,
-            churn_age: Seconds(86_400),
+            feed_event_age: Seconds(86_400),
             scrub_every: Seconds(0),
             scrub_rate: 1 << 23,
         };
@@ -92,7 +92,7 @@ impl Bench {
             "127.64.0.0/10".parse().unwrap(),
             "fd00::/8".parse().unwrap(),
         ];
-        let own = ledger::Settings {
+        let own = ledger::LedgerSettings {
             reasons: reasons.collect(),
             zones: Vec::new(),
             feeds: Vec::new(),
@@ -100,7 +100,7 @@ impl Bench {
             nsid: String::new(),
             keys: Default::default(),
             removals: None,
-            ..ledger::Settings::default()
+            ..ledger::LedgerSettings::default()
         };
         let ledger = ledger::open(
             Store::open(settings).unwrap(),

@@ -37,10 +37,10 @@ impl Server {
     /// Its rows as records of a zone's copy, in order.
     fn rows(&self, kind: &str) -> BTreeSet<Vec<u8>> {
         let mut facts: BTreeMap<&Subject, Vec<RawFact>> = BTreeMap::new();
-        let fact = |source: usize, hole, text| RawFact {
+        let fact = |source: usize, exclusion, text| RawFact {
             reason: ReasonId(0),
             source: SourceId(source as u16),
-            hole,
+            exclusion,
             text,
         };
         for (s, text) in &self.own {
@@ -50,11 +50,11 @@ impl Server {
                 .push(fact(0, false, (*text).into()));
         }
         for (from, list) in &self.received {
-            for (s, (hole, text)) in list {
+            for (s, (exclusion, text)) in list {
                 facts
                     .entry(s)
                     .or_default()
-                    .push(fact(from + 1, *hole, text.clone()));
+                    .push(fact(from + 1, *exclusion, text.clone()));
             }
         }
         let mut builder = Builder::default();
@@ -104,7 +104,7 @@ impl Server {
                 text: e.text,
                 path: e.path,
             };
-            list.insert(e.subject, (e.hole, text));
+            list.insert(e.subject, (e.exclusion, text));
             Ok(())
         };
         let mut records = Records::new(Mapping::Rows, "z", &options, &mut report, &mut sink);
@@ -121,10 +121,10 @@ impl Server {
         let longest = |list: &List| {
             let matches = list
                 .iter()
-                .filter_map(|(s, (hole, _))| Some((covers(s, point)?, *hole)));
+                .filter_map(|(s, (exclusion, _))| Some((covers(s, point)?, *exclusion)));
             matches
                 .max_by_key(|(len, _)| *len)
-                .is_some_and(|(_, hole)| !hole)
+                .is_some_and(|(_, exclusion)| !exclusion)
         };
         own || self.received.values().any(longest)
     }

@@ -62,7 +62,7 @@ fn delisted_output_needs_new_proofs() {
     assert_eq!(b.listed(out), ["output"]);
     // By an operator, in the ordinary way: it stays off while the hold lasts, though its inputs are
     // open.
-    let ask = Ask::Delist {
+    let ask = Command::Delist {
         reason: Some(b.relay.reason("output").unwrap()),
         source: Some(SourceId::PROBER),
         hold: HoldFor::Nothing,

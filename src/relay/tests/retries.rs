@@ -99,7 +99,7 @@ fn interrupted_test_sends_the_rest_later_and_old_tokens_are_forgotten() {
     b.relay
         .ledger
         .store
-        .probes(b"T", b"T", &mut |_, _| {
+        .relay_rows(b"T", b"T", &mut |_, _| {
             rows += 1;
             Ok(true)
         })
@@ -170,7 +170,7 @@ fn test_switched_off_again_and_again_ends_with_an_audit_record() {
         b.now = b.now.max(job.not_before);
     }
     let mut lines = Vec::new();
-    let each = &mut |_, line: crate::store::schema::Audit| {
+    let each = &mut |_, line: crate::store::schema::AuditRecord| {
         lines.push(line.what);
         true
     };
