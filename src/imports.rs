@@ -454,7 +454,7 @@ pub fn find_zone<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s ZoneView,
     let all = snapshot.zones.all();
     let by_name = snapshot.zones.by_name(name).map(|i| &all[i]);
     by_name
-        .or_else(|| all.iter().find(|z| z.spec.stem == name))
+        .or_else(|| all.iter().find(|z| z.spec.short_name == name))
         .ok_or_else(|| {
             let known: Vec<String> = all.iter().map(|z| z.name.to_string()).collect();
             format!("there is no zone `{name}`; there are {}", known.join(", "))

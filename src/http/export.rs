@@ -84,7 +84,7 @@ fn shape(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneShape {
     });
     ZoneShape {
         origin: z.name.to_string(),
-        name: z.spec.stem.clone(),
+        name: z.spec.short_name.clone(),
         kind: z.spec.kind.name().into(),
         serial: transfer::serial(snapshot, number).0,
         publish: publish.collect(),

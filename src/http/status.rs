@@ -28,7 +28,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Value> {
     let [hosts, nets, ip6, names] = snapshot.tables.counts();
     let zones = snapshot.zones.all().iter().enumerate().map(|(i, z)| {
         json!({
-            "zone": z.name, "file": z.spec.stem, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
+            "zone": z.name, "file": z.spec.short_name, "kind": z.spec.kind, "serial": snapshot.serials.get(i),
             "counters": app.metrics.zone(Some(z.slot)),
             "retire": z.spec.retire.as_ref().map(|r| RetirementPlan::new(&z.spec, r, app.ledger.now())),
         })

@@ -45,7 +45,7 @@ impl Accounts {
     ///
     /// The token is revoked or expired, or its user is disabled.
     pub fn role(&self, token: &Token, now: Time) -> Result<Role, String> {
-        if !token.alive(now) {
+        if !token.is_active(now) {
             return Err("this token was revoked or has expired".into());
         }
         if !token.person {

@@ -12,7 +12,10 @@ use crate::{
     index::RawFacts,
     model::{
         Change, Event, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict,
-        history::{Command, EventKind, IdempotencyKey, OpenEnd, decide, ended_listings, proven},
+        history::{
+            Command, EventKind, IdempotencyKey, OpenEnd, check_delivery_evidence, decide,
+            expired_listings,
+        },
         subject::covers_others,
     },
     store::{Batch, Dictionary, Encoded, Store, schema, stage::ChangedRow},
@@ -160,7 +163,8 @@ impl Transaction {
                 Some(_) => return Ok(ChangeOutcome::Applied(None)),
             }
         }
-        proven(&change.command, change.evidence.as_ref()).map_err(LedgerError::Rule)?;
+        check_delivery_evidence(&change.command, change.evidence.as_ref())
+            .map_err(LedgerError::Rule)?;
         let covers = match &change.command {
             Command::Delist { .. }
                 if covered(&change.subject) || self.touched.keys().any(covers_others) =>
@@ -342,7 +346,7 @@ impl Transaction {
                 let what = EventKind::Held {
                     reason,
                     source,
-                    until: self.now.plus(crate::model::history::HOLD),
+                    until: self.now.plus(crate::model::history::DEFAULT_HOLD),
                 };
                 self.folded(store, subject, EXPIRY, what, self.now)?;
             } else if !covered {
@@ -360,7 +364,7 @@ impl Transaction {
     ) -> Result<(), LedgerError> {
         let now = self.now;
         let (_, verdict) = self.verdict(store, subject)?;
-        for what in ended_listings(verdict, now) {
+        for what in expired_listings(verdict, now) {
             self.folded(store, subject, EXPIRY, what, now)?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Digest: the form of the names of a hash zone, such as MSBL's EBL or Spamhaus' HBL.
+//! The form of the names of a hash zone, such as MSBL's EBL or Spamhaus' HBL.
 
 use std::{fmt, str::FromStr};
 
@@ -8,9 +8,9 @@ use super::domain::{Domain, MAX_LABEL, Scope};
 
 /// The form of a hash zone's names: one label that is a digest of a fixed length.
 ///
-/// The digest is that of something that cannot be a name itself, such as a mail address or a file;
-/// which function made it shows in its length alone, so the server checks length and alphabet and
-/// computes nothing.
+/// A digest stands for something that cannot be a name itself, such as a mail address or a file.
+/// Nothing in a digest but its length shows which hash function made it, so the server checks length
+/// and alphabet and does not compute digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Digest {
     /// 32 hexadecimal digits.
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_that_no_label_can_hold_is_refused_with_the_one_to_use() {
+    fn digest_longer_than_a_label_is_refused_with_an_alternative() {
         let why = Digest::parse("sha256-hex").unwrap_err();
         assert!(
             why.contains("64 digits")
