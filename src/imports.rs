@@ -110,7 +110,7 @@ impl Failed {
             ImportError::Ledger(r) => Failed::Ledger(r),
             ImportError::List(ListRefusal::Guard(trip)) => Failed::Guard(trip),
             ImportError::List(refusal) => Failed::List(refusal.describe(source)),
-            ImportError::Input(_) | ImportError::Over(_) => Failed::List(text(&e)),
+            ImportError::Input(_) | ImportError::Expired(_) => Failed::List(text(&e)),
             _ => Failed::Busy(text(&e)),
         }
     }
@@ -179,7 +179,7 @@ pub fn run(ledger: &Ledger, asked: &Asked, files: &mut dyn Files) -> Result<Done
         mode: asked.mode.unwrap_or(Mode::Replace),
         dry_run: asked.dry_run,
         max_age: asked.max_age,
-        asked: asked.asked.clone(),
+        audit: asked.asked.clone(),
         exceptions,
         limits: Some(asked.limits),
         ..Import::replace(source)

@@ -1,4 +1,4 @@
-//! The thread that reads the store and the log of removals for damage, when that is due.
+//! The thread that reads the store and the removal log for damage, when that is due.
 
 use std::{
     sync::{
@@ -59,7 +59,7 @@ fn scrub(ledger: &Ledger, wait: &mut dyn FnMut(Duration) -> bool) -> bool {
     if let Some(path) = &ledger.settings().removals
         && let Err(why) = removal_log::verify(path)
     {
-        tracing::debug!(why, "the log of removals is looked at by its writer");
+        tracing::debug!(why, "the removal log is looked at by its writer");
         let _ = ledger.verify_removals();
     }
     match ledger.store.scrub(&|| ledger.now(), wait) {

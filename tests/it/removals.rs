@@ -1,4 +1,4 @@
-//! The log of removals is watched, a restore that fails leaves nothing, and damage is remembered.
+//! The removal log is watched, a restore that fails leaves nothing, and damage is remembered.
 
 use std::{
     fs,
@@ -348,7 +348,7 @@ fn a_restore_puts_its_log_in_place_of_an_older_one_and_refuses_another_stores() 
     }
     for (there, why) in [
         (&foreign[..], "is the log of another store"),
-        (b"root:x:0:0\n", "is not a log of removals"),
+        (b"root:x:0:0\n", "is not a removal log"),
     ] {
         prepare(there);
         assert!(failed(&api.f, &["restore", "copy", "--removals", "saved.log"]).contains(why));

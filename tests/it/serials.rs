@@ -286,7 +286,7 @@ fn a_zone_that_comes_back_is_newer_for_its_mirrors() {
     assert!(newer(is, had) && is >= had + (1 << 20), "{is} after {had}");
 }
 
-/// The serials of a log of removals are passed, and also those of a mirror that has newer ones.
+/// The serials of a removal log are passed, and also those of a mirror that has newer ones.
 #[test]
 fn a_restore_with_the_log_goes_on_after_it_and_after_the_mirrors() {
     let config = CONFIG.replace(
