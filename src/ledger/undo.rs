@@ -569,7 +569,7 @@ impl Ledger {
             Some(at) => {
                 let what = self.describe_commit(at, None)?;
                 message(format!(
-                    "commit {at} ({what}) has replaced the source `{name}` since, and only the rows before the newest such commit are stored; import the list again"
+                    "commit {at} has replaced the source `{name}` since ({what}), and only the rows before the newest such commit are stored; import the list again"
                 ))
             }
             None => message(format!(

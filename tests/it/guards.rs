@@ -61,7 +61,7 @@ fn a_list_that_shrinks_too_far_is_refused_with_exit_code_3() {
         assert_eq!(code, 3, "{said}");
         for part in [
             "few.txt: the entries fall by more than 50 %, from 100 to 40",
-            "60 would go, such as 45.51.0.40",
+            "60 would be removed, such as 45.51.0.40",
             "nothing was changed",
             "--allow-shrink",
         ] {
@@ -170,7 +170,7 @@ fn a_change_of_kind_needs_a_reset_of_the_source() {
     ] {
         let (code, said) = spam(&[options, &["names.txt"]].concat());
         assert!(
-            code == 3 && said.contains("`orbsd source reset xbl`") && said.contains("names only"),
+            code == 3 && said.contains("`orbsd source reset xbl`") && said.contains("only names"),
             "{code} {said}"
         );
     }

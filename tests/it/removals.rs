@@ -215,7 +215,7 @@ fn a_log_that_was_cut_begins_anew_and_a_restore_says_what_is_missing() {
     assert!(
         fs::read_to_string(api.f.path().join("log"))
             .unwrap()
-            .contains("began anew")
+            .contains("was restarted")
     );
     api.f.ok(&["backup", "copy2"]);
     assert_eq!(
@@ -500,7 +500,7 @@ fn a_flipped_byte_in_the_middle_of_the_log_is_found_and_says_what_to_do() {
     assert!(
         s["problem"]
             .as_str()
-            .is_some_and(|p| p.contains("its checksum does not fit") && p.contains("on_loss")),
+            .is_some_and(|p| p.contains("the checksum does not match") && p.contains("on_loss")),
         "{s}"
     );
     drop(api.daemon.take());

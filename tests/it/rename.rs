@@ -91,12 +91,12 @@ fn check_names_what_a_configuration_has_lost_while_the_daemon_is_stopped() {
         (
             "\"relay\"",
             "\"openrelay\"",
-            "reason `relay` has 3 listings and is not configured any more",
+            "reason `relay` has 3 listings and is no longer configured",
         ),
         (
             FEED,
             "",
-            "source `xbl` has 2 listings and is no [[feed]] any more",
+            "source `xbl` has 2 listings and is no longer a [[feed]]",
         ),
         (
             "\"bl.orbs.example\"",
@@ -139,12 +139,12 @@ fn a_reload_that_leaves_listings_behind_is_refused_with_counts_and_forced() {
         (
             "\"relay\"",
             "\"openrelay\"",
-            "reason `relay` has 3 listings and is not configured any more",
+            "reason `relay` has 3 listings and is no longer configured",
         ),
         (
             FEED,
             "",
-            "source `xbl` has 2 listings and is no [[feed]] any more",
+            "source `xbl` has 2 listings and is no longer a [[feed]]",
         ),
         (
             "\"bl.orbs.example\"",
@@ -154,7 +154,7 @@ fn a_reload_that_leaves_listings_behind_is_refused_with_counts_and_forced() {
         (
             "{ reason = \"relay\", code = \"127.0.0.2\" }, ",
             "",
-            "zone bl.orbs.example does not publish reason `relay` any more, which has 3 listings",
+            "zone bl.orbs.example no longer publishes reason `relay`, which has 3 listings",
         ),
         (
             "\"domain\"",
@@ -272,12 +272,12 @@ fn a_renamed_reason_keeps_its_listings_holds_history_and_tokens() {
     lab.edit("\"relay\"", "\"openrelay\"");
     let (code, said) = lab.run(&["reason", "rename", "relay", "spam"]);
     assert!(
-        code != 0 && said.contains("the reason `spam` is in use itself (1 listings)"),
+        code != 0 && said.contains("the reason `spam` is in use (1 listings)"),
         "{said}"
     );
     let (code, said) = lab.run(&["reason", "rename", "nothing", "openrelay"]);
     assert!(
-        code != 0 && said.contains("no reason `nothing` has ever been used"),
+        code != 0 && said.contains("there is no reason `nothing`"),
         "{said}"
     );
     let said = lab.f.ok(&["reason", "rename", "relay", "openrelay"]);
