@@ -224,7 +224,7 @@ fn a_start_without_a_record_of_the_clock_goes_by_the_last_commit() {
         m.until("it is seen at the start", |m| m.state() == "unconfirmed");
         m.is_as_it_was();
         assert!(
-            m.api.f.log().contains("the last commit of the store"),
+            m.api.f.log().contains("the store's last commit"),
             "{}",
             m.api.f.log()
         );

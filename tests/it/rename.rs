@@ -101,7 +101,7 @@ fn check_names_what_a_configuration_has_lost_while_the_daemon_is_stopped() {
         (
             "\"bl.orbs.example\"",
             "\"other.orbs.example\"",
-            "zone bl.orbs.example publishes 5 listings and is not configured",
+            "zone bl.orbs.example publishes 5 listings and is no longer configured",
         ),
     ] {
         lab.edit(from, to);
@@ -149,7 +149,7 @@ fn a_reload_that_leaves_listings_behind_is_refused_with_counts_and_forced() {
         (
             "\"bl.orbs.example\"",
             "\"other.orbs.example\"",
-            "zone bl.orbs.example publishes 5 listings and is not configured",
+            "zone bl.orbs.example publishes 5 listings and is no longer configured",
         ),
         (
             "{ reason = \"relay\", code = \"127.0.0.2\" }, ",
@@ -382,7 +382,7 @@ fn a_renamed_feed_goes_on_with_its_rows() {
     for (old, new, part) in [
         ("operator", "me", "built in"),
         ("zbl", "prober", "built in"),
-        ("zbl", "Bad Name", "no name for a source"),
+        ("zbl", "Bad Name", "not a valid name for a source"),
     ] {
         lab.edit(
             "name = \"zbl\"",
