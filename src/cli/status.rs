@@ -121,7 +121,7 @@ fn print(s: &Value) {
     if gap.is_object() {
         let of = text(&gap["why"]);
         println!(
-            "the log of removals began anew at {} without lines {}: {of}; make a backup now",
+            "the removal log was restarted at {} without lines {}: {of}; make a backup now",
             text(&gap["at"]),
             gap["missing"]
         );

@@ -104,8 +104,8 @@ struct Step<'a> {
 impl Following<'_> {
     /// Checks whether the zone has changed, and updates the source. Blocks.
     pub fn refresh(&self) -> Result<Refreshed, Failed> {
-        let refused = |e: imports::Failed| Failed::Answer(e.text(self.ledger));
-        let asked = imports::Asked {
+        let refused = |e: imports::ImportFailure| Failed::Answer(e.text(self.ledger));
+        let asked = imports::ImportRequest {
             reasons: self.reasons.clone(),
             ..Default::default()
         };
@@ -118,7 +118,7 @@ impl Following<'_> {
         let source = self
             .ledger
             .source(self.name)
-            .map_err(|e| refused(imports::Failed::Ledger(e)))?;
+            .map_err(|e| refused(imports::ImportFailure::Ledger(e)))?;
         let known = self
             .ledger
             .store
@@ -412,7 +412,9 @@ impl Step<'_> {
         how: How,
     ) -> Result<Refreshed, Failed> {
         let difference = done.map_err(|e| {
-            Failed::Network(imports::Failed::of(e, self.f.ledger, self.f.name).text(self.f.ledger))
+            Failed::Network(
+                imports::ImportFailure::of(e, self.f.ledger, self.f.name).text(self.f.ledger),
+            )
         })?;
         let note = report.problems.first().map(|p| {
             format!(

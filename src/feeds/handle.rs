@@ -15,7 +15,7 @@ use super::{
     run,
 };
 use crate::{
-    imports::Failed, index::records::wire_name, ledger::Ledger, store::schema::AuditRecord,
+    imports::ImportFailure, index::records::wire_name, ledger::Ledger, store::schema::AuditRecord,
 };
 
 /// All feeds that run. Clones share them.
@@ -143,7 +143,7 @@ impl Feeds {
         name: &str,
         accept: bool,
         audit: AuditRecord,
-    ) -> Result<serde_json::Value, Failed> {
+    ) -> Result<serde_json::Value, ImportFailure> {
         let running = lock(&self.running).clone();
         let Some(feed) = running.iter().find(|f| f.settings.name == name) else {
             let known: Vec<&str> = running.iter().map(|f| f.settings.name.as_str()).collect();
@@ -152,12 +152,12 @@ impl Feeds {
             } else {
                 known.join(", ")
             };
-            return Err(Failed::NotFound(format!(
+            return Err(ImportFailure::NotFound(format!(
                 "there is no feed `{name}`; there are: {known}"
             )));
         };
         let Some(look) = Look::new(&self.ledger, feed) else {
-            return Err(Failed::Busy(format!(
+            return Err(ImportFailure::Busy(format!(
                 "the feed `{name}` follows a zone, whose lists are never held"
             )));
         };

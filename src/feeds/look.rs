@@ -11,7 +11,7 @@ use super::{
     lock,
 };
 use crate::{
-    imports::{self, Asked, Failed},
+    imports::{self, ImportFailure, ImportRequest},
     ledger::{
         AccountChange, Ledger,
         guard::ListLimits,
@@ -76,7 +76,7 @@ impl<'a> Look<'a> {
                 Ok(None)
             };
         }
-        match file::import(self.ledger, self.path, &self.asked(), mark) {
+        match file::import(self.ledger, self.path, &self.request(), mark) {
             Ok(done) => {
                 if last.is_some() {
                     self.forget(None)?;
@@ -84,7 +84,7 @@ impl<'a> Look<'a> {
                 *seen = is;
                 Ok(Some(done.result.difference))
             }
-            Err(Failed::Guard(trip)) => {
+            Err(ImportFailure::Guard(trip)) => {
                 let step = held::next(
                     last.as_ref(),
                     &self.feed.settings.name,
@@ -104,7 +104,7 @@ impl<'a> Look<'a> {
             }
             Err(e) => {
                 let why = e.text(self.ledger);
-                if matches!(e, Failed::List(_))
+                if matches!(e, ImportFailure::List(_))
                     && lock(&self.feed.state).problem.as_ref() != Some(&why)
                 {
                     self.announce(REFUSED, json!({"problem": why}), None)?;
@@ -117,13 +117,13 @@ impl<'a> Look<'a> {
     /// A hash of the way the file is read, for the comparison with the last check.
     fn way(&self) -> Result<String, String> {
         let options =
-            imports::options(self.ledger, &self.asked()).map_err(|e| e.text(self.ledger))?;
+            imports::options(self.ledger, &self.request()).map_err(|e| e.text(self.ledger))?;
         Ok(format!("{:?} {:?}", options.reasoning, options.allowed))
     }
 
-    fn asked(&self) -> Asked {
+    fn request(&self) -> ImportRequest {
         let (list, settings) = (self.list.clone(), &self.feed.settings);
-        Asked {
+        ImportRequest {
             source: settings.name.clone(),
             format: self.format.into(),
             reasons: settings.reasons.clone(),
@@ -138,7 +138,7 @@ impl<'a> Look<'a> {
             allow_empty: list.allow_empty,
             allow_suffixes: list.allow_suffixes,
             limits: list.limits,
-            ..Asked::default()
+            ..ImportRequest::default()
         }
     }
 
@@ -207,7 +207,11 @@ impl<'a> Look<'a> {
     }
 
     /// Imports the file in spite of the guards.
-    fn import_allowed(&self, mark: FileMark, audit: AuditRecord) -> Result<imports::Done, Failed> {
+    fn import_allowed(
+        &self,
+        mark: FileMark,
+        audit: AuditRecord,
+    ) -> Result<imports::ImportOutcome, ImportFailure> {
         let limits = ListLimits {
             allow_shrink: true,
             allow_growth: true,
@@ -216,14 +220,14 @@ impl<'a> Look<'a> {
         let done = file::import(
             self.ledger,
             self.path,
-            &Asked {
+            &ImportRequest {
                 limits,
-                asked: Some(audit),
-                ..self.asked()
+                audit: Some(audit),
+                ..self.request()
             },
             mark,
         )?;
-        self.forget(None).map_err(Failed::Busy)?;
+        self.forget(None).map_err(ImportFailure::Busy)?;
         Ok(done)
     }
 
@@ -253,26 +257,26 @@ impl<'a> Look<'a> {
     /// # Errors
     ///
     /// No list is held, the file has changed, or the list cannot be read.
-    pub fn accept(&self, audit: AuditRecord) -> Result<Value, Failed> {
+    pub fn accept(&self, audit: AuditRecord) -> Result<Value, ImportFailure> {
         let mut seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self
             .held()
-            .ok_or_else(|| Failed::Busy(format!("no list of the feed `{name}` is held")))?;
-        let mark = file::mark(self.path).map_err(Failed::Busy)?;
+            .ok_or_else(|| ImportFailure::Busy(format!("no list of the feed `{name}` is held")))?;
+        let mark = file::mark(self.path).map_err(ImportFailure::Busy)?;
         if mark != held.mark {
-            let looked = self.look(&mut seen).map_err(Failed::Busy);
+            let looked = self.look(&mut seen).map_err(ImportFailure::Busy);
             self.show_held();
             let what = match looked? {
                 Some(_) => "the new list is within the limits and was imported",
                 None => "look at `orbsd feed show` again",
             };
-            return Err(Failed::Busy(format!(
+            return Err(ImportFailure::Busy(format!(
                 "the file of the feed `{name}` has changed since its list was held; {what}"
             )));
         }
         let done = self.import_allowed(mark, audit)?;
-        *seen = Some((mark, self.way().map_err(Failed::Busy)?));
+        *seen = Some((mark, self.way().map_err(ImportFailure::Busy)?));
         self.show_held();
         Ok(
             json!({"feed": name, "decision": "accepted", "receipt": done.result.receipt, "difference": done.result.difference}),
@@ -284,12 +288,12 @@ impl<'a> Look<'a> {
     /// # Errors
     ///
     /// No list is held, or it was refused before.
-    pub fn refuse(&self, audit: AuditRecord) -> Result<Value, Failed> {
+    pub fn refuse(&self, audit: AuditRecord) -> Result<Value, ImportFailure> {
         let _seen = lock(&self.feed.seen);
         let name = &self.feed.settings.name;
         let held = self.held().filter(|h| !h.refused);
         let held = held.ok_or_else(|| {
-            Failed::Busy(format!(
+            ImportFailure::Busy(format!(
                 "no list of the feed `{name}` is held, or it was refused before"
             ))
         })?;
@@ -299,7 +303,7 @@ impl<'a> Look<'a> {
         };
         self.ledger
             .change_accounts_blocking(AccountChange::HeldList(Box::new(refused)), Some(audit))
-            .map_err(Failed::Ledger)?;
+            .map_err(ImportFailure::Ledger)?;
         self.show_held();
         Ok(json!({"feed": name, "decision": "refused"}))
     }

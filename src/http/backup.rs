@@ -21,7 +21,7 @@ pub struct NewBackup {
 pub struct BackupShape {
     path: String,
     commit: u64,
-    /// The last line of the log of removals that it knows.
+    /// The last line of the removal log that it knows.
     removals: u64,
     /// Rows, all of them read back.
     rows: u64,

@@ -1,4 +1,4 @@
-//! Damage of the store and of the log of removals: what was found, and the scrub that looks for it.
+//! Damage of the store and of the removal log: what was found, and the scrub that looks for it.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn shown(r: &ScrubReport) -> Value {
     })
 }
 
-/// The log of removals, for `GET /v1/status`: where it is, up to which line the store knows it, and
+/// The removal log, for `GET /v1/status`: where it is, up to which line the store knows it, and
 /// what is wrong with it or missing in it.
 pub(super) fn removals(app: &App) -> Value {
     let health = app.ledger.health.removals();
@@ -56,12 +56,7 @@ pub(super) fn removals(app: &App) -> Value {
 /// for the disk.
 pub(super) async fn degraded(app: &App) -> Vec<String> {
     let gap = app.ledger.health.removals().gap;
-    let gap = gap.map(|g| {
-        format!(
-            "the log of removals has lost lines ({}); make a backup",
-            g.why
-        )
-    });
+    let gap = gap.map(|g| format!("the removal log has lost lines ({}); make a backup", g.why));
     let damage = app
         .ledger
         .store
@@ -109,12 +104,12 @@ pub(super) fn gauges(app: &App) -> Vec<(&'static str, &'static str, Option<f64>)
     vec![
         (
             "removals_log_whole",
-            "0 while the log of removals is lost or damaged, and nothing is written to it",
+            "0 while the removal log is lost or damaged, and nothing is written to it",
             Some(f64::from(u8::from(log.problem.is_none()))),
         ),
         (
             "removals_log_missing_lines",
-            "Lines that the log of removals has lost since the last backup",
+            "Lines that the removal log has lost since the last backup",
             Some(lost as f64),
         ),
         (

@@ -281,7 +281,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         &mut out,
         "writes_taken",
         "gauge",
-        "1 while writes are taken, 0 while the store or the log of removals fails",
+        "1 while writes are taken, 0 while the store or the removal log fails",
         one(well),
     );
     for (name, help, value) in integrity::gauges(&app) {
