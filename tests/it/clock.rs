@@ -111,6 +111,7 @@ impl Machine {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn jump_of_the_wall_clock_ends_nothing_and_is_reported() {
     let mut m = Machine::new();
     m.api.f.ok(&[
@@ -164,6 +165,7 @@ fn jump_of_the_wall_clock_ends_nothing_and_is_reported() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn duration_from_now_is_warned_about_while_the_clocks_differ() {
     let m = Machine::new();
     m.api.f.write("list", "45.51.9.1\n");
@@ -201,6 +203,7 @@ fn duration_from_now_is_warned_about_while_the_clocks_differ() {
 
 /// Without this rule, a lost record and a wrong wall clock would end the whole list.
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn start_without_a_record_of_the_clock_uses_the_last_commit() {
     let mut m = Machine::new();
     m.api.f.ok(&[
@@ -231,6 +234,7 @@ fn start_without_a_record_of_the_clock_uses_the_last_commit() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn listings_that_are_due_end_when_an_owner_accepts_the_wall_clock() {
     let m = Machine::new();
     m.api.f.ok(&[
@@ -274,6 +278,7 @@ fn listings_that_are_due_end_when_an_owner_accepts_the_wall_clock() {
 }
 
 #[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn command_without_a_daemon_uses_the_record_of_the_clock() {
     let mut m = Machine::new();
     m.api.f.ok(&[
