@@ -145,7 +145,7 @@ impl ListRefusal {
             ListRefusal::AddressesToNames => format!("the list has only names, and the last one had only addresses; {reset}"),
             ListRefusal::NamesToAddresses => format!("the list has only addresses, and the last one had only names; {reset}"),
             ListRefusal::FinalRecordMissing => {
-                format!("the list does not end with a record about itself, as the last one did, and may be truncated; {reset}")
+                format!("the list does not end with a final record about itself, as the last one did, and may be truncated; {reset}")
             }
             ListRefusal::Guard(trip) => trip.describe(),
         }
