@@ -1,4 +1,4 @@
-//! The daemon: starts in order, waits, stops in reverse.
+//! The daemon: starts all parts in order, waits for a signal, and stops them in reverse order.
 
 use std::{
     path::{Path, PathBuf},
@@ -31,14 +31,18 @@ use crate::{
 pub mod relay;
 mod scrub;
 
-/// How often free memory is given back, in seconds.
+/// The seconds between two returns of free memory to the system.
 const TRIM_EVERY: u64 = 30;
-/// Open files where the system does not say how many there may be.
+/// The limit of open files that is assumed if the system's limit cannot be read.
 const ASSUMED_FILES: u64 = 1024;
-/// Memory of a UDP worker's stack: its buffers are on the heap.
+/// The stack size of a UDP worker in bytes. Its buffers are on the heap.
 const STACK: usize = 512 * 1024;
 
-/// Runs the daemon until SIGTERM or SIGINT. The error is one line for people.
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// The daemon cannot start, or the store cannot be closed; the text is a message for users.
 pub fn run(config_path: &Path, config: Config) -> Result<(), String> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
@@ -52,10 +56,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     for w in &config.warnings {
         tracing::warn!("{w}");
     }
-    // From the first moment on: a reload that comes while a large store is read waits for it.
+    // First of all, so that a reload during the start waits until a large store is read.
     let mut signals = Signals::new()?;
     let (config, connections) = divide_files(config);
-    // Ports below 1024 and the raised buffers need the privileges that are given up next.
+    // Ports below 1024 and larger buffers need the privileges that are dropped next.
     let (udp, tcp) = bind(&config.serve)?;
     let encrypted = server::secure::bind(&config.secure)?;
     let socket = http::bind(&config.socket, &socket_owner(&config)?)
@@ -67,7 +71,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         listen("web.listen", config.web)?,
     );
     drop_privileges(&config)?;
-    // As the user that has to read it again when it is renewed.
+    // Read as the unprivileged user, who has to read it again after a renewal.
     let certificates = config.secure.open()?;
     let (ledger, mirrors) = open(&config).await?;
     let mut shared = Shared::new(&ledger, Some(mirrors.clone()));
@@ -123,7 +127,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         about,
         web_stopped.clone(),
     );
-    // What writes and reports runs after what answers, on threads of its own.
+    // The API and all background work run on threads of their own, with a lower priority than DNS.
     let back = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -150,8 +154,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     tickers.iter().for_each(|t| t.abort());
     feeds.stop();
     let _ = stop_web.send(true);
-    // Requests that are under way get their receipts, while queries are answered; a stream that
-    // does not end is cut.
+    // Running requests get their receipts while queries are still answered. A stream that does not
+    // end in time is aborted.
     let _ = tokio::time::timeout(Duration::from_secs(5), all(web)).await;
     tester.iter().chain([&notifier]).for_each(|t| t.abort());
     exports.stop();
@@ -171,7 +175,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         .map_err(|e| format!("the store could not be closed: {e:?}"))
 }
 
-/// Opens the store, and what is kept beside it.
+/// Opens the store with its ledger, and the file of the mirrors.
 async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
     let (started, config) = (std::time::Instant::now(), config.clone());
     let (ledger, mirrors) = tokio::task::spawn_blocking(move || open_ledger(&config))
@@ -183,7 +187,7 @@ async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String>
     Ok((ledger, mirrors))
 }
 
-/// Serves DNS over streams.
+/// Starts the stream listeners of DNS.
 fn serve_streams(
     (tcp, encrypted): (Vec<tokio::net::TcpListener>, server::secure::Sockets),
     path: &str,
@@ -201,7 +205,7 @@ fn serve_streams(
     out
 }
 
-/// Opens an address of the API, where one is configured.
+/// Opens an address of the API, if one is configured.
 fn listen(
     key: &str,
     addr: Option<std::net::SocketAddr>,
@@ -210,7 +214,7 @@ fn listen(
         .transpose()
 }
 
-/// Serves the socket, and the addresses of the API and of the public look-up where there are some.
+/// Starts the listeners of the socket, the API and the public look-up.
 fn start_web(
     back: &tokio::runtime::Runtime,
     (socket, admin, public): (
@@ -286,7 +290,7 @@ fn outbound(config: &Config) -> Result<crate::webhooks::Outbound, String> {
     })
 }
 
-/// Whether a webhook's address can be one: HTTP, or mail where a smart host takes it.
+/// Returns a check of webhook URLs: HTTP, or mail if a smart host is configured.
 pub fn url_check(config: &Config) -> http::Check {
     let sends_mail = !config.mail.smarthost.is_empty();
     Arc::new(move |url| {
@@ -322,7 +326,7 @@ fn doors(
     ]
 }
 
-/// Waits for all of some tasks.
+/// Waits for all tasks.
 async fn all(tasks: Vec<tokio::task::JoinHandle<()>>) {
     for task in tasks {
         let _ = task.await;
@@ -367,7 +371,7 @@ fn app(
     }
 }
 
-/// What metrics report of the machine and the files around the store, read when it is asked for.
+/// Returns a function that reads the state of disks, files and certificates for metrics.
 fn surroundings(
     config: &Config,
     certificates: Option<Arc<Certificates>>,
@@ -384,7 +388,7 @@ fn surroundings(
                 size: bytes(found.f_blocks),
             })
         };
-        // A name without a folder lies in the current one.
+        // A file name without a folder is in the current folder.
         let folder = |p: &Path| {
             p.parent()
                 .filter(|f| !f.as_os_str().is_empty())
@@ -413,8 +417,8 @@ fn surroundings(
     })
 }
 
-/// Trusted time on this machine. Nothing is written by it before its first tick. `last_commit` is
-/// the time of the store's last commit, where the store is open.
+/// Starts trusted time on this machine. It writes nothing before its first tick. `last_commit` is
+/// the time of the store's last commit, if the store is open.
 pub fn clock(config: &Config, last_commit: Option<Time>) -> Clock {
     let source = SystemTimeSource {
         synchronised: sys::is_clock_synchronised,
@@ -427,7 +431,7 @@ pub fn clock(config: &Config, last_commit: Option<Time>) -> Clock {
     )
 }
 
-/// The limits of all listeners. DNS over streams shares one; each of the others has its own.
+/// The connection limits. All stream listeners of DNS share one; each other listener has its own.
 struct Limiters {
     dns: ConnectionLimiter,
     admin: ConnectionLimiter,
@@ -452,7 +456,7 @@ impl Limiters {
 }
 
 impl Limiters {
-    /// Tells what became of the connections of each.
+    /// Returns a function that reads the statistics of all limiters.
     fn stats(&self) -> http::ConnectionStats {
         let all = [
             ("dns", &self.dns),
@@ -470,11 +474,11 @@ impl Limiters {
     }
 }
 
-/// Raises the limit of open files, and divides them among the store, the listeners and the rest:
-/// the configuration with what the store gets, and what the listeners get.
+/// Raises the limit of open files, and divides them among the store, the listeners and the rest.
+/// Returns the configuration with the store's part, and the listeners' part.
 fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
     let limit = sys::raise_file_limit().unwrap_or_else(|e| {
-        tracing::warn!(error = %e, "the limit of open files cannot be read");
+        tracing::warn!(error = %e, "reading the limit of open files failed");
         ASSUMED_FILES
     });
     let per_address = workers(&config.serve) + 1;
@@ -504,7 +508,11 @@ fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
     (config, budget.connections)
 }
 
-/// Opens the store and the ledger, and reads what is known of the mirrors.
+/// Opens the store and the ledger, and reads the file of the mirrors.
+///
+/// # Errors
+///
+/// The store or the ledger cannot be opened.
 pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
     let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
     let clock = clock(config, store.last_commit_time().map_err(|e| e.to_string())?);
@@ -519,8 +527,9 @@ pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), St
     Ok((ledger, mirrors))
 }
 
-/// Logs the names that have left the configuration while the daemon was stopped. It serves what is
-/// left: other lists must not go dark for one name, and `status` reports it until somebody decides.
+/// Logs the names that have left the configuration while the daemon was stopped. The daemon starts
+/// nevertheless, because other lists must not stop for one name; `status` reports it until an
+/// operator decides.
 fn report_left_behind(ledger: &Ledger) {
     match ledger.left_behind_now() {
         Ok(left) => left.iter().for_each(|l| {
@@ -530,7 +539,7 @@ fn report_left_behind(ledger: &Ledger) {
         }),
         Err(e) => tracing::error!(
             error = e.text(&ledger.store.dictionary()),
-            "the store could not be compared with the configuration"
+            "comparing the store with the configuration failed"
         ),
     }
 }
@@ -543,7 +552,7 @@ fn by_themselves(ledger: &Ledger, config: &Config) -> (Exports, Feeds) {
     (exports, feeds)
 }
 
-/// What is known of the mirrors, against what is published.
+/// Returns a function that reports the mirrors, compared with the published serials.
 pub fn report(ledger: &Ledger, mirrors: &Arc<server::Mirrors>) -> http::Report {
     let (published, mirrors) = (ledger.published.clone(), mirrors.clone());
     Arc::new(move || mirrors.report(&published.snapshot()))
@@ -555,13 +564,13 @@ fn bind(settings: &server::Settings) -> Result<Sockets, String> {
     let workers = workers(settings);
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for addr in &settings.listen {
-        // A machine without IPv6 has no ::1; that is no reason to serve nobody.
+        // A machine without IPv6 has no ::1, which must not prevent the start.
         let missing = |e: &std::io::Error| addr.is_ipv6() && sys::is_missing(e);
         for _ in 0..workers {
             match server::udp::bind(*addr) {
                 Ok(s) => udp.push(s),
                 Err(e) if missing(&e) => {
-                    tracing::warn!(%addr, "this machine does not have the address; not listening there");
+                    tracing::warn!(%addr, "not listening on this address, because the machine does not have it");
                 }
                 Err(e) => return Err(format!("dns.listen: {addr}, UDP: {e}")),
             }
@@ -575,8 +584,12 @@ fn bind(settings: &server::Settings) -> Result<Sockets, String> {
     Ok((udp, tcp))
 }
 
-/// Whom the socket belongs to: the user that the daemon becomes, and the group of `[admin]
+/// The owner of the socket: the user that the daemon switches to, and the group of `[admin]
 /// socket_group`.
+///
+/// # Errors
+///
+/// There is no such user or group.
 pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
     use nix::unistd::{Group, User};
     let mut owner = http::SocketOwner::default();
@@ -605,8 +618,7 @@ pub fn socket_owner(config: &Config) -> Result<http::SocketOwner, String> {
     Ok(owner)
 }
 
-/// Checks a configuration for whoever asks through the socket: what is wrong with it, what is
-/// doubtful, and how many zones there are.
+/// Returns a check of the configuration for the API: errors, warnings and the number of zones.
 fn checker(path: PathBuf) -> http::Report {
     Arc::new(move || match Config::load(&path) {
         Ok(c) => {
@@ -620,7 +632,7 @@ fn checker(path: PathBuf) -> http::Report {
     })
 }
 
-/// UDP workers of each address.
+/// The number of UDP workers for each address.
 fn workers(settings: &server::Settings) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if settings.workers == 0 {
@@ -635,7 +647,7 @@ fn drop_privileges(config: &Config) -> Result<(), String> {
         return Ok(());
     }
     if config.user.is_empty() {
-        tracing::warn!("running as root: name a user in [process] of config.toml");
+        tracing::warn!("running as root; name a user in [process] of config.toml");
         return Ok(());
     }
     crate::store::private::create_dir(&config.store.path)
@@ -659,7 +671,7 @@ fn start_udp(
         let run = move || {
             sys::short_slices();
             if let Err(e) = server::udp::run(&socket, &shared, &name) {
-                tracing::error!(error = %e, worker = name, "a UDP worker ended");
+                tracing::error!(error = %e, worker = name, "UDP worker failed");
             }
         };
         out.push(thread.spawn(run).map_err(|e| e.to_string())?);
@@ -750,8 +762,8 @@ fn reloader(
     })
 }
 
-/// Starts what is done by time: the ticks of the ledger and of the clock, which the returned tasks
-/// give, and scrubs.
+/// Starts the periodic work: scrubs on a thread, and the ticks of the ledger and of the clock in the
+/// returned tasks.
 fn start_upkeep(
     ledger: &Ledger,
     stop: &Arc<std::sync::atomic::AtomicBool>,
@@ -775,7 +787,7 @@ async fn tick(ledger: Ledger) {
     }
 }
 
-/// Checks the clock each second. Apart from the ledger: writing the record may wait for the disk.
+/// Checks the clock each second, apart from the ledger, because writing the record may block.
 async fn watch_clock(clock: Clock) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -786,7 +798,7 @@ async fn watch_clock(clock: Clock) {
     }
 }
 
-/// The signals that mean something to us.
+/// The handled signals.
 struct Signals {
     term: Signal,
     int: Signal,
@@ -803,7 +815,7 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal to stop; SIGHUP reloads.
+    /// Waits for a signal to stop. SIGHUP reloads the configuration.
     async fn wait(&mut self, reload: &http::Reload) {
         loop {
             tokio::select! {
@@ -813,7 +825,7 @@ impl Signals {
                     notify(NotifyState::Reloading);
                     let reload = reload.clone();
                     if let Ok(Err(e)) = tokio::task::spawn_blocking(move || reload(http::ReloadRequest::default())).await {
-                        tracing::error!("the new configuration is refused, the old one stays:\n{e}");
+                        tracing::error!("the new configuration was refused, and the old one stays in force:\n{e}");
                     }
                     notify(NotifyState::Ready);
                 }
@@ -822,13 +834,13 @@ impl Signals {
     }
 }
 
-/// Reports a state to systemd, where systemd waits for it.
+/// Reports a state to systemd, if systemd has started the daemon.
 fn notify(state: NotifyState<'_>) {
     let mut states = vec![state];
     if matches!(states[..], [NotifyState::Reloading]) {
         states.extend(NotifyState::monotonic_usec_now());
     }
     if let Err(e) = sd_notify::notify(&states) {
-        tracing::warn!(error = %e, "the state could not be reported to systemd");
+        tracing::warn!(error = %e, "reporting the state to systemd failed");
     }
 }
