@@ -43,8 +43,8 @@ pub struct Config {
     pub socket_group: String,
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
-    /// `[outgoing]`.
-    pub outgoing: webhooks::Settings,
+    /// `[http_client]`.
+    pub http_client: webhooks::Settings,
     /// `[mail]`.
     pub mail: mail::Settings,
     /// `[web] listen`: the public look-up.
@@ -56,12 +56,14 @@ pub struct Config {
     /// The `[[export]]` tables.
     pub exports: Vec<crate::exports::Settings>,
     /// `[probe]` and `[collect]`.
-    pub probe: probe::Settings,
+    pub probe: probe::ProbeSettings,
     /// `[connections]`.
     pub connections: Connections,
     /// `[process] user`.
     pub user: String,
-    /// Things to think over.
+    /// The keys that take effect at a restart, with their values.
+    restart_values: Vec<(&'static str, String)>,
+    /// Settings that are valid and probably not intended.
     pub warnings: Vec<String>,
 }
 
@@ -75,77 +77,35 @@ impl std::fmt::Display for ConfigError {
     }
 }
 
-mod accepted;
+mod accounts;
 mod connections;
 mod document;
 mod exports;
+mod feed_loops;
 mod feeds;
 mod files;
 pub mod keys;
-mod listen;
+mod listeners;
 mod outputs;
-mod people;
 pub mod probe;
-mod rings;
-mod start;
+mod renamed;
+mod restart;
+mod start_checks;
 mod tables;
+mod value_errors;
+mod values;
 mod zones;
 
 pub use files::socket;
+pub use values::{DEFAULT_MIN_DURATION, DEFAULT_PAUSE, DEFAULT_PORTS};
 
 impl Config {
-    /// The sections that differ from a running daemon's and are only read at start.
+    /// The keys that have changed since the daemon was started, and take effect at a restart.
     pub fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
-        let mut out = Vec::new();
-        let mut section = |name, changed: bool| out.extend(changed.then_some(name));
-        let (a, b) = (&self.store, &running.store);
-        section(
-            "[store]",
-            (&a.path, a.scrub_every, a.scrub_rate) != (&b.path, b.scrub_every, b.scrub_rate),
-        );
-        section("[clock]", self.trust_at_start != running.trust_at_start);
-        section(
-            "[journal]",
-            (a.journal_age, a.journal_size) != (b.journal_age, b.journal_size),
-        );
-        section("[history]", a.feed_event_age != b.feed_event_age);
-        section("[dns] listen or workers", self.serve != running.serve);
-        let (a, b) = (&self.secure, &running.secure);
-        section(
-            "[tls] listen, https, quic, h3 or path",
-            (&a.listen, &a.https, &a.quic, &a.h3, &a.path)
-                != (&b.listen, &b.https, &b.quic, &b.h3, &b.path),
-        );
-        let admin = |c: &Config| (c.socket.clone(), c.socket_group.clone(), c.admin);
-        section(
-            "[admin] socket, socket_group or listen",
-            admin(self) != admin(running),
-        );
-        section(
-            "[outgoing] or [mail]",
-            (&self.outgoing, &self.mail) != (&running.outgoing, &running.mail),
-        );
-        section("[web] listen", self.web != running.web);
-        section(
-            "[admin] or [web] tls, trust or forwarded",
-            self.doors != running.doors,
-        );
-        let probe = |c: &Config| {
-            (
-                c.probe.scheduler.clone(),
-                c.probe.listen.clone(),
-                c.probe.receiver.clone(),
-                c.probe.key.clone(),
-            )
-        };
-        section(
-            "[collect], or hello, domain, key or the pace of [probe],",
-            probe(self) != probe(running),
-        );
-        section("[connections]", self.connections != running.connections);
-        section("[log]", self.json_log != running.json_log);
-        section("[process]", self.user != running.user);
-        out
+        let both = self.restart_values.iter().zip(&running.restart_values);
+        both.filter(|(new, old)| new != old)
+            .map(|((key, _), _)| *key)
+            .collect()
     }
 
     /// Where what is known of the mirrors may be kept: beside the store's folder, so that it stays
@@ -201,13 +161,13 @@ impl Config {
         let feeds = feeds::read(&file, folder, (&names, &zones, &keys), report);
         zones::check(&file, &zone_tables, &zones_folder, &names, report);
         let removals = beside(
-            file.removals.path.as_deref(),
+            file.removal_log.path.as_deref(),
             folder,
             &store,
             ("removals.log", "data/removals.log"),
         );
         let socket = files::socket_path(file.admin.socket.as_deref(), folder, &store);
-        start::check(&file, (&store, &removals, &socket), report);
+        start_checks::check(&file, (&store, &removals, &socket), report);
         let config = Config {
             ledger: ledger::LedgerSettings {
                 reasons: file.reason.iter().map(reason_settings).collect(),
@@ -217,13 +177,13 @@ impl Config {
                 nsid: file.dns.nsid.clone(),
                 keys,
                 removals: Some(removals),
-                on_loss: file.removals.on_loss,
+                on_loss: file.removal_log.on_loss,
                 mirrors: ledger::SeenSerials::default(),
                 proposals: ledger::ProposalLimits {
-                    waiting: file.limits.waiting_proposals,
-                    daily: file.limits.daily_proposals,
+                    waiting: file.limits.max_pending_proposals,
+                    daily: file.limits.max_proposals_per_day,
                 },
-                socket_users: people::socket_users(&file),
+                socket_users: accounts::socket_users(&file),
             },
             serve: server::Settings {
                 listen: file.dns.listen.clone(),
@@ -232,7 +192,7 @@ impl Config {
             feeds,
             secure: file
                 .tls
-                .settings(folder, file.admin.tls || file.web.tls || file.collect.tls),
+                .settings(folder, file.admin.tls || file.web.tls || file.collector.tls),
             exports,
             zones: zones_folder,
             socket,
@@ -243,41 +203,42 @@ impl Config {
             doors: [
                 (
                     file.admin.tls,
-                    listen::trusted(&file.admin.trust, file.admin.forwarded),
+                    listeners::trusted(&file.admin.trusted_proxies, file.admin.forwarded_header),
                 ),
                 (
                     file.web.tls,
-                    listen::trusted(&file.web.trust, file.web.forwarded),
+                    listeners::trusted(&file.web.trusted_proxies, file.web.forwarded_header),
                 ),
             ],
             json_log: file.log.format == LogFormat::Json,
-            outgoing: webhooks::Settings {
+            http_client: webhooks::Settings {
                 allow: file
-                    .outgoing
-                    .allow
+                    .http_client
+                    .allow_special_ranges
                     .iter()
                     .filter_map(|a| a.parse().ok())
                     .collect(),
-                resolvers: file.outgoing.resolvers.clone(),
+                resolvers: file.http_client.resolvers.clone(),
             },
             mail: mail::Settings {
                 smarthost: file.mail.smarthost.clone(),
                 from: file.mail.from.clone(),
-                tls: file.mail.tls,
+                tls: file.mail.require_starttls,
             },
             probe,
             connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::StoreSettings {
                 path: store,
-                journal_age: file.journal.age,
-                journal_size: file.journal.size.0,
-                feed_event_age: file.history.feeds,
-                scrub_every: file.store.scrub_every,
+                journal_age: file.journal.max_age,
+                journal_size: file.journal.max_size.0,
+                feed_event_age: file.history.feed_max_age,
+                scrub_interval: file.store.scrub_interval,
                 scrub_rate: file.store.scrub_rate.0,
                 open_tables: store::MAX_OPEN_TABLES,
             },
             trust_at_start: file.clock.trust_at_start,
+            restart_values: restart::values(&file),
             warnings: Vec::new(),
         };
         outputs::check(&file, path, &config, report);
@@ -290,7 +251,7 @@ fn reason_settings(r: &Table<ReasonTable>) -> ledger::ReasonSettings {
         name: r.name.clone(),
         text: r.text.clone(),
         lifetime: r.lifetime,
-        two_persons: r.two_persons,
+        two_persons: r.require_approval,
     }
 }
 
@@ -381,20 +342,20 @@ impl TlsTable {
                 report.error(place, key, format_args!("it is required when any TLS listener is configured; name the PEM file of {what}"));
             }
         }
-        if !self.path.starts_with('/') || self.path.contains(['?', '#', ' ']) {
+        if !self.https_path.starts_with('/') || self.https_path.contains(['?', '#', ' ']) {
             report.error(
                 place,
-                "path",
+                "https_path",
                 format_args!(
                     "`{}` is not the path of a URL, such as /dns-query",
-                    self.path
+                    self.https_path
                 ),
             );
         }
     }
 
     fn settings(&self, folder: &Path, web: bool) -> server::secure::Settings {
-        let clients = Some(&self.clients)
+        let clients = Some(&self.client_ca)
             .filter(|c| !c.as_os_str().is_empty())
             .map(|c| folder.join(c));
         let files = server::Files {
@@ -407,7 +368,7 @@ impl TlsTable {
             https: self.https.clone(),
             quic: self.quic.clone(),
             h3: self.h3.clone(),
-            path: self.path.clone(),
+            path: self.https_path.clone(),
             web,
             files,
         }
@@ -418,30 +379,30 @@ impl File {
     /// Checks the tables of the parts and returns the special ranges that may be listed.
     fn check_parts(&self, report: &mut Report) -> Vec<Subject> {
         let mut special = Vec::new();
-        for s in &self.limits.special {
+        for s in &self.limits.allow_special_ranges {
             match s.parse::<Subject>() {
                 Ok(s) => {
                     report.warning(
                         &self.limits.place,
-                        "special",
+                        "allow_special_ranges",
                         format_args!("{s} can be listed although it is a special range"),
                     );
                     special.push(s);
                 }
-                Err(e) => report.error(&self.limits.place, "special", e),
+                Err(e) => report.error(&self.limits.place, "allow_special_ranges", e),
             }
         }
-        for a in &self.outgoing.allow {
+        for a in &self.http_client.allow_special_ranges {
             match a.parse::<Subject>() {
                 Ok(a) => {
                     let text =
                         format_args!("webhooks may connect to {a} although it is a special range");
-                    report.warning(&self.outgoing.place, "allow", text);
+                    report.warning(&self.http_client.place, "allow_special_ranges", text);
                 }
-                Err(e) => report.error(&self.outgoing.place, "allow", e),
+                Err(e) => report.error(&self.http_client.place, "allow_special_ranges", e),
             }
         }
-        people::check(self, report);
+        accounts::check(self, report);
         if self.dns.nsid.len() > MAX_NSID {
             report.error(
                 &self.dns.place,
@@ -454,7 +415,7 @@ impl File {
         }
         self.tls.check(
             &self.tls.place,
-            self.admin.tls || self.web.tls || self.collect.tls,
+            self.admin.tls || self.web.tls || self.collector.tls,
             report,
         );
         if self.store.scrub_rate.0 < MIN_SCRUB_RATE_BYTES {
@@ -465,8 +426,8 @@ impl File {
             );
         }
         self.connections.check(&self.connections.place, report);
-        listen::check(self, report);
-        listen::check_proxies(self, report);
+        listeners::check(self, report);
+        listeners::check_proxies(self, report);
         special
     }
 }

@@ -253,12 +253,12 @@ fn start_web(
 /// The ways out that webhooks take.
 fn ways(config: &Config) -> Result<crate::webhooks::Ways, String> {
     let names = Arc::new(
-        Names::new(&config.outgoing.resolvers, true)
-            .map_err(|e| format!("outgoing.resolvers: {e}")),
+        Names::new(&config.http_client.resolvers, true)
+            .map_err(|e| format!("http_client.resolvers: {e}")),
     );
     let mail = Arc::new(Mail::new(&config.mail)?);
     Ok(crate::webhooks::Ways {
-        allow: config.outgoing.allow.clone(),
+        allow: config.http_client.allow.clone(),
         // A machine without /etc/resolv.conf may still send to addresses.
         names: Arc::new(move |host| {
             let names = names.clone();
@@ -703,9 +703,7 @@ fn reloader(
         let mut warnings = config.warnings.clone();
         let later = config.needs_restart(&running).into_iter();
         warnings
-            .extend(later.map(|section| {
-                format!("{section} has changed and is taken with the next restart")
-            }));
+            .extend(later.map(|key| format!("{key} has changed; restart the daemon to apply it")));
         // A certificate that cannot be used is no reason to refuse the rest.
         let taken = certificates
             .as_ref()

@@ -1,4 +1,4 @@
-//! DNS look-ups of other machines, by the servers of `[outgoing] resolvers` or those of this
+//! DNS look-ups of other machines, by the servers of `[http_client] resolvers` or those of this
 //! machine.
 
 use std::net::{IpAddr, SocketAddr};

@@ -2,7 +2,7 @@
 //! it is accepted.
 //!
 //! A host name is resolved, checked and connected to in one step, so that it cannot mean another
-//! address afterwards. Special-purpose ranges and this machine are refused unless `[outgoing]
+//! address afterwards. Special-purpose ranges and this machine are refused unless `[http_client]
 //! allow` names them; no redirect is followed; time and size are limited.
 
 use std::{
@@ -49,7 +49,7 @@ const READ: usize = 64;
 /// The prefix of a mail URL.
 pub const MAILTO: &str = "mailto:";
 
-/// Settings: `[outgoing]`.
+/// Settings: `[http_client]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Special-purpose ranges that may be connected to.
@@ -182,7 +182,7 @@ fn checked(addr: IpAddr, allow: &[Subject]) -> Result<(), String> {
         // Loopback can never be listed, but it can be allowed here.
         Some(_) if allow.iter().any(|a| a.covers(&subject)) => Ok(()),
         Some(_) => Err(format!(
-            "{addr} is in a special range; name it in `allow` of [outgoing] if that is meant"
+            "{addr} is in a special range; name it in `allow_special_ranges` of [http_client] if that is meant"
         )),
     }
 }
@@ -218,7 +218,7 @@ async fn send(hook: &Webhook, message: &Message, ways: &Ways) -> Result<(), Stri
             .any(|a| a.covers(&Subject::host(addr.ip())))
     {
         return Err(format!(
-            "{addr} is this machine; name it in `allow` of [outgoing] if that is meant"
+            "{addr} is this machine; name it in `allow_special_ranges` of [http_client] if that is meant"
         ));
     }
     let at = wall().0;

@@ -16,7 +16,7 @@ use toml::{
     de::{DeArray, DeTable, DeValue, Deserializer},
 };
 
-use super::accepted;
+use super::{renamed, value_errors};
 use crate::model::names::{closest, suggest};
 
 /// The most errors that are reported for one table.
@@ -122,6 +122,8 @@ impl Report {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Place {
     file: Arc<str>,
+    /// The name of the table as [`renamed`] has it.
+    table: &'static str,
     label: Label,
     line: Option<usize>,
     /// By path: `retry`, `publish.1.code`.
@@ -318,16 +320,24 @@ impl<'a> Document<'a> {
         };
         let mut place = Place {
             file: self.file.clone(),
+            table: name,
             label,
             ..Place::default()
         };
-        let Some((key, value)) = self.root.get_mut().remove_entry(name) else {
+        let old = renamed::old_table(name);
+        let root = self.root.get_mut();
+        let entry = root.remove_entry(name).or_else(|| root.remove_entry(old?));
+        let Some((key, value)) = entry else {
             return Table {
                 value: T::default(),
                 place,
             };
         };
         place.line = Some(line_of(self.text, key.span().start));
+        if old == Some(key.get_ref()) {
+            let found = report.finding(&place.file, place.line, renamed_table(key.get_ref(), name));
+            report.errors.push(found);
+        }
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(table) => self.read(Spanned::new(span, table), place, report),
@@ -364,6 +374,7 @@ impl<'a> Document<'a> {
         };
         let place = Place {
             file: self.file.clone(),
+            table: name,
             label,
             line: Some(line_of(self.text, key.span().start)),
             ..Place::default()
@@ -396,9 +407,14 @@ impl<'a> Document<'a> {
     }
 
     /// The whole file as one struct.
-    pub(super) fn whole<T: DeserializeOwned + Default>(self, report: &mut Report) -> Table<T> {
+    pub(super) fn whole<T: DeserializeOwned + Default>(
+        self,
+        name: &'static str,
+        report: &mut Report,
+    ) -> Table<T> {
         let place = Place {
             file: self.file.clone(),
+            table: name,
             ..Place::default()
         };
         let root = self.root.clone();
@@ -415,11 +431,11 @@ impl<'a> Document<'a> {
             } else {
                 "key"
             };
-            let found = report.finding(
-                &self.file,
-                line,
-                format!("unknown {what} `{key}`{}", suggest(key, &self.known)),
-            );
+            let text = match renamed::table(key) {
+                Some(new) => renamed_table(key, new),
+                None => format!("unknown {what} `{key}`{}", suggest(key, &self.known)),
+            };
+            let found = report.finding(&self.file, line, text);
             report.errors.push(found);
         }
     }
@@ -449,26 +465,26 @@ impl<'a> Document<'a> {
             };
             let path = node.path.join(".");
             let value = self.text.get(node.value.clone()).unwrap_or("");
-            if let Some((unknown, keys)) = accepted::unknown_key(error.message()) {
+            if let Some((unknown, keys)) = value_errors::unknown_key(error.message()) {
                 let outer = node
                     .path
                     .split_last()
                     .and_then(|(_, outer)| place.keys.get(&outer.join(".")));
                 let label = outer.map_or(&place.label, |(_, label)| label);
-                let text = label.with(&format_args!(
-                    "unknown key `{unknown}`{}",
-                    suggest(&unknown, &keys)
-                ));
-                let found = report.finding(&place.file, Some(node.line), text);
+                let new_path = renamed::key(place.table, &path);
+                let new = new_path.map(|p| p.rsplit('.').next().unwrap_or(p));
+                let text = match new {
+                    Some(new) => format!("the key `{unknown}` is now called `{new}`"),
+                    None => format!("unknown key `{unknown}`{}", suggest(&unknown, &keys)),
+                };
+                let found = report.finding(&place.file, Some(node.line), label.with(&text));
                 report.errors.push(found);
                 // The key that was probably meant is not missing.
-                place.rejected.extend(
-                    closest(&unknown, &keys)
-                        .filter(|k| !place.has(k))
-                        .map(String::from),
-                );
+                let meant = new_path.or_else(|| closest(&unknown, &keys));
+                let meant = meant.filter(|k| !place.has(k)).map(String::from);
+                place.rejected.extend(meant);
             } else {
-                report.error(&place, &path, accepted::explain(error.message(), value));
+                report.error(&place, &path, value_errors::explain(error.message(), value));
             }
             remove(table.get_mut(), node);
             place.rejected.insert(path);
@@ -478,6 +494,11 @@ impl<'a> Document<'a> {
             place,
         }
     }
+}
+
+/// The error about a table that has an old name.
+fn renamed_table(old: &str, new: &str) -> String {
+    format!("the table [{old}] is now called [{new}]")
 }
 
 /// A key, or an element of an array, anywhere below a table.

@@ -51,8 +51,8 @@ pub(super) fn read(
         if e.path.file_name().is_none() {
             report.error(place, "path", "it has to name a file");
         }
-        if e.every.0 == 0 {
-            report.error(place, "every", "0s would never end; write 1s or more");
+        if e.interval.0 == 0 {
+            report.error(place, "interval", "0s would never end; write 1s or more");
         }
         let (format, action) = (e.format.clone(), e.action.clone());
         out.extend(zone.map(|zone| Settings {
@@ -60,7 +60,7 @@ pub(super) fn read(
             format,
             action,
             path,
-            every: e.every,
+            every: e.interval,
         }));
     }
     out

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     ReasonNames,
     document::{Report, Table},
-    rings,
+    feed_loops,
     tables::{FeedKind, FeedTable, File},
 };
 use crate::{
@@ -55,8 +55,8 @@ pub(super) fn read(
         if f.reason.is_empty() == f.codes.is_empty() && !f.place.is_rejected("codes") {
             wrong("reason", "say either `reason`, for all that it lists, or `codes`, a zone whose codes give the reasons".into());
         }
-        if f.every.0 == 0 {
-            wrong("every", "0s would never end; write 1s or more".into());
+        if f.interval.0 == 0 {
+            wrong("interval", "0s would never end; write 1s or more".into());
         }
         if f.max_age.is_some_and(|a| a.0 == 0) {
             wrong(
@@ -101,12 +101,12 @@ pub(super) fn read(
             name: f.name.clone(),
             kind,
             reasons,
-            every: f.every,
+            every: f.interval,
             max_age: f.max_age,
         });
         if let Some(ring) = settings
             .as_ref()
-            .and_then(|s| rings::find(s, zones, &file.dns.listen))
+            .and_then(|s| feed_loops::find(s, zones, &file.dns.listen))
         {
             report.warning(&f.place, "server", ring);
         }
@@ -235,7 +235,7 @@ fn list(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) -> FileList {
         subzone,
         host_bits: f.host_bits.unwrap_or(defaults.host_bits),
         skip_errors: f.skip_errors.unwrap_or(defaults.skip_errors),
-        special: f.special.unwrap_or(defaults.special),
+        special: f.allow_special_ranges.unwrap_or(defaults.special),
         allow_empty: f.allow_empty.unwrap_or(defaults.allow_empty),
         allow_suffixes,
         limits: ListLimits {
@@ -258,7 +258,7 @@ fn refuse_list_keys(f: &FeedTable, wrong: &mut dyn FnMut(&str, String)) {
         ("subzone", filled(&f.subzone)),
         ("host_bits", f.host_bits.is_some()),
         ("skip_errors", f.skip_errors.is_some()),
-        ("special", f.special.is_some()),
+        ("allow_special_ranges", f.allow_special_ranges.is_some()),
         ("allow_empty", f.allow_empty.is_some()),
         ("allow_suffixes", f.allow_suffixes.is_some()),
         ("max_shrink", f.max_shrink.is_some()),
@@ -405,7 +405,7 @@ mod tests {
             (50, 10, Seconds(86_400))
         );
         let all = list(
-            "column='ip'\nhost_bits=true\nskip_errors='2%'\nspecial=true\nallow_empty=true\nallow_suffixes=['tk']\nmax_shrink='80%'\nmax_growth=20\nshrink_wait='2h'",
+            "column='ip'\nhost_bits=true\nskip_errors='2%'\nallow_special_ranges=true\nallow_empty=true\nallow_suffixes=['tk']\nmax_shrink='80%'\nmax_growth=20\nshrink_wait='2h'",
         );
         assert_eq!(
             (all.column.as_deref(), all.skip_errors, all.shrink_wait),
@@ -463,7 +463,7 @@ mod tests {
                 "subzone='a'",
                 "host_bits=false",
                 "skip_errors=true",
-                "special=true",
+                "allow_special_ranges=true",
                 "allow_empty=true",
                 "allow_suffixes=['tk']",
                 "max_shrink='50%'",

@@ -107,7 +107,7 @@ pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Repo
         let what = Some("the store")
             .filter(|_| in_store)
             .or_else(|| taken(&log.path, inputs.iter().chain(&own).chain([&socket])));
-        refuse(&file.removals.place, "path", &log.path, what, report);
+        refuse(&file.removal_log.place, "path", &log.path, what, report);
     }
     let in_store = socket.path.starts_with(&store.path)
         && (socket.path == store.path || is_database_file(socket.path.file_name()));
@@ -169,11 +169,11 @@ fn inputs(file: &File, path: &Path, config: &Config) -> Vec<Occupied> {
     let tls = [
         ("the certificate", &file.tls.certificate),
         ("the certificate's key", &file.tls.key),
-        ("[tls] clients", &file.tls.clients),
+        ("[tls] client_ca", &file.tls.client_ca),
     ];
     let probe = [
-        ("[probe] tests", &file.probe.tests),
-        ("[probe] routes", &file.probe.routes),
+        ("[probe] catalogue", &file.probe.catalogue),
+        ("[probe] asn_table", &file.probe.asn_table),
     ];
     let keys = file.key.iter().map(|k| ("the file of a [[key]]", &k.file));
     tls.into_iter()
@@ -257,16 +257,22 @@ mod tests {
                 "the file of another [[export]]",
             ),
             (
-                "[removals]\npath='config.toml'\n".into(),
+                "[removal_log]\npath='config.toml'\n".into(),
                 "the configuration",
             ),
             (
-                "[removals]\npath='zones/x'\n".into(),
+                "[removal_log]\npath='zones/x'\n".into(),
                 "the folder of the zone files",
             ),
-            ("[removals]\npath='data/000012.log'\n".into(), "the store"),
-            ("[removals]\npath='data'\n".into(), "the store"),
-            ("[removals]\npath='run/orbsd.sock'\n".into(), "the socket"),
+            (
+                "[removal_log]\npath='data/000012.log'\n".into(),
+                "the store",
+            ),
+            ("[removal_log]\npath='data'\n".into(), "the store"),
+            (
+                "[removal_log]\npath='run/orbsd.sock'\n".into(),
+                "the socket",
+            ),
             (
                 "[admin]\nsocket='zones/bl.toml'\n".into(),
                 "the folder of the zone files",
@@ -284,7 +290,7 @@ mod tests {
         for text in [
             export("out/bl.list"),
             format!("{}{}", export("a"), export("b")),
-            "[removals]\npath='data/removals.log'\n[admin]\nsocket='data/orbsd.sock'\n".into(),
+            "[removal_log]\npath='data/removals.log'\n[admin]\nsocket='data/orbsd.sock'\n".into(),
         ] {
             load(&format!("[[reason]]\nname='relay'\n{text}"), ZONE).unwrap();
         }

@@ -1,22 +1,17 @@
 //! `[probe]` and `[collect]`: relay tests.
 
 use std::{
-    fmt, fs, io,
+    fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, MapAccess, Unexpected, Visitor},
-};
-
 use super::{
     ReasonNames,
     document::{Report, Table},
-    tables::{CollectTable, File, ProbeTable},
+    tables::{CollectorTable, File, ProbeTable},
 };
 use crate::{
     model::{Subject, Zone, history::PROBER_REASONS, time::Seconds},
@@ -29,51 +24,6 @@ use crate::{
     },
     smtp::session::ReceiverSettings,
 };
-
-/// SMTP, submission, submission under TLS.
-pub const PORTS: [u16; 3] = [25, 587, 465];
-
-/// An address to test from, as it is written: alone, or in a table with a greeting name of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SourceEntry {
-    address: IpAddr,
-    ehlo_name: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for SourceEntry {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<SourceEntry, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Named {
-            address: IpAddr,
-            ehlo_name: String,
-        }
-        struct Form;
-        impl<'de> Visitor<'de> for Form {
-            type Value = SourceEntry;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address, such as \"192.0.2.1\", or { address = \"192.0.2.1\", ehlo_name = \"test.example\" }")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<SourceEntry, E> {
-                let address = text
-                    .parse()
-                    .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
-                Ok(SourceEntry {
-                    address,
-                    ehlo_name: None,
-                })
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SourceEntry, A::Error> {
-                let named = Named::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(SourceEntry {
-                    address: named.address,
-                    ehlo_name: Some(named.ehlo_name.trim_end_matches('.').to_ascii_lowercase()),
-                })
-            }
-        }
-        from.deserialize_any(Form)
-    }
-}
 
 /// A random number below another.
 fn random_below(most: u64) -> u64 {
@@ -90,7 +40,7 @@ const SECRET: usize = 32;
 
 /// How relay tests are made.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ProbeSettings {
     /// For the service of relay tests; [`tokens`] makes its tokens when the daemon starts.
     pub relay: RelaySettings,
     /// For the tester.
@@ -103,13 +53,6 @@ pub struct Settings {
     pub key: PathBuf,
 }
 
-/// The least pause between two messages to somebody's host, and how long the whole set takes
-/// (safety rule S4). A test that the host's owner asked for has a shorter pause and no minimum
-/// duration ([`tester::OWNER_PAUSE`]).
-pub const PAUSE: Seconds = Seconds(5);
-/// See [`PAUSE`].
-pub const SPREAD: Seconds = Seconds(600);
-
 /// What has to be said before hosts on the Internet are tested: who tests.
 fn identity(p: &Table<ProbeTable>, report: &mut Report) {
     let named = |host: &str| {
@@ -118,11 +61,11 @@ fn identity(p: &Table<ProbeTable>, report: &mut Report) {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
     };
-    if !named(&p.hello) {
+    if !named(&p.ehlo_name) {
         report.error(
             &p.place,
-            "hello",
-            format_args!("`{}` is no host's name; the tested look it up", p.hello),
+            "ehlo_name",
+            format_args!("`{}` is no host's name; the tested look it up", p.ehlo_name),
         );
     }
     if !p
@@ -147,13 +90,13 @@ fn identity(p: &Table<ProbeTable>, report: &mut Report) {
             "it lies in the probe domain, whose mail no person reads",
         );
     }
-    if !p.about.starts_with("https://") && !p.about.starts_with("http://") {
+    if !p.info_url.starts_with("https://") && !p.info_url.starts_with("http://") {
         report.error(
             &p.place,
-            "about",
+            "info_url",
             format_args!(
                 "`{}` is no page that says who tests and why, and how to ask for no tests",
-                p.about
+                p.info_url
             ),
         );
     }
@@ -165,31 +108,35 @@ pub(super) fn read(
     (folder, store): (&Path, &Path),
     (reasons, special, zones): (&ReasonNames, &[Subject], &[Zone]),
     report: &mut Report,
-) -> Settings {
-    let (p, c) = (&file.probe, &file.collect);
+) -> ProbeSettings {
+    let (p, c) = (&file.probe, &file.collector);
     let domain = p.domain.trim_end_matches('.').to_ascii_lowercase();
     let key = super::beside(p.key.as_deref(), folder, store, ("probe.key", "keys/probe"));
     check(p, c, (&domain, reasons), report);
     check_zones(p, &domain, zones, report);
     check_machine(p, &domain, &key, report);
-    let catalogue = catalogue(&p.tests, folder).unwrap_or_else(|e| {
-        report.error(&p.place, "tests", e);
+    let catalogue = catalogue(&p.catalogue, folder).unwrap_or_else(|e| {
+        report.error(&p.place, "catalogue", e);
         Catalogue::standard()
     });
-    for name in p.choose.iter().filter(|n| catalogue.get(n).is_none()) {
+    for name in p
+        .enabled_tests
+        .iter()
+        .filter(|n| catalogue.get(n).is_none())
+    {
         report.error(
             &p.place,
-            "choose",
+            "enabled_tests",
             format_args!("there is no test `{name}`; `orbsd tests` lists them"),
         );
     }
-    let networks = networks(&p.routes, folder).unwrap_or_else(|e| {
-        report.error(&p.place, "routes", e);
+    let networks = networks(&p.asn_table, folder).unwrap_or_else(|e| {
+        report.error(&p.place, "asn_table", e);
         Networks::default()
     });
     let filled =
         |t: &str| Some(t.trim_end_matches('.').to_ascii_lowercase()).filter(|t| !t.is_empty());
-    let hello = filled(&p.hello).unwrap_or_else(|| {
+    let hello = filled(&p.ehlo_name).unwrap_or_else(|| {
         if domain.is_empty() {
             "localhost.invalid".into()
         } else {
@@ -201,41 +148,46 @@ pub(super) fn read(
         .iter()
         .map(|a| a.ip())
         .filter(|a| !a.is_unspecified());
-    let addresses: Vec<IpAddr> = c.addresses.iter().copied().chain(listening).collect();
+    let addresses: Vec<IpAddr> = c
+        .public_addresses
+        .iter()
+        .copied()
+        .chain(listening)
+        .collect();
     let ours = addresses
         .iter()
         .copied()
-        .chain(p.source.iter().map(|s| s.address))
+        .chain(p.source_addresses.iter().map(|s| s.address))
         .collect();
-    Settings {
+    ProbeSettings {
         relay: RelaySettings {
             enabled: p.enabled,
             public: p.allow_public,
             domain: domain.clone(),
-            second_domain: filled(&p.foreign),
+            second_domain: filled(&p.second_domain),
             ehlo_name: hello.clone(),
             tester: TesterIdentity {
                 contact: p.contact.clone(),
-                info_url: p.about.clone(),
+                info_url: p.info_url.clone(),
             },
             addresses: ours,
             is_local: at_home,
             listen: c.listen.clone(),
             port: p.ports[0],
             special_ranges: special.to_vec(),
-            max_hosts_per_prefix: p.per_net,
-            max_hosts_per_asn: p.per_as,
+            max_hosts_per_prefix: p.max_hosts_per_prefix,
+            max_hosts_per_asn: p.max_hosts_per_asn,
             asn_table: Arc::new(networks),
             max_unproved_claims: unproved(p),
-            nominations_per_day: p.quota,
-            trusted_reporters: p.trusted.clone(),
-            enabled_tests: p.choose.clone(),
-            grace_period: p.notice,
-            retry_delays: p.retry,
+            nominations_per_day: p.max_nominations_per_day,
+            trusted_reporters: p.trusted_reporters.clone(),
+            enabled_tests: p.enabled_tests.clone(),
+            grace_period: p.grace_period,
+            retry_delays: p.retry_delays,
             catalogue: Arc::new(catalogue),
             tokens: TokenCodec::new(&[]),
             sources: p
-                .source
+                .source_addresses
                 .iter()
                 .map(|s| TesterSource {
                     address: s.address,
@@ -261,13 +213,13 @@ fn schedule(p: &ProbeTable) -> SchedulerSettings {
     let step = |s: Seconds| Duration::from_secs(s.0);
     SchedulerSettings {
         concurrency: p.concurrency,
-        collect_wait: step(p.settle),
+        collect_wait: step(p.collect_wait),
         tester: TesterSettings {
             ports: p.ports,
             pause: step(p.pause),
-            min_duration: step(p.spread),
-            timeout: step(p.step),
-            source: p.source.iter().map(|s| s.address).collect(),
+            min_duration: step(p.min_duration),
+            timeout: step(p.timeout),
+            source: p.source_addresses.iter().map(|s| s.address).collect(),
             max_extra: tester::MAX_EXTRA,
         },
     }
@@ -276,7 +228,7 @@ fn schedule(p: &ProbeTable) -> SchedulerSettings {
 /// Says what cannot be used, and what is to be thought over.
 fn check(
     p: &Table<ProbeTable>,
-    c: &Table<CollectTable>,
+    c: &Table<CollectorTable>,
     (domain, reasons): (&str, &ReasonNames),
     report: &mut Report,
 ) {
@@ -320,8 +272,8 @@ fn check(
                 .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
     };
     for (key, name) in [
-        ("hello", &p.hello),
-        ("foreign", &p.foreign),
+        ("ehlo_name", &p.ehlo_name),
+        ("second_domain", &p.second_domain),
         ("domain", &p.domain),
     ] {
         if !name.is_empty() && !host(name.trim_end_matches('.')) {
@@ -332,20 +284,23 @@ fn check(
             );
         }
     }
-    for s in &p.source {
+    for s in &p.source_addresses {
         if let Some(name) = s.ehlo_name.as_ref().filter(|n| !host(n)) {
             report.error(
                 &p.place,
-                "source",
+                "source_addresses",
                 format_args!("`{}` is not a host name", name.escape_debug()),
             );
         }
     }
-    for (i, s) in p.source.iter().enumerate() {
-        if p.source[..i].iter().any(|o| o.address == s.address) {
+    for (i, s) in p.source_addresses.iter().enumerate() {
+        if p.source_addresses[..i]
+            .iter()
+            .any(|o| o.address == s.address)
+        {
             report.error(
                 &p.place,
-                "source",
+                "source_addresses",
                 format_args!("{} is there twice", s.address),
             );
         }
@@ -376,17 +331,17 @@ fn check(
     }
     if p.allow_public {
         identity(p, report);
-        if p.per_net > 20 {
+        if p.max_hosts_per_prefix > 20 {
             report.error(
                 &p.place,
-                "per_net",
+                "max_hosts_per_prefix",
                 "more than 20 hosts of a net in a day is a sweep",
             );
         }
-        if p.per_as > 1000 {
+        if p.max_hosts_per_asn > 1000 {
             report.error(
                 &p.place,
-                "per_as",
+                "max_hosts_per_asn",
                 "more than 1000 hosts of a network in a day is a sweep",
             );
         }
@@ -398,7 +353,10 @@ fn check(
             );
         }
     }
-    for (key, n) in [("per_net", p.per_net), ("per_as", p.per_as)] {
+    for (key, n) in [
+        ("max_hosts_per_prefix", p.max_hosts_per_prefix),
+        ("max_hosts_per_asn", p.max_hosts_per_asn),
+    ] {
         if n == 0 {
             report.error(&p.place, key, "0 tests nobody; write 1 or more");
         }
@@ -410,8 +368,8 @@ fn check(
             format_args!("{} is not from 1 to {MAX_CONCURRENCY}", p.concurrency),
         );
     }
-    if p.step.0 == 0 {
-        report.error(&p.place, "step", "0s waits for nobody; write 1s or more");
+    if p.timeout.0 == 0 {
+        report.error(&p.place, "timeout", "0s waits for nobody; write 1s or more");
     }
 }
 
@@ -467,12 +425,12 @@ fn leaves_from(addr: IpAddr) -> io::Result<IpAddr> {
 
 /// What this machine has to have.
 fn check_machine(p: &Table<ProbeTable>, domain: &str, key: &Path, report: &mut Report) {
-    for addr in p.source.iter().map(|s| s.address) {
+    for addr in p.source_addresses.iter().map(|s| s.address) {
         if let Err(e) = UdpSocket::bind((addr, 0)) {
             let text = format_args!(
                 "{addr} is no address of this machine, so that no test can be made from it: {e}"
             );
-            report.warning(&p.place, "source", text);
+            report.warning(&p.place, "source_addresses", text);
         }
     }
     match fs::metadata(key) {
@@ -523,7 +481,7 @@ fn networks(path: &Path, folder: &Path) -> Result<Networks, String> {
 /// How many claims without a proof are surely tested in a day: a fourth of all turns is theirs, and
 /// a test has an end.
 fn unproved(p: &ProbeTable) -> usize {
-    let longest = p.spread.0 + tester::MAX_EXTRA.as_secs() + p.settle.0;
+    let longest = p.min_duration.0 + tester::MAX_EXTRA.as_secs() + p.collect_wait.0;
     let turns = (p.concurrency as u64).div_ceil(4) * 86_400 / longest.max(1);
     usize::try_from(turns).unwrap_or(usize::MAX).max(1)
 }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     ReasonNames,
     document::{Document, Report, Table, read_text},
+    renamed::ZONE_FILE,
     tables::File,
 };
 use crate::{
@@ -72,7 +73,7 @@ pub(super) fn read(folder: &Path, reasons: &ReasonNames, report: &mut Report) ->
 fn read_one(path: &Path, reasons: &ReasonNames, report: &mut Report) -> Option<Table<Zone>> {
     let text = read_text(path, report)?;
     let document = Document::parse(path, &text, report)?;
-    let mut table = document.whole::<Zone>(report);
+    let mut table = document.whole::<Zone>(ZONE_FILE, report);
     table.value.stem = path
         .file_stem()
         .map(|s| s.to_string_lossy().into_owned())
@@ -171,9 +172,9 @@ pub(super) fn check(
             .transfer
             .names()
             .next()
-            .filter(|_| file.tls.listen.is_empty() || file.tls.clients.as_os_str().is_empty())
+            .filter(|_| file.tls.listen.is_empty() || file.tls.client_ca.as_os_str().is_empty())
         {
-            let what = "no client can show a certificate; set `listen` and `clients` of [tls] in config.toml";
+            let what = "no client can show a certificate; set `listen` and `client_ca` of [tls] in config.toml";
             report.error(
                 place,
                 "transfer.allow",

@@ -80,7 +80,8 @@ async fn route_problem(
         let addresses = names.addresses(host).await?;
         some |= !addresses.is_empty();
         if let Some(addr) = addresses.iter().find(|a| !ours(**a)) {
-            let how = "[collect] addresses names those under which the collector is reached";
+            let how =
+                "[collector] public_addresses names those under which the collector is reached";
             return Ok(Some(format!(
                 "mail for {domain} goes to {host}, {addr}, which is not an address of the collector; {how}"
             )));

@@ -192,7 +192,7 @@ impl RelaySettings {
             return Err("the tester is off; [probe] enabled switches it on".into());
         }
         if !self.collects() {
-            return Err("there is no collector; [probe] domain and [collect] listen count from the next start on".into());
+            return Err("there is no collector; [probe] domain and [collector] listen count from the next start on".into());
         }
         if !self.public && !is_special(&[]) {
             return Err(

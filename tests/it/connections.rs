@@ -583,7 +583,7 @@ fn strangers_do_not_take_the_files_of_the_store() {
     let config = CONFIG.replace("listen = \"\"", &format!("listen = \"{admin}\""));
     let f = Folder::with(
         &format!(
-            "{config}{reasons}[probe]\ndomain = \"probe.example\"\n[collect]\nlisten = [\"{collector}\"]\n"
+            "{config}{reasons}[probe]\ndomain = \"probe.example\"\n[collector]\nlisten = [\"{collector}\"]\n"
         ),
         &[("bl", ZONE), ("dbl", DOMAINS)],
     );

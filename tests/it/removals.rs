@@ -14,7 +14,7 @@ use crate::{
 };
 
 fn restarting() -> Api {
-    Api::with(&CONFIG.replace("[admin]", "[removals]\non_loss = \"restart\"\n[admin]"))
+    Api::with(&CONFIG.replace("[admin]", "[removal_log]\non_loss = \"restart\"\n[admin]"))
 }
 
 fn log(api: &Api) -> PathBuf {

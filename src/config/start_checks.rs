@@ -42,7 +42,7 @@ fn check_mail(file: &File, report: &mut Report) {
             format_args!("{e}; it is the sender of what goes to the smart host"),
         );
     }
-    if let Err(e) = mail::parse_smarthost(&mail.smarthost, mail.tls) {
+    if let Err(e) = mail::parse_smarthost(&mail.smarthost, mail.require_starttls) {
         report.error(place, "smarthost", e);
     }
 }
@@ -86,17 +86,17 @@ fn check_values(file: &File, report: &mut Report) {
         );
         report.error(&file.dns.place, "workers", text);
     }
-    if file.journal.age.0 == 0 {
+    if file.journal.max_age.0 == 0 {
         report.error(
             &file.journal.place,
-            "age",
+            "max_age",
             "0s keeps no changes, so that every mirror fetches whole zones; write 1h or more",
         );
     }
-    if file.journal.size.0 == 0 {
+    if file.journal.max_size.0 == 0 {
         report.error(
             &file.journal.place,
-            "size",
+            "max_size",
             "0 keeps no changes, so that every mirror fetches whole zones; write 1MiB or more",
         );
     }
@@ -121,12 +121,12 @@ fn check_paths(file: &File, (store, removals, socket): (&Path, &Path, &Path), re
     }
     if removals.metadata().is_ok_and(|m| !m.is_file()) {
         report.error(
-            &file.removals.place,
+            &file.removal_log.place,
             "path",
             format_args!("{} is not a plain file; name one", removals.display()),
         );
     } else if let Some(why) = removals.parent().and_then(not_a_folder) {
-        report.error(&file.removals.place, "path", why);
+        report.error(&file.removal_log.place, "path", why);
     }
     if socket.as_os_str().as_bytes().len() > MAX_SOCKET_PATH {
         let text = format_args!(
@@ -191,12 +191,12 @@ mod tests {
                 "admin.socket_group: there is no group `nosuch`",
             ),
             (
-                "[removals]\npath='/tmp'",
-                "removals.path: /tmp is not a plain file",
+                "[removal_log]\npath='/tmp'",
+                "removal_log.path: /tmp is not a plain file",
             ),
             (
-                "[removals]\npath='config.toml/x'",
-                "removals.path: config.toml is not a folder",
+                "[removal_log]\npath='config.toml/x'",
+                "removal_log.path: config.toml is not a folder",
             ),
             (
                 "[store]\npath='config.toml'",
@@ -222,15 +222,15 @@ mod tests {
                 "[dns]\nnsid=\"a\\tb\"",
                 "dns.nsid: \"a\\tb\" has a control character",
             ),
-            ("[journal]\nage='0s'", "journal.age: 0s"),
-            ("[journal]\nsize='0'", "journal.size: 0"),
+            ("[journal]\nmax_age='0s'", "journal.max_age: 0s"),
+            ("[journal]\nmax_size='0'", "journal.max_size: 0"),
             (
                 "[tls]\nquic=['127.0.0.1:853','127.0.0.1:853']\ncertificate='c'\nkey='k'",
                 "tls.quic: 127.0.0.1:853 is there twice",
             ),
             (
-                "[[feed]]\nname='x'\nreason='relay'\npath='x'\nevery='0s'",
-                "every: 0s",
+                "[[feed]]\nname='x'\nreason='relay'\npath='x'\ninterval='0s'",
+                "interval: 0s",
             ),
         ] {
             let e = with(text).unwrap_err();

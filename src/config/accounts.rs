@@ -42,8 +42,8 @@ pub(super) fn check(file: &File, report: &mut Report) {
         }
     }
     for (key, limit) in [
-        ("waiting_proposals", file.limits.waiting_proposals),
-        ("daily_proposals", file.limits.daily_proposals),
+        ("max_pending_proposals", file.limits.max_pending_proposals),
+        ("max_proposals_per_day", file.limits.max_proposals_per_day),
     ] {
         if limit == 0 {
             report.error(
@@ -103,7 +103,7 @@ mod tests {
                 "[admin]\nuids = { 1000 = 'tester' }",
                 "name of a built-in author",
             ),
-            ("[limits]\nwaiting_proposals = 0", "take 1 or more"),
+            ("[limits]\nmax_pending_proposals = 0", "take 1 or more"),
             (
                 "[[feed]]\nname = 'Expiry'\npath = 'x'\nreason = 'relay'",
                 "Expiry",

@@ -46,10 +46,10 @@ pub(super) fn check(file: &File, report: &mut Report) {
         }
     }
     add(
-        &file.collect.place,
-        "collect.listen",
+        &file.collector.place,
+        "collector.listen",
         "listen",
-        &file.collect.listen,
+        &file.collector.listen,
     );
     // The default of a key that was rejected is nobody's wish.
     tcp.retain(|w| !w.place.is_rejected(w.key));
@@ -109,22 +109,28 @@ pub(super) fn check_proxies(file: &File, report: &mut Report) {
             "admin",
             &admin.place,
             &admin.listen,
-            &admin.trust,
-            admin.forwarded,
+            &admin.trusted_proxies,
+            admin.forwarded_header,
         ),
-        ("web", &web.place, &web.listen, &web.trust, web.forwarded),
+        (
+            "web",
+            &web.place,
+            &web.listen,
+            &web.trusted_proxies,
+            web.forwarded_header,
+        ),
     ] {
         trust
             .iter()
             .filter_map(|t| t.parse::<Subject>().err())
-            .for_each(|e| report.error(place, "trust", e));
+            .for_each(|e| report.error(place, "trusted_proxies", e));
         // A value that is not true or false is reported by itself.
-        if trust.is_empty() || forwarded.is_some() || place.is_rejected("forwarded") {
+        if trust.is_empty() || forwarded.is_some() || place.is_rejected("forwarded_header") {
             continue;
         }
         report.error(
             place,
-            "trust",
+            "trusted_proxies",
             unnamed_clients(
                 table,
                 if listen.is_empty() {
@@ -140,12 +146,12 @@ pub(super) fn check_proxies(file: &File, report: &mut Report) {
 /// What an operator has to add to `trust`, with the lines for the proxy.
 fn unnamed_clients(table: &str, listen: &str) -> String {
     format!(
-        r#"the proxies of `trust` have to name their clients in a way that a client cannot forge; add one of two lines to [{table}]:
-  forwarded = false
+        r#"the proxies of `trusted_proxies` have to name their clients in a way that a client cannot forge; add one of two lines to [{table}]:
+  forwarded_header = false
       each connection of a proxy starts with a PROXY v2 header, and `Forwarded` is not read.
       HAProxy, in `backend`:  server orbsd {listen} send-proxy-v2
       nginx of Debian 12 cannot send this header: use the other line.
-  forwarded = true
+  forwarded_header = true
       each proxy replaces the `Forwarded` header of every request with its own.
       nginx, in `http`:       map $remote_addr $forwarded_for {{ ~: "for=\"[$remote_addr]\""; default "for=$remote_addr"; }}
       nginx, in `location`:   proxy_set_header Forwarded $forwarded_for;
