@@ -19,7 +19,7 @@ use tables::{File, LogFormat, ReasonTable, TlsTable};
 /// The least rate of a scrub, in bytes a second.
 const MIN_SCRUB_RATE_BYTES: u64 = 64 << 10;
 
-/// Everything, as the daemon wants it.
+/// The whole configuration in the form that the daemon uses.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[store]`, `[journal]`, `[history]`.
@@ -38,8 +38,8 @@ pub struct Config {
     pub feeds: Vec<crate::feeds::Settings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
-    /// `[admin] socket_group`: whose members may read through the socket; empty: the group of the
-    /// daemon.
+    /// `[admin] socket_group`: the group whose members may read through the socket; empty: the
+    /// daemon's group.
     pub socket_group: String,
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
@@ -67,7 +67,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// What is wrong with it: one line for each, with the file.
+/// The errors of a configuration, one line for each, with its file and line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<String>);
 
@@ -108,8 +108,9 @@ impl Config {
             .collect()
     }
 
-    /// Where what is known of the mirrors may be kept: beside the store's folder, so that it stays
-    /// when that is moved away for a restore; or in it, where nothing can be written beside it.
+    /// The possible paths of the file with the state of the mirrors: beside the store's folder, so
+    /// that it stays when the folder is moved away for a restore; or in the folder, if the daemon
+    /// cannot write beside it.
     pub fn mirrors(&self) -> Vec<PathBuf> {
         let store = &self.store.path;
         let beside = store
@@ -121,7 +122,7 @@ impl Config {
             .collect()
     }
 
-    /// Where the record of the clock is kept: beside the store.
+    /// The path of the record of the clock, in the store's folder.
     pub fn clock(&self) -> PathBuf {
         self.store.path.join("clock")
     }
@@ -160,7 +161,7 @@ impl Config {
         let probe = probe::read(&file, (folder, &store), (&names, &special, &zones), report);
         let feeds = feeds::read(&file, folder, (&names, &zones, &keys), report);
         zones::check(&file, &zone_tables, &zones_folder, &names, report);
-        let removals = beside(
+        let removals = own_file(
             file.removal_log.path.as_deref(),
             folder,
             &store,
@@ -197,7 +198,7 @@ impl Config {
             zones: zones_folder,
             socket,
             socket_group: file.admin.socket_group.clone(),
-            // What is no address was refused above.
+            // `listeners::check` has refused texts that are not addresses.
             admin: file.admin.listen.parse().ok(),
             web: file.web.listen.parse().ok(),
             doors: [
@@ -255,10 +256,9 @@ fn reason_settings(r: &Table<ReasonTable>) -> ledger::ReasonSettings {
     }
 }
 
-/// The path of a file of the daemon's own: as configured, or beside the store, where the daemon may
-/// write. A file that an older version made at its default in the folder of the configuration stays
-/// where it is.
-fn beside(
+/// The path of a file that the daemon writes: as configured, or in the store's folder. A file that
+/// an earlier version made at its default in the folder of the configuration stays in use.
+fn own_file(
     configured: Option<&Path>,
     folder: &Path,
     store: &Path,
@@ -276,12 +276,12 @@ fn beside(
 pub(in crate::config) struct ReasonNames {
     names: Vec<String>,
     known: Reasons,
-    /// Whether every entry could be read, so that a name that is not here does not exist.
+    /// Whether every entry could be read, so that an unknown name is an error.
     complete: bool,
 }
 
 impl ReasonNames {
-    /// What to say of a name that does not exist.
+    /// The error about a name that does not exist.
     fn unknown(&self, name: &str) -> Option<String> {
         let unknown = self.complete && !self.names.iter().any(|n| n == name);
         unknown.then(|| format!("unknown reason `{name}`{}", suggest(name, &self.names)))
@@ -327,8 +327,8 @@ fn reasons(tables: &[Table<ReasonTable>], path: &Path, report: &mut Report) -> R
 }
 
 impl TlsTable {
-    /// What can be said without reading the certificate, which only the daemon and `check` have to
-    /// be able to.
+    /// Checks what can be checked without reading the certificate, which only the daemon and
+    /// `check` can.
     fn check(&self, place: &Place, web: bool, report: &mut Report) {
         let all = [&self.listen, &self.https, &self.quic, &self.h3];
         if !web && all.iter().all(|addrs| addrs.is_empty()) {
@@ -422,7 +422,7 @@ impl File {
             report.error(
                 &self.store.place,
                 "scrub_rate",
-                "a scrub that slow does not end; take 64KiB or more",
+                "a scrub at this rate would never end; write 64KiB or more",
             );
         }
         self.connections.check(&self.connections.place, report);

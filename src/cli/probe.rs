@@ -115,7 +115,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
     let own = special::unlistable(&Subject::host(target), &[]).is_some();
     if !own && !config.as_ref().is_some_and(|c| c.probe.relay.public) {
         return Err(usage(
-            "that address is on the Internet: test your own hosts, and set allow_public, hello, contact and about of [probe] first",
+            "that address is on the Internet: test your own hosts, and set allow_public, ehlo_name, contact and info_url of [probe] first",
         ));
     }
     let mut here = Here::new(c, config.as_ref(), target)?;

@@ -49,7 +49,7 @@ impl ConnectionsTable {
                     place,
                     key,
                     format_args!(
-                        "1/{} is more than {wider}, which is 1/{}; take at most that",
+                        "1/{} is more than {wider}, which is 1/{}; write at most that",
                         share.0, widest.0
                     ),
                 );

@@ -89,12 +89,12 @@ impl Report {
         self.warnings.push(found);
     }
 
-    /// Whether nothing is wrong so far.
+    /// Whether there is no error so far.
     pub(super) fn is_valid(&self) -> bool {
         self.errors.is_empty()
     }
 
-    /// Whether something is wrong with the file of a table.
+    /// Whether the file of a table has an error.
     pub(super) fn has_error(&self, place: &Place) -> bool {
         self.errors.iter().any(|e| self.files[e.file] == place.file)
     }
@@ -273,12 +273,12 @@ pub(super) fn read_text(path: &Path, report: &mut Report) -> Option<String> {
     }
 }
 
-/// A parsed file whose tables are taken out one by one.
+/// A parsed file from which the tables are removed one by one.
 pub(super) struct Document<'a> {
     file: Arc<str>,
     text: &'a str,
     root: Spanned<DeTable<'a>>,
-    /// The names that were asked for.
+    /// The names of the tables that exist.
     known: Vec<&'static str>,
 }
 
@@ -421,7 +421,7 @@ impl<'a> Document<'a> {
         self.read(root, place, report)
     }
 
-    /// Reports the tables and keys that nobody asked for.
+    /// Reports the tables and keys that are left: they are unknown.
     pub(super) fn finish(self, report: &mut Report) {
         for (key, value) in self.root.get_ref() {
             let line = Some(line_of(self.text, key.span().start));
@@ -440,8 +440,8 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// A table as a struct. What cannot be read is reported and left out, so that the next error of
-    /// the table is found.
+    /// Reads a table as a struct. A value that cannot be read is reported and removed, so that the
+    /// next error of the table is found.
     fn read<T: DeserializeOwned + Default>(
         &self,
         mut table: Spanned<DeTable<'a>>,
@@ -579,7 +579,7 @@ fn find<'n>(nodes: &'n [Node], span: &Range<usize>) -> Option<&'n Node> {
     })
 }
 
-/// Takes a node out of a table.
+/// Removes a node from a table.
 fn remove(table: &mut DeTable<'_>, node: &Node) {
     let gone = table
         .iter()
@@ -614,7 +614,7 @@ fn line_of(text: &str, at: usize) -> usize {
         + 1
 }
 
-/// What an entry calls itself.
+/// The name that an entry gives itself.
 fn name_of<'v>(entry: &'v DeValue<'_>) -> Option<&'v str> {
     let DeValue::Table(table) = entry else {
         return None;

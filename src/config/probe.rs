@@ -1,4 +1,4 @@
-//! `[probe]` and `[collect]`: relay tests.
+//! `[probe]` and `[collector]`: relay tests.
 
 use std::{
     fs, io,
@@ -38,7 +38,7 @@ const MAX_CONCURRENCY: usize = 4096;
 /// Bytes of the secret that signs tokens.
 const SECRET: usize = 32;
 
-/// How relay tests are made.
+/// The settings of relay tests.
 #[derive(Debug, Clone)]
 pub struct ProbeSettings {
     /// For the service of relay tests; [`tokens`] makes its tokens when the daemon starts.
@@ -47,13 +47,13 @@ pub struct ProbeSettings {
     pub scheduler: SchedulerSettings,
     /// Where the collector listens.
     pub listen: Vec<SocketAddr>,
-    /// What it takes.
+    /// The mail that it accepts.
     pub receiver: ReceiverSettings,
     /// The file of the secret.
     pub key: PathBuf,
 }
 
-/// What has to be said before hosts on the Internet are tested: who tests.
+/// Checks the identity of the tester, which tests of hosts on the Internet need.
 fn identity(p: &Table<ProbeTable>, report: &mut Report) {
     let named = |host: &str| {
         host.contains('.')
@@ -65,7 +65,10 @@ fn identity(p: &Table<ProbeTable>, report: &mut Report) {
         report.error(
             &p.place,
             "ehlo_name",
-            format_args!("`{}` is no host's name; the tested look it up", p.ehlo_name),
+            format_args!(
+                "`{}` is not a valid host name; administrators of tested hosts will look it up",
+                p.ehlo_name
+            ),
         );
     }
     if !p
@@ -76,7 +79,10 @@ fn identity(p: &Table<ProbeTable>, report: &mut Report) {
         report.error(
             &p.place,
             "contact",
-            format_args!("`{}` is no address that the tested can write to", p.contact),
+            format_args!(
+                "`{}` is not a mail address; administrators of tested hosts will write to it",
+                p.contact
+            ),
         );
     }
     let bare = |d: &str| d.trim_end_matches('.').to_ascii_lowercase();
@@ -87,7 +93,7 @@ fn identity(p: &Table<ProbeTable>, report: &mut Report) {
         report.error(
             &p.place,
             "contact",
-            "it lies in the probe domain, whose mail no person reads",
+            "it is in the probe domain, whose mail no person reads; write another address",
         );
     }
     if !p.info_url.starts_with("https://") && !p.info_url.starts_with("http://") {
@@ -95,7 +101,7 @@ fn identity(p: &Table<ProbeTable>, report: &mut Report) {
             &p.place,
             "info_url",
             format_args!(
-                "`{}` is no page that says who tests and why, and how to ask for no tests",
+                "`{}` is not the URL of a page; name one that says who tests, why, and how to ask for no tests",
                 p.info_url
             ),
         );
@@ -111,7 +117,7 @@ pub(super) fn read(
 ) -> ProbeSettings {
     let (p, c) = (&file.probe, &file.collector);
     let domain = p.domain.trim_end_matches('.').to_ascii_lowercase();
-    let key = super::beside(p.key.as_deref(), folder, store, ("probe.key", "keys/probe"));
+    let key = super::own_file(p.key.as_deref(), folder, store, ("probe.key", "keys/probe"));
     check(p, c, (&domain, reasons), report);
     check_zones(p, &domain, zones, report);
     check_machine(p, &domain, &key, report);
@@ -171,7 +177,7 @@ pub(super) fn read(
                 info_url: p.info_url.clone(),
             },
             addresses: ours,
-            is_local: at_home,
+            is_local: is_own_address,
             listen: c.listen.clone(),
             port: p.ports[0],
             special_ranges: special.to_vec(),
@@ -225,7 +231,7 @@ fn schedule(p: &ProbeTable) -> SchedulerSettings {
     }
 }
 
-/// Says what cannot be used, and what is to be thought over.
+/// Reports values that cannot be used, and settings that are probably not intended.
 fn check(
     p: &Table<ProbeTable>,
     c: &Table<CollectorTable>,
@@ -236,7 +242,7 @@ fn check(
         report.error(
             &p.place,
             "domain",
-            "tests need a domain whose mail the collector takes",
+            "it is missing; tests need a domain whose mail the collector accepts",
         );
     }
     if !domain.is_empty() {
@@ -249,7 +255,7 @@ fn check(
             report.error(
                 &p.place,
                 "domain",
-                format_args!("`{domain}` is no domain with a dot, of at most 100 bytes"),
+                format_args!("`{domain}` is not a domain with a dot, of at most 100 bytes"),
             );
         }
         for name in PROBER_REASONS
@@ -280,7 +286,7 @@ fn check(
             report.error(
                 &p.place,
                 key,
-                format_args!("`{}` is no host's name", name.escape_debug()),
+                format_args!("`{}` is not a host name", name.escape_debug()),
             );
         }
     }
@@ -306,9 +312,9 @@ fn check(
         }
     }
     if p.ports.contains(&0) {
-        report.error(&p.place, "ports", "0 is no port");
+        report.error(&p.place, "ports", "0 is not a port");
     }
-    // Each family has listeners of its own, as in [dns].
+    // Each address family needs its own listener, as in [dns].
     for l in c
         .listen
         .iter()
@@ -318,7 +324,7 @@ fn check(
             report.warning(
                 &c.place,
                 "listen",
-                format_args!("{l} takes IPv6 alone; add 0.0.0.0:{}", l.port()),
+                format_args!("{l} accepts IPv6 only; add 0.0.0.0:{}", l.port()),
             );
         }
     }
@@ -358,7 +364,7 @@ fn check(
         ("max_hosts_per_asn", p.max_hosts_per_asn),
     ] {
         if n == 0 {
-            report.error(&p.place, key, "0 tests nobody; write 1 or more");
+            report.error(&p.place, key, "0 allows no test; write 1 or more");
         }
     }
     if p.concurrency == 0 || p.concurrency > MAX_CONCURRENCY {
@@ -369,11 +375,15 @@ fn check(
         );
     }
     if p.timeout.0 == 0 {
-        report.error(&p.place, "timeout", "0s waits for nobody; write 1s or more");
+        report.error(
+            &p.place,
+            "timeout",
+            "0s waits for no reply; write 1s or more",
+        );
     }
 }
 
-/// A zone of ours that answers for the probe domain has to say where its mail goes.
+/// Reports a zone of this server that contains the probe domain and has no MX for it.
 fn check_zones(p: &Table<ProbeTable>, domain: &str, zones: &[Zone], report: &mut Report) {
     let bare = |n: &str| n.trim_end_matches('.').to_ascii_lowercase();
     let within = |z: &Zone| match domain.strip_suffix(&bare(&z.origin)) {
@@ -402,16 +412,16 @@ fn check_zones(p: &Table<ProbeTable>, domain: &str, zones: &[Zone], report: &mut
     }
 }
 
-/// Whether who listens everywhere on this machine is reached under an address.
-pub fn at_home(listen: &[SocketAddr], addr: IpAddr) -> bool {
+/// Whether listeners on all addresses of this machine are reached under an address.
+pub fn is_own_address(listen: &[SocketAddr], addr: IpAddr) -> bool {
     let everywhere = listen
         .iter()
         .any(|l| l.ip().is_unspecified() && l.is_ipv4() == addr.is_ipv4());
     everywhere && (addr.is_loopback() || leaves_from(addr).is_ok_and(|a| a == addr))
 }
 
-/// The address that packets to another one leave from: for an address of this machine it is that
-/// one. Nothing is sent. (To bind one tells nothing where `ip_nonlocal_bind` is set.)
+/// The source address of packets to an address: for an address of this machine it is the address
+/// itself. Nothing is sent. (Binding an address proves nothing if `ip_nonlocal_bind` is set.)
 fn leaves_from(addr: IpAddr) -> io::Result<IpAddr> {
     let any: IpAddr = if addr.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
@@ -423,12 +433,12 @@ fn leaves_from(addr: IpAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-/// What this machine has to have.
+/// Checks the addresses and files of this machine.
 fn check_machine(p: &Table<ProbeTable>, domain: &str, key: &Path, report: &mut Report) {
     for addr in p.source_addresses.iter().map(|s| s.address) {
         if let Err(e) = UdpSocket::bind((addr, 0)) {
             let text = format_args!(
-                "{addr} is no address of this machine, so that no test can be made from it: {e}"
+                "{addr} is not an address of this machine, so that no test can use it: {e}"
             );
             report.warning(&p.place, "source_addresses", text);
         }
@@ -459,16 +469,16 @@ fn short(key: &Path) -> String {
 fn catalogue(path: &Path, folder: &Path) -> Result<Catalogue, String> {
     let standard = Catalogue::standard();
     if path.as_os_str().is_empty() {
-        // A unit test holds it to the linter; every command comes by here.
+        // A unit test runs the linter on it; every command calls this.
         return Ok(standard);
     }
     let path = folder.join(path);
-    let said = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let text = fs::read_to_string(&path).map_err(|e| said(&e))?;
-    standard.with(Catalogue::read(&text).map_err(|e| said(&e))?)
+    let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let text = fs::read_to_string(&path).map_err(|e| named(&e))?;
+    standard.with(Catalogue::read(&text).map_err(|e| named(&e))?)
 }
 
-/// The routing table of a file; none: hosts count by wide prefixes.
+/// Reads the routing table of a file; without a file, hosts count by wide prefixes.
 fn networks(path: &Path, folder: &Path) -> Result<Networks, String> {
     if path.as_os_str().is_empty() {
         return Ok(Networks::default());
@@ -478,37 +488,37 @@ fn networks(path: &Path, folder: &Path) -> Result<Networks, String> {
     Networks::read(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// How many claims without a proof are surely tested in a day: a fourth of all turns is theirs, and
-/// a test has an end.
+/// How many claims without a proof can be tested in a day: a quarter of all tests is theirs, and a
+/// test has a longest duration.
 fn unproved(p: &ProbeTable) -> usize {
     let longest = p.min_duration.0 + tester::MAX_EXTRA.as_secs() + p.collect_wait.0;
     let turns = (p.concurrency as u64).div_ceil(4) * 86_400 / longest.max(1);
     usize::try_from(turns).unwrap_or(usize::MAX).max(1)
 }
 
-/// The tokens of a secret, which is made where there is none yet. The error names the file.
+/// Reads the secret that signs tokens, or creates it. The error names the file.
 pub fn tokens(path: &Path) -> Result<TokenCodec, String> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let said = |e: io::Error| format!("probe.key: {}: {e}", path.display());
+    let named = |e: io::Error| format!("probe.key: {}: {e}", path.display());
     match fs::read(path) {
         Ok(secret) if secret.len() >= SECRET => Ok(TokenCodec::new(&secret)),
         Ok(_) => Err(format!("probe.key: {}", short(path))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let secret = crate::http::secrets::random::<SECRET>()?;
             if let Some(parent) = path.parent() {
-                crate::store::private::create_dir(parent).map_err(said)?;
+                crate::store::private::create_dir(parent).map_err(named)?;
             }
             let mut file = fs::OpenOptions::new()
                 .write(true)
                 .create_new(true)
                 .mode(0o600)
                 .open(path)
-                .map_err(said)?;
+                .map_err(named)?;
             file.write_all(&secret)
                 .and_then(|()| file.sync_all())
-                .map_err(said)?;
+                .map_err(named)?;
             Ok(TokenCodec::new(&secret))
         }
-        Err(e) => Err(said(e)),
+        Err(e) => Err(named(e)),
     }
 }

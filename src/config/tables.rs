@@ -1,5 +1,5 @@
-//! The tables of `config.toml` as plain structs: what may be written, and the defaults. Each key is
-//! in `config.toml` with its default; a test compares both.
+//! The tables of `config.toml` as structs, with the defaults. The shipped `config.toml` shows each key
+//! with its default; a test compares both.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Takes every table out of a document, each by itself.
+    /// Reads every table of a document.
     pub(super) fn read(mut document: Document<'_>, report: &mut Report) -> File {
         let d = &mut document;
         let file = File {

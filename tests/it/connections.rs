@@ -525,7 +525,7 @@ fn stuck_streams_of_http_2_keep_nobody_out() {
 
 #[test]
 fn idle_smtp_sessions_of_168_addresses_do_not_stop_the_tester() {
-    let f = Field::new("\n[connections]\ncollect = 512\n");
+    let f = Field::new("\n[connections]\ncollector = 512\n");
     let mta = f.mta(
         v4(7, 1),
         "h7",

@@ -348,14 +348,14 @@ fn check_names_the_lines_for_an_old_trust_and_they_work() {
     let port = free_port();
     let orbsd = free_port();
     let config = |lines: &str| {
-        format!("[web]\nlisten = '127.0.0.1:{orbsd}'\ntrust = ['127.0.0.1']\n{lines}{CONFIG}")
+        format!("[web]\nlisten = '127.0.0.1:{orbsd}'\ntrusted_proxies = ['127.0.0.1']\n{lines}{CONFIG}")
     };
     let folder = Folder::with(&config(""), &[("bl", ZONE), ("dbl", DOMAINS)]);
     let out = folder.orbsd(&["check"]);
     let said = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(2), "{said}");
     assert!(
-        said.contains("web.trust: ") && !folder.orbsd(&["serve"]).status.success(),
+        said.contains("web.trusted_proxies: ") && !folder.orbsd(&["serve"]).status.success(),
         "{said}"
     );
     let lines = said.lines();
