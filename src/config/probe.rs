@@ -307,7 +307,7 @@ fn check(
             report.error(
                 &p.place,
                 "source_addresses",
-                format_args!("{} is there twice", s.address),
+                format_args!("{} is configured twice", s.address),
             );
         }
     }
@@ -335,6 +335,11 @@ fn check(
             "tests need a collector; without it nothing can be proved",
         );
     }
+    check_limits(p, report);
+}
+
+/// Checks the limits of tests, which are stricter for hosts on the Internet.
+fn check_limits(p: &Table<ProbeTable>, report: &mut Report) {
     if p.allow_public {
         identity(p, report);
         if p.max_hosts_per_prefix > 20 {

@@ -583,7 +583,8 @@ fn a_removal_is_logged_by_its_kind_and_not_by_the_authors_name() {
 
 #[test]
 fn one_reporter_cannot_fill_the_queue_and_others_stay_fast() {
-    let config = CONFIG.to_string() + "\n[limits]\nmax_pending_proposals = 40\nmax_proposals_per_day = 60\n";
+    let config =
+        CONFIG.to_string() + "\n[limits]\nmax_pending_proposals = 40\nmax_proposals_per_day = 60\n";
     let api = Api::with(&config);
     let (eve, carl, editor) = (
         api.token("eve", "reporter", &[]),

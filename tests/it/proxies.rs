@@ -348,7 +348,9 @@ fn check_names_the_lines_for_an_old_trust_and_they_work() {
     let port = free_port();
     let orbsd = free_port();
     let config = |lines: &str| {
-        format!("[web]\nlisten = '127.0.0.1:{orbsd}'\ntrusted_proxies = ['127.0.0.1']\n{lines}{CONFIG}")
+        format!(
+            "[web]\nlisten = '127.0.0.1:{orbsd}'\ntrusted_proxies = ['127.0.0.1']\n{lines}{CONFIG}"
+        )
     };
     let folder = Folder::with(&config(""), &[("bl", ZONE), ("dbl", DOMAINS)]);
     let out = folder.orbsd(&["check"]);

@@ -484,17 +484,19 @@ fn refused_reload_applies_nothing() {
     s.put("k2.pem", &read("k.pem"));
     s.put("c.pem", &old[0]);
     s.put("k.pem", &old[1]);
-    // The configuration is valid and its certificate too, but the ledger refuses the removal log.
-    s.folder.write("other.log", "not a removal log\n");
+    // The configuration is valid and its certificate too, but the ledger cannot create the removal log.
     let next = config
         .replace("'c.pem'", "'c2.pem'")
         .replace("'k.pem'", "'k2.pem'")
-        .replace("[admin]", "[removal_log]\npath = 'other.log'\n[admin]");
+        .replace(
+            "[admin]",
+            "[removal_log]\npath = '/proc/none/x.log'\n[admin]",
+        );
     s.folder.write("config.toml", &next);
     let refused = s.folder.orbsd(&["reload"]);
     let error = String::from_utf8_lossy(&refused.stderr);
     assert!(
-        !refused.status.success() && error.contains("other.log"),
+        !refused.status.success() && error.contains("/proc/none/x.log"),
         "{error}"
     );
     assert_eq!(certificate(), first);
@@ -510,8 +512,10 @@ fn refused_reload_applies_nothing() {
         "{error}"
     );
     assert!(!s.folder.ok(&["status"]).contains("new.orbs.example"));
-    s.folder
-        .write("config.toml", &next.replace("path = 'other.log'\n", ""));
+    s.folder.write(
+        "config.toml",
+        &next.replace("path = '/proc/none/x.log'\n", ""),
+    );
     s.folder.ok(&["reload"]);
     assert_ne!(certificate(), first);
     assert!(s.folder.ok(&["status"]).contains("new.orbs.example"));
