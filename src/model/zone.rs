@@ -758,7 +758,7 @@ mod tests {
             ));
         }
         let mapped = zone(|z| {
-            (z.kind, z.digest, z.ipv4_mapped) = (ZoneKind::Hash, Some(Digest::Sha1Hex), true)
+            (z.kind, z.digest, z.ipv4_mapped) = (ZoneKind::Hash, Some(Digest::Sha1Hex), true);
         });
         assert!(says(&mapped, true, "ipv4_mapped"));
     }
