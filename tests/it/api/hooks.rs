@@ -359,7 +359,7 @@ fn a_commit_is_told_by_mail_through_the_smart_host() {
         }
     });
     let mail = format!(
-        "[mail]\nsmarthost = \"{smarthost}\"\nfrom = \"orbsd@orbs.example\"\ntls = false\n"
+        "[mail]\nsmarthost = \"{smarthost}\"\nfrom = \"orbsd@orbs.example\"\nrequire_starttls = false\n"
     );
     let api = Api::with(&format!("{mail}{}", crate::lab::CONFIG));
     assert_eq!(
