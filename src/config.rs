@@ -10,7 +10,7 @@ use crate::{
     dns::MAX_NSID,
     http, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
-    net::Connections,
+    net::ConnectionLimits,
     server, store, webhooks,
 };
 use document::{Document, Place, Report, Table, read_text};
@@ -44,21 +44,21 @@ pub struct Config {
     /// `[admin] listen`: the API.
     pub admin: Option<SocketAddr>,
     /// `[http_client]`.
-    pub http_client: webhooks::Settings,
+    pub http_client: webhooks::HttpClientSettings,
     /// `[mail]`.
-    pub mail: mail::Settings,
+    pub mail: mail::MailSettings,
     /// `[web] listen`: the public look-up.
     pub web: Option<SocketAddr>,
-    /// `tls`, and `trust` with `forwarded`, of `[admin]` and of `[web]`.
+    /// `tls`, and `trusted_proxies` with `forwarded_header`, of `[admin]` and of `[web]`.
     pub doors: [(bool, http::TrustedProxies); 2],
     /// `[log] format`: JSON instead of text.
     pub json_log: bool,
     /// The `[[export]]` tables.
     pub exports: Vec<crate::exports::Settings>,
-    /// `[probe]` and `[collect]`.
+    /// `[probe]` and `[collector]`.
     pub probe: probe::ProbeSettings,
     /// `[connections]`.
-    pub connections: Connections,
+    pub connections: ConnectionLimits,
     /// `[process] user`.
     pub user: String,
     /// The keys that take effect at a restart, with their values.
@@ -212,7 +212,7 @@ impl Config {
                 ),
             ],
             json_log: file.log.format == LogFormat::Json,
-            http_client: webhooks::Settings {
+            http_client: webhooks::HttpClientSettings {
                 allow: file
                     .http_client
                     .allow_special_ranges
@@ -221,7 +221,7 @@ impl Config {
                     .collect(),
                 resolvers: file.http_client.resolvers.clone(),
             },
-            mail: mail::Settings {
+            mail: mail::MailSettings {
                 smarthost: file.mail.smarthost.clone(),
                 from: file.mail.from.clone(),
                 tls: file.mail.require_starttls,
