@@ -104,13 +104,13 @@ impl RemovalLog {
     ///
     /// The path is not that of a plain file, or the file cannot be created.
     pub(super) fn open(path: &Path, known: Known) -> Result<RemovalLog, String> {
-        let named = |e: std::io::Error| format!("removals.path: {}: {e}", path.display());
+        let named = |e: std::io::Error| format!("removal_log.path: {}: {e}", path.display());
         if let Some(folder) = path.parent() {
             crate::store::private::create_dir(folder).map_err(named)?;
         }
         if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
             return Err(format!(
-                "removals.path: {} is not a plain file",
+                "removal_log.path: {} is not a plain file",
                 path.display()
             ));
         }
@@ -306,7 +306,7 @@ impl RemovalLog {
     fn foreign(&self, what: &str) -> Loss {
         Loss {
             why: format!(
-                "the removal log {} {what}; name another file in `path` of [removals], or move this one away",
+                "the removal log {} {what}; name another file in `path` of [removal_log], or move this one away",
                 self.path.display()
             ),
             foreign: true,
@@ -488,7 +488,7 @@ fn copy_lines(
     })?;
     if last == 0 && !looks_like_a_log {
         return Err(std::io::Error::other(
-            "the file there is not a removal log; move it away, or name another one in `path` of [removals]",
+            "the file there is not a removal log; move it away, or name another one in `path` of [removal_log]",
         ));
     }
     missing.extend(gap_after(last, known.n));

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What an operator can do about a lost log.
-const ADVICE: &str = "put the file back, or set `on_loss = \"restart\"` in [removals] and reload, which restarts the log with a record of the missing lines";
+const ADVICE: &str = "put the file back, or set `on_loss = \"restart\"` in [removal_log] and reload, which restarts the log with a record of the missing lines";
 
 impl Writer {
     /// Opens the removal log at a path.

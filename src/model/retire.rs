@@ -21,10 +21,10 @@ pub const MONTH: Seconds = Seconds(30 * 86_400);
 pub struct Retire {
     /// The time of the announcement.
     #[serde(deserialize_with = "super::time::text")]
-    pub announced: Time,
+    pub announce_at: Time,
     /// The time from which the zone is empty.
     #[serde(deserialize_with = "super::time::text")]
-    pub empty: Time,
+    pub empty_at: Time,
     /// The text of the announcement; `None`: the built-in text.
     #[serde(default)]
     pub text: Option<String>,
@@ -33,7 +33,7 @@ pub struct Retire {
 impl Retire {
     /// Whether the zone is empty.
     pub fn is_empty(&self, now: Time) -> bool {
-        now >= self.empty
+        now >= self.empty_at
     }
 
     /// The announcement, in the syntax of texts in zone files, where `$$` is a dollar sign.
@@ -42,7 +42,7 @@ impl Retire {
             Some(text) => text.clone(),
             None => format!(
                 "{zone} is being shut down: it lists nobody from {} on. Please remove it from your mail server.",
-                self.empty
+                self.empty_at
             ),
         }
     }

@@ -448,7 +448,7 @@ fn note_of_a_feed_entry_is_shown_to_operators_and_not_published() {
 /// A daemon with a file feed of 100 addresses, and more settings of the feed.
 fn feed(more: &str) -> Api {
     let feed = format!(
-        "\n[outgoing]\nallow = [\"127.0.0.1\"]\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\nevery = \"1s\"\n{more}\n"
+        "\n[http_client]\nallow_special_ranges = [\"127.0.0.1\"]\n[[feed]]\nname = \"xbl\"\npath = \"xbl.txt\"\nreason = \"relay\"\ninterval = \"1s\"\n{more}\n"
     );
     let api = Api::with_zones(
         &(CONFIG.to_string() + &feed),

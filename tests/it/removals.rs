@@ -14,7 +14,7 @@ use crate::{
 };
 
 fn restarting() -> Api {
-    Api::with(&CONFIG.replace("[admin]", "[removals]\non_loss = \"restart\"\n[admin]"))
+    Api::with(&CONFIG.replace("[admin]", "[removal_log]\non_loss = \"restart\"\n[admin]"))
 }
 
 fn log(api: &Api) -> PathBuf {
@@ -387,7 +387,8 @@ fn damaged_record_of_the_last_commit_is_reported_until_it_is_accepted() {
 
 #[test]
 fn truncated_write_ahead_log_without_last_commit_is_reported_as_possible_loss() {
-    let mut api = Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_every = \"0s\"\n[admin]"));
+    let mut api =
+        Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_interval = \"0s\"\n[admin]"));
     api.list("45.1.1.1", "relay");
     std::thread::sleep(Duration::from_millis(500));
     api.f.ok(&["list", "45.1.1.2", "--reason", "relay"]);
@@ -603,7 +604,8 @@ fn damage_is_reported_until_it_is_repaired_and_after_restarts() {
 #[test]
 fn acknowledged_commit_that_is_missing_at_a_start_is_damage() {
     // The checkpoint of a scrub would flush the log that is truncated here.
-    let mut api = Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_every = \"0s\"\n[admin]"));
+    let mut api =
+        Api::with(&CONFIG.replace("[admin]", "[store]\nscrub_interval = \"0s\"\n[admin]"));
     api.list("45.1.1.1", "relay");
     let s = status(&api);
     // The use of the token is recorded after the answer; the listing has to be the last record.

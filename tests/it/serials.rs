@@ -290,7 +290,7 @@ fn returning_zone_has_a_newer_serial_for_its_mirrors() {
 fn restore_with_the_log_continues_after_its_serials_and_those_of_mirrors() {
     let config = CONFIG.replace(
         "[admin]",
-        "[removals]\npath = \"disk2/removals.log\"\n[admin]",
+        "[removal_log]\npath = \"disk2/removals.log\"\n[admin]",
     );
     let f = Folder::with(&config, &[("bl", &zone(""))]);
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
