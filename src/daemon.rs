@@ -80,9 +80,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         ReservedClients::new(ledger.published.clone(), Some(mirrors.clone())),
     );
     let (exports, feeds) = by_themselves(&ledger, &config);
-    let told = feeds.clone();
+    let notified_feeds = feeds.clone();
     shared.notified = Some(Arc::new(move |zone, from, key| {
-        told.notified(zone, from, key)
+        notified_feeds.notified(zone, from, key)
     }));
     let workers = start_udp(udp, &shared)?;
     let listeners = serve_streams(

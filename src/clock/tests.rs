@@ -165,7 +165,7 @@ fn synchronised_wall_clock_is_adopted_after_ten_steady_minutes() {
         b.time.set_synchronised(true);
         b.run(540);
         assert_eq!((b.state(), b.passed()), (ClockState::Differs, 545));
-        // Steadiness is measured anew after each step.
+        // A step restarts the measurement of steadiness.
         b.time.step(7);
         b.run(540);
         assert_eq!(b.state(), ClockState::Differs);

@@ -11,7 +11,7 @@ use crate::store::schema;
 pub struct RemovalLogHealth {
     /// Why it cannot be written; the ledger refuses writes then.
     pub problem: Option<String>,
-    /// The lines that were lost when it was started anew, until a newer backup exists.
+    /// The lines that were lost when it was restarted, until a newer backup exists.
     pub gap: Option<schema::RemovalGap>,
 }
 

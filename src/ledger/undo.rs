@@ -153,7 +153,7 @@ impl Ledger {
     pub fn undo(&self, undo: &Undo) -> Result<UndoResult, LedgerError> {
         let Some(commit) = self.store.commit_row(undo.seq)? else {
             return Err(LedgerError::NotFound(format!(
-                "the journal has no commit {} (any more)",
+                "the journal has no commit {}; commits are kept for the time of `[journal] max_age`",
                 undo.seq
             )));
         };

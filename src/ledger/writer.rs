@@ -101,7 +101,7 @@ impl Writer {
     /// Runs the waiting commands in order. Consecutive changes are one commit. Returns the reply
     /// channel of a command to stop.
     fn run_commands(&mut self, waiting: &mut Vec<WriterCommand>) -> Option<Reply<()>> {
-        // The removal log may be lost, may work again, or may be started anew by a new setting.
+        // The removal log may be lost, may work again, or may be restarted by a new setting.
         if waiting
             .iter()
             .any(|command| !matches!(command, WriterCommand::Tick))

@@ -145,7 +145,7 @@ impl Digest {
         Ok(())
     }
 
-    /// Reads a digest as a subject: one label in lower case, without what is below it.
+    /// Reads a digest as a subject: one label in lower case, without the names below it.
     ///
     /// # Errors
     ///

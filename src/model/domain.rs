@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt};
 
-/// Which names a listed domain stands for (the notation is that of rbldnsd's `dnset`).
+/// The names that a listed domain stands for (the notation is that of rbldnsd's `dnset`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// `a.b`: the name alone.
@@ -90,7 +90,7 @@ impl Domain {
         &self.name
     }
 
-    /// Which names it stands for.
+    /// The names that it stands for.
     pub fn scope(&self) -> Scope {
         self.scope
     }

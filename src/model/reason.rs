@@ -145,7 +145,7 @@ macro_rules! dictionary {
             ///
             /// # Errors
             ///
-            /// There is no such name, or the new one cannot be a name.
+            /// There is no such name, or the new one is not a valid name.
             pub fn rename(&mut self, from: &str, to: &str) -> Result<(), String> {
                 self.0.rename(from, to, $what)
             }

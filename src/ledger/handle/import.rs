@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// How often an import's tables are prepared anew because too much was committed meanwhile. After
-/// that the writer prepares them, and other commands wait.
+/// How often an import's tables are prepared if too much is committed meanwhile. After that the
+/// writer prepares them, and other commands wait.
 const PREPARE_ATTEMPTS: usize = 3;
 
 impl Ledger {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Writer {
-    /// Empties the zones whose `[retire]` table says so by now.
+    /// Empties the zones whose time in the `[retire]` table has come.
     pub(super) fn retire(&mut self) {
         let now = self.clock.now();
         let due: Vec<String> = self

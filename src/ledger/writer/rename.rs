@@ -163,7 +163,7 @@ impl Writer {
         self.store.set_dictionary(v);
         self.accounts.store(Arc::new(accounts));
         // The old configuration must not be applied again, even if the next step fails: it would
-        // create the old name anew.
+        // create the old name again.
         self.settings = settings.clone();
         self.apply_settings(settings, false)
     }
