@@ -1,17 +1,17 @@
 //! Trusted time, by which listings start and end, zones retire, and stored data expires.
 //!
-//! A wall clock can be wrong for a moment, and a listing that it ended would not come back. Therefore
-//! trusted time advances with the time since the machine started (CLOCK_BOOTTIME, which counts
-//! suspend), from an anchor: `anchor.wall + (boottime - anchor.boottime)`. If the wall clock differs
-//! by at most [`MAX_SLEW`], trusted time is slewed towards it. If it differs by more, it is adopted
-//! after it has run steadily (see [`Clock::check`]), or when an operator accepts it
+//! A wall clock can be wrong for a moment, and a listing that it ended would not come back.
+//! Therefore trusted time advances with the time since the machine started (CLOCK_BOOTTIME, which
+//! counts suspend), from an anchor: `anchor.wall + (boottime - anchor.boottime)`. If the wall clock
+//! differs by at most [`MAX_SLEW`], trusted time is slewed towards it. If it differs by more, it is
+//! adopted after it has run steadily (see [`Clock::check`]), or when an operator accepts it
 //! ([`Clock::accept`]).
 //!
 //! Once a minute a [record](record) is written beside the database, so that the next start knows
 //! trusted time.
 //!
-//! Code whose times another machine compares with its own clock (TSIG, signatures of webhooks, mail)
-//! uses [`wall`] instead.
+//! Code whose times another machine compares with its own clock (TSIG, signatures of webhooks,
+//! mail) uses [`wall`] instead.
 
 mod record;
 mod system;
@@ -43,8 +43,8 @@ const STEADY_DRIFT: i64 = 2 * SECOND;
 const MAX_STEADY_STEP: i64 = MINUTE;
 /// The time for which a synchronised wall clock has to run steadily before it is adopted.
 const STEADY_SYNCHRONISED: i64 = 10 * MINUTE;
-/// The time for which a wall clock near trusted time has to run steadily before it is adopted, if it
-/// is not known to be synchronised.
+/// The time for which a wall clock near trusted time has to run steadily before it is adopted, if
+/// it is not known to be synchronised.
 const STEADY_NEAR: i64 = 60 * MINUTE;
 /// The largest difference of a wall clock near trusted time: more than any error of a time zone.
 const MAX_NEAR: i64 = 25 * HOUR;
@@ -69,13 +69,13 @@ pub trait TimeSource: Send + Sync {
     fn is_synchronised(&self) -> bool;
 }
 
-/// `[clock] trust_at_start`: the wall clocks that are accepted at the first start after a restart of
-/// the machine.
+/// `[clock] trust_at_start`: the wall clocks that are accepted at the first start after a restart
+/// of the machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrustAtStart {
-    /// A wall clock that the kernel reports as synchronised, or that is at most seven days after the
-    /// last record.
+    /// A wall clock that the kernel reports as synchronised, or that is at most seven days after
+    /// the last record.
     #[default]
     Plausible,
     /// Any wall clock.
@@ -280,9 +280,9 @@ impl std::fmt::Debug for Clock {
 }
 
 impl Clock {
-    /// Starts a clock from the record at `path`. If the record is missing or damaged, the time of the
-    /// store's last commit counts as a record of another run of the machine. Without either, the clock
-    /// starts with the wall clock. Does not write the record.
+    /// Starts a clock from the record at `path`. If the record is missing or damaged, the time of
+    /// the store's last commit counts as a record of another run of the machine. Without either,
+    /// the clock starts with the wall clock. Does not write the record.
     pub fn start(
         source: impl TimeSource + 'static,
         path: Option<PathBuf>,
@@ -377,7 +377,8 @@ impl Clock {
         }
     }
 
-    /// Checks the clock, and writes the record if a minute has passed. Call it each second. May block.
+    /// Checks the clock, and writes the record if a minute has passed. Call it each second. May
+    /// block.
     pub fn tick(&self) {
         self.check();
         let due = {

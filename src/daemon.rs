@@ -682,8 +682,8 @@ fn start_udp(
     Ok(out)
 }
 
-/// Starts the periodic work: scrubs on a thread, and the ticks of the ledger and of the clock in the
-/// returned tasks.
+/// Starts the periodic work: scrubs on a thread, and the ticks of the ledger and of the clock in
+/// the returned tasks.
 fn start_upkeep(
     ledger: &Ledger,
     stop: &Arc<std::sync::atomic::AtomicBool>,

@@ -1,5 +1,5 @@
-//! The record of the clock: one line in a file beside the database, with a version and a checksum. It
-//! belongs to the machine and not to the store, so that backups do not have it.
+//! The record of the clock: one line in a file beside the database, with a version and a checksum.
+//! It belongs to the machine and not to the store, so that backups do not have it.
 
 use std::{
     fs,

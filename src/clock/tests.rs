@@ -539,8 +539,8 @@ fn clocks_of_this_machine_can_be_read() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// While the kernel does not report synchronisation, an adoption moves trusted time by at most 25
-    /// hours, and not before a steady hour. Otherwise trusted time advances with CLOCK_BOOTTIME.
+    /// While the kernel does not report synchronisation, an adoption moves trusted time by at most
+    /// 25 hours, and not before a steady hour. Otherwise trusted time advances with CLOCK_BOOTTIME.
     #[test]
     fn no_sequence_of_wall_clocks_moves_trusted_time_faster_than_adoptions_permit(steps in prop::collection::vec((1i64..9000, -400 * DAY..400 * DAY, 0u8..4), 1..20)) {
         let mut b = Bench::new();

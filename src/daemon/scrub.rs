@@ -15,8 +15,8 @@ use crate::{
 
 /// The time between two checks whether a scrub is due, and whether the daemon stops.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// The time after a start in which no scheduled scrub begins, because a start reads much itself, and
-/// a scrub flushes the write-ahead log.
+/// The time after a start in which no scheduled scrub begins, because a start reads much itself,
+/// and a scrub flushes the write-ahead log.
 const START_DELAY: Duration = Duration::from_secs(60);
 /// The time to wait after a failed scrub.
 const RETRY: Duration = Duration::from_secs(300);

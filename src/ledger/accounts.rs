@@ -1,5 +1,5 @@
-//! Users, tokens, webhooks, proposals and other named values: stored as rows, changed by the writer,
-//! and read from one shared copy in memory.
+//! Users, tokens, webhooks, proposals and other named values: stored as rows, changed by the
+//! writer, and read from one shared copy in memory.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -160,8 +160,8 @@ impl Accounts {
     }
 }
 
-/// Returns the day of the last audit record, and the number of proposals that each author made on it.
-/// Reads at most [`MAX_AUDIT_SCAN`] records.
+/// Returns the day of the last audit record, and the number of proposals that each author made on
+/// it. Reads at most [`MAX_AUDIT_SCAN`] records.
 fn proposals_of_last_day(store: &Store) -> Result<(u64, BTreeMap<String, u32>), StoreError> {
     let (mut last_day, mut scanned) = (None, 0);
     let mut authors = HashMap::new();

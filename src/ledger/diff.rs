@@ -1,7 +1,8 @@
 //! A zone at an earlier serial and now, from which the difference of two serials is computed.
 //!
-//! The journal has the earlier verdict of each changed subject. The writer puts these into a copy of
-//! its tables, which shares all unchanged parts, so that both states are rendered by the same code.
+//! The journal has the earlier verdict of each changed subject. The writer puts these into a copy
+//! of its tables, which shares all unchanged parts, so that both states are rendered by the same
+//! code.
 
 use std::sync::Arc;
 

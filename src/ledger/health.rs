@@ -32,8 +32,8 @@ impl Health {
     pub fn poisoned(&self) -> Option<String> {
         self.poisoned.lock().clone()
     }
-    /// Why changes of listings are refused, because of the store or of the removal log; `None` if they
-    /// are accepted.
+    /// Why changes of listings are refused, because of the store or of the removal log; `None` if
+    /// they are accepted.
     pub fn writes_refused(&self) -> Option<String> {
         self.poisoned().or_else(|| self.removals().problem)
     }
@@ -44,8 +44,8 @@ impl Health {
     pub(super) fn set_removals(&self, health: RemovalLogHealth) {
         *self.removals.lock() = health;
     }
-    /// The number of messages for each webhook, with dead letters. A webhook without an entry has no
-    /// messages.
+    /// The number of messages for each webhook, with dead letters. A webhook without an entry has
+    /// no messages.
     pub fn webhook_backlog(&self) -> HashMap<String, u64> {
         self.webhook_backlog.lock().clone()
     }

@@ -1,5 +1,6 @@
-//! Held lists: lists of feeds that a guard stopped, kept until a person decides, the feed has another
-//! list, or the waiting time is over. And the events about feeds, of which webhooks are notified.
+//! Held lists: lists of feeds that a guard stopped, kept until a person decides, the feed has
+//! another list, or the waiting time is over. And the events about feeds, of which webhooks are
+//! notified.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

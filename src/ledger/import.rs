@@ -1,4 +1,5 @@
-//! The types of imports. An import is staged outside the writer, which commits it in one small batch.
+//! The types of imports. An import is staged outside the writer, which commits it in one small
+//! batch.
 
 use super::{
     error::LedgerError,

@@ -167,8 +167,8 @@ impl Usage {
     }
 }
 
-/// The names that were configured, are not in `settings`, and have listings. Reads every verdict if a
-/// name is gone.
+/// The names that were configured, are not in `settings`, and have listings. Reads every verdict if
+/// a name is gone.
 pub(super) fn left_behind(
     store: &Store,
     settings: &LedgerSettings,
@@ -245,8 +245,8 @@ pub(super) fn left_behind(
     Ok(out)
 }
 
-/// The names that a configuration has left behind in a store that no daemon has open. Opens the store
-/// read-only. Returns no names if there is no store yet.
+/// The names that a configuration has left behind in a store that no daemon has open. Opens the
+/// store read-only. Returns no names if there is no store yet.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 //! The ledger: the only writer of the store. It handles one command at a time: check, decide, write
 //! one synced batch, apply, publish, acknowledge, notify.
 //!
-//! A feature has up to three files: its types here, the caller's side in `handle/`, and the writer's
-//! side in `writer/`. The types depend on neither side.
+//! A feature has up to three files: its types here, the caller's side in `handle/`, and the
+//! writer's side in `writer/`. The types depend on neither side.
 
 mod accounts;
 mod command;

@@ -75,8 +75,8 @@ pub(super) fn check_free(
     }
 }
 
-/// Messages about the names that more than one kind of thing has. `feeds` are configured sources that
-/// the dictionary may not have yet.
+/// Messages about the names that more than one kind of thing has. `feeds` are configured sources
+/// that the dictionary may not have yet.
 pub fn collisions(accounts: &Accounts, v: &Dictionary, feeds: &[String]) -> Vec<String> {
     let users = accounts.users.keys().chain(
         accounts

@@ -1,5 +1,5 @@
-//! The outbox: messages for webhooks, stored in the batch of the commit that they report, until they
-//! are delivered or deleted.
+//! The outbox: messages for webhooks, stored in the batch of the commit that they report, until
+//! they are delivered or deleted.
 
 use std::collections::HashMap;
 

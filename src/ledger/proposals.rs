@@ -110,8 +110,8 @@ struct AuthorCount {
     on_day: u32,
 }
 
-/// All proposals that wait. A copy shares its data with the original, so that the cost of a copy does
-/// not depend on the number of proposals.
+/// All proposals that wait. A copy shares its data with the original, so that the cost of a copy
+/// does not depend on the number of proposals.
 #[derive(Debug, Clone, Default)]
 pub struct Proposals {
     by_id: Map<Arc<Proposal>>,
@@ -157,8 +157,8 @@ impl Proposals {
         self.by_id.is_empty()
     }
 
-    /// Refuses a proposal that exceeds a limit of its author or of the store. A proposal with the ID
-    /// of another one replaces it, and is not refused.
+    /// Refuses a proposal that exceeds a limit of its author or of the store. A proposal with the
+    /// ID of another one replaces it, and is not refused.
     pub(super) fn check(&self, p: &Proposal, limits: ProposalLimits) -> Result<(), LedgerError> {
         if self.by_id.contains_key(&p.id) {
             return Ok(());
@@ -212,8 +212,8 @@ impl Proposals {
         self.by_id.insert_mut(p.id.clone(), Arc::new(p));
     }
 
-    /// Restores the counts of a day from the audit log, so that a restart counts proposals that were
-    /// decided meanwhile.
+    /// Restores the counts of a day from the audit log, so that a restart counts proposals that
+    /// were decided meanwhile.
     pub(super) fn restore_day_counts(&mut self, day: u64, counts: BTreeMap<String, u32>) {
         for (author, proposals) in counts {
             let mut count = self.by_author.get(&author).copied().unwrap_or_default();

@@ -1,9 +1,9 @@
 //! The open removal log: written before each commit, and checked.
 //!
-//! A log that was deleted, emptied, truncated, damaged or replaced is noticed before the next line is
-//! written, or within ten seconds. Depending on the setting `on_loss`, writes stop then, or the log
-//! is restarted: with the lines that can still be read, the serials, and a record of the gap, so that
-//! a later restore reports what is missing.
+//! A log that was deleted, emptied, truncated, damaged or replaced is noticed before the next line
+//! is written, or within ten seconds. Depending on the setting `on_loss`, writes stop then, or the
+//! log is restarted: with the lines that can still be read, the serials, and a record of the gap,
+//! so that a later restore reports what is missing.
 
 use std::{
     collections::BTreeMap,
@@ -85,8 +85,8 @@ pub(super) struct RemovalLog {
     known: Known,
     /// The length of the complete lines in bytes.
     len: u64,
-    /// Whether a failed write may have left bytes after the complete lines. The next write truncates
-    /// the file first.
+    /// Whether a failed write may have left bytes after the complete lines. The next write
+    /// truncates the file first.
     dirty: bool,
     /// The recorded serial of each zone, which is ahead of the zone's own.
     ahead: BTreeMap<String, u32>,
@@ -148,7 +148,8 @@ impl RemovalLog {
     }
 
     /// Checks that the file is the one that was written, with the content that was written. A
-    /// `thorough` check reads the whole file; other checks read it only if its metadata has changed.
+    /// `thorough` check reads the whole file; other checks read it only if its metadata has
+    /// changed.
     ///
     /// # Errors
     ///
@@ -313,8 +314,9 @@ impl RemovalLog {
         }
     }
 
-    /// Writes the decisions of a commit, and the serials that it moves beyond the recorded ones, and
-    /// syncs the file. Without any of these nothing is written. The log has to be checked before.
+    /// Writes the decisions of a commit, and the serials that it moves beyond the recorded ones,
+    /// and syncs the file. Without any of these nothing is written. The log has to be checked
+    /// before.
     pub(super) fn write(
         &mut self,
         at: Time,

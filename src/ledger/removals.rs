@@ -21,7 +21,8 @@ use crate::{
     store::Dictionary,
 };
 
-/// The bytes at the end of a log that a start reads first; it reads more if the last line is longer.
+/// The bytes at the end of a log that a start reads first; it reads more if the last line is
+/// longer.
 const TAIL: u64 = 64 * 1024;
 /// The text before and after the checksum of a line, which is eight hexadecimal digits.
 const SUM: (&[u8], &[u8]) = (b",\"sum\":\"", b"\"}");
@@ -169,8 +170,8 @@ impl Removal {
         })
     }
 
-    /// The event of the decision, with the numbers of a store; `None` if the store does not know the
-    /// names.
+    /// The event of the decision, with the numbers of a store; `None` if the store does not know
+    /// the names.
     pub fn what(&self, v: &Dictionary) -> Option<EventKind> {
         let reason = || self.reason.as_ref().and_then(|r| v.reasons.get(r));
         let source = || {
@@ -292,8 +293,8 @@ impl Contents {
 pub(super) type LineFn<'f> =
     &'f mut dyn FnMut((usize, u64), &[u8], Result<Line, String>) -> std::io::Result<()>;
 
-/// Passes each line of a log to `f`, with its position: its number in the file from 1, and the bytes
-/// up to its end. A last line without a newline was not written completely, and is left out.
+/// Passes each line of a log to `f`, with its position: its number in the file from 1, and the
+/// bytes up to its end. A last line without a newline was not written completely, and is left out.
 pub(super) fn visit(file: &mut impl BufRead, f: LineFn) -> std::io::Result<()> {
     let (mut bytes, mut end) = (Vec::new(), 0);
     for place in 1.. {
@@ -400,8 +401,8 @@ pub fn placement(log: &Path, contents: &Contents, place: &Path) -> Result<Placem
     }
 }
 
-/// Copies a replayed log to the path where the daemon expects it. Returns the new path of a file that
-/// was moved aside.
+/// Copies a replayed log to the path where the daemon expects it. Returns the new path of a file
+/// that was moved aside.
 pub fn install(log: &Path, place: &Path, placement: Placement) -> Result<Option<PathBuf>, String> {
     let named = |e: std::io::Error| format!("{}: {e}", place.display());
     let mut aside = None;
@@ -446,8 +447,8 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Reads the last complete lines of a log: at least one, if there is one. Returns them and the number
-/// of bytes up to their end. A start needs no more than these, however long the log is.
+/// Reads the last complete lines of a log: at least one, if there is one. Returns them and the
+/// number of bytes up to their end. A start needs no more than these, however long the log is.
 pub(super) fn tail(file: &mut File) -> std::io::Result<(Vec<Result<Line, String>>, u64)> {
     let size = file.metadata()?.len();
     let mut window = TAIL;
@@ -479,8 +480,8 @@ pub(super) fn tail(file: &mut File) -> std::io::Result<(Vec<Result<Line, String>
 mod tests {
     use super::*;
 
-    /// A line with a changed digit is still JSON; without a checksum, a restore would delist another
-    /// host.
+    /// A line with a changed digit is still JSON; without a checksum, a restore would delist
+    /// another host.
     #[test]
     fn changed_byte_of_a_line_is_found() {
         let line = Line {

@@ -1,9 +1,9 @@
 //! The renaming of a reason or source.
 //!
 //! Rows have the numbers of reasons and sources, so that a rename changes only the vocabulary. Rows
-//! that have their names are rewritten in the same batch: the restrictions of tokens, held lists, and
-//! the names of the last configuration. The removal log gets a line, so that a store restored from an
-//! older copy renames at the same point.
+//! that have their names are rewritten in the same batch: the restrictions of tokens, held lists,
+//! and the names of the last configuration. The removal log gets a line, so that a store restored
+//! from an older copy renames at the same point.
 
 use serde::{Deserialize, Serialize};
 

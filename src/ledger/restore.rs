@@ -30,7 +30,8 @@ pub struct RestoreReport {
     pub decisions: usize,
     /// The serial from which each zone continues.
     pub serials: Vec<(String, Serial)>,
-    /// The mirrors that keep their old zone until a transfer is forced there: zone, serial, mirrors.
+    /// The mirrors that keep their old zone until a transfer is forced there: zone, serial,
+    /// mirrors.
     pub left_behind: Vec<(String, Serial, Vec<SeenMirror>)>,
 }
 
@@ -164,8 +165,8 @@ impl RestoreSerials {
     }
 }
 
-/// Replays the lines of a removal log into a restored store, and moves the serials of its zones past
-/// all published ones; see [`RestoreSerials`]. The next transfer of each mirror is an AXFR.
+/// Replays the lines of a removal log into a restored store, and moves the serials of its zones
+/// past all published ones; see [`RestoreSerials`]. The next transfer of each mirror is an AXFR.
 ///
 /// # Errors
 ///
@@ -194,8 +195,8 @@ pub fn restore(
                 .map(|e| (l.at.parse().unwrap_or(now), e.clone())),
         );
         let Some(rename) = &l.rename else { continue };
-        // A name that the copy does not know has no listings. Decisions before the rename use the old
-        // name.
+        // A name that the copy does not know has no listings. Decisions before the rename use the
+        // old name.
         let _unknown = rename.apply(&mut v);
         for (_, e) in &mut events {
             e.reason
@@ -351,8 +352,9 @@ pub fn check_log(
     ))
 }
 
-/// Restarts the log at a path, with a record of the reason, if the present log is missing or damaged.
-/// Without this, the next start or a scrub would report the loss. An intact log stays as it is.
+/// Restarts the log at a path, with a record of the reason, if the present log is missing or
+/// damaged. Without this, the next start or a scrub would report the loss. An intact log stays as
+/// it is.
 ///
 /// # Errors
 ///
@@ -383,9 +385,9 @@ fn hex(id: &[u8]) -> String {
     id.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Replays the lines of the log that the store does not know: a copy was put back by hand, a restore
-/// was interrupted, or a line was written whose commit was not. Serials then continue after those in
-/// the log.
+/// Replays the lines of the log that the store does not know: a copy was put back by hand, a
+/// restore was interrupted, or a line was written whose commit was not. Serials then continue after
+/// those in the log.
 pub(super) fn catch_up(
     store: &Store,
     path: &Path,
@@ -396,7 +398,8 @@ pub(super) fn catch_up(
     if !path.is_file() {
         return Ok(());
     }
-    // The whole log is read only if its end has new lines. Damage is reported when the log is opened.
+    // The whole log is read only if its end has new lines. Damage is reported when the log is
+    // opened.
     let Ok((end, _)) = std::fs::File::open(path).and_then(|mut f| super::removals::tail(&mut f))
     else {
         return Ok(());

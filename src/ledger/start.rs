@@ -17,8 +17,8 @@ use crate::{
     store::{FoundBy, Store, StoreError, UnknownCommit, journal::ChangedSince},
 };
 
-/// The tables at the last commit, and the commit of the image that they come from; 0 if the rows were
-/// read instead.
+/// The tables at the last commit, and the commit of the image that they come from; 0 if the rows
+/// were read instead.
 fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
     let v = store.dictionary();
     let (mut builder, seq) = match store.read_image() {
@@ -85,13 +85,13 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
     store.start_from_here()
 }
 
-/// Opens the ledger on a store. What is due by the time of `clock` is ended before the first answer.
-/// `on_start` runs first on the writer's thread, for example to lower its priority.
+/// Opens the ledger on a store. What is due by the time of `clock` is ended before the first
+/// answer. `on_start` runs first on the writer's thread, for example to lower its priority.
 ///
 /// # Errors
 ///
-/// The store cannot be read or written, the settings are not valid, or the writer's thread cannot be
-/// started.
+/// The store cannot be read or written, the settings are not valid, or the writer's thread cannot
+/// be started.
 pub fn open(
     store: Store,
     settings: LedgerSettings,
@@ -110,8 +110,8 @@ pub fn open(
     let store = Arc::new(store);
     let (builder, imaged) = tables(&store)?;
     let seq = store.seq()?;
-    // If the image is newer than the store, commits are lost: the store is an older copy, or the disk
-    // did not sync. Mirrors may have the serials of lost commits.
+    // If the image is newer than the store, commits are lost: the store is an older copy, or the
+    // disk did not sync. Mirrors may have the serials of lost commits.
     let newest = imaged.max(store.acknowledged());
     let lost = newest > seq;
     report_start(&store, newest, seq)?;

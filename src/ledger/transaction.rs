@@ -1,4 +1,5 @@
-//! A transaction: the verdicts that a commit changes, before and after, and the rows that it writes.
+//! A transaction: the verdicts that a commit changes, before and after, and the rows that it
+//! writes.
 
 use std::collections::HashMap;
 
@@ -45,8 +46,8 @@ enum Origin {
     FeedRow,
 }
 
-/// The command of a change, with the end of a renewal filled in, and the ends of the listing if it is
-/// a renewal.
+/// The command of a change, with the end of a renewal filled in, and the ends of the listing if it
+/// is a renewal.
 fn resolve_renewal(verdict: &Verdict, change: &Change) -> (Command, Option<Renewal>) {
     let mut command = change.command.clone();
     let Command::List {
@@ -290,7 +291,8 @@ impl Transaction {
         Ok(out)
     }
 
-    /// Ends holds that suppress a subject of a wider listing if the source no longer has that listing.
+    /// Ends holds that suppress a subject of a wider listing if the source no longer has that
+    /// listing.
     pub(super) fn release_orphaned_holds(&mut self, store: &Store) -> Result<(), LedgerError> {
         let wide = self.touched.iter().filter(|(s, _)| covers_others(s));
         let lost = wide.flat_map(|(s, (before, after))| {
@@ -316,8 +318,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Ends a subject's holds [`Hold::WITH_COVER`] on a source if no listing of the source covers the
-    /// subject.
+    /// Ends a subject's holds [`Hold::WITH_COVER`] on a source if no listing of the source covers
+    /// the subject.
     fn release_orphaned_hold(
         &mut self,
         store: &Store,
@@ -439,8 +441,8 @@ impl Transaction {
             .or_insert_with(|| (verdict.clone(), verdict));
     }
 
-    /// Adds the changed row of a feed. Holds on entries that the feed has dropped end; if the feed has
-    /// expired (`ended`), it has dropped nothing.
+    /// Adds the changed row of a feed. Holds on entries that the feed has dropped end; if the feed
+    /// has expired (`ended`), it has dropped nothing.
     pub(super) fn feed_row(
         &mut self,
         store: &Store,
@@ -535,8 +537,8 @@ impl Transaction {
     }
 
     /// Ends the holds on entries that a source no longer has for a subject, after a large import.
-    /// `verdict` is the subject's verdict with the new rows; `covered` says whether the source has a
-    /// wider listing for a reason.
+    /// `verdict` is the subject's verdict with the new rows; `covered` says whether the source has
+    /// a wider listing for a reason.
     pub(super) fn release(
         &mut self,
         source: SourceId,
@@ -762,8 +764,8 @@ impl Transaction {
             .map(|(_, after)| schema::revision(after))
     }
 
-    /// Writes the row of the journal and the sequence number. `bytes` is the total size of all journal
-    /// rows before; returns it after this row.
+    /// Writes the row of the journal and the sequence number. `bytes` is the total size of all
+    /// journal rows before; returns it after this row.
     pub(super) fn journal(
         &self,
         seq: u64,

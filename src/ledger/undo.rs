@@ -80,8 +80,8 @@ struct CommitSubject {
     now: Verdict,
     /// The feeds whose entries the commit has changed.
     feeds: Vec<SourceId>,
-    /// The last commit that has changed the subject since, or the commit itself if another author has
-    /// changed the subject in it; `None` if the subject is as the commit has left it.
+    /// The last commit that has changed the subject since, or the commit itself if another author
+    /// has changed the subject in it; `None` if the subject is as the commit has left it.
     changed_by: Option<u64>,
 }
 
@@ -175,8 +175,8 @@ impl Ledger {
                 out.changed_since.push(t.subject.clone());
                 continue;
             }
-            // A removal that was granted since, or by the commit itself, is kept unless the undo may
-            // end holds.
+            // A removal that was granted since, or by the commit itself, is kept unless the undo
+            // may end holds.
             let granted = t.now.holds.iter().any(|h| {
                 !t.before
                     .holds
@@ -295,8 +295,8 @@ impl Ledger {
                 after = later.map_or(&now, |(left, _)| left).clone();
             }
             let feeds = changed_feeds(before, &after);
-            // A large import has no before-images. Compare the present rows with those that the commit
-            // has left, for the sources that the commit has changed.
+            // A large import has no before-images. Compare the present rows with those that the
+            // commit has left, for the sources that the commit has changed.
             let by_bulk = feeds
                 .iter()
                 .find_map(|s| bulk_of(*s).filter(|_| of_source(&after, *s) != of_source(&now, *s)));
@@ -444,7 +444,8 @@ impl Ledger {
         self.imported(result)
     }
 
-    /// Undoes a large import: imports the rows again that it has replaced, if they are still stored.
+    /// Undoes a large import: imports the rows again that it has replaced, if they are still
+    /// stored.
     fn undo_bulk(&self, undo: &Undo, commit: &Commit) -> Result<UndoResult, LedgerError> {
         let v = self.store.dictionary();
         let kept = v.records.iter().enumerate().find_map(|(i, r)| {
@@ -491,7 +492,8 @@ impl Ledger {
                 },
             )?;
         }
-        // An import needs an end in the future; a source that had expired expires with the next tick.
+        // An import needs an end in the future; a source that had expired expires with the next
+        // tick.
         let expires = kept
             .expires
             .map(|t| t.max(self.clock.now().plus(Seconds(2))));

@@ -377,7 +377,8 @@ impl Writer {
         self.publish_as(true);
     }
 
-    /// Publishes the tables. If `sound` is false, because the store is damaged, queries get SERVFAIL.
+    /// Publishes the tables. If `sound` is false, because the store is damaged, queries get
+    /// SERVFAIL.
     fn publish_as(&self, sound: bool) {
         self.published.replace(Snapshot {
             tables: self.builder.tables().clone(),
@@ -438,8 +439,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Commits rows. After a failure it is unknown whether they are stored; writes are refused until
-    /// [`Writer::recover`] has found out.
+    /// Commits rows. After a failure it is unknown whether they are stored; writes are refused
+    /// until [`Writer::recover`] has found out.
     pub(super) fn commit_batch(&self, batch: Batch) -> Result<(), LedgerError> {
         if let Some(why) = self.health.poisoned() {
             return Err(LedgerError::Unavailable(why));

@@ -148,7 +148,8 @@ pub struct Token {
     pub id: String,
     /// The name of the user or program that it identifies.
     pub owner: String,
-    /// Whether the owner is a user: then the user's role limits it, and it is disabled with the user.
+    /// Whether the owner is a user: then the user's role limits it, and it is disabled with the
+    /// user.
     pub person: bool,
     /// The role.
     pub role: Role,

@@ -9,8 +9,8 @@ use super::domain::{Domain, MAX_LABEL, Scope};
 /// The form of a hash zone's names: one label that is a digest of a fixed length.
 ///
 /// A digest stands for something that cannot be a name itself, such as a mail address or a file.
-/// Nothing in a digest but its length shows which hash function made it, so the server checks length
-/// and alphabet and does not compute digests.
+/// Nothing in a digest but its length shows which hash function made it, so the server checks
+/// length and alphabet and does not compute digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Digest {
     /// 32 hexadecimal digits.
@@ -203,7 +203,7 @@ mod tests {
     const SHA256: &str = "4oymiquy7qobjgx36tejs35zeqt24qpemsnzgtfeswmrw6csxbkq";
 
     #[test]
-    fn the_table_is_in_the_order_of_the_forms() {
+    fn table_has_the_order_of_the_digest_variants() {
         for (form, name, ..) in FORMS {
             assert_eq!((form.name(), Digest::parse(name)), (name, Ok(form)));
             assert!(form.len() <= MAX_LABEL);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_has_one_length_and_one_alphabet() {
+    fn digest_of_another_length_or_alphabet_is_refused() {
         assert_eq!(Digest::Md5Hex.check(MD5), Ok(()));
         assert_eq!(Digest::Md5Hex.check(&MD5.to_uppercase()), Ok(()));
         assert_eq!(Digest::Sha256Base32.check(SHA256), Ok(()));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_read_in_lower_case_and_without_a_final_dot() {
+    fn digest_is_read_in_any_case_with_or_without_a_final_dot() {
         let read = Digest::Md5Hex
             .read(&format!("{}.", MD5.to_uppercase()))
             .unwrap();

@@ -52,8 +52,8 @@ impl Domain {
         Domain::read(text, name_to_ascii)
     }
 
-    /// As [`Domain::parse`], but accepts a name that has only digits: for text that is known to be a
-    /// name, such as a line of a list of domains.
+    /// As [`Domain::parse`], but accepts a name that has only digits: for text that is known to be
+    /// a name, such as a line of a list of domains.
     ///
     /// # Errors
     ///

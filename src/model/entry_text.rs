@@ -105,9 +105,10 @@ impl From<&str> for EntryText {
 
 /// The first byte of a stored text that has a path before it.
 ///
-/// It is followed by the number of stores (or `u` for [`FeedPath::Untraced`]), 16 hexadecimal digits
-/// for each store, and, if there is a text, `.` and the text. A text without a path is stored as it
-/// is, as in versions before paths; a text that itself starts with this byte gets an empty path.
+/// It is followed by the number of stores (or `u` for [`FeedPath::Untraced`]), 16 hexadecimal
+/// digits for each store, and, if there is a text, `.` and the text. A text without a path is
+/// stored as it is, as in versions before paths; a text that itself starts with this byte gets an
+/// empty path.
 const MARK: char = '\u{1}';
 
 impl EntryText {

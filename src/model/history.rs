@@ -187,8 +187,8 @@ pub enum RuleViolation {
     NoDelivery,
 }
 
-/// Checks that a listing of source `prober` has evidence of a delivery: a test message that the host
-/// relayed (safety rule S1).
+/// Checks that a listing of source `prober` has evidence of a delivery: a test message that the
+/// host relayed (safety rule S1).
 pub fn check_delivery_evidence(
     command: &Command,
     evidence: Option<&Evidence>,
@@ -339,7 +339,8 @@ fn delist(
         return delist_without_hold(verdict, matches, is_feed);
     };
     let mut out = Vec::new();
-    // Reasons that are removed. If the request names no source, a hold on each suppresses all sources.
+    // Reasons that are removed. If the request names no source, a hold on each suppresses all
+    // sources.
     let mut granted: Vec<ReasonId> = Vec::new();
     for e in verdict
         .entries
@@ -571,7 +572,8 @@ mod tests {
     }
 
     proptest! {
-        /// A verdict has one entry for each reason and source, sorted, and nothing outlives its end.
+        /// A verdict has one entry for each reason and source, sorted, and nothing outlives its
+        /// end.
         #[test]
         fn verdict_equals_the_fold_of_its_events(commands in proptest::collection::vec(any_command(), 0..40)) {
             let mut v = Verdict::default();

@@ -37,7 +37,8 @@ impl Algorithm {
         }
     }
 
-    /// The length of a MAC in bytes, which is also the length of a good secret (RFC 8945 section 8).
+    /// The length of a MAC in bytes, which is also the length of a good secret (RFC 8945 section
+    /// 8).
     pub fn mac_len(self) -> usize {
         match self {
             Algorithm::HmacSha256 => 32,

@@ -7,8 +7,8 @@ use std::{
 
 /// The shortest IPv4 prefix that can be listed without an explicit permission.
 pub const MIN_LISTED_LEN4: u8 = 8;
-/// The shortest IPv6 prefix that can be listed without an explicit permission. Its wildcard has more
-/// labels than an IPv4 name below the origin, and so cannot match one.
+/// The shortest IPv6 prefix that can be listed without an explicit permission. Its wildcard has
+/// more labels than an IPv4 name below the origin, and so cannot match one.
 pub const MIN_LISTED_LEN6: u8 = 19;
 
 macro_rules! prefix {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_space_is_one_prefix() {
+    fn whole_address_space_is_one_prefix() {
         assert_eq!(
             Prefix4::cover(0, u32::MAX).collect::<Vec<_>>(),
             [Prefix4::new(0, 0)]

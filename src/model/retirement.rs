@@ -32,7 +32,8 @@ pub struct RetirementPlan {
     #[serde(serialize_with = "as_text")]
     pub empty: Time,
     /// The time from which no mirror and no resolver can still have a listing. A mirror that cannot
-    /// reach its primary answers until `expire`, and resolvers cache its answers for the zone's TTL.
+    /// reach its primary answers until `expire`, and resolvers cache its answers for the zone's
+    /// TTL.
     #[serde(serialize_with = "as_text")]
     pub unseen: Time,
     /// The time from which the NS records in the parent zone can be removed.

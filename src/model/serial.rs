@@ -124,8 +124,8 @@ impl JumpResult {
 /// Computes the serial that a jump leads to. `own` are the serials that the zone is known to have
 /// had, `seen` those of its mirrors.
 ///
-/// [`Jump::Past`] finds a serial that is newer for all of them (RFC 1982) if there is one. It uses at
-/// most half of the distance that the oldest of them can still order, so that further jumps are
+/// [`Jump::Past`] finds a serial that is newer for all of them (RFC 1982) if there is one. It uses
+/// at most half of the distance that the oldest of them can still order, so that further jumps are
 /// possible.
 pub fn jump(own: &[Serial], jump: Jump, seen: &[Serial]) -> JumpResult {
     let serial = match jump {

@@ -76,8 +76,8 @@ impl std::fmt::Display for Unlistable {
     }
 }
 
-/// The reason why a subject cannot be listed without a permission; `None`: it can. `allowed` are the
-/// special-purpose ranges that the configuration permits.
+/// The reason why a subject cannot be listed without a permission; `None`: it can. `allowed` are
+/// the special-purpose ranges that the configuration permits.
 pub fn unlistable(subject: &Subject, allowed: &[Subject]) -> Option<Unlistable> {
     match subject {
         Subject::V4(p) => match p {

@@ -66,8 +66,8 @@ pub fn check_line(text: &str) -> Result<(), String> {
     }
 }
 
-/// Replaces every unsafe character by U+FFFD. Used for text from the network that is stored, such as
-/// an envelope.
+/// Replaces every unsafe character by U+FFFD. Used for text from the network that is stored, such
+/// as an envelope.
 pub fn cleaned(text: &str) -> String {
     text.chars()
         .map(|c| {

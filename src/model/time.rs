@@ -99,16 +99,17 @@ pub fn text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Time, D::Error>
     from.deserialize_str(Text)
 }
 
-/// A duration in seconds, written as `30s`, `5m`, `12h`, `90d` or `2w`, or combined (`1h30m`): jiff's
-/// friendly format. A duration has no start date, so that a month (`mo`) has 30 days and a year (`y`)
-/// 365.
+/// A duration in seconds, written as `30s`, `5m`, `12h`, `90d` or `2w`, or combined (`1h30m`):
+/// jiff's friendly format. A duration has no start date, so that a month (`mo`) has 30 days and a
+/// year (`y`) 365.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seconds(pub u64);
 
 /// Parses a duration of zero or more whole seconds.
 fn span(s: &str) -> Option<Span> {
     let s = s.trim();
-    // ISO 8601 (`P1D`) is case-sensitive here. Other durations are not: earlier versions accepted `90D`.
+    // ISO 8601 (`P1D`) is case-sensitive here. Other durations are not: earlier versions accepted
+    // `90D`.
     let lower = if s.starts_with(['P', 'p']) {
         s.to_string()
     } else {

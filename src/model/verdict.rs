@@ -10,13 +10,13 @@ use super::{
     time::Time,
 };
 
-/// The longest text of an entry, in bytes: the length of one string of a TXT record (RFC 1035 section
-/// 3.3.14).
+/// The longest text of an entry, in bytes: the length of one string of a TXT record (RFC 1035
+/// section 3.3.14).
 pub const MAX_TEXT: usize = 255;
 
-/// The stored form of a text: cut to [`MAX_TEXT`], and with `$` in place of its own subject, so that
-/// many subjects share one text. `$` stands for the subject as it is in answers, without the mark of
-/// a domain's scope.
+/// The stored form of a text: cut to [`MAX_TEXT`], and with `$` in place of its own subject, so
+/// that many subjects share one text. `$` stands for the subject as it is in answers, without the
+/// mark of a domain's scope.
 pub fn own_text(text: &str, subject: &Subject) -> String {
     let mut cut = MAX_TEXT.min(text.len());
     while !text.is_char_boundary(cut) {
@@ -92,8 +92,8 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// The end of a hold that lasts as long as a wider listing of its source. It excludes one address
-    /// from a listed prefix.
+    /// The end of a hold that lasts as long as a wider listing of its source. It excludes one
+    /// address from a listed prefix.
     pub const WITH_COVER: Time = Time(u64::MAX);
 
     /// Whether it suppresses a reason of a source.
@@ -131,8 +131,8 @@ impl Verdict {
         self.holds.iter().any(|h| h.on(reason, source))
     }
 
-    /// The entries that list the subject now: without exclusions and suppressed entries; none if the
-    /// subject is exempt.
+    /// The entries that list the subject now: without exclusions and suppressed entries; none if
+    /// the subject is exempt.
     pub fn in_force(&self) -> impl Iterator<Item = &Entry> {
         let exempt = self.exempt.is_some();
         self.entries
@@ -166,7 +166,8 @@ impl Verdict {
         }
     }
 
-    /// Applies an event. An event for an entry, hold or exemption that does not exist has no effect.
+    /// Applies an event. An event for an entry, hold or exemption that does not exist has no
+    /// effect.
     pub fn fold(&mut self, at: Time, what: &EventKind) {
         match what {
             EventKind::Listed {

@@ -1,5 +1,5 @@
-//! Zones as their files describe them: the published reasons, with codes and texts, and the rules for
-//! queries and transfers.
+//! Zones as their files describe them: the published reasons, with codes and texts, and the rules
+//! for queries and transfers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -120,8 +120,8 @@ pub struct NotifyTable {
     pub source: Option<String>,
 }
 
-/// Deserializes by the type of the value, not as an untagged enum, so that an error names the faulty
-/// key of a table.
+/// Deserializes by the type of the value, not as an untagged enum, so that an error names the
+/// faulty key of a table.
 impl<'de> Deserialize<'de> for Notify {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Notify, D::Error> {
         struct Either;
@@ -280,8 +280,8 @@ pub enum Lint {
 }
 
 impl Zone {
-    /// The SOA's MINIMUM: the larger of both TTLs of negative answers. Each negative answer lowers it
-    /// to its own.
+    /// The SOA's MINIMUM: the larger of both TTLs of negative answers. Each negative answer lowers
+    /// it to its own.
     pub fn minimum(&self) -> Seconds {
         self.negative_ttl.max(self.nodata_ttl)
     }
@@ -540,8 +540,8 @@ impl Zone {
     }
 }
 
-/// Checks all zones together: finds reasons whose subjects would be digests in one zone and names, or
-/// other digests, in another. Each error has the index of the zone whose file has to change.
+/// Checks all zones together: finds reasons whose subjects would be digests in one zone and names,
+/// or other digests, in another. Each error has the index of the zone whose file has to change.
 pub fn lint_reasons(zones: &[Zone]) -> Vec<(usize, String)> {
     let mut out = Vec::new();
     for (i, zone) in zones

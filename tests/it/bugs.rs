@@ -70,8 +70,8 @@ fn removing_listings_from_a_feed_keeps_its_exclusions() {
     assert_eq!(answer(&f, "3.2.1.63.bl"), "NOERROR 127.0.0.3");
 }
 
-/// A name in a master file of domains was read without its effect on names below it, which a wildcard
-/// above does not match.
+/// A name in a master file of domains was read without its effect on names below it, which a
+/// wildcard above does not match.
 #[test]
 fn imported_master_file_of_domains_gives_the_same_answers() {
     let f = Folder::new();

@@ -1,5 +1,5 @@
-//! Guards of imports: shrink and growth guards, held feeds, allowances of errors, and lists that are
-//! refused whatever the options.
+//! Guards of imports: shrink and growth guards, held feeds, allowances of errors, and lists that
+//! are refused whatever the options.
 
 use std::{
     fmt::Write as _,

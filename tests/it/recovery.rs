@@ -22,8 +22,8 @@ fn answer(f: &Folder, addr: u32) -> String {
     shown(&reply.unwrap_or_else(|| panic!("no answer; the daemon says: {}", f.log())))
 }
 
-/// Kills the daemon fifty times during writes. A change that was not acknowledged may be stored, but
-/// only completely and in order.
+/// Kills the daemon fifty times during writes. A change that was not acknowledged may be stored,
+/// but only completely and in order.
 #[test]
 fn acknowledged_changes_survive_kill_9_during_writes() {
     kill_rounds(50);

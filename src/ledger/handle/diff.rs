@@ -14,8 +14,8 @@ use crate::{
 const MAX_SUBJECTS: usize = 100_000;
 
 impl Ledger {
-    /// A zone when it had the serial `from`, and now; `None` if the journal does not reach back that
-    /// far, or too many subjects have changed. Blocks.
+    /// A zone when it had the serial `from`, and now; `None` if the journal does not reach back
+    /// that far, or too many subjects have changed. Blocks.
     pub fn diff_since(&self, origin: &str, from: Serial) -> Result<Option<OldAndNew>, LedgerError> {
         let seq = self.published.load().seq;
         match self.store.past(origin, from, seq, MAX_SUBJECTS)? {

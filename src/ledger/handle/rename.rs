@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl Ledger {
-    /// The names that were configured, are not in `settings`, and have listings. Blocks; reads every
-    /// verdict if a name is gone.
+    /// The names that were configured, are not in `settings`, and have listings. Blocks; reads
+    /// every verdict if a name is gone.
     ///
     /// # Errors
     ///

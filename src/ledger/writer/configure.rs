@@ -52,8 +52,8 @@ impl Writer {
         }
     }
 
-    /// Applies a configuration: zones, reasons, limits. Zones that render differently get a new serial
-    /// and a barrier. If commits are `lost`, all serials jump.
+    /// Applies a configuration: zones, reasons, limits. Zones that render differently get a new
+    /// serial and a barrier. If commits are `lost`, all serials jump.
     pub(in crate::ledger) fn apply_settings(
         &mut self,
         settings: LedgerSettings,
@@ -113,8 +113,8 @@ impl Writer {
                 ));
             }
         }
-        // The serial of a zone that is not served does not follow changes. Hash 0 marks the zone, so
-        // that its serial jumps when it is served again.
+        // The serial of a zone that is not served does not follow changes. Hash 0 marks the zone,
+        // so that its serial jumps when it is served again.
         let mut zone_removed = false;
         for (origin, record) in self.store.zones()? {
             if record.hash != 0 && zones.by_name(&origin).is_none() {

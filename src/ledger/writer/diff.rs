@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Writer {
-    /// The zone at the requested serial and now; `None` if the journal does not reach back that far,
-    /// or the store has failed.
+    /// The zone at the requested serial and now; `None` if the journal does not reach back that
+    /// far, or the store has failed.
     pub(super) fn diff_since(
         &mut self,
         mut request: DiffRequest,

@@ -1,8 +1,8 @@
 //! Ends listings, sources, exemptions and holds that are due.
 //!
-//! Listings and sources end before exemptions and holds, whatever their own due times, and nothing is
-//! published until all of them have ended. However late the ledger checks the clock, no query finds a
-//! host whose exemption has ended while an expired listing of it is still in force.
+//! Listings and sources end before exemptions and holds, whatever their own due times, and nothing
+//! is published until all of them have ended. However late the ledger checks the clock, no query
+//! finds a host whose exemption has ended while an expired listing of it is still in force.
 
 #[cfg(test)]
 mod tests;
@@ -32,8 +32,8 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// The store fails. The parts that have ended by then are published; the next call ends the rest,
-    /// in the same order.
+    /// The store fails. The parts that have ended by then are published; the next call ends the
+    /// rest, in the same order.
     pub(in crate::ledger) fn expire(&mut self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let before = self.seq;
@@ -58,8 +58,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the listings that are due. Does nothing if all due subjects fit into one commit, in which
-    /// the order does not matter.
+    /// Ends the listings that are due. Does nothing if all due subjects fit into one commit, in
+    /// which the order does not matter.
     fn end_listings(&mut self, now: Time) -> Result<(), StoreError> {
         let mut last = None;
         loop {
@@ -107,7 +107,8 @@ impl Writer {
             let mut transaction = Transaction::new(now);
             for (_, subject) in &due {
                 let change = Change::new(subject.clone(), EXPIRY, Command::Expire);
-                // No rule refuses an expiry. Other errors of the store are found by the commit below.
+                // No rule refuses an expiry. Other errors of the store are found by the commit
+                // below.
                 if let Err(LedgerError::Unavailable(e)) =
                     transaction.decide(&self.store, &change, |_| false)
                 {

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::Writer;
 
-/// The most ticks between two images if anything has changed. Only commits that are in the image can
-/// be trimmed from the journal.
+/// The most ticks between two images if anything has changed. Only commits that are in the image
+/// can be trimmed from the journal.
 const IMAGE_TICKS: u64 = 3600;
 
 impl Writer {

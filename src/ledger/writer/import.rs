@@ -44,8 +44,8 @@ impl Writer {
         Ok(n)
     }
 
-    /// Commits a staged import. The receipt of a large import is sent after its image is written, so
-    /// that a restart right after it is quick.
+    /// Commits a staged import. The receipt of a large import is sent after its image is written,
+    /// so that a restart right after it is quick.
     pub(super) fn import(&mut self, staged_import: StagedImport, reply: Reply<ImportReply>) {
         let bulk = matches!(staged_import.staged.rows, StagedRows::Large(..));
         let result = self.commit_import(staged_import);
@@ -142,7 +142,8 @@ impl Writer {
         self.commit(&transaction, tables).map(ImportReply::Done)
     }
 
-    /// The properties of the list for the comparison with the next one; `None`: the stored ones stay.
+    /// The properties of the list for the comparison with the next one; `None`: the stored ones
+    /// stay.
     fn accepted_list(
         &self,
         staged_import: &StagedImport,
@@ -162,8 +163,8 @@ impl Writer {
             )));
         }
         let Some(last) = last else { return Ok(None) };
-        // The next list is not compared with peaks from before intended removals. An undo may restore
-        // a list of another shape.
+        // The next list is not compared with peaks from before intended removals. An undo may
+        // restore a list of another shape.
         let keeps_shape = staged_import.ended
             || staged_import.follow.is_some()
             || staged_import.mode == Mode::Remove;

@@ -13,8 +13,8 @@ use crate::{
     store::{Batch, StoreError, schema},
 };
 
-/// The most messages that wait for one webhook. While its queue is full, commits are left out, which
-/// the next message reports.
+/// The most messages that wait for one webhook. While its queue is full, commits are left out,
+/// which the next message reports.
 const MAX_QUEUE: u64 = 10_000;
 
 /// The most subjects that a message names.
@@ -27,8 +27,8 @@ const MAX_TRIES: u32 = 16;
 const MAX_RETRY_SECONDS: u64 = 3600;
 
 impl Writer {
-    /// Adds the messages about a commit to its batch. Returns the webhooks, each with whether it gets
-    /// the message; one whose queue is full does not.
+    /// Adds the messages about a commit to its batch. Returns the webhooks, each with whether it
+    /// gets the message; one whose queue is full does not.
     pub(super) fn announce(
         &self,
         seq: u64,
@@ -97,7 +97,8 @@ impl Writer {
         );
     }
 
-    /// Records the result of a delivery: deletes the message, or sets the time of the next delivery.
+    /// Records the result of a delivery: deletes the message, or sets the time of the next
+    /// delivery.
     pub(super) fn record_delivery(
         &mut self,
         webhook: &str,

@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl Writer {
-    /// Commits rows with the changes that belong to them: all or nothing. Returns the receipt if there
-    /// are changes.
+    /// Commits rows with the changes that belong to them: all or nothing. Returns the receipt if
+    /// there are changes.
     pub(super) fn commit_relay_rows(
         &mut self,
         all: RelayRows,

@@ -67,8 +67,8 @@ impl Writer {
         }
     }
 
-    /// Sets a newer serial of a zone, in a commit of its own. Nothing else changes, so that a mirror
-    /// gets an IXFR without records.
+    /// Sets a newer serial of a zone, in a commit of its own. Nothing else changes, so that a
+    /// mirror gets an IXFR without records.
     pub(super) fn set_serial(
         &mut self,
         request: &SerialRequest,
