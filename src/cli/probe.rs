@@ -133,7 +133,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), Failure> {
             &mut told(common.json),
             &mut || true,
         ))
-        .ran;
+        .results;
     let ids: Vec<TokenId> = here
         .ids
         .lock()
@@ -517,7 +517,7 @@ fn for_server(
         &mut || true,
     ));
     // A server may have ended the connection meanwhile.
-    let told = json!({"results": report.ran, "controls": report.controls, "transcript": render_transcript(&report.transcript)});
+    let told = json!({"results": report.results, "controls": report.controls, "transcript": render_transcript(&report.transcript)});
     Client::open(common)?.json(
         Method::POST,
         &format!("/v1/jobs/{}/results", made["job"]),

@@ -72,7 +72,7 @@ impl RelayTests {
             ..Collector::new(settings.receiver.clone(), judge, limiter)
         };
         let names = Arc::new(resolver::Resolver::new(&config.http_client.resolvers, false).ok());
-        let known = name_lookup::known(
+        let known = name_lookup::host_name_resolver(
             service.clone(),
             names.clone(),
             settings.receiver.addresses.clone(),

@@ -518,7 +518,7 @@ pub(super) async fn proof(
             _ => Audience::Public,
         };
         // That a host was tested, and did not prove open or does no more, is nobody's business.
-        if audience == Audience::Public && !relay.is_shown(&proof)? {
+        if audience == Audience::Public && !relay.is_public(&proof)? {
             return Err(crate::relay::RelayError::NotFound(format!(
                 "there is no proof {id} (any more)"
             )));
@@ -554,7 +554,7 @@ pub struct PublicProof {
 /// The tests that a public look-up shows to a client.
 pub(super) fn tested(relay: &RelayService, target: IpAddr, client: IpAddr) -> Option<Tested> {
     let proofs = relay
-        .listing(target, 20, |p| relay.is_shown(p).unwrap_or(false))
+        .listing(target, 20, |p| relay.is_public(p).unwrap_or(false))
         .ok()?;
     let one = |p: Proof| PublicProof {
         id: p.id,
